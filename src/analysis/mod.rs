@@ -1,0 +1,1 @@
+//! Analysis: what samples and maps say - agreement, judged creativity, entropy, provenance.

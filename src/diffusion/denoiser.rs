@@ -1,0 +1,143 @@
+//! The seam of the lab: a noisy image in, the posterior mean of the clean image out.
+//!
+//! Networks (which predict the noise) and score machines (which compute the mean from training
+//! images) both sit behind [`Denoiser`]. The other parametrisations follow from `x0hat`:
+//! `eps_hat = (x_t - sqrt(abar) x0hat) / sigma` and `score = -eps_hat / sigma`.
+
+use std::error::Error;
+
+use thiserror::Error as ThisError;
+
+use super::schedule::NoiseLevel;
+use crate::image::{ImageBatch, ImageShape};
+
+/// Anything that estimates the clean image from a noisy one at a known noise level.
+pub trait Denoiser: Send + Sync {
+    /// The posterior mean `x0hat` of each image in `x` (`[B, C, H, W]`), with whatever diagnostics the
+    /// denoiser was built to return. The answer for one image does not depend on the others.
+    fn denoise(&self, x: &ImageBatch, level: NoiseLevel) -> Result<Denoised, DenoiseError>;
+}
+
+/// What a denoiser returns.
+#[derive(Clone, Debug)]
+pub struct Denoised {
+    /// `x0hat`, shaped like the input.
+    pub x0: ImageBatch,
+    /// Where each pixel's estimate came from; score machines only, on request.
+    pub posterior: Option<Posterior>,
+    /// Which pixels looked where; attention networks only, on request.
+    pub attention: Option<AttentionMaps>,
+}
+
+impl Denoised {
+    pub fn plain(x0: ImageBatch) -> Self {
+        Self { x0, posterior: None, attention: None }
+    }
+
+    /// The noise that `x` would hold if `x0hat` were right: `(x - sqrt(abar) x0hat) / sigma`.
+    pub fn eps(&self, x: &ImageBatch, level: NoiseLevel) -> ImageBatch {
+        let (signal, sigma) = (level.signal(), level.sigma());
+        let eps = x.values().iter().zip(self.x0.values()).map(|(x, x0)| (x - signal * x0) / sigma);
+        ImageBatch::new(x.shape(), eps.collect())
+    }
+
+    /// The score `grad log p_t(x) = -eps_hat / sigma`.
+    pub fn score(&self, x: &ImageBatch, level: NoiseLevel) -> ImageBatch {
+        let mut score = self.eps(x, level);
+        let sigma = level.sigma();
+        score.values_mut().iter_mut().for_each(|v| *v = -*v / sigma);
+        score
+    }
+}
+
+/// Per-pixel diagnostics of a posterior over training patches, `[B, H, W]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Posterior {
+    /// `H(W_p)` in nats; `exp` of it is the effective number of patches.
+    pub entropy_nats: Vec<f64>,
+    /// The patch of the largest weight.
+    pub provenance: Vec<Provenance>,
+}
+
+/// The centre of a training patch: which image, and where in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Provenance {
+    pub image: u32,
+    pub row: u16,
+    pub column: u16,
+}
+
+/// Attention weights over pixels, `[B, heads, P, P]` with `P = H * W`; rows (the last axis) sum to 1.
+///
+/// Kept in `f32`: one 32x32 map is 4 MB, and networks compute in single precision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionMaps {
+    n_heads: usize,
+    n_pixels: usize,
+    weights: Vec<f32>,
+}
+
+impl AttentionMaps {
+    /// Panics unless `weights` fill a whole number of maps, which is a bug of ours.
+    pub fn new(n_heads: usize, n_pixels: usize, weights: Vec<f32>) -> Self {
+        let per_image = n_heads * n_pixels * n_pixels;
+        assert!(per_image > 0 && weights.len().is_multiple_of(per_image), "ragged attention maps");
+        Self { n_heads, n_pixels, weights }
+    }
+
+    /// Number of images, `B`.
+    pub fn len(&self) -> usize {
+        self.weights.len() / (self.n_heads * self.n_pixels * self.n_pixels)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.weights.is_empty()
+    }
+
+    pub fn n_heads(&self) -> usize {
+        self.n_heads
+    }
+
+    pub fn n_pixels(&self) -> usize {
+        self.n_pixels
+    }
+
+    /// All weights, `[B, heads, P, P]`.
+    pub fn weights(&self) -> &[f32] {
+        &self.weights
+    }
+
+    /// One head's map of one image, `[P, P]`: row `p` says where pixel `p` looked.
+    pub fn map(&self, image: usize, head: usize) -> &[f32] {
+        let area = self.n_pixels * self.n_pixels;
+        let start = (image * self.n_heads + head) * area;
+        &self.weights[start..start + area]
+    }
+
+    /// Images `start..start + n` as maps of their own.
+    pub fn slice(&self, start: usize, n: usize) -> Self {
+        let per_image = self.n_heads * self.n_pixels * self.n_pixels;
+        Self::new(
+            self.n_heads,
+            self.n_pixels,
+            self.weights[start * per_image..(start + n) * per_image].to_vec(),
+        )
+    }
+}
+
+/// Why an estimate could not be made.
+#[derive(Debug, ThisError)]
+pub enum DenoiseError {
+    #[error("{denoiser}: the input holds {found} images but this denoiser works on {expected}")]
+    Shape { denoiser: String, expected: ImageShape, found: ImageShape },
+    #[error("{denoiser}: pixel {index} of the input is '{value}', which is not a finite number")]
+    NotFinite { denoiser: String, index: usize, value: f64 },
+    #[error("{denoiser} at t = {t}: {problem}")]
+    Level { denoiser: String, t: f64, problem: String },
+    #[error("{denoiser} cannot be used here: {problem}")]
+    Unusable { denoiser: String, problem: String },
+    #[error("sampling was cancelled")]
+    Cancelled,
+    #[error("{denoiser} failed")]
+    Failed { denoiser: String, source: Box<dyn Error + Send + Sync> },
+}

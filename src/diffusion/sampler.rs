@@ -1,0 +1,133 @@
+//! The reverse process: deterministic DDIM from t = 1 down to 0, inclusive.
+//!
+//! Step i = T..1 goes from `t = i/T` to `(i-1)/T` (Song et al., arXiv 2010.02502, eq. 12 with eta = 0):
+//!
+//! ```text
+//! x_{i-1} = sqrt(abar_{i-1}) x0hat + sigma_{i-1} eps_hat,   eps_hat = (x_i - sqrt(abar_i) x0hat) / sigma_i
+//! ```
+//!
+//! Networks and machines take the same T steps from the same seed. (Kamb & Ganguli's public theory
+//! sampler starts one step later than their network sampler; `start_step` can reproduce that, and
+//! only the parity tests do.)
+
+use super::denoiser::{DenoiseError, Denoised, Denoiser};
+use super::schedule::{NoiseLevel, Schedule};
+use crate::image::ImageBatch;
+
+/// The deterministic sampler with `n_steps` equal steps in t.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ddim {
+    pub schedule: Schedule,
+    pub n_steps: usize,
+}
+
+/// One step of a trajectory, shown to an observer before the state moves on.
+#[derive(Debug)]
+pub struct SampleStep<'a> {
+    /// `i` in T..=1; the level is `t = i/T`.
+    pub index: usize,
+    pub level: NoiseLevel,
+    /// The noisy state `x_t`.
+    pub state: &'a ImageBatch,
+    /// What the denoiser made of it.
+    pub denoised: &'a Denoised,
+}
+
+impl Ddim {
+    pub fn new(schedule: Schedule, n_steps: usize) -> Self {
+        assert!(n_steps > 0, "a sampler needs at least one step");
+        Self { schedule, n_steps }
+    }
+
+    /// The noise level before step `index`, `t = index / T`.
+    pub fn level(&self, index: usize) -> NoiseLevel {
+        self.schedule.level(index as f64 / self.n_steps as f64)
+    }
+
+    /// Samples from standard-normal `seeds`; `observe` sees every step and may stop by an error.
+    pub fn sample(
+        &self,
+        denoiser: &dyn Denoiser,
+        seeds: &ImageBatch,
+        observe: &mut dyn FnMut(SampleStep<'_>) -> Result<(), DenoiseError>,
+    ) -> Result<ImageBatch, DenoiseError> {
+        self.sample_from(self.n_steps, denoiser, seeds, observe)
+    }
+
+    /// As [`Ddim::sample`], with `state` taken as the state at `t = start_step / T`.
+    pub fn sample_from(
+        &self,
+        start_step: usize,
+        denoiser: &dyn Denoiser,
+        state: &ImageBatch,
+        observe: &mut dyn FnMut(SampleStep<'_>) -> Result<(), DenoiseError>,
+    ) -> Result<ImageBatch, DenoiseError> {
+        assert!(start_step <= self.n_steps, "step {start_step} of {}", self.n_steps);
+        let mut x = state.clone();
+        for index in (1..=start_step).rev() {
+            let level = self.level(index);
+            let denoised = denoiser.denoise(&x, level)?;
+            observe(SampleStep { index, level, state: &x, denoised: &denoised })?;
+            x = ddim_step(&x, &denoised, level, self.level(index - 1));
+        }
+        Ok(x)
+    }
+}
+
+fn ddim_step(x: &ImageBatch, denoised: &Denoised, from: NoiseLevel, to: NoiseLevel) -> ImageBatch {
+    let mut next = denoised.eps(x, from);
+    let (signal, sigma) = (to.signal(), to.sigma());
+    for (value, x0) in next.values_mut().iter_mut().zip(denoised.x0.values()) {
+        *value = signal * x0 + sigma * *value;
+    }
+    next
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::ImageShape;
+    use crate::random::noise_seeds;
+
+    /// The exact denoiser of a standard normal: `E[x0 | x_t] = sqrt(abar) x_t`.
+    struct StandardNormal;
+
+    impl Denoiser for StandardNormal {
+        fn denoise(&self, x: &ImageBatch, level: NoiseLevel) -> Result<Denoised, DenoiseError> {
+            let x0 = x.values().iter().map(|v| v * level.signal()).collect();
+            Ok(Denoised::plain(ImageBatch::new(x.shape(), x0)))
+        }
+    }
+
+    #[test]
+    fn a_gaussian_is_carried_to_itself() {
+        // The probability flow of a standard normal is the identity; DDIM is exact only as T grows.
+        let seeds = noise_seeds(3, 0, 2, ImageShape::new(1, 4, 4));
+        let ddim = Ddim::new(Schedule::Cosine, 2000);
+        let samples = ddim.sample(&StandardNormal, &seeds, &mut |_| Ok(())).unwrap();
+        for (a, b) in samples.values().iter().zip(seeds.values()) {
+            assert!((a - b).abs() < 2e-3 * (1.0 + b.abs()), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn every_step_from_one_down_to_the_last_is_taken() {
+        let seeds = noise_seeds(3, 0, 1, ImageShape::new(1, 2, 2));
+        let mut times = Vec::new();
+        Ddim::new(Schedule::Cosine, 4)
+            .sample(&StandardNormal, &seeds, &mut |step| {
+                times.push((step.index, step.level.t));
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(times, [(4, 1.0), (3, 0.75), (2, 0.5), (1, 0.25)]);
+    }
+
+    #[test]
+    fn an_observer_can_cancel() {
+        let seeds = noise_seeds(3, 0, 1, ImageShape::new(1, 2, 2));
+        let ddim = Ddim::new(Schedule::Cosine, 4);
+        let result = ddim.sample(&StandardNormal, &seeds, &mut |_| Err(DenoiseError::Cancelled));
+        assert!(matches!(result, Err(DenoiseError::Cancelled)));
+    }
+}

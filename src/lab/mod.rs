@@ -1,0 +1,9 @@
+//! The lab: experiments and their settings, run directories, the worker process and its control.
+//!
+//! The run directory is the truth: whatever a dashboard, a script or a second login knows about a
+//! run it reads from there, and it talks to the worker over the run's control socket. Deliberately
+//! absent: terminals and arguments.
+
+pub mod status;
+pub mod event;
+pub mod command;

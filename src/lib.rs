@@ -1,0 +1,67 @@
+//! mosaic-lab: where does the creativity of a diffusion model come from?
+//!
+//! The lab trains a small convolutional network, with or without a final self-attention layer, and
+//! shows what it makes of a noise seed next to what analytic theory predicts for the same seed.
+//!
+//! # Map, in reading order (each module may import only those above it)
+//!
+//! | module | what it is for |
+//! | --- | --- |
+//! | [`image`] | image batches: shape, pixel range, channel order |
+//! | [`random`] | seeded randomness, one named stream per purpose |
+//! | [`dataset`] | training images: crafted sets with a rule, IDX files |
+//! | [`diffusion`] | the [`diffusion::Denoiser`] seam, noise schedule, sampler |
+//! | [`network`] | ResNet and UNet, with a final self-attention layer (candle) |
+//! | [`theory`] | score machines: what theory says a network must do |
+//! | [`training`] | the training loop, optimiser state, checkpoints |
+//! | [`analysis`] | agreement, judged creativity, entropy, provenance |
+//! | [`lab`] | experiments, run directories, the worker process and its control |
+//! | [`tui`] | the dashboard |
+//! | [`cli`] | subcommands and plain-text output |
+//!
+//! Siblings never import each other: `theory` and `network` (attention maps cross as plain arrays,
+//! [`diffusion::AttentionMaps`]), and `training` and `analysis`.
+//!
+//! # Glossary
+//!
+//! - **denoiser**: anything that estimates the clean image; a network or a score machine.
+//! - **machine** (score machine): a denoiser computed from training images, without training.
+//! - **dictionary**: the training patches a machine compares with.
+//! - **provenance**: the training image and place that a pixel's estimate mostly came from.
+//! - **seed** (noise seed): the standard-normal image that a sample starts from.
+//! - **step**: of training unless said otherwise; *sampling step* i = T..1 of the reverse process.
+//! - **run**: one launched experiment with its directory; **worker**: the process that trains it.
+//! - **preview**: samples of fixed seeds, by the network and by machines, at one training step.
+//! - **agreement**: r, r^2 and R^2 between two images made from one seed.
+//!
+//! # Notation (THEORY sections of `docs/architecture.md`)
+//!
+//! | symbol | meaning | in code |
+//! | --- | --- | --- |
+//! | `phi_n` | training images, n = 1..N, values in [-1, 1] | `images` |
+//! | `abar(t)`, `sigma` | signal power; `sigma^2 = 1 - abar` | [`diffusion::NoiseLevel`] |
+//! | `x_t = sqrt(abar) phi + sigma eps` | noisy state | `x` |
+//! | `Omega_k(p)` | the k x k patch centred on pixel p | `k`, `p` |
+//! | `x0hat(p)` | posterior mean at pixel p | `x0` |
+//!
+//! # Papers
+//!
+//! | short | paper |
+//! | --- | --- |
+//! | KG | Kamb & Ganguli, *An analytic theory of creativity in convolutional diffusion models*, arXiv 2412.20292 |
+//! | F | Finn, Keller, Theodosis, Ba, *Origins of creativity in attention-based diffusion models*, arXiv 2506.17324 |
+//! | L | Lukoianov et al., arXiv 2509.09672 |
+//! | WV | Wang & Vastola, arXiv 2412.09726 |
+//! | Z | Zhai et al., arXiv 2303.06296 |
+
+pub mod image;
+pub mod random;
+pub mod dataset;
+pub mod diffusion;
+pub mod network;
+pub mod theory;
+pub mod training;
+pub mod analysis;
+pub mod lab;
+pub mod tui;
+pub mod cli;

@@ -1,0 +1,80 @@
+//! What a network is made of: the choices, already checked.
+
+use crate::image::ImageShape;
+
+/// A network's architecture and the images it works on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkConfig {
+    pub image: ImageShape,
+    pub body: Body,
+    pub padding: Padding,
+    /// Group normalisation after convolutions and embeddings, as KG's option.
+    pub group_norm: bool,
+    /// Kernel of the last convolution: 3, or 1 to make the last layer pointwise.
+    pub last_kernel: usize,
+    /// Number of classes when the network is told the class.
+    pub n_classes: Option<usize>,
+    /// The final self-attention layer (paper F), before the last convolution.
+    pub attention: Option<AttentionConfig>,
+}
+
+/// The convolutional body.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// KG's MinimalResNet: 3x3 in-convolution, then one residual layer per kernel.
+    ResNet {
+        width: usize,
+        /// One odd kernel per residual layer; 1 adds capacity without widening the receptive field.
+        kernels: Vec<usize>,
+    },
+    /// KG's MinimalUNet: one resolution per width.
+    UNet { widths: Vec<usize>, embedding: usize },
+}
+
+/// What convolutions see beyond the border.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    Zeros,
+    Circular,
+}
+
+/// The final self-attention layer over all pixels, without positional encoding.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionConfig {
+    pub variant: AttentionVariant,
+    pub heads: usize,
+    /// Channels per head of queries, keys and values.
+    pub head_width: usize,
+}
+
+/// How attention weights are made; all but `Softmax` are ablations (paper F).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttentionVariant {
+    Softmax,
+    /// One-hot on the largest logit; straight-through Gumbel-softmax while training.
+    Top1,
+    /// Every pixel looks at all pixels alike.
+    Uniform,
+    /// Every pixel looks at itself.
+    Identity,
+}
+
+impl NetworkConfig {
+    /// Side of the square of input pixels that the convolutional body lets one output pixel see
+    /// (attention, which sees everything, not counted). A UNet's pooling makes it approximate.
+    pub fn receptive_field(&self) -> usize {
+        let radius = match &self.body {
+            Body::ResNet { kernels, .. } => {
+                1 + kernels.iter().map(|k| k / 2).sum::<usize>() + self.last_kernel / 2
+            }
+            Body::UNet { widths, .. } => {
+                // Two 3x3 convolutions per block; each level doubles the reach of what lies below.
+                let levels = widths.len();
+                let down: usize = (0..levels).map(|level| 2 << level).sum();
+                let up: usize = (0..levels.saturating_sub(1)).map(|level| 3 << level).sum();
+                down + up + self.last_kernel / 2
+            }
+        };
+        2 * radius + 1
+    }
+}

@@ -1,0 +1,65 @@
+//! Which machine, with which settings: a choice as plain data.
+
+/// A machine's kind and settings at every noise level.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MachineSpec {
+    pub kind: MachineKind,
+    /// Patch side; ignored by machines that see whole images.
+    pub k: PatchSize,
+}
+
+/// The machines of THEORY section 2 and 4.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MachineKind {
+    /// `ideal`: whole images (IS).
+    Ideal,
+    /// `es`: whole images at every circular shift (ES).
+    EquivariantIdeal,
+    /// `ls`: patches at the same place, cut at the border.
+    Local,
+    /// `els`: patches anywhere; all H*W wrap-around patches of each image.
+    EquivariantLocal,
+    /// `els-interior`: patches anywhere; only those wholly inside an image.
+    EquivariantLocalInterior,
+    /// `bbels`: patches with the same overlap with the border.
+    BoundaryBroken,
+    /// `wiener`: the Gaussian with the data's mean and covariance.
+    Wiener,
+    /// `attention`: image evidence shared along attention (our derivation).
+    Attention(AttentionSettings),
+}
+
+/// Settings of the attention machine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionSettings {
+    /// Weight of attended patches' votes on which training image a patch comes from.
+    pub lambda: f64,
+    /// Share of the estimate that is an attention-weighted sum of estimates, in [0, 1].
+    pub gamma: f64,
+    pub source: AttentionSource,
+}
+
+/// Where the attention weights of the attention machine come from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum AttentionSource {
+    /// The network's maps along its own trajectory from the same seed.
+    Trajectory,
+    /// The network's maps at the machine's own state.
+    Measured,
+    Uniform,
+    Identity,
+    /// The chance that both patches come from one training image.
+    CoOrigin,
+    /// Softmax of `-||z(p) - z(r)||^2 / tau` over clean estimates z.
+    Similarity {
+        tau: f64,
+    },
+}
+
+/// Patch side per sampling step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PatchSize {
+    Fixed(usize),
+    /// `scales[i - 1]` is used at `t = i / T`, T the length; between, the nearest.
+    PerStep(Vec<usize>),
+}
