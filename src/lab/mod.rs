@@ -7,3 +7,9 @@
 pub mod status;
 pub mod event;
 pub mod command;
+pub mod config;
+pub mod run_toml;
+pub mod run_dir;
+pub mod events;
+pub mod control;
+pub mod launch;

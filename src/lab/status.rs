@@ -1,5 +1,9 @@
 //! `status.json`: where a run stands, replaced atomically by its worker.
 
+use std::io;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde::{Deserialize, Serialize};
 
 /// Where a run stands, as its worker last said.
@@ -55,4 +59,73 @@ pub struct WorkerId {
     pub start_ticks: u64,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
+}
+
+/// Milliseconds since the Unix epoch, now.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl WorkerId {
+    /// This process.
+    pub fn current() -> Self {
+        let pid = std::process::id();
+        Self { pid, start_ticks: start_ticks(pid).unwrap_or(0), boot_id: boot_id() }
+    }
+
+    /// True when this very process still runs: same pid, same start, same boot, and no zombie.
+    pub fn is_running(&self) -> bool {
+        self.boot_id == boot_id() && start_ticks(self.pid) == Some(self.start_ticks)
+    }
+}
+
+/// Field 22 of `/proc/PID/stat`; `None` when there is no such process or it is a zombie.
+fn start_ticks(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the name in parentheses, which may itself hold spaces and parentheses.
+    let fields: Vec<&str> = stat.get(stat.rfind(')')? + 1..)?.split_whitespace().collect();
+    if matches!(fields.first(), Some(&"Z" | &"X")) {
+        return None;
+    }
+    fields.get(19)?.parse().ok()
+}
+
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+impl Status {
+    /// Reads `status.json`; `None` when there is none or it is not one.
+    pub fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+
+    /// Replaces `status.json`: a reader sees the old one or the new one, never a half.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
+        write_atomically(path, &text)
+    }
+}
+
+/// Writes a file beside its place and renames it there.
+pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let beside = path.with_file_name(name);
+    std::fs::write(&beside, content)?;
+    std::fs::rename(&beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_runs_and_its_namesakes_do_not() {
+        let me = WorkerId::current();
+        assert!(me.is_running());
+        assert!(!WorkerId { start_ticks: me.start_ticks + 1, ..me.clone() }.is_running());
+        assert!(!WorkerId { boot_id: "another boot".to_owned(), ..me }.is_running());
+    }
 }

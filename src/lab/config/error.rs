@@ -1,0 +1,74 @@
+//! What can be wrong with a setting or a `lab.toml`, in words that a stranger can act on.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why one setting was not taken.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum SettingError {
+    #[error("'{key}' is not a setting{}", did_you_mean(.nearest))]
+    Unknown { key: String, nearest: Option<String> },
+    #[error("'{key}' is {found}, but must be {accepted}{}", did_you_mean(.nearest))]
+    Value { key: String, found: String, accepted: String, nearest: Option<String> },
+    #[error("'{key}' cannot be used so: {problem}")]
+    Combination { key: String, problem: String },
+    #[error("'{found}' is not of the form key=value")]
+    Form { found: String },
+}
+
+impl SettingError {
+    pub fn combination(key: &str, problem: impl Into<String>) -> Self {
+        Self::Combination { key: key.to_owned(), problem: problem.into() }
+    }
+
+    /// The same complaint about a longer name of the key.
+    pub fn under(self, section: &str) -> Self {
+        let longer = |key: String| format!("{section}.{key}");
+        match self {
+            Self::Unknown { key, nearest } => Self::Unknown { key: longer(key), nearest },
+            Self::Value { key, found, accepted, nearest } => {
+                Self::Value { key: longer(key), found, accepted, nearest }
+            }
+            Self::Combination { key, problem } => Self::Combination { key: longer(key), problem },
+            Self::Form { found } => Self::Form { found },
+        }
+    }
+}
+
+/// Why a `lab.toml` (or a `run.toml`, which has the same sections) was not taken.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    #[error("reading '{}'", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}:{line}: not valid TOML: {problem}", path.display())]
+    Syntax { path: PathBuf, line: usize, problem: String },
+    #[error("{}:{line}: {problem}", path.display())]
+    Setting { path: PathBuf, line: usize, problem: SettingError },
+    #[error("{}:{line}: 'experiment.{name}.base' is '{base}', but {problem}{}", path.display(), did_you_mean(.nearest))]
+    Base {
+        path: PathBuf,
+        line: usize,
+        name: String,
+        base: String,
+        problem: &'static str,
+        nearest: Option<String>,
+    },
+    #[error("'{}' holds no experiment '{name}'{}; it holds {known}", path.display(), did_you_mean(.nearest))]
+    NoExperiment { path: PathBuf, name: String, nearest: Option<String>, known: String },
+    #[error(
+        "{place}: 'experiment.{name}.dataset.{key}' names '{}', which does not exist{advice}", found.display()
+    )]
+    MissingDataset {
+        place: String,
+        name: String,
+        key: &'static str,
+        found: PathBuf,
+        advice: &'static str,
+    },
+}
+
+fn did_you_mean(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean '{name}'?"))
+}

@@ -1,0 +1,310 @@
+//! From settings as people write them to what the worker builds: network, machines, warnings.
+//!
+//! What cannot be built is refused here, before anything is launched; what can be built but will
+//! mislead (a receptive field that reaches the next glyph, THEORY section 7) is a warning.
+
+use std::path::PathBuf;
+
+use super::error::{ConfigError, SettingError};
+use super::experiment::Experiment;
+use crate::diffusion::{Ddim, Schedule};
+use crate::image::ImageShape;
+use crate::network::config::{AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding};
+use crate::theory::spec::{
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize,
+};
+
+/// A machine with its column name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedMachine {
+    pub name: String,
+    pub spec: MachineSpec,
+}
+
+/// Where Fashion-MNIST can be had.
+const FASHION_ADVICE: &str = "; Fashion-MNIST is free: download train-images-idx3-ubyte.gz from \
+    https://github.com/zalandoresearch/fashion-mnist (data/fashion) into that directory";
+
+impl Experiment {
+    /// Refuses combinations of settings that cannot work, whatever the data.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let refuse = |key: &str, problem: String| Err(SettingError::combination(key, problem));
+        let data = &self.dataset;
+        match (data.kind.as_str(), data.path.is_empty()) {
+            ("idx", true) => {
+                return refuse("dataset.path", "kind 'idx' needs the path of an image file".into());
+            }
+            ("idx", false) => {}
+            (kind, false) => {
+                return refuse(
+                    "dataset.path",
+                    format!(
+                        "kind '{kind}' is drawn, not read; set dataset.kind to 'idx' to read '{}'",
+                        data.path
+                    ),
+                );
+            }
+            (kind, true) if data.n == 0 => {
+                return refuse(
+                    "dataset.n",
+                    format!("kind '{kind}' needs a number of images to draw"),
+                );
+            }
+            (_, true) => self.check_crafted()?,
+        }
+        if self.network.conditional && (data.kind != "idx" || data.labels.is_empty()) {
+            return refuse("network.conditional", "it needs classes, so set dataset.labels".into());
+        }
+        if self.network.body == "unet" && self.network.widths.len() > 6 {
+            return refuse("network.widths", "more than six resolutions leave no pixels".into());
+        }
+        if self.theory.k != 0 && self.theory.k.is_multiple_of(2) {
+            return refuse(
+                "theory.k",
+                format!("'{}' is even, but a patch has a centre", self.theory.k),
+            );
+        }
+        let n_scales = self.theory.scales.len();
+        if n_scales != 0 && n_scales != self.sampling_steps {
+            return refuse(
+                "theory.scales",
+                format!(
+                    "it lists {n_scales} sides, but diffusion.sampling_steps is {}",
+                    self.sampling_steps
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    fn check_crafted(&self) -> Result<(), SettingError> {
+        let data = &self.dataset;
+        if data.size < 4 {
+            return Err(SettingError::combination(
+                "dataset.size",
+                "a drawn image needs at least 4 pixels a side",
+            ));
+        }
+        if data.kind == "glyphs" {
+            let side = data.slots.isqrt();
+            if side * side != data.slots || !(2..=3).contains(&side) {
+                return Err(SettingError::combination(
+                    "dataset.slots",
+                    format!("'{}' must be 4 or 9", data.slots),
+                ));
+            }
+            let needed = side * (data.glyph + data.gap);
+            if needed > data.size {
+                let problem = format!(
+                    "{} glyphs of {} pixels with gaps of {} need {needed} pixels a side (the image wraps round), but dataset.size is {}",
+                    data.slots, data.glyph, data.gap, data.size
+                );
+                return Err(SettingError::combination("dataset.gap", problem));
+            }
+        }
+        if data.kind != "stripes" && (data.shapes.is_empty() || data.hues.is_empty()) {
+            let key = if data.shapes.is_empty() { "dataset.shapes" } else { "dataset.hues" };
+            return Err(SettingError::combination(key, "at least one is needed to draw a glyph"));
+        }
+        Ok(())
+    }
+
+    /// A path of the settings, made absolute or relative to where we run.
+    pub fn path(&self, text: &str) -> PathBuf {
+        self.root.join(text)
+    }
+
+    /// Refuses data sets whose files are not there, with the place that names them.
+    pub fn check_files(&self) -> Result<(), ConfigError> {
+        for (key, full_key, text) in [
+            ("path", "dataset.path", &self.dataset.path),
+            ("labels", "dataset.labels", &self.dataset.labels),
+        ] {
+            let path = self.path(text);
+            if text.is_empty() || path.is_file() {
+                continue;
+            }
+            let place = match self.lines.get(full_key) {
+                Some(line) => format!("{}:{line}", self.origin.display()),
+                None => format!("--set {full_key}"),
+            };
+            let advice = if text.contains("fashion-mnist") { FASHION_ADVICE } else { "" };
+            return Err(ConfigError::MissingDataset {
+                place,
+                name: self.name.clone(),
+                key,
+                found: path,
+                advice,
+            });
+        }
+        Ok(())
+    }
+
+    /// The sampler that network and machines share.
+    pub fn ddim(&self) -> Ddim {
+        Ddim::new(Schedule::Cosine, self.sampling_steps)
+    }
+
+    /// The network for images of this shape.
+    pub fn network_config(
+        &self,
+        image: ImageShape,
+        n_classes: Option<usize>,
+    ) -> Result<NetworkConfig, SettingError> {
+        let settings = &self.network;
+        let body = if settings.body == "unet" {
+            let halvings = settings.widths.len().saturating_sub(1) as u32;
+            let multiple = 1_usize << halvings;
+            if !image.height.is_multiple_of(multiple) || !image.width.is_multiple_of(multiple) {
+                let problem = format!(
+                    "{} resolutions need sides that are multiples of {multiple}, but the images are {image}; set dataset.size",
+                    settings.widths.len()
+                );
+                return Err(SettingError::combination("network.widths", problem));
+            }
+            Body::UNet { widths: settings.widths.clone(), embedding: settings.embedding }
+        } else {
+            Body::ResNet { width: settings.width, kernels: settings.kernels.clone() }
+        };
+        let variant = match settings.attention.as_str() {
+            "none" => None,
+            "top1" => Some(AttentionVariant::Top1),
+            "uniform" => Some(AttentionVariant::Uniform),
+            "identity" => Some(AttentionVariant::Identity),
+            _ => Some(AttentionVariant::Softmax),
+        };
+        let padding = if settings.padding == "zeros" { Padding::Zeros } else { Padding::Circular };
+        let attention = variant.map(|variant| AttentionConfig {
+            variant,
+            heads: settings.heads,
+            head_width: settings.head_width,
+        });
+        Ok(NetworkConfig {
+            image,
+            body,
+            padding,
+            group_norm: settings.group_norm,
+            last_kernel: settings.last_kernel,
+            n_classes: if settings.conditional { n_classes } else { None },
+            attention,
+        })
+    }
+
+    /// The machines to compare with a network of this make, and what people should know about them.
+    pub fn machines(&self, network: &NetworkConfig) -> (Vec<NamedMachine>, Vec<String>) {
+        let side = network.image.height.min(network.image.width);
+        // A patch of odd side that still fits; beyond that local machines are whole-image ones.
+        let k_max = if side.is_multiple_of(2) { side - 1 } else { side };
+        let wanted = if self.theory.k == 0 { network.receptive_field() } else { self.theory.k };
+        let mut notes = Vec::new();
+        if wanted > k_max {
+            notes.push(format!("machines use patches of {k_max} pixels a side, the largest that fit, instead of {wanted}"));
+        }
+        let k = if self.theory.scales.is_empty() {
+            PatchSize::Fixed(wanted.min(k_max))
+        } else {
+            PatchSize::PerStep(self.theory.scales.iter().map(|&scale| scale.min(k_max)).collect())
+        };
+        let mut machines = Vec::new();
+        for name in &self.theory.machines {
+            let needs_network =
+                matches!(name.as_str(), "attention-trajectory" | "attention-measured");
+            if needs_network && network.attention.is_none() {
+                notes.push(format!(
+                    "machine '{name}' is left out: the network has no attention to use"
+                ));
+                continue;
+            }
+            let spec = MachineSpec { kind: self.machine_kind(name), k: k.clone() };
+            machines.push(NamedMachine { name: name.clone(), spec });
+        }
+        (machines, notes)
+    }
+
+    /// The kind of a machine of the settings table's list.
+    fn machine_kind(&self, name: &str) -> MachineKind {
+        let attention = |source| {
+            let (lambda, gamma) = (self.theory.lambda, self.theory.gamma);
+            MachineKind::Attention(AttentionSettings { lambda, gamma, source })
+        };
+        match name {
+            "es" => MachineKind::EquivariantIdeal,
+            "ls" => MachineKind::Local,
+            "els" => MachineKind::EquivariantLocal,
+            "els-interior" => MachineKind::EquivariantLocalInterior,
+            "bbels" => MachineKind::BoundaryBroken,
+            "wiener" => MachineKind::Wiener,
+            "attention-trajectory" => attention(AttentionSource::Trajectory),
+            "attention-measured" => attention(AttentionSource::Measured),
+            "attention-uniform" => attention(AttentionSource::Uniform),
+            "attention-identity" => attention(AttentionSource::Identity),
+            "attention-co-origin" => attention(AttentionSource::CoOrigin),
+            "attention-similarity" => {
+                attention(AttentionSource::Similarity { tau: self.theory.tau })
+            }
+            _ => MachineKind::Ideal,
+        }
+    }
+
+    /// The geometry rule for crafted sets: the field covers a glyph and reaches no other one.
+    pub fn geometry_warnings(&self, network: &NetworkConfig) -> Vec<String> {
+        if self.dataset.kind == "idx" || self.dataset.kind == "stripes" {
+            return Vec::new();
+        }
+        let field = network.receptive_field();
+        let radius = field / 2;
+        let mut warnings = Vec::new();
+        if field < 2 * self.dataset.glyph - 1 {
+            warnings.push(format!(
+                "the receptive field of {field} pixels does not cover a glyph of {} from each of its pixels ({} would): expect broken glyphs; widen network.kernels",
+                self.dataset.glyph,
+                2 * self.dataset.glyph - 1
+            ));
+        }
+        if self.dataset.gap <= radius {
+            warnings.push(format!(
+                "the receptive field's radius of {radius} pixels reaches across the gap of {}: locality may do attention's work; widen dataset.gap",
+                self.dataset.gap
+            ));
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rgb(side: usize) -> ImageShape {
+        ImageShape::new(3, side, side)
+    }
+
+    #[test]
+    fn machines_that_need_attention_are_left_out_with_a_note() {
+        let mut experiment = Experiment::new("x");
+        experiment.set("network.attention", "none").unwrap();
+        let network = experiment.network_config(rgb(16), None).unwrap();
+        let (machines, notes) = experiment.machines(&network);
+        assert!(machines.iter().all(|machine| machine.name != "attention-trajectory"));
+        assert!(notes[0].contains("attention-trajectory"), "{notes:?}");
+    }
+
+    #[test]
+    fn a_field_that_reaches_the_next_glyph_is_warned_of() {
+        let mut experiment = Experiment::new("x");
+        let network = experiment.network_config(rgb(16), None).unwrap();
+        assert_eq!(experiment.geometry_warnings(&network), Vec::<String>::new());
+        experiment.set("dataset.gap", "2").unwrap();
+        assert!(experiment.geometry_warnings(&network)[0].contains("gap of 2"));
+    }
+
+    #[test]
+    fn a_patch_larger_than_the_image_is_cut_with_a_note() {
+        let mut experiment = Experiment::new("x");
+        experiment.set("network.kernels", "9,9,9").unwrap();
+        let network = experiment.network_config(rgb(8), None).unwrap();
+        let (machines, notes) = experiment.machines(&network);
+        assert_eq!(machines[0].spec.k, PatchSize::Fixed(7));
+        assert!(notes.iter().any(|note| note.contains("largest that fit")), "{notes:?}");
+    }
+}

@@ -1,0 +1,289 @@
+//! What a setting can hold: TOML's plain values, what of them a key accepts, and their spelling.
+//!
+//! A value written on the command line (`--set network.kernels=3,1,3`) and one written in TOML
+//! (`kernels = [3, 1, 3]`) become the same [`Value`]; [`Accepted`] is the one place that says no.
+
+use std::fmt;
+
+/// A plain value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Integer(i64),
+    Number(f64),
+    Boolean(bool),
+    Text(String),
+    List(Vec<Value>),
+}
+
+/// Which values a key takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Accepted {
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    /// Both ends included.
+    Number {
+        min: f64,
+        max: f64,
+    },
+    Boolean,
+    Text,
+    Choice(&'static [&'static str]),
+    /// A list of odd whole numbers (kernels, patch sides); may be empty if the flag says so.
+    OddIntegers {
+        max: i64,
+        may_be_empty: bool,
+    },
+    Integers {
+        min: i64,
+        max: i64,
+    },
+    /// One odd whole number.
+    Odd {
+        max: i64,
+    },
+    /// A list of distinct words out of a few; an empty list of choices means any word.
+    Words(&'static [&'static str]),
+}
+
+impl Accepted {
+    /// The value as this key stores it (a whole number where a fraction is accepted becomes one), or
+    /// `None` when it is not acceptable.
+    pub fn admit(&self, value: Value) -> Option<Value> {
+        match (self, value) {
+            (Self::Integer { min, max }, Value::Integer(v)) if (*min..=*max).contains(&v) => {
+                Some(Value::Integer(v))
+            }
+            (Self::Odd { max }, Value::Integer(v)) if (1..=*max).contains(&v) && v % 2 == 1 => {
+                Some(Value::Integer(v))
+            }
+            (Self::Number { min, max }, Value::Integer(v)) => {
+                Self::Number { min: *min, max: *max }.admit(Value::Number(v as f64))
+            }
+            (Self::Number { min, max }, Value::Number(v)) if (*min..=*max).contains(&v) => {
+                Some(Value::Number(v))
+            }
+            (Self::Boolean, Value::Boolean(v)) => Some(Value::Boolean(v)),
+            (Self::Text, Value::Text(v)) => Some(Value::Text(v)),
+            (Self::Choice(choices), Value::Text(v)) if choices.contains(&v.as_str()) => {
+                Some(Value::Text(v))
+            }
+            (Self::OddIntegers { max, may_be_empty }, Value::List(items)) => {
+                let fits = |item: &Value| matches!(item, Value::Integer(v) if (1..=*max).contains(v) && v % 2 == 1);
+                let admitted = items.iter().all(fits) && (*may_be_empty || !items.is_empty());
+                admitted.then_some(Value::List(items))
+            }
+            (Self::Integers { min, max }, Value::List(items)) => {
+                let fits =
+                    |item: &Value| matches!(item, Value::Integer(v) if (*min..=*max).contains(v));
+                (!items.is_empty() && items.iter().all(fits)).then_some(Value::List(items))
+            }
+            (Self::Words(choices), Value::List(items)) => {
+                let fits = |item: &Value| match item {
+                    Value::Text(word) => choices.is_empty() || choices.contains(&word.as_str()),
+                    _ => false,
+                };
+                items.iter().all(fits).then_some(Value::List(items))
+            }
+            _ => None,
+        }
+    }
+
+    /// Reads what a person typed after `key=`; `None` when it is not acceptable.
+    pub fn parse(&self, text: &str) -> Option<Value> {
+        let text = text.trim();
+        let value = match self {
+            Self::Integer { .. } | Self::Odd { .. } => {
+                Value::Integer(text.replace('_', "").parse().ok()?)
+            }
+            Self::Number { .. } => Value::Number(text.replace('_', "").parse().ok()?),
+            Self::Boolean => Value::Boolean(match text {
+                "true" | "yes" | "on" => true,
+                "false" | "no" | "off" => false,
+                _ => return None,
+            }),
+            Self::Text | Self::Choice(_) => Value::Text(text.trim_matches('"').to_owned()),
+            Self::OddIntegers { .. } | Self::Integers { .. } => {
+                let items = list_items(text).map(|item| item.parse().map(Value::Integer));
+                Value::List(items.collect::<Result<_, _>>().ok()?)
+            }
+            Self::Words(_) => {
+                Value::List(list_items(text).map(|word| Value::Text(word.to_owned())).collect())
+            }
+        };
+        self.admit(value)
+    }
+
+    /// The nearest accepted word to one that was not.
+    pub fn nearest(&self, found: &str) -> Option<&'static str> {
+        match self {
+            Self::Choice(choices) | Self::Words(choices) => nearest(found, choices.iter().copied()),
+            _ => None,
+        }
+    }
+}
+
+/// `[a, "b", c]` or `a,b,c` as items.
+fn list_items(text: &str) -> impl Iterator<Item = &str> {
+    text.trim_start_matches('[')
+        .trim_end_matches(']')
+        .split(',')
+        .map(|item| item.trim().trim_matches('"'))
+        .filter(|item| !item.is_empty())
+}
+
+/// The candidate that a misspelt word most likely meant, if any is near enough to suggest.
+pub fn nearest<'a>(found: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (strsim::jaro_winkler(found, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+impl fmt::Display for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer { min, max } if *max == i64::MAX => {
+                write!(f, "a whole number of at least {min}")
+            }
+            Self::Integer { min, max } => write!(f, "a whole number from {min} to {max}"),
+            Self::Number { min, max } if max.is_infinite() => {
+                write!(f, "a number of at least {min}")
+            }
+            Self::Number { min, max } => write!(f, "a number from {min} to {max}"),
+            Self::Boolean => write!(f, "true or false"),
+            Self::Text => write!(f, "text"),
+            Self::Choice(choices) => write!(f, "one of {}", choices.join(", ")),
+            Self::Odd { max } => write!(f, "an odd number from 1 to {max}"),
+            Self::OddIntegers { max, .. } => write!(f, "a list of odd numbers from 1 to {max}"),
+            Self::Integers { min, max } => write!(f, "a list of whole numbers from {min} to {max}"),
+            Self::Words([]) => write!(f, "a list of words"),
+            Self::Words(choices) => write!(f, "a list out of {}", choices.join(", ")),
+        }
+    }
+}
+
+/// As in TOML, so that what is printed can be pasted into `lab.toml`.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(v) => write!(f, "{v}"),
+            // TOML wants a digit after the point and calls infinity `inf`, as Rust does.
+            Self::Number(v) => write!(f, "{v:?}"),
+            Self::Boolean(v) => write!(f, "{v}"),
+            Self::Text(v) => write!(f, "{}", toml::Value::String(v.clone())),
+            Self::List(items) => {
+                write!(f, "[")?;
+                for (index, item) in items.iter().enumerate() {
+                    write!(f, "{}{item}", if index > 0 { ", " } else { "" })?;
+                }
+                write!(f, "]")
+            }
+        }
+    }
+}
+
+/// A type that a setting can be stored as.
+pub trait Field: Sized {
+    fn to_value(&self) -> Value;
+    /// `None` when the value has another type; ranges were checked before.
+    fn from_value(value: &Value) -> Option<Self>;
+}
+
+macro_rules! integer_field {
+    ($($kind:ty),*) => {$(
+        impl Field for $kind {
+            fn to_value(&self) -> Value {
+                Value::Integer(i64::try_from(*self).unwrap_or(i64::MAX))
+            }
+            fn from_value(value: &Value) -> Option<Self> {
+                match value {
+                    Value::Integer(v) => Self::try_from(*v).ok(),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+integer_field!(usize, u64);
+
+impl Field for f64 {
+    fn to_value(&self) -> Value {
+        Value::Number(*self)
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Number(v) => Some(*v),
+            _ => None,
+        }
+    }
+}
+
+impl Field for bool {
+    fn to_value(&self) -> Value {
+        Value::Boolean(*self)
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Boolean(v) => Some(*v),
+            _ => None,
+        }
+    }
+}
+
+impl Field for String {
+    fn to_value(&self) -> Value {
+        Value::Text(self.clone())
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Text(v) => Some(v.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl<T: Field> Field for Vec<T> {
+    fn to_value(&self) -> Value {
+        Value::List(self.iter().map(Field::to_value).collect())
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::List(items) => items.iter().map(T::from_value).collect(),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_can_be_read_back() {
+        let cases: [(Accepted, &str); 7] = [
+            (Accepted::Integer { min: 1, max: 9 }, "4"),
+            (Accepted::Number { min: 0.0, max: f64::INFINITY }, "inf"),
+            (Accepted::Number { min: 0.0, max: 1.0 }, "0.25"),
+            (Accepted::Boolean, "true"),
+            (Accepted::Choice(&["a", "b"]), "b"),
+            (Accepted::OddIntegers { max: 9, may_be_empty: false }, "[3, 1]"),
+            (Accepted::Words(&["ring", "cross"]), "[\"ring\", \"cross\"]"),
+        ];
+        for (accepted, text) in cases {
+            let value = accepted.parse(text).expect(text);
+            assert_eq!(accepted.parse(&value.to_string()), Some(value), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_lies_outside_the_range_is_refused() {
+        assert_eq!(Accepted::Integer { min: 1, max: 9 }.parse("0"), None);
+        assert_eq!(Accepted::Number { min: 0.0, max: 1.0 }.parse("NaN"), None);
+        assert_eq!(Accepted::OddIntegers { max: 9, may_be_empty: false }.parse("3,4"), None);
+        assert_eq!(Accepted::OddIntegers { max: 9, may_be_empty: false }.parse(""), None);
+        assert_eq!(Accepted::Words(&["ring"]).parse("rang"), None);
+    }
+}

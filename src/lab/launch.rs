@@ -1,0 +1,124 @@
+//! Starting, resuming and killing workers.
+//!
+//! A worker is this very program as `mosaic worker RUN_DIR`: no terminal, a session of its own as
+//! its first act (`worker::run`), output to `worker.log`. It outlives whoever launched it. (It is not
+//! made a group leader at birth, because a leader cannot start a session.)
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::{Command as Process, Stdio};
+use std::thread;
+
+use thiserror::Error;
+
+use super::config::{ConfigError, Experiment, SettingError};
+use super::run_dir::{Health, RunDir, RunsDir};
+use super::run_toml::{self, RunToml};
+use super::status::now_ms;
+
+/// What a launch needs to know besides the experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LaunchOptions {
+    /// `auto`, `cpu` or `cuda:N`.
+    pub device: String,
+    /// The run that this one was edited from.
+    pub parent: Option<String>,
+}
+
+impl Default for LaunchOptions {
+    fn default() -> Self {
+        Self { device: "auto".to_owned(), parent: None }
+    }
+}
+
+#[derive(Debug, Error)]
+pub enum LaunchError {
+    #[error("experiment '{name}' cannot be launched: {source}")]
+    Settings { name: String, source: SettingError },
+    #[error(transparent)]
+    Files(#[from] ConfigError),
+    #[error("making the directory of a run in '{}'", path.display())]
+    Directory { path: PathBuf, source: io::Error },
+    #[error("starting the worker of run '{run}'")]
+    Spawn { run: String, source: io::Error },
+    #[error("run '{run}' has a worker at work (process {pid}); nothing to resume")]
+    Busy { run: String, pid: u32 },
+    #[error("run '{run}' is finished; nothing to resume")]
+    Finished { run: String },
+    #[error("'{}' is no run: it has no run.toml", path.display())]
+    NoRun { path: PathBuf },
+    #[error("run '{run}' has no worker to kill")]
+    NoWorker { run: String },
+    #[error("killing the worker of run '{run}', process {pid}")]
+    Kill { run: String, pid: u32, source: io::Error },
+}
+
+/// Makes a run's directory and starts its worker.
+pub fn launch(
+    runs: &RunsDir,
+    experiment: &Experiment,
+    options: &LaunchOptions,
+) -> Result<RunDir, LaunchError> {
+    let name = experiment.name.clone();
+    experiment.check().map_err(|source| LaunchError::Settings { name, source })?;
+    experiment.check_files()?;
+    let directory = |source| LaunchError::Directory { path: runs.path().to_owned(), source };
+    let run = runs.create(&experiment.name).map_err(directory)?;
+    let description = RunToml {
+        parent: options.parent.clone(),
+        created_ms: now_ms(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        device: options.device.clone(),
+        experiment: experiment.clone(),
+    };
+    run_toml::write(&run.run_toml_path(), &description).map_err(directory)?;
+    spawn(&run)?;
+    Ok(run)
+}
+
+/// Starts a new worker on a run that was stopped, failed or lost.
+pub fn resume(run: &RunDir) -> Result<(), LaunchError> {
+    if !run.run_toml_path().is_file() {
+        return Err(LaunchError::NoRun { path: run.path().to_owned() });
+    }
+    if let Some(status) = run.status() {
+        // A worker that hangs (lost by its heartbeat) still holds the directory: kill it first.
+        if !status.state.is_over() && status.worker.is_running() {
+            return Err(LaunchError::Busy { run: run.id(), pid: status.worker.pid });
+        }
+        if status.state == super::status::RunState::Finished {
+            return Err(LaunchError::Finished { run: run.id() });
+        }
+    }
+    spawn(run)
+}
+
+/// Ends a worker at once, without a checkpoint; the run can be resumed from its last one.
+pub fn kill(run: &RunDir) -> Result<(), LaunchError> {
+    let no_worker = || LaunchError::NoWorker { run: run.id() };
+    let status = run.status().filter(|_| run.health() != Health::Over).ok_or_else(no_worker)?;
+    let pid = i32::try_from(status.worker.pid).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = pid.filter(|_| status.worker.is_running()).ok_or_else(no_worker)?;
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).map_err(|error| {
+        LaunchError::Kill { run: run.id(), pid: status.worker.pid, source: error.into() }
+    })
+}
+
+fn spawn(run: &RunDir) -> Result<(), LaunchError> {
+    let attempt = || -> io::Result<()> {
+        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(run.log_path())?;
+        let mut child = Process::new(std::env::current_exe()?)
+            .arg("worker")
+            .arg(std::path::absolute(run.path())?)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        // Reap it when it ends while we still live; it does not need us otherwise.
+        thread::Builder::new().name("reaper".to_owned()).spawn(move || child.wait())?;
+        Ok(())
+    };
+    attempt().map_err(|source| LaunchError::Spawn { run: run.id(), source })
+}

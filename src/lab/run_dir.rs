@@ -1,0 +1,284 @@
+//! A run's directory: its layout, its name, and what can be told from outside about its worker.
+//!
+//! ```text
+//! <runs>/<experiment>-<suffix>/   run.toml status.json events.jsonl worker.log control.sock
+//!                                 state/ previews/ report/
+//! ```
+//!
+//! The suffix is the launch time in seconds since 2020, in base 36, six digits: names of one
+//! experiment sort by time. Directories are the owner's alone (0700). Readers tolerate junk.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::config::Experiment;
+use super::run_toml::{self, RunTomlError};
+use super::status::{Status, now_ms};
+
+/// 2020-01-01 in milliseconds since the Unix epoch.
+const EPOCH_2020_MS: u64 = 1_577_836_800_000;
+const SUFFIX_DIGITS: usize = 6;
+/// A worker writes its heartbeat every second; this much older means that it hangs or is gone.
+pub const HEARTBEAT_LIMIT_MS: u64 = 10_000;
+
+/// The directory that holds all runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunsDir {
+    path: PathBuf,
+}
+
+/// One run's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+/// What is known of a run from its files.
+#[derive(Clone, Debug)]
+pub struct RunSummary {
+    pub id: String,
+    pub dir: RunDir,
+    pub status: Option<Status>,
+    pub health: Health,
+    pub experiment: String,
+    pub created_ms: u64,
+}
+
+/// Whether someone works on a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// The worker runs and says so.
+    Alive,
+    /// The worker ended without saying so, or hangs; the run can be resumed.
+    Lost,
+    /// Finished, stopped or failed.
+    Over,
+    /// No status yet: just launched, or not a whole run.
+    Unknown,
+}
+
+impl RunsDir {
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All runs, newest first; anything that is not a run is passed over.
+    pub fn list(&self) -> Vec<RunSummary> {
+        let Ok(entries) = std::fs::read_dir(&self.path) else { return Vec::new() };
+        let mut runs: Vec<RunSummary> = entries
+            .filter_map(Result::ok)
+            .map(|entry| RunDir::open(entry.path()))
+            .filter(|dir| dir.run_toml_path().is_file() || dir.status_path().is_file())
+            .map(|dir| dir.summary())
+            .collect();
+        runs.sort_by(|a, b| (b.created_ms, &b.id).cmp(&(a.created_ms, &a.id)));
+        runs
+    }
+
+    /// The runs whose name starts with `prefix`; one alone if it is the whole name.
+    pub fn matching(&self, prefix: &str) -> Vec<RunSummary> {
+        let runs = self.list();
+        if let Some(exact) = runs.iter().find(|run| run.id == prefix) {
+            return vec![exact.clone()];
+        }
+        runs.into_iter().filter(|run| run.id.starts_with(prefix)).collect()
+    }
+
+    /// Makes a new run's directory; never one that exists.
+    pub fn create(&self, experiment: &str) -> io::Result<RunDir> {
+        std::fs::create_dir_all(&self.path)?;
+        let mut seconds = now_ms().saturating_sub(EPOCH_2020_MS) / 1000;
+        loop {
+            let path = self.path.join(format!("{experiment}-{}", suffix(seconds)));
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => {
+                    let dir = RunDir::open(path);
+                    for inner in [dir.state_path(), dir.previews_path(), dir.report_path()] {
+                        DirBuilder::new().mode(0o700).create(inner)?;
+                    }
+                    return Ok(dir);
+                }
+                // Launched within the same second: take the next free one.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => seconds += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn suffix(seconds: u64) -> String {
+    let mut digits = [b'0'; SUFFIX_DIGITS];
+    let mut rest = seconds;
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdefghijklmnopqrstuvwxyz"[(rest % 36) as usize];
+        rest /= 36;
+    }
+    digits.iter().map(|&digit| char::from(digit)).collect()
+}
+
+/// The launch time in a run's name.
+fn created_ms(id: &str) -> Option<u64> {
+    let (_, suffix) = id.rsplit_once('-')?;
+    if suffix.len() != SUFFIX_DIGITS {
+        return None;
+    }
+    u64::from_str_radix(suffix, 36).ok().map(|seconds| EPOCH_2020_MS + 1000 * seconds)
+}
+
+impl RunDir {
+    /// The run at `path`, which need not exist.
+    pub fn open(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn id(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    pub fn run_toml_path(&self) -> PathBuf {
+        self.path.join("run.toml")
+    }
+
+    pub fn status_path(&self) -> PathBuf {
+        self.path.join("status.json")
+    }
+
+    pub fn events_path(&self) -> PathBuf {
+        self.path.join("events.jsonl")
+    }
+
+    pub fn log_path(&self) -> PathBuf {
+        self.path.join("worker.log")
+    }
+
+    pub fn socket_path(&self) -> PathBuf {
+        self.path.join("control.sock")
+    }
+
+    pub fn state_path(&self) -> PathBuf {
+        self.path.join("state")
+    }
+
+    pub fn previews_path(&self) -> PathBuf {
+        self.path.join("previews")
+    }
+
+    pub fn report_path(&self) -> PathBuf {
+        self.path.join("report")
+    }
+
+    pub fn status(&self) -> Option<Status> {
+        Status::read(&self.status_path())
+    }
+
+    /// The resolved experiment that this run was launched with.
+    pub fn experiment(&self) -> Result<Experiment, RunTomlError> {
+        run_toml::read(&self.run_toml_path()).map(|run| run.experiment)
+    }
+
+    pub fn health(&self) -> Health {
+        health(self.status().as_ref(), now_ms())
+    }
+
+    pub fn summary(&self) -> RunSummary {
+        let status = self.status();
+        let id = self.id();
+        let experiment = id.rsplit_once('-').map_or(id.as_str(), |(name, _)| name).to_owned();
+        RunSummary {
+            health: health(status.as_ref(), now_ms()),
+            created_ms: created_ms(&id).unwrap_or(0),
+            dir: self.clone(),
+            status,
+            experiment,
+            id,
+        }
+    }
+}
+
+/// Judges a status at a moment.
+pub fn health(status: Option<&Status>, now_ms: u64) -> Health {
+    let Some(status) = status else { return Health::Unknown };
+    if status.state.is_over() {
+        Health::Over
+    } else if status.worker.is_running()
+        && now_ms.saturating_sub(status.heartbeat_ms) < HEARTBEAT_LIMIT_MS
+    {
+        Health::Alive
+    } else {
+        Health::Lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::event::EVENT_FORMAT;
+    use crate::lab::status::{RunState, WorkerId};
+    use std::os::unix::fs::PermissionsExt;
+
+    fn status(state: RunState) -> Status {
+        Status {
+            v: EVENT_FORMAT,
+            state,
+            step: 1,
+            steps: 2,
+            worker: WorkerId::current(),
+            heartbeat_ms: 100_000,
+            steps_per_s: 0.0,
+            eta_s: None,
+            device: String::new(),
+            loss: None,
+            message: None,
+        }
+    }
+
+    #[test]
+    fn a_worker_is_lost_when_silent_or_gone_but_not_when_over() {
+        let training = status(RunState::Training);
+        assert_eq!(health(Some(&training), 101_000), Health::Alive);
+        assert_eq!(health(Some(&training), 111_000), Health::Lost);
+        let mut gone = training;
+        gone.worker.start_ticks += 1;
+        assert_eq!(health(Some(&gone), 101_000), Health::Lost);
+        assert_eq!(health(Some(&status(RunState::Finished)), 999_000), Health::Over);
+        assert_eq!(health(None, 0), Health::Unknown);
+    }
+
+    #[test]
+    fn runs_of_one_second_get_names_of_their_own_that_sort_by_time() {
+        let place = tempfile::tempdir().unwrap();
+        let runs = RunsDir::new(place.path());
+        let first = runs.create("a").unwrap();
+        let second = runs.create("a").unwrap();
+        assert!(first.id() < second.id());
+        let mode = std::fs::metadata(first.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn junk_beside_runs_is_passed_over() {
+        let place = tempfile::tempdir().unwrap();
+        let runs = RunsDir::new(place.path());
+        std::fs::write(place.path().join("README.md"), "x").unwrap();
+        std::fs::create_dir(place.path().join("empty")).unwrap();
+        let run = runs.create("glyphs-cnn").unwrap();
+        std::fs::write(run.status_path(), "{ torn").unwrap();
+        let listed = runs.list();
+        assert_eq!(listed.len(), 1);
+        assert_eq!(
+            (listed[0].experiment.as_str(), listed[0].health),
+            ("glyphs-cnn", Health::Unknown)
+        );
+        assert!(now_ms() - listed[0].created_ms < 10_000);
+    }
+}
