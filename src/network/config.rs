@@ -16,6 +16,23 @@ pub struct NetworkConfig {
     pub n_classes: Option<usize>,
     /// The final self-attention layer (paper F), before the last convolution.
     pub attention: Option<AttentionConfig>,
+    /// What the last convolution's output stands for.
+    pub output: Output,
+    /// Factor on t before its sines and cosines; 1 in KG's networks.
+    pub time_scale: f64,
+    /// Whether `x0hat` is held to the pixel range [-1, 1] when denoising.
+    pub clamp: bool,
+}
+
+/// What a network's last convolution computes; either way the network returns `eps_hat`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// `eps_hat` itself, as KG's networks do.
+    Noise,
+    /// `v = sqrt(abar) eps - sigma x0` (Salimans & Ho, arXiv 2202.00512), so that
+    /// `eps_hat = sigma x + sqrt(abar) v`: at high noise the network need not copy its input,
+    /// which makes short training far better.
+    Velocity,
 }
 
 /// The convolutional body.

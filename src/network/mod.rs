@@ -1,5 +1,23 @@
 //! Networks that predict noise: ResNet and UNet, optionally with a final self-attention layer.
 //!
-//! Deliberately absent: score machines (a sibling), training loops, files other than weights.
+//! Deliberately absent: score machines (a sibling), training loops, files.
+//!
+//! Reading order: [`config`] (the choices), [`parameters`] (named, seeded), [`ops`] (fast and right
+//! tensor operations), [`embedding`], [`blocks`], [`resnet`], [`unet`], [`attention`], [`model`]
+//! (one network), [`denoiser`] (the network behind the lab's one interface).
 
 pub mod config;
+pub mod parameters;
+pub mod ops;
+pub mod embedding;
+pub mod blocks;
+pub mod resnet;
+pub mod unet;
+pub mod attention;
+pub mod model;
+pub mod denoiser;
+
+pub use attention::Mode;
+pub use denoiser::NetworkDenoiser;
+pub use model::{Network, Prediction};
+pub use parameters::{NetworkError, TensorMap};

@@ -1,0 +1,152 @@
+//! The final self-attention layer (paper F): every pixel's features look at all pixels of the image.
+//!
+//! ```text
+//! f' = f + o( A v(f) )        q, k, v, o: 1x1 convolutions; A = softmax(q^T k / sqrt(D)) per head
+//! ```
+//!
+//! No positional encoding, so with circular padding the whole network commutes with circular shifts.
+//! Ablations replace A: `Top1` by a one-hot row (while training a straight-through Gumbel-softmax,
+//! Jang et al., arXiv 1611.01144, temperature 1), `Uniform` by 1/P, `Identity` by the unit matrix;
+//! the last two have no queries and keys. F's text beyond its abstract is not at hand: residual,
+//! head layout and temperature are ours.
+
+use candle_core::{D, Tensor};
+use rand::RngExt;
+
+use super::blocks::Conv;
+use super::config::{AttentionConfig, AttentionVariant, Padding};
+use super::ops::attend::{attend, logits, mix, weights};
+use super::ops::convolution::Activation;
+use super::parameters::{Builder, NetworkError};
+use crate::random::{Purpose, stream};
+
+/// How a network is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Sampling.
+    Evaluate,
+    /// Sampling, returning attention maps.
+    EvaluateWithMaps,
+    /// A training step: draws Gumbel noise for `Top1`.
+    Train { seed: u64, step: u64 },
+}
+
+/// The attention layer.
+pub struct Attention {
+    config: AttentionConfig,
+    /// Queries and keys, where the variant has them.
+    looking: Option<[Conv; 2]>,
+    value: Conv,
+    out: Conv,
+}
+
+impl Attention {
+    pub fn new(
+        builder: &mut Builder<'_>,
+        config: AttentionConfig,
+        width: usize,
+    ) -> Result<Self, NetworkError> {
+        let inner = config.heads * config.head_width;
+        if inner == 0 {
+            let problem = "attention needs at least one head of at least one channel".to_owned();
+            return Err(NetworkError::Config { problem });
+        }
+        let mut pointwise = |name: &str, channels| {
+            Conv::new(builder, &format!("attention.{name}"), channels, 1, Padding::Zeros)
+        };
+        let looking = match config.variant {
+            AttentionVariant::Softmax | AttentionVariant::Top1 => {
+                Some([pointwise("q", (width, inner))?, pointwise("k", (width, inner))?])
+            }
+            AttentionVariant::Uniform | AttentionVariant::Identity => None,
+        };
+        let value = pointwise("v", (width, inner))?;
+        Ok(Self { config, looking, value, out: pointwise("o", (inner, width))? })
+    }
+
+    /// `f'`, and the maps [B, heads, P, P] in [`Mode::EvaluateWithMaps`].
+    pub fn forward(
+        &self,
+        features: &Tensor,
+        mode: Mode,
+    ) -> candle_core::Result<(Tensor, Option<Tensor>)> {
+        let (batch, _, height, width) = features.dims4()?;
+        let n_pixels = height * width;
+        let value = self.value.forward(features, Activation::None)?;
+        let inner = value.dim(1)?;
+        let (mixed, maps) = match &self.looking {
+            Some([query, key]) => {
+                let q = query.forward(features, Activation::None)?;
+                let k = key.forward(features, Activation::None)?;
+                let AttentionConfig { heads, head_width, .. } = self.config;
+                let shape = (batch, 3, heads, head_width, n_pixels);
+                self.look(&Tensor::cat(&[&q, &k, &value], 1)?.reshape(shape)?, mode)?
+            }
+            None => {
+                let maps = match mode {
+                    Mode::EvaluateWithMaps => Some(self.fixed_maps(features, n_pixels)?),
+                    _ => None,
+                };
+                (self.fixed(&value)?, maps)
+            }
+        };
+        let mixed = mixed.reshape((batch, inner, height, width))?;
+        Ok(((features + self.out.forward(&mixed, Activation::None)?)?, maps))
+    }
+
+    /// Softmax and top-1: `qkv` [B, 3, heads, D, P] to mixed values and maps.
+    fn look(&self, qkv: &Tensor, mode: Mode) -> candle_core::Result<(Tensor, Option<Tensor>)> {
+        let maps = match (self.config.variant, mode) {
+            (AttentionVariant::Top1, Mode::Train { seed, step }) => {
+                let logits = logits(qkv)?;
+                let noisy = (&logits + gumbel(&logits, seed, step)?)?;
+                let soft = candle_nn::ops::softmax(&noisy, D::Minus1)?;
+                // Straight through: the value of the one-hot row, the gradient of the soft one.
+                return Ok((mix(&((one_hot(&noisy)? - soft.detach())? + &soft)?, qkv)?, None));
+            }
+            (AttentionVariant::Top1, _) => one_hot(&logits(qkv)?)?,
+            (_, Mode::EvaluateWithMaps) => weights(qkv)?,
+            _ => return Ok((attend(qkv)?, None)),
+        };
+        let mixed = mix(&maps, qkv)?;
+        Ok((mixed, (mode == Mode::EvaluateWithMaps).then_some(maps)))
+    }
+
+    /// Uniform and identity attention of values [B, C, H, W].
+    fn fixed(&self, value: &Tensor) -> candle_core::Result<Tensor> {
+        if self.config.variant == AttentionVariant::Identity {
+            return Ok(value.clone());
+        }
+        let flat = value.flatten_from(2)?;
+        flat.mean_keepdim(2)?.broadcast_as(flat.shape())?.contiguous()
+    }
+
+    fn fixed_maps(&self, like: &Tensor, n_pixels: usize) -> candle_core::Result<Tensor> {
+        let (dtype, device) = (like.dtype(), like.device());
+        let map = match self.config.variant {
+            AttentionVariant::Identity => Tensor::eye(n_pixels, dtype, device)?,
+            _ => Tensor::full(1.0 / n_pixels as f64, (n_pixels, n_pixels), device)?.to_dtype(dtype)?,
+        };
+        map.broadcast_as((like.dim(0)?, self.config.heads, n_pixels, n_pixels))?.contiguous()
+    }
+}
+
+/// One at the first largest logit of each row.
+fn one_hot(logits: &Tensor) -> candle_core::Result<Tensor> {
+    let n_pixels = logits.dim(D::Minus1)?;
+    let best = logits.detach().argmax_keepdim(D::Minus1)?;
+    let positions = Tensor::arange(0, n_pixels as u32, logits.device())?;
+    best.broadcast_eq(&positions.reshape((1, 1, 1, n_pixels))?)?.to_dtype(logits.dtype())
+}
+
+/// Standard Gumbel noise shaped like `logits`, drawn on the host.
+fn gumbel(logits: &Tensor, seed: u64, step: u64) -> candle_core::Result<Tensor> {
+    let mut generator = stream(seed, Purpose::Gumbel, step);
+    let draw = |_| {
+        // (0, 1): the smallest value keeps both logarithms finite.
+        let uniform: f32 = generator.random_range(f32::MIN_POSITIVE..1.0);
+        -(-uniform.ln()).max(f32::MIN_POSITIVE).ln()
+    };
+    let noise: Vec<f32> = (0..logits.elem_count()).map(draw).collect();
+    Tensor::from_vec(noise, logits.shape(), logits.device())?.to_dtype(logits.dtype())
+}

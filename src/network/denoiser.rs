@@ -1,0 +1,164 @@
+//! A network behind the lab's one interface: `eps_hat` becomes `x0hat`.
+//!
+//! `x0hat = (x - sigma eps_hat) / sqrt(abar)`, on request held to the pixel range. Noisy states cross
+//! in double precision and are rounded to the network's own. Large batches run in pieces, whose size
+//! changes no result: every operation treats images one by one.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
+
+use super::attention::Mode;
+use super::model::{Network, Prediction};
+use super::parameters::NetworkError;
+use crate::diffusion::{AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel};
+use crate::image::ImageBatch;
+
+/// Values of activations (or of attention maps) that one piece may hold at a time.
+const PIECE_VALUES: usize = 1 << 24;
+
+const NAME: &str = "network";
+
+/// A frozen network as a [`Denoiser`]. Cheap to clone.
+#[derive(Clone)]
+pub struct NetworkDenoiser {
+    network: Arc<Network>,
+    labels: Labels,
+    with_attention: bool,
+}
+
+#[derive(Clone)]
+enum Labels {
+    None,
+    All(u32),
+    Each(Arc<[u32]>),
+}
+
+impl NetworkDenoiser {
+    pub fn new(network: Arc<Network>) -> Self {
+        Self { network, labels: Labels::None, with_attention: false }
+    }
+
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Whether [`Denoised::attention`] is filled in.
+    pub fn with_attention(mut self, wanted: bool) -> Self {
+        self.with_attention = wanted;
+        self
+    }
+
+    /// The class of every image, for a class-conditional network.
+    pub fn with_label(mut self, label: u32) -> Self {
+        self.labels = Labels::All(label);
+        self
+    }
+
+    /// One class per image of the batches to come.
+    pub fn with_labels(mut self, labels: Vec<u32>) -> Self {
+        self.labels = Labels::Each(labels.into());
+        self
+    }
+
+    /// The network's attention maps at a noisy state.
+    pub fn attention(&self, x: &ImageBatch, level: NoiseLevel) -> Result<AttentionMaps, DenoiseError> {
+        let denoised = self.clone().with_attention(true).denoise(x, level)?;
+        denoised.attention.ok_or_else(|| DenoiseError::Unusable {
+            denoiser: NAME.to_owned(),
+            problem: "this network has no attention layer".to_owned(),
+        })
+    }
+
+    fn labels(&self, n_images: usize) -> Result<Option<Vec<u32>>, DenoiseError> {
+        match &self.labels {
+            Labels::None => Ok(None),
+            Labels::All(label) => Ok(Some(vec![*label; n_images])),
+            Labels::Each(labels) if labels.len() == n_images => Ok(Some(labels.to_vec())),
+            Labels::Each(labels) => Err(DenoiseError::Unusable {
+                denoiser: NAME.to_owned(),
+                problem: format!("{} class labels for {n_images} images", labels.len()),
+            }),
+        }
+    }
+
+    /// Images per piece.
+    fn piece(&self) -> usize {
+        let config = self.network.config();
+        let n_pixels = config.image.n_pixels();
+        let features = self.network.n_features() * n_pixels;
+        let maps = config.attention.map_or(0, |a| a.heads * n_pixels * n_pixels);
+        (PIECE_VALUES / (8 * features + maps).max(1)).clamp(1, 256)
+    }
+
+    fn predict(
+        &self,
+        x: &ImageBatch,
+        level: NoiseLevel,
+        labels: Option<&[u32]>,
+    ) -> Result<Prediction, NetworkError> {
+        let shape = x.shape();
+        let dims = (x.len(), shape.channels, shape.height, shape.width);
+        let network = &self.network;
+        let input = Tensor::from_slice(x.values(), dims, network.device())?;
+        let mode = match self.with_attention {
+            true => Mode::EvaluateWithMaps,
+            false => Mode::Evaluate,
+        };
+        let t = vec![level.t; x.len()];
+        network.forward(&t, &input.to_dtype(network.dtype())?, labels, mode)
+    }
+
+    fn check(&self, x: &ImageBatch, level: NoiseLevel) -> Result<(), DenoiseError> {
+        let (expected, found) = (self.network.config().image, x.shape());
+        if found != expected {
+            return Err(DenoiseError::Shape { denoiser: NAME.to_owned(), expected, found });
+        }
+        if let Some((index, &value)) = x.values().iter().enumerate().find(|(_, v)| !v.is_finite()) {
+            return Err(DenoiseError::NotFinite { denoiser: NAME.to_owned(), index, value });
+        }
+        if level.abar > 0.0 {
+            return Ok(());
+        }
+        let problem = "no signal is left to estimate from (abar = 0)".to_owned();
+        Err(DenoiseError::Level { denoiser: NAME.to_owned(), t: level.t, problem })
+    }
+}
+
+impl Denoiser for NetworkDenoiser {
+    fn denoise(&self, x: &ImageBatch, level: NoiseLevel) -> Result<Denoised, DenoiseError> {
+        self.check(x, level)?;
+        let labels = self.labels(x.len())?;
+        let (signal, sigma) = (level.signal(), level.sigma());
+        let clamp = self.network.config().clamp;
+        let mut x0 = Vec::with_capacity(x.values().len());
+        let mut weights: Vec<f32> = Vec::new();
+        for start in (0..x.len()).step_by(self.piece()) {
+            let n = self.piece().min(x.len() - start);
+            let piece = x.slice(start, n);
+            let labels = labels.as_ref().map(|labels| &labels[start..start + n]);
+            let prediction = self.predict(&piece, level, labels).map_err(failed)?;
+            let eps = host::<f64>(&prediction.eps, DType::F64)?;
+            x0.extend(piece.values().iter().zip(eps).map(|(x, eps)| {
+                let x0 = (x - sigma * eps) / signal;
+                if clamp { x0.clamp(-1.0, 1.0) } else { x0 }
+            }));
+            if let Some(maps) = &prediction.attention {
+                weights.extend(host::<f32>(maps, DType::F32)?);
+            }
+        }
+        let attention = self.network.config().attention.filter(|_| !weights.is_empty());
+        let n_pixels = x.shape().n_pixels();
+        let attention = attention.map(|a| AttentionMaps::new(a.heads, n_pixels, weights));
+        Ok(Denoised { x0: ImageBatch::new(x.shape(), x0), posterior: None, attention })
+    }
+}
+
+fn failed(error: NetworkError) -> DenoiseError {
+    DenoiseError::Failed { denoiser: NAME.to_owned(), source: Box::new(error) }
+}
+
+fn host<T: candle_core::WithDType>(tensor: &Tensor, dtype: DType) -> Result<Vec<T>, DenoiseError> {
+    let values = tensor.to_dtype(dtype).and_then(|t| t.flatten_all()?.to_vec1::<T>());
+    values.map_err(|error| failed(error.into()))
+}

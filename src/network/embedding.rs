@@ -1,0 +1,72 @@
+//! What a network is told besides the image: the time, and on request the class.
+//!
+//! ```text
+//! e[j] = sin(s t / 10000^(j / (d - 1)))     e[d + j] = cos(s t / 10000^(j / (d - 1)))     j = 0..d-1, d = width / 2
+//! ```
+//!
+//! t in [0, 1]; the scale s is 1 in KG's networks. A class adds its learned vector. Times live on
+//! the host, so the wave table is made there in double precision.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::parameters::{Builder, Initial, NetworkError};
+
+/// Time and class to one vector per image.
+pub struct Embedding {
+    width: usize,
+    time_scale: f64,
+    classes: Option<Tensor>,
+    n_classes: usize,
+    dtype: DType,
+    device: Device,
+}
+
+impl Embedding {
+    pub fn new(
+        builder: &mut Builder<'_>,
+        width: usize,
+        time_scale: f64,
+        n_classes: Option<usize>,
+        (dtype, device): (DType, &Device),
+    ) -> Result<Self, NetworkError> {
+        if width < 4 || !width.is_multiple_of(2) {
+            let problem = format!("an embedding needs an even width of at least 4, not '{width}'");
+            return Err(NetworkError::Config { problem });
+        }
+        let name = "embedding.class_embeddings.weight";
+        let classes =
+            n_classes.map(|n| builder.parameter(name, &[n, width], Initial::Normal)).transpose()?;
+        let n_classes = n_classes.unwrap_or(0);
+        Ok(Self { width, time_scale, classes, n_classes, dtype, device: device.clone() })
+    }
+
+    /// `[B, width]`; `labels` must be there when the network has classes.
+    pub fn forward(&self, t: &[f64], labels: Option<&[u32]>) -> Result<Tensor, NetworkError> {
+        let waves = self.waves(t);
+        let shape = (t.len(), self.width);
+        let waves = Tensor::from_vec(waves, shape, &self.device)?.to_dtype(self.dtype)?;
+        let Some(classes) = &self.classes else { return Ok(waves) };
+        let labels = labels.unwrap_or(&[]);
+        if labels.len() != t.len() {
+            let (images, found) = (t.len(), labels.len());
+            return Err(NetworkError::Count { images, what: "class labels", found });
+        }
+        if let Some(&label) = labels.iter().find(|&&label| label as usize >= self.n_classes) {
+            return Err(NetworkError::Label { label, n_classes: self.n_classes });
+        }
+        let indices = Tensor::new(labels, &self.device)?;
+        Ok((waves + classes.index_select(&indices, 0)?)?)
+    }
+
+    fn waves(&self, t: &[f64]) -> Vec<f64> {
+        let half = self.width / 2;
+        let angle = |t: f64, j: usize| {
+            self.time_scale * t / 10_000_f64.powf(j as f64 / (half - 1) as f64)
+        };
+        let row = |&t: &f64| {
+            let sines = (0..half).map(move |j| angle(t, j).sin());
+            sines.chain((0..half).map(move |j| angle(t, j).cos()))
+        };
+        t.iter().flat_map(row).collect()
+    }
+}

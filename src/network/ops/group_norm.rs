@@ -1,0 +1,248 @@
+//! Group normalisation with a scale and shift per channel (Wu & He, arXiv 1803.08494).
+//!
+//! ```text
+//! xhat = (x - mean) / sqrt(var + 1e-5)     over one image's group of channels and all its pixels
+//! y = gamma[c] xhat + beta[c]
+//! dx = (h - mean(h) - xhat mean(h xhat)) / sqrt(var + 1e-5),     h = gamma[c] dy
+//! ```
+//!
+//! Works on [B, C] and [B, C, H, W]. candle's own is right but spends most of its time on temporaries.
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::matrix::Real;
+use super::tensor::{by_dtype, values};
+
+/// PyTorch's default.
+const EPSILON: f64 = 1e-5;
+
+/// `x` [B, C, ...], `gamma` [C], `beta` [C]; `n_groups` divides C.
+pub fn group_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, n_groups: usize) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return composed(x, gamma, beta, n_groups);
+    }
+    x.contiguous()?.apply_op3(&gamma.contiguous()?, &beta.contiguous()?, GroupNorm { n_groups })
+}
+
+fn composed(x: &Tensor, gamma: &Tensor, beta: &Tensor, n_groups: usize) -> Result<Tensor> {
+    let (batch, channels) = (x.dim(0)?, x.dim(1)?);
+    let grouped = x.reshape((batch, n_groups, ()))?;
+    let centred = grouped.broadcast_sub(&grouped.mean_keepdim(2)?)?;
+    let deviation = (centred.sqr()?.mean_keepdim(2)? + EPSILON)?.sqrt()?;
+    let normal = centred.broadcast_div(&deviation)?.reshape((batch, channels, ()))?;
+    let per_channel = |v: &Tensor| v.reshape((1, channels, 1));
+    normal.broadcast_mul(&per_channel(gamma)?)?.broadcast_add(&per_channel(beta)?)?.reshape(x.shape())
+}
+
+struct GroupNorm {
+    n_groups: usize,
+}
+
+/// Mean and inverse deviation of one group.
+fn moments<T: Real>(group: &[T]) -> (T, T) {
+    let n = T::from_f64(group.len() as f64);
+    let mut sum = T::zero();
+    group.iter().for_each(|&v| sum += v);
+    let mean = sum / n;
+    let mut squares = T::zero();
+    group.iter().for_each(|&v| squares += (v - mean) * (v - mean));
+    (mean, T::one() / Real::sqrt(squares / n + T::from_f64(EPSILON)))
+}
+
+impl CustomOp3 for GroupNorm {
+    fn name(&self) -> &'static str {
+        "group-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        gamma: &CpuStorage,
+        gamma_layout: &Layout,
+        beta: &CpuStorage,
+        beta_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        by_dtype!(x, T => {
+            let x = values::<T>(x, x_layout)?;
+            let (gamma, beta) = (values::<T>(gamma, gamma_layout)?, values::<T>(beta, beta_layout)?);
+            let out = normalise(x, gamma, beta, x.len() / x_layout.dims()[0], self.n_groups);
+            Ok((candle_core::WithDType::to_cpu_storage_owned(out), x_layout.shape().clone()))
+        })
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        gamma: &Tensor,
+        _beta: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (dy, gamma) = (dy.contiguous()?, gamma.contiguous()?);
+        let dx = x.apply_op3_no_bwd(&gamma, &dy, &InputGradient { n_groups: self.n_groups })?;
+        let sums = x.apply_op2_no_bwd(&dy, &AffineGradient { n_groups: self.n_groups })?;
+        Ok((Some(dx), Some(sums.get(0)?), Some(sums.get(1)?)))
+    }
+}
+
+fn normalise<T: Real>(x: &[T], gamma: &[T], beta: &[T], per_image: usize, groups: usize) -> Vec<T> {
+    let n_pixels = per_image / gamma.len();
+    let per_group = per_image / groups;
+    let mut out = vec![T::zero(); x.len()];
+    out.par_chunks_mut(per_image).zip(x.par_chunks(per_image)).for_each(|(out, x)| {
+        for (g, (out, x)) in out.chunks_mut(per_group).zip(x.chunks(per_group)).enumerate() {
+            let (mean, inverse) = moments(x);
+            let first = g * per_group / n_pixels;
+            for (c, (out, x)) in out.chunks_mut(n_pixels).zip(x.chunks(n_pixels)).enumerate() {
+                let scale = gamma[first + c] * inverse;
+                let shift = beta[first + c] - mean * scale;
+                out.iter_mut().zip(x).for_each(|(out, &x)| *out = x * scale + shift);
+            }
+        }
+    });
+    out
+}
+
+/// `dx` from (`x`, `gamma`, `dy`).
+struct InputGradient {
+    n_groups: usize,
+}
+
+impl CustomOp3 for InputGradient {
+    fn name(&self) -> &'static str {
+        "group-norm-input-gradient"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        gamma: &CpuStorage,
+        gamma_layout: &Layout,
+        dy: &CpuStorage,
+        dy_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        by_dtype!(x, T => {
+            let x = values::<T>(x, x_layout)?;
+            let (gamma, dy) = (values::<T>(gamma, gamma_layout)?, values::<T>(dy, dy_layout)?);
+            let out = input_gradient(x, gamma, dy, x.len() / x_layout.dims()[0], self.n_groups);
+            Ok((candle_core::WithDType::to_cpu_storage_owned(out), x_layout.shape().clone()))
+        })
+    }
+}
+
+fn input_gradient<T: Real>(
+    x: &[T],
+    gamma: &[T],
+    dy: &[T],
+    per_image: usize,
+    groups: usize,
+) -> Vec<T> {
+    let n_pixels = per_image / gamma.len();
+    let per_group = per_image / groups;
+    let n = T::from_f64(per_group as f64);
+    let mut out = vec![T::zero(); x.len()];
+    let images = out.par_chunks_mut(per_image).zip(x.par_chunks(per_image));
+    images.zip(dy.par_chunks(per_image)).for_each(|((out, x), dy)| {
+        for g in 0..groups {
+            let range = g * per_group..(g + 1) * per_group;
+            let (out, x, dy) = (&mut out[range.clone()], &x[range.clone()], &dy[range.clone()]);
+            let (mean, inverse) = moments(x);
+            let gamma = &gamma[range.start / n_pixels..];
+            let (mut sum, mut product) = (T::zero(), T::zero());
+            for ((x, dy), &gamma) in x.chunks(n_pixels).zip(dy.chunks(n_pixels)).zip(gamma) {
+                for (&x, &dy) in x.iter().zip(dy) {
+                    sum += gamma * dy;
+                    product += gamma * dy * (x - mean) * inverse;
+                }
+            }
+            let (sum, product) = (sum / n, product / n);
+            let planes = out.chunks_mut(n_pixels).zip(x.chunks(n_pixels)).zip(dy.chunks(n_pixels));
+            for (((out, x), dy), &gamma) in planes.zip(gamma) {
+                for ((out, &x), &dy) in out.iter_mut().zip(x).zip(dy) {
+                    *out = inverse * (gamma * dy - sum - (x - mean) * inverse * product);
+                }
+            }
+        }
+    });
+    out
+}
+
+/// `[2, C]`: the gradients of gamma and beta, from (`x`, `dy`).
+struct AffineGradient {
+    n_groups: usize,
+}
+
+impl CustomOp2 for AffineGradient {
+    fn name(&self) -> &'static str {
+        "group-norm-affine-gradient"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        dy: &CpuStorage,
+        dy_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let channels = x_layout.dims()[1];
+        by_dtype!(x, T => {
+            let (x, dy) = (values::<T>(x, x_layout)?, values::<T>(dy, dy_layout)?);
+            let sums = affine_gradient(x, dy, x.len() / x_layout.dims()[0], channels, self.n_groups);
+            Ok((candle_core::WithDType::to_cpu_storage_owned(sums), Shape::from((2, channels))))
+        })
+    }
+}
+
+fn affine_gradient<T: Real>(
+    x: &[T],
+    dy: &[T],
+    per_image: usize,
+    channels: usize,
+    groups: usize,
+) -> Vec<T> {
+    let (n_pixels, per_group) = (per_image / channels, per_image / groups);
+    let mut sums = vec![T::zero(); 2 * channels];
+    for (x, dy) in x.chunks(per_image).zip(dy.chunks(per_image)) {
+        for (g, (x, dy)) in x.chunks(per_group).zip(dy.chunks(per_group)).enumerate() {
+            let (mean, inverse) = moments(x);
+            let first = g * per_group / n_pixels;
+            for (c, (x, dy)) in x.chunks(n_pixels).zip(dy.chunks(n_pixels)).enumerate() {
+                let (mut product, mut sum) = (T::zero(), T::zero());
+                for (&x, &dy) in x.iter().zip(dy) {
+                    product += dy * (x - mean);
+                    sum += dy;
+                }
+                sums[first + c] += product * inverse;
+                sums[channels + first + c] += sum;
+            }
+        }
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::ops::tensor::check;
+
+    #[test]
+    fn group_norm_and_its_gradients_match_the_composed_formula() {
+        for shape in [&[3, 8, 3, 5][..], &[1, 8, 1, 1], &[4, 8]] {
+            for n_groups in [1, 4] {
+                let inputs = [
+                    check::pseudo_random(shape, 1),
+                    check::pseudo_random(&[8], 2),
+                    check::pseudo_random(&[8], 3),
+                ];
+                check::same_values_and_gradients(
+                    &inputs,
+                    |v| group_norm(&v[0], &v[1], &v[2], n_groups),
+                    |v| composed(&v[0], &v[1], &v[2], n_groups),
+                );
+            }
+        }
+    }
+}

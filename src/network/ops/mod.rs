@@ -1,0 +1,14 @@
+//! Tensor operations that candle lacks or has slow or wrong on the CPU (see each file for which).
+//!
+//! Each is a candle `CustomOp` with its own gradient for the CPU, generic over `f32` (training) and
+//! `f64` (parity tests), deterministic whatever the number of threads; on other devices the same
+//! function composes candle's own operations. Deliberately absent: parameters and architecture.
+
+pub mod matrix;
+pub mod tensor;
+pub mod patches;
+pub mod convolution;
+pub mod channels;
+pub mod group_norm;
+pub mod resample;
+pub mod attend;

@@ -1,0 +1,102 @@
+//! Slices of candle's CPU storage, as the operations beside this file need them.
+
+use candle_core::{CpuStorage, Error, Layout, Result, WithDType};
+
+/// The values of a contiguous tensor.
+pub fn values<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+    let (start, end) = layout
+        .contiguous_offsets()
+        .ok_or_else(|| Error::Msg("an operation was given a tensor that is not contiguous".into()))?;
+    Ok(&T::cpu_storage_as_slice(storage)?[start..end])
+}
+
+/// Runs `$body` with `$T` standing for the storage's number type, `f32` or `f64`.
+macro_rules! by_dtype {
+    ($storage:expr, $T:ident => $body:expr) => {
+        match $storage {
+            candle_core::CpuStorage::F32(_) => {
+                type $T = f32;
+                $body
+            }
+            candle_core::CpuStorage::F64(_) => {
+                type $T = f64;
+                $body
+            }
+            _ => Err(candle_core::Error::Msg("network operations work in f32 or f64 only".into())),
+        }
+    };
+}
+pub(super) use by_dtype;
+
+/// How operations are checked: against another way to compute the same, or finite differences.
+#[cfg(test)]
+pub mod check {
+    use candle_core::{Device, Result, Tensor, Var};
+
+    use crate::random::{Purpose, stream};
+    use rand::RngExt;
+
+    pub fn pseudo_random(shape: &[usize], seed: u64) -> Tensor {
+        let mut generator = stream(seed, Purpose::Weights, 99);
+        let n = shape.iter().product();
+        let values: Vec<f64> = (0..n).map(|_| generator.random_range(-1.0..1.0)).collect();
+        Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    }
+
+    pub fn assert_close(a: &Tensor, b: &Tensor, tolerance: f64) {
+        assert_eq!(a.dims(), b.dims());
+        let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        for (i, (a, b)) in flat(a).iter().zip(flat(b)).enumerate() {
+            assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "value {i}: {a} is not {b}");
+        }
+    }
+
+    /// A scalar that weighs every output differently, so that no gradient is hidden by symmetry.
+    fn weigh(y: &Tensor) -> Tensor {
+        (y * pseudo_random(y.dims(), 77)).unwrap().sum_all().unwrap()
+    }
+
+    /// Gradients of a weighted sum of the operation's output with respect to each input.
+    pub fn gradients(inputs: &[Tensor], op: impl Fn(&[Tensor]) -> Result<Tensor>) -> Vec<Tensor> {
+        let variables: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
+        let tensors: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
+        let gradients = weigh(&op(&tensors).unwrap()).backward().unwrap();
+        tensors.iter().map(|t| gradients.get(t).unwrap().clone()).collect()
+    }
+
+    pub fn same_values_and_gradients(
+        inputs: &[Tensor],
+        ours: impl Fn(&[Tensor]) -> Result<Tensor>,
+        reference: impl Fn(&[Tensor]) -> Result<Tensor>,
+    ) {
+        assert_close(&ours(inputs).unwrap(), &reference(inputs).unwrap(), 1e-12);
+        for (a, b) in gradients(inputs, ours).iter().zip(&gradients(inputs, reference)) {
+            assert_close(a, b, 1e-11);
+        }
+    }
+
+    /// Compares gradients with central differences in double precision.
+    pub fn gradients_match_differences(
+        inputs: &[Tensor],
+        op: impl Fn(&[Tensor]) -> Result<Tensor>,
+    ) {
+        const STEP: f64 = 1e-6;
+        let analytic = gradients(inputs, &op);
+        for (which, gradient) in analytic.iter().enumerate() {
+            let values = inputs[which].flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            let at = |index: usize, change: f64| {
+                let mut values = values.clone();
+                values[index] += change;
+                let mut inputs = inputs.to_vec();
+                inputs[which] = Tensor::from_vec(values, gradient.dims(), &Device::Cpu).unwrap();
+                weigh(&op(&inputs).unwrap()).to_scalar::<f64>().unwrap()
+            };
+            let gradient = gradient.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            for (index, &g) in gradient.iter().enumerate() {
+                let difference = (at(index, STEP) - at(index, -STEP)) / (2.0 * STEP);
+                let error = (g - difference).abs();
+                assert!(error < 1e-7 * (1.0 + g.abs()), "input {which}, value {index}: {g} {difference}");
+            }
+        }
+    }
+}

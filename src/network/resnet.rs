@@ -1,0 +1,88 @@
+//! KG's MinimalResNet: every layer sees the time and adds to a running state.
+//!
+//! ```text
+//! h_0 = up(x)                                         3x3
+//! h_{i+1} = h_i + relu( norm?( conv_i( h_i + emb_i(e) ) ) )
+//! f = h_L + emb_L(e)                                  emb_i(e) = relu(norm(linear(e)))
+//! eps = down( norm?( attention?( f ) ) )
+//! ```
+//!
+//! The time vector is added before the convolution (so zero padding is not shifted by it), and the
+//! embeddings are normalised even where the convolutions are not: both as in KG's code, which the
+//! golden cases pin down. Attention (paper F) is ours.
+
+use candle_core::Tensor;
+
+use super::blocks::{Conv, Linear, Norm};
+use super::config::NetworkConfig;
+use super::ops::channels::{add_per_channel, relu};
+use super::ops::convolution::Activation;
+use super::parameters::{Builder, NetworkError};
+
+/// The body up to the features that the last convolution sees.
+pub struct ResNet {
+    up: Conv,
+    layers: Vec<Layer>,
+    last_embedding: TimeLayer,
+}
+
+struct Layer {
+    embedding: TimeLayer,
+    conv: Conv,
+    norm: Option<Norm>,
+}
+
+struct TimeLayer {
+    linear: Linear,
+    norm: Norm,
+}
+
+impl TimeLayer {
+    fn new(builder: &mut Builder<'_>, index: usize, width: usize) -> Result<Self, NetworkError> {
+        let linear = Linear::new(builder, &format!("embs.{index}.0"), width, width)?;
+        Ok(Self { linear, norm: Norm::new(builder, &format!("embs.{index}.1"), width)? })
+    }
+
+    fn forward(&self, embedding: &Tensor) -> candle_core::Result<Tensor> {
+        relu(&self.norm.forward(&self.linear.forward(embedding)?)?)
+    }
+}
+
+impl ResNet {
+    pub fn new(
+        builder: &mut Builder<'_>,
+        config: &NetworkConfig,
+        width: usize,
+        kernels: &[usize],
+    ) -> Result<Self, NetworkError> {
+        let padding = config.padding;
+        let channels = (config.image.channels, width);
+        let up = Conv::new(builder, "up_projection", channels, 3, padding)?;
+        let mut layers = Vec::with_capacity(kernels.len());
+        for (i, &kernel) in kernels.iter().enumerate() {
+            let embedding = TimeLayer::new(builder, i, width)?;
+            let conv = Conv::new(builder, &format!("convs.{i}.0"), (width, width), kernel, padding)?;
+            let norm = match config.group_norm {
+                true => Some(Norm::new(builder, &format!("convs.{i}.1"), width)?),
+                false => None,
+            };
+            layers.push(Layer { embedding, conv, norm });
+        }
+        let last_embedding = TimeLayer::new(builder, kernels.len(), width)?;
+        Ok(Self { up, layers, last_embedding })
+    }
+
+    /// Features [B, width, H, W].
+    pub fn forward(&self, x: &Tensor, embedding: &Tensor) -> candle_core::Result<Tensor> {
+        let mut state = self.up.forward(x, Activation::None)?;
+        for layer in &self.layers {
+            let told = add_per_channel(&state, &layer.embedding.forward(embedding)?)?;
+            let change = match &layer.norm {
+                None => layer.conv.forward(&told, Activation::Relu)?,
+                Some(norm) => relu(&norm.forward(&layer.conv.forward(&told, Activation::None)?)?)?,
+            };
+            state = (state + change)?;
+        }
+        add_per_channel(&state, &self.last_embedding.forward(embedding)?)
+    }
+}
