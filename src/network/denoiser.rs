@@ -62,7 +62,11 @@ impl NetworkDenoiser {
     }
 
     /// The network's attention maps at a noisy state.
-    pub fn attention(&self, x: &ImageBatch, level: NoiseLevel) -> Result<AttentionMaps, DenoiseError> {
+    pub fn attention(
+        &self,
+        x: &ImageBatch,
+        level: NoiseLevel,
+    ) -> Result<AttentionMaps, DenoiseError> {
         let denoised = self.clone().with_attention(true).denoise(x, level)?;
         denoised.attention.ok_or_else(|| DenoiseError::Unusable {
             denoiser: NAME.to_owned(),

@@ -170,7 +170,12 @@ impl Network {
     }
 
     /// `eps = sigma x + sqrt(abar) v`.
-    fn noise_from_velocity(&self, t: &[f64], x: &Tensor, v: &Tensor) -> candle_core::Result<Tensor> {
+    fn noise_from_velocity(
+        &self,
+        t: &[f64],
+        x: &Tensor,
+        v: &Tensor,
+    ) -> candle_core::Result<Tensor> {
         let levels = t.iter().map(|&t| self.schedule.level(t));
         let (sigma, signal): (Vec<f64>, Vec<f64>) = levels.map(|l| (l.sigma(), l.signal())).unzip();
         let column = |values: Vec<f64>| {

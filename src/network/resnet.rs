@@ -61,7 +61,8 @@ impl ResNet {
         let mut layers = Vec::with_capacity(kernels.len());
         for (i, &kernel) in kernels.iter().enumerate() {
             let embedding = TimeLayer::new(builder, i, width)?;
-            let conv = Conv::new(builder, &format!("convs.{i}.0"), (width, width), kernel, padding)?;
+            let conv =
+                Conv::new(builder, &format!("convs.{i}.0"), (width, width), kernel, padding)?;
             let norm = match config.group_norm {
                 true => Some(Norm::new(builder, &format!("convs.{i}.1"), width)?),
                 false => None,

@@ -82,6 +82,11 @@ pub struct NetworkSettings {
     pub heads: usize,
     pub head_width: usize,
     pub conditional: bool,
+    /// `noise` or `velocity`: what the last convolution's output stands for.
+    pub output: String,
+    pub time_scale: f64,
+    /// Hold `x0hat` to the pixel range when sampling.
+    pub clamp: bool,
 }
 
 /// `theory.*`
@@ -215,6 +220,9 @@ impl Default for Experiment {
                 heads: 1,
                 head_width: 32,
                 conditional: false,
+                output: "velocity".to_owned(),
+                time_scale: 1000.0,
+                clamp: true,
             },
             schedule: "cosine".to_owned(),
             sampling_steps: 20,

@@ -9,7 +9,9 @@ use super::error::{ConfigError, SettingError};
 use super::experiment::Experiment;
 use crate::diffusion::{Ddim, Schedule};
 use crate::image::ImageShape;
-use crate::network::config::{AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding};
+use crate::network::config::{
+    AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
+};
 use crate::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize,
 };
@@ -187,6 +189,9 @@ impl Experiment {
             last_kernel: settings.last_kernel,
             n_classes: if settings.conditional { n_classes } else { None },
             attention,
+            output: if settings.output == "noise" { Output::Noise } else { Output::Velocity },
+            time_scale: settings.time_scale,
+            clamp: settings.clamp,
         })
     }
 

@@ -199,6 +199,24 @@ pub static SETTINGS: &[Setting] = &[
         network.conditional,
         "tell the network the class (needs dataset.labels)"
     ),
+    row!(
+        "network.output",
+        Accepted::Choice(&["noise", "velocity"]),
+        network.output,
+        "what the last convolution stands for: the noise (as Kamb & Ganguli), or v, from which the noise follows and which trains far faster"
+    ),
+    row!(
+        "network.time_scale",
+        Accepted::Number { min: 1e-6, max: 1e6 },
+        network.time_scale,
+        "factor on t before its sines and cosines; 1 in Kamb & Ganguli's networks"
+    ),
+    row!(
+        "network.clamp",
+        Accepted::Boolean,
+        network.clamp,
+        "hold the network's clean estimate to the pixel range when sampling"
+    ),
     row!("diffusion.schedule", Accepted::Choice(&["cosine"]), schedule, "noise schedule"),
     row!(
         "diffusion.sampling_steps",

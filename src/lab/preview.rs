@@ -1,0 +1,193 @@
+//! Previews on disk: what network and machines made of the same noise seeds at one training step.
+//!
+//! A preview is a directory, written beside its place and renamed there, so that a reader finds all
+//! of it or nothing:
+//!
+//! ```text
+//! previews/step-000500/   samples.safetensors (seeds, network, machine/NAME ...)   preview.png
+//! ```
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use thiserror::Error;
+
+use super::picture;
+use crate::image::{ImageBatch, ImageShape};
+
+const SAMPLES: &str = "samples.safetensors";
+const MACHINE_PREFIX: &str = "machine/";
+/// Safetensors sorts tensors as it likes; the machines' order is kept in the header.
+const ORDER_KEY: &str = "machines";
+const STEP_KEY: &str = "step";
+
+/// Samples of network and machines from the same seeds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preview {
+    /// Training step of the network.
+    pub step: u64,
+    pub seeds: ImageBatch,
+    pub network: ImageBatch,
+    /// In the order of `theory.machines`.
+    pub machines: Vec<(String, ImageBatch)>,
+}
+
+#[derive(Debug, Error)]
+pub enum PreviewError {
+    #[error("{attempt} '{}'", path.display())]
+    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    #[error("'{}' is no preview of ours: {problem}", path.display())]
+    Format { path: PathBuf, problem: String },
+}
+
+/// A preview's directory name, e.g. `step-000500`.
+pub fn directory_name(step: u64) -> String {
+    format!("step-{step:06}")
+}
+
+/// Steps of the complete previews under `previews/`, in increasing order.
+pub fn list(previews: &Path) -> Vec<(u64, PathBuf)> {
+    let Ok(entries) = std::fs::read_dir(previews) else { return Vec::new() };
+    let mut found: Vec<(u64, PathBuf)> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let step = entry.file_name().to_str()?.strip_prefix("step-")?.parse().ok()?;
+            Some((step, entry.path()))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+impl Preview {
+    /// Writes the preview as directory `path`, replacing one that is there.
+    pub fn write(&self, path: &Path) -> Result<(), PreviewError> {
+        let failed = |attempt| {
+            let path = path.to_owned();
+            move |source| PreviewError::Io { attempt, path, source }
+        };
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".tmp");
+        let beside = path.with_file_name(name);
+        if beside.exists() {
+            std::fs::remove_dir_all(&beside).map_err(failed("clearing the way for"))?;
+        }
+        std::fs::create_dir_all(&beside).map_err(failed("making"))?;
+        std::fs::write(beside.join(SAMPLES), self.to_bytes(path)?).map_err(failed("writing"))?;
+        picture::contact_sheet(&self.seeds, &self.network, &self.machines, usize::MAX)
+            .save(beside.join("preview.png"))
+            .map_err(|error| failed("drawing")(io::Error::other(error)))?;
+        if path.exists() {
+            std::fs::remove_dir_all(path).map_err(failed("replacing"))?;
+        }
+        std::fs::rename(&beside, path).map_err(failed("finishing"))
+    }
+
+    /// Reads the preview in directory `path`.
+    pub fn read(path: &Path) -> Result<Self, PreviewError> {
+        let file = path.join(SAMPLES);
+        let bytes = std::fs::read(&file)
+            .map_err(|source| PreviewError::Io { attempt: "reading", path: file.clone(), source })?;
+        Self::from_bytes(&bytes).map_err(|problem| PreviewError::Format { path: file, problem })
+    }
+
+    fn to_bytes(&self, path: &Path) -> Result<Vec<u8>, PreviewError> {
+        let tensors = [("seeds".to_owned(), &self.seeds), ("network".to_owned(), &self.network)]
+            .into_iter()
+            .chain(self.machines.iter().map(|(name, batch)| (format!("{MACHINE_PREFIX}{name}"), batch)));
+        let names: Vec<&str> = self.machines.iter().map(|(name, _)| name.as_str()).collect();
+        let header = HashMap::from([
+            (STEP_KEY.to_owned(), self.step.to_string()),
+            (ORDER_KEY.to_owned(), names.join(",")),
+        ]);
+        tensor_file(tensors, header)
+            .map_err(|problem| PreviewError::Format { path: path.to_owned(), problem })
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+        let words = header.metadata().clone().unwrap_or_default();
+        let word = |key: &str| words.get(key).ok_or_else(|| format!("its header lacks '{key}'"));
+        let batch = |name: &str| {
+            let tensor = tensors.tensor(name).map_err(|error| error.to_string())?;
+            to_batch(name, &tensor)
+        };
+        let names = word(ORDER_KEY)?.split(',').filter(|name| !name.is_empty());
+        let machines = names
+            .map(|name| Ok((name.to_owned(), batch(&format!("{MACHINE_PREFIX}{name}"))?)))
+            .collect::<Result<_, String>>()?;
+        let step = word(STEP_KEY)?.parse().map_err(|_| "its step is no number".to_owned())?;
+        Ok(Self { step, seeds: batch("seeds")?, network: batch("network")?, machines })
+    }
+}
+
+/// Batches as a safetensors file, `[B, C, H, W]` in f32 (what networks compute in; a preview is for
+/// looking at).
+pub fn tensor_file<'a>(
+    batches: impl Iterator<Item = (String, &'a ImageBatch)>,
+    header: HashMap<String, String>,
+) -> Result<Vec<u8>, String> {
+    let encoded: Vec<(String, Vec<usize>, Vec<u8>)> = batches
+        .map(|(name, batch)| {
+            let shape = batch.shape();
+            let sizes = vec![batch.len(), shape.channels, shape.height, shape.width];
+            let bytes = batch.values().iter().flat_map(|&v| (v as f32).to_le_bytes()).collect();
+            (name, sizes, bytes)
+        })
+        .collect();
+    let views = encoded
+        .iter()
+        .map(|(name, sizes, bytes)| {
+            let view = TensorView::new(Dtype::F32, sizes.clone(), bytes);
+            view.map(|view| (name.as_str(), view)).map_err(|error| error.to_string())
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    safetensors::serialize(views, Some(header)).map_err(|error| error.to_string())
+}
+
+fn to_batch(name: &str, tensor: &TensorView<'_>) -> Result<ImageBatch, String> {
+    let &[_, channels, height, width] = tensor.shape() else {
+        return Err(format!("tensor '{name}' has shape {:?}, not four axes", tensor.shape()));
+    };
+    if tensor.dtype() != Dtype::F32 || channels * height * width == 0 {
+        return Err(format!("tensor '{name}' holds no f32 images"));
+    }
+    let (numbers, _) = tensor.data().as_chunks::<4>();
+    let values = numbers.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect();
+    Ok(ImageBatch::new(ImageShape::new(channels, height, width), values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::noise_seeds;
+
+    #[test]
+    fn a_preview_survives_the_disk_and_junk_beside_it() {
+        let place = tempfile::tempdir().unwrap();
+        let shape = ImageShape::new(3, 8, 8);
+        let batch = |seed| noise_seeds(seed, 0, 2, shape);
+        let preview = Preview {
+            step: 40,
+            seeds: batch(1),
+            network: batch(2),
+            machines: vec![("wiener".to_owned(), batch(3)), ("els".to_owned(), batch(4))],
+        };
+        let path = place.path().join(directory_name(40));
+        preview.write(&path).unwrap();
+        preview.write(&path).unwrap();
+        std::fs::create_dir(place.path().join("step-000041.tmp")).unwrap();
+        assert_eq!(list(place.path()), [(40, path.clone())]);
+        assert_eq!(Preview::read(&path).unwrap(), preview);
+    }
+
+    #[test]
+    fn a_torn_file_is_an_error_not_a_panic() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join(SAMPLES), b"\x10\0\0\0\0\0\0\0{\"a\":").unwrap();
+        assert!(matches!(Preview::read(place.path()), Err(PreviewError::Format { .. })));
+    }
+}
