@@ -167,7 +167,7 @@ fn attention_settings(args: &DenoiseArgs) -> Result<AttentionSettings> {
 fn read_images(path: &Path, label: Option<i64>) -> Result<TrainingImages> {
     let attempt = || format!("cannot use '{}' as training images", path.display());
     let bytes = read(path).with_context(attempt)?;
-    let build = || {
+    let build = || -> Result<TrainingImages> {
         let file = SafeTensors::deserialize(&bytes)?;
         let tensor = named(&file, "images")?;
         let shape = batch_shape("images", tensor.shape())?;
@@ -189,7 +189,7 @@ fn read_images(path: &Path, label: Option<i64>) -> Result<TrainingImages> {
 fn read_input(path: &Path) -> Result<ImageBatch> {
     let attempt = || format!("cannot use '{}' as input", path.display());
     let bytes = read(path).with_context(attempt)?;
-    let build = || {
+    let build = || -> Result<ImageBatch> {
         let file = SafeTensors::deserialize(&bytes)?;
         let tensor = named(&file, "x")?;
         let shape = batch_shape("x", tensor.shape())?;
@@ -201,7 +201,7 @@ fn read_input(path: &Path) -> Result<ImageBatch> {
 fn read_attention(path: &Path, shape: ImageShape) -> Result<Arc<dyn AttentionProvider>> {
     let attempt = || format!("cannot use '{}' as attention maps", path.display());
     let bytes = read(path).with_context(attempt)?;
-    let build = || {
+    let build = || -> Result<Arc<dyn AttentionProvider>> {
         let file = SafeTensors::deserialize(&bytes)?;
         let tensor = named(&file, "attention")?;
         let p = shape.n_pixels();
@@ -215,7 +215,7 @@ fn read_attention(path: &Path, shape: ImageShape) -> Result<Arc<dyn AttentionPro
             ),
         };
         let maps = FixedAttention::new(n_heads, p, floats("attention", &tensor)?)?;
-        Ok(Arc::new(maps) as Arc<dyn AttentionProvider>)
+        Ok(Arc::new(maps))
     };
     build().with_context(attempt)
 }
