@@ -1,1 +1,3 @@
 //! Subcommands and plain-text output.
+
+pub mod denoise;

@@ -1,5 +1,30 @@
 //! Score machines: what analytic theory says a network must make of a noisy image.
 //!
+//! A [`Machine`] is a [`crate::diffusion::Denoiser`] computed from training images alone: the exact
+//! posterior mean under assumptions about what the network can see (a patch, its place, attention).
+//!
+//! ```text
+//! spec (which machine) + images (dictionary) -> machine -> patches | ideal | wiener | attentive
+//!                                                             kernels: logits, then weights
+//! ```
+//!
 //! Deliberately absent: networks (a sibling; their attention maps arrive as plain arrays), training.
 
 pub mod spec;
+pub mod error;
+pub mod names;
+pub mod images;
+pub mod patches;
+pub mod weights;
+pub mod kernels;
+pub mod ideal;
+pub mod wiener;
+pub mod attention;
+pub mod attentive;
+pub mod machine;
+
+pub use attention::{AttentionProvider, FixedAttention, RecordedAttention};
+pub use error::TheoryError;
+pub use images::TrainingImages;
+pub use kernels::Precision;
+pub use machine::Machine;

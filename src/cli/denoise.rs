@@ -1,0 +1,321 @@
+//! `mosaic denoise`: one score machine on given tensors, from file to file.
+//!
+//! For scientists who want to check a machine against their own code. All files are safetensors:
+//!
+//! ```text
+//! --images     images [N,C,H,W] f32 | f64 in [-1, 1], or u8 mapped by u8 / 127.5 - 1; labels [N] u8 | i32 | i64
+//! --input      x [B,C,H,W] f32 | f64
+//! --attention  attention [P,P] | [B,P,P] | [B,heads,P,P] f32 | f64, rows summing to 1, P = H W
+//! --output     x0, eps, score [B,C,H,W]; with --posterior entropy [B,H,W], provenance [B,H,W,3]
+//! ```
+//!
+//! `provenance` is i64: image (numbered as in `--images`, whatever `--label` keeps), row, column.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
+use crate::image::{ImageBatch, ImageShape};
+use crate::theory::names::{DEFAULT_ATTENTION, DEFAULT_TAU};
+use crate::theory::spec::{
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize,
+};
+use crate::theory::{AttentionProvider, FixedAttention, Machine, Precision, TrainingImages};
+
+/// Run one score machine on given tensors.
+#[derive(Args, Clone, Debug)]
+pub struct DenoiseArgs {
+    /// Training images: tensor 'images' [N,C,H,W] (f32 or f64 in [-1,1], or u8), optional 'labels' [N].
+    #[arg(long, value_name = "FILE")]
+    pub images: PathBuf,
+    /// ideal, es, ls, els, els-interior, bbels, wiener or attention.
+    #[arg(long, value_name = "NAME")]
+    pub machine: String,
+    /// Patch side, odd; for machines that compare patches.
+    #[arg(long)]
+    pub k: Option<usize>,
+    /// Time in (0, 1] of the cosine schedule.
+    #[arg(long)]
+    pub t: f64,
+    /// Noisy images: tensor 'x' [B,C,H,W].
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// Where to write x0, eps and score.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Precision of the inner loops and of the output.
+    #[arg(long, value_enum, default_value_t = OutputType::F64)]
+    pub dtype: OutputType,
+    /// Attention maps for the attention machine: tensor 'attention'.
+    #[arg(long, value_name = "FILE")]
+    pub attention: Option<PathBuf>,
+    /// Weight of attended patches' votes on the image (attention machine; 1 if not given).
+    #[arg(long, value_name = "L")]
+    pub lambda: Option<f64>,
+    /// Share of the estimate that is an attention-weighted sum (attention machine; 0 if not given).
+    #[arg(long, value_name = "G")]
+    pub gamma: Option<f64>,
+    /// Width of the similarity source (0.3 if not given).
+    #[arg(long)]
+    pub tau: Option<f64>,
+    /// measured, uniform, identity, co-origin or similarity; 'measured' if --attention is given,
+    /// 'similarity' otherwise.
+    #[arg(long, value_name = "NAME")]
+    pub attention_source: Option<String>,
+    /// Keep only training images with this label.
+    #[arg(long, value_name = "L", allow_negative_numbers = true)]
+    pub label: Option<i64>,
+    /// Also write entropy and provenance.
+    #[arg(long)]
+    pub posterior: bool,
+}
+
+/// Element type of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputType {
+    F32,
+    F64,
+}
+
+/// Runs the command.
+pub fn run(args: &DenoiseArgs) -> Result<()> {
+    ensure!(
+        args.t > 0.0 && args.t <= 1.0,
+        "--t is '{}', but must lie above 0 and at most at 1 (at 0 there is no noise to remove)",
+        args.t
+    );
+    let spec = machine_spec(args)?;
+    let images = read_images(&args.images, args.label)?;
+    let x = read_input(&args.input)?;
+    let provider = match &args.attention {
+        Some(path) => Some(read_attention(path, x.shape())?),
+        None => None,
+    };
+    let precision = match args.dtype {
+        OutputType::F32 => Precision::F32,
+        OutputType::F64 => Precision::F64,
+    };
+    if args.posterior && spec.kind == MachineKind::Wiener {
+        bail!("--posterior cannot be given with 'wiener': it has no posterior over patches");
+    }
+    let machine = Machine::new(spec, Arc::new(images), precision, provider)?;
+    let machine = machine.with_posterior(args.posterior);
+    let level = Schedule::Cosine.level(args.t);
+    let denoised = machine.denoise(&x, level)?;
+    let tensors = output_tensors(&x, &denoised, level, args.dtype);
+    write_atomically(&args.output, tensors)
+        .with_context(|| format!("cannot write the output '{}'", args.output.display()))
+}
+
+fn machine_spec(args: &DenoiseArgs) -> Result<MachineSpec> {
+    let kind = match MachineKind::parse(&args.machine)? {
+        MachineKind::Attention(_) => MachineKind::Attention(attention_settings(args)?),
+        other => {
+            let given = [
+                ("--attention", args.attention.is_some()),
+                ("--lambda", args.lambda.is_some()),
+                ("--gamma", args.gamma.is_some()),
+                ("--tau", args.tau.is_some()),
+                ("--attention-source", args.attention_source.is_some()),
+            ];
+            if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
+                bail!("{flag} is for the machine 'attention', not for '{}'", args.machine);
+            }
+            other
+        }
+    };
+    let k = match args.k {
+        Some(k) => k,
+        None if kind.uses_patches() => {
+            bail!("the machine '{}' compares patches; give their side with --k", args.machine)
+        }
+        None => 1,
+    };
+    Ok(MachineSpec { kind, k: PatchSize::Fixed(k) })
+}
+
+fn attention_settings(args: &DenoiseArgs) -> Result<AttentionSettings> {
+    let mut source = match (&args.attention_source, &args.attention) {
+        (Some(name), _) => AttentionSource::parse(name)?,
+        (None, Some(_)) => AttentionSource::Measured,
+        (None, None) => AttentionSource::Similarity { tau: DEFAULT_TAU },
+    };
+    match (&mut source, args.tau) {
+        (AttentionSource::Similarity { tau }, Some(given)) => *tau = given,
+        (other, Some(_)) => bail!("--tau is for the source 'similarity', not '{}'", other.name()),
+        _ => {}
+    }
+    if args.attention.is_some() && !source.needs_provider() {
+        bail!("--attention gives maps, but the source '{}' computes its own", source.name());
+    }
+    if args.attention.is_none() && source.needs_provider() {
+        bail!("the source '{}' needs maps; give a file with --attention", source.name());
+    }
+    Ok(AttentionSettings {
+        lambda: args.lambda.unwrap_or(DEFAULT_ATTENTION.lambda),
+        gamma: args.gamma.unwrap_or(DEFAULT_ATTENTION.gamma),
+        source,
+    })
+}
+
+fn read_images(path: &Path, label: Option<i64>) -> Result<TrainingImages> {
+    let attempt = || format!("cannot use '{}' as training images", path.display());
+    let bytes = read(path).with_context(attempt)?;
+    let build = || -> Result<TrainingImages> {
+        let file = SafeTensors::deserialize(&bytes)?;
+        let tensor = named(&file, "images")?;
+        let shape = batch_shape("images", tensor.shape())?;
+        let mut images = match tensor.dtype() {
+            Dtype::U8 => TrainingImages::from_bytes(shape, tensor.data().to_vec())?,
+            _ => TrainingImages::from_values(shape, floats("images", &tensor)?)?,
+        };
+        if let Ok(labels) = file.tensor("labels") {
+            images = images.with_labels(integers("labels", &labels)?)?;
+        }
+        Ok(match label {
+            Some(label) => images.only_label(label)?,
+            None => images,
+        })
+    };
+    build().with_context(attempt)
+}
+
+fn read_input(path: &Path) -> Result<ImageBatch> {
+    let attempt = || format!("cannot use '{}' as input", path.display());
+    let bytes = read(path).with_context(attempt)?;
+    let build = || -> Result<ImageBatch> {
+        let file = SafeTensors::deserialize(&bytes)?;
+        let tensor = named(&file, "x")?;
+        let shape = batch_shape("x", tensor.shape())?;
+        Ok(ImageBatch::new(shape, floats("x", &tensor)?))
+    };
+    build().with_context(attempt)
+}
+
+fn read_attention(path: &Path, shape: ImageShape) -> Result<Arc<dyn AttentionProvider>> {
+    let attempt = || format!("cannot use '{}' as attention maps", path.display());
+    let bytes = read(path).with_context(attempt)?;
+    let build = || -> Result<Arc<dyn AttentionProvider>> {
+        let file = SafeTensors::deserialize(&bytes)?;
+        let tensor = named(&file, "attention")?;
+        let p = shape.n_pixels();
+        let n_heads = match *tensor.shape() {
+            [a, b] if (a, b) == (p, p) => 1,
+            [_, a, b] if (a, b) == (p, p) => 1,
+            [_, n_heads, a, b] if (a, b) == (p, p) => n_heads,
+            ref found => bail!(
+                "tensor 'attention' has shape '{found:?}', but [{p},{p}], [B,{p},{p}] or \
+                 [B,heads,{p},{p}] is needed for images of {shape}"
+            ),
+        };
+        let maps = FixedAttention::new(n_heads, p, floats("attention", &tensor)?)?;
+        Ok(Arc::new(maps))
+    };
+    build().with_context(attempt)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).context("cannot read the file")
+}
+
+fn named<'a>(file: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>> {
+    file.tensor(name).map_err(|_| {
+        anyhow::anyhow!("there is no tensor '{name}'; it holds '{}'", file.names().join("', '"))
+    })
+}
+
+fn batch_shape(name: &str, shape: &[usize]) -> Result<ImageShape> {
+    match *shape {
+        [_, c, h, w] if c * h * w > 0 => Ok(ImageShape::new(c, h, w)),
+        _ => bail!(
+            "tensor '{name}' has shape '{shape:?}', but [count,channels,height,width] is needed"
+        ),
+    }
+}
+
+fn floats(name: &str, tensor: &TensorView<'_>) -> Result<Vec<f64>> {
+    let data = tensor.data();
+    Ok(match tensor.dtype() {
+        Dtype::F32 => numbers(data, |b| f64::from(f32::from_le_bytes(b))),
+        Dtype::F64 => numbers(data, f64::from_le_bytes),
+        other => bail!("tensor '{name}' holds '{other:?}'; give it as F32 or F64"),
+    })
+}
+
+fn integers(name: &str, tensor: &TensorView<'_>) -> Result<Vec<i64>> {
+    let data = tensor.data();
+    Ok(match tensor.dtype() {
+        Dtype::U8 => data.iter().map(|&b| i64::from(b)).collect(),
+        Dtype::I32 => numbers(data, |b| i64::from(i32::from_le_bytes(b))),
+        Dtype::I64 => numbers(data, i64::from_le_bytes),
+        other => bail!("tensor '{name}' holds '{other:?}'; give it as U8, I32 or I64"),
+    })
+}
+
+fn numbers<const SIZE: usize, T>(data: &[u8], parse: impl Fn([u8; SIZE]) -> T) -> Vec<T> {
+    data.as_chunks::<SIZE>().0.iter().map(|bytes| parse(*bytes)).collect()
+}
+
+/// One output tensor: name, element type, shape, little-endian bytes.
+type Output = (&'static str, Dtype, Vec<usize>, Vec<u8>);
+
+fn output_tensors(
+    x: &ImageBatch,
+    denoised: &Denoised,
+    level: NoiseLevel,
+    dtype: OutputType,
+) -> Vec<Output> {
+    let ImageShape { channels, height, width } = x.shape();
+    let images = vec![x.len(), channels, height, width];
+    let pixels = vec![x.len(), height, width];
+    let float = |name, shape: &[usize], values: &[f64]| match dtype {
+        OutputType::F32 => {
+            let bytes = values.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect();
+            (name, Dtype::F32, shape.to_vec(), bytes)
+        }
+        OutputType::F64 => {
+            let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            (name, Dtype::F64, shape.to_vec(), bytes)
+        }
+    };
+    let mut tensors = vec![
+        float("x0", &images, denoised.x0.values()),
+        float("eps", &images, denoised.eps(x, level).values()),
+        float("score", &images, denoised.score(x, level).values()),
+    ];
+    if let Some(posterior) = &denoised.posterior {
+        tensors.push(float("entropy", &pixels, &posterior.entropy_nats));
+        let places = posterior.provenance.iter().flat_map(|place| {
+            [i64::from(place.image), i64::from(place.row), i64::from(place.column)]
+        });
+        let bytes = places.flat_map(i64::to_le_bytes).collect();
+        tensors.push(("provenance", Dtype::I64, [pixels, vec![3]].concat(), bytes));
+    }
+    tensors
+}
+
+/// The file appears whole or not at all: written beside its place, then renamed.
+fn write_atomically(path: &Path, tensors: Vec<Output>) -> Result<()> {
+    let views = tensors
+        .iter()
+        .map(|(name, dtype, shape, bytes)| {
+            Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let bytes = safetensors::serialize(views, None)?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::Write::write_all(&mut file, &bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! Where the attention machine gets maps from: a network, or what was recorded of one.
+//!
+//! `theory` never sees a network. Whoever holds one implements [`AttentionProvider`]; maps cross as
+//! plain arrays. [`RecordedAttention`] replays the maps of a network's own trajectory (source
+//! `trajectory`); [`FixedAttention`] serves one set of maps at every level (a file).
+
+use crate::diffusion::{AttentionMaps, DenoiseError, NoiseLevel};
+use crate::image::ImageBatch;
+
+/// Rows may miss 1 by this much: single precision over a few thousand pixels stays far below.
+pub const ROW_SUM_TOLERANCE: f64 = 1e-3;
+
+/// Levels closer than this in t are the same sampling step.
+const SAME_TIME: f64 = 1e-6;
+
+/// Anything that knows where pixels look.
+pub trait AttentionProvider: Send + Sync {
+    /// The maps of each image of `x` (`[B, heads, P, P]`).
+    fn attention(&self, x: &ImageBatch, level: NoiseLevel) -> Result<AttentionMaps, DenoiseError>;
+
+    /// The same maps in double precision, where the provider has them; they then take precedence.
+    fn exact(&self) -> Option<&FixedAttention> {
+        None
+    }
+}
+
+/// Maps per sampling step of one batch of seeds, chosen by the level's t.
+#[derive(Clone, Debug, Default)]
+pub struct RecordedAttention {
+    steps: Vec<(f64, AttentionMaps)>,
+}
+
+impl RecordedAttention {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Records the maps of one sampling step.
+    pub fn push(&mut self, level: NoiseLevel, maps: AttentionMaps) {
+        self.steps.push((level.t, maps));
+    }
+
+    /// The recorded steps as (t, maps), in the order they were recorded.
+    pub fn steps(&self) -> &[(f64, AttentionMaps)] {
+        &self.steps
+    }
+
+    /// Images `start..start + n` of the recorded batch.
+    pub fn slice(&self, start: usize, n: usize) -> Self {
+        Self { steps: self.steps.iter().map(|(t, maps)| (*t, maps.slice(start, n))).collect() }
+    }
+}
+
+impl AttentionProvider for RecordedAttention {
+    fn attention(&self, x: &ImageBatch, level: NoiseLevel) -> Result<AttentionMaps, DenoiseError> {
+        let found = self.steps.iter().find(|(t, _)| (t - level.t).abs() < SAME_TIME);
+        match found {
+            Some((_, maps)) if maps.len() == x.len() => Ok(maps.clone()),
+            Some((_, maps)) => Err(unusable(format!(
+                "maps of {} images were recorded, but the input has '{}'; sample the same seeds",
+                maps.len(),
+                x.len()
+            ))),
+            None => Err(unusable(format!(
+                "none of the {} recorded steps lies at t = '{}'; sample with as many steps as were \
+                 recorded",
+                self.steps.len(),
+                level.t
+            ))),
+        }
+    }
+}
+
+/// One set of maps for every level, in double precision; a single map serves every image.
+#[derive(Clone, Debug)]
+pub struct FixedAttention {
+    n_heads: usize,
+    n_pixels: usize,
+    weights: Vec<f64>,
+}
+
+impl FixedAttention {
+    /// `weights` are `[B, heads, P, P]`; rows must sum to 1.
+    pub fn new(n_heads: usize, n_pixels: usize, weights: Vec<f64>) -> Result<Self, DenoiseError> {
+        let per_image = n_heads * n_pixels * n_pixels;
+        if per_image == 0 || weights.is_empty() || !weights.len().is_multiple_of(per_image) {
+            return Err(unusable(format!(
+                "'{}' weights are no whole number of {n_heads}x{n_pixels}x{n_pixels} maps",
+                weights.len()
+            )));
+        }
+        check_rows(n_pixels, weights.iter().copied())?;
+        Ok(Self { n_heads, n_pixels, weights })
+    }
+
+    pub fn n_heads(&self) -> usize {
+        self.n_heads
+    }
+
+    pub fn n_pixels(&self) -> usize {
+        self.n_pixels
+    }
+
+    /// The maps of image `index` of a batch of `n`, `[heads, P, P]`.
+    pub fn maps(&self, index: usize, n: usize) -> Result<&[f64], DenoiseError> {
+        let per_image = self.n_heads * self.n_pixels * self.n_pixels;
+        let n_maps = self.weights.len() / per_image;
+        if n_maps != 1 && n_maps != n {
+            return Err(unusable(format!(
+                "maps are given for {n_maps} images, but the input has '{n}'; give one map, or one \
+                 per image"
+            )));
+        }
+        let start = if n_maps == 1 { 0 } else { index * per_image };
+        Ok(&self.weights[start..start + per_image])
+    }
+}
+
+impl AttentionProvider for FixedAttention {
+    fn attention(&self, x: &ImageBatch, _: NoiseLevel) -> Result<AttentionMaps, DenoiseError> {
+        let mut weights = Vec::new();
+        for index in 0..x.len() {
+            weights.extend(self.maps(index, x.len())?.iter().map(|&w| w as f32));
+        }
+        Ok(AttentionMaps::new(self.n_heads, self.n_pixels, weights))
+    }
+
+    fn exact(&self) -> Option<&FixedAttention> {
+        Some(self)
+    }
+}
+
+/// Refuses weights that are negative or not finite, and rows of `n_pixels` that do not sum to 1.
+pub fn check_rows(n_pixels: usize, weights: impl Iterator<Item = f64>) -> Result<(), DenoiseError> {
+    let mut sum = 0.0;
+    for (at, weight) in weights.enumerate() {
+        if !weight.is_finite() || weight < -ROW_SUM_TOLERANCE {
+            return Err(unusable(format!("attention weight {at} is '{weight}'")));
+        }
+        sum += weight;
+        if (at + 1).is_multiple_of(n_pixels) {
+            if (sum - 1.0).abs() > ROW_SUM_TOLERANCE {
+                let row = at / n_pixels;
+                return Err(unusable(format!(
+                    "row {row} of the attention maps sums to '{sum}' instead of 1; the last axis \
+                     must be the attended pixels"
+                )));
+            }
+            sum = 0.0;
+        }
+    }
+    Ok(())
+}
+
+fn unusable(problem: String) -> DenoiseError {
+    DenoiseError::Unusable { denoiser: "attention".into(), problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diffusion::Schedule;
+    use crate::image::ImageShape;
+
+    #[test]
+    fn recorded_maps_are_chosen_by_time() {
+        let shape = ImageShape::new(1, 1, 2);
+        let x = ImageBatch::zeros(shape, 1);
+        let mut recorded = RecordedAttention::new();
+        for (step, weight) in [(1.0, 0.25_f32), (0.5, 0.75)] {
+            let maps = AttentionMaps::new(1, 2, vec![weight, 1.0 - weight, 0.0, 1.0]);
+            recorded.push(Schedule::Cosine.level(step), maps);
+        }
+        let at = |t, x: &ImageBatch| recorded.attention(x, Schedule::Cosine.level(t));
+        assert_eq!(at(0.5, &x).unwrap().weights()[0], 0.75);
+        assert!(at(0.25, &x).unwrap_err().to_string().contains("t = '0.25'"));
+        assert!(at(0.5, &ImageBatch::zeros(shape, 2)).is_err());
+    }
+
+    #[test]
+    fn rows_must_sum_to_one() {
+        let error = FixedAttention::new(1, 2, vec![0.5, 0.5, 0.5, 0.1]).unwrap_err().to_string();
+        assert!(error.contains("row 1") && error.contains("'0.6'"), "{error}");
+        assert!(FixedAttention::new(1, 2, vec![f64::NAN, 0.5, 0.5, 0.5]).is_err());
+        assert!(FixedAttention::new(1, 2, vec![0.5; 3]).is_err());
+    }
+}

@@ -1,0 +1,52 @@
+//! Why a machine could not be built. What goes wrong later, on a given input, is a
+//! [`crate::diffusion::DenoiseError`].
+
+use thiserror::Error;
+
+use crate::image::ImageShape;
+
+/// Why a machine or its dictionary could not be made.
+#[derive(Debug, Error, PartialEq)]
+pub enum TheoryError {
+    #[error("no machine is called '{name}'; did you mean '{nearest}'? accepted are {accepted}")]
+    UnknownMachine { name: String, nearest: String, accepted: String },
+    #[error(
+        "no attention source is called '{name}'; did you mean '{nearest}'? accepted are {accepted}"
+    )]
+    UnknownSource { name: String, nearest: String, accepted: String },
+    #[error("cannot build '{machine}': the dictionary holds no training image; give at least one")]
+    EmptyDictionary { machine: String },
+    #[error("the dictionary has '{found}' values, which is no whole number of {shape} images")]
+    RaggedImages { shape: ImageShape, found: usize },
+    #[error("an image of shape '{shape}' has no pixels, or a side above 65535")]
+    BadShape { shape: ImageShape },
+    #[error("the dictionary holds '{value}' at value {index}, which is not a finite number")]
+    NotFinite { index: usize, value: f64 },
+    #[error("the dictionary has {n_images} images but '{n_labels}' labels; give one per image")]
+    LabelCount { n_images: usize, n_labels: usize },
+    #[error("cannot keep only label '{label}': the dictionary has no labels")]
+    NoLabels { label: i64 },
+    #[error("no training image has label '{label}'; labels present are {present}")]
+    UnknownLabel { label: i64, present: String },
+    #[error("cannot build '{machine}' with k = '{k}': a patch side must be odd and at least 1")]
+    PatchSide { machine: String, k: usize },
+    #[error("cannot build '{machine}': its list of patch sides is empty; give one per step")]
+    NoPatchSides { machine: String },
+    #[error(
+        "cannot build '{machine}' with k = '{k}': no such patch lies wholly inside a {shape} image; \
+         use k up to {largest}, or 'els'"
+    )]
+    PatchTooLarge { machine: String, k: usize, shape: ImageShape, largest: usize },
+    #[error("lambda is '{found}', but must be a finite number of at least 0")]
+    Lambda { found: f64 },
+    #[error("gamma is '{found}', but must lie in [0, 1]")]
+    Gamma { found: f64 },
+    #[error("tau is '{found}', but must be a finite number above 0")]
+    Tau { found: f64 },
+    #[error(
+        "attention source '{source_name}' needs maps from a network or a file, and none were given"
+    )]
+    NoAttention { source_name: String },
+    #[error("the eigenvalues of the data covariance could not be computed: {problem}")]
+    Eigen { problem: String },
+}

@@ -1,0 +1,201 @@
+//! The dictionary: training images as the machines see them.
+//!
+//! Images stay in the form they came in (bytes or `f64`) and are turned into the precision of a
+//! machine once, on first use, however many machines share them. A filter by label keeps each
+//! image's number in the unfiltered set, because provenance must point at something a person can
+//! look up. Nothing here knows about noise.
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use super::error::TheoryError;
+use crate::dataset::Dataset;
+use crate::image::{ImageShape, from_byte};
+
+/// Training images with values in [-1, 1] (not enforced: the golden cases use wider noise).
+#[derive(Debug)]
+pub struct TrainingImages {
+    shape: ImageShape,
+    pixels: Pixels,
+    labels: Option<Vec<i64>>,
+    /// Number of each image in the unfiltered set.
+    origins: Vec<u32>,
+    singles: OnceLock<Vec<f32>>,
+    doubles: OnceLock<Vec<f64>>,
+}
+
+#[derive(Debug)]
+enum Pixels {
+    Bytes(Vec<u8>),
+    Values(Vec<f64>),
+}
+
+impl TrainingImages {
+    pub fn from_dataset(dataset: &Dataset) -> Result<Self, TheoryError> {
+        let labels = dataset.labels().map(|labels| labels.iter().map(|&l| i64::from(l)).collect());
+        Self::build(dataset.shape(), Pixels::Bytes(dataset.pixels().to_vec()), labels)
+    }
+
+    /// `values` are `[N, C, H, W]`.
+    pub fn from_values(shape: ImageShape, values: Vec<f64>) -> Result<Self, TheoryError> {
+        if let Some(index) = values.iter().position(|v| !v.is_finite()) {
+            return Err(TheoryError::NotFinite { index, value: values[index] });
+        }
+        Self::build(shape, Pixels::Values(values), None)
+    }
+
+    /// `bytes` are `[N, C, H, W]`, mapped to [-1, 1] by `b / 127.5 - 1`.
+    pub fn from_bytes(shape: ImageShape, bytes: Vec<u8>) -> Result<Self, TheoryError> {
+        Self::build(shape, Pixels::Bytes(bytes), None)
+    }
+
+    fn build(
+        shape: ImageShape,
+        pixels: Pixels,
+        labels: Option<Vec<i64>>,
+    ) -> Result<Self, TheoryError> {
+        let n_values = shape.n_values();
+        // Places in an image are kept in 16 bits.
+        if n_values == 0 || shape.height.max(shape.width) > usize::from(u16::MAX) {
+            return Err(TheoryError::BadShape { shape });
+        }
+        let found = pixels.len();
+        if !found.is_multiple_of(n_values) {
+            return Err(TheoryError::RaggedImages { shape, found });
+        }
+        let origins = (0..(found / n_values) as u32).collect();
+        let (singles, doubles) = (OnceLock::new(), OnceLock::new());
+        let images = Self { shape, pixels, labels: None, origins, singles, doubles };
+        match labels {
+            Some(labels) => images.with_labels(labels),
+            None => Ok(images),
+        }
+    }
+
+    /// The same images with a class label each.
+    pub fn with_labels(mut self, labels: Vec<i64>) -> Result<Self, TheoryError> {
+        if labels.len() != self.len() {
+            return Err(TheoryError::LabelCount { n_images: self.len(), n_labels: labels.len() });
+        }
+        self.labels = Some(labels);
+        Ok(self)
+    }
+
+    /// Only the images of one class; their [`TrainingImages::origin`] stays what it was.
+    pub fn only_label(&self, label: i64) -> Result<Self, TheoryError> {
+        let labels = self.labels.as_ref().ok_or(TheoryError::NoLabels { label })?;
+        let kept: Vec<usize> = (0..self.len()).filter(|&i| labels[i] == label).collect();
+        if kept.is_empty() {
+            let present: BTreeSet<i64> = labels.iter().copied().collect();
+            let present: Vec<String> = present.iter().map(i64::to_string).collect();
+            return Err(TheoryError::UnknownLabel { label, present: present.join(", ") });
+        }
+        Ok(self.select(&kept))
+    }
+
+    /// The images at `indices`, in that order.
+    pub fn select(&self, indices: &[usize]) -> Self {
+        let v = self.shape.n_values();
+        let pixels = match &self.pixels {
+            Pixels::Bytes(all) => Pixels::Bytes(gather(all, indices, v)),
+            Pixels::Values(all) => Pixels::Values(gather(all, indices, v)),
+        };
+        Self {
+            shape: self.shape,
+            pixels,
+            labels: self.labels.as_ref().map(|all| gather(all, indices, 1)),
+            origins: gather(&self.origins, indices, 1),
+            singles: OnceLock::new(),
+            doubles: OnceLock::new(),
+        }
+    }
+
+    pub fn shape(&self) -> ImageShape {
+        self.shape
+    }
+
+    /// Number of images, `N`.
+    pub fn len(&self) -> usize {
+        self.origins.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.origins.is_empty()
+    }
+
+    /// The number that image `index` has in the unfiltered set.
+    pub fn origin(&self, index: usize) -> u32 {
+        self.origins[index]
+    }
+
+    /// All values, `[N, C, H, W]`, in double precision.
+    pub fn doubles(&self) -> &[f64] {
+        match &self.pixels {
+            Pixels::Values(values) => values,
+            Pixels::Bytes(bytes) => {
+                self.doubles.get_or_init(|| bytes.iter().map(|&b| from_byte(b)).collect())
+            }
+        }
+    }
+
+    /// All values, `[N, C, H, W]`, in single precision.
+    pub fn singles(&self) -> &[f32] {
+        self.singles.get_or_init(|| match &self.pixels {
+            Pixels::Values(values) => values.iter().map(|&v| v as f32).collect(),
+            Pixels::Bytes(bytes) => bytes.iter().map(|&b| from_byte(b) as f32).collect(),
+        })
+    }
+}
+
+impl Pixels {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Values(values) => values.len(),
+        }
+    }
+}
+
+fn gather<T: Copy>(all: &[T], indices: &[usize], each: usize) -> Vec<T> {
+    indices.iter().flat_map(|&i| &all[i * each..(i + 1) * each]).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labelled() -> TrainingImages {
+        let shape = ImageShape::new(1, 1, 2);
+        let images = TrainingImages::from_values(shape, vec![0., 1., 2., 3., 4., 5.]).unwrap();
+        images.with_labels(vec![7, 3, 7]).unwrap()
+    }
+
+    #[test]
+    fn a_filter_keeps_the_numbers_of_the_unfiltered_set() {
+        let sevens = labelled().only_label(7).unwrap();
+        assert_eq!(sevens.doubles(), [0., 1., 4., 5.]);
+        assert_eq!([sevens.origin(0), sevens.origin(1)], [0, 2]);
+    }
+
+    #[test]
+    fn an_absent_label_names_those_present() {
+        let error = labelled().only_label(4).unwrap_err().to_string();
+        assert_eq!(error, "no training image has label '4'; labels present are 3, 7");
+    }
+
+    #[test]
+    fn bytes_and_values_agree() {
+        let shape = ImageShape::new(1, 1, 2);
+        let bytes = TrainingImages::from_bytes(shape, vec![0, 255]).unwrap();
+        assert_eq!(bytes.doubles(), [-1.0, 1.0]);
+        assert_eq!(bytes.singles(), [-1.0, 1.0]);
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        let shape = ImageShape::new(1, 1, 2);
+        assert!(TrainingImages::from_values(shape, vec![0.0; 3]).is_err());
+        assert!(TrainingImages::from_values(shape, vec![0.0, f64::NAN]).is_err());
+        assert!(labelled().with_labels(vec![1]).is_err());
+    }
+}

@@ -1,0 +1,25 @@
+//! The inner loops of the patch machines: logits over a whole dictionary, log-sum-exp per pixel.
+//!
+//! [`reference`] is the specification, kept for ever; [`boxes`] computes the same faster and is
+//! checked against it. [`real`] is the precision they are generic over.
+
+pub mod real;
+pub mod reference;
+pub mod boxes;
+
+pub use real::{Precision, Real};
+
+use super::patches::Pool;
+use crate::image::ImageShape;
+
+/// One noisy image against one patch dictionary.
+#[derive(Clone, Copy, Debug)]
+pub struct PatchQuery<'a, T> {
+    pub shape: ImageShape,
+    pub pool: Pool,
+    pub k: usize,
+    /// `x_t / sqrt(abar)`, `[C, H, W]`: dividing the query spares scaling the dictionary.
+    pub x: &'a [T],
+    /// `abar / (2 sigma^2)`, so that `L = -precision * || x / sqrt(abar) - phi ||^2`.
+    pub precision: f64,
+}

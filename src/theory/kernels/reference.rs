@@ -1,0 +1,84 @@
+//! The plain specification of the patch machines: direct loops over the definition.
+//!
+//! For each query pixel p, each image n and each accepted place q,
+//!
+//! ```text
+//! L[n,q,p] = -abar / (2 sigma^2) sum_{c,o} (x[c, p+o] / sqrt(abar) - phi_n[c, q+o])^2
+//! ```
+//!
+//! summed in `f64` as squares of differences (norms would cancel). No blocking, no pruning, no
+//! reuse: every faster path must agree with this one. Its cost is `N P^2 k^2 C`.
+
+use super::{PatchQuery, Real};
+use crate::diffusion::Provenance;
+use crate::theory::patches::{Border, Window};
+use crate::theory::weights::Accumulator;
+
+/// Adds images `first..first + n` (`images` holds just those, `[n, C, H, W]`) to `all`.
+pub fn accumulate<T: Real>(
+    query: &PatchQuery<'_, T>,
+    images: &[T],
+    first: usize,
+    all: &mut Accumulator,
+) {
+    let (height, width) = (query.shape.height, query.shape.width);
+    let n_pixels = query.shape.n_pixels();
+    for (n, image) in images.chunks_exact(query.shape.n_values()).enumerate() {
+        for (pr, pc, qr, qc) in places(height, width) {
+            let s = ((qr + height - pr) % height, (qc + width - pc) % width);
+            let rows = query.pool.accepts(query.k, height, pr, s.0);
+            if !rows || !query.pool.accepts(query.k, width, pc, s.1) {
+                continue;
+            }
+            let logit = -query.precision * squared_distance(query, image, (pr, pc), (qr, qc));
+            let place = Provenance { image: (first + n) as u32, row: qr as u16, column: qc as u16 };
+            let value = |c: usize| image[c * n_pixels + qr * width + qc].to_f64();
+            all.add(pr * width + pc, logit, place, value);
+        }
+    }
+}
+
+/// Every pair of a query pixel and a training place.
+fn places(height: usize, width: usize) -> impl Iterator<Item = (usize, usize, usize, usize)> {
+    let pixels = move || (0..height).flat_map(move |row| (0..width).map(move |col| (row, col)));
+    pixels().flat_map(move |p| pixels().map(move |q| (p.0, p.1, q.0, q.1)))
+}
+
+fn squared_distance<T: Real>(
+    query: &PatchQuery<'_, T>,
+    image: &[T],
+    p: (usize, usize),
+    q: (usize, usize),
+) -> f64 {
+    let (height, width) = (query.shape.height, query.shape.width);
+    let border = query.pool.border();
+    let rows = offsets(query.pool.window(query.k, height), border, height, p.0, q.0);
+    let columns = offsets(query.pool.window(query.k, width), border, width, p.1, q.1);
+    let mut sum = 0.0;
+    for c in 0..query.shape.channels {
+        for &(xr, yr) in &rows {
+            for &(xc, yc) in &columns {
+                let x = query.x[(c * height + xr) * width + xc].to_f64();
+                let y = image[(c * height + yr) * width + yc].to_f64();
+                sum += (x - y) * (x - y);
+            }
+        }
+    }
+    sum
+}
+
+/// The pairs of places that a patch at `p` and one at `q` compare along an axis.
+fn offsets(window: Window, border: Border, len: usize, p: usize, q: usize) -> Vec<(usize, usize)> {
+    // Indices are shifted by `before` so that they stay unsigned.
+    (0..window.len())
+        .filter(|o| match border {
+            Border::Wrap => true,
+            // `accepts` grants that q overlaps the border as p does.
+            Border::Cut => (window.before..window.before + len).contains(&(p + o)),
+        })
+        .map(|o| {
+            let wrap = |place: usize| (place + o + len - window.before) % len;
+            (wrap(p), wrap(q))
+        })
+        .collect()
+}

@@ -1,0 +1,444 @@
+//! A score machine: one choice of [`MachineSpec`] over one dictionary, behind the denoiser seam.
+//!
+//! Work is cut into (query, chunk of images) pieces for rayon. The cut depends on the dictionary alone
+//! and pieces are merged in order, so an answer does not depend on the batch it was asked in, nor
+//! on the number of threads: not even by rounding.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::attention::{AttentionProvider, check_rows};
+use super::attentive::{Evidence, Shared, Sharing};
+use super::error::TheoryError;
+use super::ideal::{WholeQuery, expand};
+use super::images::TrainingImages;
+use super::kernels::boxes::{BoxSums, pruned_nats};
+use super::kernels::{PatchQuery, Precision, Real};
+use super::patches::Pool;
+use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize};
+use super::weights::Accumulator;
+use super::wiener::Wiener;
+use crate::diffusion::{
+    AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel, Posterior, Provenance,
+};
+use crate::image::{ImageBatch, ImageShape};
+
+/// Images per piece of work, at least; and pieces per query, at most (each holds its own sums).
+const CHUNK_IMAGES: usize = 32;
+const CHUNKS_MAX: usize = 32;
+
+/// A machine ready to denoise.
+#[derive(Clone)]
+pub struct Machine {
+    spec: MachineSpec,
+    images: Arc<TrainingImages>,
+    precision: Precision,
+    provider: Option<Arc<dyn AttentionProvider>>,
+    wiener: Option<Arc<Wiener>>,
+    with_posterior: bool,
+}
+
+/// What one image's estimate consists of.
+struct Answer {
+    x0: Vec<f64>,
+    entropy_nats: Vec<f64>,
+    provenance: Vec<Provenance>,
+    attention: Option<AttentionMaps>,
+}
+
+impl Machine {
+    /// Checks the settings against the dictionary; `provider` serves the attention sources
+    /// `trajectory` and `measured`.
+    pub fn new(
+        spec: MachineSpec,
+        images: Arc<TrainingImages>,
+        precision: Precision,
+        provider: Option<Arc<dyn AttentionProvider>>,
+    ) -> Result<Self, TheoryError> {
+        if images.is_empty() {
+            return Err(TheoryError::EmptyDictionary { machine: spec.column() });
+        }
+        if spec.kind.uses_patches() {
+            check_patches(&spec, images.shape())?;
+        }
+        if let MachineKind::Attention(settings) = &spec.kind {
+            check_attention(settings, provider.is_some())?;
+        }
+        let wiener = match spec.kind {
+            MachineKind::Wiener => Some(Arc::new(Wiener::new(&images)?)),
+            _ => None,
+        };
+        Ok(Self { spec, images, precision, provider, wiener, with_posterior: false })
+    }
+
+    /// Whether to return entropy, provenance and (attention machine) the attention used.
+    pub fn with_posterior(mut self, wanted: bool) -> Self {
+        self.with_posterior = wanted;
+        self
+    }
+
+    /// The same machine at other settings of the same kind of work: no dictionary is rebuilt.
+    pub fn with_spec(&self, spec: MachineSpec) -> Result<Self, TheoryError> {
+        let kept = spec.kind == MachineKind::Wiener && self.wiener.is_some();
+        let mut machine = match kept {
+            true => Self { spec, ..self.clone() },
+            false => Self::new(spec, self.images.clone(), self.precision, self.provider.clone())?,
+        };
+        machine.with_posterior = self.with_posterior;
+        Ok(machine)
+    }
+
+    pub fn spec(&self) -> &MachineSpec {
+        &self.spec
+    }
+
+    pub fn images(&self) -> &Arc<TrainingImages> {
+        &self.images
+    }
+
+    /// The patch side at a level; for machines without patches it has no meaning.
+    pub fn patch_side(&self, level: NoiseLevel) -> usize {
+        self.spec.k.at(level.t)
+    }
+
+    fn check(&self, x: &ImageBatch, level: NoiseLevel) -> Result<(), DenoiseError> {
+        let denoiser = self.spec.column();
+        let (expected, found) = (self.images.shape(), x.shape());
+        if expected != found {
+            return Err(DenoiseError::Shape { denoiser, expected, found });
+        }
+        if let Some(index) = x.values().iter().position(|v| !v.is_finite()) {
+            return Err(DenoiseError::NotFinite { denoiser, index, value: x.values()[index] });
+        }
+        let problem = match level {
+            NoiseLevel { abar, .. } if !(abar > 0.0 && abar <= 1.0) => {
+                format!("signal power is '{abar}', but must lie in (0, 1)")
+            }
+            _ if level.variance() <= 0.0 => {
+                "there is no noise to remove (sigma = '0'); ask at a t above 0".to_owned()
+            }
+            _ => return Ok(()),
+        };
+        Err(DenoiseError::Level { denoiser, t: level.t, problem })
+    }
+
+    fn answers<T: Real>(
+        &self,
+        x: &ImageBatch,
+        level: NoiseLevel,
+    ) -> Result<Vec<Answer>, DenoiseError> {
+        let signal = level.signal();
+        let queries: Vec<Vec<T>> =
+            x.iter().map(|x| x.iter().map(|v| T::from_f64(v / signal)).collect()).collect();
+        let patches = |pool| Ok(self.patch_answers(&queries, pool, level));
+        match &self.spec.kind {
+            MachineKind::Ideal => Ok(self.whole_answers(&queries, false, level)),
+            MachineKind::EquivariantIdeal => Ok(self.whole_answers(&queries, true, level)),
+            MachineKind::Local => patches(Pool::SamePlace),
+            MachineKind::EquivariantLocal => patches(Pool::Wrap),
+            MachineKind::EquivariantLocalInterior => patches(Pool::Interior),
+            MachineKind::BoundaryBroken => patches(Pool::SameBorder),
+            MachineKind::Wiener => Ok(self.wiener_answers(x, level)),
+            MachineKind::Attention(settings) => {
+                self.attention_answers(&queries, settings, x, level)
+            }
+        }
+    }
+
+    /// Runs `piece` on every (query, chunk of images) and merges the chunks of each query.
+    fn merged<T: Real>(
+        &self,
+        queries: &[Vec<T>],
+        piece: impl Fn(&[T], &[T], usize) -> Accumulator + Sync,
+    ) -> Vec<Accumulator> {
+        let v = self.images.shape().n_values();
+        let per_chunk = CHUNK_IMAGES.max(self.images.len().div_ceil(CHUNKS_MAX));
+        let chunks: Vec<&[T]> = T::dictionary(&self.images).chunks(per_chunk * v).collect();
+        let pieces: Vec<Accumulator> = (0..queries.len() * chunks.len())
+            .into_par_iter()
+            .map(|at| {
+                let (query, chunk) = (at / chunks.len(), at % chunks.len());
+                piece(&queries[query], chunks[chunk], chunk * per_chunk)
+            })
+            .collect();
+        let merge = |parts: &[Accumulator]| {
+            let mut all = parts[0].clone();
+            parts[1..].iter().for_each(|part| all.merge(part));
+            all
+        };
+        pieces.chunks(chunks.len()).map(merge).collect()
+    }
+
+    fn whole_answers<T: Real>(
+        &self,
+        queries: &[Vec<T>],
+        shifts: bool,
+        level: NoiseLevel,
+    ) -> Vec<Answer> {
+        let shape = self.images.shape();
+        let precision = logit_scale(level);
+        let sums = self.merged(queries, |x, images, first| {
+            WholeQuery { shape, x, precision, shifts }.accumulate(images, first)
+        });
+        let answer = |all: &Accumulator| {
+            let (entropy_nats, provenance) = expand(all, shape);
+            Answer { x0: all.mean(), entropy_nats, provenance, attention: None }
+        };
+        sums.iter().map(answer).collect()
+    }
+
+    fn patch_answers<T: Real>(
+        &self,
+        queries: &[Vec<T>],
+        pool: Pool,
+        level: NoiseLevel,
+    ) -> Vec<Answer> {
+        let shape = self.images.shape();
+        let (k, precision) = (self.patch_side(level), logit_scale(level));
+        let pruned = pruned_nats::<T>(self.images.len() * shape.n_pixels());
+        let sums = self.merged(queries, |x, images, first| {
+            let query = PatchQuery { shape, pool, k, x, precision };
+            let mut boxes = BoxSums::new(query, pruned, self.with_posterior);
+            let mut all = Accumulator::new(shape.channels, shape.n_pixels());
+            for (n, image) in images.chunks_exact(shape.n_values()).enumerate() {
+                boxes.add_image(image, first + n, &mut all);
+            }
+            all
+        });
+        let answer = |all: &Accumulator| Answer {
+            x0: all.mean(),
+            entropy_nats: (0..shape.n_pixels()).map(|p| all.entropy(p)).collect(),
+            provenance: all.best.clone(),
+            attention: None,
+        };
+        sums.iter().map(answer).collect()
+    }
+
+    fn wiener_answers(&self, x: &ImageBatch, level: NoiseLevel) -> Vec<Answer> {
+        let wiener = self.wiener.as_ref().expect("a Wiener machine is built with its filter");
+        let denoise = |x| Answer {
+            x0: wiener.denoise(x, level),
+            entropy_nats: Vec::new(),
+            provenance: Vec::new(),
+            attention: None,
+        };
+        let images: Vec<&[f64]> = x.iter().collect();
+        images.into_par_iter().map(denoise).collect()
+    }
+
+    fn attention_answers<T: Real>(
+        &self,
+        queries: &[Vec<T>],
+        settings: &AttentionSettings,
+        x: &ImageBatch,
+        level: NoiseLevel,
+    ) -> Result<Vec<Answer>, DenoiseError> {
+        let n_pixels = self.images.shape().n_pixels();
+        let given = self.given_maps(settings, x, level)?;
+        let mut answers = Vec::with_capacity(queries.len());
+        // One query at a time: its evidence is N (C + 4) P numbers.
+        for (index, query) in queries.iter().enumerate() {
+            let evidence = self.evidence(query, level);
+            let sharing = match (&settings.source, &given) {
+                (_, Some(given)) => given.sharing(index, x.len())?,
+                (AttentionSource::Identity, _) => Sharing::Identity,
+                (AttentionSource::CoOrigin, _) => evidence.co_origin(),
+                (AttentionSource::Similarity { tau }, _) => evidence.similarity(*tau),
+                _ => Sharing::Uniform,
+            };
+            let Shared { x0, entropy_nats, provenance } = evidence.estimate(settings, &sharing);
+            let attention = self.with_posterior.then(|| match &given {
+                Some(given) => given.maps.slice(index, 1),
+                None => sharing.to_maps(n_pixels),
+            });
+            answers.push(Answer { x0, entropy_nats, provenance, attention });
+        }
+        Ok(answers)
+    }
+
+    /// What each training image says about each pixel of one query (`x_t / sqrt(abar)`).
+    fn evidence<T: Real>(&self, x: &[T], level: NoiseLevel) -> Evidence {
+        let shape = self.images.shape();
+        let (n_channels, n_pixels) = (shape.channels, shape.n_pixels());
+        let (k, precision) = (self.patch_side(level), logit_scale(level));
+        let query = PatchQuery { shape, pool: Pool::Wrap, k, x, precision };
+        let pruned = pruned_nats::<T>(n_pixels);
+        let images: Vec<&[T]> =
+            T::dictionary(&self.images).chunks_exact(shape.n_values()).collect();
+        let per_image: Vec<Accumulator> = images
+            .par_chunks(8)
+            .enumerate()
+            .flat_map_iter(|(chunk, images)| {
+                let mut boxes = BoxSums::new(query, pruned, self.with_posterior);
+                let one = |(n, image): (usize, &&[T])| {
+                    let mut all = Accumulator::new(n_channels, n_pixels);
+                    boxes.add_image(image, chunk * 8 + n, &mut all);
+                    all
+                };
+                images.iter().enumerate().map(one).collect::<Vec<_>>()
+            })
+            .collect();
+        let log_pool = (n_pixels as f64).ln();
+        let mut evidence = Evidence {
+            n_channels,
+            n_pixels,
+            log_evidence: Vec::with_capacity(images.len() * n_pixels),
+            estimates: Vec::with_capacity(images.len() * n_channels * n_pixels),
+            inner_entropy: Vec::with_capacity(images.len() * n_pixels),
+            inner_best: Vec::with_capacity(images.len() * n_pixels),
+        };
+        for all in &per_image {
+            let pixels = 0..n_pixels;
+            evidence.log_evidence.extend(pixels.clone().map(|p| all.log_sum(p) - log_pool));
+            evidence.estimates.extend(all.mean());
+            evidence.inner_entropy.extend(pixels.clone().map(|p| all.entropy(p)));
+            evidence.inner_best.extend(pixels.map(|p| (all.best[p], -all.total[p].ln())));
+        }
+        evidence
+    }
+
+    fn given_maps(
+        &self,
+        settings: &AttentionSettings,
+        x: &ImageBatch,
+        level: NoiseLevel,
+    ) -> Result<Option<GivenMaps<'_>>, DenoiseError> {
+        let Some(provider) = self.provider.as_ref().filter(|_| settings.source.needs_provider())
+        else {
+            return Ok(None);
+        };
+        let maps = provider.attention(x, level)?;
+        let n_pixels = self.images.shape().n_pixels();
+        if maps.n_pixels() != n_pixels || maps.len() != x.len() {
+            let problem = format!(
+                "attention maps are '{} x {} pixels', but the input is {} x {n_pixels}",
+                maps.len(),
+                maps.n_pixels(),
+                x.len()
+            );
+            return Err(DenoiseError::Unusable { denoiser: self.spec.column(), problem });
+        }
+        check_rows(n_pixels, maps.weights().iter().map(|&w| f64::from(w)))?;
+        Ok(Some(GivenMaps { provider: provider.as_ref(), maps }))
+    }
+
+    fn assemble(&self, shape: ImageShape, answers: Vec<Answer>) -> Denoised {
+        let wiener = self.spec.kind == MachineKind::Wiener;
+        let mut posterior = Posterior::default();
+        let mut x0 = Vec::with_capacity(answers.len() * shape.n_values());
+        let mut attention: Option<(usize, Vec<f32>)> = None;
+        for answer in answers {
+            x0.extend(answer.x0);
+            posterior.entropy_nats.extend(answer.entropy_nats);
+            posterior.provenance.extend(answer.provenance.into_iter().map(|place| Provenance {
+                image: self.images.origin(place.image as usize),
+                ..place
+            }));
+            if let Some(maps) = answer.attention {
+                let all = attention.get_or_insert((maps.n_heads(), Vec::new()));
+                all.1.extend_from_slice(maps.weights());
+            }
+        }
+        Denoised {
+            x0: ImageBatch::new(shape, x0),
+            posterior: (self.with_posterior && !wiener).then_some(posterior),
+            attention: attention
+                .map(|(n_heads, weights)| AttentionMaps::new(n_heads, shape.n_pixels(), weights)),
+        }
+    }
+}
+
+impl Denoiser for Machine {
+    fn denoise(&self, x: &ImageBatch, level: NoiseLevel) -> Result<Denoised, DenoiseError> {
+        self.check(x, level)?;
+        let answers = match self.precision {
+            Precision::F32 => self.answers::<f32>(x, level)?,
+            Precision::F64 => self.answers::<f64>(x, level)?,
+        };
+        Ok(self.assemble(x.shape(), answers))
+    }
+}
+
+/// Maps of a network or a file for one batch.
+struct GivenMaps<'a> {
+    provider: &'a dyn AttentionProvider,
+    maps: AttentionMaps,
+}
+
+impl GivenMaps<'_> {
+    fn sharing(&self, index: usize, n: usize) -> Result<Sharing, DenoiseError> {
+        let (n_heads, n_pixels) = (self.maps.n_heads(), self.maps.n_pixels());
+        if let Some(exact) = self.provider.exact() {
+            return Ok(Sharing::from_maps(n_heads, n_pixels, exact.maps(index, n)?));
+        }
+        let maps = self.maps.slice(index, 1);
+        let doubles: Vec<f64> = maps.weights().iter().map(|&w| f64::from(w)).collect();
+        Ok(Sharing::from_maps(n_heads, n_pixels, &doubles))
+    }
+}
+
+/// `abar / (2 sigma^2)`: logits are minus this times squared distances to `x_t / sqrt(abar)`.
+fn logit_scale(level: NoiseLevel) -> f64 {
+    level.abar / (2.0 * level.variance())
+}
+
+fn check_patches(spec: &MachineSpec, shape: ImageShape) -> Result<(), TheoryError> {
+    let machine = || spec.column();
+    let sides = spec.k.sides();
+    if sides.is_empty() {
+        return Err(TheoryError::NoPatchSides { machine: machine() });
+    }
+    if let Some(&k) = sides.iter().find(|k| k.is_multiple_of(2)) {
+        return Err(TheoryError::PatchSide { machine: machine(), k });
+    }
+    let side = shape.height.min(shape.width);
+    match sides.iter().find(|&&k| k > side) {
+        Some(&k) if spec.kind == MachineKind::EquivariantLocalInterior => {
+            // The largest odd number that fits.
+            let largest = side - usize::from(side.is_multiple_of(2));
+            Err(TheoryError::PatchTooLarge { machine: machine(), k, shape, largest })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_attention(settings: &AttentionSettings, provided: bool) -> Result<(), TheoryError> {
+    let AttentionSettings { lambda, gamma, source } = *settings;
+    if !(lambda.is_finite() && lambda >= 0.0) {
+        return Err(TheoryError::Lambda { found: lambda });
+    }
+    if !(0.0..=1.0).contains(&gamma) {
+        return Err(TheoryError::Gamma { found: gamma });
+    }
+    match source {
+        AttentionSource::Similarity { tau } if !(tau.is_finite() && tau > 0.0) => {
+            Err(TheoryError::Tau { found: tau })
+        }
+        source if source.needs_provider() && !provided => {
+            Err(TheoryError::NoAttention { source_name: source.name().to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+impl PatchSize {
+    /// The side at time `t`.
+    pub fn at(&self, t: f64) -> usize {
+        match self {
+            Self::Fixed(k) => *k,
+            Self::PerStep(scales) => {
+                let step = (t * scales.len() as f64).round() as usize;
+                scales[step.clamp(1, scales.len()) - 1]
+            }
+        }
+    }
+
+    /// Every side that may be asked for.
+    pub fn sides(&self) -> &[usize] {
+        match self {
+            Self::Fixed(k) => std::slice::from_ref(k),
+            Self::PerStep(scales) => scales,
+        }
+    }
+}

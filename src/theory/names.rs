@@ -1,0 +1,151 @@
+//! What machines are called: on the command line, in `lab.toml` and at the head of a column.
+//!
+//! One table; parsing, the list in error messages and the names in reports all read it.
+
+use super::error::TheoryError;
+use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec};
+
+/// `tau` of the similarity source where none is given; the middle of THEORY section 4's grid.
+pub const DEFAULT_TAU: f64 = 0.3;
+
+/// Settings of an attention machine where none are given: evidence and value mixing both at work.
+pub const DEFAULT_ATTENTION: AttentionSettings = AttentionSettings {
+    lambda: 1.0,
+    gamma: 0.0,
+    source: AttentionSource::Similarity { tau: DEFAULT_TAU },
+};
+
+const MACHINES: [MachineKind; 8] = [
+    MachineKind::Ideal,
+    MachineKind::EquivariantIdeal,
+    MachineKind::Local,
+    MachineKind::EquivariantLocal,
+    MachineKind::EquivariantLocalInterior,
+    MachineKind::BoundaryBroken,
+    MachineKind::Wiener,
+    MachineKind::Attention(DEFAULT_ATTENTION),
+];
+
+const SOURCES: [AttentionSource; 6] = [
+    AttentionSource::Trajectory,
+    AttentionSource::Measured,
+    AttentionSource::Uniform,
+    AttentionSource::Identity,
+    AttentionSource::CoOrigin,
+    AttentionSource::Similarity { tau: DEFAULT_TAU },
+];
+
+impl MachineKind {
+    /// The machine called `name`; `attention` gets [`DEFAULT_ATTENTION`].
+    pub fn parse(name: &str) -> Result<Self, TheoryError> {
+        MACHINES.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+            let (nearest, accepted) = suggest(name, &Self::names());
+            TheoryError::UnknownMachine { name: name.into(), nearest, accepted }
+        })
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Ideal => "ideal",
+            Self::EquivariantIdeal => "es",
+            Self::Local => "ls",
+            Self::EquivariantLocal => "els",
+            Self::EquivariantLocalInterior => "els-interior",
+            Self::BoundaryBroken => "bbels",
+            Self::Wiener => "wiener",
+            Self::Attention(_) => "attention",
+        }
+    }
+
+    /// The head of a column or table row: the attention machine adds its source.
+    pub fn column(&self) -> String {
+        match self {
+            Self::Attention(settings) => format!("attention-{}", settings.source.name()),
+            other => other.name().to_owned(),
+        }
+    }
+
+    /// Every accepted name.
+    pub fn names() -> Vec<&'static str> {
+        MACHINES.iter().map(Self::name).collect()
+    }
+
+    /// Whether the machine compares k x k patches.
+    pub fn uses_patches(&self) -> bool {
+        !matches!(self, Self::Ideal | Self::EquivariantIdeal | Self::Wiener)
+    }
+}
+
+impl MachineSpec {
+    /// The head of a column: see [`MachineKind::column`].
+    pub fn column(&self) -> String {
+        self.kind.column()
+    }
+}
+
+impl AttentionSource {
+    /// The source called `name`; `similarity` gets [`DEFAULT_TAU`].
+    pub fn parse(name: &str) -> Result<Self, TheoryError> {
+        SOURCES.into_iter().find(|source| source.name() == name).ok_or_else(|| {
+            let (nearest, accepted) = suggest(name, &Self::names());
+            TheoryError::UnknownSource { name: name.into(), nearest, accepted }
+        })
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Trajectory => "trajectory",
+            Self::Measured => "measured",
+            Self::Uniform => "uniform",
+            Self::Identity => "identity",
+            Self::CoOrigin => "co-origin",
+            Self::Similarity { .. } => "similarity",
+        }
+    }
+
+    /// Every accepted name.
+    pub fn names() -> Vec<&'static str> {
+        SOURCES.iter().map(Self::name).collect()
+    }
+
+    /// Whether maps must come from a network or a file.
+    pub fn needs_provider(&self) -> bool {
+        matches!(self, Self::Trajectory | Self::Measured)
+    }
+}
+
+fn suggest(name: &str, accepted: &[&str]) -> (String, String) {
+    let distance = |other: &&&str| strsim::damerau_levenshtein(name, other);
+    let nearest = accepted.iter().min_by_key(distance).map_or("", |nearest| nearest);
+    let quoted: Vec<String> = accepted.iter().map(|name| format!("'{name}'")).collect();
+    (nearest.to_owned(), quoted.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_parses_to_itself() {
+        for name in MachineKind::names() {
+            assert_eq!(MachineKind::parse(name).unwrap().name(), name);
+        }
+        for name in AttentionSource::names() {
+            assert_eq!(AttentionSource::parse(name).unwrap().name(), name);
+        }
+    }
+
+    #[test]
+    fn a_typing_error_gets_the_nearest_name() {
+        let error = MachineKind::parse("els-interor").unwrap_err().to_string();
+        assert!(error.contains("did you mean 'els-interior'?") && error.contains("'wiener'"));
+        let error = AttentionSource::parse("similar").unwrap_err().to_string();
+        assert!(error.contains("did you mean 'similarity'?"), "{error}");
+    }
+
+    #[test]
+    fn a_column_names_the_attention_source() {
+        assert_eq!(MachineKind::Attention(DEFAULT_ATTENTION).column(), "attention-similarity");
+        assert_eq!(MachineKind::EquivariantLocal.column(), "els");
+    }
+}

@@ -1,0 +1,125 @@
+//! Which training patches a pixel is compared with, and over which offsets.
+//!
+//! Everything here is a statement about one axis; rows and columns never interact. A training place
+//! is written as a circular displacement `s`: the query at `p` meets the patch at `q = (p + s) mod L`.
+
+use super::kernels::Real;
+
+/// The dictionary of a patch machine (THEORY section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// `els`: every place, both sides wrapped around.
+    Wrap,
+    /// `els-interior`: places whose patch lies wholly inside the image; the query is wrapped.
+    Interior,
+    /// `ls`: the query's own place, patches cut at the border.
+    SamePlace,
+    /// `bbels`: places with the query's overlap with the border, patches cut at the border.
+    SameBorder,
+}
+
+/// What lies outside the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Border {
+    /// The other side of the image.
+    Wrap,
+    /// Nothing: the patch ends there.
+    Cut,
+}
+
+/// The offsets `-before..=after` of a patch along one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub before: usize,
+    pub after: usize,
+}
+
+impl Window {
+    pub fn len(&self) -> usize {
+        self.before + self.after + 1
+    }
+}
+
+impl Pool {
+    pub fn border(self) -> Border {
+        match self {
+            Self::Wrap | Self::Interior => Border::Wrap,
+            Self::SamePlace | Self::SameBorder => Border::Cut,
+        }
+    }
+
+    /// The offsets of a k-patch along an axis of length `len`.
+    ///
+    /// A wrapped patch that covers the axis holds every place exactly once (so that `els` with a
+    /// covering k is `es`, also on even sides); a cut one has nothing beyond `len - 1` offsets.
+    pub fn window(self, k: usize, len: usize) -> Window {
+        let half = k / 2;
+        match self.border() {
+            Border::Wrap if k >= len => Window { before: len / 2, after: len - 1 - len / 2 },
+            Border::Wrap => Window { before: half, after: half },
+            Border::Cut => Window { before: half.min(len - 1), after: half.min(len - 1) },
+        }
+    }
+
+    /// Whether the query at `p` is compared with the patch at `(p + s) mod len`.
+    pub fn accepts(self, k: usize, len: usize, p: usize, s: usize) -> bool {
+        let half = k / 2;
+        let inside = |place: usize| place >= half && place + half < len;
+        let q = (p + s) % len;
+        match self {
+            Self::Wrap => true,
+            Self::Interior => inside(q),
+            Self::SamePlace => s == 0,
+            // Near the border only the same distance from it will do. With k >= len no place is
+            // inside (or one is), and the pool becomes that of `ls`.
+            Self::SameBorder => s == 0 || (inside(p) && inside(q)),
+        }
+    }
+
+    /// Per accepted displacement: `(s, penalty)`, the penalty 0 where `p` accepts and
+    /// [`Real::NEVER`] elsewhere.
+    pub fn displacements<T: Real>(self, k: usize, len: usize) -> Vec<(usize, Vec<T>)> {
+        let penalty = |s| {
+            let one = |p| if self.accepts(k, len, p, s) { T::ZERO } else { T::NEVER };
+            (0..len).map(one).collect::<Vec<T>>()
+        };
+        (0..len)
+            .filter(|&s| (0..len).any(|p| self.accepts(k, len, p, s)))
+            .map(|s| (s, penalty(s)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn n_places(pool: Pool, k: usize, len: usize, p: usize) -> usize {
+        (0..len).filter(|&s| pool.accepts(k, len, p, s)).count()
+    }
+
+    #[test]
+    fn pools_have_the_sizes_of_the_theory() {
+        assert_eq!(n_places(Pool::Wrap, 5, 8, 0), 8);
+        assert_eq!(n_places(Pool::Interior, 5, 8, 0), 4);
+        assert_eq!(n_places(Pool::SamePlace, 5, 8, 3), 1);
+        assert_eq!(n_places(Pool::SameBorder, 5, 8, 1), 1);
+        assert_eq!(n_places(Pool::SameBorder, 5, 8, 2), 4);
+    }
+
+    #[test]
+    fn a_covering_boundary_broken_patch_is_local() {
+        for p in 0..8 {
+            assert_eq!(n_places(Pool::SameBorder, 9, 8, p), 1);
+        }
+    }
+
+    #[test]
+    fn a_covering_wrapped_window_holds_every_place_once() {
+        for len in [5, 8] {
+            assert_eq!(Pool::Wrap.window(9, len).len(), len);
+        }
+        assert_eq!(Pool::Wrap.window(3, 8).len(), 3);
+        assert_eq!(Pool::SamePlace.window(99, 8).len(), 15);
+    }
+}
