@@ -1,0 +1,95 @@
+//! The final comparison: network and machines from held-out noise seeds, judged and correlated.
+//!
+//! Seed indices start at [`FIRST_HELD_OUT_SEED`], beyond any that a preview can show, so that
+//! settings tuned while watching previews are reported on other seeds.
+
+use std::sync::atomic::AtomicBool;
+
+use super::event::{AgreementFigure, Rates};
+use super::figures::{self, EntropySum};
+use super::samples::{Contestants, SampleSet};
+use crate::analysis::consistency::Judge;
+use crate::diffusion::DenoiseError;
+use crate::image::{ImageBatch, ImageShape};
+use crate::network::NetworkDenoiser;
+use crate::random::noise_seeds;
+
+/// Previews show at most 64 seeds; this leaves room for that to grow.
+pub const FIRST_HELD_OUT_SEED: u64 = 1000;
+/// Seeds sampled between two words of progress.
+const PIECE: usize = 16;
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    pub noise_seed: u64,
+    pub n_seeds: usize,
+    /// All samples, in seed order.
+    pub samples: SampleSet,
+    pub figures: Vec<AgreementFigure>,
+    /// Of the network; crafted sets only.
+    pub rates: Option<Rates>,
+    /// Per machine, in order; crafted sets only.
+    pub machine_rates: Vec<(String, Option<Rates>)>,
+    /// Of the network's attention along its trajectories.
+    pub entropy: Option<EntropySum>,
+}
+
+/// The noise that comparisons start from.
+pub fn held_out_seeds(noise_seed: u64, first: usize, n: usize, shape: ImageShape) -> ImageBatch {
+    noise_seeds(noise_seed, FIRST_HELD_OUT_SEED + first as u64, n, shape)
+}
+
+/// Runs the comparison; `progress` hears the number of seeds done.
+pub fn compare(
+    contestants: &Contestants,
+    network: &NetworkDenoiser,
+    judge: Option<&Judge>,
+    seeds: HeldOut,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Comparison, DenoiseError> {
+    let shape = network.network().config().image;
+    let mut entropy = EntropySum::for_network(network.network().config());
+    let mut samples: Option<SampleSet> = None;
+    for first in (0..seeds.n).step_by(PIECE) {
+        let n = PIECE.min(seeds.n - first);
+        let noise = held_out_seeds(seeds.noise_seed, first, n, shape);
+        let piece = contestants.sample(network, &noise, &mut entropy, stop)?;
+        match &mut samples {
+            Some(samples) => samples.append(&piece),
+            None => samples = Some(piece),
+        }
+        progress(first + n);
+    }
+    let samples = samples.ok_or(DenoiseError::Cancelled)?;
+    let rates = |batch: &ImageBatch| judge.map(|judge| figures::rates(judge, batch));
+    let machine_rates =
+        samples.machines.iter().map(|(name, batch)| (name.clone(), rates(batch))).collect();
+    Ok(Comparison {
+        noise_seed: seeds.noise_seed,
+        n_seeds: seeds.n,
+        figures: figures::agreement_figures(&samples),
+        rates: rates(&samples.network),
+        machine_rates,
+        entropy,
+        samples,
+    })
+}
+
+/// Which seeds to compare on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldOut {
+    pub noise_seed: u64,
+    pub n: usize,
+}
+
+impl SampleSet {
+    fn append(&mut self, other: &Self) {
+        self.seeds.append(&other.seeds);
+        self.network.append(&other.network);
+        for ((_, samples), (_, more)) in self.machines.iter_mut().zip(&other.machines) {
+            samples.append(more);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! From samples and maps to the figures of events and reports: the one place where the lab's wire
+//! types meet what `analysis` computes.
+
+use std::collections::BTreeMap;
+
+use super::event::{AgreementFigure, AttentionAtLevel, AttentionMetrics, Rate, Rates};
+use super::samples::SampleSet;
+use crate::analysis::agreement::agreement;
+use crate::analysis::consistency::Judge;
+use crate::analysis::entropy::attention_statistics;
+use crate::diffusion::{AttentionMaps, DenoiseError, Schedule};
+use crate::image::{ImageBatch, ImageShape};
+use crate::network::NetworkDenoiser;
+use crate::network::config::{NetworkConfig, Padding};
+use crate::random::noise_seeds;
+
+/// Noise levels of the attention probe while training.
+const PROBE_TIMES: [f64; 5] = [0.1, 0.3, 0.5, 0.7, 0.9];
+/// The probe's noise: far from seeds that anything is sampled from.
+const PROBE_SEED: u64 = 1 << 40;
+/// Times are kept as whole millionths, so that they can be keys.
+const TIME_UNIT: f64 = 1e6;
+
+/// Agreement of every machine with the network (the target), seed by seed.
+pub fn agreement_figures(set: &SampleSet) -> Vec<AgreementFigure> {
+    let figure = |(machine, samples): &(String, ImageBatch)| {
+        let each = samples.iter().zip(set.network.iter()).map(|(m, n)| agreement(m, n));
+        let (r, r_squared_cod) = each.map(|found| (found.r, found.cod)).unzip();
+        AgreementFigure { machine: machine.clone(), r, r_squared_cod }
+    };
+    set.machines.iter().map(figure).collect()
+}
+
+/// Judged rates of some samples, as events carry them.
+pub fn rates(judge: &Judge, samples: &ImageBatch) -> Rates {
+    let judged = judge.rates(samples);
+    Rates {
+        n_samples: judged.n_samples,
+        valid: rate(judged.valid),
+        consistent: rate(judged.consistent),
+        novel: rate(judged.novel),
+        creative: rate(judged.creative),
+        hue_purity: judged.hue_purity.map(rate),
+    }
+}
+
+fn rate(share: crate::analysis::summary::Interval) -> Rate {
+    Rate { value: share.value, low: share.low, high: share.high }
+}
+
+/// Attention on noisy training images at a few levels.
+pub fn probe_attention(
+    network: &NetworkDenoiser,
+    images: &ImageBatch,
+    noise_seed: u64,
+) -> Result<AttentionMetrics, DenoiseError> {
+    let mut sum = EntropySum::new(network.network().config());
+    let noise = noise_seeds(noise_seed, PROBE_SEED, images.len(), images.shape());
+    for t in PROBE_TIMES {
+        let level = Schedule::Cosine.level(t);
+        let (signal, sigma) = (level.signal(), level.sigma());
+        let noisy = images.values().iter().zip(noise.values());
+        let noisy = noisy.map(|(phi, eps)| signal * phi + sigma * eps).collect();
+        let x = ImageBatch::new(images.shape(), noisy);
+        sum.add(t, &network.attention(&x, level)?);
+    }
+    Ok(sum.metrics())
+}
+
+/// Running means of attention statistics by noise level.
+#[derive(Clone, Debug)]
+pub struct EntropySum {
+    image: ImageShape,
+    circular: bool,
+    levels: BTreeMap<u64, LevelSum>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct LevelSum {
+    n_images: usize,
+    entropy_nats: Vec<f64>,
+    distance_pixels: Vec<f64>,
+}
+
+impl EntropySum {
+    fn new(network: &NetworkConfig) -> Self {
+        Self {
+            image: network.image,
+            circular: network.padding == Padding::Circular,
+            levels: BTreeMap::new(),
+        }
+    }
+
+    /// `None` for networks without attention.
+    pub fn for_network(network: &NetworkConfig) -> Option<Self> {
+        network.attention.is_some().then(|| Self::new(network))
+    }
+
+    /// Takes in the maps of some images at time `t`.
+    pub fn add(&mut self, t: f64, maps: &AttentionMaps) {
+        let found = attention_statistics(maps, self.image, self.circular);
+        let level = self.levels.entry((t * TIME_UNIT).round() as u64).or_default();
+        level.n_images += maps.len();
+        level.entropy_nats.resize(maps.n_heads(), 0.0);
+        level.distance_pixels.resize(maps.n_heads(), 0.0);
+        for (head, statistics) in found.iter().enumerate() {
+            level.entropy_nats[head] += statistics.entropy_nats * maps.len() as f64;
+            level.distance_pixels[head] += statistics.distance_pixels * maps.len() as f64;
+        }
+    }
+
+    /// Means per level, in increasing t.
+    pub fn metrics(&self) -> AttentionMetrics {
+        let level = |(time, sum): (&u64, &LevelSum)| {
+            let mean = |sums: &[f64]| sums.iter().map(|v| v / sum.n_images as f64).collect();
+            AttentionAtLevel {
+                t: *time as f64 / TIME_UNIT,
+                entropy_nats: mean(&sum.entropy_nats),
+                distance_pixels: mean(&sum.distance_pixels),
+            }
+        };
+        AttentionMetrics {
+            n_pixels: self.image.n_pixels(),
+            levels: self.levels.iter().map(level).collect(),
+        }
+    }
+
+    /// Mean over levels and heads, nats.
+    pub fn mean_nats(&self) -> Option<f64> {
+        let levels = self.metrics().levels;
+        let all: Vec<f64> = levels.iter().flat_map(|level| level.entropy_nats.clone()).collect();
+        (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+    }
+}

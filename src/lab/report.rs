@@ -1,0 +1,288 @@
+//! The report of a finished run: tables for programs (CSV, JSON), a page for people (Markdown), and
+//! the contact sheet.
+//!
+//! Every number says which seeds, machines and settings it came from. r, r^2 and R^2 are three
+//! columns under their own names: r is Pearson's, r^2 its square, R^2 = 1 - SS_res / SS_tot with the
+//! network as target.
+
+use std::io;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::compare::{Comparison, FIRST_HELD_OUT_SEED};
+use super::config::{Experiment, NamedMachine};
+use super::event::{AgreementFigure, Rate, Rates};
+use super::picture;
+use super::status::write_atomically;
+use crate::analysis::summary::{Quartiles, quartiles};
+use crate::theory::spec::{MachineKind, MachineSpec, PatchSize};
+
+/// Rows of the contact sheet.
+const SHEET_ROWS: usize = 12;
+
+/// Where the figures come from.
+pub struct Context<'a> {
+    pub run: String,
+    pub experiment: &'a Experiment,
+    pub machines: &'a [NamedMachine],
+    pub final_loss: Option<f64>,
+    pub device: String,
+    pub n_parameters: usize,
+    pub n_training_images: usize,
+}
+
+/// Quartiles over seeds of the three agreements with one machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgreementRow {
+    pub machine: String,
+    pub r: Option<Quartiles>,
+    pub r2: Option<Quartiles>,
+    pub cod: Option<Quartiles>,
+    /// Seeds on which R^2 was defined.
+    pub n: usize,
+}
+
+/// Summarises one machine's figures over seeds.
+pub fn agreement_row(figure: &AgreementFigure) -> AgreementRow {
+    let r: Vec<f64> = figure.r.iter().flatten().copied().collect();
+    let squares: Vec<f64> = r.iter().map(|r| r * r).collect();
+    let cod: Vec<f64> = figure.r_squared_cod.iter().flatten().copied().collect();
+    AgreementRow {
+        machine: figure.machine.clone(),
+        r: quartiles(&r),
+        r2: quartiles(&squares),
+        n: cod.len(),
+        cod: quartiles(&cod),
+    }
+}
+
+/// Writes all of the report into `directory`.
+pub fn write(directory: &Path, context: &Context<'_>, found: &Comparison) -> io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    let put = |name: &str, text: String| write_atomically(&directory.join(name), text.as_bytes());
+    put("agreement.csv", agreement_csv(found))?;
+    put("rates.csv", rates_csv(found))?;
+    put("report.md", markdown(context, found))?;
+    let samples = &found.samples;
+    let sheet =
+        picture::contact_sheet(&samples.seeds, &samples.network, &samples.machines, SHEET_ROWS);
+    sheet.save(directory.join("samples.png")).map_err(io::Error::other)?;
+    // Last: whoever finds it finds the others.
+    put("report.json", format!("{:#}\n", to_json(context, found)))
+}
+
+fn agreement_csv(found: &Comparison) -> String {
+    let mut text = "seed,machine,r,r2,R2\n".to_owned();
+    let number = |value: Option<f64>| value.map_or_else(String::new, |v| format!("{v:.6}"));
+    for figure in &found.figures {
+        for (index, (r, cod)) in figure.r.iter().zip(&figure.r_squared_cod).enumerate() {
+            let seed = FIRST_HELD_OUT_SEED + index as u64;
+            let square = number(r.map(|r| r * r));
+            let (r, cod) = (number(*r), number(*cod));
+            text += &format!("{seed},{},{r},{square},{cod}\n", figure.machine);
+        }
+    }
+    text
+}
+
+fn all_rates(found: &Comparison) -> Vec<(&str, &Rates)> {
+    let network = found.rates.iter().map(|rates| ("network", rates));
+    let machines = found
+        .machine_rates
+        .iter()
+        .filter_map(|(name, rates)| rates.as_ref().map(|rates| (name.as_str(), rates)));
+    network.chain(machines).collect()
+}
+
+fn named(rates: &Rates) -> Vec<(&'static str, Rate)> {
+    let mut named = vec![
+        ("valid", rates.valid),
+        ("consistent", rates.consistent),
+        ("novel", rates.novel),
+        ("creative", rates.creative),
+    ];
+    named.extend(rates.hue_purity.map(|purity| ("hue_purity", purity)));
+    named
+}
+
+fn rates_csv(found: &Comparison) -> String {
+    let mut text = "who,samples,rate,value,low95,high95\n".to_owned();
+    for (who, rates) in all_rates(found) {
+        for (name, rate) in named(rates) {
+            let Rate { value, low, high } = rate;
+            text += &format!("{who},{},{name},{value:.4},{low:.4},{high:.4}\n", rates.n_samples);
+        }
+    }
+    text
+}
+
+fn quartiles_json(quartiles: &Option<Quartiles>) -> Value {
+    quartiles.as_ref().map_or(Value::Null, |q| json!([q.low, q.median, q.high]))
+}
+
+fn rates_json(rates: &Rates) -> Value {
+    let mut object = Map::new();
+    let mut intervals = Map::new();
+    for (name, rate) in named(rates) {
+        object.insert(name.to_owned(), json!(rate.value));
+        intervals.insert(name.to_owned(), json!([rate.low, rate.high]));
+    }
+    object.insert("n_samples".to_owned(), json!(rates.n_samples));
+    object.insert("intervals95".to_owned(), Value::Object(intervals));
+    Value::Object(object)
+}
+
+/// `report.json`, and what `mosaic run --json` prints.
+pub fn to_json(context: &Context<'_>, found: &Comparison) -> Value {
+    let mut agreement = Map::new();
+    for row in found.figures.iter().map(agreement_row) {
+        let median = |q: &Option<Quartiles>| q.as_ref().map(|q| q.median);
+        let entry = json!({
+            "r": median(&row.r),
+            "r2": median(&row.r2),
+            "R2": median(&row.cod),
+            "quartiles": {
+                "r": quartiles_json(&row.r),
+                "r2": quartiles_json(&row.r2),
+                "R2": quartiles_json(&row.cod),
+            },
+            "n_seeds": row.n,
+        });
+        agreement.insert(row.machine, entry);
+    }
+    let machine_rates: Map<String, Value> = found
+        .machine_rates
+        .iter()
+        .filter_map(|(name, rates)| Some((name.clone(), rates_json(rates.as_ref()?))))
+        .collect();
+    let settings: Map<String, Value> = context
+        .machines
+        .iter()
+        .map(|machine| (machine.name.clone(), json!(in_words(&machine.spec))))
+        .collect();
+    json!({
+        "format": 1,
+        "run": context.run,
+        "experiment": context.experiment.name,
+        "device": context.device,
+        "steps": context.experiment.training.steps,
+        "n_parameters": context.n_parameters,
+        "n_training_images": context.n_training_images,
+        "final_loss": context.final_loss,
+        "noise_seed": found.noise_seed,
+        "first_seed": FIRST_HELD_OUT_SEED,
+        "n_seeds": found.n_seeds,
+        "machines": settings,
+        "agreement": agreement,
+        "rates": found.rates.as_ref().map(rates_json),
+        "machine_rates": machine_rates,
+        "attention_entropy_nats": found.entropy.as_ref().and_then(|sum| sum.mean_nats()),
+        "attention": found.entropy.as_ref().map(|sum| sum.metrics()),
+    })
+}
+
+/// A machine's settings as a caption.
+fn in_words(spec: &MachineSpec) -> String {
+    let k = match &spec.k {
+        PatchSize::Fixed(k) => format!("k = {k}"),
+        PatchSize::PerStep(scales) => format!("k per step, cleanest first: {scales:?}"),
+    };
+    match &spec.kind {
+        MachineKind::Ideal => "ideal: whole training images".to_owned(),
+        MachineKind::EquivariantIdeal => "es: whole training images at every shift".to_owned(),
+        MachineKind::Local => format!("ls: patches at the same place, {k}"),
+        MachineKind::EquivariantLocal => format!("els: patches anywhere, wrapping round, {k}"),
+        MachineKind::EquivariantLocalInterior => {
+            format!("els-interior: patches anywhere inside, {k}")
+        }
+        MachineKind::BoundaryBroken => {
+            format!("bbels: patches with the same overlap with the border, {k}")
+        }
+        MachineKind::Wiener => "wiener: the Gaussian with the data's mean and covariance".to_owned(),
+        MachineKind::Attention(settings) => format!(
+            "attention machine (this lab's own derivation, not a published formula), attention: {:?}, lambda = {}, gamma = {}, {k}",
+            settings.source, settings.lambda, settings.gamma
+        ),
+    }
+}
+
+/// `report.md`.
+pub fn markdown(context: &Context<'_>, found: &Comparison) -> String {
+    let experiment = context.experiment;
+    let last = FIRST_HELD_OUT_SEED + found.n_seeds as u64 - 1;
+    let loss = context.final_loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.5}"));
+    let mut text = format!(
+        "# {}\n\nExperiment `{}` ({}), {} steps of {} images, {} training images, {} parameters, {}.\nFinal loss {loss}.\n\n",
+        context.run,
+        experiment.name,
+        experiment.description,
+        experiment.training.steps,
+        experiment.training.batch,
+        context.n_training_images,
+        context.n_parameters,
+        context.device,
+    );
+    text += &format!(
+        "Held-out noise seeds {FIRST_HELD_OUT_SEED} to {last} of noise seed {}; {} DDIM steps for network and machines alike.\n\n",
+        found.noise_seed, experiment.sampling_steps
+    );
+    text += &agreement_table(found);
+    text += &rates_table(found);
+    if let Some(sum) = &found.entropy {
+        text += &entropy_table(sum);
+    }
+    text += "## Machines\n\n";
+    for machine in context.machines {
+        text += &format!("- **{}**: {}\n", machine.name, in_words(&machine.spec));
+    }
+    text += "\n`samples.png`: one row a seed; columns: seed, network, ";
+    let names: Vec<&str> = context.machines.iter().map(|machine| machine.name.as_str()).collect();
+    text += &format!("{}, then machine minus network in the same order.\n", names.join(", "));
+    text
+}
+
+fn agreement_table(found: &Comparison) -> String {
+    let mut text = "## Agreement with the network (median [quartiles] over seeds)\n\n| machine | r | r^2 | R^2 | seeds |\n| --- | --- | --- | --- | --- |\n".to_owned();
+    let cell = |quartiles: &Option<Quartiles>| match quartiles {
+        Some(q) => format!("{:.3} [{:.3}, {:.3}]", q.median, q.low, q.high),
+        None => "undefined".to_owned(),
+    };
+    for row in found.figures.iter().map(agreement_row) {
+        let (r, r2, cod) = (cell(&row.r), cell(&row.r2), cell(&row.cod));
+        text += &format!("| {} | {r} | {r2} | {cod} | {} |\n", row.machine, row.n);
+    }
+    text + "\n"
+}
+
+fn rates_table(found: &Comparison) -> String {
+    let rows = all_rates(found);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = "## Judged samples (share [95% interval])\n\n| who | valid | consistent | novel | creative | hue purity |\n| --- | --- | --- | --- | --- | --- |\n".to_owned();
+    for (who, rates) in rows {
+        let cells: Vec<String> = named(rates)
+            .iter()
+            .map(|(_, rate)| format!("{:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high))
+            .collect();
+        text += &format!("| {who} | {} |\n", cells.join(" | "));
+    }
+    text + "\n"
+}
+
+fn entropy_table(sum: &super::figures::EntropySum) -> String {
+    let metrics = sum.metrics();
+    let uniform = (metrics.n_pixels as f64).ln();
+    let mut text = format!(
+        "## Attention along the network's own trajectories\n\nEntropy in nats (uniform attention: {uniform:.3}) and mean distance in pixels, per head.\n\n| t | entropy | distance |\n| --- | --- | --- |\n"
+    );
+    let list = |values: &[f64]| {
+        values.iter().map(|value| format!("{value:.3}")).collect::<Vec<_>>().join(", ")
+    };
+    for level in &metrics.levels {
+        let (entropy, distance) = (list(&level.entropy_nats), list(&level.distance_pixels));
+        text += &format!("| {:.3} | {entropy} | {distance} |\n", level.t);
+    }
+    text + "\n"
+}

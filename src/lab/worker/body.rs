@@ -1,0 +1,160 @@
+//! The process body: from a run directory to an exit code.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+
+use super::prepare::{Workshop, prepare};
+use super::signals::stop_on_signals;
+use super::train::{Ending, train};
+use crate::diffusion::DenoiseError;
+use crate::lab::command::{Command, Reply};
+use crate::lab::compare::{HeldOut, compare};
+use crate::lab::control::ControlServer;
+use crate::lab::event::{EventBody, NoticeLevel};
+use crate::lab::report;
+use crate::lab::run_dir::RunDir;
+use crate::lab::run_toml;
+use crate::lab::status::{RunState, Status};
+use crate::lab::status_board::StatusBoard;
+
+/// Exit code of a worker that could not do its work; the reason is in the status and the log.
+const FAILED: u8 = 1;
+
+/// Does all the work of the run in `path`; the answer is the process's exit code.
+pub fn run(path: &Path) -> u8 {
+    // A session of our own: no terminal's end reaches us. It fails only for a group leader, which
+    // has been given what it needs by whoever started it so.
+    let _ = rustix::process::setsid();
+    let run = RunDir::open(path);
+    match start(&run) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            FAILED
+        }
+    }
+}
+
+fn start(run: &RunDir) -> Result<u8> {
+    let description = run_toml::read(&run.run_toml_path()).context("reading what to run")?;
+    let steps = description.experiment.training.steps as u64;
+    let board = StatusBoard::open(run, steps).context("opening the run's status and events")?;
+    let heart = board.beat().context("starting the heartbeat")?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        stop_on_signals(&stop).context("listening for signals")?;
+        let control = ControlServer::start(run, decider(&board, &stop))
+            .context("listening on the control socket")?;
+        work(run, &description, &board, &control, &stop)
+    }));
+    // Previews still under way must not delay the last word.
+    stop.store(true, Ordering::SeqCst);
+    let (state, reason) = match outcome {
+        Ok(Ok(state)) => (state, None),
+        Ok(Err(error)) => (RunState::Failed, Some(format!("{error:#}"))),
+        Err(panic) => (RunState::Failed, Some(format!("a defect of mosaic: {}", words(&*panic)))),
+    };
+    if let Some(reason) = &reason {
+        eprintln!("error: {reason}");
+    }
+    board.set_state(state, reason);
+    board.end();
+    heart.thread().unpark();
+    // The heart only sleeps; a failed join has nothing to tell.
+    let _ = heart.join();
+    Ok(if state == RunState::Failed { FAILED } else { 0 })
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
+}
+
+/// Which commands make sense in which state; a stop also interrupts whatever is under way.
+fn decider(
+    board: &Arc<StatusBoard>,
+    stop: &Arc<AtomicBool>,
+) -> Arc<dyn Fn(&Command) -> Reply + Send + Sync> {
+    let (board, stop) = (board.clone(), stop.clone());
+    Arc::new(move |command| {
+        let refused = |reason: &str| Reply::Refused { reason: reason.to_owned() };
+        match (board.status().state, command) {
+            (state, _) if state.is_over() => refused("the run is over"),
+            (_, Command::Stop) => {
+                stop.store(true, Ordering::SeqCst);
+                Reply::Accepted
+            }
+            (RunState::Comparing, _) => {
+                refused("training is over and its samples are being compared; only stop works now")
+            }
+            (RunState::Paused, Command::Pause) => refused("the run is paused already"),
+            (RunState::Training | RunState::Starting, Command::Resume) => {
+                refused("the run is not paused")
+            }
+            _ => Reply::Accepted,
+        }
+    })
+}
+
+fn work(
+    run: &RunDir,
+    description: &run_toml::RunToml,
+    board: &Arc<StatusBoard>,
+    control: &ControlServer,
+    stop: &Arc<AtomicBool>,
+) -> Result<RunState> {
+    let mut workshop = prepare(run, description, board)?;
+    match train(&mut workshop, board, control, stop)? {
+        Ending::Stopped => return Ok(RunState::Stopped),
+        Ending::Done => {}
+    }
+    board.set_state(RunState::Comparing, None);
+    finish(run, &workshop, board, stop)
+}
+
+/// Compares on held-out seeds and writes the report.
+fn finish(
+    run: &RunDir,
+    workshop: &Workshop,
+    board: &Arc<StatusBoard>,
+    stop: &Arc<AtomicBool>,
+) -> Result<RunState> {
+    let experiment = &workshop.experiment;
+    let n = experiment.compare.seeds;
+    let network = workshop.trainer.ema_denoiser().context("taking the averaged weights")?;
+    let result = compare(
+        &workshop.contestants,
+        &network,
+        workshop.judge.as_ref(),
+        HeldOut { noise_seed: experiment.noise_seed, n },
+        stop,
+        &mut |done| {
+            let message = format!("comparing on held-out seeds: {done} of {n}");
+            board.update(|status| status.message = Some(message));
+        },
+    );
+    let comparison = match result {
+        Err(DenoiseError::Cancelled) => return Ok(RunState::Stopped),
+        other => other.context("comparing network and machines")?,
+    };
+    board.emit(EventBody::Agreement { figures: comparison.figures.clone() });
+    let Status { loss, device, .. } = board.status();
+    let machines: Vec<_> = workshop.contestants.machines().cloned().collect();
+    let context = report::Context {
+        run: run.id(),
+        experiment,
+        machines: &machines,
+        final_loss: loss,
+        device,
+        n_parameters: network.network().n_parameters(),
+        n_training_images: workshop.dataset.len(),
+    };
+    report::write(&run.report_path(), &context, &comparison).context("writing the report")?;
+    board.notice(NoticeLevel::Info, "the report is written");
+    Ok(RunState::Finished)
+}

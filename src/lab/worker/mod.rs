@@ -1,0 +1,18 @@
+//! The worker process: trains one run, answers its control socket, previews, compares, reports.
+//!
+//! ```text
+//! Starting -> Training <-> Paused -> Comparing -> Finished
+//!     any of these -> Stopped (by a user or SIGTERM; resumable) or Failed (the reason in the status)
+//! ```
+//!
+//! It has no terminal, and nobody waits for it. Errors and panics end as the state `Failed`.
+//! Reading order: [`prepare`], [`train`], [`previews`].
+
+pub mod prepare;
+pub mod train;
+pub mod previews;
+pub mod signals;
+
+mod body;
+
+pub use body::run;

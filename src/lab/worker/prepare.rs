@@ -1,0 +1,157 @@
+//! From a run's settings to everything that training and comparing need.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use candle_core::Device;
+
+use crate::analysis::consistency::Judge;
+use crate::dataset::{self, Dataset};
+use crate::image::ImageBatch;
+use crate::lab::config::Experiment;
+use crate::lab::event::NoticeLevel;
+use crate::lab::run_dir::RunDir;
+use crate::lab::run_toml::RunToml;
+use crate::lab::samples::Contestants;
+use crate::lab::status_board::StatusBoard;
+use crate::network::config::NetworkConfig;
+use crate::random::noise_seeds;
+use crate::theory::TrainingImages;
+use crate::training::{Trainer, checkpoint};
+
+/// What the worker works with.
+pub struct Workshop {
+    pub run: RunDir,
+    pub experiment: Experiment,
+    pub dataset: Arc<Dataset>,
+    pub network: NetworkConfig,
+    pub trainer: Trainer,
+    pub contestants: Arc<Contestants>,
+    /// Crafted sets only.
+    pub judge: Option<Judge>,
+    pub preview_seeds: ImageBatch,
+    /// Training images on which attention is measured while training.
+    pub probe: ImageBatch,
+}
+
+/// Training images of the attention probe.
+const PROBE_IMAGES: usize = 4;
+
+/// Opens the data, builds network and machines, and takes up the newest whole checkpoint.
+pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) -> Result<Workshop> {
+    let experiment = description.experiment.clone();
+    let dataset = Arc::new(open_dataset(&experiment)?);
+    let n_classes = dataset.labels().map(|labels| {
+        labels.iter().max().map_or(1, |&largest| usize::from(largest) + 1)
+    });
+    let network = experiment.network_config(dataset.shape(), n_classes)?;
+    let (machines, notes) = experiment.machines(&network);
+    for note in notes {
+        board.notice(NoticeLevel::Info, note);
+    }
+    for warning in experiment.geometry_warnings(&network) {
+        board.notice(NoticeLevel::Warning, warning);
+    }
+    let (device, words) = open_device(&description.device)?;
+    board.update(|status| status.device = words);
+    let trainer = open_trainer(run, &experiment, &network, &dataset, &device, board)?;
+    let images = TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
+    let contestants = Contestants::new(experiment.ddim(), Arc::new(images), machines)
+        .context("building the score machines")?;
+    Ok(Workshop {
+        run: run.clone(),
+        preview_seeds: noise_seeds(
+            experiment.noise_seed,
+            0,
+            experiment.preview.seeds,
+            dataset.shape(),
+        ),
+        probe: dataset.batch(0, PROBE_IMAGES.min(dataset.len())),
+        judge: Judge::new(&dataset),
+        contestants: Arc::new(contestants),
+        experiment,
+        dataset,
+        network,
+        trainer,
+    })
+}
+
+/// The experiment's training images.
+pub fn open_dataset(experiment: &Experiment) -> Result<Dataset> {
+    experiment.check_files()?;
+    let settings = &experiment.dataset;
+    let limit = (settings.kind == "idx" && settings.n > 0).then_some(settings.n);
+    dataset::open(&experiment.name, &experiment.dataset_source()?, limit, settings.seed)
+        .with_context(|| format!("opening the data set of experiment '{}'", experiment.name))
+}
+
+fn open_trainer(
+    run: &RunDir,
+    experiment: &Experiment,
+    network: &NetworkConfig,
+    dataset: &Arc<Dataset>,
+    device: &Device,
+    board: &StatusBoard,
+) -> Result<Trainer> {
+    let config = experiment.training.clone();
+    let (found, refused) =
+        checkpoint::latest_valid(&run.state_path()).context("looking for checkpoints")?;
+    for problem in refused {
+        board.notice(NoticeLevel::Warning, format!("a checkpoint is passed over: {problem}"));
+    }
+    let Some((place, saved)) = found else {
+        return Trainer::new(config, network, dataset.clone(), device).context("building the network");
+    };
+    board.update(|status| status.step = place.step);
+    board.notice(NoticeLevel::Info, format!("going on from the checkpoint of step {}", place.step));
+    Trainer::resume(config, network, dataset.clone(), device, saved)
+        .with_context(|| format!("resuming from '{}'", place.path.display()))
+}
+
+/// The device asked for, and what it is in words. `auto` takes the first CUDA card of a build that
+/// knows CUDA, when there is one, and says so when there is none.
+pub fn open_device(wanted: &str) -> Result<(Device, String)> {
+    let cpu = || (Device::Cpu, format!("cpu ({} threads)", rayon::current_num_threads()));
+    match wanted {
+        "cpu" => Ok(cpu()),
+        "auto" if cfg!(feature = "cuda") => match Device::new_cuda(0) {
+            Ok(device) => Ok((device, "cuda:0".to_owned())),
+            Err(error) => {
+                let (device, words) = cpu();
+                Ok((device, format!("{words}; no CUDA: {}", first_line(&error.to_string()))))
+            }
+        },
+        "auto" => Ok(cpu()),
+        other => {
+            let Some(index) = other.strip_prefix("cuda:").and_then(|text| text.parse().ok()) else {
+                bail!("device '{other}' is not known; use auto, cpu or cuda:N");
+            };
+            if !cfg!(feature = "cuda") {
+                bail!("device '{other}' needs a build with CUDA: cargo build --release --features cuda");
+            }
+            let device = Device::new_cuda(index).with_context(|| format!("opening device '{other}'"))?;
+            Ok((device, other.to_owned()))
+        }
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or(text)
+}
+
+/// The averaged network of a run's newest whole checkpoint, for sampling without training.
+pub fn load_network(
+    run: &Path,
+    network: &NetworkConfig,
+    device: &Device,
+) -> Result<(u64, crate::network::Network)> {
+    let (found, _) = checkpoint::latest_valid(&RunDir::open(run).state_path())?;
+    let Some((place, saved)) = found else {
+        bail!("run '{}' has no whole checkpoint yet", RunDir::open(run).id());
+    };
+    let source = crate::network::parameters::Source::Stored(&saved.ema);
+    let network =
+        crate::network::Network::build(network, source, candle_core::DType::F32, device)?;
+    Ok((place.step, network))
+}

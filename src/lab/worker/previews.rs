@@ -1,0 +1,144 @@
+//! Previews beside training: one thread, one latest-wins slot.
+//!
+//! Machines can take longer than the steps between two previews; a newer snapshot then replaces one
+//! that still waits, so that what is shown is recent and nothing queues up.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use anyhow::Context;
+
+use crate::analysis::consistency::Judge;
+use crate::diffusion::DenoiseError;
+use crate::image::ImageBatch;
+use crate::lab::event::{EventBody, NoticeLevel, PreviewSummary};
+use crate::lab::figures;
+use crate::lab::preview::{Preview, directory_name};
+use crate::lab::run_dir::RunDir;
+use crate::lab::samples::Contestants;
+use crate::lab::status_board::StatusBoard;
+use crate::network::NetworkDenoiser;
+
+/// What every preview of a run is made with.
+pub struct PreviewKit {
+    pub run: RunDir,
+    pub seeds: ImageBatch,
+    pub contestants: Arc<Contestants>,
+    pub judge: Option<Judge>,
+    pub board: Arc<StatusBoard>,
+    pub stop: Arc<AtomicBool>,
+}
+
+/// The preview thread's inbox.
+pub struct PreviewDesk {
+    slot: Arc<Slot>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    content: Mutex<Content>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Content {
+    waiting: Option<(u64, NetworkDenoiser)>,
+    closed: bool,
+}
+
+impl PreviewDesk {
+    pub fn open(kit: PreviewKit) -> std::io::Result<Self> {
+        let slot = Arc::new(Slot::default());
+        let inbox = slot.clone();
+        let work = move || {
+            while let Some((step, network)) = inbox.take() {
+                serve(&kit, step, &network);
+            }
+        };
+        let thread = thread::Builder::new().name("previews".to_owned()).spawn(work)?;
+        Ok(Self { slot, thread: Some(thread) })
+    }
+
+    /// Asks for a preview of this snapshot, in place of one that still waits.
+    pub fn request(&self, step: u64, network: NetworkDenoiser) {
+        self.slot.lock().waiting = Some((step, network));
+        self.slot.changed.notify_one();
+    }
+
+    /// Lets the last request be served (or cancelled by the stop flag) and ends the thread.
+    pub fn close(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.slot.lock().closed = true;
+        self.slot.changed.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // `serve` catches panics, so there is nothing to learn from the join.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for PreviewDesk {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a request; `None` when the desk is closed and none waits.
+    fn take(&self) -> Option<(u64, NetworkDenoiser)> {
+        let mut content = self.lock();
+        loop {
+            if let Some(request) = content.waiting.take() {
+                return Some(request);
+            }
+            if content.closed {
+                return None;
+            }
+            content = self.changed.wait(content).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn serve(kit: &PreviewKit, step: u64, network: &NetworkDenoiser) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| make(kit, step, network)));
+    let complaint = match outcome {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => match error.downcast_ref::<DenoiseError>() {
+            Some(DenoiseError::Cancelled) => return,
+            _ => format!("the preview of step {step} failed: {error:#}"),
+        },
+        Err(_) => format!("the preview of step {step} failed by a defect of mosaic; see the log"),
+    };
+    kit.board.notice(NoticeLevel::Error, complaint);
+}
+
+fn make(kit: &PreviewKit, step: u64, network: &NetworkDenoiser) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let set = kit.contestants.sample(network, &kit.seeds, &mut None, &kit.stop)?;
+    let name = directory_name(step);
+    let figures = figures::agreement_figures(&set);
+    let rates = kit.judge.as_ref().map(|judge| figures::rates(judge, &set.network));
+    let preview =
+        Preview { step, seeds: set.seeds, network: set.network, machines: set.machines };
+    preview.write(&kit.run.previews_path().join(&name)).context("keeping the preview")?;
+    let summary = PreviewSummary {
+        path: format!("previews/{name}"),
+        n_seeds: kit.seeds.len(),
+        figures,
+        rates,
+        seconds: started.elapsed().as_secs_f64(),
+    };
+    kit.board.emit_at(step, EventBody::Preview(summary));
+    Ok(())
+}
