@@ -17,6 +17,17 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// Wraps pixels `[N, C, H, W]`; panics unless they fill whole images, which is a bug of ours.
+    pub fn new(
+        name: impl Into<String>,
+        shape: ImageShape,
+        pixels: Vec<u8>,
+        labels: Option<Vec<u8>>,
+    ) -> Self {
+        assert!(pixels.len().is_multiple_of(shape.n_values()), "ragged images");
+        Self { name: name.into(), shape, pixels, labels }
+    }
+
     pub fn shape(&self) -> ImageShape {
         self.shape
     }

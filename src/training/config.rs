@@ -37,3 +37,21 @@ pub enum RateDecay {
         final_factor: f64,
     },
 }
+
+/// A small configuration for tests.
+#[cfg(test)]
+pub fn example() -> TrainingConfig {
+    TrainingConfig {
+        steps: 100,
+        batch: 8,
+        seed: 1,
+        rate: 3e-3,
+        warmup: 5,
+        decay: RateDecay::Cosine,
+        weight_decay: 0.01,
+        clip_norm: 1.0,
+        ema_decay: 0.99,
+        checkpoint_every: 10,
+        keep_checkpoints: 2,
+    }
+}

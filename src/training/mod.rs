@@ -1,5 +1,18 @@
 //! Training: the loop, its loss, optimiser state and checkpoints.
 //!
 //! Deliberately absent: who listens to a run, and what the numbers mean (`analysis`, a sibling).
+//!
+//! Reading order: [`config`] (the choices), [`loss`] (one step's data and objective), [`schedule`] (the
+//! rate), [`adamw`], [`ema`], [`trainer`] (the loop), [`checkpoint`] (format), [`retention`].
 
 pub mod config;
+pub mod loss;
+pub mod schedule;
+pub mod adamw;
+pub mod ema;
+pub mod checkpoint;
+pub mod retention;
+pub mod trainer;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use trainer::{StepReport, Trainer, TrainingError};

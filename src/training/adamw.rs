@@ -1,0 +1,199 @@
+//! AdamW (Loshchilov & Hutter, arXiv 1711.05101) with moments that can be saved, and clipping.
+//!
+//! ```text
+//! m = b1 m + (1 - b1) g        v = b2 v + (1 - b2) g^2
+//! p = p - rate ( decay p + (m / (1 - b1^n)) / (sqrt(v / (1 - b2^n)) + 1e-8) )
+//! ```
+//!
+//! n counts updates made. b2 = 0.99 instead of the customary 0.999: the lab's runs are short, and an
+//! average over a hundred updates trained clearly faster in trials. candle's own optimiser keeps its
+//! moments private, so a run could not be resumed exactly.
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Result, Tensor, Var};
+
+const BETA_1: f64 = 0.9;
+const BETA_2: f64 = 0.99;
+const EPSILON: f64 = 1e-8;
+
+/// What one update is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Update {
+    pub rate: f64,
+    pub weight_decay: f64,
+    /// Factor on all gradients, from [`clip_factor`].
+    pub gradient_factor: f64,
+}
+
+/// The optimiser's state for a list of parameters.
+pub struct AdamW {
+    slots: Vec<Slot>,
+    n_updates: u64,
+}
+
+struct Slot {
+    name: String,
+    parameter: Var,
+    mean: Tensor,
+    square: Tensor,
+}
+
+impl AdamW {
+    /// Moments at zero.
+    pub fn new(parameters: Vec<(String, Var)>) -> Result<Self> {
+        let slot = |(name, parameter): (String, Var)| {
+            let zeros = parameter.as_tensor().zeros_like()?.detach();
+            Ok(Slot { name, parameter, mean: zeros.copy()?, square: zeros })
+        };
+        let slots = parameters.into_iter().map(slot).collect::<Result<Vec<_>>>()?;
+        Ok(Self { slots, n_updates: 0 })
+    }
+
+    /// Updates made so far.
+    pub fn n_updates(&self) -> u64 {
+        self.n_updates
+    }
+
+    /// The global 2-norm of all gradients.
+    pub fn gradient_norm(&self, gradients: &GradStore) -> Result<f64> {
+        let mut squares = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            if let Some(gradient) = gradients.get(&slot.parameter) {
+                squares.push(gradient.detach().sqr()?.sum_all()?.to_dtype(DType::F64)?);
+            }
+        }
+        if squares.is_empty() {
+            return Ok(0.0);
+        }
+        Ok(Tensor::stack(&squares, 0)?.sum_all()?.to_scalar::<f64>()?.sqrt())
+    }
+
+    /// Moves every parameter that has a gradient.
+    pub fn update(&mut self, gradients: &GradStore, update: Update) -> Result<()> {
+        self.n_updates += 1;
+        let n = self.n_updates as f64;
+        let (unbias_1, unbias_2) = (1.0 - BETA_1.powf(n), 1.0 - BETA_2.powf(n));
+        for slot in &mut self.slots {
+            let Some(gradient) = gradients.get(&slot.parameter) else { continue };
+            let gradient = (gradient.detach() * update.gradient_factor)?;
+            slot.mean = ((&slot.mean * BETA_1)? + (&gradient * (1.0 - BETA_1))?)?;
+            slot.square = ((&slot.square * BETA_2)? + (gradient.sqr()? * (1.0 - BETA_2))?)?;
+            let deviation = ((&slot.square / unbias_2)?.sqrt()? + EPSILON)?;
+            let direction = ((&slot.mean / unbias_1)? / deviation)?;
+            let old = slot.parameter.as_tensor().detach();
+            let kept = (&old * (1.0 - update.rate * update.weight_decay))?;
+            slot.parameter.set(&(kept - (direction * update.rate)?)?)?;
+        }
+        Ok(())
+    }
+
+    /// The moments as named tensors, `mean.NAME` and `square.NAME`.
+    pub fn state(&self) -> Vec<(String, Tensor)> {
+        let pair = |slot: &Slot| {
+            [
+                (format!("mean.{}", slot.name), slot.mean.clone()),
+                (format!("square.{}", slot.name), slot.square.clone()),
+            ]
+        };
+        self.slots.iter().flat_map(pair).collect()
+    }
+
+    /// Takes back what [`AdamW::state`] gave after `n_updates`; `Err` names what is missing.
+    pub fn restore(
+        &mut self,
+        n_updates: u64,
+        mut take: impl FnMut(&str) -> Option<Tensor>,
+    ) -> std::result::Result<(), String> {
+        for slot in &mut self.slots {
+            for (kind, moment) in [("mean", &mut slot.mean), ("square", &mut slot.square)] {
+                let name = format!("{kind}.{}", slot.name);
+                let stored = take(&name).filter(|stored| stored.dims() == moment.dims());
+                *moment = stored.ok_or(name)?;
+            }
+        }
+        self.n_updates = n_updates;
+        Ok(())
+    }
+}
+
+/// The factor that brings a gradient of norm `norm` down to `clip_norm`; 1 if it is not above.
+pub fn clip_factor(norm: f64, clip_norm: f64) -> f64 {
+    if norm > clip_norm { clip_norm / norm } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    const PLAIN: Update = Update { rate: 0.1, weight_decay: 0.0, gradient_factor: 1.0 };
+
+    fn variable(values: &[f64]) -> Var {
+        Var::new(values, &Device::Cpu).unwrap()
+    }
+
+    /// Gradients of `sum(w * p)`: the weights `w`.
+    fn gradients(parameter: &Var, w: &[f64]) -> GradStore {
+        let w = Tensor::new(w, &Device::Cpu).unwrap();
+        (parameter.as_tensor() * w).unwrap().sum_all().unwrap().backward().unwrap()
+    }
+
+    #[test]
+    fn two_updates_equal_a_calculation_by_hand() {
+        let p = variable(&[1.0, -2.0]);
+        let mut adamw = AdamW::new(vec![("p".into(), p.clone())]).unwrap();
+        let update = Update { rate: 0.1, weight_decay: 0.5, gradient_factor: 1.0 };
+        for w in [[3.0, 0.5], [-1.0, 0.5]] {
+            adamw.update(&gradients(&p, &w), update).unwrap();
+        }
+        // First update: m/(1-b1) = g and sqrt(v/(1-b2)) = |g|, so p = p 0.95 - 0.1 sign(g).
+        let first: [f64; 2] = [1.0 * 0.95 - 0.1, -2.0 * 0.95 - 0.1];
+        let expected = |p: f64, g1: f64, g2: f64| {
+            let m = (0.9 * 0.1 * g1 + 0.1 * g2) / (1.0 - 0.81);
+            let v = (0.99 * 0.01 * g1 * g1 + 0.01 * g2 * g2) / (1.0 - 0.9801);
+            p * 0.95 - 0.1 * m / v.sqrt()
+        };
+        let expected = [expected(first[0], 3.0, -1.0), expected(first[1], 0.5, 0.5)];
+        for (found, expected) in p.to_vec1::<f64>().unwrap().iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-8, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn a_rate_of_zero_changes_nothing() {
+        let p = variable(&[1.5, -0.1]);
+        let mut adamw = AdamW::new(vec![("p".into(), p.clone())]).unwrap();
+        let update = Update { rate: 0.0, weight_decay: 0.5, gradient_factor: 1.0 };
+        adamw.update(&gradients(&p, &[3.0, 4.0]), update).unwrap();
+        assert_eq!(p.to_vec1::<f64>().unwrap(), [1.5, -0.1]);
+    }
+
+    #[test]
+    fn the_gradient_norm_is_global_and_clipping_only_shrinks() {
+        let p = variable(&[0.0, 0.0]);
+        let adamw = AdamW::new(vec![("p".into(), p.clone())]).unwrap();
+        let norm = adamw.gradient_norm(&gradients(&p, &[3.0, 4.0])).unwrap();
+        assert!((norm - 5.0).abs() < 1e-12);
+        assert_eq!(clip_factor(norm, 1.0), 0.2);
+        assert_eq!(clip_factor(norm, f64::INFINITY), 1.0);
+        assert_eq!(clip_factor(0.5, 1.0), 1.0);
+    }
+
+    #[test]
+    fn restored_moments_continue_as_if_never_saved() {
+        let run = |interrupt: bool| {
+            let p = variable(&[1.0, -2.0]);
+            let mut adamw = AdamW::new(vec![("p".into(), p.clone())]).unwrap();
+            adamw.update(&gradients(&p, &[3.0, 0.5]), PLAIN).unwrap();
+            if interrupt {
+                let (state, n) = (adamw.state(), adamw.n_updates());
+                adamw = AdamW::new(vec![("p".into(), p.clone())]).unwrap();
+                let find = |name: &str| Some(state.iter().find(|(n, _)| n == name)?.1.clone());
+                adamw.restore(n, find).unwrap();
+            }
+            adamw.update(&gradients(&p, &[-1.0, 0.5]), PLAIN).unwrap();
+            p.to_vec1::<f64>().unwrap()
+        };
+        assert_eq!(run(true), run(false));
+    }
+}

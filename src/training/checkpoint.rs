@@ -1,0 +1,408 @@
+//! Checkpoints: complete and verified, or absent.
+//!
+//! ```text
+//! state/step-000120/  weights.safetensors  ema.safetensors  optimizer.safetensors  manifest.json
+//! ```
+//!
+//! Everything is written to a hidden directory beside it, each file and the directory are flushed to
+//! the disk, and one rename makes the checkpoint appear. The manifest records the size and CRC-32 of
+//! every file and seals itself with its own; CRC-32 detects every change of up to 32 neighbouring
+//! bits, so any single damaged byte. Random state needs no file: every draw is a function of seed
+//! and step. Deliberately absent: which checkpoints to keep ([`super::retention`]).
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::network::TensorMap;
+
+/// Version of the layout; a reader refuses any other.
+const FORMAT: u32 = 1;
+const MANIFEST: &str = "manifest.json";
+const PARTIAL: &str = ".partial-";
+
+/// Why a checkpoint could not be written or read.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    #[error("could not {attempt} '{path}'")]
+    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    #[error("checkpoint file '{path}' is damaged: {problem}; use an earlier checkpoint")]
+    Damaged { path: PathBuf, problem: String },
+    #[error("checkpoint '{path}' has format '{found}', this version reads '{FORMAT}'")]
+    Format { path: PathBuf, found: u32 },
+    #[error("the checkpoint's {what} is '{saved}' but this run's is '{now}'; resume with the same")]
+    Mismatch { what: &'static str, saved: String, now: String },
+    #[error("could not encode the checkpoint's tensors: {problem}")]
+    Encode { problem: String },
+}
+
+/// What a checkpoint was made with, to refuse resuming with something else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Echo {
+    pub network: String,
+    pub training: String,
+    pub dataset: String,
+}
+
+/// Everything that continues a run.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// Steps done, skipped ones included.
+    pub step: u64,
+    /// Updates the optimiser made.
+    pub n_updates: u64,
+    pub echo: Echo,
+    pub weights: TensorMap,
+    pub ema: TensorMap,
+    pub optimizer: TensorMap,
+}
+
+/// One of a checkpoint's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Weights,
+    Ema,
+    Optimizer,
+}
+
+impl Part {
+    const ALL: [Self; 3] = [Self::Weights, Self::Ema, Self::Optimizer];
+
+    fn file(self) -> &'static str {
+        match self {
+            Self::Weights => "weights.safetensors",
+            Self::Ema => "ema.safetensors",
+            Self::Optimizer => "optimizer.safetensors",
+        }
+    }
+}
+
+/// The manifest as stored: its body and the CRC-32 of the body's compact JSON.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    crc32: u32,
+    manifest: Manifest,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Manifest {
+    format: u32,
+    step: u64,
+    n_updates: u64,
+    echo: Echo,
+    files: BTreeMap<String, FileRecord>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct FileRecord {
+    bytes: u64,
+    crc32: u32,
+}
+
+/// A checkpoint's place on disk; nothing is known yet about what is inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    pub step: u64,
+    pub path: PathBuf,
+}
+
+/// Writes `contents` as `state_dir/step-N`, replacing one of the same step.
+pub fn write(state_dir: &Path, contents: &Contents) -> Result<Checkpoint, CheckpointError> {
+    fs::create_dir_all(state_dir).map_err(io_error("create", state_dir))?;
+    remove_partial(state_dir)?;
+    let name = format!("step-{:06}", contents.step);
+    let partial = state_dir.join(format!("{PARTIAL}{name}"));
+    fs::create_dir(&partial).map_err(io_error("create", &partial))?;
+    let mut files = BTreeMap::new();
+    for part in Part::ALL {
+        let bytes = encode(contents.part(part))?;
+        write_flushed(&partial.join(part.file()), &bytes)?;
+        let record = FileRecord { bytes: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
+        files.insert(part.file().to_owned(), record);
+    }
+    let (step, n_updates, echo) = (contents.step, contents.n_updates, contents.echo.clone());
+    let manifest = Manifest { format: FORMAT, step, n_updates, echo, files };
+    write_flushed(&partial.join(MANIFEST), seal(manifest)?.as_bytes())?;
+    flush_directory(&partial)?;
+    let path = state_dir.join(name);
+    if path.exists() {
+        let replaced = state_dir.join(format!("{PARTIAL}replaced"));
+        fs::rename(&path, &replaced).map_err(io_error("move aside", &path))?;
+    }
+    fs::rename(&partial, &path).map_err(io_error("put in place", &path))?;
+    flush_directory(state_dir)?;
+    remove_partial(state_dir)?;
+    Ok(Checkpoint { step, path })
+}
+
+/// Checkpoints of a run, newest first; an absent directory has none.
+pub fn list(state_dir: &Path) -> Result<Vec<Checkpoint>, CheckpointError> {
+    let entries = match fs::read_dir(state_dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(io_error("list", state_dir))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(io_error("list", state_dir))?;
+        let name = entry.file_name();
+        let step = name.to_str().and_then(|name| name.strip_prefix("step-")?.parse().ok());
+        found.extend(step.map(|step| Checkpoint { step, path: entry.path() }));
+    }
+    found.sort_by_key(|checkpoint| std::cmp::Reverse(checkpoint.step));
+    Ok(found)
+}
+
+/// The newest checkpoint that is whole, with what was wrong with any newer one.
+pub fn latest_valid(
+    state_dir: &Path,
+) -> Result<(Option<(Checkpoint, Contents)>, Vec<CheckpointError>), CheckpointError> {
+    let mut refused = Vec::new();
+    for checkpoint in list(state_dir)? {
+        match checkpoint.load() {
+            Ok(contents) => return Ok((Some((checkpoint, contents)), refused)),
+            Err(error) => refused.push(error),
+        }
+    }
+    Ok((None, refused))
+}
+
+/// Deletes one checkpoint; a reader never sees half of it.
+pub fn delete(checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+    let doomed = checkpoint.path.with_file_name(format!("{PARTIAL}deleted-{}", checkpoint.step));
+    fs::rename(&checkpoint.path, &doomed).map_err(io_error("delete", &checkpoint.path))?;
+    fs::remove_dir_all(&doomed).map_err(io_error("delete", &doomed))
+}
+
+impl Checkpoint {
+    /// Reads everything and verifies it.
+    pub fn load(&self) -> Result<Contents, CheckpointError> {
+        let manifest = self.manifest()?;
+        let [weights, ema, optimizer] = Part::ALL.map(|part| self.read(&manifest, part));
+        Ok(Contents {
+            step: manifest.step,
+            n_updates: manifest.n_updates,
+            echo: manifest.echo.clone(),
+            weights: weights?,
+            ema: ema?,
+            optimizer: optimizer?,
+        })
+    }
+
+    /// Reads one file and verifies it; sampling a finished run needs no more.
+    pub fn load_part(&self, part: Part) -> Result<TensorMap, CheckpointError> {
+        self.read(&self.manifest()?, part)
+    }
+
+    /// Checks every file without keeping it.
+    pub fn verify(&self) -> Result<(), CheckpointError> {
+        self.load().map(|_| ())
+    }
+
+    fn manifest(&self) -> Result<Manifest, CheckpointError> {
+        let path = self.path.join(MANIFEST);
+        let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+        let damaged = |problem: &str| CheckpointError::Damaged {
+            path: path.clone(),
+            problem: problem.to_owned(),
+        };
+        let sealed: Sealed =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(&error.to_string()))?;
+        let found = sealed.manifest.format;
+        if found != FORMAT {
+            return Err(CheckpointError::Format { path, found });
+        }
+        if seal(sealed.manifest.clone())?.as_bytes() != bytes {
+            return Err(damaged("its contents do not match its checksum"));
+        }
+        if sealed.manifest.step != self.step {
+            return Err(damaged("it belongs to another step"));
+        }
+        Ok(sealed.manifest)
+    }
+
+    fn read(&self, manifest: &Manifest, part: Part) -> Result<TensorMap, CheckpointError> {
+        let path = self.path.join(part.file());
+        let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+        let damaged = |problem: String| CheckpointError::Damaged { path: path.clone(), problem };
+        let record = manifest.files.get(part.file());
+        let record = record.ok_or_else(|| damaged("the manifest does not know it".to_owned()))?;
+        if bytes.len() as u64 != record.bytes {
+            return Err(damaged(format!("{} bytes instead of {}", bytes.len(), record.bytes)));
+        }
+        if crc32fast::hash(&bytes) != record.crc32 {
+            return Err(damaged("its checksum is wrong".to_owned()));
+        }
+        let tensors: HashMap<String, Tensor> =
+            candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+                .map_err(|error| damaged(error.to_string()))?;
+        Ok(tensors.into_iter().collect())
+    }
+}
+
+impl Contents {
+    fn part(&self, part: Part) -> &TensorMap {
+        match part {
+            Part::Weights => &self.weights,
+            Part::Ema => &self.ema,
+            Part::Optimizer => &self.optimizer,
+        }
+    }
+
+    /// Refuses a checkpoint that was made with another network, dataset or training seed.
+    pub fn expect(&self, now: &Echo) -> Result<(), CheckpointError> {
+        let saved = &self.echo;
+        let pairs = [
+            ("network", &saved.network, &now.network),
+            ("dataset", &saved.dataset, &now.dataset),
+            ("training", &saved.training, &now.training),
+        ];
+        match pairs.into_iter().find(|(_, saved, now)| saved != now) {
+            None => Ok(()),
+            Some((what, saved, now)) => {
+                Err(CheckpointError::Mismatch { what, saved: saved.clone(), now: now.clone() })
+            }
+        }
+    }
+}
+
+fn io_error(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CheckpointError {
+    let path = path.to_owned();
+    move |source| CheckpointError::Io { attempt, path, source }
+}
+
+fn encode(tensors: &TensorMap) -> Result<Vec<u8>, CheckpointError> {
+    safetensors::serialize(tensors.iter(), None)
+        .map_err(|error| CheckpointError::Encode { problem: error.to_string() })
+}
+
+fn seal(manifest: Manifest) -> Result<String, CheckpointError> {
+    let encode_error =
+        |error: serde_json::Error| CheckpointError::Encode { problem: error.to_string() };
+    let body = serde_json::to_vec(&manifest).map_err(encode_error)?;
+    let sealed = Sealed { crc32: crc32fast::hash(&body), manifest };
+    serde_json::to_string_pretty(&sealed).map_err(encode_error)
+}
+
+fn write_flushed(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let write = || {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(io_error("write", path))
+}
+
+/// Makes names in a directory durable.
+fn flush_directory(path: &Path) -> Result<(), CheckpointError> {
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(io_error("flush", path))
+}
+
+/// Removes what an interrupted write or deletion left.
+fn remove_partial(state_dir: &Path) -> Result<(), CheckpointError> {
+    for entry in fs::read_dir(state_dir).map_err(io_error("list", state_dir))? {
+        let entry = entry.map_err(io_error("list", state_dir))?;
+        if entry.file_name().to_string_lossy().starts_with(PARTIAL) {
+            let path = entry.path();
+            fs::remove_dir_all(&path).map_err(io_error("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents(step: u64) -> Contents {
+        let map = |value: f32| {
+            let tensor = Tensor::new(&[value, 2.0, 3.0], &Device::Cpu).unwrap();
+            TensorMap::from([("layer.weight".to_owned(), tensor)])
+        };
+        let echo = Echo { network: "n".into(), training: "t".into(), dataset: "d".into() };
+        let (weights, ema, optimizer) = (map(0.5), map(0.25), map(step as f32));
+        Contents { step, n_updates: step, echo, weights, ema, optimizer }
+    }
+
+    fn values(map: &TensorMap) -> Vec<f32> {
+        map["layer.weight"].to_vec1().unwrap()
+    }
+
+    #[test]
+    fn save_then_load_is_identity_and_rewriting_replaces() {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let checkpoint = write(folder.path(), &contents(7)).unwrap();
+            let loaded = checkpoint.load().unwrap();
+            assert_eq!((loaded.step, loaded.n_updates), (7, 7));
+            assert_eq!(loaded.echo, contents(7).echo);
+            assert_eq!(values(&loaded.weights), [0.5, 2.0, 3.0]);
+            assert_eq!(values(&checkpoint.load_part(Part::Optimizer).unwrap()), [7.0, 2.0, 3.0]);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn every_changed_byte_of_every_file_is_detected() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = write(folder.path(), &contents(3)).unwrap();
+        for entry in fs::read_dir(&checkpoint.path).unwrap() {
+            let path = entry.unwrap().path();
+            let whole = fs::read(&path).unwrap();
+            for index in 0..whole.len() {
+                let mut damaged = whole.clone();
+                damaged[index] ^= 1 << (index % 8);
+                fs::write(&path, &damaged).unwrap();
+                assert!(checkpoint.verify().is_err(), "byte {index} of {}", path.display());
+            }
+            fs::write(&path, &whole).unwrap();
+        }
+        checkpoint.verify().unwrap();
+    }
+
+    #[test]
+    fn truncated_and_missing_files_are_detected_and_the_previous_checkpoint_offered() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), &contents(10)).unwrap();
+        for file in ["weights.safetensors", "ema.safetensors", "optimizer.safetensors", MANIFEST] {
+            for truncate in [true, false] {
+                let newest = write(folder.path(), &contents(20)).unwrap();
+                let path = newest.path.join(file);
+                if truncate {
+                    let whole = fs::read(&path).unwrap();
+                    fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+                } else {
+                    fs::remove_file(&path).unwrap();
+                }
+                let (found, refused) = latest_valid(folder.path()).unwrap();
+                assert_eq!(found.unwrap().0.step, 10, "{file}");
+                assert_eq!(refused.len(), 1);
+                assert!(refused[0].to_string().contains(file), "{}", refused[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn an_interrupted_write_is_invisible_and_swept_up() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join(".partial-step-000005")).unwrap();
+        assert!(list(folder.path()).unwrap().is_empty());
+        write(folder.path(), &contents(6)).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = write(folder.path(), &contents(1)).unwrap();
+        let mut manifest = checkpoint.manifest().unwrap();
+        manifest.format = 9;
+        fs::write(checkpoint.path.join(MANIFEST), seal(manifest).unwrap()).unwrap();
+        let error = checkpoint.load().unwrap_err();
+        assert!(matches!(error, CheckpointError::Format { found: 9, .. }), "{error}");
+    }
+}

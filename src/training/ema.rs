@@ -1,0 +1,71 @@
+//! The exponential moving average of the weights, which samples are made with.
+//!
+//! `e = d e + (1 - d) p` with `d = min(decay, (1 + n) / (10 + n))` after n earlier averages, so that an
+//! early average follows the weights instead of remembering their random start.
+
+use candle_core::{Result, Tensor, Var};
+
+use crate::network::TensorMap;
+
+/// The averaged weights.
+pub struct Ema {
+    decay: f64,
+    weights: TensorMap,
+}
+
+impl Ema {
+    /// Starts at the present weights.
+    pub fn new(decay: f64, parameters: &[(String, Var)]) -> Result<Self> {
+        let copy = |(name, parameter): &(String, Var)| {
+            Ok((name.clone(), parameter.as_tensor().detach().copy()?))
+        };
+        Ok(Self { decay, weights: parameters.iter().map(copy).collect::<Result<_>>()? })
+    }
+
+    /// Continues from saved weights.
+    pub fn resume(decay: f64, weights: TensorMap) -> Self {
+        Self { decay, weights }
+    }
+
+    pub fn weights(&self) -> &TensorMap {
+        &self.weights
+    }
+
+    /// Takes in the weights after update `n`, counted from 0.
+    pub fn update(&mut self, parameters: &[(String, Var)], n: u64) -> Result<()> {
+        let decay = self.decay.min((1 + n) as f64 / (10 + n) as f64);
+        for (name, parameter) in parameters {
+            if let Some(average) = self.weights.get_mut(name) {
+                let new: Tensor = (parameter.as_tensor().detach() * (1.0 - decay))?;
+                *average = ((&*average * decay)? + new)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn the_average_follows_its_formula() {
+        let p = Var::new(&[1.0_f64], &Device::Cpu).unwrap();
+        let parameters = [("p".to_owned(), p.clone())];
+        let mut ema = Ema::new(0.5, &parameters).unwrap();
+        for (n, (value, expected)) in [(2.0, 0.1 + 0.9 * 2.0), (4.0, 0.0)].into_iter().enumerate() {
+            p.set(&Tensor::new(&[value], &Device::Cpu).unwrap()).unwrap();
+            ema.update(&parameters, n as u64).unwrap();
+            let found = ema.weights()["p"].to_vec1::<f64>().unwrap()[0];
+            let second = 1.9 * 2.0 / 11.0 + 4.0 * 9.0 / 11.0;
+            let expected = if n == 0 { expected } else { second };
+            assert!((found - expected).abs() < 1e-12, "{n}: {found} {expected}");
+        }
+        // Much later the decay itself counts.
+        let before = ema.weights()["p"].to_vec1::<f64>().unwrap()[0];
+        ema.update(&parameters, 1000).unwrap();
+        let after = ema.weights()["p"].to_vec1::<f64>().unwrap()[0];
+        assert!((after - (0.5 * before + 0.5 * 4.0)).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,147 @@
+//! One training step's data and objective.
+//!
+//! ```text
+//! phi ~ data, t ~ U(0, 1), eps ~ N(0, 1):   loss = mean || eps - eps_hat(sqrt(abar) phi + sigma eps, t) ||^2
+//! ```
+//!
+//! Everything random is a function of the seed and the step's number alone, so a resumed run sees
+//! what an uninterrupted one would have seen, with no state to save. Times are stratified over the
+//! batch, `t_i = (i + u_i) / B`: each is uniform on its stratum, their union on [0, 1], and the loss is
+//! much less noisy.
+
+use candle_core::{DType, Device, Tensor};
+use rand::RngExt;
+
+use crate::dataset::Dataset;
+use crate::diffusion::Schedule;
+use crate::image::from_byte;
+use crate::network::{Mode, Network, NetworkError};
+use crate::random::{Purpose, fill_normal, stream};
+
+/// The smallest time: below it the noise is lost in the rounding of pixels to bytes.
+const T_MIN: f64 = 1e-4;
+
+/// One batch, noised.
+pub struct NoisyBatch {
+    /// `x_t` [B, C, H, W].
+    x: Tensor,
+    eps: Tensor,
+    t: Vec<f64>,
+    labels: Option<Vec<u32>>,
+}
+
+/// What decides a batch besides the data.
+#[derive(Clone, Copy, Debug)]
+pub struct Draw {
+    pub seed: u64,
+    pub batch: usize,
+    /// The update, counted from 0.
+    pub step: u64,
+    pub schedule: Schedule,
+    pub dtype: DType,
+}
+
+/// The noisy batch of one step.
+pub fn noisy_batch(
+    dataset: &Dataset,
+    order: &mut DataOrder,
+    draw: Draw,
+    device: &Device,
+) -> candle_core::Result<NoisyBatch> {
+    let shape = dataset.shape();
+    let indices = order.indices(draw.step, draw.batch);
+    let mut times = stream(draw.seed, Purpose::TrainingTime, draw.step);
+    let stratum = |i: usize, u: f64| ((i as f64 + u) / draw.batch as f64).max(T_MIN);
+    let t: Vec<f64> = (0..draw.batch).map(|i| stratum(i, times.random_range(0.0..1.0))).collect();
+    let mut eps = vec![0.0_f32; draw.batch * shape.n_values()];
+    fill_normal(&mut stream(draw.seed, Purpose::TrainingNoise, draw.step), &mut eps);
+    let mut x = Vec::with_capacity(eps.len());
+    for ((&index, eps), &t) in indices.iter().zip(eps.chunks_exact(shape.n_values())).zip(&t) {
+        let level = draw.schedule.level(t);
+        let (signal, sigma) = (level.signal(), level.sigma());
+        let noisy = |(&byte, &eps)| (signal * from_byte(byte) + sigma * f64::from(eps)) as f32;
+        x.extend(dataset.image(index).iter().zip(eps).map(noisy));
+    }
+    let dims = (draw.batch, shape.channels, shape.height, shape.width);
+    let labels = dataset.labels().map(|all| indices.iter().map(|&i| u32::from(all[i])).collect());
+    let tensor = |values| Tensor::from_vec(values, dims, device)?.to_dtype(draw.dtype);
+    Ok(NoisyBatch { x: tensor(x)?, eps: tensor(eps)?, t, labels })
+}
+
+/// The order of training images: an endless sequence of shuffled epochs, of which step s takes
+/// positions `s * B..(s + 1) * B`. Remembers the last epoch only to save time.
+pub struct DataOrder {
+    n_images: usize,
+    seed: u64,
+    epoch: u64,
+    order: Vec<usize>,
+}
+
+impl DataOrder {
+    /// Panics on an empty data set, which callers have refused before.
+    pub fn new(n_images: usize, seed: u64) -> Self {
+        assert!(n_images > 0, "an empty data set has no order");
+        Self { n_images, seed, epoch: 0, order: shuffle(n_images, seed, 0) }
+    }
+
+    /// The images of one step.
+    pub fn indices(&mut self, step: u64, batch: usize) -> Vec<usize> {
+        let first = step * batch as u64;
+        (first..first + batch as u64).map(|position| self.at(position)).collect()
+    }
+
+    fn at(&mut self, position: u64) -> usize {
+        let epoch = position / self.n_images as u64;
+        if epoch != self.epoch {
+            self.order = shuffle(self.n_images, self.seed, epoch);
+            self.epoch = epoch;
+        }
+        self.order[(position % self.n_images as u64) as usize]
+    }
+}
+
+/// Fisher-Yates from the epoch's own stream.
+fn shuffle(n_images: usize, seed: u64, epoch: u64) -> Vec<usize> {
+    let mut generator = stream(seed, Purpose::DataOrder, epoch);
+    let mut order: Vec<usize> = (0..n_images).collect();
+    for last in (1..n_images).rev() {
+        order.swap(last, generator.random_range(0..=last));
+    }
+    order
+}
+
+/// The mean squared error of the predicted noise; a scalar that carries the gradient.
+pub fn noise_loss(network: &Network, batch: &NoisyBatch, mode: Mode) -> Result<Tensor, NetworkError> {
+    let conditional = network.config().n_classes.is_some();
+    let labels = batch.labels.as_deref().filter(|_| conditional);
+    let eps = network.forward(&batch.t, &batch.x, labels, mode)?.eps;
+    Ok((eps - &batch.eps)?.sqr()?.mean_all()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_epoch_shows_every_image_once_in_an_order_of_its_own() {
+        let mut order = DataOrder::new(10, 5);
+        let mut epoch = |e: u64| -> Vec<usize> {
+            (5 * e..5 * e + 5).flat_map(|step| order.indices(step, 2)).collect()
+        };
+        let epochs = [epoch(0), epoch(1)];
+        for epoch in &epochs {
+            let mut sorted = epoch.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..10).collect::<Vec<_>>());
+        }
+        assert_ne!(epochs[0], epochs[1]);
+        assert_eq!(epochs[0], epoch(0), "going back gives the same order");
+    }
+
+    #[test]
+    fn a_batch_may_span_epochs_and_be_larger_than_the_set() {
+        let indices = DataOrder::new(3, 5).indices(1, 8);
+        assert_eq!(indices.len(), 8);
+        assert!(indices.iter().all(|&i| i < 3));
+    }
+}
