@@ -1,27 +1,18 @@
-//! Parse, dispatch, print one error.
+//! `mosaic`: parse, dispatch, print one error.
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use mosaic_lab::cli::denoise::{self, DenoiseArgs};
+use clap::Parser;
+use mosaic_lab::cli::{self, Cli};
 
-#[derive(Parser)]
-#[command(name = "mosaic", version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run one score machine on given tensors.
-    Denoise(DenoiseArgs),
-}
+// Large short-lived tensors make the system allocator fault pages in and out; see the engine notes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let Command::Denoise(args) = Arguments::parse().command;
-    match denoise::run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
+    match cli::dispatch(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -1,3 +1,163 @@
-//! Subcommands and plain-text output.
+//! Subcommands and plain-text output: the lab without its dashboard.
+//!
+//! Results go to stdout, progress and complaints to stderr. Exit codes: 0 done, 1 failed, 2 wrong
+//! use, 3 the run was stopped. Nothing is computed here that the dashboard could not show too.
 
+pub mod experiments;
+pub mod runs;
+pub mod control;
+pub mod run;
+pub mod sample;
+pub mod report;
+pub mod data;
 pub mod denoise;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::lab::command::Command as WorkerCommand;
+use crate::lab::config::{self, Lab};
+use crate::lab::run_dir::RunsDir;
+use crate::lab::worker;
+
+/// Exit code of wrong use.
+pub const MISUSE: u8 = 2;
+/// Exit code of a run that was stopped before its end.
+pub const STOPPED: u8 = 3;
+
+/// A terminal laboratory for the creativity of diffusion models.
+///
+/// Without a subcommand: the dashboard.
+#[derive(Debug, Parser)]
+#[command(name = "mosaic", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub place: Place,
+    #[command(subcommand)]
+    pub command: Option<Subcommands>,
+}
+
+/// Where experiments and runs are.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Place {
+    /// Experiments and settings; ./lab.toml, or else the built-in one.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub lab: Option<PathBuf>,
+    /// Where runs are kept, in place of the lab file's runs_dir.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub runs_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Subcommands {
+    /// Train, compare with theory and report, without a dashboard.
+    Run(run::RunArgs),
+    /// List experiments; with a name, all its settings and what they mean.
+    Experiments(experiments::ExperimentsArgs),
+    /// List runs, newest first.
+    Ls(runs::LsArgs),
+    /// Pause a run (it writes a checkpoint first).
+    Pause(control::RunArg),
+    /// Go on with a paused, stopped, failed or lost run.
+    Resume(control::RunArg),
+    /// Write a checkpoint and end a run; it can be resumed.
+    Stop(control::RunArg),
+    /// End a run's worker at once, without a checkpoint.
+    Kill(control::RunArg),
+    /// Make a preview of a running run now.
+    Preview(control::RunArg),
+    /// Show a run's events and its worker's log.
+    Logs(runs::LogsArgs),
+    /// Delete a run that nobody works on.
+    Rm(control::RunArg),
+    /// Sample a run's network from noise seeds into a file.
+    Sample(sample::SampleArgs),
+    /// Show the report of a finished run.
+    Report(report::ReportArgs),
+    /// List data sets, or show one.
+    Data(data::DataArgs),
+    /// Run one score machine on given tensors.
+    Denoise(denoise::DenoiseArgs),
+    /// Print a completion script for a shell.
+    Completions { shell: clap_complete::Shell },
+    /// The process that trains a run; started by 'run' and the dashboard.
+    #[command(hide = true)]
+    Worker { run_dir: PathBuf },
+}
+
+impl Place {
+    /// The lab, with `--runs-dir` applied.
+    pub fn lab(&self) -> Result<Lab> {
+        let mut lab = config::load(self.lab.as_deref())?;
+        if let Some(runs_dir) = &self.runs_dir {
+            lab.settings.runs_dir.clone_from(runs_dir);
+        }
+        Ok(lab)
+    }
+
+    /// The runs, which can be looked after even when `lab.toml` is broken and `--runs-dir` given.
+    pub fn runs(&self) -> Result<RunsDir> {
+        match &self.runs_dir {
+            Some(path) => Ok(RunsDir::new(path)),
+            None => Ok(RunsDir::new(self.lab()?.settings.runs_dir)),
+        }
+    }
+}
+
+/// Runs what was asked for.
+pub fn dispatch(cli: Cli) -> Result<ExitCode> {
+    let place = &cli.place;
+    let Some(command) = cli.command else { return dashboard(place) };
+    match command {
+        Subcommands::Worker { run_dir } => return Ok(ExitCode::from(worker::run(&run_dir))),
+        Subcommands::Run(args) => return run::run(place, &args),
+        Subcommands::Experiments(args) => experiments::show(place, &args)?,
+        Subcommands::Ls(args) => runs::list(place, &args)?,
+        Subcommands::Logs(args) => runs::logs(place, &args)?,
+        Subcommands::Rm(args) => runs::remove(place, &args)?,
+        Subcommands::Pause(args) => control::tell(place, &args, &WorkerCommand::Pause)?,
+        Subcommands::Stop(args) => control::tell(place, &args, &WorkerCommand::Stop)?,
+        Subcommands::Preview(args) => control::tell(place, &args, &WorkerCommand::Sample)?,
+        Subcommands::Resume(args) => control::resume(place, &args)?,
+        Subcommands::Kill(args) => control::kill(place, &args)?,
+        Subcommands::Sample(args) => sample::sample(place, &args)?,
+        Subcommands::Report(args) => report::show(place, &args)?,
+        Subcommands::Data(args) => data::run(place, &args)?,
+        Subcommands::Denoise(args) => denoise::run(&args)?,
+        Subcommands::Completions { shell } => {
+            // Into memory first: clap_complete panics when stdout is closed early.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "mosaic", &mut script);
+            io::stdout().write_all(&script)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn dashboard(place: &Place) -> Result<ExitCode> {
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        eprintln!(
+            "mosaic's dashboard needs a terminal for input and output; without one use\n\
+             \x20 mosaic experiments        what can be run\n\
+             \x20 mosaic run EXPERIMENT     train, compare and report\n\
+             \x20 mosaic ls                 runs and how they stand\n\
+             \x20 mosaic --help             everything else"
+        );
+        return Ok(ExitCode::from(MISUSE));
+    }
+    crate::tui::run(place.lab()?, crate::tui::Options::default())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// True when an error is only that nobody reads our output any more (`mosaic ls | head -1`).
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

@@ -26,12 +26,22 @@ pub fn contact_sheet(
             let mut cells =
                 vec![grid::to_rgb(&seed, shape), grid::to_rgb(network.image(row), shape)];
             cells.extend(machines.iter().map(|(_, batch)| grid::to_rgb(batch.image(row), shape)));
-            cells.extend(machines.iter().map(|(_, batch)| {
-                grid::difference(batch.image(row), network.image(row), shape)
-            }));
+            cells.extend(
+                machines.iter().map(|(_, batch)| {
+                    grid::difference(batch.image(row), network.image(row), shape)
+                }),
+            );
             cells
         })
         .collect();
+    compose(&rows, shape.width as u32, shape.height as u32)
+}
+
+/// Draws images alone, eight a row.
+pub fn gallery(images: &ImageBatch) -> RgbImage {
+    let shape = images.shape();
+    let cells: Vec<RgbImage> = images.iter().map(|image| grid::to_rgb(image, shape)).collect();
+    let rows: Vec<Vec<RgbImage>> = cells.chunks(8).map(<[RgbImage]>::to_vec).collect();
     compose(&rows, shape.width as u32, shape.height as u32)
 }
 

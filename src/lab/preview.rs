@@ -88,15 +88,22 @@ impl Preview {
     /// Reads the preview in directory `path`.
     pub fn read(path: &Path) -> Result<Self, PreviewError> {
         let file = path.join(SAMPLES);
-        let bytes = std::fs::read(&file)
-            .map_err(|source| PreviewError::Io { attempt: "reading", path: file.clone(), source })?;
+        let bytes = std::fs::read(&file).map_err(|source| PreviewError::Io {
+            attempt: "reading",
+            path: file.clone(),
+            source,
+        })?;
         Self::from_bytes(&bytes).map_err(|problem| PreviewError::Format { path: file, problem })
     }
 
     fn to_bytes(&self, path: &Path) -> Result<Vec<u8>, PreviewError> {
         let tensors = [("seeds".to_owned(), &self.seeds), ("network".to_owned(), &self.network)]
             .into_iter()
-            .chain(self.machines.iter().map(|(name, batch)| (format!("{MACHINE_PREFIX}{name}"), batch)));
+            .chain(
+                self.machines
+                    .iter()
+                    .map(|(name, batch)| (format!("{MACHINE_PREFIX}{name}"), batch)),
+            );
         let names: Vec<&str> = self.machines.iter().map(|(name, _)| name.as_str()).collect();
         let header = HashMap::from([
             (STEP_KEY.to_owned(), self.step.to_string()),

@@ -199,7 +199,9 @@ fn in_words(spec: &MachineSpec) -> String {
         MachineKind::BoundaryBroken => {
             format!("bbels: patches with the same overlap with the border, {k}")
         }
-        MachineKind::Wiener => "wiener: the Gaussian with the data's mean and covariance".to_owned(),
+        MachineKind::Wiener => {
+            "wiener: the Gaussian with the data's mean and covariance".to_owned()
+        }
         MachineKind::Attention(settings) => format!(
             "attention machine (this lab's own derivation, not a published formula), attention: {:?}, lambda = {}, gamma = {}, {k}",
             settings.source, settings.lambda, settings.gamma

@@ -94,6 +94,7 @@ impl Contestants {
         };
         for start in (0..seeds.len()).step_by(chunk) {
             let seeds = seeds.slice(start, chunk.min(seeds.len() - start));
+            let network = &with_classes(network, start, seeds.len());
             let (samples, recorded) = self.sample_network(network, &seeds, stop)?;
             if let (Some(entropy), Some(recorded)) = (entropy.as_mut(), &recorded) {
                 recorded.steps().iter().for_each(|(t, maps)| entropy.add(*t, maps));
@@ -162,6 +163,16 @@ impl Contestants {
         stop: &AtomicBool,
     ) -> Result<ImageBatch, DenoiseError> {
         self.ddim.sample(machine, seeds, &mut |_| go_on(stop))
+    }
+}
+
+/// Seeds take the classes in turn, where the network is told one.
+fn with_classes(network: &NetworkDenoiser, first: usize, n: usize) -> NetworkDenoiser {
+    match network.network().config().n_classes {
+        Some(n_classes) => network
+            .clone()
+            .with_labels((first..first + n).map(|i| (i % n_classes) as u32).collect()),
+        None => network.clone(),
     }
 }
 

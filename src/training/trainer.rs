@@ -27,7 +27,9 @@ use crate::network::{Mode, Network, NetworkDenoiser, NetworkError};
 /// Why training could not start or a step was not taken.
 #[derive(Debug, Error)]
 pub enum TrainingError {
-    #[error("step {step}: the loss is '{loss}' and the gradient's norm '{gradient_norm}'; the weights were left alone")]
+    #[error(
+        "step {step}: the loss is '{loss}' and the gradient's norm '{gradient_norm}'; the weights were left alone"
+    )]
     NonFinite { step: u64, loss: f64, gradient_norm: f64 },
     #[error("training cannot start: {problem}")]
     Setup { problem: String },
@@ -92,10 +94,12 @@ impl Trainer {
         for tensor in moments.values_mut() {
             *tensor = tensor.to_device(device)?;
         }
-        trainer.optimizer.restore(saved.n_updates, |name| moments.remove(name)).map_err(|name| {
-            let problem = format!("the checkpoint's optimiser state has no fitting '{name}'");
-            TrainingError::Setup { problem }
-        })?;
+        trainer.optimizer.restore(saved.n_updates, |name| moments.remove(name)).map_err(
+            |name| {
+                let problem = format!("the checkpoint's optimiser state has no fitting '{name}'");
+                TrainingError::Setup { problem }
+            },
+        )?;
         // Through a network of this shape, which names anything that does not fit.
         let average = trainer.network.frozen_with(&saved.ema)?;
         trainer.ema = Ema::resume(ema_decay, average.parameters().iter().cloned().collect());
@@ -182,7 +186,8 @@ impl Trainer {
         let all = checkpoint::list(state_dir)?;
         let steps: Vec<u64> = all.iter().map(|checkpoint| checkpoint.step).collect();
         let doomed = retention::to_delete(&steps, self.config.keep_checkpoints);
-        let is_doomed = |c: &&checkpoint::Checkpoint| doomed.contains(&c.step) && c.step != saved.step;
+        let is_doomed =
+            |c: &&checkpoint::Checkpoint| doomed.contains(&c.step) && c.step != saved.step;
         for old in all.iter().filter(is_doomed) {
             checkpoint::delete(old)?;
         }
@@ -220,7 +225,10 @@ fn check(
         format!("dataset '{}' holds no images", dataset.name)
     } else if dataset.shape() != network.image {
         let (found, expected) = (dataset.shape(), network.image);
-        format!("dataset '{}' holds {found} images but the network works on {expected}", dataset.name)
+        format!(
+            "dataset '{}' holds {found} images but the network works on {expected}",
+            dataset.name
+        )
     } else if config.batch == 0 {
         "a batch of '0' images; use at least 1".to_owned()
     } else if network.n_classes.is_some() && dataset.labels().is_none() {

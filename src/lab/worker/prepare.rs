@@ -41,11 +41,8 @@ const PROBE_IMAGES: usize = 4;
 /// Opens the data, builds network and machines, and takes up the newest whole checkpoint.
 pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) -> Result<Workshop> {
     let experiment = description.experiment.clone();
-    let dataset = Arc::new(open_dataset(&experiment)?);
-    let n_classes = dataset.labels().map(|labels| {
-        labels.iter().max().map_or(1, |&largest| usize::from(largest) + 1)
-    });
-    let network = experiment.network_config(dataset.shape(), n_classes)?;
+    let (network, dataset) = network_of(&experiment)?;
+    let dataset = Arc::new(dataset);
     let (machines, notes) = experiment.machines(&network);
     for note in notes {
         board.notice(NoticeLevel::Info, note);
@@ -77,6 +74,15 @@ pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) ->
     })
 }
 
+/// The experiment's network, which its data have a say in, and the data.
+pub fn network_of(experiment: &Experiment) -> Result<(NetworkConfig, Dataset)> {
+    let dataset = open_dataset(experiment)?;
+    let n_classes = dataset
+        .labels()
+        .map(|labels| labels.iter().max().map_or(1, |&largest| usize::from(largest) + 1));
+    Ok((experiment.network_config(dataset.shape(), n_classes)?, dataset))
+}
+
 /// The experiment's training images.
 pub fn open_dataset(experiment: &Experiment) -> Result<Dataset> {
     experiment.check_files()?;
@@ -101,7 +107,8 @@ fn open_trainer(
         board.notice(NoticeLevel::Warning, format!("a checkpoint is passed over: {problem}"));
     }
     let Some((place, saved)) = found else {
-        return Trainer::new(config, network, dataset.clone(), device).context("building the network");
+        return Trainer::new(config, network, dataset.clone(), device)
+            .context("building the network");
     };
     board.update(|status| status.step = place.step);
     board.notice(NoticeLevel::Info, format!("going on from the checkpoint of step {}", place.step));
@@ -128,9 +135,12 @@ pub fn open_device(wanted: &str) -> Result<(Device, String)> {
                 bail!("device '{other}' is not known; use auto, cpu or cuda:N");
             };
             if !cfg!(feature = "cuda") {
-                bail!("device '{other}' needs a build with CUDA: cargo build --release --features cuda");
+                bail!(
+                    "device '{other}' needs a build with CUDA: cargo build --release --features cuda"
+                );
             }
-            let device = Device::new_cuda(index).with_context(|| format!("opening device '{other}'"))?;
+            let device =
+                Device::new_cuda(index).with_context(|| format!("opening device '{other}'"))?;
             Ok((device, other.to_owned()))
         }
     }
@@ -151,7 +161,6 @@ pub fn load_network(
         bail!("run '{}' has no whole checkpoint yet", RunDir::open(run).id());
     };
     let source = crate::network::parameters::Source::Stored(&saved.ema);
-    let network =
-        crate::network::Network::build(network, source, candle_core::DType::F32, device)?;
+    let network = crate::network::Network::build(network, source, candle_core::DType::F32, device)?;
     Ok((place.step, network))
 }

@@ -129,8 +129,7 @@ fn make(kit: &PreviewKit, step: u64, network: &NetworkDenoiser) -> anyhow::Resul
     let name = directory_name(step);
     let figures = figures::agreement_figures(&set);
     let rates = kit.judge.as_ref().map(|judge| figures::rates(judge, &set.network));
-    let preview =
-        Preview { step, seeds: set.seeds, network: set.network, machines: set.machines };
+    let preview = Preview { step, seeds: set.seeds, network: set.network, machines: set.machines };
     preview.write(&kit.run.previews_path().join(&name)).context("keeping the preview")?;
     let summary = PreviewSummary {
         path: format!("previews/{name}"),

@@ -1,0 +1,91 @@
+//! `pause`, `resume`, `stop`, `kill`, `preview`: one run, one command.
+
+use std::io::{self, Write};
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::Place;
+use crate::lab::command::{Command, Reply};
+use crate::lab::control;
+use crate::lab::launch;
+use crate::lab::run_dir::{Health, RunDir, RunSummary, RunsDir};
+use crate::lab::status::RunState;
+
+/// A run's name.
+#[derive(Clone, Debug, Args)]
+pub struct RunArg {
+    /// The run, or the start of its name if no other starts so.
+    pub run: String,
+}
+
+/// The one run that a person meant.
+pub fn find(runs: &RunsDir, prefix: &str) -> Result<RunSummary> {
+    let mut found = runs.matching(prefix);
+    if found.len() == 1 {
+        return Ok(found.remove(0));
+    }
+    let place = runs.path().display();
+    if found.is_empty() {
+        let known: Vec<String> = runs.list().into_iter().take(10).map(|run| run.id).collect();
+        if known.is_empty() {
+            bail!(
+                "there is no run '{prefix}': '{place}' holds no runs yet; start one with 'mosaic run EXPERIMENT'"
+            );
+        }
+        bail!("there is no run '{prefix}' in '{place}'; the newest are {}", known.join(", "));
+    }
+    let candidates: Vec<String> = found.into_iter().map(|run| run.id).collect();
+    bail!(
+        "'{prefix}' could be {} runs: {}; type more of the name",
+        candidates.len(),
+        candidates.join(", ")
+    )
+}
+
+/// Sends a command and says what became of it.
+pub fn tell(place: &Place, args: &RunArg, command: &Command) -> Result<()> {
+    let run = find(&place.runs()?, &args.run)?;
+    tell_run(&run.dir, command)
+}
+
+fn tell_run(run: &RunDir, command: &Command) -> Result<()> {
+    match control::send(run, command)? {
+        Reply::Accepted => {
+            let done = match command {
+                Command::Pause => "pauses at its next step",
+                Command::Resume => "goes on",
+                Command::Stop => "writes a checkpoint and stops",
+                Command::Sample => "makes a preview",
+                Command::Checkpoint => "writes a checkpoint",
+                Command::PreviewEvery { .. } => "changes its previews",
+            };
+            writeln!(io::stdout(), "{} {done}", run.id())?;
+            Ok(())
+        }
+        Reply::Refused { reason } => bail!("run '{}' refused: {reason}", run.id()),
+    }
+}
+
+/// Lets a paused worker go on, or starts a new one where there is none.
+pub fn resume(place: &Place, args: &RunArg) -> Result<()> {
+    let run = find(&place.runs()?, &args.run)?;
+    let paused = run.status.as_ref().is_some_and(|status| status.state == RunState::Paused);
+    if paused && run.health == Health::Alive {
+        return tell_run(&run.dir, &Command::Resume);
+    }
+    launch::resume(&run.dir)?;
+    writeln!(io::stdout(), "{} goes on in a new worker", run.id)?;
+    Ok(())
+}
+
+pub fn kill(place: &Place, args: &RunArg) -> Result<()> {
+    let run = find(&place.runs()?, &args.run)?;
+    launch::kill(&run.dir)?;
+    writeln!(
+        io::stdout(),
+        "the worker of {} is killed; 'mosaic resume' goes on from its last checkpoint",
+        run.id
+    )?;
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! `run`: launch a worker and follow it to its end.
+//!
+//! The worker is a process of its own from the first moment: Ctrl-C ends only the following, and a
+//! dropped connection changes nothing.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::runs::in_words;
+use super::{Place, STOPPED};
+use crate::lab::event::{Event, EventBody, NoticeLevel};
+use crate::lab::events::EventTail;
+use crate::lab::launch::{LaunchOptions, launch};
+use crate::lab::run_dir::{Health, RunDir, RunsDir};
+use crate::lab::status::RunState;
+
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// The experiment of lab.toml to run; see 'mosaic experiments'.
+    pub experiment: String,
+    /// Change a setting; may be given many times. Paths are relative to the lab file.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// auto, cpu or cuda:N, in place of the lab file's device.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Print one JSON object at the end; progress goes to stderr.
+    #[arg(long)]
+    pub json: bool,
+    /// Launch and leave it running.
+    #[arg(long)]
+    pub detach: bool,
+}
+
+const POLL: Duration = Duration::from_millis(150);
+/// Plain output, without a terminal, tells of the loss this often.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+/// A worker that has no status after this long did not start.
+const START_LIMIT: Duration = Duration::from_secs(15);
+
+pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
+    let lab = place.lab()?;
+    let mut experiment = lab.experiment(&args.experiment)?.clone();
+    for pair in &args.settings {
+        experiment.set_pair(pair).with_context(|| format!("taking --set '{pair}'"))?;
+    }
+    let device = args.device.clone().unwrap_or(lab.settings.device);
+    if !crate::lab::config::file::is_device(&device) {
+        anyhow::bail!("device '{device}' is not known; use auto, cpu or cuda:N");
+    }
+    let runs = RunsDir::new(&lab.settings.runs_dir);
+    let run = launch(&runs, &experiment, &LaunchOptions { device, parent: None })?;
+    eprintln!("run {} in '{}'", run.id(), run.path().display());
+    if args.detach {
+        if args.json {
+            let launched = serde_json::json!({ "run": run.id(), "path": run.path() });
+            writeln!(io::stdout(), "{launched}")?;
+        } else {
+            writeln!(io::stdout(), "{}", run.id())?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let detached = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGINT, detached.clone())
+        .context("listening for Ctrl-C")?;
+    let end = Follower::new(&run, experiment.training.steps as u64).follow(&run, &detached)?;
+    conclude(&run, end, args.json)
+}
+
+/// How following ended.
+#[derive(Clone, Debug, PartialEq)]
+enum End {
+    Over(RunState, Option<String>),
+    Lost,
+    Detached,
+}
+
+fn conclude(run: &RunDir, end: End, as_json: bool) -> Result<ExitCode> {
+    let id = run.id();
+    match end {
+        End::Over(RunState::Finished, _) => {
+            let name = if as_json { "report.json" } else { "report.md" };
+            let path = run.report_path().join(name);
+            let text = std::fs::read_to_string(&path)
+                .with_context(|| format!("reading '{}'", path.display()))?;
+            if as_json {
+                let report: serde_json::Value = serde_json::from_str(&text)?;
+                writeln!(io::stdout(), "{report}")?;
+            } else {
+                write!(io::stdout(), "{text}")?;
+                eprintln!("report and figures: '{}'", run.report_path().display());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        End::Over(RunState::Stopped, _) => {
+            eprintln!("run {id} was stopped; 'mosaic resume {id}' goes on");
+            Ok(ExitCode::from(STOPPED))
+        }
+        End::Over(_, reason) => {
+            let reason = reason.unwrap_or_else(|| "no reason was given".to_owned());
+            anyhow::bail!("run {id} failed: {reason}; its log: '{}'", run.log_path().display())
+        }
+        End::Lost => anyhow::bail!(
+            "the worker of run {id} is gone without a word; see '{}', and 'mosaic resume {id}' goes on",
+            run.log_path().display()
+        ),
+        End::Detached => {
+            eprintln!(
+                "\nrun {id} goes on without you; 'mosaic logs -f {id}' follows it, 'mosaic stop {id}' ends it"
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Turns events into a progress bar on a terminal and into plain lines elsewhere.
+struct Follower {
+    tail: EventTail,
+    bar: Option<ProgressBar>,
+    last_line: Option<Instant>,
+    message: Option<String>,
+}
+
+impl Follower {
+    fn new(run: &RunDir, steps: u64) -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let style =
+                ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} ETA {eta} {wide_msg}");
+            let bar = ProgressBar::new(steps);
+            style.map(|style| bar.with_style(style)).unwrap_or_else(|_| ProgressBar::new(steps))
+        });
+        Self { tail: EventTail::new(run.events_path()), bar, last_line: None, message: None }
+    }
+
+    fn follow(&mut self, run: &RunDir, detached: &AtomicBool) -> Result<End> {
+        let started = Instant::now();
+        loop {
+            // Health first: an ending worker writes its events before its last status.
+            let (health, status) = (run.health(), run.status());
+            for event in self.tail.poll().context("reading the run's events")? {
+                self.show(&event);
+            }
+            match (health, status) {
+                (Health::Over, Some(status)) => {
+                    self.finish();
+                    return Ok(End::Over(status.state, status.message));
+                }
+                (Health::Lost, _) => return Ok(End::Lost),
+                (Health::Unknown, _) if started.elapsed() > START_LIMIT => return Ok(End::Lost),
+                (_, Some(status)) if status.state == RunState::Comparing => {
+                    self.compare(status.message);
+                }
+                _ => {}
+            }
+            if detached.load(Ordering::SeqCst) {
+                self.finish();
+                return Ok(End::Detached);
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    fn show(&mut self, event: &Event) {
+        match &event.body {
+            EventBody::Metrics(metrics) => {
+                let loss = metrics.loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.4}"));
+                if let Some(bar) = &self.bar {
+                    bar.set_position(event.step);
+                    bar.set_message(format!("loss {loss}"));
+                } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL) {
+                    self.last_line = Some(Instant::now());
+                    eprintln!("{}", in_words(event));
+                }
+            }
+            EventBody::Attention(_) | EventBody::Checkpoint { .. } | EventBody::Unknown => {}
+            EventBody::Notice { level: NoticeLevel::Info, .. } if self.bar.is_some() => {}
+            _ => self.line(&in_words(event)),
+        }
+    }
+
+    fn compare(&mut self, message: Option<String>) {
+        if message == self.message {
+            return;
+        }
+        if let Some(text) = &message {
+            match &self.bar {
+                Some(bar) => bar.set_message(text.clone()),
+                None => eprintln!("{text}"),
+            }
+        }
+        self.message = message;
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! `ls`, `logs`, `rm`: runs as directories.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::json;
+
+use super::Place;
+use super::control::{RunArg, find};
+use crate::lab::event::{Event, EventBody};
+use crate::lab::events::EventTail;
+use crate::lab::run_dir::{Health, RunSummary};
+
+#[derive(Clone, Debug, Args)]
+pub struct LsArgs {
+    /// One JSON array.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct LogsArgs {
+    /// The run, or the start of its name if no other starts so.
+    pub run: String,
+    /// Keep on as events come.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// The events as they are in events.jsonl.
+    #[arg(long)]
+    pub json: bool,
+    /// What the worker process printed, in place of its events.
+    #[arg(long)]
+    pub worker: bool,
+}
+
+/// A state in one word; `lost` where the worker is gone without a word.
+pub fn state_word(run: &RunSummary) -> String {
+    match (run.health, &run.status) {
+        (Health::Lost, _) => "lost".to_owned(),
+        (_, Some(status)) => format!("{:?}", status.state).to_lowercase(),
+        (_, None) => "unknown".to_owned(),
+    }
+}
+
+pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
+    let runs = place.runs()?;
+    let found = runs.list();
+    let mut out = io::stdout().lock();
+    if args.json {
+        let rows: Vec<_> = found
+            .iter()
+            .map(|run| {
+                let status = run.status.as_ref();
+                json!({
+                    "run": run.id,
+                    "experiment": run.experiment,
+                    "state": state_word(run),
+                    "step": status.map(|status| status.step),
+                    "steps": status.map(|status| status.steps),
+                    "loss": status.and_then(|status| status.loss),
+                    "device": status.map(|status| status.device.clone()),
+                    "message": status.and_then(|status| status.message.clone()),
+                    "created_ms": run.created_ms,
+                    "path": run.dir.path(),
+                })
+            })
+            .collect();
+        writeln!(out, "{}", serde_json::to_string(&rows)?)?;
+        return Ok(());
+    }
+    if found.is_empty() {
+        eprintln!(
+            "no runs in '{}' yet; start one with 'mosaic run EXPERIMENT'",
+            runs.path().display()
+        );
+        return Ok(());
+    }
+    let width = found.iter().map(|run| run.id.len()).max().unwrap_or(0);
+    writeln!(out, "{:width$}  {:9}  {:>15}  {:>9}  note", "run", "state", "step", "loss")?;
+    for run in &found {
+        let status = run.status.as_ref();
+        let step = status.map_or_else(String::new, |s| format!("{}/{}", s.step, s.steps));
+        let loss =
+            status.and_then(|s| s.loss).map_or_else(String::new, |loss| format!("{loss:.5}"));
+        let note = status.and_then(|s| s.message.clone()).unwrap_or_default();
+        let line =
+            format!("{:width$}  {:9}  {step:>15}  {loss:>9}  {note}", run.id, state_word(run));
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+pub fn logs(place: &Place, args: &LogsArgs) -> Result<()> {
+    let run = find(&place.runs()?, &args.run)?;
+    let mut out = io::stdout().lock();
+    if args.worker {
+        let text = std::fs::read(run.dir.log_path()).context("reading the worker's log")?;
+        out.write_all(&text)?;
+        return Ok(());
+    }
+    let mut tail = EventTail::new(run.dir.events_path());
+    loop {
+        let over = run.dir.health() != Health::Alive;
+        for event in tail.poll().context("reading the run's events")? {
+            let line = if args.json { serde_json::to_string(&event)? } else { in_words(&event) };
+            writeln!(out, "{line}")?;
+        }
+        // Health was read first, so that the last events of an ending worker are not missed.
+        if !args.follow || over {
+            return Ok(());
+        }
+        out.flush()?;
+        std::thread::sleep(Duration::from_millis(250));
+    }
+}
+
+/// An event as one plain line.
+pub fn in_words(event: &Event) -> String {
+    let number =
+        |value: Option<f64>| value.map_or_else(|| "not finite".to_owned(), |v| format!("{v:.5}"));
+    let text = match &event.body {
+        EventBody::State { state, reason } => {
+            let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+            format!("{}{reason}", format!("{state:?}").to_lowercase())
+        }
+        EventBody::Metrics(metrics) => format!(
+            "loss {}, {:.2} steps/s, rate {:.2e}",
+            number(metrics.loss),
+            metrics.steps_per_s,
+            metrics.learning_rate
+        ),
+        EventBody::Attention(attention) => {
+            let levels: Vec<String> = attention
+                .levels
+                .iter()
+                .map(|level| {
+                    let heads = level.entropy_nats.len().max(1) as f64;
+                    format!(
+                        "{:.2} at t {:.2}",
+                        level.entropy_nats.iter().sum::<f64>() / heads,
+                        level.t
+                    )
+                })
+                .collect();
+            format!("attention entropy (nats) {}", levels.join(", "))
+        }
+        EventBody::Preview(preview) => {
+            let figures: Vec<String> = preview
+                .figures
+                .iter()
+                .map(|figure| format!("{} {}", figure.machine, median_square(&figure.r)))
+                .collect();
+            format!(
+                "preview {} in {:.1} s; r^2: {}",
+                preview.path,
+                preview.seconds,
+                figures.join(", ")
+            )
+        }
+        EventBody::Checkpoint { path, seconds } => format!("checkpoint {path} in {seconds:.2} s"),
+        EventBody::Notice { level, text } => {
+            format!("{}: {text}", format!("{level:?}").to_lowercase())
+        }
+        EventBody::Agreement { figures } => {
+            let figures: Vec<String> = figures
+                .iter()
+                .map(|figure| format!("{} {}", figure.machine, median_square(&figure.r)))
+                .collect();
+            format!("agreement, median r^2: {}", figures.join(", "))
+        }
+        EventBody::Unknown => "an event that this version does not know".to_owned(),
+    };
+    format!("step {:>6}  {text}", event.step)
+}
+
+fn median_square(r: &[Option<f64>]) -> String {
+    let squares: Vec<f64> = r.iter().flatten().map(|r| r * r).collect();
+    crate::analysis::summary::quartiles(&squares)
+        .map_or_else(|| "undefined".to_owned(), |q| format!("{:.2}", q.median))
+}
+
+pub fn remove(place: &Place, args: &RunArg) -> Result<()> {
+    let run = find(&place.runs()?, &args.run)?;
+    let works = run
+        .status
+        .as_ref()
+        .is_some_and(|status| !status.state.is_over() && status.worker.is_running());
+    if works {
+        bail!("run '{}' has a worker at work; stop it first: mosaic stop {}", run.id, run.id);
+    }
+    std::fs::remove_dir_all(run.dir.path())
+        .with_context(|| format!("deleting '{}'", run.dir.path().display()))?;
+    writeln!(io::stdout(), "{} is deleted", run.id)?;
+    Ok(())
+}

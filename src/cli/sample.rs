@@ -1,0 +1,90 @@
+//! `sample`: a run's averaged network from chosen noise seeds into a file.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+
+use super::Place;
+use super::control::find;
+use crate::lab::picture;
+use crate::lab::preview::tensor_file;
+use crate::lab::run_toml;
+use crate::lab::status::write_atomically;
+use crate::lab::worker::prepare::{load_network, network_of, open_device};
+use crate::network::NetworkDenoiser;
+use crate::random::noise_seeds;
+
+#[derive(Clone, Debug, Args)]
+pub struct SampleArgs {
+    /// The run, or the start of its name if no other starts so.
+    pub run: String,
+    /// Noise seeds, first to one past the last.
+    #[arg(long, value_name = "A..B", default_value = "0..16", value_parser = parse_range)]
+    pub seeds: Range<u64>,
+    /// A .safetensors file (tensors 'seeds' and 'samples') or a .png.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+fn parse_range(text: &str) -> Result<Range<u64>, String> {
+    let parts = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    match parts {
+        Some((first, end)) if first < end && end - first <= 100_000 => Ok(first..end),
+        _ => Err(format!("'{text}' is not a range such as 0..16 of at most 100000 seeds")),
+    }
+}
+
+pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
+    let extension = args.out.extension().and_then(|extension| extension.to_str());
+    if !matches!(extension, Some("safetensors" | "png")) {
+        bail!("'{}' must end in .safetensors or .png", args.out.display());
+    }
+    let run = find(&place.runs()?, &args.run)?;
+    let description = run_toml::read(&run.dir.run_toml_path())?;
+    let experiment = &description.experiment;
+    let (device, _) = open_device(&description.device)?;
+    let (config, _) = network_of(experiment)?;
+    let (step, network) = load_network(run.dir.path(), &config, &device)?;
+    let n = usize::try_from(args.seeds.end - args.seeds.start)?;
+    let seeds = noise_seeds(experiment.noise_seed, args.seeds.start, n, config.image);
+    let mut denoiser = NetworkDenoiser::new(std::sync::Arc::new(network));
+    if let Some(n_classes) = config.n_classes {
+        let labels = args.seeds.clone().map(|seed| (seed % n_classes as u64) as u32);
+        denoiser = denoiser.with_labels(labels.collect());
+    }
+    let samples =
+        experiment.ddim().sample(&denoiser, &seeds, &mut |_| Ok(())).context("sampling")?;
+    if extension == Some("png") {
+        picture::contact_sheet(&seeds, &samples, &[], usize::MAX)
+            .save(&args.out)
+            .with_context(|| format!("writing '{}'", args.out.display()))?;
+    } else {
+        let header = HashMap::from([
+            ("run".to_owned(), run.id.clone()),
+            ("step".to_owned(), step.to_string()),
+            ("first_seed".to_owned(), args.seeds.start.to_string()),
+        ]);
+        let tensors = [("seeds".to_owned(), &seeds), ("samples".to_owned(), &samples)];
+        let bytes = tensor_file(tensors.into_iter(), header).map_err(|problem| anyhow!(problem))?;
+        write_atomically(&args.out, &bytes)
+            .with_context(|| format!("writing '{}'", args.out.display()))?;
+    }
+    eprintln!("{n} samples of step {step} are in '{}'", args.out.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_half_open_and_not_empty() {
+        assert_eq!(parse_range("2..5"), Ok(2..5));
+        for wrong in ["5..5", "5..2", "a..b", "3", "0..999999"] {
+            assert!(parse_range(wrong).is_err(), "{wrong}");
+        }
+    }
+}
