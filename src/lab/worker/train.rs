@@ -1,5 +1,6 @@
 //! The training loop around the trainer: commands between steps, and maintenance once per step.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ const PROBE_SHARE: u32 = 10;
 const FIRST_PREVIEW_STEP: u64 = 25;
 /// Steps in a row without a finite loss after which training is given up.
 const NON_FINITE_MAX: usize = 50;
+/// The final loss is the mean of this many last steps; a single step's is mostly noise.
+const FINAL_LOSS_STEPS: usize = 100;
 
 /// How training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,8 @@ pub fn train(
         preview_every: workshop.experiment.preview.every as u64,
         next_probe: Instant::now(),
         saved_step: None,
+        preview_step: None,
+        last_losses: VecDeque::new(),
         n_non_finite: 0,
         workshop,
         board,
@@ -85,6 +90,9 @@ struct Loop<'a> {
     next_probe: Instant,
     /// The step of the newest checkpoint of this process.
     saved_step: Option<u64>,
+    /// The step of the newest preview that was asked for.
+    preview_step: Option<u64>,
+    last_losses: VecDeque<f64>,
     n_non_finite: usize,
 }
 
@@ -144,6 +152,10 @@ impl Loop<'_> {
             Ok(report) => {
                 self.n_non_finite = 0;
                 self.meter.add(&report);
+                if self.last_losses.len() == FINAL_LOSS_STEPS {
+                    self.last_losses.pop_front();
+                }
+                self.last_losses.push_back(report.loss);
             }
             Err(error @ TrainingError::NonFinite { .. }) => self.note_non_finite(&error)?,
             Err(error) => return Err(error).context("training"),
@@ -196,7 +208,9 @@ impl Loop<'_> {
 
     fn preview(&mut self) -> Result<()> {
         let network = self.workshop.trainer.ema_denoiser().context("taking a snapshot")?;
-        self.desk.request(self.workshop.trainer.n_steps_done(), network);
+        let step = self.workshop.trainer.n_steps_done();
+        self.preview_step = Some(step);
+        self.desk.request(step, network);
         Ok(())
     }
 
@@ -237,21 +251,21 @@ impl Loop<'_> {
     }
 
     fn finish(&mut self, ending: Ending) -> Result<()> {
+        let step = self.workshop.trainer.n_steps_done();
         if let Some(metrics) = self.meter.take() {
-            let step = self.workshop.trainer.n_steps_done();
-            self.board.update(|status| {
-                status.step = step;
-                status.loss = metrics.loss.or(status.loss);
-            });
             self.board.emit_at(step, EventBody::Metrics(metrics));
         }
-        let step = self.workshop.trainer.n_steps_done();
-        self.board.update(|status| status.step = step);
+        let n_losses = self.last_losses.len();
+        let mean = self.last_losses.iter().sum::<f64>() / n_losses.max(1) as f64;
+        self.board.update(|status| {
+            status.step = step;
+            status.loss = if n_losses > 0 { Some(mean) } else { status.loss };
+        });
         self.save()?;
         if ending == Ending::Done {
             self.next_probe = Instant::now();
             self.probe()?;
-            if self.preview_every > 0 {
+            if self.preview_every > 0 && self.preview_step != Some(step) {
                 self.preview()?;
             }
         }

@@ -1,0 +1,193 @@
+//! The real binary, end to end on tiny experiments: launch, follow, control, kill, resume.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use mosaic_lab::lab::run_dir::{Health, RunDir, RunsDir};
+use mosaic_lab::lab::status::RunState;
+use serde_json::Value;
+
+/// Small enough to take a second or two, with attention, previews and a comparison.
+const TINY: &[&str] = &[
+    "training.steps=40",
+    "training.batch=4",
+    "training.warmup=5",
+    "training.checkpoint_every=10",
+    "dataset.n=16",
+    "network.width=8",
+    "network.head_width=4",
+    "diffusion.sampling_steps=4",
+    "preview.every=20",
+    "preview.seeds=2",
+    "compare.seeds=4",
+];
+
+/// A test that waits longer than this has hung.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+struct Lab {
+    place: tempfile::TempDir,
+}
+
+impl Lab {
+    fn new() -> Self {
+        Self { place: tempfile::tempdir().unwrap() }
+    }
+
+    fn runs(&self) -> PathBuf {
+        self.place.path().join("runs")
+    }
+
+    fn mosaic(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_mosaic"))
+            .args(arguments)
+            .arg("--runs-dir")
+            .arg(self.runs())
+            .current_dir(self.place.path())
+            .output()
+            .unwrap()
+    }
+
+    fn run(&self, experiment: &str, settings: &[&str], flags: &[&str]) -> Output {
+        let mut arguments = vec!["run", experiment];
+        for setting in TINY.iter().chain(settings) {
+            arguments.extend(["--set", setting]);
+        }
+        arguments.extend(flags);
+        self.mosaic(&arguments)
+    }
+
+    /// Launches and leaves it running.
+    fn detach(&self, settings: &[&str]) -> RunDir {
+        let output = self.run("glyphs-attention", settings, &["--detach"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        RunDir::open(self.runs().join(stdout(&output).trim()))
+    }
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn state(run: &RunDir) -> Option<RunState> {
+    run.status().map(|status| status.state)
+}
+
+fn weights(run: &RunDir, step: u64) -> Vec<u8> {
+    std::fs::read(run.state_path().join(format!("step-{step:06}/weights.safetensors"))).unwrap()
+}
+
+#[test]
+fn a_run_ends_with_one_json_object_that_holds_what_scripts_rely_on() {
+    let lab = Lab::new();
+    let output = lab.run("glyphs-attention", &[], &["--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert!(report["final_loss"].as_f64().unwrap() > 0.0);
+    assert!(report["attention_entropy_nats"].as_f64().unwrap() > 0.0);
+    for machine in ["ideal", "wiener", "els", "attention-similarity", "attention-trajectory"] {
+        for figure in ["r", "r2", "R2"] {
+            assert!(report["agreement"][machine][figure].is_number(), "{machine} {figure}");
+        }
+    }
+    for rate in ["valid", "consistent", "novel", "creative"] {
+        assert!((0.0..=1.0).contains(&report["rates"][rate].as_f64().unwrap()), "{rate}");
+    }
+    let run = RunDir::open(lab.runs().join(report["run"].as_str().unwrap()));
+    for name in ["agreement.csv", "rates.csv", "report.md", "samples.png"] {
+        assert!(run.report_path().join(name).is_file(), "{name}");
+    }
+    assert_eq!(run.health(), Health::Over);
+    assert!(!run.socket_path().exists());
+    let samples = lab.place.path().join("s.safetensors");
+    let sampled =
+        lab.mosaic(&["sample", &run.id(), "--seeds", "3..5", "--out", samples.to_str().unwrap()]);
+    assert!(sampled.status.success(), "{}", stderr(&sampled));
+    assert!(samples.is_file());
+}
+
+#[test]
+fn a_network_without_attention_reports_no_entropy() {
+    let lab = Lab::new();
+    let output = lab.run("glyphs-cnn", &["training.steps=5"], &["--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert!(report["attention_entropy_nats"].is_null());
+    assert!(report["agreement"].get("attention-trajectory").is_none());
+}
+
+#[test]
+fn a_killed_worker_resumes_to_the_weights_of_an_uninterrupted_run() {
+    let lab = Lab::new();
+    let settings = ["training.steps=400", "training.checkpoint_every=25", "preview.every=0"];
+    let whole = lab.detach(&settings);
+    wait_for("the uninterrupted run", || state(&whole) == Some(RunState::Finished));
+    let killed = lab.detach(&settings);
+    wait_for("a checkpoint", || killed.state_path().join("step-000025").exists());
+    assert!(lab.mosaic(&["kill", &killed.id()]).status.success());
+    wait_for("the worker's end", || killed.health() == Health::Lost);
+    let step_at_kill = killed.status().unwrap().step;
+    assert!(step_at_kill < 400, "killed too late to tell anything");
+    let listed = stdout(&lab.mosaic(&["ls"]));
+    assert!(listed.contains("lost"), "{listed}");
+    assert!(lab.mosaic(&["resume", &killed.id()]).status.success());
+    wait_for("the resumed run", || state(&killed) == Some(RunState::Finished));
+    assert_eq!(weights(&killed, 400), weights(&whole, 400));
+}
+
+#[test]
+fn pause_resume_and_stop_do_what_they_say() {
+    let lab = Lab::new();
+    let run = lab.detach(&["training.steps=100000", "preview.every=0"]);
+    wait_for("training", || run.status().is_some_and(|status| status.step > 3));
+    assert!(lab.mosaic(&["pause", &run.id()]).status.success());
+    wait_for("the pause", || state(&run) == Some(RunState::Paused));
+    let again = lab.mosaic(&["pause", &run.id()]);
+    assert!(!again.status.success() && stderr(&again).contains("paused already"));
+    assert!(lab.mosaic(&["resume", &run.id()]).status.success());
+    wait_for("training again", || state(&run) == Some(RunState::Training));
+    let removed = lab.mosaic(&["rm", &run.id()]);
+    assert!(!removed.status.success() && stderr(&removed).contains("stop it first"));
+    assert!(lab.mosaic(&["stop", &run.id()]).status.success());
+    wait_for("the stop", || state(&run) == Some(RunState::Stopped));
+    wait_for("the end of the socket", || !run.socket_path().exists());
+    assert!(lab.mosaic(&["rm", &run.id()]).status.success());
+    assert!(RunsDir::new(lab.runs()).list().is_empty());
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_before_anything_is_launched() {
+    let lab = Lab::new();
+    let cases = [
+        ("glyphs-atention", "training.steps=5", "did you mean 'glyphs-attention'?"),
+        ("glyphs-cnn", "training.stepz=5", "did you mean 'training.steps'?"),
+        ("glyphs-cnn", "training.steps=0", "a whole number of at least 1"),
+        ("fashion-attention", "training.steps=5", "which does not exist"),
+    ];
+    for (experiment, setting, expected) in cases {
+        let output = lab.run(experiment, &[setting], &[]);
+        assert_eq!(output.status.code(), Some(1), "{experiment} {setting}");
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    }
+    assert!(!Path::new(&lab.runs()).exists());
+}
+
+#[test]
+fn without_a_terminal_the_dashboard_says_what_to_run_instead() {
+    let output = Lab::new().mosaic(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("mosaic run EXPERIMENT"), "{}", stderr(&output));
+}
