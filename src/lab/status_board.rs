@@ -27,19 +27,21 @@ pub struct StatusBoard {
 }
 
 impl StatusBoard {
-    /// Opens the log and says `Starting`.
+    /// Opens the log and says `Starting`; what an earlier worker of the run reached stands until
+    /// this one knows better.
     pub fn open(run: &RunDir, steps: u64) -> io::Result<Arc<Self>> {
+        let before = run.status();
         let status = Status {
             v: EVENT_FORMAT,
             state: RunState::Starting,
-            step: 0,
+            step: before.as_ref().map_or(0, |status| status.step),
             steps,
             worker: WorkerId::current(),
             heartbeat_ms: now_ms(),
             steps_per_s: 0.0,
             eta_s: None,
             device: String::new(),
-            loss: None,
+            loss: before.and_then(|status| status.loss),
             message: None,
         };
         let board = Self {
