@@ -45,7 +45,7 @@ pub enum ConfigError {
     #[error("{}:{line}: not valid TOML: {problem}", path.display())]
     Syntax { path: PathBuf, line: usize, problem: String },
     #[error("{}:{line}: {problem}", path.display())]
-    Setting { path: PathBuf, line: usize, problem: SettingError },
+    Setting { path: PathBuf, line: usize, problem: Box<SettingError> },
     #[error("{}:{line}: 'experiment.{name}.base' is '{base}', but {problem}{}", path.display(), did_you_mean(.nearest))]
     Base {
         path: PathBuf,

@@ -52,16 +52,23 @@ pub struct DatasetSettings {
     /// Crafted: how many images to make. IDX: how many to use, 0 for all.
     pub n: usize,
     pub seed: u64,
-    /// Side of the (square) images; IDX images are padded to it, 0 leaves them alone.
+    /// Side of the (square) images; IDX images are resized to it, 0 leaves them alone.
     pub size: usize,
-    /// Number of places for glyphs, 4 or 9.
+    /// Places for glyphs per side, 2 or 3.
     pub slots: usize,
     /// Side of a glyph.
     pub glyph: usize,
     /// Free pixels between glyphs, at least.
     pub gap: usize,
-    pub shapes: Vec<String>,
-    pub hues: Vec<String>,
+    /// How many shapes and hues to draw from.
+    pub shapes: usize,
+    pub hues: usize,
+    /// Shift each image by a random circular translation.
+    pub shift: bool,
+    /// Stripes: pixels from stripe to stripe.
+    pub period: usize,
+    /// Stripes: how many patterns to draw from.
+    pub patterns: usize,
 }
 
 /// `network.*`
@@ -201,11 +208,14 @@ impl Default for Experiment {
                 n: 256,
                 seed: 0,
                 size: 16,
-                slots: 4,
+                slots: 2,
                 glyph: 3,
                 gap: 5,
-                shapes: ["plus", "ring", "cross", "L"].map(str::to_owned).to_vec(),
-                hues: ["red", "green", "blue", "yellow"].map(str::to_owned).to_vec(),
+                shapes: 4,
+                hues: 4,
+                shift: false,
+                period: 4,
+                patterns: 5,
             },
             network: NetworkSettings {
                 body: "resnet".to_owned(),

@@ -142,7 +142,11 @@ impl<'a> Reader<'a> {
     }
 
     fn at(&self, span: &Range<usize>, problem: SettingError) -> ConfigError {
-        ConfigError::Setting { path: self.origin.to_owned(), line: self.line(span), problem }
+        ConfigError::Setting {
+            path: self.origin.to_owned(),
+            line: self.line(span),
+            problem: Box::new(problem),
+        }
     }
 
     fn lab_settings(
@@ -298,7 +302,7 @@ impl<'a> Reader<'a> {
             ConfigError::Setting {
                 path: self.origin.to_owned(),
                 line: line.unwrap_or_else(|| self.line(&section.span)),
-                problem: problem.under(&format!("experiment.{}", section.name)),
+                problem: Box::new(problem.under(&format!("experiment.{}", section.name))),
             }
         })?;
         Ok(experiment)

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::error::{ConfigError, SettingError};
 use super::experiment::Experiment;
+use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Mirror, Stripes};
 use crate::diffusion::{Ddim, Schedule};
 use crate::image::ImageShape;
 use crate::network::config::{
@@ -87,15 +88,8 @@ impl Experiment {
                 "a drawn image needs at least 4 pixels a side",
             ));
         }
-        if data.kind == "glyphs" {
-            let side = data.slots.isqrt();
-            if side * side != data.slots || !(2..=3).contains(&side) {
-                return Err(SettingError::combination(
-                    "dataset.slots",
-                    format!("'{}' must be 4 or 9", data.slots),
-                ));
-            }
-            let needed = side * (data.glyph + data.gap);
+        if data.kind != "stripes" {
+            let needed = data.slots * (data.glyph + data.gap);
             if needed > data.size {
                 let problem = format!(
                     "{} glyphs of {} pixels with gaps of {} need {needed} pixels a side (the image wraps round), but dataset.size is {}",
@@ -103,10 +97,6 @@ impl Experiment {
                 );
                 return Err(SettingError::combination("dataset.gap", problem));
             }
-        }
-        if data.kind != "stripes" && (data.shapes.is_empty() || data.hues.is_empty()) {
-            let key = if data.shapes.is_empty() { "dataset.shapes" } else { "dataset.hues" };
-            return Err(SettingError::combination(key, "at least one is needed to draw a glyph"));
         }
         Ok(())
     }
@@ -140,6 +130,29 @@ impl Experiment {
             });
         }
         Ok(())
+    }
+
+    /// Where the training images come from.
+    pub fn dataset_source(&self) -> DatasetSource {
+        let data = &self.dataset;
+        let (size, slots, glyph, gap) = (data.size, data.slots, data.glyph, data.gap);
+        let (n_shapes, n_hues, shift) = (data.shapes, data.hues, data.shift);
+        let kind = match data.kind.as_str() {
+            "idx" => {
+                let labels = (!data.labels.is_empty()).then(|| self.path(&data.labels));
+                let size = (data.size > 0).then_some(data.size);
+                return DatasetSource::Idx { images: self.path(&data.path), labels, size };
+            }
+            "mirror" => {
+                CraftedKind::Mirror(Mirror { size, slots, glyph, gap, n_shapes, n_hues, shift })
+            }
+            "stripes" => {
+                let (period, n_patterns) = (data.period, data.patterns);
+                CraftedKind::Stripes(Stripes { size, period, n_patterns, n_hues })
+            }
+            _ => CraftedKind::Glyphs(Glyphs { size, slots, glyph, gap, n_shapes, n_hues, shift }),
+        };
+        DatasetSource::Crafted(CraftedSet { kind, n: data.n, seed: data.seed })
     }
 
     /// The sampler that network and machines share.

@@ -110,17 +110,17 @@ pub static SETTINGS: &[Setting] = &[
         "dataset.size",
         Accepted::Integer { min: 0, max: 256 },
         dataset.size,
-        "side of the square images; kind idx: pad to this side, 0 leaves them as they are"
+        "side of the square images; kind idx: resize to this side, 0 leaves them as they are"
     ),
     row!(
         "dataset.slots",
-        Accepted::Integer { min: 1, max: 64 },
+        Accepted::Integer { min: 2, max: 3 },
         dataset.slots,
-        "places for glyphs: 4 or 9 (kind glyphs)"
+        "places for glyphs per side of the image: 2 or 3"
     ),
     row!(
         "dataset.glyph",
-        Accepted::Integer { min: 2, max: 64 },
+        Accepted::Integer { min: 3, max: 7 },
         dataset.glyph,
         "side of a glyph in pixels"
     ),
@@ -128,15 +128,38 @@ pub static SETTINGS: &[Setting] = &[
         "dataset.gap",
         Accepted::Integer { min: 0, max: 64 },
         dataset.gap,
-        "free pixels between neighbouring glyphs; at least twice the receptive field's radius is best"
+        "free pixels between neighbouring glyphs, at least; twice the receptive field's radius is best"
     ),
     row!(
         "dataset.shapes",
-        Accepted::Words(&[]),
+        Accepted::Integer { min: 1, max: 12 },
         dataset.shapes,
-        "shapes that glyphs are drawn from"
+        "how many shapes glyphs are drawn from"
     ),
-    row!("dataset.hues", Accepted::Words(&[]), dataset.hues, "hues that glyphs are drawn in"),
+    row!(
+        "dataset.hues",
+        Accepted::Integer { min: 1, max: 6 },
+        dataset.hues,
+        "how many hues glyphs or textures are drawn in"
+    ),
+    row!(
+        "dataset.shift",
+        Accepted::Boolean,
+        dataset.shift,
+        "shift each drawn image by a random circular translation"
+    ),
+    row!(
+        "dataset.period",
+        Accepted::Integer { min: 2, max: 64 },
+        dataset.period,
+        "kind stripes: pixels from stripe to stripe; even, and a divisor of dataset.size"
+    ),
+    row!(
+        "dataset.patterns",
+        Accepted::Integer { min: 1, max: 5 },
+        dataset.patterns,
+        "kind stripes: how many patterns to draw from"
+    ),
     row!(
         "network.body",
         Accepted::Choice(&["resnet", "unet"]),

@@ -88,7 +88,7 @@ pub fn open_dataset(experiment: &Experiment) -> Result<Dataset> {
     experiment.check_files()?;
     let settings = &experiment.dataset;
     let limit = (settings.kind == "idx" && settings.n > 0).then_some(settings.n);
-    dataset::open(&experiment.name, &experiment.dataset_source()?, limit, settings.seed)
+    dataset::open(&experiment.name, &experiment.dataset_source(), limit, settings.seed)
         .with_context(|| format!("opening the data set of experiment '{}'", experiment.name))
 }
 
