@@ -267,7 +267,7 @@ impl Default for Experiment {
                 gamma: 0.3,
                 tau: 1.0,
             },
-            preview: PreviewSettings { every: 500, seeds: 4 },
+            preview: PreviewSettings { every: 1000, seeds: 4 },
             compare: CompareSettings { seeds: 100 },
             root: PathBuf::from("."),
             origin: PathBuf::from("lab.toml"),
