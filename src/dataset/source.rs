@@ -1,0 +1,155 @@
+//! Where a data set comes from, and the one way to open it.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::batches::shuffled;
+use super::crafted::CraftedSet;
+use super::resize::bilinear;
+use super::{Dataset, idx};
+use crate::image::ImageShape;
+use crate::random::{Purpose, stream};
+
+/// A data set before it is opened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DatasetSource {
+    /// Drawn by the lab.
+    Crafted(CraftedSet),
+    /// Files of grey images, optionally resized to `size * size` (see [`super::resize`]).
+    Idx { images: PathBuf, labels: Option<PathBuf>, size: Option<usize> },
+}
+
+/// Opens `source`. A `limit` below the number of images takes a random subset by `subset_seed`, in the
+/// source's order: MNIST's files are sorted by writer and others by class, so the first are no sample.
+pub fn open(
+    name: &str,
+    source: &DatasetSource,
+    limit: Option<usize>,
+    subset_seed: u64,
+) -> Result<Dataset, DatasetError> {
+    if limit == Some(0) || matches!(source, DatasetSource::Crafted(set) if set.n == 0) {
+        return Err(DatasetError::Setting { name: "n", value: 0, low: 1, high: u32::MAX as usize });
+    }
+    let dataset = match source {
+        DatasetSource::Crafted(set) => set.generate(name)?,
+        DatasetSource::Idx { images, labels, size } => {
+            open_idx(name, images, labels.as_ref(), *size)?
+        }
+    };
+    match limit {
+        Some(limit) if limit < dataset.len() => {
+            let mut generator = stream(subset_seed, Purpose::Subset, 0);
+            let mut chosen = shuffled(dataset.len(), &mut generator);
+            chosen.truncate(limit);
+            chosen.sort_unstable();
+            Ok(dataset.select(&chosen))
+        }
+        _ => Ok(dataset),
+    }
+}
+
+fn open_idx(
+    name: &str,
+    images: &PathBuf,
+    labels: Option<&PathBuf>,
+    size: Option<usize>,
+) -> Result<Dataset, DatasetError> {
+    if let Some(value) = size.filter(|s| !(1..=256).contains(s)) {
+        return Err(DatasetError::Setting { name: "size", value, low: 1, high: 256 });
+    }
+    let file = idx::read(images, 3)?;
+    let (n, height, width) = (file.sizes[0], file.sizes[1], file.sizes[2]);
+    let labels = labels.map(|path| Ok((path, idx::read(path, 1)?.bytes))).transpose()?;
+    if let Some((path, labels)) = labels.as_ref().filter(|(_, labels)| labels.len() != n) {
+        return Err(DatasetError::Labels {
+            path: (*path).clone(),
+            images: images.clone(),
+            found: labels.len(),
+            expected: n,
+        });
+    }
+    let labels = labels.map(|(_, labels)| labels);
+    let (shape, pixels) = match size {
+        Some(size) if (size, size) != (height, width) => {
+            let planes = file.bytes.chunks_exact(height * width);
+            let pixels = planes.flat_map(|plane| bilinear(plane, height, width, size)).collect();
+            (ImageShape::new(1, size, size), pixels)
+        }
+        _ => (ImageShape::new(1, height, width), file.bytes),
+    };
+    Ok(Dataset::new(name, shape, pixels, labels))
+}
+
+/// Why a data set could not be opened.
+#[derive(Debug, Error)]
+pub enum DatasetError {
+    #[error("cannot read '{}'; check the path, which is relative to lab.toml", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error(
+        "unpacking '{}' ({packed} bytes) broke off after '{found}' bytes; the file is truncated or \
+         damaged, fetch it again", path.display()
+    )]
+    Gzip { path: PathBuf, packed: usize, found: usize, source: io::Error },
+    #[error(
+        "'{}' starts with the bytes '{found:?}' instead of '{expected:?}'; an IDX file of unsigned \
+         bytes was expected ([0, 0, 8, 3] images, [0, 0, 8, 1] labels)", path.display()
+    )]
+    Magic { path: PathBuf, expected: [u8; 4], found: [u8; 4] },
+    #[error(
+        "'{}' should hold '{expected}' bytes by its header but holds '{found}'; the file is truncated \
+         or no IDX file, fetch it again", path.display()
+    )]
+    Length { path: PathBuf, expected: u128, found: usize },
+    #[error("'{}' holds no items; name a file with at least one", path.display())]
+    Empty { path: PathBuf },
+    #[error(
+        "'{}' holds '{found}' labels but '{}' holds '{expected}' images; name two files that belong \
+         together", path.display(), images.display()
+    )]
+    Labels { path: PathBuf, images: PathBuf, found: usize, expected: usize },
+    #[error("dataset setting '{name}' is '{value}'; choose a number from {low} to {high}")]
+    Setting { name: &'static str, value: usize, low: usize, high: usize },
+    #[error("the images cannot be laid out: {problem}")]
+    Layout { problem: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digits(size: Option<usize>) -> DatasetSource {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("datasets/digits");
+        DatasetSource::Idx {
+            images: folder.join("images-idx3-ubyte.gz"),
+            labels: Some(folder.join("labels-idx1-ubyte.gz")),
+            size,
+        }
+    }
+
+    #[test]
+    fn the_shipped_digits_open() {
+        let data = open("digits", &digits(None), None, 0).unwrap();
+        assert_eq!((data.len(), data.shape()), (1797, ImageShape::new(1, 8, 8)));
+        let labels = data.labels().unwrap();
+        assert!((0..10).all(|d| labels.iter().filter(|&&l| l == d).count() >= 170));
+        assert_eq!(data.pixels().iter().max(), Some(&255));
+    }
+
+    #[test]
+    fn a_limit_takes_a_seeded_sample_with_its_labels() {
+        let all = open("digits", &digits(None), None, 0).unwrap();
+        let some = open("digits", &digits(None), Some(100), 1).unwrap();
+        assert_eq!(some.pixels(), open("d", &digits(None), Some(100), 1).unwrap().pixels());
+        assert_ne!(some.pixels(), open("d", &digits(None), Some(100), 2).unwrap().pixels());
+        let place = (0..all.len()).find(|&i| all.image(i) == some.image(7)).unwrap();
+        assert_eq!(all.labels().unwrap()[place], some.labels().unwrap()[7]);
+    }
+
+    #[test]
+    fn resized_digits_have_the_asked_size() {
+        let data = open("digits", &digits(Some(16)), Some(3), 0).unwrap();
+        assert_eq!(data.shape(), ImageShape::new(1, 16, 16));
+    }
+}
