@@ -45,7 +45,7 @@ pub fn rates(judge: &Judge, samples: &ImageBatch) -> Rates {
 }
 
 fn rate(share: crate::analysis::summary::Interval) -> Rate {
-    Rate { value: share.value, low: share.low, high: share.high }
+    Rate { value: share.estimate, low: share.low, high: share.high }
 }
 
 /// Attention on noisy training images at a few levels.
@@ -98,14 +98,15 @@ impl EntropySum {
 
     /// Takes in the maps of some images at time `t`.
     pub fn add(&mut self, t: f64, maps: &AttentionMaps) {
-        let found = attention_statistics(maps, self.image, self.circular);
+        let (height, width) = (self.image.height, self.image.width);
+        let Some(found) = attention_statistics(maps, height, width, self.circular) else { return };
         let level = self.levels.entry((t * TIME_UNIT).round() as u64).or_default();
         level.n_images += maps.len();
         level.entropy_nats.resize(maps.n_heads(), 0.0);
         level.distance_pixels.resize(maps.n_heads(), 0.0);
-        for (head, statistics) in found.iter().enumerate() {
-            level.entropy_nats[head] += statistics.entropy_nats * maps.len() as f64;
-            level.distance_pixels[head] += statistics.distance_pixels * maps.len() as f64;
+        for head in 0..maps.n_heads() {
+            level.entropy_nats[head] += found.entropy_nats[head] * maps.len() as f64;
+            level.distance_pixels[head] += found.distance_pixels[head] * maps.len() as f64;
         }
     }
 

@@ -54,9 +54,17 @@ impl PreviewDesk {
     pub fn open(kit: PreviewKit) -> std::io::Result<Self> {
         let slot = Arc::new(Slot::default());
         let inbox = slot.clone();
+        // A pool of its own: in the shared one, training's short tasks would queue behind machines'
+        // long ones and training would stand still while a preview is made.
+        let n_threads = (rayon::current_num_threads() / 2).max(1);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(n_threads)
+            .thread_name(|index| format!("previews {index}"))
+            .build()
+            .map_err(std::io::Error::other)?;
         let work = move || {
             while let Some((step, network)) = inbox.take() {
-                serve(&kit, step, &network);
+                pool.install(|| serve(&kit, step, &network));
             }
         };
         let thread = thread::Builder::new().name("previews".to_owned()).spawn(work)?;
