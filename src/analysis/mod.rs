@@ -1,1 +1,11 @@
 //! Analysis: what samples and maps say - agreement, judged creativity, entropy, provenance.
+//!
+//! Everything here is a pure function of arrays: nothing samples, trains, reads files or prints. Where
+//! a quantity has no value (the correlation with a constant image) the answer is `None`, never NaN.
+
+pub mod agreement;
+pub mod summary;
+mod components;
+pub mod entropy;
+pub mod provenance;
+pub mod novelty;

@@ -1,5 +1,6 @@
-//! Images: the batch that crosses every seam of the lab, and its way to bytes.
+//! Images: the batch that crosses every seam of the lab, its way to bytes and to pictures.
 
 mod batch;
+pub mod grid;
 
 pub use batch::{ImageBatch, ImageShape, from_byte, to_byte};

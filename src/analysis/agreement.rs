@@ -1,0 +1,76 @@
+//! Agreement of two images made from one seed: r, r^2 and R^2.
+//!
+//! ```text
+//! r   = cov(a, b) / (sd(a) sd(b))                     over all values of one image
+//! R^2 = 1 - sum (target - prediction)^2 / sum (target - mean(target))^2
+//! ```
+//!
+//! `r^2` forgives a wrong contrast and offset, `R^2` does not and may be negative; papers report
+//! either, so both are kept apart by name.
+
+/// How a prediction agrees with its target.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Agreement {
+    /// Pearson's correlation; `None` if either image is constant or not finite.
+    pub r: Option<f64>,
+    /// `r * r`.
+    pub r_squared: Option<f64>,
+    /// The coefficient of determination `R^2`; `None` if the target is constant.
+    pub cod: Option<f64>,
+}
+
+/// Compares a prediction (a machine's image) with its target (the network's).
+pub fn agreement(prediction: &[f64], target: &[f64]) -> Agreement {
+    assert_eq!(prediction.len(), target.len(), "agreement needs equally long images");
+    let n = target.len() as f64;
+    let mean = |v: &[f64]| v.iter().sum::<f64>() / n;
+    let (mean_p, mean_t) = (mean(prediction), mean(target));
+    let (mut pp, mut tt, mut pt, mut residual) = (0.0, 0.0, 0.0, 0.0);
+    for (p, t) in prediction.iter().zip(target) {
+        let (dp, dt) = (p - mean_p, t - mean_t);
+        pp += dp * dp;
+        tt += dt * dt;
+        pt += dp * dt;
+        residual += (t - p) * (t - p);
+    }
+    // A constant image has a sum of squares of rounding errors only.
+    let varies = |sum: f64, mean: f64| sum > n * (1e-12 * (1.0 + mean.abs())).powi(2);
+    let finite = |v: f64| v.is_finite().then_some(v);
+    let target_varies = varies(tt, mean_t);
+    let r = (target_varies && varies(pp, mean_p))
+        .then(|| pt / (pp.sqrt() * tt.sqrt()))
+        .and_then(finite)
+        .map(|r| r.clamp(-1.0, 1.0));
+    let cod = target_varies.then(|| 1.0 - residual / tt).and_then(finite);
+    Agreement { r, r_squared: r.map(|r| r * r), cod }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identical_images_agree_fully() {
+        let a = agreement(&[0.1, -0.4, 0.9], &[0.1, -0.4, 0.9]);
+        assert!((a.r.unwrap() - 1.0).abs() < 1e-12 && a.cod == Some(1.0));
+    }
+
+    #[test]
+    fn contrast_costs_r2_of_determination_but_not_of_correlation() {
+        let target = [1.0, -1.0, 1.0, -1.0];
+        let a = agreement(&[0.5, -0.5, 0.5, -0.5], &target);
+        assert!((a.r_squared.unwrap() - 1.0).abs() < 1e-12);
+        assert!((a.cod.unwrap() - 0.75).abs() < 1e-12);
+        assert!(agreement(&[-1.0, 1.0, -1.0, 1.0], &target).cod.unwrap() < -2.9);
+    }
+
+    #[test]
+    fn constant_and_broken_images_have_no_agreement() {
+        let varied = [0.0, 1.0, 0.5];
+        assert_eq!(agreement(&varied, &[0.3; 3]), Agreement::default());
+        let flat = agreement(&[0.3; 3], &varied);
+        assert!(flat.r.is_none() && flat.cod.is_some());
+        assert_eq!(agreement(&varied, &[0.0, f64::NAN, 1.0]), Agreement::default());
+        assert_eq!(agreement(&[], &[]), Agreement::default());
+    }
+}

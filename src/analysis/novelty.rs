@@ -1,0 +1,121 @@
+//! Is a sample of real images a copy? The nearest training image over all circular shifts.
+//!
+//! Somepalli-style ratio test: a sample is called a copy if its nearest training image is less than a
+//! third as far as the second nearest *other* one, `d1 / d2 < 1/3` (L2 distances). Shifts are included
+//! because a translation-equivariant network may copy an image to another place.
+
+use rayon::prelude::*;
+
+use crate::dataset::Dataset;
+use crate::image::from_byte;
+
+/// Below this ratio a sample counts as a copy.
+pub const COPY_RATIO: f64 = 1.0 / 3.0;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Nearest {
+    /// Index of the nearest training image.
+    pub image: usize,
+    /// How far it must be shifted, (down, right) with wrap-around.
+    pub shift: (usize, usize),
+    /// Root-mean-square distance per value, in units of the [-1, 1] range.
+    pub distance: f64,
+    /// `d1 / d2`, in [0, 1]; `None` with one training image or if both distances are 0.
+    pub ratio: Option<f64>,
+}
+
+impl Nearest {
+    pub fn is_copy(&self) -> bool {
+        self.ratio.is_some_and(|ratio| ratio < COPY_RATIO)
+    }
+}
+
+/// The nearest training image of `sample` (`[C, H, W]`); `None` if there is none or the sample is not
+/// finite. Costs `N * (C H W) * H W` operations, spread over threads.
+pub fn nearest(sample: &[f64], dataset: &Dataset) -> Option<Nearest> {
+    let shape = dataset.shape();
+    assert_eq!(sample.len(), shape.n_values(), "a sample shaped like the training images");
+    if sample.iter().any(|v| !v.is_finite()) {
+        return None;
+    }
+    let best: Vec<(f64, usize)> = (0..dataset.len())
+        .into_par_iter()
+        .map(|index| {
+            let image: Vec<f64> = dataset.image(index).iter().map(|&b| from_byte(b)).collect();
+            let mut least = (f64::INFINITY, 0);
+            for shift in 0..shape.n_pixels() {
+                let at = (shift / shape.width, shift % shape.width);
+                let d = squared_distance(sample, &image, at, shape.height, shape.width, least.0);
+                if d < least.0 {
+                    least = (d, shift);
+                }
+            }
+            least
+        })
+        .collect();
+    let (image, &(d1, shift)) = best.iter().enumerate().min_by(|a, b| a.1.0.total_cmp(&b.1.0))?;
+    let others = best.iter().enumerate().filter(|(i, _)| *i != image).map(|(_, (d, _))| *d);
+    let d2 = others.min_by(f64::total_cmp);
+    Some(Nearest {
+        image,
+        shift: (shift / shape.width, shift % shape.width),
+        distance: (d1 / shape.n_values() as f64).sqrt(),
+        ratio: d2.filter(|&d2| d2 > 0.0).map(|d2| (d1 / d2).sqrt()),
+    })
+}
+
+/// The squared distance to the image shifted by `at`, given up once it exceeds `limit`.
+fn squared_distance(
+    sample: &[f64],
+    image: &[f64],
+    at: (usize, usize),
+    height: usize,
+    width: usize,
+    limit: f64,
+) -> f64 {
+    let mut sum = 0.0;
+    for (i, row) in sample.chunks_exact(width).enumerate() {
+        let (channel, r) = (i / height, i % height);
+        let start = (channel * height + (r + height - at.0) % height) * width;
+        let source = &image[start..start + width];
+        let (moved, kept) = row.split_at(at.1);
+        let pairs = kept.iter().zip(source).chain(moved.iter().zip(&source[width - at.1..]));
+        sum += pairs.map(|(a, b)| (a - b) * (a - b)).sum::<f64>();
+        if sum >= limit {
+            break;
+        }
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::ImageShape;
+
+    fn noise_set() -> Dataset {
+        let pixels = (0..5 * 36_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        Dataset::new("noise", ImageShape::new(1, 6, 6), pixels, None)
+    }
+
+    #[test]
+    fn a_shifted_training_image_is_found_and_called_a_copy() {
+        let data = noise_set();
+        let image = data.batch(3, 1).into_values();
+        let shifted: Vec<f64> =
+            (0..36).map(|i| image[(i / 6 + 4) % 6 * 6 + (i % 6 + 1) % 6]).collect();
+        let found = nearest(&shifted, &data).unwrap();
+        assert_eq!((found.image, found.shift, found.distance), (3, (2, 5), 0.0));
+        assert!(found.is_copy());
+    }
+
+    #[test]
+    fn an_image_between_two_is_no_copy() {
+        let data = noise_set();
+        let (a, b) = (data.batch(0, 1), data.batch(1, 1));
+        let between: Vec<f64> =
+            a.values().iter().zip(b.values()).map(|(a, b)| (a + b) / 2.0).collect();
+        assert!(!nearest(&between, &data).unwrap().is_copy());
+        assert!(nearest(&[f64::NAN; 36], &data).is_none());
+    }
+}

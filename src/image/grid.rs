@@ -1,0 +1,141 @@
+//! Pictures for people: pixel values as RGB, signed differences, and grids of cells as PNG.
+//!
+//! Nothing here scales contrast: -1 is black and 1 is white in every picture, so two pictures can be
+//! compared. Cells are enlarged by whole factors without smoothing, because the pixels are the data.
+
+use std::path::Path;
+
+use image::{ImageError, Rgb, RgbImage};
+
+use super::{ImageShape, to_byte};
+
+/// Okabe & Ito's blue and vermilion, told apart by all common kinds of colour vision.
+const NEGATIVE: [f64; 3] = [0.0, 114.0, 178.0];
+const POSITIVE: [f64; 3] = [213.0, 94.0, 0.0];
+const NEUTRAL: [f64; 3] = [255.0, 255.0, 255.0];
+
+/// One image (`[C, H, W]`, C = 1 or 3, values in [-1, 1]) as bytes; values outside are clamped.
+/// Of any other number of channels the first is shown in grey.
+pub fn to_rgb(image: &[f64], shape: ImageShape) -> RgbImage {
+    assert_eq!(image.len(), shape.n_values(), "one {shape} image");
+    let n = shape.n_pixels();
+    picture(shape, |p| match shape.channels {
+        3 => [0, 1, 2].map(|c| to_byte(image[c * n + p])),
+        _ => [to_byte(image[p]); 3],
+    })
+}
+
+/// The signed difference `a - b`, averaged over channels: vermilion where `a` is larger, blue where it
+/// is smaller, white where they agree; full colour at a difference of 1 (half the range), grey where
+/// it is not a number. Channels that differ in opposite ways may cancel: the mean keeps the sign of the
+/// largest one and the mean size, so any difference shows.
+pub fn difference(a: &[f64], b: &[f64], shape: ImageShape) -> RgbImage {
+    assert!(a.len() == shape.n_values() && b.len() == a.len(), "two {shape} images");
+    let n = shape.n_pixels();
+    picture(shape, |p| {
+        let (mut size, mut largest) = (0.0, 0.0_f64);
+        for c in 0..shape.channels {
+            let d = a[c * n + p] - b[c * n + p];
+            size += d.abs() / shape.channels as f64;
+            if d.abs() > largest.abs() {
+                largest = d;
+            }
+        }
+        if size.is_nan() {
+            return [128; 3];
+        }
+        let end = if largest < 0.0 { NEGATIVE } else { POSITIVE };
+        let share = size.min(1.0);
+        [0, 1, 2].map(|c| (NEUTRAL[c] + (end[c] - NEUTRAL[c]) * share).round() as u8)
+    })
+}
+
+fn picture(shape: ImageShape, pixel: impl Fn(usize) -> [u8; 3]) -> RgbImage {
+    RgbImage::from_fn(shape.width as u32, shape.height as u32, |x, y| {
+        Rgb(pixel(y as usize * shape.width + x as usize))
+    })
+}
+
+/// How a grid is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Every pixel becomes `upscale * upscale` pixels.
+    pub upscale: u32,
+    /// Pixels between cells and around them.
+    pub gap: u32,
+    pub background: [u8; 3],
+}
+
+impl Default for Grid {
+    fn default() -> Self {
+        Self { upscale: 4, gap: 4, background: [64; 3] }
+    }
+}
+
+impl Grid {
+    /// Rows of cells as one picture. Columns and rows are as wide and high as their largest cell; short
+    /// rows end in background, and cells stand at the upper left of their place.
+    pub fn compose(&self, rows: &[Vec<RgbImage>]) -> RgbImage {
+        let scale = self.upscale.max(1);
+        let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widths: Vec<u32> = (0..n_columns)
+            .map(|c| rows.iter().filter_map(|r| r.get(c)).map(RgbImage::width).max().unwrap_or(0))
+            .collect();
+        let height_of = |row: &Vec<RgbImage>| row.iter().map(RgbImage::height).max().unwrap_or(0);
+        let width = self.gap + widths.iter().map(|w| w * scale + self.gap).sum::<u32>();
+        let height = self.gap + rows.iter().map(|r| height_of(r) * scale + self.gap).sum::<u32>();
+        let mut sheet = RgbImage::from_pixel(width.max(1), height.max(1), Rgb(self.background));
+        let mut top = self.gap;
+        for row in rows {
+            let mut left = self.gap;
+            for (cell, column_width) in row.iter().zip(&widths) {
+                for (x, y, pixel) in cell.enumerate_pixels() {
+                    for i in 0..scale * scale {
+                        let (dx, dy) = (i % scale, i / scale);
+                        sheet.put_pixel(left + x * scale + dx, top + y * scale + dy, *pixel);
+                    }
+                }
+                left += column_width * scale + self.gap;
+            }
+            top += height_of(row) * scale + self.gap;
+        }
+        sheet
+    }
+}
+
+/// Writes a PNG file, whatever the path's ending.
+pub fn save_png(path: &Path, picture: &RgbImage) -> Result<(), ImageError> {
+    picture.save_with_format(path, image::ImageFormat::Png)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grey_and_colour_images_become_rgb() {
+        let grey = to_rgb(&[-1.0, 1.0], ImageShape::new(1, 1, 2));
+        assert_eq!((grey.get_pixel(0, 0).0, grey.get_pixel(1, 0).0), ([0; 3], [255; 3]));
+        let colour = to_rgb(&[1.0, -1.0, f64::NAN], ImageShape::new(3, 1, 1));
+        assert_eq!(colour.get_pixel(0, 0).0, [255, 0, 0]);
+    }
+
+    #[test]
+    fn differences_are_neutral_at_zero_and_coloured_by_sign() {
+        let shape = ImageShape::new(1, 1, 4);
+        let picture = difference(&[0.5, 1.0, -1.0, f64::NAN], &[0.5, -1.0, 1.0, 0.0], shape);
+        let pixels: Vec<[u8; 3]> = picture.pixels().map(|p| p.0).collect();
+        assert_eq!(pixels, [[255; 3], [213, 94, 0], [0, 114, 178], [128; 3]]);
+    }
+
+    #[test]
+    fn cells_stand_where_the_layout_says() {
+        let cell = |v| RgbImage::from_pixel(2, 3, Rgb([v; 3]));
+        let grid = Grid { upscale: 2, gap: 1, background: [9; 3] };
+        let sheet = grid.compose(&[vec![cell(1), cell(2)], vec![cell(3)]]);
+        assert_eq!(sheet.dimensions(), (1 + 2 * 5, 1 + 2 * 7));
+        let at = |x, y| sheet.get_pixel(x, y).0[0];
+        assert_eq!((at(0, 0), at(1, 1), at(4, 6), at(5, 1), at(6, 1)), (9, 1, 1, 9, 2));
+        assert_eq!((at(1, 8), at(6, 8)), (3, 9));
+    }
+}
