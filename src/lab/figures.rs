@@ -8,6 +8,7 @@ use super::samples::SampleSet;
 use crate::analysis::agreement::agreement;
 use crate::analysis::consistency::Judge;
 use crate::analysis::entropy::attention_statistics;
+use crate::analysis::summary::Interval;
 use crate::diffusion::{AttentionMaps, DenoiseError, Schedule};
 use crate::image::{ImageBatch, ImageShape};
 use crate::network::NetworkDenoiser;
@@ -35,16 +36,16 @@ pub fn agreement_figures(set: &SampleSet) -> Vec<AgreementFigure> {
 pub fn rates(judge: &Judge, samples: &ImageBatch) -> Rates {
     let judged = judge.rates(samples);
     Rates {
-        n_samples: judged.n_samples,
-        valid: rate(judged.valid),
-        consistent: rate(judged.consistent),
-        novel: rate(judged.novel),
-        creative: rate(judged.creative),
+        n_samples: judged.n,
+        valid: rate(judged.valid.interval),
+        consistent: rate(judged.consistent.interval),
+        novel: rate(judged.novel.interval),
+        creative: rate(judged.creative.interval),
         hue_purity: judged.hue_purity.map(rate),
     }
 }
 
-fn rate(share: crate::analysis::summary::Interval) -> Rate {
+fn rate(share: Interval) -> Rate {
     Rate { value: share.estimate, low: share.low, high: share.high }
 }
 
