@@ -33,7 +33,12 @@ fn cases() -> Vec<Case> {
         ("2_resnet_zeros_cond", resnet(2), Padding::Zeros, 3),
         ("3_resnet_zeros_gn", resnet(2), Padding::Zeros, 3),
         ("4_unet_zeros", Body::UNet { widths: vec![8, 16, 32], embedding: 32 }, Padding::Zeros, 3),
-        ("5_unet_circular_cond", Body::UNet { widths: vec![8, 16], embedding: 16 }, Padding::Circular, 1),
+        (
+            "5_unet_circular_cond",
+            Body::UNet { widths: vec![8, 16], embedding: 16 },
+            Padding::Circular,
+            1,
+        ),
     ];
     let mut cases = Vec::new();
     for (name, body, padding, last_kernel) in known {
@@ -102,7 +107,8 @@ fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
 #[test]
 fn outputs_equal_the_reference_in_double_precision() {
     for case in cases() {
-        let error = relative_error(&values(&case.eps(&case.network(DType::F64))), &case.values("eps"));
+        let error =
+            relative_error(&values(&case.eps(&case.network(DType::F64))), &case.values("eps"));
         println!("{}: eps, f64: {error:.1e}", case.name);
         assert!(error < 1e-12, "{}: {error:e}", case.name);
     }
@@ -111,7 +117,8 @@ fn outputs_equal_the_reference_in_double_precision() {
 #[test]
 fn outputs_in_single_precision_are_within_rounding() {
     for case in cases() {
-        let error = relative_error(&values(&case.eps(&case.network(DType::F32))), &case.values("eps"));
+        let error =
+            relative_error(&values(&case.eps(&case.network(DType::F32))), &case.values("eps"));
         println!("{}: eps, f32: {error:.1e}", case.name);
         assert!(error < 2e-6, "{}: {error:e}", case.name);
     }
@@ -143,7 +150,8 @@ fn ten_sampling_steps_equal_the_reference() {
     for (dtype, tolerance) in [(DType::F64, 1e-10), (DType::F32, 1e-3)] {
         for case in cases() {
             let Some(expected) = case.tensors.get("ddim10") else { continue };
-            let mut denoiser = NetworkDenoiser::new(Arc::new(case.network(dtype).frozen().unwrap()));
+            let mut denoiser =
+                NetworkDenoiser::new(Arc::new(case.network(dtype).frozen().unwrap()));
             if let Some(labels) = case.labels() {
                 denoiser = denoiser.with_labels(labels);
             }

@@ -125,7 +125,8 @@ impl Attention {
         let (dtype, device) = (like.dtype(), like.device());
         let map = match self.config.variant {
             AttentionVariant::Identity => Tensor::eye(n_pixels, dtype, device)?,
-            _ => Tensor::full(1.0 / n_pixels as f64, (n_pixels, n_pixels), device)?.to_dtype(dtype)?,
+            _ => Tensor::full(1.0 / n_pixels as f64, (n_pixels, n_pixels), device)?
+                .to_dtype(dtype)?,
         };
         map.broadcast_as((like.dim(0)?, self.config.heads, n_pixels, n_pixels))?.contiguous()
     }

@@ -74,12 +74,15 @@ impl Norm {
         channels: usize,
     ) -> std::result::Result<Self, NetworkError> {
         if !channels.is_multiple_of(N_GROUPS) {
-            let problem =
-                format!("group normalisation needs a multiple of {N_GROUPS} channels, not '{channels}'");
+            let problem = format!(
+                "group normalisation needs a multiple of {N_GROUPS} channels, not '{channels}'"
+            );
             return Err(NetworkError::Config { problem });
         }
-        let gamma = builder.parameter(&format!("{name}.weight"), &[channels], Initial::Constant(1.0))?;
-        let beta = builder.parameter(&format!("{name}.bias"), &[channels], Initial::Constant(0.0))?;
+        let gamma =
+            builder.parameter(&format!("{name}.weight"), &[channels], Initial::Constant(1.0))?;
+        let beta =
+            builder.parameter(&format!("{name}.bias"), &[channels], Initial::Constant(0.0))?;
         Ok(Self { gamma, beta })
     }
 

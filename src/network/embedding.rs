@@ -60,9 +60,8 @@ impl Embedding {
 
     fn waves(&self, t: &[f64]) -> Vec<f64> {
         let half = self.width / 2;
-        let angle = |t: f64, j: usize| {
-            self.time_scale * t / 10_000_f64.powf(j as f64 / (half - 1) as f64)
-        };
+        let angle =
+            |t: f64, j: usize| self.time_scale * t / 10_000_f64.powf(j as f64 / (half - 1) as f64);
         let row = |&t: &f64| {
             let sines = (0..half).map(move |j| angle(t, j).sin());
             sines.chain((0..half).map(move |j| angle(t, j).cos()))

@@ -94,7 +94,8 @@ impl<'a> Builder<'a> {
     }
 
     fn stored(&self, map: &TensorMap, name: &str, shape: &[usize]) -> Result<Tensor, NetworkError> {
-        let stored = map.get(name).ok_or_else(|| NetworkError::Missing { name: name.to_owned() })?;
+        let stored =
+            map.get(name).ok_or_else(|| NetworkError::Missing { name: name.to_owned() })?;
         if stored.dims() != shape {
             let (expected, found) = (shape.to_vec(), stored.dims().to_vec());
             return Err(NetworkError::Shape { name: name.to_owned(), expected, found });

@@ -93,7 +93,10 @@ fn check(config: &NetworkConfig, widths: &[usize]) -> Result<(), NetworkError> {
         if image.height.is_multiple_of(factor) && image.width.is_multiple_of(factor) {
             return Ok(());
         }
-        format!("a UNet of {} widths needs sides that are multiples of {factor}, not {image}", widths.len())
+        format!(
+            "a UNet of {} widths needs sides that are multiples of {factor}, not {image}",
+            widths.len()
+        )
     };
     Err(NetworkError::Config { problem })
 }
@@ -114,7 +117,9 @@ impl Block {
             let conv_name = format!("{name}.model.{}", i * stride);
             let conv = Conv::new(builder, &conv_name, (c_in, n_out), 3, config.padding)?;
             let norm = match config.group_norm {
-                true => Some(Norm::new(builder, &format!("{name}.model.{}", i * stride + 1), n_out)?),
+                true => {
+                    Some(Norm::new(builder, &format!("{name}.model.{}", i * stride + 1), n_out)?)
+                }
                 false => None,
             };
             layers.push((conv, norm));

@@ -111,7 +111,11 @@ fn shuffle(n_images: usize, seed: u64, epoch: u64) -> Vec<usize> {
 }
 
 /// The mean squared error of the predicted noise; a scalar that carries the gradient.
-pub fn noise_loss(network: &Network, batch: &NoisyBatch, mode: Mode) -> Result<Tensor, NetworkError> {
+pub fn noise_loss(
+    network: &Network,
+    batch: &NoisyBatch,
+    mode: Mode,
+) -> Result<Tensor, NetworkError> {
     let conditional = network.config().n_classes.is_some();
     let labels = batch.labels.as_deref().filter(|_| conditional);
     let eps = network.forward(&batch.t, &batch.x, labels, mode)?.eps;

@@ -27,7 +27,9 @@ use crate::network::{Mode, Network, NetworkDenoiser, NetworkError};
 /// Why training could not start or a step was not taken.
 #[derive(Debug, Error)]
 pub enum TrainingError {
-    #[error("step {step}: the loss is '{loss}' and the gradient's norm '{gradient_norm}'; the weights were left alone")]
+    #[error(
+        "step {step}: the loss is '{loss}' and the gradient's norm '{gradient_norm}'; the weights were left alone"
+    )]
     NonFinite { step: u64, loss: f64, gradient_norm: f64 },
     #[error("training cannot start: {problem}")]
     Setup { problem: String },
@@ -92,10 +94,12 @@ impl Trainer {
         for tensor in moments.values_mut() {
             *tensor = tensor.to_device(device)?;
         }
-        trainer.optimizer.restore(saved.n_updates, |name| moments.remove(name)).map_err(|name| {
-            let problem = format!("the checkpoint's optimiser state has no fitting '{name}'");
-            TrainingError::Setup { problem }
-        })?;
+        trainer.optimizer.restore(saved.n_updates, |name| moments.remove(name)).map_err(
+            |name| {
+                let problem = format!("the checkpoint's optimiser state has no fitting '{name}'");
+                TrainingError::Setup { problem }
+            },
+        )?;
         // Through a network of this shape, which names anything that does not fit.
         let average = trainer.network.frozen_with(&saved.ema)?;
         trainer.ema = Ema::resume(ema_decay, average.parameters().iter().cloned().collect());
@@ -182,7 +186,8 @@ impl Trainer {
         let all = checkpoint::list(state_dir)?;
         let steps: Vec<u64> = all.iter().map(|checkpoint| checkpoint.step).collect();
         let doomed = retention::to_delete(&steps, self.config.keep_checkpoints);
-        let is_doomed = |c: &&checkpoint::Checkpoint| doomed.contains(&c.step) && c.step != saved.step;
+        let is_doomed =
+            |c: &&checkpoint::Checkpoint| doomed.contains(&c.step) && c.step != saved.step;
         for old in all.iter().filter(is_doomed) {
             checkpoint::delete(old)?;
         }
@@ -220,7 +225,10 @@ fn check(
         format!("dataset '{}' holds no images", dataset.name)
     } else if dataset.shape() != network.image {
         let (found, expected) = (dataset.shape(), network.image);
-        format!("dataset '{}' holds {found} images but the network works on {expected}", dataset.name)
+        format!(
+            "dataset '{}' holds {found} images but the network works on {expected}",
+            dataset.name
+        )
     } else if config.batch == 0 {
         "a batch of '0' images; use at least 1".to_owned()
     } else if network.n_classes.is_some() && dataset.labels().is_none() {
@@ -240,7 +248,7 @@ mod tests {
 
     fn stripes() -> Arc<Dataset> {
         let shape = ImageShape::new(1, 6, 6);
-        let pixel = |image: usize, at: usize| ((at % 6 + image) % 3 == 0) as u8 * 255;
+        let pixel = |image: usize, at: usize| if (at + image).is_multiple_of(3) { 255 } else { 0 };
         let pixels = (0..12 * 36).map(|i| pixel(i / 36, i % 36)).collect();
         Arc::new(Dataset::new("stripes", shape, pixels, None))
     }
@@ -294,10 +302,10 @@ mod tests {
         (0..12).for_each(|_| assert!(whole.step().is_ok()));
         (0..7).for_each(|_| assert!(first.step().is_ok()));
         first.save(folder.path()).unwrap();
-        let (found, refused) = checkpoint::latest_valid(folder.path()).unwrap();
-        assert!(refused.is_empty());
+        let latest = checkpoint::latest_valid(folder.path()).unwrap();
+        assert!(latest.refused.is_empty());
         let network = network(Some(AttentionVariant::Softmax));
-        let saved = found.unwrap().1;
+        let saved = latest.found.unwrap().1;
         let mut resumed =
             Trainer::resume(example(), &network, stripes(), &Device::Cpu, saved).unwrap();
         assert_eq!(resumed.n_steps_done(), 7);

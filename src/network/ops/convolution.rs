@@ -57,9 +57,9 @@ fn composed(
 ) -> Result<Tensor> {
     let radius = weight.dim(2)? / 2;
     let y = match padding {
-        Padding::Circular if radius > 0 => wrap(&wrap(x, 2, radius)?, 3, radius)?
-            .contiguous()?
-            .conv2d(weight, 0, 1, 1, 1)?,
+        Padding::Circular if radius > 0 => {
+            wrap(&wrap(x, 2, radius)?, 3, radius)?.contiguous()?.conv2d(weight, 0, 1, 1, 1)?
+        }
         _ => x.conv2d(weight, radius, 1, 1, 1)?,
     };
     let y = y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?;
@@ -268,7 +268,8 @@ fn weight_gradient<T: Real>(x: &[T], dy: &[T], geometry: &Geometry) -> Vec<T> {
     let one_group = |(x, dy): (&[T], &[T])| {
         let mut sum = vec![T::zero(); geometry.c_out * depth];
         let product = Strides::by_rows(geometry.c_out, depth, depth);
-        let mut columns = vec![T::zero(); if geometry.kernel == 1 { 0 } else { geometry.band_values() }];
+        let mut columns =
+            vec![T::zero(); if geometry.kernel == 1 { 0 } else { geometry.band_values() }];
         for (image, dy) in x.chunks_exact(n_in).zip(dy.chunks_exact(n_out)) {
             if geometry.kernel == 1 {
                 let left = Strides::by_rows(geometry.c_out, n_pixels, n_pixels);

@@ -32,7 +32,10 @@ fn composed(x: &Tensor, gamma: &Tensor, beta: &Tensor, n_groups: usize) -> Resul
     let deviation = (centred.sqr()?.mean_keepdim(2)? + EPSILON)?.sqrt()?;
     let normal = centred.broadcast_div(&deviation)?.reshape((batch, channels, ()))?;
     let per_channel = |v: &Tensor| v.reshape((1, channels, 1));
-    normal.broadcast_mul(&per_channel(gamma)?)?.broadcast_add(&per_channel(beta)?)?.reshape(x.shape())
+    normal
+        .broadcast_mul(&per_channel(gamma)?)?
+        .broadcast_add(&per_channel(beta)?)?
+        .reshape(x.shape())
 }
 
 struct GroupNorm {

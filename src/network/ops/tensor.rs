@@ -4,9 +4,9 @@ use candle_core::{CpuStorage, Error, Layout, Result, WithDType};
 
 /// The values of a contiguous tensor.
 pub fn values<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
-    let (start, end) = layout
-        .contiguous_offsets()
-        .ok_or_else(|| Error::Msg("an operation was given a tensor that is not contiguous".into()))?;
+    let (start, end) = layout.contiguous_offsets().ok_or_else(|| {
+        Error::Msg("an operation was given a tensor that is not contiguous".into())
+    })?;
     Ok(&T::cpu_storage_as_slice(storage)?[start..end])
 }
 
@@ -95,7 +95,10 @@ pub mod check {
             for (index, &g) in gradient.iter().enumerate() {
                 let difference = (at(index, STEP) - at(index, -STEP)) / (2.0 * STEP);
                 let error = (g - difference).abs();
-                assert!(error < 1e-7 * (1.0 + g.abs()), "input {which}, value {index}: {g} {difference}");
+                assert!(
+                    error < 1e-7 * (1.0 + g.abs()),
+                    "input {which}, value {index}: {g} {difference}"
+                );
             }
         }
     }
