@@ -228,7 +228,7 @@ mod tests {
             group_norm: false,
             last_kernel: 1,
             n_classes: None,
-            attention: Some(AttentionConfig { variant, heads: 2, head_width: 3 }),
+            attention: Some(AttentionConfig { variant, heads: 2, head_width: 3, normalise: true }),
             output: Output::Noise,
             time_scale: 1.0,
             clamp: false,
