@@ -103,6 +103,7 @@ pub enum Write {
 }
 
 /// `out (+)= lhs * rhs`. Panics on shapes that do not fit or leave their slice, a bug of ours.
+#[allow(unsafe_code, reason = "the gemm crate takes pointers; extents are asserted first")]
 pub fn multiply<T: Real>(
     how: Write,
     out: (&mut [T], Strides),
