@@ -124,7 +124,8 @@ fn score_errors(precision: Precision) -> BTreeMap<String, (f64, usize, String)> 
     let mut worst = BTreeMap::new();
     for case in &scores.cases {
         let images = dictionary(&case.data_file, case.n, case.label);
-        let spec = MachineSpec { kind: kind(&case.module), k: PatchSize::Fixed(case.k.unwrap_or(1)) };
+        let spec =
+            MachineSpec { kind: kind(&case.module), k: PatchSize::Fixed(case.k.unwrap_or(1)) };
         let machine = Machine::new(spec, images, precision, None).unwrap();
         let bytes = read(&case.file);
         let file = SafeTensors::deserialize(&bytes).unwrap();
