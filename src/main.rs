@@ -1,1 +1,3 @@
+//! The `mosaic` binary: parses, dispatches, prints one error.
+
 fn main() {}
