@@ -5,6 +5,9 @@
 
 pub mod agreement;
 pub mod summary;
+pub mod consistency;
+mod templates;
+mod textures;
 mod components;
 pub mod entropy;
 pub mod provenance;
