@@ -1,7 +1,8 @@
 //! The final self-attention layer (paper F): every pixel's features look at all pixels of the image.
 //!
 //! ```text
-//! f' = f + o( A v(f) )        q, k, v, o: 1x1 convolutions; A = softmax(q^T k / sqrt(D)) per head
+//! f' = f + o( A v(f) )        q, k, v, o: 1x1 convolutions; A = softmax(q^T k / sqrt(D)) per head,
+//!                             q and k of f, or of f normalised over channels at each pixel
 //! ```
 //!
 //! No positional encoding, so with circular padding the whole network commutes with circular shifts.
@@ -17,6 +18,7 @@ use super::blocks::Conv;
 use super::config::{AttentionConfig, AttentionVariant, Padding};
 use super::ops::attend::{attend, logits, mix, weights};
 use super::ops::convolution::Activation;
+use super::ops::pixel_norm::pixel_norm;
 use super::parameters::{Builder, NetworkError};
 use crate::random::{Purpose, stream};
 
@@ -76,9 +78,10 @@ impl Attention {
         let inner = value.dim(1)?;
         let (mixed, maps) = match &self.looking {
             Some([query, key]) => {
-                let q = query.forward(features, Activation::None)?;
-                let k = key.forward(features, Activation::None)?;
-                let AttentionConfig { heads, head_width, .. } = self.config;
+                let AttentionConfig { heads, head_width, normalise, .. } = self.config;
+                let seen = if normalise { pixel_norm(features)? } else { features.clone() };
+                let q = query.forward(&seen, Activation::None)?;
+                let k = key.forward(&seen, Activation::None)?;
                 let shape = (batch, 3, heads, head_width, n_pixels);
                 self.look(&Tensor::cat(&[&q, &k, &value], 1)?.reshape(shape)?, mode)?
             }

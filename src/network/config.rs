@@ -62,6 +62,9 @@ pub struct AttentionConfig {
     pub heads: usize,
     /// Channels per head of queries, keys and values.
     pub head_width: usize,
+    /// Whether queries and keys see each pixel's features normalised over channels. Attention then
+    /// finds what belongs together several times earlier in training.
+    pub normalise: bool,
 }
 
 /// How attention weights are made; all but `Softmax` are ablations (paper F).

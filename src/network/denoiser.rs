@@ -166,3 +166,83 @@ fn host<T: candle_core::WithDType>(tensor: &Tensor, dtype: DType) -> Result<Vec<
     let values = tensor.to_dtype(dtype).and_then(|t| t.flatten_all()?.to_vec1::<T>());
     values.map_err(|error| failed(error.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::diffusion::Schedule;
+    use crate::image::ImageShape;
+    use crate::network::config::{Body, NetworkConfig, Output, Padding};
+    use crate::random::noise_seeds;
+
+    fn denoiser(clamp: bool) -> NetworkDenoiser {
+        let config = NetworkConfig {
+            image: ImageShape::new(3, 4, 4),
+            body: Body::ResNet { width: 16, kernels: vec![3] },
+            padding: Padding::Zeros,
+            group_norm: false,
+            last_kernel: 3,
+            n_classes: Some(4),
+            attention: None,
+            output: Output::Noise,
+            time_scale: 1.0,
+            clamp,
+        };
+        let network = Network::new(&config, 1, &Device::Cpu).unwrap();
+        NetworkDenoiser::new(Arc::new(network.frozen().unwrap()))
+    }
+
+    fn seeds(n: usize) -> ImageBatch {
+        noise_seeds(2, 0, n, ImageShape::new(3, 4, 4))
+    }
+
+    #[test]
+    fn an_images_answer_does_not_depend_on_its_batch_or_piece() {
+        let (denoiser, level) = (denoiser(false), Schedule::Cosine.level(0.6));
+        let n = 300;
+        assert!(denoiser.piece() < n, "the batch must be cut for this test");
+        let labels: Vec<u32> = (0..n as u32).map(|i| i % 4).collect();
+        let all = denoiser.clone().with_labels(labels).denoise(&seeds(n), level).unwrap().x0;
+        for i in [0, 255, 256, 299] {
+            let alone = denoiser.clone().with_label(i as u32 % 4);
+            let alone = alone.denoise(&seeds(n).slice(i, 1), level).unwrap().x0;
+            for (a, b) in all.image(i).iter().zip(alone.values()) {
+                assert!((a - b).abs() < 1e-5, "image {i}: {a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn estimates_are_held_to_the_pixel_range_on_request() {
+        let level = Schedule::Cosine.level(1.0);
+        let largest = |clamp| {
+            let x0 = denoiser(clamp).with_label(0).denoise(&seeds(2), level).unwrap().x0;
+            x0.values().iter().fold(0.0_f64, |m, v| m.max(v.abs()))
+        };
+        assert!(largest(false) > 1.0 && largest(true) == 1.0);
+    }
+
+    #[test]
+    fn wrong_inputs_are_errors_that_say_why() {
+        let (denoiser, level) = (denoiser(false), Schedule::Cosine.level(0.5));
+        let error = |denoiser: &NetworkDenoiser, x: &ImageBatch| {
+            let error = denoiser.denoise(x, level).unwrap_err();
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            format!("{error}: {}", source.unwrap_or_default())
+        };
+        let labelled = denoiser.clone().with_label(9);
+        assert!(
+            error(&labelled, &seeds(1)).contains("class '9' is outside this network's 4 classes")
+        );
+        assert!(error(&denoiser, &seeds(2)).contains("2 images came with 0 class labels"));
+        let other = noise_seeds(2, 0, 1, ImageShape::new(1, 4, 4));
+        assert!(error(&denoiser, &other).contains("1x4x4"));
+        let mut broken = seeds(1);
+        broken.values_mut()[5] = f64::NAN;
+        assert!(error(&denoiser, &broken).contains("pixel 5"));
+        let attention = denoiser.attention(&seeds(1), level).unwrap_err().to_string();
+        assert!(!attention.is_empty());
+    }
+}

@@ -213,3 +213,139 @@ fn check(config: &NetworkConfig) -> Result<(), NetworkError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::ImageShape;
+    use crate::network::config::{AttentionConfig, AttentionVariant, Padding};
+
+    fn config(variant: AttentionVariant) -> NetworkConfig {
+        NetworkConfig {
+            image: ImageShape::new(2, 4, 6),
+            body: Body::ResNet { width: 16, kernels: vec![3, 1] },
+            padding: Padding::Circular,
+            group_norm: false,
+            last_kernel: 1,
+            n_classes: None,
+            attention: Some(AttentionConfig { variant, heads: 2, head_width: 3, normalise: true }),
+            output: Output::Noise,
+            time_scale: 1.0,
+            clamp: false,
+        }
+    }
+
+    fn network(variant: AttentionVariant) -> Network {
+        Network::build(&config(variant), Source::Seed(1), DType::F64, &Device::Cpu).unwrap()
+    }
+
+    fn images(n: usize) -> Tensor {
+        crate::network::ops::tensor::check::pseudo_random(&[n, 2, 4, 6], 3)
+    }
+
+    fn flat(tensor: &Tensor) -> Vec<f64> {
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn a_circular_network_commutes_with_circular_shifts() {
+        let shift = |x: &Tensor| x.roll(1, 2).unwrap().roll(2, 3).unwrap();
+        for variant in
+            [AttentionVariant::Softmax, AttentionVariant::Top1, AttentionVariant::Uniform]
+        {
+            let network = network(variant);
+            let run = |x: &Tensor| network.forward(&[0.4], x, None, Mode::Evaluate).unwrap().eps;
+            let x = images(1);
+            let (a, b) = (flat(&run(&shift(&x))), flat(&shift(&run(&x))));
+            assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12), "{variant:?}");
+        }
+    }
+
+    #[test]
+    fn maps_are_what_their_variant_says_and_do_not_change_the_output() {
+        use AttentionVariant::{Identity, Softmax, Top1, Uniform};
+        for variant in [Softmax, Top1, Uniform, Identity] {
+            let network = network(variant);
+            let run = |mode| network.forward(&[0.4, 0.9], &images(2), None, mode).unwrap();
+            let with = run(Mode::EvaluateWithMaps);
+            let (a, b) = (flat(&with.eps), flat(&run(Mode::Evaluate).eps));
+            assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12), "{variant:?}");
+            let maps = with.attention.unwrap();
+            assert_eq!(maps.dims(), [2, 2, 24, 24]);
+            for (index, row) in flat(&maps).chunks(24).enumerate() {
+                assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+                let largest = row.iter().fold(0.0_f64, |m, v| m.max(*v));
+                let expected = match variant {
+                    Softmax => largest < 1.0,
+                    Top1 => largest == 1.0,
+                    Uniform => (largest - 1.0 / 24.0).abs() < 1e-12,
+                    Identity => row[index % 24] == 1.0,
+                };
+                assert!(expected, "{variant:?}: {largest}");
+            }
+        }
+    }
+
+    #[test]
+    fn top1_trains_its_queries_through_the_soft_maps() {
+        let network = network(AttentionVariant::Top1);
+        let mode = Mode::Train { seed: 1, step: 0 };
+        let eps = network.forward(&[0.4], &images(1), None, mode).unwrap().eps;
+        let gradients = eps.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        for (name, parameter) in network.parameters() {
+            let gradient = gradients.get(parameter).expect("every parameter has a gradient");
+            // A constant added to all keys shifts a row of logits, which softmax does not see.
+            let blind = name == "attention.k.bias";
+            assert!(blind || flat(gradient).iter().any(|g| g.abs() > 1e-12), "{name}");
+        }
+    }
+
+    #[test]
+    fn fresh_weights_depend_on_the_seed_and_keep_pytorchs_bounds() {
+        let weight = |seed| {
+            let config = config(AttentionVariant::Softmax);
+            let network = Network::new(&config, seed, &Device::Cpu).unwrap();
+            let (_, tensor) =
+                network.parameters().iter().find(|(name, _)| name == "convs.0.0.weight").unwrap();
+            tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        assert_eq!(weight(1), weight(1));
+        assert_ne!(weight(1), weight(2));
+        let bound = 1.0 / 144.0_f32.sqrt();
+        let largest = weight(1).iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+        assert!(largest <= bound && largest > 0.9 * bound, "{largest} {bound}");
+    }
+
+    #[test]
+    fn weights_that_do_not_fit_are_named() {
+        let network = network(AttentionVariant::Softmax);
+        let whole: TensorMap = network.parameters().iter().cloned().collect();
+        let error = |change: &dyn Fn(&mut TensorMap)| {
+            let mut map = whole.clone();
+            change(&mut map);
+            network.frozen_with(&map).err().unwrap().to_string()
+        };
+        let other = images(1);
+        let missing = error(&|map| drop(map.remove("attention.q.bias")));
+        assert_eq!(missing, "the weights hold no 'attention.q.bias', which this network needs");
+        let unexpected = error(&|map| drop(map.insert("extra".into(), other.clone())));
+        assert!(unexpected.contains("'extra'"), "{unexpected}");
+        let shape = error(&|map| drop(map.insert("up_projection.bias".into(), other.clone())));
+        assert!(shape.contains("'up_projection.bias' has shape '[1, 2, 4, 6]'"), "{shape}");
+    }
+
+    #[test]
+    fn velocity_output_is_turned_into_noise() {
+        let mut config = config(AttentionVariant::Softmax);
+        let noise = Network::build(&config, Source::Seed(1), DType::F64, &Device::Cpu).unwrap();
+        config.output = Output::Velocity;
+        let velocity = Network::build(&config, Source::Seed(1), DType::F64, &Device::Cpu).unwrap();
+        let (x, t) = (images(1), 0.3);
+        let run =
+            |network: &Network| flat(&network.forward(&[t], &x, None, Mode::Evaluate).unwrap().eps);
+        let level = noise.schedule().level(t);
+        for ((v, eps), x) in run(&noise).iter().zip(run(&velocity)).zip(flat(&x)) {
+            assert!((level.sigma() * x + level.signal() * v - eps).abs() < 1e-12);
+        }
+    }
+}

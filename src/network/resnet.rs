@@ -19,6 +19,10 @@ use super::ops::channels::{add_per_channel, relu};
 use super::ops::convolution::Activation;
 use super::parameters::{Builder, NetworkError};
 
+/// Below this each of the eight groups that normalise the time vector holds a single channel: it would
+/// always be zero, and the network would never be told the time.
+const WIDTH_MIN: usize = 16;
+
 /// The body up to the features that the last convolution sees.
 pub struct ResNet {
     up: Conv,
@@ -55,6 +59,10 @@ impl ResNet {
         width: usize,
         kernels: &[usize],
     ) -> Result<Self, NetworkError> {
+        if width < WIDTH_MIN {
+            let problem = format!("a ResNet needs a width of at least {WIDTH_MIN}, not '{width}'");
+            return Err(NetworkError::Config { problem });
+        }
         let padding = config.padding;
         let channels = (config.image.channels, width);
         let up = Conv::new(builder, "up_projection", channels, 3, padding)?;

@@ -157,18 +157,28 @@ pub fn list(state_dir: &Path) -> Result<Vec<Checkpoint>, CheckpointError> {
     Ok(found)
 }
 
-/// The newest checkpoint that is whole, with what was wrong with any newer one.
-pub fn latest_valid(
-    state_dir: &Path,
-) -> Result<(Option<(Checkpoint, Contents)>, Vec<CheckpointError>), CheckpointError> {
-    let mut refused = Vec::new();
+/// What [`latest_valid`] found.
+#[derive(Debug, Default)]
+pub struct Latest {
+    /// The newest checkpoint that is whole, if there is one.
+    pub found: Option<(Checkpoint, Contents)>,
+    /// What was wrong with each newer one, to be shown as notices.
+    pub refused: Vec<CheckpointError>,
+}
+
+/// Falls back from damaged checkpoints to the newest that is whole.
+pub fn latest_valid(state_dir: &Path) -> Result<Latest, CheckpointError> {
+    let mut latest = Latest::default();
     for checkpoint in list(state_dir)? {
         match checkpoint.load() {
-            Ok(contents) => return Ok((Some((checkpoint, contents)), refused)),
-            Err(error) => refused.push(error),
+            Ok(contents) => {
+                latest.found = Some((checkpoint, contents));
+                break;
+            }
+            Err(error) => latest.refused.push(error),
         }
     }
-    Ok((None, refused))
+    Ok(latest)
 }
 
 /// Deletes one checkpoint; a reader never sees half of it.
@@ -378,7 +388,7 @@ mod tests {
                 } else {
                     fs::remove_file(&path).unwrap();
                 }
-                let (found, refused) = latest_valid(folder.path()).unwrap();
+                let Latest { found, refused } = latest_valid(folder.path()).unwrap();
                 assert_eq!(found.unwrap().0.step, 10, "{file}");
                 assert_eq!(refused.len(), 1);
                 assert!(refused[0].to_string().contains(file), "{}", refused[0]);

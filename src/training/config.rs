@@ -14,6 +14,7 @@ pub struct TrainingConfig {
     /// Updates over which the rate rises linearly from 0.
     pub warmup: usize,
     pub decay: RateDecay,
+    pub weighting: LossWeighting,
     /// AdamW's decoupled weight decay.
     pub weight_decay: f64,
     /// Gradients are scaled down to this global 2-norm; infinity leaves them alone.
@@ -38,6 +39,26 @@ pub enum RateDecay {
     },
 }
 
+/// How much the error of the predicted noise counts at each noise level.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LossWeighting {
+    /// Equally everywhere: the loss of KG and of most diffusion models.
+    Noise,
+    /// As the error of the velocity, `1 / abar` = 1 + sigma^2 / abar, but at most `limit`: more weight
+    /// where the noise is high and the image as a whole is decided.
+    Velocity { limit: f64 },
+}
+
+impl LossWeighting {
+    /// The factor on the squared error of the noise at signal power `abar`.
+    pub fn factor(&self, abar: f64) -> f64 {
+        match *self {
+            Self::Noise => 1.0,
+            Self::Velocity { limit } => abar.recip().min(limit),
+        }
+    }
+}
+
 /// A small configuration for tests.
 #[cfg(test)]
 pub fn example() -> TrainingConfig {
@@ -48,6 +69,7 @@ pub fn example() -> TrainingConfig {
         rate: 3e-3,
         warmup: 5,
         decay: RateDecay::Cosine,
+        weighting: LossWeighting::Noise,
         weight_decay: 0.01,
         clip_norm: 1.0,
         ema_decay: 0.99,

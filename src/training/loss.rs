@@ -1,7 +1,7 @@
 //! One training step's data and objective.
 //!
 //! ```text
-//! phi ~ data, t ~ U(0, 1), eps ~ N(0, 1):   loss = mean || eps - eps_hat(sqrt(abar) phi + sigma eps, t) ||^2
+//! phi ~ data, t ~ U(0, 1), eps ~ N(0, 1):   loss = mean w(t) || eps - eps_hat(sqrt(abar) phi + sigma eps, t) ||^2
 //! ```
 //!
 //! Everything random is a function of the seed and the step's number alone, so a resumed run sees
@@ -12,6 +12,7 @@
 use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
 
+use super::config::LossWeighting;
 use crate::dataset::Dataset;
 use crate::diffusion::Schedule;
 use crate::image::from_byte;
@@ -110,16 +111,29 @@ fn shuffle(n_images: usize, seed: u64, epoch: u64) -> Vec<usize> {
     order
 }
 
-/// The mean squared error of the predicted noise; a scalar that carries the gradient.
+/// The loss twice: plain, to be reported, and weighted, which carries the gradient.
+pub struct Loss {
+    /// Mean squared error of the predicted noise, comparable between runs.
+    pub plain: Tensor,
+    pub weighted: Tensor,
+}
+
+/// The mean squared error of the predicted noise.
 pub fn noise_loss(
     network: &Network,
     batch: &NoisyBatch,
+    weighting: LossWeighting,
     mode: Mode,
-) -> Result<Tensor, NetworkError> {
+) -> Result<Loss, NetworkError> {
     let conditional = network.config().n_classes.is_some();
     let labels = batch.labels.as_deref().filter(|_| conditional);
     let eps = network.forward(&batch.t, &batch.x, labels, mode)?.eps;
-    Ok((eps - &batch.eps)?.sqr()?.mean_all()?)
+    let errors = (eps - &batch.eps)?.sqr()?.flatten_from(1)?.mean(1)?;
+    let plain = errors.detach().mean_all()?;
+    let schedule = network.schedule();
+    let factors = batch.t.iter().map(|&t| weighting.factor(schedule.level(t).abar));
+    let factors = Tensor::from_iter(factors, network.device())?.to_dtype(network.dtype())?;
+    Ok(Loss { plain, weighted: (errors * factors)?.mean_all()? })
 }
 
 #[cfg(test)]
@@ -140,6 +154,15 @@ mod tests {
         }
         assert_ne!(epochs[0], epochs[1]);
         assert_eq!(epochs[0], epoch(0), "going back gives the same order");
+    }
+
+    #[test]
+    fn velocity_weights_rise_with_noise_up_to_their_limit() {
+        let weighting = LossWeighting::Velocity { limit: 10.0 };
+        let factor = |t| weighting.factor(Schedule::Cosine.level(t).abar);
+        assert_eq!((factor(0.0), factor(1.0)), (1.0, 10.0));
+        assert!(factor(0.5) > 1.9 && factor(0.5) < 2.1);
+        assert_eq!(LossWeighting::Noise.factor(0.1), 1.0);
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub enum TrainingError {
 pub struct StepReport {
     /// Steps done, this one included.
     pub step: u64,
-    /// Mean squared error of the predicted noise, before the update.
+    /// Mean squared error of the predicted noise, unweighted, before the update.
     pub loss: f64,
     /// Global 2-norm of the gradient, before clipping.
     pub gradient_norm: f64,
@@ -162,9 +162,9 @@ impl Trainer {
     /// The loss as a number - no graph outlives this call - and its gradients.
     fn gradients(&self, batch: &NoisyBatch, step: u64) -> Result<(f64, GradStore), TrainingError> {
         let mode = Mode::Train { seed: self.config.seed, step };
-        let loss = noise_loss(&self.network, batch, mode)?;
-        let gradients = loss.backward()?;
-        Ok((loss.detach().to_dtype(DType::F64)?.to_scalar::<f64>()?, gradients))
+        let loss = noise_loss(&self.network, batch, self.config.weighting, mode)?;
+        let gradients = loss.weighted.backward()?;
+        Ok((loss.plain.to_dtype(DType::F64)?.to_scalar::<f64>()?, gradients))
     }
 
     /// Everything that a checkpoint holds.
@@ -244,11 +244,11 @@ mod tests {
     use super::*;
     use crate::image::ImageShape;
     use crate::network::config::{AttentionConfig, AttentionVariant, Body, Output, Padding};
-    use crate::training::config::example;
+    use crate::training::config::{LossWeighting, example};
 
     fn stripes() -> Arc<Dataset> {
         let shape = ImageShape::new(1, 6, 6);
-        let pixel = |image: usize, at: usize| ((at % 6 + image) % 3 == 0) as u8 * 255;
+        let pixel = |image: usize, at: usize| if (at + image).is_multiple_of(3) { 255 } else { 0 };
         let pixels = (0..12 * 36).map(|i| pixel(i / 36, i % 36)).collect();
         Arc::new(Dataset::new("stripes", shape, pixels, None))
     }
@@ -261,7 +261,12 @@ mod tests {
             group_norm: false,
             last_kernel: 1,
             n_classes: None,
-            attention: variant.map(|variant| AttentionConfig { variant, heads: 2, head_width: 4 }),
+            attention: variant.map(|variant| AttentionConfig {
+                variant,
+                heads: 2,
+                head_width: 4,
+                normalise: true,
+            }),
             output: Output::Velocity,
             time_scale: 1.0,
             clamp: true,
@@ -302,10 +307,10 @@ mod tests {
         (0..12).for_each(|_| assert!(whole.step().is_ok()));
         (0..7).for_each(|_| assert!(first.step().is_ok()));
         first.save(folder.path()).unwrap();
-        let (found, refused) = checkpoint::latest_valid(folder.path()).unwrap();
-        assert!(refused.is_empty());
+        let latest = checkpoint::latest_valid(folder.path()).unwrap();
+        assert!(latest.refused.is_empty());
         let network = network(Some(AttentionVariant::Softmax));
-        let saved = found.unwrap().1;
+        let saved = latest.found.unwrap().1;
         let mut resumed =
             Trainer::resume(example(), &network, stripes(), &Device::Cpu, saved).unwrap();
         assert_eq!(resumed.n_steps_done(), 7);
@@ -339,7 +344,9 @@ mod tests {
     fn every_attention_variant_learns_a_toy_set() {
         use AttentionVariant::{Identity, Softmax, Top1, Uniform};
         for variant in [None, Some(Softmax), Some(Top1), Some(Uniform), Some(Identity)] {
-            let config = TrainingConfig { steps: 150, batch: 16, rate: 1e-2, ..example() };
+            let weighting = LossWeighting::Velocity { limit: 10.0 };
+            let config =
+                TrainingConfig { steps: 150, batch: 16, rate: 1e-2, weighting, ..example() };
             let mut trainer =
                 Trainer::new(config, &network(variant), stripes(), &Device::Cpu).unwrap();
             let losses: Vec<f64> = (0..150).map(|_| trainer.step().unwrap().loss).collect();

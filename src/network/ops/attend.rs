@@ -95,15 +95,22 @@ fn softmax_map<T: Real>(sizes: Sizes, q: &[T], k: &[T], map: &mut [T]) {
     multiply(Write::Overwrite, (map, sizes.map()), (q, left), (k, sizes.feature()));
     let scale = sizes.scale::<T>();
     for row in map.chunks_exact_mut(sizes.n_pixels) {
-        let largest = row.iter().fold(row[0], |largest, &v| largest.larger(v));
-        let mut sum = T::zero();
-        for v in row.iter_mut() {
-            *v = Real::exp((*v - largest) * scale);
-            sum += *v;
-        }
-        let inverse = T::one() / sum;
+        let largest = fold(row, row[0], T::larger);
+        row.iter_mut().for_each(|v| *v = Real::exp((*v - largest) * scale));
+        let inverse = T::one() / fold(row, T::zero(), |a, b| a + b);
         row.iter_mut().for_each(|v| *v *= inverse);
     }
+}
+
+/// A reduction in eight interleaved parts: a fixed order that becomes vector instructions.
+fn fold<T: Real>(row: &[T], start: T, combine: impl Fn(T, T) -> T) -> T {
+    let mut parts = [start; 8];
+    let mut chunks = row.chunks_exact(8);
+    for chunk in &mut chunks {
+        parts.iter_mut().zip(chunk).for_each(|(part, &v)| *part = combine(*part, v));
+    }
+    let rest = chunks.remainder().iter().fold(start, |total, &v| combine(total, v));
+    parts.into_iter().fold(rest, combine)
 }
 
 struct Attend;

@@ -10,5 +10,6 @@ pub mod patches;
 pub mod convolution;
 pub mod channels;
 pub mod group_norm;
+pub mod pixel_norm;
 pub mod resample;
 pub mod attend;

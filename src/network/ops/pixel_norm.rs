@@ -1,0 +1,144 @@
+//! Normalisation of each pixel's features over channels (layer normalisation without scale and shift,
+//! which a following 1x1 convolution has already).
+//!
+//! ```text
+//! xhat[c, p] = (x[c, p] - mean_c) / sqrt(var_c + 1e-5)
+//! dx = (dy - mean_c(dy) - xhat mean_c(dy xhat)) / sqrt(var_c + 1e-5)
+//! ```
+//!
+//! Pixels do not see each other, so unlike group normalisation over an image it keeps locality.
+//! (`candle_nn::ops::layer_norm` drops gradients and wants channels last.)
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::matrix::Real;
+use super::tensor::{by_dtype, values};
+
+/// PyTorch's default.
+const EPSILON: f64 = 1e-5;
+
+/// `x` [B, C, H, W], normalised over C.
+pub fn pixel_norm(x: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() {
+        return x.contiguous()?.apply_op1(PixelNorm);
+    }
+    composed(x)
+}
+
+fn composed(x: &Tensor) -> Result<Tensor> {
+    let centred = x.broadcast_sub(&x.mean_keepdim(1)?)?;
+    centred.broadcast_div(&(centred.sqr()?.mean_keepdim(1)? + EPSILON)?.sqrt()?)
+}
+
+struct PixelNorm;
+
+impl CustomOp1 for PixelNorm {
+    fn name(&self) -> &'static str {
+        "pixel-norm"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (_, channels, height, width) = layout.shape().dims4()?;
+        by_dtype!(x, T => {
+            let out = normalise(values::<T>(x, layout)?, channels, height * width);
+            Ok((candle_core::WithDType::to_cpu_storage_owned(out), layout.shape().clone()))
+        })
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(x.apply_op2_no_bwd(&dy.contiguous()?, &PixelNormGradient)?))
+    }
+}
+
+/// Mean over channels of `value(c, p)` for every pixel.
+fn mean<T: Real>(channels: usize, n_pixels: usize, value: impl Fn(usize) -> T) -> Vec<T> {
+    let share = T::one() / T::from_f64(channels as f64);
+    let mut means = vec![T::zero(); n_pixels];
+    for c in 0..channels {
+        for (p, mean) in means.iter_mut().enumerate() {
+            *mean += value(c * n_pixels + p) * share;
+        }
+    }
+    means
+}
+
+/// Mean and inverse deviation of every pixel of one image.
+fn moments<T: Real>(x: &[T], channels: usize, n_pixels: usize) -> (Vec<T>, Vec<T>) {
+    let means = mean(channels, n_pixels, |i| x[i]);
+    let mut inverse = mean(channels, n_pixels, |i| {
+        let difference = x[i] - means[i % n_pixels];
+        difference * difference
+    });
+    inverse.iter_mut().for_each(|v| *v = T::one() / Real::sqrt(*v + T::from_f64(EPSILON)));
+    (means, inverse)
+}
+
+fn normalise<T: Real>(x: &[T], channels: usize, n_pixels: usize) -> Vec<T> {
+    let mut out = vec![T::zero(); x.len()];
+    let per_image = channels * n_pixels;
+    out.par_chunks_mut(per_image).zip(x.par_chunks(per_image)).for_each(|(out, x)| {
+        let (means, inverse) = moments(x, channels, n_pixels);
+        for (out, x) in out.chunks_mut(n_pixels).zip(x.chunks(n_pixels)) {
+            for (p, (out, &x)) in out.iter_mut().zip(x).enumerate() {
+                *out = (x - means[p]) * inverse[p];
+            }
+        }
+    });
+    out
+}
+
+/// `dx` from (`x`, `dy`).
+struct PixelNormGradient;
+
+impl CustomOp2 for PixelNormGradient {
+    fn name(&self) -> &'static str {
+        "pixel-norm-gradient"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        dy: &CpuStorage,
+        dy_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (_, channels, height, width) = x_layout.shape().dims4()?;
+        by_dtype!(x, T => {
+            let (x, dy) = (values::<T>(x, x_layout)?, values::<T>(dy, dy_layout)?);
+            let dx = gradient(x, dy, channels, height * width);
+            Ok((candle_core::WithDType::to_cpu_storage_owned(dx), x_layout.shape().clone()))
+        })
+    }
+}
+
+fn gradient<T: Real>(x: &[T], dy: &[T], channels: usize, n_pixels: usize) -> Vec<T> {
+    let mut out = vec![T::zero(); x.len()];
+    let per_image = channels * n_pixels;
+    let images = out.par_chunks_mut(per_image).zip(x.par_chunks(per_image));
+    images.zip(dy.par_chunks(per_image)).for_each(|((out, x), dy)| {
+        let (means, inverse) = moments(x, channels, n_pixels);
+        let normal = |i: usize| (x[i] - means[i % n_pixels]) * inverse[i % n_pixels];
+        let slope = mean(channels, n_pixels, |i| dy[i]);
+        let product = mean(channels, n_pixels, |i| dy[i] * normal(i));
+        for (i, out) in out.iter_mut().enumerate() {
+            let p = i % n_pixels;
+            *out = (dy[i] - slope[p] - normal(i) * product[p]) * inverse[p];
+        }
+    });
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::ops::tensor::check;
+
+    #[test]
+    fn pixel_norm_and_its_gradient_match_the_composed_formula() {
+        for shape in [[2, 5, 3, 4], [1, 1, 1, 1], [3, 8, 1, 7]] {
+            let inputs = [check::pseudo_random(&shape, 1)];
+            check::same_values_and_gradients(&inputs, |v| pixel_norm(&v[0]), |v| composed(&v[0]));
+        }
+    }
+}
