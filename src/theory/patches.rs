@@ -35,7 +35,8 @@ pub struct Window {
 }
 
 impl Window {
-    pub fn len(&self) -> usize {
+    /// Number of offsets.
+    pub fn n_offsets(&self) -> usize {
         self.before + self.after + 1
     }
 }
@@ -117,9 +118,9 @@ mod tests {
     #[test]
     fn a_covering_wrapped_window_holds_every_place_once() {
         for len in [5, 8] {
-            assert_eq!(Pool::Wrap.window(9, len).len(), len);
+            assert_eq!(Pool::Wrap.window(9, len).n_offsets(), len);
         }
-        assert_eq!(Pool::Wrap.window(3, 8).len(), 3);
-        assert_eq!(Pool::SamePlace.window(99, 8).len(), 15);
+        assert_eq!(Pool::Wrap.window(3, 8).n_offsets(), 3);
+        assert_eq!(Pool::SamePlace.window(99, 8).n_offsets(), 15);
     }
 }

@@ -9,8 +9,8 @@
 //! L[n,p+s,p]  = -abar / (2 sigma^2) sum_{o in window} squares[p + o]       rows, then columns
 //! ```
 //!
-//! Window sums are built by doubling (1, 2, 4, ... terms), never by subtracting what leaves the
-//! window: all terms are positive, so no digit cancels. All H displacements of one column shift form
+//! Window sums are added up directly (small k) or by doubling (1, 2, 4, ... terms), never by
+//! subtracting what leaves the window: all terms are positive, so no digit cancels. All H displacements of one column shift form
 //! a block: their logits first, then the block's maxima, then weights against the higher of the
 //! block's and the running maximum, then one flush to the `f64` sums. An entry more than
 //! `pruned_nats` below its pixel's maximum may be skipped (whole runs of 32 pixels at a time); see
@@ -31,6 +31,9 @@ const RUN: usize = 32;
 pub fn pruned_nats<T: Real>(n_entries: usize) -> f64 {
     T::PRUNED_NATS + (n_entries.max(1) as f64).ln()
 }
+
+/// The widest window that is summed term by term; doubling needs more passes below it.
+const DIRECT_MAX: usize = 9;
 
 /// One query, ready to be compared with image after image.
 pub struct BoxSums<'a, T> {
@@ -73,8 +76,8 @@ impl<'a, T: Real> BoxSums<'a, T> {
         let row_window = query.pool.window(query.k, height);
         let column_window = query.pool.window(query.k, width);
         let rows = query.pool.displacements(query.k, height);
-        let tall = (height + row_window.len() - 1) * width;
-        let wide = height * (width + column_window.len() - 1);
+        let tall = (height + row_window.n_offsets() - 1) * width;
+        let wide = height * (width + column_window.n_offsets() - 1);
         let zeros = |n| vec![T::ZERO; n];
         Self {
             pruned_nats,
@@ -140,15 +143,13 @@ impl<'a, T: Real> BoxSums<'a, T> {
 
         let above = self.row_window.before * width;
         let squares = &mut tall[above..above + area];
-        squares.fill(T::ZERO);
-        for (x, rolled) in self.query.x.chunks_exact(area).zip(self.rolled.chunks_exact(2 * area)) {
-            add_squares(squares, x, &rolled[shift * width..shift * width + area]);
-        }
+        let from = shift * width;
+        fill_squares(squares, self.query.x, |c| &self.rolled[2 * c * area + from..][..area]);
         let wraps = self.query.pool.border() == Border::Wrap;
         if wraps {
             wrap_around(tall, above, area, self.row_window.after * width);
         }
-        window_sums(tall, self.row_window.len(), width, ping, pong, summed);
+        window_sums(tall, self.row_window.n_offsets(), width, ping, pong, summed);
 
         let Window { before, after } = self.column_window;
         let stride = width + before + after;
@@ -158,7 +159,7 @@ impl<'a, T: Real> BoxSums<'a, T> {
                 wrap_around(line, before, width, after);
             }
         }
-        window_sums(wide, self.column_window.len(), 1, ping, pong, summed);
+        window_sums(wide, self.column_window.n_offsets(), 1, ping, pong, summed);
 
         let scale = T::from_f64(-self.query.precision);
         let penalties = &self.columns[column].1;
@@ -259,10 +260,28 @@ fn is_entry<T: Real>(max: T) -> bool {
     max.to_f64() > 0.5 * T::NEVER.to_f64()
 }
 
-fn add_squares<T: Real>(squares: &mut [T], x: &[T], y: &[T]) {
-    for ((square, &x), &y) in squares.iter_mut().zip(x).zip(y) {
-        let difference = x - y;
-        *square += difference * difference;
+/// `squares[p] = sum_c (x[c, p] - y(c)[p])^2`; colour images in one pass over memory.
+fn fill_squares<'y, T: Real>(squares: &mut [T], x: &[T], y: impl Fn(usize) -> &'y [T]) {
+    let area = squares.len();
+    let square = |a: T, b: T| (a - b) * (a - b);
+    if x.len() == 3 * area {
+        let (red, rest) = x.split_at(area);
+        let (green, blue) = rest.split_at(area);
+        let (y_red, y_green, y_blue) = (&y(0)[..area], &y(1)[..area], &y(2)[..area]);
+        // Equal lengths, spelled out: the bounds checks go and the loop becomes vector code.
+        let (green, blue) = (&green[..area], &blue[..area]);
+        for p in 0..area {
+            squares[p] = square(red[p], y_red[p])
+                + square(green[p], y_green[p])
+                + square(blue[p], y_blue[p]);
+        }
+        return;
+    }
+    squares.fill(T::ZERO);
+    for (c, x) in x.chunks_exact(area).enumerate() {
+        for ((sum, &x), &y) in squares.iter_mut().zip(x).zip(y(c)) {
+            *sum += square(x, y);
+        }
     }
 }
 
@@ -290,8 +309,42 @@ fn wrap_around<T: Copy>(line: &mut [T], before: usize, len: usize, after: usize)
 }
 
 /// `out[i] = sum_{j < k} source[i + j * stride]` for every i where that fits; the rest of `out`
-/// is left undefined.
-fn window_sums<'b, T: Real>(
+/// is left undefined. Small windows are added up directly, in one pass over memory.
+fn window_sums<T: Real>(
+    source: &[T],
+    k: usize,
+    stride: usize,
+    ping: &mut [T],
+    pong: &mut [T],
+    out: &mut [T],
+) {
+    if k <= DIRECT_MAX && !k.is_multiple_of(2) {
+        direct_sums(source, k, stride, out);
+    } else {
+        doubled_sums(source, k, stride, ping, pong, out);
+    }
+}
+
+fn direct_sums<T: Real>(source: &[T], k: usize, stride: usize, out: &mut [T]) {
+    let n_out = source.len() - (k - 1) * stride;
+    let term = |j: usize| &source[j * stride..j * stride + n_out];
+    let out = &mut out[..n_out];
+    if k == 1 {
+        out.copy_from_slice(source);
+        return;
+    }
+    for (((out, &a), &b), &c) in out.iter_mut().zip(term(0)).zip(term(1)).zip(term(2)) {
+        *out = a + b + c;
+    }
+    for j in (3..k).step_by(2) {
+        for ((out, &a), &b) in out.iter_mut().zip(term(j)).zip(term(j + 1)) {
+            *out += a + b;
+        }
+    }
+}
+
+/// As [`window_sums`], by doubling: `2 log2 k` passes at most.
+fn doubled_sums<'b, T: Real>(
     source: &[T],
     k: usize,
     stride: usize,

@@ -11,7 +11,7 @@ use crate::theory::images::TrainingImages;
 /// Precision of a machine's inner loops.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// Half the time of `F64`. The score stays within about 1e-4 of the largest score (see
+    /// About a third of the time of `F64`. The score stays within 5e-4 of the largest score (see
     /// `tests/parity.rs` for the bound that is checked).
     #[default]
     F32,

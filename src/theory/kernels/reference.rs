@@ -70,7 +70,7 @@ fn squared_distance<T: Real>(
 /// The pairs of places that a patch at `p` and one at `q` compare along an axis.
 fn offsets(window: Window, border: Border, len: usize, p: usize, q: usize) -> Vec<(usize, usize)> {
     // Indices are shifted by `before` so that they stay unsigned.
-    (0..window.len())
+    (0..window.n_offsets())
         .filter(|o| match border {
             Border::Wrap => true,
             // `accepts` grants that q overlaps the border as p does.
