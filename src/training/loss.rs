@@ -13,7 +13,7 @@ use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
 
 use super::config::LossWeighting;
-use crate::dataset::Dataset;
+use crate::dataset::{Batches, Dataset};
 use crate::diffusion::Schedule;
 use crate::image::from_byte;
 use crate::network::{Mode, Network, NetworkError};
@@ -45,12 +45,14 @@ pub struct Draw {
 /// The noisy batch of one step.
 pub fn noisy_batch(
     dataset: &Dataset,
-    order: &mut DataOrder,
+    order: &mut Batches,
     draw: Draw,
     device: &Device,
 ) -> candle_core::Result<NoisyBatch> {
     let shape = dataset.shape();
-    let indices = order.indices(draw.step, draw.batch);
+    // Seeking costs nothing in sequence and makes a resumed step the same step.
+    order.seek(draw.step * draw.batch as u64);
+    let indices = order.next();
     let mut times = stream(draw.seed, Purpose::TrainingTime, draw.step);
     let stratum = |i: usize, u: f64| ((i as f64 + u) / draw.batch as f64).max(T_MIN);
     let t: Vec<f64> = (0..draw.batch).map(|i| stratum(i, times.random_range(0.0..1.0))).collect();
@@ -67,48 +69,6 @@ pub fn noisy_batch(
     let labels = dataset.labels().map(|all| indices.iter().map(|&i| u32::from(all[i])).collect());
     let tensor = |values| Tensor::from_vec(values, dims, device)?.to_dtype(draw.dtype);
     Ok(NoisyBatch { x: tensor(x)?, eps: tensor(eps)?, t, labels })
-}
-
-/// The order of training images: an endless sequence of shuffled epochs, of which step s takes
-/// positions `s * B..(s + 1) * B`. Remembers the last epoch only to save time.
-pub struct DataOrder {
-    n_images: usize,
-    seed: u64,
-    epoch: u64,
-    order: Vec<usize>,
-}
-
-impl DataOrder {
-    /// Panics on an empty data set, which callers have refused before.
-    pub fn new(n_images: usize, seed: u64) -> Self {
-        assert!(n_images > 0, "an empty data set has no order");
-        Self { n_images, seed, epoch: 0, order: shuffle(n_images, seed, 0) }
-    }
-
-    /// The images of one step.
-    pub fn indices(&mut self, step: u64, batch: usize) -> Vec<usize> {
-        let first = step * batch as u64;
-        (first..first + batch as u64).map(|position| self.at(position)).collect()
-    }
-
-    fn at(&mut self, position: u64) -> usize {
-        let epoch = position / self.n_images as u64;
-        if epoch != self.epoch {
-            self.order = shuffle(self.n_images, self.seed, epoch);
-            self.epoch = epoch;
-        }
-        self.order[(position % self.n_images as u64) as usize]
-    }
-}
-
-/// Fisher-Yates from the epoch's own stream.
-fn shuffle(n_images: usize, seed: u64, epoch: u64) -> Vec<usize> {
-    let mut generator = stream(seed, Purpose::DataOrder, epoch);
-    let mut order: Vec<usize> = (0..n_images).collect();
-    for last in (1..n_images).rev() {
-        order.swap(last, generator.random_range(0..=last));
-    }
-    order
 }
 
 /// The loss twice: plain, to be reported, and weighted, which carries the gradient.
@@ -141,34 +101,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_epoch_shows_every_image_once_in_an_order_of_its_own() {
-        let mut order = DataOrder::new(10, 5);
-        let mut epoch = |e: u64| -> Vec<usize> {
-            (5 * e..5 * e + 5).flat_map(|step| order.indices(step, 2)).collect()
-        };
-        let epochs = [epoch(0), epoch(1)];
-        for epoch in &epochs {
-            let mut sorted = epoch.clone();
-            sorted.sort_unstable();
-            assert_eq!(sorted, (0..10).collect::<Vec<_>>());
-        }
-        assert_ne!(epochs[0], epochs[1]);
-        assert_eq!(epochs[0], epoch(0), "going back gives the same order");
-    }
-
-    #[test]
     fn velocity_weights_rise_with_noise_up_to_their_limit() {
         let weighting = LossWeighting::Velocity { limit: 10.0 };
         let factor = |t| weighting.factor(Schedule::Cosine.level(t).abar);
         assert_eq!((factor(0.0), factor(1.0)), (1.0, 10.0));
         assert!(factor(0.5) > 1.9 && factor(0.5) < 2.1);
         assert_eq!(LossWeighting::Noise.factor(0.1), 1.0);
-    }
-
-    #[test]
-    fn a_batch_may_span_epochs_and_be_larger_than_the_set() {
-        let indices = DataOrder::new(3, 5).indices(1, 8);
-        assert_eq!(indices.len(), 8);
-        assert!(indices.iter().all(|&i| i < 3));
     }
 }

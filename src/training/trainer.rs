@@ -16,10 +16,10 @@ use super::adamw::{AdamW, Update, clip_factor};
 use super::checkpoint::{self, CheckpointError, Contents, Echo};
 use super::config::TrainingConfig;
 use super::ema::Ema;
-use super::loss::{DataOrder, Draw, NoisyBatch, noise_loss, noisy_batch};
+use super::loss::{Draw, NoisyBatch, noise_loss, noisy_batch};
 use super::retention;
 use super::schedule::learning_rate;
-use crate::dataset::Dataset;
+use crate::dataset::{Batches, Dataset};
 use crate::network::config::NetworkConfig;
 use crate::network::parameters::Source;
 use crate::network::{Mode, Network, NetworkDenoiser, NetworkError};
@@ -57,7 +57,7 @@ pub struct StepReport {
 pub struct Trainer {
     config: TrainingConfig,
     dataset: Arc<Dataset>,
-    order: DataOrder,
+    order: Batches,
     network: Network,
     variables: Vec<(String, Var)>,
     optimizer: AdamW,
@@ -116,7 +116,7 @@ impl Trainer {
         let variables = network.variables()?;
         let optimizer = AdamW::new(variables.clone())?;
         let ema = Ema::new(config.ema_decay, &variables)?;
-        let order = DataOrder::new(dataset.len(), config.seed);
+        let order = Batches::new(dataset.len(), config.batch, config.seed);
         Ok(Self { config, dataset, order, network, variables, optimizer, ema, n_steps_done: 0 })
     }
 
