@@ -1,75 +1,129 @@
-//! The one table of keys: dispatch, the help overlay and the footer all read it.
+//! The key table: every key of the dashboard, said once. Dispatch, help overlay and footer read it.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+/// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Help,
+    NextTab,
+    Tab(usize),
+    Up,
+    Down,
+    Left,
+    Right,
     Launch,
-    PauseResume,
-    Sample,
+    Edit,
+    Pause,
     Stop,
-    Restart,
-    Next,
-    Previous,
+    Kill,
+    Resume,
+    Sample,
     LogScale,
-    Smooth,
+    Smoothing,
+    Expand,
+    Images,
+    Older,
+    Newer,
+    Follow,
+    Log,
     Redraw,
     Detach,
 }
 
-/// A key, what it does, and the words for it.
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
 pub struct Binding {
-    pub codes: &'static [KeyCode],
-    pub control: bool,
-    pub label: &'static str,
-    pub words: &'static str,
+    pub code: KeyCode,
+    pub modifiers: KeyModifiers,
     pub action: Action,
+    /// How the key is written.
+    pub label: &'static str,
+    pub help: &'static str,
+    /// One word for the footer; empty for keys that only the help overlay lists.
+    pub footer: &'static str,
 }
 
 const fn key(
-    codes: &'static [KeyCode],
-    label: &'static str,
-    words: &'static str,
+    code: KeyCode,
     action: Action,
+    label: &'static str,
+    help: &'static str,
+    footer: &'static str,
 ) -> Binding {
-    Binding { codes, control: false, label, words, action }
+    Binding { code, modifiers: KeyModifiers::NONE, action, label, help, footer }
 }
 
+const fn control(
+    letter: char,
+    action: Action,
+    label: &'static str,
+    help: &'static str,
+) -> Binding {
+    Binding {
+        code: KeyCode::Char(letter),
+        modifiers: KeyModifiers::CONTROL,
+        action,
+        label,
+        help,
+        footer: "",
+    }
+}
+
+/// Keys outside popups.
 pub const BINDINGS: &[Binding] = &[
-    key(&[KeyCode::Char('?')], "?", "help", Action::Help),
-    key(&[KeyCode::Char('n')], "n", "launch", Action::Launch),
-    key(&[KeyCode::Char('p')], "p", "pause/resume", Action::PauseResume),
-    key(&[KeyCode::Char('s')], "s", "sample now", Action::Sample),
-    key(&[KeyCode::Char('x')], "x", "stop", Action::Stop),
-    key(&[KeyCode::Char('r')], "r", "resume lost/stopped", Action::Restart),
-    key(&[KeyCode::Char('j'), KeyCode::Down], "j", "next run", Action::Next),
-    key(&[KeyCode::Char('k'), KeyCode::Up], "k", "previous run", Action::Previous),
-    key(&[KeyCode::Char('y')], "y", "log scale", Action::LogScale),
-    key(&[KeyCode::Char('m')], "m", "smoothing", Action::Smooth),
-    key(&[KeyCode::Char('q')], "q", "detach", Action::Detach),
-    Binding {
-        codes: &[KeyCode::Char('c')],
-        control: true,
-        label: "^C",
-        words: "detach",
-        action: Action::Detach,
-    },
-    Binding {
-        codes: &[KeyCode::Char('l')],
-        control: true,
-        label: "^L",
-        words: "redraw",
-        action: Action::Redraw,
-    },
+    key(KeyCode::Char('?'), Action::Help, "?", "this list", "help"),
+    key(KeyCode::Char('n'), Action::Launch, "n", "launch an experiment", "launch"),
+    key(KeyCode::Char('p'), Action::Pause, "p", "pause the run, or let it go on", "pause"),
+    key(KeyCode::Char('s'), Action::Sample, "s", "make a preview now", "sample"),
+    key(KeyCode::Char('x'), Action::Stop, "x", "checkpoint and stop the run (asks first)", "stop"),
+    key(
+        KeyCode::Char('r'),
+        Action::Resume,
+        "r",
+        "start a new worker on a stopped, failed or lost run",
+        "resume",
+    ),
+    key(
+        KeyCode::Char('e'),
+        Action::Edit,
+        "e",
+        "edit the run's settings and launch them as a new run",
+        "edit",
+    ),
+    key(KeyCode::Char('X'), Action::Kill, "X", "kill the worker (asks for the run's name)", ""),
+    key(KeyCode::Tab, Action::NextTab, "Tab", "next tab", "tab"),
+    key(KeyCode::Char('1'), Action::Tab(0), "1", "overview, or runs on a small screen", ""),
+    key(KeyCode::Char('2'), Action::Tab(1), "2", "charts", ""),
+    key(KeyCode::Char('3'), Action::Tab(2), "3", "samples", ""),
+    key(KeyCode::Char('4'), Action::Tab(3), "4", "settings", ""),
+    key(KeyCode::Up, Action::Up, "Up", "previous run, setting or seed", ""),
+    key(KeyCode::Char('k'), Action::Up, "k", "the same", ""),
+    key(KeyCode::Down, Action::Down, "Down", "next run, setting or seed", ""),
+    key(KeyCode::Char('j'), Action::Down, "j", "the same", ""),
+    key(KeyCode::Left, Action::Left, "Left", "earlier columns of samples", ""),
+    key(KeyCode::Char('h'), Action::Left, "h", "the same", ""),
+    key(KeyCode::Right, Action::Right, "Right", "later columns of samples", ""),
+    key(KeyCode::Char('l'), Action::Right, "l", "the same", ""),
+    key(KeyCode::Char('['), Action::Older, "[", "older preview", ""),
+    key(KeyCode::Char(']'), Action::Newer, "]", "newer preview", ""),
+    key(KeyCode::Char('f'), Action::Follow, "f", "follow the newest preview", ""),
+    key(KeyCode::Char('y'), Action::LogScale, "y", "logarithmic loss axis", ""),
+    key(KeyCode::Char('m'), Action::Smoothing, "m", "more or less smoothing of the loss", ""),
+    key(KeyCode::Char('z'), Action::Expand, "z", "charts or samples alone on the screen", ""),
+    key(KeyCode::Char('i'), Action::Images, "i", "next way of drawing images", ""),
+    key(KeyCode::Char('L'), Action::Log, "L", "the worker's log", ""),
+    control('l', Action::Redraw, "Ctrl-L", "draw the screen anew"),
+    key(KeyCode::Char('q'), Action::Detach, "q", "leave; runs go on", "leave"),
+    control('c', Action::Detach, "Ctrl-C", "the same"),
 ];
 
+/// The action of a key, if it has one.
 pub fn action(event: KeyEvent) -> Option<Action> {
-    let control = event.modifiers.contains(KeyModifiers::CONTROL);
-    BINDINGS
-        .iter()
-        .find(|b| b.control == control && b.codes.contains(&event.code))
-        .map(|b| b.action)
+    // Shift is part of the character already.
+    let modifiers = event.modifiers.difference(KeyModifiers::SHIFT);
+    let row = BINDINGS.iter().find(|row| row.code == event.code && row.modifiers == modifiers);
+    row.map(|row| row.action)
 }
 
 #[cfg(test)]
@@ -77,11 +131,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_key_is_bound_twice() {
-        let all: Vec<_> =
-            BINDINGS.iter().flat_map(|b| b.codes.iter().map(|c| (b.control, *c))).collect();
-        for (i, one) in all.iter().enumerate() {
-            assert!(!all[i + 1..].contains(one), "{one:?} is bound twice");
+    fn no_key_means_two_things() {
+        for (i, row) in BINDINGS.iter().enumerate() {
+            let twin = BINDINGS[..i].iter().find(|o| (o.code, o.modifiers) == (row.code, row.modifiers));
+            assert!(twin.is_none(), "{} is bound twice", row.label);
         }
+    }
+
+    #[test]
+    fn shifted_letters_are_found() {
+        let event = KeyEvent::new(KeyCode::Char('X'), KeyModifiers::SHIFT);
+        assert_eq!(action(event), Some(Action::Kill));
+        assert_eq!(action(KeyEvent::from(KeyCode::F(12))), None);
     }
 }
