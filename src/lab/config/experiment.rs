@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use super::error::SettingError;
 use super::settings::{self, SETTINGS};
 use super::value::Value;
-use crate::training::config::{RateDecay, TrainingConfig};
+use crate::training::config::{LossWeighting, RateDecay, TrainingConfig};
 
 /// One experiment: a data set, a network, its training, and the theory it is compared with.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +30,8 @@ pub struct Experiment {
     pub training: TrainingConfig,
     /// The factor of `training.decay = "exponential"`, kept here while another decay is chosen.
     pub final_factor: f64,
+    /// The limit of `training.weighting = "velocity"`, kept here while another one is chosen.
+    pub weighting_limit: f64,
     pub theory: TheorySettings,
     pub preview: PreviewSettings,
     pub compare: CompareSettings,
@@ -88,6 +90,7 @@ pub struct NetworkSettings {
     pub attention: String,
     pub heads: usize,
     pub head_width: usize,
+    pub normalise: bool,
     pub conditional: bool,
     /// `noise` or `velocity`: what the last convolution's output stands for.
     pub output: String,
@@ -229,6 +232,7 @@ impl Default for Experiment {
                 attention: "softmax".to_owned(),
                 heads: 2,
                 head_width: 16,
+                normalise: true,
                 conditional: false,
                 output: "velocity".to_owned(),
                 time_scale: 1000.0,
@@ -246,11 +250,13 @@ impl Default for Experiment {
                 decay: RateDecay::Cosine,
                 weight_decay: 0.0,
                 clip_norm: 1.0,
+                weighting: LossWeighting::Velocity { limit: 10.0 },
                 ema_decay: 0.995,
                 checkpoint_every: 1000,
                 keep_checkpoints: 2,
             },
             final_factor: 0.01,
+            weighting_limit: 10.0,
             theory: TheorySettings {
                 machines: [
                     "ideal",

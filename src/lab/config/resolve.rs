@@ -193,6 +193,7 @@ impl Experiment {
             variant,
             heads: settings.heads,
             head_width: settings.head_width,
+            normalise: settings.normalise,
         });
         Ok(NetworkConfig {
             image,

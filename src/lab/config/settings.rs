@@ -6,7 +6,7 @@
 use super::error::SettingError;
 use super::experiment::Experiment;
 use super::value::{Accepted, Field, Value, nearest};
-use crate::training::config::RateDecay;
+use crate::training::config::{LossWeighting, RateDecay};
 
 /// One key.
 #[derive(Clone, Copy, Debug)]
@@ -217,6 +217,12 @@ pub static SETTINGS: &[Setting] = &[
         "channels per head of queries, keys and values"
     ),
     row!(
+        "network.normalise",
+        Accepted::Boolean,
+        network.normalise,
+        "attention's queries and keys see each pixel's features normalised over channels"
+    ),
+    row!(
         "network.conditional",
         Accepted::Boolean,
         network.conditional,
@@ -297,6 +303,40 @@ pub static SETTINGS: &[Setting] = &[
             experiment.final_factor = *factor;
             if let RateDecay::Exponential { final_factor } = &mut experiment.training.decay {
                 *final_factor = *factor;
+            }
+        },
+    },
+    Setting {
+        key: "training.weighting",
+        doc: "how much the noise's error counts at each noise level: equally, or as the velocity's error, which counts more where the image as a whole is decided",
+        accepted: Accepted::Choice(&["noise", "velocity"]),
+        get: |experiment| {
+            Value::Text(
+                match experiment.training.weighting {
+                    LossWeighting::Noise => "noise",
+                    LossWeighting::Velocity { .. } => "velocity",
+                }
+                .to_owned(),
+            )
+        },
+        set: |experiment, value| {
+            let Value::Text(name) = value else { return };
+            experiment.training.weighting = match name.as_str() {
+                "noise" => LossWeighting::Noise,
+                _ => LossWeighting::Velocity { limit: experiment.weighting_limit },
+            };
+        },
+    },
+    Setting {
+        key: "training.weighting_limit",
+        doc: "largest weight of a noise level when weighting is velocity",
+        accepted: Accepted::Number { min: 1.0, max: f64::INFINITY },
+        get: |experiment| Value::Number(experiment.weighting_limit),
+        set: |experiment, value| {
+            let Value::Number(number) = value else { return };
+            experiment.weighting_limit = *number;
+            if let LossWeighting::Velocity { limit } = &mut experiment.training.weighting {
+                *limit = *number;
             }
         },
     },

@@ -18,7 +18,8 @@ use crate::lab::status_board::StatusBoard;
 use crate::network::config::NetworkConfig;
 use crate::random::noise_seeds;
 use crate::theory::TrainingImages;
-use crate::training::{Trainer, checkpoint};
+use crate::training::Trainer;
+use crate::training::checkpoint::{self, Latest};
 
 /// What the worker works with.
 pub struct Workshop {
@@ -101,7 +102,7 @@ fn open_trainer(
     board: &StatusBoard,
 ) -> Result<Trainer> {
     let config = experiment.training.clone();
-    let (found, refused) =
+    let Latest { found, refused } =
         checkpoint::latest_valid(&run.state_path()).context("looking for checkpoints")?;
     for problem in refused {
         board.notice(NoticeLevel::Warning, format!("a checkpoint is passed over: {problem}"));
@@ -156,7 +157,7 @@ pub fn load_network(
     network: &NetworkConfig,
     device: &Device,
 ) -> Result<(u64, crate::network::Network)> {
-    let (found, _) = checkpoint::latest_valid(&RunDir::open(run).state_path())?;
+    let Latest { found, .. } = checkpoint::latest_valid(&RunDir::open(run).state_path())?;
     let Some((place, saved)) = found else {
         bail!("run '{}' has no whole checkpoint yet", RunDir::open(run).id());
     };
