@@ -30,7 +30,7 @@ pub struct Experiment {
     pub training: TrainingConfig,
     /// The factor of `training.decay = "exponential"`, kept here while another decay is chosen.
     pub final_factor: f64,
-    /// The limit of `training.weighting = "velocity"`, kept here while the other is chosen.
+    /// The limit of `training.weighting = "velocity"`, kept here while another one is chosen.
     pub weighting_limit: f64,
     pub theory: TheorySettings,
     pub preview: PreviewSettings,
@@ -90,7 +90,6 @@ pub struct NetworkSettings {
     pub attention: String,
     pub heads: usize,
     pub head_width: usize,
-    /// Queries and keys see features normalised over channels.
     pub normalise: bool,
     pub conditional: bool,
     /// `noise` or `velocity`: what the last convolution's output stands for.
@@ -252,6 +251,7 @@ impl Default for Experiment {
                 weighting: LossWeighting::Velocity { limit: 10.0 },
                 weight_decay: 0.0,
                 clip_norm: 1.0,
+                weighting: LossWeighting::Velocity { limit: 10.0 },
                 ema_decay: 0.995,
                 checkpoint_every: 1000,
                 keep_checkpoints: 2,

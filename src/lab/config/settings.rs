@@ -220,7 +220,7 @@ pub static SETTINGS: &[Setting] = &[
         "network.normalise",
         Accepted::Boolean,
         network.normalise,
-        "let attention's queries and keys see features normalised over channels"
+        "attention's queries and keys see each pixel's features normalised over channels"
     ),
     row!(
         "network.conditional",
@@ -308,13 +308,16 @@ pub static SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "training.weighting",
-        doc: "weight of the noise's error per level: noise (equal), or velocity (1 / abar, more where noise is high)",
+        doc: "how much the noise's error counts at each noise level: equally, or as the velocity's error, which counts more where the image as a whole is decided",
         accepted: Accepted::Choice(&["noise", "velocity"]),
         get: |experiment| {
-            Value::Text(match experiment.training.weighting {
-                LossWeighting::Noise => "noise".to_owned(),
-                LossWeighting::Velocity { .. } => "velocity".to_owned(),
-            })
+            Value::Text(
+                match experiment.training.weighting {
+                    LossWeighting::Noise => "noise",
+                    LossWeighting::Velocity { .. } => "velocity",
+                }
+                .to_owned(),
+            )
         },
         set: |experiment, value| {
             let Value::Text(name) = value else { return };
@@ -326,14 +329,14 @@ pub static SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "training.weighting_limit",
-        doc: "largest weight when weighting is velocity",
-        accepted: Accepted::Number { min: 1.0, max: 10_000.0 },
+        doc: "largest weight of a noise level when weighting is velocity",
+        accepted: Accepted::Number { min: 1.0, max: f64::INFINITY },
         get: |experiment| Value::Number(experiment.weighting_limit),
         set: |experiment, value| {
-            let Value::Number(limit) = *value else { return };
-            experiment.weighting_limit = limit;
-            if let LossWeighting::Velocity { limit: used } = &mut experiment.training.weighting {
-                *used = limit;
+            let Value::Number(number) = value else { return };
+            experiment.weighting_limit = *number;
+            if let LossWeighting::Velocity { limit } = &mut experiment.training.weighting {
+                *limit = *number;
             }
         },
     },
