@@ -149,7 +149,7 @@ fn dashboard(place: &Place) -> Result<ExitCode> {
         );
         return Ok(ExitCode::from(MISUSE));
     }
-    crate::tui::run(place.lab()?, crate::tui::Options::default())?;
+    crate::tui::run(place.lab()?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -36,7 +36,7 @@ pub struct RunDir {
 }
 
 /// What is known of a run from its files.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RunSummary {
     pub id: String,
     pub dir: RunDir,

@@ -1,56 +1,257 @@
 //! The state of the dashboard: what was read about runs, and where the user looks.
 
-use super::link::RunRow;
-use crate::lab::event::AttentionMetrics;
+use super::keys::Action;
+use super::probe::Protocol;
+use super::theme::Theme;
+use crate::analysis::agreement::{Agreement, agreement};
+use crate::lab::config::Experiment;
+use crate::lab::event::{AttentionMetrics, Event, EventBody, Metrics, NoticeLevel, PreviewSummary};
+use crate::lab::preview::Preview;
+use crate::lab::run_dir::{Health, RunSummary};
+use crate::lab::status::RunState;
 
-/// Points of history kept per curve; the oldest half is dropped beyond it.
-pub const HISTORY_POINTS_MAX: usize = 200_000;
+/// Points of history kept per curve; beyond it every second one is dropped.
+pub const HISTORY_POINTS_MAX: usize = 100_000;
+/// Lines of notices kept.
+const NOTICES_MAX: usize = 200;
 
+/// What the screen shows on a small terminal, or in the middle of a large one.
+pub const TABS: [&str; 4] = ["overview", "charts", "samples", "settings"];
+
+/// How much of the past the smoothed loss remembers, as a share per point.
+pub const SMOOTHINGS: [f64; 4] = [0.9, 0.98, 0.995, 0.0];
+
+/// Everything the dashboard knows.
+pub struct App {
+    pub experiments: Vec<Experiment>,
+    /// Where runs are, for people.
+    pub runs_dir: String,
+    pub runs: Vec<RunSummary>,
+    pub watched: Option<Watched>,
+    pub tab: usize,
+    pub expanded: bool,
+    pub popup: Popup,
+    pub log_scale: bool,
+    /// Index into [`SMOOTHINGS`].
+    pub smoothing: usize,
+    /// Samples: first of the columns behind the network, and first seed.
+    pub first_column: usize,
+    pub first_seed: usize,
+    pub first_setting: usize,
+    pub protocol: Protocol,
+    pub protocols: Vec<Protocol>,
+    pub theme: Theme,
+    /// The last thing said to the user.
+    pub said: Option<(NoticeLevel, String)>,
+}
+
+/// What lies over the screen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Popup {
     #[default]
     None,
-    Help,
+    Help {
+        first: usize,
+    },
     Launch {
         cursor: usize,
     },
     ConfirmStop {
         run: String,
     },
+    /// The run's name must be typed.
+    Kill {
+        run: String,
+        typed: String,
+    },
+    Edit(Box<Form>),
+    Log {
+        run: String,
+        text: String,
+        /// Lines from the end.
+        back: usize,
+    },
 }
 
-#[derive(Clone, Debug, Default)]
-pub struct App {
-    pub runs: Vec<RunRow>,
-    /// Id of the run on screen.
-    pub selected: Option<String>,
-    pub experiments: Vec<(String, String)>,
+/// Settings being edited for a relaunch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Form {
+    pub parent: String,
+    pub experiment: Experiment,
+    pub cursor: usize,
+    /// The new value while it is typed.
+    pub typing: Option<String>,
+    pub error: Option<String>,
+}
+
+/// The run on screen.
+#[derive(Default)]
+pub struct Watched {
+    pub id: String,
+    pub experiment: Option<Experiment>,
     /// (step, loss); NaN where the loss was not finite.
     pub loss: Vec<(f64, f64)>,
     pub attention: Vec<(f64, AttentionMetrics)>,
-    /// r^2 medians of the latest preview, in words.
-    pub agreement: Vec<(String, Option<f64>)>,
-    pub log_scale: bool,
-    pub smooth: bool,
-    pub popup: Popup,
-    pub said: String,
+    pub latest: Option<Metrics>,
+    pub preview_steps: Vec<u64>,
+    pub summaries: Vec<(u64, PreviewSummary)>,
+    pub preview: Option<Shown>,
+    /// A step chosen by hand; `None` follows the newest.
+    pub pinned: Option<u64>,
+    /// The step that was asked for last.
+    pub asked: Option<u64>,
+    pub notices: Vec<(u64, NoticeLevel, String)>,
+}
+
+/// A preview with its agreements.
+pub struct Shown {
+    pub preview: Preview,
+    /// Per machine, per seed.
+    pub agreement: Vec<Vec<Agreement>>,
+}
+
+impl Shown {
+    pub fn new(preview: Preview) -> Self {
+        let network = &preview.network;
+        let of = |machine: &crate::image::ImageBatch| {
+            machine.iter().zip(network.iter()).map(|(m, n)| agreement(m, n)).collect()
+        };
+        let all = preview.machines.iter().map(|(_, samples)| of(samples)).collect();
+        Self { agreement: all, preview }
+    }
 }
 
 impl App {
-    pub fn run(&self) -> Option<&RunRow> {
-        self.runs.iter().find(|run| Some(&run.id) == self.selected.as_ref())
+    pub fn new(experiments: Vec<Experiment>, runs_dir: String) -> Self {
+        Self {
+            experiments,
+            runs_dir,
+            runs: Vec::new(),
+            watched: None,
+            tab: 0,
+            expanded: false,
+            popup: Popup::None,
+            log_scale: true,
+            smoothing: 0,
+            first_column: 0,
+            first_seed: 0,
+            first_setting: 0,
+            protocol: Protocol::Blocks,
+            protocols: vec![Protocol::Blocks, Protocol::Off],
+            theme: Theme::default(),
+            said: None,
+        }
+    }
+
+    /// The run on screen as the list knows it.
+    pub fn run(&self) -> Option<&RunSummary> {
+        let id = &self.watched.as_ref()?.id;
+        self.runs.iter().find(|run| run.id == *id)
     }
 
     pub fn position(&self) -> Option<usize> {
-        self.runs.iter().position(|run| Some(&run.id) == self.selected.as_ref())
+        let id = &self.watched.as_ref()?.id;
+        self.runs.iter().position(|run| run.id == *id)
     }
 
-    pub fn select(&mut self, id: String) {
-        if self.selected.as_ref() != Some(&id) {
-            self.selected = Some(id);
-            self.loss.clear();
-            self.attention.clear();
-            self.agreement.clear();
+    /// Whether an action would do something now; the footer shows only such keys.
+    pub fn can(&self, action: Action) -> bool {
+        let Some(run) = self.run() else {
+            return matches!(
+                action,
+                Action::Help | Action::Launch | Action::Detach | Action::NextTab
+            );
+        };
+        let state = run.status.as_ref().map(|status| status.state);
+        let alive = run.health == Health::Alive;
+        match action {
+            Action::Pause => {
+                alive && matches!(state, Some(RunState::Training | RunState::Paused))
+            }
+            Action::Sample => alive && state != Some(RunState::Comparing),
+            Action::Stop => alive,
+            Action::Resume => !alive && state != Some(RunState::Finished),
+            _ => true,
         }
+    }
+
+    pub fn say(&mut self, level: NoticeLevel, text: impl Into<String>) {
+        self.said = Some((level, text.into()));
+    }
+}
+
+impl Watched {
+    pub fn new(id: String) -> Self {
+        Self { id, ..Self::default() }
+    }
+
+    /// Takes in one event.
+    pub fn take(&mut self, event: Event) {
+        let step = event.step as f64;
+        match event.body {
+            EventBody::Metrics(metrics) => {
+                push(&mut self.loss, (step, metrics.loss.unwrap_or(f64::NAN)));
+                self.latest = Some(metrics);
+            }
+            EventBody::Attention(attention) => push(&mut self.attention, (step, attention)),
+            EventBody::Preview(summary) => self.summaries.push((event.step, summary)),
+            EventBody::Notice { level, text } => self.note(event.step, level, text),
+            EventBody::State { state, reason } => {
+                let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+                let text = format!("{}{reason}", super::words::state(state));
+                self.note(event.step, NoticeLevel::Info, text);
+            }
+            EventBody::Checkpoint { .. } | EventBody::Agreement { .. } | EventBody::Unknown => {}
+        }
+    }
+
+    fn note(&mut self, step: u64, level: NoticeLevel, text: String) {
+        if self.notices.len() >= NOTICES_MAX {
+            self.notices.remove(0);
+        }
+        self.notices.push((step, level, text));
+    }
+
+    /// The preview that should be on screen.
+    pub fn wanted_step(&self) -> Option<u64> {
+        self.pinned.or(self.preview_steps.last().copied())
+    }
+
+    /// The worker's own figures for a preview.
+    pub fn summary(&self, step: u64) -> Option<&PreviewSummary> {
+        self.summaries.iter().rev().find(|(of, _)| *of == step).map(|(_, summary)| summary)
+    }
+}
+
+/// Adds to a curve; a resumed run goes back to its checkpoint and overwrites what came after it.
+fn push<T>(history: &mut Vec<(f64, T)>, value: (f64, T)) {
+    let kept = history.partition_point(|(step, _)| *step < value.0);
+    history.truncate(kept);
+    if history.len() >= HISTORY_POINTS_MAX {
+        let mut index = 0;
+        history.retain(|_| {
+            index += 1;
+            index % 2 == 0
+        });
+    }
+    history.push(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resumed_run_overwrites_what_came_after_its_checkpoint() {
+        let mut history = vec![(1.0, 'a'), (2.0, 'b'), (3.0, 'c')];
+        push(&mut history, (2.0, 'd'));
+        assert_eq!(history, [(1.0, 'a'), (2.0, 'd')]);
+    }
+
+    #[test]
+    fn history_has_a_bound() {
+        let mut history = Vec::new();
+        (0..3 * HISTORY_POINTS_MAX).for_each(|i| push(&mut history, (i as f64, ())));
+        assert!(history.len() <= HISTORY_POINTS_MAX && history.len() > HISTORY_POINTS_MAX / 4);
     }
 }

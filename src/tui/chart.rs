@@ -27,17 +27,25 @@ pub fn thin(points: &[(f64, f64)], n_buckets: usize) -> Vec<(f64, f64)> {
     thinned
 }
 
-/// Exponential moving average with the given weight of the past, started at the first finite point.
+/// Exponential moving average with the given weight of the past, started at the first finite point;
+/// points that are not finite stay as they are, so that gaps remain gaps. The start is corrected for
+/// the short past, as Adam corrects its moments.
 pub fn smooth(points: &[(f64, f64)], past: f64) -> Vec<(f64, f64)> {
-    let mut mean: Option<f64> = None;
-    let finite = points.iter().filter(|p| p.1.is_finite());
-    finite
-        .map(|&(x, y)| {
-            let next = mean.map_or(y, |m| past * m + (1.0 - past) * y);
-            mean = Some(next);
-            (x, next)
-        })
-        .collect()
+    let (mut sum, mut weight) = (0.0, 0.0);
+    let average = |&(x, y): &(f64, f64)| {
+        if !y.is_finite() {
+            return (x, y);
+        }
+        sum = past * sum + (1.0 - past) * y;
+        weight = past * weight + (1.0 - past);
+        (x, sum / weight)
+    };
+    points.iter().map(average).collect()
+}
+
+/// The stretches of finite points.
+pub fn segments(points: &[(f64, f64)]) -> impl Iterator<Item = &[(f64, f64)]> {
+    points.split(|point| !point.1.is_finite()).filter(|segment| !segment.is_empty())
 }
 
 #[cfg(test)]
@@ -53,5 +61,19 @@ mod tests {
         let thinned = thin(&points, 50);
         assert!(thinned.len() <= 100);
         assert!(thinned.contains(&(5_003.0, 99.0)) && thinned.contains(&(7_001.0, -99.0)));
+    }
+
+    #[test]
+    fn a_broken_point_stays_a_gap() {
+        let points = [(0.0, 1.0), (1.0, f64::NAN), (2.0, 3.0), (3.0, 3.0)];
+        let lengths: Vec<usize> = segments(&points).map(<[_]>::len).collect();
+        assert_eq!(lengths, [1, 2]);
+        assert!(smooth(&points, 0.9)[1].1.is_nan());
+    }
+
+    #[test]
+    fn smoothing_starts_at_the_first_value_and_keeps_constants() {
+        let points: Vec<_> = (0..50).map(|i| (f64::from(i), 2.5)).collect();
+        assert!(smooth(&points, 0.98).iter().all(|p| (p.1 - 2.5).abs() < 1e-12));
     }
 }

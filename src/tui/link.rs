@@ -1,31 +1,29 @@
-//! What the dashboard needs from the lab, as one trait: the file system behind it in the product, a
-//! few vectors in tests. It holds no state of the screen.
+//! What the dashboard needs of the lab, as one trait: the file system behind it in the product, a few
+//! vectors in tests. It holds no state of the screen; failures are words for the screen.
 
 use crate::lab::command::Command;
+use crate::lab::config::Experiment;
 use crate::lab::event::Event;
-use crate::lab::status::Status;
+use crate::lab::preview::Preview;
+use crate::lab::run_dir::RunSummary;
 
-/// One run as the list shows it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RunRow {
-    pub id: String,
-    pub experiment: String,
-    pub status: Option<Status>,
-    /// The worker died without saying so.
-    pub lost: bool,
-}
-
-/// The lab as the dashboard sees it. Failures are words for the screen.
-pub trait Link {
+/// The lab as the dashboard sees it.
+pub trait Link: Send {
     /// All runs, newest first.
-    fn runs(&mut self) -> Vec<RunRow>;
-    /// The events of a run since the last call for the same run; all of them after a change of run.
+    fn runs(&mut self) -> Vec<RunSummary>;
+    /// A run's events since the last call for the same run; all of them after a change of run.
     fn events(&mut self, run: &str) -> Vec<Event>;
-    /// Names and descriptions of the experiments that can be launched.
-    fn experiments(&mut self) -> Vec<(String, String)>;
-    /// Starts an experiment and returns the new run's id.
-    fn launch(&mut self, experiment: &str) -> Result<String, String>;
-    /// Starts a worker again for a run that was lost or stopped.
+    /// The settings a run was launched with.
+    fn experiment(&mut self, run: &str) -> Result<Experiment, String>;
+    /// Training steps of a run's whole previews, in increasing order.
+    fn preview_steps(&mut self, run: &str) -> Vec<u64>;
+    fn preview(&mut self, run: &str, step: u64) -> Result<Preview, String>;
+    /// The end of the worker's log.
+    fn log(&mut self, run: &str) -> Result<String, String>;
+    /// Starts an experiment and returns the new run's name.
+    fn launch(&mut self, experiment: &Experiment, parent: Option<&str>) -> Result<String, String>;
+    /// Starts a worker on a run that was stopped, failed or lost.
     fn resume(&mut self, run: &str) -> Result<(), String>;
+    fn kill(&mut self, run: &str) -> Result<(), String>;
     fn send(&mut self, run: &str, command: &Command) -> Result<(), String>;
 }

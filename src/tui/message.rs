@@ -2,33 +2,44 @@
 
 use ratatui::crossterm::event::KeyEvent;
 
-use super::link::RunRow;
 use crate::lab::command::Command;
+use crate::lab::config::Experiment;
 use crate::lab::event::Event;
+use crate::lab::preview::Preview;
+use crate::lab::run_dir::RunSummary;
 
-#[derive(Clone, Debug)]
+/// What happened.
+#[derive(Debug)]
 pub enum Message {
     Key(KeyEvent),
-    Runs(Vec<RunRow>),
-    Events {
-        run: String,
-        events: Vec<Event>,
-    },
-    Experiments(Vec<(String, String)>),
-    Launched(String),
-    /// A line for the user, good or bad.
-    Said(String),
+    /// The terminal's size changed, or it must be drawn anew for another reason.
+    Resized,
+    Runs(Vec<RunSummary>),
+    /// News of one run, in the order they were written.
+    Events { run: String, events: Vec<Event> },
+    Experiment { run: String, experiment: Result<Box<Experiment>, String> },
+    PreviewSteps { run: String, steps: Vec<u64> },
+    Preview { run: String, preview: Result<Box<Preview>, String> },
+    Log { run: String, log: Result<String, String> },
+    /// A launch came to something: the new run's name.
+    Launched(Result<String, String>),
+    /// A command to a worker came to something: what to say.
+    Done(Result<String, String>),
 }
 
+/// What the shell is asked to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Leave the screen; runs go on.
     Detach,
+    /// Clear the terminal and draw everything.
     Redraw,
-    Launch(String),
+    /// Read this run's files from now on.
+    Watch(String),
+    LoadPreview { run: String, step: u64 },
+    ReadLog(String),
+    Launch { experiment: Box<Experiment>, parent: Option<String> },
     Resume(String),
-    Send {
-        run: String,
-        command: Command,
-    },
+    Kill(String),
+    Send { run: String, command: Command },
 }

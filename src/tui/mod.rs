@@ -1,14 +1,30 @@
 //! The dashboard: shows runs and steers them; it never trains.
 //!
-//! `update` turns a [`message::Message`] into a new [`app::App`] and a list of effects, `view` draws
-//! it, and only `shell` touches the terminal. Runs are reached through [`link::Link`] alone.
-//! Deliberately absent: networks, machines, and anything that stops a run because the screen went.
+//! [`update`] turns a [`message::Message`] into a new [`app::App`] and a list of effects without any
+//! input or output, [`view`] draws and changes nothing, and only [`shell`] touches the terminal. Runs
+//! are reached through [`link::Link`] alone. Deliberately absent: networks, machines, training, and
+//! anything that stops a run because the screen went.
+//!
+//! Reading order: [`link`] and [`disk`] (the lab as seen from here), [`message`], [`keys`], [`app`],
+//! [`update`] and [`popups`], [`words`], [`theme`] and [`chart`], [`probe`] and [`pictures`] (images in
+//! terminals), [`panels`] and [`view`], [`watchdog`] and [`shell`].
 
 pub mod link;
+pub mod disk;
 pub mod message;
 pub mod keys;
 pub mod app;
 pub mod update;
+pub mod popups;
+pub mod words;
+pub mod theme;
 pub mod chart;
+pub mod probe;
+pub mod pictures;
+pub mod panels;
 pub mod view;
+pub mod watchdog;
 pub mod shell;
+pub mod start;
+
+pub use start::run;

@@ -1,76 +1,240 @@
-//! The only part of the dashboard that touches the terminal: it reads keys, asks the link for news
-//! four times a second, performs effects and draws when something changed.
+//! The only part of the dashboard that touches terminal and lab: it feeds messages to `update`, draws,
+//! and has effects carried out.
+//!
+//! ```text
+//! input thread (keys, sizes) --\                        /--> terminal
+//!                               +--> update --> view --+
+//! lab thread (runs, events) ---/   \--> effects --> lab thread
+//! ```
+//!
+//! The lab thread does all that may block (sockets, files), so keys never wait. Draws happen on change
+//! and at most thirty times a second.
 
-use std::io;
+use std::io::{self, Write};
+use std::panic;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::prelude::CrosstermBackend;
+use ratatui::{Terminal, crossterm::cursor};
 
 use super::app::App;
 use super::link::Link;
 use super::message::{Effect, Message};
+use super::pictures::Printer;
 use super::update::update;
 use super::view::view;
 
+/// How often the lab is asked for news.
 const POLL: Duration = Duration::from_millis(250);
+/// Shortest time between two draws.
+const FRAME: Duration = Duration::from_millis(33);
 
 /// Shows the dashboard until the user detaches; the terminal is restored on every path.
-pub fn run(link: &mut dyn Link) -> io::Result<()> {
-    let mut terminal = ratatui::try_init()?;
-    let result = serve(&mut terminal, link);
-    ratatui::restore();
-    result
+pub fn run(app: &mut App, link: Box<dyn Link>) -> anyhow::Result<()> {
+    let (messages, inbox) = mpsc::channel();
+    let (effects, orders) = mpsc::channel();
+    restore_on_panic();
+    enable_raw_mode()?;
+    execute!(io::stdout(), EnterAlternateScreen)?;
+    let served = start(messages, orders, link).and_then(|()| serve(app, &inbox, &effects));
+    restore();
+    Ok(served?)
 }
 
-fn serve(terminal: &mut DefaultTerminal, link: &mut dyn Link) -> io::Result<()> {
-    let mut app = App::default();
-    update(&mut app, Message::Experiments(link.experiments()));
-    let mut next_poll = Instant::now();
+fn restore() {
+    // Nothing more can be done for a terminal that does not take these.
+    let _ = disable_raw_mode();
+    let _ = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
+}
+
+/// A panic of the main thread restores the terminal before its message; in other threads it is caught
+/// and shown on the screen, which must not be torn down under the dashboard.
+fn restore_on_panic() {
+    let main = thread::current().id();
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if thread::current().id() == main {
+            restore();
+            usual(info);
+        }
+    }));
+}
+
+fn start(
+    messages: Sender<Message>,
+    orders: Receiver<Effect>,
+    link: Box<dyn Link>,
+) -> io::Result<()> {
+    let keys = messages.clone();
+    thread::Builder::new().name("input".to_owned()).spawn(move || input(&keys))?;
+    thread::Builder::new().name("lab".to_owned()).spawn(move || {
+        let mut desk = Desk { link, watched: None, runs: Vec::new(), steps: Vec::new() };
+        let work = panic::AssertUnwindSafe(|| desk.work(&messages, &orders));
+        if panic::catch_unwind(work).is_err() {
+            let words = "the dashboard's reader broke (a bug of ours); leave with q and start again, runs go on";
+            let _ = messages.send(Message::Done(Err(words.to_owned())));
+        }
+    })?;
+    Ok(())
+}
+
+fn input(messages: &Sender<Message>) {
+    loop {
+        let message = match event::read() {
+            Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => Message::Key(key),
+            Ok(Event::Resize(..)) => Message::Resized,
+            Ok(_) => continue,
+            // A terminal that is gone; the watchdog ends the process.
+            Err(_) => return,
+        };
+        if messages.send(message).is_err() {
+            return;
+        }
+    }
+}
+
+fn serve(app: &mut App, inbox: &Receiver<Message>, effects: &Sender<Effect>) -> io::Result<()> {
+    let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+    let mut printer = Printer::default();
+    terminal.clear()?;
+    let mut drawn = Instant::now() - FRAME;
     let mut changed = true;
     loop {
-        if Instant::now() >= next_poll {
-            let runs = link.runs();
-            changed |= runs != app.runs;
-            update(&mut app, Message::Runs(runs));
-            if let Some(run) = app.selected.clone() {
-                let events = link.events(&run);
-                changed |= !events.is_empty();
-                update(&mut app, Message::Events { run, events });
-            }
-            next_poll = Instant::now() + POLL;
-        }
-        if changed {
-            terminal.draw(|frame| view(&app, frame))?;
+        if changed && drawn.elapsed() >= FRAME {
+            let mut placements = Vec::new();
+            terminal.draw(|frame| placements = view(app, frame))?;
+            printer.show(app.protocol, &placements, &mut io::stdout())?;
+            io::stdout().flush()?;
+            drawn = Instant::now();
             changed = false;
         }
-        if !event::poll(next_poll.saturating_duration_since(Instant::now()))? {
-            continue;
-        }
-        changed = true;
-        let effects = match event::read()? {
-            Event::Key(key) if key.kind != KeyEventKind::Release => {
-                update(&mut app, Message::Key(key))
-            }
-            _ => Vec::new(),
+        let wait = if changed { FRAME.saturating_sub(drawn.elapsed()) } else { POLL * 20 };
+        let message = match inbox.recv_timeout(wait) {
+            Ok(message) => message,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
         };
-        for effect in effects {
-            let answer = match effect {
-                Effect::Detach => return Ok(()),
+        changed = true;
+        for effect in update(app, message) {
+            match effect {
+                Effect::Detach => {
+                    return printer.clear(&mut io::stdout());
+                }
                 Effect::Redraw => {
+                    printer.clear(&mut io::stdout())?;
                     terminal.clear()?;
-                    continue;
                 }
-                Effect::Launch(name) => link.launch(&name).map(Message::Launched),
-                Effect::Resume(run) => {
-                    link.resume(&run).map(|()| Message::Said(format!("resuming {run}")))
+                effect => {
+                    // A lab thread that is gone has said so on the screen.
+                    let _ = effects.send(effect);
                 }
-                Effect::Send { run, command } => link
-                    .send(&run, &command)
-                    .map(|()| Message::Said(format!("{run} accepted {command:?}"))),
-            };
-            update(&mut app, answer.unwrap_or_else(Message::Said));
-            next_poll = Instant::now();
+            }
         }
+    }
+}
+
+/// The lab thread: carries out effects and looks for news.
+struct Desk {
+    link: Box<dyn Link>,
+    watched: Option<String>,
+    /// What was sent last, so that nothing is drawn when nothing changed.
+    runs: Vec<crate::lab::run_dir::RunSummary>,
+    steps: Vec<u64>,
+}
+
+impl Desk {
+    fn work(&mut self, messages: &Sender<Message>, orders: &Receiver<Effect>) {
+        loop {
+            for message in self.news() {
+                if messages.send(message).is_err() {
+                    return;
+                }
+            }
+            match orders.recv_timeout(POLL) {
+                Ok(effect) => {
+                    for message in self.carry_out(effect) {
+                        if messages.send(message).is_err() {
+                            return;
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn news(&mut self) -> Vec<Message> {
+        let mut news = Vec::new();
+        let runs = self.link.runs();
+        if runs != self.runs {
+            self.runs.clone_from(&runs);
+            news.push(Message::Runs(runs));
+        }
+        if let Some(run) = self.watched.clone() {
+            let events = self.link.events(&run);
+            if !events.is_empty() {
+                news.push(Message::Events { run: run.clone(), events });
+            }
+            let steps = self.link.preview_steps(&run);
+            if steps != self.steps {
+                self.steps.clone_from(&steps);
+                news.push(Message::PreviewSteps { run, steps });
+            }
+        }
+        news
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Vec<Message> {
+        let link = &mut self.link;
+        let done = |result: Result<(), String>, words: String| {
+            vec![Message::Done(result.map(|()| words))]
+        };
+        match effect {
+            Effect::Watch(run) => {
+                self.watched = Some(run.clone());
+                self.steps.clear();
+                let experiment = link.experiment(&run).map(Box::new);
+                vec![Message::Experiment { run, experiment }]
+            }
+            Effect::LoadPreview { run, step } => {
+                let preview = link.preview(&run, step).map(Box::new);
+                vec![Message::Preview { run, preview }]
+            }
+            Effect::ReadLog(run) => {
+                let log = link.log(&run);
+                vec![Message::Log { run, log }]
+            }
+            Effect::Launch { experiment, parent } => {
+                vec![Message::Launched(link.launch(&experiment, parent.as_deref()))]
+            }
+            Effect::Resume(run) => done(link.resume(&run), format!("a new worker for {run}")),
+            Effect::Kill(run) => done(link.kill(&run), format!("killed the worker of {run}")),
+            Effect::Send { run, command } => {
+                let words = format!("{run}: {}", order(&command));
+                done(link.send(&run, &command), words)
+            }
+            Effect::Detach | Effect::Redraw => Vec::new(),
+        }
+    }
+}
+
+/// A command as the message line says it.
+fn order(command: &crate::lab::command::Command) -> &'static str {
+    use crate::lab::command::Command;
+    match command {
+        Command::Pause => "pausing after this step",
+        Command::Resume => "going on",
+        Command::Stop => "writing a checkpoint, then stopping",
+        Command::Checkpoint => "writing a checkpoint",
+        Command::Sample => "making a preview",
+        Command::PreviewEvery { .. } => "preview cadence changed",
     }
 }

@@ -1,153 +1,225 @@
 //! How a message changes the dashboard. No input, no output: what must be done is returned.
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent};
+use ratatui::crossterm::event::KeyEvent;
 
-use super::app::{App, HISTORY_POINTS_MAX, Popup};
+use super::app::{App, Popup, SMOOTHINGS, Shown, TABS, Watched};
 use super::keys::{self, Action};
 use super::message::{Effect, Message};
+use super::popups;
 use crate::lab::command::Command;
-use crate::lab::event::{Event, EventBody};
+use crate::lab::event::NoticeLevel;
+use crate::lab::run_dir::{Health, RunSummary};
 use crate::lab::status::RunState;
 
+/// Takes in a message.
 pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
     match message {
         Message::Key(key) => return on_key(app, key),
-        Message::Runs(runs) => {
-            app.runs = runs;
-            if app.run().is_none() {
-                let live = app
-                    .runs
-                    .iter()
-                    .find(|r| !r.lost && r.status.as_ref().is_some_and(|s| !s.state.is_over()));
-                if let Some(id) = live.or(app.runs.first()).map(|run| run.id.clone()) {
-                    app.select(id);
-                }
+        Message::Resized => {}
+        Message::Runs(runs) => return on_runs(app, runs),
+        Message::Launched(Ok(id)) => {
+            app.say(NoticeLevel::Info, format!("launched {id}"));
+            return watch(app, id);
+        }
+        Message::Launched(Err(problem)) | Message::Done(Err(problem)) => {
+            app.say(NoticeLevel::Error, problem);
+        }
+        Message::Done(Ok(words)) => app.say(NoticeLevel::Info, words),
+        Message::Log { run, log } => match log {
+            Ok(text) => app.popup = Popup::Log { run, text, back: 0 },
+            Err(problem) => app.say(NoticeLevel::Error, problem),
+        },
+        Message::Events { run, events } => {
+            if let Some(watched) = watched(app, &run) {
+                events.into_iter().for_each(|event| watched.take(event));
             }
         }
-        Message::Events { run, events } if Some(&run) == app.selected.as_ref() => {
-            events.into_iter().for_each(|event| on_event(app, event));
+        Message::Experiment { run, experiment } => match experiment {
+            Ok(experiment) => {
+                if let Some(watched) = watched(app, &run) {
+                    watched.experiment = Some(*experiment);
+                }
+            }
+            Err(problem) => app.say(NoticeLevel::Error, problem),
+        },
+        Message::PreviewSteps { run, steps } => {
+            if let Some(watched) = watched(app, &run) {
+                watched.preview_steps = steps;
+            }
+            return load_preview(app);
         }
-        Message::Events { .. } => {}
-        Message::Experiments(experiments) => app.experiments = experiments,
-        Message::Launched(id) => {
-            app.said = format!("launched {id}");
-            app.select(id);
-        }
-        Message::Said(words) => app.said = words,
+        Message::Preview { run, preview } => match preview {
+            Ok(preview) => {
+                if let Some(watched) = watched(app, &run) {
+                    watched.preview = Some(Shown::new(*preview));
+                }
+            }
+            Err(problem) => app.say(NoticeLevel::Warning, problem),
+        },
     }
     Vec::new()
 }
 
-fn on_event(app: &mut App, event: Event) {
-    let step = event.step as f64;
-    match event.body {
-        EventBody::Metrics(metrics) => {
-            push(&mut app.loss, (step, metrics.loss.unwrap_or(f64::NAN)))
+/// The run on screen, if it is the one that news came of.
+fn watched<'a>(app: &'a mut App, run: &str) -> Option<&'a mut Watched> {
+    app.watched.as_mut().filter(|watched| watched.id == run)
+}
+
+fn on_runs(app: &mut App, runs: Vec<RunSummary>) -> Vec<Effect> {
+    app.runs = runs;
+    if app.run().is_some() {
+        return Vec::new();
+    }
+    // A run that was just launched may not be listed yet; one that was watched may be deleted.
+    let gone = app.watched.as_ref().is_some_and(|watched| watched.experiment.is_some());
+    if app.watched.is_some() && !gone {
+        return Vec::new();
+    }
+    let live = app.runs.iter().find(|run| run.health == Health::Alive);
+    match live.or(app.runs.first()).map(|run| run.id.clone()) {
+        Some(id) => watch(app, id),
+        None => {
+            app.watched = None;
+            Vec::new()
         }
-        EventBody::Attention(attention) => push(&mut app.attention, (step, attention)),
-        EventBody::Preview(preview) => {
-            let figures = preview.figures.into_iter();
-            app.agreement = figures.map(|f| (f.machine, median_square(&f.r))).collect();
-        }
-        EventBody::Notice { text, .. } => app.said = text,
-        _ => {}
     }
 }
 
-fn push<T>(history: &mut Vec<T>, value: T) {
-    if history.len() >= HISTORY_POINTS_MAX {
-        history.drain(..HISTORY_POINTS_MAX / 2);
-    }
-    history.push(value);
+fn watch(app: &mut App, id: String) -> Vec<Effect> {
+    app.watched = Some(Watched::new(id.clone()));
+    app.first_column = 0;
+    app.first_seed = 0;
+    vec![Effect::Watch(id)]
 }
 
-/// The median of r^2 over seeds; of an even number the upper one.
-fn median_square(r: &[Option<f64>]) -> Option<f64> {
-    let mut squares: Vec<f64> = r.iter().flatten().map(|r| r * r).collect();
-    squares.sort_by(f64::total_cmp);
-    squares.get(squares.len() / 2).copied()
+/// Asks for the preview that should be on screen, once.
+fn load_preview(app: &mut App) -> Vec<Effect> {
+    let Some(watched) = &mut app.watched else { return Vec::new() };
+    match watched.wanted_step() {
+        Some(step) if watched.asked != Some(step) => {
+            watched.asked = Some(step);
+            vec![Effect::LoadPreview { run: watched.id.clone(), step }]
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     let action = keys::action(key);
-    // Detaching and redrawing work everywhere, so that nobody is ever stuck in a popup.
-    match (action, std::mem::take(&mut app.popup)) {
-        (Some(Action::Detach), _) => vec![Effect::Detach],
-        (Some(Action::Redraw), popup) => {
-            app.popup = popup;
-            vec![Effect::Redraw]
-        }
-        (action, Popup::None) => action.map(|action| on_action(app, action)).unwrap_or_default(),
-        (_, Popup::Help) => Vec::new(),
-        (_, Popup::ConfirmStop { run }) => match key.code {
-            KeyCode::Char('y') | KeyCode::Enter => {
-                vec![Effect::Send { run, command: Command::Stop }]
-            }
-            _ => Vec::new(),
-        },
-        (action, Popup::Launch { cursor }) => on_launch_key(app, action, key.code, cursor),
+    let control = matches!(action, Some(Action::Redraw))
+        || (action == Some(Action::Detach) && !key.modifiers.is_empty());
+    // Ctrl-C and Ctrl-L work everywhere, so that nobody is ever stuck in a popup.
+    if app.popup != Popup::None && !control {
+        return popups::on_key(app, key);
     }
-}
-
-fn on_launch_key(
-    app: &mut App,
-    action: Option<Action>,
-    code: KeyCode,
-    cursor: usize,
-) -> Vec<Effect> {
-    let last = app.experiments.len().saturating_sub(1);
-    match (action, code) {
-        (_, KeyCode::Enter) => {
-            return app
-                .experiments
-                .get(cursor)
-                .map(|(name, _)| Effect::Launch(name.clone()))
-                .into_iter()
-                .collect();
-        }
-        (_, KeyCode::Esc) => {}
-        (Some(Action::Next), _) => app.popup = Popup::Launch { cursor: (cursor + 1).min(last) },
-        (Some(Action::Previous), _) => {
-            app.popup = Popup::Launch { cursor: cursor.saturating_sub(1) }
-        }
-        _ => app.popup = Popup::Launch { cursor },
-    }
-    Vec::new()
+    action.map(|action| on_action(app, action)).unwrap_or_default()
 }
 
 fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
-        Action::Help => app.popup = Popup::Help,
+        Action::Help => app.popup = Popup::Help { first: 0 },
         Action::Launch => app.popup = Popup::Launch { cursor: 0 },
+        Action::Edit => popups::open_form(app),
+        Action::NextTab => app.tab = (app.tab + 1) % TABS.len(),
+        Action::Tab(tab) => app.tab = tab,
+        Action::Up => return step_cursor(app, -1),
+        Action::Down => return step_cursor(app, 1),
+        Action::Left => app.first_column = app.first_column.saturating_sub(1),
+        Action::Right => step_column(app),
         Action::LogScale => app.log_scale = !app.log_scale,
-        Action::Smooth => app.smooth = !app.smooth,
-        Action::Next => step_selection(app, 1),
-        Action::Previous => step_selection(app, -1),
-        Action::Stop => {
-            app.popup = app.run().map_or(Popup::None, |r| Popup::ConfirmStop { run: r.id.clone() })
+        Action::Smoothing => app.smoothing = (app.smoothing + 1) % SMOOTHINGS.len(),
+        Action::Expand => app.expanded = !app.expanded,
+        Action::Images => {
+            app.protocol = app.protocol.next(&app.protocols);
+            let name = app.protocol.name();
+            app.say(NoticeLevel::Info, format!("images: {name}"));
         }
-        Action::Restart => {
-            return app.run().map(|r| Effect::Resume(r.id.clone())).into_iter().collect();
+        Action::Older => return step_preview(app, -1),
+        Action::Newer => return step_preview(app, 1),
+        Action::Follow => {
+            if let Some(watched) = &mut app.watched {
+                watched.pinned = None;
+            }
+            return load_preview(app);
         }
+        Action::Log => return on_run(app, |run| Effect::ReadLog(run.id.clone())),
+        Action::Pause => return pause(app),
         Action::Sample => return send(app, Command::Sample),
-        Action::PauseResume => {
-            let paused = app
-                .run()
-                .and_then(|r| r.status.as_ref())
-                .is_some_and(|s| s.state == RunState::Paused);
-            return send(app, if paused { Command::Resume } else { Command::Pause });
+        Action::Stop => {
+            if let Some(run) = app.run().map(|run| run.id.clone()) {
+                app.popup = Popup::ConfirmStop { run };
+            }
         }
-        Action::Redraw | Action::Detach => {}
+        Action::Kill => {
+            if let Some(run) = app.run().map(|run| run.id.clone()) {
+                app.popup = Popup::Kill { run, typed: String::new() };
+            }
+        }
+        Action::Resume => return on_run(app, |run| Effect::Resume(run.id.clone())),
+        Action::Redraw => return vec![Effect::Redraw],
+        Action::Detach => return vec![Effect::Detach],
     }
     Vec::new()
 }
 
-fn send(app: &App, command: Command) -> Vec<Effect> {
-    app.run().map(|run| Effect::Send { run: run.id.clone(), command }).into_iter().collect()
+fn on_run(app: &mut App, effect: impl Fn(&RunSummary) -> Effect) -> Vec<Effect> {
+    match app.run().map(effect) {
+        Some(effect) => vec![effect],
+        None => {
+            app.say(NoticeLevel::Warning, "there is no run on screen; n launches one");
+            Vec::new()
+        }
+    }
 }
 
-fn step_selection(app: &mut App, by: isize) {
-    let Some(last) = app.runs.len().checked_sub(1) else { return };
-    let next = app.position().unwrap_or(0).saturating_add_signed(by).min(last);
-    app.select(app.runs[next].id.clone());
+fn send(app: &mut App, command: Command) -> Vec<Effect> {
+    on_run(app, |run| Effect::Send { run: run.id.clone(), command: command.clone() })
+}
+
+fn pause(app: &mut App) -> Vec<Effect> {
+    let state = app.run().and_then(|run| run.status.as_ref()).map(|status| status.state);
+    send(app, if state == Some(RunState::Paused) { Command::Resume } else { Command::Pause })
+}
+
+/// Up and down move what the tab is about: runs, seeds or settings.
+fn step_cursor(app: &mut App, by: isize) -> Vec<Effect> {
+    match app.tab {
+        2 => {
+            let n_seeds = app.watched.as_ref().and_then(|w| w.preview.as_ref());
+            let last = n_seeds.map_or(0, |shown| shown.preview.seeds.len().saturating_sub(1));
+            app.first_seed = app.first_seed.saturating_add_signed(by).min(last);
+        }
+        3 => {
+            let n = app.watched.as_ref().and_then(|w| w.experiment.as_ref());
+            let last = n.map_or(0, |experiment| experiment.entries().len().saturating_sub(1));
+            app.first_setting = app.first_setting.saturating_add_signed(by).min(last);
+        }
+        _ => {
+            let Some(last) = app.runs.len().checked_sub(1) else { return Vec::new() };
+            let now = app.position();
+            let next = now.map_or(0, |now| now.saturating_add_signed(by)).min(last);
+            if now != Some(next) {
+                let id = app.runs[next].id.clone();
+                return watch(app, id);
+            }
+        }
+    }
+    Vec::new()
+}
+
+/// Columns behind the network: machines, then differences.
+fn step_column(app: &mut App) {
+    let shown = app.watched.as_ref().and_then(|watched| watched.preview.as_ref());
+    let last = shown.map_or(0, |shown| (2 * shown.preview.machines.len()).saturating_sub(1));
+    app.first_column = (app.first_column + 1).min(last);
+}
+
+fn step_preview(app: &mut App, by: isize) -> Vec<Effect> {
+    let Some(watched) = &mut app.watched else { return Vec::new() };
+    let Some(wanted) = watched.wanted_step() else { return Vec::new() };
+    let steps = &watched.preview_steps;
+    let now = steps.partition_point(|step| *step < wanted);
+    let next = now.saturating_add_signed(by).min(steps.len().saturating_sub(1));
+    watched.pinned = steps.get(next).copied();
+    load_preview(app)
 }

@@ -1,224 +1,168 @@
 //! Draws the dashboard from its state and changes nothing. Any size is drawn, down to 1x1.
+//!
+//! ```text
+//! at least 100x30          header                       smaller: one tab at a time
+//!            runs     | loss               | samples    under 60x16: a summary in words
+//!            facts    | attention entropy  |
+//!            message, footer
+//! ```
+//!
+//! Pictures are not drawn here: panels return placements, and only `pictures` prints.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Color, Style};
-use ratatui::symbols::Marker;
-use ratatui::text::Line;
-use ratatui::widgets::{Axis, Block, Chart, Clear, Dataset, GraphType, Paragraph, Wrap};
+use ratatui::style::Modifier;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Paragraph, Wrap};
 
-use super::app::{App, Popup};
-use super::chart::{smooth, thin};
+use super::app::{App, Popup, TABS};
 use super::keys::BINDINGS;
-use super::link::RunRow;
+use super::panels::{overlay, runs, samples, settings, training};
+use super::pictures::Placement;
+use super::words::{clipped, duration, number, run_state};
 
-// Okabe-Ito, told apart by the colour-blind.
-const BLUE: Color = Color::Rgb(0, 114, 178);
-const COLOURS: [Color; 4] = [
-    Color::Rgb(230, 159, 0),
-    Color::Rgb(86, 180, 233),
-    Color::Rgb(0, 158, 115),
-    Color::Rgb(204, 121, 167),
-];
+/// Smallest size at which the panels stand side by side.
+const WIDE: (u16, u16) = (100, 30);
+/// Below this only words fit.
+const SMALL: (u16, u16) = (60, 16);
 
-pub fn view(app: &App, frame: &mut Frame) {
+/// Draws everything and says which pictures belong where.
+pub fn view(app: &App, frame: &mut Frame) -> Vec<Placement> {
     let area = frame.area();
-    let [head, body, foot] =
-        Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)])
-            .areas(area);
-    frame.render_widget(Line::from(header(app)), head);
-    let footer: Vec<String> = BINDINGS.iter().map(|b| format!("{} {}", b.label, b.words)).collect();
-    frame.render_widget(Line::from(footer.join("  ")), foot);
-    if app.runs.is_empty() {
-        let words = "No runs yet.\n\nThis lab trains a small diffusion network and shows what it generates next to what \
-                     theory predicts from the same noise.\n\nPress n to launch an experiment, ? for all keys.";
-        frame.render_widget(paragraph(words, "mosaic-lab"), body);
-    } else if area.width < 60 || area.height < 16 {
-        frame.render_widget(Paragraph::new(app.said.as_str()).wrap(Wrap { trim: false }), body);
+    let rows = [Constraint::Length(1), Constraint::Min(0), Constraint::Length(1), Constraint::Length(1)];
+    let [head, body, message, foot] = Layout::vertical(rows).areas(area);
+    frame.render_widget(header(app, area.width), head);
+    frame.render_widget(said(app), message);
+    frame.render_widget(footer(app, area.width), foot);
+    let placements = if app.runs.is_empty() && app.watched.is_none() {
+        overlay::welcome(app, frame, body);
+        Vec::new()
+    } else if area.width < SMALL.0 || area.height < SMALL.1 {
+        frame.render_widget(summary(app), body);
+        Vec::new()
     } else {
-        panels(app, frame, body);
-    }
-    popup(app, frame, area);
-}
-
-fn panels(app: &App, frame: &mut Frame, body: Rect) {
-    let [left, right] =
-        Layout::horizontal([Constraint::Percentage(35), Constraint::Min(0)]).areas(body);
-    let [list, facts] = Layout::vertical([Constraint::Min(0), Constraint::Length(8)]).areas(left);
-    let [above, below] =
-        Layout::vertical([Constraint::Percentage(50), Constraint::Min(0)]).areas(right);
-    let from =
-        app.position().unwrap_or(0).saturating_sub(usize::from(list.height.saturating_sub(3)));
-    let rows: Vec<String> = app.runs.iter().skip(from).map(|run| row(app, run)).collect();
-    frame.render_widget(
-        Paragraph::new(rows.join("\n")).block(Block::bordered().title(" runs ")),
-        list,
-    );
-    let figures = app.agreement.iter().map(|(name, r2)| match r2 {
-        Some(r2) => format!("{r2:.2}  {name}"),
-        None => format!("  --  {name}"),
-    });
-    let facts_text =
-        std::iter::once(app.said.clone()).chain(figures).collect::<Vec<_>>().join("\n");
-    frame.render_widget(paragraph(&facts_text, "median r^2 with theory"), facts);
-    let raw = scaled(app, &app.loss);
-    let shown = if app.smooth { smooth(&raw, 0.95) } else { raw };
-    let title = if app.log_scale { "loss, log10" } else { "loss" };
-    curves(frame, above, title, &[(String::new(), shown)], BLUE);
-    entropy(app, frame, below);
-}
-
-fn row(app: &App, run: &RunRow) -> String {
-    let mark = if Some(&run.id) == app.selected.as_ref() { ">" } else { " " };
-    format!("{mark} {} {}", run.id, state(run))
-}
-
-fn state(run: &RunRow) -> String {
-    match &run.status {
-        _ if run.lost => "lost (r resumes)".into(),
-        Some(status) => format!("{:?}", status.state).to_lowercase(),
-        None => "no status yet".into(),
-    }
-}
-
-fn header(app: &App) -> String {
-    let Some(run) = app.run() else { return "mosaic-lab".into() };
-    let Some(status) = &run.status else { return format!("{}  {}", run.experiment, run.id) };
-    let eta = status.eta_s.map_or(String::new(), |eta| format!("  ETA {eta:.0} s"));
-    format!(
-        "{}  {}  step {}/{}{eta}  {:.1} it/s  {}",
-        run.experiment,
-        state(run),
-        status.step,
-        status.steps,
-        status.steps_per_s,
-        status.device
-    )
-}
-
-fn scaled(app: &App, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    points.iter().map(|&(x, y)| (x, if app.log_scale { y.log10() } else { y })).collect()
-}
-
-/// Mean over noise levels, one curve a head; the title gives the largest value possible.
-fn entropy(app: &App, frame: &mut Frame, area: Rect) {
-    let Some((_, last)) = app.attention.last() else {
-        frame.render_widget(paragraph("no attention figures yet", "attention entropy"), area);
-        return;
+        panels(app, frame, body, area)
     };
-    let n_heads = last.levels.first().map_or(0, |level| level.entropy_nats.len());
-    let lines: Vec<_> = (0..n_heads)
-        .map(|head| {
-            let points = app.attention.iter().map(|(step, at)| {
-                let values: Vec<f64> =
-                    at.levels.iter().filter_map(|l| l.entropy_nats.get(head).copied()).collect();
-                (*step, values.iter().sum::<f64>() / values.len() as f64)
-            });
-            (format!("head {}", head + 1), points.collect())
-        })
-        .collect();
-    let title = format!("attention entropy, nats (uniform: {:.2})", (last.n_pixels as f64).ln());
-    curves(frame, area, &title, &lines, COLOURS[0]);
+    overlay::popup(app, frame, area);
+    // Pictures of some protocols cover text, so a popup takes them away.
+    if app.popup == Popup::None { placements } else { Vec::new() }
 }
 
-fn curves(
-    frame: &mut Frame,
-    area: Rect,
-    title: &str,
-    lines: &[(String, Vec<(f64, f64)>)],
-    first: Color,
-) {
-    let thinned: Vec<_> =
-        lines.iter().map(|(_, points)| thin(points, usize::from(area.width) * 2)).collect();
-    let all = || thinned.iter().flatten();
-    if all().next().is_none() {
-        frame.render_widget(paragraph("waiting for the first figures", title), area);
-        return;
-    }
-    let x = bounds(all().map(|p| p.0));
-    let y = bounds(all().map(|p| p.1));
-    let sets = thinned.iter().zip(lines).enumerate().map(|(i, (points, (name, _)))| {
-        let colour = if i == 0 { first } else { COLOURS[i % COLOURS.len()] };
-        let set = Dataset::default().name(name.as_str()).data(points).marker(Marker::Braille);
-        set.graph_type(GraphType::Line).style(Style::new().fg(colour))
-    });
-    let chart = Chart::new(sets.collect())
-        .block(Block::bordered().title(format!(" {title} ")))
-        .x_axis(
-            Axis::default().bounds(x).labels([format!("{:.0}", x[0]), format!("step {:.0}", x[1])]),
-        )
-        .y_axis(Axis::default().bounds(y).labels([format!("{:.3}", y[0]), format!("{:.3}", y[1])]));
-    frame.render_widget(chart, area);
-}
-
-fn bounds(values: impl Iterator<Item = f64>) -> [f64; 2] {
-    let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
-    if high > low { [low, high] } else { [low - 0.5, low + 0.5] }
-}
-
-fn popup(app: &App, frame: &mut Frame, area: Rect) {
-    let (title, text) = match &app.popup {
-        Popup::None => return,
-        Popup::Help => {
-            let keys: Vec<String> =
-                BINDINGS.iter().map(|b| format!("{:>3}  {}", b.label, b.words)).collect();
-            ("keys", keys.join("\n"))
+fn panels(app: &App, frame: &mut Frame, body: Rect, area: Rect) -> Vec<Placement> {
+    let wide = area.width >= WIDE.0 && area.height >= WIDE.1;
+    match (app.tab, wide && !app.expanded) {
+        (0, true) => overview(app, frame, body),
+        (0, false) => {
+            let height = (app.runs.len() as u16 + 2).clamp(4, body.height / 2);
+            let [list, facts] =
+                Layout::vertical([Constraint::Length(height), Constraint::Min(0)]).areas(body);
+            runs::list(app, frame, list);
+            runs::facts(app, frame, facts);
+            Vec::new()
         }
-        Popup::ConfirmStop { run } => {
-            ("stop", format!("Stop {run}? It saves and can be resumed.\n\ny yes, other keys no"))
+        (1, _) => {
+            training::charts(app, frame, body);
+            Vec::new()
         }
-        Popup::Launch { cursor } => {
-            let rows = app.experiments.iter().enumerate().skip(cursor.saturating_sub(4)).map(
-                |(i, (name, words))| {
-                    format!("{} {name}: {words}", if i == *cursor { ">" } else { " " })
-                },
-            );
-            ("launch: Enter starts, Esc closes", rows.collect::<Vec<_>>().join("\n"))
-        }
-    };
-    let (width, height) = (area.width.min(70), area.height.min(16));
-    let place = Rect::new((area.width - width) / 2, (area.height - height) / 2, width, height);
-    frame.render_widget(Clear, place);
-    frame.render_widget(paragraph(&text, title), place);
-}
-
-fn paragraph<'a>(text: &'a str, title: &str) -> Paragraph<'a> {
-    Paragraph::new(text)
-        .wrap(Wrap { trim: false })
-        .block(Block::bordered().title(format!(" {title} ")))
-}
-
-#[cfg(test)]
-mod tests {
-    use ratatui::Terminal;
-    use ratatui::backend::TestBackend;
-    use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-
-    use super::*;
-    use crate::tui::message::Message;
-    use crate::tui::update::update;
-
-    #[test]
-    fn no_size_and_no_key_panics() {
-        let codes = ['?', 'n', 'p', 's', 'x', 'r', 'j', 'k', 'y', 'm'];
-        for filled in [false, true] {
-            let mut app = App::default();
-            if filled {
-                let run =
-                    RunRow { id: "a".into(), experiment: "e".into(), status: None, lost: true };
-                update(&mut app, Message::Runs(vec![run]));
-                app.loss = vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 0.0)];
-            }
-            for (i, (width, height)) in
-                [(1, 1), (2, 3), (59, 15), (80, 24), (120, 36), (500, 200)].into_iter().enumerate()
-            {
-                let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-                for n in 0..codes.len() * 3 {
-                    let code = KeyCode::Char(codes[(n * 7 + i) % codes.len()]);
-                    update(&mut app, Message::Key(KeyEvent::new(code, KeyModifiers::NONE)));
-                    terminal.draw(|frame| view(&app, frame)).unwrap();
-                }
-            }
+        (2, _) => samples::gallery(app, frame, body),
+        _ => {
+            settings::list(app, frame, body);
+            Vec::new()
         }
     }
+}
+
+fn overview(app: &App, frame: &mut Frame, body: Rect) -> Vec<Placement> {
+    let left = (body.width / 5).clamp(24, 40);
+    // As many picture columns as fit beside charts that can still be read.
+    let right = (body.width * 11 / 24).max(52);
+    let columns = [Constraint::Length(left), Constraint::Min(20), Constraint::Length(right)];
+    let [left, middle, right] = Layout::horizontal(columns).areas(body);
+    let height = (app.runs.len() as u16 + 2).clamp(5, body.height / 2);
+    let [list, facts] =
+        Layout::vertical([Constraint::Length(height), Constraint::Min(0)]).areas(left);
+    runs::list(app, frame, list);
+    runs::facts(app, frame, facts);
+    training::charts(app, frame, middle);
+    samples::gallery(app, frame, right)
+}
+
+fn header(app: &App, width: u16) -> Line<'static> {
+    let theme = app.theme;
+    let mut spans = vec![Span::styled(" mosaic ", theme.strong().add_modifier(Modifier::REVERSED))];
+    if let Some(run) = app.run() {
+        let state = run_state(run);
+        spans.push(Span::raw(format!(" {}  ", run.id)));
+        spans.push(Span::styled(state, theme.state(state)));
+        if let Some(status) = &run.status {
+            let share = 100.0 * status.step as f64 / status.steps.max(1) as f64;
+            let loss = status.loss.map_or(String::new(), |loss| format!("  loss {}", number(loss)));
+            let eta = match status.eta_s {
+                Some(seconds) if !status.state.is_over() => format!("  {} left", duration(seconds)),
+                _ => String::new(),
+            };
+            spans.push(Span::raw(format!(
+                "  step {}/{} ({share:.0}%){loss}  {:.1} it/s{eta}  {}",
+                status.step, status.steps, status.steps_per_s, status.device
+            )));
+        }
+    }
+    let tabs: Vec<String> = TABS.iter().enumerate().map(|(i, name)| match i == app.tab {
+        true => format!("[{} {name}]", i + 1),
+        false => format!(" {} {name} ", i + 1),
+    }).collect();
+    let tabs = tabs.concat();
+    let used: usize = spans.iter().map(Span::width).sum();
+    let free = usize::from(width).saturating_sub(used);
+    if free > tabs.len() + 1 {
+        spans.push(Span::raw(" ".repeat(free - tabs.len())));
+        spans.push(Span::styled(tabs, theme.faint()));
+    }
+    Line::from(spans)
+}
+
+fn said(app: &App) -> Line<'static> {
+    match &app.said {
+        Some((level, text)) => Line::styled(format!(" {text}"), app.theme.notice(*level)),
+        // Why a run stands as it does: an error, or what it is busy with.
+        None => {
+            let message = app.run().and_then(|run| run.status.as_ref()?.message.clone());
+            Line::styled(format!(" {}", message.unwrap_or_default()), app.theme.faint())
+        }
+    }
+}
+
+/// The keys that matter most, as many as fit; `?` has them all.
+fn footer(app: &App, width: u16) -> Line<'static> {
+    let mut spans = Vec::new();
+    let mut used = 0;
+    for row in BINDINGS.iter().filter(|row| !row.footer.is_empty()) {
+        if !app.can(row.action) {
+            continue;
+        }
+        let n = row.label.chars().count() + row.footer.chars().count() + 4;
+        if used + n > usize::from(width) {
+            break;
+        }
+        used += n;
+        spans.push(Span::styled(format!(" {} ", row.label), app.theme.selected()));
+        spans.push(Span::raw(format!(" {} ", row.footer)));
+    }
+    Line::from(spans)
+}
+
+/// A run in words, for screens on which nothing else fits.
+fn summary(app: &App) -> Paragraph<'static> {
+    let Some(run) = app.run() else { return Paragraph::new("no run chosen") };
+    let mut text = format!("{}\n{}", run.id, run_state(run));
+    if let Some(status) = &run.status {
+        text += &format!("\nstep {}/{}", status.step, status.steps);
+        if let Some(loss) = status.loss {
+            text += &format!("\nloss {}", number(loss));
+        }
+        if let Some(message) = &status.message {
+            text += &format!("\n{}", clipped(message, 200));
+        }
+    }
+    Paragraph::new(text).wrap(Wrap { trim: true })
 }

@@ -251,7 +251,6 @@ impl Default for Experiment {
                 weighting: LossWeighting::Velocity { limit: 10.0 },
                 weight_decay: 0.0,
                 clip_norm: 1.0,
-                weighting: LossWeighting::Velocity { limit: 10.0 },
                 ema_decay: 0.995,
                 checkpoint_every: 1000,
                 keep_checkpoints: 2,

@@ -1,0 +1,7 @@
+//! The panels: each draws one part of [`super::app::App`] into a rectangle and holds nothing.
+
+pub mod runs;
+pub mod training;
+pub mod samples;
+pub mod settings;
+pub mod overlay;

@@ -1,0 +1,161 @@
+//! Popups, and the page that greets someone who has no run yet.
+
+use ratatui::Frame;
+use ratatui::layout::{Margin, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
+
+use crate::tui::app::{App, Form, Popup};
+use crate::tui::keys::BINDINGS;
+use crate::tui::words::clipped;
+
+/// For a first look.
+pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
+    let block = Block::bordered().title(" mosaic-lab ");
+    let lines = vec![
+        Line::raw(""),
+        Line::styled("Where does the creativity of a diffusion model come from?", app.theme.strong()),
+        Line::raw(""),
+        Line::raw("This lab trains a small denoising network and shows, live, what it makes of a noise seed next to what analytic theory says it must make of the same seed."),
+        Line::raw(""),
+        Line::raw(format!("There are no runs in '{}' yet.", app.runs_dir)),
+        Line::raw(""),
+        Line::from(vec![
+            Span::raw("Press "),
+            Span::styled(" n ", app.theme.selected()),
+            Span::raw(" and Enter to launch the first experiment. It trains in a process of its own: you may leave at any time and come back."),
+        ]),
+        Line::raw(""),
+        Line::from(vec![
+            Span::styled(" ? ", app.theme.selected()),
+            Span::raw(" lists all keys, "),
+            Span::styled(" q ", app.theme.selected()),
+            Span::raw(" leaves."),
+        ]),
+    ];
+    let inside = block.inner(area).inner(Margin::new(2, 0));
+    frame.render_widget(block, area);
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }), inside);
+}
+
+/// The popup, if one is open.
+pub fn popup(app: &App, frame: &mut Frame, area: Rect) {
+    match &app.popup {
+        Popup::None => {}
+        Popup::Help { first } => help(app, frame, area, *first),
+        Popup::Launch { cursor } => launch(app, frame, area, *cursor),
+        Popup::ConfirmStop { run } => {
+            let text = format!(
+                "Stop {run}?\n\nIts worker writes a checkpoint and ends; r resumes it later.\n\n y  yes    any other key  no"
+            );
+            question(frame, area, " stop ", &text);
+        }
+        Popup::Kill { run, typed } => {
+            let text = format!(
+                "Kill the worker of {run} at once, without a checkpoint?\n\nType the run's name and press Enter; Esc closes.\n\n> {typed}_"
+            );
+            question(frame, area, " kill ", &text);
+        }
+        Popup::Edit(form) => edit(app, frame, area, form),
+        Popup::Log { run, text, back } => log(frame, area, run, text, *back),
+    }
+}
+
+/// A box in the middle, as large as wanted if there is room.
+fn place(area: Rect, width: u16, height: u16) -> Rect {
+    let (width, height) = (width.min(area.width), height.min(area.height));
+    Rect::new(area.x + (area.width - width) / 2, area.y + (area.height - height) / 2, width, height)
+}
+
+fn put(frame: &mut Frame, area: Rect, title: &str, lines: Vec<Line<'_>>) {
+    frame.render_widget(Clear, area);
+    let block = Block::bordered().title(title.to_owned());
+    frame.render_widget(Paragraph::new(lines).block(block), area);
+}
+
+fn question(frame: &mut Frame, area: Rect, title: &str, text: &str) {
+    let area = place(area, 64, 9);
+    frame.render_widget(Clear, area);
+    let block = Block::bordered().title(title.to_owned());
+    frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: false }).block(block), area);
+}
+
+fn help(app: &App, frame: &mut Frame, area: Rect, first: usize) {
+    let area = place(area, 64, BINDINGS.len() as u16 + 2);
+    let rows = usize::from(area.height.saturating_sub(2));
+    let first = first.min(BINDINGS.len().saturating_sub(rows));
+    let line = |row: &crate::tui::keys::Binding| {
+        Line::from(vec![
+            Span::styled(format!(" {:>6} ", row.label), app.theme.strong()),
+            Span::raw(format!(" {}", row.help)),
+        ])
+    };
+    let lines = BINDINGS.iter().skip(first).take(rows).map(line).collect();
+    put(frame, area, " keys (any other key closes) ", lines);
+}
+
+fn launch(app: &App, frame: &mut Frame, area: Rect, cursor: usize) {
+    let area = place(area, 90, app.experiments.len() as u16 + 2);
+    let rows = usize::from(area.height.saturating_sub(2)).max(1);
+    let first = (cursor + 1).saturating_sub(rows);
+    let width = app.experiments.iter().map(|e| e.name.chars().count()).max().unwrap_or(0);
+    let line = |(index, experiment): (usize, &crate::lab::config::Experiment)| {
+        let line = Line::from(vec![
+            Span::styled(format!(" {:<width$}  ", experiment.name), app.theme.strong()),
+            Span::raw(experiment.description.clone()),
+        ]);
+        if index == cursor { line.style(app.theme.selected()) } else { line }
+    };
+    let lines = app.experiments.iter().enumerate().skip(first).take(rows).map(line).collect();
+    put(frame, area, " launch: Enter starts, e edits first, Esc closes ", lines);
+}
+
+fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
+    let area = place(area, 100, area.height.saturating_sub(2));
+    let entries = form.experiment.entries();
+    let rows = usize::from(area.height.saturating_sub(5)).max(1);
+    let first = (form.cursor + 1).saturating_sub(rows);
+    let mut lines: Vec<Line> = entries
+        .iter()
+        .enumerate()
+        .skip(first)
+        .take(rows)
+        .map(|(index, entry)| {
+            let value = match &form.typing {
+                Some(text) if index == form.cursor => format!("{text}_"),
+                _ => entry.value.clone(),
+            };
+            let style = if entry.is_default { app.theme.faint() } else { app.theme.strong() };
+            let line = Line::from(vec![
+                Span::raw(format!(" {:<28} ", clipped(entry.key, 28))),
+                Span::styled(value, style),
+            ]);
+            if index == form.cursor { line.style(app.theme.selected()) } else { line }
+        })
+        .collect();
+    lines.push(Line::raw(""));
+    if let Some(error) = &form.error {
+        lines.push(Line::styled(format!(" {error}"), app.theme.bad()));
+    } else if let Some(entry) = entries.get(form.cursor) {
+        let words = format!(" {} ({})", entry.doc, entry.accepted);
+        lines.push(Line::styled(words, app.theme.faint()));
+    }
+    let title = format!(" {}: Enter edits, n launches as a new run, Esc closes ", form.experiment.name);
+    put(frame, area, &title, lines);
+}
+
+fn log(frame: &mut Frame, area: Rect, run: &str, text: &str, back: usize) {
+    let area = place(area, area.width.saturating_sub(4), area.height.saturating_sub(2));
+    let rows = usize::from(area.height.saturating_sub(2));
+    let all: Vec<&str> = text.lines().collect();
+    let end = all.len().saturating_sub(back);
+    let lines: Vec<Line> = match all.is_empty() {
+        true => vec![Line::raw(" the log is empty: the worker had nothing to complain of")],
+        // Control characters of a foreign log must not reach the terminal.
+        false => all[end.saturating_sub(rows)..end]
+            .iter()
+            .map(|line| Line::raw(line.chars().filter(|c| !c.is_control()).collect::<String>()))
+            .collect(),
+    };
+    put(frame, area, &format!(" log of {run} (up, down; Esc closes) "), lines);
+}

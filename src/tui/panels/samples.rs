@@ -1,0 +1,252 @@
+//! The gallery: a row a noise seed, the network beside what theory makes of the same seed.
+//!
+//! Columns are seed, network, each machine, and each machine's difference from the network. Where not
+//! all fit, the network stays and the others scroll. Under each machine stands r^2 with the network.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use ::image::{Rgb, RgbImage, imageops};
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::Line;
+use ratatui::widgets::{Block, Paragraph};
+
+use super::runs::rate_lines;
+use crate::analysis::agreement::Agreement;
+use crate::image::{ImageShape, grid};
+use crate::tui::app::{App, Shown, Watched};
+use crate::tui::pictures::{Placement, draw_blocks, reserve};
+use crate::tui::probe::Protocol;
+use crate::tui::words::clipped;
+
+/// Pixels per terminal cell that bitmaps are composed at; terminals scale them to their own cells.
+const CELL: (u32, u32) = (8, 16);
+/// Noise reaches beyond the pixel range; a third of it shows most of the range.
+const SEED_SCALE: f64 = 1.0 / 3.0;
+
+/// What a column shows; numbers are machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Column {
+    Seed,
+    Network,
+    Machine(usize),
+    Difference(usize),
+}
+
+/// Sizes in cells.
+struct Plan {
+    columns: Vec<Column>,
+    n_hidden: usize,
+    /// Of one picture.
+    width: u16,
+    height: u16,
+    n_rows: usize,
+}
+
+pub fn gallery(app: &App, frame: &mut Frame, area: Rect) -> Vec<Placement> {
+    let Some(watched) = &app.watched else {
+        frame.render_widget(Block::bordered().title(" samples "), area);
+        return Vec::new();
+    };
+    let Some(shown) = &watched.preview else {
+        let words = Paragraph::new("no preview yet; s asks for one").style(app.theme.faint());
+        frame.render_widget(words.block(Block::bordered().title(" samples ")), area);
+        return Vec::new();
+    };
+    let block = Block::bordered().title(title(watched, shown));
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let summary = watched.summary(shown.preview.step).and_then(|summary| summary.rates.as_ref());
+    let n_lines = if summary.is_some() && inner.height > 24 { 1 } else { 0 };
+    let [pictures, below] =
+        Layout::vertical([Constraint::Min(0), Constraint::Length(n_lines)]).areas(inner);
+    if let Some(rates) = summary {
+        let words: Vec<String> = rate_lines(rates).iter().map(|line| shortened(line)).collect();
+        frame.render_widget(Paragraph::new(words.join("  ")).style(app.theme.faint()), below);
+    }
+    let plan = plan(app, shown, pictures);
+    rows(app, shown, &plan, frame, pictures)
+}
+
+/// A line of rates without its padding.
+fn shortened(line: &Line<'_>) -> String {
+    let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
+    text.split_whitespace().take_while(|word| !word.starts_with('[')).collect::<Vec<_>>().join(" ")
+}
+
+fn title(watched: &Watched, shown: &Shown) -> String {
+    let step = shown.preview.step;
+    let steps = &watched.preview_steps;
+    let position = steps.partition_point(|other| *other < step) + 1;
+    let pinned = if watched.pinned.is_some() { ", held (f follows)" } else { "" };
+    format!(" samples, step {step} ({position} of {}{pinned}) ", steps.len())
+}
+
+fn plan(app: &App, shown: &Shown, area: Rect) -> Plan {
+    let shape = shown.preview.network.shape();
+    let n_machines = shown.preview.machines.len();
+    let n_seeds = shown.preview.seeds.len().saturating_sub(app.first_seed).max(1);
+    let n_all = 2 + 2 * n_machines;
+    let size = |scale: usize, divisor: usize| {
+        let width = (shape.width * scale).div_ceil(divisor).max(4) as u16;
+        (width, ((shape.height * scale).div_ceil(2 * divisor)).max(2) as u16)
+    };
+    let fit = |(width, height): (u16, u16)| {
+        let columns = usize::from((area.width + 1) / (width + 1));
+        // A line of names on top, a line of figures under each row.
+        let rows = usize::from(area.height.saturating_sub(1) / (height + 1));
+        (columns, rows)
+    };
+    // The largest enlargement that leaves room for what matters: all columns, or at least three, and
+    // half of the seeds.
+    let wanted_rows = n_seeds.div_ceil(2).min(4);
+    let large = (1..=8).rev().map(|scale| size(scale, 1)).find(|&cell| {
+        let (columns, rows) = fit(cell);
+        columns >= n_all.min(3 + n_machines) && rows >= wanted_rows
+    });
+    let small = [size(1, 1), size(1, 2), size(1, 4)];
+    let usable = |&cell: &(u16, u16)| fit(cell).0 >= 3.min(n_all) && fit(cell).1 >= 1;
+    let (width, height) = large.or_else(|| small.into_iter().find(usable)).unwrap_or(small[2]);
+    let (n_columns, n_rows) = fit((width, height));
+    let machines = (0..n_machines).map(Column::Machine);
+    let behind: Vec<Column> = machines.chain((0..n_machines).map(Column::Difference)).collect();
+    let mut columns = vec![Column::Network];
+    if n_columns >= n_all || (n_columns > 3 && app.first_column == 0) {
+        columns.insert(0, Column::Seed);
+    }
+    let room = n_columns.saturating_sub(columns.len());
+    let first = app.first_column.min(behind.len().saturating_sub(room));
+    columns.extend(behind.iter().skip(first).take(room));
+    columns.truncate(n_columns);
+    Plan { n_hidden: n_all - columns.len(), columns, width, height, n_rows: n_rows.min(n_seeds) }
+}
+
+fn rows(
+    app: &App,
+    shown: &Shown,
+    plan: &Plan,
+    frame: &mut Frame,
+    area: Rect,
+) -> Vec<Placement> {
+    let width = usize::from(plan.width);
+    let heads: Vec<String> = plan
+        .columns
+        .iter()
+        .map(|column| format!("{:<width$}", clipped(&name(shown, *column), width)))
+        .collect();
+    let mut line = heads.join(" ");
+    if plan.n_hidden > 0 {
+        line = format!("{} ◂▸{}", line.trim_end(), plan.n_hidden);
+    }
+    let head = Rect { height: area.height.min(1), ..area };
+    frame.render_widget(Line::styled(line, app.theme.faint()), head);
+    let mut placements = Vec::new();
+    for row in 0..plan.n_rows {
+        let seed = (app.first_seed + row).min(shown.preview.seeds.len().saturating_sub(1));
+        let top = area.y + 1 + row as u16 * (plan.height + 1);
+        let n = plan.columns.len() as u16;
+        let strip = Rect::new(area.x, top, n * (plan.width + 1), plan.height).intersection(area);
+        match app.protocol {
+            Protocol::Off => {}
+            Protocol::Blocks => {
+                for (i, column) in plan.columns.iter().enumerate() {
+                    let x = area.x + i as u16 * (plan.width + 1);
+                    let cell = Rect::new(x, top, plan.width, plan.height).intersection(area);
+                    draw_blocks(&picture(shown, *column, seed), cell, frame.buffer_mut());
+                }
+            }
+            _ => {
+                reserve(strip, frame.buffer_mut());
+                placements.push(placement(app, shown, plan, seed, strip));
+            }
+        }
+        let figures: Vec<String> = plan
+            .columns
+            .iter()
+            .map(|column| format!("{:<width$}", clipped(&figure(shown, *column, seed), width)))
+            .collect();
+        let under = Rect::new(area.x, top + plan.height, area.width, 1).intersection(area);
+        frame.render_widget(Line::raw(figures.join(" ")), under);
+    }
+    placements
+}
+
+fn name(shown: &Shown, column: Column) -> String {
+    let machine = |index: usize| {
+        let name = shown.preview.machines.get(index).map_or("", |(name, _)| name.as_str());
+        name.replace("attention-", "att-")
+    };
+    match column {
+        Column::Seed => "seed".to_owned(),
+        Column::Network => "network".to_owned(),
+        Column::Machine(index) => machine(index),
+        Column::Difference(index) => format!("{} - net", machine(index)),
+    }
+}
+
+fn figure(shown: &Shown, column: Column, seed: usize) -> String {
+    match column {
+        Column::Seed => format!("seed {seed}"),
+        Column::Machine(index) => {
+            let found = shown.agreement.get(index).and_then(|all| all.get(seed));
+            match found {
+                Some(Agreement { r_squared: Some(squared), .. }) => format!("r^2 {squared:.2}"),
+                _ => "r^2 n/a".to_owned(),
+            }
+        }
+        Column::Network | Column::Difference(_) => String::new(),
+    }
+}
+
+fn picture(shown: &Shown, column: Column, seed: usize) -> RgbImage {
+    let preview = &shown.preview;
+    let shape = preview.network.shape();
+    let network = preview.network.image(seed);
+    let machine = |index: usize| preview.machines[index].1.image(seed);
+    match column {
+        Column::Seed => {
+            let noise: Vec<f64> =
+                preview.seeds.image(seed).iter().map(|value| SEED_SCALE * value).collect();
+            grid::to_rgb(&noise, shape)
+        }
+        Column::Network => grid::to_rgb(network, shape),
+        Column::Machine(index) => grid::to_rgb(machine(index), shape),
+        Column::Difference(index) => grid::difference(machine(index), network, shape),
+    }
+}
+
+/// A whole row as one bitmap, for terminals that draw real images.
+fn placement(app: &App, shown: &Shown, plan: &Plan, seed: usize, strip: Rect) -> Placement {
+    let mut sheet =
+        RgbImage::new(u32::from(strip.width) * CELL.0, u32::from(plan.height) * CELL.1);
+    let ImageShape { width, height, .. } = shown.preview.network.shape();
+    let room = (u32::from(plan.width) * CELL.0, u32::from(plan.height) * CELL.1);
+    // Whole enlargements keep pixels square and sharp.
+    let scale = (room.0 / width as u32).min(room.1 / height as u32).max(1);
+    for (i, column) in plan.columns.iter().enumerate() {
+        let (w, h) = (width as u32 * scale, height as u32 * scale);
+        let cell = picture(shown, *column, seed);
+        let cell = imageops::resize(&cell, w, h, imageops::FilterType::Nearest);
+        let x = i64::from(i as u32 * (u32::from(plan.width) + 1) * CELL.0);
+        imageops::replace(&mut sheet, &cell, x, 0);
+    }
+    if app.theme.is_light() {
+        // The gaps should not be black bars on a light screen.
+        whiten_gaps(&mut sheet, plan);
+    }
+    let mut hasher = DefaultHasher::new();
+    let run = app.watched.as_ref().map(|watched| watched.id.as_str());
+    (run, shown.preview.step, seed, &plan.columns, plan.width, plan.height).hash(&mut hasher);
+    Placement { area: strip, image: Arc::new(sheet), key: hasher.finish() }
+}
+
+fn whiten_gaps(sheet: &mut RgbImage, plan: &Plan) {
+    let period = (u32::from(plan.width) + 1) * CELL.0;
+    let from = u32::from(plan.width) * CELL.0;
+    for (x, _, pixel) in sheet.enumerate_pixels_mut() {
+        if x % period >= from {
+            *pixel = Rgb([255; 3]);
+        }
+    }
+}

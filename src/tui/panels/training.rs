@@ -1,0 +1,159 @@
+//! Curves of a run: the loss over the attention entropy.
+//!
+//! The raw loss is drawn faint under the smoothed one; points that are not finite break the line and
+//! are marked at the bottom. Entropy is drawn per noise level, the mean over heads, under the line of
+//! uniform attention, `ln(H W)`.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
+use ratatui::symbols::Marker;
+use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, LegendPosition, Paragraph};
+
+use crate::lab::event::AttentionMetrics;
+use crate::tui::app::{App, SMOOTHINGS, Watched};
+use crate::tui::chart::{segments, smooth, thin};
+use crate::tui::words::number;
+
+/// One line of a chart.
+struct Curve {
+    name: String,
+    points: Vec<(f64, f64)>,
+    style: Style,
+    kind: GraphType,
+}
+
+pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
+    let halves = [Constraint::Percentage(55), Constraint::Min(0)];
+    let [above, below] = Layout::vertical(halves).areas(area);
+    let Some(watched) = &app.watched else {
+        frame.render_widget(Block::bordered().title(" loss "), above);
+        frame.render_widget(Block::bordered().title(" attention entropy "), below);
+        return;
+    };
+    loss(app, watched, frame, above);
+    entropy(app, watched, frame, below);
+}
+
+fn loss(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
+    let scale = |y: f64| if app.log_scale { y.log10() } else { y };
+    let raw: Vec<(f64, f64)> = watched.loss.iter().map(|&(x, y)| (x, scale(y))).collect();
+    let past = SMOOTHINGS[app.smoothing];
+    let buckets = usize::from(area.width);
+    let mut curves = Vec::new();
+    for segment in segments(&raw) {
+        let style = if past > 0.0 { app.theme.faint() } else { app.theme.strong() };
+        curves.push(Curve::line(String::new(), thin(segment, buckets), style));
+    }
+    if past > 0.0 {
+        for segment in segments(&smooth(&raw, past)) {
+            curves.push(Curve::line(String::new(), thin(segment, buckets), app.theme.strong()));
+        }
+    }
+    let broken: Vec<f64> = raw.iter().filter(|p| !p.1.is_finite()).map(|p| p.0).collect();
+    let title = match past > 0.0 {
+        true => format!(" loss (m: average over ~{:.0} points) ", 1.0 / (1.0 - past)),
+        false => " loss (m: not smoothed) ".to_owned(),
+    };
+    draw(app, frame, area, title, curves, &broken, app.log_scale);
+}
+
+fn entropy(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
+    let Some((_, last)) = watched.attention.last() else {
+        let none = watched.experiment.as_ref().is_some_and(|e| e.network.attention == "none");
+        let words = if none { "this network has no attention" } else { "no figures yet" };
+        let block = Block::bordered().title(" attention entropy ");
+        frame.render_widget(Paragraph::new(words).style(app.theme.faint()).block(block), area);
+        return;
+    };
+    let buckets = usize::from(area.width);
+    let mut curves: Vec<Curve> = last
+        .levels
+        .iter()
+        .enumerate()
+        .map(|(i, level)| {
+            let points: Vec<(f64, f64)> = watched
+                .attention
+                .iter()
+                .filter_map(|(step, at)| Some((*step, mean_at(at, level.t)?)))
+                .collect();
+            Curve::line(format!("t={}", level.t), thin(&points, buckets), app.theme.curve(i))
+        })
+        .collect();
+    let most = (last.n_pixels as f64).ln();
+    if let (Some(first), Some(end)) = (watched.attention.first(), watched.attention.last()) {
+        let points = vec![(first.0, most), (end.0, most)];
+        curves.push(Curve::line("uniform".to_owned(), points, app.theme.faint()));
+    }
+    let title = format!(" attention entropy, nats (uniform {most:.2}) ");
+    draw(app, frame, area, title, curves, &[], false);
+}
+
+/// Mean over heads at one noise level.
+fn mean_at(attention: &AttentionMetrics, t: f64) -> Option<f64> {
+    let level = attention.levels.iter().find(|level| level.t == t)?;
+    let n = level.entropy_nats.len() as f64;
+    Some(level.entropy_nats.iter().sum::<f64>() / n).filter(|mean| mean.is_finite())
+}
+
+impl Curve {
+    fn line(name: String, points: Vec<(f64, f64)>, style: Style) -> Self {
+        Self { name, points, style, kind: GraphType::Line }
+    }
+}
+
+fn draw(
+    app: &App,
+    frame: &mut Frame,
+    area: Rect,
+    title: String,
+    mut curves: Vec<Curve>,
+    broken: &[f64],
+    log_scale: bool,
+) {
+    let block = Block::bordered().title(title);
+    let all = || curves.iter().flat_map(|curve| &curve.points);
+    if all().next().is_none() {
+        let words = Paragraph::new("no figures yet").style(app.theme.faint());
+        frame.render_widget(words.block(block), area);
+        return;
+    }
+    let y = bounds(all().map(|point| point.1), 0.05);
+    let steps = all().map(|point| point.0).chain(broken.iter().copied());
+    let x = bounds(steps, 0.0);
+    if !broken.is_empty() {
+        let points = broken.iter().map(|&step| (step, y[0])).collect();
+        let name = "not finite".to_owned();
+        curves.push(Curve { name, points, style: app.theme.bad(), kind: GraphType::Scatter });
+    }
+    let sets = curves.iter().map(|curve| {
+        let marker = match curve.kind {
+            GraphType::Scatter => Marker::Dot,
+            _ => Marker::Braille,
+        };
+        let set = Dataset::default().data(&curve.points).marker(marker).graph_type(curve.kind);
+        let set = set.style(curve.style);
+        if curve.name.is_empty() { set } else { set.name(curve.name.as_str()) }
+    });
+    let shown = |value: f64| number(if log_scale { 10_f64.powf(value) } else { value });
+    let labels = [y[0], f64::midpoint(y[0], y[1]), y[1]].map(shown);
+    let chart = Chart::new(sets.collect())
+        .block(block)
+        .legend_position(Some(LegendPosition::TopRight))
+        .hidden_legend_constraints((Constraint::Percentage(60), Constraint::Percentage(60)))
+        .x_axis(Axis::default().bounds(x).labels(x.map(|step| format!("{step:.0}"))))
+        .y_axis(Axis::default().bounds(y).labels(labels).style(app.theme.faint()));
+    frame.render_widget(chart, area);
+}
+
+/// Smallest and largest with a margin; never empty.
+fn bounds(values: impl Iterator<Item = f64>, margin: f64) -> [f64; 2] {
+    let (low, high) = values
+        .filter(|value| value.is_finite())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    if low > high {
+        return [0.0, 1.0];
+    }
+    let room = margin * (high - low);
+    if high > low { [low - room, high + room] } else { [low - 0.5, low + 0.5] }
+}

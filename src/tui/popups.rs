@@ -1,0 +1,162 @@
+//! Keys inside popups: lists to choose from, questions, and the form for a relaunch.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::app::{App, Form, Popup};
+use super::message::Effect;
+use crate::lab::command::Command;
+use crate::lab::event::NoticeLevel;
+
+/// A key while a popup is open.
+pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
+    match std::mem::take(&mut app.popup) {
+        Popup::None => Vec::new(),
+        Popup::Help { first } => {
+            if let Some(first) = scrolled(key.code, first) {
+                app.popup = Popup::Help { first };
+            }
+            Vec::new()
+        }
+        Popup::Log { run, text, back } => {
+            // The end is shown first, so up goes back.
+            let code = match key.code {
+                KeyCode::Up | KeyCode::Char('k') => KeyCode::Down,
+                KeyCode::Down | KeyCode::Char('j') => KeyCode::Up,
+                KeyCode::PageUp => KeyCode::PageDown,
+                KeyCode::PageDown => KeyCode::PageUp,
+                other => other,
+            };
+            if let Some(back) = scrolled(code, back) {
+                let back = back.min(text.lines().count().saturating_sub(1));
+                app.popup = Popup::Log { run, text, back };
+            }
+            Vec::new()
+        }
+        Popup::ConfirmStop { run } => match key.code {
+            KeyCode::Char('y') | KeyCode::Enter => {
+                vec![Effect::Send { run, command: Command::Stop }]
+            }
+            _ => Vec::new(),
+        },
+        Popup::Kill { run, typed } => on_kill_key(app, key, run, typed),
+        Popup::Launch { cursor } => on_launch_key(app, key.code, cursor),
+        Popup::Edit(form) => on_form_key(app, key, *form),
+    }
+}
+
+/// The first line after a key that scrolls; `None` closes.
+fn scrolled(code: KeyCode, first: usize) -> Option<usize> {
+    match code {
+        KeyCode::Down | KeyCode::Char('j') => Some(first + 1),
+        KeyCode::Up | KeyCode::Char('k') => Some(first.saturating_sub(1)),
+        KeyCode::PageDown | KeyCode::Char(' ') => Some(first + 10),
+        KeyCode::PageUp => Some(first.saturating_sub(10)),
+        _ => None,
+    }
+}
+
+fn on_launch_key(app: &mut App, code: KeyCode, cursor: usize) -> Vec<Effect> {
+    let last = app.experiments.len().saturating_sub(1);
+    match code {
+        KeyCode::Enter => {
+            let Some(experiment) = app.experiments.get(cursor).cloned() else { return Vec::new() };
+            app.say(NoticeLevel::Info, format!("launching {}", experiment.name));
+            return vec![Effect::Launch { experiment: Box::new(experiment), parent: None }];
+        }
+        KeyCode::Char('e') => {
+            if let Some(experiment) = app.experiments.get(cursor).cloned() {
+                app.popup = Popup::Edit(Box::new(Form::new(String::new(), experiment)));
+            }
+        }
+        KeyCode::Esc | KeyCode::Char('q') => {}
+        code => {
+            let next = scrolled(code, cursor).unwrap_or(cursor).min(last);
+            app.popup = Popup::Launch { cursor: next };
+        }
+    }
+    Vec::new()
+}
+
+fn on_kill_key(app: &mut App, key: KeyEvent, run: String, mut typed: String) -> Vec<Effect> {
+    match key.code {
+        KeyCode::Esc => return Vec::new(),
+        KeyCode::Enter if typed == run => return vec![Effect::Kill(run)],
+        KeyCode::Backspace => {
+            typed.pop();
+        }
+        KeyCode::Char(letter) => typed.push(letter),
+        _ => {}
+    }
+    app.popup = Popup::Kill { run, typed };
+    Vec::new()
+}
+
+/// Opens the form on the settings of the run on screen.
+pub fn open_form(app: &mut App) {
+    let watched = app.watched.as_ref();
+    match watched.and_then(|w| w.experiment.clone().map(|e| (w.id.clone(), e))) {
+        Some((parent, experiment)) => {
+            app.popup = Popup::Edit(Box::new(Form::new(parent, experiment)));
+        }
+        None => app.say(NoticeLevel::Warning, "there are no settings to edit yet"),
+    }
+}
+
+impl Form {
+    pub fn new(parent: String, experiment: crate::lab::config::Experiment) -> Self {
+        Self { parent, experiment, cursor: 0, typing: None, error: None }
+    }
+
+    /// Takes the typed value, or says why not.
+    fn accept(&mut self, text: &str) {
+        let Some(key) = self.experiment.entries().get(self.cursor).map(|entry| entry.key) else {
+            return;
+        };
+        self.error = self.experiment.set(key, text).err().map(|error| error.to_string());
+        self.typing = self.error.is_some().then(|| text.to_owned());
+    }
+}
+
+fn on_form_key(app: &mut App, key: KeyEvent, mut form: Form) -> Vec<Effect> {
+    if let Some(mut text) = form.typing.take() {
+        match key.code {
+            KeyCode::Esc => form.error = None,
+            KeyCode::Enter => form.accept(&text),
+            KeyCode::Backspace => {
+                text.pop();
+                form.typing = Some(text);
+            }
+            KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                form.typing = Some(String::new());
+            }
+            KeyCode::Char(letter) => {
+                text.push(letter);
+                form.typing = Some(text);
+            }
+            _ => form.typing = Some(text),
+        }
+        app.popup = Popup::Edit(Box::new(form));
+        return Vec::new();
+    }
+    let entries = form.experiment.entries();
+    let last = entries.len().saturating_sub(1);
+    match key.code {
+        KeyCode::Esc | KeyCode::Char('q') => return Vec::new(),
+        KeyCode::Enter => {
+            form.typing = entries.get(form.cursor).map(|entry| entry.value.clone());
+        }
+        KeyCode::Char('n') => {
+            // Checked as a whole before anything is launched.
+            match form.experiment.check() {
+                Ok(()) => {
+                    let parent = Some(form.parent).filter(|parent| !parent.is_empty());
+                    return vec![Effect::Launch { experiment: Box::new(form.experiment), parent }];
+                }
+                Err(error) => form.error = Some(error.to_string()),
+            }
+        }
+        code => form.cursor = scrolled(code, form.cursor).unwrap_or(form.cursor).min(last),
+    }
+    app.popup = Popup::Edit(Box::new(form));
+    Vec::new()
+}

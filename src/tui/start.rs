@@ -1,0 +1,28 @@
+//! Opening the dashboard on a lab: theme, image protocol, watchdog, then the shell.
+
+use super::app::App;
+use super::disk::Disk;
+use super::theme::Theme;
+use super::{probe, shell, watchdog};
+use crate::lab::config::Lab;
+use crate::lab::event::NoticeLevel;
+use crate::lab::run_dir::RunsDir;
+
+/// Shows the dashboard until the user leaves. The terminal must be a terminal.
+pub fn run(lab: Lab) -> anyhow::Result<()> {
+    let settings = lab.settings;
+    let mut app = App::new(lab.experiments, settings.runs_dir.display().to_string());
+    // An empty NO_COLOR counts as unset (no-color.org).
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    app.theme = Theme::new(&settings.theme, no_colour);
+    // Before anything else reads the terminal: the answer must not be taken for keys.
+    let found = probe::probe(&settings.images);
+    app.protocol = found.protocol;
+    app.protocols = found.available;
+    if let Some(note) = found.note {
+        app.say(NoticeLevel::Warning, note);
+    }
+    watchdog::start();
+    let disk = Disk::new(RunsDir::new(settings.runs_dir), settings.device);
+    shell::run(&mut app, Box::new(disk))
+}
