@@ -168,7 +168,7 @@ pub static SETTINGS: &[Setting] = &[
     ),
     row!(
         "network.width",
-        Accepted::Integer { min: 1, max: 4096 },
+        Accepted::Integer { min: 16, max: 4096 },
         network.width,
         "channels of the resnet"
     ),
