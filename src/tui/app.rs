@@ -165,9 +165,7 @@ impl App {
         let state = run.status.as_ref().map(|status| status.state);
         let alive = run.health == Health::Alive;
         match action {
-            Action::Pause => {
-                alive && matches!(state, Some(RunState::Training | RunState::Paused))
-            }
+            Action::Pause => alive && matches!(state, Some(RunState::Training | RunState::Paused)),
             Action::Sample => alive && state != Some(RunState::Comparing),
             Action::Stop => alive,
             Action::Resume => !alive && state != Some(RunState::Finished),

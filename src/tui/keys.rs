@@ -54,12 +54,7 @@ const fn key(
     Binding { code, modifiers: KeyModifiers::NONE, action, label, help, footer }
 }
 
-const fn control(
-    letter: char,
-    action: Action,
-    label: &'static str,
-    help: &'static str,
-) -> Binding {
+const fn control(letter: char, action: Action, label: &'static str, help: &'static str) -> Binding {
     Binding {
         code: KeyCode::Char(letter),
         modifiers: KeyModifiers::CONTROL,
@@ -133,7 +128,8 @@ mod tests {
     #[test]
     fn no_key_means_two_things() {
         for (i, row) in BINDINGS.iter().enumerate() {
-            let twin = BINDINGS[..i].iter().find(|o| (o.code, o.modifiers) == (row.code, row.modifiers));
+            let twin =
+                BINDINGS[..i].iter().find(|o| (o.code, o.modifiers) == (row.code, row.modifiers));
             assert!(twin.is_none(), "{} is bound twice", row.label);
         }
     }

@@ -16,11 +16,26 @@ pub enum Message {
     Resized,
     Runs(Vec<RunSummary>),
     /// News of one run, in the order they were written.
-    Events { run: String, events: Vec<Event> },
-    Experiment { run: String, experiment: Result<Box<Experiment>, String> },
-    PreviewSteps { run: String, steps: Vec<u64> },
-    Preview { run: String, preview: Result<Box<Preview>, String> },
-    Log { run: String, log: Result<String, String> },
+    Events {
+        run: String,
+        events: Vec<Event>,
+    },
+    Experiment {
+        run: String,
+        experiment: Result<Box<Experiment>, String>,
+    },
+    PreviewSteps {
+        run: String,
+        steps: Vec<u64>,
+    },
+    Preview {
+        run: String,
+        preview: Result<Box<Preview>, String>,
+    },
+    Log {
+        run: String,
+        log: Result<String, String>,
+    },
     /// A launch came to something: the new run's name.
     Launched(Result<String, String>),
     /// A command to a worker came to something: what to say.
@@ -36,10 +51,19 @@ pub enum Effect {
     Redraw,
     /// Read this run's files from now on.
     Watch(String),
-    LoadPreview { run: String, step: u64 },
+    LoadPreview {
+        run: String,
+        step: u64,
+    },
     ReadLog(String),
-    Launch { experiment: Box<Experiment>, parent: Option<String> },
+    Launch {
+        experiment: Box<Experiment>,
+        parent: Option<String>,
+    },
     Resume(String),
     Kill(String),
-    Send { run: String, command: Command },
+    Send {
+        run: String,
+        command: Command,
+    },
 }

@@ -194,9 +194,8 @@ impl Desk {
 
     fn carry_out(&mut self, effect: Effect) -> Vec<Message> {
         let link = &mut self.link;
-        let done = |result: Result<(), String>, words: String| {
-            vec![Message::Done(result.map(|()| words))]
-        };
+        let done =
+            |result: Result<(), String>, words: String| vec![Message::Done(result.map(|()| words))];
         match effect {
             Effect::Watch(run) => {
                 self.watched = Some(run.clone());

@@ -29,7 +29,8 @@ const SMALL: (u16, u16) = (60, 16);
 /// Draws everything and says which pictures belong where.
 pub fn view(app: &App, frame: &mut Frame) -> Vec<Placement> {
     let area = frame.area();
-    let rows = [Constraint::Length(1), Constraint::Min(0), Constraint::Length(1), Constraint::Length(1)];
+    let rows =
+        [Constraint::Length(1), Constraint::Min(0), Constraint::Length(1), Constraint::Length(1)];
     let [head, body, message, foot] = Layout::vertical(rows).areas(area);
     frame.render_widget(header(app, area.width), head);
     frame.render_widget(said(app), message);
@@ -107,10 +108,14 @@ fn header(app: &App, width: u16) -> Line<'static> {
             )));
         }
     }
-    let tabs: Vec<String> = TABS.iter().enumerate().map(|(i, name)| match i == app.tab {
-        true => format!("[{} {name}]", i + 1),
-        false => format!(" {} {name} ", i + 1),
-    }).collect();
+    let tabs: Vec<String> = TABS
+        .iter()
+        .enumerate()
+        .map(|(i, name)| match i == app.tab {
+            true => format!("[{} {name}]", i + 1),
+            false => format!(" {} {name} ", i + 1),
+        })
+        .collect();
     let tabs = tabs.concat();
     let used: usize = spans.iter().map(Span::width).sum();
     let free = usize::from(width).saturating_sub(used);

@@ -78,7 +78,10 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!([0.01234, 12.345, 1234.5, 1e-6].map(number), ["0.012", "12.35", "1234", "1.0e-6"]);
+        assert_eq!(
+            [0.01234, 12.345, 1234.5, 1e-6].map(number),
+            ["0.012", "12.35", "1234", "1.0e-6"]
+        );
         assert_eq!(number(f64::NAN), "n/a");
     }
 

@@ -14,16 +14,23 @@ pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
     let block = Block::bordered().title(" mosaic-lab ");
     let lines = vec![
         Line::raw(""),
-        Line::styled("Where does the creativity of a diffusion model come from?", app.theme.strong()),
+        Line::styled(
+            "Where does the creativity of a diffusion model come from?",
+            app.theme.strong(),
+        ),
         Line::raw(""),
-        Line::raw("This lab trains a small denoising network and shows, live, what it makes of a noise seed next to what analytic theory says it must make of the same seed."),
+        Line::raw(
+            "This lab trains a small denoising network and shows, live, what it makes of a noise seed next to what analytic theory says it must make of the same seed.",
+        ),
         Line::raw(""),
         Line::raw(format!("There are no runs in '{}' yet.", app.runs_dir)),
         Line::raw(""),
         Line::from(vec![
             Span::raw("Press "),
             Span::styled(" n ", app.theme.selected()),
-            Span::raw(" and Enter to launch the first experiment. It trains in a process of its own: you may leave at any time and come back."),
+            Span::raw(
+                " and Enter to launch the first experiment. It trains in a process of its own: you may leave at any time and come back.",
+            ),
         ]),
         Line::raw(""),
         Line::from(vec![
@@ -140,7 +147,8 @@ fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
         let words = format!(" {} ({})", entry.doc, entry.accepted);
         lines.push(Line::styled(words, app.theme.faint()));
     }
-    let title = format!(" {}: Enter edits, n launches as a new run, Esc closes ", form.experiment.name);
+    let title =
+        format!(" {}: Enter edits, n launches as a new run, Esc closes ", form.experiment.name);
     put(frame, area, &title, lines);
 }
 

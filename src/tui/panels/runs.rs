@@ -83,7 +83,9 @@ fn agreement(app: &App, watched: &Watched, lines: &mut Vec<Line<'static>>) {
     let Some(shown) = &watched.preview else { return };
     lines.push(heading(app, format!("r^2 | R^2, step {}", shown.preview.step)));
     for ((name, _), found) in shown.preview.machines.iter().zip(&shown.agreement) {
-        let median = |values: Vec<f64>| quartiles(&values).map_or("  -".into(), |q| format!("{:5.2}", q.median));
+        let median = |values: Vec<f64>| {
+            quartiles(&values).map_or("  -".into(), |q| format!("{:5.2}", q.median))
+        };
         let squares = median(found.iter().filter_map(|a| a.r_squared).collect());
         let cods = median(found.iter().filter_map(|a| a.cod).collect());
         lines.push(Line::raw(format!("{squares} {cods} {name}")));

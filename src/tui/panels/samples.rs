@@ -122,13 +122,7 @@ fn plan(app: &App, shown: &Shown, area: Rect) -> Plan {
     Plan { n_hidden: n_all - columns.len(), columns, width, height, n_rows: n_rows.min(n_seeds) }
 }
 
-fn rows(
-    app: &App,
-    shown: &Shown,
-    plan: &Plan,
-    frame: &mut Frame,
-    area: Rect,
-) -> Vec<Placement> {
+fn rows(app: &App, shown: &Shown, plan: &Plan, frame: &mut Frame, area: Rect) -> Vec<Placement> {
     let width = usize::from(plan.width);
     let heads: Vec<String> = plan
         .columns
@@ -218,8 +212,7 @@ fn picture(shown: &Shown, column: Column, seed: usize) -> RgbImage {
 
 /// A whole row as one bitmap, for terminals that draw real images.
 fn placement(app: &App, shown: &Shown, plan: &Plan, seed: usize, strip: Rect) -> Placement {
-    let mut sheet =
-        RgbImage::new(u32::from(strip.width) * CELL.0, u32::from(plan.height) * CELL.1);
+    let mut sheet = RgbImage::new(u32::from(strip.width) * CELL.0, u32::from(plan.height) * CELL.1);
     let ImageShape { width, height, .. } = shown.preview.network.shape();
     let room = (u32::from(plan.width) * CELL.0, u32::from(plan.height) * CELL.1);
     // Whole enlargements keep pixels square and sharp.

@@ -13,7 +13,8 @@ const KEY: usize = 28;
 const VALUE: usize = 34;
 
 pub fn list(app: &App, frame: &mut Frame, area: Rect) {
-    let block = Block::bordered().title(" settings (bold: not the default; e edits and relaunches) ");
+    let block =
+        Block::bordered().title(" settings (bold: not the default; e edits and relaunches) ");
     let experiment = app.watched.as_ref().and_then(|watched| watched.experiment.as_ref());
     let Some(experiment) = experiment else {
         frame.render_widget(block, area);
