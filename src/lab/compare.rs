@@ -63,6 +63,12 @@ pub fn compare(
         progress(first + n);
     }
     let samples = samples.ok_or(DenoiseError::Cancelled)?;
+    let mut judged = samples.network.clone();
+    let n_judged = if judge.is_some() { seeds.n_judged } else { 0 };
+    for first in (seeds.n..n_judged).step_by(PIECE) {
+        let noise = held_out_seeds(seeds.noise_seed, first, PIECE.min(n_judged - first), shape);
+        judged.append(&contestants.sample_network_only(network, &noise, stop)?);
+    }
     let rates = |batch: &ImageBatch| judge.map(|judge| figures::rates(judge, batch));
     let machine_rates =
         samples.machines.iter().map(|(name, batch)| (name.clone(), rates(batch))).collect();
@@ -70,7 +76,7 @@ pub fn compare(
         noise_seed: seeds.noise_seed,
         n_seeds: seeds.n,
         figures: figures::agreement_figures(&samples),
-        rates: rates(&samples.network),
+        rates: rates(&judged),
         machine_rates,
         entropy,
         samples,
@@ -82,6 +88,8 @@ pub fn compare(
 pub struct HeldOut {
     pub noise_seed: u64,
     pub n: usize,
+    /// Samples of the network that are judged, on crafted sets; at least `n` are.
+    pub n_judged: usize,
 }
 
 impl SampleSet {

@@ -262,13 +262,13 @@ fn rates_table(found: &Comparison) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let mut text = "## Judged samples (share [95% interval])\n\n| who | valid | consistent | novel | creative | hue purity |\n| --- | --- | --- | --- | --- | --- |\n".to_owned();
+    let mut text = "## Judged samples (share [95% interval])\n\n| who | n | valid | consistent | novel | creative | hue purity |\n| --- | --- | --- | --- | --- | --- | --- |\n".to_owned();
     for (who, rates) in rows {
         let cells: Vec<String> = named(rates)
             .iter()
             .map(|(_, rate)| format!("{:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high))
             .collect();
-        text += &format!("| {who} | {} |\n", cells.join(" | "));
+        text += &format!("| {who} | {} | {} |\n", rates.n_samples, cells.join(" | "));
     }
     text + "\n"
 }

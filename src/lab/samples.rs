@@ -109,6 +109,16 @@ impl Contestants {
         Ok(set)
     }
 
+    /// Samples `seeds` by the network alone: rates want more samples than machines have time for.
+    pub fn sample_network_only(
+        &self,
+        network: &NetworkDenoiser,
+        seeds: &ImageBatch,
+        stop: &AtomicBool,
+    ) -> Result<ImageBatch, DenoiseError> {
+        self.run(&with_classes(network, 0, seeds.len()), seeds, stop)
+    }
+
     fn chunk(&self, network: &NetworkDenoiser, seeds: &ImageBatch) -> usize {
         let n_pixels = seeds.shape().n_pixels();
         let heads = network.network().config().attention.map_or(0, |attention| attention.heads);

@@ -123,6 +123,8 @@ pub struct PreviewSettings {
 /// `compare.*`
 #[derive(Clone, Debug, PartialEq)]
 pub struct CompareSettings {
+    /// Samples of the network that are judged, on crafted sets.
+    pub samples: usize,
     /// Held-out noise seeds of the final comparison.
     pub seeds: usize,
 }
@@ -274,7 +276,7 @@ impl Default for Experiment {
                 tau: 1.0,
             },
             preview: PreviewSettings { every: 1000, seeds: 4 },
-            compare: CompareSettings { seeds: 100 },
+            compare: CompareSettings { samples: 128, seeds: 32 },
             root: PathBuf::from("."),
             origin: PathBuf::from("lab.toml"),
             lines: BTreeMap::new(),

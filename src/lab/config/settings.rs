@@ -419,10 +419,16 @@ pub static SETTINGS: &[Setting] = &[
         "noise seeds of a preview"
     ),
     row!(
+        "compare.samples",
+        Accepted::Integer { min: 1, max: 9_000 },
+        compare.samples,
+        "samples of the network that are judged at the end (crafted sets); at least compare.seeds are"
+    ),
+    row!(
         "compare.seeds",
         Accepted::Integer { min: 1, max: 9_000 },
         compare.seeds,
-        "held-out noise seeds of the final comparison"
+        "held-out noise seeds on which machines are compared with the network"
     ),
 ];
 

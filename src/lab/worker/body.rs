@@ -131,7 +131,7 @@ fn finish(
         &workshop.contestants,
         &network,
         workshop.judge.as_ref(),
-        HeldOut { noise_seed: experiment.noise_seed, n },
+        HeldOut { noise_seed: experiment.noise_seed, n, n_judged: experiment.compare.samples },
         stop,
         &mut |done| {
             let message = format!("comparing on held-out seeds: {done} of {n}");

@@ -1,0 +1,239 @@
+//! The dashboard's screens after sequences of messages, and its state after sequences of keys.
+
+use mosaic_lab::image::{ImageBatch, ImageShape};
+use mosaic_lab::lab::command::Command;
+use mosaic_lab::lab::config::{self, Experiment};
+use mosaic_lab::lab::event::{
+    AttentionAtLevel, AttentionMetrics, EVENT_FORMAT, Event, EventBody, Metrics, NoticeLevel,
+};
+use mosaic_lab::lab::preview::Preview;
+use mosaic_lab::lab::run_dir::{Health, RunDir, RunSummary};
+use mosaic_lab::lab::status::{RunState, Status, WorkerId};
+use mosaic_lab::random::{Purpose, noise_seeds, stream};
+use mosaic_lab::tui::app::{App, Popup};
+use mosaic_lab::tui::keys::BINDINGS;
+use mosaic_lab::tui::message::{Effect, Message};
+use mosaic_lab::tui::update::update;
+use mosaic_lab::tui::view::view;
+use rand::RngExt;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+const RUN: &str = "glyphs-attention-3abcde";
+
+fn experiments() -> Vec<Experiment> {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("lab.toml");
+    config::load(Some(&here)).unwrap().experiments
+}
+
+fn status(state: RunState) -> Status {
+    Status {
+        v: EVENT_FORMAT,
+        state,
+        step: 1500,
+        steps: 6000,
+        worker: WorkerId { pid: 1, start_ticks: 2, boot_id: "b".into() },
+        heartbeat_ms: 0,
+        steps_per_s: 25.0,
+        eta_s: Some(180.0),
+        device: "cpu (2 threads)".into(),
+        loss: Some(0.0231),
+        message: None,
+    }
+}
+
+fn run(id: &str, state: RunState, health: Health) -> RunSummary {
+    RunSummary {
+        id: id.into(),
+        dir: RunDir::open(id),
+        status: Some(status(state)),
+        health,
+        experiment: "glyphs-attention".into(),
+        created_ms: 0,
+    }
+}
+
+fn event(step: u64, body: EventBody) -> Event {
+    Event { v: EVENT_FORMAT, time_ms: 0, step, body }
+}
+
+fn metrics(step: u64, loss: Option<f64>) -> Event {
+    let (learning_rate, steps_per_s, images_per_s) = (1e-3, 25.0, 400.0);
+    let metrics = Metrics { loss, grad_norm: None, learning_rate, steps_per_s, images_per_s };
+    event(step, EventBody::Metrics(metrics))
+}
+
+fn attention(step: u64) -> Event {
+    let levels = [0.1, 0.5, 0.9].map(|t| AttentionAtLevel {
+        t,
+        entropy_nats: vec![5.5 - t * step as f64 / 1500.0, 5.4],
+        distance_pixels: vec![6.0, 6.0],
+    });
+    event(step, EventBody::Attention(AttentionMetrics { n_pixels: 256, levels: levels.to_vec() }))
+}
+
+/// Four flat pictures a seed, so that a screen in words stays the same everywhere.
+fn preview() -> Preview {
+    let shape = ImageShape::new(3, 16, 16);
+    let seeds = noise_seeds(1, 0, 2, shape);
+    let network =
+        ImageBatch::new(shape, seeds.values().iter().map(|v| v.clamp(-1.0, 1.0)).collect());
+    let machines = vec![
+        ("els".to_owned(), seeds.clone()),
+        ("attention-similarity".to_owned(), network.clone()),
+    ];
+    Preview { step: 1500, seeds, network, machines }
+}
+
+/// A dashboard that watches a run with curves, a gap in the loss, and a preview.
+fn watching() -> App {
+    let mut app = App::new(experiments(), "checkpoints".into());
+    let other = run("glyphs-cnn-3abcd0", RunState::Training, Health::Lost);
+    let effects =
+        update(&mut app, Message::Runs(vec![run(RUN, RunState::Training, Health::Alive), other]));
+    assert_eq!(effects, [Effect::Watch(RUN.into())]);
+    let experiment = experiments().remove(0);
+    update(&mut app, Message::Experiment { run: RUN.into(), experiment: Ok(Box::new(experiment)) });
+    let mut events: Vec<Event> =
+        (1..150).map(|i| metrics(i * 10, (i != 75).then(|| 1.0 / i as f64))).collect();
+    events.extend((1..15).map(|i| attention(i * 100)));
+    let text = "machines use the whole data set".to_owned();
+    events.push(event(1490, EventBody::Notice { level: NoticeLevel::Info, text }));
+    update(&mut app, Message::Events { run: RUN.into(), events });
+    let effects =
+        update(&mut app, Message::PreviewSteps { run: RUN.into(), steps: vec![500, 1500] });
+    assert_eq!(effects, [Effect::LoadPreview { run: RUN.into(), step: 1500 }]);
+    update(&mut app, Message::Preview { run: RUN.into(), preview: Ok(Box::new(preview())) });
+    app
+}
+
+fn press(app: &mut App, code: KeyCode) -> Vec<Effect> {
+    update(app, Message::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+}
+
+fn screen(app: &App, width: u16, height: u16) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| drop(view(app, frame))).unwrap();
+    terminal.backend().to_string()
+}
+
+#[test]
+fn screens_of_every_size_look_as_agreed() {
+    let mut app = watching();
+    for (width, height) in [(59, 15), (80, 24), (120, 36), (200, 60)] {
+        insta::assert_snapshot!(format!("overview-{width}x{height}"), screen(&app, width, height));
+    }
+    press(&mut app, KeyCode::Char('2'));
+    insta::assert_snapshot!("charts-80x24", screen(&app, 80, 24));
+    press(&mut app, KeyCode::Char('3'));
+    insta::assert_snapshot!("samples-80x24", screen(&app, 80, 24));
+    press(&mut app, KeyCode::Char('4'));
+    insta::assert_snapshot!("settings-80x24", screen(&app, 80, 24));
+    press(&mut app, KeyCode::Char('?'));
+    insta::assert_snapshot!("help-80x24", screen(&app, 80, 24));
+}
+
+#[test]
+fn a_first_look_says_what_to_do() {
+    let mut app = App::new(experiments(), "checkpoints".into());
+    insta::assert_snapshot!("welcome-80x24", screen(&app, 80, 24));
+    press(&mut app, KeyCode::Char('n'));
+    insta::assert_snapshot!("launch-80x24", screen(&app, 80, 24));
+    let effects = press(&mut app, KeyCode::Enter);
+    assert!(matches!(&effects[..], [Effect::Launch { experiment, parent: None }]
+        if experiment.name == "glyphs-attention"));
+}
+
+#[test]
+fn leaving_never_stops_a_run() {
+    let mut app = watching();
+    assert_eq!(press(&mut app, KeyCode::Char('q')), [Effect::Detach]);
+    press(&mut app, KeyCode::Char('?'));
+    let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+    assert_eq!(update(&mut app, Message::Key(interrupt)), [Effect::Detach], "also from a popup");
+}
+
+#[test]
+fn stopping_asks_first_and_killing_wants_the_name() {
+    let mut app = watching();
+    assert_eq!(press(&mut app, KeyCode::Char('x')), []);
+    assert_eq!(press(&mut app, KeyCode::Char('n')), [], "no means no");
+    press(&mut app, KeyCode::Char('x'));
+    let stop = Effect::Send { run: RUN.into(), command: Command::Stop };
+    assert_eq!(press(&mut app, KeyCode::Char('y')), [stop]);
+
+    press(&mut app, KeyCode::Char('X'));
+    assert_eq!(press(&mut app, KeyCode::Enter), [], "no name was typed");
+    RUN.chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
+    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::Kill(RUN.into())]);
+}
+
+#[test]
+fn one_key_pauses_and_resumes() {
+    let mut app = watching();
+    let send = |command| [Effect::Send { run: RUN.into(), command }];
+    assert_eq!(press(&mut app, KeyCode::Char('p')), send(Command::Pause));
+    update(&mut app, Message::Runs(vec![run(RUN, RunState::Paused, Health::Alive)]));
+    assert_eq!(press(&mut app, KeyCode::Char('p')), send(Command::Resume));
+}
+
+#[test]
+fn a_bad_value_is_refused_in_the_form_and_a_good_one_is_launched() {
+    let mut app = watching();
+    press(&mut app, KeyCode::Char('e'));
+    let Popup::Edit(form) = &app.popup else { panic!("no form") };
+    let keys: Vec<_> = form.experiment.entries().iter().map(|entry| entry.key).collect();
+    let steps = keys.iter().position(|key| *key == "training.steps").unwrap();
+    (0..steps).for_each(|_| drop(press(&mut app, KeyCode::Down)));
+    let clear = KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL);
+    press(&mut app, KeyCode::Enter);
+    update(&mut app, Message::Key(clear));
+    "-3".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
+    press(&mut app, KeyCode::Enter);
+    let Popup::Edit(form) = &app.popup else { panic!("the form closed") };
+    assert!(form.error.as_ref().unwrap().contains("'training.steps' is '-3'"), "{:?}", form.error);
+    update(&mut app, Message::Key(clear));
+    "50".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
+    press(&mut app, KeyCode::Enter);
+    let effects = press(&mut app, KeyCode::Char('n'));
+    assert!(matches!(&effects[..], [Effect::Launch { experiment, parent: Some(parent) }]
+        if experiment.training.steps == 50 && parent == RUN));
+}
+
+#[test]
+fn previews_are_stepped_through_and_followed() {
+    let mut app = watching();
+    let load = |step| [Effect::LoadPreview { run: RUN.into(), step }];
+    assert_eq!(press(&mut app, KeyCode::Char('[')), load(500));
+    assert_eq!(press(&mut app, KeyCode::Char('[')), [], "there is no older one");
+    let more = Message::PreviewSteps { run: RUN.into(), steps: vec![500, 1500, 2000] };
+    assert_eq!(update(&mut app, more), [], "a held preview stays");
+    assert_eq!(press(&mut app, KeyCode::Char('f')), load(2000));
+}
+
+#[test]
+fn no_sequence_of_keys_at_any_size_panics() {
+    let mut random = stream(1, Purpose::Subset, 0);
+    let sizes = [(1, 1), (2, 3), (20, 5), (59, 15), (80, 24), (100, 30), (120, 36), (500, 200)];
+    for filled in [false, true] {
+        let mut app =
+            if filled { watching() } else { App::new(experiments(), "checkpoints".into()) };
+        for _ in 0..3000 {
+            let code = match random.random_range(0..4) {
+                0 => [KeyCode::Enter, KeyCode::Esc, KeyCode::Backspace, KeyCode::PageDown]
+                    [random.random_range(0..4)],
+                _ => BINDINGS[random.random_range(0..BINDINGS.len())].code,
+            };
+            for effect in press(&mut app, code) {
+                if let Effect::Watch(run) = effect {
+                    update(&mut app, Message::Preview { run, preview: Ok(Box::new(preview())) });
+                }
+            }
+            if random.random_range(0..8) == 0 {
+                let (width, height) = sizes[random.random_range(0..sizes.len())];
+                screen(&app, width, height);
+            }
+        }
+    }
+}
