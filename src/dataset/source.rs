@@ -1,7 +1,7 @@
 //! Where a data set comes from, and the one way to open it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -52,7 +52,7 @@ pub fn open(
 
 fn open_idx(
     name: &str,
-    images: &PathBuf,
+    images: &Path,
     labels: Option<&PathBuf>,
     size: Option<usize>,
 ) -> Result<Dataset, DatasetError> {
@@ -65,7 +65,7 @@ fn open_idx(
     if let Some((path, labels)) = labels.as_ref().filter(|(_, labels)| labels.len() != n) {
         return Err(DatasetError::Labels {
             path: (*path).clone(),
-            images: images.clone(),
+            images: images.to_path_buf(),
             found: labels.len(),
             expected: n,
         });
