@@ -244,16 +244,16 @@ impl Default for Experiment {
             sampling_steps: 20,
             noise_seed: 0,
             training: TrainingConfig {
-                steps: 6000,
+                steps: 4000,
                 batch: 16,
                 seed: 0,
                 rate: 4e-3,
-                warmup: 100,
+                warmup: 300,
                 decay: RateDecay::Cosine,
                 weighting: LossWeighting::Velocity { limit: 10.0 },
                 weight_decay: 0.0,
                 clip_norm: 1.0,
-                ema_decay: 0.995,
+                ema_decay: 0.998,
                 checkpoint_every: 1000,
                 keep_checkpoints: 2,
             },
@@ -261,11 +261,11 @@ impl Default for Experiment {
             weighting_limit: 10.0,
             theory: TheorySettings {
                 machines: [
+                    "els",
+                    "attention-trajectory",
+                    "attention-similarity",
                     "ideal",
                     "wiener",
-                    "els",
-                    "attention-similarity",
-                    "attention-trajectory",
                 ]
                 .map(str::to_owned)
                 .to_vec(),
