@@ -18,8 +18,9 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
         Message::Resized => {}
         Message::Runs(runs) => return on_runs(app, runs),
         Message::Launched(Ok(id)) => {
-            app.say(NoticeLevel::Info, format!("launched {id}"));
-            return watch(app, id);
+            let effects = watch(app, id.clone());
+            app.say(NoticeLevel::Info, format!("launched {id}; q leaves it running"));
+            return effects;
         }
         Message::Launched(Err(problem)) | Message::Done(Err(problem)) => {
             app.say(NoticeLevel::Error, problem);
@@ -87,6 +88,8 @@ fn on_runs(app: &mut App, runs: Vec<RunSummary>) -> Vec<Effect> {
 
 fn watch(app: &mut App, id: String) -> Vec<Effect> {
     app.watched = Some(Watched::new(id.clone()));
+    // What was said was about another run.
+    app.said = None;
     app.first_column = 0;
     app.first_seed = 0;
     vec![Effect::Watch(id)]
