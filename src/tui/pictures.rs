@@ -38,6 +38,18 @@ pub struct Printer {
 }
 
 impl Printer {
+    /// Whether pictures that are going away would be left on the screen: sixel and iTerm2 images are
+    /// gone only when every cell under them is written again.
+    pub fn leaves_traces(&self, protocol: Protocol, placements: &[Placement]) -> bool {
+        let painted = matches!(self.protocol, Some(Protocol::Sixel | Protocol::Iterm));
+        painted && !self.shown.is_empty() && !self.shows(protocol, placements)
+    }
+
+    fn shows(&self, protocol: Protocol, placements: &[Placement]) -> bool {
+        let wanted = placements.iter().map(|p| (p.area, p.key));
+        self.protocol == Some(protocol) && self.shown.iter().copied().eq(wanted)
+    }
+
     /// Brings the screen to `placements`; call it after each frame.
     pub fn show(
         &mut self,
@@ -45,12 +57,11 @@ impl Printer {
         placements: &[Placement],
         out: &mut impl Write,
     ) -> io::Result<()> {
-        let wanted: Vec<(Rect, u64)> = placements.iter().map(|p| (p.area, p.key)).collect();
-        if self.protocol == Some(protocol) && self.shown == wanted {
+        if self.shows(protocol, placements) {
             return Ok(());
         }
         self.clear(out)?;
-        if !wanted.is_empty() {
+        if !placements.is_empty() {
             queue!(out, BeginSynchronizedUpdate, cursor::SavePosition)?;
             out.flush()?;
             let printed = placements.iter().try_for_each(|placement| print(protocol, placement));
@@ -58,7 +69,7 @@ impl Printer {
             out.flush()?;
             printed?;
         }
-        self.shown = wanted;
+        self.shown = placements.iter().map(|p| (p.area, p.key)).collect();
         self.protocol = Some(protocol);
         Ok(())
     }

@@ -21,6 +21,7 @@ use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
+use ratatui::layout::Rect;
 use ratatui::prelude::CrosstermBackend;
 use ratatui::{Terminal, crossterm::cursor};
 
@@ -103,13 +104,17 @@ fn input(messages: &Sender<Message>) {
 fn serve(app: &mut App, inbox: &Receiver<Message>, effects: &Sender<Effect>) -> io::Result<()> {
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
     let mut printer = Printer::default();
-    terminal.clear()?;
+    wipe(&mut terminal)?;
     let mut drawn = Instant::now() - FRAME;
     let mut changed = true;
     loop {
         if changed && drawn.elapsed() >= FRAME {
             let mut placements = Vec::new();
             terminal.draw(|frame| placements = view(app, frame))?;
+            if printer.leaves_traces(app.protocol, &placements) {
+                wipe(&mut terminal)?;
+                terminal.draw(|frame| placements = view(app, frame))?;
+            }
             printer.show(app.protocol, &placements, &mut io::stdout())?;
             io::stdout().flush()?;
             drawn = Instant::now();
@@ -129,7 +134,7 @@ fn serve(app: &mut App, inbox: &Receiver<Message>, effects: &Sender<Effect>) -> 
                 }
                 Effect::Redraw => {
                     printer.clear(&mut io::stdout())?;
-                    terminal.clear()?;
+                    wipe(&mut terminal)?;
                 }
                 effect => {
                     // A lab thread that is gone has said so on the screen.
@@ -138,6 +143,15 @@ fn serve(app: &mut App, inbox: &Receiver<Message>, effects: &Sender<Effect>) -> 
             }
         }
     }
+}
+
+/// Clears the screen so that the next draw writes every cell.
+///
+/// Not `Terminal::clear`, which asks the terminal where its cursor is: the input thread would swallow
+/// the answer, and the question fails after two seconds. Resizing to the same size clears without it.
+fn wipe(terminal: &mut Terminal<CrosstermBackend<io::Stdout>>) -> io::Result<()> {
+    let size = terminal.size()?;
+    terminal.resize(Rect::new(0, 0, size.width, size.height))
 }
 
 /// The lab thread: carries out effects and looks for news.
