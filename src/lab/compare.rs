@@ -55,7 +55,7 @@ pub fn compare(
     for first in (0..seeds.n).step_by(PIECE) {
         let n = PIECE.min(seeds.n - first);
         let noise = held_out_seeds(seeds.noise_seed, first, n, shape);
-        let piece = contestants.sample(network, &noise, &mut entropy, stop)?;
+        let piece = contestants.sample(network, &noise, &mut entropy, stop, &mut |_| {})?;
         match &mut samples {
             Some(samples) => samples.append(&piece),
             None => samples = Some(piece),

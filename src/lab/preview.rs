@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use thiserror::Error;
 
@@ -79,10 +80,13 @@ impl Preview {
         picture::contact_sheet(&self.seeds, &self.network, &self.machines, usize::MAX)
             .save(beside.join("preview.png"))
             .map_err(|error| failed("drawing")(io::Error::other(error)))?;
-        if path.exists() {
-            std::fs::remove_dir_all(path).map_err(failed("replacing"))?;
+        if !path.exists() {
+            return std::fs::rename(&beside, path).map_err(failed("finishing"));
         }
-        std::fs::rename(&beside, path).map_err(failed("finishing"))
+        // One step, so that a reader never finds nothing.
+        renameat_with(CWD, &beside, CWD, path, RenameFlags::EXCHANGE)
+            .map_err(|error| failed("replacing")(error.into()))?;
+        std::fs::remove_dir_all(&beside).map_err(failed("clearing up after"))
     }
 
     /// Reads the preview in directory `path`.

@@ -77,13 +77,15 @@ impl Contestants {
         self.machines.iter().map(|contestant| &contestant.machine)
     }
 
-    /// Samples `seeds` by all. `entropy` takes the network's maps in; `stop` ends it early.
+    /// Samples `seeds` by all. `entropy` takes the network's maps in; `stop` ends it early; `ready` is
+    /// shown what there is whenever one more has sampled all seeds.
     pub fn sample(
         &self,
         network: &NetworkDenoiser,
         seeds: &ImageBatch,
         entropy: &mut Option<EntropySum>,
         stop: &AtomicBool,
+        ready: &mut dyn FnMut(&SampleSet),
     ) -> Result<SampleSet, DenoiseError> {
         let chunk = self.chunk(network, seeds);
         let empty = ImageBatch::zeros(seeds.shape(), 0);
@@ -101,9 +103,12 @@ impl Contestants {
             }
             set.network.append(&samples);
             let recorded = recorded.map(Arc::new);
-            for (contestant, (_, samples)) in self.machines.iter().zip(&mut set.machines) {
+            for (index, contestant) in self.machines.iter().enumerate() {
                 let machine = self.machine(contestant, network, recorded.clone())?;
-                samples.append(&self.run(&machine, &seeds, stop)?);
+                set.machines[index].1.append(&self.run(&machine, &seeds, stop)?);
+                if set.machines[index].1.len() == set.seeds.len() {
+                    ready(&set);
+                }
             }
         }
         Ok(set)

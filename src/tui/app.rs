@@ -192,7 +192,11 @@ impl Watched {
                 self.latest = Some(metrics);
             }
             EventBody::Attention(attention) => push(&mut self.attention, (step, attention)),
-            EventBody::Preview(summary) => self.summaries.push((event.step, summary)),
+            EventBody::Preview(summary) => {
+                // It was published in part before; now it is whole.
+                self.asked = self.asked.filter(|step| *step != event.step);
+                self.summaries.push((event.step, summary));
+            }
             EventBody::Notice { level, text } => self.note(event.step, level, text),
             EventBody::State { state, reason } => {
                 let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));

@@ -34,6 +34,7 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
             if let Some(watched) = watched(app, &run) {
                 events.into_iter().for_each(|event| watched.take(event));
             }
+            return load_preview(app);
         }
         Message::Experiment { run, experiment } => match experiment {
             Ok(experiment) => {

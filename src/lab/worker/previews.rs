@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
@@ -18,9 +18,12 @@ use crate::lab::event::{EventBody, NoticeLevel, PreviewSummary};
 use crate::lab::figures;
 use crate::lab::preview::{Preview, directory_name};
 use crate::lab::run_dir::RunDir;
-use crate::lab::samples::Contestants;
+use crate::lab::samples::{Contestants, SampleSet};
 use crate::lab::status_board::StatusBoard;
 use crate::network::NetworkDenoiser;
+
+/// Time between two publications of one preview while its machines are at work.
+const PUBLISH_EVERY: Duration = Duration::from_secs(2);
 
 /// What every preview of a run is made with.
 pub struct PreviewKit {
@@ -133,12 +136,23 @@ fn serve(kit: &PreviewKit, step: u64, network: &NetworkDenoiser) {
 
 fn make(kit: &PreviewKit, step: u64, network: &NetworkDenoiser) -> anyhow::Result<()> {
     let started = Instant::now();
-    let set = kit.contestants.sample(network, &kit.seeds, &mut None, &kit.stop)?;
     let name = directory_name(step);
+    let place = kit.run.previews_path().join(&name);
+    let mut published = started;
+    let mut outcome = Ok(());
+    let mut ready = |set: &SampleSet| {
+        // Someone waits in front of a screen: what is there is shown before all machines are done.
+        if outcome.is_ok() && published.elapsed() >= PUBLISH_EVERY {
+            published = Instant::now();
+            outcome = partial(step, set).write(&place);
+        }
+    };
+    let set = kit.contestants.sample(network, &kit.seeds, &mut None, &kit.stop, &mut ready)?;
+    outcome.context("keeping part of the preview")?;
     let figures = figures::agreement_figures(&set);
     let rates = kit.judge.as_ref().map(|judge| figures::rates(judge, &set.network));
     let preview = Preview { step, seeds: set.seeds, network: set.network, machines: set.machines };
-    preview.write(&kit.run.previews_path().join(&name)).context("keeping the preview")?;
+    preview.write(&place).context("keeping the preview")?;
     let summary = PreviewSummary {
         path: format!("previews/{name}"),
         n_seeds: kit.seeds.len(),
@@ -148,4 +162,15 @@ fn make(kit: &PreviewKit, step: u64, network: &NetworkDenoiser) -> anyhow::Resul
     };
     kit.board.emit_at(step, EventBody::Preview(summary));
     Ok(())
+}
+
+/// A preview of the machines that are done.
+fn partial(step: u64, set: &SampleSet) -> Preview {
+    let done = |(_, samples): &&(String, ImageBatch)| samples.len() == set.seeds.len();
+    Preview {
+        step,
+        seeds: set.seeds.clone(),
+        network: set.network.clone(),
+        machines: set.machines.iter().filter(done).cloned().collect(),
+    }
 }
