@@ -1,6 +1,7 @@
 //! The state of the dashboard: what was read about runs, and where the user looks.
 
 use super::keys::Action;
+use super::pictures::Depth;
 use super::probe::Protocol;
 use super::theme::Theme;
 use crate::analysis::agreement::{Agreement, agreement};
@@ -41,6 +42,8 @@ pub struct App {
     pub protocol: Protocol,
     pub protocols: Vec<Protocol>,
     pub theme: Theme,
+    /// Colours of half-blocks.
+    pub depth: Depth,
     /// The last thing said to the user.
     pub said: Option<(NoticeLevel, String)>,
 }
@@ -139,6 +142,7 @@ impl App {
             protocol: Protocol::Blocks,
             protocols: vec![Protocol::Blocks, Protocol::Off],
             theme: Theme::default(),
+            depth: Depth::Truecolour,
             said: None,
         }
     }

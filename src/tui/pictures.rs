@@ -1,218 +1,370 @@
-//! Pictures in the terminal: half-blocks into ratatui's buffer, real images behind its back.
+//! Shows pictures: as half-blocks inside ratatui's buffer, or as pixels printed after the frame.
 //!
-//! This is the only file that prints. viuer writes to standard output after the frame, so the cells
-//! under a real image are marked to be skipped by ratatui, and a picture is printed only when it, its
-//! place or the protocol changed. Kitty images float over text: they are deleted before anything else is
-//! printed in their place, on a popup, a tab change and on leaving.
+//! Blocks are ordinary cells: they work everywhere, diff like text and can be tested. Pixels are printed
+//! over cells that ratatui was told to skip ([`reserve`]), and this is the only file that does so.
+//! Sixel and iTerm2 pictures go through viuer, which needs exactly one protocol enabled (it was asked in
+//! [`super::probe`], once), a free row below (its newline would scroll the screen) and standard output.
+//! Kitty's are written here: viuer 0.11 waits for the terminal's word after each of them when the
+//! terminal is local, and waits for ever when another thread reads the terminal's events.
+//! A cell is taken to be twice as high as it is wide. Composing pictures is `lab::picture`'s work.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use ::image::{DynamicImage, RgbImage};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use image::{DynamicImage, RgbImage, imageops};
 use ratatui::buffer::{Buffer, CellDiffOption};
-use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
-use ratatui::crossterm::{cursor, queue};
-use ratatui::layout::Rect;
+use ratatui::crossterm::cursor::{MoveTo, RestorePosition, SavePosition};
+use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate, size};
+use ratatui::crossterm::{execute, queue};
+use ratatui::layout::{Rect, Size};
 use ratatui::style::Color;
 
 use super::probe::Protocol;
 
-/// A picture and the cells it belongs in.
+const UPPER_HALF_BLOCK: &str = "\u{2580}";
+const DELETE_KITTY_PICTURES: &[u8] = b"\x1b_Ga=d,d=A,q=2\x1b\\";
+/// 4096 digits of base64, the most that one of kitty's commands may carry.
+const KITTY_CHUNK_BYTES: usize = 3072;
+const SMALLEST_SIDE: u32 = 32;
+/// Enlarging beyond the pixels of a cell only costs bytes.
+const PIXELS_PER_CELL: u32 = 8;
+
+/// A picture and the cells it may use.
 #[derive(Clone, Debug)]
 pub struct Placement {
     pub area: Rect,
     pub image: Arc<RgbImage>,
-    /// Stands for the content: equal keys are equal pictures.
+    /// Identifies the picture's content: equal keys are taken to be equal pictures.
     pub key: u64,
 }
 
-/// Deletes all kitty images and frees their memory, without an answer.
-const KITTY_DELETE: &[u8] = b"\x1b_Ga=d,d=A,q=2\x1b\\";
-const UPPER_HALF: &str = "▀";
+/// How colours reach the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    Truecolour,
+    /// The 256-colour palette's cube and greys.
+    Palette,
+}
 
-/// Prints real images, and knows what is on the screen.
+impl Depth {
+    /// Reads `$COLORTERM`, the one agreed sign of 24-bit colour.
+    pub fn of_terminal() -> Self {
+        Self::from_colorterm(std::env::var("COLORTERM").ok().as_deref())
+    }
+
+    fn from_colorterm(value: Option<&str>) -> Self {
+        match value {
+            Some(value) if value.contains("truecolor") || value.contains("24bit") => {
+                Depth::Truecolour
+            }
+            _ => Depth::Palette,
+        }
+    }
+
+    fn colour(self, [red, green, blue]: [u8; 3]) -> Color {
+        match self {
+            Depth::Truecolour => Color::Rgb(red, green, blue),
+            Depth::Palette => Color::Indexed(nearest_in_palette([red, green, blue])),
+        }
+    }
+}
+
+/// Draws `image` as half-blocks, centred in `area`, in 24-bit colour.
+pub fn draw_blocks(image: &RgbImage, area: Rect, buffer: &mut Buffer) {
+    draw_blocks_in(Depth::Truecolour, image, area, buffer);
+}
+
+/// The same in the colours of `depth`: enlarged by a whole number if it fits, otherwise shrunk.
+pub fn draw_blocks_in(depth: Depth, image: &RgbImage, area: Rect, buffer: &mut Buffer) {
+    let area = area.intersection(buffer.area);
+    let bounds = (u32::from(area.width), 2 * u32::from(area.height));
+    let Some((width, height)) = block_size(image.dimensions(), bounds) else { return };
+    let left = (bounds.0 - width) / 2;
+    let top = (u32::from(area.height) - height.div_ceil(2)) / 2;
+    let colour = |column, row| depth.colour(mean_of_part(image, (width, height), (column, row)));
+    for row in 0..height.div_ceil(2) {
+        for column in 0..width {
+            let position = (offset(area.x, left + column), offset(area.y, top + row));
+            let Some(cell) = buffer.cell_mut(position) else { continue };
+            cell.reset();
+            cell.set_symbol(UPPER_HALF_BLOCK).set_fg(colour(column, 2 * row));
+            if 2 * row + 1 < height {
+                cell.set_bg(colour(column, 2 * row + 1));
+            }
+        }
+    }
+}
+
+/// Screen coordinates fit in 16 bits; saturation is only there for arithmetic's sake.
+fn offset(origin: u16, distance: u32) -> u16 {
+    origin.saturating_add(u16::try_from(distance).unwrap_or(u16::MAX))
+}
+
+/// The size in (square) block pixels, or nothing if either side has none.
+fn block_size((width, height): (u32, u32), bounds: (u32, u32)) -> Option<(u32, u32)> {
+    if width == 0 || height == 0 || bounds.0 == 0 || bounds.1 == 0 {
+        return None;
+    }
+    match (bounds.0 / width).min(bounds.1 / height) {
+        0 => Some(shrunk((width, height), bounds)),
+        factor => Some((width * factor, height * factor)),
+    }
+}
+
+/// The largest size of the same shape within `bounds`, each side at least 1. Nothing may be zero.
+fn shrunk((width, height): (u32, u32), bounds: (u32, u32)) -> (u32, u32) {
+    let scaled = |side: u32, by: u32, of: u32| {
+        let rounded = (u64::from(side) * u64::from(by) + u64::from(of) / 2) / u64::from(of);
+        u32::try_from(rounded).unwrap_or(u32::MAX)
+    };
+    if u64::from(bounds.0) * u64::from(height) <= u64::from(bounds.1) * u64::from(width) {
+        (bounds.0, scaled(height, bounds.0, width).clamp(1, bounds.1))
+    } else {
+        (scaled(width, bounds.1, height).clamp(1, bounds.0), bounds.1)
+    }
+}
+
+/// The mean colour of the part of `image` that one of `size` pixels stands for; when enlarging by a
+/// whole number this is exactly one pixel.
+fn mean_of_part(image: &RgbImage, size: (u32, u32), at: (u32, u32)) -> [u8; 3] {
+    let part = |side: u32, count: u32, index: u32| {
+        let start = u64::from(index) * u64::from(side) / u64::from(count);
+        let end = (u64::from(index) + 1) * u64::from(side) / u64::from(count);
+        // Both are at most `side`, a u32.
+        (start as u32, end.max(start + 1) as u32)
+    };
+    let (left, right) = part(image.width(), size.0, at.0);
+    let (top, bottom) = part(image.height(), size.1, at.1);
+    let mut sums = [0_u64; 3];
+    for y in top..bottom {
+        for x in left..right {
+            let pixel = image.get_pixel(x, y).0;
+            sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += u64::from(value));
+        }
+    }
+    let count = u64::from(right - left) * u64::from(bottom - top);
+    // A mean of bytes is a byte.
+    sums.map(|sum| ((sum + count / 2) / count) as u8)
+}
+
+/// The closest of the palette's 6 x 6 x 6 cube (16-231) and 24 greys (232-255); the first 16 colours are
+/// the user's own and mean nothing certain.
+fn nearest_in_palette(colour: [u8; 3]) -> u8 {
+    const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
+    let steps = colour.map(|value| {
+        (0..6_u8).min_by_key(|&step| LEVELS[usize::from(step)].abs_diff(value)).unwrap_or(0)
+    });
+    let in_cube = steps.map(|step| LEVELS[usize::from(step)]);
+    let mean = colour.iter().map(|&value| u16::from(value)).sum::<u16>() / 3;
+    // At most (255 - 3) / 10 = 25, cut to the last grey.
+    let grey_step = (mean.saturating_sub(3) / 10).min(23) as u8;
+    let distance = |other: [u8; 3]| -> u32 {
+        colour.iter().zip(other).map(|(&one, two)| u32::from(one.abs_diff(two)).pow(2)).sum()
+    };
+    if distance([8 + 10 * grey_step; 3]) < distance(in_cube) {
+        232 + grey_step
+    } else {
+        16 + 36 * steps[0] + 6 * steps[1] + steps[2]
+    }
+}
+
+/// Tells ratatui to leave these cells alone: pixels will be there.
+///
+/// When a later frame no longer reserves them, they differ from what was there and are drawn again.
+pub fn reserve(area: Rect, buffer: &mut Buffer) {
+    let area = area.intersection(buffer.area);
+    for position in area.positions() {
+        if let Some(cell) = buffer.cell_mut(position) {
+            cell.reset();
+            cell.set_diff_option(CellDiffOption::Skip);
+        }
+    }
+}
+
+/// What is on the screen: enough to know whether anything has to be printed.
+type Shown = Vec<(u64, Rect)>;
+
+/// Prints pictures after a frame, and only when they changed.
 #[derive(Debug, Default)]
 pub struct Printer {
-    shown: Vec<(Rect, u64)>,
-    protocol: Option<Protocol>,
+    shown: Option<(Protocol, Shown)>,
 }
 
 impl Printer {
-    /// Whether pictures that are going away would be left on the screen: sixel and iTerm2 images are
-    /// gone only when every cell under them is written again.
-    pub fn leaves_traces(&self, protocol: Protocol, placements: &[Placement]) -> bool {
-        let painted = matches!(self.protocol, Some(Protocol::Sixel | Protocol::Iterm));
-        painted && !self.shown.is_empty() && !self.shows(protocol, placements)
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    fn shows(&self, protocol: Protocol, placements: &[Placement]) -> bool {
-        let wanted = placements.iter().map(|p| (p.area, p.key));
-        self.protocol == Some(protocol) && self.shown.iter().copied().eq(wanted)
-    }
-
-    /// Brings the screen to `placements`; call it after each frame.
+    /// Brings the screen in line with `placements`. Call it after each frame with standard output as
+    /// `out` (viuer prints there); blocks and off only remove what an earlier protocol left.
     pub fn show(
         &mut self,
         protocol: Protocol,
         placements: &[Placement],
         out: &mut impl Write,
     ) -> io::Result<()> {
-        if self.shows(protocol, placements) {
+        let screen = screen()?;
+        let placed = placed(protocol, placements, screen);
+        let wanted = identity(&placed);
+        if !self.must_print(protocol, &wanted) {
             return Ok(());
         }
-        self.clear(out)?;
-        if !placements.is_empty() {
-            queue!(out, BeginSynchronizedUpdate, cursor::SavePosition)?;
-            out.flush()?;
-            let printed = placements.iter().try_for_each(|placement| print(protocol, placement));
-            queue!(out, cursor::RestorePosition, EndSynchronizedUpdate)?;
-            out.flush()?;
-            printed?;
-        }
-        self.shown = placements.iter().map(|p| (p.area, p.key)).collect();
-        self.protocol = Some(protocol);
-        Ok(())
+        let erase: Vec<Rect> = match protocol {
+            // kitty's pictures were deleted; the others lie in the cells, and a smaller one would leave
+            // the rim of a larger one.
+            Protocol::Kitty => Vec::new(),
+            _ => placed.iter().map(|(one, _)| above_last_row(one.area, screen)).collect(),
+        };
+        execute!(out, BeginSynchronizedUpdate)?;
+        let printed = self.remove_kitty(out).and_then(|()| blank(&erase, out)).and_then(|()| {
+            placed.iter().try_for_each(|(one, area)| match protocol {
+                Protocol::Kitty => print_kitty(&one.image, *area, out),
+                _ => print(protocol, one, *area),
+            })
+        });
+        execute!(out, EndSynchronizedUpdate)?;
+        self.shown = (!wanted.is_empty()).then_some((protocol, wanted));
+        printed
     }
 
-    /// Takes kitty images away; those of other protocols are overwritten by the next frame's text.
+    /// Removes the pictures and forgets them, so that the next [`Printer::show`] prints again. For popups,
+    /// a tab change, a resize, a redraw and the end; the cells below come back with the next frame.
     pub fn clear(&mut self, out: &mut impl Write) -> io::Result<()> {
-        if self.protocol == Some(Protocol::Kitty) && !self.shown.is_empty() {
-            out.write_all(KITTY_DELETE)?;
-            out.flush()?;
+        let result = self.remove_kitty(out);
+        self.shown = None;
+        result
+    }
+
+    /// Whether the next [`Printer::show`] replaces or drops pictures that lie in the cells themselves
+    /// (sixel, iTerm2). `show` and released cells cover them; a caller may clear the screen as well.
+    pub fn leaves_traces(&self, protocol: Protocol, placements: &[Placement]) -> bool {
+        let in_cells = matches!(self.shown, Some((Protocol::Sixel | Protocol::Iterm, _)));
+        let changed =
+            |screen| self.must_print(protocol, &identity(&placed(protocol, placements, screen)));
+        in_cells && screen().is_ok_and(changed)
+    }
+
+    fn must_print(&self, protocol: Protocol, wanted: &Shown) -> bool {
+        match &self.shown {
+            Some((before, shown)) => *before != protocol || shown != wanted,
+            None => !wanted.is_empty(),
         }
-        self.shown.clear();
-        Ok(())
+    }
+
+    fn remove_kitty(&self, out: &mut impl Write) -> io::Result<()> {
+        if matches!(self.shown, Some((Protocol::Kitty, _))) {
+            out.write_all(DELETE_KITTY_PICTURES)?;
+        }
+        out.flush()
     }
 }
 
-fn print(protocol: Protocol, placement: &Placement) -> io::Result<()> {
-    let Rect { x, y, width, height } = placement.area;
-    if placement.area.is_empty() {
+fn screen() -> io::Result<Size> {
+    let (width, height) = size()?;
+    Ok(Size { width, height })
+}
+
+fn identity(placed: &[(&Placement, Rect)]) -> Shown {
+    placed.iter().map(|(one, area)| (one.key, *area)).collect()
+}
+
+/// The placements that can be printed, each with the exact cells it will fill.
+fn placed(protocol: Protocol, placements: &[Placement], screen: Size) -> Vec<(&Placement, Rect)> {
+    if !protocol.is_graphical() {
+        return Vec::new();
+    }
+    let fitted = |one| Some((one, fit(one, above_last_row(one.area, screen))?));
+    placements.iter().filter_map(fitted).collect()
+}
+
+/// The part of `area` that is on the screen and not in its last row.
+fn above_last_row(area: Rect, screen: Size) -> Rect {
+    area.intersection(Rect::new(0, 0, screen.width, screen.height.saturating_sub(1)))
+}
+
+/// The largest centred rectangle of the picture's shape in `area`.
+fn fit(placement: &Placement, area: Rect) -> Option<Rect> {
+    let (width, height) = placement.image.dimensions();
+    if area.is_empty() || width == 0 || height == 0 {
+        return None;
+    }
+    let bounds = (u32::from(area.width), 2 * u32::from(area.height));
+    let (across, down) = shrunk((width, height), bounds);
+    // Both are within `area`, whose sides are u16.
+    let (across, down) = (across as u16, down.div_ceil(2) as u16);
+    let left = area.x + (area.width - across) / 2;
+    let top = area.y + (area.height - down) / 2;
+    Some(Rect::new(left, top, across, down))
+}
+
+fn blank(areas: &[Rect], out: &mut impl Write) -> io::Result<()> {
+    if areas.is_empty() {
         return Ok(());
     }
-    // Exactly one protocol, or viuer chooses by its own lights.
+    queue!(out, SavePosition)?;
+    // Reset colours first: a frame may have ended in any of them.
+    out.write_all(b"\x1b[0m")?;
+    for area in areas {
+        let line = " ".repeat(area.width.into());
+        for row in area.rows() {
+            queue!(out, MoveTo(row.x, row.y))?;
+            out.write_all(line.as_bytes())?;
+        }
+    }
+    queue!(out, RestorePosition)?;
+    out.flush()
+}
+
+/// Prints one picture in kitty's protocol: 24-bit pixels (`f=24`) in base64, scaled to `area`'s cells by
+/// the terminal, without an answer (`q=2`) and without moving the cursor (`C=1`).
+fn print_kitty(image: &RgbImage, area: Rect, out: &mut impl Write) -> io::Result<()> {
+    let bitmap = enlarged(image, area);
+    let (width, height) = bitmap.dimensions();
+    queue!(out, SavePosition, MoveTo(area.x, area.y))?;
+    let mut chunks = bitmap.as_raw().chunks(KITTY_CHUNK_BYTES).peekable();
+    let (columns, rows) = (area.width, area.height);
+    let mut keys = format!("a=T,f=24,s={width},v={height},c={columns},r={rows},C=1,");
+    while let Some(chunk) = chunks.next() {
+        let more = u8::from(chunks.peek().is_some());
+        write!(out, "\x1b_G{keys}q=2,m={more};{}\x1b\\", BASE64.encode(chunk))?;
+        keys.clear();
+    }
+    queue!(out, RestorePosition)?;
+    out.flush()
+}
+
+fn print(protocol: Protocol, placement: &Placement, area: Rect) -> io::Result<()> {
     let config = viuer::Config {
-        x,
-        y: i16::try_from(y).map_err(io::Error::other)?,
         absolute_offset: true,
-        restore_cursor: false,
-        width: Some(u32::from(width)),
-        height: Some(u32::from(height)),
-        use_kitty: protocol == Protocol::Kitty,
+        restore_cursor: true,
+        x: area.x,
+        y: i16::try_from(area.y).unwrap_or(i16::MAX),
+        width: Some(area.width.into()),
+        height: Some(area.height.into()),
+        use_kitty: false,
         use_iterm: protocol == Protocol::Iterm,
         use_sixel: protocol == Protocol::Sixel,
         ..viuer::Config::default()
     };
-    let image = DynamicImage::ImageRgb8(RgbImage::clone(&placement.image));
-    viuer::print(&image, &config).map(drop).map_err(io::Error::other)
-}
-
-/// Keeps ratatui from writing into the cells of a real image.
-pub fn reserve(area: Rect, buffer: &mut Buffer) {
-    for position in area.intersection(buffer.area).positions() {
-        if let Some(cell) = buffer.cell_mut(position) {
-            cell.set_diff_option(CellDiffOption::Skip);
-        }
+    let bitmap = DynamicImage::ImageRgb8(enlarged(&placement.image, area));
+    match viuer::print(&bitmap, &config) {
+        Ok(_) => Ok(()),
+        Err(viuer::ViuError::Io(error)) => Err(error),
+        Err(error) => Err(io::Error::other(format!("printing a picture: {error}"))),
     }
 }
 
-/// Draws `image` with half-blocks, two pixels a cell, as large as fits in whole enlargements and in
-/// the middle of `area`; one that is too large is thinned out.
-pub fn draw_blocks(image: &RgbImage, area: Rect, buffer: &mut Buffer) {
-    let area = area.intersection(buffer.area);
+/// Enlarges by a whole number, so that pixels stay sharp squares when the terminal scales the rest.
+fn enlarged(image: &RgbImage, area: Rect) -> RgbImage {
     let (width, height) = image.dimensions();
-    let (wide, tall) = (u32::from(area.width), 2 * u32::from(area.height));
-    if area.is_empty() || width == 0 || height == 0 {
-        return;
-    }
-    let factor = (wide / width).min(tall / height);
-    let drawn = match factor {
-        // Kept in proportion: the side that is most too large decides.
-        0 if wide * height < tall * width => (wide, (wide * height / width).max(1)),
-        0 => ((tall * width / height).max(1), tall),
-        factor => (width * factor, height * factor),
-    };
-    let left = area.x + ((wide - drawn.0) / 2) as u16;
-    let top = area.y + ((tall - drawn.1) / 4) as u16;
-    let colour = |column: u32, row: u32| {
-        let (x, y) = (column * width / drawn.0, row * height / drawn.1);
-        let [red, green, blue] = image.get_pixel(x.min(width - 1), y.min(height - 1)).0;
-        Color::Rgb(red, green, blue)
-    };
-    for row in (0..drawn.1).step_by(2) {
-        for column in 0..drawn.0 {
-            let place = (left + column as u16, top + (row / 2) as u16);
-            let Some(cell) = buffer.cell_mut(place) else { continue };
-            cell.set_symbol(UPPER_HALF).set_fg(colour(column, row));
-            // Below an odd last row lies the screen's own background.
-            let below = if row + 1 < drawn.1 { colour(column, row + 1) } else { Color::Reset };
-            cell.set_bg(below);
-        }
-    }
+    let sharp = (PIXELS_PER_CELL * u32::from(area.width)).div_ceil(width.max(1));
+    let smallest = SMALLEST_SIDE.div_ceil(width.min(height).max(1));
+    let factor = sharp.max(smallest).max(1);
+    imageops::resize(image, width * factor, height * factor, imageops::FilterType::Nearest)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ::image::Rgb;
-
-    fn checkers(width: u32, height: u32) -> RgbImage {
-        RgbImage::from_fn(width, height, |x, y| Rgb([(x * 10) as u8, (y * 10) as u8, 7]))
-    }
-
-    #[test]
-    fn two_pixels_share_a_cell() {
-        let area = Rect::new(0, 0, 2, 1);
-        let mut buffer = Buffer::empty(area);
-        draw_blocks(&checkers(2, 2), area, &mut buffer);
-        let cell = &buffer[(1, 0)];
-        assert_eq!(cell.symbol(), UPPER_HALF);
-        assert_eq!((cell.fg, cell.bg), (Color::Rgb(10, 0, 7), Color::Rgb(10, 10, 7)));
-    }
-
-    #[test]
-    fn enlargement_is_whole_and_centred() {
-        let area = Rect::new(0, 0, 7, 3);
-        let mut buffer = Buffer::empty(area);
-        draw_blocks(&checkers(3, 3), area, &mut buffer);
-        // 3 pixels twice over are 6 columns and 3 cells; the seventh column is free.
-        assert_eq!(buffer[(0, 0)].fg, buffer[(1, 0)].fg);
-        assert_eq!(buffer[(6, 0)].symbol(), " ");
-        assert_eq!(buffer[(5, 2)].bg, Color::Rgb(20, 20, 7));
-    }
-
-    #[test]
-    fn any_area_and_picture_is_safe() {
-        for (width, height) in [(0, 0), (1, 0), (0, 1), (1, 1), (3, 2), (40, 30)] {
-            for picture in [(1, 1), (16, 16), (5, 9), (64, 3)] {
-                let area = Rect::new(0, 0, width, height);
-                let mut buffer = Buffer::empty(area);
-                draw_blocks(&checkers(picture.0, picture.1), area, &mut buffer);
-                draw_blocks(&checkers(picture.0, picture.1), Rect::new(2, 2, 90, 90), &mut buffer);
-            }
-        }
-    }
-
-    #[test]
-    fn reserved_cells_are_left_to_the_printer() {
-        let area = Rect::new(0, 0, 4, 2);
-        let (before, mut after) = (Buffer::empty(area), Buffer::empty(area));
-        reserve(Rect::new(0, 0, 2, 1), &mut after);
-        after[(0, 0)].set_symbol("x");
-        after[(3, 1)].set_symbol("y");
-        let written: Vec<(u16, u16)> =
-            before.diff(&after).iter().map(|(x, y, _)| (*x, *y)).collect();
-        assert_eq!(written, [(3, 1)]);
-    }
-
-    #[test]
-    fn kitty_images_are_deleted_once() {
-        let mut printer =
-            Printer { shown: vec![(Rect::new(0, 0, 4, 4), 1)], protocol: Some(Protocol::Kitty) };
-        let mut out = Vec::new();
-        printer.show(Protocol::Kitty, &[], &mut out).unwrap();
-        assert_eq!(out, KITTY_DELETE);
-        printer.clear(&mut out).unwrap();
-        assert_eq!(out, KITTY_DELETE, "nothing is left to delete");
-    }
-}
+#[path = "pictures_tests.rs"]
+mod tests;

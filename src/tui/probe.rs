@@ -1,227 +1,375 @@
-//! Which image protocol this terminal speaks, found out before anything else reads from it.
+//! Finds out how this terminal can show pictures, before the dashboard takes it over.
 //!
-//! We ask ourselves, because viuer's own detection hangs where a terminal never answers or another
-//! thread polls for events. Two queries go out together: the kitty graphics query and DA1, which every
-//! terminal answers and which therefore ends the wait; a mute one is given up after a second. Inside tmux
-//! or screen, kitty and iTerm2 images get lost or smear, so only sixel and half-blocks are offered.
+//! One question is written (kitty's graphics query, then DA1, which nearly every terminal answers and
+//! answers last) and the replies are read for about a second. viuer asks too, but without a time limit,
+//! and a key typed ahead misleads it; so it is only let ask when this terminal has just shown that it
+//! answers, and its own answer, which it keeps for the life of the process, is respected.
+//! Must not run once `ratatui::init` has: two readers of one terminal steal each other's bytes.
+//! Inside tmux and screen only sixel or blocks are offered: the other pictures do not belong to a pane.
 
+use std::env;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
-use ratatui::crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::termios::{OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
 
-/// A way of showing a picture.
+const PATIENCE: Duration = Duration::from_millis(1000);
+/// A reply is some 60 bytes; more than this is typing or noise.
+const MOST_BYTES: usize = 16 * 1024;
+const KITTY_QUERY: &[u8] = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\";
+const DEVICE_ATTRIBUTES_QUERY: &[u8] = b"\x1b[c";
+
+/// A way to show a picture in a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     Kitty,
     Iterm,
     Sixel,
-    /// Half-block characters in two colours; works everywhere.
+    /// Two pixels a cell, made of the upper-half-block character.
     Blocks,
-    /// No pictures.
     Off,
 }
 
-/// What was found.
+impl Protocol {
+    /// Best first: the order of automatic choice and of cycling.
+    pub const ALL: [Protocol; 5] =
+        [Protocol::Kitty, Protocol::Iterm, Protocol::Sixel, Protocol::Blocks, Protocol::Off];
+
+    /// The name used in lab.toml.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Kitty => "kitty",
+            Protocol::Iterm => "iterm",
+            Protocol::Sixel => "sixel",
+            Protocol::Blocks => "blocks",
+            Protocol::Off => "off",
+        }
+    }
+
+    /// The one after this in `available`, round and round; the first if this is not among them.
+    pub fn next(self, available: &[Protocol]) -> Protocol {
+        let following = match available.iter().position(|&one| one == self) {
+            Some(index) => (index + 1) % available.len(),
+            None => 0,
+        };
+        available.get(following).copied().unwrap_or(self)
+    }
+
+    /// True for the protocols that draw pixels behind ratatui's back.
+    pub fn is_graphical(self) -> bool {
+        matches!(self, Protocol::Kitty | Protocol::Iterm | Protocol::Sixel)
+    }
+
+    fn named(name: &str) -> Option<Protocol> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
+}
+
+/// What was found and chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     pub protocol: Protocol,
-    /// What the `i` key cycles through.
+    /// What the `i` key cycles through, best first; always ends with blocks and off.
     pub available: Vec<Protocol>,
-    /// Something the user should know.
+    /// One line for the user, when the choice needs explaining.
     pub note: Option<String>,
 }
 
-/// Answers and surroundings that decide.
+/// The environment variables that tell terminals apart.
 #[derive(Clone, Debug, Default)]
-struct Evidence {
-    answers: Vec<u8>,
-    /// `TERM_PROGRAM`, or `LC_TERMINAL`, which survives ssh.
-    program: String,
-    /// tmux or screen is in between.
-    multiplexed: bool,
+pub struct Environment {
+    pub multiplexer: bool,
+    /// `TERM_PROGRAM` or `LC_TERMINAL` (which ssh carries along) names one that speaks iTerm2's protocol.
+    pub iterm: bool,
 }
 
-const QUERY: &[u8] = b"\x1b_Gi=4207,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c";
-const LIMIT: Duration = Duration::from_secs(1);
-/// More than any terminal answers; someone pastes into us otherwise.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
-
-impl Protocol {
-    const ALL: [Self; 5] = [Self::Kitty, Self::Iterm, Self::Sixel, Self::Blocks, Self::Off];
-
-    /// As lab.toml writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Kitty => "kitty",
-            Self::Iterm => "iterm",
-            Self::Sixel => "sixel",
-            Self::Blocks => "blocks",
-            Self::Off => "off",
+impl Environment {
+    /// Reads the variables through `lookup`, so that tests need not touch the real ones.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        let term = set("TERM").unwrap_or_default();
+        let speaks_iterm = |name: &str| {
+            set(name).is_some_and(|value| value.contains("iTerm") || value.contains("WezTerm"))
+        };
+        Self {
+            multiplexer: set("TMUX").is_some()
+                || set("STY").is_some()
+                || term.starts_with("screen")
+                || term.starts_with("tmux"),
+            iterm: speaks_iterm("TERM_PROGRAM") || speaks_iterm("LC_TERMINAL"),
         }
     }
-
-    /// The one after this in `available`, round and round.
-    pub fn next(self, available: &[Self]) -> Self {
-        let place = available.iter().position(|protocol| *protocol == self);
-        let next = place.map_or(0, |place| place + 1);
-        available.get(next % available.len().max(1)).copied().unwrap_or(self)
-    }
 }
 
-/// Finds the protocol; `wanted` is lab.toml's `images`. Call it before any other thread reads keys.
-pub fn probe(wanted: &str) -> Probe {
-    let named = Protocol::ALL.into_iter().find(|protocol| protocol.name() == wanted);
-    // Half-blocks and nothing need no answers, so nobody waits for a mute terminal in vain.
-    let asked = !matches!(named, Some(Protocol::Blocks | Protocol::Off));
-    let variable = |name: &str| std::env::var(name).unwrap_or_default();
-    let term = variable("TERM");
-    let multiplexed = !variable("TMUX").is_empty()
-        || !variable("STY").is_empty()
-        || term.starts_with("screen")
-        || term.starts_with("tmux");
-    let program = [variable("TERM_PROGRAM"), variable("LC_TERMINAL")].join(" ");
-    // A terminal that cannot be asked is one that shows half-blocks.
-    let answers = if asked { ask().unwrap_or_default() } else { Vec::new() };
-    let found = decide(named, &Evidence { answers, program, multiplexed });
-    settle(&found);
-    found
+/// What the terminal's replies mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answers {
+    pub available: Vec<Protocol>,
+    /// DA1 was answered: there is nothing more to wait for, and asking again is safe.
+    pub complete: bool,
 }
 
-/// Lets viuer find out now what it would otherwise ask in the middle of things; its answer is kept.
-fn settle(found: &Probe) {
-    if found.available.contains(&Protocol::Kitty) {
-        viuer::get_kitty_support();
+/// Reads replies out of everything that came in; anything else (keys typed ahead) is passed over.
+pub fn parse_answers(bytes: &[u8], environment: &Environment) -> Answers {
+    let attributes = device_attributes(bytes);
+    let mut available = Vec::new();
+    if !environment.multiplexer {
+        available.extend(kitty_accepted(bytes).then_some(Protocol::Kitty));
+        available.extend(environment.iterm.then_some(Protocol::Iterm));
     }
-    if found.available.contains(&Protocol::Sixel) {
-        viuer::is_sixel_supported();
-    }
+    let sixel = attributes
+        .is_some_and(|list| list.split(|&byte| byte == b';').skip(1).any(|one| one == b"4"));
+    available.extend(sixel.then_some(Protocol::Sixel));
+    available.extend([Protocol::Blocks, Protocol::Off]);
+    Answers { available, complete: attributes.is_some() }
 }
 
-fn decide(named: Option<Protocol>, evidence: &Evidence) -> Probe {
-    let works = |protocol: &Protocol| match protocol {
-        Protocol::Kitty => !evidence.multiplexed && has_kitty(&evidence.answers),
-        Protocol::Iterm => {
-            let knows = |name| evidence.program.contains(name);
-            !evidence.multiplexed && (knows("iTerm") || knows("WezTerm"))
+/// The parameters of the first `ESC [ ? Ps ; Ps ... c`.
+fn device_attributes(bytes: &[u8]) -> Option<&[u8]> {
+    after_each(bytes, b"\x1b[?").find_map(|rest| {
+        let length = rest.iter().position(|byte| !matches!(byte, b'0'..=b'9' | b';'))?;
+        (rest[length] == b'c').then_some(&rest[..length])
+    })
+}
+
+/// True if `ESC _ G i=31 ; OK ESC \` is in there.
+fn kitty_accepted(bytes: &[u8]) -> bool {
+    after_each(bytes, b"\x1b_G").any(|rest| {
+        let end = rest.iter().position(|&byte| byte == b'\x1b').unwrap_or(rest.len());
+        let reply = String::from_utf8_lossy(&rest[..end]);
+        rest[end..].starts_with(b"\x1b\\")
+            && reply.split_once(';').is_some_and(|(keys, message)| {
+                message == "OK" && keys.split(',').any(|key| key == "i=31")
+            })
+    })
+}
+
+/// What follows each occurrence of `opening`.
+fn after_each<'a>(bytes: &'a [u8], opening: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    (0..bytes.len()).filter_map(move |start| bytes[start..].strip_prefix(opening))
+}
+
+/// The choice for `wanted` (auto, kitty, iterm, sixel, blocks or off) given what answered.
+fn choose(wanted: &str, answers: &Answers, environment: &Environment) -> Probe {
+    let available = answers.available.clone();
+    let best = available.first().copied().unwrap_or(Protocol::Blocks);
+    let (protocol, note) = match Protocol::named(wanted) {
+        Some(one) if available.contains(&one) => (one, None),
+        // tmux and screen would take the pictures for window titles.
+        Some(Protocol::Kitty | Protocol::Iterm) if environment.multiplexer => {
+            let shown = best.name();
+            (best, Some(format!("no '{wanted}' pictures inside tmux or screen; showing '{shown}'")))
         }
-        Protocol::Sixel => has_sixel(&evidence.answers),
-        Protocol::Blocks | Protocol::Off => true,
+        Some(one) => (
+            one,
+            Some(format!("images = '{wanted}' as asked, though this terminal did not offer it")),
+        ),
+        None if wanted == "auto" => (best, None),
+        None => {
+            let reason = format!(
+                "images = '{wanted}' is not auto, kitty, iterm, sixel, blocks or off; using '{}'",
+                best.name()
+            );
+            (best, Some(reason))
+        }
     };
-    let available: Vec<Protocol> = Protocol::ALL.into_iter().filter(works).collect();
-    match named {
-        Some(protocol) if !available.contains(&protocol) => Probe {
-            protocol: Protocol::Blocks,
-            note: Some(format!(
-                "lab.toml asks for {} images, which this terminal does not show; using blocks",
-                protocol.name()
-            )),
-            available,
-        },
-        Some(protocol) => Probe { protocol, available, note: None },
-        // The best comes first, and half-blocks always work.
-        None => Probe { protocol: available[0], available, note: None },
+    Probe { protocol, available, note }
+}
+
+/// Asks the terminal. Call it before `ratatui::init`; it takes at most about a second on a terminal
+/// that does not answer, and leaves the terminal's settings as they were on every path.
+pub fn probe(wanted: &str) -> Probe {
+    let environment = Environment::read(|name| env::var(name).ok());
+    let unasked = matches!(wanted, "blocks" | "off");
+    let bytes = if unasked { Vec::new() } else { ask(&environment).unwrap_or_default() };
+    let answers = parse_answers(&bytes, &environment);
+    let mut probe = choose(wanted, &answers, &environment);
+    settle_with_viuer(&mut probe, answers.complete);
+    probe
+}
+
+/// Lets viuer make its own enquiry now, while nothing else reads the terminal, and drops what it will
+/// not print. On a terminal that does not answer, viuer would wait for ever: it is not asked at all.
+fn settle_with_viuer(probe: &mut Probe, answering: bool) {
+    let offered = probe.available.clone();
+    let prints = |one: Protocol| match one {
+        // What was not offered viuer would refuse as well, after asking again.
+        Protocol::Sixel => {
+            answering && offered.contains(&Protocol::Sixel) && viuer::is_sixel_supported()
+        }
+        Protocol::Iterm => viuer::is_iterm_supported(),
+        // Written without viuer.
+        Protocol::Kitty | Protocol::Blocks | Protocol::Off => true,
+    };
+    probe.available.retain(|&one| prints(one));
+    if !prints(probe.protocol) {
+        let best = probe.available.first().copied().unwrap_or(Protocol::Blocks);
+        let (refused, shown) = (probe.protocol.name(), best.name());
+        probe.note = Some(format!("'{refused}' pictures do not work here; showing '{shown}'"));
+        probe.protocol = best;
     }
 }
 
-/// A kitty terminal repeats our number and says OK.
-fn has_kitty(answers: &[u8]) -> bool {
-    find(answers, b"\x1b_Gi=4207;OK").is_some()
+/// Puts a terminal's settings back, and throws away whatever input is still unread.
+struct Restore<'a> {
+    terminal: &'a File,
+    settings: Termios,
 }
 
-/// DA1 is `ESC [ ? a ; b ; ... c`; attribute 4 is sixel.
-fn has_sixel(answers: &[u8]) -> bool {
-    let Some(attributes) = device_attributes(answers) else { return false };
-    attributes.split(|byte| *byte == b';').any(|attribute| attribute == b"4")
+impl Drop for Restore<'_> {
+    fn drop(&mut self) {
+        // Nothing useful can be done about a terminal that vanished meanwhile.
+        let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.settings);
+        let _ = tcflush(self.terminal, QueueSelector::IFlush);
+    }
 }
 
-/// The attributes of a whole DA1 answer, wherever it stands among keys typed ahead.
-fn device_attributes(answers: &[u8]) -> Option<&[u8]> {
-    let start = find(answers, b"\x1b[?")? + 3;
-    let length = answers[start..].iter().position(|byte| !matches!(byte, b'0'..=b'9' | b';'))?;
-    (answers[start + length] == b'c').then(|| &answers[start..start + length])
+/// Writes the question and collects whatever arrives until DA1 is answered or time is up.
+fn ask(environment: &Environment) -> io::Result<Vec<u8>> {
+    let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+    let settings = tcgetattr(&terminal)?;
+    let mut raw = settings.clone();
+    raw.make_raw();
+    let _restore = Restore { terminal: &terminal, settings };
+    tcsetattr(&terminal, OptionalActions::Now, &raw)?;
+    if !environment.multiplexer {
+        // tmux takes an APC string for a new window title, so the graphics query is not for it.
+        (&terminal).write_all(KITTY_QUERY)?;
+    }
+    (&terminal).write_all(DEVICE_ATTRIBUTES_QUERY)?;
+    collect(&terminal, environment)
 }
 
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
-}
-
-/// Sends the queries and reads until DA1 is answered or time is up. Keys typed ahead are lost.
-fn ask() -> std::io::Result<Vec<u8>> {
-    let mut terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
-    enable_raw_mode()?;
-    let answers = converse(&mut terminal);
-    disable_raw_mode()?;
-    answers
-}
-
-fn converse(terminal: &mut File) -> std::io::Result<Vec<u8>> {
-    terminal.write_all(QUERY)?;
-    let deadline = Instant::now() + LIMIT;
-    let mut answers = Vec::new();
-    while device_attributes(&answers).is_none() && answers.len() < ANSWER_BYTES_MAX {
+fn collect(terminal: &File, environment: &Environment) -> io::Result<Vec<u8>> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 1024];
+    while bytes.len() < MOST_BYTES && !parse_answers(&bytes, environment).complete {
         let left = deadline.saturating_duration_since(Instant::now());
-        let wait = Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()) };
-        let mut ready = [PollFd::from_borrowed_fd(terminal.as_fd(), PollFlags::IN)];
-        if left.is_zero() || poll(&mut ready, Some(&wait))? == 0 {
+        if left.is_zero() {
             break;
         }
-        let mut bytes = [0; 1024];
-        match terminal.read(&mut bytes)? {
-            0 => break,
-            n => answers.extend_from_slice(&bytes[..n]),
+        let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(terminal, PollFlags::IN)], Some(&timeout)) {
+            Ok(0) => break,
+            Ok(_) => match (&*terminal).read(&mut chunk)? {
+                0 => break,
+                count => bytes.extend_from_slice(&chunk[..count]),
+            },
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(answers)
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Protocol::{Blocks, Iterm, Kitty, Off, Sixel};
     use super::*;
 
-    fn found(answers: &[u8], program: &str, multiplexed: bool) -> Vec<Protocol> {
-        let evidence = Evidence { answers: answers.to_vec(), program: program.into(), multiplexed };
-        decide(None, &evidence).available
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        Environment::read(|name| {
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    fn parsed(bytes: &[u8], pairs: &[(&str, &str)]) -> Answers {
+        parse_answers(bytes, &environment(pairs))
     }
 
     #[test]
-    fn terminals_are_known_by_their_answers() {
-        use Protocol::{Blocks, Iterm, Kitty, Off, Sixel};
-        assert_eq!(found(b"\x1b_Gi=4207;OK\x1b\\\x1b[?62;c", "", false), [Kitty, Blocks, Off]);
-        assert_eq!(found(b"\x1b[?63;1;2;4;6c", "", false), [Sixel, Blocks, Off]);
-        assert_eq!(found(b"\x1b[?1;2c", "iTerm.app ", false), [Iterm, Blocks, Off]);
-        assert_eq!(found(b"", "", false), [Blocks, Off], "a mute terminal");
+    fn kitty_is_found_by_its_reply() {
+        let found = parsed(b"\x1b_Gi=31;OK\x1b\\\x1b[?62;c", &[("TERM", "xterm-kitty")]);
+        assert_eq!(found, Answers { available: vec![Kitty, Blocks, Off], complete: true });
     }
 
     #[test]
-    fn multiplexers_pass_sixel_only() {
-        use Protocol::{Blocks, Off, Sixel};
-        let answers = b"\x1b_Gi=4207;OK\x1b\\\x1b[?62;4c";
-        assert_eq!(found(answers, "iTerm.app", true), [Sixel, Blocks, Off]);
+    fn a_kitty_error_is_not_support() {
+        let found = parsed(b"\x1b_Gi=31;ENOTSUPPORTED\x1b\\\x1b[?62;22c", &[]);
+        assert_eq!(found.available, [Blocks, Off]);
     }
 
     #[test]
-    fn keys_typed_ahead_do_not_confuse() {
-        assert!(has_sixel(b"qjj\x1b[A\x1b[?62;4cx"));
-        assert!(!has_sixel(b"4;4\x1b[?62;14;40cx"), "14 and 40 are other attributes");
-        assert_eq!(device_attributes(b"\x1b[?62;4"), None, "the answer is not whole yet");
+    fn sixel_is_attribute_four_and_nothing_that_contains_a_four() {
+        assert_eq!(parsed(b"\x1b[?62;4;22c", &[]).available, [Sixel, Blocks, Off]);
+        assert_eq!(parsed(b"\x1b[?1;2;4c", &[]).available, [Sixel, Blocks, Off]);
+        assert_eq!(parsed(b"\x1b[?64;1;14;44c", &[]).available, [Blocks, Off]);
+        // The first parameter is the terminal's class (4: a VT132), not an ability.
+        assert_eq!(parsed(b"\x1b[?4;6c", &[]).available, [Blocks, Off]);
     }
 
     #[test]
-    fn a_wish_that_cannot_be_met_is_said() {
-        let probe = decide(Some(Protocol::Kitty), &Evidence::default());
-        assert_eq!(probe.protocol, Protocol::Blocks);
-        assert!(probe.note.unwrap().contains("asks for kitty images"));
-        assert_eq!(decide(Some(Protocol::Off), &Evidence::default()).protocol, Protocol::Off);
+    fn a_mute_terminal_gets_blocks_and_is_never_complete() {
+        assert_eq!(parsed(b"", &[]), Answers { available: vec![Blocks, Off], complete: false });
     }
 
     #[test]
-    fn cycling_comes_round() {
-        let all = [Protocol::Sixel, Protocol::Blocks, Protocol::Off];
-        assert_eq!(Protocol::Sixel.next(&all), Protocol::Blocks);
-        assert_eq!(Protocol::Off.next(&all), Protocol::Sixel);
+    fn keys_typed_ahead_neither_hide_nor_fake_an_answer() {
+        let mixed = b"qc4\x1b[A\x1b_Gi=31;OK\x1b\\jjc\x1b[?62;4cx\x1b";
+        assert_eq!(parsed(mixed, &[]).available, [Kitty, Sixel, Blocks, Off]);
+        assert!(!parsed(b"ccc\x1b[?62;4", &[]).complete);
+        assert!(!parsed(b"\x1b[?1h;4c", &[]).complete);
+    }
+
+    #[test]
+    fn iterm_is_known_by_name_even_over_ssh() {
+        for pair in
+            [("TERM_PROGRAM", "iTerm.app"), ("TERM_PROGRAM", "WezTerm"), ("LC_TERMINAL", "iTerm2")]
+        {
+            assert_eq!(parsed(b"\x1b[?62;4c", &[pair]).available, [Iterm, Sixel, Blocks, Off]);
+        }
+    }
+
+    #[test]
+    fn multiplexers_offer_only_sixel_and_blocks() {
+        let reply = b"\x1b_Gi=31;OK\x1b\\\x1b[?1;2;4c";
+        for pair in [
+            ("TMUX", "socket,1,0"),
+            ("STY", "1.pts"),
+            ("TERM", "screen-256color"),
+            ("TERM", "tmux"),
+        ] {
+            let found = parsed(reply, &[pair, ("LC_TERMINAL", "iTerm2")]);
+            assert_eq!(found.available, [Sixel, Blocks, Off], "{pair:?}");
+        }
+        assert_eq!(parsed(b"\x1b[?1;2c", &[("TMUX", "x")]).available, [Blocks, Off]);
+    }
+
+    #[test]
+    fn the_wish_is_honoured_and_a_strange_one_is_noted() {
+        let answers = Answers { available: vec![Sixel, Blocks, Off], complete: true };
+        let chosen = |wanted| {
+            let probe = choose(wanted, &answers, &Environment::default());
+            (probe.protocol, probe.note.is_some())
+        };
+        assert_eq!(chosen("auto"), (Sixel, false));
+        assert_eq!(chosen("blocks"), (Blocks, false));
+        assert_eq!(chosen("off"), (Off, false));
+        assert_eq!(chosen("kitty"), (Kitty, true));
+        assert_eq!(chosen("jpeg"), (Sixel, true));
+        let inside = Environment { multiplexer: true, iterm: false };
+        let probe = choose("kitty", &answers, &inside);
+        assert_eq!((probe.protocol, probe.note.is_some()), (Sixel, true));
+    }
+
+    #[test]
+    fn a_terminal_that_does_not_answer_is_never_left_to_viuer() {
+        let mut probe = Probe { protocol: Sixel, available: vec![Blocks, Off], note: None };
+        settle_with_viuer(&mut probe, false);
+        assert_eq!(probe.protocol, Blocks);
+        assert!(probe.note.is_some_and(|note| note.contains("'sixel'")));
+    }
+
+    #[test]
+    fn cycling_visits_each_and_returns() {
+        let available = [Kitty, Blocks, Off];
+        assert_eq!(Kitty.next(&available), Blocks);
+        assert_eq!(Off.next(&available), Kitty);
+        assert_eq!(Sixel.next(&available), Kitty);
+        assert_eq!(Sixel.next(&[]), Sixel);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::app::App;
 use super::disk::Disk;
+use super::pictures::Depth;
 use super::theme::Theme;
 use super::{probe, shell, watchdog};
 use crate::lab::config::Lab;
@@ -15,6 +16,7 @@ pub fn run(lab: Lab) -> anyhow::Result<()> {
     // An empty NO_COLOR counts as unset (no-color.org).
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     app.theme = Theme::new(&settings.theme, no_colour);
+    app.depth = Depth::of_terminal();
     // Before anything else reads the terminal: the answer must not be taken for keys.
     let found = probe::probe(&settings.images);
     app.protocol = found.protocol;

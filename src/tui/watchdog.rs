@@ -1,40 +1,94 @@
 //! Ends the dashboard when its terminal is gone.
 //!
-//! Reading events from a dead terminal spins or hangs for ever, so nobody else would notice. This
-//! thread only waits for the hang-up and never reads. SIGHUP stays at its default, which ends us as well
-//! where it is delivered. Runs are not touched: their workers have sessions of their own.
+//! crossterm spins or sleeps for ever on a dead terminal once SIGHUP is caught, ignored (`nohup`) or
+//! never sent (no controlling terminal). SIGHUP therefore keeps its default here, and this thread is
+//! the second rope. It asks for no input (`POLLIN`), so it neither spins nor eats keys. It touches no
+//! run: runs live in their own sessions. Ending the process is its whole purpose, which is why this is
+//! the one place in the dashboard that calls `exit`.
 
-use std::fs::OpenOptions;
-use std::os::fd::AsFd;
-use std::process::exit;
-use std::thread;
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::termios::tcgetattr;
 
-/// As shells report an end by SIGHUP: 128 + 1.
-const HUNG_UP: i32 = 129;
-/// Longest time between the hang-up and our end, where `poll` does not wake us.
+/// What a shell reports for a process ended by SIGHUP (128 + 1).
+const EXIT_CODE: i32 = 129;
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Starts watching. Without a terminal or a thread there is nothing to watch, and nothing is said.
+/// Starts the thread; call it once, after the terminal is known to be one.
+///
+/// Without any terminal there is nothing to watch and no thread is started.
 pub fn start() {
-    let Ok(terminal) = OpenOptions::new().read(true).open("/dev/tty") else { return };
-    let watch = move || {
-        loop {
-            // No event is asked for: hang-up and error are always reported.
-            let mut state = [PollFd::from_borrowed_fd(terminal.as_fd(), PollFlags::empty())];
-            let wait = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
-            match poll(&mut state, Some(&wait)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) if state[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) => {
-                    exit(HUNG_UP)
-                }
-                // Anything else would come back at once: do not spin.
-                Ok(_) | Err(_) => thread::sleep(PATIENCE),
-            }
-        }
-    };
-    // Failing to start leaves SIGHUP, which nearly always comes too.
-    let _ = thread::Builder::new().name("watchdog".to_owned()).spawn(watch);
+    let terminals = terminals();
+    if terminals.is_empty() {
+        return;
+    }
+    // Failing to start is not worth refusing the dashboard: SIGHUP still ends it in the usual case.
+    let _ = std::thread::Builder::new().name("watchdog".into()).spawn(move || {
+        while !hung_up(&terminals, PATIENCE) {}
+        std::process::exit(EXIT_CODE);
+    });
+}
+
+/// Every distinct way to the terminal: the controlling one, and the ones we read and draw on, which
+/// need not be the same when a wrapper opened a pty without making it the controlling terminal.
+fn terminals() -> Vec<OwnedFd> {
+    let (input, output) = (io::stdin(), io::stdout());
+    let mut found: Vec<OwnedFd> = Vec::new();
+    found.extend(File::open("/dev/tty").ok().map(OwnedFd::from));
+    found.extend(input.is_terminal().then(|| duplicate(input.as_fd())).flatten());
+    found.extend(output.is_terminal().then(|| duplicate(output.as_fd())).flatten());
+    found
+}
+
+fn duplicate(descriptor: BorrowedFd<'_>) -> Option<OwnedFd> {
+    descriptor.try_clone_to_owned().ok()
+}
+
+/// Waits at most `patience`; true if any of the terminals is gone.
+fn hung_up(terminals: &[OwnedFd], patience: Duration) -> bool {
+    let mut watched: Vec<PollFd<'_>> =
+        terminals.iter().map(|terminal| PollFd::new(terminal, PollFlags::empty())).collect();
+    let timeout = Timespec::try_from(patience).ok();
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    match poll(&mut watched, timeout.as_ref()) {
+        Ok(0) | Err(Errno::INTR | Errno::AGAIN) => {}
+        Ok(_) => return watched.iter().any(|one| one.revents().intersects(gone)),
+        // A poll that can never work again must not become a busy loop; the check below decides.
+        Err(_) => std::thread::sleep(patience),
+    }
+    // Some systems do not report hang-ups of terminals through poll; asking one for its settings fails.
+    terminals.iter().any(|terminal| matches!(tcgetattr(terminal), Err(Errno::IO)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_closed_other_end_is_noticed_at_once() {
+        let (reader, writer) = io::pipe().unwrap();
+        let watched = [OwnedFd::from(reader)];
+        drop(writer);
+        let started = Instant::now();
+        assert!(hung_up(&watched, Duration::from_secs(5)));
+        assert!(started.elapsed() < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn waiting_input_is_neither_a_hang_up_nor_a_reason_to_wake() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"typed").unwrap();
+        let watched = [OwnedFd::from(reader)];
+        let started = Instant::now();
+        assert!(!hung_up(&watched, Duration::from_millis(60)));
+        assert!(started.elapsed() >= Duration::from_millis(50));
+    }
 }

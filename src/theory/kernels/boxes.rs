@@ -18,6 +18,8 @@
 //!
 //! Plain safe loops that the compiler vectorises. [`super::reference`] is the specification.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use super::{PatchQuery, Real};
 use crate::diffusion::Provenance;
 use crate::theory::patches::{Border, Window};
@@ -106,6 +108,11 @@ impl<'a, T: Real> BoxSums<'a, T> {
 
     /// Adds every accepted patch of `image` (`[C, H, W]`, number `index`) to `all`.
     pub fn add_image(&mut self, image: &[T], index: usize, all: &mut Accumulator) {
+        Arch::new().dispatch(AddImage { sums: self, image, index, all });
+    }
+
+    #[inline(always)]
+    fn add_image_here(&mut self, image: &[T], index: usize, all: &mut Accumulator) {
         for column in 0..self.columns.len() {
             self.roll(image, self.columns[column].0);
             for row in 0..self.rows.len() {
@@ -121,6 +128,7 @@ impl<'a, T: Real> BoxSums<'a, T> {
         }
     }
 
+    #[inline(always)]
     fn roll(&mut self, image: &[T], shift: usize) {
         let (height, width) = (self.query.shape.height, self.query.shape.width);
         let area = height * width;
@@ -135,6 +143,7 @@ impl<'a, T: Real> BoxSums<'a, T> {
     }
 
     /// The logits of every pixel at one displacement.
+    #[inline(always)]
     fn fill_logits(&mut self, row: usize, column: usize) {
         let (height, width) = (self.query.shape.height, self.query.shape.width);
         let area = height * width;
@@ -172,6 +181,7 @@ impl<'a, T: Real> BoxSums<'a, T> {
         }
     }
 
+    #[inline(always)]
     fn find_maxima(&mut self) {
         let area = self.max.len();
         self.max.copy_from_slice(&self.logits[..area]);
@@ -183,6 +193,7 @@ impl<'a, T: Real> BoxSums<'a, T> {
     }
 
     /// Notes the entry of every pixel whose maximum this block is about to raise.
+    #[inline(always)]
     fn find_best(&self, image: usize, column: usize, all: &mut Accumulator) {
         let (height, width) = (self.query.shape.height, self.query.shape.width);
         let area = self.max.len();
@@ -202,6 +213,7 @@ impl<'a, T: Real> BoxSums<'a, T> {
     }
 
     /// Raises `all` to the block's maxima; from here `max` is the reference of the weights.
+    #[inline(always)]
     fn raise(&mut self, all: &mut Accumulator) {
         let below = T::from_f64(self.pruned_nats);
         for (p, max) in self.max.iter_mut().enumerate() {
@@ -215,6 +227,7 @@ impl<'a, T: Real> BoxSums<'a, T> {
         }
     }
 
+    #[inline(always)]
     fn weigh(&mut self) {
         let area = self.max.len();
         let width = self.query.shape.width;
@@ -245,6 +258,7 @@ impl<'a, T: Real> BoxSums<'a, T> {
         }
     }
 
+    #[inline(always)]
     fn flush(&self, all: &mut Accumulator) {
         let add = |to: &mut [f64], from: &[T]| {
             to.iter_mut().zip(from).for_each(|(to, from)| *to += from.to_f64());
@@ -255,12 +269,33 @@ impl<'a, T: Real> BoxSums<'a, T> {
     }
 }
 
+/// One call of [`BoxSums::add_image`], compiled once per instruction set and chosen at run time. Nothing
+/// is contracted into fused multiply-adds, so the bits do not depend on the machine. A closure would not
+/// do: its shim is compiled for the base instruction set.
+struct AddImage<'b, 'a, T> {
+    sums: &'b mut BoxSums<'a, T>,
+    image: &'b [T],
+    index: usize,
+    all: &'b mut Accumulator,
+}
+
+impl<T: Real> WithSimd for AddImage<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.sums.add_image_here(self.image, self.index, self.all);
+    }
+}
+
 /// Whether a maximum belongs to an accepted entry, and not to penalties alone.
+#[inline(always)]
 fn is_entry<T: Real>(max: T) -> bool {
     max.to_f64() > 0.5 * T::NEVER.to_f64()
 }
 
 /// `squares[p] = sum_c (x[c, p] - y(c)[p])^2`; colour images in one pass over memory.
+#[inline(always)]
 fn fill_squares<'y, T: Real>(squares: &mut [T], x: &[T], y: impl Fn(usize) -> &'y [T]) {
     let area = squares.len();
     let square = |a: T, b: T| (a - b) * (a - b);
@@ -285,10 +320,12 @@ fn fill_squares<'y, T: Real>(squares: &mut [T], x: &[T], y: impl Fn(usize) -> &'
     }
 }
 
+#[inline(always)]
 fn any_above<T: Real>(logits: &[T], floor: &[T]) -> bool {
     logits.iter().zip(floor).fold(false, |any, (logit, floor)| any | (logit > floor))
 }
 
+#[inline(always)]
 fn add_weights<T: Real>(weights: &mut [T], logits: &[T], max: &[T], total: &mut [T]) {
     for (((w, &logit), &max), total) in weights.iter_mut().zip(logits).zip(max).zip(total) {
         *w = (logit - max).exp_negative();
@@ -296,6 +333,7 @@ fn add_weights<T: Real>(weights: &mut [T], logits: &[T], max: &[T], total: &mut 
     }
 }
 
+#[inline(always)]
 fn add_spread<T: Real>(weights: &[T], logits: &[T], max: &[T], spread: &mut [T]) {
     for (((&w, &logit), &max), spread) in weights.iter().zip(logits).zip(max).zip(spread) {
         *spread += w * (logit - max);
@@ -303,6 +341,7 @@ fn add_spread<T: Real>(weights: &[T], logits: &[T], max: &[T], spread: &mut [T])
 }
 
 /// Fills the `before` values ahead of `len` and the `after` values behind with the other end.
+#[inline(always)]
 fn wrap_around<T: Copy>(line: &mut [T], before: usize, len: usize, after: usize) {
     line.copy_within(len..len + before, 0);
     line.copy_within(before..before + after, before + len);
@@ -310,6 +349,7 @@ fn wrap_around<T: Copy>(line: &mut [T], before: usize, len: usize, after: usize)
 
 /// `out[i] = sum_{j < k} source[i + j * stride]` for every i where that fits; the rest of `out`
 /// is left undefined. Small windows are added up directly, in one pass over memory.
+#[inline(always)]
 fn window_sums<T: Real>(
     source: &[T],
     k: usize,
@@ -325,6 +365,7 @@ fn window_sums<T: Real>(
     }
 }
 
+#[inline(always)]
 fn direct_sums<T: Real>(source: &[T], k: usize, stride: usize, out: &mut [T]) {
     let n_out = source.len() - (k - 1) * stride;
     let term = |j: usize| &source[j * stride..j * stride + n_out];
@@ -344,6 +385,7 @@ fn direct_sums<T: Real>(source: &[T], k: usize, stride: usize, out: &mut [T]) {
 }
 
 /// As [`window_sums`], by doubling: `2 log2 k` passes at most.
+#[inline(always)]
 fn doubled_sums<'b, T: Real>(
     source: &[T],
     k: usize,
