@@ -55,7 +55,8 @@ fn a_missing_data_set_is_told_with_the_line_that_names_it() {
     let lab = config::load(Some(&path)).unwrap();
     let found = in_full(&lab.experiments[0].check_files().unwrap_err());
     let expected = format!(
-        "{}:3: 'experiment.a.dataset.path' names '{}', which does not exist",
+        "{}:3: 'experiment.a.dataset.path' names '{}', which does not exist; paths start at the \
+         directory of the lab file",
         path.display(),
         place.path().join("gone.gz").display()
     );

@@ -22,7 +22,7 @@ pub enum DatasetSource {
 }
 
 /// Opens `source`. A `limit` below the number of images takes a random subset by `subset_seed`, in the
-/// source's order: MNIST's files are sorted by writer and others by class, so the first are no sample.
+/// source's order: some copies of MNIST are sorted by class, so the first images are no sample.
 pub fn open(
     name: &str,
     source: &DatasetSource,

@@ -46,7 +46,8 @@ pub fn rates(judge: &Judge, samples: &ImageBatch) -> Rates {
 }
 
 fn rate(share: Interval) -> Rate {
-    Rate { value: share.estimate, low: share.low, high: share.high }
+    // The normal interval of a mean knows nothing of the ends of a share's range.
+    Rate { value: share.estimate, low: share.low.max(0.0), high: share.high.min(1.0) }
 }
 
 /// Attention on noisy training images at a few levels.

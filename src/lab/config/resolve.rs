@@ -120,7 +120,11 @@ impl Experiment {
                 Some(line) => format!("{}:{line}", self.origin.display()),
                 None => format!("--set {full_key}"),
             };
-            let advice = if text.contains("fashion-mnist") { FASHION_ADVICE } else { "" };
+            let advice = if text.contains("fashion-mnist") {
+                FASHION_ADVICE
+            } else {
+                "; paths start at the directory of the lab file"
+            };
             return Err(ConfigError::MissingDataset {
                 place,
                 name: self.name.clone(),
