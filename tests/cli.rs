@@ -191,3 +191,19 @@ fn without_a_terminal_the_dashboard_says_what_to_run_instead() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("mosaic run EXPERIMENT"), "{}", stderr(&output));
 }
+
+#[test]
+fn init_writes_a_lab_file_that_reads_and_never_overwrites_one() {
+    let place = tempfile::tempdir().unwrap();
+    let mosaic = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mosaic"));
+        command.args(arguments).current_dir(place.path()).output().unwrap()
+    };
+    assert!(mosaic(&["init"]).status.success());
+    assert!(mosaic(&["experiments"]).status.success());
+    std::fs::write(place.path().join("lab.toml"), "# mine").unwrap();
+    let again = mosaic(&["init"]);
+    assert!(!again.status.success());
+    assert!(String::from_utf8_lossy(&again.stderr).contains("'lab.toml' is there already"));
+    assert_eq!(std::fs::read_to_string(place.path().join("lab.toml")).unwrap(), "# mine");
+}

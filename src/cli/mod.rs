@@ -4,6 +4,7 @@
 //! use, 3 the run was stopped. Nothing is computed here that the dashboard could not show too.
 
 pub mod experiments;
+pub mod init;
 pub mod runs;
 pub mod control;
 pub mod run;
@@ -80,6 +81,8 @@ pub enum Subcommands {
     Report(report::ReportArgs),
     /// List data sets, or show one.
     Data(data::DataArgs),
+    /// Write the built-in lab file as ./lab.toml, to change it.
+    Init(init::InitArgs),
     /// Run one score machine on given tensors.
     Denoise(denoise::DenoiseArgs),
     /// Print a completion script for a shell.
@@ -116,6 +119,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Worker { run_dir } => return Ok(ExitCode::from(worker::run(&run_dir))),
         Subcommands::Run(args) => return run::run(place, &args),
         Subcommands::Experiments(args) => experiments::show(place, &args)?,
+        Subcommands::Init(args) => init::write(&args)?,
         Subcommands::Ls(args) => runs::list(place, &args)?,
         Subcommands::Logs(args) => runs::logs(place, &args)?,
         Subcommands::Rm(args) => runs::remove(place, &args)?,

@@ -11,8 +11,13 @@ use crate::lab::run_dir::RunsDir;
 
 /// Shows the dashboard until the user leaves. The terminal must be a terminal.
 pub fn run(lab: Lab) -> anyhow::Result<()> {
+    let is_built_in = lab.path.is_none();
     let settings = lab.settings;
     let mut app = App::new(lab.experiments, settings.runs_dir.display().to_string());
+    if is_built_in {
+        let words = "no lab.toml here: the built-in experiments are shown; 'mosaic init' writes them to a file";
+        app.say(NoticeLevel::Info, words);
+    }
     // An empty NO_COLOR counts as unset (no-color.org).
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     app.theme = Theme::new(&settings.theme, no_colour);

@@ -1,0 +1,35 @@
+//! `init`: the built-in lab file, written here to be changed.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::lab::config::BUILT_IN;
+
+#[derive(Clone, Debug, Args)]
+pub struct InitArgs {
+    /// Replace a lab.toml that is there.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Writes `lab.toml` into the current directory; never over one that is there, unless told to.
+pub fn write(args: &InitArgs) -> Result<()> {
+    let path = Path::new("lab.toml");
+    if args.force {
+        fs::write(path, BUILT_IN).context("writing 'lab.toml'")?;
+    } else {
+        match File::create_new(path) {
+            Ok(mut file) => file.write_all(BUILT_IN.as_bytes()).context("writing 'lab.toml'")?,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                bail!("'lab.toml' is there already; --force replaces it")
+            }
+            Err(error) => return Err(error).context("creating 'lab.toml'"),
+        }
+    }
+    eprintln!("wrote lab.toml; paths of data sets in it start at its directory");
+    Ok(())
+}
