@@ -252,6 +252,6 @@ fn a_grid_of_every_crafted_set_can_be_drawn() {
     assert!(sheet.pixels().any(|p| p.0 == [255, 0, 0]));
     // To look at it: MOSAIC_SHEET=sheet.png cargo test --release --test judge grid
     if let Some(path) = std::env::var_os("MOSAIC_SHEET") {
-        mosaic_lab::image::grid::save_png(path.as_ref(), &sheet).unwrap();
+        sheet.save(path).unwrap();
     }
 }

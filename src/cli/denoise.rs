@@ -22,6 +22,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use crate::image::{ImageBatch, ImageShape};
+use crate::lab::status::write_atomically;
 use crate::theory::names::{DEFAULT_ATTENTION, DEFAULT_TAU};
 use crate::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize,
@@ -109,7 +110,7 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
     let level = Schedule::Cosine.level(args.t);
     let denoised = machine.denoise(&x, level)?;
     let tensors = output_tensors(&x, &denoised, level, args.dtype);
-    write_atomically(&args.output, tensors)
+    write_atomically(&args.output, &to_bytes(&tensors)?)
         .with_context(|| format!("cannot write the output '{}'", args.output.display()))
 }
 
@@ -300,22 +301,12 @@ fn output_tensors(
     tensors
 }
 
-/// The file appears whole or not at all: written beside its place, then renamed.
-fn write_atomically(path: &Path, tensors: Vec<Output>) -> Result<()> {
+fn to_bytes(tensors: &[Output]) -> Result<Vec<u8>> {
     let views = tensors
         .iter()
         .map(|(name, dtype, shape, bytes)| {
             Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?))
         })
         .collect::<Result<Vec<_>>>()?;
-    let bytes = safetensors::serialize(views, None)?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    std::io::Write::write_all(&mut file, &bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    Ok(safetensors::serialize(views, None)?)
 }

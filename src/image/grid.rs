@@ -1,11 +1,9 @@
-//! Pictures for people: pixel values as RGB, signed differences, and grids of cells as PNG.
+//! Pictures for people: pixel values as RGB, signed differences, and grids of cells.
 //!
 //! Nothing here scales contrast: -1 is black and 1 is white in every picture, so two pictures can be
 //! compared. Cells are enlarged by whole factors without smoothing, because the pixels are the data.
 
-use std::path::Path;
-
-use image::{ImageError, Rgb, RgbImage};
+use image::{Rgb, RgbImage};
 
 use super::{ImageShape, to_byte};
 
@@ -101,11 +99,6 @@ impl Grid {
         }
         sheet
     }
-}
-
-/// Writes a PNG file, whatever the path's ending.
-pub fn save_png(path: &Path, picture: &RgbImage) -> Result<(), ImageError> {
-    picture.save_with_format(path, image::ImageFormat::Png)
 }
 
 #[cfg(test)]

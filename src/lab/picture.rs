@@ -1,14 +1,14 @@
 //! The contact sheet: one row a seed, `seed | network | machines ... | differences ...`.
 
-use ::image::{RgbImage, imageops};
+use ::image::RgbImage;
 
 use crate::image::ImageBatch;
-use crate::image::grid;
+use crate::image::grid::{self, Grid};
 
 /// Cells are enlarged by whole factors until at least this large, so that pixels stay pixels.
 const CELL_PIXELS_MIN: u32 = 64;
 const GAP: u32 = 4;
-const BACKGROUND: ::image::Rgb<u8> = ::image::Rgb([32, 32, 32]);
+const BACKGROUND: [u8; 3] = [32; 3];
 
 /// Draws the first `rows_max` seeds. The order of columns is that of the arguments; after the
 /// machines come their differences from the network, in the same order.
@@ -46,21 +46,6 @@ pub fn gallery(images: &ImageBatch) -> RgbImage {
 }
 
 fn compose(rows: &[Vec<RgbImage>], width: u32, height: u32) -> RgbImage {
-    let factor = CELL_PIXELS_MIN.div_ceil(width.min(height).max(1)).max(1);
-    let (width, height) = (factor * width, factor * height);
-    let n_columns = rows.first().map_or(0, Vec::len) as u32;
-    let mut sheet = RgbImage::from_pixel(
-        GAP + n_columns * (width + GAP),
-        GAP + rows.len() as u32 * (height + GAP),
-        BACKGROUND,
-    );
-    for (row, cells) in rows.iter().enumerate() {
-        for (column, cell) in cells.iter().enumerate() {
-            let cell = imageops::resize(cell, width, height, imageops::FilterType::Nearest);
-            let x = i64::from(GAP + column as u32 * (width + GAP));
-            let y = i64::from(GAP + row as u32 * (height + GAP));
-            imageops::replace(&mut sheet, &cell, x, y);
-        }
-    }
-    sheet
+    let upscale = CELL_PIXELS_MIN.div_ceil(width.min(height).max(1)).max(1);
+    Grid { upscale, gap: GAP, background: BACKGROUND }.compose(rows)
 }

@@ -108,13 +108,17 @@ impl Status {
     }
 }
 
-/// Writes a file beside its place and renames it there.
+/// Writes a file beside its place and renames it there; a failure leaves nothing behind.
 pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let beside = path.with_file_name(name);
-    std::fs::write(&beside, content)?;
-    std::fs::rename(&beside, path)
+    let written = std::fs::write(&beside, content).and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
 }
 
 #[cfg(test)]

@@ -71,13 +71,9 @@ impl Depth {
     }
 }
 
-/// Draws `image` as half-blocks, centred in `area`, in 24-bit colour.
-pub fn draw_blocks(image: &RgbImage, area: Rect, buffer: &mut Buffer) {
-    draw_blocks_in(Depth::Truecolour, image, area, buffer);
-}
-
-/// The same in the colours of `depth`: enlarged by a whole number if it fits, otherwise shrunk.
-pub fn draw_blocks_in(depth: Depth, image: &RgbImage, area: Rect, buffer: &mut Buffer) {
+/// Draws `image` as half-blocks, centred in `area`, in the colours of `depth`: enlarged by a whole
+/// number if it fits, otherwise shrunk.
+pub fn draw_blocks(depth: Depth, image: &RgbImage, area: Rect, buffer: &mut Buffer) {
     let area = area.intersection(buffer.area);
     let bounds = (u32::from(area.width), 2 * u32::from(area.height));
     let Some((width, height)) = block_size(image.dimensions(), bounds) else { return };

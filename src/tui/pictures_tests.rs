@@ -25,7 +25,12 @@ fn placement(area: Rect, key: u64) -> Placement {
 #[test]
 fn two_by_two_fills_two_cells_with_its_four_colours() {
     let mut buffer = Buffer::empty(Rect::new(0, 0, 2, 1));
-    draw_blocks(&picture(2, &[RED, GREEN, BLUE, WHITE]), buffer.area, &mut buffer);
+    draw_blocks(
+        Depth::Truecolour,
+        &picture(2, &[RED, GREEN, BLUE, WHITE]),
+        buffer.area,
+        &mut buffer,
+    );
     assert_eq!((buffer[(0, 0)].fg, buffer[(0, 0)].bg), (rgb(RED), rgb(BLUE)));
     assert_eq!((buffer[(1, 0)].fg, buffer[(1, 0)].bg), (rgb(GREEN), rgb(WHITE)));
     assert_eq!(buffer[(0, 0)].symbol(), "▀");
@@ -34,13 +39,18 @@ fn two_by_two_fills_two_cells_with_its_four_colours() {
 #[test]
 fn enlargement_is_whole_and_centred() {
     let mut buffer = Buffer::empty(Rect::new(0, 0, 7, 4));
-    draw_blocks(&picture(2, &[RED, GREEN, BLUE, WHITE]), Rect::new(1, 0, 6, 3), &mut buffer);
+    draw_blocks(
+        Depth::Truecolour,
+        &picture(2, &[RED, GREEN, BLUE, WHITE]),
+        Rect::new(1, 0, 6, 3),
+        &mut buffer,
+    );
     // Three times: 6 x 6 pixels, 6 x 3 cells; the middle row holds the border of the two halves.
     assert_eq!((buffer[(1, 1)].fg, buffer[(1, 1)].bg), (rgb(RED), rgb(BLUE)));
     assert_eq!((buffer[(6, 2)].fg, buffer[(6, 2)].bg), (rgb(WHITE), rgb(WHITE)));
     assert!((0..4).all(|y| buffer[(0, y)].symbol() == " "));
     let mut wide = Buffer::empty(Rect::new(0, 0, 6, 1));
-    draw_blocks(&picture(2, &[RED, GREEN, BLUE, WHITE]), wide.area, &mut wide);
+    draw_blocks(Depth::Truecolour, &picture(2, &[RED, GREEN, BLUE, WHITE]), wide.area, &mut wide);
     let drawn: Vec<bool> = (0..6).map(|x| wide[(x, 0)].symbol() == "▀").collect();
     assert_eq!(drawn, [false, false, true, true, false, false]);
 }
@@ -48,7 +58,7 @@ fn enlargement_is_whole_and_centred() {
 #[test]
 fn an_odd_height_leaves_the_last_half_row_to_the_terminal() {
     let mut buffer = Buffer::empty(Rect::new(0, 0, 1, 2));
-    draw_blocks(&picture(1, &[RED, GREEN, BLUE]), buffer.area, &mut buffer);
+    draw_blocks(Depth::Truecolour, &picture(1, &[RED, GREEN, BLUE]), buffer.area, &mut buffer);
     assert_eq!((buffer[(0, 1)].fg, buffer[(0, 1)].bg), (rgb(BLUE), Color::Reset));
 }
 
@@ -57,7 +67,7 @@ fn shrinking_averages() {
     let mut buffer = Buffer::empty(Rect::new(0, 0, 1, 1));
     let [black, white] = [[0; 3], WHITE];
     let image = picture(2, &[black, white, black, white, RED, RED, RED, RED]);
-    draw_blocks(&image, buffer.area, &mut buffer);
+    draw_blocks(Depth::Truecolour, &image, buffer.area, &mut buffer);
     assert_eq!((buffer[(0, 0)].fg, buffer[(0, 0)].bg), (rgb([128; 3]), rgb(RED)));
 }
 
@@ -68,8 +78,8 @@ fn no_size_of_picture_or_area_panics() {
         for (width, height) in [(0, 0), (1, 0), (0, 1), (1, 1), (2, 1), (200, 200)] {
             let mut buffer = Buffer::empty(Rect::new(3, 3, 5, 2));
             let area = Rect::new(2, 4, width, height);
-            draw_blocks(&image(sizes.0, sizes.1), area, &mut buffer);
-            draw_blocks_in(Depth::Palette, &image(sizes.0, sizes.1), area, &mut buffer);
+            draw_blocks(Depth::Truecolour, &image(sizes.0, sizes.1), area, &mut buffer);
+            draw_blocks(Depth::Palette, &image(sizes.0, sizes.1), area, &mut buffer);
             reserve(area, &mut buffer);
             let one = Placement { area, image: Arc::new(image(sizes.0, sizes.1)), key: 0 };
             for screen in [Size::new(0, 0), Size::new(1, 1), Size::new(80, 24)] {

@@ -16,7 +16,7 @@ use super::runs::rate_lines;
 use crate::analysis::agreement::Agreement;
 use crate::image::{ImageShape, grid};
 use crate::tui::app::{App, Shown, Watched};
-use crate::tui::pictures::{Placement, draw_blocks_in, reserve};
+use crate::tui::pictures::{Placement, draw_blocks, reserve};
 use crate::tui::probe::Protocol;
 use crate::tui::words::clipped;
 
@@ -148,7 +148,7 @@ fn rows(app: &App, shown: &Shown, plan: &Plan, frame: &mut Frame, area: Rect) ->
                     let x = area.x + i as u16 * (plan.width + 1);
                     let cell = Rect::new(x, top, plan.width, plan.height).intersection(area);
                     let picture = picture(shown, *column, seed);
-                    draw_blocks_in(app.depth, &picture, cell, frame.buffer_mut());
+                    draw_blocks(app.depth, &picture, cell, frame.buffer_mut());
                 }
             }
             _ => {
