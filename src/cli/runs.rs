@@ -35,10 +35,11 @@ pub struct LogsArgs {
     pub worker: bool,
 }
 
-/// A state in one word; `lost` where the worker is gone without a word.
+/// A state in one word; `lost` where the worker is gone without a word, `silent` where it says nothing.
 pub fn state_word(run: &RunSummary) -> String {
     match (run.health, &run.status) {
         (Health::Lost, _) => "lost".to_owned(),
+        (Health::Silent, _) => "silent".to_owned(),
         (_, Some(status)) => format!("{:?}", status.state).to_lowercase(),
         (_, None) => "unknown".to_owned(),
     }
@@ -102,7 +103,7 @@ pub fn logs(place: &Place, args: &LogsArgs) -> Result<()> {
     }
     let mut tail = EventTail::new(run.dir.events_path());
     loop {
-        let over = run.dir.health() != Health::Alive;
+        let over = !matches!(run.dir.health(), Health::Alive | Health::Silent);
         for event in tail.poll().context("reading the run's events")? {
             let line = if args.json { serde_json::to_string(&event)? } else { in_words(&event) };
             writeln!(out, "{line}")?;

@@ -32,7 +32,7 @@ pub enum EventBody {
     },
     Metrics(Metrics),
     Attention(AttentionMetrics),
-    Preview(PreviewSummary),
+    Preview(Box<PreviewSummary>),
     Checkpoint {
         path: String,
         seconds: f64,
@@ -113,8 +113,30 @@ pub struct Rates {
     pub consistent: Rate,
     pub novel: Rate,
     pub creative: Rate,
+    /// Whole features among all components; the interval ignores that components share images.
+    pub whole: Option<Rate>,
     /// Mean share of foreground in the leading hue, with a 95% interval of the mean.
     pub hue_purity: Option<Rate>,
+    /// Consistent ones among the valid ones.
+    pub consistent_of_valid: Option<Rate>,
+    /// What `consistent` would be if these samples' features were dealt to images at random.
+    pub chance: Option<f64>,
+}
+
+impl Rates {
+    /// Every rate there is under its name in reports, in their order.
+    pub fn named(&self) -> Vec<(&'static str, Rate)> {
+        let all = [
+            ("whole", self.whole),
+            ("valid", Some(self.valid)),
+            ("consistent", Some(self.consistent)),
+            ("novel", Some(self.novel)),
+            ("creative", Some(self.creative)),
+            ("hue_purity", self.hue_purity),
+            ("consistent_of_valid", self.consistent_of_valid),
+        ];
+        all.into_iter().filter_map(|(name, rate)| Some((name, rate?))).collect()
+    }
 }
 
 /// A share and its interval.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::event::{AgreementFigure, AttentionAtLevel, AttentionMetrics, Rate, Rates};
 use super::samples::SampleSet;
 use crate::analysis::agreement::agreement;
-use crate::analysis::consistency::Judge;
+use crate::analysis::consistency::{Judge, Rate as Counted};
 use crate::analysis::entropy::attention_statistics;
 use crate::analysis::summary::Interval;
 use crate::diffusion::{AttentionMaps, DenoiseError, Schedule};
@@ -35,13 +35,17 @@ pub fn agreement_figures(set: &SampleSet) -> Vec<AgreementFigure> {
 /// Judged rates of some samples, as events carry them.
 pub fn rates(judge: &Judge, samples: &ImageBatch) -> Rates {
     let judged = judge.rates(samples);
+    let some = |counted: Counted| (counted.n > 0).then(|| rate(counted.interval));
     Rates {
         n_samples: judged.n,
         valid: rate(judged.valid.interval),
         consistent: rate(judged.consistent.interval),
         novel: rate(judged.novel.interval),
         creative: rate(judged.creative.interval),
+        whole: some(judged.valid_components),
         hue_purity: judged.hue_purity.map(rate),
+        consistent_of_valid: some(judged.consistent_of_valid),
+        chance: judged.chance_level,
     }
 }
 

@@ -84,7 +84,7 @@ pub fn resume(run: &RunDir) -> Result<(), LaunchError> {
         return Err(LaunchError::NoRun { path: run.path().to_owned() });
     }
     if let Some(status) = run.status() {
-        // A worker that hangs (lost by its heartbeat) still holds the directory: kill it first.
+        // A worker that hangs (silent by its heartbeat) still holds the directory: kill it first.
         if !status.state.is_over() && status.worker.is_running() {
             return Err(LaunchError::Busy { run: run.id(), pid: status.worker.pid });
         }

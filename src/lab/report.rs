@@ -95,21 +95,10 @@ fn all_rates(found: &Comparison) -> Vec<(&str, &Rates)> {
     network.chain(machines).collect()
 }
 
-fn named(rates: &Rates) -> Vec<(&'static str, Rate)> {
-    let mut named = vec![
-        ("valid", rates.valid),
-        ("consistent", rates.consistent),
-        ("novel", rates.novel),
-        ("creative", rates.creative),
-    ];
-    named.extend(rates.hue_purity.map(|purity| ("hue_purity", purity)));
-    named
-}
-
 fn rates_csv(found: &Comparison) -> String {
     let mut text = "who,samples,rate,value,low95,high95\n".to_owned();
     for (who, rates) in all_rates(found) {
-        for (name, rate) in named(rates) {
+        for (name, rate) in rates.named() {
             let Rate { value, low, high } = rate;
             text += &format!("{who},{},{name},{value:.4},{low:.4},{high:.4}\n", rates.n_samples);
         }
@@ -124,11 +113,12 @@ fn quartiles_json(quartiles: &Option<Quartiles>) -> Value {
 fn rates_json(rates: &Rates) -> Value {
     let mut object = Map::new();
     let mut intervals = Map::new();
-    for (name, rate) in named(rates) {
+    for (name, rate) in rates.named() {
         object.insert(name.to_owned(), json!(rate.value));
         intervals.insert(name.to_owned(), json!([rate.low, rate.high]));
     }
     object.insert("n_samples".to_owned(), json!(rates.n_samples));
+    object.insert("chance".to_owned(), json!(rates.chance));
     object.insert("intervals95".to_owned(), Value::Object(intervals));
     Value::Object(object)
 }
@@ -257,20 +247,39 @@ fn agreement_table(found: &Comparison) -> String {
     text + "\n"
 }
 
+/// Rates of the report's table and their headings.
+const COLUMNS: [(&str, &str); 7] = [
+    ("whole", "whole"),
+    ("valid", "valid"),
+    ("consistent", "consistent"),
+    ("consistent_of_valid", "of valid ones"),
+    ("novel", "novel"),
+    ("creative", "creative"),
+    ("hue_purity", "hue purity"),
+];
+
 fn rates_table(found: &Comparison) -> String {
     let rows = all_rates(found);
     if rows.is_empty() {
         return String::new();
     }
-    let mut text = "## Judged samples (share [95% interval])\n\n| who | n | valid | consistent | novel | creative | hue purity |\n| --- | --- | --- | --- | --- | --- | --- |\n".to_owned();
+    let names: Vec<&str> = COLUMNS.iter().map(|(_, heading)| *heading).collect();
+    let mut text = format!(
+        "## Judged samples (share [95% interval])\n\n| who | n | {} | chance |\n| --- | ---{} | --- |\n",
+        names.join(" | "),
+        " | ---".repeat(names.len())
+    );
     for (who, rates) in rows {
-        let cells: Vec<String> = named(rates)
-            .iter()
-            .map(|(_, rate)| format!("{:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high))
-            .collect();
-        text += &format!("| {who} | {} | {} |\n", rates.n_samples, cells.join(" | "));
+        let found = rates.named();
+        let cell = |(name, _): &(&str, &str)| match found.iter().find(|(other, _)| other == name) {
+            Some((_, Rate { value, low, high })) => format!("{value:.2} [{low:.2}, {high:.2}]"),
+            None => "-".to_owned(),
+        };
+        let cells: Vec<String> = COLUMNS.iter().map(cell).collect();
+        let chance = rates.chance.map_or_else(|| "-".to_owned(), |chance| format!("{chance:.2}"));
+        text += &format!("| {who} | {} | {} | {chance} |\n", rates.n_samples, cells.join(" | "));
     }
-    text + "\n"
+    text + "\nWhole: share of components that are a feature of the set. Valid: all of an image's are. Chance: what consistent would be if the same features were dealt to images at random.\n\n"
 }
 
 fn entropy_table(sum: &super::figures::EntropySum) -> String {

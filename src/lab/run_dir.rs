@@ -51,7 +51,9 @@ pub struct RunSummary {
 pub enum Health {
     /// The worker runs and says so.
     Alive,
-    /// The worker ended without saying so, or hangs; the run can be resumed.
+    /// The worker's process is there but has said nothing for a while: it hangs, or the machine slept.
+    Silent,
+    /// The worker ended without saying so; the run can be resumed.
     Lost,
     /// Finished, stopped or failed.
     Over,
@@ -210,12 +212,12 @@ pub fn health(status: Option<&Status>, now_ms: u64) -> Health {
     let Some(status) = status else { return Health::Unknown };
     if status.state.is_over() {
         Health::Over
-    } else if status.worker.is_running()
-        && now_ms.saturating_sub(status.heartbeat_ms) < HEARTBEAT_LIMIT_MS
-    {
+    } else if !status.worker.is_running() {
+        Health::Lost
+    } else if now_ms.saturating_sub(status.heartbeat_ms) < HEARTBEAT_LIMIT_MS {
         Health::Alive
     } else {
-        Health::Lost
+        Health::Silent
     }
 }
 
@@ -243,10 +245,10 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_is_lost_when_silent_or_gone_but_not_when_over() {
+    fn a_worker_is_lost_when_gone_and_silent_when_it_says_nothing() {
         let training = status(RunState::Training);
         assert_eq!(health(Some(&training), 101_000), Health::Alive);
-        assert_eq!(health(Some(&training), 111_000), Health::Lost);
+        assert_eq!(health(Some(&training), 111_000), Health::Silent);
         let mut gone = training;
         gone.worker.start_ticks += 1;
         assert_eq!(health(Some(&gone), 101_000), Health::Lost);

@@ -172,7 +172,10 @@ impl App {
             Action::Pause => alive && matches!(state, Some(RunState::Training | RunState::Paused)),
             Action::Sample => alive && state != Some(RunState::Comparing),
             Action::Stop => alive,
-            Action::Resume => !alive && state != Some(RunState::Finished),
+            Action::Resume => {
+                matches!(run.health, Health::Lost | Health::Over)
+                    && state != Some(RunState::Finished)
+            }
             _ => true,
         }
     }
@@ -199,7 +202,7 @@ impl Watched {
             EventBody::Preview(summary) => {
                 // It was published in part before; now it is whole.
                 self.asked = self.asked.filter(|step| *step != event.step);
-                self.summaries.push((event.step, summary));
+                self.summaries.push((event.step, *summary));
             }
             EventBody::Notice { level, text } => self.note(event.step, level, text),
             EventBody::State { state, reason } => {

@@ -19,6 +19,7 @@ pub fn state(state: RunState) -> &'static str {
 pub fn run_state(run: &RunSummary) -> &'static str {
     match (run.health, &run.status) {
         (Health::Lost, _) => "lost",
+        (Health::Silent, _) => "silent",
         (_, Some(status)) => state(status.state),
         (_, None) => "launching",
     }

@@ -160,7 +160,7 @@ fn make(kit: &PreviewKit, step: u64, network: &NetworkDenoiser) -> anyhow::Resul
         rates,
         seconds: started.elapsed().as_secs_f64(),
     };
-    kit.board.emit_at(step, EventBody::Preview(summary));
+    kit.board.emit_at(step, EventBody::Preview(Box::new(summary)));
     Ok(())
 }
 

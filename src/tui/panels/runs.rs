@@ -93,23 +93,18 @@ fn agreement(app: &App, watched: &Watched, lines: &mut Vec<Line<'static>>) {
 }
 
 pub fn rate_lines(rates: &Rates) -> Vec<Line<'static>> {
-    let line = |name: &str, rate: Rate| {
+    let line = |(name, rate): (&str, Rate)| {
         let Rate { value, low, high } = rate;
         Line::raw(format!(
-            "{name:<11}{:3.0}% [{:.0}-{:.0}]",
+            "{:<11}{:3.0}% [{:.0}-{:.0}]",
+            name.replace('_', " "),
             100.0 * value,
             100.0 * low,
             100.0 * high.min(1.0)
         ))
     };
-    let mut lines = vec![
-        line("valid", rates.valid),
-        line("consistent", rates.consistent),
-        line("novel", rates.novel),
-        line("creative", rates.creative),
-    ];
-    lines.extend(rates.hue_purity.map(|purity| line("hue purity", purity)));
-    lines
+    // What is left out is in the report.
+    rates.named().into_iter().filter(|(name, _)| *name != "consistent_of_valid").map(line).collect()
 }
 
 fn notices(app: &App, watched: &Watched, lines: &mut Vec<Line<'static>>) {
