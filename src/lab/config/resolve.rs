@@ -289,6 +289,12 @@ impl Experiment {
                 "the receptive field's radius of {radius} pixels reaches across the gap of {}: locality may do attention's work; widen dataset.gap",
                 self.dataset.gap
             ));
+        } else if self.dataset.gap < 2 * radius {
+            warnings.push(format!(
+                "some background pixels see two glyphs at once (gap {}, receptive field of {field} pixels): local theory itself draws more broken glyphs; a dataset.gap of {} would do",
+                self.dataset.gap,
+                2 * radius
+            ));
         }
         warnings
     }
@@ -317,6 +323,8 @@ mod tests {
         let mut experiment = Experiment::new("x");
         let network = experiment.network_config(rgb(16), None).unwrap();
         assert_eq!(experiment.geometry_warnings(&network), Vec::<String>::new());
+        experiment.set("dataset.gap", "4").unwrap();
+        assert!(experiment.geometry_warnings(&network)[0].contains("two glyphs"));
         experiment.set("dataset.gap", "2").unwrap();
         assert!(experiment.geometry_warnings(&network)[0].contains("gap of 2"));
     }
