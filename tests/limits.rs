@@ -92,16 +92,19 @@ proptest! {
     }
 
     #[test]
-    fn a_single_image_is_always_returned(problem in problems(1..2_usize)) {
+    fn a_single_image_is_always_returned(mut problem in problems(1..2_usize), shift in 0..64_usize) {
         for kind in [MachineKind::Ideal, MachineKind::Local, MachineKind::Wiener] {
             prop_assert!(gap(problem.run(kind, 3).x0.values(), &problem.images) < 1e-12);
         }
-        let x0 = problem.run_at(MachineKind::EquivariantIdeal, 1, Schedule::Cosine.level(0.01)).x0;
+        // Up to a shift: the one that the noisy image was made of. (Of an image unlike all shifts, two may
+        // be equally near.)
         let (h, w) = (problem.shape.height, problem.shape.width);
-        let nearest = (0..h * w)
-            .map(|s| gap(x0.values(), &roll(problem.shape, &problem.images, s / w, s % w)))
-            .fold(f64::INFINITY, f64::min);
-        prop_assert!(nearest < 1e-6);
+        let level = Schedule::Cosine.level(0.01);
+        let shifted = roll(problem.shape, &problem.images, shift % h, shift % w);
+        let noisy = problem.x.iter().zip(&shifted);
+        problem.x = noisy.map(|(eps, phi)| level.signal() * phi + 1e-3 * eps).collect();
+        let x0 = problem.run_at(MachineKind::EquivariantIdeal, 1, level).x0;
+        prop_assert!(gap(x0.values(), &shifted) < 1e-6);
     }
 
     #[test]

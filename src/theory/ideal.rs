@@ -7,92 +7,162 @@
 //! x0hat(p) = sum_{n,s} softmax(L)[n,s] phi_n(p + s)
 //! ```
 //!
-//! Distances are summed in `f64` in both precisions: a whole image has too many terms for `f32`.
+//! Always in doubles: a whole image has too many terms for singles. Summing a distance stops where it is
+//! beyond the limit of every image of the tile already, which changes nothing: what follows only adds to it.
 
-use super::kernels::Real;
+use pulp::{Arch, Simd, WithSimd};
+
+use super::kernels::boxes::{squares, twice_over};
+use super::kernels::lane::{Buffer, Lane};
+use super::kernels::posterior::{Posterior, Row};
+use super::kernels::tile::Tile;
 use super::weights::Accumulator;
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
 
+/// Entries after which the limit for skipping is brought up to date.
+const FLUSH_AFTER: usize = 128;
+
 /// One noisy image against whole training images.
-#[derive(Clone, Copy, Debug)]
-pub struct WholeQuery<'a, T> {
-    pub shape: ImageShape,
-    /// `x_t / sqrt(abar)`, `[C, H, W]`.
-    pub x: &'a [T],
-    /// `abar / (2 sigma^2)`.
-    pub precision: f64,
-    /// Whether every circular shift of an image is in the dictionary.
-    pub shifts: bool,
+#[derive(Debug)]
+pub struct WholeSums {
+    shape: ImageShape,
+    /// The query's rows twice over, `[H, 2 W, C]`.
+    x: Vec<f64>,
+    shifts: bool,
+    n_lanes: usize,
+    posterior: Posterior<f64, false>,
+    n_unflushed: usize,
+    squares: Buffer<f64>,
+    /// A tile's pixels in the order of the query's.
+    shifted: Buffer<f64>,
 }
 
-impl<T: Real> WholeQuery<'_, T> {
-    /// The posterior over images `first..` (`images` holds just those).
-    ///
-    /// The shared weight is kept once: [`expand`] turns pixel 0's sums into every pixel's.
-    pub fn accumulate(&self, images: &[T], first: usize) -> Accumulator {
-        let mut all = Accumulator::new(self.shape.n_values(), 1);
-        let area = self.shape.n_pixels();
-        let (height, width) = (self.shape.height, self.shape.width);
-        let (n_rows, n_columns) = if self.shifts { (height, width) } else { (1, 1) };
-        for (n, image) in images.chunks_exact(self.shape.n_values()).enumerate() {
-            for column in 0..n_columns {
-                let rolled = roll(image, self.shape, column);
-                for row in 0..n_rows {
-                    let logit = -self.precision * self.squared_distance(&rolled, row);
-                    // An entry this far below cannot change an f64 sum of fewer than e^60 entries.
-                    if logit < all.max[0] - 100.0 {
-                        continue;
-                    }
-                    let place = Provenance {
-                        image: (first + n) as u32,
-                        row: row as u16,
-                        column: column as u16,
-                    };
-                    let value = |at: usize| {
-                        rolled[2 * (at / area) * area + row * width + at % area].to_f64()
-                    };
-                    all.add(0, logit, place, value);
-                }
-            }
+impl WholeSums {
+    /// `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `precision` is `abar / (2 sigma^2)`; `shifts` puts every
+    /// circular shift of an image into the dictionary. `n_entries` bounds the number of entries.
+    pub fn new(
+        shape: ImageShape,
+        x: &[f64],
+        precision: f64,
+        shifts: bool,
+        n_lanes: usize,
+        n_entries: usize,
+    ) -> Self {
+        // One pixel with as many channels as an image has values.
+        let whole = ImageShape::new(shape.n_values(), 1, 1);
+        Self {
+            shape,
+            x: twice_over(x, shape),
+            shifts,
+            n_lanes,
+            posterior: Posterior::new(whole, n_lanes, precision, n_entries, true),
+            n_unflushed: 0,
+            squares: Buffer::zeros(shape.width * n_lanes),
+            shifted: Buffer::zeros(shape.n_values() * n_lanes),
         }
+    }
+
+    /// Adds the images of a tile.
+    pub fn add_tile(&mut self, tile: &Tile<f64>) {
+        Arch::new().dispatch(AddTile { sums: self, tile });
+        self.n_unflushed += if self.shifts { self.shape.n_pixels() } else { 1 };
+        if self.n_unflushed >= FLUSH_AFTER {
+            self.posterior.flush();
+            self.n_unflushed = 0;
+        }
+    }
+
+    /// The shared posterior, its sums `[C, H, W]` for one pixel; [`expand`] gives every pixel its own.
+    pub fn finish(self) -> Accumulator {
+        let ImageShape { channels, .. } = self.shape;
+        let n_pixels = self.shape.n_pixels();
+        let mut all = self.posterior.finish();
+        // Tiles are pixel by pixel, images are channel by channel.
+        all.sums = (0..channels * n_pixels)
+            .map(|at| all.sums[at % n_pixels * channels + at / n_pixels])
+            .collect();
         all
     }
 
-    fn squared_distance(&self, rolled: &[T], row: usize) -> f64 {
-        // Eight sums at once, so that the compiler may use vectors.
-        let area = self.shape.n_pixels();
-        let start = row * self.shape.width;
-        let mut sums = [0.0_f64; 8];
-        for (x, rolled) in self.x.chunks_exact(area).zip(rolled.chunks_exact(2 * area)) {
-            let y = &rolled[start..start + area];
-            for (x, y) in x.chunks(8).zip(y.chunks(8)) {
-                for ((sum, &x), &y) in sums.iter_mut().zip(x).zip(y) {
-                    let difference = (x - y).to_f64();
-                    *sum += difference * difference;
+    #[inline(always)]
+    fn add<S: Simd>(&mut self, simd: S, tile: &Tile<f64>) {
+        assert_eq!(self.n_lanes, f64::n_lanes::<S>(), "tiles of this machine's vectors");
+        let ImageShape { channels, height, width } = self.shape;
+        let (n_down, n_along) = if self.shifts { (height, width) } else { (1, 1) };
+        for down in 0..n_down {
+            for along in 0..n_along {
+                let Some(distance) = self.distance(simd, tile, down, along) else { continue };
+                // Query pixel p meets training pixel p + s.
+                let all = f64::vectors::<S>(tile.pixels(0..height * width, channels));
+                let shifted = f64::vectors_mut::<S>(&mut self.shifted);
+                for (p, to) in shifted.chunks_exact_mut(channels).enumerate() {
+                    let (row, column) = ((p / width + down) % height, (p % width + along) % width);
+                    let q = row * width + column;
+                    to.copy_from_slice(&all[q * channels..(q + 1) * channels]);
                 }
+                let row = Row {
+                    query_pixel: 0,
+                    training_row: down,
+                    training_column: along,
+                    displacement: 0,
+                    first_image: tile.first,
+                    n_images: tile.n_images(),
+                };
+                let shifted = f64::vectors::<S>(&self.shifted);
+                self.posterior.add_row::<S, 0>(simd, row, &[distance], shifted);
             }
         }
-        sums.iter().sum()
+    }
+
+    /// The distances at one shift, unless all are beyond the limit.
+    #[inline(always)]
+    fn distance<S: Simd>(
+        &mut self,
+        simd: S,
+        tile: &Tile<f64>,
+        down: usize,
+        along: usize,
+    ) -> Option<S::f64s> {
+        let ImageShape { channels, height, width } = self.shape;
+        let limit = self.posterior.cutoff(simd, 0);
+        let mut sum = f64::splat(simd, 0.0);
+        for q_row in 0..height {
+            let p_row = (q_row + height - down) % height;
+            let x = &self.x[(p_row * 2 * width + (width - along) % width) * channels..];
+            let pixels = tile.pixels(q_row * width..(q_row + 1) * width, channels);
+            let row = &mut f64::vectors_mut::<S>(&mut self.squares)[..width];
+            squares::<S, f64, 0>(simd, x, f64::vectors::<S>(pixels), channels, row);
+            let mut of_row = row[0];
+            for &square in &row[1..] {
+                of_row = f64::plus(simd, of_row, square);
+            }
+            sum = f64::plus(simd, sum, of_row);
+            if !f64::any_less(simd, sum, limit) {
+                return None;
+            }
+        }
+        Some(sum)
     }
 }
 
-/// The image rolled left by `shift`, its rows twice over: `[C, 2 H, W]`.
-fn roll<T: Copy>(image: &[T], shape: ImageShape, shift: usize) -> Vec<T> {
-    let mut rolled = Vec::with_capacity(2 * image.len());
-    for plane in image.chunks_exact(shape.n_pixels()) {
-        for _ in 0..2 {
-            for row in plane.chunks_exact(shape.width) {
-                rolled.extend_from_slice(&row[shift..]);
-                rolled.extend_from_slice(&row[..shift]);
-            }
-        }
+struct AddTile<'a> {
+    sums: &'a mut WholeSums,
+    tile: &'a Tile<f64>,
+}
+
+impl WithSimd for AddTile<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.sums.add(simd, self.tile);
     }
-    rolled
 }
 
 /// Entropy and provenance of every pixel from the one shared posterior.
 pub fn expand(all: &Accumulator, shape: ImageShape) -> (Vec<f64>, Vec<Provenance>) {
+    // The nearest entry's place is that of the query's first pixel.
     let Provenance { image, row, column } = all.best[0];
     let provenance = (0..shape.n_pixels()).map(|p| Provenance {
         image,

@@ -1,14 +1,16 @@
 //! The dictionary: training images as the machines see them.
 //!
 //! Images stay in the form they came in (bytes or `f64`) and are turned into the precision of a
-//! machine once, on first use, however many machines share them. A filter by label keeps each
+//! machine tile by tile, so that a large set costs no more memory than its bytes. A filter by label keeps each
 //! image's number in the unfiltered set, because provenance must point at something a person can
 //! look up. Nothing here knows about noise.
 
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
+use std::ops::Range;
 
 use super::error::TheoryError;
+use super::kernels::lane::Lane;
+use super::kernels::tile::Tile;
 use crate::dataset::Dataset;
 use crate::image::{ImageShape, from_byte};
 
@@ -20,8 +22,6 @@ pub struct TrainingImages {
     labels: Option<Vec<i64>>,
     /// Number of each image in the unfiltered set.
     origins: Vec<u32>,
-    singles: OnceLock<Vec<f32>>,
-    doubles: OnceLock<Vec<f64>>,
 }
 
 #[derive(Debug)]
@@ -64,8 +64,7 @@ impl TrainingImages {
             return Err(TheoryError::RaggedImages { shape, found });
         }
         let origins = (0..(found / n_values) as u32).collect();
-        let (singles, doubles) = (OnceLock::new(), OnceLock::new());
-        let images = Self { shape, pixels, labels: None, origins, singles, doubles };
+        let images = Self { shape, pixels, labels: None, origins };
         match labels {
             Some(labels) => images.with_labels(labels),
             None => Ok(images),
@@ -105,8 +104,6 @@ impl TrainingImages {
             pixels,
             labels: self.labels.as_ref().map(|all| gather(all, indices, 1)),
             origins: gather(&self.origins, indices, 1),
-            singles: OnceLock::new(),
-            doubles: OnceLock::new(),
         }
     }
 
@@ -123,27 +120,35 @@ impl TrainingImages {
         self.origins.is_empty()
     }
 
-    /// The number that image `index` has in the unfiltered set.
-    pub fn origin(&self, index: usize) -> u32 {
-        self.origins[index]
+    /// The values of some images, `[n, C, H, W]`.
+    pub fn values(&self, images: Range<usize>) -> Vec<f64> {
+        let v = self.shape.n_values();
+        let values = images.start * v..images.end * v;
+        match &self.pixels {
+            Pixels::Bytes(all) => all[values].iter().map(|&b| from_byte(b)).collect(),
+            Pixels::Values(all) => all[values].to_vec(),
+        }
     }
 
-    /// All values, `[N, C, H, W]`, in double precision.
-    pub fn doubles(&self) -> &[f64] {
+    /// Puts the first of `images` into `tile`, as many as fit.
+    pub fn fill_tile<T: Lane>(&self, images: Range<usize>, tile: &mut Tile<T>) {
+        let v = self.shape.n_values();
+        let values = images.start * v..images.end * v;
         match &self.pixels {
-            Pixels::Values(values) => values,
-            Pixels::Bytes(bytes) => {
-                self.doubles.get_or_init(|| bytes.iter().map(|&b| from_byte(b)).collect())
+            Pixels::Bytes(all) => {
+                let table: [T; 256] = std::array::from_fn(|b| T::from_f64(from_byte(b as u8)));
+                let value = |b: u8| table[usize::from(b)];
+                tile.fill(self.shape, images.start, &all[values], value);
+            }
+            Pixels::Values(all) => {
+                tile.fill(self.shape, images.start, &all[values], T::from_f64);
             }
         }
     }
 
-    /// All values, `[N, C, H, W]`, in single precision.
-    pub fn singles(&self) -> &[f32] {
-        self.singles.get_or_init(|| match &self.pixels {
-            Pixels::Values(values) => values.iter().map(|&v| v as f32).collect(),
-            Pixels::Bytes(bytes) => bytes.iter().map(|&b| from_byte(b) as f32).collect(),
-        })
+    /// The number that image `index` has in the unfiltered set.
+    pub fn origin(&self, index: usize) -> u32 {
+        self.origins[index]
     }
 }
 
@@ -173,7 +178,7 @@ mod tests {
     #[test]
     fn a_filter_keeps_the_numbers_of_the_unfiltered_set() {
         let sevens = labelled().only_label(7).unwrap();
-        assert_eq!(sevens.doubles(), [0., 1., 4., 5.]);
+        assert_eq!(sevens.values(0..2), [0., 1., 4., 5.]);
         assert_eq!([sevens.origin(0), sevens.origin(1)], [0, 2]);
     }
 
@@ -187,8 +192,7 @@ mod tests {
     fn bytes_and_values_agree() {
         let shape = ImageShape::new(1, 1, 2);
         let bytes = TrainingImages::from_bytes(shape, vec![0, 255]).unwrap();
-        assert_eq!(bytes.doubles(), [-1.0, 1.0]);
-        assert_eq!(bytes.singles(), [-1.0, 1.0]);
+        assert_eq!(bytes.values(0..1), [-1.0, 1.0]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! and pieces are merged in order, so an answer does not depend on the batch it was asked in, nor
 //! on the number of threads: not even by rounding.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -11,10 +12,12 @@ use rayon::prelude::*;
 use super::attention::{AttentionProvider, check_rows};
 use super::attentive::{Evidence, Shared, Sharing};
 use super::error::TheoryError;
-use super::ideal::{WholeQuery, expand};
+use super::ideal::{WholeSums, expand};
 use super::images::TrainingImages;
-use super::kernels::boxes::{BoxSums, pruned_nats};
-use super::kernels::{PatchQuery, Precision, Real};
+use super::kernels::boxes::BoxSums;
+use super::kernels::lane::{Lane, n_lanes};
+use super::kernels::tile::Tile;
+use super::kernels::{PatchQuery, Precision};
 use super::patches::Pool;
 use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize};
 use super::weights::Accumulator;
@@ -24,7 +27,8 @@ use crate::diffusion::{
 };
 use crate::image::{ImageBatch, ImageShape};
 
-/// Images per piece of work, at least; and pieces per query, at most (each holds its own sums).
+/// Images per piece of work are a multiple of this, a whole number of tiles; and pieces per query, at most
+/// (each holds its own sums).
 const CHUNK_IMAGES: usize = 32;
 const CHUNKS_MAX: usize = 32;
 
@@ -123,7 +127,7 @@ impl Machine {
         Err(DenoiseError::Level { denoiser, t: level.t, problem })
     }
 
-    fn answers<T: Real>(
+    fn answers<T: Lane>(
         &self,
         x: &ImageBatch,
         level: NoiseLevel,
@@ -133,8 +137,8 @@ impl Machine {
             x.iter().map(|x| x.iter().map(|v| T::from_f64(v / signal)).collect()).collect();
         let patches = |pool| Ok(self.patch_answers(&queries, pool, level));
         match &self.spec.kind {
-            MachineKind::Ideal => Ok(self.whole_answers(&queries, false, level)),
-            MachineKind::EquivariantIdeal => Ok(self.whole_answers(&queries, true, level)),
+            MachineKind::Ideal => Ok(self.whole_answers(x, false, level)),
+            MachineKind::EquivariantIdeal => Ok(self.whole_answers(x, true, level)),
             MachineKind::Local => patches(Pool::SamePlace),
             MachineKind::EquivariantLocal => patches(Pool::Wrap),
             MachineKind::EquivariantLocalInterior => patches(Pool::Interior),
@@ -147,19 +151,19 @@ impl Machine {
     }
 
     /// Runs `piece` on every (query, chunk of images) and merges the chunks of each query.
-    fn merged<T: Real>(
+    fn merged<T: Lane>(
         &self,
         queries: &[Vec<T>],
-        piece: impl Fn(&[T], &[T], usize) -> Accumulator + Sync,
+        piece: impl Fn(&[T], Range<usize>) -> Accumulator + Sync,
     ) -> Vec<Accumulator> {
-        let v = self.images.shape().n_values();
-        let per_chunk = CHUNK_IMAGES.max(self.images.len().div_ceil(CHUNKS_MAX));
-        let chunks: Vec<&[T]> = T::dictionary(&self.images).chunks(per_chunk * v).collect();
-        let pieces: Vec<Accumulator> = (0..queries.len() * chunks.len())
+        let n = self.images.len();
+        let per_chunk = CHUNK_IMAGES.max(n.div_ceil(CHUNKS_MAX).next_multiple_of(CHUNK_IMAGES));
+        let n_chunks = n.div_ceil(per_chunk);
+        let pieces: Vec<Accumulator> = (0..queries.len() * n_chunks)
             .into_par_iter()
             .map(|at| {
-                let (query, chunk) = (at / chunks.len(), at % chunks.len());
-                piece(&queries[query], chunks[chunk], chunk * per_chunk)
+                let (query, first) = (at / n_chunks, at % n_chunks * per_chunk);
+                piece(&queries[query], first..(first + per_chunk).min(n))
             })
             .collect();
         let merge = |parts: &[Accumulator]| {
@@ -167,19 +171,20 @@ impl Machine {
             parts[1..].iter().for_each(|part| all.merge(part));
             all
         };
-        pieces.chunks(chunks.len()).map(merge).collect()
+        pieces.chunks(n_chunks).map(merge).collect()
     }
 
-    fn whole_answers<T: Real>(
-        &self,
-        queries: &[Vec<T>],
-        shifts: bool,
-        level: NoiseLevel,
-    ) -> Vec<Answer> {
-        let shape = self.images.shape();
+    fn whole_answers(&self, x: &ImageBatch, shifts: bool, level: NoiseLevel) -> Vec<Answer> {
+        let (shape, signal) = (self.images.shape(), level.signal());
         let precision = logit_scale(level);
-        let sums = self.merged(queries, |x, images, first| {
-            WholeQuery { shape, x, precision, shifts }.accumulate(images, first)
+        let n_lanes = n_lanes::<f64>();
+        let n_entries = self.images.len() * if shifts { shape.n_pixels() } else { 1 };
+        let queries: Vec<Vec<f64>> =
+            x.iter().map(|x| x.iter().map(|v| v / signal).collect()).collect();
+        let sums = self.merged(&queries, |x, images| {
+            let mut sums = WholeSums::new(shape, x, precision, shifts, n_lanes, n_entries);
+            self.each_tile(images, |tile| sums.add_tile(tile));
+            sums.finish()
         });
         let answer = |all: &Accumulator| {
             let (entropy_nats, provenance) = expand(all, shape);
@@ -188,7 +193,17 @@ impl Machine {
         sums.iter().map(answer).collect()
     }
 
-    fn patch_answers<T: Real>(
+    /// Hands over `images` tile by tile.
+    fn each_tile<T: Lane>(&self, images: Range<usize>, mut take: impl FnMut(&Tile<T>)) {
+        let n_lanes = n_lanes::<T>();
+        let mut tile = Tile::new(self.images.shape(), n_lanes);
+        for first in images.clone().step_by(n_lanes) {
+            self.images.fill_tile(first..images.end, &mut tile);
+            take(&tile);
+        }
+    }
+
+    fn patch_answers<T: Lane>(
         &self,
         queries: &[Vec<T>],
         pool: Pool,
@@ -196,15 +211,14 @@ impl Machine {
     ) -> Vec<Answer> {
         let shape = self.images.shape();
         let (k, precision) = (self.patch_side(level), logit_scale(level));
-        let pruned = pruned_nats::<T>(self.images.len() * shape.n_pixels());
-        let sums = self.merged(queries, |x, images, first| {
+        let n_lanes = n_lanes::<T>();
+        let n_entries = self.images.len() * shape.n_pixels();
+        let sums = self.merged(queries, |x, images| {
             let query = PatchQuery { shape, pool, k, x, precision };
-            let mut boxes = BoxSums::new(query, pruned, self.with_posterior);
-            let mut all = Accumulator::new(shape.channels, shape.n_pixels());
-            for (n, image) in images.chunks_exact(shape.n_values()).enumerate() {
-                boxes.add_image(image, first + n, &mut all);
-            }
-            all
+            let mut boxes =
+                BoxSums::<T, false>::new(query, n_lanes, n_entries, self.with_posterior);
+            self.each_tile(images, |tile| boxes.add_tile(tile));
+            boxes.finish()
         });
         let answer = |all: &Accumulator| Answer {
             x0: all.mean(),
@@ -227,7 +241,7 @@ impl Machine {
         images.into_par_iter().map(denoise).collect()
     }
 
-    fn attention_answers<T: Real>(
+    fn attention_answers<T: Lane>(
         &self,
         queries: &[Vec<T>],
         settings: &AttentionSettings,
@@ -258,42 +272,45 @@ impl Machine {
     }
 
     /// What each training image says about each pixel of one query (`x_t / sqrt(abar)`).
-    fn evidence<T: Real>(&self, x: &[T], level: NoiseLevel) -> Evidence {
+    fn evidence<T: Lane>(&self, x: &[T], level: NoiseLevel) -> Evidence {
         let shape = self.images.shape();
         let (n_channels, n_pixels) = (shape.channels, shape.n_pixels());
         let (k, precision) = (self.patch_side(level), logit_scale(level));
         let query = PatchQuery { shape, pool: Pool::Wrap, k, x, precision };
-        let pruned = pruned_nats::<T>(n_pixels);
-        let images: Vec<&[T]> =
-            T::dictionary(&self.images).chunks_exact(shape.n_values()).collect();
-        let per_image: Vec<Accumulator> = images
-            .par_chunks(8)
-            .enumerate()
-            .flat_map_iter(|(chunk, images)| {
-                let mut boxes = BoxSums::new(query, pruned, self.with_posterior);
-                let one = |(n, image): (usize, &&[T])| {
-                    let mut all = Accumulator::new(n_channels, n_pixels);
-                    boxes.add_image(image, chunk * 8 + n, &mut all);
-                    all
-                };
-                images.iter().enumerate().map(one).collect::<Vec<_>>()
-            })
+        let (n, n_lanes) = (self.images.len(), n_lanes::<T>());
+        let firsts: Vec<usize> = (0..n).step_by(n_lanes).collect();
+        let tiles: Vec<Vec<OfImage>> = firsts
+            .par_iter()
+            .map_init(
+                || {
+                    (
+                        BoxSums::<T, true>::new(query, n_lanes, n_pixels, true),
+                        Tile::new(shape, n_lanes),
+                    )
+                },
+                |(boxes, tile), &first| {
+                    self.images.fill_tile(first..n, tile);
+                    boxes.weigh_tile(tile);
+                    (0..tile.n_images())
+                        .map(|lane| OfImage::read(boxes, tile, lane, shape))
+                        .collect()
+                },
+            )
             .collect();
         let log_pool = (n_pixels as f64).ln();
         let mut evidence = Evidence {
             n_channels,
             n_pixels,
-            log_evidence: Vec::with_capacity(images.len() * n_pixels),
-            estimates: Vec::with_capacity(images.len() * n_channels * n_pixels),
-            inner_entropy: Vec::with_capacity(images.len() * n_pixels),
-            inner_best: Vec::with_capacity(images.len() * n_pixels),
+            log_evidence: Vec::with_capacity(n * n_pixels),
+            estimates: Vec::with_capacity(n * n_channels * n_pixels),
+            inner_entropy: Vec::with_capacity(n * n_pixels),
+            inner_best: Vec::with_capacity(n * n_pixels),
         };
-        for all in &per_image {
-            let pixels = 0..n_pixels;
-            evidence.log_evidence.extend(pixels.clone().map(|p| all.log_sum(p) - log_pool));
-            evidence.estimates.extend(all.mean());
-            evidence.inner_entropy.extend(pixels.clone().map(|p| all.entropy(p)));
-            evidence.inner_best.extend(pixels.map(|p| (all.best[p], -all.total[p].ln())));
+        for image in tiles.into_iter().flatten() {
+            evidence.log_evidence.extend(image.log_sums.iter().map(|sum| sum - log_pool));
+            evidence.estimates.extend(image.means);
+            evidence.inner_entropy.extend(image.entropies);
+            evidence.inner_best.extend(image.best);
         }
         evidence
     }
@@ -357,6 +374,46 @@ impl Denoiser for Machine {
             Precision::F64 => self.answers::<f64>(x, level)?,
         };
         Ok(self.assemble(x.shape(), answers))
+    }
+}
+
+/// What one training image says about every pixel.
+struct OfImage {
+    /// `[P]`.
+    log_sums: Vec<f64>,
+    /// `[C, P]`.
+    means: Vec<f64>,
+    /// `[P]`.
+    entropies: Vec<f64>,
+    /// The nearest patch and the logarithm of its weight, `[P]`.
+    best: Vec<(Provenance, f64)>,
+}
+
+impl OfImage {
+    fn read<T: Lane>(
+        boxes: &BoxSums<'_, T, true>,
+        tile: &Tile<T>,
+        lane: usize,
+        shape: ImageShape,
+    ) -> Self {
+        let n_pixels = shape.n_pixels();
+        let mut all = Self {
+            log_sums: Vec::with_capacity(n_pixels),
+            means: vec![0.0; shape.n_values()],
+            entropies: Vec::with_capacity(n_pixels),
+            best: Vec::with_capacity(n_pixels),
+        };
+        for p in 0..n_pixels {
+            let mut at = p;
+            let (evidence, place) = boxes.evidence(tile, lane, p, |mean| {
+                all.means[at] = mean;
+                at += n_pixels;
+            });
+            all.log_sums.push(evidence.log_sum);
+            all.entropies.push(evidence.entropy_nats);
+            all.best.push((place, evidence.log_weight));
+        }
+        all
     }
 }
 

@@ -3,8 +3,6 @@
 //! Everything here is a statement about one axis; rows and columns never interact. A training place
 //! is written as a circular displacement `s`: the query at `p` meets the patch at `q = (p + s) mod L`.
 
-use super::kernels::Real;
-
 /// The dictionary of a patch machine (THEORY section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
@@ -77,18 +75,40 @@ impl Pool {
         }
     }
 
-    /// Per accepted displacement: `(s, penalty)`, the penalty 0 where `p` accepts and
-    /// [`Real::NEVER`] elsewhere.
-    pub fn displacements<T: Real>(self, k: usize, len: usize) -> Vec<(usize, Vec<T>)> {
-        let penalty = |s| {
-            let one = |p| if self.accepts(k, len, p, s) { T::ZERO } else { T::NEVER };
-            (0..len).map(one).collect::<Vec<T>>()
-        };
-        (0..len)
-            .filter(|&s| (0..len).any(|p| self.accepts(k, len, p, s)))
-            .map(|s| (s, penalty(s)))
-            .collect()
+    /// The accepted pairs along an axis, displacement by displacement.
+    pub fn stretches(self, k: usize, len: usize) -> Vec<Stretch> {
+        let window = self.window(k, len);
+        let half = k / 2;
+        let inner = len.saturating_sub(2 * half);
+        match self {
+            // From the first place whose window does not wrap on; wraps round at the end.
+            Self::Wrap => {
+                (0..len).map(|shift| Stretch { shift, start: window.before, len }).collect()
+            }
+            Self::Interior => {
+                (0..len).map(|shift| Stretch { shift, start: half, len: inner }).collect()
+            }
+            Self::SamePlace => vec![Stretch { shift: 0, start: 0, len }],
+            Self::SameBorder => {
+                let down =
+                    (1..inner).map(|s| Stretch { shift: s, start: half + s, len: inner - s });
+                let up =
+                    (1..inner).map(|s| Stretch { shift: len - s, start: half, len: inner - s });
+                let same = Stretch { shift: 0, start: 0, len };
+                std::iter::once(same).chain(down).chain(up).collect()
+            }
+        }
     }
+}
+
+/// Pairs of one displacement along an axis of length L: training places `start..start + len` (mod L),
+/// each with the query place `shift` before it (mod L).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// In 0..L.
+    pub shift: usize,
+    pub start: usize,
+    pub len: usize,
 }
 
 #[cfg(test)]
@@ -106,6 +126,30 @@ mod tests {
         assert_eq!(n_places(Pool::SamePlace, 5, 8, 3), 1);
         assert_eq!(n_places(Pool::SameBorder, 5, 8, 1), 1);
         assert_eq!(n_places(Pool::SameBorder, 5, 8, 2), 4);
+    }
+
+    #[test]
+    fn stretches_hold_every_accepted_pair_once() {
+        for pool in [Pool::Wrap, Pool::Interior, Pool::SamePlace, Pool::SameBorder] {
+            for (k, len) in [(1, 5), (3, 8), (5, 8), (7, 7), (9, 8)] {
+                if pool == Pool::Interior && k > len {
+                    continue;
+                }
+                let place = |s: &Stretch, i: usize| (s.start + i) % len;
+                let mut found: Vec<(usize, usize)> = pool
+                    .stretches(k, len)
+                    .iter()
+                    .flat_map(|s| {
+                        (0..s.len).map(|i| place(s, i)).map(|q| ((q + len - s.shift) % len, q))
+                    })
+                    .collect();
+                found.sort_unstable();
+                let all = (0..len).flat_map(|p| (0..len).map(move |q| (p, q)));
+                let expected: Vec<(usize, usize)> =
+                    all.filter(|&(p, q)| pool.accepts(k, len, p, (q + len - p) % len)).collect();
+                assert_eq!(found, expected, "{pool:?}, k = {k}, length {len}");
+            }
+        }
     }
 
     #[test]

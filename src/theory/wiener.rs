@@ -9,6 +9,8 @@
 //! With fewer images than values the dual N x N Gram matrix is decomposed instead: its eigenvectors
 //! `g` give `U = X^T g / sqrt(N v)`. Always in `f64`; no posterior over patches exists.
 
+use std::ops::Range;
+
 use faer::{Mat, Side};
 
 use super::error::TheoryError;
@@ -17,6 +19,9 @@ use crate::diffusion::NoiseLevel;
 
 /// Directions whose variance is below this share of the largest are rounding, not data.
 const RELATIVE_RANK: f64 = 1e-13;
+
+/// Images whose share of the covariance is computed at once.
+const BLOCK: usize = 1024;
 
 /// Mean and covariance of a dictionary, decomposed.
 #[derive(Debug)]
@@ -31,18 +36,28 @@ pub struct Wiener {
 impl Wiener {
     pub fn new(images: &TrainingImages) -> Result<Self, TheoryError> {
         let (n, d) = (images.len(), images.shape().n_values());
-        let values = images.doubles();
+        let blocks = || (0..n).step_by(BLOCK).map(|first| first..(first + BLOCK).min(n));
         let mut mean = vec![0.0; d];
-        for image in values.chunks_exact(d) {
-            mean.iter_mut().zip(image).for_each(|(mean, v)| *mean += v / n as f64);
+        for block in blocks() {
+            for image in images.values(block).chunks_exact(d) {
+                mean.iter_mut().zip(image).for_each(|(mean, v)| *mean += v / n as f64);
+            }
         }
-        let centred = Mat::from_fn(n, d, |i, j| values[i * d + j] - mean[j]);
-        let scale = 1.0 / n as f64;
+        let centred = |block: Range<usize>| {
+            let (rows, values) = (block.len(), images.values(block));
+            Mat::from_fn(rows, d, |i, j| values[i * d + j] - mean[j])
+        };
+        let scale = faer::Scale(1.0 / n as f64);
         let dual = n < d;
+        let all = if dual { centred(0..n) } else { Mat::new() };
         let square = if dual {
-            faer::Scale(scale) * (&centred * centred.transpose())
+            scale * (&all * all.transpose())
         } else {
-            faer::Scale(scale) * (centred.transpose() * &centred)
+            let mut sum = Mat::zeros(d, d);
+            for block in blocks().map(centred) {
+                sum += block.transpose() * &block;
+            }
+            scale * sum
         };
         let eigen = square
             .self_adjoint_eigen(Side::Lower)
@@ -51,7 +66,7 @@ impl Wiener {
         let largest = eigenvalues.iter().copied().fold(0.0, f64::max);
         let kept: Vec<usize> =
             (0..eigenvalues.len()).filter(|&i| eigenvalues[i] > RELATIVE_RANK * largest).collect();
-        let vectors = if dual { centred.transpose() * eigen.U() } else { eigen.U().to_owned() };
+        let vectors = if dual { all.transpose() * eigen.U() } else { eigen.U().to_owned() };
         let mut directions = Vec::with_capacity(kept.len() * d);
         for &i in &kept {
             let length = if dual { (n as f64 * eigenvalues[i]).sqrt() } else { 1.0 };
@@ -100,7 +115,7 @@ mod tests {
             let y: Vec<f64> =
                 (0..6).map(|j| (x[j] - level.signal() * x0[j]) / level.variance()).collect();
             let mut expected = wiener.mean.clone();
-            for image in images.doubles().chunks_exact(6) {
+            for image in images.values(0..n).chunks_exact(6) {
                 let along: f64 = (0..6).map(|j| (image[j] - wiener.mean[j]) * y[j]).sum();
                 for j in 0..6 {
                     let centred = image[j] - wiener.mean[j];

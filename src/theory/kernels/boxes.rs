@@ -1,425 +1,319 @@
-//! The patch machines by displacement: box sums instead of patch distances.
+//! The patch machines by displacement: window sums instead of patch distances.
 //!
-//! For one image and one displacement `s = q - p` the k x k distances of *all* pixels p are a box
-//! filter of one difference image, so a pair (p, q) costs about `3 C + 2 log2 k` operations and one
-//! exponential, whatever k:
+//! For one displacement `s = q - p` the k x k distances of *all* pairs (p, p + s) are window sums over
+//! one image of squared differences, so a pair costs about `3 C + 6` operations and one exponential,
+//! whatever k:
 //!
 //! ```text
-//! squares[p]  = sum_c (x[c, p] / sqrt(abar) - phi_n[c, p + s])^2
-//! L[n,p+s,p]  = -abar / (2 sigma^2) sum_{o in window} squares[p + o]       rows, then columns
+//! squares[q] = sum_c (x[c, q - s] / sqrt(abar) - phi_n[c, q])^2
+//! L[n,q,p]   = -abar / (2 sigma^2) sum_{o in window} squares[q + o]         along lines, then down rows
 //! ```
 //!
-//! Window sums are added up directly (small k) or by doubling (1, 2, 4, ... terms), never by
-//! subtracting what leaves the window: all terms are positive, so no digit cancels. All H displacements of one column shift form
-//! a block: their logits first, then the block's maxima, then weights against the higher of the
-//! block's and the running maximum, then one flush to the `f64` sums. An entry more than
-//! `pruned_nats` below its pixel's maximum may be skipped (whole runs of 32 pixels at a time); see
-//! [`pruned_nats`] for the bound.
-//!
-//! Plain safe loops that the compiler vectorises. [`super::reference`] is the specification.
+//! A tile of images is compared at a time, one vector lane each. Rows of squares are summed as they come,
+//! so that everything but the running posterior stays in the nearest cache. Only pairs that the pool
+//! accepts are visited. [`super::reference`] is the specification.
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{PatchQuery, Real};
+use super::PatchQuery;
+use super::lane::{Buffer, Lane};
+use super::posterior::{Evidence, Posterior, Row};
+use super::tile::Tile;
+use super::windows::{LineSums, RowSums};
 use crate::diffusion::Provenance;
-use crate::theory::patches::{Border, Window};
+use crate::image::ImageShape;
+use crate::theory::patches::{Border, Stretch, Window};
 use crate::theory::weights::Accumulator;
 
-/// Pixels that are weighed, or skipped, together.
-const RUN: usize = 32;
+/// Displacements after which the lanes' sums are moved to doubles.
+const FLUSH_AFTER: usize = 512;
 
-/// How far below the maximum an entry may be skipped, in nats, so that all `n_entries` of a pixel
-/// together lose less than `exp(-T::PRUNED_NATS)` of its weight: 1.5e-8 in `f32`, 1.6e-18 in `f64`.
-pub fn pruned_nats<T: Real>(n_entries: usize) -> f64 {
-    T::PRUNED_NATS + (n_entries.max(1) as f64).ln()
-}
-
-/// The widest window that is summed term by term; doubling needs more passes below it.
-const DIRECT_MAX: usize = 9;
-
-/// One query, ready to be compared with image after image.
-pub struct BoxSums<'a, T> {
+/// One query and its running posterior; `APART` keeps one posterior per image of a tile.
+pub struct BoxSums<'a, T, const APART: bool> {
     query: PatchQuery<'a, T>,
-    pruned_nats: f64,
-    /// Whether entropy and provenance are wanted.
-    posterior: bool,
-    rows: Vec<(usize, Vec<T>)>,
-    columns: Vec<(usize, Vec<T>)>,
+    n_lanes: usize,
+    /// The query's rows twice over, `[H, 2 W, C]`: any W neighbours on the circle are one slice.
+    x: Vec<T>,
+    rows: Vec<Stretch>,
+    columns: Vec<Stretch>,
     row_window: Window,
     column_window: Window,
-    /// The image rolled left by the column shift, rows twice over: `[C, 2 H, W]`.
-    rolled: Vec<T>,
-    /// Per accepted row shift: `[P]`.
-    logits: Vec<T>,
-    max: Vec<T>,
-    floor: Vec<T>,
-    total: Vec<T>,
-    spread: Vec<T>,
-    /// `[C, P]`.
-    sums: Vec<T>,
+    posterior: Posterior<T, APART>,
+    n_unflushed: usize,
     scratch: Scratch<T>,
 }
 
-/// Buffers of the two window sums.
+/// Buffers of one displacement.
 struct Scratch<T> {
-    /// Squares with the border above and below: `[H + window - 1, W]`.
-    tall: Vec<T>,
-    /// Column sums with the border left and right: `[H, W + window - 1]`.
-    wide: Vec<T>,
-    summed: Vec<T>,
-    ping: Vec<T>,
-    pong: Vec<T>,
+    /// Squares of a row and what the windows see beyond its ends.
+    line: Buffer<T>,
+    line_sums: LineSums<T>,
+    row_sums: RowSums<T>,
+    /// The first rows' sums, which come again at the end of a circle.
+    again: Buffer<T>,
+    /// Patch distances of one row of pairs.
+    distances: Buffer<T>,
+    parts: Vec<Part>,
 }
 
-impl<'a, T: Real> BoxSums<'a, T> {
-    pub fn new(query: PatchQuery<'a, T>, pruned_nats: f64, posterior: bool) -> Self {
-        let (height, width) = (query.shape.height, query.shape.width);
-        let n_pixels = query.shape.n_pixels();
-        let row_window = query.pool.window(query.k, height);
-        let column_window = query.pool.window(query.k, width);
-        let rows = query.pool.displacements(query.k, height);
-        let tall = (height + row_window.n_offsets() - 1) * width;
-        let wide = height * (width + column_window.n_offsets() - 1);
-        let zeros = |n| vec![T::ZERO; n];
+/// A part of a row of pairs in which no column wraps round.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    /// The first pair of the row.
+    first: usize,
+    /// Its training column and its query column.
+    q: usize,
+    p: usize,
+    len: usize,
+}
+
+/// The parts of a stretch along an axis of length `width`.
+fn parts(stretch: Stretch, width: usize) -> impl Iterator<Item = Part> {
+    let Stretch { shift, start, len } = stretch;
+    let mut first = 0;
+    std::iter::from_fn(move || {
+        let q = (start + first) % width;
+        let p = (q + width - shift) % width;
+        let part = Part { first, q, p, len: (len - first).min(width - q).min(width - p) };
+        first += part.len;
+        (part.len > 0).then_some(part)
+    })
+}
+
+impl<'a, T: Lane, const APART: bool> BoxSums<'a, T, APART> {
+    /// `n_entries` bounds the entries of one posterior; `diagnostics` asks for entropy and provenance.
+    pub fn new(
+        query: PatchQuery<'a, T>,
+        n_lanes: usize,
+        n_entries: usize,
+        diagnostics: bool,
+    ) -> Self {
+        let shape = query.shape;
+        let row_window = query.pool.window(query.k, shape.height);
+        let column_window = query.pool.window(query.k, shape.width);
+        let (n_down, n_along) = (row_window.n_offsets(), column_window.n_offsets());
+        let vectors = |n: usize| Buffer::zeros(n * n_lanes);
         Self {
-            pruned_nats,
-            posterior,
-            logits: zeros(rows.len() * n_pixels),
-            rows,
-            columns: query.pool.displacements(query.k, width),
+            n_lanes,
+            x: twice_over(query.x, shape),
+            rows: query.pool.stretches(query.k, shape.height),
+            columns: query.pool.stretches(query.k, shape.width),
             row_window,
             column_window,
-            rolled: zeros(2 * query.shape.n_values()),
-            max: zeros(n_pixels),
-            floor: zeros(n_pixels),
-            total: zeros(n_pixels),
-            spread: zeros(n_pixels),
-            sums: zeros(query.shape.n_values()),
+            posterior: Posterior::new(shape, n_lanes, query.precision, n_entries, diagnostics),
+            n_unflushed: 0,
             scratch: Scratch {
-                tall: zeros(tall),
-                wide: zeros(wide),
-                summed: zeros(tall.max(wide)),
-                ping: zeros(tall.max(wide)),
-                pong: zeros(tall.max(wide)),
+                line: vectors(shape.width + n_along),
+                line_sums: LineSums::new(n_along, n_lanes),
+                row_sums: RowSums::new(n_down, shape.width, n_lanes),
+                again: vectors(n_down * shape.width),
+                distances: vectors(shape.width),
+                parts: Vec::with_capacity(3),
             },
             query,
         }
     }
 
-    /// Adds every accepted patch of `image` (`[C, H, W]`, number `index`) to `all`.
-    pub fn add_image(&mut self, image: &[T], index: usize, all: &mut Accumulator) {
-        Arch::new().dispatch(AddImage { sums: self, image, index, all });
-    }
-
     #[inline(always)]
-    fn add_image_here(&mut self, image: &[T], index: usize, all: &mut Accumulator) {
-        for column in 0..self.columns.len() {
-            self.roll(image, self.columns[column].0);
-            for row in 0..self.rows.len() {
-                self.fill_logits(row, column);
-            }
-            self.find_maxima();
-            if self.posterior {
-                self.find_best(index, column, all);
-            }
-            self.raise(all);
-            self.weigh();
-            self.flush(all);
+    fn scan<S: Simd>(&mut self, simd: S, tile: &Tile<T>) {
+        match self.query.shape.channels {
+            1 => self.scan_channels::<S, 1>(simd, tile),
+            3 => self.scan_channels::<S, 3>(simd, tile),
+            _ => self.scan_channels::<S, 0>(simd, tile),
         }
     }
 
     #[inline(always)]
-    fn roll(&mut self, image: &[T], shift: usize) {
-        let (height, width) = (self.query.shape.height, self.query.shape.width);
-        let area = height * width;
-        for (plane, rolled) in image.chunks_exact(area).zip(self.rolled.chunks_exact_mut(2 * area))
-        {
-            for (row, out) in plane.chunks_exact(width).zip(rolled.chunks_exact_mut(width)) {
-                out[..width - shift].copy_from_slice(&row[shift..]);
-                out[width - shift..].copy_from_slice(&row[..shift]);
-            }
-            rolled.copy_within(..area, area);
-        }
-    }
-
-    /// The logits of every pixel at one displacement.
-    #[inline(always)]
-    fn fill_logits(&mut self, row: usize, column: usize) {
-        let (height, width) = (self.query.shape.height, self.query.shape.width);
-        let area = height * width;
-        let (shift, row_penalty) = (self.rows[row].0, &self.rows[row].1);
-        let Scratch { tall, wide, summed, ping, pong } = &mut self.scratch;
-
-        let above = self.row_window.before * width;
-        let squares = &mut tall[above..above + area];
-        let from = shift * width;
-        fill_squares(squares, self.query.x, |c| &self.rolled[2 * c * area + from..][..area]);
-        let wraps = self.query.pool.border() == Border::Wrap;
-        if wraps {
-            wrap_around(tall, above, area, self.row_window.after * width);
-        }
-        window_sums(tall, self.row_window.n_offsets(), width, ping, pong, summed);
-
-        let Window { before, after } = self.column_window;
-        let stride = width + before + after;
-        for (line, sums) in wide.chunks_exact_mut(stride).zip(summed.chunks_exact(width)) {
-            line[before..before + width].copy_from_slice(sums);
-            if wraps {
-                wrap_around(line, before, width, after);
-            }
-        }
-        window_sums(wide, self.column_window.n_offsets(), 1, ping, pong, summed);
-
-        let scale = T::from_f64(-self.query.precision);
-        let penalties = &self.columns[column].1;
-        let logits = &mut self.logits[row * area..(row + 1) * area];
-        for (r, out) in logits.chunks_exact_mut(width).enumerate() {
-            let sums = &summed[r * stride..r * stride + width];
-            for ((out, &sum), &penalty) in out.iter_mut().zip(sums).zip(penalties) {
-                *out = scale * sum + (penalty + row_penalty[r]);
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn find_maxima(&mut self) {
-        let area = self.max.len();
-        self.max.copy_from_slice(&self.logits[..area]);
-        for logits in self.logits.chunks_exact(area).skip(1) {
-            for (max, &logit) in self.max.iter_mut().zip(logits) {
-                *max = if logit > *max { logit } else { *max };
-            }
-        }
-    }
-
-    /// Notes the entry of every pixel whose maximum this block is about to raise.
-    #[inline(always)]
-    fn find_best(&self, image: usize, column: usize, all: &mut Accumulator) {
-        let (height, width) = (self.query.shape.height, self.query.shape.width);
-        let area = self.max.len();
-        for (p, &max) in self.max.iter().enumerate() {
-            if !(is_entry(max) && max.to_f64() > all.max[p]) {
-                continue;
-            }
-            let at_best = |row: &usize| self.logits[row * area + p] == max;
-            if let Some(row) = (0..self.rows.len()).find(at_best) {
-                all.best[p] = Provenance {
-                    image: image as u32,
-                    row: ((p / width + self.rows[row].0) % height) as u16,
-                    column: ((p % width + self.columns[column].0) % width) as u16,
-                };
-            }
-        }
-    }
-
-    /// Raises `all` to the block's maxima; from here `max` is the reference of the weights.
-    #[inline(always)]
-    fn raise(&mut self, all: &mut Accumulator) {
-        let below = T::from_f64(self.pruned_nats);
-        for (p, max) in self.max.iter_mut().enumerate() {
-            if is_entry(*max) {
-                all.raise(p, max.to_f64());
-            }
-            // A pixel without any entry yet has logits of `NEVER` only: weights 0 against 0.
-            let reference = all.max[p];
-            *max = if reference.is_finite() { T::from_f64(reference) } else { T::ZERO };
-            self.floor[p] = *max - below;
-        }
-    }
-
-    #[inline(always)]
-    fn weigh(&mut self) {
-        let area = self.max.len();
+    fn scan_channels<S: Simd, const C: usize>(&mut self, simd: S, tile: &Tile<T>) {
         let width = self.query.shape.width;
-        for sums in [&mut self.total, &mut self.spread, &mut self.sums] {
-            sums.fill(T::ZERO);
+        for column in 0..self.columns.len() {
+            self.scratch.parts.clear();
+            self.scratch.parts.extend(parts(self.columns[column], width));
+            for row in 0..self.rows.len() {
+                self.displacement::<S, C>(simd, tile, row, column);
+            }
         }
-        for (logits, (shift, _)) in self.logits.chunks_exact(area).zip(&self.rows) {
-            for start in (0..area).step_by(RUN) {
-                let run = start..(start + RUN).min(area);
-                let mut weights = [T::ZERO; RUN];
-                let weights = &mut weights[..run.len()];
-                let (logits, max) = (&logits[run.clone()], &self.max[run.clone()]);
-                if !any_above(logits, &self.floor[run.clone()]) {
-                    continue;
-                }
-                add_weights(weights, logits, max, &mut self.total[run.clone()]);
-                if self.posterior {
-                    add_spread(weights, logits, max, &mut self.spread[run.clone()]);
-                }
-                for (c, sums) in self.sums.chunks_exact_mut(area).enumerate() {
-                    let from = 2 * c * area + shift * width + start;
-                    let values = &self.rolled[from..from + run.len()];
-                    for ((sum, &w), &v) in sums[run.clone()].iter_mut().zip(&*weights).zip(values) {
-                        *sum += w * v;
+    }
+
+    /// All pairs at one displacement.
+    #[inline(always)]
+    fn displacement<S: Simd, const C: usize>(
+        &mut self,
+        simd: S,
+        tile: &Tile<T>,
+        row: usize,
+        column: usize,
+    ) {
+        let ImageShape { channels, height, width } = self.query.shape;
+        let (down, along) = (self.rows[row], self.columns[column]);
+        let wraps = self.query.pool.border() == Border::Wrap;
+        let (n_down, n_along) = (self.row_window.n_offsets(), self.column_window.n_offsets());
+        // The part of a row that the windows see, as training columns; on a circle all of it.
+        let first = along.start.saturating_sub(self.column_window.before);
+        let last = (along.start + along.len + self.column_window.after).min(width);
+        let front = (self.column_window.before + first) - along.start;
+        let seen = front..front + (last - first);
+        let x_first = (first + width - along.shift) % width;
+
+        let displacement = row * self.columns.len() + column;
+        let posterior = &mut self.posterior;
+        let Scratch { line, line_sums, row_sums, again, distances, parts } = &mut self.scratch;
+        let line = &mut T::vectors_mut::<S>(line)[..along.len + n_along - 1];
+        let again = T::vectors_mut::<S>(again);
+        let zero = T::splat(simd, T::ZERO);
+        line[..front].fill(zero);
+        line[seen.end..].fill(zero);
+        row_sums.start(along.len);
+        for e in 0..down.len + n_down - 1 {
+            // Rows are numbered from the first window's first row.
+            let q_row = (down.start + e).checked_sub(self.row_window.before);
+            match q_row {
+                Some(q_row) if q_row < height => {
+                    let p_row = (q_row + height - down.shift) % height;
+                    let x = &self.x[(p_row * 2 * width + x_first) * channels..];
+                    let pixels = q_row * width + first..q_row * width + last;
+                    let phi = T::vectors::<S>(tile.pixels(pixels, channels));
+                    squares::<S, T, C>(simd, x, phi, channels, &mut line[seen.clone()]);
+                    if wraps {
+                        let n = line.len() - seen.end;
+                        line.copy_within(..n, seen.end);
+                    }
+                    let out = row_sums.next_row::<S>();
+                    line_sums.sum(simd, line, out);
+                    if wraps && e + 1 < n_down {
+                        again[e * along.len..(e + 1) * along.len].copy_from_slice(out);
                     }
                 }
+                Some(q_row) if wraps => {
+                    let e = q_row - height;
+                    let sums = &again[e * along.len..(e + 1) * along.len];
+                    row_sums.next_row::<S>().copy_from_slice(sums);
+                }
+                _ => row_sums.next_row::<S>().fill(zero),
+            }
+            let distances = &mut T::vectors_mut::<S>(distances)[..along.len];
+            if !row_sums.push(simd, distances) {
+                continue;
+            }
+            let q_row = (down.start + e + 1 - n_down) % height;
+            let p_row = (q_row + height - down.shift) % height;
+            for part in &parts[..] {
+                let training_pixel = q_row * width + part.q;
+                let pairs = Row {
+                    query_pixel: p_row * width + part.p,
+                    training_row: q_row,
+                    training_column: part.q,
+                    displacement,
+                    first_image: tile.first,
+                    n_images: tile.n_images(),
+                };
+                let values = tile.pixels(training_pixel..training_pixel + part.len, channels);
+                let distances = &distances[part.first..part.first + part.len];
+                posterior.add_row::<S, C>(simd, pairs, distances, T::vectors::<S>(values));
             }
         }
     }
+}
 
-    #[inline(always)]
-    fn flush(&self, all: &mut Accumulator) {
-        let add = |to: &mut [f64], from: &[T]| {
-            to.iter_mut().zip(from).for_each(|(to, from)| *to += from.to_f64());
-        };
-        add(&mut all.total, &self.total);
-        add(&mut all.spread, &self.spread);
-        add(&mut all.sums, &self.sums);
+impl<T: Lane> BoxSums<'_, T, false> {
+    /// Adds every accepted patch of the tile's images.
+    pub fn add_tile(&mut self, tile: &Tile<T>) {
+        Arch::new().dispatch(Scan { sums: self, tile });
+        self.n_unflushed += self.rows.len() * self.columns.len();
+        if self.n_unflushed >= FLUSH_AFTER {
+            self.posterior.flush();
+            self.n_unflushed = 0;
+        }
+    }
+
+    /// The posteriors over all that was added.
+    pub fn finish(self) -> Accumulator {
+        self.posterior.finish()
     }
 }
 
-/// One call of [`BoxSums::add_image`], compiled once per instruction set and chosen at run time. Nothing
-/// is contracted into fused multiply-adds, so the bits do not depend on the machine. A closure would not
-/// do: its shim is compiled for the base instruction set.
-struct AddImage<'b, 'a, T> {
-    sums: &'b mut BoxSums<'a, T>,
-    image: &'b [T],
-    index: usize,
-    all: &'b mut Accumulator,
+impl<T: Lane> BoxSums<'_, T, true> {
+    /// Weighs the tile's images one by one; see [`BoxSums::evidence`].
+    pub fn weigh_tile(&mut self, tile: &Tile<T>) {
+        self.posterior.forget();
+        Arch::new().dispatch(Scan { sums: self, tile });
+    }
+
+    /// What image `lane` of the last tile says about `pixel`, with the estimate it makes (into `mean`,
+    /// channel by channel) and the place of its nearest patch.
+    pub fn evidence(
+        &self,
+        tile: &Tile<T>,
+        lane: usize,
+        pixel: usize,
+        mean: impl FnMut(f64),
+    ) -> (Evidence, Provenance) {
+        let ImageShape { height, width, .. } = self.query.shape;
+        let evidence = self.posterior.image(lane, pixel, mean);
+        let row = self.rows[evidence.displacement / self.columns.len()].shift;
+        let column = self.columns[evidence.displacement % self.columns.len()].shift;
+        let place = Provenance {
+            image: (tile.first + lane) as u32,
+            row: ((pixel / width + row) % height) as u16,
+            column: ((pixel % width + column) % width) as u16,
+        };
+        (evidence, place)
+    }
 }
 
-impl<T: Real> WithSimd for AddImage<'_, '_, T> {
+/// One tile, compiled once per instruction set and chosen at run time. A closure would not do: its shim
+/// is compiled for the base instruction set.
+struct Scan<'b, 'a, T, const APART: bool> {
+    sums: &'b mut BoxSums<'a, T, APART>,
+    tile: &'b Tile<T>,
+}
+
+impl<T: Lane, const APART: bool> WithSimd for Scan<'_, '_, T, APART> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        self.sums.add_image_here(self.image, self.index, self.all);
+    fn with_simd<S: Simd>(self, simd: S) {
+        assert_eq!(self.sums.n_lanes, T::n_lanes::<S>(), "tiles of this machine's vectors");
+        self.sums.scan(simd, self.tile);
     }
 }
 
-/// Whether a maximum belongs to an accepted entry, and not to penalties alone.
+/// `out[q] = sum_c (x[q, c] - phi[q, c])^2`; `C` is the number of channels, or 0 for `n_channels`.
 #[inline(always)]
-fn is_entry<T: Real>(max: T) -> bool {
-    max.to_f64() > 0.5 * T::NEVER.to_f64()
-}
-
-/// `squares[p] = sum_c (x[c, p] - y(c)[p])^2`; colour images in one pass over memory.
-#[inline(always)]
-fn fill_squares<'y, T: Real>(squares: &mut [T], x: &[T], y: impl Fn(usize) -> &'y [T]) {
-    let area = squares.len();
-    let square = |a: T, b: T| (a - b) * (a - b);
-    if x.len() == 3 * area {
-        let (red, rest) = x.split_at(area);
-        let (green, blue) = rest.split_at(area);
-        let (y_red, y_green, y_blue) = (&y(0)[..area], &y(1)[..area], &y(2)[..area]);
-        // Equal lengths, spelled out: the bounds checks go and the loop becomes vector code.
-        let (green, blue) = (&green[..area], &blue[..area]);
-        for p in 0..area {
-            squares[p] = square(red[p], y_red[p])
-                + square(green[p], y_green[p])
-                + square(blue[p], y_blue[p]);
-        }
-        return;
-    }
-    squares.fill(T::ZERO);
-    for (c, x) in x.chunks_exact(area).enumerate() {
-        for ((sum, &x), &y) in squares.iter_mut().zip(x).zip(y(c)) {
-            *sum += square(x, y);
-        }
-    }
-}
-
-#[inline(always)]
-fn any_above<T: Real>(logits: &[T], floor: &[T]) -> bool {
-    logits.iter().zip(floor).fold(false, |any, (logit, floor)| any | (logit > floor))
-}
-
-#[inline(always)]
-fn add_weights<T: Real>(weights: &mut [T], logits: &[T], max: &[T], total: &mut [T]) {
-    for (((w, &logit), &max), total) in weights.iter_mut().zip(logits).zip(max).zip(total) {
-        *w = (logit - max).exp_negative();
-        *total += *w;
-    }
-}
-
-#[inline(always)]
-fn add_spread<T: Real>(weights: &[T], logits: &[T], max: &[T], spread: &mut [T]) {
-    for (((&w, &logit), &max), spread) in weights.iter().zip(logits).zip(max).zip(spread) {
-        *spread += w * (logit - max);
-    }
-}
-
-/// Fills the `before` values ahead of `len` and the `after` values behind with the other end.
-#[inline(always)]
-fn wrap_around<T: Copy>(line: &mut [T], before: usize, len: usize, after: usize) {
-    line.copy_within(len..len + before, 0);
-    line.copy_within(before..before + after, before + len);
-}
-
-/// `out[i] = sum_{j < k} source[i + j * stride]` for every i where that fits; the rest of `out`
-/// is left undefined. Small windows are added up directly, in one pass over memory.
-#[inline(always)]
-fn window_sums<T: Real>(
-    source: &[T],
-    k: usize,
-    stride: usize,
-    ping: &mut [T],
-    pong: &mut [T],
-    out: &mut [T],
+pub fn squares<S: Simd, T: Lane, const C: usize>(
+    simd: S,
+    x: &[T],
+    phi: &[T::Vector<S>],
+    n_channels: usize,
+    out: &mut [T::Vector<S>],
 ) {
-    if k <= DIRECT_MAX && !k.is_multiple_of(2) {
-        direct_sums(source, k, stride, out);
-    } else {
-        doubled_sums(source, k, stride, ping, pong, out);
-    }
-}
-
-#[inline(always)]
-fn direct_sums<T: Real>(source: &[T], k: usize, stride: usize, out: &mut [T]) {
-    let n_out = source.len() - (k - 1) * stride;
-    let term = |j: usize| &source[j * stride..j * stride + n_out];
-    let out = &mut out[..n_out];
-    if k == 1 {
-        out.copy_from_slice(source);
-        return;
-    }
-    for (((out, &a), &b), &c) in out.iter_mut().zip(term(0)).zip(term(1)).zip(term(2)) {
-        *out = a + b + c;
-    }
-    for j in (3..k).step_by(2) {
-        for ((out, &a), &b) in out.iter_mut().zip(term(j)).zip(term(j + 1)) {
-            *out += a + b;
-        }
-    }
-}
-
-/// As [`window_sums`], by doubling: `2 log2 k` passes at most.
-#[inline(always)]
-fn doubled_sums<'b, T: Real>(
-    source: &[T],
-    k: usize,
-    stride: usize,
-    mut power: &'b mut [T],
-    mut next: &'b mut [T],
-    out: &mut [T],
-) {
-    let n_out = source.len() - (k - 1) * stride;
-    power[..source.len()].copy_from_slice(source);
-    // `power[i]` sums `width` terms; `covered` terms of the window are in `out` already.
-    let (mut width, mut covered, mut n_power) = (1, 0, source.len());
-    loop {
-        if k & width != 0 {
-            let terms = &power[covered * stride..covered * stride + n_out];
-            if covered == 0 {
-                out[..n_out].copy_from_slice(terms);
+    let n_channels = if C == 0 { n_channels } else { C };
+    let pixels = x.chunks_exact(n_channels).zip(phi.chunks_exact(n_channels));
+    for (out, (x, phi)) in out.iter_mut().zip(pixels) {
+        let mut sum = T::splat(simd, T::ZERO);
+        for c in 0..n_channels {
+            let difference = T::minus(simd, T::splat(simd, x[c]), phi[c]);
+            sum = if c == 0 {
+                T::times(simd, difference, difference)
             } else {
-                out[..n_out].iter_mut().zip(terms).for_each(|(out, &term)| *out += term);
-            }
-            covered += width;
+                T::times_plus(simd, difference, difference, sum)
+            };
         }
-        if covered == k {
-            return;
-        }
-        let step = width * stride;
-        n_power -= step;
-        let (low, high) = (&power[..n_power], &power[step..step + n_power]);
-        for ((next, &low), &high) in next.iter_mut().zip(low).zip(high) {
-            *next = low + high;
-        }
-        std::mem::swap(&mut power, &mut next);
-        width *= 2;
+        *out = sum;
     }
+}
+
+/// `[C, H, W]` to `[H, 2 W, C]`.
+pub fn twice_over<T: Copy>(x: &[T], shape: ImageShape) -> Vec<T> {
+    let ImageShape { channels, height, width } = shape;
+    let mut out = Vec::with_capacity(2 * x.len());
+    for row in 0..height {
+        for column in 0..2 * width {
+            let at = row * width + column % width;
+            out.extend((0..channels).map(|c| x[c * height * width + at]));
+        }
+    }
+    out
 }
 
 #[cfg(test)]

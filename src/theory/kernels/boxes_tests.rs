@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::image::ImageShape;
+use crate::theory::kernels::lane::n_lanes;
 use crate::theory::kernels::reference;
 use crate::theory::patches::Pool;
 
@@ -20,7 +21,7 @@ struct Case {
 fn cases() -> impl Strategy<Value = Case> {
     let pools =
         prop::sample::select(vec![Pool::Wrap, Pool::Interior, Pool::SamePlace, Pool::SameBorder]);
-    let sizes = (1..3_usize, 2..8_usize, 2..8_usize, 1..4_usize, 0..7_usize);
+    let sizes = (1..3_usize, 2..8_usize, 2..8_usize, 1..40_usize, 0..7_usize);
     (sizes, pools, -2.0..2.0_f64).prop_flat_map(|((c, h, w, n, half), pool, log_precision)| {
         let shape = ImageShape::new(c, h, w);
         let largest = if pool == Pool::Interior { (h.min(w) - 1) / 2 } else { half };
@@ -36,26 +37,46 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-fn run<T: Real>(case: &Case, boxes: bool) -> Accumulator {
-    let convert = |values: &[f64]| values.iter().map(|&v| T::from_f64(v)).collect::<Vec<T>>();
-    let (x, images) = (convert(&case.x), convert(&case.images));
-    let query = PatchQuery {
-        shape: case.shape,
-        pool: case.pool,
-        k: case.k,
-        x: &x,
-        precision: case.precision,
-    };
-    let mut all = Accumulator::new(case.shape.channels, case.shape.n_pixels());
-    if boxes {
-        let mut sums = BoxSums::new(query, pruned_nats::<T>(1000), true);
-        for (n, image) in images.chunks_exact(case.shape.n_values()).enumerate() {
-            sums.add_image(image, n, &mut all);
-        }
-    } else {
-        reference::accumulate(&query, &images, 0, &mut all);
+/// The case's query and dictionary in one precision.
+struct Values<T> {
+    x: Vec<T>,
+    images: Vec<T>,
+}
+
+impl<T: Lane> Values<T> {
+    fn of(case: &Case) -> Self {
+        let convert = |values: &[f64]| values.iter().map(|&v| T::from_f64(v)).collect();
+        Self { x: convert(&case.x), images: convert(&case.images) }
     }
+
+    fn query(&self, case: &Case) -> PatchQuery<'_, T> {
+        let &Case { shape, pool, k, precision, .. } = case;
+        PatchQuery { shape, pool, k, x: &self.x, precision }
+    }
+
+    fn tiles(&self, case: &Case) -> Vec<Tile<T>> {
+        let n_lanes = n_lanes::<T>();
+        let fill = |(i, images): (usize, &[T])| {
+            let mut tile = Tile::new(case.shape, n_lanes);
+            tile.fill(case.shape, i * n_lanes, images, |v| v);
+            tile
+        };
+        self.images.chunks(n_lanes * case.shape.n_values()).enumerate().map(fill).collect()
+    }
+}
+
+fn plain(case: &Case) -> Accumulator {
+    let values = Values::<f64>::of(case);
+    let mut all = Accumulator::new(case.shape.channels, case.shape.n_pixels());
+    reference::accumulate(&values.query(case), &values.images, 0, &mut all);
     all
+}
+
+fn fast<T: Lane>(case: &Case) -> Accumulator {
+    let values = Values::<T>::of(case);
+    let mut sums = BoxSums::<T, false>::new(values.query(case), n_lanes::<T>(), 1000, true);
+    values.tiles(case).iter().for_each(|tile| sums.add_tile(tile));
+    sums.finish()
 }
 
 fn close(a: &Accumulator, b: &Accumulator, tolerance: f64) -> Result<(), TestCaseError> {
@@ -71,16 +92,61 @@ fn close(a: &Accumulator, b: &Accumulator, tolerance: f64) -> Result<(), TestCas
     Ok(())
 }
 
+/// The evidence of every image equals a posterior over that image alone.
+fn check_apart<T: Lane>(case: &Case, tolerance: f64) -> Result<(), TestCaseError> {
+    let values = Values::<T>::of(case);
+    let mut sums = BoxSums::<T, true>::new(values.query(case), n_lanes::<T>(), 1000, true);
+    let each = case.shape.n_values();
+    for tile in values.tiles(case) {
+        sums.weigh_tile(&tile);
+        for lane in 0..tile.n_images() {
+            let n = tile.first + lane;
+            let one =
+                Case { images: case.images[n * each..(n + 1) * each].to_vec(), ..case.clone() };
+            let expected = plain(&one);
+            let mean = expected.mean();
+            for p in 0..case.shape.n_pixels() {
+                let mut found = Vec::new();
+                let (evidence, place) = sums.evidence(&tile, lane, p, |v| found.push(v));
+                for (c, found) in found.iter().enumerate() {
+                    prop_assert!((found - mean[c * case.shape.n_pixels() + p]).abs() < tolerance);
+                }
+                let log_sum = expected.log_sum(p);
+                prop_assert!(
+                    (evidence.log_sum - log_sum).abs() < tolerance * (1.0 + log_sum.abs())
+                );
+                prop_assert!(
+                    (evidence.entropy_nats - expected.entropy(p)).abs() < 10.0 * tolerance
+                );
+                let log_weight = -expected.total[p].ln();
+                prop_assert!(
+                    (evidence.log_weight - log_weight).abs() < tolerance * (1.0 + log_sum.abs())
+                );
+                if tolerance < 1e-6 {
+                    prop_assert_eq!(place, Provenance { image: n as u32, ..expected.best[p] });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn box_sums_equal_the_reference(case in cases()) {
-        let (fast, plain) = (run::<f64>(&case, true), run::<f64>(&case, false));
+        let (fast, plain) = (fast::<f64>(&case), plain(&case));
         close(&fast, &plain, 1e-11)?;
         prop_assert_eq!(fast.best, plain.best);
     }
 
     #[test]
     fn single_precision_stays_close_to_double(case in cases()) {
-        close(&run::<f32>(&case, true), &run::<f64>(&case, false), 2e-3)?;
+        close(&fast::<f32>(&case), &plain(&case), 2e-3)?;
+    }
+
+    #[test]
+    fn images_apart_equal_posteriors_of_their_own(case in cases()) {
+        check_apart::<f64>(&case, 1e-10)?;
+        check_apart::<f32>(&case, 2e-3)?;
     }
 }

@@ -1,0 +1,273 @@
+//! Vector registers: the operations that the inner loops need, for both precisions.
+//!
+//! A vector has one lane per training image (see [`super::tile`]), and as many lanes as the machine's
+//! registers: 16, 8 or 4 singles. Explicit vectors, because the loops' speed rests on every value being
+//! in a register, which automatic vectorisation does not promise.
+
+use std::ops::{Deref, DerefMut};
+
+use pulp::{Arch, Simd, WithSimd, bytemuck};
+
+use super::Real;
+
+/// A number that comes in vectors.
+pub trait Lane: Real + bytemuck::Pod {
+    type Vector<S: Simd>: bytemuck::Pod;
+
+    fn vectors<S: Simd>(values: &[Self]) -> &[Self::Vector<S>];
+    fn vectors_mut<S: Simd>(values: &mut [Self]) -> &mut [Self::Vector<S>];
+    fn splat<S: Simd>(simd: S, value: Self) -> Self::Vector<S>;
+    fn plus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    fn minus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    fn times<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// `a * b + c`, fused where the machine can.
+    fn times_plus<S: Simd>(
+        simd: S,
+        a: Self::Vector<S>,
+        b: Self::Vector<S>,
+        c: Self::Vector<S>,
+    ) -> Self::Vector<S>;
+    fn lesser<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// `a` where `x < y`, else `b`.
+    fn where_less<S: Simd>(
+        simd: S,
+        x: Self::Vector<S>,
+        y: Self::Vector<S>,
+        a: Self::Vector<S>,
+        b: Self::Vector<S>,
+    ) -> Self::Vector<S>;
+    /// Whether `x < y` in any lane.
+    fn any_less<S: Simd>(simd: S, x: Self::Vector<S>, y: Self::Vector<S>) -> bool;
+    /// `2^x`; numbers that are too small for the type may come out as its smallest normal numbers.
+    fn exp2<S: Simd>(simd: S, x: Self::Vector<S>) -> Self::Vector<S>;
+
+    /// Number of lanes.
+    fn n_lanes<S: Simd>() -> usize {
+        size_of::<Self::Vector<S>>() / size_of::<Self>()
+    }
+}
+
+/// The lanes of a `T` on this machine.
+pub fn n_lanes<T: Lane>() -> usize {
+    struct Count<T>(std::marker::PhantomData<T>);
+    impl<T: Lane> WithSimd for Count<T> {
+        type Output = usize;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            T::n_lanes::<S>()
+        }
+    }
+    Arch::new().dispatch(Count::<T>(std::marker::PhantomData))
+}
+
+/// The operations that are the simd type's own under a name with the number type in it.
+macro_rules! plain_operations {
+    ($number:ty, $vectors:ident, $splat:ident, $slice:ident, $slice_mut:ident, $add:ident, $sub:ident,
+     $mul:ident, $mul_add:ident, $min:ident, $less:ident, $select:ident, $first:ident) => {
+        type Vector<S: Simd> = S::$vectors;
+
+        #[inline(always)]
+        fn vectors<S: Simd>(values: &[Self]) -> &[S::$vectors] {
+            S::$slice(values).0
+        }
+
+        #[inline(always)]
+        fn vectors_mut<S: Simd>(values: &mut [Self]) -> &mut [S::$vectors] {
+            S::$slice_mut(values).0
+        }
+
+        #[inline(always)]
+        fn splat<S: Simd>(simd: S, value: Self) -> S::$vectors {
+            simd.$splat(value)
+        }
+
+        #[inline(always)]
+        fn plus<S: Simd>(simd: S, a: S::$vectors, b: S::$vectors) -> S::$vectors {
+            simd.$add(a, b)
+        }
+
+        #[inline(always)]
+        fn minus<S: Simd>(simd: S, a: S::$vectors, b: S::$vectors) -> S::$vectors {
+            simd.$sub(a, b)
+        }
+
+        #[inline(always)]
+        fn times<S: Simd>(simd: S, a: S::$vectors, b: S::$vectors) -> S::$vectors {
+            simd.$mul(a, b)
+        }
+
+        #[inline(always)]
+        fn times_plus<S: Simd>(
+            simd: S,
+            a: S::$vectors,
+            b: S::$vectors,
+            c: S::$vectors,
+        ) -> S::$vectors {
+            simd.$mul_add(a, b, c)
+        }
+
+        #[inline(always)]
+        fn lesser<S: Simd>(simd: S, a: S::$vectors, b: S::$vectors) -> S::$vectors {
+            simd.$min(a, b)
+        }
+
+        #[inline(always)]
+        fn where_less<S: Simd>(
+            simd: S,
+            x: S::$vectors,
+            y: S::$vectors,
+            a: S::$vectors,
+            b: S::$vectors,
+        ) -> S::$vectors {
+            simd.$select(simd.$less(x, y), a, b)
+        }
+
+        #[inline(always)]
+        fn any_less<S: Simd>(simd: S, x: S::$vectors, y: S::$vectors) -> bool {
+            simd.$first(simd.$less(x, y)) < Self::n_lanes::<S>()
+        }
+    };
+}
+
+impl Lane for f32 {
+    plain_operations!(
+        f32,
+        f32s,
+        splat_f32s,
+        as_simd_f32s,
+        as_mut_simd_f32s,
+        add_f32s,
+        sub_f32s,
+        mul_f32s,
+        mul_add_e_f32s,
+        min_f32s,
+        less_than_f32s,
+        select_f32s,
+        first_true_m32s
+    );
+
+    /// `2^n 2^f` with `n = round(x)`, `|f| <= 1/2`, and the Taylor polynomial of `2^f`, whose rest is
+    /// below 2e-7.
+    #[inline(always)]
+    fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+        // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer.
+        const ROUND: f32 = 12_582_912.0;
+        const POWERS_OF_LN2: [f32; 6] = [
+            1.540_353e-4,
+            1.333_355_8e-3,
+            9.618_129e-3,
+            5.550_411e-2,
+            2.402_265e-1,
+            std::f32::consts::LN_2,
+        ];
+        let x = simd.max_f32s(x, simd.splat_f32s(-125.0));
+        let shifted = simd.add_f32s(x, simd.splat_f32s(ROUND));
+        let f = simd.sub_f32s(x, simd.sub_f32s(shifted, simd.splat_f32s(ROUND)));
+        let mut p = simd.splat_f32s(POWERS_OF_LN2[0]);
+        for coefficient in &POWERS_OF_LN2[1..] {
+            p = simd.mul_add_e_f32s(p, f, simd.splat_f32s(*coefficient));
+        }
+        p = simd.mul_add_e_f32s(p, f, simd.splat_f32s(1.0));
+        // The low bits of `shifted` hold n; into the exponent with it.
+        let n = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
+        simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(p), n))
+    }
+}
+
+impl Lane for f64 {
+    plain_operations!(
+        f64,
+        f64s,
+        splat_f64s,
+        as_simd_f64s,
+        as_mut_simd_f64s,
+        add_f64s,
+        sub_f64s,
+        mul_f64s,
+        mul_add_e_f64s,
+        min_f64s,
+        less_than_f64s,
+        select_f64s,
+        first_true_m64s
+    );
+
+    /// Lane by lane: doubles are for checking, not for speed.
+    #[inline(always)]
+    fn exp2<S: Simd>(_: S, mut x: S::f64s) -> S::f64s {
+        let lanes: &mut [f64] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut x));
+        lanes.iter_mut().for_each(|x| *x = x.exp2());
+        x
+    }
+}
+
+/// Zeros that start on a cache line: a vector never straddles two.
+#[derive(Debug)]
+pub struct Buffer<T> {
+    storage: Vec<T>,
+    start: usize,
+    len: usize,
+}
+
+impl<T: Real> Buffer<T> {
+    pub fn zeros(len: usize) -> Self {
+        const LINE: usize = 64;
+        let storage = vec![T::ZERO; len + LINE / size_of::<T>()];
+        let start = storage.as_ptr().align_offset(LINE).min(LINE / size_of::<T>());
+        Self { storage, start, len }
+    }
+}
+
+impl<T> Deref for Buffer<T> {
+    type Target = [T];
+
+    #[inline(always)]
+    fn deref(&self) -> &[T] {
+        &self.storage[self.start..self.start + self.len]
+    }
+}
+
+impl<T> DerefMut for Buffer<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.storage[self.start..self.start + self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Powers<'a, T>(&'a mut [T]);
+
+    impl<T: Lane> WithSimd for Powers<'_, T> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            T::vectors_mut::<S>(self.0).iter_mut().for_each(|x| *x = T::exp2(simd, *x));
+        }
+    }
+
+    #[test]
+    fn powers_of_two_are_right_to_four_ulp() {
+        let exponents: Vec<f32> = (0..150_000).map(|i| 25.0 - i as f32 * 1e-3).collect();
+        let mut powers = exponents.clone();
+        Arch::new().dispatch(Powers(&mut powers));
+        for (x, found) in exponents.iter().zip(powers) {
+            let exact = f64::from(*x).exp2();
+            let error = (f64::from(found) - exact).abs() / exact;
+            assert!(error < 4.0 * f64::from(f32::EPSILON), "2^{x} is off by {error}");
+        }
+        let mut tiny = vec![-1e30_f32; 16];
+        Arch::new().dispatch(Powers(&mut tiny));
+        assert!(tiny.iter().all(|&power| (0.0..1e-37).contains(&power)), "{tiny:?}");
+    }
+
+    #[test]
+    fn buffers_start_on_a_cache_line() {
+        let buffer = Buffer::<f32>::zeros(100);
+        assert_eq!(buffer.len(), 100);
+        assert_eq!(buffer.as_ptr() as usize % 64, 0);
+    }
+}

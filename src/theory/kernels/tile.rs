@@ -1,0 +1,66 @@
+//! Training images side by side: one vector lane each.
+//!
+//! `[H W, C, lanes]`: the same pixel of all images of a tile is one vector, so that sums over
+//! neighbouring pixels never shift lanes, and each image's own posterior is there for the asking.
+
+use std::ops::Range;
+
+use super::lane::{Buffer, Lane};
+use crate::image::ImageShape;
+
+/// As many images as a vector has lanes.
+#[derive(Debug)]
+pub struct Tile<T> {
+    n_lanes: usize,
+    n_images: usize,
+    /// Number of the first image.
+    pub first: usize,
+    values: Buffer<T>,
+}
+
+impl<T: Lane> Tile<T> {
+    pub fn new(shape: ImageShape, n_lanes: usize) -> Self {
+        let values = Buffer::zeros(shape.n_values() * n_lanes);
+        Self { n_lanes, n_images: 0, first: 0, values }
+    }
+
+    /// Puts images `first..` in, each `[C, H, W]`, as many as there are (one at least) or fit. Lanes to
+    /// spare repeat the last one; [`Tile::n_images`] says how many count.
+    pub fn fill<V: Copy>(
+        &mut self,
+        shape: ImageShape,
+        first: usize,
+        images: &[V],
+        value: impl Fn(V) -> T,
+    ) {
+        let (n_channels, n_pixels, n_lanes) = (shape.channels, shape.n_pixels(), self.n_lanes);
+        self.first = first;
+        self.n_images = (images.len() / shape.n_values()).min(n_lanes);
+        let image = |lane: usize| {
+            let n = lane.min(self.n_images - 1);
+            &images[n * shape.n_values()..(n + 1) * shape.n_values()]
+        };
+        for c in 0..n_channels {
+            let planes: Vec<&[V]> =
+                (0..n_lanes).map(|lane| &image(lane)[c * n_pixels..(c + 1) * n_pixels]).collect();
+            let vectors = self.values.chunks_exact_mut(n_lanes).skip(c).step_by(n_channels);
+            for (p, vector) in vectors.enumerate() {
+                for (to, plane) in vector.iter_mut().zip(&planes) {
+                    *to = value(plane[p]);
+                }
+            }
+        }
+    }
+
+    /// Lanes that count.
+    pub fn n_images(&self) -> usize {
+        self.n_images
+    }
+
+    /// The vectors of `pixels`, `[pixels, C]`.
+    #[inline(always)]
+    pub fn pixels(&self, pixels: Range<usize>, n_channels: usize) -> &[T] {
+        let each = n_channels * self.n_lanes;
+        &self.values[pixels.start * each..pixels.end * each]
+    }
+}
