@@ -12,6 +12,7 @@ pub mod sample;
 pub mod report;
 pub mod data;
 pub mod denoise;
+pub mod bench;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -85,6 +86,8 @@ pub enum Subcommands {
     Init(init::InitArgs),
     /// Run one score machine on given tensors.
     Denoise(denoise::DenoiseArgs),
+    /// Time the theory on this machine.
+    Bench(bench::BenchArgs),
     /// Print a completion script for a shell.
     Completions { shell: clap_complete::Shell },
     /// The process that trains a run; started by 'run' and the dashboard.
@@ -132,6 +135,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Report(args) => report::show(place, &args)?,
         Subcommands::Data(args) => data::run(place, &args)?,
         Subcommands::Denoise(args) => denoise::run(&args)?,
+        Subcommands::Bench(args) => bench::run(&args)?,
         Subcommands::Completions { shell } => {
             // Into memory first: clap_complete panics when stdout is closed early.
             let mut script = Vec::new();

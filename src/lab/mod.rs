@@ -20,4 +20,5 @@ pub mod samples;
 pub mod compare;
 pub mod report;
 pub mod status_board;
+pub mod bench;
 pub mod worker;
