@@ -62,7 +62,11 @@ pub fn gallery(app: &App, frame: &mut Frame, area: Rect) -> Vec<Placement> {
     let [pictures, below] =
         Layout::vertical([Constraint::Min(0), Constraint::Length(n_lines)]).areas(inner);
     if let Some(rates) = summary {
-        let words: Vec<String> = rate_lines(rates).iter().map(|line| shortened(line)).collect();
+        let mut words: Vec<String> = rate_lines(rates).iter().map(|line| shortened(line)).collect();
+        // Whole figures or none: a cut one reads as another.
+        while words.join("  ").len() > usize::from(below.width) {
+            words.pop();
+        }
         frame.render_widget(Paragraph::new(words.join("  ")).style(app.theme.faint()), below);
     }
     let plan = plan(app, shown, pictures);
