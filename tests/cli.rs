@@ -23,6 +23,9 @@ const TINY: &[&str] = &[
     "compare.seeds=4",
 ];
 
+/// The shipped handwritten digits.
+const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/datasets/digits/images-idx3-ubyte.gz");
+
 /// A test that waits longer than this has hung.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -183,6 +186,46 @@ fn what_cannot_be_run_is_refused_before_anything_is_launched() {
         assert!(stderr(&output).contains(expected), "{}", stderr(&output));
     }
     assert!(!Path::new(&lab.runs()).exists());
+}
+
+#[test]
+fn a_network_that_is_told_the_class_trains_with_attention_and_is_compared() {
+    let lab = Lab::new();
+    let path = format!("dataset.path={DIGITS}");
+    let labels = format!("dataset.labels={}", DIGITS.replace("images-idx3", "labels-idx1"));
+    let settings = [
+        &path,
+        &labels,
+        "network.conditional=true",
+        "training.steps=5",
+        "theory.machines=ls,bbels",
+    ];
+    let output = lab.run("digits-attention", &settings, &["--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert!(report["agreement"]["bbels"]["r2"].is_number(), "{report}");
+}
+
+#[test]
+fn bench_theory_prints_one_object_a_row_and_refuses_the_impossible_first() {
+    let lab = Lab::new();
+    let bench = |more: &[&str]| {
+        lab.mosaic(&[&["bench", "theory", "--data", DIGITS, "--n", "20"], more].concat())
+    };
+    let output = bench(&["--machine", "els,ideal", "--k", "3", "--size", "8", "--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let rows: Vec<Value> =
+        stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((rows.len(), &rows[0]["machine"], &rows[0]["k"]), (2, &"els".into(), &3.into()));
+    assert!(rows.iter().all(|row| row["cpu_s"].as_f64().unwrap() >= 0.0));
+    for (arguments, expected) in [
+        (["--machine", "els,els-interior", "--k", "3,15", "--size", "8"], "k = '15'"),
+        (["--machine", "els", "--k", "4", "--size", "8"], "patch sides are odd"),
+    ] {
+        let output = bench(&arguments);
+        assert!(!output.status.success() && stdout(&output).is_empty(), "{}", stdout(&output));
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    }
 }
 
 #[test]

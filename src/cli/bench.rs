@@ -2,15 +2,15 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::{Args, Subcommand};
 
-use crate::dataset::source::{DatasetSource, open};
-use crate::lab::bench::{
-    TheoryCase, TheoryTiming, dictionary, fixed, multiply_adds_per_core, time_theory,
-};
+use crate::dataset::source::{DatasetError, DatasetSource, open};
+use crate::lab::bench::{TheoryCase, TheoryTiming, fixed, time_theory};
 use crate::theory::spec::MachineKind;
+use crate::theory::{Machine, Precision, TrainingImages};
 
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
@@ -44,10 +44,10 @@ pub struct TheoryArgs {
     /// Images are resized to this side.
     #[arg(long, default_value_t = 32)]
     size: usize,
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
     queries: usize,
     /// Each figure is the median of so many.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = at_least_one)]
     repeats: usize,
     /// Compute entropy and provenance as well.
     #[arg(long)]
@@ -81,33 +81,19 @@ fn theory(args: &TheoryArgs) -> Result<()> {
     let kinds = names.into_iter().map(MachineKind::parse).collect::<Result<Vec<_>, _>>()?;
     let images = args.data.clone().unwrap_or_else(|| DIGITS.into());
     let source = DatasetSource::Idx { images: images.clone(), labels: None, size: Some(args.size) };
-    let all = open("bench", &source, None, 0).with_context(|| match &args.data {
-        Some(_) => "opening '--data'".to_owned(),
-        None => format!("no '--data' given, and '{DIGITS}' is not here"),
+    let all = open("bench", &source, None, 0).map_err(|error| match error {
+        DatasetError::Read { path, source } => anyhow!(
+            "cannot read '{}' ({source}); name a file with --data (without it, the lab's digits are looked \
+             for below the current directory)",
+            path.display()
+        ),
+        other => other.into(),
     })?;
     if let Some(n) = args.n.iter().find(|n| **n == 0 || **n > all.len()) {
         bail!("'--n {n}' cannot be benched; '{}' holds {} images", images.display(), all.len());
     }
-    let peak = multiply_adds_per_core();
-    let mut stdout = io::stdout().lock();
-    if !args.json {
-        writeln!(
-            stdout,
-            "{} images of {} from '{}'; {} threads; a core makes {:.1}e9 multiply-adds a second\n",
-            all.len(),
-            all.shape(),
-            images.display(),
-            rayon::current_num_threads(),
-            peak * 1e-9,
-        )?;
-        writeln!(
-            stdout,
-            "{:22} {:>3} {:>7} {:>5} {:>9} {:>9} {:>8} {:>14} {:>6}",
-            "machine", "k", "n", "t", "wall s", "cpu s", "peak MB", "pairs/s/core", "peak"
-        )?;
-    }
+    let mut cases = Vec::new();
     for &n in &args.n {
-        let images = dictionary(&all.select(&(0..n).collect::<Vec<_>>()))?;
         for kind in &kinds {
             for &t in &args.t {
                 let sides = if kind.uses_patches() { &args.k[..] } else { &args.k[..1] };
@@ -119,12 +105,52 @@ fn theory(args: &TheoryArgs) -> Result<()> {
                         repeats: args.repeats,
                         posterior: args.posterior,
                     };
-                    print(&mut stdout, &time_theory(&images, &case, peak)?, args.json)?;
+                    cases.push((n, case));
                 }
             }
         }
     }
+    let dictionary = |n: usize| -> Result<Arc<TrainingImages>> {
+        let some = all.select(&(0..n).collect::<Vec<_>>());
+        Ok(Arc::new(TrainingImages::from_dataset(&some)?))
+    };
+    // What cannot be built is said before the first minute is spent.
+    let one = dictionary(1)?;
+    for (_, case) in &cases {
+        Machine::new(case.spec.clone(), one.clone(), Precision::F32, None)?;
+    }
+    let mut stdout = io::stdout().lock();
+    if !args.json {
+        writeln!(
+            stdout,
+            "{} images of {} from '{}'; {} threads; medians of {}\n",
+            all.len(),
+            all.shape(),
+            images.display(),
+            rayon::current_num_threads(),
+            args.repeats,
+        )?;
+        writeln!(
+            stdout,
+            "{:22} {:>3} {:>7} {:>5} {:>9} {:>9} {:>8} {:>13}",
+            "machine", "k", "n", "t", "wall s", "cpu s", "peak MB", "pairs/cpu-s"
+        )?;
+    }
+    let mut images: Option<Arc<TrainingImages>> = None;
+    for (n, case) in &cases {
+        let of_size = images.take().filter(|images| images.len() == *n);
+        let of_size = of_size.map_or_else(|| dictionary(*n), Ok)?;
+        print(&mut stdout, &time_theory(&of_size, case)?, args.json)?;
+        images = Some(of_size);
+    }
     Ok(())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err(format!("'{text}' is no number of at least 1")),
+    }
 }
 
 fn print(out: &mut impl Write, row: &TheoryTiming, json: bool) -> Result<()> {
@@ -136,14 +162,13 @@ fn print(out: &mut impl Write, row: &TheoryTiming, json: bool) -> Result<()> {
     let memory = row.peak_rss_mb.map_or_else(|| "N/A".to_owned(), |mb| format!("{mb:.0}"));
     writeln!(
         out,
-        "{:22} {k:>3} {:>7} {:>5} {:>9.4} {:>9.4} {memory:>8} {:>12.0}e6 {:>5.0}%",
+        "{:22} {k:>3} {:>7} {:>5} {:>9.4} {:>9.4} {memory:>8} {:>11.0}e6",
         row.machine,
         row.n,
         row.t,
         row.wall_s,
         row.cpu_s,
         row.pairs_per_cpu_s * 1e-6,
-        100.0 * row.share_of_peak,
     )?;
     Ok(())
 }

@@ -12,6 +12,7 @@ use super::control::find;
 use crate::lab::picture;
 use crate::lab::preview::tensor_file;
 use crate::lab::run_toml;
+use crate::lab::samples::with_classes;
 use crate::lab::status::write_atomically;
 use crate::lab::worker::prepare::{load_network, network_of, open_device};
 use crate::network::NetworkDenoiser;
@@ -50,11 +51,8 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
     let (step, network) = load_network(run.dir.path(), &config, &device)?;
     let n = usize::try_from(args.seeds.end - args.seeds.start)?;
     let seeds = noise_seeds(experiment.noise_seed, args.seeds.start, n, config.image);
-    let mut denoiser = NetworkDenoiser::new(std::sync::Arc::new(network));
-    if let Some(n_classes) = config.n_classes {
-        let labels = args.seeds.clone().map(|seed| (seed % n_classes as u64) as u32);
-        denoiser = denoiser.with_labels(labels.collect());
-    }
+    let denoiser = NetworkDenoiser::new(std::sync::Arc::new(network));
+    let denoiser = with_classes(&denoiser, args.seeds.start, n);
     let samples =
         experiment.ddim().sample(&denoiser, &seeds, &mut |_| Ok(())).context("sampling")?;
     if extension == Some("png") {

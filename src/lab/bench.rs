@@ -8,11 +8,11 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
-use pulp::{Arch, Simd, WithSimd};
+use anyhow::Result;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
+use crate::analysis::summary::quartiles;
 use crate::diffusion::{Denoiser, Schedule};
 use crate::image::{ImageBatch, ImageShape};
 use crate::random::noise_seeds;
@@ -40,8 +40,6 @@ pub struct TheoryTiming {
     pub pairs_per_s: f64,
     /// The same per second of CPU time.
     pub pairs_per_cpu_s: f64,
-    /// Share of the cores' measured multiply-add rate, were every pair weighed in full.
-    pub share_of_peak: f64,
 }
 
 /// What to time.
@@ -56,11 +54,7 @@ pub struct TheoryCase {
 }
 
 /// Times one machine over one dictionary. Queries are the first training images in noise.
-pub fn time_theory(
-    images: &Arc<TrainingImages>,
-    case: &TheoryCase,
-    peak: f64,
-) -> Result<TheoryTiming> {
+pub fn time_theory(images: &Arc<TrainingImages>, case: &TheoryCase) -> Result<TheoryTiming> {
     let (shape, n) = (images.shape(), images.len());
     let level = Schedule::Cosine.level(case.t);
     let clean = images.values(0..case.n_queries.min(n));
@@ -78,9 +72,8 @@ pub fn time_theory(
         times.push((wall.elapsed().as_secs_f64(), cpu_seconds() - cpu));
     }
     let median = |of: fn(&(f64, f64)) -> f64| {
-        let mut all: Vec<f64> = times.iter().map(of).collect();
-        all.sort_by(f64::total_cmp);
-        all[all.len() / 2]
+        let all: Vec<f64> = times.iter().map(of).collect();
+        quartiles(&all).map_or(f64::NAN, |quartiles| quartiles.median)
     };
     let (wall_s, cpu_s) = (median(|t| t.0), median(|t| t.1));
     let k = case.spec.kind.uses_patches().then(|| machine.patch_side(level));
@@ -96,7 +89,6 @@ pub fn time_theory(
         peak_rss_mb: peak_memory_mb(),
         pairs_per_s: pairs / wall_s,
         pairs_per_cpu_s: pairs / cpu_s,
-        share_of_peak: pairs * operations(&case.spec, shape) / cpu_s / peak,
     })
 }
 
@@ -112,12 +104,6 @@ fn n_pairs(spec: &MachineSpec, shape: ImageShape, k: usize) -> f64 {
     };
     let along = |len| pool.stretches(k, len).iter().map(|s| s.len as f64).sum::<f64>();
     along(shape.height) * along(shape.width)
-}
-
-/// Vector operations for one pair: squares, window sums, the exponential and the weighted sums.
-fn operations(spec: &MachineSpec, shape: ImageShape) -> f64 {
-    let channels = shape.channels as f64;
-    if spec.kind.uses_patches() { 3.0 * channels + 6.0 + 15.0 } else { 3.0 * channels }
 }
 
 /// A spec with one patch side throughout.
@@ -140,35 +126,4 @@ fn peak_memory_mb() -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: f64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kilobytes / 1024.0)
-}
-
-/// Multiply-adds in single precision that one core of this machine makes in a second, measured.
-pub fn multiply_adds_per_core() -> f64 {
-    const ROUNDS: usize = 20_000_000;
-    struct Loop;
-    impl WithSimd for Loop {
-        type Output = f64;
-
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, simd: S) -> f64 {
-            let (a, b) = (simd.splat_f32s(black_box(0.999_999)), simd.splat_f32s(black_box(1e-9)));
-            // Enough independent chains to hide the latency of each.
-            let mut chains = [simd.splat_f32s(1.0); 12];
-            let start = cpu_seconds();
-            for _ in 0..ROUNDS / chains.len() {
-                for chain in &mut chains {
-                    *chain = simd.mul_add_e_f32s(*chain, a, b);
-                }
-            }
-            let seconds = cpu_seconds() - start;
-            black_box(chains);
-            (ROUNDS * S::F32_LANES) as f64 / seconds
-        }
-    }
-    Arch::new().dispatch(Loop)
-}
-
-/// The file's images, or drawn ones, as a dictionary.
-pub fn dictionary(dataset: &crate::dataset::Dataset) -> Result<Arc<TrainingImages>> {
-    Ok(Arc::new(TrainingImages::from_dataset(dataset).context("reading the images")?))
 }

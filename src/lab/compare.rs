@@ -37,7 +37,11 @@ pub struct Comparison {
 
 /// The noise that comparisons start from.
 pub fn held_out_seeds(noise_seed: u64, first: usize, n: usize, shape: ImageShape) -> ImageBatch {
-    noise_seeds(noise_seed, FIRST_HELD_OUT_SEED + first as u64, n, shape)
+    noise_seeds(noise_seed, seed_at(first), n, shape)
+}
+
+fn seed_at(index: usize) -> u64 {
+    FIRST_HELD_OUT_SEED + index as u64
 }
 
 /// Runs the comparison; `progress` hears the number of seeds done.
@@ -55,7 +59,8 @@ pub fn compare(
     for first in (0..seeds.n).step_by(PIECE) {
         let n = PIECE.min(seeds.n - first);
         let noise = held_out_seeds(seeds.noise_seed, first, n, shape);
-        let piece = contestants.sample(network, &noise, &mut entropy, stop, &mut |_| {})?;
+        let piece =
+            contestants.sample(network, &noise, seed_at(first), &mut entropy, stop, &mut |_| {})?;
         match &mut samples {
             Some(samples) => samples.append(&piece),
             None => samples = Some(piece),
@@ -67,7 +72,7 @@ pub fn compare(
     let n_judged = if judge.is_some() { seeds.n_judged } else { 0 };
     for first in (seeds.n..n_judged).step_by(PIECE) {
         let noise = held_out_seeds(seeds.noise_seed, first, PIECE.min(n_judged - first), shape);
-        judged.append(&contestants.sample_network_only(network, &noise, stop)?);
+        judged.append(&contestants.sample_network_only(network, &noise, seed_at(first), stop)?);
     }
     let rates = |batch: &ImageBatch| judge.map(|judge| figures::rates(judge, batch));
     let machine_rates =

@@ -16,7 +16,7 @@ use super::event::{AgreementFigure, Rate, Rates};
 use super::picture;
 use super::status::write_atomically;
 use crate::analysis::summary::{Quartiles, quartiles};
-use crate::theory::spec::{MachineKind, MachineSpec, PatchSize};
+use crate::theory::spec::{AttentionSource, MachineKind, MachineSpec, PatchSize};
 
 /// Rows of the contact sheet.
 const SHEET_ROWS: usize = 12;
@@ -41,6 +41,8 @@ pub struct AgreementRow {
     pub cod: Option<Quartiles>,
     /// Seeds on which R^2 was defined.
     pub n: usize,
+    /// Seeds on which r was: of a constant image it is not.
+    pub n_r: usize,
 }
 
 /// Summarises one machine's figures over seeds.
@@ -53,6 +55,7 @@ pub fn agreement_row(figure: &AgreementFigure) -> AgreementRow {
         r: quartiles(&r),
         r2: quartiles(&squares),
         n: cod.len(),
+        n_r: r.len(),
         cod: quartiles(&cod),
     }
 }
@@ -138,6 +141,7 @@ pub fn to_json(context: &Context<'_>, found: &Comparison) -> Value {
                 "R2": quartiles_json(&row.cod),
             },
             "n_seeds": row.n,
+            "n_seeds_r": row.n_r,
         });
         agreement.insert(row.machine, entry);
     }
@@ -163,6 +167,7 @@ pub fn to_json(context: &Context<'_>, found: &Comparison) -> Value {
         "noise_seed": found.noise_seed,
         "first_seed": FIRST_HELD_OUT_SEED,
         "n_seeds": found.n_seeds,
+        "judged_seeds": found.rates.as_ref().map(|rates| rates.n_samples),
         "machines": settings,
         "agreement": agreement,
         "rates": found.rates.as_ref().map(rates_json),
@@ -179,22 +184,26 @@ fn in_words(spec: &MachineSpec) -> String {
         PatchSize::PerStep(scales) => format!("k per step, cleanest first: {scales:?}"),
     };
     match &spec.kind {
-        MachineKind::Ideal => "ideal: whole training images".to_owned(),
-        MachineKind::EquivariantIdeal => "es: whole training images at every shift".to_owned(),
-        MachineKind::Local => format!("ls: patches at the same place, {k}"),
-        MachineKind::EquivariantLocal => format!("els: patches anywhere, wrapping round, {k}"),
+        MachineKind::Ideal => "whole training images".to_owned(),
+        MachineKind::EquivariantIdeal => "whole training images at every shift".to_owned(),
+        MachineKind::Local => format!("patches at the same place, {k}"),
+        MachineKind::EquivariantLocal => format!("patches anywhere, wrapping round, {k}"),
         MachineKind::EquivariantLocalInterior => {
-            format!("els-interior: patches anywhere inside, {k}")
+            format!("patches anywhere inside, {k}")
         }
         MachineKind::BoundaryBroken => {
-            format!("bbels: patches with the same overlap with the border, {k}")
+            format!("patches with the same overlap with the border, {k}")
         }
-        MachineKind::Wiener => {
-            "wiener: the Gaussian with the data's mean and covariance".to_owned()
-        }
+        MachineKind::Wiener => "the Gaussian with the data's mean and covariance".to_owned(),
         MachineKind::Attention(settings) => format!(
-            "attention machine (this lab's own derivation, not a published formula), attention: {:?}, lambda = {}, gamma = {}, {k}",
-            settings.source, settings.lambda, settings.gamma
+            "attention machine (this lab's own derivation, not a published formula), attention: {}{}, lambda = {}, gamma = {}, {k}",
+            settings.source.name(),
+            match settings.source {
+                AttentionSource::Similarity { tau } => format!(" (tau = {tau})"),
+                _ => String::new(),
+            },
+            settings.lambda,
+            settings.gamma
         ),
     }
 }
@@ -203,6 +212,7 @@ fn in_words(spec: &MachineSpec) -> String {
 pub fn markdown(context: &Context<'_>, found: &Comparison) -> String {
     let experiment = context.experiment;
     let last = FIRST_HELD_OUT_SEED + found.n_seeds as u64 - 1;
+    let n_judged = found.rates.as_ref().map_or(found.n_seeds, |rates| rates.n_samples);
     let loss = context.final_loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.5}"));
     let mut text = format!(
         "# {}\n\nExperiment `{}` ({}), {} steps of {} images, {} training images, {} parameters, {}.\nFinal loss {loss}.\n\n",
@@ -216,8 +226,10 @@ pub fn markdown(context: &Context<'_>, found: &Comparison) -> String {
         context.device,
     );
     text += &format!(
-        "Held-out noise seeds {FIRST_HELD_OUT_SEED} to {last} of noise seed {}; {} DDIM steps for network and machines alike.\n\n",
-        found.noise_seed, experiment.sampling_steps
+        "Held-out noise seeds {FIRST_HELD_OUT_SEED} to {last} of noise seed {} (for the network's rates: to {}); {} DDIM steps for network and machines alike.\n\n",
+        found.noise_seed,
+        FIRST_HELD_OUT_SEED + n_judged as u64 - 1,
+        experiment.sampling_steps
     );
     text += &agreement_table(found);
     text += &rates_table(found);
@@ -228,21 +240,25 @@ pub fn markdown(context: &Context<'_>, found: &Comparison) -> String {
     for machine in context.machines {
         text += &format!("- **{}**: {}\n", machine.name, in_words(&machine.spec));
     }
-    text += "\n`samples.png`: one row a seed; columns: seed, network, ";
+    let n_rows = found.n_seeds.min(SHEET_ROWS);
+    text +=
+        &format!("\n`samples.png`: the first {n_rows} seeds, a row each; columns: seed, network, ");
     let names: Vec<&str> = context.machines.iter().map(|machine| machine.name.as_str()).collect();
     text += &format!("{}, then machine minus network in the same order.\n", names.join(", "));
     text
 }
 
 fn agreement_table(found: &Comparison) -> String {
-    let mut text = "## Agreement with the network (median [quartiles] over seeds)\n\n| machine | r | r^2 | R^2 | seeds |\n| --- | --- | --- | --- | --- |\n".to_owned();
+    let mut text = "## Agreement with the network (median [quartiles] over seeds)\n\n| machine | r | r^2 | R^2 | seeds (R^2) |\n| --- | --- | --- | --- | --- |\n".to_owned();
     let cell = |quartiles: &Option<Quartiles>| match quartiles {
         Some(q) => format!("{:.3} [{:.3}, {:.3}]", q.median, q.low, q.high),
         None => "undefined".to_owned(),
     };
     for row in found.figures.iter().map(agreement_row) {
         let (r, r2, cod) = (cell(&row.r), cell(&row.r2), cell(&row.cod));
-        text += &format!("| {} | {r} | {r2} | {cod} | {} |\n", row.machine, row.n);
+        let seeds =
+            if row.n_r == row.n { row.n.to_string() } else { format!("{} ({})", row.n_r, row.n) };
+        text += &format!("| {} | {r} | {r2} | {cod} | {seeds} |\n", row.machine);
     }
     text + "\n"
 }

@@ -77,12 +77,14 @@ impl Contestants {
         self.machines.iter().map(|contestant| &contestant.machine)
     }
 
-    /// Samples `seeds` by all. `entropy` takes the network's maps in; `stop` ends it early; `ready` is
+    /// Samples `seeds` by all. The first is noise seed `first_seed`, which decides
+    /// the classes. `entropy` takes the network's maps in; `stop` ends it early; `ready` is
     /// shown what there is whenever one more has sampled all seeds.
     pub fn sample(
         &self,
         network: &NetworkDenoiser,
         seeds: &ImageBatch,
+        first_seed: u64,
         entropy: &mut Option<EntropySum>,
         stop: &AtomicBool,
         ready: &mut dyn FnMut(&SampleSet),
@@ -96,7 +98,7 @@ impl Contestants {
         };
         for start in (0..seeds.len()).step_by(chunk) {
             let seeds = seeds.slice(start, chunk.min(seeds.len() - start));
-            let network = &with_classes(network, start, seeds.len());
+            let network = &with_classes(network, first_seed + start as u64, seeds.len());
             let (samples, recorded) = self.sample_network(network, &seeds, stop)?;
             if let (Some(entropy), Some(recorded)) = (entropy.as_mut(), &recorded) {
                 recorded.steps().iter().for_each(|(t, maps)| entropy.add(*t, maps));
@@ -119,9 +121,10 @@ impl Contestants {
         &self,
         network: &NetworkDenoiser,
         seeds: &ImageBatch,
+        first_seed: u64,
         stop: &AtomicBool,
     ) -> Result<ImageBatch, DenoiseError> {
-        self.run(&with_classes(network, 0, seeds.len()), seeds, stop)
+        self.run(&with_classes(network, first_seed, seeds.len()), seeds, stop)
     }
 
     fn chunk(&self, network: &NetworkDenoiser, seeds: &ImageBatch) -> usize {
@@ -181,12 +184,14 @@ impl Contestants {
     }
 }
 
-/// Seeds take the classes in turn, where the network is told one.
-fn with_classes(network: &NetworkDenoiser, first: usize, n: usize) -> NetworkDenoiser {
+/// The network told a class for each of the seeds `first..first + n`, if it wants one: seed i gets class
+/// i mod n_classes, wherever it is sampled.
+pub fn with_classes(network: &NetworkDenoiser, first: u64, n: usize) -> NetworkDenoiser {
     match network.network().config().n_classes {
-        Some(n_classes) => network
-            .clone()
-            .with_labels((first..first + n).map(|i| (i % n_classes) as u32).collect()),
+        Some(n_classes) => {
+            let class = |seed: u64| (seed % n_classes as u64) as u32;
+            network.clone().with_labels((first..first + n as u64).map(class).collect())
+        }
         None => network.clone(),
     }
 }

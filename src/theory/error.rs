@@ -20,8 +20,11 @@ pub enum TheoryError {
     RaggedImages { shape: ImageShape, found: usize },
     #[error("an image of shape '{shape}' has no pixels, or a side above 65535")]
     BadShape { shape: ImageShape },
-    #[error("the dictionary holds '{value}' at value {index}, which is not a finite number")]
-    NotFinite { index: usize, value: f64 },
+    #[error(
+        "the dictionary holds '{value}' at value {index}, which is no pixel's value; those are finite and \
+         mostly within [-1, 1]"
+    )]
+    NotAPixel { index: usize, value: f64 },
     #[error("the dictionary has {n_images} images but '{n_labels}' labels; give one per image")]
     LabelCount { n_images: usize, n_labels: usize },
     #[error("cannot keep only label '{label}': the dictionary has no labels")]

@@ -138,7 +138,7 @@ impl WholeSums {
                 of_row = f64::plus(simd, of_row, square);
             }
             sum = f64::plus(simd, sum, of_row);
-            if !f64::any_less(simd, sum, limit) {
+            if !f64::any_within(simd, sum, limit) {
                 return None;
             }
         }

@@ -14,6 +14,10 @@ use super::kernels::tile::Tile;
 use crate::dataset::Dataset;
 use crate::image::{ImageShape, from_byte};
 
+/// The largest value that is taken for a pixel's, far outside [-1, 1] and with a square that any precision
+/// can hold.
+pub const LARGEST_VALUE: f64 = 1e15;
+
 /// Training images with values in [-1, 1] (not enforced: the golden cases use wider noise).
 #[derive(Debug)]
 pub struct TrainingImages {
@@ -38,8 +42,9 @@ impl TrainingImages {
 
     /// `values` are `[N, C, H, W]`.
     pub fn from_values(shape: ImageShape, values: Vec<f64>) -> Result<Self, TheoryError> {
-        if let Some(index) = values.iter().position(|v| !v.is_finite()) {
-            return Err(TheoryError::NotFinite { index, value: values[index] });
+        // NaN is in no range either.
+        if let Some(index) = values.iter().position(|v| !(v.abs() <= LARGEST_VALUE)) {
+            return Err(TheoryError::NotAPixel { index, value: values[index] });
         }
         Self::build(shape, Pixels::Values(values), None)
     }

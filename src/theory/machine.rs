@@ -13,7 +13,7 @@ use super::attention::{AttentionProvider, check_rows};
 use super::attentive::{Evidence, Shared, Sharing};
 use super::error::TheoryError;
 use super::ideal::{WholeSums, expand};
-use super::images::TrainingImages;
+use super::images::{LARGEST_VALUE, TrainingImages};
 use super::kernels::boxes::BoxSums;
 use super::kernels::lane::{Lane, n_lanes};
 use super::kernels::tile::Tile;
@@ -115,12 +115,21 @@ impl Machine {
         if let Some(index) = x.values().iter().position(|v| !v.is_finite()) {
             return Err(DenoiseError::NotFinite { denoiser, index, value: x.values()[index] });
         }
+        let largest = x.values().iter().fold(0.0_f64, |largest, v| largest.max(v.abs()));
         let problem = match level {
             NoiseLevel { abar, .. } if !(abar > 0.0 && abar <= 1.0) => {
                 format!("signal power is '{abar}', but must lie in (0, 1)")
             }
             _ if level.variance() <= 0.0 => {
-                "there is no noise to remove (sigma = '0'); ask at a t above 0".to_owned()
+                "there is no noise to remove (sigma = '0' in double precision); ask at a larger t"
+                    .to_owned()
+            }
+            _ if largest / level.signal() > LARGEST_VALUE => {
+                format!(
+                    "the input's values reach '{largest:e}', {:e} after division by sqrt(abar); the most \
+                     that can be computed with is {LARGEST_VALUE:e}",
+                    largest / level.signal()
+                )
             }
             _ => return Ok(()),
         };

@@ -216,18 +216,14 @@ impl Experiment {
     /// The machines to compare with a network of this make, and what people should know about them.
     pub fn machines(&self, network: &NetworkConfig) -> (Vec<NamedMachine>, Vec<String>) {
         let side = network.image.height.min(network.image.width);
-        // A patch of odd side that still fits; beyond that local machines are whole-image ones.
         let k_max = if side.is_multiple_of(2) { side - 1 } else { side };
-        let wanted = if self.theory.k == 0 { network.receptive_field() } else { self.theory.k };
-        let mut notes = Vec::new();
-        if wanted > k_max {
-            notes.push(format!("machines use patches of {k_max} pixels a side, the largest that fit, instead of {wanted}"));
-        }
         let k = if self.theory.scales.is_empty() {
-            PatchSize::Fixed(wanted.min(k_max))
+            let k = if self.theory.k == 0 { network.receptive_field() } else { self.theory.k };
+            PatchSize::Fixed(k)
         } else {
-            PatchSize::PerStep(self.theory.scales.iter().map(|&scale| scale.min(k_max)).collect())
+            PatchSize::PerStep(self.theory.scales.clone())
         };
+        let mut notes = Vec::new();
         let mut machines = Vec::new();
         for name in &self.theory.machines {
             let needs_network =
@@ -238,7 +234,23 @@ impl Experiment {
                 ));
                 continue;
             }
-            let spec = MachineSpec { kind: self.machine_kind(name), k: k.clone() };
+            let kind = self.machine_kind(name);
+            let mut k = k.clone();
+            // Cut patches cover the image at twice its side, wrapped ones at its side; patches that must
+            // lie inside cannot be larger than it.
+            let is_too_large = k.sides().iter().any(|&side| side > k_max);
+            if kind == MachineKind::EquivariantLocalInterior && is_too_large {
+                notes.push(format!(
+                    "machine '{name}' uses patches of at most {k_max} pixels a side, the largest that fit"
+                ));
+                k = match k {
+                    PatchSize::Fixed(k) => PatchSize::Fixed(k.min(k_max)),
+                    PatchSize::PerStep(all) => {
+                        PatchSize::PerStep(all.iter().map(|&k| k.min(k_max)).collect())
+                    }
+                };
+            }
+            let spec = MachineSpec { kind, k };
             machines.push(NamedMachine { name: name.clone(), spec });
         }
         (machines, notes)
@@ -330,12 +342,14 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_larger_than_the_image_is_cut_with_a_note() {
+    fn only_patches_that_must_lie_inside_are_cut_to_the_image_with_a_note() {
         let mut experiment = Experiment::new("x");
         experiment.set("network.kernels", "9,9,9").unwrap();
+        experiment.set("theory.machines", "els-interior,bbels").unwrap();
         let network = experiment.network_config(rgb(8), None).unwrap();
         let (machines, notes) = experiment.machines(&network);
         assert_eq!(machines[0].spec.k, PatchSize::Fixed(7));
-        assert!(notes.iter().any(|note| note.contains("largest that fit")), "{notes:?}");
+        assert_eq!(machines[1].spec.k, PatchSize::Fixed(network.receptive_field()));
+        assert!(notes.len() == 1 && notes[0].contains("largest that fit"), "{notes:?}");
     }
 }

@@ -34,6 +34,8 @@ pub struct Workshop {
     pub preview_seeds: ImageBatch,
     /// Training images on which attention is measured while training.
     pub probe: ImageBatch,
+    /// Their classes, if the network wants one; else empty.
+    pub probe_labels: Vec<u32>,
 }
 
 /// Training images of the attention probe.
@@ -47,6 +49,12 @@ pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) ->
     let (machines, notes) = experiment.machines(&network);
     for note in notes {
         board.notice(NoticeLevel::Info, note);
+    }
+    if network.n_classes.is_some() {
+        board.notice(
+            NoticeLevel::Warning,
+            "the network is told a class (seed i gets class i mod n), machines are not: they compare with all images",
+        );
     }
     for warning in experiment.geometry_warnings(&network) {
         board.notice(NoticeLevel::Warning, warning);
@@ -65,6 +73,12 @@ pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) ->
             experiment.preview.seeds,
             dataset.shape(),
         ),
+        probe_labels: match (network.n_classes, dataset.labels()) {
+            (Some(_), Some(labels)) => {
+                labels.iter().take(PROBE_IMAGES).map(|&label| u32::from(label)).collect()
+            }
+            _ => Vec::new(),
+        },
         probe: dataset.batch(0, PROBE_IMAGES.min(dataset.len())),
         judge: Judge::new(&dataset),
         contestants: Arc::new(contestants),

@@ -147,7 +147,7 @@ fn make(kit: &PreviewKit, step: u64, network: &NetworkDenoiser) -> anyhow::Resul
             outcome = partial(step, set).write(&place);
         }
     };
-    let set = kit.contestants.sample(network, &kit.seeds, &mut None, &kit.stop, &mut ready)?;
+    let set = kit.contestants.sample(network, &kit.seeds, 0, &mut None, &kit.stop, &mut ready)?;
     outcome.context("keeping part of the preview")?;
     let figures = figures::agreement_figures(&set);
     let rates = kit.judge.as_ref().map(|judge| figures::rates(judge, &set.network));

@@ -236,6 +236,10 @@ impl Loop<'_> {
         let started = Instant::now();
         if self.workshop.network.attention.is_some() {
             let network = self.workshop.trainer.ema_denoiser().context("taking a snapshot")?;
+            let network = match &self.workshop.probe_labels[..] {
+                [] => network,
+                labels => network.with_labels(labels.to_vec()),
+            };
             let metrics = figures::probe_attention(
                 &network,
                 &self.workshop.probe,

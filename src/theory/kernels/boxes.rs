@@ -25,8 +25,8 @@ use crate::image::ImageShape;
 use crate::theory::patches::{Border, Stretch, Window};
 use crate::theory::weights::Accumulator;
 
-/// Displacements after which the lanes' sums are moved to doubles.
-const FLUSH_AFTER: usize = 512;
+/// Displacements after which the lanes' sums are moved to doubles, and limits brought up to date.
+const FLUSH_AFTER: usize = if cfg!(test) { 16 } else { 256 };
 
 /// One query and its running posterior; `APART` keeps one posterior per image of a tile.
 pub struct BoxSums<'a, T, const APART: bool> {
@@ -132,6 +132,11 @@ impl<'a, T: Lane, const APART: bool> BoxSums<'a, T, APART> {
             for row in 0..self.rows.len() {
                 self.displacement::<S, C>(simd, tile, row, column);
             }
+            self.n_unflushed += self.rows.len();
+            if !APART && self.n_unflushed >= FLUSH_AFTER {
+                self.posterior.flush();
+                self.n_unflushed = 0;
+            }
         }
     }
 
@@ -219,11 +224,6 @@ impl<T: Lane> BoxSums<'_, T, false> {
     /// Adds every accepted patch of the tile's images.
     pub fn add_tile(&mut self, tile: &Tile<T>) {
         Arch::new().dispatch(Scan { sums: self, tile });
-        self.n_unflushed += self.rows.len() * self.columns.len();
-        if self.n_unflushed >= FLUSH_AFTER {
-            self.posterior.flush();
-            self.n_unflushed = 0;
-        }
     }
 
     /// The posteriors over all that was added.

@@ -21,7 +21,7 @@ struct Case {
 fn cases() -> impl Strategy<Value = Case> {
     let pools =
         prop::sample::select(vec![Pool::Wrap, Pool::Interior, Pool::SamePlace, Pool::SameBorder]);
-    let sizes = (1..3_usize, 2..8_usize, 2..8_usize, 1..40_usize, 0..7_usize);
+    let sizes = (1..5_usize, 1..8_usize, 1..8_usize, 1..40_usize, 0..7_usize);
     (sizes, pools, -2.0..2.0_f64).prop_flat_map(|((c, h, w, n, half), pool, log_precision)| {
         let shape = ImageShape::new(c, h, w);
         let largest = if pool == Pool::Interior { (h.min(w) - 1) / 2 } else { half };
@@ -148,5 +148,22 @@ proptest! {
     fn images_apart_equal_posteriors_of_their_own(case in cases()) {
         check_apart::<f64>(&case, 1e-10)?;
         check_apart::<f32>(&case, 2e-3)?;
+    }
+}
+
+#[test]
+fn entries_that_tie_all_count_however_large_their_logits() {
+    let shape = ImageShape::new(1, 6, 6);
+    let case = Case {
+        shape,
+        pool: Pool::Wrap,
+        k: 5,
+        precision: 1e9,
+        x: vec![0.5; 36],
+        images: vec![-1.0; 40 * 36],
+    };
+    let expected = (40.0 * 36.0_f64).ln();
+    for all in [fast::<f64>(&case), fast::<f32>(&case)] {
+        assert!((all.entropy(7) - expected).abs() < 1e-4, "{}", all.entropy(7));
     }
 }

@@ -38,6 +38,8 @@ pub trait Lane: Real + bytemuck::Pod {
     ) -> Self::Vector<S>;
     /// Whether `x < y` in any lane.
     fn any_less<S: Simd>(simd: S, x: Self::Vector<S>, y: Self::Vector<S>) -> bool;
+    /// Whether `x <= y` in any lane.
+    fn any_within<S: Simd>(simd: S, x: Self::Vector<S>, y: Self::Vector<S>) -> bool;
     /// `2^x`; numbers that are too small for the type may come out as its smallest normal numbers.
     fn exp2<S: Simd>(simd: S, x: Self::Vector<S>) -> Self::Vector<S>;
 
@@ -64,7 +66,7 @@ pub fn n_lanes<T: Lane>() -> usize {
 /// The operations that are the simd type's own under a name with the number type in it.
 macro_rules! plain_operations {
     ($number:ty, $vectors:ident, $splat:ident, $slice:ident, $slice_mut:ident, $add:ident, $sub:ident,
-     $mul:ident, $mul_add:ident, $min:ident, $less:ident, $select:ident, $first:ident) => {
+     $mul:ident, $mul_add:ident, $min:ident, $less:ident, $within:ident, $select:ident, $first:ident) => {
         type Vector<S: Simd> = S::$vectors;
 
         #[inline(always)]
@@ -127,6 +129,11 @@ macro_rules! plain_operations {
         fn any_less<S: Simd>(simd: S, x: S::$vectors, y: S::$vectors) -> bool {
             simd.$first(simd.$less(x, y)) < Self::n_lanes::<S>()
         }
+
+        #[inline(always)]
+        fn any_within<S: Simd>(simd: S, x: S::$vectors, y: S::$vectors) -> bool {
+            simd.$first(simd.$within(x, y)) < Self::n_lanes::<S>()
+        }
     };
 }
 
@@ -143,6 +150,7 @@ impl Lane for f32 {
         mul_add_e_f32s,
         min_f32s,
         less_than_f32s,
+        less_than_or_equal_f32s,
         select_f32s,
         first_true_m32s
     );
@@ -188,6 +196,7 @@ impl Lane for f64 {
         mul_add_e_f64s,
         min_f64s,
         less_than_f64s,
+        less_than_or_equal_f64s,
         select_f64s,
         first_true_m64s
     );

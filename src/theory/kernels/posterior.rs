@@ -4,9 +4,12 @@
 //! squared distance into bits, `precision / ln 2`. The reference may lag behind the nearest entry by up to
 //! [`SLACK_BITS`], so that raising it - which rescales the sums - stays rare.
 //!
-//! An entry is skipped if its logit lies [`pruned_nats`] or more below the largest, or below the logarithm
+//! An entry is skipped if its logit lies more than [`pruned_nats`] below the largest, or below the logarithm
 //! of all weight so far. Both only grow, so all skipped entries of a pixel together are lighter than
 //! `exp(-T::PRUNED_NATS)` of its whole weight.
+//!
+//! The nearest entry is the provenance of a pixel. Where patches tie exactly - flat backgrounds do - it is one
+//! of them, and which one may differ between machines with vectors of different lengths.
 //!
 //! `APART` keeps a posterior per image and pixel (the evidence of the attention machine); otherwise
 //! lanes are added up and a pixel's nearest entry of all images sets the limit.
@@ -23,8 +26,6 @@ use crate::theory::weights::Accumulator;
 
 /// A weight may reach `2^30` before the reference is raised.
 const SLACK_BITS: f64 = 30.0;
-/// Stands for "no entry yet".
-const NOTHING: f64 = 1e38;
 
 // Which sum is which; the channels' follow.
 const TOTAL: usize = 0;
@@ -136,7 +137,8 @@ impl<T: Lane, const APART: bool> Posterior<T, APART> {
     /// Back to no entries at all.
     pub fn forget(&mut self) {
         for distances in [&mut self.nearest, &mut self.cutoff, &mut self.reference] {
-            distances.fill(T::from_f64(NOTHING));
+            // No entry yet.
+            distances.fill(T::INFINITY);
         }
         self.sums.fill(T::ZERO);
     }
@@ -158,7 +160,7 @@ impl<T: Lane, const APART: bool> Posterior<T, APART> {
             let hits = &mut self.hits[..n];
             for (j, &distance) in distances.iter().enumerate() {
                 hits[n_hits] = j as u32;
-                n_hits += usize::from(T::any_less(simd, distance, Self::limit(simd, cutoff, j)));
+                n_hits += usize::from(T::any_within(simd, distance, Self::limit(simd, cutoff, j)));
             }
         }
         let mut done = 0;
@@ -178,7 +180,7 @@ impl<T: Lane, const APART: bool> Posterior<T, APART> {
         }
     }
 
-    /// Distance from which on entries of `pixel` are skipped (in each lane).
+    /// Distance beyond which entries of `pixel` are skipped (in each lane).
     #[inline(always)]
     pub fn cutoff<S: Simd>(&self, simd: S, pixel: usize) -> T::Vector<S> {
         Self::limit(simd, &self.cutoff, pixel)
@@ -299,7 +301,7 @@ impl<T: Lane, const APART: bool> Posterior<T, APART> {
             let old = self.reference[at];
             if distance < old - self.slack {
                 self.reference[at] = distance;
-                if old == T::from_f64(NOTHING) {
+                if old == T::INFINITY {
                     continue;
                 }
                 let bits = ((distance - old) * self.scale).to_f64();
@@ -335,11 +337,6 @@ impl<T: Lane, const APART: bool> Posterior<T, APART> {
 }
 
 impl<T: Lane> Posterior<T, false> {
-    /// Moves the lanes' sums on into doubles, where they cannot lose what is small.
-    pub fn flush(&mut self) {
-        (0..self.shape.n_pixels()).for_each(|p| self.flush_pixel(p));
-    }
-
     /// The sums over all entries.
     pub fn finish(mut self) -> Accumulator {
         self.flush();
@@ -351,6 +348,12 @@ impl<T: Lane> Posterior<T, false> {
 }
 
 impl<T: Lane, const APART: bool> Posterior<T, APART> {
+    /// Moves the lanes' sums on into doubles, where they cannot lose what is small. Not for posteriors apart.
+    #[inline(never)]
+    pub fn flush(&mut self) {
+        (0..self.shape.n_pixels()).for_each(|p| self.flush_pixel(p));
+    }
+
     fn flush_pixel(&mut self, p: usize) {
         let first = self.sum_at(p, 0);
         let mut sum = |which: usize| {
@@ -367,8 +370,9 @@ impl<T: Lane, const APART: bool> Posterior<T, APART> {
         self.all.total[p] += total;
         // What there is by now outweighs the nearest entry alone, so the limit comes nearer.
         let log_total = self.all.max[p] + self.all.total[p].ln();
-        let limit = (self.pruned_nats - log_total) / self.precision;
-        self.lower_cutoff(p, T::from_f64(limit));
+        let limit = T::from_f64((self.pruned_nats - log_total) / self.precision);
+        // Rounding must not push what ties with the nearest out.
+        self.lower_cutoff(p, if limit < self.nearest[p] { self.nearest[p] } else { limit });
         self.all.spread[p] += std::f64::consts::LN_2 * spread;
     }
 

@@ -79,7 +79,7 @@ pub struct RowSums<T> {
     /// Vectors in a row.
     n: usize,
     n_lanes: usize,
-    /// The last k rows, zero before there are as many; with blocks, those of the finished block are running sums from its end.
+    /// The last k rows (whatever was there before, until there are as many); with blocks, those of the finished block are running sums from its end.
     rows: Buffer<T>,
     head: Buffer<T>,
     /// Rows so far.
