@@ -42,8 +42,7 @@ impl TrainingImages {
 
     /// `values` are `[N, C, H, W]`.
     pub fn from_values(shape: ImageShape, values: Vec<f64>) -> Result<Self, TheoryError> {
-        // NaN is in no range either.
-        if let Some(index) = values.iter().position(|v| !(v.abs() <= LARGEST_VALUE)) {
+        if let Some(index) = values.iter().position(|v| v.is_nan() || v.abs() > LARGEST_VALUE) {
             return Err(TheoryError::NotAPixel { index, value: values[index] });
         }
         Self::build(shape, Pixels::Values(values), None)
