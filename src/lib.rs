@@ -7,6 +7,7 @@
 //!
 //! | module | what it is for |
 //! | --- | --- |
+//! | [`simd`] | vectors of the machine, the networks' matrix product |
 //! | [`image`] | image batches: shape, pixel range, channel order |
 //! | [`random`] | seeded randomness, one named stream per purpose |
 //! | [`dataset`] | training images: crafted sets with a rule, IDX files |
@@ -54,6 +55,7 @@
 //! | WV | Wang & Vastola, arXiv 2412.09726 |
 //! | Z | Zhai et al., arXiv 2303.06296 |
 
+pub mod simd;
 pub mod image;
 pub mod random;
 pub mod dataset;

@@ -17,7 +17,7 @@ use rand::RngExt;
 use super::blocks::Conv;
 use super::config::{AttentionConfig, AttentionVariant, Padding};
 use super::ops::attend::{attend, logits, mix, weights};
-use super::ops::convolution::Activation;
+use super::ops::convolution::Form;
 use super::ops::pixel_norm::pixel_norm;
 use super::parameters::{Builder, NetworkError};
 use crate::random::{Purpose, stream};
@@ -74,14 +74,14 @@ impl Attention {
     ) -> candle_core::Result<(Tensor, Option<Tensor>)> {
         let (batch, _, height, width) = features.dims4()?;
         let n_pixels = height * width;
-        let value = self.value.forward(features, Activation::None)?;
+        let value = self.value.forward(features, None, Form::Plain)?;
         let inner = value.dim(1)?;
         let (mixed, maps) = match &self.looking {
             Some([query, key]) => {
                 let AttentionConfig { heads, head_width, normalise, .. } = self.config;
                 let seen = if normalise { pixel_norm(features)? } else { features.clone() };
-                let q = query.forward(&seen, Activation::None)?;
-                let k = key.forward(&seen, Activation::None)?;
+                let q = query.forward(&seen, None, Form::Plain)?;
+                let k = key.forward(&seen, None, Form::Plain)?;
                 let shape = (batch, 3, heads, head_width, n_pixels);
                 self.look(&Tensor::cat(&[&q, &k, &value], 1)?.reshape(shape)?, mode)?
             }
@@ -94,7 +94,7 @@ impl Attention {
             }
         };
         let mixed = mixed.reshape((batch, inner, height, width))?;
-        Ok(((features + self.out.forward(&mixed, Activation::None)?)?, maps))
+        Ok(((features + self.out.forward(&mixed, None, Form::Plain)?)?, maps))
     }
 
     /// Softmax and top-1: `qkv` [B, 3, heads, D, P] to mixed values and maps.

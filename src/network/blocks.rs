@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::config::Padding;
-use super::ops::convolution::{Activation, convolve};
+use super::ops::convolution::{Form, convolve};
 use super::ops::group_norm::group_norm;
 use super::parameters::{Builder, Initial, NetworkError};
 
@@ -32,8 +32,9 @@ impl Conv {
         Ok(Self { weight, bias, padding })
     }
 
-    pub fn forward(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        convolve(x, &self.weight, &self.bias, self.padding, activation)
+    /// Convolves `x` with `addend` [B, C], if any, on every pixel.
+    pub fn forward(&self, x: &Tensor, addend: Option<&Tensor>, form: Form) -> Result<Tensor> {
+        convolve(x, &self.weight, &self.bias, addend, self.padding, form)
     }
 }
 

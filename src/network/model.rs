@@ -6,7 +6,7 @@ use super::attention::{Attention, Mode};
 use super::blocks::{Conv, Norm};
 use super::config::{Body, NetworkConfig, Output};
 use super::embedding::Embedding;
-use super::ops::convolution::Activation;
+use super::ops::convolution::Form;
 use super::parameters::{Builder, NetworkError, Source, TensorMap};
 use super::resnet::ResNet;
 use super::unet::UNet;
@@ -161,7 +161,7 @@ impl Network {
         if let Some(norm) = &self.last_norm {
             features = norm.forward(&features)?;
         }
-        let out = self.last.forward(&features, Activation::None)?;
+        let out = self.last.forward(&features, None, Form::Plain)?;
         let eps = match self.config.output {
             Output::Noise => out,
             Output::Velocity => self.noise_from_velocity(t, x, &out)?,

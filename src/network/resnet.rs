@@ -16,7 +16,7 @@ use candle_core::Tensor;
 use super::blocks::{Conv, Linear, Norm};
 use super::config::NetworkConfig;
 use super::ops::channels::{add_per_channel, relu};
-use super::ops::convolution::Activation;
+use super::ops::convolution::Form;
 use super::parameters::{Builder, NetworkError};
 
 /// Below this each of the eight groups that normalise the time vector holds a single channel: it would
@@ -83,14 +83,16 @@ impl ResNet {
 
     /// Features [B, width, H, W].
     pub fn forward(&self, x: &Tensor, embedding: &Tensor) -> candle_core::Result<Tensor> {
-        let mut state = self.up.forward(x, Activation::None)?;
+        let mut state = self.up.forward(x, None, Form::Plain)?;
         for layer in &self.layers {
-            let told = add_per_channel(&state, &layer.embedding.forward(embedding)?)?;
-            let change = match &layer.norm {
-                None => layer.conv.forward(&told, Activation::Relu)?,
-                Some(norm) => relu(&norm.forward(&layer.conv.forward(&told, Activation::None)?)?)?,
+            let time = layer.embedding.forward(embedding)?;
+            state = match &layer.norm {
+                None => layer.conv.forward(&state, Some(&time), Form::Residual)?,
+                Some(norm) => {
+                    let change = layer.conv.forward(&state, Some(&time), Form::Plain)?;
+                    (state + relu(&norm.forward(&change)?)?)?
+                }
             };
-            state = (state + change)?;
         }
         add_per_channel(&state, &self.last_embedding.forward(embedding)?)
     }

@@ -12,7 +12,7 @@ use candle_core::Tensor;
 use super::blocks::{Conv, Linear, Norm};
 use super::config::NetworkConfig;
 use super::ops::channels::{add_per_channel, relu};
-use super::ops::convolution::Activation;
+use super::ops::convolution::Form;
 use super::ops::resample::{max_pool, upsample};
 use super::parameters::{Builder, Initial, NetworkError};
 
@@ -128,11 +128,14 @@ impl Block {
     }
 
     fn forward(&self, x: &Tensor, embedding: &Tensor) -> candle_core::Result<Tensor> {
-        let mut state = add_per_channel(x, &self.embedding.forward(embedding)?)?;
-        for (conv, norm) in &self.layers {
+        let time = self.embedding.forward(embedding)?;
+        let mut state = x.clone();
+        for (i, (conv, norm)) in self.layers.iter().enumerate() {
+            // Only the block's first convolution is told the time.
+            let told = (i == 0).then_some(&time);
             state = match norm {
-                None => conv.forward(&state, Activation::Relu)?,
-                Some(norm) => relu(&norm.forward(&conv.forward(&state, Activation::None)?)?)?,
+                None => conv.forward(&state, told, Form::Relu)?,
+                Some(norm) => relu(&norm.forward(&conv.forward(&state, told, Form::Plain)?)?)?,
             };
         }
         Ok(state)

@@ -13,12 +13,12 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::kernels::boxes::{squares, twice_over};
-use super::kernels::lane::{Buffer, Lane};
 use super::kernels::posterior::{Posterior, Row};
 use super::kernels::tile::Tile;
 use super::weights::Accumulator;
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
+use crate::simd::{Buffer, Lane};
 
 /// Entries after which the limit for skipping is brought up to date.
 const FLUSH_AFTER: usize = 128;

@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::error::TheoryError;
-use super::kernels::lane::Lane;
 use super::kernels::tile::Tile;
 use crate::dataset::Dataset;
 use crate::image::{ImageShape, from_byte};
+use crate::simd::Lane;
 
 /// The largest value that is taken for a pixel's, far outside [-1, 1] and with a square that any precision
 /// can hold.

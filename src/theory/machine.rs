@@ -15,7 +15,6 @@ use super::error::TheoryError;
 use super::ideal::{WholeSums, expand};
 use super::images::{LARGEST_VALUE, TrainingImages};
 use super::kernels::boxes::BoxSums;
-use super::kernels::lane::{Lane, n_lanes};
 use super::kernels::tile::Tile;
 use super::kernels::{PatchQuery, Precision};
 use super::patches::Pool;
@@ -26,6 +25,8 @@ use crate::diffusion::{
     AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel, Posterior, Provenance,
 };
 use crate::image::{ImageBatch, ImageShape};
+use crate::simd::Lane;
+use crate::simd::lane::n_lanes;
 
 /// Images per piece of work are a multiple of this, a whole number of tiles; and pieces per query, at most
 /// (each holds its own sums).

@@ -10,11 +10,16 @@
 //! moments private, so a run could not be resumed exactly.
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor, Var};
+
+use crate::network::ops::tensor::{by_dtype, values, values_mut};
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.99;
 const EPSILON: f64 = 1e-8;
+
+/// Names of the moments in a saved state.
+const MOMENTS: [&str; 2] = ["mean", "square"];
 
 /// What one update is told.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +39,8 @@ pub struct AdamW {
 struct Slot {
     name: String,
     parameter: Var,
-    mean: Tensor,
-    square: Tensor,
+    /// m and v, joined along a new first axis.
+    moments: Tensor,
 }
 
 impl AdamW {
@@ -43,7 +48,7 @@ impl AdamW {
     pub fn new(parameters: Vec<(String, Var)>) -> Result<Self> {
         let slot = |(name, parameter): (String, Var)| {
             let zeros = parameter.as_tensor().zeros_like()?.detach();
-            Ok(Slot { name, parameter, mean: zeros.copy()?, square: zeros })
+            Ok(Slot { name, moments: Tensor::stack(&[&zeros, &zeros], 0)?, parameter })
         };
         let slots = parameters.into_iter().map(slot).collect::<Result<Vec<_>>>()?;
         Ok(Self { slots, n_updates: 0 })
@@ -75,11 +80,22 @@ impl AdamW {
         let (unbias_1, unbias_2) = (1.0 - BETA_1.powf(n), 1.0 - BETA_2.powf(n));
         for slot in &mut self.slots {
             let Some(gradient) = gradients.get(&slot.parameter) else { continue };
-            let gradient = (gradient.detach() * update.gradient_factor)?;
-            slot.mean = ((&slot.mean * BETA_1)? + (&gradient * (1.0 - BETA_1))?)?;
-            slot.square = ((&slot.square * BETA_2)? + (gradient.sqr()? * (1.0 - BETA_2))?)?;
-            let deviation = ((&slot.square / unbias_2)?.sqrt()? + EPSILON)?;
-            let direction = ((&slot.mean / unbias_1)? / deviation)?;
+            let gradient = gradient.detach();
+            if gradient.device().is_cpu() {
+                let take = TakeGradient { factor: update.gradient_factor };
+                slot.moments.inplace_op2(&gradient.contiguous()?, &take)?;
+                let kept = 1.0 - update.rate * update.weight_decay;
+                let step = Step { rate: update.rate, kept, unbias_1, unbias_2 };
+                slot.parameter.inplace_op2(&slot.moments, &step)?;
+                continue;
+            }
+            let gradient = (gradient * update.gradient_factor)?;
+            let (mean, square) = (slot.moments.get(0)?, slot.moments.get(1)?);
+            let mean = ((mean * BETA_1)? + (&gradient * (1.0 - BETA_1))?)?;
+            let square = ((square * BETA_2)? + (gradient.sqr()? * (1.0 - BETA_2))?)?;
+            slot.moments = Tensor::stack(&[&mean, &square], 0)?;
+            let deviation = ((square / unbias_2)?.sqrt()? + EPSILON)?;
+            let direction = ((mean / unbias_1)? / deviation)?;
             let old = slot.parameter.as_tensor().detach();
             let kept = (&old * (1.0 - update.rate * update.weight_decay))?;
             slot.parameter.set(&(kept - (direction * update.rate)?)?)?;
@@ -87,15 +103,18 @@ impl AdamW {
         Ok(())
     }
 
-    /// The moments as named tensors, `mean.NAME` and `square.NAME`.
-    pub fn state(&self) -> Vec<(String, Tensor)> {
-        let pair = |slot: &Slot| {
-            [
-                (format!("mean.{}", slot.name), slot.mean.clone()),
-                (format!("square.{}", slot.name), slot.square.clone()),
-            ]
-        };
-        self.slots.iter().flat_map(pair).collect()
+    /// Copies of the moments as named tensors, `mean.NAME` and `square.NAME`.
+    pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        let mut state = Vec::with_capacity(2 * self.slots.len());
+        for slot in &self.slots {
+            for (i, kind) in MOMENTS.iter().enumerate() {
+                state.push((
+                    format!("{kind}.{}", slot.name),
+                    slot.moments.get(i)?.force_contiguous()?,
+                ));
+            }
+        }
+        Ok(state)
     }
 
     /// Takes back what [`AdamW::state`] gave after `n_updates`; `Err` names what is missing.
@@ -105,14 +124,82 @@ impl AdamW {
         mut take: impl FnMut(&str) -> Option<Tensor>,
     ) -> std::result::Result<(), String> {
         for slot in &mut self.slots {
-            for (kind, moment) in [("mean", &mut slot.mean), ("square", &mut slot.square)] {
+            let shape = slot.parameter.dims();
+            let [mean, square] = MOMENTS.map(|kind| {
                 let name = format!("{kind}.{}", slot.name);
-                let stored = take(&name).filter(|stored| stored.dims() == moment.dims());
-                *moment = stored.ok_or(name)?;
-            }
+                take(&name).filter(|stored| stored.dims() == shape).ok_or(name)
+            });
+            let joined = Tensor::stack(&[mean?, square?], 0);
+            slot.moments = joined.map_err(|_| slot.name.clone())?;
         }
         self.n_updates = n_updates;
         Ok(())
+    }
+}
+
+/// Lets both moments take in a gradient, in place and in one pass.
+struct TakeGradient {
+    factor: f64,
+}
+
+impl InplaceOp2 for TakeGradient {
+    fn name(&self) -> &'static str {
+        "adamw-moments"
+    }
+
+    fn cpu_fwd(
+        &self,
+        moments: &mut CpuStorage,
+        moments_layout: &Layout,
+        gradient: &CpuStorage,
+        layout: &Layout,
+    ) -> Result<()> {
+        by_dtype!(gradient, T => {
+            let moments = values_mut::<T>(moments, moments_layout)?;
+            let (mean, square) = moments.split_at_mut(layout.shape().elem_count());
+            let [b1, b2, factor] = [BETA_1, BETA_2, self.factor].map(|v| v as T);
+            let moments = mean.iter_mut().zip(square);
+            for ((m, v), &g) in moments.zip(values::<T>(gradient, layout)?) {
+                let g = g * factor;
+                *m = *m * b1 + g * (1.0 - b1);
+                *v = *v * b2 + g * g * (1.0 - b2);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Moves a parameter along its moments, in place and in one pass.
+struct Step {
+    rate: f64,
+    /// What weight decay leaves.
+    kept: f64,
+    unbias_1: f64,
+    unbias_2: f64,
+}
+
+impl InplaceOp2 for Step {
+    fn name(&self) -> &'static str {
+        "adamw-step"
+    }
+
+    fn cpu_fwd(
+        &self,
+        parameter: &mut CpuStorage,
+        layout: &Layout,
+        moments: &CpuStorage,
+        moments_layout: &Layout,
+    ) -> Result<()> {
+        by_dtype!(moments, T => {
+            let parameter = values_mut::<T>(parameter, layout)?;
+            let (mean, square) = values::<T>(moments, moments_layout)?.split_at(parameter.len());
+            let [rate, kept, unbias_1, unbias_2, epsilon] =
+                [self.rate, self.kept, self.unbias_1, self.unbias_2, EPSILON].map(|v| v as T);
+            for ((p, &m), &v) in parameter.iter_mut().zip(mean).zip(square) {
+                *p = *p * kept - rate * ((m / unbias_1) / ((v / unbias_2).sqrt() + epsilon));
+            }
+            Ok(())
+        })
     }
 }
 
@@ -186,7 +273,7 @@ mod tests {
             let mut adamw = AdamW::new(vec![("p".into(), p.clone())]).unwrap();
             adamw.update(&gradients(&p, &[3.0, 0.5]), PLAIN).unwrap();
             if interrupt {
-                let (state, n) = (adamw.state(), adamw.n_updates());
+                let (state, n) = (adamw.state().unwrap(), adamw.n_updates());
                 adamw = AdamW::new(vec![("p".into(), p.clone())]).unwrap();
                 let find = |name: &str| Some(state.iter().find(|(n, _)| n == name)?.1.clone());
                 adamw.restore(n, find).unwrap();

@@ -3,9 +3,10 @@
 //! `e = d e + (1 - d) p` with `d = min(decay, (1 + n) / (10 + n))` after n earlier averages, so that an
 //! early average follows the weights instead of remembering their random start.
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Var};
 
 use crate::network::TensorMap;
+use crate::network::ops::tensor::{by_dtype, values, values_mut};
 
 /// The averaged weights.
 pub struct Ema {
@@ -22,7 +23,7 @@ impl Ema {
         Ok(Self { decay, weights: parameters.iter().map(copy).collect::<Result<_>>()? })
     }
 
-    /// Continues from saved weights.
+    /// Continues from saved weights, which nobody else holds: they are changed in place.
     pub fn resume(decay: f64, weights: TensorMap) -> Self {
         Self { decay, weights }
     }
@@ -36,18 +37,50 @@ impl Ema {
         let decay = self.decay.min((1 + n) as f64 / (10 + n) as f64);
         for (name, parameter) in parameters {
             if let Some(average) = self.weights.get_mut(name) {
-                let new: Tensor = (parameter.as_tensor().detach() * (1.0 - decay))?;
-                *average = ((&*average * decay)? + new)?;
+                let parameter = parameter.as_tensor().detach();
+                if parameter.device().is_cpu() {
+                    average.inplace_op2(&parameter, &TakeIn { decay })?;
+                } else {
+                    *average = ((&*average * decay)? + (parameter * (1.0 - decay))?)?;
+                }
             }
         }
         Ok(())
     }
 }
 
+/// One average, in place.
+struct TakeIn {
+    decay: f64,
+}
+
+impl InplaceOp2 for TakeIn {
+    fn name(&self) -> &'static str {
+        "moving-average"
+    }
+
+    fn cpu_fwd(
+        &self,
+        average: &mut CpuStorage,
+        average_layout: &Layout,
+        parameter: &CpuStorage,
+        layout: &Layout,
+    ) -> Result<()> {
+        by_dtype!(parameter, T => {
+            let [decay, rest] = [self.decay, 1.0 - self.decay].map(|v| v as T);
+            let averages = values_mut::<T>(average, average_layout)?;
+            for (e, &p) in averages.iter_mut().zip(values::<T>(parameter, layout)?) {
+                *e = *e * decay + p * rest;
+            }
+            Ok(())
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
+    use candle_core::{Device, Tensor};
 
     #[test]
     fn the_average_follows_its_formula() {

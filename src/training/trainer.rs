@@ -167,22 +167,22 @@ impl Trainer {
         Ok((loss.plain.to_dtype(DType::F64)?.to_scalar::<f64>()?, gradients))
     }
 
-    /// Everything that a checkpoint holds.
-    pub fn contents(&self) -> Contents {
+    /// Everything that a checkpoint holds. Weights are shared, not copied: the next step changes them.
+    pub fn contents(&self) -> Result<Contents, TrainingError> {
         let weights = self.network.parameters().iter();
-        Contents {
+        Ok(Contents {
             step: self.n_steps_done,
             n_updates: self.optimizer.n_updates(),
             echo: echo(&self.config, self.network.config(), &self.dataset),
             weights: weights.cloned().collect(),
             ema: self.ema.weights().clone(),
-            optimizer: self.optimizer.state().into_iter().collect(),
-        }
+            optimizer: self.optimizer.state()?.into_iter().collect(),
+        })
     }
 
     /// Writes a checkpoint, then deletes those that the configuration no longer keeps.
     pub fn save(&self, state_dir: &Path) -> Result<PathBuf, TrainingError> {
-        let saved = checkpoint::write(state_dir, &self.contents())?;
+        let saved = checkpoint::write(state_dir, &self.contents()?)?;
         let all = checkpoint::list(state_dir)?;
         let steps: Vec<u64> = all.iter().map(|checkpoint| checkpoint.step).collect();
         let doomed = retention::to_delete(&steps, self.config.keep_checkpoints);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     fn bits(trainer: &Trainer) -> Vec<u32> {
-        let contents = trainer.contents();
+        let contents = trainer.contents().unwrap();
         let maps = [contents.weights, contents.ema, contents.optimizer];
         let values = |t: &candle_core::Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         maps.iter().flat_map(|map| map.values().flat_map(values)).map(f32::to_bits).collect()
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn resuming_with_another_network_is_refused() {
-        let saved = trainer(example()).contents();
+        let saved = trainer(example()).contents().unwrap();
         let other = network(None);
         let result = Trainer::resume(example(), &other, stripes(), &Device::Cpu, saved);
         let error = result.err().unwrap().to_string();

@@ -7,15 +7,22 @@
 //! ```
 //!
 //! Queries, keys and values travel as one tensor [B, 3, heads, D, P], which is what three 1x1
-//! convolutions joined along channels give. One image and head at a time, spread over threads: no
-//! P x P map outlives its head, where candle's composed operations keep several per head and image.
+//! convolutions joined along channels give. One image and head at a time, spread over threads, and of
+//! its P x P weights only those of [`QUERIES`] queries at a time, where candle's composed operations
+//! keep several whole maps per head and image.
 //! (`candle_nn::ops::softmax_last_dim` would drop the gradient.)
 
+use std::ops::Range;
+
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Result, Shape, Tensor};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::matrix::{Real, Strides, Write, multiply};
-use super::tensor::{by_dtype, values};
+use super::real::Real;
+use super::tensor::{by_dtype, transpose, values};
+use crate::simd::Lane;
+use crate::simd::lane::n_lanes;
+use crate::simd::product::{Left, Right, Write, every, multiply};
 
 /// `qkv` [B, 3, heads, D, P] to [B, heads, D, P].
 pub fn attend(qkv: &Tensor) -> Result<Tensor> {
@@ -47,70 +54,165 @@ fn part(qkv: &Tensor, which: usize) -> Result<Tensor> {
     qkv.narrow(1, which, 1)?.squeeze(1)?.contiguous()
 }
 
-/// Sizes of one call.
-#[derive(Clone, Copy)]
+/// Sizes of one call and the tables of its products.
 struct Sizes {
     heads: usize,
     width: usize,
     n_pixels: usize,
+    /// Channels rounded up to full vectors, for sums with channels in the lanes.
+    lanes: usize,
+    /// Where channels start in `[D, P]`.
+    channels: Vec<usize>,
+    /// Pixels of one channel.
+    pixels: Vec<usize>,
+    /// Where keys start in a map `[P, QUERIES]`.
+    keys: Vec<usize>,
+    /// Where pixels start in `[P, lanes]`.
+    last: Vec<usize>,
 }
 
+/// Queries that are worked on together. The map of their weights, `[P, QUERIES]`, is all that is ever
+/// kept of the P x P weights, so each column is one query and a vector holds as many queries as lanes.
+const QUERIES: usize = 48;
+
 impl Sizes {
-    fn of(qkv: &Layout) -> Result<(usize, Self)> {
+    fn of<T: Real>(qkv: &Layout) -> Result<(usize, Self)> {
         let (batch, _, heads, width, n_pixels) = qkv.shape().dims5()?;
-        Ok((batch, Self { heads, width, n_pixels }))
+        let lanes = width.next_multiple_of(n_lanes::<T>());
+        let sizes = Self {
+            heads,
+            width,
+            n_pixels,
+            lanes,
+            channels: every(n_pixels, width),
+            pixels: every(1, n_pixels),
+            keys: every(QUERIES, n_pixels),
+            last: every(lanes, n_pixels),
+        };
+        Ok((batch, sizes))
     }
 
     /// Values of one head's queries.
-    fn per_head(self) -> usize {
+    fn per_head(&self) -> usize {
         self.width * self.n_pixels
     }
 
     /// One head's q, k and v out of one image's `[3, heads, D, P]`.
-    fn head<T>(self, image: &[T], head: usize) -> [&[T]; 3] {
+    fn head<'a, T>(&self, image: &'a [T], head: usize) -> [&'a [T]; 3] {
         [0, 1, 2].map(|which| {
             let start = (which * self.heads + head) * self.per_head();
             &image[start..start + self.per_head()]
         })
     }
 
-    /// `[D, P]`.
-    fn feature(self) -> Strides {
-        Strides::by_rows(self.width, self.n_pixels, self.n_pixels)
+    /// Ranges of queries.
+    fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let n = self.n_pixels;
+        (0..n).step_by(QUERIES).map(move |first| first..(first + QUERIES).min(n))
     }
 
-    /// `[P, P]`.
-    fn map(self) -> Strides {
-        Strides::by_rows(self.n_pixels, self.n_pixels, self.n_pixels)
+    fn scale(&self) -> f64 {
+        (self.width as f64).sqrt().recip()
     }
 
-    fn scale<T: Real>(self) -> T {
-        T::from_f64((self.width as f64).sqrt().recip())
+    /// `out[r, p] = sum_d of_keys[d, r] of_queries[d, p]` for the queries of one block.
+    fn pairs<T: Real>(&self, of_keys: &[T], of_queries: &[T], block: &Range<usize>, out: &mut [T]) {
+        let left = Left { values: of_keys, rows: &self.pixels, columns: &self.channels };
+        let right = Right { values: &of_queries[block.start..], rows: &self.channels };
+        multiply(Write::Overwrite, block.len(), (out, &self.keys), left, right);
+    }
+
+    /// `out[d, p] = sum_r of_keys[d, r] map[r, p]` for the queries of one block.
+    fn gather<T: Real>(&self, of_keys: &[T], map: &[T], block: &Range<usize>, out: &mut [T]) {
+        let left = Left { values: of_keys, rows: &self.channels, columns: &self.pixels };
+        let right = Right { values: map, rows: &self.keys };
+        let out = (&mut out[block.start..], &*self.channels);
+        multiply(Write::Overwrite, block.len(), out, left, right);
+    }
+
+    /// `out[r, d] += sum_p map[r, p] of_queries[p, d]` over the queries of one block.
+    fn scatter<T: Real>(&self, map: &[T], of_queries: &[T], block: &Range<usize>, out: &mut [T]) {
+        let columns = &self.pixels[..block.len()];
+        let left = Left { values: map, rows: &self.keys, columns };
+        let right = Right { values: of_queries, rows: &self.last[block.clone()] };
+        multiply(Write::Add, self.lanes, (out, &self.last), left, right);
     }
 }
 
-/// `A` of one head into `map`.
-fn softmax_map<T: Real>(sizes: Sizes, q: &[T], k: &[T], map: &mut [T]) {
-    let left = sizes.feature().transposed();
-    multiply(Write::Overwrite, (map, sizes.map()), (q, left), (k, sizes.feature()));
-    let scale = sizes.scale::<T>();
-    for row in map.chunks_exact_mut(sizes.n_pixels) {
-        let largest = fold(row, row[0], T::larger);
-        row.iter_mut().for_each(|v| *v = Real::exp((*v - largest) * scale));
-        let inverse = T::one() / fold(row, T::zero(), |a, b| a + b);
-        row.iter_mut().for_each(|v| *v *= inverse);
+/// Turns columns of a map `[P, QUERIES]` of products into `exp2(factor (s - max s))` and their sums.
+struct Exponentials<'a, T> {
+    map: &'a mut [T],
+    sums: &'a mut [T; QUERIES],
+    factor: T,
+}
+
+impl<T: Lane> WithSimd for Exponentials<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let map = T::vectors_mut::<S>(self.map);
+        let sums = T::vectors_mut::<S>(self.sums);
+        let factor = T::splat(simd, self.factor);
+        let n = sums.len();
+        for (v, sum) in sums.iter_mut().enumerate() {
+            let mut largest = map[v];
+            for row in map.chunks_exact(n) {
+                largest = T::larger(simd, largest, row[v]);
+            }
+            let mut total = T::splat(simd, T::ZERO);
+            for row in map.chunks_exact_mut(n) {
+                row[v] = T::exp2(simd, T::times(simd, factor, T::minus(simd, row[v], largest)));
+                total = T::plus(simd, total, row[v]);
+            }
+            *sum = total;
+        }
     }
 }
 
-/// A reduction in eight interleaved parts: a fixed order that becomes vector instructions.
-fn fold<T: Real>(row: &[T], start: T, combine: impl Fn(T, T) -> T) -> T {
-    let mut parts = [start; 8];
-    let mut chunks = row.chunks_exact(8);
-    for chunk in &mut chunks {
-        parts.iter_mut().zip(chunk).for_each(|(part, &v)| *part = combine(*part, v));
+/// From exponentials and `dA` to `A` and `dS`, columns of `[P, QUERIES]` both.
+struct Slopes<'a, T> {
+    map: &'a mut [T],
+    slopes: &'a mut [T],
+    inverses: &'a [T; QUERIES],
+    scale: T,
+}
+
+impl<T: Lane> WithSimd for Slopes<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (map, slopes) = (T::vectors_mut::<S>(self.map), T::vectors_mut::<S>(self.slopes));
+        let inverses = T::vectors::<S>(self.inverses);
+        let scale = T::splat(simd, self.scale);
+        let n = inverses.len();
+        for (v, &inverse) in inverses.iter().enumerate() {
+            let mut mean = T::splat(simd, T::ZERO);
+            for (map, slopes) in map.chunks_exact_mut(n).zip(slopes.chunks_exact(n)) {
+                map[v] = T::times(simd, map[v], inverse);
+                mean = T::times_plus(simd, map[v], slopes[v], mean);
+            }
+            for (map, slopes) in map.chunks_exact(n).zip(slopes.chunks_exact_mut(n)) {
+                let centred = T::minus(simd, slopes[v], mean);
+                slopes[v] = T::times(simd, T::times(simd, map[v], scale), centred);
+            }
+        }
     }
-    let rest = chunks.remainder().iter().fold(start, |total, &v| combine(total, v));
-    parts.into_iter().fold(rest, combine)
+}
+
+/// Exponentials of one block's logits into `map`; returns one over their sums.
+fn weigh<T: Real>(
+    sizes: &Sizes,
+    [q, k]: [&[T]; 2],
+    block: &Range<usize>,
+    map: &mut [T],
+) -> [T; QUERIES] {
+    sizes.pairs(k, q, block, map);
+    let mut sums = [T::ZERO; QUERIES];
+    let factor = T::number(sizes.scale() * std::f64::consts::LOG2_E);
+    Arch::new().dispatch(Exponentials { map, sums: &mut sums, factor });
+    sums.map(|sum| T::one() / sum)
 }
 
 struct Attend;
@@ -121,9 +223,9 @@ impl CustomOp1 for Attend {
     }
 
     fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (batch, sizes) = Sizes::of(layout)?;
         by_dtype!(qkv, T => {
-            let out = forward(values::<T>(qkv, layout)?, sizes, batch);
+            let (batch, sizes) = Sizes::of::<T>(layout)?;
+            let out = forward(values::<T>(qkv, layout)?, &sizes, batch);
             let shape = Shape::from((batch, sizes.heads, sizes.width, sizes.n_pixels));
             Ok((candle_core::WithDType::to_cpu_storage_owned(out), shape))
         })
@@ -134,18 +236,23 @@ impl CustomOp1 for Attend {
     }
 }
 
-fn forward<T: Real>(qkv: &[T], sizes: Sizes, batch: usize) -> Vec<T> {
+fn forward<T: Real>(qkv: &[T], sizes: &Sizes, batch: usize) -> Vec<T> {
     let per_image = 3 * sizes.heads * sizes.per_head();
-    let mut out = vec![T::zero(); batch * sizes.heads * sizes.per_head()];
+    let mut out = vec![T::ZERO; batch * sizes.heads * sizes.per_head()];
     let heads = out.par_chunks_mut(sizes.per_head()).enumerate();
     heads.for_each_init(
-        || vec![T::zero(); sizes.n_pixels * sizes.n_pixels],
+        || vec![T::ZERO; sizes.n_pixels * QUERIES],
         |map, (index, out)| {
             let image = &qkv[index / sizes.heads * per_image..][..per_image];
             let [q, k, v] = sizes.head(image, index % sizes.heads);
-            softmax_map(sizes, q, k, map);
-            let right = sizes.map().transposed();
-            multiply(Write::Overwrite, (out, sizes.feature()), (v, sizes.feature()), (map, right));
+            for block in sizes.blocks() {
+                let inverses = weigh(sizes, [q, k], &block, map);
+                sizes.gather(v, map, &block, out);
+                for channel in out.chunks_exact_mut(sizes.n_pixels) {
+                    let values = channel[block.clone()].iter_mut();
+                    values.zip(&inverses).for_each(|(value, &inverse)| *value *= inverse);
+                }
+            }
         },
     );
     out
@@ -166,63 +273,91 @@ impl CustomOp2 for AttendGradient {
         dout: &CpuStorage,
         dout_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (_, sizes) = Sizes::of(layout)?;
         by_dtype!(qkv, T => {
+            let (_, sizes) = Sizes::of::<T>(layout)?;
             let (qkv, dout) = (values::<T>(qkv, layout)?, values::<T>(dout, dout_layout)?);
-            let dqkv = backward(qkv, dout, sizes);
+            let dqkv = backward(qkv, dout, &sizes);
             Ok((candle_core::WithDType::to_cpu_storage_owned(dqkv), layout.shape().clone()))
         })
     }
 }
 
-fn backward<T: Real>(qkv: &[T], dout: &[T], sizes: Sizes) -> Vec<T> {
-    let (per_head, area) = (sizes.per_head(), sizes.n_pixels * sizes.n_pixels);
+fn backward<T: Real>(qkv: &[T], dout: &[T], sizes: &Sizes) -> Vec<T> {
+    let per_head = sizes.per_head();
     let per_image = 3 * sizes.heads * per_head;
-    let mut out = vec![T::zero(); qkv.len()];
+    let mut out = vec![T::ZERO; qkv.len()];
     let images = out.par_chunks_mut(per_image).zip(qkv.par_chunks(per_image));
     images.zip(dout.par_chunks(sizes.heads * per_head)).for_each_init(
-        || (vec![T::zero(); area], vec![T::zero(); area]),
-        |(map, slope), ((out, image), dout)| {
-            for head in 0..sizes.heads {
-                let dout = &dout[head * per_head..(head + 1) * per_head];
-                let [dq, dk, dv] = [0, 1, 2].map(|which| (which * sizes.heads + head) * per_head);
-                let parts = sizes.head(image, head);
-                softmax_map(sizes, parts[0], parts[1], map);
-                head_gradient(sizes, parts, dout, (map, slope), |which, product| {
-                    product(&mut out[[dq, dk, dv][which]..][..per_head]);
+        || Room::new(sizes),
+        |room, ((out, image), dout)| {
+            for (head, dout) in dout.chunks_exact(per_head).enumerate() {
+                let places = [0, 1, 2].map(|which| {
+                    let start = (which * sizes.heads + head) * per_head;
+                    start..start + per_head
                 });
+                room.head_gradient(sizes, sizes.head(image, head), dout, out, places);
             }
         },
     );
     out
 }
 
-/// Gradients of one head; `store(0..3, f)` lets `f` write those of q, k and v in their places.
-fn head_gradient<T: Real>(
-    sizes: Sizes,
-    [q, k, v]: [&[T]; 3],
-    dout: &[T],
-    (map, slope): (&[T], &mut [T]),
-    mut store: impl FnMut(usize, &dyn Fn(&mut [T])),
-) {
-    let (feature, square) = (sizes.feature(), sizes.map());
-    store(2, &|dv| {
-        multiply(Write::Overwrite, (dv, feature), (dout, feature), (map, square));
-    });
-    multiply(Write::Overwrite, (slope, square), (dout, feature.transposed()), (v, feature));
-    let scale = sizes.scale::<T>();
-    for (slope, map) in slope.chunks_exact_mut(sizes.n_pixels).zip(map.chunks(sizes.n_pixels)) {
-        let mut mean = T::zero();
-        slope.iter().zip(map).for_each(|(&slope, &weight)| mean += slope * weight);
-        for (slope, &weight) in slope.iter_mut().zip(map) {
-            *slope = weight * (*slope - mean) * scale;
+/// What a thread needs for the gradient of one head.
+struct Room<T> {
+    map: Vec<T>,
+    slopes: Vec<T>,
+    /// q, dout, dk and dv with channels last, `[P, lanes]`.
+    q: Vec<T>,
+    dout: Vec<T>,
+    dk: Vec<T>,
+    dv: Vec<T>,
+}
+
+impl<T: Real> Room<T> {
+    fn new(sizes: &Sizes) -> Self {
+        let map = vec![T::ZERO; sizes.n_pixels * QUERIES];
+        let last = vec![T::ZERO; sizes.n_pixels * sizes.lanes];
+        Self {
+            slopes: map.clone(),
+            map,
+            q: last.clone(),
+            dout: last.clone(),
+            dk: last.clone(),
+            dv: last,
         }
     }
-    let slope = &*slope;
-    store(0, &|dq| {
-        multiply(Write::Overwrite, (dq, feature), (k, feature), (slope, square.transposed()));
-    });
-    store(1, &|dk| multiply(Write::Overwrite, (dk, feature), (q, feature), (slope, square)));
+
+    /// Gradients of one head into `places` of `out`.
+    fn head_gradient(
+        &mut self,
+        sizes: &Sizes,
+        [q, k, v]: [&[T]; 3],
+        dout: &[T],
+        out: &mut [T],
+        [dq_place, dk_place, dv_place]: [Range<usize>; 3],
+    ) {
+        let n_pixels = sizes.n_pixels;
+        transpose(q, n_pixels, &mut self.q, sizes.lanes);
+        transpose(dout, n_pixels, &mut self.dout, sizes.lanes);
+        self.dk.fill(T::ZERO);
+        self.dv.fill(T::ZERO);
+        for block in sizes.blocks() {
+            let inverses = weigh(sizes, [q, k], &block, &mut self.map);
+            sizes.pairs(v, dout, &block, &mut self.slopes);
+            let (map, slopes) = (&mut self.map, &mut self.slopes);
+            let scale = T::number(sizes.scale());
+            Arch::new().dispatch(Slopes { map, slopes, inverses: &inverses, scale });
+            sizes.gather(k, &self.slopes, &block, &mut out[dq_place.clone()]);
+            sizes.scatter(&self.slopes, &self.q, &block, &mut self.dk);
+            sizes.scatter(&self.map, &self.dout, &block, &mut self.dv);
+        }
+        for (from, place) in [(&self.dk, dk_place), (&self.dv, dv_place)] {
+            let channels = out[place].chunks_exact_mut(n_pixels).enumerate();
+            for (d, channel) in channels {
+                channel.iter_mut().zip(&sizes.last).for_each(|(value, &p)| *value = from[p + d]);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -232,7 +367,7 @@ mod tests {
 
     #[test]
     fn attention_and_its_gradient_match_the_composed_operations() {
-        for shape in [[2, 3, 1, 4, 6], [3, 3, 2, 5, 7], [1, 3, 1, 1, 1]] {
+        for shape in [[2, 3, 1, 4, 6], [3, 3, 2, 5, 7], [1, 3, 1, 1, 1], [2, 3, 2, 17, 101]] {
             check::same_values_and_gradients(
                 &[check::pseudo_random(&shape, 1)],
                 |v| attend(&v[0]),

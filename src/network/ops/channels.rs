@@ -8,7 +8,7 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::matrix::Real;
+use super::real::Real;
 use super::tensor::{by_dtype, values};
 
 /// Values per piece of work: large enough to pay for a thread, small enough to share.

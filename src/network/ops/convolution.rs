@@ -1,50 +1,64 @@
-//! Same-padding convolution with bias and, on request, ReLU; stride 1, odd kernels.
+//! Same-padding convolution, stride 1, odd kernels, with what surrounds it in a network.
 //!
 //! ```text
-//! y[b, o, p] = act( bias[o] + sum_{i, s} w[o, i, s] x[b, i, p + s] )       s in [-r, r]^2
+//! y[b, o, p] = bias[o] + sum_{i, s} w[o, i, s] (x[b, i, p + s] + e[b, i])       s in [-r, r]^2
+//! out = y, relu(y) or x + relu(y)                                              see [`Form`]
 //! dx = the same convolution of dy with w flipped in s and transposed in (o, i)
-//! dw[o, i, s] = sum_{b, p} dy[b, o, p] x[b, i, p + s]
+//! dw[o, i, s] = sum_{b, p} dy[b, o, p] (x[b, i, p + s] + e[b, i])
 //! ```
 //!
 //! candle's native backward is about eight times slower than PyTorch's: its input gradient is a
 //! transposed convolution of per-pixel dot products, its weight gradient a convolution with an
-//! image-sized kernel. Here each of the three is one matrix product per image and band of rows
-//! ([`super::patches`]), images spread over threads. A 1x1 kernel needs no patches.
+//! image-sized kernel. Here each of the three is one matrix product per image on the padded image as it
+//! lies ([`super::padded`]), images spread over threads. All that surrounds the products, and all
+//! gradients, are made in the same pass while an image is in the cache; apart, each would cost candle a
+//! pass over memory and its gradient two more. A 1x1 kernel needs no padding.
 //!
-//! The weight gradient sums images in `GROUPS` fixed groups, so its bits do not depend on threads.
+//! The weight gradient sums images in fixed groups, so its bits do not depend on threads.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use std::sync::OnceLock;
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor, WithDType, bail};
 use rayon::prelude::*;
 
-use super::channels::{ReluGradient, channel_sums};
-use super::matrix::{Real, Strides, Write, multiply};
-use super::patches::{Geometry, gather};
-use super::tensor::{by_dtype, values};
+use super::padded::{Geometry, pad};
+use super::real::Real;
+use super::tensor::{by_dtype, transpose, values};
 use crate::network::config::Padding;
+use crate::simd::lane::n_lanes;
+use crate::simd::product::{Left, Right, Write, every, multiply};
 
-/// What follows a convolution.
+/// What becomes of the convolution's values `y`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    None,
+pub enum Form {
+    Plain,
     Relu,
+    /// `x + relu(y)`: as many channels out as in.
+    Residual,
 }
 
-/// Partial sums of the weight gradient; more than the threads of a small machine, few to add up.
-const GROUPS: usize = 16;
-
-/// `x` [B, I, H, W], `weight` [O, I, k, k], `bias` [O] to [B, O, H, W].
+/// `x` [B, I, H, W], `weight` [O, I, k, k], `bias` [O] to [B, O, H, W]. `addend` [B, I] is added to every
+/// pixel of the convolution's input, inside the image: not to a border of zeros, nor to the `x` that a
+/// residual adds up.
 pub fn convolve(
     x: &Tensor,
     weight: &Tensor,
     bias: &Tensor,
+    addend: Option<&Tensor>,
     padding: Padding,
-    activation: Activation,
+    form: Form,
 ) -> Result<Tensor> {
     if !x.device().is_cpu() {
-        return composed(x, weight, bias, padding, activation);
+        return composed(x, weight, bias, addend, padding, form);
     }
-    let op = Convolution { padding, activation };
-    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
+    // An operation takes three tensors at most.
+    let biases = match addend {
+        Some(addend) => Tensor::cat(&[bias, &addend.flatten_all()?], 0)?,
+        None => bias.contiguous()?,
+    };
+    let is_tracked = x.track_op() || weight.track_op();
+    let op = Convolution { padding, form, is_tracked, is_active: OnceLock::new() };
+    x.contiguous()?.apply_op3(&weight.contiguous()?, &biases, op)
 }
 
 /// The same from candle's operations, for devices that our kernels do not know.
@@ -52,20 +66,26 @@ fn composed(
     x: &Tensor,
     weight: &Tensor,
     bias: &Tensor,
+    addend: Option<&Tensor>,
     padding: Padding,
-    activation: Activation,
+    form: Form,
 ) -> Result<Tensor> {
+    let told = match addend {
+        Some(addend) => &super::channels::add_per_channel(x, addend)?,
+        None => x,
+    };
     let radius = weight.dim(2)? / 2;
     let y = match padding {
         Padding::Circular if radius > 0 => {
-            wrap(&wrap(x, 2, radius)?, 3, radius)?.contiguous()?.conv2d(weight, 0, 1, 1, 1)?
+            wrap(&wrap(told, 2, radius)?, 3, radius)?.contiguous()?.conv2d(weight, 0, 1, 1, 1)?
         }
-        _ => x.conv2d(weight, radius, 1, 1, 1)?,
+        _ => told.conv2d(weight, radius, 1, 1, 1)?,
     };
     let y = y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?;
-    match activation {
-        Activation::None => Ok(y),
-        Activation::Relu => super::channels::relu(&y),
+    match form {
+        Form::Plain => Ok(y),
+        Form::Relu => super::channels::relu(&y),
+        Form::Residual => x + super::channels::relu(&y)?,
     }
 }
 
@@ -80,7 +100,11 @@ fn wrap(x: &Tensor, dim: usize, radius: usize) -> Result<Tensor> {
 
 struct Convolution {
     padding: Padding,
-    activation: Activation,
+    form: Form,
+    /// Whether a gradient may be asked for.
+    is_tracked: bool,
+    /// Of a residual: where `y` is above zero. (`out - x` does not tell it where `y` is tiny.)
+    is_active: OnceLock<Vec<bool>>,
 }
 
 impl CustomOp3 for Convolution {
@@ -94,15 +118,23 @@ impl CustomOp3 for Convolution {
         x_layout: &Layout,
         weight: &CpuStorage,
         weight_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
+        biases: &CpuStorage,
+        biases_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (batch, geometry) = geometry(x_layout, weight_layout, self.padding)?;
+        if self.form == Form::Residual && geometry.c_in != geometry.c_out {
+            bail!("a residual of {} channels on {}", geometry.c_out, geometry.c_in);
+        }
+        let shape = Shape::from((batch, geometry.c_out, geometry.height, geometry.width));
         by_dtype!(x, T => {
-            let bias = values::<T>(bias, bias_layout)?;
+            let biases = Biases::new(values::<T>(biases, biases_layout)?, batch, &geometry)?;
             let (x, weight) = (values::<T>(x, x_layout)?, values::<T>(weight, weight_layout)?);
-            let out = forward(x, weight, Some((bias, self.activation)), &geometry);
-            Ok((wrap_storage(out), image_shape(batch, &geometry)))
+            let keeps = self.is_tracked && self.form == Form::Residual;
+            let mut is_active = vec![false; if keeps { batch * geometry.n_out() } else { 0 }];
+            let out = forward(x, weight, biases, &geometry, self.form, &mut is_active);
+            // Only ever set here; an operation runs once.
+            let _ = self.is_active.set(is_active);
+            Ok((T::to_cpu_storage_owned(out), shape))
         })
     }
 
@@ -110,89 +142,44 @@ impl CustomOp3 for Convolution {
         &self,
         x: &Tensor,
         weight: &Tensor,
-        _bias: &Tensor,
-        y: &Tensor,
-        dy: &Tensor,
+        biases: &Tensor,
+        out: &Tensor,
+        dout: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let mut dy = dy.contiguous()?;
-        if self.activation == Activation::Relu {
-            dy = dy.apply_op2_no_bwd(y, &ReluGradient)?;
-        }
-        let dx = match x.track_op() {
-            true => Some(dy.apply_op2_no_bwd(weight, &InputGradient { padding: self.padding })?),
-            false => None,
+        let dout = dout.contiguous()?;
+        let tensors = [x, weight, biases, out, &dout];
+        let guards = tensors.map(|tensor| tensor.storage_and_layout());
+        let [Some(x_of), Some(weight_of), Some(biases_of), Some(out_of), Some(dout_of)] =
+            guards.each_ref().map(|(storage, layout)| match &**storage {
+                Storage::Cpu(storage) => Some((storage, *layout)),
+                _ => None,
+            })
+        else {
+            bail!("a convolution's gradient was asked for on another device");
         };
-        let kernel = weight.dim(2)?;
-        let dw = x.apply_op2_no_bwd(&dy, &WeightGradient { padding: self.padding, kernel })?;
-        Ok((dx, Some(dw), Some(channel_sums(&dy)?)))
-    }
-}
-
-/// `dx` from `dy` [B, O, H, W] and `weight` [O, I, k, k].
-struct InputGradient {
-    padding: Padding,
-}
-
-impl CustomOp2 for InputGradient {
-    fn name(&self) -> &'static str {
-        "convolution-input-gradient"
-    }
-
-    fn cpu_fwd(
-        &self,
-        dy: &CpuStorage,
-        dy_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (batch, c_out, height, width) = dy_layout.shape().dims4()?;
-        let (_, c_in, kernel, _) = weight_layout.shape().dims4()?;
-        let padding = self.padding;
-        let transposed = Geometry { c_in: c_out, c_out: c_in, height, width, kernel, padding };
-        by_dtype!(dy, T => {
-            let flipped = flip(values::<T>(weight, weight_layout)?, c_out, c_in, kernel * kernel);
-            let dx = forward(values::<T>(dy, dy_layout)?, &flipped, None, &transposed);
-            Ok((wrap_storage(dx), image_shape(batch, &transposed)))
+        let (batch, geometry) = geometry(x_of.1, weight_of.1, self.padding)?;
+        by_dtype!(x_of.0, T => {
+            let saved = self.is_active.get().filter(|saved| !saved.is_empty());
+            let is_active = match (self.form, saved) {
+                (Form::Plain, _) => Active::Everywhere,
+                (Form::Relu, _) => Active::Above(values::<T>(out_of.0, out_of.1)?),
+                (Form::Residual, Some(saved)) => Active::Saved(saved),
+                (Form::Residual, None) => bail!("a residual was not told to expect a gradient"),
+            };
+            let found = backward(&Known {
+                x: values::<T>(x_of.0, x_of.1)?,
+                weight: values::<T>(weight_of.0, weight_of.1)?,
+                biases: Biases::new(values::<T>(biases_of.0, biases_of.1)?, batch, &geometry)?,
+                dout: values::<T>(dout_of.0, dout_of.1)?,
+                is_active,
+                geometry,
+                wants_dx: x.track_op(),
+            });
+            let tensor = |v: Vec<T>, like: &Tensor| Tensor::from_vec(v, like.shape(), like.device());
+            let dx = if x.track_op() { Some(tensor(found.dx, x)?) } else { None };
+            Ok((dx, Some(tensor(found.dw, weight)?), Some(tensor(found.dbiases, biases)?)))
         })
     }
-}
-
-/// `dw` from `x` [B, I, H, W] and `dy` [B, O, H, W].
-struct WeightGradient {
-    padding: Padding,
-    kernel: usize,
-}
-
-impl CustomOp2 for WeightGradient {
-    fn name(&self) -> &'static str {
-        "convolution-weight-gradient"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        dy: &CpuStorage,
-        dy_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (_, c_in, height, width) = x_layout.shape().dims4()?;
-        let c_out = dy_layout.shape().dims4()?.1;
-        let (kernel, padding) = (self.kernel, self.padding);
-        let geometry = Geometry { c_in, c_out, height, width, kernel, padding };
-        by_dtype!(x, T => {
-            let (x, dy) = (values::<T>(x, x_layout)?, values::<T>(dy, dy_layout)?);
-            let dw = weight_gradient(x, dy, &geometry);
-            Ok((wrap_storage(dw), Shape::from((c_out, c_in, kernel, kernel))))
-        })
-    }
-}
-
-fn wrap_storage<T: Real>(out: Vec<T>) -> CpuStorage {
-    T::to_cpu_storage_owned(out)
-}
-
-fn image_shape(batch: usize, geometry: &Geometry) -> Shape {
-    Shape::from((batch, geometry.c_out, geometry.height, geometry.width))
 }
 
 fn geometry(x: &Layout, weight: &Layout, padding: Padding) -> Result<(usize, Geometry)> {
@@ -204,47 +191,313 @@ fn geometry(x: &Layout, weight: &Layout, padding: Padding) -> Result<(usize, Geo
     Ok((batch, Geometry { c_in, c_out, height, width, kernel, padding }))
 }
 
-/// One matrix product per image and band: `[O, depth] x [depth, pixels]`.
+/// What is added after the convolution, [O], and before it, [B, I] or nothing.
+#[derive(Clone, Copy)]
+struct Biases<'a, T> {
+    after: &'a [T],
+    before: &'a [T],
+}
+
+impl<'a, T> Biases<'a, T> {
+    fn new(joined: &'a [T], batch: usize, geometry: &Geometry) -> Result<Self> {
+        let (n_after, n_before) = (geometry.c_out, batch * geometry.c_in);
+        if joined.len() != n_after && joined.len() != n_after + n_before {
+            bail!("{} biases for {n_after} channels and {n_before} inputs", joined.len());
+        }
+        let (after, before) = joined.split_at(n_after);
+        Ok(Self { after, before })
+    }
+
+    /// What image `index`'s `channels` are told; empty if nothing.
+    fn before(&self, index: usize, channels: usize) -> &'a [T] {
+        if self.before.is_empty() { &[] } else { &self.before[index * channels..][..channels] }
+    }
+}
+
+/// The tables of the product `[O, depth] x [depth, pixels]`.
+struct Tables {
+    weight_rows: Vec<usize>,
+    weight_columns: Vec<usize>,
+    right_rows: Vec<usize>,
+    out_rows: Vec<usize>,
+}
+
+impl Tables {
+    fn new(geometry: &Geometry) -> Self {
+        Self {
+            weight_rows: every(geometry.depth(), geometry.c_out),
+            weight_columns: every(1, geometry.depth()),
+            right_rows: geometry.shifted_rows(),
+            out_rows: every(geometry.padded_run(), geometry.c_out),
+        }
+    }
+
+    /// Convolves one image that has its border already. `wide` has what lies between the rows too.
+    fn convolve<T: Real>(&self, weight: &[T], padded: &[T], n: usize, wide: &mut [T]) {
+        let left = Left { values: weight, rows: &self.weight_rows, columns: &self.weight_columns };
+        let right = Right { values: padded, rows: &self.right_rows };
+        multiply(Write::Overwrite, n, (wide, &self.out_rows), left, right);
+    }
+}
+
 fn forward<T: Real>(
     x: &[T],
     weight: &[T],
-    finish: Option<(&[T], Activation)>,
+    biases: Biases<'_, T>,
     geometry: &Geometry,
+    form: Form,
+    is_active: &mut [bool],
 ) -> Vec<T> {
-    let (n_pixels, depth) = (geometry.n_pixels(), geometry.depth());
-    let (n_in, n_out) = (geometry.c_in * n_pixels, geometry.c_out * n_pixels);
-    let left = Strides::by_rows(geometry.c_out, depth, depth);
-    let mut out = vec![T::zero(); x.len() / n_in * n_out];
-    let one_image = |columns: &mut Vec<T>, (out, image): (&mut [T], &[T])| {
-        if geometry.kernel == 1 {
-            let right = Strides::by_rows(depth, n_pixels, n_pixels);
-            let product = Strides::by_rows(geometry.c_out, n_pixels, n_pixels);
-            multiply(Write::Overwrite, (out, product), (weight, left), (image, right));
-        } else {
-            columns.resize(geometry.band_values(), T::zero());
-            for band in geometry.bands() {
-                let n = gather(image, geometry, &band, columns);
-                let product = Strides::by_rows(geometry.c_out, n, n_pixels);
-                let out = &mut out[band.start * geometry.width..];
-                let right = Strides::by_rows(depth, n, n);
-                multiply(Write::Overwrite, (out, product), (weight, left), (columns, right));
+    let (n_in, n_out, run) = (geometry.n_in(), geometry.n_out(), geometry.padded_run());
+    let tables = Tables::new(geometry);
+    let mut out = vec![T::ZERO; x.len() / n_in * n_out];
+    let mut saved: Vec<&mut [bool]> = is_active.chunks_mut(n_out).collect();
+    saved.resize_with(out.len() / n_out, Default::default);
+    let room = || (vec![T::ZERO; geometry.padded_values()], vec![T::ZERO; geometry.c_out * run]);
+    let images = out.par_chunks_mut(n_out).zip(x.par_chunks(n_in)).zip(saved).enumerate();
+    images.for_each_init(room, |(padded, wide), (index, ((out, image), saved))| {
+        let told = biases.before(index, geometry.c_in);
+        let seen = pad(image, told, geometry, padded);
+        let is_narrow = geometry.kernel == 1;
+        tables.convolve(weight, seen, run, if is_narrow { &mut *out } else { &mut *wide });
+        for (o, plane) in out.chunks_exact_mut(geometry.n_pixels()).enumerate() {
+            if !is_narrow {
+                geometry.narrow(&wide[o * run..][..run], plane);
+            }
+            let bias = biases.after[o];
+            match form {
+                Form::Plain => plane.iter_mut().for_each(|v| *v += bias),
+                Form::Relu => plane.iter_mut().for_each(|v| *v = (*v + bias).larger(T::ZERO)),
+                Form::Residual => {
+                    let start = o * geometry.n_pixels();
+                    if let Some(saved) = saved.get_mut(start..start + plane.len()) {
+                        saved.iter_mut().zip(&*plane).for_each(|(a, &v)| *a = v + bias > T::ZERO);
+                    }
+                    for (v, &x) in plane.iter_mut().zip(&image[start..]) {
+                        *v = x + (*v + bias).larger(T::ZERO);
+                    }
+                }
             }
         }
-        if let Some((bias, activation)) = finish {
-            add_bias(out, bias, activation, n_pixels);
-        }
-    };
-    out.par_chunks_mut(n_out).zip(x.par_chunks(n_in)).for_each_init(Vec::new, one_image);
+    });
     out
 }
 
-fn add_bias<T: Real>(out: &mut [T], bias: &[T], activation: Activation, n_pixels: usize) {
-    for (plane, &bias) in out.chunks_exact_mut(n_pixels).zip(bias) {
-        match activation {
-            Activation::None => plane.iter_mut().for_each(|v| *v += bias),
-            Activation::Relu => plane.iter_mut().for_each(|v| *v = (*v + bias).larger(T::zero())),
+/// Where gradient passes the activation.
+#[derive(Clone, Copy)]
+enum Active<'a, T> {
+    Everywhere,
+    /// Where these are above zero.
+    Above(&'a [T]),
+    /// There, and past the convolution everywhere.
+    Saved(&'a [bool]),
+}
+
+/// What a gradient is made from.
+struct Known<'a, T> {
+    x: &'a [T],
+    weight: &'a [T],
+    biases: Biases<'a, T>,
+    dout: &'a [T],
+    is_active: Active<'a, T>,
+    geometry: Geometry,
+    wants_dx: bool,
+}
+
+/// Gradients; `dx` is empty if nobody wants it.
+struct Gradients<T> {
+    dx: Vec<T>,
+    dw: Vec<T>,
+    dbiases: Vec<T>,
+}
+
+/// Groups of images whose weight gradients are summed apart: enough for the threads of a small machine,
+/// few to add up, and a function of the batch alone.
+fn n_groups(batch: usize) -> usize {
+    const GROUPS_MAX: usize = 16;
+    batch.div_ceil(2).min(GROUPS_MAX)
+}
+
+fn backward<T: Real>(known: &Known<'_, T>) -> Gradients<T> {
+    let Known { geometry, biases, .. } = known;
+    let (c_in, c_out, depth) = (geometry.c_in, geometry.c_out, geometry.depth());
+    let (n_in, n_out) = (geometry.n_in(), geometry.n_out());
+    let batch = known.x.len() / n_in;
+    let wants_dx = known.wants_dx || !biases.before.is_empty();
+    let back = Back::new(known);
+    let mut dx = vec![T::ZERO; if wants_dx { known.x.len() } else { 0 }];
+    let mut dbiases = vec![T::ZERO; c_out + biases.before.len()];
+    let (dafter, dbefore) = dbiases.split_at_mut(c_out);
+    let per_group = batch.div_ceil(n_groups(batch));
+    let n_groups = batch.div_ceil(per_group);
+    let mut dx_groups: Vec<&mut [T]> = dx.chunks_mut(per_group * n_in).collect();
+    dx_groups.resize_with(n_groups, Default::default);
+    let mut dbefore_groups: Vec<&mut [T]> = dbefore.chunks_mut(per_group * c_in).collect();
+    dbefore_groups.resize_with(n_groups, Default::default);
+    let groups = dx_groups.into_par_iter().zip(dbefore_groups).enumerate();
+    let sums: Vec<Sums<T>> = groups
+        .map_init(
+            || Room::new(known),
+            |room, (group, (dx, dbefore))| {
+                let mut sums = Sums::new(geometry, back.lanes);
+                let last = (group + 1) * per_group;
+                for (i, index) in (group * per_group..last.min(batch)).enumerate() {
+                    room.take_gradient(known, index);
+                    sums.take_in(room, known, &back, index);
+                    if !dx.is_empty() {
+                        let dx = &mut dx[i * n_in..][..n_in];
+                        room.input_gradient(known, &back, dx);
+                        if !dbefore.is_empty() {
+                            let sums = dbefore[i * c_in..][..c_in].iter_mut();
+                            let planes = dx.chunks_exact(geometry.n_pixels());
+                            sums.zip(planes).for_each(|(s, plane)| *s = sum(plane));
+                        }
+                        if matches!(known.is_active, Active::Saved(_)) {
+                            let dout = &known.dout[index * n_out..][..n_out];
+                            dx.iter_mut().zip(dout).for_each(|(dx, &dout)| *dx += dout);
+                        }
+                    }
+                }
+                sums
+            },
+        )
+        .collect();
+    let mut total = vec![T::ZERO; depth * back.lanes];
+    for group in sums {
+        total.iter_mut().zip(&group.dw).for_each(|(total, &v)| *total += v);
+        dafter.iter_mut().zip(&group.dafter).for_each(|(total, &v)| *total += v);
+    }
+    let mut dw = vec![T::ZERO; c_out * depth];
+    for (row, values) in total.chunks_exact(back.lanes).enumerate() {
+        values[..c_out].iter().enumerate().for_each(|(o, &v)| dw[o * depth + row] = v);
+    }
+    Gradients { dx, dw, dbiases }
+}
+
+/// What all images' gradients have in common.
+struct Back<T> {
+    /// The convolution that takes `dy` to `dx`.
+    geometry: Geometry,
+    tables: Tables,
+    /// `[I, O, S]` with S reversed.
+    flipped: Vec<T>,
+    /// Output channels rounded up to full vectors: in the weight gradient they are in the lanes.
+    lanes: usize,
+    pixels: Vec<usize>,
+    shifts: Vec<usize>,
+    sum_rows: Vec<usize>,
+    last_rows: Vec<usize>,
+}
+
+impl<T: Real> Back<T> {
+    fn new(known: &Known<'_, T>) -> Self {
+        let forth = &known.geometry;
+        let geometry = Geometry { c_in: forth.c_out, c_out: forth.c_in, ..*forth };
+        let area = forth.kernel * forth.kernel;
+        let lanes = forth.c_out.next_multiple_of(n_lanes::<T>());
+        Self {
+            tables: Tables::new(&geometry),
+            flipped: flip(known.weight, forth.c_out, forth.c_in, area),
+            lanes,
+            pixels: forth.pixel_places(),
+            shifts: forth.shifted_rows(),
+            sum_rows: every(lanes, forth.depth()),
+            last_rows: every(lanes, forth.n_pixels()),
+            geometry,
         }
     }
+}
+
+/// Sums over one group of images.
+struct Sums<T> {
+    /// `[depth, lanes]`
+    dw: Vec<T>,
+    /// `[O]`
+    dafter: Vec<T>,
+}
+
+impl<T: Real> Sums<T> {
+    fn new(geometry: &Geometry, lanes: usize) -> Self {
+        let dw = vec![T::ZERO; geometry.depth() * lanes];
+        Self { dw, dafter: vec![T::ZERO; geometry.c_out] }
+    }
+
+    /// Adds the part of image `index`, whose gradient `room` has taken.
+    fn take_in(&mut self, room: &mut Room<T>, known: &Known<'_, T>, back: &Back<T>, index: usize) {
+        let geometry = &known.geometry;
+        let planes = room.dy.chunks_exact(geometry.n_pixels());
+        self.dafter.iter_mut().zip(planes).for_each(|(total, plane)| *total += sum(plane));
+        transpose(&room.dy, geometry.n_pixels(), &mut room.dy_last, back.lanes);
+        let image = &known.x[index * geometry.n_in()..][..geometry.n_in()];
+        let told = known.biases.before(index, geometry.c_in);
+        let values = pad(image, told, geometry, &mut room.padded);
+        let left = Left { values, rows: &back.shifts, columns: &back.pixels };
+        let right = Right { values: &room.dy_last, rows: &back.last_rows };
+        multiply(Write::Add, back.lanes, (&mut self.dw, &back.sum_rows), left, right);
+    }
+}
+
+/// What a thread needs for one image at a time.
+struct Room<T> {
+    /// The gradient before the activation, and the same with channels last.
+    dy: Vec<T>,
+    dy_last: Vec<T>,
+    padded: Vec<T>,
+    padded_back: Vec<T>,
+    wide: Vec<T>,
+}
+
+impl<T: Real> Room<T> {
+    fn new(known: &Known<'_, T>) -> Self {
+        let forth = &known.geometry;
+        let back = Geometry { c_in: forth.c_out, c_out: forth.c_in, ..*forth };
+        let lanes = forth.c_out.next_multiple_of(n_lanes::<T>());
+        Self {
+            dy: vec![T::ZERO; forth.n_out()],
+            dy_last: vec![T::ZERO; forth.n_pixels() * lanes],
+            padded: vec![T::ZERO; forth.padded_values()],
+            padded_back: vec![T::ZERO; back.padded_values()],
+            wide: vec![T::ZERO; back.c_out * back.padded_run()],
+        }
+    }
+
+    /// The gradient of image `index` back past its activation.
+    fn take_gradient(&mut self, known: &Known<'_, T>, index: usize) {
+        let n_out = known.geometry.n_out();
+        let this = index * n_out..(index + 1) * n_out;
+        self.dy.copy_from_slice(&known.dout[this.clone()]);
+        match known.is_active {
+            Active::Everywhere => {}
+            Active::Above(out) => {
+                let values = self.dy.iter_mut().zip(&out[this]);
+                values.for_each(|(dy, &y)| *dy = if y > T::ZERO { *dy } else { T::ZERO });
+            }
+            Active::Saved(saved) => {
+                let values = self.dy.iter_mut().zip(&saved[this]);
+                values.for_each(|(dy, &active)| *dy = if active { *dy } else { T::ZERO });
+            }
+        }
+    }
+
+    fn input_gradient(&mut self, known: &Known<'_, T>, back: &Back<T>, dx: &mut [T]) {
+        let run = back.geometry.padded_run();
+        let padded = pad(&self.dy, &[], &back.geometry, &mut self.padded_back);
+        back.tables.convolve(&back.flipped, padded, run, &mut self.wide);
+        let planes = dx.chunks_exact_mut(known.geometry.n_pixels());
+        let runs = self.wide.chunks_exact(run);
+        runs.zip(planes).for_each(|(run, plane)| back.geometry.narrow(run, plane));
+    }
+}
+
+/// A sum in eight interleaved parts: a fixed order that becomes vector instructions.
+fn sum<T: Real>(values: &[T]) -> T {
+    let mut parts = [T::ZERO; 8];
+    let mut chunks = values.chunks_exact(8);
+    for chunk in &mut chunks {
+        parts.iter_mut().zip(chunk).for_each(|(part, &v)| *part += v);
+    }
+    let rest = chunks.remainder().iter().fold(T::ZERO, |total, &v| total + v);
+    parts.into_iter().fold(rest, |a, b| a + b)
 }
 
 /// `[O, I, S]` to `[I, O, S]` with S reversed.
@@ -257,43 +510,6 @@ fn flip<T: Real>(weight: &[T], c_out: usize, c_in: usize, area: usize) -> Vec<T>
         }
     }
     flipped
-}
-
-/// Sum over images and bands of `[O, pixels] x [pixels, depth]`.
-fn weight_gradient<T: Real>(x: &[T], dy: &[T], geometry: &Geometry) -> Vec<T> {
-    let (n_pixels, depth) = (geometry.n_pixels(), geometry.depth());
-    let (n_in, n_out) = (geometry.c_in * n_pixels, geometry.c_out * n_pixels);
-    let batch = x.len() / n_in;
-    let per_group = batch.div_ceil(GROUPS);
-    let one_group = |(x, dy): (&[T], &[T])| {
-        let mut sum = vec![T::zero(); geometry.c_out * depth];
-        let product = Strides::by_rows(geometry.c_out, depth, depth);
-        let mut columns =
-            vec![T::zero(); if geometry.kernel == 1 { 0 } else { geometry.band_values() }];
-        for (image, dy) in x.chunks_exact(n_in).zip(dy.chunks_exact(n_out)) {
-            if geometry.kernel == 1 {
-                let left = Strides::by_rows(geometry.c_out, n_pixels, n_pixels);
-                let right = Strides::by_rows(depth, n_pixels, n_pixels).transposed();
-                multiply(Write::Add, (&mut sum, product), (dy, left), (image, right));
-                continue;
-            }
-            for band in geometry.bands() {
-                let n = gather(image, geometry, &band, &mut columns);
-                let left = Strides::by_rows(geometry.c_out, n, n_pixels);
-                let right = Strides::by_rows(depth, n, n).transposed();
-                let dy = &dy[band.start * geometry.width..];
-                multiply(Write::Add, (&mut sum, product), (dy, left), (&columns, right));
-            }
-        }
-        sum
-    };
-    let groups = x.par_chunks(per_group * n_in).zip(dy.par_chunks(per_group * n_out));
-    let sums: Vec<Vec<T>> = groups.map(one_group).collect();
-    let mut total = vec![T::zero(); geometry.c_out * depth];
-    for sum in sums {
-        total.iter_mut().zip(sum).for_each(|(total, v)| *total += v);
-    }
-    total
 }
 
 #[cfg(test)]
@@ -318,16 +534,23 @@ mod tests {
                 if padding == Padding::Circular && kernel / 2 > height.min(width) {
                     continue;
                 }
-                for activation in [Activation::None, Activation::Relu] {
+                for form in [Form::Plain, Form::Relu, Form::Residual] {
+                    let c_out = if form == Form::Residual { c_in } else { c_out };
                     let inputs = [
                         check::pseudo_random(&[batch, c_in, height, width], 1),
                         check::pseudo_random(&[c_out, c_in, kernel, kernel], 2),
                         check::pseudo_random(&[c_out], 3),
+                        check::pseudo_random(&[batch, c_in], 4),
                     ];
                     check::same_values_and_gradients(
                         &inputs,
-                        |v| convolve(&v[0], &v[1], &v[2], padding, activation),
-                        |v| composed(&v[0], &v[1], &v[2], padding, activation),
+                        |v| convolve(&v[0], &v[1], &v[2], Some(&v[3]), padding, form),
+                        |v| composed(&v[0], &v[1], &v[2], Some(&v[3]), padding, form),
+                    );
+                    check::same_values_and_gradients(
+                        &inputs[..3],
+                        |v| convolve(&v[0], &v[1], &v[2], None, padding, form),
+                        |v| composed(&v[0], &v[1], &v[2], None, padding, form),
                     );
                 }
             }
@@ -335,10 +558,21 @@ mod tests {
     }
 
     #[test]
+    fn the_first_layers_images_need_no_gradient() {
+        let x = check::pseudo_random(&[2, 3, 4, 4], 1);
+        let inputs = [check::pseudo_random(&[2, 3, 3, 3], 2), check::pseudo_random(&[2], 3)];
+        check::same_values_and_gradients(
+            &inputs,
+            |v| convolve(&x, &v[0], &v[1], None, Padding::Circular, Form::Relu),
+            |v| composed(&x, &v[0], &v[1], None, Padding::Circular, Form::Relu),
+        );
+    }
+
+    #[test]
     fn a_transposed_input_is_convolved_as_its_copy() {
         let x = check::pseudo_random(&[2, 3, 5, 4], 1).transpose(2, 3).unwrap();
         let (w, b) = (check::pseudo_random(&[2, 3, 3, 3], 2), check::pseudo_random(&[2], 3));
-        let run = |x: &Tensor| convolve(x, &w, &b, Padding::Circular, Activation::Relu).unwrap();
+        let run = |x: &Tensor| convolve(x, &w, &b, None, Padding::Circular, Form::Relu).unwrap();
         check::assert_close(&run(&x), &run(&x.contiguous().unwrap()), 0.0);
     }
 
@@ -353,7 +587,7 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 check::gradients(&inputs, |v| {
-                    convolve(&v[0], &v[1], &v[2], Padding::Zeros, Activation::Relu)
+                    convolve(&v[0], &v[1], &v[2], None, Padding::Zeros, Form::Relu)
                 })
             })
         };

@@ -11,7 +11,7 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::matrix::Real;
+use super::real::Real;
 use super::tensor::{by_dtype, values};
 
 /// PyTorch's default.
@@ -44,13 +44,13 @@ struct GroupNorm {
 
 /// Mean and inverse deviation of one group.
 fn moments<T: Real>(group: &[T]) -> (T, T) {
-    let n = T::from_f64(group.len() as f64);
+    let n = T::number(group.len() as f64);
     let mut sum = T::zero();
     group.iter().for_each(|&v| sum += v);
     let mean = sum / n;
     let mut squares = T::zero();
     group.iter().for_each(|&v| squares += (v - mean) * (v - mean));
-    (mean, T::one() / Real::sqrt(squares / n + T::from_f64(EPSILON)))
+    (mean, T::one() / Real::sqrt(squares / n + T::number(EPSILON)))
 }
 
 impl CustomOp3 for GroupNorm {
@@ -145,7 +145,7 @@ fn input_gradient<T: Real>(
 ) -> Vec<T> {
     let n_pixels = per_image / gamma.len();
     let per_group = per_image / groups;
-    let n = T::from_f64(per_group as f64);
+    let n = T::number(per_group as f64);
     let mut out = vec![T::zero(); x.len()];
     let images = out.par_chunks_mut(per_image).zip(x.par_chunks(per_image));
     images.zip(dy.par_chunks(per_image)).for_each(|((out, x), dy)| {

@@ -4,9 +4,9 @@
 //! `f64` (parity tests), deterministic whatever the number of threads; on other devices the same
 //! function composes candle's own operations. Deliberately absent: parameters and architecture.
 
-pub mod matrix;
+pub mod real;
 pub mod tensor;
-pub mod patches;
+pub mod padded;
 pub mod convolution;
 pub mod channels;
 pub mod group_norm;

@@ -12,7 +12,7 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::matrix::Real;
+use super::real::Real;
 use super::tensor::{by_dtype, values};
 
 /// PyTorch's default.
@@ -53,7 +53,7 @@ impl CustomOp1 for PixelNorm {
 
 /// Mean over channels of `value(c, p)` for every pixel.
 fn mean<T: Real>(channels: usize, n_pixels: usize, value: impl Fn(usize) -> T) -> Vec<T> {
-    let share = T::one() / T::from_f64(channels as f64);
+    let share = T::one() / T::number(channels as f64);
     let mut means = vec![T::zero(); n_pixels];
     for c in 0..channels {
         for (p, mean) in means.iter_mut().enumerate() {
@@ -70,7 +70,7 @@ fn moments<T: Real>(x: &[T], channels: usize, n_pixels: usize) -> (Vec<T>, Vec<T
         let difference = x[i] - means[i % n_pixels];
         difference * difference
     });
-    inverse.iter_mut().for_each(|v| *v = T::one() / Real::sqrt(*v + T::from_f64(EPSILON)));
+    inverse.iter_mut().for_each(|v| *v = T::one() / Real::sqrt(*v + T::number(EPSILON)));
     (means, inverse)
 }
 

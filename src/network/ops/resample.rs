@@ -6,8 +6,8 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
-use super::convolution::{Activation, convolve};
-use super::matrix::Real;
+use super::convolution::{Form, convolve};
+use super::real::Real;
 use super::tensor::{by_dtype, values};
 use crate::network::config::Padding;
 
@@ -33,7 +33,7 @@ pub fn upsample(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let c_out = weight.dim(1)?;
     let pointwise = weight.reshape((c_in, c_out * 4))?.t()?.reshape((c_out * 4, c_in, 1, 1))?;
     let bias = bias.reshape((c_out, 1))?.broadcast_as((c_out, 4))?.contiguous()?.flatten_all()?;
-    let dealt = convolve(x, &pointwise, &bias, Padding::Zeros, Activation::None)?;
+    let dealt = convolve(x, &pointwise, &bias, None, Padding::Zeros, Form::Plain)?;
     dealt
         .reshape((batch, c_out, 2, 2, height, width))?
         .permute((0, 1, 4, 2, 5, 3))?

@@ -2,12 +2,38 @@
 
 use candle_core::{CpuStorage, Error, Layout, Result, WithDType};
 
+use super::real::Real;
+
 /// The values of a contiguous tensor.
 pub fn values<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
     let (start, end) = layout.contiguous_offsets().ok_or_else(|| {
         Error::Msg("an operation was given a tensor that is not contiguous".into())
     })?;
     Ok(&T::cpu_storage_as_slice(storage)?[start..end])
+}
+
+/// The same to be changed in place.
+pub fn values_mut<'a, T: Real>(
+    storage: &'a mut CpuStorage,
+    layout: &Layout,
+) -> Result<&'a mut [T]> {
+    let (start, end) = layout.contiguous_offsets().ok_or_else(|| {
+        Error::Msg("an operation was given a tensor that is not contiguous".into())
+    })?;
+    Ok(&mut T::of_storage(storage)?[start..end])
+}
+
+/// `rows` of `n` values as columns: value (row, i) goes to `out[i * stride + row]`.
+pub fn transpose<T: Copy>(rows: &[T], n: usize, out: &mut [T], stride: usize) {
+    /// Columns at a time, so that what is written stays in the cache.
+    const BLOCK: usize = 16;
+    for first in (0..n).step_by(BLOCK) {
+        for (row, values) in rows.chunks_exact(n).enumerate() {
+            for (i, &value) in values.iter().enumerate().skip(first).take(BLOCK) {
+                out[i * stride + row] = value;
+            }
+        }
+    }
 }
 
 /// Runs `$body` with `$T` standing for the storage's number type, `f32` or `f64`.
@@ -26,7 +52,7 @@ macro_rules! by_dtype {
         }
     };
 }
-pub(super) use by_dtype;
+pub(crate) use by_dtype;
 
 /// How operations are checked: against another way to compute the same, or finite differences.
 #[cfg(test)]

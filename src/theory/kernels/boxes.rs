@@ -16,12 +16,12 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::PatchQuery;
-use super::lane::{Buffer, Lane};
 use super::posterior::{Evidence, Posterior, Row};
 use super::tile::Tile;
 use super::windows::{LineSums, RowSums};
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
+use crate::simd::{Buffer, Lane};
 use crate::theory::patches::{Border, Stretch, Window};
 use crate::theory::weights::Accumulator;
 

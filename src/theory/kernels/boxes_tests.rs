@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::image::ImageShape;
-use crate::theory::kernels::lane::n_lanes;
+use crate::simd::lane::n_lanes;
 use crate::theory::kernels::reference;
 use crate::theory::patches::Pool;
 

@@ -1,18 +1,17 @@
 //! The inner loops of the patch machines: logits over a whole dictionary, log-sum-exp per pixel.
 //!
 //! [`reference`] is the specification, kept for ever; [`boxes`] computes the same faster and is
-//! checked against it: [`tile`]s of images in vectors ([`lane`]) go through [`windows`] into running
-//! [`posterior`]s. [`real`] is the precision they are generic over.
+//! checked against it: [`tile`]s of images in vectors ([`crate::simd::lane`]) go through [`windows`] into running
+//! [`posterior`]s. [`precision`] is what they are generic over.
 
-pub mod real;
-pub mod lane;
+pub mod precision;
 pub mod reference;
 pub mod tile;
 pub mod windows;
 pub mod posterior;
 pub mod boxes;
 
-pub use real::{Precision, Real};
+pub use precision::Precision;
 
 use super::patches::Pool;
 use crate::image::ImageShape;

@@ -6,7 +6,7 @@
 //!
 //! An entry is skipped if its logit lies more than [`pruned_nats`] below the largest, or below the logarithm
 //! of all weight so far. Both only grow, so all skipped entries of a pixel together are lighter than
-//! `exp(-T::PRUNED_NATS)` of its whole weight.
+//! `exp(-T::NEGLIGIBLE_NATS)` of its whole weight.
 //!
 //! The nearest entry is the provenance of a pixel. Where patches tie exactly - flat backgrounds do - it is one
 //! of them, and which one may differ between machines with vectors of different lengths.
@@ -18,10 +18,10 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::Real;
-use super::lane::{Buffer, Lane};
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
+use crate::simd::Real;
+use crate::simd::{Buffer, Lane};
 use crate::theory::weights::Accumulator;
 
 /// A weight may reach `2^30` before the reference is raised.
@@ -33,9 +33,9 @@ const SPREAD: usize = 1;
 const OTHERS: usize = 2;
 
 /// How far below the whole weight an entry may be skipped, in nats, so that all `n_entries` of a pixel
-/// together lose less than `exp(-T::PRUNED_NATS)` of it: 1.5e-8 in `f32`, 1.6e-18 in `f64`.
+/// together lose less than `exp(-T::NEGLIGIBLE_NATS)` of it: 1.5e-8 in `f32`, 1.6e-18 in `f64`.
 pub fn pruned_nats<T: Real>(n_entries: usize) -> f64 {
-    T::PRUNED_NATS + (n_entries.max(1) as f64).ln()
+    T::NEGLIGIBLE_NATS + (n_entries.max(1) as f64).ln()
 }
 
 /// Sums of weights for `n_pixels` pixels with `n_channels` values each.

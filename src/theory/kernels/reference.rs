@@ -9,8 +9,9 @@
 //! summed in `f64` as squares of differences (norms would cancel). No blocking, no pruning, no
 //! reuse: every faster path must agree with this one. Its cost is `N P^2 k^2 C`.
 
-use super::{PatchQuery, Real};
+use super::PatchQuery;
 use crate::diffusion::Provenance;
+use crate::simd::Real;
 use crate::theory::patches::{Border, Window};
 use crate::theory::weights::Accumulator;
 

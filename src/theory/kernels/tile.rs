@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use super::lane::{Buffer, Lane};
 use crate::image::ImageShape;
+use crate::simd::{Buffer, Lane};
 
 /// As many images as a vector has lanes.
 #[derive(Debug)]

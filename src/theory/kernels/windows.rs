@@ -7,7 +7,7 @@
 
 use pulp::Simd;
 
-use super::lane::{Buffer, Lane};
+use crate::simd::{Buffer, Lane};
 
 /// Window sums along a line of vectors.
 #[derive(Debug)]
@@ -187,7 +187,7 @@ mod tests {
     use pulp::{Arch, WithSimd};
 
     use super::*;
-    use crate::theory::kernels::lane::n_lanes;
+    use crate::simd::lane::n_lanes;
 
     /// Window sums of one column of numbers, the same in every lane.
     struct Both<'a> {

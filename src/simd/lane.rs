@@ -1,7 +1,6 @@
 //! Vector registers: the operations that the inner loops need, for both precisions.
 //!
-//! A vector has one lane per training image (see [`super::tile`]), and as many lanes as the machine's
-//! registers: 16, 8 or 4 singles. Explicit vectors, because the loops' speed rests on every value being
+//! A vector has as many lanes as the machine's registers: 16, 8 or 4 singles. Explicit vectors, because the loops' speed rests on every value being
 //! in a register, which automatic vectorisation does not promise.
 
 use std::ops::{Deref, DerefMut};
@@ -28,6 +27,7 @@ pub trait Lane: Real + bytemuck::Pod {
         c: Self::Vector<S>,
     ) -> Self::Vector<S>;
     fn lesser<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    fn larger<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// `a` where `x < y`, else `b`.
     fn where_less<S: Simd>(
         simd: S,
@@ -66,7 +66,7 @@ pub fn n_lanes<T: Lane>() -> usize {
 /// The operations that are the simd type's own under a name with the number type in it.
 macro_rules! plain_operations {
     ($number:ty, $vectors:ident, $splat:ident, $slice:ident, $slice_mut:ident, $add:ident, $sub:ident,
-     $mul:ident, $mul_add:ident, $min:ident, $less:ident, $within:ident, $select:ident, $first:ident) => {
+     $mul:ident, $mul_add:ident, $min:ident, $max:ident, $less:ident, $within:ident, $select:ident, $first:ident) => {
         type Vector<S: Simd> = S::$vectors;
 
         #[inline(always)]
@@ -115,6 +115,11 @@ macro_rules! plain_operations {
         }
 
         #[inline(always)]
+        fn larger<S: Simd>(simd: S, a: S::$vectors, b: S::$vectors) -> S::$vectors {
+            simd.$max(a, b)
+        }
+
+        #[inline(always)]
         fn where_less<S: Simd>(
             simd: S,
             x: S::$vectors,
@@ -149,6 +154,7 @@ impl Lane for f32 {
         mul_f32s,
         mul_add_e_f32s,
         min_f32s,
+        max_f32s,
         less_than_f32s,
         less_than_or_equal_f32s,
         select_f32s,
@@ -195,6 +201,7 @@ impl Lane for f64 {
         mul_f64s,
         mul_add_e_f64s,
         min_f64s,
+        max_f64s,
         less_than_f64s,
         less_than_or_equal_f64s,
         select_f64s,

@@ -1,0 +1,243 @@
+//! The one matrix product that convolution and attention are made of.
+//!
+//! ```text
+//! out[m][j] (+)= sum_k left[m][k] right[k][j]          j = 0 .. n, contiguous in `out` and `right`
+//! ```
+//!
+//! Rows and columns are given as tables of where they start, not as strides: the shifted rows of a
+//! convolution's padded image, or a transposed view, are then operands as they lie in memory, with
+//! nothing copied or packed first. That is what general libraries spend most of their time on at our
+//! sizes (a few hundred by a few hundred). Each piece of `out`, up to eight rows by three vectors,
+//! stays in registers while k runs through. Sums run in the order of k, whatever the thread count,
+//! since callers spread whole products over threads themselves.
+//!
+//! The only `unsafe` code of theory and networks: every place a product can touch is checked against
+//! its slice before the first one is.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::Lane;
+
+/// What happens to the values that are in the product's place already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    Overwrite,
+    Add,
+}
+
+/// Where the left factor's elements are: `values[rows[m] + columns[k]]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Left<'a, T> {
+    pub values: &'a [T],
+    pub rows: &'a [usize],
+    pub columns: &'a [usize],
+}
+
+/// Where the right factor's rows start: element (k, j) is `values[rows[k] + j]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Right<'a, T> {
+    pub values: &'a [T],
+    pub rows: &'a [usize],
+}
+
+/// `out[rows[m] + j] (+)= sum_k left[m][k] right[k][j]` for `j` below `n`, where `out` is values and the
+/// places where rows start. Panics on factors that do not fit or leave their slices, a bug of ours.
+pub fn multiply<T: Lane>(
+    how: Write,
+    n: usize,
+    (out, out_rows): (&mut [T], &[usize]),
+    left: Left<'_, T>,
+    right: Right<'_, T>,
+) {
+    let last = |places: &[usize]| places.iter().copied().max();
+    assert_eq!(out_rows.len(), left.rows.len(), "rows of the product and of its left factor");
+    assert_eq!(left.columns.len(), right.rows.len(), "columns of the left, rows of the right");
+    let (Some(out_last), Some(left_last)) = (last(out_rows), last(left.rows)) else { return };
+    assert!(out_last + n <= out.len(), "the product leaves its slice");
+    if let (Some(column), Some(row)) = (last(left.columns), last(right.rows)) {
+        assert!(left_last + column < left.values.len(), "the left factor leaves its slice");
+        assert!(row + n <= right.values.len(), "the right factor leaves its slice");
+    }
+    Arch::new().dispatch(Product { how, n, out, out_rows, left, right });
+}
+
+/// `0, step, 2 step ..`, `n` of them: the table of a matrix that lies regularly.
+pub fn every(step: usize, n: usize) -> Vec<usize> {
+    (0..n).map(|i| i * step).collect()
+}
+
+/// A product whose extents have been checked.
+struct Product<'a, T> {
+    how: Write,
+    n: usize,
+    out: &'a mut [T],
+    out_rows: &'a [usize],
+    left: Left<'a, T>,
+    right: Right<'a, T>,
+}
+
+/// Vectors of a row of `out` that are computed together.
+const VECTORS_MAX: usize = 3;
+
+impl<T: Lane> WithSimd for Product<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let lanes = T::n_lanes::<S>();
+        // The rest of a row that may be overwritten takes a whole vector, moved back into the row: some
+        // columns are computed twice.
+        let may_overlap = self.how == Write::Overwrite;
+        let n_vectors = if may_overlap { self.n.div_ceil(lanes) } else { self.n / lanes };
+        // Pieces of about equal width, since narrow ones are less efficient.
+        let widest = n_vectors.div_ceil(n_vectors.div_ceil(VECTORS_MAX).max(1));
+        let mut start = 0;
+        let mut n_left = if self.n < lanes { 0 } else { n_vectors };
+        while n_left > 0 {
+            let vectors = n_left.min(widest).min(self.n / lanes);
+            start = start.min(self.n - vectors * lanes);
+            self.columns(simd, start, vectors);
+            start += vectors * lanes;
+            n_left -= vectors;
+        }
+        if start < self.n {
+            self.one_by_one(start);
+        }
+    }
+}
+
+impl<T: Lane> Product<'_, T> {
+    /// Columns from `start` on, as many as `vectors` hold.
+    #[inline(always)]
+    fn columns<S: Simd>(&mut self, simd: S, start: usize, vectors: usize) {
+        match vectors {
+            1 => self.all_rows::<S, 1>(simd, start),
+            2 => self.all_rows::<S, 2>(simd, start),
+            _ => self.all_rows::<S, VECTORS_MAX>(simd, start),
+        }
+    }
+
+    #[inline(always)]
+    fn all_rows<S: Simd, const V: usize>(&mut self, simd: S, start: usize) {
+        // AVX-512 and NEON have 32 registers, AVX2 has 16.
+        let has_many = cfg!(target_arch = "aarch64") || size_of::<T::Vector<S>>() >= 64;
+        let mut row = 0;
+        while row < self.out_rows.len() {
+            row += match self.out_rows.len() - row {
+                8.. if has_many => self.piece::<S, 8, V>(simd, row, start),
+                4.. => self.piece::<S, 4, V>(simd, row, start),
+                2.. => self.piece::<S, 2, V>(simd, row, start),
+                _ => self.piece::<S, 1, V>(simd, row, start),
+            };
+        }
+    }
+
+    /// `M` rows by `V` vectors, in registers; returns `M`.
+    #[inline(always)]
+    #[allow(unsafe_code, reason = "a bounds check for each operand would cost more than the sums")]
+    fn piece<S: Simd, const M: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        first_row: usize,
+        start: usize,
+    ) -> usize {
+        let mut sums = [[T::splat(simd, T::ZERO); V]; M];
+        let mut left = [self.left.values.as_ptr(); M];
+        for (left, &row) in left.iter_mut().zip(&self.left.rows[first_row..]) {
+            // SAFETY: `multiply` has checked `rows[m] + columns[k]` for all m and k.
+            *left = unsafe { left.add(row) };
+        }
+        let right = self.right.values.as_ptr();
+        for (&column, &row) in self.left.columns.iter().zip(self.right.rows) {
+            let mut factors = sums[0];
+            for (v, factor) in factors.iter_mut().enumerate() {
+                let at = row + start + v * T::n_lanes::<S>();
+                // SAFETY: `start` and V vectors lie below n, and `multiply` has checked `rows[k] + n`.
+                *factor = unsafe { right.add(at).cast::<T::Vector<S>>().read_unaligned() };
+            }
+            for m in 0..M {
+                // SAFETY: as for `left` above.
+                let factor = T::splat(simd, unsafe { *left[m].add(column) });
+                for v in 0..V {
+                    sums[m][v] = T::times_plus(simd, factor, factors[v], sums[m][v]);
+                }
+            }
+        }
+        for (m, sums) in sums.iter().enumerate() {
+            let at = self.out_rows[first_row + m] + start;
+            let out = T::vectors_mut::<S>(&mut self.out[at..at + V * T::n_lanes::<S>()]);
+            for (out, &sum) in out.iter_mut().zip(sums) {
+                *out = if self.how == Write::Add { T::plus(simd, *out, sum) } else { sum };
+            }
+        }
+        M
+    }
+
+    /// Columns from `start` on that are too few for a vector.
+    fn one_by_one(&mut self, start: usize) {
+        for (&out_row, &left_row) in self.out_rows.iter().zip(self.left.rows) {
+            for j in start..self.n {
+                let mut sum = T::ZERO;
+                for (&column, &row) in self.left.columns.iter().zip(self.right.rows) {
+                    sum += self.left.values[left_row + column] * self.right.values[row + j];
+                }
+                let out = &mut self.out[out_row + j];
+                *out = if self.how == Write::Add { *out + sum } else { sum };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Values that sum exactly, so that every order of summation agrees.
+    fn integers<T: Lane>(n: usize, seed: usize) -> Vec<T> {
+        (0..n).map(|i| T::from_f64(((i * 7 + seed) % 11) as f64 - 5.0)).collect()
+    }
+
+    fn matches_plain_loops<T: Lane>(how: Write, m: usize, n: usize, k: usize) {
+        // A transposed left factor, rows with gaps and out of order everywhere.
+        let (left_rows, columns) = (every(1, m), every(m + 2, k));
+        let right_rows: Vec<usize> = every(n + 3, k).into_iter().rev().collect();
+        let out_rows: Vec<usize> = every(n + 1, m).into_iter().rev().collect();
+        let left = integers::<T>((m + 2) * k, 1);
+        let right = integers::<T>((n + 3) * k, 2);
+        let before = integers::<T>((n + 1) * m, 3);
+        let mut expected = before.clone();
+        for (&o, &l) in out_rows.iter().zip(&left_rows) {
+            for j in 0..n {
+                let terms =
+                    columns.iter().zip(&right_rows).map(|(&c, &r)| left[l + c] * right[r + j]);
+                let sum = terms.fold(T::ZERO, |a, b| a + b);
+                expected[o + j] = if how == Write::Add { before[o + j] + sum } else { sum };
+            }
+        }
+        let mut out = before;
+        let left = Left { values: &left, rows: &left_rows, columns: &columns };
+        multiply(how, n, (&mut out, &out_rows), left, Right { values: &right, rows: &right_rows });
+        assert_eq!(out, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn products_match_plain_loops_at_any_size(m in 1..20_usize, n in 1..150_usize, k in 0..30_usize) {
+            for how in [Write::Overwrite, Write::Add] {
+                matches_plain_loops::<f32>(how, m, n, k);
+                matches_plain_loops::<f64>(how, m, n, k);
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the right factor leaves its slice")]
+    fn a_factor_that_is_too_short_is_refused() {
+        let (values, mut out) = ([1.0_f32; 6], [0.0; 6]);
+        let left = Left { values: &values, rows: &[0], columns: &[0, 1] };
+        let right = Right { values: &values, rows: &[0, 1] };
+        multiply(Write::Overwrite, 6, (&mut out, &[0]), left, right);
+    }
+}
