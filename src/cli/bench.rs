@@ -1,14 +1,18 @@
 //! `mosaic bench`: how fast this machine computes.
 
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 
 use crate::dataset::source::{DatasetError, DatasetSource, open};
-use crate::lab::bench::{TheoryCase, TheoryTiming, fixed, time_theory};
+use crate::lab::bench::theory::{TheoryCase, TheoryTiming, fixed, time_theory};
+use crate::lab::bench::train::{Net, TrainTiming, time_training};
+use crate::lab::launch::{KEEP_FREED_MEMORY, KEPT};
 use crate::theory::spec::MachineKind;
 use crate::theory::{Machine, Precision, TrainingImages};
 
@@ -22,6 +26,32 @@ pub struct BenchArgs {
 pub enum BenchCommand {
     /// Seconds a step of score machines, by patch side, dictionary and noise level.
     Theory(TheoryArgs),
+    /// Milliseconds a step of training, and where they go, on the CPU.
+    Train(TrainArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct TrainArgs {
+    /// Networks [default: resnet unet attention]; 'attention' is the operation alone.
+    #[arg(long, value_delimiter = ',', value_parser = parse_net)]
+    net: Vec<Net>,
+    /// Threads [default: as many as cores].
+    #[arg(long, value_parser = at_least_one)]
+    threads: Option<usize>,
+    /// Each figure is the median of so many steps.
+    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
+    repeats: usize,
+    /// Print one JSON object a row.
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_net(text: &str) -> Result<Net, String> {
+    let known = Net::ALL.map(Net::name);
+    Net::ALL
+        .into_iter()
+        .find(|net| net.name() == text)
+        .ok_or_else(|| format!("'{text}' is no network to bench; choose from {}", known.join(", ")))
 }
 
 #[derive(Clone, Debug, Args)]
@@ -64,7 +94,64 @@ const DEFAULT_MACHINES: [&str; 6] = ["ideal", "ls", "els", "els-interior", "bbel
 pub fn run(args: &BenchArgs) -> Result<()> {
     match &args.command {
         BenchCommand::Theory(args) => theory(args),
+        BenchCommand::Train(args) => train(args),
     }
+}
+
+fn train(args: &TrainArgs) -> Result<()> {
+    if std::env::var_os(KEEP_FREED_MEMORY).is_none() {
+        // The allocator reads its settings when a process starts: go on as a worker would.
+        let error = Command::new(std::env::current_exe()?)
+            .args(std::env::args_os().skip(1))
+            .env(KEEP_FREED_MEMORY, KEPT)
+            .exec();
+        return Err(error).context("starting again with the allocator's settings of a worker");
+    }
+    let nets = if args.net.is_empty() { Net::ALL.to_vec() } else { args.net.clone() };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads.unwrap_or(0)).build()?;
+    let mut stdout = io::stdout().lock();
+    if !args.json {
+        let threads = pool.current_num_threads();
+        writeln!(
+            stdout,
+            "{threads} threads; medians of {} steps, milliseconds a step\n",
+            args.repeats
+        )?;
+        writeln!(
+            stdout,
+            "{:10} {:>9} {:>9} {:>8} {:>10}  where the wall time goes",
+            "net", "cpu ms", "wall ms", "peak MB", "images/s"
+        )?;
+    }
+    for net in nets {
+        let row = pool.install(|| time_training(net, args.repeats))?;
+        print_training(&mut stdout, &row, args.json)?;
+    }
+    Ok(())
+}
+
+fn print_training(out: &mut impl Write, row: &TrainTiming, json: bool) -> Result<()> {
+    if json {
+        writeln!(out, "{}", serde_json::to_string(row)?)?;
+        return Ok(());
+    }
+    let operations = row.operations.iter().filter(|(_, ms)| *ms > 0.0);
+    let shares: Vec<String> = operations.map(|(name, ms)| format!("{name} {ms:.1}")).collect();
+    writeln!(
+        out,
+        "{:10} {:>9.1} {:>9.1} {:>8} {:>10.1}  {}",
+        row.net,
+        row.cpu_ms,
+        row.wall_ms,
+        megabytes(row.peak_rss_mb),
+        row.samples_per_s,
+        shares.join(", "),
+    )?;
+    Ok(())
+}
+
+fn megabytes(peak: Option<f64>) -> String {
+    peak.map_or_else(|| "N/A".to_owned(), |mb| format!("{mb:.0}"))
 }
 
 fn theory(args: &TheoryArgs) -> Result<()> {
@@ -159,7 +246,7 @@ fn print(out: &mut impl Write, row: &TheoryTiming, json: bool) -> Result<()> {
         return Ok(());
     }
     let k = row.k.map_or_else(|| "-".to_owned(), |k| k.to_string());
-    let memory = row.peak_rss_mb.map_or_else(|| "N/A".to_owned(), |mb| format!("{mb:.0}"));
+    let memory = megabytes(row.peak_rss_mb);
     writeln!(
         out,
         "{:22} {k:>3} {:>7} {:>5} {:>9.4} {:>9.4} {memory:>8} {:>11.0}e6",

@@ -106,16 +106,21 @@ pub fn kill(run: &RunDir) -> Result<(), LaunchError> {
     })
 }
 
+/// The allocator's delay before freed memory goes back to the system; -1: never. A training step frees
+/// and takes the same few hundred megabytes again, and the system clears every page it hands out. Read by the allocator at a process's start.
+pub const KEEP_FREED_MEMORY: &str = "MIMALLOC_PURGE_DELAY";
+pub const KEPT: &str = "-1";
+
 fn spawn(run: &RunDir) -> Result<(), LaunchError> {
     let attempt = || -> io::Result<()> {
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(run.log_path())?;
-        let mut child = Process::new(std::env::current_exe()?)
-            .arg("worker")
-            .arg(std::path::absolute(run.path())?)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
+        let mut worker = Process::new(std::env::current_exe()?);
+        worker.arg("worker").arg(std::path::absolute(run.path())?);
+        worker.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        if std::env::var_os(KEEP_FREED_MEMORY).is_none() {
+            worker.env(KEEP_FREED_MEMORY, KEPT);
+        }
+        let mut child = worker.spawn()?;
         // Reap it when it ends while we still live; it does not need us otherwise.
         thread::Builder::new().name("reaper".to_owned()).spawn(move || child.wait())?;
         Ok(())

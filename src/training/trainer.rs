@@ -21,6 +21,7 @@ use super::retention;
 use super::schedule::learning_rate;
 use crate::dataset::{Batches, Dataset};
 use crate::network::config::NetworkConfig;
+use crate::network::ops::clock::{Work, timed};
 use crate::network::parameters::Source;
 use crate::network::{Mode, Network, NetworkDenoiser, NetworkError};
 
@@ -144,6 +145,7 @@ impl Trainer {
         if !loss.is_finite() || !gradient_norm.is_finite() {
             return Err(TrainingError::NonFinite { step: step + 1, loss, gradient_norm });
         }
+        let _timer = timed(Work::Optimiser);
         let rate = learning_rate(&self.config, step);
         let gradient_factor = clip_factor(gradient_norm, self.config.clip_norm);
         let weight_decay = self.config.weight_decay;

@@ -18,6 +18,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Result, Shape, Te
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::clock::{Work, timed};
 use super::real::Real;
 use super::tensor::{by_dtype, transpose, values};
 use crate::simd::Lane;
@@ -223,6 +224,7 @@ impl CustomOp1 for Attend {
     }
 
     fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let _timer = timed(Work::Attention);
         by_dtype!(qkv, T => {
             let (batch, sizes) = Sizes::of::<T>(layout)?;
             let out = forward(values::<T>(qkv, layout)?, &sizes, batch);
@@ -273,6 +275,7 @@ impl CustomOp2 for AttendGradient {
         dout: &CpuStorage,
         dout_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
+        let _timer = timed(Work::AttentionGradient);
         by_dtype!(qkv, T => {
             let (_, sizes) = Sizes::of::<T>(layout)?;
             let (qkv, dout) = (values::<T>(qkv, layout)?, values::<T>(dout, dout_layout)?);

@@ -21,6 +21,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor, WithDType, bail};
 use rayon::prelude::*;
 
+use super::clock::{Work, timed};
 use super::padded::{Geometry, pad};
 use super::real::Real;
 use super::tensor::{by_dtype, transpose, values};
@@ -121,6 +122,7 @@ impl CustomOp3 for Convolution {
         biases: &CpuStorage,
         biases_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
+        let _timer = timed(Work::Convolution);
         let (batch, geometry) = geometry(x_layout, weight_layout, self.padding)?;
         if self.form == Form::Residual && geometry.c_in != geometry.c_out {
             bail!("a residual of {} channels on {}", geometry.c_out, geometry.c_in);
@@ -146,6 +148,7 @@ impl CustomOp3 for Convolution {
         out: &Tensor,
         dout: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let _timer = timed(Work::ConvolutionGradient);
         let dout = dout.contiguous()?;
         let tensors = [x, weight, biases, out, &dout];
         let guards = tensors.map(|tensor| tensor.storage_and_layout());

@@ -11,6 +11,7 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::clock::{Work, timed};
 use super::real::Real;
 use super::tensor::{by_dtype, values};
 
@@ -67,6 +68,7 @@ impl CustomOp3 for GroupNorm {
         beta: &CpuStorage,
         beta_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
+        let _timer = timed(Work::Norm);
         by_dtype!(x, T => {
             let x = values::<T>(x, x_layout)?;
             let (gamma, beta) = (values::<T>(gamma, gamma_layout)?, values::<T>(beta, beta_layout)?);
@@ -127,6 +129,7 @@ impl CustomOp3 for InputGradient {
         dy: &CpuStorage,
         dy_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
+        let _timer = timed(Work::NormGradient);
         by_dtype!(x, T => {
             let x = values::<T>(x, x_layout)?;
             let (gamma, dy) = (values::<T>(gamma, gamma_layout)?, values::<T>(dy, dy_layout)?);
@@ -190,6 +193,7 @@ impl CustomOp2 for AffineGradient {
         dy: &CpuStorage,
         dy_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
+        let _timer = timed(Work::NormGradient);
         let channels = x_layout.dims()[1];
         by_dtype!(x, T => {
             let (x, dy) = (values::<T>(x, x_layout)?, values::<T>(dy, dy_layout)?);

@@ -12,6 +12,7 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::clock::{Work, timed};
 use super::real::Real;
 use super::tensor::{by_dtype, values};
 
@@ -39,6 +40,7 @@ impl CustomOp1 for PixelNorm {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let _timer = timed(Work::Norm);
         let (_, channels, height, width) = layout.shape().dims4()?;
         by_dtype!(x, T => {
             let out = normalise(values::<T>(x, layout)?, channels, height * width);
@@ -103,6 +105,7 @@ impl CustomOp2 for PixelNormGradient {
         dy: &CpuStorage,
         dy_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
+        let _timer = timed(Work::NormGradient);
         let (_, channels, height, width) = x_layout.shape().dims4()?;
         by_dtype!(x, T => {
             let (x, dy) = (values::<T>(x, x_layout)?, values::<T>(dy, dy_layout)?);

@@ -6,6 +6,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
+use super::clock::{Work, timed};
 use super::convolution::{Form, convolve};
 use super::real::Real;
 use super::tensor::{by_dtype, values};
@@ -66,6 +67,7 @@ impl CustomOp1 for MaxPool {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let _timer = timed(Work::Resample);
         let (batch, channels, height, width) = layout.shape().dims4()?;
         by_dtype!(x, T => {
             let x = values::<T>(x, layout)?;
@@ -95,6 +97,7 @@ impl CustomOp2 for MaxPoolGradient {
         dy: &CpuStorage,
         dy_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
+        let _timer = timed(Work::Resample);
         by_dtype!(x, T => {
             let (x, dy) = (values::<T>(x, x_layout)?, values::<T>(dy, dy_layout)?);
             let mut dx: Vec<T> = vec![0.0; x.len()];

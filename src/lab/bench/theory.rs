@@ -1,18 +1,14 @@
-//! Honest timings of the theory on this machine.
+//! How fast the theory is.
 //!
-//! One step is one posterior of every pixel of the queries against the whole dictionary. Times are
-//! medians over repeats; CPU time counts all threads, so it hardly depends on who else is at work. Peak
-//! memory is the process's high-water mark, reset before each row where the system can.
+//! One step is one posterior of every pixel of the queries against the whole dictionary.
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::Result;
-use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
-use crate::analysis::summary::quartiles;
+use super::{Times, peak_memory_mb, reset_peak_memory};
 use crate::diffusion::{Denoiser, Schedule};
 use crate::image::{ImageBatch, ImageShape};
 use crate::random::noise_seeds;
@@ -65,17 +61,11 @@ pub fn time_theory(images: &Arc<TrainingImages>, case: &TheoryCase) -> Result<Th
     let machine = Machine::new(case.spec.clone(), images.clone(), Precision::F32, None)?
         .with_posterior(case.posterior);
     reset_peak_memory();
-    let mut times: Vec<(f64, f64)> = Vec::with_capacity(case.repeats);
+    let mut times = Times::default();
     for _ in 0..case.repeats.max(1) {
-        let (wall, cpu) = (Instant::now(), cpu_seconds());
-        black_box(machine.denoise(&x, level)?);
-        times.push((wall.elapsed().as_secs_f64(), cpu_seconds() - cpu));
+        times.take(|| Ok(black_box(machine.denoise(&x, level)?)))?;
     }
-    let median = |of: fn(&(f64, f64)) -> f64| {
-        let all: Vec<f64> = times.iter().map(of).collect();
-        quartiles(&all).map_or(f64::NAN, |quartiles| quartiles.median)
-    };
-    let (wall_s, cpu_s) = (median(|t| t.0), median(|t| t.1));
+    let (wall_s, cpu_s) = (times.median_wall_s(), times.median_cpu_s());
     let k = case.spec.kind.uses_patches().then(|| machine.patch_side(level));
     let pairs = n_pairs(&case.spec, shape, k.unwrap_or(1)) * n as f64 * case.n_queries as f64;
     Ok(TheoryTiming {
@@ -109,21 +99,4 @@ fn n_pairs(spec: &MachineSpec, shape: ImageShape, k: usize) -> f64 {
 /// A spec with one patch side throughout.
 pub fn fixed(kind: MachineKind, k: usize) -> MachineSpec {
     MachineSpec { kind, k: PatchSize::Fixed(k) }
-}
-
-fn cpu_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
-}
-
-/// Asks Linux to count the high-water mark afresh; elsewhere it stays that of the whole process.
-fn reset_peak_memory() {
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-}
-
-fn peak_memory_mb() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: f64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kilobytes / 1024.0)
 }

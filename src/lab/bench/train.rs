@@ -1,0 +1,145 @@
+//! How fast training is, and where its time goes.
+//!
+//! The networks are those of the yardstick that other implementations are compared by: KG's ResNet (64
+//! channels, six 3x3 layers) and UNet (32, 64, 128 channels) on 32x32 grey images in batches of 64, one
+//! step being data, forward, backward, AdamW and average; and the attention operation alone, forward and
+//! backward, over 32x32 pixels of 64 channels in one head, in batches of 16.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use candle_core::{Device, Var};
+use serde::Serialize;
+
+use super::{Times, peak_memory_mb, reset_peak_memory};
+use crate::dataset::Dataset;
+use crate::image::ImageShape;
+use crate::network::config::{Body, NetworkConfig, Output, Padding};
+use crate::network::ops::attend::attend;
+use crate::network::ops::clock;
+use crate::random::{Purpose, fill_normal, stream};
+use crate::training::Trainer;
+use crate::training::config::{LossWeighting, RateDecay, TrainingConfig};
+
+/// Side of the images.
+const SIDE: usize = 32;
+const BATCH: usize = 64;
+const ATTENTION_BATCH: usize = 16;
+const ATTENTION_CHANNELS: usize = 64;
+/// Training images; their content does not matter.
+const N_IMAGES: usize = 128;
+
+/// What to time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Net {
+    ResNet,
+    UNet,
+    /// The operation alone.
+    Attention,
+}
+
+impl Net {
+    pub const ALL: [Self; 3] = [Self::ResNet, Self::UNet, Self::Attention];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ResNet => "resnet",
+            Self::UNet => "unet",
+            Self::Attention => "attention",
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrainTiming {
+    pub net: &'static str,
+    /// Per step, all threads.
+    pub cpu_ms: f64,
+    pub wall_ms: f64,
+    /// `None` where the system does not say.
+    pub peak_rss_mb: Option<f64>,
+    pub samples_per_s: f64,
+    pub threads: usize,
+    /// Where the wall time goes: operations and their milliseconds per step, largest first.
+    pub operations: Vec<(&'static str, f64)>,
+}
+
+/// Times `repeats` steps, after two that do not count, with as many threads as the current pool has.
+pub fn time_training(net: Net, repeats: usize) -> Result<TrainTiming> {
+    let batch = if net == Net::Attention { ATTENTION_BATCH } else { BATCH };
+    let mut step = step_of(net)?;
+    reset_peak_memory();
+    for _ in 0..2 {
+        step()?;
+    }
+    let mut times = Times::default();
+    let clock = clock::start();
+    for _ in 0..repeats.max(1) {
+        times.take(&mut step)?;
+    }
+    let per_step = 1e3 / repeats.max(1) as f64;
+    let mut operations: Vec<_> =
+        clock.stop().into_iter().map(|(name, seconds)| (name, seconds * per_step)).collect();
+    operations.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let wall_s = times.median_wall_s();
+    Ok(TrainTiming {
+        net: net.name(),
+        cpu_ms: times.median_cpu_s() * 1e3,
+        wall_ms: wall_s * 1e3,
+        peak_rss_mb: peak_memory_mb(),
+        samples_per_s: batch as f64 / wall_s,
+        threads: rayon::current_num_threads(),
+        operations,
+    })
+}
+
+fn step_of(net: Net) -> Result<Box<dyn FnMut() -> Result<()>>> {
+    let body = match net {
+        Net::ResNet => Body::ResNet { width: 64, kernels: vec![3; 6] },
+        Net::UNet => Body::UNet { widths: vec![32, 64, 128], embedding: 64 },
+        Net::Attention => return attention_step(),
+    };
+    let image = ImageShape::new(1, SIDE, SIDE);
+    let network = NetworkConfig {
+        image,
+        body,
+        padding: Padding::Zeros,
+        group_norm: false,
+        last_kernel: 3,
+        n_classes: None,
+        attention: None,
+        output: Output::Noise,
+        time_scale: 1.0,
+        clamp: false,
+    };
+    let config = TrainingConfig {
+        steps: 1000,
+        batch: BATCH,
+        seed: 0,
+        rate: 1e-4,
+        warmup: 0,
+        decay: RateDecay::Constant,
+        weighting: LossWeighting::Noise,
+        weight_decay: 0.0,
+        clip_norm: 1.0,
+        ema_decay: 0.99,
+        checkpoint_every: 1000,
+        keep_checkpoints: 1,
+    };
+    let pixels = (0..N_IMAGES * image.n_values()).map(|i| (i * 37 % 251) as u8).collect();
+    let dataset = Arc::new(Dataset::new("bench", image, pixels, None));
+    let mut trainer = Trainer::new(config, &network, dataset, &Device::Cpu)?;
+    Ok(Box::new(move || Ok(trainer.step().map(drop)?)))
+}
+
+fn attention_step() -> Result<Box<dyn FnMut() -> Result<()>>> {
+    let shape = (ATTENTION_BATCH, 3, 1, ATTENTION_CHANNELS, SIDE * SIDE);
+    let mut values = vec![0.0_f32; ATTENTION_BATCH * 3 * ATTENTION_CHANNELS * SIDE * SIDE];
+    fill_normal(&mut stream(0, Purpose::Weights, 0), &mut values);
+    let qkv = Var::from_vec(values, shape, &Device::Cpu)?;
+    Ok(Box::new(move || {
+        attend(qkv.as_tensor())?.sqr()?.mean_all()?.backward()?;
+        Ok(())
+    }))
+}
