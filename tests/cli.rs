@@ -1,97 +1,17 @@
 //! The real binary, end to end on tiny experiments: launch, follow, control, kill, resume.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+mod common;
 
+use std::path::Path;
+use std::process::Command;
+
+use common::{Lab, state, stderr, stdout, wait_for, weights};
 use mosaic_lab::lab::run_dir::{Health, RunDir, RunsDir};
 use mosaic_lab::lab::status::RunState;
 use serde_json::Value;
 
-/// Small enough to take a second or two, with attention, previews and a comparison.
-const TINY: &[&str] = &[
-    "training.steps=40",
-    "training.batch=4",
-    "training.warmup=5",
-    "training.checkpoint_every=10",
-    "dataset.n=16",
-    "network.width=16",
-    "network.head_width=4",
-    "diffusion.sampling_steps=4",
-    "preview.every=20",
-    "preview.seeds=2",
-    "compare.seeds=4",
-];
-
 /// The shipped handwritten digits.
 const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/datasets/digits/images-idx3-ubyte.gz");
-
-/// A test that waits longer than this has hung.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-struct Lab {
-    place: tempfile::TempDir,
-}
-
-impl Lab {
-    fn new() -> Self {
-        Self { place: tempfile::tempdir().unwrap() }
-    }
-
-    fn runs(&self) -> PathBuf {
-        self.place.path().join("runs")
-    }
-
-    fn mosaic(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_mosaic"))
-            .args(arguments)
-            .arg("--runs-dir")
-            .arg(self.runs())
-            .current_dir(self.place.path())
-            .output()
-            .unwrap()
-    }
-
-    fn run(&self, experiment: &str, settings: &[&str], flags: &[&str]) -> Output {
-        let mut arguments = vec!["run", experiment];
-        for setting in TINY.iter().chain(settings) {
-            arguments.extend(["--set", setting]);
-        }
-        arguments.extend(flags);
-        self.mosaic(&arguments)
-    }
-
-    /// Launches and leaves it running.
-    fn detach(&self, settings: &[&str]) -> RunDir {
-        let output = self.run("glyphs-attention", settings, &["--detach"]);
-        assert!(output.status.success(), "{}", stderr(&output));
-        RunDir::open(self.runs().join(stdout(&output).trim()))
-    }
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn wait_for(what: &str, condition: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn state(run: &RunDir) -> Option<RunState> {
-    run.status().map(|status| status.state)
-}
-
-fn weights(run: &RunDir, step: u64) -> Vec<u8> {
-    std::fs::read(run.state_path().join(format!("step-{step:06}/weights.safetensors"))).unwrap()
-}
 
 #[test]
 fn a_run_ends_with_one_json_object_that_holds_what_scripts_rely_on() {

@@ -147,6 +147,13 @@ pub fn in_words(event: &Event) -> String {
                 .collect();
             format!("attention entropy (nats) {}", levels.join(", "))
         }
+        EventBody::LossByLevel(levels) => {
+            let ranges: Vec<String> = levels
+                .ranges()
+                .map(|(end, loss)| format!("{} up to t {end:.1}", number(Some(loss))))
+                .collect();
+            format!("loss by noise level: {}", ranges.join(", "))
+        }
         EventBody::Preview(preview) => {
             let figures: Vec<String> = preview
                 .figures

@@ -32,6 +32,8 @@ pub enum EventBody {
     },
     Metrics(Metrics),
     Attention(AttentionMetrics),
+    /// The loss at each noise level.
+    LossByLevel(LossByLevel),
     Preview(Box<PreviewSummary>),
     Checkpoint {
         path: String,
@@ -59,6 +61,22 @@ pub struct Metrics {
     pub learning_rate: f64,
     pub steps_per_s: f64,
     pub images_per_s: f64,
+}
+
+/// Mean loss in equal ranges of t, over the steps since the last such event.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LossByLevel {
+    /// Range i is `[i / n, (i + 1) / n)` of n; `None` where no image fell into it.
+    pub loss: Vec<Option<f64>>,
+}
+
+impl LossByLevel {
+    /// Each range's end and loss, where there is one.
+    pub fn ranges(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        let n = self.loss.len() as f64;
+        let range = move |(i, loss): (usize, &Option<f64>)| Some(((i + 1) as f64 / n, (*loss)?));
+        self.loss.iter().enumerate().filter_map(range)
+    }
 }
 
 /// Entropy of the final attention layer's rows.

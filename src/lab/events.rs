@@ -1,7 +1,7 @@
 //! `events.jsonl`: the append-only log and its reader.
 //!
 //! One writer, the worker; any number of readers that poll. A line counts once its newline is there,
-//! so a line torn by a crash is skipped: the next writer ends it before it appends.
+//! so a line torn by a crash or a full disk is skipped: the next to write ends it first.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -15,6 +15,8 @@ use super::status::now_ms;
 #[derive(Debug)]
 pub struct EventLog {
     file: File,
+    /// Whether a failed write may have left a part of a line.
+    is_torn: bool,
 }
 
 impl EventLog {
@@ -30,7 +32,7 @@ impl EventLog {
                 file.write_all(b"\n")?;
             }
         }
-        Ok(Self { file })
+        Ok(Self { file, is_torn: false })
     }
 
     /// Appends one event in a single write. State changes and final figures are also flushed to the
@@ -38,9 +40,12 @@ impl EventLog {
     pub fn append(&mut self, step: u64, body: EventBody) -> io::Result<()> {
         let durable = matches!(body, EventBody::State { .. } | EventBody::Agreement { .. });
         let event = Event { v: EVENT_FORMAT, time_ms: now_ms(), step, body };
-        let mut line = serde_json::to_vec(&event).map_err(io::Error::other)?;
+        let mut line = if self.is_torn { vec![b'\n'] } else { Vec::new() };
+        serde_json::to_writer(&mut line, &event).map_err(io::Error::other)?;
         line.push(b'\n');
+        self.is_torn = true;
         self.file.write_all(&line)?;
+        self.is_torn = false;
         if durable { self.file.sync_data() } else { Ok(()) }
     }
 }

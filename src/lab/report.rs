@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::compare::{Comparison, FIRST_HELD_OUT_SEED};
 use super::config::{Experiment, NamedMachine};
-use super::event::{AgreementFigure, Rate, Rates};
+use super::event::{AgreementFigure, LossByLevel, Rate, Rates};
 use super::picture;
 use super::status::write_atomically;
 use crate::analysis::summary::{Quartiles, quartiles};
@@ -27,6 +27,10 @@ pub struct Context<'a> {
     pub experiment: &'a Experiment,
     pub machines: &'a [NamedMachine],
     pub final_loss: Option<f64>,
+    /// Over the last steps.
+    pub loss_by_level: &'a LossByLevel,
+    /// Steps done: fewer than planned if training ended early.
+    pub n_steps: u64,
     pub device: String,
     pub n_parameters: usize,
     pub n_training_images: usize,
@@ -160,10 +164,12 @@ pub fn to_json(context: &Context<'_>, found: &Comparison) -> Value {
         "run": context.run,
         "experiment": context.experiment.name,
         "device": context.device,
-        "steps": context.experiment.training.steps,
+        "steps": context.n_steps,
+        "steps_planned": context.experiment.training.steps,
         "n_parameters": context.n_parameters,
         "n_training_images": context.n_training_images,
         "final_loss": context.final_loss,
+        "loss_by_level": context.loss_by_level.loss,
         "noise_seed": found.noise_seed,
         "first_seed": FIRST_HELD_OUT_SEED,
         "n_seeds": found.n_seeds,
@@ -208,6 +214,13 @@ fn in_words(spec: &MachineSpec) -> String {
     }
 }
 
+/// The loss in ranges of t, as the rest of a sentence.
+fn levels_in_words(levels: &LossByLevel) -> String {
+    let words: Vec<String> =
+        levels.ranges().map(|(end, loss)| format!("{loss:.5} up to t = {end:.1}")).collect();
+    if words.is_empty() { String::new() } else { format!("; by noise level, {}", words.join(", ")) }
+}
+
 /// `report.md`.
 pub fn markdown(context: &Context<'_>, found: &Comparison) -> String {
     let experiment = context.experiment;
@@ -215,15 +228,20 @@ pub fn markdown(context: &Context<'_>, found: &Comparison) -> String {
     let n_judged = found.rates.as_ref().map_or(found.n_seeds, |rates| rates.n_samples);
     let loss = context.final_loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.5}"));
     let mut text = format!(
-        "# {}\n\nExperiment `{}` ({}), {} steps of {} images, {} training images, {} parameters, {}.\nFinal loss {loss}.\n\n",
+        "# {}\n\nExperiment `{}` ({}), {}{} steps of {} images, {} training images, {} parameters, {}.\nFinal loss {loss}{}.\n\n",
         context.run,
         experiment.name,
         experiment.description,
-        experiment.training.steps,
+        context.n_steps,
+        match experiment.training.steps as u64 {
+            planned if planned != context.n_steps => format!(" of {planned} planned"),
+            _ => String::new(),
+        },
         experiment.training.batch,
         context.n_training_images,
         context.n_parameters,
         context.device,
+        levels_in_words(context.loss_by_level),
     );
     text += &format!(
         "Held-out noise seeds {FIRST_HELD_OUT_SEED} to {last} of noise seed {} (for the network's rates: to {}); {} DDIM steps for network and machines alike.\n\n",

@@ -1,6 +1,8 @@
 //! `status.json`: where a run stands, replaced atomically by its worker.
 
-use std::io;
+use std::fs::File;
+use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -29,6 +31,9 @@ impl RunState {
         matches!(self, Self::Finished | Self::Stopped | Self::Failed)
     }
 }
+
+/// Size of `status.json`, which a message can only exceed by being very long.
+const STATUS_BYTES: usize = 2048;
 
 /// The content of `status.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,10 +106,21 @@ impl Status {
         serde_json::from_slice(&std::fs::read(path).ok()?).ok()
     }
 
-    /// Replaces `status.json`: a reader sees the old one or the new one, never a half.
+    /// Replaces `status.json`: a reader sees the old one or the new one, never a half. On a full disk,
+    /// where there is no room for a second file, the old one is written over: only then could a reader
+    /// meet a mixture, which does not parse, and look again.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        let text = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
-        write_atomically(path, &text)
+        let mut text = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
+        // Of one size, so that writing over it needs no new room.
+        text.resize(text.len().max(STATUS_BYTES), b'\n');
+        match write_atomically(path, &text) {
+            Err(error) if matches!(error.kind(), StorageFull | QuotaExceeded) => {
+                let mut file = File::options().write(true).open(path)?;
+                file.write_all(&text)?;
+                file.set_len(text.len() as u64)
+            }
+            result => result,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Several threads report here (training, previews, control); the board writes for them, so that
 //! `status.json` always holds the latest word of each and `events.jsonl` has one writer.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -81,7 +81,7 @@ impl StatusBoard {
         status.heartbeat_ms = now_ms();
         // The lock is held while writing, so that an older status never replaces a newer one.
         if let Err(error) = status.write(&self.path) {
-            eprintln!("writing '{}': {error}", self.path.display());
+            log(&format!("writing '{}': {error}", self.path.display()));
         }
     }
 
@@ -107,15 +107,21 @@ impl StatusBoard {
     pub fn emit_at(&self, step: u64, body: EventBody) {
         // A full disk must not end training; the log on stderr is all that is left to tell it.
         if let Err(error) = lock(&self.log).append(step, body) {
-            eprintln!("appending to the event log: {error}");
+            log(&format!("appending to the event log: {error}"));
         }
     }
 
     pub fn notice(&self, level: NoticeLevel, text: impl Into<String>) {
         let text = text.into();
-        eprintln!("{level:?}: {text}");
+        log(&format!("{level:?}: {text}"));
         self.emit(EventBody::Notice { level, text });
     }
+}
+
+/// A line for `worker.log`, which is this process's stderr. Unlike `eprintln!` it does not panic where
+/// nothing can be written: a full disk must not end training.
+pub fn log(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// A thread that panicked while reporting leaves a usable status behind.

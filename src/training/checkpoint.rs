@@ -15,10 +15,11 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::progress::Progress;
 use crate::network::TensorMap;
 
 /// Version of the layout; a reader refuses any other.
@@ -41,6 +42,14 @@ pub enum CheckpointError {
     Encode { problem: String },
 }
 
+impl CheckpointError {
+    /// Whether waiting for space on the disk may help.
+    pub fn is_full_disk(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+}
+
 /// What a checkpoint was made with, to refuse resuming with something else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Echo {
@@ -56,6 +65,7 @@ pub struct Contents {
     pub step: u64,
     /// Updates the optimiser made.
     pub n_updates: u64,
+    pub progress: Progress,
     pub echo: Echo,
     pub weights: TensorMap,
     pub ema: TensorMap,
@@ -94,6 +104,8 @@ struct Manifest {
     format: u32,
     step: u64,
     n_updates: u64,
+    #[serde(default, skip_serializing_if = "Progress::is_fresh")]
+    progress: Progress,
     echo: Echo,
     files: BTreeMap<String, FileRecord>,
 }
@@ -125,8 +137,14 @@ pub fn write(state_dir: &Path, contents: &Contents) -> Result<Checkpoint, Checkp
         let record = FileRecord { bytes: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
         files.insert(part.file().to_owned(), record);
     }
-    let (step, n_updates, echo) = (contents.step, contents.n_updates, contents.echo.clone());
-    let manifest = Manifest { format: FORMAT, step, n_updates, echo, files };
+    let manifest = Manifest {
+        format: FORMAT,
+        step: contents.step,
+        n_updates: contents.n_updates,
+        progress: contents.progress,
+        echo: contents.echo.clone(),
+        files,
+    };
     write_flushed(&partial.join(MANIFEST), seal(manifest)?.as_bytes())?;
     flush_directory(&partial)?;
     let path = state_dir.join(name);
@@ -137,7 +155,7 @@ pub fn write(state_dir: &Path, contents: &Contents) -> Result<Checkpoint, Checkp
     fs::rename(&partial, &path).map_err(io_error("put in place", &path))?;
     flush_directory(state_dir)?;
     remove_partial(state_dir)?;
-    Ok(Checkpoint { step, path })
+    Ok(Checkpoint { step: contents.step, path })
 }
 
 /// Checkpoints of a run, newest first; an absent directory has none.
@@ -196,6 +214,7 @@ impl Checkpoint {
         Ok(Contents {
             step: manifest.step,
             n_updates: manifest.n_updates,
+            progress: manifest.progress,
             echo: manifest.echo.clone(),
             weights: weights?,
             ema: ema?,
@@ -261,6 +280,18 @@ impl Contents {
             Part::Ema => &self.ema,
             Part::Optimizer => &self.optimizer,
         }
+    }
+
+    /// The first tensor that holds NaN or an infinity.
+    pub fn not_finite(&self) -> candle_core::Result<Option<String>> {
+        for (name, tensor) in self.weights.iter().chain(&self.ema).chain(&self.optimizer) {
+            // Any such number makes the sum of the values times zero NaN.
+            let zero = (tensor.detach() * 0.0)?.sum_all()?.to_dtype(DType::F64)?;
+            if zero.to_scalar::<f64>()? != 0.0 {
+                return Ok(Some(name.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Refuses a checkpoint that was made with another network, dataset or training seed.
@@ -335,7 +366,8 @@ mod tests {
         };
         let echo = Echo { network: "n".into(), training: "t".into(), dataset: "d".into() };
         let (weights, ema, optimizer) = (map(0.5), map(0.25), map(step as f32));
-        Contents { step, n_updates: step, echo, weights, ema, optimizer }
+        let progress = Progress::default();
+        Contents { step, n_updates: step, progress, echo, weights, ema, optimizer }
     }
 
     fn values(map: &TensorMap) -> Vec<f32> {

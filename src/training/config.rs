@@ -11,8 +11,13 @@ pub struct TrainingConfig {
     pub seed: u64,
     /// Peak learning rate.
     pub rate: f64,
+    /// Pieces that a batch is computed in, one after the other; memory shrinks, the update stays the
+    /// same to rounding. Divides `batch`.
+    pub accumulate: usize,
     /// Updates over which the rate rises linearly from 0.
     pub warmup: usize,
+    /// Updates at the peak rate after that, before `decay` begins.
+    pub hold: usize,
     pub decay: RateDecay,
     pub weighting: LossWeighting,
     /// AdamW's decoupled weight decay.
@@ -23,8 +28,38 @@ pub struct TrainingConfig {
     pub ema_decay: f64,
     /// Updates between checkpoints.
     pub checkpoint_every: usize,
-    /// Complete checkpoints that are kept.
+    /// Newest complete checkpoints that are kept.
     pub keep_checkpoints: usize,
+    /// Checkpoints at multiples of this are kept as well; 0: none.
+    pub keep_every: usize,
+    /// Updates in a row without a finite loss and gradient after which training goes back to the last
+    /// checkpoint.
+    pub rollback_after: usize,
+    /// Updates over which the mean loss must fall by a thousandth, or training ends early; 0: never.
+    pub patience: usize,
+    /// Minutes of training, over all resumes, after which it ends early; 0: no limit.
+    pub minutes: f64,
+}
+
+impl TrainingConfig {
+    /// Everything that decides the weights after a given number of updates, in words: a checkpoint is
+    /// only continued with the same. Settings that came after the first release of the format are left
+    /// out at their defaults, so that older runs can still be resumed.
+    pub fn identity(&self) -> String {
+        let Self { steps, batch, seed, rate, warmup, decay, weighting, .. } = self;
+        let Self { weight_decay, clip_norm, ema_decay, .. } = self;
+        let mut words = format!(
+            "steps {steps}, batch {batch}, seed {seed}, rate {rate}, warmup {warmup}, decay {decay:?}, \
+             weighting {weighting:?}, weight_decay {weight_decay}, clip_norm {clip_norm}, \
+             ema_decay {ema_decay}"
+        );
+        for (name, value, default) in [("accumulate", self.accumulate, 1), ("hold", self.hold, 0)] {
+            if value != default {
+                words.push_str(&format!(", {name} {value}"));
+            }
+        }
+        words
+    }
 }
 
 /// What happens to the learning rate after warm-up.
@@ -67,7 +102,9 @@ pub fn example() -> TrainingConfig {
         batch: 8,
         seed: 1,
         rate: 3e-3,
+        accumulate: 1,
         warmup: 5,
+        hold: 0,
         decay: RateDecay::Cosine,
         weighting: LossWeighting::Noise,
         weight_decay: 0.01,
@@ -75,5 +112,9 @@ pub fn example() -> TrainingConfig {
         ema_decay: 0.99,
         checkpoint_every: 10,
         keep_checkpoints: 2,
+        keep_every: 0,
+        rollback_after: 3,
+        patience: 0,
+        minutes: 0.0,
     }
 }

@@ -71,10 +71,32 @@ pub fn noisy_batch(
     Ok(NoisyBatch { x: tensor(x)?, eps: tensor(eps)?, t, labels })
 }
 
+impl NoisyBatch {
+    /// Time of each image.
+    pub fn times(&self) -> &[f64] {
+        &self.t
+    }
+
+    /// `n` equal pieces, one after the other.
+    pub fn pieces(&self, n: usize) -> candle_core::Result<Vec<NoisyBatch>> {
+        let size = self.t.len() / n;
+        let piece = |i: usize| {
+            let some = i * size..(i + 1) * size;
+            Ok(Self {
+                x: self.x.narrow(0, some.start, size)?.contiguous()?,
+                eps: self.eps.narrow(0, some.start, size)?.contiguous()?,
+                t: self.t[some.clone()].to_vec(),
+                labels: self.labels.as_ref().map(|labels| labels[some].to_vec()),
+            })
+        };
+        (0..n).map(piece).collect()
+    }
+}
+
 /// The loss twice: plain, to be reported, and weighted, which carries the gradient.
 pub struct Loss {
-    /// Mean squared error of the predicted noise, comparable between runs.
-    pub plain: Tensor,
+    /// Mean squared error of the predicted noise of each image, [B]: comparable between runs.
+    pub errors: Tensor,
     pub weighted: Tensor,
 }
 
@@ -89,11 +111,10 @@ pub fn noise_loss(
     let labels = batch.labels.as_deref().filter(|_| conditional);
     let eps = network.forward(&batch.t, &batch.x, labels, mode)?.eps;
     let errors = (eps - &batch.eps)?.sqr()?.flatten_from(1)?.mean(1)?;
-    let plain = errors.detach().mean_all()?;
     let schedule = network.schedule();
     let factors = batch.t.iter().map(|&t| weighting.factor(schedule.level(t).abar));
     let factors = Tensor::from_iter(factors, network.device())?.to_dtype(network.dtype())?;
-    Ok(Loss { plain, weighted: (errors * factors)?.mean_all()? })
+    Ok(Loss { weighted: (&errors * factors)?.mean_all()?, errors: errors.detach() })
 }
 
 #[cfg(test)]

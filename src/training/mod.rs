@@ -12,6 +12,7 @@ pub mod adamw;
 pub mod ema;
 pub mod checkpoint;
 pub mod retention;
+pub mod progress;
 pub mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointError};

@@ -1,4 +1,5 @@
-//! The learning rate of each step: linear warm-up, then constant, half a cosine or exponential decay.
+//! The learning rate of each step: linear warm-up, a stretch at the peak, then constant, half a cosine or
+//! exponential decay.
 
 use std::f64::consts::PI;
 
@@ -11,8 +12,9 @@ pub fn learning_rate(config: &TrainingConfig, step: u64) -> f64 {
     if step < config.warmup as u64 {
         return config.rate * (step + 1) as f64 / (config.warmup + 1) as f64;
     }
-    let after = (step - config.warmup as u64) as f64;
-    let span = config.steps.saturating_sub(config.warmup).max(1) as f64;
+    let start = config.warmup + config.hold;
+    let after = step.saturating_sub(start as u64) as f64;
+    let span = config.steps.saturating_sub(start).max(1) as f64;
     let progress = (after / span).min(1.0);
     match config.decay {
         RateDecay::Constant => config.rate,
@@ -41,6 +43,15 @@ mod tests {
         check(RateDecay::Constant, [1.0 / 11.0, 1.0, 1.0, 1.0]);
         check(RateDecay::Cosine, [1.0 / 11.0, 1.0, 0.5, 0.0]);
         check(RateDecay::Exponential { final_factor: 0.01 }, [1.0 / 11.0, 1.0, 0.1, 0.01]);
+    }
+
+    #[test]
+    fn a_held_rate_decays_over_what_is_left() {
+        let config = TrainingConfig { steps: 110, warmup: 10, hold: 60, rate: 1.0, ..example() };
+        let rates = [10, 69, 70, 90, 110].map(|step| learning_rate(&config, step));
+        for (found, expected) in rates.into_iter().zip([1.0, 1.0, 1.0, 0.5, 0.0]) {
+            assert!((found - expected).abs() < 1e-12, "{rates:?}");
+        }
     }
 
     #[test]

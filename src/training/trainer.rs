@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Var};
@@ -17,13 +18,14 @@ use super::checkpoint::{self, CheckpointError, Contents, Echo};
 use super::config::TrainingConfig;
 use super::ema::Ema;
 use super::loss::{Draw, NoisyBatch, noise_loss, noisy_batch};
+use super::progress::Progress;
 use super::retention;
 use super::schedule::learning_rate;
 use crate::dataset::{Batches, Dataset};
 use crate::network::config::NetworkConfig;
 use crate::network::ops::clock::{Work, timed};
 use crate::network::parameters::Source;
-use crate::network::{Mode, Network, NetworkDenoiser, NetworkError};
+use crate::network::{Mode, Network, NetworkDenoiser, NetworkError, TensorMap};
 
 /// Why training could not start or a step was not taken.
 #[derive(Debug, Error)]
@@ -32,6 +34,10 @@ pub enum TrainingError {
         "step {step}: the loss is '{loss}' and the gradient's norm '{gradient_norm}'; the weights were left alone"
     )]
     NonFinite { step: u64, loss: f64, gradient_norm: f64 },
+    #[error(
+        "step {step}: '{name}' holds a number that is not finite, so no checkpoint was written; the last one stands"
+    )]
+    Poisoned { step: u64, name: String },
     #[error("training cannot start: {problem}")]
     Setup { problem: String },
     #[error(transparent)]
@@ -43,7 +49,7 @@ pub enum TrainingError {
 }
 
 /// What one step did.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StepReport {
     /// Steps done, this one included.
     pub step: u64,
@@ -52,6 +58,8 @@ pub struct StepReport {
     /// Global 2-norm of the gradient, before clipping.
     pub gradient_norm: f64,
     pub learning_rate: f64,
+    /// Time and loss of each image.
+    pub errors: Vec<(f64, f64)>,
 }
 
 /// A network in training with everything that its next step depends on.
@@ -64,6 +72,7 @@ pub struct Trainer {
     optimizer: AdamW,
     ema: Ema,
     n_steps_done: u64,
+    progress: Progress,
 }
 
 impl Trainer {
@@ -89,23 +98,45 @@ impl Trainer {
         saved.expect(&echo(&config, network, &dataset))?;
         let source = Source::Stored(&saved.weights);
         let network = Network::build(network, source, DType::F32, device)?;
-        let ema_decay = config.ema_decay;
         let mut trainer = Self::with_network(config, network, dataset)?;
-        let mut moments = saved.optimizer;
-        for tensor in moments.values_mut() {
-            *tensor = tensor.to_device(device)?;
-        }
-        trainer.optimizer.restore(saved.n_updates, |name| moments.remove(name)).map_err(
-            |name| {
-                let problem = format!("the checkpoint's optimiser state has no fitting '{name}'");
-                TrainingError::Setup { problem }
-            },
-        )?;
-        // Through a network of this shape, which names anything that does not fit.
-        let average = trainer.network.frozen_with(&saved.ema)?;
-        trainer.ema = Ema::resume(ema_decay, average.parameters().iter().cloned().collect());
+        let moments = saved.optimizer;
+        trainer.take_state(saved.n_updates, moments, &saved.ema)?;
         trainer.n_steps_done = saved.step;
+        trainer.progress = saved.progress;
         Ok(trainer)
+    }
+
+    /// Takes weights and all that goes with them from a checkpoint but goes on counting steps from here:
+    /// every step draws its own data, so the steps that went wrong are not repeated.
+    pub fn roll_back(&mut self, saved: Contents) -> Result<(), TrainingError> {
+        saved.expect(&echo(&self.config, self.network.config(), &self.dataset))?;
+        let device = self.network.device().clone();
+        for (name, variable) in &self.variables {
+            let stored = saved.weights.get(name).filter(|stored| stored.dims() == variable.dims());
+            let stored = stored.ok_or_else(|| missing("weights", name))?;
+            variable.set(&stored.to_device(&device)?)?;
+        }
+        self.take_state(saved.n_updates, saved.optimizer, &saved.ema)
+    }
+
+    /// Optimiser state and averaged weights.
+    fn take_state(
+        &mut self,
+        n_updates: u64,
+        mut moments: TensorMap,
+        average: &TensorMap,
+    ) -> Result<(), TrainingError> {
+        for tensor in moments.values_mut() {
+            *tensor = tensor.to_device(self.network.device())?;
+        }
+        self.optimizer
+            .restore(n_updates, |name| moments.remove(name))
+            .map_err(|name| missing("optimiser state", &name))?;
+        // Through a network of this shape, which names anything that does not fit.
+        let average = self.network.frozen_with(average)?;
+        let average = average.parameters().iter().cloned().collect();
+        self.ema = Ema::resume(self.config.ema_decay, average);
+        Ok(())
     }
 
     fn with_network(
@@ -118,12 +149,27 @@ impl Trainer {
         let optimizer = AdamW::new(variables.clone())?;
         let ema = Ema::new(config.ema_decay, &variables)?;
         let order = Batches::new(dataset.len(), config.batch, config.seed);
-        Ok(Self { config, dataset, order, network, variables, optimizer, ema, n_steps_done: 0 })
+        Ok(Self {
+            config,
+            dataset,
+            order,
+            network,
+            variables,
+            optimizer,
+            ema,
+            n_steps_done: 0,
+            progress: Progress::default(),
+        })
     }
 
     /// Steps done, skipped ones included.
     pub fn n_steps_done(&self) -> u64 {
         self.n_steps_done
+    }
+
+    /// Why training should end before its last step, if it should.
+    pub fn early_end(&self) -> Option<String> {
+        self.progress.end(&self.config)
     }
 
     pub fn network(&self) -> &Network {
@@ -136,11 +182,13 @@ impl Trainer {
 
     /// One step.
     pub fn step(&mut self) -> Result<StepReport, TrainingError> {
+        let started = Instant::now();
         let step = self.n_steps_done;
         // Counted before anything can fail: a step that cannot be taken is not tried for ever.
         self.n_steps_done += 1;
         let batch = self.draw_batch(step)?;
-        let (loss, gradients) = self.gradients(&batch, step)?;
+        let (errors, gradients) = self.gradients(&batch, step)?;
+        let loss = errors.iter().sum::<f64>() / errors.len() as f64;
         let gradient_norm = self.optimizer.gradient_norm(&gradients)?;
         if !loss.is_finite() || !gradient_norm.is_finite() {
             return Err(TrainingError::NonFinite { step: step + 1, loss, gradient_norm });
@@ -151,7 +199,9 @@ impl Trainer {
         let weight_decay = self.config.weight_decay;
         self.optimizer.update(&gradients, Update { rate, weight_decay, gradient_factor })?;
         self.ema.update(&self.variables, self.optimizer.n_updates() - 1)?;
-        Ok(StepReport { step: step + 1, loss, gradient_norm, learning_rate: rate })
+        self.progress.add(&self.config, loss, started.elapsed());
+        let errors = batch.times().iter().copied().zip(errors).collect();
+        Ok(StepReport { step: step + 1, loss, gradient_norm, learning_rate: rate, errors })
     }
 
     fn draw_batch(&mut self, step: u64) -> Result<NoisyBatch, TrainingError> {
@@ -161,12 +211,52 @@ impl Trainer {
         Ok(noisy_batch(&self.dataset, &mut self.order, draw, self.network.device())?)
     }
 
-    /// The loss as a number - no graph outlives this call - and its gradients.
-    fn gradients(&self, batch: &NoisyBatch, step: u64) -> Result<(f64, GradStore), TrainingError> {
+    /// Each image's loss as a number - no graph outlives this call - and the gradients of their mean.
+    fn gradients(
+        &self,
+        batch: &NoisyBatch,
+        step: u64,
+    ) -> Result<(Vec<f64>, GradStore), TrainingError> {
+        let n_pieces = self.config.accumulate;
+        if n_pieces == 1 {
+            return self.gradients_of(batch, step, 1.0);
+        }
+        let mut errors = Vec::with_capacity(batch.times().len());
+        let mut total: Option<GradStore> = None;
+        for (i, piece) in batch.pieces(n_pieces)?.iter().enumerate() {
+            // Each piece draws Gumbel noise of its own.
+            let draw = step * n_pieces as u64 + i as u64;
+            let (some, gradients) = self.gradients_of(piece, draw, 1.0 / n_pieces as f64)?;
+            errors.extend(some);
+            total = Some(match total.take() {
+                None => gradients,
+                Some(mut total) => {
+                    for (_, variable) in &self.variables {
+                        if let (Some(a), Some(b)) = (total.get(variable), gradients.get(variable)) {
+                            let sum = (a.detach() + b.detach())?;
+                            total.insert(variable, sum);
+                        }
+                    }
+                    total
+                }
+            });
+        }
+        let total = total.ok_or_else(|| TrainingError::Setup {
+            problem: "'training.accumulate' is '0'; use at least 1".to_owned(),
+        })?;
+        Ok((errors, total))
+    }
+
+    fn gradients_of(
+        &self,
+        batch: &NoisyBatch,
+        step: u64,
+        share: f64,
+    ) -> Result<(Vec<f64>, GradStore), TrainingError> {
         let mode = Mode::Train { seed: self.config.seed, step };
         let loss = noise_loss(&self.network, batch, self.config.weighting, mode)?;
-        let gradients = loss.weighted.backward()?;
-        Ok((loss.plain.to_dtype(DType::F64)?.to_scalar::<f64>()?, gradients))
+        let gradients = (loss.weighted * share)?.backward()?;
+        Ok((loss.errors.to_dtype(DType::F64)?.to_vec1::<f64>()?, gradients))
     }
 
     /// Everything that a checkpoint holds. Weights are shared, not copied: the next step changes them.
@@ -175,6 +265,7 @@ impl Trainer {
         Ok(Contents {
             step: self.n_steps_done,
             n_updates: self.optimizer.n_updates(),
+            progress: self.progress,
             echo: echo(&self.config, self.network.config(), &self.dataset),
             weights: weights.cloned().collect(),
             ema: self.ema.weights().clone(),
@@ -184,10 +275,15 @@ impl Trainer {
 
     /// Writes a checkpoint, then deletes those that the configuration no longer keeps.
     pub fn save(&self, state_dir: &Path) -> Result<PathBuf, TrainingError> {
-        let saved = checkpoint::write(state_dir, &self.contents()?)?;
+        let contents = self.contents()?;
+        if let Some(name) = contents.not_finite()? {
+            return Err(TrainingError::Poisoned { step: self.n_steps_done, name });
+        }
+        let saved = checkpoint::write(state_dir, &contents)?;
         let all = checkpoint::list(state_dir)?;
         let steps: Vec<u64> = all.iter().map(|checkpoint| checkpoint.step).collect();
-        let doomed = retention::to_delete(&steps, self.config.keep_checkpoints);
+        let doomed =
+            retention::to_delete(&steps, self.config.keep_checkpoints, self.config.keep_every);
         let is_doomed =
             |c: &&checkpoint::Checkpoint| doomed.contains(&c.step) && c.step != saved.step;
         for old in all.iter().filter(is_doomed) {
@@ -207,13 +303,16 @@ impl Trainer {
     }
 }
 
+fn missing(what: &str, name: &str) -> TrainingError {
+    let problem = format!("the checkpoint's {what} has no fitting '{name}'");
+    TrainingError::Setup { problem }
+}
+
 fn echo(config: &TrainingConfig, network: &NetworkConfig, dataset: &Dataset) -> Echo {
-    // How often to save does not change the result, so it may differ.
-    let result = TrainingConfig { checkpoint_every: 0, keep_checkpoints: 0, ..config.clone() };
     let pixels = crc32fast::hash(dataset.pixels());
     Echo {
         network: format!("{network:?}"),
-        training: format!("{result:?}"),
+        training: config.identity(),
         dataset: format!("{} images of {}, checksum {pixels:08x}", dataset.len(), dataset.shape()),
     }
 }
@@ -233,6 +332,11 @@ fn check(
         )
     } else if config.batch == 0 {
         "a batch of '0' images; use at least 1".to_owned()
+    } else if config.accumulate == 0 || !config.batch.is_multiple_of(config.accumulate) {
+        let (batch, pieces) = (config.batch, config.accumulate);
+        format!(
+            "a batch of {batch} images cannot be computed in '{pieces}' equal pieces (training.accumulate)"
+        )
     } else if network.n_classes.is_some() && dataset.labels().is_none() {
         format!("the network is told classes but dataset '{}' has no labels", dataset.name)
     } else {
@@ -371,6 +475,45 @@ mod tests {
         assert_eq!(bits(&trainer), poisoned);
         trainer.variables[trainer.variables.len() - 1].1.set(&good).unwrap();
         assert_eq!(trainer.step().unwrap().step, 3);
+    }
+
+    #[test]
+    fn a_batch_in_pieces_makes_the_same_update() {
+        let weights = |accumulate| {
+            let mut trainer = trainer(TrainingConfig { accumulate, ..example() });
+            let report = trainer.step().unwrap();
+            let contents = trainer.contents().unwrap();
+            let values = |t: &candle_core::Tensor| t.flatten_all().unwrap().to_vec1().unwrap();
+            (report, contents.weights.values().flat_map(values).collect::<Vec<f32>>())
+        };
+        let (whole, pieces) = (weights(1), weights(4));
+        assert!((whole.0.loss - pieces.0.loss).abs() < 1e-6);
+        assert_eq!(pieces.0.errors.len(), 8);
+        assert!((whole.0.gradient_norm / pieces.0.gradient_norm - 1.0).abs() < 1e-4);
+        // Adam's first update is rate * sign(gradient): all but the gradients near zero agree.
+        let differ = whole.1.iter().zip(&pieces.1).filter(|(a, b)| (*a - *b).abs() > 1e-5).count();
+        assert!(differ * 100 < whole.1.len(), "{differ} of {}", whole.1.len());
+        let config = TrainingConfig { accumulate: 3, ..example() };
+        let refused = Trainer::new(config, &network(None), stripes(), &Device::Cpu);
+        assert!(refused.err().unwrap().to_string().contains("training.accumulate"));
+    }
+
+    #[test]
+    fn rolling_back_restores_the_weights_but_not_the_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut trainer = trainer(example());
+        (0..3).for_each(|_| assert!(trainer.step().is_ok()));
+        trainer.save(folder.path()).unwrap();
+        let before = bits(&trainer);
+        let (_, last) = &trainer.variables[trainer.variables.len() - 1];
+        last.set(&(last.as_tensor().copy().unwrap() * f64::NAN).unwrap()).unwrap();
+        let refused = trainer.save(folder.path()).unwrap_err();
+        assert!(matches!(refused, TrainingError::Poisoned { step: 3, .. }), "{refused}");
+        assert!(trainer.step().is_err());
+        let saved = checkpoint::latest_valid(folder.path()).unwrap().found.unwrap().1;
+        trainer.roll_back(saved).unwrap();
+        assert_eq!((bits(&trainer), trainer.n_steps_done()), (before, 4));
+        assert_eq!(trainer.step().unwrap().step, 5);
     }
 
     #[test]

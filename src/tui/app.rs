@@ -6,7 +6,9 @@ use super::probe::Protocol;
 use super::theme::Theme;
 use crate::analysis::agreement::{Agreement, agreement};
 use crate::lab::config::Experiment;
-use crate::lab::event::{AttentionMetrics, Event, EventBody, Metrics, NoticeLevel, PreviewSummary};
+use crate::lab::event::{
+    AttentionMetrics, Event, EventBody, LossByLevel, Metrics, NoticeLevel, PreviewSummary,
+};
 use crate::lab::preview::Preview;
 use crate::lab::run_dir::{Health, RunSummary};
 use crate::lab::status::RunState;
@@ -96,6 +98,7 @@ pub struct Watched {
     pub loss: Vec<(f64, f64)>,
     pub attention: Vec<(f64, AttentionMetrics)>,
     pub latest: Option<Metrics>,
+    pub levels: LossByLevel,
     pub preview_steps: Vec<u64>,
     pub summaries: Vec<(u64, PreviewSummary)>,
     pub preview: Option<Shown>,
@@ -199,6 +202,7 @@ impl Watched {
                 self.latest = Some(metrics);
             }
             EventBody::Attention(attention) => push(&mut self.attention, (step, attention)),
+            EventBody::LossByLevel(levels) => self.levels = levels,
             EventBody::Preview(summary) => {
                 // It was published in part before; now it is whole.
                 self.asked = self.asked.filter(|step| *step != event.step);

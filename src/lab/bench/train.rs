@@ -118,7 +118,9 @@ fn step_of(net: Net) -> Result<Box<dyn FnMut() -> Result<()>>> {
         batch: BATCH,
         seed: 0,
         rate: 1e-4,
+        accumulate: 1,
         warmup: 0,
+        hold: 0,
         decay: RateDecay::Constant,
         weighting: LossWeighting::Noise,
         weight_decay: 0.0,
@@ -126,6 +128,10 @@ fn step_of(net: Net) -> Result<Box<dyn FnMut() -> Result<()>>> {
         ema_decay: 0.99,
         checkpoint_every: 1000,
         keep_checkpoints: 1,
+        keep_every: 0,
+        rollback_after: 1,
+        patience: 0,
+        minutes: 0.0,
     };
     let pixels = (0..N_IMAGES * image.n_values()).map(|i| (i * 37 % 251) as u8).collect();
     let dataset = Arc::new(Dataset::new("bench", image, pixels, None));

@@ -57,6 +57,7 @@ macro_rules! row {
     };
 }
 
+const WHOLE: Accepted = Accepted::Integer { min: 0, max: i64::MAX };
 const COUNT: Accepted = Accepted::Integer { min: 1, max: i64::MAX };
 const SEED: Accepted = Accepted::Integer { min: 0, max: i64::MAX };
 const POSITIVE: Accepted = Accepted::Number { min: 0.0, max: f64::INFINITY };
@@ -267,21 +268,23 @@ pub static SETTINGS: &[Setting] = &[
         "images per update"
     ),
     row!(
+        "training.accumulate",
+        Accepted::Integer { min: 1, max: 65_536 },
+        training.accumulate,
+        "pieces that a batch is computed in, to need less memory; divides training.batch"
+    ),
+    row!(
         "training.seed",
         SEED,
         training.seed,
         "seed of weights, data order, noise and noise levels"
     ),
     row!("training.rate", POSITIVE, training.rate, "peak learning rate"),
-    row!(
-        "training.warmup",
-        Accepted::Integer { min: 0, max: i64::MAX },
-        training.warmup,
-        "updates over which the rate rises from 0"
-    ),
+    row!("training.warmup", WHOLE, training.warmup, "updates over which the rate rises from 0"),
+    row!("training.hold", WHOLE, training.hold, "updates at the peak rate before it decays"),
     Setting {
         key: "training.decay",
-        doc: "learning rate after the warm-up",
+        doc: "learning rate after the warm-up and training.hold",
         accepted: Accepted::Choice(&["constant", "cosine", "exponential"]),
         get: |experiment| Value::Text(decay_name(experiment.training.decay).to_owned()),
         set: |experiment, value| {
@@ -368,7 +371,31 @@ pub static SETTINGS: &[Setting] = &[
         "training.keep_checkpoints",
         COUNT,
         training.keep_checkpoints,
-        "complete checkpoints that are kept"
+        "newest complete checkpoints that are kept"
+    ),
+    row!(
+        "training.keep_every",
+        WHOLE,
+        training.keep_every,
+        "checkpoints at multiples of this are kept as well; 0: none"
+    ),
+    row!(
+        "training.rollback_after",
+        COUNT,
+        training.rollback_after,
+        "updates in a row without a finite loss after which training goes back to the last checkpoint"
+    ),
+    row!(
+        "training.patience",
+        WHOLE,
+        training.patience,
+        "updates over which the mean loss must fall by a thousandth, or training ends early; 0: never"
+    ),
+    row!(
+        "training.minutes",
+        POSITIVE,
+        training.minutes,
+        "minutes of training, over all resumes, after which it ends early; 0: no limit"
     ),
     row!(
         "theory.machines",

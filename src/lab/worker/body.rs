@@ -15,12 +15,12 @@ use crate::diffusion::DenoiseError;
 use crate::lab::command::{Command, Reply};
 use crate::lab::compare::{HeldOut, compare};
 use crate::lab::control::ControlServer;
-use crate::lab::event::{EventBody, NoticeLevel};
+use crate::lab::event::{EventBody, LossByLevel, NoticeLevel};
 use crate::lab::report;
 use crate::lab::run_dir::RunDir;
 use crate::lab::run_toml;
 use crate::lab::status::{RunState, Status};
-use crate::lab::status_board::StatusBoard;
+use crate::lab::status_board::{StatusBoard, log};
 
 /// Exit code of a worker that could not do its work; the reason is in the status and the log.
 const FAILED: u8 = 1;
@@ -34,7 +34,7 @@ pub fn run(path: &Path) -> u8 {
     match start(&run) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            log(&format!("error: {error:#}"));
             FAILED
         }
     }
@@ -60,7 +60,7 @@ fn start(run: &RunDir) -> Result<u8> {
         Err(panic) => (RunState::Failed, Some(format!("a defect of mosaic: {}", words(&*panic)))),
     };
     if let Some(reason) = &reason {
-        eprintln!("error: {reason}");
+        log(&format!("error: {reason}"));
     }
     board.set_state(state, reason);
     board.end();
@@ -109,18 +109,19 @@ fn work(
     stop: &Arc<AtomicBool>,
 ) -> Result<RunState> {
     let mut workshop = prepare(run, description, board)?;
-    match train(&mut workshop, board, control, stop)? {
+    let loss_by_level = match train(&mut workshop, board, control, stop)? {
         Ending::Stopped => return Ok(RunState::Stopped),
-        Ending::Done => {}
-    }
+        Ending::Done(levels) => levels,
+    };
     board.set_state(RunState::Comparing, None);
-    finish(run, &workshop, board, stop)
+    finish(run, &workshop, &loss_by_level, board, stop)
 }
 
 /// Compares on held-out seeds and writes the report.
 fn finish(
     run: &RunDir,
     workshop: &Workshop,
+    loss_by_level: &LossByLevel,
     board: &Arc<StatusBoard>,
     stop: &Arc<AtomicBool>,
 ) -> Result<RunState> {
@@ -150,6 +151,8 @@ fn finish(
         experiment,
         machines: &machines,
         final_loss: loss,
+        loss_by_level,
+        n_steps: workshop.trainer.n_steps_done(),
         device,
         n_parameters: network.network().n_parameters(),
         n_training_images: workshop.dataset.len(),

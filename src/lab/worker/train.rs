@@ -12,10 +12,11 @@ use super::previews::{PreviewDesk, PreviewKit};
 use crate::analysis::consistency::Judge;
 use crate::lab::command::Command;
 use crate::lab::control::ControlServer;
-use crate::lab::event::{EventBody, Metrics, NoticeLevel};
+use crate::lab::event::{EventBody, LossByLevel, Metrics, NoticeLevel};
 use crate::lab::figures;
 use crate::lab::status::RunState;
 use crate::lab::status_board::StatusBoard;
+use crate::training::checkpoint::{self, CheckpointError};
 use crate::training::{StepReport, TrainingError};
 
 /// At most this many metrics events a second.
@@ -25,15 +26,20 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 const PROBE_SHARE: u32 = 10;
 /// The first preview comes this early, so that there is something to look at.
 const FIRST_PREVIEW_STEP: u64 = 25;
-/// Steps in a row without a finite loss after which training is given up.
-const NON_FINITE_MAX: usize = 50;
+/// Returns to the last checkpoint after which training is given up.
+const ROLLBACKS_MAX: usize = 3;
+/// Ranges of t that the loss is told apart by.
+const LEVELS: usize = 5;
+/// How often a full disk is tried again.
+const DISK_INTERVAL: Duration = Duration::from_secs(2);
 /// The final loss is the mean of this many last steps; a single step's is mostly noise.
 const FINAL_LOSS_STEPS: usize = 100;
 
 /// How training ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Ending {
-    Done,
+    /// With the loss at each noise level over the last steps.
+    Done(LossByLevel),
     Stopped,
 }
 
@@ -61,30 +67,41 @@ pub fn train(
         saved_step: None,
         preview_step: None,
         last_losses: VecDeque::new(),
+        levels: LevelMeter::default(),
         n_non_finite: 0,
+        n_rollbacks: 0,
+        control,
+        stop,
         workshop,
         board,
         desk: &desk,
     };
     board.set_state(RunState::Training, None);
-    let ending = loop {
-        if loop_state.workshop.trainer.n_steps_done() >= steps {
-            break Ending::Done;
+    let is_done = loop {
+        let n_done = loop_state.workshop.trainer.n_steps_done();
+        if n_done >= steps {
+            break true;
         }
-        if stop.load(Ordering::SeqCst) || loop_state.obey(control, stop)? {
-            break Ending::Stopped;
+        if let Some(reason) = loop_state.workshop.trainer.early_end() {
+            board.notice(NoticeLevel::Info, format!("training ends at step {n_done}: {reason}"));
+            break true;
+        }
+        if stop.load(Ordering::SeqCst) || loop_state.obey()? {
+            break false;
         }
         loop_state.step()?;
     };
-    loop_state.finish(ending)?;
+    let levels = loop_state.finish(is_done)?;
     desk.close();
-    Ok(ending)
+    Ok(if is_done { Ending::Done(levels) } else { Ending::Stopped })
 }
 
 struct Loop<'a> {
     workshop: &'a mut Workshop,
     board: &'a Arc<StatusBoard>,
     desk: &'a PreviewDesk,
+    control: &'a ControlServer,
+    stop: &'a AtomicBool,
     meter: Meter,
     preview_every: u64,
     next_probe: Instant,
@@ -93,17 +110,19 @@ struct Loop<'a> {
     /// The step of the newest preview that was asked for.
     preview_step: Option<u64>,
     last_losses: VecDeque<f64>,
+    levels: LevelMeter,
     n_non_finite: usize,
+    n_rollbacks: usize,
 }
 
 impl Loop<'_> {
     /// Carries out the commands that have come; true when one of them was to stop.
-    fn obey(&mut self, control: &ControlServer, stop: &AtomicBool) -> Result<bool> {
-        while let Some(command) = control.try_next() {
+    fn obey(&mut self) -> Result<bool> {
+        while let Some(command) = self.control.try_next() {
             match command {
                 Command::Stop => return Ok(true),
                 Command::Pause => {
-                    if self.pause(control, stop)? {
+                    if self.pause()? {
                         return Ok(true);
                     }
                 }
@@ -115,12 +134,12 @@ impl Loop<'_> {
 
     /// Waits for `Resume`; a checkpoint first, because a pause may outlive the machine. True when
     /// told to stop instead.
-    fn pause(&mut self, control: &ControlServer, stop: &AtomicBool) -> Result<bool> {
+    fn pause(&mut self) -> Result<bool> {
         self.meter.flush(self.board);
         self.save()?;
         self.board.set_state(RunState::Paused, None);
-        while !stop.load(Ordering::SeqCst) {
-            match control.wait(Duration::from_millis(200)) {
+        while !self.stop.load(Ordering::SeqCst) {
+            match self.control.wait(Duration::from_millis(200)) {
                 Some(Command::Stop) => return Ok(true),
                 Some(Command::Resume) => {
                     self.meter.restart();
@@ -152,6 +171,7 @@ impl Loop<'_> {
             Ok(report) => {
                 self.n_non_finite = 0;
                 self.meter.add(&report);
+                self.levels.add(&report.errors);
                 if self.last_losses.len() == FINAL_LOSS_STEPS {
                     self.last_losses.pop_front();
                 }
@@ -183,9 +203,27 @@ impl Loop<'_> {
         if self.n_non_finite == 1 {
             self.board.notice(NoticeLevel::Warning, error.to_string());
         }
-        if self.n_non_finite >= NON_FINITE_MAX {
-            bail!("{NON_FINITE_MAX} steps in a row had no finite loss; try a lower training.rate");
+        if self.n_non_finite >= self.workshop.experiment.training.rollback_after {
+            self.roll_back(&format!("{} steps in a row had no finite loss", self.n_non_finite))?;
         }
+        Ok(())
+    }
+
+    /// Back to the last checkpoint's weights; the steps to come draw other data.
+    fn roll_back(&mut self, reason: &str) -> Result<()> {
+        let advice = "try a lower training.rate";
+        if self.n_rollbacks >= ROLLBACKS_MAX {
+            bail!("{reason}, after {ROLLBACKS_MAX} returns to a checkpoint; {advice}");
+        }
+        let latest = checkpoint::latest_valid(&self.workshop.run.state_path())?;
+        let Some((place, saved)) = latest.found else {
+            bail!("{reason}, and there is no checkpoint to go back to; {advice}");
+        };
+        self.n_rollbacks += 1;
+        self.n_non_finite = 0;
+        self.workshop.trainer.roll_back(saved).context("going back to a checkpoint")?;
+        let text = format!("{reason}: back to the weights of step {}", place.step);
+        self.board.notice(NoticeLevel::Warning, text);
         Ok(())
     }
 
@@ -220,7 +258,21 @@ impl Loop<'_> {
             return Ok(());
         }
         let started = Instant::now();
-        let path = self.workshop.trainer.save(&self.workshop.run.state_path())?;
+        let path = loop {
+            match self.workshop.trainer.save(&self.workshop.run.state_path()) {
+                Ok(path) => break path,
+                Err(TrainingError::Checkpoint(error)) if error.is_full_disk() => {
+                    if !self.wait_for_space(&error) {
+                        return Err(error)
+                            .context("stopping without a checkpoint of the last steps");
+                    }
+                }
+                Err(error @ TrainingError::Poisoned { .. }) => {
+                    return self.roll_back(&error.to_string());
+                }
+                Err(error) => return Err(error).context("writing a checkpoint"),
+            }
+        };
         self.saved_step = Some(step);
         let path = path.strip_prefix(self.workshop.run.path()).unwrap_or(&path);
         let body = EventBody::Checkpoint {
@@ -229,6 +281,37 @@ impl Loop<'_> {
         };
         self.board.emit_at(step, body);
         Ok(())
+    }
+
+    /// Pauses until it is time to try again; false when told to stop.
+    fn wait_for_space(&mut self, error: &CheckpointError) -> bool {
+        let state = self.board.status().state;
+        let free = self.workshop.run.path().display().to_string();
+        let message =
+            format!("{error}: the disk is full; waiting for space on the disk of '{free}'");
+        if self.board.status().message.as_deref() != Some(&message) {
+            self.board.notice(NoticeLevel::Error, message.clone());
+        }
+        self.board.update(|status| {
+            status.state = RunState::Paused;
+            status.message = Some(message);
+        });
+        let until = Instant::now() + DISK_INTERVAL;
+        let mut goes_on = true;
+        while Instant::now() < until && goes_on {
+            goes_on = !self.stop.load(Ordering::SeqCst);
+            match self.control.wait(Duration::from_millis(100)) {
+                Some(Command::Stop) => goes_on = false,
+                Some(Command::Resume) => break,
+                _ => {}
+            }
+        }
+        self.board.update(|status| {
+            status.state = state;
+            status.message = None;
+        });
+        self.meter.restart();
+        goes_on
     }
 
     /// Measures attention on the probe images at a few noise levels.
@@ -249,12 +332,15 @@ impl Loop<'_> {
             let step = self.workshop.trainer.n_steps_done();
             self.board.emit_at(step, EventBody::Attention(metrics));
         }
+        if let Some(levels) = self.levels.take() {
+            self.board.emit(EventBody::LossByLevel(levels));
+        }
         let pause = PROBE_INTERVAL.max(started.elapsed() * PROBE_SHARE);
         self.next_probe = Instant::now() + pause;
         Ok(())
     }
 
-    fn finish(&mut self, ending: Ending) -> Result<()> {
+    fn finish(&mut self, is_done: bool) -> Result<LossByLevel> {
         let step = self.workshop.trainer.n_steps_done();
         if let Some(metrics) = self.meter.take() {
             self.board.emit_at(step, EventBody::Metrics(metrics));
@@ -265,16 +351,56 @@ impl Loop<'_> {
             status.step = step;
             status.loss = if n_losses > 0 { Some(mean) } else { status.loss };
         });
+        let levels = self.levels.recent();
         self.save()?;
-        if ending == Ending::Done {
+        if is_done {
             self.next_probe = Instant::now();
             self.probe()?;
             if self.preview_every > 0 && self.preview_step != Some(step) {
                 self.preview()?;
             }
         }
-        Ok(())
+        Ok(levels)
     }
+}
+
+/// Averages the loss by noise level.
+#[derive(Default)]
+struct LevelMeter {
+    /// Sums and numbers since the last event, and before it.
+    now: [(f64, usize); LEVELS],
+    before: [(f64, usize); LEVELS],
+}
+
+impl LevelMeter {
+    fn add(&mut self, errors: &[(f64, f64)]) {
+        for &(t, loss) in errors {
+            let level = ((t * LEVELS as f64) as usize).min(LEVELS - 1);
+            self.now[level].0 += loss;
+            self.now[level].1 += 1;
+        }
+    }
+
+    fn take(&mut self) -> Option<LossByLevel> {
+        if self.now.iter().all(|&(_, n)| n == 0) {
+            return None;
+        }
+        self.before = std::mem::take(&mut self.now);
+        Some(means(&self.before))
+    }
+
+    /// Over the last event's steps and those since.
+    fn recent(&self) -> LossByLevel {
+        let mut sums = self.before;
+        for (sum, now) in sums.iter_mut().zip(self.now) {
+            *sum = (sum.0 + now.0, sum.1 + now.1);
+        }
+        means(&sums)
+    }
+}
+
+fn means(sums: &[(f64, usize)]) -> LossByLevel {
+    LossByLevel { loss: sums.iter().map(|&(sum, n)| (n > 0).then(|| sum / n as f64)).collect() }
 }
 
 /// Averages steps between two metrics events.
@@ -355,12 +481,29 @@ mod tests {
     fn steps_without_a_finite_loss_count_as_steps_but_not_as_losses() {
         let mut meter = Meter::new(2);
         assert_eq!(meter.take(), None);
-        let report = StepReport { step: 1, loss: 4.0, gradient_norm: 1.0, learning_rate: 0.1 };
+        let report = StepReport {
+            step: 1,
+            loss: 4.0,
+            gradient_norm: 1.0,
+            learning_rate: 0.1,
+            errors: Vec::new(),
+        };
         meter.add(&report);
         meter.add_gap();
         let metrics = meter.take().unwrap();
         assert_eq!(metrics.loss, Some(4.0));
         meter.add_gap();
         assert_eq!(meter.take().unwrap().loss, None);
+    }
+
+    #[test]
+    fn losses_are_told_apart_by_noise_level() {
+        let mut levels = LevelMeter::default();
+        assert_eq!(levels.take(), None);
+        levels.add(&[(0.0, 1.0), (0.1, 3.0), (1.0, 5.0)]);
+        let expected = vec![Some(2.0), None, None, None, Some(5.0)];
+        assert_eq!(levels.take().unwrap().loss, expected);
+        levels.add(&[(0.3, 7.0)]);
+        assert_eq!(levels.recent().loss[..2], [Some(2.0), Some(7.0)]);
     }
 }

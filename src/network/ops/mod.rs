@@ -8,6 +8,7 @@ pub mod clock;
 pub mod real;
 pub mod tensor;
 pub mod padded;
+pub mod convolution_gradient;
 pub mod convolution;
 pub mod channels;
 pub mod group_norm;

@@ -1,7 +1,7 @@
 //! Curves of a run: the loss over the attention entropy.
 //!
 //! The raw loss is drawn faint under the smoothed one; points that are not finite break the line and
-//! are marked at the bottom. Entropy is drawn per noise level, the mean over heads, under the line of
+//! are marked at the bottom, where the latest loss of each range of t stands too. Entropy is drawn per noise level, the mean over heads, under the line of
 //! uniform attention, `ln(H W)`.
 
 use ratatui::Frame;
@@ -55,7 +55,11 @@ fn loss(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
         true => format!(" loss (m: average over ~{:.0} points) ", 1.0 / (1.0 - past)),
         false => " loss (m: not smoothed) ".to_owned(),
     };
-    draw(app, frame, area, title, curves, &broken, app.log_scale);
+    let levels: Vec<String> =
+        watched.levels.ranges().map(|(end, loss)| format!("t<{end:.1} {}", number(loss))).collect();
+    let below = if levels.is_empty() { String::new() } else { format!(" {} ", levels.join("  ")) };
+    let block = Block::bordered().title(title).title_bottom(below);
+    draw(app, frame, area, block, curves, &broken, app.log_scale);
 }
 
 fn entropy(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
@@ -86,7 +90,7 @@ fn entropy(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
         curves.push(Curve::line("uniform".to_owned(), points, app.theme.faint()));
     }
     let title = format!(" attention entropy, nats (uniform {most:.2}) ");
-    draw(app, frame, area, title, curves, &[], false);
+    draw(app, frame, area, Block::bordered().title(title), curves, &[], false);
 }
 
 /// Mean over heads at one noise level.
@@ -106,12 +110,11 @@ fn draw(
     app: &App,
     frame: &mut Frame,
     area: Rect,
-    title: String,
+    block: Block<'_>,
     mut curves: Vec<Curve>,
     broken: &[f64],
     log_scale: bool,
 ) {
-    let block = Block::bordered().title(title);
     let all = || curves.iter().flat_map(|curve| &curve.points);
     if all().next().is_none() {
         let words = Paragraph::new("no figures yet").style(app.theme.faint());

@@ -1,0 +1,90 @@
+//! When training ends before its last step: a loss that no longer falls, or time that is up.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::config::TrainingConfig;
+
+/// What a loss must fall below, as a share of the best one.
+const ENOUGH: f64 = 0.999;
+
+/// How far training has come; part of a checkpoint, so that a resumed run ends where an uninterrupted
+/// one would (but for time). Numbers are stored as bits: a checkpoint's manifest must read back exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Progress {
+    nanoseconds: u64,
+    /// Of the updates since the last look at the loss.
+    sum_bits: u64,
+    n: u64,
+    best_bits: Option<u64>,
+    is_stuck: bool,
+}
+
+impl Progress {
+    /// Takes in an update.
+    pub fn add(&mut self, config: &TrainingConfig, loss: f64, time: Duration) {
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds = self.nanoseconds.saturating_add(time);
+        if config.patience == 0 {
+            return;
+        }
+        let sum = f64::from_bits(self.sum_bits) + loss;
+        (self.sum_bits, self.n) = (sum.to_bits(), self.n + 1);
+        if self.n >= config.patience as u64 {
+            let mean = sum / self.n as f64;
+            let best = self.best_bits.map_or(f64::INFINITY, f64::from_bits);
+            self.is_stuck = mean > best * ENOUGH;
+            self.best_bits = Some(mean.min(best).to_bits());
+            (self.sum_bits, self.n) = (0, 0);
+        }
+    }
+
+    /// Time spent on updates.
+    pub fn time(&self) -> Duration {
+        Duration::from_nanos(self.nanoseconds)
+    }
+
+    /// Why training should end now.
+    pub fn end(&self, config: &TrainingConfig) -> Option<String> {
+        if self.is_stuck {
+            return Some(format!("the loss did not fall over {} steps", config.patience));
+        }
+        let is_spent = config.minutes > 0.0 && self.time().as_secs_f64() >= config.minutes * 60.0;
+        is_spent.then(|| format!("its {} minutes are spent", config.minutes))
+    }
+
+    /// For manifests, which leave out what older ones did not have.
+    pub fn is_fresh(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::config::example;
+
+    #[test]
+    fn training_ends_when_the_loss_no_longer_falls() {
+        let config = TrainingConfig { patience: 3, ..example() };
+        let mut progress = Progress::default();
+        for loss in [9.0, 9.0, 9.0, 8.0, 8.0, 8.0, 8.0, 8.0] {
+            progress.add(&config, loss, Duration::ZERO);
+            assert_eq!(progress.end(&config), None);
+        }
+        progress.add(&config, 7.99, Duration::ZERO);
+        assert!(progress.end(&config).unwrap().contains("over 3 steps"));
+    }
+
+    #[test]
+    fn training_ends_when_its_time_is_up() {
+        let config = TrainingConfig { minutes: 0.5, ..example() };
+        let mut progress = Progress::default();
+        progress.add(&config, 1.0, Duration::from_secs(29));
+        assert_eq!(progress.end(&config), None);
+        progress.add(&config, 1.0, Duration::from_secs(1));
+        assert!(progress.end(&config).unwrap().contains("0.5 minutes"));
+    }
+}

@@ -1,0 +1,131 @@
+//! What a run survives: being killed at any moment, a disk that fills up.
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::{Lab, state, stderr, wait_for, weights};
+use mosaic_lab::lab::run_dir::{Health, RunDir};
+use mosaic_lab::lab::status::RunState;
+use mosaic_lab::random::{Purpose, stream};
+use mosaic_lab::training::checkpoint;
+use rand::RngExt;
+
+/// A checkpoint every few hundredths of a second, so that kills meet them half written.
+const SETTINGS: [&str; 4] = [
+    "training.steps=600",
+    "training.checkpoint_every=4",
+    "preview.every=0",
+    "theory.machines=[\"wiener\"]",
+];
+
+/// `MOSAIC_KILLS` asks for more than the few of an ordinary test run.
+fn n_kills() -> usize {
+    std::env::var("MOSAIC_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(8)
+}
+
+/// The newest whole checkpoint's step; 0 without one.
+fn newest(run: &RunDir) -> u64 {
+    let found = checkpoint::latest_valid(&run.state_path()).unwrap().found;
+    found.map_or(0, |(place, _)| place.step)
+}
+
+fn kill_worker(run: &RunDir) {
+    let pid = run.status().unwrap().worker.pid;
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    // It may have ended by itself.
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+}
+
+#[test]
+fn random_kills_cost_no_more_than_the_steps_since_the_last_checkpoint() {
+    let lab = Lab::new();
+    let whole = lab.detach(&SETTINGS);
+    wait_for("the uninterrupted run", || state(&whole) == Some(RunState::Finished));
+    let mut random = stream(1, Purpose::Subset, 0);
+    let (mut n_left, mut n_attempts) = (n_kills(), 0);
+    while n_left > 0 {
+        n_attempts += 1;
+        let run = lab.detach(&SETTINGS);
+        while n_left > 0 && state(&run) != Some(RunState::Finished) {
+            wait_for("training", || {
+                matches!(state(&run), Some(RunState::Training | RunState::Finished))
+            });
+            let reached = newest(&run);
+            std::thread::sleep(Duration::from_millis(random.random_range(0..400)));
+            kill_worker(&run);
+            wait_for("the worker's end", || run.health() != Health::Alive);
+            if state(&run) == Some(RunState::Finished) {
+                break;
+            }
+            n_left -= 1;
+            assert!(newest(&run) >= reached, "a kill lost a checkpoint");
+            let resumed = lab.mosaic(&["resume", &run.id()]);
+            assert!(resumed.status.success(), "{}", stderr(&resumed));
+        }
+        wait_for("the end", || state(&run) == Some(RunState::Finished));
+        assert_eq!(weights(&run, 600), weights(&whole, 600), "attempt {n_attempts}");
+    }
+}
+
+/// A file system of a few megabytes; only the superuser can make one.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(at: &'a Path) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=6m", "none"]).arg(at);
+        let is_mounted = mount.output().is_ok_and(|output| output.status.success());
+        is_mounted.then_some(Self(at))
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).output();
+    }
+}
+
+#[test]
+fn a_full_disk_pauses_the_run_until_there_is_space() {
+    let lab = Lab::new();
+    std::fs::create_dir(lab.runs()).unwrap();
+    let runs = lab.runs();
+    let Some(_disk) = SmallDisk::mount(&runs) else {
+        eprintln!("not tested: mounting a small disk needs the superuser");
+        return;
+    };
+    let run = lab.detach(&SETTINGS);
+    wait_for("a checkpoint", || newest(&run) > 0);
+    // Whatever space is left, to the last page.
+    let filler = runs.join("filler");
+    let mut size = 1 << 20;
+    let mut junk = std::fs::File::create(&filler).unwrap();
+    while size > 0 {
+        if std::io::Write::write_all(&mut junk, &vec![0; size]).is_err() {
+            size /= 2;
+        }
+    }
+    drop(junk);
+    wait_for("the pause", || {
+        let status = run.status();
+        status.is_some_and(|status| {
+            status.state == RunState::Paused
+                && status.message.is_some_and(|message| message.contains("the disk is full"))
+        })
+    });
+    let paused = Instant::now();
+    while paused.elapsed() < Duration::from_secs(4) {
+        assert_ne!(run.health(), Health::Lost, "the worker went on waiting");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let reached = run.status().unwrap().step;
+    assert!(reached < 600, "the disk was filled too late to tell anything");
+    std::fs::remove_file(&filler).unwrap();
+    wait_for("the end", || state(&run) == Some(RunState::Finished));
+    let checkpoint = &checkpoint::list(&run.state_path()).unwrap()[0];
+    assert_eq!(checkpoint.step, 600);
+    checkpoint.verify().unwrap();
+}
