@@ -15,3 +15,6 @@ pub mod group_norm;
 pub mod pixel_norm;
 pub mod resample;
 pub mod attend;
+
+#[cfg(test)]
+mod odd_shapes;
