@@ -179,7 +179,10 @@ impl Follower {
                     eprintln!("{}", in_words(event));
                 }
             }
-            EventBody::Attention(_) | EventBody::Checkpoint { .. } | EventBody::Unknown => {}
+            EventBody::Attention(_)
+            | EventBody::LossByLevel(_)
+            | EventBody::Checkpoint { .. }
+            | EventBody::Unknown => {}
             EventBody::Notice { level: NoticeLevel::Info, .. } if self.bar.is_some() => {}
             _ => self.line(&in_words(event)),
         }

@@ -1,4 +1,4 @@
-//! `sample`: a run's averaged network from chosen noise seeds into a file.
+//! `sample`: a run's averaged network from chosen noise seeds into a file, judged where the set has a rule.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -9,6 +9,8 @@ use clap::Args;
 
 use super::Place;
 use super::control::find;
+use crate::analysis::consistency::Judge;
+use crate::lab::figures;
 use crate::lab::picture;
 use crate::lab::preview::tensor_file;
 use crate::lab::run_toml;
@@ -25,6 +27,9 @@ pub struct SampleArgs {
     /// Noise seeds, first to one past the last.
     #[arg(long, value_name = "A..B", default_value = "0..16", value_parser = parse_range)]
     pub seeds: Range<u64>,
+    /// Sampling steps [default: the run's own].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub steps: Option<u32>,
     /// A .safetensors file (tensors 'seeds' and 'samples') or a .png.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
@@ -47,14 +52,15 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
     let description = run_toml::read(&run.dir.run_toml_path())?;
     let experiment = &description.experiment;
     let (device, _) = open_device(&description.device)?;
-    let (config, _) = network_of(experiment)?;
+    let (config, dataset) = network_of(experiment)?;
     let (step, network) = load_network(run.dir.path(), &config, &device)?;
     let n = usize::try_from(args.seeds.end - args.seeds.start)?;
     let seeds = noise_seeds(experiment.noise_seed, args.seeds.start, n, config.image);
     let denoiser = NetworkDenoiser::new(std::sync::Arc::new(network));
     let denoiser = with_classes(&denoiser, args.seeds.start, n);
-    let samples =
-        experiment.ddim().sample(&denoiser, &seeds, &mut |_| Ok(())).context("sampling")?;
+    let mut sampler = experiment.ddim();
+    sampler.n_steps = args.steps.map_or(sampler.n_steps, |steps| steps as usize);
+    let samples = sampler.sample(&denoiser, &seeds, &mut |_| Ok(())).context("sampling")?;
     if extension == Some("png") {
         picture::contact_sheet(&seeds, &samples, &[], usize::MAX)
             .save(&args.out)
@@ -71,6 +77,11 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
             .with_context(|| format!("writing '{}'", args.out.display()))?;
     }
     eprintln!("{n} samples of step {step} are in '{}'", args.out.display());
+    if let Some(judge) = Judge::new(&dataset) {
+        for (name, rate) in figures::rates(&judge, &samples).named() {
+            eprintln!("{name:>20} {:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high);
+        }
+    }
     Ok(())
 }
 
