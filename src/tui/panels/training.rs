@@ -55,11 +55,21 @@ fn loss(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
         true => format!(" loss (m: average over ~{:.0} points) ", 1.0 / (1.0 - past)),
         false => " loss (m: not smoothed) ".to_owned(),
     };
-    let levels: Vec<String> =
-        watched.levels.ranges().map(|(end, loss)| format!("t<{end:.1} {}", number(loss))).collect();
-    let below = if levels.is_empty() { String::new() } else { format!(" {} ", levels.join("  ")) };
-    let block = Block::bordered().title(title).title_bottom(below);
+    let block = Block::bordered().title(title).title_bottom(by_level(watched, area.width));
     draw(app, frame, area, block, curves, &broken, app.log_scale);
+}
+
+/// The latest loss of each range of t; where there is room, with the ranges' ends.
+fn by_level(watched: &Watched, width: u16) -> String {
+    let words =
+        |word: fn((f64, f64)) -> String| watched.levels.ranges().map(word).collect::<Vec<_>>();
+    let long = words(|(end, loss)| format!("t<{end:.1} {}", number(loss))).join("  ");
+    let short = words(|(_, loss)| number(loss)).join(" ");
+    match watched.levels.loss.is_empty() {
+        true => String::new(),
+        false if long.len() + 4 <= usize::from(width) => format!(" {long} "),
+        false => format!(" by t: {short} "),
+    }
 }
 
 fn entropy(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
