@@ -1,5 +1,5 @@
-//! Per-channel and per-value operations with cheap gradients: ReLU, adding one value per image and
-//! channel, sums over all but the channel.
+//! Per-channel and per-value operations with cheap gradients: ReLU and adding one value per image and
+//! channel.
 //!
 //! candle's gradient of a broadcast addition reduces over outer axes at about fifty times the cost of
 //! reducing the last one, and its ReLU passes gradient at exactly 0 (PyTorch does not: it matters
@@ -32,12 +32,6 @@ pub fn add_per_channel(x: &Tensor, addend: &Tensor) -> Result<Tensor> {
     x.broadcast_add(&addend.reshape((batch, channels, 1, 1))?)
 }
 
-/// Sum of `x` [B, C, ...] over everything but the channel, without gradient.
-pub fn channel_sums(x: &Tensor) -> Result<Tensor> {
-    let (batch, channels) = (x.dim(0)?, x.dim(1)?);
-    x.detach().reshape((batch, channels, ()))?.sum(2)?.sum(0)
-}
-
 struct Relu;
 
 impl CustomOp1 for Relu {
@@ -59,7 +53,7 @@ impl CustomOp1 for Relu {
 }
 
 /// `dy` where `y` is above zero, from (`dy`, `y`).
-pub struct ReluGradient;
+struct ReluGradient;
 
 impl CustomOp2 for ReluGradient {
     fn name(&self) -> &'static str {
