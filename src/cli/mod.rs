@@ -86,7 +86,7 @@ pub enum Subcommands {
     Init(init::InitArgs),
     /// Run one score machine on given tensors.
     Denoise(denoise::DenoiseArgs),
-    /// Time the theory on this machine.
+    /// Time theory and training on this machine.
     Bench(bench::BenchArgs),
     /// Print a completion script for a shell.
     Completions { shell: clap_complete::Shell },

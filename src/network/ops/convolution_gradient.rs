@@ -67,7 +67,7 @@ pub fn backward<T: Real>(known: &Known<'_, T>) -> Gradients<T> {
     let groups = dx_groups.into_par_iter().zip(dbefore_groups).enumerate();
     let sums: Vec<Sums<T>> = groups
         .map_init(
-            || Room::new(known),
+            || Room::new(geometry, &back),
             |room, (group, (dx, dbefore))| {
                 let mut sums = Sums::new(geometry, back.lanes);
                 let last = (group + 1) * per_group;
@@ -178,10 +178,8 @@ struct Room<T> {
 }
 
 impl<T: Real> Room<T> {
-    fn new(known: &Known<'_, T>) -> Self {
-        let forth = &known.geometry;
-        let back = Geometry { c_in: forth.c_out, c_out: forth.c_in, ..*forth };
-        let lanes = forth.c_out.next_multiple_of(n_lanes::<T>());
+    fn new(forth: &Geometry, back: &Back<T>) -> Self {
+        let (lanes, back) = (back.lanes, &back.geometry);
         Self {
             dy: vec![T::ZERO; forth.n_out()],
             dy_last: vec![T::ZERO; forth.n_pixels() * lanes],
