@@ -15,7 +15,7 @@
 //! | [`network`] | ResNet and UNet, with a final self-attention layer (candle) |
 //! | [`theory`] | score machines: what theory says a network must do |
 //! | [`training`] | the training loop, optimiser state, checkpoints |
-//! | [`analysis`] | agreement, judged creativity, entropy, provenance |
+//! | [`analysis`] | agreement, judged creativity, provenance |
 //! | [`lab`] | experiments, run directories, the worker process and its control |
 //! | [`tui`] | the dashboard |
 //! | [`cli`] | subcommands and plain-text output |

@@ -79,6 +79,8 @@ fn attention(step: u64) -> Event {
         t,
         entropy_nats: vec![5.5 - t * step as f64 / 1500.0, 5.4],
         distance_pixels: vec![6.0, 6.0],
+        largest_logit: vec![4.0, 5.0],
+        sink: vec![0.1, 0.1],
     });
     event(step, EventBody::Attention(AttentionMetrics { n_pixels: 256, levels: levels.to_vec() }))
 }

@@ -8,6 +8,7 @@ use std::error::Error;
 
 use thiserror::Error as ThisError;
 
+use super::attention::{AttentionMaps, AttentionStatistics};
 use super::schedule::NoiseLevel;
 use crate::image::{ImageBatch, ImageShape};
 
@@ -27,11 +28,13 @@ pub struct Denoised {
     pub posterior: Option<Posterior>,
     /// Which pixels looked where; attention networks only, on request.
     pub attention: Option<AttentionMaps>,
+    /// The same in numbers; attention networks only, on request.
+    pub attention_statistics: Option<AttentionStatistics>,
 }
 
 impl Denoised {
     pub fn plain(x0: ImageBatch) -> Self {
-        Self { x0, posterior: None, attention: None }
+        Self { x0, posterior: None, attention: None, attention_statistics: None }
     }
 
     /// The noise that `x` would hold if `x0hat` were right: `(x - sqrt(abar) x0hat) / sigma`.
@@ -65,64 +68,6 @@ pub struct Provenance {
     pub image: u32,
     pub row: u16,
     pub column: u16,
-}
-
-/// Attention weights over pixels, `[B, heads, P, P]` with `P = H * W`; rows (the last axis) sum to 1.
-///
-/// Kept in `f32`: one 32x32 map is 4 MB, and networks compute in single precision.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AttentionMaps {
-    n_heads: usize,
-    n_pixels: usize,
-    weights: Vec<f32>,
-}
-
-impl AttentionMaps {
-    /// Panics unless `weights` fill a whole number of maps, which is a bug of ours.
-    pub fn new(n_heads: usize, n_pixels: usize, weights: Vec<f32>) -> Self {
-        let per_image = n_heads * n_pixels * n_pixels;
-        assert!(per_image > 0 && weights.len().is_multiple_of(per_image), "ragged attention maps");
-        Self { n_heads, n_pixels, weights }
-    }
-
-    /// Number of images, `B`.
-    pub fn len(&self) -> usize {
-        self.weights.len() / (self.n_heads * self.n_pixels * self.n_pixels)
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.weights.is_empty()
-    }
-
-    pub fn n_heads(&self) -> usize {
-        self.n_heads
-    }
-
-    pub fn n_pixels(&self) -> usize {
-        self.n_pixels
-    }
-
-    /// All weights, `[B, heads, P, P]`.
-    pub fn weights(&self) -> &[f32] {
-        &self.weights
-    }
-
-    /// One head's map of one image, `[P, P]`: row `p` says where pixel `p` looked.
-    pub fn map(&self, image: usize, head: usize) -> &[f32] {
-        let area = self.n_pixels * self.n_pixels;
-        let start = (image * self.n_heads + head) * area;
-        &self.weights[start..start + area]
-    }
-
-    /// Images `start..start + n` as maps of their own.
-    pub fn slice(&self, start: usize, n: usize) -> Self {
-        let per_image = self.n_heads * self.n_pixels * self.n_pixels;
-        Self::new(
-            self.n_heads,
-            self.n_pixels,
-            self.weights[start * per_image..(start + n) * per_image].to_vec(),
-        )
-    }
 }
 
 /// Why an estimate could not be made.

@@ -96,6 +96,12 @@ pub struct AttentionAtLevel {
     pub entropy_nats: Vec<f64>,
     /// Mean attention-weighted distance in pixels (shortest way round a circular image), per head.
     pub distance_pixels: Vec<f64>,
+    /// Largest logit over queries, keys and images, per head; empty where it is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub largest_logit: Vec<f64>,
+    /// Share of all attention that an image's most attended pixel receives, mean over images, per head.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sink: Vec<f64>,
 }
 
 /// A preview that was written under `previews/`.

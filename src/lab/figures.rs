@@ -7,12 +7,11 @@ use super::event::{AgreementFigure, AttentionAtLevel, AttentionMetrics, Rate, Ra
 use super::samples::SampleSet;
 use crate::analysis::agreement::agreement;
 use crate::analysis::consistency::{Judge, Rate as Counted};
-use crate::analysis::entropy::attention_statistics;
 use crate::analysis::summary::Interval;
-use crate::diffusion::{AttentionMaps, DenoiseError, Schedule};
-use crate::image::{ImageBatch, ImageShape};
+use crate::diffusion::{AttentionStatistics, DenoiseError, Grid, Schedule};
+use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
-use crate::network::config::{NetworkConfig, Padding};
+use crate::network::config::NetworkConfig;
 use crate::random::noise_seeds;
 
 /// Noise levels of the attention probe while training.
@@ -68,7 +67,7 @@ pub fn probe_attention(
         let noisy = images.values().iter().zip(noise.values());
         let noisy = noisy.map(|(phi, eps)| signal * phi + sigma * eps).collect();
         let x = ImageBatch::new(images.shape(), noisy);
-        sum.add(t, &network.attention(&x, level)?);
+        sum.add(t, &network.attention_statistics(&x, level)?);
     }
     Ok(sum.metrics())
 }
@@ -76,25 +75,13 @@ pub fn probe_attention(
 /// Running means of attention statistics by noise level.
 #[derive(Clone, Debug)]
 pub struct EntropySum {
-    image: ImageShape,
-    circular: bool,
-    levels: BTreeMap<u64, LevelSum>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct LevelSum {
-    n_images: usize,
-    entropy_nats: Vec<f64>,
-    distance_pixels: Vec<f64>,
+    grid: Grid,
+    levels: BTreeMap<u64, AttentionStatistics>,
 }
 
 impl EntropySum {
     fn new(network: &NetworkConfig) -> Self {
-        Self {
-            image: network.image,
-            circular: network.padding == Padding::Circular,
-            levels: BTreeMap::new(),
-        }
+        Self { grid: network.grid(), levels: BTreeMap::new() }
     }
 
     /// `None` for networks without attention.
@@ -102,32 +89,22 @@ impl EntropySum {
         network.attention.is_some().then(|| Self::new(network))
     }
 
-    /// Takes in the maps of some images at time `t`.
-    pub fn add(&mut self, t: f64, maps: &AttentionMaps) {
-        let (height, width) = (self.image.height, self.image.width);
-        let Some(found) = attention_statistics(maps, height, width, self.circular) else { return };
-        let level = self.levels.entry((t * TIME_UNIT).round() as u64).or_default();
-        level.n_images += maps.len();
-        level.entropy_nats.resize(maps.n_heads(), 0.0);
-        level.distance_pixels.resize(maps.n_heads(), 0.0);
-        for head in 0..maps.n_heads() {
-            level.entropy_nats[head] += found.entropy_nats[head] * maps.len() as f64;
-            level.distance_pixels[head] += found.distance_pixels[head] * maps.len() as f64;
-        }
+    /// Takes in the attention of some images at time `t`.
+    pub fn add(&mut self, t: f64, found: &AttentionStatistics) {
+        self.levels.entry((t * TIME_UNIT).round() as u64).or_default().merge(found);
     }
 
     /// Means per level, in increasing t.
     pub fn metrics(&self) -> AttentionMetrics {
-        let level = |(time, sum): (&u64, &LevelSum)| {
-            let mean = |sums: &[f64]| sums.iter().map(|v| v / sum.n_images as f64).collect();
-            AttentionAtLevel {
-                t: *time as f64 / TIME_UNIT,
-                entropy_nats: mean(&sum.entropy_nats),
-                distance_pixels: mean(&sum.distance_pixels),
-            }
+        let level = |(time, found): (&u64, &AttentionStatistics)| AttentionAtLevel {
+            t: *time as f64 / TIME_UNIT,
+            entropy_nats: found.entropy_nats.clone(),
+            distance_pixels: found.distance_pixels.clone(),
+            largest_logit: found.largest_logit.clone(),
+            sink: found.sink.clone(),
         };
         AttentionMetrics {
-            n_pixels: self.image.n_pixels(),
+            n_pixels: self.grid.n_pixels(),
             levels: self.levels.iter().map(level).collect(),
         }
     }

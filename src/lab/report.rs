@@ -320,14 +320,16 @@ fn entropy_table(sum: &super::figures::EntropySum) -> String {
     let metrics = sum.metrics();
     let uniform = (metrics.n_pixels as f64).ln();
     let mut text = format!(
-        "## Attention along the network's own trajectories\n\nEntropy in nats (uniform attention: {uniform:.3}) and mean distance in pixels, per head.\n\n| t | entropy | distance |\n| --- | --- | --- |\n"
+        "## Attention along the network's own trajectories\n\nPer head: entropy in nats (uniform attention: {uniform:.3}), mean distance in pixels, the share of all attention that an image's most attended pixel receives and the largest logit (of softmax attention).\n\n| t | entropy | distance | sink | largest logit |\n| --- | --- | --- | --- | --- |\n"
     );
     let list = |values: &[f64]| {
         values.iter().map(|value| format!("{value:.3}")).collect::<Vec<_>>().join(", ")
     };
     for level in &metrics.levels {
-        let (entropy, distance) = (list(&level.entropy_nats), list(&level.distance_pixels));
-        text += &format!("| {:.3} | {entropy} | {distance} |\n", level.t);
+        let figures =
+            [&level.entropy_nats, &level.distance_pixels, &level.sink, &level.largest_logit];
+        let cells = figures.map(|values| list(values)).join(" | ");
+        text += &format!("| {:.3} | {cells} |\n", level.t);
     }
     text + "\n"
 }

@@ -11,7 +11,7 @@ use super::config::NamedMachine;
 use super::figures::EntropySum;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoiser, NoiseLevel};
 use crate::image::ImageBatch;
-use crate::network::NetworkDenoiser;
+use crate::network::{NetworkDenoiser, Watched};
 use crate::theory::spec::{AttentionSource, MachineKind};
 use crate::theory::{
     AttentionProvider, Machine, Precision, RecordedAttention, TheoryError, TrainingImages,
@@ -99,10 +99,7 @@ impl Contestants {
         for start in (0..seeds.len()).step_by(chunk) {
             let seeds = seeds.slice(start, chunk.min(seeds.len() - start));
             let network = &with_classes(network, first_seed + start as u64, seeds.len());
-            let (samples, recorded) = self.sample_network(network, &seeds, stop)?;
-            if let (Some(entropy), Some(recorded)) = (entropy.as_mut(), &recorded) {
-                recorded.steps().iter().for_each(|(t, maps)| entropy.add(*t, maps));
-            }
+            let (samples, recorded) = self.sample_network(network, &seeds, entropy, stop)?;
             set.network.append(&samples);
             let recorded = recorded.map(Arc::new);
             for (index, contestant) in self.machines.iter().enumerate() {
@@ -130,7 +127,8 @@ impl Contestants {
     fn chunk(&self, network: &NetworkDenoiser, seeds: &ImageBatch) -> usize {
         let n_pixels = seeds.shape().n_pixels();
         let heads = network.network().config().attention.map_or(0, |attention| attention.heads);
-        let per_seed = self.ddim.n_steps * heads * n_pixels * n_pixels * size_of::<f32>();
+        let maps = if self.wants_trajectory() { self.ddim.n_steps * heads } else { 0 };
+        let per_seed = maps * n_pixels * n_pixels * size_of::<f32>();
         (MAPS_BYTES_MAX / per_seed.max(1)).clamp(1, CHUNK_SEEDS_MAX)
     }
 
@@ -138,18 +136,34 @@ impl Contestants {
         &self,
         network: &NetworkDenoiser,
         seeds: &ImageBatch,
+        entropy: &mut Option<EntropySum>,
         stop: &AtomicBool,
     ) -> Result<(ImageBatch, Option<RecordedAttention>), DenoiseError> {
         let has_attention = network.network().config().attention.is_some();
-        let network = network.clone().with_attention(has_attention);
+        let watched = match has_attention {
+            true if self.wants_trajectory() => Watched::Maps,
+            true => Watched::Statistics,
+            false => Watched::Nothing,
+        };
+        let network = network.clone().watching(watched);
         let mut recorded = RecordedAttention::new();
         let samples = self.ddim.sample(&network, seeds, &mut |step| {
-            if let Some(maps) = &step.denoised.attention {
+            let denoised = step.denoised;
+            if let (Some(sum), Some(found)) = (entropy.as_mut(), &denoised.attention_statistics) {
+                sum.add(step.level.t, found);
+            }
+            if let Some(maps) = &denoised.attention {
                 recorded.push(step.level, maps.clone());
             }
             go_on(stop)
         })?;
-        Ok((samples, has_attention.then_some(recorded)))
+        Ok((samples, (watched == Watched::Maps).then_some(recorded)))
+    }
+
+    /// Whether a machine needs the network's maps along the network's own trajectory.
+    fn wants_trajectory(&self) -> bool {
+        let wants = |c: &Contestant| source(&c.machine) == Some(AttentionSource::Trajectory);
+        self.machines.iter().any(wants)
     }
 
     fn machine(

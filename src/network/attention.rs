@@ -17,9 +17,11 @@ use rand::RngExt;
 use super::blocks::Conv;
 use super::config::{AttentionConfig, AttentionVariant, Padding};
 use super::ops::attend::{attend, logits, mix, weights};
+use super::ops::attention_figures::attention_figures;
 use super::ops::convolution::Form;
 use super::ops::pixel_norm::pixel_norm;
 use super::parameters::{Builder, NetworkError};
+use crate::diffusion::Grid;
 use crate::random::{Purpose, stream};
 
 /// How a network is run.
@@ -27,10 +29,21 @@ use crate::random::{Purpose, stream};
 pub enum Mode {
     /// Sampling.
     Evaluate,
-    /// Sampling, returning attention maps.
+    /// Sampling, returning what attention looks like in numbers.
+    EvaluateWithFigures,
+    /// The same with the maps.
     EvaluateWithMaps,
     /// A training step: draws Gumbel noise for `Top1`.
     Train { seed: u64, step: u64 },
+}
+
+/// Where pixels looked; on request, and at least one of both then.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Maps [B, heads, P, P].
+    pub maps: Option<Tensor>,
+    /// What [`attention_figures`] returns, [B, heads, 4, P]; softmax attention on the CPU only.
+    pub figures: Option<Tensor>,
 }
 
 /// The attention layer.
@@ -40,6 +53,8 @@ pub struct Attention {
     looking: Option<[Conv; 2]>,
     value: Conv,
     out: Conv,
+    /// Whether images are tori, which decides distances only.
+    circular: bool,
 }
 
 impl Attention {
@@ -47,6 +62,7 @@ impl Attention {
         builder: &mut Builder<'_>,
         config: AttentionConfig,
         width: usize,
+        padding: Padding,
     ) -> Result<Self, NetworkError> {
         let inner = config.heads * config.head_width;
         if inner == 0 {
@@ -63,56 +79,63 @@ impl Attention {
             AttentionVariant::Uniform | AttentionVariant::Identity => None,
         };
         let value = pointwise("v", (width, inner))?;
-        Ok(Self { config, looking, value, out: pointwise("o", (inner, width))? })
+        let out = pointwise("o", (inner, width))?;
+        Ok(Self { config, looking, value, out, circular: padding == Padding::Circular })
     }
 
-    /// `f'`, and the maps [B, heads, P, P] in [`Mode::EvaluateWithMaps`].
-    pub fn forward(
-        &self,
-        features: &Tensor,
-        mode: Mode,
-    ) -> candle_core::Result<(Tensor, Option<Tensor>)> {
+    /// `f'`, and what `mode` asks for.
+    pub fn forward(&self, features: &Tensor, mode: Mode) -> candle_core::Result<(Tensor, Seen)> {
         let (batch, _, height, width) = features.dims4()?;
         let n_pixels = height * width;
         let value = self.value.forward(features, None, Form::Plain)?;
         let inner = value.dim(1)?;
-        let (mixed, maps) = match &self.looking {
+        let grid = Grid { height, width, circular: self.circular };
+        let (mixed, seen) = match &self.looking {
             Some([query, key]) => {
                 let AttentionConfig { heads, head_width, normalise, .. } = self.config;
                 let seen = if normalise { pixel_norm(features)? } else { features.clone() };
                 let q = query.forward(&seen, None, Form::Plain)?;
                 let k = key.forward(&seen, None, Form::Plain)?;
                 let shape = (batch, 3, heads, head_width, n_pixels);
-                self.look(&Tensor::cat(&[&q, &k, &value], 1)?.reshape(shape)?, mode)?
+                self.look(&Tensor::cat(&[&q, &k, &value], 1)?.reshape(shape)?, grid, mode)?
             }
             None => {
-                let maps = match mode {
-                    Mode::EvaluateWithMaps => Some(self.fixed_maps(features, n_pixels)?),
-                    _ => None,
+                let seen = match mode {
+                    Mode::EvaluateWithMaps | Mode::EvaluateWithFigures => {
+                        Seen { maps: Some(self.fixed_maps(features, n_pixels)?), figures: None }
+                    }
+                    _ => Seen::default(),
                 };
-                (self.fixed(&value)?, maps)
+                (self.fixed(&value)?, seen)
             }
         };
         let mixed = mixed.reshape((batch, inner, height, width))?;
-        Ok(((features + self.out.forward(&mixed, None, Form::Plain)?)?, maps))
+        Ok(((features + self.out.forward(&mixed, None, Form::Plain)?)?, seen))
     }
 
-    /// Softmax and top-1: `qkv` [B, 3, heads, D, P] to mixed values and maps.
-    fn look(&self, qkv: &Tensor, mode: Mode) -> candle_core::Result<(Tensor, Option<Tensor>)> {
+    /// Softmax and top-1: `qkv` [B, 3, heads, D, P] to mixed values.
+    fn look(&self, qkv: &Tensor, grid: Grid, mode: Mode) -> candle_core::Result<(Tensor, Seen)> {
+        let is_asked = matches!(mode, Mode::EvaluateWithMaps | Mode::EvaluateWithFigures);
+        let has_figures = self.config.variant == AttentionVariant::Softmax && qkv.device().is_cpu();
+        let figures = match is_asked && has_figures {
+            true => Some(attention_figures(qkv, grid)?),
+            false => None,
+        };
         let maps = match (self.config.variant, mode) {
             (AttentionVariant::Top1, Mode::Train { seed, step }) => {
                 let logits = logits(qkv)?;
                 let noisy = (&logits + gumbel(&logits, seed, step)?)?;
                 let soft = candle_nn::ops::softmax(&noisy, D::Minus1)?;
                 // Straight through: the value of the one-hot row, the gradient of the soft one.
-                return Ok((mix(&((one_hot(&noisy)? - soft.detach())? + &soft)?, qkv)?, None));
+                let maps = ((one_hot(&noisy)? - soft.detach())? + &soft)?;
+                return Ok((mix(&maps, qkv)?, Seen::default()));
             }
             (AttentionVariant::Top1, _) => one_hot(&logits(qkv)?)?,
             (_, Mode::EvaluateWithMaps) => weights(qkv)?,
-            _ => return Ok((attend(qkv)?, None)),
+            (_, Mode::EvaluateWithFigures) if !has_figures => weights(qkv)?,
+            _ => return Ok((attend(qkv)?, Seen { maps: None, figures })),
         };
-        let mixed = mix(&maps, qkv)?;
-        Ok((mixed, (mode == Mode::EvaluateWithMaps).then_some(maps)))
+        Ok((mix(&maps, qkv)?, Seen { maps: is_asked.then_some(maps), figures }))
     }
 
     /// Uniform and identity attention of values [B, C, H, W].

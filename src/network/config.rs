@@ -1,5 +1,6 @@
 //! What a network is made of: the choices, already checked.
 
+use crate::diffusion::Grid;
 use crate::image::ImageShape;
 
 /// A network's architecture and the images it works on.
@@ -80,6 +81,12 @@ pub enum AttentionVariant {
 }
 
 impl NetworkConfig {
+    /// How the pixels lie, for distances between them.
+    pub fn grid(&self) -> Grid {
+        let ImageShape { height, width, .. } = self.image;
+        Grid { height, width, circular: self.padding == Padding::Circular }
+    }
+
     /// Side of the square of input pixels that the convolutional body lets one output pixel see
     /// (attention, which sees everything, not counted). A UNet's pooling makes it approximate.
     pub fn receptive_field(&self) -> usize {

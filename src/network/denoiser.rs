@@ -8,10 +8,13 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
-use super::attention::Mode;
+use super::attention::{Mode, Seen};
 use super::model::{Network, Prediction};
+use super::ops::attention_figures::N_FIGURES;
 use super::parameters::NetworkError;
-use crate::diffusion::{AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel};
+use crate::diffusion::{
+    AttentionMaps, AttentionStatistics, DenoiseError, Denoised, Denoiser, Grid, NoiseLevel,
+};
 use crate::image::ImageBatch;
 
 /// Values of activations (or of attention maps) that one piece may hold at a time.
@@ -24,7 +27,17 @@ const NAME: &str = "network";
 pub struct NetworkDenoiser {
     network: Arc<Network>,
     labels: Labels,
-    with_attention: bool,
+    watched: Watched,
+}
+
+/// What is returned of attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    Nothing,
+    /// [`Denoised::attention_statistics`]; no map is kept.
+    Statistics,
+    /// That and [`Denoised::attention`].
+    Maps,
 }
 
 #[derive(Clone)]
@@ -36,16 +49,16 @@ enum Labels {
 
 impl NetworkDenoiser {
     pub fn new(network: Arc<Network>) -> Self {
-        Self { network, labels: Labels::None, with_attention: false }
+        Self { network, labels: Labels::None, watched: Watched::Nothing }
     }
 
     pub fn network(&self) -> &Network {
         &self.network
     }
 
-    /// Whether [`Denoised::attention`] is filled in.
-    pub fn with_attention(mut self, wanted: bool) -> Self {
-        self.with_attention = wanted;
+    /// What estimates come with; nothing where the network has no attention.
+    pub fn watching(mut self, watched: Watched) -> Self {
+        self.watched = watched;
         self
     }
 
@@ -67,11 +80,18 @@ impl NetworkDenoiser {
         x: &ImageBatch,
         level: NoiseLevel,
     ) -> Result<AttentionMaps, DenoiseError> {
-        let denoised = self.clone().with_attention(true).denoise(x, level)?;
-        denoised.attention.ok_or_else(|| DenoiseError::Unusable {
-            denoiser: NAME.to_owned(),
-            problem: "this network has no attention layer".to_owned(),
-        })
+        let denoised = self.clone().watching(Watched::Maps).denoise(x, level)?;
+        denoised.attention.ok_or_else(without_attention)
+    }
+
+    /// What attention looks like at a noisy state, in numbers.
+    pub fn attention_statistics(
+        &self,
+        x: &ImageBatch,
+        level: NoiseLevel,
+    ) -> Result<AttentionStatistics, DenoiseError> {
+        let denoised = self.clone().watching(Watched::Statistics).denoise(x, level)?;
+        denoised.attention_statistics.ok_or_else(without_attention)
     }
 
     fn labels(&self, n_images: usize) -> Result<Option<Vec<u32>>, DenoiseError> {
@@ -105,12 +125,31 @@ impl NetworkDenoiser {
         let dims = (x.len(), shape.channels, shape.height, shape.width);
         let network = &self.network;
         let input = Tensor::from_slice(x.values(), dims, network.device())?;
-        let mode = match self.with_attention {
-            true => Mode::EvaluateWithMaps,
-            false => Mode::Evaluate,
+        let mode = match self.watched {
+            Watched::Nothing => Mode::Evaluate,
+            Watched::Maps => Mode::EvaluateWithMaps,
+            Watched::Statistics => Mode::EvaluateWithFigures,
         };
         let t = vec![level.t; x.len()];
         network.forward(&t, &input.to_dtype(network.dtype())?, labels, mode)
+    }
+
+    fn seen(
+        &self,
+        seen: &Seen,
+    ) -> Result<(AttentionStatistics, Option<AttentionMaps>), DenoiseError> {
+        let config = self.network.config();
+        let (grid, heads) = (config.grid(), config.attention.map_or(0, |a| a.heads));
+        let maps = match &seen.maps {
+            Some(maps) => Some(AttentionMaps::new(heads, grid.n_pixels(), host(maps, DType::F32)?)),
+            None => None,
+        };
+        let statistics = match (&seen.figures, &maps) {
+            (Some(figures), _) => of_figures(&host(figures, DType::F64)?, heads, grid),
+            (None, Some(maps)) => AttentionStatistics::of_maps(maps, grid).unwrap_or_default(),
+            (None, None) => AttentionStatistics::default(),
+        };
+        Ok((statistics, maps))
     }
 
     fn check(&self, x: &ImageBatch, level: NoiseLevel) -> Result<(), DenoiseError> {
@@ -137,6 +176,7 @@ impl Denoiser for NetworkDenoiser {
         let clamp = self.network.config().clamp;
         let mut x0 = Vec::with_capacity(x.values().len());
         let mut weights: Vec<f32> = Vec::new();
+        let mut statistics = AttentionStatistics::default();
         for start in (0..x.len()).step_by(self.piece()) {
             let n = self.piece().min(x.len() - start);
             let piece = x.slice(start, n);
@@ -147,15 +187,47 @@ impl Denoiser for NetworkDenoiser {
                 let x0 = (x - sigma * eps) / signal;
                 if clamp { x0.clamp(-1.0, 1.0) } else { x0 }
             }));
-            if let Some(maps) = &prediction.attention {
-                weights.extend(host::<f32>(maps, DType::F32)?);
+            let (some, maps) = self.seen(&prediction.seen)?;
+            statistics.merge(&some);
+            if let Some(maps) = maps.filter(|_| self.watched == Watched::Maps) {
+                weights.extend_from_slice(maps.weights());
             }
         }
         let attention = self.network.config().attention.filter(|_| !weights.is_empty());
         let n_pixels = x.shape().n_pixels();
         let attention = attention.map(|a| AttentionMaps::new(a.heads, n_pixels, weights));
-        Ok(Denoised { x0: ImageBatch::new(x.shape(), x0), posterior: None, attention })
+        Ok(Denoised {
+            attention,
+            attention_statistics: (statistics.n_images > 0).then_some(statistics),
+            ..Denoised::plain(ImageBatch::new(x.shape(), x0))
+        })
     }
+}
+
+/// From [B, heads, 4, P], see [`crate::network::ops::attention_figures`].
+fn of_figures(figures: &[f64], heads: usize, grid: Grid) -> AttentionStatistics {
+    let n = grid.n_pixels();
+    let mut all = AttentionStatistics::default();
+    for image in figures.chunks_exact(heads * N_FIGURES * n) {
+        let mut one = AttentionStatistics { n_images: 1, ..AttentionStatistics::default() };
+        for head in image.chunks_exact(N_FIGURES * n) {
+            let mean = |which: usize| head[which * n..][..n].iter().sum::<f64>() / n as f64;
+            let largest = |which: usize| {
+                head[which * n..][..n].iter().copied().fold(f64::NEG_INFINITY, f64::max)
+            };
+            one.entropy_nats.push(mean(0));
+            one.distance_pixels.push(mean(1));
+            one.largest_logit.push(largest(2));
+            one.sink.push(largest(3));
+        }
+        all.merge(&one);
+    }
+    all
+}
+
+fn without_attention() -> DenoiseError {
+    let problem = "this network has no attention layer".to_owned();
+    DenoiseError::Unusable { denoiser: NAME.to_owned(), problem }
 }
 
 fn failed(error: NetworkError) -> DenoiseError {
@@ -174,7 +246,9 @@ mod tests {
     use super::*;
     use crate::diffusion::Schedule;
     use crate::image::ImageShape;
-    use crate::network::config::{Body, NetworkConfig, Output, Padding};
+    use crate::network::config::{
+        AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
+    };
     use crate::random::noise_seeds;
 
     fn denoiser(clamp: bool) -> NetworkDenoiser {
@@ -211,6 +285,41 @@ mod tests {
             for (a, b) in all.image(i).iter().zip(alone.values()) {
                 assert!((a - b).abs() < 1e-5, "image {i}: {a} {b}");
             }
+        }
+    }
+
+    #[test]
+    fn statistics_are_those_of_the_maps_whichever_is_asked_for() {
+        use AttentionVariant::{Identity, Softmax, Top1, Uniform};
+        for variant in [Softmax, Top1, Uniform, Identity] {
+            let network = NetworkConfig {
+                n_classes: None,
+                attention: Some(AttentionConfig {
+                    variant,
+                    heads: 2,
+                    head_width: 3,
+                    normalise: false,
+                }),
+                ..denoiser(false).network().config().clone()
+            };
+            let network = Network::new(&network, 5, &Device::Cpu).unwrap();
+            let denoiser = NetworkDenoiser::new(Arc::new(network));
+            let (x, level) = (seeds(3), Schedule::Cosine.level(0.5));
+            let found = denoiser.attention_statistics(&x, level).unwrap();
+            let maps = denoiser.attention(&x, level).unwrap();
+            let grid = denoiser.network().config().grid();
+            let expected = AttentionStatistics::of_maps(&maps, grid).unwrap();
+            assert_eq!(found.n_images, 3);
+            for (a, b) in [
+                (&found.entropy_nats, &expected.entropy_nats),
+                (&found.distance_pixels, &expected.distance_pixels),
+                (&found.sink, &expected.sink),
+            ] {
+                assert_eq!(a.len(), 2);
+                assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5), "{variant:?}");
+            }
+            let has_logits = variant == Softmax;
+            assert_eq!(found.largest_logit.len(), if has_logits { 2 } else { 0 });
         }
     }
 

@@ -17,7 +17,7 @@ pub mod attention;
 pub mod model;
 pub mod denoiser;
 
-pub use attention::Mode;
-pub use denoiser::NetworkDenoiser;
+pub use attention::{Mode, Seen};
+pub use denoiser::{NetworkDenoiser, Watched};
 pub use model::{Network, Prediction};
 pub use parameters::{NetworkError, TensorMap};

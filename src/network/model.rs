@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::attention::{Attention, Mode};
+use super::attention::{Attention, Mode, Seen};
 use super::blocks::{Conv, Norm};
 use super::config::{Body, NetworkConfig, Output};
 use super::embedding::Embedding;
@@ -35,8 +35,8 @@ enum BodyLayers {
 pub struct Prediction {
     /// `eps_hat` [B, C, H, W].
     pub eps: Tensor,
-    /// Attention maps [B, heads, P, P], on request.
-    pub attention: Option<Tensor>,
+    /// Where pixels looked, on request.
+    pub seen: Seen,
 }
 
 impl Network {
@@ -70,7 +70,9 @@ impl Network {
             }
         };
         let attention = match config.attention {
-            Some(attention) => Some(Attention::new(&mut builder, attention, features)?),
+            Some(attention) => {
+                Some(Attention::new(&mut builder, attention, features, config.padding)?)
+            }
             None => None,
         };
         let (last_norm, last) = last_layers(&mut builder, config, features)?;
@@ -154,9 +156,9 @@ impl Network {
             BodyLayers::ResNet(body) => body.forward(x, &embedding)?,
             BodyLayers::UNet(body) => body.forward(x, &embedding)?,
         };
-        let mut maps = None;
+        let mut seen = Seen::default();
         if let Some(attention) = &self.attention {
-            (features, maps) = attention.forward(&features, mode)?;
+            (features, seen) = attention.forward(&features, mode)?;
         }
         if let Some(norm) = &self.last_norm {
             features = norm.forward(&features)?;
@@ -166,7 +168,7 @@ impl Network {
             Output::Noise => out,
             Output::Velocity => self.noise_from_velocity(t, x, &out)?,
         };
-        Ok(Prediction { eps, attention: maps })
+        Ok(Prediction { eps, seen })
     }
 
     /// `eps = sigma x + sqrt(abar) v`.
@@ -270,7 +272,7 @@ mod tests {
             let with = run(Mode::EvaluateWithMaps);
             let (a, b) = (flat(&with.eps), flat(&run(Mode::Evaluate).eps));
             assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12), "{variant:?}");
-            let maps = with.attention.unwrap();
+            let maps = with.seen.maps.unwrap();
             assert_eq!(maps.dims(), [2, 2, 24, 24]);
             for (index, row) in flat(&maps).chunks(24).enumerate() {
                 assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-12);

@@ -368,10 +368,10 @@ impl Machine {
             }
         }
         Denoised {
-            x0: ImageBatch::new(shape, x0),
             posterior: (self.with_posterior && !wiener).then_some(posterior),
             attention: attention
                 .map(|(n_heads, weights)| AttentionMaps::new(n_heads, shape.n_pixels(), weights)),
+            ..Denoised::plain(ImageBatch::new(shape, x0))
         }
     }
 }

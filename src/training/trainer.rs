@@ -521,7 +521,7 @@ mod tests {
         use crate::diffusion::{Denoiser, Schedule};
         let mut trainer = trainer(example());
         trainer.step().unwrap();
-        let denoiser = trainer.ema_denoiser().unwrap().with_attention(true);
+        let denoiser = trainer.ema_denoiser().unwrap().watching(crate::network::Watched::Maps);
         let x = crate::random::noise_seeds(1, 0, 3, ImageShape::new(1, 6, 6));
         let run = || denoiser.denoise(&x, Schedule::Cosine.level(0.5)).unwrap();
         let before = run();

@@ -56,10 +56,10 @@ fn part(qkv: &Tensor, which: usize) -> Result<Tensor> {
 }
 
 /// Sizes of one call and the tables of its products.
-struct Sizes {
-    heads: usize,
+pub(super) struct Sizes {
+    pub heads: usize,
     width: usize,
-    n_pixels: usize,
+    pub n_pixels: usize,
     /// Channels rounded up to full vectors, for sums with channels in the lanes.
     lanes: usize,
     /// Where channels start in `[D, P]`.
@@ -74,10 +74,10 @@ struct Sizes {
 
 /// Queries that are worked on together. The map of their weights, `[P, QUERIES]`, is all that is ever
 /// kept of the P x P weights, so each column is one query and a vector holds as many queries as lanes.
-const QUERIES: usize = 48;
+pub(super) const QUERIES: usize = 48;
 
 impl Sizes {
-    fn of<T: Real>(qkv: &Layout) -> Result<(usize, Self)> {
+    pub fn of<T: Real>(qkv: &Layout) -> Result<(usize, Self)> {
         let (batch, _, heads, width, n_pixels) = qkv.shape().dims5()?;
         let lanes = width.next_multiple_of(n_lanes::<T>());
         let sizes = Self {
@@ -94,12 +94,12 @@ impl Sizes {
     }
 
     /// Values of one head's queries.
-    fn per_head(&self) -> usize {
+    pub fn per_head(&self) -> usize {
         self.width * self.n_pixels
     }
 
     /// One head's q, k and v out of one image's `[3, heads, D, P]`.
-    fn head<'a, T>(&self, image: &'a [T], head: usize) -> [&'a [T]; 3] {
+    pub fn head<'a, T>(&self, image: &'a [T], head: usize) -> [&'a [T]; 3] {
         [0, 1, 2].map(|which| {
             let start = (which * self.heads + head) * self.per_head();
             &image[start..start + self.per_head()]
@@ -107,17 +107,23 @@ impl Sizes {
     }
 
     /// Ranges of queries.
-    fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+    pub fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let n = self.n_pixels;
         (0..n).step_by(QUERIES).map(move |first| first..(first + QUERIES).min(n))
     }
 
-    fn scale(&self) -> f64 {
+    pub fn scale(&self) -> f64 {
         (self.width as f64).sqrt().recip()
     }
 
     /// `out[r, p] = sum_d of_keys[d, r] of_queries[d, p]` for the queries of one block.
-    fn pairs<T: Real>(&self, of_keys: &[T], of_queries: &[T], block: &Range<usize>, out: &mut [T]) {
+    pub fn pairs<T: Real>(
+        &self,
+        of_keys: &[T],
+        of_queries: &[T],
+        block: &Range<usize>,
+        out: &mut [T],
+    ) {
         let left = Left { values: of_keys, rows: &self.pixels, columns: &self.channels };
         let right = Right { values: &of_queries[block.start..], rows: &self.channels };
         multiply(Write::Overwrite, block.len(), (out, &self.keys), left, right);

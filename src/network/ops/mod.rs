@@ -15,6 +15,7 @@ pub mod group_norm;
 pub mod pixel_norm;
 pub mod resample;
 pub mod attend;
+pub mod attention_figures;
 
 #[cfg(test)]
 mod odd_shapes;

@@ -10,6 +10,7 @@
 //! (`candle_nn::ops::layer_norm` drops gradients and wants channels last.)
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
+use pulp::Arch;
 use rayon::prelude::*;
 
 use super::clock::{Work, timed};
@@ -53,40 +54,43 @@ impl CustomOp1 for PixelNorm {
     }
 }
 
-/// Mean over channels of `value(c, p)` for every pixel.
-fn mean<T: Real>(channels: usize, n_pixels: usize, value: impl Fn(usize) -> T) -> Vec<T> {
-    let share = T::one() / T::number(channels as f64);
-    let mut means = vec![T::zero(); n_pixels];
-    for c in 0..channels {
-        for (p, mean) in means.iter_mut().enumerate() {
-            *mean += value(c * n_pixels + p) * share;
+/// Mean over channels of `of(p, x, y)` for every pixel p.
+#[inline(always)]
+fn mean<T: Real>(x: &[T], y: &[T], n_pixels: usize, of: impl Fn(usize, T, T) -> T) -> Vec<T> {
+    let share = T::one() / T::number((x.len() / n_pixels) as f64);
+    let mut means = vec![T::ZERO; n_pixels];
+    for (x, y) in x.chunks_exact(n_pixels).zip(y.chunks_exact(n_pixels)) {
+        for (p, (mean, (&x, &y))) in means.iter_mut().zip(x.iter().zip(y)).enumerate() {
+            *mean += of(p, x, y) * share;
         }
     }
     means
 }
 
 /// Mean and inverse deviation of every pixel of one image.
-fn moments<T: Real>(x: &[T], channels: usize, n_pixels: usize) -> (Vec<T>, Vec<T>) {
-    let means = mean(channels, n_pixels, |i| x[i]);
-    let mut inverse = mean(channels, n_pixels, |i| {
-        let difference = x[i] - means[i % n_pixels];
-        difference * difference
-    });
+#[inline(always)]
+fn moments<T: Real>(x: &[T], n_pixels: usize) -> (Vec<T>, Vec<T>) {
+    let means = mean(x, x, n_pixels, |_, x, _| x);
+    let known = &means[..n_pixels];
+    let mut inverse = mean(x, x, n_pixels, |p, x, _| (x - known[p]) * (x - known[p]));
     inverse.iter_mut().for_each(|v| *v = T::one() / Real::sqrt(*v + T::number(EPSILON)));
     (means, inverse)
 }
 
 fn normalise<T: Real>(x: &[T], channels: usize, n_pixels: usize) -> Vec<T> {
-    let mut out = vec![T::zero(); x.len()];
+    let mut out = vec![T::ZERO; x.len()];
     let per_image = channels * n_pixels;
-    out.par_chunks_mut(per_image).zip(x.par_chunks(per_image)).for_each(|(out, x)| {
-        let (means, inverse) = moments(x, channels, n_pixels);
-        for (out, x) in out.chunks_mut(n_pixels).zip(x.chunks(n_pixels)) {
-            for (p, (out, &x)) in out.iter_mut().zip(x).enumerate() {
-                *out = (x - means[p]) * inverse[p];
+    let image = |(out, x): (&mut [T], &[T])| {
+        let (means, inverse) = moments(x, n_pixels);
+        for (out, x) in out.chunks_exact_mut(n_pixels).zip(x.chunks_exact(n_pixels)) {
+            let moments = means.iter().zip(&inverse);
+            for ((out, &x), (&mean, &inverse)) in out.iter_mut().zip(x).zip(moments) {
+                *out = (x - mean) * inverse;
             }
         }
-    });
+    };
+    let images = out.par_chunks_mut(per_image).zip(x.par_chunks(per_image));
+    images.for_each(|each| Arch::new().dispatch(|| image(each)));
     out
 }
 
@@ -116,19 +120,25 @@ impl CustomOp2 for PixelNormGradient {
 }
 
 fn gradient<T: Real>(x: &[T], dy: &[T], channels: usize, n_pixels: usize) -> Vec<T> {
-    let mut out = vec![T::zero(); x.len()];
+    let mut out = vec![T::ZERO; x.len()];
     let per_image = channels * n_pixels;
-    let images = out.par_chunks_mut(per_image).zip(x.par_chunks(per_image));
-    images.zip(dy.par_chunks(per_image)).for_each(|((out, x), dy)| {
-        let (means, inverse) = moments(x, channels, n_pixels);
-        let normal = |i: usize| (x[i] - means[i % n_pixels]) * inverse[i % n_pixels];
-        let slope = mean(channels, n_pixels, |i| dy[i]);
-        let product = mean(channels, n_pixels, |i| dy[i] * normal(i));
-        for (i, out) in out.iter_mut().enumerate() {
-            let p = i % n_pixels;
-            *out = (dy[i] - slope[p] - normal(i) * product[p]) * inverse[p];
+    let image = |((out, x), dy): ((&mut [T], &[T]), &[T])| {
+        let (means, inverse) = moments(x, n_pixels);
+        let (means, inverse) = (&means[..n_pixels], &inverse[..n_pixels]);
+        let normal = |p: usize, x: T| (x - means[p]) * inverse[p];
+        let slope = mean(x, dy, n_pixels, |_, _, dy| dy);
+        let product = mean(x, dy, n_pixels, |p, x, dy| dy * normal(p, x));
+        let (slope, product) = (&slope[..n_pixels], &product[..n_pixels]);
+        let planes = x.chunks_exact(n_pixels).zip(dy.chunks_exact(n_pixels));
+        for (out, (x, dy)) in out.chunks_exact_mut(n_pixels).zip(planes) {
+            for (p, (out, (&x, &dy))) in out.iter_mut().zip(x.iter().zip(dy)).enumerate() {
+                *out = (dy - slope[p] - normal(p, x) * product[p]) * inverse[p];
+            }
         }
-    });
+    };
+    let images = out.par_chunks_mut(per_image).zip(x.par_chunks(per_image));
+    let images = images.zip(dy.par_chunks(per_image));
+    images.for_each(|each| Arch::new().dispatch(|| image(each)));
     out
 }
 

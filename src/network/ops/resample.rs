@@ -4,7 +4,11 @@
 //! is slow. With kernel and stride alike the transposed convolution has no overlap: it is a 1x1
 //! convolution to four times the channels, whose values are then dealt out to 2x2 blocks.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail,
+};
+use pulp::Arch;
+use rayon::prelude::*;
 
 use super::clock::{Work, timed};
 use super::convolution::{Form, convolve};
@@ -35,6 +39,9 @@ pub fn upsample(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let pointwise = weight.reshape((c_in, c_out * 4))?.t()?.reshape((c_out * 4, c_in, 1, 1))?;
     let bias = bias.reshape((c_out, 1))?.broadcast_as((c_out, 4))?.contiguous()?.flatten_all()?;
     let dealt = convolve(x, &pointwise, &bias, None, Padding::Zeros, Form::Plain)?;
+    if x.device().is_cpu() {
+        return dealt.contiguous()?.apply_op1(Deal { back: false });
+    }
     dealt
         .reshape((batch, c_out, 2, 2, height, width))?
         .permute((0, 1, 4, 2, 5, 3))?
@@ -42,21 +49,9 @@ pub fn upsample(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
         .reshape((batch, c_out, 2 * height, 2 * width))
 }
 
-/// Visits the blocks of all planes: (block index, index of its four values in reading order).
-fn blocks(layout: &Layout) -> Result<impl Iterator<Item = (usize, [usize; 4])> + use<>> {
-    let (batch, channels, height, width) = layout.shape().dims4()?;
-    let (half_height, half_width) = (height / 2, width / 2);
-    let n_blocks = batch * channels * half_height * half_width;
-    Ok((0..n_blocks).map(move |block| {
-        // Rows of blocks follow each other through all planes, as rows of pixels do.
-        let (row, column) = (block / half_width, block % half_width);
-        let first = 2 * row * width + 2 * column;
-        (block, [first, first + 1, first + width, first + width + 1])
-    }))
-}
-
-fn first_largest<T: Real>(x: &[T], block: [usize; 4]) -> usize {
-    block.into_iter().reduce(|best, at| if x[at] > x[best] { at } else { best }).unwrap_or(0)
+/// Pairs of rows of the 2x2 blocks of a plane.
+fn rows<T>(plane: &[T], width: usize) -> impl Iterator<Item = (&[T], &[T])> {
+    plane.chunks_exact(2 * width).map(move |two| two.split_at(width))
 }
 
 struct MaxPool;
@@ -71,14 +66,26 @@ impl CustomOp1 for MaxPool {
         let (batch, channels, height, width) = layout.shape().dims4()?;
         by_dtype!(x, T => {
             let x = values::<T>(x, layout)?;
-            let out: Vec<T> = blocks(layout)?.map(|(_, block)| x[first_largest(x, block)]).collect();
+            let mut out = vec![0.0; x.len() / 4];
+            let planes = out.par_chunks_mut(height * width / 4).zip(x.par_chunks(height * width));
+            planes.for_each(|(out, x)| Arch::new().dispatch(|| pool_plane(x, out, width)));
             let shape = Shape::from((batch, channels, height / 2, width / 2));
-            Ok((candle_core::WithDType::to_cpu_storage_owned(out), shape))
+            Ok((WithDType::to_cpu_storage_owned(out), shape))
         })
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         Ok(Some(x.apply_op2_no_bwd(&dy.contiguous()?, &MaxPoolGradient)?))
+    }
+}
+
+#[inline(always)]
+fn pool_plane<T: Real>(x: &[T], out: &mut [T], width: usize) {
+    for ((top, bottom), out) in rows(x, width).zip(out.chunks_exact_mut(width / 2)) {
+        let (top, bottom) = (top.as_chunks::<2>().0, bottom.as_chunks::<2>().0);
+        for ((out, &[a, b]), &[c, d]) in out.iter_mut().zip(top).zip(bottom) {
+            *out = Real::larger(Real::larger(Real::larger(a, b), c), d);
+        }
     }
 }
 
@@ -98,14 +105,100 @@ impl CustomOp2 for MaxPoolGradient {
         dy_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let _timer = timed(Work::Resample);
+        let (_, _, height, width) = x_layout.shape().dims4()?;
         by_dtype!(x, T => {
             let (x, dy) = (values::<T>(x, x_layout)?, values::<T>(dy, dy_layout)?);
-            let mut dx: Vec<T> = vec![0.0; x.len()];
-            for (index, block) in blocks(x_layout)? {
-                dx[first_largest(x, block)] = dy[index];
-            }
-            Ok((candle_core::WithDType::to_cpu_storage_owned(dx), x_layout.shape().clone()))
+            let mut dx = vec![0.0; x.len()];
+            let planes = dx.par_chunks_mut(height * width).zip(x.par_chunks(height * width));
+            let planes = planes.zip(dy.par_chunks(height * width / 4));
+            planes.for_each(|((dx, x), dy)| {
+                Arch::new().dispatch(|| pool_plane_gradient(x, dy, dx, width));
+            });
+            Ok((WithDType::to_cpu_storage_owned(dx), x_layout.shape().clone()))
         })
+    }
+}
+
+#[inline(always)]
+fn pool_plane_gradient<T: Real>(x: &[T], dy: &[T], dx: &mut [T], width: usize) {
+    let dx_rows = dx.chunks_exact_mut(2 * width).map(|two| two.split_at_mut(width));
+    let each = rows(x, width).zip(dy.chunks_exact(width / 2)).zip(dx_rows);
+    for (((top, bottom), dy), (dx_top, dx_bottom)) in each {
+        let x = top.as_chunks::<2>().0.iter().zip(bottom.as_chunks::<2>().0);
+        let dx = dx_top.as_chunks_mut::<2>().0.iter_mut().zip(dx_bottom.as_chunks_mut::<2>().0);
+        for (((&[a, b], &[c, d]), (dx_top, dx_bottom)), &dy) in x.zip(dx).zip(dy) {
+            // The first in reading order wins a draw.
+            let (upper, lower) = (Real::larger(a, b), Real::larger(c, d));
+            let (to_upper, to_lower) = if lower > upper { (T::ZERO, dy) } else { (dy, T::ZERO) };
+            *dx_top = if b > a { [T::ZERO, to_upper] } else { [to_upper, T::ZERO] };
+            *dx_bottom = if d > c { [T::ZERO, to_lower] } else { [to_lower, T::ZERO] };
+        }
+    }
+}
+
+/// Channels in fours to 2x2 blocks: [B, 4 C, H, W] to [B, C, 2 H, 2 W], or (`back`) the other way round.
+struct Deal {
+    back: bool,
+}
+
+impl CustomOp1 for Deal {
+    fn name(&self) -> &'static str {
+        "deal"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let _timer = timed(Work::Resample);
+        let (batch, channels, height, width) = layout.shape().dims4()?;
+        let shape = match self.back {
+            true => (batch, channels * 4, height / 2, width / 2),
+            false => (batch, channels / 4, 2 * height, 2 * width),
+        };
+        // Of the large planes.
+        let width = if self.back { width } else { 2 * width };
+        let area = if self.back { height * width } else { 2 * height * width };
+        by_dtype!(x, T => {
+            let x = values::<T>(x, layout)?;
+            let mut out = vec![0.0; x.len()];
+            let planes = out.par_chunks_mut(area).zip(x.par_chunks(area));
+            planes.for_each(|(out, x)| match self.back {
+                true => gather(x, out, width),
+                false => deal(x, out, width),
+            });
+            Ok((WithDType::to_cpu_storage_owned(out), Shape::from(shape)))
+        })
+    }
+
+    fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(dy.contiguous()?.apply_op1_no_bwd(&Deal { back: !self.back })?))
+    }
+}
+
+/// Four quarters to one plane with rows of `width`.
+fn deal<T: Real>(quarters: &[T], plane: &mut [T], width: usize) {
+    let (upper, lower) = quarters.split_at(quarters.len() / 2);
+    for (half, first_row) in [(upper, 0), (lower, 1)] {
+        let (left, right) = half.split_at(half.len() / 2);
+        let rows = plane.chunks_exact_mut(width).skip(first_row).step_by(2);
+        let halves = left.chunks_exact(width / 2).zip(right.chunks_exact(width / 2));
+        for (row, (left, right)) in rows.zip(halves) {
+            let pairs = row.as_chunks_mut::<2>().0.iter_mut();
+            pairs.zip(left.iter().zip(right)).for_each(|(pair, (&a, &b))| *pair = [a, b]);
+        }
+    }
+}
+
+/// One plane with rows of `width` to its four quarters.
+fn gather<T: Real>(plane: &[T], quarters: &mut [T], width: usize) {
+    let (upper, lower) = quarters.split_at_mut(plane.len() / 2);
+    for (half, first_row) in [(upper, 0), (lower, 1)] {
+        let (left, right) = half.split_at_mut(plane.len() / 4);
+        let rows = plane.chunks_exact(width).skip(first_row).step_by(2);
+        let halves = left.chunks_exact_mut(width / 2).zip(right.chunks_exact_mut(width / 2));
+        for (row, (left, right)) in rows.zip(halves) {
+            let pairs = row.as_chunks::<2>().0.iter();
+            let each = pairs.zip(left.iter_mut().zip(right));
+            each.for_each(|(&pair, (a, b))| [*a, *b] = pair);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use ratatui::style::Style;
 use ratatui::symbols::Marker;
 use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, LegendPosition, Paragraph};
 
-use crate::lab::event::AttentionMetrics;
+use crate::lab::event::{AttentionAtLevel, AttentionMetrics};
 use crate::tui::app::{App, SMOOTHINGS, Watched};
 use crate::tui::chart::{segments, smooth, thin};
 use crate::tui::words::number;
@@ -100,7 +100,23 @@ fn entropy(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
         curves.push(Curve::line("uniform".to_owned(), points, app.theme.faint()));
     }
     let title = format!(" attention entropy, nats (uniform {most:.2}) ");
-    draw(app, frame, area, Block::bordered().title(title), curves, &[], false);
+    let block = Block::bordered().title(title).title_bottom(extremes(last));
+    draw(app, frame, area, block, curves, &[], false);
+}
+
+/// The largest logit and sink (share of attention that one pixel receives) over heads and levels.
+fn extremes(attention: &AttentionMetrics) -> String {
+    let largest = |values: fn(&AttentionAtLevel) -> &[f64]| {
+        attention.levels.iter().flat_map(values).copied().reduce(f64::max)
+    };
+    let logit = largest(|level| &level.largest_logit);
+    let sink = largest(|level| &level.sink);
+    let words = [
+        logit.map(|logit| format!("largest logit {logit:.1}")),
+        sink.map(|sink| format!("sink {:.1}%", 100.0 * sink)),
+    ];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    if words.is_empty() { String::new() } else { format!(" {} ", words.join("  ")) }
 }
 
 /// Mean over heads at one noise level.
