@@ -26,7 +26,7 @@ fn images() -> Arc<TrainingImages> {
         let blob = (0.3 * row + angle.sin()).sin() * (0.25 * column + angle.cos()).cos();
         (127.5 + 100.0 * blob + 10.0 * noise).clamp(0.0, 255.0) as u8
     };
-    let pixels = noise.values().iter().enumerate().map(byte).collect();
+    let pixels: Vec<u8> = noise.values().iter().enumerate().map(byte).collect();
     Arc::new(TrainingImages::from_bytes(SHAPE, pixels).expect("whole images"))
 }
 

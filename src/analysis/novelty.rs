@@ -94,7 +94,8 @@ mod tests {
     use crate::image::ImageShape;
 
     fn noise_set() -> Dataset {
-        let pixels = (0..5 * 36_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let pixels: Vec<u8> =
+            (0..5 * 36_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         Dataset::new("noise", ImageShape::new(1, 6, 6), pixels, None)
     }
 

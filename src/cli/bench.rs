@@ -198,8 +198,7 @@ fn theory(args: &TheoryArgs) -> Result<()> {
         }
     }
     let dictionary = |n: usize| -> Result<Arc<TrainingImages>> {
-        let some = all.select(&(0..n).collect::<Vec<_>>());
-        Ok(Arc::new(TrainingImages::from_dataset(&some)?))
+        Ok(Arc::new(TrainingImages::from_dataset(&all.first(n))?))
     };
     // What cannot be built is said before the first minute is spent.
     let one = dictionary(1)?;

@@ -11,15 +11,16 @@
 //!
 //! `provenance` is i64: image (numbered as in `--images`, whatever `--label` keeps), row, column.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
+use crate::dataset::mapped;
 use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use crate::image::{ImageBatch, ImageShape};
 use crate::lab::status::write_atomically;
@@ -173,8 +174,10 @@ fn read_images(path: &Path, label: Option<i64>) -> Result<TrainingImages> {
         let tensor = named(&file, "images")?;
         let shape = batch_shape("images", tensor.shape())?;
         let mut images = match tensor.dtype() {
-            Dtype::U8 => TrainingImages::from_bytes(shape, tensor.data().to_vec())?,
-            _ => TrainingImages::from_values(shape, floats("images", &tensor)?)?,
+            Dtype::U8 => TrainingImages::from_bytes(shape, bytes.slice_ref(tensor.data()))?,
+            Dtype::F32 => TrainingImages::from_singles(shape, bytes.slice_ref(tensor.data()))?,
+            Dtype::F64 => TrainingImages::from_doubles(shape, bytes.slice_ref(tensor.data()))?,
+            other => bail!("tensor 'images' holds '{other:?}'; give it as U8, F32 or F64"),
         };
         if let Ok(labels) = file.tensor("labels") {
             images = images.with_labels(integers("labels", &labels)?)?;
@@ -221,8 +224,8 @@ fn read_attention(path: &Path, shape: ImageShape) -> Result<Arc<dyn AttentionPro
     build().with_context(attempt)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).context("cannot read the file")
+fn read(path: &Path) -> Result<Bytes> {
+    mapped::read(path).context("cannot read the file")
 }
 
 fn named<'a>(file: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>> {

@@ -7,39 +7,39 @@
 //! ```
 //!
 //! Gzipped files are recognised by their first two bytes, not by their name. The length that the
-//! header promises is checked against what is there, before anything large is allocated.
+//! header promises is checked against what is there, before anything large is allocated. Large files that are
+//! not packed are not read but mapped ([`super::mapped`]).
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 
+use super::mapped;
 use super::source::DatasetError;
 
 /// Sizes and bytes of one file.
 #[derive(Debug, PartialEq)]
 pub struct Idx {
     pub sizes: Vec<usize>,
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }
 
 /// Reads a file that must hold unsigned bytes in `n_dimensions` dimensions.
 pub fn read(path: &Path, n_dimensions: usize) -> Result<Idx, DatasetError> {
-    let file = read_file(path)?;
-    parse(&file, n_dimensions, path)
+    parse(&read_file(path)?, n_dimensions, path)
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, DatasetError> {
+fn read_file(path: &Path) -> Result<Bytes, DatasetError> {
     let failed = |source| DatasetError::Read { path: path.to_owned(), source };
-    let mut file = Vec::new();
-    File::open(path).and_then(|mut f| f.read_to_end(&mut file)).map_err(failed)?;
+    let file = mapped::read(path).map_err(failed)?;
     if !file.starts_with(&[0x1f, 0x8b]) {
         return Ok(file);
     }
     let mut plain = Vec::new();
     match MultiGzDecoder::new(&file[..]).read_to_end(&mut plain) {
-        Ok(_) => Ok(plain),
+        Ok(_) => Ok(plain.into()),
         Err(source) => Err(DatasetError::Gzip {
             path: path.to_owned(),
             packed: file.len(),
@@ -49,7 +49,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, DatasetError> {
     }
 }
 
-fn parse(file: &[u8], n_dimensions: usize, path: &Path) -> Result<Idx, DatasetError> {
+fn parse(file: &Bytes, n_dimensions: usize, path: &Path) -> Result<Idx, DatasetError> {
     let path = || path.to_owned();
     let header = 4 + 4 * n_dimensions;
     if file.len() < header {
@@ -76,7 +76,7 @@ fn parse(file: &[u8], n_dimensions: usize, path: &Path) -> Result<Idx, DatasetEr
         return Err(DatasetError::Empty { path: path() });
     }
     let sizes = sizes.into_iter().map(|s| s as usize).collect();
-    Ok(Idx { sizes, bytes: file[header..].to_vec() })
+    Ok(Idx { sizes, bytes: file.slice(header..) })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod set;
 pub mod shapes;
 pub mod rule;
 pub mod crafted;
+pub mod mapped;
 pub mod idx;
 pub mod resize;
 pub mod source;

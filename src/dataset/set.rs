@@ -1,5 +1,7 @@
 //! The set of images itself: bytes, one shape, perhaps labels, perhaps a rule.
 
+use bytes::Bytes;
+
 use super::rule::Rule;
 use crate::image::{ImageBatch, ImageShape, from_byte};
 
@@ -9,7 +11,7 @@ pub struct Dataset {
     /// What it is called in captions and reports.
     pub name: String,
     shape: ImageShape,
-    pixels: Vec<u8>,
+    pixels: Bytes,
     labels: Option<Vec<u8>>,
     rule: Option<Rule>,
 }
@@ -20,9 +22,10 @@ impl Dataset {
     pub fn new(
         name: impl Into<String>,
         shape: ImageShape,
-        pixels: Vec<u8>,
+        pixels: impl Into<Bytes>,
         labels: Option<Vec<u8>>,
     ) -> Self {
+        let pixels = pixels.into();
         assert!(shape.n_values() > 0, "an image of shape {shape} has no values");
         assert!(pixels.len().is_multiple_of(shape.n_values()), "ragged {shape} images");
         if let Some(labels) = &labels {
@@ -59,6 +62,11 @@ impl Dataset {
         &self.pixels
     }
 
+    /// The same to be kept: shared, not copied.
+    pub fn shared_pixels(&self) -> Bytes {
+        self.pixels.clone()
+    }
+
     /// One image's bytes, `[C, H, W]`.
     pub fn image(&self, index: usize) -> &[u8] {
         let n = self.shape.n_values();
@@ -77,12 +85,24 @@ impl Dataset {
         ImageBatch::new(self.shape, bytes.iter().map(|&b| from_byte(b)).collect())
     }
 
+    /// The first `n` images (all, if there are fewer), as a set of their own that shares their pixels.
+    pub fn first(&self, n: usize) -> Self {
+        let n = n.min(self.len());
+        Self {
+            name: self.name.clone(),
+            shape: self.shape,
+            pixels: self.pixels.slice(..n * self.shape.n_values()),
+            labels: self.labels.as_ref().map(|labels| labels[..n].to_vec()),
+            rule: self.rule.clone(),
+        }
+    }
+
     /// The named images in that order, as a set of their own with the same name and rule.
     pub fn select(&self, indices: &[usize]) -> Self {
         Self {
             name: self.name.clone(),
             shape: self.shape,
-            pixels: indices.iter().flat_map(|&i| self.image(i)).copied().collect(),
+            pixels: indices.iter().flat_map(|&i| self.image(i)).copied().collect::<Vec<_>>().into(),
             labels: self.labels.as_ref().map(|l| indices.iter().map(|&i| l[i]).collect()),
             rule: self.rule.clone(),
         }

@@ -70,12 +70,13 @@ fn open_idx(
             expected: n,
         });
     }
-    let labels = labels.map(|(_, labels)| labels);
+    let labels = labels.map(|(_, labels)| labels.to_vec());
     let (shape, pixels) = match size {
         Some(size) if (size, size) != (height, width) => {
             let planes = file.bytes.chunks_exact(height * width);
-            let pixels = planes.flat_map(|plane| bilinear(plane, height, width, size)).collect();
-            (ImageShape::new(1, size, size), pixels)
+            let pixels: Vec<u8> =
+                planes.flat_map(|plane| bilinear(plane, height, width, size)).collect();
+            (ImageShape::new(1, size, size), pixels.into())
         }
         _ => (ImageShape::new(1, height, width), file.bytes),
     };

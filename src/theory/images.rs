@@ -1,12 +1,15 @@
 //! The dictionary: training images as the machines see them.
 //!
-//! Images stay in the form they came in (bytes or `f64`) and are turned into the precision of a
-//! machine tile by tile, so that a large set costs no more memory than its bytes. A filter by label keeps each
+//! Images stay in the form they came in (bytes, `f32`s or `f64`s of a file, or `f64`) and are turned into the
+//! precision of a machine tile by tile, so that a large set costs no more memory than its bytes, and a mapped
+//! file no more than the system has to spare. A filter by label keeps each
 //! image's number in the unfiltered set, because provenance must point at something a person can
 //! look up. Nothing here knows about noise.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+
+use bytes::Bytes;
 
 use super::error::TheoryError;
 use super::kernels::tile::Tile;
@@ -30,27 +33,41 @@ pub struct TrainingImages {
 
 #[derive(Debug)]
 enum Pixels {
-    Bytes(Vec<u8>),
+    Bytes(Bytes),
+    /// Little-endian `f32`s.
+    Singles(Bytes),
+    /// Little-endian `f64`s.
+    Doubles(Bytes),
     Values(Vec<f64>),
 }
 
 impl TrainingImages {
     pub fn from_dataset(dataset: &Dataset) -> Result<Self, TheoryError> {
         let labels = dataset.labels().map(|labels| labels.iter().map(|&l| i64::from(l)).collect());
-        Self::build(dataset.shape(), Pixels::Bytes(dataset.pixels().to_vec()), labels)
+        Self::build(dataset.shape(), Pixels::Bytes(dataset.shared_pixels()), labels)
     }
 
     /// `values` are `[N, C, H, W]`.
     pub fn from_values(shape: ImageShape, values: Vec<f64>) -> Result<Self, TheoryError> {
-        if let Some(index) = values.iter().position(|v| v.is_nan() || v.abs() > LARGEST_VALUE) {
-            return Err(TheoryError::NotAPixel { index, value: values[index] });
-        }
+        check_values(values.iter().copied())?;
         Self::build(shape, Pixels::Values(values), None)
     }
 
+    /// `bytes` are little-endian `f32`s `[N, C, H, W]`, as a file has them.
+    pub fn from_singles(shape: ImageShape, bytes: Bytes) -> Result<Self, TheoryError> {
+        check_values(bytes.as_chunks().0.iter().map(|&b| f64::from(f32::from_le_bytes(b))))?;
+        Self::build(shape, Pixels::Singles(bytes), None)
+    }
+
+    /// The same of `f64`s.
+    pub fn from_doubles(shape: ImageShape, bytes: Bytes) -> Result<Self, TheoryError> {
+        check_values(bytes.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b)))?;
+        Self::build(shape, Pixels::Doubles(bytes), None)
+    }
+
     /// `bytes` are `[N, C, H, W]`, mapped to [-1, 1] by `b / 127.5 - 1`.
-    pub fn from_bytes(shape: ImageShape, bytes: Vec<u8>) -> Result<Self, TheoryError> {
-        Self::build(shape, Pixels::Bytes(bytes), None)
+    pub fn from_bytes(shape: ImageShape, bytes: impl Into<Bytes>) -> Result<Self, TheoryError> {
+        Self::build(shape, Pixels::Bytes(bytes.into()), None)
     }
 
     fn build(
@@ -100,7 +117,9 @@ impl TrainingImages {
     pub fn select(&self, indices: &[usize]) -> Self {
         let v = self.shape.n_values();
         let pixels = match &self.pixels {
-            Pixels::Bytes(all) => Pixels::Bytes(gather(all, indices, v)),
+            Pixels::Bytes(all) => Pixels::Bytes(gather(all, indices, v).into()),
+            Pixels::Singles(all) => Pixels::Singles(gather(all, indices, 4 * v).into()),
+            Pixels::Doubles(all) => Pixels::Doubles(gather(all, indices, 8 * v).into()),
             Pixels::Values(all) => Pixels::Values(gather(all, indices, v)),
         };
         Self {
@@ -130,6 +149,13 @@ impl TrainingImages {
         let values = images.start * v..images.end * v;
         match &self.pixels {
             Pixels::Bytes(all) => all[values].iter().map(|&b| from_byte(b)).collect(),
+            Pixels::Singles(all) => {
+                let all = &all.as_chunks().0[values];
+                all.iter().map(|&b| f64::from(f32::from_le_bytes(b))).collect()
+            }
+            Pixels::Doubles(all) => {
+                all.as_chunks().0[values].iter().map(|&b| f64::from_le_bytes(b)).collect()
+            }
             Pixels::Values(all) => all[values].to_vec(),
         }
     }
@@ -144,6 +170,14 @@ impl TrainingImages {
                 let value = |b: u8| table[usize::from(b)];
                 tile.fill(self.shape, images.start, &all[values], value);
             }
+            Pixels::Singles(all) => {
+                let value = |b| T::from_f64(f64::from(f32::from_le_bytes(b)));
+                tile.fill(self.shape, images.start, &all.as_chunks().0[values], value);
+            }
+            Pixels::Doubles(all) => {
+                let value = |b| T::from_f64(f64::from_le_bytes(b));
+                tile.fill(self.shape, images.start, &all.as_chunks().0[values], value);
+            }
             Pixels::Values(all) => {
                 tile.fill(self.shape, images.start, &all[values], T::from_f64);
             }
@@ -156,10 +190,21 @@ impl TrainingImages {
     }
 }
 
+fn check_values(mut values: impl Iterator<Item = f64>) -> Result<(), TheoryError> {
+    let wrong = |(_, v): &(usize, f64)| v.is_nan() || v.abs() > LARGEST_VALUE;
+    match values.by_ref().enumerate().find(wrong) {
+        Some((index, value)) => Err(TheoryError::NotAPixel { index, value }),
+        None => Ok(()),
+    }
+}
+
 impl Pixels {
+    /// Number of values.
     fn len(&self) -> usize {
         match self {
             Self::Bytes(bytes) => bytes.len(),
+            Self::Singles(bytes) => bytes.len() / 4,
+            Self::Doubles(bytes) => bytes.len() / 8,
             Self::Values(values) => values.len(),
         }
     }
@@ -197,6 +242,21 @@ mod tests {
         let shape = ImageShape::new(1, 1, 2);
         let bytes = TrainingImages::from_bytes(shape, vec![0, 255]).unwrap();
         assert_eq!(bytes.values(0..1), [-1.0, 1.0]);
+        let values = [0.5_f64, -1.0, 0.25, 2.0];
+        let singles: Vec<u8> = values.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect();
+        let doubles: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        for images in [
+            TrainingImages::from_singles(shape, singles.into()).unwrap(),
+            TrainingImages::from_doubles(shape, doubles.into()).unwrap(),
+        ] {
+            assert_eq!((images.len(), images.values(1..2)), (2, vec![0.25, 2.0]));
+            assert_eq!(images.select(&[1]).values(0..1), [0.25, 2.0]);
+            let mut tile = Tile::<f64>::new(shape, 1);
+            images.fill_tile(1..2, &mut tile);
+            assert_eq!(tile.pixels(0..2, 1), [0.25, 2.0]);
+        }
+        let broken: Vec<u8> = [0.0_f64, f64::NAN].iter().flat_map(|v| v.to_le_bytes()).collect();
+        assert!(TrainingImages::from_doubles(shape, broken.into()).is_err());
     }
 
     #[test]

@@ -355,7 +355,7 @@ mod tests {
     fn stripes() -> Arc<Dataset> {
         let shape = ImageShape::new(1, 6, 6);
         let pixel = |image: usize, at: usize| if (at + image).is_multiple_of(3) { 255 } else { 0 };
-        let pixels = (0..12 * 36).map(|i| pixel(i / 36, i % 36)).collect();
+        let pixels: Vec<u8> = (0..12 * 36).map(|i| pixel(i / 36, i % 36)).collect();
         Arc::new(Dataset::new("stripes", shape, pixels, None))
     }
 

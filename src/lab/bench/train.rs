@@ -133,7 +133,7 @@ fn step_of(net: Net) -> Result<Box<dyn FnMut() -> Result<()>>> {
         patience: 0,
         minutes: 0.0,
     };
-    let pixels = (0..N_IMAGES * image.n_values()).map(|i| (i * 37 % 251) as u8).collect();
+    let pixels: Vec<u8> = (0..N_IMAGES * image.n_values()).map(|i| (i * 37 % 251) as u8).collect();
     let dataset = Arc::new(Dataset::new("bench", image, pixels, None));
     let mut trainer = Trainer::new(config, &network, dataset, &Device::Cpu)?;
     Ok(Box::new(move || Ok(trainer.step().map(drop)?)))
