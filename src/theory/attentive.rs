@@ -5,7 +5,7 @@
 //! patches vote on the image, and mix the estimates:
 //!
 //! ```text
-//! E[n,p]   = logsumexp_q L[n,q,p] - ln |pool|          m[n,p] = sum_q softmax_q(L[n,q,p]) phi_n(q)
+//! E[n,p], m[n,p]: see [`super::evidence`]
 //! z(p)     = sum_n softmax_n( E[n,p] + lambda sum_r A[p,r] E[n,r] ) m[n,p]
 //! x0hat(p) = (1 - gamma) z(p) + gamma sum_r A[p,r] z(r)
 //! ```
@@ -17,24 +17,12 @@
 
 use rayon::prelude::*;
 
+use super::evidence::{Evidence, Portions};
 use super::spec::AttentionSettings;
 use super::weights::Accumulator;
 use crate::diffusion::{AttentionMaps, Provenance};
-
-/// What each training image says about each pixel of one noisy image.
-#[derive(Debug)]
-pub struct Evidence {
-    pub n_channels: usize,
-    pub n_pixels: usize,
-    /// `E[n,p]`, `[N, P]`.
-    pub log_evidence: Vec<f64>,
-    /// `m[n,p]`, `[N, C, P]`.
-    pub estimates: Vec<f64>,
-    /// Entropy in nats of the patch weights within an image, `[N, P]`.
-    pub inner_entropy: Vec<f64>,
-    /// The best patch within an image and the logarithm of its weight there, `[N, P]`.
-    pub inner_best: Vec<(Provenance, f64)>,
-}
+use crate::image::ImageShape;
+use crate::simd::Lane;
 
 /// Attention weights in a form that knows its shortcuts.
 #[derive(Debug)]
@@ -107,37 +95,119 @@ pub struct Shared {
     pub provenance: Vec<Provenance>,
 }
 
-impl Evidence {
-    /// The estimate under `settings` (whose source is already resolved into `sharing`).
-    pub fn estimate(&self, settings: &AttentionSettings, sharing: &Sharing) -> Shared {
-        let votes = self.votes(settings.lambda, sharing);
-        let mixture = self.mixture(&votes);
+impl Sharing {
+    /// The estimate under `settings`, whose source is already resolved into this.
+    pub fn estimate<T: Lane>(
+        &self,
+        portions: &Portions<'_, T>,
+        settings: &AttentionSettings,
+    ) -> Shared {
+        let ImageShape { channels, .. } = portions.shape();
+        let n_pixels = portions.shape().n_pixels();
+        let mut mixture = Accumulator::new(channels + 1, n_pixels);
+        let mut top = vec![(Provenance::default(), f64::NEG_INFINITY); n_pixels];
+        portions.each(|evidence| {
+            let votes = self.votes(evidence, settings.lambda);
+            evidence.mix(&votes, &mut mixture);
+            for (at, (vote, (place, log_weight))) in
+                votes.iter().zip(&evidence.inner_best).enumerate()
+            {
+                let best = &mut top[at % n_pixels];
+                if vote + log_weight > best.1 {
+                    *best = (*place, vote + log_weight);
+                }
+            }
+        });
         let mut x0 = mixture.mean();
-        let inner_entropy = x0.split_off(self.n_channels * self.n_pixels);
+        let inner_entropy = x0.split_off(channels * n_pixels);
         let entropy_nats =
             inner_entropy.iter().enumerate().map(|(p, inner)| inner + mixture.entropy(p)).collect();
         if settings.gamma != 0.0 {
-            self.mix_values(&mut x0, settings.gamma, sharing);
+            self.mix_values(&mut x0, settings.gamma, n_pixels);
         }
-        Shared { x0, entropy_nats, provenance: self.provenance(&votes) }
+        let provenance = top.into_iter().map(|(place, _)| place).collect();
+        Shared { x0, entropy_nats, provenance }
     }
 
     /// `E[n,p] + lambda sum_r A[p,r] E[n,r]`.
-    fn votes(&self, lambda: f64, sharing: &Sharing) -> Vec<f64> {
-        let mut votes = self.log_evidence.clone();
+    fn votes(&self, evidence: &Evidence, lambda: f64) -> Vec<f64> {
+        let mut votes = evidence.log_evidence.clone();
         if lambda != 0.0 {
-            votes.par_chunks_exact_mut(self.n_pixels).for_each(|row| {
-                let shared = sharing.gather(row);
+            votes.par_chunks_exact_mut(evidence.n_pixels).for_each(|row| {
+                let shared = self.gather(row);
                 row.iter_mut().zip(shared).for_each(|(vote, shared)| *vote += lambda * shared);
             });
         }
         votes
     }
 
-    /// The mixture over images; the entropy within images rides along as one more channel.
-    fn mixture(&self, votes: &[f64]) -> Accumulator {
+    fn mix_values(&self, x0: &mut [f64], gamma: f64, n_pixels: usize) {
+        let share = gamma / self.n_heads();
+        for plane in x0.chunks_exact_mut(n_pixels) {
+            let attended = self.gather(plane);
+            for (z, attended) in plane.iter_mut().zip(attended) {
+                *z = (1.0 - gamma) * *z + share * attended;
+            }
+        }
+    }
+
+    /// `co-origin`: `A[p,r]` proportional to `sum_n P(n|p) P(n|r)`, `P(.|p) = softmax_n E[n,p]`.
+    pub fn co_origin<T: Lane>(portions: &Portions<'_, T>) -> Self {
+        let n_pixels = portions.shape().n_pixels();
+        let mixture = equivariant_local(portions);
+        let log_sums: Vec<f64> = (0..n_pixels).map(|p| mixture.log_sum(p)).collect();
+        let mut rows = vec![0.0; n_pixels * n_pixels];
+        portions.each(|evidence| {
+            let evidence = evidence.log_evidence.iter().enumerate();
+            let chances: Vec<f64> =
+                evidence.map(|(at, evidence)| (evidence - log_sums[at % n_pixels]).exp()).collect();
+            rows.par_chunks_exact_mut(n_pixels).enumerate().for_each(|(p, row)| {
+                for image in chances.chunks_exact(n_pixels) {
+                    // Most images are out of the question for most pixels.
+                    if image[p] > 0.0 {
+                        row.iter_mut().zip(image).for_each(|(a, chance)| *a += image[p] * chance);
+                    }
+                }
+            });
+        });
+        for row in rows.chunks_exact_mut(n_pixels) {
+            // `sum_n P(n|p)^2` is at least 1 / N, so the row is never empty.
+            let sum: f64 = row.iter().sum();
+            row.iter_mut().for_each(|a| *a /= sum);
+        }
+        Self::from_maps(1, n_pixels, &rows)
+    }
+
+    /// `similarity`: `A[p,r] = softmax_r(-||z(p) - z(r)||^2 / tau)`, z the `els` estimate.
+    pub fn similarity<T: Lane>(portions: &Portions<'_, T>, tau: f64) -> Self {
+        let n_pixels = portions.shape().n_pixels();
+        let z = equivariant_local(portions).mean();
+        let mut rows = vec![0.0; n_pixels * n_pixels];
+        rows.par_chunks_exact_mut(n_pixels).enumerate().for_each(|(p, row)| {
+            for plane in z.chunks_exact(n_pixels).take(portions.shape().channels) {
+                row.iter_mut().zip(plane).for_each(|(a, z)| *a += (plane[p] - z).powi(2));
+            }
+            // The largest logit is that of r = p, and it is 0.
+            row.iter_mut().for_each(|a| *a = (-*a / tau).exp());
+            let sum: f64 = row.iter().sum();
+            row.iter_mut().for_each(|a| *a /= sum);
+        });
+        Self::from_maps(1, n_pixels, &rows)
+    }
+}
+
+/// The mixture over images by their own evidence alone, which is `els`.
+fn equivariant_local<T: Lane>(portions: &Portions<'_, T>) -> Accumulator {
+    let shape = portions.shape();
+    let mut mixture = Accumulator::new(shape.channels + 1, shape.n_pixels());
+    portions.each(|evidence| evidence.mix(&evidence.log_evidence, &mut mixture));
+    mixture
+}
+
+impl Evidence {
+    /// Adds these images to a mixture; the entropy within images rides along as one more channel.
+    fn mix(&self, votes: &[f64], mixture: &mut Accumulator) {
         let (n_channels, n_pixels) = (self.n_channels, self.n_pixels);
-        let mut mixture = Accumulator::new(n_channels + 1, n_pixels);
         for (n, row) in votes.chunks_exact(n_pixels).enumerate() {
             for (p, &vote) in row.iter().enumerate() {
                 let value = |c: usize| match c {
@@ -147,70 +217,5 @@ impl Evidence {
                 mixture.add(p, vote, Provenance::default(), value);
             }
         }
-        mixture
-    }
-
-    fn mix_values(&self, x0: &mut [f64], gamma: f64, sharing: &Sharing) {
-        let share = gamma / sharing.n_heads();
-        for plane in x0.chunks_exact_mut(self.n_pixels) {
-            let attended = sharing.gather(plane);
-            for (z, attended) in plane.iter_mut().zip(attended) {
-                *z = (1.0 - gamma) * *z + share * attended;
-            }
-        }
-    }
-
-    fn provenance(&self, votes: &[f64]) -> Vec<Provenance> {
-        let mut top = vec![(Provenance::default(), f64::NEG_INFINITY); self.n_pixels];
-        for (at, (vote, (place, log_weight))) in votes.iter().zip(&self.inner_best).enumerate() {
-            let best = &mut top[at % self.n_pixels];
-            if vote + log_weight > best.1 {
-                *best = (*place, vote + log_weight);
-            }
-        }
-        top.into_iter().map(|(place, _)| place).collect()
-    }
-
-    /// `co-origin`: `A[p,r]` proportional to `sum_n P(n|p) P(n|r)`, `P(.|p) = softmax_n E[n,p]`.
-    pub fn co_origin(&self) -> Sharing {
-        let n_pixels = self.n_pixels;
-        let mixture = self.mixture(&self.log_evidence);
-        let log_sums: Vec<f64> = (0..n_pixels).map(|p| mixture.log_sum(p)).collect();
-        let chances: Vec<f64> = self
-            .log_evidence
-            .iter()
-            .enumerate()
-            .map(|(at, evidence)| (evidence - log_sums[at % n_pixels]).exp())
-            .collect();
-        let mut rows = vec![0.0; n_pixels * n_pixels];
-        rows.par_chunks_exact_mut(n_pixels).enumerate().for_each(|(p, row)| {
-            for image in chances.chunks_exact(n_pixels) {
-                // Most images are out of the question for most pixels.
-                if image[p] > 0.0 {
-                    row.iter_mut().zip(image).for_each(|(a, chance)| *a += image[p] * chance);
-                }
-            }
-            // `sum_n P(n|p)^2` is at least 1 / N, so the row is never empty.
-            let sum: f64 = row.iter().sum();
-            row.iter_mut().for_each(|a| *a /= sum);
-        });
-        Sharing::from_maps(1, n_pixels, &rows)
-    }
-
-    /// `similarity`: `A[p,r] = softmax_r(-||z(p) - z(r)||^2 / tau)`, z the `els` estimate.
-    pub fn similarity(&self, tau: f64) -> Sharing {
-        let (n_channels, n_pixels) = (self.n_channels, self.n_pixels);
-        let z = self.mixture(&self.log_evidence).mean();
-        let mut rows = vec![0.0; n_pixels * n_pixels];
-        rows.par_chunks_exact_mut(n_pixels).enumerate().for_each(|(p, row)| {
-            for plane in z.chunks_exact(n_pixels).take(n_channels) {
-                row.iter_mut().zip(plane).for_each(|(a, z)| *a += (plane[p] - z).powi(2));
-            }
-            // The largest logit is that of r = p, and it is 0.
-            row.iter_mut().for_each(|a| *a = (-*a / tau).exp());
-            let sum: f64 = row.iter().sum();
-            row.iter_mut().for_each(|a| *a /= sum);
-        });
-        Sharing::from_maps(1, n_pixels, &rows)
     }
 }

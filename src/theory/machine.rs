@@ -10,8 +10,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::attention::{AttentionProvider, check_rows};
-use super::attentive::{Evidence, Shared, Sharing};
+use super::attentive::{Shared, Sharing};
 use super::error::TheoryError;
+use super::evidence::Portions;
 use super::ideal::{WholeSums, expand};
 use super::images::{LARGEST_VALUE, TrainingImages};
 use super::kernels::boxes::BoxSums;
@@ -261,17 +262,19 @@ impl Machine {
         let n_pixels = self.images.shape().n_pixels();
         let given = self.given_maps(settings, x, level)?;
         let mut answers = Vec::with_capacity(queries.len());
-        // One query at a time: its evidence is N (C + 4) P numbers.
-        for (index, query) in queries.iter().enumerate() {
-            let evidence = self.evidence(query, level);
+        let (shape, precision) = (self.images.shape(), logit_scale(level));
+        let k = self.patch_side(level);
+        for (index, scaled) in queries.iter().enumerate() {
+            let query = PatchQuery { shape, pool: Pool::Wrap, k, x: scaled, precision };
+            let portions = Portions::new(&self.images, query);
             let sharing = match (&settings.source, &given) {
                 (_, Some(given)) => given.sharing(index, x.len())?,
                 (AttentionSource::Identity, _) => Sharing::Identity,
-                (AttentionSource::CoOrigin, _) => evidence.co_origin(),
-                (AttentionSource::Similarity { tau }, _) => evidence.similarity(*tau),
+                (AttentionSource::CoOrigin, _) => Sharing::co_origin(&portions),
+                (AttentionSource::Similarity { tau }, _) => Sharing::similarity(&portions, *tau),
                 _ => Sharing::Uniform,
             };
-            let Shared { x0, entropy_nats, provenance } = evidence.estimate(settings, &sharing);
+            let Shared { x0, entropy_nats, provenance } = sharing.estimate(&portions, settings);
             let attention = self.with_posterior.then(|| match &given {
                 Some(given) => given.maps.slice(index, 1),
                 None => sharing.to_maps(n_pixels),
@@ -279,50 +282,6 @@ impl Machine {
             answers.push(Answer { x0, entropy_nats, provenance, attention });
         }
         Ok(answers)
-    }
-
-    /// What each training image says about each pixel of one query (`x_t / sqrt(abar)`).
-    fn evidence<T: Lane>(&self, x: &[T], level: NoiseLevel) -> Evidence {
-        let shape = self.images.shape();
-        let (n_channels, n_pixels) = (shape.channels, shape.n_pixels());
-        let (k, precision) = (self.patch_side(level), logit_scale(level));
-        let query = PatchQuery { shape, pool: Pool::Wrap, k, x, precision };
-        let (n, n_lanes) = (self.images.len(), n_lanes::<T>());
-        let firsts: Vec<usize> = (0..n).step_by(n_lanes).collect();
-        let tiles: Vec<Vec<OfImage>> = firsts
-            .par_iter()
-            .map_init(
-                || {
-                    (
-                        BoxSums::<T, true>::new(query, n_lanes, n_pixels, true),
-                        Tile::new(shape, n_lanes),
-                    )
-                },
-                |(boxes, tile), &first| {
-                    self.images.fill_tile(first..n, tile);
-                    boxes.weigh_tile(tile);
-                    (0..tile.n_images())
-                        .map(|lane| OfImage::read(boxes, tile, lane, shape))
-                        .collect()
-                },
-            )
-            .collect();
-        let log_pool = (n_pixels as f64).ln();
-        let mut evidence = Evidence {
-            n_channels,
-            n_pixels,
-            log_evidence: Vec::with_capacity(n * n_pixels),
-            estimates: Vec::with_capacity(n * n_channels * n_pixels),
-            inner_entropy: Vec::with_capacity(n * n_pixels),
-            inner_best: Vec::with_capacity(n * n_pixels),
-        };
-        for image in tiles.into_iter().flatten() {
-            evidence.log_evidence.extend(image.log_sums.iter().map(|sum| sum - log_pool));
-            evidence.estimates.extend(image.means);
-            evidence.inner_entropy.extend(image.entropies);
-            evidence.inner_best.extend(image.best);
-        }
-        evidence
     }
 
     fn given_maps(
@@ -384,46 +343,6 @@ impl Denoiser for Machine {
             Precision::F64 => self.answers::<f64>(x, level)?,
         };
         Ok(self.assemble(x.shape(), answers))
-    }
-}
-
-/// What one training image says about every pixel.
-struct OfImage {
-    /// `[P]`.
-    log_sums: Vec<f64>,
-    /// `[C, P]`.
-    means: Vec<f64>,
-    /// `[P]`.
-    entropies: Vec<f64>,
-    /// The nearest patch and the logarithm of its weight, `[P]`.
-    best: Vec<(Provenance, f64)>,
-}
-
-impl OfImage {
-    fn read<T: Lane>(
-        boxes: &BoxSums<'_, T, true>,
-        tile: &Tile<T>,
-        lane: usize,
-        shape: ImageShape,
-    ) -> Self {
-        let n_pixels = shape.n_pixels();
-        let mut all = Self {
-            log_sums: Vec::with_capacity(n_pixels),
-            means: vec![0.0; shape.n_values()],
-            entropies: Vec::with_capacity(n_pixels),
-            best: Vec::with_capacity(n_pixels),
-        };
-        for p in 0..n_pixels {
-            let mut at = p;
-            let (evidence, place) = boxes.evidence(tile, lane, p, |mean| {
-                all.means[at] = mean;
-                at += n_pixels;
-            });
-            all.log_sums.push(evidence.log_sum);
-            all.entropies.push(evidence.entropy_nats);
-            all.best.push((place, evidence.log_weight));
-        }
-        all
     }
 }
 

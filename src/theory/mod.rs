@@ -20,6 +20,7 @@ pub mod kernels;
 pub mod ideal;
 pub mod wiener;
 pub mod attention;
+pub mod evidence;
 pub mod attentive;
 pub mod machine;
 

@@ -1,0 +1,163 @@
+//! What each training image says about each pixel of one noisy image: the two halves that `els` splits into.
+//!
+//! ```text
+//! E[n,p] = logsumexp_q L[n,q,p] - ln |pool|          evidence that patch p came from image n
+//! m[n,p] = sum_q softmax_q(L[n,q,p]) phi_n(q)         estimate if it did
+//! ```
+//!
+//! That is `C + 4` numbers a pixel and training image, too many to keep for a large set. Images are therefore
+//! gone through in portions, which are kept only if there is but one; whoever needs several passes
+//! over more than that has them computed again.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+
+use super::images::TrainingImages;
+use super::kernels::PatchQuery;
+use super::kernels::boxes::BoxSums;
+use super::kernels::tile::Tile;
+use crate::diffusion::Provenance;
+use crate::image::ImageShape;
+use crate::simd::Lane;
+use crate::simd::lane::n_lanes;
+
+/// What a portion may hold.
+const PORTION_BYTES: usize = 512 << 20;
+
+/// What some images say.
+#[derive(Debug)]
+pub struct Evidence {
+    pub n_channels: usize,
+    pub n_pixels: usize,
+    /// `E[n,p]`, `[N, P]`.
+    pub log_evidence: Vec<f64>,
+    /// `m[n,p]`, `[N, C, P]`.
+    pub estimates: Vec<f64>,
+    /// Entropy in nats of the patch weights within an image, `[N, P]`.
+    pub inner_entropy: Vec<f64>,
+    /// The best patch within an image and the logarithm of its weight there, `[N, P]`.
+    pub inner_best: Vec<(Provenance, f64)>,
+}
+
+/// The evidence of all images, portion by portion.
+pub struct Portions<'a, T> {
+    images: &'a TrainingImages,
+    query: PatchQuery<'a, T>,
+    /// Images in a portion.
+    size: usize,
+    only: OnceLock<Evidence>,
+}
+
+impl<'a, T: Lane> Portions<'a, T> {
+    /// `query` asks for wrap-around patches.
+    pub fn new(images: &'a TrainingImages, query: PatchQuery<'a, T>) -> Self {
+        let shape = query.shape;
+        let numbers = shape.n_pixels() * (shape.channels + 4);
+        Self::of_size(images, query, PORTION_BYTES / (numbers * size_of::<f64>()))
+    }
+
+    fn of_size(images: &'a TrainingImages, query: PatchQuery<'a, T>, size: usize) -> Self {
+        let n_lanes = n_lanes::<T>();
+        let size = (size / n_lanes).max(1) * n_lanes;
+        Self { images, query, size, only: OnceLock::new() }
+    }
+
+    pub fn shape(&self) -> ImageShape {
+        self.query.shape
+    }
+
+    /// One pass over all images, in their order.
+    pub fn each(&self, mut take: impl FnMut(&Evidence)) {
+        let n = self.images.len();
+        if n <= self.size {
+            return take(self.only.get_or_init(|| self.portion(0..n)));
+        }
+        for first in (0..n).step_by(self.size) {
+            take(&self.portion(first..(first + self.size).min(n)));
+        }
+    }
+
+    fn portion(&self, images: Range<usize>) -> Evidence {
+        let shape = self.query.shape;
+        let (n_channels, n_pixels) = (shape.channels, shape.n_pixels());
+        let n_lanes = n_lanes::<T>();
+        let n = images.len();
+        let mut all = Evidence {
+            n_channels,
+            n_pixels,
+            log_evidence: vec![0.0; n * n_pixels],
+            estimates: vec![0.0; n * n_channels * n_pixels],
+            inner_entropy: vec![0.0; n * n_pixels],
+            inner_best: vec![(Provenance::default(), 0.0); n * n_pixels],
+        };
+        // A tile's images fill a chunk of each.
+        let each = n_lanes * n_pixels;
+        let log_evidence = all.log_evidence.par_chunks_mut(each);
+        let estimates = all.estimates.par_chunks_mut(each * n_channels);
+        let inner_entropy = all.inner_entropy.par_chunks_mut(each);
+        let inner_best = all.inner_best.par_chunks_mut(each);
+        let places = log_evidence.zip(estimates).zip(inner_entropy.zip(inner_best)).enumerate();
+        places.for_each_init(
+            || {
+                let boxes = BoxSums::<T, true>::new(self.query, n_lanes, n_pixels, true);
+                (boxes, Tile::new(shape, n_lanes))
+            },
+            |(boxes, tile), (at, ((log_evidence, estimates), (inner_entropy, inner_best)))| {
+                self.images.fill_tile(images.start + at * n_lanes..images.end, tile);
+                boxes.weigh_tile(tile);
+                let log_pool = (n_pixels as f64).ln();
+                for lane in 0..tile.n_images() {
+                    let means = &mut estimates[lane * n_channels * n_pixels..];
+                    for p in 0..n_pixels {
+                        let mut channel = p;
+                        let (found, place) = boxes.evidence(tile, lane, p, |mean| {
+                            means[channel] = mean;
+                            channel += n_pixels;
+                        });
+                        let at = lane * n_pixels + p;
+                        log_evidence[at] = found.log_sum - log_pool;
+                        inner_entropy[at] = found.entropy_nats;
+                        inner_best[at] = (place, found.log_weight);
+                    }
+                }
+            },
+        );
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::noise_seeds;
+    use crate::theory::attentive::Sharing;
+    use crate::theory::patches::Pool;
+    use crate::theory::spec::{AttentionSettings, AttentionSource};
+
+    #[test]
+    fn portions_of_any_size_say_the_same_bit_for_bit() {
+        let shape = ImageShape::new(2, 4, 5);
+        let images = noise_seeds(1, 0, 37, shape).into_values();
+        let images = TrainingImages::from_values(shape, images).unwrap();
+        let x = noise_seeds(2, 0, 1, shape).into_values();
+        let query = PatchQuery { shape, pool: Pool::Wrap, k: 3, x: &x[..], precision: 0.7 };
+        let settings =
+            AttentionSettings { lambda: 1.5, gamma: 0.3, source: AttentionSource::CoOrigin };
+        let run = |size, sharing: fn(&Portions<'_, f64>) -> Sharing| {
+            let portions = Portions::of_size(&images, query, size);
+            sharing(&portions).estimate(&portions, &settings)
+        };
+        for sharing in [
+            (|_| Sharing::Uniform) as fn(&Portions<'_, f64>) -> Sharing,
+            |portions| Sharing::co_origin(portions),
+            |portions| Sharing::similarity(portions, 0.5),
+        ] {
+            let (whole, parts) = (run(1000, sharing), run(1, sharing));
+            assert_eq!(whole.x0, parts.x0);
+            assert_eq!(whole.entropy_nats, parts.entropy_nats);
+            assert_eq!(whole.provenance, parts.provenance);
+        }
+    }
+}
