@@ -53,6 +53,7 @@
 //! | F | Finn, Keller, Theodosis, Ba, *Origins of creativity in attention-based diffusion models*, arXiv 2506.17324 |
 //! | L | Lukoianov et al., arXiv 2509.09672 |
 //! | WV | Wang & Vastola, arXiv 2412.09726 |
+//! | N | Niedoba et al., *Towards a mechanistic explanation of diffusion model generalization*, arXiv 2411.19339 |
 //! | Z | Zhai et al., arXiv 2303.06296 |
 
 pub mod simd;

@@ -94,7 +94,18 @@ impl Bench {
 fn every_machine_writes_consistent_tensors() {
     let bench = Bench::new();
     let sigma2 = 1.0 - (std::f64::consts::FRAC_PI_2 * 0.5 / 1.008).cos().powi(2);
-    for machine in ["ideal", "es", "ls", "els", "els-interior", "bbels", "wiener", "attention"] {
+    for machine in [
+        "ideal",
+        "es",
+        "ls",
+        "els",
+        "els-interior",
+        "bbels",
+        "ls-wiener",
+        "pspc",
+        "wiener",
+        "attention",
+    ] {
         bench.succeed(machine, &[]);
         let out = bench.path("out");
         let (x, x0) = (doubles(&bench.path("x"), "x"), doubles(&out, "x0"));

@@ -36,7 +36,7 @@ pub struct DenoiseArgs {
     /// Training images: tensor 'images' [N,C,H,W] (f32 or f64 in [-1,1], or u8), optional 'labels' [N].
     #[arg(long, value_name = "FILE")]
     pub images: PathBuf,
-    /// ideal, es, ls, els, els-interior, bbels, wiener or attention.
+    /// ideal, es, ls, els, els-interior, bbels, ls-wiener, pspc, wiener or attention.
     #[arg(long, value_name = "NAME")]
     pub machine: String,
     /// Patch side, odd; for machines that compare patches.
@@ -70,6 +70,9 @@ pub struct DenoiseArgs {
     /// 'similarity' otherwise.
     #[arg(long, value_name = "NAME")]
     pub attention_source: Option<String>,
+    /// Least share of the largest filter weight that ls-wiener's masks let through (0.02 if not given).
+    #[arg(long)]
+    pub mask: Option<f64>,
     /// Keep only training images with this label.
     #[arg(long, value_name = "L", allow_negative_numbers = true)]
     pub label: Option<i64>,
@@ -129,7 +132,13 @@ fn machine_spec(args: &DenoiseArgs) -> Result<MachineSpec> {
             if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
                 bail!("{flag} is for the machine 'attention', not for '{}'", args.machine);
             }
-            other
+            match (other, args.mask) {
+                (MachineKind::Masked { .. }, Some(threshold)) => MachineKind::Masked { threshold },
+                (_, Some(_)) => {
+                    bail!("--mask is for the machine 'ls-wiener', not for '{}'", args.machine)
+                }
+                (other, None) => other,
+            }
         }
     };
     let k = match args.k {

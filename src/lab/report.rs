@@ -200,6 +200,10 @@ fn in_words(spec: &MachineSpec) -> String {
         MachineKind::BoundaryBroken => {
             format!("patches with the same overlap with the border, {k}")
         }
+        MachineKind::Masked { threshold } => format!(
+            "training images at the same place, through masks of the Wiener filter (threshold {threshold})"
+        ),
+        MachineKind::Composite => format!("overlapping patches at the same place, averaged, {k}"),
         MachineKind::Wiener => "the Gaussian with the data's mean and covariance".to_owned(),
         MachineKind::Attention(settings) => format!(
             "attention machine (this lab's own derivation, not a published formula), attention: {}{}, lambda = {}, gamma = {}, {k}",

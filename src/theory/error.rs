@@ -44,6 +44,8 @@ pub enum TheoryError {
     Lambda { found: f64 },
     #[error("gamma is '{found}', but must lie in [0, 1]")]
     Gamma { found: f64 },
+    #[error("the mask's threshold is '{found}', but must lie above 0 and at most at 1")]
+    Threshold { found: f64 },
     #[error("tau is '{found}', but must be a finite number above 0")]
     Tau { found: f64 },
     #[error(

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::attention::{AttentionProvider, check_rows};
 use super::attentive::{Shared, Sharing};
+use super::composite::{Composite, CropPosteriors, Mosaic, entropies, normalisers};
 use super::error::TheoryError;
 use super::evidence::Portions;
 use super::ideal::{WholeSums, expand};
@@ -18,6 +19,7 @@ use super::images::{LARGEST_VALUE, TrainingImages};
 use super::kernels::boxes::BoxSums;
 use super::kernels::tile::Tile;
 use super::kernels::{PatchQuery, Precision};
+use super::masked::{MaskCache, MaskedSums, Masks, by_pixel};
 use super::patches::Pool;
 use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize};
 use super::weights::Accumulator;
@@ -42,6 +44,7 @@ pub struct Machine {
     precision: Precision,
     provider: Option<Arc<dyn AttentionProvider>>,
     wiener: Option<Arc<Wiener>>,
+    masks: Arc<MaskCache>,
     with_posterior: bool,
 }
 
@@ -62,20 +65,39 @@ impl Machine {
         precision: Precision,
         provider: Option<Arc<dyn AttentionProvider>>,
     ) -> Result<Self, TheoryError> {
-        if images.is_empty() {
+        let machine = Self {
+            spec,
+            images,
+            precision,
+            provider,
+            wiener: None,
+            masks: Arc::default(),
+            with_posterior: false,
+        };
+        machine.checked()
+    }
+
+    /// Itself, if its settings suit its dictionary, with the filter if it needs one.
+    fn checked(mut self) -> Result<Self, TheoryError> {
+        let spec = &self.spec;
+        if self.images.is_empty() {
             return Err(TheoryError::EmptyDictionary { machine: spec.column() });
         }
         if spec.kind.uses_patches() {
-            check_patches(&spec, images.shape())?;
+            check_patches(spec, self.images.shape())?;
         }
-        if let MachineKind::Attention(settings) = &spec.kind {
-            check_attention(settings, provider.is_some())?;
+        match &spec.kind {
+            MachineKind::Attention(settings) => check_attention(settings, self.provider.is_some())?,
+            MachineKind::Masked { threshold } if !(*threshold > 0.0 && *threshold <= 1.0) => {
+                return Err(TheoryError::Threshold { found: *threshold });
+            }
+            _ => {}
         }
-        let wiener = match spec.kind {
-            MachineKind::Wiener => Some(Arc::new(Wiener::new(&images)?)),
-            _ => None,
-        };
-        Ok(Self { spec, images, precision, provider, wiener, with_posterior: false })
+        let needs_filter = matches!(spec.kind, MachineKind::Wiener | MachineKind::Masked { .. });
+        if needs_filter && self.wiener.is_none() {
+            self.wiener = Some(Arc::new(Wiener::new(&self.images)?));
+        }
+        Ok(self)
     }
 
     /// Whether to return entropy, provenance and (attention machine) the attention used.
@@ -84,15 +106,9 @@ impl Machine {
         self
     }
 
-    /// The same machine at other settings of the same kind of work: no dictionary is rebuilt.
+    /// The same dictionary under other settings: nothing that still holds is computed again.
     pub fn with_spec(&self, spec: MachineSpec) -> Result<Self, TheoryError> {
-        let kept = spec.kind == MachineKind::Wiener && self.wiener.is_some();
-        let mut machine = match kept {
-            true => Self { spec, ..self.clone() },
-            false => Self::new(spec, self.images.clone(), self.precision, self.provider.clone())?,
-        };
-        machine.with_posterior = self.with_posterior;
-        Ok(machine)
+        Self { spec, masks: Arc::default(), ..self.clone() }.checked()
     }
 
     pub fn spec(&self) -> &MachineSpec {
@@ -154,6 +170,8 @@ impl Machine {
             MachineKind::EquivariantLocal => patches(Pool::Wrap),
             MachineKind::EquivariantLocalInterior => patches(Pool::Interior),
             MachineKind::BoundaryBroken => patches(Pool::SameBorder),
+            MachineKind::Masked { threshold } => Ok(self.masked_answers(x, *threshold, level)),
+            MachineKind::Composite => Ok(self.composite_answers(x, level)),
             MachineKind::Wiener => Ok(self.wiener_answers(x, level)),
             MachineKind::Attention(settings) => {
                 self.attention_answers(&queries, settings, x, level)
@@ -162,22 +180,22 @@ impl Machine {
     }
 
     /// Runs `piece` on every (query, chunk of images) and merges the chunks of each query.
-    fn merged<T: Lane>(
+    fn merged<Q: Sync, A: Merge>(
         &self,
-        queries: &[Vec<T>],
-        piece: impl Fn(&[T], Range<usize>) -> Accumulator + Sync,
-    ) -> Vec<Accumulator> {
+        queries: &[Q],
+        piece: impl Fn(&Q, Range<usize>) -> A + Sync,
+    ) -> Vec<A> {
         let n = self.images.len();
         let per_chunk = CHUNK_IMAGES.max(n.div_ceil(CHUNKS_MAX).next_multiple_of(CHUNK_IMAGES));
         let n_chunks = n.div_ceil(per_chunk);
-        let pieces: Vec<Accumulator> = (0..queries.len() * n_chunks)
+        let pieces: Vec<A> = (0..queries.len() * n_chunks)
             .into_par_iter()
             .map(|at| {
                 let (query, first) = (at / n_chunks, at % n_chunks * per_chunk);
                 piece(&queries[query], first..(first + per_chunk).min(n))
             })
             .collect();
-        let merge = |parts: &[Accumulator]| {
+        let merge = |parts: &[A]| {
             let mut all = parts[0].clone();
             parts[1..].iter().for_each(|part| all.merge(part));
             all
@@ -186,13 +204,11 @@ impl Machine {
     }
 
     fn whole_answers(&self, x: &ImageBatch, shifts: bool, level: NoiseLevel) -> Vec<Answer> {
-        let (shape, signal) = (self.images.shape(), level.signal());
+        let shape = self.images.shape();
         let precision = logit_scale(level);
         let n_lanes = n_lanes::<f64>();
         let n_entries = self.images.len() * if shifts { shape.n_pixels() } else { 1 };
-        let queries: Vec<Vec<f64>> =
-            x.iter().map(|x| x.iter().map(|v| v / signal).collect()).collect();
-        let sums = self.merged(&queries, |x, images| {
+        let sums = self.merged(&scaled(x, level), |x, images| {
             let mut sums = WholeSums::new(shape, x, precision, shifts, n_lanes, n_entries);
             self.each_tile(images, |tile| sums.add_tile(tile));
             sums.finish()
@@ -238,6 +254,50 @@ impl Machine {
             attention: None,
         };
         sums.iter().map(answer).collect()
+    }
+
+    fn masked_answers(&self, x: &ImageBatch, threshold: f64, level: NoiseLevel) -> Vec<Answer> {
+        let (shape, n_lanes) = (self.images.shape(), n_lanes::<f64>());
+        let n_entries = self.images.len();
+        let wiener = self.wiener.as_ref().expect("a masked machine is built with its filter");
+        let masks = self.masks.get(level, || Masks::new(wiener, shape, level, threshold));
+        let sums = self.merged(&scaled(x, level), |x, images| {
+            let precision = logit_scale(level);
+            let mut sums = MaskedSums::new(shape, &masks, x, precision, n_lanes, n_entries);
+            self.each_tile(images, |tile| sums.add_tile(tile));
+            sums.finish()
+        });
+        let answer = |all: &Accumulator| {
+            let (x0, entropy_nats, provenance) = by_pixel(all, shape);
+            Answer { x0, entropy_nats, provenance, attention: None }
+        };
+        sums.iter().map(answer).collect()
+    }
+
+    fn composite_answers(&self, x: &ImageBatch, level: NoiseLevel) -> Vec<Answer> {
+        let (shape, n_lanes) = (self.images.shape(), n_lanes::<f64>());
+        let (k, precision) = (self.patch_side(level), logit_scale(level));
+        let queries = scaled(x, level);
+        let crops = self.merged(&queries, |x, images| {
+            let n = self.images.len();
+            let mut pass = CropPosteriors::new(shape, k, x, precision, n_lanes, n);
+            self.each_tile(images, |tile| pass.add_tile(tile));
+            pass.finish()
+        });
+        let normalised = crops.iter().map(|crops| normalisers(crops, precision));
+        let queries: Vec<(Vec<f64>, Vec<f64>)> = queries.into_iter().zip(normalised).collect();
+        let mosaics = self.merged(&queries, |(x, normalisers), images| {
+            let mut pass = Composite::new(shape, k, x, precision, n_lanes, normalisers);
+            self.each_tile(images, |tile| pass.add_tile(tile));
+            pass.finish()
+        });
+        let answer = |(crops, mosaic): (&Accumulator, &Mosaic)| Answer {
+            x0: mosaic.mean(),
+            entropy_nats: entropies(crops, shape, k),
+            provenance: mosaic.provenance(shape.width),
+            attention: None,
+        };
+        crops.iter().zip(&mosaics).map(answer).collect()
     }
 
     fn wiener_answers(&self, x: &ImageBatch, level: NoiseLevel) -> Vec<Answer> {
@@ -364,6 +424,28 @@ impl GivenMaps<'_> {
     }
 }
 
+/// `x_t / sqrt(abar)`, image by image.
+fn scaled(x: &ImageBatch, level: NoiseLevel) -> Vec<Vec<f64>> {
+    x.iter().map(|x| x.iter().map(|v| v / level.signal()).collect()).collect()
+}
+
+/// What is found over some images and can take in what is found over later ones.
+trait Merge: Clone + Send {
+    fn merge(&mut self, other: &Self);
+}
+
+impl Merge for Accumulator {
+    fn merge(&mut self, other: &Self) {
+        self.merge(other);
+    }
+}
+
+impl Merge for Mosaic {
+    fn merge(&mut self, other: &Self) {
+        self.merge(other);
+    }
+}
+
 /// `abar / (2 sigma^2)`: logits are minus this times squared distances to `x_t / sqrt(abar)`.
 fn logit_scale(level: NoiseLevel) -> f64 {
     level.abar / (2.0 * level.variance())
@@ -380,7 +462,12 @@ fn check_patches(spec: &MachineSpec, shape: ImageShape) -> Result<(), TheoryErro
     }
     let side = shape.height.min(shape.width);
     match sides.iter().find(|&&k| k > side) {
-        Some(&k) if spec.kind == MachineKind::EquivariantLocalInterior => {
+        Some(&k)
+            if matches!(
+                spec.kind,
+                MachineKind::EquivariantLocalInterior | MachineKind::Composite
+            ) =>
+        {
             // The largest odd number that fits.
             let largest = side - usize::from(side.is_multiple_of(2));
             Err(TheoryError::PatchTooLarge { machine: machine(), k, shape, largest })

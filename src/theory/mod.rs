@@ -4,7 +4,7 @@
 //! posterior mean under assumptions about what the network can see (a patch, its place, attention).
 //!
 //! ```text
-//! spec (which machine) + images (dictionary) -> machine -> patches | ideal | wiener | attentive
+//! spec (which machine) + images (dictionary) -> machine -> patches | ideal | wiener | masked | composite | attentive
 //!                                                             kernels: logits, then weights
 //! ```
 //!
@@ -19,6 +19,8 @@ pub mod weights;
 pub mod kernels;
 pub mod ideal;
 pub mod wiener;
+pub mod masked;
+pub mod composite;
 pub mod attention;
 pub mod evidence;
 pub mod attentive;

@@ -3,6 +3,7 @@
 //! One table; parsing, the list in error messages and the names in reports all read it.
 
 use super::error::TheoryError;
+use super::masked::DEFAULT_THRESHOLD;
 use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec};
 
 /// `tau` of the similarity source where none is given; the middle of THEORY section 4's grid.
@@ -15,13 +16,15 @@ pub const DEFAULT_ATTENTION: AttentionSettings = AttentionSettings {
     source: AttentionSource::Similarity { tau: DEFAULT_TAU },
 };
 
-const MACHINES: [MachineKind; 8] = [
+const MACHINES: [MachineKind; 10] = [
     MachineKind::Ideal,
     MachineKind::EquivariantIdeal,
     MachineKind::Local,
     MachineKind::EquivariantLocal,
     MachineKind::EquivariantLocalInterior,
     MachineKind::BoundaryBroken,
+    MachineKind::Masked { threshold: DEFAULT_THRESHOLD },
+    MachineKind::Composite,
     MachineKind::Wiener,
     MachineKind::Attention(DEFAULT_ATTENTION),
 ];
@@ -52,6 +55,8 @@ impl MachineKind {
             Self::EquivariantLocal => "els",
             Self::EquivariantLocalInterior => "els-interior",
             Self::BoundaryBroken => "bbels",
+            Self::Masked { .. } => "ls-wiener",
+            Self::Composite => "pspc",
             Self::Wiener => "wiener",
             Self::Attention(_) => "attention",
         }
@@ -72,7 +77,7 @@ impl MachineKind {
 
     /// Whether the machine compares k x k patches.
     pub fn uses_patches(&self) -> bool {
-        !matches!(self, Self::Ideal | Self::EquivariantIdeal | Self::Wiener)
+        !matches!(self, Self::Ideal | Self::EquivariantIdeal | Self::Masked { .. } | Self::Wiener)
     }
 }
 

@@ -23,6 +23,10 @@ pub enum MachineKind {
     EquivariantLocalInterior,
     /// `bbels`: patches with the same overlap with the border.
     BoundaryBroken,
+    /// `ls-wiener`: coordinates at the same place, seen through masks of the Wiener filter (L).
+    Masked { threshold: f64 },
+    /// `pspc`: overlapping patches at the same place, averaged (N).
+    Composite,
     /// `wiener`: the Gaussian with the data's mean and covariance.
     Wiener,
     /// `attention`: image evidence shared along attention (our derivation).

@@ -76,6 +76,20 @@ impl Wiener {
         Ok(Self { mean, variances, directions })
     }
 
+    pub fn n_values(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// Eigenvalues of the covariance, largest last.
+    pub fn variances(&self) -> &[f64] {
+        &self.variances
+    }
+
+    /// Eigenvectors, one per row of [`Wiener::n_values`].
+    pub fn directions(&self) -> &[f64] {
+        &self.directions
+    }
+
     /// The posterior mean of one noisy image, `[C, H, W]`.
     pub fn denoise(&self, x: &[f64], level: NoiseLevel) -> Vec<f64> {
         let (signal, noise) = (level.signal(), level.variance());

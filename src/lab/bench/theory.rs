@@ -85,7 +85,10 @@ pub fn time_theory(images: &Arc<TrainingImages>, case: &TheoryCase) -> Result<Th
 /// Pairs (p, q) of one query and one image.
 fn n_pairs(spec: &MachineSpec, shape: ImageShape, k: usize) -> f64 {
     let pool = match spec.kind {
-        MachineKind::Ideal | MachineKind::Wiener => return shape.n_pixels() as f64,
+        MachineKind::Ideal
+        | MachineKind::Wiener
+        | MachineKind::Masked { .. }
+        | MachineKind::Composite => return shape.n_pixels() as f64,
         MachineKind::EquivariantIdeal => return (shape.n_pixels() * shape.n_pixels()) as f64,
         MachineKind::Local => Pool::SamePlace,
         MachineKind::EquivariantLocal | MachineKind::Attention(_) => Pool::Wrap,

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use super::error::SettingError;
 use super::settings::{self, SETTINGS};
 use super::value::Value;
+use crate::theory::masked::DEFAULT_THRESHOLD;
 use crate::training::config::{LossWeighting, RateDecay, TrainingConfig};
 
 /// One experiment: a data set, a network, its training, and the theory it is compared with.
@@ -110,6 +111,8 @@ pub struct TheorySettings {
     pub lambda: f64,
     pub gamma: f64,
     pub tau: f64,
+    /// Threshold of the masks of `ls-wiener`.
+    pub mask: f64,
 }
 
 /// `preview.*`
@@ -280,6 +283,7 @@ impl Default for Experiment {
                 lambda: 5.0,
                 gamma: 0.3,
                 tau: 1.0,
+                mask: DEFAULT_THRESHOLD,
             },
             preview: PreviewSettings { every: 1000, seeds: 4 },
             compare: CompareSettings { samples: 128, seeds: 32 },

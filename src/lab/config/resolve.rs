@@ -239,7 +239,9 @@ impl Experiment {
             // Cut patches cover the image at twice its side, wrapped ones at its side; patches that must
             // lie inside cannot be larger than it.
             let is_too_large = k.sides().iter().any(|&side| side > k_max);
-            if kind == MachineKind::EquivariantLocalInterior && is_too_large {
+            let must_fit =
+                matches!(kind, MachineKind::EquivariantLocalInterior | MachineKind::Composite);
+            if must_fit && is_too_large {
                 notes.push(format!(
                     "machine '{name}' uses patches of at most {k_max} pixels a side, the largest that fit"
                 ));
@@ -262,22 +264,17 @@ impl Experiment {
             let (lambda, gamma) = (self.theory.lambda, self.theory.gamma);
             MachineKind::Attention(AttentionSettings { lambda, gamma, source })
         };
-        match name {
-            "es" => MachineKind::EquivariantIdeal,
-            "ls" => MachineKind::Local,
-            "els" => MachineKind::EquivariantLocal,
-            "els-interior" => MachineKind::EquivariantLocalInterior,
-            "bbels" => MachineKind::BoundaryBroken,
-            "wiener" => MachineKind::Wiener,
-            "attention-trajectory" => attention(AttentionSource::Trajectory),
-            "attention-measured" => attention(AttentionSource::Measured),
-            "attention-uniform" => attention(AttentionSource::Uniform),
-            "attention-identity" => attention(AttentionSource::Identity),
-            "attention-co-origin" => attention(AttentionSource::CoOrigin),
-            "attention-similarity" => {
+        let source = name.strip_prefix("attention-").and_then(|s| AttentionSource::parse(s).ok());
+        match (source, MachineKind::parse(name)) {
+            (Some(AttentionSource::Similarity { .. }), _) => {
                 attention(AttentionSource::Similarity { tau: self.theory.tau })
             }
-            _ => MachineKind::Ideal,
+            (Some(source), _) => attention(source),
+            (None, Ok(MachineKind::Masked { .. })) => {
+                MachineKind::Masked { threshold: self.theory.mask }
+            }
+            // The settings table lets no other name through.
+            (None, kind) => kind.unwrap_or(MachineKind::Ideal),
         }
     }
 

@@ -71,6 +71,8 @@ pub const MACHINE_NAMES: &[&str] = &[
     "els",
     "els-interior",
     "bbels",
+    "ls-wiener",
+    "pspc",
     "wiener",
     "attention-trajectory",
     "attention-measured",
@@ -432,6 +434,12 @@ pub static SETTINGS: &[Setting] = &[
         Accepted::Number { min: 1e-6, max: f64::INFINITY },
         theory.tau,
         "temperature of attention-similarity"
+    ),
+    row!(
+        "theory.mask",
+        Accepted::Number { min: 1e-6, max: 1.0 },
+        theory.mask,
+        "ls-wiener: the least share of the largest filter weight that a mask lets through"
     ),
     row!(
         "preview.every",

@@ -1,0 +1,251 @@
+//! `ls-wiener`: the local machine whose windows come from the data (L, Lukoianov et al., arXiv 2509.09672).
+//!
+//! What a coordinate (a channel of a pixel) looks at are those that the Wiener filter gives it a weight for:
+//!
+//! ```text
+//! W = S (S + s^2 I)^-1,   s^2 = sigma^2 / abar                        S the data covariance
+//! M[m,j] = 1 where |W[m,j] / W[m,m]| >= threshold * largest of these over all m, j
+//! L[n,m] = -sum_j M[m,j] (x[j] / sqrt(abar) - phi_n[j])^2 / (2 s^2)
+//! x0hat[m] = sum_n softmax_n(L[n,m]) phi_n[m]
+//! ```
+//!
+//! Masks span channels, so the channels of a pixel may have different posteriors: its entropy is the mean of
+//! theirs, its provenance that of the channel whose nearest image weighs most. As the authors' code does, a diagonal
+//! entry below 1e-6 counts as 1; a coordinate always sees itself. Two things are the paper's and
+//! not its code's: the mask of m is row m (the code sums over columns), and the weights are normalised over
+//! the whole data set (the code normalises each batch of images and averages the batches).
+//!
+//! Always in doubles, as sums have up to as many terms as an image has values.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use faer::Mat;
+use pulp::{Arch, Simd, WithSimd};
+
+use super::kernels::boxes::squares;
+use super::kernels::posterior::{Posterior, Row};
+use super::kernels::tile::Tile;
+use super::weights::Accumulator;
+use super::wiener::Wiener;
+use crate::diffusion::{NoiseLevel, Provenance};
+use crate::image::ImageShape;
+use crate::simd::{Buffer, Lane};
+
+/// The authors' default.
+pub const DEFAULT_THRESHOLD: f64 = 0.02;
+/// Diagonal entries below this count as 1.
+const SMALLEST_DIAGONAL: f64 = 1e-6;
+/// Images per lane after which the limit for skipping is brought up to date.
+const FLUSH_AFTER: usize = 128;
+/// Noise levels whose masks are kept.
+const LEVELS_MAX: usize = 64;
+
+/// Which coordinates each coordinate sees at one noise level, in the order of tiles (pixel by pixel).
+#[derive(Debug)]
+pub struct Masks {
+    /// Runs of coordinates, row by row.
+    runs: Vec<Range<u32>>,
+    /// Where each row's runs are.
+    rows: Vec<Range<u32>>,
+}
+
+impl Masks {
+    pub fn new(wiener: &Wiener, shape: ImageShape, level: NoiseLevel, threshold: f64) -> Self {
+        let (d, n_pixels, channels) = (shape.n_values(), shape.n_pixels(), shape.channels);
+        let filter = wiener.filter(level);
+        let diagonal = |m: usize| match filter[(m, m)] {
+            small if small.abs() < SMALLEST_DIAGONAL => 1.0,
+            other => other,
+        };
+        let share = |m: usize, j: usize| (filter[(m, j)] / diagonal(m)).abs();
+        let all = (0..d * d).map(|at| share(at / d, at % d));
+        let least = threshold * all.fold(0.0, f64::max);
+        let planar = |at: usize| at % channels * n_pixels + at / channels;
+        let mut masks = Self { runs: Vec::new(), rows: Vec::with_capacity(d) };
+        for m in 0..d {
+            let first = masks.runs.len() as u32;
+            let sees = |j: usize| j == m || share(planar(m), planar(j)) >= least;
+            let mut j = 0;
+            while j < d {
+                let start = j;
+                while j < d && sees(j) {
+                    j += 1;
+                }
+                if j > start {
+                    masks.runs.push(start as u32..j as u32);
+                }
+                j += 1;
+            }
+            masks.rows.push(first..masks.runs.len() as u32);
+        }
+        masks
+    }
+
+    /// The runs of coordinate `m`.
+    fn of(&self, m: usize) -> &[Range<u32>] {
+        &self.runs[self.rows[m].start as usize..self.rows[m].end as usize]
+    }
+}
+
+/// Masks of the noise levels that were asked for last: they cost more than a small data set's posterior.
+#[derive(Debug, Default)]
+pub struct MaskCache {
+    /// By the bits of `abar`.
+    kept: Mutex<VecDeque<(u64, Arc<Masks>)>>,
+}
+
+impl MaskCache {
+    /// The masks of a level, made where they are not at hand.
+    pub fn get(&self, level: NoiseLevel, make: impl FnOnce() -> Masks) -> Arc<Masks> {
+        let key = level.abar.to_bits();
+        // Locked while they are made: others want the same ones.
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, masks)) = kept.iter().find(|(of, _)| *of == key) {
+            return masks.clone();
+        }
+        let masks = Arc::new(make());
+        if kept.len() == LEVELS_MAX {
+            kept.pop_front();
+        }
+        kept.push_back((key, masks.clone()));
+        masks
+    }
+}
+
+impl Wiener {
+    /// `S (S + s^2 I)^-1` with `s^2 = sigma^2 / abar`, [d, d].
+    fn filter(&self, level: NoiseLevel) -> Mat<f64> {
+        let noise = level.variance() / level.abar;
+        let (directions, d) = (self.directions(), self.n_values());
+        let rank = directions.len() / d.max(1);
+        let gain = |i: usize| self.variances()[i] / (self.variances()[i] + noise);
+        let u = Mat::from_fn(d, rank, |j, i| directions[i * d + j]);
+        let scaled = Mat::from_fn(d, rank, |j, i| directions[i * d + j] * gain(i));
+        scaled * u.transpose()
+    }
+}
+
+/// One noisy image against training images through masks.
+#[derive(Debug)]
+pub struct MaskedSums<'a> {
+    shape: ImageShape,
+    masks: &'a Masks,
+    /// `[H W, C]`.
+    x: Vec<f64>,
+    n_lanes: usize,
+    /// Every coordinate is a pixel of its own.
+    posterior: Posterior<f64, false>,
+    squares: Buffer<f64>,
+    distances: Buffer<f64>,
+    n_unflushed: usize,
+}
+
+impl<'a> MaskedSums<'a> {
+    /// `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `precision` is `abar / (2 sigma^2)`.
+    pub fn new(
+        shape: ImageShape,
+        masks: &'a Masks,
+        x: &[f64],
+        precision: f64,
+        n_lanes: usize,
+        n_entries: usize,
+    ) -> Self {
+        let (d, n_pixels, channels) = (shape.n_values(), shape.n_pixels(), shape.channels);
+        let line = ImageShape::new(1, 1, d);
+        Self {
+            shape,
+            masks,
+            x: (0..d).map(|at| x[at % channels * n_pixels + at / channels]).collect(),
+            n_lanes,
+            posterior: Posterior::new(line, n_lanes, precision, n_entries, true),
+            squares: Buffer::zeros(d * n_lanes),
+            distances: Buffer::zeros(d * n_lanes),
+            n_unflushed: 0,
+        }
+    }
+
+    /// Adds the images of a tile.
+    pub fn add_tile(&mut self, tile: &Tile<f64>) {
+        Arch::new().dispatch(AddTile { sums: self, tile });
+        self.n_unflushed += 1;
+        if self.n_unflushed >= FLUSH_AFTER {
+            self.posterior.flush();
+            self.n_unflushed = 0;
+        }
+    }
+
+    /// The posteriors of all coordinates; see [`by_pixel`].
+    pub fn finish(self) -> Accumulator {
+        self.posterior.finish()
+    }
+
+    #[inline(always)]
+    fn add<S: Simd>(&mut self, simd: S, tile: &Tile<f64>) {
+        assert_eq!(self.n_lanes, f64::n_lanes::<S>(), "tiles of this machine's vectors");
+        let values = f64::vectors::<S>(tile.pixels(0..self.shape.n_pixels(), self.shape.channels));
+        let each = f64::vectors_mut::<S>(&mut self.squares);
+        squares::<S, f64, 1>(simd, &self.x, values, 1, each);
+        let distances = f64::vectors_mut::<S>(&mut self.distances);
+        for (m, distance) in distances.iter_mut().enumerate() {
+            // Four sums side by side, so that additions need not wait for each other.
+            let mut sums = [f64::splat(simd, 0.0); 4];
+            for run in self.masks.of(m) {
+                let (fours, rest) = each[run.start as usize..run.end as usize].as_chunks::<4>();
+                for four in fours {
+                    for i in 0..4 {
+                        sums[i] = f64::plus(simd, sums[i], four[i]);
+                    }
+                }
+                for &square in rest {
+                    sums[0] = f64::plus(simd, sums[0], square);
+                }
+            }
+            let [a, b, c, d] = sums;
+            *distance = f64::plus(simd, f64::plus(simd, a, b), f64::plus(simd, c, d));
+        }
+        let row = Row {
+            query_pixel: 0,
+            training_row: 0,
+            training_column: 0,
+            displacement: 0,
+            first_image: tile.first,
+            n_images: tile.n_images(),
+        };
+        self.posterior.add_row::<S, 1>(simd, row, distances, values);
+    }
+}
+
+struct AddTile<'b, 'a> {
+    sums: &'b mut MaskedSums<'a>,
+    tile: &'b Tile<f64>,
+}
+
+impl WithSimd for AddTile<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.sums.add(simd, self.tile);
+    }
+}
+
+/// From posteriors of coordinates to an image `[C, H, W]`, and entropy and provenance of its pixels.
+pub fn by_pixel(all: &Accumulator, shape: ImageShape) -> (Vec<f64>, Vec<f64>, Vec<Provenance>) {
+    let (channels, n_pixels) = (shape.channels, shape.n_pixels());
+    let means = all.mean();
+    let x0 = (0..channels * n_pixels).map(|at| means[at % n_pixels * channels + at / n_pixels]);
+    let coordinates = |p: usize| p * channels..(p + 1) * channels;
+    let entropy = |p: usize| coordinates(p).map(|m| all.entropy(m)).sum::<f64>() / channels as f64;
+    let provenance = |p: usize| {
+        // The nearest image has weight 1 / total.
+        let best = coordinates(p).min_by(|&a, &b| all.total[a].total_cmp(&all.total[b]));
+        Provenance {
+            image: best.map_or(0, |m| all.best[m].image),
+            row: (p / shape.width) as u16,
+            column: (p % shape.width) as u16,
+        }
+    };
+    (x0.collect(), (0..n_pixels).map(entropy).collect(), (0..n_pixels).map(provenance).collect())
+}
