@@ -33,7 +33,7 @@ pub enum BenchCommand {
 #[derive(Clone, Debug, Args)]
 pub struct TrainArgs {
     /// Networks [default: resnet unet attention]; 'attention' is the operation alone.
-    #[arg(long, value_delimiter = ',', value_parser = parse_net)]
+    #[arg(long, value_delimiter = ',', num_args = 1.., value_parser = parse_net)]
     net: Vec<Net>,
     /// Threads [default: as many as cores].
     #[arg(long, value_parser = at_least_one)]
@@ -60,16 +60,16 @@ pub struct TheoryArgs {
     #[arg(long, value_name = "IDX")]
     data: Option<PathBuf>,
     /// Machines by name [default: ideal ls els els-interior bbels attention].
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', num_args = 1..)]
     machine: Vec<String>,
     /// Patch sides.
-    #[arg(long, value_delimiter = ',', default_value = "3,7,15")]
+    #[arg(long, value_delimiter = ',', num_args = 1.., default_value = "3,7,15")]
     k: Vec<usize>,
     /// Numbers of training images.
-    #[arg(long, value_delimiter = ',', default_value = "1000")]
+    #[arg(long, value_delimiter = ',', num_args = 1.., default_value = "1000")]
     n: Vec<usize>,
     /// Times in (0, 1]; larger is noisier.
-    #[arg(long, value_delimiter = ',', default_value = "0.5")]
+    #[arg(long, value_delimiter = ',', num_args = 1.., default_value = "0.5")]
     t: Vec<f64>,
     /// Images are resized to this side.
     #[arg(long, default_value_t = 32)]

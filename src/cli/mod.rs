@@ -12,6 +12,7 @@ pub mod sample;
 pub mod report;
 pub mod data;
 pub mod denoise;
+pub mod theory;
 pub mod bench;
 
 use std::io::{self, IsTerminal, Write};
@@ -84,6 +85,8 @@ pub enum Subcommands {
     Data(data::DataArgs),
     /// Write the built-in lab file as ./lab.toml, to change it.
     Init(init::InitArgs),
+    /// Sample score machines from noise seeds, with no network; goes on where it was interrupted.
+    Theory(theory::TheoryArgs),
     /// Run one score machine on given tensors.
     Denoise(denoise::DenoiseArgs),
     /// Time theory and training on this machine.
@@ -121,6 +124,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     match command {
         Subcommands::Worker { run_dir } => return Ok(ExitCode::from(worker::run(&run_dir))),
         Subcommands::Run(args) => return run::run(place, &args),
+        Subcommands::Theory(args) => return theory::run(place, &args),
         Subcommands::Experiments(args) => experiments::show(place, &args)?,
         Subcommands::Init(args) => init::write(&args)?,
         Subcommands::Ls(args) => runs::list(place, &args)?,

@@ -35,7 +35,8 @@ pub struct SampleArgs {
     pub out: PathBuf,
 }
 
-fn parse_range(text: &str) -> Result<Range<u64>, String> {
+/// `A..B`, not empty.
+pub fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let parts = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     match parts {
         Some((first, end)) if first < end && end - first <= 100_000 => Ok(first..end),

@@ -21,10 +21,7 @@ pub fn contact_sheet(
     let shape = seeds.shape();
     let rows: Vec<Vec<RgbImage>> = (0..seeds.len().min(rows_max))
         .map(|row| {
-            // Seeds reach beyond the pixel range; a third of them shows most of the range.
-            let seed: Vec<f64> = seeds.image(row).iter().map(|value| value / 3.0).collect();
-            let mut cells =
-                vec![grid::to_rgb(&seed, shape), grid::to_rgb(network.image(row), shape)];
+            let mut cells = vec![of_seed(seeds, row), grid::to_rgb(network.image(row), shape)];
             cells.extend(machines.iter().map(|(_, batch)| grid::to_rgb(batch.image(row), shape)));
             cells.extend(
                 machines.iter().map(|(_, batch)| {
@@ -35,6 +32,23 @@ pub fn contact_sheet(
         })
         .collect();
     compose(&rows, shape.width as u32, shape.height as u32)
+}
+
+/// Draws the first `rows_max` seeds, one row each: `seed | column ...`.
+pub fn columns(seeds: &ImageBatch, columns: &[(String, ImageBatch)], rows_max: usize) -> RgbImage {
+    let shape = seeds.shape();
+    let row = |row: usize| {
+        let others = columns.iter().map(|(_, batch)| grid::to_rgb(batch.image(row), shape));
+        std::iter::once(of_seed(seeds, row)).chain(others).collect()
+    };
+    let rows: Vec<Vec<RgbImage>> = (0..seeds.len().min(rows_max)).map(row).collect();
+    compose(&rows, shape.width as u32, shape.height as u32)
+}
+
+/// Seeds reach beyond the pixel range; a third of them shows most of the range.
+fn of_seed(seeds: &ImageBatch, row: usize) -> RgbImage {
+    let seed: Vec<f64> = seeds.image(row).iter().map(|value| value / 3.0).collect();
+    grid::to_rgb(&seed, seeds.shape())
 }
 
 /// Draws images alone, eight a row.

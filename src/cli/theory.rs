@@ -1,0 +1,308 @@
+//! `theory`: what score machines make of noise seeds, with no network.
+
+use std::io::{self, IsTerminal, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::sample::parse_range;
+use super::{Place, STOPPED};
+use crate::analysis::consistency::Judge;
+use crate::dataset::Dataset;
+use crate::image::ImageBatch;
+use crate::lab::config::{Experiment, NamedMachine};
+use crate::lab::figures;
+use crate::lab::picture;
+use crate::lab::status::write_atomically;
+use crate::lab::theory_samples::{Outcome, Settings, TheorySamples};
+use crate::lab::worker::prepare::network_of;
+use crate::random::noise_seeds;
+use crate::theory::{Machine, Precision, TrainingImages};
+
+#[derive(Clone, Debug, Args)]
+pub struct TheoryArgs {
+    /// An experiment of the lab file, for its data set and theory settings, or an IDX file of grey images.
+    pub dataset: String,
+    /// Machines by name, in place of the experiment's; see 'theory.machines' in 'mosaic experiments NAME'.
+    #[arg(long, value_delimiter = ',', num_args = 1..)]
+    pub machine: Vec<String>,
+    /// Noise seeds, first to one past the last.
+    #[arg(long, value_name = "A..B", default_value = "0..8", value_parser = parse_range)]
+    pub seeds: Range<u64>,
+    /// Sampling steps [default: the experiment's].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub steps: Option<u32>,
+    /// Patch side [default: the experiment's].
+    #[arg(long)]
+    pub k: Option<usize>,
+    /// Only training images with this label.
+    #[arg(long, value_name = "L")]
+    pub label: Option<i64>,
+    /// Change a setting (dataset.n, theory.scales, theory.lambda, ...); may be given many times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Where samples go [default: theory/NAME below the current directory]. What is there is not made again.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print one JSON object at the end.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Plain output, without a terminal, tells of progress this often.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Everything that the machines work on.
+struct Bench {
+    experiment: Experiment,
+    dataset: Dataset,
+    images: Arc<TrainingImages>,
+    machines: Vec<NamedMachine>,
+    folder: PathBuf,
+    seeds: ImageBatch,
+}
+
+pub fn run(place: &Place, args: &TheoryArgs) -> Result<ExitCode> {
+    let bench = prepare(place, args)?;
+    std::fs::create_dir_all(&bench.folder)
+        .with_context(|| format!("making the folder '{}'", bench.folder.display()))?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, stop.clone()).context("listening for Ctrl-C")?;
+    }
+    let ddim = bench.experiment.ddim();
+    let mut progress = Progress::new(bench.machines.len(), ddim.n_steps);
+    let mut made: Vec<(String, ImageBatch)> = Vec::new();
+    for (index, named) in bench.machines.iter().enumerate() {
+        let machine = Machine::new(named.spec.clone(), bench.images.clone(), Precision::F32, None)?;
+        let settings = bench.settings(named, args);
+        let samples = TheorySamples {
+            folder: &bench.folder,
+            name: &named.name,
+            settings: &settings,
+            ddim,
+            seeds: &bench.seeds,
+        };
+        let outcome = samples.make(&machine, &mut |n_left| {
+            progress.tell(index, &named.name, n_left);
+            !stop.load(Ordering::SeqCst)
+        })?;
+        match outcome {
+            Outcome::Done(samples) => made.push((named.name.clone(), samples)),
+            Outcome::Stopped { n_left } => {
+                progress.end();
+                eprintln!(
+                    "stopped with {n_left} steps of '{}' left; the same command goes on with them",
+                    named.name
+                );
+                return Ok(ExitCode::from(STOPPED));
+            }
+        }
+    }
+    progress.end();
+    bench.conclude(&made, args)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
+    let (name, mut experiment) = experiment(place, &args.dataset)?;
+    let set = |experiment: &mut Experiment, key: &str, text: &str| {
+        experiment.set(key, text).with_context(|| format!("taking '{text}' for {key}"))
+    };
+    if !args.machine.is_empty() {
+        set(&mut experiment, "theory.machines", &args.machine.join(","))?;
+    }
+    if let Some(steps) = args.steps {
+        set(&mut experiment, "diffusion.sampling_steps", &steps.to_string())?;
+    }
+    if let Some(k) = args.k {
+        set(&mut experiment, "theory.k", &k.to_string())?;
+        set(&mut experiment, "theory.scales", "[]")?;
+    }
+    for pair in &args.settings {
+        experiment.set_pair(pair).with_context(|| format!("taking --set '{pair}'"))?;
+    }
+    let needs_network =
+        |name: &&String| matches!(name.as_str(), "attention-trajectory" | "attention-measured");
+    if let Some(machine) = args.machine.iter().find(needs_network) {
+        bail!(
+            "machine '{machine}' looks where a network looks, and there is none here; 'mosaic run' compares it with one"
+        );
+    }
+    let (network, dataset) = network_of(&experiment)?;
+    let (machines, notes) = experiment.machines(&network);
+    notes.iter().for_each(|note| eprintln!("{note}"));
+    let machines: Vec<NamedMachine> =
+        machines.into_iter().filter(|machine| !needs_network(&&machine.name)).collect();
+    ensure!(!machines.is_empty(), "no machine is left to sample; name one with --machine");
+    let images = TrainingImages::from_dataset(&dataset)?;
+    let images = match args.label {
+        Some(label) => images.only_label(label)?,
+        None => images,
+    };
+    let n = usize::try_from(args.seeds.end - args.seeds.start)?;
+    Ok(Bench {
+        seeds: noise_seeds(experiment.noise_seed, args.seeds.start, n, dataset.shape()),
+        folder: args.out.clone().unwrap_or_else(|| Path::new("theory").join(name)),
+        images: Arc::new(images),
+        experiment,
+        dataset,
+        machines,
+    })
+}
+
+/// The experiment called `name`, or one over the IDX file of that path.
+fn experiment(place: &Place, name: &str) -> Result<(String, Experiment)> {
+    let lab = place.lab()?;
+    let path = Path::new(name);
+    if lab.experiment(name).is_err() && path.is_file() {
+        let stem = path.file_name().map_or("images", |name| name.to_str().unwrap_or("images"));
+        let stem = stem.split('.').next().unwrap_or(stem).to_owned();
+        let mut experiment = Experiment::new(&stem);
+        experiment.root = std::env::current_dir().context("finding the current directory")?;
+        let network = "none";
+        for (key, text) in [
+            ("dataset.kind", "idx"),
+            ("dataset.path", name),
+            ("dataset.n", "0"),
+            ("dataset.size", "0"),
+            ("network.attention", network),
+            ("network.padding", "zeros"),
+            ("theory.machines", "bbels"),
+        ] {
+            experiment.set(key, text).with_context(|| format!("setting {key}"))?;
+        }
+        return Ok((stem, experiment));
+    }
+    let found = lab.experiment(name).with_context(|| {
+        format!("'{name}' is neither a file nor an experiment; see 'mosaic experiments'")
+    })?;
+    Ok((name.to_owned(), found.clone()))
+}
+
+impl Bench {
+    /// Everything that one machine's samples depend on.
+    fn settings(&self, machine: &NamedMachine, args: &TheoryArgs) -> Settings {
+        let (dataset, ddim) = (&self.dataset, self.experiment.ddim());
+        let pairs = [
+            ("machine", format!("{:?}", machine.spec)),
+            ("images", format!("{} of {}", self.images.len(), dataset.shape())),
+            ("checksum", format!("{:08x}", crc32fast::hash(dataset.pixels()))),
+            ("label", args.label.map_or_else(|| "any".to_owned(), |label| label.to_string())),
+            ("seeds", format!("{}..{}", args.seeds.start, args.seeds.end)),
+            ("noise_seed", self.experiment.noise_seed.to_string()),
+            ("sampling_steps", ddim.n_steps.to_string()),
+        ];
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    /// Picture, figures and a word.
+    fn conclude(&self, made: &[(String, ImageBatch)], args: &TheoryArgs) -> Result<()> {
+        let picture = self.folder.join("samples.png");
+        picture::columns(&self.seeds, made, usize::MAX)
+            .save(&picture)
+            .with_context(|| format!("writing '{}'", picture.display()))?;
+        let judge = Judge::new(&self.dataset);
+        let machines: serde_json::Map<String, serde_json::Value> = self
+            .machines
+            .iter()
+            .zip(made)
+            .map(|(machine, (name, samples))| {
+                let rates = judge.as_ref().map(|judge| figures::rates(judge, samples));
+                let settings = self.settings(machine, args);
+                (name.clone(), json!({ "settings": settings, "rates": rates }))
+            })
+            .collect();
+        let all = json!({ "folder": self.folder, "machines": machines });
+        let path = self.folder.join("theory.json");
+        write_atomically(&path, serde_json::to_string_pretty(&all)?.as_bytes())
+            .with_context(|| format!("writing '{}'", path.display()))?;
+        if args.json {
+            writeln!(io::stdout(), "{all}")?;
+        }
+        for (name, samples) in made {
+            let Some(judge) = &judge else { break };
+            let rates = figures::rates(judge, samples).named();
+            let words: Vec<String> = rates
+                .into_iter()
+                .map(|(what, rate)| {
+                    format!("{what} {:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high)
+                })
+                .collect();
+            eprintln!("{name}: {}", words.join(", "));
+        }
+        eprintln!(
+            "{} samples a machine (safetensors, f64) and samples.png are in '{}'",
+            self.seeds.len(),
+            self.folder.display()
+        );
+        Ok(())
+    }
+}
+
+/// A bar on a terminal, lines elsewhere.
+struct Progress {
+    n_steps: usize,
+    n_machines: usize,
+    bar: Option<ProgressBar>,
+    started: Instant,
+    /// Steps that were there already, which say nothing about speed.
+    n_found: usize,
+    n_done: usize,
+    told: Option<Instant>,
+}
+
+impl Progress {
+    fn new(n_machines: usize, n_steps: usize) -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new((n_machines * n_steps) as u64);
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps {wide_msg}");
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        let started = Instant::now();
+        Self { n_steps, n_machines, bar, started, n_found: 0, n_done: 0, told: None }
+    }
+
+    fn tell(&mut self, machine: usize, name: &str, n_left: usize) {
+        let n_done = machine * self.n_steps + self.n_steps - n_left;
+        if n_done > self.n_done + 1 {
+            self.n_found += n_done - self.n_done - 1;
+        }
+        self.n_done = n_done;
+        let (n_made, n_missing) =
+            (n_done.saturating_sub(self.n_found), self.n_machines * self.n_steps - n_done);
+        let words = match n_made {
+            0 => name.to_owned(),
+            n => {
+                let each = self.started.elapsed().as_secs_f64() / n as f64;
+                let left = Duration::from_secs_f64((each * n_missing as f64).round());
+                format!("{name}, {each:.2} s a step, {} left", indicatif::HumanDuration(left))
+            }
+        };
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(n_done as u64);
+                bar.set_message(words);
+            }
+            None if self.told.is_none_or(|told| told.elapsed() >= LINE_INTERVAL) => {
+                eprintln!("step {n_done} of {}: {words}", self.n_machines * self.n_steps);
+                self.told = Some(Instant::now());
+            }
+            None => {}
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Samples of score machines with no network, kept in a folder and gone on with after an interruption.
+//!
+//! ```text
+//! NAME.safetensors           samples [B, C, H, W], once all steps are done
+//! NAME.partial.safetensors   the state before the step in its header, until then
+//! ```
+//!
+//! Both are f64, because a trajectory that goes on from rounded states ends elsewhere, and carry the settings
+//! that they were made with: samples made otherwise are never gone on with or replaced.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use thiserror::Error;
+
+use super::status::write_atomically;
+use crate::diffusion::{Ddim, DenoiseError, Denoiser};
+use crate::image::{ImageBatch, ImageShape};
+
+const TENSOR: &str = "samples";
+const SETTINGS_KEY: &str = "settings";
+const STEP_KEY: &str = "step";
+
+/// What samples depend on, in words: two folders with the same settings hold the same samples.
+pub type Settings = BTreeMap<String, String>;
+
+#[derive(Debug, Error)]
+pub enum TheorySamplesError {
+    #[error("{attempt} '{}'", path.display())]
+    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "'{}' holds samples of other settings: {difference}; name another folder with --out, or delete it",
+        path.display()
+    )]
+    Other { path: PathBuf, difference: String },
+    #[error("'{}' is no file of ours or damaged ({problem}); delete it to start anew", path.display())]
+    Damaged { path: PathBuf, problem: String },
+    #[error(transparent)]
+    Denoise(#[from] DenoiseError),
+}
+
+/// One machine's samples of some seeds.
+pub struct TheorySamples<'a> {
+    pub folder: &'a Path,
+    /// Names the files.
+    pub name: &'a str,
+    pub settings: &'a Settings,
+    pub ddim: Ddim,
+    pub seeds: &'a ImageBatch,
+}
+
+/// How sampling went.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    Done(ImageBatch),
+    /// Told to stop; so many steps are left.
+    Stopped {
+        n_left: usize,
+    },
+}
+
+impl TheorySamples<'_> {
+    /// Where finished samples are.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(format!("{}.safetensors", self.name))
+    }
+
+    fn partial_path(&self) -> PathBuf {
+        self.folder.join(format!("{}.partial.safetensors", self.name))
+    }
+
+    /// Takes what is there or samples what is missing. `observe` is told how many steps are left, before
+    /// each of them and at the end, and says whether to go on.
+    pub fn make(
+        &self,
+        machine: &dyn Denoiser,
+        observe: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Outcome, TheorySamplesError> {
+        if let Some((_, samples)) = self.read(&self.path())? {
+            observe(0);
+            return Ok(Outcome::Done(samples));
+        }
+        let (start, state) = match self.read(&self.partial_path())? {
+            Some(found) => found,
+            None => (self.ddim.n_steps, self.seeds.clone()),
+        };
+        let mut failure = None;
+        let mut n_left = start;
+        let sampled = self.ddim.sample_from(start, machine, &state, &mut |step| {
+            // The step is done when the next one begins, and its result is what that begins with.
+            n_left = step.index;
+            let saved = match step.index < start {
+                true => self.write(&self.partial_path(), step.index, step.state),
+                false => Ok(()),
+            };
+            failure = saved.err();
+            match failure.is_none() && observe(step.index) {
+                true => Ok(()),
+                false => Err(DenoiseError::Cancelled),
+            }
+        });
+        match (sampled, failure) {
+            (_, Some(failure)) => Err(failure),
+            (Err(DenoiseError::Cancelled), None) => Ok(Outcome::Stopped { n_left }),
+            (Err(error), None) => Err(error.into()),
+            (Ok(samples), None) => {
+                self.write(&self.path(), 0, &samples)?;
+                let partial = self.partial_path();
+                match fs::remove_file(&partial) {
+                    Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                        let attempt = "removing";
+                        Err(TheorySamplesError::Io { attempt, path: partial, source })
+                    }
+                    _ => {
+                        observe(0);
+                        Ok(Outcome::Done(samples))
+                    }
+                }
+            }
+        }
+    }
+
+    fn write(&self, path: &Path, step: usize, x: &ImageBatch) -> Result<(), TheorySamplesError> {
+        let shape = x.shape();
+        let sizes = vec![x.len(), shape.channels, shape.height, shape.width];
+        let bytes: Vec<u8> = x.values().iter().flat_map(|v| v.to_le_bytes()).collect();
+        let settings = serde_json::to_string(self.settings).map_err(io::Error::other);
+        let header = settings.map(|settings| {
+            HashMap::from([
+                (SETTINGS_KEY.to_owned(), settings),
+                (STEP_KEY.to_owned(), step.to_string()),
+            ])
+        });
+        let encoded = header.and_then(|header| {
+            let view = TensorView::new(Dtype::F64, sizes, &bytes).map_err(io::Error::other)?;
+            safetensors::serialize([(TENSOR, view)], Some(header)).map_err(io::Error::other)
+        });
+        encoded.and_then(|bytes| write_atomically(path, &bytes)).map_err(|source| {
+            TheorySamplesError::Io { attempt: "writing", path: path.to_owned(), source }
+        })
+    }
+
+    /// The step and the state of a file of these settings, if it is there.
+    fn read(&self, path: &Path) -> Result<Option<(usize, ImageBatch)>, TheorySamplesError> {
+        let bytes = match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => {
+                let path = path.to_owned();
+                return Err(TheorySamplesError::Io { attempt: "reading", path, source });
+            }
+            Ok(bytes) => bytes,
+        };
+        let damaged = |problem: String| TheorySamplesError::Damaged { path: path.into(), problem };
+        let parse = || -> Result<(Settings, usize, ImageBatch), String> {
+            let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| e.to_string())?;
+            let words = metadata.metadata().clone().unwrap_or_default();
+            let word = |key| words.get(key).ok_or_else(|| format!("its header lacks '{key}'"));
+            let settings = serde_json::from_str(word(SETTINGS_KEY)?).map_err(|e| e.to_string())?;
+            let step = word(STEP_KEY)?.parse().map_err(|_| "its step is no number".to_owned())?;
+            let file = SafeTensors::deserialize(&bytes).map_err(|e| e.to_string())?;
+            let tensor = file.tensor(TENSOR).map_err(|e| e.to_string())?;
+            let (&[_, channels, height, width], Dtype::F64) = (tensor.shape(), tensor.dtype())
+            else {
+                return Err(format!("tensor '{TENSOR}' is no batch of f64 images"));
+            };
+            let shape = ImageShape::new(channels, height, width);
+            let numbers = tensor.data().as_chunks().0;
+            let values = numbers.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect();
+            Ok((settings, step, ImageBatch::new(shape, values)))
+        };
+        let (settings, step, state) = parse().map_err(damaged)?;
+        if let Some(difference) = difference(&settings, self.settings) {
+            return Err(TheorySamplesError::Other { path: path.into(), difference });
+        }
+        let fits = state.shape() == self.seeds.shape() && state.len() == self.seeds.len();
+        if !fits || step > self.ddim.n_steps {
+            return Err(damaged("its images do not fit its settings".to_owned()));
+        }
+        Ok(Some((step, state)))
+    }
+}
+
+/// What two settings do not agree on.
+fn difference(theirs: &Settings, ours: &Settings) -> Option<String> {
+    let keys = theirs.keys().chain(ours.keys().filter(|key| !theirs.contains_key(*key)));
+    let value = |of: &Settings, key| of.get(key).cloned().unwrap_or_else(|| "nothing".to_owned());
+    let each = keys.filter(|key| theirs.get(*key) != ours.get(*key));
+    let words: Vec<String> = each
+        .map(|key| {
+            format!("{key} is '{}' there and '{}' here", value(theirs, key), value(ours, key))
+        })
+        .collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diffusion::{Denoised, NoiseLevel, Schedule};
+    use crate::random::noise_seeds;
+
+    /// Shrinks what it is given; good enough to tell trajectories apart.
+    struct Shrink;
+
+    impl Denoiser for Shrink {
+        fn denoise(&self, x: &ImageBatch, level: NoiseLevel) -> Result<Denoised, DenoiseError> {
+            let x0 = x.values().iter().map(|v| (v * level.signal()).tanh()).collect();
+            Ok(Denoised::plain(ImageBatch::new(x.shape(), x0)))
+        }
+    }
+
+    fn settings(k: usize) -> Settings {
+        Settings::from([("k".to_owned(), k.to_string()), ("machine".to_owned(), "a".to_owned())])
+    }
+
+    fn make(
+        folder: &Path,
+        settings: &Settings,
+        n_steps: usize,
+    ) -> Result<Outcome, TheorySamplesError> {
+        let seeds = noise_seeds(1, 0, 2, ImageShape::new(1, 3, 3));
+        let ddim = Ddim::new(Schedule::Cosine, 6);
+        let samples = TheorySamples { folder, name: "a", settings, ddim, seeds: &seeds };
+        let mut asked = 0;
+        samples.make(&Shrink, &mut |_| {
+            asked += 1;
+            asked <= n_steps
+        })
+    }
+
+    #[test]
+    fn interrupted_samples_are_those_of_an_uninterrupted_run_bit_for_bit() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let whole = make(one.path(), &settings(3), 99).unwrap();
+        assert_eq!(make(other.path(), &settings(3), 2).unwrap(), Outcome::Stopped { n_left: 4 });
+        assert_eq!(make(other.path(), &settings(3), 1).unwrap(), Outcome::Stopped { n_left: 3 });
+        assert_eq!(make(other.path(), &settings(3), 99).unwrap(), whole);
+        // Now they are there.
+        assert_eq!(make(other.path(), &settings(3), 0).unwrap(), whole);
+        assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn samples_of_other_settings_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path(), &settings(3), 2).unwrap();
+        let error = make(folder.path(), &settings(5), 99).unwrap_err().to_string();
+        assert!(error.contains("k is '3' there and '5' here"), "{error}");
+        make(folder.path(), &settings(3), 99).unwrap();
+        assert!(matches!(
+            make(folder.path(), &settings(5), 99),
+            Err(TheorySamplesError::Other { .. })
+        ));
+    }
+
+    #[test]
+    fn a_torn_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.partial.safetensors"), b"\x08\0\0\0\0\0\0\0{").unwrap();
+        assert!(matches!(
+            make(folder.path(), &settings(3), 9),
+            Err(TheorySamplesError::Damaged { .. })
+        ));
+    }
+}
