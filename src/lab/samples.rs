@@ -3,6 +3,9 @@
 //! Previews and the final comparison both come through here. The network goes first, because its
 //! attention maps along its own trajectory are what the `trajectory` source of the attention machine
 //! replays; maps are large (`T x heads x P^2` numbers a seed), so seeds go through in chunks.
+//!
+//! A network that is told a class (seed i gets class i mod n_classes, wherever it is sampled) is compared with
+//! machines that know the images of that class only.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +15,7 @@ use super::figures::EntropySum;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoiser, NoiseLevel};
 use crate::image::ImageBatch;
 use crate::network::{NetworkDenoiser, Watched};
-use crate::theory::spec::{AttentionSource, MachineKind};
+use crate::theory::spec::{AttentionSource, MachineKind, MachineSpec};
 use crate::theory::{
     AttentionProvider, Machine, Precision, RecordedAttention, TheoryError, TrainingImages,
 };
@@ -24,14 +27,15 @@ const CHUNK_SEEDS_MAX: usize = 16;
 /// The machines of an experiment, ready to sample beside a network.
 pub struct Contestants {
     ddim: Ddim,
-    images: Arc<TrainingImages>,
+    /// Of each class; for a network without classes all images alone.
+    dictionaries: Vec<Arc<TrainingImages>>,
     machines: Vec<Contestant>,
 }
 
 struct Contestant {
     machine: NamedMachine,
-    /// `None` for machines that are built anew around each network.
-    ready: Option<Machine>,
+    /// One a dictionary; none for machines that are built anew around each network.
+    ready: Vec<Machine>,
 }
 
 /// What all made of some seeds.
@@ -43,30 +47,41 @@ pub struct SampleSet {
 }
 
 impl Contestants {
-    /// Builds what does not depend on the network; refuses settings that do not fit the images.
+    /// Builds what does not depend on the network; refuses settings that do not fit the images. A class of which
+    /// there are no images is compared with all.
     pub fn new(
         ddim: Ddim,
-        images: Arc<TrainingImages>,
+        images: TrainingImages,
         machines: Vec<NamedMachine>,
+        n_classes: Option<usize>,
     ) -> Result<Self, TheoryError> {
+        let all = Arc::new(images);
+        let of_class = |class: usize| match all.only_label(class as i64) {
+            Ok(some) => Arc::new(some),
+            Err(_) => all.clone(),
+        };
+        let dictionaries: Vec<_> = match n_classes {
+            Some(n) => (0..n).map(of_class).collect(),
+            None => vec![all.clone()],
+        };
+        let build = |spec: &MachineSpec| {
+            let each = dictionaries.iter();
+            each.map(|images| Machine::new(spec.clone(), images.clone(), Precision::F32, None))
+                .collect::<Result<Vec<_>, _>>()
+        };
         let machines = machines
             .into_iter()
             .map(|machine| {
                 let ready = match source(&machine) {
-                    Some(AttentionSource::Trajectory | AttentionSource::Measured) => None,
+                    Some(AttentionSource::Trajectory | AttentionSource::Measured) => Vec::new(),
                     // Single precision: thousands of queries, and the samples are compared with a
                     // network that computes in it too.
-                    _ => Some(Machine::new(
-                        machine.spec.clone(),
-                        images.clone(),
-                        Precision::F32,
-                        None,
-                    )?),
+                    _ => build(&machine.spec)?,
                 };
                 Ok(Contestant { machine, ready })
             })
             .collect::<Result<_, TheoryError>>()?;
-        Ok(Self { ddim, images, machines })
+        Ok(Self { ddim, dictionaries, machines })
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -98,13 +113,21 @@ impl Contestants {
         };
         for start in (0..seeds.len()).step_by(chunk) {
             let seeds = seeds.slice(start, chunk.min(seeds.len() - start));
-            let network = &with_classes(network, first_seed + start as u64, seeds.len());
-            let (samples, recorded) = self.sample_network(network, &seeds, entropy, stop)?;
+            let first = first_seed + start as u64;
+            let told = &with_classes(network, first, seeds.len());
+            let (samples, recorded) = self.sample_network(told, &seeds, entropy, stop)?;
             set.network.append(&samples);
-            let recorded = recorded.map(Arc::new);
+            // With classes, machines sample seed by seed.
+            let each = if self.dictionaries.len() > 1 { 1 } else { seeds.len() };
             for (index, contestant) in self.machines.iter().enumerate() {
-                let machine = self.machine(contestant, network, recorded.clone())?;
-                set.machines[index].1.append(&self.run(&machine, &seeds, stop)?);
+                for at in (0..seeds.len()).step_by(each) {
+                    let seed = first + at as u64;
+                    let recorded = recorded.as_ref().map(|recorded| recorded.slice(at, each));
+                    let told = with_classes(network, seed, each);
+                    let machine = self.machine(contestant, seed, told, recorded)?;
+                    let samples = self.run(&machine, &seeds.slice(at, each), stop)?;
+                    set.machines[index].1.append(&samples);
+                }
                 if set.machines[index].1.len() == set.seeds.len() {
                     ready(&set);
                 }
@@ -169,22 +192,22 @@ impl Contestants {
     fn machine(
         &self,
         contestant: &Contestant,
-        network: &NetworkDenoiser,
-        recorded: Option<Arc<RecordedAttention>>,
+        seed: u64,
+        network: NetworkDenoiser,
+        recorded: Option<RecordedAttention>,
     ) -> Result<Machine, DenoiseError> {
-        if let Some(machine) = &contestant.ready {
+        let class = (seed % self.dictionaries.len() as u64) as usize;
+        if let Some(machine) = contestant.ready.get(class) {
             return Ok(machine.clone());
         }
         let provider: Option<Arc<dyn AttentionProvider>> = match source(&contestant.machine) {
-            Some(AttentionSource::Measured) => Some(Arc::new(MeasuredAttention(network.clone()))),
-            _ => recorded.map(|recorded| recorded as Arc<dyn AttentionProvider>),
+            Some(AttentionSource::Measured) => Some(Arc::new(MeasuredAttention(network))),
+            _ => recorded.map(|recorded| Arc::new(recorded) as Arc<dyn AttentionProvider>),
         };
-        let spec = contestant.machine.spec.clone();
-        Machine::new(spec, self.images.clone(), Precision::F32, provider).map_err(|error| {
-            DenoiseError::Failed {
-                denoiser: contestant.machine.name.clone(),
-                source: Box::new(error),
-            }
+        let (spec, images) = (contestant.machine.spec.clone(), self.dictionaries[class].clone());
+        Machine::new(spec, images, Precision::F32, provider).map_err(|error| DenoiseError::Failed {
+            denoiser: contestant.machine.name.clone(),
+            source: Box::new(error),
         })
     }
 
@@ -228,5 +251,84 @@ struct MeasuredAttention(NetworkDenoiser);
 impl AttentionProvider for MeasuredAttention {
     fn attention(&self, x: &ImageBatch, level: NoiseLevel) -> Result<AttentionMaps, DenoiseError> {
         self.0.attention(x, level)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::diffusion::Schedule;
+    use crate::image::ImageShape;
+    use crate::network::Network;
+    use crate::network::config::{
+        AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
+    };
+    use crate::random::noise_seeds;
+    use crate::theory::spec::{AttentionSettings, PatchSize};
+
+    /// Five images of three classes, of which the last has none.
+    fn images() -> TrainingImages {
+        let shape = ImageShape::new(1, 4, 4);
+        let values = noise_seeds(3, 0, 5, shape).into_values();
+        let images = TrainingImages::from_values(shape, values).unwrap();
+        images.with_labels(vec![0, 1, 1, 0, 1]).unwrap()
+    }
+
+    fn network() -> NetworkDenoiser {
+        let variant = AttentionVariant::Softmax;
+        let config = NetworkConfig {
+            image: ImageShape::new(1, 4, 4),
+            body: Body::ResNet { width: 16, kernels: vec![3] },
+            padding: Padding::Zeros,
+            group_norm: false,
+            last_kernel: 3,
+            n_classes: Some(3),
+            attention: Some(AttentionConfig { variant, heads: 2, head_width: 3, normalise: false }),
+            output: Output::Noise,
+            time_scale: 1.0,
+            clamp: true,
+        };
+        NetworkDenoiser::new(Arc::new(Network::new(&config, 1, &Device::Cpu).unwrap()))
+    }
+
+    #[test]
+    fn a_network_that_is_told_classes_is_compared_with_machines_of_these_classes() {
+        let k = PatchSize::Fixed(3);
+        let trajectory =
+            AttentionSettings { lambda: 1.0, gamma: 0.5, source: AttentionSource::Trajectory };
+        let specs = [MachineKind::Local, MachineKind::Attention(trajectory)]
+            .map(|kind| MachineSpec { kind, k: k.clone() });
+        let machines =
+            specs.clone().map(|spec| NamedMachine { name: spec.column(), spec }).to_vec();
+        let ddim = Ddim::new(Schedule::Cosine, 3);
+        let contestants = Contestants::new(ddim, images(), machines, Some(3)).unwrap();
+        let seeds = noise_seeds(9, 0, 4, ImageShape::new(1, 4, 4));
+        let stop = AtomicBool::new(false);
+        // Seeds 7..11 have classes 1, 2, 0, 1.
+        let set = contestants.sample(&network(), &seeds, 7, &mut None, &stop, &mut |_| {}).unwrap();
+        for (i, class) in [1, 2, 0, 1].into_iter().enumerate() {
+            let some = images().only_label(class).unwrap_or_else(|_| images());
+            let seed = seeds.slice(i, 1);
+            let told = network().with_label(class as u32).watching(Watched::Maps);
+            let mut recorded = RecordedAttention::new();
+            let expected = ddim.sample(&told, &seed, &mut |step| {
+                recorded.push(step.level, step.denoised.attention.clone().unwrap());
+                Ok(())
+            });
+            let gap = |a: &[f64], b: &[f64]| {
+                a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+            };
+            assert!(gap(set.network.image(i), expected.unwrap().values()) < 1e-4);
+            let some = Arc::new(some);
+            for (spec, (name, found)) in specs.iter().zip(&set.machines) {
+                let provider = Arc::new(recorded.slice(0, 1)) as Arc<dyn AttentionProvider>;
+                let machine =
+                    Machine::new(spec.clone(), some.clone(), Precision::F32, Some(provider));
+                let expected = ddim.sample(&machine.unwrap(), &seed, &mut |_| Ok(())).unwrap();
+                assert!(gap(found.image(i), expected.values()) < 1e-4, "{name}, seed {i}");
+            }
+        }
     }
 }

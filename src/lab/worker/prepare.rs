@@ -50,11 +50,18 @@ pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) ->
     for note in notes {
         board.notice(NoticeLevel::Info, note);
     }
-    if network.n_classes.is_some() {
-        board.notice(
-            NoticeLevel::Warning,
-            "the network is told a class (seed i gets class i mod n), machines are not: they compare with all images",
+    if let (Some(n), Some(labels)) = (network.n_classes, dataset.labels()) {
+        let absent: Vec<String> = (0..n)
+            .filter(|&class| !labels.iter().any(|&label| usize::from(label) == class))
+            .map(|class| class.to_string())
+            .collect();
+        let mut text = format!(
+            "the network is told a class, seed i gets class i mod {n}, and machines know the images of that class only"
         );
+        if !absent.is_empty() {
+            text += &format!("; without images, and compared with all: {}", absent.join(", "));
+        }
+        board.notice(NoticeLevel::Info, text);
     }
     for warning in experiment.geometry_warnings(&network) {
         board.notice(NoticeLevel::Warning, warning);
@@ -63,7 +70,7 @@ pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) ->
     board.update(|status| status.device = words);
     let trainer = open_trainer(run, &experiment, &network, &dataset, &device, board)?;
     let images = TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
-    let contestants = Contestants::new(experiment.ddim(), Arc::new(images), machines)
+    let contestants = Contestants::new(experiment.ddim(), images, machines, network.n_classes)
         .context("building the score machines")?;
     Ok(Workshop {
         run: run.clone(),
