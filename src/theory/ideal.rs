@@ -9,9 +9,14 @@
 //!
 //! Always in doubles: a whole image has too many terms for singles. Summing a distance stops where it is
 //! beyond the limit of every image of the tile already, which changes nothing: what follows only adds to it.
+//! Without shifts, the rows that follow are not even read; those in the middle, where images differ
+//! most, come first.
+
+use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::images::TrainingImages;
 use super::kernels::boxes::{squares, twice_over};
 use super::kernels::posterior::{Posterior, Row};
 use super::kernels::tile::Tile;
@@ -22,6 +27,8 @@ use crate::simd::{Buffer, Lane};
 
 /// Entries after which the limit for skipping is brought up to date.
 const FLUSH_AFTER: usize = 128;
+/// Rows that are read together.
+const ROWS: usize = 4;
 
 /// One noisy image against whole training images.
 #[derive(Debug)]
@@ -73,6 +80,22 @@ impl WholeSums {
         }
     }
 
+    /// Adds images without shifts, as many as fit into `tile`, which is scratch.
+    pub fn add_images(
+        &mut self,
+        images: &TrainingImages,
+        which: Range<usize>,
+        tile: &mut Tile<f64>,
+    ) {
+        assert!(!self.shifts, "shifts need whole tiles");
+        Arch::new().dispatch(AddImages { sums: self, images, which, tile });
+        self.n_unflushed += 1;
+        if self.n_unflushed >= FLUSH_AFTER {
+            self.posterior.flush();
+            self.n_unflushed = 0;
+        }
+    }
+
     /// The shared posterior, its sums `[C, H, W]` for one pixel; [`expand`] gives every pixel its own.
     pub fn finish(self) -> Accumulator {
         let ImageShape { channels, .. } = self.shape;
@@ -113,6 +136,57 @@ impl WholeSums {
                 self.posterior.add_row::<S, 0>(simd, row, &[distance], shifted);
             }
         }
+    }
+
+    #[inline(always)]
+    fn add_rows<S: Simd>(
+        &mut self,
+        simd: S,
+        images: &TrainingImages,
+        which: Range<usize>,
+        tile: &mut Tile<f64>,
+    ) {
+        assert_eq!(self.n_lanes, f64::n_lanes::<S>(), "tiles of this machine's vectors");
+        let ImageShape { channels, height, width } = self.shape;
+        let limit = self.posterior.cutoff(simd, 0);
+        let mut distance = f64::splat(simd, 0.0);
+        let n_blocks = height.div_ceil(ROWS);
+        for i in 0..n_blocks {
+            // The middle one, the one after it, the one before it, ...
+            let block = match i % 2 {
+                0 => n_blocks / 2 - i / 2,
+                _ => n_blocks / 2 + i.div_ceil(2),
+            };
+            // An even number has one more before the middle than after it.
+            let block = if block == n_blocks { 0 } else { block };
+            let rows = block * ROWS..((block + 1) * ROWS).min(height);
+            let pixels = rows.start * width..rows.end * width;
+            images.fill_tile_pixels(which.clone(), pixels, tile);
+            for row in rows {
+                let x = &self.x[row * 2 * width * channels..];
+                let pixels = tile.pixels(row * width..(row + 1) * width, channels);
+                let squared = &mut f64::vectors_mut::<S>(&mut self.squares)[..width];
+                squares::<S, f64, 0>(simd, x, f64::vectors::<S>(pixels), channels, squared);
+                let mut of_row = squared[0];
+                for &square in &squared[1..] {
+                    of_row = f64::plus(simd, of_row, square);
+                }
+                distance = f64::plus(simd, distance, of_row);
+            }
+            if !f64::any_within(simd, distance, limit) {
+                return;
+            }
+        }
+        let row = Row {
+            query_pixel: 0,
+            training_row: 0,
+            training_column: 0,
+            displacement: 0,
+            first_image: tile.first,
+            n_images: tile.n_images(),
+        };
+        let values = f64::vectors::<S>(tile.pixels(0..height * width, channels));
+        self.posterior.add_row::<S, 0>(simd, row, &[distance], values);
     }
 
     /// The distances at one shift, unless all are beyond the limit.
@@ -157,6 +231,22 @@ impl WithSimd for AddTile<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         self.sums.add(simd, self.tile);
+    }
+}
+
+struct AddImages<'a> {
+    sums: &'a mut WholeSums,
+    images: &'a TrainingImages,
+    which: Range<usize>,
+    tile: &'a mut Tile<f64>,
+}
+
+impl WithSimd for AddImages<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.sums.add_rows(simd, self.images, self.which, self.tile);
     }
 }
 

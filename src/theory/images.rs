@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 
@@ -20,6 +21,9 @@ use crate::simd::Lane;
 /// The largest value that is taken for a pixel's, far outside [-1, 1] and with a square that any precision
 /// can hold.
 pub const LARGEST_VALUE: f64 = 1e15;
+
+/// What bytes stand for.
+static BYTES: LazyLock<[f64; 256]> = LazyLock::new(|| std::array::from_fn(|b| from_byte(b as u8)));
 
 /// Training images with values in [-1, 1] (not enforced: the golden cases use wider noise).
 #[derive(Debug)]
@@ -162,24 +166,35 @@ impl TrainingImages {
 
     /// Puts the first of `images` into `tile`, as many as fit.
     pub fn fill_tile<T: Lane>(&self, images: Range<usize>, tile: &mut Tile<T>) {
+        self.fill_tile_pixels(images, 0..self.shape.n_pixels(), tile);
+    }
+
+    /// Some pixels of them only.
+    pub fn fill_tile_pixels<T: Lane>(
+        &self,
+        images: Range<usize>,
+        pixels: Range<usize>,
+        tile: &mut Tile<T>,
+    ) {
+        let first = images.start;
         let v = self.shape.n_values();
         let values = images.start * v..images.end * v;
         match &self.pixels {
             Pixels::Bytes(all) => {
-                let table: [T; 256] = std::array::from_fn(|b| T::from_f64(from_byte(b as u8)));
-                let value = |b: u8| table[usize::from(b)];
-                tile.fill(self.shape, images.start, &all[values], value);
+                let table = &*BYTES;
+                let value = |b: u8| T::from_f64(table[usize::from(b)]);
+                tile.fill_pixels(self.shape, first, &all[values], pixels, value);
             }
             Pixels::Singles(all) => {
                 let value = |b| T::from_f64(f64::from(f32::from_le_bytes(b)));
-                tile.fill(self.shape, images.start, &all.as_chunks().0[values], value);
+                tile.fill_pixels(self.shape, first, &all.as_chunks().0[values], pixels, value);
             }
             Pixels::Doubles(all) => {
                 let value = |b| T::from_f64(f64::from_le_bytes(b));
-                tile.fill(self.shape, images.start, &all.as_chunks().0[values], value);
+                tile.fill_pixels(self.shape, first, &all.as_chunks().0[values], pixels, value);
             }
             Pixels::Values(all) => {
-                tile.fill(self.shape, images.start, &all[values], T::from_f64);
+                tile.fill_pixels(self.shape, first, &all[values], pixels, T::from_f64);
             }
         }
     }

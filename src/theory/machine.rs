@@ -210,7 +210,14 @@ impl Machine {
         let n_entries = self.images.len() * if shifts { shape.n_pixels() } else { 1 };
         let sums = self.merged(&scaled(x, level), |x, images| {
             let mut sums = WholeSums::new(shape, x, precision, shifts, n_lanes, n_entries);
-            self.each_tile(images, |tile| sums.add_tile(tile));
+            if shifts {
+                self.each_tile(images, |tile| sums.add_tile(tile));
+            } else {
+                let mut tile = Tile::new(shape, n_lanes);
+                for first in images.clone().step_by(n_lanes) {
+                    sums.add_images(&self.images, first..images.end, &mut tile);
+                }
+            }
             sums.finish()
         });
         let answer = |all: &Accumulator| {

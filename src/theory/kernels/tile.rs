@@ -33,6 +33,18 @@ impl<T: Lane> Tile<T> {
         images: &[V],
         value: impl Fn(V) -> T,
     ) {
+        self.fill_pixels(shape, first, images, 0..shape.n_pixels(), value);
+    }
+
+    /// The same of some pixels only; the others keep what they held.
+    pub fn fill_pixels<V: Copy>(
+        &mut self,
+        shape: ImageShape,
+        first: usize,
+        images: &[V],
+        pixels: Range<usize>,
+        value: impl Fn(V) -> T,
+    ) {
         let (n_channels, n_pixels, n_lanes) = (shape.channels, shape.n_pixels(), self.n_lanes);
         self.first = first;
         self.n_images = (images.len() / shape.n_values()).min(n_lanes);
@@ -42,9 +54,10 @@ impl<T: Lane> Tile<T> {
         };
         for c in 0..n_channels {
             let planes: Vec<&[V]> =
-                (0..n_lanes).map(|lane| &image(lane)[c * n_pixels..(c + 1) * n_pixels]).collect();
-            let vectors = self.values.chunks_exact_mut(n_lanes).skip(c).step_by(n_channels);
-            for (p, vector) in vectors.enumerate() {
+                (0..n_lanes).map(|lane| &image(lane)[c * n_pixels..][pixels.clone()]).collect();
+            let vectors = self.values.chunks_exact_mut(n_lanes);
+            let vectors = vectors.skip(pixels.start * n_channels + c).step_by(n_channels);
+            for (p, vector) in vectors.take(pixels.len()).enumerate() {
                 for (to, plane) in vector.iter_mut().zip(&planes) {
                     *to = value(plane[p]);
                 }
