@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 
 use crate::dataset::source::{DatasetError, DatasetSource, open};
+use crate::lab::bench::limits::Limits;
 use crate::lab::bench::theory::{TheoryCase, TheoryTiming, fixed, time_theory};
 use crate::lab::bench::train::{Net, TrainTiming, time_training};
 use crate::lab::launch::{KEEP_FREED_MEMORY, KEPT};
@@ -205,11 +206,12 @@ fn theory(args: &TheoryArgs) -> Result<()> {
     for (_, case) in &cases {
         Machine::new(case.spec.clone(), one.clone(), Precision::F32, None)?;
     }
+    let limits = Limits::measure();
     let mut stdout = io::stdout().lock();
     if !args.json {
         writeln!(
             stdout,
-            "{} images of {} from '{}'; {} threads; medians of {}\n",
+            "{} images of {} from '{}'; {} threads; medians of {}",
             all.len(),
             all.shape(),
             images.display(),
@@ -218,18 +220,39 @@ fn theory(args: &TheoryArgs) -> Result<()> {
         )?;
         writeln!(
             stdout,
-            "{:22} {:>3} {:>7} {:>5} {:>9} {:>9} {:>8} {:>13}",
-            "machine", "k", "n", "t", "wall s", "cpu s", "peak MB", "pairs/cpu-s"
+            "one core: {:.0}e9 operations/s in f32, {:.0}e9 in f64; reads {:.1}e9 bytes/s. Shares of these:\n",
+            limits.f32_per_s * 1e-9,
+            limits.f64_per_s * 1e-9,
+            limits.bytes_per_s * 1e-9,
+        )?;
+        writeln!(
+            stdout,
+            "{:22} {:>3} {:>7} {:>5} {:>9} {:>9} {:>8} {:>12} {:>6} {:>6}",
+            "machine",
+            "k",
+            "n",
+            "t",
+            "wall s",
+            "cpu s",
+            "peak MB",
+            "pairs/cpu-s",
+            "arith.",
+            "memory"
         )?;
     }
     let mut images: Option<Arc<TrainingImages>> = None;
     for (n, case) in &cases {
         let of_size = images.take().filter(|images| images.len() == *n);
         let of_size = of_size.map_or_else(|| dictionary(*n), Ok)?;
-        print(&mut stdout, &time_theory(&of_size, case)?, args.json)?;
+        print(&mut stdout, &time_theory(&of_size, case, &limits)?, args.json)?;
         images = Some(of_size);
     }
     Ok(())
+}
+
+fn percent(share: f64) -> String {
+    let percent = 100.0 * share;
+    if percent < 9.95 { format!("{percent:.1}%") } else { format!("{percent:.0}%") }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -248,13 +271,15 @@ fn print(out: &mut impl Write, row: &TheoryTiming, json: bool) -> Result<()> {
     let memory = megabytes(row.peak_rss_mb);
     writeln!(
         out,
-        "{:22} {k:>3} {:>7} {:>5} {:>9.4} {:>9.4} {memory:>8} {:>11.0}e6",
+        "{:22} {k:>3} {:>7} {:>5} {:>9.4} {:>9.4} {memory:>8} {:>10.0}e6 {:>6} {:>6}",
         row.machine,
         row.n,
         row.t,
         row.wall_s,
         row.cpu_s,
         row.pairs_per_cpu_s * 1e-6,
+        row.arithmetic_share.map_or_else(|| "-".to_owned(), percent),
+        percent(row.memory_share),
     )?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde::Serialize;
 
+use super::limits::Limits;
 use super::{Times, peak_memory_mb, reset_peak_memory};
 use crate::diffusion::{Denoiser, Schedule};
 use crate::image::{ImageBatch, ImageShape};
@@ -36,6 +37,11 @@ pub struct TheoryTiming {
     pub pairs_per_s: f64,
     /// The same per second of CPU time.
     pub pairs_per_cpu_s: f64,
+    /// What every pair costs at least ([`operations`]), as a share of a core's arithmetic; `None` for machines whose
+    /// pairs have no such cost.
+    pub arithmetic_share: Option<f64>,
+    /// Bytes of the dictionary that go through a second of CPU time, as a share of what a core can read.
+    pub memory_share: f64,
 }
 
 /// What to time.
@@ -50,7 +56,11 @@ pub struct TheoryCase {
 }
 
 /// Times one machine over one dictionary. Queries are the first training images in noise.
-pub fn time_theory(images: &Arc<TrainingImages>, case: &TheoryCase) -> Result<TheoryTiming> {
+pub fn time_theory(
+    images: &Arc<TrainingImages>,
+    case: &TheoryCase,
+    limits: &Limits,
+) -> Result<TheoryTiming> {
     let (shape, n) = (images.shape(), images.len());
     let level = Schedule::Cosine.level(case.t);
     let clean = images.values(0..case.n_queries.min(n));
@@ -68,6 +78,11 @@ pub fn time_theory(images: &Arc<TrainingImages>, case: &TheoryCase) -> Result<Th
     let (wall_s, cpu_s) = (times.median_wall_s(), times.median_cpu_s());
     let k = case.spec.kind.uses_patches().then(|| machine.patch_side(level));
     let pairs = n_pairs(&case.spec, shape, k.unwrap_or(1)) * n as f64 * case.n_queries as f64;
+    let arithmetic = operations(&case.spec, shape.channels).map(|(each, is_double)| {
+        let limit = if is_double { limits.f64_per_s } else { limits.f32_per_s };
+        each * pairs / cpu_s / limit
+    });
+    let bytes = (shape.n_values() * n * case.n_queries) as f64;
     Ok(TheoryTiming {
         machine: case.spec.column(),
         k,
@@ -79,7 +94,27 @@ pub fn time_theory(images: &Arc<TrainingImages>, case: &TheoryCase) -> Result<Th
         peak_rss_mb: peak_memory_mb(),
         pairs_per_s: pairs / wall_s,
         pairs_per_cpu_s: pairs / cpu_s,
+        arithmetic_share: arithmetic,
+        memory_share: bytes / cpu_s / limits.bytes_per_s,
     })
+}
+
+/// Operations that no pair can do without, and whether in doubles: squared differences of C channels, window
+/// sums along lines and down rows (three additions each), one comparison. What near pairs cost on top, an
+/// exponential and `C + 2` multiply-adds, depends on the noise and is not counted.
+fn operations(spec: &MachineSpec, channels: usize) -> Option<(f64, bool)> {
+    let squares = 3.0 * channels as f64;
+    match spec.kind {
+        MachineKind::Local
+        | MachineKind::EquivariantLocal
+        | MachineKind::EquivariantLocalInterior
+        | MachineKind::BoundaryBroken
+        | MachineKind::Attention(_) => Some((squares + 7.0, false)),
+        MachineKind::Ideal | MachineKind::EquivariantIdeal => Some((squares, true)),
+        // Twice, and the weights' sums over the patches that hold a pixel.
+        MachineKind::Composite => Some((2.0 * (squares + 6.0) + 6.0, true)),
+        MachineKind::Masked { .. } | MachineKind::Wiener => None,
+    }
 }
 
 /// Pairs (p, q) of one query and one image.
