@@ -100,17 +100,22 @@ impl MaskCache {
     /// The masks of a level, made where they are not at hand.
     pub fn get(&self, level: NoiseLevel, make: impl FnOnce() -> Masks) -> Arc<Masks> {
         let key = level.abar.to_bits();
-        // Locked while they are made: others want the same ones.
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, masks)) = kept.iter().find(|(of, _)| *of == key) {
-            return masks.clone();
+        if let Some(masks) = self.kept(key) {
+            return masks;
         }
+        // Not while locked: a thread that waits for the parallel parts of this may take up a job that asks here.
         let masks = Arc::new(make());
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == LEVELS_MAX {
             kept.pop_front();
         }
         kept.push_back((key, masks.clone()));
         masks
+    }
+
+    fn kept(&self, key: u64) -> Option<Arc<Masks>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find(|(of, _)| *of == key).map(|(_, masks)| masks.clone())
     }
 }
 
