@@ -239,6 +239,7 @@ fn wrong_use_is_answered_in_words() {
         (&["--machine", "attention-trajectory"], "there is none here"),
         (&["--machine", "els", "--k", "4"], "4"),
         (&["--label", "3"], "no labels"),
+        (&["--steps", "6", "--set", "theory.scales=[3, 5]"], "theory.scales"),
     ] {
         let output = theory(&lab, &out, arguments);
         assert!(!output.status.success());

@@ -60,6 +60,9 @@ pub struct TheoryArgs {
 /// Plain output, without a terminal, tells of progress this often.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Seeds that are drawn.
+const PICTURE_ROWS_MAX: usize = 64;
+
 /// Everything that the machines work on.
 struct Bench {
     experiment: Experiment,
@@ -68,6 +71,8 @@ struct Bench {
     machines: Vec<NamedMachine>,
     folder: PathBuf,
     seeds: ImageBatch,
+    /// Of the pixels, and where a label chooses among them of the labels.
+    checksum: u32,
 }
 
 pub fn run(place: &Place, args: &TheoryArgs) -> Result<ExitCode> {
@@ -137,6 +142,7 @@ fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
             "machine '{machine}' looks where a network looks, and there is none here; 'mosaic run' compares it with one"
         );
     }
+    experiment.check().context("checking the settings")?;
     let (network, dataset) = network_of(&experiment)?;
     let (machines, notes) = experiment.machines(&network);
     notes.iter().for_each(|note| eprintln!("{note}"));
@@ -149,7 +155,13 @@ fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
         None => images,
     };
     let n = usize::try_from(args.seeds.end - args.seeds.start)?;
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(dataset.pixels());
+    if let (Some(_), Some(labels)) = (args.label, dataset.labels()) {
+        checksum.update(labels);
+    }
     Ok(Bench {
+        checksum: checksum.finalize(),
         seeds: noise_seeds(experiment.noise_seed, args.seeds.start, n, dataset.shape()),
         folder: args.out.clone().unwrap_or_else(|| Path::new("theory").join(name)),
         images: Arc::new(images),
@@ -195,7 +207,7 @@ impl Bench {
         let pairs = [
             ("machine", format!("{:?}", machine.spec)),
             ("images", format!("{} of {}", self.images.len(), dataset.shape())),
-            ("checksum", format!("{:08x}", crc32fast::hash(dataset.pixels()))),
+            ("checksum", format!("{:08x}", self.checksum)),
             ("label", args.label.map_or_else(|| "any".to_owned(), |label| label.to_string())),
             ("seeds", format!("{}..{}", args.seeds.start, args.seeds.end)),
             ("noise_seed", self.experiment.noise_seed.to_string()),
@@ -207,7 +219,7 @@ impl Bench {
     /// Picture, figures and a word.
     fn conclude(&self, made: &[(String, ImageBatch)], args: &TheoryArgs) -> Result<()> {
         let picture = self.folder.join("samples.png");
-        picture::columns(&self.seeds, made, usize::MAX)
+        picture::columns(&self.seeds, made, PICTURE_ROWS_MAX)
             .save(&picture)
             .with_context(|| format!("writing '{}'", picture.display()))?;
         let judge = Judge::new(&self.dataset);

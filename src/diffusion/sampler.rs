@@ -65,12 +65,23 @@ impl Ddim {
         assert!(start_step <= self.n_steps, "step {start_step} of {}", self.n_steps);
         let mut x = state.clone();
         for index in (1..=start_step).rev() {
-            let level = self.level(index);
-            let denoised = denoiser.denoise(&x, level)?;
-            observe(SampleStep { index, level, state: &x, denoised: &denoised })?;
-            x = ddim_step(&x, &denoised, level, self.level(index - 1));
+            x = self.step(index, denoiser, &x, observe)?;
         }
         Ok(x)
+    }
+
+    /// One step: from the state at `t = index / T` to that at `t = (index - 1) / T`.
+    pub fn step(
+        &self,
+        index: usize,
+        denoiser: &dyn Denoiser,
+        x: &ImageBatch,
+        observe: &mut dyn FnMut(SampleStep<'_>) -> Result<(), DenoiseError>,
+    ) -> Result<ImageBatch, DenoiseError> {
+        let level = self.level(index);
+        let denoised = denoiser.denoise(x, level)?;
+        observe(SampleStep { index, level, state: x, denoised: &denoised })?;
+        Ok(ddim_step(x, &denoised, level, self.level(index - 1)))
     }
 }
 

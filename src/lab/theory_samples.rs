@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! NAME.safetensors           samples [B, C, H, W], once all steps are done
-//! NAME.partial.safetensors   the state before the step in its header, until then
+//! NAME.partial.safetensors   until then the state after every step, with the number of steps left in its header
 //! ```
 //!
 //! Both are f64, because a trajectory that goes on from rounded states ends elsewhere, and carry the settings
@@ -74,7 +74,7 @@ impl TheorySamples<'_> {
     }
 
     /// Takes what is there or samples what is missing. `observe` is told how many steps are left, before
-    /// each of them and at the end, and says whether to go on.
+    /// each of them and at the end, and says whether to go on. A step that was done is never done again.
     pub fn make(
         &self,
         machine: &dyn Denoiser,
@@ -84,42 +84,28 @@ impl TheorySamples<'_> {
             observe(0);
             return Ok(Outcome::Done(samples));
         }
-        let (start, state) = match self.read(&self.partial_path())? {
+        let (start, mut state) = match self.read(&self.partial_path())? {
             Some(found) => found,
             None => (self.ddim.n_steps, self.seeds.clone()),
         };
-        let mut failure = None;
-        let mut n_left = start;
-        let sampled = self.ddim.sample_from(start, machine, &state, &mut |step| {
-            // The step is done when the next one begins, and its result is what that begins with.
-            n_left = step.index;
-            let saved = match step.index < start {
-                true => self.write(&self.partial_path(), step.index, step.state),
-                false => Ok(()),
-            };
-            failure = saved.err();
-            match failure.is_none() && observe(step.index) {
-                true => Ok(()),
-                false => Err(DenoiseError::Cancelled),
+        for index in (1..=start).rev() {
+            if !observe(index) {
+                return Ok(Outcome::Stopped { n_left: index });
             }
-        });
-        match (sampled, failure) {
-            (_, Some(failure)) => Err(failure),
-            (Err(DenoiseError::Cancelled), None) => Ok(Outcome::Stopped { n_left }),
-            (Err(error), None) => Err(error.into()),
-            (Ok(samples), None) => {
-                self.write(&self.path(), 0, &samples)?;
-                let partial = self.partial_path();
-                match fs::remove_file(&partial) {
-                    Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                        let attempt = "removing";
-                        Err(TheorySamplesError::Io { attempt, path: partial, source })
-                    }
-                    _ => {
-                        observe(0);
-                        Ok(Outcome::Done(samples))
-                    }
-                }
+            state = self.ddim.step(index, machine, &state, &mut |_| Ok(()))?;
+            if index > 1 {
+                self.write(&self.partial_path(), index - 1, &state)?;
+            }
+        }
+        self.write(&self.path(), 0, &state)?;
+        let partial = self.partial_path();
+        match fs::remove_file(&partial) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(TheorySamplesError::Io { attempt: "removing", path: partial, source })
+            }
+            _ => {
+                observe(0);
+                Ok(Outcome::Done(state))
             }
         }
     }
@@ -238,6 +224,7 @@ mod tests {
         let whole = make(one.path(), &settings(3), 99).unwrap();
         assert_eq!(make(other.path(), &settings(3), 2).unwrap(), Outcome::Stopped { n_left: 4 });
         assert_eq!(make(other.path(), &settings(3), 1).unwrap(), Outcome::Stopped { n_left: 3 });
+        assert_eq!(make(other.path(), &settings(3), 0).unwrap(), Outcome::Stopped { n_left: 3 });
         assert_eq!(make(other.path(), &settings(3), 99).unwrap(), whole);
         // Now they are there.
         assert_eq!(make(other.path(), &settings(3), 0).unwrap(), whole);
