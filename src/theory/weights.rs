@@ -138,8 +138,9 @@ mod tests {
             let weights: Vec<f64> = entries.iter().map(|e| (e.0 - top).exp()).collect();
             let total: f64 = weights.iter().sum();
             let mean: f64 = weights.iter().zip(&entries).map(|(w, e)| w * e.1).sum::<f64>() / total;
-            let plogp = |w: &f64| if *w > 0.0 { -w / total * (w / total).ln() } else { 0.0 };
-            let entropy: f64 = weights.iter().map(plogp).sum();
+            // Divided first: the least double divided by 2 or more is 0, whose logarithm is not finite.
+            let plogp = |share: f64| if share > 0.0 { -share * share.ln() } else { 0.0 };
+            let entropy: f64 = weights.iter().map(|w| plogp(w / total)).sum();
 
             let cut = cut.min(entries.len());
             let mut parts = streamed(&entries[..cut]);
