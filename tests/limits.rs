@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mosaic_lab::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
 use mosaic_lab::theory::spec::{
-    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize,
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
 };
 use mosaic_lab::theory::{FixedAttention, Machine, Precision, TheoryError, TrainingImages};
 use proptest::prelude::*;
@@ -58,7 +58,7 @@ impl Problem {
 }
 
 fn attention(lambda: f64, gamma: f64, source: AttentionSource) -> MachineKind {
-    MachineKind::Attention(AttentionSettings { lambda, gamma, source })
+    MachineKind::Attention(Scheduled::Fixed(AttentionSettings { lambda, gamma, source }))
 }
 
 fn gap(a: &[f64], b: &[f64]) -> f64 {
@@ -112,7 +112,7 @@ proptest! {
         let side = problem.shape.height.max(problem.shape.width);
         let ideal = problem.run(MachineKind::Ideal, 1);
         for kind in [MachineKind::Local, MachineKind::BoundaryBroken] {
-            let found = problem.run(kind, 2 * side - 1);
+            let found = problem.run(kind.clone(), 2 * side - 1);
             prop_assert!(gap(found.x0.values(), ideal.x0.values()) < 1e-10);
         }
         let shifted = problem.run(MachineKind::EquivariantIdeal, 1);
@@ -129,8 +129,8 @@ proptest! {
         let shifted = Problem { x: roll(problem.shape, &problem.x, rows, columns), ..problem.clone() };
         let similarity = attention(1.0, 0.5, AttentionSource::Similarity { tau: 0.3 });
         for kind in [MachineKind::EquivariantLocal, MachineKind::EquivariantLocalInterior, similarity] {
-            let before = roll(problem.shape, problem.run(kind, 3).x0.values(), rows, columns);
-            prop_assert!(gap(shifted.run(kind, 3).x0.values(), &before) < 1e-10);
+            let before = roll(problem.shape, problem.run(kind.clone(), 3).x0.values(), rows, columns);
+            prop_assert!(gap(shifted.run(kind.clone(), 3).x0.values(), &before) < 1e-10);
         }
     }
 
@@ -142,7 +142,7 @@ proptest! {
         let mean: Vec<f64> =
             (0..v).map(|at| problem.images.iter().skip(at).step_by(v).sum::<f64>() / n).collect();
         for kind in [MachineKind::Ideal, MachineKind::Local, MachineKind::Wiener] {
-            prop_assert!(gap(problem.run_at(kind, 3, level).x0.values(), &mean) < 1e-8);
+            prop_assert!(gap(problem.run_at(kind.clone(), 3, level).x0.values(), &mean) < 1e-8);
         }
         let area = problem.shape.n_pixels();
         let pixel: Vec<f64> = (0..v)
@@ -160,7 +160,7 @@ proptest! {
         let reversed: Vec<f64> = problem.images.chunks(v).rev().flatten().copied().collect();
         let reversed = Problem { images: reversed, ..problem.clone() };
         for kind in PATCHED.into_iter().chain([MachineKind::Ideal, MachineKind::Wiener]) {
-            let (a, b) = (problem.run(kind, 3), reversed.run(kind, 3));
+            let (a, b) = (problem.run(kind.clone(), 3), reversed.run(kind.clone(), 3));
             prop_assert!(gap(a.x0.values(), b.x0.values()) < 1e-9);
         }
     }
@@ -240,8 +240,8 @@ proptest! {
         x.append(&ImageBatch::new(problem.shape, problem.x.clone()));
         let similarity = attention(1.0, 0.5, AttentionSource::Similarity { tau: 0.3 });
         for kind in PATCHED.into_iter().chain([MachineKind::Ideal, MachineKind::Wiener, similarity]) {
-            let together = problem.machine(kind, 3).denoise(&x, level).unwrap();
-            let alone = problem.run(kind, 3);
+            let together = problem.machine(kind.clone(), 3).denoise(&x, level).unwrap();
+            let alone = problem.run(kind.clone(), 3);
             prop_assert_eq!(together.x0.image(1), alone.x0.values());
         }
     }
@@ -252,10 +252,10 @@ proptest! {
         let x = ImageBatch::new(problem.shape, problem.x.clone());
         let co_origin = attention(1.0, 0.5, AttentionSource::CoOrigin);
         for kind in PATCHED.into_iter().chain([MachineKind::EquivariantIdeal, co_origin]) {
-            let spec = MachineSpec { kind, k: PatchSize::Fixed(3) };
+            let spec = MachineSpec { kind: kind.clone(), k: PatchSize::Fixed(3) };
             let single = Machine::new(spec, problem.dictionary(), Precision::F32, None).unwrap();
             let single = single.denoise(&x, level).unwrap();
-            prop_assert!(gap(single.x0.values(), problem.run(kind, 3).x0.values()) < 2e-4);
+            prop_assert!(gap(single.x0.values(), problem.run(kind.clone(), 3).x0.values()) < 2e-4);
         }
     }
 
@@ -354,10 +354,10 @@ fn impossible_settings_are_refused_in_words() {
     let fixed = PatchSize::Fixed;
     let similarity = |tau| attention(0.0, 0.0, AttentionSource::Similarity { tau });
     let cases = [
-        (els, fixed(0), "k = '0'"),
-        (els, fixed(4), "k = '4'"),
-        (els, PatchSize::PerStep(vec![3, 2]), "k = '2'"),
-        (els, PatchSize::PerStep(vec![]), "empty"),
+        (els.clone(), fixed(0), "k = '0'"),
+        (els.clone(), fixed(4), "k = '4'"),
+        (els.clone(), PatchSize::PerStep(vec![3, 2]), "k = '2'"),
+        (els.clone(), PatchSize::PerStep(vec![]), "empty"),
         (MachineKind::EquivariantLocalInterior, fixed(5), "use k up to 3"),
         (attention(-1.0, 0.0, AttentionSource::Uniform), fixed(3), "lambda is '-1'"),
         (attention(f64::NAN, 0.0, AttentionSource::Uniform), fixed(3), "lambda is 'NaN'"),
@@ -370,7 +370,7 @@ fn impossible_settings_are_refused_in_words() {
         assert!(message.contains(expected), "'{message}' lacks '{expected}'");
     }
     let none = Arc::new(TrainingImages::from_values(ImageShape::new(1, 4, 4), vec![]).unwrap());
-    let spec = MachineSpec { kind: els, k: fixed(3) };
+    let spec = MachineSpec { kind: els.clone(), k: fixed(3) };
     assert!(matches!(
         Machine::new(spec, none, Precision::F64, None),
         Err(TheoryError::EmptyDictionary { .. })
@@ -411,6 +411,6 @@ fn provenance_points_into_the_unfiltered_set() {
 #[test]
 fn the_patch_side_of_a_step_is_the_one_calibrated_for_it() {
     let k = PatchSize::PerStep(vec![3, 5, 7, 9]);
-    let sides: Vec<usize> = [0.25, 0.5, 0.75, 1.0, 0.05].map(|t| k.at(t)).to_vec();
+    let sides: Vec<usize> = [0.25, 0.5, 0.75, 1.0, 0.05].map(|t| *k.at(t)).to_vec();
     assert_eq!(sides, [3, 5, 7, 9, 3]);
 }

@@ -229,9 +229,9 @@ proptest! {
     fn both_return_a_single_image_and_under_pure_noise_the_mean(problem in problems(1..8)) {
         for kind in [MachineKind::Masked { threshold: 0.02 }, MachineKind::Composite] {
             let one = Problem { images: problem.image(0).to_vec(), ..problem.clone() };
-            prop_assert!(gap(one.run(kind, 3).x0.values(), &one.images) < 1e-12);
+            prop_assert!(gap(one.run(kind.clone(), 3).x0.values(), &one.images) < 1e-12);
             let noise = NoiseLevel { t: 1.0, abar: 1e-12 };
-            let found = problem.run_at(kind, 3, noise);
+            let found = problem.run_at(kind.clone(), 3, noise);
             prop_assert!(gap(found.x0.values(), &problem.mean()) < 1e-4);
         }
     }
@@ -243,10 +243,10 @@ proptest! {
         let turned = Problem { images, ..problem.clone() };
         let other = turned.images[..d].to_vec();
         for kind in [MachineKind::Masked { threshold: 0.3 }, MachineKind::Composite] {
-            let alone = problem.run(kind, 3);
-            prop_assert!(gap(alone.x0.values(), turned.run(kind, 3).x0.values()) < 1e-9);
+            let alone = problem.run(kind.clone(), 3);
+            prop_assert!(gap(alone.x0.values(), turned.run(kind.clone(), 3).x0.values()) < 1e-9);
             let both = ImageBatch::new(problem.shape, [other.clone(), problem.x.clone()].concat());
-            let both = problem.machine(kind, 3).denoise(&both, problem.level()).unwrap();
+            let both = problem.machine(kind.clone(), 3).denoise(&both, problem.level()).unwrap();
             prop_assert_eq!(&both.x0.values()[d..], alone.x0.values());
         }
     }

@@ -187,7 +187,7 @@ fn theory(args: &TheoryArgs) -> Result<()> {
                 let sides = if kind.uses_patches() { &args.k[..] } else { &args.k[..1] };
                 for &k in sides {
                     let case = TheoryCase {
-                        spec: fixed(*kind, k),
+                        spec: fixed(kind.clone(), k),
                         t,
                         n_queries: args.queries,
                         repeats: args.repeats,

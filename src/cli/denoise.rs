@@ -26,7 +26,7 @@ use crate::image::{ImageBatch, ImageShape};
 use crate::lab::status::write_atomically;
 use crate::theory::names::{DEFAULT_ATTENTION, DEFAULT_TAU};
 use crate::theory::spec::{
-    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize,
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
 };
 use crate::theory::{AttentionProvider, FixedAttention, Machine, Precision, TrainingImages};
 
@@ -120,7 +120,9 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
 
 fn machine_spec(args: &DenoiseArgs) -> Result<MachineSpec> {
     let kind = match MachineKind::parse(&args.machine)? {
-        MachineKind::Attention(_) => MachineKind::Attention(attention_settings(args)?),
+        MachineKind::Attention(_) => {
+            MachineKind::Attention(Scheduled::Fixed(attention_settings(args)?))
+        }
         other => {
             let given = [
                 ("--attention", args.attention.is_some()),

@@ -16,7 +16,9 @@ use super::event::{AgreementFigure, LossByLevel, Rate, Rates};
 use super::picture;
 use super::status::write_atomically;
 use crate::analysis::summary::{Quartiles, quartiles};
-use crate::theory::spec::{AttentionSource, MachineKind, MachineSpec, PatchSize};
+use crate::theory::spec::{
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
+};
 
 /// Rows of the contact sheet.
 const SHEET_ROWS: usize = 12;
@@ -206,15 +208,43 @@ fn in_words(spec: &MachineSpec) -> String {
         MachineKind::Composite => format!("overlapping patches at the same place, averaged, {k}"),
         MachineKind::Wiener => "the Gaussian with the data's mean and covariance".to_owned(),
         MachineKind::Attention(settings) => format!(
-            "attention machine (this lab's own derivation, not a published formula), attention: {}{}, lambda = {}, gamma = {}, {k}",
+            "attention machine (this lab's own derivation, not a published formula), attention: {}, {k}",
+            sharing_in_words(settings)
+        ),
+    }
+}
+
+fn sharing_in_words(settings: &Scheduled<AttentionSettings>) -> String {
+    let tau = |settings: &AttentionSettings| match settings.source {
+        AttentionSource::Similarity { tau } => Some(tau),
+        _ => None,
+    };
+    match settings {
+        Scheduled::Fixed(settings) => format!(
+            "{}{}, lambda = {}, gamma = {}",
             settings.source.name(),
-            match settings.source {
-                AttentionSource::Similarity { tau } => format!(" (tau = {tau})"),
-                _ => String::new(),
-            },
+            tau(settings).map_or_else(String::new, |tau| format!(" (tau = {tau})")),
             settings.lambda,
             settings.gamma
         ),
+        Scheduled::PerStep(all) => {
+            let list = |number: &dyn Fn(&AttentionSettings) -> f64| {
+                all.iter()
+                    .map(|settings| number(settings).to_string())
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            };
+            let tau = match all.iter().any(|settings| tau(settings).is_some()) {
+                true => format!(", tau {}", list(&|settings| tau(settings).unwrap_or(f64::NAN))),
+                false => String::new(),
+            };
+            format!(
+                "{} per step, cleanest first: lambda {}; gamma {}{tau}",
+                all.first().map_or("", |settings| settings.source.name()),
+                list(&|settings| settings.lambda),
+                list(&|settings| settings.gamma)
+            )
+        }
     }
 }
 

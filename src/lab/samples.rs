@@ -15,7 +15,7 @@ use super::figures::EntropySum;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoiser, NoiseLevel};
 use crate::image::ImageBatch;
 use crate::network::{NetworkDenoiser, Watched};
-use crate::theory::spec::{AttentionSource, MachineKind, MachineSpec};
+use crate::theory::spec::{AttentionSource, MachineSpec};
 use crate::theory::{
     AttentionProvider, Machine, Precision, RecordedAttention, TheoryError, TrainingImages,
 };
@@ -234,10 +234,7 @@ pub fn with_classes(network: &NetworkDenoiser, first: u64, n: usize) -> NetworkD
 }
 
 fn source(machine: &NamedMachine) -> Option<AttentionSource> {
-    match &machine.spec.kind {
-        MachineKind::Attention(settings) => Some(settings.source),
-        _ => None,
-    }
+    machine.spec.kind.attention_source()
 }
 
 fn go_on(stop: &AtomicBool) -> Result<(), DenoiseError> {
@@ -266,7 +263,7 @@ mod tests {
         AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
     };
     use crate::random::noise_seeds;
-    use crate::theory::spec::{AttentionSettings, PatchSize};
+    use crate::theory::spec::{AttentionSettings, MachineKind, PatchSize, Scheduled};
 
     /// Five images of three classes, of which the last has none.
     fn images() -> TrainingImages {
@@ -298,7 +295,7 @@ mod tests {
         let k = PatchSize::Fixed(3);
         let trajectory =
             AttentionSettings { lambda: 1.0, gamma: 0.5, source: AttentionSource::Trajectory };
-        let specs = [MachineKind::Local, MachineKind::Attention(trajectory)]
+        let specs = [MachineKind::Local, MachineKind::Attention(Scheduled::Fixed(trajectory))]
             .map(|kind| MachineSpec { kind, k: k.clone() });
         let machines =
             specs.clone().map(|spec| NamedMachine { name: spec.column(), spec }).to_vec();

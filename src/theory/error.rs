@@ -33,8 +33,8 @@ pub enum TheoryError {
     UnknownLabel { label: i64, present: String },
     #[error("cannot build '{machine}' with k = '{k}': a patch side must be odd and at least 1")]
     PatchSide { machine: String, k: usize },
-    #[error("cannot build '{machine}': its list of patch sides is empty; give one per step")]
-    NoPatchSides { machine: String },
+    #[error("cannot build '{machine}': its list of settings per step is empty; give one per step")]
+    EmptySchedule { machine: String },
     #[error(
         "cannot build '{machine}' with k = '{k}': no such patch lies wholly inside a {shape} image; \
          use k up to {largest}, or 'els'"

@@ -21,7 +21,7 @@ use super::kernels::tile::Tile;
 use super::kernels::{PatchQuery, Precision};
 use super::masked::{MaskCache, MaskedSums, Masks, by_pixel};
 use super::patches::Pool;
-use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize};
+use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled};
 use super::weights::Accumulator;
 use super::wiener::Wiener;
 use crate::diffusion::{
@@ -121,7 +121,7 @@ impl Machine {
 
     /// The patch side at a level; for machines without patches it has no meaning.
     pub fn patch_side(&self, level: NoiseLevel) -> usize {
-        self.spec.k.at(level.t)
+        *self.spec.k.at(level.t)
     }
 
     fn check(&self, x: &ImageBatch, level: NoiseLevel) -> Result<(), DenoiseError> {
@@ -174,7 +174,7 @@ impl Machine {
             MachineKind::Composite => Ok(self.composite_answers(x, level)),
             MachineKind::Wiener => Ok(self.wiener_answers(x, level)),
             MachineKind::Attention(settings) => {
-                self.attention_answers(&queries, settings, x, level)
+                self.attention_answers(&queries, settings.at(level.t), x, level)
             }
         }
     }
@@ -460,9 +460,9 @@ fn logit_scale(level: NoiseLevel) -> f64 {
 
 fn check_patches(spec: &MachineSpec, shape: ImageShape) -> Result<(), TheoryError> {
     let machine = || spec.column();
-    let sides = spec.k.sides();
+    let sides = spec.k.all();
     if sides.is_empty() {
-        return Err(TheoryError::NoPatchSides { machine: machine() });
+        return Err(TheoryError::EmptySchedule { machine: machine() });
     }
     if let Some(&k) = sides.iter().find(|k| k.is_multiple_of(2)) {
         return Err(TheoryError::PatchSide { machine: machine(), k });
@@ -483,7 +483,18 @@ fn check_patches(spec: &MachineSpec, shape: ImageShape) -> Result<(), TheoryErro
     }
 }
 
-fn check_attention(settings: &AttentionSettings, provided: bool) -> Result<(), TheoryError> {
+fn check_attention(
+    settings: &Scheduled<AttentionSettings>,
+    provided: bool,
+) -> Result<(), TheoryError> {
+    let machine = || "attention".to_owned();
+    if settings.all().is_empty() {
+        return Err(TheoryError::EmptySchedule { machine: machine() });
+    }
+    settings.all().iter().try_for_each(|settings| check_step(settings, provided))
+}
+
+fn check_step(settings: &AttentionSettings, provided: bool) -> Result<(), TheoryError> {
     let AttentionSettings { lambda, gamma, source } = *settings;
     if !(lambda.is_finite() && lambda >= 0.0) {
         return Err(TheoryError::Lambda { found: lambda });
@@ -499,26 +510,5 @@ fn check_attention(settings: &AttentionSettings, provided: bool) -> Result<(), T
             Err(TheoryError::NoAttention { source_name: source.name().to_owned() })
         }
         _ => Ok(()),
-    }
-}
-
-impl PatchSize {
-    /// The side at time `t`.
-    pub fn at(&self, t: f64) -> usize {
-        match self {
-            Self::Fixed(k) => *k,
-            Self::PerStep(scales) => {
-                let step = (t * scales.len() as f64).round() as usize;
-                scales[step.clamp(1, scales.len()) - 1]
-            }
-        }
-    }
-
-    /// Every side that may be asked for.
-    pub fn sides(&self) -> &[usize] {
-        match self {
-            Self::Fixed(k) => std::slice::from_ref(k),
-            Self::PerStep(scales) => scales,
-        }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::error::TheoryError;
 use super::masked::DEFAULT_THRESHOLD;
-use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec};
+use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled};
 
 /// `tau` of the similarity source where none is given; the middle of THEORY section 4's grid.
 pub const DEFAULT_TAU: f64 = 0.3;
@@ -26,7 +26,7 @@ const MACHINES: [MachineKind; 10] = [
     MachineKind::Masked { threshold: DEFAULT_THRESHOLD },
     MachineKind::Composite,
     MachineKind::Wiener,
-    MachineKind::Attention(DEFAULT_ATTENTION),
+    MachineKind::Attention(Scheduled::Fixed(DEFAULT_ATTENTION)),
 ];
 
 const SOURCES: [AttentionSource; 6] = [
@@ -65,7 +65,10 @@ impl MachineKind {
     /// The head of a column or table row: the attention machine adds its source.
     pub fn column(&self) -> String {
         match self {
-            Self::Attention(settings) => format!("attention-{}", settings.source.name()),
+            Self::Attention(_) => {
+                let source = self.attention_source().map_or("", |source| source.name());
+                format!("attention-{source}")
+            }
             other => other.name().to_owned(),
         }
     }
@@ -150,7 +153,10 @@ mod tests {
 
     #[test]
     fn a_column_names_the_attention_source() {
-        assert_eq!(MachineKind::Attention(DEFAULT_ATTENTION).column(), "attention-similarity");
+        assert_eq!(
+            MachineKind::Attention(Scheduled::Fixed(DEFAULT_ATTENTION)).column(),
+            "attention-similarity"
+        );
         assert_eq!(MachineKind::EquivariantLocal.column(), "els");
     }
 }

@@ -9,7 +9,7 @@ pub struct MachineSpec {
 }
 
 /// The machines of THEORY section 2 and 4.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum MachineKind {
     /// `ideal`: whole images (IS).
     Ideal,
@@ -30,10 +30,10 @@ pub enum MachineKind {
     /// `wiener`: the Gaussian with the data's mean and covariance.
     Wiener,
     /// `attention`: image evidence shared along attention (our derivation).
-    Attention(AttentionSettings),
+    Attention(Scheduled<AttentionSettings>),
 }
 
-/// Settings of the attention machine.
+/// Settings of the attention machine at one noise level.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionSettings {
     /// Weight of attended patches' votes on which training image a patch comes from.
@@ -60,10 +60,52 @@ pub enum AttentionSource {
     },
 }
 
-/// Patch side per sampling step.
+/// A setting that may change with the noise level.
 #[derive(Clone, Debug, PartialEq)]
-pub enum PatchSize {
-    Fixed(usize),
-    /// `scales[i - 1]` is used at `t = i / T`, T the length; between, the nearest.
-    PerStep(Vec<usize>),
+pub enum Scheduled<T> {
+    Fixed(T),
+    /// Entry `i - 1` is used at `t = i / T`, T the length; between, the nearest.
+    PerStep(Vec<T>),
+}
+
+/// Patch side per sampling step.
+pub type PatchSize = Scheduled<usize>;
+
+impl<T> Scheduled<T> {
+    /// The setting at time `t`; an empty schedule, which no machine accepts, has none.
+    pub fn at(&self, t: f64) -> &T {
+        match self {
+            Self::Fixed(value) => value,
+            Self::PerStep(values) => {
+                let step = (t * values.len() as f64).round() as usize;
+                &values[step.clamp(1, values.len()) - 1]
+            }
+        }
+    }
+
+    /// Every setting that may be asked for.
+    pub fn all(&self) -> &[T] {
+        match self {
+            Self::Fixed(value) => std::slice::from_ref(value),
+            Self::PerStep(values) => values,
+        }
+    }
+
+    /// The same schedule of something else.
+    pub fn map<U>(&self, change: impl FnMut(&T) -> U) -> Scheduled<U> {
+        match self {
+            Self::Fixed(value) => Scheduled::Fixed({ change }(value)),
+            Self::PerStep(values) => Scheduled::PerStep(values.iter().map(change).collect()),
+        }
+    }
+}
+
+impl MachineKind {
+    /// Where the attention machine's weights come from; of a schedule with several sources the first one's.
+    pub fn attention_source(&self) -> Option<AttentionSource> {
+        match self {
+            Self::Attention(settings) => settings.all().first().map(|settings| settings.source),
+            _ => None,
+        }
+    }
 }

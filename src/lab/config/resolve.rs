@@ -14,7 +14,7 @@ use crate::network::config::{
     AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
 };
 use crate::theory::spec::{
-    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize,
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
 };
 
 /// A machine with its column name.
@@ -238,19 +238,14 @@ impl Experiment {
             let mut k = k.clone();
             // Cut patches cover the image at twice its side, wrapped ones at its side; patches that must
             // lie inside cannot be larger than it.
-            let is_too_large = k.sides().iter().any(|&side| side > k_max);
+            let is_too_large = k.all().iter().any(|&side| side > k_max);
             let must_fit =
                 matches!(kind, MachineKind::EquivariantLocalInterior | MachineKind::Composite);
             if must_fit && is_too_large {
                 notes.push(format!(
                     "machine '{name}' uses patches of at most {k_max} pixels a side, the largest that fit"
                 ));
-                k = match k {
-                    PatchSize::Fixed(k) => PatchSize::Fixed(k.min(k_max)),
-                    PatchSize::PerStep(all) => {
-                        PatchSize::PerStep(all.iter().map(|&k| k.min(k_max)).collect())
-                    }
-                };
+                k = k.map(|&k| k.min(k_max));
             }
             let spec = MachineSpec { kind, k };
             machines.push(NamedMachine { name: name.clone(), spec });
@@ -262,7 +257,7 @@ impl Experiment {
     fn machine_kind(&self, name: &str) -> MachineKind {
         let attention = |source| {
             let (lambda, gamma) = (self.theory.lambda, self.theory.gamma);
-            MachineKind::Attention(AttentionSettings { lambda, gamma, source })
+            MachineKind::Attention(Scheduled::Fixed(AttentionSettings { lambda, gamma, source }))
         };
         let source = name.strip_prefix("attention-").and_then(|s| AttentionSource::parse(s).ok());
         match (source, MachineKind::parse(name)) {
