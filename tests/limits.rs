@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mosaic_lab::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
+use mosaic_lab::theory::patches::Pool;
 use mosaic_lab::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
 };
@@ -58,7 +59,12 @@ impl Problem {
 }
 
 fn attention(lambda: f64, gamma: f64, source: AttentionSource) -> MachineKind {
-    MachineKind::Attention(Scheduled::Fixed(AttentionSettings { lambda, gamma, source }))
+    attention_over(Pool::Wrap, lambda, gamma, source)
+}
+
+fn attention_over(pool: Pool, lambda: f64, gamma: f64, source: AttentionSource) -> MachineKind {
+    let settings = Scheduled::Fixed(AttentionSettings { lambda, gamma, source });
+    MachineKind::Attention { pool, settings }
 }
 
 fn gap(a: &[f64], b: &[f64]) -> f64 {
@@ -183,14 +189,21 @@ proptest! {
     }
 
     #[test]
-    fn without_sharing_the_attention_machine_is_els(problem in problems(1..5_usize)) {
-        let els = problem.run(MachineKind::EquivariantLocal, 3);
-        for source in [AttentionSource::Uniform, AttentionSource::CoOrigin] {
-            let found = problem.run(attention(0.0, 0.0, source), 3);
-            prop_assert!(gap(found.x0.values(), els.x0.values()) < 1e-10);
-            let (a, b) = (found.posterior.unwrap(), els.posterior.clone().unwrap());
-            prop_assert!(gap(&a.entropy_nats, &b.entropy_nats) < 1e-8);
-            prop_assert_eq!(a.provenance, b.provenance);
+    fn without_sharing_the_attention_machine_is_that_of_its_patches(problem in problems(1..5_usize)) {
+        let pairs = [
+            (Pool::Wrap, MachineKind::EquivariantLocal),
+            (Pool::SameBorder, MachineKind::BoundaryBroken),
+            (Pool::SamePlace, MachineKind::Local),
+        ];
+        for (pool, kind) in pairs {
+            let plain = problem.run(kind, 3);
+            for source in [AttentionSource::Uniform, AttentionSource::CoOrigin] {
+                let found = problem.run(attention_over(pool, 0.0, 0.0, source), 3);
+                prop_assert!(gap(found.x0.values(), plain.x0.values()) < 1e-10);
+                let (a, b) = (found.posterior.unwrap(), plain.posterior.clone().unwrap());
+                prop_assert!(gap(&a.entropy_nats, &b.entropy_nats) < 1e-8);
+                prop_assert_eq!(a.provenance, b.provenance);
+            }
         }
     }
 

@@ -120,8 +120,9 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
 
 fn machine_spec(args: &DenoiseArgs) -> Result<MachineSpec> {
     let kind = match MachineKind::parse(&args.machine)? {
-        MachineKind::Attention(_) => {
-            MachineKind::Attention(Scheduled::Fixed(attention_settings(args)?))
+        MachineKind::Attention { pool, .. } => {
+            let settings = Scheduled::Fixed(attention_settings(args)?);
+            MachineKind::Attention { pool, settings }
         }
         other => {
             let given = [

@@ -16,6 +16,7 @@ use super::event::{AgreementFigure, LossByLevel, Rate, Rates};
 use super::picture;
 use super::status::write_atomically;
 use crate::analysis::summary::{Quartiles, quartiles};
+use crate::theory::patches::Pool;
 use crate::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
 };
@@ -207,10 +208,20 @@ fn in_words(spec: &MachineSpec) -> String {
         ),
         MachineKind::Composite => format!("overlapping patches at the same place, averaged, {k}"),
         MachineKind::Wiener => "the Gaussian with the data's mean and covariance".to_owned(),
-        MachineKind::Attention(settings) => format!(
-            "attention machine (this lab's own derivation, not a published formula), attention: {}, {k}",
+        MachineKind::Attention { pool, settings } => format!(
+            "attention machine over {} (this lab's own derivation, not a published formula), attention: {}, {k}",
+            pool_in_words(*pool),
             sharing_in_words(settings)
         ),
+    }
+}
+
+fn pool_in_words(pool: Pool) -> &'static str {
+    match pool {
+        Pool::Wrap => "wrapped patches",
+        Pool::Interior => "patches inside",
+        Pool::SamePlace => "patches at the same place",
+        Pool::SameBorder => "patches with the same overlap with the border",
     }
 }
 

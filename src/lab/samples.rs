@@ -263,6 +263,7 @@ mod tests {
         AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
     };
     use crate::random::noise_seeds;
+    use crate::theory::patches::Pool;
     use crate::theory::spec::{AttentionSettings, MachineKind, PatchSize, Scheduled};
 
     /// Five images of three classes, of which the last has none.
@@ -295,8 +296,11 @@ mod tests {
         let k = PatchSize::Fixed(3);
         let trajectory =
             AttentionSettings { lambda: 1.0, gamma: 0.5, source: AttentionSource::Trajectory };
-        let specs = [MachineKind::Local, MachineKind::Attention(Scheduled::Fixed(trajectory))]
-            .map(|kind| MachineSpec { kind, k: k.clone() });
+        let trajectory = MachineKind::Attention {
+            pool: Pool::SameBorder,
+            settings: Scheduled::Fixed(trajectory),
+        };
+        let specs = [MachineKind::Local, trajectory].map(|kind| MachineSpec { kind, k: k.clone() });
         let machines =
             specs.clone().map(|spec| NamedMachine { name: spec.column(), spec }).to_vec();
         let ddim = Ddim::new(Schedule::Cosine, 3);

@@ -18,7 +18,7 @@
 use rayon::prelude::*;
 
 use super::evidence::{Evidence, Portions};
-use super::spec::AttentionSettings;
+use super::spec::{AttentionSettings, AttentionSource};
 use super::weights::Accumulator;
 use crate::diffusion::{AttentionMaps, Provenance};
 use crate::image::ImageShape;
@@ -48,6 +48,24 @@ impl Sharing {
             }
         }
         Self::Rows { n_heads, transposed }
+    }
+
+    /// The weights of a source; `maps` (heads and weights, `[heads, P, P]`) are for those that are given.
+    pub fn of_source<T: Lane>(
+        source: AttentionSource,
+        portions: &Portions<'_, T>,
+        maps: Option<(usize, Vec<f64>)>,
+    ) -> Self {
+        match source {
+            AttentionSource::Trajectory | AttentionSource::Measured => {
+                let (n_heads, weights) = maps.expect("machines are checked for their maps");
+                Self::from_maps(n_heads, portions.shape().n_pixels(), &weights)
+            }
+            AttentionSource::Uniform => Self::Uniform,
+            AttentionSource::Identity => Self::Identity,
+            AttentionSource::CoOrigin => Self::co_origin(portions),
+            AttentionSource::Similarity { tau } => Self::similarity(portions, tau),
+        }
     }
 
     /// `sum_r A[p,r] values[r]` for every p, summed over heads.
@@ -107,7 +125,10 @@ impl Sharing {
         let mut mixture = Accumulator::new(channels + 1, n_pixels);
         let mut top = vec![(Provenance::default(), f64::NEG_INFINITY); n_pixels];
         portions.each(|evidence| {
-            let votes = self.votes(evidence, settings.lambda);
+            let votes = match settings.lambda {
+                0.0 => evidence.log_evidence.clone(),
+                lambda => votes(evidence, &self.shared(evidence), lambda),
+            };
             evidence.mix(&votes, &mut mixture);
             for (at, (vote, (place, log_weight))) in
                 votes.iter().zip(&evidence.inner_best).enumerate()
@@ -123,32 +144,45 @@ impl Sharing {
         let entropy_nats =
             inner_entropy.iter().enumerate().map(|(p, inner)| inner + mixture.entropy(p)).collect();
         if settings.gamma != 0.0 {
-            self.mix_values(&mut x0, settings.gamma, n_pixels);
+            let attended = self.attended(&x0, n_pixels);
+            x0 = Mixture { z: x0, attended }.estimate(settings.gamma);
         }
         let provenance = top.into_iter().map(|(place, _)| place).collect();
         Shared { x0, entropy_nats, provenance }
     }
 
-    /// `E[n,p] + lambda sum_r A[p,r] E[n,r]`.
-    fn votes(&self, evidence: &Evidence, lambda: f64) -> Vec<f64> {
-        let mut votes = evidence.log_evidence.clone();
-        if lambda != 0.0 {
-            votes.par_chunks_exact_mut(evidence.n_pixels).for_each(|row| {
-                let shared = self.gather(row);
-                row.iter_mut().zip(shared).for_each(|(vote, shared)| *vote += lambda * shared);
+    /// The estimates under each `lambda`, whatever gamma: see [`Mixture`].
+    pub fn mixtures<T: Lane>(&self, portions: &Portions<'_, T>, lambdas: &[f64]) -> Vec<Mixture> {
+        let ImageShape { channels, .. } = portions.shape();
+        let n_pixels = portions.shape().n_pixels();
+        let mut mixtures = vec![Accumulator::new(channels, n_pixels); lambdas.len()];
+        portions.each(|evidence| {
+            let shared = self.shared(evidence);
+            mixtures.par_iter_mut().zip(lambdas).for_each(|(mixture, lambda)| {
+                evidence.mix(&votes(evidence, &shared, *lambda), mixture);
             });
-        }
-        votes
+        });
+        let mixture = |mixture: &Accumulator| {
+            let z = mixture.mean();
+            Mixture { attended: self.attended(&z, n_pixels), z }
+        };
+        mixtures.iter().map(mixture).collect()
     }
 
-    fn mix_values(&self, x0: &mut [f64], gamma: f64, n_pixels: usize) {
-        let share = gamma / self.n_heads();
-        for plane in x0.chunks_exact_mut(n_pixels) {
-            let attended = self.gather(plane);
-            for (z, attended) in plane.iter_mut().zip(attended) {
-                *z = (1.0 - gamma) * *z + share * attended;
-            }
-        }
+    /// `sum_r A[p,r] E[n,r]`, `[N, P]`.
+    fn shared(&self, evidence: &Evidence) -> Vec<f64> {
+        let mut shared = vec![0.0; evidence.log_evidence.len()];
+        let rows = evidence.log_evidence.par_chunks_exact(evidence.n_pixels);
+        let pairs = shared.par_chunks_exact_mut(evidence.n_pixels).zip(rows);
+        pairs.for_each(|(shared, row)| shared.copy_from_slice(&self.gather(row)));
+        shared
+    }
+
+    /// `sum_r A[p,r] z(r)`, the mean over heads, `[C, P]`.
+    fn attended(&self, z: &[f64], n_pixels: usize) -> Vec<f64> {
+        let n_heads = self.n_heads();
+        let planes = z.chunks_exact(n_pixels);
+        planes.flat_map(|plane| self.gather(plane)).map(|sum| sum / n_heads).collect()
     }
 
     /// `co-origin`: `A[p,r]` proportional to `sum_n P(n|p) P(n|r)`, `P(.|p) = softmax_n E[n,p]`.
@@ -196,7 +230,30 @@ impl Sharing {
     }
 }
 
-/// The mixture over images by their own evidence alone, which is `els`.
+/// Estimates of one image before value mixing, and what each pixel then sees of the others'.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mixture {
+    /// `z(p)`, `[C, P]`.
+    pub z: Vec<f64>,
+    /// `sum_r A[p,r] z(r)`, the mean over heads.
+    pub attended: Vec<f64>,
+}
+
+impl Mixture {
+    /// `x0hat(p) = (1 - gamma) z(p) + gamma sum_r A[p,r] z(r)`.
+    pub fn estimate(&self, gamma: f64) -> Vec<f64> {
+        let pairs = self.z.iter().zip(&self.attended);
+        pairs.map(|(z, attended)| (1.0 - gamma) * z + gamma * attended).collect()
+    }
+}
+
+/// `E[n,p] + lambda shared[n,p]`.
+fn votes(evidence: &Evidence, shared: &[f64], lambda: f64) -> Vec<f64> {
+    let pairs = evidence.log_evidence.iter().zip(shared);
+    pairs.map(|(evidence, shared)| evidence + lambda * shared).collect()
+}
+
+/// The mixture over images by their own evidence alone, which is that of the machine without attention.
 fn equivariant_local<T: Lane>(portions: &Portions<'_, T>) -> Accumulator {
     let shape = portions.shape();
     let mut mixture = Accumulator::new(shape.channels + 1, shape.n_pixels());

@@ -48,10 +48,11 @@ pub struct Portions<'a, T> {
     /// Images in a portion.
     size: usize,
     only: OnceLock<Evidence>,
+    /// `ln |pool(p)|`.
+    log_pool: Vec<f64>,
 }
 
 impl<'a, T: Lane> Portions<'a, T> {
-    /// `query` asks for wrap-around patches.
     pub fn new(images: &'a TrainingImages, query: PatchQuery<'a, T>) -> Self {
         let shape = query.shape;
         let numbers = shape.n_pixels() * (shape.channels + 4);
@@ -61,7 +62,11 @@ impl<'a, T: Lane> Portions<'a, T> {
     fn of_size(images: &'a TrainingImages, query: PatchQuery<'a, T>, size: usize) -> Self {
         let n_lanes = n_lanes::<T>();
         let size = (size / n_lanes).max(1) * n_lanes;
-        Self { images, query, size, only: OnceLock::new() }
+        let ImageShape { height, width, .. } = query.shape;
+        let n_places =
+            |p: usize| query.pool.n_places(query.k, (height, width), (p / width, p % width));
+        let log_pool = (0..query.shape.n_pixels()).map(|p| (n_places(p) as f64).ln()).collect();
+        Self { images, query, size, only: OnceLock::new(), log_pool }
     }
 
     pub fn shape(&self) -> ImageShape {
@@ -107,7 +112,6 @@ impl<'a, T: Lane> Portions<'a, T> {
             |(boxes, tile), (at, ((log_evidence, estimates), (inner_entropy, inner_best)))| {
                 self.images.fill_tile(images.start + at * n_lanes..images.end, tile);
                 boxes.weigh_tile(tile);
-                let log_pool = (n_pixels as f64).ln();
                 for lane in 0..tile.n_images() {
                     let means = &mut estimates[lane * n_channels * n_pixels..];
                     for p in 0..n_pixels {
@@ -117,7 +121,7 @@ impl<'a, T: Lane> Portions<'a, T> {
                             channel += n_pixels;
                         });
                         let at = lane * n_pixels + p;
-                        log_evidence[at] = found.log_sum - log_pool;
+                        log_evidence[at] = found.log_sum - self.log_pool[p];
                         inner_entropy[at] = found.entropy_nats;
                         inner_best[at] = (place, found.log_weight);
                     }

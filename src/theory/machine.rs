@@ -87,7 +87,9 @@ impl Machine {
             check_patches(spec, self.images.shape())?;
         }
         match &spec.kind {
-            MachineKind::Attention(settings) => check_attention(settings, self.provider.is_some())?,
+            MachineKind::Attention { settings, .. } => {
+                check_attention(settings, self.provider.is_some())?;
+            }
             MachineKind::Masked { threshold } if !(*threshold > 0.0 && *threshold <= 1.0) => {
                 return Err(TheoryError::Threshold { found: *threshold });
             }
@@ -173,8 +175,8 @@ impl Machine {
             MachineKind::Masked { threshold } => Ok(self.masked_answers(x, *threshold, level)),
             MachineKind::Composite => Ok(self.composite_answers(x, level)),
             MachineKind::Wiener => Ok(self.wiener_answers(x, level)),
-            MachineKind::Attention(settings) => {
-                self.attention_answers(&queries, settings.at(level.t), x, level)
+            MachineKind::Attention { pool, settings } => {
+                self.attention_answers(&queries, *pool, settings.at(level.t), x, level)
             }
         }
     }
@@ -322,6 +324,7 @@ impl Machine {
     fn attention_answers<T: Lane>(
         &self,
         queries: &[Vec<T>],
+        pool: Pool,
         settings: &AttentionSettings,
         x: &ImageBatch,
         level: NoiseLevel,
@@ -332,15 +335,10 @@ impl Machine {
         let (shape, precision) = (self.images.shape(), logit_scale(level));
         let k = self.patch_side(level);
         for (index, scaled) in queries.iter().enumerate() {
-            let query = PatchQuery { shape, pool: Pool::Wrap, k, x: scaled, precision };
+            let query = PatchQuery { shape, pool, k, x: scaled, precision };
             let portions = Portions::new(&self.images, query);
-            let sharing = match (&settings.source, &given) {
-                (_, Some(given)) => given.sharing(index, x.len())?,
-                (AttentionSource::Identity, _) => Sharing::Identity,
-                (AttentionSource::CoOrigin, _) => Sharing::co_origin(&portions),
-                (AttentionSource::Similarity { tau }, _) => Sharing::similarity(&portions, *tau),
-                _ => Sharing::Uniform,
-            };
+            let maps = given.as_ref().map(|given| given.exact(index, x.len())).transpose()?;
+            let sharing = Sharing::of_source(settings.source, &portions, maps);
             let Shared { x0, entropy_nats, provenance } = sharing.estimate(&portions, settings);
             let attention = self.with_posterior.then(|| match &given {
                 Some(given) => given.maps.slice(index, 1),
@@ -420,14 +418,14 @@ struct GivenMaps<'a> {
 }
 
 impl GivenMaps<'_> {
-    fn sharing(&self, index: usize, n: usize) -> Result<Sharing, DenoiseError> {
-        let (n_heads, n_pixels) = (self.maps.n_heads(), self.maps.n_pixels());
+    /// Heads and weights of one image's maps, as exact as the provider has them.
+    fn exact(&self, index: usize, n: usize) -> Result<(usize, Vec<f64>), DenoiseError> {
+        let n_heads = self.maps.n_heads();
         if let Some(exact) = self.provider.exact() {
-            return Ok(Sharing::from_maps(n_heads, n_pixels, exact.maps(index, n)?));
+            return Ok((n_heads, exact.maps(index, n)?.to_vec()));
         }
         let maps = self.maps.slice(index, 1);
-        let doubles: Vec<f64> = maps.weights().iter().map(|&w| f64::from(w)).collect();
-        Ok(Sharing::from_maps(n_heads, n_pixels, &doubles))
+        Ok((n_heads, maps.weights().iter().map(|&w| f64::from(w)).collect()))
     }
 }
 
@@ -454,7 +452,7 @@ impl Merge for Mosaic {
 }
 
 /// `abar / (2 sigma^2)`: logits are minus this times squared distances to `x_t / sqrt(abar)`.
-fn logit_scale(level: NoiseLevel) -> f64 {
+pub(super) fn logit_scale(level: NoiseLevel) -> f64 {
     level.abar / (2.0 * level.variance())
 }
 
@@ -472,7 +470,9 @@ fn check_patches(spec: &MachineSpec, shape: ImageShape) -> Result<(), TheoryErro
         Some(&k)
             if matches!(
                 spec.kind,
-                MachineKind::EquivariantLocalInterior | MachineKind::Composite
+                MachineKind::EquivariantLocalInterior
+                    | MachineKind::Composite
+                    | MachineKind::Attention { pool: Pool::Interior, .. }
             ) =>
         {
             // The largest odd number that fits.

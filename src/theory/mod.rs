@@ -10,11 +10,11 @@
 //!
 //! Deliberately absent: networks (a sibling; their attention maps arrive as plain arrays), training.
 
+pub mod patches;
 pub mod spec;
 pub mod error;
 pub mod names;
 pub mod images;
-pub mod patches;
 pub mod weights;
 pub mod kernels;
 pub mod ideal;
@@ -25,6 +25,7 @@ pub mod attention;
 pub mod evidence;
 pub mod attentive;
 pub mod machine;
+pub mod sweep;
 
 pub use attention::{AttentionProvider, FixedAttention, RecordedAttention};
 pub use error::TheoryError;

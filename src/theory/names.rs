@@ -4,6 +4,7 @@
 
 use super::error::TheoryError;
 use super::masked::DEFAULT_THRESHOLD;
+use super::patches::Pool;
 use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled};
 
 /// `tau` of the similarity source where none is given; the middle of THEORY section 4's grid.
@@ -26,7 +27,7 @@ const MACHINES: [MachineKind; 10] = [
     MachineKind::Masked { threshold: DEFAULT_THRESHOLD },
     MachineKind::Composite,
     MachineKind::Wiener,
-    MachineKind::Attention(Scheduled::Fixed(DEFAULT_ATTENTION)),
+    MachineKind::Attention { pool: Pool::Wrap, settings: Scheduled::Fixed(DEFAULT_ATTENTION) },
 ];
 
 const SOURCES: [AttentionSource; 6] = [
@@ -58,14 +59,14 @@ impl MachineKind {
             Self::Masked { .. } => "ls-wiener",
             Self::Composite => "pspc",
             Self::Wiener => "wiener",
-            Self::Attention(_) => "attention",
+            Self::Attention { .. } => "attention",
         }
     }
 
     /// The head of a column or table row: the attention machine adds its source.
     pub fn column(&self) -> String {
         match self {
-            Self::Attention(_) => {
+            Self::Attention { .. } => {
                 let source = self.attention_source().map_or("", |source| source.name());
                 format!("attention-{source}")
             }
@@ -153,10 +154,7 @@ mod tests {
 
     #[test]
     fn a_column_names_the_attention_source() {
-        assert_eq!(
-            MachineKind::Attention(Scheduled::Fixed(DEFAULT_ATTENTION)).column(),
-            "attention-similarity"
-        );
+        assert_eq!(MachineKind::parse("attention").unwrap().column(), "attention-similarity");
         assert_eq!(MachineKind::EquivariantLocal.column(), "els");
     }
 }

@@ -75,6 +75,12 @@ impl Pool {
         }
     }
 
+    /// How many places of one image the query at row and column `p` is compared with.
+    pub fn n_places(self, k: usize, (height, width): (usize, usize), p: (usize, usize)) -> usize {
+        let along = |len, p| (0..len).filter(|&s| self.accepts(k, len, p, s)).count();
+        along(height, p.0) * along(width, p.1)
+    }
+
     /// The accepted pairs along an axis, displacement by displacement.
     pub fn stretches(self, k: usize, len: usize) -> Vec<Stretch> {
         let window = self.window(k, len);

@@ -1,5 +1,7 @@
 //! Which machine, with which settings: a choice as plain data.
 
+use super::patches::Pool;
+
 /// A machine's kind and settings at every noise level.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MachineSpec {
@@ -29,8 +31,8 @@ pub enum MachineKind {
     Composite,
     /// `wiener`: the Gaussian with the data's mean and covariance.
     Wiener,
-    /// `attention`: image evidence shared along attention (our derivation).
-    Attention(Scheduled<AttentionSettings>),
+    /// `attention`: image evidence of these patches shared along attention (our derivation).
+    Attention { pool: Pool, settings: Scheduled<AttentionSettings> },
 }
 
 /// Settings of the attention machine at one noise level.
@@ -104,7 +106,9 @@ impl MachineKind {
     /// Where the attention machine's weights come from; of a schedule with several sources the first one's.
     pub fn attention_source(&self) -> Option<AttentionSource> {
         match self {
-            Self::Attention(settings) => settings.all().first().map(|settings| settings.source),
+            Self::Attention { settings, .. } => {
+                settings.all().first().map(|settings| settings.source)
+            }
             _ => None,
         }
     }

@@ -109,7 +109,7 @@ fn operations(spec: &MachineSpec, channels: usize) -> Option<(f64, bool)> {
         | MachineKind::EquivariantLocal
         | MachineKind::EquivariantLocalInterior
         | MachineKind::BoundaryBroken
-        | MachineKind::Attention(_) => Some((squares + 7.0, false)),
+        | MachineKind::Attention { .. } => Some((squares + 7.0, false)),
         MachineKind::Ideal | MachineKind::EquivariantIdeal => Some((squares, true)),
         // Twice, and the weights' sums over the patches that hold a pixel.
         MachineKind::Composite => Some((2.0 * (squares + 6.0) + 6.0, true)),
@@ -126,7 +126,7 @@ fn n_pairs(spec: &MachineSpec, shape: ImageShape, k: usize) -> f64 {
         | MachineKind::Composite => return shape.n_pixels() as f64,
         MachineKind::EquivariantIdeal => return (shape.n_pixels() * shape.n_pixels()) as f64,
         MachineKind::Local => Pool::SamePlace,
-        MachineKind::EquivariantLocal | MachineKind::Attention(_) => Pool::Wrap,
+        MachineKind::EquivariantLocal | MachineKind::Attention { .. } => Pool::Wrap,
         MachineKind::EquivariantLocalInterior => Pool::Interior,
         MachineKind::BoundaryBroken => Pool::SameBorder,
     };

@@ -13,6 +13,7 @@ use crate::image::ImageShape;
 use crate::network::config::{
     AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
 };
+use crate::theory::patches::Pool;
 use crate::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
 };
@@ -234,7 +235,7 @@ impl Experiment {
                 ));
                 continue;
             }
-            let kind = self.machine_kind(name);
+            let kind = self.machine_kind(name, network.padding);
             let mut k = k.clone();
             // Cut patches cover the image at twice its side, wrapped ones at its side; patches that must
             // lie inside cannot be larger than it.
@@ -254,10 +255,16 @@ impl Experiment {
     }
 
     /// The kind of a machine of the settings table's list.
-    fn machine_kind(&self, name: &str) -> MachineKind {
+    fn machine_kind(&self, name: &str, padding: Padding) -> MachineKind {
+        // The patches of the machine without attention that pairs with this padding.
+        let pool = match padding {
+            Padding::Circular => Pool::Wrap,
+            Padding::Zeros => Pool::SameBorder,
+        };
         let attention = |source| {
             let (lambda, gamma) = (self.theory.lambda, self.theory.gamma);
-            MachineKind::Attention(Scheduled::Fixed(AttentionSettings { lambda, gamma, source }))
+            let settings = Scheduled::Fixed(AttentionSettings { lambda, gamma, source });
+            MachineKind::Attention { pool, settings }
         };
         let source = name.strip_prefix("attention-").and_then(|s| AttentionSource::parse(s).ok());
         match (source, MachineKind::parse(name)) {
