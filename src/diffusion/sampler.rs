@@ -81,17 +81,19 @@ impl Ddim {
         let level = self.level(index);
         let denoised = denoiser.denoise(x, level)?;
         observe(SampleStep { index, level, state: x, denoised: &denoised })?;
-        Ok(ddim_step(x, &denoised, level, self.level(index - 1)))
+        Ok(self.advance(index, x, &denoised))
     }
-}
 
-fn ddim_step(x: &ImageBatch, denoised: &Denoised, from: NoiseLevel, to: NoiseLevel) -> ImageBatch {
-    let mut next = denoised.eps(x, from);
-    let (signal, sigma) = (to.signal(), to.sigma());
-    for (value, x0) in next.values_mut().iter_mut().zip(denoised.x0.values()) {
-        *value = signal * x0 + sigma * *value;
+    /// The state at `t = (index - 1) / T`, given what was made of that at `t = index / T`.
+    pub fn advance(&self, index: usize, x: &ImageBatch, denoised: &Denoised) -> ImageBatch {
+        let (from, to) = (self.level(index), self.level(index - 1));
+        let mut next = denoised.eps(x, from);
+        let (signal, sigma) = (to.signal(), to.sigma());
+        for (value, x0) in next.values_mut().iter_mut().zip(denoised.x0.values()) {
+            *value = signal * x0 + sigma * *value;
+        }
+        next
     }
-    next
 }
 
 #[cfg(test)]

@@ -10,12 +10,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::calibration::{Families, Family, Subject};
 use super::config::NamedMachine;
 use super::figures::EntropySum;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoiser, NoiseLevel};
 use crate::image::ImageBatch;
 use crate::network::{NetworkDenoiser, Watched};
-use crate::theory::spec::{AttentionSource, MachineSpec};
+use crate::theory::spec::{AttentionSource, MachineKind, MachineSpec};
 use crate::theory::{
     AttentionProvider, Machine, Precision, RecordedAttention, TheoryError, TrainingImages,
 };
@@ -90,6 +91,48 @@ impl Contestants {
 
     pub fn machines(&self) -> impl Iterator<Item = &NamedMachine> {
         self.machines.iter().map(|contestant| &contestant.machine)
+    }
+
+    /// What can be calibrated, for seeds from `first_seed` on, which decides the classes.
+    pub fn subjects(&self, first_seed: u64) -> Vec<Subject<'_>> {
+        let subject = |contestant| self.subject(contestant, first_seed);
+        self.machines.iter().filter_map(subject).collect()
+    }
+
+    fn subject<'a>(&'a self, contestant: &'a Contestant, first_seed: u64) -> Option<Subject<'a>> {
+        let NamedMachine { name, spec } = &contestant.machine;
+        let source = spec.kind.attention_source();
+        let by_class = match (&spec.kind, source) {
+            (&MachineKind::Attention { pool, .. }, Some(source)) => {
+                let images = self.dictionaries.iter();
+                images.map(|images| Family::Attention { pool, source, images }).collect()
+            }
+            (kind, _) if kind.uses_patches() => {
+                contestant.ready.iter().map(|machine| Family::Plain { machine }).collect()
+            }
+            _ => return None,
+        };
+        let families = Families { first_seed, by_class };
+        Some(Subject { name: name.clone(), source, families })
+    }
+
+    /// The same machines under other settings.
+    pub fn with_machines(&self, machines: Vec<NamedMachine>) -> Result<Self, TheoryError> {
+        let change = |(machine, old): (NamedMachine, &Contestant)| {
+            let ready = old.ready.iter().map(|ready| ready.with_spec(machine.spec.clone()));
+            let ready = ready.collect::<Result<Vec<_>, _>>()?;
+            Ok(Contestant { machine, ready })
+        };
+        let machines = machines.into_iter().zip(&self.machines).map(change);
+        Ok(Self {
+            ddim: self.ddim,
+            dictionaries: self.dictionaries.clone(),
+            machines: machines.collect::<Result<_, TheoryError>>()?,
+        })
+    }
+
+    pub fn ddim(&self) -> Ddim {
+        self.ddim
     }
 
     /// Samples `seeds` by all. The first is noise seed `first_seed`, which decides
@@ -264,7 +307,7 @@ mod tests {
     };
     use crate::random::noise_seeds;
     use crate::theory::patches::Pool;
-    use crate::theory::spec::{AttentionSettings, MachineKind, PatchSize, Scheduled};
+    use crate::theory::spec::{AttentionSettings, PatchSize, Scheduled};
 
     /// Five images of three classes, of which the last has none.
     fn images() -> TrainingImages {

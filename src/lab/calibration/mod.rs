@@ -1,0 +1,214 @@
+//! Calibration: the settings of each machine that fit one network best, step by step.
+//!
+//! ```text
+//! trajectories of the network (seeds of their own) -> errors over a grid, per step -> schedules
+//!                                  schedules, sampled from the same seeds -> the one that is kept
+//! ```
+//!
+//! A machine without attention gets the patch side of the best median cosine of the predicted noise, as Kamb &
+//! Ganguli choose their scales; the attention machine gets (k, lambda, gamma, tau) of the least mean squared
+//! error over seeds. Both are fitted twice: at the network's states, and at the states that the machine itself
+//! has come to with the settings of the steps before. What fits best where the network is need not keep a machine
+//! on its way, so the schedule that is kept is the one whose *final samples* have the least squared error
+//! against the network's; lambda times 2 and 4 compete too. All of that sees the calibration seeds only: no
+//! preview and no report ever shows one of them.
+//!
+//! Entry `i - 1` of a schedule belongs to `t = i / T`, both here and where a machine uses it (the public code of Kamb
+//! & Ganguli is off by one there).
+
+mod fit;
+mod search;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use fit::{Families, Family, Grid};
+pub use search::{Network, Subject, calibrate};
+
+use super::config::NamedMachine;
+use super::status::write_atomically;
+use crate::theory::spec::{
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
+};
+
+/// Between the seeds of previews and the held-out ones.
+pub const FIRST_CALIBRATION_SEED: u64 = 500;
+/// So that they stay there.
+pub const CALIBRATION_SEEDS_MAX: usize = 500;
+
+/// What a run's `calibration.json` holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    pub format: u32,
+    /// Training step of the network.
+    pub step: u64,
+    pub noise_seed: u64,
+    pub first_seed: u64,
+    pub n_seeds: usize,
+    /// DDIM steps, T.
+    pub n_steps: usize,
+    pub machines: Vec<Calibrated>,
+}
+
+/// One machine's schedule and how it was found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibrated {
+    pub machine: String,
+    /// The schedules that competed, by the error of their final samples; the first is the one that is kept.
+    pub candidates: Vec<Candidate>,
+    /// The fits behind the first candidate, before its boost; entry `i - 1` for `t = i / T`.
+    pub steps: Vec<StepFit>,
+}
+
+/// A schedule and how well it samples.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    pub states: States,
+    /// Factor on the fitted lambdas.
+    pub boost: f64,
+    /// Mean squared error of final samples against the network's, over calibration seeds.
+    pub error: f64,
+    /// Mean over calibration seeds of Pearson's r of final samples.
+    pub r: Option<f64>,
+    pub settings: Vec<StepSettings>,
+}
+
+/// Where a schedule was fitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum States {
+    /// Along the network's trajectories.
+    Network,
+    /// Along the machine's own.
+    Own,
+}
+
+/// Settings of one step; `lambda`, `gamma` and `tau` are 0 where a machine has none.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepSettings {
+    pub k: usize,
+    pub lambda: f64,
+    pub gamma: f64,
+    pub tau: f64,
+}
+
+/// The fit of one step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepFit {
+    pub t: f64,
+    pub settings: StepSettings,
+    /// Median over seeds of the cosine of the angle between predicted noises.
+    pub cosine: f64,
+    /// Mean over seeds of `R^2` of x0hat, and its standard deviation. Both at the states it was fitted at.
+    pub r_squared: f64,
+    pub r_squared_sd: f64,
+}
+
+#[derive(Debug, Error)]
+pub enum CalibrationError {
+    #[error("reading the calibration '{}'", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error(
+        "the calibration '{}' cannot be used: {problem}; 'mosaic calibrate' writes it anew",
+        path.display()
+    )]
+    Unusable { path: PathBuf, problem: String },
+}
+
+impl Calibration {
+    /// Replaces the file.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        write_atomically(path, format!("{}\n", serde_json::to_string_pretty(self)?).as_bytes())
+    }
+
+    /// The calibration in `path`, if there is one.
+    pub fn read(path: &Path) -> Result<Option<Self>, CalibrationError> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(CalibrationError::Read { path: path.to_owned(), source }),
+        };
+        let unusable =
+            |problem: String| CalibrationError::Unusable { path: path.to_owned(), problem };
+        let found: Self =
+            serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
+        if found.format != 1 {
+            return Err(unusable(format!("its format is {}, not 1", found.format)));
+        }
+        let whole = |machine: &Calibrated| {
+            let schedule = machine.candidates.first().map(|candidate| candidate.settings.len());
+            schedule == Some(found.n_steps) && machine.steps.len() == found.n_steps
+        };
+        if !found.machines.iter().all(whole) {
+            return Err(unusable("it does not hold one setting per step".to_owned()));
+        }
+        Ok(Some(found))
+    }
+
+    /// The machines with their calibrated schedules; those that were not calibrated stay as they are.
+    pub fn apply(&self, machines: &[NamedMachine]) -> Vec<NamedMachine> {
+        let calibrated = |machine: &NamedMachine| {
+            let found = self.machines.iter().find(|found| found.machine == machine.name);
+            NamedMachine {
+                name: machine.name.clone(),
+                spec: found.map_or_else(|| machine.spec.clone(), |found| found.spec(&machine.spec)),
+            }
+        };
+        machines.iter().map(calibrated).collect()
+    }
+
+    /// `machine,t,k,lambda,gamma,tau,cosine,R2,R2_sd`, cleanest first.
+    pub fn to_csv(&self) -> String {
+        let mut text = "machine,t,k,lambda,gamma,tau,cosine,R2,R2_sd\n".to_owned();
+        for machine in &self.machines {
+            for (fit, settings) in machine.steps.iter().zip(machine.schedule()) {
+                let StepFit { t, cosine, r_squared, r_squared_sd, .. } = fit;
+                let StepSettings { k, lambda, gamma, tau } = settings;
+                text += &format!(
+                    "{},{t:.6},{k},{lambda},{gamma},{tau},{cosine:.6},{r_squared:.6},{r_squared_sd:.6}\n",
+                    machine.machine
+                );
+            }
+        }
+        text
+    }
+}
+
+impl Calibrated {
+    /// The settings that are kept, cleanest first.
+    pub fn schedule(&self) -> &[StepSettings] {
+        self.candidates.first().map_or(&[], |candidate| &candidate.settings)
+    }
+
+    /// The schedule as settings of a machine like `plain`.
+    fn spec(&self, plain: &MachineSpec) -> MachineSpec {
+        with_schedule(plain, self.schedule())
+    }
+}
+
+/// `plain` with these settings, cleanest first.
+pub fn with_schedule(plain: &MachineSpec, settings: &[StepSettings]) -> MachineSpec {
+    let kind = match (&plain.kind, plain.kind.attention_source()) {
+        (MachineKind::Attention { pool, .. }, Some(source)) => {
+            let step = |settings: &StepSettings| settings.attention(source);
+            let settings = Scheduled::PerStep(settings.iter().map(step).collect());
+            MachineKind::Attention { pool: *pool, settings }
+        }
+        (kind, _) => kind.clone(),
+    };
+    MachineSpec { kind, k: PatchSize::PerStep(settings.iter().map(|step| step.k).collect()) }
+}
+
+impl StepSettings {
+    /// As the attention machine takes them; `source` without its own tau.
+    pub fn attention(&self, source: AttentionSource) -> AttentionSettings {
+        let source = match source {
+            AttentionSource::Similarity { .. } => AttentionSource::Similarity { tau: self.tau },
+            other => other,
+        };
+        AttentionSettings { lambda: self.lambda, gamma: self.gamma, source }
+    }
+}
