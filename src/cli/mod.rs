@@ -14,6 +14,7 @@ pub mod data;
 pub mod denoise;
 pub mod theory;
 pub mod bench;
+mod calibrate;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -79,6 +80,8 @@ pub enum Subcommands {
     Rm(control::RunArg),
     /// Sample a run's network from noise seeds into a file.
     Sample(sample::SampleArgs),
+    /// Fit the machines' settings to a run's network, step by step.
+    Calibrate(calibrate::CalibrateArgs),
     /// Show the report of a finished run.
     Report(report::ReportArgs),
     /// List data sets, or show one.
@@ -136,6 +139,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Resume(args) => control::resume(place, &args)?,
         Subcommands::Kill(args) => control::kill(place, &args)?,
         Subcommands::Sample(args) => sample::sample(place, &args)?,
+        Subcommands::Calibrate(args) => calibrate::calibrate(place, &args)?,
         Subcommands::Report(args) => report::show(place, &args)?,
         Subcommands::Data(args) => data::run(place, &args)?,
         Subcommands::Denoise(args) => denoise::run(&args)?,

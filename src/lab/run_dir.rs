@@ -175,6 +175,10 @@ impl RunDir {
         self.path.join("previews")
     }
 
+    pub fn calibration_path(&self) -> PathBuf {
+        self.path.join("calibration.json")
+    }
+
     pub fn report_path(&self) -> PathBuf {
         self.path.join("report")
     }

@@ -28,6 +28,7 @@ use thiserror::Error;
 pub use fit::{Families, Family, Grid};
 pub use search::{Network, Subject, calibrate};
 
+use super::charts::{Marks, Panel, Series};
 use super::config::NamedMachine;
 use super::status::write_atomically;
 use crate::theory::spec::{
@@ -158,6 +159,37 @@ impl Calibration {
             }
         };
         machines.iter().map(calibrated).collect()
+    }
+
+    /// k(t), lambda(t), gamma(t) and the fit, a line a machine.
+    pub fn charts(&self) -> Vec<Panel> {
+        type Number = fn(&StepFit, &StepSettings) -> f64;
+        let panels: [(&str, bool, Number); 4] = [
+            ("patch side k", false, |_, settings| settings.k as f64),
+            ("votes lambda", true, |_, settings| settings.lambda),
+            ("value mixing gamma", true, |_, settings| settings.gamma),
+            ("R^2 of x0hat where it was fitted", false, |fit, _| fit.r_squared),
+        ];
+        let panel = |(title, attention_only, number): (&str, bool, Number)| {
+            let shown =
+                |machine: &&Calibrated| !attention_only || machine.machine.starts_with("attention");
+            let series = |machine: &Calibrated| {
+                let pairs = machine.steps.iter().zip(machine.schedule());
+                let points = pairs.map(|(fit, settings)| (fit.t, number(fit, settings)));
+                Series {
+                    name: machine.machine.clone(),
+                    points: points.collect(),
+                    marks: Marks::Line,
+                }
+            };
+            Panel {
+                title: title.to_owned(),
+                x: "t (1: pure noise)".to_owned(),
+                series: self.machines.iter().filter(shown).map(series).collect(),
+                ..Panel::default()
+            }
+        };
+        panels.into_iter().map(panel).collect()
     }
 
     /// `machine,t,k,lambda,gamma,tau,cosine,R2,R2_sd`, cleanest first.

@@ -36,6 +36,7 @@ pub struct Experiment {
     pub theory: TheorySettings,
     pub preview: PreviewSettings,
     pub compare: CompareSettings,
+    pub calibrate: CalibrateSettings,
     /// Where relative paths start: the directory of `lab.toml`.
     pub root: PathBuf,
     /// The file this was read from, and the line of each key set there, for later complaints.
@@ -130,6 +131,18 @@ pub struct CompareSettings {
     pub samples: usize,
     /// Held-out noise seeds of the final comparison.
     pub seeds: usize,
+}
+
+/// `calibrate.*`
+#[derive(Clone, Debug, PartialEq)]
+pub struct CalibrateSettings {
+    /// 0: no calibration.
+    pub seeds: usize,
+    /// Patch sides that compete; empty: odd ones up to the receptive field.
+    pub k: Vec<usize>,
+    pub lambda: Vec<f64>,
+    pub gamma: Vec<f64>,
+    pub tau: Vec<f64>,
 }
 
 /// One line of the dashboard's edit form.
@@ -287,6 +300,13 @@ impl Default for Experiment {
             },
             preview: PreviewSettings { every: 1000, seeds: 4 },
             compare: CompareSettings { samples: 128, seeds: 32 },
+            calibrate: CalibrateSettings {
+                seeds: 16,
+                k: Vec::new(),
+                lambda: vec![0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
+                gamma: vec![0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+                tau: vec![0.1, 0.3, 1.0, 3.0],
+            },
             root: PathBuf::from("."),
             origin: PathBuf::from("lab.toml"),
             lines: BTreeMap::new(),

@@ -18,8 +18,8 @@ pub mod resolve;
 
 pub use error::{ConfigError, SettingError};
 pub use experiment::{
-    CompareSettings, DatasetSettings, Experiment, NetworkSettings, PreviewSettings, SettingEntry,
-    TheorySettings,
+    CalibrateSettings, CompareSettings, DatasetSettings, Experiment, NetworkSettings,
+    PreviewSettings, SettingEntry, TheorySettings,
 };
 pub use file::{BUILT_IN, Lab, LabSettings, load};
 pub use resolve::NamedMachine;

@@ -6,10 +6,11 @@
 use std::path::PathBuf;
 
 use super::error::{ConfigError, SettingError};
-use super::experiment::Experiment;
+use super::experiment::{CalibrateSettings, Experiment};
 use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Mirror, Stripes};
 use crate::diffusion::{Ddim, Schedule};
 use crate::image::ImageShape;
+use crate::lab::calibration::Grid;
 use crate::network::config::{
     AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
 };
@@ -252,6 +253,14 @@ impl Experiment {
             machines.push(NamedMachine { name: name.clone(), spec });
         }
         (machines, notes)
+    }
+
+    /// The settings that compete when machines are calibrated for a network of this make.
+    pub fn calibration_grid(&self, network: &NetworkConfig) -> Grid {
+        let CalibrateSettings { k, lambda, gamma, tau, .. } = &self.calibrate;
+        let largest = network.receptive_field().max(self.theory.k).max(3);
+        let k = if k.is_empty() { (3..=largest).step_by(2).collect() } else { k.clone() };
+        Grid { k, lambda: lambda.clone(), gamma: gamma.clone(), tau: tau.clone() }
     }
 
     /// The kind of a machine of the settings table's list.

@@ -6,6 +6,7 @@
 use super::error::SettingError;
 use super::experiment::Experiment;
 use super::value::{Accepted, Field, Value, nearest};
+use crate::lab::calibration::CALIBRATION_SEEDS_MAX;
 use crate::training::config::{LossWeighting, RateDecay};
 
 /// One key.
@@ -464,6 +465,36 @@ pub static SETTINGS: &[Setting] = &[
         Accepted::Integer { min: 1, max: 9_000 },
         compare.seeds,
         "held-out noise seeds on which machines are compared with the network"
+    ),
+    row!(
+        "calibrate.seeds",
+        Accepted::Integer { min: 0, max: CALIBRATION_SEEDS_MAX as i64 },
+        calibrate.seeds,
+        "noise seeds on which machines are fitted to the network once it is trained; 0: use theory.* as they are"
+    ),
+    row!(
+        "calibrate.k",
+        Accepted::OddIntegers { max: 511, may_be_empty: true },
+        calibrate.k,
+        "patch sides that compete; empty: odd sides from 3 to the larger of theory.k and the receptive field"
+    ),
+    row!(
+        "calibrate.lambda",
+        Accepted::Numbers { min: 0.0, max: 1e6 },
+        calibrate.lambda,
+        "attention machine: lambdas that compete"
+    ),
+    row!(
+        "calibrate.gamma",
+        Accepted::Numbers { min: 0.0, max: 1.0 },
+        calibrate.gamma,
+        "attention machine: gammas that compete"
+    ),
+    row!(
+        "calibrate.tau",
+        Accepted::Numbers { min: 1e-6, max: 1e6 },
+        calibrate.tau,
+        "attention-similarity: temperatures that compete"
     ),
 ];
 

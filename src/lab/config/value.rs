@@ -39,6 +39,11 @@ pub enum Accepted {
         min: i64,
         max: i64,
     },
+    /// A list of numbers in a range, not empty.
+    Numbers {
+        min: f64,
+        max: f64,
+    },
     /// One odd whole number.
     Odd {
         max: i64,
@@ -79,6 +84,11 @@ impl Accepted {
                     |item: &Value| matches!(item, Value::Integer(v) if (*min..=*max).contains(v));
                 (!items.is_empty() && items.iter().all(fits)).then_some(Value::List(items))
             }
+            (Self::Numbers { min, max }, Value::List(items)) => {
+                let one = Self::Number { min: *min, max: *max };
+                let items: Option<Vec<Value>> = items.into_iter().map(|v| one.admit(v)).collect();
+                items.filter(|items| !items.is_empty()).map(Value::List)
+            }
             (Self::Words(choices), Value::List(items)) => {
                 let fits = |item: &Value| match item {
                     Value::Text(word) => choices.is_empty() || choices.contains(&word.as_str()),
@@ -106,6 +116,10 @@ impl Accepted {
             Self::Text | Self::Choice(_) => Value::Text(text.trim_matches('"').to_owned()),
             Self::OddIntegers { .. } | Self::Integers { .. } => {
                 let items = list_items(text).map(|item| item.parse().map(Value::Integer));
+                Value::List(items.collect::<Result<_, _>>().ok()?)
+            }
+            Self::Numbers { .. } => {
+                let items = list_items(text).map(|item| item.parse().map(Value::Number));
                 Value::List(items.collect::<Result<_, _>>().ok()?)
             }
             Self::Words(_) => {
@@ -159,6 +173,10 @@ impl fmt::Display for Accepted {
             Self::Odd { max } => write!(f, "an odd number from 1 to {max}"),
             Self::OddIntegers { max, .. } => write!(f, "a list of odd numbers from 1 to {max}"),
             Self::Integers { min, max } => write!(f, "a list of whole numbers from {min} to {max}"),
+            Self::Numbers { min, max } if max.is_infinite() => {
+                write!(f, "a list of numbers of at least {min}")
+            }
+            Self::Numbers { min, max } => write!(f, "a list of numbers from {min} to {max}"),
             Self::Words([]) => write!(f, "a list of words"),
             Self::Words(choices) => write!(f, "a list out of {}", choices.join(", ")),
         }
@@ -263,7 +281,8 @@ mod tests {
 
     #[test]
     fn what_is_printed_can_be_read_back() {
-        let cases: [(Accepted, &str); 7] = [
+        let cases: [(Accepted, &str); 8] = [
+            (Accepted::Numbers { min: 0.0, max: f64::INFINITY }, "[0.5, 2]"),
             (Accepted::Integer { min: 1, max: 9 }, "4"),
             (Accepted::Number { min: 0.0, max: f64::INFINITY }, "inf"),
             (Accepted::Number { min: 0.0, max: 1.0 }, "0.25"),

@@ -12,6 +12,7 @@ use super::prepare::{Workshop, prepare};
 use super::signals::stop_on_signals;
 use super::train::{Ending, train};
 use crate::diffusion::DenoiseError;
+use crate::lab::calibration::Calibration;
 use crate::lab::command::{Command, Reply};
 use crate::lab::compare::{HeldOut, compare};
 use crate::lab::control::ControlServer;
@@ -19,8 +20,11 @@ use crate::lab::event::{EventBody, LossByLevel, NoticeLevel};
 use crate::lab::report;
 use crate::lab::run_dir::RunDir;
 use crate::lab::run_toml;
+use crate::lab::samples::Contestants;
 use crate::lab::status::{RunState, Status};
 use crate::lab::status_board::{StatusBoard, log};
+use crate::lab::trained::calibrate_machines;
+use crate::network::NetworkDenoiser;
 
 /// Exit code of a worker that could not do its work; the reason is in the status and the log.
 const FAILED: u8 = 1;
@@ -128,8 +132,13 @@ fn finish(
     let experiment = &workshop.experiment;
     let n = experiment.compare.seeds;
     let network = workshop.trainer.ema_denoiser().context("taking the averaged weights")?;
+    let step = workshop.trainer.n_steps_done();
+    let contestants = match calibrated(run, workshop, &network, step, board, stop) {
+        Err(error) if is_cancelled(&error) => return Ok(RunState::Stopped),
+        other => other?,
+    };
     let result = compare(
-        &workshop.contestants,
+        &contestants,
         &network,
         workshop.judge.as_ref(),
         HeldOut { noise_seed: experiment.noise_seed, n, n_judged: experiment.compare.samples },
@@ -145,7 +154,7 @@ fn finish(
     };
     board.emit(EventBody::Agreement { figures: comparison.figures.clone() });
     let Status { loss, device, .. } = board.status();
-    let machines: Vec<_> = workshop.contestants.machines().cloned().collect();
+    let machines: Vec<_> = contestants.machines().cloned().collect();
     let context = report::Context {
         run: run.id(),
         experiment,
@@ -160,4 +169,44 @@ fn finish(
     report::write(&run.report_path(), &context, &comparison).context("writing the report")?;
     board.notice(NoticeLevel::Info, "the report is written");
     Ok(RunState::Finished)
+}
+
+/// The machines with the settings that fit the network best, which a stopped comparison has already found.
+fn calibrated(
+    run: &RunDir,
+    workshop: &Workshop,
+    network: &NetworkDenoiser,
+    step: u64,
+    board: &Arc<StatusBoard>,
+    stop: &AtomicBool,
+) -> Result<Contestants> {
+    let path = run.calibration_path();
+    let found = match Calibration::read(&path).unwrap_or(None) {
+        Some(found) if found.step == step => found,
+        _ if workshop.experiment.calibrate.seeds == 0 => {
+            let machines = workshop.contestants.machines().cloned().collect();
+            return Ok(workshop.contestants.with_machines(machines)?);
+        }
+        _ => {
+            let (experiment, contestants) = (&workshop.experiment, &workshop.contestants);
+            let mut progress = |what: &str| {
+                let message = format!("calibrating {what}");
+                board.update(|status| status.message = Some(message));
+            };
+            let found =
+                calibrate_machines(experiment, contestants, network, step, stop, &mut progress)
+                    .context("calibrating the machines")?;
+            found.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
+            found
+        }
+    };
+    std::fs::create_dir_all(run.report_path())?;
+    crate::lab::charts::write(&found.charts(), 2, &run.report_path().join("calibration.png"))?;
+    let machines: Vec<_> = workshop.contestants.machines().cloned().collect();
+    let contestants = workshop.contestants.with_machines(found.apply(&machines));
+    contestants.context("building the calibrated machines")
+}
+
+fn is_cancelled(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<DenoiseError>(), Some(DenoiseError::Cancelled))
 }

@@ -1,0 +1,86 @@
+//! `calibrate`: fit the machines' settings to a run's network, step by step.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::Place;
+use super::control::find;
+use crate::lab::calibration::{Calibrated, States, StepSettings};
+use crate::lab::charts;
+use crate::lab::trained::{Trained, calibrate_machines};
+
+#[derive(Clone, Debug, Args)]
+pub struct CalibrateArgs {
+    /// The run, or the start of its name if no other starts so.
+    pub run: String,
+    /// Change a theory.*, calibrate.* or diffusion.* setting of the run; may be given many times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Print the calibration as JSON instead of tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
+    let run = find(&place.runs()?, &args.run)?;
+    let trained = Trained::open(&run.dir, &args.settings)?;
+    if trained.experiment.calibrate.seeds == 0 {
+        bail!("calibrate.seeds is '0'; give a number, as in --set calibrate.seeds=16");
+    }
+    trained.notes.iter().for_each(|note| eprintln!("{note}"));
+    let stop = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGINT, stop.clone())
+        .context("listening for Ctrl-C")?;
+    let found = calibrate_machines(
+        &trained.experiment,
+        &trained.contestants,
+        &trained.network,
+        trained.step,
+        &stop,
+        &mut |what| eprintln!("calibrating {what}"),
+    )
+    .context("calibrating")?;
+    let path = run.dir.calibration_path();
+    found.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
+    let picture = path.with_extension("png");
+    charts::write(&found.charts(), 2, &picture)
+        .with_context(|| format!("drawing '{}'", picture.display()))?;
+    if args.json {
+        writeln!(io::stdout(), "{}", serde_json::to_string(&found)?)?;
+    } else {
+        let text: String = found.machines.iter().map(table).collect();
+        write!(io::stdout(), "{text}")?;
+    }
+    eprintln!("the calibration is in '{}', its curves beside it", path.display());
+    Ok(())
+}
+
+fn table(machine: &Calibrated) -> String {
+    let mut text = format!("{}\n", machine.machine);
+    for (index, candidate) in machine.candidates.iter().enumerate() {
+        text += &format!(
+            "  {} fitted along {}, lambda x{}: final error {:.4}, r {}\n",
+            if index == 0 { "kept " } else { "     " },
+            match candidate.states {
+                States::Network => "the network's trajectory",
+                States::Own => "its own trajectory",
+            },
+            candidate.boost,
+            candidate.error,
+            candidate.r.map_or_else(|| "-".to_owned(), |r| format!("{r:.3}"))
+        );
+    }
+    text += "      t    k  lambda  gamma    tau  cosine    R^2 (sd)\n";
+    for (fit, settings) in machine.steps.iter().zip(machine.schedule()).rev() {
+        let StepSettings { k, lambda, gamma, tau } = settings;
+        text += &format!(
+            "  {:5.3}  {k:3}  {lambda:6.2}  {gamma:5.2}  {tau:5.2}  {:6.3}  {:5.3} ({:.3})\n",
+            fit.t, fit.cosine, fit.r_squared, fit.r_squared_sd
+        );
+    }
+    text
+}

@@ -1,0 +1,180 @@
+//! Charts as PNG files: panels of lines or dots, for reports.
+//!
+//! The font comes with a crate, so that figures look the same on any machine and need no font of the system's.
+//! Colours are Okabe & Ito's, which people with any colour vision can tell apart.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Once;
+
+use anyhow::{Result, anyhow};
+use plotters::prelude::*;
+use plotters::style::{FontStyle, register_font};
+
+const PANEL: (u32, u32) = (560, 400);
+const FONT: &str = "lab";
+static REGISTER: Once = Once::new();
+
+/// Okabe & Ito's, black last.
+const COLOURS: [RGBColor; 8] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(170, 160, 20),
+    RGBColor(0, 0, 0),
+];
+
+/// One chart of a figure.
+#[derive(Clone, Debug, Default)]
+pub struct Panel {
+    pub title: String,
+    pub x: String,
+    pub y: String,
+    pub series: Vec<Series>,
+    /// The line y = x, and axes of the same range.
+    pub diagonal: bool,
+    /// Fixed ends of the y axis; otherwise those of the data.
+    pub y_range: Option<(f64, f64)>,
+}
+
+/// Points of one colour. Those that are not finite are left out, and a line is broken there.
+#[derive(Clone, Debug)]
+pub struct Series {
+    pub name: String,
+    pub points: Vec<(f64, f64)>,
+    pub marks: Marks,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marks {
+    Line,
+    Dots,
+}
+
+/// Draws panels in rows of `n_columns` and replaces `path`.
+pub fn write(panels: &[Panel], n_columns: usize, path: &Path) -> Result<()> {
+    REGISTER.call_once(|| {
+        // An error would only mean that the font is not one, and then every chart says so.
+        let _ = register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
+    });
+    let n_columns = n_columns.clamp(1, panels.len().max(1));
+    let n_rows = panels.len().div_ceil(n_columns).max(1);
+    let (width, height) = (PANEL.0 * n_columns as u32, PANEL.1 * n_rows as u32);
+    let mut pixels = vec![255; width as usize * height as usize * 3];
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        area.fill(&WHITE)?;
+        for (panel, area) in panels.iter().zip(area.split_evenly((n_rows, n_columns))) {
+            draw(panel, &area).map_err(|error| anyhow!("drawing '{}': {error}", panel.title))?;
+        }
+        area.present()?;
+    }
+    let image = image::RgbImage::from_raw(width, height, pixels).expect("three bytes a pixel");
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut bytes, image::ImageFormat::Png)?;
+    super::status::write_atomically(path, &bytes.into_inner())?;
+    Ok(())
+}
+
+type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
+
+fn draw(panel: &Panel, area: &Area<'_>) -> Result<(), Box<dyn std::error::Error>> {
+    let finite = |&&(x, y): &&(f64, f64)| x.is_finite() && y.is_finite();
+    let points = || panel.series.iter().flat_map(|series| series.points.iter().filter(finite));
+    let mut x = range(points().map(|p| p.0));
+    let mut y = match panel.y_range {
+        Some((low, high)) => low..high,
+        None => range(points().map(|p| p.1)),
+    };
+    if panel.diagonal {
+        x = x.start.min(y.start)..x.end.max(y.end);
+        y = x.clone();
+    }
+    let font = |size: i32| (FONT, size);
+    let mut chart = ChartBuilder::on(area)
+        .caption(&panel.title, font(19))
+        .margin(12)
+        .x_label_area_size(38)
+        .y_label_area_size(52)
+        .build_cartesian_2d(x.clone(), y)?;
+    chart
+        .configure_mesh()
+        .light_line_style(WHITE)
+        .bold_line_style(RGBColor(225, 225, 225))
+        .x_desc(&panel.x)
+        .y_desc(&panel.y)
+        .label_style(font(14))
+        .axis_desc_style(font(15))
+        .draw()?;
+    if panel.diagonal {
+        let line = [(x.start, x.start), (x.end, x.end)];
+        chart.draw_series(LineSeries::new(line, RGBColor(150, 150, 150)))?;
+    }
+    for (index, series) in panel.series.iter().enumerate() {
+        let colour = COLOURS[index % COLOURS.len()];
+        let sign = move |(x, y): (i32, i32)| Circle::new((x + 8, y), 4, colour.filled());
+        match series.marks {
+            Marks::Dots => {
+                let dots = series.points.iter().filter(finite);
+                let dots = dots.map(|&at| Circle::new(at, 3, colour.mix(0.75).filled()));
+                chart.draw_series(dots)?.label(&series.name).legend(sign);
+            }
+            Marks::Line => {
+                let pieces = series.points.split(|p| !finite(&p)).filter(|piece| !piece.is_empty());
+                for (number, piece) in pieces.enumerate() {
+                    let line = LineSeries::new(piece.iter().copied(), colour.stroke_width(2));
+                    let line = chart.draw_series(line.point_size(2))?;
+                    if number == 0 {
+                        line.label(&series.name).legend(sign);
+                    }
+                }
+            }
+        }
+    }
+    if panel.series.len() > 1 {
+        chart
+            .configure_series_labels()
+            .background_style(WHITE.mix(0.8))
+            .label_font(font(14))
+            .draw()?;
+    }
+    Ok(())
+}
+
+/// The range of some values with a little room; of none, 0 to 1.
+fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
+    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+    values.for_each(|v| (low, high) = (low.min(v), high.max(v)));
+    if low > high {
+        return 0.0..1.0;
+    }
+    let room = if high > low { (high - low) * 0.05 } else { 0.5 };
+    low - room..high + room
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_has_a_panel_for_each_chart_and_survives_odd_points() {
+        let points = vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 3.0), (f64::INFINITY, 0.0)];
+        let series = |marks| Series { name: "a".into(), points: points.clone(), marks };
+        let panel = Panel {
+            title: "r".into(),
+            series: vec![series(Marks::Line), series(Marks::Dots)],
+            diagonal: true,
+            ..Panel::default()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        write(&[panel.clone(), Panel::default(), panel], 2, &path).unwrap();
+        let image = image::open(&path).unwrap().into_rgb8();
+        assert_eq!(image.dimensions(), (2 * PANEL.0, 2 * PANEL.1));
+        let blue = image.pixels().filter(|p| p.0 == [0, 114, 178]).count();
+        assert!(blue > 20, "{blue} pixels of the first colour");
+    }
+}
