@@ -15,6 +15,7 @@ pub mod denoise;
 pub mod theory;
 pub mod bench;
 mod calibrate;
+mod compare;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -82,6 +83,8 @@ pub enum Subcommands {
     Sample(sample::SampleArgs),
     /// Fit the machines' settings to a run's network, step by step.
     Calibrate(calibrate::CalibrateArgs),
+    /// Compare runs' networks with every machine from held-out seeds, and write their reports.
+    Compare(compare::CompareArgs),
     /// Show the report of a finished run.
     Report(report::ReportArgs),
     /// List data sets, or show one.
@@ -140,6 +143,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Kill(args) => control::kill(place, &args)?,
         Subcommands::Sample(args) => sample::sample(place, &args)?,
         Subcommands::Calibrate(args) => calibrate::calibrate(place, &args)?,
+        Subcommands::Compare(args) => compare::run(place, &args)?,
         Subcommands::Report(args) => report::show(place, &args)?,
         Subcommands::Data(args) => data::run(place, &args)?,
         Subcommands::Denoise(args) => denoise::run(&args)?,

@@ -12,6 +12,8 @@ use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
 const PANEL: (u32, u32) = (560, 400);
+/// Height of the strip that names the colours.
+const LEGEND: u32 = 34;
 const FONT: &str = "lab";
 static REGISTER: Once = Once::new();
 
@@ -44,6 +46,8 @@ pub struct Panel {
 #[derive(Clone, Debug)]
 pub struct Series {
     pub name: String,
+    /// Number of its colour, the same in every panel of a figure.
+    pub colour: usize,
     pub points: Vec<(f64, f64)>,
     pub marks: Marks,
 }
@@ -62,12 +66,14 @@ pub fn write(panels: &[Panel], n_columns: usize, path: &Path) -> Result<()> {
     });
     let n_columns = n_columns.clamp(1, panels.len().max(1));
     let n_rows = panels.len().div_ceil(n_columns).max(1);
-    let (width, height) = (PANEL.0 * n_columns as u32, PANEL.1 * n_rows as u32);
+    let (width, height) = (PANEL.0 * n_columns as u32, PANEL.1 * n_rows as u32 + LEGEND);
     let mut pixels = vec![255; width as usize * height as usize * 3];
     {
         let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
         area.fill(&WHITE)?;
-        for (panel, area) in panels.iter().zip(area.split_evenly((n_rows, n_columns))) {
+        let (head, body) = area.split_vertically(LEGEND);
+        legend(panels, &head)?;
+        for (panel, area) in panels.iter().zip(body.split_evenly((n_rows, n_columns))) {
             draw(panel, &area).map_err(|error| anyhow!("drawing '{}': {error}", panel.title))?;
         }
         area.present()?;
@@ -76,6 +82,26 @@ pub fn write(panels: &[Panel], n_columns: usize, path: &Path) -> Result<()> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     image.write_to(&mut bytes, image::ImageFormat::Png)?;
     super::status::write_atomically(path, &bytes.into_inner())?;
+    Ok(())
+}
+
+/// Each colour of the panels with its name, in one row.
+fn legend(panels: &[Panel], area: &Area<'_>) -> Result<()> {
+    let mut names: Vec<(usize, &str)> = Vec::new();
+    for series in panels.iter().flat_map(|panel| &panel.series) {
+        if !names.iter().any(|(_, name)| *name == series.name) {
+            names.push((series.colour, &series.name));
+        }
+    }
+    let mut x = 20;
+    for (colour, name) in names {
+        let colour = COLOURS[colour % COLOURS.len()];
+        area.draw(&Circle::new((x, 20), 5, colour.filled()))?;
+        let style = (FONT, 16).into_text_style(area);
+        area.draw_text(name, &style, (x + 10, 12))?;
+        let (width, _) = area.estimate_text_size(name, &style)?;
+        x += width as i32 + 34;
+    }
     Ok(())
 }
 
@@ -113,33 +139,22 @@ fn draw(panel: &Panel, area: &Area<'_>) -> Result<(), Box<dyn std::error::Error>
         let line = [(x.start, x.start), (x.end, x.end)];
         chart.draw_series(LineSeries::new(line, RGBColor(150, 150, 150)))?;
     }
-    for (index, series) in panel.series.iter().enumerate() {
-        let colour = COLOURS[index % COLOURS.len()];
-        let sign = move |(x, y): (i32, i32)| Circle::new((x + 8, y), 4, colour.filled());
+    for series in &panel.series {
+        let colour = COLOURS[series.colour % COLOURS.len()];
         match series.marks {
             Marks::Dots => {
                 let dots = series.points.iter().filter(finite);
                 let dots = dots.map(|&at| Circle::new(at, 3, colour.mix(0.75).filled()));
-                chart.draw_series(dots)?.label(&series.name).legend(sign);
+                chart.draw_series(dots)?;
             }
             Marks::Line => {
                 let pieces = series.points.split(|p| !finite(&p)).filter(|piece| !piece.is_empty());
-                for (number, piece) in pieces.enumerate() {
+                for piece in pieces {
                     let line = LineSeries::new(piece.iter().copied(), colour.stroke_width(2));
-                    let line = chart.draw_series(line.point_size(2))?;
-                    if number == 0 {
-                        line.label(&series.name).legend(sign);
-                    }
+                    chart.draw_series(line.point_size(2))?;
                 }
             }
         }
-    }
-    if panel.series.len() > 1 {
-        chart
-            .configure_series_labels()
-            .background_style(WHITE.mix(0.8))
-            .label_font(font(14))
-            .draw()?;
     }
     Ok(())
 }
@@ -162,7 +177,7 @@ mod tests {
     #[test]
     fn a_figure_has_a_panel_for_each_chart_and_survives_odd_points() {
         let points = vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 3.0), (f64::INFINITY, 0.0)];
-        let series = |marks| Series { name: "a".into(), points: points.clone(), marks };
+        let series = |marks| Series { name: "a".into(), colour: 0, points: points.clone(), marks };
         let panel = Panel {
             title: "r".into(),
             series: vec![series(Marks::Line), series(Marks::Dots)],
@@ -173,7 +188,7 @@ mod tests {
         let path = folder.path().join("a.png");
         write(&[panel.clone(), Panel::default(), panel], 2, &path).unwrap();
         let image = image::open(&path).unwrap().into_rgb8();
-        assert_eq!(image.dimensions(), (2 * PANEL.0, 2 * PANEL.1));
+        assert_eq!(image.dimensions(), (2 * PANEL.0, 2 * PANEL.1 + LEGEND));
         let blue = image.pixels().filter(|p| p.0 == [0, 114, 178]).count();
         assert!(blue > 20, "{blue} pixels of the first colour");
     }

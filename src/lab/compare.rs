@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::event::{AgreementFigure, Rates};
 use super::figures::{self, EntropySum};
-use super::samples::{Contestants, SampleSet};
+use super::samples::{Contestants, SampleSet, StepAgreement};
 use crate::analysis::consistency::Judge;
 use crate::diffusion::DenoiseError;
 use crate::image::{ImageBatch, ImageShape};
@@ -31,6 +31,8 @@ pub struct Comparison {
     pub rates: Option<Rates>,
     /// Per machine, in order; crafted sets only.
     pub machine_rates: Vec<(String, Option<Rates>)>,
+    /// Along the network's trajectories.
+    pub by_step: Vec<StepAgreement>,
     /// Of the network's attention along its trajectories.
     pub entropy: Option<EntropySum>,
 }
@@ -56,11 +58,18 @@ pub fn compare(
     let shape = network.network().config().image;
     let mut entropy = EntropySum::for_network(network.network().config());
     let mut samples: Option<SampleSet> = None;
+    let mut by_step: Vec<StepAgreement> = Vec::new();
     for first in (0..seeds.n).step_by(PIECE) {
         let n = PIECE.min(seeds.n - first);
         let noise = held_out_seeds(seeds.noise_seed, first, n, shape);
         let piece =
             contestants.sample(network, &noise, seed_at(first), &mut entropy, stop, &mut |_| {})?;
+        let steps = contestants.by_step(network, &noise, seed_at(first), stop)?;
+        if by_step.is_empty() {
+            by_step = steps;
+        } else {
+            by_step.iter_mut().zip(&steps).for_each(|(all, more)| all.append(more));
+        }
         match &mut samples {
             Some(samples) => samples.append(&piece),
             None => samples = Some(piece),
@@ -83,6 +92,7 @@ pub fn compare(
         figures: figures::agreement_figures(&samples),
         rates: rates(&judged),
         machine_rates,
+        by_step,
         entropy,
         samples,
     })
@@ -95,6 +105,21 @@ pub struct HeldOut {
     pub n: usize,
     /// Samples of the network that are judged, on crafted sets; at least `n` are.
     pub n_judged: usize,
+}
+
+impl StepAgreement {
+    fn append(&mut self, other: &Self) {
+        let pairs = self.steps.iter_mut().zip(&other.steps);
+        pairs.for_each(|((_, all), (_, more))| all.extend(more));
+    }
+
+    /// Mean over seeds of each step, and over all steps.
+    pub fn mean(&self) -> (Vec<(f64, f64)>, f64) {
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let steps: Vec<(f64, f64)> = self.steps.iter().map(|(t, all)| (*t, mean(all))).collect();
+        let all: Vec<f64> = steps.iter().map(|(_, mean)| *mean).collect();
+        (steps, mean(&all))
+    }
 }
 
 impl SampleSet {

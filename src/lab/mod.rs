@@ -22,6 +22,7 @@ pub mod calibration;
 pub mod theory_samples;
 pub mod compare;
 pub mod report;
+pub mod summary;
 pub mod status_board;
 pub mod bench;
 pub mod worker;

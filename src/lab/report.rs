@@ -10,10 +10,12 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::charts::{self, Marks, Panel, Series};
 use super::compare::{Comparison, FIRST_HELD_OUT_SEED};
 use super::config::{Experiment, NamedMachine};
 use super::event::{AgreementFigure, LossByLevel, Rate, Rates};
 use super::picture;
+use super::samples::StepAgreement;
 use super::status::write_atomically;
 use crate::analysis::summary::{Quartiles, quartiles};
 use crate::theory::patches::Pool;
@@ -73,6 +75,8 @@ pub fn write(directory: &Path, context: &Context<'_>, found: &Comparison) -> io:
     let put = |name: &str, text: String| write_atomically(&directory.join(name), text.as_bytes());
     put("agreement.csv", agreement_csv(found))?;
     put("rates.csv", rates_csv(found))?;
+    put("by_step.csv", by_step_csv(found))?;
+    charts::write(&panels(found), 2, &directory.join("agreement.png")).map_err(io::Error::other)?;
     put("report.md", markdown(context, found))?;
     let samples = &found.samples;
     let sheet =
@@ -94,6 +98,63 @@ fn agreement_csv(found: &Comparison) -> String {
         }
     }
     text
+}
+
+/// `R^2` of x0hat along the network's trajectories, mean over seeds.
+fn by_step_csv(found: &Comparison) -> String {
+    let mut text = "machine,t,R2,seeds\n".to_owned();
+    for steps in &found.by_step {
+        for ((t, mean), (_, all)) in steps.mean().0.iter().zip(&steps.steps) {
+            text += &format!("{},{t:.6},{mean:.6},{}\n", steps.machine, all.len());
+        }
+    }
+    text
+}
+
+/// The machine without attention that others are measured against: the first that compares patches, or the first.
+fn baseline(found: &Comparison) -> Option<&AgreementFigure> {
+    let plain = |figure: &&AgreementFigure| {
+        matches!(figure.machine.as_str(), "els" | "bbels" | "els-interior" | "ls")
+    };
+    found.figures.iter().find(plain).or(found.figures.first())
+}
+
+/// Share of seeds on which the r of `figure` is larger than that of `other`, of those where both are defined.
+fn share_won(figure: &AgreementFigure, other: &AgreementFigure) -> Option<f64> {
+    let pairs = figure.r.iter().zip(&other.r).filter_map(|(a, b)| Some(((*a)?, (*b)?)));
+    let (won, n) = pairs.fold((0, 0), |(won, n), (a, b)| (won + usize::from(a > b), n + 1));
+    (n > 0).then(|| won as f64 / n as f64)
+}
+
+/// Agreement by step, and of final samples against the baseline's seed by seed.
+fn panels(found: &Comparison) -> Vec<Panel> {
+    let by_step = |(colour, steps): (usize, &StepAgreement)| {
+        let points = steps.mean().0;
+        Series { name: steps.machine.clone(), colour, points, marks: Marks::Line }
+    };
+    let steps = Panel {
+        title: "x0hat at the network's states: R^2, mean over seeds".to_owned(),
+        x: "t (1: pure noise)".to_owned(),
+        y_range: Some((-0.5, 1.02)),
+        series: found.by_step.iter().enumerate().map(by_step).collect(),
+        ..Panel::default()
+    };
+    let Some(base) = baseline(found) else { return vec![steps] };
+    let against = |(colour, figure): (usize, &AgreementFigure)| {
+        let pairs = base.r.iter().zip(&figure.r);
+        let points = pairs.filter_map(|(base, r)| Some(((*base)?, (*r)?))).collect();
+        let series = Series { name: figure.machine.clone(), colour, points, marks: Marks::Dots };
+        (figure.machine != base.machine).then_some(series)
+    };
+    let scatter = Panel {
+        title: "final samples: r with the network, a dot a seed".to_owned(),
+        x: format!("r of {}", base.machine),
+        y: "r of the others".to_owned(),
+        series: found.figures.iter().enumerate().filter_map(against).collect(),
+        diagonal: true,
+        ..Panel::default()
+    };
+    vec![steps, scatter]
 }
 
 fn all_rates(found: &Comparison) -> Vec<(&str, &Rates)> {
@@ -136,7 +197,9 @@ fn rates_json(rates: &Rates) -> Value {
 /// `report.json`, and what `mosaic run --json` prints.
 pub fn to_json(context: &Context<'_>, found: &Comparison) -> Value {
     let mut agreement = Map::new();
-    for row in found.figures.iter().map(agreement_row) {
+    let base = baseline(found);
+    for (index, figure) in found.figures.iter().enumerate() {
+        let row = agreement_row(figure);
         let median = |q: &Option<Quartiles>| q.as_ref().map(|q| q.median);
         let entry = json!({
             "r": median(&row.r),
@@ -149,6 +212,8 @@ pub fn to_json(context: &Context<'_>, found: &Comparison) -> Value {
             },
             "n_seeds": row.n,
             "n_seeds_r": row.n_r,
+            "won": base.and_then(|base| share_won(figure, base)),
+            "R2_along_network": found.by_step.get(index).map(|steps| steps.mean().1),
         });
         agreement.insert(row.machine, entry);
     }
@@ -179,6 +244,7 @@ pub fn to_json(context: &Context<'_>, found: &Comparison) -> Value {
         "judged_seeds": found.rates.as_ref().map(|rates| rates.n_samples),
         "machines": settings,
         "agreement": agreement,
+        "baseline": base.map(|base| &base.machine),
         "rates": found.rates.as_ref().map(rates_json),
         "machine_rates": machine_rates,
         "attention_entropy_nats": found.entropy.as_ref().and_then(|sum| sum.mean_nats()),
@@ -312,18 +378,28 @@ pub fn markdown(context: &Context<'_>, found: &Comparison) -> String {
 }
 
 fn agreement_table(found: &Comparison) -> String {
-    let mut text = "## Agreement with the network (median [quartiles] over seeds)\n\n| machine | r | r^2 | R^2 | seeds (R^2) |\n| --- | --- | --- | --- | --- |\n".to_owned();
+    let base = baseline(found);
+    let name = base.map_or("the first", |base| base.machine.as_str());
+    let mut text = format!(
+        "## Agreement with the network (median [quartiles] over seeds)\n\n| machine | r | r^2 | R^2 | seeds (R^2) | won against {name} | R^2 of x0hat |\n| --- | --- | --- | --- | --- | --- | --- |\n"
+    );
     let cell = |quartiles: &Option<Quartiles>| match quartiles {
         Some(q) => format!("{:.3} [{:.3}, {:.3}]", q.median, q.low, q.high),
         None => "undefined".to_owned(),
     };
-    for row in found.figures.iter().map(agreement_row) {
+    for (index, figure) in found.figures.iter().enumerate() {
+        let row = agreement_row(figure);
         let (r, r2, cod) = (cell(&row.r), cell(&row.r2), cell(&row.cod));
         let seeds =
             if row.n_r == row.n { row.n.to_string() } else { format!("{} ({})", row.n_r, row.n) };
-        text += &format!("| {} | {r} | {r2} | {cod} | {seeds} |\n", row.machine);
+        let won = base.filter(|base| base.machine != row.machine);
+        let won = won.and_then(|base| share_won(figure, base));
+        let won = won.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", 100.0 * share));
+        let steps = found.by_step.get(index);
+        let steps = steps.map_or_else(|| "-".to_owned(), |steps| format!("{:.3}", steps.mean().1));
+        text += &format!("| {} | {r} | {r2} | {cod} | {seeds} | {won} | {steps} |\n", row.machine);
     }
-    text + "\n"
+    text + "\nOf final samples but for the last column, which is the mean over seeds and steps of R^2 of x0hat at the network's own states (by_step.csv, agreement.png).\n\n"
 }
 
 /// Rates of the report's table and their headings.

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::calibration::{Families, Family, Subject};
 use super::config::NamedMachine;
 use super::figures::EntropySum;
+use crate::analysis::agreement::agreement;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoiser, NoiseLevel};
 use crate::image::ImageBatch;
 use crate::network::{NetworkDenoiser, Watched};
@@ -37,6 +38,14 @@ struct Contestant {
     machine: NamedMachine,
     /// One a dictionary; none for machines that are built anew around each network.
     ready: Vec<Machine>,
+}
+
+/// `R^2` of one machine's x0hat against the network's, at the network's states.
+#[derive(Clone, Debug)]
+pub struct StepAgreement {
+    pub machine: String,
+    /// Time and `R^2` seed by seed (those that are defined), cleanest first.
+    pub steps: Vec<(f64, Vec<f64>)>,
 }
 
 /// What all made of some seeds.
@@ -179,6 +188,63 @@ impl Contestants {
         Ok(set)
     }
 
+    /// How each machine agrees with the network's x0hat at the network's own states, step by step; cleanest first.
+    pub fn by_step(
+        &self,
+        network: &NetworkDenoiser,
+        seeds: &ImageBatch,
+        first_seed: u64,
+        stop: &AtomicBool,
+    ) -> Result<Vec<StepAgreement>, DenoiseError> {
+        let empty = |i: usize| (self.ddim.level(i).t, Vec::new());
+        let steps: Vec<_> = (1..=self.ddim.n_steps).map(empty).collect();
+        let mut found: Vec<StepAgreement> = self
+            .names()
+            .map(|name| StepAgreement { machine: name.to_owned(), steps: steps.clone() })
+            .collect();
+        let chunk = self.chunk(network, seeds);
+        for start in (0..seeds.len()).step_by(chunk) {
+            let seeds = seeds.slice(start, chunk.min(seeds.len() - start));
+            let first = first_seed + start as u64;
+            let told = with_classes(network, first, seeds.len()).watching(self.watched(network));
+            let mut recorded = RecordedAttention::new();
+            let mut looks = Vec::new();
+            self.ddim.sample(&told, &seeds, &mut |step| {
+                if let Some(maps) = &step.denoised.attention {
+                    recorded.push(step.level, maps.clone());
+                }
+                looks.push((step.index, step.level, step.state.clone(), step.denoised.x0.clone()));
+                go_on(stop)
+            })?;
+            let each = if self.dictionaries.len() > 1 { 1 } else { seeds.len() };
+            for (contestant, found) in self.machines.iter().zip(&mut found) {
+                for at in (0..seeds.len()).step_by(each) {
+                    let seed = first + at as u64;
+                    let told = with_classes(network, seed, each);
+                    let machine =
+                        self.machine(contestant, seed, told, Some(recorded.slice(at, each)))?;
+                    for (index, level, states, x0) in &looks {
+                        go_on(stop)?;
+                        let made = machine.denoise(&states.slice(at, each), *level)?.x0;
+                        let pairs = made.iter().zip(x0.iter().skip(at));
+                        let cod = pairs.map(|(machine, network)| agreement(machine, network).cod);
+                        found.steps[index - 1].1.extend(cod.flatten());
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// What of the network's attention is of use.
+    fn watched(&self, network: &NetworkDenoiser) -> Watched {
+        match network.network().config().attention.is_some() {
+            true if self.wants_trajectory() => Watched::Maps,
+            true => Watched::Statistics,
+            false => Watched::Nothing,
+        }
+    }
+
     /// Samples `seeds` by the network alone: rates want more samples than machines have time for.
     pub fn sample_network_only(
         &self,
@@ -205,12 +271,7 @@ impl Contestants {
         entropy: &mut Option<EntropySum>,
         stop: &AtomicBool,
     ) -> Result<(ImageBatch, Option<RecordedAttention>), DenoiseError> {
-        let has_attention = network.network().config().attention.is_some();
-        let watched = match has_attention {
-            true if self.wants_trajectory() => Watched::Maps,
-            true => Watched::Statistics,
-            false => Watched::Nothing,
-        };
+        let watched = self.watched(network);
         let network = network.clone().watching(watched);
         let mut recorded = RecordedAttention::new();
         let samples = self.ddim.sample(&network, seeds, &mut |step| {

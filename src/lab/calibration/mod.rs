@@ -171,21 +171,17 @@ impl Calibration {
             ("R^2 of x0hat where it was fitted", false, |fit, _| fit.r_squared),
         ];
         let panel = |(title, attention_only, number): (&str, bool, Number)| {
-            let shown =
-                |machine: &&Calibrated| !attention_only || machine.machine.starts_with("attention");
-            let series = |machine: &Calibrated| {
+            let series = |(colour, machine): (usize, &Calibrated)| {
+                let shown = !attention_only || machine.machine.starts_with("attention");
                 let pairs = machine.steps.iter().zip(machine.schedule());
                 let points = pairs.map(|(fit, settings)| (fit.t, number(fit, settings)));
-                Series {
-                    name: machine.machine.clone(),
-                    points: points.collect(),
-                    marks: Marks::Line,
-                }
+                let (name, points) = (machine.machine.clone(), points.collect());
+                shown.then_some(Series { name, colour, points, marks: Marks::Line })
             };
             Panel {
                 title: title.to_owned(),
                 x: "t (1: pure noise)".to_owned(),
-                series: self.machines.iter().filter(shown).map(series).collect(),
+                series: self.machines.iter().enumerate().filter_map(series).collect(),
                 ..Panel::default()
             }
         };

@@ -1,0 +1,150 @@
+//! `compare`: networks of one or more runs against every machine, from held-out noise seeds.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::Place;
+use super::control::find;
+use crate::lab::calibration::Calibration;
+use crate::lab::compare::{HeldOut, compare};
+use crate::lab::event::LossByLevel;
+use crate::lab::report;
+use crate::lab::samples::Contestants;
+use crate::lab::status::write_atomically;
+use crate::lab::summary::{Row, summary};
+use crate::lab::trained::{Trained, calibrate_machines};
+
+#[derive(Clone, Debug, Args)]
+pub struct CompareArgs {
+    /// Runs, or the starts of their names; those of one experiment are its training seeds.
+    #[arg(required = true)]
+    pub runs: Vec<String>,
+    /// Held-out noise seeds.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    pub seeds: u32,
+    /// Judged samples of each network (crafted sets); at least as many as seeds.
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    pub samples: u32,
+    /// Change a theory.*, calibrate.* or diffusion.* setting of the runs; may be given many times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Use the machines' settings as they are, not calibrated ones.
+    #[arg(long)]
+    pub uncalibrated: bool,
+    /// Where the reports go, a folder a run; otherwise each run's own report is replaced.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn run(place: &Place, args: &CompareArgs) -> Result<()> {
+    let all = place.runs()?;
+    let runs = args.runs.iter().map(|name| find(&all, name)).collect::<Result<Vec<_>>>()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGINT, stop.clone())
+        .context("listening for Ctrl-C")?;
+    let mut rows = Vec::new();
+    for (index, run) in runs.iter().enumerate() {
+        eprintln!("run {} ({} of {})", run.id, index + 1, runs.len());
+        let trained = Trained::open(&run.dir, &args.settings)?;
+        trained.notes.iter().for_each(|note| eprintln!("{note}"));
+        let folder = match &args.out {
+            Some(out) => out.join(&run.id),
+            None => run.dir.report_path(),
+        };
+        rows.push(one(&trained, args, &folder, &stop)?);
+        eprintln!("its report is in '{}'", folder.display());
+    }
+    let (page, json) = summary(&rows);
+    if let Some(out) = &args.out {
+        let put = |name: &str, text: &str| {
+            let path = out.join(name);
+            write_atomically(&path, text.as_bytes())
+                .with_context(|| format!("writing '{}'", path.display()))
+        };
+        put("summary.md", &page)?;
+        put("summary.json", &format!("{json:#}\n"))?;
+    }
+    if args.json {
+        writeln!(io::stdout(), "{json}")?;
+    } else {
+        write!(io::stdout(), "{page}")?;
+    }
+    Ok(())
+}
+
+fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) -> Result<Row> {
+    let Trained { experiment, network, contestants, .. } = trained;
+    let machines: Vec<_> = contestants.machines().cloned().collect();
+    let calibrated;
+    let contestants = if args.uncalibrated || experiment.calibrate.seeds == 0 {
+        contestants
+    } else {
+        let found = calibration(trained, args, contestants, stop)?;
+        calibrated = contestants
+            .with_machines(found.apply(&machines))
+            .context("building the calibrated machines")?;
+        &calibrated
+    };
+    let (n, n_judged) = (args.seeds as usize, args.samples as usize);
+    let seeds = HeldOut { noise_seed: experiment.noise_seed, n, n_judged };
+    let found = compare(contestants, network, trained.judge.as_ref(), seeds, stop, &mut |done| {
+        eprintln!("{done} of {n} held-out seeds");
+    })
+    .with_context(|| format!("comparing run {}", trained.run.id()))?;
+    let machines: Vec<_> = contestants.machines().cloned().collect();
+    let context = report::Context {
+        run: trained.run.id(),
+        experiment,
+        machines: &machines,
+        final_loss: trained.run.status().and_then(|status| status.loss),
+        loss_by_level: &LossByLevel::default(),
+        n_steps: trained.step,
+        device: trained.device.clone(),
+        n_parameters: network.network().n_parameters(),
+        n_training_images: trained.dataset.len(),
+    };
+    report::write(folder, &context, &found)
+        .with_context(|| format!("writing the report into '{}'", folder.display()))?;
+    Ok(Row::new(&context, &found))
+}
+
+/// The run's own calibration if it fits what is asked for, or a new one, which becomes the run's own if no
+/// setting was changed.
+fn calibration(
+    trained: &Trained,
+    args: &CompareArgs,
+    contestants: &Contestants,
+    stop: &AtomicBool,
+) -> Result<Calibration> {
+    let path = trained.run.calibration_path();
+    let is_plain = args.settings.is_empty();
+    if let Some(found) = Calibration::read(&path)? {
+        let n_steps = contestants.ddim().n_steps;
+        let covers = |name: &str| found.machines.iter().any(|machine| machine.machine == name);
+        let missing = contestants.subjects(0).iter().any(|subject| !covers(&subject.name));
+        if found.step == trained.step && found.n_steps == n_steps && !missing {
+            return Ok(found);
+        }
+        eprintln!("the run's calibration is of another step, sampler or list of machines");
+    }
+    let (experiment, network) = (&trained.experiment, &trained.network);
+    let mut progress = |what: &str| eprintln!("calibrating {what}");
+    let found =
+        calibrate_machines(experiment, contestants, network, trained.step, stop, &mut progress)
+            .context("calibrating")?;
+    if stop.load(Ordering::SeqCst) {
+        bail!("stopped");
+    }
+    if is_plain {
+        found.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
+    }
+    Ok(found)
+}
