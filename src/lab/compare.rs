@@ -107,21 +107,6 @@ pub struct HeldOut {
     pub n_judged: usize,
 }
 
-impl StepAgreement {
-    fn append(&mut self, other: &Self) {
-        let pairs = self.steps.iter_mut().zip(&other.steps);
-        pairs.for_each(|((_, all), (_, more))| all.extend(more));
-    }
-
-    /// Mean over seeds of each step, and over all steps.
-    pub fn mean(&self) -> (Vec<(f64, f64)>, f64) {
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        let steps: Vec<(f64, f64)> = self.steps.iter().map(|(t, all)| (*t, mean(all))).collect();
-        let all: Vec<f64> = steps.iter().map(|(_, mean)| *mean).collect();
-        (steps, mean(&all))
-    }
-}
-
 impl SampleSet {
     fn append(&mut self, other: &Self) {
         self.seeds.append(&other.seeds);

@@ -17,6 +17,7 @@ pub mod picture;
 pub mod preview;
 pub mod figures;
 pub mod samples;
+pub mod collapse;
 pub mod charts;
 pub mod calibration;
 pub mod theory_samples;

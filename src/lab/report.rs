@@ -15,7 +15,7 @@ use super::compare::{Comparison, FIRST_HELD_OUT_SEED};
 use super::config::{Experiment, NamedMachine};
 use super::event::{AgreementFigure, LossByLevel, Rate, Rates};
 use super::picture;
-use super::samples::StepAgreement;
+use super::samples::{MapFigures, StepAgreement, StepFigures};
 use super::status::write_atomically;
 use crate::analysis::summary::{Quartiles, quartiles};
 use crate::theory::patches::Pool;
@@ -76,6 +76,7 @@ pub fn write(directory: &Path, context: &Context<'_>, found: &Comparison) -> io:
     put("agreement.csv", agreement_csv(found))?;
     put("rates.csv", rates_csv(found))?;
     put("by_step.csv", by_step_csv(found))?;
+    put("predicted_attention.csv", predicted_attention_csv(found))?;
     charts::write(&panels(found), 2, &directory.join("agreement.png")).map_err(io::Error::other)?;
     put("report.md", markdown(context, found))?;
     let samples = &found.samples;
@@ -104,11 +105,64 @@ fn agreement_csv(found: &Comparison) -> String {
 fn by_step_csv(found: &Comparison) -> String {
     let mut text = "machine,t,R2,seeds\n".to_owned();
     for steps in &found.by_step {
-        for ((t, mean), (_, all)) in steps.mean().0.iter().zip(&steps.steps) {
-            text += &format!("{},{t:.6},{mean:.6},{}\n", steps.machine, all.len());
+        for ((t, mean), step) in steps.mean().0.iter().zip(&steps.steps) {
+            let n = step.r_squared.len();
+            text += &format!("{},{t:.6},{mean:.6},{n}\n", steps.machine);
         }
     }
     text
+}
+
+/// Entropy of predicted and measured attention and the correlation of the maps, mean over seeds.
+fn predicted_attention_csv(found: &Comparison) -> String {
+    let mut text = "machine,t,predicted_nats,measured_nats,r_of_log_maps\n".to_owned();
+    for machine in found.by_step.iter().filter(|machine| machine.predicts_attention()) {
+        for step in &machine.steps {
+            let predicted = step.mean_map(|map| map.predicted_nats);
+            let measured = step.mean_map(|map| map.measured_nats);
+            let r = step.mean_r_of_logs().map_or_else(String::new, |r| format!("{r:.6}"));
+            let t = step.t;
+            text += &format!("{},{t:.6},{predicted:.6},{measured:.6},{r}\n", machine.machine);
+        }
+    }
+    text
+}
+
+/// What machines predict of the network's attention, in words and numbers.
+fn predicted_attention(found: &Comparison) -> String {
+    let predictions: Vec<&StepAgreement> =
+        found.by_step.iter().filter(|machine| machine.predicts_attention()).collect();
+    let Some(first) = predictions.first() else { return String::new() };
+    let names: Vec<&str> = predictions.iter().map(|machine| machine.machine.as_str()).collect();
+    let heads: Vec<String> =
+        names.iter().map(|name| format!("{name}: entropy | r of log maps")).collect();
+    let mut text = format!(
+        "## Attention predicted without the network\n\nAt the network's own states: mean entropy (nats) and Pearson's r of the logarithms of all weights, against the mean over the network's heads; means over seeds. Over all steps, the r of predicted and measured entropy is {}.\n\n| t | measured entropy | {} |\n| --- | ---{} |\n",
+        predictions
+            .iter()
+            .map(|machine| format!("{} ({})", number(machine.r_of_entropies()), machine.machine))
+            .collect::<Vec<_>>()
+            .join(", "),
+        heads.join(" | "),
+        " | --- | ---".repeat(names.len())
+    );
+    for (at, step) in first.steps.iter().enumerate() {
+        let cells: Vec<String> = predictions
+            .iter()
+            .map(|machine| {
+                let step = &machine.steps[at];
+                let nats = step.mean_map(|map| map.predicted_nats);
+                format!("{nats:.3} | {}", number(step.mean_r_of_logs()))
+            })
+            .collect();
+        let measured = step.mean_map(|map| map.measured_nats);
+        text += &format!("| {:.3} | {measured:.3} | {} |\n", step.t, cells.join(" | "));
+    }
+    text + "\n"
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(|| "undefined".to_owned(), |value| format!("{value:.3}"))
 }
 
 /// The machine without attention that others are measured against: the first that compares patches, or the first.
@@ -154,7 +208,35 @@ fn panels(found: &Comparison) -> Vec<Panel> {
         diagonal: true,
         ..Panel::default()
     };
-    vec![steps, scatter]
+    let mut panels = vec![steps, scatter];
+    panels.extend(entropy_panel(found));
+    panels
+}
+
+/// Entropy of attention over t, measured and predicted.
+fn entropy_panel(found: &Comparison) -> Option<Panel> {
+    let line = |name: String, colour, steps: &[StepFigures], pick: fn(&MapFigures) -> f64| Series {
+        name,
+        colour,
+        points: steps.iter().map(|step| (step.t, step.mean_map(pick))).collect(),
+        marks: Marks::Line,
+    };
+    let predictions = found.by_step.iter().enumerate();
+    let predictions = predictions.filter(|(_, machine)| machine.predicts_attention());
+    let mut series: Vec<Series> = predictions
+        .clone()
+        .map(|(colour, machine)| {
+            line(machine.machine.clone(), colour, &machine.steps, |map| map.predicted_nats)
+        })
+        .collect();
+    let (_, first) = predictions.clone().next()?;
+    series.push(line("network".into(), 7, &first.steps, |map| map.measured_nats));
+    Some(Panel {
+        title: "attention entropy at the network's states, nats".to_owned(),
+        x: "t (1: pure noise)".to_owned(),
+        series,
+        ..Panel::default()
+    })
 }
 
 fn all_rates(found: &Comparison) -> Vec<(&str, &Rates)> {
@@ -213,6 +295,7 @@ pub fn to_json(context: &Context<'_>, found: &Comparison) -> Value {
             "n_seeds": row.n,
             "n_seeds_r": row.n_r,
             "won": base.and_then(|base| share_won(figure, base)),
+            "r_of_predicted_entropy": found.by_step.get(index).and_then(StepAgreement::r_of_entropies),
             "R2_along_network": found.by_step.get(index).map(|steps| steps.mean().1),
         });
         agreement.insert(row.machine, entry);
@@ -365,6 +448,7 @@ pub fn markdown(context: &Context<'_>, found: &Comparison) -> String {
     if let Some(sum) = &found.entropy {
         text += &entropy_table(sum);
     }
+    text += &predicted_attention(found);
     text += "## Machines\n\n";
     for machine in context.machines {
         text += &format!("- **{}**: {}\n", machine.name, in_words(&machine.spec));

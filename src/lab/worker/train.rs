@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::prepare::Workshop;
 use super::previews::{PreviewDesk, PreviewKit};
 use crate::analysis::consistency::Judge;
+use crate::lab::collapse::CollapseWatch;
 use crate::lab::command::Command;
 use crate::lab::control::ControlServer;
 use crate::lab::event::{EventBody, LossByLevel, Metrics, NoticeLevel};
@@ -70,6 +71,7 @@ pub fn train(
         levels: LevelMeter::default(),
         n_non_finite: 0,
         n_rollbacks: 0,
+        collapse: CollapseWatch::default(),
         control,
         stop,
         workshop,
@@ -113,6 +115,7 @@ struct Loop<'a> {
     levels: LevelMeter,
     n_non_finite: usize,
     n_rollbacks: usize,
+    collapse: CollapseWatch,
 }
 
 impl Loop<'_> {
@@ -317,7 +320,7 @@ impl Loop<'_> {
     /// Measures attention on the probe images at a few noise levels.
     fn probe(&mut self) -> Result<()> {
         let started = Instant::now();
-        if self.workshop.network.attention.is_some() {
+        if let Some(attention) = self.workshop.network.attention {
             let network = self.workshop.trainer.ema_denoiser().context("taking a snapshot")?;
             let network = match &self.workshop.probe_labels[..] {
                 [] => network,
@@ -330,6 +333,9 @@ impl Loop<'_> {
             )
             .context("measuring attention")?;
             let step = self.workshop.trainer.n_steps_done();
+            for text in self.collapse.look(attention.variant, &metrics) {
+                self.board.notice(NoticeLevel::Warning, text);
+            }
             self.board.emit_at(step, EventBody::Attention(metrics));
         }
         if let Some(levels) = self.levels.take() {

@@ -7,13 +7,16 @@
 //! A network that is told a class (seed i gets class i mod n_classes, wherever it is sampled) is compared with
 //! machines that know the images of that class only.
 
+mod by_step;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use by_step::{MapFigures, StepAgreement, StepFigures};
 
 use super::calibration::{Families, Family, Subject};
 use super::config::NamedMachine;
 use super::figures::EntropySum;
-use crate::analysis::agreement::agreement;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoiser, NoiseLevel};
 use crate::image::ImageBatch;
 use crate::network::{NetworkDenoiser, Watched};
@@ -38,14 +41,6 @@ struct Contestant {
     machine: NamedMachine,
     /// One a dictionary; none for machines that are built anew around each network.
     ready: Vec<Machine>,
-}
-
-/// `R^2` of one machine's x0hat against the network's, at the network's states.
-#[derive(Clone, Debug)]
-pub struct StepAgreement {
-    pub machine: String,
-    /// Time and `R^2` seed by seed (those that are defined), cleanest first.
-    pub steps: Vec<(f64, Vec<f64>)>,
 }
 
 /// What all made of some seeds.
@@ -188,54 +183,6 @@ impl Contestants {
         Ok(set)
     }
 
-    /// How each machine agrees with the network's x0hat at the network's own states, step by step; cleanest first.
-    pub fn by_step(
-        &self,
-        network: &NetworkDenoiser,
-        seeds: &ImageBatch,
-        first_seed: u64,
-        stop: &AtomicBool,
-    ) -> Result<Vec<StepAgreement>, DenoiseError> {
-        let empty = |i: usize| (self.ddim.level(i).t, Vec::new());
-        let steps: Vec<_> = (1..=self.ddim.n_steps).map(empty).collect();
-        let mut found: Vec<StepAgreement> = self
-            .names()
-            .map(|name| StepAgreement { machine: name.to_owned(), steps: steps.clone() })
-            .collect();
-        let chunk = self.chunk(network, seeds);
-        for start in (0..seeds.len()).step_by(chunk) {
-            let seeds = seeds.slice(start, chunk.min(seeds.len() - start));
-            let first = first_seed + start as u64;
-            let told = with_classes(network, first, seeds.len()).watching(self.watched(network));
-            let mut recorded = RecordedAttention::new();
-            let mut looks = Vec::new();
-            self.ddim.sample(&told, &seeds, &mut |step| {
-                if let Some(maps) = &step.denoised.attention {
-                    recorded.push(step.level, maps.clone());
-                }
-                looks.push((step.index, step.level, step.state.clone(), step.denoised.x0.clone()));
-                go_on(stop)
-            })?;
-            let each = if self.dictionaries.len() > 1 { 1 } else { seeds.len() };
-            for (contestant, found) in self.machines.iter().zip(&mut found) {
-                for at in (0..seeds.len()).step_by(each) {
-                    let seed = first + at as u64;
-                    let told = with_classes(network, seed, each);
-                    let machine =
-                        self.machine(contestant, seed, told, Some(recorded.slice(at, each)))?;
-                    for (index, level, states, x0) in &looks {
-                        go_on(stop)?;
-                        let made = machine.denoise(&states.slice(at, each), *level)?.x0;
-                        let pairs = made.iter().zip(x0.iter().skip(at));
-                        let cod = pairs.map(|(machine, network)| agreement(machine, network).cod);
-                        found.steps[index - 1].1.extend(cod.flatten());
-                    }
-                }
-            }
-        }
-        Ok(found)
-    }
-
     /// What of the network's attention is of use.
     fn watched(&self, network: &NetworkDenoiser) -> Watched {
         match network.network().config().attention.is_some() {
@@ -257,9 +204,14 @@ impl Contestants {
     }
 
     fn chunk(&self, network: &NetworkDenoiser, seeds: &ImageBatch) -> usize {
+        self.chunk_with_maps(network, seeds, self.wants_trajectory())
+    }
+
+    /// Seeds whose maps at every step may be held at once.
+    fn chunk_with_maps(&self, network: &NetworkDenoiser, seeds: &ImageBatch, maps: bool) -> usize {
         let n_pixels = seeds.shape().n_pixels();
         let heads = network.network().config().attention.map_or(0, |attention| attention.heads);
-        let maps = if self.wants_trajectory() { self.ddim.n_steps * heads } else { 0 };
+        let maps = if maps { self.ddim.n_steps * heads } else { 0 };
         let per_seed = maps * n_pixels * n_pixels * size_of::<f32>();
         (MAPS_BYTES_MAX / per_seed.max(1)).clamp(1, CHUNK_SEEDS_MAX)
     }

@@ -1,0 +1,246 @@
+//! Machines beside the network at the network's own states, step by step: its x0hat, and its attention where a
+//! machine predicts attention from the images alone.
+
+use std::sync::atomic::AtomicBool;
+
+use super::{Contestants, go_on, source, with_classes};
+use crate::analysis::agreement::agreement;
+use crate::diffusion::attention::row_entropy;
+use crate::diffusion::{AttentionMaps, DenoiseError, Denoiser, NoiseLevel};
+use crate::image::ImageBatch;
+use crate::network::{NetworkDenoiser, Watched};
+use crate::theory::RecordedAttention;
+use crate::theory::spec::AttentionSource;
+
+/// Weights below this count as this when maps are compared by their logarithms: single precision's least share of
+/// a large map.
+const LEAST_WEIGHT: f32 = 1e-9;
+
+/// One machine against the network along the network's trajectories; cleanest step first.
+#[derive(Clone, Debug)]
+pub struct StepAgreement {
+    pub machine: String,
+    pub steps: Vec<StepFigures>,
+}
+
+/// One step, over all seeds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepFigures {
+    pub t: f64,
+    /// `R^2` of x0hat against the network's, seed by seed where it is defined.
+    pub r_squared: Vec<f64>,
+    /// Seed by seed, for machines that predict attention of a network that has some.
+    pub attention: Vec<MapFigures>,
+}
+
+/// A predicted attention map against the network's (the mean over its heads).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MapFigures {
+    /// Mean over query pixels of the entropy of what the machine predicts, nats.
+    pub predicted_nats: f64,
+    /// The same of the network, its heads averaged after the entropy.
+    pub measured_nats: f64,
+    /// Pearson's r of the logarithms of all weights; `None` if either map is uniform.
+    pub r_of_logs: Option<f64>,
+}
+
+/// The network at one step of its trajectory.
+struct Look {
+    index: usize,
+    level: NoiseLevel,
+    states: ImageBatch,
+    x0: ImageBatch,
+    maps: Option<AttentionMaps>,
+}
+
+impl Contestants {
+    /// Compares every machine with the network at the network's states from `seeds`, the first of which
+    /// decides the classes.
+    pub fn by_step(
+        &self,
+        network: &NetworkDenoiser,
+        seeds: &ImageBatch,
+        first_seed: u64,
+        stop: &AtomicBool,
+    ) -> Result<Vec<StepAgreement>, DenoiseError> {
+        let step = |i: usize| StepFigures {
+            t: self.ddim.level(i).t,
+            r_squared: Vec::new(),
+            attention: Vec::new(),
+        };
+        let steps: Vec<StepFigures> = (1..=self.ddim.n_steps).map(step).collect();
+        let empty = |name: &str| StepAgreement { machine: name.to_owned(), steps: steps.clone() };
+        let mut found: Vec<StepAgreement> = self.names().map(empty).collect();
+        let has_attention = network.network().config().attention.is_some();
+        let watched = if has_attention { Watched::Maps } else { Watched::Nothing };
+        // Maps of every step are held, whichever machines there are.
+        let chunk = self.chunk_with_maps(network, seeds, has_attention);
+        for start in (0..seeds.len()).step_by(chunk) {
+            let seeds = seeds.slice(start, chunk.min(seeds.len() - start));
+            let first = first_seed + start as u64;
+            let told = with_classes(network, first, seeds.len()).watching(watched);
+            let mut looks = Vec::with_capacity(self.ddim.n_steps);
+            self.ddim.sample(&told, &seeds, &mut |step| {
+                looks.push(Look {
+                    index: step.index,
+                    level: step.level,
+                    states: step.state.clone(),
+                    x0: step.denoised.x0.clone(),
+                    maps: step.denoised.attention.clone(),
+                });
+                go_on(stop)
+            })?;
+            for (index, found) in found.iter_mut().enumerate() {
+                self.compare_looks(index, network, &looks, first, found, stop)?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn compare_looks(
+        &self,
+        index: usize,
+        network: &NetworkDenoiser,
+        looks: &[Look],
+        first_seed: u64,
+        found: &mut StepAgreement,
+        stop: &AtomicBool,
+    ) -> Result<(), DenoiseError> {
+        let contestant = &self.machines[index];
+        let predicts = matches!(
+            source(&contestant.machine),
+            Some(AttentionSource::CoOrigin | AttentionSource::Similarity { .. })
+        );
+        let n = looks.first().map_or(0, |look| look.states.len());
+        // With classes, machines know one image class each.
+        let each = if self.dictionaries.len() > 1 { 1 } else { n };
+        for at in (0..n).step_by(each.max(1)) {
+            let seed = first_seed + at as u64;
+            let mut recorded = RecordedAttention::new();
+            for look in looks {
+                if let Some(maps) = &look.maps {
+                    recorded.push(look.level, maps.slice(at, each));
+                }
+            }
+            let told = with_classes(network, seed, each);
+            let machine = self.machine(contestant, seed, told, Some(recorded))?;
+            let machine = machine.with_posterior(predicts);
+            for look in looks {
+                go_on(stop)?;
+                let made = machine.denoise(&look.states.slice(at, each), look.level)?;
+                let figures = &mut found.steps[look.index - 1];
+                let pairs = made.x0.iter().zip(look.x0.iter().skip(at));
+                let cod = pairs.map(|(machine, network)| agreement(machine, network).cod);
+                figures.r_squared.extend(cod.flatten());
+                if let (Some(predicted), Some(measured)) = (&made.attention, &look.maps) {
+                    let one = |i: usize| compare_maps(predicted, i, measured, at + i);
+                    figures.attention.extend((0..predicted.len()).map(one));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Image `i` of the predicted maps (one head) against image `j` of the measured ones.
+fn compare_maps(
+    predicted: &AttentionMaps,
+    i: usize,
+    measured: &AttentionMaps,
+    j: usize,
+) -> MapFigures {
+    let n_pixels = predicted.n_pixels();
+    let entropy =
+        |map: &[f32]| map.chunks_exact(n_pixels).map(row_entropy).sum::<f64>() / n_pixels as f64;
+    let n_heads = measured.n_heads();
+    let mut mean = vec![0.0_f32; n_pixels * n_pixels];
+    let mut measured_nats = 0.0;
+    for head in 0..n_heads {
+        let map = measured.map(j, head);
+        measured_nats += entropy(map) / n_heads as f64;
+        mean.iter_mut().zip(map).for_each(|(mean, weight)| *mean += weight / n_heads as f32);
+    }
+    let logs = |map: &[f32]| -> Vec<f64> {
+        map.iter().map(|&weight| f64::from(weight.max(LEAST_WEIGHT)).ln()).collect()
+    };
+    let map = predicted.map(i, 0);
+    MapFigures {
+        predicted_nats: entropy(map),
+        measured_nats,
+        r_of_logs: agreement(&logs(map), &logs(&mean)).r,
+    }
+}
+
+impl StepAgreement {
+    /// Takes in the same machine's figures of more seeds.
+    pub fn append(&mut self, other: &Self) {
+        for (all, more) in self.steps.iter_mut().zip(&other.steps) {
+            all.r_squared.extend(&more.r_squared);
+            all.attention.extend(&more.attention);
+        }
+    }
+
+    /// Mean over seeds of each step's `R^2`, and their mean over steps.
+    pub fn mean(&self) -> (Vec<(f64, f64)>, f64) {
+        let step = |step: &StepFigures| (step.t, mean(step.r_squared.iter().copied()));
+        let steps: Vec<(f64, f64)> = self.steps.iter().map(step).collect();
+        let all = mean(steps.iter().map(|(_, mean)| *mean));
+        (steps, all)
+    }
+
+    /// Whether it predicts attention that can be compared with the network's.
+    pub fn predicts_attention(&self) -> bool {
+        self.steps.iter().any(|step| !step.attention.is_empty())
+    }
+
+    /// Pearson's r over steps of predicted and measured entropy (means over seeds).
+    pub fn r_of_entropies(&self) -> Option<f64> {
+        let all = |pick: fn(&MapFigures) -> f64| -> Vec<f64> {
+            self.steps.iter().map(|step| step.mean_map(pick)).collect()
+        };
+        agreement(&all(|map| map.predicted_nats), &all(|map| map.measured_nats)).r
+    }
+}
+
+impl StepFigures {
+    /// Mean over seeds of a figure of the maps; NaN without any.
+    pub fn mean_map(&self, pick: fn(&MapFigures) -> f64) -> f64 {
+        mean(self.attention.iter().map(pick))
+    }
+
+    /// Mean over seeds of [`MapFigures::r_of_logs`].
+    pub fn mean_r_of_logs(&self) -> Option<f64> {
+        let all: Vec<f64> = self.attention.iter().filter_map(|map| map.r_of_logs).collect();
+        (!all.is_empty()).then(|| mean(all.into_iter()))
+    }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, n) = values.fold((0.0, 0.0), |(sum, n), value| (sum + value, n + 1.0));
+    sum / n
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_are_compared_over_the_mean_of_the_heads() {
+        let predicted = AttentionMaps::new(1, 2, vec![0.9, 0.1, 0.5, 0.5]);
+        let measured = AttentionMaps::new(2, 2, vec![1.0, 0.0, 0.6, 0.4, 0.8, 0.2, 0.4, 0.6]);
+        let found = compare_maps(&predicted, 0, &measured, 0);
+        let nats = |p: f64| -p * p.ln() - (1.0 - p) * (1.0 - p).ln();
+        assert!((found.predicted_nats - (nats(0.9) + nats(0.5)) / 2.0).abs() < 1e-6);
+        let expected = (nats(0.6) + nats(0.8) + nats(0.4)) / 4.0;
+        assert!((found.measured_nats - expected).abs() < 1e-6);
+        // The mean of the heads is the prediction itself.
+        assert!(found.r_of_logs.unwrap() > 1.0 - 1e-6);
+    }
+
+    #[test]
+    fn a_uniform_map_has_an_entropy_but_no_correlation() {
+        let uniform = AttentionMaps::new(1, 2, vec![0.5; 4]);
+        let found = compare_maps(&uniform, 0, &uniform, 0);
+        assert!((found.predicted_nats - 2_f64.ln()).abs() < 1e-9 && found.r_of_logs.is_none());
+    }
+}
