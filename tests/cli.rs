@@ -32,9 +32,12 @@ fn a_run_ends_with_one_json_object_that_holds_what_scripts_rely_on() {
         assert!((0.0..=1.0).contains(&report["rates"][rate].as_f64().unwrap()), "{rate}");
     }
     let run = RunDir::open(lab.runs().join(report["run"].as_str().unwrap()));
-    for name in ["agreement.csv", "rates.csv", "report.md", "samples.png"] {
+    for name in ["agreement.csv", "rates.csv", "report.md", "samples.png", "agreement.png"] {
         assert!(run.report_path().join(name).is_file(), "{name}");
     }
+    assert!(run.calibration_path().is_file());
+    assert_eq!(report["calibration_seeds"], serde_json::json!([500, 2]));
+    assert!(report["agreement"]["attention-similarity"]["won"].is_number());
     assert_eq!(run.health(), Health::Over);
     assert!(!run.socket_path().exists());
     let samples = lab.place.path().join("s.safetensors");
@@ -42,6 +45,46 @@ fn a_run_ends_with_one_json_object_that_holds_what_scripts_rely_on() {
         lab.mosaic(&["sample", &run.id(), "--seeds", "3..5", "--out", samples.to_str().unwrap()]);
     assert!(sampled.status.success(), "{}", stderr(&sampled));
     assert!(samples.is_file());
+}
+
+#[test]
+fn runs_are_calibrated_and_compared_again_on_other_seeds() {
+    let lab = Lab::new();
+    let output =
+        lab.run("glyphs-attention", &["calibrate.seeds=0", "preview.every=0"], &["--json"]);
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let run = RunDir::open(lab.runs().join(report["run"].as_str().unwrap()));
+    assert!(!run.calibration_path().exists(), "{}", stderr(&output));
+    assert!(report["calibration_seeds"].is_null());
+
+    let small = ["calibrate.seeds=2", "calibrate.k=3,5", "calibrate.lambda=0,1", "calibrate.tau=1"];
+    let small = small.map(|setting| ["--set", setting]).concat();
+    let found = lab.mosaic(&[&["calibrate", &run.id(), "--json"], &small[..]].concat());
+    assert!(found.status.success(), "{}", stderr(&found));
+    let found: Value = serde_json::from_str(&stdout(&found)).unwrap();
+    let n_steps = found["n_steps"].as_u64().unwrap();
+    for machine in found["machines"].as_array().unwrap() {
+        assert_eq!(machine["steps"].as_array().unwrap().len() as u64, n_steps);
+    }
+    assert!(run.calibration_path().with_extension("png").is_file());
+
+    let out = lab.place.path().join("out");
+    let out = ["--out", out.to_str().unwrap(), "--seeds", "3", "--samples", "4", "--json"];
+    let id = run.id();
+    let compared = lab.mosaic(&[&["compare", &id, &id], &out[..]].concat());
+    assert!(compared.status.success(), "{}", stderr(&compared));
+    assert!(!stderr(&compared).contains("calibrating"), "it had a calibration");
+    let compared: Value = serde_json::from_str(&stdout(&compared)).unwrap();
+    let over_runs = &compared["experiments"][0]["over_runs"];
+    assert_eq!(over_runs["els"]["r"]["runs"], 2);
+    assert_eq!(over_runs["els"]["r"]["sd"], 0.0, "the same run twice");
+    assert!(lab.place.path().join("out").join(&id).join("predicted_attention.csv").is_file());
+
+    let refused = lab.mosaic(&["compare", &id, "--set", "network.width=32"]);
+    assert!(stderr(&refused).contains("'network.width' made the network"), "{}", stderr(&refused));
+    std::fs::write(run.calibration_path(), "{\"format\": 1").unwrap();
+    let broken = lab.mosaic(&[&["compare", &id], &out[..]].concat());
+    assert!(stderr(&broken).contains("'mosaic calibrate' writes it anew"), "{}", stderr(&broken));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use clap::Args;
 use super::Place;
 use super::control::find;
 use crate::lab::calibration::Calibration;
+use crate::lab::charts;
 use crate::lab::compare::{HeldOut, compare};
 use crate::lab::event::LossByLevel;
 use crate::lab::report;
@@ -83,23 +84,29 @@ pub fn run(place: &Place, args: &CompareArgs) -> Result<()> {
 fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) -> Result<Row> {
     let Trained { experiment, network, contestants, .. } = trained;
     let machines: Vec<_> = contestants.machines().cloned().collect();
-    let calibrated;
-    let contestants = if args.uncalibrated || experiment.calibrate.seeds == 0 {
-        contestants
-    } else {
-        let found = calibration(trained, args, contestants, stop)?;
-        calibrated = contestants
-            .with_machines(found.apply(&machines))
-            .context("building the calibrated machines")?;
-        &calibrated
+    let found = match args.uncalibrated {
+        true => None,
+        false => calibration(trained, args, contestants, stop)?,
     };
+    let machines = found.as_ref().map_or_else(|| machines.clone(), |found| found.apply(&machines));
+    let contestants =
+        &contestants.with_machines(machines.clone()).context("building the calibrated machines")?;
+    if let Some(found) = &found {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("making '{}'", folder.display()))?;
+        charts::write(&found.charts(), 2, &folder.join("calibration.png"))
+            .context("drawing the calibration")?;
+        found
+            .write(&folder.join("calibration.json"))
+            .with_context(|| format!("writing into '{}'", folder.display()))?;
+    }
+    let calibration = found;
     let (n, n_judged) = (args.seeds as usize, args.samples as usize);
     let seeds = HeldOut { noise_seed: experiment.noise_seed, n, n_judged };
     let found = compare(contestants, network, trained.judge.as_ref(), seeds, stop, &mut |done| {
         eprintln!("{done} of {n} held-out seeds");
     })
     .with_context(|| format!("comparing run {}", trained.run.id()))?;
-    let machines: Vec<_> = contestants.machines().cloned().collect();
     let context = report::Context {
         run: trained.run.id(),
         experiment,
@@ -110,32 +117,36 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
         device: trained.device.clone(),
         n_parameters: network.network().n_parameters(),
         n_training_images: trained.dataset.len(),
+        calibration: calibration.as_ref(),
     };
     report::write(folder, &context, &found)
         .with_context(|| format!("writing the report into '{}'", folder.display()))?;
     Ok(Row::new(&context, &found))
 }
 
-/// The run's own calibration if it fits what is asked for, or a new one, which becomes the run's own if no
-/// setting was changed.
+/// The run's own calibration if it fits the network as it is and no setting was changed; otherwise a new one, which
+/// becomes the run's own if no setting was changed; none if calibrate.seeds is 0.
 fn calibration(
     trained: &Trained,
     args: &CompareArgs,
     contestants: &Contestants,
     stop: &AtomicBool,
-) -> Result<Calibration> {
+) -> Result<Option<Calibration>> {
     let path = trained.run.calibration_path();
     let is_plain = args.settings.is_empty();
-    if let Some(found) = Calibration::read(&path)? {
+    if let Some(found) = Calibration::read(&path)?.filter(|_| is_plain) {
         let n_steps = contestants.ddim().n_steps;
         let covers = |name: &str| found.machines.iter().any(|machine| machine.machine == name);
         let missing = contestants.subjects(0).iter().any(|subject| !covers(&subject.name));
         if found.step == trained.step && found.n_steps == n_steps && !missing {
-            return Ok(found);
+            return Ok(Some(found));
         }
         eprintln!("the run's calibration is of another step, sampler or list of machines");
     }
     let (experiment, network) = (&trained.experiment, &trained.network);
+    if experiment.calibrate.seeds == 0 {
+        return Ok(None);
+    }
     let mut progress = |what: &str| eprintln!("calibrating {what}");
     let found =
         calibrate_machines(experiment, contestants, network, trained.step, stop, &mut progress)
@@ -146,5 +157,5 @@ fn calibration(
     if is_plain {
         found.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
     }
-    Ok(found)
+    Ok(Some(found))
 }

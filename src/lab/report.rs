@@ -10,6 +10,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::calibration::Calibration;
 use super::charts::{self, Marks, Panel, Series};
 use super::compare::{Comparison, FIRST_HELD_OUT_SEED};
 use super::config::{Experiment, NamedMachine};
@@ -39,6 +40,8 @@ pub struct Context<'a> {
     pub device: String,
     pub n_parameters: usize,
     pub n_training_images: usize,
+    /// Where the machines' settings come from, if they were calibrated.
+    pub calibration: Option<&'a Calibration>,
 }
 
 /// Quartiles over seeds of the three agreements with one machine.
@@ -326,6 +329,7 @@ pub fn to_json(context: &Context<'_>, found: &Comparison) -> Value {
         "n_seeds": found.n_seeds,
         "judged_seeds": found.rates.as_ref().map(|rates| rates.n_samples),
         "machines": settings,
+        "calibration_seeds": context.calibration.map(|found| json!([found.first_seed, found.n_seeds])),
         "agreement": agreement,
         "baseline": base.map(|base| &base.machine),
         "rates": found.rates.as_ref().map(rates_json),
@@ -453,11 +457,31 @@ pub fn markdown(context: &Context<'_>, found: &Comparison) -> String {
     for machine in context.machines {
         text += &format!("- **{}**: {}\n", machine.name, in_words(&machine.spec));
     }
+    text += &origin_of_settings(context);
     let n_rows = found.n_seeds.min(SHEET_ROWS);
     text +=
         &format!("\n`samples.png`: the first {n_rows} seeds, a row each; columns: seed, network, ");
     let names: Vec<&str> = context.machines.iter().map(|machine| machine.name.as_str()).collect();
     text += &format!("{}, then machine minus network in the same order.\n", names.join(", "));
+    text
+}
+
+/// Which seeds the settings have seen, and what the maps of a trajectory give away.
+fn origin_of_settings(context: &Context<'_>) -> String {
+    let mut text = String::new();
+    if let Some(found) = context.calibration {
+        let last = found.first_seed + found.n_seeds as u64 - 1;
+        text += &format!(
+            "\nSettings per step were calibrated on noise seeds {} to {last}, none of which is used above (calibration.png, the run's calibration.json).\n",
+            found.first_seed
+        );
+    }
+    let is_trajectory = |machine: &NamedMachine| {
+        machine.spec.kind.attention_source() == Some(AttentionSource::Trajectory)
+    };
+    if context.machines.iter().any(is_trajectory) {
+        text += "\nThe source `trajectory` is told where the network looked on its way to the very sample that is predicted, and so which pixels end alike; machines of other sources know the noise seed alone.\n";
+    }
     text
 }
 

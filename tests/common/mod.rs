@@ -20,6 +20,7 @@ pub const TINY: &[&str] = &[
     "preview.every=20",
     "preview.seeds=2",
     "compare.seeds=4",
+    "calibrate.seeds=2",
 ];
 
 /// A test that waits longer than this has hung.

@@ -133,7 +133,7 @@ fn finish(
     let n = experiment.compare.seeds;
     let network = workshop.trainer.ema_denoiser().context("taking the averaged weights")?;
     let step = workshop.trainer.n_steps_done();
-    let contestants = match calibrated(run, workshop, &network, step, board, stop) {
+    let (contestants, calibration) = match calibrated(run, workshop, &network, step, board, stop) {
         Err(error) if is_cancelled(&error) => return Ok(RunState::Stopped),
         other => other?,
     };
@@ -165,6 +165,7 @@ fn finish(
         device,
         n_parameters: network.network().n_parameters(),
         n_training_images: workshop.dataset.len(),
+        calibration: calibration.as_ref(),
     };
     report::write(&run.report_path(), &context, &comparison).context("writing the report")?;
     board.notice(NoticeLevel::Info, "the report is written");
@@ -179,13 +180,13 @@ fn calibrated(
     step: u64,
     board: &Arc<StatusBoard>,
     stop: &AtomicBool,
-) -> Result<Contestants> {
+) -> Result<(Contestants, Option<Calibration>)> {
     let path = run.calibration_path();
     let found = match Calibration::read(&path).unwrap_or(None) {
         Some(found) if found.step == step => found,
         _ if workshop.experiment.calibrate.seeds == 0 => {
             let machines = workshop.contestants.machines().cloned().collect();
-            return Ok(workshop.contestants.with_machines(machines)?);
+            return Ok((workshop.contestants.with_machines(machines)?, None));
         }
         _ => {
             let (experiment, contestants) = (&workshop.experiment, &workshop.contestants);
@@ -204,7 +205,8 @@ fn calibrated(
     crate::lab::charts::write(&found.charts(), 2, &run.report_path().join("calibration.png"))?;
     let machines: Vec<_> = workshop.contestants.machines().cloned().collect();
     let contestants = workshop.contestants.with_machines(found.apply(&machines));
-    contestants.context("building the calibrated machines")
+    let contestants = contestants.context("building the calibrated machines")?;
+    Ok((contestants, Some(found)))
 }
 
 fn is_cancelled(error: &anyhow::Error) -> bool {
