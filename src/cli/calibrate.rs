@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::Place;
 use super::control::find;
-use crate::lab::calibration::{Calibrated, States, StepSettings};
+use crate::lab::calibration::{Calibrated, Origin, StepSettings};
 use crate::lab::charts;
 use crate::lab::trained::{Trained, calibrate_machines};
 
@@ -59,15 +59,23 @@ pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
     Ok(())
 }
 
+/// Settings that are the same at every step.
+fn constant(settings: &[StepSettings]) -> String {
+    settings.first().map_or_else(String::new, |StepSettings { k, lambda, gamma, tau }| {
+        format!("constant k {k}, lambda {lambda}, gamma {gamma}, tau {tau}")
+    })
+}
+
 fn table(machine: &Calibrated) -> String {
     let mut text = format!("{}\n", machine.machine);
     for (index, candidate) in machine.candidates.iter().enumerate() {
         text += &format!(
-            "  {} fitted along {}, lambda x{}: final error {:.4}, r {}\n",
+            "  {} {}, lambda x{}: final error {:.4}, r {}\n",
             if index == 0 { "kept " } else { "     " },
-            match candidate.states {
-                States::Network => "the network's trajectory",
-                States::Own => "its own trajectory",
+            match candidate.origin {
+                Origin::Network => "fitted along the network's trajectory".to_owned(),
+                Origin::Own => "fitted along its own trajectory".to_owned(),
+                Origin::Constant => constant(&candidate.settings),
             },
             candidate.boost,
             candidate.error,

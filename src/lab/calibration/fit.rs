@@ -34,6 +34,11 @@ pub struct Families<'a> {
 }
 
 impl<'a> Families<'a> {
+    /// The settings of a grid that these machines take.
+    pub fn settings(&self, grid: &Grid) -> Vec<StepSettings> {
+        grid.settings(self.of(0))
+    }
+
     fn of(&self, seed: usize) -> &Family<'a> {
         &self.by_class[((self.first_seed + seed as u64) % self.by_class.len() as u64) as usize]
     }
@@ -169,7 +174,7 @@ pub fn errors(
         Ok(found)
     };
     let seeds = (0..states.len()).into_par_iter().map(one).collect::<Result<Vec<_>, _>>()?;
-    let settings = if states.is_empty() { Vec::new() } else { grid.settings(families.of(0)) };
+    let settings = if states.is_empty() { Vec::new() } else { families.settings(grid) };
     let by_setting = |pick: fn(&(f64, f64)) -> f64| {
         (0..settings.len()).map(|at| seeds.iter().map(|seed| pick(&seed[at])).collect()).collect()
     };

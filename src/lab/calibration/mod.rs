@@ -10,8 +10,8 @@
 //! error over seeds. Both are fitted twice: at the network's states, and at the states that the machine itself
 //! has come to with the settings of the steps before. What fits best where the network is need not keep a machine
 //! on its way, so the schedule that is kept is the one whose *final samples* have the least squared error
-//! against the network's; lambda times 2 and 4 compete too. All of that sees the calibration seeds only: no
-//! preview and no report ever shows one of them.
+//! against the network's. Fitted lambdas times 2 and 4 compete too, and settings that are the same at every
+//! step. All of that sees the calibration seeds only: no preview and no report ever shows one of them.
 //!
 //! Entry `i - 1` of a schedule belongs to `t = i / T`, both here and where a machine uses it (the public code of Kamb
 //! & Ganguli is off by one there).
@@ -60,14 +60,14 @@ pub struct Calibrated {
     pub machine: String,
     /// The schedules that competed, by the error of their final samples; the first is the one that is kept.
     pub candidates: Vec<Candidate>,
-    /// The fits behind the first candidate, before its boost; entry `i - 1` for `t = i / T`.
+    /// How the first candidate does at the network's states; entry `i - 1` for `t = i / T`.
     pub steps: Vec<StepFit>,
 }
 
 /// A schedule and how well it samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
-    pub states: States,
+    pub origin: Origin,
     /// Factor on the fitted lambdas.
     pub boost: f64,
     /// Mean squared error of final samples against the network's, over calibration seeds.
@@ -77,14 +77,16 @@ pub struct Candidate {
     pub settings: Vec<StepSettings>,
 }
 
-/// Where a schedule was fitted.
+/// Where a schedule comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum States {
-    /// Along the network's trajectories.
+pub enum Origin {
+    /// Fitted along the network's trajectories.
     Network,
-    /// Along the machine's own.
+    /// Fitted along the machine's own.
     Own,
+    /// The same settings at every step.
+    Constant,
 }
 
 /// Settings of one step; `lambda`, `gamma` and `tau` are 0 where a machine has none.
@@ -96,14 +98,13 @@ pub struct StepSettings {
     pub tau: f64,
 }
 
-/// The fit of one step.
+/// How well a schedule fits at one step, at the network's states.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepFit {
     pub t: f64,
-    pub settings: StepSettings,
     /// Median over seeds of the cosine of the angle between predicted noises.
     pub cosine: f64,
-    /// Mean over seeds of `R^2` of x0hat, and its standard deviation. Both at the states it was fitted at.
+    /// Mean over seeds of `R^2` of x0hat, and its standard deviation.
     pub r_squared: f64,
     pub r_squared_sd: f64,
 }
@@ -168,7 +169,7 @@ impl Calibration {
             ("patch side k", false, |_, settings| settings.k as f64),
             ("votes lambda", true, |_, settings| settings.lambda),
             ("value mixing gamma", true, |_, settings| settings.gamma),
-            ("R^2 of x0hat where it was fitted", false, |fit, _| fit.r_squared),
+            ("R^2 of x0hat at the network's states", false, |fit, _| fit.r_squared),
         ];
         let panel = |(title, attention_only, number): (&str, bool, Number)| {
             let series = |(colour, machine): (usize, &Calibrated)| {

@@ -1,10 +1,10 @@
-//! The search: fits along the network's trajectories and along each machine's own, then a contest of
-//! final samples.
+//! The search: fits along the network's trajectories and along each machine's own, constant settings, and a contest
+//! of final samples between them all.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::fit::{Errors, Families, Grid, errors, estimate, mean_squared_error};
-use super::{Calibrated, Candidate, States, StepFit, StepSettings};
+use super::{Calibrated, Candidate, Origin, StepFit, StepSettings};
 use crate::analysis::agreement::agreement;
 use crate::analysis::summary::quartiles;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoised, Denoiser};
@@ -14,6 +14,17 @@ use crate::theory::spec::AttentionSource;
 /// Factors on fitted lambdas that compete: a schedule fitted where the network is already consistent asks for
 /// too little sharing where a machine is not.
 const BOOSTS: [f64; 3] = [1.0, 2.0, 4.0];
+
+/// Gammas of constant schedules, out of the grid's; and how many of these schedules come to the final.
+const COARSE: [f64; 3] = [0.0, 0.2, 0.4];
+const FINALISTS: usize = 6;
+
+/// A schedule that competes.
+struct Entry {
+    origin: Origin,
+    boost: f64,
+    settings: Vec<StepSettings>,
+}
 
 /// What machines are calibrated against: anything that denoises, with attention maps if it has attention.
 pub struct Network<'a> {
@@ -110,31 +121,109 @@ impl Search<'_> {
         subject: &Subject<'_>,
         trajectory: &Trajectory,
     ) -> Result<Calibrated, DenoiseError> {
+        let all = self.network.seeds.len();
+        let mut entries = self.fitted(subject, trajectory)?;
+        entries.extend(self.constant(subject, trajectory)?);
+        let mut candidates = self.race(subject, trajectory, entries, all)?;
+        candidates.sort_by(|a, b| a.error.total_cmp(&b.error));
+        let steps = self.quality(subject, trajectory, &candidates[0].settings)?;
+        Ok(Calibrated { machine: subject.name.clone(), candidates, steps })
+    }
+
+    /// The schedules that fit best, step by step.
+    fn fitted(
+        &self,
+        subject: &Subject<'_>,
+        trajectory: &Trajectory,
+    ) -> Result<Vec<Entry>, DenoiseError> {
         let fits = [
-            (States::Network, self.along_network(subject, trajectory)?),
-            (States::Own, self.along_itself(subject, trajectory)?),
+            (Origin::Network, self.along_network(subject, trajectory)?),
+            (Origin::Own, self.along_itself(subject, trajectory)?),
         ];
         let boosts = if subject.source.is_some() { &BOOSTS[..] } else { &BOOSTS[..1] };
-        let mut candidates = Vec::new();
-        for (states, fit) in &fits {
+        let mut entries = Vec::new();
+        for (origin, fit) in fits {
             for &boost in boosts {
-                let boosted = |step: &StepFit| {
-                    let lambda = step.settings.lambda * boost;
-                    StepSettings { lambda, ..step.settings }
+                let boosted = |step: &StepSettings| {
+                    let lambda = step.lambda * boost;
+                    StepSettings { lambda, ..*step }
                 };
-                let settings: Vec<StepSettings> = fit.iter().map(boosted).collect();
-                let samples = self.sample(subject, trajectory, &settings)?;
-                let (error, r) = score(&samples, &trajectory.states[0]);
-                candidates.push(Candidate { states: *states, boost, error, r, settings });
+                let settings = fit.iter().map(boosted).collect();
+                entries.push(Entry { origin, boost, settings });
             }
         }
-        candidates.sort_by(|a, b| a.error.total_cmp(&b.error));
-        let [along_network, along_itself] = fits.map(|(_, fit)| fit);
-        let steps = match candidates[0].states {
-            States::Network => along_network,
-            States::Own => along_itself,
+        Ok(entries)
+    }
+
+    /// The same settings at every step: each patch side; with attention, the best of a heat on a quarter of the
+    /// seeds. Maps of a network belong to its own way, on which fits do well, so sources that need them have
+    /// none.
+    fn constant(
+        &self,
+        subject: &Subject<'_>,
+        trajectory: &Trajectory,
+    ) -> Result<Vec<Entry>, DenoiseError> {
+        let largest = self.grid.k.iter().copied().max().unwrap_or(1);
+        let grid = match subject.source {
+            Some(source) if source.needs_provider() => return Ok(Vec::new()),
+            Some(_) => Grid {
+                k: vec![largest],
+                lambda: self.grid.lambda.iter().copied().filter(|&l| l >= 1.0).collect(),
+                gamma: self.grid.gamma.iter().copied().filter(|g| COARSE.contains(g)).collect(),
+                tau: self.grid.tau.clone(),
+            },
+            None => self.grid.clone(),
         };
-        Ok(Calibrated { machine: subject.name.clone(), candidates, steps })
+        let entry = |settings| Entry {
+            origin: Origin::Constant,
+            boost: 1.0,
+            settings: vec![settings; self.n_steps()],
+        };
+        let entries: Vec<Entry> = match subject.families.settings(&grid) {
+            settings if subject.source.is_some() => settings.into_iter().map(entry).collect(),
+            settings => return Ok(settings.into_iter().map(entry).collect()),
+        };
+        let n = self.network.seeds.len().div_ceil(4);
+        let mut heat = self.race(subject, trajectory, entries, n)?;
+        heat.sort_by(|a, b| a.error.total_cmp(&b.error));
+        heat.truncate(FINALISTS);
+        Ok(heat.into_iter().map(|won| entry(won.settings[0])).collect())
+    }
+
+    /// Samples every entry from the first `n` calibration seeds.
+    fn race(
+        &self,
+        subject: &Subject<'_>,
+        trajectory: &Trajectory,
+        entries: Vec<Entry>,
+        n: usize,
+    ) -> Result<Vec<Candidate>, DenoiseError> {
+        let target = trajectory.states[0].slice(0, n);
+        let run = |Entry { origin, boost, settings }: Entry| {
+            let samples = self.sample(subject, trajectory, &settings, n)?;
+            let (error, r) = score(&samples, &target);
+            Ok(Candidate { origin, boost, error, r, settings })
+        };
+        entries.into_iter().map(run).collect()
+    }
+
+    /// How well a schedule does at the network's states, cleanest first.
+    fn quality(
+        &self,
+        subject: &Subject<'_>,
+        trajectory: &Trajectory,
+        settings: &[StepSettings],
+    ) -> Result<Vec<StepFit>, DenoiseError> {
+        let step = |index: usize| {
+            let (seen, states) = (self.look(trajectory, index)?, &trajectory.states[index]);
+            let maps = self.maps(subject, &seen, states, index)?;
+            let level = self.network.ddim.level(index);
+            let grid = Grid::one(settings[index - 1]);
+            let families = &subject.families;
+            let found = errors(families, states, level, maps.as_ref(), &seen.x0, &grid)?;
+            Ok(step_fit(&found, 0, level.t))
+        };
+        (1..=self.n_steps()).map(step).collect()
     }
 
     /// Settings that fit best at the network's states, cleanest first.
@@ -142,7 +231,7 @@ impl Search<'_> {
         &self,
         subject: &Subject<'_>,
         trajectory: &Trajectory,
-    ) -> Result<Vec<StepFit>, DenoiseError> {
+    ) -> Result<Vec<StepSettings>, DenoiseError> {
         let step = |index: usize| {
             let (seen, states) = (self.look(trajectory, index)?, &trajectory.states[index]);
             let maps = self.maps(subject, &seen, states, index)?;
@@ -156,7 +245,7 @@ impl Search<'_> {
         &self,
         subject: &Subject<'_>,
         trajectory: &Trajectory,
-    ) -> Result<Vec<StepFit>, DenoiseError> {
+    ) -> Result<Vec<StepSettings>, DenoiseError> {
         let mut steps = Vec::with_capacity(self.n_steps());
         let mut states = self.network.seeds.clone();
         for index in (1..=self.n_steps()).rev() {
@@ -164,7 +253,7 @@ impl Search<'_> {
             let maps = self.maps(subject, &seen, &states, index)?;
             let fit = self.fit(subject, index, &states, maps.as_ref(), &seen)?;
             let level = self.network.ddim.level(index);
-            let made = estimate(&subject.families, &states, level, maps.as_ref(), fit.settings)?;
+            let made = estimate(&subject.families, &states, level, maps.as_ref(), fit)?;
             states = self.network.ddim.advance(index, &states, &made);
             steps.push(fit);
         }
@@ -179,20 +268,21 @@ impl Search<'_> {
         states: &ImageBatch,
         maps: Option<&AttentionMaps>,
         seen: &Denoised,
-    ) -> Result<StepFit, DenoiseError> {
+    ) -> Result<StepSettings, DenoiseError> {
         let level = self.network.ddim.level(index);
         let found = errors(&subject.families, states, level, maps, &seen.x0, self.grid)?;
-        Ok(best(&found, level.t, subject.source.is_some()))
+        Ok(found.settings[best(&found, subject.source.is_some())])
     }
 
-    /// The machine's samples from the calibration seeds under a schedule.
+    /// The machine's samples from the first `n` calibration seeds under a schedule.
     fn sample(
         &self,
         subject: &Subject<'_>,
         trajectory: &Trajectory,
         settings: &[StepSettings],
+        n: usize,
     ) -> Result<ImageBatch, DenoiseError> {
-        let mut states = self.network.seeds.clone();
+        let mut states = self.network.seeds.slice(0, n);
         for index in (1..=self.n_steps()).rev() {
             let needs_maps = subject.source == Some(AttentionSource::Trajectory);
             let seen = if needs_maps {
@@ -213,27 +303,35 @@ impl Search<'_> {
 
 /// The best of a grid at one step: by the median cosine without attention, by the mean squared error with. The
 /// first of equals, which is the one with less sharing.
-fn best(found: &Errors, t: f64, with_attention: bool) -> StepFit {
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let median = |values: &[f64]| quartiles(values).map_or(f64::NEG_INFINITY, |q| q.median);
+fn best(found: &Errors, with_attention: bool) -> usize {
     let cost = |at: usize| match with_attention {
         true => mean(&found.squared[at]),
         false => -median(&found.cosine[at]),
     };
     let costs: Vec<f64> = (0..found.settings.len()).map(cost).collect();
-    let least = costs.iter().copied().min_by(f64::total_cmp).expect("a grid is not empty");
-    let at = costs.iter().position(|&cost| cost == least).unwrap_or(0);
+    let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
+    costs.iter().position(|&cost| cost == least).unwrap_or(0)
+}
+
+fn step_fit(found: &Errors, at: usize, t: f64) -> StepFit {
     let pairs = found.squared[at].iter().zip(&found.variance);
     let r_squared: Vec<f64> = pairs.map(|(error, variance)| 1.0 - error / variance).collect();
     let centre = mean(&r_squared);
     let spread: Vec<f64> = r_squared.iter().map(|r| (r - centre).powi(2)).collect();
     StepFit {
         t,
-        settings: found.settings[at],
         cosine: median(&found.cosine[at]),
         r_squared: centre,
         r_squared_sd: mean(&spread).sqrt(),
     }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn median(values: &[f64]) -> f64 {
+    quartiles(values).map_or(f64::NEG_INFINITY, |q| q.median)
 }
 
 /// Mean squared error and mean r of samples against the network's.
