@@ -14,6 +14,7 @@ use crate::lab::calibration::Calibration;
 use crate::lab::charts;
 use crate::lab::compare::{HeldOut, compare};
 use crate::lab::event::LossByLevel;
+use crate::lab::mosaics::Mosaics;
 use crate::lab::report;
 use crate::lab::samples::Contestants;
 use crate::lab::status::write_atomically;
@@ -83,12 +84,12 @@ pub fn run(place: &Place, args: &CompareArgs) -> Result<()> {
 
 fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) -> Result<Row> {
     let Trained { experiment, network, contestants, .. } = trained;
-    let machines: Vec<_> = contestants.machines().cloned().collect();
+    let plain: Vec<_> = contestants.machines().cloned().collect();
     let found = match args.uncalibrated {
         true => None,
         false => calibration(trained, args, contestants, stop)?,
     };
-    let machines = found.as_ref().map_or_else(|| machines.clone(), |found| found.apply(&machines));
+    let machines = found.as_ref().map_or_else(|| plain.clone(), |found| found.apply(&plain));
     let contestants =
         &contestants.with_machines(machines.clone()).context("building the calibrated machines")?;
     if let Some(found) = &found {
@@ -103,7 +104,10 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
     let calibration = found;
     let (n, n_judged) = (args.seeds as usize, args.samples as usize);
     let seeds = HeldOut { noise_seed: experiment.noise_seed, n, n_judged };
-    let found = compare(contestants, network, trained.judge.as_ref(), seeds, stop, &mut |done| {
+    let mosaics = Mosaics::new(&trained.dataset, network.network().config(), &plain)
+        .context("building the search for copies")?;
+    let judge = trained.judge.as_ref();
+    let found = compare(contestants, network, judge, &mosaics, seeds, stop, &mut |done| {
         eprintln!("{done} of {n} held-out seeds");
     })
     .with_context(|| format!("comparing run {}", trained.run.id()))?;
@@ -134,7 +138,8 @@ fn calibration(
 ) -> Result<Option<Calibration>> {
     let path = trained.run.calibration_path();
     let is_plain = args.settings.is_empty();
-    if let Some(found) = Calibration::read(&path)?.filter(|_| is_plain) {
+    let saved = if is_plain { Calibration::read(&path)? } else { None };
+    if let Some(found) = saved {
         let n_steps = contestants.ddim().n_steps;
         let covers = |name: &str| found.machines.iter().any(|machine| machine.machine == name);
         let missing = contestants.subjects(0).iter().any(|subject| !covers(&subject.name));

@@ -9,15 +9,12 @@ use clap::Args;
 
 use super::Place;
 use super::control::find;
-use crate::analysis::consistency::Judge;
 use crate::lab::figures;
 use crate::lab::picture;
 use crate::lab::preview::tensor_file;
-use crate::lab::run_toml;
 use crate::lab::samples::with_classes;
 use crate::lab::status::write_atomically;
-use crate::lab::worker::prepare::{load_network, network_of, open_device};
-use crate::network::NetworkDenoiser;
+use crate::lab::trained::Trained;
 use crate::random::noise_seeds;
 
 #[derive(Clone, Debug, Args)]
@@ -30,10 +27,13 @@ pub struct SampleArgs {
     /// Sampling steps [default: the run's own].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub steps: Option<u32>,
-    /// A .safetensors file (tensors 'seeds' and 'samples') or a .png.
+    /// A .safetensors file (tensors 'seeds' and 'samples') or a .png (beside their seeds if few, else as a gallery).
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
 }
+
+/// Samples that are drawn beside their seeds; more are drawn alone.
+const PAIRS_MAX: usize = 24;
 
 /// `A..B`, not empty.
 pub fn parse_range(text: &str) -> Result<Range<u64>, String> {
@@ -50,26 +50,25 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
         bail!("'{}' must end in .safetensors or .png", args.out.display());
     }
     let run = find(&place.runs()?, &args.run)?;
-    let description = run_toml::read(&run.dir.run_toml_path())?;
-    let experiment = &description.experiment;
-    let (device, _) = open_device(&description.device)?;
-    let (config, dataset) = network_of(experiment)?;
-    let (step, network) = load_network(run.dir.path(), &config, &device)?;
+    let trained = Trained::open(&run.dir, &[])?;
+    let experiment = &trained.experiment;
     let n = usize::try_from(args.seeds.end - args.seeds.start)?;
-    let seeds = noise_seeds(experiment.noise_seed, args.seeds.start, n, config.image);
-    let denoiser = NetworkDenoiser::new(std::sync::Arc::new(network));
-    let denoiser = with_classes(&denoiser, args.seeds.start, n);
+    let shape = trained.dataset.shape();
+    let seeds = noise_seeds(experiment.noise_seed, args.seeds.start, n, shape);
+    let denoiser = with_classes(&trained.network, args.seeds.start, n);
     let mut sampler = experiment.ddim();
     sampler.n_steps = args.steps.map_or(sampler.n_steps, |steps| steps as usize);
     let samples = sampler.sample(&denoiser, &seeds, &mut |_| Ok(())).context("sampling")?;
     if extension == Some("png") {
-        picture::contact_sheet(&seeds, &samples, &[], usize::MAX)
-            .save(&args.out)
-            .with_context(|| format!("writing '{}'", args.out.display()))?;
+        let picture = match n {
+            0..=PAIRS_MAX => picture::contact_sheet(&seeds, &samples, &[], PAIRS_MAX),
+            _ => picture::gallery(&samples),
+        };
+        picture.save(&args.out).with_context(|| format!("writing '{}'", args.out.display()))?;
     } else {
         let header = HashMap::from([
             ("run".to_owned(), run.id.clone()),
-            ("step".to_owned(), step.to_string()),
+            ("step".to_owned(), trained.step.to_string()),
             ("first_seed".to_owned(), args.seeds.start.to_string()),
         ]);
         let tensors = [("seeds".to_owned(), &seeds), ("samples".to_owned(), &samples)];
@@ -77,9 +76,9 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
         write_atomically(&args.out, &bytes)
             .with_context(|| format!("writing '{}'", args.out.display()))?;
     }
-    eprintln!("{n} samples of step {step} are in '{}'", args.out.display());
-    if let Some(judge) = Judge::new(&dataset) {
-        for (name, rate) in figures::rates(&judge, &samples).named() {
+    eprintln!("{n} samples of step {} are in '{}'", trained.step, args.out.display());
+    if let Some(judge) = &trained.judge {
+        for (name, rate) in figures::rates(judge, &samples).named() {
             eprintln!("{name:>20} {:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high);
         }
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::event::{AgreementFigure, Rates};
 use super::figures::{self, EntropySum};
+use super::mosaics::{MosaicFigures, Mosaics};
 use super::samples::{Contestants, SampleSet, StepAgreement};
 use crate::analysis::consistency::Judge;
 use crate::diffusion::DenoiseError;
@@ -33,6 +34,8 @@ pub struct Comparison {
     pub machine_rates: Vec<(String, Option<Rates>)>,
     /// Along the network's trajectories.
     pub by_step: Vec<StepAgreement>,
+    /// What samples are made of, of the network first.
+    pub mosaics: Vec<MosaicFigures>,
     /// Of the network's attention along its trajectories.
     pub entropy: Option<EntropySum>,
 }
@@ -51,6 +54,7 @@ pub fn compare(
     contestants: &Contestants,
     network: &NetworkDenoiser,
     judge: Option<&Judge>,
+    searched: &Mosaics<'_>,
     seeds: HeldOut,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize),
@@ -86,6 +90,10 @@ pub fn compare(
     let rates = |batch: &ImageBatch| judge.map(|judge| figures::rates(judge, batch));
     let machine_rates =
         samples.machines.iter().map(|(name, batch)| (name.clone(), rates(batch))).collect();
+    let mut mosaics = vec![searched.figures("network", &samples.network)?];
+    for (name, batch) in &samples.machines {
+        mosaics.push(searched.figures(name, batch)?);
+    }
     Ok(Comparison {
         noise_seed: seeds.noise_seed,
         n_seeds: seeds.n,
@@ -93,6 +101,7 @@ pub fn compare(
         rates: rates(&judged),
         machine_rates,
         by_step,
+        mosaics,
         entropy,
         samples,
     })

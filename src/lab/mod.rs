@@ -21,6 +21,7 @@ pub mod collapse;
 pub mod charts;
 pub mod calibration;
 pub mod theory_samples;
+pub mod mosaics;
 pub mod compare;
 pub mod report;
 pub mod summary;

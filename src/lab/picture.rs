@@ -51,11 +51,12 @@ fn of_seed(seeds: &ImageBatch, row: usize) -> RgbImage {
     grid::to_rgb(&seed, seeds.shape())
 }
 
-/// Draws images alone, eight a row.
+/// Draws images alone, eight a row, or as many as make the picture about square.
 pub fn gallery(images: &ImageBatch) -> RgbImage {
+    let columns = (images.len() as f64).sqrt().ceil().max(8.0) as usize;
     let shape = images.shape();
     let cells: Vec<RgbImage> = images.iter().map(|image| grid::to_rgb(image, shape)).collect();
-    let rows: Vec<Vec<RgbImage>> = cells.chunks(8).map(<[RgbImage]>::to_vec).collect();
+    let rows: Vec<Vec<RgbImage>> = cells.chunks(columns).map(<[RgbImage]>::to_vec).collect();
     compose(&rows, shape.width as u32, shape.height as u32)
 }
 

@@ -15,6 +15,7 @@ use super::charts::{self, Marks, Panel, Series};
 use super::compare::{Comparison, FIRST_HELD_OUT_SEED};
 use super::config::{Experiment, NamedMachine};
 use super::event::{AgreementFigure, LossByLevel, Rate, Rates};
+use super::mosaics::SAME_COLOUR;
 use super::picture;
 use super::samples::{MapFigures, StepAgreement, StepFigures};
 use super::status::write_atomically;
@@ -334,6 +335,7 @@ pub fn to_json(context: &Context<'_>, found: &Comparison) -> Value {
         "baseline": base.map(|base| &base.machine),
         "rates": found.rates.as_ref().map(rates_json),
         "machine_rates": machine_rates,
+        "mosaics": found.mosaics,
         "attention_entropy_nats": found.entropy.as_ref().and_then(|sum| sum.mean_nats()),
         "attention": found.entropy.as_ref().map(|sum| sum.metrics()),
     })
@@ -449,6 +451,7 @@ pub fn markdown(context: &Context<'_>, found: &Comparison) -> String {
     );
     text += &agreement_table(found);
     text += &rates_table(found);
+    text += &mosaics_table(found);
     if let Some(sum) = &found.entropy {
         text += &entropy_table(sum);
     }
@@ -543,6 +546,28 @@ fn rates_table(found: &Comparison) -> String {
         text += &format!("| {who} | {} | {} | {chance} |\n", rates.n_samples, cells.join(" | "));
     }
     text + "\nWhole: share of components that are a feature of the set. Valid: all of an image's are. Chance: what consistent would be if the same features were dealt to images at random.\n\n"
+}
+
+fn mosaics_table(found: &Comparison) -> String {
+    let n = found.mosaics.first().map_or(0, |figures| figures.n);
+    let mut text = format!(
+        "## Mosaics and copies (the first {n} samples of each)\n\n| who | copies | distance | patch centres | leading image | images used | region |\n| --- | --- | --- | --- | --- | --- | --- |\n"
+    );
+    for figures in &found.mosaics {
+        let [share, low, high] = figures.copies;
+        text += &format!(
+            "| {} | {share:.2} [{low:.2}, {high:.2}] | {} | {:.2} | {:.2} | {:.1} | {:.1} |\n",
+            figures.who,
+            number(figures.distance),
+            figures.centres,
+            figures.leading_share,
+            figures.images_used,
+            figures.region_area
+        );
+    }
+    text + &format!(
+        "\nCopies: the nearest training image, over all shifts, is less than a third as far as the second nearest. Distance: to the nearest, root mean square, median. Patch centres: pixels within {SAME_COLOUR} of the centre of their nearest training patch (Kamb & Ganguli, Theorem 4.1). Leading image: share of pixels whose nearest patch comes from the image most used. Region: pixels in a connected region from one image.\n\n"
+    )
 }
 
 fn entropy_table(sum: &super::figures::EntropySum) -> String {

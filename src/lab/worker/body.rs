@@ -17,6 +17,7 @@ use crate::lab::command::{Command, Reply};
 use crate::lab::compare::{HeldOut, compare};
 use crate::lab::control::ControlServer;
 use crate::lab::event::{EventBody, LossByLevel, NoticeLevel};
+use crate::lab::mosaics::Mosaics;
 use crate::lab::report;
 use crate::lab::run_dir::RunDir;
 use crate::lab::run_toml;
@@ -137,10 +138,14 @@ fn finish(
         Err(error) if is_cancelled(&error) => return Ok(RunState::Stopped),
         other => other?,
     };
+    let machines: Vec<_> = workshop.contestants.machines().cloned().collect();
+    let mosaics = Mosaics::new(&workshop.dataset, &workshop.network, &machines)
+        .context("building the search for copies")?;
     let result = compare(
         &contestants,
         &network,
         workshop.judge.as_ref(),
+        &mosaics,
         HeldOut { noise_seed: experiment.noise_seed, n, n_judged: experiment.compare.samples },
         stop,
         &mut |done| {
