@@ -10,7 +10,7 @@
 //! error over seeds. Both are fitted twice: at the network's states, and at the states that the machine itself
 //! has come to with the settings of the steps before. What fits best where the network is need not keep a machine
 //! on its way, so the schedule that is kept is the one whose *final samples* have the least squared error
-//! against the network's. Fitted lambdas times 2 and 4 compete too, and settings that are the same at every
+//! against the network's. Fitted lambdas times 2 and 4 compete too, and (without attention) one patch side at every
 //! step. All of that sees the calibration seeds only: no preview and no report ever shows one of them.
 //!
 //! Entry `i - 1` of a schedule belongs to `t = i / T`, both here and where a machine uses it (the public code of Kamb

@@ -15,10 +15,6 @@ use crate::theory::spec::AttentionSource;
 /// too little sharing where a machine is not.
 const BOOSTS: [f64; 3] = [1.0, 2.0, 4.0];
 
-/// Gammas of constant schedules, out of the grid's; and how many of these schedules come to the final.
-const COARSE: [f64; 3] = [0.0, 0.2, 0.4];
-const FINALISTS: usize = 6;
-
 /// A schedule that competes.
 struct Entry {
     origin: Origin,
@@ -121,10 +117,9 @@ impl Search<'_> {
         subject: &Subject<'_>,
         trajectory: &Trajectory,
     ) -> Result<Calibrated, DenoiseError> {
-        let all = self.network.seeds.len();
         let mut entries = self.fitted(subject, trajectory)?;
-        entries.extend(self.constant(subject, trajectory)?);
-        let mut candidates = self.race(subject, trajectory, entries, all)?;
+        entries.extend(self.constant(subject));
+        let mut candidates = self.race(subject, trajectory, entries)?;
         candidates.sort_by(|a, b| a.error.total_cmp(&b.error));
         let steps = self.quality(subject, trajectory, &candidates[0].settings)?;
         Ok(Calibrated { machine: subject.name.clone(), candidates, steps })
@@ -155,53 +150,30 @@ impl Search<'_> {
         Ok(entries)
     }
 
-    /// The same settings at every step: each patch side; with attention, the best of a heat on a quarter of the
-    /// seeds. Maps of a network belong to its own way, on which fits do well, so sources that need them have
-    /// none.
-    fn constant(
-        &self,
-        subject: &Subject<'_>,
-        trajectory: &Trajectory,
-    ) -> Result<Vec<Entry>, DenoiseError> {
-        let largest = self.grid.k.iter().copied().max().unwrap_or(1);
-        let grid = match subject.source {
-            Some(source) if source.needs_provider() => return Ok(Vec::new()),
-            Some(_) => Grid {
-                k: vec![largest],
-                lambda: self.grid.lambda.iter().copied().filter(|&l| l >= 1.0).collect(),
-                gamma: self.grid.gamma.iter().copied().filter(|g| COARSE.contains(g)).collect(),
-                tau: self.grid.tau.clone(),
-            },
-            None => self.grid.clone(),
-        };
+    /// The same patch side at every step, for machines without attention. (With attention, constant settings were
+    /// tried and never came first.)
+    fn constant(&self, subject: &Subject<'_>) -> Vec<Entry> {
         let entry = |settings| Entry {
             origin: Origin::Constant,
             boost: 1.0,
             settings: vec![settings; self.n_steps()],
         };
-        let entries: Vec<Entry> = match subject.families.settings(&grid) {
-            settings if subject.source.is_some() => settings.into_iter().map(entry).collect(),
-            settings => return Ok(settings.into_iter().map(entry).collect()),
-        };
-        let n = self.network.seeds.len().div_ceil(4);
-        let mut heat = self.race(subject, trajectory, entries, n)?;
-        heat.sort_by(|a, b| a.error.total_cmp(&b.error));
-        heat.truncate(FINALISTS);
-        Ok(heat.into_iter().map(|won| entry(won.settings[0])).collect())
+        match subject.source {
+            Some(_) => Vec::new(),
+            None => subject.families.settings(self.grid).into_iter().map(entry).collect(),
+        }
     }
 
-    /// Samples every entry from the first `n` calibration seeds.
+    /// Samples every entry from the calibration seeds.
     fn race(
         &self,
         subject: &Subject<'_>,
         trajectory: &Trajectory,
         entries: Vec<Entry>,
-        n: usize,
     ) -> Result<Vec<Candidate>, DenoiseError> {
-        let target = trajectory.states[0].slice(0, n);
         let run = |Entry { origin, boost, settings }: Entry| {
-            let samples = self.sample(subject, trajectory, &settings, n)?;
-            let (error, r) = score(&samples, &target);
+            let samples = self.sample(subject, trajectory, &settings)?;
+            let (error, r) = score(&samples, &trajectory.states[0]);
             Ok(Candidate { origin, boost, error, r, settings })
         };
         entries.into_iter().map(run).collect()
@@ -274,15 +246,14 @@ impl Search<'_> {
         Ok(found.settings[best(&found, subject.source.is_some())])
     }
 
-    /// The machine's samples from the first `n` calibration seeds under a schedule.
+    /// The machine's samples from the calibration seeds under a schedule.
     fn sample(
         &self,
         subject: &Subject<'_>,
         trajectory: &Trajectory,
         settings: &[StepSettings],
-        n: usize,
     ) -> Result<ImageBatch, DenoiseError> {
-        let mut states = self.network.seeds.slice(0, n);
+        let mut states = self.network.seeds.clone();
         for index in (1..=self.n_steps()).rev() {
             let needs_maps = subject.source == Some(AttentionSource::Trajectory);
             let seen = if needs_maps {
