@@ -169,12 +169,11 @@ fn number(value: Option<f64>) -> String {
     value.map_or_else(|| "undefined".to_owned(), |value| format!("{value:.3}"))
 }
 
-/// The machine without attention that others are measured against: the first that compares patches, or the first.
+/// The machine without attention that others are measured against: the one that pairs with a network's padding, of
+/// those that there are; without any, the first.
 fn baseline(found: &Comparison) -> Option<&AgreementFigure> {
-    let plain = |figure: &&AgreementFigure| {
-        matches!(figure.machine.as_str(), "els" | "bbels" | "els-interior" | "ls")
-    };
-    found.figures.iter().find(plain).or(found.figures.first())
+    let named = |name: &str| found.figures.iter().find(|figure| figure.machine == name);
+    ["els", "bbels", "els-interior", "ls"].into_iter().find_map(named).or(found.figures.first())
 }
 
 /// Share of seeds on which the r of `figure` is larger than that of `other`, of those where both are defined.
