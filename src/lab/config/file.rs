@@ -1,4 +1,4 @@
-//! The text of `lab.toml`: sections `[lab]` and `[experiment.NAME]`, read with the place of every key.
+//! The text of `lab.toml`: sections `[lab]`, `[experiment.NAME]` and (in [`super::study`]) `[study.NAME]`, read with the place of every key.
 //!
 //! TOML's spanned tables are walked by hand rather than through serde, because a stranger's mistake
 //! must be answered with file, line, key, what was found and what is accepted.
@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, SettingError};
 use super::experiment::Experiment;
 use super::settings::{self, SETTINGS};
+use super::study::Study;
 use super::value::{Accepted, Value, nearest};
 
 /// The `lab.toml` that is used where there is none.
@@ -24,6 +25,8 @@ pub struct Lab {
     pub settings: LabSettings,
     /// In the file's order.
     pub experiments: Vec<Experiment>,
+    /// In the file's order.
+    pub studies: Vec<Study>,
     /// `None`: the built-in text.
     pub path: Option<PathBuf>,
 }
@@ -95,15 +98,16 @@ pub fn read(
         problem: error.message().to_owned(),
     })?;
     let mut settings = reader.lab_settings(None)?;
-    let mut sections = Vec::new();
+    let (mut sections, mut studies) = (Vec::new(), Vec::new());
     for (key, value) in table.get_ref() {
         match key.get_ref().as_ref() {
             "lab" => settings = reader.lab_settings(Some(value))?,
             "experiment" => sections = reader.sections(value)?,
+            "study" => studies = reader.studies(value)?,
             // What the lab itself writes into `run.toml`; read by `run_toml`.
             "run" => {}
             other => {
-                let nearest = nearest(other, ["lab", "experiment"].into_iter());
+                let nearest = nearest(other, ["lab", "experiment", "study"].into_iter());
                 let problem = SettingError::Unknown {
                     key: other.to_owned(),
                     nearest: nearest.map(str::to_owned),
@@ -116,8 +120,9 @@ pub fn read(
     let experiments = sections
         .iter()
         .map(|section| reader.experiment(section, &sections))
-        .collect::<Result<_, _>>()?;
-    Ok(Lab { settings, experiments, path: path.map(Path::to_owned) })
+        .collect::<Result<Vec<_>, _>>()?;
+    let studies = reader.check_studies(studies, &experiments)?;
+    Ok(Lab { settings, experiments, studies, path: path.map(Path::to_owned) })
 }
 
 /// One `[experiment.NAME]` with its keys flattened: `training.steps` whether dotted or in a table.
@@ -129,7 +134,7 @@ struct Section<'a> {
     values: Vec<(String, Range<usize>, &'a DeValue<'a>)>,
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     text: &'a str,
     origin: &'a Path,
     root: &'a Path,
@@ -141,7 +146,7 @@ impl<'a> Reader<'a> {
         1 + self.text.as_bytes()[..end].iter().filter(|&&byte| byte == b'\n').count()
     }
 
-    fn at(&self, span: &Range<usize>, problem: SettingError) -> ConfigError {
+    pub(super) fn at(&self, span: &Range<usize>, problem: SettingError) -> ConfigError {
         ConfigError::Setting {
             path: self.origin.to_owned(),
             line: self.line(span),
@@ -204,7 +209,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn table<'b>(
+    pub(super) fn table<'b>(
         &self,
         value: &'b Spanned<DeValue<'b>>,
         key: &str,
@@ -220,26 +225,35 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// The name of a section, which names directories too.
+    pub(super) fn safe_name<T: AsRef<str>>(
+        &self,
+        key: &Spanned<T>,
+        kind: &str,
+    ) -> Result<String, ConfigError> {
+        let name = key.get_ref().as_ref();
+        let is_safe = !name.is_empty()
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        if is_safe {
+            return Ok(name.to_owned());
+        }
+        let problem = SettingError::Value {
+            key: format!("{kind}.{name}"),
+            found: format!("named '{name}'"),
+            accepted: "named with letters, digits, '-' and '_' (it names directories)".to_owned(),
+            nearest: None,
+        };
+        Err(self.at(&key.span(), problem))
+    }
+
     fn sections<'b>(
         &self,
         value: &'b Spanned<DeValue<'b>>,
     ) -> Result<Vec<Section<'b>>, ConfigError> {
         let mut sections = Vec::new();
         for (key, value) in self.table(value, "experiment")? {
-            let name = key.get_ref().to_string();
+            let name = self.safe_name(key, "experiment")?;
             let path = format!("experiment.{name}");
-            let name_is_safe = !name.is_empty()
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
-            if !name_is_safe {
-                let problem = SettingError::Value {
-                    key: path,
-                    found: format!("named '{name}'"),
-                    accepted: "named with letters, digits, '-' and '_' (it names directories)"
-                        .to_owned(),
-                    nearest: None,
-                };
-                return Err(self.at(&key.span(), problem));
-            }
             let mut section = Section {
                 name,
                 span: key.span(),
@@ -377,7 +391,7 @@ pub fn is_device(text: &str) -> bool {
         || text.strip_prefix("cuda:").is_some_and(|index| index.parse::<u16>().is_ok())
 }
 
-fn to_value(value: &DeValue<'_>) -> Option<Value> {
+pub(super) fn to_value(value: &DeValue<'_>) -> Option<Value> {
     Some(match value {
         DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Integer(integer) => {
@@ -393,7 +407,7 @@ fn to_value(value: &DeValue<'_>) -> Option<Value> {
 }
 
 /// A value as a person sees it in the file, with its type where that is the likely mistake.
-fn in_words(value: &DeValue<'_>) -> String {
+pub(super) fn in_words(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("the text '{text}'"),
         DeValue::Integer(integer) => format!("'{}'", integer.as_str()),

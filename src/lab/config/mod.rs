@@ -7,13 +7,14 @@
 //! worker does that from what [`resolve`] returns).
 //!
 //! Reading order: [`value`] (what a key can hold), [`experiment`] (the settings of one experiment),
-//! [`settings`] (the table), [`error`], [`file`] (the TOML text), [`resolve`] (into domain types).
+//! [`settings`] (the table), [`error`], [`file`] (the TOML text), [`study`] (its studies), [`resolve`] (into domain types).
 
 pub mod value;
 pub mod experiment;
 pub mod settings;
 pub mod error;
 pub mod file;
+pub mod study;
 pub mod resolve;
 
 pub use error::{ConfigError, SettingError};
@@ -23,3 +24,4 @@ pub use experiment::{
 };
 pub use file::{BUILT_IN, Lab, LabSettings, load};
 pub use resolve::NamedMachine;
+pub use study::{Analysis, Arm, Plan, Study};
