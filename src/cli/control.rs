@@ -74,7 +74,7 @@ pub fn resume(place: &Place, args: &RunArg) -> Result<()> {
     if paused && run.health == Health::Alive {
         return tell_run(&run.dir, &Command::Resume);
     }
-    launch::resume(&run.dir)?;
+    launch::resume(&run.dir, None)?;
     writeln!(io::stdout(), "{} goes on in a new worker", run.id)?;
     Ok(())
 }

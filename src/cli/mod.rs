@@ -16,6 +16,7 @@ pub mod theory;
 pub mod bench;
 mod calibrate;
 mod compare;
+mod reproduce;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -85,6 +86,8 @@ pub enum Subcommands {
     Calibrate(calibrate::CalibrateArgs),
     /// Compare runs' networks with every machine from held-out seeds, and write their reports.
     Compare(compare::CompareArgs),
+    /// Run the studies of lab.toml: claims of the theory, put to trained networks, with their verdicts.
+    Reproduce(reproduce::ReproduceArgs),
     /// Show the report of a finished run.
     Report(report::ReportArgs),
     /// List data sets, or show one.
@@ -130,6 +133,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     match command {
         Subcommands::Worker { run_dir } => return Ok(ExitCode::from(worker::run(&run_dir))),
         Subcommands::Run(args) => return run::run(place, &args),
+        Subcommands::Reproduce(args) => return reproduce::run(place, &args),
         Subcommands::Theory(args) => return theory::run(place, &args),
         Subcommands::Experiments(args) => experiments::show(place, &args)?,
         Subcommands::Init(args) => init::write(&args)?,

@@ -56,7 +56,7 @@ pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
         anyhow::bail!("device '{device}' is not known; use auto, cpu or cuda:N");
     }
     let runs = RunsDir::new(&lab.settings.runs_dir);
-    let run = launch(&runs, &experiment, &LaunchOptions { device, parent: None })?;
+    let run = launch(&runs, &experiment, &LaunchOptions { device, ..LaunchOptions::default() })?;
     eprintln!("run {} in '{}'", run.id(), run.path().display());
     if args.detach {
         if args.json {

@@ -25,11 +25,13 @@ pub struct LaunchOptions {
     pub device: String,
     /// The run that this one was edited from.
     pub parent: Option<String>,
+    /// Threads of the worker; as many as there are cores where it is left open.
+    pub threads: Option<usize>,
 }
 
 impl Default for LaunchOptions {
     fn default() -> Self {
-        Self { device: "auto".to_owned(), parent: None }
+        Self { device: "auto".to_owned(), parent: None, threads: None }
     }
 }
 
@@ -74,12 +76,12 @@ pub fn launch(
         experiment: experiment.clone(),
     };
     run_toml::write(&run.run_toml_path(), &description).map_err(directory)?;
-    spawn(&run)?;
+    spawn(&run, options.threads)?;
     Ok(run)
 }
 
-/// Starts a new worker on a run that was stopped, failed or lost.
-pub fn resume(run: &RunDir) -> Result<(), LaunchError> {
+/// Starts a new worker on a run that was stopped, failed or lost; `threads` as in [`LaunchOptions`].
+pub fn resume(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
     if !run.run_toml_path().is_file() {
         return Err(LaunchError::NoRun { path: run.path().to_owned() });
     }
@@ -92,7 +94,7 @@ pub fn resume(run: &RunDir) -> Result<(), LaunchError> {
             return Err(LaunchError::Finished { run: run.id() });
         }
     }
-    spawn(run)
+    spawn(run, threads)
 }
 
 /// Ends a worker at once, without a checkpoint; the run can be resumed from its last one.
@@ -111,7 +113,7 @@ pub fn kill(run: &RunDir) -> Result<(), LaunchError> {
 pub const KEEP_FREED_MEMORY: &str = "MIMALLOC_PURGE_DELAY";
 pub const KEPT: &str = "-1";
 
-fn spawn(run: &RunDir) -> Result<(), LaunchError> {
+fn spawn(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
     let attempt = || -> io::Result<()> {
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(run.log_path())?;
         let mut worker = Process::new(std::env::current_exe()?);
@@ -119,6 +121,9 @@ fn spawn(run: &RunDir) -> Result<(), LaunchError> {
         worker.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         if std::env::var_os(KEEP_FREED_MEMORY).is_none() {
             worker.env(KEEP_FREED_MEMORY, KEPT);
+        }
+        if let Some(threads) = threads {
+            worker.env("RAYON_NUM_THREADS", threads.to_string());
         }
         let mut child = worker.spawn()?;
         // Reap it when it ends while we still live; it does not need us otherwise.

@@ -29,3 +29,4 @@ pub mod status_board;
 pub mod bench;
 pub mod worker;
 pub mod trained;
+pub mod studies;

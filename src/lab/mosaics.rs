@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::config::NamedMachine;
 use crate::analysis::novelty::nearest;
@@ -26,7 +26,7 @@ const SAMPLES_MAX: usize = 32;
 pub const SAME_COLOUR: f64 = 0.1;
 
 /// What some samples are made of.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MosaicFigures {
     pub who: String,
     pub n: usize,

@@ -87,13 +87,16 @@ impl Link for Disk {
     }
 
     fn launch(&mut self, experiment: &Experiment, parent: Option<&str>) -> Result<String, String> {
-        let options =
-            LaunchOptions { device: self.device.clone(), parent: parent.map(str::to_owned) };
+        let options = LaunchOptions {
+            device: self.device.clone(),
+            parent: parent.map(str::to_owned),
+            threads: None,
+        };
         launch::launch(&self.runs, experiment, &options).map(|run| run.id()).map_err(words)
     }
 
     fn resume(&mut self, run: &str) -> Result<(), String> {
-        launch::resume(&self.dir(run)).map_err(words)
+        launch::resume(&self.dir(run), None).map_err(words)
     }
 
     fn kill(&mut self, run: &str) -> Result<(), String> {

@@ -1,4 +1,5 @@
-//! The text of `lab.toml`: sections `[lab]`, `[experiment.NAME]` and (in [`super::study`]) `[study.NAME]`, read with the place of every key.
+//! The text of `lab.toml`: sections `[lab]`, `[experiment.NAME]` and (in [`super::study`]) `[study.NAME]`, read
+//! with the place of every key.
 //!
 //! TOML's spanned tables are walked by hand rather than through serde, because a stranger's mistake
 //! must be answered with file, line, key, what was found and what is accepted.

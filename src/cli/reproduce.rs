@@ -1,0 +1,263 @@
+//! `reproduce`: the studies of lab.toml, run and reported.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::{Place, STOPPED};
+use crate::lab::config::value::nearest;
+use crate::lab::config::{Arm, Lab, Study};
+use crate::lab::launch::LaunchOptions;
+use crate::lab::run_dir::RunsDir;
+use crate::lab::status::RunState;
+use crate::lab::studies::figures::RunFigures;
+use crate::lab::studies::page::{self, Heading};
+use crate::lab::studies::runner::{Stand, run_all};
+
+/// Plain output, without a terminal, tells how runs stand this often.
+const LINE_INTERVAL: Duration = Duration::from_secs(15);
+
+#[derive(Clone, Debug, Args)]
+pub struct ReproduceArgs {
+    /// Studies of lab.toml, or 'all'; without any, they are listed.
+    pub studies: Vec<String>,
+    /// The form that takes minutes on two cores instead of the one for a GPU box.
+    #[arg(long)]
+    pub quick: bool,
+    /// Runs at a time; by default two on a CPU with two cores or more, and one on a GPU.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: Option<u16>,
+    /// auto, cpu or cuda:N, in place of the lab file's device.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Only say which runs there would be.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print the reports as JSON, one a line; progress goes to stderr.
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn run(place: &Place, args: &ReproduceArgs) -> Result<ExitCode> {
+    let lab = place.lab()?;
+    let studies = chosen(&lab, &args.studies)?;
+    if studies.is_empty() {
+        return list(&lab, args).map(|()| ExitCode::SUCCESS);
+    }
+    let device = args.device.clone().unwrap_or_else(|| lab.settings.device.clone());
+    if !crate::lab::config::file::is_device(&device) {
+        bail!("device '{device}' is not known; use auto, cpu or cuda:N");
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGINT, stop.clone())
+        .context("listening for Ctrl-C")?;
+    for study in studies {
+        let plan = if args.quick { &study.quick } else { &study.full };
+        let arms = plan.arms(&lab.experiments)?;
+        if args.dry_run {
+            let mut out = io::stdout().lock();
+            writeln!(out, "{}: {}", study.name, study.claim)?;
+            for arm in &arms {
+                let steps = arm.experiment.training.steps;
+                writeln!(out, "  {}: {steps} training steps", arm.words())?;
+            }
+            continue;
+        }
+        if !one(&lab, study, &arms, args, &device, &stop)? {
+            eprintln!(
+                "stopped following; the workers go on, and the same command takes their runs over"
+            );
+            return Ok(ExitCode::from(STOPPED));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn chosen<'a>(lab: &'a Lab, names: &[String]) -> Result<Vec<&'a Study>> {
+    if names.iter().any(|name| name == "all") {
+        return Ok(lab.studies.iter().collect());
+    }
+    let find = |name: &String| {
+        let found = lab.studies.iter().find(|study| study.name == *name);
+        found.with_context(|| {
+            let known = || lab.studies.iter().map(|study| study.name.as_str());
+            let near = nearest(name, known());
+            let near = near.map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
+            let known: Vec<&str> = known().collect();
+            format!("the lab file holds no study '{name}'{near} It holds {}", known.join(", "))
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+fn list(lab: &Lab, args: &ReproduceArgs) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let count = |plan: &crate::lab::config::Plan| plan.arms(&lab.experiments).map(|a| a.len());
+    if args.json {
+        let row = |study: &Study| -> Result<serde_json::Value> {
+            let (full, quick) = (count(&study.full)?, count(&study.quick)?);
+            Ok(
+                json!({ "name": study.name, "claim": study.claim, "runs": full, "quick_runs": quick }),
+            )
+        };
+        let rows = lab.studies.iter().map(row).collect::<Result<Vec<_>>>()?;
+        writeln!(out, "{}", serde_json::Value::Array(rows))?;
+        return Ok(());
+    }
+    for study in &lab.studies {
+        let (full, quick) = (count(&study.full)?, count(&study.quick)?);
+        writeln!(out, "{} ({full} runs, --quick: {quick})\n  {}", study.name, study.claim)?;
+    }
+    if lab.studies.is_empty() {
+        writeln!(out, "the lab file holds no [study.NAME]; 'mosaic init' writes one that does")?;
+    }
+    Ok(())
+}
+
+/// Runs one study to its report; false if it was stopped before.
+fn one(
+    lab: &Lab,
+    study: &Study,
+    arms: &[Arm],
+    args: &ReproduceArgs,
+    device: &str,
+    stop: &AtomicBool,
+) -> Result<bool> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let on_cpu = device == "cpu" || !cfg!(feature = "cuda");
+    let jobs = args.jobs.map_or_else(|| if on_cpu { cores.min(2) } else { 1 }, usize::from);
+    let jobs = jobs.min(arms.len()).max(1);
+    // A small network trains nearly as fast on one core as on two: runs side by side use both.
+    let threads = (jobs > 1).then(|| (cores / jobs).max(1));
+    let options = LaunchOptions { device: device.to_owned(), parent: None, threads };
+    let runs = RunsDir::new(&lab.settings.runs_dir);
+    eprintln!("study {}: {} runs, {jobs} at a time", study.name, arms.len());
+    let mut teller = Teller::new(arms);
+    let stands =
+        run_all(&runs, arms, &options, jobs, stop, &mut |stands| teller.tell(arms, stands));
+    teller.finish();
+    let (mut figures, mut missing) = (Vec::new(), Vec::new());
+    for (arm, stand) in arms.iter().zip(&stands) {
+        match stand {
+            Stand::Finished(run) => match RunFigures::read(arm, run) {
+                Ok(found) => figures.push(found),
+                Err(error) => missing.push((
+                    arm.clone(),
+                    format!("{error:#}; 'mosaic compare {}' writes its report anew", run.id()),
+                )),
+            },
+            Stand::Failed(reason) => missing.push((arm.clone(), reason.clone())),
+            Stand::Waiting | Stand::Working { .. } => return Ok(false),
+        }
+    }
+    for (arm, reason) in &missing {
+        eprintln!("{}: {reason}", arm.words());
+    }
+    if figures.is_empty() {
+        bail!("no run of study '{}' has a result", study.name);
+    }
+    let reading = crate::lab::studies::read(study.analysis, &figures);
+    let folder = lab.settings.runs_dir.join("studies").join(match args.quick {
+        true => format!("{}-quick", study.name),
+        false => study.name.clone(),
+    });
+    let heading = Heading { study, is_quick: args.quick, missing: &missing };
+    let page = page::write(&folder, &heading, &figures, &reading)
+        .with_context(|| format!("writing the report into '{}'", folder.display()))?;
+    if args.json {
+        let path = folder.join("report.json");
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("reading '{}'", path.display()))?;
+        let report: serde_json::Value = serde_json::from_str(&text)?;
+        writeln!(io::stdout(), "{report}")?;
+    } else {
+        write!(io::stdout(), "{page}")?;
+    }
+    eprintln!("report and figures: '{}'", folder.display());
+    Ok(true)
+}
+
+/// How runs stand: a bar each on a terminal, a line now and then elsewhere.
+struct Teller {
+    bars: Option<(MultiProgress, Vec<ProgressBar>)>,
+    last: Option<Instant>,
+    done: Vec<bool>,
+}
+
+impl Teller {
+    fn new(arms: &[Arm]) -> Self {
+        let width = arms.iter().map(|arm| arm.words().len()).max().unwrap_or(0).min(60);
+        let bars = io::stderr().is_terminal().then(|| {
+            let all = MultiProgress::new();
+            let template = format!("{{prefix:{width}}} {{bar:20}} {{wide_msg}}");
+            let bar = |arm: &Arm| {
+                let bar = all.add(ProgressBar::new(arm.experiment.training.steps as u64));
+                bar.set_prefix(arm.words());
+                match ProgressStyle::with_template(&template) {
+                    Ok(style) => bar.with_style(style),
+                    Err(_) => bar,
+                }
+            };
+            let bars = arms.iter().map(bar).collect();
+            (all, bars)
+        });
+        Self { bars, last: None, done: vec![false; arms.len()] }
+    }
+
+    fn tell(&mut self, arms: &[Arm], stands: &[Stand]) {
+        if let Some((_, bars)) = &self.bars {
+            for (bar, stand) in bars.iter().zip(stands) {
+                if let Stand::Working { status: Some(status), .. } = stand {
+                    bar.set_position(status.step);
+                }
+                if matches!(stand, Stand::Finished(_)) {
+                    bar.set_position(bar.length().unwrap_or(0));
+                }
+                bar.set_message(in_words(stand));
+            }
+            return;
+        }
+        let due = self.last.is_none_or(|last| last.elapsed() >= LINE_INTERVAL);
+        for (at, (arm, stand)) in arms.iter().zip(stands).enumerate() {
+            let over = matches!(stand, Stand::Finished(_) | Stand::Failed(_));
+            let news = over && !self.done[at];
+            self.done[at] |= over;
+            if news || (due && matches!(stand, Stand::Working { .. })) {
+                eprintln!("{}: {}", arm.words(), in_words(stand));
+            }
+        }
+        if due {
+            self.last = Some(Instant::now());
+        }
+    }
+
+    fn finish(&self) {
+        if let Some((_, bars)) = &self.bars {
+            bars.iter().for_each(ProgressBar::abandon);
+        }
+    }
+}
+
+fn in_words(stand: &Stand) -> String {
+    match stand {
+        Stand::Waiting => "waits".to_owned(),
+        Stand::Working { status: None, .. } => "starts".to_owned(),
+        Stand::Working { status: Some(status), .. } => match (status.state, &status.message) {
+            (RunState::Training, _) => {
+                let eta = status.eta_s.map_or_else(String::new, |s| format!(", {s:.0} s left"));
+                format!("step {} of {}{eta}", status.step, status.steps)
+            }
+            (_, Some(message)) => message.clone(),
+            (state, None) => format!("{state:?}").to_lowercase(),
+        },
+        Stand::Finished(run) => format!("finished: {}", run.id()),
+        Stand::Failed(reason) => format!("failed: {reason}"),
+    }
+}

@@ -1,0 +1,67 @@
+//! What attention must be able to do for samples to be consistent: choose, sum, or only look elsewhere at all.
+
+use super::consistency::rates;
+use super::figures::RunFigures;
+use super::finding::{Finding, Reading, Verdict, interval_words};
+use super::page::rate_panel;
+
+/// Variants of attention with what each says about a mechanism, against a network without.
+const STATEMENTS: [(&str, &str, bool); 4] = [
+    ("softmax", "attention makes samples consistent", true),
+    (
+        "identity",
+        "a pixel that attends to itself alone gains nothing: the place of the layer does not matter, what it looks at does",
+        false,
+    ),
+    ("uniform", "to look everywhere alike is enough", true),
+    ("top1", "to look at one place is enough", true),
+];
+
+pub(super) fn read(runs: &[RunFigures]) -> Reading {
+    let mut findings = Vec::new();
+    for (variant, statement, gains) in STATEMENTS {
+        let mut finding = Finding::new(statement);
+        let with = runs.iter().filter(|run| run.arm.experiment.network.attention == variant);
+        for run in with {
+            let is_twin = |other: &&RunFigures| {
+                !other.has_attention() && run.differs_only_in(other, "network.attention")
+            };
+            let Some(none) = runs.iter().find(is_twin) else { continue };
+            let (Some(a), Some(b)) = (run.rate("consistent"), none.rate("consistent")) else {
+                continue;
+            };
+            let above = Verdict::above(a, b);
+            let verdict = if gains { above } else { Verdict::unless(above) };
+            let words = format!(
+                "{}: consistent {}, without attention {}",
+                run.arm.words(),
+                interval_words(a),
+                interval_words(b)
+            );
+            finding.add(verdict, words);
+        }
+        findings.push(finding);
+    }
+    let panel = rate_panel("consistent samples of the network", runs, |run| run.rate("consistent"));
+    Reading { findings, tables: vec![rates(runs)], panels: vec![panel] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::figures::tests::run;
+    use super::*;
+
+    #[test]
+    fn each_variant_is_held_against_no_attention() {
+        let high = [0.8, 0.7, 0.9];
+        let runs = [
+            run(&["network.attention=softmax"], &[], high),
+            run(&["network.attention=identity"], &[], high),
+            run(&["network.attention=uniform"], &[], [0.1, 0.0, 0.2]),
+            run(&["network.attention=none"], &[], [0.1, 0.0, 0.2]),
+        ];
+        let found: Vec<Verdict> = read(&runs).findings.iter().map(Finding::verdict).collect();
+        let expected = [Verdict::Holds, Verdict::Fails, Verdict::Undecided, Verdict::Untested];
+        assert_eq!(found, expected);
+    }
+}
