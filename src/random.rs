@@ -32,6 +32,8 @@ pub enum Purpose {
     Gumbel = 7,
     /// Which images of a data set are used when a limit is set.
     Subset = 8,
+    /// Noise on training images that the pooled attention machine is fitted to; index = draw.
+    PooledNoise = 9,
 }
 
 /// The generator for one purpose and item of an experiment.

@@ -90,6 +90,7 @@ proptest! {
         let mut kinds = PATCHED.to_vec();
         kinds.extend([MachineKind::Ideal, MachineKind::EquivariantIdeal]);
         kinds.push(attention(2.0, 0.5, AttentionSource::CoOrigin));
+        kinds.push(attention(0.7, 0.2, AttentionSource::Pooled));
         kinds.push(attention(2.0, 0.5, AttentionSource::Similarity { tau: 0.3 }));
         for kind in kinds {
             let x0 = problem.run(kind, 3).x0;
@@ -197,7 +198,7 @@ proptest! {
         ];
         for (pool, kind) in pairs {
             let plain = problem.run(kind, 3);
-            for source in [AttentionSource::Uniform, AttentionSource::CoOrigin] {
+            for source in [AttentionSource::Uniform, AttentionSource::CoOrigin, AttentionSource::Pooled] {
                 let found = problem.run(attention_over(pool, 0.0, 0.0, source), 3);
                 prop_assert!(gap(found.x0.values(), plain.x0.values()) < 1e-10);
                 let (a, b) = (found.posterior.unwrap(), plain.posterior.clone().unwrap());

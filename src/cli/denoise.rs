@@ -66,7 +66,7 @@ pub struct DenoiseArgs {
     /// Width of the similarity source (0.3 if not given).
     #[arg(long)]
     pub tau: Option<f64>,
-    /// measured, uniform, identity, co-origin or similarity; 'measured' if --attention is given,
+    /// measured, uniform, identity, co-origin, similarity or pooled; 'measured' if --attention is given,
     /// 'similarity' otherwise.
     #[arg(long, value_name = "NAME")]
     pub attention_source: Option<String>,

@@ -17,6 +17,7 @@ pub mod bench;
 mod calibrate;
 mod compare;
 mod reproduce;
+mod inspect;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -82,6 +83,8 @@ pub enum Subcommands {
     Rm(control::RunArg),
     /// Sample a run's network from noise seeds into a file.
     Sample(sample::SampleArgs),
+    /// Follow one noise seed through network and machines, and look at what any pixel looked at.
+    Inspect(inspect::InspectArgs),
     /// Fit the machines' settings to a run's network, step by step.
     Calibrate(calibrate::CalibrateArgs),
     /// Compare runs' networks with every machine from held-out seeds, and write their reports.
@@ -147,6 +150,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Kill(args) => control::kill(place, &args)?,
         Subcommands::Sample(args) => sample::sample(place, &args)?,
         Subcommands::Calibrate(args) => calibrate::calibrate(place, &args)?,
+        Subcommands::Inspect(args) => inspect::run(place, &args)?,
         Subcommands::Compare(args) => compare::run(place, &args)?,
         Subcommands::Report(args) => report::show(place, &args)?,
         Subcommands::Data(args) => data::run(place, &args)?,

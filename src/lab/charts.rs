@@ -60,10 +60,7 @@ pub enum Marks {
 
 /// Draws panels in rows of `n_columns` and replaces `path`.
 pub fn write(panels: &[Panel], n_columns: usize, path: &Path) -> Result<()> {
-    REGISTER.call_once(|| {
-        // An error would only mean that the font is not one, and then every chart says so.
-        let _ = register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
-    });
+    register();
     let n_columns = n_columns.clamp(1, panels.len().max(1));
     let n_rows = panels.len().div_ceil(n_columns).max(1);
     let (width, height) = (PANEL.0 * n_columns as u32, PANEL.1 * n_rows as u32 + LEGEND);
@@ -78,6 +75,41 @@ pub fn write(panels: &[Panel], n_columns: usize, path: &Path) -> Result<()> {
         }
         area.present()?;
     }
+    save(pixels, (width, height), path)
+}
+
+/// A line of text in a picture, its upper left corner in pixels.
+#[derive(Clone, Debug)]
+pub struct Label {
+    pub text: String,
+    pub at: (u32, u32),
+    pub size: u32,
+}
+
+/// Puts labels on a picture and replaces `path` by it.
+pub fn write_labelled(picture: image::RgbImage, labels: &[Label], path: &Path) -> Result<()> {
+    register();
+    let (width, height) = picture.dimensions();
+    let mut pixels = picture.into_raw();
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        for label in labels {
+            let style = (FONT, label.size).into_text_style(&area);
+            area.draw_text(&label.text, &style, (label.at.0 as i32, label.at.1 as i32))?;
+        }
+        area.present()?;
+    }
+    save(pixels, (width, height), path)
+}
+
+fn register() {
+    REGISTER.call_once(|| {
+        // An error would only mean that the font is not one, and then every chart says so.
+        let _ = register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
+    });
+}
+
+fn save(pixels: Vec<u8>, (width, height): (u32, u32), path: &Path) -> Result<()> {
     let image = image::RgbImage::from_raw(width, height, pixels).expect("three bytes a pixel");
     let mut bytes = std::io::Cursor::new(Vec::new());
     image.write_to(&mut bytes, image::ImageFormat::Png)?;

@@ -30,3 +30,4 @@ pub mod bench;
 pub mod worker;
 pub mod trained;
 pub mod studies;
+pub mod inspect;

@@ -18,6 +18,7 @@
 use rayon::prelude::*;
 
 use super::evidence::{Evidence, Portions};
+use super::pooled::pooled_estimate;
 use super::spec::{AttentionSettings, AttentionSource};
 use super::weights::Accumulator;
 use crate::diffusion::{AttentionMaps, Provenance};
@@ -29,6 +30,10 @@ use crate::simd::Lane;
 pub enum Sharing {
     Identity,
     Uniform,
+    /// Uniform, with a vote for each image of the dictionary that does not depend on the pixel.
+    Pooled {
+        votes: Vec<f64>,
+    },
     /// Sum over heads, transposed: `[r, p]`.
     Rows {
         n_heads: usize,
@@ -65,6 +70,10 @@ impl Sharing {
             AttentionSource::Identity => Self::Identity,
             AttentionSource::CoOrigin => Self::co_origin(portions),
             AttentionSource::Similarity { tau } => Self::similarity(portions, tau),
+            AttentionSource::Pooled => {
+                let votes = portions.pooled_model().log_likelihoods(&pooled_estimate(portions));
+                Self::Pooled { votes }
+            }
         }
     }
 
@@ -73,7 +82,9 @@ impl Sharing {
         let n_pixels = values.len();
         match self {
             Self::Identity => values.to_vec(),
-            Self::Uniform => vec![values.iter().sum::<f64>() / n_pixels as f64; n_pixels],
+            Self::Uniform | Self::Pooled { .. } => {
+                vec![values.iter().sum::<f64>() / n_pixels as f64; n_pixels]
+            }
             Self::Rows { transposed, .. } => {
                 let mut out = vec![0.0; n_pixels];
                 for (&value, weights) in values.iter().zip(transposed.chunks_exact(n_pixels)) {
@@ -95,7 +106,7 @@ impl Sharing {
     pub fn to_maps(&self, n_pixels: usize) -> AttentionMaps {
         let weight = |p: usize, r: usize| match self {
             Self::Identity => f64::from(u8::from(p == r)),
-            Self::Uniform => 1.0 / n_pixels as f64,
+            Self::Uniform | Self::Pooled { .. } => 1.0 / n_pixels as f64,
             Self::Rows { n_heads, transposed } => transposed[r * n_pixels + p] / *n_heads as f64,
         };
         let all = (0..n_pixels * n_pixels).map(|at| weight(at / n_pixels, at % n_pixels) as f32);
@@ -169,8 +180,49 @@ impl Sharing {
         mixtures.iter().map(mixture).collect()
     }
 
-    /// `sum_r A[p,r] E[n,r]`, `[N, P]`.
+    /// The `n_top` images of the largest weight `softmax_n(E[n,p] + lambda sum_r A[p,r] E[n,r])` at each pixel, largest
+    /// first, with these weights.
+    pub fn leading<T: Lane>(
+        &self,
+        portions: &Portions<'_, T>,
+        lambda: f64,
+        n_top: usize,
+    ) -> Vec<Vec<(usize, f64)>> {
+        let n_pixels = portions.shape().n_pixels();
+        let mut sums = Accumulator::new(0, n_pixels);
+        let mut top: Vec<Vec<(usize, f64)>> = vec![Vec::new(); n_pixels];
+        let mut first = 0;
+        portions.each(|evidence| {
+            let votes = match lambda {
+                0.0 => evidence.log_evidence.clone(),
+                lambda => votes(evidence, &self.shared(evidence), lambda),
+            };
+            for (n, row) in votes.chunks_exact(n_pixels).enumerate() {
+                for (p, &vote) in row.iter().enumerate() {
+                    sums.add(p, vote, Provenance::default(), |_| 0.0);
+                    let top = &mut top[p];
+                    let at = top.partition_point(|(_, other)| *other >= vote);
+                    if at < n_top {
+                        top.truncate(n_top - 1);
+                        top.insert(at, (first + n, vote));
+                    }
+                }
+            }
+            first += votes.len() / n_pixels;
+        });
+        for (p, top) in top.iter_mut().enumerate() {
+            top.iter_mut().for_each(|(_, vote)| *vote = (*vote - sums.log_sum(p)).exp());
+        }
+        top
+    }
+
+    /// `sum_r A[p,r] E[n,r]`, or what takes its place, `[N, P]`.
     fn shared(&self, evidence: &Evidence) -> Vec<f64> {
+        if let Self::Pooled { votes } = self {
+            let n = evidence.log_evidence.len() / evidence.n_pixels;
+            let votes = votes[evidence.first..evidence.first + n].iter();
+            return votes.flat_map(|vote| vec![*vote; evidence.n_pixels]).collect();
+        }
         let mut shared = vec![0.0; evidence.log_evidence.len()];
         let rows = evidence.log_evidence.par_chunks_exact(evidence.n_pixels);
         let pairs = shared.par_chunks_exact_mut(evidence.n_pixels).zip(rows);
@@ -254,7 +306,7 @@ fn votes(evidence: &Evidence, shared: &[f64], lambda: f64) -> Vec<f64> {
 }
 
 /// The mixture over images by their own evidence alone, which is that of the machine without attention.
-fn equivariant_local<T: Lane>(portions: &Portions<'_, T>) -> Accumulator {
+pub(super) fn equivariant_local<T: Lane>(portions: &Portions<'_, T>) -> Accumulator {
     let shape = portions.shape();
     let mut mixture = Accumulator::new(shape.channels + 1, shape.n_pixels());
     portions.each(|evidence| evidence.mix(&evidence.log_evidence, &mut mixture));

@@ -10,7 +10,7 @@
 //! over more than that has them computed again.
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
@@ -18,6 +18,7 @@ use super::images::TrainingImages;
 use super::kernels::PatchQuery;
 use super::kernels::boxes::BoxSums;
 use super::kernels::tile::Tile;
+use super::pooled::PooledModel;
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
 use crate::simd::Lane;
@@ -29,6 +30,8 @@ const PORTION_BYTES: usize = 512 << 20;
 /// What some images say.
 #[derive(Debug)]
 pub struct Evidence {
+    /// Number of the first of these images in the dictionary.
+    pub first: usize,
     pub n_channels: usize,
     pub n_pixels: usize,
     /// `E[n,p]`, `[N, P]`.
@@ -73,6 +76,11 @@ impl<'a, T: Lane> Portions<'a, T> {
         self.query.shape
     }
 
+    /// The likelihood of pooled estimates at this noise level, fitted when it is first asked for.
+    pub fn pooled_model(&self) -> Arc<PooledModel> {
+        self.images.pooled().get(self.images, &self.query)
+    }
+
     /// One pass over all images, in their order.
     pub fn each(&self, mut take: impl FnMut(&Evidence)) {
         let n = self.images.len();
@@ -90,6 +98,7 @@ impl<'a, T: Lane> Portions<'a, T> {
         let n_lanes = n_lanes::<T>();
         let n = images.len();
         let mut all = Evidence {
+            first: images.start,
             n_channels,
             n_pixels,
             log_evidence: vec![0.0; n * n_pixels],

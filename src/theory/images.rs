@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use super::error::TheoryError;
 use super::kernels::tile::Tile;
+use super::pooled::PooledCache;
 use crate::dataset::Dataset;
 use crate::image::{ImageShape, from_byte};
 use crate::simd::Lane;
@@ -33,6 +34,7 @@ pub struct TrainingImages {
     labels: Option<Vec<i64>>,
     /// Number of each image in the unfiltered set.
     origins: Vec<u32>,
+    pooled: PooledCache,
 }
 
 #[derive(Debug)]
@@ -89,7 +91,8 @@ impl TrainingImages {
             return Err(TheoryError::RaggedImages { shape, found });
         }
         let origins = (0..(found / n_values) as u32).collect();
-        let images = Self { shape, pixels, labels: None, origins };
+        let pooled = PooledCache::default();
+        let images = Self { shape, pixels, labels: None, origins, pooled };
         match labels {
             Some(labels) => images.with_labels(labels),
             None => Ok(images),
@@ -131,6 +134,7 @@ impl TrainingImages {
             pixels,
             labels: self.labels.as_ref().map(|all| gather(all, indices, 1)),
             origins: gather(&self.origins, indices, 1),
+            pooled: PooledCache::default(),
         }
     }
 
@@ -141,6 +145,11 @@ impl TrainingImages {
     /// Number of images, `N`.
     pub fn len(&self) -> usize {
         self.origins.len()
+    }
+
+    /// What pooled estimates say about these images, level by level as it is asked for.
+    pub fn pooled(&self) -> &PooledCache {
+        &self.pooled
     }
 
     pub fn is_empty(&self) -> bool {

@@ -23,6 +23,7 @@ pub mod masked;
 pub mod composite;
 pub mod attention;
 pub mod evidence;
+pub mod pooled;
 pub mod attentive;
 pub mod machine;
 pub mod sweep;

@@ -30,13 +30,14 @@ const MACHINES: [MachineKind; 10] = [
     MachineKind::Attention { pool: Pool::Wrap, settings: Scheduled::Fixed(DEFAULT_ATTENTION) },
 ];
 
-const SOURCES: [AttentionSource; 6] = [
+const SOURCES: [AttentionSource; 7] = [
     AttentionSource::Trajectory,
     AttentionSource::Measured,
     AttentionSource::Uniform,
     AttentionSource::Identity,
     AttentionSource::CoOrigin,
     AttentionSource::Similarity { tau: DEFAULT_TAU },
+    AttentionSource::Pooled,
 ];
 
 impl MachineKind {
@@ -109,6 +110,7 @@ impl AttentionSource {
             Self::Identity => "identity",
             Self::CoOrigin => "co-origin",
             Self::Similarity { .. } => "similarity",
+            Self::Pooled => "pooled",
         }
     }
 

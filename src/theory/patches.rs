@@ -4,7 +4,7 @@
 //! is written as a circular displacement `s`: the query at `p` meets the patch at `q = (p + s) mod L`.
 
 /// The dictionary of a patch machine (THEORY section 2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pool {
     /// `els`: every place, both sides wrapped around.
     Wrap,

@@ -60,6 +60,8 @@ pub enum AttentionSource {
     Similarity {
         tau: f64,
     },
+    /// Everywhere alike, with the likelihood of the pooled estimate in place of votes: [`super::pooled`].
+    Pooled,
 }
 
 /// A setting that may change with the noise level.

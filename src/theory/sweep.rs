@@ -31,24 +31,53 @@ impl Sweep<'_> {
     /// # Panics
     /// If a source needs maps and there are none; [`super::Machine::new`] is where people's choices are checked.
     pub fn mixtures(&self, sources: &[AttentionSource], lambdas: &[f64]) -> Vec<Vec<Mixture>> {
+        let x = self.scaled();
+        let portions = self.portions(&x);
+        let mixtures = |source: &AttentionSource| {
+            self.sharing(*source, &portions).mixtures(&portions, lambdas)
+        };
+        sources.iter().map(mixtures).collect()
+    }
+
+    /// The `n_top` training images that weigh most at each pixel, largest first, with their weights: what the posterior of
+    /// the machine with this source and lambda says about *which image*. Machines without attention have lambda 0.
+    ///
+    /// # Panics
+    /// As [`Sweep::mixtures`].
+    pub fn leading(
+        &self,
+        source: AttentionSource,
+        lambda: f64,
+        n_top: usize,
+    ) -> Vec<Vec<(usize, f64)>> {
+        let x = self.scaled();
+        let portions = self.portions(&x);
+        self.sharing(source, &portions).leading(&portions, lambda, n_top)
+    }
+
+    /// `x_t / sqrt(abar)`.
+    fn scaled(&self) -> Vec<f32> {
         let signal = self.level.signal();
-        let x: Vec<f32> = self.x.iter().map(|v| (v / signal) as f32).collect();
+        self.x.iter().map(|v| (v / signal) as f32).collect()
+    }
+
+    fn portions<'x>(&'x self, x: &'x [f32]) -> Portions<'x, f32> {
         let query = PatchQuery {
             shape: self.images.shape(),
             pool: self.pool,
             k: self.k,
-            x: &x[..],
+            x,
             precision: super::machine::logit_scale(self.level),
         };
-        let portions = Portions::new(self.images, query);
-        let mixtures = |source: &AttentionSource| {
-            let maps = self.maps.map(|maps| {
-                let weights: Vec<f64> = maps.weights().iter().map(|&w| f64::from(w)).collect();
-                (maps.n_heads(), weights)
-            });
-            Sharing::of_source(*source, &portions, maps).mixtures(&portions, lambdas)
-        };
-        sources.iter().map(mixtures).collect()
+        Portions::new(self.images, query)
+    }
+
+    fn sharing(&self, source: AttentionSource, portions: &Portions<'_, f32>) -> Sharing {
+        let maps = self.maps.map(|maps| {
+            let weights: Vec<f64> = maps.weights().iter().map(|&w| f64::from(w)).collect();
+            (maps.n_heads(), weights)
+        });
+        Sharing::of_source(source, portions, maps)
     }
 }
 
@@ -110,6 +139,32 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_weights_of_all_images_are_those_of_a_machine_that_sees_one_value_an_image() {
+        // Image n has the value v_n everywhere, so a machine's estimate is the mean of v under the image weights.
+        let shape = ImageShape::new(1, 3, 3);
+        let values = [-0.8, -0.1, 0.3, 0.9];
+        let images: Vec<f64> = values.iter().flat_map(|v| [*v; 9]).collect();
+        let images = TrainingImages::from_values(shape, images).unwrap();
+        let level = Schedule::Cosine.level(0.7);
+        let x = noise_seeds(5, 0, 1, shape);
+        let sweep =
+            Sweep { images: &images, pool: Pool::Wrap, k: 1, level, x: x.values(), maps: None };
+        let source = AttentionSource::Uniform;
+        for lambda in [0.0, 2.0] {
+            let all = sweep.leading(source, lambda, 9);
+            let expected = sweep.mixtures(&[source], &[lambda])[0][0].estimate(0.0);
+            for (p, top) in all.iter().enumerate() {
+                assert!(top.windows(2).all(|pair| pair[0].1 >= pair[1].1) && top.len() == 4);
+                let sum: f64 = top.iter().map(|(_, weight)| weight).sum();
+                let mean: f64 = top.iter().map(|(n, weight)| values[*n] * weight).sum();
+                assert!((sum - 1.0).abs() < 1e-9 && (mean - expected[p]).abs() < 1e-6, "{top:?}");
+            }
+            let best = sweep.leading(source, lambda, 2);
+            assert!(best.iter().zip(&all).all(|(best, all)| best[..] == all[..2]));
         }
     }
 

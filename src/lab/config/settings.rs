@@ -81,6 +81,7 @@ pub const MACHINE_NAMES: &[&str] = &[
     "attention-identity",
     "attention-co-origin",
     "attention-similarity",
+    "attention-pooled",
 ];
 
 /// Every setting of an experiment, in the order in which it is shown.

@@ -269,27 +269,32 @@ impl Reader<'_> {
                 changes.experiments =
                     Some(names.ok_or_else(|| self.refuse(value, path, accepted, None))?);
             }
-            "set" => self.each_setting(value, path, &mut |setting, value, place| {
-                let admitted = to_value(value.get_ref()).and_then(|v| setting.accepted.admit(v));
-                let accepted = || setting.accepted.to_string();
-                let admitted =
-                    admitted.ok_or_else(|| self.refuse(value, place, &accepted(), None))?;
-                changes.set.push((setting.key, admitted));
-                Ok(())
-            })?,
-            "vary" => self.each_setting(value, path, &mut |setting, value, place| {
-                let items = match to_value(value.get_ref()) {
-                    Some(Value::List(items)) if !items.is_empty() => {
-                        items.into_iter().map(|item| setting.accepted.admit(item)).collect()
-                    }
-                    _ => None,
-                };
-                let accepted = || format!("a list, each item {}", setting.accepted);
-                let items: Vec<Value> =
-                    items.ok_or_else(|| self.refuse(value, place, &accepted(), None))?;
-                changes.vary.push((setting.key, items));
-                Ok(())
-            })?,
+            "set" => {
+                self.each_setting(value, path, &mut |Place { setting, value, path: place }| {
+                    let admitted =
+                        to_value(value.get_ref()).and_then(|v| setting.accepted.admit(v));
+                    let accepted = || setting.accepted.to_string();
+                    let admitted =
+                        admitted.ok_or_else(|| self.refuse(value, &place, &accepted(), None))?;
+                    changes.set.push((setting.key, admitted));
+                    Ok(())
+                })?
+            }
+            "vary" => {
+                self.each_setting(value, path, &mut |Place { setting, value, path: place }| {
+                    let items = match to_value(value.get_ref()) {
+                        Some(Value::List(items)) if !items.is_empty() => {
+                            items.into_iter().map(|item| setting.accepted.admit(item)).collect()
+                        }
+                        _ => None,
+                    };
+                    let accepted = || format!("a list, each item {}", setting.accepted);
+                    let items: Vec<Value> =
+                        items.ok_or_else(|| self.refuse(value, &place, &accepted(), None))?;
+                    changes.vary.push((setting.key, items));
+                    Ok(())
+                })?
+            }
             _ => return Ok(false),
         }
         Ok(true)
@@ -300,11 +305,7 @@ impl Reader<'_> {
         &self,
         value: &Spanned<DeValue<'_>>,
         path: &str,
-        take: &mut dyn FnMut(
-            &'static Setting,
-            &Spanned<DeValue<'_>>,
-            &str,
-        ) -> Result<(), ConfigError>,
+        take: &mut dyn FnMut(Place<'_, '_>) -> Result<(), ConfigError>,
     ) -> Result<(), ConfigError> {
         for (group, value) in self.table(value, path)? {
             let here = format!("{path}.{}", group.get_ref());
@@ -312,7 +313,7 @@ impl Reader<'_> {
                 let name = format!("{}.{}", group.get_ref(), key.get_ref());
                 let setting = settings::find(&name)
                     .map_err(|error| self.at(&key.span(), error.under(path)))?;
-                take(setting, value, &format!("{here}.{}", key.get_ref()))?;
+                take(Place { setting, value, path: format!("{here}.{}", key.get_ref()) })?;
             }
         }
         Ok(())
@@ -340,6 +341,13 @@ impl Reader<'_> {
             SettingError::Unknown { key: path.to_owned(), nearest: near.map(str::to_owned) };
         self.at(&key.span(), problem)
     }
+}
+
+/// A setting in a study, with what it is given.
+struct Place<'a, 'b> {
+    setting: &'static Setting,
+    value: &'a Spanned<DeValue<'b>>,
+    path: String,
 }
 
 /// What one form of a study says of its plan.

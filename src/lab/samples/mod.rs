@@ -245,6 +245,20 @@ impl Contestants {
         self.machines.iter().any(wants)
     }
 
+    /// Every machine as it is for one noise seed, with its name; `recorded` are the network's maps along its way from it.
+    pub fn built_for(
+        &self,
+        network: &NetworkDenoiser,
+        seed: u64,
+        recorded: Option<RecordedAttention>,
+    ) -> Result<Vec<(String, Machine)>, DenoiseError> {
+        let build = |contestant: &Contestant| {
+            let machine = self.machine(contestant, seed, network.clone(), recorded.clone())?;
+            Ok((contestant.machine.name.clone(), machine))
+        };
+        self.machines.iter().map(build).collect()
+    }
+
     fn machine(
         &self,
         contestant: &Contestant,

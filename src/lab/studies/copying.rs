@@ -1,4 +1,5 @@
-//! When networks copy their training images, and whether theory says so.
+//! When networks copy their training images: how many there are, how much of one a pixel sees, and whether theory
+//! says so.
 
 use super::figures::{RunFigures, cell, number};
 use super::finding::{Finding, Reading, Table, Verdict, interval_words};
@@ -8,6 +9,7 @@ use super::page::rate_panel;
 const COPIER: &str = "ideal";
 
 pub(super) fn read(runs: &[RunFigures]) -> Reading {
+    let mut field = Finding::new("a network that sees more of the image copies more");
     let mut fewer = Finding::new("with more training images a network copies less");
     let mut whole = Finding::new("a machine that sees whole images copies most of its samples");
     let mut theory =
@@ -28,6 +30,26 @@ pub(super) fn read(runs: &[RunFigures]) -> Reading {
                 interval_words(many)
             );
             fewer.add(Verdict::above(few, many), words);
+        }
+        let reach = |run: &RunFigures| -> usize {
+            run.arm.experiment.network.kernels.iter().map(|kernel| kernel - 1).sum()
+        };
+        for other in &runs[..index] {
+            let (small, large) =
+                if reach(other) < reach(run) { (other, run) } else { (run, other) };
+            if !run.differs_only_in(other, "network.kernels") || reach(small) == reach(large) {
+                continue;
+            }
+            if let (Some(a), Some(b)) = (large.copies("network"), small.copies("network")) {
+                let words = format!(
+                    "{}: copies {}, with kernels {} {}",
+                    large.arm.words(),
+                    interval_words(a),
+                    small.setting("network.kernels"),
+                    interval_words(b)
+                );
+                field.add(Verdict::above(a, b), words);
+            }
         }
         if let Some(copies) = run.copies(COPIER) {
             let words = format!("{}: {}", run.arm.words(), interval_words(copies));
@@ -72,7 +94,11 @@ pub(super) fn read(runs: &[RunFigures]) -> Reading {
         }
     }
     let panel = rate_panel("copies among the network's samples", runs, |run| run.copies("network"));
-    Reading { findings: vec![fewer, whole, theory], tables: vec![table], panels: vec![panel] }
+    Reading {
+        findings: vec![field, fewer, whole, theory],
+        tables: vec![table],
+        panels: vec![panel],
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +126,8 @@ mod tests {
         };
         let (all, none) = ([0.9, 0.8, 1.0], [0.0, 0.0, 0.1]);
         let findings = read(&[with(4, all), with(16, none), with(64, none)]).findings;
+        assert_eq!(findings[0].verdict(), Verdict::Untested, "one field only");
+        let findings = &findings[1..];
         let words: Vec<&str> = findings[0].evidence.iter().map(|e| e.words.as_str()).collect();
         assert!(words[0].contains("with 64 images") && words.len() == 2, "{words:?}");
         assert_eq!(findings[0].evidence[0].verdict, Verdict::Holds);

@@ -12,6 +12,9 @@ use crate::lab::config::Arm;
 use crate::lab::mosaics::MosaicFigures;
 use crate::lab::run_dir::RunDir;
 
+/// A machine and its points (t, value).
+pub type Curve = (String, Vec<(f64, f64)>);
+
 /// One run of a study.
 #[derive(Clone, Debug)]
 pub struct RunFigures {
@@ -22,7 +25,7 @@ pub struct RunFigures {
     /// Pearson's r of each machine's samples, seed by seed.
     r: Vec<(String, Vec<Option<f64>>)>,
     /// `R^2` of x0hat along the network's trajectories by t, of each machine.
-    pub by_step: Vec<(String, Vec<(f64, f64)>)>,
+    pub by_step: Vec<Curve>,
     pub calibration: Option<Calibration>,
     pub mosaics: Vec<MosaicFigures>,
 }
@@ -167,8 +170,8 @@ fn correlations(text: &str, folder: &Path) -> Result<Vec<(String, Vec<Option<f64
     Ok(found)
 }
 
-fn by_step(text: &str, folder: &Path) -> Result<Vec<(String, Vec<(f64, f64)>)>> {
-    let mut found: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
+fn by_step(text: &str, folder: &Path) -> Result<Vec<Curve>> {
+    let mut found: Vec<Curve> = Vec::new();
     for line in text.lines().skip(1) {
         let cells: Vec<&str> = line.split(',').collect();
         let [machine, t, r_squared, ..] = cells[..] else {

@@ -1,0 +1,211 @@
+//! `inspect`: one seed's way through network and machines, and what any pixel looked at.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Place;
+use super::control::find;
+use crate::diffusion::attention::row_entropy;
+use crate::lab::inspect::picture::{At, film, sheet};
+use crate::lab::inspect::{Trace, path_of, trace};
+use crate::lab::trained::Trained;
+
+/// Attended pixels that are listed.
+const N_ATTENDED: usize = 5;
+
+#[derive(Clone, Debug, Args)]
+pub struct InspectArgs {
+    /// The run, or the start of its name if no other starts so.
+    pub run: String,
+    /// Noise seed.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Row and column of a pixel, from 0 [default: the middle].
+    #[arg(long, value_name = "R,C", value_parser = parse_pixel)]
+    pub pixel: Option<(usize, usize)>,
+    /// Sampling step, counted from the sample: 1 is the cleanest [default: the middle of the way].
+    #[arg(long, value_name = "I")]
+    pub step: Option<usize>,
+    /// A picture of what the pixel looked at and where its value came from.
+    #[arg(long, value_name = "FILE.png")]
+    pub out: Option<PathBuf>,
+    /// A picture of the whole way, step by step.
+    #[arg(long, value_name = "FILE.png")]
+    pub film: Option<PathBuf>,
+    /// Print what is said of the pixel as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_pixel(text: &str) -> Result<(usize, usize), String> {
+    let parts = text.split_once(',');
+    let parts = parts.and_then(|(r, c)| Some((r.trim().parse().ok()?, c.trim().parse().ok()?)));
+    parts.ok_or_else(|| format!("'{text}' is not a row and a column such as 9,4"))
+}
+
+pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
+    let run = find(&place.runs()?, &args.run)?;
+    let trained = Trained::open(&run.dir, &[])?;
+    let stop = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGINT, stop.clone())
+        .context("listening for Ctrl-C")?;
+    let trace = trace(&trained, args.seed, &stop)?;
+    let at = place_of(&trace, args)?;
+    let path = path_of(&run.dir, args.seed);
+    trace.write(&path)?;
+    eprintln!("the way of seed {} is in '{}'", args.seed, path.display());
+    for (path, draw) in [(&args.out, true), (&args.film, false)] {
+        let Some(path) = path else { continue };
+        let drawn = if draw { sheet(&trace, at, path) } else { film(&trace, path) };
+        drawn.with_context(|| format!("drawing '{}'", path.display()))?;
+        eprintln!("drawn: '{}'", path.display());
+    }
+    let found = describe(&trace, at);
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{found}")?;
+    } else {
+        write!(out, "{}", page(&trace, at, &found))?;
+    }
+    Ok(())
+}
+
+fn place_of(trace: &Trace, args: &InspectArgs) -> Result<At> {
+    let shape = trace.shape;
+    let pixel = args.pixel.unwrap_or((shape.height / 2, shape.width / 2));
+    if pixel.0 >= shape.height || pixel.1 >= shape.width {
+        bail!(
+            "--pixel {},{} lies outside the image, which has {} rows and {} columns",
+            pixel.0,
+            pixel.1,
+            shape.height,
+            shape.width
+        );
+    }
+    let step = args.step.unwrap_or(trace.n_steps().div_ceil(2));
+    if !(1..=trace.n_steps()).contains(&step) {
+        bail!("--step {step} is none of the sampling steps 1 to {}", trace.n_steps());
+    }
+    Ok(At { index: step - 1, pixel })
+}
+
+/// What is known of a pixel at a step, actor by actor.
+fn describe(trace: &Trace, at: At) -> Value {
+    let n = trace.shape.n_pixels();
+    let p = at.pixel.0 * trace.shape.width + at.pixel.1;
+    let actors = trace.actors.iter().map(|actor| {
+        let x0 = trace.at(&actor.x0, at.index);
+        let value: Vec<f32> = (0..trace.shape.channels).map(|c| x0[c * n + p]).collect();
+        let heads = actor.maps.iter().flat_map(|maps| {
+            (0..maps.n_heads).map(move |head| {
+                let row = maps.row(n, at.index, head, p);
+                let mut order: Vec<usize> = (0..n).collect();
+                order.sort_by(|a, b| row[*b].total_cmp(&row[*a]));
+                let pixel = |q: &usize| {
+                    let (row_of, column) = (q / trace.shape.width, q % trace.shape.width);
+                    json!({ "row": row_of, "column": column, "weight": row[*q] })
+                };
+                let top: Vec<Value> = order.iter().take(N_ATTENDED).map(pixel).collect();
+                json!({ "entropy_nats": row_entropy(&row), "attended": top })
+            })
+        });
+        let posterior = actor.posterior.as_ref().map(|inside| {
+            let [image, row, column] = inside.place(n, at.index, p);
+            let leading = inside.leading(n, at.index, p);
+            let leading: Vec<Value> = leading
+                .into_iter()
+                .map(|(image, weight)| json!({ "image": image, "weight": weight }))
+                .collect();
+            json!({
+                "entropy_nats": inside.entropy.get(at.index * n + p),
+                "patch": { "image": image, "row": row, "column": column },
+                "images": leading,
+            })
+        });
+        json!({
+            "who": actor.name,
+            "x0hat": value,
+            "attention": heads.collect::<Vec<Value>>(),
+            "posterior": posterior,
+        })
+    });
+    json!({
+        "run": trace.run,
+        "training_step": trace.step,
+        "seed": trace.seed,
+        "step": at.index + 1,
+        "t": trace.levels[at.index],
+        "pixel": [at.pixel.0, at.pixel.1],
+        "actors": actors.collect::<Vec<Value>>(),
+    })
+}
+
+fn page(trace: &Trace, at: At, found: &Value) -> String {
+    let mut text = format!(
+        "{}, noise seed {}, t = {:.3}, pixel row {}, column {}\n",
+        trace.run, trace.seed, trace.levels[at.index], at.pixel.0, at.pixel.1
+    );
+    for actor in found["actors"].as_array().into_iter().flatten() {
+        let x0: Vec<String> = actor["x0hat"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|v| format!("{:.2}", v.as_f64().unwrap_or(f64::NAN)))
+            .collect();
+        let name = actor["who"].as_str().unwrap_or_default();
+        text += &format!("{name}: x0hat {}\n", x0.join(" "));
+        for (head, row) in actor["attention"].as_array().into_iter().flatten().enumerate() {
+            let nats = row["entropy_nats"].as_f64().unwrap_or(f64::NAN);
+            let top = row["attended"].as_array().into_iter().flatten();
+            let top: Vec<String> = top
+                .map(|q| {
+                    format!(
+                        "{},{} {:.3}",
+                        q["row"],
+                        q["column"],
+                        q["weight"].as_f64().unwrap_or(0.0)
+                    )
+                })
+                .collect();
+            let pixels = nats.exp();
+            text += &format!(
+                "  head {head}: {nats:.2} nats ({pixels:.0} pixels); most: {}\n",
+                top.join(", ")
+            );
+        }
+        let posterior = &actor["posterior"];
+        if posterior.is_object() {
+            let patch = &posterior["patch"];
+            let nats = posterior["entropy_nats"].as_f64().unwrap_or(f64::NAN);
+            let images = posterior["images"].as_array().into_iter().flatten();
+            let images: Vec<String> = images
+                .map(|i| format!("#{} {:.3}", i["image"], i["weight"].as_f64().unwrap_or(0.0)))
+                .collect();
+            text += &format!(
+                "  posterior: {nats:.2} nats; likeliest patch: image #{} at {},{}\n",
+                patch["image"], patch["row"], patch["column"]
+            );
+            if !images.is_empty() {
+                text += &format!("  training images by weight: {}\n", images.join(", "));
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pixel_is_a_row_and_a_column() {
+        assert_eq!(parse_pixel("9, 4"), Ok((9, 4)));
+        assert!(parse_pixel("9").is_err() && parse_pixel("-1,2").is_err());
+    }
+}
