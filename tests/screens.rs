@@ -1,17 +1,21 @@
 //! The dashboard's screens after sequences of messages, and its state after sequences of keys.
 
+use half::f16;
 use mosaic_lab::image::{ImageBatch, ImageShape};
 use mosaic_lab::lab::command::Command;
 use mosaic_lab::lab::config::Experiment;
 use mosaic_lab::lab::event::{
     AttentionAtLevel, AttentionMetrics, EVENT_FORMAT, Event, EventBody, Metrics, NoticeLevel,
 };
+use mosaic_lab::lab::inspect::picture::At;
+use mosaic_lab::lab::inspect::{Actor, Inside, Maps, N_LEADING, Trace};
 use mosaic_lab::lab::preview::Preview;
 use mosaic_lab::lab::run_dir::{Health, RunDir, RunSummary};
 use mosaic_lab::lab::status::{RunState, Status, WorkerId};
 use mosaic_lab::random::{Purpose, noise_seeds, stream};
 use mosaic_lab::tui::app::{App, Popup};
 use mosaic_lab::tui::keys::BINDINGS;
+use mosaic_lab::tui::look::LOOK_BINDINGS;
 use mosaic_lab::tui::message::{Effect, Message};
 use mosaic_lab::tui::update::update;
 use mosaic_lab::tui::view::view;
@@ -157,6 +161,78 @@ fn a_first_look_says_what_to_do() {
         if experiment.name == "glyphs-attention"));
 }
 
+/// A network with one head and a machine, three steps of 16x16 grey images.
+fn trace() -> Trace {
+    let shape = ImageShape::new(1, 16, 16);
+    let (t, p) = (3, 256);
+    let values = |n: usize| -> Vec<f32> { (0..n).map(|i| (i % 9) as f32 / 4.0 - 1.0).collect() };
+    let actor = |name: &str| Actor {
+        name: name.into(),
+        states: values(t * p),
+        x0: values(t * p),
+        sample: values(p),
+        ..Actor::default()
+    };
+    let weights = vec![f16::from_f32(1.0 / 256.0); t * p * p];
+    let network = Actor { maps: Some(Maps { n_heads: 1, weights }), ..actor("network") };
+    let inside = Inside {
+        entropy: vec![2.0; t * p],
+        places: (0..t * p).flat_map(|i| [(i % 3) as u32, 1, 2]).collect(),
+        leading: (0..t * p * N_LEADING).map(|i| (i % 3) as u32).collect(),
+        weights: (0..t * p * N_LEADING)
+            .map(|i| [0.6, 0.3, 0.1, 0.0][(i % N_LEADING).min(3)])
+            .collect(),
+    };
+    let machine = Actor { posterior: Some(inside), ..actor("attention-pooled") };
+    Trace {
+        run: RUN.into(),
+        step: 1500,
+        seed: 1,
+        shape,
+        levels: vec![1.0 / 3.0, 2.0 / 3.0, 1.0],
+        actors: vec![network, machine],
+        images: (0..3).map(|n| (n, values(p))).collect(),
+        n_images: 64,
+    }
+}
+
+#[test]
+fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
+    let mut app = watching();
+    press(&mut app, KeyCode::Char('3'));
+    press(&mut app, KeyCode::Down);
+    let wanted = [Effect::Trace { run: RUN.into(), seed: 1 }];
+    assert_eq!(press(&mut app, KeyCode::Enter), wanted);
+    assert!(screen(&app, 80, 24).contains("Following noise seed 1"));
+    assert_eq!(press(&mut app, KeyCode::Up), [], "keys wait for the trace");
+    let other = Message::Trace { run: RUN.into(), seed: 7, trace: Err("late".into()) };
+    update(&mut app, other);
+    assert!(app.look.is_some(), "news of another seed is passed over");
+    let trace = Message::Trace { run: RUN.into(), seed: 1, trace: Ok(Box::new(trace())) };
+    update(&mut app, trace);
+    for (width, height) in [(80, 24), (120, 36)] {
+        insta::assert_snapshot!(format!("look-{width}x{height}"), screen(&app, width, height));
+    }
+    for code in [KeyCode::Up, KeyCode::Left, KeyCode::Char('[')] {
+        press(&mut app, code);
+    }
+    // Half way at first, then one step towards the noise; the pixel starts in the middle.
+    let at = At { index: 2, pixel: (7, 7) };
+    assert_eq!(app.look.as_ref().unwrap().at, at);
+    (0..8).for_each(|_| drop(press(&mut app, KeyCode::Char('k'))));
+    assert_eq!(app.look.as_ref().unwrap().at.pixel, (15, 7), "images wrap round");
+    let at = app.look.as_ref().unwrap().at;
+    let export = [Effect::ExportTrace { run: RUN.into(), seed: 1, at }];
+    assert_eq!(press(&mut app, KeyCode::Char('E')), export);
+    assert_eq!(press(&mut app, KeyCode::Char('q')), [Effect::Detach], "q leaves from here too");
+    press(&mut app, KeyCode::Esc);
+    assert!(app.look.is_none());
+    press(&mut app, KeyCode::Enter);
+    let failed = Message::Trace { run: RUN.into(), seed: 1, trace: Err("no checkpoint".into()) };
+    update(&mut app, failed);
+    assert!(app.look.is_none() && screen(&app, 80, 24).contains("no checkpoint"));
+}
+
 #[test]
 fn leaving_never_stops_a_run() {
     let mut app = watching();
@@ -233,13 +309,22 @@ fn no_sequence_of_keys_at_any_size_panics() {
             if filled { watching() } else { App::new(experiments(), "checkpoints".into()) };
         for _ in 0..3000 {
             let code = match random.random_range(0..4) {
+                1 => LOOK_BINDINGS[random.random_range(0..LOOK_BINDINGS.len())].code,
                 0 => [KeyCode::Enter, KeyCode::Esc, KeyCode::Backspace, KeyCode::PageDown]
                     [random.random_range(0..4)],
                 _ => BINDINGS[random.random_range(0..BINDINGS.len())].code,
             };
             for effect in press(&mut app, code) {
-                if let Effect::Watch(run) = effect {
-                    update(&mut app, Message::Preview { run, preview: Ok(Box::new(preview())) });
+                match effect {
+                    Effect::Watch(run) => {
+                        let preview = Ok(Box::new(preview()));
+                        update(&mut app, Message::Preview { run, preview });
+                    }
+                    Effect::Trace { run, seed } if random.random_range(0..4) > 0 => {
+                        let trace = Ok(Box::new(Trace { seed, ..trace() }));
+                        update(&mut app, Message::Trace { run, seed, trace });
+                    }
+                    _ => {}
                 }
             }
             if random.random_range(0..8) == 0 {

@@ -1,6 +1,7 @@
 //! The state of the dashboard: what was read about runs, and where the user looks.
 
 use super::keys::Action;
+use super::look::Look;
 use super::pictures::Depth;
 use super::probe::Protocol;
 use super::theme::Theme;
@@ -34,6 +35,8 @@ pub struct App {
     pub tab: usize,
     pub expanded: bool,
     pub popup: Popup,
+    /// The look inside a seed, in place of the tabs.
+    pub look: Option<Look>,
     pub log_scale: bool,
     /// Index into [`SMOOTHINGS`].
     pub smoothing: usize,
@@ -137,6 +140,7 @@ impl App {
             tab: 0,
             expanded: false,
             popup: Popup::None,
+            look: None,
             log_scale: true,
             smoothing: 0,
             first_column: 0,

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::process::{Command as Process, Stdio};
 
 use super::link::Link;
 use crate::lab::command::{Command, Reply};
@@ -10,6 +11,8 @@ use crate::lab::config::Experiment;
 use crate::lab::control;
 use crate::lab::event::Event;
 use crate::lab::events::EventTail;
+use crate::lab::inspect::picture::{At, film, sheet};
+use crate::lab::inspect::{self, Trace};
 use crate::lab::launch::{self, LaunchOptions};
 use crate::lab::preview::{self, Preview};
 use crate::lab::run_dir::{RunDir, RunSummary, RunsDir};
@@ -84,6 +87,40 @@ impl Link for Disk {
         };
         let bytes = read().map_err(|error| format!("reading the log of '{run}': {error}"))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn trace(&self, run: &str, seed: u64) -> Box<dyn FnOnce() -> Result<Trace, String> + Send> {
+        let dir = self.dir(run);
+        let runs = self.runs.path().to_owned();
+        Box::new(move || {
+            if !inspect::is_current(&dir, seed) {
+                // A process of its own: the dashboard never computes.
+                let failed = |error| format!("following seed {seed} of '{}': {error}", dir.id());
+                let program = std::env::current_exe().map_err(failed)?;
+                let mut work = Process::new(program);
+                work.arg("--runs-dir").arg(&runs).args(["inspect", &dir.id(), "--seed"]);
+                work.arg(seed.to_string()).stdin(Stdio::null()).stdout(Stdio::null());
+                let done = work.output().map_err(failed)?;
+                if !done.status.success() {
+                    let words = String::from_utf8_lossy(&done.stderr);
+                    let last = words.lines().rfind(|line| !line.is_empty()).unwrap_or_default();
+                    return Err(last.to_owned());
+                }
+            }
+            Trace::read(&inspect::path_of(&dir, seed)).map_err(words)
+        })
+    }
+
+    fn export_trace(&mut self, run: &str, seed: u64, at: At) -> Result<String, String> {
+        let path = inspect::path_of(&self.dir(run), seed);
+        let trace = Trace::read(&path).map_err(words)?;
+        let (row, column) = at.pixel;
+        let name = format!("seed-{seed}-step-{}-pixel-{row}-{column}.png", at.index + 1);
+        let one = path.with_file_name(name);
+        let failed = |error: anyhow::Error| format!("drawing '{}': {error:#}", one.display());
+        sheet(&trace, at, &one).map_err(failed)?;
+        film(&trace, &path.with_file_name(format!("seed-{seed}-film.png"))).map_err(failed)?;
+        Ok(one.display().to_string())
     }
 
     fn launch(&mut self, experiment: &Experiment, parent: Option<&str>) -> Result<String, String> {

@@ -27,16 +27,17 @@ pub enum Action {
     Newer,
     Follow,
     Log,
+    Look,
     Redraw,
     Detach,
 }
 
-/// One row of the table.
+/// One row of a table of keys.
 #[derive(Clone, Copy, Debug)]
-pub struct Binding {
+pub struct Binding<A> {
     pub code: KeyCode,
     pub modifiers: KeyModifiers,
-    pub action: Action,
+    pub action: A,
     /// How the key is written.
     pub label: &'static str,
     pub help: &'static str,
@@ -50,11 +51,16 @@ const fn key(
     label: &'static str,
     help: &'static str,
     footer: &'static str,
-) -> Binding {
+) -> Binding<Action> {
     Binding { code, modifiers: KeyModifiers::NONE, action, label, help, footer }
 }
 
-const fn control(letter: char, action: Action, label: &'static str, help: &'static str) -> Binding {
+const fn control(
+    letter: char,
+    action: Action,
+    label: &'static str,
+    help: &'static str,
+) -> Binding<Action> {
     Binding {
         code: KeyCode::Char(letter),
         modifiers: KeyModifiers::CONTROL,
@@ -66,7 +72,7 @@ const fn control(letter: char, action: Action, label: &'static str, help: &'stat
 }
 
 /// Keys outside popups.
-pub const BINDINGS: &[Binding] = &[
+pub const BINDINGS: &[Binding<Action>] = &[
     key(KeyCode::Char('?'), Action::Help, "?", "this list", "help"),
     key(KeyCode::Char('n'), Action::Launch, "n", "launch an experiment", "launch"),
     key(KeyCode::Char('p'), Action::Pause, "p", "pause the run, or let it go on", "pause"),
@@ -103,6 +109,13 @@ pub const BINDINGS: &[Binding] = &[
     key(KeyCode::Char('['), Action::Older, "[", "older preview", ""),
     key(KeyCode::Char(']'), Action::Newer, "]", "newer preview", ""),
     key(KeyCode::Char('f'), Action::Follow, "f", "follow the newest preview", ""),
+    key(
+        KeyCode::Enter,
+        Action::Look,
+        "Enter",
+        "look inside the first seed shown: any pixel's attention and provenance, step by step",
+        "inside",
+    ),
     key(KeyCode::Char('y'), Action::LogScale, "y", "logarithmic loss axis", ""),
     key(KeyCode::Char('m'), Action::Smoothing, "m", "more or less smoothing of the loss", ""),
     key(KeyCode::Char('z'), Action::Expand, "z", "charts or samples alone on the screen", ""),

@@ -4,6 +4,8 @@
 use crate::lab::command::Command;
 use crate::lab::config::Experiment;
 use crate::lab::event::Event;
+use crate::lab::inspect::Trace;
+use crate::lab::inspect::picture::At;
 use crate::lab::preview::Preview;
 use crate::lab::run_dir::RunSummary;
 
@@ -20,6 +22,10 @@ pub trait Link: Send {
     fn preview(&mut self, run: &str, step: u64) -> Result<Preview, String>;
     /// The end of the worker's log.
     fn log(&mut self, run: &str) -> Result<String, String>;
+    /// The way of a noise seed through a run's newest network, made if there is none: work for a thread of its own.
+    fn trace(&self, run: &str, seed: u64) -> Box<dyn FnOnce() -> Result<Trace, String> + Send>;
+    /// Draws a step and pixel of a seed's way, and the whole way; returns where.
+    fn export_trace(&mut self, run: &str, seed: u64, at: At) -> Result<String, String>;
     /// Starts an experiment and returns the new run's name.
     fn launch(&mut self, experiment: &Experiment, parent: Option<&str>) -> Result<String, String>;
     /// Starts a worker on a run that was stopped, failed or lost.

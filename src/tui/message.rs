@@ -5,6 +5,8 @@ use ratatui::crossterm::event::KeyEvent;
 use crate::lab::command::Command;
 use crate::lab::config::Experiment;
 use crate::lab::event::Event;
+use crate::lab::inspect::Trace;
+use crate::lab::inspect::picture::At;
 use crate::lab::preview::Preview;
 use crate::lab::run_dir::RunSummary;
 
@@ -36,6 +38,11 @@ pub enum Message {
         run: String,
         log: Result<String, String>,
     },
+    Trace {
+        run: String,
+        seed: u64,
+        trace: Result<Box<Trace>, String>,
+    },
     /// A launch came to something: the new run's name.
     Launched(Result<String, String>),
     /// A command to a worker came to something: what to say.
@@ -56,6 +63,17 @@ pub enum Effect {
         step: u64,
     },
     ReadLog(String),
+    /// Follow a noise seed through the newest network of a run.
+    Trace {
+        run: String,
+        seed: u64,
+    },
+    /// Draw what is looked at into files.
+    ExportTrace {
+        run: String,
+        seed: u64,
+        at: At,
+    },
     Launch {
         experiment: Box<Experiment>,
         parent: Option<String>,

@@ -13,6 +13,7 @@ pub mod link;
 pub mod disk;
 pub mod message;
 pub mod keys;
+pub mod look;
 pub mod app;
 pub mod update;
 pub mod popups;

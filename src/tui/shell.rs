@@ -173,7 +173,7 @@ impl Desk {
             }
             match orders.recv_timeout(POLL) {
                 Ok(effect) => {
-                    for message in self.carry_out(effect) {
+                    for message in self.carry_out(effect, messages) {
                         if messages.send(message).is_err() {
                             return;
                         }
@@ -206,7 +206,7 @@ impl Desk {
         news
     }
 
-    fn carry_out(&mut self, effect: Effect) -> Vec<Message> {
+    fn carry_out(&mut self, effect: Effect, messages: &Sender<Message>) -> Vec<Message> {
         let link = &mut self.link;
         let done =
             |result: Result<(), String>, words: String| vec![Message::Done(result.map(|()| words))];
@@ -224,6 +224,28 @@ impl Desk {
             Effect::ReadLog(run) => {
                 let log = link.log(&run);
                 vec![Message::Log { run, log }]
+            }
+            Effect::Trace { run, seed } => {
+                // Seconds of work, which must not hold up the news.
+                let (work, messages) = (link.trace(&run, seed), messages.clone());
+                let answer = move |trace: Result<_, String>| Message::Trace {
+                    run,
+                    seed,
+                    trace: trace.map(Box::new),
+                };
+                let thread = thread::Builder::new().name("trace".to_owned());
+                let begun = thread.spawn(move || {
+                    // Nobody listens when the dashboard has been left.
+                    let _ = messages.send(answer(work()));
+                });
+                match begun {
+                    Ok(_) => Vec::new(),
+                    Err(error) => vec![Message::Done(Err(format!("starting a thread: {error}")))],
+                }
+            }
+            Effect::ExportTrace { run, seed, at } => {
+                let drawn = link.export_trace(&run, seed, at);
+                vec![Message::Done(drawn.map(|path| format!("drawn: {path}, and the film beside")))]
             }
             Effect::Launch { experiment, parent } => {
                 vec![Message::Launched(link.launch(&experiment, parent.as_deref()))]

@@ -4,6 +4,7 @@ use ratatui::crossterm::event::KeyEvent;
 
 use super::app::{App, Popup, SMOOTHINGS, Shown, TABS, Watched};
 use super::keys::{self, Action};
+use super::look;
 use super::message::{Effect, Message};
 use super::popups;
 use crate::lab::command::Command;
@@ -30,6 +31,7 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
             Ok(text) => app.popup = Popup::Log { run, text, back: 0 },
             Err(problem) => app.say(NoticeLevel::Error, problem),
         },
+        Message::Trace { run, seed, trace } => look::take(app, &run, seed, trace),
         Message::Events { run, events } => {
             if let Some(watched) = watched(app, &run) {
                 events.into_iter().for_each(|event| watched.take(event));
@@ -89,6 +91,7 @@ fn on_runs(app: &mut App, runs: Vec<RunSummary>) -> Vec<Effect> {
 
 fn watch(app: &mut App, id: String) -> Vec<Effect> {
     app.watched = Some(Watched::new(id.clone()));
+    app.look = None;
     // What was said was about another run.
     app.said = None;
     app.first_column = 0;
@@ -116,6 +119,11 @@ fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     if app.popup != Popup::None && !control {
         return popups::on_key(app, key);
     }
+    // Whatever has no other meaning while looking keeps its own.
+    let is_for_look = look::LOOK_BINDINGS.iter().any(|row| row.code == key.code);
+    if app.look.is_some() && is_for_look && !control {
+        return look::on_key(app, key);
+    }
     action.map(|action| on_action(app, action)).unwrap_or_default()
 }
 
@@ -125,7 +133,10 @@ fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Launch => app.popup = Popup::Launch { cursor: 0 },
         Action::Edit => popups::open_form(app),
         Action::NextTab => app.tab = (app.tab + 1) % TABS.len(),
-        Action::Tab(tab) => app.tab = tab,
+        Action::Tab(tab) => {
+            app.look = None;
+            app.tab = tab;
+        }
         Action::Up => return step_cursor(app, -1),
         Action::Down => return step_cursor(app, 1),
         Action::Left => app.first_column = app.first_column.saturating_sub(1),
@@ -160,6 +171,7 @@ fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
             }
         }
         Action::Resume => return on_run(app, |run| Effect::Resume(run.id.clone())),
+        Action::Look => return look::open(app),
         Action::Redraw => return vec![Effect::Redraw],
         Action::Detach => return vec![Effect::Detach],
     }

@@ -17,7 +17,8 @@ use ratatui::widgets::{Paragraph, Wrap};
 
 use super::app::{App, Popup, TABS};
 use super::keys::BINDINGS;
-use super::panels::{overlay, runs, samples, settings, training};
+use super::look::LOOK_BINDINGS;
+use super::panels::{look, overlay, runs, samples, settings, training};
 use super::pictures::Placement;
 use super::words::{clipped, duration, number, run_state};
 
@@ -41,6 +42,8 @@ pub fn view(app: &App, frame: &mut Frame) -> Vec<Placement> {
     } else if area.width < SMALL.0 || area.height < SMALL.1 {
         frame.render_widget(summary(app), body);
         Vec::new()
+    } else if let Some(inside) = &app.look {
+        look::panel(app, inside, frame, body)
     } else {
         panels(app, frame, body, area)
     };
@@ -139,19 +142,25 @@ fn said(app: &App) -> Line<'static> {
 
 /// The keys that matter most, as many as fit; `?` has them all.
 fn footer(app: &App, width: u16) -> Line<'static> {
+    let looking =
+        app.look.as_ref().map(|_| LOOK_BINDINGS.iter().map(|row| (row.label, row.footer)));
+    let usual = BINDINGS
+        .iter()
+        .filter(|row| app.can(row.action) && (app.look.is_none() || row.label == "?"));
+    let usual = usual.map(|row| (row.label, row.footer));
     let mut spans = Vec::new();
     let mut used = 0;
-    for row in BINDINGS.iter().filter(|row| !row.footer.is_empty()) {
-        if !app.can(row.action) {
+    for (label, word) in looking.into_iter().flatten().chain(usual) {
+        if word.is_empty() {
             continue;
         }
-        let n = row.label.chars().count() + row.footer.chars().count() + 4;
+        let n = label.chars().count() + word.chars().count() + 4;
         if used + n > usize::from(width) {
             break;
         }
         used += n;
-        spans.push(Span::styled(format!(" {} ", row.label), app.theme.selected()));
-        spans.push(Span::raw(format!(" {} ", row.footer)));
+        spans.push(Span::styled(format!(" {label} "), app.theme.selected()));
+        spans.push(Span::raw(format!(" {word} ")));
     }
     Line::from(spans)
 }

@@ -8,12 +8,14 @@
 mod file;
 pub mod picture;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use half::f16;
 
 use super::calibration::Calibration;
+use super::run_dir::RunDir;
 use super::samples::with_classes;
 use super::trained::Trained;
 use crate::diffusion::{AttentionMaps, DenoiseError, NoiseLevel};
@@ -227,6 +229,15 @@ pub fn trace(trained: &Trained, seed: u64, stop: &AtomicBool) -> Result<Trace> {
 
 /// Numbers of training images and their weights, `[P, N_LEADING]` each.
 type Leading = (Vec<u32>, Vec<f32>);
+
+/// Whether the trace of a seed was made of the run's newest checkpoint and calibration.
+pub fn is_current(run: &RunDir, seed: u64) -> bool {
+    let time = |path: &Path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
+    let Some(made) = time(&path_of(run, seed)) else { return false };
+    let checkpoints = std::fs::read_dir(run.state_path()).into_iter().flatten().flatten();
+    let newest = checkpoints.filter_map(|entry| time(&entry.path()));
+    newest.chain(time(&run.calibration_path())).all(|other| other <= made)
+}
 
 /// The training images that weigh most at each pixel. Nothing for machines
 /// whose weights are not those of one patch a pixel.

@@ -170,7 +170,7 @@ impl Trace {
             View::Attention(head) => {
                 let row = actor.maps.as_ref()?.row(n, at.index, head, p);
                 let nats = crate::diffusion::attention::row_entropy(&row);
-                Some(format!("{nats:.2} nats: {:.0} px", nats.exp()))
+                Some(format!("{nats:.2} nats {:.0}px", nats.exp()))
             }
             View::Provenance => {
                 let [image, row, column] = actor.posterior.as_ref()?.place(n, at.index, p);

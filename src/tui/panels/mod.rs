@@ -2,6 +2,8 @@
 
 pub mod runs;
 pub mod training;
+pub mod strip;
 pub mod samples;
+pub mod look;
 pub mod settings;
 pub mod overlay;

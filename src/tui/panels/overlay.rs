@@ -7,6 +7,7 @@ use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
 use crate::tui::app::{App, Form, Popup};
 use crate::tui::keys::BINDINGS;
+use crate::tui::look::LOOK_BINDINGS;
 use crate::tui::words::clipped;
 
 /// For a first look.
@@ -88,16 +89,24 @@ fn question(frame: &mut Frame, area: Rect, title: &str, text: &str) {
 }
 
 fn help(app: &App, frame: &mut Frame, area: Rect, first: usize) {
-    let area = place(area, 64, BINDINGS.len() as u16 + 2);
-    let rows = usize::from(area.height.saturating_sub(2));
-    let first = first.min(BINDINGS.len().saturating_sub(rows));
-    let line = |row: &crate::tui::keys::Binding| {
-        Line::from(vec![
-            Span::styled(format!(" {:>6} ", row.label), app.theme.strong()),
-            Span::raw(format!(" {}", row.help)),
-        ])
+    let usual = BINDINGS.iter().map(|row| (row.label, row.help));
+    let inside = LOOK_BINDINGS.iter().map(|row| (row.label, row.help));
+    let inside = std::iter::once(("", "inside a seed (Enter):")).chain(inside);
+    let rows: Vec<(&str, &str)> = match app.look {
+        Some(_) => inside.chain([("", "everywhere:")]).chain(usual).collect(),
+        None => usual.chain(inside).collect(),
     };
-    let lines = BINDINGS.iter().skip(first).take(rows).map(line).collect();
+    let area = place(area, 78, rows.len() as u16 + 2);
+    let n_rows = usize::from(area.height.saturating_sub(2));
+    let first = first.min(rows.len().saturating_sub(n_rows));
+    let line = |(label, help): &(&'static str, &'static str)| match *label {
+        "" => Line::styled(format!(" {help}"), app.theme.faint()),
+        label => Line::from(vec![
+            Span::styled(format!(" {label:>6} "), app.theme.strong()),
+            Span::raw(format!(" {help}")),
+        ]),
+    };
+    let lines = rows.iter().skip(first).take(n_rows).map(line).collect();
     put(frame, area, " keys (any other key closes) ", lines);
 }
 

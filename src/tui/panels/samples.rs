@@ -3,25 +3,20 @@
 //! Columns are seed, network, each machine, and each machine's difference from the network. Where not
 //! all fit, the network stays and the others scroll. Under each machine stands r^2 with the network.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
-
-use ::image::{Rgb, RgbImage, imageops};
+use ::image::RgbImage;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph};
 
 use super::runs::rate_lines;
+use super::strip::{self, Picture};
 use crate::analysis::agreement::Agreement;
-use crate::image::{ImageShape, grid};
+use crate::image::grid;
 use crate::tui::app::{App, Shown, Watched};
-use crate::tui::pictures::{Placement, draw_blocks, reserve};
-use crate::tui::probe::Protocol;
+use crate::tui::pictures::Placement;
 use crate::tui::words::clipped;
 
-/// Pixels per terminal cell that bitmaps are composed at; terminals scale them to their own cells.
-const CELL: (u32, u32) = (8, 16);
 /// Noise reaches beyond the pixel range; a third of it shows most of the range.
 const SEED_SCALE: f64 = 1.0 / 3.0;
 
@@ -143,23 +138,13 @@ fn rows(app: &App, shown: &Shown, plan: &Plan, frame: &mut Frame, area: Rect) ->
     for row in 0..plan.n_rows {
         let seed = (app.first_seed + row).min(shown.preview.seeds.len().saturating_sub(1));
         let top = area.y + 1 + row as u16 * (plan.height + 1);
-        let n = plan.columns.len() as u16;
-        let strip = Rect::new(area.x, top, n * (plan.width + 1), plan.height).intersection(area);
-        match app.protocol {
-            Protocol::Off => {}
-            Protocol::Blocks => {
-                for (i, column) in plan.columns.iter().enumerate() {
-                    let x = area.x + i as u16 * (plan.width + 1);
-                    let cell = Rect::new(x, top, plan.width, plan.height).intersection(area);
-                    let picture = picture(shown, *column, seed);
-                    draw_blocks(app.depth, &picture, cell, frame.buffer_mut());
-                }
-            }
-            _ => {
-                reserve(strip, frame.buffer_mut());
-                placements.push(placement(app, shown, plan, seed, strip));
-            }
-        }
+        let pictures: Vec<Option<Picture>> =
+            plan.columns.iter().map(|column| Some(picture(shown, *column, seed).into())).collect();
+        let run = app.watched.as_ref().map(|watched| watched.id.as_str());
+        let identity = (run, shown.preview.step, seed, &plan.columns);
+        let place = Rect { y: top, ..area }.intersection(area);
+        let size = (plan.width, plan.height);
+        placements.extend(strip::draw(app, frame, place, size, &pictures, identity));
         let figures: Vec<String> = plan
             .columns
             .iter()
@@ -212,39 +197,5 @@ fn picture(shown: &Shown, column: Column, seed: usize) -> RgbImage {
         Column::Network => grid::to_rgb(network, shape),
         Column::Machine(index) => grid::to_rgb(machine(index), shape),
         Column::Difference(index) => grid::difference(machine(index), network, shape),
-    }
-}
-
-/// A whole row as one bitmap, for terminals that draw real images.
-fn placement(app: &App, shown: &Shown, plan: &Plan, seed: usize, strip: Rect) -> Placement {
-    let mut sheet = RgbImage::new(u32::from(strip.width) * CELL.0, u32::from(plan.height) * CELL.1);
-    let ImageShape { width, height, .. } = shown.preview.network.shape();
-    let room = (u32::from(plan.width) * CELL.0, u32::from(plan.height) * CELL.1);
-    // Whole enlargements keep pixels square and sharp.
-    let scale = (room.0 / width as u32).min(room.1 / height as u32).max(1);
-    for (i, column) in plan.columns.iter().enumerate() {
-        let (w, h) = (width as u32 * scale, height as u32 * scale);
-        let cell = picture(shown, *column, seed);
-        let cell = imageops::resize(&cell, w, h, imageops::FilterType::Nearest);
-        let x = i64::from(i as u32 * (u32::from(plan.width) + 1) * CELL.0);
-        imageops::replace(&mut sheet, &cell, x, 0);
-    }
-    if app.theme.is_light() {
-        // The gaps should not be black bars on a light screen.
-        whiten_gaps(&mut sheet, plan);
-    }
-    let mut hasher = DefaultHasher::new();
-    let run = app.watched.as_ref().map(|watched| watched.id.as_str());
-    (run, shown.preview.step, seed, &plan.columns, plan.width, plan.height).hash(&mut hasher);
-    Placement { area: strip, image: Arc::new(sheet), key: hasher.finish() }
-}
-
-fn whiten_gaps(sheet: &mut RgbImage, plan: &Plan) {
-    let period = (u32::from(plan.width) + 1) * CELL.0;
-    let from = u32::from(plan.width) * CELL.0;
-    for (x, _, pixel) in sheet.enumerate_pixels_mut() {
-        if x % period >= from {
-            *pixel = Rgb([255; 3]);
-        }
     }
 }

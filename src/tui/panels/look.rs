@@ -1,0 +1,117 @@
+//! The look inside a seed: a row an actor, with what one pixel looked at and where it came from.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+use ratatui::widgets::{Block, Paragraph, Wrap};
+
+use super::strip::{self, Picture};
+use crate::lab::inspect::picture::{At, View};
+use crate::lab::inspect::{Actor, Trace};
+use crate::tui::app::App;
+use crate::tui::look::Look;
+use crate::tui::pictures::Placement;
+use crate::tui::words::clipped;
+
+pub fn panel(app: &App, look: &Look, frame: &mut Frame, area: Rect) -> Vec<Placement> {
+    let block = Block::bordered().title(title(look));
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let Some(trace) = &look.trace else {
+        let words = format!(
+            "Following noise seed {} through the network and every machine of {}, step by step. This takes some seconds; Esc goes back.",
+            look.seed, look.run
+        );
+        frame.render_widget(Paragraph::new(words).wrap(Wrap { trim: true }), inner);
+        return Vec::new();
+    };
+    rows(app, look, trace, frame, inner)
+}
+
+fn title(look: &Look) -> String {
+    let Some(trace) = &look.trace else { return format!(" inside seed {} ", look.seed) };
+    format!(
+        " inside seed {}, training step {}: t = {:.3} (step {} of {}), pixel {},{} ",
+        look.seed,
+        trace.step,
+        trace.levels[look.at.index],
+        look.at.index + 1,
+        trace.n_steps(),
+        look.at.pixel.0,
+        look.at.pixel.1
+    )
+}
+
+/// Cells of a picture: the largest that lets two actors and four views be seen, or what fits.
+fn cell(trace: &Trace, area: Rect) -> (u16, u16) {
+    let (width, height) = (trace.shape.width, trace.shape.height);
+    let size = |scale: usize, divisor: usize| {
+        let wide = (width * scale).div_ceil(divisor).max(6) as u16;
+        (wide, ((height * scale).div_ceil(2 * divisor)).max(3) as u16)
+    };
+    let n_views = trace.actors.iter().map(|actor| trace.views(actor).len()).max().unwrap_or(1);
+    let fits = |(w, h): (u16, u16), views: u16, actors: u16| {
+        u32::from(w + 1) * u32::from(views) <= u32::from(area.width) + 1
+            && u32::from(h + 1) * u32::from(actors) <= u32::from(area.height)
+    };
+    let views = (n_views as u16).min(7);
+    let actors = (trace.actors.len() as u16).min(4);
+    let large = (1..=6).rev().map(|scale| size(scale, 1));
+    let small = [size(1, 1), size(1, 2), size(1, 4)];
+    large
+        .clone()
+        .find(|cell| fits(*cell, views, actors))
+        .or_else(|| large.clone().find(|cell| fits(*cell, 4, 2)))
+        .or_else(|| small.into_iter().find(|cell| fits(*cell, 3, 1)))
+        .unwrap_or(small[2])
+}
+
+fn rows(app: &App, look: &Look, trace: &Trace, frame: &mut Frame, area: Rect) -> Vec<Placement> {
+    let (width, height) = cell(trace, area);
+    let n_columns = usize::from((area.width + 1) / (width + 1));
+    let n_rows = usize::from(area.height / (height + 1));
+    let mut placements = Vec::new();
+    let actors = trace.actors.iter().skip(look.first_actor).take(n_rows);
+    for (row, actor) in actors.enumerate() {
+        let views = trace.views(actor);
+        // The estimate stays in sight, and stands for the row.
+        let rest = views.iter().copied().filter(|view| *view != View::Estimate);
+        let n_rest = views.len().saturating_sub(1);
+        let first = look.first_view.min(n_rest.saturating_sub(n_columns.saturating_sub(1)));
+        let shown: Vec<View> =
+            std::iter::once(View::Estimate).chain(rest.skip(first)).take(n_columns).collect();
+        let top = area.y + row as u16 * (height + 1);
+        let line = |texts: Vec<String>| -> String {
+            let width = usize::from(width);
+            let cells = texts.iter().map(|text| format!("{:<width$}", clipped(text, width)));
+            cells.collect::<Vec<_>>().join(" ")
+        };
+        let names = shown.iter().map(|view| caption(trace, actor, *view, look.at));
+        let head = Rect { y: top, height: 1, ..area }.intersection(area);
+        frame.render_widget(Line::styled(line(names.collect()), app.theme.faint()), head);
+        let pictures: Vec<Option<Picture>> = shown
+            .iter()
+            .map(|view| {
+                let image = trace.view(actor, *view, look.at)?;
+                Some(Picture { image, mark: trace.mark(actor, *view, look.at) })
+            })
+            .collect();
+        let place = Rect { y: top + 1, height, ..area }.intersection(area);
+        let identity = (&look.run, look.seed, trace.step, &actor.name, look.at, &shown);
+        placements.extend(strip::draw(app, frame, place, (width, height), &pictures, identity));
+    }
+    placements
+}
+
+/// Name and figure of a view, in as few letters as a picture is wide.
+fn caption(trace: &Trace, actor: &Actor, view: View, at: At) -> String {
+    let figure = trace.figure(actor, view, at);
+    match (view, figure) {
+        (View::Estimate, _) => actor.name.replace("attention-", "att-"),
+        (View::Attention(head), Some(figure)) => format!("h{head} {figure}"),
+        (View::Provenance, Some(figure)) => format!("from {figure}"),
+        (View::Entropy, Some(figure)) => format!("entropy {figure}"),
+        (View::Leading(_), Some(figure)) => figure,
+        (view, _) => view.name(),
+    }
+}
