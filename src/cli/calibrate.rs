@@ -59,11 +59,15 @@ pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
     Ok(())
 }
 
-/// Settings that are the same at every step.
+/// Settings of which some are the same at every step.
 fn constant(settings: &[StepSettings]) -> String {
-    settings.first().map_or_else(String::new, |StepSettings { k, lambda, gamma, tau }| {
-        format!("constant k {k}, lambda {lambda}, gamma {gamma}, tau {tau}")
-    })
+    settings.first().map_or_else(
+        String::new,
+        |StepSettings { k, lambda, gamma, .. }| match settings.iter().all(|step| step.k == *k) {
+            true => format!("constant k {k}, lambda {lambda}, gamma {gamma}"),
+            false => format!("constant lambda {lambda}, gamma {gamma}"),
+        },
+    )
 }
 
 fn table(machine: &Calibrated) -> String {

@@ -9,9 +9,9 @@
 //! Ganguli choose their scales; the attention machine gets (k, lambda, gamma, tau) of the least mean squared
 //! error over seeds. Both are fitted twice: at the network's states, and at the states that the machine itself
 //! has come to with the settings of the steps before. What fits best where the network is need not keep a machine
-//! on its way, so the schedule that is kept is the one whose *final samples* have the least squared error
-//! against the network's. Fitted lambdas times 2 and 4 compete too, and (without attention) one patch side at every
-//! step. All of that sees the calibration seeds only: no preview and no report ever shows one of them.
+//! on its way, so the schedule that is kept is the one whose *final samples* have the largest median r with the
+//! network's (of equals, the least squared error). Fitted lambdas times 2 and 4 compete too, one patch side at every step
+//! (without attention); of pooled attention, whose least error is a hedge, only one lambda and gamma at every step do. All of that sees the calibration seeds only: no preview and no report ever shows one of them.
 //!
 //! Entry `i - 1` of a schedule belongs to `t = i / T`, both here and where a machine uses it (the public code of Kamb
 //! & Ganguli is off by one there).
@@ -58,7 +58,7 @@ pub struct Calibration {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibrated {
     pub machine: String,
-    /// The schedules that competed, by the error of their final samples; the first is the one that is kept.
+    /// The schedules that competed, by the r of their final samples; the first is the one that is kept.
     pub candidates: Vec<Candidate>,
     /// How the first candidate does at the network's states; entry `i - 1` for `t = i / T`.
     pub steps: Vec<StepFit>,
@@ -72,7 +72,7 @@ pub struct Candidate {
     pub boost: f64,
     /// Mean squared error of final samples against the network's, over calibration seeds.
     pub error: f64,
-    /// Mean over calibration seeds of Pearson's r of final samples.
+    /// Median over calibration seeds of Pearson's r of final samples.
     pub r: Option<f64>,
     pub settings: Vec<StepSettings>,
 }

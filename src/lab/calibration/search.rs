@@ -15,6 +15,12 @@ use crate::theory::spec::AttentionSource;
 /// too little sharing where a machine is not.
 const BOOSTS: [f64; 3] = [1.0, 2.0, 4.0];
 
+/// Constant settings of the pooled machine that compete. Step by step, the least error is a hedge between the images
+/// that a seed may become, which is as consistent as none of them; a machine that never hedges can only be found by its
+/// samples.
+const POOLED_LAMBDAS: [f64; 3] = [0.05, 0.1, 0.2];
+const POOLED_GAMMAS: [f64; 2] = [0.1, 0.2];
+
 /// A schedule that competes.
 struct Entry {
     origin: Origin,
@@ -117,10 +123,14 @@ impl Search<'_> {
         subject: &Subject<'_>,
         trajectory: &Trajectory,
     ) -> Result<Calibrated, DenoiseError> {
-        let mut entries = self.fitted(subject, trajectory)?;
-        entries.extend(self.constant(subject));
+        let mut entries = match subject.source {
+            Some(AttentionSource::Pooled) => Vec::new(),
+            _ => self.fitted(subject, trajectory)?,
+        };
+        entries.extend(self.constant(subject, trajectory)?);
         let mut candidates = self.race(subject, trajectory, entries)?;
-        candidates.sort_by(|a, b| a.error.total_cmp(&b.error));
+        let r = |candidate: &Candidate| candidate.r.unwrap_or(f64::NEG_INFINITY);
+        candidates.sort_by(|a, b| r(b).total_cmp(&r(a)).then(a.error.total_cmp(&b.error)));
         let steps = self.quality(subject, trajectory, &candidates[0].settings)?;
         Ok(Calibrated { machine: subject.name.clone(), candidates, steps })
     }
@@ -150,17 +160,32 @@ impl Search<'_> {
         Ok(entries)
     }
 
-    /// The same patch side at every step, for machines without attention. (With attention, constant settings were
-    /// tried and never came first.)
-    fn constant(&self, subject: &Subject<'_>) -> Vec<Entry> {
-        let entry = |settings| Entry {
-            origin: Origin::Constant,
-            boost: 1.0,
-            settings: vec![settings; self.n_steps()],
-        };
+    /// The same patch side at every step, for machines without attention; the same sharing at every step, with the
+    /// patch sides that fit best without any, for the pooled one. (With other attention, constant settings were tried
+    /// and never came first.)
+    fn constant(
+        &self,
+        subject: &Subject<'_>,
+        trajectory: &Trajectory,
+    ) -> Result<Vec<Entry>, DenoiseError> {
+        let entry = |settings| Entry { origin: Origin::Constant, boost: 1.0, settings };
         match subject.source {
-            Some(_) => Vec::new(),
-            None => subject.families.settings(self.grid).into_iter().map(entry).collect(),
+            None => {
+                let all = subject.families.settings(self.grid).into_iter();
+                Ok(all.map(|settings| entry(vec![settings; self.n_steps()])).collect())
+            }
+            Some(AttentionSource::Pooled) => {
+                let grid = Grid { lambda: vec![0.0], gamma: vec![0.0], ..self.grid.clone() };
+                let plain = Search { grid: &grid, ..*self }.along_network(subject, trajectory)?;
+                let sharing =
+                    POOLED_LAMBDAS.into_iter().flat_map(|l| POOLED_GAMMAS.map(|g| (l, g)));
+                let schedule = |(lambda, gamma)| {
+                    let step = |step: &StepSettings| StepSettings { lambda, gamma, ..*step };
+                    entry(plain.iter().map(step).collect())
+                };
+                Ok(sharing.map(schedule).collect())
+            }
+            Some(_) => Ok(Vec::new()),
         }
     }
 
@@ -305,13 +330,12 @@ fn median(values: &[f64]) -> f64 {
     quartiles(values).map_or(f64::NEG_INFINITY, |q| q.median)
 }
 
-/// Mean squared error and mean r of samples against the network's.
+/// Mean squared error and median r of samples against the network's.
 fn score(samples: &ImageBatch, network: &ImageBatch) -> (f64, Option<f64>) {
     let pairs = || samples.iter().zip(network.iter());
     let error = pairs().map(|(a, b)| mean_squared_error(a, b)).sum::<f64>() / samples.len() as f64;
     let r: Vec<f64> = pairs().filter_map(|(a, b)| agreement(a, b).r).collect();
-    let mean = r.iter().sum::<f64>() / r.len() as f64;
-    (error, (!r.is_empty()).then_some(mean))
+    (error, quartiles(&r).map(|q| q.median))
 }
 
 #[cfg(test)]

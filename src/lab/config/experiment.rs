@@ -304,7 +304,7 @@ impl Default for Experiment {
             calibrate: CalibrateSettings {
                 seeds: 16,
                 k: Vec::new(),
-                lambda: vec![0.0, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
+                lambda: vec![0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
                 gamma: vec![0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
                 tau: vec![0.1, 0.3, 1.0, 3.0],
             },
