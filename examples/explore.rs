@@ -85,7 +85,7 @@ fn main() {
                         .map(|i| AttentionSettings {
                             lambda: l[i],
                             gamma: g[i],
-                            source: match AttentionSource::parse(src).unwrap() {
+                            source: match AttentionSource::parse(c["sources"].get(i).and_then(|v| v.as_str()).unwrap_or(src)).unwrap() {
                                 AttentionSource::Similarity { .. } => {
                                     AttentionSource::Similarity { tau: tau[i] }
                                 }
