@@ -1,6 +1,7 @@
 //! The real binary, end to end on tiny experiments: launch, follow, control, kill, resume.
 
 mod common;
+mod science;
 
 use std::path::Path;
 use std::process::{Command, Output};

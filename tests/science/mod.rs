@@ -1,12 +1,10 @@
 //! Studies and looks inside, end to end with the real binary on tiny experiments.
 
-#[allow(dead_code)] // of what they share, each of the tests of the real binary uses a part
-mod common;
-
-use common::{Lab, stderr, stdout};
 use mosaic_lab::lab::inspect::Trace;
 use mosaic_lab::lab::run_dir::{RunDir, RunsDir};
 use serde_json::Value;
+
+use super::common::{Lab, stderr, stdout};
 
 const STUDY: &str = r#"
 [experiment.tiny]
