@@ -178,9 +178,11 @@ fn one(
         let report: serde_json::Value = serde_json::from_str(&text)?;
         writeln!(io::stdout(), "{report}")?;
     } else {
-        write!(io::stdout(), "{page}")?;
+        // Claim and verdicts; tables are wider than most terminals.
+        let verdicts = page.split("\n## ").next().unwrap_or(&page);
+        write!(io::stdout(), "{verdicts}")?;
     }
-    eprintln!("report and figures: '{}'", folder.display());
+    eprintln!("tables and figures: '{}'", folder.join("report.md").display());
     Ok(true)
 }
 
