@@ -74,7 +74,7 @@ fn table(machine: &Calibrated) -> String {
     let mut text = format!("{}\n", machine.machine);
     for (index, candidate) in machine.candidates.iter().enumerate() {
         text += &format!(
-            "  {} {}, lambda x{}: final error {:.4}, r {}\n",
+            "  {} {}, lambda x{}: final error {:.4}, mean r {:.3}, median {}\n",
             if index == 0 { "kept " } else { "     " },
             match candidate.origin {
                 Origin::Network => "fitted along the network's trajectory".to_owned(),
@@ -83,6 +83,7 @@ fn table(machine: &Calibrated) -> String {
             },
             candidate.boost,
             candidate.error,
+            candidate.r_mean,
             candidate.r.map_or_else(|| "-".to_owned(), |r| format!("{r:.3}"))
         );
     }

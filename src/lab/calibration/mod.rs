@@ -9,9 +9,11 @@
 //! Ganguli choose their scales; the attention machine gets (k, lambda, gamma, tau) of the least mean squared
 //! error over seeds. Both are fitted twice: at the network's states, and at the states that the machine itself
 //! has come to with the settings of the steps before. What fits best where the network is need not keep a machine
-//! on its way, so the schedule that is kept is the one whose *final samples* have the largest median r with the
-//! network's (of equals, the least squared error). Fitted lambdas times 2 and 4 compete too, one patch side at every step
-//! (without attention); of pooled attention, whose least error is a hedge, only one lambda and gamma at every step do. All of that sees the calibration seeds only: no preview and no report ever shows one of them.
+//! on its way, so the schedule that is kept is the one whose *final samples* have the largest mean r with the network's;
+//! or that one with its lambdas times 1.5, 2 or 4, the most of these that r does not tell from it (by a standard error of
+//! the difference over seeds). One patch side at every step competes too (without attention); of pooled attention, whose
+//! least error is a hedge, only one lambda and gamma at every step do. All of that sees the calibration seeds only: no
+//! preview and no report ever shows one of them.
 //!
 //! Entry `i - 1` of a schedule belongs to `t = i / T`, both here and where a machine uses it (the public code of Kamb
 //! & Ganguli is off by one there).
@@ -58,7 +60,7 @@ pub struct Calibration {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibrated {
     pub machine: String,
-    /// The schedules that competed, by the r of their final samples; the first is the one that is kept.
+    /// The schedules that competed: the one that is kept, then the others by the mean r of their final samples.
     pub candidates: Vec<Candidate>,
     /// How the first candidate does at the network's states; entry `i - 1` for `t = i / T`.
     pub steps: Vec<StepFit>,
@@ -74,6 +76,8 @@ pub struct Candidate {
     pub error: f64,
     /// Median over calibration seeds of Pearson's r of final samples.
     pub r: Option<f64>,
+    /// Their mean, of which the contest is: less noisy where a machine is either right or wrong.
+    pub r_mean: f64,
     pub settings: Vec<StepSettings>,
 }
 

@@ -11,9 +11,9 @@ use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoised, Denoiser};
 use crate::image::ImageBatch;
 use crate::theory::spec::AttentionSource;
 
-/// Factors on fitted lambdas that compete: a schedule fitted where the network is already consistent asks for
-/// too little sharing where a machine is not.
-const BOOSTS: [f64; 3] = [1.0, 2.0, 4.0];
+/// Factors on fitted lambdas that compete, the least first: a schedule fitted where the network is already consistent
+/// asks for too little sharing where a machine is not.
+const BOOSTS: [f64; 4] = [1.0, 1.5, 2.0, 4.0];
 
 /// Constant settings of the pooled machine that compete. Step by step, the least error is a hedge between the images
 /// that a seed may become, which is as consistent as none of them; a machine that never hedges can only be found by its
@@ -26,6 +26,13 @@ struct Entry {
     origin: Origin,
     boost: f64,
     settings: Vec<StepSettings>,
+}
+
+/// A schedule that has competed.
+struct Raced {
+    candidate: Candidate,
+    /// Pearson's r of final samples, seed by seed; 0 where there is none.
+    r: Vec<f64>,
 }
 
 /// What machines are calibrated against: anything that denoises, with attention maps if it has attention.
@@ -128,9 +135,7 @@ impl Search<'_> {
             _ => self.fitted(subject, trajectory)?,
         };
         entries.extend(self.constant(subject, trajectory)?);
-        let mut candidates = self.race(subject, trajectory, entries)?;
-        let r = |candidate: &Candidate| candidate.r.unwrap_or(f64::NEG_INFINITY);
-        candidates.sort_by(|a, b| r(b).total_cmp(&r(a)).then(a.error.total_cmp(&b.error)));
+        let candidates = ranked(self.race(subject, trajectory, entries)?);
         let steps = self.quality(subject, trajectory, &candidates[0].settings)?;
         Ok(Calibrated { machine: subject.name.clone(), candidates, steps })
     }
@@ -195,11 +200,16 @@ impl Search<'_> {
         subject: &Subject<'_>,
         trajectory: &Trajectory,
         entries: Vec<Entry>,
-    ) -> Result<Vec<Candidate>, DenoiseError> {
+    ) -> Result<Vec<Raced>, DenoiseError> {
         let run = |Entry { origin, boost, settings }: Entry| {
             let samples = self.sample(subject, trajectory, &settings)?;
-            let (error, r) = score(&samples, &trajectory.states[0]);
-            Ok(Candidate { origin, boost, error, r, settings })
+            let pairs = || samples.iter().zip(trajectory.states[0].iter());
+            let errors: Vec<f64> = pairs().map(|(a, b)| mean_squared_error(a, b)).collect();
+            let r: Vec<f64> = pairs().map(|(a, b)| agreement(a, b).r.unwrap_or(0.0)).collect();
+            let (error, r_mean) = (mean(&errors), mean(&r));
+            let r_median = quartiles(&r).map(|q| q.median);
+            let candidate = Candidate { origin, boost, error, r: r_median, r_mean, settings };
+            Ok(Raced { candidate, r })
         };
         entries.into_iter().map(run).collect()
     }
@@ -330,12 +340,29 @@ fn median(values: &[f64]) -> f64 {
     quartiles(values).map_or(f64::NEG_INFINITY, |q| q.median)
 }
 
-/// Mean squared error and median r of samples against the network's.
-fn score(samples: &ImageBatch, network: &ImageBatch) -> (f64, Option<f64>) {
-    let pairs = || samples.iter().zip(network.iter());
-    let error = pairs().map(|(a, b)| mean_squared_error(a, b)).sum::<f64>() / samples.len() as f64;
-    let r: Vec<f64> = pairs().filter_map(|(a, b)| agreement(a, b).r).collect();
-    (error, quartiles(&r).map(|q| q.median))
+/// By mean r, the largest first, after the one that is kept: of the boosts of the best fit, the most sharing that does
+/// not do worse by more than a standard error of the difference, seed by seed. Fits hedge where the network decides,
+/// so what r leaves undecided goes to sharing.
+fn ranked(mut raced: Vec<Raced>) -> Vec<Candidate> {
+    let r_mean = |raced: &Raced| raced.candidate.r_mean;
+    let error = |raced: &Raced| raced.candidate.error;
+    raced.sort_by(|a, b| r_mean(b).total_cmp(&r_mean(a)).then(error(a).total_cmp(&error(b))));
+    let boost = |at: &usize| raced[*at].candidate.boost;
+    let is_as_good = |at: &usize| {
+        let (best, other) = (&raced[0], &raced[*at]);
+        let gaps: Vec<f64> = best.r.iter().zip(&other.r).map(|(best, r)| best - r).collect();
+        let gap = mean(&gaps);
+        let variance = mean(&gaps.iter().map(|g| (g - gap).powi(2)).collect::<Vec<_>>());
+        let error = (variance / (gaps.len().saturating_sub(1).max(1)) as f64).sqrt();
+        best.candidate.origin == other.candidate.origin
+            && best.candidate.boost <= other.candidate.boost
+            && gap <= error
+    };
+    // Of equal boosts (constant settings all have the same) the best one, which is seen last.
+    let all = (0..raced.len()).rev();
+    let kept = all.filter(is_as_good).max_by(|a, b| boost(a).total_cmp(&boost(b)));
+    raced[..=kept.unwrap_or(0)].rotate_right(1);
+    raced.into_iter().map(|raced| raced.candidate).collect()
 }
 
 #[cfg(test)]

@@ -45,8 +45,8 @@ fn overall(findings: &[Finding]) -> String {
         [Verdict::Holds, Verdict::Mixed, Verdict::Undecided, Verdict::Fails, Verdict::Untested];
     let words = verdicts.into_iter().filter(|verdict| count(*verdict) > 0);
     let words: Vec<String> =
-        words.map(|verdict| format!("{} {}", count(verdict), verdict.words())).collect();
-    format!("of {} statements {}", findings.len(), words.join(", "))
+        words.map(|verdict| format!("{}: {}", verdict.words(), count(verdict))).collect();
+    format!("{} statements; {}", findings.len(), words.join(", "))
 }
 
 fn markdown(heading: &Heading<'_>, runs: &[RunFigures], reading: &Reading) -> String {
@@ -171,7 +171,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let reading = super::super::read(study.analysis, &runs);
         let page = write(folder.path(), &heading, &runs, &reading).unwrap();
-        for words in ["attention matters", "of 2 statements 2 holds", "not run: no file"] {
+        for words in ["attention matters", "2 statements; holds: 2", "not run: no file"] {
             assert!(page.contains(words), "{page}");
         }
         let json = std::fs::read_to_string(folder.path().join("report.json")).unwrap();
