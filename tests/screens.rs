@@ -12,6 +12,7 @@ use mosaic_lab::lab::inspect::{Actor, Inside, Maps, N_LEADING, Trace};
 use mosaic_lab::lab::preview::Preview;
 use mosaic_lab::lab::run_dir::{Health, RunDir, RunSummary};
 use mosaic_lab::lab::status::{RunState, Status, WorkerId};
+use mosaic_lab::lab::system::{Gpu, Reading, Used, WorkerUse};
 use mosaic_lab::random::{Purpose, noise_seeds, stream};
 use mosaic_lab::tui::app::{App, Popup};
 use mosaic_lab::tui::keys::BINDINGS;
@@ -89,6 +90,37 @@ fn attention(step: u64) -> Event {
     event(step, EventBody::Attention(AttentionMetrics { n_pixels: 256, levels: levels.to_vec() }))
 }
 
+/// A card that MIG has cut up, and a disk that is nearly full.
+fn machine(cpu_percent: f64) -> Reading {
+    let used = |used: u64, total: u64| Some(Used { used: used << 20, total: total << 20 });
+    let part = Gpu {
+        name: "NVIDIA H200 MIG 1g.18gb".into(),
+        percent: None,
+        memory: used(2048, 18_432),
+        celsius: None,
+        watts: None,
+        watts_limit: None,
+        parts: Vec::new(),
+    };
+    let card = Gpu {
+        name: "NVIDIA H200".into(),
+        memory: used(4096, 143_771),
+        celsius: Some(54),
+        watts: Some(301.0),
+        watts_limit: Some(700.0),
+        parts: vec![part.clone()],
+        ..part
+    };
+    Reading {
+        cpu_percent: Some(cpu_percent),
+        n_cpus: 16,
+        memory: used(12_600, 131_072),
+        disk: used(99_000, 100_000),
+        gpus: Ok(vec![card]),
+        worker: Some(WorkerUse { pid: 4711, cpu_percent: Some(210.0), memory_bytes: 812 << 20 }),
+    }
+}
+
 /// Four flat pictures a seed, so that a screen in words stays the same everywhere.
 fn preview() -> Preview {
     let shape = ImageShape::new(3, 16, 16);
@@ -114,6 +146,9 @@ fn watching() -> App {
     let mut events: Vec<Event> =
         (1..150).map(|i| metrics(i * 10, (i != 75).then(|| 1.0 / i as f64))).collect();
     events.extend((1..15).map(|i| attention(i * 100)));
+    for i in 0..40 {
+        update(&mut app, Message::System(Box::new(machine(f64::from(i * 2)))));
+    }
     let text = "machines use the whole data set".to_owned();
     events.push(event(1490, EventBody::Notice { level: NoticeLevel::Info, text }));
     update(&mut app, Message::Events { run: RUN.into(), events });
@@ -146,6 +181,8 @@ fn screens_of_every_size_look_as_agreed() {
     insta::assert_snapshot!("samples-80x24", screen(&app, 80, 24));
     press(&mut app, KeyCode::Char('4'));
     insta::assert_snapshot!("settings-80x24", screen(&app, 80, 24));
+    press(&mut app, KeyCode::Char('5'));
+    insta::assert_snapshot!("system-80x24", screen(&app, 80, 24));
     press(&mut app, KeyCode::Char('?'));
     insta::assert_snapshot!("help-80x24", screen(&app, 80, 24));
 }

@@ -4,6 +4,7 @@
 //! run it reads from there, and it talks to the worker over the run's control socket. Deliberately
 //! absent: terminals and arguments.
 
+pub mod system;
 pub mod status;
 pub mod event;
 pub mod command;

@@ -13,14 +13,17 @@ use crate::lab::event::{
 use crate::lab::preview::Preview;
 use crate::lab::run_dir::{Health, RunSummary};
 use crate::lab::status::RunState;
+use crate::lab::system::Reading;
 
 /// Points of history kept per curve; beyond it every second one is dropped.
 pub const HISTORY_POINTS_MAX: usize = 100_000;
+/// Looks at the machine that are kept: five minutes of them.
+const LOOKS_MAX: usize = 150;
 /// Lines of notices kept.
 const NOTICES_MAX: usize = 200;
 
 /// What the screen shows on a small terminal, or in the middle of a large one.
-pub const TABS: [&str; 4] = ["overview", "charts", "samples", "settings"];
+pub const TABS: [&str; 5] = ["overview", "charts", "samples", "settings", "system"];
 
 /// How much of the past the smoothed loss remembers, as a share per point.
 pub const SMOOTHINGS: [f64; 4] = [0.9, 0.98, 0.995, 0.0];
@@ -44,6 +47,8 @@ pub struct App {
     pub first_column: usize,
     pub first_seed: usize,
     pub first_setting: usize,
+    /// Looks at the machine, the newest last.
+    pub system: Vec<Reading>,
     pub protocol: Protocol,
     pub protocols: Vec<Protocol>,
     pub theme: Theme,
@@ -146,6 +151,7 @@ impl App {
             first_column: 0,
             first_seed: 0,
             first_setting: 0,
+            system: Vec::new(),
             protocol: Protocol::Blocks,
             protocols: vec![Protocol::Blocks, Protocol::Off],
             theme: Theme::default(),
@@ -185,6 +191,14 @@ impl App {
             }
             _ => true,
         }
+    }
+
+    /// Takes in a look at the machine.
+    pub fn look_at(&mut self, reading: Reading) {
+        if self.system.len() >= LOOKS_MAX {
+            self.system.remove(0);
+        }
+        self.system.push(reading);
     }
 
     pub fn say(&mut self, level: NoticeLevel, text: impl Into<String>) {

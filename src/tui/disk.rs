@@ -16,6 +16,7 @@ use crate::lab::inspect::{self, Trace};
 use crate::lab::launch::{self, LaunchOptions};
 use crate::lab::preview::{self, Preview};
 use crate::lab::run_dir::{RunDir, RunSummary, RunsDir};
+use crate::lab::system::{Monitor, Reading};
 
 /// As much of a log's end as anyone reads on a screen.
 const LOG_BYTES: u64 = 64 << 10;
@@ -27,11 +28,13 @@ pub struct Disk {
     device: String,
     /// The run whose events were asked for last.
     tail: Option<(String, EventTail)>,
+    monitor: Monitor,
 }
 
 impl Disk {
     pub fn new(runs: RunsDir, device: String) -> Self {
-        Self { runs, device, tail: None }
+        let monitor = Monitor::new(runs.path());
+        Self { runs, device, tail: None, monitor }
     }
 
     fn dir(&self, run: &str) -> RunDir {
@@ -138,6 +141,10 @@ impl Link for Disk {
 
     fn kill(&mut self, run: &str) -> Result<(), String> {
         launch::kill(&self.dir(run)).map_err(words)
+    }
+
+    fn system(&mut self, worker: Option<u32>) -> Reading {
+        self.monitor.read(worker)
     }
 
     fn send(&mut self, run: &str, command: &Command) -> Result<(), String> {

@@ -98,6 +98,7 @@ pub const BINDINGS: &[Binding<Action>] = &[
     key(KeyCode::Char('2'), Action::Tab(1), "2", "charts", ""),
     key(KeyCode::Char('3'), Action::Tab(2), "3", "samples", ""),
     key(KeyCode::Char('4'), Action::Tab(3), "4", "settings", ""),
+    key(KeyCode::Char('5'), Action::Tab(4), "5", "processors, memory, disk, graphics cards", ""),
     key(KeyCode::Up, Action::Up, "Up", "previous run, setting or seed", ""),
     key(KeyCode::Char('k'), Action::Up, "k", "the same", ""),
     key(KeyCode::Down, Action::Down, "Down", "next run, setting or seed", ""),

@@ -8,6 +8,7 @@ use crate::lab::inspect::Trace;
 use crate::lab::inspect::picture::At;
 use crate::lab::preview::Preview;
 use crate::lab::run_dir::RunSummary;
+use crate::lab::system::Reading;
 
 /// The lab as the dashboard sees it.
 pub trait Link: Send {
@@ -31,5 +32,7 @@ pub trait Link: Send {
     /// Starts a worker on a run that was stopped, failed or lost.
     fn resume(&mut self, run: &str) -> Result<(), String>;
     fn kill(&mut self, run: &str) -> Result<(), String>;
+    /// What the machine is doing; `worker` is a process to say more about.
+    fn system(&mut self, worker: Option<u32>) -> Reading;
     fn send(&mut self, run: &str, command: &Command) -> Result<(), String>;
 }

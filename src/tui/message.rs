@@ -9,6 +9,7 @@ use crate::lab::inspect::Trace;
 use crate::lab::inspect::picture::At;
 use crate::lab::preview::Preview;
 use crate::lab::run_dir::RunSummary;
+use crate::lab::system::Reading;
 
 /// What happened.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub enum Message {
     /// The terminal's size changed, or it must be drawn anew for another reason.
     Resized,
     Runs(Vec<RunSummary>),
+    /// A look at the machine.
+    System(Box<Reading>),
     /// News of one run, in the order they were written.
     Events {
         run: String,

@@ -31,9 +31,12 @@ use super::message::{Effect, Message};
 use super::pictures::Printer;
 use super::update::update;
 use super::view::view;
+use crate::lab::run_dir::{Health, RunSummary};
 
 /// How often the lab is asked for news.
 const POLL: Duration = Duration::from_millis(250);
+/// How many such times pass between looks at the machine.
+const POLLS_PER_LOOK: u32 = 8;
 /// Shortest time between two draws.
 const FRAME: Duration = Duration::from_millis(33);
 
@@ -76,7 +79,7 @@ fn start(
     let keys = messages.clone();
     thread::Builder::new().name("input".to_owned()).spawn(move || input(&keys))?;
     thread::Builder::new().name("lab".to_owned()).spawn(move || {
-        let mut desk = Desk { link, watched: None, runs: Vec::new(), steps: Vec::new() };
+        let mut desk = Desk { link, watched: None, runs: Vec::new(), steps: Vec::new(), polls: 0 };
         let work = panic::AssertUnwindSafe(|| desk.work(&messages, &orders));
         if panic::catch_unwind(work).is_err() {
             let words = "the dashboard's reader broke (a bug of ours); leave with q and start again, runs go on";
@@ -159,8 +162,10 @@ struct Desk {
     link: Box<dyn Link>,
     watched: Option<String>,
     /// What was sent last, so that nothing is drawn when nothing changed.
-    runs: Vec<crate::lab::run_dir::RunSummary>,
+    runs: Vec<RunSummary>,
     steps: Vec<u64>,
+    /// Since the last look at the machine.
+    polls: u32,
 }
 
 impl Desk {
@@ -192,6 +197,10 @@ impl Desk {
             self.runs.clone_from(&runs);
             news.push(Message::Runs(runs));
         }
+        if self.polls == 0 {
+            news.push(Message::System(Box::new(self.link.system(self.worker()))));
+        }
+        self.polls = (self.polls + 1) % POLLS_PER_LOOK;
         if let Some(run) = self.watched.clone() {
             let events = self.link.events(&run);
             if !events.is_empty() {
@@ -204,6 +213,13 @@ impl Desk {
             }
         }
         news
+    }
+
+    /// The process that works on the run on screen.
+    fn worker(&self) -> Option<u32> {
+        let run = self.runs.iter().find(|run| Some(&run.id) == self.watched.as_ref())?;
+        let status = run.status.as_ref().filter(|_| run.health == Health::Alive)?;
+        Some(status.worker.pid)
     }
 
     fn carry_out(&mut self, effect: Effect, messages: &Sender<Message>) -> Vec<Message> {

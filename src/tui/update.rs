@@ -18,6 +18,7 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
         Message::Key(key) => return on_key(app, key),
         Message::Resized => {}
         Message::Runs(runs) => return on_runs(app, runs),
+        Message::System(reading) => app.look_at(*reading),
         Message::Launched(Ok(id)) => {
             let effects = watch(app, id.clone());
             app.say(NoticeLevel::Info, format!("launched {id}; q leaves it running"));

@@ -4,7 +4,7 @@
 //! at least 100x30          header                       smaller: one tab at a time
 //!            runs     | loss               | samples    under 60x16: a summary in words
 //!            facts    | attention entropy  |
-//!            message, footer
+//!            machine, message, footer
 //! ```
 //!
 //! Pictures are not drawn here: panels return placements, and only `pictures` prints.
@@ -18,7 +18,7 @@ use ratatui::widgets::{Paragraph, Wrap};
 use super::app::{App, Popup, TABS};
 use super::keys::BINDINGS;
 use super::look::LOOK_BINDINGS;
-use super::panels::{look, overlay, runs, samples, settings, training};
+use super::panels::{look, overlay, runs, samples, settings, system, training};
 use super::pictures::Placement;
 use super::words::{clipped, duration, number, run_state};
 
@@ -27,12 +27,17 @@ const WIDE: (u16, u16) = (100, 30);
 /// Below this only words fit.
 const SMALL: (u16, u16) = (60, 16);
 
+/// From here on there is a line for the machine.
+const MACHINE_HEIGHT: u16 = 24;
+
 /// Draws everything and says which pictures belong where.
 pub fn view(app: &App, frame: &mut Frame) -> Vec<Placement> {
     let area = frame.area();
-    let rows =
-        [Constraint::Length(1), Constraint::Min(0), Constraint::Length(1), Constraint::Length(1)];
-    let [head, body, message, foot] = Layout::vertical(rows).areas(area);
+    let machine = u16::from(area.width >= SMALL.0 && area.height >= MACHINE_HEIGHT);
+    let line = Constraint::Length(1);
+    let rows = [line, Constraint::Min(0), Constraint::Length(machine), line, line];
+    let [head, body, machine, message, foot] = Layout::vertical(rows).areas(area);
+    frame.render_widget(system::strip(app, area.width), machine);
     frame.render_widget(header(app, area.width), head);
     frame.render_widget(said(app), message);
     frame.render_widget(footer(app, area.width), foot);
@@ -69,6 +74,10 @@ fn panels(app: &App, frame: &mut Frame, body: Rect, area: Rect) -> Vec<Placement
             Vec::new()
         }
         (2, _) => samples::gallery(app, frame, body),
+        (4, _) => {
+            system::panel(app, frame, body);
+            Vec::new()
+        }
         _ => {
             settings::list(app, frame, body);
             Vec::new()

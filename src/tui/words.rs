@@ -48,6 +48,19 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// Bytes in the largest unit that leaves at least one: `812 MiB`, `12.3 GiB`.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = usize::from(unit > 0 && value < 100.0);
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
 /// Three significant digits, as an axis wants them.
 pub fn number(value: f64) -> String {
     let size = value.abs();
@@ -73,6 +86,19 @@ pub fn clipped(text: &str, width: usize) -> String {
     if width == 0 { kept } else { kept + "…" }
 }
 
+/// At most `width` characters of a name whose end tells it from others: the middle is cut.
+pub fn clipped_name(name: &str, width: usize) -> String {
+    let n = name.chars().count();
+    // Room for a run's suffix; less than that is no better than none.
+    let end = 7.min(width / 2);
+    if n <= width || end < 4 {
+        return clipped(name, width);
+    }
+    let start: String = name.chars().take(width - end - 1).collect();
+    let end: String = name.chars().skip(n - end).collect();
+    format!("{start}…{end}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +116,19 @@ mod tests {
     fn long_text_ends_in_an_ellipsis() {
         assert_eq!((clipped("abcdef", 4), clipped("abc", 4)), ("abc…".into(), "abc".into()));
         assert_eq!(clipped("abc", 0), "");
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_end() {
+        assert_eq!(clipped_name("glyphs-attention-3lkaos", 18), "glyphs-att…-3lkaos");
+        assert_eq!(clipped_name("short", 18), "short");
+        assert_eq!(clipped_name("glyphs-attention-3lkaos", 6), "glyph…");
+    }
+
+    #[test]
+    fn bytes_have_the_unit_that_suits_them() {
+        let found = [0, 1023, 1 << 20, 12_300 << 20, 140 << 30].map(bytes);
+        assert_eq!(found, ["0 B", "1023 B", "1.0 MiB", "12.0 GiB", "140 GiB"]);
     }
 
     #[test]

@@ -6,4 +6,5 @@ pub mod strip;
 pub mod samples;
 pub mod look;
 pub mod settings;
+pub mod system;
 pub mod overlay;

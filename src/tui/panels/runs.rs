@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Paragraph, Wrap};
 use crate::analysis::summary::quartiles;
 use crate::lab::event::{Rate, Rates};
 use crate::tui::app::{App, Watched};
-use crate::tui::words::{clipped, mark, number, run_state};
+use crate::tui::words::{clipped_name, mark, number, run_state};
 
 pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let rows = usize::from(area.height.saturating_sub(2));
@@ -20,7 +20,7 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
         let share = run.status.as_ref().filter(|s| !s.state.is_over()).map_or(String::new(), |s| {
             format!(" {:.0}%", 100.0 * s.step as f64 / s.steps.max(1) as f64)
         });
-        let name = clipped(&run.id, width.saturating_sub(4 + share.len()));
+        let name = clipped_name(&run.id, width.saturating_sub(4 + share.len()));
         let line = Line::from(vec![
             Span::styled(format!("{} ", mark(run)), app.theme.state(state)),
             Span::raw(name),
