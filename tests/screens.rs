@@ -188,6 +188,46 @@ fn screens_of_every_size_look_as_agreed() {
 }
 
 #[test]
+fn marked_runs_stand_beside_the_one_on_screen() {
+    let mut app = watching();
+    let effects = press(&mut app, KeyCode::Char(' '));
+    assert_eq!(effects, [Effect::Follow(vec![RUN.into()])]);
+    let other = "glyphs-cnn-3abcd0";
+    assert_eq!(press(&mut app, KeyCode::Down), [Effect::Watch(other.into())]);
+    let mut twin = experiments().remove(1);
+    twin.set("network.attention", "none").unwrap();
+    twin.set("training.rate", "0.001").unwrap();
+    update(&mut app, Message::Experiment { run: other.into(), experiment: Ok(Box::new(twin)) });
+    let events = (1..150).map(|i| metrics(i * 10, Some(2.0 / i as f64))).collect();
+    update(&mut app, Message::Events { run: other.into(), events });
+    // News of a marked run that is not on screen is taken in too.
+    let n = app.marked[0].loss.len();
+    update(&mut app, Message::Events { run: RUN.into(), events: vec![metrics(1500, Some(0.1))] });
+    assert_eq!(app.marked[0].loss.len(), n + 1);
+    insta::assert_snapshot!("marked-120x36", screen(&app, 120, 36));
+    press(&mut app, KeyCode::Char('4'));
+    insta::assert_snapshot!("differing-80x24", screen(&app, 80, 24));
+    press(&mut app, KeyCode::Char('1'));
+    press(&mut app, KeyCode::Char(' '));
+    press(&mut app, KeyCode::Up);
+    assert_eq!(press(&mut app, KeyCode::Char(' ')), [Effect::Follow(vec![other.into()])]);
+}
+
+#[test]
+fn the_filter_narrows_the_list_and_chooses_from_it() {
+    let mut app = watching();
+    press(&mut app, KeyCode::Char('/'));
+    "cnn lost".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
+    insta::assert_snapshot!("filter-80x24", screen(&app, 80, 24));
+    let effects = press(&mut app, KeyCode::Enter);
+    assert_eq!(effects, [Effect::Watch("glyphs-cnn-3abcd0".into())]);
+    assert_eq!((app.popup.clone(), app.filter.as_str()), (Popup::None, "cnn lost"));
+    press(&mut app, KeyCode::Char('/'));
+    press(&mut app, KeyCode::Esc);
+    assert_eq!(app.shown().len(), 2);
+}
+
+#[test]
 fn a_first_look_says_what_to_do() {
     let mut app = App::new(experiments(), "checkpoints".into());
     insta::assert_snapshot!("welcome-80x24", screen(&app, 80, 24));

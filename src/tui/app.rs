@@ -1,6 +1,7 @@
 //! The state of the dashboard: what was read about runs, and where the user looks.
 
 use super::keys::Action;
+use super::listing::Order;
 use super::look::Look;
 use super::pictures::Depth;
 use super::probe::Protocol;
@@ -35,6 +36,11 @@ pub struct App {
     pub runs_dir: String,
     pub runs: Vec<RunSummary>,
     pub watched: Option<Watched>,
+    /// Runs whose curves and settings stand beside those of the one on screen.
+    pub marked: Vec<Watched>,
+    /// Words that a run must have to be listed.
+    pub filter: String,
+    pub order: Order,
     pub tab: usize,
     pub expanded: bool,
     pub popup: Popup,
@@ -63,6 +69,8 @@ pub struct App {
 pub enum Popup {
     #[default]
     None,
+    /// The filter is being typed, and works at once.
+    Filter,
     Help {
         first: usize,
     },
@@ -142,6 +150,9 @@ impl App {
             runs_dir,
             runs: Vec::new(),
             watched: None,
+            marked: Vec::new(),
+            filter: String::new(),
+            order: Order::default(),
             tab: 0,
             expanded: false,
             popup: Popup::None,
@@ -166,9 +177,21 @@ impl App {
         self.runs.iter().find(|run| run.id == *id)
     }
 
+    /// Its place among the listed ones.
     pub fn position(&self) -> Option<usize> {
         let id = &self.watched.as_ref()?.id;
-        self.runs.iter().position(|run| run.id == *id)
+        self.shown().iter().position(|run| run.id == *id)
+    }
+
+    /// The marked runs that are not on screen themselves, each with its number among all marked ones.
+    pub fn beside(&self) -> impl Iterator<Item = (usize, &Watched)> {
+        let on_screen = self.watched.as_ref().map(|watched| &watched.id);
+        self.marked.iter().enumerate().filter(move |(_, run)| Some(&run.id) != on_screen)
+    }
+
+    /// The run of that name, wherever news of it belongs.
+    pub fn followed(&mut self, run: &str) -> impl Iterator<Item = &mut Watched> {
+        self.watched.iter_mut().chain(&mut self.marked).filter(move |other| other.id == run)
     }
 
     /// Whether an action would do something now; the footer shows only such keys.
@@ -176,7 +199,7 @@ impl App {
         let Some(run) = self.run() else {
             return matches!(
                 action,
-                Action::Help | Action::Launch | Action::Detach | Action::NextTab
+                Action::Help | Action::Launch | Action::Detach | Action::NextTab | Action::Filter
             );
         };
         let state = run.status.as_ref().map(|status| status.state);
@@ -209,6 +232,19 @@ impl App {
 impl Watched {
     pub fn new(id: String) -> Self {
         Self { id, ..Self::default() }
+    }
+
+    /// What is kept of a run that is marked: its curves and settings, no pictures.
+    pub fn to_mark(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            experiment: self.experiment.clone(),
+            loss: self.loss.clone(),
+            attention: self.attention.clone(),
+            latest: self.latest.clone(),
+            levels: self.levels.clone(),
+            ..Self::default()
+        }
     }
 
     /// Takes in one event.

@@ -1,5 +1,6 @@
 //! The [`Link`] of the product: run directories on disk, workers behind their sockets.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -26,15 +27,15 @@ pub struct Disk {
     runs: RunsDir,
     /// `auto`, `cpu` or `cuda:N`, for launches.
     device: String,
-    /// The run whose events were asked for last.
-    tail: Option<(String, EventTail)>,
+    /// Runs whose events are asked for.
+    tails: HashMap<String, EventTail>,
     monitor: Monitor,
 }
 
 impl Disk {
     pub fn new(runs: RunsDir, device: String) -> Self {
         let monitor = Monitor::new(runs.path());
-        Self { runs, device, tail: None, monitor }
+        Self { runs, device, tails: HashMap::new(), monitor }
     }
 
     fn dir(&self, run: &str) -> RunDir {
@@ -59,11 +60,14 @@ impl Link for Disk {
     }
 
     fn events(&mut self, run: &str) -> Vec<Event> {
-        if self.tail.as_ref().is_none_or(|(of, _)| of != run) {
-            self.tail = Some((run.to_owned(), EventTail::new(self.dir(run).events_path())));
-        }
+        let path = self.dir(run).events_path();
+        let tail = self.tails.entry(run.to_owned()).or_insert_with(|| EventTail::new(path));
         // A file that cannot be read now is read at the next poll; the run list shows the state.
-        self.tail.as_mut().and_then(|(_, tail)| tail.poll().ok()).unwrap_or_default()
+        tail.poll().unwrap_or_default()
+    }
+
+    fn forget(&mut self, run: &str) {
+        self.tails.remove(run);
     }
 
     fn experiment(&mut self, run: &str) -> Result<Experiment, String> {

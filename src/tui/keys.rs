@@ -6,6 +6,9 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Help,
+    Filter,
+    Order,
+    Mark,
     NextTab,
     Tab(usize),
     Up,
@@ -93,6 +96,15 @@ pub const BINDINGS: &[Binding<Action>] = &[
         "edit",
     ),
     key(KeyCode::Char('X'), Action::Kill, "X", "kill the worker (asks for the run's name)", ""),
+    key(
+        KeyCode::Char(' '),
+        Action::Mark,
+        "Space",
+        "mark the run: curves of marked runs are drawn together",
+        "mark",
+    ),
+    key(KeyCode::Char('/'), Action::Filter, "/", "list only runs with these words", "filter"),
+    key(KeyCode::Char('o'), Action::Order, "o", "other order of the list", ""),
     key(KeyCode::Tab, Action::NextTab, "Tab", "next tab", "tab"),
     key(KeyCode::Char('1'), Action::Tab(0), "1", "overview, or runs on a small screen", ""),
     key(KeyCode::Char('2'), Action::Tab(1), "2", "charts", ""),

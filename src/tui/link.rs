@@ -14,8 +14,10 @@ use crate::lab::system::Reading;
 pub trait Link: Send {
     /// All runs, newest first.
     fn runs(&mut self) -> Vec<RunSummary>;
-    /// A run's events since the last call for the same run; all of them after a change of run.
+    /// A run's events since the last call for it; all of them at first, and after it was forgotten.
     fn events(&mut self, run: &str) -> Vec<Event>;
+    /// What was read of a run is read again when its events are next asked for.
+    fn forget(&mut self, run: &str);
     /// The settings a run was launched with.
     fn experiment(&mut self, run: &str) -> Result<Experiment, String>;
     /// Training steps of a run's whole previews, in increasing order.

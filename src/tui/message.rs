@@ -61,6 +61,8 @@ pub enum Effect {
     Redraw,
     /// Read this run's files from now on.
     Watch(String),
+    /// Read these runs' events too: the marked ones.
+    Follow(Vec<String>),
     LoadPreview {
         run: String,
         step: u64,

@@ -5,7 +5,7 @@
 //! are reached through [`link::Link`] alone. Deliberately absent: networks, machines, training, and
 //! anything that stops a run because the screen went.
 //!
-//! Reading order: [`link`] and [`disk`] (the lab as seen from here), [`message`], [`keys`], [`app`],
+//! Reading order: [`link`] and [`disk`] (the lab as seen from here), [`message`], [`keys`], [`app`], [`listing`],
 //! [`update`] and [`popups`], [`words`], [`theme`] and [`chart`], [`probe`] and [`pictures`] (images in
 //! terminals), [`panels`] and [`view`], [`watchdog`] and [`shell`].
 
@@ -15,6 +15,7 @@ pub mod message;
 pub mod keys;
 pub mod look;
 pub mod app;
+pub mod listing;
 pub mod update;
 pub mod popups;
 pub mod words;

@@ -4,6 +4,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, Form, Popup};
 use super::message::Effect;
+use super::update::watch_shown;
 use crate::lab::command::Command;
 use crate::lab::event::NoticeLevel;
 
@@ -11,6 +12,7 @@ use crate::lab::event::NoticeLevel;
 pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     match std::mem::take(&mut app.popup) {
         Popup::None => Vec::new(),
+        Popup::Filter => on_filter_key(app, key),
         Popup::Help { first } => {
             if let Some(first) = scrolled(key.code, first) {
                 app.popup = Popup::Help { first };
@@ -53,6 +55,22 @@ fn scrolled(code: KeyCode, first: usize) -> Option<usize> {
         KeyCode::PageUp => Some(first.saturating_sub(10)),
         _ => None,
     }
+}
+
+fn on_filter_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
+    match key.code {
+        KeyCode::Enter => return watch_shown(app),
+        KeyCode::Esc => {
+            app.filter.clear();
+            return Vec::new();
+        }
+        KeyCode::Backspace => drop(app.filter.pop()),
+        KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => app.filter.clear(),
+        KeyCode::Char(letter) => app.filter.push(letter),
+        _ => {}
+    }
+    app.popup = Popup::Filter;
+    Vec::new()
 }
 
 fn on_launch_key(app: &mut App, code: KeyCode, cursor: usize) -> Vec<Effect> {

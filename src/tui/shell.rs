@@ -79,7 +79,14 @@ fn start(
     let keys = messages.clone();
     thread::Builder::new().name("input".to_owned()).spawn(move || input(&keys))?;
     thread::Builder::new().name("lab".to_owned()).spawn(move || {
-        let mut desk = Desk { link, watched: None, runs: Vec::new(), steps: Vec::new(), polls: 0 };
+        let mut desk = Desk {
+            link,
+            watched: None,
+            marked: Vec::new(),
+            runs: Vec::new(),
+            steps: Vec::new(),
+            polls: 0,
+        };
         let work = panic::AssertUnwindSafe(|| desk.work(&messages, &orders));
         if panic::catch_unwind(work).is_err() {
             let words = "the dashboard's reader broke (a bug of ours); leave with q and start again, runs go on";
@@ -161,6 +168,8 @@ fn wipe(terminal: &mut Terminal<CrosstermBackend<io::Stdout>>) -> io::Result<()>
 struct Desk {
     link: Box<dyn Link>,
     watched: Option<String>,
+    /// Runs whose events are read beside those of the watched one.
+    marked: Vec<String>,
     /// What was sent last, so that nothing is drawn when nothing changed.
     runs: Vec<RunSummary>,
     steps: Vec<u64>,
@@ -201,6 +210,12 @@ impl Desk {
             news.push(Message::System(Box::new(self.link.system(self.worker()))));
         }
         self.polls = (self.polls + 1) % POLLS_PER_LOOK;
+        for run in self.marked.iter().filter(|run| Some(*run) != self.watched.as_ref()) {
+            let events = self.link.events(run);
+            if !events.is_empty() {
+                news.push(Message::Events { run: run.clone(), events });
+            }
+        }
         if let Some(run) = self.watched.clone() {
             let events = self.link.events(&run);
             if !events.is_empty() {
@@ -228,10 +243,24 @@ impl Desk {
             |result: Result<(), String>, words: String| vec![Message::Done(result.map(|()| words))];
         match effect {
             Effect::Watch(run) => {
-                self.watched = Some(run.clone());
+                if let Some(old) = self.watched.replace(run.clone())
+                    && !self.marked.contains(&old)
+                {
+                    link.forget(&old);
+                }
+                // The screen knows nothing of it yet, whatever was read of it as a marked one.
+                link.forget(&run);
                 self.steps.clear();
                 let experiment = link.experiment(&run).map(Box::new);
                 vec![Message::Experiment { run, experiment }]
+            }
+            Effect::Follow(runs) => {
+                let gone = self.marked.iter().filter(|run| !runs.contains(run));
+                for run in gone.filter(|run| Some(*run) != self.watched.as_ref()) {
+                    link.forget(run);
+                }
+                self.marked = runs;
+                Vec::new()
             }
             Effect::LoadPreview { run, step } => {
                 let preview = link.preview(&run, step).map(Box::new);

@@ -34,15 +34,15 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
         },
         Message::Trace { run, seed, trace } => look::take(app, &run, seed, trace),
         Message::Events { run, events } => {
-            if let Some(watched) = watched(app, &run) {
-                events.into_iter().for_each(|event| watched.take(event));
+            for followed in app.followed(&run) {
+                events.iter().for_each(|event| followed.take(event.clone()));
             }
             return load_preview(app);
         }
         Message::Experiment { run, experiment } => match experiment {
             Ok(experiment) => {
-                if let Some(watched) = watched(app, &run) {
-                    watched.experiment = Some(*experiment);
+                for followed in app.followed(&run) {
+                    followed.experiment = Some((*experiment).clone());
                 }
             }
             Err(problem) => app.say(NoticeLevel::Error, problem),
@@ -87,6 +87,15 @@ fn on_runs(app: &mut App, runs: Vec<RunSummary>) -> Vec<Effect> {
             app.watched = None;
             Vec::new()
         }
+    }
+}
+
+/// Shows the first run that passes the filter if the one on screen does not.
+pub(super) fn watch_shown(app: &mut App) -> Vec<Effect> {
+    let first = app.shown().first().map(|run| run.id.clone());
+    match first {
+        Some(id) if app.position().is_none() => watch(app, id),
+        _ => Vec::new(),
     }
 }
 
@@ -142,6 +151,12 @@ fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Down => return step_cursor(app, 1),
         Action::Left => app.first_column = app.first_column.saturating_sub(1),
         Action::Right => step_column(app),
+        Action::Filter => app.popup = Popup::Filter,
+        Action::Order => {
+            app.order = app.order.next();
+            app.say(NoticeLevel::Info, format!("runs: {}", app.order.words()));
+        }
+        Action::Mark => return mark(app),
         Action::LogScale => app.log_scale = !app.log_scale,
         Action::Smoothing => app.smoothing = (app.smoothing + 1) % SMOOTHINGS.len(),
         Action::Expand => app.expanded = !app.expanded,
@@ -179,6 +194,24 @@ fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
+/// Marks the run on screen, or takes its mark away.
+fn mark(app: &mut App) -> Vec<Effect> {
+    let Some(watched) = &app.watched else { return Vec::new() };
+    match app.marked.iter().position(|run| run.id == watched.id) {
+        Some(place) => drop(app.marked.remove(place)),
+        None => app.marked.push(watched.to_mark()),
+    }
+    let n = app.marked.len();
+    let words = match n {
+        0 => "no run is marked".to_owned(),
+        n => format!(
+            "{n} marked: their losses are drawn together, 4 shows where their settings differ"
+        ),
+    };
+    app.say(NoticeLevel::Info, words);
+    vec![Effect::Follow(app.marked.iter().map(|run| run.id.clone()).collect())]
+}
+
 fn on_run(app: &mut App, effect: impl Fn(&RunSummary) -> Effect) -> Vec<Effect> {
     match app.run().map(effect) {
         Some(effect) => vec![effect],
@@ -212,11 +245,12 @@ fn step_cursor(app: &mut App, by: isize) -> Vec<Effect> {
             app.first_setting = app.first_setting.saturating_add_signed(by).min(last);
         }
         _ => {
-            let Some(last) = app.runs.len().checked_sub(1) else { return Vec::new() };
+            let shown = app.shown();
+            let Some(last) = shown.len().checked_sub(1) else { return Vec::new() };
             let now = app.position();
             let next = now.map_or(0, |now| now.saturating_add_signed(by)).min(last);
             if now != Some(next) {
-                let id = app.runs[next].id.clone();
+                let id = shown[next].id.clone();
                 return watch(app, id);
             }
         }

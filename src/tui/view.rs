@@ -21,6 +21,7 @@ use super::look::LOOK_BINDINGS;
 use super::panels::{look, overlay, runs, samples, settings, system, training};
 use super::pictures::Placement;
 use super::words::{clipped, duration, number, run_state};
+use crate::lab::run_dir::Health;
 
 /// Smallest size at which the panels stand side by side.
 const WIDE: (u16, u16) = (100, 30);
@@ -54,7 +55,7 @@ pub fn view(app: &App, frame: &mut Frame) -> Vec<Placement> {
     };
     overlay::popup(app, frame, area);
     // Pictures of some protocols cover text, so a popup takes them away.
-    if app.popup == Popup::None { placements } else { Vec::new() }
+    if matches!(app.popup, Popup::None | Popup::Filter) { placements } else { Vec::new() }
 }
 
 fn panels(app: &App, frame: &mut Frame, body: Rect, area: Rect) -> Vec<Placement> {
@@ -111,7 +112,9 @@ fn header(app: &App, width: u16) -> Line<'static> {
             let share = 100.0 * status.step as f64 / status.steps.max(1) as f64;
             let loss = status.loss.map_or(String::new(), |loss| format!("  loss {}", number(loss)));
             let eta = match status.eta_s {
-                Some(seconds) if !status.state.is_over() => format!("  {} left", duration(seconds)),
+                Some(seconds) if !status.state.is_over() && run.health == Health::Alive => {
+                    format!("  {} left", duration(seconds))
+                }
                 _ => String::new(),
             };
             spans.push(Span::raw(format!(
@@ -139,6 +142,13 @@ fn header(app: &App, width: u16) -> Line<'static> {
 }
 
 fn said(app: &App) -> Line<'static> {
+    if app.popup == Popup::Filter {
+        let words = "   Enter keeps, Esc lists all";
+        return Line::from(vec![
+            Span::styled(format!(" /{}_", app.filter), app.theme.strong()),
+            Span::styled(words, app.theme.faint()),
+        ]);
+    }
     match &app.said {
         Some((level, text)) => Line::styled(format!(" {text}"), app.theme.notice(*level)),
         // Why a run stands as it does: an error, or what it is busy with.

@@ -50,6 +50,8 @@ pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
 pub fn popup(app: &App, frame: &mut Frame, area: Rect) {
     match &app.popup {
         Popup::None => {}
+        // It stands in the message line.
+        Popup::Filter => {}
         Popup::Help { first } => help(app, frame, area, *first),
         Popup::Launch { cursor } => launch(app, frame, area, *cursor),
         Popup::ConfirmStop { run } => {

@@ -21,15 +21,26 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
             format!(" {:.0}%", 100.0 * s.step as f64 / s.steps.max(1) as f64)
         });
         let name = clipped_name(&run.id, width.saturating_sub(4 + share.len()));
+        // A star, in the colour of its curve.
+        let marked = match app.marked.iter().position(|marked| marked.id == run.id) {
+            Some(number) => Span::styled("*", app.theme.curve(number + 1)),
+            None => Span::raw(" "),
+        };
         let line = Line::from(vec![
-            Span::styled(format!("{} ", mark(run)), app.theme.state(state)),
+            Span::styled(mark(run), app.theme.state(state)),
+            marked,
             Span::raw(name),
             Span::styled(share, app.theme.faint()),
         ]);
         if Some(index) == app.position() { line.style(app.theme.selected()) } else { line }
     };
-    let lines: Vec<Line> = app.runs.iter().enumerate().skip(first).take(rows).map(line).collect();
-    let title = format!(" runs ({}) ", app.runs.len());
+    let shown = app.shown();
+    let n = shown.len();
+    let lines: Vec<Line> = shown.into_iter().enumerate().skip(first).take(rows).map(line).collect();
+    let title = match app.filter.as_str() {
+        "" => format!(" runs ({n}) "),
+        filter => format!(" runs /{filter} ({n} of {}) ", app.runs.len()),
+    };
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
 }
 

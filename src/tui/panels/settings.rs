@@ -1,26 +1,40 @@
-//! Every setting of the run on screen; what differs from the default stands out.
+//! Every setting of the run on screen, what differs from the default standing out; with marked runs beside it, what
+//! they do not have in common.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph};
 
-use crate::tui::app::App;
-use crate::tui::words::clipped;
+use crate::lab::config::Experiment;
+use crate::tui::app::{App, Watched};
+use crate::tui::words::{clipped, clipped_name};
 
 /// Columns of keys and of values.
 const KEY: usize = 28;
 const VALUE: usize = 34;
+/// Of a value beside others.
+const BESIDE: usize = 24;
 
 pub fn list(app: &App, frame: &mut Frame, area: Rect) {
-    let block =
-        Block::bordered().title(" settings (bold: not the default; e edits and relaunches) ");
-    let experiment = app.watched.as_ref().and_then(|watched| watched.experiment.as_ref());
-    let Some(experiment) = experiment else {
-        frame.render_widget(block, area);
+    let watched = app.watched.as_ref();
+    let Some(experiment) = watched.and_then(|watched| watched.experiment.as_ref()) else {
+        frame.render_widget(Block::bordered().title(" settings "), area);
         return;
     };
-    let lines = experiment.entries().into_iter().skip(app.first_setting).map(|entry| {
+    let beside: Vec<&Watched> = app.beside().map(|(_, run)| run).collect();
+    let (title, lines) = match beside.is_empty() {
+        true => {
+            (" settings (bold: not the default; e edits and relaunches) ", all(app, experiment))
+        }
+        false => (" where the settings of marked runs differ ", differing(app, &beside)),
+    };
+    let lines: Vec<Line> = lines.into_iter().skip(app.first_setting).collect();
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
+}
+
+fn all(app: &App, experiment: &Experiment) -> Vec<Line<'static>> {
+    let lines = experiment.entries().into_iter().map(|entry| {
         let style = if entry.is_default { app.theme.faint() } else { app.theme.strong() };
         Line::from(vec![
             Span::raw(format!(" {:<KEY$} ", clipped(entry.key, KEY))),
@@ -28,5 +42,37 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
             Span::styled(entry.doc, app.theme.faint()),
         ])
     });
-    frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()).block(block), area);
+    lines.collect()
+}
+
+/// A column a run, the one on screen first; a row a setting that is not the same in all.
+fn differing(app: &App, beside: &[&Watched]) -> Vec<Line<'static>> {
+    let runs = app.watched.iter().chain(beside.iter().copied());
+    let runs: Vec<&Watched> = runs.filter(|run| run.experiment.is_some()).collect();
+    let columns: Vec<Vec<String>> = runs
+        .iter()
+        .filter_map(|run| run.experiment.as_ref())
+        .map(|e| e.entries().into_iter().map(|entry| entry.value).collect())
+        .collect();
+    let keys = runs.iter().find_map(|run| run.experiment.as_ref()).map(Experiment::entries);
+    let cells = |values: Vec<String>| values.concat();
+    let names = runs.iter().map(|run| format!(" {:<BESIDE$}", clipped_name(&run.id, BESIDE)));
+    let head = format!(" {:<KEY$}{}", "", cells(names.collect()));
+    let mut lines = vec![Line::styled(head, app.theme.strong())];
+    for (row, entry) in keys.into_iter().flatten().enumerate() {
+        let values: Vec<&String> = columns.iter().filter_map(|column| column.get(row)).collect();
+        if values.windows(2).all(|pair| pair[0] == pair[1]) {
+            continue;
+        }
+        let values = values.iter().map(|value| format!(" {:<BESIDE$}", clipped(value, BESIDE)));
+        lines.push(Line::raw(format!(
+            " {:<KEY$}{}",
+            clipped(entry.key, KEY),
+            cells(values.collect())
+        )));
+    }
+    if lines.len() == 1 {
+        lines.push(Line::styled(" all settings are the same", app.theme.faint()));
+    }
+    lines
 }

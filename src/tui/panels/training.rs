@@ -50,6 +50,15 @@ fn loss(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
             curves.push(Curve::line(String::new(), thin(segment, buckets), app.theme.strong()));
         }
     }
+    for (number, marked) in app.beside() {
+        let curve: Vec<(f64, f64)> = marked.loss.iter().map(|&(x, y)| (x, scale(y))).collect();
+        let mut name = marked.id.clone();
+        for segment in segments(&smooth(&curve, past)) {
+            // One entry of the legend a run.
+            let name = std::mem::take(&mut name);
+            curves.push(Curve::line(name, thin(segment, buckets), app.theme.curve(number + 1)));
+        }
+    }
     let broken: Vec<f64> = raw.iter().filter(|p| !p.1.is_finite()).map(|p| p.0).collect();
     let title = match past > 0.0 {
         true => format!(" loss (m: average over ~{:.0} points) ", 1.0 / (1.0 - past)),
