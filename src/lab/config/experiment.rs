@@ -306,7 +306,7 @@ impl Default for Experiment {
                 k: Vec::new(),
                 lambda: vec![0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
                 gamma: vec![0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
-                tau: vec![0.1, 0.3, 1.0, 3.0],
+                tau: vec![0.3, 1.0, 3.0, 10.0],
             },
             root: PathBuf::from("."),
             origin: PathBuf::from("lab.toml"),
