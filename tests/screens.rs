@@ -18,12 +18,14 @@ use mosaic_lab::tui::app::{App, Popup};
 use mosaic_lab::tui::keys::BINDINGS;
 use mosaic_lab::tui::look::LOOK_BINDINGS;
 use mosaic_lab::tui::message::{Effect, Message};
+use mosaic_lab::tui::theme::Theme;
 use mosaic_lab::tui::update::update;
 use mosaic_lab::tui::view::view;
 use rand::RngExt;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::style::Color;
 
 const RUN: &str = "glyphs-attention-3abcde";
 
@@ -211,6 +213,33 @@ fn marked_runs_stand_beside_the_one_on_screen() {
     press(&mut app, KeyCode::Char(' '));
     press(&mut app, KeyCode::Up);
     assert_eq!(press(&mut app, KeyCode::Char(' ')), [Effect::Follow(vec![other.into()])]);
+}
+
+#[test]
+fn attention_entropy_is_a_map_over_steps_and_levels_beside_theory() {
+    let mut app = watching();
+    let mut theory = attention(0);
+    if let EventBody::Attention(metrics) = theory.body {
+        let machine = "attention-similarity".to_owned();
+        theory.body = EventBody::PredictedAttention { machine, metrics };
+    }
+    update(&mut app, Message::Events { run: RUN.into(), events: vec![theory] });
+    app.theme = Theme::new("dark", true);
+    press(&mut app, KeyCode::Char('2'));
+    press(&mut app, KeyCode::Char('v'));
+    insta::assert_snapshot!("entropy-map-80x24", screen(&app, 80, 24));
+    app.theme = Theme::new("dark", false);
+    let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+    terminal.draw(|frame| drop(view(&app, frame))).unwrap();
+    // Entropy falls with training, most of all at the highest t: it ends darker than it began.
+    let colour = |x: u16, y: u16| terminal.backend().buffer().cell((x, y)).unwrap().bg;
+    let brightness = |colour: Color| match colour {
+        Color::Rgb(r, g, b) => u32::from(r) + u32::from(g) + u32::from(b),
+        other => panic!("{other:?} on the map"),
+    };
+    let (top, first, last) = (13, 8, 60);
+    assert!(brightness(colour(first, top)) > brightness(colour(last, top)));
+    assert!(brightness(colour(last, top + 4)) > brightness(colour(last, top)));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Place;
 use super::control::{RunArg, find};
-use crate::lab::event::{Event, EventBody};
+use crate::lab::event::{AttentionAtLevel, AttentionMetrics, Event, EventBody};
 use crate::lab::events::EventTail;
 use crate::lab::run_dir::{Health, RunSummary};
 
@@ -117,6 +117,15 @@ pub fn logs(place: &Place, args: &LogsArgs) -> Result<()> {
     }
 }
 
+/// The mean entropy over heads at each noise level.
+fn entropies(attention: &AttentionMetrics) -> String {
+    let level = |level: &AttentionAtLevel| {
+        let heads = level.entropy_nats.len().max(1) as f64;
+        format!("{:.2} at t {:.2}", level.entropy_nats.iter().sum::<f64>() / heads, level.t)
+    };
+    attention.levels.iter().map(level).collect::<Vec<_>>().join(", ")
+}
+
 /// An event as one plain line.
 pub fn in_words(event: &Event) -> String {
     let number =
@@ -133,19 +142,10 @@ pub fn in_words(event: &Event) -> String {
             metrics.learning_rate
         ),
         EventBody::Attention(attention) => {
-            let levels: Vec<String> = attention
-                .levels
-                .iter()
-                .map(|level| {
-                    let heads = level.entropy_nats.len().max(1) as f64;
-                    format!(
-                        "{:.2} at t {:.2}",
-                        level.entropy_nats.iter().sum::<f64>() / heads,
-                        level.t
-                    )
-                })
-                .collect();
-            format!("attention entropy (nats) {}", levels.join(", "))
+            format!("attention entropy (nats) {}", entropies(attention))
+        }
+        EventBody::PredictedAttention { machine, metrics } => {
+            format!("attention entropy (nats) by {machine} {}", entropies(metrics))
         }
         EventBody::LossByLevel(levels) => {
             let ranges: Vec<String> = levels

@@ -32,6 +32,11 @@ pub enum EventBody {
     },
     Metrics(Metrics),
     Attention(AttentionMetrics),
+    /// What a machine that needs no network predicts for the same images and levels.
+    PredictedAttention {
+        machine: String,
+        metrics: AttentionMetrics,
+    },
     /// The loss at each noise level.
     LossByLevel(LossByLevel),
     Preview(Box<PreviewSummary>),

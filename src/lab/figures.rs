@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::event::{AgreementFigure, AttentionAtLevel, AttentionMetrics, Rate, Rates};
-use super::samples::SampleSet;
+use super::samples::{Contestants, SampleSet};
 use crate::analysis::agreement::agreement;
 use crate::analysis::consistency::{Judge, Rate as Counted};
 use crate::analysis::summary::Interval;
-use crate::diffusion::{AttentionStatistics, DenoiseError, Grid, Schedule};
+use crate::diffusion::{AttentionStatistics, DenoiseError, Grid, NoiseLevel, Schedule};
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
 use crate::network::config::NetworkConfig;
@@ -60,16 +60,47 @@ pub fn probe_attention(
     noise_seed: u64,
 ) -> Result<AttentionMetrics, DenoiseError> {
     let mut sum = EntropySum::new(network.network().config());
+    for (x, level) in probe_states(images, noise_seed) {
+        sum.add(level.t, &network.attention_statistics(&x, level)?);
+    }
+    Ok(sum.metrics())
+}
+
+/// What machines that need no network predict for the probe of [`probe_attention`], by name; `labels` are the images'
+/// classes, if the network wants one.
+pub fn predict_attention(
+    network: &NetworkConfig,
+    contestants: &Contestants,
+    images: &ImageBatch,
+    labels: &[u32],
+    noise_seed: u64,
+) -> Result<Vec<(String, AttentionMetrics)>, DenoiseError> {
+    let mut sums: Vec<(String, EntropySum)> = Vec::new();
+    for (x, level) in probe_states(images, noise_seed) {
+        let found = contestants.predicted_attention(&x, labels, level, network.grid())?;
+        for (index, (machine, statistics)) in found.into_iter().enumerate() {
+            if index == sums.len() {
+                sums.push((machine, EntropySum::new(network)));
+            }
+            sums[index].1.add(level.t, &statistics);
+        }
+    }
+    Ok(sums.into_iter().map(|(machine, sum)| (machine, sum.metrics())).collect())
+}
+
+/// The probe's noisy images, the same at every training step.
+fn probe_states(
+    images: &ImageBatch,
+    noise_seed: u64,
+) -> impl Iterator<Item = (ImageBatch, NoiseLevel)> {
     let noise = noise_seeds(noise_seed, PROBE_SEED, images.len(), images.shape());
-    for t in PROBE_TIMES {
+    PROBE_TIMES.into_iter().map(move |t| {
         let level = Schedule::Cosine.level(t);
         let (signal, sigma) = (level.signal(), level.sigma());
         let noisy = images.values().iter().zip(noise.values());
         let noisy = noisy.map(|(phi, eps)| signal * phi + sigma * eps).collect();
-        let x = ImageBatch::new(images.shape(), noisy);
-        sum.add(t, &network.attention_statistics(&x, level)?);
-    }
-    Ok(sum.metrics())
+        (ImageBatch::new(images.shape(), noisy), level)
+    })
 }
 
 /// Running means of attention statistics by noise level.

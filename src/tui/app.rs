@@ -47,6 +47,8 @@ pub struct App {
     /// The look inside a seed, in place of the tabs.
     pub look: Option<Look>,
     pub log_scale: bool,
+    /// Attention entropy as a map over training steps and t, not as curves.
+    pub as_map: bool,
     /// Index into [`SMOOTHINGS`].
     pub smoothing: usize,
     /// Samples: first of the columns behind the network, and first seed.
@@ -113,6 +115,8 @@ pub struct Watched {
     /// (step, loss); NaN where the loss was not finite.
     pub loss: Vec<(f64, f64)>,
     pub attention: Vec<(f64, AttentionMetrics)>,
+    /// What machines predict for the same images, by name.
+    pub predicted: Vec<(String, AttentionMetrics)>,
     pub latest: Option<Metrics>,
     pub levels: LossByLevel,
     pub preview_steps: Vec<u64>,
@@ -158,6 +162,7 @@ impl App {
             popup: Popup::None,
             look: None,
             log_scale: true,
+            as_map: false,
             smoothing: 0,
             first_column: 0,
             first_seed: 0,
@@ -241,6 +246,7 @@ impl Watched {
             experiment: self.experiment.clone(),
             loss: self.loss.clone(),
             attention: self.attention.clone(),
+            predicted: self.predicted.clone(),
             latest: self.latest.clone(),
             levels: self.levels.clone(),
             ..Self::default()
@@ -256,6 +262,10 @@ impl Watched {
                 self.latest = Some(metrics);
             }
             EventBody::Attention(attention) => push(&mut self.attention, (step, attention)),
+            EventBody::PredictedAttention { machine, metrics } => {
+                self.predicted.retain(|(other, _)| *other != machine);
+                self.predicted.push((machine, metrics));
+            }
             EventBody::LossByLevel(levels) => self.levels = levels,
             EventBody::Preview(summary) => {
                 // It was published in part before; now it is whole.

@@ -63,7 +63,8 @@ impl Depth {
         }
     }
 
-    fn colour(self, [red, green, blue]: [u8; 3]) -> Color {
+    /// The nearest colour that the terminal has.
+    pub fn colour(self, [red, green, blue]: [u8; 3]) -> Color {
         match self {
             Depth::Truecolour => Color::Rgb(red, green, blue),
             Depth::Palette => Color::Indexed(nearest_in_palette([red, green, blue])),

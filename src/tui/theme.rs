@@ -32,6 +32,10 @@ impl Theme {
         Self { colours: !no_colour, light: wanted == "light" }
     }
 
+    pub fn has_colours(self) -> bool {
+        self.colours
+    }
+
     pub fn is_light(self) -> bool {
         self.light
     }

@@ -157,6 +157,7 @@ fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
             app.say(NoticeLevel::Info, format!("runs: {}", app.order.words()));
         }
         Action::Mark => return mark(app),
+        Action::AsMap => app.as_map = !app.as_map,
         Action::LogScale => app.log_scale = !app.log_scale,
         Action::Smoothing => app.smoothing = (app.smoothing + 1) % SMOOTHINGS.len(),
         Action::Expand => app.expanded = !app.expanded,

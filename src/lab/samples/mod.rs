@@ -17,7 +17,9 @@ pub use by_step::{MapFigures, StepAgreement, StepFigures};
 use super::calibration::{Families, Family, Subject};
 use super::config::NamedMachine;
 use super::figures::EntropySum;
-use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoiser, NoiseLevel};
+use crate::diffusion::{
+    AttentionMaps, AttentionStatistics, Ddim, DenoiseError, Denoiser, Grid, NoiseLevel,
+};
 use crate::image::ImageBatch;
 use crate::network::{NetworkDenoiser, Watched};
 use crate::theory::spec::{AttentionSource, MachineKind, MachineSpec};
@@ -257,6 +259,37 @@ impl Contestants {
             Ok((contestant.machine.name.clone(), machine))
         };
         self.machines.iter().map(build).collect()
+    }
+
+    /// The attention of every machine that derives its own from the training images, in their order; `labels` are the
+    /// images' classes, where there are dictionaries of several.
+    pub fn predicted_attention(
+        &self,
+        x: &ImageBatch,
+        labels: &[u32],
+        level: NoiseLevel,
+        grid: Grid,
+    ) -> Result<Vec<(String, AttentionStatistics)>, DenoiseError> {
+        let has_own = |contestant: &&Contestant| {
+            let source = source(&contestant.machine);
+            matches!(source, Some(AttentionSource::CoOrigin | AttentionSource::Similarity { .. }))
+        };
+        let mut all = Vec::new();
+        for contestant in self.machines.iter().filter(has_own) {
+            let mut found = AttentionStatistics::default();
+            for index in 0..x.len() {
+                let class = labels.get(index).map_or(0, |&label| label as usize);
+                let ready = contestant.ready.get(class).or(contestant.ready.first());
+                let Some(machine) = ready else { continue };
+                let machine = machine.clone().with_posterior(true);
+                let maps = machine.denoise(&x.slice(index, 1), level)?.attention;
+                if let Some(one) = maps.and_then(|maps| AttentionStatistics::of_maps(&maps, grid)) {
+                    found.merge(&one);
+                }
+            }
+            all.push((contestant.machine.name.clone(), found));
+        }
+        Ok(all)
     }
 
     fn machine(

@@ -21,6 +21,7 @@ use crate::lab::run_dir::RunDir;
 use crate::lab::samples::{Contestants, SampleSet};
 use crate::lab::status_board::StatusBoard;
 use crate::network::NetworkDenoiser;
+use crate::network::config::NetworkConfig;
 
 /// Time between two publications of one preview while its machines are at work.
 const PUBLISH_EVERY: Duration = Duration::from_secs(2);
@@ -33,6 +34,16 @@ pub struct PreviewKit {
     pub judge: Option<Judge>,
     pub board: Arc<StatusBoard>,
     pub stop: Arc<AtomicBool>,
+    /// For networks with attention.
+    pub probe: Option<Probe>,
+}
+
+/// What attention is measured on while training, so that machines can say the same.
+pub struct Probe {
+    pub network: NetworkConfig,
+    pub images: ImageBatch,
+    pub labels: Vec<u32>,
+    pub noise_seed: u64,
 }
 
 /// The preview thread's inbox.
@@ -66,6 +77,7 @@ impl PreviewDesk {
             .build()
             .map_err(std::io::Error::other)?;
         let work = move || {
+            pool.install(|| predict(&kit));
             while let Some((step, network)) = inbox.take() {
                 pool.install(|| serve(&kit, step, &network));
             }
@@ -117,6 +129,27 @@ impl Slot {
                 return None;
             }
             content = self.changed.wait(content).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Says once what machines predict for the network's attention; training goes on whatever comes of it.
+fn predict(kit: &PreviewKit) {
+    let Some(Probe { network, images, labels, noise_seed }) = &kit.probe else { return };
+    let work =
+        || figures::predict_attention(network, &kit.contestants, images, labels, *noise_seed);
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(found)) => {
+            for (machine, metrics) in found {
+                kit.board.emit(EventBody::PredictedAttention { machine, metrics });
+            }
+        }
+        Ok(Err(error)) => {
+            kit.board.notice(NoticeLevel::Warning, format!("predicting attention failed: {error}"));
+        }
+        Err(_) => {
+            let words = "predicting attention failed by a defect of mosaic; see the log";
+            kit.board.notice(NoticeLevel::Error, words.to_owned());
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::prepare::Workshop;
-use super::previews::{PreviewDesk, PreviewKit};
+use super::previews::{PreviewDesk, PreviewKit, Probe};
 use crate::analysis::consistency::Judge;
 use crate::lab::collapse::CollapseWatch;
 use crate::lab::command::Command;
@@ -59,6 +59,12 @@ pub fn train(
         judge: Judge::new(&workshop.dataset),
         board: board.clone(),
         stop: stop.clone(),
+        probe: workshop.network.attention.is_some().then(|| Probe {
+            network: workshop.network.clone(),
+            images: workshop.probe.clone(),
+            labels: workshop.probe_labels.clone(),
+            noise_seed: workshop.experiment.noise_seed,
+        }),
     })
     .context("starting the preview thread")?;
     let mut loop_state = Loop {

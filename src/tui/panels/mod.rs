@@ -4,6 +4,7 @@ pub mod runs;
 pub mod training;
 pub mod strip;
 pub mod samples;
+pub mod heat;
 pub mod look;
 pub mod settings;
 pub mod system;

@@ -10,6 +10,7 @@ use ratatui::style::Style;
 use ratatui::symbols::Marker;
 use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, LegendPosition, Paragraph};
 
+use super::heat;
 use crate::lab::event::{AttentionAtLevel, AttentionMetrics};
 use crate::tui::app::{App, SMOOTHINGS, Watched};
 use crate::tui::chart::{segments, smooth, thin};
@@ -32,7 +33,10 @@ pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
         return;
     };
     loss(app, watched, frame, above);
-    entropy(app, watched, frame, below);
+    match app.as_map && !watched.attention.is_empty() {
+        true => heat::entropy(app, watched, frame, below),
+        false => entropy(app, watched, frame, below),
+    }
 }
 
 fn loss(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
@@ -129,7 +133,7 @@ fn extremes(attention: &AttentionMetrics) -> String {
 }
 
 /// Mean over heads at one noise level.
-fn mean_at(attention: &AttentionMetrics, t: f64) -> Option<f64> {
+pub(super) fn mean_at(attention: &AttentionMetrics, t: f64) -> Option<f64> {
     let level = attention.levels.iter().find(|level| level.t == t)?;
     let n = level.entropy_nats.len() as f64;
     Some(level.entropy_nats.iter().sum::<f64>() / n).filter(|mean| mean.is_finite())

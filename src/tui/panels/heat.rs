@@ -1,0 +1,144 @@
+//! Attention entropy as a map: training steps to the right, noise level t upwards, and beside it, with the same colours,
+//! what each machine that needs no network predicts for the same images.
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+use ratatui::widgets::Block;
+
+use super::training::mean_at;
+use crate::lab::event::AttentionMetrics;
+use crate::tui::app::{App, Watched};
+use crate::tui::words::clipped;
+
+/// Cells of the labels on the left, and of a prediction with the gap before it.
+const LABEL: u16 = 6;
+const PREDICTION: u16 = 11;
+/// Marks of rising entropy where there are no colours.
+const SHADES: [&str; 5] = [" ", "░", "▒", "▓", "█"];
+/// The ends and the middle of the colours: cividis, which the colour-blind read as everyone else.
+const COLOURS: [[u8; 3]; 5] =
+    [[0, 34, 78], [66, 78, 108], [124, 123, 120], [187, 174, 108], [253, 231, 55]];
+
+/// A shown value's range.
+#[derive(Clone, Copy)]
+struct Range {
+    low: f64,
+    high: f64,
+}
+
+pub fn entropy(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
+    let Some((_, last)) = watched.attention.last() else { return };
+    let times: Vec<f64> = last.levels.iter().map(|level| level.t).collect();
+    let all = watched.attention.iter().map(|(_, at)| at);
+    let all = all.chain(watched.predicted.iter().map(|(_, at)| at));
+    let values = all.flat_map(|at| times.iter().filter_map(|t| mean_at(at, *t)));
+    let (low, high) =
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+    // A range of nothing would make noise of rounding.
+    let range = Range { low: low.min(high - 0.01), high };
+    let most = (last.n_pixels as f64).ln();
+    let title = " attention entropy, nats (v: curves) ";
+    let scale = format!(" dark {:.2}, bright {high:.2}; uniform {most:.2} ", range.low);
+    let block = Block::bordered().title(title).title_bottom(scale);
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let room = inner.width.saturating_sub(LABEL);
+    // Predictions give way to the map where both do not fit.
+    let n_shown = (room / 2 / PREDICTION).min(watched.predicted.len() as u16);
+    let width = room.saturating_sub(n_shown * PREDICTION);
+    let height = inner.height.saturating_sub(1);
+    if width == 0 || height == 0 || times.is_empty() {
+        return;
+    }
+    let columns = columns(watched, usize::from(width));
+    let buffer = frame.buffer_mut();
+    for row in 0..height {
+        // The largest t is on top.
+        let band = usize::from(row) * times.len() / usize::from(height);
+        let level = times.len() - 1 - band;
+        let is_first =
+            row == 0 || (usize::from(row) - 1) * times.len() / usize::from(height) != band;
+        let y = inner.y + row;
+        if is_first {
+            let label = format!("t={:<3}", times[level]);
+            buffer.set_stringn(inner.x, y, label, usize::from(LABEL), app.theme.faint());
+        }
+        let value = |at: &AttentionMetrics| mean_at(at, times[level]);
+        for (x, at) in columns.iter().enumerate() {
+            let place = (inner.x + LABEL + x as u16, y);
+            paint(app, buffer, place, value(at), range);
+        }
+        for (index, (_, at)) in watched.predicted.iter().take(usize::from(n_shown)).enumerate() {
+            let left = inner.x + LABEL + width + 1 + index as u16 * PREDICTION;
+            for x in 0..PREDICTION - 1 {
+                paint(app, buffer, (left + x, y), value(at), range);
+            }
+        }
+    }
+    let foot = inner.y + height;
+    let steps = [watched.attention.first(), watched.attention.last()];
+    let [first, end] = steps.map(|at| at.map_or(String::new(), |(step, _)| format!("{step:.0}")));
+    let gap = usize::from(width).saturating_sub(first.len() + end.len());
+    let line = Line::styled(format!("{first}{}{end}", " ".repeat(gap)), app.theme.faint());
+    buffer.set_line(inner.x + LABEL, foot, &line, width);
+    for (index, (machine, _)) in watched.predicted.iter().take(usize::from(n_shown)).enumerate() {
+        let left = inner.x + LABEL + width + 1 + index as u16 * PREDICTION;
+        let name = machine.strip_prefix("attention-").unwrap_or(machine);
+        let room = usize::from(PREDICTION - 1);
+        buffer.set_stringn(left, foot, clipped(name, room), room, app.theme.faint());
+    }
+}
+
+/// The measurement of each column: evenly in steps, the newest before its end.
+fn columns(watched: &Watched, width: usize) -> Vec<&AttentionMetrics> {
+    let all = &watched.attention;
+    let (Some(first), Some(last)) = (all.first(), all.last()) else { return Vec::new() };
+    let at = |x: usize| {
+        let share = if width > 1 { x as f64 / (width - 1) as f64 } else { 1.0 };
+        let step = first.0 + share * (last.0 - first.0);
+        let place = all.partition_point(|(other, _)| *other <= step).max(1) - 1;
+        &all[place].1
+    };
+    (0..width).map(at).collect()
+}
+
+fn paint(app: &App, buffer: &mut Buffer, place: (u16, u16), value: Option<f64>, range: Range) {
+    let Some(cell) = buffer.cell_mut(place) else { return };
+    let Some(value) = value else {
+        cell.set_symbol("·");
+        return;
+    };
+    let share = ((value - range.low) / (range.high - range.low)).clamp(0.0, 1.0);
+    match app.theme.has_colours() {
+        true => drop(cell.set_symbol(" ").set_bg(app.depth.colour(colour(share)))),
+        false => {
+            let shade = (share * (SHADES.len() - 1) as f64).round() as usize;
+            cell.set_symbol(SHADES[shade]);
+        }
+    }
+}
+
+/// Between the colours' five points, linearly.
+fn colour(share: f64) -> [u8; 3] {
+    let place = share * (COLOURS.len() - 1) as f64;
+    let below = (place as usize).min(COLOURS.len() - 2);
+    let part = place - below as f64;
+    std::array::from_fn(|c| {
+        let (a, b) = (f64::from(COLOURS[below][c]), f64::from(COLOURS[below + 1][c]));
+        (a + part * (b - a)).round() as u8
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_run_from_dark_to_bright_through_their_points() {
+        assert_eq!([colour(0.0), colour(0.5), colour(1.0)], [COLOURS[0], COLOURS[2], COLOURS[4]]);
+        let bright = |share: f64| colour(share).iter().map(|v| u32::from(*v)).sum::<u32>();
+        assert!((0..20).all(|i| bright(f64::from(i) / 20.0) < bright(f64::from(i + 1) / 20.0)));
+    }
+}
