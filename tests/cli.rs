@@ -202,6 +202,47 @@ fn without_a_terminal_the_dashboard_says_what_to_run_instead() {
 }
 
 #[test]
+fn the_doctor_says_what_works_and_fails_where_something_asked_for_does_not() {
+    let lab = Lab::new();
+    let output = lab.mosaic(&["doctor", "--json"]);
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    let findings: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let of = |findings: &Value, about: &str| {
+        let all = findings.as_array().unwrap();
+        all.iter().find(|finding| finding["about"] == about).unwrap()["verdict"].clone()
+    };
+    for about in ["version", "lab file", "terminal", "processors", "memory", "runs", "device"] {
+        assert_eq!(of(&findings, about), "good", "{findings:#}");
+    }
+    std::fs::write(lab.place.path().join("lab.toml"), "[lab]\ndevice = 3\n").unwrap();
+    let output = lab.mosaic(&["doctor", "--json"]);
+    assert!(!output.status.success());
+    assert_eq!(of(&serde_json::from_str(&stdout(&output)).unwrap(), "lab file"), "bad");
+}
+
+#[test]
+fn what_cannot_be_shown_or_attached_to_is_named() {
+    let lab = Lab::new();
+    let output = lab.mosaic(&["show", "nothing"]);
+    assert!(!output.status.success());
+    assert!(
+        stderr(&output).contains("'nothing' is neither a file nor a run"),
+        "{}",
+        stderr(&output)
+    );
+    let text = lab.place.path().join("text.png");
+    std::fs::write(&text, "no picture").unwrap();
+    let output = lab.mosaic(&["show", text.to_str().unwrap()]);
+    assert!(stderr(&output).contains("reading the picture"), "{}", stderr(&output));
+    let picture = lab.place.path().join("picture.png");
+    image::RgbImage::new(4, 4).save(&picture).unwrap();
+    let output = lab.mosaic(&["show", picture.to_str().unwrap()]);
+    assert!(stderr(&output).contains("needs a terminal"), "{}", stderr(&output));
+    let output = lab.mosaic(&["attach"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+#[test]
 fn init_writes_a_lab_file_that_reads_and_never_overwrites_one() {
     let place = tempfile::tempdir().unwrap();
     let mosaic = |arguments: &[&str]| {

@@ -349,6 +349,20 @@ fn leaving_never_stops_a_run() {
 }
 
 #[test]
+fn who_only_looks_steers_nothing() {
+    let mut app = watching();
+    app.read_only = true;
+    for key in "npsxrXe".chars() {
+        assert_eq!(press(&mut app, KeyCode::Char(key)), [], "{key}");
+        assert_eq!(app.popup, Popup::None, "{key}");
+        assert!(app.said.take().unwrap().1.contains("--read-only"), "{key}");
+    }
+    assert!(screen(&app, 80, 24).starts_with("\" mosaic, looking only  glyphs"));
+    assert!(!screen(&app, 80, 24).contains("pause"));
+    assert_eq!(press(&mut app, KeyCode::Char('L')), [Effect::ReadLog(RUN.into())]);
+}
+
+#[test]
 fn stopping_asks_first_and_killing_wants_the_name() {
     let mut app = watching();
     assert_eq!(press(&mut app, KeyCode::Char('x')), []);

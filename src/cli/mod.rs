@@ -18,6 +18,8 @@ mod calibrate;
 mod compare;
 mod reproduce;
 mod inspect;
+mod doctor;
+mod show;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -48,6 +50,16 @@ pub struct Cli {
     pub command: Option<Subcommands>,
 }
 
+/// What the dashboard is opened on.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct AttachArgs {
+    /// The run, or the start of its name if no other starts so; the newest live one if not given.
+    pub run: Option<String>,
+    /// Only look: nothing can be launched, paused, stopped or changed.
+    #[arg(long)]
+    pub read_only: bool,
+}
+
 /// Where experiments and runs are.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Place {
@@ -65,6 +77,8 @@ pub enum Subcommands {
     Run(run::RunArgs),
     /// List experiments; with a name, all its settings and what they mean.
     Experiments(experiments::ExperimentsArgs),
+    /// Open the dashboard on a run; runs never notice who looks.
+    Attach(AttachArgs),
     /// List runs, newest first.
     Ls(runs::LsArgs),
     /// Pause a run (it writes a checkpoint first).
@@ -91,6 +105,8 @@ pub enum Subcommands {
     Compare(compare::CompareArgs),
     /// Run the studies of lab.toml: claims of the theory, put to trained networks, with their verdicts.
     Reproduce(reproduce::ReproduceArgs),
+    /// Show a PNG file or a run's newest preview in this terminal.
+    Show(show::ShowArgs),
     /// Show the report of a finished run.
     Report(report::ReportArgs),
     /// List data sets, or show one.
@@ -103,6 +119,8 @@ pub enum Subcommands {
     Denoise(denoise::DenoiseArgs),
     /// Time theory and training on this machine.
     Bench(bench::BenchArgs),
+    /// Say what this terminal and machine can do, and what to do where they cannot.
+    Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell.
     Completions { shell: clap_complete::Shell },
     /// The process that trains a run; started by 'run' and the dashboard.
@@ -132,9 +150,14 @@ impl Place {
 /// Runs what was asked for.
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     let place = &cli.place;
-    let Some(command) = cli.command else { return dashboard(place) };
+    let Some(command) = cli.command else { return dashboard(place, &AttachArgs::default()) };
     match command {
         Subcommands::Worker { run_dir } => return Ok(ExitCode::from(worker::run(&run_dir))),
+        Subcommands::Attach(args) => return dashboard(place, &args),
+        Subcommands::Doctor(args) => {
+            let is_well = doctor::run(place, &args)?;
+            return Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
         Subcommands::Run(args) => return run::run(place, &args),
         Subcommands::Reproduce(args) => return reproduce::run(place, &args),
         Subcommands::Theory(args) => return theory::run(place, &args),
@@ -152,6 +175,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Calibrate(args) => calibrate::calibrate(place, &args)?,
         Subcommands::Inspect(args) => inspect::run(place, &args)?,
         Subcommands::Compare(args) => compare::run(place, &args)?,
+        Subcommands::Show(args) => show::run(place, &args)?,
         Subcommands::Report(args) => report::show(place, &args)?,
         Subcommands::Data(args) => data::run(place, &args)?,
         Subcommands::Denoise(args) => denoise::run(&args)?,
@@ -166,7 +190,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn dashboard(place: &Place) -> Result<ExitCode> {
+fn dashboard(place: &Place, args: &AttachArgs) -> Result<ExitCode> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         eprintln!(
             "mosaic's dashboard needs a terminal for input and output; without one use\n\
@@ -177,7 +201,12 @@ fn dashboard(place: &Place) -> Result<ExitCode> {
         );
         return Ok(ExitCode::from(MISUSE));
     }
-    crate::tui::run(place.lab()?)?;
+    let lab = place.lab()?;
+    let run = match &args.run {
+        Some(name) => Some(control::find(&RunsDir::new(&lab.settings.runs_dir), name)?.id),
+        None => None,
+    };
+    crate::tui::run(lab, crate::tui::Opening { run, read_only: args.read_only })?;
     Ok(ExitCode::SUCCESS)
 }
 

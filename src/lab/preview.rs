@@ -43,6 +43,9 @@ pub enum PreviewError {
     Format { path: PathBuf, problem: String },
 }
 
+/// The composed picture beside the tensors of a preview.
+pub const PICTURE: &str = "preview.png";
+
 /// A preview's directory name, e.g. `step-000500`.
 pub fn directory_name(step: u64) -> String {
     format!("step-{step:06}")
@@ -78,7 +81,7 @@ impl Preview {
         std::fs::create_dir_all(&beside).map_err(failed("making"))?;
         std::fs::write(beside.join(SAMPLES), self.to_bytes(path)?).map_err(failed("writing"))?;
         picture::contact_sheet(&self.seeds, &self.network, &self.machines, usize::MAX)
-            .save(beside.join("preview.png"))
+            .save(beside.join(PICTURE))
             .map_err(|error| failed("drawing")(io::Error::other(error)))?;
         if !path.exists() {
             return std::fs::rename(&beside, path).map_err(failed("finishing"));

@@ -62,6 +62,8 @@ pub struct App {
     pub theme: Theme,
     /// Colours of half-blocks.
     pub depth: Depth,
+    /// Nothing can be launched or steered from here.
+    pub read_only: bool,
     /// The last thing said to the user.
     pub said: Option<(NoticeLevel, String)>,
 }
@@ -172,6 +174,7 @@ impl App {
             protocols: vec![Protocol::Blocks, Protocol::Off],
             theme: Theme::default(),
             depth: Depth::Truecolour,
+            read_only: false,
             said: None,
         }
     }
@@ -201,6 +204,9 @@ impl App {
 
     /// Whether an action would do something now; the footer shows only such keys.
     pub fn can(&self, action: Action) -> bool {
+        if self.read_only && action.steers() {
+            return false;
+        }
         let Some(run) = self.run() else {
             return matches!(
                 action,

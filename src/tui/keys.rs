@@ -36,6 +36,22 @@ pub enum Action {
     Detach,
 }
 
+impl Action {
+    /// Whether it changes anything but the screen.
+    pub fn steers(self) -> bool {
+        matches!(
+            self,
+            Self::Launch
+                | Self::Edit
+                | Self::Pause
+                | Self::Stop
+                | Self::Kill
+                | Self::Resume
+                | Self::Sample
+        )
+    }
+}
+
 /// One row of a table of keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding<A> {

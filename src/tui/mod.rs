@@ -29,4 +29,4 @@ pub mod watchdog;
 pub mod shell;
 pub mod start;
 
-pub use start::run;
+pub use start::{Opening, run};

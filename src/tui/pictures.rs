@@ -318,18 +318,66 @@ fn blank(areas: &[Rect], out: &mut impl Write) -> io::Result<()> {
 /// the terminal, without an answer (`q=2`) and without moving the cursor (`C=1`).
 fn print_kitty(image: &RgbImage, area: Rect, out: &mut impl Write) -> io::Result<()> {
     let bitmap = enlarged(image, area);
-    let (width, height) = bitmap.dimensions();
     queue!(out, SavePosition, MoveTo(area.x, area.y))?;
+    // C=1: the cursor stays.
+    send_kitty(&bitmap, (area.width, area.height), "C=1,", out)?;
+    queue!(out, RestorePosition)?;
+    out.flush()
+}
+
+/// A picture where the cursor is, over so many cells; `more_keys` end in a comma.
+fn send_kitty(
+    bitmap: &RgbImage,
+    (columns, rows): (u16, u16),
+    more_keys: &str,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let (width, height) = bitmap.dimensions();
     let mut chunks = bitmap.as_raw().chunks(KITTY_CHUNK_BYTES).peekable();
-    let (columns, rows) = (area.width, area.height);
-    let mut keys = format!("a=T,f=24,s={width},v={height},c={columns},r={rows},C=1,");
+    let mut keys = format!("a=T,f=24,s={width},v={height},c={columns},r={rows},{more_keys}");
     while let Some(chunk) = chunks.next() {
         let more = u8::from(chunks.peek().is_some());
         write!(out, "\x1b_G{keys}q=2,m={more};{}\x1b\\", BASE64.encode(chunk))?;
         keys.clear();
     }
-    queue!(out, RestorePosition)?;
-    out.flush()
+    Ok(())
+}
+
+/// Prints a picture below the cursor of a plain terminal, which scrolls, over at most `columns` cells in width, and
+/// leaves the cursor under it.
+pub fn print_plain(
+    protocol: Protocol,
+    image: &RgbImage,
+    columns: u16,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let (width, height) = image.dimensions();
+    let columns = u32::from(columns).min(width).max(1);
+    // Cells are about twice as high as wide.
+    let rows = (height * columns).div_ceil(2 * width.max(1)).max(1);
+    let cells = (columns as u16, rows as u16);
+    match protocol {
+        Protocol::Off => Ok(()),
+        Protocol::Kitty => {
+            let area = Rect::new(0, 0, cells.0, cells.1);
+            send_kitty(&enlarged(image, area), cells, "", out)?;
+            writeln!(out)?;
+            out.flush()
+        }
+        _ => {
+            let config = viuer::Config {
+                absolute_offset: false,
+                width: Some(columns),
+                height: Some(rows),
+                use_kitty: false,
+                use_iterm: protocol == Protocol::Iterm,
+                use_sixel: protocol == Protocol::Sixel,
+                ..viuer::Config::default()
+            };
+            out.flush()?;
+            print_with_viuer(&DynamicImage::ImageRgb8(image.clone()), &config)
+        }
+    }
 }
 
 fn print(protocol: Protocol, placement: &Placement, area: Rect) -> io::Result<()> {
@@ -346,7 +394,11 @@ fn print(protocol: Protocol, placement: &Placement, area: Rect) -> io::Result<()
         ..viuer::Config::default()
     };
     let bitmap = DynamicImage::ImageRgb8(enlarged(&placement.image, area));
-    match viuer::print(&bitmap, &config) {
+    print_with_viuer(&bitmap, &config)
+}
+
+fn print_with_viuer(bitmap: &DynamicImage, config: &viuer::Config) -> io::Result<()> {
+    match viuer::print(bitmap, config) {
         Ok(_) => Ok(()),
         Err(viuer::ViuError::Io(error)) => Err(error),
         Err(error) => Err(io::Error::other(format!("printing a picture: {error}"))),

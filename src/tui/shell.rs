@@ -44,6 +44,9 @@ const FRAME: Duration = Duration::from_millis(33);
 pub fn run(app: &mut App, link: Box<dyn Link>) -> anyhow::Result<()> {
     let (messages, inbox) = mpsc::channel();
     let (effects, orders) = mpsc::channel();
+    if let Some(watched) = &app.watched {
+        effects.send(Effect::Watch(watched.id.clone()))?;
+    }
     restore_on_panic();
     enable_raw_mode()?;
     execute!(io::stdout(), EnterAlternateScreen)?;

@@ -1,6 +1,6 @@
 //! Opening the dashboard on a lab: theme, image protocol, watchdog, then the shell.
 
-use super::app::App;
+use super::app::{App, Watched};
 use super::disk::Disk;
 use super::pictures::Depth;
 use super::theme::Theme;
@@ -9,8 +9,17 @@ use crate::lab::config::Lab;
 use crate::lab::event::NoticeLevel;
 use crate::lab::run_dir::RunsDir;
 
+/// What the dashboard is opened on, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Opening {
+    /// A run's whole name; the newest live one if not given.
+    pub run: Option<String>,
+    /// Nothing can be launched or steered.
+    pub read_only: bool,
+}
+
 /// Shows the dashboard until the user leaves. The terminal must be a terminal.
-pub fn run(lab: Lab) -> anyhow::Result<()> {
+pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<()> {
     let is_built_in = lab.path.is_none();
     let settings = lab.settings;
     let mut app = App::new(lab.experiments, settings.runs_dir.display().to_string());
@@ -18,6 +27,8 @@ pub fn run(lab: Lab) -> anyhow::Result<()> {
         let words = "no lab.toml here: the built-in experiments are shown; 'mosaic init' writes them to a file";
         app.say(NoticeLevel::Info, words);
     }
+    app.read_only = opening.read_only;
+    app.watched = opening.run.map(Watched::new);
     // An empty NO_COLOR counts as unset (no-color.org).
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     app.theme = Theme::new(&settings.theme, no_colour);

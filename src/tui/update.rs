@@ -138,6 +138,11 @@ fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
 }
 
 fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
+    if app.read_only && action.steers() {
+        let words = "this dashboard only looks; 'mosaic' without --read-only steers";
+        app.say(NoticeLevel::Warning, words);
+        return Vec::new();
+    }
     match action {
         Action::Help => app.popup = Popup::Help { first: 0 },
         Action::Launch => app.popup = Popup::Launch { cursor: 0 },

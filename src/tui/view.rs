@@ -103,7 +103,8 @@ fn overview(app: &App, frame: &mut Frame, body: Rect) -> Vec<Placement> {
 
 fn header(app: &App, width: u16) -> Line<'static> {
     let theme = app.theme;
-    let mut spans = vec![Span::styled(" mosaic ", theme.strong().add_modifier(Modifier::REVERSED))];
+    let name = if app.read_only { " mosaic, looking only " } else { " mosaic " };
+    let mut spans = vec![Span::styled(name, theme.strong().add_modifier(Modifier::REVERSED))];
     if let Some(run) = app.run() {
         let state = run_state(run);
         spans.push(Span::raw(format!(" {}  ", run.id)));

@@ -16,3 +16,4 @@ pub mod signals;
 mod body;
 
 pub use body::run;
+pub use prepare::open_device;

@@ -1,0 +1,265 @@
+//! `doctor`: what this machine and terminal can do for mosaic, and what to do where they cannot.
+
+use std::env;
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use super::Place;
+use crate::lab::system::{Gpu, Monitor};
+use crate::lab::worker::open_device;
+use crate::tui::pictures::Depth;
+use crate::tui::probe::probe;
+use crate::tui::words::bytes;
+
+/// Less than this is soon full of checkpoints and previews.
+const LITTLE_DISK: u64 = 2 << 30;
+/// Long enough for a share of processor time to mean something.
+const LOOK: Duration = Duration::from_millis(250);
+
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Print the findings as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Good,
+    /// It works, but not as well as it could.
+    Fair,
+    /// Something that was asked for does not work.
+    Bad,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Finding {
+    about: &'static str,
+    verdict: Verdict,
+    found: String,
+    /// What to do, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+impl Finding {
+    fn good(about: &'static str, found: impl Into<String>) -> Self {
+        Self { about, verdict: Verdict::Good, found: found.into(), remedy: None }
+    }
+
+    fn fair(about: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let remedy = Some(remedy.into());
+        Self { about, verdict: Verdict::Fair, found: found.into(), remedy }
+    }
+
+    fn bad(about: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Bad, ..Self::fair(about, found, remedy) }
+    }
+}
+
+/// Looks, and says what was found; `false` if something that was asked for does not work.
+pub fn run(place: &Place, args: &DoctorArgs) -> Result<bool> {
+    let mut findings = vec![Finding::good("version", version())];
+    let lab = place.lab();
+    let settings = lab.as_ref().map(|lab| lab.settings.clone());
+    findings.push(match &lab {
+        Ok(lab) => {
+            let n = lab.experiments.len();
+            match &lab.path {
+                Some(path) => {
+                    Finding::good("lab file", format!("'{}', {n} experiments", path.display()))
+                }
+                None => Finding::good(
+                    "lab file",
+                    format!(
+                        "the built-in one, {n} experiments ('mosaic init' writes it to ./lab.toml)"
+                    ),
+                ),
+            }
+        }
+        Err(error) => Finding::bad(
+            "lab file",
+            format!("{error:#}"),
+            "mend the line that is named, or move the file away",
+        ),
+    });
+    findings.extend(terminal(settings.as_ref().map_or("auto", |settings| &settings.images)));
+    let runs = place.runs().map(|runs| runs.path().to_owned()).unwrap_or_else(|_| ".".into());
+    let mut monitor = Monitor::new(&runs);
+    monitor.read(None);
+    std::thread::sleep(LOOK);
+    let reading = monitor.read(None);
+    findings.push(Finding::good(
+        "processors",
+        format!(
+            "{}, {} busy; mosaic uses {} threads (RAYON_NUM_THREADS sets them)",
+            reading.n_cpus,
+            reading.cpu_percent.map_or("n/a".to_owned(), |percent| format!("{percent:.0}%")),
+            rayon::current_num_threads()
+        ),
+    ));
+    findings.push(match reading.memory {
+        Some(memory) => Finding::good(
+            "memory",
+            format!("{} free of {}", bytes(memory.left()), bytes(memory.total)),
+        ),
+        None => Finding::fair("memory", "n/a", "nothing; only the dashboard's figure is missing"),
+    });
+    findings.push(disk(&runs, reading.disk.map(|disk| disk.left())));
+    match &reading.gpus {
+        Ok(gpus) => findings.extend(gpus.iter().map(card)),
+        Err(why) => findings.push(Finding::good("gpu", why.clone())),
+    }
+    let wanted = settings.as_ref().map_or("auto", |settings| &settings.device);
+    findings.push(device(wanted, reading.gpus.is_ok()));
+    if args.json {
+        writeln!(io::stdout(), "{:#}", serde_json::to_value(&findings)?)?;
+    } else {
+        findings.iter().try_for_each(say)?;
+    }
+    Ok(findings.iter().all(|finding| finding.verdict != Verdict::Bad))
+}
+
+fn say(finding: &Finding) -> io::Result<()> {
+    let mark = match finding.verdict {
+        Verdict::Good => "ok  ",
+        Verdict::Fair => "fair",
+        Verdict::Bad => "BAD ",
+    };
+    let mut out = io::stdout();
+    writeln!(out, "{mark}  {:<11} {}", finding.about, finding.found)?;
+    match &finding.remedy {
+        Some(remedy) => writeln!(out, "                  -> {remedy}"),
+        None => Ok(()),
+    }
+}
+
+fn version() -> String {
+    let features = match (cfg!(feature = "cuda"), cfg!(feature = "cudnn")) {
+        (_, true) => "built with CUDA and cuDNN",
+        (true, false) => "built with CUDA",
+        (false, false) => "built for the CPU alone",
+    };
+    format!("mosaic {}, {features}", env!("CARGO_PKG_VERSION"))
+}
+
+fn terminal(images: &str) -> Vec<Finding> {
+    let name = env::var("TERM").unwrap_or_else(|_| "unknown".to_owned());
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        let found = "input or output is none: nothing can be said of pictures and colours";
+        return vec![Finding::good("terminal", found)];
+    }
+    let inside = if env::var_os("TMUX").is_some() { " inside tmux" } else { "" };
+    let size = ratatui::crossterm::terminal::size();
+    let mut findings = vec![match size {
+        Ok((width, height)) if width < 60 || height < 16 => Finding::fair(
+            "terminal",
+            format!("{name}{inside}, {width}x{height}"),
+            "the dashboard shows only words below 60x16, one panel below 100x30",
+        ),
+        Ok((width, height)) => {
+            Finding::good("terminal", format!("{name}{inside}, {width}x{height}"))
+        }
+        Err(error) => Finding::fair(
+            "terminal",
+            format!("{name}{inside}, size unknown: {error}"),
+            "try another terminal",
+        ),
+    }];
+    findings.push(match Depth::of_terminal() {
+        Depth::Truecolour => Finding::good("colours", "24 bits"),
+        Depth::Palette => Finding::fair(
+            "colours",
+            "256: $COLORTERM does not say more",
+            "if your terminal can do more: export COLORTERM=truecolor (ssh does not pass it on by itself)",
+        ),
+    });
+    let found = probe(images);
+    let ways: Vec<&str> = found.available.iter().map(|one| one.name()).collect();
+    let words = format!("{} (of {}; images = '{images}')", found.protocol.name(), ways.join(", "));
+    findings.push(match found.note {
+        Some(note) => Finding::fair("pictures", words, note),
+        None => Finding::good("pictures", words),
+    });
+    findings
+}
+
+fn disk(runs: &std::path::Path, left: Option<u64>) -> Finding {
+    let shown = runs.display();
+    // The nearest folder that exists is where runs would be made.
+    let there =
+        runs.ancestors().find(|folder| folder.is_dir()).unwrap_or(std::path::Path::new("."));
+    if let Err(error) = tempfile_in(there) {
+        let remedy = "choose another place with --runs-dir, or runs_dir in lab.toml";
+        return Finding::bad("runs", format!("'{shown}' cannot be written: {error}"), remedy);
+    }
+    match left {
+        Some(left) if left < LITTLE_DISK => Finding::fair(
+            "runs",
+            format!("'{shown}', {} left", bytes(left)),
+            "make room: runs pause on a full disk, and go on when there is space",
+        ),
+        Some(left) => Finding::good("runs", format!("'{shown}', {} left", bytes(left))),
+        None => Finding::good("runs", format!("'{shown}'")),
+    }
+}
+
+/// Makes a file there and takes it away again.
+fn tempfile_in(folder: &std::path::Path) -> io::Result<()> {
+    let path = folder.join(format!(".mosaic-doctor-{}", std::process::id()));
+    std::fs::write(&path, b"x").and_then(|()| std::fs::remove_file(&path))
+}
+
+fn card(gpu: &Gpu) -> Finding {
+    let memory = gpu.memory.map_or("memory n/a".to_owned(), |memory| {
+        format!("{} free of {}", bytes(memory.left()), bytes(memory.total))
+    });
+    let parts = match gpu.parts.len() {
+        0 => String::new(),
+        n => format!(", cut into {n} MIG instances"),
+    };
+    Finding::good("gpu", format!("{}, {memory}{parts}", gpu.name))
+}
+
+fn device(wanted: &str, has_card: bool) -> Finding {
+    let about = "device";
+    match open_device(wanted) {
+        Ok((_, words)) if has_card && !cfg!(feature = "cuda") => Finding::fair(
+            about,
+            format!("{words}, though there is a card"),
+            "build with CUDA: cargo build --release --features cuda (docs/gpu.md)",
+        ),
+        Ok((_, words)) => Finding::good(about, format!("{words} (device = '{wanted}')")),
+        Err(error) => {
+            Finding::bad(about, format!("{error:#}"), "device = 'cpu' in lab.toml works everywhere")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_bad_and_says_what_to_do() {
+        let found = disk(std::path::Path::new("/proc/mosaic"), Some(1 << 40));
+        assert_eq!(found.verdict, Verdict::Bad);
+        assert!(found.remedy.unwrap().contains("--runs-dir"));
+        let place = tempfile::tempdir().unwrap();
+        assert_eq!(disk(&place.path().join("new"), Some(1 << 40)).verdict, Verdict::Good);
+        assert_eq!(disk(place.path(), Some(1 << 20)).verdict, Verdict::Fair);
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_unknown_device_is_bad() {
+        assert_eq!(device("tpu", false).verdict, Verdict::Bad);
+        assert_eq!(device("cpu", false).verdict, Verdict::Good);
+    }
+}

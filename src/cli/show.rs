@@ -1,0 +1,81 @@
+//! `show`: a picture in a plain terminal: a PNG file, or a run's newest preview.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::Place;
+use super::control::find;
+use crate::lab::preview;
+use crate::tui::pictures::print_plain;
+use crate::tui::probe::{Protocol, probe};
+
+/// Width where the terminal does not say its own.
+const COLUMNS: u16 = 80;
+
+#[derive(Clone, Debug, Args)]
+pub struct ShowArgs {
+    /// A PNG file, or a run (or the start of its name): its newest preview.
+    pub what: String,
+    /// The preview of this training step.
+    #[arg(long, value_name = "N")]
+    pub step: Option<u64>,
+    /// Cells in width, at most; the terminal's width if not given.
+    #[arg(long, value_name = "CELLS", value_parser = clap::value_parser!(u16).range(1..))]
+    pub width: Option<u16>,
+}
+
+pub fn run(place: &Place, args: &ShowArgs) -> Result<()> {
+    let path = match Path::new(&args.what) {
+        file if file.is_file() && args.step.is_none() => file.to_owned(),
+        _ => preview_of(place, args)?,
+    };
+    let image = image::open(&path)
+        .with_context(|| format!("reading the picture '{}' (PNG is read)", path.display()))?
+        .to_rgb8();
+    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+        bail!("showing '{}' needs a terminal for input and output", path.display());
+    }
+    let wanted = place.lab().map_or_else(|_| "auto".to_owned(), |lab| lab.settings.images);
+    let found = probe(&wanted);
+    // Someone who asks for a picture wants one, whatever the dashboard shows.
+    let protocol = match found.protocol {
+        Protocol::Off => Protocol::Blocks,
+        other => other,
+    };
+    let terminal = ratatui::crossterm::terminal::size().map_or(COLUMNS, |(width, _)| width);
+    print_plain(protocol, &image, args.width.unwrap_or(terminal), &mut io::stdout())
+        .with_context(|| format!("showing '{}' as {}", path.display(), protocol.name()))?;
+    writeln!(io::stdout(), "{}", path.display())?;
+    Ok(())
+}
+
+/// The composed picture of a run's preview.
+fn preview_of(place: &Place, args: &ShowArgs) -> Result<PathBuf> {
+    let run = find(&place.runs()?, &args.what)
+        .with_context(|| format!("'{}' is neither a file nor a run", args.what))?;
+    let all = preview::list(&run.dir.previews_path());
+    let wanted = match args.step {
+        Some(step) => all.iter().find(|(other, _)| *other == step),
+        None => all.last(),
+    };
+    let Some((_, folder)) = wanted else {
+        let steps: Vec<String> = all.iter().map(|(step, _)| step.to_string()).collect();
+        match (args.step, steps.is_empty()) {
+            (_, true) => bail!(
+                "run '{}' has no preview yet; 'mosaic preview {}' asks for one",
+                run.id,
+                run.id
+            ),
+            (Some(step), false) => bail!(
+                "run '{}' has no preview of step {step}; it has those of {}",
+                run.id,
+                steps.join(", ")
+            ),
+            (None, false) => unreachable!("the last of some is one of them"),
+        }
+    };
+    Ok(folder.join(preview::PICTURE))
+}
