@@ -349,6 +349,26 @@ fn leaving_never_stops_a_run() {
 }
 
 #[test]
+fn everything_can_be_asked_for_by_name() {
+    let mut app = watching();
+    press(&mut app, KeyCode::Char(':'));
+    "pau".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
+    insta::assert_snapshot!("palette-80x24", screen(&app, 80, 24));
+    let effects = press(&mut app, KeyCode::Enter);
+    assert_eq!(effects, [Effect::Send { run: RUN.into(), command: Command::Pause }]);
+    assert_eq!(app.popup, Popup::None);
+    press(&mut app, KeyCode::Char(':'));
+    "cnn 3abcd0".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
+    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::Watch("glyphs-cnn-3abcd0".into())]);
+    press(&mut app, KeyCode::Char(':'));
+    "log-s".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
+    press(&mut app, KeyCode::Tab);
+    assert_eq!(app.popup, Popup::Palette { typed: "log-scale".into(), cursor: 0 });
+    press(&mut app, KeyCode::Enter);
+    assert!(!app.log_scale);
+}
+
+#[test]
 fn who_only_looks_steers_nothing() {
     let mut app = watching();
     app.read_only = true;

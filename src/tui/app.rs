@@ -75,6 +75,10 @@ pub enum Popup {
     None,
     /// The filter is being typed, and works at once.
     Filter,
+    Palette {
+        typed: String,
+        cursor: usize,
+    },
     Help {
         first: usize,
     },
@@ -208,10 +212,12 @@ impl App {
             return false;
         }
         let Some(run) = self.run() else {
-            return matches!(
-                action,
-                Action::Help | Action::Launch | Action::Detach | Action::NextTab | Action::Filter
-            );
+            return match action {
+                Action::Filter | Action::Order => !self.runs.is_empty(),
+                Action::Help | Action::Palette | Action::Launch | Action::Detach => true,
+                Action::NextTab | Action::Tab(_) | Action::Images | Action::Redraw => true,
+                _ => false,
+            };
         };
         let state = run.status.as_ref().map(|status| status.state);
         let alive = run.health == Health::Alive;

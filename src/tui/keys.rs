@@ -6,6 +6,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Help,
+    Palette,
     Filter,
     Order,
     Mark,
@@ -94,6 +95,13 @@ const fn control(
 /// Keys outside popups.
 pub const BINDINGS: &[Binding<Action>] = &[
     key(KeyCode::Char('?'), Action::Help, "?", "this list", "help"),
+    key(
+        KeyCode::Char(':'),
+        Action::Palette,
+        ":",
+        "everything by name: actions, runs, experiments",
+        "",
+    ),
     key(KeyCode::Char('n'), Action::Launch, "n", "launch an experiment", "launch"),
     key(KeyCode::Char('p'), Action::Pause, "p", "pause the run, or let it go on", "pause"),
     key(KeyCode::Char('s'), Action::Sample, "s", "make a preview now", "sample"),

@@ -6,7 +6,7 @@
 //! anything that stops a run because the screen went.
 //!
 //! Reading order: [`link`] and [`disk`] (the lab as seen from here), [`message`], [`keys`], [`app`], [`listing`],
-//! [`update`] and [`popups`], [`words`], [`theme`] and [`chart`], [`probe`] and [`pictures`] (images in
+//! [`update`], [`popups`] and [`palette`], [`words`], [`theme`] and [`chart`], [`probe`] and [`pictures`] (images in
 //! terminals), [`panels`] and [`view`], [`watchdog`] and [`shell`].
 
 pub mod link;
@@ -18,6 +18,7 @@ pub mod app;
 pub mod listing;
 pub mod update;
 pub mod popups;
+pub mod palette;
 pub mod words;
 pub mod theme;
 pub mod chart;

@@ -4,6 +4,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, Form, Popup};
 use super::message::Effect;
+use super::palette;
 use super::update::watch_shown;
 use crate::lab::command::Command;
 use crate::lab::event::NoticeLevel;
@@ -13,6 +14,7 @@ pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     match std::mem::take(&mut app.popup) {
         Popup::None => Vec::new(),
         Popup::Filter => on_filter_key(app, key),
+        Popup::Palette { typed, cursor } => palette::on_key(app, key, typed, cursor),
         Popup::Help { first } => {
             if let Some(first) = scrolled(key.code, first) {
                 app.popup = Popup::Help { first };

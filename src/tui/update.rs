@@ -99,7 +99,7 @@ pub(super) fn watch_shown(app: &mut App) -> Vec<Effect> {
     }
 }
 
-fn watch(app: &mut App, id: String) -> Vec<Effect> {
+pub(super) fn watch(app: &mut App, id: String) -> Vec<Effect> {
     app.watched = Some(Watched::new(id.clone()));
     app.look = None;
     // What was said was about another run.
@@ -137,7 +137,7 @@ fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     action.map(|action| on_action(app, action)).unwrap_or_default()
 }
 
-fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
+pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
     if app.read_only && action.steers() {
         let words = "this dashboard only looks; 'mosaic' without --read-only steers";
         app.say(NoticeLevel::Warning, words);
@@ -156,6 +156,7 @@ fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Down => return step_cursor(app, 1),
         Action::Left => app.first_column = app.first_column.saturating_sub(1),
         Action::Right => step_column(app),
+        Action::Palette => app.popup = Popup::Palette { typed: String::new(), cursor: 0 },
         Action::Filter => app.popup = Popup::Filter,
         Action::Order => {
             app.order = app.order.next();

@@ -8,6 +8,7 @@ use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 use crate::tui::app::{App, Form, Popup};
 use crate::tui::keys::BINDINGS;
 use crate::tui::look::LOOK_BINDINGS;
+use crate::tui::palette::matching;
 use crate::tui::words::clipped;
 
 /// For a first look.
@@ -52,6 +53,7 @@ pub fn popup(app: &App, frame: &mut Frame, area: Rect) {
         Popup::None => {}
         // It stands in the message line.
         Popup::Filter => {}
+        Popup::Palette { typed, cursor } => everything(app, frame, area, typed, *cursor),
         Popup::Help { first } => help(app, frame, area, *first),
         Popup::Launch { cursor } => launch(app, frame, area, *cursor),
         Popup::ConfirmStop { run } => {
@@ -110,6 +112,26 @@ fn help(app: &App, frame: &mut Frame, area: Rect, first: usize) {
     };
     let lines = rows.iter().skip(first).take(n_rows).map(line).collect();
     put(frame, area, " keys (any other key closes) ", lines);
+}
+
+fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &str, cursor: usize) {
+    let found = matching(app, typed);
+    let area = place(area, 90, 20);
+    let rows = usize::from(area.height.saturating_sub(3)).max(1);
+    let first = (cursor + 1).saturating_sub(rows);
+    let mut lines = vec![Line::styled(format!(" : {typed}_"), app.theme.strong())];
+    if found.is_empty() {
+        lines.push(Line::styled(" nothing of that name can be done now", app.theme.faint()));
+    }
+    for (index, entry) in found.iter().enumerate().skip(first).take(rows) {
+        let line = Line::from(vec![
+            Span::raw(format!(" {:<34} ", clipped(&entry.name, 34))),
+            Span::styled(format!("{:<6} ", entry.key), app.theme.strong()),
+            Span::styled(entry.help.clone(), app.theme.faint()),
+        ]);
+        lines.push(if index == cursor { line.style(app.theme.selected()) } else { line });
+    }
+    put(frame, area, " everything: type, Tab completes, Enter does it, Esc closes ", lines);
 }
 
 fn launch(app: &App, frame: &mut Frame, area: Rect, cursor: usize) {
