@@ -349,6 +349,22 @@ fn leaving_never_stops_a_run() {
 }
 
 #[test]
+fn charts_are_zoomed_and_moved_through() {
+    let mut app = watching();
+    press(&mut app, KeyCode::Char('2'));
+    "++".chars().for_each(|key| drop(press(&mut app, KeyCode::Char(key))));
+    press(&mut app, KeyCode::Left);
+    insta::assert_snapshot!("zoomed-80x24", screen(&app, 80, 24));
+    let zoomed = screen(&app, 80, 24);
+    press(&mut app, KeyCode::Right);
+    assert_ne!(screen(&app, 80, 24), zoomed);
+    press(&mut app, KeyCode::Char('0'));
+    let all = screen(&app, 80, 24);
+    press(&mut app, KeyCode::Char('-'));
+    assert_eq!(screen(&app, 80, 24), all);
+}
+
+#[test]
 fn everything_can_be_asked_for_by_name() {
     let mut app = watching();
     press(&mut app, KeyCode::Char(':'));

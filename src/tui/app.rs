@@ -1,5 +1,6 @@
 //! The state of the dashboard: what was read about runs, and where the user looks.
 
+use super::chart::Window;
 use super::keys::Action;
 use super::listing::Order;
 use super::look::Look;
@@ -26,6 +27,9 @@ const NOTICES_MAX: usize = 200;
 /// What the screen shows on a small terminal, or in the middle of a large one.
 pub const TABS: [&str; 5] = ["overview", "charts", "samples", "settings", "system"];
 
+/// The tab of the curves alone.
+pub const CHARTS: usize = 1;
+
 /// How much of the past the smoothed loss remembers, as a share per point.
 pub const SMOOTHINGS: [f64; 4] = [0.9, 0.98, 0.995, 0.0];
 
@@ -49,6 +53,8 @@ pub struct App {
     pub log_scale: bool,
     /// Attention entropy as a map over training steps and t, not as curves.
     pub as_map: bool,
+    /// What of the run the curves show.
+    pub window: Window,
     /// Index into [`SMOOTHINGS`].
     pub smoothing: usize,
     /// Samples: first of the columns behind the network, and first seed.
@@ -169,6 +175,7 @@ impl App {
             look: None,
             log_scale: true,
             as_map: false,
+            window: Window::default(),
             smoothing: 0,
             first_column: 0,
             first_seed: 0,

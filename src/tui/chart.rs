@@ -43,6 +43,59 @@ pub fn smooth(points: &[(f64, f64)], past: f64) -> Vec<(f64, f64)> {
     points.iter().map(average).collect()
 }
 
+/// A part of the training steps: `2^-zoom` of them, `pan` half windows before the newest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    pub zoom: u32,
+    pub pan: u32,
+}
+
+impl Window {
+    /// Beyond this a window of any run holds a few points.
+    const ZOOM_MAX: u32 = 12;
+
+    pub fn closer(self) -> Self {
+        // The same right end.
+        if self.zoom == Self::ZOOM_MAX {
+            self
+        } else {
+            Self { zoom: self.zoom + 1, pan: 2 * self.pan }
+        }
+    }
+
+    pub fn wider(self) -> Self {
+        let zoom = self.zoom.saturating_sub(1);
+        Self { zoom, pan: self.pan / 2 }.within()
+    }
+
+    pub fn earlier(self) -> Self {
+        Self { pan: self.pan + 1, ..self }.within()
+    }
+
+    pub fn later(self) -> Self {
+        Self { pan: self.pan.saturating_sub(1), ..self }
+    }
+
+    /// The window never leaves the run.
+    fn within(self) -> Self {
+        Self { pan: self.pan.min(2 * ((1 << self.zoom) - 1)), ..self }
+    }
+
+    /// What of `[first, last]` is seen.
+    pub fn of(self, [first, last]: [f64; 2]) -> [f64; 2] {
+        let span = (last - first) / f64::from(1_u32 << self.zoom);
+        let end = last - span * f64::from(self.pan) / 2.0;
+        [end - span, end]
+    }
+
+    /// The points in `[start, end]` with the nearest on either side, so that lines run to the edges.
+    pub fn cut(points: &[(f64, f64)], [start, end]: [f64; 2]) -> &[(f64, f64)] {
+        let first = points.partition_point(|point| point.0 < start).saturating_sub(1);
+        let last = (points.partition_point(|point| point.0 <= end) + 1).min(points.len());
+        &points[first.min(last)..last]
+    }
+}
+
 /// The stretches of finite points.
 pub fn segments(points: &[(f64, f64)]) -> impl Iterator<Item = &[(f64, f64)]> {
     points.split(|point| !point.1.is_finite()).filter(|segment| !segment.is_empty())
@@ -61,6 +114,33 @@ mod tests {
         let thinned = thin(&points, 50);
         assert!(thinned.len() <= 100);
         assert!(thinned.contains(&(5_003.0, 99.0)) && thinned.contains(&(7_001.0, -99.0)));
+    }
+
+    #[test]
+    fn a_window_stays_within_the_run_and_keeps_its_end() {
+        let whole = Window::default();
+        assert_eq!(whole.of([0.0, 100.0]), [0.0, 100.0]);
+        assert_eq!(whole.closer().of([0.0, 100.0]), [50.0, 100.0]);
+        let past = whole.closer().closer().earlier();
+        assert_eq!(past.of([0.0, 100.0]), [62.5, 87.5]);
+        assert_eq!(past.closer().of([0.0, 100.0])[1], 87.5);
+        let mut window = whole.closer();
+        (0..50).for_each(|_| window = window.earlier());
+        assert_eq!(window.of([0.0, 100.0]), [0.0, 50.0]);
+        assert_eq!(window.wider(), whole);
+        (0..50).for_each(|_| window = window.closer());
+        assert!(window.of([0.0, 100.0])[0] >= 0.0);
+        assert_eq!(whole.earlier(), whole);
+    }
+
+    #[test]
+    fn cutting_keeps_a_point_on_either_side() {
+        let points: Vec<_> = (0..10).map(|i| (f64::from(i), 0.0)).collect();
+        let steps = |range| Window::cut(&points, range).iter().map(|p| p.0).collect::<Vec<_>>();
+        assert_eq!(steps([3.5, 5.5]), [3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(steps([-5.0, 50.0]).len(), 10);
+        assert_eq!(steps([20.0, 30.0]), [9.0]);
+        assert!(Window::cut(&[], [0.0, 1.0]).is_empty());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use ratatui::crossterm::event::KeyEvent;
 
-use super::app::{App, Popup, SMOOTHINGS, Shown, TABS, Watched};
+use super::app::{App, CHARTS, Popup, SMOOTHINGS, Shown, TABS, Watched};
+use super::chart::Window;
 use super::keys::{self, Action};
 use super::look;
 use super::message::{Effect, Message};
@@ -154,6 +155,8 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         }
         Action::Up => return step_cursor(app, -1),
         Action::Down => return step_cursor(app, 1),
+        Action::Left if app.tab == CHARTS => app.window = app.window.earlier(),
+        Action::Right if app.tab == CHARTS => app.window = app.window.later(),
         Action::Left => app.first_column = app.first_column.saturating_sub(1),
         Action::Right => step_column(app),
         Action::Palette => app.popup = Popup::Palette { typed: String::new(), cursor: 0 },
@@ -164,6 +167,9 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         }
         Action::Mark => return mark(app),
         Action::AsMap => app.as_map = !app.as_map,
+        Action::ZoomIn => app.window = app.window.closer(),
+        Action::ZoomOut => app.window = app.window.wider(),
+        Action::ZoomAll => app.window = Window::default(),
         Action::LogScale => app.log_scale = !app.log_scale,
         Action::Smoothing => app.smoothing = (app.smoothing + 1) % SMOOTHINGS.len(),
         Action::Expand => app.expanded = !app.expanded,

@@ -13,7 +13,7 @@ use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, LegendPosition, P
 use super::heat;
 use crate::lab::event::{AttentionAtLevel, AttentionMetrics};
 use crate::tui::app::{App, SMOOTHINGS, Watched};
-use crate::tui::chart::{segments, smooth, thin};
+use crate::tui::chart::{Window, segments, smooth, thin};
 use crate::tui::words::number;
 
 /// One line of a chart.
@@ -42,34 +42,38 @@ pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
 fn loss(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
     let scale = |y: f64| if app.log_scale { y.log10() } else { y };
     let raw: Vec<(f64, f64)> = watched.loss.iter().map(|&(x, y)| (x, scale(y))).collect();
+    let beside = app.beside().flat_map(|(_, run)| &run.loss);
+    let part = app.window.of(bounds(raw.iter().chain(beside).map(|point| point.0), 0.0));
     let past = SMOOTHINGS[app.smoothing];
     let buckets = usize::from(area.width);
     let mut curves = Vec::new();
-    for segment in segments(&raw) {
+    for segment in segments(Window::cut(&raw, part)) {
         let style = if past > 0.0 { app.theme.faint() } else { app.theme.strong() };
         curves.push(Curve::line(String::new(), thin(segment, buckets), style));
     }
     if past > 0.0 {
-        for segment in segments(&smooth(&raw, past)) {
+        // Smoothed as a whole: a closer look must not change the curve.
+        for segment in segments(Window::cut(&smooth(&raw, past), part)) {
             curves.push(Curve::line(String::new(), thin(segment, buckets), app.theme.strong()));
         }
     }
     for (number, marked) in app.beside() {
         let curve: Vec<(f64, f64)> = marked.loss.iter().map(|&(x, y)| (x, scale(y))).collect();
         let mut name = marked.id.clone();
-        for segment in segments(&smooth(&curve, past)) {
+        for segment in segments(Window::cut(&smooth(&curve, past), part)) {
             // One entry of the legend a run.
             let name = std::mem::take(&mut name);
             curves.push(Curve::line(name, thin(segment, buckets), app.theme.curve(number + 1)));
         }
     }
-    let broken: Vec<f64> = raw.iter().filter(|p| !p.1.is_finite()).map(|p| p.0).collect();
+    let broken: Vec<f64> =
+        Window::cut(&raw, part).iter().filter(|p| !p.1.is_finite()).map(|p| p.0).collect();
     let title = match past > 0.0 {
         true => format!(" loss (m: average over ~{:.0} points) ", 1.0 / (1.0 - past)),
         false => " loss (m: not smoothed) ".to_owned(),
     };
     let block = Block::bordered().title(title).title_bottom(by_level(watched, area.width));
-    draw(app, frame, area, block, curves, &broken, app.log_scale);
+    draw(app, frame, area, block, curves, (part, &broken), app.log_scale);
 }
 
 /// The latest loss of each range of t; where there is room, with the ranges' ends.
@@ -94,6 +98,7 @@ fn entropy(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
         return;
     };
     let buckets = usize::from(area.width);
+    let part = app.window.of(bounds(watched.attention.iter().map(|point| point.0), 0.0));
     let mut curves: Vec<Curve> = last
         .levels
         .iter()
@@ -104,17 +109,16 @@ fn entropy(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
                 .iter()
                 .filter_map(|(step, at)| Some((*step, mean_at(at, level.t)?)))
                 .collect();
-            Curve::line(format!("t={}", level.t), thin(&points, buckets), app.theme.curve(i))
+            let points = thin(Window::cut(&points, part), buckets);
+            Curve::line(format!("t={}", level.t), points, app.theme.curve(i))
         })
         .collect();
     let most = (last.n_pixels as f64).ln();
-    if let (Some(first), Some(end)) = (watched.attention.first(), watched.attention.last()) {
-        let points = vec![(first.0, most), (end.0, most)];
-        curves.push(Curve::line("uniform".to_owned(), points, app.theme.faint()));
-    }
+    let points = part.map(|step| (step, most)).to_vec();
+    curves.push(Curve::line("uniform".to_owned(), points, app.theme.faint()));
     let title = format!(" attention entropy, nats (uniform {most:.2}) ");
     let block = Block::bordered().title(title).title_bottom(extremes(last));
-    draw(app, frame, area, block, curves, &[], false);
+    draw(app, frame, area, block, curves, (part, &[]), false);
 }
 
 /// The largest logit and sink (share of attention that one pixel receives) over heads and levels.
@@ -151,7 +155,7 @@ fn draw(
     area: Rect,
     block: Block<'_>,
     mut curves: Vec<Curve>,
-    broken: &[f64],
+    (x, broken): ([f64; 2], &[f64]),
     log_scale: bool,
 ) {
     let all = || curves.iter().flat_map(|curve| &curve.points);
@@ -161,8 +165,6 @@ fn draw(
         return;
     }
     let y = bounds(all().map(|point| point.1), 0.05);
-    let steps = all().map(|point| point.0).chain(broken.iter().copied());
-    let x = bounds(steps, 0.0);
     if !broken.is_empty() {
         let points = broken.iter().map(|&step| (step, y[0])).collect();
         let name = "not finite".to_owned();
