@@ -3,10 +3,11 @@
 mod common;
 mod science;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use common::{Lab, state, stderr, stdout, wait_for, weights};
+use mosaic_lab::lab::preview::Preview;
 use mosaic_lab::lab::run_dir::{Health, RunDir, RunsDir};
 use mosaic_lab::lab::status::RunState;
 use safetensors::SafeTensors;
@@ -218,6 +219,29 @@ fn the_doctor_says_what_works_and_fails_where_something_asked_for_does_not() {
     let output = lab.mosaic(&["doctor", "--json"]);
     assert!(!output.status.success());
     assert_eq!(of(&serde_json::from_str(&stdout(&output)).unwrap(), "lab file"), "bad");
+}
+
+#[test]
+fn a_preview_of_a_finished_run_is_made_of_chosen_seeds_in_chosen_steps() {
+    let lab = Lab::new();
+    let done = lab.run("glyphs-attention", &[], &["--json"]);
+    assert!(done.status.success(), "{}", stderr(&done));
+    let refused = lab.mosaic(&["preview", "glyphs", "--seeds", "9..9"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("seeds 9..9 are not 1 to 64 seeds"), "{}", stderr(&refused));
+    let made = lab.mosaic(&["preview", "glyphs", "--seeds", "8..11", "--steps", "6"]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let place = PathBuf::from(String::from_utf8_lossy(&made.stdout).trim());
+    let preview = Preview::read(&place).unwrap();
+    assert_eq!((preview.first_seed, preview.sampling_steps, preview.seeds.len()), (8, 6, 3));
+    assert_eq!(preview.labels_of("network").map(<[_]>::len), Some(3));
+    // Seed 8 is the same noise wherever it stands.
+    let again = lab.mosaic(&["preview", "glyphs", "--seeds", "8"]);
+    assert!(again.status.success(), "{}", stderr(&again));
+    let alone = Preview::read(&place).unwrap();
+    assert_eq!((alone.seeds.len(), alone.sampling_steps), (1, 4));
+    assert_eq!(alone.seeds.image(0), preview.seeds.image(0));
+    assert_ne!(alone.network.image(0), preview.network.image(0), "in other steps");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use mosaic_lab::lab::event::{
 };
 use mosaic_lab::lab::inspect::picture::At;
 use mosaic_lab::lab::inspect::{Actor, Inside, Maps, N_LEADING, Trace};
-use mosaic_lab::lab::preview::Preview;
+use mosaic_lab::lab::preview::{Label, Preview};
+use mosaic_lab::lab::previewing::Wanted;
 use mosaic_lab::lab::run_dir::{Health, RunDir, RunSummary};
 use mosaic_lab::lab::status::{RunState, Status, WorkerId};
 use mosaic_lab::lab::system::{Gpu, Reading, Used, WorkerUse};
@@ -133,7 +134,12 @@ fn preview() -> Preview {
         ("els".to_owned(), seeds.clone()),
         ("attention-similarity".to_owned(), network.clone()),
     ];
-    Preview { step: 1500, seeds, network, machines }
+    let label = |valid, novel| Label { valid, consistent: true, novel };
+    let labels = vec![
+        ("network".to_owned(), vec![label(true, true), label(false, false)]),
+        ("els".to_owned(), vec![label(false, true), label(false, false)]),
+    ];
+    Preview { step: 1500, first_seed: 0, sampling_steps: 20, seeds, network, machines, labels }
 }
 
 /// A dashboard that watches a run with curves, a gap in the loss, and a preview.
@@ -240,6 +246,35 @@ fn attention_entropy_is_a_map_over_steps_and_levels_beside_theory() {
     let (top, first, last) = (13, 8, 60);
     assert!(brightness(colour(first, top)) > brightness(colour(last, top)));
     assert!(brightness(colour(last, top + 4)) > brightness(colour(last, top)));
+}
+
+#[test]
+fn seeds_and_steps_of_a_preview_can_be_chosen() {
+    let mut app = watching();
+    let own = Command::Sample { seeds: None, steps: None };
+    let sent = |command| [Effect::Send { run: RUN.into(), command }];
+    assert_eq!(press(&mut app, KeyCode::Char('s')), sent(own));
+    press(&mut app, KeyCode::Char('S'));
+    press(&mut app, KeyCode::Backspace);
+    press(&mut app, KeyCode::Char('x'));
+    assert_eq!(press(&mut app, KeyCode::Enter), []);
+    insta::assert_snapshot!("preview-form-80x24", screen(&app, 80, 24));
+    press(&mut app, KeyCode::Backspace);
+    "70".chars().for_each(|digit| drop(press(&mut app, KeyCode::Char(digit))));
+    assert_eq!(press(&mut app, KeyCode::Enter), [], "70 seeds are too many");
+    press(&mut app, KeyCode::Backspace);
+    press(&mut app, KeyCode::Tab);
+    press(&mut app, KeyCode::Char('0'));
+    let command = Command::Sample { seeds: Some((0, 7)), steps: Some(200) };
+    assert_eq!(press(&mut app, KeyCode::Enter), sent(command));
+    // Without a worker, a process of its own is asked for.
+    let over = run(RUN, RunState::Finished, Health::Over);
+    update(&mut app, Message::Runs(vec![over]));
+    let wanted = Wanted { seeds: 0..4, steps: 20 };
+    assert_eq!(press(&mut app, KeyCode::Char('s')), [Effect::Preview { run: RUN.into(), wanted }]);
+    // What it made may replace what is on screen, so that is read again.
+    let made = Message::Previewed { run: RUN.into(), made: Ok(()) };
+    assert_eq!(update(&mut app, made), [Effect::LoadPreview { run: RUN.into(), step: 1500 }]);
 }
 
 #[test]

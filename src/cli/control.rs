@@ -49,14 +49,14 @@ pub fn tell(place: &Place, args: &RunArg, command: &Command) -> Result<()> {
     tell_run(&run.dir, command)
 }
 
-fn tell_run(run: &RunDir, command: &Command) -> Result<()> {
+pub fn tell_run(run: &RunDir, command: &Command) -> Result<()> {
     match control::send(run, command)? {
         Reply::Accepted => {
             let done = match command {
                 Command::Pause => "pauses at its next step",
                 Command::Resume => "goes on",
                 Command::Stop => "writes a checkpoint and stops",
-                Command::Sample => "makes a preview",
+                Command::Sample { .. } => "makes a preview",
                 Command::Checkpoint => "writes a checkpoint",
                 Command::PreviewEvery { .. } => "changes its previews",
             };

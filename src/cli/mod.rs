@@ -20,6 +20,7 @@ mod reproduce;
 mod inspect;
 mod doctor;
 mod show;
+mod preview;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -89,8 +90,8 @@ pub enum Subcommands {
     Stop(control::RunArg),
     /// End a run's worker at once, without a checkpoint.
     Kill(control::RunArg),
-    /// Make a preview of a running run now.
-    Preview(control::RunArg),
+    /// Make a preview now, of chosen seeds: by the run's worker, or here where there is none.
+    Preview(preview::PreviewArgs),
     /// Show a run's events and its worker's log.
     Logs(runs::LogsArgs),
     /// Delete a run that nobody works on.
@@ -168,7 +169,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Rm(args) => runs::remove(place, &args)?,
         Subcommands::Pause(args) => control::tell(place, &args, &WorkerCommand::Pause)?,
         Subcommands::Stop(args) => control::tell(place, &args, &WorkerCommand::Stop)?,
-        Subcommands::Preview(args) => control::tell(place, &args, &WorkerCommand::Sample)?,
+        Subcommands::Preview(args) => preview::preview(place, &args)?,
         Subcommands::Resume(args) => control::resume(place, &args)?,
         Subcommands::Kill(args) => control::kill(place, &args)?,
         Subcommands::Sample(args) => sample::sample(place, &args)?,

@@ -12,8 +12,15 @@ pub enum Command {
     Stop,
     /// Write a checkpoint and go on.
     Checkpoint,
-    /// Make a preview at the current step.
-    Sample,
+    /// Make a preview at the current step; of the run's own seeds, in its own number of steps, where nothing is said.
+    Sample {
+        /// First noise seed and one past the last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seeds: Option<(u64, u64)>,
+        /// Sampling steps.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        steps: Option<usize>,
+    },
     /// Change the number of steps between previews.
     PreviewEvery {
         steps: u64,

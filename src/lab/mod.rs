@@ -18,6 +18,7 @@ pub mod picture;
 pub mod preview;
 pub mod figures;
 pub mod samples;
+pub mod previewing;
 pub mod collapse;
 pub mod charts;
 pub mod calibration;

@@ -8,6 +8,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use thiserror::Error;
 
 use super::picture;
+use crate::analysis::consistency::Judgement;
 use crate::image::{ImageBatch, ImageShape};
 
 const SAMPLES: &str = "samples.safetensors";
@@ -23,16 +25,59 @@ const MACHINE_PREFIX: &str = "machine/";
 /// Safetensors sorts tensors as it likes; the machines' order is kept in the header.
 const ORDER_KEY: &str = "machines";
 const STEP_KEY: &str = "step";
+const SEED_KEY: &str = "first_seed";
+const SAMPLING_KEY: &str = "sampling_steps";
+/// Labels of one contestant, seeds apart by blanks.
+const LABEL_PREFIX: &str = "labels/";
+/// The network among the contestants.
+pub const NETWORK: &str = "network";
 
 /// Samples of network and machines from the same seeds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preview {
     /// Training step of the network.
     pub step: u64,
+    /// The number of the first noise seed.
+    pub first_seed: u64,
+    /// Steps from noise to sample.
+    pub sampling_steps: usize,
     pub seeds: ImageBatch,
     pub network: ImageBatch,
     /// In the order of `theory.machines`.
     pub machines: Vec<(String, ImageBatch)>,
+    /// What the rule of a crafted set says of every sample: by `network` or machine, per seed.
+    pub labels: Vec<(String, Vec<Label>)>,
+}
+
+/// What a rule says of one sample; see [`crate::analysis::consistency`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Label {
+    pub valid: bool,
+    pub consistent: bool,
+    pub novel: bool,
+}
+
+impl Label {
+    fn parse(text: &str) -> Self {
+        let has = |letter| text.contains(letter);
+        Self { valid: has('v'), consistent: has('c'), novel: has('n') }
+    }
+}
+
+/// The first letters of what holds: `vcn`, `-c-`.
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each = [(self.valid, 'v'), (self.consistent, 'c'), (self.novel, 'n')];
+        each.into_iter()
+            .try_for_each(|(holds, letter)| f.write_char(if holds { letter } else { '-' }))
+    }
+}
+
+impl From<Judgement> for Label {
+    fn from(judgement: Judgement) -> Self {
+        let Judgement { valid, consistent, novel, .. } = judgement;
+        Self { valid, consistent, novel }
+    }
 }
 
 #[derive(Debug, Error)]
@@ -66,6 +111,12 @@ pub fn list(previews: &Path) -> Vec<(u64, PathBuf)> {
 }
 
 impl Preview {
+    /// Labels of the network or of a machine, if the set has a rule.
+    pub fn labels_of(&self, name: &str) -> Option<&[Label]> {
+        let found = self.labels.iter().find(|(other, _)| other == name);
+        found.map(|(_, labels)| labels.as_slice())
+    }
+
     /// Writes the preview as directory `path`, replacing one that is there.
     pub fn write(&self, path: &Path) -> Result<(), PreviewError> {
         let failed = |attempt| {
@@ -112,10 +163,16 @@ impl Preview {
                     .map(|(name, batch)| (format!("{MACHINE_PREFIX}{name}"), batch)),
             );
         let names: Vec<&str> = self.machines.iter().map(|(name, _)| name.as_str()).collect();
-        let header = HashMap::from([
+        let mut header = HashMap::from([
             (STEP_KEY.to_owned(), self.step.to_string()),
+            (SEED_KEY.to_owned(), self.first_seed.to_string()),
+            (SAMPLING_KEY.to_owned(), self.sampling_steps.to_string()),
             (ORDER_KEY.to_owned(), names.join(",")),
         ]);
+        for (name, labels) in &self.labels {
+            let words: Vec<String> = labels.iter().map(Label::to_string).collect();
+            header.insert(format!("{LABEL_PREFIX}{name}"), words.join(" "));
+        }
         tensor_file(tensors, header)
             .map_err(|problem| PreviewError::Format { path: path.to_owned(), problem })
     }
@@ -133,8 +190,26 @@ impl Preview {
         let machines = names
             .map(|name| Ok((name.to_owned(), batch(&format!("{MACHINE_PREFIX}{name}"))?)))
             .collect::<Result<_, String>>()?;
-        let step = word(STEP_KEY)?.parse().map_err(|_| "its step is no number".to_owned())?;
-        Ok(Self { step, seeds: batch("seeds")?, network: batch("network")?, machines })
+        let number = |key: &str, text: &str| {
+            text.parse().map_err(|_| format!("its {key} '{text}' is no number"))
+        };
+        // Earlier versions kept neither seeds' numbers nor sampling steps.
+        let or_zero = |key: &str| words.get(key).map_or(Ok(0), |text| number(key, text));
+        let labels = |name: &str| {
+            let text = words.get(&format!("{LABEL_PREFIX}{name}"))?;
+            Some((name.to_owned(), text.split(' ').map(Label::parse).collect()))
+        };
+        let machines: Vec<(String, ImageBatch)> = machines;
+        let all = std::iter::once(NETWORK).chain(machines.iter().map(|(name, _)| name.as_str()));
+        Ok(Self {
+            step: number(STEP_KEY, word(STEP_KEY)?)?,
+            first_seed: or_zero(SEED_KEY)?,
+            sampling_steps: or_zero(SAMPLING_KEY)? as usize,
+            seeds: batch("seeds")?,
+            network: batch("network")?,
+            labels: all.filter_map(labels).collect(),
+            machines,
+        })
     }
 }
 
@@ -186,9 +261,15 @@ mod tests {
         let batch = |seed| noise_seeds(seed, 0, 2, shape);
         let preview = Preview {
             step: 40,
+            first_seed: 7,
+            sampling_steps: 20,
             seeds: batch(1),
             network: batch(2),
             machines: vec![("wiener".to_owned(), batch(3)), ("els".to_owned(), batch(4))],
+            labels: vec![
+                (NETWORK.to_owned(), vec![Label { valid: true, ..Label::default() }; 2]),
+                ("els".to_owned(), vec![Label { novel: true, consistent: true, valid: false }; 2]),
+            ],
         };
         let path = place.path().join(directory_name(40));
         preview.write(&path).unwrap();

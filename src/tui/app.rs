@@ -100,6 +100,7 @@ pub enum Popup {
         typed: String,
     },
     Edit(Box<Form>),
+    Sample(SampleForm),
     Log {
         run: String,
         text: String,
@@ -116,6 +117,17 @@ pub struct Form {
     pub cursor: usize,
     /// The new value while it is typed.
     pub typing: Option<String>,
+    pub error: Option<String>,
+}
+
+/// Seeds and sampling steps of a preview, as typed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SampleForm {
+    pub run: String,
+    pub seeds: String,
+    pub steps: String,
+    /// Steps, not seeds, are typed.
+    pub on_steps: bool,
     pub error: Option<String>,
 }
 
@@ -230,7 +242,7 @@ impl App {
         let alive = run.health == Health::Alive;
         match action {
             Action::Pause => alive && matches!(state, Some(RunState::Training | RunState::Paused)),
-            Action::Sample => alive && state != Some(RunState::Comparing),
+            Action::Sample | Action::SampleChosen => state != Some(RunState::Comparing) || !alive,
             Action::Stop => alive,
             Action::Resume => {
                 matches!(run.health, Health::Lost | Health::Over)

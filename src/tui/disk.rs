@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 use std::process::{Command as Process, Stdio};
 
 use super::link::Link;
@@ -16,6 +17,7 @@ use crate::lab::inspect::picture::{At, film, sheet};
 use crate::lab::inspect::{self, Trace};
 use crate::lab::launch::{self, LaunchOptions};
 use crate::lab::preview::{self, Preview};
+use crate::lab::previewing::Wanted;
 use crate::lab::run_dir::{RunDir, RunSummary, RunsDir};
 use crate::lab::system::{Monitor, Reading};
 
@@ -41,6 +43,21 @@ impl Disk {
     fn dir(&self, run: &str) -> RunDir {
         RunDir::open(self.runs.path().join(run))
     }
+}
+
+/// Runs a command of ours in a process of its own: the dashboard never computes. `what` for people.
+fn compute(runs: &Path, arguments: &[&str], what: &str) -> Result<(), String> {
+    let failed = |error| format!("{what}: {error}");
+    let program = std::env::current_exe().map_err(failed)?;
+    let mut work = Process::new(program);
+    work.arg("--runs-dir").arg(runs).args(arguments);
+    let done = work.stdin(Stdio::null()).stdout(Stdio::null()).output().map_err(failed)?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&done.stderr);
+    let last = words.lines().rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
+    Err(format!("{what}: {last}"))
 }
 
 /// An error with its causes, in one line.
@@ -101,20 +118,25 @@ impl Link for Disk {
         let runs = self.runs.path().to_owned();
         Box::new(move || {
             if !inspect::is_current(&dir, seed) {
-                // A process of its own: the dashboard never computes.
-                let failed = |error| format!("following seed {seed} of '{}': {error}", dir.id());
-                let program = std::env::current_exe().map_err(failed)?;
-                let mut work = Process::new(program);
-                work.arg("--runs-dir").arg(&runs).args(["inspect", &dir.id(), "--seed"]);
-                work.arg(seed.to_string()).stdin(Stdio::null()).stdout(Stdio::null());
-                let done = work.output().map_err(failed)?;
-                if !done.status.success() {
-                    let words = String::from_utf8_lossy(&done.stderr);
-                    let last = words.lines().rfind(|line| !line.is_empty()).unwrap_or_default();
-                    return Err(last.to_owned());
-                }
+                let seed = seed.to_string();
+                let what = format!("following seed {seed} of '{}'", dir.id());
+                compute(&runs, &["inspect", &dir.id(), "--seed", &seed], &what)?;
             }
             Trace::read(&inspect::path_of(&dir, seed)).map_err(words)
+        })
+    }
+
+    fn make_preview(
+        &self,
+        run: &str,
+        wanted: &Wanted,
+    ) -> Box<dyn FnOnce() -> Result<(), String> + Send> {
+        let (runs, run) = (self.runs.path().to_owned(), run.to_owned());
+        let Wanted { seeds, steps } = wanted.clone();
+        Box::new(move || {
+            let (seeds, steps) = (format!("{}..{}", seeds.start, seeds.end), steps.to_string());
+            let what = format!("making a preview of '{run}'");
+            compute(&runs, &["preview", &run, "--seeds", &seeds, "--steps", &steps], &what)
         })
     }
 

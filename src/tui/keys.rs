@@ -23,6 +23,7 @@ pub enum Action {
     Kill,
     Resume,
     Sample,
+    SampleChosen,
     LogScale,
     ZoomIn,
     ZoomOut,
@@ -52,6 +53,7 @@ impl Action {
                 | Self::Kill
                 | Self::Resume
                 | Self::Sample
+                | Self::SampleChosen
         )
     }
 }
@@ -108,6 +110,13 @@ pub const BINDINGS: &[Binding<Action>] = &[
     key(KeyCode::Char('n'), Action::Launch, "n", "launch an experiment", "launch"),
     key(KeyCode::Char('p'), Action::Pause, "p", "pause the run, or let it go on", "pause"),
     key(KeyCode::Char('s'), Action::Sample, "s", "make a preview now", "sample"),
+    key(
+        KeyCode::Char('S'),
+        Action::SampleChosen,
+        "S",
+        "make a preview of chosen seeds, in chosen sampling steps",
+        "",
+    ),
     key(KeyCode::Char('x'), Action::Stop, "x", "checkpoint and stop the run (asks first)", "stop"),
     key(
         KeyCode::Char('r'),

@@ -7,6 +7,7 @@ use crate::lab::event::Event;
 use crate::lab::inspect::Trace;
 use crate::lab::inspect::picture::At;
 use crate::lab::preview::Preview;
+use crate::lab::previewing::Wanted;
 use crate::lab::run_dir::RunSummary;
 use crate::lab::system::Reading;
 
@@ -27,6 +28,12 @@ pub trait Link: Send {
     fn log(&mut self, run: &str) -> Result<String, String>;
     /// The way of a noise seed through a run's newest network, made if there is none: work for a thread of its own.
     fn trace(&self, run: &str, seed: u64) -> Box<dyn FnOnce() -> Result<Trace, String> + Send>;
+    /// Makes a preview of a run's newest checkpoint: work for a thread of its own.
+    fn make_preview(
+        &self,
+        run: &str,
+        wanted: &Wanted,
+    ) -> Box<dyn FnOnce() -> Result<(), String> + Send>;
     /// Draws a step and pixel of a seed's way, and the whole way; returns where.
     fn export_trace(&mut self, run: &str, seed: u64, at: At) -> Result<String, String>;
     /// Starts an experiment and returns the new run's name.

@@ -79,7 +79,8 @@ pub fn open(app: &mut App) -> Vec<Effect> {
         app.say(NoticeLevel::Warning, "there is no run on screen; n launches one");
         return Vec::new();
     };
-    let seed = app.first_seed as u64;
+    let first = app.watched.as_ref().and_then(|watched| watched.preview.as_ref());
+    let seed = first.map_or(0, |shown| shown.preview.first_seed) + app.first_seed as u64;
     app.look = Some(Look {
         run: run.clone(),
         seed,

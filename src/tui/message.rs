@@ -8,6 +8,7 @@ use crate::lab::event::Event;
 use crate::lab::inspect::Trace;
 use crate::lab::inspect::picture::At;
 use crate::lab::preview::Preview;
+use crate::lab::previewing::Wanted;
 use crate::lab::run_dir::RunSummary;
 use crate::lab::system::Reading;
 
@@ -36,6 +37,11 @@ pub enum Message {
     Preview {
         run: String,
         preview: Result<Box<Preview>, String>,
+    },
+    /// A preview was made of a run without a worker.
+    Previewed {
+        run: String,
+        made: Result<(), String>,
     },
     Log {
         run: String,
@@ -68,6 +74,11 @@ pub enum Effect {
         step: u64,
     },
     ReadLog(String),
+    /// Make a preview of a run without a worker.
+    Preview {
+        run: String,
+        wanted: Wanted,
+    },
     /// Follow a noise seed through the newest network of a run.
     Trace {
         run: String,

@@ -5,6 +5,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::app::{App, Form, Popup};
 use super::message::Effect;
 use super::palette;
+use super::sampling;
 use super::update::watch_shown;
 use crate::lab::command::Command;
 use crate::lab::event::NoticeLevel;
@@ -45,6 +46,7 @@ pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
         Popup::Kill { run, typed } => on_kill_key(app, key, run, typed),
         Popup::Launch { cursor } => on_launch_key(app, key.code, cursor),
         Popup::Edit(form) => on_form_key(app, key, *form),
+        Popup::Sample(form) => sampling::on_key(app, key, form),
     }
 }
 

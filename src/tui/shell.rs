@@ -274,22 +274,12 @@ impl Desk {
                 vec![Message::Log { run, log }]
             }
             Effect::Trace { run, seed } => {
-                // Seconds of work, which must not hold up the news.
-                let (work, messages) = (link.trace(&run, seed), messages.clone());
-                let answer = move |trace: Result<_, String>| Message::Trace {
-                    run,
-                    seed,
-                    trace: trace.map(Box::new),
-                };
-                let thread = thread::Builder::new().name("trace".to_owned());
-                let begun = thread.spawn(move || {
-                    // Nobody listens when the dashboard has been left.
-                    let _ = messages.send(answer(work()));
-                });
-                match begun {
-                    Ok(_) => Vec::new(),
-                    Err(error) => vec![Message::Done(Err(format!("starting a thread: {error}")))],
-                }
+                let work = link.trace(&run, seed);
+                aside(messages, move || Message::Trace { run, seed, trace: work().map(Box::new) })
+            }
+            Effect::Preview { run, wanted } => {
+                let work = link.make_preview(&run, &wanted);
+                aside(messages, move || Message::Previewed { run, made: work() })
             }
             Effect::ExportTrace { run, seed, at } => {
                 let drawn = link.export_trace(&run, seed, at);
@@ -309,6 +299,22 @@ impl Desk {
     }
 }
 
+/// Seconds of work, which must not hold up the news: its message comes when it is done.
+fn aside(
+    messages: &Sender<Message>,
+    work: impl FnOnce() -> Message + Send + 'static,
+) -> Vec<Message> {
+    let messages = messages.clone();
+    let begun = thread::Builder::new().name("aside".to_owned()).spawn(move || {
+        // Nobody listens when the dashboard has been left.
+        let _ = messages.send(work());
+    });
+    match begun {
+        Ok(_) => Vec::new(),
+        Err(error) => vec![Message::Done(Err(format!("starting a thread: {error}")))],
+    }
+}
+
 /// A command as the message line says it.
 fn order(command: &crate::lab::command::Command) -> &'static str {
     use crate::lab::command::Command;
@@ -317,7 +323,7 @@ fn order(command: &crate::lab::command::Command) -> &'static str {
         Command::Resume => "going on",
         Command::Stop => "writing a checkpoint, then stopping",
         Command::Checkpoint => "writing a checkpoint",
-        Command::Sample => "making a preview",
+        Command::Sample { .. } => "making a preview",
         Command::PreviewEvery { .. } => "preview cadence changed",
     }
 }

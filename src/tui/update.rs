@@ -8,6 +8,7 @@ use super::keys::{self, Action};
 use super::look;
 use super::message::{Effect, Message};
 use super::popups;
+use super::sampling;
 use crate::lab::command::Command;
 use crate::lab::event::NoticeLevel;
 use crate::lab::run_dir::{Health, RunSummary};
@@ -51,6 +52,17 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
         Message::PreviewSteps { run, steps } => {
             if let Some(watched) = watched(app, &run) {
                 watched.preview_steps = steps;
+            }
+            return load_preview(app);
+        }
+        Message::Previewed { run, made } => {
+            match made {
+                Ok(()) => app.say(NoticeLevel::Info, format!("{run}: the preview is made")),
+                Err(problem) => app.say(NoticeLevel::Error, problem),
+            }
+            if let Some(watched) = watched(app, &run) {
+                // It may have replaced the one on screen.
+                watched.asked = None;
             }
             return load_preview(app);
         }
@@ -188,7 +200,8 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         }
         Action::Log => return on_run(app, |run| Effect::ReadLog(run.id.clone())),
         Action::Pause => return pause(app),
-        Action::Sample => return send(app, Command::Sample),
+        Action::Sample => return sampling::sample(app),
+        Action::SampleChosen => sampling::open(app),
         Action::Stop => {
             if let Some(run) = app.run().map(|run| run.id.clone()) {
                 app.popup = Popup::ConfirmStop { run };
@@ -225,7 +238,7 @@ fn mark(app: &mut App) -> Vec<Effect> {
     vec![Effect::Follow(app.marked.iter().map(|run| run.id.clone()).collect())]
 }
 
-fn on_run(app: &mut App, effect: impl Fn(&RunSummary) -> Effect) -> Vec<Effect> {
+pub(super) fn on_run(app: &mut App, effect: impl Fn(&RunSummary) -> Effect) -> Vec<Effect> {
     match app.run().map(effect) {
         Some(effect) => vec![effect],
         None => {

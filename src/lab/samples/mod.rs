@@ -137,6 +137,15 @@ impl Contestants {
         })
     }
 
+    /// The same machines in another number of sampling steps. Settings that differ from step to step stay with their t,
+    /// which must then be the same.
+    pub fn in_steps(&self, n_steps: usize) -> Result<Self, TheoryError> {
+        let machines = self.machines().cloned().collect();
+        let mut same = self.with_machines(machines)?;
+        same.ddim.n_steps = n_steps;
+        Ok(same)
+    }
+
     pub fn ddim(&self) -> Ddim {
         self.ddim
     }

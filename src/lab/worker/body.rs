@@ -18,6 +18,7 @@ use crate::lab::compare::{HeldOut, compare};
 use crate::lab::control::ControlServer;
 use crate::lab::event::{EventBody, LossByLevel, NoticeLevel};
 use crate::lab::mosaics::Mosaics;
+use crate::lab::previewing::Wanted;
 use crate::lab::report;
 use crate::lab::run_dir::RunDir;
 use crate::lab::run_toml;
@@ -48,12 +49,13 @@ pub fn run(path: &Path) -> u8 {
 fn start(run: &RunDir) -> Result<u8> {
     let description = run_toml::read(&run.run_toml_path()).context("reading what to run")?;
     let steps = description.experiment.training.steps as u64;
+    let own = Wanted::of(&description.experiment);
     let board = StatusBoard::open(run, steps).context("opening the run's status and events")?;
     let heart = board.beat().context("starting the heartbeat")?;
     let stop = Arc::new(AtomicBool::new(false));
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         stop_on_signals(&stop).context("listening for signals")?;
-        let control = ControlServer::start(run, decider(&board, &stop))
+        let control = ControlServer::start(run, decider(&board, &stop, own))
             .context("listening on the control socket")?;
         work(run, &description, &board, &control, &stop)
     }));
@@ -84,6 +86,7 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 fn decider(
     board: &Arc<StatusBoard>,
     stop: &Arc<AtomicBool>,
+    own: Wanted,
 ) -> Arc<dyn Fn(&Command) -> Reply + Send + Sync> {
     let (board, stop) = (board.clone(), stop.clone());
     Arc::new(move |command| {
@@ -97,6 +100,10 @@ fn decider(
             (RunState::Comparing, _) => {
                 refused("training is over and its samples are being compared; only stop works now")
             }
+            (_, Command::Sample { seeds, steps }) => match own.or(*seeds, *steps) {
+                Ok(_) => Reply::Accepted,
+                Err(problem) => Reply::Refused { reason: problem },
+            },
             (RunState::Paused, Command::Pause) => refused("the run is paused already"),
             (RunState::Training | RunState::Starting, Command::Resume) => {
                 refused("the run is not paused")

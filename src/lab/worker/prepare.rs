@@ -16,7 +16,6 @@ use crate::lab::run_toml::RunToml;
 use crate::lab::samples::Contestants;
 use crate::lab::status_board::StatusBoard;
 use crate::network::config::NetworkConfig;
-use crate::random::noise_seeds;
 use crate::theory::TrainingImages;
 use crate::training::Trainer;
 use crate::training::checkpoint::{self, Latest};
@@ -31,7 +30,6 @@ pub struct Workshop {
     pub contestants: Arc<Contestants>,
     /// Crafted sets only.
     pub judge: Option<Judge>,
-    pub preview_seeds: ImageBatch,
     /// Training images on which attention is measured while training.
     pub probe: ImageBatch,
     /// Their classes, if the network wants one; else empty.
@@ -74,12 +72,6 @@ pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) ->
         .context("building the score machines")?;
     Ok(Workshop {
         run: run.clone(),
-        preview_seeds: noise_seeds(
-            experiment.noise_seed,
-            0,
-            experiment.preview.seeds,
-            dataset.shape(),
-        ),
         probe_labels: match (network.n_classes, dataset.labels()) {
             (Some(_), Some(labels)) => {
                 labels.iter().take(PROBE_IMAGES).map(|&label| u32::from(label)).collect()

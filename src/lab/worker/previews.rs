@@ -7,35 +7,37 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
-
-use anyhow::Context;
 
 use crate::analysis::consistency::Judge;
 use crate::diffusion::DenoiseError;
 use crate::image::ImageBatch;
-use crate::lab::event::{EventBody, NoticeLevel, PreviewSummary};
+use crate::lab::event::{EventBody, NoticeLevel};
 use crate::lab::figures;
-use crate::lab::preview::{Preview, directory_name};
+use crate::lab::previewing::{Maker, Wanted};
 use crate::lab::run_dir::RunDir;
-use crate::lab::samples::{Contestants, SampleSet};
+use crate::lab::samples::Contestants;
 use crate::lab::status_board::StatusBoard;
 use crate::network::NetworkDenoiser;
 use crate::network::config::NetworkConfig;
 
-/// Time between two publications of one preview while its machines are at work.
-const PUBLISH_EVERY: Duration = Duration::from_secs(2);
-
 /// What every preview of a run is made with.
 pub struct PreviewKit {
     pub run: RunDir,
-    pub seeds: ImageBatch,
+    pub noise_seed: u64,
     pub contestants: Arc<Contestants>,
     pub judge: Option<Judge>,
     pub board: Arc<StatusBoard>,
     pub stop: Arc<AtomicBool>,
     /// For networks with attention.
     pub probe: Option<Probe>,
+}
+
+/// A snapshot and what to make of it.
+pub struct Request {
+    /// Training step.
+    pub step: u64,
+    pub network: NetworkDenoiser,
+    pub wanted: Wanted,
 }
 
 /// What attention is measured on while training, so that machines can say the same.
@@ -60,7 +62,7 @@ struct Slot {
 
 #[derive(Default)]
 struct Content {
-    waiting: Option<(u64, NetworkDenoiser)>,
+    waiting: Option<Request>,
     closed: bool,
 }
 
@@ -78,8 +80,8 @@ impl PreviewDesk {
             .map_err(std::io::Error::other)?;
         let work = move || {
             pool.install(|| predict(&kit));
-            while let Some((step, network)) = inbox.take() {
-                pool.install(|| serve(&kit, step, &network));
+            while let Some(request) = inbox.take() {
+                pool.install(|| serve(&kit, &request));
             }
         };
         let thread = thread::Builder::new().name("previews".to_owned()).spawn(work)?;
@@ -87,8 +89,8 @@ impl PreviewDesk {
     }
 
     /// Asks for a preview of this snapshot, in place of one that still waits.
-    pub fn request(&self, step: u64, network: NetworkDenoiser) {
-        self.slot.lock().waiting = Some((step, network));
+    pub fn request(&self, request: Request) {
+        self.slot.lock().waiting = Some(request);
         self.slot.changed.notify_one();
     }
 
@@ -119,7 +121,7 @@ impl Slot {
     }
 
     /// Waits for a request; `None` when the desk is closed and none waits.
-    fn take(&self) -> Option<(u64, NetworkDenoiser)> {
+    fn take(&self) -> Option<Request> {
         let mut content = self.lock();
         loop {
             if let Some(request) = content.waiting.take() {
@@ -154,8 +156,9 @@ fn predict(kit: &PreviewKit) {
     }
 }
 
-fn serve(kit: &PreviewKit, step: u64, network: &NetworkDenoiser) {
-    let outcome = catch_unwind(AssertUnwindSafe(|| make(kit, step, network)));
+fn serve(kit: &PreviewKit, request: &Request) {
+    let step = request.step;
+    let outcome = catch_unwind(AssertUnwindSafe(|| make(kit, request)));
     let complaint = match outcome {
         Ok(Ok(())) => return,
         Ok(Err(error)) => match error.downcast_ref::<DenoiseError>() {
@@ -167,43 +170,15 @@ fn serve(kit: &PreviewKit, step: u64, network: &NetworkDenoiser) {
     kit.board.notice(NoticeLevel::Error, complaint);
 }
 
-fn make(kit: &PreviewKit, step: u64, network: &NetworkDenoiser) -> anyhow::Result<()> {
-    let started = Instant::now();
-    let name = directory_name(step);
-    let place = kit.run.previews_path().join(&name);
-    let mut published = started;
-    let mut outcome = Ok(());
-    let mut ready = |set: &SampleSet| {
-        // Someone waits in front of a screen: what is there is shown before all machines are done.
-        if outcome.is_ok() && published.elapsed() >= PUBLISH_EVERY {
-            published = Instant::now();
-            outcome = partial(step, set).write(&place);
-        }
+fn make(kit: &PreviewKit, request: &Request) -> anyhow::Result<()> {
+    let maker = Maker {
+        previews: &kit.run.previews_path(),
+        contestants: &kit.contestants,
+        judge: kit.judge.as_ref(),
+        noise_seed: kit.noise_seed,
+        stop: &kit.stop,
     };
-    let set = kit.contestants.sample(network, &kit.seeds, 0, &mut None, &kit.stop, &mut ready)?;
-    outcome.context("keeping part of the preview")?;
-    let figures = figures::agreement_figures(&set);
-    let rates = kit.judge.as_ref().map(|judge| figures::rates(judge, &set.network));
-    let preview = Preview { step, seeds: set.seeds, network: set.network, machines: set.machines };
-    preview.write(&place).context("keeping the preview")?;
-    let summary = PreviewSummary {
-        path: format!("previews/{name}"),
-        n_seeds: kit.seeds.len(),
-        figures,
-        rates,
-        seconds: started.elapsed().as_secs_f64(),
-    };
-    kit.board.emit_at(step, EventBody::Preview(Box::new(summary)));
+    let summary = maker.make(request.step, &request.network, &request.wanted)?;
+    kit.board.emit_at(request.step, EventBody::Preview(Box::new(summary)));
     Ok(())
-}
-
-/// A preview of the machines that are done.
-fn partial(step: u64, set: &SampleSet) -> Preview {
-    let done = |(_, samples): &&(String, ImageBatch)| samples.len() == set.seeds.len();
-    Preview {
-        step,
-        seeds: set.seeds.clone(),
-        network: set.network.clone(),
-        machines: set.machines.iter().filter(done).cloned().collect(),
-    }
 }

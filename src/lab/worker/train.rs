@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::prepare::Workshop;
-use super::previews::{PreviewDesk, PreviewKit, Probe};
+use super::previews::{PreviewDesk, PreviewKit, Probe, Request};
 use crate::analysis::consistency::Judge;
 use crate::lab::collapse::CollapseWatch;
 use crate::lab::command::Command;
 use crate::lab::control::ControlServer;
 use crate::lab::event::{EventBody, LossByLevel, Metrics, NoticeLevel};
 use crate::lab::figures;
+use crate::lab::previewing::Wanted;
 use crate::lab::status::RunState;
 use crate::lab::status_board::StatusBoard;
 use crate::training::checkpoint::{self, CheckpointError};
@@ -54,7 +55,7 @@ pub fn train(
     let steps = workshop.experiment.training.steps as u64;
     let desk = PreviewDesk::open(PreviewKit {
         run: workshop.run.clone(),
-        seeds: workshop.preview_seeds.clone(),
+        noise_seed: workshop.experiment.noise_seed,
         contestants: workshop.contestants.clone(),
         judge: Judge::new(&workshop.dataset),
         board: board.clone(),
@@ -165,7 +166,11 @@ impl Loop<'_> {
     fn carry_out(&mut self, command: &Command) -> Result<()> {
         match command {
             Command::Checkpoint => self.save(),
-            Command::Sample => self.preview(),
+            Command::Sample { seeds, steps } => match self.own().or(*seeds, *steps) {
+                Ok(wanted) => self.preview(wanted),
+                // Refused where it came in.
+                Err(_) => Ok(()),
+            },
             Command::PreviewEvery { steps } => {
                 self.preview_every = *steps;
                 Ok(())
@@ -195,7 +200,7 @@ impl Loop<'_> {
             && (step.is_multiple_of(self.preview_every)
                 || step == FIRST_PREVIEW_STEP.min(self.preview_every))
         {
-            self.preview()?;
+            self.preview(self.own())?;
         }
         if step.is_multiple_of(self.workshop.experiment.training.checkpoint_every as u64) {
             self.save()?;
@@ -253,11 +258,16 @@ impl Loop<'_> {
         }
     }
 
-    fn preview(&mut self) -> Result<()> {
+    /// The previews that come by themselves.
+    fn own(&self) -> Wanted {
+        Wanted::of(&self.workshop.experiment)
+    }
+
+    fn preview(&mut self, wanted: Wanted) -> Result<()> {
         let network = self.workshop.trainer.ema_denoiser().context("taking a snapshot")?;
         let step = self.workshop.trainer.n_steps_done();
         self.preview_step = Some(step);
-        self.desk.request(step, network);
+        self.desk.request(Request { step, network, wanted });
         Ok(())
     }
 
@@ -369,7 +379,7 @@ impl Loop<'_> {
             self.next_probe = Instant::now();
             self.probe()?;
             if self.preview_every > 0 && self.preview_step != Some(step) {
-                self.preview()?;
+                self.preview(self.own())?;
             }
         }
         Ok(levels)

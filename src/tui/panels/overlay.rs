@@ -5,7 +5,7 @@ use ratatui::layout::{Margin, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
-use crate::tui::app::{App, Form, Popup};
+use crate::tui::app::{App, Form, Popup, SampleForm};
 use crate::tui::keys::BINDINGS;
 use crate::tui::look::LOOK_BINDINGS;
 use crate::tui::palette::matching;
@@ -69,6 +69,7 @@ pub fn popup(app: &App, frame: &mut Frame, area: Rect) {
             question(frame, area, " kill ", &text);
         }
         Popup::Edit(form) => edit(app, frame, area, form),
+        Popup::Sample(form) => sample(app, frame, area, form),
         Popup::Log { run, text, back } => log(frame, area, run, text, *back),
     }
 }
@@ -183,6 +184,32 @@ fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
     let title =
         format!(" {}: Enter edits, n launches as a new run, Esc closes ", form.experiment.name);
     put(frame, area, &title, lines);
+}
+
+fn sample(app: &App, frame: &mut Frame, area: Rect, form: &SampleForm) {
+    let area = place(area, 72, 8);
+    let field = |name: &str, text: &str, is_typed: bool| {
+        let cursor = if is_typed { "_" } else { "" };
+        let line = Line::from(format!(" {name:<16} {text}{cursor}"));
+        if is_typed { line.style(app.theme.selected()) } else { line }
+    };
+    let mut lines = vec![
+        field("noise seeds", &form.seeds, !form.on_steps),
+        field("sampling steps", &form.steps, form.on_steps),
+        Line::raw(""),
+    ];
+    match &form.error {
+        Some(error) => lines.push(Line::styled(format!(" {error}"), app.theme.bad())),
+        None => {
+            let words = " of the newest weights; takes the place of that step's preview";
+            lines.push(Line::styled(words, app.theme.faint()));
+        }
+    }
+    lines.push(Line::styled(
+        " Enter makes it, Tab changes the field, Esc closes",
+        app.theme.faint(),
+    ));
+    put(frame, area, " preview of chosen seeds ", lines);
 }
 
 fn log(frame: &mut Frame, area: Rect, run: &str, text: &str, back: usize) {

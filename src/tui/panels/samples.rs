@@ -13,6 +13,7 @@ use super::runs::rate_lines;
 use super::strip::{self, Picture};
 use crate::analysis::agreement::Agreement;
 use crate::image::grid;
+use crate::lab::preview::{Label, NETWORK};
 use crate::tui::app::{App, Shown, Watched};
 use crate::tui::pictures::Placement;
 use crate::tui::words::clipped;
@@ -49,7 +50,7 @@ pub fn gallery(app: &App, frame: &mut Frame, area: Rect) -> Vec<Placement> {
         frame.render_widget(words.block(Block::bordered().title(" samples ")), area);
         return Vec::new();
     };
-    let block = Block::bordered().title(title(watched, shown));
+    let block = Block::bordered().title(title(watched, shown, area.width));
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let summary = watched.summary(shown.preview.step).and_then(|summary| summary.rates.as_ref());
@@ -74,12 +75,26 @@ fn shortened(line: &Line<'_>) -> String {
     text.split_whitespace().take_while(|word| !word.starts_with('[')).collect::<Vec<_>>().join(" ")
 }
 
-fn title(watched: &Watched, shown: &Shown) -> String {
+fn title(watched: &Watched, shown: &Shown, width: u16) -> String {
     let step = shown.preview.step;
     let steps = &watched.preview_steps;
     let position = steps.partition_point(|other| *other < step) + 1;
     let pinned = if watched.pinned.is_some() { ", held (f follows)" } else { "" };
-    format!(" samples, step {step} ({position} of {}{pinned}) ", steps.len())
+    let preview = &shown.preview;
+    let own = watched.experiment.as_ref().map(|experiment| experiment.ddim().n_steps);
+    let sampling = match preview.sampling_steps {
+        0 => String::new(),
+        n if Some(n) == own => String::new(),
+        n => format!(", in {n} steps"),
+    };
+    let legend = match preview.labels.is_empty() {
+        true => "",
+        false => "v valid c consistent n novel ",
+    };
+    let title = format!(" samples, step {step} ({position} of {}{pinned}){sampling} ", steps.len());
+    // A cut legend explains nothing.
+    let has_room = title.len() + legend.len() + 2 <= usize::from(width);
+    title + if has_room { legend } else { "" }
 }
 
 fn plan(app: &App, shown: &Shown, area: Rect) -> Plan {
@@ -171,16 +186,25 @@ fn name(shown: &Shown, column: Column) -> String {
 
 fn figure(shown: &Shown, column: Column, seed: usize) -> String {
     match column {
-        Column::Seed => format!("seed {seed}"),
+        Column::Seed => format!("seed {}", shown.preview.first_seed + seed as u64),
         Column::Machine(index) => {
             let found = shown.agreement.get(index).and_then(|all| all.get(seed));
-            match found {
+            let name = shown.preview.machines.get(index).map_or("", |(name, _)| name.as_str());
+            let squared = match found {
                 Some(Agreement { r_squared: Some(squared), .. }) => format!("r^2 {squared:.2}"),
                 _ => "r^2 n/a".to_owned(),
-            }
+            };
+            format!("{squared} {}", label(shown, name, seed)).trim_end().to_owned()
         }
-        Column::Network | Column::Difference(_) => String::new(),
+        Column::Network => label(shown, NETWORK, seed),
+        Column::Difference(_) => String::new(),
     }
+}
+
+/// What the set's rule says of a sample, if there is a rule.
+fn label(shown: &Shown, name: &str, seed: usize) -> String {
+    let found = shown.preview.labels_of(name).and_then(|labels| labels.get(seed));
+    found.map(Label::to_string).unwrap_or_default()
 }
 
 fn picture(shown: &Shown, column: Column, seed: usize) -> RgbImage {

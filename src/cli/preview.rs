@@ -1,0 +1,72 @@
+//! `preview`: what network and machines make of chosen noise seeds, beside each other in the run's directory.
+
+use std::io::{self, Write};
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+
+use super::Place;
+use super::control::{find, tell_run};
+use crate::lab::calibration::Calibration;
+use crate::lab::command::Command;
+use crate::lab::previewing::{Maker, Wanted};
+use crate::lab::run_dir::{Health, RunDir};
+use crate::lab::trained::Trained;
+
+#[derive(Clone, Debug, Args)]
+pub struct PreviewArgs {
+    /// The run, or the start of its name if no other starts so.
+    pub run: String,
+    /// Noise seeds, at most 64: one such as 8, or a range such as 8..12 [default: the run's own].
+    #[arg(long, value_name = "A..B")]
+    pub seeds: Option<String>,
+    /// Sampling steps, at most 1000 [default: the run's own].
+    #[arg(long, value_name = "N")]
+    pub steps: Option<String>,
+}
+
+pub fn preview(place: &Place, args: &PreviewArgs) -> Result<()> {
+    let run = find(&place.runs()?, &args.run)?;
+    let own = Wanted::of(&run.dir.experiment()?);
+    let (steps, seeds) = (own.steps.to_string(), format!("{}..{}", own.seeds.start, own.seeds.end));
+    let is_own = args.seeds.is_none() && args.steps.is_none();
+    let wanted = match is_own {
+        true => own,
+        false => {
+            let seeds = args.seeds.as_deref().unwrap_or(&seeds);
+            let steps = args.steps.as_deref().unwrap_or(&steps);
+            Wanted::parse(seeds, steps).map_err(|problem| anyhow!("{problem}"))?
+        }
+    };
+    if matches!(run.health, Health::Alive) {
+        let command = match is_own {
+            true => Command::Sample { seeds: None, steps: None },
+            false => wanted.command(),
+        };
+        return tell_run(&run.dir, &command);
+    }
+    let path = make(&run.dir, &wanted)?;
+    writeln!(io::stdout(), "{path}")?;
+    Ok(())
+}
+
+/// Makes the preview of the newest checkpoint, with the machines' calibrated settings if they fit its steps.
+fn make(run: &RunDir, wanted: &Wanted) -> Result<String> {
+    let trained = Trained::open(run, &[])?;
+    let plain: Vec<_> = trained.contestants.machines().cloned().collect();
+    let calibration = Calibration::read(&run.calibration_path())?;
+    let machines = calibration.filter(|found| found.n_steps == wanted.steps);
+    let machines = machines.map_or_else(|| plain.clone(), |found| found.apply(&plain));
+    let contestants =
+        trained.contestants.with_machines(machines).context("building the machines")?;
+    let maker = Maker {
+        previews: &run.previews_path(),
+        contestants: &contestants,
+        judge: trained.judge.as_ref(),
+        noise_seed: trained.experiment.noise_seed,
+        stop: &AtomicBool::new(false),
+    };
+    let summary = maker.make(trained.step, &trained.network, wanted)?;
+    Ok(run.path().join(summary.path).display().to_string())
+}
