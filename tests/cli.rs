@@ -245,6 +245,30 @@ fn a_preview_of_a_finished_run_is_made_of_chosen_seeds_in_chosen_steps() {
 }
 
 #[test]
+fn runs_are_noted_renamed_and_deleted() {
+    let lab = Lab::new();
+    let run = RunsDir::new(lab.runs()).create("glyphs-cnn").unwrap();
+    std::fs::write(run.run_toml_path(), "").unwrap();
+    let said = |arguments: &[&str]| {
+        let output = lab.mosaic(arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    assert!(
+        said(&["note", "glyphs", "a lower rate", "--tag", "keep"]).contains("a lower rate [keep]")
+    );
+    assert!(said(&["ls"]).contains("#keep  a lower rate"));
+    let runs: Value = serde_json::from_str(&said(&["ls", "--json"])).unwrap();
+    assert_eq!(runs[0]["tags"][0], "keep");
+    assert!(said(&["note", "glyphs", "--untag", "keep"]).contains("a lower rate []"));
+    assert!(!lab.mosaic(&["note", "glyphs", "--tag", "two words"]).status.success());
+    let renamed = said(&["rename", "glyphs", "baseline"]);
+    assert!(renamed.contains(" is now baseline-"), "{renamed}");
+    said(&["rm", "baseline"]);
+    assert!(RunsDir::new(lab.runs()).list().is_empty());
+}
+
+#[test]
 fn what_cannot_be_shown_or_attached_to_is_named() {
     let lab = Lab::new();
     let output = lab.mosaic(&["show", "nothing"]);

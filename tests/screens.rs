@@ -2,6 +2,7 @@
 
 use half::f16;
 use mosaic_lab::image::{ImageBatch, ImageShape};
+use mosaic_lab::lab::about::About;
 use mosaic_lab::lab::command::Command;
 use mosaic_lab::lab::config::Experiment;
 use mosaic_lab::lab::event::{
@@ -69,6 +70,7 @@ fn run(id: &str, state: RunState, health: Health) -> RunSummary {
         health,
         experiment: "glyphs-attention".into(),
         created_ms: 0,
+        about: About::default(),
     }
 }
 
@@ -275,6 +277,48 @@ fn seeds_and_steps_of_a_preview_can_be_chosen() {
     // What it made may replace what is on screen, so that is read again.
     let made = Message::Previewed { run: RUN.into(), made: Ok(()) };
     assert_eq!(update(&mut app, made), [Effect::LoadPreview { run: RUN.into(), step: 1500 }]);
+}
+
+#[test]
+fn a_run_is_noted_tagged_renamed_and_deleted_by_name() {
+    let mut app = watching();
+    let typed = |app: &mut App, text: &str| {
+        text.chars().for_each(|letter| drop(press(app, KeyCode::Char(letter))));
+    };
+    press(&mut app, KeyCode::Char('a'));
+    typed(&mut app, "a lower rate");
+    press(&mut app, KeyCode::Tab);
+    typed(&mut app, "rates keep!");
+    assert_eq!(press(&mut app, KeyCode::Enter), []);
+    insta::assert_snapshot!("note-form-80x24", screen(&app, 80, 24));
+    press(&mut app, KeyCode::Backspace);
+    let about = About::new("a lower rate", "rates keep").unwrap();
+    let expected = [Effect::Describe { run: RUN.into(), about: about.clone() }];
+    assert_eq!(press(&mut app, KeyCode::Enter), expected);
+    let mut noted = run(RUN, RunState::Finished, Health::Over);
+    noted.about = about;
+    let wide = run("実験🙂-3abcd0", RunState::Failed, Health::Over);
+    update(&mut app, Message::Runs(vec![noted, wide]));
+    insta::assert_snapshot!("noted-80x24", screen(&app, 80, 24));
+    app.filter = "#keep".into();
+    assert_eq!(app.shown().len(), 1);
+    app.filter.clear();
+
+    press(&mut app, KeyCode::Char('R'));
+    "glyphs-attention".chars().for_each(|_| drop(press(&mut app, KeyCode::Backspace)));
+    typed(&mut app, "baseline");
+    let to = "baseline".to_owned();
+    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::Rename { run: RUN.into(), to }]);
+    let new = "baseline-3abcde".to_owned();
+    let renamed = Message::Renamed { from: RUN.into(), renamed: Ok(new.clone()) };
+    assert_eq!(update(&mut app, renamed), [Effect::Watch(new.clone())]);
+    update(&mut app, Message::Runs(vec![run(&new, RunState::Finished, Health::Over)]));
+
+    press(&mut app, KeyCode::Char('D'));
+    typed(&mut app, "baseline");
+    assert_eq!(press(&mut app, KeyCode::Enter), [], "not its whole name");
+    typed(&mut app, "-3abcde");
+    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::Delete(new)]);
 }
 
 #[test]

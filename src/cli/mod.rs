@@ -94,6 +94,10 @@ pub enum Subcommands {
     Preview(preview::PreviewArgs),
     /// Show a run's events and its worker's log.
     Logs(runs::LogsArgs),
+    /// Write a note and tags to a run, or show them.
+    Note(runs::NoteArgs),
+    /// Give a run that nobody works on another name.
+    Rename(runs::RenameArgs),
     /// Delete a run that nobody works on.
     Rm(control::RunArg),
     /// Sample a run's network from noise seeds into a file.
@@ -166,6 +170,8 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Init(args) => init::write(&args)?,
         Subcommands::Ls(args) => runs::list(place, &args)?,
         Subcommands::Logs(args) => runs::logs(place, &args)?,
+        Subcommands::Note(args) => runs::note(place, &args)?,
+        Subcommands::Rename(args) => runs::rename(place, &args)?,
         Subcommands::Rm(args) => runs::remove(place, &args)?,
         Subcommands::Pause(args) => control::tell(place, &args, &WorkerCommand::Pause)?,
         Subcommands::Stop(args) => control::tell(place, &args, &WorkerCommand::Stop)?,

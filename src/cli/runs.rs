@@ -1,14 +1,15 @@
-//! `ls`, `logs`, `rm`: runs as directories.
+//! `ls`, `logs`, `note`, `rename`, `rm`: runs as directories.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde_json::json;
 
 use super::Place;
 use super::control::{RunArg, find};
+use crate::lab::about::About;
 use crate::lab::event::{AttentionAtLevel, AttentionMetrics, Event, EventBody};
 use crate::lab::events::EventTail;
 use crate::lab::run_dir::{Health, RunSummary};
@@ -64,6 +65,8 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
                     "device": status.map(|status| status.device.clone()),
                     "message": status.and_then(|status| status.message.clone()),
                     "created_ms": run.created_ms,
+                    "note": run.about.note,
+                    "tags": run.about.tags,
                     "path": run.dir.path(),
                 })
             })
@@ -85,7 +88,11 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
         let step = status.map_or_else(String::new, |s| format!("{}/{}", s.step, s.steps));
         let loss =
             status.and_then(|s| s.loss).map_or_else(String::new, |loss| format!("{loss:.5}"));
-        let note = status.and_then(|s| s.message.clone()).unwrap_or_default();
+        let message = status.and_then(|s| s.message.clone()).unwrap_or_default();
+        let tags: String = run.about.tags.iter().map(|tag| format!("#{tag} ")).collect();
+        let note = [tags.trim_end(), &run.about.note, &message];
+        let note =
+            note.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("  ");
         let line =
             format!("{:width$}  {:9}  {step:>15}  {loss:>9}  {note}", run.id, state_word(run));
         writeln!(out, "{}", line.trim_end())?;
@@ -191,15 +198,54 @@ fn median_square(r: &[Option<f64>]) -> String {
 
 pub fn remove(place: &Place, args: &RunArg) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
-    let works = run
-        .status
-        .as_ref()
-        .is_some_and(|status| !status.state.is_over() && status.worker.is_running());
-    if works {
-        bail!("run '{}' has a worker at work; stop it first: mosaic stop {}", run.id, run.id);
-    }
-    std::fs::remove_dir_all(run.dir.path())
-        .with_context(|| format!("deleting '{}'", run.dir.path().display()))?;
+    run.dir.delete()?;
     writeln!(io::stdout(), "{} is deleted", run.id)?;
+    Ok(())
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct RenameArgs {
+    /// The run, or the start of its name if no other starts so.
+    pub run: String,
+    /// Its new name; the time of launch stays at the end.
+    pub to: String,
+}
+
+pub fn rename(place: &Place, args: &RenameArgs) -> Result<()> {
+    let runs = place.runs()?;
+    let run = find(&runs, &args.run)?;
+    let name = runs.rename(&run.dir, &args.to)?;
+    writeln!(io::stdout(), "{} is now {name}", run.id)?;
+    Ok(())
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct NoteArgs {
+    /// The run, or the start of its name if no other starts so.
+    pub run: String,
+    /// The new note, one line; an empty one takes the note away. Without it and tags: what there is is shown.
+    pub text: Option<String>,
+    /// Add a tag; may be given many times.
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+    /// Take a tag away; may be given many times.
+    #[arg(long, value_name = "TAG")]
+    pub untag: Vec<String>,
+}
+
+pub fn note(place: &Place, args: &NoteArgs) -> Result<()> {
+    let run = find(&place.runs()?, &args.run)?;
+    let mut about = run.about;
+    if args.text.is_some() || !args.tag.is_empty() || !args.untag.is_empty() {
+        let text = args.text.as_deref().unwrap_or(&about.note);
+        about = About::new(text, &about.tags.join(" ")).map_err(|problem| anyhow!(problem))?;
+        for tag in &args.tag {
+            about.add(tag).map_err(|problem| anyhow!(problem))?;
+        }
+        about.tags.retain(|tag| !args.untag.contains(tag));
+        let path = run.dir.about_path();
+        about.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
+    }
+    writeln!(io::stdout(), "{}: {} [{}]", run.id, about.note, about.tags.join(" "))?;
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 pub mod system;
 pub mod status;
+pub mod about;
 pub mod event;
 pub mod command;
 pub mod config;

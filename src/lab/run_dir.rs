@@ -13,6 +13,10 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use thiserror::Error;
+
+use super::about::About;
 use super::config::Experiment;
 use super::run_toml::{self, RunTomlError};
 use super::status::{Status, now_ms};
@@ -22,6 +26,9 @@ const EPOCH_2020_MS: u64 = 1_577_836_800_000;
 const SUFFIX_DIGITS: usize = 6;
 /// A worker writes its heartbeat every second; this much older means that it hangs or is gone.
 pub const HEARTBEAT_LIMIT_MS: u64 = 10_000;
+
+/// File systems take 255; some room is left for temporary names.
+const NAME_BYTES_MAX: usize = 200;
 
 /// The directory that holds all runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +51,8 @@ pub struct RunSummary {
     pub health: Health,
     pub experiment: String,
     pub created_ms: u64,
+    /// Note and tags.
+    pub about: About,
 }
 
 /// Whether someone works on a run.
@@ -59,6 +68,17 @@ pub enum Health {
     Over,
     /// No status yet: just launched, or not a whole run.
     Unknown,
+}
+
+/// Why a run's directory stays as it is.
+#[derive(Debug, Error)]
+pub enum RunDirError {
+    #[error("{attempt} run '{run}': a worker is at work on it; stop it first: mosaic stop {run}")]
+    Busy { attempt: &'static str, run: String },
+    #[error("the name '{}' {problem}", name.escape_debug())]
+    Name { name: String, problem: String },
+    #[error("{attempt}")]
+    Io { attempt: String, source: io::Error },
 }
 
 impl RunsDir {
@@ -90,6 +110,36 @@ impl RunsDir {
             return vec![exact.clone()];
         }
         runs.into_iter().filter(|run| run.id.starts_with(prefix)).collect()
+    }
+
+    /// Gives a run another name, which keeps the time of launch at its end; returns the new name.
+    pub fn rename(&self, run: &RunDir, to: &str) -> Result<String, RunDirError> {
+        let from = run.id();
+        let refused = |problem: String| RunDirError::Name { name: to.to_owned(), problem };
+        let is_word = |c: char| c.is_alphanumeric() || "-_.+".contains(c);
+        if to.is_empty() || to.starts_with(['.', '-']) || !to.chars().all(is_word) {
+            let problem =
+                "must be letters, digits and any of - _ . +, and start with neither . nor -";
+            return Err(refused(problem.to_owned()));
+        }
+        let time =
+            from.rsplit_once('-').map(|(_, time)| time).filter(|_| created_ms(&from).is_some());
+        let name = match time {
+            Some(time) if !to.ends_with(&format!("-{time}")) => format!("{to}-{time}"),
+            _ => to.to_owned(),
+        };
+        if name.len() > NAME_BYTES_MAX {
+            return Err(refused(format!("is {} bytes long; at most {NAME_BYTES_MAX}", name.len())));
+        }
+        run.check_idle("renaming")?;
+        let path = self.path.join(&name);
+        renameat_with(CWD, &run.path, CWD, &path, RenameFlags::NOREPLACE).map_err(|error| {
+            RunDirError::Io {
+                attempt: format!("renaming run '{from}' to '{name}'"),
+                source: error.into(),
+            }
+        })?;
+        Ok(name)
     }
 
     /// Makes a new run's directory; never one that exists.
@@ -163,6 +213,10 @@ impl RunDir {
         self.path.join("worker.log")
     }
 
+    pub fn about_path(&self) -> PathBuf {
+        self.path.join("about.json")
+    }
+
     pub fn socket_path(&self) -> PathBuf {
         self.path.join("control.sock")
     }
@@ -192,6 +246,24 @@ impl RunDir {
         run_toml::read(&self.run_toml_path()).map(|run| run.experiment)
     }
 
+    /// Deletes the run and all that is in its directory.
+    pub fn delete(&self) -> Result<(), RunDirError> {
+        self.check_idle("deleting")?;
+        std::fs::remove_dir_all(&self.path).map_err(|source| RunDirError::Io {
+            attempt: format!("deleting '{}'", self.path.display()),
+            source,
+        })
+    }
+
+    /// Refuses what would pull the directory from under a worker.
+    fn check_idle(&self, attempt: &'static str) -> Result<(), RunDirError> {
+        let works = |status: Status| !status.state.is_over() && status.worker.is_running();
+        match self.status().is_some_and(works) {
+            true => Err(RunDirError::Busy { attempt, run: self.id() }),
+            false => Ok(()),
+        }
+    }
+
     pub fn health(&self) -> Health {
         health(self.status().as_ref(), now_ms())
     }
@@ -203,6 +275,7 @@ impl RunDir {
         RunSummary {
             health: health(status.as_ref(), now_ms()),
             created_ms: created_ms(&id).unwrap_or(0),
+            about: About::read(&self.about_path()),
             dir: self.clone(),
             status,
             experiment,
@@ -269,6 +342,42 @@ mod tests {
         assert!(first.id() < second.id());
         let mode = std::fs::metadata(first.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_renamed_run_keeps_its_time_and_replaces_none() {
+        let place = tempfile::tempdir().unwrap();
+        let runs = RunsDir::new(place.path());
+        let (first, second) = (runs.create("a").unwrap(), runs.create("b").unwrap());
+        let time = first.id().rsplit_once('-').unwrap().1.to_owned();
+        assert_eq!(runs.rename(&first, "baseline").unwrap(), format!("baseline-{time}"));
+        assert!(!first.path().exists() && place.path().join(format!("baseline-{time}")).is_dir());
+        for wrong in ["", "../up", ".hidden", "a b", "-n", "a\u{1b}[2J"] {
+            assert!(
+                runs.rename(&second, wrong).unwrap_err().to_string().contains("must be letters")
+            );
+        }
+        assert!(runs.rename(&second, &"x".repeat(300)).unwrap_err().to_string().contains("bytes"));
+        std::fs::create_dir(place.path().join(second.id().replace('b', "c"))).unwrap();
+        assert!(matches!(runs.rename(&second, "c"), Err(RunDirError::Io { .. })), "one is there");
+        assert!(second.path().is_dir());
+    }
+
+    #[test]
+    fn the_run_of_a_living_worker_is_neither_deleted_nor_renamed() {
+        let place = tempfile::tempdir().unwrap();
+        let runs = RunsDir::new(place.path());
+        let run = runs.create("a").unwrap();
+        let write = |state| {
+            let text = serde_json::to_vec(&status(state)).unwrap();
+            std::fs::write(run.status_path(), text).unwrap();
+        };
+        write(RunState::Training);
+        assert!(matches!(run.delete(), Err(RunDirError::Busy { .. })));
+        assert!(matches!(runs.rename(&run, "b"), Err(RunDirError::Busy { .. })));
+        write(RunState::Stopped);
+        run.delete().unwrap();
+        assert!(!run.path().exists());
     }
 
     #[test]

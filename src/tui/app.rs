@@ -1,6 +1,7 @@
 //! The state of the dashboard: what was read about runs, and where the user looks.
 
 use super::chart::Window;
+use super::forms::Fields;
 use super::keys::Action;
 use super::listing::Order;
 use super::look::Look;
@@ -94,13 +95,8 @@ pub enum Popup {
     ConfirmStop {
         run: String,
     },
-    /// The run's name must be typed.
-    Kill {
-        run: String,
-        typed: String,
-    },
     Edit(Box<Form>),
-    Sample(SampleForm),
+    Fields(Fields),
     Log {
         run: String,
         text: String,
@@ -117,17 +113,6 @@ pub struct Form {
     pub cursor: usize,
     /// The new value while it is typed.
     pub typing: Option<String>,
-    pub error: Option<String>,
-}
-
-/// Seeds and sampling steps of a preview, as typed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SampleForm {
-    pub run: String,
-    pub seeds: String,
-    pub steps: String,
-    /// Steps, not seeds, are typed.
-    pub on_steps: bool,
     pub error: Option<String>,
 }
 

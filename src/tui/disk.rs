@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command as Process, Stdio};
 
 use super::link::Link;
+use crate::lab::about::About;
 use crate::lab::command::{Command, Reply};
 use crate::lab::config::Experiment;
 use crate::lab::control;
@@ -167,6 +168,19 @@ impl Link for Disk {
 
     fn kill(&mut self, run: &str) -> Result<(), String> {
         launch::kill(&self.dir(run)).map_err(words)
+    }
+
+    fn describe(&mut self, run: &str, about: &About) -> Result<(), String> {
+        let path = self.dir(run).about_path();
+        about.write(&path).map_err(|error| format!("writing '{}': {error}", path.display()))
+    }
+
+    fn rename(&mut self, run: &str, to: &str) -> Result<String, String> {
+        self.runs.rename(&self.dir(run), to).map_err(words)
+    }
+
+    fn delete(&mut self, run: &str) -> Result<(), String> {
+        self.dir(run).delete().map_err(words)
     }
 
     fn system(&mut self, worker: Option<u32>) -> Reading {

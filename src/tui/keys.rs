@@ -24,6 +24,9 @@ pub enum Action {
     Resume,
     Sample,
     SampleChosen,
+    Describe,
+    Rename,
+    Delete,
     LogScale,
     ZoomIn,
     ZoomOut,
@@ -54,6 +57,9 @@ impl Action {
                 | Self::Resume
                 | Self::Sample
                 | Self::SampleChosen
+                | Self::Describe
+                | Self::Rename
+                | Self::Delete
         )
     }
 }
@@ -133,6 +139,9 @@ pub const BINDINGS: &[Binding<Action>] = &[
         "edit",
     ),
     key(KeyCode::Char('X'), Action::Kill, "X", "kill the worker (asks for the run's name)", ""),
+    key(KeyCode::Char('a'), Action::Describe, "a", "write a note and tags to the run", ""),
+    key(KeyCode::Char('R'), Action::Rename, "R", "give the run another name", ""),
+    key(KeyCode::Char('D'), Action::Delete, "D", "delete the run (asks for its name)", ""),
     key(
         KeyCode::Char(' '),
         Action::Mark,

@@ -1,6 +1,7 @@
 //! What the dashboard needs of the lab, as one trait: the file system behind it in the product, a few
 //! vectors in tests. It holds no state of the screen; failures are words for the screen.
 
+use crate::lab::about::About;
 use crate::lab::command::Command;
 use crate::lab::config::Experiment;
 use crate::lab::event::Event;
@@ -41,6 +42,11 @@ pub trait Link: Send {
     /// Starts a worker on a run that was stopped, failed or lost.
     fn resume(&mut self, run: &str) -> Result<(), String>;
     fn kill(&mut self, run: &str) -> Result<(), String>;
+    /// Writes a run's note and tags.
+    fn describe(&mut self, run: &str, about: &About) -> Result<(), String>;
+    /// Gives a run another name and returns it.
+    fn rename(&mut self, run: &str, to: &str) -> Result<String, String>;
+    fn delete(&mut self, run: &str) -> Result<(), String>;
     /// What the machine is doing; `worker` is a process to say more about.
     fn system(&mut self, worker: Option<u32>) -> Reading;
     fn send(&mut self, run: &str, command: &Command) -> Result<(), String>;

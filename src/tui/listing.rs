@@ -56,15 +56,17 @@ impl App {
     }
 }
 
-/// Whether every word of the filter is in the run's name or state, whatever the case.
+/// Whether every word of the filter is in the run's name, state, tags or note, whatever the case.
 fn passes(run: &RunSummary, filter: &str) -> bool {
-    let text = format!("{} {}", run.id, run_state(run)).to_lowercase();
+    let tags: String = run.about.tags.iter().map(|tag| format!(" #{tag}")).collect();
+    let text = format!("{} {}{tags} {}", run.id, run_state(run), run.about.note).to_lowercase();
     filter.to_lowercase().split_whitespace().all(|word| text.contains(word))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::about::About;
     use crate::lab::event::EVENT_FORMAT;
     use crate::lab::run_dir::RunDir;
     use crate::lab::status::{RunState, Status, WorkerId};
@@ -90,6 +92,7 @@ mod tests {
             health,
             experiment: id.into(),
             created_ms: 0,
+            about: About::default(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use ratatui::crossterm::event::KeyEvent;
 
+use crate::lab::about::About;
 use crate::lab::command::Command;
 use crate::lab::config::Experiment;
 use crate::lab::event::Event;
@@ -37,6 +38,11 @@ pub enum Message {
     Preview {
         run: String,
         preview: Result<Box<Preview>, String>,
+    },
+    /// A run was to get another name: the new one.
+    Renamed {
+        from: String,
+        renamed: Result<String, String>,
     },
     /// A preview was made of a run without a worker.
     Previewed {
@@ -96,6 +102,15 @@ pub enum Effect {
     },
     Resume(String),
     Kill(String),
+    Describe {
+        run: String,
+        about: About,
+    },
+    Rename {
+        run: String,
+        to: String,
+    },
+    Delete(String),
     Send {
         run: String,
         command: Command,

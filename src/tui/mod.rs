@@ -6,7 +6,7 @@
 //! anything that stops a run because the screen went.
 //!
 //! Reading order: [`link`] and [`disk`] (the lab as seen from here), [`message`], [`keys`], [`app`], [`listing`],
-//! [`update`], [`popups`], [`palette`] and [`sampling`], [`words`], [`theme`] and [`chart`], [`probe`] and [`pictures`] (images in
+//! [`update`], [`popups`], [`palette`], [`sampling`] and [`forms`], [`words`], [`theme`] and [`chart`], [`probe`] and [`pictures`] (images in
 //! terminals), [`panels`] and [`view`], [`watchdog`] and [`shell`].
 
 pub mod link;
@@ -20,6 +20,7 @@ pub mod update;
 pub mod popups;
 pub mod palette;
 pub mod sampling;
+pub mod forms;
 pub mod words;
 pub mod theme;
 pub mod chart;

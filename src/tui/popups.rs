@@ -3,9 +3,9 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, Form, Popup};
+use super::forms;
 use super::message::Effect;
 use super::palette;
-use super::sampling;
 use super::update::watch_shown;
 use crate::lab::command::Command;
 use crate::lab::event::NoticeLevel;
@@ -43,10 +43,9 @@ pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
             }
             _ => Vec::new(),
         },
-        Popup::Kill { run, typed } => on_kill_key(app, key, run, typed),
         Popup::Launch { cursor } => on_launch_key(app, key.code, cursor),
         Popup::Edit(form) => on_form_key(app, key, *form),
-        Popup::Sample(form) => sampling::on_key(app, key, form),
+        Popup::Fields(form) => forms::on_key(app, key, form),
     }
 }
 
@@ -96,20 +95,6 @@ fn on_launch_key(app: &mut App, code: KeyCode, cursor: usize) -> Vec<Effect> {
             app.popup = Popup::Launch { cursor: next };
         }
     }
-    Vec::new()
-}
-
-fn on_kill_key(app: &mut App, key: KeyEvent, run: String, mut typed: String) -> Vec<Effect> {
-    match key.code {
-        KeyCode::Esc => return Vec::new(),
-        KeyCode::Enter if typed == run => return vec![Effect::Kill(run)],
-        KeyCode::Backspace => {
-            typed.pop();
-        }
-        KeyCode::Char(letter) => typed.push(letter),
-        _ => {}
-    }
-    app.popup = Popup::Kill { run, typed };
     Vec::new()
 }
 

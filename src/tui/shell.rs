@@ -289,6 +289,14 @@ impl Desk {
                 vec![Message::Launched(link.launch(&experiment, parent.as_deref()))]
             }
             Effect::Resume(run) => done(link.resume(&run), format!("a new worker for {run}")),
+            Effect::Describe { run, about } => {
+                done(link.describe(&run, &about), format!("{run}: noted"))
+            }
+            Effect::Rename { run, to } => {
+                let renamed = link.rename(&run, &to);
+                vec![Message::Renamed { from: run, renamed }]
+            }
+            Effect::Delete(run) => done(link.delete(&run), format!("{run} is deleted")),
             Effect::Kill(run) => done(link.kill(&run), format!("killed the worker of {run}")),
             Effect::Send { run, command } => {
                 let words = format!("{run}: {}", order(&command));

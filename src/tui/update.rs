@@ -4,6 +4,7 @@ use ratatui::crossterm::event::KeyEvent;
 
 use super::app::{App, CHARTS, Popup, SMOOTHINGS, Shown, TABS, Watched};
 use super::chart::Window;
+use super::forms::{self, Purpose};
 use super::keys::{self, Action};
 use super::look;
 use super::message::{Effect, Message};
@@ -55,6 +56,19 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
             }
             return load_preview(app);
         }
+        Message::Renamed { from, renamed } => match renamed {
+            Ok(to) => {
+                app.say(NoticeLevel::Info, format!("{from} is now {to}"));
+                app.marked.retain(|run| run.id != from);
+                if app.watched.as_ref().is_some_and(|watched| watched.id == from) {
+                    let said = app.said.take();
+                    let effects = watch(app, to);
+                    app.said = said;
+                    return effects;
+                }
+            }
+            Err(problem) => app.say(NoticeLevel::Error, problem),
+        },
         Message::Previewed { run, made } => {
             match made {
                 Ok(()) => app.say(NoticeLevel::Info, format!("{run}: the preview is made")),
@@ -201,17 +215,16 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Log => return on_run(app, |run| Effect::ReadLog(run.id.clone())),
         Action::Pause => return pause(app),
         Action::Sample => return sampling::sample(app),
-        Action::SampleChosen => sampling::open(app),
+        Action::SampleChosen => forms::open(app, Purpose::Sample),
+        Action::Describe => forms::open(app, Purpose::Describe),
+        Action::Rename => forms::open(app, Purpose::Rename),
+        Action::Delete => forms::open(app, Purpose::Delete),
         Action::Stop => {
             if let Some(run) = app.run().map(|run| run.id.clone()) {
                 app.popup = Popup::ConfirmStop { run };
             }
         }
-        Action::Kill => {
-            if let Some(run) = app.run().map(|run| run.id.clone()) {
-                app.popup = Popup::Kill { run, typed: String::new() };
-            }
-        }
+        Action::Kill => forms::open(app, Purpose::Kill),
         Action::Resume => return on_run(app, |run| Effect::Resume(run.id.clone())),
         Action::Look => return look::open(app),
         Action::Redraw => return vec![Effect::Redraw],

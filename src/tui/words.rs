@@ -1,5 +1,8 @@
 //! States, numbers and durations as the dashboard writes them.
 
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
 use crate::lab::run_dir::{Health, RunSummary};
 use crate::lab::status::RunState;
 
@@ -77,26 +80,54 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// At most `width` characters; what is cut is shown by an ellipsis.
-pub fn clipped(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    if width == 0 { kept } else { kept + "…" }
+/// Columns that a text takes on the screen: two for many Asian letters and emoji, none for marks over a letter.
+pub fn columns(text: &str) -> usize {
+    text.width()
 }
 
-/// At most `width` characters of a name whose end tells it from others: the middle is cut.
+/// At most `width` columns, cut between whole letters; what is cut is shown by an ellipsis.
+pub fn clipped(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    match width.checked_sub(1) {
+        Some(room) => start(text, room) + "…",
+        None => String::new(),
+    }
+}
+
+/// As many whole letters as fit into `width` columns.
+fn start(text: &str, width: usize) -> String {
+    let mut used = 0;
+    let fits = |letter: &&str| {
+        used += letter.width();
+        used <= width
+    };
+    text.graphemes(true).take_while(fits).collect()
+}
+
+/// At most `width` columns of a name whose end tells it from others: the middle is cut.
 pub fn clipped_name(name: &str, width: usize) -> String {
-    let n = name.chars().count();
     // Room for a run's suffix; less than that is no better than none.
     let end = 7.min(width / 2);
-    if n <= width || end < 4 {
+    if name.width() <= width || end < 4 {
         return clipped(name, width);
     }
-    let start: String = name.chars().take(width - end - 1).collect();
-    let end: String = name.chars().skip(n - end).collect();
-    format!("{start}…{end}")
+    let letters: Vec<&str> = name.graphemes(true).collect();
+    let mut first = letters.len();
+    while first > 0
+        && letters[first - 1..].iter().map(|letter| letter.width()).sum::<usize>() <= end
+    {
+        first -= 1;
+    }
+    start(name, width - end - 1) + "…" + &letters[first..].concat()
+}
+
+/// Filled up with blanks to `width` columns, or clipped to them.
+pub fn padded(text: &str, width: usize) -> String {
+    let text = clipped(text, width);
+    let blanks = width - text.width();
+    text + &" ".repeat(blanks)
 }
 
 #[cfg(test)]
@@ -134,5 +165,23 @@ mod tests {
     #[test]
     fn durations_carry() {
         assert_eq!((duration(59.6), duration(3725.0)), ("1:00".into(), "1:02:05".into()));
+    }
+
+    #[test]
+    fn wide_letters_and_joined_ones_are_cut_whole() {
+        let name = "実験🙂-3abcde";
+        assert_eq!((columns(name), columns("e\u{301}")), (13, 1));
+        for width in 0..14 {
+            for text in [clipped(name, width), clipped_name(name, width)] {
+                assert!(columns(&text) <= width, "{text} in {width}");
+            }
+            assert_eq!(columns(&padded(name, width)), width);
+        }
+        assert_eq!(clipped(name, 4), "実…");
+        let family = "👨\u{200d}👩\u{200d}👧 run";
+        assert!(
+            clipped(family, 3).starts_with("👨\u{200d}👩\u{200d}👧")
+                || !clipped(family, 3).contains('👨')
+        );
     }
 }

@@ -11,7 +11,7 @@ use crate::lab::inspect::{Actor, Trace};
 use crate::tui::app::App;
 use crate::tui::look::Look;
 use crate::tui::pictures::Placement;
-use crate::tui::words::clipped;
+use crate::tui::words::padded;
 
 pub fn panel(app: &App, look: &Look, frame: &mut Frame, area: Rect) -> Vec<Placement> {
     let block = Block::bordered().title(title(look));
@@ -83,7 +83,7 @@ fn rows(app: &App, look: &Look, trace: &Trace, frame: &mut Frame, area: Rect) ->
         let top = area.y + row as u16 * (height + 1);
         let line = |texts: Vec<String>| -> String {
             let width = usize::from(width);
-            let cells = texts.iter().map(|text| format!("{:<width$}", clipped(text, width)));
+            let cells = texts.iter().map(|text| padded(text, width));
             cells.collect::<Vec<_>>().join(" ")
         };
         let names = shown.iter().map(|view| caption(trace, actor, *view, look.at));

@@ -5,11 +5,12 @@ use ratatui::layout::{Margin, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
-use crate::tui::app::{App, Form, Popup, SampleForm};
+use crate::tui::app::{App, Form, Popup};
+use crate::tui::forms::Fields;
 use crate::tui::keys::BINDINGS;
 use crate::tui::look::LOOK_BINDINGS;
 use crate::tui::palette::matching;
-use crate::tui::words::clipped;
+use crate::tui::words::{clipped, padded};
 
 /// For a first look.
 pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
@@ -62,14 +63,8 @@ pub fn popup(app: &App, frame: &mut Frame, area: Rect) {
             );
             question(frame, area, " stop ", &text);
         }
-        Popup::Kill { run, typed } => {
-            let text = format!(
-                "Kill the worker of {run} at once, without a checkpoint?\n\nType the run's name and press Enter; Esc closes.\n\n> {typed}_"
-            );
-            question(frame, area, " kill ", &text);
-        }
         Popup::Edit(form) => edit(app, frame, area, form),
-        Popup::Sample(form) => sample(app, frame, area, form),
+        Popup::Fields(form) => fields(app, frame, area, form),
         Popup::Log { run, text, back } => log(frame, area, run, text, *back),
     }
 }
@@ -126,7 +121,7 @@ fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &str, cursor: usi
     }
     for (index, entry) in found.iter().enumerate().skip(first).take(rows) {
         let line = Line::from(vec![
-            Span::raw(format!(" {:<34} ", clipped(&entry.name, 34))),
+            Span::raw(format!(" {} ", padded(&entry.name, 34))),
             Span::styled(format!("{:<6} ", entry.key), app.theme.strong()),
             Span::styled(entry.help.clone(), app.theme.faint()),
         ]);
@@ -186,30 +181,28 @@ fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
     put(frame, area, &title, lines);
 }
 
-fn sample(app: &App, frame: &mut Frame, area: Rect, form: &SampleForm) {
-    let area = place(area, 72, 8);
-    let field = |name: &str, text: &str, is_typed: bool| {
-        let cursor = if is_typed { "_" } else { "" };
-        let line = Line::from(format!(" {name:<16} {text}{cursor}"));
-        if is_typed { line.style(app.theme.selected()) } else { line }
-    };
-    let mut lines = vec![
-        field("noise seeds", &form.seeds, !form.on_steps),
-        field("sampling steps", &form.steps, form.on_steps),
-        Line::raw(""),
-    ];
-    match &form.error {
-        Some(error) => lines.push(Line::styled(format!(" {error}"), app.theme.bad())),
-        None => {
-            let words = " of the newest weights; takes the place of that step's preview";
-            lines.push(Line::styled(words, app.theme.faint()));
-        }
+fn fields(app: &App, frame: &mut Frame, area: Rect, form: &Fields) {
+    let area = place(area, 76, form.values.len() as u16 + 7);
+    let labels = form.purpose.labels();
+    let mut lines = vec![Line::raw("")];
+    for (index, (label, value)) in labels.iter().zip(&form.values).enumerate() {
+        let cursor = if index == form.at { "_" } else { "" };
+        let line = Line::from(format!(" {label:<16} {value}{cursor}"));
+        lines.push(if index == form.at { line.style(app.theme.selected()) } else { line });
     }
-    lines.push(Line::styled(
-        " Enter makes it, Tab changes the field, Esc closes",
-        app.theme.faint(),
-    ));
-    put(frame, area, " preview of chosen seeds ", lines);
+    lines.push(Line::raw(""));
+    lines.push(match &form.error {
+        Some(error) => Line::styled(format!(" {error}"), app.theme.bad()),
+        None => Line::raw(format!(" {}", form.purpose.words(&form.run))),
+    });
+    let keys = match labels.len() {
+        1 => " Enter does it, Esc closes",
+        _ => " Enter does it, Tab changes the field, Esc closes",
+    };
+    lines.push(Line::styled(keys, app.theme.faint()));
+    frame.render_widget(Clear, area);
+    let block = Block::bordered().title(format!(" {} ", form.purpose.title()));
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
 }
 
 fn log(frame: &mut Frame, area: Rect, run: &str, text: &str, back: usize) {

@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Paragraph, Wrap};
 use crate::analysis::summary::quartiles;
 use crate::lab::event::{Rate, Rates};
 use crate::tui::app::{App, Watched};
-use crate::tui::words::{clipped_name, mark, number, run_state};
+use crate::tui::words::{clipped, clipped_name, columns, mark, number, run_state};
 
 pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let rows = usize::from(area.height.saturating_sub(2));
@@ -20,7 +20,11 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
         let share = run.status.as_ref().filter(|s| !s.state.is_over()).map_or(String::new(), |s| {
             format!(" {:.0}%", 100.0 * s.step as f64 / s.steps.max(1) as f64)
         });
-        let name = clipped_name(&run.id, width.saturating_sub(4 + share.len()));
+        let tags: String = run.about.tags.iter().map(|tag| format!(" #{tag}")).collect();
+        // Half of what is left beside the state is the name's; tags may have the rest.
+        let room = width.saturating_sub(4 + share.len());
+        let name = clipped_name(&run.id, room.saturating_sub(columns(&tags)).max(room / 2));
+        let tags = clipped(&tags, room.saturating_sub(columns(&name)));
         // A star, in the colour of its curve.
         let marked = match app.marked.iter().position(|marked| marked.id == run.id) {
             Some(number) => Span::styled("*", app.theme.curve(number + 1)),
@@ -31,6 +35,7 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
             marked,
             Span::raw(name),
             Span::styled(share, app.theme.faint()),
+            Span::styled(tags, app.theme.good()),
         ]);
         if Some(index) == app.position() { line.style(app.theme.selected()) } else { line }
     };
@@ -51,6 +56,9 @@ pub fn facts(app: &App, frame: &mut Frame, area: Rect) {
         return;
     };
     let mut lines = Vec::new();
+    if let Some(about) = app.run().map(|run| &run.about).filter(|about| !about.note.is_empty()) {
+        lines.push(Line::raw(about.note.clone()));
+    }
     settings(watched, &mut lines);
     agreement(app, watched, &mut lines);
     if let Some((step, Some(rates))) =

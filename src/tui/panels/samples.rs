@@ -16,7 +16,7 @@ use crate::image::grid;
 use crate::lab::preview::{Label, NETWORK};
 use crate::tui::app::{App, Shown, Watched};
 use crate::tui::pictures::Placement;
-use crate::tui::words::clipped;
+use crate::tui::words::padded;
 
 /// Noise reaches beyond the pixel range; a third of it shows most of the range.
 const SEED_SCALE: f64 = 1.0 / 3.0;
@@ -138,11 +138,8 @@ fn plan(app: &App, shown: &Shown, area: Rect) -> Plan {
 
 fn rows(app: &App, shown: &Shown, plan: &Plan, frame: &mut Frame, area: Rect) -> Vec<Placement> {
     let width = usize::from(plan.width);
-    let heads: Vec<String> = plan
-        .columns
-        .iter()
-        .map(|column| format!("{:<width$}", clipped(&name(shown, *column), width)))
-        .collect();
+    let heads: Vec<String> =
+        plan.columns.iter().map(|column| padded(&name(shown, *column), width)).collect();
     let mut line = heads.join(" ");
     if plan.n_hidden > 0 {
         line = format!("{} ◂▸{}", line.trim_end(), plan.n_hidden);
@@ -163,7 +160,7 @@ fn rows(app: &App, shown: &Shown, plan: &Plan, frame: &mut Frame, area: Rect) ->
         let figures: Vec<String> = plan
             .columns
             .iter()
-            .map(|column| format!("{:<width$}", clipped(&figure(shown, *column, seed), width)))
+            .map(|column| padded(&figure(shown, *column, seed), width))
             .collect();
         let under = Rect::new(area.x, top + plan.height, area.width, 1).intersection(area);
         frame.render_widget(Line::raw(figures.join(" ")), under);

@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Paragraph};
 
 use crate::lab::config::Experiment;
 use crate::tui::app::{App, Watched};
-use crate::tui::words::{clipped, clipped_name};
+use crate::tui::words::{clipped, clipped_name, padded};
 
 /// Columns of keys and of values.
 const KEY: usize = 28;
@@ -38,7 +38,7 @@ fn all(app: &App, experiment: &Experiment) -> Vec<Line<'static>> {
         let style = if entry.is_default { app.theme.faint() } else { app.theme.strong() };
         Line::from(vec![
             Span::raw(format!(" {:<KEY$} ", clipped(entry.key, KEY))),
-            Span::styled(format!("{:<VALUE$} ", clipped(&entry.value, VALUE)), style),
+            Span::styled(format!("{} ", padded(&entry.value, VALUE)), style),
             Span::styled(entry.doc, app.theme.faint()),
         ])
     });
@@ -56,7 +56,8 @@ fn differing(app: &App, beside: &[&Watched]) -> Vec<Line<'static>> {
         .collect();
     let keys = runs.iter().find_map(|run| run.experiment.as_ref()).map(Experiment::entries);
     let cells = |values: Vec<String>| values.concat();
-    let names = runs.iter().map(|run| format!(" {:<BESIDE$}", clipped_name(&run.id, BESIDE)));
+    let names =
+        runs.iter().map(|run| format!(" {}", padded(&clipped_name(&run.id, BESIDE), BESIDE)));
     let head = format!(" {:<KEY$}{}", "", cells(names.collect()));
     let mut lines = vec![Line::styled(head, app.theme.strong())];
     for (row, entry) in keys.into_iter().flatten().enumerate() {
@@ -64,7 +65,7 @@ fn differing(app: &App, beside: &[&Watched]) -> Vec<Line<'static>> {
         if values.windows(2).all(|pair| pair[0] == pair[1]) {
             continue;
         }
-        let values = values.iter().map(|value| format!(" {:<BESIDE$}", clipped(value, BESIDE)));
+        let values = values.iter().map(|value| format!(" {}", padded(value, BESIDE)));
         lines.push(Line::raw(format!(
             " {:<KEY$}{}",
             clipped(entry.key, KEY),
