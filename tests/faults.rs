@@ -1,4 +1,4 @@
-//! What a run survives: being killed at any moment, a disk that fills up.
+//! What a run survives: being killed at any moment, at work or in the queue, and a disk that fills up.
 
 mod common;
 
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{Lab, state, stderr, wait_for, weights};
+use common::{Lab, state, stderr, stdout, wait_for, weights};
 use mosaic_lab::lab::run_dir::{Health, RunDir};
 use mosaic_lab::lab::status::RunState;
 use mosaic_lab::random::{Purpose, stream};
@@ -128,4 +128,64 @@ fn a_full_disk_pauses_the_run_until_there_is_space() {
     let checkpoint = &checkpoint::list(&run.state_path()).unwrap()[0];
     assert_eq!(checkpoint.step, 600);
     checkpoint.verify().unwrap();
+}
+
+/// Goes on until it is told to end.
+const ENDLESS: [&str; 2] = ["training.steps=1000000", "preview.every=0"];
+
+fn queued(lab: &Lab, settings: &[&str]) -> RunDir {
+    let output = lab.run("glyphs-attention", settings, &["--detach", "--queue"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let run = RunDir::open(lab.runs().join(stdout(&output).trim()));
+    wait_for("a place in the queue", || run.status().is_some());
+    run
+}
+
+fn message(run: &RunDir) -> String {
+    run.status().and_then(|status| status.message).unwrap_or_default()
+}
+
+#[test]
+fn queued_runs_start_in_order_as_those_ahead_end_die_or_pause() {
+    let lab = Lab::new();
+    let first = lab.detach(&ENDLESS);
+    wait_for("training", || state(&first) == Some(RunState::Training));
+    let [second, third, fourth, fifth] = [0; 4].map(|_| queued(&lab, &ENDLESS));
+    let last = queued(&lab, &ENDLESS);
+    wait_for("the queue", || message(&last).contains("and 4 more"));
+    assert_eq!(message(&second), format!("waits for {}", first.id()));
+    let only = |at_work: &RunDir, waiting: &[&RunDir]| {
+        wait_for("its turn", || state(at_work) == Some(RunState::Training));
+        // Nobody else has started with it.
+        assert!(waiting.iter().all(|run| state(run) == Some(RunState::Queued)));
+    };
+
+    // A stop, a kill at work, a kill in the queue and a pause each let the next one start.
+    let paused = lab.mosaic(&["pause", &second.id()]);
+    assert!(stderr(&paused).contains("waits in the queue"), "{}", stderr(&paused));
+    assert!(lab.mosaic(&["stop", &first.id()]).status.success());
+    only(&second, &[&third, &fourth, &fifth, &last]);
+    assert!(lab.mosaic(&["kill", &third.id()]).status.success());
+    wait_for("the loss of the third", || third.health() == Health::Lost);
+    assert!(lab.mosaic(&["kill", &second.id()]).status.success());
+    only(&fourth, &[&fifth, &last]);
+    assert!(lab.mosaic(&["pause", &fourth.id()]).status.success());
+    only(&fifth, &[&last]);
+    assert_eq!(state(&fourth), Some(RunState::Paused));
+
+    // A lost one takes its old place again, ahead of the last.
+    assert!(lab.mosaic(&["resume", &third.id()]).status.success());
+    wait_for("its new worker", || third.health() == Health::Alive && third.socket_path().exists());
+    wait_for("the last to see it", || message(&last).contains("and 1 more"));
+    assert!(lab.mosaic(&["stop", &third.id()]).status.success());
+    wait_for("the way out of the queue", || state(&third) == Some(RunState::Stopped));
+
+    // Told to, a queued one starts beside the one at work.
+    assert!(lab.mosaic(&["resume", &last.id()]).status.success());
+    wait_for("the last at work", || state(&last) == Some(RunState::Training));
+    assert_eq!(state(&fifth), Some(RunState::Training));
+    for run in [&fourth, &fifth, &last] {
+        assert!(lab.mosaic(&["stop", &run.id()]).status.success());
+        wait_for("the stop", || state(run) == Some(RunState::Stopped));
+    }
 }

@@ -342,8 +342,13 @@ fn a_first_look_says_what_to_do() {
     press(&mut app, KeyCode::Char('n'));
     insta::assert_snapshot!("launch-80x24", screen(&app, 80, 24));
     let effects = press(&mut app, KeyCode::Enter);
-    assert!(matches!(&effects[..], [Effect::Launch { experiment, parent: None }]
+    assert!(matches!(&effects[..], [Effect::Launch { experiment, parent: None, queued: false }]
         if experiment.name == "glyphs-attention"));
+    press(&mut app, KeyCode::Char('n'));
+    press(&mut app, KeyCode::Down);
+    let effects = press(&mut app, KeyCode::Char('w'));
+    assert!(matches!(&effects[..], [Effect::Launch { experiment, parent: None, queued: true }]
+        if experiment.name == "glyphs-cnn"));
 }
 
 /// A network with one head and a machine, three steps of 16x16 grey images.
@@ -520,8 +525,10 @@ fn a_bad_value_is_refused_in_the_form_and_a_good_one_is_launched() {
     "50".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
     press(&mut app, KeyCode::Enter);
     let effects = press(&mut app, KeyCode::Char('n'));
-    assert!(matches!(&effects[..], [Effect::Launch { experiment, parent: Some(parent) }]
-        if experiment.training.steps == 50 && parent == RUN));
+    assert!(
+        matches!(&effects[..], [Effect::Launch { experiment, parent: Some(parent), queued: false }]
+        if experiment.training.steps == 50 && parent == RUN)
+    );
 }
 
 #[test]

@@ -67,11 +67,12 @@ pub fn tell_run(run: &RunDir, command: &Command) -> Result<()> {
     }
 }
 
-/// Lets a paused worker go on, or starts a new one where there is none.
+/// Lets a paused or queued worker go on, or starts a new one where there is none.
 pub fn resume(place: &Place, args: &RunArg) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
-    let paused = run.status.as_ref().is_some_and(|status| status.state == RunState::Paused);
-    if paused && run.health == Health::Alive {
+    let waits = |state| matches!(state, RunState::Paused | RunState::Queued);
+    if run.status.as_ref().is_some_and(|status| waits(status.state)) && run.health == Health::Alive
+    {
         return tell_run(&run.dir, &Command::Resume);
     }
     launch::resume(&run.dir, None)?;

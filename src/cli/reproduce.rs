@@ -136,7 +136,7 @@ fn one(
     let jobs = jobs.min(arms.len()).max(1);
     // A small network trains nearly as fast on one core as on two: runs side by side use both.
     let threads = (jobs > 1).then(|| (cores / jobs).max(1));
-    let options = LaunchOptions { device: device.to_owned(), parent: None, threads };
+    let options = LaunchOptions { device: device.to_owned(), parent: None, threads, queued: false };
     let runs = RunsDir::new(&lab.settings.runs_dir);
     eprintln!("study {}: {} runs, {jobs} at a time", study.name, arms.len());
     let mut teller = Teller::new(arms);

@@ -37,6 +37,10 @@ pub struct RunArgs {
     /// Launch and leave it running.
     #[arg(long)]
     pub detach: bool,
+    /// Wait until no other run is at work on the device; queued runs start in their order. With --detach many can be
+    /// queued at once.
+    #[arg(long)]
+    pub queue: bool,
 }
 
 const POLL: Duration = Duration::from_millis(150);
@@ -56,7 +60,11 @@ pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
         anyhow::bail!("device '{device}' is not known; use auto, cpu or cuda:N");
     }
     let runs = RunsDir::new(&lab.settings.runs_dir);
-    let run = launch(&runs, &experiment, &LaunchOptions { device, ..LaunchOptions::default() })?;
+    let run = launch(
+        &runs,
+        &experiment,
+        &LaunchOptions { device, queued: args.queue, ..LaunchOptions::default() },
+    )?;
     eprintln!("run {} in '{}'", run.id(), run.path().display());
     if args.detach {
         if args.json {

@@ -14,6 +14,7 @@ use std::thread;
 use thiserror::Error;
 
 use super::config::{ConfigError, Experiment, SettingError};
+use super::queue;
 use super::run_dir::{Health, RunDir, RunsDir};
 use super::run_toml::{self, RunToml};
 use super::status::now_ms;
@@ -27,11 +28,13 @@ pub struct LaunchOptions {
     pub parent: Option<String>,
     /// Threads of the worker; as many as there are cores where it is left open.
     pub threads: Option<usize>,
+    /// Wait until no other run of the directory is at work.
+    pub queued: bool,
 }
 
 impl Default for LaunchOptions {
     fn default() -> Self {
-        Self { device: "auto".to_owned(), parent: None, threads: None }
+        Self { device: "auto".to_owned(), parent: None, threads: None, queued: false }
     }
 }
 
@@ -76,6 +79,9 @@ pub fn launch(
         experiment: experiment.clone(),
     };
     run_toml::write(&run.run_toml_path(), &description).map_err(directory)?;
+    if options.queued {
+        queue::enter(&run).map_err(directory)?;
+    }
     spawn(&run, options.threads)?;
     Ok(run)
 }

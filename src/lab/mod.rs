@@ -12,6 +12,7 @@ pub mod command;
 pub mod config;
 pub mod run_toml;
 pub mod run_dir;
+pub mod queue;
 pub mod events;
 pub mod control;
 pub mod launch;

@@ -213,6 +213,10 @@ impl RunDir {
         self.path.join("worker.log")
     }
 
+    pub fn ticket_path(&self) -> PathBuf {
+        self.path.join("queue.json")
+    }
+
     pub fn about_path(&self) -> PathBuf {
         self.path.join("about.json")
     }

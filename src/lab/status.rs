@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
+    /// The worker waits for its turn; see [`super::queue`].
+    Queued,
     /// The directory exists; the worker loads data and compiles nothing yet.
     Starting,
     Training,

@@ -226,7 +226,14 @@ impl App {
         let state = run.status.as_ref().map(|status| status.state);
         let alive = run.health == Health::Alive;
         match action {
-            Action::Pause => alive && matches!(state, Some(RunState::Training | RunState::Paused)),
+            Action::Pause => {
+                alive
+                    && matches!(
+                        state,
+                        Some(RunState::Training | RunState::Paused | RunState::Queued)
+                    )
+            }
+            Action::Sample | Action::SampleChosen if state == Some(RunState::Queued) => false,
             Action::Sample | Action::SampleChosen => state != Some(RunState::Comparing) || !alive,
             Action::Stop => alive,
             Action::Resume => {

@@ -153,11 +153,17 @@ impl Link for Disk {
         Ok(one.display().to_string())
     }
 
-    fn launch(&mut self, experiment: &Experiment, parent: Option<&str>) -> Result<String, String> {
+    fn launch(
+        &mut self,
+        experiment: &Experiment,
+        parent: Option<&str>,
+        queued: bool,
+    ) -> Result<String, String> {
         let options = LaunchOptions {
             device: self.device.clone(),
             parent: parent.map(str::to_owned),
             threads: None,
+            queued,
         };
         launch::launch(&self.runs, experiment, &options).map(|run| run.id()).map_err(words)
     }

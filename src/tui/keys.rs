@@ -114,7 +114,13 @@ pub const BINDINGS: &[Binding<Action>] = &[
         "",
     ),
     key(KeyCode::Char('n'), Action::Launch, "n", "launch an experiment", "launch"),
-    key(KeyCode::Char('p'), Action::Pause, "p", "pause the run, or let it go on", "pause"),
+    key(
+        KeyCode::Char('p'),
+        Action::Pause,
+        "p",
+        "pause the run, or let a paused or queued one go on",
+        "pause",
+    ),
     key(KeyCode::Char('s'), Action::Sample, "s", "make a preview now", "sample"),
     key(
         KeyCode::Char('S'),

@@ -37,8 +37,13 @@ pub trait Link: Send {
     ) -> Box<dyn FnOnce() -> Result<(), String> + Send>;
     /// Draws a step and pixel of a seed's way, and the whole way; returns where.
     fn export_trace(&mut self, run: &str, seed: u64, at: At) -> Result<String, String>;
-    /// Starts an experiment and returns the new run's name.
-    fn launch(&mut self, experiment: &Experiment, parent: Option<&str>) -> Result<String, String>;
+    /// Starts an experiment, or queues it, and returns the new run's name.
+    fn launch(
+        &mut self,
+        experiment: &Experiment,
+        parent: Option<&str>,
+        queued: bool,
+    ) -> Result<String, String>;
     /// Starts a worker on a run that was stopped, failed or lost.
     fn resume(&mut self, run: &str) -> Result<(), String>;
     fn kill(&mut self, run: &str) -> Result<(), String>;

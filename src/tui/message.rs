@@ -99,6 +99,8 @@ pub enum Effect {
     Launch {
         experiment: Box<Experiment>,
         parent: Option<String>,
+        /// Wait until no other run is at work.
+        queued: bool,
     },
     Resume(String),
     Kill(String),

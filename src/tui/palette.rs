@@ -133,7 +133,11 @@ fn choose(app: &mut App, choice: Choice) -> Vec<Effect> {
         Choice::Watch(run) => watch(app, run),
         Choice::Launch(index) => match app.experiments.get(index).cloned() {
             Some(experiment) => {
-                vec![Effect::Launch { experiment: Box::new(experiment), parent: None }]
+                vec![Effect::Launch {
+                    experiment: Box::new(experiment),
+                    parent: None,
+                    queued: false,
+                }]
             }
             None => Vec::new(),
         },

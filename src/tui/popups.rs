@@ -79,10 +79,12 @@ fn on_filter_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
 fn on_launch_key(app: &mut App, code: KeyCode, cursor: usize) -> Vec<Effect> {
     let last = app.experiments.len().saturating_sub(1);
     match code {
-        KeyCode::Enter => {
+        KeyCode::Enter | KeyCode::Char('w') => {
             let Some(experiment) = app.experiments.get(cursor).cloned() else { return Vec::new() };
-            app.say(NoticeLevel::Info, format!("launching {}", experiment.name));
-            return vec![Effect::Launch { experiment: Box::new(experiment), parent: None }];
+            let queued = code == KeyCode::Char('w');
+            let word = if queued { "queueing" } else { "launching" };
+            app.say(NoticeLevel::Info, format!("{word} {}", experiment.name));
+            return vec![Effect::Launch { experiment: Box::new(experiment), parent: None, queued }];
         }
         KeyCode::Char('e') => {
             if let Some(experiment) = app.experiments.get(cursor).cloned() {
@@ -152,12 +154,17 @@ fn on_form_key(app: &mut App, key: KeyEvent, mut form: Form) -> Vec<Effect> {
         KeyCode::Enter => {
             form.typing = entries.get(form.cursor).map(|entry| entry.value.clone());
         }
-        KeyCode::Char('n') => {
+        KeyCode::Char('n' | 'w') => {
             // Checked as a whole before anything is launched.
             match form.experiment.check() {
                 Ok(()) => {
                     let parent = Some(form.parent).filter(|parent| !parent.is_empty());
-                    return vec![Effect::Launch { experiment: Box::new(form.experiment), parent }];
+                    let queued = key.code == KeyCode::Char('w');
+                    return vec![Effect::Launch {
+                        experiment: Box::new(form.experiment),
+                        parent,
+                        queued,
+                    }];
                 }
                 Err(error) => form.error = Some(error.to_string()),
             }

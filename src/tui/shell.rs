@@ -285,8 +285,8 @@ impl Desk {
                 let drawn = link.export_trace(&run, seed, at);
                 vec![Message::Done(drawn.map(|path| format!("drawn: {path}, and the film beside")))]
             }
-            Effect::Launch { experiment, parent } => {
-                vec![Message::Launched(link.launch(&experiment, parent.as_deref()))]
+            Effect::Launch { experiment, parent, queued } => {
+                vec![Message::Launched(link.launch(&experiment, parent.as_deref(), queued))]
             }
             Effect::Resume(run) => done(link.resume(&run), format!("a new worker for {run}")),
             Effect::Describe { run, about } => {

@@ -89,7 +89,7 @@ impl Theme {
             "training" | "comparing" => self.strong(),
             "finished" => self.good(),
             "failed" | "lost" => self.bad(),
-            "paused" | "stopped" => self.warning(),
+            "queued" | "paused" | "stopped" => self.warning(),
             _ => Style::new(),
         }
     }

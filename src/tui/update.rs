@@ -267,7 +267,8 @@ fn send(app: &mut App, command: Command) -> Vec<Effect> {
 
 fn pause(app: &mut App) -> Vec<Effect> {
     let state = app.run().and_then(|run| run.status.as_ref()).map(|status| status.state);
-    send(app, if state == Some(RunState::Paused) { Command::Resume } else { Command::Pause })
+    let waits = matches!(state, Some(RunState::Paused | RunState::Queued));
+    send(app, if waits { Command::Resume } else { Command::Pause })
 }
 
 /// Up and down move what the tab is about: runs, seeds or settings.

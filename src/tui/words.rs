@@ -8,6 +8,7 @@ use crate::lab::status::RunState;
 
 pub fn state(state: RunState) -> &'static str {
     match state {
+        RunState::Queued => "queued",
         RunState::Starting => "starting",
         RunState::Training => "training",
         RunState::Paused => "paused",
@@ -33,6 +34,7 @@ pub fn mark(run: &RunSummary) -> &'static str {
     match run_state(run) {
         "training" => "▶",
         "comparing" => "◆",
+        "queued" => "⋯",
         "paused" => "‖",
         "finished" => "✓",
         "stopped" => "■",

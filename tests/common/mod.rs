@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use mosaic_lab::lab::run_dir::RunDir;
+use mosaic_lab::lab::launch;
+use mosaic_lab::lab::run_dir::{RunDir, RunsDir};
 use mosaic_lab::lab::status::RunState;
 
 /// Small enough to take a second or two, with attention, previews and a comparison.
@@ -63,6 +64,15 @@ impl Lab {
         let output = self.run("glyphs-attention", settings, &["--detach"]);
         assert!(output.status.success(), "{}", stderr(&output));
         RunDir::open(self.runs().join(stdout(&output).trim()))
+    }
+}
+
+impl Drop for Lab {
+    /// A test that failed leaves no worker behind.
+    fn drop(&mut self) {
+        for run in RunsDir::new(self.runs()).list() {
+            let _ = launch::kill(&run.dir);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -19,14 +20,18 @@ use crate::lab::control::ControlServer;
 use crate::lab::event::{EventBody, LossByLevel, NoticeLevel};
 use crate::lab::mosaics::Mosaics;
 use crate::lab::previewing::Wanted;
+use crate::lab::queue::{self, Turn};
 use crate::lab::report;
-use crate::lab::run_dir::RunDir;
+use crate::lab::run_dir::{RunDir, RunsDir};
 use crate::lab::run_toml;
 use crate::lab::samples::Contestants;
 use crate::lab::status::{RunState, Status};
 use crate::lab::status_board::{StatusBoard, log};
 use crate::lab::trained::calibrate_machines;
 use crate::network::NetworkDenoiser;
+
+/// How often a queued run looks whether it is its turn.
+const LOOK_AT_QUEUE: Duration = Duration::from_secs(1);
 
 /// Exit code of a worker that could not do its work; the reason is in the status and the log.
 const FAILED: u8 = 1;
@@ -57,6 +62,9 @@ fn start(run: &RunDir) -> Result<u8> {
         stop_on_signals(&stop).context("listening for signals")?;
         let control = ControlServer::start(run, decider(&board, &stop, own))
             .context("listening on the control socket")?;
+        if !wait_for_turn(run, &board, &control, &stop)? {
+            return Ok(RunState::Stopped);
+        }
         work(run, &description, &board, &control, &stop)
     }));
     // Previews still under way must not delay the last word.
@@ -75,6 +83,41 @@ fn start(run: &RunDir) -> Result<u8> {
     // The heart only sleeps; a failed join has nothing to tell.
     let _ = heart.join();
     Ok(if state == RunState::Failed { FAILED } else { 0 })
+}
+
+/// Waits while the run is queued; false when told to stop instead. Nothing is loaded yet.
+fn wait_for_turn(
+    run: &RunDir,
+    board: &StatusBoard,
+    control: &ControlServer,
+    stop: &AtomicBool,
+) -> Result<bool> {
+    if queue::ticket(run).is_none() {
+        return Ok(true);
+    }
+    let place = run.path().parent().context("finding the directory of all runs")?;
+    let runs = RunsDir::new(place);
+    let mut said = None;
+    let mut is_called = false;
+    while !stop.load(Ordering::SeqCst) {
+        let turn = Turn::take(place).context("taking the lock of the queue")?;
+        let ahead = queue::ahead(&runs, run);
+        if ahead.is_empty() || is_called {
+            // Under the lock, so that whoever looks next sees this run at work.
+            board.set_state(RunState::Starting, None);
+            queue::leave(run).context("leaving the queue")?;
+            return Ok(true);
+        }
+        drop(turn);
+        let words = queue::words(&ahead);
+        if said.as_ref() != Some(&words) {
+            board.set_state(RunState::Queued, Some(words.clone()));
+            said = Some(words);
+        }
+        is_called = control.wait(LOOK_AT_QUEUE) == Some(Command::Resume);
+    }
+    queue::leave(run).context("leaving the queue")?;
+    Ok(false)
 }
 
 fn words(panic: &(dyn Any + Send)) -> &str {
@@ -96,6 +139,10 @@ fn decider(
             (_, Command::Stop) => {
                 stop.store(true, Ordering::SeqCst);
                 Reply::Accepted
+            }
+            (RunState::Queued, Command::Resume) => Reply::Accepted,
+            (RunState::Queued, _) => {
+                refused("the run waits in the queue; resume starts it at once, stop takes it out")
             }
             (RunState::Comparing, _) => {
                 refused("training is over and its samples are being compared; only stop works now")

@@ -143,7 +143,7 @@ fn launch(app: &App, frame: &mut Frame, area: Rect, cursor: usize) {
         if index == cursor { line.style(app.theme.selected()) } else { line }
     };
     let lines = app.experiments.iter().enumerate().skip(first).take(rows).map(line).collect();
-    put(frame, area, " launch: Enter starts, e edits first, Esc closes ", lines);
+    put(frame, area, " launch: Enter starts, w queues, e edits first, Esc closes ", lines);
 }
 
 fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
@@ -176,8 +176,10 @@ fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
         let words = format!(" {} ({})", entry.doc, entry.accepted);
         lines.push(Line::styled(words, app.theme.faint()));
     }
-    let title =
-        format!(" {}: Enter edits, n launches as a new run, Esc closes ", form.experiment.name);
+    let title = format!(
+        " {}: Enter edits, n launches as a new run, w queues it, Esc closes ",
+        form.experiment.name
+    );
     put(frame, area, &title, lines);
 }
 

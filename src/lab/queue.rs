@@ -1,0 +1,166 @@
+//! Waiting for a free machine: queued runs start one after the other, in the order in which they were queued.
+//!
+//! Nobody keeps the queue. A queued run has a worker from the first moment, which holds no data and no device; it looks
+//! into the runs directory now and then and starts when nothing that it waits for is left:
+//!
+//! - a run at work on the same device (`auto` may be any device), queued or not;
+//! - a queued run that was queued earlier and whose worker lives.
+//!
+//! A paused run holds nobody up, and goes on at once when it is told to. Two workers never start at once: each looks
+//! and enters its next state under one lock of the runs directory, which the system frees if a worker dies.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use super::run_dir::{Health, RunDir, RunSummary, RunsDir};
+use super::run_toml;
+use super::status::{RunState, now_ms, write_atomically};
+
+const LOCK: &str = ".queue.lock";
+/// A run that was launched so recently has a worker even if that has said nothing yet.
+const LAUNCH_LIMIT_MS: u64 = 15_000;
+
+/// `queue.json` of a run that waits: it goes when the run starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Ticket {
+    pub queued_ms: u64,
+}
+
+/// Puts a run into the queue, at its end.
+pub fn enter(run: &RunDir) -> io::Result<()> {
+    let ticket = Ticket { queued_ms: now_ms() };
+    write_atomically(&run.ticket_path(), &serde_json::to_vec(&ticket).map_err(io::Error::other)?)
+}
+
+/// Takes a run out; nothing happens if it is not in.
+pub fn leave(run: &RunDir) -> io::Result<()> {
+    match std::fs::remove_file(run.ticket_path()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The run's place in the queue, if it waits.
+pub fn ticket(run: &RunDir) -> Option<Ticket> {
+    serde_json::from_slice(&std::fs::read(run.ticket_path()).ok()?).ok()
+}
+
+/// Whether other workers may look and start meanwhile: not while this lives.
+#[derive(Debug)]
+pub struct Turn {
+    _lock: File,
+}
+
+impl Turn {
+    /// Waits for the lock of a runs directory; whoever holds it does so for a moment only.
+    pub fn take(runs: &Path) -> io::Result<Self> {
+        let file = File::options().create(true).append(true).open(runs.join(LOCK))?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        Ok(Self { _lock: file })
+    }
+}
+
+/// The runs that `me` waits for, those at work first, then those ahead in the queue.
+pub fn ahead(runs: &RunsDir, me: &RunDir) -> Vec<String> {
+    let Some(mine) = ticket(me) else { return Vec::new() };
+    let device = device(me);
+    let (id, now) = (me.id(), now_ms());
+    let others = runs.list().into_iter().filter(|run| run.id != id);
+    let mut found: Vec<(Option<Ticket>, String)> = others
+        .filter(|run| holds_up(run, now))
+        .map(|run| (ticket(&run.dir), run))
+        .filter(|(place, run)| place.is_none_or(|place| (place, &run.id) < (mine, &id)))
+        .filter(|(_, run)| shares(&device, &self::device(&run.dir)))
+        .map(|(place, run)| (place, run.id))
+        .collect();
+    found.sort();
+    found.into_iter().map(|(_, id)| id).collect()
+}
+
+/// Whether a run is at work, or waits and will be.
+fn holds_up(run: &RunSummary, now: u64) -> bool {
+    match (run.health, run.status.as_ref().map(|status| status.state)) {
+        (Health::Alive | Health::Silent, state) => state != Some(RunState::Paused),
+        (Health::Unknown, _) => now.saturating_sub(run.created_ms) < LAUNCH_LIMIT_MS,
+        (Health::Lost | Health::Over, _) => false,
+    }
+}
+
+fn device(run: &RunDir) -> String {
+    run_toml::read(&run.run_toml_path()).map_or_else(|_| "auto".to_owned(), |found| found.device)
+}
+
+/// Whether two runs may need the same device.
+fn shares(a: &str, b: &str) -> bool {
+    a == b || a == "auto" || b == "auto"
+}
+
+/// What a waiting run says of itself.
+pub fn words(ahead: &[String]) -> String {
+    match ahead {
+        [] => "queued".to_owned(),
+        [one] => format!("waits for {one}"),
+        [first, rest @ ..] => format!("waits for {first} and {} more", rest.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::event::EVENT_FORMAT;
+    use crate::lab::status::{Status, WorkerId};
+
+    fn say(run: &RunDir, state: RunState, worker: WorkerId) {
+        let status = Status {
+            v: EVENT_FORMAT,
+            state,
+            step: 0,
+            steps: 1,
+            worker,
+            heartbeat_ms: now_ms(),
+            steps_per_s: 0.0,
+            eta_s: None,
+            device: String::new(),
+            loss: None,
+            message: None,
+        };
+        status.write(&run.status_path()).unwrap();
+    }
+
+    #[test]
+    fn a_run_waits_for_those_at_work_and_those_queued_before_it() {
+        let place = tempfile::tempdir().unwrap();
+        let runs = RunsDir::new(place.path());
+        let [busy, first, second] = ["a", "b", "c"].map(|name| runs.create(name).unwrap());
+        let me = WorkerId::current();
+        let dead = WorkerId { start_ticks: me.start_ticks + 1, ..me.clone() };
+        say(&busy, RunState::Training, me.clone());
+        for (at, run) in [&first, &second].into_iter().enumerate() {
+            let ticket = Ticket { queued_ms: at as u64 };
+            std::fs::write(run.ticket_path(), serde_json::to_vec(&ticket).unwrap()).unwrap();
+            say(run, RunState::Queued, me.clone());
+        }
+        assert_eq!(ahead(&runs, &first), [busy.id()]);
+        assert_eq!(ahead(&runs, &second), [busy.id(), first.id()]);
+        assert_eq!(words(&ahead(&runs, &second)), format!("waits for {} and 1 more", busy.id()));
+        // One that died in the queue, one that is paused and one that is over hold nobody up.
+        say(&first, RunState::Queued, dead);
+        say(&busy, RunState::Paused, me.clone());
+        assert!(ahead(&runs, &second).is_empty());
+        say(&busy, RunState::Finished, me);
+        assert!(ahead(&runs, &second).is_empty());
+        leave(&second).unwrap();
+        leave(&second).unwrap();
+        assert_eq!(ticket(&second), None);
+    }
+
+    #[test]
+    fn cards_of_their_own_are_not_waited_for() {
+        assert!(shares("cuda:0", "cuda:0") && shares("auto", "cuda:1") && shares("cpu", "auto"));
+        assert!(!shares("cuda:0", "cuda:1") && !shares("cpu", "cuda:0"));
+    }
+}
