@@ -12,7 +12,7 @@ use super::Place;
 use crate::lab::system::{Gpu, Monitor};
 use crate::lab::worker::open_device;
 use crate::tui::pictures::Depth;
-use crate::tui::probe::probe;
+use crate::tui::probe::{Background, probe};
 use crate::tui::words::bytes;
 
 /// Less than this is soon full of checkpoints and previews.
@@ -172,15 +172,30 @@ fn terminal(images: &str) -> Vec<Finding> {
             "try another terminal",
         ),
     }];
-    findings.push(match Depth::of_terminal() {
+    findings.push(match Depth::new("auto") {
         Depth::Truecolour => Finding::good("colours", "24 bits"),
+        Depth::Sixteen => Finding::fair(
+            "colours",
+            "16: $TERM names a terminal with no more",
+            "if your terminal can do more: export TERM=xterm-256color, or colours = \"256\" under [lab] in lab.toml",
+        ),
         Depth::Palette => Finding::fair(
             "colours",
             "256: $COLORTERM does not say more",
             "if your terminal can do more: export COLORTERM=truecolor (ssh does not pass it on by itself)",
         ),
     });
-    let found = probe(images);
+    let found = probe(images, true);
+    let behind = match found.background {
+        Some(Background::Dark) => Finding::good("background", "dark"),
+        Some(Background::Light) => Finding::good("background", "light"),
+        None => Finding::fair(
+            "background",
+            "the terminal does not say; dark is assumed",
+            "if it is light: theme = \"light\" under [lab] in lab.toml",
+        ),
+    };
+    findings.push(behind);
     let ways: Vec<&str> = found.available.iter().map(|one| one.name()).collect();
     let words = format!("{} (of {}; images = '{images}')", found.protocol.name(), ways.join(", "));
     findings.push(match found.note {

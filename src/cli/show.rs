@@ -39,7 +39,7 @@ pub fn run(place: &Place, args: &ShowArgs) -> Result<()> {
         bail!("showing '{}' needs a terminal for input and output", path.display());
     }
     let wanted = place.lab().map_or_else(|_| "auto".to_owned(), |lab| lab.settings.images);
-    let found = probe(&wanted);
+    let found = probe(&wanted, false);
     // Someone who asks for a picture wants one, whatever the dashboard shows.
     let protocol = match found.protocol {
         Protocol::Off => Protocol::Blocks,

@@ -6,6 +6,7 @@ use super::keys::Action;
 use super::listing::Order;
 use super::look::Look;
 use super::pictures::Depth;
+use super::pointer::Region;
 use super::probe::Protocol;
 use super::theme::Theme;
 use crate::analysis::agreement::{Agreement, agreement};
@@ -71,8 +72,23 @@ pub struct App {
     pub depth: Depth,
     /// Nothing can be launched or steered from here.
     pub read_only: bool,
+    /// Clicks and wheel are ours, not the terminal's.
+    pub mouse: bool,
+    /// What lay where when the screen was drawn last.
+    pub regions: Vec<Region>,
+    /// What was written to the terminal so far.
+    pub output: Output,
     /// The last thing said to the user.
     pub said: Option<(NoticeLevel, String)>,
+}
+
+/// What was written to the terminal, pictures that viuer prints left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    pub frames: u64,
+    pub bytes: u64,
+    /// Of the last frame.
+    pub last_bytes: u64,
 }
 
 /// What lies over the screen.
@@ -183,6 +199,9 @@ impl App {
             theme: Theme::default(),
             depth: Depth::Truecolour,
             read_only: false,
+            mouse: false,
+            regions: Vec::new(),
+            output: Output::default(),
             said: None,
         }
     }

@@ -1,6 +1,6 @@
 //! Everything that can happen to the dashboard, and everything it can ask of the world.
 
-use ratatui::crossterm::event::KeyEvent;
+use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
 use crate::lab::about::About;
 use crate::lab::command::Command;
@@ -19,6 +19,7 @@ pub enum Message {
     Key(KeyEvent),
     /// The terminal's size changed, or it must be drawn anew for another reason.
     Resized,
+    Mouse(MouseEvent),
     Runs(Vec<RunSummary>),
     /// A look at the machine.
     System(Box<Reading>),
@@ -71,6 +72,8 @@ pub enum Effect {
     Detach,
     /// Clear the terminal and draw everything.
     Redraw,
+    /// Tell whoever is not looking.
+    Ring(String),
     /// Read this run's files from now on.
     Watch(String),
     /// Read these runs' events too: the marked ones.

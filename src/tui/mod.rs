@@ -6,7 +6,7 @@
 //! anything that stops a run because the screen went.
 //!
 //! Reading order: [`link`] and [`disk`] (the lab as seen from here), [`message`], [`keys`], [`app`], [`listing`],
-//! [`update`], [`popups`], [`palette`], [`sampling`] and [`forms`], [`words`], [`theme`] and [`chart`], [`probe`] and [`pictures`] (images in
+//! [`update`], [`popups`], [`palette`], [`sampling`], [`forms`] and [`pointer`], [`words`], [`probe`] (what the terminal can do), [`theme`] and [`chart`], [`pictures`] (images in
 //! terminals), [`panels`] and [`view`], [`watchdog`] and [`shell`].
 
 pub mod link;
@@ -21,10 +21,12 @@ pub mod popups;
 pub mod palette;
 pub mod sampling;
 pub mod forms;
+pub mod pointer;
 pub mod words;
+pub mod notify;
+pub mod probe;
 pub mod theme;
 pub mod chart;
-pub mod probe;
 pub mod pictures;
 pub mod panels;
 pub mod view;

@@ -46,20 +46,77 @@ pub enum Depth {
     Truecolour,
     /// The 256-colour palette's cube and greys.
     Palette,
+    /// The 16 colours that every terminal has, of which each has its own idea.
+    Sixteen,
 }
 
+/// xterm's 16 colours.
+const SIXTEEN: [[u8; 3]; 16] = [
+    [0, 0, 0],
+    [205, 0, 0],
+    [0, 205, 0],
+    [205, 205, 0],
+    [0, 0, 238],
+    [205, 0, 205],
+    [0, 205, 205],
+    [229, 229, 229],
+    [127, 127, 127],
+    [255, 0, 0],
+    [0, 255, 0],
+    [255, 255, 0],
+    [92, 92, 255],
+    [255, 0, 255],
+    [0, 255, 255],
+    [255, 255, 255],
+];
+
 impl Depth {
-    /// Reads `$COLORTERM`, the one agreed sign of 24-bit colour.
-    pub fn of_terminal() -> Self {
-        Self::from_colorterm(std::env::var("COLORTERM").ok().as_deref())
+    /// As lab.toml wants it: `truecolour`, `256`, `16`, or `auto` for what the environment says.
+    pub fn new(wanted: &str) -> Self {
+        match wanted {
+            "truecolour" => Self::Truecolour,
+            "256" => Self::Palette,
+            "16" => Self::Sixteen,
+            _ => {
+                let value = |name: &str| std::env::var(name).unwrap_or_default();
+                Self::of_environment(&value("COLORTERM"), &value("TERM"))
+            }
+        }
     }
 
-    fn from_colorterm(value: Option<&str>) -> Self {
-        match value {
-            Some(value) if value.contains("truecolor") || value.contains("24bit") => {
-                Depth::Truecolour
+    /// `$COLORTERM` is the one agreed sign of 24-bit colour, `$TERM` of fewer than 256.
+    fn of_environment(colorterm: &str, term: &str) -> Self {
+        let few = ["linux", "ansi", "xterm", "screen", "rxvt", "cons25"];
+        if colorterm.contains("truecolor") || colorterm.contains("24bit") {
+            Self::Truecolour
+        } else if few.contains(&term) || term.starts_with("vt") || term.ends_with("-16color") {
+            Self::Sixteen
+        } else {
+            Self::Palette
+        }
+    }
+
+    /// Turns the colours of a whole screen into those that the terminal has.
+    pub fn reduce(self, buffer: &mut Buffer) {
+        if self == Self::Truecolour {
+            return;
+        }
+        let mut last = None;
+        let mut reduced = |colour: Color| {
+            let Color::Rgb(red, green, blue) = colour else { return colour };
+            // Neighbours are mostly of one colour.
+            match last {
+                Some((known, found)) if known == colour => found,
+                _ => {
+                    let found = self.colour([red, green, blue]);
+                    last = Some((colour, found));
+                    found
+                }
             }
-            _ => Depth::Palette,
+        };
+        for cell in &mut buffer.content {
+            cell.fg = reduced(cell.fg);
+            cell.bg = reduced(cell.bg);
         }
     }
 
@@ -68,6 +125,11 @@ impl Depth {
         match self {
             Depth::Truecolour => Color::Rgb(red, green, blue),
             Depth::Palette => Color::Indexed(nearest_in_palette([red, green, blue])),
+            Depth::Sixteen => {
+                let nearest = (0..16_u8)
+                    .min_by_key(|&index| distance([red, green, blue], SIXTEEN[usize::from(index)]));
+                Color::Indexed(nearest.unwrap_or(7))
+            }
         }
     }
 }
@@ -157,14 +219,16 @@ fn nearest_in_palette(colour: [u8; 3]) -> u8 {
     let mean = colour.iter().map(|&value| u16::from(value)).sum::<u16>() / 3;
     // At most (255 - 3) / 10 = 25, cut to the last grey.
     let grey_step = (mean.saturating_sub(3) / 10).min(23) as u8;
-    let distance = |other: [u8; 3]| -> u32 {
-        colour.iter().zip(other).map(|(&one, two)| u32::from(one.abs_diff(two)).pow(2)).sum()
-    };
-    if distance([8 + 10 * grey_step; 3]) < distance(in_cube) {
+    if distance(colour, [8 + 10 * grey_step; 3]) < distance(colour, in_cube) {
         232 + grey_step
     } else {
         16 + 36 * steps[0] + 6 * steps[1] + steps[2]
     }
+}
+
+/// Squared, in RGB.
+fn distance(one: [u8; 3], other: [u8; 3]) -> u32 {
+    one.into_iter().zip(other).map(|(one, two)| u32::from(one.abs_diff(two)).pow(2)).sum()
 }
 
 /// Tells ratatui to leave these cells alone: pixels will be there.

@@ -99,9 +99,30 @@ fn the_palette_keeps_pure_colours_and_greys() {
     assert_eq!(nearest_in_palette(RED), 196);
     assert_eq!(nearest_in_palette([95, 135, 175]), 67);
     assert_eq!(nearest_in_palette([128; 3]), 244);
-    assert_eq!(Depth::from_colorterm(Some("truecolor")), Depth::Truecolour);
-    assert_eq!(Depth::from_colorterm(Some("24bit")), Depth::Truecolour);
-    assert_eq!(Depth::from_colorterm(None), Depth::Palette);
+    let of = Depth::of_environment;
+    assert_eq!(of("truecolor", "xterm"), Depth::Truecolour);
+    assert_eq!(of("24bit", "screen-256color"), Depth::Truecolour);
+    assert_eq!(of("", "xterm-256color"), Depth::Palette);
+    assert_eq!(of("", "tmux-256color"), Depth::Palette);
+    assert_eq!([of("", "linux"), of("", "vt220")], [Depth::Sixteen; 2]);
+    assert_eq!(Depth::new("16"), Depth::Sixteen);
+}
+
+#[test]
+fn a_screen_is_reduced_to_the_colours_that_there_are() {
+    let mut buffer = Buffer::empty(Rect::new(0, 0, 2, 1));
+    buffer.content[0].set_fg(Color::Rgb(250, 10, 10)).set_bg(Color::Reset);
+    buffer.content[1].set_fg(Color::Rgb(0, 158, 115)).set_bg(Color::Rgb(1, 1, 1));
+    let reduced = |depth: Depth| {
+        let mut buffer = buffer.clone();
+        depth.reduce(&mut buffer);
+        buffer.content.iter().flat_map(|cell| [cell.fg, cell.bg]).collect::<Vec<_>>()
+    };
+    assert_eq!(reduced(Depth::Truecolour)[0], Color::Rgb(250, 10, 10));
+    assert_eq!(reduced(Depth::Sixteen)[..2], [Color::Indexed(9), Color::Reset]);
+    for depth in [Depth::Palette, Depth::Sixteen] {
+        assert!(reduced(depth).iter().all(|colour| !matches!(colour, Color::Rgb(..))));
+    }
 }
 
 #[test]

@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_millis(1000);
 /// A reply is some 60 bytes; more than this is typing or noise.
 const MOST_BYTES: usize = 16 * 1024;
 const KITTY_QUERY: &[u8] = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\";
+/// OSC 11: what colour is behind the text?
+const BACKGROUND_QUERY: &[u8] = b"\x1b]11;?\x1b\\";
 const DEVICE_ATTRIBUTES_QUERY: &[u8] = b"\x1b[c";
 
 /// A way to show a picture in a terminal.
@@ -76,6 +78,15 @@ pub struct Probe {
     pub available: Vec<Protocol>,
     /// One line for the user, when the choice needs explaining.
     pub note: Option<String>,
+    /// What is behind the text, if the terminal or `COLORFGBG` says so.
+    pub background: Option<Background>,
+}
+
+/// What is behind the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Background {
+    Dark,
+    Light,
 }
 
 /// The environment variables that tell terminals apart.
@@ -84,6 +95,10 @@ pub struct Environment {
     pub multiplexer: bool,
     /// `TERM_PROGRAM` or `LC_TERMINAL` (which ssh carries along) names one that speaks iTerm2's protocol.
     pub iterm: bool,
+    /// GNU screen, which is asked nothing that it does not know.
+    pub screen: bool,
+    /// `COLORFGBG`, which some terminals set.
+    pub colorfgbg: Option<String>,
 }
 
 impl Environment {
@@ -99,6 +114,8 @@ impl Environment {
                 || set("STY").is_some()
                 || term.starts_with("screen")
                 || term.starts_with("tmux"),
+            screen: set("STY").is_some(),
+            colorfgbg: set("COLORFGBG"),
             iterm: speaks_iterm("TERM_PROGRAM") || speaks_iterm("LC_TERMINAL"),
         }
     }
@@ -108,6 +125,7 @@ impl Environment {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answers {
     pub available: Vec<Protocol>,
+    pub background: Option<Background>,
     /// DA1 was answered: there is nothing more to wait for, and asking again is safe.
     pub complete: bool,
 }
@@ -124,7 +142,36 @@ pub fn parse_answers(bytes: &[u8], environment: &Environment) -> Answers {
         .is_some_and(|list| list.split(|&byte| byte == b';').skip(1).any(|one| one == b"4"));
     available.extend(sixel.then_some(Protocol::Sixel));
     available.extend([Protocol::Blocks, Protocol::Off]);
-    Answers { available, complete: attributes.is_some() }
+    let said = environment.colorfgbg.as_deref().and_then(of_colorfgbg);
+    let background = background(bytes).or(said);
+    Answers { available, background, complete: attributes.is_some() }
+}
+
+/// The answer to OSC 11, `ESC ] 11 ; rgb:RRRR/GGGG/BBBB` with one to four digits a channel.
+fn background(bytes: &[u8]) -> Option<Background> {
+    after_each(bytes, b"\x1b]11;rgb:").find_map(|rest| {
+        let end = rest.iter().position(|byte| matches!(byte, b'\x1b' | b'\x07'))?;
+        let text = std::str::from_utf8(&rest[..end]).ok()?;
+        let channel = |digits: &str| {
+            let most = 16_u32.checked_pow(u32::try_from(digits.len()).ok()?)?.checked_sub(1)?;
+            let value = u32::from_str_radix(digits, 16).ok()?;
+            (most > 0).then(|| f64::from(value) / f64::from(most))
+        };
+        let channels: Vec<f64> = text.split('/').map(channel).collect::<Option<_>>()?;
+        let &[red, green, blue] = &channels[..] else { return None };
+        // Rec. 709 weights, without undoing gamma: which half it is in is all that matters.
+        let light = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+        Some(if light > 0.5 { Background::Light } else { Background::Dark })
+    })
+}
+
+/// `FOREGROUND;BACKGROUND` as numbers of the 16 colours.
+fn of_colorfgbg(text: &str) -> Option<Background> {
+    match text.rsplit(';').next()?.parse().ok()? {
+        7 | 15 => Some(Background::Light),
+        0..=15 => Some(Background::Dark),
+        _ => None,
+    }
 }
 
 /// The parameters of the first `ESC [ ? Ps ; Ps ... c`.
@@ -176,14 +223,15 @@ fn choose(wanted: &str, answers: &Answers, environment: &Environment) -> Probe {
             (best, Some(reason))
         }
     };
-    Probe { protocol, available, note }
+    Probe { protocol, available, note, background: answers.background }
 }
 
 /// Asks the terminal. Call it before `ratatui::init`; it takes at most about a second on a terminal
-/// that does not answer, and leaves the terminal's settings as they were on every path.
-pub fn probe(wanted: &str) -> Probe {
+/// that does not answer, and leaves the terminal's settings as they were on every path. `wanted` are the pictures;
+/// with `background` it is asked for its background too.
+pub fn probe(wanted: &str, background: bool) -> Probe {
     let environment = Environment::read(|name| env::var(name).ok());
-    let unasked = matches!(wanted, "blocks" | "off");
+    let unasked = matches!(wanted, "blocks" | "off") && !background;
     let bytes = if unasked { Vec::new() } else { ask(&environment).unwrap_or_default() };
     let answers = parse_answers(&bytes, &environment);
     let mut probe = choose(wanted, &answers, &environment);
@@ -239,6 +287,9 @@ fn ask(environment: &Environment) -> io::Result<Vec<u8>> {
         // tmux takes an APC string for a new window title, so the graphics query is not for it.
         (&terminal).write_all(KITTY_QUERY)?;
     }
+    if !environment.screen {
+        (&terminal).write_all(BACKGROUND_QUERY)?;
+    }
     (&terminal).write_all(DEVICE_ATTRIBUTES_QUERY)?;
     collect(&terminal, environment)
 }
@@ -284,7 +335,26 @@ mod tests {
     #[test]
     fn kitty_is_found_by_its_reply() {
         let found = parsed(b"\x1b_Gi=31;OK\x1b\\\x1b[?62;c", &[("TERM", "xterm-kitty")]);
-        assert_eq!(found, Answers { available: vec![Kitty, Blocks, Off], complete: true });
+        assert_eq!(found.available, [Kitty, Blocks, Off]);
+        assert!(found.complete);
+    }
+
+    #[test]
+    fn the_background_is_what_the_terminal_says_or_else_the_environment() {
+        let of = |bytes: &[u8], said: &str| parsed(bytes, &[("COLORFGBG", said)]).background;
+        assert_eq!(of(b"\x1b]11;rgb:1e1e/1e1e/2e2e\x1b\\\x1b[?62c", ""), Some(Background::Dark));
+        assert_eq!(of(b"\x1b]11;rgb:ff/f8/e0\x07\x1b[?62c", "15;0"), Some(Background::Light));
+        assert_eq!(of(b"\x1b]11;rgb:f/f/f\x07", ""), Some(Background::Light));
+        assert_eq!(of(b"\x1b[?62c", "0;15"), Some(Background::Light));
+        assert_eq!(of(b"\x1b[?62c", "15;default;0"), Some(Background::Dark));
+        for junk in [
+            &b"\x1b]11;rgb:zz/00/00\x07"[..],
+            b"\x1b]11;rgb:/0/0\x07",
+            b"\x1b]11;rgb:1/2",
+            b"\x1b]11;rgb:123456789/0/0\x07",
+        ] {
+            assert_eq!(of(junk, "default"), None);
+        }
     }
 
     #[test]
@@ -304,7 +374,10 @@ mod tests {
 
     #[test]
     fn a_mute_terminal_gets_blocks_and_is_never_complete() {
-        assert_eq!(parsed(b"", &[]), Answers { available: vec![Blocks, Off], complete: false });
+        assert_eq!(
+            parsed(b"", &[]),
+            Answers { available: vec![Blocks, Off], background: None, complete: false }
+        );
     }
 
     #[test]
@@ -341,7 +414,8 @@ mod tests {
 
     #[test]
     fn the_wish_is_honoured_and_a_strange_one_is_noted() {
-        let answers = Answers { available: vec![Sixel, Blocks, Off], complete: true };
+        let answers =
+            Answers { available: vec![Sixel, Blocks, Off], background: None, complete: true };
         let chosen = |wanted| {
             let probe = choose(wanted, &answers, &Environment::default());
             (probe.protocol, probe.note.is_some())
@@ -351,14 +425,15 @@ mod tests {
         assert_eq!(chosen("off"), (Off, false));
         assert_eq!(chosen("kitty"), (Kitty, true));
         assert_eq!(chosen("jpeg"), (Sixel, true));
-        let inside = Environment { multiplexer: true, iterm: false };
+        let inside = Environment { multiplexer: true, ..Environment::default() };
         let probe = choose("kitty", &answers, &inside);
         assert_eq!((probe.protocol, probe.note.is_some()), (Sixel, true));
     }
 
     #[test]
     fn a_terminal_that_does_not_answer_is_never_left_to_viuer() {
-        let mut probe = Probe { protocol: Sixel, available: vec![Blocks, Off], note: None };
+        let mut probe =
+            Probe { protocol: Sixel, available: vec![Blocks, Off], note: None, background: None };
         settle_with_viuer(&mut probe, false);
         assert_eq!(probe.protocol, Blocks);
         assert!(probe.note.is_some_and(|note| note.contains("'sixel'")));

@@ -10,27 +10,34 @@
 //! The lab thread does all that may block (sockets, files), so keys never wait. Draws happen on change
 //! and at most thirty times a second.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::panic;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ratatui::crossterm::event::{self, Event, KeyEventKind};
-use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+use ratatui::crossterm::event::{
+    self, DisableMouseCapture, EnableMouseCapture, Event, KeyEventKind,
 };
+use ratatui::crossterm::terminal::{
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+    disable_raw_mode, enable_raw_mode,
+};
+use ratatui::crossterm::{execute, queue};
 use ratatui::layout::Rect;
 use ratatui::prelude::CrosstermBackend;
 use ratatui::{Terminal, crossterm::cursor};
 
-use super::app::App;
+use super::app::{App, Output};
 use super::link::Link;
 use super::message::{Effect, Message};
+use super::notify::Bell;
 use super::pictures::Printer;
+use super::pointer::Press;
 use super::update::update;
-use super::view::view;
+use super::view::{Drawn, view};
 use crate::lab::run_dir::{Health, RunSummary};
 
 /// How often the lab is asked for news.
@@ -41,7 +48,7 @@ const POLLS_PER_LOOK: u32 = 8;
 const FRAME: Duration = Duration::from_millis(33);
 
 /// Shows the dashboard until the user detaches; the terminal is restored on every path.
-pub fn run(app: &mut App, link: Box<dyn Link>) -> anyhow::Result<()> {
+pub fn run(app: &mut App, link: Box<dyn Link>, bell: Bell) -> anyhow::Result<()> {
     let (messages, inbox) = mpsc::channel();
     let (effects, orders) = mpsc::channel();
     if let Some(watched) = &app.watched {
@@ -50,7 +57,7 @@ pub fn run(app: &mut App, link: Box<dyn Link>) -> anyhow::Result<()> {
     restore_on_panic();
     enable_raw_mode()?;
     execute!(io::stdout(), EnterAlternateScreen)?;
-    let served = start(messages, orders, link).and_then(|()| serve(app, &inbox, &effects));
+    let served = start(messages, orders, link).and_then(|()| serve(app, &inbox, &effects, bell));
     restore();
     Ok(served?)
 }
@@ -58,7 +65,7 @@ pub fn run(app: &mut App, link: Box<dyn Link>) -> anyhow::Result<()> {
 fn restore() {
     // Nothing more can be done for a terminal that does not take these.
     let _ = disable_raw_mode();
-    let _ = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
+    let _ = execute!(io::stdout(), DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
 }
 
 /// A panic of the main thread restores the terminal before its message; in other threads it is caught
@@ -104,6 +111,7 @@ fn input(messages: &Sender<Message>) {
         let message = match event::read() {
             Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => Message::Key(key),
             Ok(Event::Resize(..)) => Message::Resized,
+            Ok(Event::Mouse(mouse)) if Press::of(mouse.kind).is_some() => Message::Mouse(mouse),
             Ok(_) => continue,
             // A terminal that is gone; the watchdog ends the process.
             Err(_) => return,
@@ -114,22 +122,29 @@ fn input(messages: &Sender<Message>) {
     }
 }
 
-fn serve(app: &mut App, inbox: &Receiver<Message>, effects: &Sender<Effect>) -> io::Result<()> {
-    let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+fn serve(
+    app: &mut App,
+    inbox: &Receiver<Message>,
+    effects: &Sender<Effect>,
+    bell: Bell,
+) -> io::Result<()> {
+    let written = Arc::new(AtomicU64::new(0));
+    let mut terminal = Terminal::new(CrosstermBackend::new(Counted::new(written.clone())))?;
     let mut printer = Printer::default();
     wipe(&mut terminal)?;
     let mut drawn = Instant::now() - FRAME;
     let mut changed = true;
+    let mut mouse = false;
     loop {
         if changed && drawn.elapsed() >= FRAME {
-            let mut placements = Vec::new();
-            terminal.draw(|frame| placements = view(app, frame))?;
-            if printer.leaves_traces(app.protocol, &placements) {
-                wipe(&mut terminal)?;
-                terminal.draw(|frame| placements = view(app, frame))?;
+            if app.mouse != mouse {
+                mouse = app.mouse;
+                match mouse {
+                    true => execute!(io::stdout(), EnableMouseCapture)?,
+                    false => execute!(io::stdout(), DisableMouseCapture)?,
+                }
             }
-            printer.show(app.protocol, &placements, &mut io::stdout())?;
-            io::stdout().flush()?;
+            frame(app, &mut terminal, &mut printer, &written)?;
             drawn = Instant::now();
             changed = false;
         }
@@ -149,6 +164,7 @@ fn serve(app: &mut App, inbox: &Receiver<Message>, effects: &Sender<Effect>) -> 
                     printer.clear(&mut io::stdout())?;
                     wipe(&mut terminal)?;
                 }
+                Effect::Ring(words) => bell.ring(&words, &mut io::stdout())?,
                 effect => {
                     // A lab thread that is gone has said so on the screen.
                     let _ = effects.send(effect);
@@ -158,11 +174,64 @@ fn serve(app: &mut App, inbox: &Receiver<Message>, effects: &Sender<Effect>) -> 
     }
 }
 
+/// Draws once, in one synchronized update: a terminal that knows them shows it whole.
+fn frame(
+    app: &mut App,
+    terminal: &mut Screen,
+    printer: &mut Printer,
+    written: &AtomicU64,
+) -> io::Result<()> {
+    queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
+    let mut found = Drawn::default();
+    terminal.draw(|frame| found = view(app, frame))?;
+    if printer.leaves_traces(app.protocol, &found.placements) {
+        wipe(terminal)?;
+        terminal.draw(|frame| found = view(app, frame))?;
+    }
+    printer.show(app.protocol, &found.placements, terminal.backend_mut())?;
+    execute!(terminal.backend_mut(), EndSynchronizedUpdate)?;
+    app.regions = found.regions;
+    let Output { frames, bytes: before, .. } = app.output;
+    let bytes = written.load(Ordering::Relaxed);
+    app.output = Output { frames: frames + 1, bytes, last_bytes: bytes - before };
+    Ok(())
+}
+
+type Screen = Terminal<CrosstermBackend<Counted>>;
+
+/// Standard output that knows how much went through.
+#[derive(Debug)]
+struct Counted {
+    out: BufWriter<io::Stdout>,
+    bytes: Arc<AtomicU64>,
+}
+
+/// One write to the terminal a frame, unless the frame is very large.
+const FRAME_BYTES: usize = 1 << 16;
+
+impl Counted {
+    fn new(bytes: Arc<AtomicU64>) -> Self {
+        Self { out: BufWriter::with_capacity(FRAME_BYTES, io::stdout()), bytes }
+    }
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.out.write(bytes)?;
+        self.bytes.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
 /// Clears the screen so that the next draw writes every cell.
 ///
 /// Not `Terminal::clear`, which asks the terminal where its cursor is: the input thread would swallow
 /// the answer, and the question fails after two seconds. Resizing to the same size clears without it.
-fn wipe(terminal: &mut Terminal<CrosstermBackend<io::Stdout>>) -> io::Result<()> {
+fn wipe(terminal: &mut Screen) -> io::Result<()> {
     let size = terminal.size()?;
     terminal.resize(Rect::new(0, 0, size.width, size.height))
 }
@@ -302,7 +371,7 @@ impl Desk {
                 let words = format!("{run}: {}", order(&command));
                 done(link.send(&run, &command), words)
             }
-            Effect::Detach | Effect::Redraw => Vec::new(),
+            Effect::Detach | Effect::Redraw | Effect::Ring(_) => Vec::new(),
         }
     }
 }

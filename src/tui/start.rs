@@ -2,6 +2,7 @@
 
 use super::app::{App, Watched};
 use super::disk::Disk;
+use super::notify::Bell;
 use super::pictures::Depth;
 use super::theme::Theme;
 use super::{probe, shell, watchdog};
@@ -31,10 +32,11 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<()> {
     app.watched = opening.run.map(Watched::new);
     // An empty NO_COLOR counts as unset (no-color.org).
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    app.theme = Theme::new(&settings.theme, no_colour);
-    app.depth = Depth::of_terminal();
+    app.depth = Depth::new(&settings.colours);
+    app.mouse = settings.mouse == "on";
     // Before anything else reads the terminal: the answer must not be taken for keys.
-    let found = probe::probe(&settings.images);
+    let found = probe::probe(&settings.images, settings.theme == "auto" && !no_colour);
+    app.theme = Theme::new(&settings.theme, no_colour, found.background);
     app.protocol = found.protocol;
     app.protocols = found.available;
     if let Some(note) = found.note {
@@ -42,5 +44,5 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<()> {
     }
     watchdog::start();
     let disk = Disk::new(RunsDir::new(settings.runs_dir), settings.device);
-    shell::run(&mut app, Box::new(disk))
+    shell::run(&mut app, Box::new(disk), Bell::new(&settings.notify))
 }

@@ -3,6 +3,7 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
+use super::probe::Background;
 use crate::lab::event::NoticeLevel;
 
 const ORANGE: Color = Color::Rgb(230, 159, 0);
@@ -11,7 +12,13 @@ const GREEN: Color = Color::Rgb(0, 158, 115);
 const BLUE: Color = Color::Rgb(0, 114, 178);
 const VERMILLION: Color = Color::Rgb(213, 94, 0);
 const PURPLE: Color = Color::Rgb(204, 121, 167);
+const YELLOW: Color = Color::Rgb(240, 228, 66);
 const GREY: Color = Color::Rgb(128, 128, 128);
+
+/// What text stands on, as far as contrast goes: a usual dark background, and white.
+const BACKGROUNDS: [[u8; 3]; 2] = [[24, 24, 24], [255, 255, 255]];
+/// Text must stand out at least so much (WCAG 2.2, level AA).
+const CONTRAST: f64 = 4.5;
 
 /// Which styles to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +34,15 @@ impl Default for Theme {
 }
 
 impl Theme {
-    /// `wanted` is lab.toml's theme: `auto`, `dark` or `light`; `no_colour` is whether NO_COLOR is set.
-    pub fn new(wanted: &str, no_colour: bool) -> Self {
-        Self { colours: !no_colour, light: wanted == "light" }
+    /// `wanted` is lab.toml's theme: `auto` (as the terminal says), `dark` or `light`; `no_colour` is whether
+    /// NO_COLOR is set.
+    pub fn new(wanted: &str, no_colour: bool, background: Option<Background>) -> Self {
+        let light = match wanted {
+            "light" => true,
+            "dark" => false,
+            _ => background == Some(Background::Light),
+        };
+        Self { colours: !no_colour, light }
     }
 
     pub fn has_colours(self) -> bool {
@@ -41,7 +54,22 @@ impl Theme {
     }
 
     fn colour(self, colour: Color) -> Style {
-        if self.colours { Style::new().fg(colour) } else { Style::new() }
+        if self.colours { Style::new().fg(self.legible(colour)) } else { Style::new() }
+    }
+
+    /// The colour, darkened or lightened until it can be read on this theme's background.
+    fn legible(self, colour: Color) -> Color {
+        let Color::Rgb(red, green, blue) = colour else { return colour };
+        let (behind, towards) =
+            (BACKGROUNDS[usize::from(self.light)], if self.light { 0.0 } else { 255.0 });
+        let mixed = |share: f64| {
+            [red, green, blue]
+                .map(|c| (f64::from(c) + share * (towards - f64::from(c))).round() as u8)
+        };
+        let shares = (0..=50).map(|step| f64::from(step) / 50.0);
+        let found = shares.map(mixed).find(|&mixed| contrast(mixed, behind) >= CONTRAST);
+        let [red, green, blue] = found.unwrap_or([red, green, blue]);
+        Color::Rgb(red, green, blue)
     }
 
     /// The most important curve or word.
@@ -71,8 +99,7 @@ impl Theme {
 
     /// Curves that are told apart, in order.
     pub fn curve(self, index: usize) -> Style {
-        let yellow = if self.light { VERMILLION } else { Color::Rgb(240, 228, 66) };
-        self.colour([SKY, GREEN, yellow, ORANGE, PURPLE, BLUE][index % 6])
+        self.colour([SKY, GREEN, YELLOW, VERMILLION, PURPLE, ORANGE, BLUE][index % 7])
     }
 
     pub fn notice(self, level: NoticeLevel) -> Style {
@@ -95,13 +122,51 @@ impl Theme {
     }
 }
 
+/// How much one colour stands out from another, 1 to 21 (WCAG 2.2).
+fn contrast(one: [u8; 3], other: [u8; 3]) -> f64 {
+    let luminance = |colour: [u8; 3]| -> f64 {
+        let linear = colour.map(|value| {
+            let value = f64::from(value) / 255.0;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        });
+        0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    };
+    let (a, b) = (luminance(one) + 0.05, luminance(other) + 0.05);
+    a.max(b) / a.min(b)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn every_colour_can_be_read_on_its_background() {
+        assert!((contrast([0; 3], [255; 3]) - 21.0).abs() < 1e-9);
+        for (light, behind) in [(false, BACKGROUNDS[0]), (true, BACKGROUNDS[1])] {
+            let theme = Theme { colours: true, light };
+            let named = [theme.strong(), theme.faint(), theme.good(), theme.bad(), theme.warning()];
+            let curves: Vec<_> = (0..7).map(|index| theme.curve(index)).collect();
+            for style in named.iter().chain(&curves) {
+                let Some(Color::Rgb(red, green, blue)) = style.fg else { panic!("{style:?}") };
+                assert!(contrast([red, green, blue], behind) >= CONTRAST, "{style:?} {light}");
+            }
+            let distinct: std::collections::HashSet<_> =
+                curves.iter().map(|style| style.fg).collect();
+            assert_eq!(distinct.len(), 7);
+        }
+    }
+
+    #[test]
+    fn the_terminal_decides_where_lab_toml_leaves_it_open() {
+        let light = |wanted, background| Theme::new(wanted, false, background).is_light();
+        assert!(light("auto", Some(Background::Light)) && !light("auto", Some(Background::Dark)));
+        assert!(!light("auto", None) && !light("dark", Some(Background::Light)));
+        assert!(light("light", None));
+    }
+
+    #[test]
     fn no_colour_means_no_colour() {
-        let plain = Theme::new("auto", true);
+        let plain = Theme::new("auto", true, None);
         let all = [plain.strong(), plain.good(), plain.bad(), plain.curve(2), plain.state("lost")];
         assert!(all.iter().all(|style| style.fg.is_none() && style.bg.is_none()));
     }

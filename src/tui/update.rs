@@ -8,6 +8,8 @@ use super::forms::{self, Purpose};
 use super::keys::{self, Action};
 use super::look;
 use super::message::{Effect, Message};
+use super::notify;
+use super::pointer;
 use super::popups;
 use super::sampling;
 use crate::lab::command::Command;
@@ -20,6 +22,7 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
     match message {
         Message::Key(key) => return on_key(app, key),
         Message::Resized => {}
+        Message::Mouse(event) => return pointer::on_mouse(app, event),
         Message::Runs(runs) => return on_runs(app, runs),
         Message::System(reading) => app.look_at(*reading),
         Message::Launched(Ok(id)) => {
@@ -83,7 +86,9 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
         Message::Preview { run, preview } => match preview {
             Ok(preview) => {
                 if let Some(watched) = watched(app, &run) {
+                    let last = preview.seeds.len().saturating_sub(1);
                     watched.preview = Some(Shown::new(*preview));
+                    app.first_seed = app.first_seed.min(last);
                 }
             }
             Err(problem) => app.say(NoticeLevel::Warning, problem),
@@ -98,7 +103,15 @@ fn watched<'a>(app: &'a mut App, run: &str) -> Option<&'a mut Watched> {
 }
 
 fn on_runs(app: &mut App, runs: Vec<RunSummary>) -> Vec<Effect> {
+    let news = notify::news(&app.runs, &runs);
     app.runs = runs;
+    let mut effects: Vec<Effect> = news.map(Effect::Ring).into_iter().collect();
+    effects.extend(keep_watching(app));
+    effects
+}
+
+/// Shows another run if the one on screen is gone, or the first that there is.
+fn keep_watching(app: &mut App) -> Vec<Effect> {
     if app.run().is_some() {
         return Vec::new();
     }
@@ -112,6 +125,8 @@ fn on_runs(app: &mut App, runs: Vec<RunSummary>) -> Vec<Effect> {
         Some(id) => watch(app, id),
         None => {
             app.watched = None;
+            app.look = None;
+            (app.first_column, app.first_seed, app.first_setting) = (0, 0, 0);
             Vec::new()
         }
     }
@@ -198,6 +213,14 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::ZoomAll => app.window = Window::default(),
         Action::LogScale => app.log_scale = !app.log_scale,
         Action::Smoothing => app.smoothing = (app.smoothing + 1) % SMOOTHINGS.len(),
+        Action::Mouse => {
+            app.mouse = !app.mouse;
+            let words = match app.mouse {
+                true => "mouse on: click and wheel work here; Shift selects text in most terminals",
+                false => "mouse off: it selects text again",
+            };
+            app.say(NoticeLevel::Info, words);
+        }
         Action::Expand => app.expanded = !app.expanded,
         Action::Images => {
             app.protocol = app.protocol.next(&app.protocols);
@@ -274,28 +297,41 @@ fn pause(app: &mut App) -> Vec<Effect> {
 /// Up and down move what the tab is about: runs, seeds or settings.
 fn step_cursor(app: &mut App, by: isize) -> Vec<Effect> {
     match app.tab {
-        2 => {
-            let n_seeds = app.watched.as_ref().and_then(|w| w.preview.as_ref());
-            let last = n_seeds.map_or(0, |shown| shown.preview.seeds.len().saturating_sub(1));
-            app.first_seed = app.first_seed.saturating_add_signed(by).min(last);
-        }
-        3 => {
-            let n = app.watched.as_ref().and_then(|w| w.experiment.as_ref());
-            let last = n.map_or(0, |experiment| experiment.entries().len().saturating_sub(1));
-            app.first_setting = app.first_setting.saturating_add_signed(by).min(last);
-        }
-        _ => {
-            let shown = app.shown();
-            let Some(last) = shown.len().checked_sub(1) else { return Vec::new() };
-            let now = app.position();
-            let next = now.map_or(0, |now| now.saturating_add_signed(by)).min(last);
-            if now != Some(next) {
-                let id = shown[next].id.clone();
-                return watch(app, id);
-            }
-        }
+        2 => app.step_seed(by),
+        3 => app.step_setting(by),
+        _ => app.step_run(by),
     }
-    Vec::new()
+}
+
+impl App {
+    /// Shows a run further down the list, or further up.
+    pub(super) fn step_run(&mut self, by: isize) -> Vec<Effect> {
+        let shown = self.shown();
+        let Some(last) = shown.len().checked_sub(1) else { return Vec::new() };
+        let now = self.position();
+        let next = now.map_or(0, |now| now.saturating_add_signed(by)).min(last);
+        if now == Some(next) {
+            return Vec::new();
+        }
+        let id = shown[next].id.clone();
+        watch(self, id)
+    }
+
+    /// Begins the gallery with another seed.
+    pub(super) fn step_seed(&mut self, by: isize) -> Vec<Effect> {
+        let shown = self.watched.as_ref().and_then(|watched| watched.preview.as_ref());
+        let last = shown.map_or(0, |shown| shown.preview.seeds.len().saturating_sub(1));
+        self.first_seed = self.first_seed.saturating_add_signed(by).min(last);
+        Vec::new()
+    }
+
+    /// Begins the settings with another one.
+    pub(super) fn step_setting(&mut self, by: isize) -> Vec<Effect> {
+        let experiment = self.watched.as_ref().and_then(|watched| watched.experiment.as_ref());
+        let last = experiment.map_or(0, |experiment| experiment.entries().len().saturating_sub(1));
+        self.first_setting = self.first_setting.saturating_add_signed(by).min(last);
+        Vec::new()
+    }
 }
 
 /// Columns behind the network: machines, then differences.

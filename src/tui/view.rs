@@ -20,6 +20,7 @@ use super::keys::BINDINGS;
 use super::look::LOOK_BINDINGS;
 use super::panels::{look, overlay, runs, samples, settings, system, training};
 use super::pictures::Placement;
+use super::pointer::{Pane, Region};
 use super::words::{clipped, duration, number, run_state};
 use crate::lab::run_dir::Health;
 
@@ -31,8 +32,27 @@ const SMALL: (u16, u16) = (60, 16);
 /// From here on there is a line for the machine.
 const MACHINE_HEIGHT: u16 = 24;
 
-/// Draws everything and says which pictures belong where.
-pub fn view(app: &App, frame: &mut Frame) -> Vec<Placement> {
+/// What the screen needs besides its cells.
+#[derive(Debug, Default)]
+pub struct Drawn {
+    /// Which pictures belong where.
+    pub placements: Vec<Placement>,
+    /// What the mouse may point at.
+    pub regions: Vec<Region>,
+}
+
+/// Draws everything.
+pub fn view(app: &App, frame: &mut Frame) -> Drawn {
+    let mut drawn = draw(app, frame);
+    // Pictures of some protocols cover text, so a popup takes them away.
+    if !matches!(app.popup, Popup::None | Popup::Filter) {
+        drawn.placements.clear();
+    }
+    app.depth.reduce(frame.buffer_mut());
+    drawn
+}
+
+fn draw(app: &App, frame: &mut Frame) -> Drawn {
     let area = frame.area();
     let machine = u16::from(area.width >= SMALL.0 && area.height >= MACHINE_HEIGHT);
     let line = Constraint::Length(1);
@@ -42,51 +62,48 @@ pub fn view(app: &App, frame: &mut Frame) -> Vec<Placement> {
     frame.render_widget(header(app, area.width), head);
     frame.render_widget(said(app), message);
     frame.render_widget(footer(app, area.width), foot);
-    let placements = if app.runs.is_empty() && app.watched.is_none() {
+    let mut drawn = Drawn::default();
+    drawn.region(Pane::Header, head);
+    if app.runs.is_empty() && app.watched.is_none() {
         overlay::welcome(app, frame, body);
-        Vec::new()
     } else if area.width < SMALL.0 || area.height < SMALL.1 {
         frame.render_widget(summary(app), body);
-        Vec::new()
     } else if let Some(inside) = &app.look {
-        look::panel(app, inside, frame, body)
+        drawn.placements = look::panel(app, inside, frame, body);
     } else {
-        panels(app, frame, body, area)
-    };
+        panels(app, frame, body, area, &mut drawn);
+    }
     overlay::popup(app, frame, area);
-    // Pictures of some protocols cover text, so a popup takes them away.
-    if matches!(app.popup, Popup::None | Popup::Filter) { placements } else { Vec::new() }
+    drawn
 }
 
-fn panels(app: &App, frame: &mut Frame, body: Rect, area: Rect) -> Vec<Placement> {
+impl Drawn {
+    fn region(&mut self, pane: Pane, area: Rect) {
+        self.regions.push(Region { pane, area });
+    }
+}
+
+fn panels(app: &App, frame: &mut Frame, body: Rect, area: Rect, drawn: &mut Drawn) {
     let wide = area.width >= WIDE.0 && area.height >= WIDE.1;
     match (app.tab, wide && !app.expanded) {
-        (0, true) => overview(app, frame, body),
+        (0, true) => overview(app, frame, body, drawn),
         (0, false) => {
             let height = (app.runs.len() as u16 + 2).clamp(4, body.height / 2);
             let [list, facts] =
                 Layout::vertical([Constraint::Length(height), Constraint::Min(0)]).areas(body);
-            runs::list(app, frame, list);
-            runs::facts(app, frame, facts);
-            Vec::new()
+            runs(app, frame, [list, facts], drawn);
         }
-        (1, _) => {
-            training::charts(app, frame, body);
-            Vec::new()
-        }
-        (2, _) => samples::gallery(app, frame, body),
-        (4, _) => {
-            system::panel(app, frame, body);
-            Vec::new()
-        }
+        (1, _) => charts(app, frame, body, drawn),
+        (2, _) => samples(app, frame, body, drawn),
+        (4, _) => system::panel(app, frame, body),
         _ => {
+            drawn.region(Pane::Settings, body);
             settings::list(app, frame, body);
-            Vec::new()
         }
     }
 }
 
-fn overview(app: &App, frame: &mut Frame, body: Rect) -> Vec<Placement> {
+fn overview(app: &App, frame: &mut Frame, body: Rect, drawn: &mut Drawn) {
     let left = (body.width / 5).clamp(24, 40);
     // As many picture columns as fit beside charts that can still be read.
     let right = (body.width * 11 / 24).max(52);
@@ -95,13 +112,67 @@ fn overview(app: &App, frame: &mut Frame, body: Rect) -> Vec<Placement> {
     let height = (app.runs.len() as u16 + 2).clamp(5, body.height / 2);
     let [list, facts] =
         Layout::vertical([Constraint::Length(height), Constraint::Min(0)]).areas(left);
+    runs(app, frame, [list, facts], drawn);
+    charts(app, frame, middle, drawn);
+    samples(app, frame, right, drawn);
+}
+
+fn runs(app: &App, frame: &mut Frame, [list, facts]: [Rect; 2], drawn: &mut Drawn) {
+    drawn.region(Pane::Runs, list);
     runs::list(app, frame, list);
     runs::facts(app, frame, facts);
-    training::charts(app, frame, middle);
-    samples::gallery(app, frame, right)
+}
+
+fn charts(app: &App, frame: &mut Frame, area: Rect, drawn: &mut Drawn) {
+    drawn.region(Pane::Charts, area);
+    training::charts(app, frame, area);
+}
+
+fn samples(app: &App, frame: &mut Frame, area: Rect, drawn: &mut Drawn) {
+    drawn.region(Pane::Samples, area);
+    drawn.placements = samples::gallery(app, frame, area);
+}
+
+/// The tabs as the header has them.
+fn tabs(app: &App) -> Vec<String> {
+    let named = TABS.iter().enumerate();
+    named
+        .map(|(i, name)| match i == app.tab {
+            true => format!("[{} {name}]", i + 1),
+            false => format!(" {} {name} ", i + 1),
+        })
+        .collect()
+}
+
+/// The tab at column `x` of a header of this width.
+pub fn tab_at(app: &App, width: u16, x: u16) -> Option<usize> {
+    let mut left = x.checked_sub(tabs_start(&header_words(app), &tabs(app), width)?)?;
+    tabs(app).iter().position(|tab| {
+        let here = left < tab.len() as u16;
+        left = left.saturating_sub(tab.len() as u16);
+        here
+    })
+}
+
+/// Where the tabs begin, if there is room for them.
+fn tabs_start(spans: &[Span<'_>], tabs: &[String], width: u16) -> Option<u16> {
+    let used: usize = spans.iter().map(Span::width).sum();
+    let length: usize = tabs.iter().map(String::len).sum();
+    let start = usize::from(width).checked_sub(length)?;
+    (start > used + 1).then_some(start as u16)
 }
 
 fn header(app: &App, width: u16) -> Line<'static> {
+    let (mut spans, tabs) = (header_words(app), tabs(app));
+    if let Some(start) = tabs_start(&spans, &tabs, width) {
+        let used: usize = spans.iter().map(Span::width).sum();
+        spans.push(Span::raw(" ".repeat(usize::from(start) - used)));
+        spans.push(Span::styled(tabs.concat(), app.theme.faint()));
+    }
+    Line::from(spans)
+}
+
+fn header_words(app: &App) -> Vec<Span<'static>> {
     let theme = app.theme;
     let name = if app.read_only { " mosaic, looking only " } else { " mosaic " };
     let mut spans = vec![Span::styled(name, theme.strong().add_modifier(Modifier::REVERSED))];
@@ -124,22 +195,7 @@ fn header(app: &App, width: u16) -> Line<'static> {
             )));
         }
     }
-    let tabs: Vec<String> = TABS
-        .iter()
-        .enumerate()
-        .map(|(i, name)| match i == app.tab {
-            true => format!("[{} {name}]", i + 1),
-            false => format!(" {} {name} ", i + 1),
-        })
-        .collect();
-    let tabs = tabs.concat();
-    let used: usize = spans.iter().map(Span::width).sum();
-    let free = usize::from(width).saturating_sub(used);
-    if free > tabs.len() + 1 {
-        spans.push(Span::raw(" ".repeat(free - tabs.len())));
-        spans.push(Span::styled(tabs, theme.faint()));
-    }
-    Line::from(spans)
+    spans
 }
 
 fn said(app: &App) -> Line<'static> {

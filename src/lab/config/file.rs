@@ -43,14 +43,23 @@ pub struct LabSettings {
     pub theme: String,
     /// `auto`, `kitty`, `iterm`, `sixel`, `blocks` or `off`.
     pub images: String,
+    /// `auto`, `truecolour`, `256` or `16`.
+    pub colours: String,
+    /// `off` or `on`.
+    pub mouse: String,
+    /// `bell`, `osc9`, `both` or `off`.
+    pub notify: String,
 }
 
 /// Keys of `[lab]` with what they accept and their defaults.
-const LAB_KEYS: [(&str, Accepted, &str); 4] = [
+const LAB_KEYS: [(&str, Accepted, &str); 7] = [
     ("runs_dir", Accepted::Text, "checkpoints"),
     ("device", Accepted::Text, "auto"),
     ("theme", Accepted::Choice(&["auto", "dark", "light"]), "auto"),
     ("images", Accepted::Choice(&["auto", "kitty", "iterm", "sixel", "blocks", "off"]), "auto"),
+    ("colours", Accepted::Choice(&["auto", "truecolour", "256", "16"]), "auto"),
+    ("mouse", Accepted::Choice(&["off", "on"]), "off"),
+    ("notify", Accepted::Choice(&["bell", "osc9", "both", "off"]), "bell"),
 ];
 
 impl Lab {
@@ -207,6 +216,9 @@ impl<'a> Reader<'a> {
             device: take("device"),
             theme: take("theme"),
             images: take("images"),
+            colours: take("colours"),
+            mouse: take("mouse"),
+            notify: take("notify"),
         })
     }
 

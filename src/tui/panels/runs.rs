@@ -13,8 +13,7 @@ use crate::tui::words::{clipped, clipped_name, columns, mark, number, run_state}
 pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let rows = usize::from(area.height.saturating_sub(2));
     let width = usize::from(area.width.saturating_sub(2));
-    let position = app.position().unwrap_or(0);
-    let first = (position + 1).saturating_sub(rows);
+    let first = first_row(app, rows);
     let line = |(index, run): (usize, &crate::lab::run_dir::RunSummary)| {
         let state = run_state(run);
         let share = run.status.as_ref().filter(|s| !s.state.is_over()).map_or(String::new(), |s| {
@@ -47,6 +46,20 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
         filter => format!(" runs /{filter} ({n} of {}) ", app.runs.len()),
     };
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
+}
+
+/// The first run that is listed, so that the one on screen is among `rows` of them.
+fn first_row(app: &App, rows: usize) -> usize {
+    (app.position().unwrap_or(0) + 1).saturating_sub(rows)
+}
+
+/// The run in line `y` of the screen, of a list drawn into `area`.
+pub fn row_at(app: &App, area: Rect, y: u16) -> Option<String> {
+    let rows = usize::from(area.height.saturating_sub(2));
+    let row = usize::from(y.checked_sub(area.y + 1)?);
+    let shown = app.shown();
+    let run = shown.get(first_row(app, rows) + row).filter(|_| row < rows)?;
+    Some(run.id.clone())
 }
 
 pub fn facts(app: &App, frame: &mut Frame, area: Rect) {

@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Sparkline};
 
 use crate::lab::system::{Gpu, Reading, Used, WorkerUse};
-use crate::tui::app::App;
+use crate::tui::app::{App, Output};
 use crate::tui::words::{bytes, clipped};
 
 /// Below this much the disk is a worry: a few checkpoints and previews.
@@ -62,7 +62,8 @@ pub fn panel(app: &App, frame: &mut Frame, area: Rect) {
         frame.render_widget(Paragraph::new("not looked at yet").style(app.theme.faint()), inner);
         return;
     };
-    let rows = rows(reading);
+    let mut rows = rows(reading);
+    rows.extend(screen(app.output));
     let lines: Vec<Line> = rows.iter().map(|row| line(app, row)).collect();
     let heights = [Constraint::Length(lines.len() as u16 + 1), Constraint::Min(0)];
     let [figures, past] = Layout::vertical(heights).areas(inner);
@@ -142,6 +143,18 @@ fn rows(reading: &Reading) -> Vec<Row> {
         rows.push(Row::new("worker", words, short));
     }
     rows
+}
+
+/// What the dashboard itself costs the line to the terminal.
+fn screen(output: Output) -> Option<Row> {
+    let Output { frames, bytes: all, last_bytes } = output;
+    let words = format!(
+        "{} in {frames} frames, {} a frame, {} for the last",
+        bytes(all),
+        bytes(all.checked_div(frames)?),
+        bytes(last_bytes)
+    );
+    Some(Row::new("to terminal", words, String::new()))
 }
 
 impl Row {

@@ -1,0 +1,197 @@
+//! The mouse, news of runs, and ten thousand random events.
+
+use mosaic_lab::lab::run_dir::Health;
+use mosaic_lab::lab::status::RunState;
+use mosaic_lab::tui::app::{App, Popup};
+use mosaic_lab::tui::keys::BINDINGS;
+use mosaic_lab::tui::look::LOOK_BINDINGS;
+use mosaic_lab::tui::message::{Effect, Message};
+use mosaic_lab::tui::update::update;
+use mosaic_lab::tui::view::view;
+use proptest::prelude::*;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{
+    KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
+
+use crate::fixture::*;
+
+/// As the shell does: what was drawn is what the mouse points at.
+fn click(app: &mut App, size: (u16, u16), at: (u16, u16), kind: MouseEventKind) -> Vec<Effect> {
+    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+    let mut regions = Vec::new();
+    terminal.draw(|frame| regions = view(app, frame).regions).unwrap();
+    app.regions = regions;
+    let (column, row) = at;
+    update(app, Message::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }))
+}
+
+#[test]
+fn the_mouse_chooses_runs_and_tabs_and_turns_what_is_under_it() {
+    let mut app = watching();
+    let down = MouseEventKind::Down(MouseButton::Left);
+    let size = (200, 60);
+    let effects = click(&mut app, size, (5, 3), down);
+    assert_eq!(effects, [Effect::Watch("glyphs-cnn-3abcd0".into())]);
+    assert_eq!(click(&mut app, size, (5, 3), down), [], "it is on screen already");
+    assert_eq!(click(&mut app, size, (5, 4), down), [], "there is no third run");
+    let effects = click(&mut app, size, (5, 3), MouseEventKind::ScrollUp);
+    assert_eq!(effects, [Effect::Watch(RUN.into())]);
+    click(&mut app, size, (80, 20), MouseEventKind::ScrollUp);
+    assert_eq!(app.window.zoom, 1);
+    let head = screen(&app, 200, 60);
+    let tab = head.lines().next().unwrap().find("4 settings").unwrap() as u16;
+    click(&mut app, size, (tab, 0), down);
+    assert_eq!(app.tab, 3);
+    let experiment = Ok(Box::new(experiments().remove(0)));
+    update(&mut app, Message::Experiment { run: RUN.into(), experiment });
+    click(&mut app, size, (80, 20), MouseEventKind::ScrollDown);
+    assert_eq!(app.first_setting, 1);
+    // A popup takes the wheel, and no click goes through it.
+    press(&mut app, KeyCode::Char('?'));
+    click(&mut app, size, (80, 20), MouseEventKind::ScrollDown);
+    assert_eq!(app.popup, Popup::Help { first: 1 });
+    assert_eq!(click(&mut app, size, (5, 3), down), []);
+    assert_eq!(app.popup, Popup::Help { first: 1 });
+}
+
+#[test]
+fn the_end_of_a_run_is_told_once_and_only_if_it_was_at_work() {
+    let mut app = watching();
+    let now = |state, health| Message::Runs(vec![run(RUN, state, health)]);
+    let rung =
+        |effects: Vec<Effect>| effects.iter().any(|effect| matches!(effect, Effect::Ring(_)));
+    let words = format!("mosaic: {RUN} finished");
+    let effects = update(&mut app, now(RunState::Finished, Health::Over));
+    assert_eq!(effects, [Effect::Ring(words)]);
+    assert!(!rung(update(&mut app, now(RunState::Finished, Health::Over))));
+    assert!(!rung(update(&mut app, now(RunState::Training, Health::Alive))));
+    assert!(rung(update(&mut app, now(RunState::Training, Health::Lost))));
+    update(&mut app, now(RunState::Training, Health::Alive));
+    assert!(
+        !rung(update(&mut app, now(RunState::Stopped, Health::Over))),
+        "whoever stopped it knows"
+    );
+}
+
+/// What can happen to the dashboard, at random.
+#[derive(Clone, Debug)]
+enum Happening {
+    Key(KeyCode, KeyModifiers),
+    Mouse(MouseEventKind, u16, u16),
+    Size(u16, u16),
+    Runs(usize),
+    ReadOnly(bool),
+}
+
+fn happenings() -> impl Strategy<Value = Vec<Happening>> {
+    let keys: Vec<KeyCode> = BINDINGS
+        .iter()
+        .map(|row| row.code)
+        .chain(LOOK_BINDINGS.iter().map(|row| row.code))
+        .collect();
+    let others = [
+        KeyCode::Enter,
+        KeyCode::Esc,
+        KeyCode::Backspace,
+        KeyCode::PageDown,
+        KeyCode::PageUp,
+        KeyCode::BackTab,
+    ];
+    let keys: Vec<KeyCode> =
+        keys.into_iter().chain(others).chain("aeuy09 é実".chars().map(KeyCode::Char)).collect();
+    let modifiers = prop_oneof![9 => Just(KeyModifiers::NONE), 1 => Just(KeyModifiers::CONTROL), 1 => Just(KeyModifiers::SHIFT)];
+    let kinds = prop::sample::select(vec![
+        MouseEventKind::Down(MouseButton::Left),
+        MouseEventKind::Down(MouseButton::Right),
+        MouseEventKind::ScrollUp,
+        MouseEventKind::ScrollDown,
+        MouseEventKind::Moved,
+    ]);
+    let size = prop_oneof![
+        (1_u16..12, 1_u16..12),
+        (40_u16..130, 10_u16..45),
+        Just((500, 200)),
+        Just((80, 24))
+    ];
+    prop::collection::vec(
+        prop_oneof![
+            20 => (prop::sample::select(keys), modifiers).prop_map(|(code, modifiers)| Happening::Key(code, modifiers)),
+            6 => (kinds, 0_u16..140, 0_u16..50).prop_map(|(kind, x, y)| Happening::Mouse(kind, x, y)),
+            2 => size.prop_map(|(width, height)| Happening::Size(width, height)),
+            1 => (0_usize..4).prop_map(Happening::Runs),
+            1 => any::<bool>().prop_map(Happening::ReadOnly),
+        ],
+        160,
+    )
+}
+
+/// What must hold whatever happened.
+fn check(app: &App, effects: &[Effect], was_read_only: bool) {
+    assert!(app.tab < 5 && app.window.zoom <= 12);
+    let seeds =
+        app.watched.as_ref().and_then(|w| w.preview.as_ref()).map_or(0, |s| s.preview.seeds.len());
+    assert!(app.first_seed == 0 || app.first_seed < seeds, "{} of {seeds} seeds", app.first_seed);
+    if let Popup::Launch { cursor } = app.popup {
+        assert!(cursor < app.experiments.len());
+    }
+    let mut marked: Vec<&str> = app.marked.iter().map(|run| run.id.as_str()).collect();
+    marked.sort_unstable();
+    marked.dedup();
+    assert_eq!(marked.len(), app.marked.len(), "a run is marked twice");
+    let steers = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::Launch { .. }
+                | Effect::Resume(_)
+                | Effect::Kill(_)
+                | Effect::Send { .. }
+                | Effect::Preview { .. }
+                | Effect::Describe { .. }
+                | Effect::Rename { .. }
+                | Effect::Delete(_)
+        )
+    };
+    assert!(!was_read_only || !effects.iter().any(steers), "{effects:?} by one who only looks");
+}
+
+proptest! {
+    // 64 sequences of 160 happenings: ten thousand of them.
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn ten_thousand_random_events_leave_a_sound_state(all in happenings()) {
+        let mut app = watching();
+        let mut size = (80, 24);
+        for happening in all {
+            // A form that was opened before is no longer one's own to send.
+            let was_read_only = app.read_only && app.popup == Popup::None;
+            let effects = match happening {
+                Happening::Key(code, modifiers) => update(&mut app, Message::Key(KeyEvent::new(code, modifiers))),
+                Happening::Mouse(kind, x, y) => click(&mut app, size, (x, y), kind),
+                Happening::Size(width, height) => {
+                    let before = (app.tab, app.first_seed, app.position());
+                    size = (width, height);
+                    update(&mut app, Message::Resized);
+                    screen(&app, width, height);
+                    prop_assert_eq!(before, (app.tab, app.first_seed, app.position()));
+                    Vec::new()
+                }
+                Happening::Runs(n) => {
+                    let names = [RUN, "glyphs-cnn-3abcd0", "実験🙂-3abcd1"];
+                    let states = [RunState::Training, RunState::Finished, RunState::Queued];
+                    let runs = names.into_iter().zip(states).take(n);
+                    let health = |state: RunState| if state.is_over() { Health::Over } else { Health::Alive };
+                    let runs = runs.map(|(id, state)| run(id, state, health(state))).collect();
+                    update(&mut app, Message::Runs(runs))
+                }
+                Happening::ReadOnly(wanted) => {
+                    app.read_only = wanted;
+                    Vec::new()
+                }
+            };
+            check(&app, &effects, was_read_only);
+        }
+        screen(&app, size.0, size.1);
+    }
+}

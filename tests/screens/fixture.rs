@@ -1,0 +1,170 @@
+//! A dashboard with runs, curves and pictures that are the same everywhere.
+
+use mosaic_lab::image::{ImageBatch, ImageShape};
+use mosaic_lab::lab::about::About;
+use mosaic_lab::lab::config::Experiment;
+use mosaic_lab::lab::event::{
+    AttentionAtLevel, AttentionMetrics, EVENT_FORMAT, Event, EventBody, Metrics, NoticeLevel,
+};
+use mosaic_lab::lab::preview::{Label, Preview};
+use mosaic_lab::lab::run_dir::{Health, RunDir, RunSummary};
+use mosaic_lab::lab::status::{RunState, Status, WorkerId};
+use mosaic_lab::lab::system::{Gpu, Reading, Used, WorkerUse};
+use mosaic_lab::random::noise_seeds;
+use mosaic_lab::tui::app::App;
+use mosaic_lab::tui::message::{Effect, Message};
+use mosaic_lab::tui::update::update;
+use mosaic_lab::tui::view::view;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+pub const RUN: &str = "glyphs-attention-3abcde";
+
+/// Two experiments of our own, so that an edit of lab.toml is no change of a screen.
+pub fn experiments() -> Vec<Experiment> {
+    let describe = |name: &str, words: &str| Experiment {
+        description: words.to_owned(),
+        ..Experiment::new(name)
+    };
+    vec![
+        describe(
+            "glyphs-attention",
+            "four glyphs of one hue; CNN with a final self-attention layer",
+        ),
+        describe("glyphs-cnn", "the twin without attention"),
+    ]
+}
+
+pub fn status(state: RunState) -> Status {
+    Status {
+        v: EVENT_FORMAT,
+        state,
+        step: 1500,
+        steps: 6000,
+        worker: WorkerId { pid: 1, start_ticks: 2, boot_id: "b".into() },
+        heartbeat_ms: 0,
+        steps_per_s: 25.0,
+        eta_s: Some(180.0),
+        device: "cpu (2 threads)".into(),
+        loss: Some(0.0231),
+        message: None,
+    }
+}
+
+pub fn run(id: &str, state: RunState, health: Health) -> RunSummary {
+    RunSummary {
+        id: id.into(),
+        dir: RunDir::open(id),
+        status: Some(status(state)),
+        health,
+        experiment: "glyphs-attention".into(),
+        created_ms: 0,
+        about: About::default(),
+    }
+}
+
+pub fn event(step: u64, body: EventBody) -> Event {
+    Event { v: EVENT_FORMAT, time_ms: 0, step, body }
+}
+
+pub fn metrics(step: u64, loss: Option<f64>) -> Event {
+    let (learning_rate, steps_per_s, images_per_s) = (1e-3, 25.0, 400.0);
+    let metrics = Metrics { loss, grad_norm: None, learning_rate, steps_per_s, images_per_s };
+    event(step, EventBody::Metrics(metrics))
+}
+
+pub fn attention(step: u64) -> Event {
+    let levels = [0.1, 0.5, 0.9].map(|t| AttentionAtLevel {
+        t,
+        entropy_nats: vec![5.5 - t * step as f64 / 1500.0, 5.4],
+        distance_pixels: vec![6.0, 6.0],
+        largest_logit: vec![4.0, 5.0],
+        sink: vec![0.1, 0.1],
+    });
+    event(step, EventBody::Attention(AttentionMetrics { n_pixels: 256, levels: levels.to_vec() }))
+}
+
+/// A card that MIG has cut up, and a disk that is nearly full.
+pub fn machine(cpu_percent: f64) -> Reading {
+    let used = |used: u64, total: u64| Some(Used { used: used << 20, total: total << 20 });
+    let part = Gpu {
+        name: "NVIDIA H200 MIG 1g.18gb".into(),
+        percent: None,
+        memory: used(2048, 18_432),
+        celsius: None,
+        watts: None,
+        watts_limit: None,
+        parts: Vec::new(),
+    };
+    let card = Gpu {
+        name: "NVIDIA H200".into(),
+        memory: used(4096, 143_771),
+        celsius: Some(54),
+        watts: Some(301.0),
+        watts_limit: Some(700.0),
+        parts: vec![part.clone()],
+        ..part
+    };
+    Reading {
+        cpu_percent: Some(cpu_percent),
+        n_cpus: 16,
+        memory: used(12_600, 131_072),
+        disk: used(99_000, 100_000),
+        gpus: Ok(vec![card]),
+        worker: Some(WorkerUse { pid: 4711, cpu_percent: Some(210.0), memory_bytes: 812 << 20 }),
+    }
+}
+
+/// Four flat pictures a seed, so that a screen in words stays the same everywhere.
+pub fn preview() -> Preview {
+    let shape = ImageShape::new(3, 16, 16);
+    let seeds = noise_seeds(1, 0, 2, shape);
+    let network =
+        ImageBatch::new(shape, seeds.values().iter().map(|v| v.clamp(-1.0, 1.0)).collect());
+    let machines = vec![
+        ("els".to_owned(), seeds.clone()),
+        ("attention-similarity".to_owned(), network.clone()),
+    ];
+    let label = |valid, novel| Label { valid, consistent: true, novel };
+    let labels = vec![
+        ("network".to_owned(), vec![label(true, true), label(false, false)]),
+        ("els".to_owned(), vec![label(false, true), label(false, false)]),
+    ];
+    Preview { step: 1500, first_seed: 0, sampling_steps: 20, seeds, network, machines, labels }
+}
+
+/// A dashboard that watches a run with curves, a gap in the loss, and a preview.
+pub fn watching() -> App {
+    let mut app = App::new(experiments(), "checkpoints".into());
+    let other = run("glyphs-cnn-3abcd0", RunState::Training, Health::Lost);
+    let effects =
+        update(&mut app, Message::Runs(vec![run(RUN, RunState::Training, Health::Alive), other]));
+    assert_eq!(effects, [Effect::Watch(RUN.into())]);
+    let experiment = experiments().remove(0);
+    update(&mut app, Message::Experiment { run: RUN.into(), experiment: Ok(Box::new(experiment)) });
+    let mut events: Vec<Event> =
+        (1..150).map(|i| metrics(i * 10, (i != 75).then(|| 1.0 / i as f64))).collect();
+    events.extend((1..15).map(|i| attention(i * 100)));
+    for i in 0..40 {
+        update(&mut app, Message::System(Box::new(machine(f64::from(i * 2)))));
+    }
+    let text = "machines use the whole data set".to_owned();
+    events.push(event(1490, EventBody::Notice { level: NoticeLevel::Info, text }));
+    update(&mut app, Message::Events { run: RUN.into(), events });
+    let effects =
+        update(&mut app, Message::PreviewSteps { run: RUN.into(), steps: vec![500, 1500] });
+    assert_eq!(effects, [Effect::LoadPreview { run: RUN.into(), step: 1500 }]);
+    update(&mut app, Message::Preview { run: RUN.into(), preview: Ok(Box::new(preview())) });
+    app
+}
+
+pub fn press(app: &mut App, code: KeyCode) -> Vec<Effect> {
+    update(app, Message::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+}
+
+pub fn screen(app: &App, width: u16, height: u16) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| drop(view(app, frame))).unwrap();
+    terminal.backend().to_string()
+}
