@@ -1,15 +1,18 @@
 //! The real binary, end to end on tiny experiments: launch, follow, control, kill, resume.
 
 mod common;
+#[path = "common/run.rs"]
+mod run;
 mod science;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{Lab, state, stderr, stdout, wait_for, weights};
+use common::{Lab, stderr, stdout, wait_for};
 use mosaic_lab::lab::preview::Preview;
 use mosaic_lab::lab::run_dir::{Health, RunDir, RunsDir};
 use mosaic_lab::lab::status::RunState;
+use run::{state, weights};
 use safetensors::SafeTensors;
 use serde_json::Value;
 

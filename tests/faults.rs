@@ -1,17 +1,20 @@
 //! What a run survives: being killed at any moment, at work or in the queue, and a disk that fills up.
 
 mod common;
+#[path = "common/run.rs"]
+mod run;
 
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{Lab, state, stderr, stdout, wait_for, weights};
+use common::{Lab, stderr, stdout, wait_for};
 use mosaic_lab::lab::run_dir::{Health, RunDir};
 use mosaic_lab::lab::status::RunState;
 use mosaic_lab::random::{Purpose, stream};
 use mosaic_lab::training::checkpoint;
 use rand::RngExt;
+use run::{state, weights};
 
 /// A checkpoint every few hundredths of a second, so that kills meet them half written.
 const SETTINGS: [&str; 4] = [

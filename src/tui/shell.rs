@@ -44,6 +44,8 @@ use crate::lab::run_dir::{Health, RunSummary};
 const POLL: Duration = Duration::from_millis(250);
 /// How many such times pass between looks at the machine.
 const POLLS_PER_LOOK: u32 = 8;
+/// The number of a frame at which to panic, for tests.
+const PANIC_AT: &str = "MOSAIC_PANIC_AT_FRAME";
 /// Shortest time between two draws.
 const FRAME: Duration = Duration::from_millis(33);
 
@@ -183,6 +185,10 @@ fn frame(
 ) -> io::Result<()> {
     queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
     let mut found = Drawn::default();
+    // Tests ask for a defect, to see that it leaves a usable terminal behind.
+    if std::env::var_os(PANIC_AT).is_some_and(|at| at == app.output.frames.to_string().as_str()) {
+        panic!("{PANIC_AT} asked for this");
+    }
     terminal.draw(|frame| found = view(app, frame))?;
     if printer.leaves_traces(app.protocol, &found.placements) {
         wipe(terminal)?;

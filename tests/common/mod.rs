@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use mosaic_lab::lab::launch;
 use mosaic_lab::lab::run_dir::{RunDir, RunsDir};
-use mosaic_lab::lab::status::RunState;
 
 /// Small enough to take a second or two, with attention, previews and a comparison.
 pub const TINY: &[&str] = &[
@@ -90,12 +89,4 @@ pub fn wait_for(what: &str, condition: impl Fn() -> bool) {
         assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-pub fn state(run: &RunDir) -> Option<RunState> {
-    run.status().map(|status| status.state)
-}
-
-pub fn weights(run: &RunDir, step: u64) -> Vec<u8> {
-    std::fs::read(run.state_path().join(format!("step-{step:06}/weights.safetensors"))).unwrap()
 }
