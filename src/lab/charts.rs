@@ -54,7 +54,10 @@ pub struct Series {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marks {
+    /// With a dot at every point.
     Line,
+    /// The line alone, for many points.
+    Curve,
     Dots,
 }
 
@@ -179,11 +182,12 @@ fn draw(panel: &Panel, area: &Area<'_>) -> Result<(), Box<dyn std::error::Error>
                 let dots = dots.map(|&at| Circle::new(at, 3, colour.mix(0.75).filled()));
                 chart.draw_series(dots)?;
             }
-            Marks::Line => {
+            Marks::Line | Marks::Curve => {
+                let (width, dot) = if series.marks == Marks::Line { (2, 2) } else { (1, 0) };
                 let pieces = series.points.split(|p| !finite(&p)).filter(|piece| !piece.is_empty());
                 for piece in pieces {
-                    let line = LineSeries::new(piece.iter().copied(), colour.stroke_width(2));
-                    chart.draw_series(line.point_size(2))?;
+                    let line = LineSeries::new(piece.iter().copied(), colour.stroke_width(width));
+                    chart.draw_series(line.point_size(dot))?;
                 }
             }
         }

@@ -1,11 +1,14 @@
 //! The state of the dashboard: what was read about runs, and where the user looks.
 
 use super::chart::Window;
+use super::charted::Crosshair;
+use super::curves::{Curves, Quantity};
 use super::forms::Fields;
 use super::keys::Action;
 use super::listing::Order;
 use super::look::Look;
 use super::pictures::Depth;
+use super::plot::Dots;
 use super::pointer::Region;
 use super::probe::Protocol;
 use super::theme::Theme;
@@ -19,8 +22,8 @@ use crate::lab::run_dir::{Health, RunSummary};
 use crate::lab::status::RunState;
 use crate::lab::system::Reading;
 
-/// Points of history kept per curve; beyond it every second one is dropped.
-pub const HISTORY_POINTS_MAX: usize = 100_000;
+pub use super::series::HISTORY_POINTS_MAX;
+
 /// Looks at the machine that are kept: five minutes of them.
 const LOOKS_MAX: usize = 150;
 /// Lines of notices kept.
@@ -53,6 +56,11 @@ pub struct App {
     /// The look inside a seed, in place of the tabs.
     pub look: Option<Look>,
     pub log_scale: bool,
+    /// What the upper chart shows.
+    pub quantity: Quantity,
+    /// What curves are made of.
+    pub dots: Dots,
+    pub crosshair: Option<Crosshair>,
     /// Attention entropy as a map over training steps and t, not as curves.
     pub as_map: bool,
     /// What of the run the curves show.
@@ -137,8 +145,8 @@ pub struct Form {
 pub struct Watched {
     pub id: String,
     pub experiment: Option<Experiment>,
-    /// (step, loss); NaN where the loss was not finite.
-    pub loss: Vec<(f64, f64)>,
+    /// Everything that is drawn over training steps.
+    pub curves: Curves,
     pub attention: Vec<(f64, AttentionMetrics)>,
     /// What machines predict for the same images, by name.
     pub predicted: Vec<(String, AttentionMetrics)>,
@@ -187,6 +195,9 @@ impl App {
             popup: Popup::None,
             look: None,
             log_scale: true,
+            quantity: Quantity::default(),
+            dots: Dots::default(),
+            crosshair: None,
             as_map: false,
             window: Window::default(),
             smoothing: 0,
@@ -286,7 +297,7 @@ impl Watched {
         Self {
             id: self.id.clone(),
             experiment: self.experiment.clone(),
-            loss: self.loss.clone(),
+            curves: self.curves.clone(),
             attention: self.attention.clone(),
             predicted: self.predicted.clone(),
             latest: self.latest.clone(),
@@ -298,11 +309,9 @@ impl Watched {
     /// Takes in one event.
     pub fn take(&mut self, event: Event) {
         let step = event.step as f64;
+        self.curves.take(&event);
         match event.body {
-            EventBody::Metrics(metrics) => {
-                push(&mut self.loss, (step, metrics.loss.unwrap_or(f64::NAN)));
-                self.latest = Some(metrics);
-            }
+            EventBody::Metrics(metrics) => self.latest = Some(metrics),
             EventBody::Attention(attention) => push(&mut self.attention, (step, attention)),
             EventBody::PredictedAttention { machine, metrics } => {
                 self.predicted.retain(|(other, _)| *other != machine);
@@ -361,16 +370,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_resumed_run_overwrites_what_came_after_its_checkpoint() {
+    fn what_is_not_drawn_as_a_curve_goes_back_to_a_checkpoint_too_and_has_a_bound() {
         let mut history = vec![(1.0, 'a'), (2.0, 'b'), (3.0, 'c')];
         push(&mut history, (2.0, 'd'));
         assert_eq!(history, [(1.0, 'a'), (2.0, 'd')]);
-    }
-
-    #[test]
-    fn history_has_a_bound() {
-        let mut history = Vec::new();
-        (0..3 * HISTORY_POINTS_MAX).for_each(|i| push(&mut history, (i as f64, ())));
+        (0..3 * HISTORY_POINTS_MAX).for_each(|i| push(&mut history, (i as f64, 'e')));
         assert!(history.len() <= HISTORY_POINTS_MAX && history.len() > HISTORY_POINTS_MAX / 4);
     }
 }

@@ -27,20 +27,45 @@ pub fn thin(points: &[(f64, f64)], n_buckets: usize) -> Vec<(f64, f64)> {
     thinned
 }
 
-/// Exponential moving average with the given weight of the past, started at the first finite point;
-/// points that are not finite stay as they are, so that gaps remain gaps. The start is corrected for
-/// the short past, as Adam corrects its moments.
-pub fn smooth(points: &[(f64, f64)], past: f64) -> Vec<(f64, f64)> {
-    let (mut sum, mut weight) = (0.0, 0.0);
-    let average = |&(x, y): &(f64, f64)| {
-        if !y.is_finite() {
-            return (x, y);
+/// Exponential moving average, started at the first finite value and corrected for the short past, as Adam corrects its
+/// moments; what is not finite stays as it is and is not remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Average {
+    past: f64,
+    sum: f64,
+    weight: f64,
+}
+
+impl Average {
+    /// `past` is the share that is remembered per value.
+    pub fn new(past: f64) -> Self {
+        Self { past, sum: 0.0, weight: 0.0 }
+    }
+
+    /// The average that has come to `value` after so many finite ones.
+    pub fn after(past: f64, n_finite: usize, value: f64) -> Self {
+        let weight = 1.0 - past.powf(n_finite as f64);
+        Self { past, sum: if n_finite > 0 { value * weight } else { 0.0 }, weight }
+    }
+
+    pub fn past(&self) -> f64 {
+        self.past
+    }
+
+    pub fn take(&mut self, value: f64) -> f64 {
+        if !value.is_finite() {
+            return value;
         }
-        sum = past * sum + (1.0 - past) * y;
-        weight = past * weight + (1.0 - past);
-        (x, sum / weight)
-    };
-    points.iter().map(average).collect()
+        self.sum = self.past * self.sum + (1.0 - self.past) * value;
+        self.weight = self.past * self.weight + (1.0 - self.past);
+        self.sum / self.weight
+    }
+}
+
+/// The averages along a curve; gaps remain gaps.
+pub fn smooth(points: &[(f64, f64)], past: f64) -> Vec<(f64, f64)> {
+    let mut average = Average::new(past);
+    points.iter().map(|&(x, y)| (x, average.take(y))).collect()
 }
 
 /// A part of the training steps: `2^-zoom` of them, `pan` half windows before the newest.
@@ -96,11 +121,6 @@ impl Window {
     }
 }
 
-/// The stretches of finite points.
-pub fn segments(points: &[(f64, f64)]) -> impl Iterator<Item = &[(f64, f64)]> {
-    points.split(|point| !point.1.is_finite()).filter(|segment| !segment.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,8 +166,6 @@ mod tests {
     #[test]
     fn a_broken_point_stays_a_gap() {
         let points = [(0.0, 1.0), (1.0, f64::NAN), (2.0, 3.0), (3.0, 3.0)];
-        let lengths: Vec<usize> = segments(&points).map(<[_]>::len).collect();
-        assert_eq!(lengths, [1, 2]);
         assert!(smooth(&points, 0.9)[1].1.is_nan());
     }
 

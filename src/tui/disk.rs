@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
+use super::export::{self, Export};
 use super::link::Link;
 use crate::lab::about::About;
+use crate::lab::calibration::Calibration;
 use crate::lab::command::{Command, Reply};
 use crate::lab::config::Experiment;
 use crate::lab::control;
@@ -101,6 +103,10 @@ impl Link for Disk {
         Preview::read(&place).map_err(words)
     }
 
+    fn calibration(&mut self, run: &str) -> Result<Option<Calibration>, String> {
+        Calibration::read(&self.dir(run).calibration_path()).map_err(words)
+    }
+
     fn log(&mut self, run: &str) -> Result<String, String> {
         let read = || -> std::io::Result<Vec<u8>> {
             let mut file = File::open(self.dir(run).log_path())?;
@@ -151,6 +157,21 @@ impl Link for Disk {
         sheet(&trace, at, &one).map_err(failed)?;
         film(&trace, &path.with_file_name(format!("seed-{seed}-film.png"))).map_err(failed)?;
         Ok(one.display().to_string())
+    }
+
+    fn export(&self, export: Export) -> Box<dyn FnOnce() -> Result<String, String> + Send> {
+        let folder = match &export.run {
+            Some(run) => self.runs.path().join(run).join(export::FOLDER),
+            None => PathBuf::from("."),
+        };
+        Box::new(move || {
+            let failed = |error| format!("exporting {}: {error:#}", export.stem);
+            let written = export.write(&folder).map_err(failed)?;
+            let ends = written.iter().filter_map(|path| path.extension()?.to_str());
+            let ends = ends.collect::<Vec<_>>().join(", .");
+            let first = written.first().map(|path| path.with_extension("")).unwrap_or(folder);
+            Ok(format!("exported: {} (.{ends})", first.display()))
+        })
     }
 
     fn launch(

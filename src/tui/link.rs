@@ -1,7 +1,9 @@
 //! What the dashboard needs of the lab, as one trait: the file system behind it in the product, a few
 //! vectors in tests. It holds no state of the screen; failures are words for the screen.
 
+use super::export::Export;
 use crate::lab::about::About;
+use crate::lab::calibration::Calibration;
 use crate::lab::command::Command;
 use crate::lab::config::Experiment;
 use crate::lab::event::Event;
@@ -25,6 +27,8 @@ pub trait Link: Send {
     /// Training steps of a run's whole previews, in increasing order.
     fn preview_steps(&mut self, run: &str) -> Vec<u64>;
     fn preview(&mut self, run: &str, step: u64) -> Result<Preview, String>;
+    /// The calibrated settings of a run's machines, once there are some.
+    fn calibration(&mut self, run: &str) -> Result<Option<Calibration>, String>;
     /// The end of the worker's log.
     fn log(&mut self, run: &str) -> Result<String, String>;
     /// The way of a noise seed through a run's newest network, made if there is none: work for a thread of its own.
@@ -37,6 +41,8 @@ pub trait Link: Send {
     ) -> Box<dyn FnOnce() -> Result<(), String> + Send>;
     /// Draws a step and pixel of a seed's way, and the whole way; returns where.
     fn export_trace(&mut self, run: &str, seed: u64, at: At) -> Result<String, String>;
+    /// Writes what a tab shows into files and returns their names: work for a thread of its own.
+    fn export(&self, export: Export) -> Box<dyn FnOnce() -> Result<String, String> + Send>;
     /// Starts an experiment, or queues it, and returns the new run's name.
     fn launch(
         &mut self,

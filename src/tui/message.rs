@@ -2,7 +2,9 @@
 
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
+use super::export::Export;
 use crate::lab::about::About;
+use crate::lab::calibration::Calibration;
 use crate::lab::command::Command;
 use crate::lab::config::Experiment;
 use crate::lab::event::Event;
@@ -31,6 +33,11 @@ pub enum Message {
     Experiment {
         run: String,
         experiment: Result<Box<Experiment>, String>,
+    },
+    /// The calibrated settings of a run's machines, if there are some.
+    Calibration {
+        run: String,
+        calibration: Result<Option<Box<Calibration>>, String>,
     },
     PreviewSteps {
         run: String,
@@ -82,6 +89,9 @@ pub enum Effect {
         run: String,
         step: u64,
     },
+    LoadCalibration(String),
+    /// Write a tab into files.
+    Export(Box<Export>),
     ReadLog(String),
     /// Make a preview of a run without a worker.
     Preview {

@@ -6,8 +6,8 @@
 //! anything that stops a run because the screen went.
 //!
 //! Reading order: [`link`] and [`disk`] (the lab as seen from here), [`message`], [`keys`], [`app`], [`listing`],
-//! [`update`], [`popups`], [`palette`], [`sampling`], [`forms`] and [`pointer`], [`words`], [`probe`] (what the terminal can do), [`theme`] and [`chart`], [`pictures`] (images in
-//! terminals), [`panels`] and [`view`], [`watchdog`] and [`shell`].
+//! [`series`], [`curves`], [`charted`], [`update`], [`popups`], [`palette`], [`sampling`], [`forms`] and [`pointer`], [`words`], [`probe`] (what the terminal can do), [`theme`], [`chart`] and [`plot`], [`pictures`] (images in
+//! terminals), [`panels`] and [`view`], [`export`], [`watchdog`] and [`shell`].
 
 pub mod link;
 pub mod disk;
@@ -16,6 +16,9 @@ pub mod keys;
 pub mod look;
 pub mod app;
 pub mod listing;
+pub mod series;
+pub mod curves;
+pub mod charted;
 pub mod update;
 pub mod popups;
 pub mod palette;
@@ -27,9 +30,11 @@ pub mod notify;
 pub mod probe;
 pub mod theme;
 pub mod chart;
+pub mod plot;
 pub mod pictures;
 pub mod panels;
 pub mod view;
+pub mod export;
 pub mod watchdog;
 pub mod shell;
 pub mod start;

@@ -31,6 +31,7 @@ use ratatui::prelude::CrosstermBackend;
 use ratatui::{Terminal, crossterm::cursor};
 
 use super::app::{App, Output};
+use super::export::screen_text;
 use super::link::Link;
 use super::message::{Effect, Message};
 use super::notify::Bell;
@@ -167,6 +168,11 @@ fn serve(
                     wipe(&mut terminal)?;
                 }
                 Effect::Ring(words) => bell.ring(&words, &mut io::stdout())?,
+                Effect::Export(mut export) => {
+                    let size = terminal.size()?;
+                    export.text = screen_text(app, (size.width, size.height), export.pane);
+                    let _ = effects.send(Effect::Export(export));
+                }
                 effect => {
                     // A lab thread that is gone has said so on the screen.
                     let _ = effects.send(effect);
@@ -343,6 +349,14 @@ impl Desk {
             Effect::LoadPreview { run, step } => {
                 let preview = link.preview(&run, step).map(Box::new);
                 vec![Message::Preview { run, preview }]
+            }
+            Effect::LoadCalibration(run) => {
+                let calibration = link.calibration(&run).map(|found| found.map(Box::new));
+                vec![Message::Calibration { run, calibration }]
+            }
+            Effect::Export(export) => {
+                let work = link.export(*export);
+                aside(messages, move || Message::Done(work()))
             }
             Effect::ReadLog(run) => {
                 let log = link.log(&run);

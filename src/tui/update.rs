@@ -45,6 +45,14 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
             }
             return load_preview(app);
         }
+        Message::Calibration { run, calibration } => match calibration {
+            Ok(calibration) => {
+                if let (Some(watched), Some(found)) = (watched(app, &run), calibration) {
+                    watched.curves.calibrate(&found);
+                }
+            }
+            Err(problem) => app.say(NoticeLevel::Error, problem),
+        },
         Message::Experiment { run, experiment } => match experiment {
             Ok(experiment) => {
                 for followed in app.followed(&run) {
@@ -148,7 +156,9 @@ pub(super) fn watch(app: &mut App, id: String) -> Vec<Effect> {
     app.said = None;
     app.first_column = 0;
     app.first_seed = 0;
-    vec![Effect::Watch(id)]
+    let mut effects = vec![Effect::Watch(id)];
+    effects.extend(load_calibration(app));
+    effects
 }
 
 /// Asks for the preview that should be on screen, once.
@@ -175,6 +185,9 @@ fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     let is_for_look = look::LOOK_BINDINGS.iter().any(|row| row.code == key.code);
     if app.look.is_some() && is_for_look && !control {
         return look::on_key(app, key);
+    }
+    if app.crosshair_key(key) {
+        return Vec::new();
     }
     action.map(|action| on_action(app, action)).unwrap_or_default()
 }
@@ -208,6 +221,16 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         }
         Action::Mark => return mark(app),
         Action::AsMap => app.as_map = !app.as_map,
+        Action::Quantity => return turn_quantity(app),
+        Action::Crosshair => app.turn_crosshair(),
+        Action::Export => match app.export() {
+            Some(export) => return vec![Effect::Export(Box::new(export))],
+            None => app.say(NoticeLevel::Warning, "there is nothing here yet to export"),
+        },
+        Action::Dots => {
+            app.dots = app.dots.next();
+            app.say(NoticeLevel::Info, format!("charts of {}", app.dots.name()));
+        }
         Action::ZoomIn => app.window = app.window.closer(),
         Action::ZoomOut => app.window = app.window.wider(),
         Action::ZoomAll => app.window = Window::default(),
@@ -254,6 +277,29 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Detach => return vec![Effect::Detach],
     }
     Vec::new()
+}
+
+/// The upper chart shows something else; calibrated settings are read when they are asked for.
+fn turn_quantity(app: &mut App) -> Vec<Effect> {
+    let before = app.quantity;
+    app.quantity = before.next();
+    if before.is_calibrated() != app.quantity.is_calibrated() {
+        // t is no training step.
+        app.crosshair = None;
+        app.window = Window::default();
+    }
+    app.say(NoticeLevel::Info, format!("chart: {}", app.quantity.name()));
+    load_calibration(app)
+}
+
+/// Reads the calibrated settings of the run on screen if they are what is shown.
+fn load_calibration(app: &App) -> Vec<Effect> {
+    match &app.watched {
+        Some(watched) if app.quantity.is_calibrated() => {
+            vec![Effect::LoadCalibration(watched.id.clone())]
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Marks the run on screen, or takes its mark away.

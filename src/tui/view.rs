@@ -9,7 +9,10 @@
 //!
 //! Pictures are not drawn here: panels return placements, and only `pictures` prints.
 
+use std::borrow::Cow;
+
 use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
@@ -21,7 +24,7 @@ use super::look::LOOK_BINDINGS;
 use super::panels::{look, overlay, runs, samples, settings, system, training};
 use super::pictures::Placement;
 use super::pointer::{Pane, Region};
-use super::words::{clipped, duration, number, run_state};
+use super::words::{clipped, duration, harmless, number, run_state};
 use crate::lab::run_dir::Health;
 
 /// Smallest size at which the panels stand side by side.
@@ -49,7 +52,17 @@ pub fn view(app: &App, frame: &mut Frame) -> Drawn {
         drawn.placements.clear();
     }
     app.depth.reduce(frame.buffer_mut());
+    disarm(frame.buffer_mut());
     drawn
+}
+
+/// Whatever a file put into a name or note: nothing that a terminal would obey is left in any cell.
+fn disarm(buffer: &mut Buffer) {
+    for cell in buffer.content.iter_mut().filter(|cell| !cell.symbol().is_ascii()) {
+        if let Cow::Owned(clean) = harmless(cell.symbol()) {
+            cell.set_symbol(if clean.is_empty() { " " } else { &clean });
+        }
+    }
 }
 
 fn draw(app: &App, frame: &mut Frame) -> Drawn {
@@ -178,7 +191,7 @@ fn header_words(app: &App) -> Vec<Span<'static>> {
     let mut spans = vec![Span::styled(name, theme.strong().add_modifier(Modifier::REVERSED))];
     if let Some(run) = app.run() {
         let state = run_state(run);
-        spans.push(Span::raw(format!(" {}  ", run.id)));
+        spans.push(Span::raw(format!(" {}  ", harmless(&run.id))));
         spans.push(Span::styled(state, theme.state(state)));
         if let Some(status) = &run.status {
             let share = 100.0 * status.step as f64 / status.steps.max(1) as f64;
@@ -207,11 +220,14 @@ fn said(app: &App) -> Line<'static> {
         ]);
     }
     match &app.said {
-        Some((level, text)) => Line::styled(format!(" {text}"), app.theme.notice(*level)),
+        Some((level, text)) => {
+            Line::styled(format!(" {}", harmless(text)), app.theme.notice(*level))
+        }
         // Why a run stands as it does: an error, or what it is busy with.
         None => {
             let message = app.run().and_then(|run| run.status.as_ref()?.message.clone());
-            Line::styled(format!(" {}", message.unwrap_or_default()), app.theme.faint())
+            let message = message.unwrap_or_default();
+            Line::styled(format!(" {}", harmless(&message)), app.theme.faint())
         }
     }
 }
@@ -244,7 +260,7 @@ fn footer(app: &App, width: u16) -> Line<'static> {
 /// A run in words, for screens on which nothing else fits.
 fn summary(app: &App) -> Paragraph<'static> {
     let Some(run) = app.run() else { return Paragraph::new("no run chosen") };
-    let mut text = format!("{}\n{}", run.id, run_state(run));
+    let mut text = format!("{}\n{}", harmless(&run.id), run_state(run));
     if let Some(status) = &run.status {
         text += &format!("\nstep {}/{}", status.step, status.steps);
         if let Some(loss) = status.loss {

@@ -1,5 +1,7 @@
 //! States, numbers and durations as the dashboard writes them.
 
+use std::borrow::Cow;
+
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
@@ -82,13 +84,50 @@ pub fn number(value: f64) -> String {
     }
 }
 
+/// Five significant digits, for readings; whole numbers whole.
+pub fn precise(value: f64) -> String {
+    let size = value.abs();
+    if !value.is_finite() {
+        "not finite".to_owned()
+    } else if value == value.trunc() && size < 1e9 {
+        format!("{value:.0}")
+    } else if !(1e-3..1e5).contains(&size) {
+        format!("{value:.4e}")
+    } else {
+        let digits = (4 - size.log10().floor() as i32).max(0) as usize;
+        format!("{value:.digits$}")
+    }
+}
+
 /// Columns that a text takes on the screen: two for many Asian letters and emoji, none for marks over a letter.
 pub fn columns(text: &str) -> usize {
-    text.width()
+    harmless(text).width()
+}
+
+/// The text without anything that a terminal would obey or reorder by: a tab is a blank, other control characters are
+/// shown as one sign each, and invisible marks of writing direction and of no width are left out. Joiners stay: emoji
+/// and some scripts are made of them.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    let is_mark = |letter: char| {
+        matches!(
+            letter,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}'
+        ) || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
+    if !text.chars().any(|letter| letter.is_control() || is_mark(letter)) {
+        return Cow::Borrowed(text);
+    }
+    let shown = text.chars().filter(|letter| !is_mark(*letter)).map(|letter| match letter {
+        '\t' => ' ',
+        letter if letter.is_control() => '\u{fffd}',
+        letter => letter,
+    });
+    Cow::Owned(shown.collect())
 }
 
 /// At most `width` columns, cut between whole letters; what is cut is shown by an ellipsis.
 pub fn clipped(text: &str, width: usize) -> String {
+    let text = &*harmless(text);
     if text.width() <= width {
         return text.to_owned();
     }
@@ -110,6 +149,7 @@ fn start(text: &str, width: usize) -> String {
 
 /// At most `width` columns of a name whose end tells it from others: the middle is cut.
 pub fn clipped_name(name: &str, width: usize) -> String {
+    let name = &*harmless(name);
     // Room for a run's suffix; less than that is no better than none.
     let end = 7.min(width / 2);
     if name.width() <= width || end < 4 {
@@ -146,6 +186,13 @@ mod tests {
     }
 
     #[test]
+    fn readings_have_five_digits() {
+        let found = [0.0123456, 12.34567, 99_999.9, 3e-7, 1500.0, -0.5].map(precise);
+        assert_eq!(found, ["0.012346", "12.346", "100000", "3.0000e-7", "1500", "-0.50000"]);
+        assert_eq!(precise(f64::NAN), "not finite");
+    }
+
+    #[test]
     fn long_text_ends_in_an_ellipsis() {
         assert_eq!((clipped("abcdef", 4), clipped("abc", 4)), ("abc…".into(), "abc".into()));
         assert_eq!(clipped("abc", 0), "");
@@ -156,6 +203,15 @@ mod tests {
         assert_eq!(clipped_name("glyphs-attention-3lkaos", 18), "glyphs-att…-3lkaos");
         assert_eq!(clipped_name("short", 18), "short");
         assert_eq!(clipped_name("glyphs-attention-3lkaos", 6), "glyph…");
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_left_of_a_text() {
+        assert_eq!(harmless("a\x1b[2J\tb\u{9b}c\u{202e}d\u{200b}"), "a\u{fffd}[2J b\u{fffd}cd");
+        let family = "👨\u{200d}👩\u{200d}👧 実";
+        assert!(matches!(harmless(family), Cow::Borrowed(text) if text == family));
+        assert_eq!(padded("a\x1bb\u{202e}", 6), "a\u{fffd}b   ");
+        assert_eq!(columns("\u{202e}\u{feff}"), 0);
     }
 
     #[test]

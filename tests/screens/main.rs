@@ -1,5 +1,6 @@
 //! The dashboard's screens after sequences of messages, and its state after sequences of keys.
 
+mod charts;
 mod events;
 mod fixture;
 
@@ -61,9 +62,9 @@ fn marked_runs_stand_beside_the_one_on_screen() {
     let events = (1..150).map(|i| metrics(i * 10, Some(2.0 / i as f64))).collect();
     update(&mut app, Message::Events { run: other.into(), events });
     // News of a marked run that is not on screen is taken in too.
-    let n = app.marked[0].loss.len();
+    let n = app.marked[0].curves.all()[0].series.len();
     update(&mut app, Message::Events { run: RUN.into(), events: vec![metrics(1500, Some(0.1))] });
-    assert_eq!(app.marked[0].loss.len(), n + 1);
+    assert_eq!(app.marked[0].curves.all()[0].series.len(), n + 1);
     insta::assert_snapshot!("marked-120x36", screen(&app, 120, 36));
     press(&mut app, KeyCode::Char('4'));
     insta::assert_snapshot!("differing-80x24", screen(&app, 80, 24));

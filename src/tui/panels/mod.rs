@@ -1,5 +1,6 @@
 //! The panels: each draws one part of [`super::app::App`] into a rectangle and holds nothing.
 
+pub mod readings;
 pub mod runs;
 pub mod training;
 pub mod strip;

@@ -10,7 +10,7 @@ use crate::tui::forms::Fields;
 use crate::tui::keys::BINDINGS;
 use crate::tui::look::LOOK_BINDINGS;
 use crate::tui::palette::matching;
-use crate::tui::words::{clipped, padded};
+use crate::tui::words::{clipped, harmless, padded};
 
 /// For a first look.
 pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
@@ -217,7 +217,7 @@ fn log(frame: &mut Frame, area: Rect, run: &str, text: &str, back: usize) {
         // Control characters of a foreign log must not reach the terminal.
         false => all[end.saturating_sub(rows)..end]
             .iter()
-            .map(|line| Line::raw(line.chars().filter(|c| !c.is_control()).collect::<String>()))
+            .map(|line| Line::raw(harmless(line).into_owned()))
             .collect(),
     };
     put(frame, area, &format!(" log of {run} (up, down; Esc closes) "), lines);

@@ -1,14 +1,15 @@
 //! The list of runs, and what is known of the one on screen.
 
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::analysis::summary::quartiles;
 use crate::lab::event::{Rate, Rates};
 use crate::tui::app::{App, Watched};
-use crate::tui::words::{clipped, clipped_name, columns, mark, number, run_state};
+use crate::tui::plot::letter;
+use crate::tui::words::{clipped, clipped_name, columns, harmless, mark, number, run_state};
 
 pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let rows = usize::from(area.height.saturating_sub(2));
@@ -21,17 +22,18 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
         });
         let tags: String = run.about.tags.iter().map(|tag| format!(" #{tag}")).collect();
         // Half of what is left beside the state is the name's; tags may have the rest.
-        let room = width.saturating_sub(4 + share.len());
+        let room = width.saturating_sub(4 + usize::from(!app.marked.is_empty()) + share.len());
         let name = clipped_name(&run.id, room.saturating_sub(columns(&tags)).max(room / 2));
         let tags = clipped(&tags, room.saturating_sub(columns(&name)));
-        // A star, in the colour of its curve.
+        // Its curve's letter and colour.
         let marked = match app.marked.iter().position(|marked| marked.id == run.id) {
-            Some(number) => Span::styled("*", app.theme.curve(number + 1)),
+            Some(number) => Span::styled(letter(number).to_string(), app.theme.curve(number + 1)),
             None => Span::raw(" "),
         };
         let line = Line::from(vec![
             Span::styled(mark(run), app.theme.state(state)),
             marked,
+            Span::raw(if app.marked.is_empty() { "" } else { " " }),
             Span::raw(name),
             Span::styled(share, app.theme.faint()),
             Span::styled(tags, app.theme.good()),
@@ -62,65 +64,96 @@ pub fn row_at(app: &App, area: Rect, y: u16) -> Option<String> {
     Some(run.id.clone())
 }
 
+/// From this width on, what was found stands beside what the run is.
+const BESIDE: u16 = 60;
+
 pub fn facts(app: &App, frame: &mut Frame, area: Rect) {
     let block = Block::bordered().title(" this run ");
-    let Some(watched) = &app.watched else {
-        frame.render_widget(block, area);
-        return;
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let Some(watched) = &app.watched else { return };
+    let is_wide = inner.width >= BESIDE;
+    let columns = match is_wide {
+        true => [Constraint::Percentage(50), Constraint::Min(0)],
+        false => [Constraint::Min(0), Constraint::Length(0)],
     };
-    let mut lines = Vec::new();
+    let [left, right] = Layout::horizontal(columns).areas(inner);
+    let mut what = Vec::new();
     if let Some(about) = app.run().map(|run| &run.about).filter(|about| !about.note.is_empty()) {
-        lines.push(Line::raw(about.note.clone()));
+        what.push(Line::raw(harmless(&about.note).into_owned()));
     }
-    settings(watched, &mut lines);
-    agreement(app, watched, &mut lines);
+    settings(watched, usize::from(left.width), &mut what);
+    agreement(app, watched, usize::from(left.width), &mut what);
+    let mut found = Vec::new();
     if let Some((step, Some(rates))) =
         watched.summaries.last().map(|(step, summary)| (step, summary.rates.as_ref()))
     {
-        lines.push(heading(app, format!("judged at step {step}, n = {}", rates.n_samples)));
-        lines.extend(rate_lines(rates));
+        found.push(heading(app, format!("judged at step {step}, n={}", rates.n_samples)));
+        found.extend(rate_lines(rates));
     }
-    notices(app, watched, &mut lines);
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
+    notices(app, watched, &mut found);
+    let text = |lines| Paragraph::new::<Vec<Line>>(lines).wrap(Wrap { trim: false });
+    if is_wide {
+        frame.render_widget(text(found), right);
+    } else {
+        what.extend(found);
+    }
+    frame.render_widget(text(what), left);
 }
 
 fn heading(app: &App, text: String) -> Line<'static> {
     Line::styled(text, app.theme.strong())
 }
 
-/// The few settings that say what this run is.
-fn settings(watched: &Watched, lines: &mut Vec<Line<'static>>) {
+/// The few settings that say what this run is; what does not fit into one line has two, cut between words.
+fn settings(watched: &Watched, width: usize, lines: &mut Vec<Line<'static>>) {
     let Some(experiment) = &watched.experiment else { return };
     let network = &experiment.network;
-    let body = match network.body.as_str() {
-        "unet" => format!("unet {:?}", network.widths),
-        _ => format!("resnet {} x {:?}", network.width, network.kernels),
+    let (body, sizes) = match network.body.as_str() {
+        "unet" => ("unet".to_owned(), listed("widths", &network.widths)),
+        _ => (format!("resnet {}", network.width), listed("kernels", &network.kernels)),
     };
-    let heads = if network.attention == "none" {
-        "no attention".to_owned()
-    } else {
-        format!("{} attention, {} heads", network.attention, network.heads)
+    let (attention, heads) = match (network.attention.as_str(), network.heads) {
+        ("none", _) => ("no attention".to_owned(), String::new()),
+        (kind, 1) => (format!("{kind} attention"), "1 head".to_owned()),
+        (kind, n) => (format!("{kind} attention"), format!("{n} heads")),
     };
+    let training = &experiment.training;
+    let batch = format!("batch {}", training.batch);
     lines.push(Line::raw(format!("{} n={}", experiment.dataset.kind, experiment.dataset.n)));
-    lines.push(Line::raw(body));
-    lines.push(Line::raw(heads));
-    lines.push(Line::raw(format!(
-        "batch {}, rate {}",
-        experiment.training.batch,
-        number(experiment.training.rate)
-    )));
+    for (one, other) in
+        [(body, sizes), (attention, heads), (batch, format!("rate {}", number(training.rate)))]
+    {
+        let both = format!("{one}, {other}");
+        if other.is_empty() {
+            lines.push(Line::raw(one));
+        } else if columns(&both) <= width {
+            lines.push(Line::raw(both));
+        } else {
+            lines.extend([Line::raw(one), Line::raw(format!("  {other}"))]);
+        }
+    }
 }
 
-fn agreement(app: &App, watched: &Watched, lines: &mut Vec<Line<'static>>) {
+fn listed(name: &str, values: &[usize]) -> String {
+    let values: Vec<String> = values.iter().map(usize::to_string).collect();
+    format!("{name} {}", values.join(" "))
+}
+
+fn agreement(app: &App, watched: &Watched, width: usize, lines: &mut Vec<Line<'static>>) {
     let Some(shown) = &watched.preview else { return };
-    lines.push(heading(app, format!("r^2 | R^2, step {}", shown.preview.step)));
+    lines.push(heading(app, format!("  r^2   R^2, step {}", shown.preview.step)));
     for ((name, _), found) in shown.preview.machines.iter().zip(&shown.agreement) {
         let median = |values: Vec<f64>| {
-            quartiles(&values).map_or("  -".into(), |q| format!("{:5.2}", q.median))
+            quartiles(&values).map_or("    -".into(), |q| format!("{:5.2}", q.median))
         };
         let squares = median(found.iter().filter_map(|a| a.r_squared).collect());
         let cods = median(found.iter().filter_map(|a| a.cod).collect());
-        lines.push(Line::raw(format!("{squares} {cods} {name}")));
+        let figures = format!("{squares} {cods} ");
+        let room = width.saturating_sub(figures.len());
+        // Where there is little room, the prefix says less than the rest.
+        let short = name.strip_prefix("attention-").filter(|_| columns(name) > room);
+        lines.push(Line::raw(figures + &clipped(short.unwrap_or(name), room)));
     }
 }
 
@@ -145,6 +178,6 @@ fn notices(app: &App, watched: &Watched, lines: &mut Vec<Line<'static>>) {
     }
     lines.push(heading(app, "news".to_owned()));
     for (step, level, text) in watched.notices.iter().rev().take(12) {
-        lines.push(Line::styled(format!("{step}: {text}"), app.theme.notice(*level)));
+        lines.push(Line::styled(format!("{step}: {}", harmless(text)), app.theme.notice(*level)));
     }
 }

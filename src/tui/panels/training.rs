@@ -1,28 +1,25 @@
-//! Curves of a run: the loss over the attention entropy.
+//! Curves of a run: one quantity (the loss at first) over the attention entropy.
 //!
-//! The raw loss is drawn faint under the smoothed one; points that are not finite break the line and
+//! The raw curve is drawn faint under the smoothed one; points that are not finite break the line and
 //! are marked at the bottom, where the latest loss of each range of t stands too. Entropy is drawn per noise level, the mean over heads, under the line of
-//! uniform attention, `ln(H W)`.
+//! uniform attention, `ln(H W)`. What was not recorded is said to be so.
+
+use std::sync::Arc;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::Style;
-use ratatui::symbols::Marker;
-use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, LegendPosition, Paragraph};
+use ratatui::widgets::{Block, Paragraph, Wrap};
 
-use super::heat;
+use super::{heat, readings};
 use crate::lab::event::{AttentionAtLevel, AttentionMetrics};
-use crate::tui::app::{App, SMOOTHINGS, Watched};
-use crate::tui::chart::{Window, segments, smooth, thin};
+use crate::tui::app::{App, CHARTS, Watched};
+use crate::tui::curves::Quantity;
+use crate::tui::plot::{Curve, Plot, bounds, letter};
+use crate::tui::series::Seen;
 use crate::tui::words::number;
 
-/// One line of a chart.
-struct Curve {
-    name: String,
-    points: Vec<(f64, f64)>,
-    style: Style,
-    kind: GraphType,
-}
+/// Dots of a character from left to right: no curve can show more than its extremes in each.
+const DOTS_PER_CELL: usize = 2;
 
 pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
     let halves = [Constraint::Percentage(55), Constraint::Min(0)];
@@ -32,48 +29,80 @@ pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
         frame.render_widget(Block::bordered().title(" attention entropy "), below);
         return;
     };
-    loss(app, watched, frame, above);
+    quantity(app, watched, frame, above);
+    let below = match app.crosshair {
+        Some(crosshair) if app.tab == CHARTS => readings::panel(app, crosshair, frame, below),
+        _ => below,
+    };
+    if below.height < 3 {
+        return;
+    }
     match app.as_map && !watched.attention.is_empty() {
         true => heat::entropy(app, watched, frame, below),
         false => entropy(app, watched, frame, below),
     }
 }
 
-fn loss(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
-    let scale = |y: f64| if app.log_scale { y.log10() } else { y };
-    let raw: Vec<(f64, f64)> = watched.loss.iter().map(|&(x, y)| (x, scale(y))).collect();
-    let beside = app.beside().flat_map(|(_, run)| &run.loss);
-    let part = app.window.of(bounds(raw.iter().chain(beside).map(|point| point.0), 0.0));
-    let past = SMOOTHINGS[app.smoothing];
-    let buckets = usize::from(area.width);
-    let mut curves = Vec::new();
-    for segment in segments(Window::cut(&raw, part)) {
-        let style = if past > 0.0 { app.theme.faint() } else { app.theme.strong() };
-        curves.push(Curve::line(String::new(), thin(segment, buckets), style));
-    }
-    if past > 0.0 {
-        // Smoothed as a whole: a closer look must not change the curve.
-        for segment in segments(Window::cut(&smooth(&raw, past), part)) {
-            curves.push(Curve::line(String::new(), thin(segment, buckets), app.theme.strong()));
+fn quantity(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
+    let (quantity, past) = (app.quantity, app.past());
+    let has_log_scale = app.log_scale && quantity.has_log_scale();
+    let title = match (quantity.is_smoothed(), past > 0.0) {
+        (false, _) => format!(" {} ", quantity.name()),
+        (true, true) => {
+            format!(" {} (m: average over ~{:.0} points) ", quantity.name(), 1.0 / (1.0 - past))
         }
-    }
-    for (number, marked) in app.beside() {
-        let curve: Vec<(f64, f64)> = marked.loss.iter().map(|&(x, y)| (x, scale(y))).collect();
-        let mut name = marked.id.clone();
-        for segment in segments(Window::cut(&smooth(&curve, past), part)) {
-            // One entry of the legend a run.
-            let name = std::mem::take(&mut name);
-            curves.push(Curve::line(name, thin(segment, buckets), app.theme.curve(number + 1)));
-        }
-    }
-    let broken: Vec<f64> =
-        Window::cut(&raw, part).iter().filter(|p| !p.1.is_finite()).map(|p| p.0).collect();
-    let title = match past > 0.0 {
-        true => format!(" loss (m: average over ~{:.0} points) ", 1.0 / (1.0 - past)),
-        false => " loss (m: not smoothed) ".to_owned(),
+        (true, false) => format!(" {} (m: not smoothed) ", quantity.name()),
     };
-    let block = Block::bordered().title(title).title_bottom(by_level(watched, area.width));
-    draw(app, frame, area, block, curves, (part, &broken), app.log_scale);
+    let mut block = Block::bordered().title(title);
+    if quantity == Quantity::Loss {
+        block = block.title_bottom(by_level(watched, area.width));
+    }
+    let charted = app.charted();
+    let x = app.seen_part(&charted);
+    let n_columns = DOTS_PER_CELL * usize::from(area.width);
+    let mut curves = Vec::new();
+    for curve in &charted {
+        let style = match curve.colour {
+            Some(index) => app.theme.curve(index),
+            None => app.theme.strong(),
+        };
+        if curve.colour.is_none() && past > 0.0 {
+            let seen = curve.series.seen(0.0, x, n_columns);
+            let (name, letter) = (String::new(), None);
+            curves.push(Curve { name, letter, style: app.theme.faint(), is_faint: true, seen });
+        }
+        let (name, letter) = (curve.name.clone(), curve.letter);
+        let seen = curve.series.seen(past, x, n_columns);
+        curves.push(Curve { name, letter, style, is_faint: false, seen });
+    }
+    let at = app.crosshair.filter(|_| app.tab == CHARTS);
+    let plot = Plot {
+        curves,
+        x,
+        has_log_scale,
+        dots: app.dots,
+        crosshair: at.map(|crosshair| crosshair.x),
+        anchor: at.and_then(|crosshair| crosshair.anchor),
+    };
+    if charted.is_empty() {
+        let words = format!("not recorded: {}", quantity.source());
+        return say(app, frame, area, block, &words);
+    }
+    draw(app, frame, area, block, &plot);
+}
+
+fn say(app: &App, frame: &mut Frame, area: Rect, block: Block<'_>, words: &str) {
+    let words = Paragraph::new(words.to_owned()).style(app.theme.faint());
+    frame.render_widget(words.wrap(Wrap { trim: true }).block(block), area);
+}
+
+fn draw(app: &App, frame: &mut Frame, area: Rect, block: Block<'_>, plot: &Plot) {
+    if plot.is_empty() {
+        return say(app, frame, area, block, "no figures yet");
+    }
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    plot.draw(app.theme, inner, frame.buffer_mut());
 }
 
 /// The latest loss of each range of t; where there is room, with the ranges' ends.
@@ -94,31 +123,32 @@ fn entropy(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
         let none = watched.experiment.as_ref().is_some_and(|e| e.network.attention == "none");
         let words = if none { "this network has no attention" } else { "no figures yet" };
         let block = Block::bordered().title(" attention entropy ");
-        frame.render_widget(Paragraph::new(words).style(app.theme.faint()).block(block), area);
-        return;
+        return say(app, frame, area, block, words);
     };
-    let buckets = usize::from(area.width);
-    let part = app.window.of(bounds(watched.attention.iter().map(|point| point.0), 0.0));
-    let mut curves: Vec<Curve> = last
-        .levels
-        .iter()
-        .enumerate()
-        .map(|(i, level)| {
-            let points: Vec<(f64, f64)> = watched
-                .attention
-                .iter()
-                .filter_map(|(step, at)| Some((*step, mean_at(at, level.t)?)))
-                .collect();
-            let points = thin(Window::cut(&points, part), buckets);
-            Curve::line(format!("t={}", level.t), points, app.theme.curve(i))
-        })
-        .collect();
+    let ends = [watched.attention.first(), watched.attention.last()];
+    // Calibrated settings are over t: the window is not of steps.
+    let window = if app.quantity.is_calibrated() { Default::default() } else { app.window };
+    let x = window.of(bounds(ends.into_iter().flatten().map(|point| point.0), 0.0));
+    let n_columns = DOTS_PER_CELL * usize::from(area.width);
+    let level = |(index, recorded): (usize, &crate::tui::curves::Recorded)| Curve {
+        name: recorded.name.clone(),
+        letter: Some(letter(index)),
+        style: app.theme.curve(index),
+        is_faint: false,
+        seen: recorded.series.seen(0.0, x, n_columns),
+    };
+    let mut curves: Vec<Curve> =
+        watched.curves.of(Quantity::Entropy).enumerate().map(level).collect();
     let most = (last.n_pixels as f64).ln();
-    let points = part.map(|step| (step, most)).to_vec();
-    curves.push(Curve::line("uniform".to_owned(), points, app.theme.faint()));
+    let pieces = vec![x.map(|step| (step, most)).to_vec()];
+    let seen = Arc::new(Seen { pieces, broken: Vec::new() });
+    let style = app.theme.faint();
+    curves.push(Curve { name: "uniform".to_owned(), letter: None, style, is_faint: true, seen });
     let title = format!(" attention entropy, nats (uniform {most:.2}) ");
     let block = Block::bordered().title(title).title_bottom(extremes(last));
-    draw(app, frame, area, block, curves, (part, &[]), false);
+    let crosshair = app.crosshair.filter(|_| app.tab == CHARTS).map(|crosshair| crosshair.x);
+    let plot = Plot { curves, x, dots: app.dots, crosshair, ..Plot::default() };
+    draw(app, frame, area, block, &plot);
 }
 
 /// The largest logit and sink (share of attention that one pixel receives) over heads and levels.
@@ -141,63 +171,4 @@ pub(super) fn mean_at(attention: &AttentionMetrics, t: f64) -> Option<f64> {
     let level = attention.levels.iter().find(|level| level.t == t)?;
     let n = level.entropy_nats.len() as f64;
     Some(level.entropy_nats.iter().sum::<f64>() / n).filter(|mean| mean.is_finite())
-}
-
-impl Curve {
-    fn line(name: String, points: Vec<(f64, f64)>, style: Style) -> Self {
-        Self { name, points, style, kind: GraphType::Line }
-    }
-}
-
-fn draw(
-    app: &App,
-    frame: &mut Frame,
-    area: Rect,
-    block: Block<'_>,
-    mut curves: Vec<Curve>,
-    (x, broken): ([f64; 2], &[f64]),
-    log_scale: bool,
-) {
-    let all = || curves.iter().flat_map(|curve| &curve.points);
-    if all().next().is_none() {
-        let words = Paragraph::new("no figures yet").style(app.theme.faint());
-        frame.render_widget(words.block(block), area);
-        return;
-    }
-    let y = bounds(all().map(|point| point.1), 0.05);
-    if !broken.is_empty() {
-        let points = broken.iter().map(|&step| (step, y[0])).collect();
-        let name = "not finite".to_owned();
-        curves.push(Curve { name, points, style: app.theme.bad(), kind: GraphType::Scatter });
-    }
-    let sets = curves.iter().map(|curve| {
-        let marker = match curve.kind {
-            GraphType::Scatter => Marker::Dot,
-            _ => Marker::Braille,
-        };
-        let set = Dataset::default().data(&curve.points).marker(marker).graph_type(curve.kind);
-        let set = set.style(curve.style);
-        if curve.name.is_empty() { set } else { set.name(curve.name.as_str()) }
-    });
-    let shown = |value: f64| number(if log_scale { 10_f64.powf(value) } else { value });
-    let labels = [y[0], f64::midpoint(y[0], y[1]), y[1]].map(shown);
-    let chart = Chart::new(sets.collect())
-        .block(block)
-        .legend_position(Some(LegendPosition::TopRight))
-        .hidden_legend_constraints((Constraint::Percentage(60), Constraint::Percentage(60)))
-        .x_axis(Axis::default().bounds(x).labels(x.map(|step| format!("{step:.0}"))))
-        .y_axis(Axis::default().bounds(y).labels(labels).style(app.theme.faint()));
-    frame.render_widget(chart, area);
-}
-
-/// Smallest and largest with a margin; never empty.
-fn bounds(values: impl Iterator<Item = f64>, margin: f64) -> [f64; 2] {
-    let (low, high) = values
-        .filter(|value| value.is_finite())
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-    if low > high {
-        return [0.0, 1.0];
-    }
-    let room = margin * (high - low);
-    if high > low { [low - room, high + room] } else { [low - 0.5, low + 0.5] }
 }

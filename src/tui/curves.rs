@@ -1,0 +1,357 @@
+//! Everything that a run records over its training steps, as curves by quantity.
+//!
+//! A quantity that was never recorded has no curve at all: the screen says so and draws no flat line.
+
+use super::series::Series;
+use crate::analysis::summary::quartiles;
+use crate::lab::calibration::{Calibration, StepSettings};
+use crate::lab::event::{AgreementFigure, Event, EventBody, Metrics};
+
+/// What a chart shows, in the order of the key that turns through them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Quantity {
+    #[default]
+    Loss,
+    LossByLevel,
+    GradientNorm,
+    LearningRate,
+    StepsPerSecond,
+    ImagesPerSecond,
+    Correlation,
+    SquaredCorrelation,
+    Determination,
+    JudgedRates,
+    EntropyByHead,
+    PatchSide,
+    Votes,
+    ValueMixing,
+    Temperature,
+    /// The lower chart's: mean over heads at each noise level.
+    Entropy,
+}
+
+use Quantity::*;
+
+/// What the upper chart turns through.
+pub const TURNS: [Quantity; 15] = [
+    Loss,
+    LossByLevel,
+    GradientNorm,
+    LearningRate,
+    StepsPerSecond,
+    ImagesPerSecond,
+    Correlation,
+    SquaredCorrelation,
+    Determination,
+    JudgedRates,
+    EntropyByHead,
+    PatchSide,
+    Votes,
+    ValueMixing,
+    Temperature,
+];
+
+impl Quantity {
+    pub fn next(self) -> Self {
+        let now = TURNS.iter().position(|other| *other == self).unwrap_or(TURNS.len() - 1);
+        TURNS[(now + 1) % TURNS.len()]
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Loss => "loss",
+            LossByLevel => "loss by noise level",
+            GradientNorm => "gradient norm",
+            LearningRate => "learning rate",
+            StepsPerSecond => "steps per second",
+            ImagesPerSecond => "images per second",
+            Correlation => "r with each machine, median over seeds",
+            SquaredCorrelation => "r^2 with each machine, median over seeds",
+            Determination => "R^2 with each machine, median over seeds",
+            JudgedRates => "judged rates",
+            EntropyByHead => "attention entropy by head, nats",
+            PatchSide => "calibrated patch side k(t)",
+            Votes => "calibrated votes lambda(t)",
+            ValueMixing => "calibrated value mixing gamma(t)",
+            Temperature => "calibrated temperature tau(t)",
+            Entropy => "attention entropy, nats",
+        }
+    }
+
+    /// One word for files.
+    pub fn slug(self) -> &'static str {
+        match self {
+            Loss => "loss",
+            LossByLevel => "loss-by-level",
+            GradientNorm => "gradient-norm",
+            LearningRate => "learning-rate",
+            StepsPerSecond => "steps-per-second",
+            ImagesPerSecond => "images-per-second",
+            Correlation => "r",
+            SquaredCorrelation => "r-squared",
+            Determination => "determination",
+            JudgedRates => "judged-rates",
+            EntropyByHead => "entropy-by-head",
+            PatchSide => "patch-side",
+            Votes => "votes",
+            ValueMixing => "value-mixing",
+            Temperature => "temperature",
+            Entropy => "entropy",
+        }
+    }
+
+    /// Where it comes from when nothing is there yet.
+    pub fn source(self) -> &'static str {
+        match self {
+            Loss | GradientNorm | LearningRate | StepsPerSecond | ImagesPerSecond => {
+                "it comes with the first metrics"
+            }
+            LossByLevel => "it comes with the first metrics of a worker of this version",
+            Correlation | SquaredCorrelation | Determination => {
+                "it comes with the first whole preview"
+            }
+            JudgedRates => "it comes with previews of crafted sets, whose rule can be judged",
+            EntropyByHead | Entropy => "it comes from networks with attention",
+            PatchSide | Votes | ValueMixing | Temperature => {
+                "a finished run has it; 'mosaic calibrate RUN' makes it"
+            }
+        }
+    }
+
+    /// One curve a run, so that runs are drawn together.
+    pub fn is_single(self) -> bool {
+        matches!(self, Loss | GradientNorm | LearningRate | StepsPerSecond | ImagesPerSecond)
+    }
+
+    /// Noisy from step to step: drawn raw and smoothed.
+    pub fn is_smoothed(self) -> bool {
+        matches!(self, Loss | LossByLevel | GradientNorm | StepsPerSecond | ImagesPerSecond)
+    }
+
+    /// Positive and of many sizes, so that a logarithmic axis serves.
+    pub fn has_log_scale(self) -> bool {
+        matches!(self, Loss | LossByLevel | GradientNorm | LearningRate)
+    }
+
+    /// Over t, not over training steps.
+    pub fn is_calibrated(self) -> bool {
+        matches!(self, PatchSide | Votes | ValueMixing | Temperature)
+    }
+}
+
+/// One curve and what it is of.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    pub quantity: Quantity,
+    /// Which of several: a machine, a head, a range of t; empty where there is only one.
+    pub name: String,
+    pub series: Series,
+}
+
+/// All curves of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Curves {
+    all: Vec<Recorded>,
+}
+
+impl Curves {
+    /// The curves of a quantity, in the order they first came.
+    pub fn of(&self, quantity: Quantity) -> impl Iterator<Item = &Recorded> {
+        self.all.iter().filter(move |recorded| recorded.quantity == quantity)
+    }
+
+    pub fn all(&self) -> &[Recorded] {
+        &self.all
+    }
+
+    pub fn push(&mut self, quantity: Quantity, name: &str, x: f64, y: f64) {
+        let is_it = |other: &Recorded| other.quantity == quantity && other.name == name;
+        let place = self.all.iter().position(is_it).unwrap_or_else(|| {
+            let series = Series::default();
+            self.all.push(Recorded { quantity, name: name.to_owned(), series });
+            self.all.len() - 1
+        });
+        self.all[place].series.push(x, y);
+    }
+
+    /// Takes in what an event records.
+    pub fn take(&mut self, event: &Event) {
+        let step = event.step as f64;
+        match &event.body {
+            EventBody::Metrics(metrics) => self.metrics(step, metrics),
+            EventBody::LossByLevel(levels) => {
+                for (end, loss) in levels.ranges() {
+                    self.push(LossByLevel, &format!("t<{end:.1}"), step, loss);
+                }
+            }
+            EventBody::Attention(attention) => {
+                for level in &attention.levels {
+                    let mean = mean(&level.entropy_nats);
+                    self.push(Entropy, &format!("t={}", level.t), step, mean);
+                }
+                let n_heads = attention.levels.iter().map(|level| level.entropy_nats.len()).max();
+                for head in 0..n_heads.unwrap_or(0) {
+                    let values = attention.levels.iter().filter_map(|l| l.entropy_nats.get(head));
+                    let values: Vec<f64> = values.copied().collect();
+                    self.push(EntropyByHead, &format!("head {}", head + 1), step, mean(&values));
+                }
+            }
+            EventBody::Preview(preview) => {
+                preview.figures.iter().for_each(|figure| self.agreement(step, figure));
+                for (name, rate) in preview.rates.iter().flat_map(|rates| rates.named()) {
+                    self.push(JudgedRates, &name.replace('_', " "), step, rate.value);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in calibrated settings, in place of older ones: over t, not over training steps.
+    pub fn calibrate(&mut self, found: &Calibration) {
+        type Number = fn(&StepSettings) -> f64;
+        let numbers: [(Quantity, Number); 4] = [
+            (PatchSide, |settings| settings.k as f64),
+            (Votes, |settings| settings.lambda),
+            (ValueMixing, |settings| settings.gamma),
+            (Temperature, |settings| settings.tau),
+        ];
+        self.all.retain(|recorded| !recorded.quantity.is_calibrated());
+        for machine in &found.machines {
+            for (quantity, number) in numbers {
+                // Only the attention machine has the others.
+                if quantity != PatchSide && !machine.machine.starts_with("attention") {
+                    continue;
+                }
+                for (fit, settings) in machine.steps.iter().zip(machine.schedule()) {
+                    self.push(quantity, &machine.machine, fit.t, number(settings));
+                }
+            }
+        }
+    }
+
+    fn metrics(&mut self, step: f64, metrics: &Metrics) {
+        self.push(Loss, "", step, metrics.loss.unwrap_or(f64::NAN));
+        if let Some(norm) = metrics.grad_norm {
+            self.push(GradientNorm, "", step, norm);
+        }
+        self.push(LearningRate, "", step, metrics.learning_rate);
+        self.push(StepsPerSecond, "", step, metrics.steps_per_s);
+        self.push(ImagesPerSecond, "", step, metrics.images_per_s);
+    }
+
+    fn agreement(&mut self, step: f64, figure: &AgreementFigure) {
+        let defined =
+            |values: &[Option<f64>]| values.iter().copied().flatten().collect::<Vec<f64>>();
+        let r = defined(&figure.r);
+        let squares = r.iter().map(|r| r * r).collect();
+        let cods = defined(&figure.r_squared_cod);
+        for (quantity, values) in
+            [(Correlation, r), (SquaredCorrelation, squares), (Determination, cods)]
+        {
+            if let Some(found) = quartiles(&values) {
+                self.push(quantity, &figure.machine, step, found.median);
+            }
+        }
+    }
+}
+
+/// NaN of nothing: a gap.
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::event::{
+        AttentionAtLevel, AttentionMetrics, EVENT_FORMAT, LossByLevel as Levels, PreviewSummary,
+    };
+
+    fn taken(bodies: Vec<EventBody>) -> Curves {
+        let mut curves = Curves::default();
+        for (step, body) in bodies.into_iter().enumerate() {
+            curves.take(&Event { v: EVENT_FORMAT, time_ms: 0, step: step as u64, body });
+        }
+        curves
+    }
+
+    fn names(curves: &Curves, quantity: Quantity) -> Vec<&str> {
+        curves.of(quantity).map(|recorded| recorded.name.as_str()).collect()
+    }
+
+    fn last(curves: &Curves, quantity: Quantity) -> Vec<f64> {
+        curves.of(quantity).map(|recorded| recorded.series.last().unwrap().1).collect()
+    }
+
+    #[test]
+    fn what_was_not_recorded_has_no_curve() {
+        let metrics = Metrics {
+            loss: None,
+            grad_norm: None,
+            learning_rate: 0.1,
+            steps_per_s: 2.0,
+            images_per_s: 8.0,
+        };
+        let curves = taken(vec![EventBody::Metrics(metrics)]);
+        assert!(last(&curves, Loss)[0].is_nan(), "a loss that is not finite is a gap");
+        assert_eq!(last(&curves, LearningRate), [0.1]);
+        let absent = TURNS.into_iter().filter(|quantity| curves.of(*quantity).next().is_none());
+        assert_eq!(absent.count(), TURNS.len() - 4);
+    }
+
+    #[test]
+    fn agreement_is_the_median_over_seeds_and_r_squared_is_not_the_other_one() {
+        let figure = AgreementFigure {
+            machine: "els".into(),
+            r: vec![Some(-0.9), Some(0.5), None, Some(0.6)],
+            r_squared_cod: vec![Some(-1.0), Some(0.1), Some(0.2)],
+        };
+        let preview = PreviewSummary {
+            path: String::new(),
+            n_seeds: 4,
+            figures: vec![figure],
+            rates: None,
+            seconds: 0.0,
+        };
+        let curves = taken(vec![EventBody::Preview(Box::new(preview))]);
+        assert_eq!(names(&curves, Correlation), ["els"]);
+        assert_eq!(last(&curves, Correlation), [0.5]);
+        assert!((last(&curves, SquaredCorrelation)[0] - 0.36).abs() < 1e-12);
+        assert_eq!(last(&curves, Determination), [0.1]);
+        assert!(names(&curves, JudgedRates).is_empty());
+    }
+
+    #[test]
+    fn entropy_is_a_curve_per_head_and_one_per_level() {
+        let level = |t, heads: [f64; 2]| AttentionAtLevel {
+            t,
+            entropy_nats: heads.to_vec(),
+            distance_pixels: vec![],
+            largest_logit: vec![],
+            sink: vec![],
+        };
+        let levels = vec![level(0.1, [1.0, 3.0]), level(0.9, [2.0, 5.0])];
+        let attention = AttentionMetrics { n_pixels: 256, levels };
+        let by_level = Levels { loss: vec![Some(0.1), None, Some(0.3)] };
+        let curves = taken(vec![EventBody::Attention(attention), EventBody::LossByLevel(by_level)]);
+        assert_eq!(
+            (names(&curves, EntropyByHead), last(&curves, EntropyByHead)),
+            (vec!["head 1", "head 2"], vec![1.5, 4.0])
+        );
+        assert_eq!(
+            (names(&curves, Entropy), last(&curves, Entropy)),
+            (vec!["t=0.1", "t=0.9"], vec![2.0, 3.5])
+        );
+        assert_eq!(names(&curves, LossByLevel).len(), 2);
+    }
+
+    #[test]
+    fn turning_comes_round_through_everything() {
+        let mut quantity = Loss;
+        let mut seen = std::collections::HashSet::new();
+        while seen.insert(quantity) {
+            quantity = quantity.next();
+        }
+        assert_eq!((quantity, seen.len()), (Loss, TURNS.len()));
+    }
+}

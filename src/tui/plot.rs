@@ -1,0 +1,317 @@
+//! Draws curves with axes into cells: one pass for all of them, letters that tell them apart without colour.
+//!
+//! ```text
+//! 1.28│⡀               A glyphs-cnn      letters stand at a curve's end and along it, as in the list of runs
+//!     │⠈⠢⣀     ┊                         the crosshair; a second one where a difference is read from
+//!     │   ⠉A⠒⠒⠤┊⠤⣀A
+//! 0.01│     •  ┊  ⠉                      a value that is not finite
+//!     └───────────
+//!     0       1500
+//! ```
+
+use std::sync::Arc;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Style};
+use ratatui::symbols::Marker;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+use ratatui::widgets::canvas::{Canvas, Line as Stroke, Points};
+
+use super::series::Seen;
+use super::theme::Theme;
+use super::words::{clipped_name, number};
+
+/// A chart narrower or lower than this has no axes.
+const AXES: (u16, u16) = (16, 5);
+
+/// What curves are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dots {
+    #[default]
+    Braille,
+    /// For fonts without braille.
+    Blocks,
+    /// For terminals without either.
+    Dots,
+}
+
+impl Dots {
+    pub fn next(self) -> Self {
+        match self {
+            Self::Braille => Self::Blocks,
+            Self::Blocks => Self::Dots,
+            Self::Dots => Self::Braille,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Braille => "braille",
+            Self::Blocks => "blocks",
+            Self::Dots => "dots",
+        }
+    }
+
+    fn marker(self) -> Marker {
+        match self {
+            Self::Braille => Marker::Braille,
+            // Half blocks need a background, which NO_COLOR has not.
+            Self::Blocks => Marker::Quadrant,
+            Self::Dots => Marker::Dot,
+        }
+    }
+}
+
+/// One curve.
+#[derive(Clone, Debug)]
+pub struct Curve {
+    /// For the legend; none if empty.
+    pub name: String,
+    /// What it is told from others by.
+    pub letter: Option<char>,
+    pub style: Style,
+    /// Under all others.
+    pub is_faint: bool,
+    pub seen: Arc<Seen>,
+}
+
+/// Curves and the window they are seen through.
+#[derive(Clone, Debug, Default)]
+pub struct Plot {
+    pub curves: Vec<Curve>,
+    pub x: [f64; 2],
+    pub has_log_scale: bool,
+    pub dots: Dots,
+    /// The crosshair, and where a difference is read from.
+    pub crosshair: Option<f64>,
+    pub anchor: Option<f64>,
+}
+
+/// The letter of the curve of this number: A, B, ... and from the 27th on the first ones again.
+pub fn letter(index: usize) -> char {
+    char::from(b'A' + (index % 26) as u8)
+}
+
+impl Plot {
+    pub fn is_empty(&self) -> bool {
+        self.curves.iter().all(|curve| curve.seen.pieces.is_empty())
+    }
+
+    pub fn draw(&self, theme: Theme, area: Rect, buffer: &mut Buffer) {
+        let area = area.intersection(buffer.area);
+        if area.is_empty() {
+            return;
+        }
+        let y = self.range();
+        let graph = self.axes(theme, y, area, buffer);
+        if graph.is_empty() {
+            return;
+        }
+        let place = Place { graph, x: self.x, y };
+        for (at, symbol) in [(self.anchor, "┊"), (self.crosshair, "│")] {
+            let Some(column) = at.and_then(|x| place.column(x)) else { continue };
+            for row in graph.top()..graph.bottom() {
+                buffer[(column, row)].set_symbol(symbol).set_style(theme.faint());
+            }
+        }
+        for is_faint in [true, false] {
+            self.strokes(theme, is_faint, &place, buffer);
+        }
+        let has_gaps = self.gaps(theme, &place, buffer);
+        self.letters(&place, buffer);
+        self.legend(theme, has_gaps, graph, buffer);
+    }
+
+    fn scaled(&self, y: f64) -> f64 {
+        if self.has_log_scale { y.log10() } else { y }
+    }
+
+    /// The smallest and largest value seen, scaled, with a margin.
+    fn range(&self) -> [f64; 2] {
+        let within = |x: f64| (self.x[0]..=self.x[1]).contains(&x);
+        let all = || self.curves.iter().flat_map(|curve| curve.seen.points());
+        let inside = all().any(|point| within(point.0));
+        let values =
+            all().filter(|point| !inside || within(point.0)).map(|point| self.scaled(point.1));
+        bounds(values, 0.05)
+    }
+
+    /// Draws the axes and returns what they leave.
+    fn axes(&self, theme: Theme, y: [f64; 2], area: Rect, buffer: &mut Buffer) -> Rect {
+        if area.width < AXES.0 || area.height < AXES.1 {
+            return area;
+        }
+        let value = |y: f64| number(if self.has_log_scale { 10_f64.powf(y) } else { y });
+        let labels = [y[1], f64::midpoint(y[0], y[1]), y[0]].map(value);
+        let gutter = labels.iter().map(|label| label.len()).max().unwrap_or(0) as u16;
+        let (left, foot) = (area.x + gutter, area.bottom() - 2);
+        let graph = Rect::new(left + 1, area.y, area.width - gutter - 1, area.height - 2);
+        let rows = [graph.top(), graph.top() + (graph.height - 1) / 2, graph.bottom() - 1];
+        for (label, row) in labels.iter().zip(rows) {
+            buffer.set_stringn(area.x, row, label, usize::from(gutter), theme.faint());
+        }
+        for row in graph.top()..graph.bottom() {
+            buffer[(left, row)].set_symbol("│").set_style(theme.faint());
+        }
+        let line = format!("└{}", "─".repeat(usize::from(graph.width)));
+        buffer.set_stringn(left, foot, line, usize::from(graph.width) + 1, theme.faint());
+        let digits = if self.x[1] - self.x[0] > 10.0 { 0 } else { 2 };
+        let [first, last] = self.x.map(|x| format!("{x:.digits$}"));
+        let room = usize::from(graph.width);
+        buffer.set_stringn(graph.x, foot + 1, &first, room, theme.faint());
+        if first.len() + last.len() < room {
+            let x = graph.right() - last.len() as u16;
+            buffer.set_stringn(x, foot + 1, &last, last.len(), theme.faint());
+        }
+        graph
+    }
+
+    /// All faint or all other curves in one pass, so that those that meet in a cell keep their dots.
+    fn strokes(&self, theme: Theme, is_faint: bool, place: &Place, buffer: &mut Buffer) {
+        let mut sheet = Buffer::empty(place.graph);
+        let curves = || self.curves.iter().filter(|curve| curve.is_faint == is_faint);
+        Canvas::default()
+            .x_bounds(place.x)
+            .y_bounds(place.y)
+            .marker(self.dots.marker())
+            .paint(|context| {
+                for curve in curves() {
+                    let color = curve.style.fg.unwrap_or(Color::Reset);
+                    for piece in &curve.seen.pieces {
+                        if let [(x, y)] = piece[..] {
+                            let coords = &[(x, self.scaled(y))];
+                            context.draw(&Points { coords, color });
+                        }
+                        for pair in piece.windows(2) {
+                            let [y1, y2] = [pair[0].1, pair[1].1].map(|y| self.scaled(y));
+                            // On a logarithmic axis there is no place for zero.
+                            if y1.is_finite() && y2.is_finite() {
+                                context.draw(&Stroke::new(pair[0].0, y1, pair[1].0, y2, color));
+                            }
+                        }
+                    }
+                }
+            })
+            .render(place.graph, &mut sheet);
+        // Where there are no colours, faint ones are dim.
+        let dim = if is_faint { theme.faint().add_modifier } else { Default::default() };
+        for (drawn, cell) in sheet.content.iter().zip(cells(place.graph)) {
+            if !matches!(drawn.symbol(), " " | "\u{2800}") {
+                let style = Style::reset().fg(drawn.fg).add_modifier(dim);
+                buffer[cell].set_symbol(drawn.symbol()).set_style(style);
+            }
+        }
+    }
+
+    /// Marks at the bottom where values were not finite.
+    fn gaps(&self, theme: Theme, place: &Place, buffer: &mut Buffer) -> bool {
+        let broken = self.curves.iter().flat_map(|curve| &curve.seen.broken);
+        let mut any = false;
+        for column in broken.filter_map(|x| place.column(*x)) {
+            any = true;
+            let row = place.graph.bottom() - 1;
+            buffer[(column, row)].set_symbol("•").set_style(theme.bad());
+        }
+        any
+    }
+
+    /// Each curve's letter at its end, and where there is room also along it.
+    fn letters(&self, place: &Place, buffer: &mut Buffer) {
+        let mut taken: Vec<(u16, u16)> = Vec::new();
+        let width = f64::from(place.graph.width);
+        let shares: &[f64] = if width < 30.0 { &[1.0] } else { &[1.0, 0.65, 0.3] };
+        for share in shares {
+            for curve in self.curves.iter().filter(|curve| !curve.is_faint) {
+                let Some(letter) = curve.letter else { continue };
+                // Where one is taken, a little earlier on the same curve.
+                let tries = (0..8).map(|shift| share * width - 1.5 - 3.0 * f64::from(shift));
+                let found = tries.filter_map(|at| self.cell_before(curve, at, place));
+                let free = |cell: &(u16, u16)| !taken.contains(cell);
+                let Some(cell) = found.into_iter().find(free) else { continue };
+                taken.push(cell);
+                buffer[cell].set_char(letter).set_style(curve.style);
+            }
+        }
+    }
+
+    /// The cell of the curve's last point at `column` of the graph or before it.
+    fn cell_before(&self, curve: &Curve, column: f64, place: &Place) -> Option<(u16, u16)> {
+        let share = column / f64::from(place.graph.width);
+        let x = place.x[0] + share * (place.x[1] - place.x[0]);
+        let piece = curve.seen.pieces.iter().rfind(|piece| piece[0].0 <= x)?;
+        let after = piece.partition_point(|point| point.0 <= x);
+        let (x1, y1) = piece[after - 1];
+        // Between two points the curve is a line.
+        let (x, y) = match piece.get(after) {
+            Some((x2, y2)) => {
+                let (a, b) = (self.scaled(y1), self.scaled(*y2));
+                (x, a + (b - a) * (x - x1) / (x2 - x1))
+            }
+            None => (x1, self.scaled(y1)),
+        };
+        Some((place.column(x)?, place.row(y)?))
+    }
+
+    fn legend(&self, theme: Theme, has_gaps: bool, graph: Rect, buffer: &mut Buffer) {
+        let room = usize::from(graph.width) * 3 / 5;
+        let entry = |curve: &Curve| {
+            let mark = curve.letter.map_or("─ ".to_owned(), |letter| format!("{letter} "));
+            let name = clipped_name(&curve.name, room.saturating_sub(2));
+            Line::from(vec![Span::styled(mark, curve.style), Span::styled(name, curve.style)])
+        };
+        let named = self.curves.iter().filter(|curve| !curve.name.is_empty());
+        let mut entries: Vec<Line> = named.map(entry).collect();
+        if has_gaps {
+            entries.push(Line::styled("• not finite", theme.bad()));
+        }
+        let width = entries.iter().map(Line::width).max().unwrap_or(0);
+        if width > room || entries.len() * 3 > usize::from(graph.height) * 2 {
+            return;
+        }
+        for (row, line) in entries.iter().enumerate() {
+            let (x, y) = (graph.right() - width as u16, graph.y + row as u16);
+            let under = Rect::new(x, y, width as u16, 1);
+            cells(under).for_each(|cell| buffer[cell].reset());
+            buffer.set_line(x, y, line, width as u16);
+        }
+    }
+}
+
+/// Where values lie on the screen.
+struct Place {
+    graph: Rect,
+    x: [f64; 2],
+    y: [f64; 2],
+}
+
+impl Place {
+    fn column(&self, x: f64) -> Option<u16> {
+        let share = (x - self.x[0]) / (self.x[1] - self.x[0]);
+        let column = (share * f64::from(self.graph.width - 1)).round();
+        (0.0..=1.0).contains(&share).then(|| self.graph.x + column as u16)
+    }
+
+    fn row(&self, y: f64) -> Option<u16> {
+        let share = (self.y[1] - y) / (self.y[1] - self.y[0]);
+        let row = (share * f64::from(self.graph.height - 1)).round();
+        (0.0..=1.0).contains(&share).then(|| self.graph.y + row as u16)
+    }
+}
+
+fn cells(area: Rect) -> impl Iterator<Item = (u16, u16)> {
+    (area.top()..area.bottom()).flat_map(move |y| (area.left()..area.right()).map(move |x| (x, y)))
+}
+
+/// Smallest and largest with a margin; never empty.
+pub fn bounds(values: impl Iterator<Item = f64>, margin: f64) -> [f64; 2] {
+    let (low, high) = values
+        .filter(|value| value.is_finite())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    if low > high {
+        return [0.0, 1.0];
+    }
+    let room = margin * (high - low);
+    if high > low { [low - room, high + room] } else { [low - 0.5, low + 0.5] }
+}
