@@ -362,7 +362,7 @@ mod tests {
             );
         }
         assert!(runs.rename(&second, &"x".repeat(300)).unwrap_err().to_string().contains("bytes"));
-        std::fs::create_dir(place.path().join(second.id().replace('b', "c"))).unwrap();
+        std::fs::create_dir(place.path().join(second.id().replacen('b', "c", 1))).unwrap();
         assert!(matches!(runs.rename(&second, "c"), Err(RunDirError::Io { .. })), "one is there");
         assert!(second.path().is_dir());
     }
