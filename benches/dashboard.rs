@@ -6,7 +6,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use mosaic_lab::lab::event::{EVENT_FORMAT, Event, EventBody, Metrics};
+use mosaic_lab::lab::event::{Event, EventBody, Metrics};
+use mosaic_lab::lab::format::RUN_FORMAT;
 use mosaic_lab::tui::app::{App, CHARTS, HISTORY_POINTS_MAX, Watched};
 use mosaic_lab::tui::message::Message;
 use mosaic_lab::tui::update::update;
@@ -33,7 +34,7 @@ fn metrics(run: usize, step: usize) -> Event {
         steps_per_s: 25.0,
         images_per_s: 400.0,
     };
-    Event { v: EVENT_FORMAT, time_ms: 0, step: step as u64, body: EventBody::Metrics(metrics) }
+    Event { v: RUN_FORMAT, time_ms: 0, step: step as u64, body: EventBody::Metrics(metrics) }
 }
 
 fn press(app: &mut App, key: char) {

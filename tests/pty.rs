@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::{Lab, stderr, wait_for};
 use mosaic_lab::lab::run_dir::Health;
+use mosaic_lab::lab::status::RunState;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 /// What a terminal answers when it is asked what it can do; nothing: it is mute.
@@ -245,6 +246,64 @@ fn a_mute_terminal_and_keys_typed_ahead_neither_hang_nor_mislead() {
     assert!(!dashboard.text().contains("images: sixel"), "{}", dashboard.text());
     dashboard.press("q");
     assert_eq!(dashboard.exit_code(), 0);
+}
+
+#[test]
+fn one_of_two_dashboards_steers_until_the_other_takes_over() {
+    let lab = Lab::new();
+    let run = lab.detach(&ENDLESS);
+    let state = || run.status().map(|status| status.state);
+    let (id, prefix) = (run.id(), run.id()[..12].to_owned());
+    wait_for("training", || state() == Some(RunState::Training));
+    let open = |name| {
+        let dashboard = Dashboard::open_with(&lab.runs(), PLAIN, (120, 36), &[("USER", name)]);
+        dashboard.shows(&prefix);
+        dashboard.shows("training");
+        dashboard
+    };
+    let (ana, mut ben) = (open("ana"), open("ben"));
+    ana.press("p");
+    ana.shows("paused, yours");
+    ben.shows("paused, steered");
+    ben.shows("ana@pts/");
+    ben.press("p");
+    ben.shows("T takes control over");
+    assert_eq!(state(), Some(RunState::Paused), "what is refused does nothing");
+    // Neither may a command, and killing needs no less.
+    for command in ["stop", "kill"] {
+        let refused = lab.mosaic(&[command, &id]);
+        assert!(!refused.status.success());
+        let words = stderr(&refused);
+        assert!(words.contains("ana@pts/") && words.contains("--force"), "{words}");
+    }
+    ben.press("T");
+    ben.shows("paused, yours");
+    ana.shows("took control of");
+    ana.shows("ben@pts/");
+    ben.press("p");
+    ben.shows("training, yours");
+    // A holder that hangs is relieved, and one that dies holds nothing.
+    let pid = rustix::process::Pid::from_raw(ben.child.process_id().unwrap() as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    ana.press("T");
+    ana.shows("training, yours");
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    ben.shows("took control of");
+    ben.press("T");
+    ben.shows("training, yours");
+    ben.child.kill().unwrap();
+    ben.child.wait().unwrap();
+    wait_for("the screen without a holder", || !ana.text().contains(", steered"));
+    ana.press("T");
+    ana.shows("training, yours");
+    ana.press("T");
+    wait_for("control given back", || !ana.text().contains(", yours"));
+    let stopped = lab.mosaic(&["stop", &id]);
+    assert!(stopped.status.success(), "{}", stderr(&stopped));
+    let log = String::from_utf8(lab.mosaic(&["logs", &id]).stdout).unwrap();
+    for words in ["steers", "took control over from ana@pts/", "gave control back"] {
+        assert!(log.contains(words), "'{words}' in\n{log}");
+    }
 }
 
 #[test]

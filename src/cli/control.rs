@@ -6,9 +6,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::Place;
-use crate::lab::command::{Command, Reply};
+use crate::lab::command::{Act, Command, Reply};
 use crate::lab::control;
-use crate::lab::launch;
+use crate::lab::launch::{self, LaunchError};
 use crate::lab::run_dir::{Health, RunDir, RunSummary, RunsDir};
 use crate::lab::status::RunState;
 
@@ -17,6 +17,16 @@ use crate::lab::status::RunState;
 pub struct RunArg {
     /// The run, or the start of its name if no other starts so.
     pub run: String,
+}
+
+/// A run to steer.
+#[derive(Clone, Debug, Args)]
+pub struct SteerArgs {
+    #[command(flatten)]
+    pub run: RunArg,
+    /// Take control over from a dashboard or command that steers the run's worker.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// The one run that a person meant.
@@ -44,13 +54,14 @@ pub fn find(runs: &RunsDir, prefix: &str) -> Result<RunSummary> {
 }
 
 /// Sends a command and says what became of it.
-pub fn tell(place: &Place, args: &RunArg, command: &Command) -> Result<()> {
-    let run = find(&place.runs()?, &args.run)?;
-    tell_run(&run.dir, command)
+pub fn tell(place: &Place, args: &SteerArgs, command: &Command) -> Result<()> {
+    let run = find(&place.runs()?, &args.run.run)?;
+    tell_run(&run.dir, command, args.force)
 }
 
-pub fn tell_run(run: &RunDir, command: &Command) -> Result<()> {
-    match control::send(run, command)? {
+/// The same of a run that was found; `force` takes control over from whoever has it.
+pub fn tell_run(run: &RunDir, command: &Command, force: bool) -> Result<()> {
+    match control::send(run, Act::Steer { command: command.clone(), take: force })? {
         Reply::Accepted => {
             let done = match command {
                 Command::Pause => "pauses at its next step",
@@ -64,25 +75,33 @@ pub fn tell_run(run: &RunDir, command: &Command) -> Result<()> {
             Ok(())
         }
         Reply::Refused { reason } => bail!("run '{}' refused: {reason}", run.id()),
+        Reply::Held { by } => {
+            bail!("{by} steers run '{}'; with --force control is taken over", run.id())
+        }
     }
 }
 
 /// Lets a paused or queued worker go on, or starts a new one where there is none.
-pub fn resume(place: &Place, args: &RunArg) -> Result<()> {
-    let run = find(&place.runs()?, &args.run)?;
+pub fn resume(place: &Place, args: &SteerArgs) -> Result<()> {
+    let run = find(&place.runs()?, &args.run.run)?;
     let waits = |state| matches!(state, RunState::Paused | RunState::Queued);
     if run.status.as_ref().is_some_and(|status| waits(status.state)) && run.health == Health::Alive
     {
-        return tell_run(&run.dir, &Command::Resume);
+        return tell_run(&run.dir, &Command::Resume, args.force);
     }
     launch::resume(&run.dir, None)?;
     writeln!(io::stdout(), "{} goes on in a new worker", run.id)?;
     Ok(())
 }
 
-pub fn kill(place: &Place, args: &RunArg) -> Result<()> {
-    let run = find(&place.runs()?, &args.run)?;
-    launch::kill(&run.dir)?;
+pub fn kill(place: &Place, args: &SteerArgs) -> Result<()> {
+    let run = find(&place.runs()?, &args.run.run)?;
+    match launch::kill(&run.dir, args.force) {
+        Err(LaunchError::Held { run, by }) => {
+            bail!("{by} steers run '{run}'; with --force its worker is killed all the same")
+        }
+        result => result?,
+    }
     writeln!(
         io::stdout(),
         "the worker of {} is killed; 'mosaic resume' goes on from its last checkpoint",

@@ -83,13 +83,13 @@ pub enum Subcommands {
     /// List runs, newest first.
     Ls(runs::LsArgs),
     /// Pause a run (it writes a checkpoint first).
-    Pause(control::RunArg),
+    Pause(control::SteerArgs),
     /// Go on with a paused, stopped, failed or lost run.
-    Resume(control::RunArg),
+    Resume(control::SteerArgs),
     /// Write a checkpoint and end a run; it can be resumed.
-    Stop(control::RunArg),
+    Stop(control::SteerArgs),
     /// End a run's worker at once, without a checkpoint.
-    Kill(control::RunArg),
+    Kill(control::SteerArgs),
     /// Make a preview now, of chosen seeds: by the run's worker, or here where there is none.
     Preview(preview::PreviewArgs),
     /// Show a run's events and its worker's log.

@@ -24,6 +24,9 @@ pub struct PreviewArgs {
     /// Sampling steps, at most 1000 [default: the run's own].
     #[arg(long, value_name = "N")]
     pub steps: Option<String>,
+    /// Take control over from a dashboard or command that steers the run's worker.
+    #[arg(long)]
+    pub force: bool,
 }
 
 pub fn preview(place: &Place, args: &PreviewArgs) -> Result<()> {
@@ -44,7 +47,7 @@ pub fn preview(place: &Place, args: &PreviewArgs) -> Result<()> {
             true => Command::Sample { seeds: None, steps: None },
             false => wanted.command(),
         };
-        return tell_run(&run.dir, &command);
+        return tell_run(&run.dir, &command, args.force);
     }
     let path = make(&run.dir, &wanted)?;
     writeln!(io::stdout(), "{path}")?;

@@ -12,6 +12,7 @@ use super::control::{RunArg, find};
 use crate::lab::about::About;
 use crate::lab::event::{AttentionAtLevel, AttentionMetrics, Event, EventBody};
 use crate::lab::events::EventTail;
+use crate::lab::holder::Steering;
 use crate::lab::run_dir::{Health, RunSummary};
 
 #[derive(Clone, Debug, Args)]
@@ -36,13 +37,29 @@ pub struct LogsArgs {
     pub worker: bool,
 }
 
-/// A state in one word; `lost` where the worker is gone without a word, `silent` where it says nothing.
+/// A state in one word; `lost` where the worker is gone without a word, `silent` where it says nothing,
+/// `newer` where a newer mosaic wrote what this one cannot read.
 pub fn state_word(run: &RunSummary) -> String {
     match (run.health, &run.status) {
         (Health::Lost, _) => "lost".to_owned(),
         (Health::Silent, _) => "silent".to_owned(),
+        (Health::Newer, _) => "newer".to_owned(),
         (_, Some(status)) => format!("{:?}", status.state).to_lowercase(),
         (_, None) => "unknown".to_owned(),
+    }
+}
+
+/// Why a run stands as it does, if anything is said of it.
+fn message(run: &RunSummary) -> Option<String> {
+    let newer = run.newer.as_ref().map(ToString::to_string);
+    newer.or_else(|| run.status.as_ref()?.message.clone())
+}
+
+/// Who steers a run's worker.
+fn holder(run: &RunSummary) -> Option<&str> {
+    match &run.steering {
+        Steering::Theirs(name) => Some(name),
+        Steering::Free | Steering::Mine => None,
     }
 }
 
@@ -63,7 +80,8 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
                     "steps": status.map(|status| status.steps),
                     "loss": status.and_then(|status| status.loss),
                     "device": status.map(|status| status.device.clone()),
-                    "message": status.and_then(|status| status.message.clone()),
+                    "message": message(run),
+                    "steered_by": holder(run),
                     "created_ms": run.created_ms,
                     "note": run.about.note,
                     "tags": run.about.tags,
@@ -88,7 +106,7 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
         let step = status.map_or_else(String::new, |s| format!("{}/{}", s.step, s.steps));
         let loss =
             status.and_then(|s| s.loss).map_or_else(String::new, |loss| format!("{loss:.5}"));
-        let message = status.and_then(|s| s.message.clone()).unwrap_or_default();
+        let message = message(run).unwrap_or_default();
         let tags: String = run.about.tags.iter().map(|tag| format!("#{tag} ")).collect();
         let note = [tags.trim_end(), &run.about.note, &message];
         let note =
@@ -117,6 +135,9 @@ pub fn logs(place: &Place, args: &LogsArgs) -> Result<()> {
         }
         // Health was read first, so that the last events of an ending worker are not missed.
         if !args.follow || over {
+            if let Some(newer) = tail.newer() {
+                eprintln!("some events of {} are left out: {newer}", run.id);
+            }
             return Ok(());
         }
         out.flush()?;

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A request to the worker of a run.
+use super::format::{self, CONTROL_FORMAT};
+
+/// What a worker can be told to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
@@ -27,10 +29,84 @@ pub enum Command {
     },
 }
 
+/// What a client wants of a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// Steer it, and hold control from then on.
+    Steer {
+        command: Command,
+        /// Take control over from whoever holds it.
+        take: bool,
+    },
+    /// Take control, from whoever holds it.
+    Hold,
+    /// Give control back.
+    Release,
+}
+
+/// One line to a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// [`CONTROL_FORMAT`] of the client.
+    pub v: u32,
+    /// Who asks, for people.
+    pub from: String,
+    pub act: Act,
+}
+
+impl Request {
+    pub fn new(from: String, act: Act) -> Self {
+        Self { v: CONTROL_FORMAT, from, act }
+    }
+
+    /// Reads a line: a request, or a bare command as in format 1, whose sender has no name. The error is for people.
+    pub fn parse(line: &str) -> Result<Self, String> {
+        let bad = |error: serde_json::Error| format!("not a request: {error}");
+        let value: serde_json::Value = serde_json::from_str(line).map_err(bad)?;
+        let Some(version) = value.get("v") else {
+            let command = serde_json::from_value(value).map_err(bad)?;
+            return Ok(Self::new("a script".to_owned(), Act::Steer { command, take: false }));
+        };
+        let version = version.as_u64().and_then(|v| u32::try_from(v).ok());
+        let version = version.ok_or("not a request: 'v' must be a whole number")?;
+        format::check(version, CONTROL_FORMAT, None)
+            .map_err(|error| format!("a request: {error}"))?;
+        serde_json::from_value(value).map_err(bad)
+    }
+}
+
 /// The worker's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
     Accepted,
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
+    /// Someone else holds control: who.
+    Held {
+        by: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_of_three_ages_are_told_apart() {
+        let now = Request::new("ana".to_owned(), Act::Steer { command: Command::Stop, take: true });
+        assert_eq!(Request::parse(&serde_json::to_string(&now).unwrap()), Ok(now));
+        let old = Request::parse(r#"{"command":"pause"}"#).unwrap();
+        assert_eq!(old.act, Act::Steer { command: Command::Pause, take: false });
+        let new = Request::parse(r#"{"v":9,"spell":"dance"}"#).unwrap_err();
+        assert!(new.contains("format 9") && new.contains("up to 2"), "{new}");
+        for junk in
+            ["", "[]", "{}", r#"{"v":"x"}"#, r#"{"v":2,"from":"a"}"#, r#"{"command":"fly"}"#]
+        {
+            assert!(Request::parse(junk).unwrap_err().contains("not a request"), "{junk}");
+        }
+    }
 }

@@ -7,13 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::status::RunState;
 
-/// Version of the event format; raised when a reader of the old format would misread the new one.
-pub const EVENT_FORMAT: u32 = 1;
-
 /// One line of `events.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// [`EVENT_FORMAT`] of the writer.
+    /// [`super::format::RUN_FORMAT`] of the writer.
     pub v: u32,
     /// Milliseconds since the Unix epoch.
     pub time_ms: u64,
@@ -187,6 +184,7 @@ pub enum NoticeLevel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::format::RUN_FORMAT;
 
     #[test]
     fn a_kind_from_a_newer_worker_is_read_as_unknown() {
@@ -198,7 +196,7 @@ mod tests {
     #[test]
     fn events_survive_the_round_trip() {
         let body = EventBody::State { state: RunState::Paused, reason: None };
-        let event = Event { v: EVENT_FORMAT, time_ms: 5, step: 7, body };
+        let event = Event { v: RUN_FORMAT, time_ms: 5, step: 7, body };
         let line = serde_json::to_string(&event).unwrap();
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
     }

@@ -8,7 +8,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::event::{EVENT_FORMAT, Event, EventBody};
+use serde::Deserialize;
+
+use super::event::{Event, EventBody};
+use super::format::{self, NewerFormat, RUN_FORMAT};
 use super::status::now_ms;
 
 /// The worker's end.
@@ -39,7 +42,7 @@ impl EventLog {
     /// disk; losing a few metrics in a power cut costs nothing.
     pub fn append(&mut self, step: u64, body: EventBody) -> io::Result<()> {
         let durable = matches!(body, EventBody::State { .. } | EventBody::Agreement { .. });
-        let event = Event { v: EVENT_FORMAT, time_ms: now_ms(), step, body };
+        let event = Event { v: RUN_FORMAT, time_ms: now_ms(), step, body };
         let mut line = if self.is_torn { vec![b'\n'] } else { Vec::new() };
         serde_json::to_writer(&mut line, &event).map_err(io::Error::other)?;
         line.push(b'\n');
@@ -50,6 +53,12 @@ impl EventLog {
     }
 }
 
+/// What every version of a line says, whatever else it holds.
+#[derive(Deserialize)]
+struct Version {
+    v: u32,
+}
+
 /// A reader that remembers how far it got.
 #[derive(Debug)]
 pub struct EventTail {
@@ -57,11 +66,13 @@ pub struct EventTail {
     offset: u64,
     /// The start of a line whose newline has not come yet.
     partial: Vec<u8>,
+    /// Set once a line came in a format that this mosaic does not know.
+    newer: Option<NewerFormat>,
 }
 
 impl EventTail {
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), offset: 0, partial: Vec::new() }
+        Self { path: path.into(), offset: 0, partial: Vec::new(), newer: None }
     }
 
     /// What was added since the last call; nothing if there is no file yet. A file that became
@@ -85,11 +96,24 @@ impl EventTail {
         };
         let rest = self.partial.split_off(end + 1);
         let whole = std::mem::replace(&mut self.partial, rest);
+        Ok(whole.split(|&byte| byte == b'\n').filter_map(|line| self.read(line)).collect())
+    }
+
+    /// Why some lines were left out, if a newer mosaic wrote them.
+    pub fn newer(&self) -> Option<&NewerFormat> {
+        self.newer.as_ref()
+    }
+
+    fn read(&mut self, line: &[u8]) -> Option<Event> {
         // A line that does not parse was torn by a crash; everything after it is still good.
-        Ok(whole
-            .split(|&byte| byte == b'\n')
-            .filter_map(|line| serde_json::from_slice(line).ok())
-            .collect())
+        let Version { v } = serde_json::from_slice(line).ok()?;
+        match format::check(v, RUN_FORMAT, None) {
+            Ok(()) => serde_json::from_slice(line).ok(),
+            Err(newer) => {
+                self.newer = Some(newer);
+                None
+            }
+        }
     }
 }
 
@@ -124,6 +148,21 @@ mod tests {
         EventLog::open(&path).unwrap().append(2, notice("two")).unwrap();
         assert_eq!(texts(&tail.poll().unwrap()), ["two"]);
         assert!(tail.poll().unwrap().is_empty());
+    }
+
+    #[test]
+    fn lines_of_a_newer_format_are_left_out_and_said_to_be() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("events.jsonl");
+        EventLog::open(&path).unwrap().append(1, notice("one")).unwrap();
+        let mut tail = EventTail::new(&path);
+        assert_eq!((texts(&tail.poll().unwrap()), tail.newer()), (vec!["one"], None));
+        let newer =
+            br#"{"v":7,"time_ms":1,"step":2,"body":{"kind":"notice","level":"info","text":"x"}}"#;
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(newer).unwrap();
+        EventLog::open(&path).unwrap().append(3, notice("three")).unwrap();
+        assert_eq!(texts(&tail.poll().unwrap()), ["three"]);
+        assert_eq!(tail.newer().map(|newer| newer.found), Some(7));
     }
 
     #[test]

@@ -14,10 +14,12 @@ use std::thread;
 use thiserror::Error;
 
 use super::config::{ConfigError, Experiment, SettingError};
+use super::format::NewerFormat;
+use super::holder::Steering;
 use super::queue;
-use super::run_dir::{Health, RunDir, RunsDir};
+use super::run_dir::{RunDir, RunsDir};
 use super::run_toml::{self, RunToml};
-use super::status::now_ms;
+use super::status::{RunState, Status, now_ms};
 
 /// What a launch needs to know besides the experiment.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +58,10 @@ pub enum LaunchError {
     NoRun { path: PathBuf },
     #[error("run '{run}' has no worker to kill")]
     NoWorker { run: String },
+    #[error("run '{run}' is not killed: {by} steers it; take control over first")]
+    Held { run: String, by: String },
+    #[error("run '{run}' is left alone")]
+    Newer { run: String, source: NewerFormat },
     #[error("killing the worker of run '{run}', process {pid}")]
     Kill { run: String, pid: u32, source: io::Error },
 }
@@ -91,22 +97,32 @@ pub fn resume(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
     if !run.run_toml_path().is_file() {
         return Err(LaunchError::NoRun { path: run.path().to_owned() });
     }
-    if let Some(status) = run.status() {
+    if let Some(status) = readable(run)? {
         // A worker that hangs (silent by its heartbeat) still holds the directory: kill it first.
         if !status.state.is_over() && status.worker.is_running() {
             return Err(LaunchError::Busy { run: run.id(), pid: status.worker.pid });
         }
-        if status.state == super::status::RunState::Finished {
+        if status.state == RunState::Finished {
             return Err(LaunchError::Finished { run: run.id() });
         }
     }
     spawn(run, threads)
 }
 
-/// Ends a worker at once, without a checkpoint; the run can be resumed from its last one.
-pub fn kill(run: &RunDir) -> Result<(), LaunchError> {
+/// Where a run stands, unless a newer mosaic has it.
+fn readable(run: &RunDir) -> Result<Option<Status>, LaunchError> {
+    run.readable_status().map_err(|source| LaunchError::Newer { run: run.id(), source })
+}
+
+/// Ends a worker at once, without a checkpoint; the run can be resumed from its last one. A worker that someone else
+/// steers is killed only with `force`. It is not asked: it may hang.
+pub fn kill(run: &RunDir, force: bool) -> Result<(), LaunchError> {
     let no_worker = || LaunchError::NoWorker { run: run.id() };
-    let status = run.status().filter(|_| run.health() != Health::Over).ok_or_else(no_worker)?;
+    let status = readable(run)?.filter(|status| !status.state.is_over()).ok_or_else(no_worker)?;
+    match run.steering() {
+        Steering::Theirs(by) if !force => return Err(LaunchError::Held { run: run.id(), by }),
+        _ => {}
+    }
     let pid = i32::try_from(status.worker.pid).ok().and_then(rustix::process::Pid::from_raw);
     let pid = pid.filter(|_| status.worker.is_running()).ok_or_else(no_worker)?;
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).map_err(|error| {

@@ -5,6 +5,9 @@
 //! absent: terminals and arguments.
 
 pub mod system;
+pub mod format;
+pub mod process;
+pub mod holder;
 pub mod status;
 pub mod about;
 pub mod event;

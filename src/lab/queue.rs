@@ -86,7 +86,8 @@ fn holds_up(run: &RunSummary, now: u64) -> bool {
     match (run.health, run.status.as_ref().map(|status| status.state)) {
         (Health::Alive | Health::Silent, state) => state != Some(RunState::Paused),
         (Health::Unknown, _) => now.saturating_sub(run.created_ms) < LAUNCH_LIMIT_MS,
-        (Health::Lost | Health::Over, _) => false,
+        // Of a newer mosaic's run nothing can be told; waiting for it might have no end.
+        (Health::Lost | Health::Over | Health::Newer, _) => false,
     }
 }
 
@@ -111,23 +112,11 @@ pub fn words(ahead: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::event::EVENT_FORMAT;
-    use crate::lab::status::{Status, WorkerId};
+    use crate::lab::process::ProcessId;
+    use crate::lab::status::Status;
 
-    fn say(run: &RunDir, state: RunState, worker: WorkerId) {
-        let status = Status {
-            v: EVENT_FORMAT,
-            state,
-            step: 0,
-            steps: 1,
-            worker,
-            heartbeat_ms: now_ms(),
-            steps_per_s: 0.0,
-            eta_s: None,
-            device: String::new(),
-            loss: None,
-            message: None,
-        };
+    fn say(run: &RunDir, state: RunState, worker: ProcessId) {
+        let status = Status { worker, ..Status::new(state, 1) };
         status.write(&run.status_path()).unwrap();
     }
 
@@ -136,8 +125,8 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let runs = RunsDir::new(place.path());
         let [busy, first, second] = ["a", "b", "c"].map(|name| runs.create(name).unwrap());
-        let me = WorkerId::current();
-        let dead = WorkerId { start_ticks: me.start_ticks + 1, ..me.clone() };
+        let me = ProcessId::current();
+        let dead = ProcessId { start_ticks: me.start_ticks + 1, ..me.clone() };
         say(&busy, RunState::Training, me.clone());
         for (at, run) in [&first, &second].into_iter().enumerate() {
             let ticket = Ticket { queued_ms: at as u64 };

@@ -18,6 +18,8 @@ use thiserror::Error;
 
 use super::about::About;
 use super::config::Experiment;
+use super::format::NewerFormat;
+use super::holder::Steering;
 use super::run_toml::{self, RunTomlError};
 use super::status::{Status, now_ms};
 
@@ -53,6 +55,10 @@ pub struct RunSummary {
     pub created_ms: u64,
     /// Note and tags.
     pub about: About,
+    /// Who steers its worker, as this process sees it.
+    pub steering: Steering,
+    /// Why nothing is known of it, if a newer mosaic wrote it.
+    pub newer: Option<NewerFormat>,
 }
 
 /// Whether someone works on a run.
@@ -68,6 +74,8 @@ pub enum Health {
     Over,
     /// No status yet: just launched, or not a whole run.
     Unknown,
+    /// A newer mosaic works or worked on it, in a format that this one cannot read.
+    Newer,
 }
 
 /// Why a run's directory stays as it is.
@@ -75,6 +83,8 @@ pub enum Health {
 pub enum RunDirError {
     #[error("{attempt} run '{run}': a worker is at work on it; stop it first: mosaic stop {run}")]
     Busy { attempt: &'static str, run: String },
+    #[error("{attempt} run '{run}'")]
+    Newer { attempt: &'static str, run: String, source: NewerFormat },
     #[error("the name '{}' {problem}", name.escape_debug())]
     Name { name: String, problem: String },
     #[error("{attempt}")]
@@ -241,8 +251,19 @@ impl RunDir {
         self.path.join("report")
     }
 
+    /// Where the run stands; `None` where nothing readable says so.
     pub fn status(&self) -> Option<Status> {
+        self.readable_status().unwrap_or(None)
+    }
+
+    /// The same, for who is about to act on it: a status in a newer format is an error.
+    pub fn readable_status(&self) -> Result<Option<Status>, NewerFormat> {
         Status::read(&self.status_path())
+    }
+
+    /// Who steers the worker, as this process sees it.
+    pub fn steering(&self) -> Steering {
+        steering(self.status().as_ref())
     }
 
     /// The resolved experiment that this run was launched with.
@@ -262,22 +283,31 @@ impl RunDir {
     /// Refuses what would pull the directory from under a worker.
     fn check_idle(&self, attempt: &'static str) -> Result<(), RunDirError> {
         let works = |status: Status| !status.state.is_over() && status.worker.is_running();
-        match self.status().is_some_and(works) {
+        let newer = |source| RunDirError::Newer { attempt, run: self.id(), source };
+        match self.readable_status().map_err(newer)?.is_some_and(works) {
             true => Err(RunDirError::Busy { attempt, run: self.id() }),
             false => Ok(()),
         }
     }
 
     pub fn health(&self) -> Health {
-        health(self.status().as_ref(), now_ms())
+        self.readable_status().map_or(Health::Newer, |status| health(status.as_ref(), now_ms()))
     }
 
     pub fn summary(&self) -> RunSummary {
-        let status = self.status();
+        let (status, newer) = match self.readable_status() {
+            Ok(status) => (status, None),
+            Err(newer) => (None, Some(newer)),
+        };
         let id = self.id();
         let experiment = id.rsplit_once('-').map_or(id.as_str(), |(name, _)| name).to_owned();
         RunSummary {
-            health: health(status.as_ref(), now_ms()),
+            health: match newer {
+                Some(_) => Health::Newer,
+                None => health(status.as_ref(), now_ms()),
+            },
+            steering: steering(status.as_ref()),
+            newer,
             created_ms: created_ms(&id).unwrap_or(0),
             about: About::read(&self.about_path()),
             dir: self.clone(),
@@ -286,6 +316,12 @@ impl RunDir {
             id,
         }
     }
+}
+
+/// A worker that is gone is steered by nobody.
+fn steering(status: Option<&Status>) -> Steering {
+    let held = status.filter(|status| !status.state.is_over());
+    Steering::of(held.and_then(|status| status.holder.as_ref()))
 }
 
 /// Judges a status at a moment.
@@ -305,24 +341,11 @@ pub fn health(status: Option<&Status>, now_ms: u64) -> Health {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::event::EVENT_FORMAT;
-    use crate::lab::status::{RunState, WorkerId};
+    use crate::lab::status::RunState;
     use std::os::unix::fs::PermissionsExt;
 
     fn status(state: RunState) -> Status {
-        Status {
-            v: EVENT_FORMAT,
-            state,
-            step: 1,
-            steps: 2,
-            worker: WorkerId::current(),
-            heartbeat_ms: 100_000,
-            steps_per_s: 0.0,
-            eta_s: None,
-            device: String::new(),
-            loss: None,
-            message: None,
-        }
+        Status { heartbeat_ms: 100_000, ..Status::new(state, 2) }
     }
 
     #[test]
@@ -382,6 +405,20 @@ mod tests {
         write(RunState::Stopped);
         run.delete().unwrap();
         assert!(!run.path().exists());
+    }
+
+    #[test]
+    fn what_a_newer_mosaic_works_on_is_left_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let runs = RunsDir::new(place.path());
+        let run = runs.create("a").unwrap();
+        std::fs::write(run.status_path(), r#"{"v":7,"version":"9.9.9","state":"dreaming"}"#)
+            .unwrap();
+        let listed = runs.list().remove(0);
+        assert_eq!((listed.health, listed.status), (Health::Newer, None));
+        assert!(listed.newer.unwrap().to_string().contains("9.9.9"));
+        assert!(matches!(run.delete(), Err(RunDirError::Newer { .. })));
+        assert!(matches!(runs.rename(&run, "b"), Err(RunDirError::Newer { .. })));
     }
 
     #[test]

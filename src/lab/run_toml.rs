@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::config::value::Value;
 use super::config::{ConfigError, Experiment, file};
+use super::format::{self, NewerFormat, RUN_FORMAT};
 use super::status::write_atomically;
 
 /// A run's `run.toml`.
@@ -31,6 +32,8 @@ pub enum RunTomlError {
     Read { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error("reading '{}'", path.display())]
+    Newer { path: PathBuf, source: NewerFormat },
     #[error("'{}' lacks its [run] section or is not valid: {problem}", path.display())]
     Header { path: PathBuf, problem: String },
 }
@@ -42,7 +45,7 @@ pub fn write(path: &Path, run: &RunToml) -> io::Result<()> {
     let text = |text: &str| Value::Text(text.to_owned());
     let parent = run.parent.as_deref().unwrap_or_default();
     let content = format!(
-        "# Resolved configuration of this run; written by mosaic at launch.\n[run]\nformat = 1\ncreated_ms = {}\nversion = {}\ndevice = {}\nparent = {}\nroot = {}\n\n{}",
+        "# Resolved configuration of this run; written by mosaic at launch.\n[run]\nformat = {RUN_FORMAT}\ncreated_ms = {}\nversion = {}\ndevice = {}\nparent = {}\nroot = {}\n\n{}",
         run.created_ms,
         text(&run.version),
         text(&run.device),
@@ -62,6 +65,11 @@ pub fn read(path: &Path) -> Result<RunToml, RunTomlError> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| bad(error.message()))?;
     let header = table.get("run").and_then(toml::Value::as_table);
     let header = header.ok_or_else(|| bad("no [run]"))?;
+    let format = header.get("format").and_then(toml::Value::as_integer);
+    let format = format.and_then(|format| u32::try_from(format).ok());
+    let writer = header.get("version").and_then(toml::Value::as_str);
+    format::check(format.unwrap_or(RUN_FORMAT), RUN_FORMAT, writer)
+        .map_err(|source| RunTomlError::Newer { path: path.to_owned(), source })?;
     let word = |key: &str| {
         let value = header.get(key).and_then(toml::Value::as_str);
         value.map(str::to_owned).ok_or_else(|| bad(&format!("no '{key}'")))
@@ -105,5 +113,8 @@ mod tests {
         assert_eq!(again.experiment.description, run.experiment.description);
         assert!(again.experiment.root.is_absolute());
         assert_eq!((again.parent, again.device), (run.parent, run.device));
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("format = 1", "format = 7\nwings = 2")).unwrap();
+        assert!(matches!(read(&path), Err(RunTomlError::Newer { .. })), "format before all else");
     }
 }

@@ -8,6 +8,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::format::{self, NewerFormat, RUN_FORMAT};
+use super::holder::Holder;
+use super::process::ProcessId;
+
 /// Where a run stands, as its worker last said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,13 +44,16 @@ const STATUS_BYTES: usize = 2048;
 /// The content of `status.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// Format version, [`super::event::EVENT_FORMAT`].
+    /// Format version, [`super::format::RUN_FORMAT`].
     pub v: u32,
+    /// Of the worker's mosaic.
+    #[serde(default)]
+    pub version: String,
     pub state: RunState,
     /// Optimiser updates done, of `steps`.
     pub step: u64,
     pub steps: u64,
-    pub worker: WorkerId,
+    pub worker: ProcessId,
     /// Milliseconds since the Unix epoch; refreshed at least every two seconds.
     pub heartbeat_ms: u64,
     pub steps_per_s: f64,
@@ -56,16 +63,16 @@ pub struct Status {
     pub loss: Option<f64>,
     /// Why it stands so, in words for people: an error, or what it is doing.
     pub message: Option<String>,
+    /// Who steers the worker, if that process lives; see [`super::holder`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Holder>,
 }
 
-/// Which process is the worker; a pid alone may have been given to another one since.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkerId {
-    pub pid: u32,
-    /// Field 22 of `/proc/PID/stat`: start time in clock ticks since boot.
-    pub start_ticks: u64,
-    /// `/proc/sys/kernel/random/boot_id`.
-    pub boot_id: String,
+/// What every version of `status.json` says, whatever else it holds.
+#[derive(Deserialize)]
+struct Version {
+    v: u32,
+    version: Option<String>,
 }
 
 /// Milliseconds since the Unix epoch, now.
@@ -74,38 +81,34 @@ pub fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl WorkerId {
-    /// This process.
-    pub fn current() -> Self {
-        let pid = std::process::id();
-        Self { pid, start_ticks: start_ticks(pid).unwrap_or(0), boot_id: boot_id() }
-    }
-
-    /// True when this very process still runs: same pid, same start, same boot, and no zombie.
-    pub fn is_running(&self) -> bool {
-        self.boot_id == boot_id() && start_ticks(self.pid) == Some(self.start_ticks)
-    }
-}
-
-/// Field 22 of `/proc/PID/stat`; `None` when there is no such process or it is a zombie.
-fn start_ticks(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the name in parentheses, which may itself hold spaces and parentheses.
-    let fields: Vec<&str> = stat.get(stat.rfind(')')? + 1..)?.split_whitespace().collect();
-    if matches!(fields.first(), Some(&"Z" | &"X")) {
-        return None;
-    }
-    fields.get(19)?.parse().ok()
-}
-
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
-}
-
 impl Status {
-    /// Reads `status.json`; `None` when there is none or it is not one.
-    pub fn read(path: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    /// Of a run of `steps` updates whose worker is this process and has done nothing yet.
+    pub fn new(state: RunState, steps: u64) -> Self {
+        Self {
+            v: RUN_FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state,
+            step: 0,
+            steps,
+            worker: ProcessId::current(),
+            heartbeat_ms: now_ms(),
+            steps_per_s: 0.0,
+            eta_s: None,
+            device: String::new(),
+            loss: None,
+            message: None,
+            holder: None,
+        }
+    }
+
+    /// Reads `status.json`; `None` when there is none or it is not one. A newer format is an error: what it says
+    /// must not be guessed.
+    pub fn read(path: &Path) -> Result<Option<Self>, NewerFormat> {
+        let Ok(text) = std::fs::read(path) else { return Ok(None) };
+        if let Ok(Version { v, version }) = serde_json::from_slice(&text) {
+            format::check(v, RUN_FORMAT, version.as_deref())?;
+        }
+        Ok(serde_json::from_slice(&text).ok())
     }
 
     /// Replaces `status.json`: a reader sees the old one or the new one, never a half. On a full disk,
@@ -144,10 +147,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_runs_and_its_namesakes_do_not() {
-        let me = WorkerId::current();
-        assert!(me.is_running());
-        assert!(!WorkerId { start_ticks: me.start_ticks + 1, ..me.clone() }.is_running());
-        assert!(!WorkerId { boot_id: "another boot".to_owned(), ..me }.is_running());
+    fn a_newer_status_is_refused_and_half_of_one_is_none() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("status.json");
+        assert_eq!(Status::read(&path), Ok(None));
+        std::fs::write(&path, r#"{"v":7,"version":"9.9","state":"dreaming"}"#).unwrap();
+        let error = Status::read(&path).unwrap_err();
+        assert_eq!((error.found, error.writer.as_deref()), (7, Some("9.9")));
+        std::fs::write(&path, r#"{"v":1,"state":"trai"#).unwrap();
+        assert_eq!(Status::read(&path), Ok(None));
     }
 }

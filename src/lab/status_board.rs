@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::event::{EVENT_FORMAT, EventBody, NoticeLevel};
+use super::event::{EventBody, NoticeLevel};
 use super::events::EventLog;
 use super::run_dir::RunDir;
-use super::status::{RunState, Status, WorkerId, now_ms};
+use super::status::{RunState, Status, now_ms};
 
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -32,17 +32,9 @@ impl StatusBoard {
     pub fn open(run: &RunDir, steps: u64) -> io::Result<Arc<Self>> {
         let before = run.status();
         let status = Status {
-            v: EVENT_FORMAT,
-            state: RunState::Starting,
             step: before.as_ref().map_or(0, |status| status.step),
-            steps,
-            worker: WorkerId::current(),
-            heartbeat_ms: now_ms(),
-            steps_per_s: 0.0,
-            eta_s: None,
-            device: String::new(),
             loss: before.and_then(|status| status.loss),
-            message: None,
+            ..Status::new(RunState::Starting, steps)
         };
         let board = Self {
             path: run.status_path(),

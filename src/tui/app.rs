@@ -265,7 +265,7 @@ impl App {
             }
             Action::Sample | Action::SampleChosen if state == Some(RunState::Queued) => false,
             Action::Sample | Action::SampleChosen => state != Some(RunState::Comparing) || !alive,
-            Action::Stop => alive,
+            Action::Stop | Action::Take => alive,
             Action::Resume => {
                 matches!(run.health, Health::Lost | Health::Over)
                     && state != Some(RunState::Finished)

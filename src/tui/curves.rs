@@ -264,13 +264,14 @@ fn mean(values: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use crate::lab::event::{
-        AttentionAtLevel, AttentionMetrics, EVENT_FORMAT, LossByLevel as Levels, PreviewSummary,
+        AttentionAtLevel, AttentionMetrics, LossByLevel as Levels, PreviewSummary,
     };
+    use crate::lab::format::RUN_FORMAT;
 
     fn taken(bodies: Vec<EventBody>) -> Curves {
         let mut curves = Curves::default();
         for (step, body) in bodies.into_iter().enumerate() {
-            curves.take(&Event { v: EVENT_FORMAT, time_ms: 0, step: step as u64, body });
+            curves.take(&Event { v: RUN_FORMAT, time_ms: 0, step: step as u64, body });
         }
         curves
     }

@@ -11,14 +11,14 @@ use super::export::{self, Export};
 use super::link::Link;
 use crate::lab::about::About;
 use crate::lab::calibration::Calibration;
-use crate::lab::command::{Command, Reply};
+use crate::lab::command::{Act, Reply};
 use crate::lab::config::Experiment;
 use crate::lab::control;
 use crate::lab::event::Event;
 use crate::lab::events::EventTail;
 use crate::lab::inspect::picture::{At, film, sheet};
 use crate::lab::inspect::{self, Trace};
-use crate::lab::launch::{self, LaunchOptions};
+use crate::lab::launch::{self, LaunchError, LaunchOptions};
 use crate::lab::preview::{self, Preview};
 use crate::lab::previewing::Wanted;
 use crate::lab::run_dir::{RunDir, RunSummary, RunsDir};
@@ -194,7 +194,10 @@ impl Link for Disk {
     }
 
     fn kill(&mut self, run: &str) -> Result<(), String> {
-        launch::kill(&self.dir(run)).map_err(words)
+        launch::kill(&self.dir(run), false).map_err(|error| match error {
+            LaunchError::Held { by, .. } => format!("{by} steers '{run}'; T takes control over"),
+            error => words(error),
+        })
     }
 
     fn describe(&mut self, run: &str, about: &About) -> Result<(), String> {
@@ -214,10 +217,11 @@ impl Link for Disk {
         self.monitor.read(worker)
     }
 
-    fn send(&mut self, run: &str, command: &Command) -> Result<(), String> {
-        match control::send(&self.dir(run), command).map_err(words)? {
+    fn send(&mut self, run: &str, act: Act) -> Result<(), String> {
+        match control::send(&self.dir(run), act).map_err(words)? {
             Reply::Accepted => Ok(()),
             Reply::Refused { reason } => Err(format!("run '{run}' refused: {reason}")),
+            Reply::Held { by } => Err(format!("{by} steers '{run}'; T takes control over")),
         }
     }
 }

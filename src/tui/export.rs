@@ -388,7 +388,8 @@ fn csv(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::event::{EVENT_FORMAT, Event, EventBody, Metrics};
+    use crate::lab::event::{Event, EventBody, Metrics};
+    use crate::lab::format::RUN_FORMAT;
     use crate::tui::app::Watched;
 
     fn app(n_points: u64) -> App {
@@ -404,7 +405,7 @@ mod tests {
                 images_per_s: 1.0,
             };
             let body = EventBody::Metrics(metrics);
-            watched.take(Event { v: EVENT_FORMAT, time_ms: 0, step, body });
+            watched.take(Event { v: RUN_FORMAT, time_ms: 0, step, body });
         }
         app.watched = Some(watched);
         app

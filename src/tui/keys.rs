@@ -22,6 +22,7 @@ pub enum Action {
     Stop,
     Kill,
     Resume,
+    Take,
     Sample,
     SampleChosen,
     Describe,
@@ -60,6 +61,7 @@ impl Action {
                 | Self::Stop
                 | Self::Kill
                 | Self::Resume
+                | Self::Take
                 | Self::Sample
                 | Self::SampleChosen
                 | Self::Describe
@@ -150,6 +152,13 @@ pub const BINDINGS: &[Binding<Action>] = &[
         "edit",
     ),
     key(KeyCode::Char('X'), Action::Kill, "X", "kill the worker (asks for the run's name)", ""),
+    key(
+        KeyCode::Char('T'),
+        Action::Take,
+        "T",
+        "take control of the run over from whoever steers it, or give it back",
+        "",
+    ),
     key(KeyCode::Char('a'), Action::Describe, "a", "write a note and tags to the run", ""),
     key(KeyCode::Char('R'), Action::Rename, "R", "give the run another name", ""),
     key(KeyCode::Char('D'), Action::Delete, "D", "delete the run (asks for its name)", ""),

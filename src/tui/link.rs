@@ -4,7 +4,7 @@
 use super::export::Export;
 use crate::lab::about::About;
 use crate::lab::calibration::Calibration;
-use crate::lab::command::Command;
+use crate::lab::command::Act;
 use crate::lab::config::Experiment;
 use crate::lab::event::Event;
 use crate::lab::inspect::Trace;
@@ -60,5 +60,6 @@ pub trait Link: Send {
     fn delete(&mut self, run: &str) -> Result<(), String>;
     /// What the machine is doing; `worker` is a process to say more about.
     fn system(&mut self, worker: Option<u32>) -> Reading;
-    fn send(&mut self, run: &str, command: &Command) -> Result<(), String>;
+    /// Tells a worker something, in the dashboard's name.
+    fn send(&mut self, run: &str, act: Act) -> Result<(), String>;
 }

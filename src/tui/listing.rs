@@ -67,24 +67,12 @@ fn passes(run: &RunSummary, filter: &str) -> bool {
 mod tests {
     use super::*;
     use crate::lab::about::About;
-    use crate::lab::event::EVENT_FORMAT;
+    use crate::lab::holder::Steering;
     use crate::lab::run_dir::RunDir;
-    use crate::lab::status::{RunState, Status, WorkerId};
+    use crate::lab::status::{RunState, Status};
 
     fn run(id: &str, state: RunState, health: Health, loss: Option<f64>) -> RunSummary {
-        let status = Status {
-            v: EVENT_FORMAT,
-            state,
-            step: 0,
-            steps: 1,
-            worker: WorkerId::current(),
-            heartbeat_ms: 0,
-            steps_per_s: 0.0,
-            eta_s: None,
-            device: String::new(),
-            loss,
-            message: None,
-        };
+        let status = Status { loss, ..Status::new(state, 1) };
         RunSummary {
             id: id.into(),
             dir: RunDir::open(id),
@@ -93,6 +81,8 @@ mod tests {
             experiment: id.into(),
             created_ms: 0,
             about: About::default(),
+            steering: Steering::Free,
+            newer: None,
         }
     }
 

@@ -130,4 +130,8 @@ pub enum Effect {
         run: String,
         command: Command,
     },
+    /// Take control of a run's worker, from whoever has it.
+    Hold(String),
+    /// Give it back.
+    Release(String),
 }

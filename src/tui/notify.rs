@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 
 use super::words::run_state;
+use crate::lab::holder::Steering;
 use crate::lab::run_dir::RunSummary;
 
 /// How to ring.
@@ -54,6 +55,18 @@ pub fn news(before: &[RunSummary], now: &[RunSummary]) -> Option<String> {
     let ended = ended.filter(|run| before.iter().any(|old| old.id == run.id && at_work(old)));
     let words: Vec<String> = ended.map(|run| format!("{} {}", run.id, run_state(run))).collect();
     (!words.is_empty()).then(|| format!("mosaic: {}", words.join(", ")))
+}
+
+/// What there is to say if someone took control of a run from this dashboard.
+pub fn relieved(before: &[RunSummary], now: &[RunSummary]) -> Option<String> {
+    let was_mine =
+        |id: &str| before.iter().any(|run| run.id == id && run.steering == Steering::Mine);
+    now.iter().find_map(|run| match &run.steering {
+        Steering::Theirs(name) if was_mine(&run.id) => {
+            Some(format!("{name} took control of {} over; T takes it back", run.id))
+        }
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ use super::pictures::Printer;
 use super::pointer::Press;
 use super::update::update;
 use super::view::{Drawn, view};
+use crate::lab::command::{Act, Command};
 use crate::lab::run_dir::{Health, RunSummary};
 
 /// How often the lab is asked for news.
@@ -389,7 +390,15 @@ impl Desk {
             Effect::Kill(run) => done(link.kill(&run), format!("killed the worker of {run}")),
             Effect::Send { run, command } => {
                 let words = format!("{run}: {}", order(&command));
-                done(link.send(&run, &command), words)
+                done(link.send(&run, Act::Steer { command, take: false }), words)
+            }
+            Effect::Hold(run) => {
+                let words = format!("{run}: you steer it now");
+                done(link.send(&run, Act::Hold), words)
+            }
+            Effect::Release(run) => {
+                let words = format!("{run}: control is given back");
+                done(link.send(&run, Act::Release), words)
             }
             Effect::Detach | Effect::Redraw | Effect::Ring(_) => Vec::new(),
         }
@@ -414,7 +423,6 @@ fn aside(
 
 /// A command as the message line says it.
 fn order(command: &crate::lab::command::Command) -> &'static str {
-    use crate::lab::command::Command;
     match command {
         Command::Pause => "pausing after this step",
         Command::Resume => "going on",

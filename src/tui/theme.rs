@@ -116,7 +116,7 @@ impl Theme {
             "training" | "comparing" => self.strong(),
             "finished" => self.good(),
             "failed" | "lost" => self.bad(),
-            "queued" | "paused" | "stopped" => self.warning(),
+            "queued" | "paused" | "stopped" | "newer" => self.warning(),
             _ => Style::new(),
         }
     }

@@ -13,7 +13,8 @@ use super::pointer;
 use super::popups;
 use super::sampling;
 use crate::lab::command::Command;
-use crate::lab::event::NoticeLevel;
+use crate::lab::event::{EventBody, NoticeLevel};
+use crate::lab::holder::Steering;
 use crate::lab::run_dir::{Health, RunSummary};
 use crate::lab::status::RunState;
 
@@ -43,7 +44,12 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
             for followed in app.followed(&run) {
                 events.iter().for_each(|event| followed.take(event.clone()));
             }
-            return load_preview(app);
+            let mut effects = load_preview(app);
+            // Machines are calibrated when training is over.
+            if events.iter().any(|event| matches!(event.body, EventBody::State { .. })) {
+                effects.extend(load_calibration(app));
+            }
+            return effects;
         }
         Message::Calibration { run, calibration } => match calibration {
             Ok(calibration) => {
@@ -112,6 +118,9 @@ fn watched<'a>(app: &'a mut App, run: &str) -> Option<&'a mut Watched> {
 
 fn on_runs(app: &mut App, runs: Vec<RunSummary>) -> Vec<Effect> {
     let news = notify::news(&app.runs, &runs);
+    if let Some(words) = notify::relieved(&app.runs, &runs) {
+        app.say(NoticeLevel::Warning, words);
+    }
     app.runs = runs;
     let mut effects: Vec<Effect> = news.map(Effect::Ring).into_iter().collect();
     effects.extend(keep_watching(app));
@@ -260,6 +269,7 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         }
         Action::Log => return on_run(app, |run| Effect::ReadLog(run.id.clone())),
         Action::Pause => return pause(app),
+        Action::Take => return take_or_give_back(app),
         Action::Sample => return sampling::sample(app),
         Action::SampleChosen => forms::open(app, Purpose::Sample),
         Action::Describe => forms::open(app, Purpose::Describe),
@@ -338,6 +348,13 @@ fn pause(app: &mut App) -> Vec<Effect> {
     let state = app.run().and_then(|run| run.status.as_ref()).map(|status| status.state);
     let waits = matches!(state, Some(RunState::Paused | RunState::Queued));
     send(app, if waits { Command::Resume } else { Command::Pause })
+}
+
+fn take_or_give_back(app: &mut App) -> Vec<Effect> {
+    on_run(app, |run| match run.steering {
+        Steering::Mine => Effect::Release(run.id.clone()),
+        Steering::Free | Steering::Theirs(_) => Effect::Hold(run.id.clone()),
+    })
 }
 
 /// Up and down move what the tab is about: runs, seeds or settings.

@@ -25,7 +25,8 @@ use super::panels::{look, overlay, runs, samples, settings, system, training};
 use super::pictures::Placement;
 use super::pointer::{Pane, Region};
 use super::words::{clipped, duration, harmless, number, run_state};
-use crate::lab::run_dir::Health;
+use crate::lab::holder::Steering;
+use crate::lab::run_dir::{Health, RunSummary};
 
 /// Smallest size at which the panels stand side by side.
 const WIDE: (u16, u16) = (100, 30);
@@ -193,6 +194,11 @@ fn header_words(app: &App) -> Vec<Span<'static>> {
         let state = run_state(run);
         spans.push(Span::raw(format!(" {}  ", harmless(&run.id))));
         spans.push(Span::styled(state, theme.state(state)));
+        match run.steering {
+            Steering::Free => {}
+            Steering::Mine => spans.push(Span::styled(", yours", theme.good())),
+            Steering::Theirs(_) => spans.push(Span::styled(", steered", theme.warning())),
+        }
         if let Some(status) = &run.status {
             let share = 100.0 * status.step as f64 / status.steps.max(1) as f64;
             let loss = status.loss.map_or(String::new(), |loss| format!("  loss {}", number(loss)));
@@ -223,13 +229,23 @@ fn said(app: &App) -> Line<'static> {
         Some((level, text)) => {
             Line::styled(format!(" {}", harmless(text)), app.theme.notice(*level))
         }
-        // Why a run stands as it does: an error, or what it is busy with.
         None => {
-            let message = app.run().and_then(|run| run.status.as_ref()?.message.clone());
-            let message = message.unwrap_or_default();
+            let message = app.run().and_then(standing).unwrap_or_default();
             Line::styled(format!(" {}", harmless(&message)), app.theme.faint())
         }
     }
+}
+
+/// Why a run stands as it does: who steers it, an error, or what it is busy with.
+fn standing(run: &RunSummary) -> Option<String> {
+    let holder = match &run.steering {
+        Steering::Theirs(name) => Some(format!("{name} steers this run; T takes control over")),
+        Steering::Free | Steering::Mine => None,
+    };
+    let newer = run.newer.as_ref().map(|newer| format!("nothing is known of this run: {newer}"));
+    let message = run.status.as_ref().and_then(|status| status.message.clone());
+    let words: Vec<String> = [newer, message, holder].into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 /// The keys that matter most, as many as fit; `?` has them all.

@@ -21,11 +21,13 @@ pub fn state(state: RunState) -> &'static str {
     }
 }
 
-/// A run's state in one word; a dead worker is *lost*, whatever it last said.
+/// A run's state in one word; a dead worker is *lost*, whatever it last said, and what a newer
+/// mosaic wrote is not guessed.
 pub fn run_state(run: &RunSummary) -> &'static str {
     match (run.health, &run.status) {
         (Health::Lost, _) => "lost",
         (Health::Silent, _) => "silent",
+        (Health::Newer, _) => "newer",
         (_, Some(status)) => state(status.state),
         (_, None) => "launching",
     }
@@ -41,6 +43,7 @@ pub fn mark(run: &RunSummary) -> &'static str {
         "finished" => "✓",
         "stopped" => "■",
         "failed" | "lost" => "✗",
+        "newer" => "?",
         _ => "…",
     }
 }

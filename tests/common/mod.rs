@@ -70,7 +70,7 @@ impl Drop for Lab {
     /// A test that failed leaves no worker behind.
     fn drop(&mut self) {
         for run in RunsDir::new(self.runs()).list() {
-            let _ = launch::kill(&run.dir);
+            let _ = launch::kill(&run.dir, true);
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The mouse, news of runs, and ten thousand random events.
 
-use mosaic_lab::lab::run_dir::Health;
+use mosaic_lab::lab::event::NoticeLevel;
+use mosaic_lab::lab::format::NewerFormat;
+use mosaic_lab::lab::holder::Steering;
+use mosaic_lab::lab::run_dir::{Health, RunSummary};
 use mosaic_lab::lab::status::RunState;
 use mosaic_lab::tui::app::{App, Popup};
-use mosaic_lab::tui::keys::BINDINGS;
+use mosaic_lab::tui::keys::{Action, BINDINGS};
 use mosaic_lab::tui::look::LOOK_BINDINGS;
 use mosaic_lab::tui::message::{Effect, Message};
 use mosaic_lab::tui::update::update;
@@ -73,6 +76,53 @@ fn the_end_of_a_run_is_told_once_and_only_if_it_was_at_work() {
         !rung(update(&mut app, now(RunState::Stopped, Health::Over))),
         "whoever stopped it knows"
     );
+}
+
+#[test]
+fn who_steers_is_shown_and_a_hand_over_is_told() {
+    let mut app = watching();
+    let held = |steering: &Steering| RunSummary {
+        steering: steering.clone(),
+        ..run(RUN, RunState::Training, Health::Alive)
+    };
+    let mut see = |steering: Steering| {
+        update(&mut app, Message::Runs(vec![held(&steering)]));
+        let seen = screen(&app, 120, 36);
+        (seen, press(&mut app, KeyCode::Char('T')), app.said.take())
+    };
+    let [hold, release] =
+        [Effect::Hold(RUN.into()), Effect::Release(RUN.into())].map(|effect| vec![effect]);
+    let (seen, effects, _) = see(Steering::Free);
+    assert!(seen.contains("training  step"), "{seen}");
+    assert_eq!(effects, hold);
+    let (seen, effects, said) = see(Steering::Mine);
+    assert!(seen.contains("training, yours  step"), "{seen}");
+    assert_eq!((effects, said), (release, None));
+    let ana = Steering::Theirs("ana@pts/3 (process 7)".to_owned());
+    let (seen, effects, said) = see(ana.clone());
+    assert!(seen.contains("training, steered  step"), "{seen}");
+    assert!(seen.contains("ana@pts/3 (process 7) took control of"), "{seen}");
+    assert_eq!((effects, said.unwrap().0), (hold, NoticeLevel::Warning));
+    let (seen, _, said) = see(ana);
+    assert!(seen.contains("ana@pts/3 (process 7) steers this run; T takes control over"), "{seen}");
+    assert_eq!(said, None, "it is told once");
+}
+
+#[test]
+fn a_run_of_a_newer_mosaic_says_so_and_offers_nothing() {
+    let mut app = watching();
+    let newer = NewerFormat { found: 7, known: 1, writer: Some("9.9.9".to_owned()) };
+    let summary = RunSummary {
+        status: None,
+        newer: Some(newer),
+        ..run(RUN, RunState::Training, Health::Newer)
+    };
+    update(&mut app, Message::Runs(vec![summary]));
+    let seen = screen(&app, 200, 60);
+    assert!(seen.contains("a newer mosaic (9.9.9) wrote it, in format 7"), "{seen}");
+    for action in [Action::Pause, Action::Stop, Action::Take, Action::Resume] {
+        assert!(!app.can(action), "{action:?}");
+    }
 }
 
 /// What can happen to the dashboard, at random.

@@ -4,11 +4,14 @@ use mosaic_lab::image::{ImageBatch, ImageShape};
 use mosaic_lab::lab::about::About;
 use mosaic_lab::lab::config::Experiment;
 use mosaic_lab::lab::event::{
-    AttentionAtLevel, AttentionMetrics, EVENT_FORMAT, Event, EventBody, Metrics, NoticeLevel,
+    AttentionAtLevel, AttentionMetrics, Event, EventBody, Metrics, NoticeLevel,
 };
+use mosaic_lab::lab::format::RUN_FORMAT;
+use mosaic_lab::lab::holder::Steering;
 use mosaic_lab::lab::preview::{Label, Preview};
+use mosaic_lab::lab::process::ProcessId;
 use mosaic_lab::lab::run_dir::{Health, RunDir, RunSummary};
-use mosaic_lab::lab::status::{RunState, Status, WorkerId};
+use mosaic_lab::lab::status::{RunState, Status};
 use mosaic_lab::lab::system::{Gpu, Reading, Used, WorkerUse};
 use mosaic_lab::random::noise_seeds;
 use mosaic_lab::tui::app::App;
@@ -38,17 +41,13 @@ pub fn experiments() -> Vec<Experiment> {
 
 pub fn status(state: RunState) -> Status {
     Status {
-        v: EVENT_FORMAT,
-        state,
         step: 1500,
-        steps: 6000,
-        worker: WorkerId { pid: 1, start_ticks: 2, boot_id: "b".into() },
-        heartbeat_ms: 0,
+        worker: ProcessId { pid: 1, start_ticks: 2, boot_id: "b".into() },
         steps_per_s: 25.0,
         eta_s: Some(180.0),
         device: "cpu (2 threads)".into(),
         loss: Some(0.0231),
-        message: None,
+        ..Status::new(state, 6000)
     }
 }
 
@@ -61,11 +60,13 @@ pub fn run(id: &str, state: RunState, health: Health) -> RunSummary {
         experiment: "glyphs-attention".into(),
         created_ms: 0,
         about: About::default(),
+        steering: Steering::Free,
+        newer: None,
     }
 }
 
 pub fn event(step: u64, body: EventBody) -> Event {
-    Event { v: EVENT_FORMAT, time_ms: 0, step, body }
+    Event { v: RUN_FORMAT, time_ms: 0, step, body }
 }
 
 pub fn metrics(step: u64, loss: Option<f64>) -> Event {

@@ -21,7 +21,7 @@ pub enum Stand {
     Waiting,
     Working {
         run: RunDir,
-        status: Option<Status>,
+        status: Option<Box<Status>>,
         since: Instant,
     },
     Finished(RunDir),
@@ -99,12 +99,12 @@ fn look(stand: &Stand, resumed: &mut bool, options: &LaunchOptions) -> Stand {
     let state = status.as_ref().map(|status| status.state);
     let interrupted = match (health, state) {
         (Health::Over, Some(RunState::Finished)) => return Stand::Finished(run.clone()),
-        (Health::Over | Health::Lost, _) => true,
+        (Health::Over | Health::Lost | Health::Newer, _) => true,
         (Health::Unknown, _) => since.elapsed() > START_LIMIT,
         _ => false,
     };
     if !interrupted {
-        return Stand::Working { run: run.clone(), status, since: *since };
+        return Stand::Working { run: run.clone(), status: status.map(Box::new), since: *since };
     }
     if *resumed {
         let message = status.and_then(|status| status.message);

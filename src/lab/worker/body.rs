@@ -16,8 +16,9 @@ use crate::diffusion::DenoiseError;
 use crate::lab::calibration::Calibration;
 use crate::lab::command::{Command, Reply};
 use crate::lab::compare::{HeldOut, compare};
-use crate::lab::control::ControlServer;
+use crate::lab::control::{ControlServer, Steered};
 use crate::lab::event::{EventBody, LossByLevel, NoticeLevel};
+use crate::lab::holder::Holder;
 use crate::lab::mosaics::Mosaics;
 use crate::lab::previewing::Wanted;
 use crate::lab::queue::{self, Turn};
@@ -60,8 +61,9 @@ fn start(run: &RunDir) -> Result<u8> {
     let stop = Arc::new(AtomicBool::new(false));
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         stop_on_signals(&stop).context("listening for signals")?;
-        let control = ControlServer::start(run, decider(&board, &stop, own))
-            .context("listening on the control socket")?;
+        let desk = Desk { board: board.clone(), stop: stop.clone(), own };
+        let control =
+            ControlServer::start(run, Arc::new(desk)).context("listening on the control socket")?;
         if !wait_for_turn(run, &board, &control, &stop)? {
             return Ok(RunState::Stopped);
         }
@@ -125,19 +127,21 @@ fn words(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
 }
 
-/// Which commands make sense in which state; a stop also interrupts whatever is under way.
-fn decider(
-    board: &Arc<StatusBoard>,
-    stop: &Arc<AtomicBool>,
+/// What the control server sees of this worker.
+struct Desk {
+    board: Arc<StatusBoard>,
+    stop: Arc<AtomicBool>,
     own: Wanted,
-) -> Arc<dyn Fn(&Command) -> Reply + Send + Sync> {
-    let (board, stop) = (board.clone(), stop.clone());
-    Arc::new(move |command| {
+}
+
+impl Steered for Desk {
+    /// Which commands make sense in which state; a stop also interrupts whatever is under way.
+    fn decide(&self, command: &Command) -> Reply {
         let refused = |reason: &str| Reply::Refused { reason: reason.to_owned() };
-        match (board.status().state, command) {
+        match (self.board.status().state, command) {
             (state, _) if state.is_over() => refused("the run is over"),
             (_, Command::Stop) => {
-                stop.store(true, Ordering::SeqCst);
+                self.stop.store(true, Ordering::SeqCst);
                 Reply::Accepted
             }
             (RunState::Queued, Command::Resume) => Reply::Accepted,
@@ -147,7 +151,7 @@ fn decider(
             (RunState::Comparing, _) => {
                 refused("training is over and its samples are being compared; only stop works now")
             }
-            (_, Command::Sample { seeds, steps }) => match own.or(*seeds, *steps) {
+            (_, Command::Sample { seeds, steps }) => match self.own.or(*seeds, *steps) {
                 Ok(_) => Reply::Accepted,
                 Err(problem) => Reply::Refused { reason: problem },
             },
@@ -157,7 +161,12 @@ fn decider(
             }
             _ => Reply::Accepted,
         }
-    })
+    }
+
+    fn handed_over(&self, holder: Option<&Holder>, words: &str) {
+        self.board.update(|status| status.holder = holder.cloned());
+        self.board.notice(NoticeLevel::Info, words);
+    }
 }
 
 fn work(
