@@ -376,6 +376,8 @@ fn pictures_are_sent_once_a_change_and_taken_away_behind_popups_and_tabs() {
         quiet();
         let first = dashboard.n(picture);
         assert!(first > 0, "{name}: no picture:\n{}", dashboard.text());
+        // Where pictures are, no text of the tab before is left, to come to light with a popup.
+        assert!(!dashboard.text().contains("this run"), "{name}:\n{}", dashboard.text());
         // Nothing changed, nothing is sent again; the header has not moved.
         std::thread::sleep(Duration::from_secs(3));
         assert_eq!(dashboard.n(picture), first, "{name}");
@@ -385,6 +387,7 @@ fn pictures_are_sent_once_a_change_and_taken_away_behind_popups_and_tabs() {
         dashboard.shows("any other key closes");
         quiet();
         assert_eq!(dashboard.n(picture), first, "{name}: a picture over a popup");
+        assert!(!dashboard.text().contains("this run"), "{name}:\n{}", dashboard.text());
         dashboard.press("\x1b");
         wait_for("the pictures again", || dashboard.n(picture) > first);
         quiet();

@@ -75,6 +75,8 @@ pub struct App {
     pub system: Vec<Reading>,
     pub protocol: Protocol,
     pub protocols: Vec<Protocol>,
+    /// Pixels of a cell, as the terminal answered.
+    pub cell: Option<(u32, u32)>,
     pub theme: Theme,
     /// Colours of half-blocks.
     pub depth: Depth,
@@ -207,6 +209,7 @@ impl App {
             system: Vec::new(),
             protocol: Protocol::Blocks,
             protocols: vec![Protocol::Blocks, Protocol::Off],
+            cell: None,
             theme: Theme::default(),
             depth: Depth::Truecolour,
             read_only: false,

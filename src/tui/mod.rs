@@ -31,6 +31,7 @@ pub mod probe;
 pub mod theme;
 pub mod chart;
 pub mod plot;
+pub mod sixel;
 pub mod pictures;
 pub mod panels;
 pub mod view;

@@ -2,8 +2,8 @@
 //!
 //! Blocks are ordinary cells: they work everywhere, diff like text and can be tested. Pixels are printed
 //! over cells that ratatui was told to skip ([`reserve`]), and this is the only file that does so.
-//! Sixel and iTerm2 pictures go through viuer, which needs exactly one protocol enabled (it was asked in
-//! [`super::probe`], once), a free row below (its newline would scroll the screen) and standard output.
+//! iTerm2's go through viuer, which needs exactly one protocol enabled, a free row below (its newline would scroll the
+//! screen) and standard output; sixel's through [`super::sixel`], which knows how large a cell is.
 //! Kitty's are written here: viuer 0.11 waits for the terminal's word after each of them when the
 //! terminal is local, and waits for ever when another thread reads the terminal's events.
 //! A cell is taken to be twice as high as it is wide. Composing pictures is `lab::picture`'s work.
@@ -22,6 +22,8 @@ use ratatui::layout::{Rect, Size};
 use ratatui::style::Color;
 
 use super::probe::Protocol;
+use super::sixel;
+use super::theme;
 
 const UPPER_HALF_BLOCK: &str = "\u{2580}";
 const DELETE_KITTY_PICTURES: &[u8] = b"\x1b_Ga=d,d=A,q=2\x1b\\";
@@ -70,6 +72,16 @@ const SIXTEEN: [[u8; 3]; 16] = [
     [255, 255, 255],
 ];
 
+/// How much text in one of the sixteen colours must stand out: of large or bold text WCAG 2.2 asks as much.
+const READABLE_OF_SIXTEEN: f64 = 3.0;
+
+/// Whether a colour has no hue to speak of.
+fn is_grey(colour: [u8; 3]) -> bool {
+    let [least, most] =
+        [colour.iter().min(), colour.iter().max()].map(|end| end.copied().unwrap_or(0));
+    most - least < 32
+}
+
 impl Depth {
     /// As lab.toml wants it: `truecolour`, `256`, `16`, or `auto` for what the environment says.
     pub fn new(wanted: &str) -> Self {
@@ -96,8 +108,8 @@ impl Depth {
         }
     }
 
-    /// Turns the colours of a whole screen into those that the terminal has.
-    pub fn reduce(self, buffer: &mut Buffer) {
+    /// Turns the colours of a whole screen's text into those that the terminal has; `light` is what is behind it.
+    pub fn reduce(self, light: bool, buffer: &mut Buffer) {
         if self == Self::Truecolour {
             return;
         }
@@ -108,7 +120,7 @@ impl Depth {
             match last {
                 Some((known, found)) if known == colour => found,
                 _ => {
-                    let found = self.colour([red, green, blue]);
+                    let found = self.text_colour([red, green, blue], light);
                     last = Some((colour, found));
                     found
                 }
@@ -118,6 +130,19 @@ impl Depth {
             cell.fg = reduced(cell.fg);
             cell.bg = reduced(cell.bg);
         }
+    }
+
+    /// The nearest colour for text. Of sixteen, a colour never turns grey, and none is taken that could not be read.
+    fn text_colour(self, colour: [u8; 3], light: bool) -> Color {
+        if self != Depth::Sixteen {
+            return self.colour(colour);
+        }
+        let readable = |one: [u8; 3]| theme::stands_out(one, light, READABLE_OF_SIXTEEN);
+        let fits = |one: [u8; 3]| is_grey(one) == is_grey(colour) && readable(one);
+        let numbered = (0..16_u8).map(|index| (index, SIXTEEN[usize::from(index)]));
+        let nearest =
+            numbered.filter(|&(_, one)| fits(one)).min_by_key(|&(_, one)| distance(colour, one));
+        nearest.map_or(Color::Reset, |(index, _)| Color::Indexed(index))
     }
 
     /// The nearest colour that the terminal has.
@@ -244,6 +269,15 @@ pub fn reserve(area: Rect, buffer: &mut Buffer) {
     }
 }
 
+/// Takes every reservation back: there will be no pictures in this frame, and no cell may keep what it held.
+pub fn release(buffer: &mut Buffer) {
+    for cell in &mut buffer.content {
+        if cell.diff_option == CellDiffOption::Skip {
+            cell.set_diff_option(CellDiffOption::None);
+        }
+    }
+}
+
 /// What is on the screen: enough to know whether anything has to be printed.
 type Shown = Vec<(u64, Rect)>;
 
@@ -251,11 +285,14 @@ type Shown = Vec<(u64, Rect)>;
 #[derive(Debug, Default)]
 pub struct Printer {
     shown: Option<(Protocol, Shown)>,
+    /// Pixels of a cell, as the terminal answered.
+    cell: Option<(u32, u32)>,
 }
 
 impl Printer {
-    pub fn new() -> Self {
-        Self::default()
+    /// `cell` is what the terminal answered when it was asked for the pixels of a cell.
+    pub fn new(cell: Option<(u32, u32)>) -> Self {
+        Self { shown: None, cell }
     }
 
     /// Brings the screen in line with `placements`. Call it after each frame with standard output as
@@ -272,20 +309,19 @@ impl Printer {
         if !self.must_print(protocol, &wanted) {
             return Ok(());
         }
-        let erase: Vec<Rect> = match protocol {
-            // kitty's pictures were deleted; the others lie in the cells, and a smaller one would leave
-            // the rim of a larger one.
-            Protocol::Kitty => Vec::new(),
-            _ => placed.iter().map(|(one, _)| above_last_row(one.area, screen)).collect(),
-        };
-        execute!(out, BeginSynchronizedUpdate)?;
+        // Reserved cells still hold what they held before: text of another tab, or the rim of a larger picture.
+        let erase: Vec<Rect> =
+            placed.iter().map(|(one, _)| above_last_row(one.area, screen)).collect();
+        let cell = sixel::cell_size(self.cell);
+        execute!(out, BeginSynchronizedUpdate, SavePosition)?;
         let printed = self.remove_kitty(out).and_then(|()| blank(&erase, out)).and_then(|()| {
             placed.iter().try_for_each(|(one, area)| match protocol {
                 Protocol::Kitty => print_kitty(&one.image, *area, out),
-                _ => print(protocol, one, *area),
+                Protocol::Sixel => sixel::print(&one.image, *area, cell, out),
+                _ => print_iterm(one, *area),
             })
         });
-        execute!(out, EndSynchronizedUpdate)?;
+        execute!(out, RestorePosition, EndSynchronizedUpdate)?;
         self.shown = (!wanted.is_empty()).then_some((protocol, wanted));
         printed
     }
@@ -364,7 +400,6 @@ fn blank(areas: &[Rect], out: &mut impl Write) -> io::Result<()> {
     if areas.is_empty() {
         return Ok(());
     }
-    queue!(out, SavePosition)?;
     // Reset colours first: a frame may have ended in any of them.
     out.write_all(b"\x1b[0m")?;
     for area in areas {
@@ -374,7 +409,6 @@ fn blank(areas: &[Rect], out: &mut impl Write) -> io::Result<()> {
             out.write_all(line.as_bytes())?;
         }
     }
-    queue!(out, RestorePosition)?;
     out.flush()
 }
 
@@ -428,6 +462,13 @@ pub fn print_plain(
             writeln!(out)?;
             out.flush()
         }
+        Protocol::Sixel => {
+            let cell = sixel::cell_size(None);
+            let size = (u32::from(cells.0) * cell.0, u32::from(cells.1) * cell.1);
+            let image = imageops::resize(image, size.0, size.1, imageops::FilterType::Nearest);
+            writeln!(out, "{}", sixel::encode(&image)?)?;
+            out.flush()
+        }
         _ => {
             let config = viuer::Config {
                 absolute_offset: false,
@@ -435,7 +476,6 @@ pub fn print_plain(
                 height: Some(rows),
                 use_kitty: false,
                 use_iterm: protocol == Protocol::Iterm,
-                use_sixel: protocol == Protocol::Sixel,
                 ..viuer::Config::default()
             };
             out.flush()?;
@@ -444,7 +484,7 @@ pub fn print_plain(
     }
 }
 
-fn print(protocol: Protocol, placement: &Placement, area: Rect) -> io::Result<()> {
+fn print_iterm(placement: &Placement, area: Rect) -> io::Result<()> {
     let config = viuer::Config {
         absolute_offset: true,
         restore_cursor: true,
@@ -453,8 +493,7 @@ fn print(protocol: Protocol, placement: &Placement, area: Rect) -> io::Result<()
         width: Some(area.width.into()),
         height: Some(area.height.into()),
         use_kitty: false,
-        use_iterm: protocol == Protocol::Iterm,
-        use_sixel: protocol == Protocol::Sixel,
+        use_iterm: true,
         ..viuer::Config::default()
     };
     let bitmap = DynamicImage::ImageRgb8(enlarged(&placement.image, area));

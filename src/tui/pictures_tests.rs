@@ -1,6 +1,9 @@
 //! Claims of `pictures`: colours of cells, sizes, and what is printed when.
 
 use image::Rgb;
+use ratatui::style::Style;
+
+use crate::tui::theme::Theme;
 
 use super::*;
 
@@ -115,13 +118,36 @@ fn a_screen_is_reduced_to_the_colours_that_there_are() {
     buffer.content[1].set_fg(Color::Rgb(0, 158, 115)).set_bg(Color::Rgb(1, 1, 1));
     let reduced = |depth: Depth| {
         let mut buffer = buffer.clone();
-        depth.reduce(&mut buffer);
+        depth.reduce(false, &mut buffer);
         buffer.content.iter().flat_map(|cell| [cell.fg, cell.bg]).collect::<Vec<_>>()
     };
     assert_eq!(reduced(Depth::Truecolour)[0], Color::Rgb(250, 10, 10));
     assert_eq!(reduced(Depth::Sixteen)[..2], [Color::Indexed(9), Color::Reset]);
     for depth in [Depth::Palette, Depth::Sixteen] {
         assert!(reduced(depth).iter().all(|colour| !matches!(colour, Color::Rgb(..))));
+    }
+}
+
+#[test]
+fn every_colour_of_either_theme_can_be_read_in_sixteen_and_keeps_its_hue() {
+    for (wanted, n_hues) in [("dark", 5), ("light", 3)] {
+        let theme = Theme::new(wanted, false, None);
+        let curves: Vec<Style> = (0..7).map(|index| theme.curve(index)).collect();
+        let named = [theme.strong(), theme.good(), theme.bad(), theme.warning()];
+        let mut seen = std::collections::HashSet::new();
+        for style in curves.iter().chain(&named) {
+            let Some(Color::Rgb(red, green, blue)) = style.fg else { panic!("{style:?}") };
+            let found = Depth::Sixteen.text_colour([red, green, blue], theme.is_light());
+            let Color::Indexed(index) = found else { panic!("{style:?} has none in {wanted}") };
+            let colour = SIXTEEN[usize::from(index)];
+            assert!(!is_grey(colour) && theme::stands_out(colour, theme.is_light(), 3.0));
+            seen.insert(index);
+        }
+        assert!(seen.len() >= n_hues, "{wanted}: {seen:?}");
+        let faint = theme.faint().fg;
+        let Some(Color::Rgb(red, green, blue)) = faint else { panic!("{faint:?}") };
+        let grey = Depth::Sixteen.text_colour([red, green, blue], theme.is_light());
+        assert!(matches!(grey, Color::Indexed(7 | 8)), "{wanted}: {grey:?}");
     }
 }
 
@@ -134,6 +160,10 @@ fn reserved_cells_are_skipped_and_come_back_when_released() {
     assert!(plain.diff(&reserved).is_empty());
     let back: Vec<u16> = reserved.diff(&plain).iter().map(|(x, _, _)| *x).collect();
     assert_eq!(back, [1, 2]);
+    // A frame that needs no pictures after all takes its reservations back.
+    let mut again = reserved.clone();
+    release(&mut again);
+    assert_eq!(reserved.diff(&again).len(), 2);
 }
 
 #[test]
@@ -143,19 +173,19 @@ fn printing_happens_only_on_a_change() {
         let one = placement(Rect::new(x, 2, 10, 5), key);
         placed(Protocol::Kitty, &[one], screen).iter().map(|(p, a)| (p.key, *a)).collect()
     };
-    let printer = Printer { shown: Some((Protocol::Kitty, wanted(1, 0))) };
+    let printer = Printer { shown: Some((Protocol::Kitty, wanted(1, 0))), cell: None };
     assert!(!printer.must_print(Protocol::Kitty, &wanted(1, 0)));
     assert!(printer.must_print(Protocol::Kitty, &wanted(2, 0)));
     assert!(printer.must_print(Protocol::Kitty, &wanted(1, 1)));
     assert!(printer.must_print(Protocol::Sixel, &wanted(1, 0)));
     assert!(printer.must_print(Protocol::Blocks, &Shown::new()));
-    assert!(!Printer::new().must_print(Protocol::Blocks, &Shown::new()));
+    assert!(!Printer::new(None).must_print(Protocol::Blocks, &Shown::new()));
 }
 
 #[test]
 fn clear_deletes_kitty_pictures_once_and_forgets() {
     let shown = vec![(1, Rect::new(0, 0, 2, 1))];
-    let mut printer = Printer { shown: Some((Protocol::Kitty, shown.clone())) };
+    let mut printer = Printer { shown: Some((Protocol::Kitty, shown.clone())), cell: None };
     let mut out = Vec::new();
     printer.clear(&mut out).unwrap();
     printer.clear(&mut out).unwrap();

@@ -1,9 +1,8 @@
 //! Finds out how this terminal can show pictures, before the dashboard takes it over.
 //!
-//! One question is written (kitty's graphics query, then DA1, which nearly every terminal answers and
-//! answers last) and the replies are read for about a second. viuer asks too, but without a time limit,
-//! and a key typed ahead misleads it; so it is only let ask when this terminal has just shown that it
-//! answers, and its own answer, which it keeps for the life of the process, is respected.
+//! Questions are written (kitty's graphics query, the background, the size of a cell, then DA1, which nearly every
+//! terminal answers and answers last) and the replies are read for about a second. viuer could ask too, but without a
+//! time limit, and a key typed ahead misleads it.
 //! Must not run once `ratatui::init` has: two readers of one terminal steal each other's bytes.
 //! Inside tmux and screen only sixel or blocks are offered: the other pictures do not belong to a pane.
 
@@ -22,6 +21,8 @@ const MOST_BYTES: usize = 16 * 1024;
 const KITTY_QUERY: &[u8] = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\";
 /// OSC 11: what colour is behind the text?
 const BACKGROUND_QUERY: &[u8] = b"\x1b]11;?\x1b\\";
+/// XTWINOPS 16: how many pixels has a cell? Asked for, because not every link carries what the system knows.
+const CELL_QUERY: &[u8] = b"\x1b[16t";
 const DEVICE_ATTRIBUTES_QUERY: &[u8] = b"\x1b[c";
 
 /// A way to show a picture in a terminal.
@@ -80,6 +81,8 @@ pub struct Probe {
     pub note: Option<String>,
     /// What is behind the text, if the terminal or `COLORFGBG` says so.
     pub background: Option<Background>,
+    /// Pixels of a cell, across and down, if the terminal says so.
+    pub cell: Option<(u32, u32)>,
 }
 
 /// What is behind the text.
@@ -126,6 +129,8 @@ impl Environment {
 pub struct Answers {
     pub available: Vec<Protocol>,
     pub background: Option<Background>,
+    /// Pixels of a cell, across and down.
+    pub cell: Option<(u32, u32)>,
     /// DA1 was answered: there is nothing more to wait for, and asking again is safe.
     pub complete: bool,
 }
@@ -144,7 +149,16 @@ pub fn parse_answers(bytes: &[u8], environment: &Environment) -> Answers {
     available.extend([Protocol::Blocks, Protocol::Off]);
     let said = environment.colorfgbg.as_deref().and_then(of_colorfgbg);
     let background = background(bytes).or(said);
-    Answers { available, background, complete: attributes.is_some() }
+    Answers { available, background, cell: cell(bytes), complete: attributes.is_some() }
+}
+
+/// The answer to XTWINOPS 16, `ESC [ 6 ; height ; width t`.
+fn cell(bytes: &[u8]) -> Option<(u32, u32)> {
+    after_each(bytes, b"\x1b[6;").find_map(|rest| {
+        let end = rest.iter().position(|&byte| byte == b't')?;
+        let (height, width) = std::str::from_utf8(&rest[..end]).ok()?.split_once(';')?;
+        Some((width.parse().ok()?, height.parse().ok()?))
+    })
 }
 
 /// The answer to OSC 11, `ESC ] 11 ; rgb:RRRR/GGGG/BBBB` with one to four digits a channel.
@@ -223,7 +237,7 @@ fn choose(wanted: &str, answers: &Answers, environment: &Environment) -> Probe {
             (best, Some(reason))
         }
     };
-    Probe { protocol, available, note, background: answers.background }
+    Probe { protocol, available, note, background: answers.background, cell: answers.cell }
 }
 
 /// Asks the terminal. Call it before `ratatui::init`; it takes at most about a second on a terminal
@@ -235,25 +249,17 @@ pub fn probe(wanted: &str, background: bool) -> Probe {
     let bytes = if unasked { Vec::new() } else { ask(&environment).unwrap_or_default() };
     let answers = parse_answers(&bytes, &environment);
     let mut probe = choose(wanted, &answers, &environment);
-    settle_with_viuer(&mut probe, answers.complete);
+    settle_with_viuer(&mut probe);
     probe
 }
 
-/// Lets viuer make its own enquiry now, while nothing else reads the terminal, and drops what it will
-/// not print. On a terminal that does not answer, viuer would wait for ever: it is not asked at all.
-fn settle_with_viuer(probe: &mut Probe, answering: bool) {
-    let offered = probe.available.clone();
-    let prints = |one: Protocol| match one {
-        // What was not offered viuer would refuse as well, after asking again.
-        Protocol::Sixel => {
-            answering && offered.contains(&Protocol::Sixel) && viuer::is_sixel_supported()
-        }
-        Protocol::Iterm => viuer::is_iterm_supported(),
-        // Written without viuer.
-        Protocol::Kitty | Protocol::Blocks | Protocol::Off => true,
-    };
-    probe.available.retain(|&one| prints(one));
-    if !prints(probe.protocol) {
+/// Drops iTerm2's protocol, which viuer prints, where viuer will not.
+fn settle_with_viuer(probe: &mut Probe) {
+    if viuer::is_iterm_supported() {
+        return;
+    }
+    probe.available.retain(|&one| one != Protocol::Iterm);
+    if probe.protocol == Protocol::Iterm {
         let best = probe.available.first().copied().unwrap_or(Protocol::Blocks);
         let (refused, shown) = (probe.protocol.name(), best.name());
         probe.note = Some(format!("'{refused}' pictures do not work here; showing '{shown}'"));
@@ -289,6 +295,7 @@ fn ask(environment: &Environment) -> io::Result<Vec<u8>> {
     }
     if !environment.screen {
         (&terminal).write_all(BACKGROUND_QUERY)?;
+        (&terminal).write_all(CELL_QUERY)?;
     }
     (&terminal).write_all(DEVICE_ATTRIBUTES_QUERY)?;
     collect(&terminal, environment)
@@ -376,7 +383,7 @@ mod tests {
     fn a_mute_terminal_gets_blocks_and_is_never_complete() {
         assert_eq!(
             parsed(b"", &[]),
-            Answers { available: vec![Blocks, Off], background: None, complete: false }
+            Answers { available: vec![Blocks, Off], background: None, cell: None, complete: false }
         );
     }
 
@@ -414,8 +421,8 @@ mod tests {
 
     #[test]
     fn the_wish_is_honoured_and_a_strange_one_is_noted() {
-        let answers =
-            Answers { available: vec![Sixel, Blocks, Off], background: None, complete: true };
+        let available = vec![Sixel, Blocks, Off];
+        let answers = Answers { available, background: None, cell: None, complete: true };
         let chosen = |wanted| {
             let probe = choose(wanted, &answers, &Environment::default());
             (probe.protocol, probe.note.is_some())
@@ -431,12 +438,21 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_that_does_not_answer_is_never_left_to_viuer() {
+    fn what_viuer_would_not_print_is_not_offered() {
+        let available = vec![Iterm, Blocks, Off];
         let mut probe =
-            Probe { protocol: Sixel, available: vec![Blocks, Off], note: None, background: None };
-        settle_with_viuer(&mut probe, false);
-        assert_eq!(probe.protocol, Blocks);
-        assert!(probe.note.is_some_and(|note| note.contains("'sixel'")));
+            Probe { protocol: Iterm, available, note: None, background: None, cell: None };
+        settle_with_viuer(&mut probe);
+        assert_eq!((probe.protocol, probe.available), (Blocks, vec![Blocks, Off]));
+        assert!(probe.note.is_some_and(|note| note.contains("'iterm'")));
+    }
+
+    #[test]
+    fn the_size_of_a_cell_is_read_where_it_is_said() {
+        assert_eq!(parsed(b"j\x1b[6;14;7t\x1b[?62;4c", &[]).cell, Some((7, 14)));
+        for reply in [&b"\x1b[6;14t"[..], b"\x1b[6;x;7t", b"\x1b[6;14;7", b"\x1b[4;14;7t"] {
+            assert_eq!(parsed(reply, &[]).cell, None);
+        }
     }
 
     #[test]

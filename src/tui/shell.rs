@@ -134,7 +134,7 @@ fn serve(
 ) -> io::Result<()> {
     let written = Arc::new(AtomicU64::new(0));
     let mut terminal = Terminal::new(CrosstermBackend::new(Counted::new(written.clone())))?;
-    let mut printer = Printer::default();
+    let mut printer = Printer::new(app.cell);
     wipe(&mut terminal)?;
     let mut drawn = Instant::now() - FRAME;
     let mut changed = true;

@@ -39,6 +39,7 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<()> {
     app.theme = Theme::new(&settings.theme, no_colour, found.background);
     app.protocol = found.protocol;
     app.protocols = found.available;
+    app.cell = found.cell;
     if let Some(note) = found.note {
         app.say(NoticeLevel::Warning, note);
     }

@@ -122,6 +122,11 @@ impl Theme {
     }
 }
 
+/// Whether text of a colour stands out by at least so much (a contrast ratio) on a light or dark background.
+pub fn stands_out(colour: [u8; 3], light: bool, ratio: f64) -> bool {
+    contrast(colour, BACKGROUNDS[usize::from(light)]) >= ratio
+}
+
 /// How much one colour stands out from another, 1 to 21 (WCAG 2.2).
 fn contrast(one: [u8; 3], other: [u8; 3]) -> f64 {
     let luminance = |colour: [u8; 3]| -> f64 {

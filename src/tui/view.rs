@@ -22,7 +22,7 @@ use super::app::{App, Popup, TABS};
 use super::keys::BINDINGS;
 use super::look::LOOK_BINDINGS;
 use super::panels::{look, overlay, runs, samples, settings, system, training};
-use super::pictures::Placement;
+use super::pictures::{Placement, release};
 use super::pointer::{Pane, Region};
 use super::words::{clipped, duration, harmless, number, run_state};
 use crate::lab::holder::Steering;
@@ -51,8 +51,9 @@ pub fn view(app: &App, frame: &mut Frame) -> Drawn {
     // Pictures of some protocols cover text, so a popup takes them away.
     if !matches!(app.popup, Popup::None | Popup::Filter) {
         drawn.placements.clear();
+        release(frame.buffer_mut());
     }
-    app.depth.reduce(frame.buffer_mut());
+    app.depth.reduce(app.theme.is_light(), frame.buffer_mut());
     disarm(frame.buffer_mut());
     drawn
 }

@@ -1,7 +1,8 @@
 //! The gallery: a row a noise seed, the network beside what theory makes of the same seed.
 //!
 //! Columns are seed, network, each machine, and each machine's difference from the network. Where not
-//! all fit, the network stays and the others scroll. Under each machine stands r^2 with the network.
+//! all fit, the network stays and the others scroll. Under each machine stand r^2, R^2 and r with the network, in as
+//! many lines as there is room for.
 
 use ::image::RgbImage;
 use ratatui::Frame;
@@ -11,7 +12,6 @@ use ratatui::widgets::{Block, Paragraph};
 
 use super::runs::rate_lines;
 use super::strip::{self, Picture};
-use crate::analysis::agreement::Agreement;
 use crate::image::grid;
 use crate::lab::preview::{Label, NETWORK};
 use crate::tui::app::{App, Shown, Watched};
@@ -38,6 +38,8 @@ struct Plan {
     width: u16,
     height: u16,
     n_rows: usize,
+    /// Lines of figures under each row of pictures.
+    n_lines: u16,
 }
 
 pub fn gallery(app: &App, frame: &mut Frame, area: Rect) -> Vec<Placement> {
@@ -133,7 +135,16 @@ fn plan(app: &App, shown: &Shown, area: Rect) -> Plan {
     let first = app.first_column.min(behind.len().saturating_sub(room));
     columns.extend(behind.iter().skip(first).take(room));
     columns.truncate(n_columns);
-    Plan { n_hidden: n_all - columns.len(), columns, width, height, n_rows: n_rows.min(n_seeds) }
+    let n_rows = n_rows.min(n_seeds);
+    // What the pictures leave is shared among the rows, as far as there is something to say.
+    let used = 1 + n_rows * usize::from(height + 1);
+    let spare = usize::from(area.height).saturating_sub(used) / n_rows.max(1);
+    let needed = |&column: &Column| {
+        packed(&figures(shown, column, app.first_seed), width.into()).len().saturating_sub(1)
+    };
+    let more = columns.iter().map(needed).max().unwrap_or(0).min(spare);
+    let n_hidden = n_all - columns.len();
+    Plan { n_hidden, columns, width, height, n_rows, n_lines: 1 + more as u16 }
 }
 
 fn rows(app: &App, shown: &Shown, plan: &Plan, frame: &mut Frame, area: Rect) -> Vec<Placement> {
@@ -149,7 +160,7 @@ fn rows(app: &App, shown: &Shown, plan: &Plan, frame: &mut Frame, area: Rect) ->
     let mut placements = Vec::new();
     for row in 0..plan.n_rows {
         let seed = (app.first_seed + row).min(shown.preview.seeds.len().saturating_sub(1));
-        let top = area.y + 1 + row as u16 * (plan.height + 1);
+        let top = area.y + 1 + row as u16 * (plan.height + plan.n_lines);
         let pictures: Vec<Option<Picture>> =
             plan.columns.iter().map(|column| Some(picture(shown, *column, seed).into())).collect();
         let run = app.watched.as_ref().map(|watched| watched.id.as_str());
@@ -157,13 +168,20 @@ fn rows(app: &App, shown: &Shown, plan: &Plan, frame: &mut Frame, area: Rect) ->
         let place = Rect { y: top, ..area }.intersection(area);
         let size = (plan.width, plan.height);
         placements.extend(strip::draw(app, frame, place, size, &pictures, identity));
-        let figures: Vec<String> = plan
+        let found: Vec<Vec<String>> = plan
             .columns
             .iter()
-            .map(|column| padded(&figure(shown, *column, seed), width))
+            .map(|column| packed(&figures(shown, *column, seed), width))
             .collect();
-        let under = Rect::new(area.x, top + plan.height, area.width, 1).intersection(area);
-        frame.render_widget(Line::raw(figures.join(" ")), under);
+        for line in 0..plan.n_lines {
+            let cell = |lines: &Vec<String>| {
+                padded(lines.get(usize::from(line)).map_or("", String::as_str), width)
+            };
+            let words: Vec<String> = found.iter().map(cell).collect();
+            let y = top + plan.height + line;
+            let under = Rect::new(area.x, y, area.width, 1).intersection(area);
+            frame.render_widget(Line::raw(words.join(" ")), under);
+        }
     }
     placements
 }
@@ -181,21 +199,44 @@ fn name(shown: &Shown, column: Column) -> String {
     }
 }
 
-fn figure(shown: &Shown, column: Column, seed: usize) -> String {
+/// What stands under a picture, the most important first.
+fn figures(shown: &Shown, column: Column, seed: usize) -> Vec<String> {
     match column {
-        Column::Seed => format!("seed {}", shown.preview.first_seed + seed as u64),
+        Column::Seed => vec![format!("seed {}", shown.preview.first_seed + seed as u64)],
+        Column::Network => vec![label(shown, NETWORK, seed)],
+        Column::Difference(_) => Vec::new(),
         Column::Machine(index) => {
-            let found = shown.agreement.get(index).and_then(|all| all.get(seed));
             let name = shown.preview.machines.get(index).map_or("", |(name, _)| name.as_str());
-            let squared = match found {
-                Some(Agreement { r_squared: Some(squared), .. }) => format!("r^2 {squared:.2}"),
-                _ => "r^2 n/a".to_owned(),
+            let found = shown.agreement.get(index).and_then(|all| all.get(seed));
+            let figure = |name: &str, value: Option<f64>| match value {
+                Some(value) => format!("{name} {value:.2}"),
+                None => format!("{name} n/a"),
             };
-            format!("{squared} {}", label(shown, name, seed)).trim_end().to_owned()
+            vec![
+                figure("r^2", found.and_then(|found| found.r_squared)),
+                label(shown, name, seed),
+                figure("R^2", found.and_then(|found| found.cod)),
+                figure("r", found.and_then(|found| found.r)),
+            ]
         }
-        Column::Network => label(shown, NETWORK, seed),
-        Column::Difference(_) => String::new(),
     }
+}
+
+/// Figures in lines of at most `width` cells, each in the first line that has room. One that fits nowhere loses its space
+/// or is left out: cut, it would read as another.
+fn packed(figures: &[String], width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for figure in figures.iter().filter(|figure| !figure.is_empty()) {
+        let tight = figure.replacen(' ', "", 1);
+        let Some(figure) = [figure, &tight].into_iter().find(|one| one.len() <= width) else {
+            continue;
+        };
+        match lines.iter_mut().find(|line| line.len() + 1 + figure.len() <= width) {
+            Some(line) => *line += &format!(" {figure}"),
+            None => lines.push(figure.clone()),
+        }
+    }
+    lines
 }
 
 /// What the set's rule says of a sample, if there is a rule.
@@ -218,5 +259,21 @@ fn picture(shown: &Shown, column: Column, seed: usize) -> RgbImage {
         Column::Network => grid::to_rgb(network, shape),
         Column::Machine(index) => grid::to_rgb(machine(index), shape),
         Column::Difference(index) => grid::difference(machine(index), network, shape),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_share_lines_and_are_never_cut() {
+        let figures = ["r^2 0.04", "vc-", "R^2 -0.86", "r 0.20"].map(str::to_owned);
+        let lines = |width| packed(&figures, width);
+        assert_eq!(lines(40), ["r^2 0.04 vc- R^2 -0.86 r 0.20"]);
+        assert_eq!(lines(18), ["r^2 0.04 vc-", "R^2 -0.86 r 0.20"]);
+        assert_eq!(lines(8), ["r^2 0.04", "vc-", "R^2-0.86", "r 0.20"]);
+        assert_eq!(lines(4), ["vc-"]);
+        assert!(lines(2).is_empty() && packed(&[String::new()], 9).is_empty());
     }
 }

@@ -75,8 +75,8 @@ fn bitmap(
     (width, height): (u16, u16),
     pictures: &[Option<Picture>],
 ) -> RgbImage {
-    // The gaps should not be black bars on a light screen.
-    let ground = if app.theme.is_light() { [255; 3] } else { [0; 3] };
+    // Neither black nor white: most pictures are mostly one of them, and should be seen to end.
+    let ground = if app.theme.is_light() { [215; 3] } else { [40; 3] };
     let size = (u32::from(strip_width) * CELL.0, u32::from(height) * CELL.1);
     let mut sheet = RgbImage::from_pixel(size.0, size.1, Rgb(ground));
     let room = (u32::from(width) * CELL.0, u32::from(height) * CELL.1);
