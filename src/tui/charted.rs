@@ -6,7 +6,8 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, CHARTS, SMOOTHINGS};
-use super::plot::letter;
+use super::curves::Quantity;
+use super::plot::{bounds, letter};
 use super::series::Series;
 use crate::lab::event::NoticeLevel;
 
@@ -52,11 +53,21 @@ pub struct Reading {
     pub anchor: Option<Value>,
 }
 
+/// The first and last place of any of these curves.
+pub fn whole_part(charted: &[Charted<'_>]) -> [f64; 2] {
+    let ends = charted.iter().flat_map(|curve| [curve.series.first(), curve.series.last()]);
+    bounds(ends.flatten().map(|point| point.0), 0.0)
+}
+
 impl App {
     /// The curves of the upper chart, the one that the crosshair follows first.
     pub fn charted(&self) -> Vec<Charted<'_>> {
+        self.charted_of(self.quantity)
+    }
+
+    /// The curves of any quantity: of the run on screen and, where it is a single one, of the marked runs.
+    pub fn charted_of(&self, quantity: Quantity) -> Vec<Charted<'_>> {
         let Some(watched) = &self.watched else { return Vec::new() };
-        let quantity = self.quantity;
         if !quantity.is_single() {
             let all = watched.curves.of(quantity).enumerate();
             let curve = all.map(|(index, recorded)| Charted {
@@ -86,22 +97,20 @@ impl App {
         own.chain(others).collect()
     }
 
-    /// How much smoothing the upper chart's curves get.
-    pub fn past(&self) -> f64 {
-        if self.quantity.is_smoothed() { SMOOTHINGS[self.smoothing] } else { 0.0 }
+    /// How much smoothing a quantity's curves get.
+    pub fn past(&self, quantity: Quantity) -> f64 {
+        if quantity.is_smoothed() { SMOOTHINGS[self.smoothing] } else { 0.0 }
     }
 
     /// The ends of the upper chart.
     pub fn seen_part(&self, charted: &[Charted<'_>]) -> [f64; 2] {
-        let ends = charted.iter().flat_map(|curve| [curve.series.first(), curve.series.last()]);
-        let ends = ends.flatten().map(|point| point.0);
-        self.window.of(super::plot::bounds(ends, 0.0))
+        self.window.of(whole_part(charted))
     }
 
     /// What the crosshair reads.
     pub fn readings(&self) -> Vec<Reading> {
         let Some(crosshair) = self.crosshair else { return Vec::new() };
-        let past = self.past();
+        let past = self.past(self.quantity);
         let value = |series: &Series, x: f64| {
             let place = series.place_at(x)?;
             let smoothed = series.smoothed(past, place).filter(|_| past > 0.0);

@@ -94,7 +94,7 @@ impl App {
     /// Everything the run on screen recorded, and of marked runs what is drawn.
     fn exported(&self) -> Vec<Exported> {
         let charted = self.charted();
-        let (past, part) = (self.past(), self.seen_part(&charted));
+        let (past, part) = (self.past(self.quantity), self.seen_part(&charted));
         let is_log = self.log_scale && self.quantity.has_log_scale();
         let shown = |quantity| (quantity == self.quantity).then_some((past, part, is_log));
         let runs = self.watched.iter().map(|run| (0, run));

@@ -1,4 +1,5 @@
-//! Curves of a run: one quantity (the loss at first) over the attention entropy.
+//! Curves of a run: one quantity (the loss at first) over the attention entropy, or over the agreement with theory where a
+//! network has no attention.
 //!
 //! The raw curve is drawn faint under the smoothed one; points that are not finite break the line and
 //! are marked at the bottom, where the latest loss of each range of t stands too. Entropy is drawn per noise level, the mean over heads, under the line of
@@ -13,6 +14,7 @@ use ratatui::widgets::{Block, Paragraph, Wrap};
 use super::{heat, readings};
 use crate::lab::event::{AttentionAtLevel, AttentionMetrics};
 use crate::tui::app::{App, CHARTS, Watched};
+use crate::tui::charted::whole_part;
 use crate::tui::curves::Quantity;
 use crate::tui::plot::{Curve, Plot, bounds, letter};
 use crate::tui::series::Seen;
@@ -29,7 +31,7 @@ pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
         frame.render_widget(Block::bordered().title(" attention entropy "), below);
         return;
     };
-    quantity(app, watched, frame, above);
+    quantity(app, watched, app.quantity, frame, above);
     let below = match app.crosshair {
         Some(crosshair) if app.tab == CHARTS => readings::panel(app, crosshair, frame, below),
         _ => below,
@@ -37,14 +39,19 @@ pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
     if below.height < 3 {
         return;
     }
-    match app.as_map && !watched.attention.is_empty() {
-        true => heat::entropy(app, watched, frame, below),
-        false => entropy(app, watched, frame, below),
+    let is_without = watched.experiment.as_ref().is_some_and(|e| e.network.attention == "none");
+    match (is_without, app.as_map && !watched.attention.is_empty()) {
+        (true, _) if app.quantity == Quantity::SquaredCorrelation => {
+            quantity(app, watched, Quantity::Loss, frame, below);
+        }
+        (true, _) => quantity(app, watched, Quantity::SquaredCorrelation, frame, below),
+        (false, true) => heat::entropy(app, watched, frame, below),
+        (false, false) => entropy(app, watched, frame, below),
     }
 }
 
-fn quantity(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
-    let (quantity, past) = (app.quantity, app.past());
+fn quantity(app: &App, watched: &Watched, quantity: Quantity, frame: &mut Frame, area: Rect) {
+    let past = app.past(quantity);
     let has_log_scale = app.log_scale && quantity.has_log_scale();
     let title = match (quantity.is_smoothed(), past > 0.0) {
         (false, _) => format!(" {} ", quantity.name()),
@@ -57,8 +64,12 @@ fn quantity(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
     if quantity == Quantity::Loss {
         block = block.title_bottom(by_level(watched, area.width));
     }
-    let charted = app.charted();
-    let x = app.seen_part(&charted);
+    let charted = app.charted_of(quantity);
+    // A window of steps is none of t.
+    let x = match quantity.is_calibrated() == app.quantity.is_calibrated() {
+        true => app.seen_part(&charted),
+        false => whole_part(&charted),
+    };
     let n_columns = DOTS_PER_CELL * usize::from(area.width);
     let mut curves = Vec::new();
     for curve in &charted {
@@ -75,7 +86,8 @@ fn quantity(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
         let seen = curve.series.seen(past, x, n_columns);
         curves.push(Curve { name, letter, style, is_faint: false, seen });
     }
-    let at = app.crosshair.filter(|_| app.tab == CHARTS);
+    let is_read = app.tab == CHARTS && quantity == app.quantity;
+    let at = app.crosshair.filter(|_| is_read);
     let plot = Plot {
         curves,
         x,
@@ -120,10 +132,8 @@ fn by_level(watched: &Watched, width: u16) -> String {
 
 fn entropy(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
     let Some((_, last)) = watched.attention.last() else {
-        let none = watched.experiment.as_ref().is_some_and(|e| e.network.attention == "none");
-        let words = if none { "this network has no attention" } else { "no figures yet" };
         let block = Block::bordered().title(" attention entropy ");
-        return say(app, frame, area, block, words);
+        return say(app, frame, area, block, "no figures yet");
     };
     let ends = [watched.attention.first(), watched.attention.last()];
     // Calibrated settings are over t: the window is not of steps.
