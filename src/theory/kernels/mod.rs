@@ -10,6 +10,7 @@ pub mod tile;
 pub mod windows;
 pub mod posterior;
 pub mod boxes;
+pub mod card;
 
 pub use precision::Precision;
 

@@ -25,7 +25,7 @@ use crate::simd::{Buffer, Lane};
 use crate::theory::weights::Accumulator;
 
 /// A weight may reach `2^30` before the reference is raised.
-const SLACK_BITS: f64 = 30.0;
+pub const SLACK_BITS: f64 = 30.0;
 
 // Which sum is which; the channels' follow.
 const TOTAL: usize = 0;
