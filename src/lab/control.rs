@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
@@ -27,6 +27,8 @@ use super::run_dir::RunDir;
 
 /// How long either side waits for the other.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two attempts to connect.
+const RETRY: Duration = Duration::from_millis(50);
 /// Commands waiting for the training loop; more are refused.
 const QUEUE: usize = 64;
 /// Clients served at once; more are turned away.
@@ -52,8 +54,7 @@ pub enum ControlError {
 /// Sends one request in this process's name and waits for the answer, two seconds at most.
 pub fn send(run: &RunDir, act: Act) -> Result<Reply, ControlError> {
     let talk = |source| ControlError::Talk { run: run.id(), source };
-    let stream = with_short_path(&run.socket_path(), |path| UnixStream::connect(path))
-        .map_err(|source| ControlError::NoWorker { run: run.id(), source })?;
+    let stream = connect(run).map_err(|source| ControlError::NoWorker { run: run.id(), source })?;
     stream.set_read_timeout(Some(TIMEOUT)).map_err(talk)?;
     stream.set_write_timeout(Some(TIMEOUT)).map_err(talk)?;
     let mut line = serde_json::to_vec(&Request::new(my_name(), act))
@@ -64,6 +65,22 @@ pub fn send(run: &RunDir, act: Act) -> Result<Reply, ControlError> {
     BufReader::new(stream.take(LINE_BYTES_MAX)).read_line(&mut answer).map_err(talk)?;
     serde_json::from_str(&answer)
         .map_err(|_| ControlError::Answer { run: run.id(), answer: answer.trim().to_owned() })
+}
+
+/// Connects to the worker. One that has just begun listens in a moment; until then the socket may be missing, or be one
+/// that a worker before it left.
+fn connect(run: &RunDir) -> io::Result<UnixStream> {
+    let until = Instant::now() + TIMEOUT;
+    let is_alive = || {
+        let status = run.status().filter(|status| !status.state.is_over());
+        status.is_some_and(|status| status.worker.is_running())
+    };
+    loop {
+        match with_short_path(&run.socket_path(), |path| UnixStream::connect(path)) {
+            Err(_) if Instant::now() < until && is_alive() => thread::sleep(RETRY),
+            result => return result,
+        }
+    }
 }
 
 /// What a control server must know of its worker.
@@ -242,6 +259,7 @@ fn with_short_path<T>(path: &Path, act: impl Fn(&Path) -> io::Result<T>) -> io::
 mod tests {
     use super::*;
     use crate::lab::run_dir::RunsDir;
+    use crate::lab::status::{RunState, Status};
 
     fn run_in(place: &Path) -> RunDir {
         RunsDir::new(place).create("x").unwrap()
@@ -302,6 +320,23 @@ mod tests {
         stalled.write_all(b"{\"comm").unwrap();
         assert_eq!(send(&run, steer(Command::Stop)).unwrap(), Reply::Accepted);
         assert_eq!(server.wait(TIMEOUT), Some(Command::Stop));
+    }
+
+    #[test]
+    fn a_worker_that_has_just_begun_is_waited_for() {
+        let place = tempfile::tempdir().unwrap();
+        let run = run_in(place.path());
+        // As a killed worker leaves it, and a new one that does not listen yet.
+        drop(UnixListener::bind(run.socket_path()).unwrap());
+        assert!(matches!(send(&run, steer(Command::Stop)), Err(ControlError::NoWorker { .. })));
+        Status::new(RunState::Starting, 1).write(&run.status_path()).unwrap();
+        let late = run.clone();
+        let server = thread::spawn(move || {
+            thread::sleep(4 * RETRY);
+            serve(&late)
+        });
+        assert_eq!(send(&run, steer(Command::Stop)).unwrap(), Reply::Accepted);
+        assert_eq!(server.join().unwrap().wait(TIMEOUT), Some(Command::Stop));
     }
 
     #[test]
