@@ -13,6 +13,7 @@ use crate::dataset::source::{DatasetError, DatasetSource, open};
 use crate::lab::bench::limits::Limits;
 use crate::lab::bench::theory::{TheoryCase, TheoryTiming, fixed, time_theory};
 use crate::lab::bench::train::{Net, TrainTiming, time_training};
+use crate::lab::device::{Wanted, open_cards, with_cards};
 use crate::lab::launch::{KEEP_FREED_MEMORY, KEPT};
 use crate::theory::spec::MachineKind;
 use crate::theory::{Machine, Precision, TrainingImages};
@@ -80,6 +81,9 @@ pub struct TheoryArgs {
     /// Each figure is the median of so many.
     #[arg(long, default_value_t = 3, value_parser = at_least_one)]
     repeats: usize,
+    /// auto, cpu, cuda:N or cuda:N,M for several cards.
+    #[arg(long, default_value = "auto")]
+    device: Wanted,
     /// Compute entropy and provenance as well.
     #[arg(long)]
     posterior: bool,
@@ -198,8 +202,10 @@ fn theory(args: &TheoryArgs) -> Result<()> {
             }
         }
     }
+    let (cards, device) = open_cards(&args.device, |problem| eprintln!("{problem}"))?;
     let dictionary = |n: usize| -> Result<Arc<TrainingImages>> {
-        Ok(Arc::new(TrainingImages::from_dataset(&all.first(n))?))
+        let images = TrainingImages::from_dataset(&all.first(n))?;
+        Ok(Arc::new(with_cards(images, cards.clone())))
     };
     // What cannot be built is said before the first minute is spent.
     let one = dictionary(1)?;
@@ -211,11 +217,10 @@ fn theory(args: &TheoryArgs) -> Result<()> {
     if !args.json {
         writeln!(
             stdout,
-            "{} images of {} from '{}'; {} threads; medians of {}",
+            "{} images of {} from '{}'; {device}; medians of {}",
             all.len(),
             all.shape(),
             images.display(),
-            rayon::current_num_threads(),
             args.repeats,
         )?;
         writeln!(
@@ -279,7 +284,7 @@ fn print(out: &mut impl Write, row: &TheoryTiming, json: bool) -> Result<()> {
         row.cpu_s,
         row.pairs_per_cpu_s * 1e-6,
         row.arithmetic_share.map_or_else(|| "-".to_owned(), percent),
-        percent(row.memory_share),
+        row.memory_share.map_or_else(|| "-".to_owned(), percent),
     )?;
     Ok(())
 }

@@ -23,6 +23,7 @@ use safetensors::{Dtype, SafeTensors};
 use crate::dataset::mapped;
 use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use crate::image::{ImageBatch, ImageShape};
+use crate::lab::device::{Wanted, open_cards, with_cards};
 use crate::lab::status::write_atomically;
 use crate::theory::names::{DEFAULT_ATTENTION, DEFAULT_TAU};
 use crate::theory::spec::{
@@ -54,6 +55,9 @@ pub struct DenoiseArgs {
     /// Precision of the inner loops and of the output.
     #[arg(long, value_enum, default_value_t = OutputType::F64)]
     pub dtype: OutputType,
+    /// auto, cpu, cuda:N or cuda:N,M for several cards; cards compute with --dtype f32.
+    #[arg(long, default_value = "auto")]
+    pub device: Wanted,
     /// Attention maps for the attention machine: tensor 'attention'.
     #[arg(long, value_name = "FILE")]
     pub attention: Option<PathBuf>,
@@ -97,6 +101,14 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
     );
     let spec = machine_spec(args)?;
     let images = read_images(&args.images, args.label)?;
+    let images = match args.dtype {
+        // Cards know single precision only.
+        OutputType::F64 => images,
+        OutputType::F32 => {
+            let (cards, _) = open_cards(&args.device, |problem| eprintln!("{problem}"))?;
+            with_cards(images, cards)
+        }
+    };
     let x = read_input(&args.input)?;
     let provider = match &args.attention {
         Some(path) => Some(read_attention(path, x.shape())?),

@@ -9,8 +9,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Place;
+use crate::lab::device;
 use crate::lab::system::{Gpu, Monitor};
-use crate::lab::worker::open_device;
 use crate::tui::pictures::Depth;
 use crate::tui::probe::{Background, probe};
 use crate::tui::words::bytes;
@@ -117,7 +117,7 @@ pub fn run(place: &Place, args: &DoctorArgs) -> Result<bool> {
         Err(why) => findings.push(Finding::good("gpu", why.clone())),
     }
     let wanted = settings.as_ref().map_or("auto", |settings| &settings.device);
-    findings.push(device(wanted, reading.gpus.is_ok()));
+    findings.push(opened(wanted, reading.gpus.is_ok()));
     if args.json {
         writeln!(io::stdout(), "{:#}", serde_json::to_value(&findings)?)?;
     } else {
@@ -242,15 +242,19 @@ fn card(gpu: &Gpu) -> Finding {
     Finding::good("gpu", format!("{}, {memory}{parts}", gpu.name))
 }
 
-fn device(wanted: &str, has_card: bool) -> Finding {
+fn opened(wanted: &str, has_card: bool) -> Finding {
     let about = "device";
-    match open_device(wanted) {
-        Ok((_, words)) if has_card && !cfg!(feature = "cuda") => Finding::fair(
+    let words = wanted
+        .parse()
+        .map_err(anyhow::Error::from)
+        .and_then(|wanted| device::open(&wanted, |_| {}).map(|opened| opened.words));
+    match words {
+        Ok(words) if has_card && !cfg!(feature = "cuda") => Finding::fair(
             about,
             format!("{words}, though there is a card"),
             "build with CUDA: cargo build --release --features cuda (docs/gpu.md)",
         ),
-        Ok((_, words)) => Finding::good(about, format!("{words} (device = '{wanted}')")),
+        Ok(words) => Finding::good(about, format!("{words} (device = '{wanted}')")),
         Err(error) => {
             Finding::bad(about, format!("{error:#}"), "device = 'cpu' in lab.toml works everywhere")
         }
@@ -274,7 +278,7 @@ mod tests {
 
     #[test]
     fn an_unknown_device_is_bad() {
-        assert_eq!(device("tpu", false).verdict, Verdict::Bad);
-        assert_eq!(device("cpu", false).verdict, Verdict::Good);
+        assert_eq!(opened("tpu", false).verdict, Verdict::Bad);
+        assert_eq!(opened("cpu", false).verdict, Verdict::Good);
     }
 }

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{Place, STOPPED};
 use crate::lab::config::value::nearest;
 use crate::lab::config::{Arm, Lab, Study};
+use crate::lab::device::Wanted;
 use crate::lab::launch::LaunchOptions;
 use crate::lab::run_dir::RunsDir;
 use crate::lab::status::RunState;
@@ -34,9 +35,9 @@ pub struct ReproduceArgs {
     /// Runs at a time; by default two on a CPU with two cores or more, and one on a GPU.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,
-    /// auto, cpu or cuda:N, in place of the lab file's device.
+    /// auto, cpu, cuda:N or cuda:N,M for several cards, in place of the lab file's device.
     #[arg(long)]
-    pub device: Option<String>,
+    pub device: Option<Wanted>,
     /// Only say which runs there would be.
     #[arg(long)]
     pub dry_run: bool,
@@ -51,10 +52,10 @@ pub fn run(place: &Place, args: &ReproduceArgs) -> Result<ExitCode> {
     if studies.is_empty() {
         return list(&lab, args).map(|()| ExitCode::SUCCESS);
     }
-    let device = args.device.clone().unwrap_or_else(|| lab.settings.device.clone());
-    if !crate::lab::config::file::is_device(&device) {
-        bail!("device '{device}' is not known; use auto, cpu or cuda:N");
-    }
+    let device = match &args.device {
+        Some(device) => device.clone(),
+        None => lab.settings.device.parse()?,
+    };
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGINT, stop.clone())
         .context("listening for Ctrl-C")?;
@@ -127,16 +128,17 @@ fn one(
     study: &Study,
     arms: &[Arm],
     args: &ReproduceArgs,
-    device: &str,
+    device: &Wanted,
     stop: &AtomicBool,
 ) -> Result<bool> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let on_cpu = device == "cpu" || !cfg!(feature = "cuda");
+    let on_cpu = *device == Wanted::Cpu || !cfg!(feature = "cuda");
     let jobs = args.jobs.map_or_else(|| if on_cpu { cores.min(2) } else { 1 }, usize::from);
     let jobs = jobs.min(arms.len()).max(1);
     // A small network trains nearly as fast on one core as on two: runs side by side use both.
     let threads = (jobs > 1).then(|| (cores / jobs).max(1));
-    let options = LaunchOptions { device: device.to_owned(), parent: None, threads, queued: false };
+    let options =
+        LaunchOptions { device: device.to_string(), parent: None, threads, queued: false };
     let runs = RunsDir::new(&lab.settings.runs_dir);
     eprintln!("study {}: {} runs, {jobs} at a time", study.name, arms.len());
     let mut teller = Teller::new(arms);

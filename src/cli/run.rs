@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::runs::in_words;
 use super::{Place, STOPPED};
+use crate::lab::device::Wanted;
 use crate::lab::event::{Event, EventBody, NoticeLevel};
 use crate::lab::events::EventTail;
 use crate::lab::launch::{LaunchOptions, launch};
@@ -28,9 +29,9 @@ pub struct RunArgs {
     /// Change a setting; may be given many times. Paths are relative to the lab file.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// auto, cpu or cuda:N, in place of the lab file's device.
+    /// auto, cpu, cuda:N or cuda:N,M for several cards, in place of the lab file's device.
     #[arg(long)]
-    pub device: Option<String>,
+    pub device: Option<Wanted>,
     /// Print one JSON object at the end; progress goes to stderr.
     #[arg(long)]
     pub json: bool,
@@ -55,10 +56,7 @@ pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
     for pair in &args.settings {
         experiment.set_pair(pair).with_context(|| format!("taking --set '{pair}'"))?;
     }
-    let device = args.device.clone().unwrap_or(lab.settings.device);
-    if !crate::lab::config::file::is_device(&device) {
-        anyhow::bail!("device '{device}' is not known; use auto, cpu or cuda:N");
-    }
+    let device = args.device.as_ref().map_or(lab.settings.device, Wanted::to_string);
     let runs = RunsDir::new(&lab.settings.runs_dir);
     let run = launch(
         &runs,

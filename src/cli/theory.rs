@@ -19,6 +19,7 @@ use crate::analysis::consistency::Judge;
 use crate::dataset::Dataset;
 use crate::image::ImageBatch;
 use crate::lab::config::{Experiment, NamedMachine};
+use crate::lab::device::{Wanted, open_cards, with_cards};
 use crate::lab::figures;
 use crate::lab::picture;
 use crate::lab::status::write_atomically;
@@ -49,6 +50,9 @@ pub struct TheoryArgs {
     /// Change a setting (dataset.n, theory.scales, theory.lambda, ...); may be given many times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
+    /// auto, cpu, cuda:N or cuda:N,M for several cards [default: the lab file's device].
+    #[arg(long)]
+    pub device: Option<Wanted>,
     /// Where samples go [default: theory/NAME below the current directory]. What is there is not made again.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -149,7 +153,12 @@ fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
     let machines: Vec<NamedMachine> =
         machines.into_iter().filter(|machine| !needs_network(&&machine.name)).collect();
     ensure!(!machines.is_empty(), "no machine is left to sample; name one with --machine");
-    let images = TrainingImages::from_dataset(&dataset)?;
+    let device = match &args.device {
+        Some(device) => device.clone(),
+        None => place.lab()?.settings.device.parse()?,
+    };
+    let (cards, _) = open_cards(&device, |problem| eprintln!("{problem}"))?;
+    let images = with_cards(TrainingImages::from_dataset(&dataset)?, cards);
     let images = match args.label {
         Some(label) => images.only_label(label)?,
         None => images,

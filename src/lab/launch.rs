@@ -24,7 +24,7 @@ use super::status::{RunState, Status, now_ms};
 /// What a launch needs to know besides the experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaunchOptions {
-    /// `auto`, `cpu` or `cuda:N`.
+    /// As [`super::device::Wanted`] reads it.
     pub device: String,
     /// The run that this one was edited from.
     pub parent: Option<String>,

@@ -18,6 +18,7 @@ pub mod run_dir;
 pub mod queue;
 pub mod events;
 pub mod control;
+pub mod device;
 pub mod launch;
 pub mod picture;
 pub mod preview;

@@ -16,6 +16,7 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use super::device::Wanted;
 use super::run_dir::{Health, RunDir, RunSummary, RunsDir};
 use super::run_toml;
 use super::status::{RunState, now_ms, write_atomically};
@@ -95,9 +96,10 @@ fn device(run: &RunDir) -> String {
     run_toml::read(&run.run_toml_path()).map_or_else(|_| "auto".to_owned(), |found| found.device)
 }
 
-/// Whether two runs may need the same device.
+/// Whether two runs may need the same device; what cannot be read may be any.
 fn shares(a: &str, b: &str) -> bool {
-    a == b || a == "auto" || b == "auto"
+    let [a, b] = [a, b].map(|text| text.parse().unwrap_or(Wanted::Auto));
+    a.may_share(&b)
 }
 
 /// What a waiting run says of itself.
@@ -149,7 +151,7 @@ mod tests {
 
     #[test]
     fn cards_of_their_own_are_not_waited_for() {
-        assert!(shares("cuda:0", "cuda:0") && shares("auto", "cuda:1") && shares("cpu", "auto"));
+        assert!(shares("cuda:0", "cuda:0,1") && shares("cuda:1", "of a newer mosaic"));
         assert!(!shares("cuda:0", "cuda:1") && !shares("cpu", "cuda:0"));
     }
 }

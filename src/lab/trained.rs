@@ -9,10 +9,11 @@ use super::calibration::{
     CALIBRATION_SEEDS_MAX, Calibration, FIRST_CALIBRATION_SEED, Network, calibrate,
 };
 use super::config::Experiment;
+use super::device;
 use super::run_dir::RunDir;
 use super::run_toml;
 use super::samples::{Contestants, with_classes};
-use super::worker::prepare::{load_network, network_of, open_device};
+use super::worker::prepare::{load_network, network_of};
 use crate::analysis::consistency::Judge;
 use crate::dataset::Dataset;
 use crate::diffusion::DenoiseError;
@@ -51,19 +52,20 @@ impl Trained {
             );
         }
         experiment.check()?;
-        let (device, words) = open_device(&description.device)?;
+        let opened = device::open(&description.device.parse()?, |problem| eprintln!("{problem}"))?;
         let (config, dataset) = network_of(&experiment)?;
-        let (step, network) = load_network(run.path(), &config, &device)?;
+        let (step, network) = load_network(run.path(), &config, &opened.tensors)?;
         let (machines, notes) = experiment.machines(&config);
         let images =
             TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
+        let images = opened.images(images);
         let contestants = Contestants::new(experiment.ddim(), images, machines, config.n_classes)
             .context("building the score machines")?;
         Ok(Self {
             run: run.clone(),
             judge: Judge::new(&dataset),
             network: NetworkDenoiser::new(std::sync::Arc::new(network)),
-            device: words,
+            device: opened.words,
             experiment,
             step,
             dataset,

@@ -8,10 +8,12 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
+use super::card::cards::OnCards;
+use super::card::{CardPixels, Cards};
 use super::error::TheoryError;
 use super::kernels::tile::Tile;
 use super::pooled::PooledCache;
@@ -35,6 +37,25 @@ pub struct TrainingImages {
     /// Number of each image in the unfiltered set.
     origins: Vec<u32>,
     pooled: PooledCache,
+    on_cards: Option<OnCards>,
+}
+
+/// Some images as a card takes them.
+#[derive(Debug)]
+pub enum ForCard<'a> {
+    Bytes(&'a [u8]),
+    Borrowed(&'a [f32]),
+    Converted(Vec<f32>),
+}
+
+impl ForCard<'_> {
+    pub fn pixels(&self) -> CardPixels<'_> {
+        match self {
+            Self::Bytes(bytes) => CardPixels::Bytes(bytes),
+            Self::Borrowed(values) => CardPixels::Singles(values),
+            Self::Converted(values) => CardPixels::Singles(values),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -92,7 +113,7 @@ impl TrainingImages {
         }
         let origins = (0..(found / n_values) as u32).collect();
         let pooled = PooledCache::default();
-        let images = Self { shape, pixels, labels: None, origins, pooled };
+        let images = Self { shape, pixels, labels: None, origins, pooled, on_cards: None };
         match labels {
             Some(labels) => images.with_labels(labels),
             None => Ok(images),
@@ -135,7 +156,51 @@ impl TrainingImages {
             labels: self.labels.as_ref().map(|all| gather(all, indices, 1)),
             origins: gather(&self.origins, indices, 1),
             pooled: PooledCache::default(),
+            on_cards: self.on_cards.as_ref().map(|on| OnCards::new(on.cards().clone())),
         }
+    }
+
+    /// The same images with cards that machines over them may use. Images selected from these have them too.
+    pub fn with_cards(mut self, cards: Arc<Cards>) -> Self {
+        self.on_cards = Some(OnCards::new(cards));
+        self
+    }
+
+    /// The cards that hold these images, or will when first asked.
+    pub fn on_cards(&self) -> Option<&OnCards> {
+        self.on_cards.as_ref()
+    }
+
+    /// Whether values are bytes, mapped to [-1, 1].
+    pub fn are_bytes(&self) -> bool {
+        matches!(self.pixels, Pixels::Bytes(_))
+    }
+
+    /// Bytes that one image takes on a card.
+    pub fn bytes_on_card(&self) -> usize {
+        self.shape.n_values() * if self.are_bytes() { 1 } else { size_of::<f32>() }
+    }
+
+    /// Some images as a card takes them: bytes, or single precision.
+    pub fn for_card(&self, images: Range<usize>) -> ForCard<'_> {
+        let v = self.shape.n_values();
+        let values = images.start * v..images.end * v;
+        match &self.pixels {
+            Pixels::Bytes(all) => ForCard::Bytes(&all[values]),
+            Pixels::Singles(all) if cfg!(target_endian = "little") => {
+                let bytes = &all[4 * values.start..4 * values.end];
+                match pulp::bytemuck::try_cast_slice(bytes) {
+                    Ok(values) => ForCard::Borrowed(values),
+                    // A file need not keep them where a float may lie.
+                    Err(_) => ForCard::Converted(self.singles(images)),
+                }
+            }
+            _ => ForCard::Converted(self.singles(images)),
+        }
+    }
+
+    fn singles(&self, images: Range<usize>) -> Vec<f32> {
+        self.values(images).into_iter().map(|v| v as f32).collect()
     }
 
     pub fn shape(&self) -> ImageShape {

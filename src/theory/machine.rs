@@ -249,12 +249,15 @@ impl Machine {
         let (k, precision) = (self.patch_side(level), logit_scale(level));
         let n_lanes = n_lanes::<T>();
         let n_entries = self.images.len() * shape.n_pixels();
-        let sums = self.merged(queries, |x, images| {
-            let query = PatchQuery { shape, pool, k, x, precision };
-            let mut boxes =
-                BoxSums::<T, false>::new(query, n_lanes, n_entries, self.with_posterior);
-            self.each_tile(images, |tile| boxes.add_tile(tile));
-            boxes.finish()
+        let on_cards = self.on_cards(queries, |x| PatchQuery { shape, pool, k, x, precision });
+        let sums = on_cards.unwrap_or_else(|| {
+            self.merged(queries, |x, images| {
+                let query = PatchQuery { shape, pool, k, x, precision };
+                let mut boxes =
+                    BoxSums::<T, false>::new(query, n_lanes, n_entries, self.with_posterior);
+                self.each_tile(images, |tile| boxes.add_tile(tile));
+                boxes.finish()
+            })
         });
         let answer = |all: &Accumulator| Answer {
             x0: all.mean(),
@@ -263,6 +266,19 @@ impl Machine {
             attention: None,
         };
         sums.iter().map(answer).collect()
+    }
+
+    /// What the dictionary's cards say, if it has cards that can; they compute in single precision.
+    fn on_cards<T: Lane>(
+        &self,
+        queries: &[Vec<T>],
+        query: impl for<'a> Fn(&'a [f32]) -> PatchQuery<'a, f32>,
+    ) -> Option<Vec<Accumulator>> {
+        let cards = self.images.on_cards().filter(|_| self.precision == Precision::F32)?;
+        let singles = queries.iter().map(|x| x.iter().map(|v| v.to_f64() as f32).collect());
+        let singles: Vec<Vec<f32>> = singles.collect();
+        let queries: Vec<PatchQuery<'_, f32>> = singles.iter().map(|x| query(x)).collect();
+        cards.posteriors(&self.images, &queries)
     }
 
     fn masked_answers(&self, x: &ImageBatch, threshold: f64, level: NoiseLevel) -> Vec<Answer> {

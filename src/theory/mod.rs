@@ -6,6 +6,7 @@
 //! ```text
 //! spec (which machine) + images (dictionary) -> machine -> patches | ideal | wiener | masked | composite | attentive
 //!                                                             kernels: logits, then weights
+//!                                                             card: the same on graphics cards
 //! ```
 //!
 //! Deliberately absent: networks (a sibling; their attention maps arrive as plain arrays), training.
@@ -17,6 +18,7 @@ pub mod names;
 pub mod images;
 pub mod weights;
 pub mod kernels;
+pub mod card;
 pub mod ideal;
 pub mod wiener;
 pub mod masked;

@@ -30,7 +30,7 @@ const LOG_BYTES: u64 = 64 << 10;
 /// Reads and steers the runs of one directory.
 pub struct Disk {
     runs: RunsDir,
-    /// `auto`, `cpu` or `cuda:N`, for launches.
+    /// For launches, as [`crate::lab::device::Wanted`] reads it.
     device: String,
     /// Runs whose events are asked for.
     tails: HashMap<String, EventTail>,

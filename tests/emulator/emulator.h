@@ -1,61 +1,120 @@
 /* Enough of CUDA to run our kernels on a CPU, one block after the other, its threads as fibers that change places at
- * barriers. Shared memory and outputs are poisoned before each block, and a barrier that not all threads reach is an
- * error, as it is on a card. */
+ * barriers and shuffles. Shared memory and outputs are poisoned before each block, and it is an error if not all threads
+ * reach the same barrier or shuffle, as it is on a card. */
 #include <math.h>
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <stdint.h>
 #include <string.h>
 #include <ucontext.h>
 
 typedef struct {
     unsigned x, y, z;
 } Dimensions;
+typedef struct {
+    float x, y;
+} float2;
+
+#define THREADS_LIMIT 1024
+#define WARP_SIZE 32
 
 static Dimensions threadIdx, blockIdx, blockDim, gridDim;
 static void *emulated_shared;
-static ucontext_t scheduler, *fibers;
-static int *has_ended;
+/* Fibers begin as contexts and then change places by jumps, which need no system call. */
+static ucontext_t start, *fibers;
+static jmp_buf scheduler, *places;
+/* What each thread waits for. */
+typedef enum { RUNS, BARRIER, SHUFFLE, ENDED } Wait;
+static Wait waits[THREADS_LIMIT];
+/* Values of the last two shuffles, in turn. */
+static float shuffled[2][THREADS_LIMIT];
+static unsigned n_shuffles[THREADS_LIMIT];
 
-#define __global__ static
-#define __device__
+#define KERNELS_BEGIN
+#define KERNELS_END
+#define __global__ static __attribute__((unused))
+#define __device__ __attribute__((unused))
+#define __launch_bounds__(...)
 #define SHARED(type, name) type *name = (type *)emulated_shared
+#define PAIR(name, place) const float2 name = emulated_pair(place)
+#define PUT_PAIR(place, values) (*emulated_aligned(place) = (float2){(values)[0], (values)[1]})
 
-static void __syncthreads(void) { swapcontext(&fibers[threadIdx.x], &scheduler); }
+static void fail(const char *what) {
+    fprintf(stderr, "%s (block %u, thread %u)\n", what, blockIdx.x, threadIdx.x);
+    exit(1);
+}
+
+/* Cards read and write pairs at even places only. */
+static inline __attribute__((unused)) float2 *emulated_aligned(float *place) {
+    if ((uintptr_t)place % sizeof(float2)) fail("a pair at an odd place");
+    return (float2 *)place;
+}
+
+static inline __attribute__((unused)) float2 emulated_pair(const float *place) {
+    return *emulated_aligned((float *)place);
+}
+
+static inline __attribute__((unused)) int __float_as_int(float value) {
+    int bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static void wait_for(Wait what) {
+    waits[threadIdx.x] = what;
+    if (!_setjmp(places[threadIdx.x])) _longjmp(scheduler, 1);
+}
+
+static __attribute__((unused)) void __syncthreads(void) { wait_for(BARRIER); }
+
+static __attribute__((unused)) float __shfl_sync(unsigned lanes, float value, int lane) {
+    if (lanes != 0xffffffffu || lane < 0 || lane >= WARP_SIZE) fail("a shuffle of some lanes, or from no lane");
+    const unsigned me = threadIdx.x, from = me / WARP_SIZE * WARP_SIZE + lane;
+    if (from >= blockDim.x) fail("a shuffle from a thread that is not there");
+    float *values = shuffled[n_shuffles[me]++ % 2];
+    values[me] = value;
+    wait_for(SHUFFLE);
+    return values[from];
+}
 
 static void (*kernel_call)(void);
 
 static void fiber(void) {
     kernel_call();
-    has_ended[threadIdx.x] = 1;
-    swapcontext(&fibers[threadIdx.x], &scheduler);
+    wait_for(ENDED);
+}
+
+/* Runs a thread until it waits. */
+static void resume(void) {
+    if (_setjmp(scheduler)) return;
+    if (waits[threadIdx.x] == RUNS) swapcontext(&start, &fibers[threadIdx.x]);
+    _longjmp(places[threadIdx.x], 1);
 }
 
 /* Runs one block of blockDim.x threads to its end. */
 static void run_block(size_t n_shared_bytes) {
     const size_t stack = 64 * 1024;
     const unsigned n = blockDim.x;
+    if (n > THREADS_LIMIT) fail("too many threads");
     char *stacks = malloc(n * stack);
     fibers = calloc(n, sizeof *fibers);
-    has_ended = calloc(n, sizeof *has_ended);
-    emulated_shared = malloc(n_shared_bytes);
+    places = calloc(n, sizeof *places);
+    emulated_shared = malloc(n_shared_bytes + 1);
     memset(emulated_shared, 0xff, n_shared_bytes); /* NaN */
     for (unsigned t = 0; t < n; t++) {
+        waits[t] = RUNS;
+        n_shuffles[t] = 0;
         getcontext(&fibers[t]);
         fibers[t].uc_stack.ss_sp = stacks + t * stack;
         fibers[t].uc_stack.ss_size = stack;
         makecontext(&fibers[t], fiber, 0);
     }
-    for (unsigned n_ended = 0; n_ended < n;) {
-        n_ended = 0;
-        for (unsigned t = 0; t < n; t++) {
-            threadIdx.x = t;
-            if (!has_ended[t]) swapcontext(&scheduler, &fibers[t]);
-            n_ended += has_ended[t];
+    do {
+        for (threadIdx.x = 0; threadIdx.x < n; threadIdx.x++) {
+            resume();
+            if (waits[threadIdx.x] != waits[0]) fail("a barrier or shuffle that not all threads reach");
         }
-        if (n_ended && n_ended < n) {
-            fprintf(stderr, "a barrier that only %u of %u threads reach\n", n - n_ended, n);
-            exit(1);
-        }
-    }
-    free(stacks), free(fibers), free(has_ended), free(emulated_shared);
+    } while (waits[0] != ENDED);
+    free(stacks), free(fibers), free(places), free(emulated_shared);
 }

@@ -1,44 +1,39 @@
-//! The CUDA kernels' arithmetic without a card: the very files that nvcc compiles, run by a C compiler on the CPU
-//! (`emulator.h`), against the specification.
+//! The CUDA kernels without a card: the very files that nvcc compiles, run by a C compiler on the CPU (`emulator.h`),
+//! against the specification; and all that stands between them and a machine, with cards that fail on purpose.
 
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+mod card;
 
-use mosaic_lab::image::ImageShape;
-use mosaic_lab::theory::kernels::card::{Launch, N_OTHERS, Partial};
+use std::sync::{Arc, Mutex};
+
+use card::{Choice, EmulatedCard, Trouble, program};
+use mosaic_lab::diffusion::{Denoiser, Schedule};
+use mosaic_lab::image::{ImageBatch, ImageShape, from_byte};
+use mosaic_lab::theory::card::kernel::Module;
+use mosaic_lab::theory::card::plan::Launch;
+use mosaic_lab::theory::card::{Card, CardPixels, Cards};
 use mosaic_lab::theory::kernels::{PatchQuery, reference};
 use mosaic_lab::theory::patches::Pool;
+use mosaic_lab::theory::spec::{MachineKind, MachineSpec, Scheduled};
 use mosaic_lab::theory::weights::Accumulator;
+use mosaic_lab::theory::{Machine, Precision, TrainingImages};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// The compiled kernel; `None` where there is no C compiler, which is said.
-fn kernel() -> Option<&'static Path> {
-    static PLACE: OnceLock<Option<tempfile::TempDir>> = OnceLock::new();
-    let place = PLACE.get_or_init(|| {
-        let place = tempfile::tempdir().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/emulator/posterior.c");
-        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-        let program = place.path().join("kernel");
-        let mut compile = Command::new(&compiler);
-        // Products and sums are rounded apart, as the specification's are.
-        compile.args(["-std=gnu11", "-O2", "-ffp-contract=off", "-Wall", "-Werror", "-o"]);
-        match compile.arg(&program).arg(source).arg("-lm").output() {
-            Ok(done) => {
-                assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-                Some(place)
-            }
-            Err(error) => {
-                eprintln!(
-                    "skipped: the CUDA kernels are not emulated, for want of '{compiler}': {error}"
-                );
-                None
-            }
-        }
-    });
-    place.as_ref().map(|place| Path::new(place.path()))
+const POOLS: [Pool; 4] = [Pool::Wrap, Pool::Interior, Pool::SamePlace, Pool::SameBorder];
+
+fn random(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+fn values(random: &mut ChaCha8Rng, n: usize) -> Vec<f32> {
+    (0..n).map(|_| random.random_range(-1.5..1.5_f32)).collect()
+}
+
+/// Images of random bytes, and of the floats that they stand for.
+fn bytes(random: &mut ChaCha8Rng, n: usize) -> (Vec<u8>, Vec<f32>) {
+    let bytes: Vec<u8> = (0..n).map(|_| random.random()).collect();
+    let values = bytes.iter().map(|&b| from_byte(b) as f32).collect();
+    (bytes, values)
 }
 
 struct Case {
@@ -47,6 +42,7 @@ struct Case {
     k: usize,
     precision: f64,
     queries: Vec<Vec<f32>>,
+    bytes: Vec<u8>,
     images: Vec<f32>,
 }
 
@@ -54,21 +50,14 @@ impl Case {
     fn random(
         seed: u64,
         shape: ImageShape,
-        pool: Pool,
-        k: usize,
+        (pool, k): (Pool, usize),
         precision: f64,
-        sizes: (usize, usize),
+        (n_queries, n_images): (usize, usize),
     ) -> Self {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let mut values = |n: usize| (0..n).map(|_| random.random_range(-1.5..1.5_f32)).collect();
-        let (n_queries, n_images) = sizes;
-        let queries = (0..n_queries).map(|_| values(shape.n_values())).collect();
-        let images = values(n_images * shape.n_values());
-        Self { shape, pool, k, precision, queries, images }
-    }
-
-    fn n_images(&self) -> usize {
-        self.images.len() / self.shape.n_values()
+        let random = &mut random(seed);
+        let queries = (0..n_queries).map(|_| values(random, shape.n_values())).collect();
+        let (bytes, images) = bytes(random, n_images * shape.n_values());
+        Self { shape, pool, k, precision, queries, bytes, images }
     }
 
     fn query<'a>(&self, x: &'a [f32]) -> PatchQuery<'a, f32> {
@@ -81,157 +70,283 @@ impl Case {
         all
     }
 
-    /// What the kernel finds, a launch a card: the images are dealt to `cuts.len() + 1` of them.
-    fn emulated(
-        &self,
-        program: &Path,
-        n_threads: usize,
-        n_blocks: usize,
-        cuts: &[usize],
-    ) -> Vec<Accumulator> {
+    /// Checks what a card says of these images as bytes and as floats; `cuts` deals them to several launches.
+    fn check(&self, card: &EmulatedCard, cuts: &[usize]) {
+        self.check_pixels(card, cuts, CardPixels::Bytes(&self.bytes));
+        self.check_pixels(card, cuts, CardPixels::Singles(&self.images));
+    }
+
+    fn check_pixels(&self, card: &EmulatedCard, cuts: &[usize], pixels: CardPixels<'_>) {
+        let (loaded, is_bytes) = (card.load(pixels).unwrap(), pixels.is_bytes());
+        let n_images = self.images.len() / self.shape.n_values();
         let new = || Accumulator::new(self.shape.channels, self.shape.n_pixels());
         let mut all: Vec<Accumulator> = self.queries.iter().map(|_| new()).collect();
-        let ends = cuts.iter().copied().chain([self.n_images()]);
         let mut first = 0;
-        for end in ends {
-            self.launch(program, n_threads, n_blocks, first..end, &mut all);
+        for end in cuts.iter().copied().chain([n_images]) {
+            let query = self.query(&self.queries[0]);
+            let launch = Launch::new(&query, first..end, first, n_images, is_bytes);
+            launch.merge(&loaded.posteriors(&launch, &self.queries.concat()).unwrap(), &mut all);
             first = end;
         }
-        all
-    }
-
-    fn launch(
-        &self,
-        program: &Path,
-        n_threads: usize,
-        n_blocks: usize,
-        images: std::ops::Range<usize>,
-        all: &mut [Accumulator],
-    ) {
-        let n_entries = self.n_images() * self.shape.n_pixels();
-        let launch =
-            Launch::new(&self.query(&self.queries[0]), images.start, images.len(), n_entries);
-        let plan = &launch.plan;
-        let mut input = Vec::new();
-        let ints = [
-            plan.channels,
-            plan.height,
-            plan.width,
-            plan.n_images,
-            plan.first_image,
-            plan.n_row_stretches,
-            plan.n_column_stretches,
-        ];
-        let sizes = [self.queries.len(), n_threads, n_blocks].map(|size| size as i32);
-        let stretches = [&launch.row_stretches, &launch.column_stretches];
-        let mut put = |bytes: &[u8]| input.extend_from_slice(bytes);
-        ints.iter().chain(&plan.windows).chain([&plan.cut]).for_each(|n| put(&n.to_ne_bytes()));
-        [plan.scale, plan.width_of_weights, plan.slack].iter().for_each(|x| put(&x.to_ne_bytes()));
-        sizes
-            .iter()
-            .chain(stretches.into_iter().flatten().flatten())
-            .for_each(|n| put(&n.to_ne_bytes()));
-        let n_values = self.shape.n_values();
-        let dictionary = &self.images[images.start * n_values..images.end * n_values];
-        self.queries.iter().flatten().chain(dictionary).for_each(|x| put(&x.to_ne_bytes()));
-        let output = run(program, input);
-        let n_found = self.queries.len() * n_blocks * self.shape.n_pixels();
-        let n_sums = N_OTHERS + self.shape.channels;
-        let (sums, rest) = output.split_at(8 * n_found * n_sums);
-        let (nearest, best) = rest.split_at(4 * n_found);
-        let sums: Vec<f64> =
-            sums.chunks_exact(8).map(|b| f64::from_ne_bytes(b.try_into().unwrap())).collect();
-        let nearest: Vec<f32> =
-            nearest.chunks_exact(4).map(|b| f32::from_ne_bytes(b.try_into().unwrap())).collect();
-        let best: Vec<i32> =
-            best.chunks_exact(4).map(|b| i32::from_ne_bytes(b.try_into().unwrap())).collect();
-        assert!(
-            sums.iter().all(|sum| !sum.is_nan()) && nearest.iter().all(|d| !d.is_nan()),
-            "poison is left"
-        );
-        let each = n_blocks * self.shape.n_pixels();
-        for (query, all) in all.iter_mut().enumerate() {
-            let found = Partial {
-                sums: &sums[query * each * n_sums..][..each * n_sums],
-                nearest: &nearest[query * each..][..each],
-                best: &best[2 * query * each..][..2 * each],
-            };
-            launch.merge(&found, all);
+        for (x, found) in self.queries.iter().zip(&all) {
+            self.check_query(x, found, card);
         }
     }
 
-    fn check(&self, program: &Path, n_threads: usize, n_blocks: usize, cuts: &[usize]) {
-        let found = self.emulated(program, n_threads, n_blocks, cuts);
-        let label =
-            format!("{:?} {:?} k={} precision {}", self.shape, self.pool, self.k, self.precision);
-        for (x, found) in self.queries.iter().zip(&found) {
-            let specified = self.specified(x);
-            let worst = |a: &[f64], b: &[f64]| {
-                a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
-            };
-            let mean = worst(&found.mean(), &specified.mean());
-            // Logits of float distances: relative to what they are of.
-            let logs = (0..specified.n_pixels()).map(|p| {
-                let expected = specified.log_sum(p);
-                (found.log_sum(p) - expected).abs() / (1.0 + expected.abs())
-            });
-            let entropies =
-                (0..specified.n_pixels()).map(|p| (found.entropy(p) - specified.entropy(p)).abs());
-            let (log, entropy) = (logs.fold(0.0, f64::max), entropies.fold(0.0, f64::max));
-            assert!(
-                mean < 2e-4 && log < 1e-5 && entropy < 1e-3,
-                "{label}: mean {mean:e} log {log:e} entropy {entropy:e}"
-            );
-            let differing =
-                (0..specified.n_pixels()).filter(|&p| found.best[p] != specified.best[p]).count();
-            assert_eq!(differing, 0, "{label}: provenance");
+    fn check_query(&self, x: &[f32], found: &Accumulator, card: &EmulatedCard) {
+        let label = format!(
+            "{:?} {:?} k={} precision {} {:?}",
+            self.shape, self.pool, self.k, self.precision, card.choice
+        );
+        let specified = self.specified(x);
+        let worst =
+            |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        let mean = worst(&found.mean(), &specified.mean());
+        let pixels = || 0..specified.n_pixels();
+        // Logits of float distances: relative to what they are of.
+        let logs = pixels().map(|p| {
+            let expected = specified.log_sum(p);
+            (found.log_sum(p) - expected).abs() / (1.0 + expected.abs())
+        });
+        let entropies = pixels().map(|p| (found.entropy(p) - specified.entropy(p)).abs());
+        let (log, entropy) = (logs.fold(0.0, f64::max), entropies.fold(0.0, f64::max));
+        assert!(
+            mean < 2e-4 && log < 1e-5 && entropy < 1e-3,
+            "{label}: mean {mean:e} log {log:e} entropy {entropy:e}"
+        );
+        for p in pixels().filter(|&p| found.best[p] != specified.best[p]) {
+            // Single pixels of bytes may be equally near; then it is a nearest one all the same.
+            let image = found.best[p].image as usize * self.shape.n_values();
+            let image = &self.images[image..image + self.shape.n_values()];
+            let mut alone = Accumulator::new(self.shape.channels, self.shape.n_pixels());
+            reference::accumulate(&self.query(x), image, 0, &mut alone);
+            let is_nearest = (alone.max[p] - specified.max[p]).abs() < 1e-9;
+            assert!(self.k == 1 && is_nearest, "{label}: provenance of pixel {p}");
         }
     }
 }
 
-fn run(place: &Path, input: Vec<u8>) -> Vec<u8> {
-    let mut program = Command::new(place.join("kernel"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = program.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || stdin.write_all(&input).unwrap());
-    let output = program.wait_with_output().unwrap();
-    writer.join().unwrap();
-    assert!(output.status.success());
-    output.stdout
+fn general() -> EmulatedCard {
+    EmulatedCard::new("general", Choice::General)
+}
+
+fn fastest() -> EmulatedCard {
+    EmulatedCard::new("fastest", Choice::Fastest)
 }
 
 #[test]
-fn the_posterior_kernel_agrees_with_the_specification_on_every_dictionary() {
-    let Some(program) = kernel() else { return };
+fn the_general_kernel_agrees_with_the_specification_on_every_dictionary() {
+    if program(Module::General).is_none() {
+        return;
+    }
     let shapes = [(1, 1, 1), (1, 5, 7), (3, 8, 8), (2, 9, 4), (4, 6, 11)];
-    let pools = [Pool::Wrap, Pool::Interior, Pool::SamePlace, Pool::SameBorder];
     for (seed, &(channels, height, width)) in shapes.iter().enumerate() {
         let shape = ImageShape::new(channels, height, width);
-        for pool in pools {
+        for pool in POOLS {
             for k in [1, 3, 5, 9, 13] {
                 if pool == Pool::Interior && k > height.min(width) {
                     continue;
                 }
                 let precision = [0.02, 0.4, 6.0][(seed + k) % 3];
-                let case = Case::random(seed as u64, shape, pool, k, precision, (2, 5));
-                case.check(program, 32, 3, &[]);
+                let case = Case::random(seed as u64, shape, (pool, k), precision, (2, 5));
+                case.check(&general(), &[]);
             }
         }
     }
 }
 
 #[test]
-fn low_noise_many_images_and_several_cards_lose_no_digit() {
-    let Some(program) = kernel() else { return };
-    let shape = ImageShape::new(3, 6, 6);
-    for precision in [1e-4, 1.0, 40.0, 3000.0] {
-        let case = Case::random(5, shape, Pool::Wrap, 3, precision, (2, 60));
-        // More blocks than images, fewer threads than pixels, and images dealt unevenly.
-        for (n_threads, n_blocks, cuts) in [(36, 1, &[][..]), (9, 7, &[1, 50]), (64, 80, &[30])] {
-            case.check(program, n_threads, n_blocks, cuts);
+fn kernels_of_small_images_agree_with_the_specification_on_every_dictionary() {
+    if program(Module::General).is_none() {
+        return;
+    }
+    // Rows of 4 to 20 lanes, one to four groups of rows a warp, lanes and groups that are left over.
+    let shapes = [(1, 8, 8), (3, 8, 16), (3, 16, 12), (1, 20, 40), (1, 28, 28)];
+    for (seed, &(channels, height, width)) in shapes.iter().enumerate() {
+        let shape = ImageShape::new(channels, height, width);
+        for pool in POOLS {
+            for k in [3, 5, 7, 9, 15] {
+                if k > height.min(width) || (width > 16 && (pool, k) != (Pool::Wrap, 7)) {
+                    continue;
+                }
+                let precision = [0.02, 0.4, 6.0][(seed + k) % 3];
+                let card = fastest();
+                let case = Case::random(seed as u64, shape, (pool, k), precision, (1, 2));
+                // Kernels read bytes and floats alike, once an image.
+                let is_bytes = (seed + k / 2).is_multiple_of(2);
+                case.check_pixels(
+                    &card,
+                    &[],
+                    if is_bytes {
+                        CardPixels::Bytes(&case.bytes)
+                    } else {
+                        CardPixels::Singles(&case.images)
+                    },
+                );
+                let name = if pool == Pool::Wrap { "strip_whole" } else { "strip_some" };
+                let seen = card.seen.lock().unwrap();
+                assert!(seen.launches.iter().all(|f| f.starts_with(name)), "{:?}", seen.launches);
+            }
         }
     }
+}
+
+#[test]
+fn images_of_more_than_1024_pixels_agree_with_the_specification() {
+    if program(Module::General).is_none() {
+        return;
+    }
+    for (shape, k) in [((1, 36, 30), 3), ((1, 17, 64), 3)] {
+        let shape = ImageShape::new(shape.0, shape.1, shape.2);
+        for card in [fastest(), general()] {
+            let case = Case::random(1, shape, (Pool::Interior, k), 0.5, (1, 2));
+            case.check_pixels(&card, &[], CardPixels::Bytes(&case.bytes));
+        }
+    }
+}
+
+#[test]
+fn low_noise_many_images_and_several_launches_lose_no_digit() {
+    if program(Module::General).is_none() {
+        return;
+    }
+    for precision in [1e-4, 1.0, 40.0, 3000.0] {
+        let odd = ImageShape::new(3, 6, 6);
+        let case = Case::random(5, odd, (Pool::Wrap, 3), precision, (2, 60));
+        // More blocks than images, fewer threads than pixels, and images dealt unevenly.
+        for (n_threads, n_blocks, cuts) in [(36, 1, &[][..]), (9, 7, &[1, 50]), (64, 80, &[30])] {
+            case.check(&EmulatedCard { n_threads: Some(n_threads), n_blocks, ..general() }, cuts);
+        }
+        let even = ImageShape::new(3, 8, 4);
+        let case = Case::random(6, even, (Pool::Wrap, 3), precision, (2, 60));
+        for (n_blocks, cuts) in [(1, &[][..]), (7, &[1, 50]), (80, &[30])] {
+            case.check(&EmulatedCard { n_blocks, ..fastest() }, cuts);
+        }
+    }
+}
+
+/// A machine over random bytes, with and without cards, and what the cards reported.
+struct Setting {
+    plain: Machine,
+    carded: Machine,
+    reports: Arc<Mutex<Vec<String>>>,
+}
+
+fn setting(kind: MachineKind, cards: &[EmulatedCard]) -> Setting {
+    let shape = ImageShape::new(1, 8, 8);
+    let (bytes, _) = bytes(&mut random(3), 40 * shape.n_values());
+    let images = || TrainingImages::from_bytes(shape, bytes.clone()).unwrap();
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let told = reports.clone();
+    let boxed = cards.iter().map(|card| -> Box<dyn Card> { Box::new(card.clone()) }).collect();
+    let cards = Cards::new(boxed, move |report| told.lock().unwrap().push(report.to_owned()));
+    let spec = MachineSpec { kind, k: Scheduled::Fixed(3) };
+    let machine = |images| {
+        let machine = Machine::new(spec.clone(), Arc::new(images), Precision::F32, None).unwrap();
+        machine.with_posterior(true)
+    };
+    Setting {
+        plain: machine(images()),
+        carded: machine(images().with_cards(Arc::new(cards))),
+        reports,
+    }
+}
+
+impl Setting {
+    /// How far the machine with cards is from the one without.
+    fn differences(&self) -> f64 {
+        let shape = ImageShape::new(1, 8, 8);
+        let mut random = random(4);
+        let x = values(&mut random, 11 * shape.n_values()).into_iter().map(f64::from).collect();
+        let x = ImageBatch::new(shape, x);
+        let mut worst: f64 = 0.0;
+        for t in [0.1, 0.5, 0.9] {
+            let level = Schedule::default().level(t);
+            let plain = self.plain.denoise(&x, level).unwrap();
+            let carded = self.carded.denoise(&x, level).unwrap();
+            let pairs = plain.x0.values().iter().zip(carded.x0.values());
+            worst = pairs.map(|(a, b)| (a - b).abs()).fold(worst, f64::max);
+            let (plain, carded) = (plain.posterior.unwrap(), carded.posterior.unwrap());
+            assert_eq!(plain.provenance, carded.provenance);
+        }
+        worst
+    }
+}
+
+#[test]
+fn a_machine_says_the_same_on_one_card_and_on_three_streamed_through_or_not() {
+    if program(Module::General).is_none() {
+        return;
+    }
+    for kind in [MachineKind::EquivariantLocal, MachineKind::BoundaryBroken, MachineKind::Local] {
+        for (n_cards, room) in [(1, 1 << 20), (3, 1 << 20), (2, 1000)] {
+            let card = EmulatedCard { room, ..fastest() };
+            let setting = setting(kind.clone(), &vec![card.clone(); n_cards]);
+            let worst = setting.differences();
+            assert!(worst < 1e-4, "{kind:?} on {n_cards} cards: {worst:e}");
+            assert_eq!(*setting.reports.lock().unwrap(), Vec::<String>::new());
+            // Eleven queries are two launches for each of three levels, and portion.
+            let seen = card.seen.lock().unwrap();
+            let (n_loads, n_portions) =
+                if room == 1000 { (2 * 7 * 3, 2 * 7) } else { (n_cards, n_cards) };
+            assert_eq!((seen.loads.len(), seen.launches.len()), (n_loads, 6 * n_portions));
+        }
+    }
+}
+
+#[test]
+fn images_that_do_not_fit_after_all_are_taken_in_smaller_portions() {
+    if program(Module::General).is_none() {
+        return;
+    }
+    let card = EmulatedCard { trouble: Trouble::LoadsAtMost(300), ..fastest() };
+    let setting = setting(MachineKind::EquivariantLocal, std::slice::from_ref(&card));
+    assert!(setting.differences() < 1e-4);
+    assert_eq!(*setting.reports.lock().unwrap(), Vec::<String>::new());
+    let seen = card.seen.lock().unwrap();
+    // All forty, then ten, five, three; three from there on, and one that is left.
+    let expected: Vec<usize> = [40, 10, 5].into_iter().chain([3; 13]).chain([1]).collect();
+    let images: Vec<usize> = seen.loads.iter().map(|bytes| bytes / 64).collect();
+    assert_eq!(images[..17], expected);
+    assert_eq!(images.len(), 3 + 3 * 14);
+}
+
+#[test]
+fn a_card_that_fails_is_reported_once_and_the_cpu_goes_on() {
+    if program(Module::General).is_none() {
+        return;
+    }
+    for (trouble, n_launches) in [
+        (Trouble::LaunchesAtMost(0), 0),
+        (Trouble::LaunchesAtMost(3), 3),
+        (Trouble::LoadsAtMost(10), 0),
+    ] {
+        let card = EmulatedCard { trouble, ..fastest() };
+        let setting = setting(MachineKind::EquivariantLocal, std::slice::from_ref(&card));
+        assert!(setting.differences() < 1e-4);
+        let reports = setting.reports.lock().unwrap().clone();
+        let expected = if trouble == Trouble::LoadsAtMost(10) {
+            "theory is computed on the CPU: fastest has no room for 64 bytes"
+        } else {
+            "theory is computed on the CPU: fastest failed: an unspecified launch failure"
+        };
+        assert_eq!(reports, [expected]);
+        assert_eq!(card.seen.lock().unwrap().launches.len(), n_launches);
+    }
+}
+
+#[test]
+fn double_precision_and_images_too_large_stay_on_the_cpu() {
+    let card = fastest();
+    let cards = Cards::new(vec![Box::new(card.clone())], |_| {});
+    let shape = ImageShape::new(1, 4, 4);
+    let images =
+        TrainingImages::from_bytes(shape, vec![7; 32]).unwrap().with_cards(Arc::new(cards));
+    let kind = MachineKind::EquivariantLocal;
+    let spec = MachineSpec { kind, k: Scheduled::Fixed(3) };
+    let machine = Machine::new(spec, Arc::new(images), Precision::F64, None).unwrap();
+    machine
+        .denoise(&ImageBatch::new(shape, vec![0.5; 16]), Schedule::default().level(0.5))
+        .unwrap();
+    assert!(card.seen.lock().unwrap().loads.is_empty());
 }

@@ -40,8 +40,9 @@ pub struct TheoryTiming {
     /// What every pair costs at least ([`operations`]), as a share of a core's arithmetic; `None` for machines whose
     /// pairs have no such cost.
     pub arithmetic_share: Option<f64>,
-    /// Bytes of the dictionary that go through a second of CPU time, as a share of what a core can read.
-    pub memory_share: f64,
+    /// Bytes of the dictionary that go through a second of CPU time, as a share of what a core can read. Neither share
+    /// is known where cards compute.
+    pub memory_share: Option<f64>,
 }
 
 /// What to time.
@@ -82,6 +83,7 @@ pub fn time_theory(
         let limit = if is_double { limits.f64_per_s } else { limits.f32_per_s };
         each * pairs / cpu_s / limit
     });
+    let on_cpu = images.on_cards().is_none();
     let bytes = (shape.n_values() * n * case.n_queries) as f64;
     Ok(TheoryTiming {
         machine: case.spec.column(),
@@ -94,8 +96,8 @@ pub fn time_theory(
         peak_rss_mb: peak_memory_mb(),
         pairs_per_s: pairs / wall_s,
         pairs_per_cpu_s: pairs / cpu_s,
-        arithmetic_share: arithmetic,
-        memory_share: bytes / cpu_s / limits.bytes_per_s,
+        arithmetic_share: arithmetic.filter(|_| on_cpu),
+        memory_share: on_cpu.then(|| bytes / cpu_s / limits.bytes_per_s),
     })
 }
 

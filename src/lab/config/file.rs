@@ -16,6 +16,7 @@ use super::experiment::Experiment;
 use super::settings::{self, SETTINGS};
 use super::study::Study;
 use super::value::{Accepted, Value, nearest};
+use crate::lab::device::{ACCEPTED, Wanted};
 
 /// The `lab.toml` that is used where there is none.
 pub const BUILT_IN: &str = include_str!("../../../lab.toml");
@@ -37,7 +38,7 @@ pub struct Lab {
 pub struct LabSettings {
     /// Where runs are kept.
     pub runs_dir: PathBuf,
-    /// `auto`, `cpu` or `cuda:N`.
+    /// As [`crate::lab::device::Wanted`] reads it.
     pub device: String,
     /// `auto`, `dark` or `light`.
     pub theme: String,
@@ -197,11 +198,11 @@ impl<'a> Reader<'a> {
                     };
                     return Err(self.at(&value.span(), problem));
                 };
-                if *key_name == "device" && !is_device(&text) {
+                if *key_name == "device" && text.parse::<Wanted>().is_err() {
                     let problem = SettingError::Value {
                         key: "lab.device".to_owned(),
                         found: format!("'{text}'"),
-                        accepted: "auto, cpu or cuda:N".to_owned(),
+                        accepted: ACCEPTED.to_owned(),
                         nearest: nearest(&text, ["auto", "cpu", "cuda:0"].into_iter())
                             .map(str::to_owned),
                     };
@@ -396,12 +397,6 @@ impl<'a> Reader<'a> {
             other => other,
         }
     }
-}
-
-/// True for `auto`, `cpu` and `cuda:N`.
-pub fn is_device(text: &str) -> bool {
-    matches!(text, "auto" | "cpu")
-        || text.strip_prefix("cuda:").is_some_and(|index| index.parse::<u16>().is_ok())
 }
 
 pub(super) fn to_value(value: &DeValue<'_>) -> Option<Value> {

@@ -16,4 +16,3 @@ pub mod signals;
 mod body;
 
 pub use body::run;
-pub use prepare::open_device;

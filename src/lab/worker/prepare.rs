@@ -10,6 +10,7 @@ use crate::analysis::consistency::Judge;
 use crate::dataset::{self, Dataset};
 use crate::image::ImageBatch;
 use crate::lab::config::Experiment;
+use crate::lab::device;
 use crate::lab::event::NoticeLevel;
 use crate::lab::run_dir::RunDir;
 use crate::lab::run_toml::RunToml;
@@ -64,10 +65,14 @@ pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) ->
     for warning in experiment.geometry_warnings(&network) {
         board.notice(NoticeLevel::Warning, warning);
     }
-    let (device, words) = open_device(&description.device)?;
-    board.update(|status| status.device = words);
-    let trainer = open_trainer(run, &experiment, &network, &dataset, &device, board)?;
+    let told = board.clone();
+    let opened = device::open(&description.device.parse()?, move |problem| {
+        told.notice(NoticeLevel::Warning, problem);
+    })?;
+    board.update(|status| status.device = opened.words.clone());
+    let trainer = open_trainer(run, &experiment, &network, &dataset, &opened.tensors, board)?;
     let images = TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
+    let images = opened.images(images);
     let contestants = Contestants::new(experiment.ddim(), images, machines, network.n_classes)
         .context("building the score machines")?;
     Ok(Workshop {
@@ -128,40 +133,6 @@ fn open_trainer(
     board.notice(NoticeLevel::Info, format!("going on from the checkpoint of step {}", place.step));
     Trainer::resume(config, network, dataset.clone(), device, saved)
         .with_context(|| format!("resuming from '{}'", place.path.display()))
-}
-
-/// The device asked for, and what it is in words. `auto` takes the first CUDA card of a build that
-/// knows CUDA, when there is one, and says so when there is none.
-pub fn open_device(wanted: &str) -> Result<(Device, String)> {
-    let cpu = || (Device::Cpu, format!("cpu ({} threads)", rayon::current_num_threads()));
-    match wanted {
-        "cpu" => Ok(cpu()),
-        "auto" if cfg!(feature = "cuda") => match Device::new_cuda(0) {
-            Ok(device) => Ok((device, "cuda:0".to_owned())),
-            Err(error) => {
-                let (device, words) = cpu();
-                Ok((device, format!("{words}; no CUDA: {}", first_line(&error.to_string()))))
-            }
-        },
-        "auto" => Ok(cpu()),
-        other => {
-            let Some(index) = other.strip_prefix("cuda:").and_then(|text| text.parse().ok()) else {
-                bail!("device '{other}' is not known; use auto, cpu or cuda:N");
-            };
-            if !cfg!(feature = "cuda") {
-                bail!(
-                    "device '{other}' needs a build with CUDA: cargo build --release --features cuda"
-                );
-            }
-            let device =
-                Device::new_cuda(index).with_context(|| format!("opening device '{other}'"))?;
-            Ok((device, other.to_owned()))
-        }
-    }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or(text)
 }
 
 /// The averaged network of a run's newest whole checkpoint, for sampling without training.

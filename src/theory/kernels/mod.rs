@@ -10,7 +10,6 @@ pub mod tile;
 pub mod windows;
 pub mod posterior;
 pub mod boxes;
-pub mod card;
 
 pub use precision::Precision;
 

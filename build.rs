@@ -1,0 +1,59 @@
+//! With the feature `cuda`: our kernels (`src/theory/card/kernels`) from CUDA C++ to PTX, by nvcc.
+//!
+//! nvcc is what `NVCC` names, else `$CUDA_HOME/bin/nvcc` (or `$CUDA_PATH`'s), else `nvcc`. The PTX is for compute
+//! capability 8.0 and later, whatever card is in this machine: the driver compiles it for the card that it finds.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Patch sides with a kernel of their own, as `STRIP_SIDES` of `src/theory/card/cuda.rs`.
+const STRIP_SIDES: [usize; 7] = [3, 5, 7, 9, 11, 13, 15];
+
+fn main() {
+    let kernels = Path::new("src/theory/card/kernels");
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed={}", kernels.display());
+    if env::var_os("CARGO_FEATURE_CUDA").is_none() {
+        return;
+    }
+    for name in ["NVCC", "CUDA_HOME", "CUDA_PATH"] {
+        println!("cargo:rerun-if-env-changed={name}");
+    }
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    compile(&kernels.join("general.cu"), &out.join("general.ptx"), &[]);
+    for side in STRIP_SIDES {
+        let side = side.to_string();
+        compile(
+            &kernels.join("strips.cu"),
+            &out.join(format!("strips_{side}.ptx")),
+            &[("SIDE", &side)],
+        );
+    }
+}
+
+fn nvcc() -> PathBuf {
+    let toolkit = || env::var_os("CUDA_HOME").or_else(|| env::var_os("CUDA_PATH"));
+    match env::var_os("NVCC") {
+        Some(nvcc) => nvcc.into(),
+        None => toolkit().map_or("nvcc".into(), |home| PathBuf::from(home).join("bin/nvcc")),
+    }
+}
+
+fn compile(source: &Path, ptx: &Path, definitions: &[(&str, &str)]) {
+    let nvcc = nvcc();
+    let mut command = Command::new(&nvcc);
+    // Flushing denormals makes an exponential one instruction; no sum of ours is that small.
+    command.args(["-std=c++17", "-O3", "-ftz=true", "--ptx", "-arch=compute_80"]);
+    command.args(definitions.iter().map(|(name, value)| format!("-D{name}={value}")));
+    let done = command.arg("-o").arg(ptx).arg(source).status();
+    match done {
+        Ok(status) if status.success() => {}
+        Ok(status) => panic!("'{}' failed on '{}' with {status}", nvcc.display(), source.display()),
+        Err(error) => panic!(
+            "the feature 'cuda' needs nvcc, but '{}' cannot be run: {error}; install a CUDA toolkit and put its bin \
+             folder on the path, or set CUDA_HOME or NVCC",
+            nvcc.display()
+        ),
+    }
+}

@@ -1,0 +1,377 @@
+//! An NVIDIA card as a [`Card`], through the driver alone.
+//!
+//! Theory has a stream of its own on each card, and another for copies: previews go on beside training steps instead of
+//! between them, and portions arrive while others are computed with. Nothing but the driver is needed (no cuBLAS, no
+//! NVRTC): the kernels are PTX in this binary, which the driver compiles for its card when first used and keeps.
+//!
+//! cudarc holds back each launch until the buffers that it names are ready, and each buffer's end until the launches
+//! that use it are over.
+
+#![allow(
+    unsafe_code,
+    reason = "launches: what kernels are told is checked here, what they do by tests/emulator"
+)]
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cudarc::driver::sys::{
+    CUdevice_attribute, CUfunction_attribute_enum, CUmemPool_attribute, CUresult,
+    cuDeviceGetDefaultMemPool, cuMemPoolSetAttribute,
+};
+use cudarc::driver::{
+    CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DeviceRepr, DriverError,
+    LaunchConfig, PinnedHostSlice, PushKernelArg,
+};
+use cudarc::nvrtc::Ptx;
+
+use super::kernel::{Kernel, Module};
+use super::plan::{Found, Launch, N_OTHERS, PosteriorPlan};
+use super::{Card, CardError, CardPixels, Loaded};
+use crate::image::ImageShape;
+
+/// Bytes of each of the two buffers that images travel through.
+const PORTION_BYTES: usize = 16 << 20;
+/// Threads of a block that merges.
+const MERGE_THREADS: usize = 128;
+/// The oldest cards that the kernels run on (`build.rs`): Ampere.
+const CAPABILITY_MIN: (i32, i32) = (8, 0);
+
+// SAFETY: the C structure of `posterior.cuh`, field by field, which is tested.
+unsafe impl DeviceRepr for PosteriorPlan {}
+
+/// One card, opened.
+pub struct CudaCard {
+    name: String,
+    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
+    copies: Arc<CudaStream>,
+    n_multiprocessors: usize,
+    shared_bytes_max: usize,
+    kernels: Mutex<Kernels>,
+    buffers: Mutex<Vec<PinnedHostSlice<u8>>>,
+}
+
+#[derive(Default)]
+struct Kernels {
+    modules: HashMap<&'static str, Arc<CudaModule>>,
+    /// Functions with the blocks of theirs that a multiprocessor can hold.
+    functions: HashMap<(Module, &'static str, usize), (CudaFunction, usize)>,
+}
+
+struct LoadedImages {
+    card: Arc<CudaCard>,
+    images: CudaSlice<u8>,
+    is_bytes: bool,
+}
+
+/// PTX by module.
+fn ptx(module: Module) -> Option<(&'static str, &'static str)> {
+    macro_rules! kernels {
+        ($name:literal) => {
+            Some(($name, include_str!(concat!(env!("OUT_DIR"), "/", $name, ".ptx"))))
+        };
+    }
+    match module {
+        Module::General => kernels!("general"),
+        Module::Strips(3) => kernels!("strips_3"),
+        Module::Strips(5) => kernels!("strips_5"),
+        Module::Strips(7) => kernels!("strips_7"),
+        Module::Strips(9) => kernels!("strips_9"),
+        Module::Strips(11) => kernels!("strips_11"),
+        Module::Strips(13) => kernels!("strips_13"),
+        Module::Strips(15) => kernels!("strips_15"),
+        Module::Strips(_) => None,
+    }
+}
+
+/// What a driver's error means to who reads it, in a line.
+pub fn reason(error: DriverError) -> String {
+    let words = match error.0 {
+        CUresult::CUDA_ERROR_STUB_LIBRARY | CUresult::CUDA_ERROR_SHARED_OBJECT_INIT_FAILED => {
+            "no NVIDIA driver on this machine (libcuda.so.1 was not found)"
+        }
+        CUresult::CUDA_ERROR_NO_DEVICE => {
+            "the driver sees no card (see nvidia-smi; CUDA_VISIBLE_DEVICES may hide it)"
+        }
+        CUresult::CUDA_ERROR_INVALID_DEVICE => {
+            "there is no card of that number (see nvidia-smi -L)"
+        }
+        CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
+        | CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
+        | CUresult::CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE => {
+            "the driver is older than the CUDA toolkit of this build; update it, or build with its toolkit"
+        }
+        CUresult::CUDA_ERROR_DEVICE_UNAVAILABLE => {
+            "another process keeps the card to itself (nvidia-smi -c shows its compute mode)"
+        }
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
+            "the card's memory is full (nvidia-smi says with what)"
+        }
+        CUresult::CUDA_ERROR_NOT_INITIALIZED | CUresult::CUDA_ERROR_UNKNOWN => {
+            "the driver does not start (nvidia-smi should say why; a restart often helps)"
+        }
+        _ => "",
+    };
+    let code = format!("{:?}", error.0);
+    if words.is_empty() { code } else { format!("{words} [{code}]") }
+}
+
+impl CudaCard {
+    /// Card number `ordinal` of those that the driver shows.
+    pub fn open(ordinal: usize) -> Result<Arc<Self>, CardError> {
+        let name = format!("cuda:{ordinal}");
+        let failed = |error| CardError::Failed { card: name.clone(), problem: reason(error) };
+        let context = CudaContext::new(ordinal).map_err(failed)?;
+        let capability = context.compute_capability().map_err(failed)?;
+        if capability < CAPABILITY_MIN {
+            let problem = format!(
+                "compute capability {}.{} is older than the kernels' {}.{} (Ampere)",
+                capability.0, capability.1, CAPABILITY_MIN.0, CAPABILITY_MIN.1
+            );
+            return Err(CardError::Failed { card: name, problem });
+        }
+        keep_memory(&context);
+        let attribute =
+            |which| context.attribute(which).map(|value| value.max(0) as usize).map_err(failed);
+        use CUdevice_attribute::{
+            CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+            CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+        };
+        let n_multiprocessors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+        let shared_bytes_max = attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
+        let stream = context.new_stream().map_err(failed)?;
+        let copies = context.new_stream().map_err(failed)?;
+        Ok(Arc::new(Self {
+            context,
+            stream,
+            copies,
+            n_multiprocessors,
+            shared_bytes_max,
+            kernels: Mutex::default(),
+            buffers: Mutex::default(),
+            name,
+        }))
+    }
+
+    /// The maker's name, such as `NVIDIA H200`.
+    pub fn model(&self) -> String {
+        self.context.name().unwrap_or_else(|_| "a card without a name".to_owned())
+    }
+
+    fn failed(&self, error: DriverError) -> CardError {
+        CardError::Failed { card: self.name.clone(), problem: reason(error) }
+    }
+
+    /// The same where a full memory is to be told apart.
+    fn no_room(&self, bytes: usize) -> impl Fn(DriverError) -> CardError {
+        move |error| match error.0 {
+            CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
+                CardError::OutOfMemory { card: self.name.clone(), bytes }
+            }
+            _ => self.failed(error),
+        }
+    }
+
+    /// The fastest kernel for a launch that this card can hold.
+    fn kernel(&self, launch: &Launch) -> Result<Kernel, CardError> {
+        let kernels = Kernel::all(launch);
+        let fits = |kernel: &&Kernel| kernel.shared_bytes <= self.shared_bytes_max;
+        if let Some(kernel) = kernels.iter().find(fits) {
+            return Ok(*kernel);
+        }
+        let problem = match kernels.last() {
+            Some(kernel) => format!(
+                "{} bytes of shared memory, of which it has {}",
+                kernel.shared_bytes, self.shared_bytes_max
+            ),
+            None => "a kernel for so many pixels or channels".to_owned(),
+        };
+        let plan = &launch.plan;
+        let [channels, height, width] =
+            [plan.channels, plan.height, plan.width].map(|size| size as usize);
+        let shape = ImageShape::new(channels, height, width);
+        Err(CardError::TooLarge { card: self.name.clone(), shape, problem })
+    }
+
+    /// A kernel's function, loaded when first used, and how many blocks of it the card holds at once.
+    fn function(
+        &self,
+        module: Module,
+        function: &'static str,
+        (n_threads, shared_bytes): (usize, usize),
+    ) -> Result<(CudaFunction, usize), CardError> {
+        let failed = |error| self.failed(error);
+        let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (module, function, n_threads);
+        if let Some(found) = kernels.functions.get(&key) {
+            return Ok(found.clone());
+        }
+        let (name, source) = ptx(module).ok_or_else(|| CardError::Failed {
+            card: self.name.clone(),
+            problem: format!("this build has no kernel '{function}'"),
+        })?;
+        let loaded = match kernels.modules.get(name) {
+            Some(loaded) => loaded.clone(),
+            None => {
+                let loaded = self.context.load_module(Ptx::from_src(source)).map_err(failed)?;
+                kernels.modules.insert(name, loaded.clone());
+                loaded
+            }
+        };
+        let found = loaded.load_function(function).map_err(failed)?;
+        let opt_in = CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+        found.set_attribute(opt_in, shared_bytes as i32).map_err(failed)?;
+        let n_resident = found
+            .occupancy_max_active_blocks_per_multiprocessor(n_threads as u32, shared_bytes, None)
+            .map_err(failed)?;
+        let found = (found, n_resident as usize * self.n_multiprocessors);
+        kernels.functions.insert(key, found.clone());
+        Ok(found)
+    }
+
+    /// Puts bytes on the card through pinned buffers, one filled while the other travels.
+    fn send(&self, bytes: &[u8], place: &mut CudaSlice<u8>) -> Result<(), DriverError> {
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffers.is_empty() {
+            for _ in 0..2 {
+                // SAFETY: written before it is read.
+                buffers.push(unsafe { self.context.alloc_pinned::<u8>(PORTION_BYTES) }?);
+            }
+        }
+        for (number, portion) in bytes.chunks(PORTION_BYTES).enumerate() {
+            let first = number * PORTION_BYTES;
+            let mut place = place.slice_mut(first..first + portion.len());
+            if portion.len() < PORTION_BYTES {
+                // A buffer travels whole or not at all; what is left is not worth one.
+                self.copies.memcpy_htod(portion, &mut place)?;
+                continue;
+            }
+            let buffer = &mut buffers[number % 2];
+            // Waits until what was in it has arrived.
+            buffer.as_mut_slice()?.copy_from_slice(portion);
+            self.copies.memcpy_htod(&*buffer, &mut place)?;
+        }
+        // The caller's memory may go once this returns.
+        self.copies.synchronize()
+    }
+}
+
+/// Memory that is freed stays with the process: asking the system for it anew costs more than most launches.
+pub fn keep_memory(context: &CudaContext) {
+    let mut pool = std::ptr::null_mut();
+    let mut threshold = u64::MAX;
+    // SAFETY: both calls are told places that outlive them; without a pool nothing is set.
+    unsafe {
+        if cuDeviceGetDefaultMemPool(&mut pool, context.cu_device()) == CUresult::CUDA_SUCCESS {
+            let which = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+            cuMemPoolSetAttribute(pool, which, std::ptr::from_mut(&mut threshold).cast());
+        }
+    }
+}
+
+impl Card for Arc<CudaCard> {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn room(&self) -> Result<usize, CardError> {
+        self.context.mem_get_info().map(|(free, _)| free).map_err(|error| self.failed(error))
+    }
+
+    fn load(&self, pixels: CardPixels<'_>) -> Result<Box<dyn Loaded>, CardError> {
+        let bytes = match pixels {
+            CardPixels::Bytes(bytes) => bytes,
+            CardPixels::Singles(values) => pulp::bytemuck::cast_slice(values),
+        };
+        let no_room = self.no_room(bytes.len());
+        // SAFETY: written whole before it is read.
+        let mut images = unsafe { self.copies.alloc::<u8>(bytes.len()) }.map_err(&no_room)?;
+        self.send(bytes, &mut images).map_err(no_room)?;
+        Ok(Box::new(LoadedImages { card: self.clone(), images, is_bytes: pixels.is_bytes() }))
+    }
+}
+
+impl Loaded for LoadedImages {
+    fn posteriors(&self, launch: &Launch, queries: &[f32]) -> Result<Found, CardError> {
+        let card = &self.card;
+        let n_queries = queries.len() / launch.n_values();
+        let image_bytes = launch.n_values() * if self.is_bytes { 1 } else { size_of::<f32>() };
+        // What kernels take on trust.
+        let holds = launch.loaded.end * image_bytes <= self.images.len()
+            && queries.len() == n_queries * launch.n_values()
+            && (launch.plan.is_bytes != 0) == self.is_bytes
+            && launch.plan.n_images as usize == launch.loaded.len();
+        if !holds {
+            let problem = "a launch does not suit the images that were loaded".to_owned();
+            return Err(CardError::Failed { card: card.name.clone(), problem });
+        }
+        self.launch(launch, queries, n_queries, image_bytes)
+    }
+}
+
+impl LoadedImages {
+    fn launch(
+        &self,
+        launch: &Launch,
+        queries: &[f32],
+        n_queries: usize,
+        image_bytes: usize,
+    ) -> Result<Found, CardError> {
+        let card = &self.card;
+        let kernel = card.kernel(launch)?;
+        let sizes = (kernel.n_threads, kernel.shared_bytes);
+        let (posterior, n_resident) = card.function(kernel.module, kernel.function, sizes)?;
+        let (merge, _) = card.function(Module::General, "merge_posteriors", (MERGE_THREADS, 0))?;
+        // As many blocks as the card holds at once; each takes every n_blocks-th image.
+        let n_blocks = (n_resident / n_queries).clamp(1, launch.loaded.len().max(1));
+        let n_pixels = launch.n_pixels();
+        let n_sums = (N_OTHERS + launch.plan.channels as usize) * n_pixels;
+        let n_found = n_queries * n_blocks;
+        let no_room = card.no_room(n_found * (8 * n_sums + 12 * n_pixels));
+        let run = || -> Result<Found, DriverError> {
+            let stream = &card.stream;
+            let rows = stream.clone_htod(launch.row_stretches.as_flattened())?;
+            let columns = stream.clone_htod(launch.column_stretches.as_flattened())?;
+            let queries = stream.clone_htod(queries)?;
+            let images = self
+                .images
+                .slice(launch.loaded.start * image_bytes..launch.loaded.end * image_bytes);
+            // SAFETY: kernels write these whole, which tests/emulator checks with poison.
+            let (mut sums, mut nearest, mut best, mut merged, mut merged_nearest, mut merged_best) = unsafe {
+                (
+                    stream.alloc::<f64>(n_found * n_sums)?,
+                    stream.alloc::<f32>(n_found * n_pixels)?,
+                    stream.alloc::<i32>(n_found * 2 * n_pixels)?,
+                    stream.alloc::<f64>(n_queries * n_sums)?,
+                    stream.alloc::<f32>(n_queries * n_pixels)?,
+                    stream.alloc::<i32>(n_queries * 2 * n_pixels)?,
+                )
+            };
+            let grid = |n_blocks: usize, n_threads: usize, shared_bytes: usize| LaunchConfig {
+                grid_dim: (n_blocks as u32, n_queries as u32, 1),
+                block_dim: (n_threads as u32, 1, 1),
+                shared_mem_bytes: shared_bytes as u32,
+            };
+            let mut arguments = stream.launch_builder(&posterior);
+            arguments.arg(&launch.plan).arg(&rows).arg(&columns).arg(&queries).arg(&images);
+            arguments.arg(&mut sums).arg(&mut nearest).arg(&mut best);
+            // SAFETY: arguments are the kernel's, of the sizes that it is told; so are threads and shared memory.
+            unsafe { arguments.launch(grid(n_blocks, kernel.n_threads, kernel.shared_bytes)) }?;
+            let (n, channels, pixels) = (n_blocks as i32, launch.plan.channels, n_pixels as i32);
+            let mut arguments = stream.launch_builder(&merge);
+            arguments.arg(&n).arg(&channels).arg(&pixels).arg(&sums).arg(&nearest).arg(&best);
+            arguments.arg(&mut merged).arg(&mut merged_nearest).arg(&mut merged_best);
+            // SAFETY: as above.
+            unsafe { arguments.launch(grid(n_pixels.div_ceil(MERGE_THREADS), MERGE_THREADS, 0)) }?;
+            let found = Found {
+                sums: stream.clone_dtoh(&merged)?,
+                nearest: stream.clone_dtoh(&merged_nearest)?,
+                best: stream.clone_dtoh(&merged_best)?,
+            };
+            stream.synchronize()?;
+            Ok(found)
+        };
+        run().map_err(no_room)
+    }
+}

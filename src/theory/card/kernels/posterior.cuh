@@ -1,0 +1,146 @@
+// Running posteriors of query pixels over a patch dictionary: what the kernels share.
+//
+// The specification is src/theory/kernels/reference.rs, the method that of boxes.rs and posterior.rs: for the
+// displacement s = q - p the patch distances of all pairs (p, p + s) are window sums over one image of squared
+// differences, and weights 2^(reference - distance scale) are summed, where the reference may lag behind the nearest
+// entry by up to `slack_bits`. Entries farther than the nearest so far by `width_of_weights` or more are skipped;
+// together they are lighter than exp(-NEGLIGIBLE_NATS) of the whole weight, as derived in posterior.rs.
+//
+// A block is one query (blockIdx.y) and every gridDim.x-th training image; a thread keeps the posteriors of some query
+// pixels in registers. Within an image sums are float, across images double.
+//
+// All kernels are written in what C and CUDA C++ share, so that tests/emulator can run these very files on the CPU.
+
+#ifndef MOSAIC_POSTERIOR
+#define MOSAIC_POSTERIOR
+
+// More channels stay on the CPU.
+#define CHANNELS_MAX 4
+
+// Which partial sum is which; the channels' follow. Each is [pixels]. The reference is in bits.
+enum { REFERENCE, TOTAL, SPREAD, N_OTHERS };
+
+// Accepted pairs along an axis of length L at one displacement (Pool::stretches): training places start .. start + len
+// (mod L), each with the query place `shift` before it (mod L).
+typedef struct {
+    int shift, start, len;
+} Stretch;
+
+// A patch's offsets along an axis, -before .. after.
+typedef struct {
+    int before, after;
+} Window;
+
+typedef struct {
+    int channels, height, width;
+    int n_images;
+    // Number of the first image in the whole dictionary.
+    int first_image;
+    // Whether images are bytes, mapped to [-1, 1], or floats.
+    int is_bytes;
+    int n_row_stretches, n_column_stretches;
+    Window rows, columns;
+    // Whether a patch ends at the image's border, or goes on at its other side.
+    int cut;
+    // Bits per squared distance, precision / ln 2.
+    float scale;
+    // Beyond the nearest by this much, an entry is skipped.
+    float width_of_weights;
+    // A weight may reach 2^slack_bits before the reference is raised.
+    float slack_bits;
+} PosteriorPlan;
+
+// One query pixel's posterior within one image, and its nearest entry so far.
+typedef struct {
+    float nearest, reference_bits, total, spread;
+    float sums[CHANNELS_MAX];
+    // Image times pixels plus training pixel; a launch has fewer than 2^32 of them.
+    unsigned best;
+} PixelPosterior;
+
+__device__ static inline void clear_posterior(PixelPosterior *posterior) {
+    posterior->nearest = posterior->reference_bits = INFINITY;
+    posterior->total = posterior->spread = 0.0f;
+    posterior->best = 0;
+    for (int c = 0; c < CHANNELS_MAX; c++) posterior->sums[c] = 0.0f;
+}
+
+// Notes an entry that is nearer than all before it.
+__device__ static inline void note_nearest(
+    PixelPosterior *posterior, float distance, unsigned entry, int channels, const PosteriorPlan *plan
+) {
+    posterior->nearest = distance;
+    posterior->best = entry;
+    float reference_bits = distance * plan->scale;
+    if (posterior->reference_bits - reference_bits > plan->slack_bits) {
+        // 2^-inf = 0: nothing was summed under an infinite reference.
+        float bits = reference_bits - posterior->reference_bits;
+        float factor = exp2f(bits);
+        posterior->spread =
+            posterior->total > 0.0f ? factor * (posterior->spread + posterior->total * bits) : 0.0f;
+        posterior->total *= factor;
+        // Of constant length, so that the sums stay in registers.
+        for (int c = 0; c < CHANNELS_MAX; c++) {
+            if (c < channels) posterior->sums[c] *= factor;
+        }
+        posterior->reference_bits = reference_bits;
+    }
+}
+
+// Adds an entry's weight; returns it.
+__device__ static inline float add_weight(PixelPosterior *posterior, float distance, float scale) {
+    float bits = fmaf(-distance, scale, posterior->reference_bits);
+    float weight = exp2f(bits);
+    posterior->total += weight;
+    posterior->spread += weight * bits;
+    return weight;
+}
+
+// Joins an image's sums to those of the images before, which may have another reference. `kept` is this pixel's place
+// in [N_OTHERS + channels, n_pixels].
+__device__ static inline void flush_posterior(
+    PixelPosterior *posterior, double *kept, int n_pixels, int channels
+) {
+    if (posterior->reference_bits == INFINITY) return;
+    double before = kept[REFERENCE * n_pixels];
+    double bits = before == INFINITY ? 0.0 : posterior->reference_bits - before;
+    double factor = before == INFINITY ? 0.0 : exp2(bits);
+    double old = kept[TOTAL * n_pixels];
+    kept[SPREAD * n_pixels] = factor * (kept[SPREAD * n_pixels] + old * bits) + posterior->spread;
+    kept[TOTAL * n_pixels] = factor * old + posterior->total;
+    for (int c = 0; c < CHANNELS_MAX; c++) {
+        if (c >= channels) break;
+        double *sum = kept + (N_OTHERS + c) * n_pixels;
+        *sum = factor * *sum + posterior->sums[c];
+        posterior->sums[c] = 0.0f;
+    }
+    kept[REFERENCE * n_pixels] = posterior->reference_bits;
+    posterior->total = posterior->spread = 0.0f;
+}
+
+// No entries yet.
+__device__ static inline void clear_kept(double *kept, int n_pixels, int channels) {
+    for (int which = 0; which < N_OTHERS + channels; which++) {
+        kept[which * n_pixels] = which == REFERENCE ? INFINITY : 0.0;
+    }
+}
+
+// Value `at` of all images' values. Bytes stand for b / 127.5 - 1, here with a single rounding.
+__device__ static inline float image_value(const void *images, size_t at, int is_bytes) {
+    if (is_bytes) return (2.0f * ((const unsigned char *)images)[at] - 255.0f) / 255.0f;
+    return ((const float *)images)[at];
+}
+
+// (a + b) mod n for 0 <= a, b < n.
+__device__ static inline int wrapped(int a, int b, int n) {
+    int sum = a + b;
+    return sum < n ? sum : sum - n;
+}
+
+// Whether training place q is among a stretch's, on an axis of length n.
+__device__ static inline int is_accepted(Stretch stretch, int q, int n) {
+    int place = q - stretch.start;
+    return (place < 0 ? place + n : place) < stretch.len;
+}
+
+#endif

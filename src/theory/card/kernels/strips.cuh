@@ -1,0 +1,328 @@
+// Patch posteriors of small images with everything in registers, for one patch side and number of channels.
+//
+// A thread owns ROWS x COLUMNS query pixels: their values, their posteriors, and the values of the training pixels that
+// they meet. The threads of a row sum squared differences along it by exchanging registers; rows are summed through
+// shared memory, which holds one displacement's row sums at a time, twice, so that one barrier a displacement is enough.
+// From one row stretch to the next the training rows move up by one, so that each thread reads one row, not ROWS.
+//
+// Whoever includes this defines STRIP_POSTERIOR, the kernel's name, SIDE, the odd patch side k >= 3, N_CHANNELS,
+// IS_WHOLE, whether patches go on at an image's other side and all pairs are accepted (else the plan says which are),
+// PIXELS_MAX, THREADS_MAX and BLOCKS, how many blocks are to share a multiprocessor's registers.
+// Images: height a multiple of ROWS, width of COLUMNS and at most 32 COLUMNS, both at least SIDE.
+
+#include "posterior.cuh"
+
+#ifndef MOSAIC_STRIPS
+#define MOSAIC_STRIPS
+
+#define ROWS 4
+#define COLUMNS 2
+#define WIDTH_MAX (32 * COLUMNS)
+#define ALL_LANES 0xffffffffu
+
+// What the threads are to each other.
+typedef struct {
+    // Of a warp: lanes a row of pixels, and groups of ROWS rows.
+    int row_lanes, warp_groups;
+    // This thread's place among its row's, and its first row.
+    int place, row;
+    // Whether it has pixels at all.
+    int has_pixels;
+} StripThread;
+
+__device__ static inline StripThread strip_thread(int height, int width, int thread) {
+    StripThread it;
+    it.row_lanes = width / COLUMNS;
+    it.warp_groups = 32 / it.row_lanes;
+    int lane = thread % 32, group = lane / it.row_lanes;
+    it.place = lane % it.row_lanes;
+    it.row = (thread / 32 * it.warp_groups + group) * ROWS;
+    it.has_pixels = group < it.warp_groups && it.row < height;
+    return it;
+}
+
+#endif
+
+#define RADIUS (SIDE / 2)
+// Pairs of columns on each side of a thread's own that a patch can reach.
+#define REACH ((RADIUS + 1) / 2)
+
+// Row sums of one displacement, with a row of zeros.
+#define N_ROW_SUMS (PIXELS_MAX + WIDTH_MAX)
+
+// As the general kernel, but for shared memory: two copies of an image and two of row sums, 2 N_CHANNELS PIXELS_MAX +
+// 2 N_ROW_SUMS floats. Threads: 32 for every 32 / (W / COLUMNS) groups of ROWS rows.
+__global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
+    PosteriorPlan plan,
+    const Stretch *row_stretches,
+    const Stretch *column_stretches,
+    const float *queries,
+    const void *images,
+    double *partial,
+    float *nearest_distance,
+    int *best
+) {
+    SHARED(float, shared);
+    const int height = plan.height, width = plan.width, n_pixels = height * width;
+    const int n_values = N_CHANNELS * n_pixels;
+    // The image, and the image moved by one column, in which pairs that begin at an odd column are aligned.
+    float *even = shared, *odd = shared + N_CHANNELS * PIXELS_MAX;
+    float *row_sums = shared + 2 * N_CHANNELS * PIXELS_MAX;
+    const StripThread my = strip_thread(height, width, threadIdx.x);
+    const int column = my.place * COLUMNS;
+    const size_t block = (size_t)blockIdx.y * gridDim.x + blockIdx.x;
+    double *kept = partial + block * (N_OTHERS + N_CHANNELS) * n_pixels;
+
+    // Lanes of the pairs of columns to the left and to the right, or this lane's own where there are none.
+    int left_lane[REACH], right_lane[REACH];
+    int has_left[REACH], has_right[REACH];
+    const int cut = !IS_WHOLE && plan.cut;
+    const int first_lane = threadIdx.x % 32 - my.place;
+    for (int j = 0; j < REACH; j++) {
+        int left = my.place - 1 - j, right = my.place + 1 + j;
+        has_left[j] = left >= 0 || !cut;
+        has_right[j] = right < my.row_lanes || !cut;
+        left = left < 0 ? left + my.row_lanes : left;
+        right = right >= my.row_lanes ? right - my.row_lanes : right;
+        // Lanes without pixels are a warp's last ones and may have fewer neighbours than a row has.
+        left_lane[j] = my.has_pixels ? first_lane + left : threadIdx.x % 32;
+        right_lane[j] = my.has_pixels ? first_lane + right : threadIdx.x % 32;
+    }
+    // Where the row sums above and below this thread's rows are; the row of zeros stands for those outside.
+    int above[RADIUS], below[RADIUS];
+    for (int j = 0; j < RADIUS; j++) {
+        int up = my.row - 1 - j, down = my.row + ROWS + j;
+        if (cut) {
+            up = up < 0 ? height : up;
+            down = down >= height ? height : down;
+        } else {
+            up = up < 0 ? up + height : up;
+            down = down >= height ? down - height : down;
+        }
+        above[j] = up * width + column;
+        below[j] = down * width + column;
+    }
+
+    PixelPosterior posteriors[ROWS][COLUMNS];
+    float x[ROWS][COLUMNS][N_CHANNELS];
+    #pragma unroll
+    for (int i = 0; i < ROWS; i++) {
+        #pragma unroll
+        for (int j = 0; j < COLUMNS; j++) {
+            int p = (my.row + i) * width + column + j;
+            clear_posterior(&posteriors[i][j]);
+            #pragma unroll
+            for (int c = 0; c < N_CHANNELS; c++) {
+                x[i][j][c] = my.has_pixels ? queries[(size_t)blockIdx.y * n_values + c * n_pixels + p] : 0.0f;
+            }
+            if (my.has_pixels) clear_kept(kept + p, n_pixels, N_CHANNELS);
+        }
+    }
+    for (int i = threadIdx.x; i < 2 * width; i += blockDim.x) {
+        row_sums[(i / width) * N_ROW_SUMS + n_pixels + i % width] = 0.0f;
+    }
+
+    for (int n = blockIdx.x; n < plan.n_images; n += gridDim.x) {
+        // Nobody reads the image before any more: that ends before the last displacement's barrier.
+        for (int v = threadIdx.x; v < n_values; v += blockDim.x) {
+            float value = image_value(images, (size_t)n * n_values + v, plan.is_bytes);
+            int at = v % width, place = v / n_pixels * PIXELS_MAX + v % n_pixels;
+            even[place] = value;
+            odd[place - at + (at == 0 ? width - 1 : at - 1)] = value;
+        }
+        __syncthreads();
+        for (int s = 0; s < plan.n_column_stretches; s++) {
+            const Stretch columns = column_stretches[s];
+            // Training columns of this thread's pixels, and which of them count.
+            const int training_column = wrapped(column, columns.shift, width);
+            const int next_column = wrapped(training_column, 1, width);
+            const int is_in[COLUMNS] = {
+                is_accepted(columns, training_column, width),
+                is_accepted(columns, next_column, width),
+            };
+            const float *training = training_column % 2 == 0 ? even + training_column : odd + training_column - 1;
+            // The training rows; row i of this displacement is phi[(first + i) % ROWS].
+            float phi[ROWS][COLUMNS][N_CHANNELS];
+            int present = -1;
+            for (int r = 0; r < plan.n_row_stretches; r += ROWS) {
+                // As often as there are rows, so that `first` is a constant and phi stays in registers.
+                #pragma unroll
+                for (int first = 0; first < ROWS; first++) {
+                    if (r + first >= plan.n_row_stretches) break;
+                    const Stretch rows = row_stretches[r + first];
+                    // All rows but the last are there already if the stretch before was one row up.
+                    const int is_next = present >= 0 && wrapped(present, 1, height) == rows.shift;
+                    present = rows.shift;
+                    #pragma unroll
+                    for (int i = 0; i < ROWS; i++) {
+                        if (is_next && i < ROWS - 1) continue;
+                        int line = my.has_pixels ? wrapped(my.row + i, rows.shift, height) : 0;
+                        #pragma unroll
+                        for (int c = 0; c < N_CHANNELS; c++) {
+                            PAIR(pair, training + c * PIXELS_MAX + line * width);
+                            phi[(first + i) % ROWS][0][c] = pair.x;
+                            phi[(first + i) % ROWS][1][c] = pair.y;
+                        }
+                    }
+
+                    // Sums of squared differences along rows.
+                    float *these = row_sums + first % 2 * N_ROW_SUMS;
+                    float sums[ROWS][COLUMNS];
+                    #pragma unroll
+                    for (int i = 0; i < ROWS; i++) {
+                        float square[COLUMNS];
+                        #pragma unroll
+                        for (int j = 0; j < COLUMNS; j++) {
+                            #pragma unroll
+                            for (int c = 0; c < N_CHANNELS; c++) {
+                                float difference = x[i][j][c] - phi[(first + i) % ROWS][j][c];
+                                square[j] =
+                                    c == 0 ? difference * difference : fmaf(difference, difference, square[j]);
+                            }
+                        }
+                        // Whole pairs that both windows hold, then what only one of them does.
+                        float pair = square[0] + square[1], common = pair;
+                        float left = 0.0f, right = 0.0f;
+                        #pragma unroll
+                        for (int d = 0; d < REACH; d++) {
+                            const int is_last = d == REACH - 1;
+                            if (!is_last) {
+                                float a = __shfl_sync(ALL_LANES, pair, left_lane[d]);
+                                float b = __shfl_sync(ALL_LANES, pair, right_lane[d]);
+                                common += (has_left[d] ? a : 0.0f) + (has_right[d] ? b : 0.0f);
+                            } else if (RADIUS % 2 == 1) {
+                                float a = __shfl_sync(ALL_LANES, square[1], left_lane[d]);
+                                float b = __shfl_sync(ALL_LANES, square[0], right_lane[d]);
+                                left = has_left[d] ? a : 0.0f;
+                                right = has_right[d] ? b : 0.0f;
+                            } else {
+                                float a = __shfl_sync(ALL_LANES, pair, left_lane[d]);
+                                float a_last = __shfl_sync(ALL_LANES, square[1], left_lane[d]);
+                                float b = __shfl_sync(ALL_LANES, pair, right_lane[d]);
+                                float b_first = __shfl_sync(ALL_LANES, square[0], right_lane[d]);
+                                left = (has_left[d] ? a : 0.0f) + (has_right[d] ? b_first : 0.0f);
+                                right = (has_left[d] ? a_last : 0.0f) + (has_right[d] ? b : 0.0f);
+                            }
+                        }
+                        sums[i][0] = common + left;
+                        sums[i][1] = common + right;
+                        if (my.has_pixels) PUT_PAIR(these + (my.row + i) * width + column, sums[i]);
+                    }
+                    __syncthreads();
+
+                    // Sums of those along columns: rows -RADIUS .. ROWS - 1 + RADIUS of this thread.
+                    float distances[ROWS][COLUMNS];
+                    float outer[2][RADIUS][COLUMNS];
+                    #pragma unroll
+                    for (int d = 0; d < RADIUS; d++) {
+                        PAIR(up, these + (my.has_pixels ? above[d] : 0));
+                        PAIR(down, these + (my.has_pixels ? below[d] : 0));
+                        outer[0][d][0] = up.x, outer[0][d][1] = up.y;
+                        outer[1][d][0] = down.x, outer[1][d][1] = down.y;
+                    }
+                    #pragma unroll
+                    for (int j = 0; j < COLUMNS; j++) {
+                        // The window of row i is lines[i] .. lines[i + SIDE - 1]; all hold lines[3] .. lines[SIDE - 1].
+                        float lines[ROWS - 1 + SIDE];
+                        #pragma unroll
+                        for (int d = 0; d < RADIUS; d++) {
+                            lines[RADIUS - 1 - d] = outer[0][d][j];
+                            lines[RADIUS + ROWS + d] = outer[1][d][j];
+                        }
+                        #pragma unroll
+                        for (int i = 0; i < ROWS; i++) lines[RADIUS + i] = sums[i][j];
+                        float middle = SIDE < ROWS ? 0.0f : lines[ROWS - 1];
+                        #pragma unroll
+                        for (int d = ROWS; d < SIDE; d++) middle += lines[d];
+                        distances[ROWS - 1][j] = middle;
+                        #pragma unroll
+                        for (int i = ROWS - 2; i >= 0; i--) distances[i][j] = distances[i + 1][j] + lines[i];
+                        float after = lines[SIDE];
+                        distances[1][j] += after;
+                        #pragma unroll
+                        for (int i = 2; i < ROWS; i++) {
+                            after += lines[SIDE - 1 + i];
+                            distances[i][j] += after;
+                        }
+                    }
+
+                    // The rare and the many apart: nearer than all before, and near enough to count.
+                    float gaps[ROWS][COLUMNS];
+                    int signs = 0;
+                    #pragma unroll
+                    for (int i = 0; i < ROWS; i++) {
+                        const int line = wrapped(my.row + i, rows.shift, height);
+                        #pragma unroll
+                        for (int j = 0; j < COLUMNS; j++) {
+                            if (!IS_WHOLE && !(is_in[j] && is_accepted(rows, line, height))) {
+                                distances[i][j] = INFINITY;
+                            }
+                            gaps[i][j] = distances[i][j] - posteriors[i][j].nearest;
+                            signs |= __float_as_int(gaps[i][j]);
+                        }
+                    }
+                    if (signs < 0) {
+                        #pragma unroll
+                        for (int i = 0; i < ROWS; i++) {
+                            const int line = wrapped(my.row + i, rows.shift, height);
+                            #pragma unroll
+                            for (int j = 0; j < COLUMNS; j++) {
+                                if (!(distances[i][j] < posteriors[i][j].nearest)) continue;
+                                unsigned q = line * width + (j == 0 ? training_column : next_column);
+                                unsigned entry = (unsigned)n * n_pixels + q;
+                                note_nearest(&posteriors[i][j], distances[i][j], entry, N_CHANNELS, &plan);
+                                gaps[i][j] = 0.0f;
+                            }
+                        }
+                    }
+                    #pragma unroll
+                    for (int i = 0; i < ROWS; i++) {
+                        int is_near[COLUMNS];
+                        #pragma unroll
+                        for (int j = 0; j < COLUMNS; j++) {
+                            is_near[j] = gaps[i][j] < plan.width_of_weights;
+                        }
+                        if (!(is_near[0] || is_near[1])) continue;
+                        #pragma unroll
+                        for (int j = 0; j < COLUMNS; j++) {
+                            if (!is_near[j]) continue;
+                            PixelPosterior *posterior = &posteriors[i][j];
+                            float weight = add_weight(posterior, distances[i][j], plan.scale);
+                            #pragma unroll
+                            for (int c = 0; c < N_CHANNELS; c++) {
+                                posterior->sums[c] =
+                                    fmaf(weight, phi[(first + i) % ROWS][j][c], posterior->sums[c]);
+                            }
+                        }
+                    }
+                }
+            }
+            // The next column begins with the first of the two row sums again.
+            __syncthreads();
+        }
+        #pragma unroll
+        for (int i = 0; i < ROWS; i++) {
+            #pragma unroll
+            for (int j = 0; j < COLUMNS; j++) {
+                int p = (my.row + i) * width + column + j;
+                if (my.has_pixels) flush_posterior(&posteriors[i][j], kept + p, n_pixels, N_CHANNELS);
+            }
+        }
+    }
+    if (!my.has_pixels) return;
+    #pragma unroll
+    for (int i = 0; i < ROWS; i++) {
+        #pragma unroll
+        for (int j = 0; j < COLUMNS; j++) {
+            int p = (my.row + i) * width + column + j;
+            const PixelPosterior *posterior = &posteriors[i][j];
+            nearest_distance[block * n_pixels + p] = posterior->nearest;
+            best[block * 2 * n_pixels + p] = plan.first_image + (int)(posterior->best / n_pixels);
+            best[block * 2 * n_pixels + n_pixels + p] = (int)(posterior->best % n_pixels);
+        }
+    }
+}
+
+#undef RADIUS
+#undef REACH
+#undef N_ROW_SUMS

@@ -1,0 +1,73 @@
+//! Patch posteriors on graphics cards: the same sums as [`super::kernels`], where a card does them sooner.
+//!
+//! ```text
+//! Cards: who computes which images -> plan: what a kernel is told, how answers are merged -> Card: one that computes
+//!                                                                                            cuda.rs, or a test's
+//! ```
+//!
+//! A dictionary knows its cards ([`super::TrainingImages::on_cards`]); machines over it ask them first and compute
+//! themselves where cards cannot help. The kernels (`kernels/*.cuh`) are written in what C and CUDA C++ share, so that
+//! `tests/emulator` checks the very files that nvcc compiles on any machine with a C compiler.
+
+pub mod plan;
+pub mod kernel;
+pub mod cards;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+
+pub use cards::Cards;
+
+use thiserror::Error;
+
+use crate::image::ImageShape;
+use plan::{Found, Launch};
+
+/// Why a card did not answer.
+#[derive(Debug, Error)]
+pub enum CardError {
+    #[error("{card} has no room for {bytes} bytes")]
+    OutOfMemory { card: String, bytes: usize },
+    #[error("{card} cannot hold what images of {shape} need: {problem}")]
+    TooLarge { card: String, shape: ImageShape, problem: String },
+    #[error("{card} failed: {problem}")]
+    Failed { card: String, problem: String },
+}
+
+/// Training images as a card takes them, `[n, C, H, W]`.
+#[derive(Clone, Copy, Debug)]
+pub enum CardPixels<'a> {
+    /// Mapped to [-1, 1] by `b / 127.5 - 1`.
+    Bytes(&'a [u8]),
+    Singles(&'a [f32]),
+}
+
+impl CardPixels<'_> {
+    pub fn n_bytes(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Singles(values) => size_of_val(*values),
+        }
+    }
+
+    pub fn is_bytes(&self) -> bool {
+        matches!(self, Self::Bytes(_))
+    }
+}
+
+/// One graphics card, or what stands for one.
+pub trait Card: Send + Sync {
+    /// As people know it, such as `cuda:0`.
+    fn name(&self) -> String;
+
+    /// Bytes that images may take now.
+    fn room(&self) -> Result<usize, CardError>;
+
+    /// Puts images where kernels read them.
+    fn load(&self, pixels: CardPixels<'_>) -> Result<Box<dyn Loaded>, CardError>;
+}
+
+/// Images on a card, until dropped.
+pub trait Loaded: Send + Sync {
+    /// Posteriors of `queries` [n, C, H, W], one after the other, over the images that the launch names.
+    fn posteriors(&self, launch: &Launch, queries: &[f32]) -> Result<Found, CardError>;
+}

@@ -1,0 +1,243 @@
+//! A card that is none: the kernels' own files, compiled by a C compiler, a process a launch.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use mosaic_lab::image::ImageShape;
+use mosaic_lab::theory::card::kernel::{Kernel, Module};
+use mosaic_lab::theory::card::plan::{Found, Launch};
+use mosaic_lab::theory::card::{Card, CardError, CardPixels, Loaded};
+
+/// The compiled kernels of a module; `None` where there is no C compiler, which is said.
+pub fn program(module: Module) -> Option<PathBuf> {
+    static PLACE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    static DONE: Mutex<Option<HashMap<usize, Option<PathBuf>>>> = Mutex::new(None);
+    let place = PLACE.get_or_init(|| tempfile::tempdir().unwrap()).path();
+    let side = match module {
+        Module::General => 0,
+        Module::Strips(side) => side,
+    };
+    let mut done = DONE.lock().unwrap();
+    done.get_or_insert_default().entry(side).or_insert_with(|| compile(place, side)).clone()
+}
+
+fn compile(place: &Path, side: usize) -> Option<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/emulator/kernels.c");
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let program = place.join(format!("kernels-{side}"));
+    let mut compile = Command::new(&compiler);
+    // Products and sums are rounded apart, as the specification's are, but where a kernel asks for one rounding.
+    compile.args(["-std=gnu11", "-O2", "-ffp-contract=off", "-Wall", "-Werror"]);
+    // Jumps between stacks are what fortified libraries take for a mistake.
+    compile.args(["-Wno-unknown-pragmas", "-U_FORTIFY_SOURCE"]).arg(format!("-DSIDE={side}"));
+    match compile.arg("-o").arg(&program).arg(source).arg("-lm").output() {
+        Ok(done) => {
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            Some(program)
+        }
+        Err(error) => {
+            eprintln!(
+                "skipped: the CUDA kernels are not emulated, for want of '{compiler}': {error}"
+            );
+            None
+        }
+    }
+}
+
+/// Which kernel a card takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    Fastest,
+    General,
+}
+
+/// What can go wrong with a card, on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    None,
+    /// No more than so many bytes in one load, whatever `room` says.
+    LoadsAtMost(usize),
+    /// So many launches succeed.
+    LaunchesAtMost(usize),
+}
+
+#[derive(Clone, Debug)]
+pub struct EmulatedCard {
+    pub name: &'static str,
+    pub choice: Choice,
+    pub n_blocks: usize,
+    /// Threads of the general kernel, if others than it would choose.
+    pub n_threads: Option<usize>,
+    pub room: usize,
+    pub trouble: Trouble,
+    /// Images of each load, and kernels of each launch.
+    pub seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub loads: Vec<usize>,
+    pub launches: Vec<&'static str>,
+}
+
+struct LoadedImages {
+    card: EmulatedCard,
+    bytes: Vec<u8>,
+    is_bytes: bool,
+}
+
+impl EmulatedCard {
+    pub fn new(name: &'static str, choice: Choice) -> Self {
+        Self {
+            name,
+            choice,
+            n_blocks: 3,
+            n_threads: None,
+            room: 1 << 30,
+            trouble: Trouble::None,
+            seen: Arc::default(),
+        }
+    }
+
+    fn failed(&self, problem: String) -> CardError {
+        CardError::Failed { card: self.name.to_owned(), problem }
+    }
+
+    fn kernel(&self, launch: &Launch) -> Result<Kernel, CardError> {
+        let plan = &launch.plan;
+        let kernels = Kernel::all(launch);
+        let found = match self.choice {
+            Choice::Fastest => kernels.first(),
+            Choice::General => kernels.iter().find(|kernel| kernel.module == Module::General),
+        };
+        let mut kernel = *found.ok_or_else(|| CardError::TooLarge {
+            card: self.name.to_owned(),
+            shape: ImageShape::new(
+                plan.channels as usize,
+                plan.height as usize,
+                plan.width as usize,
+            ),
+            problem: "no kernel is large enough".to_owned(),
+        })?;
+        if let Some(n) = self.n_threads.filter(|_| kernel.module == Module::General) {
+            kernel.n_threads = n;
+            kernel.function = "general_posterior_16";
+        }
+        Ok(kernel)
+    }
+}
+
+impl Card for EmulatedCard {
+    fn name(&self) -> String {
+        self.name.to_owned()
+    }
+
+    fn room(&self) -> Result<usize, CardError> {
+        Ok(self.room)
+    }
+
+    fn load(&self, pixels: CardPixels<'_>) -> Result<Box<dyn Loaded>, CardError> {
+        self.seen.lock().unwrap().loads.push(pixels.n_bytes());
+        if let Trouble::LoadsAtMost(limit) = self.trouble
+            && pixels.n_bytes() > limit
+        {
+            return Err(CardError::OutOfMemory {
+                card: self.name.to_owned(),
+                bytes: pixels.n_bytes(),
+            });
+        }
+        let bytes = match pixels {
+            CardPixels::Bytes(bytes) => bytes.to_vec(),
+            CardPixels::Singles(values) => values.iter().flat_map(|v| v.to_ne_bytes()).collect(),
+        };
+        let (card, is_bytes) = (self.clone(), pixels.is_bytes());
+        Ok(Box::new(LoadedImages { card, bytes, is_bytes }))
+    }
+}
+
+impl Loaded for LoadedImages {
+    fn posteriors(&self, launch: &Launch, queries: &[f32]) -> Result<Found, CardError> {
+        let card = &self.card;
+        let n_launches = card.seen.lock().unwrap().launches.len();
+        if card.trouble == Trouble::LaunchesAtMost(n_launches) {
+            return Err(card.failed("an unspecified launch failure".to_owned()));
+        }
+        let kernel = card.kernel(launch)?;
+        card.seen.lock().unwrap().launches.push(kernel.function);
+        let program = program(kernel.module).expect("a test that needs no compiler");
+        assert_eq!(launch.plan.is_bytes != 0, self.is_bytes);
+        let n_queries = queries.len() / launch.n_values();
+        let output = run(&program, self.input(launch, kernel, queries))
+            .map_err(|problem| card.failed(problem))?;
+        let n_found = n_queries * launch.n_pixels();
+        let n_sums = 3 + launch.plan.channels as usize;
+        let (sums, rest) = output.split_at(8 * n_found * n_sums);
+        let (nearest, best) = rest.split_at(4 * n_found);
+        let found = Found {
+            sums: numbers(sums, f64::from_ne_bytes),
+            nearest: numbers(nearest, f32::from_ne_bytes),
+            best: numbers(best, i32::from_ne_bytes),
+        };
+        let is_poisoned = found.sums.iter().any(|sum| sum.is_nan())
+            || found.nearest.iter().any(|distance| distance.is_nan());
+        assert!(!is_poisoned, "poison is left");
+        Ok(found)
+    }
+}
+
+impl LoadedImages {
+    fn input(&self, launch: &Launch, kernel: Kernel, queries: &[f32]) -> Vec<u8> {
+        let plan = &launch.plan;
+        let mut input = kernel.function.as_bytes().to_vec();
+        input.resize(32, 0);
+        let n_queries = queries.len() / launch.n_values();
+        let sizes = [n_queries, kernel.n_threads, self.card.n_blocks, kernel.shared_bytes];
+        let mut put = |bytes: &[u8]| input.extend_from_slice(bytes);
+        sizes.iter().for_each(|&size| put(&(size as i32).to_ne_bytes()));
+        let ints = [
+            plan.channels,
+            plan.height,
+            plan.width,
+            plan.n_images,
+            plan.first_image,
+            plan.is_bytes,
+            plan.n_row_stretches,
+            plan.n_column_stretches,
+        ];
+        ints.iter().chain(&plan.windows).chain([&plan.cut]).for_each(|n| put(&n.to_ne_bytes()));
+        [plan.scale, plan.width_of_weights, plan.slack_bits]
+            .iter()
+            .for_each(|x| put(&x.to_ne_bytes()));
+        let stretches = [&launch.row_stretches, &launch.column_stretches];
+        stretches.into_iter().flatten().flatten().for_each(|n| put(&n.to_ne_bytes()));
+        queries.iter().for_each(|x| put(&x.to_ne_bytes()));
+        let each = launch.n_values() * if self.is_bytes { 1 } else { 4 };
+        put(&self.bytes[launch.loaded.start * each..launch.loaded.end * each]);
+        input
+    }
+}
+
+fn numbers<T, const N: usize>(bytes: &[u8], number: fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks().0.iter().map(|&bytes| number(bytes)).collect()
+}
+
+fn run(program: &Path, input: Vec<u8>) -> Result<Vec<u8>, String> {
+    let mut program = Command::new(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = program.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(&input).is_ok());
+    let output = program.wait_with_output().unwrap();
+    writer.join().unwrap();
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    }
+}
