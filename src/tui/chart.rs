@@ -43,9 +43,9 @@ impl Average {
     }
 
     /// The average that has come to `value` after so many finite ones.
-    pub fn after(past: f64, n_finite: usize, value: f64) -> Self {
-        let weight = 1.0 - past.powf(n_finite as f64);
-        Self { past, sum: if n_finite > 0 { value * weight } else { 0.0 }, weight }
+    pub fn after(past: f64, n_finite: f64, value: f64) -> Self {
+        let weight = 1.0 - past.powf(n_finite);
+        Self { past, sum: if n_finite > 0.0 { value * weight } else { 0.0 }, weight }
     }
 
     pub fn past(&self) -> f64 {
@@ -53,11 +53,17 @@ impl Average {
     }
 
     pub fn take(&mut self, value: f64) -> f64 {
+        self.take_many(value, 1.0)
+    }
+
+    /// Takes in `value` as often as that, which need not be a whole number.
+    pub fn take_many(&mut self, value: f64, n: f64) -> f64 {
         if !value.is_finite() {
             return value;
         }
-        self.sum = self.past * self.sum + (1.0 - self.past) * value;
-        self.weight = self.past * self.weight + (1.0 - self.past);
+        let past = if n == 1.0 { self.past } else { self.past.powf(n) };
+        self.sum = past * self.sum + (1.0 - past) * value;
+        self.weight = past * self.weight + (1.0 - past);
         self.sum / self.weight
     }
 }

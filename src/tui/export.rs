@@ -1,4 +1,5 @@
-//! What a tab shows, as files: every figure at full resolution (CSV), charts and pictures (PNG), the screen as seen (text).
+//! What a tab shows, as files: its figures (CSV; of curves beyond 100,000 points the extremes, all are in `events.jsonl`),
+//! charts and pictures (PNG), the screen as seen (text).
 //!
 //! Files go into `exports/` of the run's directory, numbered, so that none is overwritten. What is about the machine or
 //! all runs, and whatever someone who only looks exports, goes into the current directory. All is written by a

@@ -18,7 +18,17 @@ const SEEN_MAX: usize = 8;
 #[derive(Debug, Default)]
 pub struct Series {
     points: Vec<(f64, f64)>,
+    /// What each point stands for once some were left out; empty while all are there. Extremes are what is drawn of a
+    /// stretch, but not what it is on average.
+    stands: Vec<Stand>,
     memo: RefCell<Memo>,
+}
+
+/// The finite values that a point stands for: their mean and how many.
+#[derive(Clone, Copy, Debug)]
+struct Stand {
+    mean: f64,
+    n: f64,
 }
 
 /// What was worked out of the points. Windows go with each change of them; averages go on with new points.
@@ -43,7 +53,7 @@ pub struct Seen {
 impl Series {
     /// Points in increasing order of x.
     pub fn of(points: Vec<(f64, f64)>) -> Self {
-        Self { points, memo: RefCell::default() }
+        Self { points, stands: Vec::new(), memo: RefCell::default() }
     }
 
     /// Adds a point; a resumed run goes back to its checkpoint and overwrites what came after it.
@@ -54,21 +64,30 @@ impl Series {
         memo.seen.clear();
         if kept < self.points.len() {
             self.points.truncate(kept);
-            memo.go_back(kept);
+            self.stands.truncate(kept);
+            memo.go_back(&self.stands, kept);
         }
         if self.points.len() >= HISTORY_POINTS_MAX {
-            self.points = halved(&self.points);
+            (self.points, self.stands) = halved(&self.points, &self.stands);
             memo.smoothed = None;
         }
         self.points.push((x, y));
+        if !self.stands.is_empty() {
+            self.stands.push(Stand::alone(y));
+        }
         if let Some((average, smoothed)) = &mut memo.smoothed {
             smoothed.push((x, average.take(y)));
         }
     }
 
+    /// Whether points were left out, so that extremes stand for stretches.
+    pub fn is_thinned(&self) -> bool {
+        !self.stands.is_empty()
+    }
+
     /// The smoothed value of the point at `place`; `past` is the share that the average remembers per point.
     pub fn smoothed(&self, past: f64, place: usize) -> Option<f64> {
-        Some(self.memo.borrow_mut().smoothed(&self.points, past).get(place)?.1)
+        Some(self.memo.borrow_mut().smoothed(self, past).get(place)?.1)
     }
 
     /// What is seen between the ends of `part` in `n_columns`. A curve is smoothed as a whole: a closer look must not
@@ -84,7 +103,7 @@ impl Series {
         }
         let mut memo = self.memo.borrow_mut();
         let seen = Arc::new(match past > 0.0 {
-            true => Seen::of(memo.smoothed(&self.points, past), part, n_columns),
+            true => Seen::of(memo.smoothed(self, past), part, n_columns),
             false => Seen::of(&self.points, part, n_columns),
         });
         if memo.seen.len() >= SEEN_MAX {
@@ -103,23 +122,33 @@ impl Series {
 }
 
 impl Memo {
-    fn smoothed(&mut self, points: &[(f64, f64)], past: f64) -> &[(f64, f64)] {
+    fn smoothed(&mut self, series: &Series, past: f64) -> &[(f64, f64)] {
         if self.smoothed.as_ref().is_none_or(|(average, _)| average.past() != past) {
             self.smoothed = None;
         }
         let (_, smoothed) = self.smoothed.get_or_insert_with(|| {
             let mut average = Average::new(past);
-            let smoothed = points.iter().map(|&(x, y)| (x, average.take(y))).collect();
+            let smoothed = match &series.stands[..] {
+                [] => series.points.iter().map(|&(x, y)| (x, average.take(y))).collect(),
+                stands => {
+                    let points = series.points.iter().zip(stands);
+                    let at = |(&(x, y), stand)| (x, average.stand(y, stand));
+                    points.map(at).collect()
+                }
+            };
             (average, smoothed)
         });
         smoothed
     }
 
     /// Averages as they were after the first `kept` points.
-    fn go_back(&mut self, kept: usize) {
+    fn go_back(&mut self, stands: &[Stand], kept: usize) {
         let Some((average, smoothed)) = &mut self.smoothed else { return };
         smoothed.truncate(kept);
-        let n_finite = smoothed.iter().filter(|point| point.1.is_finite()).count();
+        let n_finite = match stands {
+            [] => smoothed.iter().filter(|point| point.1.is_finite()).count() as f64,
+            stands => stands.iter().map(|stand| stand.n).sum(),
+        };
         let last = smoothed.iter().rfind(|point| point.1.is_finite());
         *average = Average::after(average.past(), n_finite, last.map_or(0.0, |point| point.1));
     }
@@ -193,10 +222,27 @@ impl Seen {
     }
 }
 
-/// Of every four points the smallest and the largest, with a gap kept as one of them.
-fn halved(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+impl Stand {
+    fn alone(y: f64) -> Self {
+        if y.is_finite() { Self { mean: y, n: 1.0 } } else { Self { mean: 0.0, n: 0.0 } }
+    }
+}
+
+impl Average {
+    /// Takes in what a point stands for; a gap stays one.
+    fn stand(&mut self, y: f64, stand: &Stand) -> f64 {
+        let average = if stand.n > 0.0 { self.take_many(stand.mean, stand.n) } else { f64::NAN };
+        if y.is_finite() { average } else { y }
+    }
+}
+
+/// Of every four points the smallest and the largest, with a gap kept as one of them; and what these stand for: all four,
+/// in equal shares.
+fn halved(points: &[(f64, f64)], stands: &[Stand]) -> (Vec<(f64, f64)>, Vec<Stand>) {
     let mut kept = Vec::with_capacity(points.len() / 2 + 1);
-    for four in points.chunks(4) {
+    let mut kept_stands = Vec::with_capacity(points.len() / 2 + 1);
+    for (number, four) in points.chunks(4).enumerate() {
+        let n_before = kept.len();
         let extremes = thin(four, 1);
         let gap = four.iter().find(|point| !point.1.is_finite());
         match (gap, extremes.last()) {
@@ -205,13 +251,24 @@ fn halved(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
             (Some(gap), None) => kept.push(*gap),
             (None, _) => kept.extend(extremes),
         }
+        let of = |place: usize| match stands {
+            [] => Stand::alone(four[place].1),
+            stands => stands[4 * number + place],
+        };
+        let (sum, n) = (0..four.len())
+            .map(of)
+            .fold((0.0, 0.0), |(sum, n), stand| (sum + stand.mean * stand.n, n + stand.n));
+        let n_kept = kept.len() - n_before;
+        let mean = if n > 0.0 { sum / n } else { 0.0 };
+        kept_stands.extend((0..n_kept).map(|_| Stand { mean, n: n / n_kept as f64 }));
     }
-    kept
+    (kept, kept_stands)
 }
 
 impl Clone for Series {
     fn clone(&self) -> Self {
-        Self::of(self.points.clone())
+        let (points, stands) = (self.points.clone(), self.stands.clone());
+        Self { points, stands, memo: RefCell::default() }
     }
 }
 
@@ -314,6 +371,37 @@ mod tests {
         series.push(0.0, 2.0);
         assert_eq!((series.smoothed(0.9, 0), series.smoothed(0.9, 1)), (Some(2.0), None));
         assert!(series.smoothed(0.5, 0).is_some(), "another smoothing");
+    }
+
+    #[test]
+    fn the_average_of_a_thinned_curve_is_that_of_all_its_points() {
+        // Skewed, as losses are: halfway between its extremes is far above its mean.
+        let value = |i: usize| ((i * 7919) % 1000) as f64 / 1000.0;
+        let value = |i| value(i).powi(8);
+        let past = 0.995;
+        let mut all = Average::new(past);
+        let mut series = Series::default();
+        for i in 0..4 * HISTORY_POINTS_MAX {
+            series.push(i as f64, value(i));
+            all.take(value(i));
+            if i % 61_007 == 0 && i > 0 {
+                let found = series.smoothed(past, series.len() - 1).unwrap();
+                let expected = all.take_many(0.0, 0.0);
+                assert!((found - expected).abs() < 0.02, "{i}: {found} {expected}");
+            }
+        }
+        assert!(series.is_thinned());
+        // A mean far from the end too, where points were left out over and over.
+        let early = series.smoothed(past, series.len() / 2).unwrap();
+        assert!((early - 1.0 / 9.0).abs() < 0.02, "{early}");
+        // A checkpoint's return keeps what is before it.
+        let place = series.len() / 2;
+        let before = series.smoothed(past, place).unwrap();
+        series.push(series[place + 1].0, 0.0);
+        let after = series.smoothed(past, place).unwrap();
+        assert!((before - after).abs() < 1e-9 && series.len() == place + 2);
+        let next = series.smoothed(past, place + 1).unwrap();
+        assert!((next - past * before).abs() < 1e-3, "{next} {before}");
     }
 
     #[test]
