@@ -1,4 +1,4 @@
-//! With the feature `cuda`: our kernels (`src/theory/card/kernels`) from CUDA C++ to PTX, by nvcc.
+//! With the feature `cuda`: our kernels (`src/*/card/kernels`) from CUDA C++ to PTX, by nvcc.
 //!
 //! nvcc is what `NVCC` names, else `$CUDA_HOME/bin/nvcc` (or `$CUDA_PATH`'s), else `nvcc`. The PTX is for compute
 //! capability 8.0 and later, whatever card is in this machine: the driver compiles it for the card that it finds.
@@ -12,8 +12,11 @@ const STRIP_SIDES: [usize; 7] = [3, 5, 7, 9, 11, 13, 15];
 
 fn main() {
     let kernels = Path::new("src/theory/card/kernels");
+    let layers = Path::new("src/network/card/kernels");
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed={}", kernels.display());
+    for folder in [kernels, layers] {
+        println!("cargo:rerun-if-changed={}", folder.display());
+    }
     if env::var_os("CARGO_FEATURE_CUDA").is_none() {
         return;
     }
@@ -22,6 +25,7 @@ fn main() {
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     compile(&kernels.join("general.cu"), &out.join("general.ptx"), &[]);
+    compile(&layers.join("layers.cu"), &out.join("layers.ptx"), &[]);
     for side in STRIP_SIDES {
         let side = side.to_string();
         compile(

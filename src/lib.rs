@@ -12,6 +12,7 @@
 //! | [`random`] | seeded randomness, one named stream per purpose |
 //! | [`dataset`] | training images: crafted sets with a rule, IDX files |
 //! | [`diffusion`] | the [`diffusion::Denoiser`] seam, noise schedule, sampler |
+//! | [`driver`] | with the feature `cuda`: what networks and theory share of NVIDIA's driver |
 //! | [`network`] | ResNet and UNet, with a final self-attention layer (candle) |
 //! | [`theory`] | score machines: what theory says a network must do |
 //! | [`training`] | the training loop, optimiser state, checkpoints |
@@ -61,6 +62,7 @@ pub mod image;
 pub mod random;
 pub mod dataset;
 pub mod diffusion;
+pub mod driver;
 pub mod network;
 pub mod theory;
 pub mod training;

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules of the crate in reading order; each may import only those before it (`src/lib.rs`).
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 13] = [
     "simd",
     "image",
     "random",
     "dataset",
     "diffusion",
+    "driver",
     "network",
     "theory",
     "training",

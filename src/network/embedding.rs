@@ -42,7 +42,7 @@ impl Embedding {
 
     /// `[B, width]`; `labels` must be there when the network has classes.
     pub fn forward(&self, t: &[f64], labels: Option<&[u32]>) -> Result<Tensor, NetworkError> {
-        let waves = self.waves(t);
+        let waves = waves(t, self.width, self.time_scale);
         let shape = (t.len(), self.width);
         let waves = Tensor::from_vec(waves, shape, &self.device)?.to_dtype(self.dtype)?;
         let Some(classes) = &self.classes else { return Ok(waves) };
@@ -57,15 +57,15 @@ impl Embedding {
         let indices = Tensor::new(labels, &self.device)?;
         Ok((waves + classes.index_select(&indices, 0)?)?)
     }
+}
 
-    fn waves(&self, t: &[f64]) -> Vec<f64> {
-        let half = self.width / 2;
-        let angle =
-            |t: f64, j: usize| self.time_scale * t / 10_000_f64.powf(j as f64 / (half - 1) as f64);
-        let row = |&t: &f64| {
-            let sines = (0..half).map(move |j| angle(t, j).sin());
-            sines.chain((0..half).map(move |j| angle(t, j).cos()))
-        };
-        t.iter().flat_map(row).collect()
-    }
+/// The waves of each time, [B, width].
+pub fn waves(t: &[f64], width: usize, time_scale: f64) -> Vec<f64> {
+    let half = width / 2;
+    let angle = |t: f64, j: usize| time_scale * t / 10_000_f64.powf(j as f64 / (half - 1) as f64);
+    let row = |&t: &f64| {
+        let sines = (0..half).map(move |j| angle(t, j).sin());
+        sines.chain((0..half).map(move |j| angle(t, j).cos()))
+    };
+    t.iter().flat_map(row).collect()
 }

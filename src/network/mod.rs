@@ -16,6 +16,7 @@ pub mod unet;
 pub mod attention;
 pub mod model;
 pub mod denoiser;
+pub mod card;
 
 pub use attention::{Mode, Seen};
 pub use denoiser::{NetworkDenoiser, Watched};

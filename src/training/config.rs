@@ -1,5 +1,7 @@
 //! How a network is trained: the choices, already checked.
 
+pub use crate::network::card::plan::Arithmetic;
+
 /// Everything that decides the result of training besides network and data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingConfig {
@@ -14,6 +16,8 @@ pub struct TrainingConfig {
     /// Pieces that a batch is computed in, one after the other; memory shrinks, the update stays the
     /// same to rounding. Divides `batch`.
     pub accumulate: usize,
+    /// What a card computes products and convolutions in; the CPU always uses single precision.
+    pub arithmetic: Arithmetic,
     /// Updates over which the rate rises linearly from 0.
     pub warmup: usize,
     /// Updates at the peak rate after that, before `decay` begins.
@@ -103,6 +107,7 @@ pub fn example() -> TrainingConfig {
         seed: 1,
         rate: 3e-3,
         accumulate: 1,
+        arithmetic: Arithmetic::Full,
         warmup: 5,
         hold: 0,
         decay: RateDecay::Cosine,

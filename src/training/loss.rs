@@ -15,16 +15,27 @@ use rand::RngExt;
 use super::config::LossWeighting;
 use crate::dataset::{Batches, Dataset};
 use crate::diffusion::Schedule;
-use crate::image::from_byte;
+use crate::image::{ImageShape, from_byte};
 use crate::network::{Mode, Network, NetworkError};
 use crate::random::{Purpose, fill_normal, stream};
 
 /// The smallest time: below it the noise is lost in the rounding of pixels to bytes.
 const T_MIN: f64 = 1e-4;
 
-/// One batch, noised.
-pub struct NoisyBatch {
+/// One batch, noised, on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostBatch {
     /// `x_t` [B, C, H, W].
+    pub x: Vec<f32>,
+    /// Its noise, likewise.
+    pub eps: Vec<f32>,
+    /// Time of each image.
+    pub t: Vec<f64>,
+    pub labels: Option<Vec<u32>>,
+}
+
+/// One batch, noised, as tensors.
+pub struct NoisyBatch {
     x: Tensor,
     eps: Tensor,
     t: Vec<f64>,
@@ -39,16 +50,10 @@ pub struct Draw {
     /// The update, counted from 0.
     pub step: u64,
     pub schedule: Schedule,
-    pub dtype: DType,
 }
 
 /// The noisy batch of one step.
-pub fn noisy_batch(
-    dataset: &Dataset,
-    order: &mut Batches,
-    draw: Draw,
-    device: &Device,
-) -> candle_core::Result<NoisyBatch> {
+pub fn noisy_batch(dataset: &Dataset, order: &mut Batches, draw: Draw) -> HostBatch {
     let shape = dataset.shape();
     // Seeking costs nothing in sequence and makes a resumed step the same step.
     order.seek(draw.step * draw.batch as u64);
@@ -65,10 +70,23 @@ pub fn noisy_batch(
         let noisy = |(&byte, &eps)| (signal * from_byte(byte) + sigma * f64::from(eps)) as f32;
         x.extend(dataset.image(index).iter().zip(eps).map(noisy));
     }
-    let dims = (draw.batch, shape.channels, shape.height, shape.width);
     let labels = dataset.labels().map(|all| indices.iter().map(|&i| u32::from(all[i])).collect());
-    let tensor = |values| Tensor::from_vec(values, dims, device)?.to_dtype(draw.dtype);
-    Ok(NoisyBatch { x: tensor(x)?, eps: tensor(eps)?, t, labels })
+    HostBatch { x, eps, t, labels }
+}
+
+impl HostBatch {
+    /// The same as tensors of `dtype` on a device; images of `shape`.
+    pub fn tensors(
+        &self,
+        shape: ImageShape,
+        dtype: DType,
+        device: &Device,
+    ) -> candle_core::Result<NoisyBatch> {
+        let dims = (self.t.len(), shape.channels, shape.height, shape.width);
+        let tensor = |values: &[f32]| Tensor::from_slice(values, dims, device)?.to_dtype(dtype);
+        let (t, labels) = (self.t.clone(), self.labels.clone());
+        Ok(NoisyBatch { x: tensor(&self.x)?, eps: tensor(&self.eps)?, t, labels })
+    }
 }
 
 impl NoisyBatch {

@@ -13,6 +13,10 @@ pub mod ema;
 pub mod checkpoint;
 pub mod retention;
 pub mod progress;
+pub mod card;
+mod tensors;
+#[cfg(feature = "cudnn")]
+pub mod on_card;
 pub mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointError};

@@ -9,23 +9,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use candle_core::backprop::GradStore;
-use candle_core::{DType, Device, Var};
+#[cfg(feature = "cudnn")]
+use candle_core::DeviceLocation;
+use candle_core::{DType, Device};
 use thiserror::Error;
 
-use super::adamw::{AdamW, Update, clip_factor};
 use super::checkpoint::{self, CheckpointError, Contents, Echo};
 use super::config::TrainingConfig;
-use super::ema::Ema;
-use super::loss::{Draw, NoisyBatch, noise_loss, noisy_batch};
+use super::loss::{Draw, noisy_batch};
+#[cfg(feature = "cudnn")]
+use super::on_card::{OnCard, TakeError};
 use super::progress::Progress;
 use super::retention;
 use super::schedule::learning_rate;
+use super::tensors::Tensors;
 use crate::dataset::{Batches, Dataset};
+#[cfg(feature = "cudnn")]
+use crate::network::TensorMap;
+#[cfg(feature = "cudnn")]
+use crate::network::card::cuda::EngineError;
 use crate::network::config::NetworkConfig;
-use crate::network::ops::clock::{Work, timed};
 use crate::network::parameters::Source;
-use crate::network::{Mode, Network, NetworkDenoiser, NetworkError, TensorMap};
+use crate::network::{Network, NetworkDenoiser, NetworkError};
 
 /// Why training could not start or a step was not taken.
 #[derive(Debug, Error)]
@@ -46,6 +51,19 @@ pub enum TrainingError {
     Tensor(#[from] candle_core::Error),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    #[cfg(feature = "cudnn")]
+    #[error(transparent)]
+    Card(#[from] EngineError),
+}
+
+#[cfg(feature = "cudnn")]
+impl From<TakeError> for TrainingError {
+    fn from(error: TakeError) -> Self {
+        match error {
+            TakeError::Missing { name } => super::tensors::missing("state", &name),
+            TakeError::Engine(error) => Self::Card(error),
+        }
+    }
 }
 
 /// What one step did.
@@ -68,11 +86,18 @@ pub struct Trainer {
     dataset: Arc<Dataset>,
     order: Batches,
     network: Network,
-    variables: Vec<(String, Var)>,
-    optimizer: AdamW,
-    ema: Ema,
+    state: State,
+    /// What there is to say of how this computes.
+    note: Option<String>,
     n_steps_done: u64,
     progress: Progress,
+}
+
+/// Weights, optimiser and average, and who moves them on.
+enum State {
+    Tensors(Box<Tensors>),
+    #[cfg(feature = "cudnn")]
+    Card(Box<OnCard>),
 }
 
 impl Trainer {
@@ -99,10 +124,9 @@ impl Trainer {
         let source = Source::Stored(&saved.weights);
         let network = Network::build(network, source, DType::F32, device)?;
         let mut trainer = Self::with_network(config, network, dataset)?;
-        let moments = saved.optimizer;
-        trainer.take_state(saved.n_updates, moments, &saved.ema)?;
         trainer.n_steps_done = saved.step;
         trainer.progress = saved.progress;
+        trainer.take_state(saved)?;
         Ok(trainer)
     }
 
@@ -110,32 +134,19 @@ impl Trainer {
     /// every step draws its own data, so the steps that went wrong are not repeated.
     pub fn roll_back(&mut self, saved: Contents) -> Result<(), TrainingError> {
         saved.expect(&echo(&self.config, self.network.config(), &self.dataset))?;
-        let device = self.network.device().clone();
-        for (name, variable) in &self.variables {
-            let stored = saved.weights.get(name).filter(|stored| stored.dims() == variable.dims());
-            let stored = stored.ok_or_else(|| missing("weights", name))?;
-            variable.set(&stored.to_device(&device)?)?;
-        }
-        self.take_state(saved.n_updates, saved.optimizer, &saved.ema)
+        self.take_state(saved)
     }
 
-    /// Optimiser state and averaged weights.
-    fn take_state(
-        &mut self,
-        n_updates: u64,
-        mut moments: TensorMap,
-        average: &TensorMap,
-    ) -> Result<(), TrainingError> {
-        for tensor in moments.values_mut() {
-            *tensor = tensor.to_device(self.network.device())?;
+    /// Weights, optimiser state and averaged weights.
+    fn take_state(&mut self, saved: Contents) -> Result<(), TrainingError> {
+        let Contents { n_updates, weights, optimizer: moments, ema, .. } = saved;
+        match &mut self.state {
+            State::Tensors(state) => {
+                state.take(&self.config, &self.network, n_updates, &weights, moments, &ema)?;
+            }
+            #[cfg(feature = "cudnn")]
+            State::Card(card) => card.take(n_updates, &weights, Some(&moments), &ema)?,
         }
-        self.optimizer
-            .restore(n_updates, |name| moments.remove(name))
-            .map_err(|name| missing("optimiser state", &name))?;
-        // Through a network of this shape, which names anything that does not fit.
-        let average = self.network.frozen_with(average)?;
-        let average = average.parameters().iter().cloned().collect();
-        self.ema = Ema::resume(self.config.ema_decay, average);
         Ok(())
     }
 
@@ -145,21 +156,51 @@ impl Trainer {
         dataset: Arc<Dataset>,
     ) -> Result<Self, TrainingError> {
         check(&config, network.config(), &dataset)?;
-        let variables = network.variables()?;
-        let optimizer = AdamW::new(variables.clone())?;
-        let ema = Ema::new(config.ema_decay, &variables)?;
         let order = Batches::new(dataset.len(), config.batch, config.seed);
+        let (state, note) = Self::state(&config, &network, &dataset)?;
         Ok(Self {
             config,
             dataset,
             order,
             network,
-            variables,
-            optimizer,
-            ema,
+            state,
+            note,
             n_steps_done: 0,
             progress: Progress::default(),
         })
+    }
+
+    /// On a card as a card's own steps, if it can take them.
+    fn state(
+        config: &TrainingConfig,
+        network: &Network,
+        dataset: &Arc<Dataset>,
+    ) -> Result<(State, Option<String>), TrainingError> {
+        let mut note = None;
+        #[cfg(feature = "cudnn")]
+        if let DeviceLocation::Cuda { gpu_id } = network.device().location() {
+            match OnCard::open(gpu_id, config, network.config(), dataset.clone())? {
+                Ok((mut card, said)) => {
+                    let weights: TensorMap = network.parameters().iter().cloned().collect();
+                    card.take(0, &weights, None, &weights)?;
+                    return Ok((State::Card(Box::new(card)), said));
+                }
+                Err(problem) => note = Some(format!("steps take the slower way: {problem}")),
+            }
+        }
+        #[cfg(not(feature = "cudnn"))]
+        if !network.device().is_cpu() {
+            let _ = dataset;
+            note = Some(
+                "steps take the slower way: this build has no cuDNN (--features cudnn)".to_owned(),
+            );
+        }
+        Ok((State::Tensors(Box::new(Tensors::new(config, network)?)), note))
+    }
+
+    /// What there is to say of how this computes, once.
+    pub fn take_note(&mut self) -> Option<String> {
+        self.note.take()
     }
 
     /// Steps done, skipped ones included.
@@ -186,90 +227,48 @@ impl Trainer {
         let step = self.n_steps_done;
         // Counted before anything can fail: a step that cannot be taken is not tried for ever.
         self.n_steps_done += 1;
-        let batch = self.draw_batch(step)?;
-        let (errors, gradients) = self.gradients(&batch, step)?;
-        let loss = errors.iter().sum::<f64>() / errors.len() as f64;
-        let gradient_norm = self.optimizer.gradient_norm(&gradients)?;
+        let rate = learning_rate(&self.config, step);
+        let (errors, gradient_norm) = match &mut self.state {
+            State::Tensors(state) => {
+                let (seed, batch) = (self.config.seed, self.config.batch);
+                let draw = Draw { seed, batch, step, schedule: self.network.schedule() };
+                let batch = noisy_batch(&self.dataset, &mut self.order, draw);
+                state.step(&self.config, &self.network, &batch, step, rate)?
+            }
+            #[cfg(feature = "cudnn")]
+            State::Card(card) => {
+                let outcome = card.step(step)?;
+                (outcome.errors, outcome.gradient_norm)
+            }
+        };
+        let loss = mean_error(&errors);
         if !loss.is_finite() || !gradient_norm.is_finite() {
             return Err(TrainingError::NonFinite { step: step + 1, loss, gradient_norm });
         }
-        let _timer = timed(Work::Optimiser);
-        let rate = learning_rate(&self.config, step);
-        let gradient_factor = clip_factor(gradient_norm, self.config.clip_norm);
-        let weight_decay = self.config.weight_decay;
-        self.optimizer.update(&gradients, Update { rate, weight_decay, gradient_factor })?;
-        self.ema.update(&self.variables, self.optimizer.n_updates() - 1)?;
         self.progress.add(&self.config, loss, started.elapsed());
-        let errors = batch.times().iter().copied().zip(errors).collect();
         Ok(StepReport { step: step + 1, loss, gradient_norm, learning_rate: rate, errors })
-    }
-
-    fn draw_batch(&mut self, step: u64) -> Result<NoisyBatch, TrainingError> {
-        let (seed, batch) = (self.config.seed, self.config.batch);
-        let (schedule, dtype) = (self.network.schedule(), self.network.dtype());
-        let draw = Draw { seed, batch, step, schedule, dtype };
-        Ok(noisy_batch(&self.dataset, &mut self.order, draw, self.network.device())?)
-    }
-
-    /// Each image's loss as a number - no graph outlives this call - and the gradients of their mean.
-    fn gradients(
-        &self,
-        batch: &NoisyBatch,
-        step: u64,
-    ) -> Result<(Vec<f64>, GradStore), TrainingError> {
-        let n_pieces = self.config.accumulate;
-        if n_pieces == 1 {
-            return self.gradients_of(batch, step, 1.0);
-        }
-        let mut errors = Vec::with_capacity(batch.times().len());
-        let mut total: Option<GradStore> = None;
-        for (i, piece) in batch.pieces(n_pieces)?.iter().enumerate() {
-            // Each piece draws Gumbel noise of its own.
-            let draw = step * n_pieces as u64 + i as u64;
-            let (some, gradients) = self.gradients_of(piece, draw, 1.0 / n_pieces as f64)?;
-            errors.extend(some);
-            total = Some(match total.take() {
-                None => gradients,
-                Some(mut total) => {
-                    for (_, variable) in &self.variables {
-                        if let (Some(a), Some(b)) = (total.get(variable), gradients.get(variable)) {
-                            let sum = (a.detach() + b.detach())?;
-                            total.insert(variable, sum);
-                        }
-                    }
-                    total
-                }
-            });
-        }
-        let total = total.ok_or_else(|| TrainingError::Setup {
-            problem: "'training.accumulate' is '0'; use at least 1".to_owned(),
-        })?;
-        Ok((errors, total))
-    }
-
-    fn gradients_of(
-        &self,
-        batch: &NoisyBatch,
-        step: u64,
-        share: f64,
-    ) -> Result<(Vec<f64>, GradStore), TrainingError> {
-        let mode = Mode::Train { seed: self.config.seed, step };
-        let loss = noise_loss(&self.network, batch, self.config.weighting, mode)?;
-        let gradients = (loss.weighted * share)?.backward()?;
-        Ok((loss.errors.to_dtype(DType::F64)?.to_vec1::<f64>()?, gradients))
     }
 
     /// Everything that a checkpoint holds. Weights are shared, not copied: the next step changes them.
     pub fn contents(&self) -> Result<Contents, TrainingError> {
-        let weights = self.network.parameters().iter();
+        let (n_updates, weights, ema, optimizer) = match &self.state {
+            State::Tensors(state) => {
+                let weights = self.network.parameters().iter().cloned().collect();
+                (state.n_updates(), weights, state.average().clone(), state.moments()?)
+            }
+            #[cfg(feature = "cudnn")]
+            State::Card(card) => {
+                (card.n_updates(), card.weights()?, card.average()?, card.moments()?)
+            }
+        };
         Ok(Contents {
             step: self.n_steps_done,
-            n_updates: self.optimizer.n_updates(),
+            n_updates,
             progress: self.progress,
             echo: echo(&self.config, self.network.config(), &self.dataset),
-            weights: weights.cloned().collect(),
-            ema: self.ema.weights().clone(),
-            optimizer: self.optimizer.state()?.into_iter().collect(),
+            weights,
+            ema,
+            optimizer,
         })
     }
 
@@ -293,19 +292,28 @@ impl Trainer {
     }
 
     /// A snapshot of the averaged weights, which later steps do not change.
-    pub fn ema_denoiser(&self) -> Result<NetworkDenoiser, NetworkError> {
-        Ok(NetworkDenoiser::new(Arc::new(self.network.frozen_with(self.ema.weights())?)))
+    pub fn ema_denoiser(&self) -> Result<NetworkDenoiser, TrainingError> {
+        let network = match &self.state {
+            State::Tensors(state) => self.network.frozen_with(state.average())?,
+            #[cfg(feature = "cudnn")]
+            State::Card(card) => self.network.frozen_with(&card.average()?)?,
+        };
+        Ok(NetworkDenoiser::new(Arc::new(network)))
     }
 
     /// A snapshot of the weights themselves.
-    pub fn raw_denoiser(&self) -> Result<NetworkDenoiser, NetworkError> {
-        Ok(NetworkDenoiser::new(Arc::new(self.network.frozen()?)))
+    pub fn raw_denoiser(&self) -> Result<NetworkDenoiser, TrainingError> {
+        let network = match &self.state {
+            State::Tensors(_) => self.network.frozen()?,
+            #[cfg(feature = "cudnn")]
+            State::Card(card) => self.network.frozen_with(&card.weights()?)?,
+        };
+        Ok(NetworkDenoiser::new(Arc::new(network)))
     }
 }
 
-fn missing(what: &str, name: &str) -> TrainingError {
-    let problem = format!("the checkpoint's {what} has no fitting '{name}'");
-    TrainingError::Setup { problem }
+fn mean_error(errors: &[(f64, f64)]) -> f64 {
+    errors.iter().map(|(_, error)| error).sum::<f64>() / errors.len() as f64
 }
 
 fn echo(config: &TrainingConfig, network: &NetworkConfig, dataset: &Dataset) -> Echo {
@@ -462,18 +470,22 @@ mod tests {
         }
     }
 
+    fn last_variable(trainer: &Trainer) -> candle_core::Var {
+        trainer.network().variables().unwrap().pop().unwrap().1
+    }
+
     #[test]
     fn a_step_that_is_not_finite_is_reported_and_changes_nothing() {
         let mut trainer = trainer(example());
         trainer.step().unwrap();
-        let (_, last) = &trainer.variables[trainer.variables.len() - 1];
+        let last = last_variable(&trainer);
         let good = last.as_tensor().copy().unwrap();
         last.set(&(&good * f64::NAN).unwrap()).unwrap();
         let poisoned = bits(&trainer);
         let error = trainer.step().unwrap_err();
         assert!(matches!(error, TrainingError::NonFinite { step: 2, .. }), "{error}");
         assert_eq!(bits(&trainer), poisoned);
-        trainer.variables[trainer.variables.len() - 1].1.set(&good).unwrap();
+        last.set(&good).unwrap();
         assert_eq!(trainer.step().unwrap().step, 3);
     }
 
@@ -505,7 +517,7 @@ mod tests {
         (0..3).for_each(|_| assert!(trainer.step().is_ok()));
         trainer.save(folder.path()).unwrap();
         let before = bits(&trainer);
-        let (_, last) = &trainer.variables[trainer.variables.len() - 1];
+        let last = last_variable(&trainer);
         last.set(&(last.as_tensor().copy().unwrap() * f64::NAN).unwrap()).unwrap();
         let refused = trainer.save(folder.path()).unwrap_err();
         assert!(matches!(refused, TrainingError::Poisoned { step: 3, .. }), "{refused}");

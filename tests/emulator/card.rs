@@ -13,26 +13,28 @@ use mosaic_lab::theory::card::{Card, CardError, CardPixels, Loaded};
 
 /// The compiled kernels of a module; `None` where there is no C compiler, which is said.
 pub fn program(module: Module) -> Option<PathBuf> {
-    static PLACE: OnceLock<tempfile::TempDir> = OnceLock::new();
     static DONE: Mutex<Option<HashMap<usize, Option<PathBuf>>>> = Mutex::new(None);
-    let place = PLACE.get_or_init(|| tempfile::tempdir().unwrap()).path();
     let side = match module {
         Module::General => 0,
         Module::Strips(side) => side,
     };
     let mut done = DONE.lock().unwrap();
-    done.get_or_insert_default().entry(side).or_insert_with(|| compile(place, side)).clone()
+    let compile = || compiled("kernels.c", &format!("kernels-{side}"), &[format!("-DSIDE={side}")]);
+    done.get_or_insert_default().entry(side).or_insert_with(compile).clone()
 }
 
-fn compile(place: &Path, side: usize) -> Option<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/emulator/kernels.c");
+/// A C file of this folder, compiled to a program of that name; `None` where there is no C compiler, which is said.
+pub fn compiled(file: &str, name: &str, flags: &[String]) -> Option<PathBuf> {
+    static PLACE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let place = PLACE.get_or_init(|| tempfile::tempdir().unwrap()).path();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/emulator").join(file);
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-    let program = place.join(format!("kernels-{side}"));
+    let program = place.join(name);
     let mut compile = Command::new(&compiler);
     // Products and sums are rounded apart, as the specification's are, but where a kernel asks for one rounding.
     compile.args(["-std=gnu11", "-O2", "-ffp-contract=off", "-Wall", "-Werror"]);
     // Jumps between stacks are what fortified libraries take for a mistake.
-    compile.args(["-Wno-unknown-pragmas", "-U_FORTIFY_SOURCE"]).arg(format!("-DSIDE={side}"));
+    compile.args(["-Wno-unknown-pragmas", "-U_FORTIFY_SOURCE"]).args(flags);
     match compile.arg("-o").arg(&program).arg(source).arg("-lm").output() {
         Ok(done) => {
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -224,7 +226,7 @@ fn numbers<T, const N: usize>(bytes: &[u8], number: fn([u8; N]) -> T) -> Vec<T> 
     bytes.as_chunks().0.iter().map(|&bytes| number(bytes)).collect()
 }
 
-fn run(program: &Path, input: Vec<u8>) -> Result<Vec<u8>, String> {
+pub fn run(program: &Path, input: Vec<u8>) -> Result<Vec<u8>, String> {
     let mut program = Command::new(program)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -15,6 +15,9 @@ typedef struct {
 typedef struct {
     float x, y;
 } float2;
+typedef struct {
+    float x, y, z, w;
+} float4;
 
 #define THREADS_LIMIT 1024
 #define WARP_SIZE 32
@@ -38,6 +41,8 @@ static unsigned n_shuffles[THREADS_LIMIT];
 #define __launch_bounds__(...)
 #define SHARED(type, name) type *name = (type *)emulated_shared
 #define PAIR(name, place) const float2 name = emulated_pair(place)
+#define QUAD(name, place) const float4 name = *emulated_quad(place)
+#define PUT_QUAD(place, a, b, c, d) (*emulated_quad(place) = (float4){a, b, c, d})
 #define PUT_PAIR(place, values) (*emulated_aligned(place) = (float2){(values)[0], (values)[1]})
 
 static void fail(const char *what) {
@@ -49,6 +54,11 @@ static void fail(const char *what) {
 static inline __attribute__((unused)) float2 *emulated_aligned(float *place) {
     if ((uintptr_t)place % sizeof(float2)) fail("a pair at an odd place");
     return (float2 *)place;
+}
+
+static inline __attribute__((unused)) float4 *emulated_quad(const float *place) {
+    if ((uintptr_t)place % sizeof(float4)) fail("four values at a place that is no multiple of four");
+    return (float4 *)place;
 }
 
 static inline __attribute__((unused)) float2 emulated_pair(const float *place) {

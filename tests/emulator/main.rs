@@ -2,6 +2,7 @@
 //! against the specification; and all that stands between them and a machine, with cards that fail on purpose.
 
 mod card;
+mod steps;
 
 use std::sync::{Arc, Mutex};
 

@@ -3,6 +3,7 @@
 //! Times are medians over repeats. CPU time counts all threads, so it hardly depends on who else is at
 //! work; wall time does. Peak memory is the process's high-water mark, reset first where the system can.
 
+pub mod gpu;
 pub mod limits;
 pub mod theory;
 pub mod train;

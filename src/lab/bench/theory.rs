@@ -120,7 +120,7 @@ fn operations(spec: &MachineSpec, channels: usize) -> Option<(f64, bool)> {
 }
 
 /// Pairs (p, q) of one query and one image.
-fn n_pairs(spec: &MachineSpec, shape: ImageShape, k: usize) -> f64 {
+pub fn n_pairs(spec: &MachineSpec, shape: ImageShape, k: usize) -> f64 {
     let pool = match spec.kind {
         MachineKind::Ideal
         | MachineKind::Wiener

@@ -19,7 +19,7 @@ use crate::network::ops::attend::attend;
 use crate::network::ops::clock;
 use crate::random::{Purpose, fill_normal, stream};
 use crate::training::Trainer;
-use crate::training::config::{LossWeighting, RateDecay, TrainingConfig};
+use crate::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
 
 /// Side of the images.
 const SIDE: usize = 32;
@@ -119,6 +119,7 @@ fn step_of(net: Net) -> Result<Box<dyn FnMut() -> Result<()>>> {
         seed: 0,
         rate: 1e-4,
         accumulate: 1,
+        arithmetic: Arithmetic::Full,
         warmup: 0,
         hold: 0,
         decay: RateDecay::Constant,

@@ -11,7 +11,7 @@ use super::error::SettingError;
 use super::settings::{self, SETTINGS};
 use super::value::Value;
 use crate::theory::masked::DEFAULT_THRESHOLD;
-use crate::training::config::{LossWeighting, RateDecay, TrainingConfig};
+use crate::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
 
 /// One experiment: a data set, a network, its training, and the theory it is compared with.
 #[derive(Clone, Debug, PartialEq)]
@@ -265,6 +265,7 @@ impl Default for Experiment {
                 seed: 0,
                 rate: 4e-3,
                 accumulate: 1,
+                arithmetic: Arithmetic::Tf32,
                 warmup: 300,
                 hold: 0,
                 decay: RateDecay::Cosine,

@@ -7,7 +7,7 @@ use super::error::SettingError;
 use super::experiment::Experiment;
 use super::value::{Accepted, Field, Value, nearest};
 use crate::lab::calibration::CALIBRATION_SEEDS_MAX;
-use crate::training::config::{LossWeighting, RateDecay};
+use crate::training::config::{Arithmetic, LossWeighting, RateDecay};
 
 /// One key.
 #[derive(Clone, Copy, Debug)]
@@ -277,6 +277,23 @@ pub static SETTINGS: &[Setting] = &[
         training.accumulate,
         "pieces that a batch is computed in, to need less memory; divides training.batch"
     ),
+    Setting {
+        key: "training.precision",
+        doc: "what a card multiplies in; tf32 is faster, f32 as exact as the CPU",
+        accepted: Accepted::Choice(&["tf32", "f32"]),
+        get: |experiment| {
+            let name = match experiment.training.arithmetic {
+                Arithmetic::Tf32 => "tf32",
+                Arithmetic::Full => "f32",
+            };
+            Value::Text(name.to_owned())
+        },
+        set: |experiment, value| {
+            let Value::Text(name) = value else { return };
+            experiment.training.arithmetic =
+                if name == "f32" { Arithmetic::Full } else { Arithmetic::Tf32 };
+        },
+    },
     row!(
         "training.seed",
         SEED,

@@ -70,7 +70,10 @@ pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) ->
         told.notice(NoticeLevel::Warning, problem);
     })?;
     board.update(|status| status.device = opened.words.clone());
-    let trainer = open_trainer(run, &experiment, &network, &dataset, &opened.tensors, board)?;
+    let mut trainer = open_trainer(run, &experiment, &network, &dataset, &opened.tensors, board)?;
+    if let Some(note) = trainer.take_note() {
+        board.notice(NoticeLevel::Info, note);
+    }
     let images = TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
     let images = opened.images(images);
     let contestants = Contestants::new(experiment.ddim(), images, machines, network.n_classes)

@@ -15,10 +15,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cudarc::driver::sys::{
-    CUdevice_attribute, CUfunction_attribute_enum, CUmemPool_attribute, CUresult,
-    cuDeviceGetDefaultMemPool, cuMemPoolSetAttribute,
-};
+use cudarc::driver::sys::{CUdevice_attribute, CUfunction_attribute_enum, CUresult};
 use cudarc::driver::{
     CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DeviceRepr, DriverError,
     LaunchConfig, PinnedHostSlice, PushKernelArg,
@@ -28,6 +25,7 @@ use cudarc::nvrtc::Ptx;
 use super::kernel::{Kernel, Module};
 use super::plan::{Found, Launch, N_OTHERS, PosteriorPlan};
 use super::{Card, CardError, CardPixels, Loaded};
+use crate::driver::{keep_memory, reason};
 use crate::image::ImageShape;
 
 /// Bytes of each of the two buffers that images travel through.
@@ -55,8 +53,8 @@ pub struct CudaCard {
 #[derive(Default)]
 struct Kernels {
     modules: HashMap<&'static str, Arc<CudaModule>>,
-    /// Functions with the blocks of theirs that a multiprocessor can hold.
-    functions: HashMap<(Module, &'static str, usize), (CudaFunction, usize)>,
+    /// Functions, by threads and bytes of shared memory, with the blocks of theirs that the card can hold.
+    functions: HashMap<(Module, &'static str, usize, usize), (CudaFunction, usize)>,
 }
 
 struct LoadedImages {
@@ -83,38 +81,6 @@ fn ptx(module: Module) -> Option<(&'static str, &'static str)> {
         Module::Strips(15) => kernels!("strips_15"),
         Module::Strips(_) => None,
     }
-}
-
-/// What a driver's error means to who reads it, in a line.
-pub fn reason(error: DriverError) -> String {
-    let words = match error.0 {
-        CUresult::CUDA_ERROR_STUB_LIBRARY | CUresult::CUDA_ERROR_SHARED_OBJECT_INIT_FAILED => {
-            "no NVIDIA driver on this machine (libcuda.so.1 was not found)"
-        }
-        CUresult::CUDA_ERROR_NO_DEVICE => {
-            "the driver sees no card (see nvidia-smi; CUDA_VISIBLE_DEVICES may hide it)"
-        }
-        CUresult::CUDA_ERROR_INVALID_DEVICE => {
-            "there is no card of that number (see nvidia-smi -L)"
-        }
-        CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
-        | CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
-        | CUresult::CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE => {
-            "the driver is older than the CUDA toolkit of this build; update it, or build with its toolkit"
-        }
-        CUresult::CUDA_ERROR_DEVICE_UNAVAILABLE => {
-            "another process keeps the card to itself (nvidia-smi -c shows its compute mode)"
-        }
-        CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-            "the card's memory is full (nvidia-smi says with what)"
-        }
-        CUresult::CUDA_ERROR_NOT_INITIALIZED | CUresult::CUDA_ERROR_UNKNOWN => {
-            "the driver does not start (nvidia-smi should say why; a restart often helps)"
-        }
-        _ => "",
-    };
-    let code = format!("{:?}", error.0);
-    if words.is_empty() { code } else { format!("{words} [{code}]") }
 }
 
 impl CudaCard {
@@ -202,8 +168,10 @@ impl CudaCard {
         (n_threads, shared_bytes): (usize, usize),
     ) -> Result<(CudaFunction, usize), CardError> {
         let failed = |error| self.failed(error);
+        // Asking about functions needs it, and threads come and go.
+        self.context.bind_to_thread().map_err(failed)?;
         let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (module, function, n_threads);
+        let key = (module, function, n_threads, shared_bytes);
         if let Some(found) = kernels.functions.get(&key) {
             return Ok(found.clone());
         }
@@ -221,7 +189,8 @@ impl CudaCard {
         };
         let found = loaded.load_function(function).map_err(failed)?;
         let opt_in = CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-        found.set_attribute(opt_in, shared_bytes as i32).map_err(failed)?;
+        // Of the function, whatever a launch takes of it.
+        found.set_attribute(opt_in, self.shared_bytes_max as i32).map_err(failed)?;
         let n_resident = found
             .occupancy_max_active_blocks_per_multiprocessor(n_threads as u32, shared_bytes, None)
             .map_err(failed)?;
@@ -254,19 +223,6 @@ impl CudaCard {
         }
         // The caller's memory may go once this returns.
         self.copies.synchronize()
-    }
-}
-
-/// Memory that is freed stays with the process: asking the system for it anew costs more than most launches.
-pub fn keep_memory(context: &CudaContext) {
-    let mut pool = std::ptr::null_mut();
-    let mut threshold = u64::MAX;
-    // SAFETY: both calls are told places that outlive them; without a pool nothing is set.
-    unsafe {
-        if cuDeviceGetDefaultMemPool(&mut pool, context.cu_device()) == CUresult::CUDA_SUCCESS {
-            let which = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-            cuMemPoolSetAttribute(pool, which, std::ptr::from_mut(&mut threshold).cast());
-        }
     }
 }
 

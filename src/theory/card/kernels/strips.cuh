@@ -43,6 +43,13 @@ __device__ static inline StripThread strip_thread(int height, int width, int thr
 
 #endif
 
+// Stretch `number` of an axis; of a whole dictionary they are every shift in turn.
+#if IS_WHOLE
+#define STRETCH(all, number, length) {number, 0, length}
+#else
+#define STRETCH(all, number, length) all[number]
+#endif
+
 #define RADIUS (SIDE / 2)
 // Pairs of columns on each side of a thread's own that a patch can reach.
 #define REACH ((RADIUS + 1) / 2)
@@ -132,7 +139,7 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
         }
         __syncthreads();
         for (int s = 0; s < plan.n_column_stretches; s++) {
-            const Stretch columns = column_stretches[s];
+            const Stretch columns = STRETCH(column_stretches, s, width);
             // Training columns of this thread's pixels, and which of them count.
             const int training_column = wrapped(column, columns.shift, width);
             const int next_column = wrapped(training_column, 1, width);
@@ -149,9 +156,10 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
                 #pragma unroll
                 for (int first = 0; first < ROWS; first++) {
                     if (r + first >= plan.n_row_stretches) break;
-                    const Stretch rows = row_stretches[r + first];
+                    const Stretch rows = STRETCH(row_stretches, r + first, height);
                     // All rows but the last are there already if the stretch before was one row up.
-                    const int is_next = present >= 0 && wrapped(present, 1, height) == rows.shift;
+                    const int is_next = IS_WHOLE ? r + first > 0
+                                                 : present >= 0 && wrapped(present, 1, height) == rows.shift;
                     present = rows.shift;
                     #pragma unroll
                     for (int i = 0; i < ROWS; i++) {
@@ -247,8 +255,7 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
                     }
 
                     // The rare and the many apart: nearer than all before, and near enough to count.
-                    float gaps[ROWS][COLUMNS];
-                    int signs = 0;
+                    float smallest = INFINITY;
                     #pragma unroll
                     for (int i = 0; i < ROWS; i++) {
                         const int line = wrapped(my.row + i, rows.shift, height);
@@ -257,11 +264,10 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
                             if (!IS_WHOLE && !(is_in[j] && is_accepted(rows, line, height))) {
                                 distances[i][j] = INFINITY;
                             }
-                            gaps[i][j] = distances[i][j] - posteriors[i][j].nearest;
-                            signs |= __float_as_int(gaps[i][j]);
+                            smallest = fminf(smallest, distances[i][j] - posteriors[i][j].nearest);
                         }
                     }
-                    if (signs < 0) {
+                    if (smallest < 0.0f) {
                         #pragma unroll
                         for (int i = 0; i < ROWS; i++) {
                             const int line = wrapped(my.row + i, rows.shift, height);
@@ -271,21 +277,17 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
                                 unsigned q = line * width + (j == 0 ? training_column : next_column);
                                 unsigned entry = (unsigned)n * n_pixels + q;
                                 note_nearest(&posteriors[i][j], distances[i][j], entry, N_CHANNELS, &plan);
-                                gaps[i][j] = 0.0f;
                             }
                         }
                     }
+                    // At little noise nobody is near. Where one pair is, all are added: less work than to ask each, and
+                    // what is far weighs next to nothing.
+                    if (!(smallest < plan.width_of_weights)) continue;
                     #pragma unroll
                     for (int i = 0; i < ROWS; i++) {
-                        int is_near[COLUMNS];
                         #pragma unroll
                         for (int j = 0; j < COLUMNS; j++) {
-                            is_near[j] = gaps[i][j] < plan.width_of_weights;
-                        }
-                        if (!(is_near[0] || is_near[1])) continue;
-                        #pragma unroll
-                        for (int j = 0; j < COLUMNS; j++) {
-                            if (!is_near[j]) continue;
+                            if (!IS_WHOLE && distances[i][j] == INFINITY) continue;
                             PixelPosterior *posterior = &posteriors[i][j];
                             float weight = add_weight(posterior, distances[i][j], plan.scale);
                             #pragma unroll
@@ -323,6 +325,7 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
     }
 }
 
+#undef STRETCH
 #undef RADIUS
 #undef REACH
 #undef N_ROW_SUMS

@@ -1,0 +1,61 @@
+//! What networks and theory share of NVIDIA's driver: its errors in words, and its memory. Empty without the feature
+//! `cuda`.
+
+#![cfg_attr(
+    feature = "cuda",
+    allow(unsafe_code, reason = "two calls that cudarc has no safe words for")
+)]
+
+#[cfg(feature = "cuda")]
+use cudarc::driver::sys::{
+    CUmemPool_attribute, CUresult, cuDeviceGetDefaultMemPool, cuMemPoolSetAttribute,
+};
+#[cfg(feature = "cuda")]
+use cudarc::driver::{CudaContext, DriverError};
+
+/// What a driver's error means to who reads it, in a line.
+#[cfg(feature = "cuda")]
+pub fn reason(error: DriverError) -> String {
+    let words = match error.0 {
+        CUresult::CUDA_ERROR_STUB_LIBRARY | CUresult::CUDA_ERROR_SHARED_OBJECT_INIT_FAILED => {
+            "no NVIDIA driver on this machine (libcuda.so.1 was not found)"
+        }
+        CUresult::CUDA_ERROR_NO_DEVICE => {
+            "the driver sees no card (see nvidia-smi; CUDA_VISIBLE_DEVICES may hide it)"
+        }
+        CUresult::CUDA_ERROR_INVALID_DEVICE => {
+            "there is no card of that number (see nvidia-smi -L)"
+        }
+        CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
+        | CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
+        | CUresult::CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE => {
+            "the driver is older than the CUDA toolkit of this build; update it, or build with its toolkit"
+        }
+        CUresult::CUDA_ERROR_DEVICE_UNAVAILABLE => {
+            "another process keeps the card to itself (nvidia-smi -c shows its compute mode)"
+        }
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
+            "the card's memory is full (nvidia-smi says with what)"
+        }
+        CUresult::CUDA_ERROR_NOT_INITIALIZED | CUresult::CUDA_ERROR_UNKNOWN => {
+            "the driver does not start (nvidia-smi should say why; a restart often helps)"
+        }
+        _ => "",
+    };
+    let code = format!("{:?}", error.0);
+    if words.is_empty() { code } else { format!("{words} [{code}]") }
+}
+
+/// Memory that is freed stays with the process: asking the system for it anew costs more than most launches.
+#[cfg(feature = "cuda")]
+pub fn keep_memory(context: &CudaContext) {
+    let mut pool = std::ptr::null_mut();
+    let mut threshold = u64::MAX;
+    // SAFETY: both calls are told places that outlive them; without a pool nothing is set.
+    unsafe {
+        if cuDeviceGetDefaultMemPool(&mut pool, context.cu_device()) == CUresult::CUDA_SUCCESS {
+            let which = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+            cuMemPoolSetAttribute(pool, which, std::ptr::from_mut(&mut threshold).cast());
+        }
+    }
+}

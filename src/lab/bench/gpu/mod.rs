@@ -1,0 +1,32 @@
+//! What a card does, checked against the CPU and timed, for `mosaic bench gpu`.
+//!
+//! Checks are of whole machines and whole training steps on seeded random inputs; the CPU's results are the
+//! specification. Times are medians after a warm-up.
+
+pub mod theory;
+#[cfg(feature = "cudnn")]
+pub mod training;
+
+use serde::Serialize;
+
+/// One comparison with the CPU.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Check {
+    pub name: String,
+    pub passed: bool,
+    /// What was found, and what is allowed.
+    pub detail: String,
+}
+
+/// One timing.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// The same words as a peer's for the same work.
+    pub what: String,
+    /// Of a step; of a step and query for theory.
+    pub median_ms: f64,
+    /// What it amounts to, such as pairs a second.
+    pub rate: String,
+    /// Where the time goes, if known.
+    pub parts: Vec<(String, f64)>,
+}

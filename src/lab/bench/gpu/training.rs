@@ -1,0 +1,202 @@
+//! Training steps on a card.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use candle_core::{Device, DeviceLocation};
+
+use super::{Check, Row};
+use crate::dataset::Dataset;
+use crate::image::ImageShape;
+use crate::lab::bench::Times;
+use crate::network::config::{
+    AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
+};
+use crate::training::Trainer;
+use crate::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
+use crate::training::on_card::OnCard;
+
+fn config(batch: usize, arithmetic: Arithmetic) -> TrainingConfig {
+    TrainingConfig {
+        steps: 1000,
+        batch,
+        seed: 1,
+        rate: 1e-3,
+        accumulate: 1,
+        arithmetic,
+        warmup: 10,
+        hold: 0,
+        decay: RateDecay::Cosine,
+        weighting: LossWeighting::Noise,
+        weight_decay: 0.01,
+        clip_norm: 1.0,
+        ema_decay: 0.99,
+        checkpoint_every: 1000,
+        keep_checkpoints: 1,
+        keep_every: 0,
+        rollback_after: 1,
+        patience: 0,
+        minutes: 0.0,
+    }
+}
+
+fn network(image: ImageShape, body: Body, padding: Padding) -> NetworkConfig {
+    NetworkConfig {
+        image,
+        body,
+        padding,
+        group_norm: false,
+        last_kernel: 3,
+        n_classes: None,
+        attention: None,
+        output: Output::Velocity,
+        time_scale: 1000.0,
+        clamp: false,
+    }
+}
+
+fn resnet(width: usize) -> Body {
+    Body::ResNet { width, kernels: vec![3; 6] }
+}
+
+fn attention(head_width: usize) -> Option<AttentionConfig> {
+    let variant = AttentionVariant::Softmax;
+    Some(AttentionConfig { variant, heads: 1, head_width, normalise: true })
+}
+
+/// Images with something to learn: stripes of many directions.
+fn stripes(image: ImageShape, n: usize) -> Arc<Dataset> {
+    let value = |i: usize| {
+        let (which, at) = (i / image.n_values(), i % image.n_values());
+        let (y, x) = (at % image.n_pixels() / image.width, at % image.width);
+        (((which % 5) * x + (which % 7) * y + which) * 23 % 256) as u8
+    };
+    let labels = (0..n).map(|i| (i % 3) as u8).collect();
+    let pixels: Vec<u8> = (0..n * image.n_values()).map(value).collect();
+    Arc::new(Dataset::new("stripes", image, pixels, Some(labels)))
+}
+
+/// Losses of 100 steps on the card and on the CPU from the same seed.
+pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
+    let grey = ImageShape::new(1, 16, 16);
+    let colour = ImageShape::new(3, 12, 16);
+    let unet = || Body::UNet { widths: vec![16, 32, 64], embedding: 32 };
+    let mut cases = vec![
+        ("resnet, zeros", network(grey, resnet(32), Padding::Zeros)),
+        ("resnet, circular, colour", network(colour, resnet(32), Padding::Circular)),
+        (
+            "resnet with attention",
+            NetworkConfig {
+                attention: attention(16),
+                ..network(grey, resnet(32), Padding::Circular)
+            },
+        ),
+        ("unet, zeros, colour", network(colour, unet(), Padding::Zeros)),
+    ];
+    if !quick {
+        cases.extend([
+            (
+                "resnet, group norm, classes",
+                NetworkConfig {
+                    group_norm: true,
+                    n_classes: Some(3),
+                    ..network(grey, resnet(32), Padding::Circular)
+                },
+            ),
+            (
+                "unet, group norm, circular",
+                NetworkConfig { group_norm: true, ..network(grey, unet(), Padding::Circular) },
+            ),
+        ]);
+    }
+    let mut checks = Vec::new();
+    for (name, network) in cases {
+        let dataset = stripes(network.image, 64);
+        let losses = |arithmetic, device: &Device| -> Result<Vec<(f64, f64)>> {
+            let config = config(32, arithmetic);
+            let mut trainer = Trainer::new(config, &network, dataset.clone(), device)?;
+            let mut step = || -> Result<(f64, f64)> {
+                let report = trainer.step()?;
+                Ok((report.loss, report.gradient_norm))
+            };
+            (0..100).map(|_| step()).collect()
+        };
+        let expected = losses(Arithmetic::Full, &Device::Cpu)?;
+        // Rounding grows from step to step, as it does between any two machines.
+        for (arithmetic, words, first_limit, limit) in
+            [(Arithmetic::Full, "f32", 2e-5, 2e-2), (Arithmetic::Tf32, "tf32", 5e-3, 5e-2)]
+        {
+            let found = losses(arithmetic, device)?;
+            let apart = |a: f64, b: f64| (a / b - 1.0).abs();
+            let first = apart(found[0].0, expected[0].0);
+            let norm = apart(found[0].1, expected[0].1);
+            let all: Vec<f64> = found.iter().zip(&expected).map(|(a, b)| apart(a.0, b.0)).collect();
+            let mean = all.iter().sum::<f64>() / all.len() as f64;
+            let worst = all.iter().copied().fold(0.0, f64::max);
+            checks.push(Check {
+                name: format!("{name}, {words}"),
+                passed: first < first_limit && norm < 10.0 * first_limit && mean < limit,
+                detail: format!(
+                    "step 1: loss {first:.1e} (< {first_limit:.0e}), gradient norm {norm:.1e}; 100 steps: mean {mean:.1e} \
+                     (< {limit:.0e}), worst {worst:.1e}; last loss {:.4} and {:.4}",
+                    found[99].0, expected[99].0
+                ),
+            });
+        }
+    }
+    Ok(checks)
+}
+
+/// Milliseconds a step of the networks that others are compared by, data and report included.
+pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
+    let grey = ImageShape::new(1, 32, 32);
+    let colour = ImageShape::new(3, 32, 32);
+    let unet = || Body::UNet { widths: vec![32, 64, 128], embedding: 64 };
+    let mut cases = vec![
+        ("resnet", network(grey, resnet(64), Padding::Zeros), 128, Arithmetic::Tf32),
+        ("resnet", network(colour, resnet(64), Padding::Circular), 128, Arithmetic::Tf32),
+        ("unet", network(grey, unet(), Padding::Zeros), 128, Arithmetic::Tf32),
+        (
+            "attention",
+            NetworkConfig { attention: attention(64), ..network(grey, resnet(64), Padding::Zeros) },
+            128,
+            Arithmetic::Tf32,
+        ),
+    ];
+    if !quick {
+        cases.push(("resnet", network(grey, resnet(64), Padding::Zeros), 128, Arithmetic::Full));
+    }
+    let DeviceLocation::Cuda { gpu_id } = device.location() else { return Ok(Vec::new()) };
+    let mut rows = Vec::new();
+    for (name, network, batch, arithmetic) in cases {
+        let (config, dataset) = (config(batch, arithmetic), stripes(network.image, 1024));
+        let opened = OnCard::open(gpu_id, &config, &network, dataset.clone())?;
+        let (mut card, _) = opened.map_err(anyhow::Error::msg).context("opening the card")?;
+        let weights = crate::network::Network::new(&network, 1, &Device::Cpu)?;
+        let weights = weights.parameters().iter().cloned().collect();
+        card.take(0, &weights, None, &weights)?;
+        let mut times = Times::default();
+        let repeats = if quick { 60 } else { 200 };
+        for step in 0..repeats + 20 {
+            if step < 20 {
+                card.step(step)?;
+            } else {
+                times.take(|| Ok(card.step(step)?))?;
+            }
+        }
+        let median_ms = times.median_wall_s() * 1e3;
+        let parts = card.profile(11)?;
+        let words = if arithmetic == Arithmetic::Full { "f32" } else { "tf32" };
+        let padding = if network.padding == Padding::Zeros { "zeros" } else { "circular" };
+        rows.push(Row {
+            what: format!(
+                "{name} batch {batch} channels {} {padding} {words}",
+                network.image.channels
+            ),
+            median_ms,
+            rate: format!("{:.0} images/s", batch as f64 / median_ms * 1e3),
+            parts,
+        });
+    }
+    Ok(rows)
+}

@@ -1,0 +1,174 @@
+//! Softmax attention and its gradient as commands, which compute the weights again rather than keep them.
+//!
+//! As [`crate::network::ops::attend`], for a few images and one head at a time, so that the maps stay in a card's cache.
+
+use super::layers::{Layer, Layers, Value};
+use super::plan::{Matrix, Place};
+
+/// Values of an attention map that are kept at a time: small enough for a card's cache.
+const MAP_VALUES: usize = 1 << 23;
+
+impl Layers {
+    /// Softmax attention: queries and keys of `looking`, one after the other, and `values`.
+    pub fn attend(&mut self, looking: Value, values: Value, heads: usize, width: usize) -> Value {
+        let y = self.like(values);
+        let parts = self.attention(looking, values, heads, width);
+        let room = self.room(parts.map_values());
+        for piece in parts.pieces() {
+            parts.weights(self, room, &piece);
+            let [_, _, v] = parts.matrices(&piece);
+            let out = piece.matrix(self.place(y), parts.values.channels, 0, &parts);
+            let map = parts.map(room);
+            let sizes = [parts.n_pixels, width, parts.n_pixels];
+            self.batched(sizes, [map, v, out], 1.0, false, piece.images);
+        }
+        self.give_back(parts.map_values(), room);
+        self.layers.push(Layer::Attend { looking, values, heads, width, y });
+        y
+    }
+
+    fn attention(&self, looking: Value, values: Value, heads: usize, width: usize) -> Attention {
+        let n_pixels = self.known[looking.0].n_pixels();
+        let [looking, values] = [looking, values].map(|value| {
+            let known = &self.known[value.0];
+            Part { place: known.place, channels: known.channels() }
+        });
+        let per_piece = (MAP_VALUES / (n_pixels * n_pixels)).clamp(1, self.batch());
+        Attention { looking, values, heads, width, n_pixels, batch: self.batch(), per_piece }
+    }
+
+    /// The gradient of [`Layers::attend`].
+    pub(super) fn attended(
+        &mut self,
+        (looking, values): (Value, Value),
+        heads: usize,
+        width: usize,
+        y: Value,
+    ) {
+        let parts = self.attention(looking, values, heads, width);
+        let dy = self.gradient(y);
+        let (Some((dlooking, looking_adds)), Some((dvalues, values_adds))) =
+            (self.wanted(looking), self.wanted(values))
+        else {
+            return;
+        };
+        let (n, scale) = (parts.n_pixels, parts.scale());
+        let [weights, gradients] = [(); 2].map(|()| self.room(parts.map_values()));
+        for piece in parts.pieces() {
+            parts.weights(self, weights, &piece);
+            let [q, k, v] = parts.matrices(&piece);
+            let (wide, narrow) = (parts.looking.channels, parts.values.channels);
+            let dout = piece.matrix(dy, narrow, 0, &parts);
+            let (a, da) = (parts.map(weights), parts.map(gradients));
+            let dv = piece.matrix(dvalues, narrow, 0, &parts);
+            self.batched([n, width, n], [a.transposed(), dout, dv], 1.0, values_adds, piece.images);
+            self.batched([n, n, width], [dout, v.transposed(), da], 1.0, false, piece.images);
+            let n_rows = piece.images * n;
+            self.warps(
+                "softmax_gradient",
+                n_rows,
+                vec![weights, gradients],
+                vec![n_rows, n],
+                vec![scale],
+            );
+            let dq = piece.matrix(dlooking, wide, 0, &parts);
+            let dk = piece.matrix(dlooking, wide, wide / 2, &parts);
+            self.batched([n, width, n], [da, k, dq], 1.0, looking_adds, piece.images);
+            self.batched([n, width, n], [da.transposed(), q, dk], 1.0, looking_adds, piece.images);
+        }
+        for room in [weights, gradients] {
+            self.give_back(parts.map_values(), room);
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    pub place: Place,
+    pub channels: usize,
+}
+
+/// Sizes of attention in pieces that a cache can hold.
+#[derive(Clone, Copy, Debug)]
+struct Attention {
+    pub looking: Part,
+    pub values: Part,
+    heads: usize,
+    pub width: usize,
+    pub n_pixels: usize,
+    batch: usize,
+    per_piece: usize,
+}
+
+/// One head of some images.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    head: usize,
+    first: usize,
+    pub images: usize,
+}
+
+impl Piece {
+    /// This piece's columns, from `first_column` on, of a value with `channels` channels.
+    pub fn matrix(
+        &self,
+        place: Place,
+        channels: usize,
+        first_column: usize,
+        of: &Attention,
+    ) -> Matrix {
+        let per_image = of.n_pixels * channels;
+        let place = place.after(self.first * per_image + first_column + self.head * of.width);
+        Matrix::of(place, channels).every(per_image)
+    }
+}
+
+impl Attention {
+    pub fn pieces(&self) -> Vec<Piece> {
+        let of_head = |head| {
+            (0..self.batch).step_by(self.per_piece).map(move |first| Piece {
+                head,
+                first,
+                images: self.per_piece.min(self.batch - first),
+            })
+        };
+        (0..self.heads).flat_map(of_head).collect()
+    }
+
+    pub fn map_values(&self) -> usize {
+        self.per_piece * self.n_pixels * self.n_pixels
+    }
+
+    pub fn map(&self, room: Place) -> Matrix {
+        Matrix::of(room, self.n_pixels).every(self.n_pixels * self.n_pixels)
+    }
+
+    /// Queries, keys, values of a piece.
+    pub fn matrices(&self, piece: &Piece) -> [Matrix; 3] {
+        let Self { looking, values, .. } = self;
+        [
+            piece.matrix(looking.place, looking.channels, 0, self),
+            piece.matrix(looking.place, looking.channels, looking.channels / 2, self),
+            piece.matrix(values.place, values.channels, 0, self),
+        ]
+    }
+
+    pub fn scale(&self) -> f64 {
+        (self.width as f64).sqrt().recip()
+    }
+
+    /// The piece's weights `A` into `room`.
+    pub fn weights(&self, layers: &mut Layers, room: Place, piece: &Piece) {
+        let [q, k, _] = self.matrices(piece);
+        let n = self.n_pixels;
+        layers.batched(
+            [n, n, self.width],
+            [q, k.transposed(), self.map(room)],
+            self.scale(),
+            false,
+            piece.images,
+        );
+        let n_rows = piece.images * n;
+        layers.warps("softmax", n_rows, vec![room], vec![n_rows, n], vec![]);
+    }
+}

@@ -1,0 +1,324 @@
+//! The layers' gradients as commands, from the last to the first.
+//!
+//! Gradients of parameters are added to what is there, so that a batch can come in pieces. A value's gradient is given
+//! back once the layer that made the value has used it.
+
+use super::layers::{Columns, Filters, Known, Layer, Layers, Value};
+use super::parameters::rounded;
+use super::plan::{Launch, Matrix, Pass, Place};
+use crate::network::ops::convolution::Form;
+
+/// Flags of the kernel `fold`.
+const ADDS: usize = 1;
+const RESIDUAL: usize = 2;
+const SUMS: usize = 4;
+const WRITES: usize = 8;
+
+/// A convolution, as its layer kept it.
+struct Convolved {
+    x: Value,
+    addend: Option<Columns>,
+    told: Place,
+    border: usize,
+    filters: Filters,
+    form: Form,
+    plain: Place,
+    y: Value,
+}
+
+impl Layers {
+    /// Adds the commands that turn the gradient of `output` into those of all parameters.
+    pub fn backward(&mut self) {
+        for layer in self.layers.clone().into_iter().rev() {
+            self.layer(layer);
+        }
+    }
+
+    /// Where `x`'s gradient goes and whether it is added there; `None` if nobody asks for it.
+    pub(super) fn wanted(&mut self, x: Value) -> Option<(Place, bool)> {
+        if !self.known[x.0].needs_gradient {
+            return None;
+        }
+        let place = self.gradient(x);
+        let adds = std::mem::replace(&mut self.known[x.0].is_begun, true);
+        Some((place, adds))
+    }
+
+    /// The gradient of a layer's output is used up.
+    fn done(&mut self, y: Value) {
+        if let Some(place) = self.known[y.0].gradient.take() {
+            self.give_back(self.n_values(y), place);
+        }
+    }
+
+    fn layer(&mut self, layer: Layer) {
+        match layer {
+            Layer::Convolve { x, addend, told, border, filters, form, plain, y } => {
+                self.convolved(&Convolved { x, addend, told, border, filters, form, plain, y });
+                self.done(y);
+            }
+            Layer::Linear { x, weight, bias, y } => {
+                let dy = self.gradient(y);
+                let (c_in, c_out) = (self.known[x.0].channels(), self.known[y.0].channels());
+                let batch = self.batch();
+                self.sum_rows((dy, batch, c_out), (self.gradient_of(bias), 0, 1), true);
+                let (from, dw) = (self.place(x), self.gradient_of(weight));
+                let dy = Matrix::of(dy, c_out);
+                let matrices = [dy.transposed(), Matrix::of(from, c_in), Matrix::of(dw, c_in)];
+                self.product([c_out, c_in, batch], matrices, true, true);
+                if let Some((dx, adds)) = self.wanted(x) {
+                    let w = Matrix::of(self.parameter(weight), c_in);
+                    self.product([batch, c_in, c_out], [dy, w, Matrix::of(dx, c_in)], adds, true);
+                }
+                self.done(y);
+            }
+            Layer::GroupNorm { x, gamma, per_group, relu, stats, y } => {
+                self.group_normed((x, y), gamma, per_group, relu, stats);
+                self.done(y);
+            }
+            Layer::PixelNorm { x, inverse, y } => {
+                let dy = self.gradient(y);
+                if let Some((dx, adds)) = self.wanted(x) {
+                    let known = &self.known[x.0];
+                    let (n_pixels, channels, n_true) =
+                        (known.n_pixels(), known.channels(), known.n_true);
+                    let n_rows = self.batch() * n_pixels;
+                    let numbers = vec![n_rows, channels, n_true, usize::from(adds)];
+                    let buffers = vec![self.place(y), inverse, dy, dx];
+                    self.warps("pixel_norm_gradient", n_rows, buffers, numbers, vec![]);
+                }
+                self.done(y);
+            }
+            Layer::Relu { x, y } => {
+                if let Some((dx, adds)) = self.wanted(x) {
+                    let (n, dy) = (self.n_values(x), self.gradient(y));
+                    let buffers = vec![self.place(y), dy, dx];
+                    self.each("relu_gradient", n, buffers, vec![n, usize::from(adds)]);
+                }
+                self.done(y);
+            }
+            Layer::Add { a, b, y } => {
+                self.pass_on(y, a);
+                self.pass_on(y, b);
+                self.done(y);
+            }
+            Layer::Tell { x, addend, y } => {
+                let dy = self.gradient(y);
+                self.folded(x, Some(addend), (dy, 0), None);
+                self.done(y);
+            }
+            Layer::Pool { x, y } => {
+                let dy = self.gradient(y);
+                if let Some((dx, adds)) = self.wanted(x) {
+                    let known = self.known[x.0].clone();
+                    let numbers = vec![
+                        self.batch(),
+                        known.height,
+                        known.width,
+                        known.channels(),
+                        usize::from(adds),
+                    ];
+                    let n = self.n_values(y);
+                    self.each("pool_gradient", n, vec![known.place, dy, dx], numbers);
+                }
+                self.done(y);
+            }
+            Layer::Upsample { x, weight, bias, y } => {
+                self.upsampled((x, y), weight, bias);
+                self.done(y);
+            }
+            Layer::Join { a, b, y } => {
+                let dy = self.gradient(y);
+                let all = self.known[y.0].channels();
+                let mut first = 0;
+                for part in [a, b] {
+                    let known = &self.known[part.0];
+                    let (n, n_rows) = (known.channels(), self.batch() * known.n_pixels());
+                    if let Some((dx, adds)) = self.wanted(part) {
+                        let numbers = vec![n_rows, n, all, first, n, 0, usize::from(adds)];
+                        self.each("columns", n_rows * n, vec![dy, dx], numbers);
+                    }
+                    first += n;
+                }
+                self.done(y);
+            }
+            Layer::Attend { looking, values, heads, width, y } => {
+                self.attended((looking, values), heads, width, y);
+                self.done(y);
+            }
+            Layer::Mean { x, y } => {
+                let dy = self.gradient(y);
+                if let Some((dx, adds)) = self.wanted(x) {
+                    self.mean_into(x, dy, dx, adds);
+                }
+                self.done(y);
+            }
+            Layer::Classes { labels, table, n_classes, y } => {
+                let dy = self.gradient(y);
+                let width = self.known[y.0].channels();
+                let buffers = vec![dy, labels, self.gradient_of(table)];
+                let numbers = vec![self.batch(), width, n_classes];
+                self.each("classes_gradient", n_classes * width, buffers, numbers);
+                self.done(y);
+            }
+        }
+    }
+
+    /// `y`'s gradient is added to `x`'s as it is.
+    fn pass_on(&mut self, y: Value, x: Value) {
+        let dy = self.gradient(y);
+        if let Some((dx, adds)) = self.wanted(x) {
+            let n = self.n_values(x);
+            self.each("columns", n, vec![dy, dx], vec![1, n, n, 0, n, 0, usize::from(adds)]);
+        }
+    }
+
+    fn convolved(&mut self, of: &Convolved) {
+        let x = self.known[of.x.0].clone();
+        let dout = self.gradient(of.y);
+        let (n, channels, n_pixels) =
+            (self.n_values(of.y), self.known[of.y.0].channels(), x.n_pixels());
+        let dy = if of.form == Form::Residual { self.room(n) } else { dout };
+        let blocks = self.tiles(n_pixels, channels);
+        let n_slices = blocks[0] * blocks[1];
+        let sums = self.room(n_slices * channels);
+        let bias = of.filters.bias;
+        let buffers = vec![dout, of.plain, self.parameter(bias), dy, sums];
+        let numbers = vec![n_pixels, channels, of.form as usize];
+        self.tiled("finish_gradient", blocks, 4, buffers, numbers);
+        self.sum_rows((sums, n_slices, channels), (self.gradient_of(bias), 0, 1), true);
+        self.give_back(n_slices * channels, sums);
+        self.convolution(Pass::Weight, &x, of.border, &of.filters, channels, [of.told, dy], true);
+
+        let is_direct = of.addend.is_none() && of.border == 0 && of.form != Form::Residual;
+        if is_direct {
+            if let Some((dx, adds)) = self.wanted(of.x) {
+                self.convolution(Pass::Input, &x, 0, &of.filters, channels, [dx, dy], adds);
+            }
+        } else if x.needs_gradient || of.addend.is_some() {
+            let n_told = self.batch()
+                * (x.height + 2 * of.border)
+                * (x.width + 2 * of.border)
+                * x.channels();
+            let dtold = self.room(n_told);
+            self.convolution(Pass::Input, &x, of.border, &of.filters, channels, [dtold, dy], false);
+            let residual = (of.form == Form::Residual).then_some(of.y);
+            self.folded(of.x, of.addend, (dtold, of.border), residual);
+            self.give_back(n_told, dtold);
+        }
+        if of.form == Form::Residual {
+            self.give_back(n, dy);
+        }
+    }
+
+    /// From the gradient of what a convolution was told to those of its image and of its addend. The gradient of
+    /// `residual`, if any, goes to the image as well.
+    fn folded(
+        &mut self,
+        x: Value,
+        addend: Option<Columns>,
+        (dtold, border): (Place, usize),
+        residual: Option<Value>,
+    ) {
+        let known = self.known[x.0].clone();
+        let (n_pixels, channels) = (known.n_pixels(), known.channels());
+        let blocks = self.tiles(n_pixels, channels);
+        let n_slices = blocks[0] * blocks[1];
+        let mut flags = 0;
+        let from = match residual {
+            Some(y) if known.needs_gradient => {
+                flags |= RESIDUAL;
+                let from = self.gradient(y);
+                if !known.is_begun {
+                    // What is read there is read before it is written, by the same thread.
+                    self.hand_over(y, x);
+                }
+                from
+            }
+            _ => dtold,
+        };
+        let dx = match self.wanted(x) {
+            Some((dx, adds)) => {
+                flags |= WRITES | if adds { ADDS } else { 0 };
+                dx
+            }
+            None => dtold,
+        };
+        let sums = self.room(n_slices * channels);
+        flags |= if addend.is_some() { SUMS } else { 0 };
+        let numbers = vec![known.height, known.width, channels, border, flags];
+        self.tiled("fold", blocks, 4, vec![dtold, from, dx, sums], numbers);
+        if let Some(columns) = addend {
+            let stride = self.known[columns.of.0].channels();
+            if let Some((gradient, _)) = self.wanted(columns.of) {
+                let out = (gradient.after(columns.first), stride, self.batch());
+                self.sum_rows((sums, blocks[0], channels), out, false);
+            }
+        }
+        self.give_back(n_slices * channels, sums);
+    }
+
+    /// `x`'s gradient will be where `y`'s is.
+    fn hand_over(&mut self, y: Value, x: Value) {
+        let place = self.known[y.0].gradient.take();
+        let unused = std::mem::replace(&mut self.known[x.0].gradient, place);
+        if let Some(unused) = unused {
+            self.give_back(self.n_values(x), unused);
+        }
+    }
+
+    fn group_normed(
+        &mut self,
+        (x, y): (Value, Value),
+        gamma: usize,
+        per_group: usize,
+        relu: bool,
+        stats: Place,
+    ) {
+        let known: Known = self.known[x.0].clone();
+        let (n_pixels, channels, dy) = (known.n_pixels(), known.channels(), self.gradient(y));
+        let Some((dx, adds)) = self.wanted(x) else { return };
+        let batch = self.batch();
+        let sums = self.room(2 * batch * channels);
+        let threads = super::layers::group_threads(per_group, n_pixels);
+        let buffers = vec![known.place, self.parameter(gamma), self.place(y), dy, stats, dx, sums];
+        self.launch(Launch {
+            kernel: "group_norm_gradient",
+            blocks: [channels / per_group, batch],
+            threads,
+            shared: 2 * threads,
+            buffers,
+            numbers: vec![n_pixels, channels, per_group, usize::from(relu), usize::from(adds)],
+            reals: vec![],
+        });
+        // Beta's gradient lies after gamma's.
+        self.sum_rows((sums, batch, 2 * channels), (self.gradient_of(gamma), 0, 1), true);
+        self.give_back(2 * batch * channels, sums);
+    }
+
+    fn upsampled(&mut self, (x, y): (Value, Value), weight: usize, bias: usize) {
+        let (known, out) = (self.known[x.0].clone(), self.known[y.0].clone());
+        let (c_in, channels) = (known.channels(), rounded(out.n_true));
+        let n_rows = self.batch() * known.n_pixels();
+        let dy = self.gradient(y);
+        let blocks = self.tiles(out.n_pixels(), channels);
+        let n_slices = blocks[0] * blocks[1];
+        let sums = self.room(n_slices * channels);
+        let numbers = vec![out.n_pixels(), channels, Form::Plain as usize];
+        self.tiled("finish_gradient", blocks, 4, vec![dy, dy, dy, dy, sums], numbers);
+        self.sum_rows((sums, n_slices, channels), (self.gradient_of(bias), 0, 1), true);
+        self.give_back(n_slices * channels, sums);
+        let dealt = self.room(n_rows * 4 * channels);
+        let numbers = vec![self.batch(), known.height, known.width, channels];
+        self.each("deal_gradient", n_rows * 4 * channels, vec![dy, dealt], numbers);
+        let d = Matrix::of(dealt, 4 * channels);
+        let dw = Matrix::of(self.gradient_of(weight), c_in);
+        let matrices = [d.transposed(), Matrix::of(known.place, c_in), dw];
+        self.product([4 * channels, c_in, n_rows], matrices, true, false);
+        if let Some((dx, adds)) = self.wanted(x) {
+            let w = Matrix::of(self.parameter(weight), c_in);
+            self.product([n_rows, c_in, 4 * channels], [d, w, Matrix::of(dx, c_in)], adds, false);
+        }
+        self.give_back(n_rows * 4 * channels, dealt);
+    }
+}

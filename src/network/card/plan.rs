@@ -1,0 +1,226 @@
+//! What a card is told to do, as data: commands over numbered buffers of single-precision values.
+//!
+//! A plan is made without a card and executed by one (`cuda`), or by a C compiler's rendering of the same kernels in
+//! `tests/emulator`. Sizes are fixed, so a card can record the commands once and replay them.
+
+/// Numbered buffers and the commands on them.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Values of each buffer.
+    pub buffers: Vec<usize>,
+}
+
+/// A place in a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub buffer: usize,
+    pub first: usize,
+}
+
+impl Place {
+    /// `n` values further on.
+    pub fn after(self, n: usize) -> Self {
+        Self { first: self.first + n, ..self }
+    }
+}
+
+impl Plan {
+    /// A new buffer.
+    pub fn buffer(&mut self, n_values: usize) -> Place {
+        self.buffers.push(n_values.max(1));
+        Place { buffer: self.buffers.len() - 1, first: 0 }
+    }
+
+    /// Bytes of all buffers.
+    pub fn n_bytes(&self) -> usize {
+        self.buffers.iter().sum::<usize>() * size_of::<f32>()
+    }
+}
+
+/// What products and convolutions are computed in on a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// Single precision.
+    Full,
+    /// TensorFloat-32: factors with ten bits of mantissa, sums in single precision.
+    Tf32,
+}
+
+/// One thing to do; each waits for those before it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Launch(Launch),
+    Product(Product),
+    Convolution(Convolution),
+}
+
+/// A kernel of `kernels/layers.cuh` or `kernels/training.cuh`, whose comments say what it is given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Launch {
+    pub kernel: &'static str,
+    pub blocks: [usize; 2],
+    pub threads: usize,
+    /// Shared memory in values.
+    pub shared: usize,
+    pub buffers: Vec<Place>,
+    pub numbers: Vec<usize>,
+    pub reals: Vec<f64>,
+}
+
+/// `count` matrix products of rows: `c[m, n] = alpha op(a)[m, k] op(b)[k, n] + beta c`, the matrices of each `stride`
+/// values after those of the one before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Product {
+    pub sizes: [usize; 3],
+    pub a: Matrix,
+    pub b: Matrix,
+    pub c: Matrix,
+    pub alpha: f64,
+    pub beta: f64,
+    pub count: usize,
+    /// Whether to compute in full single precision whatever the network's convolutions are computed in.
+    pub exact: bool,
+}
+
+/// Rows of values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    pub place: Place,
+    /// From row to row, as stored.
+    pub row: usize,
+    /// From one product's matrix to the next one's.
+    pub stride: usize,
+    /// Whether the product is with the transposed matrix.
+    pub transposed: bool,
+}
+
+impl Matrix {
+    /// Full rows of `row` values, for a single product.
+    pub fn of(place: Place, row: usize) -> Self {
+        Self { place, row, stride: 0, transposed: false }
+    }
+
+    pub fn transposed(self) -> Self {
+        Self { transposed: true, ..self }
+    }
+
+    pub fn every(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+}
+
+/// Which of a convolution's three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pass {
+    /// y from x and w.
+    Forward,
+    /// x's gradient from w and y's.
+    Input,
+    /// w's gradient from x and y's.
+    Weight,
+}
+
+/// A cross-correlation with stride 1: x [B, H, W, I], w [O, k, k, I], y [B, H', W', O], or one of their gradients.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Convolution {
+    pub pass: Pass,
+    pub sizes: ConvolutionSizes,
+    pub x: Place,
+    pub w: Place,
+    pub y: Place,
+    /// Whether what is computed is added to what is there.
+    pub adds: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConvolutionSizes {
+    pub batch: usize,
+    /// Of x.
+    pub height: usize,
+    pub width: usize,
+    pub c_in: usize,
+    pub c_out: usize,
+    pub kernel: usize,
+    /// Zeros around x.
+    pub border: usize,
+}
+
+impl ConvolutionSizes {
+    /// Sides of y.
+    pub fn sides_out(&self) -> [usize; 2] {
+        [self.height, self.width].map(|side| side + 2 * self.border + 1 - self.kernel)
+    }
+}
+
+/// Blocks of a launch, as cards count them.
+const BLOCKS_MAX: [usize; 2] = [i32::MAX as usize, u16::MAX as usize];
+const THREADS_MAX: usize = 1024;
+
+impl Plan {
+    /// Whether every command stays inside its buffers and a card's limits; `Err` names one that does not.
+    pub fn check(&self, commands: &[Command]) -> Result<(), String> {
+        let holds = |place: Place, n: usize| {
+            self.buffers.get(place.buffer).is_some_and(|&len| place.first + n <= len)
+        };
+        let is_good = |command: &Command| match command {
+            Command::Launch(launch) => {
+                let blocks = launch.blocks.iter().zip(BLOCKS_MAX);
+                blocks.into_iter().all(|(&n, most)| (1..=most).contains(&n))
+                    && (1..=THREADS_MAX).contains(&launch.threads)
+                    && launch.numbers.iter().all(|&n| i32::try_from(n).is_ok())
+                    && launch.buffers.iter().all(|&place| holds(place, 1))
+            }
+            Command::Product(product) => {
+                let [m, n, k] = product.sizes;
+                let matrix = |of: &Matrix, rows: usize, columns: usize| {
+                    let [rows, columns] =
+                        if of.transposed { [columns, rows] } else { [rows, columns] };
+                    let last = (product.count - 1) * of.stride + (rows - 1) * of.row + columns;
+                    columns <= of.row && holds(of.place, last)
+                };
+                matrix(&product.a, m, k) && matrix(&product.b, k, n) && matrix(&product.c, m, n)
+            }
+            Command::Convolution(Convolution { sizes, x, w, y, .. }) => {
+                let [high, wide] = sizes.sides_out();
+                let ConvolutionSizes { batch, height, width, c_in, c_out, kernel, .. } = *sizes;
+                holds(*x, batch * height * width * c_in)
+                    && holds(*w, c_out * kernel * kernel * c_in)
+                    && holds(*y, batch * high * wide * c_out)
+            }
+        };
+        match commands.iter().find(|command| !is_good(command)) {
+            None => Ok(()),
+            Some(command) => {
+                Err(format!("a command does not fit its buffers or the card: {command:?}"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_beyond_their_buffers_are_refused() {
+        let mut plan = Plan::default();
+        let [a, b, c] = [6, 8, 12].map(|n| plan.buffer(n));
+        let product = Product {
+            sizes: [3, 4, 2],
+            a: Matrix::of(a, 2),
+            b: Matrix::of(b, 4),
+            c: Matrix::of(c, 4),
+            alpha: 1.0,
+            beta: 0.0,
+            count: 1,
+            exact: true,
+        };
+        assert_eq!(plan.check(&[Command::Product(product)]), Ok(()));
+        let wrong = Product { c: Matrix::of(c.after(1), 4), ..product };
+        assert!(plan.check(&[Command::Product(wrong)]).is_err());
+        let wrong = Product { count: 2, ..product };
+        assert_eq!(plan.check(&[Command::Product(wrong)]), Ok(()), "the same matrices twice");
+        let wrong = Product { count: 2, a: product.a.every(6), ..product };
+        assert!(plan.check(&[Command::Product(wrong)]).is_err());
+    }
+}

@@ -1,0 +1,158 @@
+/* Commands of a training step, from standard input to standard output: buffers, commands, then the buffers again. */
+#include "emulator.h"
+
+#include "../../src/network/card/kernels/training.cuh"
+
+static const struct {
+    const char *name;
+    void (*function)(Arguments);
+} kernels[] = {
+#define NAMED(function) {#function, function}
+    NAMED(enter), NAMED(tell), NAMED(finish), NAMED(finish_gradient), NAMED(fold), NAMED(sum_rows), NAMED(group_norm),
+    NAMED(group_norm_gradient), NAMED(pixel_norm), NAMED(pixel_norm_gradient), NAMED(softmax), NAMED(softmax_gradient),
+    NAMED(mean_pixels), NAMED(relu), NAMED(relu_gradient), NAMED(add_values), NAMED(add_to_rows), NAMED(columns),
+    NAMED(pool), NAMED(pool_gradient), NAMED(deal), NAMED(deal_gradient), NAMED(classes), NAMED(classes_gradient),
+    NAMED(noise_loss), NAMED(square_sums), NAMED(decide), NAMED(update),
+};
+
+static void (*function)(Arguments);
+static Arguments arguments;
+static float **buffers;
+
+static void call(void) { function(arguments); }
+
+static void input(void *place, size_t n_bytes) {
+    if (fread(place, 1, n_bytes, stdin) == n_bytes) return;
+    fprintf(stderr, "the commands end early\n");
+    exit(1);
+}
+
+static int64_t number(void) {
+    int64_t value;
+    input(&value, sizeof value);
+    return value;
+}
+
+static double real(void) {
+    double value;
+    input(&value, sizeof value);
+    return value;
+}
+
+static float *place(void) {
+    const int64_t buffer = number(), first = number();
+    return buffers[buffer] + first;
+}
+
+static void launch(void) {
+    char name[32];
+    input(name, sizeof name);
+    function = NULL;
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+        if (!strcmp(kernels[i].name, name)) function = kernels[i].function;
+    }
+    if (!function) {
+        fprintf(stderr, "no kernel '%s'\n", name);
+        exit(1);
+    }
+    gridDim.x = number(), gridDim.y = number(), blockDim.x = number();
+    const size_t n_shared_bytes = number() * sizeof(float);
+    const int64_t n_buffers = number();
+    for (int64_t i = 0; i < n_buffers; i++) arguments.buffers[i] = place();
+    const int64_t n_numbers = number();
+    for (int64_t i = 0; i < n_numbers; i++) arguments.numbers[i] = number();
+    const int64_t n_reals = number();
+    for (int64_t i = 0; i < n_reals; i++) arguments.reals[i] = real();
+    kernel_call = call;
+    for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++) {
+        for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) run_block(n_shared_bytes);
+    }
+}
+
+typedef struct {
+    float *place;
+    int64_t row, stride, transposed;
+} Matrix;
+
+static Matrix matrix(void) {
+    Matrix read = {place(), number(), number(), number()};
+    return read;
+}
+
+static float at(const Matrix *of, int64_t which, int64_t row, int64_t column) {
+    return of->place[which * of->stride + (of->transposed ? column * of->row + row : row * of->row + column)];
+}
+
+static void product(void) {
+    const int64_t m = number(), n = number(), k = number();
+    const Matrix a = matrix(), b = matrix(), c = matrix();
+    const double alpha = real(), beta = real();
+    const int64_t count = number();
+    for (int64_t which = 0; which < count; which++) {
+        for (int64_t i = 0; i < m; i++) {
+            for (int64_t j = 0; j < n; j++) {
+                double sum = 0.0;
+                for (int64_t l = 0; l < k; l++) sum += (double)at(&a, which, i, l) * at(&b, which, l, j);
+                float *out = c.place + which * c.stride + i * c.row + j;
+                *out = (float)(alpha * sum + (beta == 0.0 ? 0.0 : beta * *out));
+            }
+        }
+    }
+}
+
+/* All three passes visit every (y, w, x) that go together. */
+static void convolution(void) {
+    const int64_t pass = number(), batch = number(), height = number(), width = number(), c_in = number();
+    const int64_t c_out = number(), kernel = number(), border = number();
+    float *x = place(), *w = place(), *y = place();
+    const int64_t adds = number();
+    const int64_t high = height + 2 * border + 1 - kernel, wide = width + 2 * border + 1 - kernel;
+    const int64_t sizes[3] = {batch * high * wide * c_out, batch * height * width * c_in, c_out * kernel * kernel * c_in};
+    float *out = pass == 0 ? y : pass == 1 ? x : w;
+    double *sums = calloc(sizes[pass], sizeof *sums);
+    for (int64_t b = 0; b < batch; b++) {
+        for (int64_t py = 0; py < high; py++) {
+            for (int64_t px = 0; px < wide; px++) {
+                for (int64_t ky = 0; ky < kernel; ky++) {
+                    for (int64_t kx = 0; kx < kernel; kx++) {
+                        const int64_t iy = py + ky - border, ix = px + kx - border;
+                        if (iy < 0 || iy >= height || ix < 0 || ix >= width) continue;
+                        const int64_t at_x = ((b * height + iy) * width + ix) * c_in;
+                        const int64_t at_y = ((b * high + py) * wide + px) * c_out;
+                        for (int64_t o = 0; o < c_out; o++) {
+                            const int64_t at_w = ((o * kernel + ky) * kernel + kx) * c_in;
+                            for (int64_t i = 0; i < c_in; i++) {
+                                if (pass == 0) sums[at_y + o] += (double)x[at_x + i] * w[at_w + i];
+                                if (pass == 1) sums[at_x + i] += (double)y[at_y + o] * w[at_w + i];
+                                if (pass == 2) sums[at_w + i] += (double)y[at_y + o] * x[at_x + i];
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    for (int64_t i = 0; i < sizes[pass]; i++) out[i] = (float)((adds ? out[i] : 0.0) + sums[i]);
+    free(sums);
+}
+
+int main(void) {
+    const int64_t n_buffers = number();
+    buffers = calloc(n_buffers, sizeof *buffers);
+    int64_t *lengths = calloc(n_buffers, sizeof *lengths);
+    for (int64_t i = 0; i < n_buffers; i++) {
+        lengths[i] = number();
+        /* As a card's are: at places that are multiples of many bytes. */
+        buffers[i] = aligned_alloc(256, (lengths[i] * sizeof(float) + 255) / 256 * 256);
+        input(buffers[i], lengths[i] * sizeof(float));
+    }
+    for (int64_t left = number(); left > 0; left--) {
+        switch (number()) {
+            case 0: launch(); break;
+            case 1: product(); break;
+            default: convolution();
+        }
+    }
+    for (int64_t i = 0; i < n_buffers; i++) fwrite(buffers[i], sizeof(float), lengths[i], stdout);
+    return 0;
+}

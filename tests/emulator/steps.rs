@@ -1,0 +1,326 @@
+//! Training steps on an emulated card against the trainer on the CPU: the same commands that a card is given.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use candle_core::Device;
+use mosaic_lab::dataset::{Batches, Dataset};
+use mosaic_lab::diffusion::Schedule;
+use mosaic_lab::image::ImageShape;
+use mosaic_lab::network::card::plan::{Command, Convolution, Launch, Matrix, Pass, Place, Product};
+use mosaic_lab::network::config::{
+    AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
+};
+use mosaic_lab::training::card::CardStep;
+use mosaic_lab::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
+use mosaic_lab::training::loss::{Draw, noisy_batch};
+use mosaic_lab::training::schedule::learning_rate;
+use mosaic_lab::training::trainer::Trainer;
+
+use crate::card::{compiled, run};
+
+fn program() -> Option<PathBuf> {
+    static DONE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    DONE.get_or_init(|| compiled("layers.c", "layers", &[])).clone()
+}
+
+/// A card's memory, and a process that obeys.
+struct Emulated {
+    program: PathBuf,
+    buffers: Vec<Vec<f32>>,
+}
+
+#[derive(Default)]
+struct Bytes(Vec<u8>);
+
+impl Bytes {
+    fn number(&mut self, number: usize) {
+        self.0.extend((number as i64).to_ne_bytes());
+    }
+
+    fn real(&mut self, real: f64) {
+        self.0.extend(real.to_ne_bytes());
+    }
+
+    fn place(&mut self, place: Place) {
+        self.number(place.buffer);
+        self.number(place.first);
+    }
+
+    fn matrix(&mut self, matrix: Matrix) {
+        self.place(matrix.place);
+        [matrix.row, matrix.stride, usize::from(matrix.transposed)]
+            .into_iter()
+            .for_each(|number| self.number(number));
+    }
+
+    fn command(&mut self, command: &Command) {
+        match command {
+            Command::Launch(launch) => self.launch(launch),
+            Command::Product(Product { sizes, a, b, c, alpha, beta, count, .. }) => {
+                self.number(1);
+                sizes.iter().for_each(|&size| self.number(size));
+                [*a, *b, *c].into_iter().for_each(|matrix| self.matrix(matrix));
+                self.real(*alpha);
+                self.real(*beta);
+                self.number(*count);
+            }
+            Command::Convolution(Convolution { pass, sizes, x, w, y, adds }) => {
+                let pass = match pass {
+                    Pass::Forward => 0,
+                    Pass::Input => 1,
+                    Pass::Weight => 2,
+                };
+                let mosaic_lab::network::card::plan::ConvolutionSizes {
+                    batch,
+                    height,
+                    width,
+                    c_in,
+                    c_out,
+                    kernel,
+                    border,
+                } = *sizes;
+                [2, pass, batch, height, width, c_in, c_out, kernel, border]
+                    .into_iter()
+                    .for_each(|number| self.number(number));
+                [*x, *w, *y].into_iter().for_each(|place| self.place(place));
+                self.number(usize::from(*adds));
+            }
+        }
+    }
+
+    fn launch(&mut self, launch: &Launch) {
+        self.number(0);
+        let mut name = launch.kernel.as_bytes().to_vec();
+        name.resize(32, 0);
+        self.0.extend(name);
+        let sizes = [launch.blocks[0], launch.blocks[1], launch.threads, launch.shared];
+        sizes.into_iter().for_each(|size| self.number(size));
+        self.number(launch.buffers.len());
+        launch.buffers.iter().for_each(|&place| self.place(place));
+        self.number(launch.numbers.len());
+        launch.numbers.iter().for_each(|&number| self.number(number));
+        self.number(launch.reals.len());
+        launch.reals.iter().for_each(|&real| self.real(real));
+    }
+}
+
+impl Emulated {
+    fn run<'a>(&mut self, commands: impl IntoIterator<Item = &'a Command>) {
+        let mut bytes = Bytes::default();
+        bytes.number(self.buffers.len());
+        for buffer in &self.buffers {
+            bytes.number(buffer.len());
+            bytes.0.extend(buffer.iter().flat_map(|value| value.to_ne_bytes()));
+        }
+        let commands: Vec<&Command> = commands.into_iter().collect();
+        bytes.number(commands.len());
+        commands.iter().for_each(|command| bytes.command(command));
+        let output = run(&self.program, bytes.0).unwrap();
+        let mut values = output.as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes));
+        for buffer in &mut self.buffers {
+            buffer.iter_mut().for_each(|value| *value = values.next().unwrap());
+        }
+    }
+}
+
+fn training(batch: usize) -> TrainingConfig {
+    TrainingConfig {
+        steps: 100,
+        batch,
+        seed: 3,
+        rate: 2e-3,
+        accumulate: 1,
+        arithmetic: Arithmetic::Full,
+        warmup: 0,
+        hold: 0,
+        decay: RateDecay::Cosine,
+        weighting: LossWeighting::Velocity { limit: 10.0 },
+        weight_decay: 0.01,
+        clip_norm: 1.0,
+        ema_decay: 0.9,
+        checkpoint_every: 10,
+        keep_checkpoints: 2,
+        keep_every: 0,
+        rollback_after: 3,
+        patience: 0,
+        minutes: 0.0,
+    }
+}
+
+fn network(body: Body) -> NetworkConfig {
+    NetworkConfig {
+        image: ImageShape::new(1, 6, 4),
+        body,
+        padding: Padding::Circular,
+        group_norm: false,
+        last_kernel: 3,
+        n_classes: None,
+        attention: None,
+        output: Output::Velocity,
+        time_scale: 1.0,
+        clamp: true,
+    }
+}
+
+fn resnet() -> Body {
+    Body::ResNet { width: 16, kernels: vec![3, 1] }
+}
+
+fn attention(variant: AttentionVariant, normalise: bool) -> Option<AttentionConfig> {
+    Some(AttentionConfig { variant, heads: 2, head_width: 4, normalise })
+}
+
+fn images(shape: ImageShape) -> Arc<Dataset> {
+    let n = 10;
+    let pixels: Vec<u8> = (0..n * shape.n_values()).map(|i| ((i * i) % 251) as u8).collect();
+    let labels = (0..n).map(|i| (i % 3) as u8).collect();
+    Arc::new(Dataset::new("noise", shape, pixels, Some(labels)))
+}
+
+/// Steps of both from the same weights; every step starts from the trainer's weights, so that errors do not add up.
+fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
+    let Some(program) = program() else { return };
+    let dataset = images(network.image);
+    let mut trainer = Trainer::new(config.clone(), network, dataset.clone(), &Device::Cpu).unwrap();
+    let step = CardStep::new(config, network, piece).unwrap();
+    let mut card = Emulated {
+        program,
+        buffers: step.plan.buffers.iter().map(|&n| vec![f32::NAN; n]).collect(),
+    };
+    for kept in [step.kept.gradients, step.kept.mean, step.kept.square, step.kept.state] {
+        card.buffers[kept.buffer].fill(0.0);
+    }
+    card.buffers[step.kept.parameters.buffer].fill(0.0);
+    let put =
+        |card: &mut Emulated, place: Place, map: &mosaic_lab::network::TensorMap, prefix: &str| {
+            for parameter in &step.parameters {
+                let tensor = &map[&format!("{prefix}{}", parameter.name)];
+                let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                parameter.to_card(&values, &mut card.buffers[place.buffer]);
+            }
+        };
+    let mut order = Batches::new(dataset.len(), config.batch, config.seed);
+    for n in 0..3_u64 {
+        let before = trainer.contents().unwrap();
+        put(&mut card, step.kept.parameters, &before.weights, "");
+        if n == 0 {
+            let parameters = card.buffers[step.kept.parameters.buffer].clone();
+            card.buffers[step.kept.average.buffer] = parameters;
+        }
+        let draw =
+            Draw { seed: config.seed, batch: config.batch, step: n, schedule: Schedule::default() };
+        let batch = noisy_batch(&dataset, &mut order, draw);
+        let report = trainer.step().unwrap();
+        for number in 0..step.n_pieces() {
+            let rate = learning_rate(config, n);
+            step.fill(&batch, number, rate, &mut card.buffers[step.inputs.x.buffer]);
+            card.run(&step.gradients);
+        }
+        let gradients = card.buffers[step.kept.gradients.buffer].clone();
+        card.run(&step.update);
+        let label = format!("{network:?}, step {n}");
+        let found = &card.buffers[step.kept.report.buffer];
+        for ((_, expected), found) in report.errors.iter().zip(found) {
+            assert!(
+                (expected - f64::from(*found)).abs() < 1e-4 * expected,
+                "{label}: {found} {expected}"
+            );
+        }
+        let norm = f64::from(found[config.batch]);
+        assert!(
+            (norm / report.gradient_norm - 1.0).abs() < 1e-3,
+            "{label}: {norm} {}",
+            report.gradient_norm
+        );
+        assert_eq!(found[config.batch + 1], n as f32 + 1.0, "{label}");
+        assert!(card.buffers[step.kept.gradients.buffer].iter().all(|gradient| *gradient == 0.0));
+        let after = trainer.contents().unwrap();
+        let scale = report.gradient_norm.max(1e-12);
+        let maps = [
+            (step.kept.mean, &after.optimizer, "mean.", 1e-4),
+            (step.kept.parameters, &after.weights, "", 1e-3),
+            (step.kept.average, &after.ema, "", 1e-3),
+        ];
+        for parameter in &step.parameters {
+            // Gradients first: they say which layer is wrong.
+            let of_batch = parameter.to_network(&gradients);
+            assert!(of_batch.iter().all(|value| value.is_finite()), "{label}: {}", parameter.name);
+            for (place, map, prefix, tolerance) in maps {
+                let name = format!("{prefix}{}", parameter.name);
+                let expected = map[&name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                let found = parameter.to_network(&card.buffers[place.buffer]);
+                let errors = expected.iter().zip(&found).map(|(a, b)| f64::from((a - b).abs()));
+                let worst = errors.fold(0.0, f64::max);
+                let limit = if prefix.is_empty() { config.rate } else { 1.0_f64.min(scale) };
+                // A gradient of nearly zero may have either sign, which is all that Adam's first steps look at.
+                let sign = if prefix.is_empty() { 2.0 * config.rate } else { 0.0 };
+                let is_tiny = of_batch.iter().any(|g| f64::from(g.abs()) < 1e-6 * scale);
+                let limit = tolerance * limit + if is_tiny { sign } else { 0.0 };
+                assert!(worst <= limit.max(1e-7), "{label}: {name} differs by {worst:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_resnets_steps_are_those_of_the_cpu() {
+    for padding in [Padding::Circular, Padding::Zeros] {
+        for group_norm in [false, true] {
+            let network = NetworkConfig { padding, group_norm, ..network(resnet()) };
+            check(&network, &training(4), 4);
+        }
+    }
+}
+
+#[test]
+fn a_unets_steps_are_those_of_the_cpu() {
+    for (image, group_norm) in [(ImageShape::new(3, 4, 8), false), (ImageShape::new(1, 8, 4), true)]
+    {
+        let body = Body::UNet { widths: vec![8, 16, 24], embedding: 16 };
+        let network = NetworkConfig { image, group_norm, ..network(body) };
+        check(&network, &training(3), 3);
+    }
+}
+
+#[test]
+fn attentions_steps_are_those_of_the_cpu() {
+    use AttentionVariant::{Identity, Softmax, Uniform};
+    for (variant, normalise) in
+        [(Softmax, true), (Softmax, false), (Uniform, true), (Identity, true)]
+    {
+        let attention = attention(variant, normalise);
+        let network = NetworkConfig { attention, last_kernel: 1, ..network(resnet()) };
+        check(&network, &training(4), 4);
+    }
+}
+
+#[test]
+fn classes_pieces_and_the_noise_loss_are_those_of_the_cpu() {
+    let network = NetworkConfig {
+        n_classes: Some(3),
+        output: Output::Noise,
+        image: ImageShape::new(3, 5, 5),
+        ..network(resnet())
+    };
+    let config = TrainingConfig { accumulate: 2, weighting: LossWeighting::Noise, ..training(6) };
+    check(&network, &config, 3);
+}
+
+#[test]
+fn a_step_that_is_not_finite_changes_nothing() {
+    let Some(program) = program() else { return };
+    let (network, config) = (network(resnet()), training(2));
+    let step = CardStep::new(&config, &network, 2).unwrap();
+    let n = step.n_parameters;
+    let mut card =
+        Emulated { program, buffers: step.plan.buffers.iter().map(|&n| vec![0.5; n]).collect() };
+    card.buffers[step.kept.gradients.buffer][n - 1] = f32::NAN;
+    let before = card.buffers.clone();
+    card.run(&step.update);
+    for kept in [step.kept.parameters, step.kept.mean, step.kept.square, step.kept.average] {
+        assert_eq!(card.buffers[kept.buffer], before[kept.buffer]);
+    }
+    assert!(card.buffers[step.kept.report.buffer][config.batch].is_nan());
+    assert!(card.buffers[step.kept.gradients.buffer].iter().all(|gradient| *gradient == 0.0));
+}
