@@ -92,7 +92,7 @@ impl OnCard {
                         Self { step, engine, gradients, update, drawn, n_updates, config, dataset };
                     return Ok(Ok((card, note)));
                 }
-                Err(EngineError::OutOfMemory { .. })
+                Err(EngineError::OutOfMemory { .. } | EngineError::TooLarge { .. })
                     if next_pieces(config.batch, n_pieces).is_some() =>
                 {
                     n_pieces = next_pieces(config.batch, n_pieces).unwrap_or(config.batch);

@@ -210,9 +210,7 @@ impl LoadedImages {
             plan.n_column_stretches,
         ];
         ints.iter().chain(&plan.windows).chain([&plan.cut]).for_each(|n| put(&n.to_ne_bytes()));
-        [plan.scale, plan.width_of_weights, plan.slack_bits]
-            .iter()
-            .for_each(|x| put(&x.to_ne_bytes()));
+        [plan.scale, plan.width_of_weights].iter().for_each(|x| put(&x.to_ne_bytes()));
         let stretches = [&launch.row_stretches, &launch.column_stretches];
         stretches.into_iter().flatten().flatten().for_each(|n| put(&n.to_ne_bytes()));
         queries.iter().for_each(|x| put(&x.to_ne_bytes()));

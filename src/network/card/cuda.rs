@@ -45,6 +45,8 @@ const BLAS_BYTES: usize = 32 << 20;
 pub enum EngineError {
     #[error("the card's memory has no room for {megabytes} MB")]
     OutOfMemory { megabytes: usize },
+    #[error("a step is too large for a card: {problem}")]
+    TooLarge { problem: String },
     #[error("the card failed while {doing}: {problem}")]
     Failed { doing: &'static str, problem: String },
 }
@@ -158,8 +160,7 @@ impl Engine {
         crate::driver::keep_memory(&context);
         let stream = context.new_stream().map_err(&opening)?;
         for commands in commands {
-            let wrong = |problem| EngineError::Failed { doing: "checking its commands", problem };
-            plan.check(commands).map_err(wrong)?;
+            plan.check(commands).map_err(|problem| EngineError::TooLarge { problem })?;
         }
         let no_room = |bytes: usize| {
             move |error: DriverError| match error.0 {

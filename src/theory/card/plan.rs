@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::diffusion::Provenance;
 use crate::theory::kernels::PatchQuery;
-use crate::theory::kernels::posterior::{SLACK_BITS, pruned_nats};
+use crate::theory::kernels::posterior::pruned_nats;
 use crate::theory::patches::{Border, Stretch};
 use crate::theory::weights::Accumulator;
 
@@ -35,7 +35,6 @@ pub struct PosteriorPlan {
     /// Bits per squared distance.
     pub scale: f32,
     pub width_of_weights: f32,
-    pub slack_bits: f32,
 }
 
 /// A launch: the plan, which of the loaded images it is for, and the accepted pairs along both axes as shift, start,
@@ -97,7 +96,6 @@ impl Launch {
             cut: i32::from(pool.border() == Border::Cut),
             scale: (precision * std::f64::consts::LOG2_E) as f32,
             width_of_weights: (pruned_nats::<f32>(n_entries) / precision) as f32,
-            slack_bits: SLACK_BITS as f32,
         };
         Self { plan, loaded, k, row_stretches, column_stretches }
     }
@@ -158,7 +156,7 @@ impl Launch {
                 for c in 0..n_channels {
                     one.sums[c * n_pixels + p] = sum(N_OTHERS + c);
                 }
-                // The reference may lag; which entry is the nearest must not depend on by how much.
+                // As the CPU rounds it: which entry is the nearest must not depend on who found it.
                 one.raise(p, -precision * f64::from(nearest[p]));
                 let pixel = best[n_pixels + p] as usize;
                 let (row, column) = ((pixel / width) as u16, (pixel % width) as u16);
@@ -177,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_plan_is_laid_out_as_the_kernel_reads_it() {
-        assert_eq!(std::mem::size_of::<PosteriorPlan>(), 16 * 4);
+        assert_eq!(std::mem::size_of::<PosteriorPlan>(), 15 * 4);
         let shape = ImageShape::new(3, 8, 6);
         let query = PatchQuery { shape, pool: Pool::Interior, k: 5, x: &[0.0_f32], precision: 2.0 };
         let launch = Launch::new(&query, 0..9, 7, 100, true);

@@ -50,10 +50,13 @@ __global__ void __launch_bounds__(THREADS_MAX) GENERAL_POSTERIOR(
     int *kept_best = best + block * 2 * n_pixels;
 
     PixelPosterior posteriors[PIXELS_PER_THREAD];
+    // Image times pixels plus training pixel of the nearest entry; a launch has fewer than 2^32 of them.
+    unsigned nearest_entries[PIXELS_PER_THREAD];
     #pragma unroll
     for (int i = 0; i < PIXELS_PER_THREAD; i++) {
         int p = threadIdx.x + i * blockDim.x;
         clear_posterior(&posteriors[i]);
+        nearest_entries[i] = 0;
         if (p < n_pixels) clear_kept(kept + p, n_pixels, plan.channels);
     }
 
@@ -98,10 +101,12 @@ __global__ void __launch_bounds__(THREADS_MAX) GENERAL_POSTERIOR(
                     PixelPosterior *posterior = &posteriors[i];
                     int q = row * plan.width + column;
                     if (distance < posterior->nearest) {
-                        note_nearest(posterior, distance, (unsigned)n * n_pixels + q, plan.channels, &plan);
+                        note_nearest(posterior, distance, plan.channels, plan.scale);
+                        nearest_entries[i] = (unsigned)n * n_pixels + q;
                     }
-                    if (distance - posterior->nearest < plan.width_of_weights) {
-                        float weight = add_weight(posterior, distance, plan.scale);
+                    const float gap = distance - posterior->nearest;
+                    if (gap < plan.width_of_weights) {
+                        float weight = add_weight(posterior, gap, plan.scale);
                         for (int c = 0; c < CHANNELS_MAX; c++) {
                             if (c < plan.channels) posterior->sums[c] += weight * image[c * n_pixels + q];
                         }
@@ -114,7 +119,7 @@ __global__ void __launch_bounds__(THREADS_MAX) GENERAL_POSTERIOR(
         #pragma unroll
         for (int i = 0; i < PIXELS_PER_THREAD; i++) {
             int p = threadIdx.x + i * blockDim.x;
-            if (p < n_pixels) flush_posterior(&posteriors[i], kept + p, n_pixels, plan.channels);
+            if (p < n_pixels) flush_posterior(&posteriors[i], kept + p, n_pixels, plan.channels, plan.scale);
         }
     }
     #pragma unroll
@@ -122,7 +127,7 @@ __global__ void __launch_bounds__(THREADS_MAX) GENERAL_POSTERIOR(
         int p = threadIdx.x + i * blockDim.x;
         if (p >= n_pixels) continue;
         kept_nearest[p] = posteriors[i].nearest;
-        kept_best[p] = plan.first_image + (int)(posteriors[i].best / n_pixels);
-        kept_best[n_pixels + p] = (int)(posteriors[i].best % n_pixels);
+        kept_best[p] = plan.first_image + (int)(nearest_entries[i] / n_pixels);
+        kept_best[n_pixels + p] = (int)(nearest_entries[i] % n_pixels);
     }
 }

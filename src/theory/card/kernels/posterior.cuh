@@ -2,9 +2,9 @@
 //
 // The specification is src/theory/kernels/reference.rs, the method that of boxes.rs and posterior.rs: for the
 // displacement s = q - p the patch distances of all pairs (p, p + s) are window sums over one image of squared
-// differences, and weights 2^(reference - distance scale) are summed, where the reference may lag behind the nearest
-// entry by up to `slack_bits`. Entries farther than the nearest so far by `width_of_weights` or more are skipped;
-// together they are lighter than exp(-NEGLIGIBLE_NATS) of the whole weight, as derived in posterior.rs.
+// differences, and weights 2^((nearest - distance) scale) are summed, where `nearest` is the nearest entry's distance so
+// far. Entries farther than that by `width_of_weights` or more may be skipped; together they are lighter than
+// exp(-NEGLIGIBLE_NATS) of the whole weight, as derived in posterior.rs.
 //
 // A block is one query (blockIdx.y) and every gridDim.x-th training image; a thread keeps the posteriors of some query
 // pixels in registers. Within an image sums are float, across images double.
@@ -16,6 +16,8 @@
 
 // More channels stay on the CPU.
 #define CHANNELS_MAX 4
+// 2^-BITS_MAX is zero in single precision.
+#define BITS_MAX 1000.0f
 
 // Which partial sum is which; the channels' follow. Each is [pixels]. The reference is in bits.
 enum { REFERENCE, TOTAL, SPREAD, N_OTHERS };
@@ -46,64 +48,53 @@ typedef struct {
     float scale;
     // Beyond the nearest by this much, an entry is skipped.
     float width_of_weights;
-    // A weight may reach 2^slack_bits before the reference is raised.
-    float slack_bits;
 } PosteriorPlan;
 
-// One query pixel's posterior within one image, and its nearest entry so far.
+// One query pixel's posterior within one image, and its nearest entry so far, of all images.
 typedef struct {
-    float nearest, reference_bits, total, spread;
+    float nearest, total, spread;
     float sums[CHANNELS_MAX];
-    // Image times pixels plus training pixel; a launch has fewer than 2^32 of them.
-    unsigned best;
 } PixelPosterior;
 
 __device__ static inline void clear_posterior(PixelPosterior *posterior) {
-    posterior->nearest = posterior->reference_bits = INFINITY;
+    posterior->nearest = INFINITY;
     posterior->total = posterior->spread = 0.0f;
-    posterior->best = 0;
     for (int c = 0; c < CHANNELS_MAX; c++) posterior->sums[c] = 0.0f;
 }
 
-// Notes an entry that is nearer than all before it.
-__device__ static inline void note_nearest(
-    PixelPosterior *posterior, float distance, unsigned entry, int channels, const PosteriorPlan *plan
-) {
-    posterior->nearest = distance;
-    posterior->best = entry;
-    float reference_bits = distance * plan->scale;
-    if (posterior->reference_bits - reference_bits > plan->slack_bits) {
-        // 2^-inf = 0: nothing was summed under an infinite reference.
-        float bits = reference_bits - posterior->reference_bits;
-        float factor = exp2f(bits);
-        posterior->spread =
-            posterior->total > 0.0f ? factor * (posterior->spread + posterior->total * bits) : 0.0f;
-        posterior->total *= factor;
-        // Of constant length, so that the sums stay in registers.
-        for (int c = 0; c < CHANNELS_MAX; c++) {
-            if (c < channels) posterior->sums[c] *= factor;
-        }
-        posterior->reference_bits = reference_bits;
+// Takes in an entry's distance, which may be smaller than all before it.
+__device__ static inline void note_nearest(PixelPosterior *posterior, float distance, int channels, float scale) {
+    const float nearest = fminf(posterior->nearest, distance);
+    // Before the first entry nothing was summed: any factor will do, but no infinity.
+    const float bits = fmaxf((nearest - posterior->nearest) * scale, -BITS_MAX);
+    const float factor = exp2f(bits);
+    posterior->spread = factor * fmaf(posterior->total, bits, posterior->spread);
+    posterior->total *= factor;
+    // Of constant length, so that the sums stay in registers.
+    for (int c = 0; c < CHANNELS_MAX; c++) {
+        if (c < channels) posterior->sums[c] *= factor;
     }
+    posterior->nearest = nearest;
 }
 
-// Adds an entry's weight; returns it.
-__device__ static inline float add_weight(PixelPosterior *posterior, float distance, float scale) {
-    float bits = fmaf(-distance, scale, posterior->reference_bits);
-    float weight = exp2f(bits);
+// Adds the weight of an entry that is farther than the nearest by `gap`; returns it.
+__device__ static inline float add_weight(PixelPosterior *posterior, float gap, float scale) {
+    const float bits = -gap * scale;
+    const float weight = exp2f(bits);
     posterior->total += weight;
-    posterior->spread += weight * bits;
+    posterior->spread = fmaf(weight, bits, posterior->spread);
     return weight;
 }
 
-// Joins an image's sums to those of the images before, which may have another reference. `kept` is this pixel's place
-// in [N_OTHERS + channels, n_pixels].
+// Joins an image's sums to those of the images before, which may have had another nearest entry. `kept` is this pixel's
+// place in [N_OTHERS + channels, n_pixels].
 __device__ static inline void flush_posterior(
-    PixelPosterior *posterior, double *kept, int n_pixels, int channels
+    PixelPosterior *posterior, double *kept, int n_pixels, int channels, float scale
 ) {
-    if (posterior->reference_bits == INFINITY) return;
+    if (posterior->nearest == INFINITY) return;
+    const double reference = (double)posterior->nearest * scale;
     double before = kept[REFERENCE * n_pixels];
-    double bits = before == INFINITY ? 0.0 : posterior->reference_bits - before;
+    double bits = before == INFINITY ? 0.0 : reference - before;
     double factor = before == INFINITY ? 0.0 : exp2(bits);
     double old = kept[TOTAL * n_pixels];
     kept[SPREAD * n_pixels] = factor * (kept[SPREAD * n_pixels] + old * bits) + posterior->spread;
@@ -114,7 +105,7 @@ __device__ static inline void flush_posterior(
         *sum = factor * *sum + posterior->sums[c];
         posterior->sums[c] = 0.0f;
     }
-    kept[REFERENCE * n_pixels] = posterior->reference_bits;
+    kept[REFERENCE * n_pixels] = reference;
     posterior->total = posterior->spread = 0.0f;
 }
 

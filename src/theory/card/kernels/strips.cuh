@@ -2,12 +2,13 @@
 //
 // A thread owns ROWS x COLUMNS query pixels: their values, their posteriors, and the values of the training pixels that
 // they meet. The threads of a row sum squared differences along it by exchanging registers; rows are summed through
-// shared memory, which holds one displacement's row sums at a time, twice, so that one barrier a displacement is enough.
-// From one row stretch to the next the training rows move up by one, so that each thread reads one row, not ROWS.
+// shared memory. Displacements are worked on TOGETHER at a time, between two barriers; shared memory holds the row sums
+// of twice as many, so that one barrier is enough for them. From one row stretch to the next the training rows move up
+// by one, so that each thread reads one row, not ROWS.
 //
 // Whoever includes this defines STRIP_POSTERIOR, the kernel's name, SIDE, the odd patch side k >= 3, N_CHANNELS,
 // IS_WHOLE, whether patches go on at an image's other side and all pairs are accepted (else the plan says which are),
-// PIXELS_MAX, THREADS_MAX and BLOCKS, how many blocks are to share a multiprocessor's registers.
+// PIXELS_MAX, THREADS_MAX, TOGETHER, 1 or, of whole dictionaries, 2, and BLOCKS, how many blocks are to share a multiprocessor's registers.
 // Images: height a multiple of ROWS, width of COLUMNS and at most 32 COLUMNS, both at least SIDE.
 
 #include "posterior.cuh"
@@ -50,6 +51,8 @@ __device__ static inline StripThread strip_thread(int height, int width, int thr
 #define STRETCH(all, number, length) all[number]
 #endif
 
+// Rows that displacements worked on together need, and a multiple of TOGETHER.
+#define RING (TOGETHER == 1 ? ROWS : ROWS + 2)
 #define RADIUS (SIDE / 2)
 // Pairs of columns on each side of a thread's own that a patch can reach.
 #define REACH ((RADIUS + 1) / 2)
@@ -57,8 +60,8 @@ __device__ static inline StripThread strip_thread(int height, int width, int thr
 // Row sums of one displacement, with a row of zeros.
 #define N_ROW_SUMS (PIXELS_MAX + WIDTH_MAX)
 
-// As the general kernel, but for shared memory: two copies of an image and two of row sums, 2 N_CHANNELS PIXELS_MAX +
-// 2 N_ROW_SUMS floats. Threads: 32 for every 32 / (W / COLUMNS) groups of ROWS rows.
+// As the general kernel, but for shared memory: two copies of an image, 2 TOGETHER of row sums and each thread's nearest
+// entries, 2 N_CHANNELS PIXELS_MAX + 2 TOGETHER N_ROW_SUMS + ROWS COLUMNS THREADS_MAX floats. Threads: 32 for every 32 / (W / COLUMNS) groups of ROWS rows.
 __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
     PosteriorPlan plan,
     const Stretch *row_stretches,
@@ -75,6 +78,8 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
     // The image, and the image moved by one column, in which pairs that begin at an odd column are aligned.
     float *even = shared, *odd = shared + N_CHANNELS * PIXELS_MAX;
     float *row_sums = shared + 2 * N_CHANNELS * PIXELS_MAX;
+    // Image times pixels plus training pixel, which is rarely changed; a launch has fewer than 2^32 of them.
+    unsigned *nearest_entries = (unsigned *)(row_sums + 2 * TOGETHER * N_ROW_SUMS) + threadIdx.x;
     const StripThread my = strip_thread(height, width, threadIdx.x);
     const int column = my.place * COLUMNS;
     const size_t block = (size_t)blockIdx.y * gridDim.x + blockIdx.x;
@@ -118,6 +123,7 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
         for (int j = 0; j < COLUMNS; j++) {
             int p = (my.row + i) * width + column + j;
             clear_posterior(&posteriors[i][j]);
+            nearest_entries[(i * COLUMNS + j) * THREADS_MAX] = 0;
             #pragma unroll
             for (int c = 0; c < N_CHANNELS; c++) {
                 x[i][j][c] = my.has_pixels ? queries[(size_t)blockIdx.y * n_values + c * n_pixels + p] : 0.0f;
@@ -125,7 +131,7 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
             if (my.has_pixels) clear_kept(kept + p, n_pixels, N_CHANNELS);
         }
     }
-    for (int i = threadIdx.x; i < 2 * width; i += blockDim.x) {
+    for (int i = threadIdx.x; i < 2 * TOGETHER * width; i += blockDim.x) {
         row_sums[(i / width) * N_ROW_SUMS + n_pixels + i % width] = 0.0f;
     }
 
@@ -148,158 +154,174 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
                 is_accepted(columns, next_column, width),
             };
             const float *training = training_column % 2 == 0 ? even + training_column : odd + training_column - 1;
-            // The training rows; row i of this displacement is phi[(first + i) % ROWS].
-            float phi[ROWS][COLUMNS][N_CHANNELS];
-            int present = -1;
-            for (int r = 0; r < plan.n_row_stretches; r += ROWS) {
-                // As often as there are rows, so that `first` is a constant and phi stays in registers.
+            // The training rows in a ring; row i of a displacement is phi[(first + i) % RING].
+            float phi[RING][COLUMNS][N_CHANNELS];
+            int present = -1, turn = 0;
+            for (int r = 0; r < plan.n_row_stretches; r += RING) {
+                // As often as the ring has rows, so that `first` is a constant and phi stays in registers.
                 #pragma unroll
-                for (int first = 0; first < ROWS; first++) {
+                for (int first = 0; first < RING; first += TOGETHER) {
                     if (r + first >= plan.n_row_stretches) break;
-                    const Stretch rows = STRETCH(row_stretches, r + first, height);
-                    // All rows but the last are there already if the stretch before was one row up.
-                    const int is_next = IS_WHOLE ? r + first > 0
-                                                 : present >= 0 && wrapped(present, 1, height) == rows.shift;
-                    present = rows.shift;
+                    float *these = row_sums + turn * TOGETHER * N_ROW_SUMS;
+                    turn = 1 - turn;
+                    Stretch rows[TOGETHER];
+                    float sums[TOGETHER][ROWS][COLUMNS];
                     #pragma unroll
-                    for (int i = 0; i < ROWS; i++) {
-                        if (is_next && i < ROWS - 1) continue;
-                        int line = my.has_pixels ? wrapped(my.row + i, rows.shift, height) : 0;
+                    for (int t = 0; t < TOGETHER; t++) {
+                        rows[t] = (Stretch)STRETCH(row_stretches, r + first + t, height);
+                        // All rows but the last are there already if the stretch before was one row up.
+                        const int is_next = IS_WHOLE ? r + first + t > 0
+                                                     : present >= 0 && wrapped(present, 1, height) == rows[t].shift;
+                        present = rows[t].shift;
                         #pragma unroll
-                        for (int c = 0; c < N_CHANNELS; c++) {
-                            PAIR(pair, training + c * PIXELS_MAX + line * width);
-                            phi[(first + i) % ROWS][0][c] = pair.x;
-                            phi[(first + i) % ROWS][1][c] = pair.y;
-                        }
-                    }
-
-                    // Sums of squared differences along rows.
-                    float *these = row_sums + first % 2 * N_ROW_SUMS;
-                    float sums[ROWS][COLUMNS];
-                    #pragma unroll
-                    for (int i = 0; i < ROWS; i++) {
-                        float square[COLUMNS];
-                        #pragma unroll
-                        for (int j = 0; j < COLUMNS; j++) {
+                        for (int i = 0; i < ROWS; i++) {
+                            if (is_next && i < ROWS - 1) continue;
+                            int line = my.has_pixels ? wrapped(my.row + i, rows[t].shift, height) : 0;
                             #pragma unroll
                             for (int c = 0; c < N_CHANNELS; c++) {
-                                float difference = x[i][j][c] - phi[(first + i) % ROWS][j][c];
-                                square[j] =
-                                    c == 0 ? difference * difference : fmaf(difference, difference, square[j]);
+                                PAIR(pair, training + c * PIXELS_MAX + line * width);
+                                phi[(first + t + i) % RING][0][c] = pair.x;
+                                phi[(first + t + i) % RING][1][c] = pair.y;
                             }
                         }
-                        // Whole pairs that both windows hold, then what only one of them does.
-                        float pair = square[0] + square[1], common = pair;
-                        float left = 0.0f, right = 0.0f;
+
+                        // Sums of squared differences along rows.
                         #pragma unroll
-                        for (int d = 0; d < REACH; d++) {
-                            const int is_last = d == REACH - 1;
-                            if (!is_last) {
-                                float a = __shfl_sync(ALL_LANES, pair, left_lane[d]);
-                                float b = __shfl_sync(ALL_LANES, pair, right_lane[d]);
-                                common += (has_left[d] ? a : 0.0f) + (has_right[d] ? b : 0.0f);
-                            } else if (RADIUS % 2 == 1) {
-                                float a = __shfl_sync(ALL_LANES, square[1], left_lane[d]);
-                                float b = __shfl_sync(ALL_LANES, square[0], right_lane[d]);
-                                left = has_left[d] ? a : 0.0f;
-                                right = has_right[d] ? b : 0.0f;
-                            } else {
-                                float a = __shfl_sync(ALL_LANES, pair, left_lane[d]);
-                                float a_last = __shfl_sync(ALL_LANES, square[1], left_lane[d]);
-                                float b = __shfl_sync(ALL_LANES, pair, right_lane[d]);
-                                float b_first = __shfl_sync(ALL_LANES, square[0], right_lane[d]);
-                                left = (has_left[d] ? a : 0.0f) + (has_right[d] ? b_first : 0.0f);
-                                right = (has_left[d] ? a_last : 0.0f) + (has_right[d] ? b : 0.0f);
+                        for (int i = 0; i < ROWS; i++) {
+                            float square[COLUMNS];
+                            #pragma unroll
+                            for (int j = 0; j < COLUMNS; j++) {
+                                #pragma unroll
+                                for (int c = 0; c < N_CHANNELS; c++) {
+                                    float difference = x[i][j][c] - phi[(first + t + i) % RING][j][c];
+                                    square[j] =
+                                        c == 0 ? difference * difference : fmaf(difference, difference, square[j]);
+                                }
+                            }
+                            // Whole pairs that both windows hold, then what only one of them does.
+                            float pair = square[0] + square[1], common = pair;
+                            float left = 0.0f, right = 0.0f;
+                            #pragma unroll
+                            for (int d = 0; d < REACH; d++) {
+                                const int is_last = d == REACH - 1;
+                                if (!is_last) {
+                                    float a = __shfl_sync(ALL_LANES, pair, left_lane[d]);
+                                    float b = __shfl_sync(ALL_LANES, pair, right_lane[d]);
+                                    common += (has_left[d] ? a : 0.0f) + (has_right[d] ? b : 0.0f);
+                                } else if (RADIUS % 2 == 1) {
+                                    float a = __shfl_sync(ALL_LANES, square[1], left_lane[d]);
+                                    float b = __shfl_sync(ALL_LANES, square[0], right_lane[d]);
+                                    left = has_left[d] ? a : 0.0f;
+                                    right = has_right[d] ? b : 0.0f;
+                                } else {
+                                    float a = __shfl_sync(ALL_LANES, pair, left_lane[d]);
+                                    float a_last = __shfl_sync(ALL_LANES, square[1], left_lane[d]);
+                                    float b = __shfl_sync(ALL_LANES, pair, right_lane[d]);
+                                    float b_first = __shfl_sync(ALL_LANES, square[0], right_lane[d]);
+                                    left = (has_left[d] ? a : 0.0f) + (has_right[d] ? b_first : 0.0f);
+                                    right = (has_left[d] ? a_last : 0.0f) + (has_right[d] ? b : 0.0f);
+                                }
+                            }
+                            sums[t][i][0] = common + left;
+                            sums[t][i][1] = common + right;
+                            if (my.has_pixels) {
+                                PUT_PAIR(these + t * N_ROW_SUMS + (my.row + i) * width + column, sums[t][i]);
                             }
                         }
-                        sums[i][0] = common + left;
-                        sums[i][1] = common + right;
-                        if (my.has_pixels) PUT_PAIR(these + (my.row + i) * width + column, sums[i]);
                     }
                     __syncthreads();
 
-                    // Sums of those along columns: rows -RADIUS .. ROWS - 1 + RADIUS of this thread.
-                    float distances[ROWS][COLUMNS];
-                    float outer[2][RADIUS][COLUMNS];
                     #pragma unroll
-                    for (int d = 0; d < RADIUS; d++) {
-                        PAIR(up, these + (my.has_pixels ? above[d] : 0));
-                        PAIR(down, these + (my.has_pixels ? below[d] : 0));
-                        outer[0][d][0] = up.x, outer[0][d][1] = up.y;
-                        outer[1][d][0] = down.x, outer[1][d][1] = down.y;
-                    }
-                    #pragma unroll
-                    for (int j = 0; j < COLUMNS; j++) {
-                        // The window of row i is lines[i] .. lines[i + SIDE - 1]; all hold lines[3] .. lines[SIDE - 1].
-                        float lines[ROWS - 1 + SIDE];
+                    for (int t = 0; t < TOGETHER; t++) {
+                        // Sums of those along columns: rows -RADIUS .. ROWS - 1 + RADIUS of this thread.
+                        const float *lines_of = these + t * N_ROW_SUMS;
+                        float distances[ROWS][COLUMNS];
+                        float outer[2][RADIUS][COLUMNS];
                         #pragma unroll
                         for (int d = 0; d < RADIUS; d++) {
-                            lines[RADIUS - 1 - d] = outer[0][d][j];
-                            lines[RADIUS + ROWS + d] = outer[1][d][j];
+                            PAIR(up, lines_of + (my.has_pixels ? above[d] : 0));
+                            PAIR(down, lines_of + (my.has_pixels ? below[d] : 0));
+                            outer[0][d][0] = up.x, outer[0][d][1] = up.y;
+                            outer[1][d][0] = down.x, outer[1][d][1] = down.y;
                         }
-                        #pragma unroll
-                        for (int i = 0; i < ROWS; i++) lines[RADIUS + i] = sums[i][j];
-                        float middle = SIDE < ROWS ? 0.0f : lines[ROWS - 1];
-                        #pragma unroll
-                        for (int d = ROWS; d < SIDE; d++) middle += lines[d];
-                        distances[ROWS - 1][j] = middle;
-                        #pragma unroll
-                        for (int i = ROWS - 2; i >= 0; i--) distances[i][j] = distances[i + 1][j] + lines[i];
-                        float after = lines[SIDE];
-                        distances[1][j] += after;
-                        #pragma unroll
-                        for (int i = 2; i < ROWS; i++) {
-                            after += lines[SIDE - 1 + i];
-                            distances[i][j] += after;
-                        }
-                    }
-
-                    // The rare and the many apart: nearer than all before, and near enough to count.
-                    float smallest = INFINITY;
-                    #pragma unroll
-                    for (int i = 0; i < ROWS; i++) {
-                        const int line = wrapped(my.row + i, rows.shift, height);
                         #pragma unroll
                         for (int j = 0; j < COLUMNS; j++) {
-                            if (!IS_WHOLE && !(is_in[j] && is_accepted(rows, line, height))) {
-                                distances[i][j] = INFINITY;
+                            // The window of row i is lines[i] .. lines[i + SIDE - 1]; all hold lines[3] .. lines[SIDE - 1].
+                            float lines[ROWS - 1 + SIDE];
+                            #pragma unroll
+                            for (int d = 0; d < RADIUS; d++) {
+                                lines[RADIUS - 1 - d] = outer[0][d][j];
+                                lines[RADIUS + ROWS + d] = outer[1][d][j];
                             }
-                            smallest = fminf(smallest, distances[i][j] - posteriors[i][j].nearest);
+                            #pragma unroll
+                            for (int i = 0; i < ROWS; i++) lines[RADIUS + i] = sums[t][i][j];
+                            float middle = SIDE < ROWS ? 0.0f : lines[ROWS - 1];
+                            #pragma unroll
+                            for (int d = ROWS; d < SIDE; d++) middle += lines[d];
+                            distances[ROWS - 1][j] = middle;
+                            #pragma unroll
+                            for (int i = ROWS - 2; i >= 0; i--) distances[i][j] = distances[i + 1][j] + lines[i];
+                            float after = lines[SIDE];
+                            distances[1][j] += after;
+                            #pragma unroll
+                            for (int i = 2; i < ROWS; i++) {
+                                after += lines[SIDE - 1 + i];
+                                distances[i][j] += after;
+                            }
                         }
-                    }
-                    if (smallest < 0.0f) {
+
+                        // The rare and the many apart: nearer than all before, and near enough to count.
+                        float gaps[ROWS][COLUMNS], smallest[ROWS];
                         #pragma unroll
                         for (int i = 0; i < ROWS; i++) {
-                            const int line = wrapped(my.row + i, rows.shift, height);
+                            const int line = wrapped(my.row + i, rows[t].shift, height);
                             #pragma unroll
                             for (int j = 0; j < COLUMNS; j++) {
-                                if (!(distances[i][j] < posteriors[i][j].nearest)) continue;
-                                unsigned q = line * width + (j == 0 ? training_column : next_column);
-                                unsigned entry = (unsigned)n * n_pixels + q;
-                                note_nearest(&posteriors[i][j], distances[i][j], entry, N_CHANNELS, &plan);
+                                if (!IS_WHOLE && !(is_in[j] && is_accepted(rows[t], line, height))) {
+                                    distances[i][j] = INFINITY;
+                                }
+                                gaps[i][j] = distances[i][j] - posteriors[i][j].nearest;
+                            }
+                            smallest[i] = fminf(gaps[i][0], gaps[i][1]);
+                        }
+                        const float least = fminf(fminf(smallest[0], smallest[1]), fminf(smallest[2], smallest[3]));
+                        if (least < 0.0f) {
+                            #pragma unroll
+                            for (int i = 0; i < ROWS; i++) {
+                                const int line = wrapped(my.row + i, rows[t].shift, height);
+                                #pragma unroll
+                                for (int j = 0; j < COLUMNS; j++) {
+                                    const unsigned q = line * width + (j == 0 ? training_column : next_column);
+                                    if (gaps[i][j] < 0.0f) {
+                                        nearest_entries[(i * COLUMNS + j) * THREADS_MAX] = (unsigned)n * n_pixels + q;
+                                    }
+                                    note_nearest(&posteriors[i][j], distances[i][j], N_CHANNELS, plan.scale);
+                                    gaps[i][j] = fmaxf(gaps[i][j], 0.0f);
+                                }
                             }
                         }
-                    }
-                    // At little noise nobody is near. Where one pair is, all are added: less work than to ask each, and
-                    // what is far weighs next to nothing.
-                    if (!(smallest < plan.width_of_weights)) continue;
-                    #pragma unroll
-                    for (int i = 0; i < ROWS; i++) {
+                        // At little noise nobody is near. Where one pair is, all are added: less work than to ask each,
+                        // and what is far weighs next to nothing.
+                        if (!(least < plan.width_of_weights)) continue;
                         #pragma unroll
-                        for (int j = 0; j < COLUMNS; j++) {
-                            if (!IS_WHOLE && distances[i][j] == INFINITY) continue;
-                            PixelPosterior *posterior = &posteriors[i][j];
-                            float weight = add_weight(posterior, distances[i][j], plan.scale);
+                        for (int i = 0; i < ROWS; i++) {
                             #pragma unroll
-                            for (int c = 0; c < N_CHANNELS; c++) {
-                                posterior->sums[c] =
-                                    fmaf(weight, phi[(first + i) % ROWS][j][c], posterior->sums[c]);
+                            for (int j = 0; j < COLUMNS; j++) {
+                                // Not accepted, which leaves no number or an infinite one.
+                                if (!IS_WHOLE && !(gaps[i][j] < INFINITY)) continue;
+                                PixelPosterior *posterior = &posteriors[i][j];
+                                float weight = add_weight(posterior, gaps[i][j], plan.scale);
+                                #pragma unroll
+                                for (int c = 0; c < N_CHANNELS; c++) {
+                                    posterior->sums[c] =
+                                        fmaf(weight, phi[(first + t + i) % RING][j][c], posterior->sums[c]);
+                                }
                             }
                         }
                     }
                 }
             }
-            // The next column begins with the first of the two row sums again.
+            // The next column begins with the first row sums again.
             __syncthreads();
         }
         #pragma unroll
@@ -307,7 +329,7 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
             #pragma unroll
             for (int j = 0; j < COLUMNS; j++) {
                 int p = (my.row + i) * width + column + j;
-                if (my.has_pixels) flush_posterior(&posteriors[i][j], kept + p, n_pixels, N_CHANNELS);
+                if (my.has_pixels) flush_posterior(&posteriors[i][j], kept + p, n_pixels, N_CHANNELS, plan.scale);
             }
         }
     }
@@ -317,15 +339,16 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
         #pragma unroll
         for (int j = 0; j < COLUMNS; j++) {
             int p = (my.row + i) * width + column + j;
-            const PixelPosterior *posterior = &posteriors[i][j];
-            nearest_distance[block * n_pixels + p] = posterior->nearest;
-            best[block * 2 * n_pixels + p] = plan.first_image + (int)(posterior->best / n_pixels);
-            best[block * 2 * n_pixels + n_pixels + p] = (int)(posterior->best % n_pixels);
+            const unsigned entry = nearest_entries[(i * COLUMNS + j) * THREADS_MAX];
+            nearest_distance[block * n_pixels + p] = posteriors[i][j].nearest;
+            best[block * 2 * n_pixels + p] = plan.first_image + (int)(entry / n_pixels);
+            best[block * 2 * n_pixels + n_pixels + p] = (int)(entry % n_pixels);
         }
     }
 }
 
 #undef STRETCH
+#undef RING
 #undef RADIUS
 #undef REACH
 #undef N_ROW_SUMS
