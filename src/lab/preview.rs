@@ -200,13 +200,29 @@ impl Preview {
             Some((name.to_owned(), text.split(' ').map(Label::parse).collect()))
         };
         let machines: Vec<(String, ImageBatch)> = machines;
+        let (seeds, network) = (batch("seeds")?, batch("network")?);
+        let others = machines.iter().map(|(name, batch)| (name.as_str(), batch));
+        for (name, batch) in std::iter::once((NETWORK, &network)).chain(others) {
+            if batch.len() != seeds.len() || batch.shape() != seeds.shape() {
+                return Err(format!(
+                    "its samples of '{name}' are {} of {}, but its seeds are {} of {}",
+                    batch.len(),
+                    batch.shape(),
+                    seeds.len(),
+                    seeds.shape()
+                ));
+            }
+        }
+        if seeds.is_empty() {
+            return Err("it holds no seeds".to_owned());
+        }
         let all = std::iter::once(NETWORK).chain(machines.iter().map(|(name, _)| name.as_str()));
         Ok(Self {
             step: number(STEP_KEY, word(STEP_KEY)?)?,
             first_seed: or_zero(SEED_KEY)?,
             sampling_steps: or_zero(SAMPLING_KEY)? as usize,
-            seeds: batch("seeds")?,
-            network: batch("network")?,
+            seeds,
+            network,
             labels: all.filter_map(labels).collect(),
             machines,
         })
