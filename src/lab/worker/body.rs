@@ -187,7 +187,6 @@ fn work(
         Ending::Stopped => return Ok(RunState::Stopped),
         Ending::Done(levels) => levels,
     };
-    board.set_state(RunState::Comparing, None);
     finish(run, &workshop, &loss_by_level, board, stop)
 }
 
