@@ -1,5 +1,7 @@
 //! The state of the dashboard: what was read about runs, and where the user looks.
 
+use std::collections::HashSet;
+
 use super::chart::Window;
 use super::charted::Crosshair;
 use super::curves::{Curves, Quantity};
@@ -47,6 +49,10 @@ pub struct App {
     pub watched: Option<Watched>,
     /// Runs whose curves and settings stand beside those of the one on screen.
     pub marked: Vec<Watched>,
+    /// Runs of which a process of its own makes a preview now.
+    pub making: HashSet<String>,
+    /// Runs and seeds that are being followed now.
+    pub tracing: HashSet<(String, u64)>,
     /// Words that a run must have to be listed.
     pub filter: String,
     pub order: Order,
@@ -190,6 +196,8 @@ impl App {
             runs: Vec::new(),
             watched: None,
             marked: Vec::new(),
+            making: HashSet::new(),
+            tracing: HashSet::new(),
             filter: String::new(),
             order: Order::default(),
             tab: 0,

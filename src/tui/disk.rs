@@ -120,11 +120,21 @@ impl Link for Disk {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    fn trace(&self, run: &str, seed: u64) -> Box<dyn FnOnce() -> Result<Trace, String> + Send> {
+    fn trace(
+        &self,
+        run: &str,
+        seed: u64,
+        may_compute: bool,
+    ) -> Box<dyn FnOnce() -> Result<Trace, String> + Send> {
         let dir = self.dir(run);
         let runs = self.runs.path().to_owned();
         Box::new(move || {
             if !inspect::is_current(&dir, seed) {
+                if !may_compute {
+                    return Err(format!(
+                        "seed {seed} was not followed yet, and this dashboard only looks"
+                    ));
+                }
                 let seed = seed.to_string();
                 let what = format!("following seed {seed} of '{}'", dir.id());
                 compute(&runs, &["inspect", &dir.id(), "--seed", &seed], &what)?;

@@ -1,5 +1,7 @@
 //! How a message changes the dashboard. No input, no output: what must be done is returned.
 
+use std::collections::HashSet;
+
 use ratatui::crossterm::event::KeyEvent;
 
 use super::app::{App, CHARTS, Popup, SMOOTHINGS, Shown, TABS, Watched};
@@ -35,6 +37,8 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
             app.say(NoticeLevel::Error, problem);
         }
         Message::Done(Ok(words)) => app.say(NoticeLevel::Info, words),
+        // Whoever has begun to type meanwhile goes on.
+        Message::Log { .. } if app.popup != Popup::None => {}
         Message::Log { run, log } => match log {
             Ok(text) => app.popup = Popup::Log { run, text, back: 0 },
             Err(problem) => app.say(NoticeLevel::Error, problem),
@@ -76,17 +80,18 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
         Message::Renamed { from, renamed } => match renamed {
             Ok(to) => {
                 app.say(NoticeLevel::Info, format!("{from} is now {to}"));
-                app.marked.retain(|run| run.id != from);
+                let mut effects = unmark(app, |run| run.id == from);
                 if app.watched.as_ref().is_some_and(|watched| watched.id == from) {
                     let said = app.said.take();
-                    let effects = watch(app, to);
+                    effects.extend(watch(app, to));
                     app.said = said;
-                    return effects;
                 }
+                return effects;
             }
             Err(problem) => app.say(NoticeLevel::Error, problem),
         },
         Message::Previewed { run, made } => {
+            app.making.remove(&run);
             match made {
                 Ok(()) => app.say(NoticeLevel::Info, format!("{run}: the preview is made")),
                 Err(problem) => app.say(NoticeLevel::Error, problem),
@@ -123,8 +128,22 @@ fn on_runs(app: &mut App, runs: Vec<RunSummary>) -> Vec<Effect> {
     }
     app.runs = runs;
     let mut effects: Vec<Effect> = news.map(Effect::Ring).into_iter().collect();
+    // A marked run that is gone could not be unmarked any more.
+    let listed: HashSet<String> = app.runs.iter().map(|run| run.id.clone()).collect();
+    effects.extend(unmark(app, |run| !listed.contains(&run.id)));
     effects.extend(keep_watching(app));
     effects
+}
+
+/// Takes the marks of such runs away, and says so to the reader if there were any.
+fn unmark(app: &mut App, is_gone: impl Fn(&Watched) -> bool) -> Vec<Effect> {
+    let before = app.marked.len();
+    app.marked.retain(|run| !is_gone(run));
+    if app.marked.len() == before { Vec::new() } else { vec![follow(app)] }
+}
+
+fn follow(app: &App) -> Effect {
+    Effect::Follow(app.marked.iter().map(|run| run.id.clone()).collect())
 }
 
 /// Shows another run if the one on screen is gone, or the first that there is.
@@ -139,7 +158,13 @@ fn keep_watching(app: &mut App) -> Vec<Effect> {
     }
     let live = app.runs.iter().find(|run| run.health == Health::Alive);
     match live.or(app.runs.first()).map(|run| run.id.clone()) {
-        Some(id) => watch(app, id),
+        Some(id) => {
+            // Such as that the other one is deleted.
+            let said = app.said.take();
+            let effects = watch(app, id);
+            app.said = said;
+            effects
+        }
         None => {
             app.watched = None;
             app.look = None;
@@ -281,6 +306,12 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
             }
         }
         Action::Kill => forms::open(app, Purpose::Kill),
+        Action::Resume if !app.can(action) => {
+            app.say(
+                NoticeLevel::Warning,
+                "there is nothing to resume: a worker has the run, or it is finished",
+            );
+        }
         Action::Resume => return on_run(app, |run| Effect::Resume(run.id.clone())),
         Action::Look => return look::open(app),
         Action::Redraw => return vec![Effect::Redraw],
@@ -327,7 +358,7 @@ fn mark(app: &mut App) -> Vec<Effect> {
         ),
     };
     app.say(NoticeLevel::Info, words);
-    vec![Effect::Follow(app.marked.iter().map(|run| run.id.clone()).collect())]
+    vec![follow(app)]
 }
 
 pub(super) fn on_run(app: &mut App, effect: impl Fn(&RunSummary) -> Effect) -> Vec<Effect> {

@@ -27,6 +27,7 @@ use super::pointer::{Pane, Region};
 use super::words::{clipped, duration, harmless, number, run_state};
 use crate::lab::holder::Steering;
 use crate::lab::run_dir::{Health, RunSummary};
+use crate::lab::status::RunState;
 
 /// Smallest size at which the panels stand side by side.
 const WIDE: (u16, u16) = (100, 30);
@@ -209,9 +210,13 @@ fn header_words(app: &App) -> Vec<Span<'static>> {
                 }
                 _ => String::new(),
             };
+            // The rate that a run had once says nothing of one that does not train now.
+            let trains = status.state == RunState::Training && run.health == Health::Alive;
+            let rate =
+                if trains { format!("  {:.1} it/s", status.steps_per_s) } else { String::new() };
             spans.push(Span::raw(format!(
-                "  step {}/{} ({share:.0}%){loss}  {:.1} it/s{eta}  {}",
-                status.step, status.steps, status.steps_per_s, status.device
+                "  step {}/{} ({share:.0}%){loss}{rate}{eta}  {}",
+                status.step, status.steps, status.device
             )));
         }
     }

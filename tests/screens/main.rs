@@ -242,7 +242,7 @@ fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
     let mut app = watching();
     press(&mut app, KeyCode::Char('3'));
     press(&mut app, KeyCode::Down);
-    let wanted = [Effect::Trace { run: RUN.into(), seed: 1 }];
+    let wanted = [Effect::Trace { run: RUN.into(), seed: 1, may_compute: true }];
     assert_eq!(press(&mut app, KeyCode::Enter), wanted);
     assert!(screen(&app, 80, 24).contains("Following noise seed 1"));
     assert_eq!(press(&mut app, KeyCode::Up), [], "keys wait for the trace");
@@ -413,7 +413,7 @@ fn no_sequence_of_keys_at_any_size_panics() {
                         let preview = Ok(Box::new(preview()));
                         update(&mut app, Message::Preview { run, preview });
                     }
-                    Effect::Trace { run, seed } if random.random_range(0..4) > 0 => {
+                    Effect::Trace { run, seed, .. } if random.random_range(0..4) > 0 => {
                         let trace = Ok(Box::new(Trace { seed, ..trace() }));
                         update(&mut app, Message::Trace { run, seed, trace });
                     }
