@@ -291,9 +291,9 @@ impl RunDir {
         }
     }
 
-    /// Whether a worker has this run: by its lock, by its process, or by a heartbeat that another machine wrote.
+    /// Whether a worker has this run: by its process, by a heartbeat that another machine wrote, or by its lock.
     pub fn is_at_work(&self, status: Option<&Status>) -> bool {
-        RunLock::is_held(self) || matches!(health(status, now_ms()), Health::Alive | Health::Silent)
+        matches!(health(status, now_ms()), Health::Alive | Health::Silent) || RunLock::is_held(self)
     }
 
     pub fn health(&self) -> Health {
