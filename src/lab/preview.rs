@@ -296,6 +296,33 @@ mod tests {
     }
 
     #[test]
+    fn a_file_whose_parts_do_not_fit_each_other_is_refused_and_named() {
+        let place = tempfile::tempdir().unwrap();
+        let shape = ImageShape::new(3, 8, 8);
+        let batch = |n, shape| noise_seeds(1, 0, n, shape);
+        let file = place.path().join(SAMPLES);
+        let refused = |seeds: ImageBatch, network: ImageBatch, machine: ImageBatch| {
+            let machines = vec![("els".to_owned(), machine)];
+            let (step, first_seed, sampling_steps, labels) = (40, 0, 20, Vec::new());
+            let preview =
+                Preview { step, first_seed, sampling_steps, seeds, network, machines, labels };
+            std::fs::write(&file, preview.to_bytes(&file).unwrap()).unwrap();
+            let error = Preview::read(place.path()).unwrap_err();
+            assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+            match error {
+                PreviewError::Format { problem, .. } => problem,
+                error @ PreviewError::Io { .. } => panic!("{error}"),
+            }
+        };
+        let few = refused(batch(2, shape), batch(1, shape), batch(2, shape));
+        assert_eq!(few, "its samples of 'network' are 1 of 3x8x8, but its seeds are 2 of 3x8x8");
+        let small = refused(batch(2, shape), batch(2, shape), batch(2, ImageShape::new(3, 4, 4)));
+        assert_eq!(small, "its samples of 'els' are 2 of 3x4x4, but its seeds are 2 of 3x8x8");
+        let none = ImageBatch::new(shape, Vec::new());
+        assert_eq!(refused(none.clone(), none.clone(), none), "it holds no seeds");
+    }
+
+    #[test]
     fn a_torn_file_is_an_error_not_a_panic() {
         let place = tempfile::tempdir().unwrap();
         std::fs::write(place.path().join(SAMPLES), b"\x10\0\0\0\0\0\0\0{\"a\":").unwrap();

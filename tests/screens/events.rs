@@ -79,6 +79,29 @@ fn the_end_of_a_run_is_told_once_and_only_if_it_was_at_work() {
 }
 
 #[test]
+fn a_marked_run_that_is_deleted_or_renamed_loses_its_mark() {
+    let other = "glyphs-cnn-3abcd0";
+    let marked = || {
+        let mut app = watching();
+        press(&mut app, KeyCode::Char(' '));
+        press(&mut app, KeyCode::Down);
+        let both = [Effect::Follow(vec![RUN.into(), other.into()])];
+        assert_eq!(press(&mut app, KeyCode::Char(' ')), both);
+        app
+    };
+    let mut app = marked();
+    let left = vec![run(other, RunState::Training, Health::Lost)];
+    let effects = update(&mut app, Message::Runs(left.clone()));
+    assert_eq!(effects, [Effect::Follow(vec![other.into()])]);
+    assert!(!screen(&app, 120, 36).contains(RUN), "nothing is left of it");
+    assert_eq!(update(&mut app, Message::Runs(left)), []);
+
+    let mut app = marked();
+    let renamed = Message::Renamed { from: RUN.into(), renamed: Ok("baseline-3abcde".into()) };
+    assert_eq!(update(&mut app, renamed), [Effect::Follow(vec![other.into()])]);
+}
+
+#[test]
 fn who_steers_is_shown_and_a_hand_over_is_told() {
     let mut app = watching();
     let held = |steering: &Steering| RunSummary {

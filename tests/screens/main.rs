@@ -275,6 +275,56 @@ fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
 }
 
 #[test]
+fn what_takes_long_is_asked_for_once() {
+    let mut app = watching();
+    update(&mut app, Message::Runs(vec![run(RUN, RunState::Finished, Health::Over)]));
+    let wanted = Wanted { seeds: 0..4, steps: 20 };
+    let made = [Effect::Preview { run: RUN.into(), wanted }];
+    assert_eq!(press(&mut app, KeyCode::Char('s')), made);
+    assert_eq!(press(&mut app, KeyCode::Char('s')), []);
+    assert!(app.said.take().unwrap().1.contains("a preview is being made already"));
+    // The other way of asking is no way round.
+    press(&mut app, KeyCode::Char('S'));
+    assert_eq!(press(&mut app, KeyCode::Enter), []);
+    let failed = Message::Previewed { run: RUN.into(), made: Err("no checkpoint".into()) };
+    update(&mut app, failed);
+    assert_eq!(press(&mut app, KeyCode::Char('s')), made, "once more, as the first try failed");
+
+    let followed = [Effect::Trace { run: RUN.into(), seed: 0, may_compute: true }];
+    assert_eq!(press(&mut app, KeyCode::Enter), followed);
+    press(&mut app, KeyCode::Esc);
+    assert_eq!(press(&mut app, KeyCode::Enter), [], "it is under way");
+    let trace = Ok(Box::new(Trace { seed: 0, ..trace() }));
+    update(&mut app, Message::Trace { run: RUN.into(), seed: 0, trace });
+    assert!(app.look.as_ref().unwrap().trace.is_some(), "and shown when it comes");
+}
+
+#[test]
+fn letters_with_control_do_nothing_in_popups() {
+    let held = |letter, modifiers| Message::Key(KeyEvent::new(KeyCode::Char(letter), modifiers));
+    // Each opens a popup in which the letters below would launch, queue, stop or be typed.
+    for opens in "nex/:aRXDS?".chars() {
+        let mut app = watching();
+        press(&mut app, KeyCode::Char(opens));
+        let before = app.popup.clone();
+        for modifiers in [KeyModifiers::CONTROL, KeyModifiers::ALT] {
+            for letter in "nwyeqjk ".chars() {
+                let effects = update(&mut app, held(letter, modifiers));
+                assert_eq!(effects, [], "{opens}, then {letter}");
+                assert_eq!(app.popup, before, "{opens}, then {letter}");
+            }
+        }
+        assert_eq!(app.filter, "");
+    }
+    let mut app = watching();
+    press(&mut app, KeyCode::Char('a'));
+    press(&mut app, KeyCode::Char('b'));
+    update(&mut app, held('u', KeyModifiers::CONTROL));
+    let Popup::Fields(form) = &app.popup else { panic!("the form closed") };
+    assert_eq!(form.values[0], "", "Ctrl-U empties a field");
+}
+
+#[test]
 fn leaving_never_stops_a_run() {
     let mut app = watching();
     assert_eq!(press(&mut app, KeyCode::Char('q')), [Effect::Detach]);
@@ -331,6 +381,13 @@ fn who_only_looks_steers_nothing() {
     assert!(screen(&app, 80, 24).starts_with("\" mosaic, looking only  glyphs"));
     assert!(!screen(&app, 80, 24).contains("pause"));
     assert_eq!(press(&mut app, KeyCode::Char('L')), [Effect::ReadLog(RUN.into())]);
+    // Inside a seed: what is there already is shown, nothing is computed or written.
+    let shown = [Effect::Trace { run: RUN.into(), seed: 0, may_compute: false }];
+    assert_eq!(press(&mut app, KeyCode::Enter), shown);
+    let trace = Ok(Box::new(Trace { seed: 0, ..trace() }));
+    update(&mut app, Message::Trace { run: RUN.into(), seed: 0, trace });
+    assert_eq!(press(&mut app, KeyCode::Char('E')), []);
+    assert!(app.said.take().unwrap().1.contains("--read-only"));
 }
 
 #[test]
