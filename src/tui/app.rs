@@ -59,6 +59,8 @@ pub struct App {
     pub tab: usize,
     pub expanded: bool,
     pub popup: Popup,
+    /// The form whose run is being launched; it opens again if that fails.
+    pub draft: Option<Box<Form>>,
     /// The look inside a seed, in place of the tabs.
     pub look: Option<Look>,
     pub log_scale: bool,
@@ -203,6 +205,7 @@ impl App {
             tab: 0,
             expanded: false,
             popup: Popup::None,
+            draft: None,
             look: None,
             log_scale: true,
             quantity: Quantity::default(),

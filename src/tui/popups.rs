@@ -163,6 +163,7 @@ fn on_form_key(app: &mut App, key: KeyEvent, mut form: Form) -> Vec<Effect> {
             // Checked as a whole before anything is launched.
             match form.experiment.check() {
                 Ok(()) => {
+                    app.draft = Some(Box::new(form.clone()));
                     let parent = Some(form.parent).filter(|parent| !parent.is_empty());
                     let queued = key.code == KeyCode::Char('w');
                     return vec![Effect::Launch {

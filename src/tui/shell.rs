@@ -138,6 +138,8 @@ fn serve(
     wipe(&mut terminal)?;
     let mut drawn = Instant::now() - FRAME;
     let mut changed = true;
+    // Nothing that the terminal showed is relied on.
+    let mut anew = false;
     let mut mouse = false;
     loop {
         if changed && drawn.elapsed() >= FRAME {
@@ -148,7 +150,7 @@ fn serve(
                     false => execute!(io::stdout(), DisableMouseCapture)?,
                 }
             }
-            frame(app, &mut terminal, &mut printer, &written)?;
+            frame(app, &mut terminal, &mut printer, &written, std::mem::take(&mut anew))?;
             drawn = Instant::now();
             changed = false;
         }
@@ -164,10 +166,7 @@ fn serve(
                 Effect::Detach => {
                     return printer.clear(&mut io::stdout());
                 }
-                Effect::Redraw => {
-                    printer.clear(&mut io::stdout())?;
-                    wipe(&mut terminal)?;
-                }
+                Effect::Redraw => anew = true,
                 Effect::Ring(words) => bell.ring(&words, &mut io::stdout())?,
                 Effect::Export(mut export) => {
                     let size = terminal.size()?;
@@ -189,8 +188,13 @@ fn frame(
     terminal: &mut Screen,
     printer: &mut Printer,
     written: &AtomicU64,
+    anew: bool,
 ) -> io::Result<()> {
     queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
+    if anew {
+        printer.clear(terminal.backend_mut())?;
+        wipe(terminal)?;
+    }
     let mut found = Drawn::default();
     // Tests ask for a defect, to see that it leaves a usable terminal behind.
     if std::env::var_os(PANIC_AT).is_some_and(|at| at == app.output.frames.to_string().as_str()) {

@@ -24,14 +24,24 @@ use crate::lab::status::RunState;
 pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
     match message {
         Message::Key(key) => return on_key(app, key),
-        Message::Resized => {}
+        // A terminal that was another size for a moment has lost what it showed, even if it is back at the size of the last frame.
+        Message::Resized => return vec![Effect::Redraw],
         Message::Mouse(event) => return pointer::on_mouse(app, event),
         Message::Runs(runs) => return on_runs(app, runs),
         Message::System(reading) => app.look_at(*reading),
         Message::Launched(Ok(id)) => {
+            app.draft = None;
             let effects = watch(app, id.clone());
             app.say(NoticeLevel::Info, format!("launched {id}; q leaves it running"));
             return effects;
+        }
+        // What was typed is not lost, such as for a file that is not there.
+        Message::Launched(Err(problem)) if app.draft.is_some() && app.popup == Popup::None => {
+            let draft = app.draft.take();
+            app.popup = draft.map_or(Popup::None, |mut form| {
+                form.error = Some(problem);
+                Popup::Edit(form)
+            });
         }
         Message::Launched(Err(problem)) | Message::Done(Err(problem)) => {
             app.say(NoticeLevel::Error, problem);
