@@ -440,6 +440,61 @@ fn a_bad_value_is_refused_in_the_form_and_a_good_one_is_launched() {
 }
 
 #[test]
+fn a_launch_that_fails_opens_its_form_again_with_what_was_typed() {
+    let mut app = watching();
+    press(&mut app, KeyCode::Char('e'));
+    (0..2).for_each(|_| drop(press(&mut app, KeyCode::Down)));
+    press(&mut app, KeyCode::Enter);
+    "/nowhere/labels".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
+    press(&mut app, KeyCode::Enter);
+    assert_eq!(press(&mut app, KeyCode::Char('n')).len(), 1);
+    assert_eq!(app.popup, Popup::None);
+    let problem = "dataset.labels: names '/nowhere/labels', which does not exist; paths start at the directory of the lab file";
+    update(&mut app, Message::Launched(Err(problem.into())));
+    let seen = screen(&app, 80, 24);
+    assert!(seen.contains("dataset.labels               /nowhere/labels"), "{seen}");
+    assert!(seen.contains("which does not exist") && seen.contains("of the lab file"), "{seen}");
+    // Whoever has opened something else meanwhile is told, and not interrupted.
+    press(&mut app, KeyCode::Char('n'));
+    press(&mut app, KeyCode::Char('?'));
+    update(&mut app, Message::Launched(Err(problem.into())));
+    assert_eq!(app.popup, Popup::Help { first: 0 });
+    press(&mut app, KeyCode::Esc);
+    let seen = screen(&app, 80, 24);
+    assert!(seen.contains("of the lab file"), "a problem is said whole: {seen}");
+    // What was launched otherwise brings no old form back.
+    update(&mut app, Message::Launched(Ok("glyphs-attention-3abcdf".into())));
+    update(&mut app, Message::Launched(Err(problem.into())));
+    assert_eq!(app.popup, Popup::None);
+}
+
+#[test]
+fn tabs_and_the_way_out_are_on_every_screen_with_panels() {
+    let mut app = watching();
+    for tab in 0..5_usize {
+        press(&mut app, KeyCode::Char(char::from(b'1' + tab as u8)));
+        for width in [70, 80, 99, 100, 120, 140, 200] {
+            let seen = screen(&app, width, 40);
+            let head = seen.lines().next().unwrap();
+            assert!(head.contains(&format!("[{}", tab + 1)), "{head}");
+            assert!(head.contains("training") && head.contains("step 1500/6000"), "{head}");
+            assert!(head.contains(if width < 80 { "3abcde" } else { "loss 0.023" }), "{head}");
+            assert!(seen.lines().last().unwrap().contains("q  leave"), "{seen}");
+        }
+    }
+    // While a popup is open its keys are the ones that work.
+    press(&mut app, KeyCode::Char('n'));
+    let seen = screen(&app, 80, 24);
+    let foot = seen.lines().last().unwrap();
+    assert!(foot.contains("w queues") && !foot.contains("leave"), "{foot}");
+}
+
+#[test]
+fn a_terminal_that_changed_its_size_is_drawn_anew() {
+    assert_eq!(update(&mut watching(), Message::Resized), [Effect::Redraw]);
+}
+
+#[test]
 fn previews_are_stepped_through_and_followed() {
     let mut app = watching();
     let load = |step| [Effect::LoadPreview { run: RUN.into(), step }];
