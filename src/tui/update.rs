@@ -288,7 +288,13 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
             };
             app.say(NoticeLevel::Info, words);
         }
-        Action::Expand => app.expanded = !app.expanded,
+        Action::Expand if app.tab == 0 => app.expanded = !app.expanded,
+        Action::Expand => {
+            app.say(
+                NoticeLevel::Info,
+                "this tab has the whole screen; 1 goes back to the overview",
+            );
+        }
         Action::Images => {
             app.protocol = app.protocol.next(&app.protocols);
             let name = app.protocol.name();

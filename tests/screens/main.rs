@@ -187,6 +187,46 @@ fn the_filter_narrows_the_list_and_chooses_from_it() {
 }
 
 #[test]
+fn settings_of_several_marked_runs_fit_beside_each_other_or_say_how_many_do() {
+    let mut app = watching();
+    let names: Vec<String> = (0..8).map(|n| format!("glyphs-{n}-3abcd{n}")).collect();
+    let runs = names.iter().map(|id| run(id, RunState::Finished, Health::Over)).collect();
+    update(&mut app, Message::Runs(runs));
+    let mark = |app: &mut App, n: usize| {
+        let mut experiment = experiments().remove(0);
+        experiment.set("training.steps", &format!("{}00", n + 1)).unwrap();
+        let run = names[n].clone();
+        update(app, Message::Experiment { run, experiment: Ok(Box::new(experiment)) });
+        press(app, KeyCode::Char(' '));
+        press(app, KeyCode::Down);
+    };
+    for n in 0..3 {
+        mark(&mut app, n);
+    }
+    press(&mut app, KeyCode::Up);
+    press(&mut app, KeyCode::Char('4'));
+    let mut experiment = experiments().remove(0);
+    experiment.set("training.steps", "300").unwrap();
+    let (run, experiment) = (names[2].clone(), Ok(Box::new(experiment)));
+    update(&mut app, Message::Experiment { run, experiment });
+    let seen = screen(&app, 80, 24);
+    let row = seen.lines().find(|line| line.contains("training.steps")).unwrap();
+    assert!(["100", "200", "300"].iter().all(|value| row.contains(value)), "{seen}");
+    for name in ["A glyph", "B glyph", "C glyph"] {
+        assert!(seen.contains(name), "{seen}");
+    }
+    press(&mut app, KeyCode::Char('1'));
+    press(&mut app, KeyCode::Down);
+    for n in 3..8 {
+        mark(&mut app, n);
+    }
+    press(&mut app, KeyCode::Char('4'));
+    let seen = screen(&app, 80, 24);
+    assert!(seen.contains("of marked runs differ (5 of 8 fit)"), "{seen}");
+    assert!(!screen(&app, 200, 60).contains("fit)"));
+}
+
+#[test]
 fn a_first_look_says_what_to_do() {
     let mut app = App::new(experiments(), "checkpoints".into());
     insta::assert_snapshot!("welcome-80x24", screen(&app, 80, 24));

@@ -115,6 +115,7 @@ fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &str, cursor: usi
     let area = place(area, 90, 20);
     let rows = usize::from(area.height.saturating_sub(3)).max(1);
     let first = (cursor + 1).saturating_sub(rows);
+    let room = usize::from(area.width).saturating_sub(45);
     let mut lines = vec![Line::styled(format!(" : {typed}_"), app.theme.strong())];
     if found.is_empty() {
         lines.push(Line::styled(" nothing of that name can be done now", app.theme.faint()));
@@ -123,7 +124,7 @@ fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &str, cursor: usi
         let line = Line::from(vec![
             Span::raw(format!(" {} ", padded(&entry.name, 34))),
             Span::styled(format!("{:<6} ", entry.key), app.theme.strong()),
-            Span::styled(entry.help.clone(), app.theme.faint()),
+            Span::styled(clipped(&entry.help, room), app.theme.faint()),
         ]);
         lines.push(if index == cursor { line.style(app.theme.selected()) } else { line });
     }
