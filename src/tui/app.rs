@@ -288,6 +288,13 @@ impl App {
         }
     }
 
+    /// Whether the run on screen has a worker that waits to be told to go on.
+    pub fn waits(&self) -> bool {
+        let alive = self.run().filter(|run| run.health == Health::Alive);
+        let state = alive.and_then(|run| run.status.as_ref()).map(|status| status.state);
+        matches!(state, Some(RunState::Paused | RunState::Queued))
+    }
+
     /// Takes in a look at the machine.
     pub fn look_at(&mut self, reading: Reading) {
         if self.system.len() >= LOOKS_MAX {

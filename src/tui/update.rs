@@ -18,7 +18,6 @@ use crate::lab::command::Command;
 use crate::lab::event::{EventBody, NoticeLevel};
 use crate::lab::holder::Steering;
 use crate::lab::run_dir::{Health, RunSummary};
-use crate::lab::status::RunState;
 
 /// Takes in a message.
 pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
@@ -322,10 +321,12 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
             }
         }
         Action::Kill => forms::open(app, Purpose::Kill),
+        // Whoever says so to a paused run means that it should go on.
+        Action::Resume if app.waits() => return send(app, Command::Resume),
         Action::Resume if !app.can(action) => {
             app.say(
                 NoticeLevel::Warning,
-                "there is nothing to resume: a worker has the run, or it is finished",
+                "there is nothing to resume: a worker is at work on it, or it is finished",
             );
         }
         Action::Resume => return on_run(app, |run| Effect::Resume(run.id.clone())),
@@ -392,9 +393,8 @@ fn send(app: &mut App, command: Command) -> Vec<Effect> {
 }
 
 fn pause(app: &mut App) -> Vec<Effect> {
-    let state = app.run().and_then(|run| run.status.as_ref()).map(|status| status.state);
-    let waits = matches!(state, Some(RunState::Paused | RunState::Queued));
-    send(app, if waits { Command::Resume } else { Command::Pause })
+    let command = if app.waits() { Command::Resume } else { Command::Pause };
+    send(app, command)
 }
 
 fn take_or_give_back(app: &mut App) -> Vec<Effect> {

@@ -19,7 +19,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
 use super::app::{App, Popup, TABS};
-use super::keys::BINDINGS;
+use super::keys::{Action, BINDINGS};
 use super::look::LOOK_BINDINGS;
 use super::panels::{look, overlay, runs, samples, settings, system, training};
 use super::pictures::{Placement, release};
@@ -199,6 +199,8 @@ enum Without {
     Rate,
     Share,
     TimeLeft,
+    /// The word before the step.
+    Step,
     Loss,
 }
 
@@ -214,7 +216,7 @@ impl Head {
     const NAME_MIN: usize = 16;
 
     fn new(app: &App, width: usize) -> Self {
-        use Without::{Device, Loss, Nothing, Rate, Share, TimeLeft};
+        use Without::{Device, Loss, Nothing, Rate, Share, Step, TimeLeft};
         let name = app.run().map_or(0, |run| columns(&run.id));
         let tiers = [
             (Tabs::Named, Nothing, name),
@@ -225,6 +227,8 @@ impl Head {
             (Tabs::Numbers, Share, name),
             (Tabs::Numbers, TimeLeft, name),
             (Tabs::Numbers, TimeLeft, Self::NAME_MIN),
+            (Tabs::Numbers, Step, name),
+            (Tabs::Numbers, Step, Self::NAME_MIN),
             (Tabs::Numbers, Loss, Self::NAME_MIN),
         ];
         for (kind, without, name_min) in tiers {
@@ -239,7 +243,7 @@ impl Head {
                 return Self { words, tabs, tabs_start: Some(start) };
             }
         }
-        let all = [Nothing, Device, Rate, Share, TimeLeft, Loss];
+        let all = [Nothing, Device, Rate, Share, TimeLeft, Step, Loss];
         let words = all.map(|without| header_words(app, without, name));
         let last = words.len() - 1;
         let fitting = words.iter().position(|words| used(words) <= width).unwrap_or(last);
@@ -275,7 +279,8 @@ fn header_words(app: &App, without: Without, name_room: usize) -> Vec<Span<'stat
         Steering::Theirs(_) => spans.push(Span::styled(", steered", theme.warning())),
     }
     let Some(status) = &run.status else { return spans };
-    let mut words = format!("  step {}/{}", status.step, status.steps);
+    let word = if without < Without::Step { "step " } else { "" };
+    let mut words = format!("  {word}{}/{}", status.step, status.steps);
     if without < Without::Share {
         let share = 100.0 * status.step as f64 / status.steps.max(1) as f64;
         words += &format!(" ({share:.0}%)");
@@ -352,7 +357,10 @@ fn footer(app: &App, width: u16) -> Line<'static> {
     let usual = BINDINGS
         .iter()
         .filter(|row| app.can(row.action) && (app.look.is_none() || row.label == "?"));
-    let usual = usual.map(|row| (row.label, row.footer));
+    let usual = usual.map(|row| match row.action {
+        Action::Pause if app.waits() => (row.label, "go on"),
+        _ => (row.label, row.footer),
+    });
     let all = looking.into_iter().flatten().chain(usual).filter(|(_, word)| !word.is_empty());
     let (last, all): (Vec<_>, Vec<_>) = all.partition(|(label, _)| *label == LEAVE);
     let length = |(label, word): &(&str, &str)| label.chars().count() + word.chars().count() + 4;

@@ -452,6 +452,13 @@ fn one_key_pauses_and_resumes() {
     assert_eq!(press(&mut app, KeyCode::Char('p')), send(Command::Pause));
     update(&mut app, Message::Runs(vec![run(RUN, RunState::Paused, Health::Alive)]));
     assert_eq!(press(&mut app, KeyCode::Char('p')), send(Command::Resume));
+    // The key that resumes lost runs means the same here.
+    assert_eq!(press(&mut app, KeyCode::Char('r')), send(Command::Resume));
+    assert!(screen(&app, 80, 24).contains(" p  go on "));
+    update(&mut app, Message::Runs(vec![run(RUN, RunState::Training, Health::Alive)]));
+    assert!(screen(&app, 80, 24).contains(" p  pause "));
+    assert_eq!(press(&mut app, KeyCode::Char('r')), []);
+    assert!(app.said.unwrap().1.contains("nothing to resume"));
 }
 
 #[test]
@@ -517,7 +524,7 @@ fn tabs_and_the_way_out_are_on_every_screen_with_panels() {
             let seen = screen(&app, width, 40);
             let head = seen.lines().next().unwrap();
             assert!(head.contains(&format!("[{}", tab + 1)), "{head}");
-            assert!(head.contains("training") && head.contains("step 1500/6000"), "{head}");
+            assert!(head.contains("training") && head.contains("1500/6000"), "{head}");
             assert!(head.contains(if width < 80 { "3abcde" } else { "loss 0.023" }), "{head}");
             assert!(seen.lines().last().unwrap().contains("q  leave"), "{seen}");
         }
