@@ -168,10 +168,14 @@ fn keep_watching(app: &mut App) -> Vec<Effect> {
     let live = app.runs.iter().find(|run| run.health == Health::Alive);
     match live.or(app.runs.first()).map(|run| run.id.clone()) {
         Some(id) => {
-            // Such as that the other one is deleted.
+            let gone = app.watched.take().map(|watched| watched.id);
             let said = app.said.take();
             let effects = watch(app, id);
-            app.said = said;
+            // Such as that the other one is deleted; else nobody has said why another run is here.
+            app.said = said.filter(|(_, words)| gone.as_ref().is_none_or(|id| words.contains(id)));
+            if let (Some(id), None) = (gone, &app.said) {
+                app.say(NoticeLevel::Warning, format!("{id} is gone; another run is shown"));
+            }
             effects
         }
         None => {
@@ -238,6 +242,10 @@ fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
 pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
     if app.read_only && action.steers() {
         let words = "this dashboard only looks; 'mosaic' without --read-only steers";
+        app.say(NoticeLevel::Warning, words);
+        return Vec::new();
+    }
+    if let Some(words) = refusal(app, action) {
         app.say(NoticeLevel::Warning, words);
         return Vec::new();
     }
@@ -335,6 +343,24 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Detach => return vec![Effect::Detach],
     }
     Vec::new()
+}
+
+/// Why an action cannot be done to the run on screen, before anything is asked or typed for it.
+fn refusal(app: &App, action: Action) -> Option<String> {
+    let run = app.run()?;
+    match (action, run.health) {
+        (
+            Action::Pause | Action::Stop | Action::Kill | Action::Take,
+            Health::Over | Health::Lost,
+        ) => {
+            let advice = if app.can(Action::Resume) { "; r starts one" } else { "" };
+            Some(format!("no worker is at work on {}{advice}", run.id))
+        }
+        (Action::Rename | Action::Delete, Health::Alive | Health::Silent) => {
+            Some(format!("a worker is at work on {}; x stops it", run.id))
+        }
+        _ => None,
+    }
 }
 
 /// The upper chart shows something else; calibrated settings are read when they are asked for.

@@ -96,6 +96,23 @@ fn a_marked_run_that_is_deleted_or_renamed_loses_its_mark() {
     assert!(!screen(&app, 120, 36).contains(RUN), "nothing is left of it");
     assert_eq!(update(&mut app, Message::Runs(left)), []);
 
+    // The one on screen goes: another is shown, and that is said once.
+    let mut app = marked();
+    app.said = None;
+    let left = vec![run(RUN, RunState::Training, Health::Alive)];
+    let effects = update(&mut app, Message::Runs(left.clone()));
+    assert_eq!(effects[0], Effect::Follow(vec![RUN.into()]));
+    // What the list has not got yet may still come, so long as nothing is known of it.
+    assert_eq!(app.watched.as_ref().unwrap().id, other);
+    let experiment = Ok(Box::new(experiments().remove(0)));
+    update(&mut app, Message::Experiment { run: other.into(), experiment });
+    let effects = update(&mut app, Message::Runs(left.clone()));
+    assert_eq!(effects, [Effect::Watch(RUN.into())]);
+    let words = format!("{other} is gone; another run is shown");
+    assert_eq!(app.said.take().unwrap().1, words);
+    update(&mut app, Message::Runs(left));
+    assert_eq!(app.said, None);
+
     let mut app = marked();
     let renamed = Message::Renamed { from: RUN.into(), renamed: Ok("baseline-3abcde".into()) };
     assert_eq!(update(&mut app, renamed), [Effect::Follow(vec![other.into()])]);

@@ -365,6 +365,25 @@ fn letters_with_control_do_nothing_in_popups() {
 }
 
 #[test]
+fn what_cannot_be_done_is_refused_before_anything_is_typed() {
+    let mut app = watching();
+    let refused = |app: &mut App, key: char, words: &str| {
+        assert_eq!(press(app, KeyCode::Char(key)), [], "{key}");
+        assert_eq!(app.popup, Popup::None, "{key}");
+        assert_eq!(app.said.take().unwrap().1, words, "{key}");
+    };
+    for key in ['D', 'R'] {
+        refused(&mut app, key, &format!("a worker is at work on {RUN}; x stops it"));
+    }
+    update(&mut app, Message::Runs(vec![run(RUN, RunState::Training, Health::Lost)]));
+    for key in ['p', 'x', 'X', 'T'] {
+        refused(&mut app, key, &format!("no worker is at work on {RUN}; r starts one"));
+    }
+    update(&mut app, Message::Runs(vec![run(RUN, RunState::Finished, Health::Over)]));
+    refused(&mut app, 'x', &format!("no worker is at work on {RUN}"));
+}
+
+#[test]
 fn leaving_never_stops_a_run() {
     let mut app = watching();
     assert_eq!(press(&mut app, KeyCode::Char('q')), [Effect::Detach]);
