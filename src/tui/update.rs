@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use ratatui::crossterm::event::KeyEvent;
+use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::app::{App, CHARTS, Popup, SMOOTHINGS, Shown, TABS, Watched};
 use super::chart::Window;
@@ -227,6 +227,11 @@ fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     // Ctrl-C and Ctrl-L work everywhere, so that nobody is ever stuck in a popup.
     if app.popup != Popup::None && !control {
         return popups::on_key(app, key);
+    }
+    // An answer is read by the time of the next key, but what a crosshair is for; a problem stays until it is waved away.
+    let is_read = matches!(app.said, Some((NoticeLevel::Info, _))) && app.crosshair.is_none();
+    if is_read || key.code == KeyCode::Esc {
+        app.said = None;
     }
     // Whatever has no other meaning while looking keeps its own.
     let is_for_look = look::LOOK_BINDINGS.iter().any(|row| row.code == key.code);

@@ -314,7 +314,13 @@ fn said(app: &App) -> Line<'static> {
     }
     match &app.said {
         Some((level, text)) => {
-            Line::styled(format!(" {}", harmless(text)), app.theme.notice(*level))
+            let mut spans =
+                vec![Span::styled(format!(" {}", harmless(text)), app.theme.notice(*level))];
+            // An answer to a key does not hide for long what the run is busy with.
+            if let (NoticeLevel::Info, Some(message)) = (level, app.run().and_then(standing)) {
+                spans.push(Span::styled(format!("  {}", harmless(&message)), app.theme.faint()));
+            }
+            Line::from(spans)
         }
         None => {
             let message = app.run().and_then(standing).unwrap_or_default();

@@ -119,6 +119,24 @@ fn a_marked_run_that_is_deleted_or_renamed_loses_its_mark() {
 }
 
 #[test]
+fn answers_go_with_the_next_key_and_errors_when_they_are_waved_away() {
+    let mut app = watching();
+    press(&mut app, KeyCode::Char('o'));
+    assert!(app.said.is_some());
+    let mut busy = run(RUN, RunState::Comparing, Health::Alive);
+    busy.status.as_mut().unwrap().message = Some("comparing on held-out seeds: 4 of 20".into());
+    update(&mut app, Message::Runs(vec![busy]));
+    assert!(screen(&app, 120, 36).contains("  comparing on held-out seeds: 4 of 20"));
+    press(&mut app, KeyCode::Char('y'));
+    assert_eq!(app.said, None);
+    update(&mut app, Message::Done(Err("the disk is full".into())));
+    press(&mut app, KeyCode::Char('y'));
+    assert!(screen(&app, 80, 24).contains("the disk is full"));
+    press(&mut app, KeyCode::Esc);
+    assert_eq!(app.said, None);
+}
+
+#[test]
 fn who_steers_is_shown_and_a_hand_over_is_told() {
     let mut app = watching();
     let held = |steering: &Steering| RunSummary {
