@@ -9,6 +9,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::{Lab, stderr, stdout, wait_for};
+use mosaic_lab::lab::event::EventBody;
+use mosaic_lab::lab::events::EventTail;
+use mosaic_lab::lab::preview;
 use mosaic_lab::lab::run_dir::{Health, RunDir};
 use mosaic_lab::lab::status::RunState;
 use mosaic_lab::random::{Purpose, stream};
@@ -119,6 +122,9 @@ fn a_full_disk_pauses_the_run_until_there_is_space() {
                 && status.message.is_some_and(|message| message.contains("the disk is full"))
         })
     });
+    // What is asked for meanwhile is done later: no preview comes by itself here.
+    let asked = lab.mosaic(&["preview", &run.id()]);
+    assert!(asked.status.success(), "{}", stderr(&asked));
     let paused = Instant::now();
     while paused.elapsed() < Duration::from_secs(4) {
         assert_ne!(run.health(), Health::Lost, "the worker went on waiting");
@@ -126,8 +132,10 @@ fn a_full_disk_pauses_the_run_until_there_is_space() {
     }
     let reached = run.status().unwrap().step;
     assert!(reached < 600, "the disk was filled too late to tell anything");
+    assert!(preview::list(&run.previews_path()).is_empty());
     std::fs::remove_file(&filler).unwrap();
     wait_for("the end", || state(&run) == Some(RunState::Finished));
+    assert_eq!(preview::list(&run.previews_path()).len(), 1, "the one that was asked for");
     let checkpoint = &checkpoint::list(&run.state_path()).unwrap()[0];
     assert_eq!(checkpoint.step, 600);
     checkpoint.verify().unwrap();
@@ -135,6 +143,36 @@ fn a_full_disk_pauses_the_run_until_there_is_space() {
 
 /// Goes on until it is told to end.
 const ENDLESS: [&str; 2] = ["training.steps=1000000", "preview.every=0"];
+
+#[test]
+fn a_second_worker_refuses_a_run_and_the_first_goes_on_undisturbed() {
+    let lab = Lab::new();
+    let run = lab.detach(&ENDLESS);
+    wait_for("training", || state(&run) == Some(RunState::Training));
+    let first = run.status().unwrap().worker;
+    let mut second = Command::new(env!("CARGO_BIN_EXE_mosaic"));
+    let second = second.arg("worker").arg(run.path()).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let words =
+        format!("another worker is at work on run '{}'; this one leaves it alone", run.id());
+    assert!(stderr(&second).contains(&words), "{}", stderr(&second));
+    // Nor does a command start one.
+    let resumed = lab.mosaic(&["resume", &run.id()]);
+    let words = format!("has a worker at work (process {}); nothing to resume", first.pid);
+    assert!(stderr(&resumed).contains(&words), "{}", stderr(&resumed));
+    let step = run.status().unwrap().step;
+    wait_for("further steps", || run.status().is_some_and(|status| status.step > step));
+    assert_eq!((run.status().unwrap().worker, run.health()), (first, Health::Alive));
+    let states = |run: &RunDir| {
+        let events = EventTail::new(run.events_path()).poll().unwrap();
+        events.iter().filter(|event| matches!(event.body, EventBody::State { .. })).count()
+    };
+    let before = states(&run);
+    // It still answers, and what it answers to is the end of it.
+    assert!(lab.mosaic(&["stop", &run.id()]).status.success());
+    wait_for("the stop", || state(&run) == Some(RunState::Stopped));
+    assert_eq!(states(&run), before + 1, "the second one wrote of itself");
+}
 
 fn queued(lab: &Lab, settings: &[&str]) -> RunDir {
     let output = lab.run("glyphs-attention", settings, &["--detach", "--queue"]);

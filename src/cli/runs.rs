@@ -45,7 +45,7 @@ pub fn state_word(run: &RunSummary) -> String {
         (Health::Silent, _) => "silent".to_owned(),
         (Health::Newer, _) => "newer".to_owned(),
         (_, Some(status)) => format!("{:?}", status.state).to_lowercase(),
-        (_, None) => "unknown".to_owned(),
+        (_, None) => "launching".to_owned(),
     }
 }
 

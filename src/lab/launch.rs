@@ -50,8 +50,8 @@ pub enum LaunchError {
     Directory { path: PathBuf, source: io::Error },
     #[error("starting the worker of run '{run}'")]
     Spawn { run: String, source: io::Error },
-    #[error("run '{run}' has a worker at work (process {pid}); nothing to resume")]
-    Busy { run: String, pid: u32 },
+    #[error("run '{run}' has a worker at work{}; nothing to resume", pid.map_or(String::new(), |pid| format!(" (process {pid})")))]
+    Busy { run: String, pid: Option<u32> },
     #[error("run '{run}' is finished; nothing to resume")]
     Finished { run: String },
     #[error("'{}' is no run: it has no run.toml", path.display())]
@@ -97,14 +97,14 @@ pub fn resume(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
     if !run.run_toml_path().is_file() {
         return Err(LaunchError::NoRun { path: run.path().to_owned() });
     }
-    if let Some(status) = readable(run)? {
-        // A worker that hangs (silent by its heartbeat) still holds the directory: kill it first.
-        if !status.state.is_over() && status.worker.is_running() {
-            return Err(LaunchError::Busy { run: run.id(), pid: status.worker.pid });
-        }
-        if status.state == RunState::Finished {
-            return Err(LaunchError::Finished { run: run.id() });
-        }
+    let status = readable(run)?;
+    // A worker that hangs (silent by its heartbeat) still holds the directory: kill it first.
+    if run.is_at_work(status.as_ref()) {
+        let pid = status.filter(|status| !status.state.is_over()).map(|status| status.worker.pid);
+        return Err(LaunchError::Busy { run: run.id(), pid });
+    }
+    if status.is_some_and(|status| status.state == RunState::Finished) {
+        return Err(LaunchError::Finished { run: run.id() });
     }
     spawn(run, threads)
 }

@@ -15,6 +15,7 @@ pub mod command;
 pub mod config;
 pub mod run_toml;
 pub mod run_dir;
+pub mod run_lock;
 pub mod queue;
 pub mod events;
 pub mod control;

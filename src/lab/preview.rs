@@ -200,13 +200,29 @@ impl Preview {
             Some((name.to_owned(), text.split(' ').map(Label::parse).collect()))
         };
         let machines: Vec<(String, ImageBatch)> = machines;
+        let (seeds, network) = (batch("seeds")?, batch("network")?);
+        let others = machines.iter().map(|(name, batch)| (name.as_str(), batch));
+        for (name, batch) in std::iter::once((NETWORK, &network)).chain(others) {
+            if batch.len() != seeds.len() || batch.shape() != seeds.shape() {
+                return Err(format!(
+                    "its samples of '{name}' are {} of {}, but its seeds are {} of {}",
+                    batch.len(),
+                    batch.shape(),
+                    seeds.len(),
+                    seeds.shape()
+                ));
+            }
+        }
+        if seeds.is_empty() {
+            return Err("it holds no seeds".to_owned());
+        }
         let all = std::iter::once(NETWORK).chain(machines.iter().map(|(name, _)| name.as_str()));
         Ok(Self {
             step: number(STEP_KEY, word(STEP_KEY)?)?,
             first_seed: or_zero(SEED_KEY)?,
             sampling_steps: or_zero(SAMPLING_KEY)? as usize,
-            seeds: batch("seeds")?,
-            network: batch("network")?,
+            seeds,
+            network,
             labels: all.filter_map(labels).collect(),
             machines,
         })
@@ -277,6 +293,33 @@ mod tests {
         std::fs::create_dir(place.path().join("step-000041.tmp")).unwrap();
         assert_eq!(list(place.path()), [(40, path.clone())]);
         assert_eq!(Preview::read(&path).unwrap(), preview);
+    }
+
+    #[test]
+    fn a_file_whose_parts_do_not_fit_each_other_is_refused_and_named() {
+        let place = tempfile::tempdir().unwrap();
+        let shape = ImageShape::new(3, 8, 8);
+        let batch = |n, shape| noise_seeds(1, 0, n, shape);
+        let file = place.path().join(SAMPLES);
+        let refused = |seeds: ImageBatch, network: ImageBatch, machine: ImageBatch| {
+            let machines = vec![("els".to_owned(), machine)];
+            let (step, first_seed, sampling_steps, labels) = (40, 0, 20, Vec::new());
+            let preview =
+                Preview { step, first_seed, sampling_steps, seeds, network, machines, labels };
+            std::fs::write(&file, preview.to_bytes(&file).unwrap()).unwrap();
+            let error = Preview::read(place.path()).unwrap_err();
+            assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+            match error {
+                PreviewError::Format { problem, .. } => problem,
+                error @ PreviewError::Io { .. } => panic!("{error}"),
+            }
+        };
+        let few = refused(batch(2, shape), batch(1, shape), batch(2, shape));
+        assert_eq!(few, "its samples of 'network' are 1 of 3x8x8, but its seeds are 2 of 3x8x8");
+        let small = refused(batch(2, shape), batch(2, shape), batch(2, ImageShape::new(3, 4, 4)));
+        assert_eq!(small, "its samples of 'els' are 2 of 3x4x4, but its seeds are 2 of 3x8x8");
+        let none = ImageBatch::new(shape, Vec::new());
+        assert_eq!(refused(none.clone(), none.clone(), none), "it holds no seeds");
     }
 
     #[test]

@@ -24,6 +24,11 @@ impl ProcessId {
         Some(Self { pid, start_ticks: start_ticks(pid)?, boot_id: boot_id() })
     }
 
+    /// Whether it belongs to another machine, or to this one before it was started anew.
+    pub fn is_elsewhere(&self) -> bool {
+        self.boot_id != boot_id()
+    }
+
     /// True when this very process still runs: same pid, same start, same boot, and no zombie.
     pub fn is_running(&self) -> bool {
         self.boot_id == boot_id() && start_ticks(self.pid) == Some(self.start_ticks)

@@ -1,7 +1,7 @@
 //! A run's directory: its layout, its name, and what can be told from outside about its worker.
 //!
 //! ```text
-//! <runs>/<experiment>-<suffix>/   run.toml status.json events.jsonl worker.log control.sock
+//! <runs>/<experiment>-<suffix>/   run.toml status.json events.jsonl worker.log control.sock .worker.lock
 //!                                 state/ previews/ report/
 //! ```
 //!
@@ -20,6 +20,7 @@ use super::about::About;
 use super::config::Experiment;
 use super::format::NewerFormat;
 use super::holder::Steering;
+use super::run_lock::RunLock;
 use super::run_toml::{self, RunTomlError};
 use super::status::{Status, now_ms};
 
@@ -282,12 +283,17 @@ impl RunDir {
 
     /// Refuses what would pull the directory from under a worker.
     fn check_idle(&self, attempt: &'static str) -> Result<(), RunDirError> {
-        let works = |status: Status| !status.state.is_over() && status.worker.is_running();
         let newer = |source| RunDirError::Newer { attempt, run: self.id(), source };
-        match self.readable_status().map_err(newer)?.is_some_and(works) {
+        let status = self.readable_status().map_err(newer)?;
+        match self.is_at_work(status.as_ref()) {
             true => Err(RunDirError::Busy { attempt, run: self.id() }),
             false => Ok(()),
         }
+    }
+
+    /// Whether a worker has this run: by its process, by a heartbeat that another machine wrote, or by its lock.
+    pub fn is_at_work(&self, status: Option<&Status>) -> bool {
+        matches!(health(status, now_ms()), Health::Alive | Health::Silent) || RunLock::is_held(self)
     }
 
     pub fn health(&self) -> Health {
@@ -329,12 +335,15 @@ pub fn health(status: Option<&Status>, now_ms: u64) -> Health {
     let Some(status) = status else { return Health::Unknown };
     if status.state.is_over() {
         Health::Over
-    } else if !status.worker.is_running() {
-        Health::Lost
-    } else if now_ms.saturating_sub(status.heartbeat_ms) < HEARTBEAT_LIMIT_MS {
-        Health::Alive
     } else {
-        Health::Silent
+        let beats = now_ms.saturating_sub(status.heartbeat_ms) < HEARTBEAT_LIMIT_MS;
+        // Of a process of another machine only its heartbeat can be seen.
+        match (status.worker.is_running(), status.worker.is_elsewhere()) {
+            (true, _) if beats => Health::Alive,
+            (true, _) => Health::Silent,
+            (false, true) if beats => Health::Alive,
+            (false, _) => Health::Lost,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The state of the dashboard: what was read about runs, and where the user looks.
 
+use std::collections::HashSet;
+
 use super::chart::Window;
 use super::charted::Crosshair;
 use super::curves::{Curves, Quantity};
@@ -47,12 +49,18 @@ pub struct App {
     pub watched: Option<Watched>,
     /// Runs whose curves and settings stand beside those of the one on screen.
     pub marked: Vec<Watched>,
+    /// Runs of which a process of its own makes a preview now.
+    pub making: HashSet<String>,
+    /// Runs and seeds that are being followed now.
+    pub tracing: HashSet<(String, u64)>,
     /// Words that a run must have to be listed.
     pub filter: String,
     pub order: Order,
     pub tab: usize,
     pub expanded: bool,
     pub popup: Popup,
+    /// The form whose run is being launched; it opens again if that fails.
+    pub draft: Option<Box<Form>>,
     /// The look inside a seed, in place of the tabs.
     pub look: Option<Look>,
     pub log_scale: bool,
@@ -190,11 +198,14 @@ impl App {
             runs: Vec::new(),
             watched: None,
             marked: Vec::new(),
+            making: HashSet::new(),
+            tracing: HashSet::new(),
             filter: String::new(),
             order: Order::default(),
             tab: 0,
             expanded: false,
             popup: Popup::None,
+            draft: None,
             look: None,
             log_scale: true,
             quantity: Quantity::default(),
@@ -275,6 +286,13 @@ impl App {
             }
             _ => true,
         }
+    }
+
+    /// Whether the run on screen has a worker that waits to be told to go on.
+    pub fn waits(&self) -> bool {
+        let alive = self.run().filter(|run| run.health == Health::Alive);
+        let state = alive.and_then(|run| run.status.as_ref()).map(|status| status.state);
+        matches!(state, Some(RunState::Paused | RunState::Queued))
     }
 
     /// Takes in a look at the machine.

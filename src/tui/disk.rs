@@ -120,11 +120,21 @@ impl Link for Disk {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    fn trace(&self, run: &str, seed: u64) -> Box<dyn FnOnce() -> Result<Trace, String> + Send> {
+    fn trace(
+        &self,
+        run: &str,
+        seed: u64,
+        may_compute: bool,
+    ) -> Box<dyn FnOnce() -> Result<Trace, String> + Send> {
         let dir = self.dir(run);
         let runs = self.runs.path().to_owned();
         Box::new(move || {
             if !inspect::is_current(&dir, seed) {
+                if !may_compute {
+                    return Err(format!(
+                        "seed {seed} was not followed yet, and this dashboard only looks"
+                    ));
+                }
                 let seed = seed.to_string();
                 let what = format!("following seed {seed} of '{}'", dir.id());
                 compute(&runs, &["inspect", &dir.id(), "--seed", &seed], &what)?;
@@ -223,5 +233,20 @@ impl Link for Disk {
             Reply::Refused { reason } => Err(format!("run '{run}' refused: {reason}")),
             Reply::Held { by } => Err(format!("{by} steers '{run}'; T takes control over")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_that_was_not_followed_is_not_followed_for_one_who_only_looks() {
+        let place = tempfile::tempdir().unwrap();
+        let run = RunsDir::new(place.path()).create("a").unwrap();
+        let disk = Disk::new(RunsDir::new(place.path()), "cpu".to_owned());
+        let refused = disk.trace(&run.id(), 3, false)().unwrap_err();
+        assert_eq!(refused, "seed 3 was not followed yet, and this dashboard only looks");
+        assert!(!inspect::path_of(&run, 3).exists());
     }
 }

@@ -141,7 +141,7 @@ pub const BINDINGS: &[Binding<Action>] = &[
         KeyCode::Char('r'),
         Action::Resume,
         "r",
-        "start a new worker on a stopped, failed or lost run",
+        "new worker on a stopped, failed or lost run; a paused one goes on",
         "resume",
     ),
     key(
@@ -156,7 +156,7 @@ pub const BINDINGS: &[Binding<Action>] = &[
         KeyCode::Char('T'),
         Action::Take,
         "T",
-        "take control of the run over from whoever steers it, or give it back",
+        "take control of the run from whoever steers it, or give it back",
         "",
     ),
     key(KeyCode::Char('a'), Action::Describe, "a", "write a note and tags to the run", ""),
@@ -204,7 +204,7 @@ pub const BINDINGS: &[Binding<Action>] = &[
         KeyCode::Enter,
         Action::Look,
         "Enter",
-        "look inside the first seed shown: any pixel's attention and provenance, step by step",
+        "look inside the first seed: attention and provenance of any pixel",
         "inside",
     ),
     key(
@@ -227,7 +227,7 @@ pub const BINDINGS: &[Binding<Action>] = &[
         KeyCode::Char('v'),
         Action::AsMap,
         "v",
-        "attention entropy as curves, or as a map over steps and t beside theory's",
+        "entropy as curves, or as a map over steps and t, theory's beside",
         "",
     ),
     key(KeyCode::Char('m'), Action::Smoothing, "m", "more or less smoothing of noisy curves", ""),
@@ -235,25 +235,31 @@ pub const BINDINGS: &[Binding<Action>] = &[
         KeyCode::Char('g'),
         Action::Quantity,
         "g",
-        "charts: the next quantity; loss, gradient, rates, agreement, calibration, ...",
+        "charts: the next quantity (loss, gradient, rates, agreement, ...)",
         "",
     ),
     key(
         KeyCode::Char('c'),
         Action::Crosshair,
         "c",
-        "charts: a crosshair that Left and Right move (H, L faster); again: differences",
+        "charts: crosshair; Left, Right, H, L move it; again: differences",
         "",
     ),
     key(
         KeyCode::Char('E'),
         Action::Export,
         "E",
-        "export the tab: every figure as CSV, a picture as PNG, the screen as text",
+        "export the tab: figures as CSV, pictures as PNG, screen as text",
         "",
     ),
     key(KeyCode::Char('b'), Action::Dots, "b", "charts of braille, blocks or dots", ""),
-    key(KeyCode::Char('z'), Action::Expand, "z", "charts or samples alone on the screen", ""),
+    key(
+        KeyCode::Char('z'),
+        Action::Expand,
+        "z",
+        "overview: the runs alone, or beside charts and samples",
+        "",
+    ),
     key(KeyCode::Char('i'), Action::Images, "i", "next way of drawing images", ""),
     key(KeyCode::Char('M'), Action::Mouse, "M", "mouse on or off", ""),
     key(KeyCode::Char('L'), Action::Log, "L", "the worker's log", ""),
@@ -280,6 +286,14 @@ mod tests {
             let twin =
                 BINDINGS[..i].iter().find(|o| (o.code, o.modifiers) == (row.code, row.modifiers));
             assert!(twin.is_none(), "{} is bound twice", row.label);
+        }
+    }
+
+    #[test]
+    fn help_fits_a_screen_of_eighty_columns() {
+        let inside = crate::tui::look::LOOK_BINDINGS.iter().map(|row| row.help);
+        for help in BINDINGS.iter().map(|row| row.help).chain(inside) {
+            assert!(help.len() <= 66, "{} columns: {help}", help.len());
         }
     }
 

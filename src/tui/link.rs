@@ -32,7 +32,12 @@ pub trait Link: Send {
     /// The end of the worker's log.
     fn log(&mut self, run: &str) -> Result<String, String>;
     /// The way of a noise seed through a run's newest network, made if there is none: work for a thread of its own.
-    fn trace(&self, run: &str, seed: u64) -> Box<dyn FnOnce() -> Result<Trace, String> + Send>;
+    fn trace(
+        &self,
+        run: &str,
+        seed: u64,
+        may_compute: bool,
+    ) -> Box<dyn FnOnce() -> Result<Trace, String> + Send>;
     /// Makes a preview of a run's newest checkpoint: work for a thread of its own.
     fn make_preview(
         &self,

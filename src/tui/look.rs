@@ -89,11 +89,17 @@ pub fn open(app: &mut App) -> Vec<Effect> {
         first_actor: 0,
         first_view: 0,
     });
-    vec![Effect::Trace { run, seed }]
+    if !app.tracing.insert((run.clone(), seed)) {
+        // Closed and opened again: what is under way will do.
+        return Vec::new();
+    }
+    let may_compute = !app.read_only;
+    vec![Effect::Trace { run, seed, may_compute }]
 }
 
 /// Takes in a trace, or why there is none.
 pub fn take(app: &mut App, run: &str, seed: u64, trace: Result<Box<Trace>, String>) {
+    app.tracing.remove(&(run.to_owned(), seed));
     let Some(look) = app.look.as_mut().filter(|look| look.run == run && look.seed == seed) else {
         return;
     };
@@ -142,6 +148,12 @@ pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
             look.first_actor = (look.first_actor + 1).min(trace.actors.len().saturating_sub(1));
         }
         LookAction::PreviousActor => look.first_actor = look.first_actor.saturating_sub(1),
+        LookAction::Export if app.read_only => {
+            app.say(
+                NoticeLevel::Warning,
+                "nothing is written: this dashboard only looks (--read-only)",
+            );
+        }
         LookAction::Export => {
             return vec![Effect::ExportTrace {
                 run: look.run.clone(),

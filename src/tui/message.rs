@@ -102,6 +102,8 @@ pub enum Effect {
     Trace {
         run: String,
         seed: u64,
+        /// Else only one that is there already is shown.
+        may_compute: bool,
     },
     /// Draw what is looked at into files.
     ExportTrace {

@@ -268,6 +268,7 @@ impl Plot {
         }
         let width = entries.iter().map(Line::width).max().unwrap_or(0);
         if width > room || entries.len() * 3 > usize::from(graph.height) * 2 {
+            Self::legend_line(&entries, graph, buffer);
             return;
         }
         for (row, line) in entries.iter().enumerate() {
@@ -275,6 +276,21 @@ impl Plot {
             let under = Rect::new(x, y, width as u16, 1);
             cells(under).for_each(|cell| buffer[cell].reset());
             buffer.set_line(x, y, line, width as u16);
+        }
+    }
+
+    /// The legend of a low chart: in one line, at the top; letters without a meaning would be worse than a covered point.
+    fn legend_line(entries: &[Line<'_>], graph: Rect, buffer: &mut Buffer) {
+        let width = entries.iter().map(|entry| entry.width() + 2).sum::<usize>();
+        if entries.len() < 2 || width > usize::from(graph.width) || graph.height < 4 {
+            return;
+        }
+        let mut x = graph.right() - width as u16;
+        for entry in entries {
+            let n = entry.width() as u16;
+            cells(Rect::new(x, graph.y, n + 2, 1)).for_each(|cell| buffer[cell].reset());
+            buffer.set_line(x + 1, graph.y, entry, n);
+            x += n + 2;
         }
     }
 }

@@ -12,6 +12,11 @@ use crate::lab::event::NoticeLevel;
 
 /// A key while a popup is open.
 pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
+    // A letter with Ctrl or Alt is not that letter: Ctrl-N would launch, Ctrl-W be typed. Ctrl-U empties a field.
+    let is_other = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+    if is_other && matches!(key.code, KeyCode::Char(letter) if letter != 'u') {
+        return Vec::new();
+    }
     match std::mem::take(&mut app.popup) {
         Popup::None => Vec::new(),
         Popup::Filter => on_filter_key(app, key),
@@ -158,6 +163,7 @@ fn on_form_key(app: &mut App, key: KeyEvent, mut form: Form) -> Vec<Effect> {
             // Checked as a whole before anything is launched.
             match form.experiment.check() {
                 Ok(()) => {
+                    app.draft = Some(Box::new(form.clone()));
                     let parent = Some(form.parent).filter(|parent| !parent.is_empty());
                     let queued = key.code == KeyCode::Char('w');
                     return vec![Effect::Launch {

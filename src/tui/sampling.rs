@@ -18,9 +18,9 @@ pub(super) fn sample(app: &mut App) -> Vec<Effect> {
             command: Command::Sample { seeds: None, steps: None },
         }),
         Some(_) => {
-            let experiment = app.watched.as_ref().and_then(|watched| watched.experiment.as_ref());
-            match experiment.map(Wanted::of) {
-                Some(wanted) => make(app, wanted),
+            let Some(watched) = &app.watched else { return Vec::new() };
+            match watched.experiment.as_ref().map(Wanted::of) {
+                Some(wanted) => make(app, watched.id.clone(), wanted),
                 None => Vec::new(),
             }
         }
@@ -47,11 +47,15 @@ pub(super) fn ask(app: &mut App, run: &str, wanted: Wanted) -> Vec<Effect> {
         Some(Health::Alive) => {
             vec![Effect::Send { run: run.to_owned(), command: wanted.command() }]
         }
-        _ => make(app, wanted),
+        _ => make(app, run.to_owned(), wanted),
     }
 }
 
-fn make(app: &mut App, wanted: Wanted) -> Vec<Effect> {
+fn make(app: &mut App, run: String, wanted: Wanted) -> Vec<Effect> {
+    if !app.making.insert(run.clone()) {
+        app.say(NoticeLevel::Warning, format!("{run}: a preview is being made already"));
+        return Vec::new();
+    }
     app.say(NoticeLevel::Info, "making a preview of the newest checkpoint");
-    on_run(app, |run| Effect::Preview { run: run.id.clone(), wanted: wanted.clone() })
+    vec![Effect::Preview { run, wanted }]
 }

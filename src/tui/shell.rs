@@ -11,7 +11,7 @@
 //! and at most thirty times a second.
 
 use std::io::{self, BufWriter, Write};
-use std::panic;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -138,6 +138,8 @@ fn serve(
     wipe(&mut terminal)?;
     let mut drawn = Instant::now() - FRAME;
     let mut changed = true;
+    // Nothing that the terminal showed is relied on.
+    let mut anew = false;
     let mut mouse = false;
     loop {
         if changed && drawn.elapsed() >= FRAME {
@@ -148,7 +150,7 @@ fn serve(
                     false => execute!(io::stdout(), DisableMouseCapture)?,
                 }
             }
-            frame(app, &mut terminal, &mut printer, &written)?;
+            frame(app, &mut terminal, &mut printer, &written, std::mem::take(&mut anew))?;
             drawn = Instant::now();
             changed = false;
         }
@@ -164,10 +166,7 @@ fn serve(
                 Effect::Detach => {
                     return printer.clear(&mut io::stdout());
                 }
-                Effect::Redraw => {
-                    printer.clear(&mut io::stdout())?;
-                    wipe(&mut terminal)?;
-                }
+                Effect::Redraw => anew = true,
                 Effect::Ring(words) => bell.ring(&words, &mut io::stdout())?,
                 Effect::Export(mut export) => {
                     let size = terminal.size()?;
@@ -189,8 +188,13 @@ fn frame(
     terminal: &mut Screen,
     printer: &mut Printer,
     written: &AtomicU64,
+    anew: bool,
 ) -> io::Result<()> {
     queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
+    if anew {
+        printer.clear(terminal.backend_mut())?;
+        wipe(terminal)?;
+    }
     let mut found = Drawn::default();
     // Tests ask for a defect, to see that it leaves a usable terminal behind.
     if std::env::var_os(PANIC_AT).is_some_and(|at| at == app.output.frames.to_string().as_str()) {
@@ -357,19 +361,22 @@ impl Desk {
             }
             Effect::Export(export) => {
                 let work = link.export(*export);
-                aside(messages, move || Message::Done(work()))
+                aside(messages, move || Message::Done(caught(work)))
             }
             Effect::ReadLog(run) => {
                 let log = link.log(&run);
                 vec![Message::Log { run, log }]
             }
-            Effect::Trace { run, seed } => {
-                let work = link.trace(&run, seed);
-                aside(messages, move || Message::Trace { run, seed, trace: work().map(Box::new) })
+            Effect::Trace { run, seed, may_compute } => {
+                let work = link.trace(&run, seed, may_compute);
+                aside(messages, move || {
+                    let trace = caught(work).map(Box::new);
+                    Message::Trace { run, seed, trace }
+                })
             }
             Effect::Preview { run, wanted } => {
                 let work = link.make_preview(&run, &wanted);
-                aside(messages, move || Message::Previewed { run, made: work() })
+                aside(messages, move || Message::Previewed { run, made: caught(work) })
             }
             Effect::ExportTrace { run, seed, at } => {
                 let drawn = link.export_trace(&run, seed, at);
@@ -403,6 +410,15 @@ impl Desk {
             Effect::Detach | Effect::Redraw | Effect::Ring(_) => Vec::new(),
         }
     }
+}
+
+/// What work comes to; a panic in it is a failure as any other, not a screen that waits for ever.
+fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(format!("a defect of mosaic: {}", words.unwrap_or_else(|| "it panicked".to_owned())))
+    })
 }
 
 /// Seconds of work, which must not hold up the news: its message comes when it is done.

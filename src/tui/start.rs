@@ -25,7 +25,7 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<()> {
     let settings = lab.settings;
     let mut app = App::new(lab.experiments, settings.runs_dir.display().to_string());
     if is_built_in {
-        let words = "no lab.toml here: the built-in experiments are shown; 'mosaic init' writes them to a file";
+        let words = "no lab.toml here: built-in experiments are shown; 'mosaic init' writes them";
         app.say(NoticeLevel::Info, words);
     }
     app.read_only = opening.read_only;

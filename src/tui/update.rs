@@ -1,6 +1,8 @@
 //! How a message changes the dashboard. No input, no output: what must be done is returned.
 
-use ratatui::crossterm::event::KeyEvent;
+use std::collections::HashSet;
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::app::{App, CHARTS, Popup, SMOOTHINGS, Shown, TABS, Watched};
 use super::chart::Window;
@@ -16,25 +18,36 @@ use crate::lab::command::Command;
 use crate::lab::event::{EventBody, NoticeLevel};
 use crate::lab::holder::Steering;
 use crate::lab::run_dir::{Health, RunSummary};
-use crate::lab::status::RunState;
 
 /// Takes in a message.
 pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
     match message {
         Message::Key(key) => return on_key(app, key),
-        Message::Resized => {}
+        // A terminal that was another size for a moment has lost what it showed, even if it is back at the size of the last frame.
+        Message::Resized => return vec![Effect::Redraw],
         Message::Mouse(event) => return pointer::on_mouse(app, event),
         Message::Runs(runs) => return on_runs(app, runs),
         Message::System(reading) => app.look_at(*reading),
         Message::Launched(Ok(id)) => {
+            app.draft = None;
             let effects = watch(app, id.clone());
             app.say(NoticeLevel::Info, format!("launched {id}; q leaves it running"));
             return effects;
+        }
+        // What was typed is not lost, such as for a file that is not there.
+        Message::Launched(Err(problem)) if app.draft.is_some() && app.popup == Popup::None => {
+            let draft = app.draft.take();
+            app.popup = draft.map_or(Popup::None, |mut form| {
+                form.error = Some(problem);
+                Popup::Edit(form)
+            });
         }
         Message::Launched(Err(problem)) | Message::Done(Err(problem)) => {
             app.say(NoticeLevel::Error, problem);
         }
         Message::Done(Ok(words)) => app.say(NoticeLevel::Info, words),
+        // Whoever has begun to type meanwhile goes on.
+        Message::Log { .. } if app.popup != Popup::None => {}
         Message::Log { run, log } => match log {
             Ok(text) => app.popup = Popup::Log { run, text, back: 0 },
             Err(problem) => app.say(NoticeLevel::Error, problem),
@@ -76,17 +89,18 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
         Message::Renamed { from, renamed } => match renamed {
             Ok(to) => {
                 app.say(NoticeLevel::Info, format!("{from} is now {to}"));
-                app.marked.retain(|run| run.id != from);
+                let mut effects = unmark(app, |run| run.id == from);
                 if app.watched.as_ref().is_some_and(|watched| watched.id == from) {
                     let said = app.said.take();
-                    let effects = watch(app, to);
+                    effects.extend(watch(app, to));
                     app.said = said;
-                    return effects;
                 }
+                return effects;
             }
             Err(problem) => app.say(NoticeLevel::Error, problem),
         },
         Message::Previewed { run, made } => {
+            app.making.remove(&run);
             match made {
                 Ok(()) => app.say(NoticeLevel::Info, format!("{run}: the preview is made")),
                 Err(problem) => app.say(NoticeLevel::Error, problem),
@@ -123,8 +137,22 @@ fn on_runs(app: &mut App, runs: Vec<RunSummary>) -> Vec<Effect> {
     }
     app.runs = runs;
     let mut effects: Vec<Effect> = news.map(Effect::Ring).into_iter().collect();
+    // A marked run that is gone could not be unmarked any more.
+    let listed: HashSet<String> = app.runs.iter().map(|run| run.id.clone()).collect();
+    effects.extend(unmark(app, |run| !listed.contains(&run.id)));
     effects.extend(keep_watching(app));
     effects
+}
+
+/// Takes the marks of such runs away, and says so to the reader if there were any.
+fn unmark(app: &mut App, is_gone: impl Fn(&Watched) -> bool) -> Vec<Effect> {
+    let before = app.marked.len();
+    app.marked.retain(|run| !is_gone(run));
+    if app.marked.len() == before { Vec::new() } else { vec![follow(app)] }
+}
+
+fn follow(app: &App) -> Effect {
+    Effect::Follow(app.marked.iter().map(|run| run.id.clone()).collect())
 }
 
 /// Shows another run if the one on screen is gone, or the first that there is.
@@ -139,7 +167,17 @@ fn keep_watching(app: &mut App) -> Vec<Effect> {
     }
     let live = app.runs.iter().find(|run| run.health == Health::Alive);
     match live.or(app.runs.first()).map(|run| run.id.clone()) {
-        Some(id) => watch(app, id),
+        Some(id) => {
+            let gone = app.watched.take().map(|watched| watched.id);
+            let said = app.said.take();
+            let effects = watch(app, id);
+            // Such as that the other one is deleted; else nobody has said why another run is here.
+            app.said = said.filter(|(_, words)| gone.as_ref().is_none_or(|id| words.contains(id)));
+            if let (Some(id), None) = (gone, &app.said) {
+                app.say(NoticeLevel::Warning, format!("{id} is gone; another run is shown"));
+            }
+            effects
+        }
         None => {
             app.watched = None;
             app.look = None;
@@ -190,6 +228,11 @@ fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     if app.popup != Popup::None && !control {
         return popups::on_key(app, key);
     }
+    // An answer is read by the time of the next key, but what a crosshair is for; a problem stays until it is waved away.
+    let is_read = matches!(app.said, Some((NoticeLevel::Info, _))) && app.crosshair.is_none();
+    if is_read || key.code == KeyCode::Esc {
+        app.said = None;
+    }
     // Whatever has no other meaning while looking keeps its own.
     let is_for_look = look::LOOK_BINDINGS.iter().any(|row| row.code == key.code);
     if app.look.is_some() && is_for_look && !control {
@@ -204,6 +247,10 @@ fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
 pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
     if app.read_only && action.steers() {
         let words = "this dashboard only looks; 'mosaic' without --read-only steers";
+        app.say(NoticeLevel::Warning, words);
+        return Vec::new();
+    }
+    if let Some(words) = refusal(app, action) {
         app.say(NoticeLevel::Warning, words);
         return Vec::new();
     }
@@ -253,7 +300,13 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
             };
             app.say(NoticeLevel::Info, words);
         }
-        Action::Expand => app.expanded = !app.expanded,
+        Action::Expand if app.tab == 0 => app.expanded = !app.expanded,
+        Action::Expand => {
+            app.say(
+                NoticeLevel::Info,
+                "this tab has the whole screen; 1 goes back to the overview",
+            );
+        }
         Action::Images => {
             app.protocol = app.protocol.next(&app.protocols);
             let name = app.protocol.name();
@@ -281,12 +334,38 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
             }
         }
         Action::Kill => forms::open(app, Purpose::Kill),
+        // Whoever says so to a paused run means that it should go on.
+        Action::Resume if app.waits() => return send(app, Command::Resume),
+        Action::Resume if !app.can(action) => {
+            app.say(
+                NoticeLevel::Warning,
+                "there is nothing to resume: a worker is at work on it, or it is finished",
+            );
+        }
         Action::Resume => return on_run(app, |run| Effect::Resume(run.id.clone())),
         Action::Look => return look::open(app),
         Action::Redraw => return vec![Effect::Redraw],
         Action::Detach => return vec![Effect::Detach],
     }
     Vec::new()
+}
+
+/// Why an action cannot be done to the run on screen, before anything is asked or typed for it.
+fn refusal(app: &App, action: Action) -> Option<String> {
+    let run = app.run()?;
+    match (action, run.health) {
+        (
+            Action::Pause | Action::Stop | Action::Kill | Action::Take,
+            Health::Over | Health::Lost,
+        ) => {
+            let advice = if app.can(Action::Resume) { "; r starts one" } else { "" };
+            Some(format!("no worker is at work on {}{advice}", run.id))
+        }
+        (Action::Rename | Action::Delete, Health::Alive | Health::Silent) => {
+            Some(format!("a worker is at work on {}; x stops it", run.id))
+        }
+        _ => None,
+    }
 }
 
 /// The upper chart shows something else; calibrated settings are read when they are asked for.
@@ -327,7 +406,7 @@ fn mark(app: &mut App) -> Vec<Effect> {
         ),
     };
     app.say(NoticeLevel::Info, words);
-    vec![Effect::Follow(app.marked.iter().map(|run| run.id.clone()).collect())]
+    vec![follow(app)]
 }
 
 pub(super) fn on_run(app: &mut App, effect: impl Fn(&RunSummary) -> Effect) -> Vec<Effect> {
@@ -345,9 +424,8 @@ fn send(app: &mut App, command: Command) -> Vec<Effect> {
 }
 
 fn pause(app: &mut App) -> Vec<Effect> {
-    let state = app.run().and_then(|run| run.status.as_ref()).map(|status| status.state);
-    let waits = matches!(state, Some(RunState::Paused | RunState::Queued));
-    send(app, if waits { Command::Resume } else { Command::Pause })
+    let command = if app.waits() { Command::Resume } else { Command::Pause };
+    send(app, command)
 }
 
 fn take_or_give_back(app: &mut App) -> Vec<Effect> {

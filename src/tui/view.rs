@@ -19,14 +19,18 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
 use super::app::{App, Popup, TABS};
-use super::keys::BINDINGS;
+use super::keys::{Action, BINDINGS};
 use super::look::LOOK_BINDINGS;
 use super::panels::{look, overlay, runs, samples, settings, system, training};
 use super::pictures::{Placement, release};
 use super::pointer::{Pane, Region};
-use super::words::{clipped, duration, harmless, number, run_state};
+use super::words::{
+    clipped, clipped_name, columns, duration, harmless, lines_of, number, run_state,
+};
+use crate::lab::event::NoticeLevel;
 use crate::lab::holder::Steering;
 use crate::lab::run_dir::{Health, RunSummary};
+use crate::lab::status::RunState;
 
 /// Smallest size at which the panels stand side by side.
 const WIDE: (u16, u16) = (100, 30);
@@ -71,11 +75,13 @@ fn draw(app: &App, frame: &mut Frame) -> Drawn {
     let area = frame.area();
     let machine = u16::from(area.width >= SMALL.0 && area.height >= MACHINE_HEIGHT);
     let line = Constraint::Length(1);
-    let rows = [line, Constraint::Min(0), Constraint::Length(machine), line, line];
+    let said = said(app);
+    let lines = Constraint::Length(said_lines(app, &said, area));
+    let rows = [line, Constraint::Min(0), Constraint::Length(machine), lines, line];
     let [head, body, machine, message, foot] = Layout::vertical(rows).areas(area);
     frame.render_widget(system::strip(app, area.width), machine);
     frame.render_widget(header(app, area.width), head);
-    frame.render_widget(said(app), message);
+    frame.render_widget(Paragraph::new(said).wrap(Wrap { trim: false }), message);
     frame.render_widget(footer(app, area.width), foot);
     let mut drawn = Drawn::default();
     drawn.region(Pane::Header, head);
@@ -88,7 +94,10 @@ fn draw(app: &App, frame: &mut Frame) -> Drawn {
     } else {
         panels(app, frame, body, area, &mut drawn);
     }
-    overlay::popup(app, frame, area);
+    // Its keys stand in the last line.
+    let over =
+        Rect { height: area.height - foot.height.min(area.height.saturating_sub(1)), ..area };
+    overlay::popup(app, frame, over);
     drawn
 }
 
@@ -148,73 +157,150 @@ fn samples(app: &App, frame: &mut Frame, area: Rect, drawn: &mut Drawn) {
     drawn.placements = samples::gallery(app, frame, area);
 }
 
+/// How much the header says of each tab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tabs {
+    /// Number and name of each.
+    Named,
+    /// The name of the one on screen.
+    Short,
+    Numbers,
+}
+
 /// The tabs as the header has them.
-fn tabs(app: &App) -> Vec<String> {
+fn tabs(app: &App, kind: Tabs) -> Vec<String> {
     let named = TABS.iter().enumerate();
     named
-        .map(|(i, name)| match i == app.tab {
-            true => format!("[{} {name}]", i + 1),
-            false => format!(" {} {name} ", i + 1),
+        .map(|(i, name)| match (i == app.tab, kind) {
+            (true, Tabs::Numbers) => format!("[{}]", i + 1),
+            (true, _) => format!("[{} {name}]", i + 1),
+            (false, Tabs::Named) => format!(" {} {name} ", i + 1),
+            (false, _) => format!(" {} ", i + 1),
         })
         .collect()
 }
 
 /// The tab at column `x` of a header of this width.
 pub fn tab_at(app: &App, width: u16, x: u16) -> Option<usize> {
-    let mut left = x.checked_sub(tabs_start(&header_words(app), &tabs(app), width)?)?;
-    tabs(app).iter().position(|tab| {
+    let head = Head::new(app, width.into());
+    let mut left = x.checked_sub(head.tabs_start? as u16)?;
+    head.tabs.iter().position(|tab| {
         let here = left < tab.len() as u16;
         left = left.saturating_sub(tab.len() as u16);
         here
     })
 }
 
-/// Where the tabs begin, if there is room for them.
-fn tabs_start(spans: &[Span<'_>], tabs: &[String], width: u16) -> Option<u16> {
-    let used: usize = spans.iter().map(Span::width).sum();
-    let length: usize = tabs.iter().map(String::len).sum();
-    let start = usize::from(width).checked_sub(length)?;
-    (start > used + 1).then_some(start as u16)
+/// What the header leaves out where there is little room, the least important first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Without {
+    Nothing,
+    Device,
+    Rate,
+    Share,
+    TimeLeft,
+    /// The word before the step.
+    Step,
+    Loss,
+}
+
+/// A header that fits.
+struct Head {
+    words: Vec<Span<'static>>,
+    tabs: Vec<String>,
+    tabs_start: Option<usize>,
+}
+
+impl Head {
+    /// A name is clipped to no less than this.
+    const NAME_MIN: usize = 16;
+
+    fn new(app: &App, width: usize) -> Self {
+        use Without::{Device, Loss, Nothing, Rate, Share, Step, TimeLeft};
+        let name = app.run().map_or(0, |run| columns(&run.id));
+        let tiers = [
+            (Tabs::Named, Nothing, name),
+            (Tabs::Short, Nothing, name),
+            (Tabs::Short, Device, name),
+            (Tabs::Numbers, Device, name),
+            (Tabs::Numbers, Rate, name),
+            (Tabs::Numbers, Share, name),
+            (Tabs::Numbers, TimeLeft, name),
+            (Tabs::Numbers, TimeLeft, Self::NAME_MIN),
+            (Tabs::Numbers, Step, name),
+            (Tabs::Numbers, Step, Self::NAME_MIN),
+            (Tabs::Numbers, Loss, Self::NAME_MIN),
+        ];
+        for (kind, without, name_min) in tiers {
+            let tabs = tabs(app, kind);
+            let length: usize = tabs.iter().map(String::len).sum();
+            let Some(start) = width.checked_sub(length) else { continue };
+            let used = used(&header_words(app, without, name));
+            // A name gives up only what is missing.
+            let room = name.saturating_sub((used + 1).saturating_sub(start));
+            if room >= name_min.min(name) {
+                let words = header_words(app, without, room);
+                return Self { words, tabs, tabs_start: Some(start) };
+            }
+        }
+        let all = [Nothing, Device, Rate, Share, TimeLeft, Step, Loss];
+        let words = all.map(|without| header_words(app, without, name));
+        let last = words.len() - 1;
+        let fitting = words.iter().position(|words| used(words) <= width).unwrap_or(last);
+        Self { words: words[fitting].clone(), tabs: Vec::new(), tabs_start: None }
+    }
+}
+
+fn used(spans: &[Span<'_>]) -> usize {
+    spans.iter().map(Span::width).sum()
 }
 
 fn header(app: &App, width: u16) -> Line<'static> {
-    let (mut spans, tabs) = (header_words(app), tabs(app));
-    if let Some(start) = tabs_start(&spans, &tabs, width) {
-        let used: usize = spans.iter().map(Span::width).sum();
-        spans.push(Span::raw(" ".repeat(usize::from(start) - used)));
+    let Head { words: mut spans, tabs, tabs_start } = Head::new(app, width.into());
+    if let Some(start) = tabs_start {
+        let used = used(&spans);
+        spans.push(Span::raw(" ".repeat(start.saturating_sub(used))));
         spans.push(Span::styled(tabs.concat(), app.theme.faint()));
     }
     Line::from(spans)
 }
 
-fn header_words(app: &App) -> Vec<Span<'static>> {
+fn header_words(app: &App, without: Without, name_room: usize) -> Vec<Span<'static>> {
     let theme = app.theme;
     let name = if app.read_only { " mosaic, looking only " } else { " mosaic " };
     let mut spans = vec![Span::styled(name, theme.strong().add_modifier(Modifier::REVERSED))];
-    if let Some(run) = app.run() {
-        let state = run_state(run);
-        spans.push(Span::raw(format!(" {}  ", harmless(&run.id))));
-        spans.push(Span::styled(state, theme.state(state)));
-        match run.steering {
-            Steering::Free => {}
-            Steering::Mine => spans.push(Span::styled(", yours", theme.good())),
-            Steering::Theirs(_) => spans.push(Span::styled(", steered", theme.warning())),
-        }
-        if let Some(status) = &run.status {
-            let share = 100.0 * status.step as f64 / status.steps.max(1) as f64;
-            let loss = status.loss.map_or(String::new(), |loss| format!("  loss {}", number(loss)));
-            let eta = match status.eta_s {
-                Some(seconds) if !status.state.is_over() && run.health == Health::Alive => {
-                    format!("  {} left", duration(seconds))
-                }
-                _ => String::new(),
-            };
-            spans.push(Span::raw(format!(
-                "  step {}/{} ({share:.0}%){loss}  {:.1} it/s{eta}  {}",
-                status.step, status.steps, status.steps_per_s, status.device
-            )));
-        }
+    let Some(run) = app.run() else { return spans };
+    let state = run_state(run);
+    spans.push(Span::raw(format!(" {}  ", clipped_name(&run.id, name_room))));
+    spans.push(Span::styled(state, theme.state(state)));
+    match run.steering {
+        Steering::Free => {}
+        Steering::Mine => spans.push(Span::styled(", yours", theme.good())),
+        Steering::Theirs(_) => spans.push(Span::styled(", steered", theme.warning())),
     }
+    let Some(status) = &run.status else { return spans };
+    let word = if without < Without::Step { "step " } else { "" };
+    let mut words = format!("  {word}{}/{}", status.step, status.steps);
+    if without < Without::Share {
+        let share = 100.0 * status.step as f64 / status.steps.max(1) as f64;
+        words += &format!(" ({share:.0}%)");
+    }
+    if let Some(loss) = status.loss.filter(|_| without < Without::Loss) {
+        words += &format!("  loss {}", number(loss));
+    }
+    // The rate that a run had once says nothing of one that does not train now.
+    let is_alive = run.health == Health::Alive;
+    if status.state == RunState::Training && is_alive && without < Without::Rate {
+        words += &format!("  {:.1} it/s", status.steps_per_s);
+    }
+    let is_under_way = is_alive && !status.state.is_over() && without < Without::TimeLeft;
+    if let Some(seconds) = status.eta_s.filter(|_| is_under_way) {
+        words += &format!("  {} left", duration(seconds));
+    }
+    if without < Without::Device {
+        words += &format!("  {}", status.device);
+    }
+    spans.push(Span::raw(words));
     spans
 }
 
@@ -228,13 +314,31 @@ fn said(app: &App) -> Line<'static> {
     }
     match &app.said {
         Some((level, text)) => {
-            Line::styled(format!(" {}", harmless(text)), app.theme.notice(*level))
+            let mut spans =
+                vec![Span::styled(format!(" {}", harmless(text)), app.theme.notice(*level))];
+            // An answer to a key does not hide for long what the run is busy with.
+            if let (NoticeLevel::Info, Some(message)) = (level, app.run().and_then(standing)) {
+                spans.push(Span::styled(format!("  {}", harmless(&message)), app.theme.faint()));
+            }
+            Line::from(spans)
         }
         None => {
             let message = app.run().and_then(standing).unwrap_or_default();
             Line::styled(format!(" {}", harmless(&message)), app.theme.faint())
         }
     }
+}
+
+/// A problem is said whole, in up to this many lines.
+const SAID_LINES_MAX: u16 = 3;
+
+/// The lines that what is said to the user has: one, unless it is a problem that needs more and there is room.
+fn said_lines(app: &App, said: &Line<'_>, area: Rect) -> u16 {
+    let is_problem = matches!(app.said, Some((NoticeLevel::Warning | NoticeLevel::Error, _)));
+    if !is_problem || app.popup == Popup::Filter || area.height < SMALL.1 || area.width == 0 {
+        return 1;
+    }
+    (lines_of(&said.to_string(), area.width.into()) as u16).clamp(1, SAID_LINES_MAX)
 }
 
 /// Why a run stands as it does: who steers it, an error, or what it is busy with.
@@ -249,29 +353,60 @@ fn standing(run: &RunSummary) -> Option<String> {
     (!words.is_empty()).then(|| words.join("; "))
 }
 
-/// The keys that matter most, as many as fit; `?` has them all.
+/// The keys that matter most, as many as fit, and how to leave; `?` has them all. A popup has its own keys.
 fn footer(app: &App, width: u16) -> Line<'static> {
+    if let Some(keys) = popup_keys(&app.popup) {
+        return Line::styled(format!(" {keys}"), app.theme.faint());
+    }
     let looking =
         app.look.as_ref().map(|_| LOOK_BINDINGS.iter().map(|row| (row.label, row.footer)));
     let usual = BINDINGS
         .iter()
         .filter(|row| app.can(row.action) && (app.look.is_none() || row.label == "?"));
-    let usual = usual.map(|row| (row.label, row.footer));
+    let usual = usual.map(|row| match row.action {
+        Action::Pause if app.waits() => (row.label, "go on"),
+        _ => (row.label, row.footer),
+    });
+    let all = looking.into_iter().flatten().chain(usual).filter(|(_, word)| !word.is_empty());
+    let (last, all): (Vec<_>, Vec<_>) = all.partition(|(label, _)| *label == LEAVE);
+    let length = |(label, word): &(&str, &str)| label.chars().count() + word.chars().count() + 4;
+    let mut left = usize::from(width).saturating_sub(last.iter().map(length).sum());
+    let fits = |key: &(&str, &str)| {
+        let rest = left.checked_sub(length(key));
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    };
+    let shown: Vec<_> = all.into_iter().take_while(fits).collect();
     let mut spans = Vec::new();
-    let mut used = 0;
-    for (label, word) in looking.into_iter().flatten().chain(usual) {
-        if word.is_empty() {
-            continue;
-        }
-        let n = label.chars().count() + word.chars().count() + 4;
-        if used + n > usize::from(width) {
-            break;
-        }
-        used += n;
+    for (label, word) in shown.into_iter().chain(last) {
         spans.push(Span::styled(format!(" {label} "), app.theme.selected()));
         spans.push(Span::raw(format!(" {word} ")));
     }
     Line::from(spans)
+}
+
+/// The key that leaves; nobody should have to look for it.
+const LEAVE: &str = "q";
+
+/// What works while a popup is open, where the usual keys do not.
+fn popup_keys(popup: &Popup) -> Option<&'static str> {
+    Some(match popup {
+        Popup::None | Popup::Filter => return None,
+        Popup::Palette { .. } => "Up, Down choose   Tab completes   Enter does it   Esc closes",
+        Popup::Help { .. } => "Up, Down, Space scroll   any other key closes",
+        Popup::Launch { .. } => {
+            "Up, Down choose   Enter starts   w queues   e edits first   Esc closes"
+        }
+        Popup::ConfirmStop { .. } => "y, Enter stop it   any other key does not",
+        Popup::Edit(form) if form.typing.is_some() => {
+            "Enter takes the value   Ctrl-U empties it   Esc leaves it as it was"
+        }
+        Popup::Edit(_) => {
+            "Up, Down choose   Enter edits   n launches a new run   w queues it   Esc closes"
+        }
+        Popup::Fields(_) => "Tab next field   Ctrl-U empties it   Enter does it   Esc closes",
+        Popup::Log { .. } => "Up, Down, PgUp, PgDn scroll   any other key closes",
+    })
 }
 
 /// A run in words, for screens on which nothing else fits.

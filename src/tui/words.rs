@@ -140,6 +140,38 @@ pub fn clipped(text: &str, width: usize) -> String {
     }
 }
 
+/// Lines that a text takes where it is `width` columns wide and words are not broken, unless they are longer than that.
+pub fn lines_of(text: &str, width: usize) -> usize {
+    let width = width.max(1);
+    let (mut lines, mut used) = (1, 0);
+    for word in text.split(' ').map(UnicodeWidthStr::width) {
+        let joined = used + usize::from(used > 0) + word;
+        if joined <= width {
+            used = joined;
+            continue;
+        }
+        let further = word.div_ceil(width);
+        lines += if used > 0 { further } else { further.saturating_sub(1) };
+        used = word - width * further.saturating_sub(1);
+    }
+    lines
+}
+
+/// The end of a text that may be too long for `width` columns.
+pub fn ending(text: &str, width: usize) -> String {
+    let text = &*harmless(text);
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut used = 1;
+    let fits = |letter: &&str| {
+        used += letter.width();
+        used <= width
+    };
+    let kept: Vec<&str> = text.graphemes(true).rev().take_while(fits).collect();
+    "…".to_owned() + &kept.into_iter().rev().collect::<String>()
+}
+
 /// As many whole letters as fit into `width` columns.
 fn start(text: &str, width: usize) -> String {
     let mut used = 0;
@@ -229,16 +261,25 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_counted_as_words_fall() {
+        let lines = [("", 5), ("one two", 7), ("one two", 6), ("a verylongword b", 6), ("ab", 0)];
+        assert_eq!(lines.map(|(text, width)| lines_of(text, width)), [1, 1, 2, 4, 2]);
+    }
+
+    #[test]
     fn wide_letters_and_joined_ones_are_cut_whole() {
         let name = "実験🙂-3abcde";
         assert_eq!((columns(name), columns("e\u{301}")), (13, 1));
         for width in 0..14 {
+            let ending = ending(name, width.max(1));
+            assert!(columns(&ending) <= width.max(1), "{ending} in {width}");
             for text in [clipped(name, width), clipped_name(name, width)] {
                 assert!(columns(&text) <= width, "{text} in {width}");
             }
             assert_eq!(columns(&padded(name, width)), width);
         }
         assert_eq!(clipped(name, 4), "実…");
+        assert_eq!(ending("/data/images", 7), "…images");
         let family = "👨\u{200d}👩\u{200d}👧 run";
         assert!(
             clipped(family, 3).starts_with("👨\u{200d}👩\u{200d}👧")

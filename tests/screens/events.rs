@@ -79,6 +79,64 @@ fn the_end_of_a_run_is_told_once_and_only_if_it_was_at_work() {
 }
 
 #[test]
+fn a_marked_run_that_is_deleted_or_renamed_loses_its_mark() {
+    let other = "glyphs-cnn-3abcd0";
+    let marked = || {
+        let mut app = watching();
+        press(&mut app, KeyCode::Char(' '));
+        press(&mut app, KeyCode::Down);
+        let both = [Effect::Follow(vec![RUN.into(), other.into()])];
+        assert_eq!(press(&mut app, KeyCode::Char(' ')), both);
+        app
+    };
+    let mut app = marked();
+    let left = vec![run(other, RunState::Training, Health::Lost)];
+    let effects = update(&mut app, Message::Runs(left.clone()));
+    assert_eq!(effects, [Effect::Follow(vec![other.into()])]);
+    assert!(!screen(&app, 120, 36).contains(RUN), "nothing is left of it");
+    assert_eq!(update(&mut app, Message::Runs(left)), []);
+
+    // The one on screen goes: another is shown, and that is said once.
+    let mut app = marked();
+    app.said = None;
+    let left = vec![run(RUN, RunState::Training, Health::Alive)];
+    let effects = update(&mut app, Message::Runs(left.clone()));
+    assert_eq!(effects[0], Effect::Follow(vec![RUN.into()]));
+    // What the list has not got yet may still come, so long as nothing is known of it.
+    assert_eq!(app.watched.as_ref().unwrap().id, other);
+    let experiment = Ok(Box::new(experiments().remove(0)));
+    update(&mut app, Message::Experiment { run: other.into(), experiment });
+    let effects = update(&mut app, Message::Runs(left.clone()));
+    assert_eq!(effects, [Effect::Watch(RUN.into())]);
+    let words = format!("{other} is gone; another run is shown");
+    assert_eq!(app.said.take().unwrap().1, words);
+    update(&mut app, Message::Runs(left));
+    assert_eq!(app.said, None);
+
+    let mut app = marked();
+    let renamed = Message::Renamed { from: RUN.into(), renamed: Ok("baseline-3abcde".into()) };
+    assert_eq!(update(&mut app, renamed), [Effect::Follow(vec![other.into()])]);
+}
+
+#[test]
+fn answers_go_with_the_next_key_and_errors_when_they_are_waved_away() {
+    let mut app = watching();
+    press(&mut app, KeyCode::Char('o'));
+    assert!(app.said.is_some());
+    let mut busy = run(RUN, RunState::Comparing, Health::Alive);
+    busy.status.as_mut().unwrap().message = Some("comparing on held-out seeds: 4 of 20".into());
+    update(&mut app, Message::Runs(vec![busy]));
+    assert!(screen(&app, 120, 36).contains("  comparing on held-out seeds: 4 of 20"));
+    press(&mut app, KeyCode::Char('y'));
+    assert_eq!(app.said, None);
+    update(&mut app, Message::Done(Err("the disk is full".into())));
+    press(&mut app, KeyCode::Char('y'));
+    assert!(screen(&app, 80, 24).contains("the disk is full"));
+    press(&mut app, KeyCode::Esc);
+    assert_eq!(app.said, None);
+}
+
+#[test]
 fn who_steers_is_shown_and_a_hand_over_is_told() {
     let mut app = watching();
     let held = |steering: &Steering| RunSummary {

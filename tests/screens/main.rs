@@ -187,6 +187,46 @@ fn the_filter_narrows_the_list_and_chooses_from_it() {
 }
 
 #[test]
+fn settings_of_several_marked_runs_fit_beside_each_other_or_say_how_many_do() {
+    let mut app = watching();
+    let names: Vec<String> = (0..8).map(|n| format!("glyphs-{n}-3abcd{n}")).collect();
+    let runs = names.iter().map(|id| run(id, RunState::Finished, Health::Over)).collect();
+    update(&mut app, Message::Runs(runs));
+    let mark = |app: &mut App, n: usize| {
+        let mut experiment = experiments().remove(0);
+        experiment.set("training.steps", &format!("{}00", n + 1)).unwrap();
+        let run = names[n].clone();
+        update(app, Message::Experiment { run, experiment: Ok(Box::new(experiment)) });
+        press(app, KeyCode::Char(' '));
+        press(app, KeyCode::Down);
+    };
+    for n in 0..3 {
+        mark(&mut app, n);
+    }
+    press(&mut app, KeyCode::Up);
+    press(&mut app, KeyCode::Char('4'));
+    let mut experiment = experiments().remove(0);
+    experiment.set("training.steps", "300").unwrap();
+    let (run, experiment) = (names[2].clone(), Ok(Box::new(experiment)));
+    update(&mut app, Message::Experiment { run, experiment });
+    let seen = screen(&app, 80, 24);
+    let row = seen.lines().find(|line| line.contains("training.steps")).unwrap();
+    assert!(["100", "200", "300"].iter().all(|value| row.contains(value)), "{seen}");
+    for name in ["A glyph", "B glyph", "C glyph"] {
+        assert!(seen.contains(name), "{seen}");
+    }
+    press(&mut app, KeyCode::Char('1'));
+    press(&mut app, KeyCode::Down);
+    for n in 3..8 {
+        mark(&mut app, n);
+    }
+    press(&mut app, KeyCode::Char('4'));
+    let seen = screen(&app, 80, 24);
+    assert!(seen.contains("of marked runs differ (5 of 8 fit)"), "{seen}");
+    assert!(!screen(&app, 200, 60).contains("fit)"));
+}
+
+#[test]
 fn a_first_look_says_what_to_do() {
     let mut app = App::new(experiments(), "checkpoints".into());
     insta::assert_snapshot!("welcome-80x24", screen(&app, 80, 24));
@@ -242,7 +282,7 @@ fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
     let mut app = watching();
     press(&mut app, KeyCode::Char('3'));
     press(&mut app, KeyCode::Down);
-    let wanted = [Effect::Trace { run: RUN.into(), seed: 1 }];
+    let wanted = [Effect::Trace { run: RUN.into(), seed: 1, may_compute: true }];
     assert_eq!(press(&mut app, KeyCode::Enter), wanted);
     assert!(screen(&app, 80, 24).contains("Following noise seed 1"));
     assert_eq!(press(&mut app, KeyCode::Up), [], "keys wait for the trace");
@@ -272,6 +312,75 @@ fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
     let failed = Message::Trace { run: RUN.into(), seed: 1, trace: Err("no checkpoint".into()) };
     update(&mut app, failed);
     assert!(app.look.is_none() && screen(&app, 80, 24).contains("no checkpoint"));
+}
+
+#[test]
+fn what_takes_long_is_asked_for_once() {
+    let mut app = watching();
+    update(&mut app, Message::Runs(vec![run(RUN, RunState::Finished, Health::Over)]));
+    let wanted = Wanted { seeds: 0..4, steps: 20 };
+    let made = [Effect::Preview { run: RUN.into(), wanted }];
+    assert_eq!(press(&mut app, KeyCode::Char('s')), made);
+    assert_eq!(press(&mut app, KeyCode::Char('s')), []);
+    assert!(app.said.take().unwrap().1.contains("a preview is being made already"));
+    // The other way of asking is no way round.
+    press(&mut app, KeyCode::Char('S'));
+    assert_eq!(press(&mut app, KeyCode::Enter), []);
+    let failed = Message::Previewed { run: RUN.into(), made: Err("no checkpoint".into()) };
+    update(&mut app, failed);
+    assert_eq!(press(&mut app, KeyCode::Char('s')), made, "once more, as the first try failed");
+
+    let followed = [Effect::Trace { run: RUN.into(), seed: 0, may_compute: true }];
+    assert_eq!(press(&mut app, KeyCode::Enter), followed);
+    press(&mut app, KeyCode::Esc);
+    assert_eq!(press(&mut app, KeyCode::Enter), [], "it is under way");
+    let trace = Ok(Box::new(Trace { seed: 0, ..trace() }));
+    update(&mut app, Message::Trace { run: RUN.into(), seed: 0, trace });
+    assert!(app.look.as_ref().unwrap().trace.is_some(), "and shown when it comes");
+}
+
+#[test]
+fn letters_with_control_do_nothing_in_popups() {
+    let held = |letter, modifiers| Message::Key(KeyEvent::new(KeyCode::Char(letter), modifiers));
+    // Each opens a popup in which the letters below would launch, queue, stop or be typed.
+    for opens in "nex/:aRXDS?".chars() {
+        let mut app = watching();
+        press(&mut app, KeyCode::Char(opens));
+        let before = app.popup.clone();
+        for modifiers in [KeyModifiers::CONTROL, KeyModifiers::ALT] {
+            for letter in "nwyeqjk ".chars() {
+                let effects = update(&mut app, held(letter, modifiers));
+                assert_eq!(effects, [], "{opens}, then {letter}");
+                assert_eq!(app.popup, before, "{opens}, then {letter}");
+            }
+        }
+        assert_eq!(app.filter, "");
+    }
+    let mut app = watching();
+    press(&mut app, KeyCode::Char('a'));
+    press(&mut app, KeyCode::Char('b'));
+    update(&mut app, held('u', KeyModifiers::CONTROL));
+    let Popup::Fields(form) = &app.popup else { panic!("the form closed") };
+    assert_eq!(form.values[0], "", "Ctrl-U empties a field");
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_before_anything_is_typed() {
+    let mut app = watching();
+    let refused = |app: &mut App, key: char, words: &str| {
+        assert_eq!(press(app, KeyCode::Char(key)), [], "{key}");
+        assert_eq!(app.popup, Popup::None, "{key}");
+        assert_eq!(app.said.take().unwrap().1, words, "{key}");
+    };
+    for key in ['D', 'R'] {
+        refused(&mut app, key, &format!("a worker is at work on {RUN}; x stops it"));
+    }
+    update(&mut app, Message::Runs(vec![run(RUN, RunState::Training, Health::Lost)]));
+    for key in ['p', 'x', 'X', 'T'] {
+        refused(&mut app, key, &format!("no worker is at work on {RUN}; r starts one"));
+    }
+    update(&mut app, Message::Runs(vec![run(RUN, RunState::Finished, Health::Over)]));
+    refused(&mut app, 'x', &format!("no worker is at work on {RUN}"));
 }
 
 #[test]
@@ -331,6 +440,13 @@ fn who_only_looks_steers_nothing() {
     assert!(screen(&app, 80, 24).starts_with("\" mosaic, looking only  glyphs"));
     assert!(!screen(&app, 80, 24).contains("pause"));
     assert_eq!(press(&mut app, KeyCode::Char('L')), [Effect::ReadLog(RUN.into())]);
+    // Inside a seed: what is there already is shown, nothing is computed or written.
+    let shown = [Effect::Trace { run: RUN.into(), seed: 0, may_compute: false }];
+    assert_eq!(press(&mut app, KeyCode::Enter), shown);
+    let trace = Ok(Box::new(Trace { seed: 0, ..trace() }));
+    update(&mut app, Message::Trace { run: RUN.into(), seed: 0, trace });
+    assert_eq!(press(&mut app, KeyCode::Char('E')), []);
+    assert!(app.said.take().unwrap().1.contains("--read-only"));
 }
 
 #[test]
@@ -355,6 +471,13 @@ fn one_key_pauses_and_resumes() {
     assert_eq!(press(&mut app, KeyCode::Char('p')), send(Command::Pause));
     update(&mut app, Message::Runs(vec![run(RUN, RunState::Paused, Health::Alive)]));
     assert_eq!(press(&mut app, KeyCode::Char('p')), send(Command::Resume));
+    // The key that resumes lost runs means the same here.
+    assert_eq!(press(&mut app, KeyCode::Char('r')), send(Command::Resume));
+    assert!(screen(&app, 80, 24).contains(" p  go on "));
+    update(&mut app, Message::Runs(vec![run(RUN, RunState::Training, Health::Alive)]));
+    assert!(screen(&app, 80, 24).contains(" p  pause "));
+    assert_eq!(press(&mut app, KeyCode::Char('r')), []);
+    assert!(app.said.unwrap().1.contains("nothing to resume"));
 }
 
 #[test]
@@ -380,6 +503,61 @@ fn a_bad_value_is_refused_in_the_form_and_a_good_one_is_launched() {
         matches!(&effects[..], [Effect::Launch { experiment, parent: Some(parent), queued: false }]
         if experiment.training.steps == 50 && parent == RUN)
     );
+}
+
+#[test]
+fn a_launch_that_fails_opens_its_form_again_with_what_was_typed() {
+    let mut app = watching();
+    press(&mut app, KeyCode::Char('e'));
+    (0..2).for_each(|_| drop(press(&mut app, KeyCode::Down)));
+    press(&mut app, KeyCode::Enter);
+    "/nowhere/labels".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
+    press(&mut app, KeyCode::Enter);
+    assert_eq!(press(&mut app, KeyCode::Char('n')).len(), 1);
+    assert_eq!(app.popup, Popup::None);
+    let problem = "dataset.labels: names '/nowhere/labels', which does not exist; paths start at the directory of the lab file";
+    update(&mut app, Message::Launched(Err(problem.into())));
+    let seen = screen(&app, 80, 24);
+    assert!(seen.contains("dataset.labels               /nowhere/labels"), "{seen}");
+    assert!(seen.contains("which does not exist") && seen.contains("of the lab file"), "{seen}");
+    // Whoever has opened something else meanwhile is told, and not interrupted.
+    press(&mut app, KeyCode::Char('n'));
+    press(&mut app, KeyCode::Char('?'));
+    update(&mut app, Message::Launched(Err(problem.into())));
+    assert_eq!(app.popup, Popup::Help { first: 0 });
+    press(&mut app, KeyCode::Esc);
+    let seen = screen(&app, 80, 24);
+    assert!(seen.contains("of the lab file"), "a problem is said whole: {seen}");
+    // What was launched otherwise brings no old form back.
+    update(&mut app, Message::Launched(Ok("glyphs-attention-3abcdf".into())));
+    update(&mut app, Message::Launched(Err(problem.into())));
+    assert_eq!(app.popup, Popup::None);
+}
+
+#[test]
+fn tabs_and_the_way_out_are_on_every_screen_with_panels() {
+    let mut app = watching();
+    for tab in 0..5_usize {
+        press(&mut app, KeyCode::Char(char::from(b'1' + tab as u8)));
+        for width in [70, 80, 99, 100, 120, 140, 200] {
+            let seen = screen(&app, width, 40);
+            let head = seen.lines().next().unwrap();
+            assert!(head.contains(&format!("[{}", tab + 1)), "{head}");
+            assert!(head.contains("training") && head.contains("1500/6000"), "{head}");
+            assert!(head.contains(if width < 80 { "3abcde" } else { "loss 0.023" }), "{head}");
+            assert!(seen.lines().last().unwrap().contains("q  leave"), "{seen}");
+        }
+    }
+    // While a popup is open its keys are the ones that work.
+    press(&mut app, KeyCode::Char('n'));
+    let seen = screen(&app, 80, 24);
+    let foot = seen.lines().last().unwrap();
+    assert!(foot.contains("w queues") && !foot.contains("leave"), "{foot}");
+}
+
+#[test]
+fn a_terminal_that_changed_its_size_is_drawn_anew() {
+    assert_eq!(update(&mut watching(), Message::Resized), [Effect::Redraw]);
 }
 
 #[test]
@@ -413,7 +591,7 @@ fn no_sequence_of_keys_at_any_size_panics() {
                         let preview = Ok(Box::new(preview()));
                         update(&mut app, Message::Preview { run, preview });
                     }
-                    Effect::Trace { run, seed } if random.random_range(0..4) > 0 => {
+                    Effect::Trace { run, seed, .. } if random.random_range(0..4) > 0 => {
                         let trace = Ok(Box::new(Trace { seed, ..trace() }));
                         update(&mut app, Message::Trace { run, seed, trace });
                     }

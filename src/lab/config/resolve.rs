@@ -120,7 +120,7 @@ impl Experiment {
             }
             let place = match self.lines.get(full_key) {
                 Some(line) => format!("{}:{line}", self.origin.display()),
-                None => format!("--set {full_key}"),
+                None => full_key.to_owned(),
             };
             let advice = if text.contains("fashion-mnist") {
                 FASHION_ADVICE

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::prepare::{Workshop, prepare};
 use super::signals::stop_on_signals;
@@ -24,6 +24,7 @@ use crate::lab::previewing::Wanted;
 use crate::lab::queue::{self, Turn};
 use crate::lab::report;
 use crate::lab::run_dir::{RunDir, RunsDir};
+use crate::lab::run_lock::RunLock;
 use crate::lab::run_toml;
 use crate::lab::samples::Contestants;
 use crate::lab::status::{RunState, Status};
@@ -53,6 +54,11 @@ pub fn run(path: &Path) -> u8 {
 }
 
 fn start(run: &RunDir) -> Result<u8> {
+    // Before anything of the run is touched: two workers would write each other's files.
+    let lock = RunLock::take(run).context("taking the lock of the run's directory")?;
+    let Some(_lock) = lock else {
+        bail!("another worker is at work on run '{}'; this one leaves it alone", run.id());
+    };
     let description = run_toml::read(&run.run_toml_path()).context("reading what to run")?;
     let steps = description.experiment.training.steps as u64;
     let own = Wanted::of(&description.experiment);
@@ -181,7 +187,6 @@ fn work(
         Ending::Stopped => return Ok(RunState::Stopped),
         Ending::Done(levels) => levels,
     };
-    board.set_state(RunState::Comparing, None);
     finish(run, &workshop, &loss_by_level, board, stop)
 }
 

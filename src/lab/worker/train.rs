@@ -79,6 +79,7 @@ pub fn train(
         n_non_finite: 0,
         n_rollbacks: 0,
         collapse: CollapseWatch::default(),
+        put_off: VecDeque::new(),
         control,
         stop,
         workshop,
@@ -101,6 +102,10 @@ pub fn train(
         loop_state.step()?;
     };
     let levels = loop_state.finish(is_done)?;
+    if is_done {
+        // From here on commands are answered so, though the last preview may still be under way.
+        board.set_state(RunState::Comparing, None);
+    }
     desk.close();
     Ok(if is_done { Ending::Done(levels) } else { Ending::Stopped })
 }
@@ -123,12 +128,14 @@ struct Loop<'a> {
     n_non_finite: usize,
     n_rollbacks: usize,
     collapse: CollapseWatch,
+    /// Commands that came while there was no space; they were accepted.
+    put_off: VecDeque<Command>,
 }
 
 impl Loop<'_> {
     /// Carries out the commands that have come; true when one of them was to stop.
     fn obey(&mut self) -> Result<bool> {
-        while let Some(command) = self.control.try_next() {
+        while let Some(command) = self.next_command() {
             match command {
                 Command::Stop => return Ok(true),
                 Command::Pause => {
@@ -142,14 +149,22 @@ impl Loop<'_> {
         Ok(false)
     }
 
+    fn next_command(&mut self) -> Option<Command> {
+        self.put_off.pop_front().or_else(|| self.control.try_next())
+    }
+
     /// Waits for `Resume`; a checkpoint first, because a pause may outlive the machine. True when
     /// told to stop instead.
     fn pause(&mut self) -> Result<bool> {
+        // The status is published now and then only; a pause stands at the very step.
+        let step = self.workshop.trainer.n_steps_done();
+        self.board.update(|status| status.step = step);
         self.meter.flush(self.board);
         self.save()?;
         self.board.set_state(RunState::Paused, None);
         while !self.stop.load(Ordering::SeqCst) {
-            match self.control.wait(Duration::from_millis(200)) {
+            let wait = || self.control.wait(Duration::from_millis(200));
+            match self.put_off.pop_front().or_else(wait) {
                 Some(Command::Stop) => return Ok(true),
                 Some(Command::Resume) => {
                     self.meter.restart();
@@ -322,7 +337,8 @@ impl Loop<'_> {
             match self.control.wait(Duration::from_millis(100)) {
                 Some(Command::Stop) => goes_on = false,
                 Some(Command::Resume) => break,
-                _ => {}
+                Some(other) => self.put_off.push_back(other),
+                None => {}
             }
         }
         self.board.update(|status| {

@@ -10,7 +10,7 @@ use crate::tui::forms::Fields;
 use crate::tui::keys::BINDINGS;
 use crate::tui::look::LOOK_BINDINGS;
 use crate::tui::palette::matching;
-use crate::tui::words::{clipped, harmless, padded};
+use crate::tui::words::{clipped, ending, harmless, padded};
 
 /// For a first look.
 pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
@@ -107,7 +107,7 @@ fn help(app: &App, frame: &mut Frame, area: Rect, first: usize) {
         ]),
     };
     let lines = rows.iter().skip(first).take(n_rows).map(line).collect();
-    put(frame, area, " keys (any other key closes) ", lines);
+    put(frame, area, " keys ", lines);
 }
 
 fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &str, cursor: usize) {
@@ -115,6 +115,7 @@ fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &str, cursor: usi
     let area = place(area, 90, 20);
     let rows = usize::from(area.height.saturating_sub(3)).max(1);
     let first = (cursor + 1).saturating_sub(rows);
+    let room = usize::from(area.width).saturating_sub(45);
     let mut lines = vec![Line::styled(format!(" : {typed}_"), app.theme.strong())];
     if found.is_empty() {
         lines.push(Line::styled(" nothing of that name can be done now", app.theme.faint()));
@@ -123,11 +124,11 @@ fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &str, cursor: usi
         let line = Line::from(vec![
             Span::raw(format!(" {} ", padded(&entry.name, 34))),
             Span::styled(format!("{:<6} ", entry.key), app.theme.strong()),
-            Span::styled(entry.help.clone(), app.theme.faint()),
+            Span::styled(clipped(&entry.help, room), app.theme.faint()),
         ]);
         lines.push(if index == cursor { line.style(app.theme.selected()) } else { line });
     }
-    put(frame, area, " everything: type, Tab completes, Enter does it, Esc closes ", lines);
+    put(frame, area, " everything by name ", lines);
 }
 
 fn launch(app: &App, frame: &mut Frame, area: Rect, cursor: usize) {
@@ -135,31 +136,34 @@ fn launch(app: &App, frame: &mut Frame, area: Rect, cursor: usize) {
     let rows = usize::from(area.height.saturating_sub(2)).max(1);
     let first = (cursor + 1).saturating_sub(rows);
     let width = app.experiments.iter().map(|e| e.name.chars().count()).max().unwrap_or(0);
+    let room = usize::from(area.width).saturating_sub(width + 6);
     let line = |(index, experiment): (usize, &crate::lab::config::Experiment)| {
         let line = Line::from(vec![
             Span::styled(format!(" {:<width$}  ", experiment.name), app.theme.strong()),
-            Span::raw(experiment.description.clone()),
+            Span::raw(clipped(&experiment.description, room)),
         ]);
         if index == cursor { line.style(app.theme.selected()) } else { line }
     };
     let lines = app.experiments.iter().enumerate().skip(first).take(rows).map(line).collect();
-    put(frame, area, " launch: Enter starts, w queues, e edits first, Esc closes ", lines);
+    put(frame, area, " launch an experiment ", lines);
 }
 
 fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
     let area = place(area, 100, area.height.saturating_sub(2));
     let entries = form.experiment.entries();
-    let rows = usize::from(area.height.saturating_sub(5)).max(1);
+    let rows = usize::from(area.height.saturating_sub(3 + FORM_WORDS)).max(1);
+    let room = usize::from(area.width).saturating_sub(33);
     let first = (form.cursor + 1).saturating_sub(rows);
-    let mut lines: Vec<Line> = entries
+    let lines: Vec<Line> = entries
         .iter()
         .enumerate()
         .skip(first)
         .take(rows)
         .map(|(index, entry)| {
             let value = match &form.typing {
-                Some(text) if index == form.cursor => format!("{text}_"),
-                _ => entry.value.clone(),
+                // The end of what is typed, where its whole does not fit.
+                Some(text) if index == form.cursor => ending(&format!("{text}_"), room),
+                _ => clipped(&entry.value, room),
             };
             let style = if entry.is_default { app.theme.faint() } else { app.theme.strong() };
             let line = Line::from(vec![
@@ -169,22 +173,29 @@ fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
             if index == form.cursor { line.style(app.theme.selected()) } else { line }
         })
         .collect();
-    lines.push(Line::raw(""));
-    if let Some(error) = &form.error {
-        lines.push(Line::styled(format!(" {error}"), app.theme.bad()));
-    } else if let Some(entry) = entries.get(form.cursor) {
-        let words = format!(" {} ({})", entry.doc, entry.accepted);
-        lines.push(Line::styled(words, app.theme.faint()));
-    }
-    let title = format!(
-        " {}: Enter edits, n launches as a new run, w queues it, Esc closes ",
-        form.experiment.name
-    );
+    let title = match form.parent.as_str() {
+        "" => format!(" a new run of {} ", form.experiment.name),
+        parent => format!(" a new run with the settings of {} ", harmless(parent)),
+    };
     put(frame, area, &title, lines);
+    let words = match (&form.error, entries.get(form.cursor)) {
+        (Some(error), _) => Line::styled(harmless(error).into_owned(), app.theme.bad()),
+        (None, Some(entry)) => {
+            Line::styled(format!("{} ({})", entry.doc, entry.accepted), app.theme.faint())
+        }
+        (None, None) => Line::raw(""),
+    };
+    let inside = area.inner(Margin::new(2, 1));
+    let height = FORM_WORDS.min(inside.height);
+    let below = Rect { y: inside.bottom() - height, height, ..inside };
+    frame.render_widget(Paragraph::new(words).wrap(Wrap { trim: true }), below);
 }
 
+/// Lines of a form that say what a setting is, or what is wrong with it.
+const FORM_WORDS: u16 = 3;
+
 fn fields(app: &App, frame: &mut Frame, area: Rect, form: &Fields) {
-    let area = place(area, 76, form.values.len() as u16 + 7);
+    let area = place(area, 76, form.values.len() as u16 + 6);
     let labels = form.purpose.labels();
     let mut lines = vec![Line::raw("")];
     for (index, (label, value)) in labels.iter().zip(&form.values).enumerate() {
@@ -197,11 +208,6 @@ fn fields(app: &App, frame: &mut Frame, area: Rect, form: &Fields) {
         Some(error) => Line::styled(format!(" {error}"), app.theme.bad()),
         None => Line::raw(format!(" {}", form.purpose.words(&form.run))),
     });
-    let keys = match labels.len() {
-        1 => " Enter does it, Esc closes",
-        _ => " Enter does it, Tab changes the field, Esc closes",
-    };
-    lines.push(Line::styled(keys, app.theme.faint()));
     frame.render_widget(Clear, area);
     let block = Block::bordered().title(format!(" {} ", form.purpose.title()));
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
@@ -220,5 +226,5 @@ fn log(frame: &mut Frame, area: Rect, run: &str, text: &str, back: usize) {
             .map(|line| Line::raw(harmless(line).into_owned()))
             .collect(),
     };
-    put(frame, area, &format!(" log of {run} (up, down; Esc closes) "), lines);
+    put(frame, area, &format!(" log of {} ", harmless(run)), lines);
 }

@@ -149,7 +149,7 @@ fn rows(reading: &Reading) -> Vec<Row> {
 fn screen(output: Output) -> Option<Row> {
     let Output { frames, bytes: all, last_bytes } = output;
     let words = format!(
-        "{} in {frames} frames, {} a frame, {} for the last",
+        "{} in {frames} frames, {} a frame, last {}",
         bytes(all),
         bytes(all.checked_div(frames)?),
         bytes(last_bytes)
