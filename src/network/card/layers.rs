@@ -6,20 +6,18 @@
 
 use std::collections::HashMap;
 
-use super::parameters::{Homes, Order, Parameters, rounded};
-use super::plan::{
-    Command, Convolution, ConvolutionSizes, Launch, Matrix, Pass, Place, Plan, Product,
-};
+use super::parameters::{Homes, Parameters, rounded};
+use super::plan::{Command, Launch, Matrix, Place, Plan, Product};
 use crate::network::ops::convolution::Form;
 
 /// Threads of most blocks.
-const THREADS: usize = 256;
+pub(super) const THREADS: usize = 256;
 /// Blocks that keep a large card busy.
 const BLOCKS: usize = 1024;
 /// A tile has a thread for every four channels.
 pub const CHANNELS_MAX: usize = 4 * THREADS;
 /// PyTorch's default, as on the CPU.
-const EPSILON: f64 = 1e-5;
+pub(super) const EPSILON: f64 = 1e-5;
 
 /// A value of the network, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,7 +150,7 @@ pub struct Layers {
     pub commands: Vec<Command>,
     pub parameters: Parameters,
     homes: Homes,
-    batch: usize,
+    pub(super) batch: usize,
     pub(super) known: Vec<Known>,
     pub(super) layers: Vec<Layer>,
     /// Buffers that may be used again, by size.
@@ -229,12 +227,17 @@ impl Layers {
         y
     }
 
-    fn value(&mut self, [height, width]: [usize; 2], n_true: usize, needs_gradient: bool) -> Value {
+    pub(super) fn value(
+        &mut self,
+        [height, width]: [usize; 2],
+        n_true: usize,
+        needs_gradient: bool,
+    ) -> Value {
         let place = self.plan.buffer(self.batch * height * width * rounded(n_true));
         self.value_at(place, [height, width], n_true, needs_gradient)
     }
 
-    fn value_at(
+    pub(super) fn value_at(
         &mut self,
         place: Place,
         [height, width]: [usize; 2],
@@ -357,375 +360,6 @@ impl Layers {
             count: 1,
             exact,
         }));
-    }
-
-    /// Filters [O, I, k, k] and a bias [O].
-    fn filters(&mut self, name: &str, [c_out, c_in, kernel]: [usize; 3]) -> Filters {
-        let dims = [c_out, c_in, kernel, kernel];
-        let weight = self.parameters.add(format!("{name}.weight"), &dims, Order::Filters);
-        let bias = self.parameters.add(format!("{name}.bias"), &[c_out], Order::Vector);
-        Filters { weight, bias, kernel }
-    }
-
-    /// A convolution, as [`crate::network::ops::convolution::convolve`].
-    pub fn convolve(
-        &mut self,
-        x: Value,
-        addend: Option<Columns>,
-        name: &str,
-        (c_out, kernel): (usize, usize),
-        is_circular: bool,
-        form: Form,
-    ) -> Value {
-        let filters = self.filters(name, [c_out, self.known[x.0].n_true, kernel]);
-        self.convolve_with(x, addend, filters, c_out, is_circular, form)
-    }
-
-    /// Two 1x1 convolutions of one value, side by side: `c_out` channels each.
-    pub fn pointwise_pair(&mut self, x: Value, names: [&str; 2], c_out: usize) -> Value {
-        let c_in = self.known[x.0].n_true;
-        let [weight, bias] = ["weight", "bias"].map(|part| {
-            let dims: &[usize] = if part == "bias" { &[c_out] } else { &[c_out, c_in, 1, 1] };
-            let order = if part == "bias" { Order::Vector } else { Order::Filters };
-            let firsts =
-                names.map(|name| self.parameters.add(format!("{name}.{part}"), dims, order));
-            firsts[0]
-        });
-        let filters = Filters { weight, bias, kernel: 1 };
-        self.convolve_with(x, None, filters, 2 * rounded(c_out), false, Form::Plain)
-    }
-
-    fn convolve_with(
-        &mut self,
-        x: Value,
-        addend: Option<Columns>,
-        filters: Filters,
-        c_out: usize,
-        is_circular: bool,
-        form: Form,
-    ) -> Value {
-        let known = self.known[x.0].clone();
-        let sides = [known.height, known.width];
-        let border = if is_circular { filters.kernel / 2 } else { 0 };
-        let told = match addend {
-            None if border == 0 => known.place,
-            _ => self.told(x, addend, border),
-        };
-        let n_rows = self.batch * known.n_pixels();
-        let plain = self.plan.buffer(n_rows * rounded(c_out));
-        self.convolution(Pass::Forward, &known, border, &filters, c_out, [told, plain], false);
-        let y = match form {
-            Form::Residual => self.value(sides, c_out, true),
-            _ => self.value_at(plain, sides, c_out, true),
-        };
-        let (n_pixels, channels) = (known.n_pixels(), rounded(c_out));
-        let buffers = vec![plain, self.parameter(filters.bias), known.place, self.place(y)];
-        let blocks = self.tiles(n_pixels, channels);
-        self.tiled("finish", blocks, 0, buffers, vec![n_pixels, channels, form as usize]);
-        self.layers.push(Layer::Convolve { x, addend, told, border, filters, form, plain, y });
-        y
-    }
-
-    /// `x` with an addend on every pixel and `border` wrapped-around pixels on each side.
-    fn told(&mut self, x: Value, addend: Option<Columns>, border: usize) -> Place {
-        let known = self.known[x.0].clone();
-        let channels = known.channels();
-        let n_out = (known.height + 2 * border) * (known.width + 2 * border);
-        let told = self.plan.buffer(self.batch * n_out * channels);
-        self.tell(&known, addend, border, told);
-        told
-    }
-
-    fn tell(&mut self, x: &Known, addend: Option<Columns>, border: usize, out: Place) {
-        let channels = x.channels();
-        let n_out = (x.height + 2 * border) * (x.width + 2 * border);
-        let (from, stride) = match addend {
-            Some(columns) => {
-                let of = &self.known[columns.of.0];
-                (of.place.after(columns.first), of.channels())
-            }
-            None => (x.place, 0),
-        };
-        let told = usize::from(addend.is_some());
-        let numbers = vec![x.height, x.width, channels, border, stride, told];
-        let blocks = self.tiles(n_out, channels);
-        self.tiled("tell", blocks, 0, vec![x.place, from, out], numbers);
-    }
-
-    /// One of a convolution's three passes over `told` [.., c_in] and `y` [.., c_out].
-    #[expect(clippy::too_many_arguments, reason = "a convolution has that many sizes")]
-    pub(super) fn convolution(
-        &mut self,
-        pass: Pass,
-        x: &Known,
-        border: usize,
-        filters: &Filters,
-        c_out: usize,
-        [told, y]: [Place; 2],
-        adds: bool,
-    ) {
-        let (c_in, c_out, kernel) = (x.channels(), rounded(c_out), filters.kernel);
-        let w = match pass {
-            Pass::Weight => self.gradient_of(filters.weight),
-            _ => self.parameter(filters.weight),
-        };
-        if kernel == 1 {
-            let n_rows = self.batch * x.n_pixels();
-            let [told, y, w] = [Matrix::of(told, c_in), Matrix::of(y, c_out), Matrix::of(w, c_in)];
-            match pass {
-                Pass::Forward => {
-                    self.product([n_rows, c_out, c_in], [told, w.transposed(), y], adds, false)
-                }
-                Pass::Input => self.product([n_rows, c_in, c_out], [y, w, told], adds, false),
-                Pass::Weight => {
-                    self.product([c_out, c_in, n_rows], [y.transposed(), told, w], adds, false)
-                }
-            }
-            return;
-        }
-        let sizes = ConvolutionSizes {
-            batch: self.batch,
-            height: x.height + 2 * border,
-            width: x.width + 2 * border,
-            c_in,
-            c_out,
-            kernel,
-            border: kernel / 2 - border,
-        };
-        self.commands.push(Command::Convolution(Convolution { pass, sizes, x: told, w, y, adds }));
-    }
-
-    /// Linear maps of one value [B, 1, C], side by side: names and widths. Each takes `rounded` columns.
-    pub fn linear(&mut self, x: Value, maps: &[(String, usize)]) -> Value {
-        let c_in = self.known[x.0].n_true;
-        let mut add = |part: &str, dims: fn(usize, usize) -> Vec<usize>, order| {
-            let firsts = maps.iter().map(|(name, c_out)| {
-                self.parameters.add(format!("{name}.{part}"), &dims(*c_out, c_in), order)
-            });
-            // They lie one after the other; all but the first are found from it.
-            firsts.collect::<Vec<usize>>()[0]
-        };
-        let weight = add("weight", |c_out, c_in| vec![c_out, c_in], Order::Filters);
-        let bias = add("bias", |c_out, _| vec![c_out], Order::Vector);
-        let c_out: usize = maps.iter().map(|(_, c_out)| rounded(*c_out)).sum();
-        let y = self.value([1, 1], c_out, true);
-        let (from, to) = (self.place(x), self.place(y));
-        let c_in = rounded(c_in);
-        let w = Matrix::of(self.parameter(weight), c_in).transposed();
-        let matrices = [Matrix::of(from, c_in), w, Matrix::of(to, c_out)];
-        self.product([self.batch, c_out, c_in], matrices, false, true);
-        let n = self.batch * c_out;
-        self.each("add_to_rows", n, vec![self.parameter(bias), to], vec![n, c_out]);
-        self.layers.push(Layer::Linear { x, weight, bias, y });
-        y
-    }
-
-    /// Group normalisations of equally wide parts of one value, side by side, as
-    /// [`crate::network::ops::group_norm::group_norm`]; `groups` in each.
-    pub fn group_norm(&mut self, x: Value, names: &[String], groups: usize, relu: bool) -> Value {
-        let known = self.known[x.0].clone();
-        let (n_pixels, channels) = (known.n_pixels(), known.channels());
-        let width = known.n_true / names.len();
-        let mut add = |part: &str| {
-            let firsts = names
-                .iter()
-                .map(|name| self.parameters.add(format!("{name}.{part}"), &[width], Order::Vector));
-            firsts.collect::<Vec<usize>>()[0]
-        };
-        let (gamma, beta) = (add("weight"), add("bias"));
-        let (n_groups, per_group) = (groups * names.len(), width / groups);
-        let y = self.like(x);
-        let stats = self.plan.buffer(2 * self.batch * n_groups);
-        let threads = group_threads(per_group, n_pixels);
-        let buffers =
-            vec![known.place, self.parameter(gamma), self.parameter(beta), self.place(y), stats];
-        self.launch(Launch {
-            kernel: "group_norm",
-            blocks: [n_groups, self.batch],
-            threads,
-            shared: threads,
-            buffers,
-            numbers: vec![n_pixels, channels, per_group, usize::from(relu)],
-            reals: vec![EPSILON],
-        });
-        self.layers.push(Layer::GroupNorm { x, gamma, per_group, relu, stats, y });
-        y
-    }
-
-    /// As [`crate::network::ops::pixel_norm::pixel_norm`].
-    pub fn pixel_norm(&mut self, x: Value) -> Value {
-        let known = self.known[x.0].clone();
-        let n_rows = self.batch * known.n_pixels();
-        let y = self.like(x);
-        let inverse = self.plan.buffer(n_rows);
-        let numbers = vec![n_rows, known.channels(), known.n_true];
-        let buffers = vec![known.place, self.place(y), inverse];
-        self.warps("pixel_norm", n_rows, buffers, numbers, vec![EPSILON]);
-        self.layers.push(Layer::PixelNorm { x, inverse, y });
-        y
-    }
-
-    /// A launch with a warp a row.
-    pub(super) fn warps(
-        &mut self,
-        kernel: &'static str,
-        n_rows: usize,
-        buffers: Vec<Place>,
-        numbers: Vec<usize>,
-        reals: Vec<f64>,
-    ) {
-        let blocks = [n_rows.div_ceil(THREADS / 32), 1];
-        self.launch(Launch {
-            kernel,
-            blocks,
-            threads: THREADS,
-            shared: 0,
-            buffers,
-            numbers,
-            reals,
-        });
-    }
-
-    pub fn relu(&mut self, x: Value) -> Value {
-        let n = self.n_values(x);
-        let y = self.value_like(x);
-        self.each("relu", n, vec![self.place(x), self.place(y)], vec![n]);
-        self.layers.push(Layer::Relu { x, y });
-        y
-    }
-
-    /// Shaped like another value, with a gradient only if that one has.
-    fn value_like(&mut self, x: Value) -> Value {
-        let y = self.like(x);
-        self.known[y.0].needs_gradient = self.known[x.0].needs_gradient;
-        y
-    }
-
-    pub fn add(&mut self, a: Value, b: Value) -> Value {
-        let n = self.n_values(a);
-        let y = self.like(a);
-        self.each("add_values", n, vec![self.place(a), self.place(b), self.place(y)], vec![n]);
-        self.layers.push(Layer::Add { a, b, y });
-        y
-    }
-
-    /// `x` with an addend on every pixel.
-    pub fn add_per_channel(&mut self, x: Value, addend: Columns) -> Value {
-        let known = self.known[x.0].clone();
-        let y = self.like(x);
-        self.tell(&known, Some(addend), 0, self.known[y.0].place);
-        self.layers.push(Layer::Tell { x, addend, y });
-        y
-    }
-
-    /// Largest of each 2x2 block.
-    pub fn max_pool(&mut self, x: Value) -> Value {
-        let known = self.known[x.0].clone();
-        let y = self.value([known.height / 2, known.width / 2], known.n_true, true);
-        let n = self.n_values(y);
-        let numbers = vec![self.batch, known.height, known.width, known.channels()];
-        self.each("pool", n, vec![known.place, self.place(y)], numbers);
-        self.layers.push(Layer::Pool { x, y });
-        y
-    }
-
-    /// A transposed 2x2 convolution with stride 2.
-    pub fn upsample(&mut self, x: Value, name: &str, c_out: usize) -> Value {
-        let known = self.known[x.0].clone();
-        let dims = [known.n_true, c_out, 2, 2];
-        let weight = self.parameters.add(format!("{name}.weight"), &dims, Order::Dealt);
-        let bias = self.parameters.add(format!("{name}.bias"), &[c_out], Order::Vector);
-        let (c_in, channels) = (known.channels(), rounded(c_out));
-        let n_rows = self.batch * known.n_pixels();
-        let dealt = self.room(n_rows * 4 * channels);
-        let w = Matrix::of(self.parameter(weight), c_in).transposed();
-        let matrices = [Matrix::of(known.place, c_in), w, Matrix::of(dealt, 4 * channels)];
-        self.product([n_rows, 4 * channels, c_in], matrices, false, false);
-        let y = self.value([2 * known.height, 2 * known.width], c_out, true);
-        let numbers = vec![self.batch, known.height, known.width, channels];
-        let buffers = vec![dealt, self.parameter(bias), self.place(y)];
-        self.each("deal", n_rows * 4 * channels, buffers, numbers);
-        self.give_back(n_rows * 4 * channels, dealt);
-        self.layers.push(Layer::Upsample { x, weight, bias, y });
-        y
-    }
-
-    /// Channels of both, one after the other.
-    pub fn join(&mut self, a: Value, b: Value) -> Value {
-        let (left, right) = (self.known[a.0].clone(), self.known[b.0].clone());
-        let (c_a, c_b) = (left.channels(), right.channels());
-        let y = self.value([left.height, left.width], c_a + c_b, true);
-        let n_rows = self.batch * left.n_pixels();
-        for (from, n, first) in [(left.place, c_a, 0), (right.place, c_b, c_a)] {
-            let numbers = vec![n_rows, n, n, 0, c_a + c_b, first, 0];
-            self.each("columns", n_rows * n, vec![from, self.place(y)], numbers);
-        }
-        self.layers.push(Layer::Join { a, b, y });
-        y
-    }
-
-    pub(super) fn batched(
-        &mut self,
-        sizes: [usize; 3],
-        [a, b, c]: [Matrix; 3],
-        alpha: f64,
-        adds: bool,
-        count: usize,
-    ) {
-        let beta = if adds { 1.0 } else { 0.0 };
-        self.commands.push(Command::Product(Product {
-            sizes,
-            a,
-            b,
-            c,
-            alpha,
-            beta,
-            count,
-            exact: false,
-        }));
-    }
-
-    /// The mean over an image's pixels, at every pixel.
-    pub fn mean(&mut self, x: Value) -> Value {
-        let y = self.like(x);
-        self.mean_into(x, self.place(x), self.place(y), false);
-        self.layers.push(Layer::Mean { x, y });
-        y
-    }
-
-    pub(super) fn mean_into(&mut self, like: Value, from: Place, to: Place, adds: bool) {
-        let known = &self.known[like.0];
-        let numbers = vec![known.n_pixels(), known.channels(), usize::from(adds)];
-        self.tiled(
-            "mean_pixels",
-            [1, self.batch],
-            4 + CHANNELS_MAX / THREADS,
-            vec![from, to],
-            numbers,
-        );
-    }
-
-    /// A class's vector added to each image's.
-    pub fn classes(
-        &mut self,
-        waves: Place,
-        labels: Place,
-        name: &str,
-        n_classes: usize,
-        width: usize,
-    ) -> Value {
-        let table = self.parameters.add(name.to_owned(), &[n_classes, width], Order::Table);
-        let y = self.value([1, 1], width, true);
-        let n = self.n_values(y);
-        let buffers = vec![waves, labels, self.parameter(table), self.place(y)];
-        self.each("classes", n, buffers, vec![self.batch, rounded(width)]);
-        self.layers.push(Layer::Classes { labels, table, n_classes, y });
-        y
-    }
-
-    /// A value of the embedding's waves, which need no gradient.
-    pub fn waves(&mut self, place: Place, width: usize) -> Value {
-        self.value_at(place, [1, 1], width, false)
     }
 }
 

@@ -5,12 +5,13 @@
 //! our kernels for what lies between them (`kernels/`). The list is made without a card, so tests run the very same one
 //! on the CPU against the networks' operations (`tests/emulator`).
 //!
-//! Reading order: [`plan`] (commands), [`parameters`] (where they lie), [`layers`], `attention` and `gradients`
+//! Reading order: [`plan`] (commands), [`parameters`] (where they lie), [`layers`], `forward`, `attention` and `gradients`
 //! (each layer's commands), [`network`] (the walk), `cuda` (a card that obeys).
 
 pub mod plan;
 pub mod parameters;
 pub mod layers;
+mod forward;
 mod gradients;
 mod attention;
 pub mod network;
