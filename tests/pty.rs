@@ -218,6 +218,22 @@ fn leaving_restores_the_terminal_whatever_was_open() {
 }
 
 #[test]
+fn what_is_pasted_leaves_nothing_and_launches_nothing() {
+    let lab = Lab::new();
+    std::fs::create_dir(lab.runs()).unwrap();
+    let mut dashboard = Dashboard::open(&lab.runs(), PLAIN, (80, 24));
+    dashboard.shows("help");
+    assert!(dashboard.seen.lock().unwrap().screen.screen().bracketed_paste());
+    dashboard.press("\x1b[200~n\rq\x1b[201~");
+    dashboard.shows("pasted text is taken where something is typed");
+    assert_eq!(std::fs::read_dir(lab.runs()).unwrap().count(), 0);
+    dashboard.press("q");
+    assert_eq!(dashboard.exit_code(), 0);
+    quiet();
+    dashboard.check_restored();
+}
+
+#[test]
 fn a_panic_restores_the_terminal_and_says_what_happened() {
     let lab = Lab::new();
     std::fs::create_dir(lab.runs()).unwrap();

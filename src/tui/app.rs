@@ -14,6 +14,7 @@ use super::plot::Dots;
 use super::pointer::Region;
 use super::probe::Protocol;
 use super::theme::Theme;
+use super::typed::Typed;
 use crate::analysis::agreement::{Agreement, agreement};
 use crate::lab::config::Experiment;
 use crate::lab::event::{
@@ -54,7 +55,7 @@ pub struct App {
     /// Runs and seeds that are being followed now.
     pub tracing: HashSet<(String, u64)>,
     /// Words that a run must have to be listed.
-    pub filter: String,
+    pub filter: Typed,
     pub order: Order,
     pub tab: usize,
     pub expanded: bool,
@@ -117,7 +118,7 @@ pub enum Popup {
     /// The filter is being typed, and works at once.
     Filter,
     Palette {
-        typed: String,
+        typed: Typed,
         cursor: usize,
     },
     Help {
@@ -146,7 +147,7 @@ pub struct Form {
     pub experiment: Experiment,
     pub cursor: usize,
     /// The new value while it is typed.
-    pub typing: Option<String>,
+    pub typing: Option<Typed>,
     pub error: Option<String>,
 }
 
@@ -200,7 +201,7 @@ impl App {
             marked: Vec::new(),
             making: HashSet::new(),
             tracing: HashSet::new(),
-            filter: String::new(),
+            filter: Typed::default(),
             order: Order::default(),
             tab: 0,
             expanded: false,

@@ -3,11 +3,12 @@
 //! Previews of chosen seeds, a note and tags, another name, and the two that want the run's name typed, because what
 //! they do cannot be undone.
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::app::{App, Popup};
 use super::message::Effect;
 use super::sampling;
+use super::typed::Typed;
 use crate::lab::about::About;
 use crate::lab::event::NoticeLevel;
 use crate::lab::previewing::Wanted;
@@ -27,7 +28,7 @@ pub enum Purpose {
 pub struct Fields {
     pub purpose: Purpose,
     pub run: String,
-    pub values: Vec<String>,
+    pub values: Vec<Typed>,
     /// The one that is typed.
     pub at: usize,
     pub error: Option<String>,
@@ -71,11 +72,12 @@ impl Purpose {
 
 impl Fields {
     pub fn new(purpose: Purpose, run: String, values: Vec<String>) -> Self {
+        let values = values.iter().map(|value| value.as_str().into()).collect();
         Self { purpose, run, values, at: 0, error: None }
     }
 
     fn value(&self, index: usize) -> &str {
-        self.values.get(index).map_or("", String::as_str)
+        self.values.get(index).map_or("", Typed::text)
     }
 }
 
@@ -107,15 +109,9 @@ pub(super) fn on_key(app: &mut App, key: KeyEvent, mut form: Fields) -> Vec<Effe
         },
         KeyCode::Tab | KeyCode::Down => form.at = (form.at + 1) % n.max(1),
         KeyCode::BackTab | KeyCode::Up => form.at = (form.at + n.saturating_sub(1)) % n.max(1),
-        code => {
-            let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
+        _ => {
             if let Some(text) = form.values.get_mut(form.at) {
-                match code {
-                    KeyCode::Backspace => drop(text.pop()),
-                    KeyCode::Char('u') if is_control => text.clear(),
-                    KeyCode::Char(letter) if !is_control => text.push(letter),
-                    _ => {}
-                }
+                text.on_key(key);
             }
         }
     }

@@ -40,7 +40,7 @@ impl App {
     /// The runs that pass the filter, in order.
     pub fn shown(&self) -> Vec<&RunSummary> {
         let mut shown: Vec<&RunSummary> =
-            self.runs.iter().filter(|run| passes(run, &self.filter)).collect();
+            self.runs.iter().filter(|run| passes(run, self.filter.text())).collect();
         let loss = |run: &RunSummary| run.status.as_ref().and_then(|status| status.loss);
         // All sorts keep the order of equals, which is newest first.
         match self.order {

@@ -19,6 +19,8 @@ use crate::lab::system::Reading;
 #[derive(Debug)]
 pub enum Message {
     Key(KeyEvent),
+    /// Text that came at once, from a clipboard: never taken for keys.
+    Pasted(String),
     /// The terminal's size changed, or it must be drawn anew for another reason.
     Resized,
     Mouse(MouseEvent),

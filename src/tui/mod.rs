@@ -5,7 +5,7 @@
 //! are reached through [`link::Link`] alone. Deliberately absent: networks, machines, training, and
 //! anything that stops a run because the screen went.
 //!
-//! Reading order: [`link`] and [`disk`] (the lab as seen from here), [`message`], [`keys`], [`app`], [`listing`],
+//! Reading order: [`link`] and [`disk`] (the lab as seen from here), [`message`], [`keys`], [`typed`], [`app`], [`listing`],
 //! [`series`], [`curves`], [`charted`], [`update`], [`popups`], [`palette`], [`sampling`], [`forms`] and [`pointer`], [`words`], [`probe`] (what the terminal can do), [`theme`], [`chart`] and [`plot`], [`pictures`] (images in
 //! terminals), [`panels`] and [`view`], [`export`], [`watchdog`] and [`shell`].
 
@@ -14,6 +14,7 @@ pub mod disk;
 pub mod message;
 pub mod keys;
 pub mod look;
+pub mod typed;
 pub mod app;
 pub mod listing;
 pub mod series;

@@ -3,11 +3,12 @@
 //! Actions come from the table of keys, so nothing can be bound and not listed; runs to look at and experiments to
 //! launch follow. Only what would do something now is offered.
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::app::{App, Popup, TABS};
 use super::keys::{Action, BINDINGS};
 use super::message::Effect;
+use super::typed::Typed;
 use super::update::{on_action, watch};
 
 /// One thing that can be chosen.
@@ -93,8 +94,8 @@ fn name(action: Action) -> String {
 }
 
 /// A key while the palette is open.
-pub fn on_key(app: &mut App, key: KeyEvent, mut typed: String, mut cursor: usize) -> Vec<Effect> {
-    let found = matching(app, &typed);
+pub fn on_key(app: &mut App, key: KeyEvent, mut typed: Typed, mut cursor: usize) -> Vec<Effect> {
+    let found = matching(app, typed.text());
     let last = found.len().saturating_sub(1);
     match key.code {
         KeyCode::Esc => return Vec::new(),
@@ -108,19 +109,11 @@ pub fn on_key(app: &mut App, key: KeyEvent, mut typed: String, mut cursor: usize
         KeyCode::Up => cursor = cursor.saturating_sub(1),
         KeyCode::Tab => {
             if let Some(entry) = found.get(cursor) {
-                typed = entry.name.clone();
+                typed = entry.name.as_str().into();
                 cursor = 0;
             }
         }
-        KeyCode::Backspace => {
-            typed.pop();
-            cursor = 0;
-        }
-        KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => typed.clear(),
-        KeyCode::Char(letter) => {
-            typed.push(letter);
-            cursor = 0;
-        }
+        _ if typed.on_key(key) => cursor = 0,
         _ => {}
     }
     app.popup = Popup::Palette { typed, cursor };

@@ -6,15 +6,16 @@ use super::app::{App, Form, Popup};
 use super::forms;
 use super::message::Effect;
 use super::palette;
+use super::typed::Typed;
 use super::update::watch_shown;
 use crate::lab::command::Command;
 use crate::lab::event::NoticeLevel;
 
 /// A key while a popup is open.
 pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
-    // A letter with Ctrl or Alt is not that letter: Ctrl-N would launch, Ctrl-W be typed. Ctrl-U empties a field.
+    // A letter with Ctrl or Alt is not that letter: Ctrl-N would launch.
     let is_other = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
-    if is_other && matches!(key.code, KeyCode::Char(letter) if letter != 'u') {
+    if is_other && matches!(key.code, KeyCode::Char(_)) && typed(app).is_none() {
         return Vec::new();
     }
     match std::mem::take(&mut app.popup) {
@@ -54,6 +55,29 @@ pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     }
 }
 
+/// The line that is being typed, if one is.
+fn typed(app: &mut App) -> Option<&mut Typed> {
+    match &mut app.popup {
+        Popup::Filter => Some(&mut app.filter),
+        Popup::Palette { typed, .. } => Some(typed),
+        Popup::Edit(form) => form.typing.as_mut(),
+        Popup::Fields(form) => form.values.get_mut(form.at),
+        _ => None,
+    }
+}
+
+/// Pasted text goes into what is being typed. Anywhere else it means nothing: as keys it might stop a run.
+pub(super) fn paste(app: &mut App, text: &str) {
+    if let Some(line) = typed(app) {
+        line.paste(text);
+    } else {
+        app.say(NoticeLevel::Warning, "pasted text is taken where something is typed only");
+    }
+    if let Popup::Palette { cursor, .. } = &mut app.popup {
+        *cursor = 0;
+    }
+}
+
 /// The first line after a key that scrolls; `None` closes.
 fn scrolled(code: KeyCode, first: usize) -> Option<usize> {
     match code {
@@ -72,10 +96,7 @@ fn on_filter_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
             app.filter.clear();
             return Vec::new();
         }
-        KeyCode::Backspace => drop(app.filter.pop()),
-        KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => app.filter.clear(),
-        KeyCode::Char(letter) => app.filter.push(letter),
-        _ => {}
+        _ => drop(app.filter.on_key(key)),
     }
     app.popup = Popup::Filter;
     Vec::new()
@@ -122,12 +143,12 @@ impl Form {
     }
 
     /// Takes the typed value, or says why not.
-    fn accept(&mut self, text: &str) {
+    fn accept(&mut self, text: &Typed) {
         let Some(key) = self.experiment.entries().get(self.cursor).map(|entry| entry.key) else {
             return;
         };
-        self.error = self.experiment.set(key, text).err().map(|error| error.to_string());
-        self.typing = self.error.is_some().then(|| text.to_owned());
+        self.error = self.experiment.set(key, text.text()).err().map(|error| error.to_string());
+        self.typing = self.error.is_some().then(|| text.clone());
     }
 }
 
@@ -136,18 +157,10 @@ fn on_form_key(app: &mut App, key: KeyEvent, mut form: Form) -> Vec<Effect> {
         match key.code {
             KeyCode::Esc => form.error = None,
             KeyCode::Enter => form.accept(&text),
-            KeyCode::Backspace => {
-                text.pop();
+            _ => {
+                text.on_key(key);
                 form.typing = Some(text);
             }
-            KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => {
-                form.typing = Some(String::new());
-            }
-            KeyCode::Char(letter) => {
-                text.push(letter);
-                form.typing = Some(text);
-            }
-            _ => form.typing = Some(text),
         }
         app.popup = Popup::Edit(Box::new(form));
         return Vec::new();
@@ -157,7 +170,7 @@ fn on_form_key(app: &mut App, key: KeyEvent, mut form: Form) -> Vec<Effect> {
     match key.code {
         KeyCode::Esc | KeyCode::Char('q') => return Vec::new(),
         KeyCode::Enter => {
-            form.typing = entries.get(form.cursor).map(|entry| entry.value.clone());
+            form.typing = entries.get(form.cursor).map(|entry| entry.value.as_str().into());
         }
         KeyCode::Char('n' | 'w') => {
             // Checked as a whole before anything is launched.

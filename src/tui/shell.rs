@@ -19,7 +19,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ratatui::crossterm::event::{
-    self, DisableMouseCapture, EnableMouseCapture, Event, KeyEventKind,
+    self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+    Event, KeyEventKind,
 };
 use ratatui::crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
@@ -60,7 +61,7 @@ pub fn run(app: &mut App, link: Box<dyn Link>, bell: Bell) -> anyhow::Result<()>
     }
     restore_on_panic();
     enable_raw_mode()?;
-    execute!(io::stdout(), EnterAlternateScreen)?;
+    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
     let served = start(messages, orders, link).and_then(|()| serve(app, &inbox, &effects, bell));
     restore();
     Ok(served?)
@@ -69,7 +70,13 @@ pub fn run(app: &mut App, link: Box<dyn Link>, bell: Bell) -> anyhow::Result<()>
 fn restore() {
     // Nothing more can be done for a terminal that does not take these.
     let _ = disable_raw_mode();
-    let _ = execute!(io::stdout(), DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
+    let _ = execute!(
+        io::stdout(),
+        DisableMouseCapture,
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        cursor::Show
+    );
 }
 
 /// A panic of the main thread restores the terminal before its message; in other threads it is caught
@@ -114,6 +121,7 @@ fn input(messages: &Sender<Message>) {
     loop {
         let message = match event::read() {
             Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => Message::Key(key),
+            Ok(Event::Paste(text)) => Message::Pasted(text),
             Ok(Event::Resize(..)) => Message::Resized,
             Ok(Event::Mouse(mouse)) if Press::of(mouse.kind).is_some() => Message::Mouse(mouse),
             Ok(_) => continue,

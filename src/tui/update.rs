@@ -14,6 +14,7 @@ use super::notify;
 use super::pointer;
 use super::popups;
 use super::sampling;
+use super::typed::Typed;
 use crate::lab::command::Command;
 use crate::lab::event::{EventBody, NoticeLevel};
 use crate::lab::holder::Steering;
@@ -23,6 +24,7 @@ use crate::lab::run_dir::{Health, RunSummary};
 pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
     match message {
         Message::Key(key) => return on_key(app, key),
+        Message::Pasted(text) => popups::paste(app, &text),
         // A terminal that was another size for a moment has lost what it showed, even if it is back at the size of the last frame.
         Message::Resized => return vec![Effect::Redraw],
         Message::Mouse(event) => return pointer::on_mouse(app, event),
@@ -269,7 +271,7 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Right if app.tab == CHARTS => app.window = app.window.later(),
         Action::Left => app.first_column = app.first_column.saturating_sub(1),
         Action::Right => step_column(app),
-        Action::Palette => app.popup = Popup::Palette { typed: String::new(), cursor: 0 },
+        Action::Palette => app.popup = Popup::Palette { typed: Typed::default(), cursor: 0 },
         Action::Filter => app.popup = Popup::Filter,
         Action::Order => {
             app.order = app.order.next();

@@ -307,10 +307,11 @@ fn header_words(app: &App, without: Without, name_room: usize) -> Vec<Span<'stat
 fn said(app: &App) -> Line<'static> {
     if app.popup == Popup::Filter {
         let words = "   Enter keeps, Esc lists all";
-        return Line::from(vec![
-            Span::styled(format!(" /{}_", app.filter), app.theme.strong()),
-            Span::styled(words, app.theme.faint()),
-        ]);
+        let style = app.theme.strong();
+        let mut spans = vec![Span::styled(" /", style)];
+        spans.extend(app.filter.spans(FILTER_COLUMNS, style));
+        spans.push(Span::styled(words, app.theme.faint()));
+        return Line::from(spans);
     }
     match &app.said {
         Some((level, text)) => {
@@ -328,6 +329,9 @@ fn said(app: &App) -> Line<'static> {
         }
     }
 }
+
+/// Columns of the filter while it is typed.
+const FILTER_COLUMNS: usize = 48;
 
 /// A problem is said whole, in up to this many lines.
 const SAID_LINES_MAX: u16 = 3;
@@ -399,7 +403,7 @@ fn popup_keys(popup: &Popup) -> Option<&'static str> {
         }
         Popup::ConfirmStop { .. } => "y, Enter stop it   any other key does not",
         Popup::Edit(form) if form.typing.is_some() => {
-            "Enter takes the value   Ctrl-U empties it   Esc leaves it as it was"
+            "Enter takes the value   arrows move   Ctrl-U empties it   Esc leaves it as it was"
         }
         Popup::Edit(_) => {
             "Up, Down choose   Enter edits   n launches a new run   w queues it   Esc closes"

@@ -5,7 +5,7 @@ use mosaic_lab::lab::format::NewerFormat;
 use mosaic_lab::lab::holder::Steering;
 use mosaic_lab::lab::run_dir::{Health, RunSummary};
 use mosaic_lab::lab::status::RunState;
-use mosaic_lab::tui::app::{App, Popup};
+use mosaic_lab::tui::app::{App, Popup, TABS};
 use mosaic_lab::tui::keys::{Action, BINDINGS};
 use mosaic_lab::tui::look::LOOK_BINDINGS;
 use mosaic_lab::tui::message::{Effect, Message};
@@ -187,6 +187,7 @@ fn a_run_of_a_newer_mosaic_says_so_and_offers_nothing() {
 #[derive(Clone, Debug)]
 enum Happening {
     Key(KeyCode, KeyModifiers),
+    Paste(String),
     Mouse(MouseEventKind, u16, u16),
     Size(u16, u16),
     Runs(usize),
@@ -227,6 +228,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         prop_oneof![
             20 => (prop::sample::select(keys), modifiers).prop_map(|(code, modifiers)| Happening::Key(code, modifiers)),
             6 => (kinds, 0_u16..140, 0_u16..50).prop_map(|(kind, x, y)| Happening::Mouse(kind, x, y)),
+            1 => "[ -~é実\n]{0,12}".prop_map(Happening::Paste),
             2 => size.prop_map(|(width, height)| Happening::Size(width, height)),
             1 => (0_usize..4).prop_map(Happening::Runs),
             1 => any::<bool>().prop_map(Happening::ReadOnly),
@@ -237,7 +239,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
 
 /// What must hold whatever happened.
 fn check(app: &App, effects: &[Effect], was_read_only: bool) {
-    assert!(app.tab < 5 && app.window.zoom <= 12);
+    assert!(app.tab < TABS.len() && app.window.zoom <= 12);
     let seeds =
         app.watched.as_ref().and_then(|w| w.preview.as_ref()).map_or(0, |s| s.preview.seeds.len());
     assert!(app.first_seed == 0 || app.first_seed < seeds, "{} of {seeds} seeds", app.first_seed);
@@ -276,6 +278,11 @@ proptest! {
             let was_read_only = app.read_only && app.popup == Popup::None;
             let effects = match happening {
                 Happening::Key(code, modifiers) => update(&mut app, Message::Key(KeyEvent::new(code, modifiers))),
+                Happening::Paste(text) => {
+                    let effects = update(&mut app, Message::Pasted(text));
+                    prop_assert!(effects.is_empty());
+                    effects
+                }
                 Happening::Mouse(kind, x, y) => click(&mut app, size, (x, y), kind),
                 Happening::Size(width, height) => {
                     let before = (app.tab, app.first_seed, app.position());

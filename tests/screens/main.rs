@@ -26,7 +26,7 @@ use rand::RngExt;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use ratatui::style::Color;
+use ratatui::style::{Color, Modifier};
 
 use fixture::*;
 
@@ -180,7 +180,7 @@ fn the_filter_narrows_the_list_and_chooses_from_it() {
     insta::assert_snapshot!("filter-80x24", screen(&app, 80, 24));
     let effects = press(&mut app, KeyCode::Enter);
     assert_eq!(effects, [Effect::Watch("glyphs-cnn-3abcd0".into())]);
-    assert_eq!((app.popup.clone(), app.filter.as_str()), (Popup::None, "cnn lost"));
+    assert_eq!((app.popup.clone(), app.filter.text()), (Popup::None, "cnn lost"));
     press(&mut app, KeyCode::Char('/'));
     press(&mut app, KeyCode::Esc);
     assert_eq!(app.shown().len(), 2);
@@ -340,28 +340,64 @@ fn what_takes_long_is_asked_for_once() {
 }
 
 #[test]
+fn pasted_text_is_typed_where_something_is_typed_and_no_key_anywhere() {
+    let mut app = watching();
+    // As keys, these would stop the run.
+    assert_eq!(update(&mut app, Message::Pasted("xy\n".into())), []);
+    assert_eq!(app.popup, Popup::None);
+    assert!(app.said.as_ref().unwrap().1.contains("where something is typed"));
+    press(&mut app, KeyCode::Char('x'));
+    assert_eq!(update(&mut app, Message::Pasted("y\n".into())), []);
+    assert!(matches!(app.popup, Popup::ConfirmStop { .. }), "nothing was answered");
+    press(&mut app, KeyCode::Esc);
+    press(&mut app, KeyCode::Char('X'));
+    assert_eq!(update(&mut app, Message::Pasted(format!("{RUN}\n"))), []);
+    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::Kill(RUN.into())]);
+}
+
+#[test]
+fn a_value_is_edited_in_its_middle() {
+    let mut app = watching();
+    press(&mut app, KeyCode::Char('a'));
+    "a lwer rate".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
+    (0..8).for_each(|_| drop(press(&mut app, KeyCode::Left)));
+    press(&mut app, KeyCode::Char('o'));
+    let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+    terminal.draw(|frame| drop(view(&app, frame))).unwrap();
+    let cells = &terminal.backend().buffer().content;
+    let of_note = cells.iter().filter(|cell| cell.modifier.contains(Modifier::REVERSED));
+    let seen: String = of_note.map(|cell| cell.symbol()).collect();
+    assert!(seen.contains("a loer rate"), "the letter at the cursor stands out: {seen}");
+    let effects = press(&mut app, KeyCode::Enter);
+    let [Effect::Describe { about, .. }] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(about.note, "a lower rate");
+}
+
+#[test]
 fn letters_with_control_do_nothing_in_popups() {
     let held = |letter, modifiers| Message::Key(KeyEvent::new(KeyCode::Char(letter), modifiers));
-    // Each opens a popup in which the letters below would launch, queue, stop or be typed.
-    for opens in "nex/:aRXDS?".chars() {
+    // Each opens a popup in which the letters below would launch, queue or stop, or be typed.
+    let lists = "nex?".chars().map(|opens| (opens, "nwyeqjk "));
+    let lines = "/:aRXDS".chars().map(|opens| (opens, "nqj "));
+    for (opens, letters) in lists.chain(lines) {
         let mut app = watching();
         press(&mut app, KeyCode::Char(opens));
         let before = app.popup.clone();
         for modifiers in [KeyModifiers::CONTROL, KeyModifiers::ALT] {
-            for letter in "nwyeqjk ".chars() {
+            for letter in letters.chars() {
                 let effects = update(&mut app, held(letter, modifiers));
                 assert_eq!(effects, [], "{opens}, then {letter}");
                 assert_eq!(app.popup, before, "{opens}, then {letter}");
             }
         }
-        assert_eq!(app.filter, "");
+        assert_eq!(app.filter.text(), "");
     }
     let mut app = watching();
     press(&mut app, KeyCode::Char('a'));
     press(&mut app, KeyCode::Char('b'));
     update(&mut app, held('u', KeyModifiers::CONTROL));
     let Popup::Fields(form) = &app.popup else { panic!("the form closed") };
-    assert_eq!(form.values[0], "", "Ctrl-U empties a field");
+    assert_eq!(form.values[0].text(), "", "Ctrl-U empties a field");
 }
 
 #[test]

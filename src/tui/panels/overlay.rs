@@ -10,7 +10,8 @@ use crate::tui::forms::Fields;
 use crate::tui::keys::BINDINGS;
 use crate::tui::look::LOOK_BINDINGS;
 use crate::tui::palette::matching;
-use crate::tui::words::{clipped, ending, harmless, padded};
+use crate::tui::typed::Typed;
+use crate::tui::words::{clipped, harmless, padded};
 
 /// For a first look.
 pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
@@ -110,13 +111,15 @@ fn help(app: &App, frame: &mut Frame, area: Rect, first: usize) {
     put(frame, area, " keys ", lines);
 }
 
-fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &str, cursor: usize) {
-    let found = matching(app, typed);
+fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &Typed, cursor: usize) {
+    let found = matching(app, typed.text());
     let area = place(area, 90, 20);
     let rows = usize::from(area.height.saturating_sub(3)).max(1);
     let first = (cursor + 1).saturating_sub(rows);
     let room = usize::from(area.width).saturating_sub(45);
-    let mut lines = vec![Line::styled(format!(" : {typed}_"), app.theme.strong())];
+    let mut head = vec![Span::styled(" : ", app.theme.strong())];
+    head.extend(typed.spans(usize::from(area.width).saturating_sub(6), app.theme.strong()));
+    let mut lines = vec![Line::from(head)];
     if found.is_empty() {
         lines.push(Line::styled(" nothing of that name can be done now", app.theme.faint()));
     }
@@ -160,17 +163,20 @@ fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
         .skip(first)
         .take(rows)
         .map(|(index, entry)| {
-            let value = match &form.typing {
-                // The end of what is typed, where its whole does not fit.
-                Some(text) if index == form.cursor => ending(&format!("{text}_"), room),
-                _ => clipped(&entry.value, room),
-            };
             let style = if entry.is_default { app.theme.faint() } else { app.theme.strong() };
-            let line = Line::from(vec![
-                Span::raw(format!(" {:<28} ", clipped(entry.key, 28))),
-                Span::styled(value, style),
-            ]);
-            if index == form.cursor { line.style(app.theme.selected()) } else { line }
+            let key = Span::raw(format!(" {:<28} ", clipped(entry.key, 28)));
+            let line = match &form.typing {
+                Some(text) if index == form.cursor => {
+                    let selected = style.patch(app.theme.selected());
+                    let spans = text.spans(room, selected).into_iter();
+                    Line::from_iter(std::iter::once(key.patch_style(selected)).chain(spans))
+                }
+                _ => Line::from(vec![key, Span::styled(clipped(&entry.value, room), style)]),
+            };
+            match index == form.cursor && form.typing.is_none() {
+                true => line.style(app.theme.selected()),
+                false => line,
+            }
         })
         .collect();
     let title = match form.parent.as_str() {
@@ -199,9 +205,15 @@ fn fields(app: &App, frame: &mut Frame, area: Rect, form: &Fields) {
     let labels = form.purpose.labels();
     let mut lines = vec![Line::raw("")];
     for (index, (label, value)) in labels.iter().zip(&form.values).enumerate() {
-        let cursor = if index == form.at { "_" } else { "" };
-        let line = Line::from(format!(" {label:<16} {value}{cursor}"));
-        lines.push(if index == form.at { line.style(app.theme.selected()) } else { line });
+        let room = usize::from(area.width).saturating_sub(20);
+        let label = format!(" {label:<16} ");
+        lines.push(if index == form.at {
+            let style = app.theme.selected();
+            let spans = value.spans(room, style).into_iter();
+            Line::from_iter(std::iter::once(Span::styled(label, style)).chain(spans))
+        } else {
+            Line::from(label + &clipped(value.text(), room))
+        });
     }
     lines.push(Line::raw(""));
     lines.push(match &form.error {

@@ -43,7 +43,7 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let shown = app.shown();
     let n = shown.len();
     let lines: Vec<Line> = shown.into_iter().enumerate().skip(first).take(rows).map(line).collect();
-    let title = match app.filter.as_str() {
+    let title = match app.filter.text() {
         "" => format!(" runs ({n}) "),
         filter => format!(" runs /{filter} ({n} of {}) ", app.runs.len()),
     };

@@ -1,0 +1,125 @@
+//! A line of text while it is typed: a cursor that goes by letters and words, and what is pasted.
+
+use ratatui::crossterm::event::{Event, KeyEvent};
+use ratatui::style::{Modifier, Style};
+use ratatui::text::Span;
+use tui_input::backend::crossterm::EventHandler;
+use tui_input::{Input, InputRequest};
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::words::{clipped, columns, ending};
+
+/// The text and the place in it where letters go.
+#[derive(Clone, Debug, Default)]
+pub struct Typed(Input);
+
+impl PartialEq for Typed {
+    fn eq(&self, other: &Self) -> bool {
+        (self.0.value(), self.0.cursor()) == (other.0.value(), other.0.cursor())
+    }
+}
+
+impl From<&str> for Typed {
+    fn from(text: &str) -> Self {
+        Self(Input::new(text.to_owned()))
+    }
+}
+
+impl Typed {
+    pub fn text(&self) -> &str {
+        self.0.value()
+    }
+
+    pub fn clear(&mut self) {
+        self.0.reset();
+    }
+
+    /// A key as line editors take it: letters, arrows, Home, End, Backspace, Delete, Ctrl-A, -E, -K, -U, -W, -Y. Whether it
+    /// changed the text.
+    pub fn on_key(&mut self, key: KeyEvent) -> bool {
+        self.0.handle_event(&Event::Key(key)).is_some_and(|changed| changed.value)
+    }
+
+    /// Pasted text at the cursor, as one line and without control characters.
+    pub fn paste(&mut self, text: &str) {
+        let line = text.trim().replace(['\r', '\n', '\t'], " ");
+        for letter in line.chars().filter(|letter| !letter.is_control()) {
+            self.0.handle(InputRequest::InsertChar(letter));
+        }
+    }
+
+    /// The part around the cursor that `width` columns have room for. The cursor is an underscore behind the last letter; within
+    /// the text, its letter stands out from `style`.
+    pub fn spans(&self, width: usize, style: Style) -> Vec<Span<'static>> {
+        let at = self.text().char_indices().nth(self.0.cursor()).map_or(self.text().len(), |c| c.0);
+        let (before, rest) = self.text().split_at(at);
+        let Some(letter) = rest.graphemes(true).next() else {
+            return vec![Span::styled(ending(&format!("{before}_"), width), style)];
+        };
+        let before = ending(before, width.saturating_sub(columns(letter)));
+        let room = width.saturating_sub(columns(&before) + columns(letter));
+        let after = clipped(&rest[letter.len()..], room);
+        let cursor = match style.add_modifier.contains(Modifier::REVERSED) {
+            true => style.remove_modifier(Modifier::REVERSED),
+            false => style.add_modifier(Modifier::REVERSED),
+        };
+        vec![
+            Span::styled(before, style),
+            Span::styled(letter.to_owned(), cursor),
+            Span::styled(after, style),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::crossterm::event::{KeyCode, KeyModifiers};
+
+    use super::*;
+
+    fn shown(typed: &Typed, width: usize) -> Vec<String> {
+        let spans = typed.spans(width, Style::new());
+        spans.into_iter().map(|span| span.content.into_owned()).collect()
+    }
+
+    fn with(typed: &mut Typed, code: KeyCode, modifiers: KeyModifiers) -> bool {
+        typed.on_key(KeyEvent::new(code, modifiers))
+    }
+
+    #[test]
+    fn letters_go_where_the_cursor_is() {
+        let mut typed = Typed::from("0.01");
+        assert!(!with(&mut typed, KeyCode::Left, KeyModifiers::NONE));
+        assert!(with(&mut typed, KeyCode::Char('3'), KeyModifiers::NONE));
+        assert_eq!(typed.text(), "0.031");
+        with(&mut typed, KeyCode::Home, KeyModifiers::NONE);
+        assert!(with(&mut typed, KeyCode::Delete, KeyModifiers::NONE));
+        assert_eq!((typed.text(), shown(&typed, 20).join("|")), (".031", "|.|031".into()));
+        with(&mut typed, KeyCode::End, KeyModifiers::NONE);
+        assert!(with(&mut typed, KeyCode::Char('w'), KeyModifiers::CONTROL));
+        assert!(!with(&mut typed, KeyCode::Char('x'), KeyModifiers::ALT), "not a letter");
+    }
+
+    #[test]
+    fn what_is_pasted_is_one_line_that_no_terminal_obeys() {
+        let mut typed = Typed::from("ab");
+        with(&mut typed, KeyCode::Left, KeyModifiers::NONE);
+        typed.paste("  x\x1b[2J\ny  \r\n");
+        assert_eq!(typed.text(), "ax[2J yb");
+    }
+
+    #[test]
+    fn the_cursor_is_seen_however_long_the_text_and_wide_the_letters() {
+        let mut typed = Typed::from("0123456789実験🙂");
+        for step in 0..14 {
+            for width in 3..30 {
+                let found = shown(&typed, width);
+                let n: usize = found.iter().map(|part| columns(part)).sum();
+                assert!(n <= width, "{found:?} in {width}");
+                assert!(step == 0 || !found[1].is_empty(), "{found:?}");
+            }
+            with(&mut typed, KeyCode::Left, KeyModifiers::NONE);
+        }
+        assert_eq!(shown(&typed, 30).join("|"), "|0|123456789実験🙂");
+    }
+}
