@@ -180,6 +180,7 @@ impl Dashboard {
         let seen = self.seen.lock().unwrap();
         let screen = seen.screen.screen();
         assert!(!screen.alternate_screen() && !screen.hide_cursor());
+        assert!(!screen.bracketed_paste());
         assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
     }
 }

@@ -11,7 +11,7 @@ use super::listing::Order;
 use super::look::Look;
 use super::pictures::Depth;
 use super::plot::Dots;
-use super::pointer::Region;
+use super::pointer::{Pane, Region};
 use super::probe::Protocol;
 use super::theme::Theme;
 use super::typed::Typed;
@@ -33,10 +33,14 @@ const LOOKS_MAX: usize = 150;
 const NOTICES_MAX: usize = 200;
 
 /// What the screen shows on a small terminal, or in the middle of a large one.
-pub const TABS: [&str; 5] = ["overview", "charts", "samples", "settings", "system"];
+pub const TABS: [&str; 6] = ["overview", "charts", "samples", "settings", "system", "log"];
 
-/// The tab of the curves alone.
+/// Places of tabs in [`TABS`].
 pub const CHARTS: usize = 1;
+pub const SAMPLES: usize = 2;
+pub const SETTINGS: usize = 3;
+pub const SYSTEM: usize = 4;
+pub const LOG: usize = 5;
 
 /// How much of the past the smoothed loss remembers, as a share per point.
 pub const SMOOTHINGS: [f64; 4] = [0.9, 0.98, 0.995, 0.0];
@@ -58,7 +62,10 @@ pub struct App {
     pub filter: Typed,
     pub order: Order,
     pub tab: usize,
+    /// The runs alone, where the overview has room for more.
     pub expanded: bool,
+    /// The panel that keys are for, where there are several.
+    pub focus: Pane,
     pub popup: Popup,
     /// The form whose run is being launched; it opens again if that fails.
     pub draft: Option<Box<Form>>,
@@ -80,6 +87,9 @@ pub struct App {
     pub first_column: usize,
     pub first_seed: usize,
     pub first_setting: usize,
+    /// Entries of news and lines of the log that are newer than the last one shown.
+    pub news_back: usize,
+    pub log_back: usize,
     /// Looks at the machine, the newest last.
     pub system: Vec<Reading>,
     pub protocol: Protocol,
@@ -132,12 +142,6 @@ pub enum Popup {
     },
     Edit(Box<Form>),
     Fields(Fields),
-    Log {
-        run: String,
-        text: String,
-        /// Lines from the end.
-        back: usize,
-    },
 }
 
 /// Settings being edited for a relaunch.
@@ -170,7 +174,20 @@ pub struct Watched {
     pub pinned: Option<u64>,
     /// The step that was asked for last.
     pub asked: Option<u64>,
-    pub notices: Vec<(u64, NoticeLevel, String)>,
+    /// The time of its first event.
+    pub begun_ms: Option<u64>,
+    pub notices: Vec<News>,
+    /// The end of its worker's log, or why it cannot be read.
+    pub log: Option<Result<String, String>>,
+}
+
+/// Something that a run had to tell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct News {
+    pub time_ms: u64,
+    pub step: u64,
+    pub level: NoticeLevel,
+    pub text: String,
 }
 
 /// A preview with its agreements.
@@ -205,6 +222,7 @@ impl App {
             order: Order::default(),
             tab: 0,
             expanded: false,
+            focus: Pane::Runs,
             popup: Popup::None,
             draft: None,
             look: None,
@@ -218,6 +236,8 @@ impl App {
             first_column: 0,
             first_seed: 0,
             first_setting: 0,
+            news_back: 0,
+            log_back: 0,
             system: Vec::new(),
             protocol: Protocol::Blocks,
             protocols: vec![Protocol::Blocks, Protocol::Off],
@@ -331,6 +351,7 @@ impl Watched {
     /// Takes in one event.
     pub fn take(&mut self, event: Event) {
         let step = event.step as f64;
+        self.begun_ms.get_or_insert(event.time_ms);
         self.curves.take(&event);
         match event.body {
             EventBody::Metrics(metrics) => self.latest = Some(metrics),
@@ -345,21 +366,23 @@ impl Watched {
                 self.asked = self.asked.filter(|step| *step != event.step);
                 self.summaries.push((event.step, *summary));
             }
-            EventBody::Notice { level, text } => self.note(event.step, level, text),
+            EventBody::Notice { level, text } => {
+                self.note((event.time_ms, event.step), level, text)
+            }
             EventBody::State { state, reason } => {
                 let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
                 let text = format!("{}{reason}", super::words::state(state));
-                self.note(event.step, NoticeLevel::Info, text);
+                self.note((event.time_ms, event.step), NoticeLevel::Info, text);
             }
             EventBody::Checkpoint { .. } | EventBody::Agreement { .. } | EventBody::Unknown => {}
         }
     }
 
-    fn note(&mut self, step: u64, level: NoticeLevel, text: String) {
+    fn note(&mut self, (time_ms, step): (u64, u64), level: NoticeLevel, text: String) {
         if self.notices.len() >= NOTICES_MAX {
             self.notices.remove(0);
         }
-        self.notices.push((step, level, text));
+        self.notices.push(News { time_ms, step, level, text });
     }
 
     /// The preview that should be on screen.

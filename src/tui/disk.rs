@@ -34,13 +34,15 @@ pub struct Disk {
     device: String,
     /// Runs whose events are asked for.
     tails: HashMap<String, EventTail>,
+    /// Bytes of logs when they were read last; `None` for one that could not be.
+    logs: HashMap<String, Option<u64>>,
     monitor: Monitor,
 }
 
 impl Disk {
     pub fn new(runs: RunsDir, device: String) -> Self {
         let monitor = Monitor::new(runs.path());
-        Self { runs, device, tails: HashMap::new(), monitor }
+        Self { runs, device, tails: HashMap::new(), logs: HashMap::new(), monitor }
     }
 
     fn dir(&self, run: &str) -> RunDir {
@@ -88,6 +90,7 @@ impl Link for Disk {
 
     fn forget(&mut self, run: &str) {
         self.tails.remove(run);
+        self.logs.remove(run);
     }
 
     fn experiment(&mut self, run: &str) -> Result<Experiment, String> {
@@ -107,17 +110,22 @@ impl Link for Disk {
         Calibration::read(&self.dir(run).calibration_path()).map_err(words)
     }
 
-    fn log(&mut self, run: &str) -> Result<String, String> {
+    fn log(&mut self, run: &str) -> Option<Result<String, String>> {
+        let path = self.dir(run).log_path();
+        let length = std::fs::metadata(&path).map(|data| data.len()).ok();
+        if self.logs.insert(run.to_owned(), length) == Some(length) {
+            return None;
+        }
         let read = || -> std::io::Result<Vec<u8>> {
-            let mut file = File::open(self.dir(run).log_path())?;
+            let mut file = File::open(&path)?;
             let length = file.metadata()?.len();
             file.seek(SeekFrom::Start(length.saturating_sub(LOG_BYTES)))?;
             let mut bytes = Vec::new();
             file.take(LOG_BYTES).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
-        let bytes = read().map_err(|error| format!("reading the log of '{run}': {error}"))?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        let failed = |error| format!("reading '{}': {error}", path.display());
+        Some(read().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).map_err(failed))
     }
 
     fn trace(

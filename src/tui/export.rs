@@ -13,7 +13,7 @@ use anyhow::{Context, anyhow};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
-use super::app::{App, CHARTS, Shown};
+use super::app::{App, CHARTS, LOG, News, SAMPLES, SETTINGS, SYSTEM, Shown, Watched};
 use super::curves::{Quantity, Recorded};
 use super::pointer::Pane;
 use super::series::Series;
@@ -79,14 +79,15 @@ impl App {
                 let stem = format!("charts-{}", self.quantity.slug());
                 (own, stem, Content::Charts(self.exported()), Some(Pane::Charts))
             }
-            2 => {
+            SAMPLES => {
                 let shown = self.watched.as_ref()?.preview.as_ref()?;
                 let stem = format!("samples-step-{}", shown.preview.step);
                 let content = Content::Samples(Box::new(shown.preview.clone()), figures(shown));
                 (own, stem, content, Some(Pane::Samples))
             }
-            3 => (own, "settings".to_owned(), self.settings_table()?, Some(Pane::Settings)),
-            4 => (None, "mosaic-machine".to_owned(), machine(&self.system), None),
+            SETTINGS => (own, "settings".to_owned(), self.settings_table()?, Some(Pane::Settings)),
+            LOG => (own, "log".to_owned(), news(self.watched.as_ref()?), None),
+            SYSTEM => (None, "mosaic-machine".to_owned(), machine(&self.system), None),
             _ => (None, "mosaic-runs".to_owned(), runs(&self.shown()), None),
         };
         Some(Export { run, stem, content, text: String::new(), pane })
@@ -175,6 +176,16 @@ fn runs(shown: &[&RunSummary]) -> Content {
     };
     let head = head.map(str::to_owned).to_vec();
     Content::Table(std::iter::once(head).chain(shown.iter().map(row)).collect())
+}
+
+/// Everything the run had to tell.
+fn news(watched: &Watched) -> Content {
+    let head = ["time_ms", "step", "level", "text"].map(str::to_owned).to_vec();
+    let row = |news: &News| {
+        let level = format!("{:?}", news.level).to_lowercase();
+        vec![news.time_ms.to_string(), news.step.to_string(), level, news.text.clone()]
+    };
+    Content::Table(std::iter::once(head).chain(watched.notices.iter().map(row)).collect())
 }
 
 fn machine(looks: &[Reading]) -> Content {

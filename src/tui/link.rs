@@ -29,8 +29,8 @@ pub trait Link: Send {
     fn preview(&mut self, run: &str, step: u64) -> Result<Preview, String>;
     /// The calibrated settings of a run's machines, once there are some.
     fn calibration(&mut self, run: &str) -> Result<Option<Calibration>, String>;
-    /// The end of the worker's log.
-    fn log(&mut self, run: &str) -> Result<String, String>;
+    /// The end of the worker's log; `None` where it is as it was at the last call.
+    fn log(&mut self, run: &str) -> Option<Result<String, String>>;
     /// The way of a noise seed through a run's newest network, made if there is none: work for a thread of its own.
     fn trace(
         &self,

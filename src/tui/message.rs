@@ -59,6 +59,7 @@ pub enum Message {
         run: String,
         made: Result<(), String>,
     },
+    /// The end of a run's log, when it has changed.
     Log {
         run: String,
         log: Result<String, String>,
@@ -94,7 +95,6 @@ pub enum Effect {
     LoadCalibration(String),
     /// Write a tab into files.
     Export(Box<Export>),
-    ReadLog(String),
     /// Make a preview of a run without a worker.
     Preview {
         run: String,

@@ -6,7 +6,7 @@
 //! anything that stops a run because the screen went.
 //!
 //! Reading order: [`link`] and [`disk`] (the lab as seen from here), [`message`], [`keys`], [`typed`], [`app`], [`listing`],
-//! [`series`], [`curves`], [`charted`], [`update`], [`popups`], [`palette`], [`sampling`], [`forms`] and [`pointer`], [`words`], [`probe`] (what the terminal can do), [`theme`], [`chart`] and [`plot`], [`pictures`] (images in
+//! [`series`], [`curves`], [`charted`], [`update`], [`popups`], [`palette`], [`sampling`], [`forms`] , [`pointer`] and [`focus`], [`words`], [`probe`] (what the terminal can do), [`theme`], [`chart`] and [`plot`], [`pictures`] (images in
 //! terminals), [`panels`] and [`view`], [`export`], [`watchdog`] and [`shell`].
 
 pub mod link;
@@ -26,6 +26,7 @@ pub mod palette;
 pub mod sampling;
 pub mod forms;
 pub mod pointer;
+pub mod focus;
 pub mod words;
 pub mod notify;
 pub mod probe;

@@ -19,6 +19,8 @@ pub enum Pane {
     Charts,
     Samples,
     Settings,
+    News,
+    Log,
 }
 
 /// Where a pane was drawn.
@@ -62,6 +64,9 @@ pub(super) fn on_mouse(app: &mut App, event: MouseEvent) -> Vec<Effect> {
         };
     }
     let Some(Region { pane, area }) = region else { return Vec::new() };
+    if press == Press::Click && pane != Pane::Header {
+        app.focus = pane;
+    }
     match (pane, press) {
         (Pane::Header, Press::Click) => {
             match tab_at(app, area.width, at.x.saturating_sub(area.x)) {
@@ -86,6 +91,8 @@ pub(super) fn on_mouse(app: &mut App, event: MouseEvent) -> Vec<Effect> {
         (Pane::Samples, Press::Click) => Vec::new(),
         (Pane::Settings, Press::WheelUp) => app.step_setting(-1),
         (Pane::Settings, Press::WheelDown) => app.step_setting(1),
-        (Pane::Settings, Press::Click) => Vec::new(),
+        (Pane::News | Pane::Log, Press::WheelUp) => app.scroll(pane, 1),
+        (Pane::News | Pane::Log, Press::WheelDown) => app.scroll(pane, -1),
+        (Pane::Settings | Pane::News | Pane::Log, Press::Click) => Vec::new(),
     }
 }

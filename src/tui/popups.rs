@@ -28,21 +28,6 @@ pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
             }
             Vec::new()
         }
-        Popup::Log { run, text, back } => {
-            // The end is shown first, so up goes back.
-            let code = match key.code {
-                KeyCode::Up | KeyCode::Char('k') => KeyCode::Down,
-                KeyCode::Down | KeyCode::Char('j') => KeyCode::Up,
-                KeyCode::PageUp => KeyCode::PageDown,
-                KeyCode::PageDown => KeyCode::PageUp,
-                other => other,
-            };
-            if let Some(back) = scrolled(code, back) {
-                let back = back.min(text.lines().count().saturating_sub(1));
-                app.popup = Popup::Log { run, text, back };
-            }
-            Vec::new()
-        }
         Popup::ConfirmStop { run } => match key.code {
             KeyCode::Char('y') | KeyCode::Enter => {
                 vec![Effect::Send { run, command: Command::Stop }]

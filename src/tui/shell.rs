@@ -318,6 +318,9 @@ impl Desk {
             if !events.is_empty() {
                 news.push(Message::Events { run: run.clone(), events });
             }
+            if let Some(log) = self.link.log(&run) {
+                news.push(Message::Log { run: run.clone(), log });
+            }
             let steps = self.link.preview_steps(&run);
             if steps != self.steps {
                 self.steps.clone_from(&steps);
@@ -370,10 +373,6 @@ impl Desk {
             Effect::Export(export) => {
                 let work = link.export(*export);
                 aside(messages, move || Message::Done(caught(work)))
-            }
-            Effect::ReadLog(run) => {
-                let log = link.log(&run);
-                vec![Message::Log { run, log }]
             }
             Effect::Trace { run, seed, may_compute } => {
                 let work = link.trace(&run, seed, may_compute);

@@ -4,14 +4,15 @@ use std::collections::HashSet;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
-use super::app::{App, CHARTS, Popup, SMOOTHINGS, Shown, TABS, Watched};
+use super::app::{App, LOG, Popup, SMOOTHINGS, Shown, TABS, Watched};
 use super::chart::Window;
 use super::forms::{self, Purpose};
 use super::keys::{self, Action};
 use super::look;
 use super::message::{Effect, Message};
 use super::notify;
-use super::pointer;
+use super::panels::log;
+use super::pointer::{self, Pane};
 use super::popups;
 use super::sampling;
 use super::typed::Typed;
@@ -48,12 +49,11 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
             app.say(NoticeLevel::Error, problem);
         }
         Message::Done(Ok(words)) => app.say(NoticeLevel::Info, words),
-        // Whoever has begun to type meanwhile goes on.
-        Message::Log { .. } if app.popup != Popup::None => {}
-        Message::Log { run, log } => match log {
-            Ok(text) => app.popup = Popup::Log { run, text, back: 0 },
-            Err(problem) => app.say(NoticeLevel::Error, problem),
-        },
+        Message::Log { run, log } => {
+            if let Some(watched) = watched(app, &run) {
+                watched.log = Some(log);
+            }
+        }
         Message::Trace { run, seed, trace } => look::take(app, &run, seed, trace),
         Message::Events { run, events } => {
             for followed in app.followed(&run) {
@@ -205,6 +205,7 @@ pub(super) fn watch(app: &mut App, id: String) -> Vec<Effect> {
     app.said = None;
     app.first_column = 0;
     app.first_seed = 0;
+    (app.news_back, app.log_back) = (0, 0);
     let mut effects = vec![Effect::Watch(id)];
     effects.extend(load_calibration(app));
     effects
@@ -260,15 +261,18 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Help => app.popup = Popup::Help { first: 0 },
         Action::Launch => app.popup = Popup::Launch { cursor: 0 },
         Action::Edit => popups::open_form(app),
+        Action::NextTab if app.turn_focus(false) => {}
         Action::NextTab => app.tab = (app.tab + 1) % TABS.len(),
+        Action::PreviousTab if app.turn_focus(true) => {}
+        Action::PreviousTab => app.tab = (app.tab + TABS.len() - 1) % TABS.len(),
         Action::Tab(tab) => {
             app.look = None;
             app.tab = tab;
         }
         Action::Up => return step_cursor(app, -1),
         Action::Down => return step_cursor(app, 1),
-        Action::Left if app.tab == CHARTS => app.window = app.window.earlier(),
-        Action::Right if app.tab == CHARTS => app.window = app.window.later(),
+        Action::Left if app.focused() == Pane::Charts => app.window = app.window.earlier(),
+        Action::Right if app.focused() == Pane::Charts => app.window = app.window.later(),
         Action::Left => app.first_column = app.first_column.saturating_sub(1),
         Action::Right => step_column(app),
         Action::Palette => app.popup = Popup::Palette { typed: Typed::default(), cursor: 0 },
@@ -302,13 +306,7 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
             };
             app.say(NoticeLevel::Info, words);
         }
-        Action::Expand if app.tab == 0 => app.expanded = !app.expanded,
-        Action::Expand => {
-            app.say(
-                NoticeLevel::Info,
-                "this tab has the whole screen; 1 goes back to the overview",
-            );
-        }
+        Action::Expand => app.expand(),
         Action::Images => {
             app.protocol = app.protocol.next(&app.protocols);
             let name = app.protocol.name();
@@ -322,7 +320,10 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
             }
             return load_preview(app);
         }
-        Action::Log => return on_run(app, |run| Effect::ReadLog(run.id.clone())),
+        Action::Log => {
+            app.look = None;
+            (app.tab, app.focus) = (LOG, Pane::Log);
+        }
         Action::Pause => return pause(app),
         Action::Take => return take_or_give_back(app),
         Action::Sample => return sampling::sample(app),
@@ -437,12 +438,13 @@ fn take_or_give_back(app: &mut App) -> Vec<Effect> {
     })
 }
 
-/// Up and down move what the tab is about: runs, seeds or settings.
+/// Up and down move what the panel is about: runs, seeds, settings or news.
 fn step_cursor(app: &mut App, by: isize) -> Vec<Effect> {
-    match app.tab {
-        2 => app.step_seed(by),
-        3 => app.step_setting(by),
-        _ => app.step_run(by),
+    match app.focused() {
+        Pane::Samples => app.step_seed(by),
+        Pane::Settings => app.step_setting(by),
+        pane @ (Pane::News | Pane::Log) => app.scroll(pane, -by),
+        Pane::Runs | Pane::Charts | Pane::Header => app.step_run(by),
     }
 }
 
@@ -465,6 +467,17 @@ impl App {
         let shown = self.watched.as_ref().and_then(|watched| watched.preview.as_ref());
         let last = shown.map_or(0, |shown| shown.preview.seeds.len().saturating_sub(1));
         self.first_seed = self.first_seed.saturating_add_signed(by).min(last);
+        Vec::new()
+    }
+
+    /// Goes back in news or log, or forth.
+    pub(super) fn scroll(&mut self, pane: Pane, back: isize) -> Vec<Effect> {
+        let [n_news, n_lines] = log::lengths(self.watched.as_ref());
+        let (place, n) = match pane {
+            Pane::News => (&mut self.news_back, n_news),
+            _ => (&mut self.log_back, n_lines),
+        };
+        *place = place.saturating_add_signed(back).min(n.saturating_sub(1));
         Vec::new()
     }
 

@@ -18,10 +18,11 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
-use super::app::{App, Popup, TABS};
+use super::app::{App, CHARTS, LOG, Popup, SAMPLES, SYSTEM, TABS};
+use super::focus;
 use super::keys::{Action, BINDINGS};
 use super::look::LOOK_BINDINGS;
-use super::panels::{look, overlay, runs, samples, settings, system, training};
+use super::panels::{log, look, overlay, runs, samples, settings, system, training};
 use super::pictures::{Placement, release};
 use super::pointer::{Pane, Region};
 use super::words::{
@@ -117,13 +118,35 @@ fn panels(app: &App, frame: &mut Frame, body: Rect, area: Rect, drawn: &mut Draw
                 Layout::vertical([Constraint::Length(height), Constraint::Min(0)]).areas(body);
             runs(app, frame, [list, facts], drawn);
         }
-        (1, _) => charts(app, frame, body, drawn),
-        (2, _) => samples(app, frame, body, drawn),
-        (4, _) => system::panel(app, frame, body),
+        (CHARTS, _) => charts(app, frame, body, drawn),
+        (SAMPLES, _) => samples(app, frame, body, drawn),
+        (SYSTEM, _) => system::panel(app, frame, body),
+        (LOG, _) => {
+            let [news, log] = log::places(body);
+            drawn.region(Pane::News, news);
+            log::news(app, frame, news);
+            drawn.region(Pane::Log, log);
+            log::log(app, frame, log);
+        }
         _ => {
             drawn.region(Pane::Settings, body);
             settings::list(app, frame, body);
         }
+    }
+    if let Some(chosen) = focus::chosen(&drawn.regions, app.focus) {
+        emphasize(frame.buffer_mut(), chosen.area);
+    }
+}
+
+/// Turns the title of a panel round: keys are for it.
+fn emphasize(buffer: &mut Buffer, panel: Rect) {
+    let top = Rect { x: panel.x + 1, height: 1, width: panel.width.saturating_sub(2), ..panel };
+    for position in top.intersection(buffer.area).positions() {
+        let cell = &mut buffer[position];
+        if matches!(cell.symbol(), "─" | "┐") {
+            break;
+        }
+        cell.modifier.insert(Modifier::REVERSED);
     }
 }
 
@@ -175,7 +198,8 @@ fn tabs(app: &App, kind: Tabs) -> Vec<String> {
             (true, Tabs::Numbers) => format!("[{}]", i + 1),
             (true, _) => format!("[{} {name}]", i + 1),
             (false, Tabs::Named) => format!(" {} {name} ", i + 1),
-            (false, _) => format!(" {} ", i + 1),
+            (false, Tabs::Short) => format!(" {} ", i + 1),
+            (false, Tabs::Numbers) => format!(" {}", i + 1),
         })
         .collect()
 }
@@ -196,11 +220,13 @@ pub fn tab_at(app: &App, width: u16, x: u16) -> Option<usize> {
 enum Without {
     Nothing,
     Device,
-    Rate,
     Share,
-    TimeLeft,
+    Rate,
     /// The word before the step.
     Step,
+    /// Our own name.
+    Mosaic,
+    TimeLeft,
     Loss,
 }
 
@@ -216,19 +242,19 @@ impl Head {
     const NAME_MIN: usize = 16;
 
     fn new(app: &App, width: usize) -> Self {
-        use Without::{Device, Loss, Nothing, Rate, Share, Step, TimeLeft};
+        use Without::{Device, Loss, Mosaic, Nothing, Rate, Share, Step, TimeLeft};
         let name = app.run().map_or(0, |run| columns(&run.id));
         let tiers = [
             (Tabs::Named, Nothing, name),
             (Tabs::Short, Nothing, name),
             (Tabs::Short, Device, name),
-            (Tabs::Numbers, Device, name),
-            (Tabs::Numbers, Rate, name),
+            (Tabs::Short, Share, name),
             (Tabs::Numbers, Share, name),
-            (Tabs::Numbers, TimeLeft, name),
-            (Tabs::Numbers, TimeLeft, Self::NAME_MIN),
+            (Tabs::Numbers, Rate, name),
             (Tabs::Numbers, Step, name),
             (Tabs::Numbers, Step, Self::NAME_MIN),
+            (Tabs::Numbers, Mosaic, Self::NAME_MIN),
+            (Tabs::Numbers, TimeLeft, Self::NAME_MIN),
             (Tabs::Numbers, Loss, Self::NAME_MIN),
         ];
         for (kind, without, name_min) in tiers {
@@ -243,7 +269,7 @@ impl Head {
                 return Self { words, tabs, tabs_start: Some(start) };
             }
         }
-        let all = [Nothing, Device, Rate, Share, TimeLeft, Step, Loss];
+        let all = [Nothing, Device, Share, Rate, Step, Mosaic, TimeLeft, Loss];
         let words = all.map(|without| header_words(app, without, name));
         let last = words.len() - 1;
         let fitting = words.iter().position(|words| used(words) <= width).unwrap_or(last);
@@ -267,7 +293,12 @@ fn header(app: &App, width: u16) -> Line<'static> {
 
 fn header_words(app: &App, without: Without, name_room: usize) -> Vec<Span<'static>> {
     let theme = app.theme;
-    let name = if app.read_only { " mosaic, looking only " } else { " mosaic " };
+    let name = match (app.read_only, without < Without::Mosaic) {
+        (true, true) => " mosaic, looking only ",
+        (true, false) => " looking only ",
+        (false, true) => " mosaic ",
+        (false, false) => "",
+    };
     let mut spans = vec![Span::styled(name, theme.strong().add_modifier(Modifier::REVERSED))];
     let Some(run) = app.run() else { return spans };
     let state = run_state(run);
@@ -409,7 +440,6 @@ fn popup_keys(popup: &Popup) -> Option<&'static str> {
             "Up, Down choose   Enter edits   n launches a new run   w queues it   Esc closes"
         }
         Popup::Fields(_) => "Tab next field   Ctrl-U empties it   Enter does it   Esc closes",
-        Popup::Log { .. } => "Up, Down, PgUp, PgDn scroll   any other key closes",
     })
 }
 

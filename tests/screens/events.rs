@@ -10,10 +10,7 @@ use mosaic_lab::tui::keys::{Action, BINDINGS};
 use mosaic_lab::tui::look::LOOK_BINDINGS;
 use mosaic_lab::tui::message::{Effect, Message};
 use mosaic_lab::tui::update::update;
-use mosaic_lab::tui::view::view;
 use proptest::prelude::*;
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{
     KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
@@ -22,10 +19,7 @@ use crate::fixture::*;
 
 /// As the shell does: what was drawn is what the mouse points at.
 fn click(app: &mut App, size: (u16, u16), at: (u16, u16), kind: MouseEventKind) -> Vec<Effect> {
-    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
-    let mut regions = Vec::new();
-    terminal.draw(|frame| regions = view(app, frame).regions).unwrap();
-    app.regions = regions;
+    seen(app, size.0, size.1);
     let (column, row) = at;
     update(app, Message::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }))
 }
@@ -288,7 +282,7 @@ proptest! {
                     let before = (app.tab, app.first_seed, app.position());
                     size = (width, height);
                     update(&mut app, Message::Resized);
-                    screen(&app, width, height);
+                    seen(&mut app, width, height);
                     prop_assert_eq!(before, (app.tab, app.first_seed, app.position()));
                     Vec::new()
                 }

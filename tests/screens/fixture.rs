@@ -169,3 +169,12 @@ pub fn screen(app: &App, width: u16, height: u16) -> String {
     terminal.draw(|frame| drop(view(app, frame))).unwrap();
     terminal.backend().to_string()
 }
+
+/// The screen, with what lies where known to the app, as after a frame of the dashboard.
+pub fn seen(app: &mut App, width: u16, height: u16) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    let mut regions = Vec::new();
+    terminal.draw(|frame| regions = view(app, frame).regions).unwrap();
+    app.regions = regions;
+    terminal.backend().to_string()
+}

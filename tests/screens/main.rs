@@ -8,14 +8,14 @@ use half::f16;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::lab::about::About;
 use mosaic_lab::lab::command::Command;
-use mosaic_lab::lab::event::EventBody;
+use mosaic_lab::lab::event::{EventBody, NoticeLevel};
 use mosaic_lab::lab::inspect::picture::At;
 use mosaic_lab::lab::inspect::{Actor, Inside, Maps, N_LEADING, Trace};
 use mosaic_lab::lab::previewing::Wanted;
 use mosaic_lab::lab::run_dir::Health;
 use mosaic_lab::lab::status::RunState;
 use mosaic_lab::random::{Purpose, stream};
-use mosaic_lab::tui::app::{App, Popup};
+use mosaic_lab::tui::app::{App, CHARTS, LOG, Popup, SAMPLES};
 use mosaic_lab::tui::keys::BINDINGS;
 use mosaic_lab::tui::look::LOOK_BINDINGS;
 use mosaic_lab::tui::message::{Effect, Message};
@@ -46,6 +46,84 @@ fn screens_of_every_size_look_as_agreed() {
     insta::assert_snapshot!("system-80x24", screen(&app, 80, 24));
     press(&mut app, KeyCode::Char('?'));
     insta::assert_snapshot!("help-80x24", screen(&app, 80, 24));
+}
+
+#[test]
+fn keys_are_for_one_panel_of_several_and_z_shows_it_alone() {
+    let mut app = watching();
+    seen(&mut app, 120, 36);
+    let title = |app: &App| {
+        let mut terminal = Terminal::new(TestBackend::new(120, 36)).unwrap();
+        terminal.draw(|frame| drop(view(app, frame))).unwrap();
+        let row = (0..120).map(|x| terminal.backend().buffer()[(x, 1)].clone());
+        let turned = row.filter(|cell| cell.modifier.contains(Modifier::REVERSED));
+        turned.map(|cell| cell.symbol().to_owned()).collect::<String>()
+    };
+    assert_eq!(title(&app), " runs (2) ");
+    assert_eq!(press(&mut app, KeyCode::Down).len(), 1, "another run is watched");
+    press(&mut app, KeyCode::Up);
+    let mut app = watching();
+    seen(&mut app, 120, 36);
+    press(&mut app, KeyCode::Tab);
+    assert!(title(&app).starts_with(" loss "), "{}", title(&app));
+    press(&mut app, KeyCode::Char('+'));
+    let before = app.window;
+    press(&mut app, KeyCode::Left);
+    assert_ne!(app.window, before, "the charts move, not the samples");
+    press(&mut app, KeyCode::Char('z'));
+    assert_eq!(app.tab, CHARTS);
+    seen(&mut app, 120, 36);
+    press(&mut app, KeyCode::Char('z'));
+    assert_eq!(app.tab, 0);
+    seen(&mut app, 120, 36);
+    press(&mut app, KeyCode::Tab);
+    assert!(title(&app).starts_with(" samples, step 1500"), "{}", title(&app));
+    press(&mut app, KeyCode::Down);
+    assert_eq!(app.first_seed, 1);
+    press(&mut app, KeyCode::Char('z'));
+    assert_eq!(app.tab, SAMPLES);
+    press(&mut app, KeyCode::Char('1'));
+    seen(&mut app, 120, 36);
+    press(&mut app, KeyCode::Tab);
+    press(&mut app, KeyCode::Char('z'));
+    assert!(app.expanded && app.tab == 0, "round again: the runs alone");
+    seen(&mut app, 120, 36);
+    assert_eq!(title(&app), "", "there is no choice");
+    press(&mut app, KeyCode::BackTab);
+    assert_eq!(app.tab, LOG, "so the tab is turned");
+}
+
+#[test]
+fn news_and_log_are_scrolled_back_and_follow() {
+    let mut app = watching();
+    let lines: Vec<String> = (0..60).map(|i| format!("line {i} of the log")).collect();
+    update(&mut app, Message::Log { run: RUN.into(), log: Ok(lines.join("\n")) });
+    let mut events: Vec<_> = (0..30).map(|i| metrics(1500 + i, None)).collect();
+    for (i, event) in events.iter_mut().enumerate() {
+        event.time_ms = 60_000 * i as u64;
+        let text = format!(
+            "a notice, the {i}th, with more words than eighty columns have room for in one line"
+        );
+        event.body = EventBody::Notice { level: NoticeLevel::Warning, text };
+    }
+    update(&mut app, Message::Events { run: RUN.into(), events });
+    press(&mut app, KeyCode::Char('6'));
+    insta::assert_snapshot!("log-80x24", seen(&mut app, 80, 24));
+    press(&mut app, KeyCode::Up);
+    press(&mut app, KeyCode::Tab);
+    (0..2).for_each(|_| drop(press(&mut app, KeyCode::Up)));
+    let back = seen(&mut app, 80, 24);
+    assert!(back.contains("line 57") && !back.contains("line 58"), "{back}");
+    assert!(back.contains("(1 newer below)") && back.contains("(2 newer below)"), "{back}");
+    (0..100).for_each(|_| drop(press(&mut app, KeyCode::Up)));
+    assert!(seen(&mut app, 80, 24).contains("line 0 of"), "the first line is the end");
+    (0..100).for_each(|_| drop(press(&mut app, KeyCode::Down)));
+    let log = Ok((lines.join("\n")) + "\nthe newest");
+    update(&mut app, Message::Log { run: RUN.into(), log });
+    assert!(seen(&mut app, 80, 24).contains("the newest"));
+    let log = Err("reading 'worker.log': it is gone".to_owned());
+    update(&mut app, Message::Log { run: RUN.into(), log });
+    assert!(seen(&mut app, 80, 24).contains("it is gone"));
 }
 
 #[test]
@@ -473,9 +551,10 @@ fn who_only_looks_steers_nothing() {
         assert_eq!(app.popup, Popup::None, "{key}");
         assert!(app.said.take().unwrap().1.contains("--read-only"), "{key}");
     }
-    assert!(screen(&app, 80, 24).starts_with("\" mosaic, looking only  glyphs"));
+    assert!(screen(&app, 80, 24).starts_with("\" looking only  glyphs"));
     assert!(!screen(&app, 80, 24).contains("pause"));
-    assert_eq!(press(&mut app, KeyCode::Char('L')), [Effect::ReadLog(RUN.into())]);
+    press(&mut app, KeyCode::Char('L'));
+    assert_eq!(app.tab, LOG);
     // Inside a seed: what is there already is shown, nothing is computed or written.
     let shown = [Effect::Trace { run: RUN.into(), seed: 0, may_compute: false }];
     assert_eq!(press(&mut app, KeyCode::Enter), shown);

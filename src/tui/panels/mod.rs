@@ -6,6 +6,7 @@ pub mod training;
 pub mod strip;
 pub mod samples;
 pub mod heat;
+pub mod log;
 pub mod look;
 pub mod settings;
 pub mod system;

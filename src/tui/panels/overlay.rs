@@ -66,7 +66,6 @@ pub fn popup(app: &App, frame: &mut Frame, area: Rect) {
         }
         Popup::Edit(form) => edit(app, frame, area, form),
         Popup::Fields(form) => fields(app, frame, area, form),
-        Popup::Log { run, text, back } => log(frame, area, run, text, *back),
     }
 }
 
@@ -223,20 +222,4 @@ fn fields(app: &App, frame: &mut Frame, area: Rect, form: &Fields) {
     frame.render_widget(Clear, area);
     let block = Block::bordered().title(format!(" {} ", form.purpose.title()));
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
-}
-
-fn log(frame: &mut Frame, area: Rect, run: &str, text: &str, back: usize) {
-    let area = place(area, area.width.saturating_sub(4), area.height.saturating_sub(2));
-    let rows = usize::from(area.height.saturating_sub(2));
-    let all: Vec<&str> = text.lines().collect();
-    let end = all.len().saturating_sub(back);
-    let lines: Vec<Line> = match all.is_empty() {
-        true => vec![Line::raw(" the log is empty: the worker had nothing to complain of")],
-        // Control characters of a foreign log must not reach the terminal.
-        false => all[end.saturating_sub(rows)..end]
-            .iter()
-            .map(|line| Line::raw(harmless(line).into_owned()))
-            .collect(),
-    };
-    put(frame, area, &format!(" log of {} ", harmless(run)), lines);
 }

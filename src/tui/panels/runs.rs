@@ -7,9 +7,13 @@ use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::analysis::summary::quartiles;
 use crate::lab::event::{Rate, Rates};
+use crate::lab::run_dir::Health;
+use crate::lab::status::RunState;
 use crate::tui::app::{App, Watched};
 use crate::tui::plot::letter;
-use crate::tui::words::{clipped, clipped_name, columns, harmless, mark, number, run_state};
+use crate::tui::words::{
+    clipped, clipped_name, columns, duration, harmless, mark, number, run_state,
+};
 
 pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let rows = usize::from(area.height.saturating_sub(2));
@@ -82,7 +86,7 @@ pub fn facts(app: &App, frame: &mut Frame, area: Rect) {
     if let Some(about) = app.run().map(|run| &run.about).filter(|about| !about.note.is_empty()) {
         what.push(Line::raw(harmless(&about.note).into_owned()));
     }
-    settings(watched, usize::from(left.width), &mut what);
+    settings(watched, pace(app), usize::from(left.width), &mut what);
     agreement(app, watched, usize::from(left.width), &mut what);
     let mut found = Vec::new();
     if let Some((step, Some(rates))) =
@@ -105,8 +109,13 @@ fn heading(app: &App, text: String) -> Line<'static> {
     Line::styled(text, app.theme.strong())
 }
 
-/// The few settings that say what this run is; what does not fit into one line has two, cut between words.
-fn settings(watched: &Watched, width: usize, lines: &mut Vec<Line<'static>>) {
+/// The few settings that say what this run is, and how fast it is; what does not fit into one line has two, cut between words.
+fn settings(
+    watched: &Watched,
+    pace: Option<(String, String)>,
+    width: usize,
+    lines: &mut Vec<Line<'static>>,
+) {
     let Some(experiment) = &watched.experiment else { return };
     let network = &experiment.network;
     let (body, sizes) = match network.body.as_str() {
@@ -121,9 +130,9 @@ fn settings(watched: &Watched, width: usize, lines: &mut Vec<Line<'static>>) {
     let training = &experiment.training;
     let batch = format!("batch {}", training.batch);
     lines.push(Line::raw(format!("{} n={}", experiment.dataset.kind, experiment.dataset.n)));
-    for (one, other) in
-        [(body, sizes), (attention, heads), (batch, format!("rate {}", number(training.rate)))]
-    {
+    let rate = format!("rate {}", number(training.rate));
+    let pairs = [(body, sizes), (attention, heads), (batch, rate)];
+    for (one, other) in pairs.into_iter().chain(pace) {
         let both = format!("{one}, {other}");
         if other.is_empty() {
             lines.push(Line::raw(one));
@@ -133,6 +142,14 @@ fn settings(watched: &Watched, width: usize, lines: &mut Vec<Line<'static>>) {
             lines.extend([Line::raw(one), Line::raw(format!("  {other}"))]);
         }
     }
+}
+
+/// How fast the run trains and when it will be done; nothing unless it trains.
+fn pace(app: &App) -> Option<(String, String)> {
+    let run = app.run().filter(|run| run.health == Health::Alive)?;
+    let status = run.status.as_ref().filter(|status| status.state == RunState::Training)?;
+    let left = status.eta_s.map_or(String::new(), |s| format!("{} left", duration(s)));
+    Some((format!("{:.1} steps/s", status.steps_per_s), left))
 }
 
 fn listed(name: &str, values: &[usize]) -> String {
@@ -177,7 +194,8 @@ fn notices(app: &App, watched: &Watched, lines: &mut Vec<Line<'static>>) {
         return;
     }
     lines.push(heading(app, "news".to_owned()));
-    for (step, level, text) in watched.notices.iter().rev().take(12) {
-        lines.push(Line::styled(format!("{step}: {}", harmless(text)), app.theme.notice(*level)));
+    for news in watched.notices.iter().rev().take(12) {
+        let text = format!("{}: {}", news.step, harmless(&news.text));
+        lines.push(Line::styled(text, app.theme.notice(news.level)));
     }
 }

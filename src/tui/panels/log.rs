@@ -1,0 +1,90 @@
+//! What a run had to tell: its news over the end of its worker's log. The newest stands last.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
+use ratatui::text::Line;
+use ratatui::widgets::{Block, Paragraph, Wrap};
+
+use crate::tui::app::{App, Watched};
+use crate::tui::words::{duration, harmless, lines_of};
+
+/// Where news and log are drawn.
+pub fn places(area: Rect) -> [Rect; 2] {
+    Layout::vertical([Constraint::Percentage(45), Constraint::Min(0)]).areas(area)
+}
+
+/// States and notices, each with the time since the run began and the training step.
+pub fn news(app: &App, frame: &mut Frame, area: Rect) {
+    let entries = app.watched.iter().flat_map(|watched| {
+        watched.notices.iter().map(|news| {
+            let since = news.time_ms.saturating_sub(watched.begun_ms.unwrap_or(news.time_ms));
+            let text = format!("{:>8}  step {}: {}", since_begun(since), news.step, news.text);
+            (text, app.theme.notice(news.level))
+        })
+    });
+    let entries: Vec<_> = entries.collect();
+    list(app, frame, area, "news, by time since launch", "no news yet", &entries, app.news_back);
+}
+
+fn since_begun(milliseconds: u64) -> String {
+    duration(milliseconds as f64 / 1000.0)
+}
+
+/// The end of what the worker printed.
+pub fn log(app: &App, frame: &mut Frame, area: Rect) {
+    let entries: Vec<(String, Style)> = match app.watched.as_ref().and_then(|w| w.log.as_ref()) {
+        Some(Ok(text)) => text.lines().map(|line| (line.to_owned(), Style::new())).collect(),
+        Some(Err(problem)) => vec![(problem.clone(), app.theme.bad())],
+        None => Vec::new(),
+    };
+    let none = "the log is empty: the worker had nothing to complain of";
+    list(app, frame, area, "worker's log", none, &entries, app.log_back);
+}
+
+/// The last entries but the newest `back`, as many as fit.
+fn list(
+    app: &App,
+    frame: &mut Frame,
+    area: Rect,
+    title: &str,
+    none: &str,
+    entries: &[(String, Style)],
+    back: usize,
+) {
+    let title = match back.min(entries.len()) {
+        0 => format!(" {title} "),
+        back => format!(" {title} ({back} newer below) "),
+    };
+    let block = Block::bordered().title(title);
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    if entries.is_empty() {
+        frame.render_widget(Paragraph::new(format!(" {none}")).style(app.theme.faint()), inner);
+        return;
+    }
+    let end = entries.len().saturating_sub(back).max(1);
+    let mut left = usize::from(inner.height);
+    let fits = |(text, _): &&(String, Style)| {
+        let rest = left.checked_sub(lines_of(&harmless(text), inner.width.into()));
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    };
+    let mut shown: Vec<_> = entries[..end].iter().rev().take_while(fits).collect();
+    if shown.is_empty() {
+        // Its beginning is better than nothing.
+        shown.extend(entries[..end].last());
+    }
+    let lines = shown.into_iter().rev();
+    // Control characters of a foreign log must not reach the terminal.
+    let lines = lines.map(|(text, style)| Line::styled(harmless(text).into_owned(), *style));
+    frame
+        .render_widget(Paragraph::new(lines.collect::<Vec<_>>()).wrap(Wrap { trim: false }), inner);
+}
+
+/// How far back news and log go.
+pub fn lengths(watched: Option<&Watched>) -> [usize; 2] {
+    let n_news = watched.map_or(0, |watched| watched.notices.len());
+    let log = watched.and_then(|watched| watched.log.as_ref()?.as_ref().ok());
+    [n_news, log.map_or(0, |text| text.lines().count())]
+}
