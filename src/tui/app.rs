@@ -86,7 +86,8 @@ pub struct App {
     /// Samples: first of the columns behind the network, and first seed.
     pub first_column: usize,
     pub first_seed: usize,
-    pub first_setting: usize,
+    /// Cursor among the listed settings.
+    pub setting: usize,
     /// Entries of news and lines of the log that are newer than the last one shown.
     pub news_back: usize,
     pub log_back: usize,
@@ -235,7 +236,7 @@ impl App {
             smoothing: 0,
             first_column: 0,
             first_seed: 0,
-            first_setting: 0,
+            setting: 0,
             news_back: 0,
             log_back: 0,
             system: Vec::new(),

@@ -2,10 +2,11 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::app::{App, Form, Popup};
+use super::app::{App, Form, Popup, SETTINGS};
 use super::forms;
 use super::message::Effect;
 use super::palette;
+use super::panels::settings;
 use super::typed::Typed;
 use super::update::watch_shown;
 use crate::lab::command::Command;
@@ -116,7 +117,14 @@ pub fn open_form(app: &mut App) {
     let watched = app.watched.as_ref();
     match watched.and_then(|w| w.experiment.clone().map(|e| (w.id.clone(), e))) {
         Some((parent, experiment)) => {
-            app.popup = Popup::Edit(Box::new(Form::new(parent, experiment)));
+            let mut form = Form::new(parent, experiment);
+            // The setting that is looked at is the one to change.
+            let looked_at = settings::rows(app).get(app.setting).copied();
+            let looked_at = looked_at.filter(|_| app.tab == SETTINGS);
+            let entries = form.experiment.entries();
+            let found = entries.iter().position(|entry| Some(entry.key) == looked_at);
+            form.cursor = found.unwrap_or(0);
+            app.popup = Popup::Edit(Box::new(form));
         }
         None => app.say(NoticeLevel::Warning, "there are no settings to edit yet"),
     }

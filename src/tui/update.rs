@@ -11,7 +11,7 @@ use super::keys::{self, Action};
 use super::look;
 use super::message::{Effect, Message};
 use super::notify;
-use super::panels::log;
+use super::panels::{log, settings};
 use super::pointer::{self, Pane};
 use super::popups;
 use super::sampling;
@@ -183,7 +183,7 @@ fn keep_watching(app: &mut App) -> Vec<Effect> {
         None => {
             app.watched = None;
             app.look = None;
-            (app.first_column, app.first_seed, app.first_setting) = (0, 0, 0);
+            (app.first_column, app.first_seed, app.setting) = (0, 0, 0);
             Vec::new()
         }
     }
@@ -481,11 +481,10 @@ impl App {
         Vec::new()
     }
 
-    /// Begins the settings with another one.
+    /// Goes to another setting.
     pub(super) fn step_setting(&mut self, by: isize) -> Vec<Effect> {
-        let experiment = self.watched.as_ref().and_then(|watched| watched.experiment.as_ref());
-        let last = experiment.map_or(0, |experiment| experiment.entries().len().saturating_sub(1));
-        self.first_setting = self.first_setting.saturating_add_signed(by).min(last);
+        let last = settings::rows(self).len().saturating_sub(1);
+        self.setting = self.setting.min(last).saturating_add_signed(by).min(last);
         Vec::new()
     }
 }

@@ -44,7 +44,7 @@ fn the_mouse_chooses_runs_and_tabs_and_turns_what_is_under_it() {
     let experiment = Ok(Box::new(experiments().remove(0)));
     update(&mut app, Message::Experiment { run: RUN.into(), experiment });
     click(&mut app, size, (80, 20), MouseEventKind::ScrollDown);
-    assert_eq!(app.first_setting, 1);
+    assert_eq!(app.setting, 1);
     // A popup takes the wheel, and no click goes through it.
     press(&mut app, KeyCode::Char('?'));
     click(&mut app, size, (80, 20), MouseEventKind::ScrollDown);

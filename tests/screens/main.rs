@@ -49,6 +49,33 @@ fn screens_of_every_size_look_as_agreed() {
 }
 
 #[test]
+fn the_setting_that_is_looked_at_is_explained_and_edited() {
+    let mut app = watching();
+    press(&mut app, KeyCode::Char('4'));
+    insta::assert_snapshot!("settings-120x36", screen(&app, 120, 36));
+    (0..200).for_each(|_| drop(press(&mut app, KeyCode::Down)));
+    assert!(screen(&app, 80, 24).contains("calibrate.seeds"), "{}", screen(&app, 80, 24));
+    let last = app.watched.as_ref().unwrap().experiment.as_ref().unwrap().entries().len() - 1;
+    assert_eq!(app.setting, last);
+    (0..3).for_each(|_| drop(press(&mut app, KeyCode::Up)));
+    press(&mut app, KeyCode::Char('e'));
+    let Popup::Edit(form) = &app.popup else { panic!("no form") };
+    assert_eq!(form.cursor, last - 3);
+    press(&mut app, KeyCode::Esc);
+    // Of runs that do not differ there is nothing to look at.
+    press(&mut app, KeyCode::Char(' '));
+    press(&mut app, KeyCode::Char('1'));
+    let other = "glyphs-cnn-3abcd0";
+    press(&mut app, KeyCode::Down);
+    let twin = Ok(Box::new(experiments().remove(0)));
+    update(&mut app, Message::Experiment { run: other.into(), experiment: twin });
+    press(&mut app, KeyCode::Char('4'));
+    assert!(screen(&app, 80, 24).contains("all settings are the same"));
+    press(&mut app, KeyCode::Down);
+    assert_eq!(app.setting, 0);
+}
+
+#[test]
 fn keys_are_for_one_panel_of_several_and_z_shows_it_alone() {
     let mut app = watching();
     seen(&mut app, 120, 36);

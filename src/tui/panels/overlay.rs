@@ -5,6 +5,7 @@ use ratatui::layout::{Margin, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
+use super::settings::{self, WORDS};
 use crate::tui::app::{App, Form, Popup};
 use crate::tui::forms::Fields;
 use crate::tui::keys::BINDINGS;
@@ -153,7 +154,7 @@ fn launch(app: &App, frame: &mut Frame, area: Rect, cursor: usize) {
 fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
     let area = place(area, 100, area.height.saturating_sub(2));
     let entries = form.experiment.entries();
-    let rows = usize::from(area.height.saturating_sub(3 + FORM_WORDS)).max(1);
+    let rows = usize::from(area.height.saturating_sub(3 + WORDS)).max(1);
     let room = usize::from(area.width).saturating_sub(33);
     let first = (form.cursor + 1).saturating_sub(rows);
     let lines: Vec<Line> = entries
@@ -185,19 +186,14 @@ fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
     put(frame, area, &title, lines);
     let words = match (&form.error, entries.get(form.cursor)) {
         (Some(error), _) => Line::styled(harmless(error).into_owned(), app.theme.bad()),
-        (None, Some(entry)) => {
-            Line::styled(format!("{} ({})", entry.doc, entry.accepted), app.theme.faint())
-        }
+        (None, Some(entry)) => settings::explained(app, entry),
         (None, None) => Line::raw(""),
     };
     let inside = area.inner(Margin::new(2, 1));
-    let height = FORM_WORDS.min(inside.height);
+    let height = WORDS.min(inside.height);
     let below = Rect { y: inside.bottom() - height, height, ..inside };
     frame.render_widget(Paragraph::new(words).wrap(Wrap { trim: true }), below);
 }
-
-/// Lines of a form that say what a setting is, or what is wrong with it.
-const FORM_WORDS: u16 = 3;
 
 fn fields(app: &App, frame: &mut Frame, area: Rect, form: &Fields) {
     let area = place(area, 76, form.values.len() as u16 + 6);

@@ -2,70 +2,134 @@
 //! they do not have in common.
 
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Paragraph};
+use ratatui::widgets::{Block, Paragraph, Wrap};
 
-use crate::lab::config::Experiment;
+use crate::lab::config::{Experiment, SettingEntry as Entry};
 use crate::tui::app::{App, Watched};
 use crate::tui::plot::letter;
 use crate::tui::words::{clipped, clipped_name, padded};
 
-/// Columns of keys and of values.
+/// Columns of keys, and of values where explanations stand beside them.
 const KEY: usize = 28;
 const VALUE: usize = 34;
 /// Of a value beside others: as wide as there is room for, within these.
 const BESIDE: [usize; 2] = [8, 24];
+/// An explanation beside its value is cut to no less than this.
+const DOC_MIN: usize = 40;
+/// Lines that say what a setting is, or what is wrong with it.
+pub const WORDS: u16 = 3;
 
 pub fn list(app: &App, frame: &mut Frame, area: Rect) {
-    let watched = app.watched.as_ref();
-    let Some(experiment) = watched.and_then(|watched| watched.experiment.as_ref()) else {
+    let runs = compared(app);
+    let Some(experiment) = runs.first().and_then(|watched| watched.experiment.as_ref()) else {
         frame.render_widget(Block::bordered().title(" settings "), area);
         return;
     };
-    let runs = app.watched.iter().chain(app.beside().map(|(_, run)| run));
-    let runs: Vec<&Watched> = runs.filter(|run| run.experiment.is_some()).collect();
-    let room = usize::from(area.width).saturating_sub(KEY + 3);
-    let shown = runs.len().min(room / (BESIDE[0] + 1));
-    let (title, lines) = match runs.len() {
+    let room = usize::from(area.width).saturating_sub(KEY + 4);
+    let shown = runs.len().min(room / (BESIDE[0] + 1)).max(1);
+    let rows = rows(app);
+    let (title, head, lines) = match runs.len() {
         1 => {
             let title = " settings (bold: not the default; e edits and relaunches) ".to_owned();
-            (title, all(app, experiment))
+            (title, None, all(app, experiment, room))
         }
-        n if n == shown => (TITLE.to_owned() + " ", differing(app, &runs, shown, room)),
         n => {
-            let title = format!("{TITLE} ({shown} of {n} fit) ");
-            (title, differing(app, &runs, shown, room))
+            let fit = if n == shown { String::new() } else { format!("({shown} of {n} fit) ") };
+            let (head, lines) = differing(app, &runs, &rows, shown, room);
+            (format!("{TITLE} {fit}"), Some(head), lines)
         }
     };
-    let lines: Vec<Line> = lines.into_iter().skip(app.first_setting).collect();
-    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
+    let block = Block::bordered().title(title);
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let heights = [head.is_some().into(), 0, if inner.height > 6 { WORDS } else { 0 }];
+    let heights = heights.map(|n| if n == 0 { Constraint::Min(0) } else { Constraint::Length(n) });
+    let [head_place, list, words] = match head {
+        Some(_) => Layout::vertical(heights).areas(inner),
+        None => {
+            let [list, words] = Layout::vertical([heights[1], heights[2]]).areas(inner);
+            [Rect::default(), list, words]
+        }
+    };
+    frame.render_widget(Paragraph::new(head.unwrap_or_default()), head_place);
+    if rows.is_empty() {
+        let same = Line::styled(" all settings are the same", app.theme.faint());
+        frame.render_widget(same, list);
+        return;
+    }
+    let cursor = app.setting.min(rows.len() - 1);
+    let first = (cursor + 1).saturating_sub(list.height.into());
+    let lines = lines.into_iter().enumerate().skip(first).take(list.height.into());
+    let lines = lines.map(|(index, line)| match index == cursor {
+        true => line.style(app.theme.selected()),
+        false => line,
+    });
+    frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), list);
+    let entry = experiment.entries().into_iter().find(|entry| entry.key == rows[cursor]);
+    let explained = Paragraph::new(entry.map_or(Line::default(), |entry| explained(app, &entry)));
+    frame.render_widget(explained.wrap(Wrap { trim: true }), words);
 }
 
-fn all(app: &App, experiment: &Experiment) -> Vec<Line<'static>> {
+/// What a setting is and what it may be.
+pub fn explained(app: &App, entry: &Entry) -> Line<'static> {
+    Line::styled(format!("{} ({})", entry.doc, entry.accepted), app.theme.faint())
+}
+
+/// The run on screen, then the marked ones, as far as their settings are known.
+fn compared(app: &App) -> Vec<&Watched> {
+    let runs = app.watched.iter().chain(app.beside().map(|(_, run)| run));
+    runs.filter(|run| run.experiment.is_some()).collect()
+}
+
+/// The settings that are listed: all of one run, of several those that are not the same in all.
+pub fn rows(app: &App) -> Vec<&'static str> {
+    let runs = compared(app);
+    let all: Vec<Vec<Entry>> =
+        runs.iter().filter_map(|run| run.experiment.as_ref()).map(Experiment::entries).collect();
+    let Some((first, others)) = all.split_first() else { return Vec::new() };
+    let differs = |&(row, entry): &(usize, &Entry)| {
+        others.is_empty() || others.iter().any(|other| other[row].value != entry.value)
+    };
+    first.iter().enumerate().filter(differs).map(|(_, entry)| entry.key).collect()
+}
+
+fn all(app: &App, experiment: &Experiment, room: usize) -> Vec<Line<'static>> {
+    let has_docs = room >= VALUE + 1 + DOC_MIN;
+    let value_room = if has_docs { VALUE } else { room };
     let lines = experiment.entries().into_iter().map(|entry| {
         let style = if entry.is_default { app.theme.faint() } else { app.theme.strong() };
-        Line::from(vec![
+        let mut spans = vec![
             Span::raw(format!(" {:<KEY$} ", clipped(entry.key, KEY))),
-            Span::styled(format!("{} ", padded(&entry.value, VALUE)), style),
-            Span::styled(entry.doc, app.theme.faint()),
-        ])
+            Span::styled(padded(&entry.value, value_room), style),
+        ];
+        if has_docs {
+            let words = format!(" {}", clipped(entry.doc, room - VALUE - 1));
+            spans.push(Span::styled(words, app.theme.faint()));
+        }
+        Line::from(spans)
     });
     lines.collect()
 }
 
 const TITLE: &str = " where the settings of marked runs differ";
 
-/// A column a run, the one on screen first, as many as are to be shown; a row a setting that is not the same in all.
-fn differing(app: &App, runs: &[&Watched], shown: usize, room: usize) -> Vec<Line<'static>> {
-    let width = (room / shown.max(1)).saturating_sub(1).clamp(BESIDE[0], BESIDE[1]);
-    let columns: Vec<Vec<String>> = runs
+/// Names, and a row a setting with a column a run, the one on screen first, as many as are to be shown.
+fn differing(
+    app: &App,
+    runs: &[&Watched],
+    rows: &[&str],
+    shown: usize,
+    room: usize,
+) -> (Line<'static>, Vec<Line<'static>>) {
+    let width = (room / shown).saturating_sub(1).clamp(BESIDE[0], BESIDE[1]);
+    let columns: Vec<Vec<Entry>> = runs
         .iter()
+        .take(shown)
         .filter_map(|run| run.experiment.as_ref())
-        .map(|e| e.entries().into_iter().map(|entry| entry.value).collect())
+        .map(Experiment::entries)
         .collect();
-    let keys = runs.iter().find_map(|run| run.experiment.as_ref()).map(Experiment::entries);
-    let cells = |values: Vec<String>| values.concat();
     let names = runs.iter().take(shown).map(|run| {
         // The letter of its curve tells a name that is cut short.
         let letter = app.marked.iter().position(|marked| marked.id == run.id).map(letter);
@@ -73,22 +137,12 @@ fn differing(app: &App, runs: &[&Watched], shown: usize, room: usize) -> Vec<Lin
         let name = clipped_name(&run.id, width.saturating_sub(letter.len()));
         format!(" {}", padded(&(letter + &name), width))
     });
-    let head = format!(" {:<KEY$}{}", "", cells(names.collect()));
-    let mut lines = vec![Line::styled(head, app.theme.strong())];
-    for (row, entry) in keys.into_iter().flatten().enumerate() {
-        let values: Vec<&String> = columns.iter().filter_map(|column| column.get(row)).collect();
-        if values.windows(2).all(|pair| pair[0] == pair[1]) {
-            continue;
-        }
-        let values = values.iter().take(shown).map(|value| format!(" {}", padded(value, width)));
-        lines.push(Line::raw(format!(
-            " {:<KEY$}{}",
-            clipped(entry.key, KEY),
-            cells(values.collect())
-        )));
-    }
-    if lines.len() == 1 {
-        lines.push(Line::styled(" all settings are the same", app.theme.faint()));
-    }
-    lines
+    let head = format!(" {:<KEY$}{}", "", names.collect::<String>());
+    let line = |key: &&str| {
+        let found = columns.iter().map(|all| all.iter().find(|entry| entry.key == *key));
+        let values = found.map(|entry| entry.map_or("", |entry| entry.value.as_str()));
+        let cells: String = values.map(|value| format!(" {}", padded(value, width))).collect();
+        Line::raw(format!(" {:<KEY$}{cells}", clipped(key, KEY)))
+    };
+    (Line::styled(head, app.theme.strong()), rows.iter().map(line).collect())
 }
