@@ -15,6 +15,11 @@ const PANEL: (u32, u32) = (560, 400);
 /// Height of the strip that names the colours.
 const LEGEND: u32 = 34;
 const FONT: &str = "lab";
+/// Of equal widths, for text that stands in columns.
+const FIXED_FONT: &str = "lab-fixed";
+const LETTER_SIZE: i32 = 15;
+/// Place of one letter of it.
+const LETTER: (u32, u32) = (8, 17);
 static REGISTER: Once = Once::new();
 
 /// Okabe & Ito's, black last.
@@ -105,8 +110,31 @@ pub fn write_labelled(picture: image::RgbImage, labels: &[Label], path: &Path) -
     save(pixels, (width, height), path)
 }
 
+/// Lines of text in a font of equal widths, as a picture.
+pub fn write_text(text: &str, path: &Path) -> Result<()> {
+    register();
+    let n_columns = text.lines().map(|line| line.chars().count()).max().unwrap_or(0) as u32;
+    let (width, height) =
+        (n_columns.max(1) * LETTER.0 + 20, text.lines().count() as u32 * LETTER.1 + 20);
+    let mut pixels = vec![255; 3 * (width * height) as usize];
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        let style = (FIXED_FONT, LETTER_SIZE).into_text_style(&area);
+        for (y, line) in text.lines().enumerate() {
+            // Letter by letter: columns stay straight whatever the font rounds.
+            for (x, letter) in line.chars().enumerate().filter(|(_, letter)| *letter != ' ') {
+                let at = (10 + x as i32 * LETTER.0 as i32, 10 + y as i32 * LETTER.1 as i32);
+                area.draw_text(&letter.to_string(), &style, at)?;
+            }
+        }
+        area.present()?;
+    }
+    save(pixels, (width, height), path)
+}
+
 fn register() {
     REGISTER.call_once(|| {
+        let _ = register_font(FIXED_FONT, FontStyle::Normal, epaint_default_fonts::HACK_REGULAR);
         // An error would only mean that the font is not one, and then every chart says so.
         let _ = register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
     });

@@ -16,7 +16,6 @@ use crate::lab::config::Experiment;
 use crate::lab::control;
 use crate::lab::event::Event;
 use crate::lab::events::EventTail;
-use crate::lab::inspect::picture::{At, film, sheet};
 use crate::lab::inspect::{self, Trace};
 use crate::lab::launch::{self, LaunchError, LaunchOptions};
 use crate::lab::preview::{self, Preview};
@@ -165,18 +164,6 @@ impl Link for Disk {
         })
     }
 
-    fn export_trace(&mut self, run: &str, seed: u64, at: At) -> Result<String, String> {
-        let path = inspect::path_of(&self.dir(run), seed);
-        let trace = Trace::read(&path).map_err(words)?;
-        let (row, column) = at.pixel;
-        let name = format!("seed-{seed}-step-{}-pixel-{row}-{column}.png", at.index + 1);
-        let one = path.with_file_name(name);
-        let failed = |error: anyhow::Error| format!("drawing '{}': {error:#}", one.display());
-        sheet(&trace, at, &one).map_err(failed)?;
-        film(&trace, &path.with_file_name(format!("seed-{seed}-film.png"))).map_err(failed)?;
-        Ok(one.display().to_string())
-    }
-
     fn export(&self, export: Export) -> Box<dyn FnOnce() -> Result<String, String> + Send> {
         let folder = match &export.run {
             Some(run) => self.runs.path().join(run).join(export::FOLDER),
@@ -185,10 +172,9 @@ impl Link for Disk {
         Box::new(move || {
             let failed = |error| format!("exporting {}: {error:#}", export.stem);
             let written = export.write(&folder).map_err(failed)?;
-            let ends = written.iter().filter_map(|path| path.extension()?.to_str());
-            let ends = ends.collect::<Vec<_>>().join(", .");
-            let first = written.first().map(|path| path.with_extension("")).unwrap_or(folder);
-            Ok(format!("exported: {} (.{ends})", first.display()))
+            let names = written.iter().filter_map(|path| path.file_name()?.to_str());
+            let names = names.collect::<Vec<_>>().join(", ");
+            Ok(format!("exported to {}: {names}", folder.display()))
         })
     }
 

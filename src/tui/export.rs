@@ -8,6 +8,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use ratatui::Terminal;
@@ -20,6 +21,8 @@ use super::series::Series;
 use super::view::view;
 use super::words::{columns, run_state};
 use crate::lab::charts::{self, Marks, Panel};
+use crate::lab::inspect::picture::{At, film, sheet};
+use crate::lab::inspect::{Trace, table};
 use crate::lab::picture::contact_sheet;
 use crate::lab::preview::Preview;
 use crate::lab::run_dir::RunSummary;
@@ -50,8 +53,10 @@ pub struct Export {
 pub enum Content {
     Charts(Vec<Exported>),
     Samples(Box<Preview>, Vec<[String; 5]>),
-    /// Rows, the head first.
+    /// Rows, the head first; the picture is the screen.
     Table(Vec<Vec<String>>),
+    /// A step and pixel of a seed's way.
+    Inside(Arc<Trace>, At),
     /// Rows, and the machine's looks for the picture.
     Machine(Vec<Vec<String>>, Vec<[f64; 2]>),
 }
@@ -74,6 +79,13 @@ impl App {
     pub(super) fn export(&self) -> Option<Export> {
         let run = self.watched.as_ref().map(|watched| watched.id.clone());
         let own = run.filter(|_| !self.read_only);
+        if let Some(look) = &self.look {
+            let trace = look.trace.clone()?;
+            let At { index, pixel: (row, column) } = look.at;
+            let stem = format!("seed-{}-step-{}-pixel-{row}-{column}", look.seed, index + 1);
+            let content = Content::Inside(trace, look.at);
+            return Some(Export { run: own, stem, content, text: String::new(), pane: None });
+        }
         let (run, stem, content, pane) = match self.tab {
             CHARTS => {
                 let stem = format!("charts-{}", self.quantity.slug());
@@ -272,6 +284,11 @@ impl Export {
         if self.draw(&png).with_context(|| format!("drawing '{}'", png.display()))? {
             written.push(png);
         }
+        if let Content::Inside(trace, _) = &self.content {
+            let whole = path("film.png");
+            film(trace, &whole).with_context(|| format!("drawing '{}'", whole.display()))?;
+            written.push(whole);
+        }
         Ok(())
     }
 
@@ -296,6 +313,10 @@ impl Export {
                 let rows = figures.iter().map(|row| row.to_vec());
                 std::iter::once(head(&["seed", "column", "r", "R2", "label"])).chain(rows).collect()
             }
+            Content::Inside(trace, at) => {
+                let rows = table::rows(trace, *at).into_iter().map(Vec::from);
+                std::iter::once(head(&table::HEAD)).chain(rows).collect()
+            }
             Content::Charts(curves) => {
                 let rows = curves.iter().flat_map(|curve| {
                     let (run, name) = (&curve.run, &curve.name);
@@ -314,7 +335,8 @@ impl Export {
     /// Draws what there is to draw; whether there was anything.
     fn draw(&self, path: &Path) -> anyhow::Result<bool> {
         match &self.content {
-            Content::Table(_) => return Ok(false),
+            Content::Table(_) => charts::write_text(&self.text, path)?,
+            Content::Inside(trace, at) => sheet(trace, *at, path)?,
             Content::Samples(preview, _) => {
                 let Preview { seeds, network, machines, .. } = &**preview;
                 let sheet = contact_sheet(seeds, network, machines, SEEDS_MAX);

@@ -8,7 +8,6 @@ use crate::lab::command::Act;
 use crate::lab::config::Experiment;
 use crate::lab::event::Event;
 use crate::lab::inspect::Trace;
-use crate::lab::inspect::picture::At;
 use crate::lab::preview::Preview;
 use crate::lab::previewing::Wanted;
 use crate::lab::run_dir::RunSummary;
@@ -44,8 +43,6 @@ pub trait Link: Send {
         run: &str,
         wanted: &Wanted,
     ) -> Box<dyn FnOnce() -> Result<(), String> + Send>;
-    /// Draws a step and pixel of a seed's way, and the whole way; returns where.
-    fn export_trace(&mut self, run: &str, seed: u64, at: At) -> Result<String, String>;
     /// Writes what a tab shows into files and returns their names: work for a thread of its own.
     fn export(&self, export: Export) -> Box<dyn FnOnce() -> Result<String, String> + Send>;
     /// Starts an experiment, or queues it, and returns the new run's name.

@@ -1,10 +1,13 @@
 //! The look inside one noise seed: which step and pixel is looked at, and the keys that move them.
 
+use std::sync::Arc;
+
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::App;
-use super::keys::Binding;
+use super::keys::{Action, Binding};
 use super::message::Effect;
+use super::update::on_action;
 use crate::lab::event::NoticeLevel;
 use crate::lab::inspect::Trace;
 use crate::lab::inspect::picture::At;
@@ -15,7 +18,7 @@ pub struct Look {
     pub run: String,
     pub seed: u64,
     /// Nothing while it is made, which takes seconds.
-    pub trace: Option<Box<Trace>>,
+    pub trace: Option<Arc<Trace>>,
     pub at: At,
     /// First row and column of views on the screen.
     pub first_actor: usize,
@@ -69,7 +72,13 @@ pub const LOOK_BINDINGS: &[Binding<LookAction>] = &[
     key(KeyCode::Tab, LookAction::NextViews, "Tab", "further pictures of each row", "more"),
     key(KeyCode::PageDown, LookAction::NextActor, "PgDn", "further machines", "machines"),
     key(KeyCode::PageUp, LookAction::PreviousActor, "PgUp", "back to earlier ones", ""),
-    key(KeyCode::Char('E'), LookAction::Export, "E", "write what is seen as PNG files", "export"),
+    key(
+        KeyCode::Char('E'),
+        LookAction::Export,
+        "E",
+        "export: the pixel as CSV and PNG, the way as PNG, screen as text",
+        "export",
+    ),
     key(KeyCode::Esc, LookAction::Close, "Esc", "back to the samples", "back"),
 ];
 
@@ -98,7 +107,7 @@ pub fn open(app: &mut App) -> Vec<Effect> {
 }
 
 /// Takes in a trace, or why there is none.
-pub fn take(app: &mut App, run: &str, seed: u64, trace: Result<Box<Trace>, String>) {
+pub fn take(app: &mut App, run: &str, seed: u64, trace: Result<Arc<Trace>, String>) {
     app.tracing.remove(&(run.to_owned(), seed));
     let Some(look) = app.look.as_mut().filter(|look| look.run == run && look.seed == seed) else {
         return;
@@ -123,9 +132,12 @@ pub fn take(app: &mut App, run: &str, seed: u64, trace: Result<Box<Trace>, Strin
 pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     let modifiers = key.modifiers.difference(KeyModifiers::SHIFT);
     let row = LOOK_BINDINGS.iter().find(|row| row.code == key.code && row.modifiers == modifiers);
-    let (Some(action), Some(look)) = (row.map(|row| row.action), app.look.as_mut()) else {
-        return Vec::new();
-    };
+    row.map(|row| act(app, row.action)).unwrap_or_default()
+}
+
+/// Does what a key asks for, if a seed is looked into.
+pub fn act(app: &mut App, action: LookAction) -> Vec<Effect> {
+    let Some(look) = app.look.as_mut() else { return Vec::new() };
     if action == LookAction::Close {
         app.look = None;
         return Vec::new();
@@ -148,19 +160,7 @@ pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
             look.first_actor = (look.first_actor + 1).min(trace.actors.len().saturating_sub(1));
         }
         LookAction::PreviousActor => look.first_actor = look.first_actor.saturating_sub(1),
-        LookAction::Export if app.read_only => {
-            app.say(
-                NoticeLevel::Warning,
-                "nothing is written: this dashboard only looks (--read-only)",
-            );
-        }
-        LookAction::Export => {
-            return vec![Effect::ExportTrace {
-                run: look.run.clone(),
-                seed: look.seed,
-                at: look.at,
-            }];
-        }
+        LookAction::Export => return on_action(app, Action::Export),
         LookAction::Close => {}
     }
     Vec::new()

@@ -1,5 +1,7 @@
 //! Everything that can happen to the dashboard, and everything it can ask of the world.
 
+use std::sync::Arc;
+
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
 use super::export::Export;
@@ -9,7 +11,6 @@ use crate::lab::command::Command;
 use crate::lab::config::Experiment;
 use crate::lab::event::Event;
 use crate::lab::inspect::Trace;
-use crate::lab::inspect::picture::At;
 use crate::lab::preview::Preview;
 use crate::lab::previewing::Wanted;
 use crate::lab::run_dir::RunSummary;
@@ -67,7 +68,7 @@ pub enum Message {
     Trace {
         run: String,
         seed: u64,
-        trace: Result<Box<Trace>, String>,
+        trace: Result<Arc<Trace>, String>,
     },
     /// A launch came to something: the new run's name.
     Launched(Result<String, String>),
@@ -106,12 +107,6 @@ pub enum Effect {
         seed: u64,
         /// Else only one that is there already is shown.
         may_compute: bool,
-    },
-    /// Draw what is looked at into files.
-    ExportTrace {
-        run: String,
-        seed: u64,
-        at: At,
     },
     Launch {
         experiment: Box<Experiment>,

@@ -7,6 +7,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::app::{App, Popup, TABS};
 use super::keys::{Action, BINDINGS};
+use super::look::{self, LOOK_BINDINGS, LookAction};
 use super::message::Effect;
 use super::typed::Typed;
 use super::update::{on_action, watch};
@@ -24,6 +25,8 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Choice {
     Act(Action),
+    /// Inside a seed.
+    Look(LookAction),
     /// Show this run.
     Watch(String),
     /// Launch the experiment of this number.
@@ -53,8 +56,19 @@ pub fn matching(app: &App, typed: &str) -> Vec<Entry> {
 fn entries(app: &App) -> Vec<Entry> {
     let is_first =
         |index: usize| !BINDINGS[..index].iter().any(|row| row.action == BINDINGS[index].action);
+    // Inside a seed, its keys come before their usual meanings.
+    let inside = if app.look.is_some() { LOOK_BINDINGS } else { &[] };
     let rows = BINDINGS.iter().enumerate().filter(|(index, row)| {
-        is_first(*index) && row.action != Action::Palette && app.can(row.action)
+        let is_free = inside.iter().all(|other| other.code != row.code);
+        is_first(*index) && row.action != Action::Palette && app.can(row.action) && is_free
+    });
+    let is_new =
+        |index: &usize| !inside[..*index].iter().any(|row| row.action == inside[*index].action);
+    let looks = (0..inside.len()).filter(is_new).map(|index| Entry {
+        name: format!("inside: {}", words(inside[index].action)),
+        help: inside[index].help.to_owned(),
+        key: inside[index].label,
+        choice: Choice::Look(inside[index].action),
     });
     let actions = rows.map(|(_, row)| Entry {
         name: name(row.action),
@@ -75,7 +89,7 @@ fn entries(app: &App) -> Vec<Entry> {
         key: "",
         choice: Choice::Launch(index),
     });
-    actions.chain(runs).chain(launches).collect()
+    looks.chain(actions).chain(runs).chain(launches).collect()
 }
 
 /// `LogScale` is `log-scale`; tabs have their own names.
@@ -83,6 +97,10 @@ fn name(action: Action) -> String {
     if let Action::Tab(tab) = action {
         return format!("show {}", TABS[tab]);
     }
+    words(action)
+}
+
+fn words(action: impl std::fmt::Debug) -> String {
     let mut name = String::new();
     for letter in format!("{action:?}").chars() {
         if letter.is_uppercase() && !name.is_empty() {
@@ -123,6 +141,7 @@ pub fn on_key(app: &mut App, key: KeyEvent, mut typed: Typed, mut cursor: usize)
 fn choose(app: &mut App, choice: Choice) -> Vec<Effect> {
     match choice {
         Choice::Act(action) => on_action(app, action),
+        Choice::Look(action) => look::act(app, action),
         Choice::Watch(run) => watch(app, run),
         Choice::Launch(index) => match app.experiments.get(index).cloned() {
             Some(experiment) => {

@@ -377,17 +377,13 @@ impl Desk {
             Effect::Trace { run, seed, may_compute } => {
                 let work = link.trace(&run, seed, may_compute);
                 aside(messages, move || {
-                    let trace = caught(work).map(Box::new);
+                    let trace = caught(work).map(Arc::new);
                     Message::Trace { run, seed, trace }
                 })
             }
             Effect::Preview { run, wanted } => {
                 let work = link.make_preview(&run, &wanted);
                 aside(messages, move || Message::Previewed { run, made: caught(work) })
-            }
-            Effect::ExportTrace { run, seed, at } => {
-                let drawn = link.export_trace(&run, seed, at);
-                vec![Message::Done(drawn.map(|path| format!("drawn: {path}, and the film beside")))]
             }
             Effect::Launch { experiment, parent, queued } => {
                 vec![Message::Launched(link.launch(&experiment, parent.as_deref(), queued))]

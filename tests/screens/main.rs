@@ -4,6 +4,8 @@ mod charts;
 mod events;
 mod fixture;
 
+use std::sync::Arc;
+
 use half::f16;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::lab::about::About;
@@ -16,6 +18,7 @@ use mosaic_lab::lab::run_dir::Health;
 use mosaic_lab::lab::status::RunState;
 use mosaic_lab::random::{Purpose, stream};
 use mosaic_lab::tui::app::{App, CHARTS, LOG, Popup, SAMPLES};
+use mosaic_lab::tui::export::Content;
 use mosaic_lab::tui::keys::BINDINGS;
 use mosaic_lab::tui::look::LOOK_BINDINGS;
 use mosaic_lab::tui::message::{Effect, Message};
@@ -394,8 +397,8 @@ fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
     let other = Message::Trace { run: RUN.into(), seed: 7, trace: Err("late".into()) };
     update(&mut app, other);
     assert!(app.look.is_some(), "news of another seed is passed over");
-    let trace = Message::Trace { run: RUN.into(), seed: 1, trace: Ok(Box::new(trace())) };
-    update(&mut app, trace);
+    let came = Message::Trace { run: RUN.into(), seed: 1, trace: Ok(Arc::new(trace())) };
+    update(&mut app, came);
     for (width, height) in [(80, 24), (120, 36)] {
         insta::assert_snapshot!(format!("look-{width}x{height}"), screen(&app, width, height));
     }
@@ -408,8 +411,18 @@ fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
     (0..8).for_each(|_| drop(press(&mut app, KeyCode::Char('k'))));
     assert_eq!(app.look.as_ref().unwrap().at.pixel, (15, 7), "images wrap round");
     let at = app.look.as_ref().unwrap().at;
-    let export = [Effect::ExportTrace { run: RUN.into(), seed: 1, at }];
-    assert_eq!(press(&mut app, KeyCode::Char('E')), export);
+    let effects = press(&mut app, KeyCode::Char('E'));
+    let [Effect::Export(export)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((export.run.as_deref(), &*export.stem), (Some(RUN), "seed-1-step-3-pixel-15-7"));
+    assert_eq!(export.content, Content::Inside(Arc::new(trace()), at));
+    press(&mut app, KeyCode::Char(':'));
+    "noisier".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
+    assert!(screen(&app, 80, 24).contains("inside: noisier"));
+    press(&mut app, KeyCode::Esc);
+    press(&mut app, KeyCode::Char(':'));
+    "inside: cl".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
+    press(&mut app, KeyCode::Enter);
+    assert_eq!(app.look.as_ref().unwrap().at.index, 1, "one step towards the sample");
     assert_eq!(press(&mut app, KeyCode::Char('q')), [Effect::Detach], "q leaves from here too");
     press(&mut app, KeyCode::Esc);
     assert!(app.look.is_none());
@@ -439,7 +452,7 @@ fn what_takes_long_is_asked_for_once() {
     assert_eq!(press(&mut app, KeyCode::Enter), followed);
     press(&mut app, KeyCode::Esc);
     assert_eq!(press(&mut app, KeyCode::Enter), [], "it is under way");
-    let trace = Ok(Box::new(Trace { seed: 0, ..trace() }));
+    let trace = Ok(Arc::new(Trace { seed: 0, ..trace() }));
     update(&mut app, Message::Trace { run: RUN.into(), seed: 0, trace });
     assert!(app.look.as_ref().unwrap().trace.is_some(), "and shown when it comes");
 }
@@ -585,10 +598,11 @@ fn who_only_looks_steers_nothing() {
     // Inside a seed: what is there already is shown, nothing is computed or written.
     let shown = [Effect::Trace { run: RUN.into(), seed: 0, may_compute: false }];
     assert_eq!(press(&mut app, KeyCode::Enter), shown);
-    let trace = Ok(Box::new(Trace { seed: 0, ..trace() }));
+    let trace = Ok(Arc::new(Trace { seed: 0, ..trace() }));
     update(&mut app, Message::Trace { run: RUN.into(), seed: 0, trace });
-    assert_eq!(press(&mut app, KeyCode::Char('E')), []);
-    assert!(app.said.take().unwrap().1.contains("--read-only"));
+    // What is exported goes to where the dashboard was started, not into the run.
+    let effects = press(&mut app, KeyCode::Char('E'));
+    assert!(matches!(&effects[..], [Effect::Export(export)] if export.run.is_none()));
 }
 
 #[test]
@@ -734,7 +748,7 @@ fn no_sequence_of_keys_at_any_size_panics() {
                         update(&mut app, Message::Preview { run, preview });
                     }
                     Effect::Trace { run, seed, .. } if random.random_range(0..4) > 0 => {
-                        let trace = Ok(Box::new(Trace { seed, ..trace() }));
+                        let trace = Ok(Arc::new(Trace { seed, ..trace() }));
                         update(&mut app, Message::Trace { run, seed, trace });
                     }
                     _ => {}

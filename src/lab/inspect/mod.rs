@@ -3,10 +3,11 @@
 //! [`trace`] samples one seed and keeps, at every step, the state, the clean estimate, attention maps, and of each
 //! machine's posterior the entropy, the likeliest patch and the training images that weigh most, pixel by
 //! pixel. [`file`] is how that lies on disk (a run's `traces/`), so that a dashboard that knows no network can scrub through it;
-//! [`picture`] draws it.
+//! [`picture`] draws it, [`table`] has its figures.
 
 mod file;
 pub mod picture;
+pub mod table;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
