@@ -18,8 +18,8 @@ const FONT: &str = "lab";
 /// Of equal widths, for text that stands in columns.
 const FIXED_FONT: &str = "lab-fixed";
 const LETTER_SIZE: i32 = 15;
-/// Place of one letter of it.
-const LETTER: (u32, u32) = (8, 17);
+/// It is drawn so far above its place.
+const LETTER_TOP: i32 = 4;
 static REGISTER: Once = Once::new();
 
 /// Okabe & Ito's, black last.
@@ -110,22 +110,26 @@ pub fn write_labelled(picture: image::RgbImage, labels: &[Label], path: &Path) -
     save(pixels, (width, height), path)
 }
 
-/// Lines of text in a font of equal widths, as a picture.
-pub fn write_text(text: &str, path: &Path) -> Result<()> {
+/// One letter of a text in columns.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Letter {
+    pub letter: char,
+    /// Upper left corner of its place, which is 8 x 16 pixels.
+    pub at: (u32, u32),
+    pub colour: [u8; 3],
+}
+
+/// Puts letters of equal widths on a picture and replaces `path` by it.
+pub fn write_letters(picture: image::RgbImage, letters: &[Letter], path: &Path) -> Result<()> {
     register();
-    let n_columns = text.lines().map(|line| line.chars().count()).max().unwrap_or(0) as u32;
-    let (width, height) =
-        (n_columns.max(1) * LETTER.0 + 20, text.lines().count() as u32 * LETTER.1 + 20);
-    let mut pixels = vec![255; 3 * (width * height) as usize];
+    let (width, height) = picture.dimensions();
+    let mut pixels = picture.into_raw();
     {
         let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-        let style = (FIXED_FONT, LETTER_SIZE).into_text_style(&area);
-        for (y, line) in text.lines().enumerate() {
-            // Letter by letter: columns stay straight whatever the font rounds.
-            for (x, letter) in line.chars().enumerate().filter(|(_, letter)| *letter != ' ') {
-                let at = (10 + x as i32 * LETTER.0 as i32, 10 + y as i32 * LETTER.1 as i32);
-                area.draw_text(&letter.to_string(), &style, at)?;
-            }
+        for Letter { letter, at, colour: [red, green, blue] } in letters {
+            let colour = RGBColor(*red, *green, *blue);
+            let style = (FIXED_FONT, LETTER_SIZE).into_font().color(&colour);
+            area.draw_text(&letter.to_string(), &style, (at.0 as i32, at.1 as i32 + LETTER_TOP))?;
         }
         area.present()?;
     }

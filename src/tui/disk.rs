@@ -172,9 +172,11 @@ impl Link for Disk {
         Box::new(move || {
             let failed = |error| format!("exporting {}: {error:#}", export.stem);
             let written = export.write(&folder).map_err(failed)?;
-            let names = written.iter().filter_map(|path| path.file_name()?.to_str());
-            let names = names.collect::<Vec<_>>().join(", ");
-            Ok(format!("exported to {}: {names}", folder.display()))
+            let first = written.first().map(|path| path.with_extension("")).unwrap_or(folder);
+            let name = first.file_name().unwrap_or_default().to_string_lossy();
+            let ends = written.iter().filter_map(|path| path.file_name()?.to_str());
+            let ends: Vec<&str> = ends.filter_map(|end| end.strip_prefix(&*name)).collect();
+            Ok(format!("exported: {} ({})", first.display(), ends.join(", ")))
         })
     }
 

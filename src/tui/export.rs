@@ -11,15 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
 
 use super::app::{App, CHARTS, LOG, News, SAMPLES, SETTINGS, SYSTEM, Shown, Watched};
 use super::curves::{Quantity, Recorded};
 use super::pointer::Pane;
+use super::screenshot::Screenshot;
 use super::series::Series;
-use super::view::view;
-use super::words::{columns, run_state};
+use super::words::run_state;
 use crate::lab::charts::{self, Marks, Panel};
 use crate::lab::inspect::picture::{At, film, sheet};
 use crate::lab::inspect::{Trace, table};
@@ -44,8 +42,8 @@ pub struct Export {
     /// The files' name before number and extension.
     pub stem: String,
     pub content: Content,
-    /// The part of the screen, filled in by the shell, which has one.
-    pub text: String,
+    /// What is seen of it, filled in by the shell, which has a screen.
+    pub screen: Screenshot,
     pub pane: Option<Pane>,
 }
 
@@ -84,7 +82,13 @@ impl App {
             let At { index, pixel: (row, column) } = look.at;
             let stem = format!("seed-{}-step-{}-pixel-{row}-{column}", look.seed, index + 1);
             let content = Content::Inside(trace, look.at);
-            return Some(Export { run: own, stem, content, text: String::new(), pane: None });
+            return Some(Export {
+                run: own,
+                stem,
+                content,
+                screen: Screenshot::default(),
+                pane: None,
+            });
         }
         let (run, stem, content, pane) = match self.tab {
             CHARTS => {
@@ -102,7 +106,7 @@ impl App {
             SYSTEM => (None, "mosaic-machine".to_owned(), machine(&self.system), None),
             _ => (None, "mosaic-runs".to_owned(), runs(&self.shown()), None),
         };
-        Some(Export { run, stem, content, text: String::new(), pane })
+        Some(Export { run, stem, content, screen: Screenshot::default(), pane })
     }
 
     /// Everything the run on screen recorded, and of marked runs what is drawn.
@@ -231,27 +235,6 @@ fn machine(looks: &[Reading]) -> Content {
     Content::Machine(rows, shares.collect())
 }
 
-/// A pane, or the whole screen, drawn as text.
-pub fn screen_text(app: &App, (width, height): (u16, u16), pane: Option<Pane>) -> String {
-    let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
-    let mut regions = Vec::new();
-    let Ok(drawn) = terminal.draw(|frame| regions = view(app, frame).regions);
-    let found = regions.iter().rev().find(|region| Some(region.pane) == pane);
-    let area = found.map_or(drawn.area, |region| region.area).intersection(drawn.area);
-    let line = |y: u16| {
-        let mut text = String::new();
-        let mut x = area.left();
-        while x < area.right() {
-            let symbol = drawn.buffer[(x, y)].symbol();
-            text += symbol;
-            // The cell behind a wide letter is not another one.
-            x += columns(symbol).max(1) as u16;
-        }
-        text.trim_end().to_owned() + "\n"
-    };
-    (area.top()..area.bottom()).map(line).collect()
-}
-
 impl Export {
     /// Writes the files into `folder` and returns their names.
     pub fn write(&self, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
@@ -279,7 +262,7 @@ impl Export {
             anyhow::Ok(())
         };
         write(path("csv"), &csv(&self.rows()))?;
-        write(path("txt"), &self.text)?;
+        write(path("txt"), &self.screen.text())?;
         let png = path("png");
         if self.draw(&png).with_context(|| format!("drawing '{}'", png.display()))? {
             written.push(png);
@@ -335,7 +318,7 @@ impl Export {
     /// Draws what there is to draw; whether there was anything.
     fn draw(&self, path: &Path) -> anyhow::Result<bool> {
         match &self.content {
-            Content::Table(_) => charts::write_text(&self.text, path)?,
+            Content::Table(_) => self.screen.draw(path)?,
             Content::Inside(trace, at) => sheet(trace, *at, path)?,
             Content::Samples(preview, _) => {
                 let Preview { seeds, network, machines, .. } = &**preview;
@@ -451,9 +434,9 @@ mod tests {
 
     #[test]
     fn charts_come_as_every_point_as_a_picture_and_as_text_and_never_overwrite() {
-        let app = app(5000);
+        let mut app = app(5000);
         let mut export = app.export().unwrap();
-        export.text = screen_text(&app, (80, 24), None);
+        export.screen = Screenshot::take(&mut app, (80, 24), None);
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join(FOLDER);
         let paths = export.write(&folder).unwrap();

@@ -7,7 +7,7 @@
 //!
 //! Reading order: [`link`] and [`disk`] (the lab as seen from here), [`message`], [`keys`], [`typed`], [`app`], [`listing`],
 //! [`series`], [`curves`], [`charted`], [`update`], [`popups`], [`palette`], [`sampling`], [`forms`] , [`pointer`] and [`focus`], [`words`], [`probe`] (what the terminal can do), [`theme`], [`chart`] and [`plot`], [`pictures`] (images in
-//! terminals), [`panels`] and [`view`], [`export`], [`watchdog`] and [`shell`].
+//! terminals), [`panels`] and [`view`], [`screenshot`], [`export`], [`watchdog`] and [`shell`].
 
 pub mod link;
 pub mod disk;
@@ -37,6 +37,7 @@ pub mod sixel;
 pub mod pictures;
 pub mod panels;
 pub mod view;
+pub mod screenshot;
 pub mod export;
 pub mod watchdog;
 pub mod shell;

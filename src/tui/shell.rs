@@ -32,12 +32,12 @@ use ratatui::prelude::CrosstermBackend;
 use ratatui::{Terminal, crossterm::cursor};
 
 use super::app::{App, Output};
-use super::export::screen_text;
 use super::link::Link;
 use super::message::{Effect, Message};
 use super::notify::Bell;
 use super::pictures::Printer;
 use super::pointer::Press;
+use super::screenshot::Screenshot;
 use super::update::update;
 use super::view::{Drawn, view};
 use crate::lab::command::{Act, Command};
@@ -178,7 +178,8 @@ fn serve(
                 Effect::Ring(words) => bell.ring(&words, &mut io::stdout())?,
                 Effect::Export(mut export) => {
                     let size = terminal.size()?;
-                    export.text = screen_text(app, (size.width, size.height), export.pane);
+                    let size = (size.width, size.height);
+                    export.screen = Screenshot::take(app, size, export.pane);
                     let _ = effects.send(Effect::Export(export));
                 }
                 effect => {

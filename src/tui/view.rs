@@ -152,8 +152,9 @@ fn emphasize(buffer: &mut Buffer, panel: Rect) {
 
 fn overview(app: &App, frame: &mut Frame, body: Rect, drawn: &mut Drawn) {
     let left = (body.width / 5).clamp(24, 40);
-    // As many picture columns as fit beside charts that can still be read.
-    let right = (body.width * 11 / 24).max(52);
+    // As many picture columns as fit beside charts that can still be read; three that lose no pixel, if half the screen will do.
+    let three = samples::width_of(app, 3).filter(|width| *width <= body.width / 2);
+    let right = (body.width * 11 / 24).max(52).max(three.unwrap_or(0));
     let columns = [Constraint::Length(left), Constraint::Min(20), Constraint::Length(right)];
     let [left, middle, right] = Layout::horizontal(columns).areas(body);
     let height = (app.runs.len() as u16 + 2).clamp(5, body.height / 2);
@@ -364,13 +365,13 @@ fn said(app: &App) -> Line<'static> {
 /// Columns of the filter while it is typed.
 const FILTER_COLUMNS: usize = 48;
 
-/// A problem is said whole, in up to this many lines.
+/// What is said is said whole, in up to this many lines.
 const SAID_LINES_MAX: u16 = 3;
 
-/// The lines that what is said to the user has: one, unless it is a problem that needs more and there is room.
+/// The lines that what is said to the user has: one, unless it needs more and there is room.
 fn said_lines(app: &App, said: &Line<'_>, area: Rect) -> u16 {
-    let is_problem = matches!(app.said, Some((NoticeLevel::Warning | NoticeLevel::Error, _)));
-    if !is_problem || app.popup == Popup::Filter || area.height < SMALL.1 || area.width == 0 {
+    if app.said.is_none() || app.popup == Popup::Filter || area.height < SMALL.1 || area.width == 0
+    {
         return 1;
     }
     (lines_of(&said.to_string(), area.width.into()) as u16).clamp(1, SAID_LINES_MAX)

@@ -16,7 +16,7 @@ use crate::image::grid;
 use crate::lab::preview::{Label, NETWORK};
 use crate::tui::app::{App, Shown, Watched};
 use crate::tui::pictures::Placement;
-use crate::tui::words::padded;
+use crate::tui::words::{clipped, columns, padded};
 
 /// Noise reaches beyond the pixel range; a third of it shows most of the range.
 const SEED_SCALE: f64 = 1.0 / 3.0;
@@ -69,6 +69,13 @@ pub fn gallery(app: &App, frame: &mut Frame, area: Rect) -> Vec<Placement> {
     }
     let plan = plan(app, shown, pictures);
     rows(app, shown, &plan, frame, pictures)
+}
+
+/// Columns of the screen that so many pictures take, a column a pixel.
+pub fn width_of(app: &App, n: u16) -> Option<u16> {
+    let shown = app.watched.as_ref()?.preview.as_ref()?;
+    let width = u16::try_from(shown.preview.network.shape().width).ok()?;
+    n.checked_mul(width.checked_add(1)?)?.checked_add(1)
 }
 
 /// A line of rates without its padding.
@@ -153,7 +160,10 @@ fn rows(app: &App, shown: &Shown, plan: &Plan, frame: &mut Frame, area: Rect) ->
         plan.columns.iter().map(|column| padded(&name(shown, *column), width)).collect();
     let mut line = heads.join(" ");
     if plan.n_hidden > 0 {
-        line = format!("{} ◂▸{}", line.trim_end(), plan.n_hidden);
+        // A number that is cut reads as another.
+        let more = format!(" ◂▸{}", plan.n_hidden);
+        let room = usize::from(area.width).saturating_sub(columns(&more));
+        line = clipped(line.trim_end(), room) + &more;
     }
     let head = Rect { height: area.height.min(1), ..area };
     frame.render_widget(Line::styled(line, app.theme.faint()), head);

@@ -154,7 +154,11 @@ fn entropy(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
     let seen = Arc::new(Seen { pieces, broken: Vec::new() });
     let style = app.theme.faint();
     curves.push(Curve { name: "uniform".to_owned(), letter: None, style, is_faint: true, seen });
-    let title = format!(" attention entropy, nats (uniform {most:.2}) ");
+    let long = format!(" attention entropy, nats (uniform {most:.2}) ");
+    let title = match long.len() + 2 <= usize::from(area.width) {
+        true => long,
+        false => format!(" entropy, nats (uniform {most:.2}) "),
+    };
     let block = Block::bordered().title(title).title_bottom(extremes(last));
     let crosshair = app.crosshair.filter(|_| app.tab == CHARTS).map(|crosshair| crosshair.x);
     let plot = Plot { curves, x, dots: app.dots, crosshair, ..Plot::default() };
