@@ -373,18 +373,18 @@ impl Desk {
             }
             Effect::Export(export) => {
                 let work = link.export(*export);
-                aside(messages, move || Message::Done(caught(work)))
+                aside(messages, work, Message::Done)
             }
             Effect::Trace { run, seed, may_compute } => {
                 let work = link.trace(&run, seed, may_compute);
-                aside(messages, move || {
-                    let trace = caught(work).map(Arc::new);
+                aside(messages, work, move |trace| {
+                    let trace = trace.map(Arc::new);
                     Message::Trace { run, seed, trace }
                 })
             }
             Effect::Preview { run, wanted } => {
                 let work = link.make_preview(&run, &wanted);
-                aside(messages, move || Message::Previewed { run, made: caught(work) })
+                aside(messages, work, move |made| Message::Previewed { run, made })
             }
             Effect::Launch { experiment, parent, queued } => {
                 vec![Message::Launched(link.launch(&experiment, parent.as_deref(), queued))]
@@ -426,18 +426,19 @@ fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
 }
 
 /// Seconds of work, which must not hold up the news: its message comes when it is done.
-fn aside(
+fn aside<T>(
     messages: &Sender<Message>,
-    work: impl FnOnce() -> Message + Send + 'static,
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+    told: impl FnOnce(Result<T, String>) -> Message + Clone + Send + 'static,
 ) -> Vec<Message> {
-    let messages = messages.clone();
+    let (messages, refused) = (messages.clone(), told.clone());
     let begun = thread::Builder::new().name("aside".to_owned()).spawn(move || {
         // Nobody listens when the dashboard has been left.
-        let _ = messages.send(work());
+        let _ = messages.send(told(caught(work)));
     });
     match begun {
         Ok(_) => Vec::new(),
-        Err(error) => vec![Message::Done(Err(format!("starting a thread: {error}")))],
+        Err(error) => vec![refused(Err(format!("starting a thread: {error}")))],
     }
 }
 
