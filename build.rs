@@ -25,6 +25,7 @@ fn main() {
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     compile(&kernels.join("general.cu"), &out.join("general.ptx"), &[]);
+    compile(&kernels.join("ceilings.cu"), &out.join("ceilings.ptx"), &[]);
     compile(&layers.join("layers.cu"), &out.join("layers.ptx"), &[]);
     for side in STRIP_SIDES {
         let side = side.to_string();

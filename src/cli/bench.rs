@@ -9,12 +9,12 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 
+use super::bench_gpu::GpuArgs;
 use crate::dataset::source::{DatasetError, DatasetSource, open};
-use crate::lab::bench::gpu;
 use crate::lab::bench::limits::Limits;
 use crate::lab::bench::theory::{TheoryCase, TheoryTiming, fixed, time_theory};
 use crate::lab::bench::train::{Net, TrainTiming, time_training};
-use crate::lab::device::{Wanted, open as open_device, open_cards, with_cards};
+use crate::lab::device::{Wanted, open_cards, with_cards};
 use crate::lab::launch::{KEEP_FREED_MEMORY, KEPT};
 use crate::theory::spec::MachineKind;
 use crate::theory::{Machine, Precision, TrainingImages};
@@ -33,22 +33,6 @@ pub enum BenchCommand {
     Train(TrainArgs),
     /// A card against the CPU: are its results right, and how fast is it?
     Gpu(GpuArgs),
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct GpuArgs {
-    /// cuda:N, or auto for the first card.
-    #[arg(long, default_value = "auto")]
-    device: Wanted,
-    /// Fewer and smaller cases.
-    #[arg(long)]
-    quick: bool,
-    /// Only what is named: checks, theory, training.
-    #[arg(long, value_delimiter = ',', num_args = 1.., value_parser = ["checks", "theory", "training"])]
-    only: Vec<String>,
-    /// Print one JSON object a row.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -119,67 +103,8 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     match &args.command {
         BenchCommand::Theory(args) => theory(args),
         BenchCommand::Train(args) => train(args),
-        BenchCommand::Gpu(args) => gpu(args),
+        BenchCommand::Gpu(args) => super::bench_gpu::run(args),
     }
-}
-
-fn gpu(args: &GpuArgs) -> Result<()> {
-    let opened = open_device(&args.device, |problem| eprintln!("{problem}"))?;
-    let Some(cards) = opened.cards else {
-        bail!("there is no card to bench: {}", opened.words);
-    };
-    let wants = |what: &str| args.only.is_empty() || args.only.iter().any(|only| only == what);
-    let mut out = io::stdout().lock();
-    if !args.json {
-        writeln!(out, "{}", opened.words)?;
-    }
-    let mut n_failed = 0;
-    if wants("checks") {
-        let of_theory = gpu::theory::check(&cards, args.quick)?;
-        #[cfg(feature = "cudnn")]
-        let of_training = gpu::training::check(&opened.tensors, args.quick)?;
-        #[cfg(not(feature = "cudnn"))]
-        let of_training = Vec::new();
-        let checks = [of_theory, of_training].concat();
-        n_failed = checks.iter().filter(|check| !check.passed).count();
-        for check in &checks {
-            if args.json {
-                writeln!(out, "{}", serde_json::to_string(check)?)?;
-            } else {
-                let word = if check.passed { "agrees" } else { "DIFFERS" };
-                writeln!(out, "{word:7} {:44} {}", check.name, check.detail)?;
-            }
-        }
-    }
-    if wants("theory") {
-        for row in gpu::theory::time(&cards, args.quick)? {
-            print_gpu(&mut out, &row, args.json)?;
-        }
-    }
-    #[cfg(feature = "cudnn")]
-    if wants("training") {
-        for row in gpu::training::time(&opened.tensors, args.quick)? {
-            print_gpu(&mut out, &row, args.json)?;
-        }
-    }
-    if n_failed > 0 {
-        bail!("{n_failed} checks failed");
-    }
-    Ok(())
-}
-
-fn print_gpu(out: &mut impl Write, row: &gpu::Row, json: bool) -> Result<()> {
-    if json {
-        writeln!(out, "{}", serde_json::to_string(row)?)?;
-        return Ok(());
-    }
-    writeln!(out, "{:54} {:>9.3} ms  {}", row.what, row.median_ms, row.rate)?;
-    if !row.parts.is_empty() {
-        let parts: Vec<String> =
-            row.parts.iter().map(|(name, ms)| format!("{name} {ms:.3}")).collect();
-        writeln!(out, "    one by one, ms: {}", parts.join(", "))?;
-    }
-    Ok(())
 }
 
 fn train(args: &TrainArgs) -> Result<()> {

@@ -14,6 +14,7 @@ pub mod data;
 pub mod denoise;
 pub mod theory;
 pub mod bench;
+pub mod bench_gpu;
 mod calibrate;
 mod compare;
 mod reproduce;

@@ -171,10 +171,13 @@ pub fn open_cards(
 }
 
 #[cfg(feature = "cuda")]
+pub use cuda::ceilings;
+
+#[cfg(feature = "cuda")]
 mod cuda {
     use super::*;
-    use crate::theory::card::Card;
     use crate::theory::card::cuda::CudaCard;
+    use crate::theory::card::{Card, Ceilings};
     use anyhow::Context;
 
     pub fn open_cards(
@@ -200,6 +203,15 @@ mod cuda {
             .map_err(|error| first_line(&error))
             .with_context(|| format!("opening 'cuda:{first}' for networks"))?;
         Ok(Opened { tensors, cards: Some(cards), words })
+    }
+
+    /// What the first of these cards reaches at best.
+    pub fn ceilings(wanted: &Wanted) -> Result<Ceilings> {
+        let first = match wanted {
+            Wanted::Cuda(numbers) => numbers.first().copied().unwrap_or(0),
+            Wanted::Auto | Wanted::Cpu => 0,
+        };
+        Ok(CudaCard::open(first)?.ceilings()?)
     }
 
     /// candle appends backtraces to its messages.

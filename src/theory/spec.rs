@@ -105,6 +105,22 @@ impl<T> Scheduled<T> {
 }
 
 impl MachineKind {
+    /// The patches that a machine's dictionary has; none for machines that are not sums over patches.
+    pub fn pool(&self) -> Option<Pool> {
+        match self {
+            Self::Local => Some(Pool::SamePlace),
+            Self::EquivariantLocal => Some(Pool::Wrap),
+            Self::EquivariantLocalInterior => Some(Pool::Interior),
+            Self::BoundaryBroken => Some(Pool::SameBorder),
+            Self::Attention { pool, .. } => Some(*pool),
+            Self::Ideal
+            | Self::EquivariantIdeal
+            | Self::Masked { .. }
+            | Self::Composite
+            | Self::Wiener => None,
+        }
+    }
+
     /// Where the attention machine's weights come from; of a schedule with several sources the first one's.
     pub fn attention_source(&self) -> Option<AttentionSource> {
         match self {

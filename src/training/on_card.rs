@@ -17,7 +17,7 @@ use crate::dataset::{Batches, Dataset};
 use crate::diffusion::Schedule;
 use crate::network::TensorMap;
 use crate::network::card::cuda::{Engine, EngineError, Segment};
-use crate::network::card::plan::Place;
+use crate::network::card::plan::{Command, Place};
 use crate::network::config::NetworkConfig;
 
 /// Threads that draw batches, at most.
@@ -100,6 +100,21 @@ impl OnCard {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Floating-point operations of a step's products and convolutions.
+    pub fn operations(&self) -> f64 {
+        self.total(|command| command.operations())
+    }
+
+    /// Bytes that a step's commands move at least.
+    pub fn n_bytes_moved(&self) -> f64 {
+        self.total(|command| command.n_bytes(&self.step.plan))
+    }
+
+    fn total(&self, of: impl Fn(&Command) -> f64) -> f64 {
+        let sum = |commands: &[Command]| commands.iter().map(&of).sum::<f64>();
+        self.step.n_pieces() as f64 * sum(&self.step.gradients) + sum(&self.step.update)
     }
 
     /// One step, number `step` counted from 0.

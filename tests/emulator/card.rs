@@ -17,6 +17,7 @@ pub fn program(module: Module) -> Option<PathBuf> {
     let side = match module {
         Module::General => 0,
         Module::Strips(side) => side,
+        Module::Ceilings => panic!("it has a program of its own"),
     };
     let mut done = DONE.lock().unwrap();
     let compile = || compiled("kernels.c", &format!("kernels-{side}"), &[format!("-DSIDE={side}")]);

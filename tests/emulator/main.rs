@@ -136,6 +136,28 @@ fn fastest() -> EmulatedCard {
 }
 
 #[test]
+fn what_measures_a_card_does_what_is_counted() {
+    let Some(program) = card::compiled("ceilings.c", "ceilings", &[]) else { return };
+    let output = card::run(&program, Vec::new()).unwrap();
+    let values: Vec<f32> =
+        output.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let (copied, sums) = values.split_at(4000);
+    assert!(copied.iter().enumerate().all(|(i, value)| *value == i as f32));
+    let (multiplied, raised) = sums.split_at(128);
+    for thread in 0..128 {
+        let x = (thread % 32) as f32;
+        let chain =
+            |first: f32, step: fn(f32, f32) -> f32| (0..5).fold(first, |value, _| step(value, x));
+        let expected: f32 =
+            (0..8).map(|i| chain(i as f32, |value, x| value.mul_add(0.999, 1e-3 * x))).sum();
+        assert!((multiplied[thread] - expected).abs() < 1e-4, "{expected}");
+        let first = |i: usize| -0.1 * i as f32 - 1e-3 * x;
+        let expected: f32 = (0..8).map(|i| chain(first(i), |value, _| (-value).exp2())).sum();
+        assert!((raised[thread] - expected).abs() < 1e-4, "{expected}");
+    }
+}
+
+#[test]
 fn the_general_kernel_agrees_with_the_specification_on_every_dictionary() {
     if program(Module::General).is_none() {
         return;

@@ -13,7 +13,6 @@ use super::{Times, peak_memory_mb, reset_peak_memory};
 use crate::diffusion::{Denoiser, Schedule};
 use crate::image::{ImageBatch, ImageShape};
 use crate::random::noise_seeds;
-use crate::theory::patches::Pool;
 use crate::theory::spec::{MachineKind, MachineSpec, PatchSize};
 use crate::theory::{Machine, Precision, TrainingImages};
 
@@ -121,16 +120,12 @@ fn operations(spec: &MachineSpec, channels: usize) -> Option<(f64, bool)> {
 
 /// Pairs (p, q) of one query and one image.
 pub fn n_pairs(spec: &MachineSpec, shape: ImageShape, k: usize) -> f64 {
-    let pool = match spec.kind {
-        MachineKind::Ideal
-        | MachineKind::Wiener
-        | MachineKind::Masked { .. }
-        | MachineKind::Composite => return shape.n_pixels() as f64,
-        MachineKind::EquivariantIdeal => return (shape.n_pixels() * shape.n_pixels()) as f64,
-        MachineKind::Local => Pool::SamePlace,
-        MachineKind::EquivariantLocal | MachineKind::Attention { .. } => Pool::Wrap,
-        MachineKind::EquivariantLocalInterior => Pool::Interior,
-        MachineKind::BoundaryBroken => Pool::SameBorder,
+    let n_pixels = shape.n_pixels() as f64;
+    let Some(pool) = spec.kind.pool() else {
+        return match spec.kind {
+            MachineKind::EquivariantIdeal => n_pixels * n_pixels,
+            _ => n_pixels,
+        };
     };
     let along = |len| pool.stretches(k, len).iter().map(|s| s.len as f64).sum::<f64>();
     along(shape.height) * along(shape.width)

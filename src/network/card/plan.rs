@@ -152,6 +152,46 @@ impl ConvolutionSizes {
     }
 }
 
+impl Command {
+    /// Floating-point operations of products and convolutions: two a multiply-add.
+    pub fn operations(&self) -> f64 {
+        let multiply_adds: usize = match self {
+            Self::Launch(_) => 0,
+            Self::Product(Product { sizes: [m, n, k], count, .. }) => m * n * k * count,
+            Self::Convolution(Convolution { sizes, .. }) => {
+                let [high, wide] = sizes.sides_out();
+                let each = sizes.c_in * sizes.c_out * sizes.kernel * sizes.kernel;
+                sizes.batch * high * wide * each
+            }
+        };
+        2.0 * multiply_adds as f64
+    }
+
+    /// Bytes that go to and from memory at least: the matrices of products and convolutions, each buffer of a launch once.
+    pub fn n_bytes(&self, plan: &Plan) -> f64 {
+        let values: usize = match self {
+            Self::Launch(launch) => {
+                let mut buffers: Vec<usize> =
+                    launch.buffers.iter().map(|place| place.buffer).collect();
+                buffers.sort_unstable();
+                buffers.dedup();
+                buffers.into_iter().filter_map(|buffer| plan.buffers.get(buffer)).sum()
+            }
+            Self::Product(Product { sizes: [m, n, k], count, .. }) => {
+                count * (m * k + k * n + m * n)
+            }
+            Self::Convolution(Convolution { sizes, .. }) => {
+                let [high, wide] = sizes.sides_out();
+                let ConvolutionSizes { batch, height, width, c_in, c_out, kernel, .. } = sizes;
+                batch * height * width * c_in
+                    + c_out * kernel * kernel * c_in
+                    + batch * high * wide * c_out
+            }
+        };
+        (values * size_of::<f32>()) as f64
+    }
+}
+
 /// Blocks of a launch, as cards count them.
 const BLOCKS_MAX: [usize; 2] = [i32::MAX as usize, u16::MAX as usize];
 const THREADS_MAX: usize = 1024;
@@ -200,6 +240,25 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn operations_and_bytes_are_those_of_the_sizes() {
+        let mut plan = Plan::default();
+        let [x, w, y] = [2 * 4 * 4 * 8, 16 * 9 * 8, 2 * 4 * 4 * 16].map(|n| plan.buffer(n));
+        let sizes = ConvolutionSizes {
+            batch: 2,
+            height: 4,
+            width: 4,
+            c_in: 8,
+            c_out: 16,
+            kernel: 3,
+            border: 1,
+        };
+        let convolution = Convolution { pass: Pass::Forward, sizes, x, w, y, adds: false };
+        let command = Command::Convolution(convolution);
+        assert_eq!(command.operations(), 2.0 * (2 * 16 * 8 * 16 * 9) as f64);
+        assert_eq!(command.n_bytes(&plan), plan.n_bytes() as f64);
+    }
 
     #[test]
     fn commands_beyond_their_buffers_are_refused() {

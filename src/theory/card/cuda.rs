@@ -14,6 +14,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use cudarc::driver::sys::{CUdevice_attribute, CUfunction_attribute_enum, CUresult};
 use cudarc::driver::{
@@ -24,7 +25,7 @@ use cudarc::nvrtc::Ptx;
 
 use super::kernel::{Kernel, Module};
 use super::plan::{Found, Launch, N_OTHERS, PosteriorPlan};
-use super::{Card, CardError, CardPixels, Loaded};
+use super::{Card, CardError, CardPixels, Ceilings, Loaded};
 use crate::driver::{keep_memory, reason};
 use crate::image::ImageShape;
 
@@ -37,6 +38,11 @@ const CAPABILITY_MIN: (i32, i32) = (8, 0);
 
 // SAFETY: the C structure of `posterior.cuh`, field by field, which is tested.
 unsafe impl DeviceRepr for PosteriorPlan {}
+
+/// Bytes that are copied to measure how fast; far more than a card's cache.
+const COPIED_BYTES: usize = 1 << 30;
+/// Chains of a thread, as in `ceilings.cu`.
+const CHAINS: usize = 8;
 
 /// One card, opened.
 pub struct CudaCard {
@@ -80,6 +86,7 @@ fn ptx(module: Module) -> Option<(&'static str, &'static str)> {
         Module::Strips(13) => kernels!("strips_13"),
         Module::Strips(15) => kernels!("strips_15"),
         Module::Strips(_) => None,
+        Module::Ceilings => kernels!("ceilings"),
     }
 }
 
@@ -197,6 +204,68 @@ impl CudaCard {
         let found = (found, n_resident as usize * self.n_multiprocessors);
         kernels.functions.insert(key, found.clone());
         Ok(found)
+    }
+
+    /// Measures what the card reaches at best, in some tenths of a second.
+    pub fn ceilings(&self) -> Result<Ceilings, CardError> {
+        const THREADS: usize = 256;
+        const ROUNDS: i32 = 8192;
+        let function = |name| self.function(Module::Ceilings, name, (THREADS, 0));
+        let (copy, n_resident) = function("copy_groups")?;
+        let (multiply, n_multiply) = function("multiply_adds")?;
+        let (raise, n_raise) = function("exponentials")?;
+        let grid = |n_blocks: usize| LaunchConfig {
+            grid_dim: (n_blocks as u32, 1, 1),
+            block_dim: (THREADS as u32, 1, 1),
+            shared_mem_bytes: 0,
+        };
+        let run = || -> Result<Ceilings, DriverError> {
+            let stream = &self.stream;
+            let from = stream.alloc_zeros::<f32>(COPIED_BYTES / size_of::<f32>())?;
+            let mut to = stream.alloc_zeros::<f32>(COPIED_BYTES / size_of::<f32>())?;
+            let n_groups = COPIED_BYTES / (4 * size_of::<f32>());
+            let copied = self.fastest(|| {
+                let mut arguments = stream.launch_builder(&copy);
+                arguments.arg(&n_groups).arg(&from).arg(&mut to);
+                // SAFETY: both buffers hold n_groups groups of four floats.
+                unsafe { arguments.launch(grid(n_resident)) }.map(drop)
+            })?;
+            let mut chains = |function: &CudaFunction, n_blocks: usize| {
+                let seconds = self.fastest(|| {
+                    let mut arguments = stream.launch_builder(function);
+                    arguments.arg(&ROUNDS).arg(&mut to);
+                    // SAFETY: a float a thread is written; no card holds as many threads as the buffer has floats.
+                    unsafe { arguments.launch(grid(n_blocks)) }.map(drop)
+                })?;
+                Ok::<f64, DriverError>(
+                    (n_blocks * THREADS * ROUNDS as usize * CHAINS) as f64 / seconds,
+                )
+            };
+            Ok(Ceilings {
+                bytes_per_s: 2.0 * COPIED_BYTES as f64 / copied,
+                multiply_adds_per_s: chains(&multiply, n_multiply)?,
+                exponentials_per_s: chains(&raise, n_raise)?,
+            })
+        };
+        run().map_err(self.no_room(2 * COPIED_BYTES))
+    }
+
+    /// Seconds of the fastest of some runs after one to warm up.
+    fn fastest(
+        &self,
+        mut run: impl FnMut() -> Result<(), DriverError>,
+    ) -> Result<f64, DriverError> {
+        let mut fastest = f64::INFINITY;
+        for round in 0..6 {
+            self.stream.synchronize()?;
+            let begun = Instant::now();
+            run()?;
+            self.stream.synchronize()?;
+            if round > 0 {
+                fastest = fastest.min(begun.elapsed().as_secs_f64());
+            }
+        }
+        Ok(fastest)
     }
 
     /// Puts bytes on the card through pinned buffers, one filled while the other travels.

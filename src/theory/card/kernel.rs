@@ -21,6 +21,8 @@ pub enum Module {
     General,
     /// For one patch side.
     Strips(usize),
+    /// What a card reaches at best.
+    Ceilings,
 }
 
 /// A kernel and its launch settings.

@@ -54,6 +54,16 @@ impl CardPixels<'_> {
     }
 }
 
+/// What a card reaches at best.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ceilings {
+    /// Read and written, by a copy.
+    pub bytes_per_s: f64,
+    /// Of single precision.
+    pub multiply_adds_per_s: f64,
+    pub exponentials_per_s: f64,
+}
+
 /// One graphics card, or what stands for one.
 pub trait Card: Send + Sync {
     /// As people know it, such as `cuda:0`.

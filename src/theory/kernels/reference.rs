@@ -45,7 +45,8 @@ fn places(height: usize, width: usize) -> impl Iterator<Item = (usize, usize, us
     pixels().flat_map(move |p| pixels().map(move |q| (p.0, p.1, q.0, q.1)))
 }
 
-fn squared_distance<T: Real>(
+/// Squared distance of the query's patch at `p` and the patch of `image` [C, H, W] at `q`, rows and columns.
+pub fn squared_distance<T: Real>(
     query: &PatchQuery<'_, T>,
     image: &[T],
     p: (usize, usize),

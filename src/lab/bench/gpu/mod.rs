@@ -3,11 +3,14 @@
 //! Checks are of whole machines and whole training steps on seeded random inputs; the CPU's results are the
 //! specification. Times are medians after a warm-up.
 
+pub mod peer;
 pub mod theory;
 #[cfg(feature = "cudnn")]
 pub mod training;
 
 use serde::Serialize;
+
+use peer::Peer;
 
 /// One comparison with the CPU.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -27,6 +30,16 @@ pub struct Row {
     pub median_ms: f64,
     /// What it amounts to, such as pairs a second.
     pub rate: String,
+    /// Operations, at least: floating-point ones of training, instructions of theory.
+    pub operations: f64,
+    /// The most of them that the card does in a second.
+    pub operations_per_s_max: Option<f64>,
+    /// Bytes to and from the card's memory, at least.
+    pub bytes: f64,
+    #[serde(skip)]
+    pub peer: Option<Peer>,
+    /// PyTorch's time for the same, where it was asked for.
+    pub peer_ms: Option<f64>,
     /// Where the time goes, if known.
     pub parts: Vec<(String, f64)>,
 }

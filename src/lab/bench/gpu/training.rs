@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use candle_core::{Device, DeviceLocation};
+use candle_core::{Device, DeviceLocation, Tensor};
 
+use super::peer::Peer;
 use super::{Check, Row};
 use crate::dataset::Dataset;
 use crate::image::ImageShape;
@@ -147,6 +148,41 @@ pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
+/// The same in PyTorch.
+fn peer(name: &str, network: &NetworkConfig, batch: usize, precision: &str) -> Peer {
+    let padding = if network.padding == Padding::Zeros { "zeros" } else { "circular" };
+    let channels = network.image.channels;
+    let arguments = format!(
+        "--net {name} --batch {batch} --channels {channels} --padding {padding} --precision {precision}"
+    );
+    Peer::Step(arguments.split(' ').map(str::to_owned).collect())
+}
+
+/// Operations a second of a large matrix product in TensorFloat-32.
+fn products_per_s(device: &Device) -> Result<f64> {
+    const SIDE: usize = 8192;
+    let before = candle_core::cuda::gemm_reduced_precision_f32();
+    candle_core::cuda::set_gemm_reduced_precision_f32(true);
+    let run = || -> Result<f64> {
+        let [a, b] = [(); 2].map(|()| Tensor::rand(-1.0_f32, 1.0, (SIDE, SIDE), device));
+        let (a, b) = (a?, b?);
+        let mut times = Times::default();
+        a.matmul(&b)?;
+        for _ in 0..5 {
+            device.synchronize()?;
+            times.take(|| {
+                let product = a.matmul(&b)?;
+                device.synchronize()?;
+                Ok(product)
+            })?;
+        }
+        Ok(2.0 * (SIDE as f64).powi(3) / times.median_wall_s())
+    };
+    let found = run();
+    candle_core::cuda::set_gemm_reduced_precision_f32(before);
+    found
+}
+
 /// Milliseconds a step of the networks that others are compared by, data and report included.
 pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
     let grey = ImageShape::new(1, 32, 32);
@@ -167,6 +203,7 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
         cases.push(("resnet", network(grey, resnet(64), Padding::Zeros), 128, Arithmetic::Full));
     }
     let DeviceLocation::Cuda { gpu_id } = device.location() else { return Ok(Vec::new()) };
+    let tensor_operations = products_per_s(device)?;
     let mut rows = Vec::new();
     for (name, network, batch, arithmetic) in cases {
         let (config, dataset) = (config(batch, arithmetic), stripes(network.image, 1024));
@@ -195,6 +232,14 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
             ),
             median_ms,
             rate: format!("{:.0} images/s", batch as f64 / median_ms * 1e3),
+            operations: card.operations(),
+            operations_per_s_max: match arithmetic {
+                Arithmetic::Full => None,
+                Arithmetic::Tf32 => Some(tensor_operations),
+            },
+            bytes: card.n_bytes_moved(),
+            peer: Some(peer(name, &network, batch, words)),
+            peer_ms: None,
             parts,
         });
     }
