@@ -17,6 +17,7 @@
 
 use rayon::prelude::*;
 
+use super::card::evidence::{Mixed, Votes};
 use super::evidence::{Evidence, Portions};
 use super::pooled::pooled_estimate;
 use super::spec::{AttentionSettings, AttentionSource};
@@ -133,10 +134,28 @@ impl Sharing {
     ) -> Shared {
         let ImageShape { channels, .. } = portions.shape();
         let n_pixels = portions.shape().n_pixels();
-        let mut mixture = Accumulator::new(channels + 1, n_pixels);
-        let mut top = vec![(Provenance::default(), f64::NEG_INFINITY); n_pixels];
+        let Mixed { mixture, top } = self.mixed(portions, settings.lambda);
+        let mut x0 = mixture.mean();
+        let inner_entropy = x0.split_off(channels * n_pixels);
+        let entropy_nats =
+            inner_entropy.iter().enumerate().map(|(p, inner)| inner + mixture.entropy(p)).collect();
+        if settings.gamma != 0.0 {
+            let attended = self.attended(&x0, n_pixels);
+            x0 = Mixture { z: x0, attended }.estimate(settings.gamma);
+        }
+        let provenance = top.into_iter().map(|(place, _)| place).collect();
+        Shared { x0, entropy_nats, provenance }
+    }
+
+    /// Images mixed by their votes.
+    fn mixed<T: Lane>(&self, portions: &Portions<'_, T>, lambda: f64) -> Mixed {
+        if let Some(mixed) = self.mixed_on_cards(portions, lambda) {
+            return mixed;
+        }
+        let (channels, n_pixels) = (portions.shape().channels, portions.shape().n_pixels());
+        let Mixed { mut mixture, mut top } = Mixed::new(channels, n_pixels);
         portions.each(|evidence| {
-            let votes = match settings.lambda {
+            let votes = match lambda {
                 0.0 => evidence.log_evidence.clone(),
                 lambda => votes(evidence, &self.shared(evidence), lambda),
             };
@@ -150,16 +169,26 @@ impl Sharing {
                 }
             }
         });
-        let mut x0 = mixture.mean();
-        let inner_entropy = x0.split_off(channels * n_pixels);
-        let entropy_nats =
-            inner_entropy.iter().enumerate().map(|(p, inner)| inner + mixture.entropy(p)).collect();
-        if settings.gamma != 0.0 {
-            let attended = self.attended(&x0, n_pixels);
-            x0 = Mixture { z: x0, attended }.estimate(settings.gamma);
+        Mixed { mixture, top }
+    }
+
+    fn mixed_on_cards<T: Lane>(&self, portions: &Portions<'_, T>, lambda: f64) -> Option<Mixed> {
+        let single = |values: &[f64]| -> Vec<f32> { values.iter().map(|&v| v as f32).collect() };
+        match self {
+            _ if lambda == 0.0 => portions.mixed_on_cards(Votes::Nothing, lambda),
+            Self::Identity => portions.mixed_on_cards(Votes::Own, lambda),
+            Self::Pooled { votes } => {
+                portions.mixed_on_cards(Votes::Images(&single(votes)), lambda)
+            }
+            Self::Uniform => {
+                let n_pixels = portions.shape().n_pixels();
+                let weights = vec![1.0 / n_pixels as f32; n_pixels * n_pixels];
+                portions.mixed_on_cards(Votes::Shared(&weights), lambda)
+            }
+            Self::Rows { transposed, .. } => {
+                portions.mixed_on_cards(Votes::Shared(&single(transposed)), lambda)
+            }
         }
-        let provenance = top.into_iter().map(|(place, _)| place).collect();
-        Shared { x0, entropy_nats, provenance }
     }
 
     /// The estimates under each `lambda`, whatever gamma: see [`Mixture`].
@@ -240,8 +269,22 @@ impl Sharing {
     /// `co-origin`: `A[p,r]` proportional to `sum_n P(n|p) P(n|r)`, `P(.|p) = softmax_n E[n,p]`.
     pub fn co_origin<T: Lane>(portions: &Portions<'_, T>) -> Self {
         let n_pixels = portions.shape().n_pixels();
-        let mixture = equivariant_local(portions);
+        let mixture = portions.equivariant_local();
         let log_sums: Vec<f64> = (0..n_pixels).map(|p| mixture.log_sum(p)).collect();
+        let mut rows = portions
+            .co_origin_on_cards(&log_sums)
+            .unwrap_or_else(|| Self::common_origins(portions, &log_sums));
+        for row in rows.chunks_exact_mut(n_pixels) {
+            // `sum_n P(n|p)^2` is at least 1 / N, so the row is never empty.
+            let sum: f64 = row.iter().sum();
+            row.iter_mut().for_each(|a| *a /= sum);
+        }
+        Self::from_maps(1, n_pixels, &rows)
+    }
+
+    /// `sum_n P(n|p) P(n|r)`, `[P, P]`.
+    fn common_origins<T: Lane>(portions: &Portions<'_, T>, log_sums: &[f64]) -> Vec<f64> {
+        let n_pixels = portions.shape().n_pixels();
         let mut rows = vec![0.0; n_pixels * n_pixels];
         portions.each(|evidence| {
             let evidence = evidence.log_evidence.iter().enumerate();
@@ -256,18 +299,13 @@ impl Sharing {
                 }
             });
         });
-        for row in rows.chunks_exact_mut(n_pixels) {
-            // `sum_n P(n|p)^2` is at least 1 / N, so the row is never empty.
-            let sum: f64 = row.iter().sum();
-            row.iter_mut().for_each(|a| *a /= sum);
-        }
-        Self::from_maps(1, n_pixels, &rows)
+        rows
     }
 
     /// `similarity`: `A[p,r] = softmax_r(-||z(p) - z(r)||^2 / tau)`, z the `els` estimate.
     pub fn similarity<T: Lane>(portions: &Portions<'_, T>, tau: f64) -> Self {
         let n_pixels = portions.shape().n_pixels();
-        let z = equivariant_local(portions).mean();
+        let z = portions.equivariant_local().mean();
         let mut rows = vec![0.0; n_pixels * n_pixels];
         rows.par_chunks_exact_mut(n_pixels).enumerate().for_each(|(p, row)| {
             for plane in z.chunks_exact(n_pixels).take(portions.shape().channels) {
@@ -303,28 +341,4 @@ impl Mixture {
 fn votes(evidence: &Evidence, shared: &[f64], lambda: f64) -> Vec<f64> {
     let pairs = evidence.log_evidence.iter().zip(shared);
     pairs.map(|(evidence, shared)| evidence + lambda * shared).collect()
-}
-
-/// The mixture over images by their own evidence alone, which is that of the machine without attention.
-pub(super) fn equivariant_local<T: Lane>(portions: &Portions<'_, T>) -> Accumulator {
-    let shape = portions.shape();
-    let mut mixture = Accumulator::new(shape.channels + 1, shape.n_pixels());
-    portions.each(|evidence| evidence.mix(&evidence.log_evidence, &mut mixture));
-    mixture
-}
-
-impl Evidence {
-    /// Adds these images to a mixture; the entropy within images rides along as one more channel.
-    fn mix(&self, votes: &[f64], mixture: &mut Accumulator) {
-        let (n_channels, n_pixels) = (self.n_channels, self.n_pixels);
-        for (n, row) in votes.chunks_exact(n_pixels).enumerate() {
-            for (p, &vote) in row.iter().enumerate() {
-                let value = |c: usize| match c {
-                    c if c < n_channels => self.estimates[(n * n_channels + c) * n_pixels + p],
-                    _ => self.inner_entropy[n * n_pixels + p],
-                };
-                mixture.add(p, vote, Provenance::default(), value);
-            }
-        }
-    }
 }

@@ -14,11 +14,14 @@ use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
+use super::card::cards::OnCards;
+use super::card::evidence::{Mixed, Votes};
 use super::images::TrainingImages;
 use super::kernels::PatchQuery;
 use super::kernels::boxes::BoxSums;
 use super::kernels::tile::Tile;
 use super::pooled::PooledModel;
+use super::weights::Accumulator;
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
 use crate::simd::Lane;
@@ -53,6 +56,8 @@ pub struct Portions<'a, T> {
     only: OnceLock<Evidence>,
     /// `ln |pool(p)|`.
     log_pool: Vec<f64>,
+    /// Cards that may compute in our place, and the query as they take it.
+    cards: Option<(&'a OnCards, Vec<f32>)>,
 }
 
 impl<'a, T: Lane> Portions<'a, T> {
@@ -69,7 +74,11 @@ impl<'a, T: Lane> Portions<'a, T> {
         let n_places =
             |p: usize| query.pool.n_places(query.k, (height, width), (p / width, p % width));
         let log_pool = (0..query.shape.n_pixels()).map(|p| (n_places(p) as f64).ln()).collect();
-        Self { images, query, size, only: OnceLock::new(), log_pool }
+        // Cards compute in single precision only.
+        let cards = images.on_cards().filter(|_| size_of::<T>() == size_of::<f32>());
+        let single = || query.x.iter().map(|value| value.to_f64() as f32).collect();
+        let cards = cards.map(|cards| (cards, single()));
+        Self { images, query, size, only: OnceLock::new(), log_pool, cards }
     }
 
     pub fn shape(&self) -> ImageShape {
@@ -92,7 +101,70 @@ impl<'a, T: Lane> Portions<'a, T> {
         }
     }
 
+    /// The mixture over images by their own evidence alone, which is that of the machine without attention; its log-sum-exps
+    /// are of [`Evidence::log_evidence`].
+    pub fn equivariant_local(&self) -> Accumulator {
+        if let Some(mixture) = self.local_on_cards() {
+            return mixture;
+        }
+        let shape = self.shape();
+        let mut mixture = Accumulator::new(shape.channels + 1, shape.n_pixels());
+        self.each(|evidence| evidence.mix(&evidence.log_evidence, &mut mixture));
+        mixture
+    }
+
+    fn local_on_cards(&self) -> Option<Accumulator> {
+        let (cards, x) = self.cards.as_ref()?;
+        let mut found = cards.posteriors(self.images, &[self.query.of(x)])?.pop()?;
+        found.max.iter_mut().zip(&self.log_pool).for_each(|(max, log_pool)| *max -= log_pool);
+        Some(found)
+    }
+
+    /// Images mixed by `softmax_n(E[n,p] + lambda votes)`, if there are cards that can.
+    pub fn mixed_on_cards(&self, votes: Votes<'_>, lambda: f64) -> Option<Mixed> {
+        let (cards, x) = self.cards.as_ref()?;
+        // What a pool's size takes from every image alike changes no weight.
+        cards.mixed(self.images, self.query.of(x), votes, lambda as f32)
+    }
+
+    /// `sum_n P(n|p) P(n|r)`, if there are cards that can; `log_sums` as of [`Portions::equivariant_local`].
+    pub fn co_origin_on_cards(&self, log_sums: &[f64]) -> Option<Vec<f64>> {
+        let (cards, x) = self.cards.as_ref()?;
+        // Cards leave the pool's size out.
+        let pairs = log_sums.iter().zip(&self.log_pool);
+        let log_sums: Vec<f32> = pairs.map(|(sum, pool)| (sum + pool) as f32).collect();
+        cards.co_origin(self.images, self.query.of(x), &log_sums)
+    }
+
+    fn portion_on_cards(&self, images: Range<usize>) -> Option<Evidence> {
+        let (cards, x) = self.cards.as_ref()?;
+        let found = cards.evidence(self.images, images.clone(), self.query.of(x))?;
+        let (n_channels, n_pixels) = (self.shape().channels, self.shape().n_pixels());
+        let width = self.shape().width;
+        let best = |(at, (&place, &log_weight)): (usize, (&i32, &f32))| {
+            let (row, column) = (place as usize / width, place as usize % width);
+            let image = (images.start + at / n_pixels) as u32;
+            let place = Provenance { image, row: row as u16, column: column as u16 };
+            (place, f64::from(log_weight))
+        };
+        let log_sums = found.log_sums.iter().enumerate();
+        Some(Evidence {
+            first: images.start,
+            n_channels,
+            n_pixels,
+            log_evidence: log_sums
+                .map(|(at, &sum)| f64::from(sum) - self.log_pool[at % n_pixels])
+                .collect(),
+            estimates: found.estimates.iter().map(|&value| value.into()).collect(),
+            inner_entropy: found.entropies.iter().map(|&nats| nats.into()).collect(),
+            inner_best: found.places.iter().zip(&found.log_weights).enumerate().map(best).collect(),
+        })
+    }
+
     fn portion(&self, images: Range<usize>) -> Evidence {
+        if let Some(found) = self.portion_on_cards(images.clone()) {
+            return found;
+        }
         let shape = self.query.shape;
         let (n_channels, n_pixels) = (shape.channels, shape.n_pixels());
         let n_lanes = n_lanes::<T>();
@@ -138,6 +210,22 @@ impl<'a, T: Lane> Portions<'a, T> {
             },
         );
         all
+    }
+}
+
+impl Evidence {
+    /// Adds these images to a mixture; the entropy within images rides along as one more channel.
+    pub fn mix(&self, votes: &[f64], mixture: &mut Accumulator) {
+        let (n_channels, n_pixels) = (self.n_channels, self.n_pixels);
+        for (n, row) in votes.chunks_exact(n_pixels).enumerate() {
+            for (p, &vote) in row.iter().enumerate() {
+                let value = |c: usize| match c {
+                    c if c < n_channels => self.estimates[(n * n_channels + c) * n_pixels + p],
+                    _ => self.inner_entropy[n * n_pixels + p],
+                };
+                mixture.add(p, vote, Provenance::default(), value);
+            }
+        }
     }
 }
 

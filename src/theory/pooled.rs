@@ -19,7 +19,6 @@ use std::sync::{Arc, Mutex};
 use faer::Mat;
 use faer::prelude::Solve;
 
-use super::attentive::equivariant_local;
 use super::evidence::Portions;
 use super::images::TrainingImages;
 use super::kernels::PatchQuery;
@@ -143,7 +142,7 @@ impl PooledModel {
 /// The mean over pixels of the estimate without attention, `[C]`.
 pub fn pooled_estimate<T: Lane>(portions: &Portions<'_, T>) -> Vec<f64> {
     let shape = portions.shape();
-    let mut estimate = equivariant_local(portions).mean();
+    let mut estimate = portions.equivariant_local().mean();
     estimate.truncate(shape.n_values());
     pool(&estimate, shape.n_pixels())
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use mosaic_lab::image::ImageShape;
+use mosaic_lab::theory::card::evidence::{FoundEvidence, Votes};
 use mosaic_lab::theory::card::kernel::{Kernel, Module};
 use mosaic_lab::theory::card::plan::{Found, Launch};
 use mosaic_lab::theory::card::{Card, CardError, CardPixels, Loaded};
@@ -161,8 +162,98 @@ impl Card for EmulatedCard {
     }
 }
 
+/// What a launch is for, as `kernels.c` numbers it, with what comes after the images.
+struct Purpose {
+    what: i32,
+    votes: i32,
+    lambda: f32,
+    given: Vec<f32>,
+}
+
+const POSTERIOR: Purpose = Purpose { what: 0, votes: 0, lambda: 0.0, given: Vec::new() };
+const EVIDENCE: Purpose = Purpose { what: 1, votes: 0, lambda: 0.0, given: Vec::new() };
+
 impl Loaded for LoadedImages {
     fn posteriors(&self, launch: &Launch, queries: &[f32]) -> Result<Found, CardError> {
+        let output = self.launch(launch, queries, &POSTERIOR)?;
+        let n_queries = queries.len() / launch.n_values();
+        Ok(found(&output, n_queries * launch.n_pixels(), 3 + launch.plan.channels as usize))
+    }
+
+    fn evidence(&self, launch: &Launch, query: &[f32]) -> Result<FoundEvidence, CardError> {
+        let output = self.launch(launch, query, &EVIDENCE)?;
+        let n_each = launch.loaded.len() * launch.n_pixels();
+        let mut rest = &output[..];
+        let mut take = |n: usize| {
+            let (mine, others) = rest.split_at(4 * n);
+            rest = others;
+            mine
+        };
+        let singles = |bytes| {
+            let found = numbers(bytes, f32::from_ne_bytes);
+            assert!(found.iter().all(|value| value.is_finite()), "poison is left");
+            found
+        };
+        let n_channels = launch.plan.channels as usize;
+        Ok(FoundEvidence {
+            log_sums: singles(take(n_each)),
+            entropies: singles(take(n_each)),
+            estimates: singles(take(n_each * n_channels)),
+            log_weights: singles(take(n_each)),
+            places: numbers(take(n_each), i32::from_ne_bytes),
+        })
+    }
+
+    fn mixed(
+        &self,
+        launch: &Launch,
+        query: &[f32],
+        votes: Votes<'_>,
+        lambda: f32,
+    ) -> Result<Found, CardError> {
+        let (votes, given) = match votes {
+            Votes::Nothing => (0, Vec::new()),
+            Votes::Own => (1, Vec::new()),
+            Votes::Images(votes) => (2, votes.to_vec()),
+            Votes::Shared(weights) => (3, weights.to_vec()),
+        };
+        let output = self.launch(launch, query, &Purpose { what: 2, votes, lambda, given })?;
+        Ok(found(&output, launch.n_pixels(), 4 + launch.plan.channels as usize))
+    }
+
+    fn co_origin(
+        &self,
+        launch: &Launch,
+        query: &[f32],
+        log_sums: &[f32],
+    ) -> Result<Vec<f32>, CardError> {
+        let purpose = Purpose { what: 3, given: log_sums.to_vec(), ..POSTERIOR };
+        Ok(numbers(&self.launch(launch, query, &purpose)?, f32::from_ne_bytes))
+    }
+}
+
+/// Sums, distances and places of so many pixels.
+fn found(output: &[u8], n_found: usize, n_sums: usize) -> Found {
+    let (sums, rest) = output.split_at(8 * n_found * n_sums);
+    let (nearest, best) = rest.split_at(4 * n_found);
+    let found = Found {
+        sums: numbers(sums, f64::from_ne_bytes),
+        nearest: numbers(nearest, f32::from_ne_bytes),
+        best: numbers(best, i32::from_ne_bytes),
+    };
+    let is_poisoned = found.sums.iter().any(|sum| sum.is_nan())
+        || found.nearest.iter().any(|distance| distance.is_nan());
+    assert!(!is_poisoned, "poison is left");
+    found
+}
+
+impl LoadedImages {
+    fn launch(
+        &self,
+        launch: &Launch,
+        queries: &[f32],
+        purpose: &Purpose,
+    ) -> Result<Vec<u8>, CardError> {
         let card = &self.card;
         let n_launches = card.seen.lock().unwrap().launches.len();
         if card.trouble == Trouble::LaunchesAtMost(n_launches) {
@@ -172,27 +263,17 @@ impl Loaded for LoadedImages {
         card.seen.lock().unwrap().launches.push(kernel.function);
         let program = program(kernel.module).expect("a test that needs no compiler");
         assert_eq!(launch.plan.is_bytes != 0, self.is_bytes);
-        let n_queries = queries.len() / launch.n_values();
-        let output = run(&program, self.input(launch, kernel, queries))
-            .map_err(|problem| card.failed(problem))?;
-        let n_found = n_queries * launch.n_pixels();
-        let n_sums = 3 + launch.plan.channels as usize;
-        let (sums, rest) = output.split_at(8 * n_found * n_sums);
-        let (nearest, best) = rest.split_at(4 * n_found);
-        let found = Found {
-            sums: numbers(sums, f64::from_ne_bytes),
-            nearest: numbers(nearest, f32::from_ne_bytes),
-            best: numbers(best, i32::from_ne_bytes),
-        };
-        let is_poisoned = found.sums.iter().any(|sum| sum.is_nan())
-            || found.nearest.iter().any(|distance| distance.is_nan());
-        assert!(!is_poisoned, "poison is left");
-        Ok(found)
+        run(&program, self.input(launch, kernel, queries, purpose))
+            .map_err(|problem| card.failed(problem))
     }
-}
 
-impl LoadedImages {
-    fn input(&self, launch: &Launch, kernel: Kernel, queries: &[f32]) -> Vec<u8> {
+    fn input(
+        &self,
+        launch: &Launch,
+        kernel: Kernel,
+        queries: &[f32],
+        purpose: &Purpose,
+    ) -> Vec<u8> {
         let plan = &launch.plan;
         let mut input = kernel.function.as_bytes().to_vec();
         input.resize(32, 0);
@@ -200,6 +281,8 @@ impl LoadedImages {
         let sizes = [n_queries, kernel.n_threads, self.card.n_blocks, kernel.shared_bytes];
         let mut put = |bytes: &[u8]| input.extend_from_slice(bytes);
         sizes.iter().for_each(|&size| put(&(size as i32).to_ne_bytes()));
+        [purpose.what, purpose.votes].iter().for_each(|n| put(&n.to_ne_bytes()));
+        put(&purpose.lambda.to_ne_bytes());
         let ints = [
             plan.channels,
             plan.height,
@@ -217,6 +300,7 @@ impl LoadedImages {
         queries.iter().for_each(|x| put(&x.to_ne_bytes()));
         let each = launch.n_values() * if self.is_bytes { 1 } else { 4 };
         put(&self.bytes[launch.loaded.start * each..launch.loaded.end * each]);
+        purpose.given.iter().for_each(|x| put(&x.to_ne_bytes()));
         input
     }
 }

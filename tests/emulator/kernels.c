@@ -1,11 +1,12 @@
-/* One launch of a posterior kernel and of the one that merges its blocks, from standard input to standard output.
- * SIDE is 0 for the general kernels and the patch side of the others. */
+/* One launch of a posterior kernel and of those that go on from it, from standard input to standard output: the one that merges
+ * its blocks, or those that take each image by itself. SIDE is 0 for the general kernels and the patch side of the others. */
 #include "emulator.h"
 
 #if SIDE == 0
 #include "../../src/theory/card/kernels/general.cu"
 #else
 #include "../../src/theory/card/kernels/merge.cuh"
+#include "../../src/theory/card/kernels/evidence.cuh"
 #include "../../src/theory/card/kernels/strips.cu"
 #endif
 
@@ -29,6 +30,10 @@ static const struct {
 static struct {
     char name[32];
     int n_queries, n_threads, n_blocks, n_shared_bytes;
+    /* A posterior, or of each image by itself: what it says, all mixed, or chances of one origin. */
+    enum { POSTERIOR, EVIDENCE, MIXED, CO_ORIGIN } what;
+    int votes;
+    float lambda;
     PosteriorPlan plan;
 } launch;
 static Posterior *kernel;
@@ -49,6 +54,40 @@ static void merge_call(void) {
     );
 }
 
+/* A number an image and pixel. */
+static float *evidence, *entropies, *estimates, *log_weights, *given, *votes, *pairs;
+static int *patch_places;
+static int n_all_pixels;
+
+static void evidence_call(void) {
+    image_evidence(
+        launch.plan.channels, n_all_pixels, partial, best, evidence, entropies, estimates, log_weights, patch_places
+    );
+}
+
+static void share_call(void) {
+    matrix_product(launch.plan.n_images, n_all_pixels, n_all_pixels, 0, evidence, given, votes);
+}
+
+static void mix_call(void) {
+    mix_images(
+        launch.plan.n_images, launch.plan.first_image, launch.plan.channels, n_all_pixels, launch.votes, launch.lambda,
+        evidence, votes, entropies, estimates, log_weights, patch_places, partial, nearest, best
+    );
+}
+
+static void merge_mixed_call(void) {
+    merge_posteriors(
+        launch.n_blocks, launch.plan.channels + 1, n_all_pixels, partial, nearest, best, merged, merged_nearest, merged_best
+    );
+}
+
+static void chances_call(void) { image_chances(n_all_pixels, given, evidence); }
+
+static void pairs_call(void) {
+    matrix_product(n_all_pixels, n_all_pixels, launch.plan.n_images, 1, evidence, evidence, pairs);
+}
+
 static void *input(size_t n_bytes) {
     void *place = malloc(n_bytes + 1);
     if (fread(place, 1, n_bytes, stdin) != n_bytes) {
@@ -60,11 +99,59 @@ static void *input(size_t n_bytes) {
 
 static void *poisoned(size_t n_bytes) { return memset(malloc(n_bytes), 0xff, n_bytes); }
 
-static void run_grid(void (*call)(void), int n_blocks, int n_threads, size_t n_shared_bytes) {
+static void run_grid(void (*call)(void), int n_blocks, int n_rows, int n_threads, size_t n_shared_bytes) {
     kernel_call = call;
-    blockDim.x = n_threads, gridDim.x = n_blocks, gridDim.y = launch.n_queries;
+    blockDim.x = n_threads, gridDim.x = n_blocks, gridDim.y = n_rows;
     for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++) {
         for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) run_block(n_shared_bytes);
+    }
+}
+
+static int blocks_of(int n, int n_threads) { return (n + n_threads - 1) / n_threads; }
+
+/* One query; each image is a block of the posterior kernel. */
+static void by_image(void) {
+    const int n = launch.plan.n_images, n_channels = launch.plan.channels;
+    const size_t n_pixels = n_all_pixels, n_each = n * n_pixels;
+    const size_t product = 2 * PRODUCT_DEPTH * PRODUCT_ROW * sizeof(float);
+    partial = poisoned(n_each * (N_OTHERS + n_channels) * sizeof(double));
+    nearest = poisoned(n_each * sizeof(float));
+    best = poisoned(2 * n_each * sizeof(int));
+    evidence = poisoned(n_each * sizeof(float)), entropies = poisoned(n_each * sizeof(float));
+    estimates = poisoned(n_each * n_channels * sizeof(float)), log_weights = poisoned(n_each * sizeof(float));
+    patch_places = poisoned(n_each * sizeof(int));
+    run_grid(posterior_call, n, 1, launch.n_threads, launch.n_shared_bytes);
+    run_grid(evidence_call, blocks_of(n_pixels, WARP_SIZE), n, WARP_SIZE, 0);
+    if (launch.what == EVIDENCE) {
+        fwrite(evidence, sizeof(float), n_each, stdout);
+        fwrite(entropies, sizeof(float), n_each, stdout);
+        fwrite(estimates, sizeof(float), n_each * n_channels, stdout);
+        fwrite(log_weights, sizeof(float), n_each, stdout);
+        fwrite(patch_places, sizeof(int), n_each, stdout);
+    } else if (launch.what == MIXED) {
+        const size_t n_given = launch.votes == VOTES_SHARED ? n_pixels * n_pixels : launch.votes == VOTES_IMAGES ? n : 0;
+        given = votes = input(n_given * sizeof(float));
+        if (launch.votes == VOTES_SHARED) {
+            votes = poisoned(n_each * sizeof(float));
+            run_grid(share_call, blocks_of(n_pixels, PRODUCT_SIDE), blocks_of(n, PRODUCT_SIDE), PRODUCT_THREADS, product);
+        }
+        const size_t n_sums = (N_OTHERS + n_channels + 1) * n_pixels;
+        partial = poisoned(launch.n_blocks * n_sums * sizeof(double));
+        nearest = poisoned(launch.n_blocks * n_pixels * sizeof(float));
+        best = poisoned(2 * launch.n_blocks * n_pixels * sizeof(int));
+        run_grid(mix_call, blocks_of(n_pixels, WARP_SIZE), launch.n_blocks, WARP_SIZE, 0);
+        merged = poisoned(n_sums * sizeof(double));
+        run_grid(merge_mixed_call, blocks_of(n_pixels, WARP_SIZE), 1, WARP_SIZE, 0);
+        fwrite(merged, sizeof(double), n_sums, stdout);
+        fwrite(merged_nearest, sizeof(float), n_pixels, stdout);
+        fwrite(merged_best, sizeof(int), 2 * n_pixels, stdout);
+    } else {
+        given = input(n_pixels * sizeof(float));
+        pairs = poisoned(n_pixels * n_pixels * sizeof(float));
+        run_grid(chances_call, blocks_of(n_pixels, WARP_SIZE), n, WARP_SIZE, 0);
+        const int n_blocks = blocks_of(n_pixels, PRODUCT_SIDE);
+        run_grid(pairs_call, n_blocks, n_blocks, PRODUCT_THREADS, product);
+        fwrite(pairs, sizeof(float), n_pixels * n_pixels, stdout);
     }
 }
 
@@ -91,8 +178,13 @@ int main(void) {
     merged = poisoned(n_merged * n_sums * sizeof(double));
     merged_nearest = poisoned(n_merged * sizeof(float));
     merged_best = poisoned(2 * n_merged * sizeof(int));
-    run_grid(posterior_call, launch.n_blocks, launch.n_threads, launch.n_shared_bytes);
-    run_grid(merge_call, (n_pixels + WARP_SIZE - 1) / WARP_SIZE, WARP_SIZE, 0);
+    n_all_pixels = n_pixels;
+    if (launch.what != POSTERIOR) {
+        by_image();
+        return 0;
+    }
+    run_grid(posterior_call, launch.n_blocks, launch.n_queries, launch.n_threads, launch.n_shared_bytes);
+    run_grid(merge_call, (n_pixels + WARP_SIZE - 1) / WARP_SIZE, launch.n_queries, WARP_SIZE, 0);
     fwrite(merged, sizeof(double), n_merged * n_sums, stdout);
     fwrite(merged_nearest, sizeof(float), n_merged, stdout);
     fwrite(merged_best, sizeof(int), 2 * n_merged, stdout);

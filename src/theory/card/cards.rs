@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::plan::Launch;
+use super::evidence::{FoundEvidence, Mixed, Votes, images_per_launch};
+use super::plan::{CHANNELS_MAX, Launch};
 use super::{Card, CardError, Loaded};
 use crate::theory::images::TrainingImages;
 use crate::theory::kernels::PatchQuery;
@@ -102,8 +103,82 @@ impl OnCards {
         images: &TrainingImages,
         queries: &[PatchQuery<'_, f32>],
     ) -> Option<Vec<Accumulator>> {
+        let found = self.work(images, 0..images.len(), || Sums::new(images, queries))?;
+        let mut found = found.into_iter().map(|sums| sums.all);
+        let mut all = found.next().unwrap_or_default();
+        for found in found {
+            all.iter_mut().zip(&found).for_each(|(all, one)| all.merge(one));
+        }
+        Some(all)
+    }
+
+    /// What each of some of these images says about a query; `None` as above.
+    pub fn evidence(
+        &self,
+        images: &TrainingImages,
+        some: Range<usize>,
+        query: PatchQuery<'_, f32>,
+    ) -> Option<FoundEvidence> {
+        let found = self.work(images, some, || Said { images, query, all: Vec::new() })?;
+        let mut all = FoundEvidence::default();
+        for one in found.into_iter().flat_map(|said| said.all) {
+            all.log_sums.extend(one.log_sums);
+            all.entropies.extend(one.entropies);
+            all.estimates.extend(one.estimates);
+            all.log_weights.extend(one.log_weights);
+            all.places.extend(one.places);
+        }
+        Some(all)
+    }
+
+    /// All images mixed by their evidence and votes; `None` as above.
+    pub fn mixed(
+        &self,
+        images: &TrainingImages,
+        query: PatchQuery<'_, f32>,
+        votes: Votes<'_>,
+        lambda: f32,
+    ) -> Option<Mixed> {
+        let shape = images.shape();
+        // One more sum than channels.
+        if shape.channels >= CHANNELS_MAX {
+            return None;
+        }
+        let new = || Mixed::new(shape.channels, shape.n_pixels());
+        let work = || Mix { images, query, votes, lambda, all: new() };
+        let found = self.work(images, 0..images.len(), work)?;
+        let mut all = new();
+        found.iter().for_each(|mix| all.merge(&mix.all));
+        Some(all)
+    }
+
+    /// `sum_n P(n|p) P(n|r)` over all images, `P(n|p) = exp(E[n,p] - log_sums[p])`, `[P, P]`; `None` as above.
+    pub fn co_origin(
+        &self,
+        images: &TrainingImages,
+        query: PatchQuery<'_, f32>,
+        log_sums: &[f32],
+    ) -> Option<Vec<f64>> {
+        let n_pixels = images.shape().n_pixels();
+        let new = || vec![0.0; n_pixels * n_pixels];
+        let work = || CoOrigin { images, query, log_sums, all: new() };
+        let found = self.work(images, 0..images.len(), work)?;
+        let mut all = new();
+        for one in found {
+            all.iter_mut().zip(one.all).for_each(|(all, one)| *all += one);
+        }
+        Some(all)
+    }
+
+    /// Has each card do its share of some images, in their order; `None` where cards cannot.
+    fn work<W: Work + Send>(
+        &self,
+        images: &TrainingImages,
+        some: Range<usize>,
+        work: impl Fn() -> W + Sync,
+    ) -> Option<Vec<W>> {
         let shares = self.shares(images)?;
-        match self.of_shares(&shares, images, queries) {
+        match self.of_shares(&shares, images, some, work) {
             Ok(found) => Some(found),
             Err(error) => {
                 *self.lock() = Placement::Unusable;
@@ -176,48 +251,47 @@ impl OnCards {
         Ok(shares)
     }
 
-    fn of_shares(
+    fn of_shares<W: Work + Send>(
         &self,
         shares: &[Share],
         images: &TrainingImages,
-        queries: &[PatchQuery<'_, f32>],
-    ) -> Result<Vec<Accumulator>, CardError> {
+        some: Range<usize>,
+        work: impl Fn() -> W + Sync,
+    ) -> Result<Vec<W>, CardError> {
         let of_share = |share: &Share| {
-            let mut sums = Sums::new(images, queries);
+            let mut work = work();
+            let mine = share.images.start.max(some.start)..share.images.end.min(some.end);
             match &share.held {
-                Held::Whole(loaded) => sums.add(loaded.as_ref(), share.images.clone())?,
-                Held::Portions(n) => self.stream(share, n, &mut sums)?,
+                _ if mine.is_empty() => {}
+                Held::Whole(loaded) => {
+                    let place = mine.start - share.images.start..mine.end - share.images.start;
+                    work.add(loaded.as_ref(), place, mine)?;
+                }
+                Held::Portions(n) => self.stream(images, share.card, mine, n, &mut work)?,
             }
-            Ok(sums.all)
+            Ok(work)
         };
-        let found: Vec<Result<Vec<Accumulator>, CardError>> = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let threads: Vec<_> =
-                shares.iter().map(|share| scope.spawn(move || of_share(share))).collect();
+                shares.iter().map(|share| scope.spawn(|| of_share(share))).collect();
             let gone = |_| panic!("a thread that talks to a card panicked");
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(gone)).collect()
-        });
-        let mut all: Option<Vec<Accumulator>> = None;
-        for found in found {
-            let found = found?;
-            match &mut all {
-                None => all = Some(found),
-                Some(all) => all.iter_mut().zip(&found).for_each(|(all, one)| all.merge(one)),
-            }
-        }
-        Ok(all.unwrap_or_default())
+        })
     }
 
-    /// Adds a share portion by portion; portions that do not fit are halved.
+    /// Adds images portion by portion; portions that do not fit are halved.
     fn stream(
         &self,
-        share: &Share,
+        images: &TrainingImages,
+        card: usize,
+        mine: Range<usize>,
         per_portion: &AtomicUsize,
-        sums: &mut Sums<'_>,
+        work: &mut impl Work,
     ) -> Result<(), CardError> {
-        let mut next = share.images.start;
-        while next < share.images.end {
+        let mut next = mine.start;
+        while next < mine.end {
             let n = per_portion.load(Ordering::Relaxed);
-            match self.stream_from(share, &mut next, n, sums) {
+            match self.stream_from(images, card, (&mut next, mine.end), n, work) {
                 Err(CardError::OutOfMemory { .. }) if n > 1 => {
                     per_portion.store(n.div_ceil(2), Ordering::Relaxed);
                 }
@@ -230,13 +304,14 @@ impl OnCards {
     /// Goes on from image `next`, which it leaves at the first image that is not added.
     fn stream_from(
         &self,
-        share: &Share,
-        next: &mut usize,
+        images: &TrainingImages,
+        card: usize,
+        (next, end): (&mut usize, usize),
         n: usize,
-        sums: &mut Sums<'_>,
+        work: &mut impl Work,
     ) -> Result<(), CardError> {
-        let (card, images) = (&self.cards.cards[share.card], sums.images);
-        let (first, end) = (*next, share.images.end);
+        let card = &self.cards.cards[card];
+        let first = *next;
         std::thread::scope(|scope| {
             // Nobody waits in the channel: one portion is on its way while another is computed with.
             let (sender, receiver) = sync_channel(0);
@@ -252,12 +327,39 @@ impl OnCards {
             });
             for (portion, loaded) in receiver {
                 *next = portion.start;
-                sums.add(loaded?.as_ref(), portion.clone())?;
+                work.add(loaded?.as_ref(), 0..portion.len(), portion.clone())?;
                 *next = portion.end;
             }
             Ok(())
         })
     }
+}
+
+/// What is done with a dictionary's images, some after others.
+trait Work {
+    /// Takes in the dictionary's `images`, which are at `place` among those loaded; in order. All of them or, if it fails,
+    /// none: they may be taken in again.
+    fn add(
+        &mut self,
+        loaded: &dyn Loaded,
+        place: Range<usize>,
+        images: Range<usize>,
+    ) -> Result<(), CardError>;
+}
+
+/// Launches of at most `per_launch` of `images`, which are at `place` among those loaded.
+fn launches(
+    all: &TrainingImages,
+    query: &PatchQuery<'_, f32>,
+    place: Range<usize>,
+    images: Range<usize>,
+    per_launch: usize,
+) -> impl Iterator<Item = Launch> {
+    let (query, n, is_bytes) = (*query, all.len(), all.are_bytes());
+    (0..place.len()).step_by(per_launch.max(1)).map(move |first| {
+        let some = place.start + first..(place.start + first + per_launch).min(place.end);
+        Launch::new(&query, some, images.start + first, n, is_bytes)
+    })
 }
 
 /// Posteriors that images are added to.
@@ -274,23 +376,122 @@ impl<'a> Sums<'a> {
             queries.iter().map(|_| Accumulator::new(shape.channels, shape.n_pixels())).collect();
         Self { images, queries, all }
     }
+}
 
-    /// Adds `loaded`, which are the dictionary's `portion`.
-    fn add(&mut self, loaded: &dyn Loaded, portion: Range<usize>) -> Result<(), CardError> {
+impl Work for Sums<'_> {
+    fn add(
+        &mut self,
+        loaded: &dyn Loaded,
+        place: Range<usize>,
+        images: Range<usize>,
+    ) -> Result<(), CardError> {
         let n_pixels = self.images.shape().n_pixels();
-        let is_bytes = self.images.are_bytes();
-        let groups = self.queries.chunks(QUERIES_MAX).zip(self.all.chunks_mut(QUERIES_MAX));
-        for (queries, all) in groups {
+        let mut found = Vec::new();
+        for queries in self.queries.chunks(QUERIES_MAX) {
+            let mut of_group = Vec::new();
             let flat: Vec<f32> = queries.iter().flat_map(|query| query.x).copied().collect();
             let by_pairs = PAIRS_MAX / queries.len() / n_pixels / n_pixels;
-            let per_launch = by_pairs.min(ENTRIES_MAX / n_pixels).min(i32::MAX as usize).max(1);
-            for first in (0..portion.len()).step_by(per_launch) {
-                let some = first..(first + per_launch).min(portion.len());
-                let first = portion.start + first;
-                let launch = Launch::new(&queries[0], some, first, self.images.len(), is_bytes);
-                launch.merge(&loaded.posteriors(&launch, &flat)?, all);
+            let per_launch = by_pairs.min(ENTRIES_MAX / n_pixels).min(i32::MAX as usize);
+            for launch in
+                launches(self.images, &queries[0], place.clone(), images.clone(), per_launch)
+            {
+                let answer = loaded.posteriors(&launch, &flat)?;
+                of_group.push((launch, answer));
             }
+            found.push(of_group);
         }
+        for (of_group, all) in found.iter().zip(self.all.chunks_mut(QUERIES_MAX)) {
+            of_group.iter().for_each(|(launch, answer)| launch.merge(answer, all));
+        }
+        Ok(())
+    }
+}
+
+/// What images say, a launch after the other.
+struct Said<'a> {
+    images: &'a TrainingImages,
+    query: PatchQuery<'a, f32>,
+    all: Vec<FoundEvidence>,
+}
+
+/// Images that are mixed.
+struct Mix<'a> {
+    images: &'a TrainingImages,
+    query: PatchQuery<'a, f32>,
+    votes: Votes<'a>,
+    lambda: f32,
+    all: Mixed,
+}
+
+/// Chances of coming from one image.
+struct CoOrigin<'a> {
+    images: &'a TrainingImages,
+    query: PatchQuery<'a, f32>,
+    log_sums: &'a [f32],
+    all: Vec<f64>,
+}
+
+/// Launches for what is kept of each image and pixel.
+fn by_image(
+    images: &TrainingImages,
+    query: &PatchQuery<'_, f32>,
+    place: Range<usize>,
+    some: Range<usize>,
+) -> impl Iterator<Item = Launch> {
+    let shape = images.shape();
+    launches(images, query, place, some, images_per_launch(shape.channels, shape.n_pixels()))
+}
+
+impl Work for Said<'_> {
+    fn add(
+        &mut self,
+        loaded: &dyn Loaded,
+        place: Range<usize>,
+        images: Range<usize>,
+    ) -> Result<(), CardError> {
+        let said: Result<Vec<_>, _> = by_image(self.images, &self.query, place, images)
+            .map(|launch| loaded.evidence(&launch, self.query.x))
+            .collect();
+        self.all.extend(said?);
+        Ok(())
+    }
+}
+
+impl Work for Mix<'_> {
+    fn add(
+        &mut self,
+        loaded: &dyn Loaded,
+        place: Range<usize>,
+        images: Range<usize>,
+    ) -> Result<(), CardError> {
+        let mut mixed = Vec::new();
+        for launch in by_image(self.images, &self.query, place, images) {
+            let first = launch.plan.first_image as usize;
+            let votes = match self.votes {
+                Votes::Images(all) => Votes::Images(&all[first..first + launch.loaded.len()]),
+                votes => votes,
+            };
+            let found = loaded.mixed(&launch, self.query.x, votes, self.lambda)?;
+            mixed.push(Mixed::of_found(&launch, &found));
+        }
+        mixed.iter().for_each(|one| self.all.merge(one));
+        Ok(())
+    }
+}
+
+impl Work for CoOrigin<'_> {
+    fn add(
+        &mut self,
+        loaded: &dyn Loaded,
+        place: Range<usize>,
+        images: Range<usize>,
+    ) -> Result<(), CardError> {
+        let mut sums = vec![0.0; self.all.len()];
+        for launch in by_image(self.images, &self.query, place, images) {
+            let found = loaded.co_origin(&launch, self.query.x, self.log_sums)?;
+            sums.iter_mut().zip(found).for_each(|(sum, one)| *sum += f64::from(one));
+        }
+        self.all.iter_mut().zip(sums).for_each(|(all, sum)| *all += sum);
         Ok(())
     }
 }

@@ -23,16 +23,15 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::Ptx;
 
+use super::cuda_images::LoadedImages;
 use super::kernel::{Kernel, Module};
-use super::plan::{Found, Launch, N_OTHERS, PosteriorPlan};
+use super::plan::{Launch, PosteriorPlan};
 use super::{Card, CardError, CardPixels, Ceilings, Loaded};
 use crate::driver::{keep_memory, reason};
 use crate::image::ImageShape;
 
 /// Bytes of each of the two buffers that images travel through.
 const PORTION_BYTES: usize = 16 << 20;
-/// Threads of a block that merges.
-const MERGE_THREADS: usize = 128;
 /// The oldest cards that the kernels run on (`build.rs`): Ampere.
 const CAPABILITY_MIN: (i32, i32) = (8, 0);
 
@@ -48,7 +47,7 @@ const CHAINS: usize = 8;
 pub struct CudaCard {
     name: String,
     context: Arc<CudaContext>,
-    stream: Arc<CudaStream>,
+    pub(super) stream: Arc<CudaStream>,
     copies: Arc<CudaStream>,
     n_multiprocessors: usize,
     shared_bytes_max: usize,
@@ -61,12 +60,6 @@ struct Kernels {
     modules: HashMap<&'static str, Arc<CudaModule>>,
     /// Functions, by threads and bytes of shared memory, with the blocks of theirs that the card can hold.
     functions: HashMap<(Module, &'static str, usize, usize), (CudaFunction, usize)>,
-}
-
-struct LoadedImages {
-    card: Arc<CudaCard>,
-    images: CudaSlice<u8>,
-    is_bytes: bool,
 }
 
 /// PTX by module.
@@ -132,12 +125,12 @@ impl CudaCard {
         self.context.name().unwrap_or_else(|_| "a card without a name".to_owned())
     }
 
-    fn failed(&self, error: DriverError) -> CardError {
+    pub(super) fn failed(&self, error: DriverError) -> CardError {
         CardError::Failed { card: self.name.clone(), problem: reason(error) }
     }
 
     /// The same where a full memory is to be told apart.
-    fn no_room(&self, bytes: usize) -> impl Fn(DriverError) -> CardError {
+    pub(super) fn no_room(&self, bytes: usize) -> impl Fn(DriverError) -> CardError {
         move |error| match error.0 {
             CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
                 CardError::OutOfMemory { card: self.name.clone(), bytes }
@@ -147,7 +140,7 @@ impl CudaCard {
     }
 
     /// The fastest kernel for a launch that this card can hold.
-    fn kernel(&self, launch: &Launch) -> Result<Kernel, CardError> {
+    pub(super) fn kernel(&self, launch: &Launch) -> Result<Kernel, CardError> {
         let kernels = Kernel::all(launch);
         let fits = |kernel: &&Kernel| kernel.shared_bytes <= self.shared_bytes_max;
         if let Some(kernel) = kernels.iter().find(fits) {
@@ -168,7 +161,7 @@ impl CudaCard {
     }
 
     /// A kernel's function, loaded when first used, and how many blocks of it the card holds at once.
-    fn function(
+    pub(super) fn function(
         &self,
         module: Module,
         function: &'static str,
@@ -313,90 +306,6 @@ impl Card for Arc<CudaCard> {
         // SAFETY: written whole before it is read.
         let mut images = unsafe { self.copies.alloc::<u8>(bytes.len()) }.map_err(&no_room)?;
         self.send(bytes, &mut images).map_err(no_room)?;
-        Ok(Box::new(LoadedImages { card: self.clone(), images, is_bytes: pixels.is_bytes() }))
-    }
-}
-
-impl Loaded for LoadedImages {
-    fn posteriors(&self, launch: &Launch, queries: &[f32]) -> Result<Found, CardError> {
-        let card = &self.card;
-        let n_queries = queries.len() / launch.n_values();
-        let image_bytes = launch.n_values() * if self.is_bytes { 1 } else { size_of::<f32>() };
-        // What kernels take on trust.
-        let holds = launch.loaded.end * image_bytes <= self.images.len()
-            && queries.len() == n_queries * launch.n_values()
-            && (launch.plan.is_bytes != 0) == self.is_bytes
-            && launch.plan.n_images as usize == launch.loaded.len();
-        if !holds {
-            let problem = "a launch does not suit the images that were loaded".to_owned();
-            return Err(CardError::Failed { card: card.name.clone(), problem });
-        }
-        self.launch(launch, queries, n_queries, image_bytes)
-    }
-}
-
-impl LoadedImages {
-    fn launch(
-        &self,
-        launch: &Launch,
-        queries: &[f32],
-        n_queries: usize,
-        image_bytes: usize,
-    ) -> Result<Found, CardError> {
-        let card = &self.card;
-        let kernel = card.kernel(launch)?;
-        let sizes = (kernel.n_threads, kernel.shared_bytes);
-        let (posterior, n_resident) = card.function(kernel.module, kernel.function, sizes)?;
-        let (merge, _) = card.function(Module::General, "merge_posteriors", (MERGE_THREADS, 0))?;
-        // As many blocks as the card holds at once; each takes every n_blocks-th image.
-        let n_blocks = (n_resident / n_queries).clamp(1, launch.loaded.len().max(1));
-        let n_pixels = launch.n_pixels();
-        let n_sums = (N_OTHERS + launch.plan.channels as usize) * n_pixels;
-        let n_found = n_queries * n_blocks;
-        let no_room = card.no_room(n_found * (8 * n_sums + 12 * n_pixels));
-        let run = || -> Result<Found, DriverError> {
-            let stream = &card.stream;
-            let rows = stream.clone_htod(launch.row_stretches.as_flattened())?;
-            let columns = stream.clone_htod(launch.column_stretches.as_flattened())?;
-            let queries = stream.clone_htod(queries)?;
-            let images = self
-                .images
-                .slice(launch.loaded.start * image_bytes..launch.loaded.end * image_bytes);
-            // SAFETY: kernels write these whole, which tests/emulator checks with poison.
-            let (mut sums, mut nearest, mut best, mut merged, mut merged_nearest, mut merged_best) = unsafe {
-                (
-                    stream.alloc::<f64>(n_found * n_sums)?,
-                    stream.alloc::<f32>(n_found * n_pixels)?,
-                    stream.alloc::<i32>(n_found * 2 * n_pixels)?,
-                    stream.alloc::<f64>(n_queries * n_sums)?,
-                    stream.alloc::<f32>(n_queries * n_pixels)?,
-                    stream.alloc::<i32>(n_queries * 2 * n_pixels)?,
-                )
-            };
-            let grid = |n_blocks: usize, n_threads: usize, shared_bytes: usize| LaunchConfig {
-                grid_dim: (n_blocks as u32, n_queries as u32, 1),
-                block_dim: (n_threads as u32, 1, 1),
-                shared_mem_bytes: shared_bytes as u32,
-            };
-            let mut arguments = stream.launch_builder(&posterior);
-            arguments.arg(&launch.plan).arg(&rows).arg(&columns).arg(&queries).arg(&images);
-            arguments.arg(&mut sums).arg(&mut nearest).arg(&mut best);
-            // SAFETY: arguments are the kernel's, of the sizes that it is told; so are threads and shared memory.
-            unsafe { arguments.launch(grid(n_blocks, kernel.n_threads, kernel.shared_bytes)) }?;
-            let (n, channels, pixels) = (n_blocks as i32, launch.plan.channels, n_pixels as i32);
-            let mut arguments = stream.launch_builder(&merge);
-            arguments.arg(&n).arg(&channels).arg(&pixels).arg(&sums).arg(&nearest).arg(&best);
-            arguments.arg(&mut merged).arg(&mut merged_nearest).arg(&mut merged_best);
-            // SAFETY: as above.
-            unsafe { arguments.launch(grid(n_pixels.div_ceil(MERGE_THREADS), MERGE_THREADS, 0)) }?;
-            let found = Found {
-                sums: stream.clone_dtoh(&merged)?,
-                nearest: stream.clone_dtoh(&merged_nearest)?,
-                best: stream.clone_dtoh(&merged_best)?,
-            };
-            stream.synchronize()?;
-            Ok(found)
-        };
-        run().map_err(no_room)
+        Ok(Box::new(LoadedImages::new(self.clone(), images, pixels.is_bytes())))
     }
 }

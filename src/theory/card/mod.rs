@@ -1,7 +1,7 @@
 //! Patch posteriors on graphics cards: the same sums as [`super::kernels`], where a card does them sooner.
 //!
 //! ```text
-//! Cards: who computes which images -> plan: what a kernel is told, how answers are merged -> Card: one that computes
+//! Cards: who computes which images -> plan, evidence: what kernels are told and answer     -> Card: one that computes
 //!                                                                                            cuda.rs, or a test's
 //! ```
 //!
@@ -10,8 +10,11 @@
 //! `tests/emulator` checks the very files that nvcc compiles on any machine with a C compiler.
 
 pub mod plan;
+pub mod evidence;
 pub mod kernel;
 pub mod cards;
+#[cfg(feature = "cuda")]
+mod cuda_images;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 
@@ -20,6 +23,7 @@ pub use cards::Cards;
 use thiserror::Error;
 
 use crate::image::ImageShape;
+use evidence::{FoundEvidence, Votes};
 use plan::{Found, Launch};
 
 /// Why a card did not answer.
@@ -80,4 +84,25 @@ pub trait Card: Send + Sync {
 pub trait Loaded: Send + Sync {
     /// Posteriors of `queries` [n, C, H, W], one after the other, over the images that the launch names.
     fn posteriors(&self, launch: &Launch, queries: &[f32]) -> Result<Found, CardError>;
+
+    /// What each of these images says about one query [C, H, W].
+    fn evidence(&self, launch: &Launch, query: &[f32]) -> Result<FoundEvidence, CardError>;
+
+    /// The images mixed by `softmax_n(E[n,p] + lambda votes)`, as one block in the layout of `mix_images`; votes an image
+    /// are for the images of the launch.
+    fn mixed(
+        &self,
+        launch: &Launch,
+        query: &[f32],
+        votes: Votes<'_>,
+        lambda: f32,
+    ) -> Result<Found, CardError>;
+
+    /// `sum_n exp(E[n,p] - log_sums[p]) exp(E[n,r] - log_sums[r])`, `[P, P]`.
+    fn co_origin(
+        &self,
+        launch: &Launch,
+        query: &[f32],
+        log_sums: &[f32],
+    ) -> Result<Vec<f32>, CardError>;
 }

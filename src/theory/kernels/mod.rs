@@ -27,3 +27,11 @@ pub struct PatchQuery<'a, T> {
     /// `abar / (2 sigma^2)`, so that `L = -precision * || x / sqrt(abar) - phi ||^2`.
     pub precision: f64,
 }
+
+impl<T> PatchQuery<'_, T> {
+    /// The same question about other values, such as the same ones rounded.
+    pub fn of<'b, U>(&self, x: &'b [U]) -> PatchQuery<'b, U> {
+        let &Self { shape, pool, k, precision, .. } = self;
+        PatchQuery { shape, pool, k, x, precision }
+    }
+}

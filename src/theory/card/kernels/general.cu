@@ -22,5 +22,6 @@ KERNELS_BEGIN
 #include "general.cuh"
 
 #include "merge.cuh"
+#include "evidence.cuh"
 
 KERNELS_END

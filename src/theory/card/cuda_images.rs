@@ -1,0 +1,356 @@
+//! Images on an NVIDIA card, and what kernels find over them.
+//!
+//! A posterior kernel leaves a posterior a query and block. For the machines without attention these are merged on the card;
+//! for the attention machine each block is one image, and `evidence.cuh` goes on from there.
+
+#![allow(
+    unsafe_code,
+    reason = "launches: what kernels are told is checked here, what they do by tests/emulator"
+)]
+
+use std::sync::Arc;
+
+use cudarc::driver::{
+    CudaFunction, CudaSlice, CudaView, DeviceRepr, DriverError, LaunchConfig, PushKernelArg,
+};
+
+use super::cuda::CudaCard;
+use super::evidence::{FoundEvidence, Votes};
+use super::kernel::{Kernel, Module};
+use super::plan::{Found, Launch, N_OTHERS};
+use super::{CardError, Loaded};
+
+/// Threads of a block that has a pixel a thread.
+const THREADS: usize = 128;
+/// Blocks that images are dealt to for mixing.
+const MIX_BLOCKS: usize = 64;
+/// Of a product, as in `evidence.cuh`.
+const PRODUCT_SIDE: usize = 128;
+const PRODUCT_THREADS: usize = 256;
+const PRODUCT_SHARED_BYTES: usize = 2 * 8 * (PRODUCT_SIDE + 4) * size_of::<f32>();
+
+/// Images, until dropped.
+pub struct LoadedImages {
+    card: Arc<CudaCard>,
+    images: CudaSlice<u8>,
+    is_bytes: bool,
+}
+
+/// Posteriors as kernels leave them, `[queries, blocks, ...]`; see [`Found`].
+struct Left {
+    sums: CudaSlice<f64>,
+    nearest: CudaSlice<f32>,
+    best: CudaSlice<i32>,
+}
+
+/// What each image says; see [`FoundEvidence`].
+struct OfImages {
+    evidence: CudaSlice<f32>,
+    entropies: CudaSlice<f32>,
+    estimates: CudaSlice<f32>,
+    log_weights: CudaSlice<f32>,
+    places: CudaSlice<i32>,
+}
+
+/// The posterior kernel of a launch.
+struct Posterior {
+    kernel: Kernel,
+    function: CudaFunction,
+    /// Blocks of it that the card holds at once.
+    n_resident: usize,
+}
+
+fn grid([columns, rows]: [usize; 2], n_threads: usize, shared_bytes: usize) -> LaunchConfig {
+    LaunchConfig {
+        grid_dim: (columns as u32, rows as u32, 1),
+        block_dim: (n_threads as u32, 1, 1),
+        shared_mem_bytes: shared_bytes as u32,
+    }
+}
+
+impl LoadedImages {
+    pub fn new(card: Arc<CudaCard>, images: CudaSlice<u8>, is_bytes: bool) -> Self {
+        Self { card, images, is_bytes }
+    }
+
+    fn image_bytes(&self, launch: &Launch) -> usize {
+        launch.n_values() * if self.is_bytes { 1 } else { size_of::<f32>() }
+    }
+
+    /// Checks what kernels take on trust, and finds the posterior kernel; returns it and the number of queries.
+    fn posterior(&self, launch: &Launch, queries: &[f32]) -> Result<(Posterior, usize), CardError> {
+        let n_queries = queries.len() / launch.n_values();
+        let holds = launch.loaded.end * self.image_bytes(launch) <= self.images.len()
+            && n_queries > 0
+            && queries.len() == n_queries * launch.n_values()
+            && (launch.plan.is_bytes != 0) == self.is_bytes
+            && launch.plan.n_images as usize == launch.loaded.len();
+        if !holds {
+            return Err(self.unsuited());
+        }
+        let kernel = self.card.kernel(launch)?;
+        let sizes = (kernel.n_threads, kernel.shared_bytes);
+        let (function, n_resident) = self.card.function(kernel.module, kernel.function, sizes)?;
+        Ok((Posterior { kernel, function, n_resident }, n_queries))
+    }
+
+    fn unsuited(&self) -> CardError {
+        let problem = "a launch does not suit the images that were loaded".to_owned();
+        CardError::Failed { card: super::Card::name(&self.card), problem }
+    }
+
+    fn function(&self, name: &'static str, n_threads: usize) -> Result<CudaFunction, CardError> {
+        let shared = if n_threads == PRODUCT_THREADS { PRODUCT_SHARED_BYTES } else { 0 };
+        Ok(self.card.function(Module::General, name, (n_threads, shared))?.0)
+    }
+
+    fn alloc<T: DeviceRepr>(&self, n: usize) -> Result<CudaSlice<T>, DriverError> {
+        // SAFETY: kernels write what is allocated whole before it is read, which tests/emulator checks with poison.
+        unsafe { self.card.stream.alloc::<T>(n.max(1)) }
+    }
+
+    fn left(&self, n_blocks: usize, n_sums: usize, n_pixels: usize) -> Result<Left, DriverError> {
+        Ok(Left {
+            sums: self.alloc(n_blocks * n_sums * n_pixels)?,
+            nearest: self.alloc(n_blocks * n_pixels)?,
+            best: self.alloc(n_blocks * 2 * n_pixels)?,
+        })
+    }
+
+    fn launch(
+        &self,
+        launch: &Launch,
+        posterior: &Posterior,
+        queries: &[f32],
+        (n_queries, n_blocks): (usize, usize),
+    ) -> Result<Left, DriverError> {
+        let stream = &self.card.stream;
+        let rows = stream.clone_htod(launch.row_stretches.as_flattened())?;
+        let columns = stream.clone_htod(launch.column_stretches.as_flattened())?;
+        let queries = stream.clone_htod(queries)?;
+        let bytes = self.image_bytes(launch);
+        let images: CudaView<'_, u8> =
+            self.images.slice(launch.loaded.start * bytes..launch.loaded.end * bytes);
+        let n_sums = N_OTHERS + launch.plan.channels as usize;
+        let mut left = self.left(n_queries * n_blocks, n_sums, launch.n_pixels())?;
+        let Posterior { kernel, function, .. } = posterior;
+        let mut arguments = stream.launch_builder(function);
+        arguments.arg(&launch.plan).arg(&rows).arg(&columns).arg(&queries).arg(&images);
+        arguments.arg(&mut left.sums).arg(&mut left.nearest).arg(&mut left.best);
+        let grid = grid([n_blocks, n_queries], kernel.n_threads, kernel.shared_bytes);
+        // SAFETY: arguments are the kernel's, of the sizes that it is told; so are threads and shared memory.
+        unsafe { arguments.launch(grid) }?;
+        Ok(left)
+    }
+
+    /// One posterior of `channels` sums a query, out of those of its blocks.
+    fn merged(
+        &self,
+        merge: &CudaFunction,
+        left: &Left,
+        (n_queries, n_blocks): (usize, usize),
+        (channels, n_pixels): (usize, usize),
+    ) -> Result<Found, DriverError> {
+        let stream = &self.card.stream;
+        let mut all = self.left(n_queries, N_OTHERS + channels, n_pixels)?;
+        let numbers = [n_blocks, channels, n_pixels].map(|number| number as i32);
+        let mut arguments = stream.launch_builder(merge);
+        for number in &numbers {
+            arguments.arg(number);
+        }
+        arguments.arg(&left.sums).arg(&left.nearest).arg(&left.best);
+        arguments.arg(&mut all.sums).arg(&mut all.nearest).arg(&mut all.best);
+        // SAFETY: as for posteriors.
+        unsafe { arguments.launch(grid([n_pixels.div_ceil(THREADS), n_queries], THREADS, 0)) }?;
+        let found = Found {
+            sums: stream.clone_dtoh(&all.sums)?,
+            nearest: stream.clone_dtoh(&all.nearest)?,
+            best: stream.clone_dtoh(&all.best)?,
+        };
+        stream.synchronize()?;
+        Ok(found)
+    }
+
+    /// What each image of a launch says about one query.
+    fn of_images(
+        &self,
+        launch: &Launch,
+        (posterior, evidence): (&Posterior, &CudaFunction),
+        query: &[f32],
+    ) -> Result<OfImages, DriverError> {
+        let (n, n_channels) = (launch.loaded.len(), launch.plan.channels as usize);
+        let n_pixels = launch.n_pixels();
+        // A block an image.
+        let left = self.launch(launch, posterior, query, (1, n))?;
+        let mut all = OfImages {
+            evidence: self.alloc(n * n_pixels)?,
+            entropies: self.alloc(n * n_pixels)?,
+            estimates: self.alloc(n * n_channels * n_pixels)?,
+            log_weights: self.alloc(n * n_pixels)?,
+            places: self.alloc(n * n_pixels)?,
+        };
+        let numbers = [n_channels, n_pixels].map(|number| number as i32);
+        let mut arguments = self.card.stream.launch_builder(evidence);
+        for number in &numbers {
+            arguments.arg(number);
+        }
+        arguments.arg(&left.sums).arg(&left.best);
+        arguments.arg(&mut all.evidence).arg(&mut all.entropies).arg(&mut all.estimates);
+        arguments.arg(&mut all.log_weights).arg(&mut all.places);
+        // SAFETY: as for posteriors.
+        unsafe { arguments.launch(grid([n_pixels.div_ceil(THREADS), n], THREADS, 0)) }?;
+        Ok(all)
+    }
+
+    /// `c[m, n] = a[m, k] b[k, n]`; a lies as `[k, m]` if it is transposed.
+    fn product(
+        &self,
+        function: &CudaFunction,
+        [m, n, k]: [usize; 3],
+        is_transposed: bool,
+        (a, b, c): (&CudaSlice<f32>, &CudaSlice<f32>, &mut CudaSlice<f32>),
+    ) -> Result<(), DriverError> {
+        let numbers = [m, n, k, usize::from(is_transposed)].map(|number| number as i32);
+        let mut arguments = self.card.stream.launch_builder(function);
+        for number in &numbers {
+            arguments.arg(number);
+        }
+        arguments.arg(a).arg(b).arg(c);
+        let blocks = [n.div_ceil(PRODUCT_SIDE), m.div_ceil(PRODUCT_SIDE)];
+        // SAFETY: callers allocate m k, k n and m n values.
+        unsafe { arguments.launch(grid(blocks, PRODUCT_THREADS, PRODUCT_SHARED_BYTES)) }.map(drop)
+    }
+
+    /// Bytes of what is kept of the images of a launch.
+    fn bytes_of_images(launch: &Launch) -> usize {
+        let (n_channels, n_pixels) = (launch.plan.channels as usize, launch.n_pixels());
+        let each = 8 * (N_OTHERS + n_channels) + 4 * (n_channels + 8);
+        launch.loaded.len() * n_pixels * each
+    }
+}
+
+impl Loaded for LoadedImages {
+    fn posteriors(&self, launch: &Launch, queries: &[f32]) -> Result<Found, CardError> {
+        let (posterior, n_queries) = self.posterior(launch, queries)?;
+        let merge = self.function("merge_posteriors", THREADS)?;
+        // As many blocks as the card holds at once; each takes every n_blocks-th image.
+        let n_blocks = (posterior.n_resident / n_queries).clamp(1, launch.loaded.len().max(1));
+        let (channels, n_pixels) = (launch.plan.channels as usize, launch.n_pixels());
+        let each = n_pixels * (8 * (N_OTHERS + channels) + 12);
+        let counts = (n_queries, n_blocks);
+        let run = || {
+            let left = self.launch(launch, &posterior, queries, counts)?;
+            self.merged(&merge, &left, counts, (channels, n_pixels))
+        };
+        run().map_err(self.card.no_room(n_queries * n_blocks * each))
+    }
+
+    fn evidence(&self, launch: &Launch, query: &[f32]) -> Result<FoundEvidence, CardError> {
+        let (posterior, n_queries) = self.posterior(launch, query)?;
+        if n_queries != 1 {
+            return Err(self.unsuited());
+        }
+        let evidence = self.function("image_evidence", THREADS)?;
+        let stream = &self.card.stream;
+        let run = || {
+            let all = self.of_images(launch, (&posterior, &evidence), query)?;
+            let found = FoundEvidence {
+                log_sums: stream.clone_dtoh(&all.evidence)?,
+                entropies: stream.clone_dtoh(&all.entropies)?,
+                estimates: stream.clone_dtoh(&all.estimates)?,
+                log_weights: stream.clone_dtoh(&all.log_weights)?,
+                places: stream.clone_dtoh(&all.places)?,
+            };
+            stream.synchronize()?;
+            Ok(found)
+        };
+        run().map_err(self.card.no_room(Self::bytes_of_images(launch)))
+    }
+
+    fn mixed(
+        &self,
+        launch: &Launch,
+        query: &[f32],
+        votes: Votes<'_>,
+        lambda: f32,
+    ) -> Result<Found, CardError> {
+        let (posterior, n_queries) = self.posterior(launch, query)?;
+        let (n, n_channels) = (launch.loaded.len(), launch.plan.channels as usize);
+        let n_pixels = launch.n_pixels();
+        let (kind, given): (i32, &[f32]) = match votes {
+            Votes::Nothing => (0, &[]),
+            Votes::Own => (1, &[]),
+            Votes::Images(votes) => (2, votes),
+            Votes::Shared(weights) => (3, weights),
+        };
+        let n_given = [0, 0, n, n_pixels * n_pixels][kind as usize];
+        if n_queries != 1 || given.len() != n_given {
+            return Err(self.unsuited());
+        }
+        let evidence = self.function("image_evidence", THREADS)?;
+        let product = self.function("matrix_product", PRODUCT_THREADS)?;
+        let mix = self.function("mix_images", THREADS)?;
+        let merge = self.function("merge_posteriors", THREADS)?;
+        let stream = &self.card.stream;
+        let run = || {
+            let all = self.of_images(launch, (&posterior, &evidence), query)?;
+            // No kernel reads votes that there are not.
+            let given = stream.clone_htod(if given.is_empty() { &[0.0][..] } else { given })?;
+            let votes = if kind == 3 {
+                let mut votes = self.alloc(n * n_pixels)?;
+                let factors = (&all.evidence, &given, &mut votes);
+                self.product(&product, [n, n_pixels, n_pixels], false, factors)?;
+                votes
+            } else {
+                given
+            };
+            let n_blocks = MIX_BLOCKS.min(n.max(1));
+            let mut left = self.left(n_blocks, N_OTHERS + n_channels + 1, n_pixels)?;
+            let numbers = [n as i32, launch.plan.first_image, n_channels as i32, n_pixels as i32];
+            let mut arguments = stream.launch_builder(&mix);
+            for number in &numbers {
+                arguments.arg(number);
+            }
+            arguments.arg(&kind).arg(&lambda).arg(&all.evidence).arg(&votes).arg(&all.entropies);
+            arguments.arg(&all.estimates).arg(&all.log_weights).arg(&all.places);
+            arguments.arg(&mut left.sums).arg(&mut left.nearest).arg(&mut left.best);
+            // SAFETY: as for posteriors.
+            unsafe { arguments.launch(grid([n_pixels.div_ceil(THREADS), n_blocks], THREADS, 0)) }?;
+            self.merged(&merge, &left, (1, n_blocks), (n_channels + 1, n_pixels))
+        };
+        run().map_err(self.card.no_room(Self::bytes_of_images(launch)))
+    }
+
+    fn co_origin(
+        &self,
+        launch: &Launch,
+        query: &[f32],
+        log_sums: &[f32],
+    ) -> Result<Vec<f32>, CardError> {
+        let (posterior, n_queries) = self.posterior(launch, query)?;
+        let (n, n_pixels) = (launch.loaded.len(), launch.n_pixels());
+        if n_queries != 1 || log_sums.len() != n_pixels {
+            return Err(self.unsuited());
+        }
+        let evidence = self.function("image_evidence", THREADS)?;
+        let chances = self.function("image_chances", THREADS)?;
+        let product = self.function("matrix_product", PRODUCT_THREADS)?;
+        let stream = &self.card.stream;
+        let run = || {
+            let mut all = self.of_images(launch, (&posterior, &evidence), query)?;
+            let log_sums = stream.clone_htod(log_sums)?;
+            let pixels = n_pixels as i32;
+            let mut arguments = stream.launch_builder(&chances);
+            arguments.arg(&pixels).arg(&log_sums).arg(&mut all.evidence);
+            // SAFETY: as for posteriors.
+            unsafe { arguments.launch(grid([n_pixels.div_ceil(THREADS), n], THREADS, 0)) }?;
+            let mut pairs = self.alloc(n_pixels * n_pixels)?;
+            let factors = (&all.evidence, &all.evidence, &mut pairs);
+            self.product(&product, [n_pixels, n_pixels, n], true, factors)?;
+            let found = stream.clone_dtoh(&pairs)?;
+            stream.synchronize()?;
+            Ok(found)
+        };
+        run().map_err(self.card.no_room(Self::bytes_of_images(launch)))
+    }
+}

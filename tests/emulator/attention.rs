@@ -1,0 +1,169 @@
+//! The attention machine on cards: what images say one by one, and images mixed by it.
+
+use std::sync::{Arc, Mutex};
+
+use mosaic_lab::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
+use mosaic_lab::image::{ImageBatch, ImageShape};
+use mosaic_lab::theory::card::kernel::Module;
+use mosaic_lab::theory::card::{Card, Cards};
+use mosaic_lab::theory::evidence::{Evidence, Portions};
+use mosaic_lab::theory::kernels::PatchQuery;
+use mosaic_lab::theory::patches::Pool;
+use mosaic_lab::theory::spec::{
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,
+};
+use mosaic_lab::theory::{AttentionProvider, FixedAttention, Machine, Precision, TrainingImages};
+use rand::RngExt;
+
+use crate::card::{EmulatedCard, program};
+use crate::{POOLS, bytes, fastest, general, random, values};
+
+struct Dictionaries {
+    plain: Arc<TrainingImages>,
+    carded: Arc<TrainingImages>,
+    reports: Arc<Mutex<Vec<String>>>,
+}
+
+fn dictionaries(shape: ImageShape, n: usize, cards: &[EmulatedCard]) -> Dictionaries {
+    let (bytes, _) = bytes(&mut random(8), n * shape.n_values());
+    let images = || TrainingImages::from_bytes(shape, bytes.clone()).unwrap();
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let told = reports.clone();
+    let boxed = cards.iter().map(|card| -> Box<dyn Card> { Box::new(card.clone()) }).collect();
+    let cards = Cards::new(boxed, move |report| told.lock().unwrap().push(report.to_owned()));
+    let carded = Arc::new(images().with_cards(Arc::new(cards)));
+    Dictionaries { plain: Arc::new(images()), carded, reports }
+}
+
+fn worst(found: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn each_image_says_on_a_card_what_it_says_on_the_cpu() {
+    if program(Module::General).is_none() {
+        return;
+    }
+    let small = ImageShape::new(3, 8, 8);
+    let odd = ImageShape::new(1, 5, 9);
+    for (shape, k) in [(small, 3), (odd, 3), (odd, 1)] {
+        for pool in POOLS {
+            for card in [fastest(), general()] {
+                let all = dictionaries(shape, 13, &[card.clone(), card]);
+                let x = values(&mut random(9), shape.n_values());
+                let exact: Vec<f64> = x.iter().map(|&value| value.into()).collect();
+                let query = PatchQuery { shape, pool, k, x: &x[..], precision: 0.8 };
+                let on_card = Portions::new(&all.carded, query);
+                let on_cpu = Portions::new(&all.plain, query.of(&exact));
+                on_card.each(|found| on_cpu.each(|expected| check(found, expected)));
+                assert!(all.reports.lock().unwrap().is_empty());
+            }
+        }
+    }
+}
+
+fn check(found: &Evidence, expected: &Evidence) {
+    let log = worst(&found.log_evidence, &expected.log_evidence);
+    let estimates = worst(&found.estimates, &expected.estimates);
+    let entropies = worst(&found.inner_entropy, &expected.inner_entropy);
+    assert!(
+        log < 1e-3 && estimates < 2e-4 && entropies < 1e-3,
+        "{log:e} {estimates:e} {entropies:e}"
+    );
+    for (found, expected) in found.inner_best.iter().zip(&expected.inner_best) {
+        // Two patches may be equally near.
+        assert!(found.0.image == expected.0.image && (found.1 - expected.1).abs() < 1e-3);
+    }
+}
+
+const SOURCES: [AttentionSource; 6] = [
+    AttentionSource::Measured,
+    AttentionSource::Uniform,
+    AttentionSource::Identity,
+    AttentionSource::CoOrigin,
+    AttentionSource::Similarity { tau: 0.3 },
+    AttentionSource::Pooled,
+];
+
+/// Two heads that look anywhere.
+fn maps(n_pixels: usize) -> Arc<dyn AttentionProvider> {
+    let mut random = random(10);
+    let mut weights = Vec::new();
+    for _ in 0..2 * n_pixels {
+        let row: Vec<f64> = (0..n_pixels).map(|_| random.random_range(0.0..1.0)).collect();
+        let sum: f64 = row.iter().sum();
+        weights.extend(row.into_iter().map(|weight| weight / sum));
+    }
+    Arc::new(FixedAttention::new(2, n_pixels, weights).unwrap())
+}
+
+fn denoised(
+    images: &Arc<TrainingImages>,
+    precision: Precision,
+    settings: AttentionSettings,
+    (x, level): (&ImageBatch, NoiseLevel),
+) -> Denoised {
+    let kind = MachineKind::Attention { pool: Pool::Wrap, settings: Scheduled::Fixed(settings) };
+    let spec = MachineSpec { kind, k: Scheduled::Fixed(3) };
+    let maps = Some(maps(images.shape().n_pixels()));
+    let machine = Machine::new(spec, images.clone(), precision, maps).unwrap();
+    machine.with_posterior(true).denoise(x, level).unwrap()
+}
+
+#[test]
+fn the_attention_machine_says_the_same_with_cards_whatever_attention_comes_from() {
+    if program(Module::General).is_none() {
+        return;
+    }
+    let wide = ImageShape::new(1, 12, 12);
+    let colour = ImageShape::new(3, 8, 8);
+    // A product's tile is 128 wide, so twelve by twelve pixels need more than one; a room of 1,000 bytes streams.
+    for (shape, n, cards, room) in [(wide, 9, 1, 1 << 20), (colour, 11, 2, 1000)] {
+        let card = EmulatedCard { room, ..fastest() };
+        let all = dictionaries(shape, n, &vec![card.clone(); cards]);
+        let x = values(&mut random(11), shape.n_values()).into_iter().map(f64::from).collect();
+        let x = ImageBatch::new(shape, x);
+        for source in SOURCES {
+            for (t, lambda, gamma) in [(0.3, 0.0, 0.5), (0.6, 1.5, 0.0)] {
+                let settings = AttentionSettings { lambda, gamma, source };
+                let at = (&x, Schedule::Cosine.level(t));
+                let before = card.seen.lock().unwrap().launches.len();
+                let found = denoised(&all.carded, Precision::F32, settings, at);
+                assert!(card.seen.lock().unwrap().launches.len() > before, "no card was asked");
+                let expected = denoised(&all.plain, Precision::F64, settings, at);
+                let mean = worst(found.x0.values(), expected.x0.values());
+                let attention = found.attention.unwrap().weights().to_vec();
+                let maps = attention.iter().zip(expected.attention.unwrap().weights().to_vec());
+                let maps = maps.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                let (found, expected) = (found.posterior.unwrap(), expected.posterior.unwrap());
+                let entropy = worst(&found.entropy_nats, &expected.entropy_nats);
+                assert!(
+                    mean < 5e-4 && entropy < 3e-3 && maps < 1e-4,
+                    "{source:?} t={t} {shape}: mean {mean:e} entropy {entropy:e} maps {maps:e}"
+                );
+                let pairs = found.provenance.iter().zip(&expected.provenance);
+                let moved = pairs.filter(|(a, b)| a != b).count();
+                assert!(moved * 50 <= shape.n_pixels(), "{source:?}: {moved} have another origin");
+            }
+        }
+        assert_eq!(*all.reports.lock().unwrap(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn images_of_four_channels_are_mixed_on_the_cpu_by_what_cards_say() {
+    if program(Module::General).is_none() {
+        return;
+    }
+    let shape = ImageShape::new(4, 4, 6);
+    let all = dictionaries(shape, 7, &[fastest()]);
+    let x = values(&mut random(12), shape.n_values()).into_iter().map(f64::from).collect();
+    let x = ImageBatch::new(shape, x);
+    let settings = AttentionSettings { lambda: 1.0, gamma: 0.2, source: AttentionSource::Uniform };
+    let at = (&x, Schedule::Cosine.level(0.5));
+    let found = denoised(&all.carded, Precision::F32, settings, at);
+    let expected = denoised(&all.plain, Precision::F64, settings, at);
+    assert!(worst(found.x0.values(), expected.x0.values()) < 5e-4);
+    assert!(all.reports.lock().unwrap().is_empty());
+}
