@@ -15,7 +15,7 @@ use mosaic_lab::theory::spec::{
 use mosaic_lab::theory::{AttentionProvider, FixedAttention, Machine, Precision, TrainingImages};
 use rand::RngExt;
 
-use crate::card::{EmulatedCard, program};
+use crate::card::{EmulatedCard, Trouble, program};
 use crate::{POOLS, bytes, fastest, general, random, values};
 
 struct Dictionaries {
@@ -119,8 +119,11 @@ fn the_attention_machine_says_the_same_with_cards_whatever_attention_comes_from(
     let wide = ImageShape::new(1, 12, 12);
     let colour = ImageShape::new(3, 8, 8);
     // A product's tile is 128 wide, so twelve by twelve pixels need more than one; a room of 1,000 bytes streams.
-    for (shape, n, cards, room) in [(wide, 9, 1, 1 << 20), (colour, 11, 2, 1000)] {
-        let card = EmulatedCard { room, ..fastest() };
+    let few = Trouble::ImagesAtMost(3);
+    for (shape, n, cards, room, trouble) in
+        [(wide, 9, 1, 1 << 20, few), (colour, 11, 2, 1000, Trouble::None)]
+    {
+        let card = EmulatedCard { room, trouble, ..fastest() };
         let all = dictionaries(shape, n, &vec![card.clone(); cards]);
         let x = values(&mut random(11), shape.n_values()).into_iter().map(f64::from).collect();
         let x = ImageBatch::new(shape, x);

@@ -66,6 +66,8 @@ pub enum Trouble {
     LoadsAtMost(usize),
     /// So many launches succeed.
     LaunchesAtMost(usize),
+    /// No launch that keeps something of more than so many images.
+    ImagesAtMost(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -258,6 +260,13 @@ impl LoadedImages {
         let n_launches = card.seen.lock().unwrap().launches.len();
         if card.trouble == Trouble::LaunchesAtMost(n_launches) {
             return Err(card.failed("an unspecified launch failure".to_owned()));
+        }
+        if let Trouble::ImagesAtMost(limit) = card.trouble
+            && purpose.what != POSTERIOR.what
+            && launch.loaded.len() > limit
+        {
+            let bytes = launch.loaded.len();
+            return Err(CardError::OutOfMemory { card: card.name.to_owned(), bytes });
         }
         let kernel = card.kernel(launch)?;
         card.seen.lock().unwrap().launches.push(kernel.function);

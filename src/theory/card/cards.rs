@@ -347,21 +347,6 @@ trait Work {
     ) -> Result<(), CardError>;
 }
 
-/// Launches of at most `per_launch` of `images`, which are at `place` among those loaded.
-fn launches(
-    all: &TrainingImages,
-    query: &PatchQuery<'_, f32>,
-    place: Range<usize>,
-    images: Range<usize>,
-    per_launch: usize,
-) -> impl Iterator<Item = Launch> {
-    let (query, n, is_bytes) = (*query, all.len(), all.are_bytes());
-    (0..place.len()).step_by(per_launch.max(1)).map(move |first| {
-        let some = place.start + first..(place.start + first + per_launch).min(place.end);
-        Launch::new(&query, some, images.start + first, n, is_bytes)
-    })
-}
-
 /// Posteriors that images are added to.
 struct Sums<'a> {
     images: &'a TrainingImages,
@@ -391,10 +376,11 @@ impl Work for Sums<'_> {
             let mut of_group = Vec::new();
             let flat: Vec<f32> = queries.iter().flat_map(|query| query.x).copied().collect();
             let by_pairs = PAIRS_MAX / queries.len() / n_pixels / n_pixels;
-            let per_launch = by_pairs.min(ENTRIES_MAX / n_pixels).min(i32::MAX as usize);
-            for launch in
-                launches(self.images, &queries[0], place.clone(), images.clone(), per_launch)
-            {
+            let per_launch = by_pairs.min(ENTRIES_MAX / n_pixels).min(i32::MAX as usize).max(1);
+            for first in (0..place.len()).step_by(per_launch) {
+                let mine = place.start + first..(place.start + first + per_launch).min(place.end);
+                let (n, is_bytes) = (self.images.len(), self.images.are_bytes());
+                let launch = Launch::new(&queries[0], mine, images.start + first, n, is_bytes);
                 let answer = loaded.posteriors(&launch, &flat)?;
                 of_group.push((launch, answer));
             }
@@ -431,15 +417,34 @@ struct CoOrigin<'a> {
     all: Vec<f64>,
 }
 
-/// Launches for what is kept of each image and pixel.
-fn by_image(
+/// What a card finds over images for which it keeps something of each image and pixel, launch by launch, in the order of the
+/// images; launches that do not fit are halved.
+fn by_image<R>(
     images: &TrainingImages,
     query: &PatchQuery<'_, f32>,
     place: Range<usize>,
     some: Range<usize>,
-) -> impl Iterator<Item = Launch> {
+    find: impl Fn(&Launch) -> Result<R, CardError>,
+) -> Result<Vec<(Launch, R)>, CardError> {
     let shape = images.shape();
-    launches(images, query, place, some, images_per_launch(shape.channels, shape.n_pixels()))
+    let mut per_launch = images_per_launch(shape.channels, shape.n_pixels());
+    let mut found = Vec::new();
+    let mut done = 0;
+    while done < place.len() {
+        let n = per_launch.min(place.len() - done);
+        let mine = place.start + done..place.start + done + n;
+        let first = some.start + done;
+        let launch = Launch::new(query, mine, first, images.len(), images.are_bytes());
+        match find(&launch) {
+            Ok(one) => {
+                found.push((launch, one));
+                done += n;
+            }
+            Err(CardError::OutOfMemory { .. }) if n > 1 => per_launch = n.div_ceil(2),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
 impl Work for Said<'_> {
@@ -449,10 +454,10 @@ impl Work for Said<'_> {
         place: Range<usize>,
         images: Range<usize>,
     ) -> Result<(), CardError> {
-        let said: Result<Vec<_>, _> = by_image(self.images, &self.query, place, images)
-            .map(|launch| loaded.evidence(&launch, self.query.x))
-            .collect();
-        self.all.extend(said?);
+        let said = by_image(self.images, &self.query, place, images, |launch| {
+            loaded.evidence(launch, self.query.x)
+        })?;
+        self.all.extend(said.into_iter().map(|(_, said)| said));
         Ok(())
     }
 }
@@ -464,17 +469,17 @@ impl Work for Mix<'_> {
         place: Range<usize>,
         images: Range<usize>,
     ) -> Result<(), CardError> {
-        let mut mixed = Vec::new();
-        for launch in by_image(self.images, &self.query, place, images) {
+        let mixed = by_image(self.images, &self.query, place, images, |launch| {
             let first = launch.plan.first_image as usize;
             let votes = match self.votes {
                 Votes::Images(all) => Votes::Images(&all[first..first + launch.loaded.len()]),
                 votes => votes,
             };
-            let found = loaded.mixed(&launch, self.query.x, votes, self.lambda)?;
-            mixed.push(Mixed::of_found(&launch, &found));
+            loaded.mixed(launch, self.query.x, votes, self.lambda)
+        })?;
+        for (launch, found) in &mixed {
+            self.all.merge(&Mixed::of_found(launch, found));
         }
-        mixed.iter().for_each(|one| self.all.merge(one));
         Ok(())
     }
 }
@@ -486,12 +491,12 @@ impl Work for CoOrigin<'_> {
         place: Range<usize>,
         images: Range<usize>,
     ) -> Result<(), CardError> {
-        let mut sums = vec![0.0; self.all.len()];
-        for launch in by_image(self.images, &self.query, place, images) {
-            let found = loaded.co_origin(&launch, self.query.x, self.log_sums)?;
-            sums.iter_mut().zip(found).for_each(|(sum, one)| *sum += f64::from(one));
+        let found = by_image(self.images, &self.query, place, images, |launch| {
+            loaded.co_origin(launch, self.query.x, self.log_sums)
+        })?;
+        for (_, found) in &found {
+            self.all.iter_mut().zip(found).for_each(|(all, one)| *all += f64::from(*one));
         }
-        self.all.iter_mut().zip(sums).for_each(|(all, sum)| *all += sum);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use crate::diffusion::Provenance;
 use crate::theory::weights::Accumulator;
 
 /// Bytes that a launch may take for what is known of each image and pixel.
-const LAUNCH_BYTES: usize = 256 << 20;
+const LAUNCH_BYTES: usize = 1 << 30;
 /// Blocks along the second axis, which are images.
 const IMAGES_MAX: usize = u16::MAX as usize;
 

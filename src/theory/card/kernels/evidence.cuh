@@ -160,6 +160,7 @@ __global__ void mix_images(
     float highest = -INFINITY, largest = -INFINITY;
     int image = 0, place = 0;
     double total = 0.0, spread = 0.0, sums[CHANNELS_MAX];
+    #pragma unroll
     for (int c = 0; c < CHANNELS_MAX; c++) sums[c] = 0.0;
     for (int n = blockIdx.y; n < n_images; n += gridDim.y) {
         const size_t at = (size_t)n * n_pixels + p;
@@ -173,6 +174,7 @@ __global__ void mix_images(
             const double factor = highest == -INFINITY ? 0.0 : exp2(change);
             spread = factor * (spread + total * change);
             total *= factor;
+            #pragma unroll
             for (int c = 0; c < CHANNELS_MAX; c++) sums[c] *= factor;
             highest = bits;
         }
@@ -180,6 +182,7 @@ __global__ void mix_images(
         const float weight = exp2f(below);
         total += weight;
         spread += (double)weight * below;
+        #pragma unroll
         for (int c = 0; c < CHANNELS_MAX; c++) {
             if (c < channels) sums[c] += (double)weight * estimates[((size_t)n * channels + c) * n_pixels + p];
             if (c == channels) sums[c] += (double)weight * entropies[at];
@@ -195,6 +198,7 @@ __global__ void mix_images(
     kept[REFERENCE * n_pixels] = -(double)highest;
     kept[TOTAL * n_pixels] = total;
     kept[SPREAD * n_pixels] = spread;
+    #pragma unroll
     for (int c = 0; c < CHANNELS_MAX; c++) {
         if (c <= channels) kept[(N_OTHERS + c) * n_pixels] = sums[c];
     }
