@@ -38,7 +38,13 @@ impl GpuArgs {
 pub fn run(args: &GpuArgs) -> Result<()> {
     let opened = open(&args.device, |problem| eprintln!("{problem}"))?;
     let Some(cards) = &opened.cards else {
-        bail!("there is no card to bench: {}", opened.words);
+        let remedy = match cfg!(feature = "cuda") {
+            true => "",
+            false => {
+                "; this build is without CUDA: cargo build --release --features cuda,cudnn (docs/gpu.md)"
+            }
+        };
+        bail!("there is no card to bench: {}{remedy}", opened.words);
     };
     let mut out = io::stdout().lock();
     let mut n_failed = 0;

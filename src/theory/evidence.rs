@@ -115,7 +115,7 @@ impl<'a, T: Lane> Portions<'a, T> {
 
     fn local_on_cards(&self) -> Option<Accumulator> {
         let (cards, x) = self.cards.as_ref()?;
-        let mut found = cards.posteriors(self.images, &[self.query.of(x)])?.pop()?;
+        let mut found = cards.posteriors(self.images, &[self.query.of(x)], true)?.pop()?;
         found.max.iter_mut().zip(&self.log_pool).for_each(|(max, log_pool)| *max -= log_pool);
         Some(found)
     }

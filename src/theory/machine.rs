@@ -278,7 +278,7 @@ impl Machine {
         let singles = queries.iter().map(|x| x.iter().map(|v| v.to_f64() as f32).collect());
         let singles: Vec<Vec<f32>> = singles.collect();
         let queries: Vec<PatchQuery<'_, f32>> = singles.iter().map(|x| query(x)).collect();
-        cards.posteriors(&self.images, &queries)
+        cards.posteriors(&self.images, &queries, !self.with_posterior)
     }
 
     fn masked_answers(&self, x: &ImageBatch, threshold: f64, level: NoiseLevel) -> Vec<Answer> {

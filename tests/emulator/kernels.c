@@ -22,6 +22,7 @@ static const struct {
 #if SIDE == 0
     NAMED(general_posterior_1), NAMED(general_posterior_4), NAMED(general_posterior_16),
 #else
+    NAMED(strip_mean_1_1024), NAMED(strip_mean_3_1024),
     NAMED(strip_whole_1_1024), NAMED(strip_whole_3_1024), NAMED(strip_some_1_1024), NAMED(strip_some_3_1024),
     NAMED(strip_whole_1_4096), NAMED(strip_whole_3_4096), NAMED(strip_some_1_4096), NAMED(strip_some_3_4096),
 #endif

@@ -97,13 +97,16 @@ impl OnCards {
         &self.cards
     }
 
-    /// Posteriors over `images` of each query in turn; `None` where the CPU has to compute.
+    /// Posteriors over `images` of each query in turn, or no more of them than means and log-sum-exps; `None` where the CPU has to
+    /// compute.
     pub fn posteriors(
         &self,
         images: &TrainingImages,
         queries: &[PatchQuery<'_, f32>],
+        mean_only: bool,
     ) -> Option<Vec<Accumulator>> {
-        let found = self.work(images, 0..images.len(), || Sums::new(images, queries))?;
+        let work = || Sums::new(images, queries, mean_only);
+        let found = self.work(images, 0..images.len(), work)?;
         let mut found = found.into_iter().map(|sums| sums.all);
         let mut all = found.next().unwrap_or_default();
         for found in found {
@@ -351,15 +354,20 @@ trait Work {
 struct Sums<'a> {
     images: &'a TrainingImages,
     queries: &'a [PatchQuery<'a, f32>],
+    mean_only: bool,
     all: Vec<Accumulator>,
 }
 
 impl<'a> Sums<'a> {
-    fn new(images: &'a TrainingImages, queries: &'a [PatchQuery<'a, f32>]) -> Self {
+    fn new(
+        images: &'a TrainingImages,
+        queries: &'a [PatchQuery<'a, f32>],
+        mean_only: bool,
+    ) -> Self {
         let shape = images.shape();
         let all =
             queries.iter().map(|_| Accumulator::new(shape.channels, shape.n_pixels())).collect();
-        Self { images, queries, all }
+        Self { images, queries, mean_only, all }
     }
 }
 
@@ -381,6 +389,7 @@ impl Work for Sums<'_> {
                 let mine = place.start + first..(place.start + first + per_launch).min(place.end);
                 let (n, is_bytes) = (self.images.len(), self.images.are_bytes());
                 let launch = Launch::new(&queries[0], mine, images.start + first, n, is_bytes);
+                let launch = Launch { mean_only: self.mean_only, ..launch };
                 let answer = loaded.posteriors(&launch, &flat)?;
                 of_group.push((launch, answer));
             }

@@ -39,6 +39,8 @@ struct Strip {
     function: &'static str,
     channels: usize,
     is_whole: bool,
+    /// Whether entropy and nearest entry come with the mean.
+    has_all: bool,
     n_pixels_max: usize,
     n_threads_max: usize,
     /// Displacements between two barriers.
@@ -48,25 +50,31 @@ struct Strip {
 const fn strip(
     function: &'static str,
     channels: usize,
-    is_whole: bool,
+    (is_whole, has_all): (bool, bool),
     n_pixels_max: usize,
 ) -> Strip {
     let is_small = n_pixels_max == 1024;
     let n_threads_max = if is_small { 128 } else { 512 };
     // Only where each displacement is one row on from the one before.
     let together = if is_small && is_whole { 2 } else { 1 };
-    Strip { function, channels, is_whole, n_pixels_max, n_threads_max, together }
+    Strip { function, channels, is_whole, has_all, n_pixels_max, n_threads_max, together }
 }
 
-const STRIPS: [Strip; 8] = [
-    strip("strip_whole_1_1024", 1, true, 1024),
-    strip("strip_whole_3_1024", 3, true, 1024),
-    strip("strip_some_1_1024", 1, false, 1024),
-    strip("strip_some_3_1024", 3, false, 1024),
-    strip("strip_whole_1_4096", 1, true, 4096),
-    strip("strip_whole_3_4096", 3, true, 4096),
-    strip("strip_some_1_4096", 1, false, 4096),
-    strip("strip_some_3_4096", 3, false, 4096),
+const WHOLE: (bool, bool) = (true, true);
+const SOME: (bool, bool) = (false, true);
+const MEAN: (bool, bool) = (true, false);
+/// Those for the mean alone first: whoever wants no more takes them.
+const STRIPS: [Strip; 10] = [
+    strip("strip_mean_1_1024", 1, MEAN, 1024),
+    strip("strip_mean_3_1024", 3, MEAN, 1024),
+    strip("strip_whole_1_1024", 1, WHOLE, 1024),
+    strip("strip_whole_3_1024", 3, WHOLE, 1024),
+    strip("strip_some_1_1024", 1, SOME, 1024),
+    strip("strip_some_3_1024", 3, SOME, 1024),
+    strip("strip_whole_1_4096", 1, WHOLE, 4096),
+    strip("strip_whole_3_4096", 3, WHOLE, 4096),
+    strip("strip_some_1_4096", 1, SOME, 4096),
+    strip("strip_some_3_4096", 3, SOME, 4096),
 ];
 
 impl Kernel {
@@ -94,10 +102,12 @@ impl Kernel {
             let suits = fits
                 && strip.channels == channels
                 && strip.is_whole == is_whole
+                && (strip.has_all || launch.mean_only)
                 && n_pixels <= strip.n_pixels_max
                 && n_threads <= strip.n_threads_max;
             let row_sums = strip.n_pixels_max + WARP * STRIP_COLUMNS;
-            let nearest = STRIP_ROWS * STRIP_COLUMNS * strip.n_threads_max;
+            let pixels = STRIP_ROWS * STRIP_COLUMNS * strip.n_threads_max;
+            let nearest = if strip.has_all { 2 * pixels } else { 0 };
             let images = channels * strip.n_pixels_max;
             let shared = 2 * (images + strip.together * row_sums) + nearest;
             suits.then_some(Self {

@@ -45,6 +45,8 @@ pub struct Launch {
     pub loaded: Range<usize>,
     /// Patch side.
     pub k: usize,
+    /// Whether the mean and the log-sum-exp are all that is wanted: spread and nearest entry may be left out.
+    pub mean_only: bool,
     pub row_stretches: Vec<[i32; 3]>,
     pub column_stretches: Vec<[i32; 3]>,
 }
@@ -97,7 +99,7 @@ impl Launch {
             scale: (precision * std::f64::consts::LOG2_E) as f32,
             width_of_weights: (pruned_nats::<f32>(n_entries) / precision) as f32,
         };
-        Self { plan, loaded, k, row_stretches, column_stretches }
+        Self { plan, loaded, k, mean_only: false, row_stretches, column_stretches }
     }
 
     /// Pixels of an image.

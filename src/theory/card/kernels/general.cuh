@@ -119,7 +119,8 @@ __global__ void __launch_bounds__(THREADS_MAX) GENERAL_POSTERIOR(
         #pragma unroll
         for (int i = 0; i < PIXELS_PER_THREAD; i++) {
             int p = threadIdx.x + i * blockDim.x;
-            if (p < n_pixels) flush_posterior(&posteriors[i], kept + p, n_pixels, plan.channels, plan.scale);
+            const double reference = (double)posteriors[i].nearest * plan.scale;
+            if (p < n_pixels) flush_posterior(&posteriors[i], reference, kept + p, n_pixels, plan.channels);
         }
     }
     #pragma unroll

@@ -86,13 +86,12 @@ __device__ static inline float add_weight(PixelPosterior *posterior, float gap, 
     return weight;
 }
 
-// Joins an image's sums to those of the images before, which may have had another nearest entry. `kept` is this pixel's
-// place in [N_OTHERS + channels, n_pixels].
+// Joins an image's sums to those of the images before, which may have had another reference. It is in bits, and infinite
+// before the first entry. `kept` is this pixel's place in [N_OTHERS + channels, n_pixels].
 __device__ static inline void flush_posterior(
-    PixelPosterior *posterior, double *kept, int n_pixels, int channels, float scale
+    PixelPosterior *posterior, double reference, double *kept, int n_pixels, int channels
 ) {
-    if (posterior->nearest == INFINITY) return;
-    const double reference = (double)posterior->nearest * scale;
+    if (reference == INFINITY) return;
     double before = kept[REFERENCE * n_pixels];
     double bits = before == INFINITY ? 0.0 : reference - before;
     double factor = before == INFINITY ? 0.0 : exp2(bits);

@@ -8,7 +8,7 @@
 //
 // Whoever includes this defines STRIP_POSTERIOR, the kernel's name, SIDE, the odd patch side k >= 3, N_CHANNELS,
 // IS_WHOLE, whether patches go on at an image's other side and all pairs are accepted (else the plan says which are),
-// PIXELS_MAX, THREADS_MAX, TOGETHER, 1 or, of whole dictionaries, 2, and BLOCKS, how many blocks are to share a multiprocessor's registers.
+// HAS_ALL, whether entropy and the nearest entry are wanted besides the mean, PIXELS_MAX, THREADS_MAX, TOGETHER, 1 or, of whole dictionaries, 2, and BLOCKS, how many blocks are to share a multiprocessor's registers.
 // Images: height a multiple of ROWS, width of COLUMNS and at most 32 COLUMNS, both at least SIDE.
 
 #include "posterior.cuh"
@@ -42,6 +42,25 @@ __device__ static inline StripThread strip_thread(int height, int width, int thr
     return it;
 }
 
+// A distance in bits, and a little less: so that no rounding makes an equal one look nearer.
+__device__ static inline float lowered_bits(float distance, float scale) {
+    const float bits = distance * scale;
+    return fmaf(bits, -2.4e-7f, bits);
+}
+
+// Takes in an entry that is nearer than all before by `nearer` bits, if that is more than nothing. Of a pixel's posterior
+// `nearest` is what its weights refer to, in bits.
+__device__ static inline void refer_to_nearer(PixelPosterior *posterior, float nearer, float distance, float scale) {
+    const float reference = nearer > 0.0f ? lowered_bits(distance, scale) : posterior->nearest;
+    // Before the first entry nothing was summed: any factor will do, but no infinity.
+    const float bits = nearer > 0.0f ? fmaxf(reference - posterior->nearest, -BITS_MAX) : 0.0f;
+    const float factor = exp2f(bits);
+    posterior->spread = factor * fmaf(posterior->total, bits, posterior->spread);
+    posterior->total *= factor;
+    for (int c = 0; c < CHANNELS_MAX; c++) posterior->sums[c] *= factor;
+    posterior->nearest = reference;
+}
+
 #endif
 
 // Stretch `number` of an axis; of a whole dictionary they are every shift in turn.
@@ -60,8 +79,9 @@ __device__ static inline StripThread strip_thread(int height, int width, int thr
 // Row sums of one displacement, with a row of zeros.
 #define N_ROW_SUMS (PIXELS_MAX + WIDTH_MAX)
 
-// As the general kernel, but for shared memory: two copies of an image, 2 TOGETHER of row sums and each thread's nearest
-// entries, 2 N_CHANNELS PIXELS_MAX + 2 TOGETHER N_ROW_SUMS + ROWS COLUMNS THREADS_MAX floats. Threads: 32 for every 32 / (W / COLUMNS) groups of ROWS rows.
+// As the general kernel, but for what is not wanted - spread is zero, `best` is the first entry, and the nearest distance rounded -
+// and for shared memory: two copies of an image, 2 TOGETHER of row sums and, if all is wanted, each thread's nearest entries and
+// their distances, 2 N_CHANNELS PIXELS_MAX + 2 TOGETHER N_ROW_SUMS + 2 HAS_ALL ROWS COLUMNS THREADS_MAX floats. Threads: 32 for every 32 / (W / COLUMNS) groups of ROWS rows.
 __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
     PosteriorPlan plan,
     const Stretch *row_stretches,
@@ -79,7 +99,12 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
     float *even = shared, *odd = shared + N_CHANNELS * PIXELS_MAX;
     float *row_sums = shared + 2 * N_CHANNELS * PIXELS_MAX;
     // Image times pixels plus training pixel, which is rarely changed; a launch has fewer than 2^32 of them.
-    unsigned *nearest_entries = (unsigned *)(row_sums + 2 * TOGETHER * N_ROW_SUMS) + threadIdx.x;
+#if HAS_ALL
+    float *nearest_distances = row_sums + 2 * TOGETHER * N_ROW_SUMS + threadIdx.x;
+    unsigned *nearest_entries = (unsigned *)(nearest_distances + ROWS * COLUMNS * THREADS_MAX);
+#endif
+    // Weights of fewer bits than this are skipped.
+    const float least_bits = -plan.width_of_weights * plan.scale;
     const StripThread my = strip_thread(height, width, threadIdx.x);
     const int column = my.place * COLUMNS;
     const size_t block = (size_t)blockIdx.y * gridDim.x + blockIdx.x;
@@ -123,7 +148,10 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
         for (int j = 0; j < COLUMNS; j++) {
             int p = (my.row + i) * width + column + j;
             clear_posterior(&posteriors[i][j]);
+#if HAS_ALL
             nearest_entries[(i * COLUMNS + j) * THREADS_MAX] = 0;
+            nearest_distances[(i * COLUMNS + j) * THREADS_MAX] = INFINITY;
+#endif
             #pragma unroll
             for (int c = 0; c < N_CHANNELS; c++) {
                 x[i][j][c] = my.has_pixels ? queries[(size_t)blockIdx.y * n_values + c * n_pixels + p] : 0.0f;
@@ -271,46 +299,54 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
                         }
 
                         // The rare and the many apart: nearer than all before, and near enough to count.
-                        float gaps[ROWS][COLUMNS], smallest[ROWS];
+                        float bits[ROWS][COLUMNS], largest[ROWS];
                         #pragma unroll
                         for (int i = 0; i < ROWS; i++) {
-                            const int line = wrapped(my.row + i, rows[t].shift, height);
                             #pragma unroll
                             for (int j = 0; j < COLUMNS; j++) {
+                                const int line = IS_WHOLE ? 0 : wrapped(my.row + i, rows[t].shift, height);
                                 if (!IS_WHOLE && !(is_in[j] && is_accepted(rows[t], line, height))) {
                                     distances[i][j] = INFINITY;
                                 }
-                                gaps[i][j] = distances[i][j] - posteriors[i][j].nearest;
+                                // No number where nothing was accepted yet and this is not either.
+                                bits[i][j] = fmaf(distances[i][j], -plan.scale, posteriors[i][j].nearest);
                             }
-                            smallest[i] = fminf(gaps[i][0], gaps[i][1]);
+                            largest[i] = fmaxf(bits[i][0], bits[i][1]);
                         }
-                        const float least = fminf(fminf(smallest[0], smallest[1]), fminf(smallest[2], smallest[3]));
-                        if (least < 0.0f) {
+                        const float most = fmaxf(fmaxf(largest[0], largest[1]), fmaxf(largest[2], largest[3]));
+                        if (most > 0.0f) {
                             #pragma unroll
                             for (int i = 0; i < ROWS; i++) {
-                                const int line = wrapped(my.row + i, rows[t].shift, height);
                                 #pragma unroll
                                 for (int j = 0; j < COLUMNS; j++) {
+#if HAS_ALL
+                                    const int line = wrapped(my.row + i, rows[t].shift, height);
                                     const unsigned q = line * width + (j == 0 ? training_column : next_column);
-                                    if (gaps[i][j] < 0.0f) {
+                                    if (bits[i][j] > 0.0f) {
                                         nearest_entries[(i * COLUMNS + j) * THREADS_MAX] = (unsigned)n * n_pixels + q;
+                                        nearest_distances[(i * COLUMNS + j) * THREADS_MAX] = distances[i][j];
                                     }
-                                    note_nearest(&posteriors[i][j], distances[i][j], N_CHANNELS, plan.scale);
-                                    gaps[i][j] = fmaxf(gaps[i][j], 0.0f);
+#endif
+                                    refer_to_nearer(&posteriors[i][j], bits[i][j], distances[i][j], plan.scale);
+                                    if (bits[i][j] > 0.0f) {
+                                        bits[i][j] = fmaf(distances[i][j], -plan.scale, posteriors[i][j].nearest);
+                                    }
                                 }
                             }
                         }
                         // At little noise nobody is near. Where one pair is, all are added: less work than to ask each,
                         // and what is far weighs next to nothing.
-                        if (!(least < plan.width_of_weights)) continue;
+                        if (!(most > least_bits)) continue;
                         #pragma unroll
                         for (int i = 0; i < ROWS; i++) {
                             #pragma unroll
                             for (int j = 0; j < COLUMNS; j++) {
                                 // Not accepted, which leaves no number or an infinite one.
-                                if (!IS_WHOLE && !(gaps[i][j] < INFINITY)) continue;
+                                if (!IS_WHOLE && !(bits[i][j] > -INFINITY)) continue;
                                 PixelPosterior *posterior = &posteriors[i][j];
-                                float weight = add_weight(posterior, gaps[i][j], plan.scale);
+                                const float weight = exp2f(bits[i][j]);
+                                posterior->total += weight;
+                                if (HAS_ALL) posterior->spread = fmaf(weight, bits[i][j], posterior->spread);
                                 #pragma unroll
                                 for (int c = 0; c < N_CHANNELS; c++) {
                                     posterior->sums[c] =
@@ -329,7 +365,8 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
             #pragma unroll
             for (int j = 0; j < COLUMNS; j++) {
                 int p = (my.row + i) * width + column + j;
-                if (my.has_pixels) flush_posterior(&posteriors[i][j], kept + p, n_pixels, N_CHANNELS, plan.scale);
+                const double reference = posteriors[i][j].nearest;
+                if (my.has_pixels) flush_posterior(&posteriors[i][j], reference, kept + p, n_pixels, N_CHANNELS);
             }
         }
     }
@@ -339,8 +376,13 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
         #pragma unroll
         for (int j = 0; j < COLUMNS; j++) {
             int p = (my.row + i) * width + column + j;
+#if HAS_ALL
             const unsigned entry = nearest_entries[(i * COLUMNS + j) * THREADS_MAX];
-            nearest_distance[block * n_pixels + p] = posteriors[i][j].nearest;
+            nearest_distance[block * n_pixels + p] = nearest_distances[(i * COLUMNS + j) * THREADS_MAX];
+#else
+            const unsigned entry = 0;
+            nearest_distance[block * n_pixels + p] = posteriors[i][j].nearest / plan.scale;
+#endif
             best[block * 2 * n_pixels + p] = plan.first_image + (int)(entry / n_pixels);
             best[block * 2 * n_pixels + n_pixels + p] = (int)(entry % n_pixels);
         }
