@@ -107,7 +107,7 @@ impl Kernel {
                 && n_threads <= strip.n_threads_max;
             let row_sums = strip.n_pixels_max + WARP * STRIP_COLUMNS;
             let pixels = STRIP_ROWS * STRIP_COLUMNS * strip.n_threads_max;
-            let nearest = if strip.has_all { 2 * pixels } else { 0 };
+            let nearest = if strip.has_all { pixels } else { 0 };
             let images = channels * strip.n_pixels_max;
             let shared = 2 * (images + strip.together * row_sums) + nearest;
             suits.then_some(Self {
@@ -141,9 +141,19 @@ mod tests {
     use crate::theory::patches::Pool;
 
     fn first(shape: (usize, usize, usize), pool: Pool, k: usize) -> Option<Kernel> {
+        first_of(shape, pool, k, false)
+    }
+
+    fn first_of(
+        shape: (usize, usize, usize),
+        pool: Pool,
+        k: usize,
+        mean_only: bool,
+    ) -> Option<Kernel> {
         let shape = ImageShape::new(shape.0, shape.1, shape.2);
         let query = PatchQuery { shape, pool, k, x: &[0.0_f32], precision: 1.0 };
-        Kernel::all(&Launch::new(&query, 0..1, 0, 1, true)).first().copied()
+        let launch = Launch { mean_only, ..Launch::new(&query, 0..1, 0, 1, true) };
+        Kernel::all(&launch).first().copied()
     }
 
     #[test]
@@ -152,6 +162,9 @@ mod tests {
         assert_eq!(function((3, 32, 32), Pool::Wrap, 7), "strip_whole_3_1024");
         assert_eq!(function((1, 28, 28), Pool::Interior, 15), "strip_some_1_1024");
         assert_eq!(function((3, 64, 64), Pool::Wrap, 3), "strip_whole_3_4096");
+        let mean = |shape, pool| first_of(shape, pool, 7, true).unwrap().function;
+        assert_eq!(mean((3, 32, 32), Pool::Wrap), "strip_mean_3_1024");
+        assert_eq!(mean((1, 28, 28), Pool::Interior), "strip_some_1_1024");
         // Patches without a kernel, odd sides, two channels, patches as large as the image.
         assert_eq!(function((3, 32, 32), Pool::Wrap, 17), "general_posterior_4");
         assert_eq!(function((1, 9, 9), Pool::Wrap, 3), "general_posterior_1");

@@ -79,9 +79,9 @@ __device__ static inline void refer_to_nearer(PixelPosterior *posterior, float n
 // Row sums of one displacement, with a row of zeros.
 #define N_ROW_SUMS (PIXELS_MAX + WIDTH_MAX)
 
-// As the general kernel, but for what is not wanted - spread is zero, `best` is the first entry, and the nearest distance rounded -
-// and for shared memory: two copies of an image, 2 TOGETHER of row sums and, if all is wanted, each thread's nearest entries and
-// their distances, 2 N_CHANNELS PIXELS_MAX + 2 TOGETHER N_ROW_SUMS + 2 HAS_ALL ROWS COLUMNS THREADS_MAX floats. Threads: 32 for every 32 / (W / COLUMNS) groups of ROWS rows.
+// As the general kernel, but for the nearest distance, which is a little less, what is not wanted - spread is zero, `best` is the
+// first entry - and shared memory: two copies of an image, 2 TOGETHER of row sums and, if all is wanted, each thread's nearest
+// entries, 2 N_CHANNELS PIXELS_MAX + 2 TOGETHER N_ROW_SUMS + HAS_ALL ROWS COLUMNS THREADS_MAX floats. Threads: 32 for every 32 / (W / COLUMNS) groups of ROWS rows.
 __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
     PosteriorPlan plan,
     const Stretch *row_stretches,
@@ -100,8 +100,7 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
     float *row_sums = shared + 2 * N_CHANNELS * PIXELS_MAX;
     // Image times pixels plus training pixel, which is rarely changed; a launch has fewer than 2^32 of them.
 #if HAS_ALL
-    float *nearest_distances = row_sums + 2 * TOGETHER * N_ROW_SUMS + threadIdx.x;
-    unsigned *nearest_entries = (unsigned *)(nearest_distances + ROWS * COLUMNS * THREADS_MAX);
+    unsigned *nearest_entries = (unsigned *)(row_sums + 2 * TOGETHER * N_ROW_SUMS) + threadIdx.x;
 #endif
     // Weights of fewer bits than this are skipped.
     const float least_bits = -plan.width_of_weights * plan.scale;
@@ -150,7 +149,6 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
             clear_posterior(&posteriors[i][j]);
 #if HAS_ALL
             nearest_entries[(i * COLUMNS + j) * THREADS_MAX] = 0;
-            nearest_distances[(i * COLUMNS + j) * THREADS_MAX] = INFINITY;
 #endif
             #pragma unroll
             for (int c = 0; c < N_CHANNELS; c++) {
@@ -324,7 +322,6 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
                                     const unsigned q = line * width + (j == 0 ? training_column : next_column);
                                     if (bits[i][j] > 0.0f) {
                                         nearest_entries[(i * COLUMNS + j) * THREADS_MAX] = (unsigned)n * n_pixels + q;
-                                        nearest_distances[(i * COLUMNS + j) * THREADS_MAX] = distances[i][j];
                                     }
 #endif
                                     refer_to_nearer(&posteriors[i][j], bits[i][j], distances[i][j], plan.scale);
@@ -378,11 +375,10 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
             int p = (my.row + i) * width + column + j;
 #if HAS_ALL
             const unsigned entry = nearest_entries[(i * COLUMNS + j) * THREADS_MAX];
-            nearest_distance[block * n_pixels + p] = nearest_distances[(i * COLUMNS + j) * THREADS_MAX];
 #else
             const unsigned entry = 0;
-            nearest_distance[block * n_pixels + p] = posteriors[i][j].nearest / plan.scale;
 #endif
+            nearest_distance[block * n_pixels + p] = posteriors[i][j].nearest / plan.scale;
             best[block * 2 * n_pixels + p] = plan.first_image + (int)(entry / n_pixels);
             best[block * 2 * n_pixels + n_pixels + p] = (int)(entry % n_pixels);
         }
