@@ -282,7 +282,18 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
             app.say(NoticeLevel::Info, format!("runs: {}", app.order.words()));
         }
         Action::Mark => return mark(app),
-        Action::AsMap => app.as_map = !app.as_map,
+        Action::AsMap => {
+            app.as_map = !app.as_map;
+            let has_attention = app.watched.as_ref().is_none_or(|run| !run.attention.is_empty());
+            let words = match (app.as_map, has_attention) {
+                (true, true) => "attention entropy as a map over steps and t",
+                (true, false) => {
+                    "attention entropy as a map, where a run has attention; this one has none"
+                }
+                (false, _) => "attention entropy as curves",
+            };
+            app.say(NoticeLevel::Info, words);
+        }
         Action::Quantity => return turn_quantity(app),
         Action::Crosshair => app.turn_crosshair(),
         Action::Export => match app.export() {

@@ -435,7 +435,7 @@ fn popup_keys(popup: &Popup) -> Option<&'static str> {
         }
         Popup::ConfirmStop { .. } => "y, Enter stop it   any other key does not",
         Popup::Edit(form) if form.typing.is_some() => {
-            "Enter takes the value   arrows move   Ctrl-U empties it   Esc leaves it as it was"
+            "Enter takes the value   arrows move   Ctrl-U empties   Esc leaves it"
         }
         Popup::Edit(_) => {
             "Up, Down choose   Enter edits   n launches a new run   w queues it   Esc closes"
