@@ -56,6 +56,18 @@ struct Answer {
     attention: Option<AttentionMaps>,
 }
 
+impl Answer {
+    /// From a posterior for each pixel.
+    fn by_pixel(all: &Accumulator) -> Self {
+        Self {
+            x0: all.mean(),
+            entropy_nats: (0..all.n_pixels()).map(|p| all.entropy(p)).collect(),
+            provenance: all.best.clone(),
+            attention: None,
+        }
+    }
+}
+
 impl Machine {
     /// Checks the settings against the dictionary; `provider` serves the attention sources
     /// `trajectory` and `measured`.
@@ -208,6 +220,9 @@ impl Machine {
     fn whole_answers(&self, x: &ImageBatch, shifts: bool, level: NoiseLevel) -> Vec<Answer> {
         let shape = self.images.shape();
         let precision = logit_scale(level);
+        if let Some(answers) = self.whole_on_cards(x, shifts, level) {
+            return answers;
+        }
         let n_lanes = n_lanes::<f64>();
         let n_entries = self.images.len() * if shifts { shape.n_pixels() } else { 1 };
         let sums = self.merged(&scaled(x, level), |x, images| {
@@ -227,6 +242,24 @@ impl Machine {
             Answer { x0: all.mean(), entropy_nats, provenance, attention: None }
         };
         sums.iter().map(answer).collect()
+    }
+
+    /// Whole images are patches that cover them: at the same place, or, shifted, anywhere.
+    fn whole_on_cards(
+        &self,
+        x: &ImageBatch,
+        shifts: bool,
+        level: NoiseLevel,
+    ) -> Option<Vec<Answer>> {
+        let shape = self.images.shape();
+        let (pool, k) = (
+            if shifts { Pool::Wrap } else { Pool::SamePlace },
+            2 * shape.height.max(shape.width) - 1,
+        );
+        let precision = logit_scale(level);
+        let sums =
+            self.on_cards(&scaled(x, level), |x| PatchQuery { shape, pool, k, x, precision })?;
+        Some(sums.iter().map(Answer::by_pixel).collect())
     }
 
     /// Hands over `images` tile by tile.
@@ -259,13 +292,7 @@ impl Machine {
                 boxes.finish()
             })
         });
-        let answer = |all: &Accumulator| Answer {
-            x0: all.mean(),
-            entropy_nats: (0..shape.n_pixels()).map(|p| all.entropy(p)).collect(),
-            provenance: all.best.clone(),
-            attention: None,
-        };
-        sums.iter().map(answer).collect()
+        sums.iter().map(Answer::by_pixel).collect()
     }
 
     /// What the dictionary's cards say, if it has cards that can; they compute in single precision.

@@ -338,7 +338,8 @@ fn a_machine_says_the_same_on_one_card_and_on_three_streamed_through_or_not() {
     if program(Module::General).is_none() {
         return;
     }
-    for kind in [MachineKind::EquivariantLocal, MachineKind::BoundaryBroken, MachineKind::Local] {
+    use MachineKind::{BoundaryBroken, EquivariantIdeal, EquivariantLocal, Ideal, Local};
+    for kind in [EquivariantLocal, BoundaryBroken, Local, Ideal, EquivariantIdeal] {
         for (n_cards, room) in [(1, 1 << 20), (3, 1 << 20), (2, 1000)] {
             let card = EmulatedCard { room, ..fastest() };
             let setting = setting(kind.clone(), &vec![card.clone(); n_cards]);

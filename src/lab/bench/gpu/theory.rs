@@ -63,7 +63,9 @@ fn queries(images: &TrainingImages, n: usize, t: f64) -> ImageBatch {
     ImageBatch::new(shape, x)
 }
 
-const KINDS: [MachineKind; 8] = [
+const KINDS: [MachineKind; 10] = [
+    MachineKind::Ideal,
+    MachineKind::EquivariantIdeal,
     MachineKind::Local,
     MachineKind::EquivariantLocal,
     MachineKind::EquivariantLocalInterior,
@@ -93,6 +95,7 @@ pub fn check(cards: &Arc<Cards>, quick: bool) -> Result<Vec<Check>> {
         let on_cpu = Arc::new(images(shape, n, 3));
         let dictionary = Arc::new(with_cards(images(shape, n, 3), Some(cards.clone())));
         for kind in KINDS {
+            let sides = if kind.uses_patches() { sides } else { &sides[..1] };
             for &k in sides.iter().filter(|k| **k <= shape.height.min(shape.width)) {
                 let spec = fixed(kind.clone(), k);
                 let is_shared = matches!(kind, MachineKind::Attention { .. });
