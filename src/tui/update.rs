@@ -16,6 +16,7 @@ use super::pointer::{self, Pane};
 use super::popups;
 use super::sampling;
 use super::typed::Typed;
+use super::words::run_state;
 use crate::lab::command::Command;
 use crate::lab::event::{EventBody, NoticeLevel};
 use crate::lab::holder::Steering;
@@ -137,7 +138,16 @@ fn on_runs(app: &mut App, runs: Vec<RunSummary>) -> Vec<Effect> {
     if let Some(words) = notify::relieved(&app.runs, &runs) {
         app.say(NoticeLevel::Warning, words);
     }
+    let state = |app: &App| app.run().map(|run| (run.id.clone(), run_state(run)));
+    let before = state(app);
     app.runs = runs;
+    if let (Some((id, was)), Some((_, is))) = (before, state(app)) {
+        // An answer such as that a run is stopping has come true.
+        let is_about = |(level, words): &(NoticeLevel, String)| {
+            *level == NoticeLevel::Info && words.starts_with(&format!("{id}: "))
+        };
+        app.said = app.said.take().filter(|said| was == is || !is_about(said));
+    }
     let mut effects: Vec<Effect> = news.map(Effect::Ring).into_iter().collect();
     // A marked run that is gone could not be unmarked any more.
     let listed: HashSet<String> = app.runs.iter().map(|run| run.id.clone()).collect();

@@ -306,6 +306,8 @@ fn header_words(app: &App, without: Without, name_room: usize) -> Vec<Span<'stat
     spans.push(Span::raw(format!(" {}  ", clipped_name(&run.id, name_room))));
     spans.push(Span::styled(state, theme.state(state)));
     match run.steering {
+        // A dead worker is steered by nobody.
+        _ if !matches!(run.health, Health::Alive | Health::Silent) => {}
         Steering::Free => {}
         Steering::Mine => spans.push(Span::styled(", yours", theme.good())),
         Steering::Theirs(_) => spans.push(Span::styled(", steered", theme.warning())),
@@ -380,8 +382,10 @@ fn said_lines(app: &App, said: &Line<'_>, area: Rect) -> u16 {
 /// Why a run stands as it does: who steers it, an error, or what it is busy with.
 fn standing(run: &RunSummary) -> Option<String> {
     let holder = match &run.steering {
-        Steering::Theirs(name) => Some(format!("{name} steers this run; T takes control over")),
-        Steering::Free | Steering::Mine => None,
+        Steering::Theirs(name) if matches!(run.health, Health::Alive | Health::Silent) => {
+            Some(format!("{name} steers this run; T takes control over"))
+        }
+        _ => None,
     };
     let newer = run.newer.as_ref().map(|newer| format!("nothing is known of this run: {newer}"));
     let message = run.status.as_ref().and_then(|status| status.message.clone());

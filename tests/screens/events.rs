@@ -131,6 +131,30 @@ fn answers_go_with_the_next_key_and_errors_when_they_are_waved_away() {
 }
 
 #[test]
+fn an_answer_that_has_come_true_goes() {
+    let mut app = watching();
+    update(&mut app, Message::Done(Ok(format!("{RUN}: pausing after this step"))));
+    update(&mut app, Message::Runs(vec![run(RUN, RunState::Training, Health::Alive)]));
+    assert!(app.said.is_some(), "it is not paused yet");
+    update(&mut app, Message::Runs(vec![run(RUN, RunState::Paused, Health::Alive)]));
+    assert_eq!(app.said, None);
+    update(&mut app, Message::Launched(Ok(RUN.into())));
+    update(&mut app, Message::Runs(vec![run(RUN, RunState::Training, Health::Alive)]));
+    assert!(app.said.is_some(), "how to leave is not said in vain");
+}
+
+#[test]
+fn nobody_steers_a_dead_worker() {
+    let mut app = watching();
+    for steering in [Steering::Mine, Steering::Theirs("ana".into())] {
+        let dead = RunSummary { steering, ..run(RUN, RunState::Training, Health::Lost) };
+        update(&mut app, Message::Runs(vec![dead]));
+        let seen = screen(&app, 120, 36);
+        assert!(seen.contains("lost  step") && !seen.contains("steers this run"), "{seen}");
+    }
+}
+
+#[test]
 fn who_steers_is_shown_and_a_hand_over_is_told() {
     let mut app = watching();
     let held = |steering: &Steering| RunSummary {
