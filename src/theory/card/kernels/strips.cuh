@@ -390,3 +390,10 @@ __global__ void __launch_bounds__(THREADS_MAX, BLOCKS) STRIP_POSTERIOR(
 #undef RADIUS
 #undef REACH
 #undef N_ROW_SUMS
+// What named this kernel; the next one has names of its own.
+#undef STRIP_POSTERIOR
+#undef N_CHANNELS
+#undef IS_WHOLE
+#undef HAS_ALL
+#undef TOGETHER
+#undef BLOCKS
