@@ -30,7 +30,7 @@ use super::words::{
 };
 use crate::lab::event::NoticeLevel;
 use crate::lab::holder::Steering;
-use crate::lab::run_dir::{Health, RunSummary};
+use crate::lab::run_dir::Health;
 use crate::lab::status::RunState;
 
 /// Smallest size at which the panels stand side by side.
@@ -352,13 +352,13 @@ fn said(app: &App) -> Line<'static> {
             let mut spans =
                 vec![Span::styled(format!(" {}", harmless(text)), app.theme.notice(*level))];
             // An answer to a key does not hide for long what the run is busy with.
-            if let (NoticeLevel::Info, Some(message)) = (level, app.run().and_then(standing)) {
+            if let (NoticeLevel::Info, Some(message)) = (level, standing(app)) {
                 spans.push(Span::styled(format!("  {}", harmless(&message)), app.theme.faint()));
             }
             Line::from(spans)
         }
         None => {
-            let message = app.run().and_then(standing).unwrap_or_default();
+            let message = standing(app).unwrap_or_default();
             Line::styled(format!(" {}", harmless(&message)), app.theme.faint())
         }
     }
@@ -380,10 +380,12 @@ fn said_lines(app: &App, said: &Line<'_>, area: Rect) -> u16 {
 }
 
 /// Why a run stands as it does: who steers it, an error, or what it is busy with.
-fn standing(run: &RunSummary) -> Option<String> {
+fn standing(app: &App) -> Option<String> {
+    let run = app.run()?;
     let holder = match &run.steering {
         Steering::Theirs(name) if matches!(run.health, Health::Alive | Health::Silent) => {
-            Some(format!("{name} steers this run; T takes control over"))
+            let advice = if app.read_only { "" } else { "; T takes control over" };
+            Some(format!("{name} steers this run{advice}"))
         }
         _ => None,
     };
