@@ -1,7 +1,7 @@
 //! Charts as PNG files: panels of lines or dots, for reports.
 //!
 //! The font comes with a crate, so that figures look the same on any machine and need no font of the system's.
-//! Colours are Okabe & Ito's, which people with any colour vision can tell apart.
+//! Colours are Okabe & Ito's, which people with any colour vision can tell apart; of several curves each has a letter, too.
 
 use std::ops::Range;
 use std::path::Path;
@@ -12,8 +12,10 @@ use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
 const PANEL: (u32, u32) = (560, 400);
-/// Height of the strip that names the colours.
+/// Height of a row that names colours, where it begins, and what a name has besides its letters.
 const LEGEND: u32 = 34;
+const LEGEND_LEFT: i32 = 20;
+const LEGEND_GAP: i32 = 44;
 const FONT: &str = "lab";
 /// Of equal widths, for text that stands in columns.
 const FIXED_FONT: &str = "lab-fixed";
@@ -71,15 +73,19 @@ pub fn write(panels: &[Panel], n_columns: usize, path: &Path) -> Result<()> {
     register();
     let n_columns = n_columns.clamp(1, panels.len().max(1));
     let n_rows = panels.len().div_ceil(n_columns).max(1);
-    let (width, height) = (PANEL.0 * n_columns as u32, PANEL.1 * n_rows as u32 + LEGEND);
+    let width = PANEL.0 * n_columns as u32;
+    let names = legend(panels, width);
+    let head = LEGEND * (names.last().map_or(0, |named| named.place.0) + 1);
+    let height = PANEL.1 * n_rows as u32 + head;
     let mut pixels = vec![255; width as usize * height as usize * 3];
     {
         let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
         area.fill(&WHITE)?;
-        let (head, body) = area.split_vertically(LEGEND);
-        legend(panels, &head)?;
+        let (head, body) = area.split_vertically(head);
+        draw_legend(&names, &head)?;
         for (panel, area) in panels.iter().zip(body.split_evenly((n_rows, n_columns))) {
-            draw(panel, &area).map_err(|error| anyhow!("drawing '{}': {error}", panel.title))?;
+            draw(panel, &names, &area)
+                .map_err(|error| anyhow!("drawing '{}': {error}", panel.title))?;
         }
         area.present()?;
     }
@@ -152,29 +158,59 @@ fn save(pixels: Vec<u8>, (width, height): (u32, u32), path: &Path) -> Result<()>
     Ok(())
 }
 
-/// Each colour of the panels with its name, in one row.
-fn legend(panels: &[Panel], area: &Area<'_>) -> Result<()> {
-    let mut names: Vec<(usize, &str)> = Vec::new();
+/// A curve or kind of dots, as the legend has it.
+struct Named<'a> {
+    name: &'a str,
+    colour: usize,
+    /// What tells it from others where colours do not; none where it is the only one.
+    letter: Option<char>,
+    /// Row, and pixels from the left.
+    place: (u32, i32),
+}
+
+/// Each name of the panels once, in rows of this many pixels.
+fn legend<'a>(panels: &'a [Panel], width: u32) -> Vec<Named<'a>> {
+    let mut all: Vec<Named<'a>> = Vec::new();
     for series in panels.iter().flat_map(|panel| &panel.series) {
-        if !names.iter().any(|(_, name)| *name == series.name) {
-            names.push((series.colour, &series.name));
+        if !all.iter().any(|known| known.name == series.name) {
+            let (colour, letter) = (series.colour, None);
+            all.push(Named { name: &series.name, colour, letter, place: (0, 0) });
         }
     }
-    let mut x = 20;
-    for (colour, name) in names {
+    let has_letters = all.len() > 1;
+    let (mut row, mut x) = (0, LEGEND_LEFT);
+    for (letter, named) in ('A'..='Z').cycle().zip(&mut all) {
+        named.letter = has_letters.then_some(letter);
+        // About the width of a letter of this size; too much rather than too little.
+        let length = LEGEND_GAP + 9 * named.name.chars().count() as i32;
+        if x > LEGEND_LEFT && x + length > width as i32 {
+            (row, x) = (row + 1, LEGEND_LEFT);
+        }
+        named.place = (row, x);
+        x += length;
+    }
+    all
+}
+
+fn draw_legend(all: &[Named<'_>], area: &Area<'_>) -> Result<()> {
+    for Named { name, colour, letter, place: (row, x) } in all {
         let colour = COLOURS[colour % COLOURS.len()];
-        area.draw(&Circle::new((x, 20), 5, colour.filled()))?;
+        let y = (*row * LEGEND) as i32;
+        area.draw(&Circle::new((*x, y + 20), 5, colour.filled()))?;
         let style = (FONT, 16).into_text_style(area);
-        area.draw_text(name, &style, (x + 10, 12))?;
-        let (width, _) = area.estimate_text_size(name, &style)?;
-        x += width as i32 + 34;
+        let words = letter.map_or_else(|| (*name).to_owned(), |letter| format!("{letter} {name}"));
+        area.draw_text(&words, &style, (x + 10, y + 12))?;
     }
     Ok(())
 }
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
 
-fn draw(panel: &Panel, area: &Area<'_>) -> Result<(), Box<dyn std::error::Error>> {
+fn draw(
+    panel: &Panel,
+    names: &[Named<'_>],
+    area: &Area<'_>,
+) -> Result<(), Box<dyn std::error::Error>> {
     let finite = |&&(x, y): &&(f64, f64)| x.is_finite() && y.is_finite();
     let points = || panel.series.iter().flat_map(|series| series.points.iter().filter(finite));
     let mut x = range(points().map(|p| p.0));
@@ -215,12 +251,22 @@ fn draw(panel: &Panel, area: &Area<'_>) -> Result<(), Box<dyn std::error::Error>
                 chart.draw_series(dots)?;
             }
             Marks::Line | Marks::Curve => {
-                let (width, dot) = if series.marks == Marks::Line { (2, 2) } else { (1, 0) };
+                let dot = if series.marks == Marks::Line { 2 } else { 0 };
                 let pieces = series.points.split(|p| !finite(&p)).filter(|piece| !piece.is_empty());
                 for piece in pieces {
-                    let line = LineSeries::new(piece.iter().copied(), colour.stroke_width(width));
+                    let line = LineSeries::new(piece.iter().copied(), colour.stroke_width(2));
                     chart.draw_series(line.point_size(dot))?;
                 }
+                let place = names.iter().position(|named| named.name == series.name);
+                let letter = place.and_then(|place| Some((place, names[place].letter?)));
+                let Some((place, letter)) = letter else { continue };
+                // Each on another part of its curve, so that letters do not lie on each other.
+                let points: Vec<&(f64, f64)> = series.points.iter().filter(finite).collect();
+                let at = points.get(points.len() * (2 * place + 1) / (2 * names.len()));
+                let Some(&&at) = at else { continue };
+                let style = (FIXED_FONT, 17).into_font().color(&BLACK);
+                let letter = EmptyElement::at(at) + Text::new(letter.to_string(), (-4, -15), style);
+                chart.draw_series([letter])?;
             }
         }
     }
@@ -259,5 +305,33 @@ mod tests {
         assert_eq!(image.dimensions(), (2 * PANEL.0, 2 * PANEL.1 + LEGEND));
         let blue = image.pixels().filter(|p| p.0 == [0, 114, 178]).count();
         assert!(blue > 20, "{blue} pixels of the first colour");
+    }
+
+    #[test]
+    fn a_legend_has_a_letter_for_each_name_and_as_many_rows_as_it_needs() {
+        let series = |name: &str, colour| Series {
+            name: name.to_owned(),
+            colour,
+            points: vec![(0.0, colour as f64), (1.0, 2.0)],
+            marks: Marks::Curve,
+        };
+        let names: Vec<String> = (0..10).map(|i| format!("glyphs-attention-3lq{i}")).collect();
+        let all = names.iter().enumerate().map(|(i, name)| series(name, i)).collect();
+        let panel = Panel { series: all, ..Panel::default() };
+        let found = legend(std::slice::from_ref(&panel), PANEL.0);
+        let letters: String = found.iter().filter_map(|named| named.letter).collect();
+        assert_eq!(letters, "ABCDEFGHIJ");
+        assert!(found.iter().all(|named| named.place.1 + 120 < PANEL.0 as i32));
+        let n_rows = found.last().unwrap().place.0 + 1;
+        assert_eq!(n_rows, 5);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        write(&[panel], 1, &path).unwrap();
+        let size = image::open(&path).unwrap().into_rgb8().dimensions();
+        assert_eq!(size, (PANEL.0, PANEL.1 + n_rows * LEGEND));
+        assert_eq!(
+            legend(&[Panel { series: vec![series("a", 0)], ..Panel::default() }], 500)[0].letter,
+            None
+        );
     }
 }
