@@ -147,7 +147,9 @@ impl<'a, T: Lane> Portions<'a, T> {
             let place = Provenance { image, row: row as u16, column: column as u16 };
             (place, f64::from(log_weight))
         };
-        let log_sums = found.log_sums.iter().enumerate();
+        let doubles = |values: &[f32]| values.par_iter().map(|&value| f64::from(value)).collect();
+        let log_sums = found.log_sums.par_iter().enumerate();
+        let places = found.places.par_iter().zip(&found.log_weights).enumerate();
         Some(Evidence {
             first: images.start,
             n_channels,
@@ -155,9 +157,9 @@ impl<'a, T: Lane> Portions<'a, T> {
             log_evidence: log_sums
                 .map(|(at, &sum)| f64::from(sum) - self.log_pool[at % n_pixels])
                 .collect(),
-            estimates: found.estimates.iter().map(|&value| value.into()).collect(),
-            inner_entropy: found.entropies.iter().map(|&nats| nats.into()).collect(),
-            inner_best: found.places.iter().zip(&found.log_weights).enumerate().map(best).collect(),
+            estimates: doubles(&found.estimates),
+            inner_entropy: doubles(&found.entropies),
+            inner_best: places.map(best).collect(),
         })
     }
 
