@@ -195,6 +195,16 @@ impl Sharing {
     pub fn mixtures<T: Lane>(&self, portions: &Portions<'_, T>, lambdas: &[f64]) -> Vec<Mixture> {
         let ImageShape { channels, .. } = portions.shape();
         let n_pixels = portions.shape().n_pixels();
+        let mixture = |mixture: &Accumulator| {
+            let mut z = mixture.mean();
+            z.truncate(channels * n_pixels);
+            Mixture { attended: self.attended(&z, n_pixels), z }
+        };
+        let on_cards: Option<Vec<Mixed>> =
+            lambdas.iter().map(|&lambda| self.mixed_on_cards(portions, lambda)).collect();
+        if let Some(mixed) = on_cards {
+            return mixed.iter().map(|mixed| mixture(&mixed.mixture)).collect();
+        }
         let mut mixtures = vec![Accumulator::new(channels, n_pixels); lambdas.len()];
         portions.each(|evidence| {
             let shared = self.shared(evidence);
@@ -202,10 +212,6 @@ impl Sharing {
                 evidence.mix(&votes(evidence, &shared, *lambda), mixture);
             });
         });
-        let mixture = |mixture: &Accumulator| {
-            let z = mixture.mean();
-            Mixture { attended: self.attended(&z, n_pixels), z }
-        };
         mixtures.iter().map(mixture).collect()
     }
 

@@ -12,6 +12,7 @@ use mosaic_lab::theory::patches::Pool;
 use mosaic_lab::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,
 };
+use mosaic_lab::theory::sweep::Sweep;
 use mosaic_lab::theory::{AttentionProvider, FixedAttention, Machine, Precision, TrainingImages};
 use rand::RngExt;
 
@@ -152,6 +153,38 @@ fn the_attention_machine_says_the_same_with_cards_whatever_attention_comes_from(
         }
         assert_eq!(*all.reports.lock().unwrap(), Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_sweep_over_settings_says_the_same_with_cards() {
+    if program(Module::General).is_none() {
+        return;
+    }
+    let shape = ImageShape::new(3, 6, 8);
+    let card = fastest();
+    let all = dictionaries(shape, 10, std::slice::from_ref(&card));
+    let x: Vec<f64> =
+        values(&mut random(13), shape.n_values()).into_iter().map(f64::from).collect();
+    let level = Schedule::Cosine.level(0.4);
+    let run = |images: &TrainingImages| {
+        let sweep = Sweep { images, pool: Pool::Wrap, k: 3, level, x: &x, maps: None };
+        let sources = [AttentionSource::Uniform, AttentionSource::Similarity { tau: 0.3 }];
+        let mixtures = sweep.mixtures(&sources, &[0.0, 1.0, 4.0]);
+        let leading = sweep.leading(AttentionSource::Uniform, 1.0, 3);
+        (mixtures, leading)
+    };
+    let ((found, found_leading), (expected, expected_leading)) =
+        (run(&all.carded), run(&all.plain));
+    for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+        assert!(worst(&found.z, &expected.z) < 5e-4);
+        assert!(worst(&found.attended, &expected.attended) < 5e-4);
+    }
+    for (found, expected) in found_leading.iter().zip(&expected_leading) {
+        assert!(found[0].0 == expected[0].0 && (found[0].1 - expected[0].1).abs() < 2e-3);
+    }
+    // The mixture without attention, then three lambdas a source; evidence for the images that lead.
+    assert!(card.seen.lock().unwrap().launches.len() >= 7);
+    assert!(all.reports.lock().unwrap().is_empty());
 }
 
 #[test]
