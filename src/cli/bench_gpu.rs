@@ -172,9 +172,7 @@ fn print_head(
 fn print_row(out: &mut impl Write, row: &Row, ceilings: &Ceilings, json: bool) -> Result<()> {
     let per_s = 1e3 / row.median_ms;
     let (operations, bytes) = (row.operations * per_s, row.bytes * per_s);
-    // A multiply-add is two operations of a row in full precision, and one instruction of theory's.
-    let is_training = row.what.contains("batch");
-    let most = ceilings.multiply_adds_per_s * if is_training { 2.0 } else { 1.0 };
+    let most = ceilings.multiply_adds_per_s * row.operations_each;
     let arithmetic = operations / row.operations_per_s_max.unwrap_or(most);
     let bandwidth = bytes / ceilings.bytes_per_s;
     if json {
@@ -224,11 +222,12 @@ mod tests {
     fn a_row_says_what_share_of_the_card_it_reaches() {
         let ceilings =
             Ceilings { bytes_per_s: 2e12, multiply_adds_per_s: 20e12, exponentials_per_s: 4e12 };
-        let row = |what: &str, operations_per_s_max| Row {
+        let row = |what: &str, operations_each, operations_per_s_max| Row {
             what: what.to_owned(),
             median_ms: 2.0,
             rate: "fast".to_owned(),
             operations: 20e9,
+            operations_each,
             operations_per_s_max,
             bytes: 1e9,
             peer: None,
@@ -240,12 +239,12 @@ mod tests {
             print_row(&mut out, row, &ceilings, false).unwrap();
             String::from_utf8(out).unwrap()
         };
-        let of_theory = printed(&row("els", None));
+        let of_theory = printed(&row("els", 1.0, None));
         assert!(of_theory.contains("2.50    10.0T  50.0%     500G  25.0%  fast"), "{of_theory}");
-        assert!(printed(&row("resnet batch 1", None)).contains("10.0T  25.0%"));
-        assert!(printed(&row("resnet batch 1 tf32", Some(100e12))).contains("10.0T  10.0%"));
+        assert!(printed(&row("resnet batch 1", 2.0, None)).contains("10.0T  25.0%"));
+        assert!(printed(&row("resnet batch 1 tf32", 2.0, Some(100e12))).contains("10.0T  10.0%"));
         let mut out = Vec::new();
-        print_row(&mut out, &row("els", None), &ceilings, true).unwrap();
+        print_row(&mut out, &row("els", 1.0, None), &ceilings, true).unwrap();
         let line: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!((&line["arithmetic_share"], &line["memory_share"]), (&json!(0.5), &json!(0.25)));
     }

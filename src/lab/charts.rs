@@ -144,9 +144,11 @@ pub fn write_letters(picture: image::RgbImage, letters: &[Letter], path: &Path) 
 
 fn register() {
     REGISTER.call_once(|| {
-        let _ = register_font(FIXED_FONT, FontStyle::Normal, epaint_default_fonts::HACK_REGULAR);
-        // An error would only mean that the font is not one, and then every chart says so.
-        let _ = register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
+        use epaint_default_fonts::{HACK_REGULAR, UBUNTU_LIGHT};
+        for (name, font) in [(FONT, UBUNTU_LIGHT), (FIXED_FONT, HACK_REGULAR)] {
+            // An error would only mean that the font is not one, and then every picture says so.
+            let _ = register_font(name, FontStyle::Normal, font);
+        }
     });
 }
 

@@ -122,9 +122,16 @@ impl OnCards {
         some: Range<usize>,
         query: PatchQuery<'_, f32>,
     ) -> Option<FoundEvidence> {
-        let found = self.work(images, some, || Said { images, query, all: Vec::new() })?;
+        let work = || ByImage {
+            images,
+            query,
+            find: |loaded: &dyn Loaded, launch: &Launch| loaded.evidence(launch, query.x),
+            merge: |all: &mut Vec<FoundEvidence>, _: &Launch, found| all.push(found),
+            all: Vec::new(),
+        };
+        let found = self.work(images, some, work)?;
         let mut all = FoundEvidence::default();
-        for one in found.into_iter().flat_map(|said| said.all) {
+        for one in found.into_iter().flat_map(|work| work.all) {
             all.log_sums.extend(one.log_sums);
             all.entropies.extend(one.entropies);
             all.estimates.extend(one.estimates);
@@ -148,10 +155,21 @@ impl OnCards {
             return None;
         }
         let new = || Mixed::new(shape.channels, shape.n_pixels());
-        let work = || Mix { images, query, votes, lambda, all: new() };
+        let find = |loaded: &dyn Loaded, launch: &Launch| {
+            let first = launch.plan.first_image as usize;
+            let votes = match votes {
+                Votes::Images(all) => Votes::Images(&all[first..first + launch.loaded.len()]),
+                votes => votes,
+            };
+            loaded.mixed(launch, query.x, votes, lambda)
+        };
+        let merge = |all: &mut Mixed, launch: &Launch, found| {
+            all.merge(&Mixed::of_found(launch, &found));
+        };
+        let work = || ByImage { images, query, find, merge, all: new() };
         let found = self.work(images, 0..images.len(), work)?;
         let mut all = new();
-        found.iter().for_each(|mix| all.merge(&mix.all));
+        found.iter().for_each(|work| all.merge(&work.all));
         Some(all)
     }
 
@@ -164,7 +182,12 @@ impl OnCards {
     ) -> Option<Vec<f64>> {
         let n_pixels = images.shape().n_pixels();
         let new = || vec![0.0; n_pixels * n_pixels];
-        let work = || CoOrigin { images, query, log_sums, all: new() };
+        let find =
+            |loaded: &dyn Loaded, launch: &Launch| loaded.co_origin(launch, query.x, log_sums);
+        let merge = |all: &mut Vec<f64>, _: &Launch, found: Vec<f32>| {
+            all.iter_mut().zip(found).for_each(|(all, one)| *all += f64::from(one));
+        };
+        let work = || ByImage { images, query, find, merge, all: new() };
         let found = self.work(images, 0..images.len(), work)?;
         let mut all = new();
         for one in found {
@@ -402,28 +425,13 @@ impl Work for Sums<'_> {
     }
 }
 
-/// What images say, a launch after the other.
-struct Said<'a> {
+/// Something that is kept of each image and pixel: how a launch finds it, and what all of them come to.
+struct ByImage<'a, A, F, M> {
     images: &'a TrainingImages,
     query: PatchQuery<'a, f32>,
-    all: Vec<FoundEvidence>,
-}
-
-/// Images that are mixed.
-struct Mix<'a> {
-    images: &'a TrainingImages,
-    query: PatchQuery<'a, f32>,
-    votes: Votes<'a>,
-    lambda: f32,
-    all: Mixed,
-}
-
-/// Chances of coming from one image.
-struct CoOrigin<'a> {
-    images: &'a TrainingImages,
-    query: PatchQuery<'a, f32>,
-    log_sums: &'a [f32],
-    all: Vec<f64>,
+    find: F,
+    merge: M,
+    all: A,
 }
 
 /// What a card finds over images for which it keeps something of each image and pixel, launch by launch, in the order of the
@@ -456,55 +464,20 @@ fn by_image<R>(
     Ok(found)
 }
 
-impl Work for Said<'_> {
+impl<A, R, F, M> Work for ByImage<'_, A, F, M>
+where
+    F: Fn(&dyn Loaded, &Launch) -> Result<R, CardError>,
+    M: Fn(&mut A, &Launch, R),
+{
     fn add(
         &mut self,
         loaded: &dyn Loaded,
         place: Range<usize>,
         images: Range<usize>,
     ) -> Result<(), CardError> {
-        let said = by_image(self.images, &self.query, place, images, |launch| {
-            loaded.evidence(launch, self.query.x)
-        })?;
-        self.all.extend(said.into_iter().map(|(_, said)| said));
-        Ok(())
-    }
-}
-
-impl Work for Mix<'_> {
-    fn add(
-        &mut self,
-        loaded: &dyn Loaded,
-        place: Range<usize>,
-        images: Range<usize>,
-    ) -> Result<(), CardError> {
-        let mixed = by_image(self.images, &self.query, place, images, |launch| {
-            let first = launch.plan.first_image as usize;
-            let votes = match self.votes {
-                Votes::Images(all) => Votes::Images(&all[first..first + launch.loaded.len()]),
-                votes => votes,
-            };
-            loaded.mixed(launch, self.query.x, votes, self.lambda)
-        })?;
-        for (launch, found) in &mixed {
-            self.all.merge(&Mixed::of_found(launch, found));
-        }
-        Ok(())
-    }
-}
-
-impl Work for CoOrigin<'_> {
-    fn add(
-        &mut self,
-        loaded: &dyn Loaded,
-        place: Range<usize>,
-        images: Range<usize>,
-    ) -> Result<(), CardError> {
-        let found = by_image(self.images, &self.query, place, images, |launch| {
-            loaded.co_origin(launch, self.query.x, self.log_sums)
-        })?;
-        for (_, found) in &found {
-            self.all.iter_mut().zip(found).for_each(|(all, one)| *all += f64::from(*one));
+        let find = |launch: &Launch| (self.find)(loaded, launch);
+        for (launch, found) in by_image(self.images, &self.query, place, images, find)? {
+            (self.merge)(&mut self.all, &launch, found);
         }
         Ok(())
     }

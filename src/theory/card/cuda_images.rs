@@ -15,7 +15,7 @@ use cudarc::driver::{
 };
 
 use super::cuda::CudaCard;
-use super::evidence::{FoundEvidence, Votes};
+use super::evidence::{FoundEvidence, Votes, bytes_of_image};
 use super::kernel::{Kernel, Module};
 use super::plan::{Found, Launch, N_OTHERS};
 use super::{CardError, Loaded};
@@ -223,9 +223,7 @@ impl LoadedImages {
 
     /// Bytes of what is kept of the images of a launch.
     fn bytes_of_images(launch: &Launch) -> usize {
-        let (n_channels, n_pixels) = (launch.plan.channels as usize, launch.n_pixels());
-        let each = 8 * (N_OTHERS + n_channels) + 4 * (n_channels + 8);
-        launch.loaded.len() * n_pixels * each
+        launch.loaded.len() * bytes_of_image(launch.plan.channels as usize, launch.n_pixels())
     }
 }
 

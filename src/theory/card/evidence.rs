@@ -89,10 +89,14 @@ impl Mixed {
     }
 }
 
-/// Images of one launch, so that what is known of each image and pixel fits.
-pub fn images_per_launch(n_channels: usize, n_pixels: usize) -> usize {
+/// Bytes that a card needs for what is known of each pixel of one image.
+pub fn bytes_of_image(n_channels: usize, n_pixels: usize) -> usize {
     let doubles = N_OTHERS + n_channels;
     let singles = n_channels + 8;
-    let each = n_pixels * (doubles * size_of::<f64>() + singles * size_of::<f32>());
-    (LAUNCH_BYTES / each).clamp(1, IMAGES_MAX)
+    n_pixels * (doubles * size_of::<f64>() + singles * size_of::<f32>())
+}
+
+/// Images of one launch, so that what is known of each image and pixel fits.
+pub fn images_per_launch(n_channels: usize, n_pixels: usize) -> usize {
+    (LAUNCH_BYTES / bytes_of_image(n_channels, n_pixels)).clamp(1, IMAGES_MAX)
 }

@@ -44,15 +44,10 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let block = Block::bordered().title(title);
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let heights = [head.is_some().into(), 0, if inner.height > 6 { WORDS } else { 0 }];
-    let heights = heights.map(|n| if n == 0 { Constraint::Min(0) } else { Constraint::Length(n) });
-    let [head_place, list, words] = match head {
-        Some(_) => Layout::vertical(heights).areas(inner),
-        None => {
-            let [list, words] = Layout::vertical([heights[1], heights[2]]).areas(inner);
-            [Rect::default(), list, words]
-        }
-    };
+    let n_head = u16::from(head.is_some());
+    let n_words = if inner.height > 6 { WORDS } else { 0 };
+    let heights = [Constraint::Length(n_head), Constraint::Min(0), Constraint::Length(n_words)];
+    let [head_place, list, words] = Layout::vertical(heights).areas(inner);
     frame.render_widget(Paragraph::new(head.unwrap_or_default()), head_place);
     if rows.is_empty() {
         let same = Line::styled(" all settings are the same", app.theme.faint());

@@ -32,7 +32,9 @@ pub struct Row {
     pub rate: String,
     /// Operations, at least: floating-point ones of training, instructions of theory.
     pub operations: f64,
-    /// The most of them that the card does in a second.
+    /// How many of them one multiply-add instruction is.
+    pub operations_each: f64,
+    /// The most of them in a second, where they are no such instructions.
     pub operations_per_s_max: Option<f64>,
     /// Bytes to and from the card's memory, at least.
     pub bytes: f64,

@@ -245,6 +245,7 @@ pub fn time(cards: &Arc<Cards>, quick: bool) -> Result<Vec<Row>> {
                 median_ms,
                 rate: format!("{:.0}e9 pairs/s", pairs / median_ms * 1e-6),
                 operations: pairs * (2.0 * shape.channels as f64 + WINDOW_SUMS),
+                operations_each: 1.0,
                 operations_per_s_max: None,
                 bytes: (n * shape.n_values()) as f64 / case.n_queries as f64,
                 peer: (spec.kind == MachineKind::EquivariantLocal).then(|| peer(&case, shape, n)),

@@ -149,9 +149,7 @@ pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
 }
 
 /// The same in PyTorch.
-fn peer(name: &str, network: &NetworkConfig, batch: usize, precision: &str) -> Peer {
-    let padding = if network.padding == Padding::Zeros { "zeros" } else { "circular" };
-    let channels = network.image.channels;
+fn peer(name: &str, batch: usize, channels: usize, padding: &str, precision: &str) -> Peer {
     let arguments = format!(
         "--net {name} --batch {batch} --channels {channels} --padding {padding} --precision {precision}"
     );
@@ -233,12 +231,13 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
             median_ms,
             rate: format!("{:.0} images/s", batch as f64 / median_ms * 1e3),
             operations: card.operations(),
+            operations_each: 2.0,
             operations_per_s_max: match arithmetic {
                 Arithmetic::Full => None,
                 Arithmetic::Tf32 => Some(tensor_operations),
             },
             bytes: card.n_bytes_moved(),
-            peer: Some(peer(name, &network, batch, words)),
+            peer: Some(peer(name, batch, network.image.channels, padding, words)),
             peer_ms: None,
             parts,
         });
