@@ -11,7 +11,7 @@
 //! the last two have no queries and keys. F's text beyond its abstract is not at hand: residual,
 //! head layout and temperature are ours.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 use rand::RngExt;
 
 use super::blocks::Conv;
@@ -24,15 +24,21 @@ use super::parameters::{Builder, NetworkError};
 use crate::diffusion::Grid;
 use crate::random::{Purpose, stream};
 
+/// What is returned of attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    Nothing,
+    /// [`crate::diffusion::Denoised::attention_statistics`]; no map is kept.
+    Statistics,
+    /// That and [`crate::diffusion::Denoised::attention`].
+    Maps,
+}
+
 /// How a network is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Sampling.
-    Evaluate,
-    /// Sampling, returning what attention looks like in numbers.
-    EvaluateWithFigures,
-    /// The same with the maps.
-    EvaluateWithMaps,
+    Evaluate(Watched),
     /// A training step: draws Gumbel noise for `Top1`.
     Train { seed: u64, step: u64 },
 }
@@ -101,8 +107,11 @@ impl Attention {
             }
             None => {
                 let seen = match mode {
-                    Mode::EvaluateWithMaps | Mode::EvaluateWithFigures => {
-                        Seen { maps: Some(self.fixed_maps(features, n_pixels)?), figures: None }
+                    Mode::Evaluate(Watched::Maps | Watched::Statistics) => {
+                        let sizes = (batch, self.config.heads, n_pixels);
+                        let (dtype, device) = (features.dtype(), features.device());
+                        let maps = self.config.variant.fixed_maps(sizes, dtype, device)?;
+                        Seen { maps: Some(maps), figures: None }
                     }
                     _ => Seen::default(),
                 };
@@ -115,7 +124,7 @@ impl Attention {
 
     /// Softmax and top-1: `qkv` [B, 3, heads, D, P] to mixed values.
     fn look(&self, qkv: &Tensor, grid: Grid, mode: Mode) -> candle_core::Result<(Tensor, Seen)> {
-        let is_asked = matches!(mode, Mode::EvaluateWithMaps | Mode::EvaluateWithFigures);
+        let is_asked = matches!(mode, Mode::Evaluate(Watched::Maps | Watched::Statistics));
         let has_figures = self.config.variant == AttentionVariant::Softmax && qkv.device().is_cpu();
         let figures = match is_asked && has_figures {
             true => Some(attention_figures(qkv, grid)?),
@@ -131,8 +140,8 @@ impl Attention {
                 return Ok((mix(&maps, qkv)?, Seen::default()));
             }
             (AttentionVariant::Top1, _) => one_hot(&logits(qkv)?)?,
-            (_, Mode::EvaluateWithMaps) => weights(qkv)?,
-            (_, Mode::EvaluateWithFigures) if !has_figures => weights(qkv)?,
+            (_, Mode::Evaluate(Watched::Maps)) => weights(qkv)?,
+            (_, Mode::Evaluate(Watched::Statistics)) if !has_figures => weights(qkv)?,
             _ => return Ok((attend(qkv)?, Seen { maps: None, figures })),
         };
         Ok((mix(&maps, qkv)?, Seen { maps: is_asked.then_some(maps), figures }))
@@ -146,15 +155,22 @@ impl Attention {
         let flat = value.flatten_from(2)?;
         flat.mean_keepdim(2)?.broadcast_as(flat.shape())?.contiguous()
     }
+}
 
-    fn fixed_maps(&self, like: &Tensor, n_pixels: usize) -> candle_core::Result<Tensor> {
-        let (dtype, device) = (like.dtype(), like.device());
-        let map = match self.config.variant {
-            AttentionVariant::Identity => Tensor::eye(n_pixels, dtype, device)?,
+impl AttentionVariant {
+    /// Maps [B, heads, P, P] of attention that looks at nothing: the unit matrix of `Identity`, else 1/P.
+    pub fn fixed_maps(
+        self,
+        (batch, heads, n_pixels): (usize, usize, usize),
+        dtype: DType,
+        device: &Device,
+    ) -> candle_core::Result<Tensor> {
+        let map = match self {
+            Self::Identity => Tensor::eye(n_pixels, dtype, device)?,
             _ => Tensor::full(1.0 / n_pixels as f64, (n_pixels, n_pixels), device)?
                 .to_dtype(dtype)?,
         };
-        map.broadcast_as((like.dim(0)?, self.config.heads, n_pixels, n_pixels))?.contiguous()
+        map.broadcast_as((batch, heads, n_pixels, n_pixels))?.contiguous()
     }
 }
 

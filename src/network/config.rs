@@ -87,6 +87,22 @@ impl NetworkConfig {
         Grid { height, width, circular: self.padding == Padding::Circular }
     }
 
+    /// Channels of the features that attention and the last convolution see.
+    pub fn n_features(&self) -> usize {
+        match &self.body {
+            Body::ResNet { width, .. } => *width,
+            Body::UNet { widths, .. } => widths.first().copied().unwrap_or(0),
+        }
+    }
+
+    /// Width of what the network is told of time and class.
+    pub fn embedding_width(&self) -> usize {
+        match &self.body {
+            Body::ResNet { width, .. } => *width,
+            Body::UNet { embedding, .. } => *embedding,
+        }
+    }
+
     /// Side of the square of input pixels that the convolutional body lets one output pixel see
     /// (attention, which sees everything, not counted). A UNet's pooling makes it approximate.
     pub fn receptive_field(&self) -> usize {

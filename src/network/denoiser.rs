@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
-use super::attention::{Mode, Seen};
-use super::model::{Network, Prediction};
+use super::attention::{Seen, Watched};
+use super::model::Network;
 use super::ops::attention_figures::N_FIGURES;
 use super::parameters::NetworkError;
 use crate::diffusion::{
@@ -28,16 +28,6 @@ pub struct NetworkDenoiser {
     network: Arc<Network>,
     labels: Labels,
     watched: Watched,
-}
-
-/// What is returned of attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watched {
-    Nothing,
-    /// [`Denoised::attention_statistics`]; no map is kept.
-    Statistics,
-    /// That and [`Denoised::attention`].
-    Maps,
 }
 
 #[derive(Clone)]
@@ -108,30 +98,14 @@ impl NetworkDenoiser {
 
     /// Images per piece.
     fn piece(&self) -> usize {
+        if let Some(n) = self.network.images_on_card(self.watched) {
+            return n;
+        }
         let config = self.network.config();
         let n_pixels = config.image.n_pixels();
-        let features = self.network.n_features() * n_pixels;
+        let features = config.n_features() * n_pixels;
         let maps = config.attention.map_or(0, |a| a.heads * n_pixels * n_pixels);
         (PIECE_VALUES / (8 * features + maps).max(1)).clamp(1, 256)
-    }
-
-    fn predict(
-        &self,
-        x: &ImageBatch,
-        level: NoiseLevel,
-        labels: Option<&[u32]>,
-    ) -> Result<Prediction, NetworkError> {
-        let shape = x.shape();
-        let dims = (x.len(), shape.channels, shape.height, shape.width);
-        let network = &self.network;
-        let input = Tensor::from_slice(x.values(), dims, network.device())?;
-        let mode = match self.watched {
-            Watched::Nothing => Mode::Evaluate,
-            Watched::Maps => Mode::EvaluateWithMaps,
-            Watched::Statistics => Mode::EvaluateWithFigures,
-        };
-        let t = vec![level.t; x.len()];
-        network.forward(&t, &input.to_dtype(network.dtype())?, labels, mode)
     }
 
     fn seen(
@@ -181,7 +155,8 @@ impl Denoiser for NetworkDenoiser {
             let n = self.piece().min(x.len() - start);
             let piece = x.slice(start, n);
             let labels = labels.as_ref().map(|labels| &labels[start..start + n]);
-            let prediction = self.predict(&piece, level, labels).map_err(failed)?;
+            let found = self.network.predict(level.t, piece.values(), labels, self.watched);
+            let prediction = found.map_err(failed)?;
             let eps = host::<f64>(&prediction.eps, DType::F64)?;
             x0.extend(piece.values().iter().zip(eps).map(|(x, eps)| {
                 let x0 = (x - sigma * eps) / signal;

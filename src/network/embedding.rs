@@ -47,15 +47,25 @@ impl Embedding {
         let waves = Tensor::from_vec(waves, shape, &self.device)?.to_dtype(self.dtype)?;
         let Some(classes) = &self.classes else { return Ok(waves) };
         let labels = labels.unwrap_or(&[]);
-        if labels.len() != t.len() {
-            let (images, found) = (t.len(), labels.len());
-            return Err(NetworkError::Count { images, what: "class labels", found });
-        }
-        if let Some(&label) = labels.iter().find(|&&label| label as usize >= self.n_classes) {
-            return Err(NetworkError::Label { label, n_classes: self.n_classes });
-        }
+        self.check(t.len(), Some(labels))?;
         let indices = Tensor::new(labels, &self.device)?;
         Ok((waves + classes.index_select(&indices, 0)?)?)
+    }
+
+    /// Whether so many images can come with these classes.
+    pub fn check(&self, images: usize, labels: Option<&[u32]>) -> Result<(), NetworkError> {
+        if self.classes.is_none() {
+            return Ok(());
+        }
+        let labels = labels.unwrap_or(&[]);
+        if labels.len() != images {
+            let found = labels.len();
+            return Err(NetworkError::Count { images, what: "class labels", found });
+        }
+        match labels.iter().find(|&&label| label as usize >= self.n_classes) {
+            Some(&label) => Err(NetworkError::Label { label, n_classes: self.n_classes }),
+            None => Ok(()),
+        }
     }
 }
 

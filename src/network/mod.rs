@@ -18,7 +18,7 @@ pub mod model;
 pub mod denoiser;
 pub mod card;
 
-pub use attention::{Mode, Seen};
-pub use denoiser::{NetworkDenoiser, Watched};
+pub use attention::{Mode, Seen, Watched};
+pub use denoiser::NetworkDenoiser;
 pub use model::{Network, Prediction};
 pub use parameters::{NetworkError, TensorMap};

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::attention::{Attention, Mode, Seen};
+use super::attention::{Attention, Mode, Seen, Watched};
 use super::blocks::{Conv, Norm};
 use super::config::{Body, NetworkConfig, Output};
 use super::embedding::Embedding;
@@ -11,6 +11,7 @@ use super::parameters::{Builder, NetworkError, Source, TensorMap};
 use super::resnet::ResNet;
 use super::unet::UNet;
 use crate::diffusion::Schedule;
+use crate::image::ImageShape;
 
 /// A network with its parameters on one device.
 pub struct Network {
@@ -24,6 +25,9 @@ pub struct Network {
     last_norm: Option<Norm>,
     last: Conv,
     parameters: Vec<(String, Tensor)>,
+    /// What predicts on a card in place of tensors, where something can.
+    #[cfg(feature = "cudnn")]
+    on_card: super::card::OnCard,
 }
 
 enum BodyLayers {
@@ -54,10 +58,7 @@ impl Network {
     ) -> Result<Self, NetworkError> {
         check(config)?;
         let mut builder = Builder::new(source, dtype, device);
-        let (features, width) = match &config.body {
-            Body::ResNet { width, .. } => (*width, *width),
-            Body::UNet { widths, embedding } => (widths.first().copied().unwrap_or(0), *embedding),
-        };
+        let (features, width) = (config.n_features(), config.embedding_width());
         let place = (dtype, device);
         let embedding =
             Embedding::new(&mut builder, width, config.time_scale, config.n_classes, place)?;
@@ -87,6 +88,8 @@ impl Network {
             last_norm,
             last,
             parameters: builder.finish()?,
+            #[cfg(feature = "cudnn")]
+            on_card: super::card::OnCard::new(config, dtype, device),
         })
     }
 
@@ -97,7 +100,11 @@ impl Network {
 
     /// The same architecture with other weights, as constants.
     pub fn frozen_with(&self, weights: &TensorMap) -> Result<Self, NetworkError> {
-        Self::build(&self.config, Source::Frozen(weights), self.dtype, &self.device)
+        #[cfg_attr(not(feature = "cudnn"), expect(unused_mut, reason = "cards are shared"))]
+        let mut new = Self::build(&self.config, Source::Frozen(weights), self.dtype, &self.device)?;
+        #[cfg(feature = "cudnn")]
+        new.on_card.share(&self.on_card);
+        Ok(new)
     }
 
     pub fn config(&self) -> &NetworkConfig {
@@ -119,14 +126,6 @@ impl Network {
     /// Names and values, in a fixed order.
     pub fn parameters(&self) -> &[(String, Tensor)] {
         &self.parameters
-    }
-
-    /// Channels of the features that attention and the last convolution see.
-    pub fn n_features(&self) -> usize {
-        match &self.config.body {
-            Body::ResNet { width, .. } => *width,
-            Body::UNet { widths, .. } => widths[0],
-        }
     }
 
     pub fn n_parameters(&self) -> usize {
@@ -169,6 +168,42 @@ impl Network {
             Output::Velocity => self.noise_from_velocity(t, x, &out)?,
         };
         Ok(Prediction { eps, seen })
+    }
+
+    /// How many images are best predicted at a time on the card that sampling uses, if it uses one.
+    pub fn images_on_card(&self, watched: Watched) -> Option<usize> {
+        #[cfg(feature = "cudnn")]
+        return self.on_card.images_max(watched);
+        #[cfg(not(feature = "cudnn"))]
+        {
+            let _ = watched;
+            None
+        }
+    }
+
+    /// `eps_hat` of noisy images `x` [B, C, H, W] at one time `t`, without a graph.
+    pub fn predict(
+        &self,
+        t: f64,
+        x: &[f64],
+        labels: Option<&[u32]>,
+        watched: Watched,
+    ) -> Result<Prediction, NetworkError> {
+        let ImageShape { channels, height, width } = self.config.image;
+        let batch = x.len() / self.config.image.n_values();
+        #[cfg(feature = "cudnn")]
+        if !self.parameters.iter().any(|(_, tensor)| tensor.is_variable()) {
+            self.embedding.check(batch, labels)?;
+            let x: Vec<f32> = x.iter().map(|&x| x as f32).collect();
+            let query = super::card::predictor::Query { t, x: &x, labels, watched };
+            let found = self.on_card.predict(&self.config, &self.parameters, query);
+            if let Some(found) = found {
+                return found;
+            }
+        }
+        let input = Tensor::from_slice(x, (batch, channels, height, width), &self.device)?;
+        let mode = Mode::Evaluate(watched);
+        self.forward(&vec![t; batch], &input.to_dtype(self.dtype)?, labels, mode)
     }
 
     /// `eps = sigma x + sqrt(abar) v`.
@@ -219,7 +254,6 @@ fn check(config: &NetworkConfig) -> Result<(), NetworkError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::ImageShape;
     use crate::network::config::{AttentionConfig, AttentionVariant, Padding};
 
     fn config(variant: AttentionVariant) -> NetworkConfig {
@@ -256,7 +290,9 @@ mod tests {
             [AttentionVariant::Softmax, AttentionVariant::Top1, AttentionVariant::Uniform]
         {
             let network = network(variant);
-            let run = |x: &Tensor| network.forward(&[0.4], x, None, Mode::Evaluate).unwrap().eps;
+            let run = |x: &Tensor| {
+                network.forward(&[0.4], x, None, Mode::Evaluate(Watched::Nothing)).unwrap().eps
+            };
             let x = images(1);
             let (a, b) = (flat(&run(&shift(&x))), flat(&shift(&run(&x))));
             assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12), "{variant:?}");
@@ -269,8 +305,8 @@ mod tests {
         for variant in [Softmax, Top1, Uniform, Identity] {
             let network = network(variant);
             let run = |mode| network.forward(&[0.4, 0.9], &images(2), None, mode).unwrap();
-            let with = run(Mode::EvaluateWithMaps);
-            let (a, b) = (flat(&with.eps), flat(&run(Mode::Evaluate).eps));
+            let with = run(Mode::Evaluate(Watched::Maps));
+            let (a, b) = (flat(&with.eps), flat(&run(Mode::Evaluate(Watched::Nothing)).eps));
             assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12), "{variant:?}");
             let maps = with.seen.maps.unwrap();
             assert_eq!(maps.dims(), [2, 2, 24, 24]);
@@ -343,8 +379,9 @@ mod tests {
         config.output = Output::Velocity;
         let velocity = Network::build(&config, Source::Seed(1), DType::F64, &Device::Cpu).unwrap();
         let (x, t) = (images(1), 0.3);
-        let run =
-            |network: &Network| flat(&network.forward(&[t], &x, None, Mode::Evaluate).unwrap().eps);
+        let run = |network: &Network| {
+            flat(&network.forward(&[t], &x, None, Mode::Evaluate(Watched::Nothing)).unwrap().eps)
+        };
         let level = noise.schedule().level(t);
         for ((v, eps), x) in run(&noise).iter().zip(run(&velocity)).zip(flat(&x)) {
             assert!((level.sigma() * x + level.signal() * v - eps).abs() < 1e-12);

@@ -30,6 +30,9 @@ pub enum NetworkError {
     Label { label: u32, n_classes: usize },
     #[error("a tensor operation failed")]
     Tensor(#[from] candle_core::Error),
+    #[cfg(feature = "cudnn")]
+    #[error(transparent)]
+    Card(#[from] super::card::cuda::EngineError),
 }
 
 /// Named tensors in no particular order, as they come from a file.

@@ -4,11 +4,11 @@
 //! nobody waits for it inside a step. The formulas are those of [`super::loss`], [`super::adamw`] and [`super::ema`].
 
 use crate::diffusion::Schedule;
+use crate::network::Watched;
 use crate::network::card::network::{CardNetwork, Inputs};
 use crate::network::card::parameters::Parameter;
 use crate::network::card::plan::{Command, Launch, Place, Plan};
 use crate::network::config::{NetworkConfig, Output};
-use crate::network::embedding::waves;
 
 use super::config::{LossWeighting, TrainingConfig};
 use super::loss::HostBatch;
@@ -35,6 +35,19 @@ pub struct Kept {
     pub report: Place,
 }
 
+/// What a card is told of a piece besides its images.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// The noise in them, [B, C, H, W].
+    eps: Place,
+    /// For each image: sigma, signal and the loss's factor, [3, B].
+    levels: Place,
+    /// Which piece of a batch this is.
+    piece: Place,
+    /// The learning rate.
+    rate: Place,
+}
+
 /// A training step's commands.
 pub struct CardStep {
     pub plan: Plan,
@@ -49,6 +62,7 @@ pub struct CardStep {
     pub kept: Kept,
     /// Images of a piece.
     pub piece: usize,
+    told: Told,
     network: NetworkConfig,
     weighting: LossWeighting,
     batch: usize,
@@ -61,20 +75,18 @@ impl CardStep {
         network: &NetworkConfig,
         piece: usize,
     ) -> Result<Self, String> {
-        let CardNetwork { mut layers, inputs, output } = CardNetwork::new(network, piece)?;
         let (image, batch) = (network.image, config.batch);
+        let n_eps = piece * image.n_values();
+        let made = CardNetwork::new(network, piece, n_eps + 3 * piece + 2, Watched::Nothing)?;
+        let CardNetwork { mut layers, inputs, output, .. } = made;
+        let levels = inputs.rest.after(n_eps);
+        let [number, rate] = [0, 1].map(|i| levels.after(3 * piece + i));
+        let told = Told { eps: inputs.rest, levels, piece: number, rate };
         let n_parameters = layers.parameters.n_values();
         let report = layers.plan.buffer(batch + 2);
         let dout = layers.gradient(output);
-        let buffers = vec![
-            layers.place(output),
-            inputs.x,
-            inputs.eps,
-            inputs.levels,
-            inputs.piece,
-            dout,
-            report,
-        ];
+        let buffers =
+            vec![layers.place(output), inputs.x, told.eps, told.levels, told.piece, dout, report];
         let channels = crate::network::card::parameters::rounded(image.channels);
         layers.commands.push(Command::Launch(Launch {
             kernel: "noise_loss",
@@ -118,7 +130,7 @@ impl CardStep {
                 "decide",
                 1,
                 THREADS,
-                vec![partial, report, inputs.rate, state, report.after(batch)],
+                vec![partial, report, told.rate, state, report.after(batch)],
                 vec![sums, batch],
                 vec![config.clip_norm, config.ema_decay],
             ),
@@ -140,6 +152,7 @@ impl CardStep {
             inputs,
             kept,
             piece,
+            told,
             network: network.clone(),
             weighting: config.weighting,
             batch,
@@ -156,35 +169,21 @@ impl CardStep {
         let schedule = Schedule::default();
         let images = number * self.piece..(number + 1) * self.piece;
         let n = self.network.image.n_values();
-        let mut put = |place: Place, values: &mut dyn Iterator<Item = f32>| {
-            let start = place.first;
-            out[start..].iter_mut().zip(values).for_each(|(out, value)| *out = value);
-        };
         let values = images.start * n..images.end * n;
-        put(self.inputs.x, &mut batch.x[values.clone()].iter().copied());
-        put(self.inputs.eps, &mut batch.eps[values].iter().copied());
-        let t = &batch.t[images.clone()];
-        let width = match &self.network.body {
-            crate::network::config::Body::ResNet { width, .. } => *width,
-            crate::network::config::Body::UNet { embedding, .. } => *embedding,
+        let (x, t) = (&batch.x[values.clone()], &batch.t[images.clone()]);
+        let labels = batch.labels.as_ref().map(|labels| &labels[images]);
+        self.inputs.fill(&self.network, t, x, labels, out);
+        let mut put = |place: Place, values: &mut dyn Iterator<Item = f32>| {
+            out[place.first..].iter_mut().zip(values).for_each(|(out, value)| *out = value);
         };
-        let all = waves(t, width, self.network.time_scale);
-        for (i, row) in all.chunks_exact(width).enumerate() {
-            put(
-                self.inputs.waves.after(i * self.inputs.waves_row),
-                &mut row.iter().map(|&v| v as f32),
-            );
-        }
+        put(self.told.eps, &mut batch.eps[values].iter().copied());
         let levels: Vec<_> = t.iter().map(|&t| schedule.level(t)).collect();
         let is_velocity = self.network.output == Output::Velocity;
         let sigmas = levels.iter().map(|level| if is_velocity { level.sigma() } else { 0.0 });
         let signals = levels.iter().map(|level| if is_velocity { level.signal() } else { 1.0 });
         let factors = levels.iter().map(|level| self.weighting.factor(level.abar));
-        put(self.inputs.levels, &mut sigmas.chain(signals).chain(factors).map(|v| v as f32));
-        if let Some(labels) = &batch.labels {
-            put(self.inputs.labels, &mut labels[images].iter().map(|&label| label as f32));
-        }
-        put(self.inputs.piece, &mut std::iter::once(number as f32));
-        put(self.inputs.rate, &mut std::iter::once(rate as f32));
+        put(self.told.levels, &mut sigmas.chain(signals).chain(factors).map(|v| v as f32));
+        put(self.told.piece, &mut std::iter::once(number as f32));
+        put(self.told.rate, &mut std::iter::once(rate as f32));
     }
 }

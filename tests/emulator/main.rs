@@ -3,6 +3,7 @@
 
 mod attention;
 mod card;
+mod predictions;
 mod steps;
 
 use std::sync::{Arc, Mutex};

@@ -19,15 +19,15 @@ use mosaic_lab::training::trainer::Trainer;
 
 use crate::card::{compiled, run};
 
-fn program() -> Option<PathBuf> {
+pub fn program() -> Option<PathBuf> {
     static DONE: OnceLock<Option<PathBuf>> = OnceLock::new();
     DONE.get_or_init(|| compiled("layers.c", "layers", &[])).clone()
 }
 
 /// A card's memory, and a process that obeys.
-struct Emulated {
-    program: PathBuf,
-    buffers: Vec<Vec<f32>>,
+pub struct Emulated {
+    pub program: PathBuf,
+    pub buffers: Vec<Vec<f32>>,
 }
 
 #[derive(Default)]
@@ -106,7 +106,7 @@ impl Bytes {
 }
 
 impl Emulated {
-    fn run<'a>(&mut self, commands: impl IntoIterator<Item = &'a Command>) {
+    pub fn run<'a>(&mut self, commands: impl IntoIterator<Item = &'a Command>) {
         let mut bytes = Bytes::default();
         bytes.number(self.buffers.len());
         for buffer in &self.buffers {
@@ -148,7 +148,7 @@ fn training(batch: usize) -> TrainingConfig {
     }
 }
 
-fn network(body: Body) -> NetworkConfig {
+pub fn network(body: Body) -> NetworkConfig {
     NetworkConfig {
         image: ImageShape::new(1, 6, 4),
         body,
@@ -163,11 +163,11 @@ fn network(body: Body) -> NetworkConfig {
     }
 }
 
-fn resnet() -> Body {
+pub fn resnet() -> Body {
     Body::ResNet { width: 16, kernels: vec![3, 1] }
 }
 
-fn attention(variant: AttentionVariant, normalise: bool) -> Option<AttentionConfig> {
+pub fn attention(variant: AttentionVariant, normalise: bool) -> Option<AttentionConfig> {
     Some(AttentionConfig { variant, heads: 2, head_width: 4, normalise })
 }
 

@@ -148,7 +148,7 @@ pub fn load_network(
     let Some((place, saved)) = found else {
         bail!("run '{}' has no whole checkpoint yet", RunDir::open(run).id());
     };
-    let source = crate::network::parameters::Source::Stored(&saved.ema);
+    let source = crate::network::parameters::Source::Frozen(&saved.ema);
     let network = crate::network::Network::build(network, source, candle_core::DType::F32, device)?;
     Ok((place.step, network))
 }

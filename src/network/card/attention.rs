@@ -4,18 +4,41 @@
 
 use super::layers::{Layer, Layers, Value};
 use super::plan::{Matrix, Place};
+use crate::network::ops::attention_figures::N_FIGURES;
 
 /// Values of an attention map that are kept at a time: small enough for a card's cache.
 const MAP_VALUES: usize = 1 << 23;
 
+/// Where to write what attention looks like.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    /// As [`crate::network::ops::attention_figures`], [B, heads, 4, P].
+    pub figures: Place,
+    /// [B, heads, P, P].
+    pub maps: Option<Place>,
+    /// Whether images are tori, which decides distances.
+    pub circular: bool,
+}
+
 impl Layers {
     /// Softmax attention: queries and keys of `looking`, one after the other, and `values`.
-    pub fn attend(&mut self, looking: Value, values: Value, heads: usize, width: usize) -> Value {
+    pub fn attend(
+        &mut self,
+        looking: Value,
+        values: Value,
+        heads: usize,
+        width: usize,
+        watch: Option<&Watch>,
+    ) -> Value {
         let y = self.like(values);
         let parts = self.attention(looking, values, heads, width);
         let room = self.room(parts.map_values());
+        let image_width = self.known[looking.0].width;
         for piece in parts.pieces() {
-            parts.weights(self, room, &piece);
+            match watch {
+                Some(watch) => parts.watched_weights(self, room, &piece, watch, image_width),
+                None => parts.weights(self, room, &piece),
+            }
             let [_, _, v] = parts.matrices(&piece);
             let out = piece.matrix(self.place(y), parts.values.channels, 0, &parts);
             let map = parts.map(room);
@@ -159,6 +182,38 @@ impl Attention {
 
     /// The piece's weights `A` into `room`.
     pub fn weights(&self, layers: &mut Layers, room: Place, piece: &Piece) {
+        self.logits(layers, room, piece);
+        let n_rows = piece.images * self.n_pixels;
+        layers.warps("softmax", n_rows, vec![room], vec![n_rows, self.n_pixels], vec![]);
+    }
+
+    /// The same, and what `watch` asks for.
+    fn watched_weights(
+        &self,
+        layers: &mut Layers,
+        room: Place,
+        piece: &Piece,
+        watch: &Watch,
+        image_width: usize,
+    ) {
+        self.logits(layers, room, piece);
+        let (n, area) = (self.n_pixels, self.n_pixels * self.n_pixels);
+        let n_rows = piece.images * n;
+        let first = piece.first * self.heads + piece.head;
+        let per_image = self.heads * N_FIGURES * n;
+        let figures = watch.figures.after(first * N_FIGURES * n);
+        let numbers = vec![n_rows, n, image_width, usize::from(watch.circular), per_image];
+        layers.warps("watched_softmax", n_rows, vec![room, figures], numbers, vec![]);
+        let numbers = vec![piece.images, n, per_image];
+        layers.each("received", n_rows, vec![room, figures.after(3 * n)], numbers);
+        if let Some(maps) = watch.maps {
+            let maps = maps.after(first * area);
+            let numbers = vec![piece.images, area, area, 0, self.heads * area, 0, 0];
+            layers.each("columns", piece.images * area, vec![room, maps], numbers);
+        }
+    }
+
+    fn logits(&self, layers: &mut Layers, room: Place, piece: &Piece) {
         let [q, k, _] = self.matrices(piece);
         let n = self.n_pixels;
         layers.batched(
@@ -168,7 +223,5 @@ impl Attention {
             false,
             piece.images,
         );
-        let n_rows = piece.images * n;
-        layers.warps("softmax", n_rows, vec![room], vec![n_rows, n], vec![]);
     }
 }

@@ -117,6 +117,9 @@ impl Segment {
     }
 }
 
+// SAFETY: a graph may be launched from any thread, one at a time; only `Engine::run`, which takes both mutably, does.
+unsafe impl Send for Segment {}
+
 /// A card with a plan's buffers.
 pub struct Engine {
     context: Arc<CudaContext>,
@@ -135,6 +138,18 @@ pub struct Engine {
     /// Two of them, one filled while the other travels; with the end of its last journey.
     staging: Vec<(PinnedHostSlice<f32>, Option<CudaEvent>)>,
     n_sent: usize,
+}
+
+// SAFETY: handles, descriptors and the context object are this engine's own, and every call that uses them binds the
+// context to its thread first.
+unsafe impl Send for Engine {}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Libraries give back what they took in the context of the thread they are called from. Where that fails, the
+        // context is gone, and all with it.
+        let _ = self.context.bind_to_thread();
+    }
 }
 
 fn failed(doing: &'static str) -> impl Fn(DriverError) -> EngineError {
@@ -275,7 +290,7 @@ impl Engine {
 
     /// Has the card obey; returns before it has.
     pub fn run(&mut self, segment: &mut Segment) -> Result<(), EngineError> {
-        let doing = failed("running a training step");
+        let doing = failed("running its commands");
         self.context.bind_to_thread().map_err(&doing)?;
         segment.n_runs += 1;
         if segment.n_runs == 2 {
@@ -294,7 +309,8 @@ impl Engine {
 
     /// Milliseconds of every command, the median of `repeats` runs.
     pub fn time(&mut self, segment: &Segment, repeats: usize) -> Result<Vec<f64>, EngineError> {
-        let doing = failed("timing a training step");
+        let doing = failed("timing its commands");
+        self.context.bind_to_thread().map_err(&doing)?;
         let flags = Some(cudarc::driver::sys::CUevent_flags::CU_EVENT_DEFAULT);
         let mut all: Vec<Vec<f64>> = vec![Vec::new(); segment.commands.len()];
         for _ in 0..repeats {
@@ -317,7 +333,7 @@ impl Engine {
 
     /// Waits until everything is done.
     pub fn wait(&self) -> Result<(), EngineError> {
-        self.stream.synchronize().map_err(failed("running a training step"))
+        self.stream.synchronize().map_err(failed("running its commands"))
     }
 
     fn obey(&mut self, commands: &[Command]) -> Result<(), EngineError> {
@@ -461,7 +477,7 @@ fn functions(
 }
 
 /// All kernels of `kernels/`.
-const KERNELS: [&str; 28] = [
+const KERNELS: [&str; 30] = [
     "enter",
     "tell",
     "finish",
@@ -474,6 +490,8 @@ const KERNELS: [&str; 28] = [
     "pixel_norm_gradient",
     "softmax",
     "softmax_gradient",
+    "watched_softmax",
+    "received",
     "mean_pixels",
     "relu",
     "relu_gradient",

@@ -1,4 +1,4 @@
-//! Networks on NVIDIA cards: training steps as fixed commands that a card records once and replays.
+//! Networks on NVIDIA cards: training steps and forward passes as fixed commands that a card records once and replays.
 //!
 //! candle's gradients cost a card a zeroed buffer and an addition each, and its convolutions' never use cuDNN. Here a
 //! network becomes a list of commands over fixed buffers ([`plan`]): matrix products (cuBLAS), convolutions (cuDNN) and
@@ -6,7 +6,8 @@
 //! on the CPU against the networks' operations (`tests/emulator`).
 //!
 //! Reading order: [`plan`] (commands), [`parameters`] (where they lie), [`layers`], `forward`, `attention` and `gradients`
-//! (each layer's commands), [`network`] (the walk), `cuda` (a card that obeys).
+//! (each layer's commands), [`network`] (the walk), [`sampling`] (a forward pass), `cuda` (a card that obeys), `predictor`
+//! and `on_card` (forward passes where sampling asks for them).
 
 pub mod plan;
 pub mod parameters;
@@ -15,5 +16,13 @@ mod forward;
 mod gradients;
 mod attention;
 pub mod network;
+pub mod sampling;
 #[cfg(feature = "cudnn")]
 pub mod cuda;
+#[cfg(feature = "cudnn")]
+pub mod predictor;
+#[cfg(feature = "cudnn")]
+mod on_card;
+
+#[cfg(feature = "cudnn")]
+pub use on_card::OnCard;

@@ -1,10 +1,14 @@
 //! A network as a card's commands: the same walk through the layers as [`crate::network::Network`] makes, with the same
 //! names.
 
+use super::attention::Watch;
 use super::layers::{CHANNELS_MAX, Columns, Layers, Value};
 use super::parameters::rounded;
 use super::plan::Place;
+use crate::network::attention::Watched;
 use crate::network::config::{AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding};
+use crate::network::embedding::waves;
+use crate::network::ops::attention_figures::N_FIGURES;
 use crate::network::ops::convolution::Form;
 
 /// KG's number of groups.
@@ -15,22 +19,47 @@ const N_GROUPS: usize = 8;
 pub struct Inputs {
     /// Noisy images [B, C, H, W].
     pub x: Place,
-    /// Their noise, for the loss.
-    pub eps: Place,
     /// Sines and cosines of the times, [B, width'].
     pub waves: Place,
-    /// For each image: sigma, signal and the loss's factor, [3, B].
-    pub levels: Place,
     /// Classes as numbers, [B].
     pub labels: Place,
-    /// Which piece of a batch this is.
-    pub piece: Place,
-    /// The learning rate.
-    pub rate: Place,
+    /// What else whoever made the network wants to send.
+    pub rest: Place,
     /// Values of all.
     pub n_values: usize,
-    /// From one image's waves to the next one's.
-    pub waves_row: usize,
+}
+
+impl Inputs {
+    fn new(layers: &mut Layers, config: &NetworkConfig, batch: usize, n_rest: usize) -> Self {
+        let row = rounded(config.embedding_width());
+        let lengths = [batch * config.image.n_values(), batch * row, batch];
+        // Waves are read four at a time.
+        let [waves, labels, rest] = [1, 2, 3]
+            .map(|n| lengths[..n].iter().fold(0, |end, length| (end + length).next_multiple_of(4)));
+        let n_values = rest + n_rest;
+        let x = layers.plan.buffer(n_values);
+        let [waves, labels, rest] = [waves, labels, rest].map(|first| x.after(first));
+        Self { x, waves, labels, rest, n_values }
+    }
+
+    /// Writes noisy images `x` [B, C, H, W] at times `t` among all inputs `[n_values]`.
+    pub fn fill(
+        &self,
+        config: &NetworkConfig,
+        t: &[f64],
+        x: &[f32],
+        labels: Option<&[u32]>,
+        out: &mut [f32],
+    ) {
+        out[self.x.first..][..x.len()].copy_from_slice(x);
+        let width = config.embedding_width();
+        let rows = out[self.waves.first..].chunks_mut(rounded(width));
+        for (to, from) in rows.zip(waves(t, width, config.time_scale).chunks_exact(width)) {
+            to.iter_mut().zip(from).for_each(|(to, &from)| *to = from as f32);
+        }
+        let to = out[self.labels.first..].iter_mut();
+        to.zip(labels.unwrap_or(&[])).for_each(|(to, &label)| *to = label as f32);
+    }
 }
 
 /// Commands that turn a batch of inputs into a network's output, [B, P, C'].
@@ -38,15 +67,24 @@ pub struct CardNetwork {
     pub layers: Layers,
     pub inputs: Inputs,
     pub output: Value,
+    /// Of softmax attention, where it is watched.
+    pub watch: Option<Watch>,
 }
 
 impl CardNetwork {
-    /// Commands for `batch` images at a time; `Err` says what a card cannot do of this network.
-    pub fn new(config: &NetworkConfig, batch: usize) -> Result<Self, String> {
+    /// Commands for `batch` images at a time, with room for `n_rest` more inputs; `Err` says what a card cannot do of
+    /// this network.
+    pub fn new(
+        config: &NetworkConfig,
+        batch: usize,
+        n_rest: usize,
+        watched: Watched,
+    ) -> Result<Self, String> {
         check(config)?;
         let mut layers = Layers::new(batch);
-        let (width, sides) = (embedding_width(config), [config.image.height, config.image.width]);
-        let inputs = inputs(&mut layers, config, batch, width);
+        let (width, sides) = (config.embedding_width(), [config.image.height, config.image.width]);
+        let inputs = Inputs::new(&mut layers, config, batch, n_rest);
+        let watch = watch(&mut layers, config, watched);
         let name = "embedding.class_embeddings.weight";
         let embedding = match config.n_classes {
             Some(n) => layers.classes(inputs.waves, inputs.labels, name, n, width),
@@ -66,7 +104,7 @@ impl CardNetwork {
             features = walk.layers.add_per_channel(features, columns);
         }
         if let Some(attention) = &config.attention {
-            features = walk.attention(features, attention);
+            features = walk.attention(features, attention, watch.as_ref());
         }
         let name = match &config.body {
             Body::ResNet { .. } if config.group_norm => {
@@ -84,32 +122,20 @@ impl CardNetwork {
         let homes = layers.homes();
         layers.plan.buffers[homes.parameters.buffer] = n_values;
         layers.plan.buffers[homes.gradients.buffer] = n_values;
-        Ok(Self { layers, inputs, output })
+        Ok(Self { layers, inputs, output, watch })
     }
 }
 
-fn inputs(layers: &mut Layers, config: &NetworkConfig, batch: usize, width: usize) -> Inputs {
-    let (n_image, waves_row) = (batch * config.image.n_values(), rounded(width));
-    let lengths = [n_image, n_image, batch * waves_row, 3 * batch, batch, 1, 1];
-    // Waves are read four at a time.
-    let starts = lengths.iter().scan(0, |next: &mut usize, length| {
-        let start = next.next_multiple_of(4);
-        *next = start + length;
-        Some(start)
-    });
-    let starts: Vec<usize> = starts.collect();
-    let n_values = starts[6] + 1;
-    let all = layers.plan.buffer(n_values);
-    let [x, eps, waves, levels, labels, piece, rate] =
-        [0, 1, 2, 3, 4, 5, 6].map(|which| all.after(starts[which]));
-    Inputs { x, eps, waves, levels, labels, piece, rate, n_values, waves_row }
-}
-
-fn embedding_width(config: &NetworkConfig) -> usize {
-    match &config.body {
-        Body::ResNet { width, .. } => *width,
-        Body::UNet { embedding, .. } => *embedding,
+fn watch(layers: &mut Layers, config: &NetworkConfig, watched: Watched) -> Option<Watch> {
+    let attention = config.attention.as_ref()?;
+    if watched == Watched::Nothing || attention.variant != AttentionVariant::Softmax {
+        return None;
     }
+    let (n_pixels, n_heads) = (config.image.n_pixels(), layers.batch() * attention.heads);
+    let figures = layers.plan.buffer(n_heads * N_FIGURES * n_pixels);
+    let maps =
+        (watched == Watched::Maps).then(|| layers.plan.buffer(n_heads * n_pixels * n_pixels));
+    Some(Watch { figures, maps, circular: config.padding == Padding::Circular })
 }
 
 fn check(config: &NetworkConfig) -> Result<(), String> {
@@ -247,7 +273,12 @@ impl Walk<'_> {
         state
     }
 
-    fn attention(&mut self, features: Value, config: &AttentionConfig) -> Value {
+    fn attention(
+        &mut self,
+        features: Value,
+        config: &AttentionConfig,
+        watch: Option<&Watch>,
+    ) -> Value {
         let layers = &mut self.layers;
         let inner = config.heads * config.head_width;
         let looks = config.variant == AttentionVariant::Softmax;
@@ -257,7 +288,9 @@ impl Walk<'_> {
         });
         let values = layers.convolve(features, None, "attention.v", (inner, 1), false, Form::Plain);
         let mixed = match (looking, config.variant) {
-            (Some(looking), _) => layers.attend(looking, values, config.heads, config.head_width),
+            (Some(looking), _) => {
+                layers.attend(looking, values, config.heads, config.head_width, watch)
+            }
             (None, AttentionVariant::Uniform) => layers.mean(values),
             (None, _) => values,
         };
@@ -313,7 +346,7 @@ mod tests {
                         .map(|(name, tensor)| (name.clone(), tensor.dims().to_vec()))
                         .collect();
                     expected.sort();
-                    let card = CardNetwork::new(&config, 2).unwrap();
+                    let card = CardNetwork::new(&config, 2, 0, Watched::Nothing).unwrap();
                     let mut found: Vec<(String, Vec<usize>)> = card
                         .layers
                         .parameters
@@ -331,10 +364,11 @@ mod tests {
     #[test]
     fn what_a_card_cannot_train_is_named() {
         let narrow = Body::ResNet { width: 20, kernels: vec![3] };
-        let problem = CardNetwork::new(&config(narrow, false, None), 2).err().unwrap();
+        let problem =
+            CardNetwork::new(&config(narrow, false, None), 2, 0, Watched::Nothing).err().unwrap();
         assert!(problem.contains("multiples of 8") && problem.contains("'20'"), "{problem}");
         let body = Body::ResNet { width: 16, kernels: vec![3] };
         let top1 = config(body, false, Some(AttentionVariant::Top1));
-        assert!(CardNetwork::new(&top1, 2).err().unwrap().contains("'top1'"));
+        assert!(CardNetwork::new(&top1, 2, 0, Watched::Nothing).err().unwrap().contains("'top1'"));
     }
 }

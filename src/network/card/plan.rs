@@ -3,6 +3,8 @@
 //! A plan is made without a card and executed by one (`cuda`), or by a C compiler's rendering of the same kernels in
 //! `tests/emulator`. Sizes are fixed, so a card can record the commands once and replay them.
 
+use std::collections::HashMap;
+
 /// Numbered buffers and the commands on them.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -153,6 +155,17 @@ impl ConvolutionSizes {
 }
 
 impl Command {
+    /// Where it reads and writes.
+    fn places(&mut self) -> Vec<&mut Place> {
+        match self {
+            Self::Launch(launch) => launch.buffers.iter_mut().collect(),
+            Self::Product(Product { a, b, c, .. }) => {
+                vec![&mut a.place, &mut b.place, &mut c.place]
+            }
+            Self::Convolution(Convolution { x, w, y, .. }) => vec![x, w, y],
+        }
+    }
+
     /// Floating-point operations of products and convolutions: two a multiply-add.
     pub fn operations(&self) -> f64 {
         let multiply_adds: usize = match self {
@@ -197,6 +210,38 @@ const BLOCKS_MAX: [usize; 2] = [i32::MAX as usize, u16::MAX as usize];
 const THREADS_MAX: usize = 1024;
 
 impl Plan {
+    /// Gives buffers of one size that are never needed at the same time one place; what only one of `commands` reads and
+    /// what lies in buffers `kept` stays. Buffers that nothing uses any more shrink.
+    pub fn share(&mut self, commands: &mut [Command], kept: &[usize]) {
+        let mut used_last = vec![0; self.buffers.len()];
+        for (index, command) in commands.iter_mut().enumerate() {
+            command.places().iter().for_each(|place| used_last[place.buffer] = index);
+        }
+        let mut place_of: Vec<Option<usize>> = vec![None; self.buffers.len()];
+        kept.iter().for_each(|&buffer| place_of[buffer] = Some(buffer));
+        let mut free: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (index, command) in commands.iter_mut().enumerate() {
+            let mut ended = Vec::new();
+            for place in command.places() {
+                let (buffer, len) = (place.buffer, self.buffers[place.buffer]);
+                let found = *place_of[buffer]
+                    .get_or_insert_with(|| free.get_mut(&len).and_then(Vec::pop).unwrap_or(buffer));
+                place.buffer = found;
+                if used_last[buffer] == index && !kept.contains(&buffer) {
+                    ended.push((len, found));
+                }
+            }
+            ended.sort_unstable();
+            ended.dedup();
+            ended.into_iter().for_each(|(len, buffer)| free.entry(len).or_default().push(buffer));
+        }
+        for buffer in 0..self.buffers.len() {
+            if !place_of.contains(&Some(buffer)) {
+                self.buffers[buffer] = 1;
+            }
+        }
+    }
+
     /// Whether every command stays inside its buffers and a card's limits; `Err` names one that does not.
     pub fn check(&self, commands: &[Command]) -> Result<(), String> {
         let holds = |place: Place, n: usize| {
@@ -258,6 +303,27 @@ mod tests {
         let command = Command::Convolution(convolution);
         assert_eq!(command.operations(), 2.0 * (2 * 16 * 8 * 16 * 9) as f64);
         assert_eq!(command.n_bytes(&plan), plan.n_bytes() as f64);
+    }
+
+    #[test]
+    fn buffers_are_shared_by_values_that_never_meet() {
+        let mut plan = Plan::default();
+        let [input, a, b, c, output] = [8, 8, 8, 8, 8].map(|n| plan.buffer(n));
+        let relu = |from, to| {
+            Command::Launch(Launch {
+                kernel: "relu",
+                blocks: [1, 1],
+                threads: 8,
+                shared: 0,
+                buffers: vec![from, to],
+                numbers: vec![8],
+                reals: vec![],
+            })
+        };
+        let mut commands = [relu(input, a), relu(a, b), relu(b, c), relu(c, output)];
+        plan.share(&mut commands, &[input.buffer, output.buffer]);
+        assert_eq!(commands, [relu(input, a), relu(a, b), relu(b, a), relu(a, output)]);
+        assert_eq!(plan.buffers, [8, 8, 8, 1, 8]);
     }
 
     #[test]

@@ -81,6 +81,9 @@ __device__ static inline float warp_max(float value) {
     return value;
 }
 
+// Every value i of n, dealt out to all threads.
+#define EACH(i, n) for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (size_t)(n); i += (size_t)gridDim.x * blockDim.x)
+
 KERNELS_BEGIN
 
 // x [B, Ct, P] -> out [B, P, C]; channels beyond Ct are zero. P, Ct, C.
@@ -390,6 +393,57 @@ __global__ void softmax(Arguments a) {
     for (int i = lane; i < n; i += 32) map[i] = expf(map[i] - largest) * share;
 }
 
+// The distance of pixels p and q of an image, the shortest way round where it is a torus.
+__device__ static inline float apart(int p, int q, int height, int width, int is_torus) {
+    int rows = abs(p / width - q / width), columns = abs(p % width - q % width);
+    if (is_torus && 2 * rows > height) rows = height - rows;
+    if (is_torus && 2 * columns > width) columns = width - columns;
+    return sqrtf((float)(rows * rows + columns * columns));
+}
+
+// `softmax`, and for each row its entropy, its mean distance and its largest logit. maps [images, P, P], figures
+// [images, stride], of which [3, P] are written. rows, P, width of an image, whether it is a torus, stride.
+__global__ void watched_softmax(Arguments a) {
+    const int n_rows = a.numbers[0], n = a.numbers[1], width = a.numbers[2], height = n / width;
+    const int lane = threadIdx.x % 32, row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
+    const int is_row = row < n_rows, p = (is_row ? row : 0) % n;
+    float *map = a.buffers[0] + (size_t)(is_row ? row : 0) * n;
+    float largest = -INFINITY;
+    for (int i = lane; i < n; i += 32) largest = fmaxf(largest, map[i]);
+    largest = warp_max(largest);
+    float total = 0.0f, slope = 0.0f, distance = 0.0f;
+    for (int i = lane; i < n; i += 32) {
+        const float below = map[i] - largest, weight = expf(below);
+        total += weight;
+        slope += weight * below;
+        distance += weight * apart(p, i, height, width, a.numbers[3]);
+    }
+    total = warp_sum(total);
+    slope = warp_sum(slope) / total;
+    distance = warp_sum(distance) / total;
+    if (!is_row) return;
+    for (int i = lane; i < n; i += 32) map[i] = expf(map[i] - largest) / total;
+    if (lane == 0) {
+        float *figures = a.buffers[1] + (size_t)(row / n) * a.numbers[4] + p;
+        figures[0] = logf(total) - slope;
+        figures[n] = distance;
+        figures[2 * n] = largest;
+    }
+}
+
+// What each pixel receives of all rows on average. maps [images, P, P], out [images, stride], of which P are written. images, P,
+// stride.
+__global__ void received(Arguments a) {
+    const int n = a.numbers[1];
+    EACH(i, (size_t)a.numbers[0] * n) {
+        const size_t image = i / n, r = i % n;
+        const float *map = a.buffers[0] + image * n * n + r;
+        float sum = 0.0f;
+        for (int p = 0; p < n; p++) sum += map[(size_t)p * n];
+        a.buffers[1][image * a.numbers[2] + r] = sum / n;
+    }
+}
+
 // dS = scale A (dA - sum A dA) in the place of dA. A, dA [rows, P]. rows, P; scale.
 __global__ void softmax_gradient(Arguments a) {
     const int n_rows = a.numbers[0], n = a.numbers[1];
@@ -429,9 +483,6 @@ __global__ void mean_pixels(Arguments a) {
         for (int i = 0; i < 4; i++) out[i] = a.numbers[2] ? out[i] + mean[i] : mean[i];
     }
 }
-
-// Value i of n is this thread's `index`th.
-#define EACH(i, n) for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (size_t)(n); i += (size_t)gridDim.x * blockDim.x)
 
 // y = max(x, 0). x, y. n.
 __global__ void relu(Arguments a) {
