@@ -1,11 +1,12 @@
-"""One training step of the lab's networks in PyTorch: prints one JSON line.
+"""One training step, or one forward pass of sampling, of the lab's networks in PyTorch: prints one JSON line.
 
     python3 torch_step.py --net resnet|unet|attention [--batch 128] [--channels 1|3] [--padding zeros|circular]
-                          [--precision f32|tf32|bf16] [--compile] [--no-channels-last] [--repeats 50] [--device cuda|cpu]
+                          [--precision f32|tf32|bf16] [--compile] [--no-channels-last] [--sample] [--repeats 50] [--device cuda|cpu]
 
 The networks are those of `mosaic bench gpu`: six 3x3 layers of 64 channels with a time embedding (linear, group norm,
 ReLU), a UNet of 32, 64 and 128 channels, and the first with a final self-attention layer. A step is forward, noise loss,
-backward, clipping to norm 1, AdamW and the moving average; inputs are on the device already.
+backward, clipping to norm 1, AdamW and the moving average; inputs are on the device already. A pass of sampling takes
+images from memory and brings what it predicts back there.
 """
 
 import argparse
@@ -111,6 +112,7 @@ def main():
     parser.add_argument("--padding", choices=["zeros", "circular"], default="zeros")
     parser.add_argument("--precision", choices=["f32", "tf32", "bf16"], default="tf32")
     parser.add_argument("--no-channels-last", action="store_true")
+    parser.add_argument("--sample", action="store_true")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--repeats", type=int, default=50)
     parser.add_argument("--device", default="cuda")
@@ -141,6 +143,17 @@ def main():
         optimizer.step()
         torch._foreach_lerp_(average, [p.detach() for p in parameters], 0.01)
 
+    images = x.cpu()
+
+    @torch.no_grad()
+    def predict():
+        noisy = images.to(a.device).to(memory_format=layout)
+        with torch.autocast(a.device, torch.bfloat16, enabled=a.precision == "bf16"):
+            v = run(noisy, t)
+        return (sigma * noisy + signal * v.float()).cpu()
+
+    if a.sample:
+        step = predict
     wait = torch.cuda.synchronize if a.device == "cuda" else lambda: None
     for _ in range(10 if a.device == "cuda" else 1):
         step()
@@ -156,7 +169,7 @@ def main():
         step()
     wait()
     together = 1e3 * (time.perf_counter() - start) / a.repeats
-    what = f"{a.net} batch {a.batch} channels {a.channels} {a.padding} {a.precision}"
+    what = f"{'sample ' if a.sample else ''}{a.net} batch {a.batch} channels {a.channels} {a.padding} {a.precision}"
     median = statistics.median(times)
     print(json.dumps({"what": what, "median_ms": min(median, together), "one_by_one_ms": median, "together_ms": together,
                       "torch": torch.__version__, "compiled": a.compile}), flush=True)

@@ -18,8 +18,8 @@ pub struct GpuArgs {
     /// Fewer and smaller cases.
     #[arg(long)]
     quick: bool,
-    /// Only what is named: checks, theory, training.
-    #[arg(long, value_delimiter = ',', num_args = 1.., value_parser = ["checks", "theory", "training"])]
+    /// Only what is named: checks, theory, training, sampling.
+    #[arg(long, value_delimiter = ',', num_args = 1.., value_parser = ["checks", "theory", "training", "sampling"])]
     only: Vec<String>,
     /// Do not time the same work in PyTorch, which is done where python3 has it.
     #[arg(long)]
@@ -52,13 +52,13 @@ pub fn run(args: &GpuArgs) -> Result<()> {
         writeln!(out, "{}", opened.words)?;
     }
     if args.wants("checks") {
-        let checks = [gpu::theory::check(cards, args.quick)?, check_training(&opened, args)?];
+        let checks = [gpu::theory::check(cards, args.quick)?, check_networks(&opened, args)?];
         for check in checks.iter().flatten() {
             n_failed += usize::from(!check.passed);
             print_check(&mut out, check, args.json)?;
         }
     }
-    if args.wants("theory") || args.wants("training") {
+    if ["theory", "training", "sampling"].into_iter().any(|what| args.wants(what)) {
         let ceilings = ceilings(args)?;
         let peers = if args.no_peers { Err("not asked for".to_owned()) } else { peer::version() };
         print_head(&mut out, &ceilings, &peers, args.json)?;
@@ -66,9 +66,7 @@ pub fn run(args: &GpuArgs) -> Result<()> {
         if args.wants("theory") {
             rows.extend(gpu::theory::time(cards, args.quick)?);
         }
-        if args.wants("training") {
-            rows.extend(time_training(&opened, args)?);
-        }
+        rows.extend(time_networks(&opened, args)?);
         for mut row in rows {
             if let (Ok(_), Some(peer)) = (&peers, &row.peer) {
                 match peer.time() {
@@ -86,33 +84,37 @@ pub fn run(args: &GpuArgs) -> Result<()> {
 }
 
 #[cfg(feature = "cudnn")]
-fn check_training(opened: &Opened, args: &GpuArgs) -> Result<Vec<Check>> {
-    gpu::training::check(&opened.tensors, args.quick)
+fn check_networks(opened: &Opened, args: &GpuArgs) -> Result<Vec<Check>> {
+    let mut checks = gpu::sampling::check(&opened.tensors, args.quick)?;
+    checks.extend(gpu::training::check(&opened.tensors, args.quick)?);
+    Ok(checks)
 }
 
 #[cfg(feature = "cudnn")]
-fn time_training(opened: &Opened, args: &GpuArgs) -> Result<Vec<Row>> {
-    gpu::training::time(&opened.tensors, args.quick)
-}
-
-/// Training steps of our own need cuDNN.
-#[cfg(not(feature = "cudnn"))]
-fn check_training(_: &Opened, args: &GpuArgs) -> Result<Vec<Check>> {
-    say_what_is_missing(args);
-    Ok(Vec::new())
-}
-
-#[cfg(not(feature = "cudnn"))]
-fn time_training(_: &Opened, args: &GpuArgs) -> Result<Vec<Row>> {
-    say_what_is_missing(args);
-    Ok(Vec::new())
-}
-
-#[cfg(not(feature = "cudnn"))]
-fn say_what_is_missing(args: &GpuArgs) {
+fn time_networks(opened: &Opened, args: &GpuArgs) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
     if args.wants("training") {
-        eprintln!("training steps are left out: this build is without the feature 'cudnn'");
+        rows.extend(gpu::training::time(&opened.tensors, args.quick)?);
     }
+    if args.wants("sampling") {
+        rows.extend(gpu::sampling::time(&opened.tensors, args.quick)?);
+    }
+    Ok(rows)
+}
+
+/// Commands of our own for networks need cuDNN.
+#[cfg(not(feature = "cudnn"))]
+fn check_networks(_: &Opened, _: &GpuArgs) -> Result<Vec<Check>> {
+    eprintln!("checks of networks are left out: this build is without the feature 'cudnn'");
+    Ok(Vec::new())
+}
+
+#[cfg(not(feature = "cudnn"))]
+fn time_networks(_: &Opened, args: &GpuArgs) -> Result<Vec<Row>> {
+    for what in ["training", "sampling"].into_iter().filter(|what| args.wants(what)) {
+        eprintln!("{what} is left out: this build is without the feature 'cudnn'");
+    }
+    Ok(Vec::new())
 }
 
 #[cfg(feature = "cuda")]

@@ -3,7 +3,11 @@
 //! Checks are of whole machines and whole training steps on seeded random inputs; the CPU's results are the
 //! specification. Times are medians after a warm-up.
 
+#[cfg(feature = "cudnn")]
+mod networks;
 pub mod peer;
+#[cfg(feature = "cudnn")]
+pub mod sampling;
 pub mod theory;
 #[cfg(feature = "cudnn")]
 pub mod training;

@@ -1,18 +1,10 @@
 //! Training steps on a card.
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result};
 use candle_core::{Device, DeviceLocation, Tensor};
 
-use super::peer::Peer;
-use super::{Check, Row};
-use crate::dataset::Dataset;
-use crate::image::ImageShape;
+use super::{Check, Row, networks};
 use crate::lab::bench::Times;
-use crate::network::config::{
-    AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
-};
 use crate::training::Trainer;
 use crate::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
 use crate::training::on_card::OnCard;
@@ -41,78 +33,11 @@ fn config(batch: usize, arithmetic: Arithmetic) -> TrainingConfig {
     }
 }
 
-fn network(image: ImageShape, body: Body, padding: Padding) -> NetworkConfig {
-    NetworkConfig {
-        image,
-        body,
-        padding,
-        group_norm: false,
-        last_kernel: 3,
-        n_classes: None,
-        attention: None,
-        output: Output::Velocity,
-        time_scale: 1000.0,
-        clamp: false,
-    }
-}
-
-fn resnet(width: usize) -> Body {
-    Body::ResNet { width, kernels: vec![3; 6] }
-}
-
-fn attention(head_width: usize) -> Option<AttentionConfig> {
-    let variant = AttentionVariant::Softmax;
-    Some(AttentionConfig { variant, heads: 1, head_width, normalise: true })
-}
-
-/// Images with something to learn: stripes of many directions.
-fn stripes(image: ImageShape, n: usize) -> Arc<Dataset> {
-    let value = |i: usize| {
-        let (which, at) = (i / image.n_values(), i % image.n_values());
-        let (y, x) = (at % image.n_pixels() / image.width, at % image.width);
-        (((which % 5) * x + (which % 7) * y + which) * 23 % 256) as u8
-    };
-    let labels = (0..n).map(|i| (i % 3) as u8).collect();
-    let pixels: Vec<u8> = (0..n * image.n_values()).map(value).collect();
-    Arc::new(Dataset::new("stripes", image, pixels, Some(labels)))
-}
-
 /// Losses of 100 steps on the card and on the CPU from the same seed.
 pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
-    let grey = ImageShape::new(1, 16, 16);
-    let colour = ImageShape::new(3, 12, 16);
-    let unet = || Body::UNet { widths: vec![16, 32, 64], embedding: 32 };
-    let mut cases = vec![
-        ("resnet, zeros", network(grey, resnet(32), Padding::Zeros)),
-        ("resnet, circular, colour", network(colour, resnet(32), Padding::Circular)),
-        (
-            "resnet with attention",
-            NetworkConfig {
-                attention: attention(16),
-                ..network(grey, resnet(32), Padding::Circular)
-            },
-        ),
-        ("unet, zeros, colour", network(colour, unet(), Padding::Zeros)),
-    ];
-    if !quick {
-        cases.extend([
-            (
-                "resnet, group norm, classes",
-                NetworkConfig {
-                    group_norm: true,
-                    n_classes: Some(3),
-                    ..network(grey, resnet(32), Padding::Circular)
-                },
-            ),
-            (
-                "unet, group norm, circular",
-                NetworkConfig { group_norm: true, ..network(grey, unet(), Padding::Circular) },
-            ),
-        ]);
-    }
     let mut checks = Vec::new();
-    for (name, network) in cases {
-        let dataset = stripes(network.image, 64);
+    for (name, network) in networks::small(quick) {
+        let dataset = networks::stripes(network.image, 64);
         let losses = |arithmetic, device: &Device| -> Result<Vec<(f64, f64)>> {
             let config = config(32, arithmetic);
             let mut trainer = Trainer::new(config, &network, dataset.clone(), device)?;
@@ -148,14 +73,6 @@ pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-/// The same in PyTorch.
-fn peer(name: &str, batch: usize, channels: usize, padding: &str, precision: &str) -> Peer {
-    let arguments = format!(
-        "--net {name} --batch {batch} --channels {channels} --padding {padding} --precision {precision}"
-    );
-    Peer::Step(arguments.split(' ').map(str::to_owned).collect())
-}
-
 /// Operations a second of a large matrix product in TensorFloat-32.
 fn products_per_s(device: &Device) -> Result<f64> {
     const SIDE: usize = 8192;
@@ -181,30 +98,22 @@ fn products_per_s(device: &Device) -> Result<f64> {
     found
 }
 
+const BATCH: usize = 128;
+
 /// Milliseconds a step of the networks that others are compared by, data and report included.
 pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
-    let grey = ImageShape::new(1, 32, 32);
-    let colour = ImageShape::new(3, 32, 32);
-    let unet = || Body::UNet { widths: vec![32, 64, 128], embedding: 64 };
-    let mut cases = vec![
-        ("resnet", network(grey, resnet(64), Padding::Zeros), 128, Arithmetic::Tf32),
-        ("resnet", network(colour, resnet(64), Padding::Circular), 128, Arithmetic::Tf32),
-        ("unet", network(grey, unet(), Padding::Zeros), 128, Arithmetic::Tf32),
-        (
-            "attention",
-            NetworkConfig { attention: attention(64), ..network(grey, resnet(64), Padding::Zeros) },
-            128,
-            Arithmetic::Tf32,
-        ),
-    ];
+    let timed = networks::timed().map(|(name, network)| (name, network, Arithmetic::Tf32));
+    let mut cases = timed.to_vec();
     if !quick {
-        cases.push(("resnet", network(grey, resnet(64), Padding::Zeros), 128, Arithmetic::Full));
+        let (name, network, _) = cases[0].clone();
+        cases.push((name, network, Arithmetic::Full));
     }
     let DeviceLocation::Cuda { gpu_id } = device.location() else { return Ok(Vec::new()) };
     let tensor_operations = products_per_s(device)?;
     let mut rows = Vec::new();
-    for (name, network, batch, arithmetic) in cases {
-        let (config, dataset) = (config(batch, arithmetic), stripes(network.image, 1024));
+    for (name, network, arithmetic) in cases {
+        let dataset = networks::stripes(network.image, 1024);
+        let config = config(BATCH, arithmetic);
         let opened = OnCard::open(gpu_id, &config, &network, dataset.clone())?;
         let (mut card, _) = opened.map_err(anyhow::Error::msg).context("opening the card")?;
         let weights = crate::network::Network::new(&network, 1, &Device::Cpu)?;
@@ -222,14 +131,14 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
         let median_ms = times.median_wall_s() * 1e3;
         let parts = card.profile(11)?;
         let words = if arithmetic == Arithmetic::Full { "f32" } else { "tf32" };
-        let padding = if network.padding == Padding::Zeros { "zeros" } else { "circular" };
+        let padding = networks::word(network.padding);
         rows.push(Row {
             what: format!(
-                "{name} batch {batch} channels {} {padding} {words}",
+                "{name} batch {BATCH} channels {} {padding} {words}",
                 network.image.channels
             ),
             median_ms,
-            rate: format!("{:.0} images/s", batch as f64 / median_ms * 1e3),
+            rate: format!("{:.0} images/s", BATCH as f64 / median_ms * 1e3),
             operations: card.operations(),
             operations_each: 2.0,
             operations_per_s_max: match arithmetic {
@@ -237,7 +146,7 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
                 Arithmetic::Tf32 => Some(tensor_operations),
             },
             bytes: card.n_bytes_moved(),
-            peer: Some(peer(name, batch, network.image.channels, padding, words)),
+            peer: Some(networks::peer(name, BATCH, &network, words)),
             peer_ms: None,
             parts,
         });
