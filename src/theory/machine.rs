@@ -11,6 +11,8 @@ use rayon::prelude::*;
 
 use super::attention::{AttentionProvider, check_rows};
 use super::attentive::{Shared, Sharing};
+use super::card::cards::OnCards;
+use super::card::evidence::Mask;
 use super::composite::{Composite, CropPosteriors, Mosaic, entropies, normalisers};
 use super::error::TheoryError;
 use super::evidence::Portions;
@@ -301,7 +303,7 @@ impl Machine {
         queries: &[Vec<T>],
         query: impl for<'a> Fn(&'a [f32]) -> PatchQuery<'a, f32>,
     ) -> Option<Vec<Accumulator>> {
-        let cards = self.images.on_cards().filter(|_| self.precision == Precision::F32)?;
+        let cards = self.cards()?;
         let singles = queries.iter().map(|x| x.iter().map(|v| v.to_f64() as f32).collect());
         let singles: Vec<Vec<f32>> = singles.collect();
         let queries: Vec<PatchQuery<'_, f32>> = singles.iter().map(|x| query(x)).collect();
@@ -313,17 +315,42 @@ impl Machine {
         let n_entries = self.images.len();
         let wiener = self.wiener.as_ref().expect("a masked machine is built with its filter");
         let masks = self.masks.get(level, || Masks::new(wiener, shape, level, threshold));
-        let sums = self.merged(&scaled(x, level), |x, images| {
-            let precision = logit_scale(level);
-            let mut sums = MaskedSums::new(shape, &masks, x, precision, n_lanes, n_entries);
-            self.each_tile(images, |tile| sums.add_tile(tile));
-            sums.finish()
+        let (queries, precision) = (scaled(x, level), logit_scale(level));
+        let on_cards = self.masked_on_cards(&queries, &masks, precision);
+        let sums = on_cards.unwrap_or_else(|| {
+            self.merged(&queries, |x, images| {
+                let mut sums = MaskedSums::new(shape, &masks, x, precision, n_lanes, n_entries);
+                self.each_tile(images, |tile| sums.add_tile(tile));
+                sums.finish()
+            })
         });
         let answer = |all: &Accumulator| {
             let (x0, entropy_nats, provenance) = by_pixel(all, shape);
             Answer { x0, entropy_nats, provenance, attention: None }
         };
         sums.iter().map(answer).collect()
+    }
+
+    fn masked_on_cards(
+        &self,
+        queries: &[Vec<f64>],
+        masks: &Masks,
+        precision: f64,
+    ) -> Option<Vec<Accumulator>> {
+        let cards = self.cards()?;
+        let mask = Mask { bits: &masks.bits(), precision: precision as f32 };
+        let of_query = |x: &Vec<f64>| {
+            let x: Vec<f32> = x.iter().map(|&v| v as f32).collect();
+            let (shape, pool) = (self.images.shape(), Pool::Wrap);
+            let query = PatchQuery { shape, pool, k: 1, x: &x, precision };
+            cards.masked(&self.images, query, mask)
+        };
+        queries.iter().map(of_query).collect()
+    }
+
+    /// Cards compute in single precision.
+    fn cards(&self) -> Option<&OnCards> {
+        self.images.on_cards().filter(|_| self.precision == Precision::F32)
     }
 
     fn composite_answers(&self, x: &ImageBatch, level: NoiseLevel) -> Vec<Answer> {

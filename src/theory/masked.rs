@@ -15,7 +15,8 @@
 //! not its code's: the mask of m is row m (the code sums over columns), and the weights are normalised over
 //! the whole data set (the code normalises each batch of images and averages the batches).
 //!
-//! Always in doubles, as sums have up to as many terms as an image has values.
+//! On the CPU always in doubles, as sums have up to as many terms as an image has values. Cards take squares and masks as
+//! matrices, of whose product each entry is one `L[n,m]`.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -81,6 +82,19 @@ impl Masks {
             masks.rows.push(first..masks.runs.len() as u32);
         }
         masks
+    }
+
+    /// As cards take them; see [`super::card::evidence::Mask`].
+    pub fn bits(&self) -> Vec<u32> {
+        let d = self.rows.len();
+        let words = d.div_ceil(32);
+        let mut bits = vec![0; d * words];
+        for m in 0..d {
+            for j in self.of(m).iter().cloned().flatten() {
+                bits[j as usize * words + m / 32] |= 1 << (m % 32);
+            }
+        }
+        bits
     }
 
     /// The runs of coordinate `m`.

@@ -19,13 +19,13 @@ use rand::RngExt;
 use crate::card::{EmulatedCard, Trouble, program};
 use crate::{POOLS, bytes, fastest, general, random, values};
 
-struct Dictionaries {
-    plain: Arc<TrainingImages>,
-    carded: Arc<TrainingImages>,
-    reports: Arc<Mutex<Vec<String>>>,
+pub struct Dictionaries {
+    pub plain: Arc<TrainingImages>,
+    pub carded: Arc<TrainingImages>,
+    pub reports: Arc<Mutex<Vec<String>>>,
 }
 
-fn dictionaries(shape: ImageShape, n: usize, cards: &[EmulatedCard]) -> Dictionaries {
+pub fn dictionaries(shape: ImageShape, n: usize, cards: &[EmulatedCard]) -> Dictionaries {
     let (bytes, _) = bytes(&mut random(8), n * shape.n_values());
     let images = || TrainingImages::from_bytes(shape, bytes.clone()).unwrap();
     let reports = Arc::new(Mutex::new(Vec::new()));
@@ -36,7 +36,7 @@ fn dictionaries(shape: ImageShape, n: usize, cards: &[EmulatedCard]) -> Dictiona
     Dictionaries { plain: Arc::new(images()), carded, reports }
 }
 
-fn worst(found: &[f64], expected: &[f64]) -> f64 {
+pub fn worst(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use mosaic_lab::image::ImageShape;
-use mosaic_lab::theory::card::evidence::{FoundEvidence, Votes};
+use mosaic_lab::theory::card::evidence::{FoundEvidence, Mask, Votes};
 use mosaic_lab::theory::card::kernel::{Kernel, Module};
 use mosaic_lab::theory::card::plan::{Found, Launch};
 use mosaic_lab::theory::card::{Card, CardError, CardPixels, Loaded};
@@ -169,7 +169,7 @@ struct Purpose {
     what: i32,
     votes: i32,
     lambda: f32,
-    given: Vec<f32>,
+    given: Vec<[u8; 4]>,
 }
 
 const POSTERIOR: Purpose = Purpose { what: 0, votes: 0, lambda: 0.0, given: Vec::new() };
@@ -216,11 +216,17 @@ impl Loaded for LoadedImages {
         let (votes, given) = match votes {
             Votes::Nothing => (0, Vec::new()),
             Votes::Own => (1, Vec::new()),
-            Votes::Images(votes) => (2, votes.to_vec()),
-            Votes::Shared(weights) => (3, weights.to_vec()),
+            Votes::Images(votes) => (2, words(votes)),
+            Votes::Shared(weights) => (3, words(weights)),
         };
         let output = self.launch(launch, query, &Purpose { what: 2, votes, lambda, given })?;
         Ok(found(&output, launch.n_pixels(), 4 + launch.plan.channels as usize))
+    }
+
+    fn masked(&self, launch: &Launch, query: &[f32], mask: Mask<'_>) -> Result<Found, CardError> {
+        let given = mask.bits.iter().map(|word| word.to_ne_bytes()).collect();
+        let purpose = Purpose { what: 4, votes: 0, lambda: mask.precision, given };
+        Ok(found(&self.launch(launch, query, &purpose)?, launch.n_values(), 5))
     }
 
     fn co_origin(
@@ -229,9 +235,13 @@ impl Loaded for LoadedImages {
         query: &[f32],
         log_sums: &[f32],
     ) -> Result<Vec<f32>, CardError> {
-        let purpose = Purpose { what: 3, given: log_sums.to_vec(), ..POSTERIOR };
+        let purpose = Purpose { what: 3, given: words(log_sums), ..POSTERIOR };
         Ok(numbers(&self.launch(launch, query, &purpose)?, f32::from_ne_bytes))
     }
+}
+
+fn words(values: &[f32]) -> Vec<[u8; 4]> {
+    values.iter().map(|value| value.to_ne_bytes()).collect()
 }
 
 /// Sums, distances and places of so many pixels.
@@ -309,7 +319,7 @@ impl LoadedImages {
         queries.iter().for_each(|x| put(&x.to_ne_bytes()));
         let each = launch.n_values() * if self.is_bytes { 1 } else { 4 };
         put(&self.bytes[launch.loaded.start * each..launch.loaded.end * each]);
-        purpose.given.iter().for_each(|x| put(&x.to_ne_bytes()));
+        purpose.given.iter().for_each(|word| put(word));
         input
     }
 }

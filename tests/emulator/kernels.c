@@ -31,8 +31,8 @@ static const struct {
 static struct {
     char name[32];
     int n_queries, n_threads, n_blocks, n_shared_bytes;
-    /* A posterior, or of each image by itself: what it says, all mixed, or chances of one origin. */
-    enum { POSTERIOR, EVIDENCE, MIXED, CO_ORIGIN } what;
+    /* A posterior, or of each image by itself: what it says, all mixed, chances of one origin, or all mixed through a mask. */
+    enum { POSTERIOR, EVIDENCE, MIXED, CO_ORIGIN, MASKED } what;
     int votes;
     float lambda;
     PosteriorPlan plan;
@@ -70,16 +70,36 @@ static void share_call(void) {
     matrix_product(launch.plan.n_images, n_all_pixels, n_all_pixels, 0, evidence, given, votes);
 }
 
+static int n_mixed_channels;
+
 static void mix_call(void) {
     mix_images(
-        launch.plan.n_images, launch.plan.first_image, launch.plan.channels, n_all_pixels, launch.votes, launch.lambda,
+        launch.plan.n_images, launch.plan.first_image, n_mixed_channels, n_all_pixels, launch.votes, launch.lambda,
         evidence, votes, entropies, estimates, log_weights, patch_places, partial, nearest, best
     );
 }
 
+/* Coordinates stand for pixels. */
+static float *sees, *squares;
+static unsigned *bits;
+
+static void matrix_call(void) { mask_matrix(n_all_pixels, launch.lambda, bits, sees); }
+
+static void values_call(void) {
+    const int n_channels = launch.plan.channels;
+    coordinate_values(
+        n_channels, n_all_pixels / n_channels, launch.plan.is_bytes, 0.5f / launch.lambda, queries, images, squares,
+        entropies, estimates, log_weights, patch_places
+    );
+}
+
+static void distances_call(void) {
+    matrix_product(launch.plan.n_images, n_all_pixels, n_all_pixels, 0, squares, sees, evidence);
+}
+
 static void merge_mixed_call(void) {
     merge_posteriors(
-        launch.n_blocks, launch.plan.channels + 1, n_all_pixels, partial, nearest, best, merged, merged_nearest, merged_best
+        launch.n_blocks, n_mixed_channels + 1, n_all_pixels, partial, nearest, best, merged, merged_nearest, merged_best
     );
 }
 
@@ -110,6 +130,40 @@ static void run_grid(void (*call)(void), int n_blocks, int n_rows, int n_threads
 
 static int blocks_of(int n, int n_threads) { return (n + n_threads - 1) / n_threads; }
 
+/* What is known of each image and pixel, mixed. */
+static void mix(int n_channels) {
+    const size_t n_pixels = n_all_pixels, n_sums = (N_OTHERS + n_channels + 1) * n_pixels;
+    n_mixed_channels = n_channels;
+    partial = poisoned(launch.n_blocks * n_sums * sizeof(double));
+    nearest = poisoned(launch.n_blocks * n_pixels * sizeof(float));
+    best = poisoned(2 * launch.n_blocks * n_pixels * sizeof(int));
+    merged = poisoned(n_sums * sizeof(double));
+    merged_nearest = poisoned(n_pixels * sizeof(float));
+    merged_best = poisoned(2 * n_pixels * sizeof(int));
+    run_grid(mix_call, blocks_of(n_pixels, WARP_SIZE), launch.n_blocks, WARP_SIZE, 0);
+    run_grid(merge_mixed_call, blocks_of(n_pixels, WARP_SIZE), 1, WARP_SIZE, 0);
+    fwrite(merged, sizeof(double), n_sums, stdout);
+    fwrite(merged_nearest, sizeof(float), n_pixels, stdout);
+    fwrite(merged_best, sizeof(int), 2 * n_pixels, stdout);
+}
+
+/* One query through a mask. */
+static void masked(void) {
+    const size_t n_values = n_all_pixels = n_all_pixels * launch.plan.channels;
+    const int n = launch.plan.n_images, n_blocks = blocks_of(n_values, WARP_SIZE);
+    const size_t n_each = n * n_values, product = 2 * PRODUCT_DEPTH * PRODUCT_ROW * sizeof(float);
+    bits = input(n_values * blocks_of(n_values, 32) * sizeof(unsigned));
+    sees = poisoned(n_values * n_values * sizeof(float)), squares = poisoned(n_each * sizeof(float));
+    evidence = poisoned(n_each * sizeof(float)), entropies = poisoned(n_each * sizeof(float));
+    estimates = poisoned(n_each * sizeof(float)), log_weights = poisoned(n_each * sizeof(float));
+    patch_places = poisoned(n_each * sizeof(int));
+    run_grid(matrix_call, n_blocks, n_values, WARP_SIZE, 0);
+    run_grid(values_call, n_blocks, n, WARP_SIZE, 0);
+    const int n_columns = blocks_of(n_values, PRODUCT_SIDE), n_rows = blocks_of(n, PRODUCT_SIDE);
+    run_grid(distances_call, n_columns, n_rows, PRODUCT_THREADS, product);
+    mix(1);
+}
+
 /* One query; each image is a block of the posterior kernel. */
 static void by_image(void) {
     const int n = launch.plan.n_images, n_channels = launch.plan.channels;
@@ -136,16 +190,7 @@ static void by_image(void) {
             votes = poisoned(n_each * sizeof(float));
             run_grid(share_call, blocks_of(n_pixels, PRODUCT_SIDE), blocks_of(n, PRODUCT_SIDE), PRODUCT_THREADS, product);
         }
-        const size_t n_sums = (N_OTHERS + n_channels + 1) * n_pixels;
-        partial = poisoned(launch.n_blocks * n_sums * sizeof(double));
-        nearest = poisoned(launch.n_blocks * n_pixels * sizeof(float));
-        best = poisoned(2 * launch.n_blocks * n_pixels * sizeof(int));
-        run_grid(mix_call, blocks_of(n_pixels, WARP_SIZE), launch.n_blocks, WARP_SIZE, 0);
-        merged = poisoned(n_sums * sizeof(double));
-        run_grid(merge_mixed_call, blocks_of(n_pixels, WARP_SIZE), 1, WARP_SIZE, 0);
-        fwrite(merged, sizeof(double), n_sums, stdout);
-        fwrite(merged_nearest, sizeof(float), n_pixels, stdout);
-        fwrite(merged_best, sizeof(int), 2 * n_pixels, stdout);
+        mix(n_channels);
     } else {
         given = input(n_pixels * sizeof(float));
         pairs = poisoned(n_pixels * n_pixels * sizeof(float));
@@ -180,6 +225,10 @@ int main(void) {
     merged_nearest = poisoned(n_merged * sizeof(float));
     merged_best = poisoned(2 * n_merged * sizeof(int));
     n_all_pixels = n_pixels;
+    if (launch.what == MASKED) {
+        masked();
+        return 0;
+    }
     if (launch.what != POSTERIOR) {
         by_image();
         return 0;

@@ -3,6 +3,7 @@
 
 mod attention;
 mod card;
+mod masked;
 mod predictions;
 mod steps;
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::evidence::{FoundEvidence, Mixed, Votes, images_per_launch};
+use super::evidence::{FoundEvidence, Mask, Mixed, Votes, images_per_launch};
 use super::plan::{CHANNELS_MAX, Launch};
 use super::{Card, CardError, Loaded};
 use crate::theory::images::TrainingImages;
@@ -25,6 +25,9 @@ const QUERIES_MAX: usize = 8;
 const PAIRS_MAX: usize = 100_000_000_000;
 /// Kernels number a launch's entries in 32 bits, and its images in 31.
 const ENTRIES_MAX: usize = u32::MAX as usize;
+
+/// Kernels have a row of blocks for each, and the mask's matrix has as many columns: a gigabyte.
+const COORDINATES_MAX: usize = 1 << 14;
 
 /// What is told why cards are no longer used.
 type Report = Box<dyn Fn(&str) + Send + Sync>;
@@ -171,6 +174,30 @@ impl OnCards {
         let mut all = new();
         found.iter().for_each(|work| all.merge(&work.all));
         Some(all)
+    }
+
+    /// The posterior over images of every coordinate of a query through a mask, with a coordinate for a pixel and entropies of
+    /// nothing as a second channel; `None` as above. Only the query's image and shape count.
+    pub fn masked(
+        &self,
+        images: &TrainingImages,
+        query: PatchQuery<'_, f32>,
+        mask: Mask<'_>,
+    ) -> Option<Accumulator> {
+        let n_values = images.shape().n_values();
+        if n_values > COORDINATES_MAX {
+            return None;
+        }
+        let new = || Mixed::new(1, n_values);
+        let find = |loaded: &dyn Loaded, launch: &Launch| loaded.masked(launch, query.x, mask);
+        let merge = |all: &mut Mixed, launch: &Launch, found| {
+            all.merge(&Mixed::of_coordinates(launch, &found));
+        };
+        let work = || ByImage { images, query, find, merge, all: new() };
+        let found = self.work(images, 0..images.len(), work)?;
+        let mut all = new();
+        found.iter().for_each(|work| all.merge(&work.all));
+        Some(all.mixture)
     }
 
     /// `sum_n P(n|p) P(n|r)` over all images, `P(n|p) = exp(E[n,p] - log_sums[p])`, `[P, P]`; `None` as above.

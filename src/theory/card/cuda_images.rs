@@ -15,7 +15,7 @@ use cudarc::driver::{
 };
 
 use super::cuda::CudaCard;
-use super::evidence::{FoundEvidence, Votes, bytes_of_image};
+use super::evidence::{FoundEvidence, Mask, Votes, bytes_of_image};
 use super::kernel::{Kernel, Module};
 use super::plan::{Found, Launch, N_OTHERS};
 use super::{CardError, Loaded};
@@ -77,21 +77,29 @@ impl LoadedImages {
         launch.n_values() * if self.is_bytes { 1 } else { size_of::<f32>() }
     }
 
-    /// Checks what kernels take on trust, and finds the posterior kernel; returns it and the number of queries.
-    fn posterior(&self, launch: &Launch, queries: &[f32]) -> Result<(Posterior, usize), CardError> {
+    /// Checks what kernels take on trust; returns the number of queries.
+    fn n_queries(&self, launch: &Launch, queries: &[f32]) -> Result<usize, CardError> {
         let n_queries = queries.len() / launch.n_values();
         let holds = launch.loaded.end * self.image_bytes(launch) <= self.images.len()
             && n_queries > 0
             && queries.len() == n_queries * launch.n_values()
             && (launch.plan.is_bytes != 0) == self.is_bytes
             && launch.plan.n_images as usize == launch.loaded.len();
-        if !holds {
-            return Err(self.unsuited());
-        }
+        if holds { Ok(n_queries) } else { Err(self.unsuited()) }
+    }
+
+    /// The posterior kernel of a launch, and the number of queries.
+    fn posterior(&self, launch: &Launch, queries: &[f32]) -> Result<(Posterior, usize), CardError> {
+        let n_queries = self.n_queries(launch, queries)?;
         let kernel = self.card.kernel(launch)?;
         let sizes = (kernel.n_threads, kernel.shared_bytes);
         let (function, n_resident) = self.card.function(kernel.module, kernel.function, sizes)?;
         Ok((Posterior { kernel, function, n_resident }, n_queries))
+    }
+
+    fn images_of(&self, launch: &Launch) -> CudaView<'_, u8> {
+        let bytes = self.image_bytes(launch);
+        self.images.slice(launch.loaded.start * bytes..launch.loaded.end * bytes)
     }
 
     fn unsuited(&self) -> CardError {
@@ -128,9 +136,7 @@ impl LoadedImages {
         let rows = stream.clone_htod(launch.row_stretches.as_flattened())?;
         let columns = stream.clone_htod(launch.column_stretches.as_flattened())?;
         let queries = stream.clone_htod(queries)?;
-        let bytes = self.image_bytes(launch);
-        let images: CudaView<'_, u8> =
-            self.images.slice(launch.loaded.start * bytes..launch.loaded.end * bytes);
+        let images = self.images_of(launch);
         let n_sums = N_OTHERS + launch.plan.channels as usize;
         let mut left = self.left(n_queries * n_blocks, n_sums, launch.n_pixels())?;
         let Posterior { kernel, function, .. } = posterior;
@@ -171,6 +177,21 @@ impl LoadedImages {
         Ok(found)
     }
 
+    fn room_for(
+        &self,
+        n: usize,
+        n_channels: usize,
+        n_pixels: usize,
+    ) -> Result<OfImages, DriverError> {
+        Ok(OfImages {
+            evidence: self.alloc(n * n_pixels)?,
+            entropies: self.alloc(n * n_pixels)?,
+            estimates: self.alloc(n * n_channels * n_pixels)?,
+            log_weights: self.alloc(n * n_pixels)?,
+            places: self.alloc(n * n_pixels)?,
+        })
+    }
+
     /// What each image of a launch says about one query.
     fn of_images(
         &self,
@@ -182,13 +203,7 @@ impl LoadedImages {
         let n_pixels = launch.n_pixels();
         // A block an image.
         let left = self.launch(launch, posterior, query, (1, n))?;
-        let mut all = OfImages {
-            evidence: self.alloc(n * n_pixels)?,
-            entropies: self.alloc(n * n_pixels)?,
-            estimates: self.alloc(n * n_channels * n_pixels)?,
-            log_weights: self.alloc(n * n_pixels)?,
-            places: self.alloc(n * n_pixels)?,
-        };
+        let mut all = self.room_for(n, n_channels, n_pixels)?;
         let numbers = [n_channels, n_pixels].map(|number| number as i32);
         let mut arguments = self.card.stream.launch_builder(evidence);
         for number in &numbers {
@@ -219,6 +234,31 @@ impl LoadedImages {
         let blocks = [n.div_ceil(PRODUCT_SIDE), m.div_ceil(PRODUCT_SIDE)];
         // SAFETY: callers allocate m k, k n and m n values.
         unsafe { arguments.launch(grid(blocks, PRODUCT_THREADS, PRODUCT_SHARED_BYTES)) }.map(drop)
+    }
+
+    /// The images of a launch mixed by their evidence and votes, as one block.
+    fn mix(
+        &self,
+        launch: &Launch,
+        [mix, merge]: [&CudaFunction; 2],
+        all: &OfImages,
+        (kind, lambda, votes): (i32, f32, &CudaSlice<f32>),
+        (n_channels, n_pixels): (usize, usize),
+    ) -> Result<Found, DriverError> {
+        let n = launch.loaded.len();
+        let n_blocks = MIX_BLOCKS.min(n.max(1));
+        let mut left = self.left(n_blocks, N_OTHERS + n_channels + 1, n_pixels)?;
+        let numbers = [n as i32, launch.plan.first_image, n_channels as i32, n_pixels as i32];
+        let mut arguments = self.card.stream.launch_builder(mix);
+        for number in &numbers {
+            arguments.arg(number);
+        }
+        arguments.arg(&kind).arg(&lambda).arg(&all.evidence).arg(votes).arg(&all.entropies);
+        arguments.arg(&all.estimates).arg(&all.log_weights).arg(&all.places);
+        arguments.arg(&mut left.sums).arg(&mut left.nearest).arg(&mut left.best);
+        // SAFETY: as for posteriors.
+        unsafe { arguments.launch(grid([n_pixels.div_ceil(THREADS), n_blocks], THREADS, 0)) }?;
+        self.merged(merge, &left, (1, n_blocks), (n_channels + 1, n_pixels))
     }
 
     /// Bytes of what is kept of the images of a launch.
@@ -302,21 +342,57 @@ impl Loaded for LoadedImages {
             } else {
                 given
             };
-            let n_blocks = MIX_BLOCKS.min(n.max(1));
-            let mut left = self.left(n_blocks, N_OTHERS + n_channels + 1, n_pixels)?;
-            let numbers = [n as i32, launch.plan.first_image, n_channels as i32, n_pixels as i32];
-            let mut arguments = stream.launch_builder(&mix);
+            self.mix(launch, [&mix, &merge], &all, (kind, lambda, &votes), (n_channels, n_pixels))
+        };
+        run().map_err(self.card.no_room(Self::bytes_of_images(launch)))
+    }
+
+    fn masked(&self, launch: &Launch, query: &[f32], mask: Mask<'_>) -> Result<Found, CardError> {
+        let n_queries = self.n_queries(launch, query)?;
+        let (n, n_values) = (launch.loaded.len(), launch.n_values());
+        if n_queries != 1 || mask.bits.len() != n_values * n_values.div_ceil(u32::BITS as usize) {
+            return Err(self.unsuited());
+        }
+        let matrix = self.function("mask_matrix", THREADS)?;
+        let values = self.function("coordinate_values", THREADS)?;
+        let product = self.function("matrix_product", PRODUCT_THREADS)?;
+        let mix = self.function("mix_images", THREADS)?;
+        let merge = self.function("merge_posteriors", THREADS)?;
+        let stream = &self.card.stream;
+        let blocks = n_values.div_ceil(THREADS);
+        let run = || {
+            let bits = stream.clone_htod(mask.bits)?;
+            let mut sees = self.alloc(n_values * n_values)?;
+            let n_rows = n_values as i32;
+            let mut arguments = stream.launch_builder(&matrix);
+            arguments.arg(&n_rows).arg(&mask.precision).arg(&bits).arg(&mut sees);
+            // SAFETY: as for posteriors; bits are as many as was checked.
+            unsafe { arguments.launch(grid([blocks, n_values], THREADS, 0)) }?;
+
+            let query = stream.clone_htod(query)?;
+            let images = self.images_of(launch);
+            let mut squares = self.alloc(n * n_values)?;
+            let mut all = self.room_for(n, 1, n_values)?;
+            let numbers = [launch.plan.channels, launch.n_pixels() as i32, launch.plan.is_bytes];
+            let mut arguments = stream.launch_builder(&values);
             for number in &numbers {
                 arguments.arg(number);
             }
-            arguments.arg(&kind).arg(&lambda).arg(&all.evidence).arg(&votes).arg(&all.entropies);
-            arguments.arg(&all.estimates).arg(&all.log_weights).arg(&all.places);
-            arguments.arg(&mut left.sums).arg(&mut left.nearest).arg(&mut left.best);
+            let typical = mask.typical();
+            arguments.arg(&typical).arg(&query).arg(&images);
+            arguments.arg(&mut squares).arg(&mut all.entropies);
+            arguments.arg(&mut all.estimates).arg(&mut all.log_weights).arg(&mut all.places);
             // SAFETY: as for posteriors.
-            unsafe { arguments.launch(grid([n_pixels.div_ceil(THREADS), n_blocks], THREADS, 0)) }?;
-            self.merged(&merge, &left, (1, n_blocks), (n_channels + 1, n_pixels))
+            unsafe { arguments.launch(grid([blocks, n], THREADS, 0)) }?;
+
+            let factors = (&squares, &sees, &mut all.evidence);
+            self.product(&product, [n, n_values, n_values], false, factors)?;
+            // No kernel reads votes that there are not.
+            let no_votes = (0, 0.0, &squares);
+            self.mix(launch, [&mix, &merge], &all, no_votes, (1, n_values))
         };
-        run().map_err(self.card.no_room(Self::bytes_of_images(launch)))
+        let n_bytes = n_values * (n_values + 7 * n) * size_of::<f32>();
+        run().map_err(self.card.no_room(n_bytes))
     }
 
     fn co_origin(

@@ -37,6 +37,22 @@ pub enum Votes<'a> {
     Shared(&'a [f32]),
 }
 
+/// Which coordinates (channels of pixels, pixel by pixel) each of them sees; see [`crate::theory::masked`].
+#[derive(Clone, Copy, Debug)]
+pub struct Mask<'a> {
+    /// `[d, ceil(d / 32)]`: bit `m % 32` of word `m / 32` of row j, where m sees j.
+    pub bits: &'a [u32],
+    /// Nats per squared distance.
+    pub precision: f32,
+}
+
+impl Mask<'_> {
+    /// The variance of the noise, which is what a coordinate's squared difference from its own image is typically.
+    pub fn typical(&self) -> f32 {
+        0.5 / self.precision
+    }
+}
+
 /// Images mixed by their weights at each pixel.
 #[derive(Clone, Debug)]
 pub struct Mixed {
@@ -65,8 +81,16 @@ impl Mixed {
     /// What a launch found: one block's sums in the layout of `mix_images`.
     pub fn of_found(launch: &Launch, found: &Found) -> Self {
         let (n_channels, n_pixels) = (launch.plan.channels as usize, launch.n_pixels());
+        Self::of_pixels(found, n_channels, n_pixels, launch.plan.width as usize)
+    }
+
+    /// The same for coordinates, each of which is a pixel of its own in one long row.
+    pub fn of_coordinates(launch: &Launch, found: &Found) -> Self {
+        Self::of_pixels(found, 1, launch.n_values(), launch.n_values())
+    }
+
+    fn of_pixels(found: &Found, n_channels: usize, n_pixels: usize, width: usize) -> Self {
         let mut all = Self::new(n_channels, n_pixels);
-        let width = launch.plan.width as usize;
         for p in 0..n_pixels {
             let sum = |which: usize| found.sums[which * n_pixels + p];
             if sum(0) == f64::INFINITY {

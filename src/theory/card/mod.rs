@@ -23,7 +23,7 @@ pub use cards::Cards;
 use thiserror::Error;
 
 use crate::image::ImageShape;
-use evidence::{FoundEvidence, Votes};
+use evidence::{FoundEvidence, Mask, Votes};
 use plan::{Found, Launch};
 
 /// Why a card did not answer.
@@ -97,6 +97,10 @@ pub trait Loaded: Send + Sync {
         votes: Votes<'_>,
         lambda: f32,
     ) -> Result<Found, CardError>;
+
+    /// The values of images mixed, coordinate by coordinate, by their distances to one query through a mask; in the layout
+    /// of `mix_images` with a coordinate for a pixel.
+    fn masked(&self, launch: &Launch, query: &[f32], mask: Mask<'_>) -> Result<Found, CardError>;
 
     /// `sum_n exp(E[n,p] - log_sums[p]) exp(E[n,r] - log_sums[r])`, `[P, P]`.
     fn co_origin(

@@ -130,6 +130,45 @@ __global__ void __launch_bounds__(PRODUCT_THREADS) matrix_product(
     }
 }
 
+// matrix[j,m] = -precision where coordinate m sees coordinate j, and zero elsewhere. bits [n, (n + 31) / 32]: bit m % 32 of
+// word m / 32 of row j says which. A thread is coordinate m (x) of row blockIdx.y.
+__global__ void mask_matrix(int n, float precision, const unsigned *bits, float *matrix) {
+    const int m = blockIdx.x * blockDim.x + threadIdx.x;
+    if (m >= n) return;
+    const unsigned word = bits[(size_t)blockIdx.y * ((n + 31) / 32) + m / 32];
+    matrix[(size_t)blockIdx.y * n + m] = word >> (m % 32) & 1 ? -precision : 0.0f;
+}
+
+// The masked machine's images as the kernels here know them, with coordinates (channels of pixels, pixel by pixel) for pixels:
+// an image's only entry is its coordinate's value. squares[n,m] = (x[m] - phi[n,m])^2 - typical, whose product with
+// `mask_matrix` is the evidence. What is typical of an image that counts is the noise's variance; without it the product's
+// sums stay small and exact, and as all images lose the same, no weight changes. query [C, P], images [n, C, P], all else [n, P C]. A thread is coordinate m (x) of image blockIdx.y.
+__global__ void coordinate_values(
+    int channels,
+    int n_pixels,
+    int is_bytes,
+    float typical,
+    const float *query,
+    const void *images,
+    float *squares,
+    float *entropies,
+    float *estimates,
+    float *log_weights,
+    int *places
+) {
+    const int m = blockIdx.x * blockDim.x + threadIdx.x;
+    const int n_values = channels * n_pixels;
+    if (m >= n_values) return;
+    const size_t at = (size_t)blockIdx.y * n_values + m;
+    const int planar = m % channels * n_pixels + m / channels;
+    const float value = image_value(images, (size_t)blockIdx.y * n_values + planar, is_bytes);
+    const float difference = query[planar] - value;
+    squares[at] = fmaf(difference, difference, -typical);
+    entropies[at] = log_weights[at] = 0.0f;
+    estimates[at] = value;
+    places[at] = m;
+}
+
 // What is added to an image's evidence before images are weighed: nothing, lambda times the evidence itself, times a number
 // an image, or times a number an image and pixel.
 enum { VOTES_NONE, VOTES_OWN, VOTES_IMAGES, VOTES_SHARED };

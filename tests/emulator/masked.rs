@@ -1,0 +1,59 @@
+//! The machine that sees through the Wiener filter's masks, on cards.
+
+use std::sync::Arc;
+
+use mosaic_lab::diffusion::{Denoiser, Schedule};
+use mosaic_lab::image::{ImageBatch, ImageShape};
+use mosaic_lab::theory::card::kernel::Module;
+use mosaic_lab::theory::spec::{MachineKind, MachineSpec, Scheduled};
+use mosaic_lab::theory::{Machine, Precision, TrainingImages};
+
+use crate::attention::{dictionaries, worst};
+use crate::card::{EmulatedCard, Trouble, program};
+use crate::{fastest, random, values};
+
+#[test]
+fn masks_show_on_cards_what_they_show_on_the_cpu() {
+    if program(Module::General).is_none() {
+        return;
+    }
+    // Whole, streamed, and with launches that do not fit; more values than a product's block has rows, and fewer images.
+    let cards = [
+        EmulatedCard { n_blocks: 5, ..fastest() },
+        EmulatedCard { room: 1000, ..fastest() },
+        EmulatedCard { trouble: Trouble::ImagesAtMost(7), ..fastest() },
+    ];
+    for (shape, card, n_cards) in [
+        (ImageShape::new(3, 8, 6), &cards[0], 1),
+        (ImageShape::new(1, 5, 9), &cards[1], 2),
+        (ImageShape::new(2, 5, 3), &cards[2], 1),
+    ] {
+        let all = dictionaries(shape, 50, &vec![card.clone(); n_cards]);
+        let noise = values(&mut random(4), 3 * shape.n_values());
+        for threshold in [0.02, 0.15] {
+            let spec =
+                MachineSpec { kind: MachineKind::Masked { threshold }, k: Scheduled::Fixed(1) };
+            let denoise = |images: &Arc<TrainingImages>, t| {
+                let level = Schedule::default().level(t);
+                let noisy = |(phi, &noise): (f64, &f32)| {
+                    level.signal() * phi + level.sigma() * f64::from(noise)
+                };
+                let x = images.values(20..23).into_iter().zip(&noise).map(noisy).collect();
+                let machine = Machine::new(spec.clone(), images.clone(), Precision::F32, None);
+                let machine = machine.unwrap().with_posterior(true);
+                machine.denoise(&ImageBatch::new(shape, x), level).unwrap()
+            };
+            for t in [0.1, 0.5, 0.9] {
+                let (found, expected) = (denoise(&all.carded, t), denoise(&all.plain, t));
+                let mean = worst(found.x0.values(), expected.x0.values());
+                let (found, expected) = (found.posterior.unwrap(), expected.posterior.unwrap());
+                let entropy = worst(&found.entropy_nats, &expected.entropy_nats);
+                let label = format!("{shape}, {threshold}, t = {t}: {mean:e} {entropy:e}");
+                assert!(mean < 2e-5 && entropy < 2e-5, "{label}");
+                assert_eq!(found.provenance, expected.provenance, "{label}");
+            }
+        }
+        assert!(!card.seen.lock().unwrap().launches.is_empty());
+        assert_eq!(*all.reports.lock().unwrap(), Vec::<String>::new());
+    }
+}
