@@ -338,7 +338,7 @@ impl Machine {
         precision: f64,
     ) -> Option<Vec<Accumulator>> {
         let cards = self.cards()?;
-        let mask = Mask { bits: &masks.bits(), precision: precision as f32 };
+        let mask = Mask { bits: masks.bits(), precision: precision as f32 };
         let of_query = |x: &Vec<f64>| {
             let x: Vec<f32> = x.iter().map(|&v| v as f32).collect();
             let (shape, pool) = (self.images.shape(), Pool::Wrap);

@@ -20,7 +20,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use faer::Mat;
 use pulp::{Arch, Simd, WithSimd};
@@ -50,6 +50,8 @@ pub struct Masks {
     runs: Vec<Range<u32>>,
     /// Where each row's runs are.
     rows: Vec<Range<u32>>,
+    /// As cards take them.
+    bits: OnceLock<Vec<u32>>,
 }
 
 impl Masks {
@@ -64,7 +66,8 @@ impl Masks {
         let all = (0..d * d).map(|at| share(at / d, at % d));
         let least = threshold * all.fold(0.0, f64::max);
         let planar = |at: usize| at % channels * n_pixels + at / channels;
-        let mut masks = Self { runs: Vec::new(), rows: Vec::with_capacity(d) };
+        let mut masks =
+            Self { runs: Vec::new(), rows: Vec::with_capacity(d), bits: OnceLock::new() };
         for m in 0..d {
             let first = masks.runs.len() as u32;
             let sees = |j: usize| j == m || share(planar(m), planar(j)) >= least;
@@ -85,7 +88,11 @@ impl Masks {
     }
 
     /// As cards take them; see [`super::card::evidence::Mask`].
-    pub fn bits(&self) -> Vec<u32> {
+    pub fn bits(&self) -> &[u32] {
+        self.bits.get_or_init(|| self.to_bits())
+    }
+
+    fn to_bits(&self) -> Vec<u32> {
         let d = self.rows.len();
         let words = d.div_ceil(32);
         let mut bits = vec![0; d * words];

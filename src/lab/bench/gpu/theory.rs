@@ -18,6 +18,7 @@ use crate::random::{Purpose, noise_seeds, stream};
 use crate::theory::card::Cards;
 use crate::theory::kernels::PatchQuery;
 use crate::theory::kernels::reference::squared_distance;
+use crate::theory::masked::DEFAULT_THRESHOLD;
 use crate::theory::patches::Pool;
 use crate::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,
@@ -63,13 +64,16 @@ fn queries(images: &TrainingImages, n: usize, t: f64) -> ImageBatch {
     ImageBatch::new(shape, x)
 }
 
-const KINDS: [MachineKind; 10] = [
+const MASKED: MachineKind = MachineKind::Masked { threshold: DEFAULT_THRESHOLD };
+
+const KINDS: [MachineKind; 11] = [
     MachineKind::Ideal,
     MachineKind::EquivariantIdeal,
     MachineKind::Local,
     MachineKind::EquivariantLocal,
     MachineKind::EquivariantLocalInterior,
     MachineKind::BoundaryBroken,
+    MASKED,
     attention(AttentionSource::Uniform),
     attention(AttentionSource::CoOrigin),
     attention(AttentionSource::Similarity { tau: 0.3 }),
@@ -216,8 +220,9 @@ pub fn time(cards: &Arc<Cards>, quick: bool) -> Result<Vec<Row>> {
         cifar.push(case(Local, 7, 1, 0.5));
         cifar.push(case(BoundaryBroken, 7, 1, 0.5));
         cifar.push(case(attention(AttentionSource::CoOrigin), 7, 1, 0.5));
+        cifar.push(case(MASKED, 7, 1, 0.5));
     }
-    let mnist = vec![case(EquivariantLocal, 7, 1, 0.5)];
+    let mnist = vec![case(EquivariantLocal, 7, 1, 0.5), case(MASKED, 7, 1, 0.5)];
     for (shape, n, cases) in
         [(ImageShape::new(3, 32, 32), 50_000, cifar), (ImageShape::new(1, 28, 28), 60_000, mnist)]
     {
@@ -234,6 +239,13 @@ pub fn time(cards: &Arc<Cards>, quick: bool) -> Result<Vec<Row>> {
             }
             let median_ms = times.median_wall_s() * 1e3 / case.n_queries as f64;
             let pairs = n_pairs(&spec, shape, case.k) * n as f64;
+            let (operations, operations_each) = match spec.kind {
+                // A product of squares with masks.
+                MachineKind::Masked { .. } => {
+                    (2.0 * (n * shape.n_values() * shape.n_values()) as f64, 2.0)
+                }
+                _ => (pairs * (2.0 * shape.channels as f64 + WINDOW_SUMS), 1.0),
+            };
             rows.push(Row {
                 what: format!(
                     "{} k={} {n} x {shape} t={} queries={}",
@@ -244,8 +256,8 @@ pub fn time(cards: &Arc<Cards>, quick: bool) -> Result<Vec<Row>> {
                 ),
                 median_ms,
                 rate: format!("{:.0}e9 pairs/s", pairs / median_ms * 1e-6),
-                operations: pairs * (2.0 * shape.channels as f64 + WINDOW_SUMS),
-                operations_each: 1.0,
+                operations,
+                operations_each,
                 operations_per_s_max: None,
                 bytes: (n * shape.n_values()) as f64 / case.n_queries as f64,
                 peer: (spec.kind == MachineKind::EquivariantLocal).then(|| peer(&case, shape, n)),
