@@ -12,7 +12,8 @@
 //! `6 C + 15` operations in all, whatever k. A pixel's entropy is the mean of its crops', its provenance the image
 //! of the largest mean weight. With k the side of the image this is `ideal`, with k = 1 `ls`.
 //!
-//! Always in doubles, as weights of many crops are added up.
+//! On the CPU always in doubles, as weights of many crops are added up. Cards take crops by their centres, where they are
+//! the patches of `ls`.
 
 use pulp::{Arch, Simd, WithSimd, bytemuck};
 
@@ -353,11 +354,12 @@ pub fn normalisers(crops: &Accumulator, precision: f64) -> Vec<f64> {
     (0..crops.n_pixels()).map(|a| -crops.log_sum(a) / precision).collect()
 }
 
-/// Mean entropy of the crops that hold each pixel.
-pub fn entropies(crops: &Accumulator, shape: ImageShape, k: usize) -> Vec<f64> {
+/// Mean entropy of the crops that hold each pixel; `entropy` is that of a crop by row and column.
+pub fn entropies(entropy: impl Fn(usize, usize) -> f64, shape: ImageShape, k: usize) -> Vec<f64> {
     let ImageShape { height, width, .. } = shape;
     let (rows, columns) = (height + 1 - k, width + 1 - k);
-    let entropy: Vec<f64> = (0..rows * columns).map(|a| crops.entropy(a)).collect();
+    let entropy: Vec<f64> =
+        (0..rows * columns).map(|a| entropy(a / columns, a % columns)).collect();
     let holding = |place: usize, n: usize| (place + 1).saturating_sub(k)..(place + 1).min(n);
     let of_pixel = |p: usize| {
         let (down, along) = (holding(p / width, rows), holding(p % width, columns));

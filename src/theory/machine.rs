@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::attention::{AttentionProvider, check_rows};
 use super::attentive::{Shared, Sharing};
 use super::card::cards::OnCards;
-use super::card::evidence::Mask;
+use super::card::published as on_cards;
 use super::composite::{Composite, CropPosteriors, Mosaic, entropies, normalisers};
 use super::error::TheoryError;
 use super::evidence::Portions;
@@ -316,7 +316,9 @@ impl Machine {
         let wiener = self.wiener.as_ref().expect("a masked machine is built with its filter");
         let masks = self.masks.get(level, || Masks::new(wiener, shape, level, threshold));
         let (queries, precision) = (scaled(x, level), logit_scale(level));
-        let on_cards = self.masked_on_cards(&queries, &masks, precision);
+        let on_cards = self
+            .cards()
+            .and_then(|cards| on_cards::masked(cards, &self.images, &queries, &masks, precision));
         let sums = on_cards.unwrap_or_else(|| {
             self.merged(&queries, |x, images| {
                 let mut sums = MaskedSums::new(shape, &masks, x, precision, n_lanes, n_entries);
@@ -331,23 +333,6 @@ impl Machine {
         sums.iter().map(answer).collect()
     }
 
-    fn masked_on_cards(
-        &self,
-        queries: &[Vec<f64>],
-        masks: &Masks,
-        precision: f64,
-    ) -> Option<Vec<Accumulator>> {
-        let cards = self.cards()?;
-        let mask = Mask { bits: masks.bits(), precision: precision as f32 };
-        let of_query = |x: &Vec<f64>| {
-            let x: Vec<f32> = x.iter().map(|&v| v as f32).collect();
-            let (shape, pool) = (self.images.shape(), Pool::Wrap);
-            let query = PatchQuery { shape, pool, k: 1, x: &x, precision };
-            cards.masked(&self.images, query, mask)
-        };
-        queries.iter().map(of_query).collect()
-    }
-
     /// Cards compute in single precision.
     fn cards(&self) -> Option<&OnCards> {
         self.images.on_cards().filter(|_| self.precision == Precision::F32)
@@ -357,6 +342,16 @@ impl Machine {
         let (shape, n_lanes) = (self.images.shape(), n_lanes::<f64>());
         let (k, precision) = (self.patch_side(level), logit_scale(level));
         let queries = scaled(x, level);
+        let on_cards = self
+            .cards()
+            .and_then(|cards| on_cards::composites(cards, &self.images, &queries, k, precision));
+        if let Some(found) = on_cards {
+            let answer = |found: on_cards::Composed| {
+                let on_cards::Composed { x0, entropy_nats, provenance } = found;
+                Answer { x0, entropy_nats, provenance, attention: None }
+            };
+            return found.into_iter().map(answer).collect();
+        }
         let crops = self.merged(&queries, |x, images| {
             let n = self.images.len();
             let mut pass = CropPosteriors::new(shape, k, x, precision, n_lanes, n);
@@ -372,7 +367,7 @@ impl Machine {
         });
         let answer = |(crops, mosaic): (&Accumulator, &Mosaic)| Answer {
             x0: mosaic.mean(),
-            entropy_nats: entropies(crops, shape, k),
+            entropy_nats: entropies(|y, x| crops.entropy(y * (shape.width + 1 - k) + x), shape, k),
             provenance: mosaic.provenance(shape.width),
             attention: None,
         };

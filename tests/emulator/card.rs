@@ -229,6 +229,12 @@ impl Loaded for LoadedImages {
         Ok(found(&self.launch(launch, query, &purpose)?, launch.n_values(), 5))
     }
 
+    fn crops(&self, launch: &Launch, query: &[f32], log_sums: &[f32]) -> Result<Found, CardError> {
+        let purpose = Purpose { what: 5, given: words(log_sums), ..POSTERIOR };
+        let output = self.launch(launch, query, &purpose)?;
+        Ok(found(&output, launch.n_pixels(), 4 + launch.plan.channels as usize))
+    }
+
     fn co_origin(
         &self,
         launch: &Launch,

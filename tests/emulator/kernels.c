@@ -31,8 +31,8 @@ static const struct {
 static struct {
     char name[32];
     int n_queries, n_threads, n_blocks, n_shared_bytes;
-    /* A posterior, or of each image by itself: what it says, all mixed, chances of one origin, or all mixed through a mask. */
-    enum { POSTERIOR, EVIDENCE, MIXED, CO_ORIGIN, MASKED } what;
+    /* A posterior, or of each image by itself: what it says, all mixed, chances of one origin, or all mixed through a mask or by crops. */
+    enum { POSTERIOR, EVIDENCE, MIXED, CO_ORIGIN, MASKED, CROPS } what;
     int votes;
     float lambda;
     PosteriorPlan plan;
@@ -103,6 +103,14 @@ static void merge_mixed_call(void) {
     );
 }
 
+static void crops_call(void) {
+    const PosteriorPlan *plan = &launch.plan;
+    mix_crops(
+        plan->n_images, plan->first_image, plan->channels, plan->height, plan->width, plan->rows.before, plan->is_bytes,
+        evidence, images, partial, nearest, best
+    );
+}
+
 static void chances_call(void) { image_chances(n_all_pixels, given, evidence); }
 
 static void pairs_call(void) {
@@ -131,7 +139,7 @@ static void run_grid(void (*call)(void), int n_blocks, int n_rows, int n_threads
 static int blocks_of(int n, int n_threads) { return (n + n_threads - 1) / n_threads; }
 
 /* What is known of each image and pixel, mixed. */
-static void mix(int n_channels) {
+static void mix(void (*call)(void), int n_channels) {
     const size_t n_pixels = n_all_pixels, n_sums = (N_OTHERS + n_channels + 1) * n_pixels;
     n_mixed_channels = n_channels;
     partial = poisoned(launch.n_blocks * n_sums * sizeof(double));
@@ -140,7 +148,7 @@ static void mix(int n_channels) {
     merged = poisoned(n_sums * sizeof(double));
     merged_nearest = poisoned(n_pixels * sizeof(float));
     merged_best = poisoned(2 * n_pixels * sizeof(int));
-    run_grid(mix_call, blocks_of(n_pixels, WARP_SIZE), launch.n_blocks, WARP_SIZE, 0);
+    run_grid(call, blocks_of(n_pixels, WARP_SIZE), launch.n_blocks, WARP_SIZE, 0);
     run_grid(merge_mixed_call, blocks_of(n_pixels, WARP_SIZE), 1, WARP_SIZE, 0);
     fwrite(merged, sizeof(double), n_sums, stdout);
     fwrite(merged_nearest, sizeof(float), n_pixels, stdout);
@@ -161,7 +169,7 @@ static void masked(void) {
     run_grid(values_call, n_blocks, n, WARP_SIZE, 0);
     const int n_columns = blocks_of(n_values, PRODUCT_SIDE), n_rows = blocks_of(n, PRODUCT_SIDE);
     run_grid(distances_call, n_columns, n_rows, PRODUCT_THREADS, product);
-    mix(1);
+    mix(mix_call, 1);
 }
 
 /* One query; each image is a block of the posterior kernel. */
@@ -190,11 +198,15 @@ static void by_image(void) {
             votes = poisoned(n_each * sizeof(float));
             run_grid(share_call, blocks_of(n_pixels, PRODUCT_SIDE), blocks_of(n, PRODUCT_SIDE), PRODUCT_THREADS, product);
         }
-        mix(n_channels);
+        mix(mix_call, n_channels);
     } else {
         given = input(n_pixels * sizeof(float));
-        pairs = poisoned(n_pixels * n_pixels * sizeof(float));
         run_grid(chances_call, blocks_of(n_pixels, WARP_SIZE), n, WARP_SIZE, 0);
+        if (launch.what == CROPS) {
+            mix(crops_call, n_channels);
+            return;
+        }
+        pairs = poisoned(n_pixels * n_pixels * sizeof(float));
         const int n_blocks = blocks_of(n_pixels, PRODUCT_SIDE);
         run_grid(pairs_call, n_blocks, n_blocks, PRODUCT_THREADS, product);
         fwrite(pairs, sizeof(float), n_pixels * n_pixels, stdout);

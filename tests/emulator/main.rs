@@ -3,8 +3,9 @@
 
 mod attention;
 mod card;
-mod masked;
+
 mod predictions;
+mod published;
 mod steps;
 
 use std::sync::{Arc, Mutex};

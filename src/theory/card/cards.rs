@@ -200,6 +200,31 @@ impl OnCards {
         Some(all.mixture)
     }
 
+    /// All images mixed by the crops that hold a pixel, `log_sums` being those of the query's evidence at the crops' centres;
+    /// weights are for logarithms in what was largest. `None` as above.
+    pub fn crops(
+        &self,
+        images: &TrainingImages,
+        query: PatchQuery<'_, f32>,
+        log_sums: &[f32],
+    ) -> Option<Mixed> {
+        let shape = images.shape();
+        // As for `mixed`, which comes first.
+        if shape.channels >= CHANNELS_MAX {
+            return None;
+        }
+        let new = || Mixed::new(shape.channels, shape.n_pixels());
+        let find = |loaded: &dyn Loaded, launch: &Launch| loaded.crops(launch, query.x, log_sums);
+        let merge = |all: &mut Mixed, launch: &Launch, found| {
+            all.merge(&Mixed::of_found(launch, &found));
+        };
+        let work = || ByImage { images, query, find, merge, all: new() };
+        let found = self.work(images, 0..images.len(), work)?;
+        let mut all = new();
+        found.iter().for_each(|work| all.merge(&work.all));
+        Some(all)
+    }
+
     /// `sum_n P(n|p) P(n|r)` over all images, `P(n|p) = exp(E[n,p] - log_sums[p])`, `[P, P]`; `None` as above.
     pub fn co_origin(
         &self,

@@ -17,7 +17,7 @@ use cudarc::driver::{
 use super::cuda::CudaCard;
 use super::evidence::{FoundEvidence, Mask, Votes, bytes_of_image};
 use super::kernel::{Kernel, Module};
-use super::plan::{Found, Launch, N_OTHERS};
+use super::plan::{Found, Launch, N_OTHERS, PosteriorPlan};
 use super::{CardError, Loaded};
 
 /// Threads of a block that has a pixel a thread.
@@ -217,6 +217,30 @@ impl LoadedImages {
         Ok(all)
     }
 
+    fn chances_functions(&self) -> Result<[CudaFunction; 2], CardError> {
+        Ok([self.function("image_evidence", THREADS)?, self.function("image_chances", THREADS)?])
+    }
+
+    /// What each image of a launch says about one query, chances in the place of evidence.
+    fn chances(
+        &self,
+        launch: &Launch,
+        (posterior, [evidence, chances]): (&Posterior, &[CudaFunction; 2]),
+        query: &[f32],
+        log_sums: &[f32],
+    ) -> Result<OfImages, DriverError> {
+        let n_pixels = launch.n_pixels();
+        let mut all = self.of_images(launch, (posterior, evidence), query)?;
+        let log_sums = self.card.stream.clone_htod(log_sums)?;
+        let pixels = n_pixels as i32;
+        let mut arguments = self.card.stream.launch_builder(chances);
+        arguments.arg(&pixels).arg(&log_sums).arg(&mut all.evidence);
+        let blocks = [n_pixels.div_ceil(THREADS), launch.loaded.len()];
+        // SAFETY: as for posteriors.
+        unsafe { arguments.launch(grid(blocks, THREADS, 0)) }?;
+        Ok(all)
+    }
+
     /// `c[m, n] = a[m, k] b[k, n]`; a lies as `[k, m]` if it is transposed.
     fn product(
         &self,
@@ -395,6 +419,38 @@ impl Loaded for LoadedImages {
         run().map_err(self.card.no_room(n_bytes))
     }
 
+    fn crops(&self, launch: &Launch, query: &[f32], log_sums: &[f32]) -> Result<Found, CardError> {
+        let (posterior, n_queries) = self.posterior(launch, query)?;
+        let (n, n_pixels) = (launch.loaded.len(), launch.n_pixels());
+        if n_queries != 1 || log_sums.len() != n_pixels {
+            return Err(self.unsuited());
+        }
+        let functions = self.chances_functions()?;
+        let mix = self.function("mix_crops", THREADS)?;
+        let merge = self.function("merge_posteriors", THREADS)?;
+        let run = || {
+            let all = self.chances(launch, (&posterior, &functions), query, log_sums)?;
+            let images = self.images_of(launch);
+            let channels = launch.plan.channels;
+            let n_sums = channels as usize + 1;
+            let n_blocks = MIX_BLOCKS.min(n.max(1));
+            let mut left = self.left(n_blocks, N_OTHERS + n_sums, n_pixels)?;
+            let PosteriorPlan { first_image, height, width, is_bytes, .. } = launch.plan;
+            let half = (launch.k / 2) as i32;
+            let numbers = [n as i32, first_image, channels, height, width, half, is_bytes];
+            let mut arguments = self.card.stream.launch_builder(&mix);
+            for number in &numbers {
+                arguments.arg(number);
+            }
+            arguments.arg(&all.evidence).arg(&images);
+            arguments.arg(&mut left.sums).arg(&mut left.nearest).arg(&mut left.best);
+            // SAFETY: as for posteriors.
+            unsafe { arguments.launch(grid([n_pixels.div_ceil(THREADS), n_blocks], THREADS, 0)) }?;
+            self.merged(&merge, &left, (1, n_blocks), (n_sums, n_pixels))
+        };
+        run().map_err(self.card.no_room(Self::bytes_of_images(launch)))
+    }
+
     fn co_origin(
         &self,
         launch: &Launch,
@@ -406,18 +462,11 @@ impl Loaded for LoadedImages {
         if n_queries != 1 || log_sums.len() != n_pixels {
             return Err(self.unsuited());
         }
-        let evidence = self.function("image_evidence", THREADS)?;
-        let chances = self.function("image_chances", THREADS)?;
+        let functions = self.chances_functions()?;
         let product = self.function("matrix_product", PRODUCT_THREADS)?;
         let stream = &self.card.stream;
         let run = || {
-            let mut all = self.of_images(launch, (&posterior, &evidence), query)?;
-            let log_sums = stream.clone_htod(log_sums)?;
-            let pixels = n_pixels as i32;
-            let mut arguments = stream.launch_builder(&chances);
-            arguments.arg(&pixels).arg(&log_sums).arg(&mut all.evidence);
-            // SAFETY: as for posteriors.
-            unsafe { arguments.launch(grid([n_pixels.div_ceil(THREADS), n], THREADS, 0)) }?;
+            let all = self.chances(launch, (&posterior, &functions), query, log_sums)?;
             let mut pairs = self.alloc(n_pixels * n_pixels)?;
             let factors = (&all.evidence, &all.evidence, &mut pairs);
             self.product(&product, [n_pixels, n_pixels, n], true, factors)?;

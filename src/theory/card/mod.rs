@@ -13,6 +13,7 @@ pub mod plan;
 pub mod evidence;
 pub mod kernel;
 pub mod cards;
+pub mod published;
 #[cfg(feature = "cuda")]
 mod cuda_images;
 #[cfg(feature = "cuda")]
@@ -101,6 +102,10 @@ pub trait Loaded: Send + Sync {
     /// The values of images mixed, coordinate by coordinate, by their distances to one query through a mask; in the layout
     /// of `mix_images` with a coordinate for a pixel.
     fn masked(&self, launch: &Launch, query: &[f32], mask: Mask<'_>) -> Result<Found, CardError>;
+
+    /// The images mixed by the crops that hold a pixel, whose chances are `exp(E[n,a] - log_sums[a])` by their centres a; in
+    /// the layout of `mix_crops`.
+    fn crops(&self, launch: &Launch, query: &[f32], log_sums: &[f32]) -> Result<Found, CardError>;
 
     /// `sum_n exp(E[n,p] - log_sums[p]) exp(E[n,r] - log_sums[r])`, `[P, P]`.
     fn co_origin(

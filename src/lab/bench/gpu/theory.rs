@@ -66,7 +66,7 @@ fn queries(images: &TrainingImages, n: usize, t: f64) -> ImageBatch {
 
 const MASKED: MachineKind = MachineKind::Masked { threshold: DEFAULT_THRESHOLD };
 
-const KINDS: [MachineKind; 11] = [
+const KINDS: [MachineKind; 12] = [
     MachineKind::Ideal,
     MachineKind::EquivariantIdeal,
     MachineKind::Local,
@@ -74,6 +74,7 @@ const KINDS: [MachineKind; 11] = [
     MachineKind::EquivariantLocalInterior,
     MachineKind::BoundaryBroken,
     MASKED,
+    MachineKind::Composite,
     attention(AttentionSource::Uniform),
     attention(AttentionSource::CoOrigin),
     attention(AttentionSource::Similarity { tau: 0.3 }),
@@ -208,7 +209,7 @@ fn peer(case: &Case, shape: ImageShape, n: usize) -> Peer {
 pub fn time(cards: &Arc<Cards>, quick: bool) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let case = |kind, k, n_queries, t| Case { kind, k, n_queries, t };
-    use MachineKind::{BoundaryBroken, EquivariantLocal, Local};
+    use MachineKind::{BoundaryBroken, Composite, EquivariantLocal, Local};
     let mut cifar: Vec<Case> =
         [0.2, 0.5, 0.9].into_iter().map(|t| case(EquivariantLocal, 7, 1, t)).collect();
     cifar.push(case(EquivariantLocal, 7, 8, 0.5));
@@ -221,6 +222,7 @@ pub fn time(cards: &Arc<Cards>, quick: bool) -> Result<Vec<Row>> {
         cifar.push(case(BoundaryBroken, 7, 1, 0.5));
         cifar.push(case(attention(AttentionSource::CoOrigin), 7, 1, 0.5));
         cifar.push(case(MASKED, 7, 1, 0.5));
+        cifar.push(case(Composite, 7, 1, 0.5));
     }
     let mnist = vec![case(EquivariantLocal, 7, 1, 0.5), case(MASKED, 7, 1, 0.5)];
     for (shape, n, cases) in

@@ -246,4 +246,62 @@ __global__ void mix_images(
     best[((size_t)blockIdx.y * 2 + 1) * n_pixels + p] = place;
 }
 
+// Mixes images by the crops that hold a pixel: a thread is pixel p, block y takes every gridDim.y-th image. chances [n, P]:
+// of the crops' centres, what `image_chances` says; centres nearer to the border than `half` are no crop's. images
+// [n, C, P]. partial, nearest and best as in `mix_images`, with reference, spread and the last channel zero.
+__global__ void mix_crops(
+    int n_images,
+    int first_image,
+    int channels,
+    int height,
+    int width,
+    int half,
+    int is_bytes,
+    const float *chances,
+    const void *images,
+    double *partial,
+    float *nearest,
+    int *best
+) {
+    const int p = blockIdx.x * blockDim.x + threadIdx.x;
+    const int n_pixels = height * width;
+    if (p >= n_pixels) return;
+    const int row = p / width, column = p % width;
+    const int top = row < 2 * half ? half : row - half, left = column < 2 * half ? half : column - half;
+    const int bottom = row + half < height - half ? row + half : height - 1 - half;
+    const int right = column + half < width - half ? column + half : width - 1 - half;
+    float largest = -INFINITY;
+    int image = 0;
+    double total = 0.0, sums[CHANNELS_MAX];
+    #pragma unroll
+    for (int c = 0; c < CHANNELS_MAX; c++) sums[c] = 0.0;
+    for (int n = blockIdx.y; n < n_images; n += gridDim.y) {
+        const float *of_image = chances + (size_t)n * n_pixels;
+        float weight = 0.0f;
+        for (int y = top; y <= bottom; y++) {
+            for (int x = left; x <= right; x++) weight += of_image[y * width + x];
+        }
+        total += weight;
+        #pragma unroll
+        for (int c = 0; c < CHANNELS_MAX; c++) {
+            if (c >= channels) break;
+            sums[c] += (double)weight * image_value(images, ((size_t)n * channels + c) * n_pixels + p, is_bytes);
+        }
+        if (weight > largest) {
+            largest = weight;
+            image = first_image + n;
+        }
+    }
+    double *kept = partial + blockIdx.y * (size_t)(N_OTHERS + channels + 1) * n_pixels + p;
+    kept[REFERENCE * n_pixels] = kept[SPREAD * n_pixels] = kept[(N_OTHERS + channels) * n_pixels] = 0.0;
+    kept[TOTAL * n_pixels] = total;
+    #pragma unroll
+    for (int c = 0; c < CHANNELS_MAX; c++) {
+        if (c < channels) kept[(N_OTHERS + c) * n_pixels] = sums[c];
+    }
+    nearest[(size_t)blockIdx.y * n_pixels + p] = -largest;
+    best[(size_t)blockIdx.y * 2 * n_pixels + p] = image;
+    best[((size_t)blockIdx.y * 2 + 1) * n_pixels + p] = p;
+}
+
 #endif

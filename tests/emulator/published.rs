@@ -1,4 +1,4 @@
-//! The machine that sees through the Wiener filter's masks, on cards.
+//! The machines that see through masks and through overlapping crops, on cards.
 
 use std::sync::Arc;
 
@@ -14,6 +14,18 @@ use crate::{fastest, random, values};
 
 #[test]
 fn masks_show_on_cards_what_they_show_on_the_cpu() {
+    check(&[0.02, 0.15].map(|threshold| MachineSpec {
+        kind: MachineKind::Masked { threshold },
+        k: Scheduled::Fixed(1),
+    }));
+}
+
+#[test]
+fn crops_mix_on_cards_to_what_they_mix_to_on_the_cpu() {
+    check(&[1, 3, 5].map(|k| MachineSpec { kind: MachineKind::Composite, k: Scheduled::Fixed(k) }));
+}
+
+fn check(specs: &[MachineSpec]) {
     if program(Module::General).is_none() {
         return;
     }
@@ -30,9 +42,7 @@ fn masks_show_on_cards_what_they_show_on_the_cpu() {
     ] {
         let all = dictionaries(shape, 50, &vec![card.clone(); n_cards]);
         let noise = values(&mut random(4), 3 * shape.n_values());
-        for threshold in [0.02, 0.15] {
-            let spec =
-                MachineSpec { kind: MachineKind::Masked { threshold }, k: Scheduled::Fixed(1) };
+        for spec in specs.iter().filter(|spec| suits(spec, shape)) {
             let denoise = |images: &Arc<TrainingImages>, t| {
                 let level = Schedule::default().level(t);
                 let noisy = |(phi, &noise): (f64, &f32)| {
@@ -48,7 +58,7 @@ fn masks_show_on_cards_what_they_show_on_the_cpu() {
                 let mean = worst(found.x0.values(), expected.x0.values());
                 let (found, expected) = (found.posterior.unwrap(), expected.posterior.unwrap());
                 let entropy = worst(&found.entropy_nats, &expected.entropy_nats);
-                let label = format!("{shape}, {threshold}, t = {t}: {mean:e} {entropy:e}");
+                let label = format!("{shape}, {spec:?}, t = {t}: {mean:e} {entropy:e}");
                 assert!(mean < 2e-5 && entropy < 2e-5, "{label}");
                 assert_eq!(found.provenance, expected.provenance, "{label}");
             }
@@ -56,4 +66,8 @@ fn masks_show_on_cards_what_they_show_on_the_cpu() {
         assert!(!card.seen.lock().unwrap().launches.is_empty());
         assert_eq!(*all.reports.lock().unwrap(), Vec::<String>::new());
     }
+}
+
+fn suits(spec: &MachineSpec, shape: ImageShape) -> bool {
+    *spec.k.at(0.5) <= shape.height.min(shape.width)
 }
