@@ -157,23 +157,15 @@ impl OnCards {
         if shape.channels >= CHANNELS_MAX {
             return None;
         }
-        let new = || Mixed::new(shape.channels, shape.n_pixels());
         let find = |loaded: &dyn Loaded, launch: &Launch| {
             let first = launch.plan.first_image as usize;
             let votes = match votes {
                 Votes::Images(all) => Votes::Images(&all[first..first + launch.loaded.len()]),
                 votes => votes,
             };
-            loaded.mixed(launch, query.x, votes, lambda)
+            Ok(Mixed::of_found(launch, &loaded.mixed(launch, query.x, votes, lambda)?))
         };
-        let merge = |all: &mut Mixed, launch: &Launch, found| {
-            all.merge(&Mixed::of_found(launch, &found));
-        };
-        let work = || ByImage { images, query, find, merge, all: new() };
-        let found = self.work(images, 0..images.len(), work)?;
-        let mut all = new();
-        found.iter().for_each(|work| all.merge(&work.all));
-        Some(all)
+        self.mixed_by(images, query, || Mixed::new(shape.channels, shape.n_pixels()), find)
     }
 
     /// The posterior over images of every coordinate of a query through a mask, with a coordinate for a pixel and entropies of
@@ -188,16 +180,10 @@ impl OnCards {
         if n_values > COORDINATES_MAX {
             return None;
         }
-        let new = || Mixed::new(1, n_values);
-        let find = |loaded: &dyn Loaded, launch: &Launch| loaded.masked(launch, query.x, mask);
-        let merge = |all: &mut Mixed, launch: &Launch, found| {
-            all.merge(&Mixed::of_coordinates(launch, &found));
+        let find = |loaded: &dyn Loaded, launch: &Launch| {
+            Ok(Mixed::of_coordinates(launch, &loaded.masked(launch, query.x, mask)?))
         };
-        let work = || ByImage { images, query, find, merge, all: new() };
-        let found = self.work(images, 0..images.len(), work)?;
-        let mut all = new();
-        found.iter().for_each(|work| all.merge(&work.all));
-        Some(all.mixture)
+        Some(self.mixed_by(images, query, || Mixed::new(1, n_values), find)?.mixture)
     }
 
     /// All images mixed by the crops that hold a pixel, `log_sums` being those of the query's evidence at the crops' centres;
@@ -213,11 +199,21 @@ impl OnCards {
         if shape.channels >= CHANNELS_MAX {
             return None;
         }
-        let new = || Mixed::new(shape.channels, shape.n_pixels());
-        let find = |loaded: &dyn Loaded, launch: &Launch| loaded.crops(launch, query.x, log_sums);
-        let merge = |all: &mut Mixed, launch: &Launch, found| {
-            all.merge(&Mixed::of_found(launch, &found));
+        let find = |loaded: &dyn Loaded, launch: &Launch| {
+            Ok(Mixed::of_found(launch, &loaded.crops(launch, query.x, log_sums)?))
         };
+        self.mixed_by(images, query, || Mixed::new(shape.channels, shape.n_pixels()), find)
+    }
+
+    /// What `find` mixes of the images of each launch, mixed.
+    fn mixed_by(
+        &self,
+        images: &TrainingImages,
+        query: PatchQuery<'_, f32>,
+        new: impl Fn() -> Mixed + Sync,
+        find: impl Fn(&dyn Loaded, &Launch) -> Result<Mixed, CardError> + Copy + Send + Sync,
+    ) -> Option<Mixed> {
+        let merge = |all: &mut Mixed, _: &Launch, found: Mixed| all.merge(&found);
         let work = || ByImage { images, query, find, merge, all: new() };
         let found = self.work(images, 0..images.len(), work)?;
         let mut all = new();
