@@ -27,6 +27,7 @@ fn main() {
     compile(&kernels.join("general.cu"), &out.join("general.ptx"), &[]);
     compile(&kernels.join("ceilings.cu"), &out.join("ceilings.ptx"), &[]);
     compile(&layers.join("layers.cu"), &out.join("layers.ptx"), &[]);
+    compile(&layers.join("layers.cu"), &out.join("layers_bf16.ptx"), &[("BF16", "1")]);
     for side in STRIP_SIDES {
         let side = side.to_string();
         compile(

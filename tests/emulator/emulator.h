@@ -18,6 +18,9 @@ typedef struct {
 typedef struct {
     float x, y, z, w;
 } float4;
+typedef struct {
+    unsigned x, y;
+} uint2;
 
 #define THREADS_LIMIT 1024
 #define WARP_SIZE 32
@@ -43,6 +46,8 @@ static unsigned n_shuffles[THREADS_LIMIT];
 #define PAIR(name, place) const float2 name = emulated_pair(place)
 #define QUAD(name, place) const float4 name = *emulated_quad(place)
 #define PUT_QUAD(place, a, b, c, d) (*emulated_quad(place) = (float4){a, b, c, d})
+#define BF16_QUAD(name, place) const uint2 name = emulated_bf16_quad(place)
+#define PUT_BF16_QUAD(place, low, high) emulated_put_bf16_quad(place, (uint2){low, high})
 #define PUT_PAIR(place, values) (*emulated_aligned(place) = (float2){(values)[0], (values)[1]})
 
 static void fail(const char *what) {
@@ -61,6 +66,18 @@ static inline __attribute__((unused)) float4 *emulated_quad(const float *place) 
     return (float4 *)place;
 }
 
+static inline __attribute__((unused)) uint2 emulated_bf16_quad(const unsigned short *place) {
+    if ((uintptr_t)place % sizeof(uint2)) fail("four values at a place that is no multiple of four");
+    uint2 bits;
+    memcpy(&bits, place, sizeof bits);
+    return bits;
+}
+
+static inline __attribute__((unused)) void emulated_put_bf16_quad(unsigned short *place, uint2 bits) {
+    if ((uintptr_t)place % sizeof(uint2)) fail("four values at a place that is no multiple of four");
+    memcpy(place, &bits, sizeof bits);
+}
+
 static inline __attribute__((unused)) float2 emulated_pair(const float *place) {
     return *emulated_aligned((float *)place);
 }
@@ -69,6 +86,18 @@ static inline __attribute__((unused)) int __float_as_int(float value) {
     int bits;
     memcpy(&bits, &value, sizeof bits);
     return bits;
+}
+
+static inline __attribute__((unused)) unsigned __float_as_uint(float value) {
+    unsigned bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static inline __attribute__((unused)) float __uint_as_float(unsigned bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
 }
 
 static void wait_for(Wait what) {

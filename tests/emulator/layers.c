@@ -1,5 +1,8 @@
-/* Commands of a training step, from standard input to standard output: buffers, commands, then the buffers again. */
+/* Commands of a training step, from standard input to standard output: buffers, commands, then the buffers again. All
+ * values come and go in single precision; those of a buffer of bfloat16 are rounded as they come. */
 #include "emulator.h"
+
+#define BF16
 
 #include "../../src/network/card/kernels/training.cuh"
 
@@ -18,6 +21,7 @@ static const struct {
 static void (*function)(Arguments);
 static Arguments arguments;
 static float **buffers;
+static int64_t *are_bf16;
 
 static void call(void) { function(arguments); }
 
@@ -39,9 +43,9 @@ static double real(void) {
     return value;
 }
 
-static float *place(void) {
+static Values place(void) {
     const int64_t buffer = number(), first = number();
-    return buffers[buffer] + first;
+    return values_from(buffers[buffer], are_bf16[buffer], first);
 }
 
 static void launch(void) {
@@ -58,7 +62,12 @@ static void launch(void) {
     gridDim.x = number(), gridDim.y = number(), blockDim.x = number();
     const size_t n_shared_bytes = number() * sizeof(float);
     const int64_t n_buffers = number();
-    for (int64_t i = 0; i < n_buffers; i++) arguments.buffers[i] = place();
+    arguments.bf16 = 0;
+    for (int64_t i = 0; i < n_buffers; i++) {
+        const Values values = place();
+        arguments.buffers[i] = values.first;
+        arguments.bf16 |= (unsigned)values.is_bf16 << i;
+    }
     const int64_t n_numbers = number();
     for (int64_t i = 0; i < n_numbers; i++) arguments.numbers[i] = number();
     const int64_t n_reals = number();
@@ -70,7 +79,7 @@ static void launch(void) {
 }
 
 typedef struct {
-    float *place;
+    Values place;
     int64_t row, stride, transposed;
 } Matrix;
 
@@ -80,7 +89,7 @@ static Matrix matrix(void) {
 }
 
 static float at(const Matrix *of, int64_t which, int64_t row, int64_t column) {
-    return of->place[which * of->stride + (of->transposed ? column * of->row + row : row * of->row + column)];
+    return get(of->place, which * of->stride + (of->transposed ? column * of->row + row : row * of->row + column));
 }
 
 static void product(void) {
@@ -93,8 +102,8 @@ static void product(void) {
             for (int64_t j = 0; j < n; j++) {
                 double sum = 0.0;
                 for (int64_t l = 0; l < k; l++) sum += (double)at(&a, which, i, l) * at(&b, which, l, j);
-                float *out = c.place + which * c.stride + i * c.row + j;
-                *out = (float)(alpha * sum + (beta == 0.0 ? 0.0 : beta * *out));
+                const size_t out = which * c.stride + i * c.row + j;
+                put(c.place, out, (float)(alpha * sum + (beta == 0.0 ? 0.0 : beta * get(c.place, out))));
             }
         }
     }
@@ -104,11 +113,11 @@ static void product(void) {
 static void convolution(void) {
     const int64_t pass = number(), batch = number(), height = number(), width = number(), c_in = number();
     const int64_t c_out = number(), kernel = number(), border = number();
-    float *x = place(), *w = place(), *y = place();
+    const Values x = place(), w = place(), y = place();
     const int64_t adds = number();
     const int64_t high = height + 2 * border + 1 - kernel, wide = width + 2 * border + 1 - kernel;
     const int64_t sizes[3] = {batch * high * wide * c_out, batch * height * width * c_in, c_out * kernel * kernel * c_in};
-    float *out = pass == 0 ? y : pass == 1 ? x : w;
+    const Values out = pass == 0 ? y : pass == 1 ? x : w;
     double *sums = calloc(sizes[pass], sizeof *sums);
     for (int64_t b = 0; b < batch; b++) {
         for (int64_t py = 0; py < high; py++) {
@@ -122,9 +131,9 @@ static void convolution(void) {
                         for (int64_t o = 0; o < c_out; o++) {
                             const int64_t at_w = ((o * kernel + ky) * kernel + kx) * c_in;
                             for (int64_t i = 0; i < c_in; i++) {
-                                if (pass == 0) sums[at_y + o] += (double)x[at_x + i] * w[at_w + i];
-                                if (pass == 1) sums[at_x + i] += (double)y[at_y + o] * w[at_w + i];
-                                if (pass == 2) sums[at_w + i] += (double)y[at_y + o] * x[at_x + i];
+                                if (pass == 0) sums[at_y + o] += (double)get(x, at_x + i) * get(w, at_w + i);
+                                if (pass == 1) sums[at_x + i] += (double)get(y, at_y + o) * get(w, at_w + i);
+                                if (pass == 2) sums[at_w + i] += (double)get(y, at_y + o) * get(x, at_x + i);
                             }
                         }
                     }
@@ -132,19 +141,26 @@ static void convolution(void) {
             }
         }
     }
-    for (int64_t i = 0; i < sizes[pass]; i++) out[i] = (float)((adds ? out[i] : 0.0) + sums[i]);
+    for (int64_t i = 0; i < sizes[pass]; i++) put(out, i, (float)((adds ? get(out, i) : 0.0) + sums[i]));
     free(sums);
 }
 
 int main(void) {
     const int64_t n_buffers = number();
     buffers = calloc(n_buffers, sizeof *buffers);
+    are_bf16 = calloc(n_buffers, sizeof *are_bf16);
     int64_t *lengths = calloc(n_buffers, sizeof *lengths);
     for (int64_t i = 0; i < n_buffers; i++) {
         lengths[i] = number();
+        are_bf16[i] = number();
         /* As a card's are: at places that are multiples of many bytes. */
         buffers[i] = aligned_alloc(256, (lengths[i] * sizeof(float) + 255) / 256 * 256);
-        input(buffers[i], lengths[i] * sizeof(float));
+        const Values values = values_from(buffers[i], are_bf16[i], 0);
+        for (int64_t j = 0; j < lengths[i]; j++) {
+            float value;
+            input(&value, sizeof value);
+            put(values, j, value);
+        }
     }
     for (int64_t left = number(); left > 0; left--) {
         switch (number()) {
@@ -153,6 +169,12 @@ int main(void) {
             default: convolution();
         }
     }
-    for (int64_t i = 0; i < n_buffers; i++) fwrite(buffers[i], sizeof(float), lengths[i], stdout);
+    for (int64_t i = 0; i < n_buffers; i++) {
+        const Values values = values_from(buffers[i], are_bf16[i], 0);
+        for (int64_t j = 0; j < lengths[i]; j++) {
+            const float value = get(values, j);
+            fwrite(&value, sizeof value, 1, stdout);
+        }
+    }
     return 0;
 }

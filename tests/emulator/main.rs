@@ -2,6 +2,7 @@
 //! against the specification; and all that stands between them and a machine, with cards that fail on purpose.
 
 mod attention;
+mod bf16;
 mod card;
 
 mod predictions;

@@ -32,10 +32,7 @@ fn check(config: &NetworkConfig, watched: Watched) {
     let label = format!("{config:?}, {watched:?}");
     let network = Network::new(config, 7, &Device::Cpu).unwrap().frozen().unwrap();
     let forward = CardForward::new(config, 4, watched).unwrap();
-    let mut card = Emulated {
-        program,
-        buffers: forward.plan.buffers.iter().map(|&n| vec![f32::NAN; n]).collect(),
-    };
+    let mut card = Emulated::new(program, &forward.plan, f32::NAN);
     forward.plan.check(&forward.commands).unwrap();
     let weights = &mut card.buffers[forward.weights.buffer];
     weights.fill(0.0);

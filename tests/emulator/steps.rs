@@ -7,7 +7,9 @@ use candle_core::Device;
 use mosaic_lab::dataset::{Batches, Dataset};
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::image::ImageShape;
-use mosaic_lab::network::card::plan::{Command, Convolution, Launch, Matrix, Pass, Place, Product};
+use mosaic_lab::network::card::plan::{
+    Command, Convolution, Launch, Matrix, Pass, Place, Plan, Product, Storage,
+};
 use mosaic_lab::network::config::{
     AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
 };
@@ -28,6 +30,7 @@ pub fn program() -> Option<PathBuf> {
 pub struct Emulated {
     pub program: PathBuf,
     pub buffers: Vec<Vec<f32>>,
+    storage: Vec<Storage>,
 }
 
 #[derive(Default)]
@@ -106,11 +109,19 @@ impl Bytes {
 }
 
 impl Emulated {
+    /// With every value at `value`.
+    pub fn new(program: PathBuf, plan: &Plan, value: f32) -> Self {
+        let buffers = plan.buffers.iter().map(|buffer| vec![value; buffer.len]).collect();
+        let storage = plan.buffers.iter().map(|buffer| buffer.storage).collect();
+        Self { program, buffers, storage }
+    }
+
     pub fn run<'a>(&mut self, commands: impl IntoIterator<Item = &'a Command>) {
         let mut bytes = Bytes::default();
         bytes.number(self.buffers.len());
-        for buffer in &self.buffers {
+        for (buffer, &storage) in self.buffers.iter().zip(&self.storage) {
             bytes.number(buffer.len());
+            bytes.number(usize::from(storage == Storage::Bf16));
             bytes.0.extend(buffer.iter().flat_map(|value| value.to_ne_bytes()));
         }
         let commands: Vec<&Command> = commands.into_iter().collect();
@@ -124,7 +135,7 @@ impl Emulated {
     }
 }
 
-fn training(batch: usize) -> TrainingConfig {
+pub fn training(batch: usize) -> TrainingConfig {
     TrainingConfig {
         steps: 100,
         batch,
@@ -171,7 +182,7 @@ pub fn attention(variant: AttentionVariant, normalise: bool) -> Option<Attention
     Some(AttentionConfig { variant, heads: 2, head_width: 4, normalise })
 }
 
-fn images(shape: ImageShape) -> Arc<Dataset> {
+pub fn images(shape: ImageShape) -> Arc<Dataset> {
     let n = 10;
     let pixels: Vec<u8> = (0..n * shape.n_values()).map(|i| ((i * i) % 251) as u8).collect();
     let labels = (0..n).map(|i| (i % 3) as u8).collect();
@@ -184,10 +195,7 @@ fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
     let dataset = images(network.image);
     let mut trainer = Trainer::new(config.clone(), network, dataset.clone(), &Device::Cpu).unwrap();
     let step = CardStep::new(config, network, piece).unwrap();
-    let mut card = Emulated {
-        program,
-        buffers: step.plan.buffers.iter().map(|&n| vec![f32::NAN; n]).collect(),
-    };
+    let mut card = Emulated::new(program, &step.plan, f32::NAN);
     for kept in [step.kept.gradients, step.kept.mean, step.kept.square, step.kept.state] {
         card.buffers[kept.buffer].fill(0.0);
     }
@@ -313,8 +321,7 @@ fn a_step_that_is_not_finite_changes_nothing() {
     let (network, config) = (network(resnet()), training(2));
     let step = CardStep::new(&config, &network, 2).unwrap();
     let n = step.n_parameters;
-    let mut card =
-        Emulated { program, buffers: step.plan.buffers.iter().map(|&n| vec![0.5; n]).collect() };
+    let mut card = Emulated::new(program, &step.plan, 0.5);
     card.buffers[step.kept.gradients.buffer][n - 1] = f32::NAN;
     let before = card.buffers.clone();
     card.run(&step.update);

@@ -279,19 +279,14 @@ pub static SETTINGS: &[Setting] = &[
     ),
     Setting {
         key: "training.precision",
-        doc: "what a card multiplies in; tf32 is faster, f32 as exact as the CPU",
-        accepted: Accepted::Choice(&["tf32", "f32"]),
-        get: |experiment| {
-            let name = match experiment.training.arithmetic {
-                Arithmetic::Tf32 => "tf32",
-                Arithmetic::Full => "f32",
-            };
-            Value::Text(name.to_owned())
-        },
+        doc: "what a card multiplies in; f32 is as exact as the CPU, tf32 rounds factors to 11 bits, bf16 keeps hidden layers \
+              in 8 bits and half the memory",
+        accepted: Accepted::Choice(&["tf32", "f32", "bf16"]),
+        get: |experiment| Value::Text(experiment.training.arithmetic.name().to_owned()),
         set: |experiment, value| {
             let Value::Text(name) = value else { return };
-            experiment.training.arithmetic =
-                if name == "f32" { Arithmetic::Full } else { Arithmetic::Tf32 };
+            let named = Arithmetic::ALL.into_iter().find(|arithmetic| arithmetic.name() == name);
+            experiment.training.arithmetic = named.unwrap_or(experiment.training.arithmetic);
         },
     },
     row!(

@@ -3,7 +3,7 @@
 //! As [`crate::network::ops::attend`], for a few images and one head at a time, so that the maps stay in a card's cache.
 
 use super::layers::{Layer, Layers, Value};
-use super::plan::{Matrix, Place};
+use super::plan::{Matrix, Place, Storage};
 use crate::network::ops::attention_figures::N_FIGURES;
 
 /// Values of an attention map that are kept at a time: small enough for a card's cache.
@@ -32,32 +32,49 @@ impl Layers {
     ) -> Value {
         let y = self.like(values);
         let parts = self.attention(looking, values, heads, width);
-        let room = self.room(parts.map_values());
+        let maps = self.maps(&parts);
         let image_width = self.known[looking.0].width;
         for piece in parts.pieces() {
             match watch {
-                Some(watch) => parts.watched_weights(self, room, &piece, watch, image_width),
-                None => parts.weights(self, room, &piece),
+                Some(watch) => parts.watched_weights(self, maps.exact, &piece, watch, image_width),
+                None => parts.weights(self, [maps.exact, maps.kept], &piece),
             }
             let [_, _, v] = parts.matrices(&piece);
             let out = piece.matrix(self.place(y), parts.values.channels, 0, &parts);
-            let map = parts.map(room);
             let sizes = [parts.n_pixels, width, parts.n_pixels];
-            self.batched(sizes, [map, v, out], 1.0, false, piece.images);
+            self.batched(sizes, [parts.map(maps.kept), v, out], 1.0, false, piece.images);
         }
-        self.give_back(parts.map_values(), room);
+        self.give_back_maps(maps);
         self.layers.push(Layer::Attend { looking, values, heads, width, y });
         y
     }
 
+    /// Room for a piece's maps.
+    fn maps(&mut self, of: &Attention) -> Maps {
+        let exact = self.room(of.map_values());
+        let kept = match of.storage {
+            Storage::F32 => exact,
+            other => self.room_of(of.map_values(), other),
+        };
+        Maps { exact, kept }
+    }
+
+    fn give_back_maps(&mut self, maps: Maps) {
+        self.give_back(maps.exact);
+        if maps.kept != maps.exact {
+            self.give_back(maps.kept);
+        }
+    }
+
     fn attention(&self, looking: Value, values: Value, heads: usize, width: usize) -> Attention {
-        let n_pixels = self.known[looking.0].n_pixels();
+        let (n_pixels, storage) = (self.known[looking.0].n_pixels(), self.known[values.0].storage);
         let [looking, values] = [looking, values].map(|value| {
             let known = &self.known[value.0];
             Part { place: known.place, channels: known.channels() }
         });
         let per_piece = (MAP_VALUES / (n_pixels * n_pixels)).clamp(1, self.batch());
-        Attention { looking, values, heads, width, n_pixels, batch: self.batch(), per_piece }
+        let batch = self.batch();
+        Attention { looking, values, storage, heads, width, n_pixels, batch, per_piece }
     }
 
     /// The gradient of [`Layers::attend`].
@@ -76,13 +93,13 @@ impl Layers {
             return;
         };
         let (n, scale) = (parts.n_pixels, parts.scale());
-        let [weights, gradients] = [(); 2].map(|()| self.room(parts.map_values()));
+        let [weights, gradients] = [(); 2].map(|()| self.maps(&parts));
         for piece in parts.pieces() {
-            parts.weights(self, weights, &piece);
+            parts.weights(self, [weights.exact, weights.kept], &piece);
             let [q, k, v] = parts.matrices(&piece);
             let (wide, narrow) = (parts.looking.channels, parts.values.channels);
             let dout = piece.matrix(dy, narrow, 0, &parts);
-            let (a, da) = (parts.map(weights), parts.map(gradients));
+            let (a, da) = (parts.map(weights.kept), parts.map(gradients.exact));
             let dv = piece.matrix(dvalues, narrow, 0, &parts);
             self.batched([n, width, n], [a.transposed(), dout, dv], 1.0, values_adds, piece.images);
             self.batched([n, n, width], [dout, v.transposed(), da], 1.0, false, piece.images);
@@ -90,19 +107,26 @@ impl Layers {
             self.warps(
                 "softmax_gradient",
                 n_rows,
-                vec![weights, gradients],
+                vec![weights.kept, gradients.exact, gradients.kept],
                 vec![n_rows, n],
                 vec![scale],
             );
+            let ds = parts.map(gradients.kept);
             let dq = piece.matrix(dlooking, wide, 0, &parts);
             let dk = piece.matrix(dlooking, wide, wide / 2, &parts);
-            self.batched([n, width, n], [da, k, dq], 1.0, looking_adds, piece.images);
-            self.batched([n, width, n], [da.transposed(), q, dk], 1.0, looking_adds, piece.images);
+            self.batched([n, width, n], [ds, k, dq], 1.0, looking_adds, piece.images);
+            self.batched([n, width, n], [ds.transposed(), q, dk], 1.0, looking_adds, piece.images);
         }
-        for room in [weights, gradients] {
-            self.give_back(parts.map_values(), room);
-        }
+        self.give_back_maps(weights);
+        self.give_back_maps(gradients);
     }
+}
+
+/// Maps of a piece: as products make them, and as they are multiplied with values. One place where both are alike.
+#[derive(Clone, Copy, Debug)]
+struct Maps {
+    exact: Place,
+    kept: Place,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +140,8 @@ struct Part {
 struct Attention {
     pub looking: Part,
     pub values: Part,
+    /// Of all of them.
+    storage: Storage,
     heads: usize,
     pub width: usize,
     pub n_pixels: usize,
@@ -180,11 +206,12 @@ impl Attention {
         (self.width as f64).sqrt().recip()
     }
 
-    /// The piece's weights `A` into `room`.
-    pub fn weights(&self, layers: &mut Layers, room: Place, piece: &Piece) {
-        self.logits(layers, room, piece);
+    /// The piece's weights `A` by way of its logits.
+    pub fn weights(&self, layers: &mut Layers, [logits, weights]: [Place; 2], piece: &Piece) {
+        self.logits(layers, logits, piece);
         let n_rows = piece.images * self.n_pixels;
-        layers.warps("softmax", n_rows, vec![room], vec![n_rows, self.n_pixels], vec![]);
+        let numbers = vec![n_rows, self.n_pixels];
+        layers.warps("softmax", n_rows, vec![logits, weights], numbers, vec![]);
     }
 
     /// The same, and what `watch` asks for.

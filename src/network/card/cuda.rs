@@ -1,4 +1,4 @@
-//! An NVIDIA card that obeys a plan: cuBLAS, cuDNN and our kernels on one stream, recorded as CUDA graphs.
+//! An NVIDIA card that obeys a plan: our kernels and libraries' calls on one stream, recorded as CUDA graphs.
 //!
 //! The stream is this engine's own, and nothing of it is shared with other streams, so the engine turns off the events
 //! that cudarc would keep for each buffer. A list of commands runs one by one the first time, which loads what it needs,
@@ -12,33 +12,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cudarc::cublas::sys::{
-    cublasMath_t, cublasOperation_t, cublasSetMathMode, cublasSetWorkspace_v2,
-};
-use cudarc::cublas::{CudaBlas, Gemm, GemmConfig, StridedBatchedConfig};
-use cudarc::cudnn::sys::{
-    cudnnConvolutionBwdDataAlgo_t, cudnnConvolutionBwdFilterAlgo_t, cudnnConvolutionFwdAlgo_t,
-    cudnnConvolutionMode_t, cudnnMathType_t, cudnnTensorFormat_t,
-};
-use cudarc::cudnn::{
-    ConvBackwardData, ConvBackwardFilter, ConvDescriptor, ConvForward, Cudnn, CudnnError,
-    FilterDescriptor, TensorDescriptor,
-};
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUresult, CUstreamCaptureMode};
 use cudarc::driver::{
-    CudaContext, CudaEvent, CudaFunction, CudaGraph, CudaSlice, CudaStream, DevicePtr,
-    DevicePtrMut, DeviceRepr, DeviceSlice, DriverError, LaunchConfig, PinnedHostSlice,
-    PushKernelArg, SyncOnDrop,
+    CudaContext, CudaEvent, CudaFunction, CudaGraph, CudaSlice, CudaStream, DevicePtr, DeviceRepr,
+    DriverError, LaunchConfig, PinnedHostSlice, PushKernelArg,
 };
 use cudarc::nvrtc::Ptx;
 use thiserror::Error;
 
+use super::libraries::{Libraries, Operand};
 use super::plan::{
-    Arithmetic, Command, Convolution, ConvolutionSizes, Launch, Matrix, Pass, Place, Plan, Product,
+    Arithmetic, Buffer, Command, Convolution, Launch, Place, Plan, Product, Storage,
 };
-
-/// cuBLAS may use so much memory beside its operands; what NVIDIA recommends for Hopper.
-const BLAS_BYTES: usize = 32 << 20;
 
 /// Why a card did not do what it was told.
 #[derive(Clone, Debug, Error)]
@@ -58,51 +43,11 @@ struct Arguments {
     buffers: [u64; 8],
     numbers: [i32; 10],
     reals: [f32; 4],
+    bf16: u32,
 }
 
 // SAFETY: the C structure of `layers.cuh`, field by field.
 unsafe impl DeviceRepr for Arguments {}
-
-/// Values on the card from a place on.
-struct At<'a> {
-    pointer: u64,
-    len: usize,
-    stream: &'a Arc<CudaStream>,
-}
-
-impl DeviceSlice<f32> for At<'_> {
-    fn len(&self) -> usize {
-        self.len
-    }
-
-    fn stream(&self) -> &Arc<CudaStream> {
-        self.stream
-    }
-}
-
-impl DevicePtr<f32> for At<'_> {
-    fn device_ptr<'a>(&'a self, _stream: &'a CudaStream) -> (u64, SyncOnDrop<'a>) {
-        (self.pointer, SyncOnDrop::Record(None))
-    }
-}
-
-impl DevicePtrMut<f32> for At<'_> {
-    fn device_ptr_mut<'a>(&'a mut self, _stream: &'a CudaStream) -> (u64, SyncOnDrop<'a>) {
-        (self.pointer, SyncOnDrop::Record(None))
-    }
-}
-
-/// A convolution's descriptors and the algorithms chosen for its three passes.
-struct Prepared {
-    x: TensorDescriptor<f32>,
-    w: FilterDescriptor<f32>,
-    y: TensorDescriptor<f32>,
-    conv: ConvDescriptor<f32>,
-    forward: cudnnConvolutionFwdAlgo_t,
-    input: cudnnConvolutionBwdDataAlgo_t,
-    weight: cudnnConvolutionBwdFilterAlgo_t,
-    workspace: usize,
-}
 
 /// Commands that are obeyed together.
 pub struct Segment {
@@ -125,16 +70,10 @@ pub struct Engine {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
     plan: Plan,
-    buffers: Vec<CudaSlice<f32>>,
+    buffers: Vec<Memory>,
     pointers: Vec<u64>,
     functions: HashMap<&'static str, CudaFunction>,
-    blas: CudaBlas,
-    math: cublasMath_t,
-    _blas_workspace: CudaSlice<u8>,
-    cudnn: Arc<Cudnn>,
-    convolutions: HashMap<ConvolutionSizes, Prepared>,
-    workspace: CudaSlice<u8>,
-    arithmetic: Arithmetic,
+    libraries: Libraries,
     /// Two of them, one filled while the other travels; with the end of its last journey.
     staging: Vec<(PinnedHostSlice<f32>, Option<CudaEvent>)>,
     n_sent: usize,
@@ -152,12 +91,58 @@ impl Drop for Engine {
     }
 }
 
-fn failed(doing: &'static str) -> impl Fn(DriverError) -> EngineError {
+pub(super) fn failed(doing: &'static str) -> impl Fn(DriverError) -> EngineError {
     move |error| EngineError::Failed { doing, problem: crate::driver::reason(error) }
 }
 
-fn library(doing: &'static str, problem: impl std::fmt::Debug) -> EngineError {
-    EngineError::Failed { doing, problem: format!("{problem:?}") }
+/// What a refused request for memory is.
+pub(super) fn no_room(bytes: usize) -> impl Fn(DriverError) -> EngineError {
+    move |error| match error.0 {
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => EngineError::OutOfMemory { megabytes: bytes >> 20 },
+        _ => failed("taking memory")(error),
+    }
+}
+
+/// A buffer on a card.
+enum Memory {
+    F32(CudaSlice<f32>),
+    Bf16(CudaSlice<u16>),
+}
+
+impl Memory {
+    /// Zeros.
+    fn new(stream: &Arc<CudaStream>, buffer: Buffer) -> Result<Self, DriverError> {
+        Ok(match buffer.storage {
+            Storage::F32 => Self::F32(stream.alloc_zeros(buffer.len)?),
+            Storage::Bf16 => Self::Bf16(stream.alloc_zeros(buffer.len)?),
+        })
+    }
+
+    fn pointer(&self, stream: &CudaStream) -> u64 {
+        match self {
+            Self::F32(values) => values.device_ptr(stream).0,
+            Self::Bf16(values) => values.device_ptr(stream).0,
+        }
+    }
+
+    fn singles(&self) -> Result<&CudaSlice<f32>, EngineError> {
+        match self {
+            Self::F32(values) => Ok(values),
+            Self::Bf16(_) => Err(not_singles()),
+        }
+    }
+
+    fn singles_mut(&mut self) -> Result<&mut CudaSlice<f32>, EngineError> {
+        match self {
+            Self::F32(values) => Ok(values),
+            Self::Bf16(_) => Err(not_singles()),
+        }
+    }
+}
+
+fn not_singles() -> EngineError {
+    let problem = "these are kept as bfloat16, which stays on the card".to_owned();
+    EngineError::Failed { doing: "exchanging values with it", problem }
 }
 
 impl Engine {
@@ -177,39 +162,13 @@ impl Engine {
         for commands in commands {
             plan.check(commands).map_err(|problem| EngineError::TooLarge { problem })?;
         }
-        let no_room = |bytes: usize| {
-            move |error: DriverError| match error.0 {
-                CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-                    EngineError::OutOfMemory { megabytes: bytes >> 20 }
-                }
-                _ => failed("taking memory")(error),
-            }
-        };
         let all = plan.n_bytes();
-        let buffer = |&n: &usize| stream.alloc_zeros::<f32>(n).map_err(no_room(all));
+        let buffer = |&buffer: &Buffer| Memory::new(&stream, buffer).map_err(no_room(all));
         let buffers = plan.buffers.iter().map(buffer).collect::<Result<Vec<_>, _>>()?;
-        let pointers = buffers.iter().map(|buffer| buffer.device_ptr(&stream).0).collect();
-        let blas = CudaBlas::new(stream.clone()).map_err(|e| library("opening cuBLAS", e))?;
-        let blas_workspace = stream.alloc_zeros::<u8>(BLAS_BYTES).map_err(no_room(BLAS_BYTES))?;
-        let place = blas_workspace.device_ptr(&stream).0;
-        // SAFETY: the workspace lives as long as the handle.
-        unsafe { cublasSetWorkspace_v2(*blas.handle(), place as *mut _, BLAS_BYTES) }
-            .result()
-            .map_err(|e| library("opening cuBLAS", e))?;
-        let cudnn = Cudnn::new(stream.clone()).map_err(|e| library("opening cuDNN", e))?;
-        let mut convolutions = HashMap::new();
-        for command in commands.iter().copied().flatten() {
-            if let Command::Convolution(Convolution { sizes, .. }) = command
-                && !convolutions.contains_key(sizes)
-            {
-                let prepared = Prepared::new(&cudnn, sizes, arithmetic)
-                    .map_err(|e| library("asking cuDNN for a convolution", e))?;
-                convolutions.insert(*sizes, prepared);
-            }
-        }
-        let bytes = convolutions.values().map(|prepared| prepared.workspace).max().unwrap_or(0);
-        let workspace = stream.alloc_zeros::<u8>(bytes.max(1)).map_err(no_room(bytes))?;
-        let functions = functions(&context).map_err(failed("loading its kernels"))?;
+        let pointers = buffers.iter().map(|buffer| buffer.pointer(&stream)).collect();
+        let libraries = Libraries::open(&stream, &plan, commands, arithmetic)?;
+        let functions =
+            functions(&context, plan.has_bf16()).map_err(failed("loading its kernels"))?;
         Ok(Self {
             context,
             stream,
@@ -217,13 +176,7 @@ impl Engine {
             buffers,
             pointers,
             functions,
-            blas,
-            math: cublasMath_t::CUBLAS_DEFAULT_MATH,
-            _blas_workspace: blas_workspace,
-            cudnn,
-            convolutions,
-            workspace,
-            arithmetic,
+            libraries,
             staging: Vec::new(),
             n_sent: 0,
         })
@@ -260,7 +213,7 @@ impl Engine {
             last.synchronize().map_err(&sending)?;
         }
         fill(&mut buffer.as_mut_slice().map_err(&sending)?[..n]);
-        let mut to = self.buffers[place.buffer].slice_mut(place.first..);
+        let mut to = self.buffers[place.buffer].singles_mut()?.slice_mut(place.first..);
         if buffer.len() != to.len() {
             let problem = format!("{} values for a place of {}", buffer.len(), to.len());
             return Err(EngineError::Failed { doing: "sending it values", problem });
@@ -274,7 +227,8 @@ impl Engine {
     pub fn write(&mut self, place: Place, values: &[f32]) -> Result<(), EngineError> {
         let doing = failed("sending it values");
         let n = values.len();
-        let mut to = self.buffers[place.buffer].slice_mut(place.first..place.first + n);
+        let singles = self.buffers[place.buffer].singles_mut()?;
+        let mut to = singles.slice_mut(place.first..place.first + n);
         self.stream.memcpy_htod(values, &mut to).map_err(&doing)?;
         self.stream.synchronize().map_err(doing)
     }
@@ -282,7 +236,7 @@ impl Engine {
     /// What is at a place once everything before is done.
     pub fn read(&self, place: Place, n: usize) -> Result<Vec<f32>, EngineError> {
         let doing = failed("reading its values");
-        let from = self.buffers[place.buffer].slice(place.first..place.first + n);
+        let from = self.buffers[place.buffer].singles()?.slice(place.first..place.first + n);
         let values = self.stream.clone_dtoh(&from).map_err(&doing)?;
         self.stream.synchronize().map_err(doing)?;
         Ok(values)
@@ -340,20 +294,29 @@ impl Engine {
         for command in commands {
             match command {
                 Command::Launch(launch) => self.launch(launch)?,
-                Command::Product(product) => self.product(product)?,
-                Command::Convolution(convolution) => self.convolution(convolution)?,
+                Command::Product(product) => {
+                    let Product { a, b, c, .. } = product;
+                    let operands = [a, b, c].map(|matrix| self.operand(matrix.place));
+                    self.libraries.product(product, operands)?;
+                }
+                Command::Convolution(convolution) => {
+                    let Convolution { x, w, y, .. } = *convolution;
+                    let operands = [x, w, y].map(|place| self.operand(place));
+                    self.libraries.convolution(convolution, operands)?;
+                }
             }
         }
         Ok(())
     }
 
     fn pointer(&self, place: Place) -> u64 {
-        self.pointers[place.buffer] + (place.first * size_of::<f32>()) as u64
+        let first = place.first * self.plan.storage(place).n_bytes();
+        self.pointers[place.buffer] + first as u64
     }
 
-    fn at(&self, place: Place) -> At<'_> {
-        let len = self.plan.buffers[place.buffer] - place.first;
-        At { pointer: self.pointer(place), len, stream: &self.stream }
+    fn operand(&self, place: Place) -> Operand {
+        let Buffer { len, storage } = self.plan.buffers[place.buffer];
+        Operand { pointer: self.pointer(place), len: len - place.first, storage }
     }
 
     fn launch(&self, launch: &Launch) -> Result<(), EngineError> {
@@ -364,6 +327,7 @@ impl Engine {
         numbers.for_each(|(to, &number)| *to = i32::try_from(number).unwrap_or(i32::MAX));
         let reals = arguments.reals.iter_mut().zip(&launch.reals);
         reals.for_each(|(to, &real)| *to = real as f32);
+        self.plan.bf16_of(launch).iter().for_each(|which| arguments.bf16 |= 1 << which);
         let function = self.functions.get(launch.kernel).ok_or_else(|| EngineError::Failed {
             doing: "launching a kernel",
             problem: format!("this build has no kernel '{}'", launch.kernel),
@@ -380,98 +344,16 @@ impl Engine {
         unsafe { builder.launch(shape) }.map_err(failed("launching a kernel"))?;
         Ok(())
     }
-
-    fn product(&mut self, product: &Product) -> Result<(), EngineError> {
-        let doing = "multiplying matrices";
-        let math = match self.arithmetic {
-            Arithmetic::Tf32 if !product.exact => cublasMath_t::CUBLAS_TF32_TENSOR_OP_MATH,
-            _ => cublasMath_t::CUBLAS_DEFAULT_MATH,
-        };
-        if math != self.math {
-            // SAFETY: the handle is open.
-            let set = unsafe { cublasSetMathMode(*self.blas.handle(), math) };
-            set.result().map_err(|e| library(doing, e))?;
-            self.math = math;
-        }
-        // cuBLAS counts by columns: what it sees are our transposed matrices, so the factors change places.
-        let Product { sizes: [m, n, k], a, b, c, alpha, beta, count, .. } = *product;
-        let operation = |matrix: Matrix| match matrix.transposed {
-            true => cublasOperation_t::CUBLAS_OP_T,
-            false => cublasOperation_t::CUBLAS_OP_N,
-        };
-        let gemm = GemmConfig {
-            transa: operation(b),
-            transb: operation(a),
-            m: n as i32,
-            n: m as i32,
-            k: k as i32,
-            alpha: alpha as f32,
-            lda: b.row as i32,
-            ldb: a.row as i32,
-            beta: beta as f32,
-            ldc: c.row as i32,
-        };
-        let (left, right) = (self.at(b.place), self.at(a.place));
-        let mut out = self.at(c.place);
-        // SAFETY: the matrices lie inside their buffers, which `Plan::check` saw to.
-        let done = unsafe {
-            if count == 1 {
-                self.blas.gemm(gemm, &left, &right, &mut out)
-            } else {
-                let strided = StridedBatchedConfig {
-                    gemm,
-                    batch_size: count as i32,
-                    stride_a: b.stride as i64,
-                    stride_b: a.stride as i64,
-                    stride_c: c.stride as i64,
-                };
-                self.blas.gemm_strided_batched(strided, &left, &right, &mut out)
-            }
-        };
-        done.map_err(|e| library(doing, e))
-    }
-
-    fn convolution(&mut self, convolution: &Convolution) -> Result<(), EngineError> {
-        let doing = "convolving";
-        let Convolution { pass, sizes, x, w, y, adds } = *convolution;
-        let prepared = self.convolutions.get(&sizes).ok_or_else(|| EngineError::Failed {
-            doing,
-            problem: format!("the engine was not made for {sizes:?}"),
-        })?;
-        let scales = (1.0, if adds { 1.0 } else { 0.0 });
-        let at = |place: Place| {
-            let len = self.plan.buffers[place.buffer] - place.first;
-            let pointer = self.pointers[place.buffer] + (place.first * size_of::<f32>()) as u64;
-            At { pointer, len, stream: &self.stream }
-        };
-        let (mut x, mut w, mut y) = (at(x), at(w), at(y));
-        let workspace = Some(&mut self.workspace);
-        let Prepared { x: dx, w: dw, y: dy, conv, forward, input, weight, .. } = prepared;
-        // SAFETY: as for products; the workspace is as large as the largest that was asked for.
-        let done = unsafe {
-            match pass {
-                Pass::Forward => ConvForward { conv, x: dx, w: dw, y: dy }
-                    .launch(*forward, workspace, scales, &x, &w, &mut y),
-                Pass::Input => ConvBackwardData { conv, dx, w: dw, dy }
-                    .launch(*input, workspace, scales, &mut x, &w, &y),
-                Pass::Weight => ConvBackwardFilter { conv, x: dx, dw, dy }
-                    .launch(*weight, workspace, scales, &x, &mut w, &y),
-            }
-        };
-        done.map_err(|e| library(doing, e))
-    }
-
-    /// cuDNN's version, such as 91002.
-    pub fn cudnn_version(&self) -> usize {
-        let _ = &self.cudnn;
-        cudarc::cudnn::result::get_version()
-    }
 }
 
 fn functions(
     context: &Arc<CudaContext>,
+    take_bf16: bool,
 ) -> Result<HashMap<&'static str, CudaFunction>, DriverError> {
-    let source = include_str!(concat!(env!("OUT_DIR"), "/layers.ptx"));
+    let source = match take_bf16 {
+        true => include_str!(concat!(env!("OUT_DIR"), "/layers_bf16.ptx")),
+        false => include_str!(concat!(env!("OUT_DIR"), "/layers.ptx")),
+    };
     let module = context.load_module(Ptx::from_src(source))?;
     KERNELS.iter().map(|&name| Ok((name, module.load_function(name)?))).collect()
 }
@@ -509,57 +391,3 @@ const KERNELS: [&str; 30] = [
     "decide",
     "update",
 ];
-
-impl Prepared {
-    fn new(
-        cudnn: &Arc<Cudnn>,
-        sizes: &ConvolutionSizes,
-        arithmetic: Arithmetic,
-    ) -> Result<Self, CudnnError> {
-        use cudnnConvolutionBwdDataAlgo_t::CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
-        use cudnnConvolutionBwdFilterAlgo_t::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1;
-        use cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
-        let nhwc = cudnnTensorFormat_t::CUDNN_TENSOR_NHWC;
-        let ConvolutionSizes { batch, height, width, c_in, c_out, kernel, border } = *sizes;
-        let dims = |sizes: [usize; 4]| sizes.map(|size| size as i32);
-        let [high, wide] = sizes.sides_out();
-        let x = cudnn.create_4d_tensor::<f32>(nhwc, dims([batch, c_in, height, width]))?;
-        let w = cudnn.create_4d_filter::<f32>(nhwc, dims([c_out, c_in, kernel, kernel]))?;
-        let y = cudnn.create_4d_tensor::<f32>(nhwc, dims([batch, c_out, high, wide]))?;
-        let cross = cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
-        let mut conv = cudnn.create_conv2d::<f32>([border as i32; 2], [1; 2], [1; 2], cross)?;
-        conv.set_math_type(match arithmetic {
-            Arithmetic::Full => cudnnMathType_t::CUDNN_FMA_MATH,
-            Arithmetic::Tf32 => cudnnMathType_t::CUDNN_TENSOR_OP_MATH,
-        })?;
-        // Those that give the same bits each time; where a shape has none, what cuDNN would take.
-        let op = ConvForward { conv: &conv, x: &x, w: &w, y: &y };
-        let mut forward = CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
-        let mut workspace = match op.get_workspace_size(forward) {
-            Ok(bytes) => bytes,
-            Err(_) => {
-                forward = op.pick_algorithm()?;
-                op.get_workspace_size(forward)?
-            }
-        };
-        let op = ConvBackwardData { conv: &conv, dx: &x, w: &w, dy: &y };
-        let mut input = CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
-        workspace = workspace.max(match op.get_workspace_size(input) {
-            Ok(bytes) => bytes,
-            Err(_) => {
-                input = op.pick_algorithm()?;
-                op.get_workspace_size(input)?
-            }
-        });
-        let op = ConvBackwardFilter { conv: &conv, x: &x, dw: &w, dy: &y };
-        let mut weight = CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1;
-        workspace = workspace.max(match op.get_workspace_size(weight) {
-            Ok(bytes) => bytes,
-            Err(_) => {
-                weight = op.pick_algorithm()?;
-                op.get_workspace_size(weight)?
-            }
-        });
-        Ok(Self { x, w, y, conv, forward, input, weight, workspace })
-    }
-}

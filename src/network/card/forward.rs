@@ -4,7 +4,9 @@ use super::layers::{
     CHANNELS_MAX, Columns, EPSILON, Filters, Known, Layer, Layers, THREADS, Value, group_threads,
 };
 use super::parameters::{Order, rounded};
-use super::plan::{Command, Convolution, ConvolutionSizes, Launch, Matrix, Pass, Place, Product};
+use super::plan::{
+    Command, Convolution, ConvolutionSizes, Launch, Matrix, Pass, Place, Product, Storage,
+};
 use crate::network::ops::convolution::Form;
 
 impl Layers {
@@ -16,7 +18,7 @@ impl Layers {
         Filters { weight, bias, kernel }
     }
 
-    /// A convolution, as [`crate::network::ops::convolution::convolve`].
+    /// A hidden layer's convolution, as [`crate::network::ops::convolution::convolve`]; of an image, in single precision.
     pub fn convolve(
         &mut self,
         x: Value,
@@ -26,8 +28,23 @@ impl Layers {
         is_circular: bool,
         form: Form,
     ) -> Value {
+        let known = &self.known[x.0];
+        let inner = if known.needs_gradient { self.hidden } else { known.storage };
+        let filters = self.filters(name, [c_out, known.n_true, kernel]);
+        self.convolve_with(x, addend, filters, (c_out, inner), is_circular, form)
+    }
+
+    /// A convolution that makes images, in single precision.
+    pub fn convolve_to_images(
+        &mut self,
+        x: Value,
+        addend: Option<Columns>,
+        name: &str,
+        (c_out, kernel): (usize, usize),
+        is_circular: bool,
+    ) -> Value {
         let filters = self.filters(name, [c_out, self.known[x.0].n_true, kernel]);
-        self.convolve_with(x, addend, filters, c_out, is_circular, form)
+        self.convolve_with(x, addend, filters, (c_out, Storage::F32), is_circular, Form::Plain)
     }
 
     /// Two 1x1 convolutions of one value, side by side: `c_out` channels each.
@@ -41,7 +58,8 @@ impl Layers {
             firsts[0]
         });
         let filters = Filters { weight, bias, kernel: 1 };
-        self.convolve_with(x, None, filters, 2 * rounded(c_out), false, Form::Plain)
+        let c_out = (2 * rounded(c_out), self.hidden);
+        self.convolve_with(x, None, filters, c_out, false, Form::Plain)
     }
 
     fn convolve_with(
@@ -49,7 +67,7 @@ impl Layers {
         x: Value,
         addend: Option<Columns>,
         filters: Filters,
-        c_out: usize,
+        (c_out, inner): (usize, Storage),
         is_circular: bool,
         form: Form,
     ) -> Value {
@@ -57,14 +75,14 @@ impl Layers {
         let sides = [known.height, known.width];
         let border = if is_circular { filters.kernel / 2 } else { 0 };
         let told = match addend {
-            None if border == 0 => known.place,
-            _ => self.told(x, addend, border),
+            None if border == 0 && known.storage == inner => known.place,
+            _ => self.told(x, addend, border, inner),
         };
         let n_rows = self.batch * known.n_pixels();
-        let plain = self.plan.buffer(n_rows * rounded(c_out));
+        let plain = self.plan.buffer_of(n_rows * rounded(c_out), inner);
         self.convolution(Pass::Forward, &known, border, &filters, c_out, [told, plain], false);
         let y = match form {
-            Form::Residual => self.value(sides, c_out, true),
+            Form::Residual => self.value(sides, c_out, known.storage),
             _ => self.value_at(plain, sides, c_out, true),
         };
         let (n_pixels, channels) = (known.n_pixels(), rounded(c_out));
@@ -75,12 +93,12 @@ impl Layers {
         y
     }
 
-    /// `x` with an addend on every pixel and `border` wrapped-around pixels on each side.
-    fn told(&mut self, x: Value, addend: Option<Columns>, border: usize) -> Place {
+    /// `x` with an addend on every pixel and `border` wrapped-around pixels on each side, kept as `inner`.
+    fn told(&mut self, x: Value, addend: Option<Columns>, border: usize, inner: Storage) -> Place {
         let known = self.known[x.0].clone();
         let channels = known.channels();
         let n_out = (known.height + 2 * border) * (known.width + 2 * border);
-        let told = self.plan.buffer(self.batch * n_out * channels);
+        let told = self.plan.buffer_of(self.batch * n_out * channels, inner);
         self.tell(&known, addend, border, told);
         told
     }
@@ -93,7 +111,7 @@ impl Layers {
                 let of = &self.known[columns.of.0];
                 (of.place.after(columns.first), of.channels())
             }
-            None => (x.place, 0),
+            None => (self.homes().parameters, 0),
         };
         let told = usize::from(addend.is_some());
         let numbers = vec![x.height, x.width, channels, border, stride, told];
@@ -114,9 +132,10 @@ impl Layers {
         adds: bool,
     ) {
         let (c_in, c_out, kernel) = (x.channels(), rounded(c_out), filters.kernel);
+        let inner = self.plan.storage(y);
         let w = match pass {
             Pass::Weight => self.gradient_of(filters.weight),
-            _ => self.parameter(filters.weight),
+            _ => self.factor(filters.weight, inner),
         };
         if kernel == 1 {
             let n_rows = self.batch * x.n_pixels();
@@ -141,7 +160,18 @@ impl Layers {
             kernel,
             border: kernel / 2 - border,
         };
-        self.commands.push(Command::Convolution(Convolution { pass, sizes, x: told, w, y, adds }));
+        let mut convolution = Convolution { pass, sizes, x: told, w, y, adds };
+        if inner == self.plan.storage(w) {
+            self.commands.push(Command::Convolution(convolution));
+            return;
+        }
+        // A gradient of filters comes as its factors are kept.
+        let n_filters = c_out * kernel * kernel * c_in;
+        let found = self.room_of(n_filters, inner);
+        (convolution.w, convolution.adds) = (found, false);
+        self.commands.push(Command::Convolution(convolution));
+        self.copy(n_filters, [found, w], adds);
+        self.give_back(found);
     }
 
     /// Linear maps of one value [B, 1, C], side by side: names and widths. Each takes `rounded` columns.
@@ -157,7 +187,7 @@ impl Layers {
         let weight = add("weight", |c_out, c_in| vec![c_out, c_in], Order::Filters);
         let bias = add("bias", |c_out, _| vec![c_out], Order::Vector);
         let c_out: usize = maps.iter().map(|(_, c_out)| rounded(*c_out)).sum();
-        let y = self.value([1, 1], c_out, true);
+        let y = self.value([1, 1], c_out, Storage::F32);
         let (from, to) = (self.place(x), self.place(y));
         let c_in = rounded(c_in);
         let w = Matrix::of(self.parameter(weight), c_in).transposed();
@@ -201,11 +231,11 @@ impl Layers {
         y
     }
 
-    /// As [`crate::network::ops::pixel_norm::pixel_norm`].
+    /// As [`crate::network::ops::pixel_norm::pixel_norm`], for hidden layers.
     pub fn pixel_norm(&mut self, x: Value) -> Value {
         let known = self.known[x.0].clone();
         let n_rows = self.batch * known.n_pixels();
-        let y = self.like(x);
+        let y = self.shaped_like(x, self.hidden);
         let inverse = self.plan.buffer(n_rows);
         let numbers = vec![n_rows, known.channels(), known.n_true];
         let buffers = vec![known.place, self.place(y), inverse];
@@ -270,7 +300,7 @@ impl Layers {
     /// Largest of each 2x2 block.
     pub fn max_pool(&mut self, x: Value) -> Value {
         let known = self.known[x.0].clone();
-        let y = self.value([known.height / 2, known.width / 2], known.n_true, true);
+        let y = self.value([known.height / 2, known.width / 2], known.n_true, known.storage);
         let n = self.n_values(y);
         let numbers = vec![self.batch, known.height, known.width, known.channels()];
         self.each("pool", n, vec![known.place, self.place(y)], numbers);
@@ -286,15 +316,15 @@ impl Layers {
         let bias = self.parameters.add(format!("{name}.bias"), &[c_out], Order::Vector);
         let (c_in, channels) = (known.channels(), rounded(c_out));
         let n_rows = self.batch * known.n_pixels();
-        let dealt = self.room(n_rows * 4 * channels);
-        let w = Matrix::of(self.parameter(weight), c_in).transposed();
+        let dealt = self.room_of(n_rows * 4 * channels, known.storage);
+        let w = Matrix::of(self.factor(weight, known.storage), c_in).transposed();
         let matrices = [Matrix::of(known.place, c_in), w, Matrix::of(dealt, 4 * channels)];
         self.product([n_rows, 4 * channels, c_in], matrices, false, false);
-        let y = self.value([2 * known.height, 2 * known.width], c_out, true);
+        let y = self.value([2 * known.height, 2 * known.width], c_out, known.storage);
         let numbers = vec![self.batch, known.height, known.width, channels];
         let buffers = vec![dealt, self.parameter(bias), self.place(y)];
         self.each("deal", n_rows * 4 * channels, buffers, numbers);
-        self.give_back(n_rows * 4 * channels, dealt);
+        self.give_back(dealt);
         self.layers.push(Layer::Upsample { x, weight, bias, y });
         y
     }
@@ -303,7 +333,7 @@ impl Layers {
     pub fn join(&mut self, a: Value, b: Value) -> Value {
         let (left, right) = (self.known[a.0].clone(), self.known[b.0].clone());
         let (c_a, c_b) = (left.channels(), right.channels());
-        let y = self.value([left.height, left.width], c_a + c_b, true);
+        let y = self.value([left.height, left.width], c_a + c_b, left.storage);
         let n_rows = self.batch * left.n_pixels();
         for (from, n, first) in [(left.place, c_a, 0), (right.place, c_b, c_a)] {
             let numbers = vec![n_rows, n, n, 0, c_a + c_b, first, 0];
@@ -364,7 +394,7 @@ impl Layers {
         width: usize,
     ) -> Value {
         let table = self.parameters.add(name.to_owned(), &[n_classes, width], Order::Table);
-        let y = self.value([1, 1], width, true);
+        let y = self.value([1, 1], width, Storage::F32);
         let n = self.n_values(y);
         let buffers = vec![waves, labels, self.parameter(table), self.place(y)];
         self.each("classes", n, buffers, vec![self.batch, rounded(width)]);

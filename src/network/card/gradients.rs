@@ -47,7 +47,7 @@ impl Layers {
     /// The gradient of a layer's output is used up.
     fn done(&mut self, y: Value) {
         if let Some(place) = self.known[y.0].gradient.take() {
-            self.give_back(self.n_values(y), place);
+            self.give_back(place);
         }
     }
 
@@ -168,8 +168,7 @@ impl Layers {
     fn pass_on(&mut self, y: Value, x: Value) {
         let dy = self.gradient(y);
         if let Some((dx, adds)) = self.wanted(x) {
-            let n = self.n_values(x);
-            self.each("columns", n, vec![dy, dx], vec![1, n, n, 0, n, 0, usize::from(adds)]);
+            self.copy(self.n_values(x), [dy, dx], adds);
         }
     }
 
@@ -178,7 +177,8 @@ impl Layers {
         let dout = self.gradient(of.y);
         let (n, channels, n_pixels) =
             (self.n_values(of.y), self.known[of.y.0].channels(), x.n_pixels());
-        let dy = if of.form == Form::Residual { self.room(n) } else { dout };
+        let inner = self.plan.storage(of.plain);
+        let dy = if of.form == Form::Residual { self.room_of(n, inner) } else { dout };
         let blocks = self.tiles(n_pixels, channels);
         let n_slices = blocks[0] * blocks[1];
         let sums = self.room(n_slices * channels);
@@ -187,10 +187,10 @@ impl Layers {
         let numbers = vec![n_pixels, channels, of.form as usize];
         self.tiled("finish_gradient", blocks, 4, buffers, numbers);
         self.sum_rows((sums, n_slices, channels), (self.gradient_of(bias), 0, 1), true);
-        self.give_back(n_slices * channels, sums);
+        self.give_back(sums);
         self.convolution(Pass::Weight, &x, of.border, &of.filters, channels, [of.told, dy], true);
 
-        let is_direct = of.addend.is_none() && of.border == 0 && of.form != Form::Residual;
+        let is_direct = of.told == x.place && of.form != Form::Residual;
         if is_direct {
             if let Some((dx, adds)) = self.wanted(of.x) {
                 self.convolution(Pass::Input, &x, 0, &of.filters, channels, [dx, dy], adds);
@@ -200,14 +200,14 @@ impl Layers {
                 * (x.height + 2 * of.border)
                 * (x.width + 2 * of.border)
                 * x.channels();
-            let dtold = self.room(n_told);
+            let dtold = self.room_of(n_told, inner);
             self.convolution(Pass::Input, &x, of.border, &of.filters, channels, [dtold, dy], false);
             let residual = (of.form == Form::Residual).then_some(of.y);
             self.folded(of.x, of.addend, (dtold, of.border), residual);
-            self.give_back(n_told, dtold);
+            self.give_back(dtold);
         }
         if of.form == Form::Residual {
-            self.give_back(n, dy);
+            self.give_back(dy);
         }
     }
 
@@ -255,7 +255,7 @@ impl Layers {
                 self.sum_rows((sums, blocks[0], channels), out, false);
             }
         }
-        self.give_back(n_slices * channels, sums);
+        self.give_back(sums);
     }
 
     /// `x`'s gradient will be where `y`'s is.
@@ -263,7 +263,7 @@ impl Layers {
         let place = self.known[y.0].gradient.take();
         let unused = std::mem::replace(&mut self.known[x.0].gradient, place);
         if let Some(unused) = unused {
-            self.give_back(self.n_values(x), unused);
+            self.give_back(unused);
         }
     }
 
@@ -293,7 +293,7 @@ impl Layers {
         });
         // Beta's gradient lies after gamma's.
         self.sum_rows((sums, batch, 2 * channels), (self.gradient_of(gamma), 0, 1), true);
-        self.give_back(2 * batch * channels, sums);
+        self.give_back(sums);
     }
 
     fn upsampled(&mut self, (x, y): (Value, Value), weight: usize, bias: usize) {
@@ -305,10 +305,11 @@ impl Layers {
         let n_slices = blocks[0] * blocks[1];
         let sums = self.room(n_slices * channels);
         let numbers = vec![out.n_pixels(), channels, Form::Plain as usize];
-        self.tiled("finish_gradient", blocks, 4, vec![dy, dy, dy, dy, sums], numbers);
+        let buffers = vec![dy, dy, self.parameter(bias), dy, sums];
+        self.tiled("finish_gradient", blocks, 4, buffers, numbers);
         self.sum_rows((sums, n_slices, channels), (self.gradient_of(bias), 0, 1), true);
-        self.give_back(n_slices * channels, sums);
-        let dealt = self.room(n_rows * 4 * channels);
+        self.give_back(sums);
+        let dealt = self.room_of(n_rows * 4 * channels, known.storage);
         let numbers = vec![self.batch(), known.height, known.width, channels];
         self.each("deal_gradient", n_rows * 4 * channels, vec![dy, dealt], numbers);
         let d = Matrix::of(dealt, 4 * channels);
@@ -316,9 +317,9 @@ impl Layers {
         let matrices = [d.transposed(), Matrix::of(known.place, c_in), dw];
         self.product([4 * channels, c_in, n_rows], matrices, true, false);
         if let Some((dx, adds)) = self.wanted(x) {
-            let w = Matrix::of(self.parameter(weight), c_in);
+            let w = Matrix::of(self.factor(weight, known.storage), c_in);
             self.product([n_rows, c_in, 4 * channels], [d, w, Matrix::of(dx, c_in)], adds, false);
         }
-        self.give_back(n_rows * 4 * channels, dealt);
+        self.give_back(dealt);
     }
 }

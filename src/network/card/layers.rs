@@ -3,11 +3,15 @@
 //! The formulas are those of [`crate::network::ops`], whose operations on the CPU are the specification. Values are
 //! [B, P, C] with channels rounded up; images lie as the convolutions of cards like them best. A value used in several
 //! places gets its gradients added up, the first of them written in place.
+//!
+//! Where hidden layers keep bfloat16, what their convolutions and attention read and write is bfloat16, gradients
+//! included. Images, what blocks add their changes to, parameters with their gradients, and all sums stay in single
+//! precision. A value's gradient is stored as the value is.
 
 use std::collections::HashMap;
 
 use super::parameters::{Homes, Parameters, rounded};
-use super::plan::{Command, Launch, Matrix, Place, Plan, Product};
+use super::plan::{Buffer, Command, Launch, Matrix, Place, Plan, Product, Storage};
 use crate::network::ops::convolution::Form;
 
 /// Threads of most blocks.
@@ -37,6 +41,7 @@ pub(super) struct Known {
     /// Without those that were added.
     pub n_true: usize,
     pub place: Place,
+    pub storage: Storage,
     pub needs_gradient: bool,
     pub gradient: Option<Place>,
     /// Whether some of its gradient is there already.
@@ -150,28 +155,49 @@ pub struct Layers {
     pub commands: Vec<Command>,
     pub parameters: Parameters,
     homes: Homes,
+    /// What hidden layers keep.
+    pub(super) hidden: Storage,
     pub(super) batch: usize,
     pub(super) known: Vec<Known>,
     pub(super) layers: Vec<Layer>,
-    /// Buffers that may be used again, by size.
-    free: HashMap<usize, Vec<Place>>,
+    /// Buffers that may be used again.
+    free: HashMap<Buffer, Vec<Place>>,
 }
 
 impl Layers {
-    /// Nothing yet, for `batch` images at a time. Buffers 0 and 1 are the parameters and their gradients; their sizes
-    /// are known once the network is.
-    pub fn new(batch: usize) -> Self {
+    /// Nothing yet, for `batch` images at a time. The first buffers are the parameters and their gradients, whose sizes
+    /// are known once the network is [`Self::complete`].
+    pub fn new(batch: usize, hidden: Storage) -> Self {
         let mut plan = Plan::default();
-        let homes = Homes { parameters: plan.buffer(0), gradients: plan.buffer(0) };
+        let [parameters, gradients] = [(); 2].map(|()| plan.buffer(0));
+        let rounded = match hidden {
+            Storage::F32 => parameters,
+            Storage::Bf16 => plan.buffer_of(0, hidden),
+        };
+        let homes = Homes { parameters, gradients, rounded };
         Self {
             plan,
             commands: Vec::new(),
             parameters: Parameters::default(),
             homes,
+            hidden,
             batch,
             known: Vec::new(),
             layers: Vec::new(),
             free: HashMap::new(),
+        }
+    }
+
+    /// The network has all its parameters.
+    pub fn complete(&mut self) {
+        let n = self.parameters.n_values();
+        let Homes { parameters, gradients, rounded } = self.homes;
+        for home in [parameters, gradients, rounded] {
+            self.plan.buffers[home.buffer].len = n;
+        }
+        if rounded != parameters {
+            self.copy(n, [parameters, rounded], false);
+            self.commands.rotate_right(1);
         }
     }
 
@@ -194,20 +220,22 @@ impl Layers {
 
     /// Where the gradient of a value is.
     pub fn gradient(&mut self, value: Value) -> Place {
-        let n = self.n_values(value);
+        let (n, storage) = (self.n_values(value), self.known[value.0].storage);
         match self.known[value.0].gradient {
             Some(place) => place,
             None => {
-                let place = self.room(n);
+                let place = self.room_of(n, storage);
                 self.known[value.0].gradient = Some(place);
                 place
             }
         }
     }
 
-    /// A value that comes from outside.
-    pub fn input(&mut self, [height, width]: [usize; 2], n_true: usize) -> Value {
-        self.value([height, width], n_true, false)
+    /// A value that comes from outside, in single precision.
+    pub fn input(&mut self, sides: [usize; 2], n_true: usize) -> Value {
+        let value = self.value(sides, n_true, Storage::F32);
+        self.known[value.0].needs_gradient = false;
+        value
     }
 
     /// Images [B, Ct, H, W] as a value.
@@ -231,10 +259,11 @@ impl Layers {
         &mut self,
         [height, width]: [usize; 2],
         n_true: usize,
-        needs_gradient: bool,
+        storage: Storage,
     ) -> Value {
-        let place = self.plan.buffer(self.batch * height * width * rounded(n_true));
-        self.value_at(place, [height, width], n_true, needs_gradient)
+        let n = self.batch * height * width * rounded(n_true);
+        let place = self.plan.buffer_of(n, storage);
+        self.value_at(place, [height, width], n_true, true)
     }
 
     pub(super) fn value_at(
@@ -244,17 +273,23 @@ impl Layers {
         n_true: usize,
         needs_gradient: bool,
     ) -> Value {
-        let (gradient, is_begun) = (None, false);
-        let known = Known { height, width, n_true, place, needs_gradient, gradient, is_begun };
+        let (gradient, is_begun, storage) = (None, false, self.plan.storage(place));
+        let known =
+            Known { height, width, n_true, place, storage, needs_gradient, gradient, is_begun };
         self.known.push(known);
         Value(self.known.len() - 1)
     }
 
-    /// A value shaped like another.
+    /// A value shaped and stored like another.
     pub(super) fn like(&mut self, x: Value) -> Value {
+        let storage = self.known[x.0].storage;
+        self.shaped_like(x, storage)
+    }
+
+    pub(super) fn shaped_like(&mut self, x: Value, storage: Storage) -> Value {
         let known = &self.known[x.0];
         let (sides, n_true) = ([known.height, known.width], known.n_true);
-        self.value(sides, n_true, true)
+        self.value(sides, n_true, storage)
     }
 
     pub(super) fn n_values(&self, value: Value) -> usize {
@@ -262,13 +297,19 @@ impl Layers {
         self.batch * known.n_pixels() * known.channels()
     }
 
-    /// A buffer that was used before, or a new one.
+    /// A buffer of single precision that was used before, or a new one.
     pub(super) fn room(&mut self, n: usize) -> Place {
-        self.free.get_mut(&n).and_then(Vec::pop).unwrap_or_else(|| self.plan.buffer(n))
+        self.room_of(n, Storage::F32)
     }
 
-    pub(super) fn give_back(&mut self, n: usize, place: Place) {
-        self.free.entry(n).or_default().push(place);
+    pub(super) fn room_of(&mut self, len: usize, storage: Storage) -> Place {
+        let free = self.free.get_mut(&Buffer { len, storage }).and_then(Vec::pop);
+        free.unwrap_or_else(|| self.plan.buffer_of(len, storage))
+    }
+
+    /// A whole buffer may be used again.
+    pub(super) fn give_back(&mut self, place: Place) {
+        self.free.entry(self.plan.buffers[place.buffer]).or_default().push(place);
     }
 
     pub(super) fn launch(&mut self, launch: Launch) {
@@ -277,6 +318,14 @@ impl Layers {
 
     pub(super) fn parameter(&self, first: usize) -> Place {
         self.homes.parameters.after(first)
+    }
+
+    /// A parameter as what is multiplied with values kept so.
+    pub(super) fn factor(&self, first: usize, storage: Storage) -> Place {
+        match storage {
+            Storage::F32 => self.parameter(first),
+            Storage::Bf16 => self.homes.rounded.after(first),
+        }
     }
 
     pub(super) fn gradient_of(&self, first: usize) -> Place {
@@ -328,6 +377,11 @@ impl Layers {
             numbers,
             reals: vec![],
         });
+    }
+
+    /// `to[n] (+)= from[n]`, each as it is stored.
+    pub(super) fn copy(&mut self, n: usize, [from, to]: [Place; 2], adds: bool) {
+        self.each("columns", n, vec![from, to], vec![1, n, n, 0, n, 0, usize::from(adds)]);
     }
 
     /// `out[b, stride] (+)= sum of rows[b, n, channels]` for `count` b.

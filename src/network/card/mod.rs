@@ -6,8 +6,8 @@
 //! on the CPU against the networks' operations (`tests/emulator`).
 //!
 //! Reading order: [`plan`] (commands), [`parameters`] (where they lie), [`layers`], `forward`, `attention` and `gradients`
-//! (each layer's commands), [`network`] (the walk), [`sampling`] (a forward pass), `cuda` (a card that obeys), `predictor`
-//! and `on_card` (forward passes where sampling asks for them).
+//! (each layer's commands), [`network`] (the walk), [`sampling`] (a forward pass), `cuda` and `libraries` (a card that
+//! obeys), `predictor` and `on_card` (forward passes where sampling asks for them).
 
 pub mod plan;
 pub mod parameters;
@@ -19,6 +19,8 @@ pub mod network;
 pub mod sampling;
 #[cfg(feature = "cudnn")]
 pub mod cuda;
+#[cfg(feature = "cudnn")]
+mod libraries;
 #[cfg(feature = "cudnn")]
 pub mod predictor;
 #[cfg(feature = "cudnn")]

@@ -4,7 +4,7 @@
 use super::attention::Watch;
 use super::layers::{CHANNELS_MAX, Columns, Layers, Value};
 use super::parameters::rounded;
-use super::plan::Place;
+use super::plan::{Place, Storage};
 use crate::network::attention::Watched;
 use crate::network::config::{AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding};
 use crate::network::embedding::waves;
@@ -72,16 +72,16 @@ pub struct CardNetwork {
 }
 
 impl CardNetwork {
-    /// Commands for `batch` images at a time, with room for `n_rest` more inputs; `Err` says what a card cannot do of
-    /// this network.
+    /// Commands for `batch` images at a time, with room for `n_rest` more inputs, whose hidden layers keep `hidden`;
+    /// `Err` says what a card cannot do of this network. Watched attention keeps single precision.
     pub fn new(
         config: &NetworkConfig,
         batch: usize,
         n_rest: usize,
-        watched: Watched,
+        (hidden, watched): (Storage, Watched),
     ) -> Result<Self, String> {
         check(config)?;
-        let mut layers = Layers::new(batch);
+        let mut layers = Layers::new(batch, hidden);
         let (width, sides) = (config.embedding_width(), [config.image.height, config.image.width]);
         let inputs = Inputs::new(&mut layers, config, batch, n_rest);
         let watch = watch(&mut layers, config, watched);
@@ -116,12 +116,9 @@ impl CardNetwork {
             Body::UNet { .. } => "output_conv",
         };
         let last = (config.image.channels, config.last_kernel);
-        let output = walk.layers.convolve(features, addend, name, last, walk.circular, Form::Plain);
+        let output = walk.layers.convolve_to_images(features, addend, name, last, walk.circular);
         let mut layers = walk.layers;
-        let n_values = layers.parameters.n_values();
-        let homes = layers.homes();
-        layers.plan.buffers[homes.parameters.buffer] = n_values;
-        layers.plan.buffers[homes.gradients.buffer] = n_values;
+        layers.complete();
         Ok(Self { layers, inputs, output, watch })
     }
 }
@@ -308,6 +305,8 @@ mod tests {
     use crate::network::config::Output;
     use candle_core::Device;
 
+    const NOTHING: (Storage, Watched) = (Storage::F32, Watched::Nothing);
+
     fn config(body: Body, group_norm: bool, variant: Option<AttentionVariant>) -> NetworkConfig {
         NetworkConfig {
             image: ImageShape::new(3, 8, 8),
@@ -346,7 +345,7 @@ mod tests {
                         .map(|(name, tensor)| (name.clone(), tensor.dims().to_vec()))
                         .collect();
                     expected.sort();
-                    let card = CardNetwork::new(&config, 2, 0, Watched::Nothing).unwrap();
+                    let card = CardNetwork::new(&config, 2, 0, NOTHING).unwrap();
                     let mut found: Vec<(String, Vec<usize>)> = card
                         .layers
                         .parameters
@@ -364,11 +363,10 @@ mod tests {
     #[test]
     fn what_a_card_cannot_train_is_named() {
         let narrow = Body::ResNet { width: 20, kernels: vec![3] };
-        let problem =
-            CardNetwork::new(&config(narrow, false, None), 2, 0, Watched::Nothing).err().unwrap();
+        let problem = CardNetwork::new(&config(narrow, false, None), 2, 0, NOTHING).err().unwrap();
         assert!(problem.contains("multiples of 8") && problem.contains("'20'"), "{problem}");
         let body = Body::ResNet { width: 16, kernels: vec![3] };
         let top1 = config(body, false, Some(AttentionVariant::Top1));
-        assert!(CardNetwork::new(&top1, 2, 0, Watched::Nothing).err().unwrap().contains("'top1'"));
+        assert!(CardNetwork::new(&top1, 2, 0, NOTHING).err().unwrap().contains("'top1'"));
     }
 }

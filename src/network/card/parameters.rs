@@ -112,11 +112,13 @@ impl Parameters {
     }
 }
 
-/// Where all parameters and all gradients are.
+/// Where all parameters and all gradients are, and the parameters as hidden layers multiply with them.
 #[derive(Clone, Copy, Debug)]
 pub struct Homes {
     pub parameters: Place,
     pub gradients: Place,
+    /// The parameters themselves where hidden layers keep single precision.
+    pub rounded: Place,
 }
 
 #[cfg(test)]

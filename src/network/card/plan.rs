@@ -1,15 +1,38 @@
-//! What a card is told to do, as data: commands over numbered buffers of single-precision values.
+//! What a card is told to do, as data: commands over numbered buffers of values.
 //!
 //! A plan is made without a card and executed by one (`cuda`), or by a C compiler's rendering of the same kernels in
 //! `tests/emulator`. Sizes are fixed, so a card can record the commands once and replay them.
 
 use std::collections::HashMap;
 
-/// Numbered buffers and the commands on them.
+/// Numbered buffers.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// Values of each buffer.
-    pub buffers: Vec<usize>,
+    pub buffers: Vec<Buffer>,
+}
+
+/// So many values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Buffer {
+    pub len: usize,
+    pub storage: Storage,
+}
+
+/// What a value is kept as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Storage {
+    F32,
+    /// The upper half of single precision: its range with eight bits of mantissa.
+    Bf16,
+}
+
+impl Storage {
+    pub fn n_bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 => 2,
+        }
+    }
 }
 
 /// A place in a buffer.
@@ -26,16 +49,37 @@ impl Place {
     }
 }
 
+impl Buffer {
+    pub fn n_bytes(self) -> usize {
+        self.len * self.storage.n_bytes()
+    }
+}
+
 impl Plan {
-    /// A new buffer.
+    /// A new buffer of single-precision values.
     pub fn buffer(&mut self, n_values: usize) -> Place {
-        self.buffers.push(n_values.max(1));
+        self.buffer_of(n_values, Storage::F32)
+    }
+
+    /// A new buffer.
+    pub fn buffer_of(&mut self, n_values: usize, storage: Storage) -> Place {
+        self.buffers.push(Buffer { len: n_values.max(1), storage });
         Place { buffer: self.buffers.len() - 1, first: 0 }
+    }
+
+    /// What the values at a place are kept as.
+    pub fn storage(&self, place: Place) -> Storage {
+        self.buffers[place.buffer].storage
+    }
+
+    /// Whether any value is kept as bfloat16.
+    pub fn has_bf16(&self) -> bool {
+        self.buffers.iter().any(|buffer| buffer.storage == Storage::Bf16)
     }
 
     /// Bytes of all buffers.
     pub fn n_bytes(&self) -> usize {
-        self.buffers.iter().sum::<usize>() * size_of::<f32>()
+        self.buffers.iter().map(|buffer| buffer.n_bytes()).sum()
     }
 }
 
@@ -46,6 +90,30 @@ pub enum Arithmetic {
     Full,
     /// TensorFloat-32: factors with ten bits of mantissa, sums in single precision.
     Tf32,
+    /// Hidden layers' convolutions and attention read and write bfloat16 and sum in single precision; the rest is
+    /// [`Self::Tf32`].
+    Bf16,
+}
+
+impl Arithmetic {
+    pub const ALL: [Self; 3] = [Self::Tf32, Self::Full, Self::Bf16];
+
+    /// As settings say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// What hidden layers keep.
+    pub fn hidden(self) -> Storage {
+        match self {
+            Self::Full | Self::Tf32 => Storage::F32,
+            Self::Bf16 => Storage::Bf16,
+        }
+    }
 }
 
 /// One thing to do; each waits for those before it.
@@ -56,7 +124,8 @@ pub enum Command {
     Convolution(Convolution),
 }
 
-/// A kernel of `kernels/layers.cuh` or `kernels/training.cuh`, whose comments say what it is given.
+/// A kernel of `kernels/layers.cuh` or `kernels/training.cuh`, whose comments say what it is given. Those that
+/// [`TAKE_BF16`] does not name take single precision alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Launch {
     pub kernel: &'static str,
@@ -70,7 +139,7 @@ pub struct Launch {
 }
 
 /// `count` matrix products of rows: `c[m, n] = alpha op(a)[m, k] op(b)[k, n] + beta c`, the matrices of each `stride`
-/// values after those of the one before.
+/// values after those of the one before. `a` and `b` are stored alike.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Product {
     pub sizes: [usize; 3],
@@ -122,7 +191,8 @@ pub enum Pass {
     Weight,
 }
 
-/// A cross-correlation with stride 1: x [B, H, W, I], w [O, k, k, I], y [B, H', W', O], or one of their gradients.
+/// A cross-correlation with stride 1: x [B, H, W, I], w [O, k, k, I], y [B, H', W', O], or one of their gradients, all
+/// stored alike.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Convolution {
     pub pass: Pass,
@@ -154,6 +224,12 @@ impl ConvolutionSizes {
     }
 }
 
+impl Launch {
+    fn takes_bf16(&self, which: usize) -> bool {
+        TAKE_BF16.iter().any(|(kernel, taken)| *kernel == self.kernel && taken.contains(&which))
+    }
+}
+
 impl Command {
     /// Where it reads and writes.
     fn places(&mut self) -> Vec<&mut Place> {
@@ -182,26 +258,28 @@ impl Command {
 
     /// Bytes that go to and from memory at least: the matrices of products and convolutions, each buffer of a launch once.
     pub fn n_bytes(&self, plan: &Plan) -> f64 {
-        let values: usize = match self {
+        let each = |place: Place| plan.storage(place).n_bytes();
+        let bytes: usize = match self {
             Self::Launch(launch) => {
                 let mut buffers: Vec<usize> =
                     launch.buffers.iter().map(|place| place.buffer).collect();
                 buffers.sort_unstable();
                 buffers.dedup();
-                buffers.into_iter().filter_map(|buffer| plan.buffers.get(buffer)).sum()
+                buffers.into_iter().map(|buffer| plan.buffers[buffer].n_bytes()).sum()
             }
-            Self::Product(Product { sizes: [m, n, k], count, .. }) => {
-                count * (m * k + k * n + m * n)
+            Self::Product(Product { sizes: [m, n, k], a, b, c, count, .. }) => {
+                let [a, b, c] = [a, b, c].map(|matrix| each(matrix.place));
+                count * (m * k * a + k * n * b + m * n * c)
             }
-            Self::Convolution(Convolution { sizes, .. }) => {
+            Self::Convolution(Convolution { sizes, x, w, y, .. }) => {
                 let [high, wide] = sizes.sides_out();
                 let ConvolutionSizes { batch, height, width, c_in, c_out, kernel, .. } = sizes;
-                batch * height * width * c_in
-                    + c_out * kernel * kernel * c_in
-                    + batch * high * wide * c_out
+                batch * height * width * c_in * each(*x)
+                    + c_out * kernel * kernel * c_in * each(*w)
+                    + batch * high * wide * c_out * each(*y)
             }
         };
-        (values * size_of::<f32>()) as f64
+        bytes as f64
     }
 }
 
@@ -209,8 +287,29 @@ impl Command {
 const BLOCKS_MAX: [usize; 2] = [i32::MAX as usize, u16::MAX as usize];
 const THREADS_MAX: usize = 1024;
 
+/// Kernels that take bfloat16, and which of their buffers may hold it.
+const TAKE_BF16: [(&str, &[usize]); 17] = [
+    ("tell", &[0, 2]),
+    ("finish", &[0, 2, 3]),
+    ("finish_gradient", &[0, 1, 3]),
+    ("fold", &[0, 1, 2]),
+    ("group_norm", &[0, 3]),
+    ("group_norm_gradient", &[0, 2, 3, 5]),
+    ("pixel_norm", &[0, 1]),
+    ("pixel_norm_gradient", &[0, 2, 3]),
+    ("softmax", &[1]),
+    ("softmax_gradient", &[0, 2]),
+    ("mean_pixels", &[0, 1]),
+    ("add_values", &[0, 1, 2]),
+    ("columns", &[0, 1]),
+    ("pool", &[0, 1]),
+    ("pool_gradient", &[0, 1, 2]),
+    ("deal", &[0, 2]),
+    ("deal_gradient", &[0, 1]),
+];
+
 impl Plan {
-    /// Gives buffers of one size that are never needed at the same time one place; what only one of `commands` reads and
+    /// Gives buffers of one kind that are never needed at the same time one place; what only one of `commands` reads and
     /// what lies in buffers `kept` stays. Buffers that nothing uses any more shrink.
     pub fn share(&mut self, commands: &mut [Command], kept: &[usize]) {
         let mut used_last = vec![0; self.buffers.len()];
@@ -219,33 +318,47 @@ impl Plan {
         }
         let mut place_of: Vec<Option<usize>> = vec![None; self.buffers.len()];
         kept.iter().for_each(|&buffer| place_of[buffer] = Some(buffer));
-        let mut free: HashMap<usize, Vec<usize>> = HashMap::new();
+        let mut free: HashMap<Buffer, Vec<usize>> = HashMap::new();
         for (index, command) in commands.iter_mut().enumerate() {
             let mut ended = Vec::new();
             for place in command.places() {
-                let (buffer, len) = (place.buffer, self.buffers[place.buffer]);
-                let found = *place_of[buffer]
-                    .get_or_insert_with(|| free.get_mut(&len).and_then(Vec::pop).unwrap_or(buffer));
+                let (buffer, kind) = (place.buffer, self.buffers[place.buffer]);
+                let found = *place_of[buffer].get_or_insert_with(|| {
+                    free.get_mut(&kind).and_then(Vec::pop).unwrap_or(buffer)
+                });
                 place.buffer = found;
                 if used_last[buffer] == index && !kept.contains(&buffer) {
-                    ended.push((len, found));
+                    ended.push(found);
                 }
             }
             ended.sort_unstable();
             ended.dedup();
-            ended.into_iter().for_each(|(len, buffer)| free.entry(len).or_default().push(buffer));
+            for buffer in ended {
+                free.entry(self.buffers[buffer]).or_default().push(buffer);
+            }
         }
         for buffer in 0..self.buffers.len() {
             if !place_of.contains(&Some(buffer)) {
-                self.buffers[buffer] = 1;
+                self.buffers[buffer].len = 1;
             }
         }
     }
 
-    /// Whether every command stays inside its buffers and a card's limits; `Err` names one that does not.
+    /// Which of a launch's buffers hold bfloat16.
+    pub fn bf16_of(&self, launch: &Launch) -> Vec<usize> {
+        let places = launch.buffers.iter().enumerate();
+        let bf16 = places.filter(|(_, place)| self.storage(**place) == Storage::Bf16);
+        bf16.map(|(which, _)| which).collect()
+    }
+
+    /// Whether every command stays inside its buffers and a card's limits and finds values stored as it takes them;
+    /// `Err` names one that does not.
     pub fn check(&self, commands: &[Command]) -> Result<(), String> {
         let holds = |place: Place, n: usize| {
-            self.buffers.get(place.buffer).is_some_and(|&len| place.first + n <= len)
+            self.buffers.get(place.buffer).is_some_and(|buffer| place.first + n <= buffer.len)
+        };
+        let alike = |places: &[Place]| {
+            places.windows(2).all(|pair| self.storage(pair[0]) == self.storage(pair[1]))
         };
         let is_good = |command: &Command| match command {
             Command::Launch(launch) => {
@@ -254,6 +367,7 @@ impl Plan {
                     && (1..=THREADS_MAX).contains(&launch.threads)
                     && launch.numbers.iter().all(|&n| i32::try_from(n).is_ok())
                     && launch.buffers.iter().all(|&place| holds(place, 1))
+                    && self.bf16_of(launch).iter().all(|which| launch.takes_bf16(*which))
             }
             Command::Product(product) => {
                 let [m, n, k] = product.sizes;
@@ -263,7 +377,10 @@ impl Plan {
                     let last = (product.count - 1) * of.stride + (rows - 1) * of.row + columns;
                     columns <= of.row && holds(of.place, last)
                 };
-                matrix(&product.a, m, k) && matrix(&product.b, k, n) && matrix(&product.c, m, n)
+                matrix(&product.a, m, k)
+                    && matrix(&product.b, k, n)
+                    && matrix(&product.c, m, n)
+                    && alike(&[product.a.place, product.b.place])
             }
             Command::Convolution(Convolution { sizes, x, w, y, .. }) => {
                 let [high, wide] = sizes.sides_out();
@@ -271,6 +388,7 @@ impl Plan {
                 holds(*x, batch * height * width * c_in)
                     && holds(*w, c_out * kernel * kernel * c_in)
                     && holds(*y, batch * high * wide * c_out)
+                    && alike(&[*x, *w, *y])
             }
         };
         match commands.iter().find(|command| !is_good(command)) {
@@ -323,7 +441,8 @@ mod tests {
         let mut commands = [relu(input, a), relu(a, b), relu(b, c), relu(c, output)];
         plan.share(&mut commands, &[input.buffer, output.buffer]);
         assert_eq!(commands, [relu(input, a), relu(a, b), relu(b, a), relu(a, output)]);
-        assert_eq!(plan.buffers, [8, 8, 8, 1, 8]);
+        let lengths: Vec<usize> = plan.buffers.iter().map(|buffer| buffer.len).collect();
+        assert_eq!(lengths, [8, 8, 8, 1, 8]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Training steps on a card.
 
 use anyhow::{Context, Result};
-use candle_core::{Device, DeviceLocation, Tensor};
+use candle_core::{DType, Device, DeviceLocation, Tensor};
 
 use super::{Check, Row, networks};
 use crate::lab::bench::Times;
@@ -49,9 +49,12 @@ pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
         };
         let expected = losses(Arithmetic::Full, &Device::Cpu)?;
         // Rounding grows from step to step, as it does between any two machines.
-        for (arithmetic, words, first_limit, limit) in
-            [(Arithmetic::Full, "f32", 2e-5, 2e-2), (Arithmetic::Tf32, "tf32", 5e-3, 5e-2)]
-        {
+        for (arithmetic, first_limit, limit) in [
+            (Arithmetic::Full, 2e-5, 2e-2),
+            (Arithmetic::Tf32, 5e-3, 5e-2),
+            (Arithmetic::Bf16, 2e-2, 5e-2),
+        ] {
+            let words = arithmetic.name();
             let found = losses(arithmetic, device)?;
             let apart = |a: f64, b: f64| (a / b - 1.0).abs();
             let first = apart(found[0].0, expected[0].0);
@@ -73,14 +76,14 @@ pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-/// Operations a second of a large matrix product in TensorFloat-32.
-fn products_per_s(device: &Device) -> Result<f64> {
+/// Operations a second of a large matrix product of values of a type; of single precision, in TensorFloat-32.
+fn products_per_s(device: &Device, dtype: DType) -> Result<f64> {
     const SIDE: usize = 8192;
     let before = candle_core::cuda::gemm_reduced_precision_f32();
     candle_core::cuda::set_gemm_reduced_precision_f32(true);
     let run = || -> Result<f64> {
         let [a, b] = [(); 2].map(|()| Tensor::rand(-1.0_f32, 1.0, (SIDE, SIDE), device));
-        let (a, b) = (a?, b?);
+        let (a, b) = (a?.to_dtype(dtype)?, b?.to_dtype(dtype)?);
         let mut times = Times::default();
         a.matmul(&b)?;
         for _ in 0..5 {
@@ -102,14 +105,18 @@ const BATCH: usize = 128;
 
 /// Milliseconds a step of the networks that others are compared by, data and report included.
 pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
-    let timed = networks::timed().map(|(name, network)| (name, network, Arithmetic::Tf32));
-    let mut cases = timed.to_vec();
+    let mut cases = Vec::new();
+    for arithmetic in [Arithmetic::Tf32, Arithmetic::Bf16] {
+        let timed = networks::timed().into_iter();
+        cases.extend(timed.map(|(name, network)| (name, network, arithmetic)));
+    }
     if !quick {
         let (name, network, _) = cases[0].clone();
         cases.push((name, network, Arithmetic::Full));
     }
     let DeviceLocation::Cuda { gpu_id } = device.location() else { return Ok(Vec::new()) };
-    let tensor_operations = products_per_s(device)?;
+    let tf32 = products_per_s(device, DType::F32)?;
+    let bf16 = products_per_s(device, DType::BF16)?;
     let mut rows = Vec::new();
     for (name, network, arithmetic) in cases {
         let dataset = networks::stripes(network.image, 1024);
@@ -130,7 +137,7 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
         }
         let median_ms = times.median_wall_s() * 1e3;
         let parts = card.profile(11)?;
-        let words = if arithmetic == Arithmetic::Full { "f32" } else { "tf32" };
+        let words = arithmetic.name();
         let padding = networks::word(network.padding);
         rows.push(Row {
             what: format!(
@@ -143,7 +150,8 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
             operations_each: 2.0,
             operations_per_s_max: match arithmetic {
                 Arithmetic::Full => None,
-                Arithmetic::Tf32 => Some(tensor_operations),
+                Arithmetic::Tf32 => Some(tf32),
+                Arithmetic::Bf16 => Some(bf16),
             },
             bytes: card.n_bytes_moved(),
             peer: Some(networks::peer(name, BATCH, &network, words)),

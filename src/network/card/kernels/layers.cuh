@@ -1,8 +1,9 @@
 // What a training step does besides its matrix products and convolutions.
 //
-// Values are [B, P, C] in single precision: images, pixels, channels, the last of them a multiple of eight. Every kernel
-// takes one `Arguments`: `buffers` in the order that its comment names, then `numbers`, then `reals`. Sums are made in an
-// order that does not depend on timing, so that a step gives the same bits each time.
+// Values are [B, P, C]: images, pixels, channels, the last of them a multiple of eight. Every kernel takes one
+// `Arguments`: `buffers` in the order that its comment names, then `numbers`, then `reals`. Buffers that a kernel reads or
+// writes as `Values` may hold bfloat16, where this file is compiled with BF16; all else is single precision, sums too, which
+// are made in an order that does not depend on timing, so that a step gives the same bits each time.
 
 #ifndef MOSAIC_LAYERS
 #define MOSAIC_LAYERS
@@ -11,7 +12,68 @@ typedef struct {
     float *buffers[8];
     int numbers[10];
     float reals[4];
+    // Bit i: buffer i holds bfloat16.
+    unsigned bf16;
 } Arguments;
+
+// Values of a buffer from some place on.
+typedef struct {
+    void *first;
+    int is_bf16;
+} Values;
+
+#ifdef BF16
+#define IS_BF16(a, which) ((a).bf16 >> (which) & 1u)
+#else
+#define IS_BF16(a, which) 0
+#endif
+#define VALUES(a, which, first) values_from((a).buffers[which], IS_BF16(a, which), first)
+
+__device__ static inline Values values_from(float *buffer, int is_bf16, size_t first) {
+    Values values;
+    values.first = is_bf16 ? (void *)((unsigned short *)buffer + first) : (void *)(buffer + first);
+    values.is_bf16 = is_bf16;
+    return values;
+}
+
+// The nearest bfloat16, the even one of two; no number becomes none.
+__device__ static inline unsigned short bf16_of(float value) {
+    const unsigned bits = __float_as_uint(value);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return 0x7fc0;
+    return (unsigned short)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+__device__ static inline float get(Values of, size_t i) {
+    if (!of.is_bf16) return ((const float *)of.first)[i];
+    return __uint_as_float((unsigned)((const unsigned short *)of.first)[i] << 16);
+}
+
+__device__ static inline void put(Values of, size_t i, float value) {
+    if (of.is_bf16) ((unsigned short *)of.first)[i] = bf16_of(value);
+    else ((float *)of.first)[i] = value;
+}
+
+// Four values from i on, a multiple of four.
+__device__ static inline float4 get_quad(Values of, size_t i) {
+    if (!of.is_bf16) {
+        QUAD(values, (const float *)of.first + i);
+        return values;
+    }
+    BF16_QUAD(bits, (const unsigned short *)of.first + i);
+    float4 values;
+    values.x = __uint_as_float(bits.x << 16), values.y = __uint_as_float(bits.x & 0xffff0000u);
+    values.z = __uint_as_float(bits.y << 16), values.w = __uint_as_float(bits.y & 0xffff0000u);
+    return values;
+}
+
+__device__ static inline void put_quad(Values of, size_t i, float x, float y, float z, float w) {
+    if (!of.is_bf16) {
+        PUT_QUAD((float *)of.first + i, x, y, z, w);
+        return;
+    }
+    const unsigned low = bf16_of(x) | (unsigned)bf16_of(y) << 16, high = bf16_of(z) | (unsigned)bf16_of(w) << 16;
+    PUT_BF16_QUAD((unsigned short *)of.first + i, low, high);
+}
 
 // What becomes of a convolution's values.
 enum { PLAIN, RELU, RESIDUAL };
@@ -104,9 +166,9 @@ __global__ void enter(Arguments a) {
 __global__ void tell(Arguments a) {
     const int height = a.numbers[0], width = a.numbers[1], channels = a.numbers[2], radius = a.numbers[3];
     const int wide = width + 2 * radius, n_out = (height + 2 * radius) * wide;
-    const float *x = a.buffers[0] + (size_t)blockIdx.y * height * width * channels;
+    const Values x = VALUES(a, 0, (size_t)blockIdx.y * height * width * channels);
     const float *addend = a.buffers[1] + (size_t)blockIdx.y * a.numbers[4];
-    float *out = a.buffers[2] + (size_t)blockIdx.y * n_out * channels;
+    const Values out = VALUES(a, 2, (size_t)blockIdx.y * n_out * channels);
     const Tile tile = tile_of(channels);
     if (!tile.is_used) return;
     float told[4] = {0.0f, 0.0f, 0.0f, 0.0f};
@@ -115,9 +177,9 @@ __global__ void tell(Arguments a) {
     }
     for (int p = blockIdx.x * tile.n_rows + tile.row; p < n_out; p += gridDim.x * tile.n_rows) {
         const int row = around(p / wide - radius, height), column = around(p % wide - radius, width);
-        QUAD(value, x + ((size_t)row * width + column) * channels + 4 * tile.lane);
-        PUT_QUAD(
-            out + (size_t)p * channels + 4 * tile.lane,
+        const float4 value = get_quad(x, ((size_t)row * width + column) * channels + 4 * tile.lane);
+        put_quad(
+            out, (size_t)p * channels + 4 * tile.lane,
             value.x + told[0], value.y + told[1], value.z + told[2], value.w + told[3]
         );
     }
@@ -127,22 +189,23 @@ __global__ void tell(Arguments a) {
 __global__ void finish(Arguments a) {
     const int n_pixels = a.numbers[0], channels = a.numbers[1], form = a.numbers[2];
     const float *bias = a.buffers[1];
+    const Values plain = VALUES(a, 0, 0), before = VALUES(a, 2, 0), finished = VALUES(a, 3, 0);
     const Tile tile = tile_of(channels);
     if (!tile.is_used) return;
     const size_t image = (size_t)blockIdx.y * n_pixels * channels + 4 * tile.lane;
     QUAD(shift, bias + 4 * tile.lane);
     for (int p = blockIdx.x * tile.n_rows + tile.row; p < n_pixels; p += gridDim.x * tile.n_rows) {
         const size_t place = image + (size_t)p * channels;
-        QUAD(y, a.buffers[0] + place);
+        const float4 y = get_quad(plain, place);
         float out[4] = {y.x + shift.x, y.y + shift.y, y.z + shift.z, y.w + shift.w};
         if (form != PLAIN) {
             for (int i = 0; i < 4; i++) out[i] = fmaxf(out[i], 0.0f);
         }
         if (form == RESIDUAL) {
-            QUAD(x, a.buffers[2] + place);
+            const float4 x = get_quad(before, place);
             out[0] += x.x, out[1] += x.y, out[2] += x.z, out[3] += x.w;
         }
-        PUT_QUAD(a.buffers[3] + place, out[0], out[1], out[2], out[3]);
+        put_quad(finished, place, out[0], out[1], out[2], out[3]);
     }
 }
 
@@ -152,6 +215,7 @@ __global__ void finish(Arguments a) {
 __global__ void finish_gradient(Arguments a) {
     SHARED(float, shared);
     const int n_pixels = a.numbers[0], channels = a.numbers[1], form = a.numbers[2];
+    const Values dout = VALUES(a, 0, 0), convolved = VALUES(a, 1, 0), found = VALUES(a, 3, 0);
     const Tile tile = tile_of(channels);
     float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
     if (tile.is_used) {
@@ -162,13 +226,13 @@ __global__ void finish_gradient(Arguments a) {
         }
         for (int p = blockIdx.x * tile.n_rows + tile.row; p < n_pixels; p += gridDim.x * tile.n_rows) {
             const size_t place = image + (size_t)p * channels;
-            QUAD(gradient, a.buffers[0] + place);
+            const float4 gradient = get_quad(dout, place);
             float dy[4] = {gradient.x, gradient.y, gradient.z, gradient.w};
             if (form != PLAIN) {
-                QUAD(y, a.buffers[1] + place);
+                const float4 y = get_quad(convolved, place);
                 const float value[4] = {y.x, y.y, y.z, y.w};
                 for (int i = 0; i < 4; i++) dy[i] = value[i] + shift[i] > 0.0f ? dy[i] : 0.0f;
-                PUT_QUAD(a.buffers[3] + place, dy[0], dy[1], dy[2], dy[3]);
+                put_quad(found, place, dy[0], dy[1], dy[2], dy[3]);
             }
             for (int i = 0; i < 4; i++) sums[i] += dy[i];
         }
@@ -187,7 +251,8 @@ __global__ void fold(Arguments a) {
     SHARED(float, shared);
     const int height = a.numbers[0], width = a.numbers[1], channels = a.numbers[2], radius = a.numbers[3];
     const int flags = a.numbers[4], wide = width + 2 * radius, high = height + 2 * radius, n_pixels = height * width;
-    const float *dtold = a.buffers[0] + (size_t)blockIdx.y * high * wide * channels;
+    const Values dtold = VALUES(a, 0, (size_t)blockIdx.y * high * wide * channels);
+    const Values residual = VALUES(a, 1, 0), dx = VALUES(a, 2, 0);
     const Tile tile = tile_of(channels);
     float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
     if (tile.is_used) {
@@ -196,21 +261,21 @@ __global__ void fold(Arguments a) {
             float folded[4] = {0.0f, 0.0f, 0.0f, 0.0f};
             for (int y = (p / width + radius) % height; y < high; y += height) {
                 for (int x = (p % width + radius) % width; x < wide; x += width) {
-                    QUAD(d, dtold + ((size_t)y * wide + x) * channels + 4 * tile.lane);
+                    const float4 d = get_quad(dtold, ((size_t)y * wide + x) * channels + 4 * tile.lane);
                     folded[0] += d.x, folded[1] += d.y, folded[2] += d.z, folded[3] += d.w;
                 }
             }
             for (int i = 0; i < 4; i++) sums[i] += folded[i];
             const size_t place = image + (size_t)p * channels;
             if (flags & FOLD_RESIDUAL) {
-                QUAD(d, a.buffers[1] + place);
+                const float4 d = get_quad(residual, place);
                 folded[0] += d.x, folded[1] += d.y, folded[2] += d.z, folded[3] += d.w;
             }
             if (flags & FOLD_ADDS) {
-                QUAD(d, a.buffers[2] + place);
+                const float4 d = get_quad(dx, place);
                 folded[0] += d.x, folded[1] += d.y, folded[2] += d.z, folded[3] += d.w;
             }
-            if (flags & FOLD_WRITES) PUT_QUAD(a.buffers[2] + place, folded[0], folded[1], folded[2], folded[3]);
+            if (flags & FOLD_WRITES) put_quad(dx, place, folded[0], folded[1], folded[2], folded[3]);
         }
     }
     if (flags & FOLD_SUMS) {
@@ -258,24 +323,23 @@ __global__ void group_norm(Arguments a) {
     SHARED(float, shared);
     const int n_pixels = a.numbers[0], channels = a.numbers[1], per_group = a.numbers[2];
     const size_t image = ((size_t)blockIdx.y * n_pixels) * channels + (size_t)blockIdx.x * per_group;
-    const float *x = a.buffers[0] + image;
-    float *y = a.buffers[3] + image;
+    const Values x = VALUES(a, 0, image), y = VALUES(a, 3, image);
     const int c = threadIdx.x % per_group, first = threadIdx.x / per_group, n_rows = blockDim.x / per_group;
     const float n = (float)n_pixels * (float)per_group;
     float sum = 0.0f;
-    for (int p = first; p < n_pixels; p += n_rows) sum += x[(size_t)p * channels + c];
+    for (int p = first; p < n_pixels; p += n_rows) sum += get(x, (size_t)p * channels + c);
     const float mean = block_sum(sum, shared) / n;
     float squares = 0.0f;
     for (int p = first; p < n_pixels; p += n_rows) {
-        const float difference = x[(size_t)p * channels + c] - mean;
+        const float difference = get(x, (size_t)p * channels + c) - mean;
         squares += difference * difference;
     }
     const float inverse = 1.0f / sqrtf(block_sum(squares, shared) / n + a.reals[0]);
     const int channel = blockIdx.x * per_group + c;
     const float scale = a.buffers[1][channel] * inverse, shift = a.buffers[2][channel] - mean * scale;
     for (int p = first; p < n_pixels; p += n_rows) {
-        const float value = x[(size_t)p * channels + c] * scale + shift;
-        y[(size_t)p * channels + c] = a.numbers[3] ? fmaxf(value, 0.0f) : value;
+        const float value = get(x, (size_t)p * channels + c) * scale + shift;
+        put(y, (size_t)p * channels + c, a.numbers[3] ? fmaxf(value, 0.0f) : value);
     }
     if (threadIdx.x == 0) {
         float *stats = a.buffers[4] + 2 * ((size_t)blockIdx.y * gridDim.x + blockIdx.x);
@@ -290,17 +354,16 @@ __global__ void group_norm_gradient(Arguments a) {
     SHARED(float, shared);
     const int n_pixels = a.numbers[0], channels = a.numbers[1], per_group = a.numbers[2];
     const size_t image = ((size_t)blockIdx.y * n_pixels) * channels + (size_t)blockIdx.x * per_group;
-    const float *x = a.buffers[0] + image, *y = a.buffers[2] + image, *dy = a.buffers[3] + image;
-    float *dx = a.buffers[5] + image;
+    const Values x = VALUES(a, 0, image), y = VALUES(a, 2, image), dy = VALUES(a, 3, image), dx = VALUES(a, 5, image);
     const float *stats = a.buffers[4] + 2 * ((size_t)blockIdx.y * gridDim.x + blockIdx.x);
     const float mean = stats[0], inverse = stats[1];
     const int c = threadIdx.x % per_group, first = threadIdx.x / per_group, n_rows = blockDim.x / per_group;
     float sum = 0.0f, product = 0.0f;
     for (int p = first; p < n_pixels; p += n_rows) {
         const size_t place = (size_t)p * channels + c;
-        const float d = a.numbers[3] && !(y[place] > 0.0f) ? 0.0f : dy[place];
+        const float d = a.numbers[3] && !(get(y, place) > 0.0f) ? 0.0f : get(dy, place);
         sum += d;
-        product += d * (x[place] - mean) * inverse;
+        product += d * (get(x, place) - mean) * inverse;
     }
     float *sums = shared, *products = shared + blockDim.x;
     sums[threadIdx.x] = sum;
@@ -332,9 +395,9 @@ __global__ void group_norm_gradient(Arguments a) {
     mean_sum /= n, mean_product /= n;
     for (int p = first; p < n_pixels; p += n_rows) {
         const size_t place = (size_t)p * channels + c;
-        const float d = a.numbers[3] && !(y[place] > 0.0f) ? 0.0f : dy[place];
-        const float found = inverse * (gamma[c] * d - mean_sum - (x[place] - mean) * inverse * mean_product);
-        dx[place] = a.numbers[4] ? dx[place] + found : found;
+        const float d = a.numbers[3] && !(get(y, place) > 0.0f) ? 0.0f : get(dy, place);
+        const float found = inverse * (gamma[c] * d - mean_sum - (get(x, place) - mean) * inverse * mean_product);
+        put(dx, place, a.numbers[4] ? get(dx, place) + found : found);
     }
 }
 
@@ -344,16 +407,16 @@ __global__ void pixel_norm(Arguments a) {
     const int n_rows = a.numbers[0], channels = a.numbers[1], n_true = a.numbers[2];
     const int lane = threadIdx.x % 32, row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     const int is_row = row < n_rows;
-    const float *x = a.buffers[0] + (size_t)(is_row ? row : 0) * channels;
-    float *y = a.buffers[1] + (size_t)(is_row ? row : 0) * channels;
+    const size_t place = (size_t)(is_row ? row : 0) * channels;
+    const Values x = VALUES(a, 0, place), y = VALUES(a, 1, place);
     float sum = 0.0f;
-    for (int c = lane; c < n_true; c += 32) sum += x[c];
+    for (int c = lane; c < n_true; c += 32) sum += get(x, c);
     const float mean = warp_sum(sum) / n_true;
     float squares = 0.0f;
-    for (int c = lane; c < n_true; c += 32) squares += (x[c] - mean) * (x[c] - mean);
+    for (int c = lane; c < n_true; c += 32) squares += (get(x, c) - mean) * (get(x, c) - mean);
     const float inverse = 1.0f / sqrtf(warp_sum(squares) / n_true + a.reals[0]);
     if (!is_row) return;
-    for (int c = lane; c < channels; c += 32) y[c] = c < n_true ? (x[c] - mean) * inverse : 0.0f;
+    for (int c = lane; c < channels; c += 32) put(y, c, c < n_true ? (get(x, c) - mean) * inverse : 0.0f);
     if (lane == 0) a.buffers[2][row] = inverse;
 }
 
@@ -363,26 +426,26 @@ __global__ void pixel_norm_gradient(Arguments a) {
     const int lane = threadIdx.x % 32, row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     const int is_row = row < n_rows;
     const size_t place = (size_t)(is_row ? row : 0) * channels;
-    const float *y = a.buffers[0] + place, *dy = a.buffers[2] + place;
-    float *dx = a.buffers[3] + place;
+    const Values y = VALUES(a, 0, place), dy = VALUES(a, 2, place), dx = VALUES(a, 3, place);
     float sum = 0.0f, product = 0.0f;
-    for (int c = lane; c < n_true; c += 32) sum += dy[c], product += dy[c] * y[c];
+    for (int c = lane; c < n_true; c += 32) sum += get(dy, c), product += get(dy, c) * get(y, c);
     sum = warp_sum(sum) / n_true;
     product = warp_sum(product) / n_true;
     if (!is_row) return;
     const float inverse = a.buffers[1][row];
     for (int c = lane; c < channels; c += 32) {
-        const float found = c < n_true ? inverse * (dy[c] - sum - y[c] * product) : 0.0f;
-        dx[c] = a.numbers[3] ? dx[c] + found : found;
+        const float found = c < n_true ? inverse * (get(dy, c) - sum - get(y, c) * product) : 0.0f;
+        put(dx, c, a.numbers[3] ? get(dx, c) + found : found);
     }
 }
 
-// Rows of logits to weights in place, a warp a row. maps [rows, P]. rows, P.
+// Rows of logits to weights, a warp a row. logits, weights (may be where logits are) [rows, P]. rows, P.
 __global__ void softmax(Arguments a) {
     const int n_rows = a.numbers[0], n = a.numbers[1];
     const int lane = threadIdx.x % 32, row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     const int is_row = row < n_rows;
-    float *map = a.buffers[0] + (size_t)(is_row ? row : 0) * n;
+    const float *map = a.buffers[0] + (size_t)(is_row ? row : 0) * n;
+    const Values weights = VALUES(a, 1, (size_t)(is_row ? row : 0) * n);
     float largest = -INFINITY;
     for (int i = lane; i < n; i += 32) largest = fmaxf(largest, map[i]);
     largest = warp_max(largest);
@@ -390,7 +453,7 @@ __global__ void softmax(Arguments a) {
     for (int i = lane; i < n; i += 32) total += expf(map[i] - largest);
     const float share = 1.0f / warp_sum(total);
     if (!is_row) return;
-    for (int i = lane; i < n; i += 32) map[i] = expf(map[i] - largest) * share;
+    for (int i = lane; i < n; i += 32) put(weights, i, expf(map[i] - largest) * share);
 }
 
 // The distance of pixels p and q of an image, the shortest way round where it is a torus.
@@ -444,18 +507,19 @@ __global__ void received(Arguments a) {
     }
 }
 
-// dS = scale A (dA - sum A dA) in the place of dA. A, dA [rows, P]. rows, P; scale.
+// dS = scale A (dA - sum A dA). A, dA, dS (may be where dA is) [rows, P]. rows, P; scale.
 __global__ void softmax_gradient(Arguments a) {
     const int n_rows = a.numbers[0], n = a.numbers[1];
     const int lane = threadIdx.x % 32, row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     const int is_row = row < n_rows;
-    const float *map = a.buffers[0] + (size_t)(is_row ? row : 0) * n;
-    float *gradient = a.buffers[1] + (size_t)(is_row ? row : 0) * n;
+    const size_t first = (size_t)(is_row ? row : 0) * n;
+    const Values map = VALUES(a, 0, first), out = VALUES(a, 2, first);
+    const float *gradient = a.buffers[1] + first;
     float sum = 0.0f;
-    for (int i = lane; i < n; i += 32) sum += map[i] * gradient[i];
+    for (int i = lane; i < n; i += 32) sum += get(map, i) * gradient[i];
     sum = warp_sum(sum);
     if (!is_row) return;
-    for (int i = lane; i < n; i += 32) gradient[i] = a.reals[0] * map[i] * (gradient[i] - sum);
+    for (int i = lane; i < n; i += 32) put(out, i, a.reals[0] * get(map, i) * (gradient[i] - sum));
 }
 
 // out (+)= the mean of x over an image's pixels, at every pixel. x, out [B, P, C]. P, C, whether to add.
@@ -463,13 +527,14 @@ __global__ void softmax_gradient(Arguments a) {
 __global__ void mean_pixels(Arguments a) {
     SHARED(float, shared);
     const int n_pixels = a.numbers[0], channels = a.numbers[1];
+    const Values from = VALUES(a, 0, 0), to = VALUES(a, 1, 0);
     const Tile tile = tile_of(channels);
     float *means = shared + 4 * blockDim.x;
     const size_t image = (size_t)blockIdx.y * n_pixels * channels + 4 * tile.lane;
     float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
     if (tile.is_used) {
         for (int p = tile.row; p < n_pixels; p += tile.n_rows) {
-            QUAD(x, a.buffers[0] + image + (size_t)p * channels);
+            const float4 x = get_quad(from, image + (size_t)p * channels);
             sums[0] += x.x, sums[1] += x.y, sums[2] += x.z, sums[3] += x.w;
         }
     }
@@ -479,8 +544,8 @@ __global__ void mean_pixels(Arguments a) {
     float mean[4];
     for (int i = 0; i < 4; i++) mean[i] = means[4 * tile.lane + i] / n_pixels;
     for (int p = tile.row; p < n_pixels; p += tile.n_rows) {
-        float *out = a.buffers[1] + image + (size_t)p * channels;
-        for (int i = 0; i < 4; i++) out[i] = a.numbers[2] ? out[i] + mean[i] : mean[i];
+        const size_t place = image + (size_t)p * channels;
+        for (int i = 0; i < 4; i++) put(to, place + i, a.numbers[2] ? get(to, place + i) + mean[i] : mean[i]);
     }
 }
 
@@ -499,7 +564,8 @@ __global__ void relu_gradient(Arguments a) {
 
 // out = x + y. n.
 __global__ void add_values(Arguments a) {
-    EACH(i, a.numbers[0]) a.buffers[2][i] = a.buffers[0][i] + a.buffers[1][i];
+    const Values x = VALUES(a, 0, 0), y = VALUES(a, 1, 0), out = VALUES(a, 2, 0);
+    EACH(i, a.numbers[0]) put(out, i, get(x, i) + get(y, i));
 }
 
 // y[row, c] += bias[c]. bias [C], y [rows, C]. n, C.
@@ -511,40 +577,41 @@ __global__ void add_to_rows(Arguments a) {
 // out, first_out, whether to add.
 __global__ void columns(Arguments a) {
     const int n = a.numbers[1];
+    const Values x = VALUES(a, 0, 0), out = VALUES(a, 1, 0);
     EACH(i, (size_t)a.numbers[0] * n) {
-        const size_t row = i / n, c = i % n;
-        float *out = a.buffers[1] + row * a.numbers[4] + a.numbers[5] + c;
-        const float value = a.buffers[0][row * a.numbers[2] + a.numbers[3] + c];
-        *out = a.numbers[6] ? *out + value : value;
+        const size_t row = i / n, c = i % n, place = row * a.numbers[4] + a.numbers[5] + c;
+        const float value = get(x, row * a.numbers[2] + a.numbers[3] + c);
+        put(out, place, a.numbers[6] ? get(out, place) + value : value);
     }
 }
 
 // Largest of each 2x2 block. x [B, H, W, C], y. B, H, W, C.
 __global__ void pool(Arguments a) {
     const int height = a.numbers[1] / 2, width = a.numbers[2] / 2, channels = a.numbers[3];
+    const Values x = VALUES(a, 0, 0), y = VALUES(a, 1, 0);
     EACH(i, (size_t)a.numbers[0] * height * width * channels) {
         const size_t c = i % channels, column = i / channels % width, row = i / channels / width;
-        const float *x = a.buffers[0] + (4 * row * width + 2 * column) * channels + c;
-        const float *below = x + 2 * width * channels;
-        a.buffers[1][i] = fmaxf(fmaxf(x[0], x[channels]), fmaxf(below[0], below[channels]));
+        const size_t first = (4 * row * width + 2 * column) * channels + c, below = first + 2 * width * channels;
+        const float above = fmaxf(get(x, first), get(x, first + channels));
+        put(y, i, fmaxf(above, fmaxf(get(x, below), get(x, below + channels))));
     }
 }
 
 // The first of the largest, in reading order, gets the gradient. x, dy, dx. B, H, W, C, whether to add.
 __global__ void pool_gradient(Arguments a) {
     const int height = a.numbers[1] / 2, width = a.numbers[2] / 2, channels = a.numbers[3];
+    const Values x = VALUES(a, 0, 0), dy = VALUES(a, 1, 0), dx = VALUES(a, 2, 0);
     EACH(i, (size_t)a.numbers[0] * height * width * channels) {
         const size_t c = i % channels, column = i / channels % width, row = i / channels / width;
         const size_t first = (4 * row * width + 2 * column) * channels + c, below = first + 2 * width * channels;
         const size_t places[4] = {first, first + channels, below, below + channels};
         int best = 0;
         for (int j = 1; j < 4; j++) {
-            if (a.buffers[0][places[j]] > a.buffers[0][places[best]]) best = j;
+            if (get(x, places[j]) > get(x, places[best])) best = j;
         }
         for (int j = 0; j < 4; j++) {
-            const float found = j == best ? a.buffers[1][i] : 0.0f;
-            float *dx = a.buffers[2] + places[j];
-            *dx = a.numbers[4] ? *dx + found : found;
+            const float found = j == best ? get(dy, i) : 0.0f;
+            put(dx, places[j], a.numbers[4] ? get(dx, places[j]) + found : found);
         }
     }
 }
@@ -552,22 +619,24 @@ __global__ void pool_gradient(Arguments a) {
 // Four values a pixel to 2x2 pixels, plus bias. x [B, H, W, 4, C], bias [C], out [B, 2H, 2W, C]. B, H, W, C.
 __global__ void deal(Arguments a) {
     const int width = a.numbers[2], channels = a.numbers[3];
+    const Values x = VALUES(a, 0, 0), out = VALUES(a, 2, 0);
     EACH(i, (size_t)a.numbers[0] * a.numbers[1] * width * 4 * channels) {
         const size_t c = i % channels, column = i / channels % (2 * width), row = i / channels / (2 * width);
         const size_t quarter = 2 * (row % 2) + column % 2;
         const size_t pixel = row / 2 * width + column / 2;
-        a.buffers[2][i] = a.buffers[0][(pixel * 4 + quarter) * channels + c] + a.buffers[1][c];
+        put(out, i, get(x, (pixel * 4 + quarter) * channels + c) + a.buffers[1][c]);
     }
 }
 
 // The other way round, without bias. dout [B, 2H, 2W, C], dx [B, H, W, 4, C]. B, H, W, C.
 __global__ void deal_gradient(Arguments a) {
     const int width = a.numbers[2], channels = a.numbers[3];
+    const Values dout = VALUES(a, 0, 0), dx = VALUES(a, 1, 0);
     EACH(i, (size_t)a.numbers[0] * a.numbers[1] * width * 4 * channels) {
         const size_t c = i % channels, column = i / channels % (2 * width), row = i / channels / (2 * width);
         const size_t quarter = 2 * (row % 2) + column % 2;
         const size_t pixel = row / 2 * width + column / 2;
-        a.buffers[1][(pixel * 4 + quarter) * channels + c] = a.buffers[0][i];
+        put(dx, (pixel * 4 + quarter) * channels + c, get(dout, i));
     }
 }
 

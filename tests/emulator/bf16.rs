@@ -1,0 +1,202 @@
+//! Training steps whose hidden layers keep bfloat16, against the same steps in single precision.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use mosaic_lab::dataset::Batches;
+use mosaic_lab::diffusion::Schedule;
+use mosaic_lab::image::ImageShape;
+use mosaic_lab::network::TensorMap;
+use mosaic_lab::network::card::plan::{Arithmetic, Command, Launch, Plan, Storage};
+use mosaic_lab::network::config::{AttentionVariant, Body, NetworkConfig, Padding};
+use mosaic_lab::training::card::CardStep;
+use mosaic_lab::training::config::TrainingConfig;
+use mosaic_lab::training::loss::{Draw, noisy_batch};
+use mosaic_lab::training::trainer::Trainer;
+use rand::RngExt;
+
+use crate::random;
+use crate::steps::{Emulated, attention, images, network, program, resnet, training};
+
+/// What a step found, in the networks' order.
+struct Found {
+    errors: Vec<f32>,
+    gradients: BTreeMap<String, Vec<f32>>,
+}
+
+fn found(
+    program: &Path,
+    network: &NetworkConfig,
+    config: &TrainingConfig,
+    (piece, rounds): (usize, bool),
+    weights: &TensorMap,
+) -> Found {
+    let mut step = CardStep::new(config, network, piece).unwrap();
+    step.plan.check(&step.gradients).unwrap();
+    assert_eq!(step.plan.has_bf16(), config.arithmetic == Arithmetic::Bf16);
+    if !rounds {
+        step.plan.buffers.iter_mut().for_each(|buffer| buffer.storage = Storage::F32);
+    }
+    let mut card = Emulated::new(program.to_owned(), &step.plan, f32::NAN);
+    for kept in [step.kept.gradients, step.kept.parameters] {
+        card.buffers[kept.buffer].fill(0.0);
+    }
+    let mut random = random(5);
+    for parameter in &step.parameters {
+        let values = weights[&parameter.name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        // Networks begin with zeros in places, behind which nothing would be seen.
+        let values: Vec<f32> =
+            values.into_iter().map(|value| value + random.random_range(-0.1..0.1_f32)).collect();
+        parameter.to_card(&values, &mut card.buffers[step.kept.parameters.buffer]);
+    }
+    let dataset = images(network.image);
+    let mut order = Batches::new(dataset.len(), config.batch, config.seed);
+    let (seed, batch, schedule) = (config.seed, config.batch, Schedule::default());
+    let drawn = noisy_batch(&dataset, &mut order, Draw { seed, batch, step: 0, schedule });
+    for number in 0..step.n_pieces() {
+        step.fill(&drawn, number, config.rate, &mut card.buffers[step.inputs.x.buffer]);
+        card.run(&step.gradients);
+    }
+    let all = &card.buffers[step.kept.gradients.buffer];
+    let gradients = step.parameters.iter().map(|of| (of.name.clone(), of.to_network(all)));
+    let errors = card.buffers[step.kept.report.buffer][..config.batch].to_vec();
+    Found { errors, gradients: gradients.collect() }
+}
+
+fn length(values: impl Iterator<Item = f32>) -> f64 {
+    values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt()
+}
+
+fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
+    let Some(program) = program() else { return };
+    let dataset = images(network.image);
+    let trainer = Trainer::new(config.clone(), network, dataset, &Device::Cpu).unwrap();
+    let weights = trainer.contents().unwrap().weights;
+    let run = |arithmetic, rounds| {
+        let config = TrainingConfig { arithmetic, ..config.clone() };
+        found(&program, network, &config, (piece, rounds), &weights)
+    };
+    let exact = run(Arithmetic::Full, false);
+    // The same commands without rounding, which must make no difference, and with it.
+    let label = format!("{network:?}");
+    compare(&exact, &run(Arithmetic::Bf16, false), 1e-4, &label);
+    let worst = compare(&exact, &run(Arithmetic::Bf16, true), 0.3, &label);
+    assert!(worst > 1e-4, "{label}: nothing was rounded");
+}
+
+/// The largest distance of a parameter's gradients, in their lengths; it and errors may differ by `limit`, as may those of
+/// parameters that hardly matter.
+fn compare(exact: &Found, rounded: &Found, limit: f64, label: &str) -> f64 {
+    for (a, b) in exact.errors.iter().zip(&rounded.errors) {
+        let apart = f64::from((a / b - 1.0).abs());
+        assert!(apart < limit.min(1e-2), "{label}: an error of {b}, not {a}");
+    }
+    let norm = length(exact.gradients.values().flatten().copied());
+    let (mut worst, mut total) = (0.0_f64, 0.0);
+    for (name, exact) in &exact.gradients {
+        let differences = exact.iter().zip(&rounded.gradients[name]).map(|(a, b)| a - b);
+        let (apart, long) = (length(differences), length(exact.iter().copied()));
+        // Some are nothing but the rounding of sums that cancel.
+        let is_near = apart < limit * (long + 1e-3 * norm) + 1e-6 * norm;
+        assert!(is_near, "{label}: {name} differs by {apart:e} of {long:e}");
+        if long > 1e-6 * norm {
+            worst = worst.max(apart / long);
+        }
+        total += apart.powi(2);
+    }
+    assert!(total.sqrt() < 0.1 * limit * norm, "{label}: {total:e} of {norm:e}");
+    worst
+}
+
+#[test]
+fn convolutions_keep_their_gradients() {
+    for padding in [Padding::Circular, Padding::Zeros] {
+        for group_norm in [false, true] {
+            check(&NetworkConfig { padding, group_norm, ..network(resnet()) }, &training(4), 2);
+        }
+    }
+    for (image, group_norm) in
+        [(ImageShape::new(3, 8, 16), false), (ImageShape::new(1, 16, 8), true)]
+    {
+        let body = Body::UNet { widths: vec![8, 16, 24], embedding: 16 };
+        check(&NetworkConfig { image, group_norm, ..network(body) }, &training(3), 3);
+    }
+}
+
+#[test]
+fn attention_keeps_its_gradients() {
+    use AttentionVariant::{Identity, Softmax, Uniform};
+    for (variant, normalise) in
+        [(Softmax, true), (Softmax, false), (Uniform, true), (Identity, true)]
+    {
+        let attention = attention(variant, normalise);
+        let network = NetworkConfig { attention, last_kernel: 1, ..network(resnet()) };
+        check(&network, &training(4), 4);
+    }
+}
+
+#[test]
+fn values_are_rounded_to_the_nearest_bfloat16() {
+    let Some(program) = program() else { return };
+    let mut values: Vec<f32> = vec![
+        0.0,
+        -0.0,
+        1.0,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::NAN,
+        f32::MAX,
+        f32::MIN_POSITIVE,
+        // Half way between two: the even one; a little further: the other.
+        1.003_906_25,
+        1.011_718_75,
+        1.003_906_4,
+        -1.003_906_25,
+    ];
+    let mut random = random(6);
+    values.extend((0..244).map(|_| f32::from_bits(random.random())));
+    let (n, mut plan) = (values.len(), Plan::default());
+    let places = [
+        plan.buffer(n),
+        plan.buffer_of(n, Storage::Bf16),
+        plan.buffer_of(n, Storage::Bf16),
+        plan.buffer(n),
+        plan.buffer(n),
+    ];
+    let copy = |from: usize, to: usize| {
+        Command::Launch(Launch {
+            kernel: "columns",
+            blocks: [1, 1],
+            threads: 64,
+            shared: 0,
+            buffers: vec![places[from], places[to]],
+            numbers: vec![1, n, n, 0, n, 0, 0],
+            reals: vec![],
+        })
+    };
+    // Four at a time, without an addend.
+    let tell = |from: usize, to: usize| {
+        Command::Launch(Launch {
+            kernel: "tell",
+            blocks: [1, 1],
+            threads: 64,
+            shared: 0,
+            buffers: vec![places[from], places[0], places[to]],
+            numbers: vec![1, n / 8, 8, 0, 0, 0],
+            reals: vec![],
+        })
+    };
+    let commands = [copy(0, 1), tell(0, 2), copy(1, 3), tell(2, 4)];
+    plan.check(&commands).unwrap();
+    let mut card = Emulated::new(program, &plan, 0.0);
+    card.buffers[0].clone_from(&values);
+    card.run(&commands);
+    let expected = Tensor::new(values, &Device::Cpu).unwrap().to_dtype(DType::BF16).unwrap();
+    let expected = expected.to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap();
+    for found in &card.buffers[3..] {
+        for (a, b) in expected.iter().zip(found) {
+            assert!(a == b || (a.is_nan() && b.is_nan()), "{a} {b}");
+        }
+    }
+}
