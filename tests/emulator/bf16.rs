@@ -105,7 +105,7 @@ fn compare(exact: &Found, rounded: &Found, limit: f64, label: &str) -> f64 {
         }
         total += apart.powi(2);
     }
-    assert!(total.sqrt() < 0.1 * limit * norm, "{label}: {total:e} of {norm:e}");
+    assert!(total.sqrt() < limit / 3.0 * norm, "{label}: {total:e} of {norm:e}");
     worst
 }
 
@@ -119,7 +119,7 @@ fn convolutions_keep_their_gradients() {
     for (image, group_norm) in
         [(ImageShape::new(3, 8, 16), false), (ImageShape::new(1, 16, 8), true)]
     {
-        let body = Body::UNet { widths: vec![8, 16, 24], embedding: 16 };
+        let body = Body::UNet { widths: vec![16, 32, 64], embedding: 16 };
         check(&NetworkConfig { image, group_norm, ..network(body) }, &training(3), 3);
     }
 }
