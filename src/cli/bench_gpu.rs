@@ -156,7 +156,7 @@ fn print_head(
     writeln!(
         out,
         "\nat best: {} bytes/s copied, {} multiply-adds/s and {} exponentials/s in single precision. Shares of these; of a \
-         large matrix product for tf32.",
+         large matrix product for tf32 and bf16.",
         short(*bytes_per_s),
         short(*multiply_adds_per_s),
         short(*exponentials_per_s)

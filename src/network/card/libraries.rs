@@ -166,7 +166,9 @@ impl Libraries {
     ) -> Result<(), EngineError> {
         let doing = "multiplying matrices";
         let is_full = product.exact || self.arithmetic == Arithmetic::Full;
+        let is_bf16 = a_at.storage == Storage::Bf16;
         let math = match is_full {
+            _ if is_bf16 => cublasMath_t::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION,
             true => cublasMath_t::CUBLAS_DEFAULT_MATH,
             false => cublasMath_t::CUBLAS_TF32_TENSOR_OP_MATH,
         };
@@ -194,7 +196,7 @@ impl Libraries {
             beta: beta as f32,
             ldc: c.row as i32,
         };
-        if a_at.storage == Storage::Bf16 {
+        if is_bf16 {
             let done = self.bf16_product(product, gemm, [a_at, b_at, c_at]);
             return done.map_err(|e| library(doing, e));
         }
