@@ -10,6 +10,9 @@ use std::process::Command;
 /// Patch sides with a kernel of their own, as `STRIP_SIDES` of `src/theory/card/cuda.rs`.
 const STRIP_SIDES: [usize; 7] = [3, 5, 7, 9, 11, 13, 15];
 
+/// Channels of attention heads with kernels of their own, as `WIDTHS` of `src/network/card/attention.rs`.
+const ATTENTION_WIDTHS: [usize; 4] = [8, 16, 32, 64];
+
 fn main() {
     let kernels = Path::new("src/theory/card/kernels");
     let layers = Path::new("src/network/card/kernels");
@@ -26,8 +29,16 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     compile(&kernels.join("general.cu"), &out.join("general.ptx"), &[]);
     compile(&kernels.join("ceilings.cu"), &out.join("ceilings.ptx"), &[]);
-    compile(&layers.join("layers.cu"), &out.join("layers.ptx"), &[]);
-    compile(&layers.join("layers.cu"), &out.join("layers_bf16.ptx"), &[("BF16", "1")]);
+    for (suffix, bf16) in [("", None), ("_bf16", Some(("BF16", "1")))] {
+        let definitions: Vec<_> = bf16.into_iter().collect();
+        compile(&layers.join("layers.cu"), &out.join(format!("layers{suffix}.ptx")), &definitions);
+        for width in ATTENTION_WIDTHS {
+            let width = width.to_string();
+            let definitions: Vec<_> = bf16.into_iter().chain([("WIDTH", width.as_str())]).collect();
+            let ptx = out.join(format!("attention_{width}{suffix}.ptx"));
+            compile(&layers.join("attention.cu"), &ptx, &definitions);
+        }
+    }
     for side in STRIP_SIDES {
         let side = side.to_string();
         compile(

@@ -77,7 +77,7 @@ impl CardStep {
     ) -> Result<Self, String> {
         let (image, batch) = (network.image, config.batch);
         let n_eps = piece * image.n_values();
-        let keeps = (config.arithmetic.hidden(), Watched::Nothing);
+        let keeps = (config.arithmetic, Watched::Nothing);
         let made = CardNetwork::new(network, piece, n_eps + 3 * piece + 2, keeps)?;
         let CardNetwork { mut layers, inputs, output, .. } = made;
         let levels = inputs.rest.after(n_eps);

@@ -117,6 +117,42 @@ static __attribute__((unused)) float __shfl_sync(unsigned lanes, float value, in
     return values[from];
 }
 
+/* TensorFloat-32: the nearest; of two the one further from zero. */
+static inline __attribute__((unused)) float tf32_of(float value) {
+#ifdef UNROUNDED
+    return value;
+#else
+    return __uint_as_float((__float_as_uint(value) + 0x1000u) & 0xffffe000u);
+#endif
+}
+
+static float left_factors[2][THREADS_LIMIT][4], right_factors[2][THREADS_LIMIT][2];
+static unsigned n_products[THREADS_LIMIT];
+
+/* c[16, 8] += a[16, 8] b[8, 8] by a warp, dealt out as PTX says of mma.m16n8k8 for tf32. */
+static __attribute__((unused)) void multiply(float *c, const float *a, const float *b) {
+    const unsigned me = threadIdx.x, warp = me / WARP_SIZE * WARP_SIZE, lane = me % WARP_SIZE;
+    if (warp + WARP_SIZE > blockDim.x) fail("a product of a warp that is not whole");
+    const unsigned which = n_products[me]++ % 2;
+    memcpy(left_factors[which][me], a, sizeof left_factors[which][me]);
+    memcpy(right_factors[which][me], b, sizeof right_factors[which][me]);
+#ifndef UNROUNDED
+    for (int i = 0; i < 6; i++) {
+        if (__float_as_uint(i < 4 ? a[i] : b[i - 4]) & 0x1fffu) fail("a factor that is no TensorFloat-32");
+    }
+#endif
+    wait_for(SHUFFLE);
+    for (unsigned e = 0; e < 4; e++) {
+        const unsigned row = lane / 4 + 8 * (e / 2), column = 2 * (lane % 4) + e % 2;
+        float sum = c[e];
+        for (unsigned k = 0; k < 8; k++) {
+            const float left = left_factors[which][warp + row % 8 * 4 + k % 4][row / 8 + 2 * (k / 4)];
+            sum += left * right_factors[which][warp + column * 4 + k % 4][k / 4];
+        }
+        c[e] = sum;
+    }
+}
+
 static void (*kernel_call)(void);
 
 static void fiber(void) {
@@ -143,7 +179,7 @@ static void run_block(size_t n_shared_bytes) {
     memset(emulated_shared, 0xff, n_shared_bytes); /* NaN */
     for (unsigned t = 0; t < n; t++) {
         waits[t] = RUNS;
-        n_shuffles[t] = 0;
+        n_shuffles[t] = n_products[t] = 0;
         getcontext(&fibers[t]);
         fibers[t].uc_stack.ss_sp = stacks + t * stack;
         fibers[t].uc_stack.ss_size = stack;

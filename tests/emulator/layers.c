@@ -5,6 +5,18 @@
 #define BF16
 
 #include "../../src/network/card/kernels/training.cuh"
+#define WIDTH 8
+#include "../../src/network/card/kernels/attention.cuh"
+#undef WIDTH
+#define WIDTH 16
+#include "../../src/network/card/kernels/attention.cuh"
+#undef WIDTH
+#define WIDTH 32
+#include "../../src/network/card/kernels/attention.cuh"
+#undef WIDTH
+#define WIDTH 64
+#include "../../src/network/card/kernels/attention.cuh"
+#undef WIDTH
 
 static const struct {
     const char *name;
@@ -15,6 +27,8 @@ static const struct {
     NAMED(group_norm_gradient), NAMED(pixel_norm), NAMED(pixel_norm_gradient), NAMED(softmax), NAMED(softmax_gradient), NAMED(watched_softmax), NAMED(received),
     NAMED(mean_pixels), NAMED(relu), NAMED(relu_gradient), NAMED(add_values), NAMED(add_to_rows), NAMED(columns),
     NAMED(pool), NAMED(pool_gradient), NAMED(deal), NAMED(deal_gradient), NAMED(classes), NAMED(classes_gradient),
+#define OF_WIDTH(width) NAMED(attend_##width), NAMED(attend_gradient_queries_##width), NAMED(attend_gradient_keys_##width)
+    OF_WIDTH(8), OF_WIDTH(16), OF_WIDTH(32), OF_WIDTH(64),
     NAMED(noise_loss), NAMED(square_sums), NAMED(decide), NAMED(update),
 };
 

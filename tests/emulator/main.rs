@@ -2,11 +2,12 @@
 //! against the specification; and all that stands between them and a machine, with cards that fail on purpose.
 
 mod attention;
-mod bf16;
+
 mod card;
 
 mod predictions;
 mod published;
+mod rounded;
 mod steps;
 
 use std::sync::{Arc, Mutex};

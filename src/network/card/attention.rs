@@ -1,13 +1,35 @@
 //! Softmax attention and its gradient as commands, which compute the weights again rather than keep them.
 //!
-//! As [`crate::network::ops::attend`], for a few images and one head at a time, so that the maps stay in a card's cache.
+//! As [`crate::network::ops::attend`]. In full single precision, where attention is watched and for heads that our kernels
+//! do not know, a few images and one head at a time, so that the maps stay in a card's cache; else by kernels that keep no
+//! map at all (`kernels/attention.cuh`).
 
 use super::layers::{Layer, Layers, Value};
-use super::plan::{Matrix, Place, Storage};
+use super::plan::{Arithmetic, Launch, Matrix, Place, Storage};
 use crate::network::ops::attention_figures::N_FIGURES;
 
 /// Values of an attention map that are kept at a time: small enough for a card's cache.
 const MAP_VALUES: usize = 1 << 23;
+
+/// Channels of heads that kernels are compiled for, as `ATTENTION_WIDTHS` of `build.rs`; narrower ones are filled up.
+const WIDTHS: [usize; 4] = [8, 16, 32, 64];
+/// A block's queries, or keys, and its threads.
+const TILE: usize = 64;
+const THREADS: usize = 128;
+/// Heads of images in one launch, at most.
+const HEADS_MAX: usize = u16::MAX as usize;
+
+/// The kernels for a head's width: forward, gradient of queries, gradients of keys and values.
+fn kernels(width: usize) -> Option<(usize, [&'static str; 3])> {
+    const NAMES: [[&str; 3]; WIDTHS.len()] = [
+        ["attend_8", "attend_gradient_queries_8", "attend_gradient_keys_8"],
+        ["attend_16", "attend_gradient_queries_16", "attend_gradient_keys_16"],
+        ["attend_32", "attend_gradient_queries_32", "attend_gradient_keys_32"],
+        ["attend_64", "attend_gradient_queries_64", "attend_gradient_keys_64"],
+    ];
+    let which = WIDTHS.iter().position(|&most| width <= most && width.is_multiple_of(4))?;
+    Some((WIDTHS[which], NAMES[which]))
+}
 
 /// Where to write what attention looks like.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +54,13 @@ impl Layers {
     ) -> Value {
         let y = self.like(values);
         let parts = self.attention(looking, values, heads, width);
+        if watch.is_none() && self.arithmetic != Arithmetic::Full && parts.has_kernels() {
+            let sums = self.plan.buffer(self.batch * heads * parts.n_pixels);
+            let buffers = vec![parts.looking.place, parts.values.place, self.place(y), sums];
+            self.fused(&parts, 0, buffers, [false; 2]);
+            self.layers.push(Layer::Attend { looking, values, heads, width, sums: Some(sums), y });
+            return y;
+        }
         let maps = self.maps(&parts);
         let image_width = self.known[looking.0].width;
         for piece in parts.pieces() {
@@ -45,8 +74,25 @@ impl Layers {
             self.batched(sizes, [parts.map(maps.kept), v, out], 1.0, false, piece.images);
         }
         self.give_back_maps(maps);
-        self.layers.push(Layer::Attend { looking, values, heads, width, y });
+        self.layers.push(Layer::Attend { looking, values, heads, width, sums: None, y });
         y
+    }
+
+    /// One of the kernels that keep no map; whether to add to the gradients of looking and of values.
+    fn fused(&mut self, of: &Attention, which: usize, buffers: Vec<Place>, adds: [bool; 2]) {
+        let Some((most, names)) = kernels(of.width) else { return };
+        let mut numbers =
+            vec![of.n_pixels, of.looking.channels, of.values.channels, of.heads, of.width];
+        numbers.extend(adds.map(usize::from));
+        self.launch(Launch {
+            kernel: names[which],
+            blocks: [of.n_pixels.div_ceil(TILE), of.batch * of.heads],
+            threads: THREADS,
+            shared: 2 * TILE * (most + 4) + if which == 2 { 2 * TILE } else { 0 },
+            buffers,
+            numbers,
+            reals: vec![of.scale()],
+        });
     }
 
     /// Room for a piece's maps.
@@ -81,8 +127,8 @@ impl Layers {
     pub(super) fn attended(
         &mut self,
         (looking, values): (Value, Value),
-        heads: usize,
-        width: usize,
+        (heads, width): (usize, usize),
+        sums: Option<Place>,
         y: Value,
     ) {
         let parts = self.attention(looking, values, heads, width);
@@ -92,6 +138,17 @@ impl Layers {
         else {
             return;
         };
+        if let Some(sums) = sums {
+            let products = self.room(self.batch() * heads * parts.n_pixels);
+            let (from, of) = (parts.looking.place, parts.values.place);
+            let adds = [looking_adds, values_adds];
+            let buffers = vec![from, of, self.place(y), dy, sums, dlooking, products];
+            self.fused(&parts, 1, buffers, adds);
+            let buffers = vec![from, of, dy, sums, products, dlooking, dvalues];
+            self.fused(&parts, 2, buffers, adds);
+            self.give_back(products);
+            return;
+        }
         let (n, scale) = (parts.n_pixels, parts.scale());
         let [weights, gradients] = [(); 2].map(|()| self.maps(&parts));
         for piece in parts.pieces() {
@@ -173,6 +230,11 @@ impl Piece {
 }
 
 impl Attention {
+    /// Whether kernels without maps can do it.
+    pub fn has_kernels(&self) -> bool {
+        kernels(self.width).is_some() && self.batch * self.heads <= HEADS_MAX
+    }
+
     pub fn pieces(&self) -> Vec<Piece> {
         let of_head = |head| {
             (0..self.batch).step_by(self.per_piece).map(move |first| Piece {

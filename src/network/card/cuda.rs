@@ -10,6 +10,7 @@
 )]
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUresult, CUstreamCaptureMode};
@@ -168,7 +169,7 @@ impl Engine {
         let pointers = buffers.iter().map(|buffer| buffer.pointer(&stream)).collect();
         let libraries = Libraries::open(&stream, &plan, commands, arithmetic)?;
         let functions =
-            functions(&context, plan.has_bf16()).map_err(failed("loading its kernels"))?;
+            functions(&context, &plan, commands).map_err(failed("loading its kernels"))?;
         Ok(Self {
             context,
             stream,
@@ -346,48 +347,46 @@ impl Engine {
     }
 }
 
+/// The kernels that `commands` ask for.
 fn functions(
     context: &Arc<CudaContext>,
-    take_bf16: bool,
+    plan: &Plan,
+    commands: &[&[Command]],
 ) -> Result<HashMap<&'static str, CudaFunction>, DriverError> {
-    let source = match take_bf16 {
-        true => include_str!(concat!(env!("OUT_DIR"), "/layers_bf16.ptx")),
-        false => include_str!(concat!(env!("OUT_DIR"), "/layers.ptx")),
-    };
-    let module = context.load_module(Ptx::from_src(source))?;
-    KERNELS.iter().map(|&name| Ok((name, module.load_function(name)?))).collect()
+    let mut modules = HashMap::new();
+    let mut functions = HashMap::new();
+    for command in commands.iter().copied().flatten() {
+        let Command::Launch(Launch { kernel, .. }) = command else { continue };
+        if functions.contains_key(kernel) {
+            continue;
+        }
+        let source = source(kernel, plan.has_bf16());
+        let module = match modules.entry(source.as_ptr()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(context.load_module(Ptx::from_src(source))?),
+        };
+        functions.insert(*kernel, module.load_function(kernel)?);
+    }
+    Ok(functions)
 }
 
-/// All kernels of `kernels/`.
-const KERNELS: [&str; 30] = [
-    "enter",
-    "tell",
-    "finish",
-    "finish_gradient",
-    "fold",
-    "sum_rows",
-    "group_norm",
-    "group_norm_gradient",
-    "pixel_norm",
-    "pixel_norm_gradient",
-    "softmax",
-    "softmax_gradient",
-    "watched_softmax",
-    "received",
-    "mean_pixels",
-    "relu",
-    "relu_gradient",
-    "add_values",
-    "add_to_rows",
-    "columns",
-    "pool",
-    "pool_gradient",
-    "deal",
-    "deal_gradient",
-    "classes",
-    "classes_gradient",
-    "noise_loss",
-    "square_sums",
-    "decide",
-    "update",
-];
+/// PTX of a kernel's module.
+macro_rules! ptx {
+    ($name:literal, $bf16:expr) => {
+        match $bf16 {
+            true => include_str!(concat!(env!("OUT_DIR"), "/", $name, "_bf16.ptx")),
+            false => include_str!(concat!(env!("OUT_DIR"), "/", $name, ".ptx")),
+        }
+    };
+}
+
+fn source(kernel: &str, bf16: bool) -> &'static str {
+    let width = kernel.starts_with("attend_").then(|| kernel.rsplit('_').next()).flatten();
+    match width {
+        Some("8") => ptx!("attention_8", bf16),
+        Some("16") => ptx!("attention_16", bf16),
+        Some("32") => ptx!("attention_32", bf16),
+        Some("64") => ptx!("attention_64", bf16),
+        _ => ptx!("layers", bf16),
+    }
+}

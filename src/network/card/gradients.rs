@@ -142,8 +142,8 @@ impl Layers {
                 }
                 self.done(y);
             }
-            Layer::Attend { looking, values, heads, width, y } => {
-                self.attended((looking, values), heads, width, y);
+            Layer::Attend { looking, values, heads, width, sums, y } => {
+                self.attended((looking, values), (heads, width), sums, y);
                 self.done(y);
             }
             Layer::Mean { x, y } => {

@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 
 use super::parameters::{Homes, Parameters, rounded};
-use super::plan::{Buffer, Command, Launch, Matrix, Place, Plan, Product, Storage};
+use super::plan::{Arithmetic, Buffer, Command, Launch, Matrix, Place, Plan, Product, Storage};
 use crate::network::ops::convolution::Form;
 
 /// Threads of most blocks.
@@ -135,6 +135,8 @@ pub(super) enum Layer {
         values: Value,
         heads: usize,
         width: usize,
+        /// Of queries over keys, if they were kept.
+        sums: Option<Place>,
         y: Value,
     },
     Mean {
@@ -155,6 +157,7 @@ pub struct Layers {
     pub commands: Vec<Command>,
     pub parameters: Parameters,
     homes: Homes,
+    pub(super) arithmetic: Arithmetic,
     /// What hidden layers keep.
     pub(super) hidden: Storage,
     pub(super) batch: usize,
@@ -167,8 +170,8 @@ pub struct Layers {
 impl Layers {
     /// Nothing yet, for `batch` images at a time. The first buffers are the parameters and their gradients, whose sizes
     /// are known once the network is [`Self::complete`].
-    pub fn new(batch: usize, hidden: Storage) -> Self {
-        let mut plan = Plan::default();
+    pub fn new(batch: usize, arithmetic: Arithmetic) -> Self {
+        let (mut plan, hidden) = (Plan::default(), arithmetic.hidden());
         let [parameters, gradients] = [(); 2].map(|()| plan.buffer(0));
         let rounded = match hidden {
             Storage::F32 => parameters,
@@ -180,6 +183,7 @@ impl Layers {
             commands: Vec::new(),
             parameters: Parameters::default(),
             homes,
+            arithmetic,
             hidden,
             batch,
             known: Vec::new(),

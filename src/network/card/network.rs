@@ -4,7 +4,7 @@
 use super::attention::Watch;
 use super::layers::{CHANNELS_MAX, Columns, Layers, Value};
 use super::parameters::rounded;
-use super::plan::{Place, Storage};
+use super::plan::{Arithmetic, Place};
 use crate::network::attention::Watched;
 use crate::network::config::{AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding};
 use crate::network::embedding::waves;
@@ -72,16 +72,16 @@ pub struct CardNetwork {
 }
 
 impl CardNetwork {
-    /// Commands for `batch` images at a time, with room for `n_rest` more inputs, whose hidden layers keep `hidden`;
-    /// `Err` says what a card cannot do of this network. Watched attention keeps single precision.
+    /// Commands for `batch` images at a time, with room for `n_rest` more inputs; `Err` says what a card cannot do of
+    /// this network. Attention is watched in full single precision only.
     pub fn new(
         config: &NetworkConfig,
         batch: usize,
         n_rest: usize,
-        (hidden, watched): (Storage, Watched),
+        (arithmetic, watched): (Arithmetic, Watched),
     ) -> Result<Self, String> {
         check(config)?;
-        let mut layers = Layers::new(batch, hidden);
+        let mut layers = Layers::new(batch, arithmetic);
         let (width, sides) = (config.embedding_width(), [config.image.height, config.image.width]);
         let inputs = Inputs::new(&mut layers, config, batch, n_rest);
         let watch = watch(&mut layers, config, watched);
@@ -305,7 +305,7 @@ mod tests {
     use crate::network::config::Output;
     use candle_core::Device;
 
-    const NOTHING: (Storage, Watched) = (Storage::F32, Watched::Nothing);
+    const NOTHING: (Arithmetic, Watched) = (Arithmetic::Full, Watched::Nothing);
 
     fn config(body: Body, group_norm: bool, variant: Option<AttentionVariant>) -> NetworkConfig {
         NetworkConfig {

@@ -124,7 +124,7 @@ pub enum Command {
     Convolution(Convolution),
 }
 
-/// A kernel of `kernels/layers.cuh` or `kernels/training.cuh`, whose comments say what it is given. Those that
+/// A kernel of `kernels/*.cuh`, whose comments say what it is given. Those that
 /// [`TAKE_BF16`] does not name take single precision alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Launch {
@@ -226,7 +226,29 @@ impl ConvolutionSizes {
 
 impl Launch {
     fn takes_bf16(&self, which: usize) -> bool {
-        TAKE_BF16.iter().any(|(kernel, taken)| *kernel == self.kernel && taken.contains(&which))
+        let name = self.without_width();
+        TAKE_BF16.iter().any(|(kernel, taken)| *kernel == name && taken.contains(&which))
+    }
+
+    /// The kernel's name without the width that it is compiled for.
+    fn without_width(&self) -> &'static str {
+        match self.kernel.rsplit_once('_') {
+            Some((name, width)) if width.parse::<usize>().is_ok() => name,
+            _ => self.kernel,
+        }
+    }
+
+    /// Multiply-adds of attention that no computation of its kind can do without.
+    fn multiply_adds(&self) -> usize {
+        let products = match self.without_width() {
+            "attend" => 2,
+            // Logits again, gradients of weights, of queries; of keys and of values.
+            "attend_gradient_queries" => 3,
+            "attend_gradient_keys" => 2,
+            _ => return 0,
+        };
+        let (n_pixels, width) = (self.numbers[0], self.numbers[4]);
+        products * n_pixels * n_pixels * width * self.blocks[1]
     }
 }
 
@@ -245,7 +267,7 @@ impl Command {
     /// Floating-point operations of products and convolutions: two a multiply-add.
     pub fn operations(&self) -> f64 {
         let multiply_adds: usize = match self {
-            Self::Launch(_) => 0,
+            Self::Launch(launch) => launch.multiply_adds(),
             Self::Product(Product { sizes: [m, n, k], count, .. }) => m * n * k * count,
             Self::Convolution(Convolution { sizes, .. }) => {
                 let [high, wide] = sizes.sides_out();
@@ -287,8 +309,11 @@ impl Command {
 const BLOCKS_MAX: [usize; 2] = [i32::MAX as usize, u16::MAX as usize];
 const THREADS_MAX: usize = 1024;
 
-/// Kernels that take bfloat16, and which of their buffers may hold it.
-const TAKE_BF16: [(&str, &[usize]); 17] = [
+/// Kernels that take bfloat16, of whatever width, and which of their buffers may hold it.
+const TAKE_BF16: [(&str, &[usize]); 20] = [
+    ("attend", &[0, 1, 2]),
+    ("attend_gradient_queries", &[0, 1, 2, 3, 5]),
+    ("attend_gradient_keys", &[0, 1, 2, 5, 6]),
     ("tell", &[0, 2]),
     ("finish", &[0, 2, 3]),
     ("finish_gradient", &[0, 1, 3]),

@@ -3,7 +3,7 @@
 use super::attention::Watch;
 use super::network::{CardNetwork, Inputs};
 use super::parameters::{Parameter, rounded};
-use super::plan::{Command, Place, Plan, Storage};
+use super::plan::{Arithmetic, Command, Place, Plan};
 use crate::diffusion::Schedule;
 use crate::network::attention::Watched;
 use crate::network::config::{NetworkConfig, Output};
@@ -29,7 +29,7 @@ impl CardForward {
     /// `Err` says what a card cannot do of this network.
     pub fn new(config: &NetworkConfig, batch: usize, watched: Watched) -> Result<Self, String> {
         // As exact as the CPU: what networks make is compared with theory.
-        let made = CardNetwork::new(config, batch, 0, (Storage::F32, watched))?;
+        let made = CardNetwork::new(config, batch, 0, (Arithmetic::Full, watched))?;
         let CardNetwork { layers, inputs, output, watch } = made;
         let (homes, output) = (layers.homes(), layers.place(output));
         let n_parameters = layers.parameters.n_values();

@@ -1,7 +1,8 @@
-//! Training steps whose hidden layers keep bfloat16, against the same steps in single precision.
+//! Training steps with kernels of TensorFloat-32 and hidden layers of bfloat16, against the same in single precision.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use candle_core::{DType, Device, Tensor};
 use mosaic_lab::dataset::Batches;
@@ -9,13 +10,16 @@ use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::network::TensorMap;
 use mosaic_lab::network::card::plan::{Arithmetic, Command, Launch, Plan, Storage};
-use mosaic_lab::network::config::{AttentionVariant, Body, NetworkConfig, Padding};
+use mosaic_lab::network::config::{
+    AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding,
+};
 use mosaic_lab::training::card::CardStep;
 use mosaic_lab::training::config::TrainingConfig;
 use mosaic_lab::training::loss::{Draw, noisy_batch};
 use mosaic_lab::training::trainer::Trainer;
 use rand::RngExt;
 
+use crate::card::compiled;
 use crate::random;
 use crate::steps::{Emulated, attention, images, network, program, resnet, training};
 
@@ -26,7 +30,6 @@ struct Found {
 }
 
 fn found(
-    program: &Path,
     network: &NetworkConfig,
     config: &TrainingConfig,
     (piece, rounds): (usize, bool),
@@ -38,7 +41,8 @@ fn found(
     if !rounds {
         step.plan.buffers.iter_mut().for_each(|buffer| buffer.storage = Storage::F32);
     }
-    let mut card = Emulated::new(program.to_owned(), &step.plan, f32::NAN);
+    let program = if rounds { program() } else { unrounded() }.unwrap();
+    let mut card = Emulated::new(program, &step.plan, f32::NAN);
     for kept in [step.kept.gradients, step.kept.parameters] {
         card.buffers[kept.buffer].fill(0.0);
     }
@@ -68,14 +72,22 @@ fn length(values: impl Iterator<Item = f32>) -> f64 {
     values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt()
 }
 
+/// The kernels without rounding of factors.
+fn unrounded() -> Option<PathBuf> {
+    static DONE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    DONE.get_or_init(|| compiled("layers.c", "unrounded", &["-DUNROUNDED".to_owned()])).clone()
+}
+
 fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
-    let Some(program) = program() else { return };
+    if program().is_none() {
+        return;
+    }
     let dataset = images(network.image);
     let trainer = Trainer::new(config.clone(), network, dataset, &Device::Cpu).unwrap();
     let weights = trainer.contents().unwrap().weights;
     let run = |arithmetic, rounds| {
         let config = TrainingConfig { arithmetic, ..config.clone() };
-        found(&program, network, &config, (piece, rounds), &weights)
+        found(network, &config, (piece, rounds), &weights)
     };
     let exact = run(Arithmetic::Full, false);
     // The same commands without rounding, which must make no difference, and with it.
@@ -83,6 +95,8 @@ fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
     compare(&exact, &run(Arithmetic::Bf16, false), 1e-4, &label);
     let worst = compare(&exact, &run(Arithmetic::Bf16, true), 0.3, &label);
     assert!(worst > 1e-4, "{label}: nothing was rounded");
+    compare(&exact, &run(Arithmetic::Tf32, false), 1e-4, &label);
+    compare(&exact, &run(Arithmetic::Tf32, true), 1e-2, &label);
 }
 
 /// The largest distance of a parameter's gradients, in their lengths; it and errors may differ by `limit`, as may those of
@@ -133,6 +147,29 @@ fn attention_keeps_its_gradients() {
         let attention = attention(variant, normalise);
         let network = NetworkConfig { attention, last_kernel: 1, ..network(resnet()) };
         check(&network, &training(4), 4);
+    }
+}
+
+#[test]
+fn heads_of_every_width_over_several_tiles_keep_their_gradients() {
+    let image = ImageShape::new(1, 9, 15);
+    for (heads, head_width) in [(2, 8), (2, 12), (1, 24), (1, 40), (2, 64)] {
+        let attention = AttentionConfig {
+            variant: AttentionVariant::Softmax,
+            heads,
+            head_width,
+            normalise: true,
+        };
+        let attention = Some(attention);
+        let network = NetworkConfig { attention, image, last_kernel: 1, ..network(resnet()) };
+        let step = CardStep::new(
+            &TrainingConfig { arithmetic: Arithmetic::Tf32, ..training(2) },
+            &network,
+            1,
+        );
+        let is_fused = |command: &Command| matches!(command, Command::Launch(launch) if launch.kernel.starts_with("attend_"));
+        assert_eq!(step.unwrap().gradients.iter().filter(|command| is_fused(command)).count(), 3);
+        check(&network, &training(2), 1);
     }
 }
 

@@ -1,0 +1,2 @@
+#include "nvcc.cuh"
+#include "attention.cuh"
