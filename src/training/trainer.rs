@@ -185,14 +185,18 @@ impl Trainer {
                     card.take(0, &weights, None, &weights)?;
                     return Ok((State::Card(Box::new(card)), said));
                 }
-                Err(problem) => note = Some(format!("steps take the slower way: {problem}")),
+                Err(problem) => {
+                    note =
+                        Some(format!("steps take the slower way, in single precision: {problem}"))
+                }
             }
         }
         #[cfg(not(feature = "cudnn"))]
         if !network.device().is_cpu() {
             let _ = dataset;
             note = Some(
-                "steps take the slower way: this build has no cuDNN (--features cudnn)".to_owned(),
+                "steps take the slower way, in single precision: this build has no cuDNN (--features cudnn)"
+                    .to_owned(),
             );
         }
         Ok((State::Tensors(Box::new(Tensors::new(config, network)?)), note))
