@@ -182,6 +182,17 @@ pub fn attention(variant: AttentionVariant, normalise: bool) -> Option<Attention
     Some(AttentionConfig { variant, heads: 2, head_width: 4, normalise })
 }
 
+/// Networks with attention of every variant that trains on cards.
+pub fn attentions() -> [NetworkConfig; 4] {
+    use AttentionVariant::{Identity, Softmax, Uniform};
+    [(Softmax, true), (Softmax, false), (Uniform, true), (Identity, true)].map(
+        |(variant, normalise)| {
+            let attention = attention(variant, normalise);
+            NetworkConfig { attention, last_kernel: 1, ..network(resnet()) }
+        },
+    )
+}
+
 pub fn images(shape: ImageShape) -> Arc<Dataset> {
     let n = 10;
     let pixels: Vec<u8> = (0..n * shape.n_values()).map(|i| ((i * i) % 251) as u8).collect();
@@ -293,12 +304,7 @@ fn a_unets_steps_are_those_of_the_cpu() {
 
 #[test]
 fn attentions_steps_are_those_of_the_cpu() {
-    use AttentionVariant::{Identity, Softmax, Uniform};
-    for (variant, normalise) in
-        [(Softmax, true), (Softmax, false), (Uniform, true), (Identity, true)]
-    {
-        let attention = attention(variant, normalise);
-        let network = NetworkConfig { attention, last_kernel: 1, ..network(resnet()) };
+    for network in attentions() {
         check(&network, &training(4), 4);
     }
 }

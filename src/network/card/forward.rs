@@ -1,7 +1,8 @@
 //! The layers' forward passes as commands; what their gradients need is noted as a [`Layer`].
 
 use super::layers::{
-    CHANNELS_MAX, Columns, EPSILON, Filters, Known, Layer, Layers, THREADS, Value, group_threads,
+    CHANNELS_MAX, Columns, Conv2d, EPSILON, Filters, Known, Layer, Layers, THREADS, Value,
+    group_threads,
 };
 use super::parameters::{Order, rounded};
 use super::plan::{
@@ -23,15 +24,12 @@ impl Layers {
         &mut self,
         x: Value,
         addend: Option<Columns>,
-        name: &str,
-        (c_out, kernel): (usize, usize),
-        is_circular: bool,
+        conv: Conv2d<'_>,
         form: Form,
     ) -> Value {
         let known = &self.known[x.0];
         let inner = if known.needs_gradient { self.hidden } else { known.storage };
-        let filters = self.filters(name, [c_out, known.n_true, kernel]);
-        self.convolve_with(x, addend, filters, (c_out, inner), is_circular, form)
+        self.convolve_kept(x, addend, conv, inner, form)
     }
 
     /// A convolution that makes images, in single precision.
@@ -39,12 +37,21 @@ impl Layers {
         &mut self,
         x: Value,
         addend: Option<Columns>,
-        name: &str,
-        (c_out, kernel): (usize, usize),
-        is_circular: bool,
+        conv: Conv2d<'_>,
     ) -> Value {
-        let filters = self.filters(name, [c_out, self.known[x.0].n_true, kernel]);
-        self.convolve_with(x, addend, filters, (c_out, Storage::F32), is_circular, Form::Plain)
+        self.convolve_kept(x, addend, conv, Storage::F32, Form::Plain)
+    }
+
+    fn convolve_kept(
+        &mut self,
+        x: Value,
+        addend: Option<Columns>,
+        conv: Conv2d<'_>,
+        inner: Storage,
+        form: Form,
+    ) -> Value {
+        let filters = self.filters(conv.name, [conv.c_out, self.known[x.0].n_true, conv.kernel]);
+        self.convolve_with(x, addend, filters, (conv.c_out, inner), conv.is_circular, form)
     }
 
     /// Two 1x1 convolutions of one value, side by side: `c_out` channels each.

@@ -34,6 +34,16 @@ pub struct Columns {
     pub first: usize,
 }
 
+/// A convolution over [B, P, C]: the name of its parameters, what it makes, its kernel's side (odd), and its border,
+/// wrapped around or of zeros.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv2d<'a> {
+    pub name: &'a str,
+    pub c_out: usize,
+    pub kernel: usize,
+    pub is_circular: bool,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     pub height: usize,

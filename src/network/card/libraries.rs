@@ -346,34 +346,41 @@ impl<T: CudnnDataType> Prepared<T> {
             Arithmetic::Full => cudnnMathType_t::CUDNN_FMA_MATH,
             Arithmetic::Tf32 | Arithmetic::Bf16 => cudnnMathType_t::CUDNN_TENSOR_OP_MATH,
         })?;
-        // Those that give the same bits each time; where a shape has none, what cuDNN would take.
         let op = ConvForward { conv: &conv, x: &x, w: &w, y: &y };
-        let mut forward = CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
-        let mut workspace = match op.get_workspace_size(forward) {
-            Ok(bytes) => bytes,
-            Err(_) => {
-                forward = op.pick_algorithm()?;
-                op.get_workspace_size(forward)?
-            }
-        };
+        let (forward, room) = algorithm(
+            CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM,
+            |which| op.get_workspace_size(which),
+            || op.pick_algorithm(),
+        )?;
         let op = ConvBackwardData { conv: &conv, dx: &x, w: &w, dy: &y };
-        let mut input = CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
-        workspace = workspace.max(match op.get_workspace_size(input) {
-            Ok(bytes) => bytes,
-            Err(_) => {
-                input = op.pick_algorithm()?;
-                op.get_workspace_size(input)?
-            }
-        });
+        let (input, room_of_input) = algorithm(
+            CUDNN_CONVOLUTION_BWD_DATA_ALGO_1,
+            |which| op.get_workspace_size(which),
+            || op.pick_algorithm(),
+        )?;
         let op = ConvBackwardFilter { conv: &conv, x: &x, dw: &w, dy: &y };
-        let mut weight = CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1;
-        workspace = workspace.max(match op.get_workspace_size(weight) {
-            Ok(bytes) => bytes,
-            Err(_) => {
-                weight = op.pick_algorithm()?;
-                op.get_workspace_size(weight)?
-            }
-        });
+        let (weight, room_of_weight) = algorithm(
+            CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1,
+            |which| op.get_workspace_size(which),
+            || op.pick_algorithm(),
+        )?;
+        let workspace = room.max(room_of_input).max(room_of_weight);
         Ok(Self { x, w, y, conv, forward, input, weight, workspace })
+    }
+}
+
+/// `reproducible`, which gives the same bits each time, or where a shape has none what cuDNN would take; and the bytes
+/// that it needs.
+fn algorithm<A: Copy>(
+    reproducible: A,
+    bytes_of: impl Fn(A) -> Result<usize, CudnnError>,
+    pick: impl Fn() -> Result<A, CudnnError>,
+) -> Result<(A, usize), CudnnError> {
+    match bytes_of(reproducible) {
+        Ok(bytes) => Ok((reproducible, bytes)),
+        Err(_) => {
+            let picked = pick()?;
+            Ok((picked, bytes_of(picked)?))
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! names.
 
 use super::attention::Watch;
-use super::layers::{CHANNELS_MAX, Columns, Layers, Value};
+use super::layers::{CHANNELS_MAX, Columns, Conv2d, Layers, Value};
 use super::parameters::rounded;
 use super::plan::{Arithmetic, Place};
 use crate::network::attention::Watched;
@@ -115,8 +115,8 @@ impl CardNetwork {
             Body::ResNet { .. } => "down_projection",
             Body::UNet { .. } => "output_conv",
         };
-        let last = (config.image.channels, config.last_kernel);
-        let output = walk.layers.convolve_to_images(features, addend, name, last, walk.circular);
+        let last = walk.conv(name, config.image.channels, config.last_kernel);
+        let output = walk.layers.convolve_to_images(features, addend, last);
         let mut layers = walk.layers;
         layers.complete();
         Ok(Self { layers, inputs, output, watch })
@@ -176,6 +176,10 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    fn conv<'b>(&self, name: &'b str, c_out: usize, kernel: usize) -> Conv2d<'b> {
+        Conv2d { name, c_out, kernel, is_circular: self.circular }
+    }
+
     fn resnet(
         &mut self,
         x: Value,
@@ -190,19 +194,18 @@ impl Walk<'_> {
         let norms: Vec<String> = (0..n).map(|i| format!("embs.{i}.1")).collect();
         let times = self.layers.group_norm(times, &norms, N_GROUPS, true);
         let time = |i: usize| Some(Columns { of: times, first: i * width });
-        let circular = self.circular;
-        let mut state =
-            self.layers.convolve(x, None, "up_projection", (width, 3), circular, Form::Plain);
+        let first = self.conv("up_projection", width, 3);
+        let mut state = self.layers.convolve(x, None, first, Form::Plain);
         for (i, &kernel) in kernels.iter().enumerate() {
-            let (name, sizes) = (format!("convs.{i}.0"), (width, kernel));
+            let name = format!("convs.{i}.0");
+            let conv = self.conv(&name, width, kernel);
             state = if self.config.group_norm {
-                let change =
-                    self.layers.convolve(state, time(i), &name, sizes, circular, Form::Plain);
+                let change = self.layers.convolve(state, time(i), conv, Form::Plain);
                 let norm = [format!("convs.{i}.1")];
                 let change = self.layers.group_norm(change, &norm, N_GROUPS, true);
                 self.layers.add(state, change)
             } else {
-                self.layers.convolve(state, time(i), &name, sizes, circular, Form::Residual)
+                self.layers.convolve(state, time(i), conv, Form::Residual)
             };
         }
         (state, time(kernels.len()))
@@ -259,9 +262,10 @@ impl Walk<'_> {
         let mut state = x;
         for i in 0..2 {
             let told = if i == 0 { time } else { None };
-            let conv = format!("{name}.model.{}", i * stride);
+            let name_of_conv = format!("{name}.model.{}", i * stride);
+            let conv = self.conv(&name_of_conv, width, 3);
             let form = if self.config.group_norm { Form::Plain } else { Form::Relu };
-            state = self.layers.convolve(state, told, &conv, (width, 3), self.circular, form);
+            state = self.layers.convolve(state, told, conv, form);
             if self.config.group_norm {
                 let norm = [format!("{name}.model.{}", i * stride + 1)];
                 state = self.layers.group_norm(state, &norm, N_GROUPS, true);
@@ -276,14 +280,17 @@ impl Walk<'_> {
         config: &AttentionConfig,
         watch: Option<&Watch>,
     ) -> Value {
-        let layers = &mut self.layers;
         let inner = config.heads * config.head_width;
+        let n_features = self.layers.n_channels(features);
+        let [v, o] = [("attention.v", inner), ("attention.o", n_features)]
+            .map(|(name, c_out)| self.conv(name, c_out, 1));
+        let layers = &mut self.layers;
         let looks = config.variant == AttentionVariant::Softmax;
         let looking = looks.then(|| {
             let seen = if config.normalise { layers.pixel_norm(features) } else { features };
             layers.pointwise_pair(seen, ["attention.q", "attention.k"], inner)
         });
-        let values = layers.convolve(features, None, "attention.v", (inner, 1), false, Form::Plain);
+        let values = layers.convolve(features, None, v, Form::Plain);
         let mixed = match (looking, config.variant) {
             (Some(looking), _) => {
                 layers.attend(looking, values, config.heads, config.head_width, watch)
@@ -291,8 +298,7 @@ impl Walk<'_> {
             (None, AttentionVariant::Uniform) => layers.mean(values),
             (None, _) => values,
         };
-        let n_features = layers.n_channels(features);
-        let out = layers.convolve(mixed, None, "attention.o", (n_features, 1), false, Form::Plain);
+        let out = layers.convolve(mixed, None, o, Form::Plain);
         layers.add(features, out)
     }
 }

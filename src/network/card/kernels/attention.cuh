@@ -21,18 +21,22 @@
 #define JOIN_NAMES(name, width) name##_##width
 #define JOINED(name, width) JOIN_NAMES(name, width)
 
-// Which head of which image a block has.
+// The head of the image that a block has: where it begins, its sizes, and the block's first row.
 typedef struct {
-    size_t looking, values, sums;
+    size_t looking, keys, values, sums;
+    int n_pixels, wide, narrow, width, first;
 } Head;
 
 __device__ static inline Head head_of(Arguments a) {
-    const size_t n_pixels = a.numbers[0], image = blockIdx.y / a.numbers[3], head = blockIdx.y % a.numbers[3];
-    Head place;
-    place.looking = image * n_pixels * a.numbers[1] + head * a.numbers[4];
-    place.values = image * n_pixels * a.numbers[2] + head * a.numbers[4];
-    place.sums = blockIdx.y * n_pixels;
-    return place;
+    const size_t image = blockIdx.y / a.numbers[3], head = blockIdx.y % a.numbers[3];
+    Head of;
+    of.n_pixels = a.numbers[0], of.wide = a.numbers[1], of.narrow = a.numbers[2], of.width = a.numbers[4];
+    of.first = TILE * blockIdx.x;
+    of.looking = image * of.n_pixels * of.wide + head * of.width;
+    of.keys = of.looking + of.wide / 2;
+    of.values = image * of.n_pixels * of.narrow + head * of.width;
+    of.sums = (size_t)blockIdx.y * of.n_pixels;
+    return of;
 }
 
 // Over the four threads that hold a row.
@@ -55,11 +59,13 @@ __device__ static inline float row_max(float value) {
 #define NAME(name) JOINED(name, WIDTH)
 
 // Rows first to first + TILE of [P, stride], a head's columns, to shared memory; the rest is zero.
-__device__ static inline void NAME(stage)(Values from, int first, int n_pixels, int stride, int width, float *to) {
+__device__ static inline void NAME(stage)(Head head, Values from, int stride, int first, float *to) {
     for (int i = threadIdx.x; i < TILE * (WIDTH / 4); i += blockDim.x) {
         const int row = i / (WIDTH / 4), column = 4 * (i % (WIDTH / 4));
         float4 four = {0.0f, 0.0f, 0.0f, 0.0f};
-        if (first + row < n_pixels && column < width) four = get_quad(from, (size_t)(first + row) * stride + column);
+        if (first + row < head.n_pixels && column < head.width) {
+            four = get_quad(from, (size_t)(first + row) * stride + column);
+        }
         PUT_QUAD(to + row * ROW + column, tf32_of(four.x), tf32_of(four.y), tf32_of(four.z), tf32_of(four.w));
     }
 }
@@ -97,16 +103,16 @@ __device__ static inline void NAME(mix)(const float *weights, const float *other
     }
 }
 
-// rows (+)= what a warp holds, where there are such rows and columns. `first`: of the block.
+// rows of [P, stride] (+)= what a warp holds, where there are such rows and columns.
 __device__ static inline void NAME(write_rows)(
-    Values to, int first, int n_pixels, int stride, int width, const float rows[WIDTH / 8][4], int adds
+    Head head, Values to, int stride, const float rows[WIDTH / 8][4], int adds
 ) {
-    const int t = threadIdx.x % 4, row = first + threadIdx.x / 32 * WARP_ROWS + threadIdx.x % 32 / 4;
+    const int t = threadIdx.x % 4, row = head.first + threadIdx.x / 32 * WARP_ROWS + threadIdx.x % 32 / 4;
 #pragma unroll
     for (int j = 0; j < WIDTH / 8; j++) {
         for (int e = 0; e < 4; e++) {
             const int p = row + 8 * (e / 2), column = 8 * j + 2 * t + e % 2;
-            if (p >= n_pixels || column >= width) continue;
+            if (p >= head.n_pixels || column >= head.width) continue;
             const size_t place = (size_t)p * stride + column;
             put(to, place, adds ? get(to, place) + rows[j][e] : rows[j][e]);
         }
@@ -119,30 +125,29 @@ KERNELS_BEGIN
 __global__ void NAME(attend)(Arguments a) {
     SHARED(float, shared);
     float *keys = shared, *values = shared + TILE * ROW;
-    const int n_pixels = a.numbers[0], wide = a.numbers[1], narrow = a.numbers[2], width = a.numbers[4];
-    const int first = TILE * blockIdx.x, t = threadIdx.x % 4;
+    const int t = threadIdx.x % 4;
     const Head head = head_of(a);
-    const Values of_keys = VALUES(a, 0, head.looking + wide / 2), of_values = VALUES(a, 1, head.values);
+    const Values of_keys = VALUES(a, 0, head.keys), of_values = VALUES(a, 1, head.values);
     const float factor = a.reals[0] * LOG2_E;
     float queries[WIDTH / 8][4], out[WIDTH / 8][4];
-    NAME(stage)(VALUES(a, 0, head.looking), first, n_pixels, wide, width, keys);
+    NAME(stage)(head, VALUES(a, 0, head.looking), head.wide, head.first, keys);
     __syncthreads();
     NAME(take_rows)(keys, queries);
     for (int j = 0; j < WIDTH / 8; j++) {
         for (int e = 0; e < 4; e++) out[j][e] = 0.0f;
     }
     float largest[2] = {-INFINITY, -INFINITY}, total[2] = {0.0f, 0.0f};
-    for (int start = 0; start < n_pixels; start += TILE) {
+    for (int start = 0; start < head.n_pixels; start += TILE) {
         __syncthreads();
-        NAME(stage)(of_keys, start, n_pixels, wide, width, keys);
-        NAME(stage)(of_values, start, n_pixels, narrow, width, values);
+        NAME(stage)(head, of_keys, head.wide, start, keys);
+        NAME(stage)(head, of_values, head.narrow, start, values);
         __syncthreads();
         float weights[TILE / 8][4];
 #pragma unroll
         for (int n = 0; n < TILE / 8; n++) {
             NAME(against)(queries, keys + 8 * n * ROW, weights[n]);
             for (int e = 0; e < 4; e++) {
-                const int is_key = start + 8 * n + 2 * t + e % 2 < n_pixels;
+                const int is_key = start + 8 * n + 2 * t + e % 2 < head.n_pixels;
                 weights[n][e] = is_key ? factor * weights[n][e] : -INFINITY;
             }
         }
@@ -174,25 +179,24 @@ __global__ void NAME(attend)(Arguments a) {
         const float share = 1.0f / total[half];
 #pragma unroll
         for (int j = 0; j < WIDTH / 8; j++) out[j][2 * half] *= share, out[j][2 * half + 1] *= share;
-        const int p = first + threadIdx.x / 32 * WARP_ROWS + threadIdx.x % 32 / 4 + 8 * half;
-        if (t == 0 && p < n_pixels) a.buffers[3][head.sums + p] = largest[half] + log2f(total[half]);
+        const int p = head.first + threadIdx.x / 32 * WARP_ROWS + threadIdx.x % 32 / 4 + 8 * half;
+        if (t == 0 && p < head.n_pixels) a.buffers[3][head.sums + p] = largest[half] + log2f(total[half]);
     }
-    NAME(write_rows)(VALUES(a, 2, head.values), first, n_pixels, narrow, width, out, 0);
+    NAME(write_rows)(head, VALUES(a, 2, head.values), head.narrow, out, 0);
 }
 
 // The gradient of queries. looking, values, out, dout, sums, dlooking, products [B, heads, P]: of out and dout.
 __global__ void NAME(attend_gradient_queries)(Arguments a) {
     SHARED(float, shared);
     float *keys = shared, *values = shared + TILE * ROW;
-    const int n_pixels = a.numbers[0], wide = a.numbers[1], narrow = a.numbers[2], width = a.numbers[4];
-    const int first = TILE * blockIdx.x, t = threadIdx.x % 4;
+    const int t = threadIdx.x % 4;
     const Head head = head_of(a);
-    const Values of_keys = VALUES(a, 0, head.looking + wide / 2), of_values = VALUES(a, 1, head.values);
+    const Values of_keys = VALUES(a, 0, head.keys), of_values = VALUES(a, 1, head.values);
     const Values out = VALUES(a, 2, head.values), dout = VALUES(a, 3, head.values);
     const float factor = a.reals[0] * LOG2_E;
     float queries[WIDTH / 8][4], gradients[WIDTH / 8][4], found[WIDTH / 8][4];
-    NAME(stage)(VALUES(a, 0, head.looking), first, n_pixels, wide, width, keys);
-    NAME(stage)(dout, first, n_pixels, narrow, width, values);
+    NAME(stage)(head, VALUES(a, 0, head.looking), head.wide, head.first, keys);
+    NAME(stage)(head, dout, head.narrow, head.first, values);
     __syncthreads();
     NAME(take_rows)(keys, queries);
     NAME(take_rows)(values, gradients);
@@ -201,60 +205,59 @@ __global__ void NAME(attend_gradient_queries)(Arguments a) {
     }
     float sums[2], products[2];
     for (int half = 0; half < 2; half++) {
-        const int p = first + threadIdx.x / 32 * WARP_ROWS + threadIdx.x % 32 / 4 + 8 * half;
+        const int p = head.first + threadIdx.x / 32 * WARP_ROWS + threadIdx.x % 32 / 4 + 8 * half;
         float product = 0.0f;
-        if (p < n_pixels) {
-            const size_t row = (size_t)p * narrow;
-            for (int c = t; c < width; c += 4) product += get(out, row + c) * get(dout, row + c);
+        if (p < head.n_pixels) {
+            const size_t row = (size_t)p * head.narrow;
+            for (int c = t; c < head.width; c += 4) product += get(out, row + c) * get(dout, row + c);
         }
         products[half] = row_sum(product);
-        sums[half] = p < n_pixels ? a.buffers[4][head.sums + p] : INFINITY;
-        if (t == 0 && p < n_pixels) a.buffers[6][head.sums + p] = products[half];
+        sums[half] = p < head.n_pixels ? a.buffers[4][head.sums + p] : INFINITY;
+        if (t == 0 && p < head.n_pixels) a.buffers[6][head.sums + p] = products[half];
     }
-    for (int start = 0; start < n_pixels; start += TILE) {
+    for (int start = 0; start < head.n_pixels; start += TILE) {
         __syncthreads();
-        NAME(stage)(of_keys, start, n_pixels, wide, width, keys);
-        NAME(stage)(of_values, start, n_pixels, narrow, width, values);
+        NAME(stage)(head, of_keys, head.wide, start, keys);
+        NAME(stage)(head, of_values, head.narrow, start, values);
         __syncthreads();
         for (int n = 0; n < TILE / 8; n++) {
             float weights[4], slopes[4];
             NAME(against)(queries, keys + 8 * n * ROW, weights);
             NAME(against)(gradients, values + 8 * n * ROW, slopes);
             for (int e = 0; e < 4; e++) {
-                const int is_key = start + 8 * n + 2 * t + e % 2 < n_pixels;
+                const int is_key = start + 8 * n + 2 * t + e % 2 < head.n_pixels;
                 const float weight = is_key ? exp2f(factor * weights[e] - sums[e / 2]) : 0.0f;
                 slopes[e] = a.reals[0] * weight * (slopes[e] - products[e / 2]);
             }
             NAME(mix)(slopes, keys + 8 * n * ROW, found);
         }
     }
-    NAME(write_rows)(VALUES(a, 5, head.looking), first, n_pixels, wide, width, found, a.numbers[5]);
+    NAME(write_rows)(head, VALUES(a, 5, head.looking), head.wide, found, a.numbers[5]);
 }
 
 // The gradients of keys and of values. looking, values, dout, sums, products, dlooking, dvalues.
 __global__ void NAME(attend_gradient_keys)(Arguments a) {
     SHARED(float, shared);
     float *queries = shared, *gradients = shared + TILE * ROW, *sums = shared + 2 * TILE * ROW, *products = sums + TILE;
-    const int n_pixels = a.numbers[0], wide = a.numbers[1], narrow = a.numbers[2], width = a.numbers[4];
-    const int first = TILE * blockIdx.x, t = threadIdx.x % 4;
+    const int t = threadIdx.x % 4;
     const Head head = head_of(a);
     const Values of_queries = VALUES(a, 0, head.looking), dout = VALUES(a, 2, head.values);
     const float factor = a.reals[0] * LOG2_E;
     float keys[WIDTH / 8][4], values[WIDTH / 8][4], of_keys[WIDTH / 8][4], of_values[WIDTH / 8][4];
-    NAME(stage)(VALUES(a, 0, head.looking + wide / 2), first, n_pixels, wide, width, queries);
-    NAME(stage)(VALUES(a, 1, head.values), first, n_pixels, narrow, width, gradients);
+    NAME(stage)(head, VALUES(a, 0, head.keys), head.wide, head.first, queries);
+    NAME(stage)(head, VALUES(a, 1, head.values), head.narrow, head.first, gradients);
     __syncthreads();
     NAME(take_rows)(queries, keys);
     NAME(take_rows)(gradients, values);
     for (int j = 0; j < WIDTH / 8; j++) {
         for (int e = 0; e < 4; e++) of_keys[j][e] = of_values[j][e] = 0.0f;
     }
-    for (int start = 0; start < n_pixels; start += TILE) {
+    for (int start = 0; start < head.n_pixels; start += TILE) {
         __syncthreads();
-        NAME(stage)(of_queries, start, n_pixels, wide, width, queries);
-        NAME(stage)(dout, start, n_pixels, narrow, width, gradients);
+        NAME(stage)(head, of_queries, head.wide, start, queries);
+        NAME(stage)(head, dout, head.narrow, start, gradients);
         for (int i = threadIdx.x; i < TILE; i += blockDim.x) {
-            const int is_query = start + i < n_pixels;
+            const int is_query = start + i < head.n_pixels;
             // A query that is not there looks nowhere.
             sums[i] = is_query ? a.buffers[3][head.sums + start + i] : INFINITY;
             products[i] = is_query ? a.buffers[4][head.sums + start + i] : 0.0f;
@@ -273,8 +276,8 @@ __global__ void NAME(attend_gradient_keys)(Arguments a) {
             NAME(mix)(slopes, queries + 8 * n * ROW, of_keys);
         }
     }
-    NAME(write_rows)(VALUES(a, 5, head.looking + wide / 2), first, n_pixels, wide, width, of_keys, a.numbers[5]);
-    NAME(write_rows)(VALUES(a, 6, head.values), first, n_pixels, narrow, width, of_values, a.numbers[6]);
+    NAME(write_rows)(head, VALUES(a, 5, head.keys), head.wide, of_keys, a.numbers[5]);
+    NAME(write_rows)(head, VALUES(a, 6, head.values), head.narrow, of_values, a.numbers[6]);
 }
 
 KERNELS_END
