@@ -10,7 +10,7 @@
 //! | [`simd`] | vectors of the machine, the networks' matrix product |
 //! | [`image`] | image batches: shape, pixel range, channel order |
 //! | [`random`] | seeded randomness, one named stream per purpose |
-//! | [`dataset`] | training images: crafted sets with a rule, IDX files |
+//! | [`dataset`] | training images: crafted sets with a rule, IDX and CIFAR files, folders of images |
 //! | [`diffusion`] | the [`diffusion::Denoiser`] seam, noise schedule, sampler |
 //! | [`driver`] | with the feature `cuda`: what networks and theory share of NVIDIA's driver |
 //! | [`network`] | ResNet and UNet, with a final self-attention layer (candle) |

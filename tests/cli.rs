@@ -379,6 +379,49 @@ fn samples_of_other_settings_are_refused_and_labels_restrict() {
 }
 
 #[test]
+fn colour_images_of_cifar_with_their_classes_are_trained_on_and_compared() {
+    let lab = Lab::new();
+    let settings = ["dataset.size=8", "network.conditional=true"];
+    let missing = lab.run("cifar-attention", &settings, &["--json"]);
+    assert!(stderr(&missing).contains("cifar-10-binary.tar.gz"), "{}", stderr(&missing));
+    let folder = lab.place.path().join("datasets/cifar-10-batches-bin");
+    std::fs::create_dir_all(&folder).unwrap();
+    let record = |i: usize| (0..3073).map(move |v| if v == 0 { i % 10 } else { i * v % 251 } as u8);
+    std::fs::write(folder.join("data_batch_1.bin"), (0..24).flat_map(record).collect::<Vec<_>>())
+        .unwrap();
+    let output = lab.run("cifar-attention", &settings, &["--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert!(report["final_loss"].as_f64().unwrap() > 0.0);
+    assert!(report["agreement"]["bbels"]["r"].is_number());
+    let shown = lab.mosaic(&["data", "show", "cifar-attention"]);
+    assert!(stdout(&shown).contains("24 images of 3x32x32"), "{}", stdout(&shown));
+}
+
+#[test]
+fn theory_takes_folders_of_images() {
+    let lab = Lab::new();
+    let photos = lab.place.path().join("photos");
+    std::fs::create_dir(&photos).unwrap();
+    for i in 0..5_u8 {
+        let image = image::RgbImage::from_fn(12, 10, |x, y| {
+            image::Rgb([20 * i, 20 * x as u8, 25 * y as u8])
+        });
+        image.save(photos.join(format!("{i}.png"))).unwrap();
+    }
+    let out = lab.place.path().join("out");
+    let arguments = ["--machine", "ls", "--k", "3", "--seeds", "0..2", "--steps", "3", "--json"];
+    let place = ["theory", "photos", "--set", "dataset.size=8", "--out", out.to_str().unwrap()];
+    let output = lab.mosaic(&[&place[..], &arguments].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let found: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(found["machines"]["ls"]["settings"]["images"], "5 of 3x8x8");
+    std::fs::create_dir(photos.join("none")).unwrap();
+    let output = lab.mosaic(&["theory", "photos/none", "--out", out.to_str().unwrap()]);
+    assert!(stderr(&output).contains("no PNG or JPEG"), "{}", stderr(&output));
+}
+
+#[test]
 fn wrong_use_is_answered_in_words() {
     let lab = Lab::new();
     let out = lab.place.path().join("out");

@@ -201,6 +201,17 @@ fn quiet() {
     std::thread::sleep(Duration::from_millis(700));
 }
 
+/// A number that grows, once it has stopped to.
+fn settled(number: impl Fn() -> usize) -> usize {
+    loop {
+        let before = number();
+        std::thread::sleep(Duration::from_secs(2));
+        if number() == before {
+            return before;
+        }
+    }
+}
+
 const ENDLESS: [&str; 2] = ["training.steps=1000000", "preview.every=0"];
 
 #[test]
@@ -389,12 +400,12 @@ fn pictures_are_sent_once_a_change_and_taken_away_behind_popups_and_tabs() {
     for (name, manner, picture) in ways {
         let mut dashboard = Dashboard::open(&lab.runs(), manner, (100, 30));
         dashboard.shows("finished");
-        quiet();
+        let before = settled(|| dashboard.n(picture));
         dashboard.press("3");
         dashboard.shows("network");
-        quiet();
-        let first = dashboard.n(picture);
-        assert!(first > 0, "{name}: no picture:\n{}", dashboard.text());
+        let first = settled(|| dashboard.n(picture));
+        let shown = first - before;
+        assert!(shown > 0, "{name}: no picture:\n{}", dashboard.text());
         // Where pictures are, no text of the tab before is left, to come to light with a popup.
         assert!(!dashboard.text().contains("this run"), "{name}:\n{}", dashboard.text());
         // Nothing changed, nothing is sent again; the header has not moved.
@@ -408,20 +419,18 @@ fn pictures_are_sent_once_a_change_and_taken_away_behind_popups_and_tabs() {
         assert_eq!(dashboard.n(picture), first, "{name}: a picture over a popup");
         assert!(!dashboard.text().contains("this run"), "{name}:\n{}", dashboard.text());
         dashboard.press("\x1b");
-        wait_for("the pictures again", || dashboard.n(picture) > first);
-        quiet();
-        let again = dashboard.n(picture) - first;
+        wait_for("the pictures again", || dashboard.n(picture) == first + shown);
         dashboard.press("4");
         dashboard.shows("network.kernels");
         quiet();
-        assert_eq!(dashboard.n(picture), first + again, "{name}: a picture on another tab");
+        assert_eq!(dashboard.n(picture), first + shown, "{name}: a picture on another tab");
         if name == "kitty" {
             // Behind the popup, and on the change of the tab.
             assert!(dashboard.n(DELETE) >= n_deleted + 2, "{} {n_deleted}", dashboard.n(DELETE));
         }
         let n_deleted = dashboard.n(DELETE);
         dashboard.press("3");
-        wait_for("the pictures once more", || dashboard.n(picture) == first + 2 * again);
+        wait_for("the pictures once more", || dashboard.n(picture) == first + 2 * shown);
         dashboard.press("q");
         assert_eq!(dashboard.exit_code(), 0);
         quiet();

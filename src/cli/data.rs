@@ -40,9 +40,9 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
             let width = lab.experiments.iter().map(|e| e.name.len()).max().unwrap_or(0);
             for experiment in &lab.experiments {
                 let data = &experiment.dataset;
-                let what = match data.kind.as_str() {
-                    "idx" => format!("'{}'", experiment.path(&data.path).display()),
-                    _ => format!("{} drawn images, seed {}", data.n, data.seed),
+                let what = match data.is_read() {
+                    true => format!("'{}'", experiment.path(&data.path).display()),
+                    false => format!("{} drawn images, seed {}", data.n, data.seed),
                 };
                 let there = if experiment.check_files().is_ok() { "" } else { " (missing)" };
                 writeln!(stdout, "{:width$}  {:7}  {what}{there}", experiment.name, data.kind)?;

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::sample::parse_range;
 use super::{Place, STOPPED};
 use crate::analysis::consistency::Judge;
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, cifar};
 use crate::image::ImageBatch;
 use crate::lab::config::{Experiment, NamedMachine};
 use crate::lab::device::{Wanted, open_cards, with_cards};
@@ -30,7 +30,8 @@ use crate::theory::{Machine, Precision, TrainingImages};
 
 #[derive(Clone, Debug, Args)]
 pub struct TheoryArgs {
-    /// An experiment of the lab file, for its data set and theory settings, or an IDX file of grey images.
+    /// An experiment of the lab file, for its data set and theory settings, or images: an IDX file, CIFAR
+    /// (directory, archive or .bin file), or a folder of PNG and JPEG images (32 pixels a side, or --set dataset.size=N).
     pub dataset: String,
     /// Machines by name, in place of the experiment's; see 'theory.machines' in 'mosaic experiments NAME'.
     #[arg(long, value_delimiter = ',', num_args = 1..)]
@@ -180,21 +181,26 @@ fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
     })
 }
 
-/// The experiment called `name`, or one over the IDX file of that path.
+/// The experiment called `name`, or one over the images of that path.
 fn experiment(place: &Place, name: &str) -> Result<(String, Experiment)> {
     let lab = place.lab()?;
     let path = Path::new(name);
-    if lab.experiment(name).is_err() && path.is_file() {
+    if lab.experiment(name).is_err() && path.exists() {
         let stem = path.file_name().map_or("images", |name| name.to_str().unwrap_or("images"));
         let stem = stem.split('.').next().unwrap_or(stem).to_owned();
         let mut experiment = Experiment::new(&stem);
         experiment.root = std::env::current_dir().context("finding the current directory")?;
         let network = "none";
+        let kind = match path {
+            path if cifar::is_likely(path) => "cifar",
+            path if path.is_dir() => "folder",
+            _ => "idx",
+        };
         for (key, text) in [
-            ("dataset.kind", "idx"),
+            ("dataset.kind", kind),
             ("dataset.path", name),
             ("dataset.n", "0"),
-            ("dataset.size", "0"),
+            ("dataset.size", if kind == "folder" { "32" } else { "0" }),
             ("network.attention", network),
             ("network.padding", "zeros"),
             ("theory.machines", "bbels"),

@@ -10,6 +10,8 @@ pub mod rule;
 pub mod crafted;
 pub mod mapped;
 pub mod idx;
+pub mod cifar;
+pub mod folder;
 pub mod resize;
 pub mod source;
 pub mod batches;

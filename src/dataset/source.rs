@@ -7,8 +7,9 @@ use thiserror::Error;
 
 use super::batches::shuffled;
 use super::crafted::CraftedSet;
+use super::folder::Folder;
 use super::resize::bilinear;
-use super::{Dataset, idx};
+use super::{Dataset, cifar, idx};
 use crate::image::ImageShape;
 use crate::random::{Purpose, stream};
 
@@ -19,6 +20,10 @@ pub enum DatasetSource {
     Crafted(CraftedSet),
     /// Files of grey images, optionally resized to `size * size` (see [`super::resize`]).
     Idx { images: PathBuf, labels: Option<PathBuf>, size: Option<usize> },
+    /// CIFAR-10 or CIFAR-100 (see [`super::cifar`]), optionally resized in the same way.
+    Cifar { path: PathBuf, size: Option<usize> },
+    /// A folder of PNG and JPEG images as squares of `size` pixels (see [`super::folder`]).
+    Folder { path: PathBuf, size: usize },
 }
 
 /// Opens `source`. A `limit` below the number of images takes a random subset by `subset_seed`, in the
@@ -32,33 +37,47 @@ pub fn open(
     if limit == Some(0) || matches!(source, DatasetSource::Crafted(set) if set.n == 0) {
         return Err(DatasetError::Setting { name: "n", value: 0, low: 1, high: u32::MAX as usize });
     }
+    // Those of `n` images that are taken.
+    let chosen = |n: usize| {
+        let limit = limit.filter(|&limit| limit < n)?;
+        let mut chosen = shuffled(n, &mut stream(subset_seed, Purpose::Subset, 0));
+        chosen.truncate(limit);
+        chosen.sort_unstable();
+        Some(chosen)
+    };
     let dataset = match source {
         DatasetSource::Crafted(set) => set.generate(name)?,
         DatasetSource::Idx { images, labels, size } => {
-            open_idx(name, images, labels.as_ref(), *size)?
+            check_size(*size)?;
+            resized(open_idx(name, images, labels.as_ref())?, *size)
+        }
+        DatasetSource::Cifar { path, size } => {
+            check_size(*size)?;
+            resized(cifar::read(name, path)?, *size)
+        }
+        DatasetSource::Folder { path, size } => {
+            check_size(Some(*size))?;
+            let folder = Folder::list(path)?;
+            let all = || (0..folder.n_images()).collect();
+            return folder.open(name, &chosen(folder.n_images()).unwrap_or_else(all), *size);
         }
     };
-    match limit {
-        Some(limit) if limit < dataset.len() => {
-            let mut generator = stream(subset_seed, Purpose::Subset, 0);
-            let mut chosen = shuffled(dataset.len(), &mut generator);
-            chosen.truncate(limit);
-            chosen.sort_unstable();
-            Ok(dataset.select(&chosen))
+    Ok(match chosen(dataset.len()) {
+        Some(chosen) => dataset.select(&chosen),
+        None => dataset,
+    })
+}
+
+fn check_size(size: Option<usize>) -> Result<(), DatasetError> {
+    match size {
+        Some(value) if !(1..=256).contains(&value) => {
+            Err(DatasetError::Setting { name: "size", value, low: 1, high: 256 })
         }
-        _ => Ok(dataset),
+        _ => Ok(()),
     }
 }
 
-fn open_idx(
-    name: &str,
-    images: &Path,
-    labels: Option<&PathBuf>,
-    size: Option<usize>,
-) -> Result<Dataset, DatasetError> {
-    if let Some(value) = size.filter(|s| !(1..=256).contains(s)) {
-        return Err(DatasetError::Setting { name: "size", value, low: 1, high: 256 });
-    }
+fn open_idx(name: &str, images: &Path, labels: Option<&PathBuf>) -> Result<Dataset, DatasetError> {
     let file = idx::read(images, 3)?;
     let (n, height, width) = (file.sizes[0], file.sizes[1], file.sizes[2]);
     let labels = labels.map(|path| Ok((path, idx::read(path, 1)?.bytes))).transpose()?;
@@ -71,16 +90,21 @@ fn open_idx(
         });
     }
     let labels = labels.map(|(_, labels)| labels.to_vec());
-    let (shape, pixels) = match size {
+    Ok(Dataset::new(name, ImageShape::new(1, height, width), file.bytes, labels))
+}
+
+fn resized(dataset: Dataset, size: Option<usize>) -> Dataset {
+    let ImageShape { channels, height, width } = dataset.shape();
+    match size {
         Some(size) if (size, size) != (height, width) => {
-            let planes = file.bytes.chunks_exact(height * width);
+            let planes = dataset.pixels().chunks_exact(height * width);
             let pixels: Vec<u8> =
                 planes.flat_map(|plane| bilinear(plane, height, width, size)).collect();
-            (ImageShape::new(1, size, size), pixels.into())
+            let labels = dataset.labels().map(<[u8]>::to_vec);
+            Dataset::new(dataset.name, ImageShape::new(channels, size, size), pixels, labels)
         }
-        _ => (ImageShape::new(1, height, width), file.bytes),
-    };
-    Ok(Dataset::new(name, shape, pixels, labels))
+        _ => dataset,
+    }
 }
 
 /// Why a data set could not be opened.
@@ -110,6 +134,29 @@ pub enum DatasetError {
          together", path.display(), images.display()
     )]
     Labels { path: PathBuf, images: PathBuf, found: usize, expected: usize },
+    #[error(
+        "'{}' holds '{found}' bytes, which are no whole number of CIFAR records (3073 bytes in CIFAR-10, 3074 in \
+         CIFAR-100); the file is truncated or another one, fetch the binary version again", path.display()
+    )]
+    CifarLength { path: PathBuf, found: usize },
+    #[error(
+        "record '{number}' of '{}' has the label '{found}', but CIFAR's are below '{kinds}'; name the \
+         binary version of CIFAR-10 or CIFAR-100", path.display()
+    )]
+    CifarLabel { path: PathBuf, number: usize, found: u8, kinds: u8 },
+    #[error(
+        "'{}' holds neither 'data_batch_1.bin' nor 'train.bin'; name the directory or the archive of CIFAR's \
+         binary version (https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz)", path.display()
+    )]
+    NoCifar { path: PathBuf },
+    #[error(
+        "'{}' holds no PNG or JPEG images, nor do its sub-folders; name a folder with images", path.display()
+    )]
+    NoImages { path: PathBuf },
+    #[error(
+        "cannot decode the image '{}'; repair or remove it", path.display()
+    )]
+    Image { path: PathBuf, source: ::image::ImageError },
     #[error("dataset setting '{name}' is '{value}'; choose a number from {low} to {high}")]
     Setting { name: &'static str, value: usize, low: usize, high: usize },
     #[error("the images cannot be laid out: {problem}")]

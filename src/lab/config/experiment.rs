@@ -47,16 +47,16 @@ pub struct Experiment {
 /// `dataset.*`
 #[derive(Clone, Debug, PartialEq)]
 pub struct DatasetSettings {
-    /// `glyphs`, `mirror`, `stripes` or `idx`.
+    /// `glyphs`, `mirror`, `stripes`, `idx`, `cifar` or `folder`.
     pub kind: String,
-    /// IDX image file, empty for crafted sets.
+    /// What images are read from, empty for crafted sets.
     pub path: String,
     /// IDX label file, may be empty.
     pub labels: String,
-    /// Crafted: how many images to make. IDX: how many to use, 0 for all.
+    /// Crafted: how many images to make. Read: how many to use, 0 for all.
     pub n: usize,
     pub seed: u64,
-    /// Side of the (square) images; IDX images are resized to it, 0 leaves them alone.
+    /// Side of the (square) images; images that are read are resized to it, 0 leaves files alone.
     pub size: usize,
     /// Places for glyphs per side, 2 or 3.
     pub slots: usize,
@@ -73,6 +73,13 @@ pub struct DatasetSettings {
     pub period: usize,
     /// Stripes: how many patterns to draw from.
     pub patterns: usize,
+}
+
+impl DatasetSettings {
+    /// Whether images come from files; others are drawn.
+    pub fn is_read(&self) -> bool {
+        matches!(self.kind.as_str(), "idx" | "cifar" | "folder")
+    }
 }
 
 /// `network.*`

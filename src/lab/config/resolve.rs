@@ -29,36 +29,55 @@ pub struct NamedMachine {
 /// Where Fashion-MNIST can be had.
 const FASHION_ADVICE: &str = "; Fashion-MNIST is free: download train-images-idx3-ubyte.gz from \
     https://github.com/zalandoresearch/fashion-mnist (data/fashion) into that directory";
+/// Where CIFAR-10 can be had.
+const CIFAR_ADVICE: &str = "; download https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it there, or \
+    name the archive itself";
 
 impl Experiment {
     /// Refuses combinations of settings that cannot work, whatever the data.
     pub fn check(&self) -> Result<(), SettingError> {
         let refuse = |key: &str, problem: String| Err(SettingError::combination(key, problem));
         let data = &self.dataset;
-        match (data.kind.as_str(), data.path.is_empty()) {
-            ("idx", true) => {
-                return refuse("dataset.path", "kind 'idx' needs the path of an image file".into());
-            }
-            ("idx", false) => {}
-            (kind, false) => {
-                return refuse(
-                    "dataset.path",
-                    format!(
-                        "kind '{kind}' is drawn, not read; set dataset.kind to 'idx' to read '{}'",
-                        data.path
-                    ),
+        let kind = &data.kind;
+        if !data.is_read() {
+            if !data.path.is_empty() {
+                let problem = format!(
+                    "kind '{kind}' is drawn, not read; set dataset.kind to 'idx', 'cifar' or 'folder' to read '{}'",
+                    data.path
                 );
+                return refuse("dataset.path", problem);
             }
-            (kind, true) if data.n == 0 => {
-                return refuse(
-                    "dataset.n",
-                    format!("kind '{kind}' needs a number of images to draw"),
-                );
+            if data.n == 0 {
+                let problem = format!("kind '{kind}' needs a number of images to draw");
+                return refuse("dataset.n", problem);
             }
-            (_, true) => self.check_crafted()?,
+            self.check_crafted()?;
+        } else if data.path.is_empty() {
+            let what = match kind.as_str() {
+                "idx" => "an image file",
+                "cifar" => "the directory or archive of the binary version",
+                _ => "a folder with images",
+            };
+            return refuse("dataset.path", format!("kind '{kind}' needs the path of {what}"));
         }
-        if self.network.conditional && (data.kind != "idx" || data.labels.is_empty()) {
-            return refuse("network.conditional", "it needs classes, so set dataset.labels".into());
+        if kind == "folder" && data.size == 0 {
+            let problem = "the images of a folder have many sizes: kind 'folder' needs one for all";
+            return refuse("dataset.size", problem.into());
+        }
+        if kind != "idx" && !data.labels.is_empty() {
+            let problem =
+                format!("kind '{kind}' reads no label file, '{}'; leave it empty", data.labels);
+            return refuse("dataset.labels", problem);
+        }
+        if self.network.conditional {
+            if kind == "idx" && data.labels.is_empty() {
+                let problem = "it needs classes, so set dataset.labels";
+                return refuse("network.conditional", problem.into());
+            }
+            if !data.is_read() {
+                let problem = format!("it needs classes, which kind '{kind}' does not have");
+                return refuse("network.conditional", problem);
+            }
         }
         if self.network.body == "unet" && self.network.widths.len() > 6 {
             return refuse("network.widths", "more than six resolutions leave no pixels".into());
@@ -115,7 +134,12 @@ impl Experiment {
             ("labels", "dataset.labels", &self.dataset.labels),
         ] {
             let path = self.path(text);
-            if text.is_empty() || path.is_file() {
+            let is_there = match self.dataset.kind.as_str() {
+                "folder" => path.is_dir(),
+                "cifar" => path.exists(),
+                _ => path.is_file(),
+            };
+            if text.is_empty() || is_there {
                 continue;
             }
             let place = match self.lines.get(full_key) {
@@ -124,6 +148,8 @@ impl Experiment {
             };
             let advice = if text.contains("fashion-mnist") {
                 FASHION_ADVICE
+            } else if self.dataset.kind == "cifar" && text.contains("cifar-10") {
+                CIFAR_ADVICE
             } else {
                 "; paths start at the directory of the lab file"
             };
@@ -149,6 +175,13 @@ impl Experiment {
                 let size = (data.size > 0).then_some(data.size);
                 return DatasetSource::Idx { images: self.path(&data.path), labels, size };
             }
+            "cifar" => {
+                let size = (data.size > 0).then_some(data.size);
+                return DatasetSource::Cifar { path: self.path(&data.path), size };
+            }
+            "folder" => {
+                return DatasetSource::Folder { path: self.path(&data.path), size: data.size };
+            }
             "mirror" => {
                 CraftedKind::Mirror(Mirror { size, slots, glyph, gap, n_shapes, n_hues, shift })
             }
@@ -173,6 +206,13 @@ impl Experiment {
         n_classes: Option<usize>,
     ) -> Result<NetworkConfig, SettingError> {
         let settings = &self.network;
+        if settings.conditional && n_classes.is_none() {
+            let problem = format!(
+                "it needs classes, but '{}' has none; of a folder, up to 256 sub-folders are classes",
+                self.dataset.path
+            );
+            return Err(SettingError::combination("network.conditional", problem));
+        }
         let body = if settings.body == "unet" {
             let halvings = settings.widths.len().saturating_sub(1) as u32;
             let multiple = 1_usize << halvings;
@@ -291,7 +331,7 @@ impl Experiment {
 
     /// The geometry rule for crafted sets: the field covers a glyph and reaches no other one.
     pub fn geometry_warnings(&self, network: &NetworkConfig) -> Vec<String> {
-        if self.dataset.kind == "idx" || self.dataset.kind == "stripes" {
+        if self.dataset.is_read() || self.dataset.kind == "stripes" {
             return Vec::new();
         }
         let field = network.receptive_field();

@@ -88,22 +88,22 @@ pub const MACHINE_NAMES: &[&str] = &[
 pub static SETTINGS: &[Setting] = &[
     row!(
         "dataset.kind",
-        Accepted::Choice(&["glyphs", "mirror", "stripes", "idx"]),
+        Accepted::Choice(&["glyphs", "mirror", "stripes", "idx", "cifar", "folder"]),
         dataset.kind,
-        "crafted set with a rule (glyphs: one hue per image; mirror: left decides right; stripes: one texture), or idx for image files"
+        "crafted set with a rule (glyphs: one hue per image; mirror: left decides right; stripes: one texture), or images that are read: idx (MNIST's format), cifar (CIFAR-10 or -100, binary version), folder (PNG and JPEG; sub-folders are classes)"
     ),
     row!(
         "dataset.path",
         Accepted::Text,
         dataset.path,
-        "IDX image file (.gz or not), relative to lab.toml; kind idx only"
+        "idx: image file (.gz or not); cifar: directory, archive or file; folder: the folder; relative to lab.toml"
     ),
-    row!("dataset.labels", Accepted::Text, dataset.labels, "IDX label file, or empty"),
+    row!("dataset.labels", Accepted::Text, dataset.labels, "idx: label file, or empty"),
     row!(
         "dataset.n",
         Accepted::Integer { min: 0, max: 10_000_000 },
         dataset.n,
-        "number of training images; 0 takes the whole file (kind idx)"
+        "number of training images; 0 takes all that can be read"
     ),
     row!(
         "dataset.seed",
@@ -115,7 +115,7 @@ pub static SETTINGS: &[Setting] = &[
         "dataset.size",
         Accepted::Integer { min: 0, max: 256 },
         dataset.size,
-        "side of the square images; kind idx: resize to this side, 0 leaves them as they are"
+        "side of the square images; those of files are resized to it, 0 leaves them as they are; of a folder, squares of their middles"
     ),
     row!(
         "dataset.slots",
@@ -231,7 +231,7 @@ pub static SETTINGS: &[Setting] = &[
         "network.conditional",
         Accepted::Boolean,
         network.conditional,
-        "tell the network the class (needs dataset.labels)"
+        "tell the network the class (needs classes: dataset.labels, cifar, or sub-folders)"
     ),
     row!(
         "network.output",

@@ -109,7 +109,7 @@ pub fn network_of(experiment: &Experiment) -> Result<(NetworkConfig, Dataset)> {
 pub fn open_dataset(experiment: &Experiment) -> Result<Dataset> {
     experiment.check_files()?;
     let settings = &experiment.dataset;
-    let limit = (settings.kind == "idx" && settings.n > 0).then_some(settings.n);
+    let limit = (settings.is_read() && settings.n > 0).then_some(settings.n);
     dataset::open(&experiment.name, &experiment.dataset_source(), limit, settings.seed)
         .with_context(|| format!("opening the data set of experiment '{}'", experiment.name))
 }
