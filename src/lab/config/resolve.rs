@@ -64,7 +64,7 @@ impl Experiment {
             let problem = "the images of a folder have many sizes: kind 'folder' needs one for all";
             return refuse("dataset.size", problem.into());
         }
-        if kind != "idx" && !data.labels.is_empty() {
+        if data.is_read() && kind != "idx" && !data.labels.is_empty() {
             let problem =
                 format!("kind '{kind}' reads no label file, '{}'; leave it empty", data.labels);
             return refuse("dataset.labels", problem);

@@ -90,7 +90,7 @@ pub static SETTINGS: &[Setting] = &[
         "dataset.kind",
         Accepted::Choice(&["glyphs", "mirror", "stripes", "idx", "cifar", "folder"]),
         dataset.kind,
-        "crafted set with a rule (glyphs: one hue per image; mirror: left decides right; stripes: one texture), or images that are read: idx (MNIST's format), cifar (CIFAR-10 or -100, binary version), folder (PNG and JPEG; sub-folders are classes)"
+        "drawn (glyphs: one hue; mirror: left decides right; stripes: one texture) or read (idx: MNIST's format; cifar: binary version; folder: PNG and JPEG, sub-folders are classes)"
     ),
     row!(
         "dataset.path",
