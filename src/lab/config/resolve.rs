@@ -30,8 +30,8 @@ pub struct NamedMachine {
 const FASHION_ADVICE: &str = "; Fashion-MNIST is free: download train-images-idx3-ubyte.gz from \
     https://github.com/zalandoresearch/fashion-mnist (data/fashion) into that directory";
 /// Where CIFAR-10 can be had.
-const CIFAR_ADVICE: &str = "; download https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it in the directory above, or \
-    name the archive itself";
+const CIFAR_ADVICE: &str = "; download https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it \
+    in the directory above, or name the archive itself";
 
 impl Experiment {
     /// Refuses combinations of settings that cannot work, whatever the data.
