@@ -26,8 +26,6 @@ use crate::diffusion::Provenance;
 use crate::image::ImageShape;
 use crate::simd::{Buffer, Lane};
 
-/// Images per lane after which limits are brought up to date.
-const FLUSH_AFTER: usize = 128;
 /// Weights below `exp` of minus this, in nats, are left out: less than 1e-18 of a pixel's weight in all for
 /// a billion images.
 const PRUNED_NATS: f64 = 62.0;
@@ -91,7 +89,6 @@ impl Crops {
 pub struct CropPosteriors {
     crops: Crops,
     posterior: Posterior<f64, false>,
-    n_unflushed: usize,
 }
 
 impl CropPosteriors {
@@ -106,16 +103,12 @@ impl CropPosteriors {
     ) -> Self {
         let crops = Crops::new(shape, k, x, n_lanes);
         let posterior = Posterior::new(crops.grid, n_lanes, precision, n_entries, true);
-        Self { crops, posterior, n_unflushed: 0 }
+        Self { crops, posterior }
     }
 
     pub fn add_tile(&mut self, tile: &Tile<f64>) {
         Arch::new().dispatch(First { pass: self, tile });
-        self.n_unflushed += 1;
-        if self.n_unflushed >= FLUSH_AFTER {
-            self.posterior.flush();
-            self.n_unflushed = 0;
-        }
+        self.posterior.added(1);
     }
 
     /// One pixel a crop; the values mean nothing.

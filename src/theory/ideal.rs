@@ -25,8 +25,6 @@ use crate::diffusion::Provenance;
 use crate::image::ImageShape;
 use crate::simd::{Buffer, Lane};
 
-/// Entries after which the limit for skipping is brought up to date.
-const FLUSH_AFTER: usize = 128;
 /// Rows that are read together.
 const ROWS: usize = 4;
 
@@ -39,7 +37,6 @@ pub struct WholeSums {
     shifts: bool,
     n_lanes: usize,
     posterior: Posterior<f64, false>,
-    n_unflushed: usize,
     squares: Buffer<f64>,
     /// A tile's pixels in the order of the query's.
     shifted: Buffer<f64>,
@@ -64,7 +61,6 @@ impl WholeSums {
             shifts,
             n_lanes,
             posterior: Posterior::new(whole, n_lanes, precision, n_entries, true),
-            n_unflushed: 0,
             squares: Buffer::zeros(shape.width * n_lanes),
             shifted: Buffer::zeros(shape.n_values() * n_lanes),
         }
@@ -73,11 +69,7 @@ impl WholeSums {
     /// Adds the images of a tile.
     pub fn add_tile(&mut self, tile: &Tile<f64>) {
         Arch::new().dispatch(AddTile { sums: self, tile });
-        self.n_unflushed += if self.shifts { self.shape.n_pixels() } else { 1 };
-        if self.n_unflushed >= FLUSH_AFTER {
-            self.posterior.flush();
-            self.n_unflushed = 0;
-        }
+        self.posterior.added(if self.shifts { self.shape.n_pixels() } else { 1 });
     }
 
     /// Adds images without shifts, as many as fit into `tile`, which is scratch.
@@ -89,11 +81,7 @@ impl WholeSums {
     ) {
         assert!(!self.shifts, "shifts need whole tiles");
         Arch::new().dispatch(AddImages { sums: self, images, which, tile });
-        self.n_unflushed += 1;
-        if self.n_unflushed >= FLUSH_AFTER {
-            self.posterior.flush();
-            self.n_unflushed = 0;
-        }
+        self.posterior.added(1);
     }
 
     /// The shared posterior, its sums `[C, H, W]` for one pixel; [`expand`] gives every pixel its own.

@@ -38,8 +38,6 @@ use crate::simd::{Buffer, Lane};
 pub const DEFAULT_THRESHOLD: f64 = 0.02;
 /// Diagonal entries below this count as 1.
 const SMALLEST_DIAGONAL: f64 = 1e-6;
-/// Images per lane after which the limit for skipping is brought up to date.
-const FLUSH_AFTER: usize = 128;
 /// Noise levels whose masks are kept.
 const LEVELS_MAX: usize = 64;
 
@@ -165,7 +163,6 @@ pub struct MaskedSums<'a> {
     posterior: Posterior<f64, false>,
     squares: Buffer<f64>,
     distances: Buffer<f64>,
-    n_unflushed: usize,
 }
 
 impl<'a> MaskedSums<'a> {
@@ -188,18 +185,13 @@ impl<'a> MaskedSums<'a> {
             posterior: Posterior::new(line, n_lanes, precision, n_entries, true),
             squares: Buffer::zeros(d * n_lanes),
             distances: Buffer::zeros(d * n_lanes),
-            n_unflushed: 0,
         }
     }
 
     /// Adds the images of a tile.
     pub fn add_tile(&mut self, tile: &Tile<f64>) {
         Arch::new().dispatch(AddTile { sums: self, tile });
-        self.n_unflushed += 1;
-        if self.n_unflushed >= FLUSH_AFTER {
-            self.posterior.flush();
-            self.n_unflushed = 0;
-        }
+        self.posterior.added(1);
     }
 
     /// The posteriors of all coordinates; see [`by_pixel`].

@@ -25,9 +25,6 @@ use crate::simd::{Buffer, Lane};
 use crate::theory::patches::{Border, Stretch, Window};
 use crate::theory::weights::Accumulator;
 
-/// Displacements after which the lanes' sums are moved to doubles, and limits brought up to date.
-const FLUSH_AFTER: usize = if cfg!(test) { 16 } else { 256 };
-
 /// One query and its running posterior; `APART` keeps one posterior per image of a tile.
 pub struct BoxSums<'a, T, const APART: bool> {
     query: PatchQuery<'a, T>,
@@ -39,7 +36,6 @@ pub struct BoxSums<'a, T, const APART: bool> {
     row_window: Window,
     column_window: Window,
     posterior: Posterior<T, APART>,
-    n_unflushed: usize,
     scratch: Scratch<T>,
 }
 
@@ -101,7 +97,6 @@ impl<'a, T: Lane, const APART: bool> BoxSums<'a, T, APART> {
             row_window,
             column_window,
             posterior: Posterior::new(shape, n_lanes, query.precision, n_entries, diagnostics),
-            n_unflushed: 0,
             scratch: Scratch {
                 line: vectors(shape.width + n_along),
                 line_sums: LineSums::new(n_along, n_lanes),
@@ -132,11 +127,7 @@ impl<'a, T: Lane, const APART: bool> BoxSums<'a, T, APART> {
             for row in 0..self.rows.len() {
                 self.displacement::<S, C>(simd, tile, row, column);
             }
-            self.n_unflushed += self.rows.len();
-            if !APART && self.n_unflushed >= FLUSH_AFTER {
-                self.posterior.flush();
-                self.n_unflushed = 0;
-            }
+            self.posterior.added(self.rows.len());
         }
     }
 

@@ -26,6 +26,8 @@ use crate::theory::weights::Accumulator;
 
 /// A weight may reach `2^30` before the reference is raised.
 pub const SLACK_BITS: f64 = 30.0;
+/// Entries of a pixel and lane after which its sums are moved to doubles, and its limit brought up to date.
+const FLUSH_AFTER: usize = if cfg!(test) { 16 } else { 256 };
 
 // Which sum is which; the channels' follow.
 const TOTAL: usize = 0;
@@ -60,6 +62,8 @@ pub struct Posterior<T, const APART: bool> {
     /// Per pixel the sum of weights, of weights times bits (with diagnostics) and of weights times each
     /// channel's values, `[P, 2 + C, lanes]`: together, because they are needed together.
     sums: Buffer<T>,
+    /// Entries of a pixel and lane that `sums` hold, at most; not apart only.
+    n_unflushed: usize,
     /// Number of the nearest entry's displacement, `[P, lanes]`; apart only.
     nearest_entry: Buffer<T>,
     /// The lanes' sums so far; not apart only.
@@ -122,6 +126,7 @@ impl<T: Lane, const APART: bool> Posterior<T, APART> {
             cutoff: limits(),
             reference: limits(),
             sums: zeros(n_pixels * (n_channels + OTHERS)),
+            n_unflushed: 0,
             nearest_entry: zeros(if APART { n_pixels } else { 0 }),
             all: Accumulator::new(n_channels, n_pixels),
             lane_numbers: Buffer::zeros(n_lanes),
@@ -348,10 +353,24 @@ impl<T: Lane> Posterior<T, false> {
 }
 
 impl<T: Lane, const APART: bool> Posterior<T, APART> {
-    /// Moves the lanes' sums on into doubles, where they cannot lose what is small. Not for posteriors apart.
+    /// To be told that every pixel and lane has got up to `n` entries more, so that sums are moved on in
+    /// time. Posteriors apart need none of this: they start again with every tile.
+    #[inline(always)]
+    pub fn added(&mut self, n: usize) {
+        if APART {
+            return;
+        }
+        self.n_unflushed += n;
+        if self.n_unflushed >= FLUSH_AFTER {
+            self.flush();
+        }
+    }
+
+    /// Moves the lanes' sums on into doubles, where they cannot lose what is small.
     #[inline(never)]
-    pub fn flush(&mut self) {
+    fn flush(&mut self) {
         (0..self.shape.n_pixels()).for_each(|p| self.flush_pixel(p));
+        self.n_unflushed = 0;
     }
 
     fn flush_pixel(&mut self, p: usize) {
