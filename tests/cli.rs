@@ -416,6 +416,11 @@ fn theory_takes_folders_of_images() {
     assert!(output.status.success(), "{}", stderr(&output));
     let found: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(found["machines"]["ls"]["settings"]["images"], "5 of 3x8x8");
+    let drawn = lab.place.path().join("photos.png");
+    let show = ["data", "show", "photos", "--set", "dataset.n=3", "--out", drawn.to_str().unwrap()];
+    let shown = lab.mosaic(&show);
+    assert!(stdout(&shown).contains("photos: 3 images of 3x32x32"), "{}", stderr(&shown));
+    assert!(image::open(&drawn).unwrap().width() > 3 * 64);
     std::fs::create_dir(photos.join("none")).unwrap();
     let output = lab.mosaic(&["theory", "photos/none", "--out", out.to_str().unwrap()]);
     assert!(stderr(&output).contains("no PNG or JPEG"), "{}", stderr(&output));

@@ -53,9 +53,7 @@ const START_LIMIT: Duration = Duration::from_secs(15);
 pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
     let lab = place.lab()?;
     let mut experiment = lab.experiment(&args.experiment)?.clone();
-    for pair in &args.settings {
-        experiment.set_pair(pair).with_context(|| format!("taking --set '{pair}'"))?;
-    }
+    experiment.set_pairs(&args.settings)?;
     let device = args.device.as_ref().map_or(lab.settings.device, Wanted::to_string);
     let runs = RunsDir::new(&lab.settings.runs_dir);
     let run = launch(

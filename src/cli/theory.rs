@@ -13,10 +13,11 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::data::experiment_over;
 use super::sample::parse_range;
 use super::{Place, STOPPED};
 use crate::analysis::consistency::Judge;
-use crate::dataset::{Dataset, cifar};
+use crate::dataset::Dataset;
 use crate::image::ImageBatch;
 use crate::lab::config::{Experiment, NamedMachine};
 use crate::lab::device::{Wanted, open_cards, with_cards};
@@ -123,7 +124,7 @@ pub fn run(place: &Place, args: &TheoryArgs) -> Result<ExitCode> {
 }
 
 fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
-    let (name, mut experiment) = experiment(place, &args.dataset)?;
+    let (name, mut experiment) = experiment_over(place, &args.dataset)?;
     let set = |experiment: &mut Experiment, key: &str, text: &str| {
         experiment.set(key, text).with_context(|| format!("taking '{text}' for {key}"))
     };
@@ -137,9 +138,7 @@ fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
         set(&mut experiment, "theory.k", &k.to_string())?;
         set(&mut experiment, "theory.scales", "[]")?;
     }
-    for pair in &args.settings {
-        experiment.set_pair(pair).with_context(|| format!("taking --set '{pair}'"))?;
-    }
+    experiment.set_pairs(&args.settings)?;
     let needs_network =
         |name: &&String| matches!(name.as_str(), "attention-trajectory" | "attention-measured");
     if let Some(machine) = args.machine.iter().find(needs_network) {
@@ -179,40 +178,6 @@ fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
         dataset,
         machines,
     })
-}
-
-/// The experiment called `name`, or one over the images of that path.
-fn experiment(place: &Place, name: &str) -> Result<(String, Experiment)> {
-    let lab = place.lab()?;
-    let path = Path::new(name);
-    if lab.experiment(name).is_err() && path.exists() {
-        let stem = path.file_name().map_or("images", |name| name.to_str().unwrap_or("images"));
-        let stem = stem.split('.').next().unwrap_or(stem).to_owned();
-        let mut experiment = Experiment::new(&stem);
-        experiment.root = std::env::current_dir().context("finding the current directory")?;
-        let network = "none";
-        let kind = match path {
-            path if cifar::is_likely(path) => "cifar",
-            path if path.is_dir() => "folder",
-            _ => "idx",
-        };
-        for (key, text) in [
-            ("dataset.kind", kind),
-            ("dataset.path", name),
-            ("dataset.n", "0"),
-            ("dataset.size", if kind == "folder" { "32" } else { "0" }),
-            ("network.attention", network),
-            ("network.padding", "zeros"),
-            ("theory.machines", "bbels"),
-        ] {
-            experiment.set(key, text).with_context(|| format!("setting {key}"))?;
-        }
-        return Ok((stem, experiment));
-    }
-    let found = lab.experiment(name).with_context(|| {
-        format!("'{name}' is neither a file nor an experiment; see 'mosaic experiments'")
-    })?;
-    Ok((name.to_owned(), found.clone()))
 }
 
 impl Bench {

@@ -42,9 +42,7 @@ impl Trained {
     pub fn open(run: &RunDir, changes: &[String]) -> Result<Self> {
         let description = run_toml::read(&run.run_toml_path())?;
         let mut experiment = description.experiment.clone();
-        for pair in changes {
-            experiment.set_pair(pair).with_context(|| format!("taking --set '{pair}'"))?;
-        }
+        experiment.set_pairs(changes)?;
         if let Some(key) = changed_making(&description.experiment, &experiment) {
             bail!(
                 "'{key}' made the network of run '{}' what it is and cannot be changed now; 'mosaic run' trains another",

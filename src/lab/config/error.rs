@@ -18,6 +18,14 @@ pub enum SettingError {
     Form { found: String },
 }
 
+/// One of several changes that was not taken.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error("taking --set '{pair}'")]
+pub struct PairError {
+    pub pair: String,
+    pub source: SettingError,
+}
+
 impl SettingError {
     pub fn combination(key: &str, problem: impl Into<String>) -> Self {
         Self::Combination { key: key.to_owned(), problem: problem.into() }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::error::SettingError;
+use super::error::{PairError, SettingError};
 use super::settings::{self, SETTINGS};
 use super::value::Value;
 use crate::theory::masked::DEFAULT_THRESHOLD;
@@ -186,6 +186,13 @@ impl Experiment {
         let (key, value) =
             pair.split_once('=').ok_or_else(|| SettingError::Form { found: pair.to_owned() })?;
         self.set(key.trim(), value)
+    }
+
+    /// Takes `key=value` pairs in turn, as `--set` gives them.
+    pub fn set_pairs(&mut self, pairs: &[String]) -> Result<(), PairError> {
+        pairs.iter().try_for_each(|pair| {
+            self.set_pair(pair).map_err(|source| PairError { pair: pair.clone(), source })
+        })
     }
 
     /// The value of a setting, as it would be written in TOML.
