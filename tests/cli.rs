@@ -85,6 +85,19 @@ fn runs_are_calibrated_and_compared_again_on_other_seeds() {
     assert_eq!(over_runs["els"]["r"]["sd"], 0.0, "the same run twice");
     assert!(lab.place.path().join("out").join(&id).join("predicted_attention.csv").is_file());
 
+    let whole = ["--set", "theory.machines=ideal,wiener"];
+    let nothing = lab.mosaic(&[&["calibrate", &id], &small[..], &whole].concat());
+    assert!(
+        stderr(&nothing).contains("(ideal, wiener) has settings to fit"),
+        "{}",
+        stderr(&nothing)
+    );
+    let compared = lab.mosaic(&[&["compare", &id], &out[..], &whole, &small].concat());
+    assert!(compared.status.success(), "{}", stderr(&compared));
+    let report = lab.place.path().join("out").join(&id);
+    let text = std::fs::read_to_string(report.join("report.md")).unwrap();
+    assert!(!text.contains("were calibrated"), "{text}");
+
     let refused = lab.mosaic(&["compare", &id, "--set", "network.width=32"]);
     assert!(stderr(&refused).contains("'network.width' made the network"), "{}", stderr(&refused));
     std::fs::write(run.calibration_path(), "{\"format\": 1").unwrap();

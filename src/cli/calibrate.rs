@@ -44,6 +44,14 @@ pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
         &mut |what| eprintln!("calibrating {what}"),
     )
     .context("calibrating")?;
+    let Some(found) = found else {
+        let machines: Vec<&str> =
+            trained.contestants.machines().map(|machine| machine.name.as_str()).collect();
+        bail!(
+            "none of the run's machines ({}) has settings to fit; name others, as in --set theory.machines=els,ls",
+            machines.join(", ")
+        );
+    };
     let path = run.dir.calibration_path();
     found.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
     let picture = path.with_extension("png");

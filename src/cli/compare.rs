@@ -149,9 +149,6 @@ fn calibration(
         eprintln!("the run's calibration is of another step, sampler or list of machines");
     }
     let (experiment, network) = (&trained.experiment, &trained.network);
-    if experiment.calibrate.seeds == 0 {
-        return Ok(None);
-    }
     let mut progress = |what: &str| eprintln!("calibrating {what}");
     let found =
         calibrate_machines(experiment, contestants, network, trained.step, stop, &mut progress)
@@ -159,8 +156,8 @@ fn calibration(
     if stop.load(Ordering::SeqCst) {
         bail!("stopped");
     }
-    if is_plain {
+    if let (Some(found), true) = (&found, is_plain) {
         found.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
     }
-    Ok(Some(found))
+    Ok(found)
 }

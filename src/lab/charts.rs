@@ -16,6 +16,8 @@ const PANEL: (u32, u32) = (560, 400);
 const LEGEND: u32 = 34;
 const LEGEND_LEFT: i32 = 20;
 const LEGEND_GAP: i32 = 44;
+/// Width of a name's letter with the gap behind it.
+const LEGEND_LETTER: i32 = 15;
 const FONT: &str = "lab";
 /// Of equal widths, for text that stands in columns.
 const FIXED_FONT: &str = "lab-fixed";
@@ -199,9 +201,13 @@ fn draw_legend(all: &[Named<'_>], area: &Area<'_>) -> Result<()> {
         let colour = COLOURS[colour % COLOURS.len()];
         let y = (*row * LEGEND) as i32;
         area.draw(&Circle::new((*x, y + 20), 5, colour.filled()))?;
-        let style = (FONT, 16).into_text_style(area);
-        let words = letter.map_or_else(|| (*name).to_owned(), |letter| format!("{letter} {name}"));
-        area.draw_text(&words, &style, (x + 10, y + 12))?;
+        let mut x = x + 10;
+        if let Some(letter) = letter {
+            let style = (FIXED_FONT, 15).into_text_style(area);
+            area.draw_text(&letter.to_string(), &style, (x, y + 12))?;
+            x += LEGEND_LETTER;
+        }
+        area.draw_text(name, &(FONT, 16).into_text_style(area), (x, y + 12))?;
     }
     Ok(())
 }

@@ -81,7 +81,8 @@ fn changed_making(before: &Experiment, after: &Experiment) -> Option<&'static st
     changed.find(|(b, _)| making.iter().any(|m| b.key.starts_with(m))).map(|(b, _)| b.key)
 }
 
-/// Fits the contestants to a network from calibration seeds; the settings are the experiment's.
+/// Fits the contestants to a network from calibration seeds; the settings are the experiment's. Nothing where these want no
+/// seeds, or no contestant has settings that could be fitted.
 pub fn calibrate_machines(
     experiment: &Experiment,
     contestants: &Contestants,
@@ -89,16 +90,19 @@ pub fn calibrate_machines(
     step: u64,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(&str),
-) -> Result<Calibration, DenoiseError> {
-    let n_seeds = experiment.calibrate.seeds.clamp(1, CALIBRATION_SEEDS_MAX);
+) -> Result<Option<Calibration>, DenoiseError> {
+    let n_seeds = experiment.calibrate.seeds.min(CALIBRATION_SEEDS_MAX);
+    let subjects = contestants.subjects(FIRST_CALIBRATION_SEED);
+    if n_seeds == 0 || subjects.is_empty() {
+        return Ok(None);
+    }
     let config = network.network().config();
     let watched = if config.attention.is_some() { Watched::Maps } else { Watched::Nothing };
     let told = with_classes(network, FIRST_CALIBRATION_SEED, n_seeds).watching(watched);
     let seeds = noise_seeds(experiment.noise_seed, FIRST_CALIBRATION_SEED, n_seeds, config.image);
     let target = Network { denoiser: &told, ddim: contestants.ddim(), seeds };
-    let subjects = contestants.subjects(FIRST_CALIBRATION_SEED);
     let grid = experiment.calibration_grid(config);
-    Ok(Calibration {
+    Ok(Some(Calibration {
         format: 1,
         step,
         noise_seed: experiment.noise_seed,
@@ -106,5 +110,5 @@ pub fn calibrate_machines(
         n_seeds,
         n_steps: contestants.ddim().n_steps,
         machines: calibrate(&target, &subjects, &grid, stop, progress)?,
-    })
+    }))
 }

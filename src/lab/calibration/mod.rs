@@ -166,7 +166,7 @@ impl Calibration {
         machines.iter().map(calibrated).collect()
     }
 
-    /// k(t), lambda(t), gamma(t) and the fit, a line a machine.
+    /// k(t), lambda(t), gamma(t) and the fit, a line a machine; what no machine has is left out.
     pub fn charts(&self) -> Vec<Panel> {
         type Number = fn(&StepFit, &StepSettings) -> f64;
         let panels: [(&str, bool, Number); 4] = [
@@ -190,7 +190,7 @@ impl Calibration {
                 ..Panel::default()
             }
         };
-        panels.into_iter().map(panel).collect()
+        panels.into_iter().map(panel).filter(|panel| !panel.series.is_empty()).collect()
     }
 
     /// `machine,t,k,lambda,gamma,tau,cosine,R2,R2_sd`, cleanest first.

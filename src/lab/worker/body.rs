@@ -257,10 +257,6 @@ fn calibrated(
     let path = run.calibration_path();
     let found = match Calibration::read(&path).unwrap_or(None) {
         Some(found) if found.step == step => found,
-        _ if workshop.experiment.calibrate.seeds == 0 => {
-            let machines = workshop.contestants.machines().cloned().collect();
-            return Ok((workshop.contestants.with_machines(machines)?, None));
-        }
         _ => {
             let (experiment, contestants) = (&workshop.experiment, &workshop.contestants);
             let mut progress = |what: &str| {
@@ -270,6 +266,10 @@ fn calibrated(
             let found =
                 calibrate_machines(experiment, contestants, network, step, stop, &mut progress)
                     .context("calibrating the machines")?;
+            let Some(found) = found else {
+                let machines = contestants.machines().cloned().collect();
+                return Ok((contestants.with_machines(machines)?, None));
+            };
             found.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
             found
         }
