@@ -25,6 +25,10 @@ use super::weights::Accumulator;
 use crate::diffusion::{AttentionMaps, Provenance};
 use crate::image::ImageShape;
 use crate::simd::Lane;
+use crate::simd::product::{Left, Right, Write, every, multiply};
+
+/// Images whose evidence is shared by one product of matrices.
+const GATHERED: usize = 64;
 
 /// Attention weights in a form that knows its shortcuts.
 #[derive(Debug)]
@@ -78,22 +82,29 @@ impl Sharing {
         }
     }
 
-    /// `sum_r A[p,r] values[r]` for every p, summed over heads.
-    fn gather(&self, values: &[f64]) -> Vec<f64> {
-        let n_pixels = values.len();
+    /// `sum_r A[p,r] values[n,r]` for every n and p, summed over heads, `[N, P]`.
+    fn gather(&self, values: &[f64], n_pixels: usize) -> Vec<f64> {
+        let mut out = values.to_vec();
+        let rows = out.par_chunks_exact_mut(n_pixels);
         match self {
-            Self::Identity => values.to_vec(),
-            Self::Uniform | Self::Pooled { .. } => {
-                vec![values.iter().sum::<f64>() / n_pixels as f64; n_pixels]
-            }
+            Self::Identity => {}
+            Self::Uniform | Self::Pooled { .. } => rows.for_each(|row| {
+                let mean = row.iter().sum::<f64>() / n_pixels as f64;
+                row.fill(mean);
+            }),
             Self::Rows { transposed, .. } => {
-                let mut out = vec![0.0; n_pixels];
-                for (&value, weights) in values.iter().zip(transposed.chunks_exact(n_pixels)) {
-                    out.iter_mut().zip(weights).for_each(|(out, weight)| *out += weight * value);
-                }
-                out
+                let right = Right { values: transposed, rows: &every(n_pixels, n_pixels) };
+                let columns = every(1, n_pixels);
+                let each = GATHERED * n_pixels;
+                let pairs = out.par_chunks_mut(each).zip(values.par_chunks(each));
+                pairs.for_each(|(out, values)| {
+                    let rows = every(n_pixels, values.len() / n_pixels);
+                    let left = Left { values, rows: &rows, columns: &columns };
+                    multiply(Write::Overwrite, n_pixels, (out, &rows), left, right);
+                });
             }
         }
+        out
     }
 
     fn n_heads(&self) -> f64 {
@@ -258,18 +269,13 @@ impl Sharing {
             let votes = votes[evidence.first..evidence.first + n].iter();
             return votes.flat_map(|vote| vec![*vote; evidence.n_pixels]).collect();
         }
-        let mut shared = vec![0.0; evidence.log_evidence.len()];
-        let rows = evidence.log_evidence.par_chunks_exact(evidence.n_pixels);
-        let pairs = shared.par_chunks_exact_mut(evidence.n_pixels).zip(rows);
-        pairs.for_each(|(shared, row)| shared.copy_from_slice(&self.gather(row)));
-        shared
+        self.gather(&evidence.log_evidence, evidence.n_pixels)
     }
 
     /// `sum_r A[p,r] z(r)`, the mean over heads, `[C, P]`.
     fn attended(&self, z: &[f64], n_pixels: usize) -> Vec<f64> {
         let n_heads = self.n_heads();
-        let planes = z.chunks_exact(n_pixels);
-        planes.flat_map(|plane| self.gather(plane)).map(|sum| sum / n_heads).collect()
+        self.gather(z, n_pixels).into_iter().map(|sum| sum / n_heads).collect()
     }
 
     /// `co-origin`: `A[p,r]` proportional to `sum_n P(n|p) P(n|r)`, `P(.|p) = softmax_n E[n,p]`.
