@@ -1,10 +1,5 @@
 //! A score machine: one choice of [`MachineSpec`] over one dictionary, behind the denoiser seam.
-//!
-//! Work is cut into (query, chunk of images) pieces for rayon. The cut depends on the dictionary alone
-//! and pieces are merged in order, so an answer does not depend on the batch it was asked in, nor
-//! on the number of threads: not even by rounding.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -12,16 +7,16 @@ use rayon::prelude::*;
 use super::attention::{AttentionProvider, check_rows};
 use super::attentive::{Shared, Sharing};
 use super::card::cards::OnCards;
-use super::card::published as on_cards;
+use super::card::published;
 use super::composite::{Composite, CropPosteriors, Mosaic, entropies, normalisers};
 use super::error::TheoryError;
 use super::evidence::Portions;
 use super::ideal::{WholeSums, expand};
 use super::images::{LARGEST_VALUE, TrainingImages};
-use super::kernels::boxes::BoxSums;
 use super::kernels::tile::Tile;
 use super::kernels::{PatchQuery, Precision};
 use super::masked::{MaskCache, MaskedSums, Masks, by_pixel};
+use super::passes::{Merge, each_tile, merged, on_cards, patch_posteriors};
 use super::patches::Pool;
 use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled};
 use super::weights::Accumulator;
@@ -32,11 +27,6 @@ use crate::diffusion::{
 use crate::image::{ImageBatch, ImageShape};
 use crate::simd::Lane;
 use crate::simd::lane::n_lanes;
-
-/// Images per piece of work are a multiple of this, a whole number of tiles; and pieces per query, at most
-/// (each holds its own sums).
-const CHUNK_IMAGES: usize = 32;
-const CHUNKS_MAX: usize = 32;
 
 /// A machine ready to denoise.
 #[derive(Clone)]
@@ -195,30 +185,6 @@ impl Machine {
         }
     }
 
-    /// Runs `piece` on every (query, chunk of images) and merges the chunks of each query.
-    fn merged<Q: Sync, A: Merge>(
-        &self,
-        queries: &[Q],
-        piece: impl Fn(&Q, Range<usize>) -> A + Sync,
-    ) -> Vec<A> {
-        let n = self.images.len();
-        let per_chunk = CHUNK_IMAGES.max(n.div_ceil(CHUNKS_MAX).next_multiple_of(CHUNK_IMAGES));
-        let n_chunks = n.div_ceil(per_chunk);
-        let pieces: Vec<A> = (0..queries.len() * n_chunks)
-            .into_par_iter()
-            .map(|at| {
-                let (query, first) = (at / n_chunks, at % n_chunks * per_chunk);
-                piece(&queries[query], first..(first + per_chunk).min(n))
-            })
-            .collect();
-        let merge = |parts: &[A]| {
-            let mut all = parts[0].clone();
-            parts[1..].iter().for_each(|part| all.merge(part));
-            all
-        };
-        pieces.chunks(n_chunks).map(merge).collect()
-    }
-
     fn whole_answers(&self, x: &ImageBatch, shifts: bool, level: NoiseLevel) -> Vec<Answer> {
         let shape = self.images.shape();
         let precision = logit_scale(level);
@@ -227,10 +193,10 @@ impl Machine {
         }
         let n_lanes = n_lanes::<f64>();
         let n_entries = self.images.len() * if shifts { shape.n_pixels() } else { 1 };
-        let sums = self.merged(&scaled(x, level), |x, images| {
+        let sums = merged(&self.images, &scaled(x, level), |x, images| {
             let mut sums = WholeSums::new(shape, x, precision, shifts, n_lanes, n_entries);
             if shifts {
-                self.each_tile(images, |tile| sums.add_tile(tile));
+                each_tile(&self.images, images, |tile| sums.add_tile(tile));
             } else {
                 let mut tile = Tile::new(shape, n_lanes);
                 for first in images.clone().step_by(n_lanes) {
@@ -259,19 +225,12 @@ impl Machine {
             2 * shape.height.max(shape.width) - 1,
         );
         let precision = logit_scale(level);
-        let sums =
-            self.on_cards(&scaled(x, level), |x| PatchQuery { shape, pool, k, x, precision })?;
+        let cards = self.cards()?;
+        let scaled = scaled(x, level);
+        let queries: Vec<PatchQuery<'_, f64>> =
+            scaled.iter().map(|x| PatchQuery { shape, pool, k, x, precision }).collect();
+        let sums = on_cards(cards, &self.images, &queries, self.with_posterior)?;
         Some(sums.iter().map(Answer::by_pixel).collect())
-    }
-
-    /// Hands over `images` tile by tile.
-    fn each_tile<T: Lane>(&self, images: Range<usize>, mut take: impl FnMut(&Tile<T>)) {
-        let n_lanes = n_lanes::<T>();
-        let mut tile = Tile::new(self.images.shape(), n_lanes);
-        for first in images.clone().step_by(n_lanes) {
-            self.images.fill_tile(first..images.end, &mut tile);
-            take(&tile);
-        }
     }
 
     fn patch_answers<T: Lane>(
@@ -282,32 +241,10 @@ impl Machine {
     ) -> Vec<Answer> {
         let shape = self.images.shape();
         let (k, precision) = (self.patch_side(level), logit_scale(level));
-        let n_lanes = n_lanes::<T>();
-        let n_entries = self.images.len() * shape.n_pixels();
-        let on_cards = self.on_cards(queries, |x| PatchQuery { shape, pool, k, x, precision });
-        let sums = on_cards.unwrap_or_else(|| {
-            self.merged(queries, |x, images| {
-                let query = PatchQuery { shape, pool, k, x, precision };
-                let mut boxes =
-                    BoxSums::<T, false>::new(query, n_lanes, n_entries, self.with_posterior);
-                self.each_tile(images, |tile| boxes.add_tile(tile));
-                boxes.finish()
-            })
-        });
+        let queries: Vec<PatchQuery<'_, T>> =
+            queries.iter().map(|x| PatchQuery { shape, pool, k, x, precision }).collect();
+        let sums = patch_posteriors(&self.images, &queries, self.with_posterior);
         sums.iter().map(Answer::by_pixel).collect()
-    }
-
-    /// What the dictionary's cards say, if it has cards that can; they compute in single precision.
-    fn on_cards<T: Lane>(
-        &self,
-        queries: &[Vec<T>],
-        query: impl for<'a> Fn(&'a [f32]) -> PatchQuery<'a, f32>,
-    ) -> Option<Vec<Accumulator>> {
-        let cards = self.cards()?;
-        let singles = queries.iter().map(|x| x.iter().map(|v| v.to_f64() as f32).collect());
-        let singles: Vec<Vec<f32>> = singles.collect();
-        let queries: Vec<PatchQuery<'_, f32>> = singles.iter().map(|x| query(x)).collect();
-        cards.posteriors(&self.images, &queries, !self.with_posterior)
     }
 
     fn masked_answers(&self, x: &ImageBatch, threshold: f64, level: NoiseLevel) -> Vec<Answer> {
@@ -318,11 +255,11 @@ impl Machine {
         let (queries, precision) = (scaled(x, level), logit_scale(level));
         let on_cards = self
             .cards()
-            .and_then(|cards| on_cards::masked(cards, &self.images, &queries, &masks, precision));
+            .and_then(|cards| published::masked(cards, &self.images, &queries, &masks, precision));
         let sums = on_cards.unwrap_or_else(|| {
-            self.merged(&queries, |x, images| {
+            merged(&self.images, &queries, |x, images| {
                 let mut sums = MaskedSums::new(shape, &masks, x, precision, n_lanes, n_entries);
-                self.each_tile(images, |tile| sums.add_tile(tile));
+                each_tile(&self.images, images, |tile| sums.add_tile(tile));
                 sums.finish()
             })
         });
@@ -344,25 +281,25 @@ impl Machine {
         let queries = scaled(x, level);
         let on_cards = self
             .cards()
-            .and_then(|cards| on_cards::composites(cards, &self.images, &queries, k, precision));
+            .and_then(|cards| published::composites(cards, &self.images, &queries, k, precision));
         if let Some(found) = on_cards {
-            let answer = |found: on_cards::Composed| {
-                let on_cards::Composed { x0, entropy_nats, provenance } = found;
+            let answer = |found: published::Composed| {
+                let published::Composed { x0, entropy_nats, provenance } = found;
                 Answer { x0, entropy_nats, provenance, attention: None }
             };
             return found.into_iter().map(answer).collect();
         }
-        let crops = self.merged(&queries, |x, images| {
+        let crops = merged(&self.images, &queries, |x, images| {
             let n = self.images.len();
             let mut pass = CropPosteriors::new(shape, k, x, precision, n_lanes, n);
-            self.each_tile(images, |tile| pass.add_tile(tile));
+            each_tile(&self.images, images, |tile| pass.add_tile(tile));
             pass.finish()
         });
         let normalised = crops.iter().map(|crops| normalisers(crops, precision));
         let queries: Vec<(Vec<f64>, Vec<f64>)> = queries.into_iter().zip(normalised).collect();
-        let mosaics = self.merged(&queries, |(x, normalisers), images| {
+        let mosaics = merged(&self.images, &queries, |(x, normalisers), images| {
             let mut pass = Composite::new(shape, k, x, precision, n_lanes, normalisers);
-            self.each_tile(images, |tile| pass.add_tile(tile));
+            each_tile(&self.images, images, |tile| pass.add_tile(tile));
             pass.finish()
         });
         let answer = |(crops, mosaic): (&Accumulator, &Mosaic)| Answer {
@@ -497,17 +434,6 @@ impl GivenMaps<'_> {
 /// `x_t / sqrt(abar)`, image by image.
 fn scaled(x: &ImageBatch, level: NoiseLevel) -> Vec<Vec<f64>> {
     x.iter().map(|x| x.iter().map(|v| v / level.signal()).collect()).collect()
-}
-
-/// What is found over some images and can take in what is found over later ones.
-trait Merge: Clone + Send {
-    fn merge(&mut self, other: &Self);
-}
-
-impl Merge for Accumulator {
-    fn merge(&mut self, other: &Self) {
-        self.merge(other);
-    }
 }
 
 impl Merge for Mosaic {

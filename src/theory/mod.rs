@@ -19,6 +19,7 @@ pub mod images;
 pub mod weights;
 pub mod kernels;
 pub mod card;
+pub mod passes;
 pub mod ideal;
 pub mod wiener;
 pub mod masked;

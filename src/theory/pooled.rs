@@ -22,12 +22,15 @@ use faer::prelude::Solve;
 use super::evidence::Portions;
 use super::images::TrainingImages;
 use super::kernels::PatchQuery;
+use super::passes::patch_posteriors;
 use super::patches::Pool;
 use crate::random::{Purpose, fill_normal, stream};
 use crate::simd::Lane;
 
 /// Noised training images that the likelihood is fitted to, at least, and images that they are made of, at most.
 const N_FITTED: usize = 64;
+/// Noised images that are estimated at a time, which takes memory for each.
+const TOGETHER: usize = 16;
 /// Keeps sets of one colour solvable, in units of squared pixel values.
 const RIDGE: f64 = 1e-10;
 
@@ -81,22 +84,29 @@ impl PooledModel {
         let sigma = (1.0 / (2.0 * query.precision)).sqrt();
         let n_used = n.min(N_FITTED);
         let n_rows = n_used * N_FITTED.div_ceil(n_used);
-        let mut noise = vec![0.0_f32; n_values];
+        let image_of = |row: usize| row % n_used * n / n_used;
+        let noised = |row: usize| -> Vec<T> {
+            let mut noise = vec![0.0_f32; n_values];
+            fill_normal(&mut stream(0, Purpose::PooledNoise, row as u64), &mut noise);
+            let values = images.values(image_of(row)..image_of(row) + 1);
+            let noised = values.iter().zip(&noise).map(|(v, e)| v + sigma * f64::from(*e));
+            noised.map(T::from_f64).collect()
+        };
         let mut design = Mat::<f64>::zeros(n_rows, n_channels + 1);
         let mut found = Mat::<f64>::zeros(n_rows, n_channels);
-        for row in 0..n_rows {
-            let image = row % n_used * n / n_used;
-            fill_normal(&mut stream(0, Purpose::PooledNoise, row as u64), &mut noise);
-            let values = images.values(image..image + 1);
-            let noised = values.iter().zip(&noise).map(|(v, e)| v + sigma * f64::from(*e));
-            let x: Vec<T> = noised.map(T::from_f64).collect();
-            let portions = Portions::new(images, PatchQuery { x: &x[..], ..*query });
-            let pooled = pooled_estimate(&portions);
-            for c in 0..n_channels {
-                design[(row, c)] = clean[image * n_channels + c];
-                found[(row, c)] = pooled[c];
+        for first in (0..n_rows).step_by(TOGETHER) {
+            let rows = first..(first + TOGETHER).min(n_rows);
+            let noised: Vec<Vec<T>> = rows.clone().map(noised).collect();
+            let queries: Vec<PatchQuery<'_, T>> = noised.iter().map(|x| query.of(x)).collect();
+            let estimates = patch_posteriors(images, &queries, false);
+            for (row, estimate) in rows.zip(&estimates) {
+                let pooled = pool(&estimate.mean(), n_pixels);
+                for c in 0..n_channels {
+                    design[(row, c)] = clean[image_of(row) * n_channels + c];
+                    found[(row, c)] = pooled[c];
+                }
+                design[(row, n_channels)] = 1.0;
             }
-            design[(row, n_channels)] = 1.0;
         }
         let mut square = design.transpose() * &design;
         (0..=n_channels).for_each(|i| square[(i, i)] += RIDGE);

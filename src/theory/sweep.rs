@@ -26,6 +26,13 @@ pub struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
+    /// Makes what `source` needs whatever the image, once, before threads ask for it all at the same time.
+    pub fn prepare(&self, source: AttentionSource) {
+        if source == AttentionSource::Pooled {
+            self.portions(&self.scaled()).pooled_model();
+        }
+    }
+
     /// The estimates of each source under each lambda, `[sources][lambdas]`.
     ///
     /// # Panics

@@ -39,6 +39,15 @@ impl<'a> Families<'a> {
         grid.settings(self.of(0))
     }
 
+    /// Before seeds are looked at side by side.
+    fn prepare(&self, level: NoiseLevel, grid: &Grid) {
+        for family in &self.by_class {
+            let Family::Attention { pool, source, images } = family else { continue };
+            let of_k = |&k| Sweep { images, pool: *pool, k, level, x: &[], maps: None };
+            grid.k.iter().map(of_k).for_each(|sweep| sweep.prepare(*source));
+        }
+    }
+
     fn of(&self, seed: usize) -> &Family<'a> {
         &self.by_class[((self.first_seed + seed as u64) % self.by_class.len() as u64) as usize]
     }
@@ -150,6 +159,7 @@ pub fn estimate(
         families.of(seed).estimates(&look, &grid, &mut |found| x0 = found)?;
         Ok(x0)
     };
+    families.prepare(level, &grid);
     let all = (0..states.len()).into_par_iter().map(one).collect::<Result<Vec<_>, _>>()?;
     Ok(Denoised::plain(ImageBatch::new(states.shape(), all.concat())))
 }
@@ -173,6 +183,7 @@ pub fn errors(
         })?;
         Ok(found)
     };
+    families.prepare(level, grid);
     let seeds = (0..states.len()).into_par_iter().map(one).collect::<Result<Vec<_>, _>>()?;
     let settings = if states.is_empty() { Vec::new() } else { families.settings(grid) };
     let by_setting = |pick: fn(&(f64, f64)) -> f64| {
