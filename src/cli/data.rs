@@ -1,4 +1,4 @@
-//! `data ls` and `data show`: which images experiments train on.
+//! `data ls` and `data show`: which images experiments train on, and how a path of images is one.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -81,7 +81,7 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
     Ok(())
 }
 
-/// The experiment called `name`, or one over the images of that path.
+/// The experiment called `name`, or one over the images of that path; and a name for it.
 pub fn experiment_over(place: &Place, name: &str) -> Result<(String, Experiment)> {
     let lab = place.lab()?;
     let path = Path::new(name);
@@ -90,7 +90,6 @@ pub fn experiment_over(place: &Place, name: &str) -> Result<(String, Experiment)
         let stem = stem.split('.').next().unwrap_or(stem).to_owned();
         let mut experiment = Experiment::new(&stem);
         experiment.root = std::env::current_dir().context("finding the current directory")?;
-        let network = "none";
         let kind = match path {
             path if cifar::is_likely(path) => "cifar",
             path if path.is_dir() => "folder",
@@ -101,7 +100,7 @@ pub fn experiment_over(place: &Place, name: &str) -> Result<(String, Experiment)
             ("dataset.path", name),
             ("dataset.n", "0"),
             ("dataset.size", if kind == "folder" { "32" } else { "0" }),
-            ("network.attention", network),
+            ("network.attention", "none"),
             ("network.padding", "zeros"),
             ("theory.machines", "bbels"),
         ] {

@@ -18,14 +18,6 @@ pub enum SettingError {
     Form { found: String },
 }
 
-/// One of several changes that was not taken.
-#[derive(Clone, Debug, PartialEq, Error)]
-#[error("taking --set '{pair}'")]
-pub struct PairError {
-    pub pair: String,
-    pub source: SettingError,
-}
-
 impl SettingError {
     pub fn combination(key: &str, problem: impl Into<String>) -> Self {
         Self::Combination { key: key.to_owned(), problem: problem.into() }
@@ -43,6 +35,14 @@ impl SettingError {
             Self::Form { found } => Self::Form { found },
         }
     }
+}
+
+/// One of several changes that was not taken.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error("taking --set '{pair}'")]
+pub struct PairError {
+    pub pair: String,
+    pub source: SettingError,
 }
 
 /// Why a `lab.toml` (or a `run.toml`, which has the same sections) was not taken.
