@@ -110,7 +110,7 @@ fn caption(trace: &Trace, actor: &Actor, view: View, at: At) -> String {
         (View::Estimate, _) => actor.name.replace("attention-", "att-"),
         (View::Attention(head), Some(figure)) => format!("h{head} {figure}"),
         (View::Provenance, Some(figure)) => format!("from {figure}"),
-        (View::Entropy, Some(figure)) => format!("entropy {figure}"),
+        (View::Entropy, Some(figure)) => format!("ent. {figure}"),
         (View::Leading(_), Some(figure)) => figure,
         (view, _) => view.name(),
     }
