@@ -7,7 +7,7 @@
 //!
 //! | module | what it is for |
 //! | --- | --- |
-//! | [`simd`] | vectors of the machine, the networks' matrix product |
+//! | [`simd`] | vectors of the machine, the matrix product of networks and attention |
 //! | [`image`] | image batches: shape, pixel range, channel order |
 //! | [`random`] | seeded randomness, one named stream per purpose |
 //! | [`dataset`] | training images: crafted sets with a rule, IDX and CIFAR files, folders of images |

@@ -85,13 +85,14 @@ impl Sharing {
     /// `sum_r A[p,r] values[n,r]` for every n and p, summed over heads, `[N, P]`.
     fn gather(&self, values: &[f64], n_pixels: usize) -> Vec<f64> {
         let mut out = values.to_vec();
-        let rows = out.par_chunks_exact_mut(n_pixels);
         match self {
             Self::Identity => {}
-            Self::Uniform | Self::Pooled { .. } => rows.for_each(|row| {
-                let mean = row.iter().sum::<f64>() / n_pixels as f64;
-                row.fill(mean);
-            }),
+            Self::Uniform | Self::Pooled { .. } => {
+                out.par_chunks_exact_mut(n_pixels).for_each(|row| {
+                    let mean = row.iter().sum::<f64>() / n_pixels as f64;
+                    row.fill(mean);
+                });
+            }
             Self::Rows { transposed, .. } => {
                 let right = Right { values: transposed, rows: &every(n_pixels, n_pixels) };
                 let columns = every(1, n_pixels);

@@ -74,10 +74,7 @@ impl<'a, T: Lane> Portions<'a, T> {
         let n_places =
             |p: usize| query.pool.n_places(query.k, (height, width), (p / width, p % width));
         let log_pool = (0..query.shape.n_pixels()).map(|p| (n_places(p) as f64).ln()).collect();
-        // Cards compute in single precision only.
-        let cards = images.on_cards().filter(|_| size_of::<T>() == size_of::<f32>());
-        let single = || query.x.iter().map(|value| value.to_f64() as f32).collect();
-        let cards = cards.map(|cards| (cards, single()));
+        let cards = images.on_cards_in::<T>().map(|cards| (cards, query.singles()));
         Self { images, query, size, only: OnceLock::new(), log_pool, cards }
     }
 

@@ -171,6 +171,11 @@ impl TrainingImages {
         self.on_cards.as_ref()
     }
 
+    /// The same for a machine that computes in `T`: cards compute in single precision only.
+    pub fn on_cards_in<T>(&self) -> Option<&OnCards> {
+        self.on_cards().filter(|_| size_of::<T>() == size_of::<f32>())
+    }
+
     /// Whether values are bytes, mapped to [-1, 1].
     pub fn are_bytes(&self) -> bool {
         matches!(self.pixels, Pixels::Bytes(_))

@@ -16,7 +16,7 @@ use super::images::{LARGEST_VALUE, TrainingImages};
 use super::kernels::tile::Tile;
 use super::kernels::{PatchQuery, Precision};
 use super::masked::{MaskCache, MaskedSums, Masks, by_pixel};
-use super::passes::{Merge, each_tile, merged, on_cards, patch_posteriors};
+use super::passes::{Merge, each_tile, merged, patch_posteriors, posteriors_on};
 use super::patches::Pool;
 use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled};
 use super::weights::Accumulator;
@@ -229,7 +229,7 @@ impl Machine {
         let scaled = scaled(x, level);
         let queries: Vec<PatchQuery<'_, f64>> =
             scaled.iter().map(|x| PatchQuery { shape, pool, k, x, precision }).collect();
-        let sums = on_cards(cards, &self.images, &queries, self.with_posterior)?;
+        let sums = posteriors_on(cards, &self.images, &queries, self.with_posterior)?;
         Some(sums.iter().map(Answer::by_pixel).collect())
     }
 

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! spec (which machine) + images (dictionary) -> machine -> patches | ideal | wiener | masked | composite | attentive
+//!                                                             passes: over the dictionary, in pieces
 //!                                                             kernels: logits, then weights
 //!                                                             card: the same on graphics cards
 //! ```

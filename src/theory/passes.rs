@@ -78,9 +78,9 @@ pub fn patch_posteriors<T: Lane>(
     queries: &[PatchQuery<'_, T>],
     with_posterior: bool,
 ) -> Vec<Accumulator> {
-    let cards = images.on_cards().filter(|_| size_of::<T>() == size_of::<f32>());
-    let on_cards = cards.and_then(|cards| on_cards(cards, images, queries, with_posterior));
-    on_cards.unwrap_or_else(|| {
+    let cards = images.on_cards_in::<T>();
+    let found = cards.and_then(|cards| posteriors_on(cards, images, queries, with_posterior));
+    found.unwrap_or_else(|| {
         let n_entries = images.len() * images.shape().n_pixels();
         merged(images, queries, |query, range| {
             let mut boxes =
@@ -92,14 +92,13 @@ pub fn patch_posteriors<T: Lane>(
 }
 
 /// The same from cards, rounded to single precision; none where they cannot.
-pub fn on_cards<T: Lane>(
+pub fn posteriors_on<T: Lane>(
     cards: &OnCards,
     images: &TrainingImages,
     queries: &[PatchQuery<'_, T>],
     with_posterior: bool,
 ) -> Option<Vec<Accumulator>> {
-    let single = |query: &PatchQuery<'_, T>| query.x.iter().map(|v| v.to_f64() as f32).collect();
-    let singles: Vec<Vec<f32>> = queries.iter().map(single).collect();
+    let singles: Vec<Vec<f32>> = queries.iter().map(PatchQuery::singles).collect();
     let queries: Vec<PatchQuery<'_, f32>> =
         queries.iter().zip(&singles).map(|(query, x)| query.of(x)).collect();
     cards.posteriors(images, &queries, !with_posterior)

@@ -15,6 +15,7 @@ pub use precision::Precision;
 
 use super::patches::Pool;
 use crate::image::ImageShape;
+use crate::simd::Lane;
 
 /// One noisy image against one patch dictionary.
 #[derive(Clone, Copy, Debug)]
@@ -33,5 +34,12 @@ impl<T> PatchQuery<'_, T> {
     pub fn of<'b, U>(&self, x: &'b [U]) -> PatchQuery<'b, U> {
         let &Self { shape, pool, k, precision, .. } = self;
         PatchQuery { shape, pool, k, x, precision }
+    }
+}
+
+impl<T: Lane> PatchQuery<'_, T> {
+    /// The values as cards take them.
+    pub fn singles(&self) -> Vec<f32> {
+        self.x.iter().map(|value| value.to_f64() as f32).collect()
     }
 }
