@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use common::{Lab, stderr, stdout, wait_for};
+use mosaic_lab::lab::liveness::Health;
 use mosaic_lab::lab::preview::Preview;
-use mosaic_lab::lab::run_dir::{Health, RunDir, RunsDir};
+use mosaic_lab::lab::run_dir::{RunDir, RunsDir};
 use mosaic_lab::lab::status::RunState;
 use run::{state, weights};
 use safetensors::SafeTensors;

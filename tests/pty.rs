@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{Lab, stderr, wait_for};
-use mosaic_lab::lab::run_dir::Health;
+use mosaic_lab::lab::liveness::Health;
 use mosaic_lab::lab::status::RunState;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 

@@ -16,6 +16,7 @@ use crate::lab::bench::theory::{TheoryCase, TheoryTiming, fixed, time_theory};
 use crate::lab::bench::train::{Net, TrainTiming, time_training};
 use crate::lab::device::{Wanted, open_cards, with_cards};
 use crate::lab::launch::{KEEP_FREED_MEMORY, KEPT};
+use crate::lab::process::this_program;
 use crate::theory::spec::MachineKind;
 use crate::theory::{Machine, Precision, TrainingImages};
 
@@ -110,7 +111,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
 fn train(args: &TrainArgs) -> Result<()> {
     if std::env::var_os(KEEP_FREED_MEMORY).is_none() {
         // The allocator reads its settings when a process starts: go on as a worker would.
-        let error = Command::new(std::env::current_exe()?)
+        let error = Command::new(this_program()?)
             .args(std::env::args_os().skip(1))
             .env(KEEP_FREED_MEMORY, KEPT)
             .exec();

@@ -2,14 +2,15 @@
 
 use std::io::{self, Write};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::Place;
 use crate::lab::command::{Act, Command, Reply};
-use crate::lab::control;
+use crate::lab::control::{self, ControlError};
 use crate::lab::launch::{self, LaunchError};
-use crate::lab::run_dir::{Health, RunDir, RunSummary, RunsDir};
+use crate::lab::liveness::Health;
+use crate::lab::run_dir::{RunDir, RunSummary, RunsDir};
 use crate::lab::status::RunState;
 
 /// A run's name.
@@ -31,11 +32,12 @@ pub struct SteerArgs {
 
 /// The one run that a person meant.
 pub fn find(runs: &RunsDir, prefix: &str) -> Result<RunSummary> {
-    let mut found = runs.matching(prefix);
+    let place = runs.path().display();
+    let reading = || format!("reading the runs in '{place}'");
+    let mut found = runs.matching(prefix).with_context(reading)?;
     if found.len() == 1 {
         return Ok(found.remove(0));
     }
-    let place = runs.path().display();
     if found.is_empty() {
         let known: Vec<String> = runs.list().into_iter().take(10).map(|run| run.id).collect();
         if known.is_empty() {
@@ -61,7 +63,17 @@ pub fn tell(place: &Place, args: &SteerArgs, command: &Command) -> Result<()> {
 
 /// The same of a run that was found; `force` takes control over from whoever has it.
 pub fn tell_run(run: &RunDir, command: &Command, force: bool) -> Result<()> {
-    match control::send(run, Act::Steer { command: command.clone(), take: force })? {
+    let act = Act::Steer { command: command.clone(), take: force };
+    let reply = match control::send(run, act) {
+        // A worker without a socket can still be asked to stop.
+        Err(ControlError::NoWorker { .. })
+            if *command == Command::Stop && launch::terminate(run)? =>
+        {
+            Reply::Accepted
+        }
+        reply => reply?,
+    };
+    match reply {
         Reply::Accepted => {
             let done = match command {
                 Command::Pause => "pauses at its next step",

@@ -27,12 +27,16 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
+use signal_hook::consts::SIGXFSZ;
 
+use crate::allocator::when_exhausted;
 use crate::lab::command::Command as WorkerCommand;
 use crate::lab::config::{self, Lab};
+use crate::lab::resource_limits::{memory, start_threads};
 use crate::lab::run_dir::RunsDir;
+use crate::lab::signals;
 use crate::lab::worker;
 
 /// Exit code of wrong use.
@@ -134,6 +138,23 @@ pub enum Subcommands {
     Worker { run_dir: PathBuf },
 }
 
+impl Subcommands {
+    /// Whether it computes in this process, with all threads. (A worker starts them when it is its turn.)
+    fn computes(&self) -> bool {
+        matches!(
+            self,
+            Self::Preview(_)
+                | Self::Sample(_)
+                | Self::Inspect(_)
+                | Self::Calibrate(_)
+                | Self::Compare(_)
+                | Self::Theory(_)
+                | Self::Denoise(_)
+                | Self::Bench(_)
+        )
+    }
+}
+
 impl Place {
     /// The lab, with `--runs-dir` applied.
     pub fn lab(&self) -> Result<Lab> {
@@ -156,7 +177,15 @@ impl Place {
 /// Runs what was asked for.
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     let place = &cli.place;
+    // Writing past a limit on file sizes is then an error with words, not the end of the process.
+    signals::pass_over(SIGXFSZ).context("listening for signals")?;
     let Some(command) = cli.command else { return dashboard(place, &AttachArgs::default()) };
+    if command.computes() {
+        start_threads()?;
+        when_exhausted(|bytes| {
+            eprintln!("error: out of memory: an allocation of {bytes} bytes failed; {}", memory());
+        });
+    }
     match command {
         Subcommands::Worker { run_dir } => return Ok(ExitCode::from(worker::run(&run_dir))),
         Subcommands::Attach(args) => return dashboard(place, &args),
@@ -217,6 +246,9 @@ fn dashboard(place: &Place, args: &AttachArgs) -> Result<ExitCode> {
     crate::tui::run(lab, crate::tui::Opening { run, read_only: args.read_only })?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// An error with its causes, and what to do about a limit of the system behind it.
+pub use crate::lab::resource_limits::in_words;
 
 /// True when an error is only that nobody reads our output any more (`mosaic ls | head -1`).
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {

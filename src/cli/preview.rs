@@ -10,8 +10,9 @@ use super::Place;
 use super::control::{find, tell_run};
 use crate::lab::calibration::Calibration;
 use crate::lab::command::Command;
+use crate::lab::liveness::Health;
 use crate::lab::previewing::{Maker, Wanted};
-use crate::lab::run_dir::{Health, RunDir};
+use crate::lab::run_dir::RunDir;
 use crate::lab::trained::Trained;
 
 #[derive(Clone, Debug, Args)]

@@ -2,8 +2,6 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -11,16 +9,18 @@ use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::run::follower_terminal;
 use super::{Place, STOPPED};
 use crate::lab::config::value::nearest;
 use crate::lab::config::{Arm, Lab, Study};
 use crate::lab::device::Wanted;
 use crate::lab::launch::LaunchOptions;
 use crate::lab::run_dir::RunsDir;
+use crate::lab::signals::{self, Signals};
 use crate::lab::status::RunState;
 use crate::lab::studies::figures::RunFigures;
 use crate::lab::studies::page::{self, Heading};
-use crate::lab::studies::runner::{Stand, run_all};
+use crate::lab::studies::runner::{Stand, run_all, stop_all};
 
 /// Plain output, without a terminal, tells how runs stand this often.
 const LINE_INTERVAL: Duration = Duration::from_secs(15);
@@ -56,9 +56,7 @@ pub fn run(place: &Place, args: &ReproduceArgs) -> Result<ExitCode> {
         Some(device) => device.clone(),
         None => lab.settings.device.parse()?,
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGINT, stop.clone())
-        .context("listening for Ctrl-C")?;
+    let signals = signals::catch(follower_terminal()).context("listening for signals")?;
     for study in studies {
         let plan = if args.quick { &study.quick } else { &study.full };
         let arms = plan.arms(&lab.experiments)?;
@@ -71,10 +69,7 @@ pub fn run(place: &Place, args: &ReproduceArgs) -> Result<ExitCode> {
             }
             continue;
         }
-        if !one(&lab, study, &arms, args, &device, &stop)? {
-            eprintln!(
-                "stopped following; the workers go on, and the same command takes their runs over"
-            );
+        if !one(&lab, study, &arms, args, &device, &signals)? {
             return Ok(ExitCode::from(STOPPED));
         }
     }
@@ -129,7 +124,7 @@ fn one(
     arms: &[Arm],
     args: &ReproduceArgs,
     device: &Wanted,
-    stop: &AtomicBool,
+    signals: &Signals,
 ) -> Result<bool> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let on_cpu = *device == Wanted::Cpu || !cfg!(feature = "cuda");
@@ -143,7 +138,7 @@ fn one(
     eprintln!("study {}: {} runs, {jobs} at a time", study.name, arms.len());
     let mut teller = Teller::new(arms);
     let stands =
-        run_all(&runs, arms, &options, jobs, stop, &mut |stands| teller.tell(arms, stands));
+        run_all(&runs, arms, &options, jobs, signals, &mut |stands| teller.tell(arms, stands));
     teller.finish();
     let (mut figures, mut missing) = (Vec::new(), Vec::new());
     for (arm, stand) in arms.iter().zip(&stands) {
@@ -156,7 +151,10 @@ fn one(
                 )),
             },
             Stand::Failed(reason) => missing.push((arm.clone(), reason.clone())),
-            Stand::Waiting | Stand::Working { .. } => return Ok(false),
+            Stand::Waiting | Stand::Working { .. } => {
+                leave(&stands, signals);
+                return Ok(false);
+            }
         }
     }
     for (arm, reason) in &missing {
@@ -186,6 +184,22 @@ fn one(
     }
     eprintln!("tables and figures: '{}'", folder.join("report.md").display());
     Ok(true)
+}
+
+/// Says what becomes of the workers of a study that is left before its end, and stops them if that was asked for.
+fn leave(stands: &[Stand], signals: &Signals) {
+    if !signals.has_stop() {
+        eprintln!(
+            "stopped following; the workers go on, and the same command takes their runs over"
+        );
+        return;
+    }
+    let name = signals.name().unwrap_or_else(|| "a signal".to_owned());
+    eprintln!("stopped by {name}: waiting until the workers have written their checkpoints");
+    for error in stop_all(stands) {
+        eprintln!("{error}");
+    }
+    eprintln!("the workers have stopped; the same command goes on with the study");
 }
 
 /// How runs stand: a bar each on a terminal, a line now and then elsewhere.

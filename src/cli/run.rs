@@ -1,12 +1,13 @@
 //! `run`: launch a worker and follow it to its end.
 //!
 //! The worker is a process of its own from the first moment: Ctrl-C ends only the following, and a
-//! dropped connection changes nothing.
+//! dropped connection changes nothing. A signal that asks this command to end (TERM, QUIT, USR1 and the others of
+//! [`crate::lab::signals`]) is passed on: the worker writes a checkpoint and stops, and only then does the command end, with
+//! exit code 3. Where the worker would end with this command, as in a container whose first process it is, Ctrl-C and the
+//! terminal's end mean the same.
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -18,8 +19,11 @@ use super::{Place, STOPPED};
 use crate::lab::device::Wanted;
 use crate::lab::event::{Event, EventBody, NoticeLevel};
 use crate::lab::events::EventTail;
-use crate::lab::launch::{LaunchOptions, launch};
-use crate::lab::run_dir::{Health, RunDir, RunsDir};
+use crate::lab::launch::{LaunchOptions, launch, log_words, terminate};
+use crate::lab::liveness::{Health, START_LIMIT};
+use crate::lab::process::ends_a_container;
+use crate::lab::run_dir::{RunDir, RunsDir};
+use crate::lab::signals::{self, Signals, Terminal};
 use crate::lab::status::RunState;
 
 #[derive(Clone, Debug, Args)]
@@ -47,8 +51,6 @@ pub struct RunArgs {
 const POLL: Duration = Duration::from_millis(150);
 /// Plain output, without a terminal, tells of the loss this often.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
-/// A worker that has no status after this long did not start.
-const START_LIMIT: Duration = Duration::from_secs(15);
 
 pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
     let lab = place.lab()?;
@@ -56,6 +58,7 @@ pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
     experiment.set_pairs(&args.settings)?;
     let device = args.device.as_ref().map_or(lab.settings.device, Wanted::to_string);
     let runs = RunsDir::new(&lab.settings.runs_dir);
+    let signals = signals::catch(follower_terminal()).context("listening for signals")?;
     let run = launch(
         &runs,
         &experiment,
@@ -71,11 +74,13 @@ pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let detached = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGINT, detached.clone())
-        .context("listening for Ctrl-C")?;
-    let end = Follower::new(&run, experiment.training.steps as u64).follow(&run, &detached)?;
+    let end = Follower::new(&run, experiment.training.steps as u64).follow(&run, &signals)?;
     conclude(&run, end, args.json)
+}
+
+/// What Ctrl-C and the terminal's end mean to a command that follows workers.
+pub fn follower_terminal() -> Terminal {
+    if ends_a_container() { Terminal::Ends } else { Terminal::Leaves }
 }
 
 /// How following ended.
@@ -83,6 +88,8 @@ pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
 enum End {
     Over(RunState, Option<String>),
     Lost,
+    /// The run's directory was moved or deleted.
+    Vanished,
     Detached,
 }
 
@@ -103,8 +110,9 @@ fn conclude(run: &RunDir, end: End, as_json: bool) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        End::Over(RunState::Stopped, _) => {
-            eprintln!("run {id} was stopped; 'mosaic resume {id}' goes on");
+        End::Over(RunState::Stopped, reason) => {
+            let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+            eprintln!("run {id} was stopped{reason}; 'mosaic resume {id}' goes on");
             Ok(ExitCode::from(STOPPED))
         }
         End::Over(_, reason) => {
@@ -112,12 +120,16 @@ fn conclude(run: &RunDir, end: End, as_json: bool) -> Result<ExitCode> {
             anyhow::bail!("run {id} failed: {reason}; its log: '{}'", run.log_path().display())
         }
         End::Lost => anyhow::bail!(
-            "the worker of run {id} is gone without a word; see '{}', and 'mosaic resume {id}' goes on",
-            run.log_path().display()
+            "the worker of run {id} exited without reporting a status; 'mosaic resume {id}' goes on from its last checkpoint; {}",
+            log_words(run)
+        ),
+        End::Vanished => anyhow::bail!(
+            "the directory '{}' of run {id} was moved or deleted while it was being trained; its worker ends",
+            run.path().display()
         ),
         End::Detached => {
             eprintln!(
-                "\nrun {id} goes on without you; 'mosaic logs -f {id}' follows it, 'mosaic stop {id}' ends it"
+                "\nrun {id} goes on without you (Ctrl-C ends only this command); 'mosaic logs -f {id}' follows it, 'mosaic stop {id}' ends it"
             );
             Ok(ExitCode::SUCCESS)
         }
@@ -143,8 +155,9 @@ impl Follower {
         Self { tail: EventTail::new(run.events_path()), bar, last_line: None, message: None }
     }
 
-    fn follow(&mut self, run: &RunDir, detached: &AtomicBool) -> Result<End> {
+    fn follow(&mut self, run: &RunDir, signals: &Signals) -> Result<End> {
         let started = Instant::now();
+        let mut is_stopping = false;
         loop {
             // Health first: an ending worker writes its events before its last status.
             let (health, status) = (run.health(), run.status());
@@ -156,14 +169,28 @@ impl Follower {
                     self.finish();
                     return Ok(End::Over(status.state, status.message));
                 }
-                (Health::Lost, _) => return Ok(End::Lost),
+                _ if !run.path().is_dir() => {
+                    self.finish();
+                    return Ok(End::Vanished);
+                }
+                (Health::Lost, _) => {
+                    self.finish();
+                    return Ok(End::Lost);
+                }
                 (Health::Unknown, _) if started.elapsed() > START_LIMIT => return Ok(End::Lost),
                 (_, Some(status)) if status.state == RunState::Comparing => {
                     self.compare(status.message);
                 }
                 _ => {}
             }
-            if detached.load(Ordering::SeqCst) {
+            if signals.has_stop() && !is_stopping {
+                is_stopping = true;
+                let name = signals.name().unwrap_or_else(|| "a signal".to_owned());
+                self.line(&format!("{name}: waiting until the worker has written a checkpoint"));
+                terminate(run)?;
+            }
+            // Once it was asked to stop the worker is waited for, whatever else comes.
+            if signals.has_left() && !is_stopping {
                 self.finish();
                 return Ok(End::Detached);
             }

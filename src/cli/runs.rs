@@ -13,7 +13,8 @@ use crate::lab::about::About;
 use crate::lab::event::{AttentionAtLevel, AttentionMetrics, Event, EventBody};
 use crate::lab::events::EventTail;
 use crate::lab::holder::Steering;
-use crate::lab::run_dir::{Health, RunSummary};
+use crate::lab::liveness::Health;
+use crate::lab::run_dir::RunSummary;
 
 #[derive(Clone, Debug, Args)]
 pub struct LsArgs {
@@ -37,13 +38,14 @@ pub struct LogsArgs {
     pub worker: bool,
 }
 
-/// A state in one word; `lost` where the worker is gone without a word, `silent` where it says nothing,
+/// A state in one word; `lost` where the worker exited without reporting a status, `silent` where it says nothing,
 /// `newer` where a newer mosaic wrote what this one cannot read.
 pub fn state_word(run: &RunSummary) -> String {
     match (run.health, &run.status) {
         (Health::Lost, _) => "lost".to_owned(),
         (Health::Silent, _) => "silent".to_owned(),
         (Health::Newer, _) => "newer".to_owned(),
+        (Health::Undecided, _) => "checking".to_owned(),
         (_, Some(status)) => format!("{:?}", status.state).to_lowercase(),
         (_, None) => "launching".to_owned(),
     }
@@ -65,7 +67,16 @@ fn holder(run: &RunSummary) -> Option<&str> {
 
 pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
     let runs = place.runs()?;
-    let found = runs.list();
+    let place = runs.path().display();
+    let listing =
+        runs.settled_listing().with_context(|| format!("reading the runs in '{place}'"))?;
+    let found = listing.runs;
+    if listing.n_unreadable > 0 {
+        eprintln!(
+            "{} directories in '{place}' may not be read and are left out; they may be other users' runs",
+            listing.n_unreadable
+        );
+    }
     let mut out = io::stdout().lock();
     if args.json {
         let rows: Vec<_> = found
@@ -93,10 +104,7 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
         return Ok(());
     }
     if found.is_empty() {
-        eprintln!(
-            "no runs in '{}' yet; start one with 'mosaic run EXPERIMENT'",
-            runs.path().display()
-        );
+        eprintln!("no runs in '{place}' yet; start one with 'mosaic run EXPERIMENT'");
         return Ok(());
     }
     let width = found.iter().map(|run| run.id.len()).max().unwrap_or(0);
@@ -128,7 +136,7 @@ pub fn logs(place: &Place, args: &LogsArgs) -> Result<()> {
     }
     let mut tail = EventTail::new(run.dir.events_path());
     loop {
-        let over = !matches!(run.dir.health(), Health::Alive | Health::Silent);
+        let over = !run.dir.health().is_at_work();
         for event in tail.poll().context("reading the run's events")? {
             let line = if args.json { serde_json::to_string(&event)? } else { in_words(&event) };
             writeln!(out, "{line}")?;

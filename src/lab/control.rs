@@ -22,8 +22,10 @@ use thiserror::Error;
 
 use super::command::{Act, Command, Reply, Request};
 use super::holder::{Claim, Holder, claim, my_name};
+use super::liveness;
 use super::process::ProcessId;
 use super::run_dir::RunDir;
+use super::run_lock::{self, Lock};
 
 /// How long either side waits for the other.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -70,11 +72,12 @@ pub fn send(run: &RunDir, act: Act) -> Result<Reply, ControlError> {
 /// Connects to the worker. One that has just begun listens in a moment; until then the socket may be missing, or be one
 /// that a worker before it left.
 fn connect(run: &RunDir) -> io::Result<UnixStream> {
+    // The socket of a hard-linked copy leads to the original's worker.
+    if !liveness::settled(run).is_at_work() && run_lock::look(run) != Lock::Held {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "no worker holds its directory"));
+    }
     let until = Instant::now() + TIMEOUT;
-    let is_alive = || {
-        let status = run.status().filter(|status| !status.state.is_over());
-        status.is_some_and(|status| status.worker.is_running())
-    };
+    let is_alive = || run.health().is_at_work();
     loop {
         match with_short_path(&run.socket_path(), |path| UnixStream::connect(path)) {
             Err(_) if Instant::now() < until && is_alive() => thread::sleep(RETRY),
@@ -94,8 +97,10 @@ pub trait Steered: Send + Sync {
 /// The worker's end; the socket is removed when this is dropped.
 #[derive(Debug)]
 pub struct ControlServer {
-    path: PathBuf,
+    path: Option<PathBuf>,
     commands: Receiver<Command>,
+    /// Keeps the channel open for a server that listens to nobody.
+    _sender: SyncSender<Command>,
 }
 
 impl ControlServer {
@@ -109,10 +114,17 @@ impl ControlServer {
         let listener = with_short_path(&path, |path| UnixListener::bind(path))?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         let (sender, commands) = mpsc::sync_channel(QUEUE);
+        let gate = Arc::new(Gate::new(worker, sender.clone()));
         thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || listen(&listener, &Arc::new(Gate::new(worker, sender))))?;
-        Ok(Self { path, commands })
+            .spawn(move || listen(&listener, &gate))?;
+        Ok(Self { path: Some(path), commands, _sender: sender })
+    }
+
+    /// One that hears nothing, for file systems without sockets.
+    pub fn deaf() -> Self {
+        let (sender, commands) = mpsc::sync_channel(1);
+        Self { path: None, commands, _sender: sender }
     }
 
     /// A command that has come, if any.
@@ -129,7 +141,7 @@ impl ControlServer {
 impl Drop for ControlServer {
     fn drop(&mut self) {
         // Nothing to be done if it is gone already.
-        let _ = std::fs::remove_file(&self.path);
+        let _ = self.path.as_ref().map(std::fs::remove_file);
     }
 }
 
@@ -199,7 +211,8 @@ impl Gate {
         // Held to the end: of two clients at once, one is first.
         let mut holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
         let take = matches!(act, Act::Hold | Act::Steer { take: true, .. });
-        let nobody = ProcessId { pid: 0, start_ticks: 0, boot_id: String::new() };
+        let nobody =
+            ProcessId { pid: 0, start_ticks: 0, boot_id: String::new(), pid_namespace: None };
         let process = client.as_ref().map_or(&nobody, |client| &client.process);
         let claim = claim(holder.as_ref(), process, take);
         let reply = match (&claim, act) {
@@ -259,10 +272,14 @@ fn with_short_path<T>(path: &Path, act: impl Fn(&Path) -> io::Result<T>) -> io::
 mod tests {
     use super::*;
     use crate::lab::run_dir::RunsDir;
+    use crate::lab::run_lock::RunLock;
     use crate::lab::status::{RunState, Status};
 
-    fn run_in(place: &Path) -> RunDir {
-        RunsDir::new(place).create("x").unwrap()
+    /// A run whose worker this process is.
+    fn run_in(place: &Path) -> (RunDir, RunLock) {
+        let run = RunsDir::new(place).create("x").unwrap();
+        let lock = RunLock::take(&run).unwrap().unwrap();
+        (run, lock)
     }
 
     fn steer(command: Command) -> Act {
@@ -296,7 +313,7 @@ mod tests {
     #[test]
     fn commands_arrive_in_order_and_refusals_do_not() {
         let place = tempfile::tempdir().unwrap();
-        let run = run_in(place.path());
+        let (run, _lock) = run_in(place.path());
         let server = serve(&run);
         let mode = std::fs::metadata(run.socket_path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -314,7 +331,7 @@ mod tests {
     #[test]
     fn a_stalled_client_holds_up_nobody() {
         let place = tempfile::tempdir().unwrap();
-        let run = run_in(place.path());
+        let (run, _lock) = run_in(place.path());
         let server = serve(&run);
         let mut stalled = UnixStream::connect(run.socket_path()).unwrap();
         stalled.write_all(b"{\"comm").unwrap();
@@ -325,7 +342,7 @@ mod tests {
     #[test]
     fn a_worker_that_has_just_begun_is_waited_for() {
         let place = tempfile::tempdir().unwrap();
-        let run = run_in(place.path());
+        let (run, _lock) = run_in(place.path());
         // As a killed worker leaves it, and a new one that does not listen yet.
         drop(UnixListener::bind(run.socket_path()).unwrap());
         assert!(matches!(send(&run, steer(Command::Stop)), Err(ControlError::NoWorker { .. })));
@@ -342,7 +359,7 @@ mod tests {
     #[test]
     fn a_long_path_can_be_listened_on() {
         let place = tempfile::tempdir().unwrap();
-        let run = run_in(&place.path().join("d".repeat(120)));
+        let (run, _lock) = run_in(&place.path().join("d".repeat(120)));
         let server = serve(&run);
         assert_eq!(send(&run, steer(Command::Stop)).unwrap(), Reply::Accepted);
         assert_eq!(server.wait(TIMEOUT), Some(Command::Stop));
@@ -351,7 +368,7 @@ mod tests {
     #[test]
     fn other_ages_of_the_protocol_are_answered_in_words() {
         let place = tempfile::tempdir().unwrap();
-        let run = run_in(place.path());
+        let (run, _lock) = run_in(place.path());
         let server = serve(&run);
         let ask = |line: &str| {
             let mut stream = UnixStream::connect(run.socket_path()).unwrap();

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::process::ProcessId;
+use super::process::{ProcessId, Sighting};
 
 /// A name is shown on one line.
 const NAME_LETTERS_MAX: usize = 60;
@@ -49,7 +49,8 @@ impl Holder {
 impl Steering {
     /// As this process sees a worker with that holder.
     pub fn of(holder: Option<&Holder>) -> Self {
-        match holder.filter(|holder| holder.process.is_running()) {
+        // A holder out of sight, in another container, is the worker's to judge.
+        match holder.filter(|holder| holder.process.sighting() != Sighting::Gone) {
             None => Self::Free,
             Some(holder) if holder.process == ProcessId::current() => Self::Mine,
             Some(holder) => Self::Theirs(holder.words()),

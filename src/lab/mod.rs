@@ -5,6 +5,9 @@
 //! absent: terminals and arguments.
 
 pub mod system;
+pub mod resource_limits;
+pub mod directories;
+pub mod signals;
 pub mod format;
 pub mod process;
 pub mod holder;
@@ -16,6 +19,7 @@ pub mod config;
 pub mod run_toml;
 pub mod run_dir;
 pub mod run_lock;
+pub mod liveness;
 pub mod queue;
 pub mod events;
 pub mod control;

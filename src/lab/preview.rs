@@ -12,11 +12,10 @@ use std::fmt::{self, Write as _};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use thiserror::Error;
 
-use super::picture;
+use super::{directories, picture};
 use crate::analysis::consistency::Judgement;
 use crate::image::{ImageBatch, ImageShape};
 
@@ -129,18 +128,12 @@ impl Preview {
         if beside.exists() {
             std::fs::remove_dir_all(&beside).map_err(failed("clearing the way for"))?;
         }
-        std::fs::create_dir_all(&beside).map_err(failed("making"))?;
+        std::fs::create_dir(&beside).map_err(failed("making"))?;
         std::fs::write(beside.join(SAMPLES), self.to_bytes(path)?).map_err(failed("writing"))?;
         picture::contact_sheet(&self.seeds, &self.network, &self.machines, usize::MAX)
             .save(beside.join(PICTURE))
             .map_err(|error| failed("drawing")(io::Error::other(error)))?;
-        if !path.exists() {
-            return std::fs::rename(&beside, path).map_err(failed("finishing"));
-        }
-        // One step, so that a reader never finds nothing.
-        renameat_with(CWD, &beside, CWD, path, RenameFlags::EXCHANGE)
-            .map_err(|error| failed("replacing")(error.into()))?;
-        std::fs::remove_dir_all(&beside).map_err(failed("clearing up after"))
+        directories::replace(&beside, path).map_err(failed("finishing"))
     }
 
     /// Reads the preview in directory `path`.

@@ -1,8 +1,19 @@
-//! Processes that can be told from others which were given the same number later.
+//! Processes, told from others that were given the same number later or in another PID namespace.
 
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
-/// Which process one is; a pid alone may have been given to another one since.
+/// Inode number of the initial PID namespace, fixed in the kernel (`PROC_PID_INIT_INO`).
+const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// Identifies one process; a pid alone may have been given to another one since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessId {
     pub pid: u32,
@@ -10,29 +21,148 @@ pub struct ProcessId {
     pub start_ticks: u64,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
+    /// Inode number of the PID namespace in which `pid` counts; containers have their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid_namespace: Option<u64>,
+}
+
+/// Whether a process can be seen from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sighting {
+    /// It runs.
+    Running,
+    /// It ended.
+    Gone,
+    /// It belongs to another computer, an earlier boot or another PID namespace: nothing can be said.
+    OutOfSight,
+}
+
+/// Identifies a file or directory whatever its name: device and inode number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
 }
 
 impl ProcessId {
     /// This process.
     pub fn current() -> Self {
         let pid = std::process::id();
-        Self { pid, start_ticks: start_ticks(pid).unwrap_or(0), boot_id: boot_id() }
+        Self {
+            pid,
+            start_ticks: start_ticks(pid).unwrap_or(0),
+            boot_id: boot_id(),
+            pid_namespace: pid_namespace(),
+        }
     }
 
-    /// A running process; `None` where there is none of that number.
+    /// A running process of this PID namespace; `None` where there is none of that number.
     pub fn of(pid: u32) -> Option<Self> {
-        Some(Self { pid, start_ticks: start_ticks(pid)?, boot_id: boot_id() })
+        let start_ticks = start_ticks(pid)?;
+        Some(Self { pid, start_ticks, boot_id: boot_id(), pid_namespace: pid_namespace() })
     }
 
-    /// Whether it belongs to another machine, or to this one before it was started anew.
-    pub fn is_elsewhere(&self) -> bool {
-        self.boot_id != boot_id()
+    /// Whether it belongs to this computer since its last start. A container shares both with its host.
+    pub fn is_of_this_boot(&self) -> bool {
+        !self.boot_id.is_empty() && self.boot_id == boot_id()
     }
 
-    /// True when this very process still runs: same pid, same start, same boot, and no zombie.
+    /// Looks for this very process: same number, same start, same boot, same namespace, and no zombie.
+    pub fn sighting(&self) -> Sighting {
+        let is_other = |namespace| pid_namespace().is_some_and(|own| own != namespace);
+        if !self.is_of_this_boot() || self.pid_namespace.is_some_and(is_other) {
+            return Sighting::OutOfSight;
+        }
+        match start_ticks(self.pid) == Some(self.start_ticks) {
+            true => Sighting::Running,
+            false => Sighting::Gone,
+        }
+    }
+
+    /// True when this very process is seen to run.
     pub fn is_running(&self) -> bool {
-        self.boot_id == boot_id() && start_ticks(self.pid) == Some(self.start_ticks)
+        self.sighting() == Sighting::Running
     }
+
+    /// The number of this process in our PID namespace, which must be its own or one around it; `None` where it cannot
+    /// be seen.
+    pub fn pid_here(&self) -> Option<u32> {
+        match self.sighting() {
+            Sighting::Running => Some(self.pid),
+            Sighting::Gone => None,
+            Sighting::OutOfSight if !self.is_of_this_boot() => None,
+            Sighting::OutOfSight => {
+                let inner = |pid: &u32| {
+                    innermost_pid(*pid) == Some(self.pid)
+                        && start_ticks(*pid) == Some(self.start_ticks)
+                };
+                all_pids().find(inner)
+            }
+        }
+    }
+}
+
+impl fmt::Display for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.device, self.inode)
+    }
+}
+
+impl FileId {
+    pub fn of(path: &Path) -> io::Result<Self> {
+        std::fs::metadata(path).map(|data| Self { device: data.dev(), inode: data.ino() })
+    }
+
+    pub fn of_open(file: &File) -> io::Result<Self> {
+        file.metadata().map(|data| Self { device: data.dev(), inode: data.ino() })
+    }
+
+    /// Whether process `pid` has this file or directory open. An error where its descriptors may not be read.
+    pub fn is_open_in(&self, pid: u32) -> io::Result<bool> {
+        let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"))?;
+        let open = descriptors.filter_map(Result::ok).filter_map(|fd| Self::of(&fd.path()).ok());
+        Ok(open.into_iter().any(|id| id == *self))
+    }
+}
+
+/// Sends `signal` to process `pid` of our namespace if `is_it` still says so once the process is pinned: its number
+/// cannot pass to another process in between. Kernels before 5.3 have no such pin.
+pub fn signal_if(pid: u32, signal: Signal, is_it: impl Fn() -> bool) -> io::Result<bool> {
+    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let raw = raw.ok_or_else(|| io::Error::other(format!("'{pid}' is no process number")))?;
+    match pidfd_open(raw, PidfdFlags::empty()) {
+        Ok(pinned) => match is_it() {
+            true => pidfd_send_signal(pinned, signal).map(|()| true).map_err(io::Error::from),
+            false => Ok(false),
+        },
+        Err(Errno::SRCH) => Ok(false),
+        Err(Errno::NOSYS | Errno::PERM | Errno::INVAL) => match is_it() {
+            true => kill_process(raw, signal).map(|()| true).map_err(io::Error::from),
+            false => Ok(false),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether everything that this process has started ends with it: it is the first process of a container, or the child
+/// of one that only waits for it.
+pub fn ends_a_container() -> bool {
+    let is_inner = pid_namespace().is_some_and(|own| own != INITIAL_PID_NAMESPACE);
+    std::process::id() == 1 || (is_inner && std::os::unix::process::parent_id() == 1)
+}
+
+/// The program of this process, also after its file was replaced or deleted, as a new build does.
+pub fn this_program() -> io::Result<PathBuf> {
+    let own = PathBuf::from("/proc/self/exe");
+    if own.exists() {
+        return Ok(own);
+    }
+    std::env::current_exe()
+}
+
+/// The name of this computer; empty where it has none.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Field 22 of `/proc/PID/stat`; `None` when there is no such process or it is a zombie.
@@ -46,8 +176,24 @@ fn start_ticks(pid: u32) -> Option<u64> {
     fields.get(19)?.parse().ok()
 }
 
+/// The number of a process in its own, innermost PID namespace: the last one in the line `NSpid`.
+fn innermost_pid(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    line.split_whitespace().last()?.parse().ok()
+}
+
+fn all_pids() -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+fn pid_namespace() -> Option<u64> {
+    std::fs::metadata("/proc/self/ns/pid").map(|data| data.ino()).ok()
 }
 
 #[cfg(test)]
@@ -57,9 +203,39 @@ mod tests {
     #[test]
     fn this_process_runs_and_its_namesakes_do_not() {
         let me = ProcessId::current();
-        assert!(me.is_running());
-        assert!(!ProcessId { start_ticks: me.start_ticks + 1, ..me.clone() }.is_running());
+        assert_eq!(me.sighting(), Sighting::Running);
+        assert_eq!(me.pid_here(), Some(me.pid));
+        let earlier = ProcessId { start_ticks: me.start_ticks + 1, ..me.clone() };
+        assert_eq!((earlier.sighting(), earlier.pid_here()), (Sighting::Gone, None));
         assert_eq!(ProcessId::of(me.pid), Some(me.clone()));
-        assert!(!ProcessId { boot_id: "another boot".to_owned(), ..me }.is_running());
+        for boot_id in ["another boot", ""] {
+            let other = ProcessId { boot_id: boot_id.to_owned(), ..me.clone() };
+            assert_eq!((other.sighting(), other.pid_here()), (Sighting::OutOfSight, None));
+        }
+        let inner = ProcessId { pid_namespace: Some(1), ..me };
+        assert_eq!(inner.sighting(), Sighting::OutOfSight);
+    }
+
+    #[test]
+    fn an_open_directory_is_found_and_a_closed_one_is_not() {
+        let place = tempfile::tempdir().unwrap();
+        let id = FileId::of(place.path()).unwrap();
+        let me = std::process::id();
+        assert!(!id.is_open_in(me).unwrap());
+        let open = File::open(place.path()).unwrap();
+        assert_eq!(FileId::of_open(&open).unwrap(), id);
+        assert!(id.is_open_in(me).unwrap());
+    }
+
+    #[test]
+    fn a_signal_reaches_only_the_process_that_was_meant() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let id = ProcessId::of(child.id()).unwrap();
+        let other = ProcessId { start_ticks: id.start_ticks + 1, ..id.clone() };
+        assert!(!signal_if(child.id(), Signal::KILL, || other.is_running()).unwrap());
+        assert!(child.try_wait().unwrap().is_none(), "it was not the one");
+        assert!(signal_if(child.id(), Signal::KILL, || id.is_running()).unwrap());
+        assert!(!child.wait().unwrap().success());
+        assert!(!signal_if(child.id(), Signal::KILL, || id.is_running()).unwrap());
     }
 }

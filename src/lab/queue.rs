@@ -11,19 +11,19 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::device::Wanted;
-use super::run_dir::{Health, RunDir, RunSummary, RunsDir};
+use super::liveness::Health;
+use super::run_dir::{RunDir, RunSummary, RunsDir};
 use super::run_toml;
 use super::status::{RunState, now_ms, write_atomically};
 
 const LOCK: &str = ".queue.lock";
-/// A run that was launched so recently has a worker even if that has said nothing yet.
-const LAUNCH_LIMIT_MS: u64 = 15_000;
 
 /// `queue.json` of a run that waits: it goes when the run starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -53,15 +53,23 @@ pub fn ticket(run: &RunDir) -> Option<Ticket> {
 /// Whether other workers may look and start meanwhile: not while this lives.
 #[derive(Debug)]
 pub struct Turn {
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Turn {
-    /// Waits for the lock of a runs directory; whoever holds it does so for a moment only.
+    /// Waits for the lock of a runs directory; whoever holds it does so for a moment only. The directory itself is locked,
+    /// which needs no more than the right to read it: in a shared, sticky directory a file that another user made could not
+    /// be opened for writing. File systems that lock files only (NFS) get a file of each user; where nothing can be locked,
+    /// two runs may start at once.
     pub fn take(runs: &Path) -> io::Result<Self> {
-        let file = File::options().create(true).append(true).open(runs.join(LOCK))?;
-        flock(&file, FlockOperation::LockExclusive)?;
-        Ok(Self { _lock: file })
+        let directory = File::open(runs)?;
+        if flock(&directory, FlockOperation::LockExclusive).is_ok() {
+            return Ok(Self { _lock: Some(directory) });
+        }
+        let path = runs.join(format!("{LOCK}-{}", rustix::process::getuid().as_raw()));
+        let file = File::options().create(true).append(true).mode(0o600).open(path)?;
+        let is_locked = flock(&file, FlockOperation::LockExclusive).is_ok();
+        Ok(Self { _lock: is_locked.then_some(file) })
     }
 }
 
@@ -69,10 +77,10 @@ impl Turn {
 pub fn ahead(runs: &RunsDir, me: &RunDir) -> Vec<String> {
     let Some(mine) = ticket(me) else { return Vec::new() };
     let device = device(me);
-    let (id, now) = (me.id(), now_ms());
+    let id = me.id();
     let others = runs.list().into_iter().filter(|run| run.id != id);
     let mut found: Vec<(Option<Ticket>, String)> = others
-        .filter(|run| holds_up(run, now))
+        .filter(holds_up)
         .map(|run| (ticket(&run.dir), run))
         .filter(|(place, run)| place.is_none_or(|place| (place, &run.id) < (mine, &id)))
         .filter(|(_, run)| shares(&device, &self::device(&run.dir)))
@@ -83,10 +91,11 @@ pub fn ahead(runs: &RunsDir, me: &RunDir) -> Vec<String> {
 }
 
 /// Whether a run is at work, or waits and will be.
-fn holds_up(run: &RunSummary, now: u64) -> bool {
+fn holds_up(run: &RunSummary) -> bool {
     match (run.health, run.status.as_ref().map(|status| status.state)) {
         (Health::Alive | Health::Silent, state) => state != Some(RunState::Paused),
-        (Health::Unknown, _) => now.saturating_sub(run.created_ms) < LAUNCH_LIMIT_MS,
+        // Just launched, or the next look will tell.
+        (Health::Unknown | Health::Undecided, _) => true,
         // Of a newer mosaic's run nothing can be told; waiting for it might have no end.
         (Health::Lost | Health::Over | Health::Newer, _) => false,
     }
@@ -115,6 +124,7 @@ pub fn words(ahead: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::lab::process::ProcessId;
+    use crate::lab::run_lock::RunLock;
     use crate::lab::status::Status;
 
     fn say(run: &RunDir, state: RunState, worker: ProcessId) {
@@ -128,7 +138,9 @@ mod tests {
         let runs = RunsDir::new(place.path());
         let [busy, first, second] = ["a", "b", "c"].map(|name| runs.create(name).unwrap());
         let me = ProcessId::current();
-        let dead = ProcessId { start_ticks: me.start_ticks + 1, ..me.clone() };
+        let lock = |run| RunLock::take(run).unwrap();
+        let _locks = [lock(&busy), lock(&second)];
+        let of_first = lock(&first);
         say(&busy, RunState::Training, me.clone());
         for (at, run) in [&first, &second].into_iter().enumerate() {
             let ticket = Ticket { queued_ms: at as u64 };
@@ -139,7 +151,7 @@ mod tests {
         assert_eq!(ahead(&runs, &second), [busy.id(), first.id()]);
         assert_eq!(words(&ahead(&runs, &second)), format!("waits for {} and 1 more", busy.id()));
         // One that died in the queue, one that is paused and one that is over hold nobody up.
-        say(&first, RunState::Queued, dead);
+        drop(of_first);
         say(&busy, RunState::Paused, me.clone());
         assert!(ahead(&runs, &second).is_empty());
         say(&busy, RunState::Finished, me);

@@ -10,16 +10,17 @@
 
 use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use thiserror::Error;
 
 use super::about::About;
 use super::config::Experiment;
+use super::directories;
 use super::format::NewerFormat;
 use super::holder::Steering;
+use super::liveness::{self, Health};
 use super::run_lock::RunLock;
 use super::run_toml::{self, RunTomlError};
 use super::status::{Status, now_ms};
@@ -27,9 +28,6 @@ use super::status::{Status, now_ms};
 /// 2020-01-01 in milliseconds since the Unix epoch.
 const EPOCH_2020_MS: u64 = 1_577_836_800_000;
 const SUFFIX_DIGITS: usize = 6;
-/// A worker writes its heartbeat every second; this much older means that it hangs or is gone.
-pub const HEARTBEAT_LIMIT_MS: u64 = 10_000;
-
 /// File systems take 255; some room is left for temporary names.
 const NAME_BYTES_MAX: usize = 200;
 
@@ -43,6 +41,17 @@ pub struct RunsDir {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDir {
     path: PathBuf,
+    /// Where files are read and written: `path`, or what stays true when the directory is moved.
+    base: PathBuf,
+}
+
+/// What a runs directory holds.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Newest first.
+    pub runs: Vec<RunSummary>,
+    /// Directories that may not be looked into, such as other users' runs.
+    pub n_unreadable: usize,
 }
 
 /// What is known of a run from its files.
@@ -60,23 +69,6 @@ pub struct RunSummary {
     pub steering: Steering,
     /// Why nothing is known of it, if a newer mosaic wrote it.
     pub newer: Option<NewerFormat>,
-}
-
-/// Whether someone works on a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// The worker runs and says so.
-    Alive,
-    /// The worker's process is there but has said nothing for a while: it hangs, or the machine slept.
-    Silent,
-    /// The worker ended without saying so; the run can be resumed.
-    Lost,
-    /// Finished, stopped or failed.
-    Over,
-    /// No status yet: just launched, or not a whole run.
-    Unknown,
-    /// A newer mosaic works or worked on it, in a format that this one cannot read.
-    Newer,
 }
 
 /// Why a run's directory stays as it is.
@@ -101,26 +93,51 @@ impl RunsDir {
         &self.path
     }
 
-    /// All runs, newest first; anything that is not a run is passed over.
+    /// All runs, newest first; anything that is not a run is passed over. Nothing where the directory cannot be read:
+    /// who reports to people uses [`RunsDir::listing`].
     pub fn list(&self) -> Vec<RunSummary> {
-        let Ok(entries) = std::fs::read_dir(&self.path) else { return Vec::new() };
-        let mut runs: Vec<RunSummary> = entries
-            .filter_map(Result::ok)
-            .map(|entry| RunDir::open(entry.path()))
-            .filter(|dir| dir.run_toml_path().is_file() || dir.status_path().is_file())
-            .map(|dir| dir.summary())
-            .collect();
-        runs.sort_by(|a, b| (b.created_ms, &b.id).cmp(&(a.created_ms, &a.id)));
-        runs
+        self.listing().unwrap_or_default().runs
+    }
+
+    /// The same, with what could not be read. A directory that does not exist holds no runs; one that may not be read is
+    /// an error.
+    pub fn listing(&self) -> io::Result<Listing> {
+        let mut listing = Listing::default();
+        let entries = match std::fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listing),
+            entries => entries?,
+        };
+        for entry in entries.filter_map(Result::ok) {
+            let dir = RunDir::open(entry.path());
+            match std::fs::metadata(dir.run_toml_path()) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    listing.n_unreadable += 1;
+                }
+                Ok(data) if data.is_file() => listing.runs.push(dir.summary()),
+                _ if dir.status_path().is_file() => listing.runs.push(dir.summary()),
+                _ => {}
+            }
+        }
+        listing.runs.sort_by(|a, b| (b.created_ms, &b.id).cmp(&(a.created_ms, &a.id)));
+        Ok(listing)
+    }
+
+    /// The same for a command that looks once: waits for a second look at runs that need one.
+    pub fn settled_listing(&self) -> io::Result<Listing> {
+        let mut listing = self.listing()?;
+        liveness::settle(&mut listing.runs);
+        Ok(listing)
     }
 
     /// The runs whose name starts with `prefix`; one alone if it is the whole name.
-    pub fn matching(&self, prefix: &str) -> Vec<RunSummary> {
-        let runs = self.list();
-        if let Some(exact) = runs.iter().find(|run| run.id == prefix) {
-            return vec![exact.clone()];
-        }
-        runs.into_iter().filter(|run| run.id.starts_with(prefix)).collect()
+    pub fn matching(&self, prefix: &str) -> io::Result<Vec<RunSummary>> {
+        let runs = self.listing()?.runs;
+        let mut found = match runs.iter().find(|run| run.id == prefix) {
+            Some(exact) => vec![exact.clone()],
+            None => runs.into_iter().filter(|run| run.id.starts_with(prefix)).collect(),
+        };
+        liveness::settle(&mut found);
+        Ok(found)
     }
 
     /// Gives a run another name, which keeps the time of launch at its end; returns the new name.
@@ -142,13 +159,11 @@ impl RunsDir {
         if name.len() > NAME_BYTES_MAX {
             return Err(refused(format!("is {} bytes long; at most {NAME_BYTES_MAX}", name.len())));
         }
-        run.check_idle("renaming")?;
+        let _lock = run.claim("renaming")?;
         let path = self.path.join(&name);
-        renameat_with(CWD, &run.path, CWD, &path, RenameFlags::NOREPLACE).map_err(|error| {
-            RunDirError::Io {
-                attempt: format!("renaming run '{from}' to '{name}'"),
-                source: error.into(),
-            }
+        directories::rename_to_free(&run.path, &path).map_err(|source| RunDirError::Io {
+            attempt: format!("renaming run '{from}' to '{name}'"),
+            source,
         })?;
         Ok(name)
     }
@@ -197,11 +212,33 @@ fn created_ms(id: &str) -> Option<u64> {
 impl RunDir {
     /// The run at `path`, which need not exist.
     pub fn open(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        let path = path.into();
+        Self { base: path.clone(), path }
     }
 
+    /// The same run for the worker that holds it: its files stay those of the locked directory, whatever is done to the
+    /// directory's name. `lock` must outlive what is returned.
+    pub fn anchored(&self, lock: &RunLock) -> Self {
+        let base = lock.anchor().unwrap_or_else(|| self.path.clone());
+        Self { path: self.path.clone(), base }
+    }
+
+    /// The directory's name, for people and for its neighbours; files are reached by the other functions.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A file of this run as seen from its directory.
+    pub fn relative<'a>(&self, path: &'a Path) -> &'a Path {
+        path.strip_prefix(&self.base).unwrap_or(path)
+    }
+
+    /// Words in which files are called by the names that people know.
+    pub fn in_words(&self, text: &str) -> String {
+        match (self.base.to_str(), self.path.to_str()) {
+            (Some(base), Some(path)) if base != path => text.replace(base, path),
+            _ => text.to_owned(),
+        }
     }
 
     pub fn id(&self) -> String {
@@ -209,47 +246,47 @@ impl RunDir {
     }
 
     pub fn run_toml_path(&self) -> PathBuf {
-        self.path.join("run.toml")
+        self.base.join("run.toml")
     }
 
     pub fn status_path(&self) -> PathBuf {
-        self.path.join("status.json")
+        self.base.join("status.json")
     }
 
     pub fn events_path(&self) -> PathBuf {
-        self.path.join("events.jsonl")
+        self.base.join("events.jsonl")
     }
 
     pub fn log_path(&self) -> PathBuf {
-        self.path.join("worker.log")
+        self.base.join("worker.log")
     }
 
     pub fn ticket_path(&self) -> PathBuf {
-        self.path.join("queue.json")
+        self.base.join("queue.json")
     }
 
     pub fn about_path(&self) -> PathBuf {
-        self.path.join("about.json")
+        self.base.join("about.json")
     }
 
     pub fn socket_path(&self) -> PathBuf {
-        self.path.join("control.sock")
+        self.base.join("control.sock")
     }
 
     pub fn state_path(&self) -> PathBuf {
-        self.path.join("state")
+        self.base.join("state")
     }
 
     pub fn previews_path(&self) -> PathBuf {
-        self.path.join("previews")
+        self.base.join("previews")
     }
 
     pub fn calibration_path(&self) -> PathBuf {
-        self.path.join("calibration.json")
+        self.base.join("calibration.json")
     }
 
     pub fn report_path(&self) -> PathBuf {
-        self.path.join("report")
+        self.base.join("report")
     }
 
     /// Where the run stands; `None` where nothing readable says so.
@@ -272,32 +309,44 @@ impl RunDir {
         run_toml::read(&self.run_toml_path()).map(|run| run.experiment)
     }
 
+    /// Makes files that only grow this run's own, where the directory is a hard-linked copy (`cp -al`): what is appended
+    /// must not appear in the original.
+    pub fn unshare_files(&self) -> io::Result<()> {
+        for path in [self.events_path(), self.log_path()] {
+            if std::fs::metadata(&path).is_ok_and(|data| data.nlink() > 1) {
+                let beside = path.with_extension("unshared");
+                std::fs::copy(&path, &beside)?;
+                std::fs::rename(&beside, &path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes the run and all that is in its directory.
     pub fn delete(&self) -> Result<(), RunDirError> {
-        self.check_idle("deleting")?;
+        let _lock = self.claim("deleting")?;
         std::fs::remove_dir_all(&self.path).map_err(|source| RunDirError::Io {
             attempt: format!("deleting '{}'", self.path.display()),
             source,
         })
     }
 
-    /// Refuses what would pull the directory from under a worker.
-    fn check_idle(&self, attempt: &'static str) -> Result<(), RunDirError> {
+    /// Keeps workers away while the directory is deleted or renamed; refuses where one is at work.
+    fn claim(&self, attempt: &'static str) -> Result<RunLock, RunDirError> {
         let newer = |source| RunDirError::Newer { attempt, run: self.id(), source };
-        let status = self.readable_status().map_err(newer)?;
-        match self.is_at_work(status.as_ref()) {
-            true => Err(RunDirError::Busy { attempt, run: self.id() }),
-            false => Ok(()),
+        self.readable_status().map_err(newer)?;
+        let busy = || RunDirError::Busy { attempt, run: self.id() };
+        if liveness::is_at_work(self) {
+            return Err(busy());
         }
+        let io =
+            |source| RunDirError::Io { attempt: format!("{attempt} run '{}'", self.id()), source };
+        RunLock::take(self).map_err(io)?.ok_or_else(busy)
     }
 
-    /// Whether a worker has this run: by its process, by a heartbeat that another machine wrote, or by its lock.
-    pub fn is_at_work(&self, status: Option<&Status>) -> bool {
-        matches!(health(status, now_ms()), Health::Alive | Health::Silent) || RunLock::is_held(self)
-    }
-
+    /// How its worker stands, by one look; see [`liveness`].
     pub fn health(&self) -> Health {
-        self.readable_status().map_or(Health::Newer, |status| health(status.as_ref(), now_ms()))
+        self.readable_status().map_or(Health::Newer, |status| liveness::look(self, status.as_ref()))
     }
 
     pub fn summary(&self) -> RunSummary {
@@ -310,7 +359,7 @@ impl RunDir {
         RunSummary {
             health: match newer {
                 Some(_) => Health::Newer,
-                None => health(status.as_ref(), now_ms()),
+                None => liveness::look(self, status.as_ref()),
             },
             steering: steering(status.as_ref()),
             newer,
@@ -330,44 +379,11 @@ fn steering(status: Option<&Status>) -> Steering {
     Steering::of(held.and_then(|status| status.holder.as_ref()))
 }
 
-/// Judges a status at a moment.
-pub fn health(status: Option<&Status>, now_ms: u64) -> Health {
-    let Some(status) = status else { return Health::Unknown };
-    if status.state.is_over() {
-        Health::Over
-    } else {
-        let beats = now_ms.saturating_sub(status.heartbeat_ms) < HEARTBEAT_LIMIT_MS;
-        // Of a process of another machine only its heartbeat can be seen.
-        match (status.worker.is_running(), status.worker.is_elsewhere()) {
-            (true, _) if beats => Health::Alive,
-            (true, _) => Health::Silent,
-            (false, true) if beats => Health::Alive,
-            (false, _) => Health::Lost,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lab::status::RunState;
     use std::os::unix::fs::PermissionsExt;
-
-    fn status(state: RunState) -> Status {
-        Status { heartbeat_ms: 100_000, ..Status::new(state, 2) }
-    }
-
-    #[test]
-    fn a_worker_is_lost_when_gone_and_silent_when_it_says_nothing() {
-        let training = status(RunState::Training);
-        assert_eq!(health(Some(&training), 101_000), Health::Alive);
-        assert_eq!(health(Some(&training), 111_000), Health::Silent);
-        let mut gone = training;
-        gone.worker.start_ticks += 1;
-        assert_eq!(health(Some(&gone), 101_000), Health::Lost);
-        assert_eq!(health(Some(&status(RunState::Finished)), 999_000), Health::Over);
-        assert_eq!(health(None, 0), Health::Unknown);
-    }
 
     #[test]
     fn runs_of_one_second_get_names_of_their_own_that_sort_by_time() {
@@ -404,14 +420,11 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let runs = RunsDir::new(place.path());
         let run = runs.create("a").unwrap();
-        let write = |state| {
-            let text = serde_json::to_vec(&status(state)).unwrap();
-            std::fs::write(run.status_path(), text).unwrap();
-        };
-        write(RunState::Training);
+        Status::new(RunState::Training, 2).write(&run.status_path()).unwrap();
+        let lock = RunLock::take(&run).unwrap();
         assert!(matches!(run.delete(), Err(RunDirError::Busy { .. })));
         assert!(matches!(runs.rename(&run, "b"), Err(RunDirError::Busy { .. })));
-        write(RunState::Stopped);
+        drop(lock);
         run.delete().unwrap();
         assert!(!run.path().exists());
     }

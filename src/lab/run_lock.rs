@@ -1,54 +1,196 @@
-//! One worker a run: a lock on the run's directory, which the system frees when the worker ends, however it ends.
+//! One worker a run: locks on the run's directory, which the system frees when the worker ends, however it ends.
+//!
+//! Two locks (`flock`) are taken:
+//!
+//! - the **directory** itself. It cannot be copied or linked, so a copy of a live run is not locked, and a moved one is;
+//! - the file `.worker.lock` in it, for file systems that lock files only (NFS).
+//!
+//! The file holds the identity of the directory it belongs to: a hard-linked copy (`cp -al`) shares the locked file, and
+//! is told apart by it. Where the file system refuses both kinds of lock, [`Lock::Refused`] says so, and
+//! [`super::liveness`] judges by other signs.
 
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::process::FileId;
 use super::run_dir::RunDir;
 
 const LOCK: &str = ".worker.lock";
-/// Whoever only looks holds the lock for a moment, and a killed worker for another; both are waited for.
-const TRIES: u32 = 20;
+/// Readers hold a lock for a moment, and a killed worker until its last thread has ended; both are waited for.
+const TRIES: u32 = 40;
 const BETWEEN_TRIES: Duration = Duration::from_millis(25);
+
+/// State of a run's lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// A worker holds it.
+    Held,
+    /// No worker of this computer, nor of another that shares locks with it, holds it.
+    Free,
+    /// The file system locks nothing, or the directory cannot be opened.
+    Refused,
+}
 
 /// Held by a worker for as long as it lives.
 #[derive(Debug)]
 pub struct RunLock {
-    _file: File,
+    /// The run's directory, whatever its name is by now.
+    directory: File,
+    /// Why a second worker cannot be kept away, where the file system refuses locks.
+    pub refused: Option<io::Error>,
+    _file: Option<File>,
 }
 
 impl RunLock {
     /// `None` where another worker has it.
     pub fn take(run: &RunDir) -> io::Result<Option<Self>> {
-        let file =
-            File::options().create(true).append(true).mode(0o600).open(run.path().join(LOCK))?;
+        let directory = File::open(run.path())?;
+        let id = FileId::of_open(&directory)?;
         for _ in 0..TRIES {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Some(Self { _file: file })),
-                Err(Errno::WOULDBLOCK) => thread::sleep(BETWEEN_TRIES),
-                Err(error) => return Err(error.into()),
+            match Self::attempt(run, &directory, &id)? {
+                Attempt::Taken { file, refused } => {
+                    return Ok(Some(Self { directory, refused, _file: file }));
+                }
+                Attempt::Held => thread::sleep(BETWEEN_TRIES),
             }
         }
         Ok(None)
     }
 
-    /// Whether a worker holds it. One that was killed does until the last of its threads has ended, so this looks more
-    /// than once. Where the system cannot say, the run's status has to.
-    pub fn is_held(run: &RunDir) -> bool {
-        let Ok(file) = File::open(run.path().join(LOCK)) else { return false };
-        for _ in 0..TRIES {
-            if flock(&file, FlockOperation::NonBlockingLockShared) != Err(Errno::WOULDBLOCK) {
-                return false;
-            }
-            thread::sleep(BETWEEN_TRIES);
+    fn attempt(run: &RunDir, directory: &File, id: &FileId) -> io::Result<Attempt> {
+        let of_directory = flock(directory, FlockOperation::NonBlockingLockExclusive);
+        if of_directory == Err(Errno::WOULDBLOCK) {
+            return Ok(Attempt::Held);
         }
-        true
+        let path = run.path().join(LOCK);
+        let mut file = open_own(&path)?;
+        let of_file = match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            // Held by the worker of the run that this directory is a hard-linked copy of: ours becomes a new file.
+            Err(Errno::WOULDBLOCK) if of_directory.is_ok() && !belongs(&mut file, id) => {
+                std::fs::remove_file(&path)?;
+                file = open_own(&path)?;
+                flock(&file, FlockOperation::NonBlockingLockExclusive)
+            }
+            other => other,
+        };
+        match (of_directory, of_file) {
+            (_, Err(Errno::WOULDBLOCK)) => {
+                // Both or none: a lock on the directory alone would look like a worker at work.
+                let _ = flock(directory, FlockOperation::Unlock);
+                Ok(Attempt::Held)
+            }
+            (Err(_), Err(error)) => Ok(Attempt::Taken { file: None, refused: Some(error.into()) }),
+            (Ok(()), Err(_)) => Ok(Attempt::Taken { file: None, refused: None }),
+            (_, Ok(())) => {
+                // The mark only tells hard-linked copies apart; a full disk must not stop a worker.
+                let _ = mark(&mut file, id);
+                Ok(Attempt::Taken { file: Some(file), refused: None })
+            }
+        }
     }
+
+    /// A path to the run's directory that stays true when the directory is moved; `None` where `/proc` is missing.
+    pub fn anchor(&self) -> Option<PathBuf> {
+        let path = PathBuf::from(format!("/proc/self/fd/{}", self.directory.as_raw_fd()));
+        let is_it = FileId::of(&path).ok()? == FileId::of_open(&self.directory).ok()?;
+        is_it.then_some(path)
+    }
+
+    /// Looks whether the directory still is where it was locked.
+    pub fn whereabouts(&self, path: &Path) -> Whereabouts {
+        let Ok(own) = FileId::of_open(&self.directory) else { return Whereabouts::Gone };
+        let is_deleted = self.directory.metadata().is_ok_and(|data| data.nlink() == 0);
+        if is_deleted {
+            return Whereabouts::Gone;
+        }
+        if FileId::of(path).is_ok_and(|found| found == own) {
+            return Whereabouts::Here;
+        }
+        let now = self.anchor().and_then(|anchor| std::fs::read_link(anchor).ok());
+        let now = now.filter(|now| FileId::of(now).is_ok_and(|found| found == own));
+        now.map_or(Whereabouts::OutOfReach, Whereabouts::Moved)
+    }
+}
+
+/// Where a locked directory is by now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    Here,
+    Moved(PathBuf),
+    /// It exists, but cannot be reached by its path at the moment.
+    OutOfReach,
+    /// It was deleted.
+    Gone,
+}
+
+enum Attempt {
+    Taken { file: Option<File>, refused: Option<io::Error> },
+    Held,
+}
+
+fn open_own(path: &Path) -> io::Result<File> {
+    File::options().create(true).read(true).append(true).mode(0o600).open(path)
+}
+
+/// Looks at a run's locks without keeping them.
+pub fn look(run: &RunDir) -> Lock {
+    let Ok(directory) = File::open(run.path()) else { return Lock::Refused };
+    let of_directory = try_shared(&directory);
+    if of_directory == Lock::Held {
+        return Lock::Held;
+    }
+    let Ok(mut file) = File::open(run.path().join(LOCK)) else { return of_directory };
+    match try_shared(&file) {
+        Lock::Held => {
+            let id = FileId::of_open(&directory);
+            match id.is_ok_and(|id| belongs(&mut file, &id)) {
+                true => Lock::Held,
+                false => of_directory,
+            }
+        }
+        Lock::Free => Lock::Free,
+        Lock::Refused => of_directory,
+    }
+}
+
+/// The same, giving the threads of a killed worker and the looks of others a moment to end.
+pub fn look_patiently(run: &RunDir) -> Lock {
+    for _ in 0..TRIES {
+        let found = look(run);
+        if found != Lock::Held {
+            return found;
+        }
+        thread::sleep(BETWEEN_TRIES);
+    }
+    Lock::Held
+}
+
+fn try_shared(file: &File) -> Lock {
+    match flock(file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Lock::Free,
+        Err(Errno::WOULDBLOCK) => Lock::Held,
+        Err(_) => Lock::Refused,
+    }
+}
+
+fn mark(file: &mut File, id: &FileId) -> io::Result<()> {
+    file.set_len(0)?;
+    file.write_all(id.to_string().as_bytes())
+}
+
+/// Whether a lock file is that of directory `id`. One without a mark is taken for its own.
+fn belongs(file: &mut File, id: &FileId) -> bool {
+    let mut text = String::new();
+    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_string(&mut text));
+    read.is_err() || text.is_empty() || text == id.to_string()
 }
 
 #[cfg(test)]
@@ -59,12 +201,41 @@ mod tests {
     fn a_run_has_one_worker_and_none_once_that_is_gone() {
         let place = tempfile::tempdir().unwrap();
         let run = RunDir::open(place.path());
-        assert!(!RunLock::is_held(&run));
+        assert_eq!(look(&run), Lock::Free);
         let lock = RunLock::take(&run).unwrap().unwrap();
-        assert!(RunLock::is_held(&run));
+        assert_eq!(look(&run), Lock::Held);
         assert!(RunLock::take(&run).unwrap().is_none());
+        std::fs::remove_file(place.path().join(LOCK)).unwrap();
+        assert_eq!(look(&run), Lock::Held, "the directory is locked too");
         drop(lock);
-        assert!(!RunLock::is_held(&run));
+        assert_eq!(look(&run), Lock::Free);
         assert!(RunLock::take(&run).unwrap().is_some());
+    }
+
+    #[test]
+    fn copies_and_hard_linked_copies_of_a_locked_run_are_free_and_a_moved_one_is_not() {
+        let place = tempfile::tempdir().unwrap();
+        let [original, copy, linked, moved] = ["original", "copy", "linked", "moved"]
+            .map(|name| RunDir::open(place.path().join(name)));
+        for run in [&original, &copy, &linked] {
+            std::fs::create_dir(run.path()).unwrap();
+        }
+        let lock = RunLock::take(&original).unwrap().unwrap();
+        std::fs::copy(original.path().join(LOCK), copy.path().join(LOCK)).unwrap();
+        std::fs::hard_link(original.path().join(LOCK), linked.path().join(LOCK)).unwrap();
+        assert_eq!([&original, &copy, &linked].map(look), [Lock::Held, Lock::Free, Lock::Free]);
+        let of_linked = RunLock::take(&linked).unwrap().unwrap();
+        assert_eq!([&original, &linked].map(look), [Lock::Held, Lock::Held]);
+        drop(of_linked);
+        assert_eq!([&original, &linked].map(look), [Lock::Held, Lock::Free]);
+        assert_eq!(lock.whereabouts(original.path()), Whereabouts::Here);
+        std::fs::rename(original.path(), moved.path()).unwrap();
+        assert_eq!(look(&moved), Lock::Held);
+        let now = std::fs::canonicalize(moved.path()).unwrap();
+        assert_eq!(lock.whereabouts(original.path()), Whereabouts::Moved(now));
+        std::fs::create_dir(original.path()).unwrap();
+        assert_ne!(lock.whereabouts(original.path()), Whereabouts::Here, "another took its name");
+        std::fs::remove_dir_all(moved.path()).unwrap();
+        assert_eq!(lock.whereabouts(original.path()), Whereabouts::Gone);
     }
 }

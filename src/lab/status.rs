@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::{self, NewerFormat, RUN_FORMAT};
 use super::holder::Holder;
-use super::process::ProcessId;
+use super::process::{ProcessId, host_name};
 
 /// Where a run stands, as its worker last said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub struct Status {
     pub step: u64,
     pub steps: u64,
     pub worker: ProcessId,
+    /// Name of the computer that the worker runs on, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// Milliseconds since the Unix epoch; refreshed at least every two seconds.
     pub heartbeat_ms: u64,
     pub steps_per_s: f64,
@@ -91,6 +94,7 @@ impl Status {
             step: 0,
             steps,
             worker: ProcessId::current(),
+            host: Some(host_name()).filter(|name| !name.is_empty()),
             heartbeat_ms: now_ms(),
             steps_per_s: 0.0,
             eta_s: None,

@@ -4,9 +4,8 @@
 //! `status.json` always holds the latest word of each and `events.jsonl` has one writer.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -20,10 +19,13 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Shared by the worker's threads.
 #[derive(Debug)]
 pub struct StatusBoard {
-    path: PathBuf,
+    run: RunDir,
     status: Mutex<Status>,
     log: Mutex<EventLog>,
     ended: AtomicBool,
+    /// Why the worker is to end, as the first who knew said.
+    reason: OnceLock<String>,
+    is_orphaned: AtomicBool,
 }
 
 impl StatusBoard {
@@ -37,24 +39,47 @@ impl StatusBoard {
             ..Status::new(RunState::Starting, steps)
         };
         let board = Self {
-            path: run.status_path(),
+            run: run.clone(),
             status: Mutex::new(status),
             log: Mutex::new(EventLog::open(&run.events_path())?),
             ended: AtomicBool::new(false),
+            reason: OnceLock::new(),
+            is_orphaned: AtomicBool::new(false),
         };
         board.set_state(RunState::Starting, None);
         Ok(Arc::new(board))
     }
 
-    /// Refreshes the heartbeat until the board is [`StatusBoard::end`]ed.
-    pub fn beat(self: &Arc<Self>) -> io::Result<JoinHandle<()>> {
+    /// Refreshes the heartbeat until the board is [`StatusBoard::end`]ed, and does `look` with every beat.
+    pub fn beat(self: &Arc<Self>, look: impl Fn() + Send + 'static) -> io::Result<JoinHandle<()>> {
         let board = self.clone();
         thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
             while !board.ended.load(Ordering::SeqCst) {
+                look();
                 board.update(|_| {});
                 thread::park_timeout(HEARTBEAT);
             }
         })
+    }
+
+    /// Keeps the first reason for which the worker is to end.
+    pub fn end_because(&self, reason: String) {
+        let _ = self.reason.set(reason);
+    }
+
+    /// Why the worker was asked to end, if that was said.
+    pub fn reason(&self) -> Option<String> {
+        self.reason.get().cloned()
+    }
+
+    /// The run's directory was deleted: from now on nothing is written.
+    pub fn orphan(&self) {
+        self.is_orphaned.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether there is nothing left to write to: the directory was deleted, or is being deleted.
+    pub fn is_orphaned(&self) -> bool {
+        self.is_orphaned.load(Ordering::SeqCst) || !self.run.run_toml_path().is_file()
     }
 
     /// No more heartbeats; what was said last stands.
@@ -71,14 +96,18 @@ impl StatusBoard {
         let mut status = lock(&self.status);
         change(&mut status);
         status.heartbeat_ms = now_ms();
+        if self.is_orphaned() {
+            return;
+        }
         // The lock is held while writing, so that an older status never replaces a newer one.
-        if let Err(error) = status.write(&self.path) {
-            log(&format!("writing '{}': {error}", self.path.display()));
+        if let Err(error) = status.write(&self.run.status_path()) {
+            log(&format!("writing the status of run '{}': {error}", self.run.id()));
         }
     }
 
     /// Enters a state, in the status and in the log.
     pub fn set_state(&self, state: RunState, reason: Option<String>) {
+        let reason = reason.map(|text| self.run.in_words(&text));
         self.update(|status| {
             status.state = state;
             status.message.clone_from(&reason);
@@ -104,7 +133,7 @@ impl StatusBoard {
     }
 
     pub fn notice(&self, level: NoticeLevel, text: impl Into<String>) {
-        let text = text.into();
+        let text = self.run.in_words(&text.into());
         log(&format!("{level:?}: {text}"));
         self.emit(EventBody::Notice { level, text });
     }

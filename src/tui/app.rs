@@ -20,8 +20,9 @@ use crate::lab::config::Experiment;
 use crate::lab::event::{
     AttentionMetrics, Event, EventBody, LossByLevel, Metrics, NoticeLevel, PreviewSummary,
 };
+use crate::lab::liveness::Health;
 use crate::lab::preview::Preview;
-use crate::lab::run_dir::{Health, RunSummary};
+use crate::lab::run_dir::RunSummary;
 use crate::lab::status::RunState;
 use crate::lab::system::Reading;
 

@@ -20,6 +20,7 @@ use crate::lab::inspect::{self, Trace};
 use crate::lab::launch::{self, LaunchError, LaunchOptions};
 use crate::lab::preview::{self, Preview};
 use crate::lab::previewing::Wanted;
+use crate::lab::process::this_program;
 use crate::lab::run_dir::{RunDir, RunSummary, RunsDir};
 use crate::lab::system::{Monitor, Reading};
 
@@ -52,7 +53,7 @@ impl Disk {
 /// Runs a command of ours in a process of its own: the dashboard never computes. `what` for people.
 fn compute(runs: &Path, arguments: &[&str], what: &str) -> Result<(), String> {
     let failed = |error| format!("{what}: {error}");
-    let program = std::env::current_exe().map_err(failed)?;
+    let program = this_program().map_err(failed)?;
     let mut work = Process::new(program);
     work.arg("--runs-dir").arg(runs).args(arguments);
     let done = work.stdin(Stdio::null()).stdout(Stdio::null()).output().map_err(failed)?;

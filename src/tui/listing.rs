@@ -2,7 +2,8 @@
 
 use super::app::App;
 use super::words::run_state;
-use crate::lab::run_dir::{Health, RunSummary};
+use crate::lab::liveness::Health;
+use crate::lab::run_dir::RunSummary;
 
 /// What the list is sorted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use super::message::Effect;
 use super::update::on_run;
 use crate::lab::command::Command;
 use crate::lab::event::NoticeLevel;
+use crate::lab::liveness::Health;
 use crate::lab::previewing::Wanted;
-use crate::lab::run_dir::Health;
 
 /// Asks for a preview of the run's own seeds.
 pub(super) fn sample(app: &mut App) -> Vec<Effect> {

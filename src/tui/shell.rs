@@ -41,7 +41,8 @@ use super::screenshot::Screenshot;
 use super::update::update;
 use super::view::{Drawn, view};
 use crate::lab::command::{Act, Command};
-use crate::lab::run_dir::{Health, RunSummary};
+use crate::lab::liveness::Health;
+use crate::lab::run_dir::RunSummary;
 
 /// How often the lab is asked for news.
 const POLL: Duration = Duration::from_millis(250);

@@ -20,7 +20,8 @@ use super::words::run_state;
 use crate::lab::command::Command;
 use crate::lab::event::{EventBody, NoticeLevel};
 use crate::lab::holder::Steering;
-use crate::lab::run_dir::{Health, RunSummary};
+use crate::lab::liveness::Health;
+use crate::lab::run_dir::RunSummary;
 
 /// Takes in a message.
 pub fn update(app: &mut App, message: Message) -> Vec<Effect> {

@@ -30,7 +30,7 @@ use super::words::{
 };
 use crate::lab::event::NoticeLevel;
 use crate::lab::holder::Steering;
-use crate::lab::run_dir::Health;
+use crate::lab::liveness::Health;
 use crate::lab::status::RunState;
 
 /// Smallest size at which the panels stand side by side.

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-use crate::lab::run_dir::{Health, RunSummary};
+use crate::lab::liveness::Health;
+use crate::lab::run_dir::RunSummary;
 use crate::lab::status::RunState;
 
 pub fn state(state: RunState) -> &'static str {
@@ -28,6 +29,7 @@ pub fn run_state(run: &RunSummary) -> &'static str {
         (Health::Lost, _) => "lost",
         (Health::Silent, _) => "silent",
         (Health::Newer, _) => "newer",
+        (Health::Undecided, _) => "checking",
         (_, Some(status)) => state(status.state),
         (_, None) => "launching",
     }

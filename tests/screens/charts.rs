@@ -3,7 +3,7 @@
 use mosaic_lab::lab::calibration::{
     Calibrated, Calibration, Candidate, Origin, StepFit, StepSettings,
 };
-use mosaic_lab::lab::run_dir::Health;
+use mosaic_lab::lab::liveness::Health;
 use mosaic_lab::lab::status::RunState;
 use mosaic_lab::tui::app::{App, Watched};
 use mosaic_lab::tui::curves::TURNS;

@@ -3,7 +3,8 @@
 use mosaic_lab::lab::event::NoticeLevel;
 use mosaic_lab::lab::format::NewerFormat;
 use mosaic_lab::lab::holder::Steering;
-use mosaic_lab::lab::run_dir::{Health, RunSummary};
+use mosaic_lab::lab::liveness::Health;
+use mosaic_lab::lab::run_dir::RunSummary;
 use mosaic_lab::lab::status::RunState;
 use mosaic_lab::tui::app::{App, Popup, TABS};
 use mosaic_lab::tui::keys::{Action, BINDINGS};

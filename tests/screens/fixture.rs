@@ -8,9 +8,10 @@ use mosaic_lab::lab::event::{
 };
 use mosaic_lab::lab::format::RUN_FORMAT;
 use mosaic_lab::lab::holder::Steering;
+use mosaic_lab::lab::liveness::Health;
 use mosaic_lab::lab::preview::{Label, Preview};
 use mosaic_lab::lab::process::ProcessId;
-use mosaic_lab::lab::run_dir::{Health, RunDir, RunSummary};
+use mosaic_lab::lab::run_dir::{RunDir, RunSummary};
 use mosaic_lab::lab::status::{RunState, Status};
 use mosaic_lab::lab::system::{Gpu, Reading, Used, WorkerUse};
 use mosaic_lab::random::noise_seeds;
@@ -42,7 +43,8 @@ pub fn experiments() -> Vec<Experiment> {
 pub fn status(state: RunState) -> Status {
     Status {
         step: 1500,
-        worker: ProcessId { pid: 1, start_ticks: 2, boot_id: "b".into() },
+        worker: ProcessId { pid: 1, start_ticks: 2, boot_id: "b".into(), pid_namespace: None },
+        host: None,
         steps_per_s: 25.0,
         eta_s: Some(180.0),
         device: "cpu (2 threads)".into(),

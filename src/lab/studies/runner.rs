@@ -1,18 +1,17 @@
 //! The runs of a study: found, resumed or launched, so many at a time, and followed to their ends.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::lab::config::Arm;
 use crate::lab::config::study::same_settings;
-use crate::lab::launch::{LaunchOptions, launch, resume};
-use crate::lab::run_dir::{Health, RunDir, RunsDir};
+use crate::lab::launch::{LaunchError, LaunchOptions, launch, log_words, resume, terminate};
+use crate::lab::liveness::{Health, START_LIMIT};
+use crate::lab::run_dir::{RunDir, RunsDir};
+use crate::lab::signals::Signals;
 use crate::lab::status::{RunState, Status};
 
 const POLL: Duration = Duration::from_millis(250);
-/// A worker that has no status after this long did not start.
-const START_LIMIT: Duration = Duration::from_secs(15);
 
 /// How one run of a study stands.
 #[derive(Clone, Debug)]
@@ -29,14 +28,38 @@ pub enum Stand {
     Failed(String),
 }
 
-/// Runs `arms`, at most `jobs` at a time, and returns how each stands at the end: finished or failed, unless `stop`
+/// Asks every worker that is at work for a study to write a checkpoint and stop, and waits until all have. Workers that
+/// cannot be reached from here are not waited for.
+pub fn stop_all(stands: &[Stand]) -> Vec<LaunchError> {
+    let working = stands.iter().filter_map(|stand| match stand {
+        Stand::Working { run, .. } => Some(run),
+        _ => None,
+    });
+    let mut errors = Vec::new();
+    let mut stopping = Vec::new();
+    for run in working {
+        match terminate(run) {
+            Ok(true) => stopping.push(run),
+            Ok(false) => {}
+            Err(error) => errors.push(error),
+        }
+    }
+    for run in stopping {
+        while run.health().is_at_work() {
+            thread::sleep(POLL);
+        }
+    }
+    errors
+}
+
+/// Runs `arms`, at most `jobs` at a time, and returns how each stands at the end: finished or failed, unless a signal
 /// came first, which leaves workers at work. `tell` hears of how all stand, four times a second.
 pub fn run_all(
     runs: &RunsDir,
     arms: &[Arm],
     options: &LaunchOptions,
     jobs: usize,
-    stop: &AtomicBool,
+    signals: &Signals,
     tell: &mut dyn FnMut(&[Stand]),
 ) -> Vec<Stand> {
     let mut stands: Vec<Stand> = arms.iter().map(|arm| found(runs, arm)).collect();
@@ -56,7 +79,7 @@ pub fn run_all(
         }
         tell(&stands);
         let over = |stand: &Stand| matches!(stand, Stand::Finished(_) | Stand::Failed(_));
-        if stands.iter().all(over) || stop.load(Ordering::SeqCst) {
+        if stands.iter().all(over) || signals.has_stop() || signals.has_left() {
             return stands;
         }
         thread::sleep(POLL);
@@ -97,6 +120,9 @@ fn look(stand: &Stand, resumed: &mut bool, options: &LaunchOptions) -> Stand {
     let Stand::Working { run, since, .. } = stand else { return stand.clone() };
     let (health, status) = (run.health(), run.status());
     let state = status.as_ref().map(|status| status.state);
+    if !run.path().is_dir() {
+        return Stand::Failed(format!("run {}: its directory is gone", run.id()));
+    }
     let interrupted = match (health, state) {
         (Health::Over, Some(RunState::Finished)) => return Stand::Finished(run.clone()),
         (Health::Over | Health::Lost | Health::Newer, _) => true,
@@ -108,7 +134,9 @@ fn look(stand: &Stand, resumed: &mut bool, options: &LaunchOptions) -> Stand {
     }
     if *resumed {
         let message = status.and_then(|status| status.message);
-        let message = message.unwrap_or_else(|| "its worker is gone without a word".to_owned());
+        let message = message.unwrap_or_else(|| {
+            format!("its worker exited without reporting a status; {}", log_words(run))
+        });
         return Stand::Failed(format!("run {}: {message}", run.id()));
     }
     *resumed = true;

@@ -5,12 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::last_words;
 use super::prepare::{Workshop, prepare};
-use super::signals::stop_on_signals;
 use super::train::{Ending, train};
 use crate::diffusion::DenoiseError;
 use crate::lab::calibration::Calibration;
@@ -19,14 +19,17 @@ use crate::lab::compare::{HeldOut, compare};
 use crate::lab::control::{ControlServer, Steered};
 use crate::lab::event::{EventBody, LossByLevel, NoticeLevel};
 use crate::lab::holder::Holder;
+use crate::lab::liveness::{self, HEARTBEAT_LIMIT};
 use crate::lab::mosaics::Mosaics;
 use crate::lab::previewing::Wanted;
 use crate::lab::queue::{self, Turn};
 use crate::lab::report;
+use crate::lab::resource_limits::{in_words, start_threads};
 use crate::lab::run_dir::{RunDir, RunsDir};
-use crate::lab::run_lock::RunLock;
+use crate::lab::run_lock::{RunLock, Whereabouts};
 use crate::lab::run_toml;
 use crate::lab::samples::Contestants;
+use crate::lab::signals::{self, Signals, Terminal};
 use crate::lab::status::{RunState, Status};
 use crate::lab::status_board::{StatusBoard, log};
 use crate::lab::trained::calibrate_machines;
@@ -40,50 +43,74 @@ const FAILED: u8 = 1;
 
 /// Does all the work of the run in `path`; the answer is the process's exit code.
 pub fn run(path: &Path) -> u8 {
+    // First of all: a signal before this would end the process without a word.
+    let signals = match signals::catch(Terminal::None) {
+        Ok(signals) => signals,
+        Err(error) => {
+            log(&format!("error: listening for signals: {error}"));
+            return FAILED;
+        }
+    };
     // A session of our own: no terminal's end reaches us. It fails only for a group leader, which
     // has been given what it needs by whoever started it so.
     let _ = rustix::process::setsid();
-    let run = RunDir::open(path);
-    match start(&run) {
+    match start(&RunDir::open(path), &signals) {
         Ok(code) => code,
         Err(error) => {
-            log(&format!("error: {error:#}"));
+            log(&format!("error: {}", in_words(&error)));
             FAILED
         }
     }
 }
 
-fn start(run: &RunDir) -> Result<u8> {
+fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
     // Before anything of the run is touched: two workers would write each other's files.
     let lock = RunLock::take(run).context("taking the lock of the run's directory")?;
-    let Some(_lock) = lock else {
+    let Some(lock) = lock else {
         bail!("another worker is at work on run '{}'; this one leaves it alone", run.id());
     };
+    let lock = Arc::new(lock);
+    let run = &run.anchored(&lock);
+    run.unshare_files().context("making the files of the run its own")?;
+    check_no_other(run)?;
     let description = run_toml::read(&run.run_toml_path()).context("reading what to run")?;
     let steps = description.experiment.training.steps as u64;
     let own = Wanted::of(&description.experiment);
     let board = StatusBoard::open(run, steps).context("opening the run's status and events")?;
-    let heart = board.beat().context("starting the heartbeat")?;
-    let stop = Arc::new(AtomicBool::new(false));
+    last_words::prepare(run);
+    let stop = &signals.stop;
+    let heart = board.beat(watch(&lock, run, &board, stop)).context("starting the heartbeat")?;
+    if let Some(error) = &lock.refused {
+        board.notice(NoticeLevel::Warning, format!("the file system of '{}' takes no locks ({error}): nothing keeps a second worker away from this run, and a lost worker is noticed by its heartbeat only", run.path().display()));
+    }
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        stop_on_signals(&stop).context("listening for signals")?;
         let desk = Desk { board: board.clone(), stop: stop.clone(), own };
-        let control =
-            ControlServer::start(run, Arc::new(desk)).context("listening on the control socket")?;
-        if !wait_for_turn(run, &board, &control, &stop)? {
+        let control = ControlServer::start(run, Arc::new(desk))
+            .unwrap_or_else(|error| without_control(run, &board, &error));
+        if !wait_for_turn(run, &board, &control, stop)? {
             return Ok(RunState::Stopped);
         }
-        work(run, &description, &board, &control, &stop)
+        work(run, &description, &board, &control, stop)
     }));
     // Previews still under way must not delay the last word.
     stop.store(true, Ordering::SeqCst);
     let (state, reason) = match outcome {
+        Ok(Ok(RunState::Stopped)) => (RunState::Stopped, why_stopped(&board, signals)),
         Ok(Ok(state)) => (state, None),
-        Ok(Err(error)) => (RunState::Failed, Some(format!("{error:#}"))),
+        Ok(Err(error)) => (RunState::Failed, Some(in_words(&error))),
         Err(panic) => (RunState::Failed, Some(format!("a defect of mosaic: {}", words(&*panic)))),
     };
+    if board.is_orphaned() {
+        log(&format!("error: {}", board.reason().unwrap_or_else(|| DELETED.to_owned())));
+        board.end();
+        return Ok(FAILED);
+    }
     if let Some(reason) = &reason {
-        log(&format!("error: {reason}"));
+        log(&format!(
+            "{}: {}",
+            if state == RunState::Failed { "error" } else { "stopped" },
+            run.in_words(reason)
+        ));
     }
     board.set_state(state, reason);
     board.end();
@@ -91,6 +118,79 @@ fn start(run: &RunDir) -> Result<u8> {
     // The heart only sleeps; a failed join has nothing to tell.
     let _ = heart.join();
     Ok(if state == RunState::Failed { FAILED } else { 0 })
+}
+
+/// What is said when the directory of a run is deleted under its worker.
+const DELETED: &str =
+    "the directory of the run was deleted; the worker ends and writes nothing more";
+
+fn why_stopped(board: &StatusBoard, signals: &Signals) -> Option<String> {
+    board.reason().or_else(|| signals.name().map(|name| format!("stopped by {name}")))
+}
+
+/// What the heart does with every beat: looks whether the run's directory is where it was, and ends the worker if not.
+fn watch(
+    lock: &Arc<RunLock>,
+    run: &RunDir,
+    board: &Arc<StatusBoard>,
+    stop: &Arc<AtomicBool>,
+) -> impl Fn() + Send + 'static {
+    let (lock, run, board, stop) = (lock.clone(), run.clone(), board.clone(), stop.clone());
+    move || {
+        let reason = match lock.whereabouts(run.path()) {
+            Whereabouts::Here if run.run_toml_path().is_file() => return,
+            Whereabouts::Here | Whereabouts::Gone => {
+                board.orphan();
+                DELETED.to_owned()
+            }
+            Whereabouts::Moved(to) => format!(
+                "the directory of the run was moved to '{}': stopped there after a checkpoint; 'mosaic --runs-dir {} resume {}' goes on",
+                to.display(),
+                to.parent().unwrap_or(&to).display(),
+                to.file_name().unwrap_or_default().to_string_lossy(),
+            ),
+            Whereabouts::OutOfReach => format!(
+                "the directory of the run is not at '{}' any more: stopped after a checkpoint where it is now",
+                run.path().display()
+            ),
+        };
+        board.end_because(reason);
+        stop.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Where a network file system shares no locks, the worker of another computer is known by its heartbeat.
+fn check_no_other(run: &RunDir) -> Result<()> {
+    let status = run.status().filter(|status| !status.state.is_over());
+    let Some(status) = status else { return Ok(()) };
+    if status.worker.is_of_this_boot() || liveness::is_local(run.path()) {
+        return Ok(());
+    }
+    let since = Instant::now();
+    while since.elapsed() < HEARTBEAT_LIMIT {
+        let now = run.status().map(|status| status.heartbeat_ms);
+        if now != Some(status.heartbeat_ms) {
+            let host = status.host.as_deref().unwrap_or("another computer");
+            bail!(
+                "a worker on '{host}' is at work on run '{}'; this one leaves it alone",
+                run.id()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
+}
+
+/// Goes on without a control socket where the file system refuses one; signals still reach the worker.
+fn without_control(run: &RunDir, board: &StatusBoard, error: &std::io::Error) -> ControlServer {
+    board.notice(
+        NoticeLevel::Warning,
+        format!(
+            "no control socket can be made in '{}' ({error}): commands to pause, resume and preview do not reach this worker; 'mosaic stop' and 'mosaic kill' use signals, on this computer only",
+            run.path().display()
+        ),
+    );
+    ControlServer::deaf()
 }
 
 /// Waits while the run is queued; false when told to stop instead. Nothing is loaded yet.
@@ -182,6 +282,7 @@ fn work(
     control: &ControlServer,
     stop: &Arc<AtomicBool>,
 ) -> Result<RunState> {
+    start_threads()?;
     let mut workshop = prepare(run, description, board)?;
     let loss_by_level = match train(&mut workshop, board, control, stop)? {
         Ending::Stopped => return Ok(RunState::Stopped),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Starting -> Training <-> Paused -> Comparing -> Finished
-//!     any of these -> Stopped (by a user or SIGTERM; resumable) or Failed (the reason in the status)
+//!     any of these -> Stopped (by a user, a signal or a moved directory; resumable) or Failed (the reason in the status)
 //! ```
 //!
 //! It has no terminal, and nobody waits for it. Errors and panics end as the state `Failed`.
@@ -11,8 +11,8 @@
 pub mod prepare;
 pub mod train;
 pub mod previews;
-pub mod signals;
 
+mod last_words;
 mod body;
 
 pub use body::run;

@@ -288,7 +288,7 @@ impl Loop<'_> {
 
     fn save(&mut self) -> Result<()> {
         let step = self.workshop.trainer.n_steps_done();
-        if self.saved_step == Some(step) {
+        if self.saved_step == Some(step) || self.board.is_orphaned() {
             return Ok(());
         }
         let started = Instant::now();
@@ -308,7 +308,7 @@ impl Loop<'_> {
             }
         };
         self.saved_step = Some(step);
-        let path = path.strip_prefix(self.workshop.run.path()).unwrap_or(&path);
+        let path = self.workshop.run.relative(&path);
         let body = EventBody::Checkpoint {
             path: path.to_string_lossy().into_owned(),
             seconds: started.elapsed().as_secs_f64(),

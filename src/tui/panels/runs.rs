@@ -7,7 +7,7 @@ use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::analysis::summary::quartiles;
 use crate::lab::event::{Rate, Rates};
-use crate::lab::run_dir::Health;
+use crate::lab::liveness::Health;
 use crate::lab::status::RunState;
 use crate::tui::app::{App, Watched};
 use crate::tui::plot::letter;
