@@ -76,6 +76,10 @@ pub enum LaunchError {
         "the worker of run '{run}' cannot be reached from here: {why}; 'mosaic stop {run}' asks it to stop"
     )]
     OutOfReach { run: String, why: String },
+    #[error(
+        "the worker of run '{run}', process {pid}, was killed but has not ended yet: it waits for a disk or a GPU; look again with 'mosaic ls'"
+    )]
+    Unkilled { run: String, pid: u32 },
     #[error("sending a signal to the worker of run '{run}'")]
     Signal { run: String, source: io::Error },
 }
@@ -164,10 +168,18 @@ pub fn kill(run: &RunDir, force: bool) -> Result<(), LaunchError> {
         Steering::Theirs(by) if !force => return Err(LaunchError::Held { run: run.id(), by }),
         _ => {}
     }
-    match signal(run, &status, rustix::process::Signal::KILL)? {
-        true => Ok(()),
-        false => Err(no_worker()),
+    if !signal(run, &status, rustix::process::Signal::KILL)? {
+        return Err(no_worker());
     }
+    // The system ends a process when it can: one that waits for a disk or a GPU may take a while.
+    let since = Instant::now();
+    while run_lock::look(run) == Lock::Held || status.worker.pid_here().is_some() {
+        if since.elapsed() > KILL_LIMIT {
+            return Err(LaunchError::Unkilled { run: run.id(), pid: status.worker.pid });
+        }
+        thread::sleep(LOOK);
+    }
+    Ok(())
 }
 
 /// Asks the worker of a run to write a checkpoint and stop, by a signal: whoever steers it, and also where it has no
@@ -197,8 +209,10 @@ fn signal(
 pub const KEEP_FREED_MEMORY: &str = "MIMALLOC_PURGE_DELAY";
 pub const KEPT: &str = "-1";
 
-/// Between two looks at a worker that was just started.
+/// Between two looks at a worker that was just started or killed.
 const LOOK: Duration = Duration::from_millis(5);
+/// A killed process is gone after this long, unless it waits for hardware.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// Bytes of a log's end that are quoted.
 const QUOTED_BYTES: usize = 600;
 

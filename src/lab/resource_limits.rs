@@ -16,7 +16,7 @@ use super::control::ControlError;
 #[error("starting {n} threads to compute with; RAYON_NUM_THREADS=N asks for fewer")]
 pub struct ThreadsError {
     n: usize,
-    source: ThreadPoolBuildError,
+    source: io::Error,
 }
 
 /// Starts the threads that theory and networks compute with, as many as there are processors or as `RAYON_NUM_THREADS`
@@ -26,11 +26,22 @@ pub fn start_threads() -> Result<(), ThreadsError> {
     let n = wanted
         .filter(|&n| n > 0)
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
-    match ThreadPoolBuilder::new().build_global() {
-        // An error without a cause means that they were started before.
-        Err(source) if source.source().is_some() => Err(ThreadsError { n, source }),
-        _ => Ok(()),
+    let started = ThreadPoolBuilder::new().build_global();
+    // An error of another kind means that they were started before.
+    match started.err().as_ref().and_then(refusal) {
+        Some(source) => Err(ThreadsError { n, source }),
+        None => Ok(()),
     }
+}
+
+/// The system's refusal to start a thread.
+fn refusal(error: &ThreadPoolBuildError) -> Option<io::Error> {
+    let error = error.source()?.downcast_ref::<io::Error>()?;
+    Some(
+        error
+            .raw_os_error()
+            .map_or_else(|| io::Error::other(error.to_string()), io::Error::from_raw_os_error),
+    )
 }
 
 /// An error with its causes, and what to do where a limit of the system is behind it.

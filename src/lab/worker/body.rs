@@ -1,6 +1,7 @@
 //! The process body: from a run directory to an exit code.
 
 use std::any::Any;
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -83,6 +84,8 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
     if let Some(error) = &lock.refused {
         board.notice(NoticeLevel::Warning, format!("the file system of '{}' takes no locks ({error}): nothing keeps a second worker away from this run, and a lost worker is noticed by its heartbeat only", run.path().display()));
     }
+    // Given up for the last word, should the work end for want of file descriptors.
+    let spare = [0; 3].map(|_| File::open("/dev/null").ok());
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let desk = Desk { board: board.clone(), stop: stop.clone(), own };
         let control = ControlServer::start(run, Arc::new(desk))
@@ -94,6 +97,7 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
     }));
     // Previews still under way must not delay the last word.
     stop.store(true, Ordering::SeqCst);
+    drop(spare);
     let (state, reason) = match outcome {
         Ok(Ok(RunState::Stopped)) => (RunState::Stopped, why_stopped(&board, signals)),
         Ok(Ok(state)) => (state, None),
