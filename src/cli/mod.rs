@@ -44,11 +44,16 @@ pub const MISUSE: u8 = 2;
 /// Exit code of a run that was stopped before its end.
 pub const STOPPED: u8 = 3;
 
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 stopped before the end. 'run' and 'reproduce' pass on signals that ask \
+them to end (TERM, QUIT, USR1, USR2 and others), wait until their workers have written a checkpoint, and exit with 3; \
+Ctrl-C only leaves them, and the workers go on.";
+
 /// A terminal laboratory for the creativity of diffusion models.
 ///
 /// Without a subcommand: the dashboard.
 #[derive(Debug, Parser)]
-#[command(name = "mosaic", version, max_term_width = 100)]
+#[command(name = "mosaic", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
     pub place: Place,

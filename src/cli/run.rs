@@ -67,7 +67,8 @@ pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
     eprintln!("run {} in '{}'", run.id(), run.path().display());
     if args.detach {
         if args.json {
-            let launched = serde_json::json!({ "run": run.id(), "path": run.path() });
+            let launched =
+                serde_json::json!({ "run": run.id(), "path": run.path().display().to_string() });
             writeln!(io::stdout(), "{launched}")?;
         } else {
             writeln!(io::stdout(), "{}", run.id())?;

@@ -96,7 +96,7 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
                     "created_ms": run.created_ms,
                     "note": run.about.note,
                     "tags": run.about.tags,
-                    "path": run.dir.path(),
+                    "path": run.dir.path().display().to_string(),
                 })
             })
             .collect();

@@ -213,7 +213,7 @@ impl Bench {
                 (name.clone(), json!({ "settings": settings, "rates": rates }))
             })
             .collect();
-        let all = json!({ "folder": self.folder, "machines": machines });
+        let all = json!({ "folder": self.folder.display().to_string(), "machines": machines });
         let path = self.folder.join("theory.json");
         write_atomically(&path, serde_json::to_string_pretty(&all)?.as_bytes())
             .with_context(|| format!("writing '{}'", path.display()))?;

@@ -106,11 +106,11 @@ pub fn launch(
         device: options.device.clone(),
         experiment: experiment.clone(),
     };
-    run_toml::write(&run.run_toml_path(), &description).map_err(directory)?;
-    if options.queued {
-        queue::enter(&run).map_err(directory)?;
-    }
-    match spawn(&run, options.threads) {
+    let begun = run_toml::write(&run.run_toml_path(), &description)
+        .and_then(|()| if options.queued { queue::enter(&run) } else { Ok(()) })
+        .map_err(directory)
+        .and_then(|()| spawn(&run, options.threads));
+    match begun {
         Ok(()) => Ok(run),
         Err(error) => {
             abandon(&run, experiment.training.steps as u64, &error);

@@ -177,8 +177,14 @@ impl RunsDir {
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {
                     let dir = RunDir::open(path);
-                    for inner in [dir.state_path(), dir.previews_path(), dir.report_path()] {
-                        DirBuilder::new().mode(0o700).create(inner)?;
+                    let inner = [dir.state_path(), dir.previews_path(), dir.report_path()];
+                    let made = inner
+                        .iter()
+                        .try_for_each(|path| DirBuilder::new().mode(0o700).create(path));
+                    if let Err(error) = made {
+                        // The first error is the one to report.
+                        let _ = std::fs::remove_dir_all(dir.path());
+                        return Err(error);
                     }
                     return Ok(dir);
                 }
@@ -235,9 +241,9 @@ impl RunDir {
 
     /// Words in which files are called by the names that people know.
     pub fn in_words(&self, text: &str) -> String {
-        match (self.base.to_str(), self.path.to_str()) {
-            (Some(base), Some(path)) if base != path => text.replace(base, path),
-            _ => text.to_owned(),
+        match self.base == self.path {
+            true => text.to_owned(),
+            false => text.replace(&*self.base.to_string_lossy(), &self.path.to_string_lossy()),
         }
     }
 

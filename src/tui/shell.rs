@@ -336,7 +336,7 @@ impl Desk {
     fn worker(&self) -> Option<u32> {
         let run = self.runs.iter().find(|run| Some(&run.id) == self.watched.as_ref())?;
         let status = run.status.as_ref().filter(|_| run.health == Health::Alive)?;
-        Some(status.worker.pid)
+        status.worker.pid_here()
     }
 
     fn carry_out(&mut self, effect: Effect, messages: &Sender<Message>) -> Vec<Message> {

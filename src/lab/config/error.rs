@@ -75,6 +75,10 @@ pub enum ConfigError {
         found: PathBuf,
         advice: &'static str,
     },
+    #[error(
+        "{place}: 'experiment.{name}.dataset.{key}' names '{}', whose path is not UTF-8: the description of a run cannot hold it; rename what is not UTF-8, or reach it through a link that is", found.display()
+    )]
+    NotUtf8 { place: String, name: String, key: &'static str, found: PathBuf },
 }
 
 fn did_you_mean(nearest: &Option<String>) -> String {

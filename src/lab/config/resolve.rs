@@ -139,13 +139,19 @@ impl Experiment {
                 "cifar" => path.exists(),
                 _ => path.is_file(),
             };
-            if text.is_empty() || is_there {
+            // What a run's description holds is the absolute path.
+            let is_utf8 = std::path::absolute(&path).is_ok_and(|path| path.to_str().is_some());
+            if text.is_empty() || (is_there && is_utf8) {
                 continue;
             }
             let place = match self.lines.get(full_key) {
                 Some(line) => format!("{}:{line}", self.origin.display()),
                 None => full_key.to_owned(),
             };
+            if is_there {
+                let name = self.name.clone();
+                return Err(ConfigError::NotUtf8 { place, name, key, found: path });
+            }
             let advice = if text.contains("fashion-mnist") {
                 FASHION_ADVICE
             } else if self.dataset.kind == "cifar" && text.contains("cifar-10") {
