@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules of the crate in reading order; each may import only those before it (`src/lib.rs`).
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
+    "files",
     "simd",
     "image",
     "random",

@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use super::device::Wanted;
 use super::run_dir::{Health, RunDir, RunSummary, RunsDir};
 use super::run_toml;
-use super::status::{RunState, now_ms, write_atomically};
+use super::status::{RunState, now_ms};
+use crate::files::write_atomically;
 
 const LOCK: &str = ".queue.lock";
 /// A run that was launched so recently has a worker even if that has said nothing yet.

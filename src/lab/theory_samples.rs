@@ -17,8 +17,8 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use thiserror::Error;
 
-use super::status::write_atomically;
 use crate::diffusion::{Ddim, DenoiseError, Denoiser};
+use crate::files::write_output;
 use crate::image::{ImageBatch, ImageShape};
 
 const TENSOR: &str = "samples";
@@ -125,7 +125,7 @@ impl TheorySamples<'_> {
             let view = TensorView::new(Dtype::F64, sizes, &bytes).map_err(io::Error::other)?;
             safetensors::serialize([(TENSOR, view)], Some(header)).map_err(io::Error::other)
         });
-        encoded.and_then(|bytes| write_atomically(path, &bytes)).map_err(|source| {
+        encoded.and_then(|bytes| Ok(write_output(path, &bytes)?)).map_err(|source| {
             TheorySamplesError::Io { attempt: "writing", path: path.to_owned(), source }
         })
     }

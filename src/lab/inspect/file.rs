@@ -9,9 +9,9 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use thiserror::Error;
 
 use super::{Actor, Inside, Maps, N_LEADING, Trace};
+use crate::files::write_atomically;
 use crate::image::ImageShape;
 use crate::lab::run_dir::RunDir;
-use crate::lab::status::write_atomically;
 
 const FORMAT: &str = "1";
 
