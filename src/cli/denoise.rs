@@ -261,11 +261,12 @@ fn named<'a>(file: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>> {
 
 fn batch_shape(name: &str, shape: &[usize]) -> Result<ImageShape> {
     match *shape {
-        [_, c, h, w] if c * h * w > 0 => Ok(ImageShape::new(c, h, w)),
-        _ => bail!(
-            "tensor '{name}' has shape '{shape:?}', but [count,channels,height,width] is needed"
-        ),
+        [n, c, h, w] if n > 0 => ImageShape::of_file(c, h, w),
+        _ => None,
     }
+    .with_context(|| {
+        format!("tensor '{name}' has shape '{shape:?}', but [count,channels,height,width] is needed, none of them 0")
+    })
 }
 
 fn floats(name: &str, tensor: &TensorView<'_>) -> Result<Vec<f64>> {

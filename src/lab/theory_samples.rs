@@ -153,7 +153,8 @@ impl TheorySamples<'_> {
             else {
                 return Err(format!("tensor '{TENSOR}' is no batch of f64 images"));
             };
-            let shape = ImageShape::new(channels, height, width);
+            let shape = ImageShape::of_file(channels, height, width)
+                .ok_or_else(|| format!("tensor '{TENSOR}' is of {:?}", tensor.shape()))?;
             let numbers = tensor.data().as_chunks().0;
             let values = numbers.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect();
             Ok((settings, step, ImageBatch::new(shape, values)))
