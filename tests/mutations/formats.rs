@@ -153,7 +153,7 @@ pub fn reshaped(bytes: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
         let n_axes = random.random_range(0..=5);
         let shape: Vec<u64> = (0..n_axes).map(|_| *super::mutate::pick(&sizes, random)).collect();
         header[name]["shape"] = shape.into();
-        if random.random_bool(0.6) {
+        if n_axes > 0 && random.random_bool(0.6) {
             // Nothing at all is a valid tensor of no values, whatever its other sizes.
             let start = header[name]["data_offsets"][0].clone();
             header[name]["shape"][0] = 0.into();
@@ -163,7 +163,8 @@ pub fn reshaped(bytes: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
     } else {
         let words = ["", "0", "-1", "18446744073709551615", "network,,network", "zzz"];
         let keys: Vec<String> = header[name].as_object().unwrap().keys().cloned().collect();
-        let key = super::mutate::pick(&keys, random);
+        // Also words that nobody asks for.
+        let key = if keys.is_empty() { "format" } else { super::mutate::pick(&keys, random) };
         header[name][key] = (*super::mutate::pick(&words, random)).into();
     }
     let mut made = header.to_string().into_bytes();
