@@ -32,9 +32,12 @@ use crate::mutate::mutated;
 /// One reader and how inputs for it are made. Errors are as good as results: only panics, hangs and greed are not.
 pub struct Reader {
     pub name: &'static str,
-    pub input: Box<dyn Fn(&mut ChaCha8Rng) -> Vec<u8> + Send>,
-    pub read: Box<dyn Fn(&[u8]) + Send>,
+    pub input: Input,
+    pub read: Read,
 }
+
+type Input = Box<dyn Fn(&mut ChaCha8Rng) -> Vec<u8> + Send>;
+type Read = Box<dyn Fn(&[u8]) + Send>;
 
 type Mend = fn(Vec<u8>, &mut ChaCha8Rng) -> Vec<u8>;
 
