@@ -63,8 +63,6 @@ pub fn multiply<T: Lane>(
     assert_eq!(left.columns.len(), right.rows.len(), "columns of the left, rows of the right");
     let (Some(out_last), Some(left_last)) = (last(out_rows), last(left.rows)) else { return };
     assert!(holds(out.len(), out_last, n), "the product leaves its slice");
-    // Also without any column: where a row starts is computed before its first value is read.
-    assert!(left_last <= left.values.len(), "the left factor leaves its slice");
     if let (Some(column), Some(row)) = (last(left.columns), last(right.rows)) {
         let first = left_last.checked_add(column);
         let is_inside = first.is_some_and(|first| holds(left.values.len(), first, 1));
@@ -158,8 +156,8 @@ impl<T: Lane> Product<'_, T> {
         let mut sums = [[T::splat(simd, T::ZERO); V]; M];
         let mut left = [self.left.values.as_ptr(); M];
         for (left, &row) in left.iter_mut().zip(&self.left.rows[first_row..]) {
-            // SAFETY: `multiply` has checked that no row starts beyond the end of `left.values`.
-            *left = unsafe { left.add(row) };
+            // Wrapping, because nothing is said of where rows start that have no column.
+            *left = left.wrapping_add(row);
         }
         let right = self.right.values.as_ptr();
         for (&column, &row) in self.left.columns.iter().zip(self.right.rows) {
@@ -174,7 +172,7 @@ impl<T: Lane> Product<'_, T> {
             }
             for m in 0..M {
                 // SAFETY: `multiply` has checked that `rows[m] + columns[k]` is below the length of `left.values` for
-                // all m and k.
+                // all m and k, so the row's start and the value are both in it.
                 let factor = T::splat(simd, unsafe { *left[m].add(column) });
                 for v in 0..V {
                     sums[m][v] = T::times_plus(simd, factor, factors[v], sums[m][v]);
@@ -251,12 +249,11 @@ mod tests {
     }
 
     /// What `multiply` says of tables that lead outside; all slices hold six values.
-    fn refusal(n: usize, out: usize, row: usize, column: Option<usize>, right: usize) -> String {
+    fn refusal(n: usize, out: usize, row: usize, column: usize, right: usize) -> String {
         let product = || {
             let (values, mut to) = ([1.0_f32; 6], [0.0; 6]);
-            let (columns, rows) = (column.as_slice(), [right]);
-            let left = Left { values: &values, rows: &[row], columns };
-            let right = Right { values: &values, rows: &rows[..columns.len()] };
+            let left = Left { values: &values, rows: &[row], columns: &[column] };
+            let right = Right { values: &values, rows: &[right] };
             multiply(Write::Overwrite, n, (&mut to, &[out]), left, right);
         };
         let panic = std::panic::catch_unwind(product).unwrap_err();
@@ -268,17 +265,25 @@ mod tests {
         const FAR: usize = usize::MAX - 2;
         let (of_left, of_right) = ("the left factor", "the right factor");
         for (n, out, row, column, right, whose) in [
-            (6, 1, 0, Some(0), 0, "the product"),
-            (6, FAR, 0, Some(0), 0, "the product"),
-            (FAR, 6, 0, Some(0), 0, "the product"),
-            (6, 0, 5, Some(1), 0, of_left),
-            (6, 0, FAR, Some(5), 0, of_left),
-            (6, 0, 3, Some(FAR), 0, of_left),
-            (6, 0, 7, None, 0, of_left),
-            (6, 0, 0, Some(0), 1, of_right),
-            (6, 0, 0, Some(0), FAR, of_right),
+            (6, 1, 0, 0, 0, "the product"),
+            (6, FAR, 0, 0, 0, "the product"),
+            (FAR, 6, 0, 0, 0, "the product"),
+            (6, 0, 5, 1, 0, of_left),
+            (6, 0, FAR, 5, 0, of_left),
+            (6, 0, 3, FAR, 0, of_left),
+            (6, 0, 0, 0, 1, of_right),
+            (6, 0, 0, 0, FAR, of_right),
         ] {
             assert_eq!(refusal(n, out, row, column, right), format!("{whose} leaves its slice"));
         }
+    }
+
+    #[test]
+    fn a_product_without_columns_is_zero_wherever_its_rows_start() {
+        let mut out = [1.0_f32; 40];
+        let left = Left { values: &[], rows: &[7, usize::MAX], columns: &[] };
+        let right = Right { values: &[], rows: &[] };
+        multiply(Write::Overwrite, 20, (&mut out, &[0, 20]), left, right);
+        assert_eq!(out, [0.0; 40]);
     }
 }

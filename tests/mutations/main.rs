@@ -26,7 +26,7 @@ const MEMORY_PER_BYTE: usize = 64;
 /// Far above the slowest reader, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The two tests measure the same memory.
+/// All tests measure the same memory.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn number(name: &str, default: u64) -> u64 {
@@ -100,6 +100,22 @@ fn damaged_inputs_are_errors_and_nothing_worse() {
     eprintln!("{n} inputs in {:.1} s", started.elapsed().as_secs_f64());
     let shown = failures.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
     assert!(failures.is_empty(), "{} of {n} inputs:\n{shown}", failures.len());
+}
+
+#[test]
+fn readers_that_panic_or_are_greedy_are_found() {
+    let _alone = ALONE.lock();
+    let reader = |read: fn(&[u8])| Reader {
+        name: "bad",
+        input: Box::new(|_| Vec::new()),
+        read: Box::new(read),
+    };
+    assert_eq!(check(&reader(|_| {}), &[1]), Ok(()));
+    let panics = reader(|input| assert!(input.is_empty(), "one too many"));
+    assert_eq!(check(&panics, &[1]), Err("panicked: one too many".to_owned()));
+    let takes = reader(|_| drop(std::hint::black_box(vec![1_u8; MEMORY_BASE + 100])));
+    assert!(check(&takes, &[1]).unwrap_err().starts_with("took "));
+    assert_eq!(check(&takes, &[1; 2]), Ok(()), "in the size of its input");
 }
 
 /// Files that claim or unpack to far more than they are.
