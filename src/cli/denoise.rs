@@ -261,11 +261,13 @@ fn named<'a>(file: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>> {
 
 fn batch_shape(name: &str, shape: &[usize]) -> Result<ImageShape> {
     match *shape {
-        [n, c, h, w] if n > 0 => ImageShape::of_file(c, h, w),
+        [_, c, h, w] => ImageShape::of_file(c, h, w),
         _ => None,
     }
     .with_context(|| {
-        format!("tensor '{name}' has shape '{shape:?}', but [count,channels,height,width] is needed, none of them 0")
+        format!(
+            "tensor '{name}' has shape '{shape:?}', but [count,channels,height,width] is needed"
+        )
     })
 }
 
