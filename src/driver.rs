@@ -51,7 +51,8 @@ pub fn reason(error: DriverError) -> String {
 pub fn keep_memory(context: &CudaContext) {
     let mut pool = std::ptr::null_mut();
     let mut threshold = u64::MAX;
-    // SAFETY: both calls are told places that outlive them; without a pool nothing is set.
+    // SAFETY: the driver writes the pool's handle to `pool` and reads a `u64`, which this attribute is, from `threshold`;
+    // both outlive the calls. A handle is used only where the driver gave one.
     unsafe {
         if cuDeviceGetDefaultMemPool(&mut pool, context.cu_device()) == CUresult::CUDA_SUCCESS {
             let which = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;

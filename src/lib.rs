@@ -8,6 +8,7 @@
 //! | module | what it is for |
 //! | --- | --- |
 //! | [`allocator`] | the program's memory, with words when there is no more |
+//! | [`files`] | atomic replacement, writing where a user pointed |
 //! | [`simd`] | vectors of the machine, the matrix product of networks and attention |
 //! | [`image`] | image batches: shape, pixel range, channel order |
 //! | [`random`] | seeded randomness, one named stream per purpose |
@@ -59,6 +60,7 @@
 //! | Z | Zhai et al., arXiv 2303.06296 |
 
 pub mod allocator;
+pub mod files;
 pub mod simd;
 pub mod image;
 pub mod random;

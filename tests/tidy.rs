@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules of the crate in reading order; each may import only those before it (`src/lib.rs`).
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "allocator",
+    "files",
     "simd",
     "image",
     "random",

@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::Place;
 use super::control::find;
+use crate::files::{make_folder, write_output};
 use crate::lab::calibration::Calibration;
 use crate::lab::charts;
 use crate::lab::compare::{HeldOut, compare};
@@ -17,7 +18,6 @@ use crate::lab::event::LossByLevel;
 use crate::lab::mosaics::Mosaics;
 use crate::lab::report;
 use crate::lab::samples::Contestants;
-use crate::lab::status::write_atomically;
 use crate::lab::summary::{Row, summary};
 use crate::lab::trained::{Trained, calibrate_machines};
 
@@ -49,6 +49,9 @@ pub struct CompareArgs {
 pub fn run(place: &Place, args: &CompareArgs) -> Result<()> {
     let all = place.runs()?;
     let runs = args.runs.iter().map(|name| find(&all, name)).collect::<Result<Vec<_>>>()?;
+    if let Some(out) = &args.out {
+        make_folder(out).with_context(|| format!("making '{}'", out.display()))?;
+    }
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGINT, stop.clone())
         .context("listening for Ctrl-C")?;
@@ -68,7 +71,7 @@ pub fn run(place: &Place, args: &CompareArgs) -> Result<()> {
     if let Some(out) = &args.out {
         let put = |name: &str, text: &str| {
             let path = out.join(name);
-            write_atomically(&path, text.as_bytes())
+            write_output(&path, text.as_bytes())
                 .with_context(|| format!("writing '{}'", path.display()))
         };
         put("summary.md", &page)?;
@@ -93,8 +96,7 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
     let contestants =
         &contestants.with_machines(machines.clone()).context("building the calibrated machines")?;
     if let Some(found) = &found {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("making '{}'", folder.display()))?;
+        make_folder(folder).with_context(|| format!("making '{}'", folder.display()))?;
         charts::write(&found.charts(), 2, &folder.join("calibration.png"))
             .context("drawing the calibration")?;
         found

@@ -3,12 +3,13 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
 use super::Place;
 use crate::analysis::consistency::Judge;
 use crate::dataset::cifar;
+use crate::files::{check_output, is_stdout};
 use crate::lab::config::Experiment;
 use crate::lab::picture;
 use crate::lab::worker::prepare::open_dataset;
@@ -30,7 +31,7 @@ pub enum DataCommand {
         /// Change a setting (dataset.n, dataset.path, ...); may be given many times.
         #[arg(long = "set", value_name = "KEY=VALUE")]
         settings: Vec<String>,
-        /// A .png for the first images.
+        /// A .png or .jpg for the first images; a device or pipe such as /dev/stdout gets a PNG.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
         /// How many of them.
@@ -56,24 +57,34 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
             }
         }
         DataCommand::Show { dataset, settings, out, images } => {
+            if let Some(path) = out {
+                check_output(path).with_context(|| format!("writing '{}'", path.display()))?;
+                if picture::format_of(path).is_none() {
+                    bail!("'{}' must end in .png or .jpg", path.display());
+                }
+            }
+            // A picture on stdout must not be mixed with words.
+            let mut words: Box<dyn Write> = match out.as_deref().is_some_and(is_stdout) {
+                true => Box::new(io::stderr()),
+                false => Box::new(stdout),
+            };
             let (_, mut experiment) = experiment_over(place, dataset)?;
             experiment.set_pairs(settings)?;
             experiment.check().context("checking the settings")?;
             let dataset = open_dataset(&experiment)?;
-            writeln!(stdout, "{}: {} images of {}", dataset.name, dataset.len(), dataset.shape())?;
+            writeln!(words, "{}: {} images of {}", dataset.name, dataset.len(), dataset.shape())?;
             if let Some(labels) = dataset.labels() {
                 let largest = labels.iter().max().copied().unwrap_or(0);
-                writeln!(stdout, "labels 0 to {largest}")?;
+                writeln!(words, "labels 0 to {largest}")?;
             }
             let judged = match Judge::new(&dataset) {
                 Some(_) => "its samples can be judged by its rule",
                 None => "it has no rule to judge samples by",
             };
-            writeln!(stdout, "{judged}")?;
+            writeln!(words, "{judged}")?;
             if let Some(path) = out {
                 let batch = dataset.batch(0, (*images).min(dataset.len()));
-                picture::gallery(&batch)
-                    .save(path)
+                picture::write(&picture::gallery(&batch), path)
                     .with_context(|| format!("writing '{}'", path.display()))?;
             }
         }

@@ -22,9 +22,9 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::dataset::mapped;
 use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
+use crate::files::{check_output, write_output};
 use crate::image::{ImageBatch, ImageShape};
 use crate::lab::device::{Wanted, open_cards, with_cards};
-use crate::lab::status::write_atomically;
 use crate::theory::names::{DEFAULT_ATTENTION, DEFAULT_TAU};
 use crate::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
@@ -100,6 +100,8 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
         args.t
     );
     let spec = machine_spec(args)?;
+    let cannot = || format!("cannot write the output '{}'", args.output.display());
+    check_output(&args.output).with_context(cannot)?;
     let images = read_images(&args.images, args.label)?;
     let images = match args.dtype {
         // Cards know single precision only.
@@ -126,8 +128,7 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
     let level = Schedule::Cosine.level(args.t);
     let denoised = machine.denoise(&x, level)?;
     let tensors = output_tensors(&x, &denoised, level, args.dtype);
-    write_atomically(&args.output, &to_bytes(&tensors)?)
-        .with_context(|| format!("cannot write the output '{}'", args.output.display()))
+    write_output(&args.output, &to_bytes(&tensors)?).with_context(cannot)
 }
 
 fn machine_spec(args: &DenoiseArgs) -> Result<MachineSpec> {
@@ -260,11 +261,14 @@ fn named<'a>(file: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>> {
 
 fn batch_shape(name: &str, shape: &[usize]) -> Result<ImageShape> {
     match *shape {
-        [_, c, h, w] if c * h * w > 0 => Ok(ImageShape::new(c, h, w)),
-        _ => bail!(
-            "tensor '{name}' has shape '{shape:?}', but [count,channels,height,width] is needed"
-        ),
+        [_, c, h, w] => ImageShape::of_file(c, h, w),
+        _ => None,
     }
+    .with_context(|| {
+        format!(
+            "tensor '{name}' has shape '{shape:?}', but [count,channels,height,width] is needed"
+        )
+    })
 }
 
 fn floats(name: &str, tensor: &TensorView<'_>) -> Result<Vec<f64>> {

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::files::write_output;
 use crate::lab::config::BUILT_IN;
 
 #[derive(Clone, Debug, Args)]
@@ -20,10 +21,16 @@ pub struct InitArgs {
 pub fn write(args: &InitArgs) -> Result<()> {
     let path = Path::new("lab.toml");
     if args.force {
-        fs::write(path, BUILT_IN).context("writing 'lab.toml'")?;
+        write_output(path, BUILT_IN.as_bytes()).context("writing 'lab.toml'")?;
     } else {
         match File::create_new(path) {
-            Ok(mut file) => file.write_all(BUILT_IN.as_bytes()).context("writing 'lab.toml'")?,
+            Ok(mut file) => {
+                if let Err(error) = file.write_all(BUILT_IN.as_bytes()) {
+                    // Half a lab file would be taken for one that was changed.
+                    let _ = fs::remove_file(path);
+                    return Err(error).context("writing 'lab.toml'");
+                }
+            }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 bail!("'lab.toml' is there already; --force replaces it")
             }

@@ -12,9 +12,13 @@ use serde_json::{Value, json};
 use super::Place;
 use super::control::find;
 use crate::diffusion::attention::row_entropy;
+use crate::files::{check_output, is_stdout};
 use crate::lab::inspect::picture::{At, film, sheet};
 use crate::lab::inspect::{Trace, path_of, trace};
 use crate::lab::trained::Trained;
+
+/// Exit code of a process that Ctrl-C ended, by custom.
+const INTERRUPTED: i32 = 130;
 
 /// Attended pixels that are listed.
 const N_ATTENDED: usize = 5;
@@ -51,10 +55,16 @@ fn parse_pixel(text: &str) -> Result<(usize, usize), String> {
 
 pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
+    for path in args.out.iter().chain(&args.film) {
+        check_output(path).with_context(|| format!("writing '{}'", path.display()))?;
+    }
     let trained = Trained::open(&run.dir, &[])?;
     let stop = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGINT, stop.clone())
+    // A second Ctrl-C ends it also where it waits for a pipe's reader.
+    let interrupt = signal_hook::consts::SIGINT;
+    signal_hook::flag::register_conditional_shutdown(interrupt, INTERRUPTED, stop.clone())
         .context("listening for Ctrl-C")?;
+    signal_hook::flag::register(interrupt, stop.clone()).context("listening for Ctrl-C")?;
     let trace = trace(&trained, args.seed, &stop)?;
     let at = place_of(&trace, args)?;
     let path = path_of(&run.dir, args.seed);
@@ -67,11 +77,15 @@ pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
         eprintln!("drawn: '{}'", path.display());
     }
     let found = describe(&trace, at);
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{found}")?;
+    let text = match args.json {
+        true => format!("{found}\n"),
+        false => page(&trace, at, &found),
+    };
+    // A picture on stdout must not be mixed with words.
+    if args.out.iter().chain(&args.film).any(|path| is_stdout(path)) {
+        eprint!("{text}");
     } else {
-        write!(out, "{}", page(&trace, at, &found))?;
+        write!(io::stdout(), "{text}")?;
     }
     Ok(())
 }

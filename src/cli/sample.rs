@@ -9,11 +9,11 @@ use clap::Args;
 
 use super::Place;
 use super::control::find;
+use crate::files::{check_output, is_stream, write_output};
 use crate::lab::figures;
 use crate::lab::picture;
 use crate::lab::preview::tensor_file;
 use crate::lab::samples::with_classes;
-use crate::lab::status::write_atomically;
 use crate::lab::trained::Trained;
 use crate::random::noise_seeds;
 
@@ -27,7 +27,8 @@ pub struct SampleArgs {
     /// Sampling steps [default: the run's own].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub steps: Option<u32>,
-    /// A .safetensors file (tensors 'seeds' and 'samples') or a .png (beside their seeds if few, else as a gallery).
+    /// A .safetensors file (tensors 'seeds' and 'samples') or a .png (beside their seeds if few, else as a gallery);
+    /// tensors for a device or pipe such as /dev/stdout.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
 }
@@ -46,7 +47,10 @@ pub fn parse_range(text: &str) -> Result<Range<u64>, String> {
 
 pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
     let extension = args.out.extension().and_then(|extension| extension.to_str());
-    if !matches!(extension, Some("safetensors" | "png")) {
+    let writing = || format!("writing '{}'", args.out.display());
+    check_output(&args.out).with_context(writing)?;
+    // A device or a pipe has no name to go by: it gets tensors.
+    if !matches!(extension, Some("safetensors" | "png")) && !is_stream(&args.out) {
         bail!("'{}' must end in .safetensors or .png", args.out.display());
     }
     let run = find(&place.runs()?, &args.run)?;
@@ -64,7 +68,7 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
             0..=PAIRS_MAX => picture::contact_sheet(&seeds, &samples, &[], PAIRS_MAX),
             _ => picture::gallery(&samples),
         };
-        picture.save(&args.out).with_context(|| format!("writing '{}'", args.out.display()))?;
+        picture::write(&picture, &args.out).with_context(writing)?;
     } else {
         let header = HashMap::from([
             ("run".to_owned(), run.id.clone()),
@@ -73,8 +77,7 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
         ]);
         let tensors = [("seeds".to_owned(), &seeds), ("samples".to_owned(), &samples)];
         let bytes = tensor_file(tensors.into_iter(), header).map_err(|problem| anyhow!(problem))?;
-        write_atomically(&args.out, &bytes)
-            .with_context(|| format!("writing '{}'", args.out.display()))?;
+        write_output(&args.out, &bytes).with_context(writing)?;
     }
     eprintln!("{n} samples of step {} are in '{}'", trained.step, args.out.display());
     if let Some(judge) = &trained.judge {

@@ -18,12 +18,12 @@ use super::sample::parse_range;
 use super::{Place, STOPPED};
 use crate::analysis::consistency::Judge;
 use crate::dataset::Dataset;
+use crate::files::{make_folder, write_output};
 use crate::image::ImageBatch;
 use crate::lab::config::{Experiment, NamedMachine};
 use crate::lab::device::{Wanted, open_cards, with_cards};
 use crate::lab::figures;
 use crate::lab::picture;
-use crate::lab::status::write_atomically;
 use crate::lab::theory_samples::{Outcome, Settings, TheorySamples};
 use crate::lab::worker::prepare::network_of;
 use crate::random::noise_seeds;
@@ -83,7 +83,7 @@ struct Bench {
 
 pub fn run(place: &Place, args: &TheoryArgs) -> Result<ExitCode> {
     let bench = prepare(place, args)?;
-    std::fs::create_dir_all(&bench.folder)
+    make_folder(&bench.folder)
         .with_context(|| format!("making the folder '{}'", bench.folder.display()))?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
@@ -199,8 +199,7 @@ impl Bench {
     /// Picture, figures and a word.
     fn conclude(&self, made: &[(String, ImageBatch)], args: &TheoryArgs) -> Result<()> {
         let picture = self.folder.join("samples.png");
-        picture::columns(&self.seeds, made, PICTURE_ROWS_MAX)
-            .save(&picture)
+        picture::write(&picture::columns(&self.seeds, made, PICTURE_ROWS_MAX), &picture)
             .with_context(|| format!("writing '{}'", picture.display()))?;
         let judge = Judge::new(&self.dataset);
         let machines: serde_json::Map<String, serde_json::Value> = self
@@ -215,7 +214,7 @@ impl Bench {
             .collect();
         let all = json!({ "folder": self.folder.display().to_string(), "machines": machines });
         let path = self.folder.join("theory.json");
-        write_atomically(&path, serde_json::to_string_pretty(&all)?.as_bytes())
+        write_output(&path, serde_json::to_string_pretty(&all)?.as_bytes())
             .with_context(|| format!("writing '{}'", path.display()))?;
         if args.json {
             writeln!(io::stdout(), "{all}")?;

@@ -79,13 +79,21 @@ pub fn is_likely(path: &Path) -> bool {
     [".bin", ".tar.gz", ".tgz"].iter().any(|end| name.ends_with(end))
 }
 
-/// The training files of a gzipped archive.
+/// The training files of a gzipped archive. Files with holes, whose size an archive may claim without a byte of them, are
+/// no training files, and more than memory should hold is refused before it is unpacked.
 fn unpack(archive: &[u8]) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut files = Vec::new();
+    let mut left = mapped::in_memory_max();
     for entry in Archive::new(MultiGzDecoder::new(archive)).entries()? {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
-        if is_training_file(&path) {
+        if is_training_file(&path) && entry.header().entry_type().is_file() {
+            left = left.checked_sub(entry.size()).ok_or_else(|| {
+                let (path, size) = (path.display(), entry.size());
+                io::Error::other(format!(
+                    "'{path}' in it claims {size} bytes, more than memory can hold"
+                ))
+            })?;
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes)?;
             files.push((path, bytes));

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use ::image::imageops::{FilterType, crop_imm, resize};
 use rayon::prelude::*;
 
-use super::Dataset;
 use super::source::DatasetError;
+use super::{Dataset, decode};
 use crate::image::ImageShape;
 
 /// The images' files and, below sub-folders, their classes in the order of the sub-folders' names.
@@ -81,12 +81,7 @@ fn is_image(path: &Path) -> bool {
 
 /// An image's three planes, and whether it is grey.
 fn read(path: &Path, size: usize) -> Result<(Vec<u8>, bool), DatasetError> {
-    let failed = |source| DatasetError::Image { path: path.to_owned(), source };
-    // By what it holds, whatever it is called.
-    let reader = ::image::ImageReader::open(path)
-        .and_then(|reader| reader.with_guessed_format())
-        .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
-    let image = reader.decode().map_err(failed)?;
+    let image = decode::open(path)?;
     let is_grey = !image.color().has_color();
     let image = image.into_rgb8();
     let (width, height) = image.dimensions();

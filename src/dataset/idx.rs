@@ -7,10 +7,10 @@
 //! ```
 //!
 //! Gzipped files are recognised by their first two bytes, not by their name. The length that the
-//! header promises is checked against what is there, before anything large is allocated. Large files that are
-//! not packed are not read but mapped ([`super::mapped`]).
+//! header promises is checked against what is there, before anything large is allocated; of a gzipped file no more is
+//! kept than its header promises.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -28,18 +28,23 @@ pub struct Idx {
 
 /// Reads a file that must hold unsigned bytes in `n_dimensions` dimensions.
 pub fn read(path: &Path, n_dimensions: usize) -> Result<Idx, DatasetError> {
-    parse(&read_file(path)?, n_dimensions, path)
+    parse(&read_file(path, n_dimensions)?, n_dimensions, path)
 }
 
-fn read_file(path: &Path) -> Result<Bytes, DatasetError> {
+fn read_file(path: &Path, n_dimensions: usize) -> Result<Bytes, DatasetError> {
     let failed = |source| DatasetError::Read { path: path.to_owned(), source };
     let file = mapped::read(path).map_err(failed)?;
     if !file.starts_with(&[0x1f, 0x8b]) {
         return Ok(file);
     }
     let mut plain = Vec::new();
-    match MultiGzDecoder::new(&file[..]).read_to_end(&mut plain) {
-        Ok(_) => Ok(plain.into()),
+    match unpack(&file, n_dimensions, &mut plain) {
+        Ok(0) => Ok(plain.into()),
+        Ok(n_more) => Err(DatasetError::Length {
+            path: path.to_owned(),
+            expected: plain.len() as u128,
+            found: plain.len() + n_more,
+        }),
         Err(source) => Err(DatasetError::Gzip {
             path: path.to_owned(),
             packed: file.len(),
@@ -47,6 +52,30 @@ fn read_file(path: &Path) -> Result<Bytes, DatasetError> {
             source,
         }),
     }
+}
+
+/// Unpacks what the header promises, and returns how many bytes there are beyond it, which are not kept. Of what is no
+/// IDX file, the first bytes.
+fn unpack(file: &[u8], n_dimensions: usize, plain: &mut Vec<u8>) -> io::Result<usize> {
+    let mut packed = MultiGzDecoder::new(file);
+    let header = 4 + 4 * n_dimensions;
+    (&mut packed).take(header as u64).read_to_end(plain)?;
+    let is_ours = plain.len() == header && plain[..4] == [0, 0, 8, n_dimensions as u8];
+    if !is_ours {
+        return Ok(0);
+    }
+    let sizes = plain[4..].chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+    let n_bytes = sizes.fold(1_u64, |n, size| n.saturating_mul(u64::from(size)));
+    let most = mapped::in_memory_max();
+    let n_kept = (&mut packed).take(n_bytes.min(most)).read_to_end(plain)? as u64;
+    let n_more = io::copy(&mut packed, &mut io::sink())?;
+    if n_kept < n_bytes && n_more > 0 {
+        let problem = format!(
+            "it unpacks to more than {most} bytes, half of this computer's memory; unpack it"
+        );
+        return Err(io::Error::other(problem));
+    }
+    Ok(usize::try_from(n_more).unwrap_or(usize::MAX))
 }
 
 fn parse(file: &Bytes, n_dimensions: usize, path: &Path) -> Result<Idx, DatasetError> {
@@ -118,6 +147,17 @@ mod tests {
         assert!(matches!(read_bytes(&[0, 0, 8]), Err(DatasetError::Length { .. })));
         let packed = gzip(&images());
         assert!(matches!(read_bytes(&packed[..20]), Err(DatasetError::Gzip { .. })));
+    }
+
+    #[test]
+    fn more_than_the_header_promises_is_counted_but_not_kept() {
+        let bomb = gzip(&[images(), vec![0; 40 << 20]].concat());
+        assert!(bomb.len() < 50_000);
+        let mut plain = Vec::new();
+        assert_eq!(unpack(&bomb, 3, &mut plain).unwrap(), 40 << 20);
+        assert!(plain.len() == 22 && plain.capacity() < 1 << 16, "{}", plain.capacity());
+        let error = read_bytes(&bomb).unwrap_err().to_string();
+        assert!(error.contains("'22'") && error.contains("'41943062'"), "{error}");
     }
 
     #[test]

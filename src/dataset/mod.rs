@@ -11,6 +11,7 @@ pub mod crafted;
 pub mod mapped;
 pub mod idx;
 pub mod cifar;
+mod decode;
 pub mod folder;
 pub mod resize;
 pub mod source;

@@ -24,6 +24,17 @@ impl ImageShape {
         Self { channels, height, width }
     }
 
+    /// A shape that a file claims; `None` without any value, or with more values than can be counted. A file without
+    /// images can claim any shape without holding a byte of it.
+    pub fn of_file(channels: usize, height: usize, width: usize) -> Option<Self> {
+        let n_pixels = height.checked_mul(width)?;
+        let n_values = n_pixels.checked_mul(channels)?;
+        // Squares of pixel counts and bytes of values are counted, too.
+        let is_counted =
+            n_pixels.checked_mul(n_pixels).is_some() && n_values.checked_mul(8).is_some();
+        (n_values > 0 && is_counted).then(|| Self::new(channels, height, width))
+    }
+
     /// Number of pixel positions, `H * W`.
     pub fn n_pixels(&self) -> usize {
         self.height * self.width

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::status::write_atomically;
+use crate::files::write_atomically;
 
 /// Format of the file.
 const FORMAT: u32 = 1;

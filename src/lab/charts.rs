@@ -11,6 +11,8 @@ use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
+use super::picture;
+
 const PANEL: (u32, u32) = (560, 400);
 /// Height of a row that names colours, where it begins, and what a name has besides its letters.
 const LEGEND: u32 = 34;
@@ -156,10 +158,7 @@ fn register() {
 
 fn save(pixels: Vec<u8>, (width, height): (u32, u32), path: &Path) -> Result<()> {
     let image = image::RgbImage::from_raw(width, height, pixels).expect("three bytes a pixel");
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    image.write_to(&mut bytes, image::ImageFormat::Png)?;
-    super::status::write_atomically(path, &bytes.into_inner())?;
-    Ok(())
+    Ok(picture::write(&image, path)?)
 }
 
 /// A curve or kind of dots, as the legend has it.

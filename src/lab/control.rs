@@ -171,11 +171,19 @@ fn answer(stream: &UnixStream, gate: &Gate) -> io::Result<()> {
     let process = peer(stream);
     let mut reader = BufReader::new(stream);
     loop {
-        let mut line = String::new();
-        if reader.by_ref().take(LINE_BYTES_MAX).read_line(&mut line)? == 0 {
+        let mut line = Vec::new();
+        if reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
-        let reply = match Request::parse(&line) {
+        // What follows in an overlong line is no request of its own.
+        let is_cut = line.len() as u64 == LINE_BYTES_MAX && !line.ends_with(b"\n");
+        // Bytes that are no text are no request either, which the answer says.
+        let line = String::from_utf8_lossy(&line);
+        let request = match is_cut {
+            true => Err(format!("a request is a line of less than {LINE_BYTES_MAX} bytes")),
+            false => Request::parse(&line),
+        };
+        let reply = match request {
             Err(reason) => Reply::Refused { reason },
             Ok(Request { from, act, .. }) => {
                 let client = process.clone().map(|process| Holder::new(&from, process));
@@ -185,6 +193,9 @@ fn answer(stream: &UnixStream, gate: &Gate) -> io::Result<()> {
         let mut text = serde_json::to_vec(&reply).map_err(io::Error::other)?;
         text.push(b'\n');
         (&*stream).write_all(&text)?;
+        if is_cut {
+            return Ok(());
+        }
     }
 }
 
@@ -326,6 +337,25 @@ mod tests {
         assert_eq!(server.try_next(), None);
         drop(server);
         assert!(matches!(send(&run, steer(Command::Stop)), Err(ControlError::NoWorker { .. })));
+    }
+
+    #[test]
+    fn the_end_of_an_overlong_line_is_no_command() {
+        let place = tempfile::tempdir().unwrap();
+        let run = run_in(place.path());
+        let server = serve(&run);
+        let mut client = UnixStream::connect(run.socket_path()).unwrap();
+        let mut line = vec![b' '; LINE_BYTES_MAX as usize];
+        line.extend(b"{\"command\":\"stop\"}\n");
+        client.write_all(&line).unwrap();
+        let mut answers = String::new();
+        // The worker may hang up while the rest is under way.
+        let _ = client.read_to_string(&mut answers);
+        assert_eq!(server.wait(Duration::from_millis(100)), None);
+        assert!(answers.is_empty() || answers.contains("less than 4096 bytes"), "{answers}");
+        let mut client = UnixStream::connect(run.socket_path()).unwrap();
+        client.write_all(b"\xff\xfe\n{\"command\":\"stop\"}\n").unwrap();
+        assert_eq!(server.wait(TIMEOUT), Some(Command::Stop), "a line after a broken one counts");
     }
 
     #[test]

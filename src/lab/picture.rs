@@ -1,7 +1,11 @@
 //! The contact sheet: one row a seed, `seed | network | machines ... | differences ...`.
 
-use ::image::RgbImage;
+use std::io;
+use std::path::Path;
 
+use ::image::{ImageError, ImageFormat, RgbImage};
+
+use crate::files::{OutputError, is_stream, write_output};
 use crate::image::ImageBatch;
 use crate::image::grid::{self, Grid};
 
@@ -9,6 +13,34 @@ use crate::image::grid::{self, Grid};
 const CELL_PIXELS_MIN: u32 = 64;
 const GAP: u32 = 4;
 const BACKGROUND: [u8; 3] = [32; 3];
+
+/// Writes a picture where a user pointed, as PNG or, where the name says so, as JPEG.
+///
+/// # Errors
+///
+/// Those of [`write_output`]; an encoder that fails.
+pub fn write(picture: &RgbImage, path: &Path) -> Result<(), OutputError> {
+    let mut bytes = io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, format_of(path).unwrap_or(ImageFormat::Png)).map_err(|error| {
+        let source = match error {
+            ImageError::IoError(source) => source,
+            other => io::Error::other(other),
+        };
+        OutputError::Io { attempt: "encoding the picture for", path: path.to_owned(), source }
+    })?;
+    write_output(path, &bytes.into_inner())
+}
+
+/// The format of a picture called `path`: that of its extension, PNG for devices and pipes, `None` where the name says
+/// neither PNG nor JPEG.
+pub fn format_of(path: &Path) -> Option<ImageFormat> {
+    let extension = path.extension().map(|end| end.to_string_lossy().to_ascii_lowercase());
+    match extension.as_deref() {
+        Some("png") => Some(ImageFormat::Png),
+        Some("jpg" | "jpeg") => Some(ImageFormat::Jpeg),
+        _ => is_stream(path).then_some(ImageFormat::Png),
+    }
+}
 
 /// Draws the first `rows_max` seeds. The order of columns is that of the arguments; after the
 /// machines come their differences from the network, in the same order.

@@ -250,12 +250,13 @@ fn to_batch(name: &str, tensor: &TensorView<'_>) -> Result<ImageBatch, String> {
     let &[_, channels, height, width] = tensor.shape() else {
         return Err(format!("tensor '{name}' has shape {:?}, not four axes", tensor.shape()));
     };
-    if tensor.dtype() != Dtype::F32 || channels * height * width == 0 {
+    let shape = ImageShape::of_file(channels, height, width);
+    let Some(shape) = shape.filter(|_| tensor.dtype() == Dtype::F32) else {
         return Err(format!("tensor '{name}' holds no f32 images"));
-    }
+    };
     let (numbers, _) = tensor.data().as_chunks::<4>();
     let values = numbers.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect();
-    Ok(ImageBatch::new(ImageShape::new(channels, height, width), values))
+    Ok(ImageBatch::new(shape, values))
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ use super::device::Wanted;
 use super::liveness::Health;
 use super::run_dir::{RunDir, RunSummary, RunsDir};
 use super::run_toml;
-use super::status::{RunState, now_ms, write_atomically};
+use super::status::{RunState, now_ms};
+use crate::files::write_atomically;
 
 const LOCK: &str = ".queue.lock";
 

@@ -18,8 +18,8 @@ use super::event::{AgreementFigure, LossByLevel, Rate, Rates};
 use super::mosaics::SAME_COLOUR;
 use super::picture;
 use super::samples::{MapFigures, StepAgreement, StepFigures};
-use super::status::write_atomically;
 use crate::analysis::summary::{Quartiles, quartiles};
+use crate::files::{make_folder, write_output};
 use crate::theory::patches::Pool;
 use crate::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
@@ -75,8 +75,8 @@ pub fn agreement_row(figure: &AgreementFigure) -> AgreementRow {
 
 /// Writes all of the report into `directory`.
 pub fn write(directory: &Path, context: &Context<'_>, found: &Comparison) -> io::Result<()> {
-    std::fs::create_dir_all(directory)?;
-    let put = |name: &str, text: String| write_atomically(&directory.join(name), text.as_bytes());
+    make_folder(directory)?;
+    let put = |name: &str, text: String| write_output(&directory.join(name), text.as_bytes());
     put("agreement.csv", agreement_csv(found))?;
     put("rates.csv", rates_csv(found))?;
     put("by_step.csv", by_step_csv(found))?;
@@ -86,9 +86,10 @@ pub fn write(directory: &Path, context: &Context<'_>, found: &Comparison) -> io:
     let samples = &found.samples;
     let sheet =
         picture::contact_sheet(&samples.seeds, &samples.network, &samples.machines, SHEET_ROWS);
-    sheet.save(directory.join("samples.png")).map_err(io::Error::other)?;
+    picture::write(&sheet, &directory.join("samples.png"))?;
     // Last: whoever finds it finds the others.
-    put("report.json", format!("{:#}\n", to_json(context, found)))
+    put("report.json", format!("{:#}\n", to_json(context, found)))?;
+    Ok(())
 }
 
 fn agreement_csv(found: &Comparison) -> String {

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::config::value::Value;
 use super::config::{ConfigError, Experiment, file};
 use super::format::{self, NewerFormat, RUN_FORMAT};
-use super::status::write_atomically;
+use crate::files::write_atomically;
 
 /// A run's `run.toml`.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::format::{self, NewerFormat, RUN_FORMAT};
 use super::holder::Holder;
 use super::process::{ProcessId, host_name};
+use crate::files::write_atomically;
 
 /// Where a run stands, as its worker last said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,19 +132,6 @@ impl Status {
             result => result,
         }
     }
-}
-
-/// Writes a file beside its place and renames it there; a failure leaves nothing behind.
-pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let beside = path.with_file_name(name);
-    let written = std::fs::write(&beside, content).and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        // The first error is the one to tell.
-        let _ = std::fs::remove_file(&beside);
-    }
-    written
 }
 
 #[cfg(test)]

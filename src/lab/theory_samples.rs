@@ -17,8 +17,8 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use thiserror::Error;
 
-use super::status::write_atomically;
 use crate::diffusion::{Ddim, DenoiseError, Denoiser};
+use crate::files::write_output;
 use crate::image::{ImageBatch, ImageShape};
 
 const TENSOR: &str = "samples";
@@ -125,7 +125,7 @@ impl TheorySamples<'_> {
             let view = TensorView::new(Dtype::F64, sizes, &bytes).map_err(io::Error::other)?;
             safetensors::serialize([(TENSOR, view)], Some(header)).map_err(io::Error::other)
         });
-        encoded.and_then(|bytes| write_atomically(path, &bytes)).map_err(|source| {
+        encoded.and_then(|bytes| Ok(write_output(path, &bytes)?)).map_err(|source| {
             TheorySamplesError::Io { attempt: "writing", path: path.to_owned(), source }
         })
     }
@@ -153,7 +153,8 @@ impl TheorySamples<'_> {
             else {
                 return Err(format!("tensor '{TENSOR}' is no batch of f64 images"));
             };
-            let shape = ImageShape::new(channels, height, width);
+            let shape = ImageShape::of_file(channels, height, width)
+                .ok_or_else(|| format!("tensor '{TENSOR}' is of {:?}", tensor.shape()))?;
             let numbers = tensor.data().as_chunks().0;
             let values = numbers.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect();
             Ok((settings, step, ImageBatch::new(shape, values)))

@@ -9,8 +9,18 @@ use pulp::{Arch, Simd, WithSimd, bytemuck};
 
 use super::Real;
 
-/// A number that comes in vectors.
-pub trait Lane: Real + bytemuck::Pod {
+/// Keeps [`Lane`] to the two types of this file.
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// A number that comes in vectors: `f32` and `f64`.
+///
+/// Sealed, because [`super::product`] reads whole vectors without checking each: it relies on `Vector<S>` being
+/// [`Lane::n_lanes`] numbers one after the other and nothing else.
+pub trait Lane: Real + bytemuck::Pod + sealed::Sealed {
     type Vector<S: Simd>: bytemuck::Pod;
 
     fn vectors<S: Simd>(values: &[Self]) -> &[Self::Vector<S>];
@@ -278,6 +288,26 @@ mod tests {
         let mut tiny = vec![-1e30_f32; 16];
         Arch::new().dispatch(Powers(&mut tiny));
         assert!(tiny.iter().all(|&power| (0.0..1e-37).contains(&power)), "{tiny:?}");
+    }
+
+    struct Whole<T>(std::marker::PhantomData<T>);
+
+    impl<T: Lane> WithSimd for Whole<T> {
+        type Output = ();
+
+        fn with_simd<S: Simd>(self, _: S) {
+            assert_eq!(size_of::<T::Vector<S>>(), T::n_lanes::<S>() * size_of::<T>());
+            let values = vec![T::ZERO; 5 * T::n_lanes::<S>() + 1];
+            assert_eq!(T::vectors::<S>(&values).len(), values.len() / T::n_lanes::<S>());
+        }
+    }
+
+    #[test]
+    fn a_vector_is_its_lanes_and_nothing_else() {
+        Arch::new().dispatch(Whole::<f32>(std::marker::PhantomData));
+        Arch::new().dispatch(Whole::<f64>(std::marker::PhantomData));
+        Whole::<f32>(std::marker::PhantomData).with_simd(pulp::Scalar);
+        Whole::<f64>(std::marker::PhantomData).with_simd(pulp::Scalar);
     }
 
     #[test]

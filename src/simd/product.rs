@@ -11,8 +11,9 @@
 //! stays in registers while k runs through. Sums run in the order of k, whatever the thread count,
 //! since callers spread whole products over threads themselves.
 //!
-//! The only `unsafe` code of theory and networks: every place a product can touch is checked against
-//! its slice before the first one is.
+//! The only `unsafe` code of theory and networks on the CPU. Before the first value is touched, [`multiply`] checks the
+//! largest place that each table leads to against its slice, without overflow; tables and slices are borrowed from
+//! then on, so that nobody can change them.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -41,7 +42,11 @@ pub struct Right<'a, T> {
 }
 
 /// `out[rows[m] + j] (+)= sum_k left[m][k] right[k][j]` for `j` below `n`, where `out` is values and the
-/// places where rows start. Panics on factors that do not fit or leave their slices, a bug of ours.
+/// places where rows start.
+///
+/// # Panics
+///
+/// On factors that do not fit each other or leave their slices, whatever the tables hold: a bug of ours.
 pub fn multiply<T: Lane>(
     how: Write,
     n: usize,
@@ -50,13 +55,19 @@ pub fn multiply<T: Lane>(
     right: Right<'_, T>,
 ) {
     let last = |places: &[usize]| places.iter().copied().max();
+    // Whether `count` values from `first` on lie in a slice of `len`.
+    let holds = |len: usize, first: usize, count: usize| {
+        first.checked_add(count).is_some_and(|end| end <= len)
+    };
     assert_eq!(out_rows.len(), left.rows.len(), "rows of the product and of its left factor");
     assert_eq!(left.columns.len(), right.rows.len(), "columns of the left, rows of the right");
     let (Some(out_last), Some(left_last)) = (last(out_rows), last(left.rows)) else { return };
-    assert!(out_last + n <= out.len(), "the product leaves its slice");
+    assert!(holds(out.len(), out_last, n), "the product leaves its slice");
     if let (Some(column), Some(row)) = (last(left.columns), last(right.rows)) {
-        assert!(left_last + column < left.values.len(), "the left factor leaves its slice");
-        assert!(row + n <= right.values.len(), "the right factor leaves its slice");
+        let first = left_last.checked_add(column);
+        let is_inside = first.is_some_and(|first| holds(left.values.len(), first, 1));
+        assert!(is_inside, "the left factor leaves its slice");
+        assert!(holds(right.values.len(), row, n), "the right factor leaves its slice");
     }
     Arch::new().dispatch(Product { how, n, out, out_rows, left, right });
 }
@@ -66,7 +77,7 @@ pub fn every(step: usize, n: usize) -> Vec<usize> {
     (0..n).map(|i| i * step).collect()
 }
 
-/// A product whose extents have been checked.
+/// A product whose extents [`multiply`], which alone makes one, has checked.
 struct Product<'a, T> {
     how: Write,
     n: usize,
@@ -132,7 +143,8 @@ impl<T: Lane> Product<'_, T> {
         }
     }
 
-    /// `M` rows by `V` vectors, in registers; returns `M`.
+    /// `M` rows by `V` vectors, in registers; returns `M`. There are `M` rows from `first_row` on, and `start` and `V`
+    /// vectors end at `n` or before: `all_rows` and `with_simd` see to it.
     #[inline(always)]
     #[allow(unsafe_code, reason = "a bounds check for each operand would cost more than the sums")]
     fn piece<S: Simd, const M: usize, const V: usize>(
@@ -144,19 +156,23 @@ impl<T: Lane> Product<'_, T> {
         let mut sums = [[T::splat(simd, T::ZERO); V]; M];
         let mut left = [self.left.values.as_ptr(); M];
         for (left, &row) in left.iter_mut().zip(&self.left.rows[first_row..]) {
-            // SAFETY: `multiply` has checked `rows[m] + columns[k]` for all m and k.
-            *left = unsafe { left.add(row) };
+            // Wrapping, because nothing is said of where rows start that have no column.
+            *left = left.wrapping_add(row);
         }
         let right = self.right.values.as_ptr();
         for (&column, &row) in self.left.columns.iter().zip(self.right.rows) {
             let mut factors = sums[0];
             for (v, factor) in factors.iter_mut().enumerate() {
                 let at = row + start + v * T::n_lanes::<S>();
-                // SAFETY: `start` and V vectors lie below n, and `multiply` has checked `rows[k] + n`.
+                debug_assert!(start + (v + 1) * T::n_lanes::<S>() <= self.n);
+                // SAFETY: `start` and V vectors of `n_lanes` values end at n or before, and `multiply` has checked that
+                // `rows[k] + n` is at most the length of `right.values`. A vector is its lanes and any bits are one
+                // (`Lane` is sealed); it need not be aligned.
                 *factor = unsafe { right.add(at).cast::<T::Vector<S>>().read_unaligned() };
             }
             for m in 0..M {
-                // SAFETY: as for `left` above.
+                // SAFETY: `multiply` has checked that `rows[m] + columns[k]` is below the length of `left.values` for
+                // all m and k, so the row's start and the value are both in it.
                 let factor = T::splat(simd, unsafe { *left[m].add(column) });
                 for v in 0..V {
                     sums[m][v] = T::times_plus(simd, factor, factors[v], sums[m][v]);
@@ -232,12 +248,42 @@ mod tests {
         }
     }
 
+    /// What `multiply` says of tables that lead outside; all slices hold six values.
+    fn refusal(n: usize, out: usize, row: usize, column: usize, right: usize) -> String {
+        let product = || {
+            let (values, mut to) = ([1.0_f32; 6], [0.0; 6]);
+            let left = Left { values: &values, rows: &[row], columns: &[column] };
+            let right = Right { values: &values, rows: &[right] };
+            multiply(Write::Overwrite, n, (&mut to, &[out]), left, right);
+        };
+        let panic = std::panic::catch_unwind(product).unwrap_err();
+        (*panic.downcast::<&str>().unwrap()).to_owned()
+    }
+
     #[test]
-    #[should_panic(expected = "the right factor leaves its slice")]
-    fn a_factor_that_is_too_short_is_refused() {
-        let (values, mut out) = ([1.0_f32; 6], [0.0; 6]);
-        let left = Left { values: &values, rows: &[0], columns: &[0, 1] };
-        let right = Right { values: &values, rows: &[0, 1] };
-        multiply(Write::Overwrite, 6, (&mut out, &[0]), left, right);
+    fn tables_that_lead_outside_are_refused_also_where_the_sum_overflows() {
+        const FAR: usize = usize::MAX - 2;
+        let (of_left, of_right) = ("the left factor", "the right factor");
+        for (n, out, row, column, right, whose) in [
+            (6, 1, 0, 0, 0, "the product"),
+            (6, FAR, 0, 0, 0, "the product"),
+            (FAR, 6, 0, 0, 0, "the product"),
+            (6, 0, 5, 1, 0, of_left),
+            (6, 0, FAR, 5, 0, of_left),
+            (6, 0, 3, FAR, 0, of_left),
+            (6, 0, 0, 0, 1, of_right),
+            (6, 0, 0, 0, FAR, of_right),
+        ] {
+            assert_eq!(refusal(n, out, row, column, right), format!("{whose} leaves its slice"));
+        }
+    }
+
+    #[test]
+    fn a_product_without_columns_is_zero_wherever_its_rows_start() {
+        let mut out = [1.0_f32; 40];
+        let left = Left { values: &[], rows: &[7, usize::MAX], columns: &[] };
+        let right = Right { values: &[], rows: &[] };
+        multiply(Write::Overwrite, 20, (&mut out, &[0, 20]), left, right);
+        assert_eq!(out, [0.0; 40]);
     }
 }

@@ -1,8 +1,8 @@
 //! The dictionary: training images as the machines see them.
 //!
 //! Images stay in the form they came in (bytes, `f32`s or `f64`s of a file, or `f64`) and are turned into the
-//! precision of a machine tile by tile, so that a large set costs no more memory than its bytes, and a mapped
-//! file no more than the system has to spare. A filter by label keeps each
+//! precision of a machine tile by tile, so that a large set costs no more memory than its bytes, and one that
+//! is mapped ([`crate::dataset::mapped`]) no more than the system has to spare. A filter by label keeps each
 //! image's number in the unfiltered set, because provenance must point at something a person can
 //! look up. Nothing here knows about noise.
 

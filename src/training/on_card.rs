@@ -74,8 +74,13 @@ impl OnCard {
                 Err(problem) => return Ok(Err(problem)),
             };
             let commands = [&step.gradients[..], &step.update[..]];
-            match Engine::new(ordinal, step.plan.clone(), &commands, config.arithmetic) {
-                Ok(engine) => {
+            #[expect(unsafe_code, reason = "the contract of `Engine::new`")]
+            // SAFETY: the commands are those that `CardStep::new` made over this very plan; their kernels stay inside
+            // their buffers, as `tests/emulator/steps.rs` checks for every kind of network.
+            let opened =
+                unsafe { Engine::new(ordinal, step.plan.clone(), commands, config.arithmetic) };
+            match opened {
+                Ok((engine, [gradients, update])) => {
                     let note = (n_pieces > config.accumulate).then(|| {
                         format!(
                             "the card has no room for {} images at a time: batches of {} are computed in {n_pieces} \
@@ -84,8 +89,6 @@ impl OnCard {
                             config.batch
                         )
                     });
-                    let gradients = Engine::segment(step.gradients.clone());
-                    let update = Engine::segment(step.update.clone());
                     let (config, step) = (config.clone(), Arc::new(step));
                     let (drawn, n_updates) = (None, 0);
                     let card =

@@ -18,13 +18,13 @@ use super::pointer::Pane;
 use super::screenshot::Screenshot;
 use super::series::Series;
 use super::words::run_state;
+use crate::files::write_atomically;
 use crate::lab::charts::{self, Marks, Panel};
 use crate::lab::inspect::picture::{At, film, sheet};
 use crate::lab::inspect::{Trace, table};
 use crate::lab::picture::contact_sheet;
 use crate::lab::preview::Preview;
 use crate::lab::run_dir::RunSummary;
-use crate::lab::status::write_atomically;
 use crate::lab::system::Reading;
 
 /// Where exports go inside a run's directory.

@@ -55,6 +55,38 @@ static void fail(const char *what) {
     exit(1);
 }
 
+/* Memory of a card: it begins where a multiple of many bytes is, as theirs does, and is poisoned with what is not a
+ * number. Guards of the same lie before and behind it: what is written there is an error. */
+enum { GUARD = 4096, POISON = 0xff };
+
+static struct {
+    char *place;
+    size_t n_bytes;
+} guarded_places[4096];
+static size_t n_guarded;
+
+__attribute__((unused)) static void *guarded(size_t n_bytes) {
+    const size_t whole = (n_bytes + 3 * GUARD - 1) / GUARD * GUARD;
+    char *place = aligned_alloc(GUARD, whole);
+    if (!place || n_guarded == sizeof guarded_places / sizeof *guarded_places) fail("no room for a buffer");
+    memset(place, POISON, whole);
+    guarded_places[n_guarded].place = place + GUARD;
+    guarded_places[n_guarded++].n_bytes = n_bytes;
+    return place + GUARD;
+}
+
+__attribute__((unused)) static void check_guards(const char *who) {
+    static char expected[GUARD];
+    memset(expected, POISON, GUARD);
+    for (size_t i = 0; i < n_guarded; i++) {
+        const char *place = guarded_places[i].place;
+        if (memcmp(place - GUARD, expected, GUARD) || memcmp(place + guarded_places[i].n_bytes, expected, GUARD)) {
+            fprintf(stderr, "%s wrote outside of buffer %zu\n", who, i);
+            exit(1);
+        }
+    }
+}
+
 /* Cards read and write pairs at even places only. */
 static inline __attribute__((unused)) float2 *emulated_aligned(float *place) {
     if ((uintptr_t)place % sizeof(float2)) fail("a pair at an odd place");
@@ -175,8 +207,9 @@ static void run_block(size_t n_shared_bytes) {
     char *stacks = malloc(n * stack);
     fibers = calloc(n, sizeof *fibers);
     places = calloc(n, sizeof *places);
-    emulated_shared = malloc(n_shared_bytes + 1);
-    memset(emulated_shared, 0xff, n_shared_bytes); /* NaN */
+    const size_t guard = 256;
+    emulated_shared = malloc(n_shared_bytes + guard);
+    memset(emulated_shared, 0xff, n_shared_bytes + guard); /* NaN */
     for (unsigned t = 0; t < n; t++) {
         waits[t] = RUNS;
         n_shuffles[t] = n_products[t] = 0;
@@ -191,5 +224,8 @@ static void run_block(size_t n_shared_bytes) {
             if (waits[threadIdx.x] != waits[0]) fail("a barrier or shuffle that not all threads reach");
         }
     } while (waits[0] != ENDED);
+    for (size_t i = n_shared_bytes; i < n_shared_bytes + guard; i++) {
+        if (((unsigned char *)emulated_shared)[i] != 0xff) fail("a thread wrote beyond the block's shared memory");
+    }
     free(stacks), free(fibers), free(places), free(emulated_shared);
 }

@@ -118,7 +118,7 @@ static void pairs_call(void) {
 }
 
 static void *input(size_t n_bytes) {
-    void *place = malloc(n_bytes + 1);
+    void *place = guarded(n_bytes);
     if (fread(place, 1, n_bytes, stdin) != n_bytes) {
         fprintf(stderr, "the launch ends early\n");
         exit(1);
@@ -126,7 +126,7 @@ static void *input(size_t n_bytes) {
     return place;
 }
 
-static void *poisoned(size_t n_bytes) { return memset(malloc(n_bytes), 0xff, n_bytes); }
+static void *poisoned(size_t n_bytes) { return guarded(n_bytes); }
 
 static void run_grid(void (*call)(void), int n_blocks, int n_rows, int n_threads, size_t n_shared_bytes) {
     kernel_call = call;
@@ -134,6 +134,7 @@ static void run_grid(void (*call)(void), int n_blocks, int n_rows, int n_threads
     for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++) {
         for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) run_block(n_shared_bytes);
     }
+    check_guards("a kernel");
 }
 
 static int blocks_of(int n, int n_threads) { return (n + n_threads - 1) / n_threads; }

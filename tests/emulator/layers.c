@@ -1,5 +1,6 @@
 /* Commands of a training step, from standard input to standard output: buffers, commands, then the buffers again. All
- * values come and go in single precision; those of a buffer of bfloat16 are rounded as they come. */
+ * values come and go in single precision; those of a buffer of bfloat16 are rounded as they come. Around every buffer
+ * lie guards: what a command writes there is an error, and what it reads there is not a number. */
 #include "emulator.h"
 
 #define BF16
@@ -34,8 +35,11 @@ static const struct {
 
 static void (*function)(Arguments);
 static Arguments arguments;
+static int64_t n_buffers;
 static float **buffers;
-static int64_t *are_bf16;
+static int64_t *are_bf16, *lengths;
+
+static size_t bytes_of(int64_t buffer) { return lengths[buffer] * (are_bf16[buffer] ? 2 : sizeof(float)); }
 
 static void call(void) { function(arguments); }
 
@@ -75,9 +79,9 @@ static void launch(void) {
     }
     gridDim.x = number(), gridDim.y = number(), blockDim.x = number();
     const size_t n_shared_bytes = number() * sizeof(float);
-    const int64_t n_buffers = number();
+    const int64_t n_places = number();
     arguments.bf16 = 0;
-    for (int64_t i = 0; i < n_buffers; i++) {
+    for (int64_t i = 0; i < n_places; i++) {
         const Values values = place();
         arguments.buffers[i] = values.first;
         arguments.bf16 |= (unsigned)values.is_bf16 << i;
@@ -90,6 +94,7 @@ static void launch(void) {
     for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++) {
         for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) run_block(n_shared_bytes);
     }
+    check_guards(name);
 }
 
 typedef struct {
@@ -160,15 +165,14 @@ static void convolution(void) {
 }
 
 int main(void) {
-    const int64_t n_buffers = number();
+    n_buffers = number();
     buffers = calloc(n_buffers, sizeof *buffers);
     are_bf16 = calloc(n_buffers, sizeof *are_bf16);
-    int64_t *lengths = calloc(n_buffers, sizeof *lengths);
+    lengths = calloc(n_buffers, sizeof *lengths);
     for (int64_t i = 0; i < n_buffers; i++) {
         lengths[i] = number();
         are_bf16[i] = number();
-        /* As a card's are: at places that are multiples of many bytes. */
-        buffers[i] = aligned_alloc(256, (lengths[i] * sizeof(float) + 255) / 256 * 256);
+        buffers[i] = guarded(bytes_of(i));
         const Values values = values_from(buffers[i], are_bf16[i], 0);
         for (int64_t j = 0; j < lengths[i]; j++) {
             float value;
@@ -179,8 +183,8 @@ int main(void) {
     for (int64_t left = number(); left > 0; left--) {
         switch (number()) {
             case 0: launch(); break;
-            case 1: product(); break;
-            default: convolution();
+            case 1: product(), check_guards("a product"); break;
+            default: convolution(), check_guards("a convolution");
         }
     }
     for (int64_t i = 0; i < n_buffers; i++) {

@@ -117,6 +117,14 @@ impl Emulated {
     }
 
     pub fn run<'a>(&mut self, commands: impl IntoIterator<Item = &'a Command>) {
+        self.try_run(commands).unwrap();
+    }
+
+    /// `Err` is what the emulator has against the commands.
+    fn try_run<'a>(
+        &mut self,
+        commands: impl IntoIterator<Item = &'a Command>,
+    ) -> Result<(), String> {
         let mut bytes = Bytes::default();
         bytes.number(self.buffers.len());
         for (buffer, &storage) in self.buffers.iter().zip(&self.storage) {
@@ -127,11 +135,12 @@ impl Emulated {
         let commands: Vec<&Command> = commands.into_iter().collect();
         bytes.number(commands.len());
         commands.iter().for_each(|command| bytes.command(command));
-        let output = run(&self.program, bytes.0).unwrap();
+        let output = run(&self.program, bytes.0)?;
         let mut values = output.as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes));
         for buffer in &mut self.buffers {
             buffer.iter_mut().for_each(|value| *value = values.next().unwrap());
         }
+        Ok(())
     }
 }
 
@@ -336,4 +345,29 @@ fn a_step_that_is_not_finite_changes_nothing() {
     }
     assert!(card.buffers[step.kept.report.buffer][config.batch].is_nan());
     assert!(card.buffers[step.kept.gradients.buffer].iter().all(|gradient| *gradient == 0.0));
+}
+
+#[test]
+fn a_kernel_that_leaves_its_buffers_is_caught() {
+    let Some(program) = program() else { return };
+    let mut plan = Plan::default();
+    let [x, y] = [8, 8].map(|n| plan.buffer(n));
+    let relu = |n: usize, to: Place| {
+        Command::Launch(Launch {
+            kernel: "relu",
+            blocks: [1, 1],
+            threads: 32,
+            shared: 0,
+            buffers: vec![x, to],
+            numbers: vec![n],
+            reals: vec![],
+        })
+    };
+    let mut card = Emulated::new(program, &plan, 1.0);
+    assert_eq!(card.try_run([&relu(8, y)]), Ok(()));
+    for wrong in [relu(9, y), relu(8, y.after(1))] {
+        assert_eq!(plan.check(std::slice::from_ref(&wrong)), Ok(()), "only running it can tell");
+        let found = card.try_run([&wrong]);
+        assert_eq!(found, Err("relu wrote outside of buffer 1".to_owned()));
+    }
 }

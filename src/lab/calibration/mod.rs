@@ -32,7 +32,7 @@ pub use search::{Network, Subject, calibrate};
 
 use super::charts::{Marks, Panel, Series};
 use super::config::NamedMachine;
-use super::status::write_atomically;
+use crate::files::write_output;
 use crate::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
 };
@@ -127,7 +127,8 @@ pub enum CalibrationError {
 impl Calibration {
     /// Replaces the file.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        write_atomically(path, format!("{}\n", serde_json::to_string_pretty(self)?).as_bytes())
+        write_output(path, format!("{}\n", serde_json::to_string_pretty(self)?).as_bytes())?;
+        Ok(())
     }
 
     /// The calibration in `path`, if there is one.

@@ -9,9 +9,9 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use thiserror::Error;
 
 use super::{Actor, Inside, Maps, N_LEADING, Trace};
+use crate::files::write_atomically;
 use crate::image::ImageShape;
 use crate::lab::run_dir::RunDir;
-use crate::lab::status::write_atomically;
 
 const FORMAT: &str = "1";
 
@@ -136,11 +136,15 @@ impl Trace {
         let &[_, channels, height, width] = pixels.shape() else {
             return Err("its training images are none".to_owned());
         };
-        let shape = ImageShape::new(channels, height, width);
+        let shape = ImageShape::of_file(channels, height, width)
+            .ok_or_else(|| format!("its images are of {:?}", pixels.shape()))?;
         let (steps, p, values) = (levels.len(), shape.n_pixels(), shape.n_values());
-        let sized = |name: &str, found: usize, expected: usize| match found == expected {
-            true => Ok(()),
-            false => Err(format!("'{name}' holds {found} numbers, not {expected}")),
+        let sized = |name: &str, found: usize, sizes: &[usize]| {
+            let expected = sizes.iter().try_fold(1_usize, |n, &size| n.checked_mul(size));
+            match expected == Some(found) {
+                true => Ok(()),
+                false => Err(format!("'{name}' holds {found} numbers, not those of {sizes:?}")),
+            }
         };
         let actor = |name: &str| -> Result<Actor, String> {
             let key = |array: &str| format!("{name}/{array}");
@@ -150,7 +154,7 @@ impl Trace {
                     let tensor = of(&key("attention"), Dtype::F16)?;
                     let weights = tensor.data().as_chunks::<2>().0.iter();
                     let weights: Vec<f16> = weights.map(|b| f16::from_le_bytes(*b)).collect();
-                    sized("attention", weights.len(), steps * n_heads * p * p)?;
+                    sized("attention", weights.len(), &[steps, n_heads, p, p])?;
                     Some(Maps { n_heads, weights })
                 }
                 Err(_) => None,
@@ -165,11 +169,11 @@ impl Trace {
                 Err(_) => None,
             };
             if let Some(inside) = &posterior {
-                sized("places", inside.places.len(), steps * p * 3)?;
-                sized("entropy", inside.entropy.len(), steps * p)?;
+                sized("places", inside.places.len(), &[steps, p, 3])?;
+                sized("entropy", inside.entropy.len(), &[steps, p])?;
                 let n = if inside.leading.is_empty() { 0 } else { N_LEADING };
-                sized("leading", inside.leading.len(), steps * p * n)?;
-                sized("weights", inside.weights.len(), steps * p * n)?;
+                sized("leading", inside.leading.len(), &[steps, p, n])?;
+                sized("weights", inside.weights.len(), &[steps, p, n])?;
             }
             let actor = Actor {
                 name: name.to_owned(),
@@ -179,15 +183,15 @@ impl Trace {
                 maps,
                 posterior,
             };
-            sized("states", actor.states.len(), steps * values)?;
-            sized("x0", actor.x0.len(), steps * values)?;
-            sized("sample", actor.sample.len(), values)?;
+            sized("states", actor.states.len(), &[steps, values])?;
+            sized("x0", actor.x0.len(), &[steps, values])?;
+            sized("sample", actor.sample.len(), &[values])?;
             Ok(actor)
         };
         let which = numbers("images/numbers")?;
         let images = singles("images/pixels")?;
-        sized("images", images.len(), which.len() * values)?;
-        if values == 0 || steps == 0 {
+        sized("images", images.len(), &[which.len(), values])?;
+        if steps == 0 {
             return Err("it holds no step".to_owned());
         }
         let images = which.into_iter().zip(images.chunks_exact(values).map(<[f32]>::to_vec));

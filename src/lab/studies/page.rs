@@ -8,9 +8,9 @@ use serde_json::json;
 use super::figures::RunFigures;
 use super::finding::{Finding, Reading, Verdict};
 use crate::analysis::summary::Interval;
+use crate::files::{make_folder, write_output};
 use crate::lab::charts::{self, Marks, Panel, Series};
 use crate::lab::config::{Arm, Study};
-use crate::lab::status::write_atomically;
 
 /// What a report is about.
 pub struct Heading<'a> {
@@ -27,9 +27,9 @@ pub fn write(
     runs: &[RunFigures],
     reading: &Reading,
 ) -> io::Result<String> {
-    std::fs::create_dir_all(folder)?;
+    make_folder(folder)?;
     let page = markdown(heading, runs, reading);
-    let put = |name: &str, text: &str| write_atomically(&folder.join(name), text.as_bytes());
+    let put = |name: &str, text: &str| write_output(&folder.join(name), text.as_bytes());
     if !reading.panels.is_empty() {
         charts::write(&reading.panels, 2, &folder.join("figures.png")).map_err(io::Error::other)?;
     }

@@ -6,12 +6,13 @@
 
 #![allow(
     unsafe_code,
-    reason = "launches and library calls: `Plan::check` says that they stay inside their buffers"
+    reason = "launches and library calls, which `Engine::new` asks its caller to answer for"
 )]
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUresult, CUstreamCaptureMode};
 use cudarc::driver::{
@@ -21,6 +22,7 @@ use cudarc::driver::{
 use cudarc::nvrtc::Ptx;
 use thiserror::Error;
 
+use super::check::{N_BUFFERS, N_NUMBERS, N_REALS};
 use super::libraries::{Libraries, Operand};
 use super::plan::{
     Arithmetic, Buffer, Command, Convolution, Launch, Place, Plan, Product, Storage,
@@ -37,21 +39,25 @@ pub enum EngineError {
     Failed { doing: &'static str, problem: String },
 }
 
-/// What a kernel is given, as `kernels/layers.cuh` declares it.
+/// What a kernel is given, as `kernels/values.cuh` declares it.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 struct Arguments {
-    buffers: [u64; 8],
-    numbers: [i32; 10],
-    reals: [f32; 4],
+    buffers: [u64; N_BUFFERS],
+    numbers: [i32; N_NUMBERS],
+    reals: [f32; N_REALS],
     bf16: u32,
 }
 
-// SAFETY: the C structure of `layers.cuh`, field by field.
+// SAFETY: `repr(C)`, and field by field the structure `Arguments` of `values.cuh`, which kernels take by value.
 unsafe impl DeviceRepr for Arguments {}
 
-/// Commands that are obeyed together.
+/// Engines of this process so far: the next one's number.
+static N_ENGINES: AtomicU64 = AtomicU64::new(0);
+
+/// Commands that are obeyed together, by the engine that made it: a recorded graph holds that engine's buffers.
 pub struct Segment {
+    engine: u64,
     commands: Vec<Command>,
     n_runs: usize,
     graph: Option<CudaGraph>,
@@ -63,11 +69,13 @@ impl Segment {
     }
 }
 
-// SAFETY: a graph may be launched from any thread, one at a time; only `Engine::run`, which takes both mutably, does.
+// SAFETY: a graph may be launched and destroyed from any thread, by one at a time. Nothing but `Engine::run`, which takes
+// the segment mutably, launches it, and the segment's owner alone drops it; a `Segment` is not `Sync`.
 unsafe impl Send for Segment {}
 
 /// A card with a plan's buffers.
 pub struct Engine {
+    number: u64,
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
     plan: Plan,
@@ -80,8 +88,9 @@ pub struct Engine {
     n_sent: usize,
 }
 
-// SAFETY: handles, descriptors and the context object are this engine's own, and every call that uses them binds the
-// context to its thread first.
+// SAFETY: handles, descriptors and the context object are this engine's own; `run`, `time`, `send` and `Drop` bind the
+// context to their thread before they use a handle, and cudarc's calls on the stream, which are all that `write`, `read`
+// and `wait` make, do so themselves. An `Engine` is not `Sync`: threads use it one after the other.
 unsafe impl Send for Engine {}
 
 impl Drop for Engine {
@@ -147,16 +156,28 @@ fn not_singles() -> EngineError {
 }
 
 impl Engine {
-    /// Card number `ordinal` with zeroed buffers, ready for `commands`.
-    pub fn new(
+    /// Card number `ordinal` with zeroed buffers, and a segment for each list of `commands`.
+    ///
+    /// # Errors
+    ///
+    /// Commands that [`Plan::check`] refuses, a card that cannot be opened, memory that is full.
+    ///
+    /// # Safety
+    ///
+    /// Every kernel that `commands` launch must stay inside the buffers whose places it is given and inside its shared
+    /// memory, with the numbers, blocks and threads that it is launched with. [`Plan::check`], which is asked here,
+    /// answers for products and convolutions, and of kernels only for where they start. The lists of `CardForward` and
+    /// `CardStep` are made for this, and `tests/emulator` runs them over buffers with guards.
+    pub unsafe fn new<const N: usize>(
         ordinal: usize,
         plan: Plan,
-        commands: &[&[Command]],
+        commands: [&[Command]; N],
         arithmetic: Arithmetic,
-    ) -> Result<Self, EngineError> {
+    ) -> Result<(Self, [Segment; N]), EngineError> {
         let opening = failed("opening it");
         let context = CudaContext::new(ordinal).map_err(&opening)?;
-        // SAFETY: every buffer of this context object is used on the one stream below.
+        // SAFETY: this context object is this engine's alone, and all that is allocated with it - the plan's buffers and
+        // the libraries' memory - is used on the one stream below, which orders it.
         unsafe { context.disable_event_tracking() };
         crate::driver::keep_memory(&context);
         let stream = context.new_stream().map_err(&opening)?;
@@ -167,10 +188,18 @@ impl Engine {
         let buffer = |&buffer: &Buffer| Memory::new(&stream, buffer).map_err(no_room(all));
         let buffers = plan.buffers.iter().map(buffer).collect::<Result<Vec<_>, _>>()?;
         let pointers = buffers.iter().map(|buffer| buffer.pointer(&stream)).collect();
-        let libraries = Libraries::open(&stream, &plan, commands, arithmetic)?;
+        let libraries = Libraries::open(&stream, &plan, &commands, arithmetic)?;
         let functions =
-            functions(&context, &plan, commands).map_err(failed("loading its kernels"))?;
-        Ok(Self {
+            functions(&context, &plan, &commands).map_err(failed("loading its kernels"))?;
+        let number = N_ENGINES.fetch_add(1, Ordering::Relaxed);
+        let segments = commands.map(|commands| Segment {
+            engine: number,
+            commands: commands.to_vec(),
+            n_runs: 0,
+            graph: None,
+        });
+        let engine = Self {
+            number,
             context,
             stream,
             plan,
@@ -180,12 +209,23 @@ impl Engine {
             libraries,
             staging: Vec::new(),
             n_sent: 0,
-        })
+        };
+        Ok((engine, segments))
     }
 
-    /// Commands to be run many times; they must be among those that the engine was made for.
-    pub fn segment(commands: Vec<Command>) -> Segment {
-        Segment { commands, n_runs: 0, graph: None }
+    /// Refuses what another engine has made: its graph would write to that one's buffers, which may be gone, and its
+    /// commands fit that one's plan.
+    fn own(&self, segment: &Segment) -> Result<(), EngineError> {
+        match segment.engine == self.number {
+            true => Ok(()),
+            false => Err(EngineError::Failed {
+                doing: "running its commands",
+                problem: format!(
+                    "they were made for engine {}, and this is engine {}",
+                    segment.engine, self.number
+                ),
+            }),
+        }
     }
 
     /// Puts values on the card; waits for nothing but room to write them.
@@ -200,7 +240,7 @@ impl Engine {
         if self.staging.first().is_none_or(|(buffer, _)| buffer.len() < n) {
             self.staging.clear();
             for _ in 0..2 {
-                // SAFETY: written before it is read.
+                // SAFETY: filled with zeros by the next line, before anything reads it.
                 let mut buffer =
                     unsafe { self.context.alloc_pinned::<f32>(n) }.map_err(&sending)?;
                 buffer.as_mut_slice().map_err(&sending)?.fill(0.0);
@@ -245,6 +285,7 @@ impl Engine {
 
     /// Has the card obey; returns before it has.
     pub fn run(&mut self, segment: &mut Segment) -> Result<(), EngineError> {
+        self.own(segment)?;
         let doing = failed("running its commands");
         self.context.bind_to_thread().map_err(&doing)?;
         segment.n_runs += 1;
@@ -264,6 +305,7 @@ impl Engine {
 
     /// Milliseconds of every command, the median of `repeats` runs.
     pub fn time(&mut self, segment: &Segment, repeats: usize) -> Result<Vec<f64>, EngineError> {
+        self.own(segment)?;
         let doing = failed("timing its commands");
         self.context.bind_to_thread().map_err(&doing)?;
         let flags = Some(cudarc::driver::sys::CUevent_flags::CU_EVENT_DEFAULT);
@@ -341,7 +383,8 @@ impl Engine {
         };
         let mut builder = self.stream.launch_builder(function);
         builder.arg(&arguments);
-        // SAFETY: the kernel's one argument; its places are inside their buffers.
+        // SAFETY: every kernel takes one `Arguments`. `Plan::check` saw that its places start inside their buffers and that
+        // nothing was cut off above; that it stays inside is what the caller of `Engine::new` answers for.
         unsafe { builder.launch(shape) }.map_err(failed("launching a kernel"))?;
         Ok(())
     }

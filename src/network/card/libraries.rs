@@ -5,7 +5,7 @@
 
 #![allow(
     unsafe_code,
-    reason = "library calls: `Plan::check` says that they stay inside their buffers"
+    reason = "library calls over places that `Plan::check` has found inside their buffers"
 )]
 
 use std::collections::HashMap;
@@ -130,7 +130,8 @@ impl Libraries {
         let blas = CudaBlas::new(stream.clone()).map_err(|e| library("opening cuBLAS", e))?;
         let blas_workspace = take(BLAS_BYTES)?;
         let place = blas_workspace.device_ptr(stream).0;
-        // SAFETY: the workspace lives as long as the handle.
+        // SAFETY: the workspace has that many bytes and is kept beside the handle in `Self`; on the same stream, so that
+        // its end waits for the products that use it.
         unsafe { cublasSetWorkspace_v2(*blas.handle(), place as *mut _, BLAS_BYTES) }
             .result()
             .map_err(|e| library("opening cuBLAS", e))?;
@@ -202,7 +203,9 @@ impl Libraries {
         }
         let [left, right] = [b_at, a_at].map(|operand| operand.at::<f32>(&self.stream));
         let mut out = c_at.at::<f32>(&self.stream);
-        // SAFETY: the matrices lie inside their buffers, which `Plan::check` saw to.
+        // SAFETY: commands come from a segment, so `Plan::check` has seen that each matrix, `count` of them included, lies
+        // inside its buffer, that rows are as long as they are said to be, that all sizes fit 32 bits, and that what is
+        // written in single precision is kept so.
         let done = unsafe {
             if count == 1 {
                 self.blas.gemm(gemm, &left, &right, &mut out)
@@ -228,7 +231,8 @@ impl Libraries {
         [a, b, c]: [Operand; 3],
     ) -> Result<(), CublasError> {
         let pointer = |operand: Operand| operand.pointer as *mut c_void;
-        // SAFETY: as for products of single precision; scales are of the type that sums are made in.
+        // SAFETY: as for products of single precision, each matrix with the type that its buffer keeps; scales are on the
+        // host and `f32`, the type that sums are made in.
         unsafe {
             gemm_strided_batched_ex(
                 *self.blas.handle(),
@@ -310,7 +314,9 @@ impl<T: CudnnDataType + From<bf16>> Prepared<T> {
         let scales = (T::from(bf16::ONE), T::from(beta));
         let workspace = Some(workspace);
         let Self { x: dx, w: dw, y: dy, conv, forward, input, weight, .. } = self;
-        // SAFETY: as for products; the workspace is as large as the largest that was asked for.
+        // SAFETY: `Plan::check` has seen that x, w and y of these sizes lie inside their buffers and are all kept as `T`;
+        // the descriptors were made for the same sizes. The workspace has as many bytes as the hungriest of all prepared
+        // convolutions asked for.
         unsafe {
             match convolution.pass {
                 Pass::Forward => ConvForward { conv, x: dx, w: dw, y: dy }

@@ -5,11 +5,12 @@
 //! our kernels for what lies between them (`kernels/`). The list is made without a card, so tests run the very same one
 //! on the CPU against the networks' operations (`tests/emulator`).
 //!
-//! Reading order: [`plan`] (commands), [`parameters`] (where they lie), [`layers`], `forward`, `attention` and `gradients`
+//! Reading order: [`plan`] (commands), [`check`] (whether they fit), [`parameters`] (where they lie), [`layers`], `forward`, `attention` and `gradients`
 //! (each layer's commands), [`network`] (the walk), [`sampling`] (a forward pass), `cuda` and `libraries` (a card that
 //! obeys), `predictor` and `on_card` (forward passes where sampling asks for them).
 
 pub mod plan;
+pub mod check;
 pub mod parameters;
 pub mod layers;
 mod forward;

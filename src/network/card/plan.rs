@@ -225,7 +225,8 @@ impl ConvolutionSizes {
 }
 
 impl Launch {
-    fn takes_bf16(&self, which: usize) -> bool {
+    /// Whether the kernel reads or writes bfloat16 in its buffer number `which`.
+    pub(super) fn takes_bf16(&self, which: usize) -> bool {
         let name = self.without_width();
         TAKE_BF16.iter().any(|(kernel, taken)| *kernel == name && taken.contains(&which))
     }
@@ -305,10 +306,6 @@ impl Command {
     }
 }
 
-/// Blocks of a launch, as cards count them.
-const BLOCKS_MAX: [usize; 2] = [i32::MAX as usize, u16::MAX as usize];
-const THREADS_MAX: usize = 1024;
-
 /// Kernels that take bfloat16, of whatever width, and which of their buffers may hold it.
 const TAKE_BF16: [(&str, &[usize]); 20] = [
     ("attend", &[0, 1, 2]),
@@ -375,54 +372,6 @@ impl Plan {
         let bf16 = places.filter(|(_, place)| self.storage(**place) == Storage::Bf16);
         bf16.map(|(which, _)| which).collect()
     }
-
-    /// Whether every command stays inside its buffers and a card's limits and finds values stored as it takes them;
-    /// `Err` names one that does not.
-    pub fn check(&self, commands: &[Command]) -> Result<(), String> {
-        let holds = |place: Place, n: usize| {
-            self.buffers.get(place.buffer).is_some_and(|buffer| place.first + n <= buffer.len)
-        };
-        let alike = |places: &[Place]| {
-            places.windows(2).all(|pair| self.storage(pair[0]) == self.storage(pair[1]))
-        };
-        let is_good = |command: &Command| match command {
-            Command::Launch(launch) => {
-                let blocks = launch.blocks.iter().zip(BLOCKS_MAX);
-                blocks.into_iter().all(|(&n, most)| (1..=most).contains(&n))
-                    && (1..=THREADS_MAX).contains(&launch.threads)
-                    && launch.numbers.iter().all(|&n| i32::try_from(n).is_ok())
-                    && launch.buffers.iter().all(|&place| holds(place, 1))
-                    && self.bf16_of(launch).iter().all(|which| launch.takes_bf16(*which))
-            }
-            Command::Product(product) => {
-                let [m, n, k] = product.sizes;
-                let matrix = |of: &Matrix, rows: usize, columns: usize| {
-                    let [rows, columns] =
-                        if of.transposed { [columns, rows] } else { [rows, columns] };
-                    let last = (product.count - 1) * of.stride + (rows - 1) * of.row + columns;
-                    columns <= of.row && holds(of.place, last)
-                };
-                matrix(&product.a, m, k)
-                    && matrix(&product.b, k, n)
-                    && matrix(&product.c, m, n)
-                    && alike(&[product.a.place, product.b.place])
-            }
-            Command::Convolution(Convolution { sizes, x, w, y, .. }) => {
-                let [high, wide] = sizes.sides_out();
-                let ConvolutionSizes { batch, height, width, c_in, c_out, kernel, .. } = *sizes;
-                holds(*x, batch * height * width * c_in)
-                    && holds(*w, c_out * kernel * kernel * c_in)
-                    && holds(*y, batch * high * wide * c_out)
-                    && alike(&[*x, *w, *y])
-            }
-        };
-        match commands.iter().find(|command| !is_good(command)) {
-            None => Ok(()),
-            Some(command) => {
-                Err(format!("a command does not fit its buffers or the card: {command:?}"))
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -468,28 +417,5 @@ mod tests {
         assert_eq!(commands, [relu(input, a), relu(a, b), relu(b, a), relu(a, output)]);
         let lengths: Vec<usize> = plan.buffers.iter().map(|buffer| buffer.len).collect();
         assert_eq!(lengths, [8, 8, 8, 1, 8]);
-    }
-
-    #[test]
-    fn commands_beyond_their_buffers_are_refused() {
-        let mut plan = Plan::default();
-        let [a, b, c] = [6, 8, 12].map(|n| plan.buffer(n));
-        let product = Product {
-            sizes: [3, 4, 2],
-            a: Matrix::of(a, 2),
-            b: Matrix::of(b, 4),
-            c: Matrix::of(c, 4),
-            alpha: 1.0,
-            beta: 0.0,
-            count: 1,
-            exact: true,
-        };
-        assert_eq!(plan.check(&[Command::Product(product)]), Ok(()));
-        let wrong = Product { c: Matrix::of(c.after(1), 4), ..product };
-        assert!(plan.check(&[Command::Product(wrong)]).is_err());
-        let wrong = Product { count: 2, ..product };
-        assert_eq!(plan.check(&[Command::Product(wrong)]), Ok(()), "the same matrices twice");
-        let wrong = Product { count: 2, a: product.a.every(6), ..product };
-        assert!(plan.check(&[Command::Product(wrong)]).is_err());
     }
 }

@@ -162,9 +162,12 @@ impl Pass {
             .map_err(|problem| EngineError::TooLarge { problem })?;
         // As exact as the CPU: what networks make is compared with theory.
         let arithmetic = Arithmetic::Full;
-        let commands: [&[_]; 1] = [&forward.commands];
-        let engine = Engine::new(of.ordinal, forward.plan.clone(), &commands, arithmetic)?;
-        let segment = Engine::segment(forward.commands.clone());
+        #[expect(unsafe_code, reason = "the contract of `Engine::new`")]
+        // SAFETY: the commands are those that `CardForward::new` made over this very plan; its kernels stay inside their
+        // buffers, as `tests/emulator/predictions.rs` checks for every kind of network.
+        let (engine, [segment]) = unsafe {
+            Engine::new(of.ordinal, forward.plan.clone(), [&forward.commands[..]], arithmetic)
+        }?;
         Ok(Self { forward, watched, engine, segment, weights: None })
     }
 

@@ -9,7 +9,7 @@
 
 #![allow(
     unsafe_code,
-    reason = "launches: what kernels are told is checked here, what they do by tests/emulator"
+    reason = "launches: numbers and sizes are checked here, what kernels do with them by tests/emulator"
 )]
 
 use std::collections::HashMap;
@@ -35,7 +35,8 @@ const PORTION_BYTES: usize = 16 << 20;
 /// The oldest cards that the kernels run on (`build.rs`): Ampere.
 const CAPABILITY_MIN: (i32, i32) = (8, 0);
 
-// SAFETY: the C structure of `posterior.cuh`, field by field, which is tested.
+// SAFETY: `repr(C)`, and field by field the structure `PosteriorPlan` of `posterior.cuh`, which kernels take by value;
+// `plan.rs` tests its size, and `tests/emulator` hands it to the kernels as it lies in memory.
 unsafe impl DeviceRepr for PosteriorPlan {}
 
 /// Bytes that are copied to measure how fast; far more than a card's cache.
@@ -220,14 +221,18 @@ impl CudaCard {
             let copied = self.fastest(|| {
                 let mut arguments = stream.launch_builder(&copy);
                 arguments.arg(&n_groups).arg(&from).arg(&mut to);
-                // SAFETY: both buffers hold n_groups groups of four floats.
+                // SAFETY: the kernel's arguments in its order; both buffers hold n_groups groups of four floats, and no
+                // thread goes beyond n_groups.
                 unsafe { arguments.launch(grid(n_resident)) }.map(drop)
             })?;
             let mut chains = |function: &CudaFunction, n_blocks: usize| {
+                // A buffer of floats, one a thread; no card holds nearly as many threads.
+                let n_blocks = n_blocks.min(COPIED_BYTES / size_of::<f32>() / THREADS);
                 let seconds = self.fastest(|| {
                     let mut arguments = stream.launch_builder(function);
                     arguments.arg(&ROUNDS).arg(&mut to);
-                    // SAFETY: a float a thread is written; no card holds as many threads as the buffer has floats.
+                    // SAFETY: the kernel's arguments in its order; each thread writes the float of its number, and
+                    // there are `n_blocks` of `THREADS` threads: as many as the buffer holds, as was checked.
                     unsafe { arguments.launch(grid(n_blocks)) }.map(drop)
                 })?;
                 Ok::<f64, DriverError>(
@@ -266,7 +271,7 @@ impl CudaCard {
         let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         if buffers.is_empty() {
             for _ in 0..2 {
-                // SAFETY: written before it is read.
+                // SAFETY: bytes of any kind; a portion is copied over all of them before they travel.
                 buffers.push(unsafe { self.context.alloc_pinned::<u8>(PORTION_BYTES) }?);
             }
         }
@@ -303,7 +308,7 @@ impl Card for Arc<CudaCard> {
             CardPixels::Singles(values) => pulp::bytemuck::cast_slice(values),
         };
         let no_room = self.no_room(bytes.len());
-        // SAFETY: written whole before it is read.
+        // SAFETY: `send` writes all of them or fails, and then they are dropped; nothing reads them before.
         let mut images = unsafe { self.copies.alloc::<u8>(bytes.len()) }.map_err(&no_room)?;
         self.send(bytes, &mut images).map_err(no_room)?;
         Ok(Box::new(LoadedImages::new(self.clone(), images, pixels.is_bytes())))

@@ -5,7 +5,7 @@
 
 #![allow(
     unsafe_code,
-    reason = "launches: what kernels are told is checked here, what they do by tests/emulator"
+    reason = "launches: numbers and sizes are checked here, what kernels do with them by tests/emulator"
 )]
 
 use std::sync::Arc;
@@ -79,12 +79,16 @@ impl LoadedImages {
 
     /// Checks what kernels take on trust; returns the number of queries.
     fn n_queries(&self, launch: &Launch, queries: &[f32]) -> Result<usize, CardError> {
-        let n_queries = queries.len() / launch.n_values();
+        let n_queries = queries.len().checked_div(launch.n_values()).unwrap_or(0);
+        let plan = &launch.plan;
         let holds = launch.loaded.end * self.image_bytes(launch) <= self.images.len()
             && n_queries > 0
             && queries.len() == n_queries * launch.n_values()
-            && (launch.plan.is_bytes != 0) == self.is_bytes
-            && launch.plan.n_images as usize == launch.loaded.len();
+            && launch.loaded.start <= launch.loaded.end
+            && (plan.is_bytes != 0) == self.is_bytes
+            && plan.n_images as usize == launch.loaded.len()
+            && plan.n_row_stretches as usize == launch.row_stretches.len()
+            && plan.n_column_stretches as usize == launch.column_stretches.len();
         if holds { Ok(n_queries) } else { Err(self.unsuited()) }
     }
 
@@ -113,7 +117,8 @@ impl LoadedImages {
     }
 
     fn alloc<T: DeviceRepr>(&self, n: usize) -> Result<CudaSlice<T>, DriverError> {
-        // SAFETY: kernels write what is allocated whole before it is read, which tests/emulator checks with poison.
+        // SAFETY: numbers, of which any bits are one. Kernels write what is allocated whole before it is read: in
+        // tests/emulator the same memory holds NaN at first, and none is found afterwards.
         unsafe { self.card.stream.alloc::<T>(n.max(1)) }
     }
 
@@ -144,7 +149,10 @@ impl LoadedImages {
         arguments.arg(&launch.plan).arg(&rows).arg(&columns).arg(&queries).arg(&images);
         arguments.arg(&mut left.sums).arg(&mut left.nearest).arg(&mut left.best);
         let grid = grid([n_blocks, n_queries], kernel.n_threads, kernel.shared_bytes);
-        // SAFETY: arguments are the kernel's, of the sizes that it is told; so are threads and shared memory.
+        // SAFETY: the kernel's arguments in its order. `n_queries` has checked images and queries against the plan, the
+        // stretches are those that it counts, and what is written was allocated for as many queries, blocks, sums and
+        // pixels as it is told; `Kernel` says threads and shared memory. With such numbers the kernel stays inside, which
+        // tests/emulator checks with guards.
         unsafe { arguments.launch(grid) }?;
         Ok(left)
     }
@@ -166,7 +174,7 @@ impl LoadedImages {
         }
         arguments.arg(&left.sums).arg(&left.nearest).arg(&left.best);
         arguments.arg(&mut all.sums).arg(&mut all.nearest).arg(&mut all.best);
-        // SAFETY: as for posteriors.
+        // SAFETY: as for posteriors: the kernel's arguments, over what `left` allocated for the numbers that it is told.
         unsafe { arguments.launch(grid([n_pixels.div_ceil(THREADS), n_queries], THREADS, 0)) }?;
         let found = Found {
             sums: stream.clone_dtoh(&all.sums)?,
@@ -212,7 +220,7 @@ impl LoadedImages {
         arguments.arg(&left.sums).arg(&left.best);
         arguments.arg(&mut all.evidence).arg(&mut all.entropies).arg(&mut all.estimates);
         arguments.arg(&mut all.log_weights).arg(&mut all.places);
-        // SAFETY: as for posteriors.
+        // SAFETY: as for posteriors: posteriors of n blocks, and what `room_for` allocated for n images.
         unsafe { arguments.launch(grid([n_pixels.div_ceil(THREADS), n], THREADS, 0)) }?;
         Ok(all)
     }
@@ -236,7 +244,7 @@ impl LoadedImages {
         let mut arguments = self.card.stream.launch_builder(chances);
         arguments.arg(&pixels).arg(&log_sums).arg(&mut all.evidence);
         let blocks = [n_pixels.div_ceil(THREADS), launch.loaded.len()];
-        // SAFETY: as for posteriors.
+        // SAFETY: as for posteriors: evidence of each image and pixel; callers have checked that there is a sum a pixel.
         unsafe { arguments.launch(grid(blocks, THREADS, 0)) }?;
         Ok(all)
     }
@@ -249,6 +257,10 @@ impl LoadedImages {
         is_transposed: bool,
         (a, b, c): (&CudaSlice<f32>, &CudaSlice<f32>, &mut CudaSlice<f32>),
     ) -> Result<(), DriverError> {
+        assert!(
+            a.len() >= m * k && b.len() >= k * n && c.len() >= m * n,
+            "factors that do not fit"
+        );
         let numbers = [m, n, k, usize::from(is_transposed)].map(|number| number as i32);
         let mut arguments = self.card.stream.launch_builder(function);
         for number in &numbers {
@@ -256,7 +268,7 @@ impl LoadedImages {
         }
         arguments.arg(a).arg(b).arg(c);
         let blocks = [n.div_ceil(PRODUCT_SIDE), m.div_ceil(PRODUCT_SIDE)];
-        // SAFETY: callers allocate m k, k n and m n values.
+        // SAFETY: as for posteriors: the factors hold m k and k n values and the product m n, as was just checked.
         unsafe { arguments.launch(grid(blocks, PRODUCT_THREADS, PRODUCT_SHARED_BYTES)) }.map(drop)
     }
 
@@ -280,7 +292,8 @@ impl LoadedImages {
         arguments.arg(&kind).arg(&lambda).arg(&all.evidence).arg(votes).arg(&all.entropies);
         arguments.arg(&all.estimates).arg(&all.log_weights).arg(&all.places);
         arguments.arg(&mut left.sums).arg(&mut left.nearest).arg(&mut left.best);
-        // SAFETY: as for posteriors.
+        // SAFETY: as for posteriors: `all` was allocated for the images of the launch, `left` for the blocks; votes are as
+        // many as their kind asks for, which callers have checked.
         unsafe { arguments.launch(grid([n_pixels.div_ceil(THREADS), n_blocks], THREADS, 0)) }?;
         self.merged(merge, &left, (1, n_blocks), (n_channels + 1, n_pixels))
     }
@@ -390,7 +403,7 @@ impl Loaded for LoadedImages {
             let n_rows = n_values as i32;
             let mut arguments = stream.launch_builder(&matrix);
             arguments.arg(&n_rows).arg(&mask.precision).arg(&bits).arg(&mut sees);
-            // SAFETY: as for posteriors; bits are as many as was checked.
+            // SAFETY: as for posteriors: a square of n_values, and as many bits as was checked.
             unsafe { arguments.launch(grid([blocks, n_values], THREADS, 0)) }?;
 
             let query = stream.clone_htod(query)?;
@@ -406,7 +419,7 @@ impl Loaded for LoadedImages {
             arguments.arg(&typical).arg(&query).arg(&images);
             arguments.arg(&mut squares).arg(&mut all.entropies);
             arguments.arg(&mut all.estimates).arg(&mut all.log_weights).arg(&mut all.places);
-            // SAFETY: as for posteriors.
+            // SAFETY: as for posteriors: the loaded images, one query, and what was allocated for n images of n_values.
             unsafe { arguments.launch(grid([blocks, n], THREADS, 0)) }?;
 
             let factors = (&squares, &sees, &mut all.evidence);
@@ -444,7 +457,8 @@ impl Loaded for LoadedImages {
             }
             arguments.arg(&all.evidence).arg(&images);
             arguments.arg(&mut left.sums).arg(&mut left.nearest).arg(&mut left.best);
-            // SAFETY: as for posteriors.
+            // SAFETY: as for posteriors: chances of each image and pixel, the loaded images, and blocks that `left`
+            // allocated.
             unsafe { arguments.launch(grid([n_pixels.div_ceil(THREADS), n_blocks], THREADS, 0)) }?;
             self.merged(&merge, &left, (1, n_blocks), (n_sums, n_pixels))
         };

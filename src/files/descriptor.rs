@@ -1,0 +1,94 @@
+//! Paths that name an open descriptor of this process: `/dev/stdout`, `/dev/fd/N`, `/proc/self/fd/N`.
+//!
+//! Opening such a path anew is not the same as writing to the descriptor: a regular file would be written from its
+//! start instead of where the shell's `>>` or an earlier command left off, and a socket cannot be opened at all. So
+//! the descriptor itself is duplicated.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+
+/// The folder of a link in `/proc/.../fd/`, whose target is not a path that can be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Magic {
+    /// A descriptor of this process.
+    Own(RawFd),
+    /// Anything else below `/proc`.
+    Foreign,
+}
+
+/// What kind of link in `/proc` a link is; `None` for an ordinary one.
+pub(super) fn magic(link: &Path) -> Option<Magic> {
+    let folder = link.parent()?.canonicalize().ok()?;
+    if !folder.starts_with("/proc") || folder == Path::new("/proc") {
+        // Links of `/proc` itself, such as `self`, are ordinary ones.
+        return None;
+    }
+    let own = PathBuf::from(format!("/proc/{}", std::process::id()));
+    let is_own = folder.strip_prefix(&own).is_ok_and(|rest| rest.ends_with("fd"));
+    let number = link.file_name()?.to_str()?.parse().ok();
+    Some(match number {
+        Some(number) if is_own => Magic::Own(number),
+        _ => Magic::Foreign,
+    })
+}
+
+/// Writes to a descriptor where it stands.
+pub(super) fn write(number: RawFd, content: &[u8]) -> io::Result<()> {
+    // Through the standard library, so that what has been printed before comes first.
+    match number {
+        1 => {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(content)?;
+            stdout.flush()
+        }
+        2 => io::stderr().lock().write_all(content),
+        _ => duplicate(number)?.write_all(content),
+    }
+}
+
+fn duplicate(number: RawFd) -> io::Result<File> {
+    let own = pidfd_open(getpid(), PidfdFlags::empty());
+    let copy = own.and_then(|own| pidfd_getfd(own, number, PidfdGetfdFlags::empty()));
+    match copy {
+        Ok(copy) => Ok(File::from(copy)),
+        Err(error) if error == rustix::io::Errno::BADF => Err(error.into()),
+        // An older kernel (before 5.6), or a container that forbids it. Appending keeps what the file holds.
+        Err(_) => OpenOptions::new().append(true).open(format!("/proc/self/fd/{number}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek};
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn links_to_descriptors_are_told_from_other_links() {
+        assert_eq!(magic(Path::new("/proc/self/fd/1")), Some(Magic::Own(1)));
+        assert_eq!(magic(Path::new("/proc/thread-self/fd/2")), Some(Magic::Own(2)));
+        assert_eq!(magic(Path::new("/dev/fd/7")), Some(Magic::Own(7)));
+        assert_eq!(magic(Path::new("/proc/1/fd/1")), Some(Magic::Foreign));
+        assert_eq!(magic(Path::new("/proc/self/cwd")), Some(Magic::Foreign));
+        assert_eq!(magic(Path::new("/proc/self")), None);
+        assert_eq!(magic(Path::new("/tmp/1")), None);
+    }
+
+    #[test]
+    fn a_descriptor_is_written_where_it_stands() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"head ").unwrap();
+        write(file.as_raw_fd(), b"body ").unwrap();
+        file.write_all(b"tail").unwrap();
+        file.rewind().unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "head body tail");
+        assert!(write(9999, b"x").is_err());
+    }
+}

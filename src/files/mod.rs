@@ -1,0 +1,14 @@
+//! Writing files: atomic replacement of the lab's own files, and outputs where a user pointed.
+//!
+//! [`write_atomically`] is for files that only the lab writes (run directories, exports): a reader sees the old
+//! file or the new one. [`write_output`] is for every path that a user named (`--out`, `--output`): devices, pipes
+//! and symbolic links stay what they are, and a regular file keeps its mode and owner. Reading is the business of
+//! the rooms that know a format.
+
+mod atomic;
+mod descriptor;
+mod output;
+mod regular;
+
+pub use atomic::write_atomically;
+pub use output::{OutputError, check_output, is_stdout, is_stream, make_folder, write_output};

@@ -1,0 +1,372 @@
+//! Writing a file where a user pointed, be that a file, a link, a pipe or a device.
+//!
+//! ```text
+//! nothing there          a new file, complete or not at all
+//! symbolic link          the same at the place that it leads to; the link stays
+//! regular file           replaced atomically, with the old file's mode and owner; or written over in place where
+//!                        replacing would lose something (other hard links, ACLs and extended attributes) or is not
+//!                        possible (the folder is read-only, the file is a mount point, its owner cannot be kept)
+//! device, pipe           written to as it is
+//! /dev/stdout, /dev/fd/N written to where the descriptor stands
+//! ```
+
+use std::fs::{self, Metadata, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, OFlags, access};
+use rustix::io::Errno;
+use thiserror::Error;
+
+use super::atomic::write_atomically;
+use super::descriptor::{self, Magic};
+use super::regular;
+
+/// Links that are followed before they are taken for a loop, as the kernel counts.
+const LINKS_MAX: usize = 40;
+
+/// Why an output was not written. The caller names the path that the user gave.
+#[derive(Debug, Error)]
+pub enum OutputError {
+    #[error("the name is empty; give the name of a file")]
+    Empty,
+    #[error("'{}' is a directory; name a file in it", path.display())]
+    Directory { path: PathBuf },
+    #[error("'{}' is not a directory; remove it or give another name", path.display())]
+    NotADirectory { path: PathBuf },
+    #[error("the directory '{}' does not exist; make it first (mkdir -p), or correct the path", path.display())]
+    NoDirectory { path: PathBuf },
+    #[error("no permission to make a file in '{}'; name a place that you can write to", path.display())]
+    NoFileIn { path: PathBuf },
+    #[error(
+        "it leads through more than {LINKS_MAX} symbolic links; remove the loop, or name the file itself"
+    )]
+    Loop,
+    #[error("descriptor {number} is not open; redirect it to a file, as in '{number}>FILE'")]
+    NotOpen { number: RawFd },
+    #[error(
+        "'{}' is write-protected (mode {mode:04o}, owner {owner}); allow it with chmod, or name another file",
+        path.display()
+    )]
+    Protected { path: PathBuf, mode: u32, owner: u32 },
+    #[error("'{}' was closed by its reader before all {n_bytes} bytes were written", path.display())]
+    ReaderGone { path: PathBuf, n_bytes: usize },
+    #[error(
+        "writing over '{}' broke off, and what it holds now is incomplete; write it again", path.display()
+    )]
+    Incomplete { path: PathBuf, source: io::Error },
+    #[error("{attempt} '{}'", path.display())]
+    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+}
+
+impl From<OutputError> for io::Error {
+    fn from(error: OutputError) -> Self {
+        let kind = match &error {
+            OutputError::Io { source, .. } | OutputError::Incomplete { source, .. } => {
+                source.kind()
+            }
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// What a path leads to.
+enum Target {
+    /// A descriptor of this process.
+    Descriptor(RawFd),
+    /// A device, a pipe, or a file that only `/proc` names.
+    Stream(PathBuf),
+    File(PathBuf, Metadata),
+    /// A name for a new file in a directory that is there.
+    New(PathBuf),
+}
+
+/// Writes all of `content` to what `path` leads to; see the head of this file for what happens to what is there.
+///
+/// # Errors
+///
+/// Whatever [`check_output`] finds, and failures of writing itself. A regular file that was there is then as it was,
+/// except after [`OutputError::Incomplete`].
+pub fn write_output(path: &Path, content: &[u8]) -> Result<(), OutputError> {
+    match target(path)? {
+        Target::Descriptor(number) => {
+            descriptor::write(number, content).map_err(failed("writing to", path))
+        }
+        Target::Stream(stream) => write_stream(&stream, content),
+        Target::New(file) => write_atomically(&file, content).map_err(failed("writing", &file)),
+        Target::File(file, old) => regular::write(&file, &old, content),
+    }
+}
+
+/// Whether an output can be written to `path` as far as that can be known without touching it: to be asked before
+/// long work whose result goes there.
+///
+/// # Errors
+///
+/// An empty name, a directory, a missing or protected directory, a protected file, a loop of links.
+pub fn check_output(path: &Path) -> Result<(), OutputError> {
+    if let Target::New(file) = target(path)? {
+        let folder = folder_of(&file);
+        access(folder, Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|_| OutputError::NoFileIn { path: folder.to_owned() })?;
+    }
+    Ok(())
+}
+
+/// Whether `path` leads to this process's standard output.
+pub fn is_stdout(path: &Path) -> bool {
+    matches!(target(path), Ok(Target::Descriptor(1)))
+}
+
+/// Whether `path` leads to a device, a pipe or an open descriptor, whose name says nothing of a format.
+pub fn is_stream(path: &Path) -> bool {
+    matches!(target(path), Ok(Target::Descriptor(_) | Target::Stream(_)))
+}
+
+/// Makes a directory that a user named and those above it; also where a symbolic link leads to a missing one.
+///
+/// # Errors
+///
+/// A file in its place, and what the system refuses.
+pub fn make_folder(path: &Path) -> Result<(), OutputError> {
+    if path.as_os_str().is_empty() {
+        return Err(OutputError::Empty);
+    }
+    let mut at = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let is_dangling = fs::symlink_metadata(&at).is_ok_and(|about| about.is_symlink());
+        if !is_dangling || at.is_dir() {
+            return match fs::create_dir_all(&at) {
+                Err(_) if at.exists() && !at.is_dir() => {
+                    Err(OutputError::NotADirectory { path: at })
+                }
+                done => done.map_err(failed("making the directory", &at)),
+            };
+        }
+        at = followed(&at)?;
+    }
+    Err(OutputError::Loop)
+}
+
+pub(super) fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OutputError {
+    let path = path.to_owned();
+    move |source| OutputError::Io { attempt, path, source }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Where a link leads, one step.
+fn followed(link: &Path) -> Result<PathBuf, OutputError> {
+    let to = fs::read_link(link).map_err(failed("reading the link", link))?;
+    Ok(folder_of(link).join(to))
+}
+
+fn target(path: &Path) -> Result<Target, OutputError> {
+    if path.as_os_str().is_empty() {
+        return Err(OutputError::Empty);
+    }
+    let mut at = path.to_owned();
+    for _ in 0..=LINKS_MAX {
+        let about = match fs::symlink_metadata(&at) {
+            Ok(about) => about,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return new(at),
+            Err(source) => return Err(OutputError::Io { attempt: "finding", path: at, source }),
+        };
+        if !about.is_symlink() {
+            return there(at, about);
+        }
+        match descriptor::magic(&at) {
+            Some(Magic::Own(number)) => return Ok(Target::Descriptor(number)),
+            Some(Magic::Foreign) if !at.is_dir() => return Ok(Target::Stream(at)),
+            _ => at = followed(&at)?,
+        }
+    }
+    Err(OutputError::Loop)
+}
+
+/// What a path without a link at its end leads to.
+fn there(path: PathBuf, about: Metadata) -> Result<Target, OutputError> {
+    if about.is_dir() {
+        return Err(OutputError::Directory { path });
+    }
+    match access(&path, Access::WRITE_OK) {
+        Ok(()) => {}
+        Err(Errno::ACCESS | Errno::PERM) => {
+            let (mode, owner) = (about.mode() & 0o7777, about.uid());
+            return Err(OutputError::Protected { path, mode, owner });
+        }
+        Err(error) => {
+            return Err(OutputError::Io { attempt: "opening", path, source: error.into() });
+        }
+    }
+    Ok(if about.is_file() { Target::File(path, about) } else { Target::Stream(path) })
+}
+
+fn new(path: PathBuf) -> Result<Target, OutputError> {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.ends_with(b"/") || bytes.ends_with(b"/.") || path.file_name().is_none() {
+        return Err(OutputError::Directory { path });
+    }
+    if let Some(Magic::Own(number)) = descriptor::magic(&path) {
+        return Err(OutputError::NotOpen { number });
+    }
+    let folder = folder_of(&path);
+    match folder.is_dir() {
+        true => Ok(Target::New(path)),
+        false => Err(OutputError::NoDirectory { path: folder.to_owned() }),
+    }
+}
+
+fn write_stream(path: &Path, content: &[u8]) -> Result<(), OutputError> {
+    // A terminal that is written to must not become this process's own. A file that only `/proc` names is another
+    // process's, and keeps what it holds.
+    let flags = OFlags::NOCTTY.bits().cast_signed();
+    let mut how = OpenOptions::new();
+    how.write(true).append(path.is_file()).custom_flags(flags);
+    let stream = how.open(path);
+    match stream.and_then(|mut stream| stream.write_all(content)) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(OutputError::ReaderGone { path: path.to_owned(), n_bytes: content.len() })
+        }
+        done => done.map_err(failed("writing to", path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, Permissions};
+    use std::io::Read;
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    fn write(path: &Path, text: &str) {
+        write_output(path, text.as_bytes()).unwrap();
+    }
+
+    fn read(path: &Path) -> String {
+        fs::read_to_string(path).unwrap()
+    }
+
+    fn refusal(path: &Path) -> String {
+        let (early, late) =
+            (check_output(path).unwrap_err(), write_output(path, b"x").unwrap_err());
+        assert_eq!(early.to_string(), late.to_string(), "both say the same");
+        late.to_string()
+    }
+
+    #[test]
+    fn links_stay_links_and_what_they_lead_to_is_replaced() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        fs::create_dir(at("folder")).unwrap();
+        fs::write(at("folder/file"), "old").unwrap();
+        symlink("folder/file", at("one")).unwrap();
+        symlink("one", at("two")).unwrap();
+        symlink("../new", at("folder/dangling")).unwrap();
+        symlink("folder", at("way")).unwrap();
+        for (path, file) in
+            [("two", "folder/file"), ("folder/dangling", "new"), ("way/x", "folder/x")]
+        {
+            write(&at(path), path);
+            assert_eq!(read(&at(file)), path);
+        }
+        for link in ["one", "two", "folder/dangling", "way"] {
+            assert!(fs::symlink_metadata(at(link)).unwrap().is_symlink(), "{link}");
+        }
+    }
+
+    #[test]
+    fn pipes_and_devices_are_written_through() {
+        let place = tempfile::tempdir().unwrap();
+        let pipe = place.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        let reader = {
+            let pipe = pipe.clone();
+            std::thread::spawn(move || {
+                let mut text = String::new();
+                File::open(pipe).unwrap().read_to_string(&mut text).unwrap();
+                text
+            })
+        };
+        write(&pipe, "through");
+        assert_eq!(reader.join().unwrap(), "through");
+        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+        write(Path::new("/dev/null"), "nothing");
+        assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+        let full = write_output(Path::new("/dev/full"), b"x").unwrap_err().to_string();
+        assert_eq!(full, "writing to '/dev/full'");
+        assert!(is_stream(&pipe) && is_stream(Path::new("/dev/null")));
+        assert!(is_stdout(Path::new("/dev/stdout")) && is_stdout(Path::new("/proc/self/fd/1")));
+        assert!(!is_stdout(Path::new("/dev/stderr")) && !is_stream(place.path()));
+    }
+
+    #[test]
+    fn a_reader_that_leaves_is_an_error() {
+        let place = tempfile::tempdir().unwrap();
+        let pipe = place.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        let reader = {
+            let pipe = pipe.clone();
+            std::thread::spawn(move || drop(File::open(pipe).unwrap()))
+        };
+        // More than a pipe holds.
+        let error = write_output(&pipe, &vec![0; 4 << 20]).unwrap_err();
+        reader.join().unwrap();
+        assert!(matches!(error, OutputError::ReaderGone { .. }), "{error}");
+    }
+
+    #[test]
+    fn places_that_cannot_hold_a_file_are_refused_before_any_work() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        fs::write(at("file"), "").unwrap();
+        symlink("b", at("a")).unwrap();
+        symlink("a", at("b")).unwrap();
+        for (path, words) in [
+            (PathBuf::new(), "the name is empty"),
+            (place.path().to_owned(), "is a directory; name a file in it"),
+            (at("new/"), "is a directory; name a file in it"),
+            (at("missing/new"), "missing' does not exist; make it first"),
+            (at("a"), "more than 40 symbolic links"),
+            (at("file/new"), "finding '"),
+            (at(&"n".repeat(256)), "finding '"),
+            (PathBuf::from("/dev/fd/9999"), "descriptor 9999 is not open"),
+        ] {
+            let error = refusal(&path);
+            assert!(error.contains(words), "{error}");
+        }
+        // Whoever is root may write everywhere.
+        if !rustix::process::geteuid().is_root() {
+            fs::set_permissions(at("file"), Permissions::from_mode(0o444)).unwrap();
+            assert!(refusal(&at("file")).contains("write-protected (mode 0444"));
+        }
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 3, "nothing was made");
+    }
+
+    #[test]
+    fn folders_are_made_also_behind_links_and_never_over_files() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        make_folder(&at("a/b")).unwrap();
+        make_folder(&at("a/b")).unwrap();
+        symlink("a/c", at("link")).unwrap();
+        make_folder(&at("link")).unwrap();
+        assert!(at("a/c").is_dir());
+        fs::write(at("file"), "").unwrap();
+        let error = make_folder(&at("file")).unwrap_err();
+        assert!(matches!(error, OutputError::NotADirectory { .. }), "{error}");
+        assert!(make_folder(&at("file/below")).is_err());
+    }
+}

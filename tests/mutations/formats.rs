@@ -1,0 +1,187 @@
+//! Valid samples of each format, and what mends a damaged one so that it gets past checksums.
+
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use image::{GrayImage, ImageFormat, RgbImage, RgbaImage};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+    packer.write_all(bytes).unwrap();
+    packer.finish().unwrap()
+}
+
+/// What a gzip file unpacks to as far as it does, or its bytes.
+fn gunzip(bytes: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let _ = GzDecoder::new(bytes).take(1 << 20).read_to_end(&mut plain);
+    if plain.is_empty() { bytes.to_vec() } else { plain }
+}
+
+pub fn idx(n: u32, side: u32) -> Vec<u8> {
+    let mut file = vec![0, 0, 8, 3];
+    [n, side, side].iter().for_each(|size| file.extend(size.to_be_bytes()));
+    file.extend((0..n * side * side).map(|i| (i * 31 % 251) as u8));
+    file
+}
+
+pub fn cifar(n: u8, fine: bool) -> Vec<u8> {
+    let labels = |i: u8| if fine { vec![i % 20, i % 100] } else { vec![i % 10] };
+    let record =
+        |i: u8| [labels(i), (0..3072_u32).map(|p| (p * 7 % 256) as u8 ^ i).collect()].concat();
+    (0..n).flat_map(record).collect()
+}
+
+fn tar(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, &bytes[..]).unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
+pub fn archives() -> Vec<Vec<u8>> {
+    let [one, two] = [cifar(2, false), cifar(1, false)];
+    let names = ["cifar/data_batch_1.bin", "cifar/readme.html", "cifar/data_batch_2.bin"];
+    let files = [(names[0], one), (names[1], b"<html>".to_vec()), (names[2], two)];
+    let long = format!("{}/train.bin", "long".repeat(40));
+    vec![tar(&files), tar(&[(&long, cifar(1, true))])]
+}
+
+/// Sums of the headers as they should be: without them every damaged archive ends at its first header.
+pub fn mend_tar(mut bytes: Vec<u8>, random: &mut ChaCha8Rng) -> Vec<u8> {
+    if random.random_bool(0.2) {
+        return gzip(&bytes);
+    }
+    for block in bytes.chunks_exact_mut(512).filter(|block| block[257..262] == *b"ustar") {
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    }
+    gzip(&bytes)
+}
+
+/// Damage inside rather than of the packing, half of the time.
+pub fn mend_gzip(bytes: Vec<u8>, random: &mut ChaCha8Rng) -> Vec<u8> {
+    if random.random_bool(0.5) { bytes } else { gzip(&gunzip(&bytes)) }
+}
+
+pub fn pictures(format: ImageFormat) -> Vec<Vec<u8>> {
+    let colours = RgbImage::from_fn(9, 7, |x, y| image::Rgb([x as u8 * 25, y as u8 * 30, 99]));
+    let grey = GrayImage::from_fn(16, 16, |x, y| image::Luma([(x * y) as u8]));
+    let encoded = |picture: image::DynamicImage| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    };
+    let mut all = vec![encoded(colours.into()), encoded(grey.clone().into())];
+    if format == ImageFormat::Png {
+        all.push(encoded(RgbaImage::new(5, 5).into()));
+        all.push(encoded(image::DynamicImage::ImageLuma8(grey).into_luma16().into()));
+    }
+    all
+}
+
+/// Checksums of the chunks as they should be.
+pub fn mend_png(mut bytes: Vec<u8>, random: &mut ChaCha8Rng) -> Vec<u8> {
+    let mut at = 8;
+    while random.random_bool(0.95) && at + 12 <= bytes.len() {
+        let n = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+        let Some(end) = (at + 8).checked_add(n).filter(|end| end + 4 <= bytes.len()) else { break };
+        let sum = crc32fast::hash(&bytes[at + 4..end]);
+        bytes[end..end + 4].copy_from_slice(&sum.to_be_bytes());
+        at = end + 4;
+    }
+    bytes
+}
+
+pub fn tensors(all: &[(&str, Dtype, &[usize])], header: &[(&str, &str)]) -> Vec<u8> {
+    let data: Vec<Vec<u8>> = all
+        .iter()
+        .map(|(_, dtype, shape)| {
+            let n: usize = shape.iter().product();
+            match dtype {
+                Dtype::F32 => (0..n).flat_map(|i| (i as f32 * 0.3).sin().to_le_bytes()).collect(),
+                Dtype::F64 => (0..n).flat_map(|i| (i as f64 * 0.3).cos().to_le_bytes()).collect(),
+                _ => (0..n * dtype.bitsize() / 8).map(|i| (i % 3) as u8).collect(),
+            }
+        })
+        .collect();
+    let views = all.iter().zip(&data).map(|((name, dtype, shape), data)| {
+        (*name, TensorView::new(*dtype, shape.to_vec(), data).unwrap())
+    });
+    let words = header.iter().map(|(key, word)| ((*key).to_owned(), (*word).to_owned()));
+    safetensors::serialize(views.collect::<Vec<_>>(), Some(words.collect())).unwrap()
+}
+
+/// The header's length as it should be, and data as long as the header says where it says so little.
+pub fn mend_tensors(bytes: Vec<u8>, random: &mut ChaCha8Rng) -> Vec<u8> {
+    if random.random_bool(0.3) || bytes.len() < 8 {
+        return bytes;
+    }
+    // The header ends at its last brace before the data, which is where sizes are known from.
+    let end = bytes.windows(2).position(|pair| pair == b"}}").map_or(bytes.len(), |at| at + 2);
+    if end < 8 {
+        return bytes;
+    }
+    let mut header = bytes[8..end].to_vec();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let data = bytes[end..].iter().copied().skip_while(|&byte| byte == b' ');
+    let mut mended = (header.len() as u64).to_le_bytes().to_vec();
+    mended.extend(header);
+    mended.extend(data);
+    mended
+}
+
+/// Shapes and places that contradict each other: sizes of the header replaced, with no data or with all of it.
+pub fn reshaped(bytes: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
+    let n = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + n]).unwrap();
+    let names: Vec<String> = header.as_object().unwrap().keys().cloned().collect();
+    let name = super::mutate::pick(&names, random);
+    let sizes = [0, 1, 2, 3, 4, 16, 65_536, 1 << 31, 1 << 32, 1 << 61, u64::MAX];
+    if name != "__metadata__" {
+        let n_axes = random.random_range(0..=5);
+        let shape: Vec<u64> = (0..n_axes).map(|_| *super::mutate::pick(&sizes, random)).collect();
+        header[name]["shape"] = shape.into();
+        if n_axes > 0 && random.random_bool(0.6) {
+            // Nothing at all is a valid tensor of no values, whatever its other sizes.
+            let start = header[name]["data_offsets"][0].clone();
+            header[name]["shape"][0] = 0.into();
+            header[name]["data_offsets"][1] = start;
+            return only(header, name);
+        }
+    } else {
+        let words = ["", "0", "-1", "18446744073709551615", "network,,network", "zzz"];
+        let keys: Vec<String> = header[name].as_object().unwrap().keys().cloned().collect();
+        // Also words that nobody asks for.
+        let key = if keys.is_empty() { "format" } else { super::mutate::pick(&keys, random) };
+        header[name][key] = (*super::mutate::pick(&words, random)).into();
+    }
+    let mut made = header.to_string().into_bytes();
+    made.resize(made.len().next_multiple_of(8), b' ');
+    [&(made.len() as u64).to_le_bytes()[..], &made, &bytes[8 + n..]].concat()
+}
+
+/// All tensors of the header made empty, with the shape of one.
+fn only(mut header: serde_json::Value, name: &str) -> Vec<u8> {
+    let shape = header[name]["shape"].clone();
+    for (key, tensor) in header.as_object_mut().unwrap() {
+        if key != "__metadata__" {
+            tensor["shape"] = shape.clone();
+            tensor["data_offsets"] = serde_json::json!([0, 0]);
+        }
+    }
+    let mut made = header.to_string().into_bytes();
+    made.resize(made.len().next_multiple_of(8), b' ');
+    [&(made.len() as u64).to_le_bytes()[..], &made].concat()
+}
