@@ -1,17 +1,62 @@
 //! Data sets from files, as `mosaic data show`, `theory` and `run` tell of them: nothing is left out in silence, and files
 //! of the wrong kind are called by their names.
 
-mod common;
-
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output};
 
-use common::{Lab, stderr, stdout};
 use image::{GrayImage, Luma};
+use mosaic_lab::lab::run_dir::RunsDir;
+
+/// An empty directory in which commands are given.
+struct Lab {
+    place: tempfile::TempDir,
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
 
 impl Lab {
+    fn new() -> Self {
+        Self { place: tempfile::tempdir().unwrap() }
+    }
+
+    fn runs(&self) -> PathBuf {
+        self.place.path().join("runs")
+    }
+
+    fn mosaic(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mosaic"));
+        command.args(arguments).arg("--runs-dir").arg(self.runs());
+        command.current_dir(self.place.path()).output().unwrap()
+    }
+
+    /// A run of two steps, followed to its end.
+    fn run(&self, settings: &[&str]) -> Output {
+        let quick = [
+            "training.steps=2",
+            "training.batch=2",
+            "network.width=8",
+            "network.head_width=4",
+            "diffusion.sampling_steps=2",
+            "preview.seeds=1",
+            "compare.seeds=2",
+            "calibrate.seeds=0",
+        ];
+        let pairs = quick.iter().chain(settings).flat_map(|setting| ["--set", *setting]);
+        self.mosaic(&["run", "glyphs-attention"].into_iter().chain(pairs).collect::<Vec<_>>())
+    }
+
+    fn pipe(&self, name: &str) {
+        assert!(Command::new("mkfifo").arg(self.at(name)).status().unwrap().success());
+    }
+
     fn at(&self, name: &str) -> PathBuf {
         let path = self.place.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -57,8 +102,7 @@ fn what_a_folder_leaves_out_is_said_by_every_command_that_opens_it() {
     lab.image("photos/.cache/0.png");
     lab.write("photos/6.gif", b"GIF89a\x01\0\x01\0");
     // A pipe that nobody writes to: whoever opens it waits for ever.
-    let pipe = lab.at("photos/7.png");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    lab.pipe("photos/7.png");
     let gif = "1 images in formats other than PNG and JPEG: 1 GIF image ('6.gif')";
     let expected = [gif, "entries that are a pipe and not files ('7.png')"];
 
@@ -67,10 +111,9 @@ fn what_a_folder_leaves_out_is_said_by_every_command_that_opens_it() {
     let theory = ["theory", "photos", "--machine", "ideal", "--seeds", "0..1", "--steps", "2"];
     let theory = stderr(&lab.mosaic(&theory));
     let path = format!("dataset.path={}", lab.at("photos").display());
-    let settings = ["dataset.kind=folder", &path, "dataset.size=16", "training.steps=2"];
-    let run = lab.run("glyphs-attention", &settings, &["--json"]);
+    let run = lab.run(&["dataset.kind=folder", &path, "dataset.size=16", "dataset.n=0"]);
     assert!(run.status.success(), "{}", stderr(&run));
-    let runs = mosaic_lab::lab::run_dir::RunsDir::new(lab.runs()).list();
+    let runs = RunsDir::new(lab.runs()).list();
     let events = runs[0].dir.events_path();
     let events = fs::read_to_string(events).unwrap();
     for words in expected {
@@ -162,7 +205,7 @@ fn pipes_and_directories_in_place_of_files_are_refused_at_once() {
     let lab = Lab::new();
     fs::create_dir_all(lab.at("folder.bin")).unwrap();
     for name in ["pipe.bin", "pipe.idx", "pipe.tar.gz"] {
-        assert!(std::process::Command::new("mkfifo").arg(lab.at(name)).status().unwrap().success());
+        lab.pipe(name);
         let output = lab.show(name);
         assert_eq!(output.status.code(), Some(1));
         let said = stderr(&output);

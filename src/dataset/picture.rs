@@ -98,7 +98,7 @@ fn decode_jpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
     let decoded = decode(bytes).map_err(damaged)?;
     // Codes are 16 bits long at most, and with other bits than zeros they mean something else.
     let padded = [&bytes[..end], &[0x5a; 64], &bytes[end..]].concat();
-    if decode(&padded).is_ok_and(|other| other.pixels != decoded.pixels) {
+    if !decode(&padded).is_ok_and(|other| other.pixels == decoded.pixels) {
         return Err("it is cut short: the JPEG data end before the image does".to_owned());
     }
     let Decoded { pixels, width, height, is_grey } = decoded;
