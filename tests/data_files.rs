@@ -42,7 +42,7 @@ impl Lab {
         let quick = [
             "training.steps=2",
             "training.batch=2",
-            "network.width=8",
+            "network.width=16",
             "network.head_width=4",
             "diffusion.sampling_steps=2",
             "preview.seeds=1",
@@ -214,7 +214,7 @@ fn pipes_and_directories_in_place_of_files_are_refused_at_once() {
             "{said}"
         );
     }
-    let set = ["data", "show", "digits", "--set", "dataset.path=."];
+    let set = ["data", "show", "digits-attention", "--set", "dataset.path=."];
     let said = stderr(&lab.mosaic(&set));
     assert!(said.contains("which is a directory"), "{said}");
 }
