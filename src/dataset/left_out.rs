@@ -29,7 +29,9 @@ impl LeftOut {
 
     pub fn add_file(&mut self, kind: Kind, path: PathBuf) {
         let (reason, kind) = match kind {
-            Kind::Misnamed(end) => ("images whose names do not end in .png, .jpg or .jpeg", end),
+            Kind::Misnamed(end) => {
+                ("images with names that do not end in .png, .jpg or .jpeg", end)
+            }
             Kind::Unread(format) => ("images in formats other than PNG and JPEG", format),
             Kind::Other(end) => ("other files", end),
         };
@@ -39,7 +41,7 @@ impl LeftOut {
     /// A sentence a reason.
     pub fn notices(&self) -> Vec<String> {
         let reasons = self.by_reason.iter().map(|(reason, (n, first))| {
-            format!("left out: {n} {reason} ('{}'{})", first.display(), more(*n))
+            format!("left out: {n} {} ('{}'{})", of_number(reason, *n), first.display(), more(*n))
         });
         let kinds = self.by_kind.iter().map(|(reason, kinds)| {
             let n: usize = kinds.values().map(|(n, _)| n).sum();
@@ -47,11 +49,25 @@ impl LeftOut {
                 .iter()
                 .map(|(kind, (n, first))| format!("{n} {kind} ('{}'{})", first.display(), more(*n)))
                 .collect();
-            format!("left out: {n} {reason}: {}", each.join(", "))
+            format!("left out: {n} {}: {}", of_number(reason, n), each.join(", "))
         });
         reasons.chain(kinds).collect()
     }
 }
+
+/// A reason, which is a plural, for `n` things: its first noun loses its ending if there is one.
+fn of_number(reason: &str, n: usize) -> String {
+    let first = NOUNS.iter().filter_map(|noun| Some((reason.find(noun)?, noun.len()))).min();
+    match first {
+        Some((at, length)) if n == 1 => {
+            format!("{}{}", &reason[..at + length - 1], &reason[at + length..])
+        }
+        _ => reason.to_owned(),
+    }
+}
+
+/// What reasons are about.
+const NOUNS: [&str; 4] = ["images", "files", "links", "folders"];
 
 fn more(n: usize) -> &'static str {
     if n > 1 { ", ..." } else { "" }
@@ -74,7 +90,7 @@ mod tests {
             left_out.notices(),
             [
                 "left out: 2 dangling links ('a.png', ...)",
-                "left out: 1 images in formats other than PNG and JPEG: 1 GIF image ('1.gif')",
+                "left out: 1 image in formats other than PNG and JPEG: 1 GIF image ('1.gif')",
                 "left out: 3 other files: 1 .csv ('x.csv'), 2 .txt ('y.txt', ...)",
             ]
         );
