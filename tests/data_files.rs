@@ -103,8 +103,8 @@ fn what_a_folder_leaves_out_is_said_by_every_command_that_opens_it() {
     lab.write("photos/6.gif", b"GIF89a\x01\0\x01\0");
     // A pipe that nobody writes to: whoever opens it waits for ever.
     lab.pipe("photos/7.png");
-    let gif = "1 images in formats other than PNG and JPEG: 1 GIF image ('6.gif')";
-    let expected = [gif, "entries that are a pipe and not files ('7.png')"];
+    let gif = "1 image in formats other than PNG and JPEG: 1 GIF image ('6.gif')";
+    let expected = [gif, "1 special file (a pipe) ('7.png')"];
 
     let shown = stdout(&lab.show("photos"));
     assert!(shown.contains("6 images of 1x32x32"), "{shown}");

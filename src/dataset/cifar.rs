@@ -11,6 +11,7 @@
 //! in range are what shows that a file is CIFAR at all. Both sets at once, or one batch twice, are refused. The Python
 //! version is pickled code, which the lab does not run.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,8 +25,10 @@ use crate::image::ImageShape;
 /// Of all images.
 pub const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
-/// Training images of each of the two sets.
-const TRAINING_IMAGES: usize = 50_000;
+/// Files of CIFAR-10's training images.
+const BATCHES: usize = 5;
+/// Images in each of them.
+const BATCH_IMAGES: usize = 10_000;
 
 /// Which of the two a file is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,13 +50,6 @@ impl Cifar {
 
     fn record(self) -> usize {
         self.labels().len() + SHAPE.n_values()
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ten => "CIFAR-10",
-            Self::Hundred => "CIFAR-100",
-        }
     }
 }
 
@@ -80,15 +76,8 @@ pub fn read(name: &str, path: &Path) -> Result<Dataset, DatasetError> {
         let [ten, hundred] = [ten, hundred].map(|path| path.to_path_buf());
         return Err(DatasetError::CifarMixed { path: path.to_owned(), ten, hundred });
     }
-    if let (true, Some((set, _))) = (is_whole_set && labels.len() != TRAINING_IMAGES, sets.first())
-    {
-        notices.push(format!(
-            "'{}' holds '{}' of the '{TRAINING_IMAGES}' training images of {}, in '{}' files",
-            path.display(),
-            labels.len(),
-            set.name(),
-            files.len()
-        ));
+    if is_whole_set {
+        notices.extend(missing(path, &files));
     }
     Ok(Dataset::new(name, SHAPE, pixels, Some(labels)).with_notices(notices))
 }
@@ -154,10 +143,13 @@ fn file_name(path: &Path) -> &str {
 }
 
 fn is_training_file(path: &Path) -> bool {
-    let name = file_name(path);
-    let number = name.strip_prefix("data_batch_").and_then(|rest| rest.strip_suffix(".bin"));
-    name == "train.bin"
-        || number.is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
+    file_name(path) == "train.bin" || number(path).is_some()
+}
+
+/// The number of a batch, in digits.
+fn number(path: &Path) -> Option<&str> {
+    let number = file_name(path).strip_prefix("data_batch_")?.strip_suffix(".bin")?;
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(number)
 }
 
 /// Those of `names` that look like training files and are none: copies, packed ones, other versions.
@@ -199,6 +191,21 @@ fn no_cifar(path: &Path, names: &[PathBuf]) -> DatasetError {
         () => "",
     };
     DatasetError::NoCifar { path: path.to_owned(), found }
+}
+
+/// Batches of CIFAR-10 that should be there: between those that are, or behind them where they are the original ones.
+fn missing(path: &Path, files: &[Member]) -> Option<String> {
+    let numbers: BTreeSet<usize> =
+        files.iter().filter_map(|file| number(&file.path)?.parse().ok()).collect();
+    let is_original =
+        files.iter().all(|file| file.bytes.len() == BATCH_IMAGES * Cifar::Ten.record());
+    let last = *numbers.last()?.max(if is_original { &BATCHES } else { &1 });
+    let missing: Vec<String> = (1..=last)
+        .filter(|number| !numbers.contains(number))
+        .map(|number| format!("'data_batch_{number}.bin'"))
+        .take(BATCHES)
+        .collect();
+    (!missing.is_empty()).then(|| format!("'{}' lacks {}", path.display(), missing.join(", ")))
 }
 
 /// Refuses two files of one name or of one content.
@@ -393,13 +400,14 @@ mod tests {
     }
 
     #[test]
-    fn missing_images_and_copies_of_batches_are_said() {
+    fn missing_and_copied_batches_are_said() {
         let folder = folder(&[
             ("data_batch_1.bin", records(&[&[3]])),
+            ("data_batch_3.bin", records(&[&[4]])),
             ("data_batch_1 (1).bin", records(&[&[3]])),
         ]);
         let notices = read("cifar", folder.path()).unwrap().notices().join("\n");
-        assert!(notices.contains("'1' of the '50000' training images of CIFAR-10"), "{notices}");
+        assert!(notices.contains("lacks 'data_batch_2.bin'"), "{notices}");
         assert!(notices.contains("'data_batch_1 (1).bin'"), "{notices}");
         let one = read("cifar", &folder.path().join("data_batch_1.bin")).unwrap();
         assert!(one.notices().is_empty(), "one file was asked for");

@@ -70,10 +70,11 @@ impl Folder {
             }
             if !empty.is_empty() {
                 notices.push(format!(
-                    "{} of {} sub-folders hold no images and are no classes: '{}'; labels number the others",
+                    "sub-folders without images: {} of {} ('{}'{}); they are no classes, and labels number the others",
                     empty.len(),
                     empty.len() + classes.len(),
-                    empty.iter().take(3).cloned().collect::<Vec<_>>().join("', '")
+                    empty.iter().take(3).cloned().collect::<Vec<_>>().join("', '"),
+                    if empty.len() > 3 { ", ..." } else { "" }
                 ));
             }
             let labels = labels(&classes);
@@ -88,7 +89,7 @@ impl Folder {
         } else {
             for image in classes.iter().flat_map(|(_, images)| images) {
                 survey.left_out.add(
-                    "images in sub-folders, since there are more beside them,",
+                    "images in sub-folders, which are fewer than those beside them",
                     survey.relative(image),
                 );
             }
@@ -153,19 +154,16 @@ fn given_up(pictures: &[Picture]) -> Vec<String> {
     let all = pictures.len();
     let count = |is: fn(&Picture) -> bool| pictures.iter().filter(|picture| is(picture)).count();
     [
-        (
-            count(|p| p.was_cropped),
-            "are not square: of these only the square in the middle is taken",
-        ),
+        (count(|p| p.was_cropped), "not square, of which only the square in the middle is taken"),
         (
             count(|p| p.was_transparent),
-            "have transparent pixels: their colours are taken and transparency is ignored",
+            "with transparent pixels, whose colours are taken as if they were opaque",
         ),
-        (count(|p| p.was_deep), "have 16 bits a channel: of these 8 are taken"),
+        (count(|p| p.was_deep), "with 16 bits a channel, of which 8 are taken"),
     ]
     .into_iter()
     .filter(|(n, _)| *n > 0)
-    .map(|(n, words)| format!("{n} of {all} images {words}"))
+    .map(|(n, words)| format!("of {all} images {n} {words}"))
     .collect()
 }
 
@@ -288,16 +286,16 @@ mod tests {
         assert_eq!(data.labels().unwrap(), [0, 0, 1]);
         let notices = data.notices().join("\n");
         for expected in [
-            "1 images beside the class folders ('cover.png')",
+            "1 image beside the class folders ('cover.png')",
             "2 images deeper than the class folders ('b/more/1.png', ...)",
             "2 dangling links ('a/5.png', ...)",
-            "1 links to a folder above them ('up')",
-            "1 links to folders below the class folders ('b/up')",
-            "1 entries that are a socket and not files ('a/7.png')",
-            "1 images whose names do not end in .png, .jpg or .jpeg: 1 no ending ('a/image')",
+            "1 link to a folder above them ('up')",
+            "1 link to folders below the class folders ('b/up')",
+            "1 special file (a socket) ('a/7.png')",
+            "1 image with names that do not end in .png, .jpg or .jpeg: 1 no ending ('a/image')",
             "2 images in formats other than PNG and JPEG: 1 .tiff ('a/4.TIFF'), 1 WebP image ('a/3.webp')",
-            "1 other files: 1 .csv ('labels.csv')",
-            "1 of 3 sub-folders hold no images and are no classes: 'empty'",
+            "1 other file: 1 .csv ('labels.csv')",
+            "sub-folders without images: 1 of 3 ('empty')",
         ] {
             assert!(notices.contains(expected), "'{expected}' is not in\n{notices}");
         }
@@ -311,7 +309,7 @@ mod tests {
         }
         let data = opened(&folder);
         assert_eq!((data.len(), data.labels()), (2, None));
-        assert!(data.notices()[0].contains("1 images in sub-folders"), "{:?}", data.notices());
+        assert!(data.notices()[0].contains("1 image in sub-folders"), "{:?}", data.notices());
     }
 
     #[test]

@@ -75,10 +75,7 @@ impl<'a> Survey<'a> {
                 Err(error) => self.failures.push((path, error.to_string())),
                 Ok(about) if about.is_dir() => found.folders.push(path),
                 Ok(about) if !about.is_file() => {
-                    let what = format!(
-                        "entries that are {} and not files",
-                        special_kind(about.file_type())
-                    );
+                    let what = format!("special files ({})", special_kind(about.file_type()));
                     self.left_out.add(what, self.relative(&path));
                 }
                 Ok(_) if is_image(&path) => found.images.push(path),
