@@ -189,3 +189,59 @@ fn bad_files_are_refused_in_words() {
     save(&bench.path("small"), &[("attention", Dtype::F64, &[4, 4], floats(vec![0.25; 16]))]);
     with("--attention", "small", "[16,16]");
 }
+
+#[test]
+fn files_that_are_no_safetensors_are_called_by_their_names() {
+    let bench = Bench::new();
+    let whole = std::fs::read(bench.path("images")).unwrap();
+    for (bytes, expected) in [
+        (&b""[..], "an empty file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git-lfs pointer"),
+        (b"PK\x03\x04\0\0\x08\x08\0\0archive/data.pkl", "PyTorch"),
+        (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M", "Python pickle"),
+        (b"\x93NUMPY\x01\0v\0", "NumPy"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (b"<!DOCTYPE html>", "HTML page"),
+        (&whole[..whole.len() - 4], "truncated or damaged"),
+        (&whole[..40], "truncated or damaged"),
+    ] {
+        std::fs::write(bench.path("wrong"), bytes).unwrap();
+        for flag in ["--images", "--input", "--attention"] {
+            bench.refuse("attention", &[flag, "wrong.safetensors"], expected);
+        }
+    }
+    save(&bench.path("none"), &[]);
+    bench.refuse("ideal", &["--images", "none.safetensors"], "holds no tensors");
+    save(&bench.path("half"), &[("images", Dtype::BF16, &[3, 1, 4, 4], vec![0; 96])]);
+    bench.refuse("ideal", &["--images", "half.safetensors"], "holds 'BF16'");
+    save(
+        &bench.path("infinite"),
+        &[("x", Dtype::F64, &[1, 1, 4, 4], floats(vec![f64::INFINITY; 16]))],
+    );
+    bench.refuse("ideal", &["--input", "infinite.safetensors"], "finite");
+    let labels = vec![0; 3];
+    save(
+        &bench.path("column"),
+        &[
+            ("images", Dtype::U8, &[3, 1, 4, 4], vec![5; 48]),
+            ("labels", Dtype::U8, &[3, 1], labels),
+        ],
+    );
+    bench.refuse("ideal", &["--images", "column.safetensors"], "[count] is needed");
+}
+
+#[test]
+fn values_in_another_range_than_the_documented_one_are_warned_about() {
+    let bench = Bench::new();
+    let warned = |values: Vec<f64>| {
+        save(&bench.path("range"), &[("images", Dtype::F64, &[3, 1, 4, 4], floats(values))]);
+        let output = bench.run("ideal", &["--images", "range.safetensors"]);
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let ramp = |low: f64, high: f64| (0..48).map(move |i| low + (high - low) * f64::from(i) / 47.0);
+    assert!(warned(ramp(0.0, 255.0).collect()).contains("[0, 255], but in [-1, 1] is expected"));
+    assert!(warned(ramp(0.0, 1.0).collect()).contains("2 v - 1"));
+    assert!(warned(ramp(-2.0, 2.5).collect()).contains("mean and variance"));
+    assert_eq!(warned(ramp(-1.000_000_1, 1.004).collect()), "");
+}

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 
 use super::bench_gpu::GpuArgs;
-use crate::dataset::source::{DatasetError, DatasetSource, open};
+use crate::dataset::{DatasetError, DatasetSource, open};
 use crate::lab::bench::limits::Limits;
 use crate::lab::bench::theory::{TheoryCase, TheoryTiming, fixed, time_theory};
 use crate::lab::bench::train::{Net, TrainTiming, time_training};

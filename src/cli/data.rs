@@ -1,5 +1,7 @@
 //! `data ls` and `data show`: which images experiments train on, and how a path of images is one.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -74,14 +76,16 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
             let dataset = open_dataset(&experiment)?;
             writeln!(words, "{}: {} images of {}", dataset.name, dataset.len(), dataset.shape())?;
             if let Some(labels) = dataset.labels() {
-                let largest = labels.iter().max().copied().unwrap_or(0);
-                writeln!(words, "labels 0 to {largest}")?;
+                writeln!(words, "{}", label_range(labels))?;
             }
             let judged = match Judge::new(&dataset) {
                 Some(_) => "its samples can be judged by its rule",
                 None => "it has no rule to judge samples by",
             };
             writeln!(words, "{judged}")?;
+            for notice in dataset.notices() {
+                writeln!(words, "warning: {notice}")?;
+            }
             if let Some(path) = out {
                 let batch = dataset.batch(0, (*images).min(dataset.len()));
                 picture::write(&picture::gallery(&batch), path)
@@ -92,13 +96,42 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
     Ok(())
 }
 
+/// The smallest and the largest label that occur, and how many between them do not.
+fn label_range(labels: &[u8]) -> String {
+    let present: BTreeSet<u8> = labels.iter().copied().collect();
+    let (Some(&low), Some(&high)) = (present.first(), present.last()) else {
+        return "no labels".to_owned();
+    };
+    let absent: Vec<String> = (low..=high)
+        .filter(|label| !present.contains(label))
+        .map(|label| label.to_string())
+        .collect();
+    let gaps = match absent.len() {
+        0 => String::new(),
+        n @ 1..=5 => format!(", {n} of them without images: {}", absent.join(", ")),
+        n => format!(", {n} of them without images: {}, ...", absent[..5].join(", ")),
+    };
+    format!("labels {low} to {high}{gaps}")
+}
+
+/// What a file or folder is called where a name is needed: without its endings, never empty, never hidden.
+fn name_of(path: &Path) -> String {
+    let found = path.file_name().map(OsStr::to_owned).or_else(|| {
+        // '.', '..' and the like name a folder that has a name.
+        std::fs::canonicalize(path).ok()?.file_name().map(OsStr::to_owned)
+    });
+    let name = found.unwrap_or_default().to_string_lossy().into_owned();
+    let name = name.trim_start_matches('.');
+    let stem = if path.is_dir() { name } else { name.split('.').next().unwrap_or(name) };
+    if stem.is_empty() { "images".to_owned() } else { stem.to_owned() }
+}
+
 /// The experiment called `name`, or one over the images of that path; and a name for it.
 pub fn experiment_over(place: &Place, name: &str) -> Result<(String, Experiment)> {
     let lab = place.lab()?;
     let path = Path::new(name);
     if lab.experiment(name).is_err() && path.exists() {
-        let stem = path.file_name().map_or("images", |name| name.to_str().unwrap_or("images"));
-        let stem = stem.split('.').next().unwrap_or(stem).to_owned();
+        let stem = name_of(path);
         let mut experiment = Experiment::new(&stem);
         experiment.root = std::env::current_dir().context("finding the current directory")?;
         let kind = match path {
@@ -123,4 +156,37 @@ pub fn experiment_over(place: &Place, name: &str) -> Result<(String, Experiment)
         format!("'{name}' is neither a file nor an experiment; see 'mosaic experiments'")
     })?;
     Ok((name.to_owned(), found.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_labels_are_those_that_occur() {
+        assert_eq!(
+            label_range(&[26, 1, 2, 3]),
+            "labels 1 to 26, 22 of them without images: 4, 5, 6, 7, 8, ..."
+        );
+        assert_eq!(label_range(&[2, 1, 2]), "labels 1 to 2");
+        assert_eq!(label_range(&[4, 6]), "labels 4 to 6, 1 of them without images: 5");
+    }
+
+    #[test]
+    fn hidden_files_and_folders_without_a_name_are_called_something() {
+        for (path, name) in [
+            (".hidden.idx", "hidden"),
+            ("a/train-images.idx.gz", "train-images"),
+            (".gz", "gz"),
+            ("...", "images"),
+            ("/", "images"),
+        ] {
+            assert_eq!(name_of(Path::new(path)), name, "{path}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("mine.v2");
+        std::fs::create_dir(&inner).unwrap();
+        assert_eq!(name_of(&inner), "mine.v2");
+        assert_eq!(name_of(&inner.join("..").join("mine.v2").join(".")), "mine.v2");
+    }
 }

@@ -15,12 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use bytes::Bytes;
 use clap::{Args, ValueEnum};
+use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 
-use crate::dataset::mapped;
+use super::tensor_file::{self, TensorFile, batch_shape, floats, integers, named};
 use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use crate::files::{check_output, write_output};
 use crate::image::{ImageBatch, ImageShape};
@@ -193,18 +192,22 @@ fn attention_settings(args: &DenoiseArgs) -> Result<AttentionSettings> {
 
 fn read_images(path: &Path, label: Option<i64>) -> Result<TrainingImages> {
     let attempt = || format!("cannot use '{}' as training images", path.display());
-    let bytes = read(path).with_context(attempt)?;
+    let file = TensorFile::read(path).with_context(attempt)?;
     let build = || -> Result<TrainingImages> {
-        let file = SafeTensors::deserialize(&bytes)?;
-        let tensor = named(&file, "images")?;
+        let tensors = file.tensors()?;
+        let tensor = named(&tensors, "images")?;
         let shape = batch_shape("images", tensor.shape())?;
+        let bytes = || file.slice(tensor.data());
         let mut images = match tensor.dtype() {
-            Dtype::U8 => TrainingImages::from_bytes(shape, bytes.slice_ref(tensor.data()))?,
-            Dtype::F32 => TrainingImages::from_singles(shape, bytes.slice_ref(tensor.data()))?,
-            Dtype::F64 => TrainingImages::from_doubles(shape, bytes.slice_ref(tensor.data()))?,
+            Dtype::U8 => TrainingImages::from_bytes(shape, bytes())?,
+            Dtype::F32 => TrainingImages::from_singles(shape, bytes())?,
+            Dtype::F64 => TrainingImages::from_doubles(shape, bytes())?,
             other => bail!("tensor 'images' holds '{other:?}'; give it as U8, F32 or F64"),
         };
-        if let Ok(labels) = file.tensor("labels") {
+        for doubt in tensor_file::doubts_of_images(&tensor) {
+            eprintln!("warning: '{}': {doubt}", path.display());
+        }
+        if let Ok(labels) = tensors.tensor("labels") {
             images = images.with_labels(integers("labels", &labels)?)?;
         }
         Ok(match label {
@@ -217,22 +220,26 @@ fn read_images(path: &Path, label: Option<i64>) -> Result<TrainingImages> {
 
 fn read_input(path: &Path) -> Result<ImageBatch> {
     let attempt = || format!("cannot use '{}' as input", path.display());
-    let bytes = read(path).with_context(attempt)?;
+    let file = TensorFile::read(path).with_context(attempt)?;
     let build = || -> Result<ImageBatch> {
-        let file = SafeTensors::deserialize(&bytes)?;
-        let tensor = named(&file, "x")?;
+        let tensors = file.tensors()?;
+        let tensor = named(&tensors, "x")?;
         let shape = batch_shape("x", tensor.shape())?;
-        Ok(ImageBatch::new(shape, floats("x", &tensor)?))
+        let values = floats("x", &tensor)?;
+        if let Some(doubt) = tensor_file::doubt_of_input(&values) {
+            eprintln!("warning: '{}': {doubt}", path.display());
+        }
+        Ok(ImageBatch::new(shape, values))
     };
     build().with_context(attempt)
 }
 
 fn read_attention(path: &Path, shape: ImageShape) -> Result<Arc<dyn AttentionProvider>> {
     let attempt = || format!("cannot use '{}' as attention maps", path.display());
-    let bytes = read(path).with_context(attempt)?;
+    let file = TensorFile::read(path).with_context(attempt)?;
     let build = || -> Result<Arc<dyn AttentionProvider>> {
-        let file = SafeTensors::deserialize(&bytes)?;
-        let tensor = named(&file, "attention")?;
+        let tensors = file.tensors()?;
+        let tensor = named(&tensors, "attention")?;
         let p = shape.n_pixels();
         let n_heads = match *tensor.shape() {
             [a, b] if (a, b) == (p, p) => 1,
@@ -247,51 +254,6 @@ fn read_attention(path: &Path, shape: ImageShape) -> Result<Arc<dyn AttentionPro
         Ok(Arc::new(maps))
     };
     build().with_context(attempt)
-}
-
-fn read(path: &Path) -> Result<Bytes> {
-    mapped::read(path).context("cannot read the file")
-}
-
-fn named<'a>(file: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>> {
-    file.tensor(name).map_err(|_| {
-        anyhow::anyhow!("there is no tensor '{name}'; it holds '{}'", file.names().join("', '"))
-    })
-}
-
-fn batch_shape(name: &str, shape: &[usize]) -> Result<ImageShape> {
-    match *shape {
-        [_, c, h, w] => ImageShape::of_file(c, h, w),
-        _ => None,
-    }
-    .with_context(|| {
-        format!(
-            "tensor '{name}' has shape '{shape:?}', but [count,channels,height,width] is needed"
-        )
-    })
-}
-
-fn floats(name: &str, tensor: &TensorView<'_>) -> Result<Vec<f64>> {
-    let data = tensor.data();
-    Ok(match tensor.dtype() {
-        Dtype::F32 => numbers(data, |b| f64::from(f32::from_le_bytes(b))),
-        Dtype::F64 => numbers(data, f64::from_le_bytes),
-        other => bail!("tensor '{name}' holds '{other:?}'; give it as F32 or F64"),
-    })
-}
-
-fn integers(name: &str, tensor: &TensorView<'_>) -> Result<Vec<i64>> {
-    let data = tensor.data();
-    Ok(match tensor.dtype() {
-        Dtype::U8 => data.iter().map(|&b| i64::from(b)).collect(),
-        Dtype::I32 => numbers(data, |b| i64::from(i32::from_le_bytes(b))),
-        Dtype::I64 => numbers(data, i64::from_le_bytes),
-        other => bail!("tensor '{name}' holds '{other:?}'; give it as U8, I32 or I64"),
-    })
-}
-
-fn numbers<const SIZE: usize, T>(data: &[u8], parse: impl Fn([u8; SIZE]) -> T) -> Vec<T> {
-    data.as_chunks::<SIZE>().0.iter().map(|bytes| parse(*bytes)).collect()
 }
 
 /// One output tensor: name, element type, shape, little-endian bytes.

@@ -12,6 +12,7 @@ pub mod sample;
 pub mod report;
 pub mod data;
 pub mod denoise;
+mod tensor_file;
 pub mod theory;
 pub mod bench;
 pub mod bench_gpu;

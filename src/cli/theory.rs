@@ -148,6 +148,7 @@ fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
     }
     experiment.check().context("checking the settings")?;
     let (network, dataset) = network_of(&experiment)?;
+    dataset.notices().iter().for_each(|notice| eprintln!("warning: {notice}"));
     let (machines, notes) = experiment.machines(&network);
     notes.iter().for_each(|note| eprintln!("{note}"));
     let machines: Vec<NamedMachine> =

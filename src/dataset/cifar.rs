@@ -5,102 +5,234 @@
 //! CIFAR-100: coarse (0 to 19), fine label (0 to 99)  the same
 //! ```
 //!
-//! A path names the directory with the training files, the archive that it came in, or one file. Directory and
-//! archive: `data_batch_*.bin` or `train.bin`, in the order of their names. Files do not say which of the two they are;
-//! their lengths do, and labels in range are what shows that a file is CIFAR at all. The Python version is pickled
-//! code, which the lab does not run.
+//! A path names the directory with the training files, the archive that it came in (tar, gzipped or not), or one file.
+//! Directory and archive: `data_batch_N.bin` or `train.bin`, in the order of their names; what looks like one of these and
+//! is none is left out, which the notices say. Files do not say which of the two sets they are; their lengths do, and labels
+//! in range are what shows that a file is CIFAR at all. Both sets at once, or one batch twice, are refused. The Python
+//! version is pickled code, which the lab does not run.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
-use tar::Archive;
-
-use super::source::DatasetError;
+use super::error::DatasetError;
+use super::file_kind::{FileKind, is_tar};
+use super::litter::is_litter;
+use super::packed::{self, Member, wrong_kind};
 use super::{Dataset, mapped};
 use crate::image::ImageShape;
 
 /// Of all images.
 pub const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
-/// Labels before an image: how many, and how many values each has; the last is the class.
-const CIFAR_10: &[u8] = &[10];
-const CIFAR_100: &[u8] = &[20, 100];
+/// Files of CIFAR-10's training images.
+const BATCHES: usize = 5;
+/// Images in each of them.
+const BATCH_IMAGES: usize = 10_000;
+
+/// Which of the two a file is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cifar {
+    Ten,
+    Hundred,
+}
+
+impl Cifar {
+    const BOTH: [Self; 2] = [Self::Ten, Self::Hundred];
+
+    /// Labels before an image: how many, and how many values each has; the last is the class.
+    fn labels(self) -> &'static [u8] {
+        match self {
+            Self::Ten => &[10],
+            Self::Hundred => &[20, 100],
+        }
+    }
+
+    fn record(self) -> usize {
+        self.labels().len() + SHAPE.n_values()
+    }
+}
 
 /// Reads all training images that `path` names, with their classes (CIFAR-100: the fine ones).
+///
+/// # Errors
+/// What is neither of the sets, by what it is instead, and archives and directories that hold too much.
 pub fn read(name: &str, path: &Path) -> Result<Dataset, DatasetError> {
-    let failed = |source| DatasetError::Read { path: path.to_owned(), source };
+    let Found { files, mut notices, is_whole_set, was_packed } = find(path)?;
+    refuse_twice(path, &files)?;
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    let mut take = |file: &[u8], path: &Path| parse(file, path, &mut pixels, &mut labels);
+    let mut sets: Vec<(Cifar, &Path)> = Vec::new();
+    for file in &files {
+        let set = parse(&file.bytes, &file.path, &mut pixels, &mut labels)
+            .map_err(|error| by_kind(file, was_packed).unwrap_or(error))?;
+        sets.push((set, &file.path));
+        // Valid records of black images, and what is left of a copy that failed.
+        if FileKind::of(&file.bytes) == FileKind::Zeros {
+            notices.push(format!("'{}' holds nothing but zeros", file.path.display()));
+        }
+    }
+    let of = |wanted| sets.iter().find(|(set, _)| *set == wanted).map(|(_, path)| path);
+    if let (Some(ten), Some(hundred)) = (of(Cifar::Ten), of(Cifar::Hundred)) {
+        let [ten, hundred] = [ten, hundred].map(|path| path.to_path_buf());
+        return Err(DatasetError::CifarMixed { path: path.to_owned(), ten, hundred });
+    }
+    if is_whole_set {
+        notices.extend(missing(path, &files));
+    }
+    Ok(Dataset::new(name, SHAPE, pixels, Some(labels)).with_notices(notices))
+}
+
+/// The files that a path names.
+struct Found {
+    files: Vec<Member>,
+    notices: Vec<String>,
+    /// A directory or an archive was named, which should hold all of a set.
+    is_whole_set: bool,
+    /// The one file that was named is gzipped.
+    was_packed: bool,
+}
+
+fn find(path: &Path) -> Result<Found, DatasetError> {
     if path.is_dir() {
-        let entries = fs::read_dir(path).map_err(failed)?;
-        let mut files = Vec::new();
-        for entry in entries {
-            let file = entry.map_err(failed)?.path();
-            if is_training_file(&file) {
-                files.push(file);
-            }
-        }
-        files.sort();
-        for file in &files {
-            let bytes = mapped::read(file)
-                .map_err(|source| DatasetError::Read { path: file.clone(), source })?;
-            take(&bytes, file)?;
-        }
-    } else {
-        let file = mapped::read(path).map_err(failed)?;
-        if file.starts_with(&[0x1f, 0x8b]) {
-            for (name, bytes) in unpack(&file).map_err(failed)? {
-                take(&bytes, &path.join(name))?;
-            }
-        } else {
-            take(&file, path)?;
+        return directory(path);
+    }
+    let unpacked = packed::read(path)?;
+    if !is_tar(&unpacked.bytes) {
+        let was_packed = unpacked.was_packed;
+        let files = vec![Member { path: path.to_owned(), bytes: unpacked.bytes }];
+        return Ok(Found { files, notices: unpacked.notices, is_whole_set: false, was_packed });
+    }
+    let (members, notices) = packed::members(&unpacked.bytes, path)?;
+    let names: Vec<PathBuf> = members.iter().map(|member| member.path.clone()).collect();
+    let mut files: Vec<Member> =
+        members.into_iter().filter(|member| is_training_file(&member.path)).collect();
+    if files.is_empty() {
+        return Err(no_cifar(path, &names));
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let notices = [unpacked.notices, notices, left_out(path, &names)].concat();
+    Ok(Found { files, notices, is_whole_set: true, was_packed: false })
+}
+
+/// The training files of a directory.
+fn directory(path: &Path) -> Result<Found, DatasetError> {
+    let failed = |source| DatasetError::Read { path: path.to_owned(), source };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if !is_litter(&entry.file_name().to_string_lossy()) {
+            names.push(entry.path());
         }
     }
-    if labels.is_empty() {
-        return Err(DatasetError::NoCifar { path: path.to_owned() });
+    names.sort();
+    let mut files = Vec::new();
+    for file in names.iter().filter(|file| is_training_file(file)) {
+        let bytes = mapped::read_regular(file)
+            .map_err(|source| DatasetError::Read { path: file.clone(), source })?;
+        files.push(Member { path: file.clone(), bytes });
     }
-    Ok(Dataset::new(name, SHAPE, pixels, Some(labels)))
+    if files.is_empty() {
+        return Err(no_cifar(path, &names));
+    }
+    let notices = left_out(path, &names);
+    Ok(Found { files, notices, is_whole_set: true, was_packed: false })
+}
+
+fn file_name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or("")
 }
 
 fn is_training_file(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
-    name == "train.bin" || (name.starts_with("data_batch_") && name.ends_with(".bin"))
+    file_name(path) == "train.bin" || number(path).is_some()
 }
 
-/// Whether a directory or the name of a file looks like CIFAR.
+/// The number of a batch, in digits.
+fn number(path: &Path) -> Option<&str> {
+    let number = file_name(path).strip_prefix("data_batch_")?.strip_suffix(".bin")?;
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(number)
+}
+
+/// Those of `names` that look like training files and are none: copies, packed ones, other versions.
+fn left_out(path: &Path, names: &[PathBuf]) -> Vec<String> {
+    let names: Vec<&str> = names
+        .iter()
+        .filter(|path| !is_training_file(path))
+        .map(|path| file_name(path))
+        .filter(|name| name.starts_with("data_batch") || name.starts_with("train"))
+        .collect();
+    match names.len() {
+        0 => Vec::new(),
+        n => vec![format!(
+            "'{}': {n} files are left out that are not called 'data_batch_N.bin' or 'train.bin': '{}'{}",
+            path.display(),
+            names[..n.min(3)].join("', '"),
+            if n > 3 { ", ..." } else { "" }
+        )],
+    }
+}
+
+/// The error for a file that is of some other kind.
+fn by_kind(file: &Member, was_packed: bool) -> Option<DatasetError> {
+    let is_known = !matches!(FileKind::of(&file.bytes), FileKind::Unknown(_));
+    is_known.then(|| wrong_kind(&file.path, &file.bytes, was_packed, "CIFAR's binary version"))
+}
+
+fn no_cifar(path: &Path, names: &[PathBuf]) -> DatasetError {
+    let has = |wanted: &[&str]| names.iter().any(|name| wanted.contains(&file_name(name)));
+    let found = match () {
+        () if has(&["data_batch_1", "train", "data_batch_2"]) => {
+            ", but CIFAR's Python version, which is pickled"
+        }
+        () if has(&["data_batch_1.mat", "train.mat"]) => ", but CIFAR's MATLAB version",
+        () if has(&["test_batch.bin", "test.bin"]) => ", but CIFAR's test images only",
+        () if has(&["data_batch_1.bin.gz", "train.bin.gz"]) => {
+            ", but packed files, which must be unpacked"
+        }
+        () => "",
+    };
+    DatasetError::NoCifar { path: path.to_owned(), found }
+}
+
+/// Batches of CIFAR-10 that should be there: between those that are, or behind them where they are the original ones.
+fn missing(path: &Path, files: &[Member]) -> Option<String> {
+    let numbers: BTreeSet<usize> =
+        files.iter().filter_map(|file| number(&file.path)?.parse().ok()).collect();
+    let is_original =
+        files.iter().all(|file| file.bytes.len() == BATCH_IMAGES * Cifar::Ten.record());
+    let last = *numbers.last()?.max(if is_original { &BATCHES } else { &1 });
+    let missing: Vec<String> = (1..=last)
+        .filter(|number| !numbers.contains(number))
+        .map(|number| format!("'data_batch_{number}.bin'"))
+        .take(BATCHES)
+        .collect();
+    (!missing.is_empty()).then(|| format!("'{}' lacks {}", path.display(), missing.join(", ")))
+}
+
+/// Refuses two files of one name or of one content.
+fn refuse_twice(path: &Path, files: &[Member]) -> Result<(), DatasetError> {
+    for (i, second) in files.iter().enumerate() {
+        let same = |first: &&Member| {
+            file_name(&first.path) == file_name(&second.path)
+                || (!second.bytes.is_empty() && first.bytes == second.bytes)
+        };
+        if let Some(first) = files[..i].iter().find(same) {
+            let [first, second] = [first, second].map(|file| file.path.clone());
+            return Err(DatasetError::CifarTwice { path: path.to_owned(), first, second });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a directory, or a file by its name or its first bytes, looks like CIFAR.
 pub fn is_likely(path: &Path) -> bool {
     if path.is_dir() {
         return fs::read_dir(path)
             .is_ok_and(|entries| entries.flatten().any(|entry| is_training_file(&entry.path())));
     }
-    let name = path.to_string_lossy();
-    [".bin", ".tar.gz", ".tgz"].iter().any(|end| name.ends_with(end))
-}
-
-/// The training files of a gzipped archive. Files with holes, whose size an archive may claim without a byte of them, are
-/// no training files, and more than memory should hold is refused before it is unpacked.
-fn unpack(archive: &[u8]) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
-    let mut files = Vec::new();
-    let mut left = mapped::in_memory_max();
-    for entry in Archive::new(MultiGzDecoder::new(archive)).entries()? {
-        let mut entry = entry?;
-        let path = entry.path()?.into_owned();
-        if is_training_file(&path) && entry.header().entry_type().is_file() {
-            left = left.checked_sub(entry.size()).ok_or_else(|| {
-                let (path, size) = (path.display(), entry.size());
-                io::Error::other(format!(
-                    "'{path}' in it claims {size} bytes, more than memory can hold"
-                ))
-            })?;
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes)?;
-            files.push((path, bytes));
-        }
-    }
-    files.sort();
-    Ok(files)
+    let name = path.to_string_lossy().to_lowercase();
+    [".bin", ".bin.gz", ".tgz", ".tar"].iter().any(|end| name.ends_with(end))
+        || name.contains(".tar.")
+        || packed::start(path).is_some_and(|start| is_tar(&start))
 }
 
 fn parse(
@@ -108,22 +240,32 @@ fn parse(
     path: &Path,
     pixels: &mut Vec<u8>,
     labels: &mut Vec<u8>,
-) -> Result<(), DatasetError> {
-    let record = |kinds: &[u8]| kinds.len() + SHAPE.n_values();
-    let fits = |kinds: &&&[u8]| !file.is_empty() && file.len().is_multiple_of(record(kinds));
-    let Some(kinds) = [CIFAR_10, CIFAR_100].iter().find(fits) else {
-        let found = file.len();
-        return Err(DatasetError::CifarLength { path: path.to_owned(), found });
-    };
-    for (number, record) in file.chunks_exact(record(kinds)).enumerate() {
-        let (before, image) = record.split_at(kinds.len());
-        if let Some((&found, &kinds)) = before.iter().zip(*kinds).find(|(label, n)| label >= n) {
-            return Err(DatasetError::CifarLabel { path: path.to_owned(), number, found, kinds });
+) -> Result<Cifar, DatasetError> {
+    let fits = |set: &Cifar| !file.is_empty() && file.len().is_multiple_of(set.record());
+    // A length can fit both; then labels decide.
+    let mut refused = None;
+    for set in Cifar::BOTH.into_iter().filter(fits) {
+        match wrong_label(file, path, set) {
+            None => {
+                for record in file.chunks_exact(set.record()) {
+                    let (before, image) = record.split_at(set.labels().len());
+                    labels.extend(before.last());
+                    pixels.extend_from_slice(image);
+                }
+                return Ok(set);
+            }
+            Some(error) => refused = refused.or(Some(error)),
         }
-        labels.extend(before.last());
-        pixels.extend_from_slice(image);
     }
-    Ok(())
+    Err(refused.unwrap_or(DatasetError::CifarLength { path: path.to_owned(), found: file.len() }))
+}
+
+fn wrong_label(file: &[u8], path: &Path, set: Cifar) -> Option<DatasetError> {
+    file.chunks_exact(set.record()).enumerate().find_map(|(number, record)| {
+        let mut labels = record.iter().zip(set.labels());
+        let (&found, &kinds) = labels.find(|(label, n)| label >= n)?;
+        Some(DatasetError::CifarLabel { path: path.to_owned(), number, found, kinds })
+    })
 }
 
 #[cfg(test)]
@@ -182,19 +324,92 @@ mod tests {
     #[test]
     fn what_is_not_cifar_is_refused_with_what_was_found() {
         let says = |path: &Path| read("cifar", path).unwrap_err().to_string();
-        let short = folder(&[("data_batch_1.bin", vec![0; 3000])]);
+        let short = folder(&[("data_batch_1.bin", vec![7; 3000])]);
         assert!(says(short.path()).contains("'3000'"), "{}", says(short.path()));
         let empty = folder(&[("data_batch_1.bin", vec![])]);
-        assert!(says(empty.path()).contains("'0'"), "{}", says(empty.path()));
+        assert!(says(empty.path()).contains("an empty file"), "{}", says(empty.path()));
+        let zeros = folder(&[("data_batch_1.bin", vec![0; 3073])]);
+        let notices = read("cifar", zeros.path()).unwrap().notices().join(", ");
+        assert!(notices.contains("nothing but zeros"), "{notices}");
+        let page = folder(&[("data_batch_1.bin", b"<!DOCTYPE html><p>Not found".to_vec())]);
+        assert!(says(page.path()).contains("HTML page"), "{}", says(page.path()));
         let garbage = folder(&[("data_batch_1.bin", records(&[&[4], &[10]]))]);
         let error = says(garbage.path());
         assert!(error.contains("record '1'") && error.contains("'10'"), "{error}");
         let python = folder(&[("data_batch_1", vec![0x80, 2])]);
-        assert!(says(python.path()).contains("binary version"), "{}", says(python.path()));
+        assert!(says(python.path()).contains("Python version"), "{}", says(python.path()));
         assert!(!is_likely(python.path()));
         let missing = says(Path::new("/no/such/archive.tar.gz"));
         assert!(missing.contains("cannot read"), "{missing}");
         let broken = folder(&[("a.tar.gz", vec![0x1f, 0x8b, 8, 0, 0])]);
-        assert!(says(&broken.path().join("a.tar.gz")).contains("cannot read"));
+        assert!(says(&broken.path().join("a.tar.gz")).contains("fetch it again"));
+    }
+
+    /// A tar of these files.
+    fn archive(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (name, bytes) in files {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(bytes.len() as u64);
+            archive.append_data(&mut header, name, &bytes[..]).unwrap();
+        }
+        archive.into_inner().unwrap()
+    }
+
+    #[test]
+    fn plain_archives_and_packed_files_are_read_and_litter_is_passed_over() {
+        let batch = records(&[&[3], &[9]]);
+        let tar = archive(&[
+            ("c/._data_batch_1.bin", b"\0\x05\x16\x07".to_vec()),
+            ("__MACOSX/c/data_batch_1.bin", b"mac".to_vec()),
+            ("c/PaxHeaders.7/data_batch_1.bin", b"pax".to_vec()),
+            ("c/data_batch_1.bin", batch.clone()),
+        ]);
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        std::io::Write::write_all(&mut packed, &batch).unwrap();
+        let folder = folder(&[("c.tar", tar), ("one.bin.gz", packed.finish().unwrap())]);
+        for name in ["c.tar", "one.bin.gz"] {
+            let path = folder.path().join(name);
+            assert!(is_likely(&path));
+            assert_eq!(read("cifar", &path).unwrap().labels().unwrap(), [3, 9], "{name}");
+        }
+    }
+
+    #[test]
+    fn one_batch_twice_and_both_sets_at_once_are_refused() {
+        let [ten, other] = [records(&[&[3]]), records(&[&[4]])];
+        let hundred = records(&[&[1, 2], &[3, 4]]);
+        let check = |files: &[(&str, Vec<u8>)], expected: &str| {
+            let flat: Vec<(&str, Vec<u8>)> = files
+                .iter()
+                .map(|(name, bytes)| (name.rsplit('/').next().unwrap(), bytes.clone()))
+                .collect();
+            let as_folder = folder(&flat);
+            fs::write(as_folder.path().join("c.tar"), archive(files)).unwrap();
+            let error = read("c", &as_folder.path().join("c.tar")).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            let error = read("c", as_folder.path()).map(|_| "accepted".to_owned());
+            error.unwrap_or_else(|error| error.to_string())
+        };
+        let both = [("a/data_batch_1.bin", ten.clone()), ("b/train.bin", hundred)];
+        assert!(check(&both, "of CIFAR-10 (").contains("and of CIFAR-100 ("));
+        let copied = [("a/data_batch_1.bin", ten.clone()), ("a/data_batch_2.bin", ten.clone())];
+        assert!(check(&copied, "twice").contains("twice"));
+        // A directory cannot hold one name twice.
+        check(&[("a/data_batch_1.bin", ten), ("b/data_batch_1.bin", other)], "twice");
+    }
+
+    #[test]
+    fn missing_and_copied_batches_are_said() {
+        let folder = folder(&[
+            ("data_batch_1.bin", records(&[&[3]])),
+            ("data_batch_3.bin", records(&[&[4]])),
+            ("data_batch_1 (1).bin", records(&[&[3]])),
+        ]);
+        let notices = read("cifar", folder.path()).unwrap().notices().join("\n");
+        assert!(notices.contains("lacks 'data_batch_2.bin'"), "{notices}");
+        assert!(notices.contains("'data_batch_1 (1).bin'"), "{notices}");
+        let one = read("cifar", &folder.path().join("data_batch_1.bin")).unwrap();
+        assert!(one.notices().is_empty(), "one file was asked for");
     }
 }

@@ -16,10 +16,10 @@ use std::collections::HashSet;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::error::DatasetError;
 use super::rule::{GlyphRule, Hue, Pattern, Rule, Texture};
 use super::set::Dataset;
 use super::shapes::{GLYPHS, HANDED, HUES, Shape, draw};
-use super::source::DatasetError;
 use crate::image::{ImageShape, to_byte};
 use crate::random::{Purpose, stream};
 

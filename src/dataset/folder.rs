@@ -3,47 +3,110 @@
 //! Of every image the square in its middle is taken and resized with a triangle filter that widens when images shrink
 //! (antialiasing, as PIL's bilinear does). Images come in the order of their names; transparency is ignored; where every
 //! image is grey there is one channel.
+//!
+//! Everything that is no image of the set is counted ([`super::survey`]) and comes with the data set as its notices.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ::image::imageops::{FilterType, crop_imm, resize};
 use rayon::prelude::*;
 
-use super::source::DatasetError;
-use super::{Dataset, decode};
+use super::error::{DatasetError, Failures};
+use super::picture::{self, Picture};
+use super::survey::{Listed, Survey};
+use super::{Dataset, cifar};
 use crate::image::ImageShape;
+
+/// Labels are bytes.
+const CLASSES_MAX: usize = 256;
 
 /// The images' files and, below sub-folders, their classes in the order of the sub-folders' names.
 pub struct Folder {
     files: Vec<PathBuf>,
     labels: Option<Vec<u8>>,
+    notices: Vec<String>,
+    /// Folders that cannot be looked into.
+    failures: Vec<(PathBuf, String)>,
 }
 
 impl Folder {
-    /// Lists images without opening them. More than 256 sub-folders are no classes.
+    /// Lists images without decoding them. Where there are images both in the folder and below sub-folders, those are
+    /// taken that are more.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed, or that has no images.
     pub fn list(path: &Path) -> Result<Self, DatasetError> {
-        let entries = listed(path)?;
-        let mut files: Vec<PathBuf> = entries.iter().filter(|e| is_image(e)).cloned().collect();
-        let mut labels = None;
-        if files.is_empty() {
-            let mut classes = Vec::new();
-            for folder in entries.iter().filter(|entry| entry.is_dir()) {
-                let images: Vec<_> = listed(folder)?.into_iter().filter(|e| is_image(e)).collect();
-                if !images.is_empty() {
-                    classes.push(images);
-                }
+        let failed = |source| DatasetError::Read { path: path.to_owned(), source };
+        let mut survey = Survey::new(path);
+        let Listed { images, folders } = survey.listed(path).map_err(failed)?;
+        let root = fs::canonicalize(path).map_err(failed)?;
+        let mut classes: Vec<(PathBuf, Vec<PathBuf>)> = Vec::new();
+        let (mut empty, mut notices) = (Vec::new(), Vec::new());
+        let mut seen: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+        for folder in &folders {
+            let place = fs::canonicalize(folder).unwrap_or_else(|_| folder.clone());
+            if root.starts_with(&place) {
+                survey.left_out.add("links to a folder above them", survey.relative(folder));
+                continue;
             }
-            labels = (classes.len() <= 256).then(|| {
-                let of = |(class, images): (usize, &Vec<_>)| vec![class as u8; images.len()];
-                classes.iter().enumerate().flat_map(of).collect()
-            });
-            files = classes.into_iter().flatten().collect();
+            if let Some(first) = seen.insert(place, folder.clone()) {
+                notices.push(format!(
+                    "'{}' and '{}' are the same folder, whose images are taken twice",
+                    first.display(),
+                    folder.display()
+                ));
+            }
+            let Some(found) = survey.class(folder) else { continue };
+            match found.is_empty() {
+                true => empty.push(survey.relative(folder).display().to_string()),
+                false => classes.push((folder.clone(), found)),
+            }
         }
-        if files.is_empty() {
-            return Err(DatasetError::NoImages { path: path.to_owned() });
+        let n_below: usize = classes.iter().map(|(_, images)| images.len()).sum();
+        let (files, labels) = if n_below > 0 && n_below >= images.len() {
+            for image in &images {
+                survey.left_out.add("images beside the class folders", survey.relative(image));
+            }
+            if !empty.is_empty() {
+                notices.push(format!(
+                    "sub-folders without images: {} of {} ('{}'{}); they are no classes, and labels number the others",
+                    empty.len(),
+                    empty.len() + classes.len(),
+                    empty.iter().take(3).cloned().collect::<Vec<_>>().join("', '"),
+                    if empty.len() > 3 { ", ..." } else { "" }
+                ));
+            }
+            let labels = labels(&classes);
+            if labels.is_none() {
+                notices.push(format!(
+                    "'{}' sub-folders hold images, more than the '{CLASSES_MAX}' classes that there can be: images have \
+                     no labels",
+                    classes.len()
+                ));
+            }
+            (classes.into_iter().flat_map(|(_, images)| images).collect(), labels)
+        } else {
+            for image in classes.iter().flat_map(|(_, images)| images) {
+                survey.left_out.add(
+                    "images in sub-folders, which are fewer than those beside them",
+                    survey.relative(image),
+                );
+            }
+            (images, None)
+        };
+        let Survey { left_out, failures, .. } = survey;
+        notices.extend(left_out.notices());
+        if files.is_empty() && failures.is_empty() {
+            let cifar = folders
+                .iter()
+                .find(|folder| cifar::is_likely(folder))
+                .map(|folder| format!("'{}' holds CIFAR, name that instead", folder.display()));
+            let found: String =
+                cifar.into_iter().chain(notices).map(|words| format!("; {words}")).collect();
+            return Err(DatasetError::NoImages { path: path.to_owned(), found });
         }
-        Ok(Self { files, labels })
+        Ok(Self { files, labels, notices, failures })
     }
 
     pub fn n_images(&self) -> usize {
@@ -51,49 +114,57 @@ impl Folder {
     }
 
     /// Opens the images of those numbers as squares of `size` pixels.
+    ///
+    /// # Errors
+    /// All images that cannot be used, at once.
     pub fn open(&self, name: &str, chosen: &[usize], size: usize) -> Result<Dataset, DatasetError> {
-        let images: Vec<(Vec<u8>, bool)> =
-            chosen.par_iter().map(|&i| read(&self.files[i], size)).collect::<Result<_, _>>()?;
-        let is_grey = images.iter().all(|(_, is_grey)| *is_grey);
+        let read = |&i: &usize| picture::read(&self.files[i], size).map_err(|reason| (i, reason));
+        let read: Vec<Result<Picture, (usize, String)>> = chosen.par_iter().map(read).collect();
+        let mut failures = self.failures.clone();
+        let mut pictures = Vec::with_capacity(read.len());
+        for each in read {
+            match each {
+                Ok(picture) => pictures.push(picture),
+                Err((i, reason)) => failures.push((self.files[i].clone(), reason)),
+            }
+        }
+        if !failures.is_empty() {
+            return Err(DatasetError::Images { failures: Failures(failures) });
+        }
+        let is_grey = pictures.iter().all(|picture| picture.is_grey);
         let shape = ImageShape::new(if is_grey { 1 } else { 3 }, size, size);
-        let mut pixels = Vec::with_capacity(images.len() * shape.n_values());
-        for (planes, _) in &images {
-            pixels.extend_from_slice(&planes[..shape.n_values()]);
+        let mut pixels = Vec::with_capacity(pictures.len() * shape.n_values());
+        for picture in &pictures {
+            pixels.extend_from_slice(&picture.planes[..shape.n_values()]);
         }
         let labels = self.labels.as_ref().map(|all| chosen.iter().map(|&i| all[i]).collect());
-        Ok(Dataset::new(name, shape, pixels, labels))
+        let notices = [self.notices.clone(), given_up(&pictures)].concat();
+        Ok(Dataset::new(name, shape, pixels, labels).with_notices(notices))
     }
 }
 
-fn listed(path: &Path) -> Result<Vec<PathBuf>, DatasetError> {
-    let failed = |source| DatasetError::Read { path: path.to_owned(), source };
-    let entries = fs::read_dir(path).map_err(failed)?;
-    let mut paths =
-        entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect::<Result<Vec<_>, _>>()?;
-    paths.sort();
-    Ok(paths)
+/// Each image's class; `None` if there are too many classes.
+fn labels(classes: &[(PathBuf, Vec<PathBuf>)]) -> Option<Vec<u8>> {
+    let of = |(class, (_, images)): (usize, &(PathBuf, Vec<_>))| vec![class as u8; images.len()];
+    (classes.len() <= CLASSES_MAX).then(|| classes.iter().enumerate().flat_map(of).collect())
 }
 
-fn is_image(path: &Path) -> bool {
-    let end = path.extension().and_then(|end| end.to_str()).unwrap_or("").to_ascii_lowercase();
-    ["png", "jpg", "jpeg"].contains(&end.as_str()) && path.is_file()
-}
-
-/// An image's three planes, and whether it is grey.
-fn read(path: &Path, size: usize) -> Result<(Vec<u8>, bool), DatasetError> {
-    let image = decode::open(path)?;
-    let is_grey = !image.color().has_color();
-    let image = image.into_rgb8();
-    let (width, height) = image.dimensions();
-    let side = width.min(height);
-    let middle = crop_imm(&image, (width - side) / 2, (height - side) / 2, side, side);
-    let wanted = size as u32;
-    let square = match side == wanted {
-        true => middle.to_image(),
-        false => resize(&middle.to_image(), wanted, wanted, FilterType::Triangle),
-    };
-    let planes = (0..3).flat_map(|c| square.pixels().map(move |pixel| pixel.0[c])).collect();
-    Ok((planes, is_grey))
+/// What images lose by becoming squares of bytes.
+fn given_up(pictures: &[Picture]) -> Vec<String> {
+    let all = pictures.len();
+    let count = |is: fn(&Picture) -> bool| pictures.iter().filter(|picture| is(picture)).count();
+    [
+        (count(|p| p.was_cropped), "not square, of which only the square in the middle is taken"),
+        (
+            count(|p| p.was_transparent),
+            "with transparent pixels, whose colours are taken as if they were opaque",
+        ),
+        (count(|p| p.was_deep), "with 16 bits a channel, of which 8 are taken"),
+    ]
+    .into_iter()
+    .filter(|(n, _)| *n > 0)
+    .map(|(n, words)| format!("of {all} images {n} {words}"))
+    .collect()
 }
 
 #[cfg(test)]
@@ -164,5 +235,119 @@ mod tests {
         let listed = Folder::list(folder.path()).unwrap();
         let error = listed.open("mine", &[0], 4).unwrap_err().to_string();
         assert!(error.contains("a.png"), "{error}");
+    }
+
+    /// A grey image of 2x2 pixels.
+    fn image(path: &Path) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        GrayImage::from_pixel(2, 2, Luma([9])).save(path).unwrap();
+    }
+
+    fn opened(folder: &TempDir) -> Dataset {
+        let listed = Folder::list(folder.path()).unwrap();
+        let all: Vec<usize> = (0..listed.n_images()).collect();
+        listed.open("mine", &all, 2).unwrap()
+    }
+
+    #[test]
+    fn hidden_entries_and_litter_are_passed_over_without_a_word() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a/1.png", "b/1.png", ".hidden/1.png", "__MACOSX/1.png", "@eaDir/1.png"] {
+            image(&folder.path().join(name));
+        }
+        for name in ["a/._1.png", "a/Thumbs.db", ".DS_Store", "desktop.ini"] {
+            fs::write(folder.path().join(name), "litter").unwrap();
+        }
+        let data = opened(&folder);
+        assert_eq!((data.labels().unwrap(), data.notices()), (&[0, 1][..], &[][..]));
+    }
+
+    #[test]
+    fn everything_that_is_left_out_is_counted() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["a/1.png", "a/2.png", "b/1.PNG", "cover.png", "b/more/1.png", "b/more/x/2.jpg"]
+        {
+            image(&at(name));
+        }
+        fs::create_dir(at("empty")).unwrap();
+        fs::copy(at("a/1.png"), at("a/image")).unwrap();
+        fs::write(at("a/3.webp"), b"RIFF\x10\0\0\0WEBPVP8 ").unwrap();
+        fs::write(at("a/4.TIFF"), b"").unwrap();
+        fs::write(at("labels.csv"), "a,b").unwrap();
+        for (to, name) in
+            [("/nowhere/5.png", "a/5.png"), ("6.png", "a/6.png"), ("..", "up"), ("../..", "b/up")]
+        {
+            symlink(to, at(name)).unwrap();
+        }
+        let _socket = std::os::unix::net::UnixListener::bind(at("a/7.png")).unwrap();
+        let data = opened(&folder);
+        assert_eq!(data.labels().unwrap(), [0, 0, 1]);
+        let notices = data.notices().join("\n");
+        for expected in [
+            "1 image beside the class folders ('cover.png')",
+            "2 images deeper than the class folders ('b/more/1.png', ...)",
+            "2 dangling links ('a/5.png', ...)",
+            "1 link to a folder above them ('up')",
+            "1 link to folders below the class folders ('b/up')",
+            "1 special file (a socket) ('a/7.png')",
+            "1 image with names that do not end in .png, .jpg or .jpeg: 1 no ending ('a/image')",
+            "2 images in formats other than PNG and JPEG: 1 .tiff ('a/4.TIFF'), 1 WebP image ('a/3.webp')",
+            "1 other file: 1 .csv ('labels.csv')",
+            "sub-folders without images: 1 of 3 ('empty')",
+        ] {
+            assert!(notices.contains(expected), "'{expected}' is not in\n{notices}");
+        }
+    }
+
+    #[test]
+    fn of_images_beside_and_below_the_more_are_taken_and_the_others_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["1.png", "2.png", "thumbs/1.png"] {
+            image(&folder.path().join(name));
+        }
+        let data = opened(&folder);
+        assert_eq!((data.len(), data.labels()), (2, None));
+        assert!(data.notices()[0].contains("1 image in sub-folders"), "{:?}", data.notices());
+    }
+
+    #[test]
+    fn all_unreadable_images_are_named_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        image(&folder.path().join("1.png"));
+        for (name, bytes) in [("2.jpg", &b""[..]), ("3.jpg", b"GIF89a"), ("4.png", b"<html>")] {
+            fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        let listed = Folder::list(folder.path()).unwrap();
+        let error = listed.open("mine", &[0, 1, 2, 3], 2).unwrap_err().to_string();
+        for expected in
+            ["3 files", "2.jpg", "an empty file", "3.jpg", "a GIF image", "4.png", "HTML"]
+        {
+            assert!(error.contains(expected), "'{error}' lacks '{expected}'");
+        }
+        // Those that are not chosen are not looked at.
+        assert!(listed.open("mine", &[0], 2).is_ok());
+    }
+
+    #[test]
+    fn a_folder_without_images_says_what_it_has_instead() {
+        let folder = tempfile::tempdir().unwrap();
+        image(&folder.path().join("train/a/1.png"));
+        fs::write(folder.path().join("x.gif"), "GIF89a").unwrap();
+        let error = Folder::list(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("deeper") && error.contains("'train/a/1.png'"), "{error}");
+        assert!(error.contains("GIF image"), "{error}");
+    }
+
+    #[test]
+    fn more_sub_folders_than_labels_are_said_to_have_none() {
+        let folder = tempfile::tempdir().unwrap();
+        for class in 0..257 {
+            image(&folder.path().join(format!("{class:03}/1.png")));
+        }
+        let data = opened(&folder);
+        assert_eq!((data.len(), data.labels()), (257, None));
+        assert!(data.notices()[0].contains("'257' sub-folders"), "{:?}", data.notices());
     }
 }

@@ -6,106 +6,166 @@
 //! bytes     row-major
 //! ```
 //!
-//! Gzipped files are recognised by their first two bytes, not by their name. The length that the
+//! Gzipped files are recognised by their first two bytes, not by their name ([`super::packed`]). The length that the
 //! header promises is checked against what is there, before anything large is allocated; of a gzipped file no more is
 //! kept than its header promises.
 
-use std::io::{self, Read};
 use std::path::Path;
 
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
 
-use super::mapped;
-use super::source::DatasetError;
+use super::error::DatasetError;
+use super::packed::{self, Unpacked, wrong_kind};
 
 /// Sizes and bytes of one file.
 #[derive(Debug, PartialEq)]
 pub struct Idx {
     pub sizes: Vec<usize>,
     pub bytes: Bytes,
+    /// What was left out of the file.
+    pub notices: Vec<String>,
 }
 
-/// Reads a file that must hold unsigned bytes in `n_dimensions` dimensions.
-pub fn read(path: &Path, n_dimensions: usize) -> Result<Idx, DatasetError> {
-    parse(&read_file(path, n_dimensions)?, n_dimensions, path)
+/// What a file is read for, which says how many dimensions it must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Images,
+    Labels,
 }
 
-fn read_file(path: &Path, n_dimensions: usize) -> Result<Bytes, DatasetError> {
-    let failed = |source| DatasetError::Read { path: path.to_owned(), source };
-    let file = mapped::read(path).map_err(failed)?;
-    if !file.starts_with(&[0x1f, 0x8b]) {
-        return Ok(file);
+impl Purpose {
+    fn n_dimensions(self) -> usize {
+        match self {
+            Self::Images => 3,
+            Self::Labels => 1,
+        }
     }
-    let mut plain = Vec::new();
-    match unpack(&file, n_dimensions, &mut plain) {
-        Ok(0) => Ok(plain.into()),
-        Ok(n_more) => Err(DatasetError::Length {
-            path: path.to_owned(),
-            expected: plain.len() as u128,
-            found: plain.len() + n_more,
-        }),
-        Err(source) => Err(DatasetError::Gzip {
-            path: path.to_owned(),
-            packed: file.len(),
-            found: plain.len(),
-            source,
-        }),
+
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Images => "an IDX file of images (unsigned bytes in three dimensions)",
+            Self::Labels => "an IDX file of labels (unsigned bytes in one dimension)",
+        }
+    }
+
+    /// What to do about a file of other dimensions.
+    fn advice(self, n_found: usize) -> &'static str {
+        match (self, n_found) {
+            (Self::Images, 1) => "this is a file of labels: name the one of images in dataset.path",
+            (Self::Labels, 3) => {
+                "this is a file of images: name the one of labels in dataset.labels"
+            }
+            (Self::Images, 4) => {
+                "the lab reads grey images from IDX files, and colour ones from folders and CIFAR"
+            }
+            _ => "name another file",
+        }
     }
 }
 
-/// Unpacks what the header promises, and returns how many bytes there are beyond it, which are not kept. Of what is no
-/// IDX file, the first bytes.
-fn unpack(file: &[u8], n_dimensions: usize, plain: &mut Vec<u8>) -> io::Result<usize> {
-    let mut packed = MultiGzDecoder::new(file);
+/// The unsigned byte among the types of an IDX file.
+const UNSIGNED_BYTE: u8 = 8;
+
+/// What the third byte of a file says about its values.
+fn type_in_words(code: u8) -> Option<&'static str> {
+    Some(match code {
+        UNSIGNED_BYTE => "unsigned bytes",
+        0x09 => "signed bytes",
+        0x0b => "16-bit integers",
+        0x0c => "32-bit integers",
+        0x0d => "32-bit floats",
+        0x0e => "64-bit floats",
+        _ => return None,
+    })
+}
+
+/// Reads a file of unsigned bytes.
+///
+/// # Errors
+/// Whatever is no such file, by what it is instead, and one whose length is not what its header says.
+pub fn read(path: &Path, purpose: Purpose) -> Result<Idx, DatasetError> {
+    parse(packed::read_promised(path, &promised)?, purpose, path)
+}
+
+/// The length of a file in bytes, by its header; of what is no IDX file, that of a header.
+fn promised(start: &[u8]) -> Option<u64> {
+    let [0, 0, _, n_dimensions, ..] = *start else { return Some(0) };
+    let header = 4 + 4 * usize::from(n_dimensions);
+    let Some(fields) = start.get(4..header) else { return Some(0) };
+    let sizes = fields.as_chunks().0.iter().map(|&field| u64::from(u32::from_be_bytes(field)));
+    Some(sizes.fold(1_u64, u64::saturating_mul).saturating_add(header as u64))
+}
+
+fn parse(unpacked: Unpacked, purpose: Purpose, path: &Path) -> Result<Idx, DatasetError> {
+    let file = &unpacked.bytes;
+    let found = file.len().saturating_add(usize::try_from(unpacked.n_more).unwrap_or(usize::MAX));
+    let length = |expected: u128, sizes: String, advice| DatasetError::Length {
+        path: path.to_owned(),
+        sizes,
+        expected,
+        found,
+        advice,
+    };
+    let (kind, n_dimensions) = match file[..] {
+        [0, 0, code, n, ..] if n > 0 && type_in_words(code).is_some() => {
+            (type_in_words(code).unwrap_or_default(), usize::from(n))
+        }
+        [0, 0, UNSIGNED_BYTE] => {
+            return Err(length(4, "cut short".to_owned(), "the file is truncated, fetch it again"));
+        }
+        _ => return Err(wrong_kind(path, file, unpacked.was_packed, purpose.in_words())),
+    };
     let header = 4 + 4 * n_dimensions;
-    (&mut packed).take(header as u64).read_to_end(plain)?;
-    let is_ours = plain.len() == header && plain[..4] == [0, 0, 8, n_dimensions as u8];
-    if !is_ours {
-        return Ok(0);
-    }
-    let sizes = plain[4..].chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
-    let n_bytes = sizes.fold(1_u64, |n, size| n.saturating_mul(u64::from(size)));
-    let most = mapped::in_memory_max();
-    let n_kept = (&mut packed).take(n_bytes.min(most)).read_to_end(plain)? as u64;
-    let n_more = io::copy(&mut packed, &mut io::sink())?;
-    if n_kept < n_bytes && n_more > 0 {
-        let problem = format!(
-            "it unpacks to more than {most} bytes, half of this computer's memory; unpack it"
-        );
-        return Err(io::Error::other(problem));
-    }
-    Ok(usize::try_from(n_more).unwrap_or(usize::MAX))
-}
-
-fn parse(file: &Bytes, n_dimensions: usize, path: &Path) -> Result<Idx, DatasetError> {
-    let path = || path.to_owned();
-    let header = 4 + 4 * n_dimensions;
-    if file.len() < header {
-        return Err(DatasetError::Length {
-            path: path(),
-            expected: header as u128,
-            found: file.len(),
+    let Some(fields) = file.get(4..header) else {
+        let sizes = format!("{n_dimensions} dimensions, cut short");
+        return Err(length(header as u128, sizes, "the file is truncated, fetch it again"));
+    };
+    let fields: Vec<[u8; 4]> = fields.as_chunks().0.to_vec();
+    let sizes: Vec<u32> = fields.iter().map(|&field| u32::from_be_bytes(field)).collect();
+    let in_words = || {
+        let sizes: Vec<String> = sizes.iter().map(u32::to_string).collect();
+        sizes.join("x")
+    };
+    if file[2] != UNSIGNED_BYTE || n_dimensions != purpose.n_dimensions() {
+        return Err(DatasetError::IdxKind {
+            path: path.to_owned(),
+            kind,
+            sizes: match n_dimensions {
+                1 => format!("one dimension ({})", in_words()),
+                n => format!("{n} dimensions ({})", in_words()),
+            },
+            expected: purpose.in_words(),
+            advice: match file[2] {
+                UNSIGNED_BYTE => purpose.advice(n_dimensions),
+                _ => "save its values as unsigned bytes, 0 to 255",
+            },
         });
     }
-    let magic = [file[0], file[1], file[2], file[3]];
-    let expected = [0, 0, 8, n_dimensions as u8];
-    if magic != expected {
-        return Err(DatasetError::Magic { path: path(), expected, found: magic });
-    }
-    let size = |b: &[u8]| u32::from_be_bytes([b[0], b[1], b[2], b[3]]);
-    let sizes: Vec<u32> = file[4..header].chunks_exact(4).map(size).collect();
     // Four billion cubed fits; a product that does not is no file of ours.
-    let n_bytes = sizes.iter().fold(1_u128, |n, &s| n.saturating_mul(u128::from(s)));
+    let product =
+        |sizes: &[u32]| sizes.iter().fold(1_u128, |n, &s| n.saturating_mul(u128::from(s)));
+    let n_bytes = product(&sizes);
     let expected = n_bytes.saturating_add(header as u128);
-    if expected != file.len() as u128 {
-        return Err(DatasetError::Length { path: path(), expected, found: file.len() });
+    let found = found as u128;
+    if expected != found {
+        let swapped: Vec<u32> = fields.iter().map(|&field| u32::from_le_bytes(field)).collect();
+        let advice = match () {
+            () if product(&swapped).saturating_add(header as u128) == found => {
+                "its sizes are little-endian; write them big-endian"
+            }
+            () if found < expected => "the file is truncated, fetch it again",
+            () => {
+                "it holds more than its header says and is damaged or another file, fetch it again"
+            }
+        };
+        return Err(length(expected, in_words(), advice));
     }
     if n_bytes == 0 {
-        return Err(DatasetError::Empty { path: path() });
+        return Err(DatasetError::Empty { path: path.to_owned(), sizes: in_words() });
     }
+    let bytes = file.slice(header..);
     let sizes = sizes.into_iter().map(|s| s as usize).collect();
-    Ok(Idx { sizes, bytes: file.slice(header..) })
+    Ok(Idx { sizes, bytes, notices: unpacked.notices })
 }
 
 #[cfg(test)]
@@ -128,7 +188,7 @@ mod tests {
     fn read_bytes(bytes: &[u8]) -> Result<Idx, DatasetError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
-        read(file.path(), 3)
+        read(file.path(), Purpose::Images)
     }
 
     #[test]
@@ -143,6 +203,10 @@ mod tests {
         for (length, bytes) in [(21, &images()[..21]), (23, &[&images()[..], &[0]].concat()[..])] {
             let error = read_bytes(bytes).unwrap_err().to_string();
             assert!(error.contains("'22'") && error.contains(&format!("'{length}'")), "{error}");
+            assert!(
+                error.contains(if length == 21 { "truncated" } else { "more than" }),
+                "{error}"
+            );
         }
         assert!(matches!(read_bytes(&[0, 0, 8]), Err(DatasetError::Length { .. })));
         let packed = gzip(&images());
@@ -150,21 +214,50 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_header_promises_is_counted_but_not_kept() {
-        let bomb = gzip(&[images(), vec![0; 40 << 20]].concat());
-        assert!(bomb.len() < 50_000);
-        let mut plain = Vec::new();
-        assert_eq!(unpack(&bomb, 3, &mut plain).unwrap(), 40 << 20);
-        assert!(plain.len() == 22 && plain.capacity() < 1 << 16, "{}", plain.capacity());
-        let error = read_bytes(&bomb).unwrap_err().to_string();
-        assert!(error.contains("'22'") && error.contains("'41943062'"), "{error}");
+    fn foreign_files_are_refused() {
+        let png = b"\x89PNG\r\n\x1a\n and a good deal more";
+        let error = read_bytes(png).unwrap_err().to_string();
+        assert!(error.contains("is a PNG image, not an IDX file of images"), "{error}");
+        let twice = read_bytes(&gzip(&gzip(&images()))).unwrap_err().to_string();
+        assert!(twice.contains("holds, unpacked, a gzip file"), "{twice}");
+        let huge = [&[0, 0, 8, 3][..], &[255; 12]].concat();
+        assert!(matches!(read_bytes(&huge), Err(DatasetError::Length { .. })));
     }
 
     #[test]
-    fn foreign_files_are_refused() {
-        let png = b"\x89PNG\r\n\x1a\n and a good deal more";
-        assert!(matches!(read_bytes(png), Err(DatasetError::Magic { .. })));
-        let huge = [&[0, 0, 8, 3][..], &[255; 12]].concat();
-        assert!(matches!(read_bytes(&huge), Err(DatasetError::Length { .. })));
+    fn other_types_and_dimensions_are_called_by_their_names() {
+        let file = |code: u8, sizes: &[u32]| {
+            let mut file = vec![0, 0, code, sizes.len() as u8];
+            file.extend(sizes.iter().flat_map(|size| size.to_be_bytes()));
+            file.resize(file.len() + 64, 1);
+            file
+        };
+        for (code, sizes, expected) in [
+            (0x09, &[1, 8, 8][..], "signed bytes"),
+            (0x0b, &[1, 8, 4], "16-bit integers"),
+            (0x0c, &[1, 4, 4], "32-bit integers"),
+            (0x0d, &[1, 4, 4], "32-bit floats in 3 dimensions (1x4x4)"),
+            (0x0e, &[1, 2, 4], "64-bit floats"),
+            (8, &[1, 4, 4, 4], "4 dimensions (1x4x4x4)"),
+            (8, &[64], "this is a file of labels"),
+            (8, &[8, 8], "2 dimensions (8x8)"),
+            (0x0a, &[1, 8, 8], "unknown kind"),
+        ] {
+            let error = read_bytes(&file(code, sizes)).unwrap_err().to_string();
+            assert!(error.contains(expected), "'{error}' lacks '{expected}'");
+        }
+    }
+
+    #[test]
+    fn files_without_items_and_with_swapped_sizes_are_refused() {
+        for sizes in [[0_u32, 4, 4], [3, 0, 4]] {
+            let mut file = vec![0, 0, 8, 3];
+            file.extend(sizes.iter().flat_map(|size| size.to_be_bytes()));
+            assert!(matches!(read_bytes(&file), Err(DatasetError::Empty { .. })));
+        }
+        let mut swapped = images();
+        swapped[4..16].copy_from_slice(&[2, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0]);
+        let error = read_bytes(&swapped).unwrap_err().to_string();
+        assert!(error.contains("little-endian"), "{error}");
     }
 }

@@ -7,21 +7,53 @@
 //! looked at and go again when the system needs their room. The copy costs as much disk as the file while the process
 //! lives (none where the file system shares blocks, as btrfs and xfs do) and is gone with it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use bytes::Bytes;
 use memmap2::Mmap;
 use sysinfo::System;
 
-/// The bytes of a file, a pipe or a device, as they were while they were read.
+/// The bytes of a file, as they were while they were read, or of a pipe until its other end is closed.
 ///
 /// # Errors
 ///
-/// What the system says of reading; a stream that does not end within [`in_memory_max`]; no room for a copy.
+/// Directories and devices; what the system says of reading; a pipe that does not end within [`in_memory_max`]; no room
+/// for a copy.
 pub fn read(path: &Path) -> io::Result<Bytes> {
-    read_within(path, in_memory_max())
+    let kind = fs::metadata(path)?.file_type();
+    if kind.is_dir() || kind.is_block_device() || kind.is_char_device() {
+        return Err(not_a_file(kind));
+    }
+    read_within(File::open(path)?, path, in_memory_max())
+}
+
+/// The bytes of a plain file: to wait for a pipe that nobody writes to would be to wait for ever.
+pub fn read_regular(path: &Path) -> io::Result<Bytes> {
+    read_within(open_regular(path)?, path, in_memory_max())
+}
+
+/// Opens a plain file, and nothing else.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let kind = fs::metadata(path)?.file_type();
+    if kind.is_file() { File::open(path) } else { Err(not_a_file(kind)) }
+}
+
+/// What an entry of a directory is that is neither a file nor a directory.
+pub fn special_kind(kind: fs::FileType) -> &'static str {
+    match kind {
+        kind if kind.is_fifo() => "a pipe",
+        kind if kind.is_socket() => "a socket",
+        kind if kind.is_symlink() => "a link",
+        _ => "a device",
+    }
+}
+
+fn not_a_file(kind: fs::FileType) -> io::Error {
+    let words = if kind.is_dir() { "a directory" } else { special_kind(kind) };
+    io::Error::new(io::ErrorKind::InvalidInput, format!("it is {words}, not a file"))
 }
 
 /// Bytes of a data set that are held in memory at most: half of what the computer has, or of what a container may use.
@@ -34,8 +66,7 @@ pub fn in_memory_max() -> u64 {
     if limit == 0 { 1 << 30 } else { limit / 2 }
 }
 
-fn read_within(path: &Path, most: u64) -> io::Result<Bytes> {
-    let mut file = File::open(path)?;
+fn read_within(mut file: File, path: &Path, most: u64) -> io::Result<Bytes> {
     let about = file.metadata()?;
     if about.is_file() && about.len() > most {
         return map_copy(&mut file, path);
@@ -89,17 +120,25 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"some bytes").unwrap();
         for most in [0, 9, 10, 100] {
-            assert_eq!(read_within(file.path(), most).unwrap(), b"some bytes"[..]);
+            let opened = File::open(file.path()).unwrap();
+            assert_eq!(read_within(opened, file.path(), most).unwrap(), b"some bytes"[..]);
         }
         assert!(read(Path::new("/no/such/file")).is_err());
-        assert!(read(Path::new("/")).is_err(), "a directory has no bytes");
+    }
+
+    #[test]
+    fn directories_devices_and_pipes_are_no_files() {
+        let says = |path: &str| read_regular(Path::new(path)).unwrap_err().to_string();
+        assert_eq!(says("/"), "it is a directory, not a file");
+        assert_eq!(says("/dev/zero"), "it is a device, not a file");
+        assert!(read(Path::new("/dev/zero")).is_err(), "it has no end");
     }
 
     #[test]
     fn a_file_that_is_changed_or_cut_short_meanwhile_is_none_of_our_business() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&vec![7; 1 << 20]).unwrap();
-        let bytes = read_within(file.path(), 1 << 19).unwrap();
+        let bytes = read_within(File::open(file.path()).unwrap(), file.path(), 1 << 19).unwrap();
         file.as_file().set_len(0).unwrap();
         file.as_file().set_len(10).unwrap();
         assert_eq!(bytes.len(), 1 << 20);
@@ -111,13 +150,15 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("images");
         std::fs::write(&path, [1; 100]).unwrap();
-        let bytes = read_within(&path, 10).unwrap();
+        let bytes = read_within(File::open(&path).unwrap(), &path, 10).unwrap();
         assert_eq!((bytes.len(), std::fs::read_dir(place.path()).unwrap().count()), (100, 1));
     }
 
     #[test]
     fn a_stream_without_an_end_is_refused_in_time() {
-        let error = read_within(Path::new("/dev/zero"), 1 << 20).unwrap_err().to_string();
+        let zeros = Path::new("/dev/zero");
+        let error =
+            read_within(File::open(zeros).unwrap(), zeros, 1 << 20).unwrap_err().to_string();
         assert!(error.contains("1048576 bytes"), "{error}");
         assert!(in_memory_max() > 1 << 20);
     }

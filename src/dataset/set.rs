@@ -14,6 +14,8 @@ pub struct Dataset {
     pixels: Bytes,
     labels: Option<Vec<u8>>,
     rule: Option<Rule>,
+    /// See [`Dataset::notices`].
+    notices: Vec<String>,
 }
 
 impl Dataset {
@@ -31,12 +33,22 @@ impl Dataset {
         if let Some(labels) = &labels {
             assert_eq!(labels.len() * shape.n_values(), pixels.len(), "one label per image");
         }
-        Self { name: name.into(), shape, pixels, labels, rule: None }
+        Self { name: name.into(), shape, pixels, labels, rule: None, notices: Vec::new() }
     }
 
     pub(super) fn with_rule(mut self, rule: Rule) -> Self {
         self.rule = Some(rule);
         self
+    }
+
+    pub(super) fn with_notices(mut self, notices: Vec<String>) -> Self {
+        self.notices = notices;
+        self
+    }
+
+    /// What was left out of the files that the images come from, or looks wrong in them: a sentence each, for people.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// What the images have in common, for crafted sets.
@@ -94,6 +106,7 @@ impl Dataset {
             pixels: self.pixels.slice(..n * self.shape.n_values()),
             labels: self.labels.as_ref().map(|labels| labels[..n].to_vec()),
             rule: self.rule.clone(),
+            notices: self.notices.clone(),
         }
     }
 
@@ -105,6 +118,7 @@ impl Dataset {
             pixels: indices.iter().flat_map(|&i| self.image(i)).copied().collect::<Vec<_>>().into(),
             labels: self.labels.as_ref().map(|l| indices.iter().map(|&i| l[i]).collect()),
             rule: self.rule.clone(),
+            notices: self.notices.clone(),
         }
     }
 }

@@ -1,12 +1,10 @@
 //! Where a data set comes from, and the one way to open it.
 
-use std::io;
 use std::path::{Path, PathBuf};
-
-use thiserror::Error;
 
 use super::batches::shuffled;
 use super::crafted::CraftedSet;
+use super::error::DatasetError;
 use super::folder::Folder;
 use super::resize::bilinear;
 use super::{Dataset, cifar, idx};
@@ -78,19 +76,35 @@ fn check_size(size: Option<usize>) -> Result<(), DatasetError> {
 }
 
 fn open_idx(name: &str, images: &Path, labels: Option<&PathBuf>) -> Result<Dataset, DatasetError> {
-    let file = idx::read(images, 3)?;
+    let file = idx::read(images, idx::Purpose::Images)?;
     let (n, height, width) = (file.sizes[0], file.sizes[1], file.sizes[2]);
-    let labels = labels.map(|path| Ok((path, idx::read(path, 1)?.bytes))).transpose()?;
-    if let Some((path, labels)) = labels.as_ref().filter(|(_, labels)| labels.len() != n) {
+    let labels = match labels {
+        Some(path) => Some((path, idx::read(path, idx::Purpose::Labels)?)),
+        None => None,
+    };
+    if let Some((path, labels)) = labels.as_ref().filter(|(_, labels)| labels.bytes.len() != n) {
         return Err(DatasetError::Labels {
             path: (*path).clone(),
             images: images.to_path_buf(),
-            found: labels.len(),
+            found: labels.bytes.len(),
             expected: n,
         });
     }
-    let labels = labels.map(|(_, labels)| labels.to_vec());
-    Ok(Dataset::new(name, ImageShape::new(1, height, width), file.bytes, labels))
+    let mut notices = file.notices;
+    let is_binary = file.bytes.iter().all(|&byte| byte <= 1) && file.bytes.contains(&1);
+    if is_binary {
+        notices.push(format!(
+            "'{}': all bytes are 0 or 1, but 0 to 255 is expected (0 becomes -1 and 255 becomes 1), so that its images are \
+             all but black; multiply them by 255",
+            images.display()
+        ));
+    }
+    let labels = labels.map(|(_, labels)| {
+        notices.extend(labels.notices);
+        labels.bytes.to_vec()
+    });
+    Ok(Dataset::new(name, ImageShape::new(1, height, width), file.bytes, labels)
+        .with_notices(notices))
 }
 
 fn resized(dataset: Dataset, size: Option<usize>) -> Dataset {
@@ -101,66 +115,12 @@ fn resized(dataset: Dataset, size: Option<usize>) -> Dataset {
             let pixels: Vec<u8> =
                 planes.flat_map(|plane| bilinear(plane, height, width, size)).collect();
             let labels = dataset.labels().map(<[u8]>::to_vec);
+            let notices = dataset.notices().to_vec();
             Dataset::new(dataset.name, ImageShape::new(channels, size, size), pixels, labels)
+                .with_notices(notices)
         }
         _ => dataset,
     }
-}
-
-/// Why a data set could not be opened.
-#[derive(Debug, Error)]
-pub enum DatasetError {
-    #[error("cannot read '{}'; check the path, which is relative to lab.toml", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error(
-        "unpacking '{}' ({packed} bytes) broke off after '{found}' bytes; the file is truncated or \
-         damaged, fetch it again", path.display()
-    )]
-    Gzip { path: PathBuf, packed: usize, found: usize, source: io::Error },
-    #[error(
-        "'{}' starts with the bytes '{found:?}' instead of '{expected:?}'; an IDX file of unsigned \
-         bytes was expected ([0, 0, 8, 3] images, [0, 0, 8, 1] labels)", path.display()
-    )]
-    Magic { path: PathBuf, expected: [u8; 4], found: [u8; 4] },
-    #[error(
-        "'{}' should hold '{expected}' bytes by its header but holds '{found}'; the file is truncated \
-         or no IDX file, fetch it again", path.display()
-    )]
-    Length { path: PathBuf, expected: u128, found: usize },
-    #[error("'{}' holds no items; name a file with at least one", path.display())]
-    Empty { path: PathBuf },
-    #[error(
-        "'{}' holds '{found}' labels but '{}' holds '{expected}' images; name two files that belong \
-         together", path.display(), images.display()
-    )]
-    Labels { path: PathBuf, images: PathBuf, found: usize, expected: usize },
-    #[error(
-        "'{}' holds '{found}' bytes, which are no whole number of CIFAR records (3073 bytes in CIFAR-10, 3074 in \
-         CIFAR-100); the file is truncated or another one, fetch the binary version again", path.display()
-    )]
-    CifarLength { path: PathBuf, found: usize },
-    #[error(
-        "record '{number}' of '{}' has the label '{found}', but CIFAR's are below '{kinds}'; name the \
-         binary version of CIFAR-10 or CIFAR-100", path.display()
-    )]
-    CifarLabel { path: PathBuf, number: usize, found: u8, kinds: u8 },
-    #[error(
-        "'{}' holds neither 'data_batch_1.bin' nor 'train.bin'; name the directory or the archive of CIFAR's \
-         binary version (https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz)", path.display()
-    )]
-    NoCifar { path: PathBuf },
-    #[error(
-        "'{}' holds no PNG or JPEG images, nor do its sub-folders; name a folder with images", path.display()
-    )]
-    NoImages { path: PathBuf },
-    #[error(
-        "cannot decode the image '{}'; repair or remove it", path.display()
-    )]
-    Image { path: PathBuf, source: ::image::ImageError },
-    #[error("dataset setting '{name}' is '{value}'; choose a number from {low} to {high}")]
-    Setting { name: &'static str, value: usize, low: usize, high: usize },
-    #[error("the images cannot be laid out: {problem}")]
-    Layout { problem: String },
 }
 
 #[cfg(test)]

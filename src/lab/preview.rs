@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use super::{directories, picture};
 use crate::analysis::consistency::Judgement;
+use crate::dataset::file_kind::not_safetensors;
 use crate::image::{ImageBatch, ImageShape};
 
 const SAMPLES: &str = "samples.safetensors";
@@ -171,8 +172,9 @@ impl Preview {
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+        let failed = |error| not_safetensors(bytes, error);
+        let tensors = SafeTensors::deserialize(bytes).map_err(failed)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(failed)?;
         let words = header.metadata().clone().unwrap_or_default();
         let word = |key: &str| words.get(key).ok_or_else(|| format!("its header lacks '{key}'"));
         let batch = |name: &str| {

@@ -17,6 +17,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use thiserror::Error;
 
+use crate::dataset::file_kind::not_safetensors;
 use crate::diffusion::{Ddim, DenoiseError, Denoiser};
 use crate::files::write_output;
 use crate::image::{ImageBatch, ImageShape};
@@ -142,12 +143,13 @@ impl TheorySamples<'_> {
         };
         let damaged = |problem: String| TheorySamplesError::Damaged { path: path.into(), problem };
         let parse = || -> Result<(Settings, usize, ImageBatch), String> {
-            let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| e.to_string())?;
+            let file = SafeTensors::deserialize(&bytes).map_err(|e| not_safetensors(&bytes, e))?;
+            let (_, metadata) =
+                SafeTensors::read_metadata(&bytes).map_err(|e| not_safetensors(&bytes, e))?;
             let words = metadata.metadata().clone().unwrap_or_default();
             let word = |key| words.get(key).ok_or_else(|| format!("its header lacks '{key}'"));
             let settings = serde_json::from_str(word(SETTINGS_KEY)?).map_err(|e| e.to_string())?;
             let step = word(STEP_KEY)?.parse().map_err(|_| "its step is no number".to_owned())?;
-            let file = SafeTensors::deserialize(&bytes).map_err(|e| e.to_string())?;
             let tensor = file.tensor(TENSOR).map_err(|e| e.to_string())?;
             let (&[_, channels, height, width], Dtype::F64) = (tensor.shape(), tensor.dtype())
             else {

@@ -66,14 +66,15 @@ pub enum ConfigError {
     #[error("'{}' holds no experiment '{name}'{}; it holds {known}", path.display(), did_you_mean(.nearest))]
     NoExperiment { path: PathBuf, name: String, nearest: Option<String>, known: String },
     #[error(
-        "{place}: 'experiment.{name}.dataset.{key}' names '{}', which does not exist{advice}", found.display()
+        "{place}: 'experiment.{name}.dataset.{key}' names '{}', {problem}", found.display()
     )]
     MissingDataset {
         place: String,
         name: String,
         key: &'static str,
         found: PathBuf,
-        advice: &'static str,
+        /// A clause that begins with "which", and what to do.
+        problem: Box<str>,
     },
     #[error(
         "{place}: 'experiment.{name}.dataset.{key}' names '{}', whose path is not UTF-8: the description of a run cannot hold it; rename what is not UTF-8, or reach it through a link that is", found.display()

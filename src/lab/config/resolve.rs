@@ -3,7 +3,8 @@
 //! What cannot be built is refused here, before anything is launched; what can be built but will
 //! mislead (a receptive field that reaches the next glyph, THEORY section 7) is a warning.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::error::{ConfigError, SettingError};
 use super::experiment::{CalibrateSettings, Experiment};
@@ -134,25 +135,27 @@ impl Experiment {
             ("labels", "dataset.labels", &self.dataset.labels),
         ] {
             let path = self.path(text);
-            let is_there = match self.dataset.kind.as_str() {
-                "folder" => path.is_dir(),
-                "cifar" => path.exists(),
-                _ => path.is_file(),
-            };
-            // What a run's description holds is the absolute path.
-            let is_utf8 = std::path::absolute(&path).is_ok_and(|path| path.to_str().is_some());
-            if text.is_empty() || (is_there && is_utf8) {
+            if text.is_empty() {
                 continue;
             }
+            let kind = if key == "labels" { "idx" } else { self.dataset.kind.as_str() };
+            let problem = problem_of(&path, kind);
+            // What a run's description holds is the absolute path.
+            let is_utf8 = std::path::absolute(&path).is_ok_and(|path| path.to_str().is_some());
+            if problem.is_none() && is_utf8 {
+                continue;
+            };
             let place = match self.lines.get(full_key) {
                 Some(line) => format!("{}:{line}", self.origin.display()),
                 None => full_key.to_owned(),
             };
-            if is_there {
+            let Some((problem, of_kind)) = problem else {
                 let name = self.name.clone();
                 return Err(ConfigError::NotUtf8 { place, name, key, found: path });
-            }
-            let advice = if text.contains("fashion-mnist") {
+            };
+            let advice = if let Some(advice) = of_kind {
+                advice
+            } else if text.contains("fashion-mnist") {
                 FASHION_ADVICE
             } else if self.dataset.kind == "cifar" && text.contains("cifar-10") {
                 CIFAR_ADVICE
@@ -164,7 +167,7 @@ impl Experiment {
                 name: self.name.clone(),
                 key,
                 found: path,
-                advice,
+                problem: format!("{problem}{advice}").into(),
             });
         }
         Ok(())
@@ -363,6 +366,39 @@ impl Experiment {
             ));
         }
         warnings
+    }
+}
+
+/// What keeps a data set of that kind from being at `path`, and what to do if something else is there.
+fn problem_of(path: &Path, kind: &str) -> Option<(&'static str, Option<&'static str>)> {
+    let about = match fs::metadata(path) {
+        Ok(about) => about,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Some(("which may not be looked at", Some("; check who may read it")));
+        }
+        Err(_) if path.is_symlink() => {
+            return Some(("which is a link to nothing", Some("; correct or remove the link")));
+        }
+        Err(_) => return Some(("which does not exist", None)),
+    };
+    match kind {
+        "folder" if about.is_dir() => None,
+        "cifar" if about.is_dir() || about.is_file() => None,
+        "folder" if about.is_file() => {
+            Some(("which is a file", Some("; files are read with dataset.kind idx or cifar")))
+        }
+        "folder" | "cifar" => {
+            Some(("which is neither a directory nor a file", Some("; name another")))
+        }
+        _ if about.is_file() => None,
+        _ if about.is_dir() => Some((
+            "which is a directory",
+            Some("; directories are read with dataset.kind folder or cifar"),
+        )),
+        _ => Some((
+            "which is a pipe or a device",
+            Some("; name a file, which can be read more than once"),
+        )),
     }
 }
 

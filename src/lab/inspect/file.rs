@@ -9,6 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use thiserror::Error;
 
 use super::{Actor, Inside, Maps, N_LEADING, Trace};
+use crate::dataset::file_kind::not_safetensors;
 use crate::files::write_atomically;
 use crate::image::ImageShape;
 use crate::lab::run_dir::RunDir;
@@ -105,8 +106,9 @@ impl Trace {
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+        let failed = |error| not_safetensors(bytes, error);
+        let tensors = SafeTensors::deserialize(bytes).map_err(failed)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(failed)?;
         let words = header.metadata().clone().unwrap_or_default();
         let word = |key: &str| words.get(key).ok_or_else(|| format!("its header lacks '{key}'"));
         let number =

@@ -44,6 +44,9 @@ const PROBE_IMAGES: usize = 4;
 pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) -> Result<Workshop> {
     let experiment = description.experiment.clone();
     let (network, dataset) = network_of(&experiment)?;
+    for notice in dataset.notices() {
+        board.notice(NoticeLevel::Warning, notice);
+    }
     let dataset = Arc::new(dataset);
     let (machines, notes) = experiment.machines(&network);
     for note in notes {

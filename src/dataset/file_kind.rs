@@ -1,0 +1,370 @@
+//! What kind of file some bytes are, for the errors of every reader: a file of the wrong kind is called by its name.
+//!
+//! Formats of machine learning and the ways in which a download goes wrong are recognised here; archives, pictures,
+//! documents, sound and films by the crate `infer`. Nothing is decoded, and a guess never decides how a file is read,
+//! with two exceptions where the first bytes are the format's own definition: gzip and tar.
+
+use std::fmt;
+
+/// The kind of a file, from its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    Empty,
+    /// Nothing but zero bytes.
+    Zeros,
+    LfsPointer,
+    AnnexPointer,
+    Html,
+    Xml,
+    Json,
+    /// PyTorch's `.pt` and `.pth`, which are zip archives of a pickle and tensors.
+    Torch,
+    Pickle,
+    Npy,
+    Npz,
+    Zip,
+    Hdf5,
+    Matlab,
+    Parquet,
+    Arrow,
+    Gguf,
+    Safetensors,
+    Idx,
+    Tar,
+    AppleDouble,
+    Gzip,
+    Png,
+    Jpeg,
+    /// One that the crate `infer` knows, in words.
+    Known(&'static str),
+    /// Readable text; its first line.
+    Text(String),
+    /// None of these; the first bytes.
+    Unknown(Vec<u8>),
+}
+
+/// Kinds with a magic number of their own, at the start of the file.
+const MAGIC: [(&[u8], FileKind); 16] = [
+    (b"version https://git-lfs", FileKind::LfsPointer),
+    (b"version https://hawser", FileKind::LfsPointer),
+    (b"/annex/objects/", FileKind::AnnexPointer),
+    (b"\x89HDF\r\n\x1a\n", FileKind::Hdf5),
+    (b"MATLAB 5.0 MAT-file", FileKind::Matlab),
+    (b"MATLAB 7.3 MAT-file", FileKind::Matlab),
+    (b"\x93NUMPY", FileKind::Npy),
+    (b"PAR1", FileKind::Parquet),
+    (b"ARROW1", FileKind::Arrow),
+    (b"GGUF", FileKind::Gguf),
+    (b"\0\x05\x16\x07", FileKind::AppleDouble),
+    (b"\0\x05\x16\0", FileKind::AppleDouble),
+    (&GZIP_MAGIC, FileKind::Gzip),
+    (b"\x89PNG\r\n\x1a\n", FileKind::Png),
+    (b"\xff\xd8\xff", FileKind::Jpeg),
+    (b"MAT1", FileKind::Matlab),
+];
+
+/// RFC 1952, section 2.3.1.
+pub const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Endings by which `infer` calls a kind, and what it is in words.
+const KNOWN: [(&str, &str); 30] = [
+    ("gif", "a GIF image"),
+    ("webp", "a WebP image"),
+    ("bmp", "a BMP image"),
+    ("tif", "a TIFF image"),
+    ("cr2", "a raw photograph"),
+    ("heif", "an HEIF image"),
+    ("avif", "an AVIF image"),
+    ("jxl", "a JPEG XL image"),
+    ("jp2", "a JPEG 2000 image"),
+    ("jxr", "a JPEG XR image"),
+    ("psd", "a Photoshop image"),
+    ("bz2", "a bzip2 archive"),
+    ("xz", "an xz archive"),
+    ("zst", "a zstd archive"),
+    ("lz4", "an lz4 archive"),
+    ("lz", "an lzip archive"),
+    ("Z", "a compress (.Z) archive"),
+    ("7z", "a 7-Zip archive"),
+    ("rar", "a RAR archive"),
+    ("cab", "a CAB archive"),
+    ("elf", "a program (ELF)"),
+    ("exe", "a Windows program"),
+    ("dll", "a Windows library"),
+    ("sqlite", "an SQLite database"),
+    ("pdf", "a PDF document"),
+    ("docx", "a Word document"),
+    ("xlsx", "an Excel table"),
+    ("mp4", "an MP4 film"),
+    ("avi", "an AVI film"),
+    ("wav", "a WAV recording"),
+];
+
+/// How much of a file is looked at, other than for zeros.
+const LOOKED_AT: usize = 8 << 10;
+
+impl FileKind {
+    /// The kind of a file that holds these bytes, or begins with them.
+    pub fn of(bytes: &[u8]) -> Self {
+        if bytes.is_empty() {
+            return Self::Empty;
+        }
+        if bytes.iter().all(|&byte| byte == 0) {
+            return Self::Zeros;
+        }
+        if let Some((_, kind)) = MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+            return kind.clone();
+        }
+        let start = &bytes[..bytes.len().min(LOOKED_AT)];
+        if let Some(kind) = zip_kind(start) {
+            return kind;
+        }
+        if is_pickle(start) {
+            return Self::Pickle;
+        }
+        if is_safetensors(start) {
+            return Self::Safetensors;
+        }
+        if is_tar(start) {
+            return Self::Tar;
+        }
+        if matches!(*start, [0, 0, 8 | 9 | 0x0b..=0x0e, 1..=8, ..]) {
+            return Self::Idx;
+        }
+        let text = text_kind(start);
+        let known = infer::get(start).map(|found| found.extension());
+        // Two letters make a BMP image, and also begin a text.
+        let known = known.filter(|end| *end != "bmp" || text.is_none());
+        match known.and_then(|end| KNOWN.iter().find(|(known, _)| *known == end)) {
+            Some((_, words)) => Self::Known(words),
+            None => text.unwrap_or_else(|| Self::Unknown(start[..start.len().min(4)].to_vec())),
+        }
+    }
+
+    /// What to do about a file of this kind where another was needed.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Empty | Self::Zeros => "fetch it again",
+            Self::LfsPointer => "'git lfs pull' fetches the file itself",
+            Self::AnnexPointer => "'git annex get' fetches the file itself",
+            Self::Html | Self::Xml | Self::Json => {
+                "perhaps a server's answer in place of the file; fetch it again"
+            }
+            Self::Torch | Self::Pickle => {
+                "pickles are programs, which the lab does not run; save the data in another format"
+            }
+            Self::Zip | Self::Tar | Self::Gzip => "unpack it and name what is inside",
+            Self::Known(words) if words.ends_with("archive") => "unpack it and name what is inside",
+            Self::Known(words) if words.ends_with("image") => "convert it to PNG",
+            Self::Png | Self::Jpeg => "images in files of their own are read from a folder of them",
+            Self::AppleDouble => "it accompanies a file of the same name without '._'; name that",
+            Self::Npy | Self::Npz | Self::Hdf5 | Self::Matlab | Self::Parquet | Self::Arrow => {
+                "convert it"
+            }
+            _ => "name another file",
+        }
+    }
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = match self {
+            Self::Empty => "an empty file",
+            Self::Zeros => "a file of nothing but zeros",
+            Self::LfsPointer => "a git-lfs pointer",
+            Self::AnnexPointer => "a git-annex pointer",
+            Self::Html => "an HTML page",
+            Self::Xml => "an XML document",
+            Self::Json => "a JSON text",
+            Self::Torch => "a PyTorch file (.pt, a zip archive with a pickle)",
+            Self::Pickle => "a Python pickle",
+            Self::Npy => "a NumPy array (.npy)",
+            Self::Npz => "a NumPy archive (.npz)",
+            Self::Zip => "a zip archive",
+            Self::Hdf5 => "an HDF5 file",
+            Self::Matlab => "a MATLAB file (.mat)",
+            Self::Parquet => "a Parquet file",
+            Self::Arrow => "an Arrow file",
+            Self::Gguf => "a GGUF file",
+            Self::Safetensors => "a safetensors file",
+            Self::Idx => "an IDX file",
+            Self::Tar => "a tar archive",
+            Self::AppleDouble => "an AppleDouble file (macOS metadata)",
+            Self::Gzip => "a gzip file",
+            Self::Png => "a PNG image",
+            Self::Jpeg => "a JPEG image",
+            Self::Known(words) => words,
+            Self::Text(line) => return write!(f, "a text that starts '{line}'"),
+            Self::Unknown(bytes) => {
+                return write!(f, "a file of an unknown kind that starts with the bytes {bytes:?}");
+            }
+        };
+        f.write_str(words)
+    }
+}
+
+/// Why bytes that should be a safetensors file cannot be read as one, in words that follow the file's name.
+pub fn not_safetensors(bytes: &[u8], error: impl fmt::Display) -> String {
+    let kind = FileKind::of(bytes);
+    let advice = match kind {
+        FileKind::Safetensors => {
+            return format!(
+                "it is a safetensors file that is truncated or damaged ({error}); write it or fetch it again"
+            );
+        }
+        FileKind::Torch | FileKind::Pickle => "write it with safetensors.torch.save_file",
+        FileKind::Npy | FileKind::Npz => "write it with safetensors.numpy.save_file",
+        ref other => other.advice(),
+    };
+    format!("it is {kind}, not a safetensors file; {advice}")
+}
+
+/// Zip archives of known content; names of members stand in the clear in front of their data.
+fn zip_kind(start: &[u8]) -> Option<FileKind> {
+    if !(start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06")) {
+        return None;
+    }
+    let holds = |name: &[u8]| start.windows(name.len()).any(|window| window == name);
+    Some(match () {
+        () if holds(b"data.pkl") || holds(b"/.format_version") => FileKind::Torch,
+        () if holds(b".npy") => FileKind::Npz,
+        () => match infer::get(start).map(|found| found.extension()) {
+            Some("docx") => FileKind::Known("a Word document"),
+            Some("xlsx") => FileKind::Known("an Excel table"),
+            _ => FileKind::Zip,
+        },
+    })
+}
+
+/// Protocols 2 to 5 begin with their number; what follows is an instruction of the pickle machine.
+fn is_pickle(start: &[u8]) -> bool {
+    matches!(*start, [0x80, 2..=5, next, ..] if b"\x8a\x95(}])cXK}q\x8c".contains(&next))
+        || start == [0x80, 2]
+}
+
+/// Eight bytes of length, then a JSON object.
+fn is_safetensors(start: &[u8]) -> bool {
+    matches!(start.split_first_chunk::<8>(), Some((length, [b'{', ..]))
+        if u64::from_le_bytes(*length) < 100 << 20)
+}
+
+/// By its magic, or by the checksum of its first header where a tar is older than that.
+pub fn is_tar(start: &[u8]) -> bool {
+    let Some(block) = start.get(..512) else { return false };
+    let header = tar::Header::from_byte_slice(block);
+    let sum: u32 = block
+        .iter()
+        .enumerate()
+        // The field of the sum itself counts as blanks.
+        .map(|(i, &byte)| u32::from(if (148..156).contains(&i) { b' ' } else { byte }))
+        .sum();
+    block[0] != 0 && header.cksum().is_ok_and(|found| found == sum)
+}
+
+/// Kinds of readable text.
+fn text_kind(start: &[u8]) -> Option<FileKind> {
+    let text = match std::str::from_utf8(start) {
+        Ok(text) => text,
+        // Cut within a letter.
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&start[..error.valid_up_to()]).ok()?
+        }
+        Err(_) => return None,
+    };
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    if text.is_empty() || text.chars().any(|c| c.is_control() && !c.is_whitespace()) {
+        return None;
+    }
+    let lower = text.to_ascii_lowercase();
+    let is_html = ["<!doctype html", "<html", "<head", "<body"].iter().any(|tag| match *tag {
+        "<html" => lower.starts_with('<') && lower.contains(tag),
+        tag => lower.starts_with(tag),
+    });
+    Some(match () {
+        () if is_html => FileKind::Html,
+        () if text.starts_with("<?xml") || text.starts_with("<Error>") => FileKind::Xml,
+        () if text.starts_with("{\"") || text.starts_with("[{") || text.starts_with("{\n") => {
+            FileKind::Json
+        }
+        () => {
+            let line = text.lines().next().unwrap_or_default();
+            FileKind::Text(line.chars().filter(|c| !c.is_control()).take(40).collect())
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tar_header() -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_old();
+        header.set_size(3);
+        header.set_cksum();
+        archive.append_data(&mut header, "a", &b"abc"[..]).unwrap();
+        archive.into_inner().unwrap()
+    }
+
+    #[test]
+    fn files_are_called_by_their_names() {
+        let npy = b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\0\0\0x.npy";
+        let torch =
+            b"PK\x03\x04\0\0\x08\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0\0\0m/data.pkl";
+        for (bytes, expected) in [
+            (&b""[..], "empty"),
+            (&[0; 700], "zeros"),
+            (b"version https://git-lfs.github.com/spec/v1\noid sha256:7", "git-lfs pointer"),
+            (b"/annex/objects/MD5E-s1--0.gz\n", "git-annex"),
+            (b"\r\n<!DOCTYPE html><p>404", "HTML page"),
+            (b"<html>", "HTML page"),
+            (b"<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code>", "XML"),
+            (b"{\"error\": \"rate limit\"}", "JSON"),
+            (torch, "PyTorch"),
+            (npy, ".npz"),
+            (b"PK\x03\x04\x14\0\0\0", "zip archive"),
+            (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", "pickle"),
+            (b"\x80\x04\x95\x10\0\0\0\0\0\0\0}.", "pickle"),
+            (b"\x80\x02}q\0.", "pickle"),
+            (b"\x93NUMPY\x01\0v\0{'descr': '<f4'", ".npy"),
+            (b"\x89HDF\r\n\x1a\n\0\0\0\0", "HDF5"),
+            (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "MATLAB"),
+            (b"PAR1\x15\x04", "Parquet"),
+            (b"\x02\0\0\0\0\0\0\0{}", "safetensors"),
+            (b"\0\0\x0d\x03\0\0\0\x01", "IDX"),
+            (&tar_header(), "tar archive"),
+            (b"\0\x05\x16\x07\0\x02\0\0Mac OS X", "AppleDouble"),
+            (b"\x1f\x8b\x08\0", "gzip"),
+            (b"BZh91AY&SY", "bzip2"),
+            (b"\xfd7zXZ\0\0", "xz"),
+            (b"\x28\xb5\x2f\xfd\x04", "zstd"),
+            (b"7z\xbc\xaf\x27\x1c\0\x04", "7-Zip"),
+            (b"\x89PNG\r\n\x1a\n", "PNG"),
+            (b"\xff\xd8\xff\xe0\0\x10JFIF", "JPEG"),
+            (b"GIF89a\x01\0\x01\0\x80", "GIF"),
+            (b"RIFF\x10\0\0\0WEBPVP8 ", "WebP"),
+            (b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0", "BMP"),
+            (b"II*\0\x08\0\0\0\0\0", "TIFF"),
+            (b"MM\0*\0\0\0\x08\0\0", "TIFF"),
+            (b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x40\0", "ELF"),
+            (b"%PDF-1.7\n\xe2\xe3\xcf\xd3", "PDF"),
+            (b"label,pixel0,pixel1\n5,0,0\n", "text that starts 'label,pixel0,pixel1'"),
+            (b"\x01\x02\x03\x04\x05", "[1, 2, 3, 4]"),
+        ] {
+            let found = FileKind::of(bytes).to_string();
+            assert!(found.contains(expected), "'{found}' lacks '{expected}'");
+        }
+    }
+
+    #[test]
+    fn images_and_text_are_not_taken_for_containers() {
+        // A record of CIFAR, a tiny IDX file and letters cut in the middle of one.
+        let record: Vec<u8> = (0..3073_u32).map(|i| (i * 7 % 251) as u8 | 1).collect();
+        assert!(matches!(FileKind::of(&record), FileKind::Unknown(_)));
+        assert_eq!(FileKind::of(&[0, 0, 8, 3, 0, 0, 0, 1]), FileKind::Idx);
+        assert_eq!(
+            FileKind::of("caf\u{e9}".as_bytes().split_last().unwrap().1),
+            FileKind::Text("caf".into())
+        );
+    }
+}

@@ -1,0 +1,58 @@
+//! Names that systems and archivers leave among people's files: they are passed over without a word.
+
+use std::path::{Component, Path};
+
+/// Left by Windows, macOS, Synology, QNAP, file systems and tar, in lower case.
+const LITTER: [&str; 13] = [
+    "thumbs.db",
+    "ehthumbs.db",
+    "ehthumbs_vista.db",
+    "desktop.ini",
+    "__macosx",
+    "icon\r",
+    "lost+found",
+    "$recycle.bin",
+    "system volume information",
+    "@eadir",
+    "#recycle",
+    "__pycache__",
+    "pax_global_header",
+];
+
+/// Whether a file or folder of this name is hidden (it begins with a dot) or litter.
+pub fn is_litter(name: &str) -> bool {
+    let name = name.to_lowercase();
+    name.starts_with('.')
+        || LITTER.contains(&name.as_str())
+        // Where a reader of archives did not know pax headers: 'PaxHeaders.1234/name', 'PaxHeader/name'.
+        || name.starts_with("paxheader")
+        || name.starts_with("@synoeastream")
+}
+
+/// Whether any part of a path within an archive is hidden or litter.
+pub fn lies_in_litter(path: &Path) -> bool {
+    path.components().any(|part| match part {
+        Component::Normal(name) => is_litter(&name.to_string_lossy()),
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_names_and_those_of_systems_are_litter() {
+        for name in
+            [".DS_Store", "._1.png", ".git", "Thumbs.db", "__MACOSX", "@eaDir", "Desktop.ini"]
+        {
+            assert!(is_litter(name), "{name}");
+        }
+        for name in ["1.png", "thumbs", "a.", "found", "recycle"] {
+            assert!(!is_litter(name), "{name}");
+        }
+        assert!(lies_in_litter(Path::new("./__MACOSX/cifar/data_batch_1.bin")));
+        assert!(lies_in_litter(Path::new("cifar/PaxHeaders.12/data_batch_1.bin")));
+        assert!(!lies_in_litter(Path::new("./../cifar/data_batch_1.bin")));
+    }
+}

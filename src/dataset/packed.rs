@@ -1,0 +1,282 @@
+//! Gzip files and tar archives as bytes, with nothing lost in silence.
+//!
+//! As gunzip does, members that follow each other are joined and zeros behind the last one are padding. Other bytes there
+//! are left out, which the data set's notices say. What breaks off or fails its checksum is refused.
+//!
+//! A small file may unpack to any size: of an IDX file no more is kept than its header promises, and of anything no more
+//! than memory should hold.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use flate2::bufread::GzDecoder;
+use tar::{Archive, EntryType};
+
+use super::error::DatasetError;
+use super::file_kind::{FileKind, GZIP_MAGIC};
+use super::litter::lies_in_litter;
+use super::mapped;
+
+/// Bytes of trailing garbage that are shown.
+const SHOWN: usize = 8;
+
+/// What a file holds once it is unpacked, and what is to be said of it.
+#[derive(Debug, PartialEq)]
+pub struct Unpacked {
+    pub bytes: Bytes,
+    /// Bytes that the file unpacks to beyond what was to be kept; they were not.
+    pub n_more: u64,
+    pub was_packed: bool,
+    pub notices: Vec<String>,
+}
+
+/// Reads a file, and unpacks it if it is gzipped: all of it, as far as memory can hold it.
+pub fn read(path: &Path) -> Result<Unpacked, DatasetError> {
+    let unpacked = read_promised(path, &|_| None)?;
+    match unpacked.n_more {
+        0 => Ok(unpacked),
+        _ => Err(DatasetError::Read { path: path.to_owned(), source: too_large() }),
+    }
+}
+
+fn too_large() -> io::Error {
+    io::Error::other(format!(
+        "it unpacks to more than '{}' bytes, half of this computer's memory; unpack it to a file and name that",
+        mapped::in_memory_max()
+    ))
+}
+
+/// The same; of a gzipped file no more is kept than its first bytes promise, by `promise`: the length of the whole in
+/// bytes, if they promise anything.
+pub fn read_promised(
+    path: &Path,
+    promise: &dyn Fn(&[u8]) -> Option<u64>,
+) -> Result<Unpacked, DatasetError> {
+    let file = mapped::read_regular(path)
+        .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
+    if !file.starts_with(&GZIP_MAGIC) {
+        return Ok(Unpacked { bytes: file, n_more: 0, was_packed: false, notices: Vec::new() });
+    }
+    unpack(&file, path, promise)
+}
+
+/// Bytes in which a header makes its promise.
+const PROMISE: usize = 64;
+
+fn unpack(
+    file: &[u8],
+    path: &Path,
+    promise: &dyn Fn(&[u8]) -> Option<u64>,
+) -> Result<Unpacked, DatasetError> {
+    let most = mapped::in_memory_max();
+    let (mut plain, mut n_more, mut rest, mut notices) = (Vec::new(), 0, file, Vec::new());
+    while rest.starts_with(&GZIP_MAGIC) {
+        let mut member = GzDecoder::new(rest);
+        let mut take = |n: u64, plain: &mut Vec<u8>| {
+            (&mut member).take(n.saturating_sub(plain.len() as u64)).read_to_end(plain)
+        };
+        let unpacked = take(PROMISE as u64, &mut plain)
+            .and_then(|_| {
+                let promised = promise(&plain).unwrap_or(most).max(PROMISE as u64);
+                take(promised.min(most), &mut plain)
+            })
+            .and_then(|_| io::copy(&mut member, &mut io::sink()));
+        match unpacked {
+            Ok(n) => n_more += n,
+            Err(source) => {
+                let (path, found) = (path.to_owned(), plain.len());
+                return Err(DatasetError::Gzip { path, packed: file.len(), found, source });
+            }
+        }
+        rest = member.into_inner();
+    }
+    let padding = rest.iter().take_while(|&&byte| byte == 0).count();
+    let garbage = &rest[padding..];
+    if !garbage.is_empty() {
+        notices.push(format!(
+            "'{}': {} bytes behind the end of the gzip data are left out; they start {:?}",
+            path.display(),
+            garbage.len(),
+            &garbage[..garbage.len().min(SHOWN)]
+        ));
+    }
+    Ok(Unpacked { bytes: plain.into(), n_more, was_packed: true, notices })
+}
+
+/// The first bytes of a file, unpacked as far as they can be; for a guess at what it is.
+pub fn start(path: &Path) -> Option<Vec<u8>> {
+    const LENGTH: u64 = 512;
+    let mut packed = Vec::new();
+    mapped::open_regular(path).ok()?.take(1 << 16).read_to_end(&mut packed).ok()?;
+    if !packed.starts_with(&GZIP_MAGIC) {
+        packed.truncate(LENGTH as usize);
+        return Some(packed);
+    }
+    let mut plain = Vec::new();
+    // A start that breaks off is still a start.
+    let _ = GzDecoder::new(&packed[..]).take(LENGTH).read_to_end(&mut plain);
+    Some(plain)
+}
+
+/// A file of an archive.
+#[derive(Debug)]
+pub struct Member {
+    pub path: PathBuf,
+    pub bytes: Bytes,
+}
+
+/// The files of a tar archive in their order, without hidden ones and litter, and what is to be said of them.
+pub fn members(archive: &Bytes, path: &Path) -> Result<(Vec<Member>, Vec<String>), DatasetError> {
+    let broken = |problem: String| DatasetError::Archive {
+        path: path.to_owned(),
+        found: archive.len(),
+        problem,
+    };
+    let failed = |error: std::io::Error| broken(error.to_string());
+    let (mut members, mut notices, mut end) = (Vec::new(), Vec::new(), 0);
+    for entry in Archive::new(&archive[..]).entries().map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.path().map_err(failed)?.into_owned();
+        let start = entry.raw_file_position() as usize;
+        let size = entry.header().entry_size().map_err(failed)? as usize;
+        let kind = entry.header().entry_type();
+        if kind.is_dir() || lies_in_litter(&name) {
+            end = start;
+            continue;
+        }
+        if kind != EntryType::Regular && kind != EntryType::Continuous {
+            notices.push(format!(
+                "'{}': '{}' is left out, which is no plain file but a link or the like",
+                path.display(),
+                name.display()
+            ));
+            continue;
+        }
+        end = start.saturating_add(size);
+        if end > archive.len() {
+            let left = archive.len().saturating_sub(start);
+            return Err(broken(format!(
+                "'{}' should have '{size}' bytes, of which '{left}' are there",
+                name.display()
+            )));
+        }
+        members.push(Member { path: name, bytes: archive.slice(start..end) });
+    }
+    if archive.len() < end.next_multiple_of(512) + 512 {
+        notices.push(format!(
+            "'{}' ends without the mark that ends a tar archive; files may be missing",
+            path.display()
+        ));
+    }
+    Ok((members, notices))
+}
+
+/// Refuses a file by what it is.
+pub fn wrong_kind(
+    path: &Path,
+    bytes: &[u8],
+    was_packed: bool,
+    expected: &'static str,
+) -> DatasetError {
+    let kind = FileKind::of(bytes);
+    DatasetError::WrongKind {
+        path: path.to_owned(),
+        expected,
+        holds: if was_packed { "holds, unpacked," } else { "is" },
+        advice: kind.advice(),
+        kind,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+        packer.write_all(bytes).unwrap();
+        packer.finish().unwrap()
+    }
+
+    fn check(file: &[u8]) -> Result<(Bytes, Vec<String>), DatasetError> {
+        let found = unpack(file, Path::new("x.gz"), &|_| None)?;
+        assert_eq!(found.n_more, 0);
+        Ok((found.bytes, found.notices))
+    }
+
+    #[test]
+    fn no_more_is_kept_than_the_first_bytes_promise() {
+        let file = [gzip(&[1; 90]), gzip(&[2; 50])].concat();
+        for (promised, kept) in [(100, 100), (0, PROMISE), (1000, 140)] {
+            let found = unpack(&file, Path::new("x.gz"), &|_| Some(promised)).unwrap();
+            assert_eq!((found.bytes.len(), found.n_more), (kept, 140 - kept as u64));
+        }
+    }
+
+    #[test]
+    fn members_are_joined_and_zeros_behind_them_are_padding() {
+        let two = [gzip(b"one "), gzip(b"two"), vec![0; 600]].concat();
+        assert_eq!(check(&two).unwrap(), (Bytes::from_static(b"one two"), vec![]));
+    }
+
+    #[test]
+    fn other_bytes_behind_the_end_are_counted_and_shown() {
+        for garbage in [&b"\r\n"[..], b"\0\0\r\n"] {
+            let (bytes, notices) = check(&[&gzip(b"one")[..], garbage].concat()).unwrap();
+            assert_eq!(bytes, b"one"[..]);
+            assert!(notices[0].contains("2 bytes behind") && notices[0].contains("[13, 10]"));
+        }
+    }
+
+    #[test]
+    fn what_breaks_off_or_fails_its_checksum_is_to_be_fetched_again() {
+        let whole = gzip(&[7; 100]);
+        let mut wrong_sum = whole.clone();
+        wrong_sum[whole.len() - 6] ^= 1;
+        let second_cut = [&whole[..], &whole[..12]].concat();
+        for file in [&whole[..5], &whole[..whole.len() - 1], &wrong_sum, &second_cut] {
+            let error = check(file).unwrap_err();
+            assert!(matches!(error, DatasetError::Gzip { .. }));
+            assert!(error.to_string().contains("fetch it again"), "{error}");
+        }
+    }
+
+    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (name, bytes) in files {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o600);
+            archive.append_data(&mut header, name, *bytes).unwrap();
+        }
+        archive.into_inner().unwrap()
+    }
+
+    #[test]
+    fn archives_give_their_files_without_litter() {
+        let bytes: Bytes =
+            archive(&[("c/b", b"12"), ("c/._b", b"mac"), ("__MACOSX/c/b", b"x"), ("c/a", b"3")])
+                .into();
+        let (found, notices) = members(&bytes, Path::new("a.tar")).unwrap();
+        let names: Vec<_> =
+            found.iter().map(|m| (m.path.to_str().unwrap(), &m.bytes[..])).collect();
+        assert_eq!(names, [("c/b", &b"12"[..]), ("c/a", b"3")]);
+        assert!(notices.is_empty(), "{notices:?}");
+    }
+
+    #[test]
+    fn a_cut_archive_is_refused_or_said_to_lack_its_end() {
+        let whole = archive(&[("a", &[1; 700]), ("b", &[2; 700])]);
+        let cut = |n: usize| members(&Bytes::copy_from_slice(&whole[..n]), Path::new("a.tar"));
+        let error = cut(512 + 1024 + 512 + 100).unwrap_err().to_string();
+        assert!(error.contains("'700' bytes, of which '100'"), "{error}");
+        let (found, notices) = cut(512 + 1024).unwrap();
+        assert!(found.len() == 1 && notices[0].contains("without the mark"), "{notices:?}");
+    }
+}
