@@ -7,6 +7,7 @@
 //!
 //! | module | what it is for |
 //! | --- | --- |
+//! | [`console`] | text for terminals without escape sequences; what a terminal can show |
 //! | [`simd`] | vectors of the machine, the matrix product of networks and attention |
 //! | [`image`] | image batches: shape, pixel range, channel order |
 //! | [`random`] | seeded randomness, one named stream per purpose |
@@ -57,6 +58,7 @@
 //! | N | Niedoba et al., *Towards a mechanistic explanation of diffusion model generalization*, arXiv 2411.19339 |
 //! | Z | Zhai et al., arXiv 2303.06296 |
 
+pub mod console;
 pub mod simd;
 pub mod image;
 pub mod random;

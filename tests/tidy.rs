@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules of the crate in reading order; each may import only those before it (`src/lib.rs`).
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
+    "console",
     "simd",
     "image",
     "random",
@@ -152,6 +153,22 @@ fn no_file_has_grown_huge() {
     for source in sources("src") {
         let lines = source.text.lines().count();
         assert!(lines <= LINES_MAX, "{} has {lines} lines", source.path.display());
+    }
+}
+
+/// Text from files and arguments goes through `console`; only the dashboard and pictures write to a terminal themselves.
+#[test]
+fn commands_print_through_the_console() {
+    let ways =
+        [["print", "ln!("], ["print", "!("], ["io::stdout(", ").lock"], ["io::stderr(", ").lock"]];
+    for source in sources("src") {
+        let may_print =
+            source.path.starts_with("src/console") || source.path.starts_with("src/tui");
+        // Unit tests stand at the end of a file.
+        let code = source.text.split("#[cfg(test)]").next().unwrap_or_default();
+        for way in ways.map(|halves| halves.concat()) {
+            assert!(may_print || !code.contains(&way), "{} holds '{way}'", source.path.display());
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `data ls` and `data show`: which images experiments train on, and how a path of images is one.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::Place;
 use crate::analysis::consistency::Judge;
+use crate::console;
 use crate::dataset::cifar;
 use crate::lab::config::Experiment;
 use crate::lab::picture;
@@ -40,7 +41,7 @@ pub enum DataCommand {
 }
 
 pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
-    let mut stdout = io::stdout().lock();
+    let mut stdout = console::stdout();
     match &args.command {
         DataCommand::Ls => {
             let lab = place.lab()?;
@@ -52,7 +53,8 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
                     false => format!("{} drawn images, seed {}", data.n, data.seed),
                 };
                 let there = if experiment.check_files().is_ok() { "" } else { " (missing)" };
-                writeln!(stdout, "{:width$}  {:7}  {what}{there}", experiment.name, data.kind)?;
+                let words = format!("{:width$}  {:7}  {what}{there}", experiment.name, data.kind);
+                writeln!(stdout, "{}", console::line(&words))?;
             }
         }
         DataCommand::Show { dataset, settings, out, images } => {
@@ -60,7 +62,13 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
             experiment.set_pairs(settings)?;
             experiment.check().context("checking the settings")?;
             let dataset = open_dataset(&experiment)?;
-            writeln!(stdout, "{}: {} images of {}", dataset.name, dataset.len(), dataset.shape())?;
+            writeln!(
+                stdout,
+                "{}: {} images of {}",
+                console::line(&dataset.name),
+                dataset.len(),
+                dataset.shape()
+            )?;
             if let Some(labels) = dataset.labels() {
                 let largest = labels.iter().max().copied().unwrap_or(0);
                 writeln!(stdout, "labels 0 to {largest}")?;

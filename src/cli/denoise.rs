@@ -22,6 +22,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::dataset::mapped;
 use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
+use crate::errorln;
 use crate::image::{ImageBatch, ImageShape};
 use crate::lab::device::{Wanted, open_cards, with_cards};
 use crate::lab::status::write_atomically;
@@ -105,7 +106,7 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
         // Cards know single precision only.
         OutputType::F64 => images,
         OutputType::F32 => {
-            let (cards, _) = open_cards(&args.device, |problem| eprintln!("{problem}"))?;
+            let (cards, _) = open_cards(&args.device, |problem| errorln!("{problem}"))?;
             with_cards(images, cards)
         }
     };

@@ -1,6 +1,6 @@
 //! `ls`, `logs`, `note`, `rename`, `rm`: runs as directories.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -9,6 +9,8 @@ use serde_json::json;
 
 use super::Place;
 use super::control::{RunArg, find};
+use crate::console;
+use crate::errorln;
 use crate::lab::about::About;
 use crate::lab::event::{AttentionAtLevel, AttentionMetrics, Event, EventBody};
 use crate::lab::events::EventTail;
@@ -66,7 +68,7 @@ fn holder(run: &RunSummary) -> Option<&str> {
 pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
     let runs = place.runs()?;
     let found = runs.list();
-    let mut out = io::stdout().lock();
+    let mut out = console::stdout();
     if args.json {
         let rows: Vec<_> = found
             .iter()
@@ -93,7 +95,7 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
         return Ok(());
     }
     if found.is_empty() {
-        eprintln!(
+        errorln!(
             "no runs in '{}' yet; start one with 'mosaic run EXPERIMENT'",
             runs.path().display()
         );
@@ -113,14 +115,14 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
             note.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("  ");
         let line =
             format!("{:width$}  {:9}  {step:>15}  {loss:>9}  {note}", run.id, state_word(run));
-        writeln!(out, "{}", line.trim_end())?;
+        writeln!(out, "{}", console::line(line.trim_end()))?;
     }
     Ok(())
 }
 
 pub fn logs(place: &Place, args: &LogsArgs) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
-    let mut out = io::stdout().lock();
+    let mut out = console::stdout();
     if args.worker {
         let text = std::fs::read(run.dir.log_path()).context("reading the worker's log")?;
         out.write_all(&text)?;
@@ -136,7 +138,7 @@ pub fn logs(place: &Place, args: &LogsArgs) -> Result<()> {
         // Health was read first, so that the last events of an ending worker are not missed.
         if !args.follow || over {
             if let Some(newer) = tail.newer() {
-                eprintln!("some events of {} are left out: {newer}", run.id);
+                errorln!("some events of {} are left out: {newer}", run.id);
             }
             return Ok(());
         }
@@ -208,7 +210,7 @@ pub fn in_words(event: &Event) -> String {
         }
         EventBody::Unknown => "an event that this version does not know".to_owned(),
     };
-    format!("step {:>6}  {text}", event.step)
+    format!("step {:>6}  {}", event.step, console::line(&text))
 }
 
 fn median_square(r: &[Option<f64>]) -> String {
@@ -220,7 +222,7 @@ fn median_square(r: &[Option<f64>]) -> String {
 pub fn remove(place: &Place, args: &RunArg) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
     run.dir.delete()?;
-    writeln!(io::stdout(), "{} is deleted", run.id)?;
+    writeln!(console::stdout(), "{} is deleted", run.id)?;
     Ok(())
 }
 
@@ -236,7 +238,7 @@ pub fn rename(place: &Place, args: &RenameArgs) -> Result<()> {
     let runs = place.runs()?;
     let run = find(&runs, &args.run)?;
     let name = runs.rename(&run.dir, &args.to)?;
-    writeln!(io::stdout(), "{} is now {name}", run.id)?;
+    writeln!(console::stdout(), "{} is now {name}", run.id)?;
     Ok(())
 }
 
@@ -267,6 +269,7 @@ pub fn note(place: &Place, args: &NoteArgs) -> Result<()> {
         let path = run.dir.about_path();
         about.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
     }
-    writeln!(io::stdout(), "{}: {} [{}]", run.id, about.note, about.tags.join(" "))?;
+    let words = format!("{}: {} [{}]", run.id, about.note, about.tags.join(" "));
+    writeln!(console::stdout(), "{}", console::line(&words))?;
     Ok(())
 }

@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::Place;
 use super::control::find;
+use crate::errorln;
 use crate::lab::figures;
 use crate::lab::picture;
 use crate::lab::preview::tensor_file;
@@ -76,10 +77,10 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
         write_atomically(&args.out, &bytes)
             .with_context(|| format!("writing '{}'", args.out.display()))?;
     }
-    eprintln!("{n} samples of step {} are in '{}'", trained.step, args.out.display());
+    errorln!("{n} samples of step {} are in '{}'", trained.step, args.out.display());
     if let Some(judge) = &trained.judge {
         for (name, rate) in figures::rates(judge, &samples).named() {
-            eprintln!("{name:>20} {:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high);
+            errorln!("{name:>20} {:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high);
         }
     }
     Ok(())
