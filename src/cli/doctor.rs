@@ -136,9 +136,11 @@ fn say(finding: &Finding) -> io::Result<()> {
         Verdict::Bad => "BAD ",
     };
     let mut out = console::stdout();
-    writeln!(out, "{mark}  {:<11} {}", finding.about, finding.found)?;
+    // A name with a line feed must not pass for a finding of its own.
+    let within = |words: &str| words.replace('\n', &format!("\n{:18}", ""));
+    writeln!(out, "{mark}  {:<11} {}", finding.about, within(&finding.found))?;
     match &finding.remedy {
-        Some(remedy) => writeln!(out, "                  -> {remedy}"),
+        Some(remedy) => writeln!(out, "{:18}-> {}", "", within(remedy)),
         None => Ok(()),
     }
 }

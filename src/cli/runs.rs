@@ -101,7 +101,8 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
         );
         return Ok(());
     }
-    let width = found.iter().map(|run| run.id.len()).max().unwrap_or(0);
+    let shown = |run: &RunSummary| console::line(&run.id).into_owned();
+    let width = found.iter().map(|run| shown(run).len()).max().unwrap_or(0);
     writeln!(out, "{:width$}  {:9}  {:>15}  {:>9}  note", "run", "state", "step", "loss")?;
     for run in &found {
         let status = run.status.as_ref();
@@ -114,7 +115,7 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
         let note =
             note.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("  ");
         let line =
-            format!("{:width$}  {:9}  {step:>15}  {loss:>9}  {note}", run.id, state_word(run));
+            format!("{:width$}  {:9}  {step:>15}  {loss:>9}  {note}", shown(run), state_word(run));
         writeln!(out, "{}", console::line(line.trim_end()))?;
     }
     Ok(())

@@ -1,16 +1,20 @@
 //! Terminals that cannot show the dashboard get words, and nothing that anybody wrote reaches one raw.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::common::Lab;
-use crate::dashboard::{Dashboard, Manner, PLAIN, quiet};
+use crate::dashboard::{Dashboard, Manner, PLAIN};
 
 const EVIL: &str = "x\x1b]0;pwned\x07\rforged\u{9b}31m\u{202e}\x7f";
 
+/// Of the environment.
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
 /// A command on a terminal that answers DA1.
-fn command(lab: &Lab, arguments: &[&str], size: (u16, u16), set: &[(&str, &str)]) -> Dashboard {
+fn command(lab: &Lab, arguments: &[&str], size: (u16, u16), set: Variables) -> Dashboard {
     let runs = lab.runs();
     let program = [env!("CARGO_BIN_EXE_mosaic"), "--runs-dir", runs.to_str().unwrap()];
     let program = [&program[..], arguments].concat();
@@ -19,7 +23,8 @@ fn command(lab: &Lab, arguments: &[&str], size: (u16, u16), set: &[(&str, &str)]
 
 fn output(mut dashboard: Dashboard) -> (u32, String) {
     let code = dashboard.exit_code();
-    quiet();
+    // What was written last is still on its way to the reader.
+    std::thread::sleep(Duration::from_millis(100));
     dashboard.check_restored();
     let bytes = dashboard.seen.lock().unwrap().bytes.clone();
     (code, String::from_utf8(bytes).unwrap())
@@ -29,7 +34,7 @@ fn output(mut dashboard: Dashboard) -> (u32, String) {
 fn a_terminal_that_cannot_show_the_dashboard_gets_words() {
     let lab = Lab::new();
     fs::create_dir(lab.runs()).unwrap();
-    let cases: [(&[(&str, &str)], (u16, u16), &str); 6] = [
+    let cases: [(Variables, (u16, u16), &str); 6] = [
         (&[("TERM", "dumb")], (80, 24), "'dumb'"),
         (&[("TERM", "")], (80, 24), "$TERM is not set"),
         (&[("LANG", "C")], (80, 24), "LANG='C'"),
