@@ -213,7 +213,7 @@ const WITHOUT_DASHBOARD: &str = "without the dashboard use
 
 fn dashboard(place: &Place, args: &AttachArgs) -> Result<ExitCode> {
     if let Some(lack) = abilities::lack_of_screen() {
-        errorln!("mosaic's dashboard cannot be shown: {lack}");
+        errorln!("mosaic's dashboard needs a terminal that can show it: {lack}");
         WITHOUT_DASHBOARD.lines().for_each(|line| errorln!("{line}"));
         return Ok(ExitCode::from(MISUSE));
     }
