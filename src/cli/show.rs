@@ -41,7 +41,7 @@ pub fn run(place: &Place, args: &ShowArgs) -> Result<()> {
     match &lack {
         // Pixels need no letters.
         None | Some(Lack::NotUtf8(_)) => {}
-        Some(lack) => bail!("showing '{}': {lack}", path.display()),
+        Some(lack) => bail!("showing '{}' needs a terminal that can: {lack}", path.display()),
     }
     let wanted = place.lab().map_or_else(|_| "auto".to_owned(), |lab| lab.settings.images);
     let found = probe_once(&wanted, false);
@@ -51,7 +51,7 @@ pub fn run(place: &Place, args: &ShowArgs) -> Result<()> {
         other => other,
     };
     if let (Protocol::Blocks, Some(lack)) = (protocol, &lack) {
-        bail!("showing '{}' as blocks: {lack}", path.display());
+        bail!("showing '{}' as blocks needs a terminal that can: {lack}", path.display());
     }
     let terminal = ratatui::crossterm::terminal::size().map_or(COLUMNS, |(width, _)| width);
     let depth = Depth::new("auto");
