@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | [`allocator`] | the program's memory, with words when there is no more |
 //! | [`files`] | atomic replacement, writing where a user pointed |
+//! | [`console`] | text for terminals without escape sequences; what a terminal can show |
 //! | [`simd`] | vectors of the machine, the matrix product of networks and attention |
 //! | [`image`] | image batches: shape, pixel range, channel order |
 //! | [`random`] | seeded randomness, one named stream per purpose |
@@ -61,6 +62,7 @@
 
 pub mod allocator;
 pub mod files;
+pub mod console;
 pub mod simd;
 pub mod image;
 pub mod random;

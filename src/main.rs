@@ -5,16 +5,22 @@ use std::process::ExitCode;
 use clap::Parser;
 use mosaic_lab::allocator::Allocator;
 use mosaic_lab::cli::{self, Cli};
+use mosaic_lab::{console, errorln};
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
-    match cli::dispatch(Cli::parse()) {
+    console::output::report_panics();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return cli::refuse(&error),
+    };
+    match cli::dispatch(cli) {
         Ok(code) => code,
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", cli::in_words(&error));
+            errorln!("error: {}", cli::in_words(&error));
             ExitCode::FAILURE
         }
     }

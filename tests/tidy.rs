@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules of the crate in reading order; each may import only those before it (`src/lib.rs`).
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "allocator",
     "files",
+    "console",
     "simd",
     "image",
     "random",
@@ -154,6 +155,22 @@ fn no_file_has_grown_huge() {
     for source in sources("src") {
         let lines = source.text.lines().count();
         assert!(lines <= LINES_MAX, "{} has {lines} lines", source.path.display());
+    }
+}
+
+/// Text from files and arguments goes through `console`; only the dashboard and pictures write to a terminal themselves.
+#[test]
+fn commands_print_through_the_console() {
+    let ways =
+        [["print", "ln!("], ["print", "!("], ["io::stdout(", ").lock"], ["io::stderr(", ").lock"]];
+    for source in sources("src") {
+        let prints =
+            ["src/cli", "src/lab", "src/main.rs"].iter().any(|room| source.path.starts_with(room));
+        // Unit tests stand at the end of a file.
+        let code = source.text.split("#[cfg(test)]").next().unwrap_or_default();
+        for way in ways.map(|halves| halves.concat()) {
+            assert!(!prints || !code.contains(&way), "{} holds '{way}'", source.path.display());
+        }
     }
 }
 

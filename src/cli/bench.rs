@@ -1,6 +1,6 @@
 //! `mosaic bench`: how fast this machine computes.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,7 +10,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 
 use super::bench_gpu::GpuArgs;
+use crate::console;
 use crate::dataset::{DatasetError, DatasetSource, open};
+use crate::errorln;
 use crate::lab::bench::limits::Limits;
 use crate::lab::bench::theory::{TheoryCase, TheoryTiming, fixed, time_theory};
 use crate::lab::bench::train::{Net, TrainTiming, time_training};
@@ -119,7 +121,7 @@ fn train(args: &TrainArgs) -> Result<()> {
     }
     let nets = if args.net.is_empty() { Net::ALL.to_vec() } else { args.net.clone() };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads.unwrap_or(0)).build()?;
-    let mut stdout = io::stdout().lock();
+    let mut stdout = console::stdout();
     if !args.json {
         let threads = pool.current_num_threads();
         writeln!(
@@ -207,7 +209,7 @@ fn theory(args: &TheoryArgs) -> Result<()> {
             }
         }
     }
-    let (cards, device) = open_cards(&args.device, |problem| eprintln!("{problem}"))?;
+    let (cards, device) = open_cards(&args.device, |problem| errorln!("{problem}"))?;
     let dictionary = |n: usize| -> Result<Arc<TrainingImages>> {
         let images = TrainingImages::from_dataset(&all.first(n))?;
         Ok(Arc::new(with_cards(images, cards.clone())))
@@ -218,7 +220,7 @@ fn theory(args: &TheoryArgs) -> Result<()> {
         Machine::new(case.spec.clone(), one.clone(), Precision::F32, None)?;
     }
     let limits = Limits::measure();
-    let mut stdout = io::stdout().lock();
+    let mut stdout = console::stdout();
     if !args.json {
         writeln!(
             stdout,

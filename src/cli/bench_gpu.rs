@@ -1,11 +1,13 @@
 //! `mosaic bench gpu`: a card against the CPU, against what it reaches at best, and against PyTorch.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::console;
+use crate::errorln;
 use crate::lab::bench::gpu::{self, Check, Row, peer};
 use crate::lab::device::{Opened, Wanted, open};
 use crate::theory::card::Ceilings;
@@ -36,7 +38,7 @@ impl GpuArgs {
 }
 
 pub fn run(args: &GpuArgs) -> Result<()> {
-    let opened = open(&args.device, |problem| eprintln!("{problem}"))?;
+    let opened = open(&args.device, |problem| errorln!("{problem}"))?;
     let Some(cards) = &opened.cards else {
         let remedy = match cfg!(feature = "cuda") {
             true => "",
@@ -46,7 +48,7 @@ pub fn run(args: &GpuArgs) -> Result<()> {
         };
         bail!("there is no card to bench: {}{remedy}", opened.words);
     };
-    let mut out = io::stdout().lock();
+    let mut out = console::stdout();
     let mut n_failed = 0;
     if !args.json {
         writeln!(out, "{}", opened.words)?;
@@ -71,7 +73,7 @@ pub fn run(args: &GpuArgs) -> Result<()> {
             if let (Ok(_), Some(peer)) = (&peers, &row.peer) {
                 match peer.time() {
                     Ok(ms) => row.peer_ms = Some(ms),
-                    Err(problem) => eprintln!("{} in PyTorch: {problem}", row.what),
+                    Err(problem) => errorln!("{} in PyTorch: {problem}", row.what),
                 }
             }
             print_row(&mut out, &row, &ceilings, args.json)?;
@@ -105,14 +107,14 @@ fn time_networks(opened: &Opened, args: &GpuArgs) -> Result<Vec<Row>> {
 /// Commands of our own for networks need cuDNN.
 #[cfg(not(feature = "cudnn"))]
 fn check_networks(_: &Opened, _: &GpuArgs) -> Result<Vec<Check>> {
-    eprintln!("checks of networks are left out: this build is without the feature 'cudnn'");
+    errorln!("checks of networks are left out: this build is without the feature 'cudnn'");
     Ok(Vec::new())
 }
 
 #[cfg(not(feature = "cudnn"))]
 fn time_networks(_: &Opened, args: &GpuArgs) -> Result<Vec<Row>> {
     for what in ["training", "sampling"].into_iter().filter(|what| args.wants(what)) {
-        eprintln!("{what} is left out: this build is without the feature 'cudnn'");
+        errorln!("{what} is left out: this build is without the feature 'cudnn'");
     }
     Ok(Vec::new())
 }

@@ -1,6 +1,6 @@
 //! `calibrate`: fit the machines' settings to a run's network, step by step.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -9,6 +9,8 @@ use clap::Args;
 
 use super::Place;
 use super::control::find;
+use crate::console;
+use crate::errorln;
 use crate::lab::calibration::{Calibrated, Origin, StepSettings};
 use crate::lab::charts;
 use crate::lab::trained::{Trained, calibrate_machines};
@@ -31,7 +33,7 @@ pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
     if trained.experiment.calibrate.seeds == 0 {
         bail!("calibrate.seeds is '0'; give a number, as in --set calibrate.seeds=16");
     }
-    trained.notes.iter().for_each(|note| eprintln!("{note}"));
+    trained.notes.iter().for_each(|note| errorln!("{note}"));
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGINT, stop.clone())
         .context("listening for Ctrl-C")?;
@@ -41,7 +43,7 @@ pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
         &trained.network,
         trained.step,
         &stop,
-        &mut |what| eprintln!("calibrating {what}"),
+        &mut |what| errorln!("calibrating {what}"),
     )
     .context("calibrating")?;
     let Some(found) = found else {
@@ -58,12 +60,12 @@ pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
     charts::write(&found.charts(), 2, &picture)
         .with_context(|| format!("drawing '{}'", picture.display()))?;
     if args.json {
-        writeln!(io::stdout(), "{}", serde_json::to_string(&found)?)?;
+        writeln!(console::stdout(), "{}", serde_json::to_string(&found)?)?;
     } else {
         let text: String = found.machines.iter().map(table).collect();
-        write!(io::stdout(), "{text}")?;
+        write!(console::stdout(), "{text}")?;
     }
-    eprintln!("the calibration is in '{}', its curves beside it", path.display());
+    errorln!("the calibration is in '{}', its curves beside it", path.display());
     Ok(())
 }
 

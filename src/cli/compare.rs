@@ -1,6 +1,6 @@
 //! `compare`: networks of one or more runs against every machine, from held-out noise seeds.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +10,8 @@ use clap::Args;
 
 use super::Place;
 use super::control::find;
+use crate::console;
+use crate::errorln;
 use crate::files::{make_folder, write_output};
 use crate::lab::calibration::Calibration;
 use crate::lab::charts;
@@ -57,15 +59,15 @@ pub fn run(place: &Place, args: &CompareArgs) -> Result<()> {
         .context("listening for Ctrl-C")?;
     let mut rows = Vec::new();
     for (index, run) in runs.iter().enumerate() {
-        eprintln!("run {} ({} of {})", run.id, index + 1, runs.len());
+        errorln!("run {} ({} of {})", run.id, index + 1, runs.len());
         let trained = Trained::open(&run.dir, &args.settings)?;
-        trained.notes.iter().for_each(|note| eprintln!("{note}"));
+        trained.notes.iter().for_each(|note| errorln!("{note}"));
         let folder = match &args.out {
             Some(out) => out.join(&run.id),
             None => run.dir.report_path(),
         };
         rows.push(one(&trained, args, &folder, &stop)?);
-        eprintln!("its report is in '{}'", folder.display());
+        errorln!("its report is in '{}'", folder.display());
     }
     let (page, json) = summary(&rows);
     if let Some(out) = &args.out {
@@ -78,9 +80,9 @@ pub fn run(place: &Place, args: &CompareArgs) -> Result<()> {
         put("summary.json", &format!("{json:#}\n"))?;
     }
     if args.json {
-        writeln!(io::stdout(), "{json}")?;
+        writeln!(console::stdout(), "{json}")?;
     } else {
-        write!(io::stdout(), "{page}")?;
+        write!(console::stdout(), "{page}")?;
     }
     Ok(())
 }
@@ -110,7 +112,7 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
         .context("building the search for copies")?;
     let judge = trained.judge.as_ref();
     let found = compare(contestants, network, judge, &mosaics, seeds, stop, &mut |done| {
-        eprintln!("{done} of {n} held-out seeds");
+        errorln!("{done} of {n} held-out seeds");
     })
     .with_context(|| format!("comparing run {}", trained.run.id()))?;
     let context = report::Context {
@@ -148,10 +150,10 @@ fn calibration(
         if found.step == trained.step && found.n_steps == n_steps && !missing {
             return Ok(Some(found));
         }
-        eprintln!("the run's calibration is of another step, sampler or list of machines");
+        errorln!("the run's calibration is of another step, sampler or list of machines");
     }
     let (experiment, network) = (&trained.experiment, &trained.network);
-    let mut progress = |what: &str| eprintln!("calibrating {what}");
+    let mut progress = |what: &str| errorln!("calibrating {what}");
     let found =
         calibrate_machines(experiment, contestants, network, trained.step, stop, &mut progress)
             .context("calibrating")?;

@@ -1,11 +1,12 @@
 //! `pause`, `resume`, `stop`, `kill`, `preview`: one run, one command.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::Place;
+use crate::console;
 use crate::lab::command::{Act, Command, Reply};
 use crate::lab::control::{self, ControlError};
 use crate::lab::launch::{self, LaunchError};
@@ -83,7 +84,7 @@ pub fn tell_run(run: &RunDir, command: &Command, force: bool) -> Result<()> {
                 Command::Checkpoint => "writes a checkpoint",
                 Command::PreviewEvery { .. } => "changes its previews",
             };
-            writeln!(io::stdout(), "{} {done}", run.id())?;
+            writeln!(console::stdout(), "{} {done}", run.id())?;
             Ok(())
         }
         Reply::Refused { reason } => bail!("run '{}' refused: {reason}", run.id()),
@@ -102,7 +103,7 @@ pub fn resume(place: &Place, args: &SteerArgs) -> Result<()> {
         return tell_run(&run.dir, &Command::Resume, args.force);
     }
     launch::resume(&run.dir, None)?;
-    writeln!(io::stdout(), "{} goes on in a new worker", run.id)?;
+    writeln!(console::stdout(), "{} goes on in a new worker", run.id)?;
     Ok(())
 }
 
@@ -115,7 +116,7 @@ pub fn kill(place: &Place, args: &SteerArgs) -> Result<()> {
         result => result?,
     }
     writeln!(
-        io::stdout(),
+        console::stdout(),
         "the worker of {} is killed; 'mosaic resume' goes on from its last checkpoint",
         run.id
     )?;

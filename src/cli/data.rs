@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 
 use super::Place;
 use crate::analysis::consistency::Judge;
+use crate::console;
 use crate::dataset::cifar;
 use crate::files::{check_output, is_stdout};
 use crate::lab::config::Experiment;
@@ -43,7 +44,7 @@ pub enum DataCommand {
 }
 
 pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
-    let mut stdout = io::stdout().lock();
+    let mut stdout = console::stdout();
     match &args.command {
         DataCommand::Ls => {
             let lab = place.lab()?;
@@ -55,7 +56,8 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
                     false => format!("{} drawn images, seed {}", data.n, data.seed),
                 };
                 let there = if experiment.check_files().is_ok() { "" } else { " (missing)" };
-                writeln!(stdout, "{:width$}  {:7}  {what}{there}", experiment.name, data.kind)?;
+                let words = format!("{:width$}  {:7}  {what}{there}", experiment.name, data.kind);
+                writeln!(stdout, "{}", console::line(&words))?;
             }
         }
         DataCommand::Show { dataset, settings, out, images } => {
@@ -67,14 +69,20 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
             }
             // A picture on stdout must not be mixed with words.
             let mut words: Box<dyn Write> = match out.as_deref().is_some_and(is_stdout) {
-                true => Box::new(io::stderr()),
+                true => Box::new(console::stderr()),
                 false => Box::new(stdout),
             };
             let (_, mut experiment) = experiment_over(place, dataset)?;
             experiment.set_pairs(settings)?;
             experiment.check().context("checking the settings")?;
             let dataset = open_dataset(&experiment)?;
-            writeln!(words, "{}: {} images of {}", dataset.name, dataset.len(), dataset.shape())?;
+            writeln!(
+                words,
+                "{}: {} images of {}",
+                console::line(&dataset.name),
+                dataset.len(),
+                dataset.shape()
+            )?;
             if let Some(labels) = dataset.labels() {
                 writeln!(words, "{}", label_range(labels))?;
             }

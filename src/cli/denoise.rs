@@ -21,6 +21,7 @@ use safetensors::tensor::TensorView;
 
 use super::tensor_file::{self, TensorFile, batch_shape, floats, integers, named};
 use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
+use crate::errorln;
 use crate::files::{check_output, write_output};
 use crate::image::{ImageBatch, ImageShape};
 use crate::lab::device::{Wanted, open_cards, with_cards};
@@ -106,7 +107,7 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
         // Cards know single precision only.
         OutputType::F64 => images,
         OutputType::F32 => {
-            let (cards, _) = open_cards(&args.device, |problem| eprintln!("{problem}"))?;
+            let (cards, _) = open_cards(&args.device, |problem| errorln!("{problem}"))?;
             with_cards(images, cards)
         }
     };
@@ -205,7 +206,7 @@ fn read_images(path: &Path, label: Option<i64>) -> Result<TrainingImages> {
             other => bail!("tensor 'images' holds '{other:?}'; give it as U8, F32 or F64"),
         };
         for doubt in tensor_file::doubts_of_images(&tensor) {
-            eprintln!("warning: '{}': {doubt}", path.display());
+            errorln!("warning: '{}': {doubt}", path.display());
         }
         if let Ok(labels) = tensors.tensor("labels") {
             images = images.with_labels(integers("labels", &labels)?)?;
@@ -227,7 +228,7 @@ fn read_input(path: &Path) -> Result<ImageBatch> {
         let shape = batch_shape("x", tensor.shape())?;
         let values = floats("x", &tensor)?;
         if let Some(doubt) = tensor_file::doubt_of_input(&values) {
-            eprintln!("warning: '{}': {doubt}", path.display());
+            errorln!("warning: '{}': {doubt}", path.display());
         }
         Ok(ImageBatch::new(shape, values))
     };

@@ -9,10 +9,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Place;
+use crate::console;
+use crate::console::abilities::{self, Lack};
 use crate::lab::device;
 use crate::lab::system::{Gpu, Monitor};
+use crate::tui::multiplexer::Multiplexer;
 use crate::tui::pictures::Depth;
-use crate::tui::probe::{Background, probe};
+use crate::tui::probe::{Background, probe_once};
 use crate::tui::words::bytes;
 
 /// Less than this is soon full of checkpoints and previews.
@@ -119,7 +122,7 @@ pub fn run(place: &Place, args: &DoctorArgs) -> Result<bool> {
     let wanted = settings.as_ref().map_or("auto", |settings| &settings.device);
     findings.push(opened(wanted, reading.gpus.is_ok()));
     if args.json {
-        writeln!(io::stdout(), "{:#}", serde_json::to_value(&findings)?)?;
+        writeln!(console::stdout(), "{:#}", serde_json::to_value(&findings)?)?;
     } else {
         findings.iter().try_for_each(say)?;
     }
@@ -132,10 +135,12 @@ fn say(finding: &Finding) -> io::Result<()> {
         Verdict::Fair => "fair",
         Verdict::Bad => "BAD ",
     };
-    let mut out = io::stdout();
-    writeln!(out, "{mark}  {:<11} {}", finding.about, finding.found)?;
+    let mut out = console::stdout();
+    // A name with a line feed must not pass for a finding of its own.
+    let within = |words: &str| words.replace('\n', &format!("\n{:18}", ""));
+    writeln!(out, "{mark}  {:<11} {}", finding.about, within(&finding.found))?;
     match &finding.remedy {
-        Some(remedy) => writeln!(out, "                  -> {remedy}"),
+        Some(remedy) => writeln!(out, "{:18}-> {}", "", within(remedy)),
         None => Ok(()),
     }
 }
@@ -155,7 +160,17 @@ fn terminal(images: &str) -> Vec<Finding> {
         let found = "input or output is none: nothing can be said of pictures and colours";
         return vec![Finding::good("terminal", found)];
     }
-    let inside = if env::var_os("TMUX").is_some() { " inside tmux" } else { "" };
+    let inside = Multiplexer::of(|name| env::var(name).ok())
+        .map_or_else(String::new, |inside| format!(" inside {}", inside.name()));
+    let locale = locale();
+    match abilities::lack_of_screen() {
+        None | Some(Lack::NotUtf8(_)) => {}
+        Some(lack) => {
+            let found = format!("'{name}'{inside}; no dashboard and no pictures: {lack}");
+            let remedy = "the commands work all the same ('mosaic --help'), with plain lines in place of bars";
+            return vec![Finding::fair("terminal", found, remedy), locale];
+        }
+    }
     let size = ratatui::crossterm::terminal::size();
     let mut findings = vec![match size {
         Ok((width, height)) if width < 60 || height < 16 => Finding::fair(
@@ -172,6 +187,7 @@ fn terminal(images: &str) -> Vec<Finding> {
             "try another terminal",
         ),
     }];
+    findings.push(locale);
     findings.push(match Depth::new("auto") {
         Depth::Truecolour => Finding::good("colours", "24 bits"),
         Depth::Sixteen => Finding::fair(
@@ -185,7 +201,7 @@ fn terminal(images: &str) -> Vec<Finding> {
             "if your terminal can do more: export COLORTERM=truecolor (ssh does not pass it on by itself)",
         ),
     });
-    let found = probe(images, true);
+    let found = probe_once(images, true);
     let behind = match found.background {
         Some(Background::Dark) => Finding::good("background", "dark"),
         Some(Background::Light) => Finding::good("background", "light"),
@@ -203,6 +219,18 @@ fn terminal(images: &str) -> Vec<Finding> {
         None => Finding::good("pictures", words),
     });
     findings
+}
+
+/// The encoding that the locale asks for.
+fn locale() -> Finding {
+    match abilities::other_locale() {
+        None => Finding::good("locale", "UTF-8"),
+        Some(locale) => Finding::fair(
+            "locale",
+            format!("{locale}, not UTF-8: no dashboard, and text in ASCII"),
+            "if the terminal shows UTF-8: export LC_ALL=C.UTF-8",
+        ),
+    }
 }
 
 fn disk(runs: &std::path::Path, left: Option<u64>) -> Finding {

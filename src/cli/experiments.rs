@@ -1,12 +1,13 @@
 //! `experiments`: what can be run, and every setting with its meaning.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::Place;
+use crate::console;
 
 #[derive(Clone, Debug, Args)]
 pub struct ExperimentsArgs {
@@ -19,7 +20,7 @@ pub struct ExperimentsArgs {
 
 pub fn show(place: &Place, args: &ExperimentsArgs) -> Result<()> {
     let lab = place.lab()?;
-    let mut out = io::stdout().lock();
+    let mut out = console::stdout();
     let Some(name) = &args.experiment else {
         if args.json {
             let rows: Vec<Value> = lab
@@ -32,7 +33,8 @@ pub fn show(place: &Place, args: &ExperimentsArgs) -> Result<()> {
         }
         let width = lab.experiments.iter().map(|e| e.name.len()).max().unwrap_or(0);
         for experiment in &lab.experiments {
-            writeln!(out, "{:width$}  {}", experiment.name, experiment.description)?;
+            let words = format!("{:width$}  {}", experiment.name, experiment.description);
+            writeln!(out, "{}", console::line(&words))?;
         }
         return Ok(());
     };
@@ -49,7 +51,7 @@ pub fn show(place: &Place, args: &ExperimentsArgs) -> Result<()> {
     writeln!(out, "{}: {}\n", experiment.name, experiment.description)?;
     for entry in experiment.entries() {
         let mark = if entry.is_default { ' ' } else { '*' };
-        writeln!(out, "{mark} {} = {}", entry.key, entry.value)?;
+        writeln!(out, "{mark} {} = {}", entry.key, console::line(&entry.value))?;
         writeln!(out, "      {} ({})", entry.doc, entry.accepted)?;
     }
     writeln!(out, "\n* differs from the default; change one with --set key=value")?;

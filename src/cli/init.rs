@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::errorln;
 use crate::files::write_output;
 use crate::lab::config::BUILT_IN;
 
@@ -37,6 +38,6 @@ pub fn write(args: &InitArgs) -> Result<()> {
             Err(error) => return Err(error).context("creating 'lab.toml'"),
         }
     }
-    eprintln!("wrote lab.toml; paths of data sets in it start at its directory");
+    errorln!("wrote lab.toml; paths of data sets in it start at its directory");
     Ok(())
 }

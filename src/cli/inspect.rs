@@ -1,6 +1,6 @@
 //! `inspect`: one seed's way through network and machines, and what any pixel looked at.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 use super::Place;
 use super::control::find;
+use crate::console;
 use crate::diffusion::attention::row_entropy;
+use crate::errorln;
 use crate::files::{check_output, is_stdout};
 use crate::lab::inspect::picture::{At, film, sheet};
 use crate::lab::inspect::{Trace, path_of, trace};
@@ -69,12 +71,12 @@ pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
     let at = place_of(&trace, args)?;
     let path = path_of(&run.dir, args.seed);
     trace.write(&path)?;
-    eprintln!("the way of seed {} is in '{}'", args.seed, path.display());
+    errorln!("the way of seed {} is in '{}'", args.seed, path.display());
     for (path, draw) in [(&args.out, true), (&args.film, false)] {
         let Some(path) = path else { continue };
         let drawn = if draw { sheet(&trace, at, path) } else { film(&trace, path) };
         drawn.with_context(|| format!("drawing '{}'", path.display()))?;
-        eprintln!("drawn: '{}'", path.display());
+        errorln!("drawn: '{}'", path.display());
     }
     let found = describe(&trace, at);
     let text = match args.json {
@@ -83,9 +85,9 @@ pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
     };
     // A picture on stdout must not be mixed with words.
     if args.out.iter().chain(&args.film).any(|path| is_stdout(path)) {
-        eprint!("{text}");
+        write!(console::stderr(), "{text}")?;
     } else {
-        write!(io::stdout(), "{text}")?;
+        write!(console::stdout(), "{text}")?;
     }
     Ok(())
 }

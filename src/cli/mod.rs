@@ -1,7 +1,7 @@
 //! Subcommands and plain-text output: the lab without its dashboard.
 //!
 //! Results go to stdout, progress and complaints to stderr. Exit codes: 0 done, 1 failed, 2 wrong
-//! use, 3 the run was stopped. Nothing is computed here that the dashboard could not show too.
+//! use, 3 the run was stopped, 128 + n the dashboard was ended by signal n. Nothing is computed here that the dashboard could not show too.
 
 pub mod experiments;
 pub mod init;
@@ -23,8 +23,9 @@ mod inspect;
 mod doctor;
 mod show;
 mod preview;
+mod progress;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -33,17 +34,22 @@ use clap::{CommandFactory, Parser, Subcommand};
 use signal_hook::consts::SIGXFSZ;
 
 use crate::allocator::when_exhausted;
+use crate::console::{self, abilities};
+use crate::errorln;
 use crate::lab::command::Command as WorkerCommand;
 use crate::lab::config::{self, Lab};
 use crate::lab::resource_limits::{memory, start_threads};
 use crate::lab::run_dir::RunsDir;
 use crate::lab::signals;
 use crate::lab::worker;
+use crate::tui::Left;
 
 /// Exit code of wrong use.
 pub const MISUSE: u8 = 2;
 /// Exit code of a run that was stopped before its end.
 pub const STOPPED: u8 = 3;
+/// A process that a signal ends has this and the signal's number as its exit code, as shells report it.
+const SIGNALLED: u8 = 128;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 stopped before the end. 'run' and 'reproduce' pass on signals that ask \
@@ -189,7 +195,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     if command.computes() {
         start_threads()?;
         when_exhausted(|bytes| {
-            eprintln!("error: out of memory: an allocation of {bytes} bytes failed; {}", memory());
+            errorln!("error: out of memory: an allocation of {bytes} bytes failed; {}", memory());
         });
     }
     match command {
@@ -233,15 +239,17 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What to print in place of the dashboard.
+const WITHOUT_DASHBOARD: &str = "without the dashboard use
+  mosaic experiments        what can be run
+  mosaic run EXPERIMENT     train, compare and report
+  mosaic ls                 runs and how they stand
+  mosaic --help             everything else";
+
 fn dashboard(place: &Place, args: &AttachArgs) -> Result<ExitCode> {
-    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
-        eprintln!(
-            "mosaic's dashboard needs a terminal for input and output; without one use\n\
-             \x20 mosaic experiments        what can be run\n\
-             \x20 mosaic run EXPERIMENT     train, compare and report\n\
-             \x20 mosaic ls                 runs and how they stand\n\
-             \x20 mosaic --help             everything else"
-        );
+    if let Some(lack) = abilities::lack_of_screen() {
+        errorln!("mosaic's dashboard needs a terminal that can show it: {lack}");
+        WITHOUT_DASHBOARD.lines().for_each(|line| errorln!("{line}"));
         return Ok(ExitCode::from(MISUSE));
     }
     let lab = place.lab()?;
@@ -249,8 +257,28 @@ fn dashboard(place: &Place, args: &AttachArgs) -> Result<ExitCode> {
         Some(name) => Some(control::find(&RunsDir::new(&lab.settings.runs_dir), name)?.id),
         None => None,
     };
-    crate::tui::run(lab, crate::tui::Opening { run, read_only: args.read_only })?;
-    Ok(ExitCode::SUCCESS)
+    let opening = crate::tui::Opening { run, read_only: args.read_only };
+    match crate::tui::run(lab, opening)? {
+        Left::Detached => Ok(ExitCode::SUCCESS),
+        Left::Signalled(signal) => Ok(ExitCode::from(SIGNALLED.saturating_add(signal))),
+    }
+}
+
+/// Prints what the command line parser has to say: help on standard output, or what is wrong with the arguments. Colours and all, unless
+/// an argument with control characters is quoted.
+pub fn refuse(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    let code = u8::try_from(error.exit_code()).unwrap_or(MISUSE);
+    let is_plain = console::lines(&text) == text && (text.is_ascii() || abilities::is_utf8());
+    let printed = match (is_plain, error.use_stderr()) {
+        (true, _) => error.print(),
+        (false, true) => write!(console::stderr(), "{text}"),
+        (false, false) => write!(console::stdout(), "{text}"),
+    };
+    match printed {
+        // Nobody reads it, as with a pipe that was closed.
+        Err(_) | Ok(()) => ExitCode::from(code),
+    }
 }
 
 /// An error with its causes, and what to do about a limit of the system behind it.

@@ -1,6 +1,6 @@
 //! `preview`: what network and machines make of chosen noise seeds, beside each other in the run's directory.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, anyhow};
@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::Place;
 use super::control::{find, tell_run};
+use crate::console;
 use crate::lab::calibration::Calibration;
 use crate::lab::command::Command;
 use crate::lab::liveness::Health;
@@ -51,7 +52,7 @@ pub fn preview(place: &Place, args: &PreviewArgs) -> Result<()> {
         return tell_run(&run.dir, &command, args.force);
     }
     let path = make(&run.dir, &wanted)?;
-    writeln!(io::stdout(), "{path}")?;
+    writeln!(console::stdout(), "{path}")?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `report`: the page or the JSON that a finished run wrote.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -8,6 +8,7 @@ use clap::Args;
 use super::Place;
 use super::control::find;
 use super::runs::state_word;
+use crate::console;
 
 #[derive(Clone, Debug, Args)]
 pub struct ReportArgs {
@@ -29,6 +30,6 @@ pub fn show(place: &Place, args: &ReportArgs) -> Result<()> {
         );
     }
     let text = std::fs::read(&path).with_context(|| format!("reading '{}'", path.display()))?;
-    io::stdout().write_all(&text)?;
+    console::stdout().write_all(&text)?;
     Ok(())
 }

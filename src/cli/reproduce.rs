@@ -1,16 +1,19 @@
 //! `reproduce`: the studies of lab.toml, run and reported.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar};
 use serde_json::json;
 
+use super::progress;
 use super::run::follower_terminal;
 use super::{Place, STOPPED};
+use crate::console;
+use crate::errorln;
 use crate::lab::config::value::nearest;
 use crate::lab::config::{Arm, Lab, Study};
 use crate::lab::device::Wanted;
@@ -61,7 +64,7 @@ pub fn run(place: &Place, args: &ReproduceArgs) -> Result<ExitCode> {
         let plan = if args.quick { &study.quick } else { &study.full };
         let arms = plan.arms(&lab.experiments)?;
         if args.dry_run {
-            let mut out = io::stdout().lock();
+            let mut out = console::stdout();
             writeln!(out, "{}: {}", study.name, study.claim)?;
             for arm in &arms {
                 let steps = arm.experiment.training.steps;
@@ -94,7 +97,7 @@ fn chosen<'a>(lab: &'a Lab, names: &[String]) -> Result<Vec<&'a Study>> {
 }
 
 fn list(lab: &Lab, args: &ReproduceArgs) -> Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = console::stdout();
     let count = |plan: &crate::lab::config::Plan| plan.arms(&lab.experiments).map(|a| a.len());
     if args.json {
         let row = |study: &Study| -> Result<serde_json::Value> {
@@ -135,7 +138,7 @@ fn one(
     let options =
         LaunchOptions { device: device.to_string(), parent: None, threads, queued: false };
     let runs = RunsDir::new(&lab.settings.runs_dir);
-    eprintln!("study {}: {} runs, {jobs} at a time", study.name, arms.len());
+    errorln!("study {}: {} runs, {jobs} at a time", study.name, arms.len());
     let mut teller = Teller::new(arms);
     let stands =
         run_all(&runs, arms, &options, jobs, signals, &mut |stands| teller.tell(arms, stands));
@@ -158,7 +161,7 @@ fn one(
         }
     }
     for (arm, reason) in &missing {
-        eprintln!("{}: {reason}", arm.words());
+        errorln!("{}: {reason}", arm.words());
     }
     if figures.is_empty() {
         bail!("no run of study '{}' has a result", study.name);
@@ -176,30 +179,30 @@ fn one(
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("reading '{}'", path.display()))?;
         let report: serde_json::Value = serde_json::from_str(&text)?;
-        writeln!(io::stdout(), "{report}")?;
+        writeln!(console::stdout(), "{report}")?;
     } else {
         // Claim and verdicts; tables are wider than most terminals.
         let verdicts = page.split("\n## ").next().unwrap_or(&page);
-        write!(io::stdout(), "{verdicts}")?;
+        write!(console::stdout(), "{verdicts}")?;
     }
-    eprintln!("tables and figures: '{}'", folder.join("report.md").display());
+    errorln!("tables and figures: '{}'", folder.join("report.md").display());
     Ok(true)
 }
 
 /// Says what becomes of the workers of a study that is left before its end, and stops them if that was asked for.
 fn leave(stands: &[Stand], signals: &Signals) {
     if !signals.has_stop() {
-        eprintln!(
+        errorln!(
             "stopped following; the workers go on, and the same command takes their runs over"
         );
         return;
     }
     let name = signals.name().unwrap_or_else(|| "a signal".to_owned());
-    eprintln!("stopped by {name}: waiting until the workers have written their checkpoints");
+    errorln!("stopped by {name}: waiting until the workers have written their checkpoints");
     for error in stop_all(stands) {
-        eprintln!("{error}");
+        errorln!("{error}");
     }
-    eprintln!("the workers have stopped; the same command goes on with the study");
+    errorln!("the workers have stopped; the same command goes on with the study");
 }
 
 /// How runs stand: a bar each on a terminal, a line now and then elsewhere.
@@ -212,20 +215,9 @@ struct Teller {
 impl Teller {
     fn new(arms: &[Arm]) -> Self {
         let width = arms.iter().map(|arm| arm.words().len()).max().unwrap_or(0).min(60);
-        let bars = io::stderr().is_terminal().then(|| {
-            let all = MultiProgress::new();
-            let template = format!("{{prefix:{width}}} {{bar:20}} {{wide_msg}}");
-            let bar = |arm: &Arm| {
-                let bar = all.add(ProgressBar::new(arm.experiment.training.steps as u64));
-                bar.set_prefix(arm.words());
-                match ProgressStyle::with_template(&template) {
-                    Ok(style) => bar.with_style(style),
-                    Err(_) => bar,
-                }
-            };
-            let bars = arms.iter().map(bar).collect();
-            (all, bars)
-        });
+        let template = format!("{{prefix:{width}}} {{bar:20}} {{wide_msg}}");
+        let steps = |arm: &Arm| (arm.words(), arm.experiment.training.steps as u64);
+        let bars = progress::bars(&template, &arms.iter().map(steps).collect::<Vec<_>>());
         Self { bars, last: None, done: vec![false; arms.len()] }
     }
 
@@ -238,7 +230,7 @@ impl Teller {
                 if matches!(stand, Stand::Finished(_)) {
                     bar.set_position(bar.length().unwrap_or(0));
                 }
-                bar.set_message(in_words(stand));
+                bar.set_message(console::shown(&in_words(stand)));
             }
             return;
         }
@@ -248,7 +240,7 @@ impl Teller {
             let news = over && !self.done[at];
             self.done[at] |= over;
             if news || (due && matches!(stand, Stand::Working { .. })) {
-                eprintln!("{}: {}", arm.words(), in_words(stand));
+                errorln!("{}: {}", arm.words(), in_words(stand));
             }
         }
         if due {

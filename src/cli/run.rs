@@ -6,16 +6,19 @@
 //! exit code 3. Where the worker would end with this command, as in a container whose first process it is, Ctrl-C and the
 //! terminal's end mean the same.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
+use super::progress;
 use super::runs::in_words;
 use super::{Place, STOPPED};
+use crate::console;
+use crate::errorln;
 use crate::lab::device::Wanted;
 use crate::lab::event::{Event, EventBody, NoticeLevel};
 use crate::lab::events::EventTail;
@@ -64,14 +67,14 @@ pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
         &experiment,
         &LaunchOptions { device, queued: args.queue, ..LaunchOptions::default() },
     )?;
-    eprintln!("run {} in '{}'", run.id(), run.path().display());
+    errorln!("run {} in '{}'", run.id(), run.path().display());
     if args.detach {
         if args.json {
             let launched =
                 serde_json::json!({ "run": run.id(), "path": run.path().display().to_string() });
-            writeln!(io::stdout(), "{launched}")?;
+            writeln!(console::stdout(), "{launched}")?;
         } else {
-            writeln!(io::stdout(), "{}", run.id())?;
+            writeln!(console::stdout(), "{}", run.id())?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -104,16 +107,16 @@ fn conclude(run: &RunDir, end: End, as_json: bool) -> Result<ExitCode> {
                 .with_context(|| format!("reading '{}'", path.display()))?;
             if as_json {
                 let report: serde_json::Value = serde_json::from_str(&text)?;
-                writeln!(io::stdout(), "{report}")?;
+                writeln!(console::stdout(), "{report}")?;
             } else {
-                write!(io::stdout(), "{text}")?;
-                eprintln!("report and figures: '{}'", run.report_path().display());
+                write!(console::stdout(), "{text}")?;
+                errorln!("report and figures: '{}'", run.report_path().display());
             }
             Ok(ExitCode::SUCCESS)
         }
         End::Over(RunState::Stopped, reason) => {
             let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
-            eprintln!("run {id} was stopped{reason}; 'mosaic resume {id}' goes on");
+            errorln!("run {id} was stopped{reason}; 'mosaic resume {id}' goes on");
             Ok(ExitCode::from(STOPPED))
         }
         End::Over(_, reason) => {
@@ -129,8 +132,10 @@ fn conclude(run: &RunDir, end: End, as_json: bool) -> Result<ExitCode> {
             run.path().display()
         ),
         End::Detached => {
-            eprintln!(
-                "\nrun {id} goes on without you (Ctrl-C ends only this command); 'mosaic logs -f {id}' follows it, 'mosaic stop {id}' ends it"
+            // The terminal has shown ^C.
+            errorln!("");
+            errorln!(
+                "run {id} goes on without you (Ctrl-C ends only this command); 'mosaic logs -f {id}' follows it, 'mosaic stop {id}' ends it"
             );
             Ok(ExitCode::SUCCESS)
         }
@@ -147,12 +152,7 @@ struct Follower {
 
 impl Follower {
     fn new(run: &RunDir, steps: u64) -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
-            let style =
-                ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} ETA {eta} {wide_msg}");
-            let bar = ProgressBar::new(steps);
-            style.map(|style| bar.with_style(style)).unwrap_or_else(|_| ProgressBar::new(steps))
-        });
+        let bar = progress::bar("{bar:30} {pos}/{len} {per_sec} ETA {eta} {wide_msg}", steps);
         Self { tail: EventTail::new(run.events_path()), bar, last_line: None, message: None }
     }
 
@@ -208,7 +208,7 @@ impl Follower {
                     bar.set_message(format!("loss {loss}"));
                 } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL) {
                     self.last_line = Some(Instant::now());
-                    eprintln!("{}", in_words(event));
+                    errorln!("{}", in_words(event));
                 }
             }
             EventBody::Attention(_)
@@ -226,8 +226,8 @@ impl Follower {
         }
         if let Some(text) = &message {
             match &self.bar {
-                Some(bar) => bar.set_message(text.clone()),
-                None => eprintln!("{text}"),
+                Some(bar) => bar.set_message(console::shown(text)),
+                None => errorln!("{}", console::line(text)),
             }
         }
         self.message = message;
@@ -235,8 +235,8 @@ impl Follower {
 
     fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| errorln!("{text}")),
+            None => errorln!("{text}"),
         }
     }
 

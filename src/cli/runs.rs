@@ -1,6 +1,6 @@
 //! `ls`, `logs`, `note`, `rename`, `rm`: runs as directories.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -9,6 +9,8 @@ use serde_json::json;
 
 use super::Place;
 use super::control::{RunArg, find};
+use crate::console;
+use crate::errorln;
 use crate::lab::about::About;
 use crate::lab::event::{AttentionAtLevel, AttentionMetrics, Event, EventBody};
 use crate::lab::events::EventTail;
@@ -72,12 +74,12 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
         runs.settled_listing().with_context(|| format!("reading the runs in '{place}'"))?;
     let found = listing.runs;
     if listing.n_unreadable > 0 {
-        eprintln!(
+        errorln!(
             "{} directories in '{place}' may not be read and are left out; they may be other users' runs",
             listing.n_unreadable
         );
     }
-    let mut out = io::stdout().lock();
+    let mut out = console::stdout();
     if args.json {
         let rows: Vec<_> = found
             .iter()
@@ -104,10 +106,11 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
         return Ok(());
     }
     if found.is_empty() {
-        eprintln!("no runs in '{place}' yet; start one with 'mosaic run EXPERIMENT'");
+        errorln!("no runs in '{place}' yet; start one with 'mosaic run EXPERIMENT'");
         return Ok(());
     }
-    let width = found.iter().map(|run| run.id.len()).max().unwrap_or(0);
+    let shown = |run: &RunSummary| console::line(&run.id).into_owned();
+    let width = found.iter().map(|run| shown(run).len()).max().unwrap_or(0);
     writeln!(out, "{:width$}  {:9}  {:>15}  {:>9}  note", "run", "state", "step", "loss")?;
     for run in &found {
         let status = run.status.as_ref();
@@ -120,15 +123,15 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
         let note =
             note.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("  ");
         let line =
-            format!("{:width$}  {:9}  {step:>15}  {loss:>9}  {note}", run.id, state_word(run));
-        writeln!(out, "{}", line.trim_end())?;
+            format!("{:width$}  {:9}  {step:>15}  {loss:>9}  {note}", shown(run), state_word(run));
+        writeln!(out, "{}", console::line(line.trim_end()))?;
     }
     Ok(())
 }
 
 pub fn logs(place: &Place, args: &LogsArgs) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
-    let mut out = io::stdout().lock();
+    let mut out = console::stdout();
     if args.worker {
         let text = std::fs::read(run.dir.log_path()).context("reading the worker's log")?;
         out.write_all(&text)?;
@@ -144,7 +147,7 @@ pub fn logs(place: &Place, args: &LogsArgs) -> Result<()> {
         // Health was read first, so that the last events of an ending worker are not missed.
         if !args.follow || over {
             if let Some(newer) = tail.newer() {
-                eprintln!("some events of {} are left out: {newer}", run.id);
+                errorln!("some events of {} are left out: {newer}", run.id);
             }
             return Ok(());
         }
@@ -216,7 +219,7 @@ pub fn in_words(event: &Event) -> String {
         }
         EventBody::Unknown => "an event that this version does not know".to_owned(),
     };
-    format!("step {:>6}  {text}", event.step)
+    format!("step {:>6}  {}", event.step, console::line(&text))
 }
 
 fn median_square(r: &[Option<f64>]) -> String {
@@ -228,7 +231,7 @@ fn median_square(r: &[Option<f64>]) -> String {
 pub fn remove(place: &Place, args: &RunArg) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
     run.dir.delete()?;
-    writeln!(io::stdout(), "{} is deleted", run.id)?;
+    writeln!(console::stdout(), "{} is deleted", run.id)?;
     Ok(())
 }
 
@@ -244,7 +247,7 @@ pub fn rename(place: &Place, args: &RenameArgs) -> Result<()> {
     let runs = place.runs()?;
     let run = find(&runs, &args.run)?;
     let name = runs.rename(&run.dir, &args.to)?;
-    writeln!(io::stdout(), "{} is now {name}", run.id)?;
+    writeln!(console::stdout(), "{} is now {name}", run.id)?;
     Ok(())
 }
 
@@ -275,6 +278,7 @@ pub fn note(place: &Place, args: &NoteArgs) -> Result<()> {
         let path = run.dir.about_path();
         about.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
     }
-    writeln!(io::stdout(), "{}: {} [{}]", run.id, about.note, about.tags.join(" "))?;
+    let words = format!("{}: {} [{}]", run.id, about.note, about.tags.join(" "));
+    writeln!(console::stdout(), "{}", console::line(&words))?;
     Ok(())
 }

@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::Place;
 use super::control::find;
+use crate::errorln;
 use crate::files::{check_output, is_stream, write_output};
 use crate::lab::figures;
 use crate::lab::picture;
@@ -79,10 +80,10 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
         let bytes = tensor_file(tensors.into_iter(), header).map_err(|problem| anyhow!(problem))?;
         write_output(&args.out, &bytes).with_context(writing)?;
     }
-    eprintln!("{n} samples of step {} are in '{}'", trained.step, args.out.display());
+    errorln!("{n} samples of step {} are in '{}'", trained.step, args.out.display());
     if let Some(judge) = &trained.judge {
         for (name, rate) in figures::rates(judge, &samples).named() {
-            eprintln!("{name:>20} {:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high);
+            errorln!("{name:>20} {:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high);
         }
     }
     Ok(())

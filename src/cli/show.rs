@@ -1,6 +1,6 @@
 //! `show`: a picture in a plain terminal: a PNG file, or a run's newest preview.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -8,9 +8,11 @@ use clap::Args;
 
 use super::Place;
 use super::control::find;
+use crate::console;
+use crate::console::abilities::{self, Lack};
 use crate::lab::preview;
-use crate::tui::pictures::print_plain;
-use crate::tui::probe::{Protocol, probe};
+use crate::tui::pictures::{Depth, print_plain};
+use crate::tui::probe::{Protocol, probe_once};
 
 /// Width where the terminal does not say its own.
 const COLUMNS: u16 = 80;
@@ -35,20 +37,27 @@ pub fn run(place: &Place, args: &ShowArgs) -> Result<()> {
     let image = image::open(&path)
         .with_context(|| format!("reading the picture '{}' (PNG is read)", path.display()))?
         .to_rgb8();
-    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
-        bail!("showing '{}' needs a terminal for input and output", path.display());
+    let lack = abilities::lack_of_screen();
+    match &lack {
+        // Pixels need no letters.
+        None | Some(Lack::NotUtf8(_)) => {}
+        Some(lack) => bail!("showing '{}' needs a terminal that can: {lack}", path.display()),
     }
     let wanted = place.lab().map_or_else(|_| "auto".to_owned(), |lab| lab.settings.images);
-    let found = probe(&wanted, false);
+    let found = probe_once(&wanted, false);
     // Someone who asks for a picture wants one, whatever the dashboard shows.
     let protocol = match found.protocol {
         Protocol::Off => Protocol::Blocks,
         other => other,
     };
+    if let (Protocol::Blocks, Some(lack)) = (protocol, &lack) {
+        bail!("showing '{}' as blocks needs a terminal that can: {lack}", path.display());
+    }
     let terminal = ratatui::crossterm::terminal::size().map_or(COLUMNS, |(width, _)| width);
-    print_plain(protocol, &image, args.width.unwrap_or(terminal), &mut io::stdout())
+    let depth = Depth::new("auto");
+    print_plain((protocol, depth), &image, args.width.unwrap_or(terminal), &mut io::stdout())
         .with_context(|| format!("showing '{}' as {}", path.display(), protocol.name()))?;
-    writeln!(io::stdout(), "{}", path.display())?;
+    writeln!(console::stdout(), "{}", console::line(&path.display().to_string()))?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `theory`: what score machines make of noise seeds, with no network.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,14 +10,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::data::experiment_over;
+use super::progress;
 use super::sample::parse_range;
 use super::{Place, STOPPED};
 use crate::analysis::consistency::Judge;
+use crate::console;
 use crate::dataset::Dataset;
+use crate::errorln;
 use crate::files::{make_folder, write_output};
 use crate::image::ImageBatch;
 use crate::lab::config::{Experiment, NamedMachine};
@@ -110,7 +113,7 @@ pub fn run(place: &Place, args: &TheoryArgs) -> Result<ExitCode> {
             Outcome::Done(samples) => made.push((named.name.clone(), samples)),
             Outcome::Stopped { n_left } => {
                 progress.end();
-                eprintln!(
+                errorln!(
                     "stopped with {n_left} steps of '{}' left; the same command goes on with them",
                     named.name
                 );
@@ -148,9 +151,9 @@ fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
     }
     experiment.check().context("checking the settings")?;
     let (network, dataset) = network_of(&experiment)?;
-    dataset.notices().iter().for_each(|notice| eprintln!("warning: {notice}"));
+    dataset.notices().iter().for_each(|notice| errorln!("warning: {notice}"));
     let (machines, notes) = experiment.machines(&network);
-    notes.iter().for_each(|note| eprintln!("{note}"));
+    notes.iter().for_each(|note| errorln!("{note}"));
     let machines: Vec<NamedMachine> =
         machines.into_iter().filter(|machine| !needs_network(&&machine.name)).collect();
     ensure!(!machines.is_empty(), "no machine is left to sample; name one with --machine");
@@ -158,7 +161,7 @@ fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
         Some(device) => device.clone(),
         None => place.lab()?.settings.device.parse()?,
     };
-    let (cards, _) = open_cards(&device, |problem| eprintln!("{problem}"))?;
+    let (cards, _) = open_cards(&device, |problem| errorln!("{problem}"))?;
     let images = with_cards(TrainingImages::from_dataset(&dataset)?, cards);
     let images = match args.label {
         Some(label) => images.only_label(label)?,
@@ -218,7 +221,7 @@ impl Bench {
         write_output(&path, serde_json::to_string_pretty(&all)?.as_bytes())
             .with_context(|| format!("writing '{}'", path.display()))?;
         if args.json {
-            writeln!(io::stdout(), "{all}")?;
+            writeln!(console::stdout(), "{all}")?;
         }
         for (name, samples) in made {
             let Some(judge) = &judge else { break };
@@ -229,9 +232,9 @@ impl Bench {
                     format!("{what} {:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high)
                 })
                 .collect();
-            eprintln!("{name}: {}", words.join(", "));
+            errorln!("{name}: {}", words.join(", "));
         }
-        eprintln!(
+        errorln!(
             "{} samples a machine (safetensors, f64) and samples.png are in '{}'",
             self.seeds.len(),
             self.folder.display()
@@ -254,11 +257,8 @@ struct Progress {
 
 impl Progress {
     fn new(n_machines: usize, n_steps: usize) -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new((n_machines * n_steps) as u64);
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps {wide_msg}");
-            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        });
+        let template = "{bar:30} {pos}/{len} steps {wide_msg}";
+        let bar = progress::bar(template, (n_machines * n_steps) as u64);
         let started = Instant::now();
         Self { n_steps, n_machines, bar, started, n_found: 0, n_done: 0, told: None }
     }
@@ -282,10 +282,10 @@ impl Progress {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(n_done as u64);
-                bar.set_message(words);
+                bar.set_message(console::shown(&words));
             }
             None if self.told.is_none_or(|told| told.elapsed() >= LINE_INTERVAL) => {
-                eprintln!("step {n_done} of {}: {words}", self.n_machines * self.n_steps);
+                errorln!("step {n_done} of {}: {words}", self.n_machines * self.n_steps);
                 self.told = Some(Instant::now());
             }
             None => {}

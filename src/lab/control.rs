@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn the_end_of_an_overlong_line_is_no_command() {
         let place = tempfile::tempdir().unwrap();
-        let run = run_in(place.path());
+        let (run, _lock) = run_in(place.path());
         let server = serve(&run);
         let mut client = UnixStream::connect(run.socket_path()).unwrap();
         let mut line = vec![b' '; LINE_BYTES_MAX as usize];

@@ -13,6 +13,7 @@ use super::event::{EventBody, NoticeLevel};
 use super::events::EventLog;
 use super::run_dir::RunDir;
 use super::status::{RunState, Status, now_ms};
+use crate::console;
 
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -142,7 +143,7 @@ impl StatusBoard {
 /// A line for `worker.log`, which is this process's stderr. Unlike `eprintln!` it does not panic where
 /// nothing can be written: a full disk must not end training.
 pub fn log(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(console::stderr(), "{line}");
 }
 
 /// A thread that panicked while reporting leaves a usable status behind.

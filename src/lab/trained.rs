@@ -50,7 +50,8 @@ impl Trained {
             );
         }
         experiment.check()?;
-        let opened = device::open(&description.device.parse()?, |problem| eprintln!("{problem}"))?;
+        let opened =
+            device::open(&description.device.parse()?, |problem| crate::errorln!("{problem}"))?;
         let (config, dataset) = network_of(&experiment)?;
         let (step, network) = load_network(run.path(), &config, &opened.tensors)?;
         let (machines, notes) = experiment.machines(&config);

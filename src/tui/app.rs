@@ -113,7 +113,7 @@ pub struct App {
     pub said: Option<(NoticeLevel, String)>,
 }
 
-/// What was written to the terminal, pictures that viuer prints left out.
+/// What was written to the terminal, pictures included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Output {
     pub frames: u64,
@@ -286,7 +286,8 @@ impl App {
             return match action {
                 Action::Filter | Action::Order => !self.runs.is_empty(),
                 Action::Help | Action::Palette | Action::Launch | Action::Detach => true,
-                Action::NextTab | Action::Tab(_) | Action::Images | Action::Redraw => true,
+                Action::NextTab | Action::Tab(_) | Action::Images => true,
+                Action::Redraw | Action::Suspend => true,
                 _ => false,
             };
         };

@@ -48,6 +48,7 @@ pub enum Action {
     Log,
     Look,
     Redraw,
+    Suspend,
     Detach,
 }
 
@@ -267,6 +268,7 @@ pub const BINDINGS: &[Binding<Action>] = &[
     key(KeyCode::Char('M'), Action::Mouse, "M", "mouse on or off", ""),
     key(KeyCode::Char('L'), Action::Log, "L", "the worker's log", ""),
     control('l', Action::Redraw, "Ctrl-L", "draw the screen anew"),
+    control('z', Action::Suspend, "Ctrl-Z", "stop the dashboard until the shell's fg; runs go on"),
     key(KeyCode::Char('q'), Action::Detach, "q", "leave; runs go on", "leave"),
     control('c', Action::Detach, "Ctrl-C", "the same"),
 ];

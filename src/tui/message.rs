@@ -25,6 +25,14 @@ pub enum Message {
     /// The terminal's size changed, or it must be drawn anew for another reason.
     Resized,
     Mouse(MouseEvent),
+    /// Stop until SIGCONT, like any program; with `group` whoever started the dashboard and waits for it too.
+    Suspend {
+        group: bool,
+    },
+    /// SIGCONT: somebody else had the terminal.
+    Continued,
+    /// A signal that ends the process.
+    Ended(u8),
     Runs(Vec<RunSummary>),
     /// A look at the machine.
     System(Box<Reading>),
@@ -81,6 +89,14 @@ pub enum Message {
 pub enum Effect {
     /// Leave the screen; runs go on.
     Detach,
+    /// Leave it because of this signal.
+    End(u8),
+    /// Give the terminal back and stop until SIGCONT.
+    Suspend {
+        group: bool,
+    },
+    /// Take the terminal again.
+    ComeBack,
     /// Clear the terminal and draw everything.
     Redraw,
     /// Tell whoever is not looking.

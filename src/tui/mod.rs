@@ -6,8 +6,8 @@
 //! anything that stops a run because the screen went.
 //!
 //! Reading order: [`link`] and [`disk`] (the lab as seen from here), [`message`], [`keys`], [`typed`], [`app`], [`listing`],
-//! [`series`], [`curves`], [`charted`], [`update`], [`popups`], [`palette`], [`sampling`], [`forms`] , [`pointer`] and [`focus`], [`words`], [`probe`] (what the terminal can do), [`theme`], [`chart`] and [`plot`], [`pictures`] (images in
-//! terminals), [`panels`] and [`view`], [`screenshot`], [`export`], [`watchdog`] and [`shell`].
+//! [`series`], [`curves`], [`charted`], [`update`], [`popups`], [`palette`], [`sampling`], [`forms`] , [`pointer`] and [`focus`], [`words`], [`multiplexer`] and [`probe`] (what the terminal can do), [`theme`], [`chart`] and [`plot`], [`pictures`] (images in
+//! terminals), [`panels`] and [`view`], [`screenshot`], [`export`], [`input`] and [`terminal`] (what the terminal sends, and its modes), [`watchdog`] and [`shell`].
 
 pub mod link;
 pub mod disk;
@@ -29,11 +29,14 @@ pub mod pointer;
 pub mod focus;
 pub mod words;
 pub mod notify;
+pub mod multiplexer;
 pub mod probe;
 pub mod theme;
 pub mod chart;
 pub mod plot;
 pub mod sixel;
+pub mod input;
+pub mod terminal;
 pub mod pictures;
 pub mod panels;
 pub mod view;
@@ -43,4 +46,5 @@ pub mod watchdog;
 pub mod shell;
 pub mod start;
 
+pub use shell::Left;
 pub use start::{Opening, run};

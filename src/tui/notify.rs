@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 
 use super::words::run_state;
+use crate::console;
 use crate::lab::holder::Steering;
 use crate::lab::run_dir::RunSummary;
 
@@ -30,7 +31,7 @@ impl Bell {
     /// Rings, with these words where words can be shown.
     pub fn ring(self, words: &str, out: &mut impl Write) -> io::Result<()> {
         if self.osc9 {
-            let words: String = words.chars().filter(|letter| !letter.is_control()).collect();
+            let words = console::line(words);
             match self.tmux {
                 true => write!(out, "\x1bPtmux;\x1b\x1b]9;{words}\x07\x1b\\")?,
                 false => write!(out, "\x1b]9;{words}\x1b\\")?,
@@ -86,6 +87,9 @@ mod tests {
         assert_eq!(rung(Bell { tmux: false, ..Bell::new("bell") }, "a"), "\x07");
         assert_eq!(rung(Bell::new("off"), "a"), "");
         let inside = Bell { tmux: true, ..Bell::new("osc9") };
-        assert_eq!(rung(inside, "a\x1b[2J\x07b"), "\x1bPtmux;\x1b\x1b]9;a[2Jb\x07\x1b\\");
+        assert_eq!(
+            rung(inside, "a\x1b[2J\x07b"),
+            "\x1bPtmux;\x1b\x1b]9;a\\u001b[2J\\u0007b\x07\x1b\\"
+        );
     }
 }

@@ -2,23 +2,22 @@
 //!
 //! Blocks are ordinary cells: they work everywhere, diff like text and can be tested. Pixels are printed
 //! over cells that ratatui was told to skip ([`reserve`]), and this is the only file that does so.
-//! iTerm2's go through viuer, which needs exactly one protocol enabled, a free row below (its newline would scroll the
-//! screen) and standard output; sixel's through [`super::sixel`], which knows how large a cell is.
-//! Kitty's are written here: viuer 0.11 waits for the terminal's word after each of them when the
-//! terminal is local, and waits for ever when another thread reads the terminal's events.
+//! Kitty's and iTerm2's are written here, sixel's by [`super::sixel`], which knows how large a cell is. None asks the terminal anything.
 //! A cell is taken to be twice as high as it is wide. Composing pictures is `lab::picture`'s work.
 
-use std::io::{self, Write};
+use std::io::{self, Cursor, Write};
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use image::{DynamicImage, RgbImage, imageops};
+use image::{DynamicImage, ImageFormat, RgbImage, imageops};
 use ratatui::buffer::{Buffer, CellDiffOption};
 use ratatui::crossterm::cursor::{MoveTo, RestorePosition, SavePosition};
+use ratatui::crossterm::style::{Colors, ResetColor, SetColors};
 use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate, size};
 use ratatui::crossterm::{execute, queue};
 use ratatui::layout::{Rect, Size};
+use ratatui::prelude::IntoCrossterm;
 use ratatui::style::Color;
 
 use super::probe::Protocol;
@@ -295,8 +294,8 @@ impl Printer {
         Self { shown: None, cell }
     }
 
-    /// Brings the screen in line with `placements`. Call it after each frame with standard output as
-    /// `out` (viuer prints there); blocks and off only remove what an earlier protocol left.
+    /// Brings the screen in line with `placements`. Call it after each frame; blocks and off only remove what an earlier
+    /// protocol left.
     pub fn show(
         &mut self,
         protocol: Protocol,
@@ -318,7 +317,7 @@ impl Printer {
             placed.iter().try_for_each(|(one, area)| match protocol {
                 Protocol::Kitty => print_kitty(&one.image, *area, out),
                 Protocol::Sixel => sixel::print(&one.image, *area, cell, out),
-                _ => print_iterm(one, *area),
+                _ => print_iterm(&one.image, *area, out),
             })
         });
         execute!(out, RestorePosition, EndSynchronizedUpdate)?;
@@ -444,7 +443,7 @@ fn send_kitty(
 /// Prints a picture below the cursor of a plain terminal, which scrolls, over at most `columns` cells in width, and
 /// leaves the cursor under it.
 pub fn print_plain(
-    protocol: Protocol,
+    (protocol, depth): (Protocol, Depth),
     image: &RgbImage,
     columns: u16,
     out: &mut impl Write,
@@ -469,43 +468,81 @@ pub fn print_plain(
             writeln!(out, "{}", sixel::encode(&image)?)?;
             out.flush()
         }
-        _ => {
-            let config = viuer::Config {
-                absolute_offset: false,
-                width: Some(columns),
-                height: Some(rows),
-                use_kitty: false,
-                use_iterm: protocol == Protocol::Iterm,
-                ..viuer::Config::default()
-            };
+        Protocol::Iterm => {
+            let area = Rect::new(0, 0, cells.0, cells.1);
+            send_iterm(&enlarged(image, area), cells, out)?;
+            writeln!(out)?;
+            out.flush()
+        }
+        Protocol::Blocks if depth != Depth::Sixteen => {
             out.flush()?;
-            print_with_viuer(&DynamicImage::ImageRgb8(image.clone()), &config)
+            print_with_viuer(image, cells, depth)
+        }
+        // Viuer knows no sixteen colours.
+        Protocol::Blocks => {
+            let mut buffer = Buffer::empty(Rect::new(0, 0, cells.0, cells.1));
+            draw_blocks(depth, image, buffer.area, &mut buffer);
+            print_cells(&buffer, out)
         }
     }
 }
 
-fn print_iterm(placement: &Placement, area: Rect) -> io::Result<()> {
-    let config = viuer::Config {
-        absolute_offset: true,
-        restore_cursor: true,
-        x: area.x,
-        y: i16::try_from(area.y).unwrap_or(i16::MAX),
-        width: Some(area.width.into()),
-        height: Some(area.height.into()),
-        use_kitty: false,
-        use_iterm: true,
-        ..viuer::Config::default()
-    };
-    let bitmap = DynamicImage::ImageRgb8(enlarged(&placement.image, area));
-    print_with_viuer(&bitmap, &config)
+/// Prints one picture over the cells of `area`. The cursor comes back.
+fn print_iterm(image: &RgbImage, area: Rect, out: &mut impl Write) -> io::Result<()> {
+    queue!(out, SavePosition, MoveTo(area.x, area.y))?;
+    send_iterm(&enlarged(image, area), (area.width, area.height), out)?;
+    queue!(out, RestorePosition)?;
+    out.flush()
 }
 
-fn print_with_viuer(bitmap: &DynamicImage, config: &viuer::Config) -> io::Result<()> {
-    match viuer::print(bitmap, config) {
+/// A PNG file where the cursor is, over so many cells (iTerm2, "Images").
+fn send_iterm(
+    bitmap: &RgbImage,
+    (columns, rows): (u16, u16),
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let mut file = Cursor::new(Vec::new());
+    bitmap.write_to(&mut file, ImageFormat::Png).map_err(io::Error::other)?;
+    let file = file.into_inner();
+    write!(
+        out,
+        "\x1b]1337;File=inline=1;preserveAspectRatio=0;size={};width={columns};height={rows}:{}\x07",
+        file.len(),
+        BASE64.encode(file)
+    )
+}
+
+/// Half-blocks at the cursor. Of viuer's printers this is the one that asks the terminal nothing.
+fn print_with_viuer(image: &RgbImage, (columns, rows): (u16, u16), depth: Depth) -> io::Result<()> {
+    let config = viuer::Config {
+        absolute_offset: false,
+        width: Some(columns.into()),
+        height: Some(rows.into()),
+        truecolor: depth == Depth::Truecolour,
+        use_kitty: false,
+        use_iterm: false,
+        ..viuer::Config::default()
+    };
+    match viuer::print(&DynamicImage::ImageRgb8(image.clone()), &config) {
         Ok(_) => Ok(()),
         Err(viuer::ViuError::Io(error)) => Err(error),
         Err(error) => Err(io::Error::other(format!("printing a picture: {error}"))),
     }
+}
+
+/// Cells line by line, as plain output.
+fn print_cells(buffer: &Buffer, out: &mut impl Write) -> io::Result<()> {
+    for row in buffer.area.rows() {
+        for position in row.positions() {
+            let Some(cell) = buffer.cell(position) else { continue };
+            let colours = Colors::new(cell.fg.into_crossterm(), cell.bg.into_crossterm());
+            queue!(out, SetColors(colours))?;
+            out.write_all(cell.symbol().as_bytes())?;
+        }
+        queue!(out, ResetColor)?;
+        writeln!(out)?;
+    }
+    out.flush()
 }
 
 /// Enlarges by a whole number, so that pixels stay sharp squares when the terminal scales the rest.

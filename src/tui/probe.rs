@@ -1,29 +1,39 @@
 //! Finds out how this terminal can show pictures, before the dashboard takes it over.
 //!
-//! Questions are written (kitty's graphics query, the background, the size of a cell, then DA1, which nearly every
-//! terminal answers and answers last) and the replies are read for about a second. viuer could ask too, but without a
-//! time limit, and a key typed ahead misleads it.
-//! Must not run once `ratatui::init` has: two readers of one terminal steal each other's bytes.
-//! Inside tmux and screen only sixel or blocks are offered: the other pictures do not belong to a pane.
+//! Questions are written (kitty's graphics query, its name and version, the background, the size of a cell, then DA1, which nearly every
+//! terminal answers and answers last) and what it says is read for about a second. Only answers count: variables such as
+//! `TERM_PROGRAM` are handed on by multiplexers and editors that show no pictures ([`super::multiplexer`]).
+//! Keys that come meanwhile are dropped. What is left of an answer when time is up stays in the [`Decoder`], which the dashboard's
+//! input thread goes on with, so that a late answer is not taken for keys.
+//! kitty's pictures are not for tmux and screen, even if they pass the answer on: they do not belong to a pane.
 
 use std::env;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::termios::{OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
+use rustix::termios::{QueueSelector, tcflush};
+
+use super::input::{Decoder, Input};
+use super::multiplexer::Multiplexer;
+use super::terminal::Raw;
 
 const PATIENCE: Duration = Duration::from_millis(1000);
-/// A reply is some 60 bytes; more than this is typing or noise.
+/// How soon a signal is heeded.
+const SLICE: Duration = Duration::from_millis(50);
+/// A reply is some 60 bytes; more than this is noise.
 const MOST_BYTES: usize = 16 * 1024;
 const KITTY_QUERY: &[u8] = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\";
+/// XTVERSION: what are you? iTerm2's pictures have no question of their own.
+const VERSION_QUERY: &[u8] = b"\x1b[>0q";
 /// OSC 11: what colour is behind the text?
 const BACKGROUND_QUERY: &[u8] = b"\x1b]11;?\x1b\\";
 /// XTWINOPS 16: how many pixels has a cell? Asked for, because not every link carries what the system knows.
 const CELL_QUERY: &[u8] = b"\x1b[16t";
 const DEVICE_ATTRIBUTES_QUERY: &[u8] = b"\x1b[c";
+/// Terminals with iTerm2's pictures, as they name themselves.
+const ITERM_SPEAKERS: [&[u8]; 3] = [b"iTerm2", b"WezTerm", b"mintty"];
 
 /// A way to show a picture in a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,11 +105,7 @@ pub enum Background {
 /// The environment variables that tell terminals apart.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    pub multiplexer: bool,
-    /// `TERM_PROGRAM` or `LC_TERMINAL` (which ssh carries along) names one that speaks iTerm2's protocol.
-    pub iterm: bool,
-    /// GNU screen, which is asked nothing that it does not know.
-    pub screen: bool,
+    pub multiplexer: Option<Multiplexer>,
     /// `COLORFGBG`, which some terminals set.
     pub colorfgbg: Option<String>,
 }
@@ -107,19 +113,26 @@ pub struct Environment {
 impl Environment {
     /// Reads the variables through `lookup`, so that tests need not touch the real ones.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Self {
-        let set = |name: &str| lookup(name).filter(|value| !value.is_empty());
-        let term = set("TERM").unwrap_or_default();
-        let speaks_iterm = |name: &str| {
-            set(name).is_some_and(|value| value.contains("iTerm") || value.contains("WezTerm"))
-        };
         Self {
-            multiplexer: set("TMUX").is_some()
-                || set("STY").is_some()
-                || term.starts_with("screen")
-                || term.starts_with("tmux"),
-            screen: set("STY").is_some(),
-            colorfgbg: set("COLORFGBG"),
-            iterm: speaks_iterm("TERM_PROGRAM") || speaks_iterm("LC_TERMINAL"),
+            colorfgbg: lookup("COLORFGBG").filter(|value| !value.is_empty()),
+            multiplexer: Multiplexer::of(lookup),
+        }
+    }
+
+    /// Whether pictures that are no text would not belong to a pane, though the answer came through.
+    fn has_panes_without_pictures(&self) -> bool {
+        matches!(self.multiplexer, Some(Multiplexer::Tmux | Multiplexer::Screen))
+    }
+
+    /// What may be asked here: tmux takes an APC string for a new window title, Emacs's own terminal prints it; GNU screen is asked nothing that it does not know.
+    fn questions(&self) -> Vec<&'static [u8]> {
+        let attributes = DEVICE_ATTRIBUTES_QUERY;
+        match self.multiplexer {
+            Some(Multiplexer::Screen) => vec![attributes],
+            Some(Multiplexer::Tmux | Multiplexer::Emacs | Multiplexer::Dvtm) => {
+                vec![BACKGROUND_QUERY, CELL_QUERY, attributes]
+            }
+            _ => vec![KITTY_QUERY, VERSION_QUERY, BACKGROUND_QUERY, CELL_QUERY, attributes],
         }
     }
 }
@@ -139,9 +152,9 @@ pub struct Answers {
 pub fn parse_answers(bytes: &[u8], environment: &Environment) -> Answers {
     let attributes = device_attributes(bytes);
     let mut available = Vec::new();
-    if !environment.multiplexer {
+    if !environment.has_panes_without_pictures() {
         available.extend(kitty_accepted(bytes).then_some(Protocol::Kitty));
-        available.extend(environment.iterm.then_some(Protocol::Iterm));
+        available.extend(speaks_iterm(bytes).then_some(Protocol::Iterm));
     }
     let sixel = attributes
         .is_some_and(|list| list.split(|&byte| byte == b';').skip(1).any(|one| one == b"4"));
@@ -208,6 +221,12 @@ fn kitty_accepted(bytes: &[u8]) -> bool {
     })
 }
 
+/// True if the answer to XTVERSION, `ESC P > | name ESC \`, names a terminal that shows iTerm2's pictures.
+fn speaks_iterm(bytes: &[u8]) -> bool {
+    after_each(bytes, b"\x1bP>|")
+        .any(|rest| ITERM_SPEAKERS.iter().any(|name| rest.starts_with(name)))
+}
+
 /// What follows each occurrence of `opening`.
 fn after_each<'a>(bytes: &'a [u8], opening: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     (0..bytes.len()).filter_map(move |start| bytes[start..].strip_prefix(opening))
@@ -219,15 +238,15 @@ fn choose(wanted: &str, answers: &Answers, environment: &Environment) -> Probe {
     let best = available.first().copied().unwrap_or(Protocol::Blocks);
     let (protocol, note) = match Protocol::named(wanted) {
         Some(one) if available.contains(&one) => (one, None),
-        // tmux and screen would take the pictures for window titles.
-        Some(Protocol::Kitty | Protocol::Iterm) if environment.multiplexer => {
-            let shown = best.name();
-            (best, Some(format!("no '{wanted}' pictures inside tmux or screen; showing '{shown}'")))
-        }
-        Some(one) => (
-            one,
-            Some(format!("images = '{wanted}' as asked, though this terminal did not offer it")),
-        ),
+        // They would be dropped, or taken for window titles.
+        Some(one @ (Protocol::Kitty | Protocol::Iterm)) => match environment.multiplexer {
+            Some(inside) => {
+                let (inside, shown) = (inside.name(), best.name());
+                (best, Some(format!("no '{wanted}' pictures inside {inside}; showing '{shown}'")))
+            }
+            None => (one, Some(unoffered(wanted))),
+        },
+        Some(one) => (one, Some(unoffered(wanted))),
         None if wanted == "auto" => (best, None),
         None => {
             let reason = format!(
@@ -240,88 +259,72 @@ fn choose(wanted: &str, answers: &Answers, environment: &Environment) -> Probe {
     Probe { protocol, available, note, background: answers.background, cell: answers.cell }
 }
 
-/// Asks the terminal. Call it before `ratatui::init`; it takes at most about a second on a terminal
-/// that does not answer, and leaves the terminal's settings as they were on every path. `wanted` are the pictures;
-/// with `background` it is asked for its background too.
-pub fn probe(wanted: &str, background: bool) -> Probe {
+fn unoffered(wanted: &str) -> String {
+    format!("images = '{wanted}' as asked, though this terminal did not offer it")
+}
+
+/// Asks the terminal, for at most about a second. `wanted` are the pictures; with `background` it is asked for its background too. What it has
+/// not said when time is up is left to `decoder`.
+pub fn probe(wanted: &str, background: bool, raw: &mut Raw, decoder: &mut Decoder) -> Probe {
     let environment = Environment::read(|name| env::var(name).ok());
     let unasked = matches!(wanted, "blocks" | "off") && !background;
-    let bytes = if unasked { Vec::new() } else { ask(&environment).unwrap_or_default() };
-    let answers = parse_answers(&bytes, &environment);
-    let mut probe = choose(wanted, &answers, &environment);
-    settle_with_viuer(&mut probe);
-    probe
+    let bytes = match unasked {
+        true => Vec::new(),
+        // A terminal that cannot be asked can show text.
+        false => ask(&environment, raw, decoder).unwrap_or_default(),
+    };
+    choose(wanted, &parse_answers(&bytes, &environment), &environment)
 }
 
-/// Drops iTerm2's protocol, which viuer prints, where viuer will not.
-fn settle_with_viuer(probe: &mut Probe) {
-    if viuer::is_iterm_supported() {
-        return;
-    }
-    probe.available.retain(|&one| one != Protocol::Iterm);
-    if probe.protocol == Protocol::Iterm {
-        let best = probe.available.first().copied().unwrap_or(Protocol::Blocks);
-        let (refused, shown) = (probe.protocol.name(), best.name());
-        probe.note = Some(format!("'{refused}' pictures do not work here; showing '{shown}'"));
-        probe.protocol = best;
-    }
-}
-
-/// Puts a terminal's settings back, and throws away whatever input is still unread.
-struct Restore<'a> {
-    terminal: &'a File,
-    settings: Termios,
-}
-
-impl Drop for Restore<'_> {
-    fn drop(&mut self) {
-        // Nothing useful can be done about a terminal that vanished meanwhile.
-        let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.settings);
-        let _ = tcflush(self.terminal, QueueSelector::IFlush);
+/// [`probe`] for a command: the terminal is as before afterwards, and what was typed or said meanwhile is thrown away.
+pub fn probe_once(wanted: &str, background: bool) -> Probe {
+    let mut decoder = Decoder::new(Instant::now());
+    match Raw::enter() {
+        Ok(mut raw) => {
+            let found = probe(wanted, background, &mut raw, &mut decoder);
+            // While nothing is echoed: nobody can do anything about a terminal that vanished.
+            let _ = tcflush(io::stdin(), QueueSelector::IFlush);
+            found
+        }
+        Err(_) => {
+            let environment = Environment::read(|name| env::var(name).ok());
+            choose(wanted, &parse_answers(b"", &environment), &environment)
+        }
     }
 }
 
-/// Writes the question and collects whatever arrives until DA1 is answered or time is up.
-fn ask(environment: &Environment) -> io::Result<Vec<u8>> {
-    let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
-    let settings = tcgetattr(&terminal)?;
-    let mut raw = settings.clone();
-    raw.make_raw();
-    let _restore = Restore { terminal: &terminal, settings };
-    tcsetattr(&terminal, OptionalActions::Now, &raw)?;
-    if !environment.multiplexer {
-        // tmux takes an APC string for a new window title, so the graphics query is not for it.
-        (&terminal).write_all(KITTY_QUERY)?;
-    }
-    if !environment.screen {
-        (&terminal).write_all(BACKGROUND_QUERY)?;
-        (&terminal).write_all(CELL_QUERY)?;
-    }
-    (&terminal).write_all(DEVICE_ATTRIBUTES_QUERY)?;
-    collect(&terminal, environment)
-}
-
-fn collect(terminal: &File, environment: &Environment) -> io::Result<Vec<u8>> {
+/// Writes the questions and collects what the terminal says until DA1 is answered or time is up.
+fn ask(environment: &Environment, raw: &mut Raw, decoder: &mut Decoder) -> io::Result<Vec<u8>> {
+    let mut out = io::stdout();
+    environment.questions().iter().try_for_each(|question| out.write_all(question))?;
+    out.flush()?;
+    decoder.ask();
     let deadline = Instant::now() + PATIENCE;
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 1024];
-    while bytes.len() < MOST_BYTES && !parse_answers(&bytes, environment).complete {
-        let left = deadline.saturating_duration_since(Instant::now());
+    let (input, mut said, mut chunk) = (io::stdin(), Vec::new(), [0; 1024]);
+    while decoder.waits_for_answer() && said.len() < MOST_BYTES {
+        raw.heed()?;
+        let now = Instant::now();
+        let left = deadline.saturating_duration_since(now);
         if left.is_zero() {
             break;
         }
-        let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
-        match poll(&mut [PollFd::new(terminal, PollFlags::IN)], Some(&timeout)) {
-            Ok(0) => break,
-            Ok(_) => match (&*terminal).read(&mut chunk)? {
+        let timeout = Timespec::try_from(left.min(SLICE)).map_err(io::Error::other)?;
+        let inputs = match poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&timeout)) {
+            Ok(0) => decoder.expire(now),
+            Ok(_) => match rustix::io::read(&input, &mut chunk)? {
                 0 => break,
-                count => bytes.extend_from_slice(&chunk[..count]),
+                n => decoder.take(&chunk[..n], now),
             },
-            Err(Errno::INTR) => {}
+            Err(Errno::INTR) => Vec::new(),
             Err(error) => return Err(error.into()),
+        };
+        for input in inputs {
+            if let Input::Report(report) = input {
+                said.extend_from_slice(&report);
+            }
         }
     }
-    Ok(bytes)
+    Ok(said)
 }
 
 #[cfg(test)]
@@ -396,11 +399,19 @@ mod tests {
     }
 
     #[test]
-    fn iterm_is_known_by_name_even_over_ssh() {
+    fn iterms_pictures_are_offered_where_the_terminal_names_itself_and_no_variable_counts() {
+        for name in ["iTerm2 3.5.4", "WezTerm 20240203-110809-5046fc22", "mintty 3.7.1"] {
+            let said = format!("\x1bP>|{name}\x1b\\\x1b[?62;4c");
+            assert_eq!(parsed(said.as_bytes(), &[]).available, [Iterm, Sixel, Blocks, Off]);
+            let tmux = parsed(said.as_bytes(), &[("TMUX", "socket")]);
+            assert_eq!(tmux.available, [Sixel, Blocks, Off]);
+        }
         for pair in
             [("TERM_PROGRAM", "iTerm.app"), ("TERM_PROGRAM", "WezTerm"), ("LC_TERMINAL", "iTerm2")]
         {
-            assert_eq!(parsed(b"\x1b[?62;4c", &[pair]).available, [Iterm, Sixel, Blocks, Off]);
+            assert_eq!(parsed(b"\x1b[?62;4c", &[pair]).available, [Sixel, Blocks, Off]);
+            let zellij = b"\x1bP>|Zellij(4201)\x1b\\\x1b[?62c";
+            assert_eq!(parsed(zellij, &[pair]).available, [Blocks, Off]);
         }
     }
 
@@ -432,19 +443,11 @@ mod tests {
         assert_eq!(chosen("off"), (Off, false));
         assert_eq!(chosen("kitty"), (Kitty, true));
         assert_eq!(chosen("jpeg"), (Sixel, true));
-        let inside = Environment { multiplexer: true, ..Environment::default() };
-        let probe = choose("kitty", &answers, &inside);
-        assert_eq!((probe.protocol, probe.note.is_some()), (Sixel, true));
-    }
-
-    #[test]
-    fn what_viuer_would_not_print_is_not_offered() {
-        let available = vec![Iterm, Blocks, Off];
-        let mut probe =
-            Probe { protocol: Iterm, available, note: None, background: None, cell: None };
-        settle_with_viuer(&mut probe);
-        assert_eq!((probe.protocol, probe.available), (Blocks, vec![Blocks, Off]));
-        assert!(probe.note.is_some_and(|note| note.contains("'iterm'")));
+        for inside in [Multiplexer::Tmux, Multiplexer::Zellij, Multiplexer::Neovim] {
+            let inside = Environment { multiplexer: Some(inside), ..Environment::default() };
+            let probe = choose("kitty", &answers, &inside);
+            assert_eq!((probe.protocol, probe.note.is_some()), (Sixel, true));
+        }
     }
 
     #[test]

@@ -18,29 +18,25 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ratatui::crossterm::event::{
-    self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
-    Event, KeyEventKind,
-};
-use ratatui::crossterm::terminal::{
-    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
-    disable_raw_mode, enable_raw_mode,
-};
+use ratatui::Terminal;
+use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
+use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use ratatui::crossterm::{execute, queue};
 use ratatui::layout::Rect;
 use ratatui::prelude::CrosstermBackend;
-use ratatui::{Terminal, crossterm::cursor};
 
 use super::app::{App, Output};
+use super::input::{self, Decoder};
 use super::link::Link;
 use super::message::{Effect, Message};
 use super::notify::Bell;
 use super::pictures::Printer;
-use super::pointer::Press;
 use super::screenshot::Screenshot;
+use super::terminal::{self, Raw};
 use super::update::update;
 use super::view::{Drawn, view};
 use crate::lab::command::{Act, Command};
+use crate::lab::event::NoticeLevel;
 use crate::lab::liveness::Health;
 use crate::lab::run_dir::RunSummary;
 
@@ -50,34 +46,42 @@ const POLL: Duration = Duration::from_millis(250);
 const POLLS_PER_LOOK: u32 = 8;
 /// The number of a frame at which to panic, for tests.
 const PANIC_AT: &str = "MOSAIC_PANIC_AT_FRAME";
+/// What Ctrl-Z says where the process cannot be stopped.
+const NO_JOB_CONTROL: &str =
+    "no shell with job control started this dashboard, so nothing could continue it: q leaves";
 /// Shortest time between two draws.
 const FRAME: Duration = Duration::from_millis(33);
 
-/// Shows the dashboard until the user detaches; the terminal is restored on every path.
-pub fn run(app: &mut App, link: Box<dyn Link>, bell: Bell) -> anyhow::Result<()> {
+/// How the dashboard was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    Detached,
+    Signalled(u8),
+}
+
+/// Shows the dashboard until the user detaches or a signal ends it; the terminal is restored on every path. `decoder` has read
+/// what came so far.
+pub fn run(
+    app: &mut App,
+    link: Box<dyn Link>,
+    bell: Bell,
+    mut raw: Raw,
+    decoder: Decoder,
+) -> anyhow::Result<Left> {
     let (messages, inbox) = mpsc::channel();
     let (effects, orders) = mpsc::channel();
     if let Some(watched) = &app.watched {
         effects.send(Effect::Watch(watched.id.clone()))?;
     }
     restore_on_panic();
-    enable_raw_mode()?;
-    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
-    let served = start(messages, orders, link).and_then(|()| serve(app, &inbox, &effects, bell));
-    restore();
+    terminal::show_screen()?;
+    let served = raw
+        .send_signals(messages.clone())
+        .and_then(|()| input::spawn(decoder, messages.clone()))
+        .and_then(|()| start(messages, orders, link))
+        .and_then(|()| serve(app, &inbox, &effects, bell));
+    terminal::restore();
     Ok(served?)
-}
-
-fn restore() {
-    // Nothing more can be done for a terminal that does not take these.
-    let _ = disable_raw_mode();
-    let _ = execute!(
-        io::stdout(),
-        DisableMouseCapture,
-        DisableBracketedPaste,
-        LeaveAlternateScreen,
-        cursor::Show
-    );
 }
 
 /// A panic of the main thread restores the terminal before its message; in other threads it is caught
@@ -87,7 +91,7 @@ fn restore_on_panic() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         if thread::current().id() == main {
-            restore();
+            terminal::restore();
             usual(info);
         }
     }));
@@ -98,8 +102,6 @@ fn start(
     orders: Receiver<Effect>,
     link: Box<dyn Link>,
 ) -> io::Result<()> {
-    let keys = messages.clone();
-    thread::Builder::new().name("input".to_owned()).spawn(move || input(&keys))?;
     thread::Builder::new().name("lab".to_owned()).spawn(move || {
         let mut desk = Desk {
             link,
@@ -118,29 +120,12 @@ fn start(
     Ok(())
 }
 
-fn input(messages: &Sender<Message>) {
-    loop {
-        let message = match event::read() {
-            Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => Message::Key(key),
-            Ok(Event::Paste(text)) => Message::Pasted(text),
-            Ok(Event::Resize(..)) => Message::Resized,
-            Ok(Event::Mouse(mouse)) if Press::of(mouse.kind).is_some() => Message::Mouse(mouse),
-            Ok(_) => continue,
-            // A terminal that is gone; the watchdog ends the process.
-            Err(_) => return,
-        };
-        if messages.send(message).is_err() {
-            return;
-        }
-    }
-}
-
 fn serve(
     app: &mut App,
     inbox: &Receiver<Message>,
     effects: &Sender<Effect>,
     bell: Bell,
-) -> io::Result<()> {
+) -> io::Result<Left> {
     let written = Arc::new(AtomicU64::new(0));
     let mut terminal = Terminal::new(CrosstermBackend::new(Counted::new(written.clone())))?;
     let mut printer = Printer::new(app.cell);
@@ -150,8 +135,10 @@ fn serve(
     // Nothing that the terminal showed is relied on.
     let mut anew = false;
     let mut mouse = false;
+    // The terminal is somebody else's: from the moment it was given back until SIGCONT has come.
+    let mut is_away = false;
     loop {
-        if changed && drawn.elapsed() >= FRAME {
+        if changed && !is_away && drawn.elapsed() >= FRAME {
             if app.mouse != mouse {
                 mouse = app.mouse;
                 match mouse {
@@ -163,17 +150,39 @@ fn serve(
             drawn = Instant::now();
             changed = false;
         }
-        let wait = if changed { FRAME.saturating_sub(drawn.elapsed()) } else { POLL * 20 };
+        let wait =
+            if changed && !is_away { FRAME.saturating_sub(drawn.elapsed()) } else { POLL * 20 };
         let message = match inbox.recv_timeout(wait) {
             Ok(message) => message,
             Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Disconnected) => return Ok(Left::Detached),
         };
         changed = true;
         for effect in update(app, message) {
             match effect {
                 Effect::Detach => {
-                    return printer.clear(&mut io::stdout());
+                    return printer.clear(&mut io::stdout()).map(|()| Left::Detached);
+                }
+                Effect::End(signal) => {
+                    // Pictures on a terminal that takes no more are not worth an error.
+                    let _ = printer.clear(&mut io::stdout());
+                    return Ok(Left::Signalled(signal));
+                }
+                Effect::Suspend { group } if terminal::can_stop() => {
+                    printer.clear(&mut io::stdout())?;
+                    terminal::restore();
+                    is_away = terminal::stop(group);
+                    if !is_away {
+                        terminal::come_back()?;
+                        (anew, mouse) = (true, false);
+                    }
+                }
+                // As the system does; whoever pressed a key is told.
+                Effect::Suspend { group: false } => {}
+                Effect::Suspend { group: true } => app.say(NoticeLevel::Info, NO_JOB_CONTROL),
+                Effect::ComeBack => {
+                    terminal::come_back()?;
+                    (is_away, anew, mouse) = (false, true, false);
                 }
                 Effect::Redraw => anew = true,
                 Effect::Ring(words) => bell.ring(&words, &mut io::stdout())?,
@@ -412,7 +421,12 @@ impl Desk {
                 let words = format!("{run}: control is given back");
                 done(link.send(&run, Act::Release), words)
             }
-            Effect::Detach | Effect::Redraw | Effect::Ring(_) => Vec::new(),
+            Effect::Detach
+            | Effect::End(_)
+            | Effect::Suspend { .. }
+            | Effect::ComeBack
+            | Effect::Redraw
+            | Effect::Ring(_) => Vec::new(),
         }
     }
 }

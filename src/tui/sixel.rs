@@ -1,6 +1,6 @@
 //! Sixel pictures that fill exactly the cells they are meant for, so that captions stand under what they name.
 //!
-//! viuer takes every cell for 6x12 pixels, which is right in no terminal that we met.
+//! An encoder that takes every cell for 6x12 pixels is right in no terminal that we met.
 
 use std::io::{self, Write};
 

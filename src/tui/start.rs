@@ -1,9 +1,16 @@
 //! Opening the dashboard on a lab: theme, image protocol, watchdog, then the shell.
 
+use std::time::Instant;
+
+use anyhow::Context;
+
 use super::app::{App, Watched};
 use super::disk::Disk;
+use super::input::Decoder;
 use super::notify::Bell;
 use super::pictures::Depth;
+use super::shell::Left;
+use super::terminal::Raw;
 use super::theme::Theme;
 use super::{probe, shell, watchdog};
 use crate::lab::config::Lab;
@@ -20,7 +27,7 @@ pub struct Opening {
 }
 
 /// Shows the dashboard until the user leaves. The terminal must be a terminal.
-pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<()> {
+pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<Left> {
     let is_built_in = lab.path.is_none();
     let settings = lab.settings;
     let mut app = App::new(lab.experiments, settings.runs_dir.display().to_string());
@@ -34,8 +41,12 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<()> {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     app.depth = Depth::new(&settings.colours);
     app.mouse = settings.mouse == "on";
-    // Before anything else reads the terminal: the answer must not be taken for keys.
-    let found = probe::probe(&settings.images, settings.theme == "auto" && !no_colour);
+    watchdog::start();
+    // Raw from here on: an answer that comes late finds a reader that knows it is one.
+    let mut raw = Raw::enter().context("putting the terminal into raw mode")?;
+    let mut decoder = Decoder::new(Instant::now());
+    let asks_background = settings.theme == "auto" && !no_colour;
+    let found = probe::probe(&settings.images, asks_background, &mut raw, &mut decoder);
     app.theme = Theme::new(&settings.theme, no_colour, found.background);
     app.protocol = found.protocol;
     app.protocols = found.available;
@@ -43,7 +54,6 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<()> {
     if let Some(note) = found.note {
         app.say(NoticeLevel::Warning, note);
     }
-    watchdog::start();
     let disk = Disk::new(RunsDir::new(settings.runs_dir), settings.device);
-    shell::run(&mut app, Box::new(disk), Bell::new(&settings.notify))
+    shell::run(&mut app, Box::new(disk), Bell::new(&settings.notify), raw, decoder)
 }

@@ -8,6 +8,7 @@ use tui_input::{Input, InputRequest};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::words::{clipped, columns, ending};
+use crate::console::plain::is_harmful;
 
 /// The text and the place in it where letters go.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +44,7 @@ impl Typed {
     /// Pasted text at the cursor, as one line and without control characters.
     pub fn paste(&mut self, text: &str) {
         let line = text.trim().replace(['\r', '\n', '\t'], " ");
-        for letter in line.chars().filter(|letter| !letter.is_control()) {
+        for letter in line.chars().filter(|letter| !is_harmful(*letter)) {
             self.0.handle(InputRequest::InsertChar(letter));
         }
     }

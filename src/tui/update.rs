@@ -31,6 +31,9 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
         // A terminal that was another size for a moment has lost what it showed, even if it is back at the size of the last frame.
         Message::Resized => return vec![Effect::Redraw],
         Message::Mouse(event) => return pointer::on_mouse(app, event),
+        Message::Suspend { group } => return vec![Effect::Suspend { group }],
+        Message::Continued => return vec![Effect::ComeBack],
+        Message::Ended(signal) => return vec![Effect::End(signal)],
         Message::Runs(runs) => return on_runs(app, runs),
         Message::System(reading) => app.look_at(*reading),
         Message::Launched(Ok(id)) => {
@@ -236,9 +239,9 @@ fn load_preview(app: &mut App) -> Vec<Effect> {
 
 fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     let action = keys::action(key);
-    let control = matches!(action, Some(Action::Redraw))
+    let control = matches!(action, Some(Action::Redraw | Action::Suspend))
         || (action == Some(Action::Detach) && !key.modifiers.is_empty());
-    // Ctrl-C and Ctrl-L work everywhere, so that nobody is ever stuck in a popup.
+    // Ctrl-C, Ctrl-L and Ctrl-Z work everywhere, so that nobody is ever stuck in a popup.
     if app.popup != Popup::None && !control {
         return popups::on_key(app, key);
     }
@@ -370,6 +373,7 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Resume => return on_run(app, |run| Effect::Resume(run.id.clone())),
         Action::Look => return look::open(app),
         Action::Redraw => return vec![Effect::Redraw],
+        Action::Suspend => return vec![Effect::Suspend { group: true }],
         Action::Detach => return vec![Effect::Detach],
     }
     Vec::new()

@@ -9,8 +9,6 @@
 //!
 //! Pictures are not drawn here: panels return placements, and only `pictures` prints.
 
-use std::borrow::Cow;
-
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -25,9 +23,8 @@ use super::look::LOOK_BINDINGS;
 use super::panels::{log, look, overlay, runs, samples, settings, system, training};
 use super::pictures::{Placement, release};
 use super::pointer::{Pane, Region};
-use super::words::{
-    clipped, clipped_name, columns, duration, harmless, lines_of, number, run_state,
-};
+use super::words::{clipped, clipped_name, columns, duration, lines_of, number, run_state};
+use crate::console::{self, plain};
 use crate::lab::event::NoticeLevel;
 use crate::lab::holder::Steering;
 use crate::lab::liveness::Health;
@@ -65,9 +62,12 @@ pub fn view(app: &App, frame: &mut Frame) -> Drawn {
 
 /// Whatever a file put into a name or note: nothing that a terminal would obey is left in any cell.
 fn disarm(buffer: &mut Buffer) {
-    for cell in buffer.content.iter_mut().filter(|cell| !cell.symbol().is_ascii()) {
-        if let Cow::Owned(clean) = harmless(cell.symbol()) {
-            cell.set_symbol(if clean.is_empty() { " " } else { &clean });
+    for cell in &mut buffer.content {
+        if cell.symbol().chars().any(plain::is_harmful) {
+            // An escape would need more cells than this one.
+            let clean: String =
+                cell.symbol().chars().filter(|letter| !plain::is_harmful(*letter)).collect();
+            cell.set_symbol(if clean.is_empty() { "\u{fffd}" } else { &clean });
         }
     }
 }
@@ -350,16 +350,19 @@ fn said(app: &App) -> Line<'static> {
     match &app.said {
         Some((level, text)) => {
             let mut spans =
-                vec![Span::styled(format!(" {}", harmless(text)), app.theme.notice(*level))];
+                vec![Span::styled(format!(" {}", console::line(text)), app.theme.notice(*level))];
             // An answer to a key does not hide for long what the run is busy with.
             if let (NoticeLevel::Info, Some(message)) = (level, standing(app)) {
-                spans.push(Span::styled(format!("  {}", harmless(&message)), app.theme.faint()));
+                spans.push(Span::styled(
+                    format!("  {}", console::line(&message)),
+                    app.theme.faint(),
+                ));
             }
             Line::from(spans)
         }
         None => {
             let message = standing(app).unwrap_or_default();
-            Line::styled(format!(" {}", harmless(&message)), app.theme.faint())
+            Line::styled(format!(" {}", console::line(&message)), app.theme.faint())
         }
     }
 }
@@ -453,7 +456,7 @@ fn popup_keys(popup: &Popup) -> Option<&'static str> {
 /// A run in words, for screens on which nothing else fits.
 fn summary(app: &App) -> Paragraph<'static> {
     let Some(run) = app.run() else { return Paragraph::new("no run chosen") };
-    let mut text = format!("{}\n{}", harmless(&run.id), run_state(run));
+    let mut text = format!("{}\n{}", console::line(&run.id), run_state(run));
     if let Some(status) = &run.status {
         text += &format!("\nstep {}/{}", status.step, status.steps);
         if let Some(loss) = status.loss {

@@ -1,10 +1,9 @@
 //! States, numbers and durations as the dashboard writes them.
 
-use std::borrow::Cow;
-
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
+use crate::console;
 use crate::lab::liveness::Health;
 use crate::lab::run_dir::RunSummary;
 use crate::lab::status::RunState;
@@ -106,33 +105,12 @@ pub fn precise(value: f64) -> String {
 
 /// Columns that a text takes on the screen: two for many Asian letters and emoji, none for marks over a letter.
 pub fn columns(text: &str) -> usize {
-    harmless(text).width()
-}
-
-/// The text without anything that a terminal would obey or reorder by: a tab is a blank, other control characters are
-/// shown as one sign each, and invisible marks of writing direction and of no width are left out. Joiners stay: emoji
-/// and some scripts are made of them.
-pub fn harmless(text: &str) -> Cow<'_, str> {
-    let is_mark = |letter: char| {
-        matches!(
-            letter,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}'
-        ) || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-    };
-    if !text.chars().any(|letter| letter.is_control() || is_mark(letter)) {
-        return Cow::Borrowed(text);
-    }
-    let shown = text.chars().filter(|letter| !is_mark(*letter)).map(|letter| match letter {
-        '\t' => ' ',
-        letter if letter.is_control() => '\u{fffd}',
-        letter => letter,
-    });
-    Cow::Owned(shown.collect())
+    console::line(text).width()
 }
 
 /// At most `width` columns, cut between whole letters; what is cut is shown by an ellipsis.
 pub fn clipped(text: &str, width: usize) -> String {
-    let text = &*harmless(text);
+    let text = &*console::line(text);
     if text.width() <= width {
         return text.to_owned();
     }
@@ -161,7 +139,7 @@ pub fn lines_of(text: &str, width: usize) -> usize {
 
 /// The end of a text that may be too long for `width` columns.
 pub fn ending(text: &str, width: usize) -> String {
-    let text = &*harmless(text);
+    let text = &*console::line(text);
     if text.width() <= width {
         return text.to_owned();
     }
@@ -186,7 +164,7 @@ fn start(text: &str, width: usize) -> String {
 
 /// At most `width` columns of a name whose end tells it from others: the middle is cut.
 pub fn clipped_name(name: &str, width: usize) -> String {
-    let name = &*harmless(name);
+    let name = &*console::line(name);
     // Room for a run's suffix; less than that is no better than none.
     let end = 7.min(width / 2);
     if name.width() <= width || end < 4 {
@@ -243,12 +221,11 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_a_terminal_obeys_is_left_of_a_text() {
-        assert_eq!(harmless("a\x1b[2J\tb\u{9b}c\u{202e}d\u{200b}"), "a\u{fffd}[2J b\u{fffd}cd");
-        let family = "👨\u{200d}👩\u{200d}👧 実";
-        assert!(matches!(harmless(family), Cow::Borrowed(text) if text == family));
-        assert_eq!(padded("a\x1bb\u{202e}", 6), "a\u{fffd}b   ");
-        assert_eq!(columns("\u{202e}\u{feff}"), 0);
+    fn what_a_terminal_would_obey_has_the_width_it_is_shown_with() {
+        assert_eq!(clipped("a\u{1b}]0;b", 20), "a\\u001b]0;b");
+        assert_eq!(columns("\u{202e}"), 6);
+        assert_eq!(padded("a\rb", 6), "a\\rb  ");
+        assert_eq!(clipped_name("\u{1b}[2Jglyphs-3lkaos", 18), "\\u001b[2Jg…-3lkaos");
     }
 
     #[test]

@@ -6,8 +6,9 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
+use crate::console;
 use crate::tui::app::{App, Watched};
-use crate::tui::words::{duration, harmless, lines_of};
+use crate::tui::words::{duration, lines_of};
 
 /// Where news and log are drawn.
 pub fn places(area: Rect) -> [Rect; 2] {
@@ -66,7 +67,7 @@ fn list(
     let end = entries.len().saturating_sub(back).max(1);
     let mut left = usize::from(inner.height);
     let fits = |(text, _): &&(String, Style)| {
-        let rest = left.checked_sub(lines_of(&harmless(text), inner.width.into()));
+        let rest = left.checked_sub(lines_of(&console::line(text), inner.width.into()));
         left = rest.unwrap_or(0);
         rest.is_some()
     };
@@ -77,7 +78,7 @@ fn list(
     }
     let lines = shown.into_iter().rev();
     // Control characters of a foreign log must not reach the terminal.
-    let lines = lines.map(|(text, style)| Line::styled(harmless(text).into_owned(), *style));
+    let lines = lines.map(|(text, style)| Line::styled(console::line(text).into_owned(), *style));
     frame
         .render_widget(Paragraph::new(lines.collect::<Vec<_>>()).wrap(Wrap { trim: false }), inner);
 }

@@ -6,13 +6,14 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
 use super::settings::{self, WORDS};
+use crate::console;
 use crate::tui::app::{App, Form, Popup};
 use crate::tui::forms::Fields;
 use crate::tui::keys::BINDINGS;
 use crate::tui::look::LOOK_BINDINGS;
 use crate::tui::palette::matching;
 use crate::tui::typed::Typed;
-use crate::tui::words::{clipped, harmless, padded};
+use crate::tui::words::{clipped, padded};
 
 /// For a first look.
 pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
@@ -181,11 +182,11 @@ fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
         .collect();
     let title = match form.parent.as_str() {
         "" => format!(" a new run of {} ", form.experiment.name),
-        parent => format!(" a new run with the settings of {} ", harmless(parent)),
+        parent => format!(" a new run with the settings of {} ", console::line(parent)),
     };
     put(frame, area, &title, lines);
     let words = match (&form.error, entries.get(form.cursor)) {
-        (Some(error), _) => Line::styled(harmless(error).into_owned(), app.theme.bad()),
+        (Some(error), _) => Line::styled(console::line(error).into_owned(), app.theme.bad()),
         (None, Some(entry)) => settings::explained(app, entry),
         (None, None) => Line::raw(""),
     };

@@ -6,14 +6,13 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::analysis::summary::quartiles;
+use crate::console;
 use crate::lab::event::{Rate, Rates};
 use crate::lab::liveness::Health;
 use crate::lab::status::RunState;
 use crate::tui::app::{App, Watched};
 use crate::tui::plot::letter;
-use crate::tui::words::{
-    clipped, clipped_name, columns, duration, harmless, mark, number, run_state,
-};
+use crate::tui::words::{clipped, clipped_name, columns, duration, mark, number, run_state};
 
 pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let rows = usize::from(area.height.saturating_sub(2));
@@ -84,7 +83,7 @@ pub fn facts(app: &App, frame: &mut Frame, area: Rect) {
     let [left, right] = Layout::horizontal(columns).areas(inner);
     let mut what = Vec::new();
     if let Some(about) = app.run().map(|run| &run.about).filter(|about| !about.note.is_empty()) {
-        what.push(Line::raw(harmless(&about.note).into_owned()));
+        what.push(Line::raw(console::line(&about.note).into_owned()));
     }
     settings(watched, pace(app), usize::from(left.width), &mut what);
     agreement(app, watched, usize::from(left.width), &mut what);
@@ -195,7 +194,7 @@ fn notices(app: &App, watched: &Watched, lines: &mut Vec<Line<'static>>) {
     }
     lines.push(heading(app, "news".to_owned()));
     for news in watched.notices.iter().rev().take(12) {
-        let text = format!("{}: {}", news.step, harmless(&news.text));
+        let text = format!("{}: {}", news.step, console::line(&news.text));
         lines.push(Line::styled(text, app.theme.notice(news.level)));
     }
 }

@@ -1,0 +1,65 @@
+//! The thread that reads the terminal.
+
+use std::io;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::decoder::Decoder;
+use super::sequence::Input;
+use crate::tui::message::Message;
+
+/// Before another try to read a terminal that gives nothing: one that is gone is the watchdog's business.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Starts it. `decoder` knows what was read, and what has been asked, so far.
+pub fn spawn(mut decoder: Decoder, messages: Sender<Message>) -> io::Result<()> {
+    let work = move || {
+        loop {
+            let inputs = next(&mut decoder);
+            for message in inputs.into_iter().filter_map(message) {
+                if messages.send(message).is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    thread::Builder::new().name("input".to_owned()).spawn(work).map(drop)
+}
+
+/// Waits for the next inputs; none, if waiting or reading was cut short.
+fn next(decoder: &mut Decoder) -> Vec<Input> {
+    let input = io::stdin();
+    let limit = decoder.patience(Instant::now()).and_then(|limit| Timespec::try_from(limit).ok());
+    match poll(&mut [PollFd::new(&input, PollFlags::IN)], limit.as_ref()) {
+        Ok(0) => return decoder.expire(Instant::now()),
+        Ok(_) => {}
+        Err(Errno::INTR) => return Vec::new(),
+        Err(_) => {
+            thread::sleep(PAUSE);
+            return Vec::new();
+        }
+    }
+    let mut chunk = [0; 4096];
+    match rustix::io::read(&input, &mut chunk) {
+        Err(Errno::INTR) => Vec::new(),
+        // End of file as Ctrl-D makes it while the terminal is not raw, or a process in the background.
+        Ok(0) | Err(_) => {
+            thread::sleep(PAUSE);
+            Vec::new()
+        }
+        Ok(n) => decoder.take(&chunk[..n], Instant::now()),
+    }
+}
+
+fn message(input: Input) -> Option<Message> {
+    match input {
+        Input::Key(key) => Some(Message::Key(key)),
+        Input::Mouse(mouse) => Some(Message::Mouse(mouse)),
+        Input::Pasted(text) => Some(Message::Pasted(text)),
+        Input::Report(_) => None,
+    }
+}

@@ -1,0 +1,78 @@
+//! What a terminal says is never read as keys, however late it comes and however it is cut.
+
+use std::time::Duration;
+
+use mosaic_lab::lab::status::RunState;
+
+use crate::common::{Lab, wait_for};
+use crate::dashboard::{Dashboard, Manner, PLAIN, quiet};
+
+/// Among their letters are r (resume), n (launch), q (leave), x, p and digits.
+const REPORTS: [&str; 12] = [
+    "\x1b]11;rgb:1e1e/1e1e/2e2e\x1b\\",
+    "\x1b]10;rgb:ffff/ffff/ffff\x07",
+    "\x1b]4;1;rgb:cdcd/0000/0000\x1b\\",
+    "\x1bP>|xterm quiet(388) nqr\x1b\\",
+    "\x1bP1$r0;1m\x1b\\",
+    "\x1bP1+r544e=787465726d\x1b\\",
+    "\x1b_Gi=31;OK\x1b\\",
+    "\x1b[?62;4;22c\x1b[>1;10;0c",
+    "\x1b[24;80R\x1b[1;5R",
+    "\x1b[0n\x1b[?997;1n",
+    "\x1b[4;600;800t\x1b[6;14;7t",
+    "\x1b[?1u\x1b[?2026;2$y\x1b[I\x1b[O",
+];
+
+#[test]
+fn answers_after_the_start_or_in_the_middle_press_no_key() {
+    let lab = Lab::new();
+    let run = lab.detach(&["training.steps=1000000", "preview.every=0"]);
+    let state = || run.status().map(|status| status.state);
+    wait_for("training", || state() == Some(RunState::Training));
+    assert!(lab.mosaic(&["stop", &run.id()]).status.success());
+    wait_for("the stop", || state() == Some(RunState::Stopped));
+    // Half an answer within the time for questions, the rest when the dashboard is up.
+    let manner = Manner { background: Some("\x1b]11;rgb:1e1e/1r"), ..Manner::default() };
+    let mut dashboard = Dashboard::open(&lab.runs(), manner, (100, 30));
+    dashboard.shows("stopped");
+    dashboard.press("1e/2e2e\x1b\\\x1b[?62;22c");
+    for report in REPORTS {
+        dashboard.press(report);
+    }
+    quiet();
+    let before = dashboard.text();
+    // The same byte by byte while a line is typed.
+    dashboard.press(":abc");
+    dashboard.shows("abc");
+    let reports = REPORTS.concat();
+    for byte in 0..reports.len() {
+        dashboard.press(&reports[byte..=byte]);
+        std::thread::sleep(Duration::from_millis(8));
+    }
+    dashboard.press("d");
+    dashboard.shows("abcd");
+    dashboard.press("\x1b");
+    wait_for("the popup gone", || !dashboard.text().contains("abcd"));
+    assert_eq!(state(), Some(RunState::Stopped), "{before}");
+    dashboard.press("q");
+    assert_eq!(dashboard.exit_code(), 0);
+    quiet();
+    dashboard.check_restored();
+    assert_eq!(std::fs::read_dir(lab.runs()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_paste_with_escape_sequences_is_still_a_paste() {
+    let lab = Lab::new();
+    std::fs::create_dir(lab.runs()).unwrap();
+    let mut dashboard = Dashboard::open(&lab.runs(), PLAIN, (80, 24));
+    dashboard.shows("help");
+    dashboard.press(":\x1b[200~ab\x1b[A\x1b]11;rgb:q\x07");
+    quiet();
+    dashboard.press("cd\r\x1b[201~");
+    dashboard.shows("ab[A]11;rgb:qcd");
+    dashboard.press("\x1b");
+    quiet();
+    dashboard.press("q");
+    assert_eq!(dashboard.exit_code(), 0);
+}
