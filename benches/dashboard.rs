@@ -6,8 +6,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use mosaic_lab::lab::event::{Event, EventBody, Metrics};
-use mosaic_lab::lab::format::RUN_FORMAT;
+use mosaic_lab::runs::event::{Event, EventBody, Metrics};
+use mosaic_lab::runs::format::RUN_FORMAT;
 use mosaic_lab::tui::app::{App, CHARTS, HISTORY_POINTS_MAX, Watched};
 use mosaic_lab::tui::message::Message;
 use mosaic_lab::tui::update::update;

@@ -15,12 +15,16 @@
 //! | [`random`] | seeded randomness, one named stream per purpose |
 //! | [`dataset`] | training images: crafted sets with a rule, IDX and CIFAR files, folders of images |
 //! | [`diffusion`] | the [`diffusion::Denoiser`] seam, noise schedule, sampler |
-//! | [`driver`] | with the feature `cuda`: what networks and theory share of NVIDIA's driver |
+//! | [`hardware`] | what this computer has: processors, memory, disks, GPUs, their driver, the system's limits |
 //! | [`network`] | ResNet and UNet, with a final self-attention layer (candle) |
 //! | [`theory`] | score machines: what theory says a network must do |
 //! | [`training`] | the training loop, optimiser state, checkpoints |
 //! | [`analysis`] | agreement, judged creativity, provenance |
-//! | [`lab`] | experiments, run directories, the worker process and its control |
+//! | [`config`] | lab.toml: experiments and their settings |
+//! | [`runs`] | run directories, and who works on them |
+//! | [`evaluation`] | what is computed about networks and machines: samples, calibration, comparison, reports, inspection, studies |
+//! | [`worker`] | the process that trains one run |
+//! | [`bench`] | timings on this computer, for `mosaic bench` |
 //! | [`tui`] | the dashboard |
 //! | [`cli`] | subcommands and plain-text output |
 //!
@@ -68,11 +72,15 @@ pub mod image;
 pub mod random;
 pub mod dataset;
 pub mod diffusion;
-pub mod driver;
+pub mod hardware;
 pub mod network;
 pub mod theory;
 pub mod training;
 pub mod analysis;
-pub mod lab;
+pub mod config;
+pub mod runs;
+pub mod evaluation;
+pub mod worker;
+pub mod bench;
 pub mod tui;
 pub mod cli;

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use common::{Lab, stderr, stdout, wait_for};
-use mosaic_lab::lab::liveness::Health;
-use mosaic_lab::lab::preview::Preview;
-use mosaic_lab::lab::run_dir::{RunDir, RunsDir};
-use mosaic_lab::lab::status::RunState;
+use mosaic_lab::runs::liveness::Health;
+use mosaic_lab::runs::preview::Preview;
+use mosaic_lab::runs::run_dir::{RunDir, RunsDir};
+use mosaic_lab::runs::status::RunState;
 use run::{state, weights};
 use safetensors::SafeTensors;
 use serde_json::Value;

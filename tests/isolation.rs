@@ -15,11 +15,11 @@ use std::process::{Command, Output};
 
 use campaign::number;
 use common::{Lab, stderr, stdout, wait_for};
-use mosaic_lab::lab::process::ProcessId;
-use mosaic_lab::lab::run_dir::RunDir;
-use mosaic_lab::lab::run_lock::{self, Lock};
-use mosaic_lab::lab::status::RunState;
 use mosaic_lab::random::{Purpose, stream};
+use mosaic_lab::runs::process::ProcessId;
+use mosaic_lab::runs::run_dir::RunDir;
+use mosaic_lab::runs::run_lock::{self, Lock};
+use mosaic_lab::runs::status::RunState;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;

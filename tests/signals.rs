@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use campaign::number;
 use common::{Lab, TINY, stderr, stdout, wait_for};
-use mosaic_lab::lab::liveness::Health;
-use mosaic_lab::lab::process::ProcessId;
-use mosaic_lab::lab::run_dir::{RunDir, RunsDir};
-use mosaic_lab::lab::status::RunState;
 use mosaic_lab::random::{Purpose, stream};
+use mosaic_lab::runs::liveness::Health;
+use mosaic_lab::runs::process::ProcessId;
+use mosaic_lab::runs::run_dir::{RunDir, RunsDir};
+use mosaic_lab::runs::status::RunState;
 use mosaic_lab::training::checkpoint;
 use rand::RngExt;
 use run::{state, weights};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules of the crate in reading order; each may import only those before it (`src/lib.rs`).
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 20] = [
     "allocator",
     "files",
     "console",
@@ -13,12 +13,16 @@ const ORDER: [&str; 16] = [
     "random",
     "dataset",
     "diffusion",
-    "driver",
+    "hardware",
     "network",
     "theory",
     "training",
     "analysis",
-    "lab",
+    "config",
+    "runs",
+    "evaluation",
+    "worker",
+    "bench",
     "tui",
     "cli",
 ];

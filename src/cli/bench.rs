@@ -10,15 +10,16 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 
 use super::bench_gpu::GpuArgs;
+use crate::bench::limits::Limits;
+use crate::bench::theory::{TheoryCase, TheoryTiming, fixed, time_theory};
+use crate::bench::train::{Net, TrainTiming, time_training};
 use crate::console;
 use crate::dataset::{DatasetError, DatasetSource, open};
 use crate::errorln;
-use crate::lab::bench::limits::Limits;
-use crate::lab::bench::theory::{TheoryCase, TheoryTiming, fixed, time_theory};
-use crate::lab::bench::train::{Net, TrainTiming, time_training};
-use crate::lab::device::{Wanted, open_cards, with_cards};
-use crate::lab::launch::{KEEP_FREED_MEMORY, KEPT};
-use crate::lab::process::this_program;
+use crate::evaluation::devices::{open_cards, with_cards};
+use crate::hardware::device::Wanted;
+use crate::runs::launch::{KEEP_FREED_MEMORY, KEPT};
+use crate::runs::process::this_program;
 use crate::theory::spec::MachineKind;
 use crate::theory::{Machine, Precision, TrainingImages};
 

@@ -6,10 +6,11 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::bench::gpu::{self, Check, Row, peer};
 use crate::console;
 use crate::errorln;
-use crate::lab::bench::gpu::{self, Check, Row, peer};
-use crate::lab::device::{Opened, Wanted, open};
+use crate::evaluation::devices::{Opened, open};
+use crate::hardware::device::Wanted;
 use crate::theory::card::Ceilings;
 
 #[derive(Clone, Debug, Args)]
@@ -121,7 +122,7 @@ fn time_networks(_: &Opened, args: &GpuArgs) -> Result<Vec<Row>> {
 
 #[cfg(feature = "cuda")]
 fn ceilings(args: &GpuArgs) -> Result<Ceilings> {
-    crate::lab::device::ceilings(&args.device)
+    crate::evaluation::devices::ceilings(&args.device)
 }
 
 /// Without CUDA there is no card to get here with.

@@ -11,9 +11,9 @@ use super::Place;
 use super::control::find;
 use crate::console;
 use crate::errorln;
-use crate::lab::calibration::{Calibrated, Origin, StepSettings};
-use crate::lab::charts;
-use crate::lab::trained::{Trained, calibrate_machines};
+use crate::evaluation::calibration::{Calibrated, Origin, StepSettings};
+use crate::evaluation::charts;
+use crate::evaluation::trained::{Trained, calibrate_machines};
 
 #[derive(Clone, Debug, Args)]
 pub struct CalibrateArgs {

@@ -12,16 +12,16 @@ use super::Place;
 use super::control::find;
 use crate::console;
 use crate::errorln;
+use crate::evaluation::calibration::Calibration;
+use crate::evaluation::charts;
+use crate::evaluation::compare::{HeldOut, compare};
+use crate::evaluation::mosaics::Mosaics;
+use crate::evaluation::report;
+use crate::evaluation::samples::Contestants;
+use crate::evaluation::summary::{Row, summary};
+use crate::evaluation::trained::{Trained, calibrate_machines};
 use crate::files::{make_folder, write_output};
-use crate::lab::calibration::Calibration;
-use crate::lab::charts;
-use crate::lab::compare::{HeldOut, compare};
-use crate::lab::event::LossByLevel;
-use crate::lab::mosaics::Mosaics;
-use crate::lab::report;
-use crate::lab::samples::Contestants;
-use crate::lab::summary::{Row, summary};
-use crate::lab::trained::{Trained, calibrate_machines};
+use crate::runs::event::LossByLevel;
 
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {

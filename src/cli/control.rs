@@ -7,12 +7,12 @@ use clap::Args;
 
 use super::Place;
 use crate::console;
-use crate::lab::command::{Act, Command, Reply};
-use crate::lab::control::{self, ControlError};
-use crate::lab::launch::{self, LaunchError};
-use crate::lab::liveness::Health;
-use crate::lab::run_dir::{RunDir, RunSummary, RunsDir};
-use crate::lab::status::RunState;
+use crate::runs::command::{Act, Command, Reply};
+use crate::runs::control::{self, ControlError};
+use crate::runs::launch::{self, LaunchError};
+use crate::runs::liveness::Health;
+use crate::runs::run_dir::{RunDir, RunSummary, RunsDir};
+use crate::runs::status::RunState;
 
 /// A run's name.
 #[derive(Clone, Debug, Args)]

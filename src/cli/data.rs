@@ -10,12 +10,12 @@ use clap::{Args, Subcommand};
 
 use super::Place;
 use crate::analysis::consistency::Judge;
+use crate::config::Experiment;
 use crate::console;
 use crate::dataset::cifar;
+use crate::evaluation::loading::open_dataset;
 use crate::files::{check_output, is_stdout};
-use crate::lab::config::Experiment;
-use crate::lab::picture;
-use crate::lab::worker::prepare::open_dataset;
+use crate::image::picture;
 
 #[derive(Clone, Debug, Args)]
 pub struct DataArgs {

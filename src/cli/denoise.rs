@@ -22,9 +22,10 @@ use safetensors::tensor::TensorView;
 use super::tensor_file::{self, TensorFile, batch_shape, floats, integers, named};
 use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use crate::errorln;
+use crate::evaluation::devices::{open_cards, with_cards};
 use crate::files::{check_output, write_output};
+use crate::hardware::device::Wanted;
 use crate::image::{ImageBatch, ImageShape};
-use crate::lab::device::{Wanted, open_cards, with_cards};
 use crate::theory::names::{DEFAULT_ATTENTION, DEFAULT_TAU};
 use crate::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,

@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::Place;
 use crate::console;
 use crate::console::abilities::{self, Lack};
-use crate::lab::device;
-use crate::lab::system::{Gpu, Monitor};
+use crate::evaluation::devices;
+use crate::hardware::system::{Gpu, Monitor};
 use crate::tui::multiplexer::Multiplexer;
 use crate::tui::pictures::Depth;
 use crate::tui::probe::{Background, probe_once};
@@ -275,7 +275,7 @@ fn opened(wanted: &str, has_card: bool) -> Finding {
     let words = wanted
         .parse()
         .map_err(anyhow::Error::from)
-        .and_then(|wanted| device::open(&wanted, |_| {}).map(|opened| opened.words));
+        .and_then(|wanted| devices::open(&wanted, |_| {}).map(|opened| opened.words));
     match words {
         Ok(words) if has_card && !cfg!(feature = "cuda") => Finding::fair(
             about,

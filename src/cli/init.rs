@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::config::BUILT_IN;
 use crate::errorln;
 use crate::files::write_output;
-use crate::lab::config::BUILT_IN;
 
 #[derive(Clone, Debug, Args)]
 pub struct InitArgs {

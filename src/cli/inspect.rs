@@ -14,10 +14,10 @@ use super::control::find;
 use crate::console;
 use crate::diffusion::attention::row_entropy;
 use crate::errorln;
+use crate::evaluation::inspect::picture::{At, film, sheet};
+use crate::evaluation::inspect::{Trace, path_of, trace};
+use crate::evaluation::trained::Trained;
 use crate::files::{check_output, is_stdout};
-use crate::lab::inspect::picture::{At, film, sheet};
-use crate::lab::inspect::{Trace, path_of, trace};
-use crate::lab::trained::Trained;
 
 /// Exit code of a process that Ctrl-C ended, by custom.
 const INTERRUPTED: i32 = 130;

@@ -34,15 +34,15 @@ use clap::{CommandFactory, Parser, Subcommand};
 use signal_hook::consts::SIGXFSZ;
 
 use crate::allocator::when_exhausted;
+use crate::config::{self, Lab};
 use crate::console::{self, abilities};
 use crate::errorln;
-use crate::lab::command::Command as WorkerCommand;
-use crate::lab::config::{self, Lab};
-use crate::lab::resource_limits::{memory, start_threads};
-use crate::lab::run_dir::RunsDir;
-use crate::lab::signals;
-use crate::lab::worker;
+use crate::hardware::resource_limits::{memory, start_threads};
+use crate::runs::command::Command as WorkerCommand;
+use crate::runs::run_dir::RunsDir;
+use crate::runs::signals;
 use crate::tui::Left;
+use crate::worker;
 
 /// Exit code of wrong use.
 pub const MISUSE: u8 = 2;
@@ -282,7 +282,7 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
 }
 
 /// An error with its causes, and what to do about a limit of the system behind it.
-pub use crate::lab::resource_limits::in_words;
+pub use crate::hardware::resource_limits::in_words;
 
 /// True when an error is only that nobody reads our output any more (`mosaic ls | head -1`).
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -9,12 +9,12 @@ use clap::Args;
 use super::Place;
 use super::control::{find, tell_run};
 use crate::console;
-use crate::lab::calibration::Calibration;
-use crate::lab::command::Command;
-use crate::lab::liveness::Health;
-use crate::lab::previewing::{Maker, Wanted};
-use crate::lab::run_dir::RunDir;
-use crate::lab::trained::Trained;
+use crate::evaluation::calibration::Calibration;
+use crate::evaluation::previewing::{Maker, Wanted};
+use crate::evaluation::trained::Trained;
+use crate::runs::command::Command;
+use crate::runs::liveness::Health;
+use crate::runs::run_dir::RunDir;
 
 #[derive(Clone, Debug, Args)]
 pub struct PreviewArgs {

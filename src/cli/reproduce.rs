@@ -12,18 +12,18 @@ use serde_json::json;
 use super::progress;
 use super::run::follower_terminal;
 use super::{Place, STOPPED};
+use crate::config::value::nearest;
+use crate::config::{Arm, Lab, Study};
 use crate::console;
 use crate::errorln;
-use crate::lab::config::value::nearest;
-use crate::lab::config::{Arm, Lab, Study};
-use crate::lab::device::Wanted;
-use crate::lab::launch::LaunchOptions;
-use crate::lab::run_dir::RunsDir;
-use crate::lab::signals::{self, Signals};
-use crate::lab::status::RunState;
-use crate::lab::studies::figures::RunFigures;
-use crate::lab::studies::page::{self, Heading};
-use crate::lab::studies::runner::{Stand, run_all, stop_all};
+use crate::evaluation::studies::figures::RunFigures;
+use crate::evaluation::studies::page::{self, Heading};
+use crate::evaluation::studies::runner::{Stand, run_all, stop_all};
+use crate::hardware::device::Wanted;
+use crate::runs::launch::LaunchOptions;
+use crate::runs::run_dir::RunsDir;
+use crate::runs::signals::{self, Signals};
+use crate::runs::status::RunState;
 
 /// Plain output, without a terminal, tells how runs stand this often.
 const LINE_INTERVAL: Duration = Duration::from_secs(15);
@@ -98,7 +98,7 @@ fn chosen<'a>(lab: &'a Lab, names: &[String]) -> Result<Vec<&'a Study>> {
 
 fn list(lab: &Lab, args: &ReproduceArgs) -> Result<()> {
     let mut out = console::stdout();
-    let count = |plan: &crate::lab::config::Plan| plan.arms(&lab.experiments).map(|a| a.len());
+    let count = |plan: &crate::config::Plan| plan.arms(&lab.experiments).map(|a| a.len());
     if args.json {
         let row = |study: &Study| -> Result<serde_json::Value> {
             let (full, quick) = (count(&study.full)?, count(&study.quick)?);
@@ -166,7 +166,7 @@ fn one(
     if figures.is_empty() {
         bail!("no run of study '{}' has a result", study.name);
     }
-    let reading = crate::lab::studies::read(study.analysis, &figures);
+    let reading = crate::evaluation::studies::read(study.analysis, &figures);
     let folder = lab.settings.runs_dir.join("studies").join(match args.quick {
         true => format!("{}-quick", study.name),
         false => study.name.clone(),

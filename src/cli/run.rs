@@ -2,7 +2,7 @@
 //!
 //! The worker is a process of its own from the first moment: Ctrl-C ends only the following, and a
 //! dropped connection changes nothing. A signal that asks this command to end (TERM, QUIT, USR1 and the others of
-//! [`crate::lab::signals`]) is passed on: the worker writes a checkpoint and stops, and only then does the command end, with
+//! [`crate::runs::signals`]) is passed on: the worker writes a checkpoint and stops, and only then does the command end, with
 //! exit code 3. Where the worker would end with this command, as in a container whose first process it is, Ctrl-C and the
 //! terminal's end mean the same.
 
@@ -19,15 +19,15 @@ use super::runs::in_words;
 use super::{Place, STOPPED};
 use crate::console;
 use crate::errorln;
-use crate::lab::device::Wanted;
-use crate::lab::event::{Event, EventBody, NoticeLevel};
-use crate::lab::events::EventTail;
-use crate::lab::launch::{LaunchOptions, launch, log_words, terminate};
-use crate::lab::liveness::{Health, START_LIMIT};
-use crate::lab::process::ends_a_container;
-use crate::lab::run_dir::{RunDir, RunsDir};
-use crate::lab::signals::{self, Signals, Terminal};
-use crate::lab::status::RunState;
+use crate::hardware::device::Wanted;
+use crate::runs::event::{Event, EventBody, NoticeLevel};
+use crate::runs::events::EventTail;
+use crate::runs::launch::{LaunchOptions, launch, log_words, terminate};
+use crate::runs::liveness::{Health, START_LIMIT};
+use crate::runs::process::ends_a_container;
+use crate::runs::run_dir::{RunDir, RunsDir};
+use crate::runs::signals::{self, Signals, Terminal};
+use crate::runs::status::RunState;
 
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {

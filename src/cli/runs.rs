@@ -11,12 +11,12 @@ use super::Place;
 use super::control::{RunArg, find};
 use crate::console;
 use crate::errorln;
-use crate::lab::about::About;
-use crate::lab::event::{AttentionAtLevel, AttentionMetrics, Event, EventBody};
-use crate::lab::events::EventTail;
-use crate::lab::holder::Steering;
-use crate::lab::liveness::Health;
-use crate::lab::run_dir::RunSummary;
+use crate::runs::about::About;
+use crate::runs::event::{AttentionAtLevel, AttentionMetrics, Event, EventBody};
+use crate::runs::events::EventTail;
+use crate::runs::holder::Steering;
+use crate::runs::liveness::Health;
+use crate::runs::run_dir::RunSummary;
 
 #[derive(Clone, Debug, Args)]
 pub struct LsArgs {

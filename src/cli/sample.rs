@@ -10,13 +10,13 @@ use clap::Args;
 use super::Place;
 use super::control::find;
 use crate::errorln;
+use crate::evaluation::figures;
+use crate::evaluation::samples::with_classes;
+use crate::evaluation::trained::Trained;
 use crate::files::{check_output, is_stream, write_output};
-use crate::lab::figures;
-use crate::lab::picture;
-use crate::lab::preview::tensor_file;
-use crate::lab::samples::with_classes;
-use crate::lab::trained::Trained;
+use crate::image::picture;
 use crate::random::noise_seeds;
+use crate::runs::preview::tensor_file;
 
 #[derive(Clone, Debug, Args)]
 pub struct SampleArgs {

@@ -10,7 +10,7 @@ use super::Place;
 use super::control::find;
 use crate::console;
 use crate::console::abilities::{self, Lack};
-use crate::lab::preview;
+use crate::runs::preview;
 use crate::tui::pictures::{Depth, print_plain};
 use crate::tui::probe::{Protocol, probe_once};
 

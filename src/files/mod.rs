@@ -7,6 +7,7 @@
 
 mod atomic;
 mod descriptor;
+pub mod directories;
 mod output;
 mod regular;
 

@@ -2,5 +2,6 @@
 
 mod batch;
 pub mod grid;
+pub mod picture;
 
 pub use batch::{ImageBatch, ImageShape, from_byte, to_byte};

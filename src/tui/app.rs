@@ -16,15 +16,15 @@ use super::probe::Protocol;
 use super::theme::Theme;
 use super::typed::Typed;
 use crate::analysis::agreement::{Agreement, agreement};
-use crate::lab::config::Experiment;
-use crate::lab::event::{
+use crate::config::Experiment;
+use crate::hardware::system::Reading;
+use crate::runs::event::{
     AttentionMetrics, Event, EventBody, LossByLevel, Metrics, NoticeLevel, PreviewSummary,
 };
-use crate::lab::liveness::Health;
-use crate::lab::preview::Preview;
-use crate::lab::run_dir::RunSummary;
-use crate::lab::status::RunState;
-use crate::lab::system::Reading;
+use crate::runs::liveness::Health;
+use crate::runs::preview::Preview;
+use crate::runs::run_dir::RunSummary;
+use crate::runs::status::RunState;
 
 pub use super::series::HISTORY_POINTS_MAX;
 

@@ -9,7 +9,7 @@ use super::app::{App, CHARTS, SMOOTHINGS};
 use super::curves::Quantity;
 use super::plot::{bounds, letter};
 use super::series::Series;
-use crate::lab::event::NoticeLevel;
+use crate::runs::event::NoticeLevel;
 
 /// A window is crossed in so many steps of the crosshair, or in a tenth of them.
 const STEPS_ACROSS: usize = 200;

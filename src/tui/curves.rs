@@ -4,8 +4,8 @@
 
 use super::series::Series;
 use crate::analysis::summary::quartiles;
-use crate::lab::calibration::{Calibration, StepSettings};
-use crate::lab::event::{AgreementFigure, Event, EventBody, Metrics};
+use crate::evaluation::calibration::{Calibration, StepSettings};
+use crate::runs::event::{AgreementFigure, Event, EventBody, Metrics};
 
 /// What a chart shows, in the order of the key that turns through them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -263,10 +263,10 @@ fn mean(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::event::{
+    use crate::runs::event::{
         AttentionAtLevel, AttentionMetrics, LossByLevel as Levels, PreviewSummary,
     };
-    use crate::lab::format::RUN_FORMAT;
+    use crate::runs::format::RUN_FORMAT;
 
     fn taken(bodies: Vec<EventBody>) -> Curves {
         let mut curves = Curves::default();

@@ -9,20 +9,20 @@ use std::process::{Command as Process, Stdio};
 
 use super::export::{self, Export};
 use super::link::Link;
-use crate::lab::about::About;
-use crate::lab::calibration::Calibration;
-use crate::lab::command::{Act, Reply};
-use crate::lab::config::Experiment;
-use crate::lab::control;
-use crate::lab::event::Event;
-use crate::lab::events::EventTail;
-use crate::lab::inspect::{self, Trace};
-use crate::lab::launch::{self, LaunchError, LaunchOptions};
-use crate::lab::preview::{self, Preview};
-use crate::lab::previewing::Wanted;
-use crate::lab::process::this_program;
-use crate::lab::run_dir::{RunDir, RunSummary, RunsDir};
-use crate::lab::system::{Monitor, Reading};
+use crate::config::Experiment;
+use crate::evaluation::calibration::Calibration;
+use crate::evaluation::inspect::{self, Trace};
+use crate::evaluation::previewing::Wanted;
+use crate::hardware::system::{Monitor, Reading};
+use crate::runs::about::About;
+use crate::runs::command::{Act, Reply};
+use crate::runs::control;
+use crate::runs::event::Event;
+use crate::runs::events::EventTail;
+use crate::runs::launch::{self, LaunchError, LaunchOptions};
+use crate::runs::preview::{self, Preview};
+use crate::runs::process::this_program;
+use crate::runs::run_dir::{RunDir, RunSummary, RunsDir};
 
 /// As much of a log's end as anyone reads on a screen.
 const LOG_BYTES: u64 = 64 << 10;
@@ -30,7 +30,7 @@ const LOG_BYTES: u64 = 64 << 10;
 /// Reads and steers the runs of one directory.
 pub struct Disk {
     runs: RunsDir,
-    /// For launches, as [`crate::lab::device::Wanted`] reads it.
+    /// For launches, as [`crate::hardware::device::Wanted`] reads it.
     device: String,
     /// Runs whose events are asked for.
     tails: HashMap<String, EventTail>,

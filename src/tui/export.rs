@@ -18,14 +18,14 @@ use super::pointer::Pane;
 use super::screenshot::Screenshot;
 use super::series::Series;
 use super::words::run_state;
+use crate::evaluation::charts::{self, Marks, Panel};
+use crate::evaluation::inspect::picture::{At, film, sheet};
+use crate::evaluation::inspect::{Trace, table};
 use crate::files::write_atomically;
-use crate::lab::charts::{self, Marks, Panel};
-use crate::lab::inspect::picture::{At, film, sheet};
-use crate::lab::inspect::{Trace, table};
-use crate::lab::picture::contact_sheet;
-use crate::lab::preview::Preview;
-use crate::lab::run_dir::RunSummary;
-use crate::lab::system::Reading;
+use crate::hardware::system::Reading;
+use crate::image::picture::contact_sheet;
+use crate::runs::preview::Preview;
+use crate::runs::run_dir::RunSummary;
 
 /// Where exports go inside a run's directory.
 pub const FOLDER: &str = "exports";
@@ -162,7 +162,7 @@ fn figures(shown: &Shown) -> Vec<[String; 5]> {
     let mut rows = Vec::new();
     for seed in 0..shown.preview.seeds.len() {
         let first = (shown.preview.first_seed + seed as u64).to_string();
-        let network = crate::lab::preview::NETWORK;
+        let network = crate::runs::preview::NETWORK;
         let none = String::new;
         rows.push([first.clone(), network.to_owned(), none(), none(), label(network, seed)]);
         for ((name, _), found) in shown.preview.machines.iter().zip(&shown.agreement) {
@@ -405,8 +405,8 @@ fn csv(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::event::{Event, EventBody, Metrics};
-    use crate::lab::format::RUN_FORMAT;
+    use crate::runs::event::{Event, EventBody, Metrics};
+    use crate::runs::format::RUN_FORMAT;
     use crate::tui::app::Watched;
 
     fn app(n_points: u64) -> App {

@@ -9,9 +9,9 @@ use super::app::{App, Popup};
 use super::message::Effect;
 use super::sampling;
 use super::typed::Typed;
-use crate::lab::about::About;
-use crate::lab::event::NoticeLevel;
-use crate::lab::previewing::Wanted;
+use crate::evaluation::previewing::Wanted;
+use crate::runs::about::About;
+use crate::runs::event::NoticeLevel;
 
 /// What a form is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use super::app::App;
 use super::words::run_state;
-use crate::lab::liveness::Health;
-use crate::lab::run_dir::RunSummary;
+use crate::runs::liveness::Health;
+use crate::runs::run_dir::RunSummary;
 
 /// What the list is sorted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,10 +67,10 @@ fn passes(run: &RunSummary, filter: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::about::About;
-    use crate::lab::holder::Steering;
-    use crate::lab::run_dir::RunDir;
-    use crate::lab::status::{RunState, Status};
+    use crate::runs::about::About;
+    use crate::runs::holder::Steering;
+    use crate::runs::run_dir::RunDir;
+    use crate::runs::status::{RunState, Status};
 
     fn run(id: &str, state: RunState, health: Health, loss: Option<f64>) -> RunSummary {
         let status = Status { loss, ..Status::new(state, 1) };

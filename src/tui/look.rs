@@ -8,9 +8,9 @@ use super::app::App;
 use super::keys::{Action, Binding};
 use super::message::Effect;
 use super::update::on_action;
-use crate::lab::event::NoticeLevel;
-use crate::lab::inspect::Trace;
-use crate::lab::inspect::picture::At;
+use crate::evaluation::inspect::Trace;
+use crate::evaluation::inspect::picture::At;
+use crate::runs::event::NoticeLevel;
 
 /// What is looked at.
 #[derive(Debug)]

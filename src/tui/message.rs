@@ -5,16 +5,16 @@ use std::sync::Arc;
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
 use super::export::Export;
-use crate::lab::about::About;
-use crate::lab::calibration::Calibration;
-use crate::lab::command::Command;
-use crate::lab::config::Experiment;
-use crate::lab::event::Event;
-use crate::lab::inspect::Trace;
-use crate::lab::preview::Preview;
-use crate::lab::previewing::Wanted;
-use crate::lab::run_dir::RunSummary;
-use crate::lab::system::Reading;
+use crate::config::Experiment;
+use crate::evaluation::calibration::Calibration;
+use crate::evaluation::inspect::Trace;
+use crate::evaluation::previewing::Wanted;
+use crate::hardware::system::Reading;
+use crate::runs::about::About;
+use crate::runs::command::Command;
+use crate::runs::event::Event;
+use crate::runs::preview::Preview;
+use crate::runs::run_dir::RunSummary;
 
 /// What happened.
 #[derive(Debug)]

@@ -159,7 +159,7 @@ fn choose(app: &mut App, choice: Choice) -> Vec<Effect> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::config::Experiment;
+    use crate::config::Experiment;
 
     fn names(app: &App, typed: &str) -> Vec<String> {
         matching(app, typed).into_iter().map(|entry| entry.name).collect()

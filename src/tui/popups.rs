@@ -9,8 +9,8 @@ use super::palette;
 use super::panels::settings;
 use super::typed::Typed;
 use super::update::watch_shown;
-use crate::lab::command::Command;
-use crate::lab::event::NoticeLevel;
+use crate::runs::command::Command;
+use crate::runs::event::NoticeLevel;
 
 /// A key while a popup is open.
 pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
@@ -131,7 +131,7 @@ pub fn open_form(app: &mut App) {
 }
 
 impl Form {
-    pub fn new(parent: String, experiment: crate::lab::config::Experiment) -> Self {
+    pub fn new(parent: String, experiment: crate::config::Experiment) -> Self {
         Self { parent, experiment, cursor: 0, typing: None, error: None }
     }
 

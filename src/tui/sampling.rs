@@ -5,10 +5,10 @@
 use super::app::App;
 use super::message::Effect;
 use super::update::on_run;
-use crate::lab::command::Command;
-use crate::lab::event::NoticeLevel;
-use crate::lab::liveness::Health;
-use crate::lab::previewing::Wanted;
+use crate::evaluation::previewing::Wanted;
+use crate::runs::command::Command;
+use crate::runs::event::NoticeLevel;
+use crate::runs::liveness::Health;
 
 /// Asks for a preview of the run's own seeds.
 pub(super) fn sample(app: &mut App) -> Vec<Effect> {

@@ -35,10 +35,10 @@ use super::screenshot::Screenshot;
 use super::terminal::{self, Raw};
 use super::update::update;
 use super::view::{Drawn, view};
-use crate::lab::command::{Act, Command};
-use crate::lab::event::NoticeLevel;
-use crate::lab::liveness::Health;
-use crate::lab::run_dir::RunSummary;
+use crate::runs::command::{Act, Command};
+use crate::runs::event::NoticeLevel;
+use crate::runs::liveness::Health;
+use crate::runs::run_dir::RunSummary;
 
 /// How often the lab is asked for news.
 const POLL: Duration = Duration::from_millis(250);
@@ -458,7 +458,7 @@ fn aside<T>(
 }
 
 /// A command as the message line says it.
-fn order(command: &crate::lab::command::Command) -> &'static str {
+fn order(command: &crate::runs::command::Command) -> &'static str {
     match command {
         Command::Pause => "pausing after this step",
         Command::Resume => "going on",

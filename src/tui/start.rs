@@ -13,9 +13,9 @@ use super::shell::Left;
 use super::terminal::Raw;
 use super::theme::Theme;
 use super::{probe, shell, watchdog};
-use crate::lab::config::Lab;
-use crate::lab::event::NoticeLevel;
-use crate::lab::run_dir::RunsDir;
+use crate::config::Lab;
+use crate::runs::event::NoticeLevel;
+use crate::runs::run_dir::RunsDir;
 
 /// What the dashboard is opened on, and how.
 #[derive(Clone, Debug, Default)]

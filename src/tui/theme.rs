@@ -4,7 +4,7 @@
 use ratatui::style::{Color, Modifier, Style};
 
 use super::probe::Background;
-use crate::lab::event::NoticeLevel;
+use crate::runs::event::NoticeLevel;
 
 const ORANGE: Color = Color::Rgb(230, 159, 0);
 const SKY: Color = Color::Rgb(86, 180, 233);

@@ -17,11 +17,11 @@ use super::popups;
 use super::sampling;
 use super::typed::Typed;
 use super::words::run_state;
-use crate::lab::command::Command;
-use crate::lab::event::{EventBody, NoticeLevel};
-use crate::lab::holder::Steering;
-use crate::lab::liveness::Health;
-use crate::lab::run_dir::RunSummary;
+use crate::runs::command::Command;
+use crate::runs::event::{EventBody, NoticeLevel};
+use crate::runs::holder::Steering;
+use crate::runs::liveness::Health;
+use crate::runs::run_dir::RunSummary;
 
 /// Takes in a message.
 pub fn update(app: &mut App, message: Message) -> Vec<Effect> {

@@ -25,10 +25,10 @@ use super::pictures::{Placement, release};
 use super::pointer::{Pane, Region};
 use super::words::{clipped, clipped_name, columns, duration, lines_of, number, run_state};
 use crate::console::{self, plain};
-use crate::lab::event::NoticeLevel;
-use crate::lab::holder::Steering;
-use crate::lab::liveness::Health;
-use crate::lab::status::RunState;
+use crate::runs::event::NoticeLevel;
+use crate::runs::holder::Steering;
+use crate::runs::liveness::Health;
+use crate::runs::status::RunState;
 
 /// Smallest size at which the panels stand side by side.
 const WIDE: (u16, u16) = (100, 30);

@@ -4,9 +4,9 @@ use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 use crate::console;
-use crate::lab::liveness::Health;
-use crate::lab::run_dir::RunSummary;
-use crate::lab::status::RunState;
+use crate::runs::liveness::Health;
+use crate::runs::run_dir::RunSummary;
+use crate::runs::status::RunState;
 
 pub fn state(state: RunState) -> &'static str {
     match state {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use mosaic_lab::lab::launch;
-use mosaic_lab::lab::run_dir::{RunDir, RunsDir};
+use mosaic_lab::runs::launch;
+use mosaic_lab::runs::run_dir::{RunDir, RunsDir};
 
 /// Small enough to take a second or two, with attention, previews and a comparison.
 pub const TINY: &[&str] = &[

@@ -1,7 +1,7 @@
 //! What a test asks a run.
 
-use mosaic_lab::lab::run_dir::RunDir;
-use mosaic_lab::lab::status::RunState;
+use mosaic_lab::runs::run_dir::RunDir;
+use mosaic_lab::runs::status::RunState;
 
 pub fn state(run: &RunDir) -> Option<RunState> {
     run.status().map(|status| status.state)

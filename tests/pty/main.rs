@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use common::{Lab, stderr, wait_for};
 use dashboard::{Dashboard, Manner, PLAIN, quiet};
-use mosaic_lab::lab::liveness::Health;
-use mosaic_lab::lab::status::RunState;
+use mosaic_lab::runs::liveness::Health;
+use mosaic_lab::runs::status::RunState;
 
 /// A number that grows, once it has stopped to.
 fn settled(number: impl Fn() -> usize) -> usize {

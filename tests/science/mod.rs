@@ -1,7 +1,7 @@
 //! Studies and looks inside, end to end with the real binary on tiny experiments.
 
-use mosaic_lab::lab::inspect::Trace;
-use mosaic_lab::lab::run_dir::{RunDir, RunsDir};
+use mosaic_lab::evaluation::inspect::Trace;
+use mosaic_lab::runs::run_dir::{RunDir, RunsDir};
 use serde_json::Value;
 
 use super::common::{Lab, stderr, stdout};
@@ -121,8 +121,8 @@ fn a_seed_is_looked_into_from_the_command_line() {
     let sum: f64 = weights.iter().map(|image| image["weight"].as_f64().unwrap()).sum();
     assert!(sum > 0.0 && sum < 1.0 + 1e-5, "{sum}");
 
-    let trace = Trace::read(&mosaic_lab::lab::inspect::path_of(&run, 3)).unwrap();
-    assert!(mosaic_lab::lab::inspect::is_current(&run, 3));
+    let trace = Trace::read(&mosaic_lab::evaluation::inspect::path_of(&run, 3)).unwrap();
+    assert!(mosaic_lab::evaluation::inspect::is_current(&run, 3));
     // Every row of every map is a distribution, and the sample is where the way ends.
     let n = trace.shape.n_pixels();
     let maps = trace.actors[0].maps.as_ref().unwrap();

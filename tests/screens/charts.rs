@@ -1,10 +1,10 @@
 //! Charts: the crosshair, what they turn through, letters and dots, and what of them becomes files.
 
-use mosaic_lab::lab::calibration::{
+use mosaic_lab::evaluation::calibration::{
     Calibrated, Calibration, Candidate, Origin, StepFit, StepSettings,
 };
-use mosaic_lab::lab::liveness::Health;
-use mosaic_lab::lab::status::RunState;
+use mosaic_lab::runs::liveness::Health;
+use mosaic_lab::runs::status::RunState;
 use mosaic_lab::tui::app::{App, Watched};
 use mosaic_lab::tui::curves::TURNS;
 use mosaic_lab::tui::message::{Effect, Message};

@@ -1,11 +1,11 @@
 //! The mouse, news of runs, and ten thousand random events.
 
-use mosaic_lab::lab::event::NoticeLevel;
-use mosaic_lab::lab::format::NewerFormat;
-use mosaic_lab::lab::holder::Steering;
-use mosaic_lab::lab::liveness::Health;
-use mosaic_lab::lab::run_dir::RunSummary;
-use mosaic_lab::lab::status::RunState;
+use mosaic_lab::runs::event::NoticeLevel;
+use mosaic_lab::runs::format::NewerFormat;
+use mosaic_lab::runs::holder::Steering;
+use mosaic_lab::runs::liveness::Health;
+use mosaic_lab::runs::run_dir::RunSummary;
+use mosaic_lab::runs::status::RunState;
 use mosaic_lab::tui::app::{App, Popup, TABS};
 use mosaic_lab::tui::keys::{Action, BINDINGS};
 use mosaic_lab::tui::look::LOOK_BINDINGS;

@@ -1,20 +1,20 @@
 //! A dashboard with runs, curves and pictures that are the same everywhere.
 
+use mosaic_lab::config::Experiment;
+use mosaic_lab::hardware::system::{Gpu, Reading, Used, WorkerUse};
 use mosaic_lab::image::{ImageBatch, ImageShape};
-use mosaic_lab::lab::about::About;
-use mosaic_lab::lab::config::Experiment;
-use mosaic_lab::lab::event::{
+use mosaic_lab::random::noise_seeds;
+use mosaic_lab::runs::about::About;
+use mosaic_lab::runs::event::{
     AttentionAtLevel, AttentionMetrics, Event, EventBody, Metrics, NoticeLevel,
 };
-use mosaic_lab::lab::format::RUN_FORMAT;
-use mosaic_lab::lab::holder::Steering;
-use mosaic_lab::lab::liveness::Health;
-use mosaic_lab::lab::preview::{Label, Preview};
-use mosaic_lab::lab::process::ProcessId;
-use mosaic_lab::lab::run_dir::{RunDir, RunSummary};
-use mosaic_lab::lab::status::{RunState, Status};
-use mosaic_lab::lab::system::{Gpu, Reading, Used, WorkerUse};
-use mosaic_lab::random::noise_seeds;
+use mosaic_lab::runs::format::RUN_FORMAT;
+use mosaic_lab::runs::holder::Steering;
+use mosaic_lab::runs::liveness::Health;
+use mosaic_lab::runs::preview::{Label, Preview};
+use mosaic_lab::runs::process::ProcessId;
+use mosaic_lab::runs::run_dir::{RunDir, RunSummary};
+use mosaic_lab::runs::status::{RunState, Status};
 use mosaic_lab::tui::app::App;
 use mosaic_lab::tui::message::{Effect, Message};
 use mosaic_lab::tui::update::update;

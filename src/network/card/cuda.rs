@@ -102,7 +102,7 @@ impl Drop for Engine {
 }
 
 pub(super) fn failed(doing: &'static str) -> impl Fn(DriverError) -> EngineError {
-    move |error| EngineError::Failed { doing, problem: crate::driver::reason(error) }
+    move |error| EngineError::Failed { doing, problem: crate::hardware::driver::reason(error) }
 }
 
 /// What a refused request for memory is.
@@ -179,7 +179,7 @@ impl Engine {
         // SAFETY: this context object is this engine's alone, and all that is allocated with it - the plan's buffers and
         // the libraries' memory - is used on the one stream below, which orders it.
         unsafe { context.disable_event_tracking() };
-        crate::driver::keep_memory(&context);
+        crate::hardware::driver::keep_memory(&context);
         let stream = context.new_stream().map_err(&opening)?;
         for commands in commands {
             plan.check(commands).map_err(|problem| EngineError::TooLarge { problem })?;

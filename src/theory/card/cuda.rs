@@ -27,7 +27,7 @@ use super::cuda_images::LoadedImages;
 use super::kernel::{Kernel, Module};
 use super::plan::{Launch, PosteriorPlan};
 use super::{Card, CardError, CardPixels, Ceilings, Loaded};
-use crate::driver::{keep_memory, reason};
+use crate::hardware::driver::{keep_memory, reason};
 use crate::image::ImageShape;
 
 /// Bytes of each of the two buffers that images travel through.

@@ -8,7 +8,7 @@ use ratatui::text::Line;
 use ratatui::widgets::Block;
 
 use super::training::mean_at;
-use crate::lab::event::AttentionMetrics;
+use crate::runs::event::AttentionMetrics;
 use crate::tui::app::{App, Watched};
 use crate::tui::words::clipped;
 

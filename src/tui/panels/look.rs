@@ -6,8 +6,8 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use super::strip::{self, Picture};
-use crate::lab::inspect::picture::{At, View};
-use crate::lab::inspect::{Actor, Trace};
+use crate::evaluation::inspect::picture::{At, View};
+use crate::evaluation::inspect::{Actor, Trace};
 use crate::tui::app::App;
 use crate::tui::look::Look;
 use crate::tui::pictures::Placement;

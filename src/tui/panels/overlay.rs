@@ -141,7 +141,7 @@ fn launch(app: &App, frame: &mut Frame, area: Rect, cursor: usize) {
     let first = (cursor + 1).saturating_sub(rows);
     let width = app.experiments.iter().map(|e| e.name.chars().count()).max().unwrap_or(0);
     let room = usize::from(area.width).saturating_sub(width + 6);
-    let line = |(index, experiment): (usize, &crate::lab::config::Experiment)| {
+    let line = |(index, experiment): (usize, &crate::config::Experiment)| {
         let line = Line::from(vec![
             Span::styled(format!(" {:<width$}  ", experiment.name), app.theme.strong()),
             Span::raw(clipped(&experiment.description, room)),

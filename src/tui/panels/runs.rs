@@ -7,9 +7,9 @@ use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::analysis::summary::quartiles;
 use crate::console;
-use crate::lab::event::{Rate, Rates};
-use crate::lab::liveness::Health;
-use crate::lab::status::RunState;
+use crate::runs::event::{Rate, Rates};
+use crate::runs::liveness::Health;
+use crate::runs::status::RunState;
 use crate::tui::app::{App, Watched};
 use crate::tui::plot::letter;
 use crate::tui::words::{clipped, clipped_name, columns, duration, mark, number, run_state};
@@ -18,7 +18,7 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let rows = usize::from(area.height.saturating_sub(2));
     let width = usize::from(area.width.saturating_sub(2));
     let first = first_row(app, rows);
-    let line = |(index, run): (usize, &crate::lab::run_dir::RunSummary)| {
+    let line = |(index, run): (usize, &crate::runs::run_dir::RunSummary)| {
         let state = run_state(run);
         let share = run.status.as_ref().filter(|s| !s.state.is_over()).map_or(String::new(), |s| {
             format!(" {:.0}%", 100.0 * s.step as f64 / s.steps.max(1) as f64)

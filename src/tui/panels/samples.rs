@@ -13,7 +13,7 @@ use ratatui::widgets::{Block, Paragraph};
 use super::runs::rate_lines;
 use super::strip::{self, Picture};
 use crate::image::grid;
-use crate::lab::preview::{Label, NETWORK};
+use crate::runs::preview::{Label, NETWORK};
 use crate::tui::app::{App, Shown, Watched};
 use crate::tui::pictures::Placement;
 use crate::tui::words::{clipped, columns, padded};

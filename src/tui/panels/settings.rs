@@ -6,7 +6,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
-use crate::lab::config::{Experiment, SettingEntry as Entry};
+use crate::config::{Experiment, SettingEntry as Entry};
 use crate::tui::app::{App, Watched};
 use crate::tui::plot::letter;
 use crate::tui::words::{clipped, clipped_name, padded};

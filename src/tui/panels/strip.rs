@@ -86,7 +86,7 @@ fn bitmap(
         let scale = (room.0 / image.width().max(1)).min(room.1 / image.height().max(1)).max(1);
         let side = image.width().max(image.height()) * scale;
         let cell = match mark {
-            Some(_) => crate::lab::inspect::picture::enlarged(image, *mark, side),
+            Some(_) => crate::evaluation::inspect::picture::enlarged(image, *mark, side),
             None => imageops::resize(
                 image,
                 image.width() * scale,

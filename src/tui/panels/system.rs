@@ -8,7 +8,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Sparkline};
 
-use crate::lab::system::{Gpu, Reading, Used, WorkerUse};
+use crate::hardware::system::{Gpu, Reading, Used, WorkerUse};
 use crate::tui::app::{App, Output};
 use crate::tui::words::{bytes, clipped};
 

@@ -12,7 +12,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use super::{heat, readings};
-use crate::lab::event::{AttentionAtLevel, AttentionMetrics};
+use crate::runs::event::{AttentionAtLevel, AttentionMetrics};
 use crate::tui::app::{App, CHARTS, Watched};
 use crate::tui::charted::whole_part;
 use crate::tui::curves::Quantity;

@@ -1,0 +1,87 @@
+//! The same work in PyTorch, where python3 has it: the scripts of `benches/peers`, which are part of this binary.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+
+/// What is asked for: a script and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Step(Vec<String>),
+    EquivariantLocal(Vec<String>),
+}
+
+const STEP: &str = include_str!("../../../benches/peers/torch_step.py");
+const EQUIVARIANT_LOCAL: &str = include_str!("../../../benches/peers/torch_els.py");
+/// Prints what there is.
+const ASK: &str = "import torch\nassert torch.cuda.is_available(), 'it sees no card'\nprint('PyTorch', torch.__version__)";
+
+#[derive(Deserialize)]
+struct Timing {
+    median_ms: f64,
+}
+
+/// PyTorch's version, or why there is none, in one line.
+pub fn version() -> Result<String, String> {
+    python(ASK, &[])
+}
+
+impl Peer {
+    /// Milliseconds of the same work; `Err` says why not, in one line.
+    pub fn time(&self) -> Result<f64, String> {
+        let (script, arguments) = match self {
+            Self::Step(arguments) => (STEP, arguments),
+            Self::EquivariantLocal(arguments) => (EQUIVARIANT_LOCAL, arguments),
+        };
+        let line = python(script, arguments)?;
+        let timing: Result<Timing, _> = serde_json::from_str(&line);
+        timing.map(|timing| timing.median_ms).map_err(|error| format!("'{line}': {error}"))
+    }
+}
+
+/// The last line that a script prints.
+fn python(script: &str, arguments: &[String]) -> Result<String, String> {
+    let mut command = Command::new("python3");
+    command.arg("-").args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut run = || {
+        let mut child = command.spawn()?;
+        // A script that ends early has read enough of itself.
+        let written = child.stdin.take().map(|mut stdin| stdin.write_all(script.as_bytes()));
+        let output = child.wait_with_output()?;
+        if output.status.success() {
+            written.transpose()?;
+        }
+        Ok::<_, std::io::Error>(output)
+    };
+    let output = run().map_err(|error| format!("running python3: {error}"))?;
+    let last = |text: &[u8]| {
+        let text = String::from_utf8_lossy(text);
+        text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()
+    };
+    match output.status.success() {
+        true => Ok(last(&output.stdout)),
+        false => Err(last(&output.stderr)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_python_says_is_the_answer_or_the_reason() {
+        if Command::new("python3").arg("--version").output().is_err() {
+            eprintln!("skipped: there is no python3");
+            return;
+        }
+        let arguments = ["7".to_owned()];
+        let script = "import sys\nprint('noise')\nprint(sys.argv[1])";
+        assert_eq!(python(script, &arguments), Ok("7".to_owned()));
+        assert_eq!(
+            python("raise ValueError('no card')", &[]),
+            Err("ValueError: no card".to_owned())
+        );
+    }
+}

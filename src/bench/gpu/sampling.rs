@@ -1,0 +1,141 @@
+//! Forward passes for sampling on a card.
+
+use anyhow::Result;
+use candle_core::{DType, Device, Tensor};
+
+use super::peer::Peer;
+use super::{Check, Row, networks};
+use crate::bench::Times;
+use crate::network::card::sampling::CardForward;
+use crate::network::config::NetworkConfig;
+use crate::network::parameters::Source;
+use crate::network::{Network, Prediction, Watched};
+use crate::random::noise_seeds;
+
+/// Seeds of the checks; no power of two, so a pass has places that stay empty.
+const N_CHECKED: usize = 5;
+/// Largest difference by largest value. What networks make is compared with theory, so no TensorFloat-32.
+const LIMIT: f64 = 1e-4;
+/// Images of a timed pass.
+const BATCH: usize = 64;
+
+fn frozen(network: &NetworkConfig, device: &Device) -> Result<Network> {
+    let drawn = Network::new(network, 7, &Device::Cpu)?;
+    let mut weights = crate::network::parameters::TensorMap::default();
+    for (name, tensor) in drawn.parameters() {
+        weights.insert(name.clone(), tensor.to_device(device)?);
+    }
+    Ok(Network::build(network, Source::Frozen(&weights), DType::F32, device)?)
+}
+
+/// Predictions, figures of attention and maps on the card and on the CPU.
+pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
+    let mut checks = Vec::new();
+    for (name, config) in networks::small(quick) {
+        let (host, card) = (frozen(&config, &Device::Cpu)?, frozen(&config, device)?);
+        let x = noise_seeds(3, 0, N_CHECKED, config.image);
+        let labels = config.n_classes.map(|n| (0..N_CHECKED).map(|i| (i % n) as u32).collect());
+        let labels: Option<Vec<u32>> = labels;
+        let mut worst = 0.0_f64;
+        for watched in [Watched::Nothing, Watched::Statistics, Watched::Maps] {
+            for t in [0.1, 0.5, 0.9] {
+                let predict =
+                    |network: &Network| network.predict(t, x.values(), labels.as_deref(), watched);
+                worst = worst.max(apart(&predict(&card)?, &predict(&host)?)?);
+            }
+        }
+        let own =
+            if card.images_on_card(Watched::Nothing).is_some() { "our passes" } else { "candle" };
+        checks.push(Check {
+            name: format!("sampling, {name}, f32"),
+            passed: worst < LIMIT,
+            detail: format!("{own}: worst of t = 0.1, 0.5, 0.9 {worst:.1e} (< {LIMIT:.0e})"),
+        });
+    }
+    Ok(checks)
+}
+
+/// The largest difference of anything, by the largest value there; infinite where only one says something.
+fn apart(found: &Prediction, expected: &Prediction) -> Result<f64> {
+    let pairs = [
+        (Some(&found.eps), Some(&expected.eps)),
+        (found.seen.maps.as_ref(), expected.seen.maps.as_ref()),
+        (found.seen.figures.as_ref(), expected.seen.figures.as_ref()),
+    ];
+    let mut worst = 0.0_f64;
+    for pair in pairs {
+        worst = worst.max(match pair {
+            (None, None) => 0.0,
+            (Some(found), Some(expected)) => difference(&flat(found)?, &flat(expected)?),
+            _ => f64::INFINITY,
+        });
+    }
+    Ok(worst)
+}
+
+fn flat(tensor: &Tensor) -> Result<Vec<f64>> {
+    Ok(tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+}
+
+/// By the largest value expected; infinite for other lengths and for what is no number.
+fn difference(found: &[f64], expected: &[f64]) -> f64 {
+    if found.len() != expected.len() || found.iter().any(|value| !value.is_finite()) {
+        return f64::INFINITY;
+    }
+    let scale = expected.iter().fold(f64::MIN_POSITIVE, |most, value| most.max(value.abs()));
+    let pairs = found.iter().zip(expected);
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / scale
+}
+
+/// Milliseconds a pass over 64 images, from images in memory to `eps_hat` in memory.
+pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (name, config) in networks::timed() {
+        let network = frozen(&config, device)?;
+        let x = noise_seeds(3, 0, BATCH, config.image);
+        let mut times = Times::default();
+        for repeat in 0..if quick { 30 } else { 110 } {
+            let predict = || flat(&network.predict(0.5, x.values(), None, Watched::Nothing)?.eps);
+            if repeat < 10 { predict() } else { times.take(predict) }?;
+        }
+        let median_ms = times.median_wall_s() * 1e3;
+        let forward = CardForward::new(&config, BATCH, Watched::Nothing);
+        let forward = forward.map_err(anyhow::Error::msg)?;
+        let (channels, padding) = (config.image.channels, networks::word(config.padding));
+        let Peer::Step(mut arguments) = networks::peer(name, BATCH, &config, "f32") else {
+            continue;
+        };
+        arguments.push("--sample".to_owned());
+        rows.push(Row {
+            what: format!("sample {name} batch {BATCH} channels {channels} {padding} f32"),
+            median_ms,
+            rate: format!("{:.0} images/s", BATCH as f64 / median_ms * 1e3),
+            operations: forward.commands.iter().map(|command| command.operations()).sum(),
+            operations_each: 2.0,
+            operations_per_s_max: None,
+            bytes: forward.commands.iter().map(|command| command.n_bytes(&forward.plan)).sum(),
+            peer: Some(Peer::Step(arguments)),
+            peer_ms: None,
+            parts: Vec::new(),
+        });
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_count_what_is_missing_and_what_is_no_number() {
+        assert_eq!(difference(&[1.0, 2.5], &[1.0, 2.0]), 0.25);
+        assert_eq!(difference(&[1.0], &[1.0, 2.0]), f64::INFINITY);
+        assert_eq!(difference(&[1.0, f64::NAN], &[1.0, 2.0]), f64::INFINITY);
+    }
+
+    #[test]
+    fn the_cpu_agrees_with_itself() {
+        let checks = check(&Device::Cpu, false).unwrap();
+        assert!(checks.iter().all(|check| check.passed && check.detail.contains("0.0e0")));
+    }
+}

@@ -1,0 +1,163 @@
+//! Training steps on a card.
+
+use anyhow::{Context, Result};
+use candle_core::{DType, Device, DeviceLocation, Tensor};
+
+use super::{Check, Row, networks};
+use crate::bench::Times;
+use crate::training::Trainer;
+use crate::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
+use crate::training::on_card::OnCard;
+
+fn config(batch: usize, arithmetic: Arithmetic) -> TrainingConfig {
+    TrainingConfig {
+        steps: 1000,
+        batch,
+        seed: 1,
+        rate: 1e-3,
+        accumulate: 1,
+        arithmetic,
+        warmup: 10,
+        hold: 0,
+        decay: RateDecay::Cosine,
+        weighting: LossWeighting::Noise,
+        weight_decay: 0.01,
+        clip_norm: 1.0,
+        ema_decay: 0.99,
+        checkpoint_every: 1000,
+        keep_checkpoints: 1,
+        keep_every: 0,
+        rollback_after: 1,
+        patience: 0,
+        minutes: 0.0,
+    }
+}
+
+/// Losses of 100 steps on the card and on the CPU from the same seed.
+pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
+    let mut checks = Vec::new();
+    for (name, network) in networks::small(quick) {
+        let dataset = networks::stripes(network.image, 64);
+        let losses = |arithmetic, device: &Device| -> Result<Vec<(f64, f64)>> {
+            let config = config(32, arithmetic);
+            let mut trainer = Trainer::new(config, &network, dataset.clone(), device)?;
+            let mut step = || -> Result<(f64, f64)> {
+                let report = trainer.step()?;
+                Ok((report.loss, report.gradient_norm))
+            };
+            (0..100).map(|_| step()).collect()
+        };
+        let expected = losses(Arithmetic::Full, &Device::Cpu)?;
+        // Rounding grows from step to step, as it does between any two machines.
+        for (arithmetic, first_limit, limit) in [
+            (Arithmetic::Full, 2e-5, 2e-2),
+            (Arithmetic::Tf32, 5e-3, 5e-2),
+            (Arithmetic::Bf16, 2e-2, 5e-2),
+        ] {
+            let words = arithmetic.name();
+            let found = losses(arithmetic, device)?;
+            let apart = |a: f64, b: f64| (a / b - 1.0).abs();
+            let first = apart(found[0].0, expected[0].0);
+            let norm = apart(found[0].1, expected[0].1);
+            let all: Vec<f64> = found.iter().zip(&expected).map(|(a, b)| apart(a.0, b.0)).collect();
+            let mean = all.iter().sum::<f64>() / all.len() as f64;
+            let worst = all.iter().copied().fold(0.0, f64::max);
+            checks.push(Check {
+                name: format!("{name}, {words}"),
+                passed: first < first_limit && norm < 10.0 * first_limit && mean < limit,
+                detail: format!(
+                    "step 1: loss {first:.1e} (< {first_limit:.0e}), gradient norm {norm:.1e}; 100 steps: mean {mean:.1e} \
+                     (< {limit:.0e}), worst {worst:.1e}; last loss {:.4} and {:.4}",
+                    found[99].0, expected[99].0
+                ),
+            });
+        }
+    }
+    Ok(checks)
+}
+
+/// Operations a second of a large matrix product of values of a type; of single precision, in TensorFloat-32.
+fn products_per_s(device: &Device, dtype: DType) -> Result<f64> {
+    const SIDE: usize = 8192;
+    let before = candle_core::cuda::gemm_reduced_precision_f32();
+    candle_core::cuda::set_gemm_reduced_precision_f32(true);
+    let run = || -> Result<f64> {
+        let [a, b] = [(); 2].map(|()| Tensor::rand(-1.0_f32, 1.0, (SIDE, SIDE), device));
+        let (a, b) = (a?.to_dtype(dtype)?, b?.to_dtype(dtype)?);
+        let mut times = Times::default();
+        a.matmul(&b)?;
+        for _ in 0..5 {
+            device.synchronize()?;
+            times.take(|| {
+                let product = a.matmul(&b)?;
+                device.synchronize()?;
+                Ok(product)
+            })?;
+        }
+        Ok(2.0 * (SIDE as f64).powi(3) / times.median_wall_s())
+    };
+    let found = run();
+    candle_core::cuda::set_gemm_reduced_precision_f32(before);
+    found
+}
+
+const BATCH: usize = 128;
+
+/// Milliseconds a step of the networks that others are compared by, data and report included.
+pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
+    let mut cases = Vec::new();
+    for arithmetic in [Arithmetic::Tf32, Arithmetic::Bf16] {
+        let timed = networks::timed().into_iter();
+        cases.extend(timed.map(|(name, network)| (name, network, arithmetic)));
+    }
+    if !quick {
+        let (name, network, _) = cases[0].clone();
+        cases.push((name, network, Arithmetic::Full));
+    }
+    let DeviceLocation::Cuda { gpu_id } = device.location() else { return Ok(Vec::new()) };
+    let tf32 = products_per_s(device, DType::F32)?;
+    let bf16 = products_per_s(device, DType::BF16)?;
+    let mut rows = Vec::new();
+    for (name, network, arithmetic) in cases {
+        let dataset = networks::stripes(network.image, 1024);
+        let config = config(BATCH, arithmetic);
+        let opened = OnCard::open(gpu_id, &config, &network, dataset.clone())?;
+        let (mut card, _) = opened.map_err(anyhow::Error::msg).context("opening the card")?;
+        let weights = crate::network::Network::new(&network, 1, &Device::Cpu)?;
+        let weights = weights.parameters().iter().cloned().collect();
+        card.take(0, &weights, None, &weights)?;
+        let mut times = Times::default();
+        let repeats = if quick { 60 } else { 200 };
+        for step in 0..repeats + 20 {
+            if step < 20 {
+                card.step(step)?;
+            } else {
+                times.take(|| Ok(card.step(step)?))?;
+            }
+        }
+        let median_ms = times.median_wall_s() * 1e3;
+        let parts = card.profile(11)?;
+        let words = arithmetic.name();
+        let padding = networks::word(network.padding);
+        rows.push(Row {
+            what: format!(
+                "{name} batch {BATCH} channels {} {padding} {words}",
+                network.image.channels
+            ),
+            median_ms,
+            rate: format!("{:.0} images/s", BATCH as f64 / median_ms * 1e3),
+            operations: card.operations(),
+            operations_each: 2.0,
+            operations_per_s_max: match arithmetic {
+                Arithmetic::Full => None,
+                Arithmetic::Tf32 => Some(tf32),
+                Arithmetic::Bf16 => Some(bf16),
+            },
+            bytes: card.n_bytes_moved(),
+            peer: Some(networks::peer(name, BATCH, &network, words)),
+            peer_ms: None,
+            parts,
+        });
+    }
+    Ok(rows)
+}

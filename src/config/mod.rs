@@ -1,0 +1,28 @@
+//! `lab.toml`: which experiments exist and how the lab behaves.
+//!
+//! One settings table ([`settings`]) names every key with its doc, default, accepted values and the
+//! way into and out of an [`Experiment`]. It feeds the reading of `lab.toml`, `--set key=value`, the
+//! resolved `run.toml`, the dashboard's edit form and the listing of `mosaic experiments`, so that a
+//! key cannot mean two things. Deliberately absent: opening data sets or building networks (the
+//! worker does that from what [`resolve`] returns).
+//!
+//! Reading order: [`value`] (what a key can hold), [`experiment`] (the settings of one experiment),
+//! [`settings`] (the table), [`error`], [`file`] (the TOML text), [`study`] (its studies), [`resolve`] (into domain types).
+
+pub mod value;
+pub mod experiment;
+pub mod noise_seeds;
+pub mod settings;
+pub mod error;
+pub mod file;
+pub mod study;
+pub mod resolve;
+
+pub use error::{ConfigError, SettingError};
+pub use experiment::{
+    CalibrateSettings, CalibrationGrid, CompareSettings, DatasetSettings, Experiment,
+    NetworkSettings, PreviewSettings, SettingEntry, TheorySettings,
+};
+pub use file::{BUILT_IN, Lab, LabSettings, load};
+pub use resolve::NamedMachine;
+pub use study::{Analysis, Arm, Plan, Study};

@@ -1,0 +1,444 @@
+//! From settings as people write them to what the worker builds: network, machines, warnings.
+//!
+//! What cannot be built is refused here, before anything is launched; what can be built but will
+//! mislead (a receptive field that reaches the next glyph, THEORY section 7) is a warning.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use super::error::{ConfigError, SettingError};
+use super::experiment::{CalibrateSettings, CalibrationGrid, Experiment};
+use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Mirror, Stripes};
+use crate::diffusion::{Ddim, Schedule};
+use crate::image::ImageShape;
+use crate::network::config::{
+    AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
+};
+use crate::theory::patches::Pool;
+use crate::theory::spec::{
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
+};
+
+/// A machine with its column name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedMachine {
+    pub name: String,
+    pub spec: MachineSpec,
+}
+
+/// Where Fashion-MNIST can be had.
+const FASHION_ADVICE: &str = "; Fashion-MNIST is free: download train-images-idx3-ubyte.gz from \
+    https://github.com/zalandoresearch/fashion-mnist (data/fashion) into that directory";
+/// Where CIFAR-10 can be had.
+const CIFAR_ADVICE: &str = "; download https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it \
+    in the directory above, or name the archive itself";
+
+impl Experiment {
+    /// Refuses combinations of settings that cannot work, whatever the data.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let refuse = |key: &str, problem: String| Err(SettingError::combination(key, problem));
+        let data = &self.dataset;
+        let kind = &data.kind;
+        if !data.is_read() {
+            if !data.path.is_empty() {
+                let problem = format!(
+                    "kind '{kind}' is drawn, not read; set dataset.kind to 'idx', 'cifar' or 'folder' to read '{}'",
+                    data.path
+                );
+                return refuse("dataset.path", problem);
+            }
+            if data.n == 0 {
+                let problem = format!("kind '{kind}' needs a number of images to draw");
+                return refuse("dataset.n", problem);
+            }
+            self.check_crafted()?;
+        } else if data.path.is_empty() {
+            let what = match kind.as_str() {
+                "idx" => "an image file",
+                "cifar" => "the directory or archive of the binary version",
+                _ => "a folder with images",
+            };
+            return refuse("dataset.path", format!("kind '{kind}' needs the path of {what}"));
+        }
+        if kind == "folder" && data.size == 0 {
+            let problem = "the images of a folder have many sizes: kind 'folder' needs one for all";
+            return refuse("dataset.size", problem.into());
+        }
+        if data.is_read() && kind != "idx" && !data.labels.is_empty() {
+            let problem =
+                format!("kind '{kind}' reads no label file, '{}'; leave it empty", data.labels);
+            return refuse("dataset.labels", problem);
+        }
+        if self.network.conditional {
+            if kind == "idx" && data.labels.is_empty() {
+                let problem = "it needs classes, so set dataset.labels";
+                return refuse("network.conditional", problem.into());
+            }
+            if !data.is_read() {
+                let problem = format!("it needs classes, which kind '{kind}' does not have");
+                return refuse("network.conditional", problem);
+            }
+        }
+        if self.network.body == "unet" && self.network.widths.len() > 6 {
+            return refuse("network.widths", "more than six resolutions leave no pixels".into());
+        }
+        if self.theory.k != 0 && self.theory.k.is_multiple_of(2) {
+            return refuse(
+                "theory.k",
+                format!("'{}' is even, but a patch has a centre", self.theory.k),
+            );
+        }
+        let n_scales = self.theory.scales.len();
+        if n_scales != 0 && n_scales != self.sampling_steps {
+            return refuse(
+                "theory.scales",
+                format!(
+                    "it lists {n_scales} sides, but diffusion.sampling_steps is {}",
+                    self.sampling_steps
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    fn check_crafted(&self) -> Result<(), SettingError> {
+        let data = &self.dataset;
+        if data.size < 4 {
+            return Err(SettingError::combination(
+                "dataset.size",
+                "a drawn image needs at least 4 pixels a side",
+            ));
+        }
+        if data.kind != "stripes" {
+            let needed = data.slots * (data.glyph + data.gap);
+            if needed > data.size {
+                let problem = format!(
+                    "{} glyphs of {} pixels with gaps of {} need {needed} pixels a side (the image wraps round), but dataset.size is {}",
+                    data.slots, data.glyph, data.gap, data.size
+                );
+                return Err(SettingError::combination("dataset.gap", problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// A path of the settings, made absolute or relative to where we run.
+    pub fn path(&self, text: &str) -> PathBuf {
+        self.root.join(text)
+    }
+
+    /// Refuses data sets whose files are not there, with the place that names them.
+    pub fn check_files(&self) -> Result<(), ConfigError> {
+        for (key, full_key, text) in [
+            ("path", "dataset.path", &self.dataset.path),
+            ("labels", "dataset.labels", &self.dataset.labels),
+        ] {
+            let path = self.path(text);
+            if text.is_empty() {
+                continue;
+            }
+            let kind = if key == "labels" { "idx" } else { self.dataset.kind.as_str() };
+            let problem = problem_of(&path, kind);
+            // What a run's description holds is the absolute path.
+            let is_utf8 = std::path::absolute(&path).is_ok_and(|path| path.to_str().is_some());
+            if problem.is_none() && is_utf8 {
+                continue;
+            };
+            let place = match self.lines.get(full_key) {
+                Some(line) => format!("{}:{line}", self.origin.display()),
+                None => full_key.to_owned(),
+            };
+            let Some((problem, of_kind)) = problem else {
+                let name = self.name.clone();
+                return Err(ConfigError::NotUtf8 { place, name, key, found: path });
+            };
+            let advice = if let Some(advice) = of_kind {
+                advice
+            } else if text.contains("fashion-mnist") {
+                FASHION_ADVICE
+            } else if self.dataset.kind == "cifar" && text.contains("cifar-10") {
+                CIFAR_ADVICE
+            } else {
+                "; paths start at the directory of the lab file"
+            };
+            return Err(ConfigError::MissingDataset {
+                place,
+                name: self.name.clone(),
+                key,
+                found: path,
+                problem: format!("{problem}{advice}").into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Where the training images come from.
+    pub fn dataset_source(&self) -> DatasetSource {
+        let data = &self.dataset;
+        let (size, slots, glyph, gap) = (data.size, data.slots, data.glyph, data.gap);
+        let (n_shapes, n_hues, shift) = (data.shapes, data.hues, data.shift);
+        let kind = match data.kind.as_str() {
+            "idx" => {
+                let labels = (!data.labels.is_empty()).then(|| self.path(&data.labels));
+                let size = (data.size > 0).then_some(data.size);
+                return DatasetSource::Idx { images: self.path(&data.path), labels, size };
+            }
+            "cifar" => {
+                let size = (data.size > 0).then_some(data.size);
+                return DatasetSource::Cifar { path: self.path(&data.path), size };
+            }
+            "folder" => {
+                return DatasetSource::Folder { path: self.path(&data.path), size: data.size };
+            }
+            "mirror" => {
+                CraftedKind::Mirror(Mirror { size, slots, glyph, gap, n_shapes, n_hues, shift })
+            }
+            "stripes" => {
+                let (period, n_patterns) = (data.period, data.patterns);
+                CraftedKind::Stripes(Stripes { size, period, n_patterns, n_hues })
+            }
+            _ => CraftedKind::Glyphs(Glyphs { size, slots, glyph, gap, n_shapes, n_hues, shift }),
+        };
+        DatasetSource::Crafted(CraftedSet { kind, n: data.n, seed: data.seed })
+    }
+
+    /// The sampler that network and machines share.
+    pub fn ddim(&self) -> Ddim {
+        Ddim::new(Schedule::Cosine, self.sampling_steps)
+    }
+
+    /// The network for images of this shape.
+    pub fn network_config(
+        &self,
+        image: ImageShape,
+        n_classes: Option<usize>,
+    ) -> Result<NetworkConfig, SettingError> {
+        let settings = &self.network;
+        if settings.conditional && n_classes.is_none() {
+            let problem = format!(
+                "it needs classes, but '{}' has none; of a folder, up to 256 sub-folders are classes",
+                self.dataset.path
+            );
+            return Err(SettingError::combination("network.conditional", problem));
+        }
+        let body = if settings.body == "unet" {
+            let halvings = settings.widths.len().saturating_sub(1) as u32;
+            let multiple = 1_usize << halvings;
+            if !image.height.is_multiple_of(multiple) || !image.width.is_multiple_of(multiple) {
+                let problem = format!(
+                    "{} resolutions need sides that are multiples of {multiple}, but the images are {image}; set dataset.size",
+                    settings.widths.len()
+                );
+                return Err(SettingError::combination("network.widths", problem));
+            }
+            Body::UNet { widths: settings.widths.clone(), embedding: settings.embedding }
+        } else {
+            Body::ResNet { width: settings.width, kernels: settings.kernels.clone() }
+        };
+        let variant = match settings.attention.as_str() {
+            "none" => None,
+            "top1" => Some(AttentionVariant::Top1),
+            "uniform" => Some(AttentionVariant::Uniform),
+            "identity" => Some(AttentionVariant::Identity),
+            _ => Some(AttentionVariant::Softmax),
+        };
+        let padding = if settings.padding == "zeros" { Padding::Zeros } else { Padding::Circular };
+        let attention = variant.map(|variant| AttentionConfig {
+            variant,
+            heads: settings.heads,
+            head_width: settings.head_width,
+            normalise: settings.normalise,
+        });
+        Ok(NetworkConfig {
+            image,
+            body,
+            padding,
+            group_norm: settings.group_norm,
+            last_kernel: settings.last_kernel,
+            n_classes: if settings.conditional { n_classes } else { None },
+            attention,
+            output: if settings.output == "noise" { Output::Noise } else { Output::Velocity },
+            time_scale: settings.time_scale,
+            clamp: settings.clamp,
+        })
+    }
+
+    /// The machines to compare with a network of this make, and what people should know about them.
+    pub fn machines(&self, network: &NetworkConfig) -> (Vec<NamedMachine>, Vec<String>) {
+        let side = network.image.height.min(network.image.width);
+        let k_max = if side.is_multiple_of(2) { side - 1 } else { side };
+        let k = if self.theory.scales.is_empty() {
+            let k = if self.theory.k == 0 { network.receptive_field() } else { self.theory.k };
+            PatchSize::Fixed(k)
+        } else {
+            PatchSize::PerStep(self.theory.scales.clone())
+        };
+        let mut notes = Vec::new();
+        let mut machines = Vec::new();
+        for name in &self.theory.machines {
+            let needs_network =
+                matches!(name.as_str(), "attention-trajectory" | "attention-measured");
+            if needs_network && network.attention.is_none() {
+                notes.push(format!(
+                    "machine '{name}' is left out: the network has no attention to use"
+                ));
+                continue;
+            }
+            let kind = self.machine_kind(name, network.padding);
+            let mut k = k.clone();
+            // Cut patches cover the image at twice its side, wrapped ones at its side; patches that must
+            // lie inside cannot be larger than it.
+            let is_too_large = k.all().iter().any(|&side| side > k_max);
+            let must_fit =
+                matches!(kind, MachineKind::EquivariantLocalInterior | MachineKind::Composite);
+            if must_fit && is_too_large {
+                notes.push(format!(
+                    "machine '{name}' uses patches of at most {k_max} pixels a side, the largest that fit"
+                ));
+                k = k.map(|&k| k.min(k_max));
+            }
+            let spec = MachineSpec { kind, k };
+            machines.push(NamedMachine { name: name.clone(), spec });
+        }
+        (machines, notes)
+    }
+
+    /// The settings that compete when machines are calibrated for a network of this make.
+    pub fn calibration_grid(&self, network: &NetworkConfig) -> CalibrationGrid {
+        let CalibrateSettings { k, lambda, gamma, tau, .. } = &self.calibrate;
+        let largest = network.receptive_field().max(self.theory.k).max(3);
+        let k = if k.is_empty() { (3..=largest).step_by(2).collect() } else { k.clone() };
+        CalibrationGrid { k, lambda: lambda.clone(), gamma: gamma.clone(), tau: tau.clone() }
+    }
+
+    /// The kind of a machine of the settings table's list.
+    fn machine_kind(&self, name: &str, padding: Padding) -> MachineKind {
+        // The patches of the machine without attention that pairs with this padding.
+        let pool = match padding {
+            Padding::Circular => Pool::Wrap,
+            Padding::Zeros => Pool::SameBorder,
+        };
+        let attention = |source| {
+            let (lambda, gamma) = (self.theory.lambda, self.theory.gamma);
+            let settings = Scheduled::Fixed(AttentionSettings { lambda, gamma, source });
+            MachineKind::Attention { pool, settings }
+        };
+        let source = name.strip_prefix("attention-").and_then(|s| AttentionSource::parse(s).ok());
+        match (source, MachineKind::parse(name)) {
+            (Some(AttentionSource::Similarity { .. }), _) => {
+                attention(AttentionSource::Similarity { tau: self.theory.tau })
+            }
+            (Some(source), _) => attention(source),
+            (None, Ok(MachineKind::Masked { .. })) => {
+                MachineKind::Masked { threshold: self.theory.mask }
+            }
+            // The settings table lets no other name through.
+            (None, kind) => kind.unwrap_or(MachineKind::Ideal),
+        }
+    }
+
+    /// The geometry rule for crafted sets: the field covers a glyph and reaches no other one.
+    pub fn geometry_warnings(&self, network: &NetworkConfig) -> Vec<String> {
+        if self.dataset.is_read() || self.dataset.kind == "stripes" {
+            return Vec::new();
+        }
+        let field = network.receptive_field();
+        let radius = field / 2;
+        let mut warnings = Vec::new();
+        if field < 2 * self.dataset.glyph - 1 {
+            warnings.push(format!(
+                "the receptive field of {field} pixels does not cover a glyph of {} from each of its pixels ({} would): expect broken glyphs; widen network.kernels",
+                self.dataset.glyph,
+                2 * self.dataset.glyph - 1
+            ));
+        }
+        if self.dataset.gap <= radius {
+            warnings.push(format!(
+                "the receptive field's radius of {radius} pixels reaches across the gap of {}: locality may do attention's work; widen dataset.gap",
+                self.dataset.gap
+            ));
+        } else if self.dataset.gap < 2 * radius {
+            warnings.push(format!(
+                "some background pixels see two glyphs at once (gap {}, receptive field of {field} pixels): local theory itself draws more broken glyphs; a dataset.gap of {} would do",
+                self.dataset.gap,
+                2 * radius
+            ));
+        }
+        warnings
+    }
+}
+
+/// What keeps a data set of that kind from being at `path`, and what to do if something else is there.
+fn problem_of(path: &Path, kind: &str) -> Option<(&'static str, Option<&'static str>)> {
+    let about = match fs::metadata(path) {
+        Ok(about) => about,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Some(("which may not be looked at", Some("; check who may read it")));
+        }
+        Err(_) if path.is_symlink() => {
+            return Some(("which is a link to nothing", Some("; correct or remove the link")));
+        }
+        Err(_) => return Some(("which does not exist", None)),
+    };
+    match kind {
+        "folder" if about.is_dir() => None,
+        "cifar" if about.is_dir() || about.is_file() => None,
+        "folder" if about.is_file() => {
+            Some(("which is a file", Some("; files are read with dataset.kind idx or cifar")))
+        }
+        "folder" | "cifar" => {
+            Some(("which is neither a directory nor a file", Some("; name another")))
+        }
+        _ if about.is_file() => None,
+        _ if about.is_dir() => Some((
+            "which is a directory",
+            Some("; directories are read with dataset.kind folder or cifar"),
+        )),
+        _ => Some((
+            "which is a pipe or a device",
+            Some("; name a file, which can be read more than once"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rgb(side: usize) -> ImageShape {
+        ImageShape::new(3, side, side)
+    }
+
+    #[test]
+    fn machines_that_need_attention_are_left_out_with_a_note() {
+        let mut experiment = Experiment::new("x");
+        experiment.set("network.attention", "none").unwrap();
+        let network = experiment.network_config(rgb(16), None).unwrap();
+        let (machines, notes) = experiment.machines(&network);
+        assert!(machines.iter().all(|machine| machine.name != "attention-trajectory"));
+        assert!(notes[0].contains("attention-trajectory"), "{notes:?}");
+    }
+
+    #[test]
+    fn a_field_that_reaches_the_next_glyph_is_warned_of() {
+        let mut experiment = Experiment::new("x");
+        let network = experiment.network_config(rgb(16), None).unwrap();
+        assert_eq!(experiment.geometry_warnings(&network), Vec::<String>::new());
+        experiment.set("dataset.gap", "4").unwrap();
+        assert!(experiment.geometry_warnings(&network)[0].contains("two glyphs"));
+        experiment.set("dataset.gap", "2").unwrap();
+        assert!(experiment.geometry_warnings(&network)[0].contains("gap of 2"));
+    }
+
+    #[test]
+    fn only_patches_that_must_lie_inside_are_cut_to_the_image_with_a_note() {
+        let mut experiment = Experiment::new("x");
+        experiment.set("network.kernels", "9,9,9").unwrap();
+        experiment.set("theory.machines", "els-interior,bbels").unwrap();
+        let network = experiment.network_config(rgb(8), None).unwrap();
+        let (machines, notes) = experiment.machines(&network);
+        assert_eq!(machines[0].spec.k, PatchSize::Fixed(7));
+        assert_eq!(machines[1].spec.k, PatchSize::Fixed(network.receptive_field()));
+        assert!(notes.len() == 1 && notes[0].contains("largest that fit"), "{notes:?}");
+    }
+}

@@ -1,0 +1,458 @@
+//! The search: fits along the network's trajectories and along each machine's own, constant settings, and a contest
+//! of final samples between them all.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::fit::{Errors, Families, errors, estimate, mean_squared_error};
+use super::{Calibrated, Candidate, Origin, StepFit, StepSettings};
+use crate::analysis::agreement::agreement;
+use crate::analysis::summary::quartiles;
+use crate::config::CalibrationGrid;
+use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoised, Denoiser};
+use crate::image::ImageBatch;
+use crate::theory::spec::AttentionSource;
+
+/// Factors on fitted lambdas that compete, the least first: a schedule fitted where the network is already consistent
+/// asks for too little sharing where a machine is not.
+const BOOSTS: [f64; 4] = [1.0, 1.5, 2.0, 4.0];
+
+/// Constant settings of the pooled machine that compete. Step by step, the least error is a hedge between the images
+/// that a seed may become, which is as consistent as none of them; a machine that never hedges can only be found by its
+/// samples.
+const POOLED_LAMBDAS: [f64; 3] = [0.05, 0.1, 0.2];
+const POOLED_GAMMAS: [f64; 2] = [0.1, 0.2];
+
+/// A schedule that competes.
+struct Entry {
+    origin: Origin,
+    boost: f64,
+    settings: Vec<StepSettings>,
+}
+
+/// A schedule that has competed.
+struct Raced {
+    candidate: Candidate,
+    /// Pearson's r of final samples, seed by seed; 0 where there is none.
+    r: Vec<f64>,
+}
+
+/// What machines are calibrated against: anything that denoises, with attention maps if it has attention.
+pub struct Network<'a> {
+    pub denoiser: &'a dyn Denoiser,
+    pub ddim: Ddim,
+    /// Noise of the calibration seeds.
+    pub seeds: ImageBatch,
+}
+
+/// A machine to calibrate.
+pub struct Subject<'a> {
+    pub name: String,
+    pub source: Option<AttentionSource>,
+    pub families: Families<'a>,
+}
+
+/// The network's trajectories from all seeds.
+struct Trajectory {
+    /// Entry `i` is the state at `t = i / T`; the first holds the samples.
+    states: Vec<ImageBatch>,
+}
+
+/// Calibrates every subject; `progress` hears in words what is being done.
+pub fn calibrate(
+    network: &Network<'_>,
+    subjects: &[Subject<'_>],
+    grid: &CalibrationGrid,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Vec<Calibrated>, DenoiseError> {
+    let run = Search { network, grid, stop };
+    let trajectory = run.trajectory()?;
+    let mut found = Vec::with_capacity(subjects.len());
+    for (index, subject) in subjects.iter().enumerate() {
+        progress(&format!("{} ({} of {})", subject.name, index + 1, subjects.len()));
+        found.push(run.calibrate(subject, &trajectory)?);
+    }
+    Ok(found)
+}
+
+struct Search<'a> {
+    network: &'a Network<'a>,
+    grid: &'a CalibrationGrid,
+    stop: &'a AtomicBool,
+}
+
+impl Search<'_> {
+    fn n_steps(&self) -> usize {
+        self.network.ddim.n_steps
+    }
+
+    fn go_on(&self) -> Result<(), DenoiseError> {
+        if self.stop.load(Ordering::SeqCst) { Err(DenoiseError::Cancelled) } else { Ok(()) }
+    }
+
+    fn trajectory(&self) -> Result<Trajectory, DenoiseError> {
+        let Network { denoiser, ddim, seeds } = self.network;
+        let mut states = Vec::with_capacity(self.n_steps() + 1);
+        let samples = ddim.sample(*denoiser, seeds, &mut |step| {
+            states.push(step.state.clone());
+            self.go_on()
+        })?;
+        states.push(samples);
+        states.reverse();
+        Ok(Trajectory { states })
+    }
+
+    /// What the network makes of its own state at step `index`.
+    fn look(&self, trajectory: &Trajectory, index: usize) -> Result<Denoised, DenoiseError> {
+        self.go_on()?;
+        self.network.denoiser.denoise(&trajectory.states[index], self.network.ddim.level(index))
+    }
+
+    /// The maps that a machine gets at step `index`, at its own `states`.
+    fn maps(
+        &self,
+        subject: &Subject<'_>,
+        seen: &Denoised,
+        states: &ImageBatch,
+        index: usize,
+    ) -> Result<Option<AttentionMaps>, DenoiseError> {
+        match subject.source {
+            Some(AttentionSource::Trajectory) => Ok(seen.attention.clone()),
+            Some(AttentionSource::Measured) => {
+                let level = self.network.ddim.level(index);
+                Ok(self.network.denoiser.denoise(states, level)?.attention)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn calibrate(
+        &self,
+        subject: &Subject<'_>,
+        trajectory: &Trajectory,
+    ) -> Result<Calibrated, DenoiseError> {
+        let mut entries = match subject.source {
+            Some(AttentionSource::Pooled) => Vec::new(),
+            _ => self.fitted(subject, trajectory)?,
+        };
+        entries.extend(self.constant(subject, trajectory)?);
+        let candidates = ranked(self.race(subject, trajectory, entries)?);
+        let steps = self.quality(subject, trajectory, &candidates[0].settings)?;
+        Ok(Calibrated { machine: subject.name.clone(), candidates, steps })
+    }
+
+    /// The schedules that fit best, step by step.
+    fn fitted(
+        &self,
+        subject: &Subject<'_>,
+        trajectory: &Trajectory,
+    ) -> Result<Vec<Entry>, DenoiseError> {
+        let fits = [
+            (Origin::Network, self.along_network(subject, trajectory)?),
+            (Origin::Own, self.along_itself(subject, trajectory)?),
+        ];
+        let boosts = if subject.source.is_some() { &BOOSTS[..] } else { &BOOSTS[..1] };
+        let mut entries = Vec::new();
+        for (origin, fit) in fits {
+            for &boost in boosts {
+                let boosted = |step: &StepSettings| {
+                    let lambda = step.lambda * boost;
+                    StepSettings { lambda, ..*step }
+                };
+                let settings = fit.iter().map(boosted).collect();
+                entries.push(Entry { origin, boost, settings });
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The same patch side at every step, for machines without attention; the same sharing at every step, with the
+    /// patch sides that fit best without any, for the pooled one. (With other attention, constant settings were tried
+    /// and never came first.)
+    fn constant(
+        &self,
+        subject: &Subject<'_>,
+        trajectory: &Trajectory,
+    ) -> Result<Vec<Entry>, DenoiseError> {
+        let entry = |settings| Entry { origin: Origin::Constant, boost: 1.0, settings };
+        match subject.source {
+            None => {
+                let all = subject.families.settings(self.grid).into_iter();
+                Ok(all.map(|settings| entry(vec![settings; self.n_steps()])).collect())
+            }
+            Some(AttentionSource::Pooled) => {
+                let grid =
+                    CalibrationGrid { lambda: vec![0.0], gamma: vec![0.0], ..self.grid.clone() };
+                let plain = Search { grid: &grid, ..*self }.along_network(subject, trajectory)?;
+                let sharing =
+                    POOLED_LAMBDAS.into_iter().flat_map(|l| POOLED_GAMMAS.map(|g| (l, g)));
+                let schedule = |(lambda, gamma)| {
+                    let step = |step: &StepSettings| StepSettings { lambda, gamma, ..*step };
+                    entry(plain.iter().map(step).collect())
+                };
+                Ok(sharing.map(schedule).collect())
+            }
+            Some(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Samples every entry from the calibration seeds.
+    fn race(
+        &self,
+        subject: &Subject<'_>,
+        trajectory: &Trajectory,
+        entries: Vec<Entry>,
+    ) -> Result<Vec<Raced>, DenoiseError> {
+        let run = |Entry { origin, boost, settings }: Entry| {
+            let samples = self.sample(subject, trajectory, &settings)?;
+            let pairs = || samples.iter().zip(trajectory.states[0].iter());
+            let errors: Vec<f64> = pairs().map(|(a, b)| mean_squared_error(a, b)).collect();
+            let r: Vec<f64> = pairs().map(|(a, b)| agreement(a, b).r.unwrap_or(0.0)).collect();
+            let (error, r_mean) = (mean(&errors), mean(&r));
+            let r_median = quartiles(&r).map(|q| q.median);
+            let candidate = Candidate { origin, boost, error, r: r_median, r_mean, settings };
+            Ok(Raced { candidate, r })
+        };
+        entries.into_iter().map(run).collect()
+    }
+
+    /// How well a schedule does at the network's states, cleanest first.
+    fn quality(
+        &self,
+        subject: &Subject<'_>,
+        trajectory: &Trajectory,
+        settings: &[StepSettings],
+    ) -> Result<Vec<StepFit>, DenoiseError> {
+        let step = |index: usize| {
+            let (seen, states) = (self.look(trajectory, index)?, &trajectory.states[index]);
+            let maps = self.maps(subject, &seen, states, index)?;
+            let level = self.network.ddim.level(index);
+            let grid = CalibrationGrid::one(settings[index - 1]);
+            let families = &subject.families;
+            let found = errors(families, states, level, maps.as_ref(), &seen.x0, &grid)?;
+            Ok(step_fit(&found, 0, level.t))
+        };
+        (1..=self.n_steps()).map(step).collect()
+    }
+
+    /// Settings that fit best at the network's states, cleanest first.
+    fn along_network(
+        &self,
+        subject: &Subject<'_>,
+        trajectory: &Trajectory,
+    ) -> Result<Vec<StepSettings>, DenoiseError> {
+        let step = |index: usize| {
+            let (seen, states) = (self.look(trajectory, index)?, &trajectory.states[index]);
+            let maps = self.maps(subject, &seen, states, index)?;
+            self.fit(subject, index, states, maps.as_ref(), &seen)
+        };
+        (1..=self.n_steps()).map(step).collect()
+    }
+
+    /// Settings that fit best at the states that a machine with the settings before comes to, cleanest first.
+    fn along_itself(
+        &self,
+        subject: &Subject<'_>,
+        trajectory: &Trajectory,
+    ) -> Result<Vec<StepSettings>, DenoiseError> {
+        let mut steps = Vec::with_capacity(self.n_steps());
+        let mut states = self.network.seeds.clone();
+        for index in (1..=self.n_steps()).rev() {
+            let seen = self.look(trajectory, index)?;
+            let maps = self.maps(subject, &seen, &states, index)?;
+            let fit = self.fit(subject, index, &states, maps.as_ref(), &seen)?;
+            let level = self.network.ddim.level(index);
+            let made = estimate(&subject.families, &states, level, maps.as_ref(), fit)?;
+            states = self.network.ddim.advance(index, &states, &made);
+            steps.push(fit);
+        }
+        steps.reverse();
+        Ok(steps)
+    }
+
+    fn fit(
+        &self,
+        subject: &Subject<'_>,
+        index: usize,
+        states: &ImageBatch,
+        maps: Option<&AttentionMaps>,
+        seen: &Denoised,
+    ) -> Result<StepSettings, DenoiseError> {
+        let level = self.network.ddim.level(index);
+        let found = errors(&subject.families, states, level, maps, &seen.x0, self.grid)?;
+        Ok(found.settings[best(&found, subject.source.is_some())])
+    }
+
+    /// The machine's samples from the calibration seeds under a schedule.
+    fn sample(
+        &self,
+        subject: &Subject<'_>,
+        trajectory: &Trajectory,
+        settings: &[StepSettings],
+    ) -> Result<ImageBatch, DenoiseError> {
+        let mut states = self.network.seeds.clone();
+        for index in (1..=self.n_steps()).rev() {
+            let needs_maps = subject.source == Some(AttentionSource::Trajectory);
+            let seen = if needs_maps {
+                self.look(trajectory, index)?
+            } else {
+                self.go_on()?;
+                Denoised::plain(ImageBatch::zeros(states.shape(), 0))
+            };
+            let maps = self.maps(subject, &seen, &states, index)?;
+            let level = self.network.ddim.level(index);
+            let made =
+                estimate(&subject.families, &states, level, maps.as_ref(), settings[index - 1])?;
+            states = self.network.ddim.advance(index, &states, &made);
+        }
+        Ok(states)
+    }
+}
+
+/// The best of a grid at one step: by the median cosine without attention, by the mean squared error with. The
+/// first of equals, which is the one with less sharing.
+fn best(found: &Errors, with_attention: bool) -> usize {
+    let cost = |at: usize| match with_attention {
+        true => mean(&found.squared[at]),
+        false => -median(&found.cosine[at]),
+    };
+    let costs: Vec<f64> = (0..found.settings.len()).map(cost).collect();
+    let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
+    costs.iter().position(|&cost| cost == least).unwrap_or(0)
+}
+
+fn step_fit(found: &Errors, at: usize, t: f64) -> StepFit {
+    let pairs = found.squared[at].iter().zip(&found.variance);
+    let r_squared: Vec<f64> = pairs.map(|(error, variance)| 1.0 - error / variance).collect();
+    let centre = mean(&r_squared);
+    let spread: Vec<f64> = r_squared.iter().map(|r| (r - centre).powi(2)).collect();
+    StepFit {
+        t,
+        cosine: median(&found.cosine[at]),
+        r_squared: centre,
+        r_squared_sd: mean(&spread).sqrt(),
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn median(values: &[f64]) -> f64 {
+    quartiles(values).map_or(f64::NEG_INFINITY, |q| q.median)
+}
+
+/// By mean r, the largest first, after the one that is kept: of the boosts of the best fit, the most sharing that does
+/// not do worse by more than a standard error of the difference, seed by seed. Fits hedge where the network decides,
+/// so what r leaves undecided goes to sharing.
+fn ranked(mut raced: Vec<Raced>) -> Vec<Candidate> {
+    let r_mean = |raced: &Raced| raced.candidate.r_mean;
+    let error = |raced: &Raced| raced.candidate.error;
+    raced.sort_by(|a, b| r_mean(b).total_cmp(&r_mean(a)).then(error(a).total_cmp(&error(b))));
+    let boost = |at: &usize| raced[*at].candidate.boost;
+    let is_as_good = |at: &usize| {
+        let (best, other) = (&raced[0], &raced[*at]);
+        let gaps: Vec<f64> = best.r.iter().zip(&other.r).map(|(best, r)| best - r).collect();
+        let gap = mean(&gaps);
+        let variance = mean(&gaps.iter().map(|g| (g - gap).powi(2)).collect::<Vec<_>>());
+        let error = (variance / (gaps.len().saturating_sub(1).max(1)) as f64).sqrt();
+        best.candidate.origin == other.candidate.origin
+            && best.candidate.boost <= other.candidate.boost
+            && gap <= error
+    };
+    // Of equal boosts (constant settings all have the same) the best one, which is seen last.
+    let all = (0..raced.len()).rev();
+    let kept = all.filter(is_as_good).max_by(|a, b| boost(a).total_cmp(&boost(b)));
+    raced[..=kept.unwrap_or(0)].rotate_right(1);
+    raced.into_iter().map(|raced| raced.candidate).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::diffusion::Schedule;
+    use crate::evaluation::calibration::{Family, with_schedule};
+    use crate::image::ImageShape;
+    use crate::random::noise_seeds;
+    use crate::theory::patches::Pool;
+    use crate::theory::spec::{AttentionSettings, MachineKind, MachineSpec, PatchSize, Scheduled};
+    use crate::theory::{Machine, Precision, TrainingImages};
+
+    const SHAPE: ImageShape = ImageShape { channels: 1, height: 6, width: 6 };
+
+    fn images() -> Arc<TrainingImages> {
+        let values = noise_seeds(1, 0, 5, SHAPE).into_values();
+        Arc::new(TrainingImages::from_values(SHAPE, values).unwrap())
+    }
+
+    fn machine(spec: MachineSpec) -> Machine {
+        Machine::new(spec, images(), Precision::F32, None).unwrap()
+    }
+
+    fn ddim() -> Ddim {
+        Ddim::new(Schedule::Cosine, 4)
+    }
+
+    fn step(k: usize, lambda: f64, gamma: f64, tau: f64) -> StepSettings {
+        StepSettings { k, lambda, gamma, tau }
+    }
+
+    /// A machine that plays the network is found again, each step's settings at that step, and used so.
+    fn check(spec: MachineSpec, expected: &[StepSettings]) {
+        let target = machine(spec.clone());
+        let plain = machine(MachineSpec { k: PatchSize::Fixed(3), ..spec.clone() });
+        let (images, source) = (images(), spec.kind.attention_source());
+        let family = match source {
+            Some(source) => Family::Attention { pool: Pool::Wrap, source, images: &images },
+            None => Family::Plain { machine: &plain },
+        };
+        let subject = Subject {
+            name: "it".into(),
+            source,
+            families: Families { first_seed: 0, by_class: vec![family] },
+        };
+        let seeds = noise_seeds(2, 0, 3, SHAPE);
+        let network = Network { denoiser: &target, ddim: ddim(), seeds };
+        let (lambda, gamma) = (vec![0.0, 0.5, 2.0], vec![0.0, 0.3, 0.6]);
+        let grid = CalibrationGrid { k: vec![1, 3, 5], lambda, gamma, tau: vec![0.2, 1.0] };
+        let stop = AtomicBool::new(false);
+        let found = calibrate(&network, &[subject], &grid, &stop, &mut |_| {}).unwrap().remove(0);
+
+        assert_eq!(found.schedule(), expected);
+        assert!(found.steps.iter().all(|step| step.r_squared > 1.0 - 1e-9), "{found:?}");
+        let again = machine(with_schedule(plain.spec(), found.schedule()));
+        let seeds = noise_seeds(3, 0, 2, SHAPE);
+        let sample = |machine| ddim().sample(machine, &seeds, &mut |_| Ok(())).unwrap();
+        let (a, b) = (sample(&target), sample(&again));
+        assert!(mean_squared_error(a.values(), b.values()) < 1e-10);
+    }
+
+    #[test]
+    fn patch_sides_are_found_at_the_steps_where_they_were_used() {
+        let k = vec![3, 5, 1, 3];
+        let expected: Vec<StepSettings> = k.iter().map(|&k| step(k, 0.0, 0.0, 0.0)).collect();
+        let kind = MachineKind::EquivariantLocal;
+        check(MachineSpec { kind, k: PatchSize::PerStep(k) }, &expected);
+    }
+
+    #[test]
+    fn sharing_is_found_at_the_steps_where_it_was_used() {
+        let expected = [
+            step(3, 0.5, 0.3, 1.0),
+            step(1, 2.0, 0.0, 0.2),
+            step(5, 0.5, 0.6, 0.2),
+            step(3, 2.0, 0.3, 1.0),
+        ];
+        let settings = |step: &StepSettings| AttentionSettings {
+            lambda: step.lambda,
+            gamma: step.gamma,
+            source: AttentionSource::Similarity { tau: step.tau },
+        };
+        let settings = Scheduled::PerStep(expected.iter().map(settings).collect());
+        let kind = MachineKind::Attention { pool: Pool::Wrap, settings };
+        let k = PatchSize::PerStep(expected.iter().map(|step| step.k).collect());
+        check(MachineSpec { kind, k }, &expected);
+    }
+}

@@ -1,0 +1,344 @@
+//! Charts as PNG files: panels of lines or dots, for reports.
+//!
+//! The font comes with a crate, so that figures look the same on any machine and need no font of the system's.
+//! Colours are Okabe & Ito's, which people with any colour vision can tell apart; of several curves each has a letter, too.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Once;
+
+use anyhow::{Result, anyhow};
+use plotters::prelude::*;
+use plotters::style::{FontStyle, register_font};
+
+use crate::image::picture;
+
+const PANEL: (u32, u32) = (560, 400);
+/// Height of a row that names colours, where it begins, and what a name has besides its letters.
+const LEGEND: u32 = 34;
+const LEGEND_LEFT: i32 = 20;
+const LEGEND_GAP: i32 = 44;
+/// Width of a name's letter with the gap behind it.
+const LEGEND_LETTER: i32 = 15;
+const FONT: &str = "lab";
+/// Of equal widths, for text that stands in columns.
+const FIXED_FONT: &str = "lab-fixed";
+const LETTER_SIZE: i32 = 15;
+/// It is drawn so far above its place.
+const LETTER_TOP: i32 = 4;
+static REGISTER: Once = Once::new();
+
+/// Okabe & Ito's, black last.
+const COLOURS: [RGBColor; 8] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(170, 160, 20),
+    RGBColor(0, 0, 0),
+];
+
+/// One chart of a figure.
+#[derive(Clone, Debug, Default)]
+pub struct Panel {
+    pub title: String,
+    pub x: String,
+    pub y: String,
+    pub series: Vec<Series>,
+    /// The line y = x, and axes of the same range.
+    pub diagonal: bool,
+    /// Fixed ends of the y axis; otherwise those of the data.
+    pub y_range: Option<(f64, f64)>,
+}
+
+/// Points of one colour. Those that are not finite are left out, and a line is broken there.
+#[derive(Clone, Debug)]
+pub struct Series {
+    pub name: String,
+    /// Number of its colour, the same in every panel of a figure.
+    pub colour: usize,
+    pub points: Vec<(f64, f64)>,
+    pub marks: Marks,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marks {
+    /// With a dot at every point.
+    Line,
+    /// The line alone, for many points.
+    Curve,
+    Dots,
+}
+
+/// Draws panels in rows of `n_columns` and replaces `path`.
+pub fn write(panels: &[Panel], n_columns: usize, path: &Path) -> Result<()> {
+    register();
+    let n_columns = n_columns.clamp(1, panels.len().max(1));
+    let n_rows = panels.len().div_ceil(n_columns).max(1);
+    let width = PANEL.0 * n_columns as u32;
+    let names = legend(panels, width);
+    let head = LEGEND * (names.last().map_or(0, |named| named.place.0) + 1);
+    let height = PANEL.1 * n_rows as u32 + head;
+    let mut pixels = vec![255; width as usize * height as usize * 3];
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        area.fill(&WHITE)?;
+        let (head, body) = area.split_vertically(head);
+        draw_legend(&names, &head)?;
+        for (panel, area) in panels.iter().zip(body.split_evenly((n_rows, n_columns))) {
+            draw(panel, &names, &area)
+                .map_err(|error| anyhow!("drawing '{}': {error}", panel.title))?;
+        }
+        area.present()?;
+    }
+    save(pixels, (width, height), path)
+}
+
+/// A line of text in a picture, its upper left corner in pixels.
+#[derive(Clone, Debug)]
+pub struct Label {
+    pub text: String,
+    pub at: (u32, u32),
+    pub size: u32,
+}
+
+/// Puts labels on a picture and replaces `path` by it.
+pub fn write_labelled(picture: image::RgbImage, labels: &[Label], path: &Path) -> Result<()> {
+    register();
+    let (width, height) = picture.dimensions();
+    let mut pixels = picture.into_raw();
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        for label in labels {
+            let style = (FONT, label.size).into_text_style(&area);
+            area.draw_text(&label.text, &style, (label.at.0 as i32, label.at.1 as i32))?;
+        }
+        area.present()?;
+    }
+    save(pixels, (width, height), path)
+}
+
+/// One letter of a text in columns.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Letter {
+    pub letter: char,
+    /// Upper left corner of its place, which is 8 x 16 pixels.
+    pub at: (u32, u32),
+    pub colour: [u8; 3],
+}
+
+/// Puts letters of equal widths on a picture and replaces `path` by it.
+pub fn write_letters(picture: image::RgbImage, letters: &[Letter], path: &Path) -> Result<()> {
+    register();
+    let (width, height) = picture.dimensions();
+    let mut pixels = picture.into_raw();
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        for Letter { letter, at, colour: [red, green, blue] } in letters {
+            let colour = RGBColor(*red, *green, *blue);
+            let style = (FIXED_FONT, LETTER_SIZE).into_font().color(&colour);
+            area.draw_text(&letter.to_string(), &style, (at.0 as i32, at.1 as i32 + LETTER_TOP))?;
+        }
+        area.present()?;
+    }
+    save(pixels, (width, height), path)
+}
+
+fn register() {
+    REGISTER.call_once(|| {
+        use epaint_default_fonts::{HACK_REGULAR, UBUNTU_LIGHT};
+        for (name, font) in [(FONT, UBUNTU_LIGHT), (FIXED_FONT, HACK_REGULAR)] {
+            // An error would only mean that the font is not one, and then every picture says so.
+            let _ = register_font(name, FontStyle::Normal, font);
+        }
+    });
+}
+
+fn save(pixels: Vec<u8>, (width, height): (u32, u32), path: &Path) -> Result<()> {
+    let image = image::RgbImage::from_raw(width, height, pixels).expect("three bytes a pixel");
+    Ok(picture::write(&image, path)?)
+}
+
+/// A curve or kind of dots, as the legend has it.
+struct Named<'a> {
+    name: &'a str,
+    colour: usize,
+    /// What tells it from others where colours do not; none where it is the only one.
+    letter: Option<char>,
+    /// Row, and pixels from the left.
+    place: (u32, i32),
+}
+
+/// Each name of the panels once, in rows of this many pixels.
+fn legend<'a>(panels: &'a [Panel], width: u32) -> Vec<Named<'a>> {
+    let mut all: Vec<Named<'a>> = Vec::new();
+    for series in panels.iter().flat_map(|panel| &panel.series) {
+        if !all.iter().any(|known| known.name == series.name) {
+            let (colour, letter) = (series.colour, None);
+            all.push(Named { name: &series.name, colour, letter, place: (0, 0) });
+        }
+    }
+    let has_letters = all.len() > 1;
+    let (mut row, mut x) = (0, LEGEND_LEFT);
+    for (letter, named) in ('A'..='Z').cycle().zip(&mut all) {
+        named.letter = has_letters.then_some(letter);
+        // About the width of a letter of this size; too much rather than too little.
+        let length = LEGEND_GAP + 9 * named.name.chars().count() as i32;
+        if x > LEGEND_LEFT && x + length > width as i32 {
+            (row, x) = (row + 1, LEGEND_LEFT);
+        }
+        named.place = (row, x);
+        x += length;
+    }
+    all
+}
+
+fn draw_legend(all: &[Named<'_>], area: &Area<'_>) -> Result<()> {
+    for Named { name, colour, letter, place: (row, x) } in all {
+        let colour = COLOURS[colour % COLOURS.len()];
+        let y = (*row * LEGEND) as i32;
+        area.draw(&Circle::new((*x, y + 20), 5, colour.filled()))?;
+        let mut x = x + 10;
+        if let Some(letter) = letter {
+            let style = (FIXED_FONT, 15).into_text_style(area);
+            area.draw_text(&letter.to_string(), &style, (x, y + 12))?;
+            x += LEGEND_LETTER;
+        }
+        area.draw_text(name, &(FONT, 16).into_text_style(area), (x, y + 12))?;
+    }
+    Ok(())
+}
+
+type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
+
+fn draw(
+    panel: &Panel,
+    names: &[Named<'_>],
+    area: &Area<'_>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let finite = |&&(x, y): &&(f64, f64)| x.is_finite() && y.is_finite();
+    let points = || panel.series.iter().flat_map(|series| series.points.iter().filter(finite));
+    let mut x = range(points().map(|p| p.0));
+    let mut y = match panel.y_range {
+        Some((low, high)) => low..high,
+        None => range(points().map(|p| p.1)),
+    };
+    if panel.diagonal {
+        x = x.start.min(y.start)..x.end.max(y.end);
+        y = x.clone();
+    }
+    let font = |size: i32| (FONT, size);
+    let mut chart = ChartBuilder::on(area)
+        .caption(&panel.title, font(19))
+        .margin(12)
+        .x_label_area_size(38)
+        .y_label_area_size(52)
+        .build_cartesian_2d(x.clone(), y)?;
+    chart
+        .configure_mesh()
+        .light_line_style(WHITE)
+        .bold_line_style(RGBColor(225, 225, 225))
+        .x_desc(&panel.x)
+        .y_desc(&panel.y)
+        .label_style(font(14))
+        .axis_desc_style(font(15))
+        .draw()?;
+    if panel.diagonal {
+        let line = [(x.start, x.start), (x.end, x.end)];
+        chart.draw_series(LineSeries::new(line, RGBColor(150, 150, 150)))?;
+    }
+    for series in &panel.series {
+        let colour = COLOURS[series.colour % COLOURS.len()];
+        match series.marks {
+            Marks::Dots => {
+                let dots = series.points.iter().filter(finite);
+                let dots = dots.map(|&at| Circle::new(at, 3, colour.mix(0.75).filled()));
+                chart.draw_series(dots)?;
+            }
+            Marks::Line | Marks::Curve => {
+                let dot = if series.marks == Marks::Line { 2 } else { 0 };
+                let pieces = series.points.split(|p| !finite(&p)).filter(|piece| !piece.is_empty());
+                for piece in pieces {
+                    let line = LineSeries::new(piece.iter().copied(), colour.stroke_width(2));
+                    chart.draw_series(line.point_size(dot))?;
+                }
+                let place = names.iter().position(|named| named.name == series.name);
+                let letter = place.and_then(|place| Some((place, names[place].letter?)));
+                let Some((place, letter)) = letter else { continue };
+                // Each on another part of its curve, so that letters do not lie on each other.
+                let points: Vec<&(f64, f64)> = series.points.iter().filter(finite).collect();
+                let at = points.get(points.len() * (2 * place + 1) / (2 * names.len()));
+                let Some(&&at) = at else { continue };
+                let style = (FIXED_FONT, 17).into_font().color(&BLACK);
+                let letter = EmptyElement::at(at) + Text::new(letter.to_string(), (-4, -15), style);
+                chart.draw_series([letter])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The range of some values with a little room; of none, 0 to 1.
+fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
+    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+    values.for_each(|v| (low, high) = (low.min(v), high.max(v)));
+    if low > high {
+        return 0.0..1.0;
+    }
+    let room = if high > low { (high - low) * 0.05 } else { 0.5 };
+    low - room..high + room
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_has_a_panel_for_each_chart_and_survives_odd_points() {
+        let points = vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 3.0), (f64::INFINITY, 0.0)];
+        let series = |marks| Series { name: "a".into(), colour: 0, points: points.clone(), marks };
+        let panel = Panel {
+            title: "r".into(),
+            series: vec![series(Marks::Line), series(Marks::Dots)],
+            diagonal: true,
+            ..Panel::default()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        write(&[panel.clone(), Panel::default(), panel], 2, &path).unwrap();
+        let image = image::open(&path).unwrap().into_rgb8();
+        assert_eq!(image.dimensions(), (2 * PANEL.0, 2 * PANEL.1 + LEGEND));
+        let blue = image.pixels().filter(|p| p.0 == [0, 114, 178]).count();
+        assert!(blue > 20, "{blue} pixels of the first colour");
+    }
+
+    #[test]
+    fn a_legend_has_a_letter_for_each_name_and_as_many_rows_as_it_needs() {
+        let series = |name: &str, colour| Series {
+            name: name.to_owned(),
+            colour,
+            points: vec![(0.0, colour as f64), (1.0, 2.0)],
+            marks: Marks::Curve,
+        };
+        let names: Vec<String> = (0..10).map(|i| format!("glyphs-attention-3lq{i}")).collect();
+        let all = names.iter().enumerate().map(|(i, name)| series(name, i)).collect();
+        let panel = Panel { series: all, ..Panel::default() };
+        let found = legend(std::slice::from_ref(&panel), PANEL.0);
+        let letters: String = found.iter().filter_map(|named| named.letter).collect();
+        assert_eq!(letters, "ABCDEFGHIJ");
+        assert!(found.iter().all(|named| named.place.1 + 120 < PANEL.0 as i32));
+        let n_rows = found.last().unwrap().place.0 + 1;
+        assert_eq!(n_rows, 5);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        write(&[panel], 1, &path).unwrap();
+        let size = image::open(&path).unwrap().into_rgb8().dimensions();
+        assert_eq!(size, (PANEL.0, PANEL.1 + n_rows * LEGEND));
+        assert_eq!(
+            legend(&[Panel { series: vec![series("a", 0)], ..Panel::default() }], 500)[0].letter,
+            None
+        );
+    }
+}

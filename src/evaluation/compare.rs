@@ -1,0 +1,126 @@
+//! The final comparison: network and machines from held-out noise seeds, judged and correlated.
+//!
+//! Seed indices start at [`FIRST_HELD_OUT_SEED`], beyond any that a preview can show, so that
+//! settings tuned while watching previews are reported on other seeds.
+
+use std::sync::atomic::AtomicBool;
+
+use super::figures::{self, EntropySum};
+use super::mosaics::{MosaicFigures, Mosaics};
+use super::samples::{Contestants, SampleSet, StepAgreement};
+use crate::analysis::consistency::Judge;
+use crate::config::noise_seeds::FIRST_HELD_OUT_SEED;
+use crate::diffusion::DenoiseError;
+use crate::image::{ImageBatch, ImageShape};
+use crate::network::NetworkDenoiser;
+use crate::random::noise_seeds;
+use crate::runs::event::{AgreementFigure, Rates};
+
+/// Seeds sampled between two words of progress.
+const PIECE: usize = 16;
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    pub noise_seed: u64,
+    pub n_seeds: usize,
+    /// All samples, in seed order.
+    pub samples: SampleSet,
+    pub figures: Vec<AgreementFigure>,
+    /// Of the network; crafted sets only.
+    pub rates: Option<Rates>,
+    /// Per machine, in order; crafted sets only.
+    pub machine_rates: Vec<(String, Option<Rates>)>,
+    /// Along the network's trajectories.
+    pub by_step: Vec<StepAgreement>,
+    /// What samples are made of, of the network first.
+    pub mosaics: Vec<MosaicFigures>,
+    /// Of the network's attention along its trajectories.
+    pub entropy: Option<EntropySum>,
+}
+
+/// The noise that comparisons start from.
+pub fn held_out_seeds(noise_seed: u64, first: usize, n: usize, shape: ImageShape) -> ImageBatch {
+    noise_seeds(noise_seed, seed_at(first), n, shape)
+}
+
+fn seed_at(index: usize) -> u64 {
+    FIRST_HELD_OUT_SEED + index as u64
+}
+
+/// Runs the comparison; `progress` hears the number of seeds done.
+pub fn compare(
+    contestants: &Contestants,
+    network: &NetworkDenoiser,
+    judge: Option<&Judge>,
+    searched: &Mosaics<'_>,
+    seeds: HeldOut,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Comparison, DenoiseError> {
+    let shape = network.network().config().image;
+    let mut entropy = EntropySum::for_network(network.network().config());
+    let mut samples: Option<SampleSet> = None;
+    let mut by_step: Vec<StepAgreement> = Vec::new();
+    for first in (0..seeds.n).step_by(PIECE) {
+        let n = PIECE.min(seeds.n - first);
+        let noise = held_out_seeds(seeds.noise_seed, first, n, shape);
+        let piece =
+            contestants.sample(network, &noise, seed_at(first), &mut entropy, stop, &mut |_| {})?;
+        let steps = contestants.by_step(network, &noise, seed_at(first), stop)?;
+        if by_step.is_empty() {
+            by_step = steps;
+        } else {
+            by_step.iter_mut().zip(&steps).for_each(|(all, more)| all.append(more));
+        }
+        match &mut samples {
+            Some(samples) => samples.append(&piece),
+            None => samples = Some(piece),
+        }
+        progress(first + n);
+    }
+    let samples = samples.ok_or(DenoiseError::Cancelled)?;
+    let mut judged = samples.network.clone();
+    let n_judged = if judge.is_some() { seeds.n_judged } else { 0 };
+    for first in (seeds.n..n_judged).step_by(PIECE) {
+        let noise = held_out_seeds(seeds.noise_seed, first, PIECE.min(n_judged - first), shape);
+        judged.append(&contestants.sample_network_only(network, &noise, seed_at(first), stop)?);
+    }
+    let rates = |batch: &ImageBatch| judge.map(|judge| figures::rates(judge, batch));
+    let machine_rates =
+        samples.machines.iter().map(|(name, batch)| (name.clone(), rates(batch))).collect();
+    let mut mosaics = vec![searched.figures("network", &samples.network)?];
+    for (name, batch) in &samples.machines {
+        mosaics.push(searched.figures(name, batch)?);
+    }
+    Ok(Comparison {
+        noise_seed: seeds.noise_seed,
+        n_seeds: seeds.n,
+        figures: figures::agreement_figures(&samples),
+        rates: rates(&judged),
+        machine_rates,
+        by_step,
+        mosaics,
+        entropy,
+        samples,
+    })
+}
+
+/// Which seeds to compare on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldOut {
+    pub noise_seed: u64,
+    pub n: usize,
+    /// Samples of the network that are judged, on crafted sets; at least `n` are.
+    pub n_judged: usize,
+}
+
+impl SampleSet {
+    fn append(&mut self, other: &Self) {
+        self.seeds.append(&other.seeds);
+        self.network.append(&other.network);
+        for ((_, samples), (_, more)) in self.machines.iter_mut().zip(&other.machines) {
+            samples.append(more);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Data sets and networks of experiments and runs, opened.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use candle_core::Device;
+
+use crate::config::Experiment;
+use crate::dataset::{self, Dataset};
+use crate::network::config::NetworkConfig;
+use crate::runs::run_dir::RunDir;
+use crate::training::checkpoint::{self, Latest};
+
+/// The experiment's network, which its data have a say in, and the data.
+pub fn network_of(experiment: &Experiment) -> Result<(NetworkConfig, Dataset)> {
+    let dataset = open_dataset(experiment)?;
+    let n_classes = dataset
+        .labels()
+        .map(|labels| labels.iter().max().map_or(1, |&largest| usize::from(largest) + 1));
+    Ok((experiment.network_config(dataset.shape(), n_classes)?, dataset))
+}
+
+/// The experiment's training images.
+pub fn open_dataset(experiment: &Experiment) -> Result<Dataset> {
+    experiment.check_files()?;
+    let settings = &experiment.dataset;
+    let limit = (settings.is_read() && settings.n > 0).then_some(settings.n);
+    dataset::open(&experiment.name, &experiment.dataset_source(), limit, settings.seed)
+        .with_context(|| format!("opening the data set of experiment '{}'", experiment.name))
+}
+
+/// The averaged network of a run's newest whole checkpoint, for sampling without training.
+pub fn load_network(
+    run: &Path,
+    network: &NetworkConfig,
+    device: &Device,
+) -> Result<(u64, crate::network::Network)> {
+    let Latest { found, .. } = checkpoint::latest_valid(&RunDir::open(run).state_path())?;
+    let Some((place, saved)) = found else {
+        bail!("run '{}' has no whole checkpoint yet", RunDir::open(run).id());
+    };
+    let source = crate::network::parameters::Source::Frozen(&saved.ema);
+    let network = crate::network::Network::build(network, source, candle_core::DType::F32, device)?;
+    Ok((place.step, network))
+}

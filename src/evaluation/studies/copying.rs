@@ -1,0 +1,137 @@
+//! When networks copy their training images: how many there are, how much of one a pixel sees, and whether theory
+//! says so.
+
+use super::figures::{RunFigures, cell, number};
+use super::finding::{Finding, Reading, Table, Verdict, interval_words};
+use super::page::rate_panel;
+
+/// Copies everything, whatever there is.
+const COPIER: &str = "ideal";
+
+pub(super) fn read(runs: &[RunFigures]) -> Reading {
+    let mut field = Finding::new("a network that sees more of the image copies more");
+    let mut fewer = Finding::new("with more training images a network copies less");
+    let mut whole = Finding::new("a machine that sees whole images copies most of its samples");
+    let mut theory =
+        Finding::new("the local machine copies as often as the network (intervals meet)");
+    for (index, run) in runs.iter().enumerate() {
+        let n = |run: &RunFigures| run.arm.experiment.dataset.n;
+        let larger = runs[index + 1..]
+            .iter()
+            .filter(|other| run.differs_only_in(other, "dataset.n") && n(other) > n(run));
+        if let Some(other) = larger.max_by_key(|other| n(other))
+            && let (Some(few), Some(many)) = (run.copies("network"), other.copies("network"))
+        {
+            let words = format!(
+                "{}: copies {}, with {} images {}",
+                run.arm.words(),
+                interval_words(few),
+                n(other),
+                interval_words(many)
+            );
+            fewer.add(Verdict::above(few, many), words);
+        }
+        let reach = |run: &RunFigures| -> usize {
+            run.arm.experiment.network.kernels.iter().map(|kernel| kernel - 1).sum()
+        };
+        for other in &runs[..index] {
+            let (small, large) =
+                if reach(other) < reach(run) { (other, run) } else { (run, other) };
+            if !run.differs_only_in(other, "network.kernels") || reach(small) == reach(large) {
+                continue;
+            }
+            if let (Some(a), Some(b)) = (large.copies("network"), small.copies("network")) {
+                let words = format!(
+                    "{}: copies {}, with kernels {} {}",
+                    large.arm.words(),
+                    interval_words(a),
+                    small.setting("network.kernels"),
+                    interval_words(b)
+                );
+                field.add(Verdict::above(a, b), words);
+            }
+        }
+        if let Some(copies) = run.copies(COPIER) {
+            let words = format!("{}: {}", run.arm.words(), interval_words(copies));
+            whole.add(Verdict::above_half(copies), words);
+        }
+        let local = ["els", "bbels"].into_iter().find(|name| !run.r(name).is_empty());
+        if let Some(local) = local
+            && let (Some(machine), Some(network)) = (run.copies(local), run.copies("network"))
+        {
+            let apart = machine.low > network.high || machine.high < network.low;
+            let verdict = if apart { Verdict::Fails } else { Verdict::Holds };
+            let words = format!(
+                "{}: {local} {}, the network {}",
+                run.arm.words(),
+                interval_words(machine),
+                interval_words(network)
+            );
+            theory.add(verdict, words);
+        }
+    }
+    let head = [
+        "run",
+        "who",
+        "copies",
+        "distance to the nearest image",
+        "pixels that are patch centres",
+        "share of the leading image",
+        "images used",
+    ];
+    let mut table = Table::new("What samples are made of", &head);
+    for run in runs {
+        for found in &run.mosaics {
+            table.rows.push(vec![
+                run.arm.words(),
+                found.who.clone(),
+                cell(run.copies(&found.who)),
+                number(found.distance),
+                format!("{:.2}", found.centres),
+                format!("{:.2}", found.leading_share),
+                format!("{:.1}", found.images_used),
+            ]);
+        }
+    }
+    let panel = rate_panel("copies among the network's samples", runs, |run| run.copies("network"));
+    Reading {
+        findings: vec![field, fewer, whole, theory],
+        tables: vec![table],
+        panels: vec![panel],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::figures::tests::run;
+    use super::*;
+    use crate::evaluation::mosaics::MosaicFigures;
+
+    #[test]
+    fn the_fewest_images_are_held_against_the_most() {
+        let with = |n: usize, copies: [f64; 3]| {
+            let mut run = run(&[&format!("dataset.n={n}")], &[("els", &[0.5])], [0.0; 3]);
+            let figures = |who: &str, copies| MosaicFigures {
+                who: who.into(),
+                n: 32,
+                copies,
+                distance: None,
+                centres: 0.0,
+                leading_share: 0.0,
+                images_used: 0.0,
+                region_area: 0.0,
+            };
+            run.mosaics = vec![figures("network", copies), figures("els", [0.0, 0.0, 0.1])];
+            run
+        };
+        let (all, none) = ([0.9, 0.8, 1.0], [0.0, 0.0, 0.1]);
+        let findings = read(&[with(4, all), with(16, none), with(64, none)]).findings;
+        assert_eq!(findings[0].verdict(), Verdict::Untested, "one field only");
+        let findings = &findings[1..];
+        let words: Vec<&str> = findings[0].evidence.iter().map(|e| e.words.as_str()).collect();
+        assert!(words[0].contains("with 64 images") && words.len() == 2, "{words:?}");
+        assert_eq!(findings[0].evidence[0].verdict, Verdict::Holds);
+        assert_eq!(findings[1].verdict(), Verdict::Untested);
+        assert_eq!(findings[2].words(), "mixed (in 2 of 3 comparisons)");
+    }
+}

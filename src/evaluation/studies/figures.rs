@@ -1,0 +1,244 @@
+//! What a study reads of one finished run: the files of its report.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::finding::interval_words;
+use crate::analysis::summary::{Interval, Quartiles, quartiles, wilson};
+use crate::config::Arm;
+use crate::evaluation::calibration::Calibration;
+use crate::evaluation::mosaics::MosaicFigures;
+use crate::runs::run_dir::RunDir;
+
+/// A machine and its points (t, value).
+pub type Curve = (String, Vec<(f64, f64)>);
+
+/// One run of a study.
+#[derive(Clone, Debug)]
+pub struct RunFigures {
+    pub arm: Arm,
+    pub run: String,
+    /// `report.json`.
+    report: Value,
+    /// Pearson's r of each machine's samples, seed by seed.
+    r: Vec<(String, Vec<Option<f64>>)>,
+    /// `R^2` of x0hat along the network's trajectories by t, of each machine.
+    pub by_step: Vec<Curve>,
+    pub calibration: Option<Calibration>,
+    pub mosaics: Vec<MosaicFigures>,
+}
+
+impl RunFigures {
+    pub fn read(arm: &Arm, run: &RunDir) -> Result<Self> {
+        let folder = run.report_path();
+        let text = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read_to_string(&path).with_context(|| format!("reading '{}'", path.display()))
+        };
+        let report: Value = serde_json::from_str(&text("report.json")?)
+            .with_context(|| format!("reading the report of run {}", run.id()))?;
+        let mosaics = serde_json::from_value(report["mosaics"].clone());
+        Ok(Self {
+            arm: arm.clone(),
+            run: run.id(),
+            r: correlations(&text("agreement.csv")?, &folder)?,
+            by_step: by_step(&text("by_step.csv")?, &folder)?,
+            calibration: Calibration::read(&run.calibration_path())?,
+            mosaics: mosaics.unwrap_or_default(),
+            report,
+        })
+    }
+
+    pub fn machines(&self) -> impl Iterator<Item = &str> {
+        self.r.iter().map(|(machine, _)| machine.as_str())
+    }
+
+    /// A machine's r on each seed; nothing of one that did not take part.
+    pub fn r(&self, machine: &str) -> &[Option<f64>] {
+        let found = self.r.iter().find(|(name, _)| name == machine);
+        found.map_or(&[], |(_, r)| r)
+    }
+
+    pub fn r_quartiles(&self, machine: &str) -> Option<Quartiles> {
+        let r: Vec<f64> = self.r(machine).iter().flatten().copied().collect();
+        quartiles(&r)
+    }
+
+    /// The median over seeds of another agreement, `r2` or `R2`, or of `R2_along_network`.
+    pub fn agreement(&self, machine: &str, key: &str) -> Option<f64> {
+        self.report["agreement"][machine][key].as_f64()
+    }
+
+    /// Share of seeds on which a machine's r is above another's, with Wilson's 95% interval.
+    pub fn won(&self, machine: &str, other: &str) -> Option<Interval> {
+        won(self.r(machine), self.r(other))
+    }
+
+    /// A rate of the network's judged samples.
+    pub fn rate(&self, name: &str) -> Option<Interval> {
+        interval(&self.report["rates"], name)
+    }
+
+    /// A rate of a machine's judged samples.
+    pub fn machine_rate(&self, machine: &str, name: &str) -> Option<Interval> {
+        interval(&self.report["machine_rates"][machine], name)
+    }
+
+    pub fn judged(&self) -> Option<u64> {
+        self.report["rates"]["n_samples"].as_u64()
+    }
+
+    /// Share of samples that are copies of training images; `who` is `network` or a machine.
+    pub fn copies(&self, who: &str) -> Option<Interval> {
+        let found = self.mosaics.iter().find(|figures| figures.who == who)?;
+        let [estimate, low, high] = found.copies;
+        Some(Interval { estimate, low, high })
+    }
+
+    /// A setting of the run, as `lab.toml` would have it.
+    pub fn setting(&self, key: &str) -> String {
+        let found = self.arm.experiment.entries().into_iter().find(|entry| entry.key == key);
+        found.map(|entry| entry.value).unwrap_or_default()
+    }
+
+    /// Whether the network has attention of any kind.
+    pub fn has_attention(&self) -> bool {
+        self.arm.experiment.network.attention != "none"
+    }
+
+    /// Whether two runs differ in nothing but `key`.
+    pub fn differs_only_in(&self, other: &Self, key: &str) -> bool {
+        let (a, b) = (self.arm.experiment.entries(), other.arm.experiment.entries());
+        let mut differing = a.iter().zip(&b).filter(|(a, b)| a.value != b.value);
+        differing.next().is_some_and(|(a, _)| a.key == key) && differing.next().is_none()
+    }
+}
+
+/// Pairs of runs, the first with attention, that differ in nothing else.
+pub fn twins(runs: &[RunFigures]) -> impl Iterator<Item = (&RunFigures, &RunFigures)> {
+    let with = runs.iter().filter(|run| run.arm.experiment.network.attention == "softmax");
+    with.filter_map(|run| {
+        let is_twin = |other: &&RunFigures| {
+            !other.has_attention() && run.differs_only_in(other, "network.attention")
+        };
+        runs.iter().find(is_twin).map(|twin| (run, twin))
+    })
+}
+
+/// Share of seeds on which `a` is above `b`, of those where both are defined.
+pub fn won(a: &[Option<f64>], b: &[Option<f64>]) -> Option<Interval> {
+    let pairs: Vec<(f64, f64)> =
+        a.iter().zip(b).filter_map(|(a, b)| Some(((*a)?, (*b)?))).collect();
+    let n = pairs.iter().filter(|(a, b)| a > b).count();
+    (!pairs.is_empty()).then(|| wilson(n, pairs.len()))
+}
+
+fn interval(rates: &Value, name: &str) -> Option<Interval> {
+    let ends = &rates["intervals95"][name];
+    Some(Interval {
+        estimate: rates[name].as_f64()?,
+        low: ends[0].as_f64()?,
+        high: ends[1].as_f64()?,
+    })
+}
+
+/// A cell of a table.
+pub fn cell(interval: Option<Interval>) -> String {
+    interval.map_or_else(|| "-".to_owned(), interval_words)
+}
+
+/// A cell of a table.
+pub fn number(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
+}
+
+fn correlations(text: &str, folder: &Path) -> Result<Vec<(String, Vec<Option<f64>>)>> {
+    let mut found: Vec<(String, Vec<Option<f64>>)> = Vec::new();
+    for line in text.lines().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        let [_, machine, r, ..] = cells[..] else {
+            bail!("'{}' has the line '{line}'; compare the run again", folder.display());
+        };
+        let r = r.parse().ok();
+        match found.iter_mut().find(|(name, _)| name == machine) {
+            Some((_, all)) => all.push(r),
+            None => found.push((machine.to_owned(), vec![r])),
+        }
+    }
+    Ok(found)
+}
+
+fn by_step(text: &str, folder: &Path) -> Result<Vec<Curve>> {
+    let mut found: Vec<Curve> = Vec::new();
+    for line in text.lines().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        let [machine, t, r_squared, ..] = cells[..] else {
+            bail!("'{}' has the line '{line}'; compare the run again", folder.display());
+        };
+        let point = (t.parse().unwrap_or(f64::NAN), r_squared.parse().unwrap_or(f64::NAN));
+        match found.iter_mut().find(|(name, _)| name == machine) {
+            Some((_, all)) => all.push(point),
+            None => found.push((machine.to_owned(), vec![point])),
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::Experiment;
+
+    /// A run with the given settings, r of machines and consistency rate.
+    pub fn run(settings: &[&str], r: &[(&str, &[f64])], consistent: [f64; 3]) -> RunFigures {
+        let mut experiment = Experiment::new("a");
+        settings.iter().for_each(|pair| experiment.set_pair(pair).unwrap());
+        let rates = json!({
+            "consistent": consistent[0],
+            "creative": consistent[0],
+            "intervals95": {
+                "consistent": [consistent[1], consistent[2]],
+                "creative": [consistent[1], consistent[2]],
+            },
+            "n_samples": 100,
+        });
+        let each =
+            |(name, r): &(&str, &[f64])| ((*name).to_owned(), r.iter().map(|r| Some(*r)).collect());
+        RunFigures {
+            arm: Arm { experiment, base: "a".into(), varied: Vec::new() },
+            run: settings.join(" "),
+            report: json!({ "rates": rates, "machine_rates": { "attention-similarity": rates } }),
+            r: r.iter().map(each).collect(),
+            by_step: Vec::new(),
+            calibration: None,
+            mosaics: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn twins_differ_in_attention_alone() {
+        let runs = [
+            run(&[], &[], [0.0; 3]),
+            run(&["network.attention=none", "dataset.n=8"], &[], [0.0; 3]),
+            run(&["network.attention=none"], &[], [0.0; 3]),
+            run(&["network.attention=top1"], &[], [0.0; 3]),
+        ];
+        let pairs: Vec<_> = twins(&runs).map(|(a, b)| (a.run.as_str(), b.run.as_str())).collect();
+        assert_eq!(pairs, [("", "network.attention=none")]);
+    }
+
+    #[test]
+    fn seeds_without_r_are_left_out_of_the_share_won() {
+        let csv =
+            "seed,machine,r,r2,R2\n0,a,0.5,,\n1,a,,,\n0,b,0.4,,\n1,b,0.1,,\n2,b,0.2,,\n2,a,0.1,,\n";
+        let r = correlations(csv, Path::new("x")).unwrap();
+        assert_eq!(r[0].1, [Some(0.5), None, Some(0.1)]);
+        assert_eq!(won(&r[0].1, &r[1].1), Some(wilson(1, 2)));
+        assert_eq!(won(&[None], &[Some(1.0)]), None);
+        assert!(correlations("x\nbroken\n", Path::new("x")).is_err());
+    }
+}

@@ -1,0 +1,168 @@
+//! Several runs side by side: one row a run, and the spread over the training seeds of an experiment.
+
+use serde_json::{Value, json};
+
+use super::compare::Comparison;
+use super::report::{self, Context};
+use crate::runs::event::Rates;
+
+/// What a summary keeps of one run.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub run: String,
+    pub experiment: String,
+    pub report: Value,
+    pub rates: Option<Rates>,
+}
+
+impl Row {
+    pub fn new(context: &Context<'_>, found: &Comparison) -> Self {
+        Self {
+            run: context.run.clone(),
+            experiment: context.experiment.name.clone(),
+            report: report::to_json(context, found),
+            rates: found.rates.clone(),
+        }
+    }
+
+    fn number(&self, machine: &str, key: &str) -> Option<f64> {
+        self.report["agreement"][machine][key].as_f64()
+    }
+
+    fn machines(&self) -> Vec<&str> {
+        let machines = self.report["agreement"].as_object();
+        machines.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+/// What is said of each machine: heading, key in a report, factor and unit.
+const FIGURES: [(&str, &str); 5] = [
+    ("median r", "r"),
+    ("median r^2", "r2"),
+    ("median R^2", "R2"),
+    ("share won", "won"),
+    ("R^2 of x0hat", "R2_along_network"),
+];
+
+/// A page for people and the same for programs. An experiment's figures are means over its runs, with the
+/// standard deviation over them where there are several.
+pub fn summary(rows: &[Row]) -> (String, Value) {
+    let mut experiments: Vec<&str> = Vec::new();
+    for row in rows {
+        if !experiments.contains(&row.experiment.as_str()) {
+            experiments.push(&row.experiment);
+        }
+    }
+    let mut page = "# Comparison\n\n".to_owned();
+    let mut found = Vec::new();
+    for experiment in experiments {
+        let runs: Vec<&Row> = rows.iter().filter(|row| row.experiment == experiment).collect();
+        page += &section(experiment, &runs);
+        let reports: Vec<&Value> = runs.iter().map(|row| &row.report).collect();
+        found.push(
+            json!({ "experiment": experiment, "runs": reports, "over_runs": over_runs(&runs) }),
+        );
+    }
+    (page, json!({ "format": 1, "experiments": found }))
+}
+
+fn over_runs(runs: &[&Row]) -> Value {
+    let machines = runs.first().map(|row| row.machines()).unwrap_or_default();
+    let figures = |machine: &str| -> Value {
+        let entry = |(_, key): &(&str, &str)| {
+            let spread = spread(runs.iter().filter_map(|row| row.number(machine, key)));
+            (
+                (*key).to_owned(),
+                json!(spread.map(|s| json!({ "mean": s.mean, "sd": s.sd, "runs": s.n }))),
+            )
+        };
+        Value::Object(FIGURES.iter().map(entry).collect())
+    };
+    let each = machines.into_iter().map(|machine| (machine.to_owned(), figures(machine)));
+    Value::Object(each.collect())
+}
+
+fn section(experiment: &str, runs: &[&Row]) -> String {
+    let names: Vec<&str> = runs.iter().map(|row| row.run.as_str()).collect();
+    let first = runs[0];
+    let headings: Vec<&str> = FIGURES.iter().map(|(heading, _)| *heading).collect();
+    let mut text = format!(
+        "## {experiment}\n\nRuns: {}. {} held-out noise seeds each.\n\n| machine | {} |\n| ---{} |\n",
+        names.join(", "),
+        first.report["n_seeds"],
+        headings.join(" | "),
+        " | ---".repeat(headings.len())
+    );
+    for machine in first.machines() {
+        let cell = |(_, key): &(&str, &str)| match spread(
+            runs.iter().filter_map(|row| row.number(machine, key)),
+        ) {
+            Some(Spread { mean, sd: Some(sd), .. }) => format!("{mean:.3} ± {sd:.3}"),
+            Some(Spread { mean, .. }) => format!("{mean:.3}"),
+            None => "-".to_owned(),
+        };
+        let cells: Vec<String> = FIGURES.iter().map(cell).collect();
+        text += &format!("| {machine} | {} |\n", cells.join(" | "));
+    }
+    text += "\n";
+    if runs.iter().any(|row| row.rates.is_some()) {
+        text += "| network of | judged | whole | consistent | novel | creative | hue purity |\n| --- | --- | --- | --- | --- | --- | --- |\n";
+        for row in runs {
+            let Some(rates) = &row.rates else { continue };
+            let named = rates.named();
+            let cell = |name: &str| match named.iter().find(|(other, _)| *other == name) {
+                Some((_, rate)) => format!("{:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high),
+                None => "-".to_owned(),
+            };
+            let cells =
+                ["whole", "consistent", "novel", "creative", "hue_purity"].map(cell).join(" | ");
+            text += &format!("| {} | {} | {cells} |\n", row.run, rates.n_samples);
+        }
+        text += "\n";
+    }
+    text
+}
+
+struct Spread {
+    mean: f64,
+    /// Standard deviation over runs; of one run there is none.
+    sd: Option<f64>,
+    n: usize,
+}
+
+fn spread(values: impl Iterator<Item = f64>) -> Option<Spread> {
+    let values: Vec<f64> = values.collect();
+    let n = values.len();
+    if n == 0 {
+        return None;
+    }
+    let mean = values.iter().sum::<f64>() / n as f64;
+    let sum = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
+    Some(Spread { mean, sd: (n > 1).then(|| (sum / (n - 1) as f64).sqrt()), n })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(run: &str, experiment: &str, r: f64) -> Row {
+        let figures =
+            json!({ "r": r, "r2": r * r, "R2": null, "won": 0.5, "R2_along_network": 0.1 });
+        Row {
+            run: run.into(),
+            experiment: experiment.into(),
+            report: json!({ "n_seeds": 4, "agreement": { "els": figures } }),
+            rates: None,
+        }
+    }
+
+    #[test]
+    fn runs_of_one_experiment_are_one_row_with_their_spread() {
+        let rows = [row("a-1", "a", 0.4), row("a-2", "a", 0.6), row("b-1", "b", 0.9)];
+        let (page, json) = summary(&rows);
+        assert!(page.contains("| els | 0.500 ± 0.141 |"), "{page}");
+        assert!(page.contains("Runs: a-1, a-2.") && page.contains("| els | 0.900 |"), "{page}");
+        let over = &json["experiments"][0]["over_runs"]["els"];
+        assert_eq!((over["r"]["runs"].as_u64(), over["R2"].is_null()), (Some(2), true));
+    }
+}

@@ -1,0 +1,203 @@
+//! What a worker tells the world: one JSON object a line in `events.jsonl`, append-only.
+//!
+//! These are wire types: they carry a format version and are kept apart from domain types. A reader
+//! skips kinds it does not know (a newer worker) and tolerates a torn last line (a worker that died).
+
+use serde::{Deserialize, Serialize};
+
+use super::status::RunState;
+
+/// One line of `events.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// [`super::format::RUN_FORMAT`] of the writer.
+    pub v: u32,
+    /// Milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// Training step the event belongs to.
+    pub step: u64,
+    pub body: EventBody,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum EventBody {
+    State {
+        state: RunState,
+        reason: Option<String>,
+    },
+    Metrics(Metrics),
+    Attention(AttentionMetrics),
+    /// What a machine that needs no network predicts for the same images and levels.
+    PredictedAttention {
+        machine: String,
+        metrics: AttentionMetrics,
+    },
+    /// The loss at each noise level.
+    LossByLevel(LossByLevel),
+    Preview(Box<PreviewSummary>),
+    Checkpoint {
+        path: String,
+        seconds: f64,
+    },
+    Notice {
+        level: NoticeLevel,
+        text: String,
+    },
+    /// Final figures of the comparison, one per machine.
+    Agreement {
+        figures: Vec<AgreementFigure>,
+    },
+    /// A kind that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Training figures, averaged over the steps since the last ones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Mean squared error of the predicted noise; `None` where it was not finite.
+    pub loss: Option<f64>,
+    pub grad_norm: Option<f64>,
+    pub learning_rate: f64,
+    pub steps_per_s: f64,
+    pub images_per_s: f64,
+}
+
+/// Mean loss in equal ranges of t, over the steps since the last such event.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LossByLevel {
+    /// Range i is `[i / n, (i + 1) / n)` of n; `None` where no image fell into it.
+    pub loss: Vec<Option<f64>>,
+}
+
+impl LossByLevel {
+    /// Each range's end and loss, where there is one.
+    pub fn ranges(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        let n = self.loss.len() as f64;
+        let range = move |(i, loss): (usize, &Option<f64>)| Some(((i + 1) as f64 / n, (*loss)?));
+        self.loss.iter().enumerate().filter_map(range)
+    }
+}
+
+/// Entropy of the final attention layer's rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttentionMetrics {
+    /// Number of pixels that can be attended; the entropy of uniform attention is its logarithm.
+    pub n_pixels: usize,
+    /// One entry per noise level, in increasing t.
+    pub levels: Vec<AttentionAtLevel>,
+}
+
+/// Attention at one noise level.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttentionAtLevel {
+    pub t: f64,
+    /// Mean over queries and images, nats, per head.
+    pub entropy_nats: Vec<f64>,
+    /// Mean attention-weighted distance in pixels (shortest way round a circular image), per head.
+    pub distance_pixels: Vec<f64>,
+    /// Largest logit over queries, keys and images, per head; empty where it is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub largest_logit: Vec<f64>,
+    /// Share of all attention that an image's most attended pixel receives, mean over images, per head.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sink: Vec<f64>,
+}
+
+/// A preview that was written under `previews/`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PreviewSummary {
+    /// Directory relative to the run directory, e.g. `previews/step-000500`.
+    pub path: String,
+    /// Number of noise seeds.
+    pub n_seeds: usize,
+    /// Agreement of the network with each machine.
+    pub figures: Vec<AgreementFigure>,
+    /// Judged rates of the network's samples on crafted sets.
+    pub rates: Option<Rates>,
+    pub seconds: f64,
+}
+
+/// Agreement of the network's samples with one machine's, from the same seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgreementFigure {
+    /// Column name, e.g. `els` or `attention-similarity`.
+    pub machine: String,
+    /// Pearson's r per seed; `None` where it is undefined (a constant image).
+    pub r: Vec<Option<f64>>,
+    /// Coefficient of determination `R^2 = 1 - SS_res / SS_tot` per seed.
+    pub r_squared_cod: Vec<Option<f64>>,
+}
+
+/// Shares of judged samples, in [0, 1], with 95% Wilson intervals.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    pub n_samples: usize,
+    pub valid: Rate,
+    pub consistent: Rate,
+    pub novel: Rate,
+    pub creative: Rate,
+    /// Whole features among all components; the interval ignores that components share images.
+    pub whole: Option<Rate>,
+    /// Mean share of foreground in the leading hue, with a 95% interval of the mean.
+    pub hue_purity: Option<Rate>,
+    /// Consistent ones among the valid ones.
+    pub consistent_of_valid: Option<Rate>,
+    /// What `consistent` would be if these samples' features were dealt to images at random.
+    pub chance: Option<f64>,
+}
+
+impl Rates {
+    /// Every rate there is under its name in reports, in their order.
+    pub fn named(&self) -> Vec<(&'static str, Rate)> {
+        let all = [
+            ("whole", self.whole),
+            ("valid", Some(self.valid)),
+            ("consistent", Some(self.consistent)),
+            ("novel", Some(self.novel)),
+            ("creative", Some(self.creative)),
+            ("hue_purity", self.hue_purity),
+            ("consistent_of_valid", self.consistent_of_valid),
+        ];
+        all.into_iter().filter_map(|(name, rate)| Some((name, rate?))).collect()
+    }
+}
+
+/// A share and its interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rate {
+    pub value: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeLevel {
+    Info,
+    Warning,
+    Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runs::format::RUN_FORMAT;
+
+    #[test]
+    fn a_kind_from_a_newer_worker_is_read_as_unknown() {
+        let line = r#"{"v":1,"time_ms":1,"step":2,"body":{"kind":"hologram","depth":3}}"#;
+        let event: Event = serde_json::from_str(line).unwrap();
+        assert_eq!(event.body, EventBody::Unknown);
+    }
+
+    #[test]
+    fn events_survive_the_round_trip() {
+        let body = EventBody::State { state: RunState::Paused, reason: None };
+        let event = Event { v: RUN_FORMAT, time_ms: 5, step: 7, body };
+        let line = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    }
+}

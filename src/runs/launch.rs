@@ -1,0 +1,286 @@
+//! Starting, resuming and killing workers.
+//!
+//! A worker is this very program as `mosaic worker RUN_DIR`: no terminal, a session of its own as
+//! its first act (`worker::run`), output to `worker.log`. It outlives whoever launched it. (It is not
+//! made a group leader at birth, because a leader cannot start a session.)
+//!
+//! A launch ends when the worker has taken its run over, or has failed to: then its words are the error, and no run is
+//! left that looks as if it were being launched.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command as Process, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use super::format::NewerFormat;
+use super::holder::Steering;
+use super::liveness::{self, Delivery, START_LIMIT};
+use super::process::this_program;
+use super::queue;
+use super::run_dir::{RunDir, RunsDir};
+use super::run_lock::{self, Lock};
+use super::run_toml::{self, RunToml};
+use super::signals::masked;
+use super::status::{RunState, Status, now_ms};
+use crate::config::{ConfigError, Experiment, SettingError};
+
+/// What a launch needs to know besides the experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LaunchOptions {
+    /// As [`crate::hardware::device::Wanted`] reads it.
+    pub device: String,
+    /// The run that this one was edited from.
+    pub parent: Option<String>,
+    /// Threads of the worker; as many as there are cores where it is left open.
+    pub threads: Option<usize>,
+    /// Wait until no other run of the directory is at work.
+    pub queued: bool,
+}
+
+impl Default for LaunchOptions {
+    fn default() -> Self {
+        Self { device: "auto".to_owned(), parent: None, threads: None, queued: false }
+    }
+}
+
+#[derive(Debug, Error)]
+pub enum LaunchError {
+    #[error("experiment '{name}' cannot be launched: {source}")]
+    Settings { name: String, source: SettingError },
+    #[error(transparent)]
+    Files(#[from] ConfigError),
+    #[error("making the directory of a run in '{}'", path.display())]
+    Directory { path: PathBuf, source: io::Error },
+    #[error("starting the worker of run '{run}'")]
+    Spawn { run: String, source: io::Error },
+    #[error("the worker of run '{run}' ended before it began to work ({how}){}", quoted(log))]
+    Died { run: String, how: String, log: String },
+    #[error("run '{run}' has a worker at work{}; nothing to resume", pid.map_or(String::new(), |pid| format!(" (process {pid})")))]
+    Busy { run: String, pid: Option<u32> },
+    #[error("run '{run}' is finished; nothing to resume")]
+    Finished { run: String },
+    #[error("'{}' is no run: it has no run.toml", path.display())]
+    NoRun { path: PathBuf },
+    #[error("run '{run}' has no worker to kill")]
+    NoWorker { run: String },
+    #[error("run '{run}' is not killed: {by} steers it; take control over first")]
+    Held { run: String, by: String },
+    #[error("run '{run}' is left alone")]
+    Newer { run: String, source: NewerFormat },
+    #[error(
+        "the worker of run '{run}' cannot be reached from here: {why}; 'mosaic stop {run}' asks it to stop"
+    )]
+    OutOfReach { run: String, why: String },
+    #[error(
+        "the worker of run '{run}', process {pid}, was killed but has not ended yet: it waits for a disk or a GPU; look again with 'mosaic ls'"
+    )]
+    Unkilled { run: String, pid: u32 },
+    #[error("sending a signal to the worker of run '{run}'")]
+    Signal { run: String, source: io::Error },
+}
+
+fn quoted(log: &str) -> String {
+    if log.is_empty() { String::new() } else { format!("; it said: {log}") }
+}
+
+/// Makes a run's directory and starts its worker.
+pub fn launch(
+    runs: &RunsDir,
+    experiment: &Experiment,
+    options: &LaunchOptions,
+) -> Result<RunDir, LaunchError> {
+    let name = experiment.name.clone();
+    experiment.check().map_err(|source| LaunchError::Settings { name, source })?;
+    experiment.check_files()?;
+    let directory = |source| LaunchError::Directory { path: runs.path().to_owned(), source };
+    let run = runs.create(&experiment.name).map_err(directory)?;
+    let description = RunToml {
+        parent: options.parent.clone(),
+        created_ms: now_ms(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        device: options.device.clone(),
+        experiment: experiment.clone(),
+    };
+    let begun = run_toml::write(&run.run_toml_path(), &description)
+        .and_then(|()| if options.queued { queue::enter(&run) } else { Ok(()) })
+        .map_err(directory)
+        .and_then(|()| spawn(&run, options.threads));
+    match begun {
+        Ok(()) => Ok(run),
+        Err(error) => {
+            abandon(&run, experiment.training.steps as u64, &error);
+            Err(error)
+        }
+    }
+}
+
+/// Leaves no run behind that looks as if it were being launched. One whose worker could not even be started goes; one
+/// whose worker said something stays as failed, with its log.
+fn abandon(run: &RunDir, steps: u64, error: &LaunchError) {
+    if run.status().is_some() || run_lock::look(run) == Lock::Held {
+        return;
+    }
+    // The launch's own error is the one to report; a directory that stays is shown as lost.
+    let _ = match error {
+        LaunchError::Died { how, log, .. } => {
+            let message =
+                format!("the worker ended before it began to work ({how}){}", quoted(log));
+            let status = Status { message: Some(message), ..Status::new(RunState::Failed, steps) };
+            status.write(&run.status_path())
+        }
+        _ => std::fs::remove_dir_all(run.path()),
+    };
+}
+
+/// Starts a new worker on a run that was stopped, failed or lost; `threads` as in [`LaunchOptions`].
+pub fn resume(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
+    if !run.run_toml_path().is_file() {
+        return Err(LaunchError::NoRun { path: run.path().to_owned() });
+    }
+    let status = readable(run)?;
+    // A worker that hangs (silent by its heartbeat) still holds the directory: kill it first.
+    if liveness::is_at_work(run) {
+        let pid = status.filter(|status| !status.state.is_over()).map(|status| status.worker.pid);
+        return Err(LaunchError::Busy { run: run.id(), pid });
+    }
+    if status.is_some_and(|status| status.state == RunState::Finished) {
+        return Err(LaunchError::Finished { run: run.id() });
+    }
+    spawn(run, threads)
+}
+
+/// Where a run stands, unless a newer mosaic has it.
+fn readable(run: &RunDir) -> Result<Option<Status>, LaunchError> {
+    run.readable_status().map_err(|source| LaunchError::Newer { run: run.id(), source })
+}
+
+/// Ends a worker at once, without a checkpoint; the run can be resumed from its last one. A worker that someone else
+/// steers is killed only with `force`. It is not asked: it may hang.
+pub fn kill(run: &RunDir, force: bool) -> Result<(), LaunchError> {
+    let no_worker = || LaunchError::NoWorker { run: run.id() };
+    let status = readable(run)?.filter(|status| !status.state.is_over()).ok_or_else(no_worker)?;
+    match run.steering() {
+        Steering::Theirs(by) if !force => return Err(LaunchError::Held { run: run.id(), by }),
+        _ => {}
+    }
+    if !signal(run, &status, rustix::process::Signal::KILL)? {
+        return Err(no_worker());
+    }
+    // The system ends a process when it can: one that waits for a disk or a GPU may take a while.
+    let since = Instant::now();
+    while run_lock::look(run) == Lock::Held || status.worker.pid_here().is_some() {
+        if since.elapsed() > KILL_LIMIT {
+            return Err(LaunchError::Unkilled { run: run.id(), pid: status.worker.pid });
+        }
+        thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+/// Asks the worker of a run to write a checkpoint and stop, by a signal: whoever steers it, and also where it has no
+/// control socket. False where there is none.
+pub fn terminate(run: &RunDir) -> Result<bool, LaunchError> {
+    let Some(status) = readable(run)?.filter(|status| !status.state.is_over()) else {
+        return Ok(false);
+    };
+    signal(run, &status, rustix::process::Signal::TERM)
+}
+
+fn signal(
+    run: &RunDir,
+    status: &Status,
+    signal: rustix::process::Signal,
+) -> Result<bool, LaunchError> {
+    let failed = |source| LaunchError::Signal { run: run.id(), source };
+    match liveness::signal_worker(run, status, signal).map_err(failed)? {
+        Delivery::Sent(_) => Ok(true),
+        Delivery::NoWorker => Ok(false),
+        Delivery::OutOfReach(why) => Err(LaunchError::OutOfReach { run: run.id(), why }),
+    }
+}
+
+/// The allocator's delay before freed memory goes back to the system; -1: never. A training step frees
+/// and takes the same few hundred megabytes again, and the system clears every page it hands out. Read by the allocator at a process's start.
+pub const KEEP_FREED_MEMORY: &str = "MIMALLOC_PURGE_DELAY";
+pub const KEPT: &str = "-1";
+
+/// Between two looks at a worker that was just started or killed.
+const LOOK: Duration = Duration::from_millis(5);
+/// A killed process is gone after this long, unless it waits for hardware.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
+/// Bytes of a log's end that are quoted.
+const QUOTED_BYTES: usize = 600;
+
+fn spawn(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
+    let attempt = || -> io::Result<Child> {
+        run.unshare_files()?;
+        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(run.log_path())?;
+        let mut worker = Process::new(this_program()?);
+        worker.arg("worker").arg(std::path::absolute(run.path())?);
+        worker.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        if std::env::var_os(KEEP_FREED_MEMORY).is_none() {
+            worker.env(KEEP_FREED_MEMORY, KEPT);
+        }
+        if let Some(threads) = threads {
+            worker.env("RAYON_NUM_THREADS", threads.to_string());
+        }
+        masked(|| worker.spawn())?
+    };
+    let log_before = log_bytes(run);
+    let mut child = attempt().map_err(|source| LaunchError::Spawn { run: run.id(), source })?;
+    if let Some(how) = await_worker(run, &mut child) {
+        let log = log_since(run, log_before);
+        return Err(LaunchError::Died { run: run.id(), how: how.to_string(), log });
+    }
+    // Reaped when it ends while we still live; it does not need us otherwise, nor a thread if there can be none.
+    let reap = move || {
+        let _ = child.wait();
+    };
+    let _ = thread::Builder::new().name("reaper".to_owned()).spawn(reap);
+    Ok(())
+}
+
+/// Waits until a worker has taken its run over; how it ended, if it did before.
+fn await_worker(run: &RunDir, child: &mut Child) -> Option<ExitStatus> {
+    let started = Instant::now();
+    let pid = child.id();
+    let is_at_work = || {
+        let found = run.status().is_some_and(|status| status.worker.pid == pid);
+        found || started.elapsed() > START_LIMIT
+    };
+    loop {
+        let ended = child.try_wait().ok().flatten();
+        // Asked after: a worker that did all its work meanwhile has said so.
+        match (is_at_work(), ended) {
+            (true, _) => return None,
+            (false, Some(how)) => return Some(how),
+            (false, None) => thread::sleep(LOOK),
+        }
+    }
+}
+
+fn log_bytes(run: &RunDir) -> u64 {
+    std::fs::metadata(run.log_path()).map_or(0, |data| data.len())
+}
+
+/// Where a worker's log is, and how it ends, for people who wonder why it is gone.
+pub fn log_words(run: &RunDir) -> String {
+    match log_since(run, 0).as_str() {
+        "" => format!("its log '{}' is empty", run.log_path().display()),
+        log => format!("the last lines of its log '{}': {log}", run.log_path().display()),
+    }
+}
+
+/// The end of what a worker has said since its log had `before` bytes, in one line.
+pub fn log_since(run: &RunDir, before: u64) -> String {
+    let bytes = std::fs::read(run.log_path()).unwrap_or_default();
+    let new = usize::try_from(before).ok().and_then(|before| bytes.get(before..)).unwrap_or(&bytes);
+    let end = &new[new.len().saturating_sub(QUOTED_BYTES)..];
+    let text = String::from_utf8_lossy(end);
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}

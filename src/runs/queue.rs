@@ -1,0 +1,170 @@
+//! Waiting for a free machine: queued runs start one after the other, in the order in which they were queued.
+//!
+//! Nobody keeps the queue. A queued run has a worker from the first moment, which holds no data and no device; it looks
+//! into the runs directory now and then and starts when nothing that it waits for is left:
+//!
+//! - a run at work on the same device (`auto` may be any device), queued or not;
+//! - a queued run that was queued earlier and whose worker lives.
+//!
+//! A paused run holds nobody up, and goes on at once when it is told to. Two workers never start at once: each looks
+//! and enters its next state under one lock of the runs directory, which the system frees if a worker dies.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use super::liveness::Health;
+use super::run_dir::{RunDir, RunSummary, RunsDir};
+use super::run_toml;
+use super::status::{RunState, now_ms};
+use crate::files::write_atomically;
+use crate::hardware::device::Wanted;
+
+const LOCK: &str = ".queue.lock";
+
+/// `queue.json` of a run that waits: it goes when the run starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Ticket {
+    pub queued_ms: u64,
+}
+
+/// Puts a run into the queue, at its end.
+pub fn enter(run: &RunDir) -> io::Result<()> {
+    let ticket = Ticket { queued_ms: now_ms() };
+    write_atomically(&run.ticket_path(), &serde_json::to_vec(&ticket).map_err(io::Error::other)?)
+}
+
+/// Takes a run out; nothing happens if it is not in.
+pub fn leave(run: &RunDir) -> io::Result<()> {
+    match std::fs::remove_file(run.ticket_path()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The run's place in the queue, if it waits.
+pub fn ticket(run: &RunDir) -> Option<Ticket> {
+    serde_json::from_slice(&std::fs::read(run.ticket_path()).ok()?).ok()
+}
+
+/// Whether other workers may look and start meanwhile: not while this lives.
+#[derive(Debug)]
+pub struct Turn {
+    _lock: Option<File>,
+}
+
+impl Turn {
+    /// Waits for the lock of a runs directory; whoever holds it does so for a moment only. The directory itself is locked,
+    /// which needs no more than the right to read it: in a shared, sticky directory a file that another user made could not
+    /// be opened for writing. File systems that lock files only (NFS) get a file of each user; where nothing can be locked,
+    /// two runs may start at once.
+    pub fn take(runs: &Path) -> io::Result<Self> {
+        let directory = File::open(runs)?;
+        if flock(&directory, FlockOperation::LockExclusive).is_ok() {
+            return Ok(Self { _lock: Some(directory) });
+        }
+        let path = runs.join(format!("{LOCK}-{}", rustix::process::getuid().as_raw()));
+        let file = File::options().create(true).append(true).mode(0o600).open(path)?;
+        let is_locked = flock(&file, FlockOperation::LockExclusive).is_ok();
+        Ok(Self { _lock: is_locked.then_some(file) })
+    }
+}
+
+/// The runs that `me` waits for, those at work first, then those ahead in the queue.
+pub fn ahead(runs: &RunsDir, me: &RunDir) -> Vec<String> {
+    let Some(mine) = ticket(me) else { return Vec::new() };
+    let device = device(me);
+    let id = me.id();
+    let others = runs.list().into_iter().filter(|run| run.id != id);
+    let mut found: Vec<(Option<Ticket>, String)> = others
+        .filter(holds_up)
+        .map(|run| (ticket(&run.dir), run))
+        .filter(|(place, run)| place.is_none_or(|place| (place, &run.id) < (mine, &id)))
+        .filter(|(_, run)| shares(&device, &self::device(&run.dir)))
+        .map(|(place, run)| (place, run.id))
+        .collect();
+    found.sort();
+    found.into_iter().map(|(_, id)| id).collect()
+}
+
+/// Whether a run is at work, or waits and will be.
+fn holds_up(run: &RunSummary) -> bool {
+    match (run.health, run.status.as_ref().map(|status| status.state)) {
+        (Health::Alive | Health::Silent, state) => state != Some(RunState::Paused),
+        // Just launched, or the next look will tell.
+        (Health::Unknown | Health::Undecided, _) => true,
+        // Of a newer mosaic's run nothing can be told; waiting for it might have no end.
+        (Health::Lost | Health::Over | Health::Newer, _) => false,
+    }
+}
+
+fn device(run: &RunDir) -> String {
+    run_toml::read(&run.run_toml_path()).map_or_else(|_| "auto".to_owned(), |found| found.device)
+}
+
+/// Whether two runs may need the same device; what cannot be read may be any.
+fn shares(a: &str, b: &str) -> bool {
+    let [a, b] = [a, b].map(|text| text.parse().unwrap_or(Wanted::Auto));
+    a.may_share(&b)
+}
+
+/// What a waiting run says of itself.
+pub fn words(ahead: &[String]) -> String {
+    match ahead {
+        [] => "queued".to_owned(),
+        [one] => format!("waits for {one}"),
+        [first, rest @ ..] => format!("waits for {first} and {} more", rest.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runs::process::ProcessId;
+    use crate::runs::run_lock::RunLock;
+    use crate::runs::status::Status;
+
+    fn say(run: &RunDir, state: RunState, worker: ProcessId) {
+        let status = Status { worker, ..Status::new(state, 1) };
+        status.write(&run.status_path()).unwrap();
+    }
+
+    #[test]
+    fn a_run_waits_for_those_at_work_and_those_queued_before_it() {
+        let place = tempfile::tempdir().unwrap();
+        let runs = RunsDir::new(place.path());
+        let [busy, first, second] = ["a", "b", "c"].map(|name| runs.create(name).unwrap());
+        let me = ProcessId::current();
+        let lock = |run| RunLock::take(run).unwrap();
+        let _locks = [lock(&busy), lock(&second)];
+        let of_first = lock(&first);
+        say(&busy, RunState::Training, me.clone());
+        for (at, run) in [&first, &second].into_iter().enumerate() {
+            let ticket = Ticket { queued_ms: at as u64 };
+            std::fs::write(run.ticket_path(), serde_json::to_vec(&ticket).unwrap()).unwrap();
+            say(run, RunState::Queued, me.clone());
+        }
+        assert_eq!(ahead(&runs, &first), [busy.id()]);
+        assert_eq!(ahead(&runs, &second), [busy.id(), first.id()]);
+        assert_eq!(words(&ahead(&runs, &second)), format!("waits for {} and 1 more", busy.id()));
+        // One that died in the queue, one that is paused and one that is over hold nobody up.
+        drop(of_first);
+        say(&busy, RunState::Paused, me.clone());
+        assert!(ahead(&runs, &second).is_empty());
+        say(&busy, RunState::Finished, me);
+        assert!(ahead(&runs, &second).is_empty());
+        leave(&second).unwrap();
+        leave(&second).unwrap();
+        assert_eq!(ticket(&second), None);
+    }
+
+    #[test]
+    fn cards_of_their_own_are_not_waited_for() {
+        assert!(shares("cuda:0", "cuda:0,1") && shares("cuda:1", "of a newer mosaic"));
+        assert!(!shares("cuda:0", "cuda:1") && !shares("cpu", "cuda:0"));
+    }
+}

@@ -1,0 +1,120 @@
+//! `run.toml`: the resolved experiment of a run and where it came from, written once at launch.
+//!
+//! It has the sections of a `lab.toml` with every value written out, and a `[run]` section that only
+//! the lab writes. What it was launched with is what a resumed worker reads.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::format::{self, NewerFormat, RUN_FORMAT};
+use crate::config::value::Value;
+use crate::config::{ConfigError, Experiment, file};
+use crate::files::write_atomically;
+
+/// A run's `run.toml`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunToml {
+    /// The run that this one was edited from.
+    pub parent: Option<String>,
+    pub created_ms: u64,
+    /// Of `mosaic-lab`, at launch.
+    pub version: String,
+    /// As asked for; which one it became is in the status.
+    pub device: String,
+    pub experiment: Experiment,
+}
+
+#[derive(Debug, Error)]
+pub enum RunTomlError {
+    #[error("reading '{}'", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("reading '{}'", path.display())]
+    Newer { path: PathBuf, source: NewerFormat },
+    #[error("'{}' lacks its [run] section or is not valid: {problem}", path.display())]
+    Header { path: PathBuf, problem: String },
+}
+
+/// Writes `run.toml`.
+pub fn write(path: &Path, run: &RunToml) -> io::Result<()> {
+    // Paths in the experiment start at its root, which must not depend on where the worker starts.
+    let root = std::path::absolute(&run.experiment.root)?;
+    let text = |text: &str| Value::Text(text.to_owned());
+    let parent = run.parent.as_deref().unwrap_or_default();
+    let content = format!(
+        "# Resolved configuration of this run; written by mosaic at launch.\n[run]\nformat = {RUN_FORMAT}\ncreated_ms = {}\nversion = {}\ndevice = {}\nparent = {}\nroot = {}\n\n{}",
+        run.created_ms,
+        text(&run.version),
+        text(&run.device),
+        text(parent),
+        text(&root.to_string_lossy()),
+        run.experiment.to_toml(),
+    );
+    write_atomically(path, content.as_bytes())
+}
+
+/// Reads `run.toml`.
+pub fn read(path: &Path) -> Result<RunToml, RunTomlError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| RunTomlError::Read { path: path.to_owned(), source })?;
+    let bad =
+        |problem: &str| RunTomlError::Header { path: path.to_owned(), problem: problem.to_owned() };
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| bad(error.message()))?;
+    let header = table.get("run").and_then(toml::Value::as_table);
+    let header = header.ok_or_else(|| bad("no [run]"))?;
+    let format = header.get("format").and_then(toml::Value::as_integer);
+    let format = format.and_then(|format| u32::try_from(format).ok());
+    let writer = header.get("version").and_then(toml::Value::as_str);
+    format::check(format.unwrap_or(RUN_FORMAT), RUN_FORMAT, writer)
+        .map_err(|source| RunTomlError::Newer { path: path.to_owned(), source })?;
+    let word = |key: &str| {
+        let value = header.get(key).and_then(toml::Value::as_str);
+        value.map(str::to_owned).ok_or_else(|| bad(&format!("no '{key}'")))
+    };
+    let root = PathBuf::from(word("root")?);
+    let mut lab = file::read(&text, path, &root, Some(path))?;
+    if lab.experiments.len() != 1 {
+        return Err(bad("not exactly one experiment"));
+    }
+    let created = header.get("created_ms").and_then(toml::Value::as_integer).unwrap_or(0);
+    Ok(RunToml {
+        parent: Some(word("parent")?).filter(|parent| !parent.is_empty()),
+        created_ms: u64::try_from(created).unwrap_or(0),
+        version: word("version")?,
+        device: word("device")?,
+        experiment: lab.experiments.remove(0),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_launched_is_what_is_read() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("run.toml");
+        let mut experiment = Experiment::new("a-b");
+        experiment.set("training.steps", "17").unwrap();
+        experiment.description = "quotes \" and 'ticks'".to_owned();
+        let run = RunToml {
+            parent: Some("a-b-000000".to_owned()),
+            created_ms: 5,
+            version: "0".to_owned(),
+            device: "cpu".to_owned(),
+            experiment,
+        };
+        write(&path, &run).unwrap();
+        let again = read(&path).unwrap();
+        assert_eq!(again.experiment.entries(), run.experiment.entries());
+        assert_eq!(again.experiment.description, run.experiment.description);
+        assert!(again.experiment.root.is_absolute());
+        assert_eq!((again.parent, again.device), (run.parent, run.device));
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("format = 1", "format = 7\nwings = 2")).unwrap();
+        assert!(matches!(read(&path), Err(RunTomlError::Newer { .. })), "format before all else");
+    }
+}

@@ -1,0 +1,396 @@
+//! The process body: from a run directory to an exit code.
+
+use std::any::Any;
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::last_words;
+use super::prepare::{Workshop, prepare};
+use super::train::{Ending, train};
+use crate::diffusion::DenoiseError;
+use crate::evaluation::calibration::Calibration;
+use crate::evaluation::compare::{HeldOut, compare};
+use crate::evaluation::mosaics::Mosaics;
+use crate::evaluation::previewing::Wanted;
+use crate::evaluation::report;
+use crate::evaluation::samples::Contestants;
+use crate::evaluation::trained::calibrate_machines;
+use crate::hardware::resource_limits::{in_words, start_threads};
+use crate::network::NetworkDenoiser;
+use crate::runs::command::{Command, Reply};
+use crate::runs::control::{ControlServer, Steered};
+use crate::runs::event::{EventBody, LossByLevel, NoticeLevel};
+use crate::runs::holder::Holder;
+use crate::runs::liveness::{self, HEARTBEAT_LIMIT};
+use crate::runs::queue::{self, Turn};
+use crate::runs::run_dir::{RunDir, RunsDir};
+use crate::runs::run_lock::{RunLock, Whereabouts};
+use crate::runs::run_toml;
+use crate::runs::signals::{self, Signals, Terminal};
+use crate::runs::status::{RunState, Status};
+use crate::runs::status_board::{StatusBoard, log};
+
+/// How often a queued run looks whether it is its turn.
+const LOOK_AT_QUEUE: Duration = Duration::from_secs(1);
+
+/// Exit code of a worker that could not do its work; the reason is in the status and the log.
+const FAILED: u8 = 1;
+
+/// Does all the work of the run in `path`; the answer is the process's exit code.
+pub fn run(path: &Path) -> u8 {
+    // First of all: a signal before this would end the process without a word.
+    let signals = match signals::catch(Terminal::None) {
+        Ok(signals) => signals,
+        Err(error) => {
+            log(&format!("error: listening for signals: {error}"));
+            return FAILED;
+        }
+    };
+    // A session of our own: no terminal's end reaches us. It fails only for a group leader, which
+    // has been given what it needs by whoever started it so.
+    let _ = rustix::process::setsid();
+    match start(&RunDir::open(path), &signals) {
+        Ok(code) => code,
+        Err(error) => {
+            log(&format!("error: {}", in_words(&error)));
+            FAILED
+        }
+    }
+}
+
+fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
+    // Before anything of the run is touched: two workers would write each other's files.
+    let lock = RunLock::take(run).context("taking the lock of the run's directory")?;
+    let Some(lock) = lock else {
+        bail!("another worker is at work on run '{}'; this one leaves it alone", run.id());
+    };
+    let lock = Arc::new(lock);
+    let run = &run.anchored(&lock);
+    run.unshare_files().context("making the files of the run its own")?;
+    check_no_other(run)?;
+    let description = run_toml::read(&run.run_toml_path()).context("reading what to run")?;
+    let steps = description.experiment.training.steps as u64;
+    let own = Wanted::of(&description.experiment);
+    let board = StatusBoard::open(run, steps).context("opening the run's status and events")?;
+    last_words::prepare(run);
+    let stop = &signals.stop;
+    let heart = board.beat(watch(&lock, run, &board, stop)).context("starting the heartbeat")?;
+    if let Some(error) = &lock.refused {
+        board.notice(NoticeLevel::Warning, format!("the file system of '{}' takes no locks ({error}): nothing keeps a second worker away from this run, and a lost worker is noticed by its heartbeat only", run.path().display()));
+    }
+    // Given up for the last word, should the work end for want of file descriptors.
+    let spare = [0; 3].map(|_| File::open("/dev/null").ok());
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let desk = Desk { board: board.clone(), stop: stop.clone(), own };
+        let control = ControlServer::start(run, Arc::new(desk))
+            .unwrap_or_else(|error| without_control(run, &board, &error));
+        if !wait_for_turn(run, &board, &control, stop)? {
+            return Ok(RunState::Stopped);
+        }
+        work(run, &description, &board, &control, stop)
+    }));
+    // Previews still under way must not delay the last word.
+    stop.store(true, Ordering::SeqCst);
+    drop(spare);
+    let (state, reason) = match outcome {
+        Ok(Ok(RunState::Stopped)) => (RunState::Stopped, why_stopped(&board, signals)),
+        Ok(Ok(state)) => (state, None),
+        Ok(Err(error)) => (RunState::Failed, Some(in_words(&error))),
+        Err(panic) => (RunState::Failed, Some(format!("a defect of mosaic: {}", words(&*panic)))),
+    };
+    if board.is_orphaned() {
+        log(&format!("error: {}", board.reason().unwrap_or_else(|| DELETED.to_owned())));
+        board.end();
+        return Ok(FAILED);
+    }
+    if let Some(reason) = &reason {
+        log(&format!(
+            "{}: {}",
+            if state == RunState::Failed { "error" } else { "stopped" },
+            run.in_words(reason)
+        ));
+    }
+    board.set_state(state, reason);
+    board.end();
+    heart.thread().unpark();
+    // The heart only sleeps; a failed join has nothing to tell.
+    let _ = heart.join();
+    Ok(if state == RunState::Failed { FAILED } else { 0 })
+}
+
+/// What is said when the directory of a run is deleted under its worker.
+const DELETED: &str =
+    "the directory of the run was deleted; the worker ends and writes nothing more";
+
+fn why_stopped(board: &StatusBoard, signals: &Signals) -> Option<String> {
+    board.reason().or_else(|| signals.name().map(|name| format!("stopped by {name}")))
+}
+
+/// What the heart does with every beat: looks whether the run's directory is where it was, and ends the worker if not.
+fn watch(
+    lock: &Arc<RunLock>,
+    run: &RunDir,
+    board: &Arc<StatusBoard>,
+    stop: &Arc<AtomicBool>,
+) -> impl Fn() + Send + 'static {
+    let (lock, run, board, stop) = (lock.clone(), run.clone(), board.clone(), stop.clone());
+    move || {
+        let reason = match lock.whereabouts(run.path()) {
+            Whereabouts::Here if run.run_toml_path().is_file() => return,
+            Whereabouts::Here | Whereabouts::Gone => {
+                board.orphan();
+                DELETED.to_owned()
+            }
+            Whereabouts::Moved(to) => format!(
+                "the directory of the run was moved to '{}': stopped there after a checkpoint; 'mosaic --runs-dir {} resume {}' goes on",
+                to.display(),
+                to.parent().unwrap_or(&to).display(),
+                to.file_name().unwrap_or_default().to_string_lossy(),
+            ),
+            Whereabouts::OutOfReach => format!(
+                "the directory of the run is not at '{}' any more: stopped after a checkpoint where it is now",
+                run.path().display()
+            ),
+        };
+        board.end_because(reason);
+        stop.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Where a network file system shares no locks, the worker of another computer is known by its heartbeat.
+fn check_no_other(run: &RunDir) -> Result<()> {
+    let status = run.status().filter(|status| !status.state.is_over());
+    let Some(status) = status else { return Ok(()) };
+    if status.worker.is_of_this_boot() || liveness::is_local(run.path()) {
+        return Ok(());
+    }
+    let since = Instant::now();
+    while since.elapsed() < HEARTBEAT_LIMIT {
+        let now = run.status().map(|status| status.heartbeat_ms);
+        if now != Some(status.heartbeat_ms) {
+            let host = status.host.as_deref().unwrap_or("another computer");
+            bail!(
+                "a worker on '{host}' is at work on run '{}'; this one leaves it alone",
+                run.id()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
+}
+
+/// Goes on without a control socket where the file system refuses one; signals still reach the worker.
+fn without_control(run: &RunDir, board: &StatusBoard, error: &std::io::Error) -> ControlServer {
+    board.notice(
+        NoticeLevel::Warning,
+        format!(
+            "no control socket can be made in '{}' ({error}): commands to pause, resume and preview do not reach this worker; 'mosaic stop' and 'mosaic kill' use signals, on this computer only",
+            run.path().display()
+        ),
+    );
+    ControlServer::deaf()
+}
+
+/// Waits while the run is queued; false when told to stop instead. Nothing is loaded yet.
+fn wait_for_turn(
+    run: &RunDir,
+    board: &StatusBoard,
+    control: &ControlServer,
+    stop: &AtomicBool,
+) -> Result<bool> {
+    if queue::ticket(run).is_none() {
+        return Ok(true);
+    }
+    let place = run.path().parent().context("finding the directory of all runs")?;
+    let runs = RunsDir::new(place);
+    let mut said = None;
+    let mut is_called = false;
+    while !stop.load(Ordering::SeqCst) {
+        let turn = Turn::take(place).context("taking the lock of the queue")?;
+        let ahead = queue::ahead(&runs, run);
+        if ahead.is_empty() || is_called {
+            // Under the lock, so that whoever looks next sees this run at work.
+            board.set_state(RunState::Starting, None);
+            queue::leave(run).context("leaving the queue")?;
+            return Ok(true);
+        }
+        drop(turn);
+        let words = queue::words(&ahead);
+        if said.as_ref() != Some(&words) {
+            board.set_state(RunState::Queued, Some(words.clone()));
+            said = Some(words);
+        }
+        is_called = control.wait(LOOK_AT_QUEUE) == Some(Command::Resume);
+    }
+    queue::leave(run).context("leaving the queue")?;
+    Ok(false)
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
+}
+
+/// What the control server sees of this worker.
+struct Desk {
+    board: Arc<StatusBoard>,
+    stop: Arc<AtomicBool>,
+    own: Wanted,
+}
+
+impl Steered for Desk {
+    /// Which commands make sense in which state; a stop also interrupts whatever is under way.
+    fn decide(&self, command: &Command) -> Reply {
+        let refused = |reason: &str| Reply::Refused { reason: reason.to_owned() };
+        match (self.board.status().state, command) {
+            (state, _) if state.is_over() => refused("the run is over"),
+            (_, Command::Stop) => {
+                self.stop.store(true, Ordering::SeqCst);
+                Reply::Accepted
+            }
+            (RunState::Queued, Command::Resume) => Reply::Accepted,
+            (RunState::Queued, _) => {
+                refused("the run waits in the queue; resume starts it at once, stop takes it out")
+            }
+            (RunState::Comparing, _) => {
+                refused("training is over and its samples are being compared; only stop works now")
+            }
+            (_, Command::Sample { seeds, steps }) => match self.own.or(*seeds, *steps) {
+                Ok(_) => Reply::Accepted,
+                Err(problem) => Reply::Refused { reason: problem },
+            },
+            (RunState::Paused, Command::Pause) => refused("the run is paused already"),
+            (RunState::Training | RunState::Starting, Command::Resume) => {
+                refused("the run is not paused")
+            }
+            _ => Reply::Accepted,
+        }
+    }
+
+    fn handed_over(&self, holder: Option<&Holder>, words: &str) {
+        self.board.update(|status| status.holder = holder.cloned());
+        self.board.notice(NoticeLevel::Info, words);
+    }
+}
+
+fn work(
+    run: &RunDir,
+    description: &run_toml::RunToml,
+    board: &Arc<StatusBoard>,
+    control: &ControlServer,
+    stop: &Arc<AtomicBool>,
+) -> Result<RunState> {
+    start_threads()?;
+    let mut workshop = prepare(run, description, board)?;
+    let loss_by_level = match train(&mut workshop, board, control, stop)? {
+        Ending::Stopped => return Ok(RunState::Stopped),
+        Ending::Done(levels) => levels,
+    };
+    finish(run, &workshop, &loss_by_level, board, stop)
+}
+
+/// Compares on held-out seeds and writes the report.
+fn finish(
+    run: &RunDir,
+    workshop: &Workshop,
+    loss_by_level: &LossByLevel,
+    board: &Arc<StatusBoard>,
+    stop: &Arc<AtomicBool>,
+) -> Result<RunState> {
+    let experiment = &workshop.experiment;
+    let n = experiment.compare.seeds;
+    let network = workshop.trainer.ema_denoiser().context("taking the averaged weights")?;
+    let step = workshop.trainer.n_steps_done();
+    let (contestants, calibration) = match calibrated(run, workshop, &network, step, board, stop) {
+        Err(error) if is_cancelled(&error) => return Ok(RunState::Stopped),
+        other => other?,
+    };
+    let machines: Vec<_> = workshop.contestants.machines().cloned().collect();
+    let mosaics = Mosaics::new(&workshop.dataset, &workshop.network, &machines)
+        .context("building the search for copies")?;
+    let result = compare(
+        &contestants,
+        &network,
+        workshop.judge.as_ref(),
+        &mosaics,
+        HeldOut { noise_seed: experiment.noise_seed, n, n_judged: experiment.compare.samples },
+        stop,
+        &mut |done| {
+            let message = format!("comparing on held-out seeds: {done} of {n}");
+            board.update(|status| status.message = Some(message));
+        },
+    );
+    let comparison = match result {
+        Err(DenoiseError::Cancelled) => return Ok(RunState::Stopped),
+        other => other.context("comparing network and machines")?,
+    };
+    board.emit(EventBody::Agreement { figures: comparison.figures.clone() });
+    let Status { loss, device, .. } = board.status();
+    let machines: Vec<_> = contestants.machines().cloned().collect();
+    let context = report::Context {
+        run: run.id(),
+        experiment,
+        machines: &machines,
+        final_loss: loss,
+        loss_by_level,
+        n_steps: workshop.trainer.n_steps_done(),
+        device,
+        n_parameters: network.network().n_parameters(),
+        n_training_images: workshop.dataset.len(),
+        calibration: calibration.as_ref(),
+    };
+    report::write(&run.report_path(), &context, &comparison).context("writing the report")?;
+    board.notice(NoticeLevel::Info, "the report is written");
+    Ok(RunState::Finished)
+}
+
+/// The machines with the settings that fit the network best, which a stopped comparison has already found.
+fn calibrated(
+    run: &RunDir,
+    workshop: &Workshop,
+    network: &NetworkDenoiser,
+    step: u64,
+    board: &Arc<StatusBoard>,
+    stop: &AtomicBool,
+) -> Result<(Contestants, Option<Calibration>)> {
+    let path = run.calibration_path();
+    let found = match Calibration::read(&path).unwrap_or(None) {
+        Some(found) if found.step == step => found,
+        _ => {
+            let (experiment, contestants) = (&workshop.experiment, &workshop.contestants);
+            let mut progress = |what: &str| {
+                let message = format!("calibrating {what}");
+                board.update(|status| status.message = Some(message));
+            };
+            let found =
+                calibrate_machines(experiment, contestants, network, step, stop, &mut progress)
+                    .context("calibrating the machines")?;
+            let Some(found) = found else {
+                let machines = contestants.machines().cloned().collect();
+                return Ok((contestants.with_machines(machines)?, None));
+            };
+            found.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
+            found
+        }
+    };
+    std::fs::create_dir_all(run.report_path())?;
+    crate::evaluation::charts::write(
+        &found.charts(),
+        2,
+        &run.report_path().join("calibration.png"),
+    )?;
+    let machines: Vec<_> = workshop.contestants.machines().cloned().collect();
+    let contestants = workshop.contestants.with_machines(found.apply(&machines));
+    let contestants = contestants.context("building the calibrated machines")?;
+    Ok((contestants, Some(found)))
+}
+
+fn is_cancelled(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<DenoiseError>(), Some(DenoiseError::Cancelled))
+}

@@ -1,0 +1,124 @@
+//! From a run's settings to everything that training and comparing need.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use candle_core::Device;
+
+use crate::analysis::consistency::Judge;
+use crate::config::Experiment;
+use crate::dataset::Dataset;
+use crate::evaluation::devices;
+use crate::evaluation::loading::network_of;
+use crate::evaluation::samples::Contestants;
+use crate::image::ImageBatch;
+use crate::network::config::NetworkConfig;
+use crate::runs::event::NoticeLevel;
+use crate::runs::run_dir::RunDir;
+use crate::runs::run_toml::RunToml;
+use crate::runs::status_board::StatusBoard;
+use crate::theory::TrainingImages;
+use crate::training::Trainer;
+use crate::training::checkpoint::{self, Latest};
+
+/// What the worker works with.
+pub struct Workshop {
+    pub run: RunDir,
+    pub experiment: Experiment,
+    pub dataset: Arc<Dataset>,
+    pub network: NetworkConfig,
+    pub trainer: Trainer,
+    pub contestants: Arc<Contestants>,
+    /// Crafted sets only.
+    pub judge: Option<Judge>,
+    /// Training images on which attention is measured while training.
+    pub probe: ImageBatch,
+    /// Their classes, if the network wants one; else empty.
+    pub probe_labels: Vec<u32>,
+}
+
+/// Training images of the attention probe.
+const PROBE_IMAGES: usize = 4;
+
+/// Opens the data, builds network and machines, and takes up the newest whole checkpoint.
+pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) -> Result<Workshop> {
+    let experiment = description.experiment.clone();
+    let (network, dataset) = network_of(&experiment)?;
+    for notice in dataset.notices() {
+        board.notice(NoticeLevel::Warning, notice);
+    }
+    let dataset = Arc::new(dataset);
+    let (machines, notes) = experiment.machines(&network);
+    for note in notes {
+        board.notice(NoticeLevel::Info, note);
+    }
+    if let (Some(n), Some(labels)) = (network.n_classes, dataset.labels()) {
+        let absent: Vec<String> = (0..n)
+            .filter(|&class| !labels.iter().any(|&label| usize::from(label) == class))
+            .map(|class| class.to_string())
+            .collect();
+        let mut text = format!(
+            "the network is told a class, seed i gets class i mod {n}, and machines know the images of that class only"
+        );
+        if !absent.is_empty() {
+            text += &format!("; without images, and compared with all: {}", absent.join(", "));
+        }
+        board.notice(NoticeLevel::Info, text);
+    }
+    for warning in experiment.geometry_warnings(&network) {
+        board.notice(NoticeLevel::Warning, warning);
+    }
+    let told = board.clone();
+    let opened = devices::open(&description.device.parse()?, move |problem| {
+        told.notice(NoticeLevel::Warning, problem);
+    })?;
+    board.update(|status| status.device = opened.words.clone());
+    let mut trainer = open_trainer(run, &experiment, &network, &dataset, &opened.tensors, board)?;
+    if let Some(note) = trainer.take_note() {
+        board.notice(NoticeLevel::Info, note);
+    }
+    let images = TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
+    let images = opened.images(images);
+    let contestants = Contestants::new(experiment.ddim(), images, machines, network.n_classes)
+        .context("building the score machines")?;
+    Ok(Workshop {
+        run: run.clone(),
+        probe_labels: match (network.n_classes, dataset.labels()) {
+            (Some(_), Some(labels)) => {
+                labels.iter().take(PROBE_IMAGES).map(|&label| u32::from(label)).collect()
+            }
+            _ => Vec::new(),
+        },
+        probe: dataset.batch(0, PROBE_IMAGES.min(dataset.len())),
+        judge: Judge::new(&dataset),
+        contestants: Arc::new(contestants),
+        experiment,
+        dataset,
+        network,
+        trainer,
+    })
+}
+
+fn open_trainer(
+    run: &RunDir,
+    experiment: &Experiment,
+    network: &NetworkConfig,
+    dataset: &Arc<Dataset>,
+    device: &Device,
+    board: &StatusBoard,
+) -> Result<Trainer> {
+    let config = experiment.training.clone();
+    let Latest { found, refused } =
+        checkpoint::latest_valid(&run.state_path()).context("looking for checkpoints")?;
+    for problem in refused {
+        board.notice(NoticeLevel::Warning, format!("a checkpoint is passed over: {problem}"));
+    }
+    let Some((place, saved)) = found else {
+        return Trainer::new(config, network, dataset.clone(), device)
+            .context("building the network");
+    };
+    board.update(|status| status.step = place.step);
+    board.notice(NoticeLevel::Info, format!("going on from the checkpoint of step {}", place.step));
+    Trainer::resume(config, network, dataset.clone(), device, saved)
+        .with_context(|| format!("resuming from '{}'", place.path.display()))
+}

@@ -1,0 +1,184 @@
+//! Previews beside training: one thread, one latest-wins slot.
+//!
+//! Machines can take longer than the steps between two previews; a newer snapshot then replaces one
+//! that still waits, so that what is shown is recent and nothing queues up.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use crate::analysis::consistency::Judge;
+use crate::diffusion::DenoiseError;
+use crate::evaluation::figures;
+use crate::evaluation::previewing::{Maker, Wanted};
+use crate::evaluation::samples::Contestants;
+use crate::image::ImageBatch;
+use crate::network::NetworkDenoiser;
+use crate::network::config::NetworkConfig;
+use crate::runs::event::{EventBody, NoticeLevel};
+use crate::runs::run_dir::RunDir;
+use crate::runs::status_board::StatusBoard;
+
+/// What every preview of a run is made with.
+pub struct PreviewKit {
+    pub run: RunDir,
+    pub noise_seed: u64,
+    pub contestants: Arc<Contestants>,
+    pub judge: Option<Judge>,
+    pub board: Arc<StatusBoard>,
+    pub stop: Arc<AtomicBool>,
+    /// For networks with attention.
+    pub probe: Option<Probe>,
+}
+
+/// A snapshot and what to make of it.
+pub struct Request {
+    /// Training step.
+    pub step: u64,
+    pub network: NetworkDenoiser,
+    pub wanted: Wanted,
+}
+
+/// What attention is measured on while training, so that machines can say the same.
+pub struct Probe {
+    pub network: NetworkConfig,
+    pub images: ImageBatch,
+    pub labels: Vec<u32>,
+    pub noise_seed: u64,
+}
+
+/// The preview thread's inbox.
+pub struct PreviewDesk {
+    slot: Arc<Slot>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    content: Mutex<Content>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Content {
+    waiting: Option<Request>,
+    closed: bool,
+}
+
+impl PreviewDesk {
+    pub fn open(kit: PreviewKit) -> std::io::Result<Self> {
+        let slot = Arc::new(Slot::default());
+        let inbox = slot.clone();
+        // A pool of its own: in the shared one, training's short tasks would queue behind machines'
+        // long ones and training would stand still while a preview is made.
+        let n_threads = (rayon::current_num_threads() / 2).max(1);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(n_threads)
+            .thread_name(|index| format!("previews {index}"))
+            .build()
+            .map_err(std::io::Error::other)?;
+        let work = move || {
+            pool.install(|| predict(&kit));
+            while let Some(request) = inbox.take() {
+                pool.install(|| serve(&kit, &request));
+            }
+        };
+        let thread = thread::Builder::new().name("previews".to_owned()).spawn(work)?;
+        Ok(Self { slot, thread: Some(thread) })
+    }
+
+    /// Asks for a preview of this snapshot, in place of one that still waits.
+    pub fn request(&self, request: Request) {
+        self.slot.lock().waiting = Some(request);
+        self.slot.changed.notify_one();
+    }
+
+    /// Lets the last request be served (or cancelled by the stop flag) and ends the thread.
+    pub fn close(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.slot.lock().closed = true;
+        self.slot.changed.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // `serve` catches panics, so there is nothing to learn from the join.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for PreviewDesk {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a request; `None` when the desk is closed and none waits.
+    fn take(&self) -> Option<Request> {
+        let mut content = self.lock();
+        loop {
+            if let Some(request) = content.waiting.take() {
+                return Some(request);
+            }
+            if content.closed {
+                return None;
+            }
+            content = self.changed.wait(content).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Says once what machines predict for the network's attention; training goes on whatever comes of it.
+fn predict(kit: &PreviewKit) {
+    let Some(Probe { network, images, labels, noise_seed }) = &kit.probe else { return };
+    let work =
+        || figures::predict_attention(network, &kit.contestants, images, labels, *noise_seed);
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(found)) => {
+            for (machine, metrics) in found {
+                kit.board.emit(EventBody::PredictedAttention { machine, metrics });
+            }
+        }
+        Ok(Err(error)) => {
+            kit.board.notice(NoticeLevel::Warning, format!("predicting attention failed: {error}"));
+        }
+        Err(_) => {
+            let words = "predicting attention failed by a defect of mosaic; see the log";
+            kit.board.notice(NoticeLevel::Error, words.to_owned());
+        }
+    }
+}
+
+fn serve(kit: &PreviewKit, request: &Request) {
+    let step = request.step;
+    let outcome = catch_unwind(AssertUnwindSafe(|| make(kit, request)));
+    let complaint = match outcome {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => match error.downcast_ref::<DenoiseError>() {
+            Some(DenoiseError::Cancelled) => return,
+            _ => format!("the preview of step {step} failed: {error:#}"),
+        },
+        Err(_) => format!("the preview of step {step} failed by a defect of mosaic; see the log"),
+    };
+    kit.board.notice(NoticeLevel::Error, complaint);
+}
+
+fn make(kit: &PreviewKit, request: &Request) -> anyhow::Result<()> {
+    let maker = Maker {
+        previews: &kit.run.previews_path(),
+        contestants: &kit.contestants,
+        judge: kit.judge.as_ref(),
+        noise_seed: kit.noise_seed,
+        stop: &kit.stop,
+    };
+    let summary = maker.make(request.step, &request.network, &request.wanted)?;
+    kit.board.emit_at(request.step, EventBody::Preview(Box::new(summary)));
+    Ok(())
+}
