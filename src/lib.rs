@@ -24,7 +24,7 @@
 //! | [`runs`] | run directories, and who works on them |
 //! | [`evaluation`] | what is computed about networks and machines: samples, calibration, comparison, reports, inspection, studies |
 //! | [`worker`] | the process that trains one run |
-//! | [`bench`] | timings on this computer, for `mosaic bench` |
+//! | [`mod@bench`] | timings on this computer, for `mosaic bench` |
 //! | [`tui`] | the dashboard |
 //! | [`cli`] | subcommands and plain-text output |
 //!

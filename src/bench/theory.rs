@@ -36,7 +36,7 @@ pub struct TheoryTiming {
     pub pairs_per_s: f64,
     /// The same per second of CPU time.
     pub pairs_per_cpu_s: f64,
-    /// What every pair costs at least ([`operations`]), as a share of a core's arithmetic; `None` for machines whose
+    /// What every pair costs at least (`operations`), as a share of a core's arithmetic; `None` for machines whose
     /// pairs have no such cost.
     pub arithmetic_share: Option<f64>,
     /// Bytes of the dictionary that go through a second of CPU time, as a share of what a core can read. Neither share

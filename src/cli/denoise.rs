@@ -35,7 +35,7 @@ use crate::theory::{AttentionProvider, FixedAttention, Machine, Precision, Train
 /// Run one score machine on given tensors.
 #[derive(Args, Clone, Debug)]
 pub struct DenoiseArgs {
-    /// Training images: tensor 'images' [N,C,H,W] (f32 or f64 in [-1,1], or u8), optional 'labels' [N].
+    /// Training images: tensor 'images' `[N,C,H,W]` (f32 or f64 in -1..1, or u8), optional 'labels' `[N]`.
     #[arg(long, value_name = "FILE")]
     pub images: PathBuf,
     /// ideal, es, ls, els, els-interior, bbels, ls-wiener, pspc, wiener or attention.
@@ -47,7 +47,7 @@ pub struct DenoiseArgs {
     /// Time in (0, 1] of the cosine schedule.
     #[arg(long)]
     pub t: f64,
-    /// Noisy images: tensor 'x' [B,C,H,W].
+    /// Noisy images: tensor 'x' `[B,C,H,W]`.
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
     /// Where to write x0, eps and score.

@@ -7,7 +7,7 @@
 //! worker does that from what [`resolve`] returns).
 //!
 //! Reading order: [`value`] (what a key can hold), [`experiment`] (the settings of one experiment),
-//! [`settings`] (the table), [`error`], [`file`] (the TOML text), [`study`] (its studies), [`resolve`] (into domain types).
+//! [`settings`] (the table), [`error`], [`mod@file`] (the TOML text), [`study`] (its studies), [`resolve`] (into domain types).
 
 pub mod value;
 pub mod experiment;

@@ -11,7 +11,7 @@ pub mod abilities;
 pub use output::{stderr, stdout};
 pub use plain::{line, lines};
 
-/// [`line`] for text that another crate writes to the terminal: in ASCII where the locale has no more.
+/// [`line()`] for text that another crate writes to the terminal: in ASCII where the locale has no more.
 pub fn shown(text: &str) -> String {
     match abilities::is_utf8() {
         true => line(text).into_owned(),

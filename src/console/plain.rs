@@ -45,7 +45,7 @@ pub fn ascii_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// [`line`] for a terminal that shows ASCII only.
+/// [`line()`] for a terminal that shows ASCII only.
 pub fn ascii_line(text: &str) -> String {
     ascii_lines(&line(text)).into_owned()
 }

@@ -4,7 +4,7 @@
 //! (antialiasing, as PIL's bilinear does). Images come in the order of their names; transparency is ignored; where every
 //! image is grey there is one channel.
 //!
-//! Everything that is no image of the set is counted ([`super::survey`]) and comes with the data set as its notices.
+//! Everything that is no image of the set is counted (`survey.rs`) and comes with the data set as its notices.
 
 use std::collections::BTreeMap;
 use std::fs;

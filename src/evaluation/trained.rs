@@ -29,7 +29,7 @@ pub struct Trained {
     pub step: u64,
     pub dataset: Dataset,
     pub network: NetworkDenoiser,
-    /// With the settings of the experiment; [`Trained::calibrated`] has others.
+    /// With the settings of the experiment.
     pub contestants: Contestants,
     pub judge: Option<Judge>,
     /// Machines that were left out, and why.

@@ -63,7 +63,7 @@ impl UNet {
         Ok(Self { down, bottleneck, up, last_embedding })
     }
 
-    /// Features [B, widths[0], H, W].
+    /// Features, `[B, widths[0], H, W]`.
     pub fn forward(&self, x: &Tensor, embedding: &Tensor) -> candle_core::Result<Tensor> {
         // Every block starts its embedding with the same ReLU.
         let embedding = relu(embedding)?;

@@ -113,7 +113,7 @@ impl NoisyBatch {
 
 /// The loss twice: plain, to be reported, and weighted, which carries the gradient.
 pub struct Loss {
-    /// Mean squared error of the predicted noise of each image, [B]: comparable between runs.
+    /// Mean squared error of the predicted noise of each image, `[B]`: comparable between runs.
     pub errors: Tensor,
     pub weighted: Tensor,
 }

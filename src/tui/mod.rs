@@ -6,7 +6,7 @@
 //! anything that stops a run because the screen went.
 //!
 //! Reading order: [`link`] and [`disk`] (the lab as seen from here), [`message`], [`keys`], [`typed`], [`app`], [`listing`],
-//! [`series`], [`curves`], [`charted`], [`update`], [`popups`], [`palette`], [`sampling`], [`forms`] , [`pointer`] and [`focus`], [`words`], [`multiplexer`] and [`probe`] (what the terminal can do), [`theme`], [`chart`] and [`plot`], [`pictures`] (images in
+//! [`series`], [`curves`], [`charted`], [`update`], [`popups`], [`palette`], [`sampling`], [`forms`] , [`mod@pointer`] and [`focus`], [`words`], [`multiplexer`] and [`probe`] (what the terminal can do), [`theme`], [`chart`] and [`plot`], [`pictures`] (images in
 //! terminals), [`panels`] and [`view`], [`screenshot`], [`export`], [`input`] and [`terminal`] (what the terminal sends, and its modes), [`watchdog`] and [`shell`].
 
 pub mod link;

@@ -3,7 +3,7 @@
 //! A study trains nothing itself. [`runner`] launches the workers that `mosaic run` would launch, in the ordinary
 //! directory of runs, and takes over any run there whose settings are the same, finished or not: that is what makes a
 //! study resumable, and why two studies share runs. [`figures`] reads what a run's own report says; an analysis
-//! ([`consistency`], [`theory`], [`ablations`], [`locality`], [`copying`]) turns that into [`finding`]s, and
+//! (`consistency`, `theory`, `ablations`, `locality`, `copying`) turns that into [`finding`]s, and
 //! [`page`] writes them down.
 //!
 //! What a study finds is its result, also where theory fails: a claim that does not hold is no error.

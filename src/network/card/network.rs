@@ -19,9 +19,9 @@ const N_GROUPS: usize = 8;
 pub struct Inputs {
     /// Noisy images [B, C, H, W].
     pub x: Place,
-    /// Sines and cosines of the times, [B, width'].
+    /// Sines and cosines of the times, `[B, width']`.
     pub waves: Place,
-    /// Classes as numbers, [B].
+    /// Classes as numbers, `[B]`.
     pub labels: Place,
     /// What else whoever made the network wants to send.
     pub rest: Place,

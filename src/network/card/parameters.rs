@@ -27,7 +27,7 @@ pub struct Parameter {
 /// How a parameter's values are ordered on a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// [n] to [n'].
+    /// `[n]` to `[n']`.
     Vector,
     /// [rows, columns] to [rows, columns'].
     Table,

@@ -125,7 +125,7 @@ pub enum Command {
 }
 
 /// A kernel of `kernels/*.cuh`, whose comments say what it is given. Those that
-/// [`TAKE_BF16`] does not name take single precision alone.
+/// `TAKE_BF16` does not name take single precision alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Launch {
     pub kernel: &'static str,

@@ -8,7 +8,7 @@
 //!
 //! Queries, keys and values travel as one tensor [B, 3, heads, D, P], which is what three 1x1
 //! convolutions joined along channels give. One image and head at a time, spread over threads, and of
-//! its P x P weights only those of [`QUERIES`] queries at a time, where candle's composed operations
+//! its P x P weights only those of `QUERIES` queries at a time, where candle's composed operations
 //! keep several whole maps per head and image.
 //! (`candle_nn::ops::softmax_last_dim` would drop the gradient.)
 

@@ -38,7 +38,7 @@ pub enum Form {
     Residual,
 }
 
-/// `x` [B, I, H, W], `weight` [O, I, k, k], `bias` [O] to [B, O, H, W]. `addend` [B, I] is added to every
+/// `x` `[B, I, H, W]`, `weight` `[O, I, k, k]`, `bias` `[O]` to `[B, O, H, W]`. `addend` `[B, I]` is added to every
 /// pixel of the convolution's input, inside the image: not to a border of zeros, nor to the `x` that a
 /// residual adds up.
 pub fn convolve(
@@ -194,7 +194,7 @@ fn geometry(x: &Layout, weight: &Layout, padding: Padding) -> Result<(usize, Geo
     Ok((batch, Geometry { c_in, c_out, height, width, kernel, padding }))
 }
 
-/// What is added after the convolution, [O], and before it, [B, I] or nothing.
+/// What is added after the convolution, `[O]`, and before it, `[B, I]` or nothing.
 #[derive(Clone, Copy)]
 pub struct Biases<'a, T> {
     pub after: &'a [T],

@@ -19,7 +19,7 @@ use super::tensor::{by_dtype, values};
 /// PyTorch's default.
 const EPSILON: f64 = 1e-5;
 
-/// `x` [B, C, ...], `gamma` [C], `beta` [C]; `n_groups` divides C.
+/// `x` `[B, C, ...]`, `gamma` `[C]`, `beta` `[C]`; `n_groups` divides C.
 pub fn group_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, n_groups: usize) -> Result<Tensor> {
     if !x.device().is_cpu() {
         return composed(x, gamma, beta, n_groups);

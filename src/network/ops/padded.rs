@@ -82,7 +82,7 @@ impl Geometry {
     }
 }
 
-/// `image` [C, H, W] with `addend` [C] (or nothing) on every pixel and its border around it: `image`
+/// `image` `[C, H, W]` with `addend` `[C]` (or nothing) on every pixel and its border around it: `image`
 /// itself if that is the same, else made in `room`.
 pub fn pad<'a, T: Real>(
     image: &'a [T],

@@ -32,7 +32,7 @@ pub fn max_pool(x: &Tensor) -> Result<Tensor> {
     top.maximum(&quarter(1, 0)?.maximum(&quarter(1, 1)?)?)
 }
 
-/// `x` [B, I, H, W], `weight` [I, O, 2, 2] (PyTorch's order), `bias` [O] to [B, O, 2H, 2W].
+/// `x` `[B, I, H, W]`, `weight` `[I, O, 2, 2]` (PyTorch's order), `bias` `[O]` to `[B, O, 2H, 2W]`.
 pub fn upsample(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let (batch, c_in, height, width) = x.dims4()?;
     let c_out = weight.dim(1)?;

@@ -1,6 +1,6 @@
 //! The inner loops of the patch machines: logits over a whole dictionary, log-sum-exp per pixel.
 //!
-//! [`reference`] is the specification, kept for ever; [`boxes`] computes the same faster and is
+//! [`mod@reference`] is the specification, kept for ever; [`boxes`] computes the same faster and is
 //! checked against it: [`tile`]s of images in vectors ([`crate::simd::lane`]) go through [`windows`] into running
 //! [`posterior`]s. [`precision`] is what they are generic over.
 
