@@ -3,6 +3,8 @@
 mod common;
 #[path = "common/run.rs"]
 mod run;
+#[path = "common/skip.rs"]
+mod skip;
 
 use std::path::Path;
 use std::process::Command;
@@ -19,6 +21,7 @@ use mosaic_lab::runs::status::RunState;
 use mosaic_lab::training::checkpoint;
 use rand::RngExt;
 use run::{state, weights};
+use skip::skip;
 
 /// A checkpoint every few hundredths of a second, so that kills meet them half written.
 const SETTINGS: [&str; 4] = [
@@ -101,7 +104,7 @@ fn a_full_disk_pauses_the_run_until_there_is_space() {
     std::fs::create_dir(lab.runs()).unwrap();
     let runs = lab.runs();
     let Some(_disk) = SmallDisk::mount(&runs) else {
-        eprintln!("not tested: mounting a small disk needs the superuser");
+        skip("a full disk", "mounting a small one needs the superuser");
         return;
     };
     let run = lab.detach(&SETTINGS);

@@ -6,6 +6,8 @@
 #[path = "common/campaign.rs"]
 mod campaign;
 mod common;
+#[path = "common/skip.rs"]
+mod skip;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,6 +25,7 @@ use mosaic_lab::runs::status::RunState;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
+use skip::skip;
 
 const ENDLESS: [&str; 3] =
     ["training.steps=1000000", "training.checkpoint_every=1000000", "preview.every=0"];
@@ -93,7 +96,7 @@ impl World {
         let can_become_others =
             probe.output().is_ok_and(|output| output.status.success()) && in_container("true");
         if !can_become_others {
-            eprintln!("SKIPPED in part: other users and PID namespaces need the superuser");
+            skip("other users and containers", "becoming one needs the superuser");
         }
         let random = stream(number("MOSAIC_SEED", 1) as u64, Purpose::Subset, 1);
         Self { lab, random, can_become_others, runs: BTreeMap::new(), n_names: 0 }

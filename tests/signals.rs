@@ -8,6 +8,8 @@ mod campaign;
 mod common;
 #[path = "common/run.rs"]
 mod run;
+#[path = "common/skip.rs"]
+mod skip;
 
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -22,6 +24,7 @@ use mosaic_lab::runs::status::RunState;
 use mosaic_lab::training::checkpoint;
 use rand::RngExt;
 use run::{state, weights};
+use skip::skip;
 
 const TERM: i32 = 15;
 const HUP: i32 = 1;
@@ -204,7 +207,7 @@ fn has_namespaces() -> bool {
     let mut probe = Command::new(CONTAINER[0]);
     let can = probe.args(&CONTAINER[1..]).arg("true").output().is_ok_and(|o| o.status.success());
     if !can {
-        eprintln!("SKIPPED: making PID namespaces needs the superuser");
+        skip("containers", "making PID namespaces needs the superuser");
     }
     can
 }

@@ -149,9 +149,11 @@ fn the_map_in_lib_rs_is_the_module_order() {
     let declared: Vec<&str> =
         lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     assert_eq!(declared, ORDER);
-    let mapped: Vec<&str> =
-        lib.lines().filter_map(|line| line.strip_prefix("//! | [`")?.split('`').next())
-        .map(|name| name.trim_start_matches("mod@")).collect();
+    let mapped: Vec<&str> = lib
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | [`")?.split('`').next())
+        .map(|name| name.trim_start_matches("mod@"))
+        .collect();
     assert_eq!(mapped, ORDER);
 }
 

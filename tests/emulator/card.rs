@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use crate::skip::skip;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::theory::card::evidence::{FoundEvidence, Mask, Votes};
 use mosaic_lab::theory::card::kernel::{Kernel, Module};
@@ -43,9 +44,7 @@ pub fn compiled(file: &str, name: &str, flags: &[String]) -> Option<PathBuf> {
             Some(program)
         }
         Err(error) => {
-            eprintln!(
-                "skipped: the CUDA kernels are not emulated, for want of '{compiler}': {error}"
-            );
+            skip("emulated CUDA kernels", &format!("for want of '{compiler}': {error}"));
             None
         }
     }

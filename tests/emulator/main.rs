@@ -1,6 +1,8 @@
 //! The CUDA kernels without a card: the very files that nvcc compiles, run by a C compiler on the CPU (`emulator.h`),
 //! against the specification; and all that stands between them and a machine, with cards that fail on purpose.
 
+#[path = "../common/skip.rs"]
+mod skip;
 mod attention;
 
 mod card;

@@ -68,12 +68,14 @@ fn python(script: &str, arguments: &[String]) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Write};
+
     use super::*;
 
     #[test]
     fn what_python_says_is_the_answer_or_the_reason() {
         if Command::new("python3").arg("--version").output().is_err() {
-            eprintln!("skipped: there is no python3");
+            let _ = writeln!(io::stderr(), "SKIPPED peers in Python: there is no python3");
             return;
         }
         let arguments = ["7".to_owned()];
