@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use image::{GrayImage, Luma};
-use mosaic_lab::runs::run_dir::RunsDir;
+use mosaic_lab::runs::runs_dir::RunsDir;
 
 /// An empty directory in which commands are given.
 struct Lab {

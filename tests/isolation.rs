@@ -121,7 +121,7 @@ impl World {
             return;
         }
         // A worker's last words come before it gives the lock back.
-        wait_for("a decision", || match run_lock::look(&run) {
+        wait_for("a decision", || match run_lock::look(run.path()) {
             Lock::Held => run.health().is_at_work() && state(&run) != Some(RunState::Starting),
             Lock::Free | Lock::Refused => true,
         });

@@ -11,7 +11,8 @@ use crate::runs::command::{Act, Command, Reply};
 use crate::runs::control::{self, ControlError};
 use crate::runs::launch::{self, LaunchError};
 use crate::runs::liveness::Health;
-use crate::runs::run_dir::{RunDir, RunSummary, RunsDir};
+use crate::runs::run_dir::RunDir;
+use crate::runs::runs_dir::{RunSummary, RunsDir};
 use crate::runs::status::RunState;
 
 /// A run's name.

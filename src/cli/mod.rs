@@ -39,7 +39,7 @@ use crate::console::{self, abilities};
 use crate::errorln;
 use crate::hardware::resource_limits::{memory, start_threads};
 use crate::runs::command::Command as WorkerCommand;
-use crate::runs::run_dir::RunsDir;
+use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals;
 use crate::tui::Left;
 use crate::worker;

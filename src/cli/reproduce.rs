@@ -21,7 +21,7 @@ use crate::evaluation::studies::page::{self, Heading};
 use crate::evaluation::studies::runner::{Stand, run_all, stop_all};
 use crate::hardware::device::Wanted;
 use crate::runs::launch::LaunchOptions;
-use crate::runs::run_dir::RunsDir;
+use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals::{self, Signals};
 use crate::runs::status::RunState;
 

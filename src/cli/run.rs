@@ -25,7 +25,8 @@ use crate::runs::events::EventTail;
 use crate::runs::launch::{LaunchOptions, launch, log_words, terminate};
 use crate::runs::liveness::{Health, START_LIMIT};
 use crate::runs::process::ends_a_container;
-use crate::runs::run_dir::{RunDir, RunsDir};
+use crate::runs::run_dir::RunDir;
+use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals::{self, Signals, Terminal};
 use crate::runs::status::RunState;
 

@@ -16,7 +16,7 @@ use crate::runs::event::{AttentionAtLevel, AttentionMetrics, Event, EventBody};
 use crate::runs::events::EventTail;
 use crate::runs::holder::Steering;
 use crate::runs::liveness::Health;
-use crate::runs::run_dir::RunSummary;
+use crate::runs::runs_dir::RunSummary;
 
 #[derive(Clone, Debug, Args)]
 pub struct LsArgs {

@@ -87,7 +87,7 @@ fn late(error: io::Error) -> io::Error {
 /// that a worker before it left.
 fn connect(run: &RunDir) -> io::Result<UnixStream> {
     // The socket of a hard-linked copy leads to the original's worker.
-    if !liveness::settled(run).is_at_work() && run_lock::look(run) != Lock::Held {
+    if !liveness::settled(run).is_at_work() && run_lock::look(run.path()) != Lock::Held {
         return Err(io::Error::new(io::ErrorKind::NotFound, "no worker holds its directory"));
     }
     let until = Instant::now() + TIMEOUT;
@@ -296,14 +296,14 @@ fn with_short_path<T>(path: &Path, act: impl Fn(&Path) -> io::Result<T>) -> io::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::run_dir::RunsDir;
     use crate::runs::run_lock::RunLock;
+    use crate::runs::runs_dir::RunsDir;
     use crate::runs::status::{RunState, Status};
 
     /// A run whose worker this process is.
     fn run_in(place: &Path) -> (RunDir, RunLock) {
         let run = RunsDir::new(place).create("x").unwrap();
-        let lock = RunLock::take(&run).unwrap().unwrap();
+        let lock = RunLock::take(run.path()).unwrap().unwrap();
         (run, lock)
     }
 

@@ -22,9 +22,10 @@ use super::holder::Steering;
 use super::liveness::{self, Delivery, START_LIMIT};
 use super::process::this_program;
 use super::queue;
-use super::run_dir::{RunDir, RunsDir};
+use super::run_dir::RunDir;
 use super::run_lock::{self, Lock};
 use super::run_toml::{self, RunToml};
+use super::runs_dir::RunsDir;
 use super::signals::masked;
 use super::status::{RunState, Status, now_ms};
 use crate::config::{ConfigError, Experiment, SettingError};
@@ -122,7 +123,7 @@ pub fn launch(
 /// Leaves no run behind that looks as if it were being launched. One whose worker could not even be started goes; one
 /// whose worker said something stays as failed, with its log.
 fn abandon(run: &RunDir, steps: u64, error: &LaunchError) {
-    if run.status().is_some() || run_lock::look(run) == Lock::Held {
+    if run.status().is_some() || run_lock::look(run.path()) == Lock::Held {
         return;
     }
     // The launch's own error is the one to report; a directory that stays is shown as lost.
@@ -173,7 +174,7 @@ pub fn kill(run: &RunDir, force: bool) -> Result<(), LaunchError> {
     }
     // The system ends a process when it can: one that waits for a disk or a GPU may take a while.
     let since = Instant::now();
-    while run_lock::look(run) == Lock::Held || status.worker.pid_here().is_some() {
+    while run_lock::look(run.path()) == Lock::Held || status.worker.pid_here().is_some() {
         if since.elapsed() > KILL_LIMIT {
             return Err(LaunchError::Unkilled { run: run.id(), pid: status.worker.pid });
         }

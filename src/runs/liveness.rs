@@ -10,7 +10,7 @@
 //!    two looks, timed by this process's own monotonic clock; clocks of two computers are never compared.
 //!
 //! The third needs two looks: the first answers [`Health::Undecided`]. Programs that stay look again anyway; commands that
-//! look once use [`settled`] or [`settle`], which wait for the second.
+//! look once use [`settled`], which waits for the second.
 
 use std::collections::HashMap;
 use std::io;
@@ -23,7 +23,7 @@ use rustix::fs::statfs;
 use rustix::process::Signal;
 
 use super::process::{FileId, Sighting, signal_if};
-use super::run_dir::{RunDir, RunSummary};
+use super::run_dir::RunDir;
 use super::run_lock::{self, Lock};
 use super::status::{Status, now_ms};
 
@@ -33,7 +33,7 @@ pub const HEARTBEAT_LIMIT: Duration = Duration::from_secs(10);
 const SECOND_LOOK: Duration = Duration::from_secs(3);
 /// A launched worker that says nothing for this long did not start.
 pub const START_LIMIT: Duration = Duration::from_secs(15);
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// A status this old, on a disk of this computer, needs no second look.
 const STALE: Duration = Duration::from_secs(600);
 
@@ -65,35 +65,24 @@ impl Health {
 
 /// Judges a run by one look, in the light of earlier ones; `status` is what it says now.
 pub fn look(run: &RunDir, status: Option<&Status>) -> Health {
-    judge(run, status, run_lock::look(run))
+    judge(run, status, run_lock::look(run.path()))
 }
 
 /// Judges a run, waiting up to three seconds for a second look where one cannot tell.
 pub fn settled(run: &RunDir) -> Health {
     loop {
-        match run.health() {
+        let now = run.readable_status().map_or(Health::Newer, |status| look(run, status.as_ref()));
+        match now {
             Health::Undecided => thread::sleep(BETWEEN_LOOKS),
             decided => return decided,
         }
     }
 }
 
-/// The same of many runs, in one wait for all.
-pub fn settle(runs: &mut [RunSummary]) {
-    loop {
-        let undecided = runs.iter_mut().filter(|run| run.health == Health::Undecided);
-        let looked = undecided.map(|run| *run = run.dir.summary()).count();
-        if looked == 0 {
-            return;
-        }
-        thread::sleep(BETWEEN_LOOKS);
-    }
-}
-
 /// Whether anybody works on a run or may do so: what must not be pulled from under a worker. Waits as [`settled`], and
 /// gives a worker that was just killed a moment to end.
 pub fn is_at_work(run: &RunDir) -> bool {
-    match run_lock::look_patiently(run) {
+    match run_lock::look_patiently(run.path()) {
         Lock::Held => true,
         Lock::Free | Lock::Refused => settled(run).is_at_work(),
     }
@@ -266,8 +255,8 @@ pub fn signal_worker(run: &RunDir, status: &Status, signal: Signal) -> io::Resul
 mod tests {
     use super::*;
     use crate::runs::process::ProcessId;
-    use crate::runs::run_dir::RunsDir;
     use crate::runs::run_lock::RunLock;
+    use crate::runs::runs_dir::RunsDir;
     use crate::runs::status::RunState;
 
     fn run_in(place: &Path, status: &Status) -> RunDir {
@@ -288,7 +277,7 @@ mod tests {
         let mut status = Status::new(RunState::Training, 2);
         let run = run_in(place.path(), &status);
         assert_eq!(look(&run, Some(&status)), Health::Lost);
-        let lock = RunLock::take(&run).unwrap();
+        let lock = RunLock::take(run.path()).unwrap();
         assert_eq!(look(&run, Some(&status)), Health::Alive);
         status.heartbeat_ms -= 11_000;
         assert_eq!(look(&run, Some(&status)), Health::Silent);
@@ -315,9 +304,7 @@ mod tests {
         }
         let status = Status { worker: elsewhere(), ..Status::new(RunState::Training, 2) };
         let still = run_in(place.path(), &status);
-        let mut runs = vec![still.summary()];
-        settle(&mut runs);
-        assert_eq!(runs[0].health, Health::Lost, "it never changed");
+        assert_eq!(settled(&still), Health::Lost, "it never changed");
     }
 
     #[test]
@@ -343,7 +330,7 @@ mod tests {
         let run = run_in(place.path(), &status);
         let kill = || signal_worker(&run, &status, Signal::KILL).unwrap();
         assert_eq!(kill(), Delivery::NoWorker);
-        let lock = RunLock::take(&run).unwrap();
+        let lock = RunLock::take(run.path()).unwrap();
         assert!(
             matches!(kill(), Delivery::OutOfReach(words) if words.contains("does not work on"))
         );

@@ -18,8 +18,9 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::liveness::Health;
-use super::run_dir::{RunDir, RunSummary, RunsDir};
+use super::run_dir::RunDir;
 use super::run_toml;
+use super::runs_dir::{RunSummary, RunsDir};
 use super::status::{RunState, now_ms};
 use crate::files::write_atomically;
 use crate::hardware::device::Wanted;
@@ -139,7 +140,7 @@ mod tests {
         let runs = RunsDir::new(place.path());
         let [busy, first, second] = ["a", "b", "c"].map(|name| runs.create(name).unwrap());
         let me = ProcessId::current();
-        let lock = |run| RunLock::take(run).unwrap();
+        let lock = |run: &RunDir| RunLock::take(run.path()).unwrap();
         let _locks = [lock(&busy), lock(&second)];
         let of_first = lock(&first);
         say(&busy, RunState::Training, me.clone());

@@ -21,7 +21,6 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::process::FileId;
-use super::run_dir::RunDir;
 
 const LOCK: &str = ".worker.lock";
 /// Readers hold a lock for a moment, and a killed worker until its last thread has ended; both are waited for.
@@ -51,8 +50,8 @@ pub struct RunLock {
 
 impl RunLock {
     /// `None` where another worker has it.
-    pub fn take(run: &RunDir) -> io::Result<Option<Self>> {
-        let directory = File::open(run.path())?;
+    pub fn take(run: &Path) -> io::Result<Option<Self>> {
+        let directory = File::open(run)?;
         let id = FileId::of_open(&directory)?;
         for _ in 0..TRIES {
             match Self::attempt(run, &directory, &id)? {
@@ -65,12 +64,12 @@ impl RunLock {
         Ok(None)
     }
 
-    fn attempt(run: &RunDir, directory: &File, id: &FileId) -> io::Result<Attempt> {
+    fn attempt(run: &Path, directory: &File, id: &FileId) -> io::Result<Attempt> {
         let of_directory = flock(directory, FlockOperation::NonBlockingLockExclusive);
         if of_directory == Err(Errno::WOULDBLOCK) {
             return Ok(Attempt::Held);
         }
-        let path = run.path().join(LOCK);
+        let path = run.join(LOCK);
         let mut file = open_own(&path)?;
         let of_file = match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             // Held by the worker of the run that this directory is a hard-linked copy of: ours becomes a new file.
@@ -141,13 +140,13 @@ fn open_own(path: &Path) -> io::Result<File> {
 }
 
 /// Looks at a run's locks without keeping them.
-pub fn look(run: &RunDir) -> Lock {
-    let Ok(directory) = File::open(run.path()) else { return Lock::Refused };
+pub fn look(run: &Path) -> Lock {
+    let Ok(directory) = File::open(run) else { return Lock::Refused };
     let of_directory = try_shared(&directory);
     if of_directory == Lock::Held {
         return Lock::Held;
     }
-    let Ok(mut file) = File::open(run.path().join(LOCK)) else { return of_directory };
+    let Ok(mut file) = File::open(run.join(LOCK)) else { return of_directory };
     match try_shared(&file) {
         Lock::Held => {
             let id = FileId::of_open(&directory);
@@ -162,7 +161,7 @@ pub fn look(run: &RunDir) -> Lock {
 }
 
 /// The same, giving the threads of a killed worker and the looks of others a moment to end.
-pub fn look_patiently(run: &RunDir) -> Lock {
+pub fn look_patiently(run: &Path) -> Lock {
     for _ in 0..TRIES {
         let found = look(run);
         if found != Lock::Held {
@@ -200,42 +199,45 @@ mod tests {
     #[test]
     fn a_run_has_one_worker_and_none_once_that_is_gone() {
         let place = tempfile::tempdir().unwrap();
-        let run = RunDir::open(place.path());
-        assert_eq!(look(&run), Lock::Free);
-        let lock = RunLock::take(&run).unwrap().unwrap();
-        assert_eq!(look(&run), Lock::Held);
-        assert!(RunLock::take(&run).unwrap().is_none());
-        std::fs::remove_file(place.path().join(LOCK)).unwrap();
-        assert_eq!(look(&run), Lock::Held, "the directory is locked too");
+        let run = place.path();
+        assert_eq!(look(run), Lock::Free);
+        let lock = RunLock::take(run).unwrap().unwrap();
+        assert_eq!(look(run), Lock::Held);
+        assert!(RunLock::take(run).unwrap().is_none());
+        std::fs::remove_file(run.join(LOCK)).unwrap();
+        assert_eq!(look(run), Lock::Held, "the directory is locked too");
         drop(lock);
-        assert_eq!(look(&run), Lock::Free);
-        assert!(RunLock::take(&run).unwrap().is_some());
+        assert_eq!(look(run), Lock::Free);
+        assert!(RunLock::take(run).unwrap().is_some());
     }
 
     #[test]
     fn copies_and_hard_linked_copies_of_a_locked_run_are_free_and_a_moved_one_is_not() {
         let place = tempfile::tempdir().unwrap();
-        let [original, copy, linked, moved] = ["original", "copy", "linked", "moved"]
-            .map(|name| RunDir::open(place.path().join(name)));
+        let [original, copy, linked, moved] =
+            ["original", "copy", "linked", "moved"].map(|name| place.path().join(name));
         for run in [&original, &copy, &linked] {
-            std::fs::create_dir(run.path()).unwrap();
+            std::fs::create_dir(run).unwrap();
         }
         let lock = RunLock::take(&original).unwrap().unwrap();
-        std::fs::copy(original.path().join(LOCK), copy.path().join(LOCK)).unwrap();
-        std::fs::hard_link(original.path().join(LOCK), linked.path().join(LOCK)).unwrap();
-        assert_eq!([&original, &copy, &linked].map(look), [Lock::Held, Lock::Free, Lock::Free]);
+        std::fs::copy(original.join(LOCK), copy.join(LOCK)).unwrap();
+        std::fs::hard_link(original.join(LOCK), linked.join(LOCK)).unwrap();
+        assert_eq!(
+            [&original, &copy, &linked].map(|run| look(run)),
+            [Lock::Held, Lock::Free, Lock::Free]
+        );
         let of_linked = RunLock::take(&linked).unwrap().unwrap();
-        assert_eq!([&original, &linked].map(look), [Lock::Held, Lock::Held]);
+        assert_eq!([&original, &linked].map(|run| look(run)), [Lock::Held, Lock::Held]);
         drop(of_linked);
-        assert_eq!([&original, &linked].map(look), [Lock::Held, Lock::Free]);
-        assert_eq!(lock.whereabouts(original.path()), Whereabouts::Here);
-        std::fs::rename(original.path(), moved.path()).unwrap();
+        assert_eq!([&original, &linked].map(|run| look(run)), [Lock::Held, Lock::Free]);
+        assert_eq!(lock.whereabouts(&original), Whereabouts::Here);
+        std::fs::rename(&original, &moved).unwrap();
         assert_eq!(look(&moved), Lock::Held);
-        let now = std::fs::canonicalize(moved.path()).unwrap();
-        assert_eq!(lock.whereabouts(original.path()), Whereabouts::Moved(now));
-        std::fs::create_dir(original.path()).unwrap();
-        assert_ne!(lock.whereabouts(original.path()), Whereabouts::Here, "another took its name");
-        std::fs::remove_dir_all(moved.path()).unwrap();
-        assert_eq!(lock.whereabouts(original.path()), Whereabouts::Gone);
+        let now = std::fs::canonicalize(&moved).unwrap();
+        assert_eq!(lock.whereabouts(&original), Whereabouts::Moved(now));
+        std::fs::create_dir(&original).unwrap();
+        assert_ne!(lock.whereabouts(&original), Whereabouts::Here, "another took its name");
+        std::fs::remove_dir_all(&moved).unwrap();
+        assert_eq!(lock.whereabouts(&original), Whereabouts::Gone);
     }
 }

@@ -23,7 +23,7 @@ use crate::runs::event::{
 };
 use crate::runs::liveness::Health;
 use crate::runs::preview::Preview;
-use crate::runs::run_dir::RunSummary;
+use crate::runs::runs_dir::RunSummary;
 use crate::runs::status::RunState;
 
 pub use super::series::HISTORY_POINTS_MAX;

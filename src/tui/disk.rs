@@ -22,7 +22,8 @@ use crate::runs::events::EventTail;
 use crate::runs::launch::{self, LaunchError, LaunchOptions};
 use crate::runs::preview::{self, Preview};
 use crate::runs::process::this_program;
-use crate::runs::run_dir::{RunDir, RunSummary, RunsDir};
+use crate::runs::run_dir::RunDir;
+use crate::runs::runs_dir::{RunSummary, RunsDir};
 
 /// As much of a log's end as anyone reads on a screen.
 const LOG_BYTES: u64 = 64 << 10;

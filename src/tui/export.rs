@@ -25,7 +25,7 @@ use crate::files::write_atomically;
 use crate::hardware::system::Reading;
 use crate::image::picture::contact_sheet;
 use crate::runs::preview::Preview;
-use crate::runs::run_dir::RunSummary;
+use crate::runs::runs_dir::RunSummary;
 
 /// Where exports go inside a run's directory.
 pub const FOLDER: &str = "exports";

@@ -11,7 +11,7 @@ use crate::runs::about::About;
 use crate::runs::command::Act;
 use crate::runs::event::Event;
 use crate::runs::preview::Preview;
-use crate::runs::run_dir::RunSummary;
+use crate::runs::runs_dir::RunSummary;
 
 /// The lab as the dashboard sees it.
 pub trait Link: Send {

@@ -3,7 +3,7 @@
 use super::app::App;
 use super::words::run_state;
 use crate::runs::liveness::Health;
-use crate::runs::run_dir::RunSummary;
+use crate::runs::runs_dir::RunSummary;
 
 /// What the list is sorted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::runs::about::About;
 use crate::runs::command::Command;
 use crate::runs::event::Event;
 use crate::runs::preview::Preview;
-use crate::runs::run_dir::RunSummary;
+use crate::runs::runs_dir::RunSummary;
 
 /// What happened.
 #[derive(Debug)]

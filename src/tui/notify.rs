@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use super::words::run_state;
 use crate::console;
 use crate::runs::holder::Steering;
-use crate::runs::run_dir::RunSummary;
+use crate::runs::runs_dir::RunSummary;
 
 /// How to ring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -38,7 +38,7 @@ use super::view::{Drawn, view};
 use crate::runs::command::{Act, Command};
 use crate::runs::event::NoticeLevel;
 use crate::runs::liveness::Health;
-use crate::runs::run_dir::RunSummary;
+use crate::runs::runs_dir::RunSummary;
 
 /// How often the lab is asked for news.
 const POLL: Duration = Duration::from_millis(250);

@@ -15,7 +15,7 @@ use super::theme::Theme;
 use super::{probe, shell, watchdog};
 use crate::config::Lab;
 use crate::runs::event::NoticeLevel;
-use crate::runs::run_dir::RunsDir;
+use crate::runs::runs_dir::RunsDir;
 
 /// What the dashboard is opened on, and how.
 #[derive(Clone, Debug, Default)]

@@ -21,7 +21,7 @@ use crate::runs::command::Command;
 use crate::runs::event::{EventBody, NoticeLevel};
 use crate::runs::holder::Steering;
 use crate::runs::liveness::Health;
-use crate::runs::run_dir::RunSummary;
+use crate::runs::runs_dir::RunSummary;
 
 /// Takes in a message.
 pub fn update(app: &mut App, message: Message) -> Vec<Effect> {

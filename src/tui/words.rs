@@ -5,7 +5,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::console;
 use crate::runs::liveness::Health;
-use crate::runs::run_dir::RunSummary;
+use crate::runs::runs_dir::RunSummary;
 use crate::runs::status::RunState;
 
 pub fn state(state: RunState) -> &'static str {

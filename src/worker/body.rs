@@ -29,9 +29,10 @@ use crate::runs::event::{EventBody, LossByLevel, NoticeLevel};
 use crate::runs::holder::Holder;
 use crate::runs::liveness::{self, HEARTBEAT_LIMIT};
 use crate::runs::queue::{self, Turn};
-use crate::runs::run_dir::{RunDir, RunsDir};
+use crate::runs::run_dir::RunDir;
 use crate::runs::run_lock::{RunLock, Whereabouts};
 use crate::runs::run_toml;
+use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals::{self, Signals, Terminal};
 use crate::runs::status::{RunState, Status};
 use crate::runs::status_board::{StatusBoard, log};
@@ -66,7 +67,7 @@ pub fn run(path: &Path) -> u8 {
 
 fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
     // Before anything of the run is touched: two workers would write each other's files.
-    let lock = RunLock::take(run).context("taking the lock of the run's directory")?;
+    let lock = RunLock::take(run.path()).context("taking the lock of the run's directory")?;
     let Some(lock) = lock else {
         bail!("another worker is at work on run '{}'; this one leaves it alone", run.id());
     };

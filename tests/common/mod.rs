@@ -5,7 +5,8 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use mosaic_lab::runs::launch;
-use mosaic_lab::runs::run_dir::{RunDir, RunsDir};
+use mosaic_lab::runs::run_dir::RunDir;
+use mosaic_lab::runs::runs_dir::RunsDir;
 
 /// Small enough to take a second or two, with attention, previews and a comparison.
 pub const TINY: &[&str] = &[

@@ -1,7 +1,8 @@
 //! Studies and looks inside, end to end with the real binary on tiny experiments.
 
 use mosaic_lab::evaluation::inspect::Trace;
-use mosaic_lab::runs::run_dir::{RunDir, RunsDir};
+use mosaic_lab::runs::run_dir::RunDir;
+use mosaic_lab::runs::runs_dir::RunsDir;
 use serde_json::Value;
 
 use super::common::{Lab, stderr, stdout};

@@ -4,7 +4,7 @@ use mosaic_lab::runs::event::NoticeLevel;
 use mosaic_lab::runs::format::NewerFormat;
 use mosaic_lab::runs::holder::Steering;
 use mosaic_lab::runs::liveness::Health;
-use mosaic_lab::runs::run_dir::RunSummary;
+use mosaic_lab::runs::runs_dir::RunSummary;
 use mosaic_lab::runs::status::RunState;
 use mosaic_lab::tui::app::{App, Popup, TABS};
 use mosaic_lab::tui::keys::{Action, BINDINGS};

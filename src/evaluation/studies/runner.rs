@@ -7,7 +7,8 @@ use crate::config::Arm;
 use crate::config::study::same_settings;
 use crate::runs::launch::{LaunchError, LaunchOptions, launch, log_words, resume, terminate};
 use crate::runs::liveness::{Health, START_LIMIT};
-use crate::runs::run_dir::{RunDir, RunsDir};
+use crate::runs::run_dir::RunDir;
+use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals::Signals;
 use crate::runs::status::{RunState, Status};
 

@@ -18,7 +18,7 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let rows = usize::from(area.height.saturating_sub(2));
     let width = usize::from(area.width.saturating_sub(2));
     let first = first_row(app, rows);
-    let line = |(index, run): (usize, &crate::runs::run_dir::RunSummary)| {
+    let line = |(index, run): (usize, &crate::runs::runs_dir::RunSummary)| {
         let state = run_state(run);
         let share = run.status.as_ref().filter(|s| !s.state.is_over()).map_or(String::new(), |s| {
             format!(" {:.0}%", 100.0 * s.step as f64 / s.steps.max(1) as f64)

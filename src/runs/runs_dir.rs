@@ -1,0 +1,349 @@
+//! The directory that holds all runs: listing them, making, renaming and deleting them.
+//!
+//! A run is called `<experiment>-<suffix>`. The suffix is the launch time in seconds since 2020, in base 36, six digits: names of one
+//! experiment sort by time. Directories are the owner's alone (0700). Readers tolerate junk.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use thiserror::Error;
+
+use super::about::About;
+use super::format::NewerFormat;
+use super::holder::Steering;
+use super::liveness::{self, BETWEEN_LOOKS, Health};
+use super::run_dir::{RunDir, steering};
+use super::run_lock::RunLock;
+use super::status::{Status, now_ms};
+use crate::files::directories;
+
+/// 2020-01-01 in milliseconds since the Unix epoch.
+const EPOCH_2020_MS: u64 = 1_577_836_800_000;
+const SUFFIX_DIGITS: usize = 6;
+/// File systems take 255; some room is left for temporary names.
+const NAME_BYTES_MAX: usize = 200;
+
+/// The directory that holds all runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunsDir {
+    path: PathBuf,
+}
+
+/// What a runs directory holds.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Newest first.
+    pub runs: Vec<RunSummary>,
+    /// Directories that may not be looked into, such as other users' runs.
+    pub n_unreadable: usize,
+}
+
+/// What is known of a run from its files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunSummary {
+    pub id: String,
+    pub dir: RunDir,
+    pub status: Option<Status>,
+    pub health: Health,
+    pub experiment: String,
+    pub created_ms: u64,
+    /// Note and tags.
+    pub about: About,
+    /// Who steers its worker, as this process sees it.
+    pub steering: Steering,
+    /// Why nothing is known of it, if a newer mosaic wrote it.
+    pub newer: Option<NewerFormat>,
+}
+
+/// Why a run's directory stays as it is.
+#[derive(Debug, Error)]
+pub enum RunDirError {
+    #[error("{attempt} run '{run}': a worker is at work on it; stop it first: mosaic stop {run}")]
+    Busy { attempt: &'static str, run: String },
+    #[error("{attempt} run '{run}'")]
+    Newer { attempt: &'static str, run: String, source: NewerFormat },
+    #[error("the name '{}' {problem}", name.escape_debug())]
+    Name { name: String, problem: String },
+    #[error("{attempt}")]
+    Io { attempt: String, source: io::Error },
+}
+
+impl RunsDir {
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All runs, newest first; anything that is not a run is passed over. Nothing where the directory cannot be read:
+    /// who reports to people uses [`RunsDir::listing`].
+    pub fn list(&self) -> Vec<RunSummary> {
+        self.listing().unwrap_or_default().runs
+    }
+
+    /// The same, with what could not be read. A directory that does not exist holds no runs; one that may not be read is
+    /// an error.
+    pub fn listing(&self) -> io::Result<Listing> {
+        let mut listing = Listing::default();
+        let entries = match std::fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listing),
+            entries => entries?,
+        };
+        for entry in entries.filter_map(Result::ok) {
+            let dir = RunDir::open(entry.path());
+            match std::fs::metadata(dir.run_toml_path()) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    listing.n_unreadable += 1;
+                }
+                Ok(data) if data.is_file() => listing.runs.push(dir.summary()),
+                _ if dir.status_path().is_file() => listing.runs.push(dir.summary()),
+                _ => {}
+            }
+        }
+        listing.runs.sort_by(|a, b| (b.created_ms, &b.id).cmp(&(a.created_ms, &a.id)));
+        Ok(listing)
+    }
+
+    /// The same for a command that looks once: waits for a second look at runs that need one.
+    pub fn settled_listing(&self) -> io::Result<Listing> {
+        let mut listing = self.listing()?;
+        settle(&mut listing.runs);
+        Ok(listing)
+    }
+
+    /// The runs whose name starts with `prefix`; one alone if it is the whole name.
+    pub fn matching(&self, prefix: &str) -> io::Result<Vec<RunSummary>> {
+        let runs = self.listing()?.runs;
+        let mut found = match runs.iter().find(|run| run.id == prefix) {
+            Some(exact) => vec![exact.clone()],
+            None => runs.into_iter().filter(|run| run.id.starts_with(prefix)).collect(),
+        };
+        settle(&mut found);
+        Ok(found)
+    }
+
+    /// Gives a run another name, which keeps the time of launch at its end; returns the new name.
+    pub fn rename(&self, run: &RunDir, to: &str) -> Result<String, RunDirError> {
+        let from = run.id();
+        let refused = |problem: String| RunDirError::Name { name: to.to_owned(), problem };
+        let is_word = |c: char| c.is_alphanumeric() || "-_.+".contains(c);
+        if to.is_empty() || to.starts_with(['.', '-']) || !to.chars().all(is_word) {
+            let problem =
+                "must be letters, digits and any of - _ . +, and start with neither . nor -";
+            return Err(refused(problem.to_owned()));
+        }
+        let time =
+            from.rsplit_once('-').map(|(_, time)| time).filter(|_| created_ms(&from).is_some());
+        let name = match time {
+            Some(time) if !to.ends_with(&format!("-{time}")) => format!("{to}-{time}"),
+            _ => to.to_owned(),
+        };
+        if name.len() > NAME_BYTES_MAX {
+            return Err(refused(format!("is {} bytes long; at most {NAME_BYTES_MAX}", name.len())));
+        }
+        let _lock = run.claim("renaming")?;
+        let path = self.path.join(&name);
+        directories::rename_to_free(&run.path, &path).map_err(|source| RunDirError::Io {
+            attempt: format!("renaming run '{from}' to '{name}'"),
+            source,
+        })?;
+        Ok(name)
+    }
+
+    /// Makes a new run's directory; never one that exists.
+    pub fn create(&self, experiment: &str) -> io::Result<RunDir> {
+        std::fs::create_dir_all(&self.path)?;
+        let mut seconds = now_ms().saturating_sub(EPOCH_2020_MS) / 1000;
+        loop {
+            let path = self.path.join(format!("{experiment}-{}", suffix(seconds)));
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => {
+                    let dir = RunDir::open(path);
+                    let inner = [dir.state_path(), dir.previews_path(), dir.report_path()];
+                    let made = inner
+                        .iter()
+                        .try_for_each(|path| DirBuilder::new().mode(0o700).create(path));
+                    if let Err(error) = made {
+                        // The first error is the one to report.
+                        let _ = std::fs::remove_dir_all(dir.path());
+                        return Err(error);
+                    }
+                    return Ok(dir);
+                }
+                // Launched within the same second: take the next free one.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => seconds += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn suffix(seconds: u64) -> String {
+    let mut digits = [b'0'; SUFFIX_DIGITS];
+    let mut rest = seconds;
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdefghijklmnopqrstuvwxyz"[(rest % 36) as usize];
+        rest /= 36;
+    }
+    digits.iter().map(|&digit| char::from(digit)).collect()
+}
+
+/// The launch time in a run's name.
+fn created_ms(id: &str) -> Option<u64> {
+    let (_, suffix) = id.rsplit_once('-')?;
+    if suffix.len() != SUFFIX_DIGITS {
+        return None;
+    }
+    u64::from_str_radix(suffix, 36).ok().map(|seconds| EPOCH_2020_MS + 1000 * seconds)
+}
+
+impl RunDir {
+    /// Deletes the run and all that is in its directory.
+    pub fn delete(&self) -> Result<(), RunDirError> {
+        let _lock = self.claim("deleting")?;
+        std::fs::remove_dir_all(&self.path).map_err(|source| RunDirError::Io {
+            attempt: format!("deleting '{}'", self.path.display()),
+            source,
+        })
+    }
+
+    /// Keeps workers away while the directory is deleted or renamed; refuses where one is at work.
+    fn claim(&self, attempt: &'static str) -> Result<RunLock, RunDirError> {
+        let newer = |source| RunDirError::Newer { attempt, run: self.id(), source };
+        self.readable_status().map_err(newer)?;
+        let busy = || RunDirError::Busy { attempt, run: self.id() };
+        if liveness::is_at_work(self) {
+            return Err(busy());
+        }
+        let io =
+            |source| RunDirError::Io { attempt: format!("{attempt} run '{}'", self.id()), source };
+        RunLock::take(self.path()).map_err(io)?.ok_or_else(busy)
+    }
+
+    /// How its worker stands, by one look; see [`liveness`].
+    pub fn health(&self) -> Health {
+        self.readable_status().map_or(Health::Newer, |status| liveness::look(self, status.as_ref()))
+    }
+
+    pub fn summary(&self) -> RunSummary {
+        let (status, newer) = match self.readable_status() {
+            Ok(status) => (status, None),
+            Err(newer) => (None, Some(newer)),
+        };
+        let id = self.id();
+        let experiment = id.rsplit_once('-').map_or(id.as_str(), |(name, _)| name).to_owned();
+        RunSummary {
+            health: match newer {
+                Some(_) => Health::Newer,
+                None => liveness::look(self, status.as_ref()),
+            },
+            steering: steering(status.as_ref()),
+            newer,
+            created_ms: created_ms(&id).unwrap_or(0),
+            about: About::read(&self.about_path()),
+            dir: self.clone(),
+            status,
+            experiment,
+            id,
+        }
+    }
+}
+
+/// Waits for a second look at the runs of which one look cannot tell, in one wait for all.
+fn settle(runs: &mut [RunSummary]) {
+    loop {
+        let undecided = runs.iter_mut().filter(|run| run.health == Health::Undecided);
+        let looked = undecided.map(|run| *run = run.dir.summary()).count();
+        if looked == 0 {
+            return;
+        }
+        thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runs::status::RunState;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn runs_of_one_second_get_names_of_their_own_that_sort_by_time() {
+        let place = tempfile::tempdir().unwrap();
+        let runs = RunsDir::new(place.path());
+        let first = runs.create("a").unwrap();
+        let second = runs.create("a").unwrap();
+        assert!(first.id() < second.id());
+        let mode = std::fs::metadata(first.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_renamed_run_keeps_its_time_and_replaces_none() {
+        let place = tempfile::tempdir().unwrap();
+        let runs = RunsDir::new(place.path());
+        let (first, second) = (runs.create("a").unwrap(), runs.create("b").unwrap());
+        let time = first.id().rsplit_once('-').unwrap().1.to_owned();
+        assert_eq!(runs.rename(&first, "baseline").unwrap(), format!("baseline-{time}"));
+        assert!(!first.path().exists() && place.path().join(format!("baseline-{time}")).is_dir());
+        for wrong in ["", "../up", ".hidden", "a b", "-n", "a\u{1b}[2J"] {
+            assert!(
+                runs.rename(&second, wrong).unwrap_err().to_string().contains("must be letters")
+            );
+        }
+        assert!(runs.rename(&second, &"x".repeat(300)).unwrap_err().to_string().contains("bytes"));
+        std::fs::create_dir(place.path().join(second.id().replacen('b', "c", 1))).unwrap();
+        assert!(matches!(runs.rename(&second, "c"), Err(RunDirError::Io { .. })), "one is there");
+        assert!(second.path().is_dir());
+    }
+
+    #[test]
+    fn the_run_of_a_living_worker_is_neither_deleted_nor_renamed() {
+        let place = tempfile::tempdir().unwrap();
+        let runs = RunsDir::new(place.path());
+        let run = runs.create("a").unwrap();
+        Status::new(RunState::Training, 2).write(&run.status_path()).unwrap();
+        let lock = RunLock::take(run.path()).unwrap();
+        assert!(matches!(run.delete(), Err(RunDirError::Busy { .. })));
+        assert!(matches!(runs.rename(&run, "b"), Err(RunDirError::Busy { .. })));
+        drop(lock);
+        run.delete().unwrap();
+        assert!(!run.path().exists());
+    }
+
+    #[test]
+    fn what_a_newer_mosaic_works_on_is_left_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let runs = RunsDir::new(place.path());
+        let run = runs.create("a").unwrap();
+        std::fs::write(run.status_path(), r#"{"v":7,"version":"9.9.9","state":"dreaming"}"#)
+            .unwrap();
+        let listed = runs.list().remove(0);
+        assert_eq!((listed.health, listed.status), (Health::Newer, None));
+        assert!(listed.newer.unwrap().to_string().contains("9.9.9"));
+        assert!(matches!(run.delete(), Err(RunDirError::Newer { .. })));
+        assert!(matches!(runs.rename(&run, "b"), Err(RunDirError::Newer { .. })));
+    }
+
+    #[test]
+    fn junk_beside_runs_is_passed_over() {
+        let place = tempfile::tempdir().unwrap();
+        let runs = RunsDir::new(place.path());
+        std::fs::write(place.path().join("README.md"), "x").unwrap();
+        std::fs::create_dir(place.path().join("empty")).unwrap();
+        let run = runs.create("glyphs-cnn").unwrap();
+        std::fs::write(run.status_path(), "{ torn").unwrap();
+        let listed = runs.list();
+        assert_eq!(listed.len(), 1);
+        assert_eq!(
+            (listed[0].experiment.as_str(), listed[0].health),
+            ("glyphs-cnn", Health::Unknown)
+        );
+        assert!(now_ms() - listed[0].created_ms < 10_000);
+    }
+}
