@@ -7,9 +7,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::error::{PairError, SettingError};
-use super::settings::{self, SETTINGS};
-use super::value::Value;
 use crate::theory::masked::DEFAULT_THRESHOLD;
 use crate::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
 
@@ -162,82 +159,10 @@ pub struct CalibrateSettings {
     pub tau: Vec<f64>,
 }
 
-/// One line of the dashboard's edit form.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SettingEntry {
-    pub key: &'static str,
-    pub value: String,
-    pub doc: &'static str,
-    /// In words, e.g. `a whole number of at least 1`.
-    pub accepted: String,
-    pub is_default: bool,
-}
-
 impl Experiment {
     /// An experiment with every setting at its default.
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
-    }
-
-    /// Changes one setting to what a person typed, or says why not and leaves all as it was.
-    pub fn set(&mut self, key: &str, text: &str) -> Result<(), SettingError> {
-        let setting = settings::find(key)?;
-        let value = setting
-            .accepted
-            .parse(text)
-            .ok_or_else(|| setting.refusal(&format!("'{text}'"), text))?;
-        (setting.set)(self, &value);
-        self.lines.remove(setting.key);
-        Ok(())
-    }
-
-    /// Takes `key=value`.
-    pub fn set_pair(&mut self, pair: &str) -> Result<(), SettingError> {
-        let (key, value) =
-            pair.split_once('=').ok_or_else(|| SettingError::Form { found: pair.to_owned() })?;
-        self.set(key.trim(), value)
-    }
-
-    /// Takes `key=value` pairs in turn, as `--set` gives them.
-    pub fn set_pairs(&mut self, pairs: &[String]) -> Result<(), PairError> {
-        pairs.iter().try_for_each(|pair| {
-            self.set_pair(pair).map_err(|source| PairError { pair: pair.clone(), source })
-        })
-    }
-
-    /// The value of a setting, as it would be written in TOML.
-    pub fn get(&self, key: &str) -> Result<Value, SettingError> {
-        settings::find(key).map(|setting| (setting.get)(self))
-    }
-
-    /// Every setting, in the table's order.
-    pub fn entries(&self) -> Vec<SettingEntry> {
-        let default = Self::default();
-        let entry = |setting: &settings::Setting| {
-            let value = (setting.get)(self);
-            SettingEntry {
-                key: setting.key,
-                is_default: value == (setting.get)(&default),
-                value: match value {
-                    Value::Text(text) => text,
-                    other => other.to_string(),
-                },
-                doc: setting.doc,
-                accepted: setting.accepted.to_string(),
-            }
-        };
-        SETTINGS.iter().map(entry).collect()
-    }
-
-    /// The experiment as a TOML section that [`super::file::read`] takes back: all values, no
-    /// defaults left out.
-    pub fn to_toml(&self) -> String {
-        let mut text = format!("[experiment.{}]\n", self.name);
-        text += &format!("description = {}\n", Value::Text(self.description.clone()));
-        for setting in SETTINGS {
-            text += &format!("{} = {}\n", setting.key, (setting.get)(self));
-        }
-        text
     }
 }
 
@@ -336,63 +261,6 @@ impl Default for Experiment {
             root: PathBuf::from("."),
             origin: PathBuf::from("lab.toml"),
             lines: BTreeMap::new(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refused_value_changes_nothing() {
-        let mut experiment = Experiment::new("x");
-        let before = experiment.clone();
-        assert!(experiment.set("training.steps", "-3").is_err());
-        assert!(experiment.set("training.stepz", "3").is_err());
-        assert_eq!(experiment, before);
-    }
-
-    #[test]
-    fn an_unknown_key_names_the_nearest_right_one() {
-        let error = Experiment::new("x").set("training.stepz", "3").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "'training.stepz' is not a setting; did you mean 'training.steps'?"
-        );
-    }
-
-    #[test]
-    fn a_refusal_says_what_was_found_and_what_is_accepted() {
-        let mut experiment = Experiment::new("x");
-        let error = experiment.set("network.attention", "sofmax").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "'network.attention' is 'sofmax', but must be one of none, softmax, top1, uniform, \
-             identity; did you mean 'softmax'?"
-        );
-    }
-
-    #[test]
-    fn every_setting_can_be_set_to_what_it_prints() {
-        let mut experiment = Experiment::new("x");
-        for entry in experiment.entries() {
-            experiment
-                .set(entry.key, &entry.value)
-                .unwrap_or_else(|e| panic!("{}: {e}", entry.key));
-        }
-        assert_eq!(experiment, Experiment::new("x"));
-    }
-
-    #[test]
-    fn the_final_factor_counts_whichever_key_comes_first() {
-        for keys in [
-            ["training.decay=exponential", "training.final_factor=0.5"],
-            ["training.final_factor=0.5", "training.decay=exponential"],
-        ] {
-            let mut experiment = Experiment::new("x");
-            keys.iter().for_each(|pair| experiment.set_pair(pair).unwrap());
-            assert_eq!(experiment.training.decay, RateDecay::Exponential { final_factor: 0.5 });
         }
     }
 }

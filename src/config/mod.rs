@@ -13,15 +13,17 @@ pub mod value;
 pub mod experiment;
 pub mod noise_seeds;
 pub mod settings;
+mod edit;
 pub mod error;
 pub mod file;
 pub mod study;
 pub mod resolve;
 
+pub use edit::SettingEntry;
 pub use error::{ConfigError, SettingError};
 pub use experiment::{
     CalibrateSettings, CalibrationGrid, CompareSettings, DatasetSettings, Experiment,
-    NetworkSettings, PreviewSettings, SettingEntry, TheorySettings,
+    NetworkSettings, PreviewSettings, TheorySettings,
 };
 pub use file::{BUILT_IN, Lab, LabSettings, load};
 pub use resolve::NamedMachine;

@@ -5,7 +5,8 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::figures::{self, EntropySum};
+use super::entropy::EntropySum;
+use super::figures;
 use super::mosaics::{MosaicFigures, Mosaics};
 use super::samples::{Contestants, SampleSet, StepAgreement};
 use crate::analysis::consistency::Judge;

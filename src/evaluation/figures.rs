@@ -1,25 +1,22 @@
 //! From samples and maps to the figures of events and reports: the one place where the lab's wire
 //! types meet what `analysis` computes.
 
-use std::collections::BTreeMap;
-
+use super::entropy::EntropySum;
 use super::samples::{Contestants, SampleSet};
 use crate::analysis::agreement::agreement;
 use crate::analysis::consistency::{Judge, Rate as Counted};
 use crate::analysis::summary::Interval;
-use crate::diffusion::{AttentionStatistics, DenoiseError, Grid, NoiseLevel, Schedule};
+use crate::diffusion::{DenoiseError, NoiseLevel, Schedule};
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
 use crate::network::config::NetworkConfig;
 use crate::random::noise_seeds;
-use crate::runs::event::{AgreementFigure, AttentionAtLevel, AttentionMetrics, Rate, Rates};
+use crate::runs::event::{AgreementFigure, AttentionMetrics, Rate, Rates};
 
 /// Noise levels of the attention probe while training.
 const PROBE_TIMES: [f64; 5] = [0.1, 0.3, 0.5, 0.7, 0.9];
 /// The probe's noise: far from seeds that anything is sampled from.
 const PROBE_SEED: u64 = 1 << 40;
-/// Times are kept as whole millionths, so that they can be keys.
-const TIME_UNIT: f64 = 1e6;
 
 /// Agreement of every machine with the network (the target), seed by seed.
 pub fn agreement_figures(set: &SampleSet) -> Vec<AgreementFigure> {
@@ -101,49 +98,4 @@ fn probe_states(
         let noisy = noisy.map(|(phi, eps)| signal * phi + sigma * eps).collect();
         (ImageBatch::new(images.shape(), noisy), level)
     })
-}
-
-/// Running means of attention statistics by noise level.
-#[derive(Clone, Debug)]
-pub struct EntropySum {
-    grid: Grid,
-    levels: BTreeMap<u64, AttentionStatistics>,
-}
-
-impl EntropySum {
-    fn new(network: &NetworkConfig) -> Self {
-        Self { grid: network.grid(), levels: BTreeMap::new() }
-    }
-
-    /// `None` for networks without attention.
-    pub fn for_network(network: &NetworkConfig) -> Option<Self> {
-        network.attention.is_some().then(|| Self::new(network))
-    }
-
-    /// Takes in the attention of some images at time `t`.
-    pub fn add(&mut self, t: f64, found: &AttentionStatistics) {
-        self.levels.entry((t * TIME_UNIT).round() as u64).or_default().merge(found);
-    }
-
-    /// Means per level, in increasing t.
-    pub fn metrics(&self) -> AttentionMetrics {
-        let level = |(time, found): (&u64, &AttentionStatistics)| AttentionAtLevel {
-            t: *time as f64 / TIME_UNIT,
-            entropy_nats: found.entropy_nats.clone(),
-            distance_pixels: found.distance_pixels.clone(),
-            largest_logit: found.largest_logit.clone(),
-            sink: found.sink.clone(),
-        };
-        AttentionMetrics {
-            n_pixels: self.grid.n_pixels(),
-            levels: self.levels.iter().map(level).collect(),
-        }
-    }
-
-    /// Mean over levels and heads, nats.
-    pub fn mean_nats(&self) -> Option<f64> {
-        let levels = self.metrics().levels;
-        let all: Vec<f64> = levels.iter().flat_map(|level| level.entropy_nats.clone()).collect();
-        (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
-    }
 }

@@ -4,8 +4,9 @@
 
 pub mod devices;
 pub mod loading;
-pub mod figures;
+pub mod entropy;
 pub mod samples;
+pub mod figures;
 pub mod previewing;
 pub mod collapse;
 pub mod charts;

@@ -571,7 +571,7 @@ fn mosaics_table(found: &Comparison) -> String {
     )
 }
 
-fn entropy_table(sum: &super::figures::EntropySum) -> String {
+fn entropy_table(sum: &super::entropy::EntropySum) -> String {
     let metrics = sum.metrics();
     let uniform = (metrics.n_pixels as f64).ln();
     let mut text = format!(

@@ -8,8 +8,10 @@
 mod atomic;
 mod descriptor;
 pub mod directories;
+mod error;
 mod output;
 mod regular;
 
 pub use atomic::write_atomically;
-pub use output::{OutputError, check_output, is_stdout, is_stream, make_folder, write_output};
+pub use error::OutputError;
+pub use output::{check_output, is_stdout, is_stream, make_folder, write_output};

@@ -19,60 +19,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, OFlags, access};
 use rustix::io::Errno;
-use thiserror::Error;
 
 use super::atomic::write_atomically;
 use super::descriptor::{self, Magic};
+use super::error::{LINKS_MAX, OutputError, failed};
 use super::regular;
-
-/// Links that are followed before they are taken for a loop, as the kernel counts.
-const LINKS_MAX: usize = 40;
-
-/// Why an output was not written. The caller names the path that the user gave.
-#[derive(Debug, Error)]
-pub enum OutputError {
-    #[error("the name is empty; give the name of a file")]
-    Empty,
-    #[error("'{}' is a directory; name a file in it", path.display())]
-    Directory { path: PathBuf },
-    #[error("'{}' is not a directory; remove it or give another name", path.display())]
-    NotADirectory { path: PathBuf },
-    #[error("the directory '{}' does not exist; make it first (mkdir -p), or correct the path", path.display())]
-    NoDirectory { path: PathBuf },
-    #[error("no permission to make a file in '{}'; name a place that you can write to", path.display())]
-    NoFileIn { path: PathBuf },
-    #[error(
-        "it leads through more than {LINKS_MAX} symbolic links; remove the loop, or name the file itself"
-    )]
-    Loop,
-    #[error("descriptor {number} is not open; redirect it to a file, as in '{number}>FILE'")]
-    NotOpen { number: RawFd },
-    #[error(
-        "'{}' is write-protected (mode {mode:04o}, owner {owner}); allow it with chmod, or name another file",
-        path.display()
-    )]
-    Protected { path: PathBuf, mode: u32, owner: u32 },
-    #[error("'{}' was closed by its reader before all {n_bytes} bytes were written", path.display())]
-    ReaderGone { path: PathBuf, n_bytes: usize },
-    #[error(
-        "writing over '{}' broke off, and what it holds now is incomplete; write it again", path.display()
-    )]
-    Incomplete { path: PathBuf, source: io::Error },
-    #[error("{attempt} '{}'", path.display())]
-    Io { attempt: &'static str, path: PathBuf, source: io::Error },
-}
-
-impl From<OutputError> for io::Error {
-    fn from(error: OutputError) -> Self {
-        let kind = match &error {
-            OutputError::Io { source, .. } | OutputError::Incomplete { source, .. } => {
-                source.kind()
-            }
-            _ => io::ErrorKind::Other,
-        };
-        Self::new(kind, error)
-    }
-}
 
 /// What a path leads to.
 enum Target {
@@ -150,11 +101,6 @@ pub fn make_folder(path: &Path) -> Result<(), OutputError> {
         at = followed(&at)?;
     }
     Err(OutputError::Loop)
-}
-
-pub(super) fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OutputError {
-    let path = path.to_owned();
-    move |source| OutputError::Io { attempt, path, source }
 }
 
 fn folder_of(path: &Path) -> &Path {

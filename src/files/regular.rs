@@ -13,7 +13,7 @@ use rustix::fs::{FallocateFlags, fallocate, listxattr, listxattr_query};
 use rustix::io::Errno;
 
 use super::atomic::Temporary;
-use super::output::{OutputError, failed};
+use super::error::{OutputError, failed};
 
 /// Replaces what the file holds; the name leads to `old`, which was found writable.
 pub(super) fn write(path: &Path, old: &Metadata, content: &[u8]) -> Result<(), OutputError> {

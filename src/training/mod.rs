@@ -14,10 +14,12 @@ pub mod checkpoint;
 pub mod retention;
 pub mod progress;
 pub mod card;
+pub mod error;
 mod tensors;
 #[cfg(feature = "cudnn")]
 pub mod on_card;
 pub mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use trainer::{StepReport, Trainer, TrainingError};
+pub use error::TrainingError;
+pub use trainer::{StepReport, Trainer};

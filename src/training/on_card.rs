@@ -11,8 +11,10 @@ use candle_core::{Device, Tensor};
 
 use super::card::CardStep;
 use super::config::TrainingConfig;
+use super::error::TrainingError;
 use super::loss::{Draw, noisy_batch};
 use super::schedule::learning_rate;
+use super::tensors::missing;
 use crate::dataset::{Batches, Dataset};
 use crate::diffusion::Schedule;
 use crate::network::TensorMap;
@@ -264,6 +266,15 @@ pub enum TakeError {
     Missing { name: String },
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+impl From<TakeError> for TrainingError {
+    fn from(error: TakeError) -> Self {
+        match error {
+            TakeError::Missing { name } => missing("state", &name),
+            TakeError::Engine(error) => Self::Card(error),
+        }
+    }
 }
 
 /// The next number of pieces that a batch can be cut into evenly.

@@ -6,8 +6,8 @@ use candle_core::{DType, Var};
 use super::adamw::{AdamW, Update, clip_factor};
 use super::config::TrainingConfig;
 use super::ema::Ema;
+use super::error::TrainingError;
 use super::loss::{HostBatch, NoisyBatch, noise_loss};
-use super::trainer::TrainingError;
 use crate::network::ops::clock::{Work, timed};
 use crate::network::{Mode, Network, TensorMap};
 

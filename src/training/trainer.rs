@@ -12,13 +12,13 @@ use std::time::Instant;
 #[cfg(feature = "cudnn")]
 use candle_core::DeviceLocation;
 use candle_core::{DType, Device};
-use thiserror::Error;
 
-use super::checkpoint::{self, CheckpointError, Contents, Echo};
+use super::checkpoint::{self, Contents, Echo};
 use super::config::TrainingConfig;
+use super::error::TrainingError;
 use super::loss::{Draw, noisy_batch};
 #[cfg(feature = "cudnn")]
-use super::on_card::{OnCard, TakeError};
+use super::on_card::OnCard;
 use super::progress::Progress;
 use super::retention;
 use super::schedule::learning_rate;
@@ -26,45 +26,9 @@ use super::tensors::Tensors;
 use crate::dataset::{Batches, Dataset};
 #[cfg(feature = "cudnn")]
 use crate::network::TensorMap;
-#[cfg(feature = "cudnn")]
-use crate::network::card::cuda::EngineError;
 use crate::network::config::NetworkConfig;
 use crate::network::parameters::Source;
-use crate::network::{Network, NetworkDenoiser, NetworkError};
-
-/// Why training could not start or a step was not taken.
-#[derive(Debug, Error)]
-pub enum TrainingError {
-    #[error(
-        "step {step}: the loss is '{loss}' and the gradient's norm '{gradient_norm}'; the weights were left alone"
-    )]
-    NonFinite { step: u64, loss: f64, gradient_norm: f64 },
-    #[error(
-        "step {step}: '{name}' holds a number that is not finite, so no checkpoint was written; the last one stands"
-    )]
-    Poisoned { step: u64, name: String },
-    #[error("training cannot start: {problem}")]
-    Setup { problem: String },
-    #[error(transparent)]
-    Network(#[from] NetworkError),
-    #[error("a tensor operation failed")]
-    Tensor(#[from] candle_core::Error),
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    #[cfg(feature = "cudnn")]
-    #[error(transparent)]
-    Card(#[from] EngineError),
-}
-
-#[cfg(feature = "cudnn")]
-impl From<TakeError> for TrainingError {
-    fn from(error: TakeError) -> Self {
-        match error {
-            TakeError::Missing { name } => super::tensors::missing("state", &name),
-            TakeError::Engine(error) => Self::Card(error),
-        }
-    }
-}
+use crate::network::{Network, NetworkDenoiser};
 
 /// What one step did.
 #[derive(Clone, Debug, PartialEq)]

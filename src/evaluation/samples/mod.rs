@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use by_step::{MapFigures, StepAgreement, StepFigures};
 
 use super::calibration::{Families, Family, Subject};
-use super::figures::EntropySum;
+use super::entropy::EntropySum;
 use crate::config::NamedMachine;
 use crate::diffusion::{
     AttentionMaps, AttentionStatistics, Ddim, DenoiseError, Denoiser, Grid, NoiseLevel,

@@ -1,0 +1,32 @@
+//! What can go wrong in training.
+
+use thiserror::Error;
+
+use super::checkpoint::CheckpointError;
+use crate::network::NetworkError;
+#[cfg(feature = "cudnn")]
+use crate::network::card::cuda::EngineError;
+
+/// Why training could not start or a step was not taken.
+#[derive(Debug, Error)]
+pub enum TrainingError {
+    #[error(
+        "step {step}: the loss is '{loss}' and the gradient's norm '{gradient_norm}'; the weights were left alone"
+    )]
+    NonFinite { step: u64, loss: f64, gradient_norm: f64 },
+    #[error(
+        "step {step}: '{name}' holds a number that is not finite, so no checkpoint was written; the last one stands"
+    )]
+    Poisoned { step: u64, name: String },
+    #[error("training cannot start: {problem}")]
+    Setup { problem: String },
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    #[error("a tensor operation failed")]
+    Tensor(#[from] candle_core::Error),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[cfg(feature = "cudnn")]
+    #[error(transparent)]
+    Card(#[from] EngineError),
+}
