@@ -336,3 +336,62 @@ fn a_run_whose_directory_is_moved_stops_there_and_one_that_is_deleted_writes_not
     wait_for("the end", || !worker.is_running());
     assert!(!moved.path().exists(), "it came back");
 }
+
+#[test]
+fn a_description_that_is_away_for_a_moment_ends_nothing_and_one_that_stays_away_loses_nothing() {
+    let lab = Lab::new();
+    let run = lab.detach(&ENDLESS);
+    wait_for("training", || state(&run) == Some(RunState::Training));
+    let worker = run.status().unwrap().worker;
+    let aside = run.path().join("aside");
+    fs::rename(run.run_toml_path(), &aside).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    fs::rename(&aside, run.run_toml_path()).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert_eq!((state(&run), worker.is_running()), (Some(RunState::Training), true));
+    fs::rename(run.run_toml_path(), &aside).unwrap();
+    wait_for("the end", || !worker.is_running());
+    let status = run.status().unwrap();
+    assert_eq!(status.state, RunState::Stopped);
+    assert!(status.message.unwrap().contains("put it back"));
+    fs::rename(&aside, run.run_toml_path()).unwrap();
+    assert!(lab.mosaic(&["resume", &run.id()]).status.success());
+    wait_for("training", || state(&run) == Some(RunState::Training));
+}
+
+#[test]
+fn a_worker_whose_status_is_gone_can_be_killed() {
+    let lab = Lab::new();
+    let run = lab.detach(&ENDLESS);
+    wait_for("training", || state(&run) == Some(RunState::Training));
+    let worker = run.status().unwrap().worker;
+    let stopped = Command::new("kill").args(["-STOP", &worker.pid.to_string()]).status();
+    assert!(stopped.unwrap().success());
+    fs::remove_file(run.status_path()).unwrap();
+    let killed = lab.mosaic(&["kill", &run.id()]);
+    assert!(killed.status.success(), "{}", stderr(&killed));
+    assert!(!worker.is_running());
+}
+
+#[test]
+fn a_follower_says_that_its_run_was_moved_whatever_took_its_place() {
+    let lab = Lab::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mosaic"));
+    command.args(["run", "glyphs-attention", "--runs-dir"]).arg(lab.runs());
+    for setting in common::TINY.iter().chain(&ENDLESS) {
+        command.args(["--set", setting]);
+    }
+    command.current_dir(lab.place.path()).stderr(std::process::Stdio::piped());
+    let child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let runs = mosaic_lab::runs::runs_dir::RunsDir::new(lab.runs());
+    wait_for("training", || {
+        runs.list().first().is_some_and(|run| state(&run.dir) == Some(RunState::Training))
+    });
+    let run = runs.list().remove(0).dir;
+    let aside = RunDir::open(lab.runs().join("aside"));
+    fs::rename(run.path(), aside.path()).unwrap();
+    fs::create_dir(run.path()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(stderr(&output).contains("was moved or deleted"), "{}", stderr(&output));
+    wait_for("the end", || state(&aside) == Some(RunState::Stopped));
+}

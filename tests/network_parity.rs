@@ -187,7 +187,7 @@ fn gradients_without_a_reference_are_slopes_of_the_loss() {
             // The steepest entry, and some anywhere.
             let steepest = gradient.iter().position(|v| v.abs() == largest).unwrap();
             for entry in [steepest, 0, gradient.len() / 3, gradient.len() - 1] {
-                let error = (case.slope(&name, entry) - gradient[entry]).abs() / largest;
+                let error = (case.slope(name, entry) - gradient[entry]).abs() / largest;
                 assert!(error < 1e-5, "{}: {name} at {entry}: {error:e}", case.name);
             }
             n_checked += 1;

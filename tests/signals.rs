@@ -63,6 +63,14 @@ fn queue(lab: &Lab, settings: &[&str]) -> RunDir {
     RunDir::open(lab.runs().join(stdout(&output).trim()))
 }
 
+/// Whether a process has a handler for a signal (`SigCgt` of proc_pid_status(5)).
+fn catches(pid: u32, signal: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal - 1)) != 0
+}
+
 fn newest(run: &RunDir) -> u64 {
     let found = checkpoint::latest_valid(&run.state_path()).unwrap().found;
     found.map_or(0, |(place, _)| place.step)
@@ -214,6 +222,70 @@ fn has_namespaces() -> bool {
 }
 
 #[test]
+fn what_was_started_to_ignore_a_hang_up_goes_on_ignoring_it() {
+    let lab = Lab::new();
+    let nohup = ["sh", "-c", "trap '' HUP INT; exec \"$0\" \"$@\""];
+    let (child, run) = in_foreground(&lab, &ENDLESS, &nohup);
+    for signal in [HUP, INT] {
+        send(child.id(), signal);
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(std::path::Path::new(&format!("/proc/{}", child.id())).exists());
+    send(child.id(), TERM);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(3));
+    assert_eq!(state(&run), Some(RunState::Stopped));
+}
+
+#[test]
+fn a_limit_on_processor_time_leaves_time_for_a_checkpoint() {
+    let lab = Lab::new();
+    let (child, run) =
+        in_foreground(&lab, &ENDLESS, &["sh", "-c", "ulimit -t 3; exec \"$0\" \"$@\""]);
+    wait_for("the limit", || run.health() == Health::Over);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(3));
+    let status = run.status().unwrap();
+    assert_eq!((status.state, newest(&run)), (RunState::Stopped, status.step));
+    assert!(status.message.unwrap().contains("SIGXCPU"));
+}
+
+#[test]
+fn a_namespace_without_a_proc_of_its_own_loses_nothing_and_nested_shells_neither() {
+    if !has_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    let (child, run) =
+        in_foreground(&lab, &ENDLESS, &["unshare", "--pid", "--fork", "--kill-child"]);
+    send(first_inside(child.id()), TERM);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert_eq!((state(&run), newest(&run)), (Some(RunState::Stopped), run.status().unwrap().step));
+
+    let script = "bash -c '\"$0\" \"$@\"; true' \"$0\" \"$@\"; true";
+    let nested = [&CONTAINER[..], &["bash", "-c", script]].concat();
+    let (child, run) = in_foreground(&lab, &ENDLESS, &nested);
+    let command = run.status().unwrap().worker;
+    let worker = command.pid_here().unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{worker}/stat")).unwrap();
+    let parent = stat.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap();
+    send(parent.parse().unwrap(), INT);
+    child.wait_with_output().unwrap();
+    assert_eq!((state(&run), newest(&run)), (Some(RunState::Stopped), run.status().unwrap().step));
+}
+
+#[test]
+fn a_queue_that_another_holds_locked_holds_up_no_stop() {
+    let lab = Lab::new();
+    std::fs::create_dir(lab.runs()).unwrap();
+    let held = std::fs::File::open(lab.runs()).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let run = queue(&lab, &ENDLESS);
+    wait_for("the queue", || state(&run) == Some(RunState::Queued));
+    assert!(lab.mosaic(&["stop", &run.id()]).status.success());
+    wait_for("the stop", || state(&run) == Some(RunState::Stopped));
+}
+
+#[test]
 fn the_first_process_of_a_container_stops_its_worker_whatever_ends_it() {
     if !has_namespaces() {
         return;
@@ -277,6 +349,7 @@ fn a_study_that_is_ended_stops_its_workers() {
             runs.iter().filter(|run| state(&run.dir) == Some(RunState::Training)).count()
         };
         wait_for("two runs at work", || training() == 2);
+        wait_for("a handler", || catches(child.id(), signal));
         send(child.id(), signal);
         child.wait_with_output().unwrap()
     };

@@ -41,13 +41,21 @@ pub fn find(runs: &RunsDir, prefix: &str) -> Result<RunSummary> {
         return Ok(found.remove(0));
     }
     if found.is_empty() {
-        let known: Vec<String> = runs.list().into_iter().take(10).map(|run| run.id).collect();
+        let listing = runs.listing().with_context(reading)?;
+        let hidden = match listing.n_unreadable {
+            0 => String::new(),
+            n => format!(" ({n} directories there may not be read; they may be other users' runs)"),
+        };
+        let known: Vec<String> = listing.runs.into_iter().take(10).map(|run| run.id).collect();
         if known.is_empty() {
             bail!(
-                "there is no run '{prefix}': '{place}' holds no runs yet; start one with 'mosaic run EXPERIMENT'"
+                "there is no run '{prefix}': '{place}' holds no runs that can be read{hidden}; start one with 'mosaic run EXPERIMENT'"
             );
         }
-        bail!("there is no run '{prefix}' in '{place}'; the newest are {}", known.join(", "));
+        bail!(
+            "there is no run '{prefix}' in '{place}'{hidden}; the newest are {}",
+            known.join(", ")
+        );
     }
     let candidates: Vec<String> = found.into_iter().map(|run| run.id).collect();
     bail!(

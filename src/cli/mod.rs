@@ -194,6 +194,9 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     let Some(command) = cli.command else { return dashboard(place, &AttachArgs::default()) };
     if command.computes() {
         start_threads()?;
+    }
+    // A worker has last words of its own.
+    if !matches!(command, Subcommands::Worker { .. } | Subcommands::Attach(_)) {
         when_exhausted(|bytes| {
             errorln!("error: out of memory: an allocation of {bytes} bytes failed; {}", memory());
         });

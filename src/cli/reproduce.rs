@@ -199,10 +199,13 @@ fn leave(stands: &[Stand], signals: &Signals) {
     }
     let name = signals.name().unwrap_or_else(|| "a signal".to_owned());
     errorln!("stopped by {name}: waiting until the workers have written their checkpoints");
-    for error in stop_all(stands) {
+    let errors = stop_all(stands);
+    for error in &errors {
         errorln!("{error}");
     }
-    errorln!("the workers have stopped; the same command goes on with the study");
+    if errors.is_empty() {
+        errorln!("the workers have stopped; the same command goes on with the study");
+    }
 }
 
 /// How runs stand: a bar each on a terminal, a line now and then elsewhere.

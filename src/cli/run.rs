@@ -24,7 +24,7 @@ use crate::runs::event::{Event, EventBody, NoticeLevel};
 use crate::runs::events::EventTail;
 use crate::runs::launch::{LaunchOptions, launch, log_words, terminate};
 use crate::runs::liveness::{Health, START_LIMIT};
-use crate::runs::process::ends_a_container;
+use crate::runs::process::{FileId, ends_a_container};
 use crate::runs::run_dir::RunDir;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals::{self, Signals, Terminal};
@@ -53,6 +53,8 @@ pub struct RunArgs {
 }
 
 const POLL: Duration = Duration::from_millis(150);
+/// How soon a worker that does not stop is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// Plain output, without a terminal, tells of the loss this often.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -69,6 +71,10 @@ pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
         &LaunchOptions { device, queued: args.queue, ..LaunchOptions::default() },
     )?;
     errorln!("run {} in '{}'", run.id(), run.path().display());
+    if args.detach && signals.has_stop() {
+        terminate(&run)?;
+        return Ok(ExitCode::from(STOPPED));
+    }
     if args.detach {
         if args.json {
             let launched =
@@ -149,17 +155,25 @@ struct Follower {
     bar: Option<ProgressBar>,
     last_line: Option<Instant>,
     message: Option<String>,
+    /// The run's directory, which must stay where it is.
+    directory: Option<FileId>,
 }
 
 impl Follower {
     fn new(run: &RunDir, steps: u64) -> Self {
         let bar = progress::bar("{bar:30} {pos}/{len} {per_sec} ETA {eta} {wide_msg}", steps);
-        Self { tail: EventTail::new(run.events_path()), bar, last_line: None, message: None }
+        Self {
+            tail: EventTail::new(run.events_path()),
+            bar,
+            last_line: None,
+            message: None,
+            directory: FileId::of(run.path()).ok(),
+        }
     }
 
     fn follow(&mut self, run: &RunDir, signals: &Signals) -> Result<End> {
         let started = Instant::now();
-        let mut is_stopping = false;
+        let mut asked: Option<Instant> = None;
         loop {
             // Health first: an ending worker writes its events before its last status.
             let (health, status) = (run.health(), run.status());
@@ -171,7 +185,7 @@ impl Follower {
                     self.finish();
                     return Ok(End::Over(status.state, status.message));
                 }
-                _ if !run.path().is_dir() => {
+                _ if FileId::of(run.path()).ok() != self.directory => {
                     self.finish();
                     return Ok(End::Vanished);
                 }
@@ -185,14 +199,24 @@ impl Follower {
                 }
                 _ => {}
             }
-            if signals.has_stop() && !is_stopping {
-                is_stopping = true;
+            let is_due = |asked: Instant| asked.elapsed() >= ASK_AGAIN;
+            if signals.has_stop() && asked.is_none_or(is_due) {
+                let is_first = asked.replace(Instant::now()).is_none();
                 let name = signals.name().unwrap_or_else(|| "a signal".to_owned());
-                self.line(&format!("{name}: waiting until the worker has written a checkpoint"));
-                terminate(run)?;
+                if is_first {
+                    self.line(&format!(
+                        "{name}: waiting until the worker has written a checkpoint"
+                    ));
+                }
+                // One that cannot be reached may have got the signal as well, and is waited for.
+                if let Err(error) = terminate(run)
+                    && is_first
+                {
+                    self.line(&format!("{error}"));
+                }
             }
             // Once it was asked to stop the worker is waited for, whatever else comes.
-            if signals.has_left() && !is_stopping {
+            if signals.has_left() && asked.is_none() {
                 self.finish();
                 return Ok(End::Detached);
             }

@@ -106,7 +106,8 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
         return Ok(());
     }
     if found.is_empty() {
-        errorln!("no runs in '{place}' yet; start one with 'mosaic run EXPERIMENT'");
+        let words = if listing.n_unreadable > 0 { "that can be read" } else { "yet" };
+        errorln!("no runs in '{place}' {words}; start one with 'mosaic run EXPERIMENT'");
         return Ok(());
     }
     let shown = |run: &RunSummary| console::line(&run.id).into_owned();

@@ -45,6 +45,8 @@ pub enum ControlError {
         "run '{run}' has no worker that listens; see 'mosaic ls', and 'mosaic resume {run}' to go on with it"
     )]
     NoWorker { run: String, source: io::Error },
+    #[error("run '{run}' is another user's: only its owner may steer its worker")]
+    NotYours { run: String },
     #[error("talking to the worker of run '{run}'")]
     Talk { run: String, source: io::Error },
     #[error(
@@ -56,7 +58,10 @@ pub enum ControlError {
 /// Sends one request in this process's name and waits for the answer, two seconds at most.
 pub fn send(run: &RunDir, act: Act) -> Result<Reply, ControlError> {
     let talk = |source: io::Error| ControlError::Talk { run: run.id(), source: late(source) };
-    let stream = connect(run).map_err(|source| ControlError::NoWorker { run: run.id(), source })?;
+    let stream = connect(run).map_err(|source| match source.kind() {
+        io::ErrorKind::PermissionDenied => ControlError::NotYours { run: run.id() },
+        _ => ControlError::NoWorker { run: run.id(), source },
+    })?;
     stream.set_read_timeout(Some(TIMEOUT)).map_err(talk)?;
     stream.set_write_timeout(Some(TIMEOUT)).map_err(talk)?;
     let mut line = serde_json::to_vec(&Request::new(my_name(), act))

@@ -10,17 +10,20 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use super::command::{Act, Command, Reply};
+use super::control;
 use super::format::NewerFormat;
 use super::holder::Steering;
 use super::liveness::{self, Delivery, START_LIMIT};
-use super::process::this_program;
+use super::process::{ProcessId, this_program};
 use super::queue;
 use super::run_dir::RunDir;
 use super::run_lock::{self, Lock};
@@ -74,7 +77,7 @@ pub enum LaunchError {
     #[error("run '{run}' is left alone")]
     Newer { run: String, source: NewerFormat },
     #[error(
-        "the worker of run '{run}' cannot be reached from here: {why}; 'mosaic stop {run}' asks it to stop"
+        "the worker of run '{run}' cannot be reached from here: {why}; stop it where it runs, as the user who started it"
     )]
     OutOfReach { run: String, why: String },
     #[error(
@@ -99,6 +102,13 @@ pub fn launch(
     experiment.check().map_err(|source| LaunchError::Settings { name, source })?;
     experiment.check_files()?;
     let directory = |source| LaunchError::Directory { path: runs.path().to_owned(), source };
+    let n_bytes = std::path::absolute(runs.path()).map_err(directory)?.as_os_str().len();
+    if n_bytes > PATH_BYTES_MAX {
+        let words = format!(
+            "its path is {n_bytes} bytes long; at most {PATH_BYTES_MAX} leave room for names in it"
+        );
+        return Err(directory(io::Error::other(words)));
+    }
     let run = runs.create(&experiment.name).map_err(directory)?;
     let description = RunToml {
         parent: options.parent.clone(),
@@ -164,43 +174,52 @@ fn readable(run: &RunDir) -> Result<Option<Status>, LaunchError> {
 /// steers is killed only with `force`. It is not asked: it may hang.
 pub fn kill(run: &RunDir, force: bool) -> Result<(), LaunchError> {
     let no_worker = || LaunchError::NoWorker { run: run.id() };
-    let status = readable(run)?.filter(|status| !status.state.is_over()).ok_or_else(no_worker)?;
+    // A worker whose status cannot be read is found by its lock.
+    let status = readable(run)?;
     match run.steering() {
         Steering::Theirs(by) if !force => return Err(LaunchError::Held { run: run.id(), by }),
         _ => {}
     }
-    if !signal(run, &status, rustix::process::Signal::KILL)? {
+    let Some(pid) = signal(run, status.as_ref(), rustix::process::Signal::KILL)? else {
         return Err(no_worker());
-    }
+    };
     // The system ends a process when it can: one that waits for a disk or a GPU may take a while.
     let since = Instant::now();
-    while run_lock::look(run.path()) == Lock::Held || status.worker.pid_here().is_some() {
+    while run_lock::look(run.path()) == Lock::Held || ProcessId::of(pid).is_some() {
         if since.elapsed() > KILL_LIMIT {
-            return Err(LaunchError::Unkilled { run: run.id(), pid: status.worker.pid });
+            return Err(LaunchError::Unkilled { run: run.id(), pid });
         }
         thread::sleep(LOOK);
     }
     Ok(())
 }
 
-/// Asks the worker of a run to write a checkpoint and stop, by a signal: whoever steers it, and also where it has no
-/// control socket. False where there is none.
+/// Asks the worker of a run to write a checkpoint and stop, whoever steers it: by a signal, or over its socket where no
+/// signal reaches it. False where there is none.
 pub fn terminate(run: &RunDir) -> Result<bool, LaunchError> {
-    let Some(status) = readable(run)?.filter(|status| !status.state.is_over()) else {
-        return Ok(false);
-    };
-    signal(run, &status, rustix::process::Signal::TERM)
+    let status = readable(run)?;
+    match signal(run, status.as_ref(), rustix::process::Signal::TERM) {
+        Err(unreached) => {
+            let act = Act::Steer { command: Command::Stop, take: true };
+            match control::send(run, act) {
+                Ok(Reply::Accepted) => Ok(true),
+                _ => Err(unreached),
+            }
+        }
+        sent => sent.map(|pid| pid.is_some()),
+    }
 }
 
+/// The worker's process number here; `None` where there is no worker.
 fn signal(
     run: &RunDir,
-    status: &Status,
+    status: Option<&Status>,
     signal: rustix::process::Signal,
-) -> Result<bool, LaunchError> {
+) -> Result<Option<u32>, LaunchError> {
     let failed = |source| LaunchError::Signal { run: run.id(), source };
     match liveness::signal_worker(run, status, signal).map_err(failed)? {
-        Delivery::Sent(_) => Ok(true),
-        Delivery::NoWorker => Ok(false),
+        Delivery::Sent(pid) => Ok(Some(pid)),
+        Delivery::NoWorker => Ok(None),
         Delivery::OutOfReach(why) => Err(LaunchError::OutOfReach { run: run.id(), why }),
     }
 }
@@ -210,6 +229,10 @@ fn signal(
 pub const KEEP_FREED_MEMORY: &str = "MIMALLOC_PURGE_DELAY";
 pub const KEPT: &str = "-1";
 
+/// What a worker reads.
+const NOTHING: &str = "/dev/null";
+/// Longest path of a runs directory in bytes; the system takes 4,096 for the files in it.
+const PATH_BYTES_MAX: usize = 3_700;
 /// Between two looks at a worker that was just started or killed.
 const LOOK: Duration = Duration::from_millis(5);
 /// A killed process is gone after this long, unless it waits for hardware.
@@ -222,13 +245,19 @@ fn spawn(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
         run.unshare_files()?;
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(run.log_path())?;
         let mut worker = Process::new(this_program()?);
-        worker.arg("worker").arg(std::path::absolute(run.path())?);
+        // What `ps` and `top` show, whatever the program's file is called.
+        worker.arg0("mosaic").arg("worker").arg(std::path::absolute(run.path())?);
         worker.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         if std::env::var_os(KEEP_FREED_MEMORY).is_none() {
             worker.env(KEEP_FREED_MEMORY, KEPT);
         }
         if let Some(threads) = threads {
             worker.env("RAYON_NUM_THREADS", threads.to_string());
+        }
+        if !Path::new(NOTHING).exists() {
+            return Err(io::Error::other(format!(
+                "'{NOTHING}', its input, is missing on this computer"
+            )));
         }
         masked(|| worker.spawn())?
     };

@@ -22,15 +22,20 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::fs::statfs;
 use rustix::process::Signal;
 
-use super::process::{FileId, Sighting, signal_if};
+use super::process::{FileId, Sighting, is_worker, signal_if, visible};
 use super::run_dir::RunDir;
 use super::run_lock::{self, Lock};
 use super::status::{Status, now_ms};
 
 /// A worker writes its heartbeat every second; one that is this late hangs, or is gone.
 pub const HEARTBEAT_LIMIT: Duration = Duration::from_secs(10);
-/// A worker whose heartbeat did not change for this long since the first look is not believed to live.
+/// A worker whose heartbeat did not change for this long since the first look is not believed to live; on file systems of
+/// other computers, which keep what they have read for a while, for this much longer.
 const SECOND_LOOK: Duration = Duration::from_secs(3);
+const SECOND_LOOK_REMOTE: Duration = Duration::from_secs(10);
+/// A worker that takes a run over from another computer's watches for this long: what is read over a network may be a
+/// minute old (`acregmax` of nfs(5)).
+pub const TAKEOVER_LOOK: Duration = Duration::from_secs(60);
 /// A launched worker that says nothing for this long did not start.
 pub const START_LIMIT: Duration = Duration::from_secs(15);
 pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
@@ -156,10 +161,13 @@ fn by_heartbeat(run: &RunDir, status: &Status) -> Health {
         return Health::Lost;
     }
     let beat = remember(run.path(), status.heartbeat_ms);
+    let is_local = is_local(run.path());
+    let second_look = if is_local { SECOND_LOOK } else { SECOND_LOOK_REMOTE };
+    let limit = if is_local { HEARTBEAT_LIMIT } else { TAKEOVER_LOOK };
     match (beat.has_changed, beat.since.elapsed()) {
-        (true, age) if age < HEARTBEAT_LIMIT => Health::Alive,
+        (true, age) if age < limit => Health::Alive,
         (true, _) => Health::Lost,
-        (false, age) if age < SECOND_LOOK => Health::Undecided,
+        (false, age) if age < second_look => Health::Undecided,
         (false, _) => Health::Lost,
     }
 }
@@ -219,35 +227,58 @@ pub enum Delivery {
     OutOfReach(String),
 }
 
-/// Sends a signal to the worker that holds `run`, and to no other process: the process that the status names must be the
-/// one that has this very directory open.
-pub fn signal_worker(run: &RunDir, status: &Status, signal: Signal) -> io::Result<Delivery> {
-    if !settled(run).is_at_work() {
+/// Sends a signal to the worker that holds `run`, and to no other process: it must hold the lock of this very directory, or
+/// have it open where the system does not name the holders of locks.
+pub fn signal_worker(
+    run: &RunDir,
+    status: Option<&Status>,
+    signal: Signal,
+) -> io::Result<Delivery> {
+    if run_lock::look(run.path()) != Lock::Held && !settled(run).is_at_work() {
         return Ok(Delivery::NoWorker);
     }
-    let worker = &status.worker;
-    let Some(pid) = worker.pid_here() else {
-        return Ok(Delivery::OutOfReach(match (worker.is_of_this_boot(), &status.host) {
-            (true, _) => format!("it is process {} of another container", worker.pid),
-            (false, Some(host)) => format!("it is process {} on the computer '{host}'", worker.pid),
-            (false, None) => format!("it is process {} on another computer", worker.pid),
-        }));
+    let Some(pid) = find_holder(run, status) else {
+        return Ok(Delivery::OutOfReach(why_out_of_reach(run, status)));
     };
-    let is_it = || worker.pid_here() == Some(pid) && has_open(run, pid).unwrap_or(false);
-    if !is_it() {
-        let words = match has_open(run, pid) {
-            Err(error) => {
-                format!("process {pid} may not be looked at ({error}); it is another user's")
-            }
+    match signal_if(pid, signal, || holds(run, pid))? {
+        true => Ok(Delivery::Sent(pid)),
+        false => Ok(Delivery::NoWorker),
+    }
+}
+
+/// The worker that the status names, or another that is found to hold the run.
+fn find_holder(run: &RunDir, status: Option<&Status>) -> Option<u32> {
+    let named = status.and_then(|status| status.worker.pid_here());
+    named.filter(|&pid| holds(run, pid)).or_else(|| {
+        let holders = FileId::of(run.path()).map(|id| id.lock_holders()).unwrap_or_default();
+        let found = holders.into_iter().find(|&pid| is_worker(pid) && holds(run, pid));
+        found.or_else(|| visible().find(|&pid| is_worker(pid) && holds(run, pid)))
+    })
+}
+
+/// Whether process `pid` holds the run: by the system's list of locks, or because it has the directory open.
+fn holds(run: &RunDir, pid: u32) -> bool {
+    let Ok(id) = FileId::of(run.path()) else { return false };
+    id.lock_holders().contains(&pid) || id.is_open_in(pid).unwrap_or(false)
+}
+
+fn why_out_of_reach(run: &RunDir, status: Option<&Status>) -> String {
+    let Some(status) = status else {
+        return "its status cannot be read, and no process that can be seen holds it".to_owned();
+    };
+    let worker = &status.worker;
+    match (worker.pid_here(), worker.is_of_this_boot(), &status.host) {
+        (Some(pid), ..) => match has_open(run, pid) {
+            Err(error) => format!("process {pid} may not be looked at ({error})"),
             Ok(_) => {
                 format!("process {pid}, which its status names, does not work on this directory")
             }
-        };
-        return Ok(Delivery::OutOfReach(words));
-    }
-    match signal_if(pid, signal, is_it)? {
-        true => Ok(Delivery::Sent(pid)),
-        false => Ok(Delivery::NoWorker),
+        },
+        (None, true, _) => format!("it is process {} of another container", worker.pid),
+        (None, false, Some(host)) => {
+            format!("it is process {} on the computer '{host}'", worker.pid)
+        }
+        (None, false, None) => format!("it is process {} on another computer", worker.pid),
     }
 }
 
@@ -328,14 +359,14 @@ mod tests {
         let worker = ProcessId::of(sleeper.id()).unwrap();
         let status = Status { worker, ..Status::new(RunState::Training, 2) };
         let run = run_in(place.path(), &status);
-        let kill = || signal_worker(&run, &status, Signal::KILL).unwrap();
+        let kill = || signal_worker(&run, Some(&status), Signal::KILL).unwrap();
         assert_eq!(kill(), Delivery::NoWorker);
         let lock = RunLock::take(run.path()).unwrap();
         assert!(
             matches!(kill(), Delivery::OutOfReach(words) if words.contains("does not work on"))
         );
         let other = Status { worker: elsewhere(), host: Some("box".to_owned()), ..status.clone() };
-        let reply = signal_worker(&run, &other, Signal::KILL).unwrap();
+        let reply = signal_worker(&run, Some(&other), Signal::KILL).unwrap();
         assert!(matches!(reply, Delivery::OutOfReach(words) if words.contains("'box'")));
         assert!(sleeper.try_wait().unwrap().is_none());
         drop(lock);

@@ -1,6 +1,5 @@
 //! Processes, told from others that were given the same number later or in another PID namespace.
 
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -50,7 +49,7 @@ impl ProcessId {
         let pid = std::process::id();
         Self {
             pid,
-            start_ticks: start_ticks(pid).unwrap_or(0),
+            start_ticks: ticks_in(Path::new("/proc/self")).unwrap_or(0),
             boot_id: boot_id(),
             pid_namespace: pid_namespace(),
         }
@@ -93,18 +92,13 @@ impl ProcessId {
             Sighting::OutOfSight if !self.is_of_this_boot() => None,
             Sighting::OutOfSight => {
                 let inner = |pid: &u32| {
-                    innermost_pid(*pid) == Some(self.pid)
-                        && start_ticks(*pid) == Some(self.start_ticks)
+                    let folder = PathBuf::from(format!("/proc/{pid}"));
+                    innermost_pid(&folder) == Some(self.pid)
+                        && ticks_in(&folder) == Some(self.start_ticks)
                 };
                 all_pids().find(inner)
             }
         }
-    }
-}
-
-impl fmt::Display for FileId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.device, self.inode)
     }
 }
 
@@ -119,10 +113,46 @@ impl FileId {
 
     /// Whether process `pid` has this file or directory open. An error where its descriptors may not be read.
     pub fn is_open_in(&self, pid: u32) -> io::Result<bool> {
-        let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"))?;
+        let folder = folder_of(pid).ok_or(io::ErrorKind::NotFound)?;
+        let descriptors = std::fs::read_dir(folder.join("fd"))?;
         let open = descriptors.filter_map(Result::ok).filter_map(|fd| Self::of(&fd.path()).ok());
         Ok(open.into_iter().any(|id| id == *self))
     }
+
+    /// The processes that hold a lock (`flock`) on this file or directory, by their numbers here; the system tells everybody,
+    /// also of processes whose descriptors may not be read.
+    pub fn lock_holders(&self) -> Vec<u32> {
+        // `1: FLOCK  ADVISORY  WRITE 4711 fe:01:131094 0 EOF` (proc_locks(5)). Some file systems number their device otherwise
+        // than `stat` does, so only the inode is compared; whoever asks looks at the process, too.
+        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+        let holder = |line: &str| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let inode = fields.get(5)?.rsplit(':').next()?.parse::<u64>().ok()?;
+            let is_ours = fields.get(1) == Some(&"FLOCK") && inode == self.inode;
+            fields.get(4)?.parse().ok().filter(|&pid: &u32| is_ours && pid > 0)
+        };
+        locks.lines().filter_map(holder).collect()
+    }
+
+    /// The number by which a directory is known on every computer that shares it; device numbers differ.
+    pub fn inode(&self) -> u64 {
+        self.inode
+    }
+}
+
+/// Whether process `pid` is a worker, by its arguments.
+pub fn is_worker(pid: u32) -> bool {
+    let arguments = folder_of(pid).and_then(|folder| std::fs::read(folder.join("cmdline")).ok());
+    arguments.is_some_and(|text| text.split(|&byte| byte == 0).nth(1) == Some(b"worker"))
+}
+
+/// All processes that can be seen, by their numbers here.
+pub fn visible() -> impl Iterator<Item = u32> {
+    let translated = !proc_is_ours();
+    all_pids().filter_map(move |pid| match translated {
+        false => Some(pid),
+        true => innermost_pid(&PathBuf::from(format!("/proc/{pid}"))),
+    })
 }
 
 /// Sends `signal` to process `pid` of our namespace if `is_it` still says so once the process is pinned: its number
@@ -144,11 +174,25 @@ pub fn signal_if(pid: u32, signal: Signal, is_it: impl Fn() -> bool) -> io::Resu
     }
 }
 
-/// Whether everything that this process has started ends with it: it is the first process of a container, or the child
-/// of one that only waits for it.
+/// Programs that run a whole system as its first process, and stay whatever ends.
+const INITS: [&str; 8] =
+    ["systemd", "init", "runit", "runsvdir", "s6-svscan", "openrc-init", "supervisord", "launchd"];
+
+/// Whether everything that this process has started ends with it: it is the first process of a container, or one of those
+/// that the first waits for.
 pub fn ends_a_container() -> bool {
+    if std::process::id() == 1 {
+        return true;
+    }
     let is_inner = pid_namespace().is_some_and(|own| own != INITIAL_PID_NAMESPACE);
-    std::process::id() == 1 || (is_inner && std::os::unix::process::parent_id() == 1)
+    let first = std::fs::read_to_string("/proc/1/comm").unwrap_or_default();
+    // Whoever entered from outside (`docker exec`) has no ancestor here.
+    let mut ancestor = std::os::unix::process::parent_id();
+    while ancestor > 1 {
+        let Some(parent) = folder_of(ancestor).and_then(|folder| parent_in(&folder)) else { break };
+        ancestor = parent;
+    }
+    is_inner && ancestor == 1 && !INITS.contains(&first.trim())
 }
 
 /// The program of this process, also after its file was replaced or deleted, as a new build does.
@@ -165,20 +209,52 @@ pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Field 22 of `/proc/PID/stat`; `None` when there is no such process or it is a zombie.
-fn start_ticks(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the name in parentheses, which may itself hold spaces and parentheses.
-    let fields: Vec<&str> = stat.get(stat.rfind(')')? + 1..)?.split_whitespace().collect();
-    if matches!(fields.first(), Some(&"Z" | &"X")) {
-        return None;
+/// Whether `/proc` shows our PID namespace; in one that was made without a `/proc` of its own it shows one around it.
+fn proc_is_ours() -> bool {
+    let own = std::fs::read_link("/proc/self").ok();
+    own.and_then(|own| own.to_str()?.parse().ok()) == Some(std::process::id())
+}
+
+/// Where `/proc` tells of process `pid` of our namespace.
+fn folder_of(pid: u32) -> Option<PathBuf> {
+    let folder = |pid: u32| PathBuf::from(format!("/proc/{pid}"));
+    if proc_is_ours() {
+        return Some(folder(pid));
     }
-    fields.get(19)?.parse().ok()
+    let namespace =
+        |folder: &Path| std::fs::metadata(folder.join("ns/pid")).map(|data| data.ino()).ok();
+    all_pids()
+        .map(folder)
+        .find(|folder| innermost_pid(folder) == Some(pid) && namespace(folder) == pid_namespace())
+}
+
+fn start_ticks(pid: u32) -> Option<u64> {
+    ticks_in(&folder_of(pid)?)
+}
+
+/// The fields of `/proc/PID/stat` from the third on; `None` when there is no such process or it is a zombie.
+fn stat_in(folder: &Path) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
+    // The second field is the name in parentheses, which may itself hold spaces and parentheses.
+    let fields: Vec<String> =
+        stat.get(stat.rfind(')')? + 1..)?.split_whitespace().map(str::to_owned).collect();
+    let is_dead = matches!(fields.first().map(String::as_str), Some("Z" | "X"));
+    (!is_dead).then_some(fields)
+}
+
+/// Field 22: start time in clock ticks since boot.
+fn ticks_in(folder: &Path) -> Option<u64> {
+    stat_in(folder)?.get(19)?.parse().ok()
+}
+
+/// Field 4: the parent's number.
+fn parent_in(folder: &Path) -> Option<u32> {
+    stat_in(folder)?.get(1)?.parse().ok()
 }
 
 /// The number of a process in its own, innermost PID namespace: the last one in the line `NSpid`.
-fn innermost_pid(pid: u32) -> Option<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+fn innermost_pid(folder: &Path) -> Option<u32> {
+    let status = std::fs::read_to_string(folder.join("status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
     line.split_whitespace().last()?.parse().ok()
 }
@@ -225,6 +301,10 @@ mod tests {
         let open = File::open(place.path()).unwrap();
         assert_eq!(FileId::of_open(&open).unwrap(), id);
         assert!(id.is_open_in(me).unwrap());
+        assert!(!id.lock_holders().contains(&me));
+        rustix::fs::flock(&open, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        assert!(id.lock_holders().contains(&me));
+        assert!(visible().any(|pid| pid == me) && !is_worker(me));
     }
 
     #[test]

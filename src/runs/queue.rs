@@ -15,6 +15,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::liveness::Health;
@@ -59,19 +60,22 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Waits for the lock of a runs directory; whoever holds it does so for a moment only. The directory itself is locked,
-    /// which needs no more than the right to read it: in a shared, sticky directory a file that another user made could not
-    /// be opened for writing. File systems that lock files only (NFS) get a file of each user; where nothing can be locked,
-    /// two runs may start at once.
-    pub fn take(runs: &Path) -> io::Result<Self> {
-        let directory = File::open(runs)?;
-        if flock(&directory, FlockOperation::LockExclusive).is_ok() {
-            return Ok(Self { _lock: Some(directory) });
+    /// Tries to take the lock of a runs directory; `None` where another has it, which is for a moment unless that other
+    /// hangs. The directory itself is locked, which needs no more than the right to read it: in a shared, sticky directory a
+    /// file that another user made could not be opened for writing. Where directories cannot be locked (NFS) or not be read
+    /// (mode 1733) each user has a file; where nothing can be locked, two runs may start at once.
+    pub fn try_take(runs: &Path) -> io::Result<Option<Self>> {
+        let attempt = |file: File| match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Some(Some(Self { _lock: Some(file) })),
+            Err(Errno::WOULDBLOCK) => Some(None),
+            Err(_) => None,
+        };
+        if let Some(turn) = File::open(runs).ok().and_then(attempt) {
+            return Ok(turn);
         }
         let path = runs.join(format!("{LOCK}-{}", rustix::process::getuid().as_raw()));
         let file = File::options().create(true).append(true).mode(0o600).open(path)?;
-        let is_locked = flock(&file, FlockOperation::LockExclusive).is_ok();
-        Ok(Self { _lock: is_locked.then_some(file) })
+        Ok(attempt(file).unwrap_or(Some(Self { _lock: None })))
     }
 }
 

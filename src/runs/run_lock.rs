@@ -5,8 +5,8 @@
 //! - the **directory** itself. It cannot be copied or linked, so a copy of a live run is not locked, and a moved one is;
 //! - the file `.worker.lock` in it, for file systems that lock files only (NFS).
 //!
-//! The file holds the identity of the directory it belongs to: a hard-linked copy (`cp -al`) shares the locked file, and
-//! is told apart by it. Where the file system refuses both kinds of lock, [`Lock::Refused`] says so, and
+//! The file holds the inode number of the directory it belongs to: a hard-linked copy (`cp -al`) shares the locked file,
+//! and is told apart by it. (Device numbers differ between the computers that share a directory.) Where the file system refuses both kinds of lock, [`Lock::Refused`] says so, and
 //! [`super::liveness`] judges by other signs.
 
 use std::fs::File;
@@ -182,14 +182,18 @@ fn try_shared(file: &File) -> Lock {
 
 fn mark(file: &mut File, id: &FileId) -> io::Result<()> {
     file.set_len(0)?;
-    file.write_all(id.to_string().as_bytes())
+    file.write_all(id.inode().to_string().as_bytes())
 }
 
-/// Whether a lock file is that of directory `id`. One without a mark is taken for its own.
+/// Whether a lock file is that of directory `id`. Only one with several names can be another's; one without a mark is taken
+/// for its own.
 fn belongs(file: &mut File, id: &FileId) -> bool {
+    if file.metadata().is_ok_and(|data| data.nlink() <= 1) {
+        return true;
+    }
     let mut text = String::new();
     let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_string(&mut text));
-    read.is_err() || text.is_empty() || text == id.to_string()
+    read.is_err() || text.is_empty() || text == id.inode().to_string()
 }
 
 #[cfg(test)]
@@ -209,6 +213,18 @@ mod tests {
         drop(lock);
         assert_eq!(look(run), Lock::Free);
         assert!(RunLock::take(run).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_that_another_computer_has_marked_holds() {
+        let place = tempfile::tempdir().unwrap();
+        let run = place.path();
+        // Device numbers of one directory differ between computers, so a mark is no reason to doubt a file of one name.
+        std::fs::write(run.join(LOCK), "45:1").unwrap();
+        let held = File::options().append(true).open(run.join(LOCK)).unwrap();
+        flock(&held, FlockOperation::LockExclusive).unwrap();
+        assert_eq!(look(run), Lock::Held);
+        assert!(RunLock::take(run).unwrap().is_none());
     }
 
     #[test]

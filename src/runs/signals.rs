@@ -71,23 +71,27 @@ pub fn catch(terminal: Terminal) -> io::Result<Signals> {
         )?;
         Ok(())
     };
-    for signal in ENDING.into_iter().chain(ENDING_ON_LINUX).chain(REAL_TIME) {
+    // What whoever started a command wants to be ignored stays so: `nohup`, and jobs of a script in the background.
+    let ignored = if terminal == Terminal::None { 0 } else { ignored_signals() };
+    let is_heeded = |signal: &i32| {
+        ![SIGHUP, SIGINT, SIGQUIT].contains(signal) || ignored & (1 << (signal - 1)) == 0
+    };
+    let ending = ENDING.into_iter().chain(ENDING_ON_LINUX).chain(REAL_TIME);
+    for signal in ending.filter(is_heeded) {
         ask(signal)?;
     }
+    let of_terminal = [SIGINT, SIGHUP].into_iter().filter(is_heeded);
     match terminal {
         Terminal::None => {
             ask(SIGINT)?;
             pass_over(SIGHUP)?;
         }
         Terminal::Leaves => {
-            for signal in [SIGINT, SIGHUP] {
+            for signal in of_terminal {
                 signal_hook::flag::register(signal, signals.leave.clone())?;
             }
         }
-        Terminal::Ends => {
-            ask(SIGINT)?;
-            ask(SIGHUP)?;
-        }
+        Terminal::Ends => of_terminal.into_iter().try_for_each(ask)?,
     }
     let from_terminal = [SIGTSTP, SIGTTIN, SIGTTOU];
     for signal in HARMLESS {
@@ -98,6 +102,13 @@ pub fn catch(terminal: Terminal) -> io::Result<Signals> {
     }
     SigSet::empty().thread_set_mask()?;
     Ok(signals)
+}
+
+/// The signals that this process was started to ignore, a bit each (`SigIgn` of proc_pid_status(5)).
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// A handler that does nothing, in place of the default action; unlike an ignored signal it is not inherited.

@@ -78,9 +78,15 @@ impl StatusBoard {
         self.is_orphaned.store(true, Ordering::SeqCst);
     }
 
-    /// Whether there is nothing left to write to: the directory was deleted, or is being deleted.
+    /// Whether there is nothing left to write to.
     pub fn is_orphaned(&self) -> bool {
-        self.is_orphaned.load(Ordering::SeqCst) || !self.run.run_toml_path().is_file()
+        self.is_orphaned.load(Ordering::SeqCst)
+    }
+
+    /// Whether files may be made in the run's directory: not while it is being deleted, which a new file would hinder.
+    fn is_whole(&self) -> bool {
+        !self.is_orphaned()
+            && (self.run.run_toml_path().is_file() || self.run.state_path().is_dir())
     }
 
     /// No more heartbeats; what was said last stands.
@@ -96,8 +102,9 @@ impl StatusBoard {
     pub fn update(&self, change: impl FnOnce(&mut Status)) {
         let mut status = lock(&self.status);
         change(&mut status);
+        status.message = status.message.take().map(|text| self.run.in_words(&text));
         status.heartbeat_ms = now_ms();
-        if self.is_orphaned() {
+        if !self.is_whole() {
             return;
         }
         // The lock is held while writing, so that an older status never replaces a newer one.

@@ -5,10 +5,12 @@ use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::last_words;
 use super::prepare::{Workshop, prepare};
@@ -27,7 +29,7 @@ use crate::runs::command::{Command, Reply};
 use crate::runs::control::{ControlServer, Steered};
 use crate::runs::event::{EventBody, LossByLevel, NoticeLevel};
 use crate::runs::holder::Holder;
-use crate::runs::liveness::{self, HEARTBEAT_LIMIT};
+use crate::runs::liveness::{self, TAKEOVER_LOOK};
 use crate::runs::queue::{self, Turn};
 use crate::runs::run_dir::RunDir;
 use crate::runs::run_lock::{RunLock, Whereabouts};
@@ -39,6 +41,9 @@ use crate::runs::status_board::{StatusBoard, log};
 
 /// How often a queued run looks whether it is its turn.
 const LOOK_AT_QUEUE: Duration = Duration::from_secs(1);
+
+/// How soon a worker tries again to look, when another does.
+const LOOK_AT_LOCK: Duration = Duration::from_millis(200);
 
 /// Exit code of a worker that could not do its work; the reason is in the status and the log.
 const FAILED: u8 = 1;
@@ -56,12 +61,38 @@ pub fn run(path: &Path) -> u8 {
     // A session of our own: no terminal's end reaches us. It fails only for a group leader, which
     // has been given what it needs by whoever started it so.
     let _ = rustix::process::setsid();
-    match start(&RunDir::open(path), &signals) {
-        Ok(code) => code,
-        Err(error) => {
-            log(&format!("error: {}", in_words(&error)));
-            FAILED
-        }
+    // The name of its program's link, which it was started from, says nothing to who looks for it.
+    let _ = rustix::thread::set_name(c"mosaic");
+    leave_time_for_a_checkpoint();
+    // With a stack of a known size, whatever `ulimit -s` says.
+    let run = RunDir::open(path);
+    let work = thread::Builder::new().name("worker".to_owned()).stack_size(STACK_BYTES);
+    let outcome = thread::scope(|scope| -> Result<u8> {
+        let work = work.spawn_scoped(scope, || start(&run, &signals));
+        work.context("starting the thread of the worker")?
+            .join()
+            .unwrap_or_else(|panic| bail!("a defect of mosaic: {}", words(&*panic)))
+    });
+    outcome.unwrap_or_else(|error| {
+        log(&format!("error: {}", in_words(&error)));
+        FAILED
+    })
+}
+
+/// As the system gives a first thread where nothing is limited.
+const STACK_BYTES: usize = 8 << 20;
+/// Processor seconds that are kept back for a checkpoint where processor time is limited, at most.
+const LAST_CPU_SECONDS: u64 = 30;
+
+/// A limit on processor time (`ulimit -t`) kills without a warning where the warning's limit is the same, as shells set it.
+fn leave_time_for_a_checkpoint() {
+    let limits = getrlimit(Resource::Cpu);
+    if let (Some(warning), Some(end)) = (limits.current, limits.maximum)
+        && warning == end
+    {
+        let current = end - (end / 4).clamp(1, LAST_CPU_SECONDS).min(end);
+        // What may not be changed stays as it is.
+        let _ = setrlimit(Resource::Cpu, Rlimit { current: Some(current), maximum: Some(end) });
     }
 }
 
@@ -81,13 +112,15 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
     let board = StatusBoard::open(run, steps).context("opening the run's status and events")?;
     last_words::prepare(run);
     let stop = &signals.stop;
-    let heart = board.beat(watch(&lock, run, &board, stop)).context("starting the heartbeat")?;
     if let Some(error) = &lock.refused {
         board.notice(NoticeLevel::Warning, format!("the file system of '{}' takes no locks ({error}): nothing keeps a second worker away from this run, and a lost worker is noticed by its heartbeat only", run.path().display()));
     }
     // Given up for the last word, should the work end for want of file descriptors.
     let spare = [0; 3].map(|_| File::open("/dev/null").ok());
+    let mut heart = None;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let beating = board.beat(watch(&lock, run, &board, stop));
+        heart = Some(beating.context("starting the heartbeat")?);
         let desk = Desk { board: board.clone(), stop: stop.clone(), own };
         let control = ControlServer::start(run, Arc::new(desk))
             .unwrap_or_else(|error| without_control(run, &board, &error));
@@ -119,9 +152,11 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
     }
     board.set_state(state, reason);
     board.end();
-    heart.thread().unpark();
-    // The heart only sleeps; a failed join has nothing to tell.
-    let _ = heart.join();
+    if let Some(heart) = heart {
+        heart.thread().unpark();
+        // The heart only sleeps; a failed join has nothing to tell.
+        let _ = heart.join();
+    }
     Ok(if state == RunState::Failed { FAILED } else { 0 })
 }
 
@@ -133,6 +168,9 @@ fn why_stopped(board: &StatusBoard, signals: &Signals) -> Option<String> {
     board.reason().or_else(|| signals.name().map(|name| format!("stopped by {name}")))
 }
 
+/// Beats that `run.toml` may be missing, as while an editor or a synchronising program replaces it.
+const MISSING_MAX: u32 = 4;
+
 /// What the heart does with every beat: looks whether the run's directory is where it was, and ends the worker if not.
 fn watch(
     lock: &Arc<RunLock>,
@@ -141,9 +179,23 @@ fn watch(
     stop: &Arc<AtomicBool>,
 ) -> impl Fn() + Send + 'static {
     let (lock, run, board, stop) = (lock.clone(), run.clone(), board.clone(), stop.clone());
+    let n_missing = AtomicU32::new(0);
     move || {
         let reason = match lock.whereabouts(run.path()) {
-            Whereabouts::Here if run.run_toml_path().is_file() => return,
+            Whereabouts::Here if run.run_toml_path().is_file() => {
+                n_missing.store(0, Ordering::SeqCst);
+                return;
+            }
+            Whereabouts::Here if run.state_path().is_dir() => {
+                if n_missing.fetch_add(1, Ordering::SeqCst) < MISSING_MAX {
+                    return;
+                }
+                format!(
+                    "'{}' is missing: stopped after a checkpoint; put it back, and 'mosaic resume {}' goes on",
+                    run.path().join("run.toml").display(),
+                    run.id()
+                )
+            }
             Whereabouts::Here | Whereabouts::Gone => {
                 board.orphan();
                 DELETED.to_owned()
@@ -172,7 +224,7 @@ fn check_no_other(run: &RunDir) -> Result<()> {
         return Ok(());
     }
     let since = Instant::now();
-    while since.elapsed() < HEARTBEAT_LIMIT {
+    while since.elapsed() < TAKEOVER_LOOK {
         let now = run.status().map(|status| status.heartbeat_ms);
         if now != Some(status.heartbeat_ms) {
             let host = status.host.as_deref().unwrap_or("another computer");
@@ -181,7 +233,7 @@ fn check_no_other(run: &RunDir) -> Result<()> {
                 run.id()
             );
         }
-        std::thread::sleep(Duration::from_millis(200));
+        thread::sleep(Duration::from_millis(200));
     }
     Ok(())
 }
@@ -213,7 +265,17 @@ fn wait_for_turn(
     let mut said = None;
     let mut is_called = false;
     while !stop.load(Ordering::SeqCst) {
-        let turn = Turn::take(place).context("taking the lock of the queue")?;
+        let turn = Turn::try_take(place).context("taking the lock of the queue")?;
+        let Some(turn) = turn else {
+            // Another looks just now, or hangs: a stop must not wait for it.
+            let words = "waits for the lock of the queue";
+            if board.status().message.as_deref() != Some(words) {
+                board.set_state(RunState::Queued, Some(words.to_owned()));
+                said = None;
+            }
+            is_called |= control.wait(LOOK_AT_LOCK) == Some(Command::Resume);
+            continue;
+        };
         let ahead = queue::ahead(&runs, run);
         if ahead.is_empty() || is_called {
             // Under the lock, so that whoever looks next sees this run at work.
@@ -227,7 +289,7 @@ fn wait_for_turn(
             board.set_state(RunState::Queued, Some(words.clone()));
             said = Some(words);
         }
-        is_called = control.wait(LOOK_AT_QUEUE) == Some(Command::Resume);
+        is_called |= control.wait(LOOK_AT_QUEUE) == Some(Command::Resume);
     }
     queue::leave(run).context("leaving the queue")?;
     Ok(false)

@@ -321,8 +321,9 @@ impl Loop<'_> {
     fn wait_for_space(&mut self, error: &CheckpointError) -> bool {
         let state = self.board.status().state;
         let free = self.workshop.run.path().display().to_string();
-        let message =
-            format!("{error}: the disk is full; waiting for space on the disk of '{free}'");
+        let message = self.workshop.run.in_words(&format!(
+            "{error}: the disk is full; waiting for space on the disk of '{free}'"
+        ));
         if self.board.status().message.as_deref() != Some(&message) {
             self.board.notice(NoticeLevel::Error, message.clone());
         }

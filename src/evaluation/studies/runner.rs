@@ -67,6 +67,10 @@ pub fn run_all(
     // A run is resumed once; one that fails again stays failed.
     let mut resumed = vec![false; arms.len()];
     loop {
+        // Workers that a signal to all of a job has stopped are not resumed.
+        if signals.has_stop() || signals.has_left() {
+            return stands;
+        }
         for (at, stand) in stands.iter_mut().enumerate() {
             *stand = look(stand, &mut resumed[at], options);
         }
@@ -80,7 +84,7 @@ pub fn run_all(
         }
         tell(&stands);
         let over = |stand: &Stand| matches!(stand, Stand::Finished(_) | Stand::Failed(_));
-        if stands.iter().all(over) || signals.has_stop() || signals.has_left() {
+        if stands.iter().all(over) {
             return stands;
         }
         thread::sleep(POLL);
