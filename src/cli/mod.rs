@@ -25,6 +25,7 @@ mod show;
 mod preview;
 mod progress;
 
+use std::env;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -264,13 +265,20 @@ fn dashboard(place: &Place, args: &AttachArgs) -> Result<ExitCode> {
     }
 }
 
-/// Prints what the command line parser has to say: help on standard output, or what is wrong with the arguments. Colours and all, unless
-/// an argument with control characters is quoted.
+/// Prints what the command line parser has to say: help on standard output, or what is wrong with the arguments. With colours, unless the terminal shows
+/// none or an argument has characters that it would obey. (Text that the parser has rendered cannot be judged: it has lost its escapes, which are printed all the same.)
 pub fn refuse(error: &clap::Error) -> ExitCode {
+    let given: Vec<String> =
+        env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let clean: Vec<String> =
+        given.iter().map(|argument| console::line(argument).into_owned()).collect();
+    let is_clean = given == clean;
+    // The parser quotes arguments as they are, line feeds too: it is given clean ones to quote.
+    let cleaned = (!is_clean).then(|| Cli::try_parse_from(clean).err()).flatten();
+    let error = cleaned.as_ref().unwrap_or(error);
     let text = error.render().to_string();
     let code = u8::try_from(error.exit_code()).unwrap_or(MISUSE);
-    let is_plain = console::lines(&text) == text && (text.is_ascii() || abilities::is_utf8());
-    let printed = match (is_plain, error.use_stderr()) {
+    let printed = match (is_clean && abilities::obeys_escapes(), error.use_stderr()) {
         (true, _) => error.print(),
         (false, true) => write!(console::stderr(), "{text}"),
         (false, false) => write!(console::stdout(), "{text}"),
