@@ -27,7 +27,7 @@ mod progress;
 
 use std::env;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -38,6 +38,7 @@ use crate::allocator::when_exhausted;
 use crate::config::{self, Lab};
 use crate::console::{self, abilities};
 use crate::errorln;
+use crate::files::{is_stderr, is_stdout};
 use crate::hardware::resource_limits::{memory, start_threads};
 use crate::runs::command::Command as WorkerCommand;
 use crate::runs::run_dir::RunsDir;
@@ -254,6 +255,7 @@ fn dashboard(place: &Place, args: &AttachArgs) -> Result<ExitCode> {
         return Ok(ExitCode::from(MISUSE));
     }
     let lab = place.lab()?;
+    RunsDir::new(&lab.settings.runs_dir).check()?;
     let run = match &args.run {
         Some(name) => Some(control::find(&RunsDir::new(&lab.settings.runs_dir), name)?.id),
         None => None,
@@ -283,9 +285,22 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
         (false, true) => write!(console::stderr(), "{text}"),
         (false, false) => write!(console::stdout(), "{text}"),
     };
-    match printed {
-        // Nobody reads it, as with a pipe that was closed.
+    match printed.and_then(|()| io::stdout().flush()) {
+        // Help that nobody got; a pipe that was closed is nobody's fault.
+        Err(problem) if code == 0 && problem.kind() != io::ErrorKind::BrokenPipe => {
+            errorln!("error: writing to standard output: {problem}");
+            ExitCode::FAILURE
+        }
         Err(_) | Ok(()) => ExitCode::from(code),
+    }
+}
+
+/// Where words about outputs go: standard error, or standard output where an output leads to that, and nowhere where outputs lead to both.
+pub(crate) fn words_beside<'a>(outputs: impl Iterator<Item = &'a Path> + Clone) -> Box<dyn Write> {
+    match (outputs.clone().any(is_stderr), outputs.clone().any(is_stdout)) {
+        (false, _) => Box::new(console::stderr()),
+        (true, false) => Box::new(console::stdout()),
+        (true, true) => Box::new(io::sink()),
     }
 }
 

@@ -12,4 +12,7 @@ mod output;
 mod regular;
 
 pub use atomic::write_atomically;
-pub use output::{OutputError, check_output, is_stdout, is_stream, make_folder, write_output};
+pub use output::{
+    OutputError, check_output, is_same_output, is_stderr, is_stdout, is_stream, make_folder,
+    write_output,
+};

@@ -20,7 +20,7 @@ use super::sequence::{First, Input, first};
 const ESC_WAIT: Duration = Duration::from_millis(250);
 /// The same while an answer may still come.
 const ESC_WAIT_UNANSWERED: Duration = Duration::from_secs(1);
-/// A terminal that has not answered by then has no answer: neither the Esc key nor leaving waits for one any longer.
+/// A terminal that has said nothing for so long since it was asked has no answer: neither the Esc key nor leaving waits for one any longer.
 const UNANSWERABLE: Duration = Duration::from_secs(4);
 /// How long after a question, and after any piece of a report, more of them is likely.
 const TALK: Duration = Duration::from_secs(10);
@@ -96,7 +96,8 @@ impl Decoder {
 
     /// Until when it pays to wait for the answer before others read this terminal; `None` when there is nothing to wait for.
     pub fn owed_until(&self) -> Option<Instant> {
-        self.asked.filter(|_| self.waits_for_answer).map(|asked| asked + UNANSWERABLE)
+        let asked = self.asked.filter(|_| self.waits_for_answer)?;
+        Some(self.said.map_or(asked, |said| said.max(asked)) + UNANSWERABLE)
     }
 
     /// Just asked, or in the middle of saying something.
@@ -445,7 +446,7 @@ mod tests {
 
     #[test]
     fn an_answer_byte_by_byte_and_slowly_presses_no_key_but_escape() {
-        for answer in [ANSWER.to_vec(), [&ANSWER[24..], &ANSWER[..24]].concat()] {
+        for answer in [ANSWER.to_vec(), [&ANSWER[25..], &ANSWER[..25]].concat()] {
             let mut line = Line::new(true);
             let found: String =
                 answer.iter().map(|byte| keys(&line.after(1100, &[*byte]))).collect();
