@@ -1,5 +1,6 @@
 //! `mosaic`: parse, dispatch, print one error.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -16,7 +17,12 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return cli::refuse(&error),
     };
-    match cli::dispatch(cli) {
+    // What was printed last may still be on its way.
+    let done = cli::dispatch(cli).and_then(|code| {
+        io::stdout().flush()?;
+        Ok(code)
+    });
+    match done {
         Ok(code) => code,
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

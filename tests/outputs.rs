@@ -92,6 +92,83 @@ fn pictures_and_words_do_not_share_standard_output() {
 }
 
 #[test]
+fn what_standard_error_gets_is_the_picture_alone() {
+    let place = Place::new();
+    let show = ["data", "show", "glyphs-cnn", "--out", "/dev/stderr"];
+    let output = done(&mut place.mosaic(&show));
+    image::load_from_memory_with_format(&output.stderr, image::ImageFormat::Png).unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().contains("64 images"));
+    // Both in one file: the words have no place of their own.
+    let file = File::create(place.at("both")).unwrap();
+    let show = ["data", "show", "glyphs-cnn", "--out", "/dev/stdout"];
+    let mut both = place.mosaic(&show);
+    assert!(both.stdout(file.try_clone().unwrap()).stderr(file).status().unwrap().success());
+    let ends_as_png = fs::read(place.at("both")).unwrap().ends_with(b"IEND\xaeB\x60\x82");
+    assert!(ends_as_png);
+    assert!(fs::read(place.at("both")).unwrap().starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn a_run_draws_no_two_pictures_into_one_file_and_says_nothing_among_tensors() {
+    let place = Place::new();
+    let small = ["training.steps=2", "training.batch=4", "training.warmup=1", "dataset.n=8"];
+    let rest = ["network.width=16", "network.head_width=4", "preview.every=0", "calibrate.seeds=0"];
+    let mut run = place.mosaic(&["run", "glyphs-cnn", "--runs-dir", "runs", "--detach"]);
+    for setting in small.iter().chain(&rest).chain(&["compare.seeds=2"]) {
+        run.args(["--set", setting]);
+    }
+    let id = String::from_utf8(done(&mut run).stdout).unwrap().trim().to_owned();
+    let started = std::time::Instant::now();
+    let status = place.at("runs").join(&id).join("status.json");
+    while !fs::read_to_string(&status).is_ok_and(|text| text.contains("finished")) {
+        assert!(started.elapsed().as_secs() < 120, "it does not finish");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let of_run = |arguments: &[&str]| {
+        place.mosaic(&[&[arguments[0], &id, "--runs-dir", "runs"], &arguments[1..]].concat())
+    };
+    let error = refusal(&mut of_run(&["inspect", "--out", "a.png", "--film", "./a.png"]));
+    assert!(error.contains("are the same file") && !place.at("a.png").exists(), "{error}");
+    let output = done(&mut of_run(&["inspect", "--out", "/dev/stderr"]));
+    image::load_from_memory_with_format(&output.stderr, image::ImageFormat::Png).unwrap();
+    let output = done(&mut of_run(&["sample", "--seeds", "0..2", "--out", "/dev/stderr"]));
+    SafeTensors::deserialize(&output.stderr).unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().contains("2 samples"));
+}
+
+#[test]
+fn output_that_nobody_gets_is_a_failure() {
+    let place = Place::new();
+    let shell = |redirection: &str, arguments: &str| {
+        let line = format!("exec \"$0\" {arguments} {redirection}");
+        let mut command = Command::new("sh");
+        command.args(["-c", &line, env!("CARGO_BIN_EXE_mosaic")]).current_dir(place.0.path());
+        command
+    };
+    let denoise = "denoise --images images --input x --machine ideal --t 0.5 --device cpu";
+    let error = refusal(&mut shell(">&-", &format!("{denoise} --output /dev/stdout")));
+    assert!(error.contains("descriptor 1 is not open"), "{error}");
+    done(&mut shell(">/dev/null", &format!("{denoise} --output /dev/stdout")));
+    for arguments in ["--help", "completions bash", "experiments --json", "data ls"] {
+        let error = refusal(&mut shell(">/dev/full", arguments));
+        assert!(error.contains("No space left"), "{arguments}: {error}");
+    }
+}
+
+#[test]
+fn a_place_for_runs_may_be_a_link_to_come_and_not_a_file() {
+    let place = Place::new();
+    symlink("disk", place.at("runs")).unwrap();
+    let created = mosaic_lab::runs::runs_dir::RunsDir::new(place.at("runs")).create("a").unwrap();
+    assert!(place.at("disk").join(created.id()).is_dir());
+    fs::write(place.at("file"), "x").unwrap();
+    for arguments in [&["ls"][..], &["logs", "a"], &["run", "glyphs-cnn", "--detach"]] {
+        let error = refusal(&mut place.mosaic(&[arguments, &["--runs-dir", "file"]].concat()));
+        assert!(error.contains("'file' is not a directory"), "{arguments:?} {error}");
+    }
+}
+
+#[test]
 fn what_is_no_file_stays_what_it_is() {
     let place = Place::new();
     let pipe = place.at("pipe.png");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
-use super::Place;
+use super::{Place, words_beside};
 use crate::analysis::consistency::Judge;
 use crate::config::Experiment;
 use crate::console;
@@ -69,7 +69,7 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
             }
             // A picture on stdout must not be mixed with words.
             let mut words: Box<dyn Write> = match out.as_deref().is_some_and(is_stdout) {
-                true => Box::new(console::stderr()),
+                true => words_beside(out.iter().map(PathBuf::as_path)),
                 false => Box::new(stdout),
             };
             let (_, mut experiment) = experiment_over(place, dataset)?;

@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use super::Place;
 use crate::console;
-use crate::console::abilities::{self, Lack};
+use crate::console::abilities;
 use crate::evaluation::devices;
 use crate::hardware::system::{Gpu, Monitor};
 use crate::tui::multiplexer::Multiplexer;
 use crate::tui::pictures::Depth;
-use crate::tui::probe::{Background, probe_once};
+use crate::tui::probe::{Asked, Background, Wish, probe_once};
 use crate::tui::words::bytes;
 
 /// Less than this is soon full of checkpoints and previews.
@@ -92,7 +92,7 @@ pub fn run(place: &Place, args: &DoctorArgs) -> Result<bool> {
             "mend the line that is named, or move the file away",
         ),
     });
-    findings.extend(terminal(settings.as_ref().map_or("auto", |settings| &settings.images)));
+    let n_before = findings.len();
     let runs = place.runs().map(|runs| runs.path().to_owned()).unwrap_or_else(|_| ".".into());
     let mut monitor = Monitor::new(&runs);
     monitor.read(None);
@@ -121,6 +121,10 @@ pub fn run(place: &Place, args: &DoctorArgs) -> Result<bool> {
     }
     let wanted = settings.as_ref().map_or("auto", |settings| &settings.device);
     findings.push(opened(wanted, reading.gpus.is_ok()));
+    // Asked last: what comes late is waited for once all is said.
+    let images = settings.as_ref().map_or("auto", |settings| &settings.images);
+    let (of_terminal, _asked) = terminal(images);
+    findings.splice(n_before..n_before, of_terminal);
     if args.json {
         writeln!(console::stdout(), "{:#}", serde_json::to_value(&findings)?)?;
     } else {
@@ -154,21 +158,22 @@ fn version() -> String {
     format!("mosaic {}, {features}", env!("CARGO_PKG_VERSION"))
 }
 
-fn terminal(images: &str) -> Vec<Finding> {
+/// What the terminal can do, and the terminal itself if it was asked.
+fn terminal(images: &str) -> (Vec<Finding>, Option<Asked>) {
     let name = env::var("TERM").unwrap_or_else(|_| "unknown".to_owned());
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         let found = "input or output is none: nothing can be said of pictures and colours";
-        return vec![Finding::good("terminal", found)];
+        return (vec![Finding::good("terminal", found)], None);
     }
     let inside = Multiplexer::of(|name| env::var(name).ok())
         .map_or_else(String::new, |inside| format!(" inside {}", inside.name()));
     let locale = locale();
     match abilities::lack_of_screen() {
-        None | Some(Lack::NotUtf8(_)) => {}
+        None => {}
         Some(lack) => {
             let found = format!("'{name}'{inside}; no dashboard and no pictures: {lack}");
             let remedy = "the commands work all the same ('mosaic --help'), with plain lines in place of bars";
-            return vec![Finding::fair("terminal", found, remedy), locale];
+            return (vec![Finding::fair("terminal", found, remedy), locale], None);
         }
     }
     let size = ratatui::crossterm::terminal::size();
@@ -201,7 +206,7 @@ fn terminal(images: &str) -> Vec<Finding> {
             "if your terminal can do more: export COLORTERM=truecolor (ssh does not pass it on by itself)",
         ),
     });
-    let found = probe_once(images, true);
+    let (found, asked) = probe_once(&Wish { pictures: images, background: true, cell: false });
     let behind = match found.background {
         Some(Background::Dark) => Finding::good("background", "dark"),
         Some(Background::Light) => Finding::good("background", "light"),
@@ -218,7 +223,7 @@ fn terminal(images: &str) -> Vec<Finding> {
         Some(note) => Finding::fair("pictures", words, note),
         None => Finding::good("pictures", words),
     });
-    findings
+    (findings, Some(asked))
 }
 
 /// The encoding that the locale asks for.

@@ -9,15 +9,14 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Place;
 use super::control::find;
+use super::{Place, words_beside};
 use crate::console;
 use crate::diffusion::attention::row_entropy;
-use crate::errorln;
 use crate::evaluation::inspect::picture::{At, film, sheet};
 use crate::evaluation::inspect::{Trace, path_of, trace};
 use crate::evaluation::trained::Trained;
-use crate::files::{check_output, is_stdout};
+use crate::files::{check_output, is_same_output, is_stdout};
 
 /// Exit code of a process that Ctrl-C ended, by custom.
 const INTERRUPTED: i32 = 130;
@@ -60,6 +59,15 @@ pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
     for path in args.out.iter().chain(&args.film) {
         check_output(path).with_context(|| format!("writing '{}'", path.display()))?;
     }
+    if let (Some(out), Some(film)) = (&args.out, &args.film)
+        && is_same_output(out, film)
+    {
+        bail!(
+            "--out '{}' and --film '{}' are the same file, and one picture would be written over the other; name two",
+            out.display(),
+            film.display()
+        );
+    }
     let trained = Trained::open(&run.dir, &[])?;
     let stop = Arc::new(AtomicBool::new(false));
     // A second Ctrl-C ends it also where it waits for a pipe's reader.
@@ -71,12 +79,20 @@ pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
     let at = place_of(&trace, args)?;
     let path = path_of(&run.dir, args.seed);
     trace.write(&path)?;
-    errorln!("the way of seed {} is in '{}'", args.seed, path.display());
+    let outputs = args.out.iter().chain(&args.film).map(PathBuf::as_path);
+    let way = path.display().to_string();
+    writeln!(
+        words_beside(outputs.clone()),
+        "the way of seed {} is in '{}'",
+        args.seed,
+        console::line(&way)
+    )?;
     for (path, draw) in [(&args.out, true), (&args.film, false)] {
         let Some(path) = path else { continue };
         let drawn = if draw { sheet(&trace, at, path) } else { film(&trace, path) };
         drawn.with_context(|| format!("drawing '{}'", path.display()))?;
-        errorln!("drawn: '{}'", path.display());
+        let drawn = path.display().to_string();
+        writeln!(words_beside(outputs.clone()), "drawn: '{}'", console::line(&drawn))?;
     }
     let found = describe(&trace, at);
     let text = match args.json {
@@ -84,10 +100,9 @@ pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
         false => page(&trace, at, &found),
     };
     // A picture on stdout must not be mixed with words.
-    if args.out.iter().chain(&args.film).any(|path| is_stdout(path)) {
-        write!(console::stderr(), "{text}")?;
-    } else {
-        write!(console::stdout(), "{text}")?;
+    match outputs.clone().any(is_stdout) {
+        true => write!(words_beside(outputs), "{text}")?,
+        false => write!(console::stdout(), "{text}")?,
     }
     Ok(())
 }

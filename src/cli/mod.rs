@@ -25,8 +25,9 @@ mod show;
 mod preview;
 mod progress;
 
+use std::env;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -37,6 +38,7 @@ use crate::allocator::when_exhausted;
 use crate::config::{self, Lab};
 use crate::console::{self, abilities};
 use crate::errorln;
+use crate::files::{is_stderr, is_stdout};
 use crate::hardware::resource_limits::{memory, start_threads};
 use crate::runs::command::Command as WorkerCommand;
 use crate::runs::runs_dir::RunsDir;
@@ -256,6 +258,7 @@ fn dashboard(place: &Place, args: &AttachArgs) -> Result<ExitCode> {
         return Ok(ExitCode::from(MISUSE));
     }
     let lab = place.lab()?;
+    RunsDir::new(&lab.settings.runs_dir).check()?;
     let run = match &args.run {
         Some(name) => Some(control::find(&RunsDir::new(&lab.settings.runs_dir), name)?.id),
         None => None,
@@ -267,20 +270,40 @@ fn dashboard(place: &Place, args: &AttachArgs) -> Result<ExitCode> {
     }
 }
 
-/// Prints what the command line parser has to say: help on standard output, or what is wrong with the arguments. Colours and all, unless
-/// an argument with control characters is quoted.
+/// Prints what the command line parser has to say: help on standard output, or what is wrong with the arguments. With colours, unless the terminal shows
+/// none or an argument has characters that it would obey. (Text that the parser has rendered cannot be judged: it has lost its escapes, which are printed all the same.)
 pub fn refuse(error: &clap::Error) -> ExitCode {
+    let given: Vec<String> =
+        env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let clean: Vec<String> =
+        given.iter().map(|argument| console::line(argument).into_owned()).collect();
+    let is_clean = given == clean;
+    // The parser quotes arguments as they are, line feeds too: it is given clean ones to quote.
+    let cleaned = (!is_clean).then(|| Cli::try_parse_from(clean).err()).flatten();
+    let error = cleaned.as_ref().unwrap_or(error);
     let text = error.render().to_string();
     let code = u8::try_from(error.exit_code()).unwrap_or(MISUSE);
-    let is_plain = console::lines(&text) == text && (text.is_ascii() || abilities::is_utf8());
-    let printed = match (is_plain, error.use_stderr()) {
+    let printed = match (is_clean && abilities::obeys_escapes(), error.use_stderr()) {
         (true, _) => error.print(),
         (false, true) => write!(console::stderr(), "{text}"),
         (false, false) => write!(console::stdout(), "{text}"),
     };
-    match printed {
-        // Nobody reads it, as with a pipe that was closed.
+    match printed.and_then(|()| io::stdout().flush()) {
+        // Help that nobody got; a pipe that was closed is nobody's fault.
+        Err(problem) if code == 0 && problem.kind() != io::ErrorKind::BrokenPipe => {
+            errorln!("error: writing to standard output: {problem}");
+            ExitCode::FAILURE
+        }
         Err(_) | Ok(()) => ExitCode::from(code),
+    }
+}
+
+/// Where words about outputs go: standard error, or standard output where an output leads to that, and nowhere where outputs lead to both.
+pub(crate) fn words_beside<'a>(outputs: impl Iterator<Item = &'a Path> + Clone) -> Box<dyn Write> {
+    match (outputs.clone().any(is_stderr), outputs.clone().any(is_stdout)) {
+        (false, _) => Box::new(console::stderr()),
+        (true, false) => Box::new(console::stdout()),
+        (true, true) => Box::new(io::sink()),
     }
 }
 

@@ -24,12 +24,6 @@ pub fn bars(template: &str, of: &[(String, u64)]) -> Option<(MultiProgress, Vec<
     Some((all, bars))
 }
 
-/// Bars of `#` where the terminal shows ASCII only.
 fn style(template: &str) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template);
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    match abilities::is_utf8() {
-        true => style,
-        false => style.progress_chars("#>-"),
-    }
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

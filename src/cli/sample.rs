@@ -1,15 +1,16 @@
 //! `sample`: a run's averaged network from chosen noise seeds into a file, judged where the set has a rule.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
-use super::Place;
 use super::control::find;
-use crate::errorln;
+use super::{Place, words_beside};
+use crate::console;
 use crate::evaluation::figures;
 use crate::evaluation::samples::with_classes;
 use crate::evaluation::trained::Trained;
@@ -80,10 +81,12 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
         let bytes = tensor_file(tensors.into_iter(), header).map_err(|problem| anyhow!(problem))?;
         write_output(&args.out, &bytes).with_context(writing)?;
     }
-    errorln!("{n} samples of step {} are in '{}'", trained.step, args.out.display());
+    let mut words = words_beside(std::iter::once(args.out.as_path()));
+    let out = args.out.display().to_string();
+    writeln!(words, "{n} samples of step {} are in '{}'", trained.step, console::line(&out))?;
     if let Some(judge) = &trained.judge {
         for (name, rate) in figures::rates(judge, &samples).named() {
-            errorln!("{name:>20} {:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high);
+            writeln!(words, "{name:>20} {:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high)?;
         }
     }
     Ok(())

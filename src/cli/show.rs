@@ -9,10 +9,10 @@ use clap::Args;
 use super::Place;
 use super::control::find;
 use crate::console;
-use crate::console::abilities::{self, Lack};
+use crate::console::abilities;
 use crate::runs::preview;
 use crate::tui::pictures::{Depth, print_plain};
-use crate::tui::probe::{Protocol, probe_once};
+use crate::tui::probe::{Protocol, Wish, probe_once};
 
 /// Width where the terminal does not say its own.
 const COLUMNS: u16 = 80;
@@ -37,22 +37,17 @@ pub fn run(place: &Place, args: &ShowArgs) -> Result<()> {
     let image = image::open(&path)
         .with_context(|| format!("reading the picture '{}' (PNG is read)", path.display()))?
         .to_rgb8();
-    let lack = abilities::lack_of_screen();
-    match &lack {
-        // Pixels need no letters.
-        None | Some(Lack::NotUtf8(_)) => {}
-        Some(lack) => bail!("showing '{}' needs a terminal that can: {lack}", path.display()),
+    if let Some(lack) = abilities::lack_of_screen() {
+        bail!("showing '{}' needs a terminal that can: {lack}", path.display());
     }
     let wanted = place.lab().map_or_else(|_| "auto".to_owned(), |lab| lab.settings.images);
-    let found = probe_once(&wanted, false);
+    // Until the end, so that the picture does not wait for a late answer.
+    let (found, _asked) = probe_once(&Wish { pictures: &wanted, background: false, cell: false });
     // Someone who asks for a picture wants one, whatever the dashboard shows.
     let protocol = match found.protocol {
         Protocol::Off => Protocol::Blocks,
         other => other,
     };
-    if let (Protocol::Blocks, Some(lack)) = (protocol, &lack) {
-        bail!("showing '{}' as blocks needs a terminal that can: {lack}", path.display());
-    }
     let terminal = ratatui::crossterm::terminal::size().map_or(COLUMNS, |(width, _)| width);
     let depth = Depth::new("auto");
     print_plain((protocol, depth), &image, args.width.unwrap_or(terminal), &mut io::stdout())

@@ -12,6 +12,13 @@ use rustix::termios::tcgetwinsize;
 /// The smallest screen on which the dashboard's words can be read.
 const SMALLEST: (u16, u16) = (10, 3);
 
+/// Names of terminals that cannot move their cursor, or not as ECMA-48 has it (terminfo's database: types without `cup`, and VT52's own).
+const DUMB: [&str; 15] = [
+    "", "dumb", "unknown", "emacs", "network", "net", "ethernet", "dialup", "patch", "switch",
+    "lpr", "printer", "glasstty", "vanilla", "vt52",
+];
+const DUMB_FAMILIES: [&str; 3] = ["dumb-", "vt52-", "tty"];
+
 /// Why the dashboard or a picture cannot be shown, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lack {
@@ -67,8 +74,13 @@ pub fn lack_of_screen() -> Option<Lack> {
 /// Whether standard error is a terminal on which a line can be written over: a progress bar can be shown.
 pub fn can_overwrite_lines() -> bool {
     io::stderr().is_terminal()
-        && dumb(|name| env::var(name).ok()).is_none()
+        && obeys_escapes()
         && size_of(io::stderr()).is_none_or(|(columns, rows)| columns > 0 && rows > 0)
+}
+
+/// Whether colours and moves of the cursor may be sent to a terminal here: words alone elsewhere.
+pub fn obeys_escapes() -> bool {
+    dumb(|name| env::var(name).ok()).is_none() && is_utf8()
 }
 
 /// Whether the locale's encoding is UTF-8.
@@ -89,7 +101,9 @@ fn size_of(stream: impl AsFd) -> Option<(u16, u16)> {
 /// `$TERM`, if it promises nothing.
 fn dumb(value: impl Fn(&str) -> Option<String>) -> Option<String> {
     let term = value("TERM").unwrap_or_default();
-    matches!(term.as_str(), "" | "dumb" | "unknown").then_some(term)
+    let is_dumb =
+        DUMB.contains(&term.as_str()) || DUMB_FAMILIES.iter().any(|of| term.starts_with(of));
+    is_dumb.then_some(term)
 }
 
 /// The setting that makes the locale another than a UTF-8 one. The first of these that is not empty counts (POSIX, "Internationalization
@@ -131,6 +145,11 @@ mod tests {
         let of = |term: Option<&str>| dumb(|_| term.map(str::to_owned));
         assert_eq!(of(Some("dumb")), Some("dumb".to_owned()));
         assert!(of(None).is_some() && of(Some("unknown")).is_some());
-        assert!(of(Some("xterm-256color")).is_none() && of(Some("linux")).is_none());
+        for term in ["", "emacs", "network", "dumb-emacs-ansi", "vt52", "vt52-basic"] {
+            assert!(of(Some(term)).is_some(), "{term}");
+        }
+        for term in ["xterm-256color", "linux", "vt100", "vt520", "eterm-color", "screen"] {
+            assert!(of(Some(term)).is_none(), "{term}");
+        }
     }
 }

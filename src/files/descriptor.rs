@@ -4,10 +4,12 @@
 //! start instead of where the shell's `>>` or an earlier command left off, and a socket cannot be opened at all. So
 //! the descriptor itself is duplicated.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::RawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
@@ -18,6 +20,37 @@ pub(super) enum Magic {
     Own(RawFd),
     /// Anything else below `/proc`.
     Foreign,
+}
+
+/// Standard output was closed (`>&-`) when the process began. The standard library has opened `/dev/null` in its place before
+/// `main`, and what is written would vanish without an error.
+static IS_STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// The loader calls this before the standard library's start.
+#[expect(unsafe_code, reason = "a place in .init_array, whose functions take no arguments of ours")]
+#[used]
+#[unsafe(link_section = ".init_array")]
+static LOOK_AT_STDOUT: extern "C" fn() = {
+    extern "C" fn look() {
+        let folder = Path::new("/proc/self/fd");
+        let is_closed = folder.is_dir() && fs::symlink_metadata(folder.join("1")).is_err();
+        IS_STDOUT_CLOSED.store(is_closed, Ordering::Relaxed);
+    }
+    look
+};
+
+/// Whether nobody gets what is written to a descriptor.
+pub(super) fn is_closed(number: RawFd) -> bool {
+    number == 1 && IS_STDOUT_CLOSED.load(Ordering::Relaxed)
+}
+
+/// Whether two descriptors lead to the same file, pipe or device.
+pub(super) fn are_same(one: RawFd, other: RawFd) -> bool {
+    let about = |number: RawFd| {
+        let about = fs::metadata(format!("/proc/self/fd/{number}")).ok()?;
+        Some((about.dev(), about.ino()))
+    };
+    one == other || about(one).is_some_and(|one| about(other) == Some(one))
 }
 
 /// What kind of link in `/proc` a link is; `None` for an ordinary one.

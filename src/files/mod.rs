@@ -14,4 +14,6 @@ mod regular;
 
 pub use atomic::write_atomically;
 pub use error::OutputError;
-pub use output::{check_output, is_stdout, is_stream, make_folder, write_output};
+pub use output::{
+    check_output, is_same_output, is_stderr, is_stdout, is_stream, make_folder, write_output,
+};

@@ -68,9 +68,39 @@ pub fn check_output(path: &Path) -> Result<(), OutputError> {
     Ok(())
 }
 
-/// Whether `path` leads to this process's standard output.
+/// Whether `path` leads to this process's standard output, or to what that leads to as well (`>FILE 2>&1`).
 pub fn is_stdout(path: &Path) -> bool {
-    matches!(target(path), Ok(Target::Descriptor(1)))
+    matches!(target(path), Ok(Target::Descriptor(number)) if descriptor::are_same(number, 1))
+}
+
+/// The same for standard error.
+pub fn is_stderr(path: &Path) -> bool {
+    matches!(target(path), Ok(Target::Descriptor(number)) if descriptor::are_same(number, 2))
+}
+
+/// Whether one of two outputs would be written over the other, or behind it. Devices keep nothing that could be.
+pub fn is_same_output(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let identity = |about: &Metadata| (about.dev(), about.ino());
+    let stream =
+        |path: &Path| fs::metadata(path).ok().filter(|about| !about.file_type().is_char_device());
+    let new =
+        |path: &Path| Some((folder_of(path).canonicalize().ok()?, path.file_name()?.to_owned()));
+    match (target(one), target(other)) {
+        (Ok(Target::Descriptor(one)), Ok(Target::Descriptor(other))) => {
+            descriptor::are_same(one, other)
+        }
+        (Ok(Target::File(_, one)), Ok(Target::File(_, other))) => {
+            identity(&one) == identity(&other)
+        }
+        (Ok(Target::Stream(one)), Ok(Target::Stream(other))) => stream(&one).is_some_and(|one| {
+            stream(&other).is_some_and(|other| identity(&one) == identity(&other))
+        }),
+        (Ok(Target::New(one)), Ok(Target::New(other))) => {
+            new(&one).is_some() && new(&one) == new(&other)
+        }
+        _ => false,
+    }
 }
 
 /// Whether `path` leads to a device, a pipe or an open descriptor, whose name says nothing of a format.
@@ -131,6 +161,9 @@ fn target(path: &Path) -> Result<Target, OutputError> {
             return there(at, about);
         }
         match descriptor::magic(&at) {
+            Some(Magic::Own(number)) if descriptor::is_closed(number) => {
+                return Err(OutputError::NotOpen { number });
+            }
             Some(Magic::Own(number)) => return Ok(Target::Descriptor(number)),
             Some(Magic::Foreign) if !at.is_dir() => return Ok(Target::Stream(at)),
             _ => at = followed(&at)?,
@@ -210,6 +243,33 @@ mod tests {
             (check_output(path).unwrap_err(), write_output(path, b"x").unwrap_err());
         assert_eq!(early.to_string(), late.to_string(), "both say the same");
         late.to_string()
+    }
+
+    #[test]
+    fn two_names_of_one_output_are_known_as_such() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        fs::create_dir(at("folder")).unwrap();
+        fs::write(at("file"), "old").unwrap();
+        fs::hard_link(at("file"), at("hard")).unwrap();
+        symlink("file", at("link")).unwrap();
+        symlink("new", at("dangling")).unwrap();
+        for (one, other) in [
+            ("file", "file"),
+            ("file", "link"),
+            ("file", "hard"),
+            ("new", "folder/../new"),
+            ("new", "dangling"),
+        ] {
+            assert!(is_same_output(&at(one), &at(other)), "{one} {other}");
+        }
+        assert!(
+            !is_same_output(&at("file"), &at("new")) && !is_same_output(&at("new"), &at("newer"))
+        );
+        let null = Path::new("/dev/null");
+        assert!(!is_same_output(null, null));
+        let [out, same] = ["/dev/stdout", "/proc/self/fd/1"].map(Path::new);
+        assert!(is_same_output(out, same));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::liveness::{self, BETWEEN_LOOKS, Health};
 use super::run_dir::{RunDir, steering};
 use super::run_lock::RunLock;
 use super::status::{Status, now_ms};
-use crate::files::directories;
+use crate::files::{directories, make_folder};
 
 /// 2020-01-01 in milliseconds since the Unix epoch.
 const EPOCH_2020_MS: u64 = 1_577_836_800_000;
@@ -92,6 +92,9 @@ impl RunsDir {
         let mut listing = Listing::default();
         let entries = match std::fs::read_dir(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listing),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(self.no_directory());
+            }
             entries => entries?,
         };
         for entry in entries.filter_map(Result::ok) {
@@ -107,6 +110,23 @@ impl RunsDir {
         }
         listing.runs.sort_by(|a, b| (b.created_ms, &b.id).cmp(&(a.created_ms, &a.id)));
         Ok(listing)
+    }
+
+    /// Whether runs can be kept here at all.
+    pub fn check(&self) -> io::Result<()> {
+        match std::fs::metadata(&self.path) {
+            Ok(about) if !about.is_dir() => Err(self.no_directory()),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(self.no_directory()),
+            _ => Ok(()),
+        }
+    }
+
+    fn no_directory(&self) -> io::Error {
+        let words = format!(
+            "'{}' is not a directory; name another with --runs-dir or runs_dir in lab.toml",
+            self.path.display()
+        );
+        io::Error::new(io::ErrorKind::NotADirectory, words)
     }
 
     /// The same for a command that looks once: waits for a second look at runs that need one.
@@ -157,7 +177,8 @@ impl RunsDir {
 
     /// Makes a new run's directory; never one that exists.
     pub fn create(&self, experiment: &str) -> io::Result<RunDir> {
-        std::fs::create_dir_all(&self.path)?;
+        // Also where a link leads to a directory that is not there yet.
+        make_folder(&self.path)?;
         let mut seconds = now_ms().saturating_sub(EPOCH_2020_MS) / 1000;
         loop {
             let path = self.path.join(format!("{experiment}-{}", suffix(seconds)));

@@ -4,7 +4,8 @@
 //! terminal answers and answers last) and what it says is read for about a second. Only answers count: variables such as
 //! `TERM_PROGRAM` are handed on by multiplexers and editors that show no pictures ([`super::multiplexer`]).
 //! Keys that come meanwhile are dropped. What is left of an answer when time is up stays in the [`Decoder`], which the dashboard's
-//! input thread goes on with, so that a late answer is not taken for keys.
+//! input thread goes on with, so that a late answer is not taken for keys. A command shows what it has and then waits for the rest
+//! ([`Asked`]), so that it is not typed into the shell. Only what is needed is asked.
 //! kitty's pictures are not for tmux and screen, even if they pass the answer on: they do not belong to a pane.
 
 use std::env;
@@ -125,16 +126,37 @@ impl Environment {
     }
 
     /// What may be asked here: tmux takes an APC string for a new window title, Emacs's own terminal prints it; GNU screen is asked nothing that it does not know.
-    fn questions(&self) -> Vec<&'static [u8]> {
-        let attributes = DEVICE_ATTRIBUTES_QUERY;
-        match self.multiplexer {
-            Some(Multiplexer::Screen) => vec![attributes],
-            Some(Multiplexer::Tmux | Multiplexer::Emacs | Multiplexer::Dvtm) => {
-                vec![BACKGROUND_QUERY, CELL_QUERY, attributes]
-            }
-            _ => vec![KITTY_QUERY, VERSION_QUERY, BACKGROUND_QUERY, CELL_QUERY, attributes],
+    /// Nothing where no answer is needed.
+    fn questions(&self, wish: &Wish<'_>) -> Vec<&'static [u8]> {
+        let needs_pictures = !matches!(wish.pictures, "blocks" | "off");
+        if !needs_pictures && !wish.background {
+            return Vec::new();
         }
+        let inside = self.multiplexer;
+        let takes_strings = !matches!(
+            inside,
+            Some(Multiplexer::Screen | Multiplexer::Tmux | Multiplexer::Emacs | Multiplexer::Dvtm)
+        );
+        let is_screen = inside == Some(Multiplexer::Screen);
+        let all = [
+            (KITTY_QUERY, needs_pictures && takes_strings),
+            (VERSION_QUERY, needs_pictures && takes_strings),
+            (BACKGROUND_QUERY, wish.background && !is_screen),
+            (CELL_QUERY, wish.cell && !is_screen),
+            (DEVICE_ATTRIBUTES_QUERY, true),
+        ];
+        all.into_iter().filter(|(_, is_asked)| *is_asked).map(|(question, _)| question).collect()
     }
+}
+
+/// What someone wants to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// As lab.toml has them: auto, kitty, iterm, sixel, blocks or off.
+    pub pictures: &'a str,
+    pub background: bool,
+    /// The size of a cell.
+    pub cell: bool,
 }
 
 /// What the terminal's replies mean.
@@ -263,68 +285,105 @@ fn unoffered(wanted: &str) -> String {
     format!("images = '{wanted}' as asked, though this terminal did not offer it")
 }
 
-/// Asks the terminal, for at most about a second. `wanted` are the pictures; with `background` it is asked for its background too. What it has
-/// not said when time is up is left to `decoder`.
-pub fn probe(wanted: &str, background: bool, raw: &mut Raw, decoder: &mut Decoder) -> Probe {
+/// Asks the terminal, for at most about a second. What it has not said when time is up is left to `decoder`.
+pub fn probe(wish: &Wish<'_>, raw: &mut Raw, decoder: &mut Decoder) -> Probe {
     let environment = Environment::read(|name| env::var(name).ok());
-    let unasked = matches!(wanted, "blocks" | "off") && !background;
-    let bytes = match unasked {
+    let questions = environment.questions(wish);
+    let bytes = match questions.is_empty() {
         true => Vec::new(),
         // A terminal that cannot be asked can show text.
-        false => ask(&environment, raw, decoder).unwrap_or_default(),
+        false => ask(&questions, raw, decoder).unwrap_or_default(),
     };
-    choose(wanted, &parse_answers(&bytes, &environment), &environment)
+    choose(wish.pictures, &parse_answers(&bytes, &environment), &environment)
 }
 
-/// [`probe`] for a command: the terminal is as before afterwards, and what was typed or said meanwhile is thrown away.
-pub fn probe_once(wanted: &str, background: bool) -> Probe {
+/// A terminal that a command has asked. When this is dropped it is as before, and what was typed or said meanwhile is thrown away; where it has not
+/// answered yet, it is waited for a little longer first.
+#[derive(Debug)]
+pub struct Asked {
+    raw: Option<(Raw, Decoder)>,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let Some((raw, decoder)) = &mut self.raw else { return };
+        // What was written is seen before the wait.
+        let _ = io::stdout().flush();
+        while is_owed(decoder) && raw.heed(|| {}).is_ok() {
+            if read_inputs(decoder, SLICE).is_err() {
+                break;
+            }
+        }
+        // While nothing is echoed: nobody can do anything about a terminal that vanished.
+        let _ = tcflush(io::stdin(), QueueSelector::IFlush);
+    }
+}
+
+/// [`probe`] for a command, which shows what it has and then drops [`Asked`].
+pub fn probe_once(wish: &Wish<'_>) -> (Probe, Asked) {
+    let environment = Environment::read(|name| env::var(name).ok());
+    let unasked = || choose(wish.pictures, &parse_answers(b"", &environment), &environment);
+    if environment.questions(wish).is_empty() {
+        return (unasked(), Asked { raw: None });
+    }
     let mut decoder = Decoder::new(Instant::now());
     match Raw::enter() {
         Ok(mut raw) => {
-            let found = probe(wanted, background, &mut raw, &mut decoder);
-            // While nothing is echoed: nobody can do anything about a terminal that vanished.
-            let _ = tcflush(io::stdin(), QueueSelector::IFlush);
-            found
+            let found = probe(wish, &mut raw, &mut decoder);
+            // Worse lines on a terminal that refuses, and no other harm.
+            let _ = raw.write_lines();
+            (found, Asked { raw: Some((raw, decoder)) })
         }
-        Err(_) => {
-            let environment = Environment::read(|name| env::var(name).ok());
-            choose(wanted, &parse_answers(b"", &environment), &environment)
-        }
+        Err(_) => (unasked(), Asked { raw: None }),
     }
 }
 
 /// Writes the questions and collects what the terminal says until DA1 is answered or time is up.
-fn ask(environment: &Environment, raw: &mut Raw, decoder: &mut Decoder) -> io::Result<Vec<u8>> {
+fn ask(questions: &[&[u8]], raw: &mut Raw, decoder: &mut Decoder) -> io::Result<Vec<u8>> {
     let mut out = io::stdout();
-    environment.questions().iter().try_for_each(|question| out.write_all(question))?;
+    questions.iter().try_for_each(|question| out.write_all(question))?;
     out.flush()?;
-    decoder.ask();
-    let deadline = Instant::now() + PATIENCE;
-    let (input, mut said, mut chunk) = (io::stdin(), Vec::new(), [0; 1024]);
+    let asked = Instant::now();
+    decoder.ask(asked);
+    let mut said = Vec::new();
     while decoder.waits_for_answer() && said.len() < MOST_BYTES {
-        raw.heed()?;
-        let now = Instant::now();
-        let left = deadline.saturating_duration_since(now);
+        raw.heed(|| settle(decoder))?;
+        let left = PATIENCE.saturating_sub(asked.elapsed());
         if left.is_zero() {
             break;
         }
-        let timeout = Timespec::try_from(left.min(SLICE)).map_err(io::Error::other)?;
-        let inputs = match poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&timeout)) {
-            Ok(0) => decoder.expire(now),
-            Ok(_) => match rustix::io::read(&input, &mut chunk)? {
-                0 => break,
-                n => decoder.take(&chunk[..n], now),
-            },
-            Err(Errno::INTR) => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
-        for input in inputs {
+        for input in read_inputs(decoder, left.min(SLICE))? {
             if let Input::Report(report) = input {
                 said.extend_from_slice(&report);
             }
         }
     }
     Ok(said)
+}
+
+fn is_owed(decoder: &Decoder) -> bool {
+    decoder.owed_until().is_some_and(|until| Instant::now() < until)
+}
+
+/// Drops what the terminal says until it has answered, or will not.
+fn settle(decoder: &mut Decoder) {
+    while is_owed(decoder) && read_inputs(decoder, SLICE).is_ok() {}
+}
+
+/// What comes within `most`.
+fn read_inputs(decoder: &mut Decoder, most: Duration) -> io::Result<Vec<Input>> {
+    let input = io::stdin();
+    let timeout = Timespec::try_from(most).map_err(io::Error::other)?;
+    let mut chunk = [0; 1024];
+    match poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&timeout)) {
+        Ok(0) => Ok(decoder.expire(Instant::now())),
+        Ok(_) => match rustix::io::read(&input, &mut chunk)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            n => Ok(decoder.take(&chunk[..n], Instant::now())),
+        },
+        Err(Errno::INTR) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]
@@ -456,6 +515,19 @@ mod tests {
         for reply in [&b"\x1b[6;14t"[..], b"\x1b[6;x;7t", b"\x1b[6;14;7", b"\x1b[4;14;7t"] {
             assert_eq!(parsed(reply, &[]).cell, None);
         }
+    }
+
+    #[test]
+    fn only_what_is_needed_is_asked() {
+        let n = |pictures, background, cell, pairs: &[(&str, &str)]| {
+            environment(pairs).questions(&Wish { pictures, background, cell }).len()
+        };
+        assert_eq!(n("blocks", false, true, &[]), 0);
+        assert_eq!(n("off", true, false, &[]), 2);
+        assert_eq!(n("auto", false, false, &[]), 3);
+        assert_eq!(n("auto", true, true, &[]), 5);
+        assert_eq!(n("auto", true, true, &[("TMUX", "x")]), 3);
+        assert_eq!(n("auto", true, true, &[("STY", "x")]), 1);
     }
 
     #[test]

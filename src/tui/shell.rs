@@ -26,7 +26,7 @@ use ratatui::layout::Rect;
 use ratatui::prelude::CrosstermBackend;
 
 use super::app::{App, Output};
-use super::input::{self, Decoder};
+use super::input::{self, Decoder, Owed};
 use super::link::Link;
 use super::message::{Effect, Message};
 use super::notify::Bell;
@@ -73,25 +73,24 @@ pub fn run(
     if let Some(watched) = &app.watched {
         effects.send(Effect::Watch(watched.id.clone()))?;
     }
-    restore_on_panic();
-    terminal::show_screen()?;
-    let served = raw
-        .send_signals(messages.clone())
-        .and_then(|()| input::spawn(decoder, messages.clone()))
+    raw.send_signals(messages.clone())?;
+    let owed = input::spawn(decoder, messages.clone())?;
+    restore_on_panic(owed.clone());
+    let served = terminal::show_screen()
         .and_then(|()| start(messages, orders, link))
-        .and_then(|()| serve(app, &inbox, &effects, bell));
-    terminal::restore();
+        .and_then(|()| serve(app, &inbox, &effects, bell, &owed));
+    terminal::restore(&owed);
     Ok(served?)
 }
 
 /// A panic of the main thread restores the terminal before its message; in other threads it is caught
 /// and shown on the screen, which must not be torn down under the dashboard.
-fn restore_on_panic() {
+fn restore_on_panic(owed: Owed) {
     let main = thread::current().id();
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         if thread::current().id() == main {
-            terminal::restore();
+            terminal::restore(&owed);
             usual(info);
         }
     }));
@@ -125,6 +124,7 @@ fn serve(
     inbox: &Receiver<Message>,
     effects: &Sender<Effect>,
     bell: Bell,
+    owed: &Owed,
 ) -> io::Result<Left> {
     let written = Arc::new(AtomicU64::new(0));
     let mut terminal = Terminal::new(CrosstermBackend::new(Counted::new(written.clone())))?;
@@ -170,7 +170,7 @@ fn serve(
                 }
                 Effect::Suspend { group } if terminal::can_stop() => {
                     printer.clear(&mut io::stdout())?;
-                    terminal::restore();
+                    terminal::restore(owed);
                     is_away = terminal::stop(group);
                     if !is_away {
                         terminal::come_back()?;

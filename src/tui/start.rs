@@ -9,6 +9,7 @@ use super::disk::Disk;
 use super::input::Decoder;
 use super::notify::Bell;
 use super::pictures::Depth;
+use super::probe::Wish;
 use super::shell::Left;
 use super::terminal::Raw;
 use super::theme::Theme;
@@ -46,7 +47,8 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<Left> {
     let mut raw = Raw::enter().context("putting the terminal into raw mode")?;
     let mut decoder = Decoder::new(Instant::now());
     let asks_background = settings.theme == "auto" && !no_colour;
-    let found = probe::probe(&settings.images, asks_background, &mut raw, &mut decoder);
+    let wish = Wish { pictures: &settings.images, background: asks_background, cell: true };
+    let found = probe::probe(&wish, &mut raw, &mut decoder);
     app.theme = Theme::new(&settings.theme, no_colour, found.background);
     app.protocol = found.protocol;
     app.protocols = found.available;

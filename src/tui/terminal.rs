@@ -27,14 +27,18 @@ use ratatui::crossterm::{cursor, execute};
 use rustix::process::{
     Signal, getpgid, getpgrp, getpid, getppid, getsid, kill_current_process_group, kill_process,
 };
+use rustix::termios::{LocalModes, OptionalActions, OutputModes, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGCONT, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::Signals;
 
+use super::input::Owed;
 use super::message::Message;
 
 /// What a shell adds to a signal's number for the exit code of a process that it ended.
 const EXIT_CODE: i32 = 128;
+/// How long an answer of the terminal is waited for before others read from it.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
 /// A dashboard that cannot even leave (a terminal that takes no output) is ended after this.
 const PATIENCE: Duration = Duration::from_secs(2);
 const ENDING: [i32; 3] = [SIGTERM, SIGINT, SIGQUIT];
@@ -71,12 +75,22 @@ impl Raw {
         Ok(raw)
     }
 
+    /// For a command that writes lines while an answer is out: they end as ever, and Ctrl-C is a signal; nothing is echoed.
+    pub fn write_lines(&self) -> io::Result<()> {
+        let mut modes = tcgetattr(io::stdin())?;
+        modes.output_modes |= OutputModes::OPOST;
+        modes.local_modes |= LocalModes::ISIG;
+        Ok(tcsetattr(io::stdin(), OptionalActions::Now, &modes)?)
+    }
+
     /// Does what signals ask that came meanwhile: ends the process, or stops it and goes on in raw mode. For a loop that waits for answers.
-    pub fn heed(&mut self) -> io::Result<()> {
+    /// `settle` is what there is to do before others read from this terminal.
+    pub fn heed(&mut self, mut settle: impl FnMut()) -> io::Result<()> {
         let Some(signals) = &mut self.signals else { return Ok(()) };
         for signal in signals.pending() {
             match signal {
                 SIGTSTP if can_stop() => {
+                    settle();
                     disable_raw_mode()?;
                     stop(false);
                     enable_raw_mode()?;
@@ -87,6 +101,7 @@ impl Raw {
                     enable_raw_mode()?;
                 }
                 signal if ENDING.contains(&signal) => {
+                    settle();
                     let _ = disable_raw_mode();
                     process::exit(EXIT_CODE + signal);
                 }
@@ -148,10 +163,10 @@ pub fn show_screen() -> io::Result<()> {
     execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
 }
 
-/// The main screen and the settings from before.
-pub fn restore() {
+/// The main screen, and then the settings from before. What the terminal was asked and has not answered would be typed into the shell: it is
+/// waited for in between, while nothing is echoed.
+pub fn restore(owed: &Owed) {
     // Nothing more can be done for a terminal that does not take these.
-    let _ = disable_raw_mode();
     let _ = execute!(
         io::stdout(),
         DisableMouseCapture,
@@ -160,6 +175,8 @@ pub fn restore() {
         cursor::Show
     );
     let _ = io::stdout().flush();
+    owed.settle(ANSWER_PATIENCE);
+    let _ = disable_raw_mode();
 }
 
 /// Raw mode and the dashboard's screen once more, whatever the settings are now.

@@ -61,6 +61,52 @@ fn answers_after_the_start_or_in_the_middle_press_no_key() {
     assert_eq!(std::fs::read_dir(lab.runs()).unwrap().count(), 1);
 }
 
+/// What a reader gets from the terminal after a command has ended, as a shell would.
+fn typed_after(dashboard: &Dashboard) -> bool {
+    use std::os::fd::BorrowedFd;
+    let Some(master) = dashboard.master.as_ref().and_then(|master| master.tty_name()) else {
+        panic!("the terminal has no name");
+    };
+    let terminal = std::fs::OpenOptions::new().read(true).open(master).unwrap();
+    let terminal: BorrowedFd<'_> = std::os::fd::AsFd::as_fd(&terminal);
+    // Canonical mode hides a line without its end.
+    let mut modes = rustix::termios::tcgetattr(terminal).unwrap();
+    modes.local_modes -= rustix::termios::LocalModes::ICANON;
+    rustix::termios::tcsetattr(terminal, rustix::termios::OptionalActions::Now, &modes).unwrap();
+    rustix::io::ioctl_fionread(terminal).unwrap() > 0
+}
+
+#[test]
+fn an_answer_that_comes_late_is_not_typed_into_the_shell() {
+    let lab = Lab::new();
+    std::fs::create_dir(lab.runs()).unwrap();
+    let picture = lab.place.path().join("p.png");
+    image::RgbImage::from_pixel(2, 2, image::Rgb([200, 30, 30])).save(&picture).unwrap();
+    let runs = lab.runs();
+    for arguments in [&["show", "p.png"][..], &["doctor"], &["--runs-dir", runs.to_str().unwrap()]]
+    {
+        let program = [&[env!("CARGO_BIN_EXE_mosaic")][..], arguments].concat();
+        let mute = Manner::default();
+        let mut command = Dashboard::start(&program, lab.place.path(), mute, (80, 24), &[]);
+        wait_for("the question", || command.n(b"\x1b[c") == 1);
+        std::thread::sleep(Duration::from_millis(1050));
+        if arguments[0] == "--runs-dir" {
+            command.shows("help");
+            command.press("q");
+            wait_for("the main screen", || {
+                !command.seen.lock().unwrap().screen.screen().alternate_screen()
+            });
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        command.press("\x1b]11;rgb:1e1e/1e1e/2e2e\x1b\\\x1b[?62;22c");
+        assert_eq!(command.exit_code(), 0, "{arguments:?}");
+        command.check_restored();
+        assert!(!typed_after(&command), "{arguments:?}");
+        // Echoed neither: the colour would be seen.
+        assert!(!command.text().contains("rgb:"), "{arguments:?}\n{}", command.text());
+    }
+}
+
 #[test]
 fn a_paste_with_escape_sequences_is_still_a_paste() {
     let lab = Lab::new();

@@ -34,7 +34,12 @@ fn output(mut dashboard: Dashboard) -> (u32, String) {
 fn a_terminal_that_cannot_show_the_dashboard_gets_words() {
     let lab = Lab::new();
     fs::create_dir(lab.runs()).unwrap();
-    let cases: [(Variables, (u16, u16), &str); 6] = [
+    let cases: [(Variables, (u16, u16), &str); 11] = [
+        (&[("TERM", "unknown")], (80, 24), "'unknown'"),
+        (&[("TERM", "emacs")], (80, 24), "'emacs'"),
+        (&[("TERM", "network")], (80, 24), "'network'"),
+        (&[("TERM", "dumb-emacs-ansi")], (80, 24), "'dumb-emacs-ansi'"),
+        (&[("TERM", "vt52")], (80, 24), "'vt52'"),
         (&[("TERM", "dumb")], (80, 24), "'dumb'"),
         (&[("TERM", "")], (80, 24), "$TERM is not set"),
         (&[("LANG", "C")], (80, 24), "LANG='C'"),
@@ -51,6 +56,13 @@ fn a_terminal_that_cannot_show_the_dashboard_gets_words() {
         }
         let (_, text) = output(command(&lab, &["doctor"], size, set));
         assert!(text.contains("fair") && text.contains(reason), "{set:?} {text}");
+        assert!(!text.contains('\x1b'), "{set:?} {text:?}");
+        if !set.is_empty() {
+            for arguments in [&["--help"][..], &["--no-such"]] {
+                let (_, text) = output(command(&lab, arguments, size, set));
+                assert!(!text.contains('\x1b'), "{set:?} {text:?}");
+            }
+        }
     }
 }
 
@@ -88,6 +100,7 @@ fn pictures_are_only_shown_where_the_terminal_says_so() {
     let shown = Dashboard::start(&program, lab.place.path(), PLAIN, (80, 24), &[("LC_ALL", "C")]);
     let (code, text) = output(shown);
     assert!(code == 1 && text.contains("UTF-8") && text.is_ascii(), "{text}");
+    assert!(!text.contains('\x1b'), "{text:?}");
 }
 
 #[test]
@@ -135,6 +148,11 @@ fn nothing_from_files_or_arguments_reaches_a_terminal_raw() {
         &["--lab", EVIL, "ls"],
         &[EVIL],
         &["report", "a-000001"],
+        &["show", "a", "b\x1b]0;pwned\x07.png"],
+        &["run", "e", "--device", "\x1b]0;x\x07"],
+        &["bench", "train", "\x1b]0;x\x07"],
+        &["completions", "\x1b]0;x\x07"],
+        &["resume", "a", "\x1b]0;x\x07"],
     ] {
         for set in [&[][..], &[("LC_ALL", "C")]] {
             let (_, text) = output(command(&lab, arguments, (200, 50), set));
@@ -145,6 +163,9 @@ fn nothing_from_files_or_arguments_reaches_a_terminal_raw() {
             assert!(set.is_empty() || text.is_ascii(), "{arguments:?}: {text:?}");
         }
     }
+    // A line feed in an argument forges no line.
+    let (_, text) = output(command(&lab, &["show", "a", "b\nerror: forged"], (200, 50), &[]));
+    assert!(text.contains("b\\nerror: forged") && !text.contains("\nerror: forged"), "{text:?}");
     let (_, log) = output(command(&lab, &["logs", "a-000001", "--worker"], (200, 50), &[]));
     assert!(log.contains("\\rforged") && log.contains("\tkept"), "{log:?}");
     // The dashboard shows the same run.

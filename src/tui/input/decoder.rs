@@ -1,8 +1,14 @@
 //! Bytes of a terminal, as they come, to inputs: what [`super::sequence`] leaves open, time decides.
 //!
 //! The byte ESC is the Esc key, or the beginning of a sequence whose next byte is on its way. It is taken for the key when nothing followed for
-//! [`ESC_WAIT`], longer before a terminal has answered anything. If what follows the key reads like the rest of a report all
+//! [`ESC_WAIT`], longer just after a question. If what follows the key reads like the rest of a report all
 //! the same, it is held until it is one, or is not: then those were keys.
+//!
+//! ```text
+//! asked, not answered      the rest may follow its ESC after any time; a report that began is never forgotten
+//! talking (see `is_talking`) the same, and what may be a report is waited for longer
+//! neither                  the rest follows within REST_WAIT, or is typed
+//! ```
 
 use std::time::{Duration, Instant};
 
@@ -14,8 +20,14 @@ use super::sequence::{First, Input, first};
 const ESC_WAIT: Duration = Duration::from_millis(250);
 /// The same while an answer may still come.
 const ESC_WAIT_UNANSWERED: Duration = Duration::from_secs(1);
+/// A terminal that has said nothing for so long since it was asked has no answer: neither the Esc key nor leaving waits for one any longer.
+const UNANSWERABLE: Duration = Duration::from_secs(4);
+/// How long after a question, and after any piece of a report, more of them is likely.
+const TALK: Duration = Duration::from_secs(10);
 /// How long after the Esc key the rest of a report is expected, and each piece of it.
 const REST_WAIT: Duration = Duration::from_secs(1);
+/// The same of a terminal that is talking.
+const REST_WAIT_TALKING: Duration = Duration::from_secs(3);
 /// A sequence that has begun and has not gone on for so long was cut off.
 const SEQUENCE_WAIT: Duration = Duration::from_secs(5);
 /// A paste is never cut off by a slow link; a terminal that forgets its end must not lock the keyboard for ever.
@@ -23,6 +35,22 @@ const PASTE_WAIT: Duration = Duration::from_secs(60);
 const PASTE_START: &[u8] = b"\x1b[200~";
 const PASTE_END_BYTE: u8 = b'~';
 const ESC: u8 = 0x1b;
+/// How answers go on whose beginning was lost, and that beginning: nobody types these in one piece.
+const TAILS: [(&[u8], &[u8]); 11] = [
+    (b"]11;", b"\x1b"),
+    (b"11;rgb", b"\x1b]"),
+    (b"1;rgb", b"\x1b]1"),
+    (b";rgb", b"\x1b]11"),
+    (b"rgb:", b"\x1b]11;"),
+    (b"rgba:", b"\x1b]11;"),
+    (b"_Gi=31", b"\x1b"),
+    (b"Gi=31", b"\x1b_"),
+    (b"P>|", b"\x1b"),
+    (b">|", b"\x1bP"),
+    (b"[?6", b"\x1b"),
+];
+/// The same of short answers, which are only known when they are whole.
+const SHORT_TAILS: [&[u8]; 2] = [b"\x1b", b"\x1b["];
 
 /// Turns bytes into inputs; keeps what is not whole yet.
 #[derive(Clone, Debug)]
@@ -34,8 +62,12 @@ pub struct Decoder {
     last: Instant,
     /// When ESC was taken for a key, if nothing came since.
     escaped: Option<Instant>,
-    /// An answer to a question may still come.
+    /// When the terminal was asked.
+    asked: Option<Instant>,
+    /// An answer to that may still come.
     waits_for_answer: bool,
+    /// When it said something last, if only a piece.
+    said: Option<Instant>,
 }
 
 impl Decoder {
@@ -45,12 +77,15 @@ impl Decoder {
             is_rest: false,
             last: now,
             escaped: None,
+            asked: None,
             waits_for_answer: false,
+            said: None,
         }
     }
 
     /// The terminal is asked for its attributes (DA1) now, which it answers last.
-    pub fn ask(&mut self) {
+    pub fn ask(&mut self, now: Instant) {
+        self.asked = Some(now);
         self.waits_for_answer = true;
     }
 
@@ -59,22 +94,53 @@ impl Decoder {
         self.waits_for_answer
     }
 
+    /// Until when it pays to wait for the answer before others read this terminal; `None` when there is nothing to wait for.
+    pub fn owed_until(&self) -> Option<Instant> {
+        let asked = self.asked.filter(|_| self.waits_for_answer)?;
+        Some(self.said.map_or(asked, |said| said.max(asked)) + UNANSWERABLE)
+    }
+
+    /// Just asked, or in the middle of saying something.
+    fn is_talking(&self, now: Instant) -> bool {
+        let is_near = |at: Instant| now.saturating_duration_since(at) < TALK;
+        self.asked.is_some() && self.asked.max(self.said).is_some_and(is_near)
+    }
+
+    /// Whether a report is expected that nobody else could have typed.
+    fn expects(&self, now: Instant) -> bool {
+        self.waits_for_answer || self.is_talking(now)
+    }
+
     /// Takes bytes that came at `now`.
     pub fn take(&mut self, bytes: &[u8], now: Instant) -> Vec<Input> {
         let mut inputs = Vec::new();
         let silence = now.saturating_duration_since(self.last);
+        let expects = self.expects(now);
         self.last = now;
         let Some(&next) = bytes.first() else { return inputs };
-        // An ESC held for a late answer, and a key after it.
-        if self.bytes == [ESC] && silence >= ESC_WAIT && !begins_report(next) {
-            self.bytes.clear();
+        // An ESC held for a late answer or for the end of one, and a key after it.
+        let is_key = match &self.bytes[..] {
+            [ESC] => !begins_report(next),
+            [.., ESC] => next != b'\\' && !begins_report(next),
+            _ => false,
+        };
+        if is_key && silence >= ESC_WAIT {
+            self.forget();
             inputs.push(Input::Key(KeyCode::Esc.into()));
         }
+        if silence >= SEQUENCE_WAIT && !may_go_on(&self.bytes, next) {
+            self.forget();
+        }
         let escaped = self.escaped.take();
-        let is_near = |at: Instant| now.saturating_duration_since(at) < REST_WAIT;
-        if self.bytes.is_empty() && escaped.is_some_and(is_near) && begins_report(next) {
-            self.bytes.push(ESC);
-            self.is_rest = true;
+        let is_near = |at: Instant| expects || now.saturating_duration_since(at) < REST_WAIT;
+        if self.bytes.is_empty() {
+            let lost: &[u8] = match escaped.is_some_and(is_near) && begins_report(next) {
+                true => &[ESC],
+                false if expects => lost_beginning(bytes),
+                false => &[],
+            };
+            self.is_rest = !lost.is_empty();
+            self.bytes.extend_from_slice(lost);
         }
         // The end of a paste is looked for once, not at every piece.
         let is_whole = !self.bytes.starts_with(PASTE_START) || bytes.contains(&PASTE_END_BYTE);
@@ -82,7 +148,16 @@ impl Decoder {
         if is_whole {
             self.decode(&mut inputs);
         }
+        let is_report = |input: &Input| matches!(input, Input::Report(_));
+        if is_nobodys_typing(&self.bytes) || inputs.iter().any(is_report) {
+            self.said = Some(now);
+        }
         inputs
+    }
+
+    fn forget(&mut self) {
+        self.bytes.clear();
+        self.is_rest = false;
     }
 
     fn decode(&mut self, inputs: &mut Vec<Input>) {
@@ -101,6 +176,12 @@ impl Decoder {
                     self.is_rest = false;
                     self.waits_for_answer &= !is_attributes(&report);
                     start += n;
+                    inputs.push(Input::Report(report));
+                }
+                // A string that something else cut off.
+                First::Taken(n, None) if is_nobodys_typing(&self.bytes[start..start + n]) => {
+                    self.is_rest = false;
+                    start += n;
                 }
                 // It was typed.
                 First::Taken(..) => {
@@ -115,16 +196,21 @@ impl Decoder {
     /// How long to wait for more bytes before [`Decoder::expire`] is due; for ever if nothing is held.
     pub fn patience(&self, now: Instant) -> Option<Duration> {
         let silence = now.saturating_duration_since(self.last);
-        self.limit().map(|limit| limit.saturating_sub(silence))
+        self.limit(now).map(|limit| limit.saturating_sub(silence))
     }
 
-    fn limit(&self) -> Option<Duration> {
+    fn limit(&self, now: Instant) -> Option<Duration> {
+        let is_open = self.owed_until().is_some_and(|until| now < until);
         match &self.bytes[..] {
             [] => None,
-            [ESC] if self.waits_for_answer => Some(ESC_WAIT_UNANSWERED),
+            [ESC] if is_open => Some(ESC_WAIT_UNANSWERED),
             [ESC] => Some(ESC_WAIT),
-            bytes if self.is_rest && !is_nobodys_typing(bytes) => Some(REST_WAIT),
+            bytes if self.is_rest && !is_nobodys_typing(bytes) => {
+                Some(if self.is_talking(now) { REST_WAIT_TALKING } else { REST_WAIT })
+            }
             bytes if bytes.starts_with(PASTE_START) => Some(PASTE_WAIT),
+            // Whatever comes next decides.
+            bytes if self.expects(now) && is_nobodys_typing(bytes) => None,
             _ => Some(SEQUENCE_WAIT),
         }
     }
@@ -133,7 +219,7 @@ impl Decoder {
     pub fn expire(&mut self, now: Instant) -> Vec<Input> {
         let silence = now.saturating_duration_since(self.last);
         let mut inputs = Vec::new();
-        if self.limit().is_none_or(|limit| silence < limit) {
+        if self.limit(now).is_none_or(|limit| silence < limit) {
             return inputs;
         }
         if self.bytes == [ESC] {
@@ -148,8 +234,7 @@ impl Decoder {
             inputs.push(Input::Pasted(String::from_utf8_lossy(text).into_owned()));
             self.bytes.clear();
         } else {
-            self.is_rest = false;
-            self.bytes.clear();
+            self.forget();
         }
         inputs
     }
@@ -157,27 +242,69 @@ impl Decoder {
 
 /// What follows ESC in a terminal's reports.
 fn begins_report(byte: u8) -> bool {
-    matches!(byte, b'[' | b']' | b'P' | b'_')
+    matches!(byte, b'[' | b']' | b'P' | b'_' | b'^' | b'X')
+}
+
+/// What was lost before these bytes if they can only be the rest of an answer; nothing otherwise.
+fn lost_beginning(bytes: &[u8]) -> &'static [u8] {
+    let known = TAILS.iter().find(|(tail, _)| bytes.starts_with(tail)).map(|(_, lost)| *lost);
+    let is_short = |lost: &&&[u8]| {
+        let whole = [lost, bytes].concat();
+        let n = match first(&whole) {
+            First::Taken(n, Some(Input::Report(_))) => n,
+            _ => return false,
+        };
+        // The attributes, or the size of a cell.
+        is_attributes(&whole[..n]) || (whole.starts_with(b"\x1b[6;") && whole[n - 1] == b't')
+    };
+    known.or_else(|| SHORT_TAILS.iter().find(is_short).copied()).unwrap_or_default()
 }
 
 /// The answer to DA1, `ESC [ ? ... c`.
 fn is_attributes(report: &[u8]) -> bool {
-    report
-        .strip_prefix(b"\x1b[?")
-        .or(report.strip_prefix(b"\x9b?"))
+    [&b"\x1b[?"[..], b"\x9b?", b"\xc2\x9b?"]
+        .iter()
+        .find_map(|introducer| report.strip_prefix(*introducer))
         .is_some_and(|rest| rest.ends_with(b"c"))
 }
 
-/// Whether the beginning of a report, ESC first, is so long that nobody has typed it by chance.
+/// The kind of sequence or string that bytes begin, as the letter after ESC, and what follows it.
+fn introduced(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    match bytes {
+        [ESC, kind, rest @ ..] if begins_report(*kind) => Some((*kind, rest)),
+        [0xc2, kind @ 0x80..=0x9f, rest @ ..] | [kind @ 0x80..=0x9f, rest @ ..] => {
+            Some((kind - 0x40, rest)).filter(|(kind, _)| begins_report(*kind))
+        }
+        _ => None,
+    }
+}
+
+/// Whether the beginning of a report is so long that nobody has typed it by chance.
 fn is_nobodys_typing(bytes: &[u8]) -> bool {
     let is_numbered = |rest: &[u8]| {
         let n_digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         n_digits > 0 && rest.get(n_digits) == Some(&b';')
     };
-    match bytes.get(1..) {
-        Some([b'[', b'<'..=b'?', ..] | [b'P', _, ..] | [b'_', b'G', ..]) => true,
-        Some([b'[' | b']', rest @ ..]) => is_numbered(rest),
+    match introduced(bytes) {
+        Some((b'[', [b'<'..=b'?', ..]) | (b'P', [_, ..]) | (b'_', [b'G', ..])) => true,
+        Some((b'[' | b']', rest)) => is_numbered(rest),
         _ => false,
+    }
+}
+
+/// Whether a byte that comes long after the beginning of a report can be more of it, and not a key: what an answer to our questions holds.
+fn may_go_on(bytes: &[u8], next: u8) -> bool {
+    let is_end = matches!(next, 0x07 | ESC | 0x9c | 0xc2);
+    match introduced(bytes) {
+        Some((b'[', _)) => {
+            matches!(next, b'0'..=b'9' | b';' | b'$' | b'c' | b't' | b'R' | b'n' | b'y' | b'u')
+        }
+        // A colour: rgb:, and hexadecimal digits.
+        Some((b']', [b'1', b'0'..=b'2', b';', ..])) => {
+            is_end || next.is_ascii_hexdigit() || b"rgb:/;?".contains(&next)
+        }
+        Some((b'_', [b'G', ..])) => is_end || next.is_ascii_graphic(),
+        _ => true,
     }
 }
 
@@ -209,7 +336,7 @@ mod tests {
             let now = Instant::now();
             let mut decoder = Decoder::new(now);
             if is_asked {
-                decoder.ask();
+                decoder.ask(now);
             }
             Self { decoder, now }
         }
@@ -286,6 +413,99 @@ mod tests {
         assert_eq!(keys(&line.after(400, b"q")), "<Esc>q");
         line.after(0, b"\x1b");
         assert_eq!(keys(&line.after(1100, b"")), "<Esc>");
+    }
+
+    /// The keys that pieces press, each after its pause.
+    fn pressed(line: &mut Line, pieces: &[(u64, &[u8])]) -> String {
+        pieces.iter().map(|&(pause_ms, bytes)| keys(&line.after(pause_ms, bytes))).collect()
+    }
+
+    #[test]
+    fn an_answer_with_long_pauses_presses_no_key_but_escape() {
+        let rest = b"]11;rgb:1e1e/1e1e/2e2e\x1b\\";
+        let da1 = b"\x1b[?62;4;22c";
+        let cases: [&[(u64, &[u8])]; 9] = [
+            &[(0, b"\x1b"), (2100, rest), (0, da1)],
+            &[(0, da1), (0, b"\x1b"), (1300, rest)],
+            &[(0, b"\x1b]11;"), (6000, &rest[4..]), (0, da1)],
+            &[(0, da1), (0, b"\x1b]11;"), (6000, &rest[4..])],
+            &[(0, b"\x1b"), (60_000, rest), (0, da1)],
+            &[(0, b"\x1b"), (2100, b"_Gi=31;OK\x1b\\"), (0, da1)],
+            &[(0, b"\x1b"), (2100, b"P>|xterm nqr"), (6000, b"nqr\x1b\\"), (0, da1)],
+            &[(0, b"\x1b"), (2100, b"^nqr\x1b\\\x1bXnqr\x1b\\"), (0, da1)],
+            &[(0, b"\x1b"), (2100, b"[?62;"), (7000, b"22c")],
+        ];
+        for pieces in cases {
+            let mut line = Line::new(true);
+            let found = pressed(&mut line, pieces);
+            assert_eq!(found.replace("<Esc>", ""), "", "{pieces:?}");
+            assert!(!line.decoder.waits_for_answer(), "{pieces:?}");
+            assert_eq!(keys(&line.after(300, b"q")), "q", "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_byte_by_byte_and_slowly_presses_no_key_but_escape() {
+        for answer in [ANSWER.to_vec(), [&ANSWER[25..], &ANSWER[..25]].concat()] {
+            let mut line = Line::new(true);
+            let found: String =
+                answer.iter().map(|byte| keys(&line.after(1100, &[*byte]))).collect();
+            assert_eq!(found.replace("<Esc>", ""), "");
+            assert_eq!(keys(&line.after(300, b"q")), "q");
+        }
+    }
+
+    #[test]
+    fn the_rest_of_an_answer_whose_beginning_was_lost_presses_no_key() {
+        for tail in [
+            &b"]11;rgb:1e1e/1e1e/2e2e\x1b\\"[..],
+            b"11;rgb:1e1e/1e1e/2e2e\x1b\\",
+            b"1;rgb:1e1e/1e1e/2e2e\x07",
+            b";rgb:1e1e/1e1e/2e2e\x07",
+            b"rgb:1e1e/1e1e/2e2e\x07",
+            b"Gi=31;OK\x1b\\",
+            b">|xterm(388) nqr\x1b\\",
+            b"[?62;4;22c",
+            b"?62;4;22c",
+            b"[6;14;7t",
+            b"6;14;7t",
+        ] {
+            let mut line = Line::new(true);
+            let found = pressed(&mut line, &[(2000, tail), (300, b"q")]);
+            assert_eq!(found, "q", "{tail:?}");
+            // In two pieces, if what nobody types comes first.
+            let mut line = Line::new(true);
+            if tail.len() > 12 {
+                let found = pressed(&mut line, &[(2000, &tail[..8]), (2000, &tail[8..])]);
+                assert_eq!(found, "", "{tail:?}");
+            }
+        }
+        // What was never asked for may be typed.
+        let mut line = Line::new(false);
+        assert_eq!(keys(&line.after(0, b"?11;r")), "?11;r");
+        let mut line = Line::new(true);
+        assert_eq!(keys(&line.after(0, b"?13r]q")), "?13r]q");
+    }
+
+    #[test]
+    fn a_terminal_that_never_answers_does_not_slow_the_escape_key_for_ever() {
+        let mut line = Line::new(true);
+        line.after(6000, b"\x1b");
+        assert_eq!(line.decoder.patience(line.now), Some(ESC_WAIT));
+        assert_eq!(keys(&line.after(250, b"")), "<Esc>");
+        assert_eq!(line.decoder.owed_until().map(|until| until < line.now), Some(true));
+        // Nor do keys after it wait for long, and a string that nobody ends is left by the Esc key.
+        assert_eq!(keys(&line.after(20_000, b"]")) + &keys(&line.after(1100, b"")), "]");
+        assert_eq!(keys(&line.after(300, b"\x1bP>|name")), "");
+        assert_eq!(keys(&line.after(300, b"\x1b")) + &keys(&line.after(400, b"q")), "<Esc>q");
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_more_of_an_answer_ends_it() {
+        let mut line = Line::new(true);
+        assert_eq!(pressed(&mut line, &[(0, b"\x1b]11;rgb:12"), (6000, b"q")]), "q");
+        let mut line = Line::new(true);
+        assert_eq!(pressed(&mut line, &[(0, b"\x1b[?62;"), (6000, b"q")]), "q");
     }
 
     #[test]

@@ -13,5 +13,5 @@ mod decoder;
 mod reader;
 
 pub use decoder::Decoder;
-pub use reader::spawn;
+pub use reader::{Owed, spawn};
 pub use sequence::Input;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,41 @@ use crate::tui::message::Message;
 
 /// Before another try to read a terminal that gives nothing: one that is gone is the watchdog's business.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Between looks at whether an answer has come.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Until when an answer of the terminal may come that nobody else must read, if one may.
+#[derive(Clone, Debug, Default)]
+pub struct Owed(Arc<Mutex<Option<Instant>>>);
+
+impl Owed {
+    fn set(&self, until: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    /// Waits until the answer has come and been dropped, `most` at most. The thread that reads goes on meanwhile.
+    pub fn settle(&self, most: Duration) {
+        let most = Instant::now() + most;
+        loop {
+            let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            if until.is_none_or(|until| now >= until.min(most)) {
+                return;
+            }
+            thread::sleep(LOOK);
+        }
+    }
+}
 
 /// Starts it. `decoder` knows what was read, and what has been asked, so far.
-pub fn spawn(mut decoder: Decoder, messages: Sender<Message>) -> io::Result<()> {
+pub fn spawn(mut decoder: Decoder, messages: Sender<Message>) -> io::Result<Owed> {
+    let owed = Owed::default();
+    owed.set(decoder.owed_until());
+    let shared = owed.clone();
     let work = move || {
         loop {
             let inputs = next(&mut decoder);
+            shared.set(decoder.owed_until());
             for message in inputs.into_iter().filter_map(message) {
                 if messages.send(message).is_err() {
                     return;
@@ -27,7 +57,7 @@ pub fn spawn(mut decoder: Decoder, messages: Sender<Message>) -> io::Result<()> 
             }
         }
     };
-    thread::Builder::new().name("input".to_owned()).spawn(work).map(drop)
+    thread::Builder::new().name("input".to_owned()).spawn(work).map(|_| owed)
 }
 
 /// Waits for the next inputs; none, if waiting or reading was cut short.

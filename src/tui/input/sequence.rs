@@ -2,7 +2,7 @@
 //!
 //! ECMA-48: a control sequence is `ESC [`, parameters `0-9:;<=>?`, intermediates (blank to `/`) and one final byte; a control string is
 //! `ESC ]` (OSC), `ESC P` (DCS), `ESC _` (APC), `ESC ^` (PM) or `ESC X` (SOS), then text, then `ESC \` or, from most terminals, BEL.
-//! The introducers may also come as one byte of 0x80 to 0x9f, which begins no character of UTF-8.
+//! The introducers may also come as one byte of 0x80 to 0x9f, which begins no character of UTF-8, or as that character in UTF-8.
 //! What each final byte means: xterm's `ctlseqs`.
 
 use ratatui::crossterm::event::{
@@ -49,6 +49,9 @@ pub fn first(bytes: &[u8]) -> First {
         [0x9b, ..] => control_sequence(bytes, 1),
         [0x90 | 0x98 | 0x9d..=0x9f, ..] => string(bytes, 1),
         [0x8f, ..] => single_shift(bytes, 1),
+        [0xc2, 0x9b, ..] => control_sequence(bytes, 2),
+        [0xc2, 0x90 | 0x98 | 0x9d..=0x9f, ..] => string(bytes, 2),
+        [0xc2, 0x8f, ..] => single_shift(bytes, 2),
         [byte, ..] if byte.is_ascii() => Taken(1, ascii(*byte).map(Input::Key)),
         _ => character(bytes),
     }
@@ -303,6 +306,11 @@ fn string(bytes: &[u8], start: usize) -> First {
         match byte {
             BEL => return Taken(at + 1, Some(Input::Report(bytes[..=at].to_vec()))),
             0x9c if start == 1 => return Taken(at + 1, Some(Input::Report(bytes[..=at].to_vec()))),
+            // The same end in UTF-8.
+            0xc2 if bytes.get(at + 1) == Some(&0x9c) => {
+                return Taken(at + 2, Some(Input::Report(bytes[..at + 2].to_vec())));
+            }
+            0xc2 if at + 1 == bytes.len() => return Incomplete,
             ESC => {
                 return match bytes.get(at + 1) {
                     Some(b'\\') => Taken(at + 2, Some(Input::Report(bytes[..at + 2].to_vec()))),
@@ -345,7 +353,7 @@ mod tests {
     fn keys_are_what_line_editors_and_the_dashboard_know() {
         let plain = KeyModifiers::NONE;
         let (shift, alt, control) = (KeyModifiers::SHIFT, KeyModifiers::ALT, KeyModifiers::CONTROL);
-        let cases: [(&[u8], KeyCode, KeyModifiers); 27] = [
+        let cases: [(&[u8], KeyCode, KeyModifiers); 29] = [
             (b"q", KeyCode::Char('q'), plain),
             (b"X", KeyCode::Char('X'), shift),
             ("é".as_bytes(), KeyCode::Char('é'), plain),
@@ -373,6 +381,8 @@ mod tests {
             (b"\x1b[24~", KeyCode::F(12), plain),
             (b"\x1b[97;5u", KeyCode::Char('a'), control),
             (b"\x1b[27;5;13~", KeyCode::Enter, control),
+            (b"\xc2\x9bA", KeyCode::Up, plain),
+            (b"\xc2\x8fB", KeyCode::Down, plain),
         ];
         for (bytes, code, modifiers) in cases {
             assert_eq!(key(bytes), Some((code, modifiers)), "{bytes:?}");
@@ -408,6 +418,15 @@ mod tests {
             b"\x1b^private\x1b\\",
             b"\x9b?62c",
             b"\x9d11;rgb:0/0/0\x9c",
+            b"\xc2\x9b?62c",
+            b"\xc2\x9d11;rgb:0/0/0\xc2\x9c",
+            b"\xc2\x9d11;rgb:0/0/0\x07",
+            b"\xc2\x9d11;rgb:0/0/0\x1b\\",
+            b"\xc2\x90>|xterm(388)\xc2\x9c",
+            b"\xc2\x9fGi=31;OK\xc2\x9c",
+            b"\xc2\x98nqr\xc2\x9c",
+            b"\xc2\x9enqr\xc2\x9c",
+            b"\x1b]0;nqr\xc2\x9c",
         ] {
             let all = [report, b"q"].concat();
             assert_eq!(first(&all), Taken(report.len(), Some(Input::Report(report.to_vec()))));
@@ -429,7 +448,8 @@ mod tests {
         assert_eq!(first(b"\x1b]3j"), Taken(3, None));
         assert_eq!(first(b"\x1bPj"), Taken(2, None));
         assert_eq!(first(b"\xff"), Taken(1, None));
-        assert_eq!(first("\u{9b}".as_bytes()), Taken(2, None));
+        assert_eq!(first("\u{85}".as_bytes()), Taken(2, None));
+        assert_eq!(first("\u{9d}j".as_bytes()), Taken(2, None));
         assert_eq!(first(b"\x1b[[A"), Taken(4, None));
     }
 
