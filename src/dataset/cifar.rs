@@ -11,9 +11,12 @@
 //! in range are what shows that a file is CIFAR at all. Both sets at once, or one batch twice, are refused. The Python
 //! version is pickled code, which the lab does not run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
 
 use super::error::DatasetError;
 use super::file_kind::{FileKind, is_tar};
@@ -76,6 +79,8 @@ pub fn read(name: &str, path: &Path) -> Result<Dataset, DatasetError> {
         let [ten, hundred] = [ten, hundred].map(|path| path.to_path_buf());
         return Err(DatasetError::CifarMixed { path: path.to_owned(), ten, hundred });
     }
+    let records: Vec<usize> = sets.iter().map(|(set, _)| set.record()).collect();
+    notices.extend(shared_records(path, &files, &records)?);
     if is_whole_set {
         notices.extend(missing(path, &files));
     }
@@ -152,14 +157,18 @@ fn number(path: &Path) -> Option<&str> {
     (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(number)
 }
 
-/// Those of `names` that look like training files and are none: copies, packed ones, other versions.
+/// Whether a file that is no training file is called much like one, however it is spelt: copies, packed ones, other versions.
+fn is_lookalike(path: &Path) -> bool {
+    let name: String =
+        file_name(path).to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
+    let is_other = ["test", "meta"].iter().any(|word| name.contains(word));
+    !is_training_file(path) && !is_other && (name.contains("batch") || name.contains("train"))
+}
+
+/// Those of `names` that look like training files and are none.
 fn left_out(path: &Path, names: &[PathBuf]) -> Vec<String> {
-    let names: Vec<&str> = names
-        .iter()
-        .filter(|path| !is_training_file(path))
-        .map(|path| file_name(path))
-        .filter(|name| name.starts_with("data_batch") || name.starts_with("train"))
-        .collect();
+    let names: Vec<&str> =
+        names.iter().filter(|path| is_lookalike(path)).map(|path| file_name(path)).collect();
     match names.len() {
         0 => Vec::new(),
         n => vec![format!(
@@ -187,6 +196,9 @@ fn no_cifar(path: &Path, names: &[PathBuf]) -> DatasetError {
         () if has(&["test_batch.bin", "test.bin"]) => ", but CIFAR's test images only",
         () if has(&["data_batch_1.bin.gz", "train.bin.gz"]) => {
             ", but packed files, which must be unpacked"
+        }
+        () if names.iter().any(|name| is_lookalike(name)) => {
+            ", but files in another spelling, which must be called so"
         }
         () => "",
     };
@@ -221,6 +233,51 @@ fn refuse_twice(path: &Path, files: &[Member]) -> Result<(), DatasetError> {
         }
     }
     Ok(())
+}
+
+/// Refuses two files of which one holds half of the other's records (labels and image) or more; a notice for each two that
+/// share some, and for each file that repeats its own. One in a hundred is nothing: CIFAR has a few images twice.
+fn shared_records(
+    path: &Path,
+    files: &[Member],
+    lengths: &[usize],
+) -> Result<Vec<String>, DatasetError> {
+    let hasher = RandomState::new();
+    let hashes = |(file, &length): (&Member, &usize)| -> Vec<u64> {
+        file.bytes.chunks_exact(length).map(|record| hasher.hash_one(record)).collect()
+    };
+    let hashes: Vec<Vec<u64>> = files.par_iter().zip(lengths).map(hashes).collect();
+    let distinct: Vec<HashSet<u64>> =
+        hashes.iter().map(|all| all.iter().copied().collect()).collect();
+    let is_few = |n: usize, all: usize| n * 100 < all || n == 0;
+    let mut notices = Vec::new();
+    for (i, second) in files.iter().enumerate() {
+        let n_copies = hashes[i].len() - distinct[i].len();
+        if !is_few(n_copies, hashes[i].len()) {
+            notices.push(format!(
+                "'{}': of {} images {n_copies} are copies of others in it",
+                second.path.display(),
+                hashes[i].len()
+            ));
+        }
+        for (j, first) in files[..i].iter().enumerate() {
+            let (fewer, more) = if distinct[j].len() < distinct[i].len() { (j, i) } else { (i, j) };
+            let n_shared = distinct[fewer].intersection(&distinct[more]).count();
+            let n = distinct[fewer].len();
+            if n > 0 && n_shared * 2 >= n {
+                let [first, second] = [first, second].map(|file| file.path.clone());
+                return Err(DatasetError::CifarTwice { path: path.to_owned(), first, second });
+            }
+            if !is_few(n_shared, n) {
+                notices.push(format!(
+                    "'{}' and '{}' have {n_shared} images in common",
+                    first.path.display(),
+                    second.path.display()
+                ));
+            }
+        }
+    }
+    Ok(notices)
 }
 
 /// Whether a directory, or a file by its name or its first bytes, looks like CIFAR.
@@ -411,5 +468,58 @@ mod tests {
         assert!(notices.contains("'data_batch_1 (1).bin'"), "{notices}");
         let one = read("cifar", &folder.path().join("data_batch_1.bin")).unwrap();
         assert!(one.notices().is_empty(), "one file was asked for");
+    }
+
+    /// `n` records of CIFAR-10 from number `first` on, all different.
+    fn numbered(first: u32, n: u32) -> Vec<u8> {
+        let record = |i: u32| [&[(i % 10) as u8][..], &i.to_le_bytes().repeat(768)].concat();
+        (first..first + n).flat_map(record).collect()
+    }
+
+    #[test]
+    fn records_that_two_files_share_are_refused_or_said() {
+        let error = |files: &[(&str, Vec<u8>)]| {
+            read("c", folder(files).path()).map(|data| data.notices().join("\n"))
+        };
+        let batches =
+            [("data_batch_1.bin", numbered(0, 30)), ("data_batch_2.bin", numbered(30, 30))];
+        let all = [batches.clone().to_vec(), vec![("train.bin", numbered(0, 60))]].concat();
+        let holds_first = [batches[0].clone(), ("data_batch_2.bin", numbered(0, 60))];
+        // In another order.
+        let turned = [numbered(20, 10), numbered(10, 10), numbered(0, 10)].concat();
+        let reordered = [batches[0].clone(), ("data_batch_2.bin", turned)];
+        for files in [&all[..], &holds_first, &reordered] {
+            let refused = error(files).unwrap_err().to_string();
+            assert!(refused.contains("the same training images twice"), "{refused}");
+        }
+        assert!(!error(&batches).unwrap().contains("common"));
+        let some = [batches[0].clone(), ("data_batch_2.bin", numbered(20, 30))];
+        let notices = error(&some).unwrap();
+        assert!(notices.contains("have 10 images in common"), "{notices}");
+        let doubled = [("data_batch_1.bin", [numbered(0, 30), numbered(0, 30)].concat())];
+        let notices = error(&doubled).unwrap();
+        assert!(notices.contains("of 60 images 30 are copies"), "{notices}");
+        // As CIFAR has them itself.
+        let natural = [
+            ("data_batch_1.bin", numbered(0, 300)),
+            ("data_batch_2.bin", [numbered(299, 301), numbered(599, 1)].concat()),
+        ];
+        let notices = error(&natural).unwrap();
+        assert!(!notices.contains("common") && !notices.contains("copies"), "{notices}");
+    }
+
+    #[test]
+    fn other_spellings_are_counted() {
+        let odd = ["DATA_BATCH_2.BIN", "data-batch-3.bin", "Data Batch 4.bin", "cifar_train.bin"];
+        let with = |names: &[&'static str]| {
+            let files: Vec<_> = names.iter().map(|name| (*name, numbered(9, 1))).collect();
+            folder(&files)
+        };
+        let names =
+            [&odd[..], &["data_batch_1.bin", "test_batch.bin", "batches.meta.txt"]].concat();
+        let notices = read("c", with(&names).path()).unwrap().notices().join("\n");
+        assert!(notices.contains("4 files are left out"), "{notices}");
+        let error = read("c", with(&odd).path()).unwrap_err().to_string();
+        assert!(error.contains("another spelling"), "{error}");
     }
 }

@@ -147,6 +147,9 @@ impl FileKind {
             Self::Empty | Self::Zeros => "fetch it again",
             Self::LfsPointer => "'git lfs pull' fetches the file itself",
             Self::AnnexPointer => "'git annex get' fetches the file itself",
+            Self::Text(line) if is_refusal(line) => {
+                "perhaps a server's answer in place of the file; fetch it again"
+            }
             Self::Html | Self::Xml | Self::Json => {
                 "perhaps a server's answer in place of the file; fetch it again"
             }
@@ -248,9 +251,12 @@ fn is_safetensors(start: &[u8]) -> bool {
         if u64::from_le_bytes(*length) < 100 << 20)
 }
 
-/// By its magic, or by the checksum of its first header where a tar is older than that.
+/// By its magic, or by the checksum of its first header where a tar is older than that. A damaged header keeps its magic.
 pub fn is_tar(start: &[u8]) -> bool {
     let Some(block) = start.get(..512) else { return false };
+    if block[257..].starts_with(b"ustar") {
+        return true;
+    }
     let header = tar::Header::from_byte_slice(block);
     let sum: u32 = block
         .iter()
@@ -259,6 +265,29 @@ pub fn is_tar(start: &[u8]) -> bool {
         .map(|(i, &byte)| u32::from(if (148..156).contains(&i) { b' ' } else { byte }))
         .sum();
     block[0] != 0 && header.cksum().is_ok_and(|found| found == sum)
+}
+
+/// Whether a text starts as servers refuse: with a status of HTTP, or with its words.
+fn is_refusal(line: &str) -> bool {
+    const WORDS: [&str; 8] = [
+        "not found",
+        "forbidden",
+        "unauthorized",
+        "access denied",
+        "bad gateway",
+        "service unavailable",
+        "too many requests",
+        "internal server error",
+    ];
+    let line = line.trim().to_ascii_lowercase();
+    let status = line.strip_prefix("error").unwrap_or(&line).trim_start_matches([' ', ':']);
+    let is_status = matches!(status.as_bytes(), [b'3'..=b'5', b'0'..=b'9', b'0'..=b'9', next, ..]
+        if matches!(next, b':' | b' '))
+        && status[3..].chars().any(char::is_alphabetic);
+    line.starts_with("http/1")
+        || line.starts_with("http/2")
+        || is_status
+        || WORDS.iter().any(|words| line.starts_with(words))
 }
 
 /// Kinds of readable text.
@@ -354,6 +383,38 @@ mod tests {
             let found = FileKind::of(bytes).to_string();
             assert!(found.contains(expected), "'{found}' lacks '{expected}'");
         }
+    }
+
+    #[test]
+    fn a_server_s_refusal_in_place_of_a_file_is_to_be_fetched_again() {
+        let advice = |text: &str| FileKind::of(text.as_bytes()).advice();
+        for text in [
+            "404: Not Found",
+            "404 page not found\n",
+            "Not Found",
+            "Error 503: backend",
+            "HTTP/1.1 302 Found",
+            "Forbidden",
+            "Too Many Requests",
+        ] {
+            assert!(advice(text).contains("fetch it again"), "{text}");
+        }
+        for text in ["404,1,2\n", "500 1 2\n", "label,pixel0", "Notes on data"] {
+            assert_eq!(advice(text), "name another file", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tar_with_a_damaged_header_is_still_one() {
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_ustar();
+        header.set_size(3);
+        archive.append_data(&mut header, "a", &b"abc"[..]).unwrap();
+        let mut bytes = archive.into_inner().unwrap();
+        bytes[0] = 0;
+        assert_eq!(FileKind::of(&bytes), FileKind::Tar);
+        bytes[..100].fill(0xfe);
+        assert_eq!(FileKind::of(&bytes), FileKind::Tar);
     }
 
     #[test]

@@ -77,6 +77,7 @@ impl Folder {
                     if empty.len() > 3 { ", ..." } else { "" }
                 ));
             }
+            notices.extend(splits(&classes));
             let labels = labels(&classes);
             if labels.is_none() {
                 notices.push(format!(
@@ -143,6 +144,36 @@ impl Folder {
     }
 }
 
+/// Names of folders that hold a part of a set for a purpose, in lower case.
+const SPLITS: [&str; 10] = [
+    "train",
+    "training",
+    "test",
+    "testing",
+    "val",
+    "valid",
+    "validation",
+    "dev",
+    "eval",
+    "holdout",
+];
+
+/// A notice where all classes are called like parts of a set, two or more, of which one is usually to be left out.
+fn splits(classes: &[(PathBuf, Vec<PathBuf>)]) -> Option<String> {
+    let names: Vec<String> = classes
+        .iter()
+        .map(|(folder, _)| folder.file_name().unwrap_or_default().to_string_lossy().into_owned())
+        .collect();
+    let is_split = |name: &String| SPLITS.contains(&name.to_lowercase().as_str());
+    (names.len() > 1 && names.iter().all(is_split)).then(|| {
+        format!(
+            "the sub-folders '{}' look like parts of a set, but are taken for classes, images for tests included; name \
+             the one to train on",
+            names.join("', '")
+        )
+    })
+}
+
 /// Each image's class; `None` if there are too many classes.
 fn labels(classes: &[(PathBuf, Vec<PathBuf>)]) -> Option<Vec<u8>> {
     let of = |(class, (_, images)): (usize, &(PathBuf, Vec<_>))| vec![class as u8; images.len()];
@@ -160,6 +191,14 @@ fn given_up(pictures: &[Picture]) -> Vec<String> {
             "with transparent pixels, whose colours are taken as if they were opaque",
         ),
         (count(|p| p.was_deep), "with 16 bits a channel, of which 8 are taken"),
+        (
+            count(|p| p.metadata.is_turned),
+            "that viewers turn or mirror (EXIF orientation), which are taken as they are stored",
+        ),
+        (
+            count(|p| p.metadata.has_more),
+            "with further frames or pictures in the same file, of which the first is taken",
+        ),
     ]
     .into_iter()
     .filter(|(n, _)| *n > 0)
@@ -247,6 +286,45 @@ mod tests {
         let listed = Folder::list(folder.path()).unwrap();
         let all: Vec<usize> = (0..listed.n_images()).collect();
         listed.open("mine", &all, 2).unwrap()
+    }
+
+    #[test]
+    fn parts_of_a_set_that_are_taken_for_classes_are_said() {
+        for (names, is_said) in [
+            (&["train", "test"][..], true),
+            (&["Train", "val", "TEST"], true),
+            (&["train", "validation"], true),
+            (&["train"], false),
+            (&["train", "plane"], false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            names.iter().for_each(|name| image(&folder.path().join(name).join("1.png")));
+            let notices = opened(&folder).notices().join("\n");
+            assert_eq!(notices.contains("look like parts of a set"), is_said, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn animations_and_turned_images_are_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.png");
+        image(&path);
+        let plain = fs::read(&path).unwrap();
+        let chunk = |name: &[u8], data: &[u8]| {
+            let sum = crc32fast::hash(&[name, data].concat()).to_be_bytes();
+            [&(data.len() as u32).to_be_bytes()[..], name, data, &sum].concat()
+        };
+        let turned = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        // Behind IHDR.
+        let chunks = [
+            chunk(b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]),
+            chunk(b"fcTL", &[&[0; 7][..], &[2, 0, 0, 0, 2], &[0; 14]].concat()),
+            chunk(b"eXIf", turned),
+        ];
+        fs::write(&path, [&plain[..33], &chunks.concat(), &plain[33..]].concat()).unwrap();
+        let notices = opened(&folder).notices().join("\n");
+        assert!(notices.contains("of 1 images 1 that viewers turn"), "{notices}");
+        assert!(notices.contains("of 1 images 1 with further frames"), "{notices}");
     }
 
     #[test]

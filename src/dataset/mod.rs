@@ -15,6 +15,8 @@ pub mod litter;
 pub mod packed;
 pub mod idx;
 pub mod cifar;
+mod jpeg;
+mod metadata;
 pub mod picture;
 mod left_out;
 mod survey;

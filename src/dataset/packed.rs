@@ -14,7 +14,7 @@ use flate2::bufread::GzDecoder;
 use tar::{Archive, EntryType};
 
 use super::error::DatasetError;
-use super::file_kind::{FileKind, GZIP_MAGIC};
+use super::file_kind::{FileKind, GZIP_MAGIC, is_tar};
 use super::litter::lies_in_litter;
 use super::mapped;
 
@@ -126,7 +126,17 @@ pub struct Member {
     pub bytes: Bytes,
 }
 
+/// Bytes of a tar archive's blocks: headers, and what data are filled up to.
+const BLOCK: usize = 512;
+
 /// The files of a tar archive in their order, without hidden ones and litter, and what is to be said of them.
+///
+/// Two blocks of zeros end an archive, and most programs stop there. Archives that were joined go on behind them, and so
+/// does one with a hole: reading goes on as long as headers follow, which is said. What follows and is no header is counted,
+/// or refused where there are headers farther on.
+///
+/// # Errors
+/// An archive that is cut short or damaged.
 pub fn members(archive: &Bytes, path: &Path) -> Result<(Vec<Member>, Vec<String>), DatasetError> {
     let broken = |problem: String| DatasetError::Archive {
         path: path.to_owned(),
@@ -134,15 +144,28 @@ pub fn members(archive: &Bytes, path: &Path) -> Result<(Vec<Member>, Vec<String>
         problem,
     };
     let failed = |error: std::io::Error| broken(error.to_string());
-    let (mut members, mut notices, mut end) = (Vec::new(), Vec::new(), 0);
-    for entry in Archive::new(&archive[..]).entries().map_err(failed)? {
-        let entry = entry.map_err(failed)?;
+    let (mut members, mut notices, mut end, mut n_gaps) = (Vec::new(), Vec::new(), 0_usize, 0);
+    let mut reader = Archive::new(&archive[..]);
+    reader.set_ignore_zeros(true);
+    for entry in reader.entries().map_err(failed)? {
+        let gap = zeros_at(archive, end);
+        let entry = match entry {
+            Ok(entry) => entry,
+            // Zeros that are no whole number of blocks.
+            Err(_) if archive[end.min(archive.len())..].iter().all(|&byte| byte == 0) => break,
+            Err(_) if gap > 0 => {
+                notices.push(behind_the_end(archive, end + gap, path).map_err(broken)?);
+                break;
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        n_gaps += usize::from(gap > 0);
         let name = entry.path().map_err(failed)?.into_owned();
         let start = entry.raw_file_position() as usize;
         let size = entry.header().entry_size().map_err(failed)? as usize;
         let kind = entry.header().entry_type();
-        if kind.is_dir() || lies_in_litter(&name) {
-            end = start;
+        end = start.saturating_add(size).checked_next_multiple_of(BLOCK).unwrap_or(usize::MAX);
+        if kind.is_dir() || kind.is_pax_global_extensions() || lies_in_litter(&name) {
             continue;
         }
         if kind != EntryType::Regular && kind != EntryType::Continuous {
@@ -153,23 +176,53 @@ pub fn members(archive: &Bytes, path: &Path) -> Result<(Vec<Member>, Vec<String>
             ));
             continue;
         }
-        end = start.saturating_add(size);
-        if end > archive.len() {
-            let left = archive.len().saturating_sub(start);
+        let left = archive.len().saturating_sub(start);
+        if size > left {
             return Err(broken(format!(
                 "'{}' should have '{size}' bytes, of which '{left}' are there",
                 name.display()
             )));
         }
-        members.push(Member { path: name, bytes: archive.slice(start..end) });
+        members.push(Member { path: name, bytes: archive.slice(start..start + size) });
     }
-    if archive.len() < end.next_multiple_of(512) + 512 {
+    if n_gaps > 0 {
+        notices.push(format!(
+            "'{}' goes on behind '{n_gaps}' of its ends (blocks of zeros), and its files there are taken too; if no \
+             archives were joined, files may be missing",
+            path.display()
+        ));
+    }
+    if archive.len() < end.saturating_add(BLOCK) {
         notices.push(format!(
             "'{}' ends without the mark that ends a tar archive; files may be missing",
             path.display()
         ));
     }
     Ok((members, notices))
+}
+
+/// Bytes of the whole blocks of zeros at a place.
+fn zeros_at(archive: &[u8], start: usize) -> usize {
+    let rest = archive.get(start..).unwrap_or_default();
+    rest.chunks_exact(BLOCK).take_while(|block| block.iter().all(|&byte| byte == 0)).count() * BLOCK
+}
+
+/// A notice of bytes behind an archive's end that start no header; `Err` if a header comes farther on, because then they are
+/// what is left of a damaged one.
+fn behind_the_end(archive: &[u8], start: usize, path: &Path) -> Result<String, String> {
+    let garbage = &archive[start..];
+    if let Some(block) = garbage.chunks(BLOCK).position(is_tar) {
+        return Err(format!(
+            "between a block of zeros and a file's header there are '{}' bytes that belong to no file",
+            block * BLOCK
+        ));
+    }
+    Ok(format!(
+        "'{}': {} bytes behind the end of the archive are left out; they start {:?}",
+        path.display(),
+        garbage.len(),
+        &garbage[..garbage.len().min(SHOWN)]
+    ))
 }
 
 /// Refuses a file by what it is.
@@ -278,5 +331,58 @@ mod tests {
         assert!(error.contains("'700' bytes, of which '100'"), "{error}");
         let (found, notices) = cut(512 + 1024).unwrap();
         assert!(found.len() == 1 && notices[0].contains("without the mark"), "{notices:?}");
+    }
+
+    fn names(archive: Vec<u8>) -> Result<(String, String), String> {
+        let (found, notices) =
+            members(&archive.into(), Path::new("a.tar")).map_err(|error| error.to_string())?;
+        let names: Vec<_> = found.iter().map(|member| member.path.to_str().unwrap()).collect();
+        Ok((names.join(" "), notices.join("\n")))
+    }
+
+    #[test]
+    fn archives_that_were_joined_are_read_to_their_end() {
+        let [first, second] = [archive(&[("a", &[1; 700])]), archive(&[("b", b"2"), ("c", b"")])];
+        for zeros in [0, 512, 10 * 512] {
+            let joined = [&first[..], &vec![0; zeros], &second].concat();
+            let (names, notices) = names(joined).unwrap();
+            assert_eq!(names, "a b c");
+            assert!(notices.contains("goes on behind '1' of its ends"), "{notices}");
+        }
+        // One block of zeros between them, and none.
+        let one_block = [&first[..first.len() - 512], &second].concat();
+        assert_eq!(names(one_block).unwrap().0, "a b c");
+        let (all, notices) = names([&first[..first.len() - 1024], &second].concat()).unwrap();
+        assert_eq!((&all[..], &notices[..]), ("a b c", ""));
+        assert_eq!(names([first, vec![0; 9000]].concat()).unwrap(), ("a".into(), String::new()));
+    }
+
+    #[test]
+    fn bytes_behind_the_end_are_said_and_files_that_are_lost_there_refused() {
+        let whole = archive(&[("a", &[1; 700]), ("b", b"2"), ("c", b"3")]);
+        for tail in [&b"tail"[..], &[7; 512], &[7; 1300]] {
+            let (names, notices) = names([&whole[..], tail].concat()).unwrap();
+            assert_eq!(names, "a b c");
+            let expected = format!("{} bytes behind the end", tail.len());
+            assert!(notices.contains(&expected), "{notices}");
+        }
+        // Zeros in place of the header of b, whose data follow.
+        let header = 512 + 1024;
+        let mut holed = whole.clone();
+        holed[header..header + 512].fill(0);
+        let error = names(holed).unwrap_err();
+        assert!(error.contains("belong to no file") && error.contains("fetch it again"), "{error}");
+        // In place of all of b: nothing shows that there was one, but the hole.
+        let mut holed = whole;
+        holed[header..header + 1024].fill(0);
+        let (names, notices) = names(holed).unwrap();
+        assert!(names == "a c" && notices.contains("files may be missing"), "{notices}");
+    }
+
+    #[test]
+    fn joined_gzipped_archives_are_read_to_their_end() {
+        let [first, second] = [archive(&[("a", b"1")]), archive(&[("b", b"2")])];
+        let (plain, _) = check(&[gzip(&first), gzip(&second)].concat()).unwrap();
+        assert_eq!(names(plain.to_vec()).unwrap().0, "a b");
     }
 }

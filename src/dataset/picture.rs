@@ -1,11 +1,12 @@
 //! One PNG or JPEG file as a square of bytes; files that are not whole are refused.
 //!
 //! Decoders make a picture of whatever is left of a cut JPEG and leave the rest grey. Therefore the end of a file is
-//! looked for first (EOI in JPEG, IEND in PNG), JPEG data are decoded strictly, and once more with other bits behind
-//! their end: a picture that depends on those lacks some of its own. A PNG is protected by the checksums of its chunks.
+//! looked for first (EOI in JPEG, IEND in PNG), JPEG data are decoded strictly, and their codes counted once more
+//! (`jpeg.rs`). A PNG is protected by the checksums of its chunks.
 
 use std::fs;
 use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use ::image::imageops::{FilterType, crop_imm, resize};
@@ -16,6 +17,8 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::file_kind::FileKind;
+use super::jpeg;
+use super::metadata::Metadata;
 
 /// Bytes of one decoded image at most: 180 million grey pixels, 60 million in three colours of 16 bits.
 const DECODED_MAX: u64 = 512 << 20;
@@ -38,6 +41,8 @@ pub struct Picture {
     pub was_transparent: bool,
     /// It has 16 bits a channel.
     pub was_deep: bool,
+    /// What else the file says.
+    pub metadata: Metadata,
 }
 
 /// Reads the square in the middle of an image, resized to `size` pixels a side.
@@ -46,9 +51,9 @@ pub struct Picture {
 /// Why the file cannot be used, in words that follow its name in brackets.
 pub fn read(path: &Path, size: usize) -> Result<Picture, String> {
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
-    let image = match FileKind::of(&bytes) {
-        FileKind::Png => decode_png(&bytes)?,
-        FileKind::Jpeg => decode_jpeg(&bytes)?,
+    let (image, metadata) = match FileKind::of(&bytes) {
+        FileKind::Png => (decode_png(&bytes)?, Metadata::of_png(&bytes)),
+        FileKind::Jpeg => (decode_jpeg(&bytes)?, Metadata::of_jpeg(&bytes)),
         kind => return Err(format!("it is {kind}, not a PNG or JPEG image; {}", kind.advice())),
     };
     let color = image.color();
@@ -71,6 +76,7 @@ pub fn read(path: &Path, size: usize) -> Result<Picture, String> {
         was_cropped: width != height,
         was_transparent,
         was_deep,
+        metadata,
     })
 }
 
@@ -98,19 +104,16 @@ fn check_png_end(bytes: &[u8]) -> Result<(), String> {
 }
 
 fn decode_jpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
-    let Some(end) = jpeg_end(bytes) else {
+    if jpeg_end(bytes).is_none() {
         return Err(format!(
             "it is cut short: a JPEG image without its end in '{}' bytes",
             bytes.len()
         ));
-    };
+    }
     let damaged = |error: String| format!("it is damaged: {error}");
     let decoded = decode(bytes).map_err(damaged)?;
-    // Codes are 16 bits long at most, and with other bits than zeros they mean something else.
-    let padded = [&bytes[..end], &[0x5a; 64], &bytes[end..]].concat();
-    if !decode(&padded).is_ok_and(|other| other.pixels == decoded.pixels) {
-        return Err("it is cut short: the JPEG data end before the image does".to_owned());
-    }
+    // Behind the decoder, which refuses headers that claim more than the file can hold.
+    jpeg::check(bytes).map_err(|problem| format!("it is {problem}"))?;
     let Decoded { pixels, width, height, is_grey } = decoded;
     let image = match is_grey {
         true => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
@@ -172,7 +175,10 @@ fn decode_with(bytes: &[u8], is_strict: bool) -> Result<Decoded, String> {
     }
     let wanted = if is_grey { ColorSpace::Luma } else { ColorSpace::RGB };
     decoder.set_options(options.jpeg_set_out_colorspace(wanted));
-    let pixels = decoder.decode().map_err(words)?;
+    // The decoder panics at some rare ways to thin out colours, which is no reason to end.
+    let decoded = catch_unwind(AssertUnwindSafe(|| decoder.decode()));
+    let pixels = decoded.map_err(|_| "the decoder fails on it; convert it to PNG".to_owned())?;
+    let pixels = pixels.map_err(words)?;
     Ok(Decoded { pixels, width: width as u32, height: height as u32, is_grey })
 }
 
@@ -192,6 +198,17 @@ mod tests {
         AAAAAAAAAABB/9oACAEBAAEFAkX/xAAUEAEAAAAAAAAAAAAAAAAAAAAg/9oACAEBAAY/Ah//xAAeEAABBAEFAAAAAAAAAAAAAAAB\
         ABEhkXExQVFhgf/aAAgBAQABPyEAN1wIFqMKCnfx9aU5WV//2gAIAQEAAAAQ3//EAB4QAAICAgIDAAAAAAAAAAAAAAERITEAQXGR\
         UWHR/9oACAEBAAE/EGaSlHyCkrvjJMR6haXVmq6wyBGVAXTQQK4whJLDUh8QJa6z/9k=";
+
+    /// 8x8, progressive, with fewer samples of brightness than of colours, by libjpeg: the decoder panics.
+    const THINNED: &str = "\
+        /9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAYEBQYFBAYGBQYHBwYIChAKCgkJChQODwwQFxQYGBcUFhYaHSUfGhsjHBYWICwgIyYnKSop\
+        GR8tMC0oMCUoKSj/2wBDAQcHBwoIChMKChMoGhYaKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgo\
+        KCj/wgARCAAIAAgDAREAAiIBAyIB/8QAFAABAAAAAAAAAAAAAAAAAAAAA//EABYBAQEBAAAAAAAAAAAAAAAAAAABAv/aAAwDAQACEAMQ\
+        AAABODI//8QAFRABAQAAAAAAAAAAAAAAAAAAAQL/2gAIAQEAAQUCJKf/xAAYEQACAwAAAAAAAAAAAAAAAAAAAREiMf/aAAgBAwEBPwF2\
+        UPT/xAAZEQACAwEAAAAAAAAAAAAAAAABAwAREjH/2gAIAQIBAT8BTSTo9n//xAAWEAADAAAAAAAAAAAAAAAAAAAAAhH/2gAIAQEABj8C\
+        an//xAAWEAADAAAAAAAAAAAAAAAAAAAAAVH/2gAIAQEAAT8hcVH/2gAMAwEAAgADAAAAEP8A/wD/xAAWEQEBAQAAAAAAAAAAAAAAAAAB\
+        IQD/2gAIAQMBAT8QACRN/8QAFREBAQAAAAAAAAAAAAAAAAAAAAH/2gAIAQIBAT8QtV//xAAXEAADAQAAAAAAAAAAAAAAAAAAASER/9oA\
+        CAEBAAE/EFgVZh//2Q==";
 
     fn noise(x: u32, y: u32) -> u8 {
         (x * 53 + y * 91 + x * y * 7) as u8
@@ -298,6 +315,13 @@ mod tests {
             changed[at] ^= 1;
             assert!(check(&changed).unwrap_err().contains("damaged"), "{at}");
         }
+    }
+
+    #[test]
+    fn a_panic_of_the_decoder_is_a_refusal() {
+        let bytes = base64::engine::general_purpose::STANDARD.decode(THINNED).unwrap();
+        let error = check(&bytes).unwrap_err();
+        assert!(error.contains("convert it to PNG"), "{error}");
     }
 
     #[test]

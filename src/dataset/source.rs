@@ -57,13 +57,51 @@ pub fn open(
             check_size(Some(*size))?;
             let folder = Folder::list(path)?;
             let all = || (0..folder.n_images()).collect();
-            return folder.open(name, &chosen(folder.n_images()).unwrap_or_else(all), *size);
+            folder.open(name, &chosen(folder.n_images()).unwrap_or_else(all), *size)?
         }
     };
-    Ok(match chosen(dataset.len()) {
+    if matches!(source, DatasetSource::Crafted(_)) {
+        return Ok(dataset);
+    }
+    let mut notices = dataset.notices().to_vec();
+    notices.extend(monotony(&dataset));
+    if let Some(limit) = limit.filter(|&limit| limit > dataset.len()) {
+        notices.push(format!("only {} of the {limit} images asked for are there", dataset.len()));
+    }
+    let dataset = match chosen(dataset.len()) {
         Some(chosen) => dataset.select(&chosen),
         None => dataset,
-    })
+    };
+    Ok(dataset.with_notices(notices))
+}
+
+/// Values of an image that differ by so little are taken for one.
+const NEARLY: u8 = 7;
+
+/// A notice where there is nothing to learn: images of one brightness, all of them or each by itself.
+fn monotony(dataset: &Dataset) -> Option<String> {
+    let range = |values: &[u8]| {
+        values.iter().fold((u8::MAX, u8::MIN), |(low, high), &v| (low.min(v), high.max(v)))
+    };
+    let plane = dataset.shape().height * dataset.shape().width;
+    let is_flat = |plane: &[u8]| {
+        let (low, high) = range(plane);
+        high - low <= NEARLY
+    };
+    if plane == 1 || dataset.is_empty() || !dataset.pixels().chunks(plane).all(is_flat) {
+        return None;
+    }
+    let words = match range(dataset.pixels()) {
+        (_, 0) => "all images are black".to_owned(),
+        (255, _) => "all images are white".to_owned(),
+        // Of a reader that knows better why.
+        (0, 1) => return None,
+        (low, high) if high - low <= NEARLY => {
+            format!("all images are nearly of one value: of 0 to 255 there are {low} to {high}")
+        }
+        _ => "each image is nearly of one colour throughout".to_owned(),
+    };
+    Some(format!("{words}; perhaps their files are damaged"))
 }
 
 fn check_size(size: Option<usize>) -> Result<(), DatasetError> {
@@ -159,5 +197,52 @@ mod tests {
     fn resized_digits_have_the_asked_size() {
         let data = open("digits", &digits(Some(16)), Some(3), 0).unwrap();
         assert_eq!(data.shape(), ImageShape::new(1, 16, 16));
+    }
+
+    /// Grey images of 2x2 pixels.
+    fn of_pixels(pixels: &[u8]) -> (tempfile::NamedTempFile, DatasetSource) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let n = (pixels.len() as u32 / 4).to_be_bytes();
+        let header = [&[0, 0, 8, 3][..], &n, &[0, 0, 0, 2, 0, 0, 0, 2]].concat();
+        std::fs::write(file.path(), [&header, pixels].concat()).unwrap();
+        let images = file.path().to_owned();
+        (file, DatasetSource::Idx { images, labels: None, size: None })
+    }
+
+    #[test]
+    fn fewer_images_than_asked_for_are_said() {
+        for (limit, is_said) in
+            [(None, false), (Some(3), false), (Some(1797), false), (Some(1800), true)]
+        {
+            let notices = open("digits", &digits(None), limit, 0).unwrap().notices().join("\n");
+            assert_eq!(
+                notices.contains("only 1797 of the 1800 images asked for"),
+                is_said,
+                "{notices}"
+            );
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let image = ::image::GrayImage::from_fn(4, 4, |x, y| ::image::Luma([(90 * x + y) as u8]));
+        image.save(folder.path().join("1.png")).unwrap();
+        let source = DatasetSource::Folder { path: folder.path().to_owned(), size: 4 };
+        let notices = open("mine", &source, Some(2), 0).unwrap().notices().join("\n");
+        assert!(notices.contains("only 1 of the 2 images asked for"), "{notices}");
+    }
+
+    #[test]
+    fn images_without_anything_on_them_are_said() {
+        for (pixels, expected) in [
+            ([0; 8], "all images are black"),
+            ([255; 8], "all images are white"),
+            ([70, 71, 72, 73, 70, 70, 70, 74], "there are 70 to 74"),
+            ([3, 3, 3, 3, 200, 200, 201, 200], "each image is nearly of one colour"),
+            ([0, 0, 0, 0, 0, 0, 0, 200], ""),
+            ([1, 0, 0, 0, 0, 0, 0, 1], "multiply them by 255"),
+        ] {
+            let (_file, source) = of_pixels(&pixels);
+            let notices = open("x", &source, None, 0).unwrap().notices().to_vec();
+            assert_eq!(notices.len(), usize::from(!expected.is_empty()), "{notices:?}");
+            assert!(notices.iter().all(|one| one.contains(expected)), "{notices:?}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use cudarc::driver::{
 };
 
 use super::cuda::CudaCard;
-use super::evidence::{FoundEvidence, Mask, Votes, bytes_of_image};
+use super::evidence::{FoundEvidence, IMAGES_MAX, Mask, Votes, bytes_of_image};
 use super::kernel::{Kernel, Module};
 use super::plan::{Found, Launch, N_OTHERS, PosteriorPlan};
 use super::{CardError, Loaded};
@@ -77,19 +77,17 @@ impl LoadedImages {
         launch.n_values() * if self.is_bytes { 1 } else { size_of::<f32>() }
     }
 
-    /// Checks what kernels take on trust; returns the number of queries.
+    /// Checks what kernels take on trust (`check.rs`); returns the number of queries.
     fn n_queries(&self, launch: &Launch, queries: &[f32]) -> Result<usize, CardError> {
-        let n_queries = queries.len().checked_div(launch.n_values()).unwrap_or(0);
-        let plan = &launch.plan;
-        let holds = launch.loaded.end * self.image_bytes(launch) <= self.images.len()
-            && n_queries > 0
-            && queries.len() == n_queries * launch.n_values()
-            && launch.loaded.start <= launch.loaded.end
-            && (plan.is_bytes != 0) == self.is_bytes
-            && plan.n_images as usize == launch.loaded.len()
-            && plan.n_row_stretches as usize == launch.row_stretches.len()
-            && plan.n_column_stretches as usize == launch.column_stretches.len();
-        if holds { Ok(n_queries) } else { Err(self.unsuited()) }
+        launch
+            .n_queries(self.images.len(), self.is_bytes, queries.len())
+            .ok_or_else(|| self.unsuited())
+    }
+
+    /// The same for what is kept image by image: kernels have a row of blocks for each.
+    fn takes_by_image(&self, launch: &Launch, n_queries: usize) -> Result<(), CardError> {
+        let takes = n_queries == 1 && launch.loaded.len() <= IMAGES_MAX;
+        if takes { Ok(()) } else { Err(self.unsuited()) }
     }
 
     /// The posterior kernel of a launch, and the number of queries.
@@ -149,8 +147,8 @@ impl LoadedImages {
         arguments.arg(&launch.plan).arg(&rows).arg(&columns).arg(&queries).arg(&images);
         arguments.arg(&mut left.sums).arg(&mut left.nearest).arg(&mut left.best);
         let grid = grid([n_blocks, n_queries], kernel.n_threads, kernel.shared_bytes);
-        // SAFETY: the kernel's arguments in its order. `n_queries` has checked images and queries against the plan, the
-        // stretches are those that it counts, and what is written was allocated for as many queries, blocks, sums and
+        // SAFETY: the kernel's arguments in its order. `n_queries` has checked images, queries, windows and stretches
+        // against the plan, and what is written was allocated for as many queries, blocks, sums and
         // pixels as it is told; `Kernel` says threads and shared memory. With such numbers the kernel stays inside, which
         // tests/emulator checks with guards.
         unsafe { arguments.launch(grid) }?;
@@ -322,9 +320,7 @@ impl Loaded for LoadedImages {
 
     fn evidence(&self, launch: &Launch, query: &[f32]) -> Result<FoundEvidence, CardError> {
         let (posterior, n_queries) = self.posterior(launch, query)?;
-        if n_queries != 1 {
-            return Err(self.unsuited());
-        }
+        self.takes_by_image(launch, n_queries)?;
         let evidence = self.function("image_evidence", THREADS)?;
         let stream = &self.card.stream;
         let run = || {
@@ -359,7 +355,8 @@ impl Loaded for LoadedImages {
             Votes::Shared(weights) => (3, weights),
         };
         let n_given = [0, 0, n, n_pixels * n_pixels][kind as usize];
-        if n_queries != 1 || given.len() != n_given {
+        self.takes_by_image(launch, n_queries)?;
+        if given.len() != n_given {
             return Err(self.unsuited());
         }
         let evidence = self.function("image_evidence", THREADS)?;
@@ -387,7 +384,8 @@ impl Loaded for LoadedImages {
     fn masked(&self, launch: &Launch, query: &[f32], mask: Mask<'_>) -> Result<Found, CardError> {
         let n_queries = self.n_queries(launch, query)?;
         let (n, n_values) = (launch.loaded.len(), launch.n_values());
-        if n_queries != 1 || mask.bits.len() != n_values * n_values.div_ceil(u32::BITS as usize) {
+        self.takes_by_image(launch, n_queries)?;
+        if mask.bits.len() != n_values * n_values.div_ceil(u32::BITS as usize) {
             return Err(self.unsuited());
         }
         let matrix = self.function("mask_matrix", THREADS)?;
@@ -435,7 +433,8 @@ impl Loaded for LoadedImages {
     fn crops(&self, launch: &Launch, query: &[f32], log_sums: &[f32]) -> Result<Found, CardError> {
         let (posterior, n_queries) = self.posterior(launch, query)?;
         let (n, n_pixels) = (launch.loaded.len(), launch.n_pixels());
-        if n_queries != 1 || log_sums.len() != n_pixels {
+        self.takes_by_image(launch, n_queries)?;
+        if log_sums.len() != n_pixels {
             return Err(self.unsuited());
         }
         let functions = self.chances_functions()?;
@@ -473,7 +472,8 @@ impl Loaded for LoadedImages {
     ) -> Result<Vec<f32>, CardError> {
         let (posterior, n_queries) = self.posterior(launch, query)?;
         let (n, n_pixels) = (launch.loaded.len(), launch.n_pixels());
-        if n_queries != 1 || log_sums.len() != n_pixels {
+        self.takes_by_image(launch, n_queries)?;
+        if log_sums.len() != n_pixels {
             return Err(self.unsuited());
         }
         let functions = self.chances_functions()?;

@@ -8,7 +8,7 @@ use crate::theory::weights::Accumulator;
 /// Bytes that a launch may take for what is known of each image and pixel.
 const LAUNCH_BYTES: usize = 1 << 30;
 /// Blocks along the second axis, which are images.
-const IMAGES_MAX: usize = u16::MAX as usize;
+pub const IMAGES_MAX: usize = u16::MAX as usize;
 
 /// What some images say, in the order of the images.
 #[derive(Clone, Debug, Default)]

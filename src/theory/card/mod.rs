@@ -10,6 +10,7 @@
 //! `tests/emulator` checks the very files that nvcc compiles on any machine with a C compiler.
 
 pub mod plan;
+pub mod check;
 pub mod evidence;
 pub mod kernel;
 pub mod cards;
