@@ -16,6 +16,7 @@ pub mod packed;
 pub mod idx;
 pub mod cifar;
 mod jpeg;
+mod jpeg_bits;
 mod metadata;
 pub mod picture;
 mod left_out;

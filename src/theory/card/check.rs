@@ -78,6 +78,8 @@ fn is_int(n: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::super::plan::PosteriorPlan;
     use super::*;
     use crate::image::ImageShape;
@@ -117,7 +119,9 @@ mod tests {
         {
             assert_eq!(good.n_queries(n_bytes, true, n_query_values), None);
         }
-        for loaded in [2..6, 2..5, 5..1, usize::MAX - 4..usize::MAX, 1..usize::MAX] {
+        for loaded in
+            [2..6, 2..5, Range { start: 5, end: 1 }, usize::MAX - 4..usize::MAX, 1..usize::MAX]
+        {
             assert_eq!(
                 check(&Launch { loaded: loaded.clone(), ..good.clone() }),
                 None,
