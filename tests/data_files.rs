@@ -150,7 +150,7 @@ fn labels_have_the_range_that_occurs() {
 #[test]
 fn files_of_the_wrong_kind_are_called_by_their_names() {
     let lab = Lab::new();
-    let whole = idx(&[2, 2, 2], &[1, 2, 3, 4, 5, 6, 7, 8]);
+    let whole = idx(&[2, 2, 2], &[1, 200, 3, 40, 5, 60, 250, 8]);
     let packed = gzip(&whole);
     for (name, bytes, expected) in [
         (
