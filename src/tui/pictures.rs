@@ -3,7 +3,7 @@
 //! Blocks are ordinary cells: they work everywhere, diff like text and can be tested. Pixels are printed
 //! over cells that ratatui was told to skip ([`reserve`]), and this is the only file that does so.
 //! Kitty's and iTerm2's are written here, sixel's by [`super::sixel`], which knows how large a cell is. None asks the terminal anything.
-//! A cell is taken to be twice as high as it is wide. Composing pictures is `lab::picture`'s work.
+//! A cell is taken to be twice as high as it is wide. Composing pictures is the work of `crate::image::picture`.
 
 use std::io::{self, Cursor, Write};
 use std::sync::Arc;
