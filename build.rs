@@ -1,21 +1,21 @@
-//! With the feature `cuda`: our kernels (`src/*/card/kernels`) from CUDA C++ to PTX, by nvcc.
+//! With the feature `cuda`: our kernels (`src/*/gpu/kernels`) from CUDA C++ to PTX, by nvcc.
 //!
 //! nvcc is what `NVCC` names, else `$CUDA_HOME/bin/nvcc` (or `$CUDA_PATH`'s), else `nvcc`. The PTX is for compute
-//! capability 8.0 and later, whatever card is in this machine: the driver compiles it for the card that it finds.
+//! capability 8.0 and later, whatever GPU is in this machine: the driver compiles it for the GPU that it finds.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Patch sides with a kernel of their own, as `STRIP_SIDES` of `src/theory/card/kernel.rs`.
+/// Patch sides with a kernel of their own, as `STRIP_SIDES` of `src/theory/gpu/kernel.rs`.
 const STRIP_SIDES: [usize; 7] = [3, 5, 7, 9, 11, 13, 15];
 
-/// Channels of attention heads with kernels of their own, as `WIDTHS` of `src/network/card/attention.rs`.
+/// Channels of attention heads with kernels of their own, as `WIDTHS` of `src/network/gpu/attention.rs`.
 const ATTENTION_WIDTHS: [usize; 4] = [8, 16, 32, 64];
 
 fn main() {
-    let kernels = Path::new("src/theory/card/kernels");
-    let layers = Path::new("src/network/card/kernels");
+    let kernels = Path::new("src/theory/gpu/kernels");
+    let layers = Path::new("src/network/gpu/kernels");
     println!("cargo:rerun-if-changed=build.rs");
     for folder in [kernels, layers] {
         println!("cargo:rerun-if-changed={}", folder.display());

@@ -214,12 +214,12 @@ fn bench_theory_prints_one_object_a_row_and_refuses_the_impossible_first() {
 }
 
 #[test]
-fn bench_gpu_without_a_card_says_so_in_one_line() {
+fn bench_gpu_without_a_gpu_says_so_in_one_line() {
     let output = Lab::new().mosaic(&["bench", "gpu", "--device", "cpu", "--json"]);
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     assert!(
-        said.starts_with("error: there is no card to bench: cpu") && said.lines().count() == 1,
+        said.starts_with("error: there is no GPU to bench: cpu") && said.lines().count() == 1,
         "{said}"
     );
     assert!(stdout(&output).is_empty(), "{}", stdout(&output));

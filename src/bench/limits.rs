@@ -69,7 +69,7 @@ impl<T: Lane> WithSimd for MultiplyAdd<T> {
         let mut sums = [T::splat(simd, T::ZERO); SIDE_BY_SIDE];
         for _ in 0..ROUNDS {
             for sum in &mut sums {
-                *sum = T::times_plus(simd, factor, factor, *sum);
+                *sum = T::mul_add(simd, factor, factor, *sum);
             }
         }
         let mut all = sums[0];

@@ -40,7 +40,7 @@ pub struct TheoryTiming {
     /// pairs have no such cost.
     pub arithmetic_share: Option<f64>,
     /// Bytes of the dictionary that go through a second of CPU time, as a share of what a core can read. Neither share
-    /// is known where cards compute.
+    /// is known where GPUs compute.
     pub memory_share: Option<f64>,
 }
 
@@ -82,7 +82,7 @@ pub fn time_theory(
         let limit = if is_double { limits.f64_per_s } else { limits.f32_per_s };
         each * pairs / cpu_s / limit
     });
-    let on_cpu = images.on_cards().is_none();
+    let on_cpu = images.gpu_placement().is_none();
     let bytes = (shape.n_values() * n * case.n_queries) as f64;
     Ok(TheoryTiming {
         machine: case.spec.column(),

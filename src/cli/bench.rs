@@ -16,7 +16,7 @@ use crate::bench::train::{Net, TrainTiming, time_training};
 use crate::console;
 use crate::dataset::{DatasetError, DatasetSource, open};
 use crate::errorln;
-use crate::evaluation::devices::{open_cards, with_cards};
+use crate::evaluation::devices::{open_gpus, with_gpus};
 use crate::hardware::device::Wanted;
 use crate::runs::launch::{KEEP_FREED_MEMORY, KEPT};
 use crate::runs::process::this_program;
@@ -35,7 +35,7 @@ pub enum BenchCommand {
     Theory(TheoryArgs),
     /// Milliseconds a step of training, and where they go, on the CPU.
     Train(TrainArgs),
-    /// A card against the CPU: are its results right, and how fast is it?
+    /// A GPU against the CPU: are its results right, and how fast is it?
     Gpu(GpuArgs),
 }
 
@@ -88,7 +88,7 @@ pub struct TheoryArgs {
     /// Each figure is the median of so many.
     #[arg(long, default_value_t = 3, value_parser = at_least_one)]
     repeats: usize,
-    /// auto, cpu, cuda:N or cuda:N,M for several cards.
+    /// auto, cpu, cuda:N or cuda:N,M for several GPUs.
     #[arg(long, default_value = "auto")]
     device: Wanted,
     /// Compute entropy and provenance as well.
@@ -210,10 +210,10 @@ fn theory(args: &TheoryArgs) -> Result<()> {
             }
         }
     }
-    let (cards, device) = open_cards(&args.device, |problem| errorln!("{problem}"))?;
+    let (gpus, device) = open_gpus(&args.device, |problem| errorln!("{problem}"))?;
     let dictionary = |n: usize| -> Result<Arc<TrainingImages>> {
         let images = TrainingImages::from_dataset(&all.first(n))?;
-        Ok(Arc::new(with_cards(images, cards.clone())))
+        Ok(Arc::new(with_gpus(images, gpus.clone())))
     };
     // What cannot be built is said before the first minute is spent.
     let one = dictionary(1)?;

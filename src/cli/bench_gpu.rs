@@ -1,4 +1,4 @@
-//! `mosaic bench gpu`: a card against the CPU, against what it reaches at best, and against PyTorch.
+//! `mosaic bench gpu`: a GPU against the CPU, against what it reaches at best, and against PyTorch.
 
 use std::io::Write;
 
@@ -11,11 +11,11 @@ use crate::console;
 use crate::errorln;
 use crate::evaluation::devices::{Opened, open};
 use crate::hardware::device::Wanted;
-use crate::theory::card::Ceilings;
+use crate::theory::gpu::Ceilings;
 
 #[derive(Clone, Debug, Args)]
 pub struct GpuArgs {
-    /// cuda:N, or auto for the first card.
+    /// cuda:N, or auto for the first GPU.
     #[arg(long, default_value = "auto")]
     device: Wanted,
     /// Fewer and smaller cases.
@@ -40,14 +40,14 @@ impl GpuArgs {
 
 pub fn run(args: &GpuArgs) -> Result<()> {
     let opened = open(&args.device, |problem| errorln!("{problem}"))?;
-    let Some(cards) = &opened.cards else {
+    let Some(gpus) = &opened.gpus else {
         let remedy = match cfg!(feature = "cuda") {
             true => "",
             false => {
                 "; this build is without CUDA: cargo build --release --features cuda,cudnn (docs/gpu.md)"
             }
         };
-        bail!("there is no card to bench: {}{remedy}", opened.words);
+        bail!("there is no GPU to bench: {}{remedy}", opened.words);
     };
     let mut out = console::stdout();
     let mut n_failed = 0;
@@ -55,7 +55,7 @@ pub fn run(args: &GpuArgs) -> Result<()> {
         writeln!(out, "{}", opened.words)?;
     }
     if args.wants("checks") {
-        let checks = [gpu::theory::check(cards, args.quick)?, check_networks(&opened, args)?];
+        let checks = [gpu::theory::check(gpus, args.quick)?, check_networks(&opened, args)?];
         for check in checks.iter().flatten() {
             n_failed += usize::from(!check.passed);
             print_check(&mut out, check, args.json)?;
@@ -67,7 +67,7 @@ pub fn run(args: &GpuArgs) -> Result<()> {
         print_head(&mut out, &ceilings, &peers, args.json)?;
         let mut rows = Vec::new();
         if args.wants("theory") {
-            rows.extend(gpu::theory::time(cards, args.quick)?);
+            rows.extend(gpu::theory::time(gpus, args.quick)?);
         }
         rows.extend(time_networks(&opened, args)?);
         for mut row in rows {
@@ -125,7 +125,7 @@ fn ceilings(args: &GpuArgs) -> Result<Ceilings> {
     crate::evaluation::devices::ceilings(&args.device)
 }
 
-/// Without CUDA there is no card to get here with.
+/// Without CUDA there is no GPU to get here with.
 #[cfg(not(feature = "cuda"))]
 fn ceilings(_: &GpuArgs) -> Result<Ceilings> {
     bail!("this build is without CUDA")
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_says_what_share_of_the_card_it_reaches() {
+    fn a_row_says_what_share_of_the_gpu_it_reaches() {
         let ceilings =
             Ceilings { bytes_per_s: 2e12, multiply_adds_per_s: 20e12, exponentials_per_s: 4e12 };
         let row = |what: &str, operations_each, operations_per_s_max| Row {

@@ -17,7 +17,7 @@ use crate::evaluation::charts;
 use crate::evaluation::compare::{HeldOut, compare};
 use crate::evaluation::mosaics::Mosaics;
 use crate::evaluation::report;
-use crate::evaluation::samples::Contestants;
+use crate::evaluation::samples::MachineSet;
 use crate::evaluation::summary::{Row, summary};
 use crate::evaluation::trained::{Trained, calibrate_machines};
 use crate::files::{make_folder, write_output};
@@ -137,7 +137,7 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
 fn calibration(
     trained: &Trained,
     args: &CompareArgs,
-    contestants: &Contestants,
+    contestants: &MachineSet,
     stop: &AtomicBool,
 ) -> Result<Option<Calibration>> {
     let path = trained.run.calibration_path();

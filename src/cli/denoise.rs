@@ -22,7 +22,7 @@ use safetensors::tensor::TensorView;
 use super::tensor_file::{self, TensorFile, batch_shape, floats, integers, named};
 use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use crate::errorln;
-use crate::evaluation::devices::{open_cards, with_cards};
+use crate::evaluation::devices::{open_gpus, with_gpus};
 use crate::files::{check_output, write_output};
 use crate::hardware::device::Wanted;
 use crate::image::{ImageBatch, ImageShape};
@@ -56,7 +56,7 @@ pub struct DenoiseArgs {
     /// Precision of the inner loops and of the output.
     #[arg(long, value_enum, default_value_t = OutputType::F64)]
     pub dtype: OutputType,
-    /// auto, cpu, cuda:N or cuda:N,M for several cards; cards compute with --dtype f32.
+    /// auto, cpu, cuda:N or cuda:N,M for several GPUs; GPUs compute with --dtype f32.
     #[arg(long, default_value = "auto")]
     pub device: Wanted,
     /// Attention maps for the attention machine: tensor 'attention'.
@@ -105,11 +105,11 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
     check_output(&args.output).with_context(cannot)?;
     let images = read_images(&args.images, args.label)?;
     let images = match args.dtype {
-        // Cards know single precision only.
+        // GPUs know single precision only.
         OutputType::F64 => images,
         OutputType::F32 => {
-            let (cards, _) = open_cards(&args.device, |problem| errorln!("{problem}"))?;
-            with_cards(images, cards)
+            let (gpus, _) = open_gpus(&args.device, |problem| errorln!("{problem}"))?;
+            with_gpus(images, gpus)
         }
     };
     let x = read_input(&args.input)?;

@@ -116,7 +116,7 @@ pub fn run(place: &Place, args: &DoctorArgs) -> Result<bool> {
     });
     findings.push(disk(&runs, reading.disk.map(|disk| disk.left())));
     match &reading.gpus {
-        Ok(gpus) => findings.extend(gpus.iter().map(card)),
+        Ok(gpus) => findings.extend(gpus.iter().map(gpu)),
         Err(why) => findings.push(Finding::good("gpu", why.clone())),
     }
     let wanted = settings.as_ref().map_or("auto", |settings| &settings.device);
@@ -264,7 +264,7 @@ fn tempfile_in(folder: &std::path::Path) -> io::Result<()> {
     std::fs::write(&path, b"x").and_then(|()| std::fs::remove_file(&path))
 }
 
-fn card(gpu: &Gpu) -> Finding {
+fn gpu(gpu: &Gpu) -> Finding {
     let memory = gpu.memory.map_or("memory n/a".to_owned(), |memory| {
         format!("{} free of {}", bytes(memory.left()), bytes(memory.total))
     });
@@ -275,16 +275,16 @@ fn card(gpu: &Gpu) -> Finding {
     Finding::good("gpu", format!("{}, {memory}{parts}", gpu.name))
 }
 
-fn opened(wanted: &str, has_card: bool) -> Finding {
+fn opened(wanted: &str, has_gpu: bool) -> Finding {
     let about = "device";
     let words = wanted
         .parse()
         .map_err(anyhow::Error::from)
         .and_then(|wanted| devices::open(&wanted, |_| {}).map(|opened| opened.words));
     match words {
-        Ok(words) if has_card && !cfg!(feature = "cuda") => Finding::fair(
+        Ok(words) if has_gpu && !cfg!(feature = "cuda") => Finding::fair(
             about,
-            format!("{words}, though there is a card"),
+            format!("{words}, though there is a GPU"),
             "build with CUDA: cargo build --release --features cuda (docs/gpu.md)",
         ),
         Ok(words) => Finding::good(about, format!("{words} (device = '{wanted}')")),

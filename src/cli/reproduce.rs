@@ -38,7 +38,7 @@ pub struct ReproduceArgs {
     /// Runs at a time; by default two on a CPU with two cores or more, and one on a GPU.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,
-    /// auto, cpu, cuda:N or cuda:N,M for several cards, in place of the lab file's device.
+    /// auto, cpu, cuda:N or cuda:N,M for several GPUs, in place of the lab file's device.
     #[arg(long)]
     pub device: Option<Wanted>,
     /// Only say which runs there would be.

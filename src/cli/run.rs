@@ -37,7 +37,7 @@ pub struct RunArgs {
     /// Change a setting; may be given many times. Paths are relative to the lab file.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// auto, cpu, cuda:N or cuda:N,M for several cards, in place of the lab file's device.
+    /// auto, cpu, cuda:N or cuda:N,M for several GPUs, in place of the lab file's device.
     #[arg(long)]
     pub device: Option<Wanted>,
     /// Print one JSON object at the end; progress goes to stderr.

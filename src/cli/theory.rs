@@ -22,7 +22,7 @@ use crate::config::{Experiment, NamedMachine};
 use crate::console;
 use crate::dataset::Dataset;
 use crate::errorln;
-use crate::evaluation::devices::{open_cards, with_cards};
+use crate::evaluation::devices::{open_gpus, with_gpus};
 use crate::evaluation::figures;
 use crate::evaluation::loading::network_of;
 use crate::evaluation::theory_samples::{Outcome, Settings, TheorySamples};
@@ -56,7 +56,7 @@ pub struct TheoryArgs {
     /// Change a setting (dataset.n, theory.scales, theory.lambda, ...); may be given many times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// auto, cpu, cuda:N or cuda:N,M for several cards [default: the lab file's device].
+    /// auto, cpu, cuda:N or cuda:N,M for several GPUs [default: the lab file's device].
     #[arg(long)]
     pub device: Option<Wanted>,
     /// Where samples go [default: theory/NAME below the current directory]. What is there is not made again.
@@ -162,8 +162,8 @@ fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
         Some(device) => device.clone(),
         None => place.lab()?.settings.device.parse()?,
     };
-    let (cards, _) = open_cards(&device, |problem| errorln!("{problem}"))?;
-    let images = with_cards(TrainingImages::from_dataset(&dataset)?, cards);
+    let (gpus, _) = open_gpus(&device, |problem| errorln!("{problem}"))?;
+    let images = with_gpus(TrainingImages::from_dataset(&dataset)?, gpus);
     let images = match args.label {
         Some(label) => images.only_label(label)?,
         None => images,

@@ -279,7 +279,7 @@ pub static SETTINGS: &[Setting] = &[
     ),
     Setting {
         key: "training.precision",
-        doc: "what a card multiplies in; f32 is as exact as the CPU, tf32 rounds factors to 11 bits, bf16 keeps hidden layers \
+        doc: "what a GPU multiplies in; f32 is as exact as the CPU, tf32 rounds factors to 11 bits, bf16 keeps hidden layers \
               in 8 bits and half the memory",
         accepted: Accepted::Choice(&["tf32", "f32", "bf16"]),
         get: |experiment| Value::Text(experiment.training.arithmetic.name().to_owned()),

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use super::entropy::EntropySum;
 use super::figures;
 use super::mosaics::{MosaicFigures, Mosaics};
-use super::samples::{Contestants, SampleSet, StepAgreement};
+use super::samples::{MachineSet, SampleSet, StepAgreement};
 use crate::analysis::consistency::Judge;
 use crate::config::noise_seeds::FIRST_HELD_OUT_SEED;
 use crate::diffusion::DenoiseError;
@@ -51,7 +51,7 @@ fn seed_at(index: usize) -> u64 {
 
 /// Runs the comparison; `progress` hears the number of seeds done.
 pub fn compare(
-    contestants: &Contestants,
+    contestants: &MachineSet,
     network: &NetworkDenoiser,
     judge: Option<&Judge>,
     searched: &Mosaics<'_>,

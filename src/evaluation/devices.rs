@@ -11,19 +11,19 @@ use thiserror::Error;
 
 use crate::hardware::device::Wanted;
 use crate::theory::TrainingImages;
-use crate::theory::card::Cards;
+use crate::theory::gpu::Gpus;
 
 /// A device, opened.
 pub struct Opened {
     /// Where networks compute.
     pub tensors: Device,
     /// Where theory does, besides the CPU.
-    pub cards: Option<Arc<Cards>>,
+    pub gpus: Option<Arc<Gpus>>,
     /// Both, for people.
     pub words: String,
 }
 
-/// What a build without CUDA says to those who ask for a card.
+/// What a build without CUDA says to those who ask for a GPU.
 #[cfg(not(feature = "cuda"))]
 #[derive(Clone, Debug, Error)]
 #[error(
@@ -36,25 +36,25 @@ struct NoCuda {
 impl Opened {
     fn cpu() -> Self {
         let words = format!("cpu ({} threads)", rayon::current_num_threads());
-        Self { tensors: Device::Cpu, cards: None, words }
+        Self { tensors: Device::Cpu, gpus: None, words }
     }
 
-    /// These images where machines over them can use the cards.
+    /// These images where machines over them can use the GPUs.
     pub fn images(&self, images: TrainingImages) -> TrainingImages {
-        with_cards(images, self.cards.clone())
+        with_gpus(images, self.gpus.clone())
     }
 }
 
-/// These images where machines over them can use the cards, if there are any.
-pub fn with_cards(images: TrainingImages, cards: Option<Arc<Cards>>) -> TrainingImages {
-    match cards {
-        Some(cards) => images.with_cards(cards),
+/// These images where machines over them can use the GPUs, if there are any.
+pub fn with_gpus(images: TrainingImages, gpus: Option<Arc<Gpus>>) -> TrainingImages {
+    match gpus {
+        Some(gpus) => images.with_gpus(gpus),
         None => images,
     }
 }
 
-/// The device asked for. `auto` takes the first card that works and otherwise the CPU, and says why. `report` is told
-/// if cards are given up later.
+/// The device asked for. `auto` takes the first GPU that works and otherwise the CPU, and says why. `report` is told
+/// if GPUs are given up later.
 pub fn open(wanted: &Wanted, report: impl Fn(&str) + Send + Sync + 'static) -> Result<Opened> {
     match wanted {
         Wanted::Cpu => Ok(Opened::cpu()),
@@ -79,11 +79,11 @@ pub fn open(wanted: &Wanted, report: impl Fn(&str) + Send + Sync + 'static) -> R
     }
 }
 
-/// The cards alone, for theory without a network; and what computes, for people.
-pub fn open_cards(
+/// The GPUs alone, for theory without a network; and what computes, for people.
+pub fn open_gpus(
     wanted: &Wanted,
     report: impl Fn(&str) + Send + Sync + 'static,
-) -> Result<(Option<Arc<Cards>>, String)> {
+) -> Result<(Option<Arc<Gpus>>, String)> {
     #[cfg(feature = "cuda")]
     {
         let numbers: &[usize] = match wanted {
@@ -91,8 +91,8 @@ pub fn open_cards(
             Wanted::Auto => &[0],
             Wanted::Cuda(numbers) => numbers,
         };
-        match cuda::open_cards(numbers, report) {
-            Ok((cards, words)) if !numbers.is_empty() => return Ok((Some(cards), words)),
+        match cuda::open_gpus(numbers, report) {
+            Ok((gpus, words)) if !numbers.is_empty() => return Ok((Some(gpus), words)),
             Err(error) if matches!(wanted, Wanted::Cuda(_)) => return Err(error),
             Err(error) => {
                 return Ok((None, format!("{}; no CUDA: {error:#}", Opened::cpu().words)));
@@ -102,7 +102,7 @@ pub fn open_cards(
         Ok((None, Opened::cpu().words))
     }
     #[cfg(not(feature = "cuda"))]
-    open(wanted, report).map(|opened| (opened.cards, opened.words))
+    open(wanted, report).map(|opened| (opened.gpus, opened.words))
 }
 
 #[cfg(feature = "cuda")]
@@ -111,42 +111,42 @@ pub use cuda::ceilings;
 #[cfg(feature = "cuda")]
 mod cuda {
     use super::*;
-    use crate::theory::card::cuda::CudaCard;
-    use crate::theory::card::{Card, Ceilings};
+    use crate::theory::gpu::cuda::CudaGpu;
+    use crate::theory::gpu::{Gpu, Ceilings};
     use anyhow::Context;
 
-    pub fn open_cards(
+    pub fn open_gpus(
         numbers: &[usize],
         report: impl Fn(&str) + Send + Sync + 'static,
-    ) -> Result<(Arc<Cards>, String)> {
-        let cards = numbers.iter().map(|&number| CudaCard::open(number));
-        let cards: Vec<Arc<CudaCard>> = cards.collect::<Result<_, _>>()?;
+    ) -> Result<(Arc<Gpus>, String)> {
+        let gpus = numbers.iter().map(|&number| CudaGpu::open(number));
+        let gpus: Vec<Arc<CudaGpu>> = gpus.collect::<Result<_, _>>()?;
         let words: Vec<String> =
-            cards.iter().map(|card| format!("{} ({})", card.name(), card.model())).collect();
-        let cards = cards.into_iter().map(|card| -> Box<dyn Card> { Box::new(card) }).collect();
-        Ok((Arc::new(Cards::new(cards, report)), words.join(", ")))
+            gpus.iter().map(|gpu| format!("{} ({})", gpu.name(), gpu.model())).collect();
+        let gpus = gpus.into_iter().map(|gpu| -> Box<dyn Gpu> { Box::new(gpu) }).collect();
+        Ok((Arc::new(Gpus::new(gpus, report)), words.join(", ")))
     }
 
     pub fn open(
         numbers: &[usize],
         report: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Opened> {
-        let (cards, words) = open_cards(numbers, report)?;
+        let (gpus, words) = open_gpus(numbers, report)?;
         let first = numbers.first().copied().unwrap_or(0);
         // One stream for all threads: candle's default is one a thread, whose work on one tensor could overtake.
         let tensors = Device::new_cuda_with_stream(first)
             .map_err(|error| first_line(&error))
             .with_context(|| format!("opening 'cuda:{first}' for networks"))?;
-        Ok(Opened { tensors, cards: Some(cards), words })
+        Ok(Opened { tensors, gpus: Some(gpus), words })
     }
 
-    /// What the first of these cards reaches at best.
+    /// What the first of these GPUs reaches at best.
     pub fn ceilings(wanted: &Wanted) -> Result<Ceilings> {
         let first = match wanted {
             Wanted::Cuda(numbers) => numbers.first().copied().unwrap_or(0),
             Wanted::Auto | Wanted::Cpu => 0,
         };
-        Ok(CudaCard::open(first)?.ceilings()?)
+        Ok(CudaGpu::open(first)?.ceilings()?)
     }
 
     /// candle appends backtraces to its messages.
@@ -171,6 +171,6 @@ mod tests {
             assert!(!opened.words.is_empty());
         }
         assert!(matches!(open(&Wanted::Cpu, |_| {}).unwrap().tensors, Device::Cpu));
-        assert!(open_cards(&Wanted::Cpu, |_| {}).unwrap().0.is_none());
+        assert!(open_gpus(&Wanted::Cpu, |_| {}).unwrap().0.is_none());
     }
 }

@@ -2,7 +2,7 @@
 //! types meet what `analysis` computes.
 
 use super::entropy::EntropySum;
-use super::samples::{Contestants, SampleSet};
+use super::samples::{MachineSet, SampleSet};
 use crate::analysis::agreement::agreement;
 use crate::analysis::consistency::{Judge, Rate as Counted};
 use crate::analysis::summary::Interval;
@@ -67,7 +67,7 @@ pub fn probe_attention(
 /// classes, if the network wants one.
 pub fn predict_attention(
     network: &NetworkConfig,
-    contestants: &Contestants,
+    contestants: &MachineSet,
     images: &ImageBatch,
     labels: &[u32],
     noise_seed: u64,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::figures;
-use super::samples::{Contestants, SampleSet};
+use super::samples::{MachineSet, SampleSet};
 use crate::analysis::consistency::Judge;
 use crate::config::Experiment;
 use crate::image::ImageBatch;
@@ -30,7 +30,7 @@ pub const STEPS_MAX: usize = 1000;
 #[derive(Clone, Copy)]
 pub struct Maker<'a> {
     pub previews: &'a Path,
-    pub contestants: &'a Contestants,
+    pub contestants: &'a MachineSet,
     pub judge: Option<&'a Judge>,
     pub noise_seed: u64,
     pub stop: &'a AtomicBool,

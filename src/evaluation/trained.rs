@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::calibration::{Calibration, Network, calibrate};
 use super::loading::{load_network, network_of};
-use super::samples::{Contestants, with_classes};
+use super::samples::{MachineSet, with_classes};
 use crate::analysis::consistency::Judge;
 use crate::config::Experiment;
 use crate::config::noise_seeds::{CALIBRATION_SEEDS_MAX, FIRST_CALIBRATION_SEED};
@@ -30,7 +30,7 @@ pub struct Trained {
     pub dataset: Dataset,
     pub network: NetworkDenoiser,
     /// With the settings of the experiment.
-    pub contestants: Contestants,
+    pub contestants: MachineSet,
     pub judge: Option<Judge>,
     /// Machines that were left out, and why.
     pub notes: Vec<String>,
@@ -57,7 +57,7 @@ impl Trained {
         let images =
             TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
         let images = opened.images(images);
-        let contestants = Contestants::new(experiment.ddim(), images, machines, config.n_classes)
+        let contestants = MachineSet::new(experiment.ddim(), images, machines, config.n_classes)
             .context("building the score machines")?;
         Ok(Self {
             run: run.clone(),
@@ -85,7 +85,7 @@ fn changed_making(before: &Experiment, after: &Experiment) -> Option<&'static st
 /// seeds, or no contestant has settings that could be fitted.
 pub fn calibrate_machines(
     experiment: &Experiment,
-    contestants: &Contestants,
+    contestants: &MachineSet,
     network: &NetworkDenoiser,
     step: u64,
     stop: &AtomicBool,

@@ -12,10 +12,10 @@ pub const ACCEPTED: &str = "auto, cpu, cuda:N or cuda:N,M,...";
 /// A device that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// The first card that works, else the CPU.
+    /// The first GPU that works, else the CPU.
     Auto,
     Cpu,
-    /// Cards by number, at least one; networks use the first.
+    /// GPUs by number, at least one; networks use the first.
     Cuda(Vec<usize>),
 }
 

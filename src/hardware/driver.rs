@@ -21,10 +21,10 @@ pub fn reason(error: DriverError) -> String {
             "no NVIDIA driver on this machine (libcuda.so.1 was not found)"
         }
         CUresult::CUDA_ERROR_NO_DEVICE => {
-            "the driver sees no card (see nvidia-smi; CUDA_VISIBLE_DEVICES may hide it)"
+            "the driver sees no GPU (see nvidia-smi; CUDA_VISIBLE_DEVICES may hide it)"
         }
         CUresult::CUDA_ERROR_INVALID_DEVICE => {
-            "there is no card of that number (see nvidia-smi -L)"
+            "there is no GPU of that number (see nvidia-smi -L)"
         }
         CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
         | CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
@@ -32,10 +32,10 @@ pub fn reason(error: DriverError) -> String {
             "the driver is older than the CUDA toolkit of this build; update it, or build with its toolkit"
         }
         CUresult::CUDA_ERROR_DEVICE_UNAVAILABLE => {
-            "another process keeps the card to itself (nvidia-smi -c shows its compute mode)"
+            "another process keeps the GPU to itself (nvidia-smi -c shows its compute mode)"
         }
         CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-            "the card's memory is full (nvidia-smi says with what)"
+            "the GPU's memory is full (nvidia-smi says with what)"
         }
         CUresult::CUDA_ERROR_NOT_INITIALIZED | CUresult::CUDA_ERROR_UNKNOWN => {
             "the driver does not start (nvidia-smi should say why; a restart often helps)"

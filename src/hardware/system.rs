@@ -1,6 +1,6 @@
-//! What the machine is doing: processors, memory, the disk of the runs, NVIDIA cards, one worker.
+//! What the machine is doing: processors, memory, the disk of the runs, NVIDIA GPUs, one worker.
 //!
-//! Whatever cannot be told is `None`, never a guess. Cards are asked through NVML, which is loaded when first
+//! Whatever cannot be told is `None`, never a guess. GPUs are asked through NVML, which is loaded when first
 //! wanted; where there is no driver the reading says so in words. Absent: anything that would make a CUDA context.
 
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub struct Reading {
     pub memory: Option<Used>,
     /// The file system that holds the runs.
     pub disk: Option<Used>,
-    /// The cards, or why there are none.
+    /// The GPUs, or why there are none.
     pub gpus: Result<Vec<Gpu>, String>,
     pub worker: Option<WorkerUse>,
 }
@@ -43,11 +43,11 @@ impl Used {
     }
 }
 
-/// A card, or a part of one that MIG has cut off.
+/// A GPU, or a part of one that MIG has cut off.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gpu {
     pub name: String,
-    /// Share of time in which something ran, 0 to 100; unknown for parts and for cards that are cut up.
+    /// Share of time in which something ran, 0 to 100; unknown for parts and for GPUs that are cut up.
     pub percent: Option<f64>,
     pub memory: Option<Used>,
     pub celsius: Option<u32>,
@@ -143,7 +143,7 @@ fn disk(place: &Path) -> Option<Used> {
     (total > 0).then(|| Used { used: total.saturating_sub(left), total })
 }
 
-/// Why no card can be asked.
+/// Why no GPU can be asked.
 fn no_driver(error: &NvmlError) -> String {
     match error {
         NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound => {
@@ -159,13 +159,13 @@ fn no_driver(error: &NvmlError) -> String {
 
 fn gpus(driver: &Nvml) -> Result<Vec<Gpu>, String> {
     let n = driver.device_count().map_err(|error| no_driver(&error))?;
-    // A card that has fallen off the bus must not hide the others.
+    // A GPU that has fallen off the bus must not hide the others.
     let one = |index| match driver.device_by_index(index) {
         Ok(device) => gpu(&device),
-        Err(error) => Gpu::unknown(format!("card {index}: {error}")),
+        Err(error) => Gpu::unknown(format!("GPU {index}: {error}")),
     };
     match n {
-        0 => Err("the NVIDIA driver finds no card".to_owned()),
+        0 => Err("the NVIDIA driver finds no GPU".to_owned()),
         n => Ok((0..n).map(one).collect()),
     }
 }

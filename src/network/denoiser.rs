@@ -98,7 +98,7 @@ impl NetworkDenoiser {
 
     /// Images per piece.
     fn piece(&self) -> usize {
-        if let Some(n) = self.network.images_on_card(self.watched) {
+        if let Some(n) = self.network.images_on_gpu(self.watched) {
             return n;
         }
         let config = self.network.config();

@@ -16,7 +16,7 @@ pub mod unet;
 pub mod attention;
 pub mod model;
 pub mod denoiser;
-pub mod card;
+pub mod gpu;
 
 pub use attention::{Mode, Seen, Watched};
 pub use denoiser::NetworkDenoiser;

@@ -25,9 +25,9 @@ pub struct Network {
     last_norm: Option<Norm>,
     last: Conv,
     parameters: Vec<(String, Tensor)>,
-    /// What predicts on a card in place of tensors, where something can.
+    /// What predicts on a GPU in place of tensors, where something can.
     #[cfg(feature = "cudnn")]
-    on_card: super::card::OnCard,
+    on_gpu: super::gpu::BoundPredictor,
 }
 
 enum BodyLayers {
@@ -89,7 +89,7 @@ impl Network {
             last,
             parameters: builder.finish()?,
             #[cfg(feature = "cudnn")]
-            on_card: super::card::OnCard::new(config, dtype, device),
+            on_gpu: super::gpu::BoundPredictor::new(config, dtype, device),
         })
     }
 
@@ -100,10 +100,10 @@ impl Network {
 
     /// The same architecture with other weights, as constants.
     pub fn frozen_with(&self, weights: &TensorMap) -> Result<Self, NetworkError> {
-        #[cfg_attr(not(feature = "cudnn"), expect(unused_mut, reason = "cards are shared"))]
+        #[cfg_attr(not(feature = "cudnn"), expect(unused_mut, reason = "GPUs are shared"))]
         let mut new = Self::build(&self.config, Source::Frozen(weights), self.dtype, &self.device)?;
         #[cfg(feature = "cudnn")]
-        new.on_card.share(&self.on_card);
+        new.on_gpu.share(&self.on_gpu);
         Ok(new)
     }
 
@@ -170,10 +170,10 @@ impl Network {
         Ok(Prediction { eps, seen })
     }
 
-    /// How many images are best predicted at a time on the card that sampling uses, if it uses one.
-    pub fn images_on_card(&self, watched: Watched) -> Option<usize> {
+    /// How many images are best predicted at a time on the GPU that sampling uses, if it uses one.
+    pub fn images_on_gpu(&self, watched: Watched) -> Option<usize> {
         #[cfg(feature = "cudnn")]
-        return self.on_card.images_max(watched);
+        return self.on_gpu.images_max(watched);
         #[cfg(not(feature = "cudnn"))]
         {
             let _ = watched;
@@ -195,8 +195,8 @@ impl Network {
         if !self.parameters.iter().any(|(_, tensor)| tensor.is_variable()) {
             self.embedding.check(batch, labels)?;
             let x: Vec<f32> = x.iter().map(|&x| x as f32).collect();
-            let query = super::card::predictor::Query { t, x: &x, labels, watched };
-            let found = self.on_card.predict(&self.config, &self.parameters, query);
+            let query = super::gpu::predictor::Query { t, x: &x, labels, watched };
+            let found = self.on_gpu.predict(&self.config, &self.parameters, query);
             if let Some(found) = found {
                 return found;
             }

@@ -32,7 +32,7 @@ pub enum NetworkError {
     Tensor(#[from] candle_core::Error),
     #[cfg(feature = "cudnn")]
     #[error(transparent)]
-    Card(#[from] super::card::cuda::EngineError),
+    Gpu(#[from] super::gpu::cuda::EngineError),
 }
 
 /// Named tensors in no particular order, as they come from a file.

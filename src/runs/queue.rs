@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn cards_of_their_own_are_not_waited_for() {
+    fn gpus_of_their_own_are_not_waited_for() {
         assert!(shares("cuda:0", "cuda:0,1") && shares("cuda:1", "of a newer mosaic"));
         assert!(!shares("cuda:0", "cuda:1") && !shares("cpu", "cuda:0"));
     }

@@ -30,16 +30,16 @@ pub trait Lane: Real + bytemuck::Pod + sealed::Sealed {
     fn minus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     fn times<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// `a * b + c`, fused where the machine can.
-    fn times_plus<S: Simd>(
+    fn mul_add<S: Simd>(
         simd: S,
         a: Self::Vector<S>,
         b: Self::Vector<S>,
         c: Self::Vector<S>,
     ) -> Self::Vector<S>;
-    fn lesser<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    fn min<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     fn larger<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// `a` where `x < y`, else `b`.
-    fn where_less<S: Simd>(
+    fn select_lt<S: Simd>(
         simd: S,
         x: Self::Vector<S>,
         y: Self::Vector<S>,
@@ -110,7 +110,7 @@ macro_rules! plain_operations {
         }
 
         #[inline(always)]
-        fn times_plus<S: Simd>(
+        fn mul_add<S: Simd>(
             simd: S,
             a: S::$vectors,
             b: S::$vectors,
@@ -120,7 +120,7 @@ macro_rules! plain_operations {
         }
 
         #[inline(always)]
-        fn lesser<S: Simd>(simd: S, a: S::$vectors, b: S::$vectors) -> S::$vectors {
+        fn min<S: Simd>(simd: S, a: S::$vectors, b: S::$vectors) -> S::$vectors {
             simd.$min(a, b)
         }
 
@@ -130,7 +130,7 @@ macro_rules! plain_operations {
         }
 
         #[inline(always)]
-        fn where_less<S: Simd>(
+        fn select_lt<S: Simd>(
             simd: S,
             x: S::$vectors,
             y: S::$vectors,

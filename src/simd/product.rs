@@ -175,7 +175,7 @@ impl<T: Lane> Product<'_, T> {
                 // all m and k, so the row's start and the value are both in it.
                 let factor = T::splat(simd, unsafe { *left[m].add(column) });
                 for v in 0..V {
-                    sums[m][v] = T::times_plus(simd, factor, factors[v], sums[m][v]);
+                    sums[m][v] = T::mul_add(simd, factor, factors[v], sums[m][v]);
                 }
             }
         }

@@ -17,7 +17,7 @@
 
 use rayon::prelude::*;
 
-use super::card::evidence::{Mixed, Votes};
+use super::gpu::evidence::{Mixed, Votes};
 use super::evidence::{Evidence, Portions};
 use super::pooled::pooled_estimate;
 use super::spec::{AttentionSettings, AttentionSource};
@@ -161,7 +161,7 @@ impl Sharing {
 
     /// Images mixed by their votes.
     fn mixed<T: Lane>(&self, portions: &Portions<'_, T>, lambda: f64) -> Mixed {
-        if let Some(mixed) = self.mixed_on_cards(portions, lambda) {
+        if let Some(mixed) = self.mixed_on_gpus(portions, lambda) {
             return mixed;
         }
         let (channels, n_pixels) = (portions.shape().channels, portions.shape().n_pixels());
@@ -184,21 +184,21 @@ impl Sharing {
         Mixed { mixture, top }
     }
 
-    fn mixed_on_cards<T: Lane>(&self, portions: &Portions<'_, T>, lambda: f64) -> Option<Mixed> {
+    fn mixed_on_gpus<T: Lane>(&self, portions: &Portions<'_, T>, lambda: f64) -> Option<Mixed> {
         let single = |values: &[f64]| -> Vec<f32> { values.iter().map(|&v| v as f32).collect() };
         match self {
-            _ if lambda == 0.0 => portions.mixed_on_cards(Votes::Nothing, lambda),
-            Self::Identity => portions.mixed_on_cards(Votes::Own, lambda),
+            _ if lambda == 0.0 => portions.mixed_on_gpus(Votes::Nothing, lambda),
+            Self::Identity => portions.mixed_on_gpus(Votes::Own, lambda),
             Self::Pooled { votes } => {
-                portions.mixed_on_cards(Votes::Images(&single(votes)), lambda)
+                portions.mixed_on_gpus(Votes::Images(&single(votes)), lambda)
             }
             Self::Uniform => {
                 let n_pixels = portions.shape().n_pixels();
                 let weights = vec![1.0 / n_pixels as f32; n_pixels * n_pixels];
-                portions.mixed_on_cards(Votes::Shared(&weights), lambda)
+                portions.mixed_on_gpus(Votes::Shared(&weights), lambda)
             }
             Self::Rows { transposed, .. } => {
-                portions.mixed_on_cards(Votes::Shared(&single(transposed)), lambda)
+                portions.mixed_on_gpus(Votes::Shared(&single(transposed)), lambda)
             }
         }
     }
@@ -212,9 +212,9 @@ impl Sharing {
             z.truncate(channels * n_pixels);
             Mixture { attended: self.attended(&z, n_pixels), z }
         };
-        let on_cards: Option<Vec<Mixed>> =
-            lambdas.iter().map(|&lambda| self.mixed_on_cards(portions, lambda)).collect();
-        if let Some(mixed) = on_cards {
+        let gpu_placement: Option<Vec<Mixed>> =
+            lambdas.iter().map(|&lambda| self.mixed_on_gpus(portions, lambda)).collect();
+        if let Some(mixed) = gpu_placement {
             return mixed.iter().map(|mixed| mixture(&mixed.mixture)).collect();
         }
         let mut mixtures = vec![Accumulator::new(channels, n_pixels); lambdas.len()];
@@ -285,7 +285,7 @@ impl Sharing {
         let mixture = portions.equivariant_local();
         let log_sums: Vec<f64> = (0..n_pixels).map(|p| mixture.log_sum(p)).collect();
         let mut rows = portions
-            .co_origin_on_cards(&log_sums)
+            .co_origin_on_gpus(&log_sums)
             .unwrap_or_else(|| Self::common_origins(portions, &log_sums));
         for row in rows.chunks_exact_mut(n_pixels) {
             // `sum_n P(n|p)^2` is at least 1 / N, so the row is never empty.

@@ -12,7 +12,7 @@
 //! `6 C + 15` operations in all, whatever k. A pixel's entropy is the mean of its crops', its provenance the image
 //! of the largest mean weight. With k the side of the image this is `ideal`, with k = 1 `ls`.
 //!
-//! On the CPU always in doubles, as weights of many crops are added up. Cards take crops by their centres, where they are
+//! On the CPU always in doubles, as weights of many crops are added up. GPUs take crops by their centres, where they are
 //! the patches of `ls`.
 
 use pulp::{Arch, Simd, WithSimd, bytemuck};
@@ -275,7 +275,7 @@ impl<'a> Composite<'a> {
                 totals[p] = f64::plus(simd, totals[p], weight);
                 let sums = &mut sums[p * channels..(p + 1) * channels];
                 for (sum, &value) in sums.iter_mut().zip(values) {
-                    *sum = f64::times_plus(simd, weight, value, *sum);
+                    *sum = <f64 as Lane>::mul_add(simd, weight, value, *sum);
                 }
                 if f64::any_less(simd, f64::splat(simd, self.top[p].0), weight) {
                     let lanes = [weight];

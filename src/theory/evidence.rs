@@ -14,8 +14,8 @@ use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
-use super::card::cards::OnCards;
-use super::card::evidence::{Mixed, Votes};
+use super::gpu::placement::GpuPlacement;
+use super::gpu::evidence::{Mixed, Votes};
 use super::images::TrainingImages;
 use super::kernels::PatchQuery;
 use super::kernels::boxes::BoxSums;
@@ -56,8 +56,8 @@ pub struct Portions<'a, T> {
     only: OnceLock<Evidence>,
     /// `ln |pool(p)|`.
     log_pool: Vec<f64>,
-    /// Cards that may compute in our place, and the query as they take it.
-    cards: Option<(&'a OnCards, Vec<f32>)>,
+    /// GPUs that may compute in our place, and the query as they take it.
+    gpus: Option<(&'a GpuPlacement, Vec<f32>)>,
 }
 
 impl<'a, T: Lane> Portions<'a, T> {
@@ -74,8 +74,8 @@ impl<'a, T: Lane> Portions<'a, T> {
         let n_places =
             |p: usize| query.pool.n_places(query.k, (height, width), (p / width, p % width));
         let log_pool = (0..query.shape.n_pixels()).map(|p| (n_places(p) as f64).ln()).collect();
-        let cards = images.on_cards_in::<T>().map(|cards| (cards, query.singles()));
-        Self { images, query, size, only: OnceLock::new(), log_pool, cards }
+        let gpus = images.gpu_placement_in::<T>().map(|gpus| (gpus, query.singles()));
+        Self { images, query, size, only: OnceLock::new(), log_pool, gpus }
     }
 
     pub fn shape(&self) -> ImageShape {
@@ -101,7 +101,7 @@ impl<'a, T: Lane> Portions<'a, T> {
     /// The mixture over images by their own evidence alone, which is that of the machine without attention; its log-sum-exps
     /// are of [`Evidence::log_evidence`].
     pub fn equivariant_local(&self) -> Accumulator {
-        if let Some(mixture) = self.local_on_cards() {
+        if let Some(mixture) = self.local_on_gpus() {
             return mixture;
         }
         let shape = self.shape();
@@ -110,32 +110,32 @@ impl<'a, T: Lane> Portions<'a, T> {
         mixture
     }
 
-    fn local_on_cards(&self) -> Option<Accumulator> {
-        let (cards, x) = self.cards.as_ref()?;
-        let mut found = cards.posteriors(self.images, &[self.query.of(x)], true)?.pop()?;
+    fn local_on_gpus(&self) -> Option<Accumulator> {
+        let (gpus, x) = self.gpus.as_ref()?;
+        let mut found = gpus.posteriors(self.images, &[self.query.of(x)], true)?.pop()?;
         found.max.iter_mut().zip(&self.log_pool).for_each(|(max, log_pool)| *max -= log_pool);
         Some(found)
     }
 
-    /// Images mixed by `softmax_n(E[n,p] + lambda votes)`, if there are cards that can.
-    pub fn mixed_on_cards(&self, votes: Votes<'_>, lambda: f64) -> Option<Mixed> {
-        let (cards, x) = self.cards.as_ref()?;
+    /// Images mixed by `softmax_n(E[n,p] + lambda votes)`, if there are GPUs that can.
+    pub fn mixed_on_gpus(&self, votes: Votes<'_>, lambda: f64) -> Option<Mixed> {
+        let (gpus, x) = self.gpus.as_ref()?;
         // What a pool's size takes from every image alike changes no weight.
-        cards.mixed(self.images, self.query.of(x), votes, lambda as f32)
+        gpus.mixed(self.images, self.query.of(x), votes, lambda as f32)
     }
 
-    /// `sum_n P(n|p) P(n|r)`, if there are cards that can; `log_sums` as of [`Portions::equivariant_local`].
-    pub fn co_origin_on_cards(&self, log_sums: &[f64]) -> Option<Vec<f64>> {
-        let (cards, x) = self.cards.as_ref()?;
-        // Cards leave the pool's size out.
+    /// `sum_n P(n|p) P(n|r)`, if there are GPUs that can; `log_sums` as of [`Portions::equivariant_local`].
+    pub fn co_origin_on_gpus(&self, log_sums: &[f64]) -> Option<Vec<f64>> {
+        let (gpus, x) = self.gpus.as_ref()?;
+        // GPUs leave the pool's size out.
         let pairs = log_sums.iter().zip(&self.log_pool);
         let log_sums: Vec<f32> = pairs.map(|(sum, pool)| (sum + pool) as f32).collect();
-        cards.co_origin(self.images, self.query.of(x), &log_sums)
+        gpus.co_origin(self.images, self.query.of(x), &log_sums)
     }
 
-    fn portion_on_cards(&self, images: Range<usize>) -> Option<Evidence> {
-        let (cards, x) = self.cards.as_ref()?;
-        let found = cards.evidence(self.images, images.clone(), self.query.of(x))?;
+    fn portion_on_gpus(&self, images: Range<usize>) -> Option<Evidence> {
+        let (gpus, x) = self.gpus.as_ref()?;
+        let found = gpus.evidence(self.images, images.clone(), self.query.of(x))?;
         let (n_channels, n_pixels) = (self.shape().channels, self.shape().n_pixels());
         let width = self.shape().width;
         let best = |(at, (&place, &log_weight)): (usize, (&i32, &f32))| {
@@ -161,7 +161,7 @@ impl<'a, T: Lane> Portions<'a, T> {
     }
 
     fn portion(&self, images: Range<usize>) -> Evidence {
-        if let Some(found) = self.portion_on_cards(images.clone()) {
+        if let Some(found) = self.portion_on_gpus(images.clone()) {
             return found;
         }
         let shape = self.query.shape;

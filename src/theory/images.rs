@@ -12,8 +12,8 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
-use super::card::cards::OnCards;
-use super::card::{CardPixels, Cards};
+use super::gpu::placement::GpuPlacement;
+use super::gpu::{GpuPixels, Gpus};
 use super::error::TheoryError;
 use super::kernels::tile::Tile;
 use super::pooled::PooledCache;
@@ -37,23 +37,23 @@ pub struct TrainingImages {
     /// Number of each image in the unfiltered set.
     origins: Vec<u32>,
     pooled: PooledCache,
-    on_cards: Option<OnCards>,
+    gpu_placement: Option<GpuPlacement>,
 }
 
-/// Some images as a card takes them.
+/// Some images as a GPU takes them.
 #[derive(Debug)]
-pub enum ForCard<'a> {
+pub enum GpuUpload<'a> {
     Bytes(&'a [u8]),
     Borrowed(&'a [f32]),
     Converted(Vec<f32>),
 }
 
-impl ForCard<'_> {
-    pub fn pixels(&self) -> CardPixels<'_> {
+impl GpuUpload<'_> {
+    pub fn pixels(&self) -> GpuPixels<'_> {
         match self {
-            Self::Bytes(bytes) => CardPixels::Bytes(bytes),
-            Self::Borrowed(values) => CardPixels::Singles(values),
-            Self::Converted(values) => CardPixels::Singles(values),
+            Self::Bytes(bytes) => GpuPixels::Bytes(bytes),
+            Self::Borrowed(values) => GpuPixels::Singles(values),
+            Self::Converted(values) => GpuPixels::Singles(values),
         }
     }
 }
@@ -113,7 +113,7 @@ impl TrainingImages {
         }
         let origins = (0..(found / n_values) as u32).collect();
         let pooled = PooledCache::default();
-        let images = Self { shape, pixels, labels: None, origins, pooled, on_cards: None };
+        let images = Self { shape, pixels, labels: None, origins, pooled, gpu_placement: None };
         match labels {
             Some(labels) => images.with_labels(labels),
             None => Ok(images),
@@ -156,24 +156,24 @@ impl TrainingImages {
             labels: self.labels.as_ref().map(|all| gather(all, indices, 1)),
             origins: gather(&self.origins, indices, 1),
             pooled: PooledCache::default(),
-            on_cards: self.on_cards.as_ref().map(|on| OnCards::new(on.cards().clone())),
+            gpu_placement: self.gpu_placement.as_ref().map(|on| GpuPlacement::new(on.gpus().clone())),
         }
     }
 
-    /// The same images with cards that machines over them may use. Images selected from these have them too.
-    pub fn with_cards(mut self, cards: Arc<Cards>) -> Self {
-        self.on_cards = Some(OnCards::new(cards));
+    /// The same images with GPUs that machines over them may use. Images selected from these have them too.
+    pub fn with_gpus(mut self, gpus: Arc<Gpus>) -> Self {
+        self.gpu_placement = Some(GpuPlacement::new(gpus));
         self
     }
 
-    /// The cards that hold these images, or will when first asked.
-    pub fn on_cards(&self) -> Option<&OnCards> {
-        self.on_cards.as_ref()
+    /// The GPUs that hold these images, or will when first asked.
+    pub fn gpu_placement(&self) -> Option<&GpuPlacement> {
+        self.gpu_placement.as_ref()
     }
 
-    /// The same for a machine that computes in `T`: cards compute in single precision only.
-    pub fn on_cards_in<T>(&self) -> Option<&OnCards> {
-        self.on_cards().filter(|_| size_of::<T>() == size_of::<f32>())
+    /// The same for a machine that computes in `T`: GPUs compute in single precision only.
+    pub fn gpu_placement_in<T>(&self) -> Option<&GpuPlacement> {
+        self.gpu_placement().filter(|_| size_of::<T>() == size_of::<f32>())
     }
 
     /// Whether values are bytes, mapped to [-1, 1].
@@ -181,26 +181,26 @@ impl TrainingImages {
         matches!(self.pixels, Pixels::Bytes(_))
     }
 
-    /// Bytes that one image takes on a card.
-    pub fn bytes_on_card(&self) -> usize {
+    /// Bytes that one image takes on a GPU.
+    pub fn bytes_on_gpu(&self) -> usize {
         self.shape.n_values() * if self.are_bytes() { 1 } else { size_of::<f32>() }
     }
 
-    /// Some images as a card takes them: bytes, or single precision.
-    pub fn for_card(&self, images: Range<usize>) -> ForCard<'_> {
+    /// Some images as a GPU takes them: bytes, or single precision.
+    pub fn for_gpu(&self, images: Range<usize>) -> GpuUpload<'_> {
         let v = self.shape.n_values();
         let values = images.start * v..images.end * v;
         match &self.pixels {
-            Pixels::Bytes(all) => ForCard::Bytes(&all[values]),
+            Pixels::Bytes(all) => GpuUpload::Bytes(&all[values]),
             Pixels::Singles(all) if cfg!(target_endian = "little") => {
                 let bytes = &all[4 * values.start..4 * values.end];
                 match pulp::bytemuck::try_cast_slice(bytes) {
-                    Ok(values) => ForCard::Borrowed(values),
+                    Ok(values) => GpuUpload::Borrowed(values),
                     // A file need not keep them where a float may lie.
-                    Err(_) => ForCard::Converted(self.singles(images)),
+                    Err(_) => GpuUpload::Converted(self.singles(images)),
                 }
             }
-            _ => ForCard::Converted(self.singles(images)),
+            _ => GpuUpload::Converted(self.singles(images)),
         }
     }
 

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use super::attention::{AttentionProvider, check_rows};
 use super::attentive::{Shared, Sharing};
-use super::card::cards::OnCards;
-use super::card::published;
+use super::gpu::placement::GpuPlacement;
+use super::gpu::published;
 use super::composite::{Composite, CropPosteriors, Mosaic, entropies, normalisers};
 use super::error::TheoryError;
 use super::evidence::Portions;
@@ -188,7 +188,7 @@ impl Machine {
     fn whole_answers(&self, x: &ImageBatch, shifts: bool, level: NoiseLevel) -> Vec<Answer> {
         let shape = self.images.shape();
         let precision = logit_scale(level);
-        if let Some(answers) = self.whole_on_cards(x, shifts, level) {
+        if let Some(answers) = self.whole_on_gpus(x, shifts, level) {
             return answers;
         }
         let n_lanes = n_lanes::<f64>();
@@ -213,7 +213,7 @@ impl Machine {
     }
 
     /// Whole images are patches that cover them: at the same place, or, shifted, anywhere.
-    fn whole_on_cards(
+    fn whole_on_gpus(
         &self,
         x: &ImageBatch,
         shifts: bool,
@@ -225,11 +225,11 @@ impl Machine {
             2 * shape.height.max(shape.width) - 1,
         );
         let precision = logit_scale(level);
-        let cards = self.cards()?;
+        let gpus = self.gpus()?;
         let scaled = scaled(x, level);
         let queries: Vec<PatchQuery<'_, f64>> =
             scaled.iter().map(|x| PatchQuery { shape, pool, k, x, precision }).collect();
-        let sums = posteriors_on(cards, &self.images, &queries, self.with_posterior)?;
+        let sums = posteriors_on(gpus, &self.images, &queries, self.with_posterior)?;
         Some(sums.iter().map(Answer::by_pixel).collect())
     }
 
@@ -253,10 +253,10 @@ impl Machine {
         let wiener = self.wiener.as_ref().expect("a masked machine is built with its filter");
         let masks = self.masks.get(level, || Masks::new(wiener, shape, level, threshold));
         let (queries, precision) = (scaled(x, level), logit_scale(level));
-        let on_cards = self
-            .cards()
-            .and_then(|cards| published::masked(cards, &self.images, &queries, &masks, precision));
-        let sums = on_cards.unwrap_or_else(|| {
+        let gpu_placement = self
+            .gpus()
+            .and_then(|gpus| published::masked(gpus, &self.images, &queries, &masks, precision));
+        let sums = gpu_placement.unwrap_or_else(|| {
             merged(&self.images, &queries, |x, images| {
                 let mut sums = MaskedSums::new(shape, &masks, x, precision, n_lanes, n_entries);
                 each_tile(&self.images, images, |tile| sums.add_tile(tile));
@@ -270,19 +270,19 @@ impl Machine {
         sums.iter().map(answer).collect()
     }
 
-    /// Cards compute in single precision.
-    fn cards(&self) -> Option<&OnCards> {
-        self.images.on_cards().filter(|_| self.precision == Precision::F32)
+    /// GPUs compute in single precision.
+    fn gpus(&self) -> Option<&GpuPlacement> {
+        self.images.gpu_placement().filter(|_| self.precision == Precision::F32)
     }
 
     fn composite_answers(&self, x: &ImageBatch, level: NoiseLevel) -> Vec<Answer> {
         let (shape, n_lanes) = (self.images.shape(), n_lanes::<f64>());
         let (k, precision) = (self.patch_side(level), logit_scale(level));
         let queries = scaled(x, level);
-        let on_cards = self
-            .cards()
-            .and_then(|cards| published::composites(cards, &self.images, &queries, k, precision));
-        if let Some(found) = on_cards {
+        let gpu_placement = self
+            .gpus()
+            .and_then(|gpus| published::composites(gpus, &self.images, &queries, k, precision));
+        if let Some(found) = gpu_placement {
             let answer = |found: published::Composed| {
                 let published::Composed { x0, entropy_nats, provenance } = found;
                 Answer { x0, entropy_nats, provenance, attention: None }

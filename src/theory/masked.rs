@@ -15,7 +15,7 @@
 //! not its code's: the mask of m is row m (the code sums over columns), and the weights are normalised over
 //! the whole data set (the code normalises each batch of images and averages the batches).
 //!
-//! On the CPU always in doubles, as sums have up to as many terms as an image has values. Cards take squares and masks as
+//! On the CPU always in doubles, as sums have up to as many terms as an image has values. GPUs take squares and masks as
 //! matrices, of whose product each entry is one `L[n,m]`.
 
 use std::collections::VecDeque;
@@ -48,7 +48,7 @@ pub struct Masks {
     runs: Vec<Range<u32>>,
     /// Where each row's runs are.
     rows: Vec<Range<u32>>,
-    /// As cards take them.
+    /// As GPUs take them.
     bits: OnceLock<Vec<u32>>,
 }
 
@@ -85,7 +85,7 @@ impl Masks {
         masks
     }
 
-    /// As cards take them; see [`super::card::evidence::Mask`].
+    /// As GPUs take them; see [`super::gpu::evidence::Mask`].
     pub fn bits(&self) -> &[u32] {
         self.bits.get_or_init(|| self.to_bits())
     }

@@ -7,7 +7,7 @@
 //! spec (which machine) + images (dictionary) -> machine -> patches | ideal | wiener | masked | composite | attentive
 //!                                                             passes: over the dictionary, in pieces
 //!                                                             kernels: logits, then weights
-//!                                                             card: the same on graphics cards
+//!                                                             GPU: the same on GPUs
 //! ```
 //!
 //! Deliberately absent: networks (a sibling; their attention maps arrive as plain arrays), training.
@@ -19,7 +19,7 @@ pub mod names;
 pub mod images;
 pub mod weights;
 pub mod kernels;
-pub mod card;
+pub mod gpu;
 pub mod passes;
 pub mod ideal;
 pub mod wiener;

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::card::cards::OnCards;
+use super::gpu::placement::GpuPlacement;
 use super::images::TrainingImages;
 use super::kernels::PatchQuery;
 use super::kernels::boxes::BoxSums;
@@ -71,15 +71,15 @@ pub fn each_tile<T: Lane>(
     }
 }
 
-/// The posteriors of patches over all images, on the dictionary's cards if it has any and `T` is single precision, in
+/// The posteriors of patches over all images, on the dictionary's GPUs if it has any and `T` is single precision, in
 /// which they compute; entropy and provenance only if `with_posterior`.
 pub fn patch_posteriors<T: Lane>(
     images: &TrainingImages,
     queries: &[PatchQuery<'_, T>],
     with_posterior: bool,
 ) -> Vec<Accumulator> {
-    let cards = images.on_cards_in::<T>();
-    let found = cards.and_then(|cards| posteriors_on(cards, images, queries, with_posterior));
+    let gpus = images.gpu_placement_in::<T>();
+    let found = gpus.and_then(|gpus| posteriors_on(gpus, images, queries, with_posterior));
     found.unwrap_or_else(|| {
         let n_entries = images.len() * images.shape().n_pixels();
         merged(images, queries, |query, range| {
@@ -91,9 +91,9 @@ pub fn patch_posteriors<T: Lane>(
     })
 }
 
-/// The same from cards, rounded to single precision; none where they cannot.
+/// The same from GPUs, rounded to single precision; none where they cannot.
 pub fn posteriors_on<T: Lane>(
-    cards: &OnCards,
+    gpus: &GpuPlacement,
     images: &TrainingImages,
     queries: &[PatchQuery<'_, T>],
     with_posterior: bool,
@@ -101,5 +101,5 @@ pub fn posteriors_on<T: Lane>(
     let singles: Vec<Vec<f32>> = queries.iter().map(PatchQuery::singles).collect();
     let queries: Vec<PatchQuery<'_, f32>> =
         queries.iter().zip(&singles).map(|(query, x)| query.of(x)).collect();
-    cards.posteriors(images, &queries, !with_posterior)
+    gpus.posteriors(images, &queries, !with_posterior)
 }

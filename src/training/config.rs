@@ -1,6 +1,6 @@
 //! How a network is trained: the choices, already checked.
 
-pub use crate::network::card::plan::Arithmetic;
+pub use crate::network::gpu::plan::Arithmetic;
 
 /// Everything that decides the result of training besides network and data.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +16,7 @@ pub struct TrainingConfig {
     /// Pieces that a batch is computed in, one after the other; memory shrinks, the update stays the
     /// same to rounding. Divides `batch`.
     pub accumulate: usize,
-    /// What a card computes products and convolutions in; the CPU always uses single precision.
+    /// What a GPU computes products and convolutions in; the CPU always uses single precision.
     pub arithmetic: Arithmetic,
     /// Updates over which the rate rises linearly from 0.
     pub warmup: usize,

@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::checkpoint::CheckpointError;
 use crate::network::NetworkError;
 #[cfg(feature = "cudnn")]
-use crate::network::card::cuda::EngineError;
+use crate::network::gpu::cuda::EngineError;
 
 /// Why training could not start or a step was not taken.
 #[derive(Debug, Error)]
@@ -28,5 +28,5 @@ pub enum TrainingError {
     Checkpoint(#[from] CheckpointError),
     #[cfg(feature = "cudnn")]
     #[error(transparent)]
-    Card(#[from] EngineError),
+    Gpu(#[from] EngineError),
 }

@@ -13,11 +13,11 @@ pub mod ema;
 pub mod checkpoint;
 pub mod retention;
 pub mod progress;
-pub mod card;
+pub mod gpu_step;
 pub mod error;
 mod tensors;
 #[cfg(feature = "cudnn")]
-pub mod on_card;
+pub mod gpu;
 pub mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointError};

@@ -18,7 +18,7 @@ use super::config::TrainingConfig;
 use super::error::TrainingError;
 use super::loss::{Draw, noisy_batch};
 #[cfg(feature = "cudnn")]
-use super::on_card::OnCard;
+use super::gpu::GpuTraining;
 use super::progress::Progress;
 use super::retention;
 use super::schedule::learning_rate;
@@ -61,7 +61,7 @@ pub struct Trainer {
 enum State {
     Tensors(Box<Tensors>),
     #[cfg(feature = "cudnn")]
-    Card(Box<OnCard>),
+    Gpu(Box<GpuTraining>),
 }
 
 impl Trainer {
@@ -109,7 +109,7 @@ impl Trainer {
                 state.take(&self.config, &self.network, n_updates, &weights, moments, &ema)?;
             }
             #[cfg(feature = "cudnn")]
-            State::Card(card) => card.take(n_updates, &weights, Some(&moments), &ema)?,
+            State::Gpu(gpu) => gpu.take(n_updates, &weights, Some(&moments), &ema)?,
         }
         Ok(())
     }
@@ -134,7 +134,7 @@ impl Trainer {
         })
     }
 
-    /// On a card as a card's own steps, if it can take them.
+    /// On a GPU as a GPU's own steps, if it can take them.
     fn state(
         config: &TrainingConfig,
         network: &Network,
@@ -143,11 +143,11 @@ impl Trainer {
         let mut note = None;
         #[cfg(feature = "cudnn")]
         if let DeviceLocation::Cuda { gpu_id } = network.device().location() {
-            match OnCard::open(gpu_id, config, network.config(), dataset.clone())? {
-                Ok((mut card, said)) => {
+            match GpuTraining::open(gpu_id, config, network.config(), dataset.clone())? {
+                Ok((mut gpu, said)) => {
                     let weights: TensorMap = network.parameters().iter().cloned().collect();
-                    card.take(0, &weights, None, &weights)?;
-                    return Ok((State::Card(Box::new(card)), said));
+                    gpu.take(0, &weights, None, &weights)?;
+                    return Ok((State::Gpu(Box::new(gpu)), said));
                 }
                 Err(problem) => {
                     note =
@@ -204,8 +204,8 @@ impl Trainer {
                 state.step(&self.config, &self.network, &batch, step, rate)?
             }
             #[cfg(feature = "cudnn")]
-            State::Card(card) => {
-                let outcome = card.step(step)?;
+            State::Gpu(gpu) => {
+                let outcome = gpu.step(step)?;
                 (outcome.errors, outcome.gradient_norm)
             }
         };
@@ -225,8 +225,8 @@ impl Trainer {
                 (state.n_updates(), weights, state.average().clone(), state.moments()?)
             }
             #[cfg(feature = "cudnn")]
-            State::Card(card) => {
-                (card.n_updates(), card.weights()?, card.average()?, card.moments()?)
+            State::Gpu(gpu) => {
+                (gpu.n_updates(), gpu.weights()?, gpu.average()?, gpu.moments()?)
             }
         };
         Ok(Contents {
@@ -264,7 +264,7 @@ impl Trainer {
         let network = match &self.state {
             State::Tensors(state) => self.network.frozen_with(state.average())?,
             #[cfg(feature = "cudnn")]
-            State::Card(card) => self.network.frozen_with(&card.average()?)?,
+            State::Gpu(gpu) => self.network.frozen_with(&gpu.average()?)?,
         };
         Ok(NetworkDenoiser::new(Arc::new(network)))
     }
@@ -274,7 +274,7 @@ impl Trainer {
         let network = match &self.state {
             State::Tensors(_) => self.network.frozen()?,
             #[cfg(feature = "cudnn")]
-            State::Card(card) => self.network.frozen_with(&card.weights()?)?,
+            State::Gpu(gpu) => self.network.frozen_with(&gpu.weights()?)?,
         };
         Ok(NetworkDenoiser::new(Arc::new(network)))
     }

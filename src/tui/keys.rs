@@ -185,7 +185,7 @@ pub const BINDINGS: &[Binding<Action>] = &[
     key(KeyCode::Char('2'), Action::Tab(1), "2", "charts", ""),
     key(KeyCode::Char('3'), Action::Tab(2), "3", "samples", ""),
     key(KeyCode::Char('4'), Action::Tab(3), "4", "settings", ""),
-    key(KeyCode::Char('5'), Action::Tab(4), "5", "processors, memory, disk, graphics cards", ""),
+    key(KeyCode::Char('5'), Action::Tab(4), "5", "processors, memory, disk, GPUs", ""),
     key(KeyCode::Char('6'), Action::Tab(5), "6", "news of the run, and its worker's log", ""),
     key(KeyCode::Up, Action::Up, "Up", "previous run, setting or seed; older news", ""),
     key(KeyCode::Char('k'), Action::Up, "k", "the same", ""),

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::last_words;
-use super::prepare::{Workshop, prepare};
+use super::prepare::{RunContext, prepare};
 use super::train::{Ending, train};
 use crate::diffusion::DenoiseError;
 use crate::evaluation::calibration::Calibration;
@@ -21,7 +21,7 @@ use crate::evaluation::compare::{HeldOut, compare};
 use crate::evaluation::mosaics::Mosaics;
 use crate::evaluation::previewing::Wanted;
 use crate::evaluation::report;
-use crate::evaluation::samples::Contestants;
+use crate::evaluation::samples::MachineSet;
 use crate::evaluation::trained::calibrate_machines;
 use crate::hardware::resource_limits::{in_words, start_threads};
 use crate::network::NetworkDenoiser;
@@ -361,7 +361,7 @@ fn work(
 /// Compares on held-out seeds and writes the report.
 fn finish(
     run: &RunDir,
-    workshop: &Workshop,
+    workshop: &RunContext,
     loss_by_level: &LossByLevel,
     board: &Arc<StatusBoard>,
     stop: &Arc<AtomicBool>,
@@ -416,12 +416,12 @@ fn finish(
 /// The machines with the settings that fit the network best, which a stopped comparison has already found.
 fn calibrated(
     run: &RunDir,
-    workshop: &Workshop,
+    workshop: &RunContext,
     network: &NetworkDenoiser,
     step: u64,
     board: &Arc<StatusBoard>,
     stop: &AtomicBool,
-) -> Result<(Contestants, Option<Calibration>)> {
+) -> Result<(MachineSet, Option<Calibration>)> {
     let path = run.calibration_path();
     let found = match Calibration::read(&path).unwrap_or(None) {
         Some(found) if found.step == step => found,

@@ -10,7 +10,7 @@ use crate::config::Experiment;
 use crate::dataset::Dataset;
 use crate::evaluation::devices;
 use crate::evaluation::loading::network_of;
-use crate::evaluation::samples::Contestants;
+use crate::evaluation::samples::MachineSet;
 use crate::image::ImageBatch;
 use crate::network::config::NetworkConfig;
 use crate::runs::event::NoticeLevel;
@@ -22,13 +22,13 @@ use crate::training::Trainer;
 use crate::training::checkpoint::{self, Latest};
 
 /// What the worker works with.
-pub struct Workshop {
+pub struct RunContext {
     pub run: RunDir,
     pub experiment: Experiment,
     pub dataset: Arc<Dataset>,
     pub network: NetworkConfig,
     pub trainer: Trainer,
-    pub contestants: Arc<Contestants>,
+    pub contestants: Arc<MachineSet>,
     /// Crafted sets only.
     pub judge: Option<Judge>,
     /// Training images on which attention is measured while training.
@@ -41,7 +41,7 @@ pub struct Workshop {
 const PROBE_IMAGES: usize = 4;
 
 /// Opens the data, builds network and machines, and takes up the newest whole checkpoint.
-pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) -> Result<Workshop> {
+pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) -> Result<RunContext> {
     let experiment = description.experiment.clone();
     let (network, dataset) = network_of(&experiment)?;
     for notice in dataset.notices() {
@@ -79,9 +79,9 @@ pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) ->
     }
     let images = TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
     let images = opened.images(images);
-    let contestants = Contestants::new(experiment.ddim(), images, machines, network.n_classes)
+    let contestants = MachineSet::new(experiment.ddim(), images, machines, network.n_classes)
         .context("building the score machines")?;
-    Ok(Workshop {
+    Ok(RunContext {
         run: run.clone(),
         probe_labels: match (network.n_classes, dataset.labels()) {
             (Some(_), Some(labels)) => {

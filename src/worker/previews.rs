@@ -12,7 +12,7 @@ use crate::analysis::consistency::Judge;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::figures;
 use crate::evaluation::previewing::{Maker, Wanted};
-use crate::evaluation::samples::Contestants;
+use crate::evaluation::samples::MachineSet;
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
 use crate::network::config::NetworkConfig;
@@ -24,7 +24,7 @@ use crate::runs::status_board::StatusBoard;
 pub struct PreviewKit {
     pub run: RunDir,
     pub noise_seed: u64,
-    pub contestants: Arc<Contestants>,
+    pub contestants: Arc<MachineSet>,
     pub judge: Option<Judge>,
     pub board: Arc<StatusBoard>,
     pub stop: Arc<AtomicBool>,

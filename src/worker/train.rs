@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::prepare::Workshop;
+use super::prepare::RunContext;
 use super::previews::{PreviewDesk, PreviewKit, Probe, Request};
 use crate::analysis::consistency::Judge;
 use crate::evaluation::collapse::CollapseWatch;
@@ -47,7 +47,7 @@ pub enum Ending {
 
 /// Trains until the last step or until told to stop; a checkpoint is written either way.
 pub fn train(
-    workshop: &mut Workshop,
+    workshop: &mut RunContext,
     board: &Arc<StatusBoard>,
     control: &ControlServer,
     stop: &Arc<AtomicBool>,
@@ -111,7 +111,7 @@ pub fn train(
 }
 
 struct Loop<'a> {
-    workshop: &'a mut Workshop,
+    workshop: &'a mut RunContext,
     board: &'a Arc<StatusBoard>,
     desk: &'a PreviewDesk,
     control: &'a ControlServer,

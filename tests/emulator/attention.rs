@@ -1,11 +1,11 @@
-//! The attention machine on cards: what images say one by one, and images mixed by it.
+//! The attention machine on GPUs: what images say one by one, and images mixed by it.
 
 use std::sync::{Arc, Mutex};
 
 use mosaic_lab::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
-use mosaic_lab::theory::card::kernel::Module;
-use mosaic_lab::theory::card::{Card, Cards};
+use mosaic_lab::theory::gpu::kernel::Module;
+use mosaic_lab::theory::gpu::{Gpu, Gpus};
 use mosaic_lab::theory::evidence::{Evidence, Portions};
 use mosaic_lab::theory::kernels::PatchQuery;
 use mosaic_lab::theory::patches::Pool;
@@ -16,24 +16,24 @@ use mosaic_lab::theory::sweep::Sweep;
 use mosaic_lab::theory::{AttentionProvider, FixedAttention, Machine, Precision, TrainingImages};
 use rand::RngExt;
 
-use crate::card::{EmulatedCard, Trouble, program};
+use crate::gpu::{EmulatedGpu, Trouble, program};
 use crate::{POOLS, bytes, fastest, general, random, values};
 
 pub struct Dictionaries {
     pub plain: Arc<TrainingImages>,
-    pub carded: Arc<TrainingImages>,
+    pub on_gpu: Arc<TrainingImages>,
     pub reports: Arc<Mutex<Vec<String>>>,
 }
 
-pub fn dictionaries(shape: ImageShape, n: usize, cards: &[EmulatedCard]) -> Dictionaries {
+pub fn dictionaries(shape: ImageShape, n: usize, gpus: &[EmulatedGpu]) -> Dictionaries {
     let (bytes, _) = bytes(&mut random(8), n * shape.n_values());
     let images = || TrainingImages::from_bytes(shape, bytes.clone()).unwrap();
     let reports = Arc::new(Mutex::new(Vec::new()));
     let told = reports.clone();
-    let boxed = cards.iter().map(|card| -> Box<dyn Card> { Box::new(card.clone()) }).collect();
-    let cards = Cards::new(boxed, move |report| told.lock().unwrap().push(report.to_owned()));
-    let carded = Arc::new(images().with_cards(Arc::new(cards)));
-    Dictionaries { plain: Arc::new(images()), carded, reports }
+    let boxed = gpus.iter().map(|gpu| -> Box<dyn Gpu> { Box::new(gpu.clone()) }).collect();
+    let gpus = Gpus::new(boxed, move |report| told.lock().unwrap().push(report.to_owned()));
+    let on_gpu = Arc::new(images().with_gpus(Arc::new(gpus)));
+    Dictionaries { plain: Arc::new(images()), on_gpu, reports }
 }
 
 pub fn worst(found: &[f64], expected: &[f64]) -> f64 {
@@ -42,7 +42,7 @@ pub fn worst(found: &[f64], expected: &[f64]) -> f64 {
 }
 
 #[test]
-fn each_image_says_on_a_card_what_it_says_on_the_cpu() {
+fn each_image_says_on_a_gpu_what_it_says_on_the_cpu() {
     if program(Module::General).is_none() {
         return;
     }
@@ -50,14 +50,14 @@ fn each_image_says_on_a_card_what_it_says_on_the_cpu() {
     let odd = ImageShape::new(1, 5, 9);
     for (shape, k) in [(small, 3), (odd, 3), (odd, 1)] {
         for pool in POOLS {
-            for card in [fastest(), general()] {
-                let all = dictionaries(shape, 13, &[card.clone(), card]);
+            for gpu in [fastest(), general()] {
+                let all = dictionaries(shape, 13, &[gpu.clone(), gpu]);
                 let x = values(&mut random(9), shape.n_values());
                 let exact: Vec<f64> = x.iter().map(|&value| value.into()).collect();
                 let query = PatchQuery { shape, pool, k, x: &x[..], precision: 0.8 };
-                let on_card = Portions::new(&all.carded, query);
+                let on_gpu = Portions::new(&all.on_gpu, query);
                 let on_cpu = Portions::new(&all.plain, query.of(&exact));
-                on_card.each(|found| on_cpu.each(|expected| check(found, expected)));
+                on_gpu.each(|found| on_cpu.each(|expected| check(found, expected)));
                 assert!(all.reports.lock().unwrap().is_empty());
             }
         }
@@ -113,7 +113,7 @@ fn denoised(
 }
 
 #[test]
-fn the_attention_machine_says_the_same_with_cards_whatever_attention_comes_from() {
+fn the_attention_machine_says_the_same_with_gpus_whatever_attention_comes_from() {
     if program(Module::General).is_none() {
         return;
     }
@@ -121,20 +121,20 @@ fn the_attention_machine_says_the_same_with_cards_whatever_attention_comes_from(
     let colour = ImageShape::new(3, 8, 8);
     // A product's tile is 128 wide, so twelve by twelve pixels need more than one; a room of 1,000 bytes streams.
     let few = Trouble::ImagesAtMost(3);
-    for (shape, n, cards, room, trouble) in
+    for (shape, n, gpus, room, trouble) in
         [(wide, 9, 1, 1 << 20, few), (colour, 11, 2, 1000, Trouble::None)]
     {
-        let card = EmulatedCard { room, trouble, ..fastest() };
-        let all = dictionaries(shape, n, &vec![card.clone(); cards]);
+        let gpu = EmulatedGpu { room, trouble, ..fastest() };
+        let all = dictionaries(shape, n, &vec![gpu.clone(); gpus]);
         let x = values(&mut random(11), shape.n_values()).into_iter().map(f64::from).collect();
         let x = ImageBatch::new(shape, x);
         for source in SOURCES {
             for (t, lambda, gamma) in [(0.3, 0.0, 0.5), (0.6, 1.5, 0.0)] {
                 let settings = AttentionSettings { lambda, gamma, source };
                 let at = (&x, Schedule::Cosine.level(t));
-                let before = card.seen.lock().unwrap().launches.len();
-                let found = denoised(&all.carded, Precision::F32, settings, at);
-                assert!(card.seen.lock().unwrap().launches.len() > before, "no card was asked");
+                let before = gpu.seen.lock().unwrap().launches.len();
+                let found = denoised(&all.on_gpu, Precision::F32, settings, at);
+                assert!(gpu.seen.lock().unwrap().launches.len() > before, "no GPU was asked");
                 let expected = denoised(&all.plain, Precision::F64, settings, at);
                 let mean = worst(found.x0.values(), expected.x0.values());
                 let attention = found.attention.unwrap().weights().to_vec();
@@ -156,13 +156,13 @@ fn the_attention_machine_says_the_same_with_cards_whatever_attention_comes_from(
 }
 
 #[test]
-fn a_sweep_over_settings_says_the_same_with_cards() {
+fn a_sweep_over_settings_says_the_same_with_gpus() {
     if program(Module::General).is_none() {
         return;
     }
     let shape = ImageShape::new(3, 6, 8);
-    let card = fastest();
-    let all = dictionaries(shape, 10, std::slice::from_ref(&card));
+    let gpu = fastest();
+    let all = dictionaries(shape, 10, std::slice::from_ref(&gpu));
     let x: Vec<f64> =
         values(&mut random(13), shape.n_values()).into_iter().map(f64::from).collect();
     let level = Schedule::Cosine.level(0.4);
@@ -174,7 +174,7 @@ fn a_sweep_over_settings_says_the_same_with_cards() {
         (mixtures, leading)
     };
     let ((found, found_leading), (expected, expected_leading)) =
-        (run(&all.carded), run(&all.plain));
+        (run(&all.on_gpu), run(&all.plain));
     for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
         assert!(worst(&found.z, &expected.z) < 5e-4);
         assert!(worst(&found.attended, &expected.attended) < 5e-4);
@@ -183,12 +183,12 @@ fn a_sweep_over_settings_says_the_same_with_cards() {
         assert!(found[0].0 == expected[0].0 && (found[0].1 - expected[0].1).abs() < 2e-3);
     }
     // The mixture without attention, then three lambdas a source; evidence for the images that lead.
-    assert!(card.seen.lock().unwrap().launches.len() >= 7);
+    assert!(gpu.seen.lock().unwrap().launches.len() >= 7);
     assert!(all.reports.lock().unwrap().is_empty());
 }
 
 #[test]
-fn images_of_four_channels_are_mixed_on_the_cpu_by_what_cards_say() {
+fn images_of_four_channels_are_mixed_on_the_cpu_by_what_gpus_say() {
     if program(Module::General).is_none() {
         return;
     }
@@ -198,7 +198,7 @@ fn images_of_four_channels_are_mixed_on_the_cpu_by_what_cards_say() {
     let x = ImageBatch::new(shape, x);
     let settings = AttentionSettings { lambda: 1.0, gamma: 0.2, source: AttentionSource::Uniform };
     let at = (&x, Schedule::Cosine.level(0.5));
-    let found = denoised(&all.carded, Precision::F32, settings, at);
+    let found = denoised(&all.on_gpu, Precision::F32, settings, at);
     let expected = denoised(&all.plain, Precision::F64, settings, at);
     assert!(worst(found.x0.values(), expected.x0.values()) < 5e-4);
     assert!(all.reports.lock().unwrap().is_empty());

@@ -1,7 +1,7 @@
-/* The kernels that measure a card: what they copied, then what four blocks of 32 threads summed in five rounds. */
+/* The kernels that measure a GPU: what they copied, then what four blocks of 32 threads summed in five rounds. */
 #include "emulator.h"
 
-#include "../../src/theory/card/kernels/ceilings.cu"
+#include "../../src/theory/gpu/kernels/ceilings.cu"
 
 enum { N_GROUPS = 1000, N_THREADS = 32, N_BLOCKS = 4, ROUNDS = 5 };
 static float4 from[N_GROUPS], to[N_GROUPS];

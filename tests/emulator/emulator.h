@@ -1,6 +1,6 @@
 /* Enough of CUDA to run our kernels on a CPU, one block after the other, its threads as fibers that change places at
  * barriers and shuffles. Shared memory and outputs are poisoned before each block, and it is an error if not all threads
- * reach the same barrier or shuffle, as it is on a card. */
+ * reach the same barrier or shuffle, as it is on a GPU. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -55,7 +55,7 @@ static void fail(const char *what) {
     exit(1);
 }
 
-/* Memory of a card: it begins where a multiple of many bytes is, as theirs does, and is poisoned with what is not a
+/* Memory of a GPU: it begins where a multiple of many bytes is, as theirs does, and is poisoned with what is not a
  * number. Guards of the same lie before and behind it: what is written there is an error. */
 enum { GUARD = 4096, POISON = 0xff };
 
@@ -87,7 +87,7 @@ __attribute__((unused)) static void check_guards(const char *who) {
     }
 }
 
-/* Cards read and write pairs at even places only. */
+/* GPUs read and write pairs at even places only. */
 static inline __attribute__((unused)) float2 *emulated_aligned(float *place) {
     if ((uintptr_t)place % sizeof(float2)) fail("a pair at an odd place");
     return (float2 *)place;

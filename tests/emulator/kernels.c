@@ -3,11 +3,11 @@
 #include "emulator.h"
 
 #if SIDE == 0
-#include "../../src/theory/card/kernels/general.cu"
+#include "../../src/theory/gpu/kernels/general.cu"
 #else
-#include "../../src/theory/card/kernels/merge.cuh"
-#include "../../src/theory/card/kernels/evidence.cuh"
-#include "../../src/theory/card/kernels/strips.cu"
+#include "../../src/theory/gpu/kernels/merge.cuh"
+#include "../../src/theory/gpu/kernels/evidence.cuh"
+#include "../../src/theory/gpu/kernels/strips.cu"
 #endif
 
 typedef void Posterior(

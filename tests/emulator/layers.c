@@ -5,18 +5,18 @@
 
 #define BF16
 
-#include "../../src/network/card/kernels/training.cuh"
+#include "../../src/network/gpu/kernels/training.cuh"
 #define WIDTH 8
-#include "../../src/network/card/kernels/attention.cuh"
+#include "../../src/network/gpu/kernels/attention.cuh"
 #undef WIDTH
 #define WIDTH 16
-#include "../../src/network/card/kernels/attention.cuh"
+#include "../../src/network/gpu/kernels/attention.cuh"
 #undef WIDTH
 #define WIDTH 32
-#include "../../src/network/card/kernels/attention.cuh"
+#include "../../src/network/gpu/kernels/attention.cuh"
 #undef WIDTH
 #define WIDTH 64
-#include "../../src/network/card/kernels/attention.cuh"
+#include "../../src/network/gpu/kernels/attention.cuh"
 #undef WIDTH
 
 static const struct {

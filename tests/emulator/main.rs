@@ -1,11 +1,11 @@
-//! The CUDA kernels without a card: the very files that nvcc compiles, run by a C compiler on the CPU (`emulator.h`),
-//! against the specification; and all that stands between them and a machine, with cards that fail on purpose.
+//! The CUDA kernels without a GPU: the very files that nvcc compiles, run by a C compiler on the CPU (`emulator.h`),
+//! against the specification; and all that stands between them and a machine, with GPUs that fail on purpose.
 
 #[path = "../common/skip.rs"]
 mod skip;
 mod attention;
 
-mod card;
+mod gpu;
 
 mod predictions;
 mod published;
@@ -14,12 +14,12 @@ mod steps;
 
 use std::sync::{Arc, Mutex};
 
-use card::{Choice, EmulatedCard, Trouble, program};
+use gpu::{Choice, EmulatedGpu, Trouble, program};
 use mosaic_lab::diffusion::{Denoiser, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape, from_byte};
-use mosaic_lab::theory::card::kernel::Module;
-use mosaic_lab::theory::card::plan::Launch;
-use mosaic_lab::theory::card::{Card, CardPixels, Cards};
+use mosaic_lab::theory::gpu::kernel::Module;
+use mosaic_lab::theory::gpu::plan::Launch;
+use mosaic_lab::theory::gpu::{Gpu, GpuPixels, Gpus};
 use mosaic_lab::theory::kernels::{PatchQuery, reference};
 use mosaic_lab::theory::patches::Pool;
 use mosaic_lab::theory::spec::{MachineKind, MachineSpec, Scheduled};
@@ -79,39 +79,39 @@ impl Case {
         all
     }
 
-    /// Checks what a card says of these images as bytes and as floats; `cuts` deals them to several launches.
-    fn check(&self, card: &EmulatedCard, cuts: &[usize]) {
-        self.check_pixels(card, cuts, CardPixels::Bytes(&self.bytes));
-        self.check_pixels(card, cuts, CardPixels::Singles(&self.images));
+    /// Checks what a GPU says of these images as bytes and as floats; `cuts` deals them to several launches.
+    fn check(&self, gpu: &EmulatedGpu, cuts: &[usize]) {
+        self.check_pixels(gpu, cuts, GpuPixels::Bytes(&self.bytes));
+        self.check_pixels(gpu, cuts, GpuPixels::Singles(&self.images));
     }
 
-    fn check_pixels(&self, card: &EmulatedCard, cuts: &[usize], pixels: CardPixels<'_>) {
-        let found = self.found(card, cuts, pixels, false);
+    fn check_pixels(&self, gpu: &EmulatedGpu, cuts: &[usize], pixels: GpuPixels<'_>) {
+        let found = self.found(gpu, cuts, pixels, false);
         for (x, found) in self.queries.iter().zip(&found) {
-            self.check_query(x, found, card);
+            self.check_query(x, found, gpu);
         }
     }
 
     /// Checks what kernels say that leave out entropy and nearest entry.
-    fn check_mean(&self, card: &EmulatedCard, cuts: &[usize]) {
-        let pixels = CardPixels::Bytes(&self.bytes);
-        let found = self.found(card, cuts, pixels, true);
-        let launches = card.seen.lock().unwrap().launches.clone();
+    fn check_mean(&self, gpu: &EmulatedGpu, cuts: &[usize]) {
+        let pixels = GpuPixels::Bytes(&self.bytes);
+        let found = self.found(gpu, cuts, pixels, true);
+        let launches = gpu.seen.lock().unwrap().launches.clone();
         let name = launches.last().unwrap();
         assert!(name.starts_with("strip_mean") || name.ends_with("4096"), "{launches:?}");
         for (x, found) in self.queries.iter().zip(&found) {
-            self.check_sums(found, &self.specified(x), card);
+            self.check_sums(found, &self.specified(x), gpu);
         }
     }
 
     fn found(
         &self,
-        card: &EmulatedCard,
+        gpu: &EmulatedGpu,
         cuts: &[usize],
-        pixels: CardPixels<'_>,
+        pixels: GpuPixels<'_>,
         mean_only: bool,
     ) -> Vec<Accumulator> {
-        let (loaded, is_bytes) = (card.load(pixels).unwrap(), pixels.is_bytes());
+        let (loaded, is_bytes) = (gpu.load(pixels).unwrap(), pixels.is_bytes());
         let n_images = self.images.len() / self.shape.n_values();
         let new = || Accumulator::new(self.shape.channels, self.shape.n_pixels());
         let mut all: Vec<Accumulator> = self.queries.iter().map(|_| new()).collect();
@@ -127,8 +127,8 @@ impl Case {
     }
 
     /// Mean and log-sum-exp.
-    fn check_sums(&self, found: &Accumulator, specified: &Accumulator, card: &EmulatedCard) {
-        let label = self.label(card);
+    fn check_sums(&self, found: &Accumulator, specified: &Accumulator, gpu: &EmulatedGpu) {
+        let label = self.label(gpu);
         let pairs = found.mean().into_iter().zip(specified.mean());
         let mean = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         // Logits of float distances: relative to what they are of.
@@ -140,17 +140,17 @@ impl Case {
         assert!(mean < 2e-4 && log < 1e-5, "{label}: mean {mean:e} log {log:e}");
     }
 
-    fn label(&self, card: &EmulatedCard) -> String {
+    fn label(&self, gpu: &EmulatedGpu) -> String {
         format!(
             "{:?} {:?} k={} precision {} {:?}",
-            self.shape, self.pool, self.k, self.precision, card.choice
+            self.shape, self.pool, self.k, self.precision, gpu.choice
         )
     }
 
-    fn check_query(&self, x: &[f32], found: &Accumulator, card: &EmulatedCard) {
-        let label = self.label(card);
+    fn check_query(&self, x: &[f32], found: &Accumulator, gpu: &EmulatedGpu) {
+        let label = self.label(gpu);
         let specified = self.specified(x);
-        self.check_sums(found, &specified, card);
+        self.check_sums(found, &specified, gpu);
         let pixels = || 0..specified.n_pixels();
         let entropies = pixels().map(|p| (found.entropy(p) - specified.entropy(p)).abs());
         let entropy = entropies.fold(0.0, f64::max);
@@ -167,18 +167,18 @@ impl Case {
     }
 }
 
-fn general() -> EmulatedCard {
-    EmulatedCard::new("general", Choice::General)
+fn general() -> EmulatedGpu {
+    EmulatedGpu::new("general", Choice::General)
 }
 
-fn fastest() -> EmulatedCard {
-    EmulatedCard::new("fastest", Choice::Fastest)
+fn fastest() -> EmulatedGpu {
+    EmulatedGpu::new("fastest", Choice::Fastest)
 }
 
 #[test]
-fn what_measures_a_card_does_what_is_counted() {
-    let Some(program) = card::compiled("ceilings.c", "ceilings", &[]) else { return };
-    let output = card::run(&program, Vec::new()).unwrap();
+fn what_measures_a_gpu_does_what_is_counted() {
+    let Some(program) = gpu::compiled("ceilings.c", "ceilings", &[]) else { return };
+    let output = gpu::run(&program, Vec::new()).unwrap();
     let values: Vec<f32> =
         output.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
     let (copied, sums) = values.split_at(4000);
@@ -233,24 +233,24 @@ fn kernels_of_small_images_agree_with_the_specification_on_every_dictionary() {
                     continue;
                 }
                 let precision = [0.02, 0.4, 6.0][(seed + k) % 3];
-                let card = fastest();
+                let gpu = fastest();
                 let case = Case::random(seed as u64, shape, (pool, k), precision, (1, 2));
                 // Kernels read bytes and floats alike, once an image.
                 let is_bytes = (seed + k / 2).is_multiple_of(2);
                 case.check_pixels(
-                    &card,
+                    &gpu,
                     &[],
                     if is_bytes {
-                        CardPixels::Bytes(&case.bytes)
+                        GpuPixels::Bytes(&case.bytes)
                     } else {
-                        CardPixels::Singles(&case.images)
+                        GpuPixels::Singles(&case.images)
                     },
                 );
                 let name = if pool == Pool::Wrap { "strip_whole" } else { "strip_some" };
                 if pool == Pool::Wrap {
                     case.check_mean(&fastest(), &[1]);
                 }
-                let seen = card.seen.lock().unwrap();
+                let seen = gpu.seen.lock().unwrap();
                 assert!(seen.launches.iter().all(|f| f.starts_with(name)), "{:?}", seen.launches);
             }
         }
@@ -264,9 +264,9 @@ fn images_of_more_than_1024_pixels_agree_with_the_specification() {
     }
     for (shape, k) in [((1, 36, 30), 3), ((1, 17, 64), 3)] {
         let shape = ImageShape::new(shape.0, shape.1, shape.2);
-        for card in [fastest(), general()] {
+        for gpu in [fastest(), general()] {
             let case = Case::random(1, shape, (Pool::Interior, k), 0.5, (1, 2));
-            case.check_pixels(&card, &[], CardPixels::Bytes(&case.bytes));
+            case.check_pixels(&gpu, &[], GpuPixels::Bytes(&case.bytes));
         }
     }
 }
@@ -281,32 +281,32 @@ fn low_noise_many_images_and_several_launches_lose_no_digit() {
         let case = Case::random(5, odd, (Pool::Wrap, 3), precision, (2, 60));
         // More blocks than images, fewer threads than pixels, and images dealt unevenly.
         for (n_threads, n_blocks, cuts) in [(36, 1, &[][..]), (9, 7, &[1, 50]), (64, 80, &[30])] {
-            case.check(&EmulatedCard { n_threads: Some(n_threads), n_blocks, ..general() }, cuts);
+            case.check(&EmulatedGpu { n_threads: Some(n_threads), n_blocks, ..general() }, cuts);
         }
         let even = ImageShape::new(3, 8, 4);
         let case = Case::random(6, even, (Pool::Wrap, 3), precision, (2, 60));
         for (n_blocks, cuts) in [(1, &[][..]), (7, &[1, 50]), (80, &[30])] {
-            case.check(&EmulatedCard { n_blocks, ..fastest() }, cuts);
-            case.check_mean(&EmulatedCard { n_blocks, ..fastest() }, cuts);
+            case.check(&EmulatedGpu { n_blocks, ..fastest() }, cuts);
+            case.check_mean(&EmulatedGpu { n_blocks, ..fastest() }, cuts);
         }
     }
 }
 
-/// A machine over random bytes, with and without cards, and what the cards reported.
+/// A machine over random bytes, with and without GPUs, and what the GPUs reported.
 struct Setting {
     plain: Machine,
-    carded: Machine,
+    on_gpu: Machine,
     reports: Arc<Mutex<Vec<String>>>,
 }
 
-fn setting(kind: MachineKind, cards: &[EmulatedCard]) -> Setting {
+fn setting(kind: MachineKind, gpus: &[EmulatedGpu]) -> Setting {
     let shape = ImageShape::new(1, 8, 8);
     let (bytes, _) = bytes(&mut random(3), 40 * shape.n_values());
     let images = || TrainingImages::from_bytes(shape, bytes.clone()).unwrap();
     let reports = Arc::new(Mutex::new(Vec::new()));
     let told = reports.clone();
-    let boxed = cards.iter().map(|card| -> Box<dyn Card> { Box::new(card.clone()) }).collect();
-    let cards = Cards::new(boxed, move |report| told.lock().unwrap().push(report.to_owned()));
+    let boxed = gpus.iter().map(|gpu| -> Box<dyn Gpu> { Box::new(gpu.clone()) }).collect();
+    let gpus = Gpus::new(boxed, move |report| told.lock().unwrap().push(report.to_owned()));
     let spec = MachineSpec { kind, k: Scheduled::Fixed(3) };
     let machine = |images| {
         let machine = Machine::new(spec.clone(), Arc::new(images), Precision::F32, None).unwrap();
@@ -314,13 +314,13 @@ fn setting(kind: MachineKind, cards: &[EmulatedCard]) -> Setting {
     };
     Setting {
         plain: machine(images()),
-        carded: machine(images().with_cards(Arc::new(cards))),
+        on_gpu: machine(images().with_gpus(Arc::new(gpus))),
         reports,
     }
 }
 
 impl Setting {
-    /// How far the machine with cards is from the one without.
+    /// How far the machine with GPUs is from the one without.
     fn differences(&self) -> f64 {
         let shape = ImageShape::new(1, 8, 8);
         let mut random = random(4);
@@ -330,33 +330,33 @@ impl Setting {
         for t in [0.1, 0.5, 0.9] {
             let level = Schedule::default().level(t);
             let plain = self.plain.denoise(&x, level).unwrap();
-            let carded = self.carded.denoise(&x, level).unwrap();
-            let pairs = plain.x0.values().iter().zip(carded.x0.values());
+            let on_gpu = self.on_gpu.denoise(&x, level).unwrap();
+            let pairs = plain.x0.values().iter().zip(on_gpu.x0.values());
             worst = pairs.map(|(a, b)| (a - b).abs()).fold(worst, f64::max);
-            let (plain, carded) = (plain.posterior.unwrap(), carded.posterior.unwrap());
-            assert_eq!(plain.provenance, carded.provenance);
+            let (plain, on_gpu) = (plain.posterior.unwrap(), on_gpu.posterior.unwrap());
+            assert_eq!(plain.provenance, on_gpu.provenance);
         }
         worst
     }
 }
 
 #[test]
-fn a_machine_says_the_same_on_one_card_and_on_three_streamed_through_or_not() {
+fn a_machine_says_the_same_on_one_gpu_and_on_three_streamed_through_or_not() {
     if program(Module::General).is_none() {
         return;
     }
     use MachineKind::{BoundaryBroken, EquivariantIdeal, EquivariantLocal, Ideal, Local};
     for kind in [EquivariantLocal, BoundaryBroken, Local, Ideal, EquivariantIdeal] {
-        for (n_cards, room) in [(1, 1 << 20), (3, 1 << 20), (2, 1000)] {
-            let card = EmulatedCard { room, ..fastest() };
-            let setting = setting(kind.clone(), &vec![card.clone(); n_cards]);
+        for (n_gpus, room) in [(1, 1 << 20), (3, 1 << 20), (2, 1000)] {
+            let gpu = EmulatedGpu { room, ..fastest() };
+            let setting = setting(kind.clone(), &vec![gpu.clone(); n_gpus]);
             let worst = setting.differences();
-            assert!(worst < 1e-4, "{kind:?} on {n_cards} cards: {worst:e}");
+            assert!(worst < 1e-4, "{kind:?} on {n_gpus} GPUs: {worst:e}");
             assert_eq!(*setting.reports.lock().unwrap(), Vec::<String>::new());
             // Eleven queries are two launches for each of three levels, and portion.
-            let seen = card.seen.lock().unwrap();
+            let seen = gpu.seen.lock().unwrap();
             let (n_loads, n_portions) =
-                if room == 1000 { (2 * 7 * 3, 2 * 7) } else { (n_cards, n_cards) };
+                if room == 1000 { (2 * 7 * 3, 2 * 7) } else { (n_gpus, n_gpus) };
             assert_eq!((seen.loads.len(), seen.launches.len()), (n_loads, 6 * n_portions));
         }
     }
@@ -367,11 +367,11 @@ fn images_that_do_not_fit_after_all_are_taken_in_smaller_portions() {
     if program(Module::General).is_none() {
         return;
     }
-    let card = EmulatedCard { trouble: Trouble::LoadsAtMost(300), ..fastest() };
-    let setting = setting(MachineKind::EquivariantLocal, std::slice::from_ref(&card));
+    let gpu = EmulatedGpu { trouble: Trouble::LoadsAtMost(300), ..fastest() };
+    let setting = setting(MachineKind::EquivariantLocal, std::slice::from_ref(&gpu));
     assert!(setting.differences() < 1e-4);
     assert_eq!(*setting.reports.lock().unwrap(), Vec::<String>::new());
-    let seen = card.seen.lock().unwrap();
+    let seen = gpu.seen.lock().unwrap();
     // All forty, then ten, five, three; three from there on, and one that is left.
     let expected: Vec<usize> = [40, 10, 5].into_iter().chain([3; 13]).chain([1]).collect();
     let images: Vec<usize> = seen.loads.iter().map(|bytes| bytes / 64).collect();
@@ -380,7 +380,7 @@ fn images_that_do_not_fit_after_all_are_taken_in_smaller_portions() {
 }
 
 #[test]
-fn a_card_that_fails_is_reported_once_and_the_cpu_goes_on() {
+fn a_gpu_that_fails_is_reported_once_and_the_cpu_goes_on() {
     if program(Module::General).is_none() {
         return;
     }
@@ -389,8 +389,8 @@ fn a_card_that_fails_is_reported_once_and_the_cpu_goes_on() {
         (Trouble::LaunchesAtMost(3), 3),
         (Trouble::LoadsAtMost(10), 0),
     ] {
-        let card = EmulatedCard { trouble, ..fastest() };
-        let setting = setting(MachineKind::EquivariantLocal, std::slice::from_ref(&card));
+        let gpu = EmulatedGpu { trouble, ..fastest() };
+        let setting = setting(MachineKind::EquivariantLocal, std::slice::from_ref(&gpu));
         assert!(setting.differences() < 1e-4);
         let reports = setting.reports.lock().unwrap().clone();
         let expected = if trouble == Trouble::LoadsAtMost(10) {
@@ -399,22 +399,22 @@ fn a_card_that_fails_is_reported_once_and_the_cpu_goes_on() {
             "theory is computed on the CPU: fastest failed: an unspecified launch failure"
         };
         assert_eq!(reports, [expected]);
-        assert_eq!(card.seen.lock().unwrap().launches.len(), n_launches);
+        assert_eq!(gpu.seen.lock().unwrap().launches.len(), n_launches);
     }
 }
 
 #[test]
 fn double_precision_and_images_too_large_stay_on_the_cpu() {
-    let card = fastest();
-    let cards = Cards::new(vec![Box::new(card.clone())], |_| {});
+    let gpu = fastest();
+    let gpus = Gpus::new(vec![Box::new(gpu.clone())], |_| {});
     let shape = ImageShape::new(1, 4, 4);
     let images =
-        TrainingImages::from_bytes(shape, vec![7; 32]).unwrap().with_cards(Arc::new(cards));
+        TrainingImages::from_bytes(shape, vec![7; 32]).unwrap().with_gpus(Arc::new(gpus));
     let kind = MachineKind::EquivariantLocal;
     let spec = MachineSpec { kind, k: Scheduled::Fixed(3) };
     let machine = Machine::new(spec, Arc::new(images), Precision::F64, None).unwrap();
     machine
         .denoise(&ImageBatch::new(shape, vec![0.5; 16]), Schedule::default().level(0.5))
         .unwrap();
-    assert!(card.seen.lock().unwrap().loads.is_empty());
+    assert!(gpu.seen.lock().unwrap().loads.is_empty());
 }

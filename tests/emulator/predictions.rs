@@ -1,10 +1,10 @@
-//! Forward passes for sampling on an emulated card against the networks on the CPU.
+//! Forward passes for sampling on an emulated GPU against the networks on the CPU.
 
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 use mosaic_lab::image::ImageShape;
-use mosaic_lab::network::card::sampling::CardForward;
+use mosaic_lab::network::gpu::sampling::GpuForward;
 use mosaic_lab::network::config::{AttentionVariant, Body, NetworkConfig, Output, Padding};
 use mosaic_lab::network::ops::attention_figures::N_FIGURES;
 use mosaic_lab::network::{Network, Watched};
@@ -31,16 +31,16 @@ fn check(config: &NetworkConfig, watched: Watched) {
     let Some(program) = program() else { return };
     let label = format!("{config:?}, {watched:?}");
     let network = Network::new(config, 7, &Device::Cpu).unwrap().frozen().unwrap();
-    let forward = CardForward::new(config, 4, watched).unwrap();
-    let mut card = Emulated::new(program, &forward.plan, f32::NAN);
+    let forward = GpuForward::new(config, 4, watched).unwrap();
+    let mut gpu = Emulated::new(program, &forward.plan, f32::NAN);
     forward.plan.check(&forward.commands).unwrap();
-    let weights = &mut card.buffers[forward.weights.buffer];
+    let weights = &mut gpu.buffers[forward.weights.buffer];
     weights.fill(0.0);
     let named: BTreeMap<&str, &Tensor> =
         network.parameters().iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     for parameter in &forward.parameters {
         let values = named[parameter.name.as_str()].flatten_all().unwrap().to_vec1().unwrap();
-        parameter.to_card(&values, weights);
+        parameter.to_gpu(&values, weights);
     }
     let labels = config.n_classes.map(|_| vec![2, 0, 1]);
     // Twice: nothing of the first images may be left.
@@ -48,10 +48,10 @@ fn check(config: &NetworkConfig, watched: Watched) {
         let x = noise_seeds(3, seed, 3, config.image);
         let expected = network.predict(T, x.values(), labels.as_deref(), watched).unwrap();
         let x: Vec<f32> = x.values().iter().map(|&x| x as f32).collect();
-        let inputs = &mut card.buffers[forward.inputs.x.buffer];
+        let inputs = &mut gpu.buffers[forward.inputs.x.buffer];
         forward.fill(T, &x, labels.as_deref(), inputs);
-        card.run(&forward.commands);
-        let output = &card.buffers[forward.output.buffer][forward.output.first..];
+        gpu.run(&forward.commands);
+        let output = &gpu.buffers[forward.output.buffer][forward.output.first..];
         let eps = forward.eps(T, &x, &output[..forward.n_output]);
         let eps: Vec<f32> = eps.into_iter().map(|eps| eps as f32).collect();
         assert_close(&eps, &flat(&expected.eps), &label);
@@ -59,13 +59,13 @@ fn check(config: &NetworkConfig, watched: Watched) {
         let n = config.image.n_pixels();
         let rows = 3 * config.attention.unwrap().heads * n;
         if let Some(maps) = watch.maps {
-            let found = &card.buffers[maps.buffer][..rows * n];
+            let found = &gpu.buffers[maps.buffer][..rows * n];
             assert_close(found, &flat(&expected.seen.maps.unwrap()), &label);
         }
         let watched = Watched::Statistics;
         let x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
         let expected = network.predict(T, &x, labels.as_deref(), watched).unwrap();
-        let found = &card.buffers[watch.figures.buffer][..rows * N_FIGURES];
+        let found = &gpu.buffers[watch.figures.buffer][..rows * N_FIGURES];
         assert_close(found, &flat(&expected.seen.figures.unwrap()), &label);
     }
 }

@@ -1,19 +1,19 @@
-//! The machines that see through masks and through overlapping crops, on cards.
+//! The machines that see through masks and through overlapping crops, on GPUs.
 
 use std::sync::Arc;
 
 use mosaic_lab::diffusion::{Denoiser, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
-use mosaic_lab::theory::card::kernel::Module;
+use mosaic_lab::theory::gpu::kernel::Module;
 use mosaic_lab::theory::spec::{MachineKind, MachineSpec, Scheduled};
 use mosaic_lab::theory::{Machine, Precision, TrainingImages};
 
 use crate::attention::{dictionaries, worst};
-use crate::card::{EmulatedCard, Trouble, program};
+use crate::gpu::{EmulatedGpu, Trouble, program};
 use crate::{fastest, random, values};
 
 #[test]
-fn masks_show_on_cards_what_they_show_on_the_cpu() {
+fn masks_show_on_gpus_what_they_show_on_the_cpu() {
     check(&[0.02, 0.15].map(|threshold| MachineSpec {
         kind: MachineKind::Masked { threshold },
         k: Scheduled::Fixed(1),
@@ -21,7 +21,7 @@ fn masks_show_on_cards_what_they_show_on_the_cpu() {
 }
 
 #[test]
-fn crops_mix_on_cards_to_what_they_mix_to_on_the_cpu() {
+fn crops_mix_on_gpus_to_what_they_mix_to_on_the_cpu() {
     check(&[1, 3, 5].map(|k| MachineSpec { kind: MachineKind::Composite, k: Scheduled::Fixed(k) }));
 }
 
@@ -30,17 +30,17 @@ fn check(specs: &[MachineSpec]) {
         return;
     }
     // Whole, streamed, and with launches that do not fit; more values than a product's block has rows, and fewer images.
-    let cards = [
-        EmulatedCard { n_blocks: 5, ..fastest() },
-        EmulatedCard { room: 1000, ..fastest() },
-        EmulatedCard { trouble: Trouble::ImagesAtMost(7), ..fastest() },
+    let gpus = [
+        EmulatedGpu { n_blocks: 5, ..fastest() },
+        EmulatedGpu { room: 1000, ..fastest() },
+        EmulatedGpu { trouble: Trouble::ImagesAtMost(7), ..fastest() },
     ];
-    for (shape, card, n_cards) in [
-        (ImageShape::new(3, 8, 6), &cards[0], 1),
-        (ImageShape::new(1, 5, 9), &cards[1], 2),
-        (ImageShape::new(2, 5, 3), &cards[2], 1),
+    for (shape, gpu, n_gpus) in [
+        (ImageShape::new(3, 8, 6), &gpus[0], 1),
+        (ImageShape::new(1, 5, 9), &gpus[1], 2),
+        (ImageShape::new(2, 5, 3), &gpus[2], 1),
     ] {
-        let all = dictionaries(shape, 50, &vec![card.clone(); n_cards]);
+        let all = dictionaries(shape, 50, &vec![gpu.clone(); n_gpus]);
         let noise = values(&mut random(4), 3 * shape.n_values());
         for spec in specs.iter().filter(|spec| suits(spec, shape)) {
             let denoise = |images: &Arc<TrainingImages>, t| {
@@ -54,7 +54,7 @@ fn check(specs: &[MachineSpec]) {
                 machine.denoise(&ImageBatch::new(shape, x), level).unwrap()
             };
             for t in [0.1, 0.5, 0.9] {
-                let (found, expected) = (denoise(&all.carded, t), denoise(&all.plain, t));
+                let (found, expected) = (denoise(&all.on_gpu, t), denoise(&all.plain, t));
                 let mean = worst(found.x0.values(), expected.x0.values());
                 let (found, expected) = (found.posterior.unwrap(), expected.posterior.unwrap());
                 let entropy = worst(&found.entropy_nats, &expected.entropy_nats);
@@ -63,7 +63,7 @@ fn check(specs: &[MachineSpec]) {
                 assert_eq!(found.provenance, expected.provenance, "{label}");
             }
         }
-        assert!(!card.seen.lock().unwrap().launches.is_empty());
+        assert!(!gpu.seen.lock().unwrap().launches.is_empty());
         assert_eq!(*all.reports.lock().unwrap(), Vec::<String>::new());
     }
 }

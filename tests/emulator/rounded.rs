@@ -9,17 +9,17 @@ use mosaic_lab::dataset::Batches;
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::network::TensorMap;
-use mosaic_lab::network::card::plan::{Arithmetic, Command, Launch, Plan, Storage};
+use mosaic_lab::network::gpu::plan::{Arithmetic, Command, Launch, Plan, Storage};
 use mosaic_lab::network::config::{
     AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding,
 };
-use mosaic_lab::training::card::CardStep;
+use mosaic_lab::training::gpu_step::GpuStep;
 use mosaic_lab::training::config::TrainingConfig;
 use mosaic_lab::training::loss::{Draw, noisy_batch};
 use mosaic_lab::training::trainer::Trainer;
 use rand::RngExt;
 
-use crate::card::compiled;
+use crate::gpu::compiled;
 use crate::random;
 use crate::steps::{Emulated, attentions, images, network, program, resnet, training};
 
@@ -35,16 +35,16 @@ fn found(
     (piece, rounds): (usize, bool),
     weights: &TensorMap,
 ) -> Found {
-    let mut step = CardStep::new(config, network, piece).unwrap();
+    let mut step = GpuStep::new(config, network, piece).unwrap();
     step.plan.check(&step.gradients).unwrap();
     assert_eq!(step.plan.has_bf16(), config.arithmetic == Arithmetic::Bf16);
     if !rounds {
         step.plan.buffers.iter_mut().for_each(|buffer| buffer.storage = Storage::F32);
     }
     let program = if rounds { program() } else { unrounded() }.unwrap();
-    let mut card = Emulated::new(program, &step.plan, f32::NAN);
+    let mut gpu = Emulated::new(program, &step.plan, f32::NAN);
     for kept in [step.kept.gradients, step.kept.parameters] {
-        card.buffers[kept.buffer].fill(0.0);
+        gpu.buffers[kept.buffer].fill(0.0);
     }
     let mut random = random(5);
     for parameter in &step.parameters {
@@ -52,19 +52,19 @@ fn found(
         // Networks begin with zeros in places, behind which nothing would be seen.
         let values: Vec<f32> =
             values.into_iter().map(|value| value + random.random_range(-0.1..0.1_f32)).collect();
-        parameter.to_card(&values, &mut card.buffers[step.kept.parameters.buffer]);
+        parameter.to_gpu(&values, &mut gpu.buffers[step.kept.parameters.buffer]);
     }
     let dataset = images(network.image);
     let mut order = Batches::new(dataset.len(), config.batch, config.seed);
     let (seed, batch, schedule) = (config.seed, config.batch, Schedule::default());
     let drawn = noisy_batch(&dataset, &mut order, Draw { seed, batch, step: 0, schedule });
     for number in 0..step.n_pieces() {
-        step.fill(&drawn, number, config.rate, &mut card.buffers[step.inputs.x.buffer]);
-        card.run(&step.gradients);
+        step.fill(&drawn, number, config.rate, &mut gpu.buffers[step.inputs.x.buffer]);
+        gpu.run(&step.gradients);
     }
-    let all = &card.buffers[step.kept.gradients.buffer];
+    let all = &gpu.buffers[step.kept.gradients.buffer];
     let gradients = step.parameters.iter().map(|of| (of.name.clone(), of.to_network(all)));
-    let errors = card.buffers[step.kept.report.buffer][..config.batch].to_vec();
+    let errors = gpu.buffers[step.kept.report.buffer][..config.batch].to_vec();
     Found { errors, gradients: gradients.collect() }
 }
 
@@ -157,7 +157,7 @@ fn heads_of_every_width_over_several_tiles_keep_their_gradients() {
         };
         let attention = Some(attention);
         let network = NetworkConfig { attention, image, last_kernel: 1, ..network(resnet()) };
-        let step = CardStep::new(
+        let step = GpuStep::new(
             &TrainingConfig { arithmetic: Arithmetic::Tf32, ..training(2) },
             &network,
             1,
@@ -211,12 +211,12 @@ fn values_are_rounded_to_the_nearest_bfloat16() {
     };
     let commands = [copy(0, 1), tell(0, 2), copy(1, 3), tell(2, 4)];
     plan.check(&commands).unwrap();
-    let mut card = Emulated::new(program, &plan, 0.0);
-    card.buffers[0].clone_from(&values);
-    card.run(&commands);
+    let mut gpu = Emulated::new(program, &plan, 0.0);
+    gpu.buffers[0].clone_from(&values);
+    gpu.run(&commands);
     let expected = Tensor::new(values, &Device::Cpu).unwrap().to_dtype(DType::BF16).unwrap();
     let expected = expected.to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap();
-    for found in &card.buffers[3..] {
+    for found in &gpu.buffers[3..] {
         for (a, b) in expected.iter().zip(found) {
             assert!(a == b || (a.is_nan() && b.is_nan()), "{a} {b}");
         }

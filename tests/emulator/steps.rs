@@ -1,4 +1,4 @@
-//! Training steps on an emulated card against the trainer on the CPU: the same commands that a card is given.
+//! Training steps on an emulated GPU against the trainer on the CPU: the same commands that a GPU is given.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -7,26 +7,26 @@ use candle_core::Device;
 use mosaic_lab::dataset::{Batches, Dataset};
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::image::ImageShape;
-use mosaic_lab::network::card::plan::{
+use mosaic_lab::network::gpu::plan::{
     Command, Convolution, Launch, Matrix, Pass, Place, Plan, Product, Storage,
 };
 use mosaic_lab::network::config::{
     AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
 };
-use mosaic_lab::training::card::CardStep;
+use mosaic_lab::training::gpu_step::GpuStep;
 use mosaic_lab::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
 use mosaic_lab::training::loss::{Draw, noisy_batch};
 use mosaic_lab::training::schedule::learning_rate;
 use mosaic_lab::training::trainer::Trainer;
 
-use crate::card::{compiled, run};
+use crate::gpu::{compiled, run};
 
 pub fn program() -> Option<PathBuf> {
     static DONE: OnceLock<Option<PathBuf>> = OnceLock::new();
     DONE.get_or_init(|| compiled("layers.c", "layers", &[])).clone()
 }
 
-/// A card's memory, and a process that obeys.
+/// A GPU's memory, and a process that obeys.
 pub struct Emulated {
     pub program: PathBuf,
     pub buffers: Vec<Vec<f32>>,
@@ -74,7 +74,7 @@ impl Bytes {
                     Pass::Input => 1,
                     Pass::Weight => 2,
                 };
-                let mosaic_lab::network::card::plan::ConvolutionSizes {
+                let mosaic_lab::network::gpu::plan::ConvolutionSizes {
                     batch,
                     height,
                     width,
@@ -191,7 +191,7 @@ pub fn attention(variant: AttentionVariant, normalise: bool) -> Option<Attention
     Some(AttentionConfig { variant, heads: 2, head_width: 4, normalise })
 }
 
-/// Networks with attention of every variant that trains on cards.
+/// Networks with attention of every variant that trains on GPUs.
 pub fn attentions() -> [NetworkConfig; 4] {
     use AttentionVariant::{Identity, Softmax, Uniform};
     [(Softmax, true), (Softmax, false), (Uniform, true), (Identity, true)].map(
@@ -214,27 +214,27 @@ fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
     let Some(program) = program() else { return };
     let dataset = images(network.image);
     let mut trainer = Trainer::new(config.clone(), network, dataset.clone(), &Device::Cpu).unwrap();
-    let step = CardStep::new(config, network, piece).unwrap();
-    let mut card = Emulated::new(program, &step.plan, f32::NAN);
+    let step = GpuStep::new(config, network, piece).unwrap();
+    let mut gpu = Emulated::new(program, &step.plan, f32::NAN);
     for kept in [step.kept.gradients, step.kept.mean, step.kept.square, step.kept.state] {
-        card.buffers[kept.buffer].fill(0.0);
+        gpu.buffers[kept.buffer].fill(0.0);
     }
-    card.buffers[step.kept.parameters.buffer].fill(0.0);
+    gpu.buffers[step.kept.parameters.buffer].fill(0.0);
     let put =
-        |card: &mut Emulated, place: Place, map: &mosaic_lab::network::TensorMap, prefix: &str| {
+        |gpu: &mut Emulated, place: Place, map: &mosaic_lab::network::TensorMap, prefix: &str| {
             for parameter in &step.parameters {
                 let tensor = &map[&format!("{prefix}{}", parameter.name)];
                 let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-                parameter.to_card(&values, &mut card.buffers[place.buffer]);
+                parameter.to_gpu(&values, &mut gpu.buffers[place.buffer]);
             }
         };
     let mut order = Batches::new(dataset.len(), config.batch, config.seed);
     for n in 0..3_u64 {
         let before = trainer.contents().unwrap();
-        put(&mut card, step.kept.parameters, &before.weights, "");
+        put(&mut gpu, step.kept.parameters, &before.weights, "");
         if n == 0 {
-            let parameters = card.buffers[step.kept.parameters.buffer].clone();
-            card.buffers[step.kept.average.buffer] = parameters;
+            let parameters = gpu.buffers[step.kept.parameters.buffer].clone();
+            gpu.buffers[step.kept.average.buffer] = parameters;
         }
         let draw =
             Draw { seed: config.seed, batch: config.batch, step: n, schedule: Schedule::default() };
@@ -242,13 +242,13 @@ fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
         let report = trainer.step().unwrap();
         for number in 0..step.n_pieces() {
             let rate = learning_rate(config, n);
-            step.fill(&batch, number, rate, &mut card.buffers[step.inputs.x.buffer]);
-            card.run(&step.gradients);
+            step.fill(&batch, number, rate, &mut gpu.buffers[step.inputs.x.buffer]);
+            gpu.run(&step.gradients);
         }
-        let gradients = card.buffers[step.kept.gradients.buffer].clone();
-        card.run(&step.update);
+        let gradients = gpu.buffers[step.kept.gradients.buffer].clone();
+        gpu.run(&step.update);
         let label = format!("{network:?}, step {n}");
-        let found = &card.buffers[step.kept.report.buffer];
+        let found = &gpu.buffers[step.kept.report.buffer];
         for ((_, expected), found) in report.errors.iter().zip(found) {
             assert!(
                 (expected - f64::from(*found)).abs() < 1e-4 * expected,
@@ -262,7 +262,7 @@ fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
             report.gradient_norm
         );
         assert_eq!(found[config.batch + 1], n as f32 + 1.0, "{label}");
-        assert!(card.buffers[step.kept.gradients.buffer].iter().all(|gradient| *gradient == 0.0));
+        assert!(gpu.buffers[step.kept.gradients.buffer].iter().all(|gradient| *gradient == 0.0));
         let after = trainer.contents().unwrap();
         let scale = report.gradient_norm.max(1e-12);
         let maps = [
@@ -277,7 +277,7 @@ fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
             for (place, map, prefix, tolerance) in maps {
                 let name = format!("{prefix}{}", parameter.name);
                 let expected = map[&name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
-                let found = parameter.to_network(&card.buffers[place.buffer]);
+                let found = parameter.to_network(&gpu.buffers[place.buffer]);
                 let errors = expected.iter().zip(&found).map(|(a, b)| f64::from((a - b).abs()));
                 let worst = errors.fold(0.0, f64::max);
                 let limit = if prefix.is_empty() { config.rate } else { 1.0_f64.min(scale) };
@@ -334,17 +334,17 @@ fn classes_pieces_and_the_noise_loss_are_those_of_the_cpu() {
 fn a_step_that_is_not_finite_changes_nothing() {
     let Some(program) = program() else { return };
     let (network, config) = (network(resnet()), training(2));
-    let step = CardStep::new(&config, &network, 2).unwrap();
+    let step = GpuStep::new(&config, &network, 2).unwrap();
     let n = step.n_parameters;
-    let mut card = Emulated::new(program, &step.plan, 0.5);
-    card.buffers[step.kept.gradients.buffer][n - 1] = f32::NAN;
-    let before = card.buffers.clone();
-    card.run(&step.update);
+    let mut gpu = Emulated::new(program, &step.plan, 0.5);
+    gpu.buffers[step.kept.gradients.buffer][n - 1] = f32::NAN;
+    let before = gpu.buffers.clone();
+    gpu.run(&step.update);
     for kept in [step.kept.parameters, step.kept.mean, step.kept.square, step.kept.average] {
-        assert_eq!(card.buffers[kept.buffer], before[kept.buffer]);
+        assert_eq!(gpu.buffers[kept.buffer], before[kept.buffer]);
     }
-    assert!(card.buffers[step.kept.report.buffer][config.batch].is_nan());
-    assert!(card.buffers[step.kept.gradients.buffer].iter().all(|gradient| *gradient == 0.0));
+    assert!(gpu.buffers[step.kept.report.buffer][config.batch].is_nan());
+    assert!(gpu.buffers[step.kept.gradients.buffer].iter().all(|gradient| *gradient == 0.0));
 }
 
 #[test]
@@ -363,11 +363,11 @@ fn a_kernel_that_leaves_its_buffers_is_caught() {
             reals: vec![],
         })
     };
-    let mut card = Emulated::new(program, &plan, 1.0);
-    assert_eq!(card.try_run([&relu(8, y)]), Ok(()));
+    let mut gpu = Emulated::new(program, &plan, 1.0);
+    assert_eq!(gpu.try_run([&relu(8, y)]), Ok(()));
     for wrong in [relu(9, y), relu(8, y.after(1))] {
         assert_eq!(plan.check(std::slice::from_ref(&wrong)), Ok(()), "only running it can tell");
-        let found = card.try_run([&wrong]);
+        let found = gpu.try_run([&wrong]);
         assert_eq!(found, Err("relu wrote outside of buffer 1".to_owned()));
     }
 }

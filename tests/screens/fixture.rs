@@ -89,7 +89,7 @@ pub fn attention(step: u64) -> Event {
     event(step, EventBody::Attention(AttentionMetrics { n_pixels: 256, levels: levels.to_vec() }))
 }
 
-/// A card that MIG has cut up, and a disk that is nearly full.
+/// A GPU that MIG has cut up, and a disk that is nearly full.
 pub fn machine(cpu_percent: f64) -> Reading {
     let used = |used: u64, total: u64| Some(Used { used: used << 20, total: total << 20 });
     let part = Gpu {
@@ -101,7 +101,7 @@ pub fn machine(cpu_percent: f64) -> Reading {
         watts_limit: None,
         parts: Vec::new(),
     };
-    let card = Gpu {
+    let gpu = Gpu {
         name: "NVIDIA H200".into(),
         memory: used(4096, 143_771),
         celsius: Some(54),
@@ -115,7 +115,7 @@ pub fn machine(cpu_percent: f64) -> Reading {
         n_cpus: 16,
         memory: used(12_600, 131_072),
         disk: used(99_000, 100_000),
-        gpus: Ok(vec![card]),
+        gpus: Ok(vec![gpu]),
         worker: Some(WorkerUse { pid: 4711, cpu_percent: Some(210.0), memory_bytes: 812 << 20 }),
     }
 }

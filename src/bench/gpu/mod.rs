@@ -1,4 +1,4 @@
-//! What a card does, checked against the CPU and timed, for `mosaic bench gpu`.
+//! What a GPU does, checked against the CPU and timed, for `mosaic bench gpu`.
 //!
 //! Checks are of whole machines and whole training steps on seeded random inputs; the CPU's results are the
 //! specification. Times are medians after a warm-up.
@@ -40,7 +40,7 @@ pub struct Row {
     pub operations_each: f64,
     /// The most of them in a second, where they are no such instructions.
     pub operations_per_s_max: Option<f64>,
-    /// Bytes to and from the card's memory, at least.
+    /// Bytes to and from the GPU's memory, at least.
     pub bytes: f64,
     #[serde(skip)]
     pub peer: Option<Peer>,

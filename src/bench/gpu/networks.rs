@@ -1,4 +1,4 @@
-//! The networks that cards are checked and timed with.
+//! The networks that GPUs are checked and timed with.
 
 use std::sync::Arc;
 

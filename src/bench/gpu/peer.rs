@@ -15,7 +15,7 @@ pub enum Peer {
 const STEP: &str = include_str!("../../../benches/peers/torch_step.py");
 const EQUIVARIANT_LOCAL: &str = include_str!("../../../benches/peers/torch_els.py");
 /// Prints what there is.
-const ASK: &str = "import torch\nassert torch.cuda.is_available(), 'it sees no card'\nprint('PyTorch', torch.__version__)";
+const ASK: &str = "import torch\nassert torch.cuda.is_available(), 'it sees no GPU'\nprint('PyTorch', torch.__version__)";
 
 #[derive(Deserialize)]
 struct Timing {
@@ -82,8 +82,8 @@ mod tests {
         let script = "import sys\nprint('noise')\nprint(sys.argv[1])";
         assert_eq!(python(script, &arguments), Ok("7".to_owned()));
         assert_eq!(
-            python("raise ValueError('no card')", &[]),
-            Err("ValueError: no card".to_owned())
+            python("raise ValueError('no GPU')", &[]),
+            Err("ValueError: no GPU".to_owned())
         );
     }
 }

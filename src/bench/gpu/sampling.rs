@@ -1,4 +1,4 @@
-//! Forward passes for sampling on a card.
+//! Forward passes for sampling on a GPU.
 
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use super::peer::Peer;
 use super::{Check, Row, networks};
 use crate::bench::Times;
-use crate::network::card::sampling::CardForward;
+use crate::network::gpu::sampling::GpuForward;
 use crate::network::config::NetworkConfig;
 use crate::network::parameters::Source;
 use crate::network::{Network, Prediction, Watched};
@@ -28,11 +28,11 @@ fn frozen(network: &NetworkConfig, device: &Device) -> Result<Network> {
     Ok(Network::build(network, Source::Frozen(&weights), DType::F32, device)?)
 }
 
-/// Predictions, figures of attention and maps on the card and on the CPU.
+/// Predictions, figures of attention and maps on the GPU and on the CPU.
 pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     for (name, config) in networks::small(quick) {
-        let (host, card) = (frozen(&config, &Device::Cpu)?, frozen(&config, device)?);
+        let (host, gpu) = (frozen(&config, &Device::Cpu)?, frozen(&config, device)?);
         let x = noise_seeds(3, 0, N_CHECKED, config.image);
         let labels = config.n_classes.map(|n| (0..N_CHECKED).map(|i| (i % n) as u32).collect());
         let labels: Option<Vec<u32>> = labels;
@@ -41,11 +41,11 @@ pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
             for t in [0.1, 0.5, 0.9] {
                 let predict =
                     |network: &Network| network.predict(t, x.values(), labels.as_deref(), watched);
-                worst = worst.max(apart(&predict(&card)?, &predict(&host)?)?);
+                worst = worst.max(apart(&predict(&gpu)?, &predict(&host)?)?);
             }
         }
         let own =
-            if card.images_on_card(Watched::Nothing).is_some() { "our passes" } else { "candle" };
+            if gpu.images_on_gpu(Watched::Nothing).is_some() { "our passes" } else { "candle" };
         checks.push(Check {
             name: format!("sampling, {name}, f32"),
             passed: worst < LIMIT,
@@ -99,7 +99,7 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
             if repeat < 10 { predict() } else { times.take(predict) }?;
         }
         let median_ms = times.median_wall_s() * 1e3;
-        let forward = CardForward::new(&config, BATCH, Watched::Nothing);
+        let forward = GpuForward::new(&config, BATCH, Watched::Nothing);
         let forward = forward.map_err(anyhow::Error::msg)?;
         let (channels, padding) = (config.image.channels, networks::word(config.padding));
         let Peer::Step(mut arguments) = networks::peer(name, BATCH, &config, "f32") else {

@@ -1,4 +1,4 @@
-//! Patch machines on cards.
+//! Patch machines on GPUs.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::{Check, Row};
 use crate::bench::Times;
 use crate::bench::theory::{fixed, n_pairs};
 use crate::diffusion::{Denoiser, NoiseLevel, Posterior, Provenance, Schedule};
-use crate::evaluation::devices::with_cards;
+use crate::evaluation::devices::with_gpus;
 use crate::image::{ImageBatch, ImageShape};
 use crate::random::{Purpose, noise_seeds, stream};
-use crate::theory::card::Cards;
+use crate::theory::gpu::Gpus;
 use crate::theory::kernels::PatchQuery;
 use crate::theory::kernels::reference::squared_distance;
 use crate::theory::masked::DEFAULT_THRESHOLD;
@@ -25,7 +25,7 @@ use crate::theory::spec::{
 };
 use crate::theory::{Machine, Precision, TrainingImages};
 
-/// What single precision on a card may differ by from double precision on the CPU: estimates in units of pixels
+/// What single precision on a GPU may differ by from double precision on the CPU: estimates in units of pixels
 /// ([-1, 1]), entropies in nats. `tests/emulator` allows the same.
 const MEAN: f64 = 2e-4;
 const ENTROPY: f64 = 1e-3;
@@ -86,8 +86,8 @@ const fn attention(source: AttentionSource) -> MachineKind {
     MachineKind::Attention { pool: Pool::Wrap, settings: Scheduled::Fixed(settings) }
 }
 
-/// Estimates, entropy and provenance of every patch machine on the cards against double precision on the CPU.
-pub fn check(cards: &Arc<Cards>, quick: bool) -> Result<Vec<Check>> {
+/// Estimates, entropy and provenance of every patch machine on the GPUs against double precision on the CPU.
+pub fn check(gpus: &Arc<Gpus>, quick: bool) -> Result<Vec<Check>> {
     let shapes = [
         (ImageShape::new(1, 9, 13), 150),
         (ImageShape::new(3, 9, 13), 150),
@@ -98,7 +98,7 @@ pub fn check(cards: &Arc<Cards>, quick: bool) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     for (shape, n) in shapes {
         let on_cpu = Arc::new(images(shape, n, 3));
-        let dictionary = Arc::new(with_cards(images(shape, n, 3), Some(cards.clone())));
+        let dictionary = Arc::new(with_gpus(images(shape, n, 3), Some(gpus.clone())));
         for kind in KINDS {
             let sides = if kind.uses_patches() { sides } else { &sides[..1] };
             for &k in sides.iter().filter(|k| **k <= shape.height.min(shape.width)) {
@@ -127,8 +127,8 @@ pub fn check(cards: &Arc<Cards>, quick: bool) -> Result<Vec<Check>> {
                             moved += farther(&on_cpu, &spec, &x, level, (&found, &expected));
                         }
                     }
-                    if cards.is_out() {
-                        failure = Some("the card failed");
+                    if gpus.is_out() {
+                        failure = Some("the GPU failed");
                     }
                 }
                 checks.push(Check {
@@ -206,7 +206,7 @@ fn peer(case: &Case, shape: ImageShape, n: usize) -> Peer {
 }
 
 /// Times of patch machines over dictionaries of the sizes that the field uses; the images are synthetic.
-pub fn time(cards: &Arc<Cards>, quick: bool) -> Result<Vec<Row>> {
+pub fn time(gpus: &Arc<Gpus>, quick: bool) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let case = |kind, k, n_queries, t| Case { kind, k, n_queries, t };
     use MachineKind::{BoundaryBroken, Composite, EquivariantLocal, Local};
@@ -228,7 +228,7 @@ pub fn time(cards: &Arc<Cards>, quick: bool) -> Result<Vec<Row>> {
     for (shape, n, cases) in
         [(ImageShape::new(3, 32, 32), 50_000, cifar), (ImageShape::new(1, 28, 28), 60_000, mnist)]
     {
-        let dictionary = Arc::new(with_cards(images(shape, n, 4), Some(cards.clone())));
+        let dictionary = Arc::new(with_gpus(images(shape, n, 4), Some(gpus.clone())));
         for case in cases {
             let spec = fixed(case.kind.clone(), case.k);
             let (x, level) =

@@ -1,4 +1,4 @@
-//! Training steps on a card.
+//! Training steps on a GPU.
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, DeviceLocation, Tensor};
@@ -7,7 +7,7 @@ use super::{Check, Row, networks};
 use crate::bench::Times;
 use crate::training::Trainer;
 use crate::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
-use crate::training::on_card::OnCard;
+use crate::training::gpu::GpuTraining;
 
 fn config(batch: usize, arithmetic: Arithmetic) -> TrainingConfig {
     TrainingConfig {
@@ -33,7 +33,7 @@ fn config(batch: usize, arithmetic: Arithmetic) -> TrainingConfig {
     }
 }
 
-/// Losses of 100 steps on the card and on the CPU from the same seed.
+/// Losses of 100 steps on the GPU and on the CPU from the same seed.
 pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     for (name, network) in networks::small(quick) {
@@ -121,22 +121,22 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
     for (name, network, arithmetic) in cases {
         let dataset = networks::stripes(network.image, 1024);
         let config = config(BATCH, arithmetic);
-        let opened = OnCard::open(gpu_id, &config, &network, dataset.clone())?;
-        let (mut card, _) = opened.map_err(anyhow::Error::msg).context("opening the card")?;
+        let opened = GpuTraining::open(gpu_id, &config, &network, dataset.clone())?;
+        let (mut gpu, _) = opened.map_err(anyhow::Error::msg).context("opening the GPU")?;
         let weights = crate::network::Network::new(&network, 1, &Device::Cpu)?;
         let weights = weights.parameters().iter().cloned().collect();
-        card.take(0, &weights, None, &weights)?;
+        gpu.take(0, &weights, None, &weights)?;
         let mut times = Times::default();
         let repeats = if quick { 60 } else { 200 };
         for step in 0..repeats + 20 {
             if step < 20 {
-                card.step(step)?;
+                gpu.step(step)?;
             } else {
-                times.take(|| Ok(card.step(step)?))?;
+                times.take(|| Ok(gpu.step(step)?))?;
             }
         }
         let median_ms = times.median_wall_s() * 1e3;
-        let parts = card.profile(11)?;
+        let parts = gpu.profile(11)?;
         let words = arithmetic.name();
         let padding = networks::word(network.padding);
         rows.push(Row {
@@ -146,14 +146,14 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
             ),
             median_ms,
             rate: format!("{:.0} images/s", BATCH as f64 / median_ms * 1e3),
-            operations: card.operations(),
+            operations: gpu.operations(),
             operations_each: 2.0,
             operations_per_s_max: match arithmetic {
                 Arithmetic::Full => None,
                 Arithmetic::Tf32 => Some(tf32),
                 Arithmetic::Bf16 => Some(bf16),
             },
-            bytes: card.n_bytes_moved(),
+            bytes: gpu.n_bytes_moved(),
             peer: Some(networks::peer(name, BATCH, &network, words)),
             peer_ms: None,
             parts,

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::{Contestants, go_on, source, with_classes};
+use super::{MachineSet, go_on, source, with_classes};
 use crate::analysis::agreement::agreement;
 use crate::diffusion::attention::row_entropy;
 use crate::diffusion::{AttentionMaps, DenoiseError, Denoiser, NoiseLevel};
@@ -53,7 +53,7 @@ struct Look {
     maps: Option<AttentionMaps>,
 }
 
-impl Contestants {
+impl MachineSet {
     /// Compares every machine with the network at the network's states from `seeds`, the first of which
     /// decides the classes.
     pub fn by_step(

@@ -32,7 +32,7 @@ const MAPS_BYTES_MAX: usize = 256 << 20;
 const CHUNK_SEEDS_MAX: usize = 16;
 
 /// The machines of an experiment, ready to sample beside a network.
-pub struct Contestants {
+pub struct MachineSet {
     ddim: Ddim,
     /// Of each class; for a network without classes all images alone.
     dictionaries: Vec<Arc<TrainingImages>>,
@@ -53,7 +53,7 @@ pub struct SampleSet {
     pub machines: Vec<(String, ImageBatch)>,
 }
 
-impl Contestants {
+impl MachineSet {
     /// Builds what does not depend on the network; refuses settings that do not fit the images. A class of which
     /// there are no images is compared with all.
     pub fn new(
@@ -416,7 +416,7 @@ mod tests {
         let machines =
             specs.clone().map(|spec| NamedMachine { name: spec.column(), spec }).to_vec();
         let ddim = Ddim::new(Schedule::Cosine, 3);
-        let contestants = Contestants::new(ddim, images(), machines, Some(3)).unwrap();
+        let contestants = MachineSet::new(ddim, images(), machines, Some(3)).unwrap();
         let seeds = noise_seeds(9, 0, 4, ImageShape::new(1, 4, 4));
         let stop = AtomicBool::new(false);
         // Seeds 7..11 have classes 1, 2, 0, 1.

@@ -198,7 +198,7 @@ impl<T: Lane> WithSimd for Slopes<'_, T> {
             let mut mean = T::splat(simd, T::ZERO);
             for (map, slopes) in map.chunks_exact_mut(n).zip(slopes.chunks_exact(n)) {
                 map[v] = T::times(simd, map[v], inverse);
-                mean = T::times_plus(simd, map[v], slopes[v], mean);
+                mean = T::mul_add(simd, map[v], slopes[v], mean);
             }
             for (map, slopes) in map.chunks_exact(n).zip(slopes.chunks_exact_mut(n)) {
                 let centred = T::minus(simd, slopes[v], mean);

@@ -145,8 +145,8 @@ impl<T: Lane> WithSimd for Pass<'_, T> {
                 let below = T::minus(simd, row[v], largest);
                 let e = T::exp2(simd, T::times(simd, factor, below));
                 total = T::plus(simd, total, e);
-                slope = T::times_plus(simd, e, below, slope);
-                far = T::times_plus(simd, e, T::vectors::<S>(&distances[..QUERIES])[v], far);
+                slope = T::mul_add(simd, e, below, slope);
+                far = T::mul_add(simd, e, T::vectors::<S>(&distances[..QUERIES])[v], far);
                 row[v] = e;
             }
             let sums = &mut *self.sums;

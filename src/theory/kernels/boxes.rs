@@ -287,7 +287,7 @@ pub fn squares<S: Simd, T: Lane, const C: usize>(
             sum = if c == 0 {
                 T::times(simd, difference, difference)
             } else {
-                T::times_plus(simd, difference, difference, sum)
+                T::mul_add(simd, difference, difference, sum)
             };
         }
         *out = sum;

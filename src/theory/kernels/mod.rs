@@ -38,7 +38,7 @@ impl<T> PatchQuery<'_, T> {
 }
 
 impl<T: Lane> PatchQuery<'_, T> {
-    /// The values as cards take them.
+    /// The values as GPUs take them.
     pub fn singles(&self) -> Vec<f32> {
         self.x.iter().map(|value| value.to_f64() as f32).collect()
     }

@@ -250,22 +250,22 @@ impl<T: Lane, const APART: bool> Posterior<T, APART> {
             let bits = T::times(simd, behind, scale);
             let mut weights = T::exp2(simd, bits);
             if is_partial && !APART {
-                weights = T::where_less(simd, lane_number, n_images, weights, zero);
+                weights = T::select_lt(simd, lane_number, n_images, weights, zero);
             }
             let sums = &mut sums[j * each..(j + 1) * each];
             let values = &values[j * n_channels..(j + 1) * n_channels];
             sums[TOTAL] = T::plus(simd, sums[TOTAL], weights);
             if diagnostics {
-                sums[SPREAD] = T::times_plus(simd, weights, bits, sums[SPREAD]);
+                sums[SPREAD] = T::mul_add(simd, weights, bits, sums[SPREAD]);
             }
             for (sum, &value) in sums[OTHERS..].iter_mut().zip(values) {
-                *sum = T::times_plus(simd, weights, value, *sum);
+                *sum = T::mul_add(simd, weights, value, *sum);
             }
             if APART {
                 let nearest = &mut T::vectors_mut::<S>(nearest)[j];
                 let entry = &mut nearest_entry[j];
-                *entry = T::where_less(simd, distance, *nearest, number, *entry);
-                *nearest = T::lesser(simd, *nearest, distance);
+                *entry = T::select_lt(simd, distance, *nearest, number, *entry);
+                *nearest = T::min(simd, *nearest, distance);
                 T::vectors_mut::<S>(cutoff)[j] = T::plus(simd, *nearest, width);
             }
         }

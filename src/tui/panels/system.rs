@@ -94,7 +94,7 @@ fn history(app: &App, frame: &mut Frame, area: Rect) {
     let cpu: Figure = |reading| reading.cpu_percent;
     let has_gpu = app.system.iter().any(|reading| gpu(reading).is_some());
     let shown: Vec<(&str, Figure)> = match has_gpu {
-        true => vec![("processors", cpu), ("first card", gpu)],
+        true => vec![("processors", cpu), ("first GPU", gpu)],
         false => vec![("processors", cpu)],
     };
     let parts = shown.iter().map(|_| Constraint::Max(10));
@@ -130,9 +130,9 @@ fn rows(reading: &Reading) -> Vec<Row> {
         Err(why) => rows.push(Row::new("gpu", why.clone(), "no gpu".to_owned())),
         Ok(gpus) => {
             for (index, gpu) in gpus.iter().enumerate() {
-                rows.push(card(format!("gpu {index}"), gpu));
+                rows.push(gpu_row(format!("gpu {index}"), gpu));
                 let parts = gpu.parts.iter().enumerate();
-                rows.extend(parts.map(|(part, gpu)| card(format!("gpu {index}.{part}"), gpu)));
+                rows.extend(parts.map(|(part, gpu)| gpu_row(format!("gpu {index}.{part}"), gpu)));
             }
         }
     }
@@ -186,7 +186,7 @@ fn percent(value: Option<f64>) -> String {
     value.map_or("n/a".to_owned(), |value| format!("{value:.0}%"))
 }
 
-fn card(name: String, gpu: &Gpu) -> Row {
+fn gpu_row(name: String, gpu: &Gpu) -> Row {
     let memory = gpu.memory.map_or("memory n/a".to_owned(), |m| of(m.used, m.total));
     let mut figures = vec![percent(gpu.percent), memory];
     figures.extend(gpu.celsius.map(|celsius| format!("{celsius}°C")));

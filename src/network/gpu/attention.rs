@@ -1,0 +1,316 @@
+//! Softmax attention and its gradient as commands, which compute the weights again rather than keep them.
+//!
+//! As [`crate::network::ops::attend`]. In full single precision, where attention is watched and for heads that our kernels
+//! do not know, a few images and one head at a time, so that the maps stay in a GPU's cache; else by kernels that keep no
+//! map at all (`kernels/attention.cuh`).
+
+use super::layers::{Layer, Layers, Value};
+use super::plan::{Arithmetic, Launch, Matrix, Place, Storage};
+use crate::network::ops::attention_figures::N_FIGURES;
+
+/// Values of an attention map that are kept at a time: small enough for a GPU's cache.
+const MAP_VALUES: usize = 1 << 23;
+
+/// Channels of heads that kernels are compiled for, as `ATTENTION_WIDTHS` of `build.rs`; narrower ones are filled up.
+const WIDTHS: [usize; 4] = [8, 16, 32, 64];
+/// A block's queries, or keys, and its threads.
+const TILE: usize = 64;
+const THREADS: usize = 128;
+/// Heads of images in one launch, at most.
+const HEADS_MAX: usize = u16::MAX as usize;
+
+/// The kernels for a head's width: forward, gradient of queries, gradients of keys and values.
+fn kernels(width: usize) -> Option<(usize, [&'static str; 3])> {
+    const NAMES: [[&str; 3]; WIDTHS.len()] = [
+        ["attend_8", "attend_gradient_queries_8", "attend_gradient_keys_8"],
+        ["attend_16", "attend_gradient_queries_16", "attend_gradient_keys_16"],
+        ["attend_32", "attend_gradient_queries_32", "attend_gradient_keys_32"],
+        ["attend_64", "attend_gradient_queries_64", "attend_gradient_keys_64"],
+    ];
+    let which = WIDTHS.iter().position(|&most| width <= most && width.is_multiple_of(4))?;
+    Some((WIDTHS[which], NAMES[which]))
+}
+
+/// Where to write what attention looks like.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    /// As [`crate::network::ops::attention_figures`], [B, heads, 4, P].
+    pub figures: Place,
+    /// [B, heads, P, P].
+    pub maps: Option<Place>,
+    /// Whether images are tori, which decides distances.
+    pub circular: bool,
+}
+
+impl Layers {
+    /// Softmax attention: queries and keys of `looking`, one after the other, and `values`.
+    pub fn attend(
+        &mut self,
+        looking: Value,
+        values: Value,
+        heads: usize,
+        width: usize,
+        watch: Option<&Watch>,
+    ) -> Value {
+        let y = self.like(values);
+        let parts = self.attention(looking, values, heads, width);
+        if watch.is_none() && self.arithmetic != Arithmetic::Full && parts.has_kernels() {
+            let sums = self.plan.buffer(self.batch * heads * parts.n_pixels);
+            let buffers = vec![parts.looking.place, parts.values.place, self.place(y), sums];
+            self.fused(&parts, 0, buffers, [false; 2]);
+            self.layers.push(Layer::Attend { looking, values, heads, width, sums: Some(sums), y });
+            return y;
+        }
+        let maps = self.maps(&parts);
+        let image_width = self.known[looking.0].width;
+        for piece in parts.pieces() {
+            match watch {
+                Some(watch) => parts.watched_weights(self, maps.exact, &piece, watch, image_width),
+                None => parts.weights(self, [maps.exact, maps.kept], &piece),
+            }
+            let [_, _, v] = parts.matrices(&piece);
+            let out = piece.matrix(self.place(y), parts.values.channels, 0, &parts);
+            let sizes = [parts.n_pixels, width, parts.n_pixels];
+            self.batched(sizes, [parts.map(maps.kept), v, out], 1.0, false, piece.images);
+        }
+        self.give_back_maps(maps);
+        self.layers.push(Layer::Attend { looking, values, heads, width, sums: None, y });
+        y
+    }
+
+    /// One of the kernels that keep no map; whether to add to the gradients of looking and of values.
+    fn fused(&mut self, of: &Attention, which: usize, buffers: Vec<Place>, adds: [bool; 2]) {
+        let Some((most, names)) = kernels(of.width) else { return };
+        let mut numbers =
+            vec![of.n_pixels, of.looking.channels, of.values.channels, of.heads, of.width];
+        numbers.extend(adds.map(usize::from));
+        self.launch(Launch {
+            kernel: names[which],
+            blocks: [of.n_pixels.div_ceil(TILE), of.batch * of.heads],
+            threads: THREADS,
+            shared: 2 * TILE * (most + 4) + if which == 2 { 2 * TILE } else { 0 },
+            buffers,
+            numbers,
+            reals: vec![of.scale()],
+        });
+    }
+
+    /// Room for a piece's maps.
+    fn maps(&mut self, of: &Attention) -> Maps {
+        let exact = self.room(of.map_values());
+        let kept = match of.storage {
+            Storage::F32 => exact,
+            other => self.room_of(of.map_values(), other),
+        };
+        Maps { exact, kept }
+    }
+
+    fn give_back_maps(&mut self, maps: Maps) {
+        self.give_back(maps.exact);
+        if maps.kept != maps.exact {
+            self.give_back(maps.kept);
+        }
+    }
+
+    fn attention(&self, looking: Value, values: Value, heads: usize, width: usize) -> Attention {
+        let (n_pixels, storage) = (self.known[looking.0].n_pixels(), self.known[values.0].storage);
+        let [looking, values] = [looking, values].map(|value| {
+            let known = &self.known[value.0];
+            Part { place: known.place, channels: known.channels() }
+        });
+        let per_piece = (MAP_VALUES / (n_pixels * n_pixels)).clamp(1, self.batch());
+        let batch = self.batch();
+        Attention { looking, values, storage, heads, width, n_pixels, batch, per_piece }
+    }
+
+    /// The gradient of [`Layers::attend`].
+    pub(super) fn attended(
+        &mut self,
+        (looking, values): (Value, Value),
+        (heads, width): (usize, usize),
+        sums: Option<Place>,
+        y: Value,
+    ) {
+        let parts = self.attention(looking, values, heads, width);
+        let dy = self.gradient(y);
+        let (Some((dlooking, looking_adds)), Some((dvalues, values_adds))) =
+            (self.wanted(looking), self.wanted(values))
+        else {
+            return;
+        };
+        if let Some(sums) = sums {
+            let products = self.room(self.batch() * heads * parts.n_pixels);
+            let (from, of) = (parts.looking.place, parts.values.place);
+            let adds = [looking_adds, values_adds];
+            let buffers = vec![from, of, self.place(y), dy, sums, dlooking, products];
+            self.fused(&parts, 1, buffers, adds);
+            let buffers = vec![from, of, dy, sums, products, dlooking, dvalues];
+            self.fused(&parts, 2, buffers, adds);
+            self.give_back(products);
+            return;
+        }
+        let (n, scale) = (parts.n_pixels, parts.scale());
+        let [weights, gradients] = [(); 2].map(|()| self.maps(&parts));
+        for piece in parts.pieces() {
+            parts.weights(self, [weights.exact, weights.kept], &piece);
+            let [q, k, v] = parts.matrices(&piece);
+            let (wide, narrow) = (parts.looking.channels, parts.values.channels);
+            let dout = piece.matrix(dy, narrow, 0, &parts);
+            let (a, da) = (parts.map(weights.kept), parts.map(gradients.exact));
+            let dv = piece.matrix(dvalues, narrow, 0, &parts);
+            self.batched([n, width, n], [a.transposed(), dout, dv], 1.0, values_adds, piece.images);
+            self.batched([n, n, width], [dout, v.transposed(), da], 1.0, false, piece.images);
+            let n_rows = piece.images * n;
+            self.warps(
+                "softmax_gradient",
+                n_rows,
+                vec![weights.kept, gradients.exact, gradients.kept],
+                vec![n_rows, n],
+                vec![scale],
+            );
+            let ds = parts.map(gradients.kept);
+            let dq = piece.matrix(dlooking, wide, 0, &parts);
+            let dk = piece.matrix(dlooking, wide, wide / 2, &parts);
+            self.batched([n, width, n], [ds, k, dq], 1.0, looking_adds, piece.images);
+            self.batched([n, width, n], [ds.transposed(), q, dk], 1.0, looking_adds, piece.images);
+        }
+        self.give_back_maps(weights);
+        self.give_back_maps(gradients);
+    }
+}
+
+/// Maps of a piece: as products make them, and as they are multiplied with values. One place where both are alike.
+#[derive(Clone, Copy, Debug)]
+struct Maps {
+    exact: Place,
+    kept: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    pub place: Place,
+    pub channels: usize,
+}
+
+/// Sizes of attention in pieces that a cache can hold.
+#[derive(Clone, Copy, Debug)]
+struct Attention {
+    pub looking: Part,
+    pub values: Part,
+    /// Of all of them.
+    storage: Storage,
+    heads: usize,
+    pub width: usize,
+    pub n_pixels: usize,
+    batch: usize,
+    per_piece: usize,
+}
+
+/// One head of some images.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    head: usize,
+    first: usize,
+    pub images: usize,
+}
+
+impl Piece {
+    /// This piece's columns, from `first_column` on, of a value with `channels` channels.
+    pub fn matrix(
+        &self,
+        place: Place,
+        channels: usize,
+        first_column: usize,
+        of: &Attention,
+    ) -> Matrix {
+        let per_image = of.n_pixels * channels;
+        let place = place.after(self.first * per_image + first_column + self.head * of.width);
+        Matrix::of(place, channels).every(per_image)
+    }
+}
+
+impl Attention {
+    /// Whether kernels without maps can do it.
+    pub fn has_kernels(&self) -> bool {
+        kernels(self.width).is_some() && self.batch * self.heads <= HEADS_MAX
+    }
+
+    pub fn pieces(&self) -> Vec<Piece> {
+        let of_head = |head| {
+            (0..self.batch).step_by(self.per_piece).map(move |first| Piece {
+                head,
+                first,
+                images: self.per_piece.min(self.batch - first),
+            })
+        };
+        (0..self.heads).flat_map(of_head).collect()
+    }
+
+    pub fn map_values(&self) -> usize {
+        self.per_piece * self.n_pixels * self.n_pixels
+    }
+
+    pub fn map(&self, room: Place) -> Matrix {
+        Matrix::of(room, self.n_pixels).every(self.n_pixels * self.n_pixels)
+    }
+
+    /// Queries, keys, values of a piece.
+    pub fn matrices(&self, piece: &Piece) -> [Matrix; 3] {
+        let Self { looking, values, .. } = self;
+        [
+            piece.matrix(looking.place, looking.channels, 0, self),
+            piece.matrix(looking.place, looking.channels, looking.channels / 2, self),
+            piece.matrix(values.place, values.channels, 0, self),
+        ]
+    }
+
+    pub fn scale(&self) -> f64 {
+        (self.width as f64).sqrt().recip()
+    }
+
+    /// The piece's weights `A` by way of its logits.
+    pub fn weights(&self, layers: &mut Layers, [logits, weights]: [Place; 2], piece: &Piece) {
+        self.logits(layers, logits, piece);
+        let n_rows = piece.images * self.n_pixels;
+        let numbers = vec![n_rows, self.n_pixels];
+        layers.warps("softmax", n_rows, vec![logits, weights], numbers, vec![]);
+    }
+
+    /// The same, and what `watch` asks for.
+    fn watched_weights(
+        &self,
+        layers: &mut Layers,
+        room: Place,
+        piece: &Piece,
+        watch: &Watch,
+        image_width: usize,
+    ) {
+        self.logits(layers, room, piece);
+        let (n, area) = (self.n_pixels, self.n_pixels * self.n_pixels);
+        let n_rows = piece.images * n;
+        let first = piece.first * self.heads + piece.head;
+        let per_image = self.heads * N_FIGURES * n;
+        let figures = watch.figures.after(first * N_FIGURES * n);
+        let numbers = vec![n_rows, n, image_width, usize::from(watch.circular), per_image];
+        layers.warps("watched_softmax", n_rows, vec![room, figures], numbers, vec![]);
+        let numbers = vec![piece.images, n, per_image];
+        layers.each("received", n_rows, vec![room, figures.after(3 * n)], numbers);
+        if let Some(maps) = watch.maps {
+            let maps = maps.after(first * area);
+            let numbers = vec![piece.images, area, area, 0, self.heads * area, 0, 0];
+            layers.each("columns", piece.images * area, vec![room, maps], numbers);
+        }
+    }
+
+    fn logits(&self, layers: &mut Layers, room: Place, piece: &Piece) {
+        let [q, k, _] = self.matrices(piece);
+        let n = self.n_pixels;
+        layers.batched(
+            [n, n, self.width],
+            [q, k.transposed(), self.map(room)],
+            self.scale(),
+            false,
+            piece.images,
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! What predicts on a GPU for a network whose tensors are there.
+
+use std::sync::{Arc, OnceLock};
+
+use candle_core::{DType, Device, DeviceLocation, Tensor};
+
+use super::predictor::{Predicted, Predictor, Query, Weights};
+use crate::network::attention::{Seen, Watched};
+use crate::network::config::{AttentionVariant, NetworkConfig};
+use crate::network::model::Prediction;
+use crate::network::ops::attention_figures::N_FIGURES;
+use crate::network::parameters::NetworkError;
+
+/// A network's predictor, which networks of one architecture share, and its weights as that one takes them.
+pub struct BoundPredictor {
+    predictor: Option<Arc<Predictor>>,
+    weights: OnceLock<Arc<Weights>>,
+}
+
+impl BoundPredictor {
+    /// Empty where tensors are not single precision on a GPU or the GPU cannot do what the network needs.
+    pub fn new(config: &NetworkConfig, dtype: DType, device: &Device) -> Self {
+        let predictor = match device.location() {
+            DeviceLocation::Cuda { gpu_id } if dtype == DType::F32 => {
+                Predictor::new(gpu_id, config).map(Arc::new)
+            }
+            _ => None,
+        };
+        Self { predictor, weights: OnceLock::new() }
+    }
+
+    /// Uses what another network of this architecture has opened.
+    pub fn share(&mut self, other: &Self) {
+        self.predictor = other.predictor.clone();
+    }
+
+    pub fn images_max(&self, watched: Watched) -> Option<usize> {
+        self.predictor.as_ref().map(|predictor| predictor.images_max(watched))
+    }
+
+    /// What the network with these parameters, which never change, makes of `query`; `None` where nothing predicts.
+    pub fn predict(
+        &self,
+        config: &NetworkConfig,
+        parameters: &[(String, Tensor)],
+        query: Query<'_>,
+    ) -> Option<Result<Prediction, NetworkError>> {
+        let predictor = self.predictor.as_ref()?;
+        let predict = || {
+            let weights = match self.weights.get() {
+                Some(weights) => weights,
+                None => {
+                    let taken = Arc::new(predictor.weights(|name| values(parameters, name))?);
+                    self.weights.get_or_init(|| taken)
+                }
+            };
+            Ok(prediction(config, query, predictor.predict(weights, query)?)?)
+        };
+        Some(predict())
+    }
+}
+
+fn values(parameters: &[(String, Tensor)], name: &str) -> Result<Vec<f32>, NetworkError> {
+    let found = parameters.iter().find(|(other, _)| other == name);
+    let (_, tensor) = found.ok_or_else(|| NetworkError::Missing { name: name.to_owned() })?;
+    Ok(tensor.flatten_all()?.to_vec1()?)
+}
+
+/// As tensors on the CPU.
+fn prediction(
+    config: &NetworkConfig,
+    query: Query<'_>,
+    found: Predicted,
+) -> candle_core::Result<Prediction> {
+    let shape = config.image;
+    let (batch, n) = (query.x.len() / shape.n_values(), shape.n_pixels());
+    let dims = (batch, shape.channels, shape.height, shape.width);
+    let eps = Tensor::from_vec(found.eps, dims, &Device::Cpu)?;
+    let Some(attention) = config.attention.filter(|_| query.watched != Watched::Nothing) else {
+        return Ok(Prediction { eps, seen: Seen::default() });
+    };
+    let (heads, variant) = (attention.heads, attention.variant);
+    let is_softmax = variant == AttentionVariant::Softmax;
+    let figures = match is_softmax {
+        true => Some(Tensor::from_vec(found.figures, (batch, heads, N_FIGURES, n), &Device::Cpu)?),
+        false => None,
+    };
+    let maps = match (is_softmax, query.watched) {
+        (true, Watched::Maps) => {
+            Some(Tensor::from_vec(found.maps, (batch, heads, n, n), &Device::Cpu)?)
+        }
+        (true, _) => None,
+        (false, _) => Some(variant.fixed_maps((batch, heads, n), DType::F32, &Device::Cpu)?),
+    };
+    Ok(Prediction { eps, seen: Seen { maps, figures } })
+}

@@ -1,0 +1,217 @@
+//! What can be known of a plan's commands before a GPU obeys them.
+//!
+//! Products and convolutions are known through and through, since their libraries touch what their sizes say. A kernel
+//! is known by its name, numbers and the places where its buffers start; what it does from there is in its code.
+
+use super::plan::{
+    Command, Convolution, ConvolutionSizes, Launch, Matrix, Place, Plan, Product, Storage,
+};
+
+/// Blocks of a launch, as GPUs count them.
+const BLOCKS_MAX: [usize; 2] = [i32::MAX as usize, u16::MAX as usize];
+const THREADS_MAX: usize = 1024;
+/// Shared memory of a launch in values: no GPU has more than a quarter of a megabyte a block.
+const SHARED_MAX: usize = 1 << 16;
+/// What `Arguments` of `kernels/values.cuh` has room for.
+pub const N_BUFFERS: usize = 8;
+pub const N_NUMBERS: usize = 10;
+pub const N_REALS: usize = 4;
+
+impl Plan {
+    /// What can be known of commands without running them; `Err` names one that does not fit.
+    ///
+    /// - Products and convolutions stay inside their buffers, find values stored as their library takes them, and have
+    ///   sizes that the libraries can count.
+    /// - Launches name buffers that are there, in numbers that a GPU and `Arguments` of `kernels/values.cuh` take, and
+    ///   bfloat16 only where the kernel takes it.
+    ///
+    /// How far a *kernel* goes from the places that it is given depends on its code and its numbers, which this does not
+    /// know. That the lists of the network and of training steps stay inside is what `tests/emulator` runs them for.
+    pub fn check(&self, commands: &[Command]) -> Result<(), String> {
+        match commands.iter().find(|command| !self.takes(command)) {
+            None => Ok(()),
+            Some(command) => {
+                Err(format!("a command does not fit its buffers or the GPU: {command:?}"))
+            }
+        }
+    }
+
+    fn takes(&self, command: &Command) -> bool {
+        match command {
+            Command::Launch(launch) => self.takes_launch(launch),
+            Command::Product(product) => self.takes_product(product),
+            Command::Convolution(convolution) => self.takes_convolution(convolution),
+        }
+    }
+
+    /// Whether `n` values from a place on are in its buffer; `None` is a number that overflowed.
+    fn holds(&self, place: Place, n: Option<usize>) -> bool {
+        let end = n.and_then(|n| place.first.checked_add(n));
+        let buffer = self.buffers.get(place.buffer);
+        end.zip(buffer).is_some_and(|(end, buffer)| end <= buffer.len)
+    }
+
+    fn takes_launch(&self, launch: &Launch) -> bool {
+        let Launch { blocks, threads, shared, buffers, numbers, reals, .. } = launch;
+        blocks.iter().zip(BLOCKS_MAX).all(|(&n, most)| (1..=most).contains(&n))
+            && (1..=THREADS_MAX).contains(threads)
+            && *shared <= SHARED_MAX
+            && buffers.len() <= N_BUFFERS
+            && numbers.len() <= N_NUMBERS
+            && reals.len() <= N_REALS
+            && numbers.iter().all(|&n| is_int(n))
+            && buffers.iter().all(|&place| self.holds(place, Some(1)))
+            && self.bf16_of(launch).iter().all(|which| launch.takes_bf16(*which))
+    }
+
+    fn takes_product(&self, product: &Product) -> bool {
+        let Product { sizes: [m, n, k], a, b, c, count, .. } = *product;
+        let matrix = |of: Matrix, [rows, columns]: [usize; 2]| {
+            let [rows, columns] = if of.transposed { [columns, rows] } else { [rows, columns] };
+            let before = (count - 1).checked_mul(of.stride);
+            let last = (rows - 1).checked_mul(of.row).and_then(|last| last.checked_add(columns));
+            let end = before.zip(last).and_then(|(before, last)| before.checked_add(last));
+            columns <= of.row && is_int(of.row) && self.holds(of.place, end)
+        };
+        [m, n, k, count].iter().all(|&size| size >= 1 && is_int(size))
+            && matrix(a, [m, k])
+            && matrix(b, [k, n])
+            && matrix(c, [m, n])
+            // cuBLAS gets a result that cannot be transposed.
+            && !c.transposed
+            && self.storage(a.place) == self.storage(b.place)
+            // What is multiplied in single precision is written so.
+            && (self.storage(c.place) == self.storage(a.place)
+                || self.storage(a.place) == Storage::Bf16)
+    }
+
+    fn takes_convolution(&self, convolution: &Convolution) -> bool {
+        let Convolution { sizes, x, w, y, .. } = *convolution;
+        let ConvolutionSizes { batch, height, width, c_in, c_out, kernel, border } = sizes;
+        let each = [batch, height, width, c_in, c_out, kernel];
+        let is_counted = each.iter().all(|&size| size >= 1 && is_int(size)) && is_int(border);
+        let reaches = |side: usize| kernel <= side + 2 * border;
+        if !is_counted || !reaches(height) || !reaches(width) {
+            return false;
+        }
+        let [high, wide] = sizes.sides_out();
+        let product = |sizes: [usize; 4]| {
+            sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))
+        };
+        self.holds(x, product([batch, height, width, c_in]))
+            && self.holds(w, product([c_out, kernel, kernel, c_in]))
+            && self.holds(y, product([batch, high, wide, c_out]))
+            && self.storage(x) == self.storage(w)
+            && self.storage(w) == self.storage(y)
+    }
+}
+
+/// Whether libraries and kernels, which count in 32 bits, can count so far.
+fn is_int(n: usize) -> bool {
+    i32::try_from(n).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::Pass;
+    use super::*;
+
+    #[test]
+    fn commands_beyond_their_buffers_are_refused() {
+        let mut plan = Plan::default();
+        let [a, b, c] = [6, 8, 12].map(|n| plan.buffer(n));
+        let product = Product {
+            sizes: [3, 4, 2],
+            a: Matrix::of(a, 2),
+            b: Matrix::of(b, 4),
+            c: Matrix::of(c, 4),
+            alpha: 1.0,
+            beta: 0.0,
+            count: 1,
+            exact: true,
+        };
+        assert_eq!(plan.check(&[Command::Product(product)]), Ok(()));
+        let wrong = Product { c: Matrix::of(c.after(1), 4), ..product };
+        assert!(plan.check(&[Command::Product(wrong)]).is_err());
+        let wrong = Product { count: 2, ..product };
+        assert_eq!(plan.check(&[Command::Product(wrong)]), Ok(()), "the same matrices twice");
+        let wrong = Product { count: 2, a: product.a.every(6), ..product };
+        assert!(plan.check(&[Command::Product(wrong)]).is_err());
+    }
+
+    #[test]
+    fn sizes_that_overflow_or_are_nothing_are_refused() {
+        let mut plan = Plan::default();
+        let [a, b, c] = [6, 8, 12].map(|n| plan.buffer(n));
+        let good = Product {
+            sizes: [3, 4, 2],
+            a: Matrix::of(a, 2),
+            b: Matrix::of(b, 4),
+            c: Matrix::of(c, 4),
+            alpha: 1.0,
+            beta: 0.0,
+            count: 1,
+            exact: true,
+        };
+        let half = plan.buffer_of(12, Storage::Bf16);
+        let far = Place { buffer: a.buffer, first: usize::MAX };
+        for wrong in [
+            Product { count: 0, ..good },
+            Product { sizes: [0, 4, 2], ..good },
+            Product { count: 3, a: good.a.every(usize::MAX / 2 + 1), ..good },
+            Product { a: Matrix { place: far, ..good.a }, ..good },
+            Product { a: Matrix { place: Place { buffer: 9, first: 0 }, ..good.a }, ..good },
+            Product { c: good.c.transposed(), ..good },
+            // Four bytes would be written where two are kept.
+            Product { c: Matrix::of(half, 4), ..good },
+        ] {
+            assert!(plan.check(&[Command::Product(wrong)]).is_err(), "{wrong:?}");
+        }
+        let sizes = ConvolutionSizes {
+            batch: 1,
+            height: 2,
+            width: 2,
+            c_in: 1,
+            c_out: 1,
+            kernel: 1,
+            border: 0,
+        };
+        let good = Convolution { pass: Pass::Forward, sizes, x: a, w: b, y: c, adds: false };
+        assert_eq!(plan.check(&[Command::Convolution(good)]), Ok(()));
+        for sizes in [
+            ConvolutionSizes { kernel: 3, ..sizes },
+            ConvolutionSizes { batch: 0, ..sizes },
+            ConvolutionSizes { batch: 1 << 31, c_in: 1 << 31, height: 4, ..sizes },
+        ] {
+            let wrong = Convolution { sizes, ..good };
+            assert!(plan.check(&[Command::Convolution(wrong)]).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_launch_that_its_kernel_would_get_cut_is_refused() {
+        let mut plan = Plan::default();
+        let a = plan.buffer(8);
+        let good = Launch {
+            kernel: "relu",
+            blocks: [1, 1],
+            threads: 8,
+            shared: 0,
+            buffers: vec![a; N_BUFFERS],
+            numbers: vec![8; N_NUMBERS],
+            reals: vec![1.0; N_REALS],
+        };
+        let check = |launch: Launch| plan.check(&[Command::Launch(launch)]);
+        assert_eq!(check(good.clone()), Ok(()));
+        for wrong in [
+            Launch { buffers: vec![a; N_BUFFERS + 1], ..good.clone() },
+            Launch { numbers: vec![8; N_NUMBERS + 1], ..good.clone() },
+            Launch { reals: vec![1.0; N_REALS + 1], ..good.clone() },
+            Launch { numbers: vec![1 << 31], ..good.clone() },
+            Launch { shared: 1 << 62, ..good.clone() },
+            Launch { buffers: vec![a.after(8)], ..good.clone() },
+        ] {
+            assert!(check(wrong.clone()).is_err(), "{wrong:?}");
+        }
+    }
+}

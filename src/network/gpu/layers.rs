@@ -1,0 +1,437 @@
+//! Layers as commands: each forward at once, each gradient once the gradient of the network's output is known.
+//!
+//! The formulas are those of [`crate::network::ops`], whose operations on the CPU are the specification. Values are
+//! [B, P, C] with channels rounded up; images lie as the convolutions of GPUs like them best. A value used in several
+//! places gets its gradients added up, the first of them written in place.
+//!
+//! Where hidden layers keep bfloat16, what their convolutions and attention read and write is bfloat16, gradients
+//! included. Images, what blocks add their changes to, parameters with their gradients, and all sums stay in single
+//! precision. A value's gradient is stored as the value is.
+
+use std::collections::HashMap;
+
+use super::parameters::{Homes, Parameters, rounded};
+use super::plan::{Arithmetic, Buffer, Command, Launch, Matrix, Place, Plan, Product, Storage};
+use crate::network::ops::convolution::Form;
+
+/// Threads of most blocks.
+pub(super) const THREADS: usize = 256;
+/// Blocks that keep a large GPU busy.
+const BLOCKS: usize = 1024;
+/// A tile has a thread for every four channels.
+pub const CHANNELS_MAX: usize = 4 * THREADS;
+/// PyTorch's default, as on the CPU.
+pub(super) const EPSILON: f64 = 1e-5;
+
+/// A value of the network, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value(pub(super) usize);
+
+/// Columns of a value [B, 1, C] that are added to every pixel of another.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns {
+    pub of: Value,
+    pub first: usize,
+}
+
+/// A convolution over [B, P, C]: the name of its parameters, what it makes, its kernel's side (odd), and its border,
+/// wrapped around or of zeros.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv2d<'a> {
+    pub name: &'a str,
+    pub c_out: usize,
+    pub kernel: usize,
+    pub is_circular: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub height: usize,
+    pub width: usize,
+    /// Without those that were added.
+    pub n_true: usize,
+    pub place: Place,
+    pub storage: Storage,
+    pub needs_gradient: bool,
+    pub gradient: Option<Place>,
+    /// Whether some of its gradient is there already.
+    pub is_begun: bool,
+}
+
+impl Known {
+    pub fn n_pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    pub fn channels(&self) -> usize {
+        rounded(self.n_true)
+    }
+}
+
+/// A convolution's parameters: where the filters and the bias start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filters {
+    pub weight: usize,
+    pub bias: usize,
+    pub kernel: usize,
+}
+
+/// What a gradient needs to know of a layer.
+#[derive(Clone, Debug)]
+pub(super) enum Layer {
+    Convolve {
+        x: Value,
+        addend: Option<Columns>,
+        /// What was convolved.
+        told: Place,
+        /// Wrapped-around pixels on each side of it.
+        border: usize,
+        filters: Filters,
+        form: Form,
+        /// The convolution's own values.
+        plain: Place,
+        y: Value,
+    },
+    Linear {
+        x: Value,
+        weight: usize,
+        bias: usize,
+        y: Value,
+    },
+    GroupNorm {
+        x: Value,
+        gamma: usize,
+        per_group: usize,
+        relu: bool,
+        stats: Place,
+        y: Value,
+    },
+    PixelNorm {
+        x: Value,
+        inverse: Place,
+        y: Value,
+    },
+    Relu {
+        x: Value,
+        y: Value,
+    },
+    Add {
+        a: Value,
+        b: Value,
+        y: Value,
+    },
+    Tell {
+        x: Value,
+        addend: Columns,
+        y: Value,
+    },
+    Pool {
+        x: Value,
+        y: Value,
+    },
+    Upsample {
+        x: Value,
+        weight: usize,
+        bias: usize,
+        y: Value,
+    },
+    Join {
+        a: Value,
+        b: Value,
+        y: Value,
+    },
+    Attend {
+        looking: Value,
+        values: Value,
+        heads: usize,
+        width: usize,
+        /// Of queries over keys, if they were kept.
+        sums: Option<Place>,
+        y: Value,
+    },
+    Mean {
+        x: Value,
+        y: Value,
+    },
+    Classes {
+        labels: Place,
+        table: usize,
+        n_classes: usize,
+        y: Value,
+    },
+}
+
+/// Commands of a network for batches of one size, and what its gradient needs.
+pub struct Layers {
+    pub plan: Plan,
+    pub commands: Vec<Command>,
+    pub parameters: Parameters,
+    homes: Homes,
+    pub(super) arithmetic: Arithmetic,
+    /// What hidden layers keep.
+    pub(super) hidden: Storage,
+    pub(super) batch: usize,
+    pub(super) known: Vec<Known>,
+    pub(super) layers: Vec<Layer>,
+    /// Buffers that may be used again.
+    free: HashMap<Buffer, Vec<Place>>,
+}
+
+impl Layers {
+    /// Nothing yet, for `batch` images at a time. The first buffers are the parameters and their gradients, whose sizes
+    /// are known once the network is [`Self::complete`].
+    pub fn new(batch: usize, arithmetic: Arithmetic) -> Self {
+        let (mut plan, hidden) = (Plan::default(), arithmetic.hidden());
+        let [parameters, gradients] = [(); 2].map(|()| plan.buffer(0));
+        let rounded = match hidden {
+            Storage::F32 => parameters,
+            Storage::Bf16 => plan.buffer_of(0, hidden),
+        };
+        let homes = Homes { parameters, gradients, rounded };
+        Self {
+            plan,
+            commands: Vec::new(),
+            parameters: Parameters::default(),
+            homes,
+            arithmetic,
+            hidden,
+            batch,
+            known: Vec::new(),
+            layers: Vec::new(),
+            free: HashMap::new(),
+        }
+    }
+
+    /// The network has all its parameters.
+    pub fn complete(&mut self) {
+        let n = self.parameters.n_values();
+        let Homes { parameters, gradients, rounded } = self.homes;
+        for home in [parameters, gradients, rounded] {
+            self.plan.buffers[home.buffer].len = n;
+        }
+        if rounded != parameters {
+            self.copy(n, [parameters, rounded], false);
+            self.commands.rotate_right(1);
+        }
+    }
+
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    pub fn homes(&self) -> Homes {
+        self.homes
+    }
+
+    pub fn place(&self, value: Value) -> Place {
+        self.known[value.0].place
+    }
+
+    /// Channels without those that were added.
+    pub fn n_channels(&self, value: Value) -> usize {
+        self.known[value.0].n_true
+    }
+
+    /// Where the gradient of a value is.
+    pub fn gradient(&mut self, value: Value) -> Place {
+        let (n, storage) = (self.n_values(value), self.known[value.0].storage);
+        match self.known[value.0].gradient {
+            Some(place) => place,
+            None => {
+                let place = self.room_of(n, storage);
+                self.known[value.0].gradient = Some(place);
+                place
+            }
+        }
+    }
+
+    /// A value that comes from outside, in single precision.
+    pub fn input(&mut self, sides: [usize; 2], n_true: usize) -> Value {
+        let value = self.value(sides, n_true, Storage::F32);
+        self.known[value.0].needs_gradient = false;
+        value
+    }
+
+    /// Images [B, Ct, H, W] as a value.
+    pub fn enter(&mut self, images: Place, sides: [usize; 2], n_true: usize) -> Value {
+        let y = self.input(sides, n_true);
+        let known = &self.known[y.0];
+        let (n_pixels, channels, out) = (known.n_pixels(), known.channels(), known.place);
+        self.launch(Launch {
+            kernel: "enter",
+            blocks: [n_pixels.div_ceil(THREADS), self.batch],
+            threads: THREADS,
+            shared: 0,
+            buffers: vec![images, out],
+            numbers: vec![n_pixels, n_true, channels],
+            reals: vec![],
+        });
+        y
+    }
+
+    pub(super) fn value(
+        &mut self,
+        [height, width]: [usize; 2],
+        n_true: usize,
+        storage: Storage,
+    ) -> Value {
+        let n = self.batch * height * width * rounded(n_true);
+        let place = self.plan.buffer_of(n, storage);
+        self.value_at(place, [height, width], n_true, true)
+    }
+
+    pub(super) fn value_at(
+        &mut self,
+        place: Place,
+        [height, width]: [usize; 2],
+        n_true: usize,
+        needs_gradient: bool,
+    ) -> Value {
+        let (gradient, is_begun, storage) = (None, false, self.plan.storage(place));
+        let known =
+            Known { height, width, n_true, place, storage, needs_gradient, gradient, is_begun };
+        self.known.push(known);
+        Value(self.known.len() - 1)
+    }
+
+    /// A value shaped and stored like another.
+    pub(super) fn like(&mut self, x: Value) -> Value {
+        let storage = self.known[x.0].storage;
+        self.shaped_like(x, storage)
+    }
+
+    pub(super) fn shaped_like(&mut self, x: Value, storage: Storage) -> Value {
+        let known = &self.known[x.0];
+        let (sides, n_true) = ([known.height, known.width], known.n_true);
+        self.value(sides, n_true, storage)
+    }
+
+    pub(super) fn n_values(&self, value: Value) -> usize {
+        let known = &self.known[value.0];
+        self.batch * known.n_pixels() * known.channels()
+    }
+
+    /// A buffer of single precision that was used before, or a new one.
+    pub(super) fn room(&mut self, n: usize) -> Place {
+        self.room_of(n, Storage::F32)
+    }
+
+    pub(super) fn room_of(&mut self, len: usize, storage: Storage) -> Place {
+        let free = self.free.get_mut(&Buffer { len, storage }).and_then(Vec::pop);
+        free.unwrap_or_else(|| self.plan.buffer_of(len, storage))
+    }
+
+    /// A whole buffer may be used again.
+    pub(super) fn give_back(&mut self, place: Place) {
+        self.free.entry(self.plan.buffers[place.buffer]).or_default().push(place);
+    }
+
+    pub(super) fn launch(&mut self, launch: Launch) {
+        self.commands.push(Command::Launch(launch));
+    }
+
+    pub(super) fn parameter(&self, first: usize) -> Place {
+        self.homes.parameters.after(first)
+    }
+
+    /// A parameter as what is multiplied with values kept so.
+    pub(super) fn factor(&self, first: usize, storage: Storage) -> Place {
+        match storage {
+            Storage::F32 => self.parameter(first),
+            Storage::Bf16 => self.homes.rounded.after(first),
+        }
+    }
+
+    pub(super) fn gradient_of(&self, first: usize) -> Place {
+        self.homes.gradients.after(first)
+    }
+
+    /// Blocks over an image's rows of channels: slices of an image, images.
+    pub(super) fn tiles(&self, n_pixels: usize, channels: usize) -> [usize; 2] {
+        let rows = THREADS / (channels / 4);
+        [BLOCKS.div_ceil(self.batch).clamp(1, n_pixels.div_ceil(rows)), self.batch]
+    }
+
+    /// A launch over all of a value's pixels, four channels a thread.
+    pub(super) fn tiled(
+        &mut self,
+        kernel: &'static str,
+        blocks: [usize; 2],
+        shared: usize,
+        buffers: Vec<Place>,
+        numbers: Vec<usize>,
+    ) {
+        let shared = shared * THREADS;
+        self.launch(Launch {
+            kernel,
+            blocks,
+            threads: THREADS,
+            shared,
+            buffers,
+            numbers,
+            reals: vec![],
+        });
+    }
+
+    /// A launch over `n` values; `numbers` as the kernel wants them.
+    pub(super) fn each(
+        &mut self,
+        kernel: &'static str,
+        n: usize,
+        buffers: Vec<Place>,
+        numbers: Vec<usize>,
+    ) {
+        let blocks = [n.div_ceil(THREADS).min(4 * BLOCKS), 1];
+        self.launch(Launch {
+            kernel,
+            blocks,
+            threads: THREADS,
+            shared: 0,
+            buffers,
+            numbers,
+            reals: vec![],
+        });
+    }
+
+    /// `to[n] (+)= from[n]`, each as it is stored.
+    pub(super) fn copy(&mut self, n: usize, [from, to]: [Place; 2], adds: bool) {
+        self.each("columns", n, vec![from, to], vec![1, n, n, 0, n, 0, usize::from(adds)]);
+    }
+
+    /// `out[b, stride] (+)= sum of rows[b, n, channels]` for `count` b.
+    pub(super) fn sum_rows(
+        &mut self,
+        (rows, n, channels): (Place, usize, usize),
+        (out, stride, count): (Place, usize, usize),
+        adds: bool,
+    ) {
+        let numbers = vec![n, channels, stride, usize::from(adds)];
+        self.tiled("sum_rows", [channels.div_ceil(16), count], 4, vec![rows, out], numbers);
+    }
+
+    /// `c[rows, n] (+)= a[rows, k] b`: a product with every pixel.
+    pub(super) fn product(
+        &mut self,
+        sizes: [usize; 3],
+        [a, b, c]: [Matrix; 3],
+        adds: bool,
+        exact: bool,
+    ) {
+        let beta = if adds { 1.0 } else { 0.0 };
+        self.commands.push(Command::Product(Product {
+            sizes,
+            a,
+            b,
+            c,
+            alpha: 1.0,
+            beta,
+            count: 1,
+            exact,
+        }));
+    }
+}
+
+/// Threads of a block that normalises a group: whole rows of its channels.
+pub(super) fn group_threads(per_group: usize, n_pixels: usize) -> usize {
+    per_group * (THREADS / per_group).clamp(1, n_pixels)
+}

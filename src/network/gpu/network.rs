@@ -1,0 +1,378 @@
+//! A network as a GPU's commands: the same walk through the layers as [`crate::network::Network`] makes, with the same
+//! names.
+
+use super::attention::Watch;
+use super::layers::{CHANNELS_MAX, Columns, Conv2d, Layers, Value};
+use super::parameters::rounded;
+use super::plan::{Arithmetic, Place};
+use crate::network::attention::Watched;
+use crate::network::config::{AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding};
+use crate::network::embedding::waves;
+use crate::network::ops::attention_figures::N_FIGURES;
+use crate::network::ops::convolution::Form;
+
+/// KG's number of groups.
+const N_GROUPS: usize = 8;
+
+/// What a GPU is sent for each batch, in one buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs {
+    /// Noisy images [B, C, H, W].
+    pub x: Place,
+    /// Sines and cosines of the times, `[B, width']`.
+    pub waves: Place,
+    /// Classes as numbers, `[B]`.
+    pub labels: Place,
+    /// What else whoever made the network wants to send.
+    pub rest: Place,
+    /// Values of all.
+    pub n_values: usize,
+}
+
+impl Inputs {
+    fn new(layers: &mut Layers, config: &NetworkConfig, batch: usize, n_rest: usize) -> Self {
+        let row = rounded(config.embedding_width());
+        let lengths = [batch * config.image.n_values(), batch * row, batch];
+        // Waves are read four at a time.
+        let [waves, labels, rest] = [1, 2, 3]
+            .map(|n| lengths[..n].iter().fold(0, |end, length| (end + length).next_multiple_of(4)));
+        let n_values = rest + n_rest;
+        let x = layers.plan.buffer(n_values);
+        let [waves, labels, rest] = [waves, labels, rest].map(|first| x.after(first));
+        Self { x, waves, labels, rest, n_values }
+    }
+
+    /// Writes noisy images `x` [B, C, H, W] at times `t` among all inputs `[n_values]`.
+    pub fn fill(
+        &self,
+        config: &NetworkConfig,
+        t: &[f64],
+        x: &[f32],
+        labels: Option<&[u32]>,
+        out: &mut [f32],
+    ) {
+        out[self.x.first..][..x.len()].copy_from_slice(x);
+        let width = config.embedding_width();
+        let rows = out[self.waves.first..].chunks_mut(rounded(width));
+        for (to, from) in rows.zip(waves(t, width, config.time_scale).chunks_exact(width)) {
+            to.iter_mut().zip(from).for_each(|(to, &from)| *to = from as f32);
+        }
+        let to = out[self.labels.first..].iter_mut();
+        to.zip(labels.unwrap_or(&[])).for_each(|(to, &label)| *to = label as f32);
+    }
+}
+
+/// Commands that turn a batch of inputs into a network's output, [B, P, C'].
+pub struct GpuNetwork {
+    pub layers: Layers,
+    pub inputs: Inputs,
+    pub output: Value,
+    /// Of softmax attention, where it is watched.
+    pub watch: Option<Watch>,
+}
+
+impl GpuNetwork {
+    /// Commands for `batch` images at a time, with room for `n_rest` more inputs; `Err` says what a GPU cannot do of
+    /// this network. Attention is watched in full single precision only.
+    pub fn new(
+        config: &NetworkConfig,
+        batch: usize,
+        n_rest: usize,
+        (arithmetic, watched): (Arithmetic, Watched),
+    ) -> Result<Self, String> {
+        check(config)?;
+        let mut layers = Layers::new(batch, arithmetic);
+        let (width, sides) = (config.embedding_width(), [config.image.height, config.image.width]);
+        let inputs = Inputs::new(&mut layers, config, batch, n_rest);
+        let watch = watch(&mut layers, config, watched);
+        let name = "embedding.class_embeddings.weight";
+        let embedding = match config.n_classes {
+            Some(n) => layers.classes(inputs.waves, inputs.labels, name, n, width),
+            None => layers.waves(inputs.waves, width),
+        };
+        let x = layers.enter(inputs.x, sides, config.image.channels);
+        let mut walk = Walk { layers, config, circular: config.padding == Padding::Circular };
+        let (mut features, mut addend) = match &config.body {
+            Body::ResNet { width, kernels } => walk.resnet(x, embedding, *width, kernels),
+            Body::UNet { widths, .. } => walk.unet(x, embedding, widths),
+        };
+        // The last convolution can take the time on its way in; what is in between cannot.
+        let last_norm = config.group_norm && matches!(config.body, Body::ResNet { .. });
+        if (config.attention.is_some() || last_norm)
+            && let Some(columns) = addend.take()
+        {
+            features = walk.layers.add_per_channel(features, columns);
+        }
+        if let Some(attention) = &config.attention {
+            features = walk.attention(features, attention, watch.as_ref());
+        }
+        let name = match &config.body {
+            Body::ResNet { .. } if config.group_norm => {
+                let names = ["down_projection.0".to_owned()];
+                features = walk.layers.group_norm(features, &names, N_GROUPS, false);
+                "down_projection.1"
+            }
+            Body::ResNet { .. } => "down_projection",
+            Body::UNet { .. } => "output_conv",
+        };
+        let last = walk.conv(name, config.image.channels, config.last_kernel);
+        let output = walk.layers.convolve_to_images(features, addend, last);
+        let mut layers = walk.layers;
+        layers.complete();
+        Ok(Self { layers, inputs, output, watch })
+    }
+}
+
+fn watch(layers: &mut Layers, config: &NetworkConfig, watched: Watched) -> Option<Watch> {
+    let attention = config.attention.as_ref()?;
+    if watched == Watched::Nothing || attention.variant != AttentionVariant::Softmax {
+        return None;
+    }
+    let (n_pixels, n_heads) = (config.image.n_pixels(), layers.batch() * attention.heads);
+    let figures = layers.plan.buffer(n_heads * N_FIGURES * n_pixels);
+    let maps =
+        (watched == Watched::Maps).then(|| layers.plan.buffer(n_heads * n_pixels * n_pixels));
+    Some(Watch { figures, maps, circular: config.padding == Padding::Circular })
+}
+
+fn check(config: &NetworkConfig) -> Result<(), String> {
+    let needs = |problem: String| Err(format!("training on a GPU needs {problem}"));
+    let (widths, names): (Vec<usize>, &str) = match &config.body {
+        Body::ResNet { width, .. } => (vec![*width], "width"),
+        Body::UNet { widths, embedding } => {
+            let all = widths.iter().copied().chain([*embedding]);
+            (all.collect(), "widths and embedding")
+        }
+    };
+    // Joined skips are twice as wide.
+    let most = CHANNELS_MAX / 2;
+    if let Some(width) = widths.iter().find(|w| **w != rounded(**w) || **w > most) {
+        return needs(format!(
+            "{names} in multiples of {} up to {most}, not '{width}'",
+            rounded(1)
+        ));
+    }
+    if let Some(attention) = &config.attention {
+        let inner = attention.heads * attention.head_width;
+        if inner != rounded(inner) || inner > most {
+            return needs(format!(
+                "attention heads whose widths add up to a multiple of {} up to {most}, not '{inner}'",
+                rounded(1)
+            ));
+        }
+        if attention.variant == AttentionVariant::Top1 {
+            return needs(
+                "another attention variant than 'top1', whose noise is drawn anew each step".into(),
+            );
+        }
+    }
+    Ok(())
+}
+
+struct Walk<'a> {
+    layers: Layers,
+    config: &'a NetworkConfig,
+    circular: bool,
+}
+
+impl Walk<'_> {
+    fn conv<'b>(&self, name: &'b str, c_out: usize, kernel: usize) -> Conv2d<'b> {
+        Conv2d { name, c_out, kernel, is_circular: self.circular }
+    }
+
+    fn resnet(
+        &mut self,
+        x: Value,
+        embedding: Value,
+        width: usize,
+        kernels: &[usize],
+    ) -> (Value, Option<Columns>) {
+        // The times of all layers at once.
+        let n = kernels.len() + 1;
+        let maps: Vec<(String, usize)> = (0..n).map(|i| (format!("embs.{i}.0"), width)).collect();
+        let times = self.layers.linear(embedding, &maps);
+        let norms: Vec<String> = (0..n).map(|i| format!("embs.{i}.1")).collect();
+        let times = self.layers.group_norm(times, &norms, N_GROUPS, true);
+        let time = |i: usize| Some(Columns { of: times, first: i * width });
+        let first = self.conv("up_projection", width, 3);
+        let mut state = self.layers.convolve(x, None, first, Form::Plain);
+        for (i, &kernel) in kernels.iter().enumerate() {
+            let name = format!("convs.{i}.0");
+            let conv = self.conv(&name, width, kernel);
+            state = if self.config.group_norm {
+                let change = self.layers.convolve(state, time(i), conv, Form::Plain);
+                let norm = [format!("convs.{i}.1")];
+                let change = self.layers.group_norm(change, &norm, N_GROUPS, true);
+                self.layers.add(state, change)
+            } else {
+                self.layers.convolve(state, time(i), conv, Form::Residual)
+            };
+        }
+        (state, time(kernels.len()))
+    }
+
+    fn unet(&mut self, x: Value, embedding: Value, widths: &[usize]) -> (Value, Option<Columns>) {
+        let deepest = widths.len() - 1;
+        let c_in = self.config.image.channels;
+        // Each block's name and channels in and out, in the order of the walk.
+        let mut blocks = Vec::new();
+        for (i, &width) in widths.iter().enumerate() {
+            let n_in = if i == 0 { c_in } else { widths[i - 1] };
+            let name =
+                if i == deepest { "bottleneck".into() } else { format!("feature_blocks.{i}") };
+            blocks.push((name, n_in, width));
+        }
+        for (i, &width) in widths[..deepest].iter().rev().enumerate() {
+            blocks.push((format!("output_blocks.{i}"), 2 * width, width));
+        }
+        let raised = self.layers.relu(embedding);
+        let mut maps: Vec<(String, usize)> =
+            blocks.iter().map(|(name, n_in, _)| (format!("{name}.emb.1"), *n_in)).collect();
+        maps.push(("last_emb.1".into(), widths[0]));
+        let times = self.layers.linear(raised, &maps);
+        let firsts: Vec<usize> = maps
+            .iter()
+            .scan(0, |next, (_, width)| {
+                *next += rounded(*width);
+                Some(*next - rounded(*width))
+            })
+            .collect();
+        let time = |i: usize| Some(Columns { of: times, first: firsts[i] });
+
+        let mut state = x;
+        let mut kept = Vec::new();
+        for (i, (name, _, width)) in blocks.iter().enumerate() {
+            if i > deepest {
+                let skip: Value = kept.pop().unwrap_or(state);
+                let name = format!("upsamples.{}", i - deepest - 1);
+                let larger = self.layers.upsample(state, &name, *width);
+                state = self.layers.join(skip, larger);
+            }
+            state = self.block(state, time(i), name, *width);
+            if i < deepest {
+                kept.push(state);
+                state = self.layers.max_pool(state);
+            }
+        }
+        (state, time(blocks.len()))
+    }
+
+    fn block(&mut self, x: Value, time: Option<Columns>, name: &str, width: usize) -> Value {
+        let stride = if self.config.group_norm { 3 } else { 2 };
+        let mut state = x;
+        for i in 0..2 {
+            let told = if i == 0 { time } else { None };
+            let name_of_conv = format!("{name}.model.{}", i * stride);
+            let conv = self.conv(&name_of_conv, width, 3);
+            let form = if self.config.group_norm { Form::Plain } else { Form::Relu };
+            state = self.layers.convolve(state, told, conv, form);
+            if self.config.group_norm {
+                let norm = [format!("{name}.model.{}", i * stride + 1)];
+                state = self.layers.group_norm(state, &norm, N_GROUPS, true);
+            }
+        }
+        state
+    }
+
+    fn attention(
+        &mut self,
+        features: Value,
+        config: &AttentionConfig,
+        watch: Option<&Watch>,
+    ) -> Value {
+        let inner = config.heads * config.head_width;
+        let n_features = self.layers.n_channels(features);
+        let [v, o] = [("attention.v", inner), ("attention.o", n_features)]
+            .map(|(name, c_out)| self.conv(name, c_out, 1));
+        let layers = &mut self.layers;
+        let looks = config.variant == AttentionVariant::Softmax;
+        let looking = looks.then(|| {
+            let seen = if config.normalise { layers.pixel_norm(features) } else { features };
+            layers.pointwise_pair(seen, ["attention.q", "attention.k"], inner)
+        });
+        let values = layers.convolve(features, None, v, Form::Plain);
+        let mixed = match (looking, config.variant) {
+            (Some(looking), _) => {
+                layers.attend(looking, values, config.heads, config.head_width, watch)
+            }
+            (None, AttentionVariant::Uniform) => layers.mean(values),
+            (None, _) => values,
+        };
+        let out = layers.convolve(mixed, None, o, Form::Plain);
+        layers.add(features, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::ImageShape;
+    use crate::network::Network;
+    use crate::network::config::Output;
+    use candle_core::Device;
+
+    const NOTHING: (Arithmetic, Watched) = (Arithmetic::Full, Watched::Nothing);
+
+    fn config(body: Body, group_norm: bool, variant: Option<AttentionVariant>) -> NetworkConfig {
+        NetworkConfig {
+            image: ImageShape::new(3, 8, 8),
+            body,
+            padding: Padding::Circular,
+            group_norm,
+            last_kernel: 3,
+            n_classes: Some(4),
+            attention: variant.map(|variant| AttentionConfig {
+                variant,
+                heads: 2,
+                head_width: 8,
+                normalise: true,
+            }),
+            output: Output::Velocity,
+            time_scale: 1.0,
+            clamp: true,
+        }
+    }
+
+    #[test]
+    fn a_gpu_has_a_networks_parameters_by_name_and_shape() {
+        use AttentionVariant::{Identity, Softmax, Uniform};
+        let bodies = [
+            Body::ResNet { width: 16, kernels: vec![3, 1, 5] },
+            Body::UNet { widths: vec![8, 16, 24], embedding: 16 },
+        ];
+        for body in bodies {
+            for group_norm in [false, true] {
+                for variant in [None, Some(Softmax), Some(Uniform), Some(Identity)] {
+                    let config = config(body.clone(), group_norm, variant);
+                    let network = Network::new(&config, 1, &Device::Cpu).unwrap();
+                    let mut expected: Vec<(String, Vec<usize>)> = network
+                        .parameters()
+                        .iter()
+                        .map(|(name, tensor)| (name.clone(), tensor.dims().to_vec()))
+                        .collect();
+                    expected.sort();
+                    let gpu = GpuNetwork::new(&config, 2, 0, NOTHING).unwrap();
+                    let mut found: Vec<(String, Vec<usize>)> = gpu
+                        .layers
+                        .parameters
+                        .all
+                        .iter()
+                        .map(|parameter| (parameter.name.clone(), parameter.dims.clone()))
+                        .collect();
+                    found.sort();
+                    assert_eq!(found, expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_gpu_cannot_train_is_named() {
+        let narrow = Body::ResNet { width: 20, kernels: vec![3] };
+        let problem = GpuNetwork::new(&config(narrow, false, None), 2, 0, NOTHING).err().unwrap();
+        assert!(problem.contains("multiples of 8") && problem.contains("'20'"), "{problem}");
+        let body = Body::ResNet { width: 16, kernels: vec![3] };
+        let top1 = config(body, false, Some(AttentionVariant::Top1));
+        assert!(GpuNetwork::new(&top1, 2, 0, NOTHING).err().unwrap().contains("'top1'"));
+    }
+}

@@ -1,0 +1,203 @@
+//! A GPU that predicts for sampling: one architecture, whatever weights, any number of images.
+//!
+//! Forward passes are kept for a few numbers of images, powers of two; what is missing of one is filled with nothing.
+//! A pass that finds no room is made of half as many images.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::cuda::{Engine, EngineError, Segment};
+use super::parameters::Parameter;
+use super::plan::Arithmetic;
+use super::sampling::GpuForward;
+use crate::network::attention::Watched;
+use crate::network::config::NetworkConfig;
+use crate::network::ops::attention_figures::N_FIGURES;
+
+/// Forward passes that stay on the GPU.
+const KEPT: usize = 4;
+/// Values that one pass may hold of activations, and of maps that are asked for.
+const VALUES: usize = 1 << 26;
+const IMAGES_MAX: usize = 64;
+
+/// Parameters as a GPU orders them.
+pub struct Weights(Vec<f32>);
+
+/// What a GPU says of some images.
+#[derive(Default)]
+pub struct Predicted {
+    /// `eps_hat` [B, C, H, W].
+    pub eps: Vec<f64>,
+    /// As [`crate::network::ops::attention_figures`], [B, heads, 4, P]; empty unless asked for.
+    pub figures: Vec<f32>,
+    /// [B, heads, P, P]; empty unless asked for.
+    pub maps: Vec<f32>,
+}
+
+/// Noisy images [B, C, H, W] at one time.
+#[derive(Clone, Copy)]
+pub struct Query<'a> {
+    pub t: f64,
+    pub x: &'a [f32],
+    pub labels: Option<&'a [u32]>,
+    pub watched: Watched,
+}
+
+/// One architecture on one GPU. Nothing is taken there before the first prediction.
+pub struct Predictor {
+    ordinal: usize,
+    network: NetworkConfig,
+    parameters: Vec<Parameter>,
+    n_parameters: usize,
+    passes: Mutex<Passes>,
+}
+
+struct Passes {
+    /// The one used last is last.
+    ready: Vec<Pass>,
+    images_max: usize,
+}
+
+struct Pass {
+    forward: GpuForward,
+    watched: Watched,
+    engine: Engine,
+    segment: Segment,
+    weights: Option<Arc<Weights>>,
+}
+
+impl Predictor {
+    /// On GPU `ordinal`; `None` if a GPU cannot do what this network needs.
+    pub fn new(ordinal: usize, network: &NetworkConfig) -> Option<Self> {
+        let one = GpuForward::new(network, 1, Watched::Nothing).ok()?;
+        Some(Self {
+            ordinal,
+            network: network.clone(),
+            parameters: one.parameters,
+            n_parameters: one.n_parameters,
+            passes: Mutex::new(Passes { ready: Vec::new(), images_max: IMAGES_MAX }),
+        })
+    }
+
+    /// Weights in the GPU's order; `value` knows them by name.
+    pub fn weights<E>(&self, value: impl Fn(&str) -> Result<Vec<f32>, E>) -> Result<Weights, E> {
+        let mut all = vec![0.0; self.n_parameters];
+        for parameter in &self.parameters {
+            parameter.to_gpu(&value(&parameter.name)?, &mut all);
+        }
+        Ok(Weights(all))
+    }
+
+    /// Images that are computed together at most.
+    pub fn images_max(&self, watched: Watched) -> usize {
+        let n_pixels = self.network.image.n_pixels();
+        let features = self.network.n_features() * n_pixels;
+        let maps = self.network.attention.filter(|_| watched == Watched::Maps);
+        let maps = maps.map_or(0, |attention| attention.heads * n_pixels * n_pixels);
+        let most = (VALUES / (8 * features + maps)).clamp(1, IMAGES_MAX);
+        // The largest power of two that is no more.
+        1 << most.ilog2()
+    }
+
+    /// What the network with these weights says.
+    pub fn predict(
+        &self,
+        weights: &Arc<Weights>,
+        query: Query<'_>,
+    ) -> Result<Predicted, EngineError> {
+        let n_values = self.network.image.n_values();
+        let n = query.x.len() / n_values;
+        let mut passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = Predicted::default();
+        let mut done = 0;
+        while done < n {
+            let most = self.images_max(query.watched).min(passes.images_max);
+            let images = (n - done).min(most);
+            let index = match passes.take(self, images.next_power_of_two(), query.watched) {
+                Err(EngineError::OutOfMemory { .. }) if passes.halve(images) => continue,
+                index => index?,
+            };
+            let labels = query.labels.map(|labels| &labels[done..done + images]);
+            let x = &query.x[done * n_values..(done + images) * n_values];
+            let query = Query { x, labels, ..query };
+            passes.ready[index].predict(weights, query, images, &mut all)?;
+            done += images;
+        }
+        Ok(all)
+    }
+}
+
+impl Passes {
+    /// Where the pass for so many images is, made if it is not there.
+    fn take(
+        &mut self,
+        of: &Predictor,
+        batch: usize,
+        watched: Watched,
+    ) -> Result<usize, EngineError> {
+        let is_it = |pass: &Pass| pass.forward.batch == batch && pass.watched == watched;
+        let pass = match self.ready.iter().position(is_it) {
+            Some(index) => self.ready.remove(index),
+            None => {
+                if self.ready.len() == KEPT {
+                    self.ready.remove(0);
+                }
+                Pass::new(of, batch, watched)?
+            }
+        };
+        self.ready.push(pass);
+        Ok(self.ready.len() - 1)
+    }
+
+    /// Makes room for less than so many images; whether there is less.
+    fn halve(&mut self, images: usize) -> bool {
+        self.ready.clear();
+        self.images_max = images.next_power_of_two() / 2;
+        self.images_max > 0
+    }
+}
+
+impl Pass {
+    fn new(of: &Predictor, batch: usize, watched: Watched) -> Result<Self, EngineError> {
+        let forward = GpuForward::new(&of.network, batch, watched)
+            .map_err(|problem| EngineError::TooLarge { problem })?;
+        // As exact as the CPU: what networks make is compared with theory.
+        let arithmetic = Arithmetic::Full;
+        #[expect(unsafe_code, reason = "the contract of `Engine::new`")]
+        // SAFETY: the commands are those that `GpuForward::new` made over this very plan; its kernels stay inside their
+        // buffers, as `tests/emulator/predictions.rs` checks for every kind of network.
+        let (engine, [segment]) = unsafe {
+            Engine::new(of.ordinal, forward.plan.clone(), [&forward.commands[..]], arithmetic)
+        }?;
+        Ok(Self { forward, watched, engine, segment, weights: None })
+    }
+
+    fn predict(
+        &mut self,
+        weights: &Arc<Weights>,
+        query: Query<'_>,
+        images: usize,
+        all: &mut Predicted,
+    ) -> Result<(), EngineError> {
+        let (forward, engine) = (&self.forward, &mut self.engine);
+        if !self.weights.as_ref().is_some_and(|own| Arc::ptr_eq(own, weights)) {
+            self.weights = None;
+            engine.write(forward.weights, &weights.0)?;
+            self.weights = Some(weights.clone());
+        }
+        let fill = |out: &mut [f32]| forward.fill(query.t, query.x, query.labels, out);
+        engine.send(forward.inputs.x, forward.inputs.n_values, fill)?;
+        engine.run(&mut self.segment)?;
+        let output = engine.read(forward.output, forward.n_output)?;
+        all.eps.extend(forward.eps(query.t, query.x, &output));
+        if let Some(watch) = &forward.watch {
+            let config = forward.network();
+            let n_pixels = config.image.n_pixels();
+            let n_rows = images * config.attention.map_or(0, |a| a.heads) * n_pixels;
+            all.figures.extend(engine.read(watch.figures, n_rows * N_FIGURES)?);
+            if let Some(maps) = watch.maps {
+                all.maps.extend(engine.read(maps, n_rows * n_pixels)?);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! A network's forward pass as a GPU's commands: what sampling needs, for whatever weights.
+
+use super::attention::Watch;
+use super::network::{GpuNetwork, Inputs};
+use super::parameters::{Parameter, rounded};
+use super::plan::{Arithmetic, Command, Place, Plan};
+use crate::diffusion::Schedule;
+use crate::network::attention::Watched;
+use crate::network::config::{NetworkConfig, Output};
+
+/// A forward pass over `batch` images.
+pub struct GpuForward {
+    pub plan: Plan,
+    pub commands: Vec<Command>,
+    pub parameters: Vec<Parameter>,
+    /// Values of all parameters.
+    pub n_parameters: usize,
+    pub weights: Place,
+    pub inputs: Inputs,
+    /// What the last convolution makes, [B, P, C'].
+    pub output: Place,
+    pub n_output: usize,
+    pub watch: Option<Watch>,
+    pub batch: usize,
+    network: NetworkConfig,
+}
+
+impl GpuForward {
+    /// `Err` says what a GPU cannot do of this network.
+    pub fn new(config: &NetworkConfig, batch: usize, watched: Watched) -> Result<Self, String> {
+        // As exact as the CPU: what networks make is compared with theory.
+        let made = GpuNetwork::new(config, batch, 0, (Arithmetic::Full, watched))?;
+        let GpuNetwork { layers, inputs, output, watch } = made;
+        let (homes, output) = (layers.homes(), layers.place(output));
+        let n_parameters = layers.parameters.n_values();
+        let (mut plan, mut commands) = (layers.plan, layers.commands);
+        let watched = watch.iter().flat_map(|watch| [Some(watch.figures), watch.maps]);
+        let kept = [homes.parameters, inputs.x, output].map(Some).into_iter().chain(watched);
+        let kept: Vec<usize> = kept.flatten().map(|place| place.buffer).collect();
+        plan.share(&mut commands, &kept);
+        Ok(Self {
+            plan,
+            commands,
+            parameters: layers.parameters.all,
+            n_parameters,
+            weights: homes.parameters,
+            inputs,
+            output,
+            n_output: batch * config.image.n_pixels() * rounded(config.image.channels),
+            watch,
+            batch,
+            network: config.clone(),
+        })
+    }
+
+    pub fn network(&self) -> &NetworkConfig {
+        &self.network
+    }
+
+    /// Writes up to `batch` noisy images [B, C, H, W] at one time `t`, and as many of nothing as are missing, to the
+    /// GPU's inputs `[n_values]`.
+    pub fn fill(&self, t: f64, x: &[f32], labels: Option<&[u32]>, out: &mut [f32]) {
+        out.fill(0.0);
+        self.inputs.fill(&self.network, &vec![t; self.batch], x, labels, out);
+    }
+
+    /// `eps_hat` [B, C, H, W] of the images `x` at time `t` from what the GPU made of them.
+    pub fn eps(&self, t: f64, x: &[f32], output: &[f32]) -> Vec<f64> {
+        let shape = self.network.image;
+        let (n_pixels, row) = (shape.n_pixels(), rounded(shape.channels));
+        let (sigma, signal) = match self.network.output {
+            Output::Noise => (0.0, 1.0),
+            Output::Velocity => {
+                let level = Schedule::default().level(t);
+                (level.sigma(), level.signal())
+            }
+        };
+        let eps = |(i, &x): (usize, &f32)| {
+            let (plane, pixel) = (i / n_pixels, i % n_pixels);
+            let (image, channel) = (plane / shape.channels, plane % shape.channels);
+            let out = output[(image * n_pixels + pixel) * row + channel];
+            sigma * f64::from(x) + signal * f64::from(out)
+        };
+        x.iter().enumerate().map(eps).collect()
+    }
+}

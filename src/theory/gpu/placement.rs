@@ -1,0 +1,532 @@
+//! Which GPU computes which images.
+//!
+//! A dictionary is dealt to the GPUs in equal, contiguous shares. A share that fits stays on its GPU, as bytes where
+//! the images are bytes; a larger one is streamed through in portions, the next one loaded while one is computed with.
+//! What GPUs answer, a few kilobytes a query, is merged here in the order of the images.
+//!
+//! A GPU that fails is not asked again by anyone: the reason is reported once, and the CPU computes from there on.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::evidence::{FoundEvidence, Mask, Mixed, Votes, images_per_launch};
+use super::plan::{CHANNELS_MAX, Launch};
+use super::{Gpu, GpuError, Loaded};
+use crate::theory::images::TrainingImages;
+use crate::theory::kernels::PatchQuery;
+use crate::theory::weights::Accumulator;
+
+/// Queries of one launch, so that what blocks find takes little memory.
+const QUERIES_MAX: usize = 8;
+/// Pairs of pixels of one launch: well under a second, so that a GPU that also draws a screen stays usable.
+const PAIRS_MAX: usize = 100_000_000_000;
+/// Kernels number a launch's entries in 32 bits, and its images in 31.
+const ENTRIES_MAX: usize = u32::MAX as usize;
+
+/// Kernels have a row of blocks for each, and the mask's matrix has as many columns: a gigabyte.
+const COORDINATES_MAX: usize = 1 << 14;
+
+/// What is told why GPUs are no longer used.
+type Report = Box<dyn Fn(&str) + Send + Sync>;
+
+/// GPUs that work together.
+pub struct Gpus {
+    gpus: Vec<Box<dyn Gpu>>,
+    report: Report,
+    is_out: AtomicBool,
+}
+
+/// A dictionary's GPUs and where its images are on them.
+pub struct GpuPlacement {
+    gpus: Arc<Gpus>,
+    placement: Mutex<Placement>,
+}
+
+enum Placement {
+    /// Nobody asked yet.
+    Unplaced,
+    Placed(Arc<Vec<Share>>),
+    /// These GPUs cannot take these images.
+    Unusable,
+}
+
+/// Images that one GPU answers for.
+struct Share {
+    gpu: usize,
+    images: Range<usize>,
+    held: Held,
+}
+
+enum Held {
+    /// All of them, for good.
+    Whole(Box<dyn Loaded>),
+    /// So many at a time; fewer once these did not fit.
+    Portions(AtomicUsize),
+}
+
+impl Gpus {
+    /// `report` is told, once, why GPUs are no longer used.
+    pub fn new(gpus: Vec<Box<dyn Gpu>>, report: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { gpus, report: Box::new(report), is_out: AtomicBool::new(false) }
+    }
+
+    /// Names, separated by commas.
+    pub fn names(&self) -> String {
+        let names: Vec<String> = self.gpus.iter().map(|gpu| gpu.name()).collect();
+        names.join(", ")
+    }
+
+    /// Whether one of them failed.
+    pub fn is_out(&self) -> bool {
+        self.is_out.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for GpuPlacement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GpuPlacement({})", self.gpus.names())
+    }
+}
+
+impl GpuPlacement {
+    pub fn new(gpus: Arc<Gpus>) -> Self {
+        Self { gpus, placement: Mutex::new(Placement::Unplaced) }
+    }
+
+    pub fn gpus(&self) -> &Arc<Gpus> {
+        &self.gpus
+    }
+
+    /// Posteriors over `images` of each query in turn, or no more of them than means and log-sum-exps; `None` where the CPU has to
+    /// compute.
+    pub fn posteriors(
+        &self,
+        images: &TrainingImages,
+        queries: &[PatchQuery<'_, f32>],
+        mean_only: bool,
+    ) -> Option<Vec<Accumulator>> {
+        let work = || Sums::new(images, queries, mean_only);
+        let found = self.work(images, 0..images.len(), work)?;
+        let mut found = found.into_iter().map(|sums| sums.all);
+        let mut all = found.next().unwrap_or_default();
+        for found in found {
+            all.iter_mut().zip(&found).for_each(|(all, one)| all.merge(one));
+        }
+        Some(all)
+    }
+
+    /// What each of some of these images says about a query; `None` as above.
+    pub fn evidence(
+        &self,
+        images: &TrainingImages,
+        some: Range<usize>,
+        query: PatchQuery<'_, f32>,
+    ) -> Option<FoundEvidence> {
+        let work = || ByImage {
+            images,
+            query,
+            find: |loaded: &dyn Loaded, launch: &Launch| loaded.evidence(launch, query.x),
+            merge: |all: &mut Vec<FoundEvidence>, _: &Launch, found| all.push(found),
+            all: Vec::new(),
+        };
+        let found = self.work(images, some, work)?;
+        let mut all = FoundEvidence::default();
+        for one in found.into_iter().flat_map(|work| work.all) {
+            all.log_sums.extend(one.log_sums);
+            all.entropies.extend(one.entropies);
+            all.estimates.extend(one.estimates);
+            all.log_weights.extend(one.log_weights);
+            all.places.extend(one.places);
+        }
+        Some(all)
+    }
+
+    /// All images mixed by their evidence and votes; `None` as above.
+    pub fn mixed(
+        &self,
+        images: &TrainingImages,
+        query: PatchQuery<'_, f32>,
+        votes: Votes<'_>,
+        lambda: f32,
+    ) -> Option<Mixed> {
+        let shape = images.shape();
+        // One more sum than channels.
+        if shape.channels >= CHANNELS_MAX {
+            return None;
+        }
+        let find = |loaded: &dyn Loaded, launch: &Launch| {
+            let first = launch.plan.first_image as usize;
+            let votes = match votes {
+                Votes::Images(all) => Votes::Images(&all[first..first + launch.loaded.len()]),
+                votes => votes,
+            };
+            Ok(Mixed::of_found(launch, &loaded.mixed(launch, query.x, votes, lambda)?))
+        };
+        self.mixed_by(images, query, || Mixed::new(shape.channels, shape.n_pixels()), find)
+    }
+
+    /// The posterior over images of every coordinate of a query through a mask, with a coordinate for a pixel and entropies of
+    /// nothing as a second channel; `None` as above. Only the query's image and shape count.
+    pub fn masked(
+        &self,
+        images: &TrainingImages,
+        query: PatchQuery<'_, f32>,
+        mask: Mask<'_>,
+    ) -> Option<Accumulator> {
+        let n_values = images.shape().n_values();
+        if n_values > COORDINATES_MAX {
+            return None;
+        }
+        let find = |loaded: &dyn Loaded, launch: &Launch| {
+            Ok(Mixed::of_coordinates(launch, &loaded.masked(launch, query.x, mask)?))
+        };
+        Some(self.mixed_by(images, query, || Mixed::new(1, n_values), find)?.mixture)
+    }
+
+    /// All images mixed by the crops that hold a pixel, `log_sums` being those of the query's evidence at the crops' centres;
+    /// weights are for logarithms in what was largest. `None` as above.
+    pub fn crops(
+        &self,
+        images: &TrainingImages,
+        query: PatchQuery<'_, f32>,
+        log_sums: &[f32],
+    ) -> Option<Mixed> {
+        let shape = images.shape();
+        // As for `mixed`, which comes first.
+        if shape.channels >= CHANNELS_MAX {
+            return None;
+        }
+        let find = |loaded: &dyn Loaded, launch: &Launch| {
+            Ok(Mixed::of_found(launch, &loaded.crops(launch, query.x, log_sums)?))
+        };
+        self.mixed_by(images, query, || Mixed::new(shape.channels, shape.n_pixels()), find)
+    }
+
+    /// What `find` mixes of the images of each launch, mixed.
+    fn mixed_by(
+        &self,
+        images: &TrainingImages,
+        query: PatchQuery<'_, f32>,
+        new: impl Fn() -> Mixed + Sync,
+        find: impl Fn(&dyn Loaded, &Launch) -> Result<Mixed, GpuError> + Copy + Send + Sync,
+    ) -> Option<Mixed> {
+        let merge = |all: &mut Mixed, _: &Launch, found: Mixed| all.merge(&found);
+        let work = || ByImage { images, query, find, merge, all: new() };
+        let found = self.work(images, 0..images.len(), work)?;
+        let mut all = new();
+        found.iter().for_each(|work| all.merge(&work.all));
+        Some(all)
+    }
+
+    /// `sum_n P(n|p) P(n|r)` over all images, `P(n|p) = exp(E[n,p] - log_sums[p])`, `[P, P]`; `None` as above.
+    pub fn co_origin(
+        &self,
+        images: &TrainingImages,
+        query: PatchQuery<'_, f32>,
+        log_sums: &[f32],
+    ) -> Option<Vec<f64>> {
+        let n_pixels = images.shape().n_pixels();
+        let new = || vec![0.0; n_pixels * n_pixels];
+        let find =
+            |loaded: &dyn Loaded, launch: &Launch| loaded.co_origin(launch, query.x, log_sums);
+        let merge = |all: &mut Vec<f64>, _: &Launch, found: Vec<f32>| {
+            all.iter_mut().zip(found).for_each(|(all, one)| *all += f64::from(one));
+        };
+        let work = || ByImage { images, query, find, merge, all: new() };
+        let found = self.work(images, 0..images.len(), work)?;
+        let mut all = new();
+        for one in found {
+            all.iter_mut().zip(one.all).for_each(|(all, one)| *all += one);
+        }
+        Some(all)
+    }
+
+    /// Has each GPU do its share of some images, in their order; `None` where GPUs cannot.
+    fn work<W: Work + Send>(
+        &self,
+        images: &TrainingImages,
+        some: Range<usize>,
+        work: impl Fn() -> W + Sync,
+    ) -> Option<Vec<W>> {
+        let shares = self.shares(images)?;
+        match self.of_shares(&shares, images, some, work) {
+            Ok(found) => Some(found),
+            Err(error) => {
+                *self.lock() = Placement::Unusable;
+                self.give_up(&error);
+                None
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Placement> {
+        self.placement.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The images' places, found when first asked for.
+    fn shares(&self, images: &TrainingImages) -> Option<Arc<Vec<Share>>> {
+        if self.gpus.is_out() {
+            return None;
+        }
+        let mut placement = self.lock();
+        match &*placement {
+            Placement::Placed(shares) => return Some(shares.clone()),
+            Placement::Unusable => return None,
+            Placement::Unplaced => {}
+        }
+        match self.place(images) {
+            Ok(shares) => {
+                let shares = Arc::new(shares);
+                *placement = Placement::Placed(shares.clone());
+                Some(shares)
+            }
+            Err(error) => {
+                *placement = Placement::Unusable;
+                self.give_up(&error);
+                None
+            }
+        }
+    }
+
+    /// Says why, and has nobody ask GPUs again that failed; others may suit other images.
+    fn give_up(&self, error: &GpuError) {
+        let failed = matches!(error, GpuError::Failed { .. });
+        let is_known = failed && self.gpus.is_out.swap(true, Ordering::Relaxed);
+        if !is_known {
+            (self.gpus.report)(&format!("theory is computed on the CPU: {error}"));
+        }
+    }
+
+    fn place(&self, images: &TrainingImages) -> Result<Vec<Share>, GpuError> {
+        let (n, n_gpus) = (images.len(), self.gpus.gpus.len());
+        let mut shares = Vec::with_capacity(n_gpus);
+        for (number, gpu) in self.gpus.gpus.iter().enumerate() {
+            let mine = n * number / n_gpus..n * (number + 1) / n_gpus;
+            if mine.is_empty() {
+                continue;
+            }
+            let each = images.bytes_on_gpu();
+            let room = gpu.room()?;
+            let portions = |n: usize| Held::Portions(AtomicUsize::new(n.max(1)));
+            let held = if mine.len() * each <= room / 2 {
+                match gpu.load(images.for_gpu(mine.clone()).pixels()) {
+                    Ok(loaded) => Held::Whole(loaded),
+                    Err(GpuError::OutOfMemory { .. }) => portions(mine.len() / 4),
+                    Err(error) => return Err(error),
+                }
+            } else {
+                portions((room / 4 / each).min(mine.len()))
+            };
+            shares.push(Share { gpu: number, images: mine, held });
+        }
+        Ok(shares)
+    }
+
+    fn of_shares<W: Work + Send>(
+        &self,
+        shares: &[Share],
+        images: &TrainingImages,
+        some: Range<usize>,
+        work: impl Fn() -> W + Sync,
+    ) -> Result<Vec<W>, GpuError> {
+        let of_share = |share: &Share| {
+            let mut work = work();
+            let mine = share.images.start.max(some.start)..share.images.end.min(some.end);
+            match &share.held {
+                _ if mine.is_empty() => {}
+                Held::Whole(loaded) => {
+                    let place = mine.start - share.images.start..mine.end - share.images.start;
+                    work.add(loaded.as_ref(), place, mine)?;
+                }
+                Held::Portions(n) => self.stream(images, share.gpu, mine, n, &mut work)?,
+            }
+            Ok(work)
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                shares.iter().map(|share| scope.spawn(|| of_share(share))).collect();
+            let gone = |_| panic!("a thread that talks to a GPU panicked");
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(gone)).collect()
+        })
+    }
+
+    /// Adds images portion by portion; portions that do not fit are halved.
+    fn stream(
+        &self,
+        images: &TrainingImages,
+        gpu: usize,
+        mine: Range<usize>,
+        per_portion: &AtomicUsize,
+        work: &mut impl Work,
+    ) -> Result<(), GpuError> {
+        let mut next = mine.start;
+        while next < mine.end {
+            let n = per_portion.load(Ordering::Relaxed);
+            match self.stream_from(images, gpu, (&mut next, mine.end), n, work) {
+                Err(GpuError::OutOfMemory { .. }) if n > 1 => {
+                    per_portion.store(n.div_ceil(2), Ordering::Relaxed);
+                }
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on from image `next`, which it leaves at the first image that is not added.
+    fn stream_from(
+        &self,
+        images: &TrainingImages,
+        gpu: usize,
+        (next, end): (&mut usize, usize),
+        n: usize,
+        work: &mut impl Work,
+    ) -> Result<(), GpuError> {
+        let gpu = &self.gpus.gpus[gpu];
+        let first = *next;
+        std::thread::scope(|scope| {
+            // Nobody waits in the channel: one portion is on its way while another is computed with.
+            let (sender, receiver) = sync_channel(0);
+            scope.spawn(move || {
+                for first in (first..end).step_by(n) {
+                    let portion = first..(first + n).min(end);
+                    let loaded = gpu.load(images.for_gpu(portion.clone()).pixels());
+                    let is_last = loaded.is_err();
+                    if sender.send((portion, loaded)).is_err() || is_last {
+                        return;
+                    }
+                }
+            });
+            for (portion, loaded) in receiver {
+                *next = portion.start;
+                work.add(loaded?.as_ref(), 0..portion.len(), portion.clone())?;
+                *next = portion.end;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// What is done with a dictionary's images, some after others.
+trait Work {
+    /// Takes in the dictionary's `images`, which are at `place` among those loaded; in order. All of them or, if it fails,
+    /// none: they may be taken in again.
+    fn add(
+        &mut self,
+        loaded: &dyn Loaded,
+        place: Range<usize>,
+        images: Range<usize>,
+    ) -> Result<(), GpuError>;
+}
+
+/// Posteriors that images are added to.
+struct Sums<'a> {
+    images: &'a TrainingImages,
+    queries: &'a [PatchQuery<'a, f32>],
+    mean_only: bool,
+    all: Vec<Accumulator>,
+}
+
+impl<'a> Sums<'a> {
+    fn new(
+        images: &'a TrainingImages,
+        queries: &'a [PatchQuery<'a, f32>],
+        mean_only: bool,
+    ) -> Self {
+        let shape = images.shape();
+        let all =
+            queries.iter().map(|_| Accumulator::new(shape.channels, shape.n_pixels())).collect();
+        Self { images, queries, mean_only, all }
+    }
+}
+
+impl Work for Sums<'_> {
+    fn add(
+        &mut self,
+        loaded: &dyn Loaded,
+        place: Range<usize>,
+        images: Range<usize>,
+    ) -> Result<(), GpuError> {
+        let n_pixels = self.images.shape().n_pixels();
+        let mut found = Vec::new();
+        for queries in self.queries.chunks(QUERIES_MAX) {
+            let mut of_group = Vec::new();
+            let flat: Vec<f32> = queries.iter().flat_map(|query| query.x).copied().collect();
+            let by_pairs = PAIRS_MAX / queries.len() / n_pixels / n_pixels;
+            let per_launch = by_pairs.min(ENTRIES_MAX / n_pixels).min(i32::MAX as usize).max(1);
+            for first in (0..place.len()).step_by(per_launch) {
+                let mine = place.start + first..(place.start + first + per_launch).min(place.end);
+                let (n, is_bytes) = (self.images.len(), self.images.are_bytes());
+                let launch = Launch::new(&queries[0], mine, images.start + first, n, is_bytes);
+                let launch = Launch { mean_only: self.mean_only, ..launch };
+                let answer = loaded.posteriors(&launch, &flat)?;
+                of_group.push((launch, answer));
+            }
+            found.push(of_group);
+        }
+        for (of_group, all) in found.iter().zip(self.all.chunks_mut(QUERIES_MAX)) {
+            of_group.iter().for_each(|(launch, answer)| launch.merge(answer, all));
+        }
+        Ok(())
+    }
+}
+
+/// Something that is kept of each image and pixel: how a launch finds it, and what all of them come to.
+struct ByImage<'a, A, F, M> {
+    images: &'a TrainingImages,
+    query: PatchQuery<'a, f32>,
+    find: F,
+    merge: M,
+    all: A,
+}
+
+/// What a GPU finds over images for which it keeps something of each image and pixel, launch by launch, in the order of the
+/// images; launches that do not fit are halved.
+fn by_image<R>(
+    images: &TrainingImages,
+    query: &PatchQuery<'_, f32>,
+    place: Range<usize>,
+    some: Range<usize>,
+    find: impl Fn(&Launch) -> Result<R, GpuError>,
+) -> Result<Vec<(Launch, R)>, GpuError> {
+    let shape = images.shape();
+    let mut per_launch = images_per_launch(shape.channels, shape.n_pixels());
+    let mut found = Vec::new();
+    let mut done = 0;
+    while done < place.len() {
+        let n = per_launch.min(place.len() - done);
+        let mine = place.start + done..place.start + done + n;
+        let first = some.start + done;
+        let launch = Launch::new(query, mine, first, images.len(), images.are_bytes());
+        match find(&launch) {
+            Ok(one) => {
+                found.push((launch, one));
+                done += n;
+            }
+            Err(GpuError::OutOfMemory { .. }) if n > 1 => per_launch = n.div_ceil(2),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+impl<A, R, F, M> Work for ByImage<'_, A, F, M>
+where
+    F: Fn(&dyn Loaded, &Launch) -> Result<R, GpuError>,
+    M: Fn(&mut A, &Launch, R),
+{
+    fn add(
+        &mut self,
+        loaded: &dyn Loaded,
+        place: Range<usize>,
+        images: Range<usize>,
+    ) -> Result<(), GpuError> {
+        let find = |launch: &Launch| (self.find)(loaded, launch);
+        for (launch, found) in by_image(self.images, &self.query, place, images, find)? {
+            (self.merge)(&mut self.all, &launch, found);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,334 @@
+//! A training step on a GPU, with its batches drawn ahead by threads of their own.
+//!
+//! A GPU takes a batch of these networks faster than one core draws its noise. Every batch is a function of seed and
+//! step alone, so several threads draw steps to come.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use candle_core::{Device, Tensor};
+
+use super::gpu_step::GpuStep;
+use super::config::TrainingConfig;
+use super::error::TrainingError;
+use super::loss::{Draw, noisy_batch};
+use super::schedule::learning_rate;
+use super::tensors::missing;
+use crate::dataset::{Batches, Dataset};
+use crate::diffusion::Schedule;
+use crate::network::TensorMap;
+use crate::network::gpu::cuda::{Engine, EngineError, Segment};
+use crate::network::gpu::plan::{Command, Place};
+use crate::network::config::NetworkConfig;
+
+/// Threads that draw batches, at most.
+const THREADS: usize = 6;
+/// Steps that each of them is ahead.
+const AHEAD: usize = 2;
+
+/// Training state on a GPU.
+pub struct GpuTraining {
+    step: Arc<GpuStep>,
+    engine: Engine,
+    gradients: Segment,
+    update: Segment,
+    drawn: Option<Drawn>,
+    n_updates: u64,
+    config: TrainingConfig,
+    dataset: Arc<Dataset>,
+}
+
+/// What a step did, before it is judged.
+pub struct Outcome {
+    /// Time and error of each image.
+    pub errors: Vec<(f64, f64)>,
+    pub gradient_norm: f64,
+}
+
+/// Inputs of a step's pieces, ready to be sent.
+struct Ready {
+    times: Vec<f64>,
+    pieces: Vec<Vec<f32>>,
+}
+
+/// Threads that draw; thread i draws every nth step.
+struct Drawn {
+    next: u64,
+    first: u64,
+    threads: Vec<Receiver<Ready>>,
+}
+
+impl GpuTraining {
+    /// Takes GPU `ordinal`. A batch that does not fit is computed in smaller pieces, which the second value says.
+    /// `Ok(Err)` says what a GPU cannot do of this network.
+    pub fn open(
+        ordinal: usize,
+        config: &TrainingConfig,
+        network: &NetworkConfig,
+        dataset: Arc<Dataset>,
+    ) -> Result<Result<(Self, Option<String>), String>, EngineError> {
+        let mut n_pieces = config.accumulate;
+        loop {
+            let piece = config.batch / n_pieces;
+            let step = match GpuStep::new(config, network, piece) {
+                Ok(step) => step,
+                Err(problem) => return Ok(Err(problem)),
+            };
+            let commands = [&step.gradients[..], &step.update[..]];
+            #[expect(unsafe_code, reason = "the contract of `Engine::new`")]
+            // SAFETY: the commands are those that `GpuStep::new` made over this very plan; their kernels stay inside
+            // their buffers, as `tests/emulator/steps.rs` checks for every kind of network.
+            let opened =
+                unsafe { Engine::new(ordinal, step.plan.clone(), commands, config.arithmetic) };
+            match opened {
+                Ok((engine, [gradients, update])) => {
+                    let note = (n_pieces > config.accumulate).then(|| {
+                        format!(
+                            "the GPU has no room for {} images at a time: batches of {} are computed in {n_pieces} \
+                             pieces, with the same result to rounding",
+                            config.batch / config.accumulate,
+                            config.batch
+                        )
+                    });
+                    let (config, step) = (config.clone(), Arc::new(step));
+                    let (drawn, n_updates) = (None, 0);
+                    let gpu =
+                        Self { step, engine, gradients, update, drawn, n_updates, config, dataset };
+                    return Ok(Ok((gpu, note)));
+                }
+                Err(EngineError::OutOfMemory { .. } | EngineError::TooLarge { .. })
+                    if next_pieces(config.batch, n_pieces).is_some() =>
+                {
+                    n_pieces = next_pieces(config.batch, n_pieces).unwrap_or(config.batch);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Floating-point operations of a step's products and convolutions.
+    pub fn operations(&self) -> f64 {
+        self.total(|command| command.operations())
+    }
+
+    /// Bytes that a step's commands move at least.
+    pub fn n_bytes_moved(&self) -> f64 {
+        self.total(|command| command.n_bytes(&self.step.plan))
+    }
+
+    fn total(&self, of: impl Fn(&Command) -> f64) -> f64 {
+        let sum = |commands: &[Command]| commands.iter().map(&of).sum::<f64>();
+        self.step.n_pieces() as f64 * sum(&self.step.gradients) + sum(&self.step.update)
+    }
+
+    /// One step, number `step` counted from 0.
+    pub fn step(&mut self, step: u64) -> Result<Outcome, EngineError> {
+        let ready = self.draw(step);
+        let inputs = self.step.inputs;
+        for piece in &ready.pieces {
+            self.engine.send(inputs.x, inputs.n_values, |out| out.copy_from_slice(piece))?;
+            self.engine.run(&mut self.gradients)?;
+        }
+        self.engine.run(&mut self.update)?;
+        let batch = self.config.batch;
+        let report = self.engine.read(self.step.kept.report, batch + 2)?;
+        let errors = report[..batch].iter().map(|&error| f64::from(error));
+        self.n_updates = report[batch + 1] as u64;
+        Ok(Outcome {
+            errors: ready.times.into_iter().zip(errors).collect(),
+            gradient_norm: f64::from(report[batch]),
+        })
+    }
+
+    fn draw(&mut self, step: u64) -> Ready {
+        let is_next = self.drawn.as_ref().is_some_and(|drawn| drawn.next == step);
+        if !is_next {
+            self.drawn = Some(Drawn::start(&self.step, &self.config, &self.dataset, step));
+        }
+        let drawn = self.drawn.as_mut().and_then(Drawn::take);
+        // A thread that is gone has panicked; what it would have drawn is drawn here, and says so again.
+        drawn.unwrap_or_else(|| {
+            let mut order = Batches::new(self.dataset.len(), self.config.batch, self.config.seed);
+            ready(&self.step, &self.config, &self.dataset, &mut order, step)
+        })
+    }
+
+    /// Takes weights, moments and the moving average of weights as checkpoints hold them.
+    pub fn take(
+        &mut self,
+        n_updates: u64,
+        weights: &TensorMap,
+        moments: Option<&TensorMap>,
+        average: &TensorMap,
+    ) -> Result<(), TakeError> {
+        let kept = self.step.kept;
+        let zeros = vec![0.0; self.step.n_parameters];
+        let all = [(kept.parameters, Some(weights), ""), (kept.average, Some(average), "")];
+        let moments = [(kept.mean, moments, "mean."), (kept.square, moments, "square.")];
+        for (place, map, prefix) in all.into_iter().chain(moments) {
+            let values = match map {
+                Some(map) => self.joined(map, prefix)?,
+                None => zeros.clone(),
+            };
+            self.engine.write(place, &values)?;
+        }
+        self.engine.write(kept.gradients, &zeros)?;
+        self.engine.write(kept.state, &[n_updates as f32])?;
+        self.n_updates = n_updates;
+        Ok(())
+    }
+
+    fn joined(&self, map: &TensorMap, prefix: &str) -> Result<Vec<f32>, TakeError> {
+        let mut all = vec![0.0; self.step.n_parameters];
+        for parameter in &self.step.parameters {
+            let name = format!("{prefix}{}", parameter.name);
+            let tensor = map.get(&name).filter(|tensor| tensor.dims() == parameter.dims);
+            let tensor = tensor.ok_or_else(|| TakeError::Missing { name: name.clone() })?;
+            let values = tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
+            parameter.to_gpu(&values.map_err(|_| TakeError::Missing { name })?, &mut all);
+        }
+        Ok(all)
+    }
+
+    /// Updates made.
+    pub fn n_updates(&self) -> u64 {
+        self.n_updates
+    }
+
+    pub fn weights(&self) -> Result<TensorMap, EngineError> {
+        self.map(self.step.kept.parameters, "")
+    }
+
+    pub fn average(&self) -> Result<TensorMap, EngineError> {
+        self.map(self.step.kept.average, "")
+    }
+
+    /// `mean.NAME` and `square.NAME`.
+    pub fn moments(&self) -> Result<TensorMap, EngineError> {
+        let mut all = self.map(self.step.kept.mean, "mean.")?;
+        all.extend(self.map(self.step.kept.square, "square.")?);
+        Ok(all)
+    }
+
+    fn map(&self, place: Place, prefix: &str) -> Result<TensorMap, EngineError> {
+        let all = self.engine.read(place, self.step.n_parameters)?;
+        let mut map = BTreeMap::new();
+        for parameter in &self.step.parameters {
+            let values = parameter.to_network(&all);
+            let tensor = Tensor::from_vec(values, parameter.dims.as_slice(), &Device::Cpu);
+            let tensor = tensor.map_err(|error| EngineError::Failed {
+                doing: "reading its values",
+                problem: error.to_string(),
+            })?;
+            map.insert(format!("{prefix}{}", parameter.name), tensor);
+        }
+        Ok(map)
+    }
+
+    /// Milliseconds of each command of a step, by what it is; the median of `repeats`.
+    pub fn profile(&mut self, repeats: usize) -> Result<Vec<(String, f64)>, EngineError> {
+        use crate::network::gpu::plan::{Command, Convolution, Pass};
+        let mut totals: BTreeMap<String, f64> = BTreeMap::new();
+        for segment in [&self.gradients, &self.update] {
+            let times = self.engine.time(segment, repeats)?;
+            for (command, ms) in segment.commands().iter().zip(times) {
+                let name;
+                let said = match command {
+                    Command::Launch(launch) => launch.kernel,
+                    Command::Product(_) => "cublas",
+                    Command::Convolution(Convolution { pass, sizes, .. }) => {
+                        let pass = match pass {
+                            Pass::Forward => "forward",
+                            Pass::Input => "input gradient",
+                            Pass::Weight => "weight gradient",
+                        };
+                        name = format!(
+                            "cudnn {pass} {} to {} at {}x{}",
+                            sizes.c_in, sizes.c_out, sizes.height, sizes.width
+                        );
+                        &name
+                    }
+                };
+                *totals.entry(said.to_owned()).or_default() += ms;
+            }
+        }
+        let mut totals: Vec<(String, f64)> = totals.into_iter().collect();
+        totals.sort_by(|a, b| f64::total_cmp(&b.1, &a.1));
+        Ok(totals)
+    }
+}
+
+/// Why a GPU could not take a checkpoint's state.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeError {
+    #[error("no fitting '{name}'")]
+    Missing { name: String },
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl From<TakeError> for TrainingError {
+    fn from(error: TakeError) -> Self {
+        match error {
+            TakeError::Missing { name } => missing("state", &name),
+            TakeError::Engine(error) => Self::Gpu(error),
+        }
+    }
+}
+
+/// The next number of pieces that a batch can be cut into evenly.
+fn next_pieces(batch: usize, n_pieces: usize) -> Option<usize> {
+    (2 * n_pieces..=batch).find(|n| batch.is_multiple_of(*n))
+}
+
+fn ready(
+    step: &GpuStep,
+    config: &TrainingConfig,
+    dataset: &Dataset,
+    order: &mut Batches,
+    number: u64,
+) -> Ready {
+    let (seed, batch, schedule) = (config.seed, config.batch, Schedule::default());
+    let drawn = noisy_batch(dataset, order, Draw { seed, batch, step: number, schedule });
+    let rate = learning_rate(config, number);
+    let piece = |which| {
+        let mut values = vec![0.0; step.inputs.n_values];
+        step.fill(&drawn, which, rate, &mut values);
+        values
+    };
+    Ready { pieces: (0..step.n_pieces()).map(piece).collect(), times: drawn.t }
+}
+
+impl Drawn {
+    fn start(
+        step: &Arc<GpuStep>,
+        config: &TrainingConfig,
+        dataset: &Arc<Dataset>,
+        first: u64,
+    ) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let n = (cores / 2).clamp(1, THREADS);
+        let thread = |which: usize| {
+            let (sender, receiver) = sync_channel(AHEAD);
+            let (step, config, dataset) = (step.clone(), config.clone(), dataset.clone());
+            std::thread::spawn(move || {
+                let mut order = Batches::new(dataset.len(), config.batch, config.seed);
+                for number in (first + which as u64..).step_by(n) {
+                    // Nobody listens once the run ends.
+                    if sender.send(ready(&step, &config, &dataset, &mut order, number)).is_err() {
+                        return;
+                    }
+                }
+            });
+            receiver
+        };
+        Self { next: first, first, threads: (0..n).map(thread).collect() }
+    }
+
+    fn take(&mut self) -> Option<Ready> {
+        let which = (self.next - self.first) % self.threads.len() as u64;
+        self.next += 1;
+        self.threads[which as usize].recv().ok()
+    }
+}

@@ -1,0 +1,190 @@
+//! A training step as a GPU's commands: inputs, gradients of one piece of a batch, update.
+//!
+//! Everything that decides an update is computed on the GPU - loss, clipping, whether all numbers are finite - so that
+//! nobody waits for it inside a step. The formulas are those of [`super::loss`], [`super::adamw`] and [`super::ema`].
+
+use crate::diffusion::Schedule;
+use crate::network::Watched;
+use crate::network::gpu::network::{GpuNetwork, Inputs};
+use crate::network::gpu::parameters::Parameter;
+use crate::network::gpu::plan::{Command, Launch, Place, Plan};
+use crate::network::config::{NetworkConfig, Output};
+
+use super::config::{LossWeighting, TrainingConfig};
+use super::loss::HostBatch;
+
+const THREADS: usize = 256;
+/// Partial sums of the gradient's square.
+const PARTIAL_SUMS: usize = 256;
+/// Values of the optimiser's state, as `kernels/training.cuh` names them.
+const STATE_VALUES: usize = 8;
+
+/// Where a step keeps what lasts.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    pub parameters: Place,
+    pub gradients: Place,
+    /// Moments, as AdamW's.
+    pub mean: Place,
+    pub square: Place,
+    /// The moving average of the parameters.
+    pub average: Place,
+    /// The number of updates made, and what the last one was decided to be.
+    pub state: Place,
+    /// Each image's error, then the gradient's norm and the number of updates made.
+    pub report: Place,
+}
+
+/// What a GPU is told of a piece besides its images.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// The noise in them, [B, C, H, W].
+    eps: Place,
+    /// For each image: sigma, signal and the loss's factor, [3, B].
+    levels: Place,
+    /// Which piece of a batch this is.
+    piece: Place,
+    /// The learning rate.
+    rate: Place,
+}
+
+/// A training step's commands.
+pub struct GpuStep {
+    pub plan: Plan,
+    /// Of one piece: from inputs to gradients, which are added to what is there.
+    pub gradients: Vec<Command>,
+    /// Of the whole batch; leaves gradients at zero.
+    pub update: Vec<Command>,
+    pub parameters: Vec<Parameter>,
+    /// Values of all parameters.
+    pub n_parameters: usize,
+    pub inputs: Inputs,
+    pub kept: Kept,
+    /// Images of a piece.
+    pub piece: usize,
+    told: Told,
+    network: NetworkConfig,
+    weighting: LossWeighting,
+    batch: usize,
+}
+
+impl GpuStep {
+    /// Of batches in pieces of `piece` images; `Err` says what a GPU cannot do.
+    pub fn new(
+        config: &TrainingConfig,
+        network: &NetworkConfig,
+        piece: usize,
+    ) -> Result<Self, String> {
+        let (image, batch) = (network.image, config.batch);
+        let n_eps = piece * image.n_values();
+        let keeps = (config.arithmetic, Watched::Nothing);
+        let made = GpuNetwork::new(network, piece, n_eps + 3 * piece + 2, keeps)?;
+        let GpuNetwork { mut layers, inputs, output, .. } = made;
+        let levels = inputs.rest.after(n_eps);
+        let [number, rate] = [0, 1].map(|i| levels.after(3 * piece + i));
+        let told = Told { eps: inputs.rest, levels, piece: number, rate };
+        let n_parameters = layers.parameters.n_values();
+        let report = layers.plan.buffer(batch + 2);
+        let dout = layers.gradient(output);
+        let buffers =
+            vec![layers.place(output), inputs.x, told.eps, told.levels, told.piece, dout, report];
+        let channels = crate::network::gpu::parameters::rounded(image.channels);
+        layers.commands.push(Command::Launch(Launch {
+            kernel: "noise_loss",
+            blocks: [piece, 1],
+            threads: THREADS,
+            shared: THREADS,
+            buffers,
+            numbers: vec![image.n_pixels(), image.channels, channels],
+            reals: vec![batch as f64],
+        }));
+        layers.backward();
+        let homes = layers.homes();
+        let mut plan = layers.plan;
+        let [mean, square, average] = [(); 3].map(|()| plan.buffer(n_parameters));
+        let (state, partial) = (plan.buffer(STATE_VALUES), plan.buffer(PARTIAL_SUMS));
+        let (parameters, gradients) = (homes.parameters, homes.gradients);
+        let kept = Kept { parameters, gradients, mean, square, average, state, report };
+        let sums = PARTIAL_SUMS.min(n_parameters.div_ceil(THREADS));
+        let launch = |kernel, blocks, shared, buffers, numbers, reals| {
+            let blocks = [blocks, 1];
+            Command::Launch(Launch {
+                kernel,
+                blocks,
+                threads: THREADS,
+                shared,
+                buffers,
+                numbers,
+                reals,
+            })
+        };
+        let update = vec![
+            launch(
+                "square_sums",
+                sums,
+                THREADS,
+                vec![gradients, partial],
+                vec![n_parameters],
+                vec![],
+            ),
+            launch(
+                "decide",
+                1,
+                THREADS,
+                vec![partial, report, told.rate, state, report.after(batch)],
+                vec![sums, batch],
+                vec![config.clip_norm, config.ema_decay],
+            ),
+            launch(
+                "update",
+                n_parameters.div_ceil(THREADS),
+                0,
+                vec![parameters, gradients, mean, square, average, state],
+                vec![n_parameters],
+                vec![config.weight_decay],
+            ),
+        ];
+        Ok(Self {
+            plan,
+            gradients: layers.commands,
+            update,
+            parameters: layers.parameters.all,
+            n_parameters,
+            inputs,
+            kept,
+            piece,
+            told,
+            network: network.clone(),
+            weighting: config.weighting,
+            batch,
+        })
+    }
+
+    /// Pieces of a batch.
+    pub fn n_pieces(&self) -> usize {
+        self.batch.div_ceil(self.piece)
+    }
+
+    /// Writes what piece number `number` of a batch is to the GPU's inputs, `[n_values]`.
+    pub fn fill(&self, batch: &HostBatch, number: usize, rate: f64, out: &mut [f32]) {
+        let schedule = Schedule::default();
+        let images = number * self.piece..(number + 1) * self.piece;
+        let n = self.network.image.n_values();
+        let values = images.start * n..images.end * n;
+        let (x, t) = (&batch.x[values.clone()], &batch.t[images.clone()]);
+        let labels = batch.labels.as_ref().map(|labels| &labels[images]);
+        self.inputs.fill(&self.network, t, x, labels, out);
+        let mut put = |place: Place, values: &mut dyn Iterator<Item = f32>| {
+            out[place.first..].iter_mut().zip(values).for_each(|(out, value)| *out = value);
+        };
+        put(self.told.eps, &mut batch.eps[values].iter().copied());
+        let levels: Vec<_> = t.iter().map(|&t| schedule.level(t)).collect();
+        let is_velocity = self.network.output == Output::Velocity;
+        let sigmas = levels.iter().map(|level| if is_velocity { level.sigma() } else { 0.0 });
+        let signals = levels.iter().map(|level| if is_velocity { level.signal() } else { 1.0 });
+        let factors = levels.iter().map(|level| self.weighting.factor(level.abar));
+        put(self.told.levels, &mut sigmas.chain(signals).chain(factors).map(|v| v as f32));
+        put(self.told.piece, &mut std::iter::once(number as f32));
+        put(self.told.rate, &mut std::iter::once(rate as f32));
+    }
+}
