@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use mosaic_lab::runs::event::{Event, EventBody, Metrics};
 use mosaic_lab::runs::format::RUN_FORMAT;
-use mosaic_lab::tui::app::{App, CHARTS, HISTORY_POINTS_MAX, Watched};
+use mosaic_lab::tui::app::{App, CHARTS, HISTORY_POINTS_MAX, OpenRun};
 use mosaic_lab::tui::message::Message;
 use mosaic_lab::tui::update::update;
 use mosaic_lab::tui::view::view;
@@ -43,8 +43,8 @@ fn press(app: &mut App, key: char) {
 
 fn app() -> App {
     let mut app = App::new(Vec::new(), "checkpoints".to_owned());
-    app.watched = Some(Watched::new(name(0)));
-    app.marked = (1..N_RUNS).map(|run| Watched::new(name(run))).collect();
+    app.watched = Some(OpenRun::new(name(0)));
+    app.marked = (1..N_RUNS).map(|run| OpenRun::new(name(run))).collect();
     for run in 0..N_RUNS {
         let events = (0..HISTORY_POINTS_MAX).map(|step| metrics(run, step)).collect();
         update(&mut app, Message::Events { run: name(run), events });

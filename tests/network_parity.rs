@@ -11,7 +11,7 @@ use mosaic_lab::diffusion::{Ddim, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
 use mosaic_lab::network::config::{Body, NetworkConfig, Output, Padding};
 use mosaic_lab::network::parameters::Source;
-use mosaic_lab::network::{Mode, Network, NetworkDenoiser, TensorMap, Watched};
+use mosaic_lab::network::{AttentionDetail, Mode, Network, NetworkDenoiser, TensorMap};
 
 struct Case {
     name: String,
@@ -110,7 +110,10 @@ impl Case {
     fn eps(&self, network: &Network) -> Tensor {
         let x = self.tensors["x"].to_dtype(network.dtype()).unwrap();
         let (t, labels) = (self.values("t"), self.labels());
-        network.forward(&t, &x, labels.as_deref(), Mode::Evaluate(Watched::Nothing)).unwrap().eps
+        network
+            .forward(&t, &x, labels.as_deref(), Mode::Evaluate(AttentionDetail::Nothing))
+            .unwrap()
+            .eps
     }
 }
 

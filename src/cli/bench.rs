@@ -17,7 +17,7 @@ use crate::console;
 use crate::dataset::{DatasetError, DatasetSource, open};
 use crate::errorln;
 use crate::evaluation::devices::{open_gpus, with_gpus};
-use crate::hardware::device::Wanted;
+use crate::hardware::device::DeviceRequest;
 use crate::runs::launch::{KEEP_FREED_MEMORY, KEPT};
 use crate::runs::process::this_program;
 use crate::theory::spec::MachineKind;
@@ -90,7 +90,7 @@ pub struct TheoryArgs {
     repeats: usize,
     /// auto, cpu, cuda:N or cuda:N,M for several GPUs.
     #[arg(long, default_value = "auto")]
-    device: Wanted,
+    device: DeviceRequest,
     /// Compute entropy and provenance as well.
     #[arg(long)]
     posterior: bool,

@@ -10,14 +10,14 @@ use crate::bench::gpu::{self, Check, Row, peer};
 use crate::console;
 use crate::errorln;
 use crate::evaluation::devices::{Opened, open};
-use crate::hardware::device::Wanted;
+use crate::hardware::device::DeviceRequest;
 use crate::theory::gpu::Ceilings;
 
 #[derive(Clone, Debug, Args)]
 pub struct GpuArgs {
     /// cuda:N, or auto for the first GPU.
     #[arg(long, default_value = "auto")]
-    device: Wanted,
+    device: DeviceRequest,
     /// Fewer and smaller cases.
     #[arg(long)]
     quick: bool,

@@ -39,7 +39,7 @@ pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
         .context("listening for Ctrl-C")?;
     let found = calibrate_machines(
         &trained.experiment,
-        &trained.contestants,
+        &trained.machine_set,
         &trained.network,
         trained.step,
         &stop,
@@ -48,7 +48,7 @@ pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
     .context("calibrating")?;
     let Some(found) = found else {
         let machines: Vec<&str> =
-            trained.contestants.machines().map(|machine| machine.name.as_str()).collect();
+            trained.machine_set.machines().map(|machine| machine.name.as_str()).collect();
         bail!(
             "none of the run's machines ({}) has settings to fit; name others, as in --set theory.machines=els,ls",
             machines.join(", ")

@@ -88,15 +88,15 @@ pub fn run(place: &Place, args: &CompareArgs) -> Result<()> {
 }
 
 fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) -> Result<Row> {
-    let Trained { experiment, network, contestants, .. } = trained;
-    let plain: Vec<_> = contestants.machines().cloned().collect();
+    let Trained { experiment, network, machine_set, .. } = trained;
+    let plain: Vec<_> = machine_set.machines().cloned().collect();
     let found = match args.uncalibrated {
         true => None,
-        false => calibration(trained, args, contestants, stop)?,
+        false => calibration(trained, args, machine_set, stop)?,
     };
     let machines = found.as_ref().map_or_else(|| plain.clone(), |found| found.apply(&plain));
-    let contestants =
-        &contestants.with_machines(machines.clone()).context("building the calibrated machines")?;
+    let machine_set =
+        &machine_set.with_machines(machines.clone()).context("building the calibrated machines")?;
     if let Some(found) = &found {
         make_folder(folder).with_context(|| format!("making '{}'", folder.display()))?;
         charts::write(&found.charts(), 2, &folder.join("calibration.png"))
@@ -111,7 +111,7 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
     let mosaics = Mosaics::new(&trained.dataset, network.network().config(), &plain)
         .context("building the search for copies")?;
     let judge = trained.judge.as_ref();
-    let found = compare(contestants, network, judge, &mosaics, seeds, stop, &mut |done| {
+    let found = compare(machine_set, network, judge, &mosaics, seeds, stop, &mut |done| {
         errorln!("{done} of {n} held-out seeds");
     })
     .with_context(|| format!("comparing run {}", trained.run.id()))?;
@@ -137,16 +137,16 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
 fn calibration(
     trained: &Trained,
     args: &CompareArgs,
-    contestants: &MachineSet,
+    machine_set: &MachineSet,
     stop: &AtomicBool,
 ) -> Result<Option<Calibration>> {
     let path = trained.run.calibration_path();
     let is_plain = args.settings.is_empty();
     let saved = if is_plain { Calibration::read(&path)? } else { None };
     if let Some(found) = saved {
-        let n_steps = contestants.ddim().n_steps;
+        let n_steps = machine_set.ddim().n_steps;
         let covers = |name: &str| found.machines.iter().any(|machine| machine.machine == name);
-        let missing = contestants.subjects(0).iter().any(|subject| !covers(&subject.name));
+        let missing = machine_set.subjects(0).iter().any(|subject| !covers(&subject.name));
         if found.step == trained.step && found.n_steps == n_steps && !missing {
             return Ok(Some(found));
         }
@@ -155,7 +155,7 @@ fn calibration(
     let (experiment, network) = (&trained.experiment, &trained.network);
     let mut progress = |what: &str| errorln!("calibrating {what}");
     let found =
-        calibrate_machines(experiment, contestants, network, trained.step, stop, &mut progress)
+        calibrate_machines(experiment, machine_set, network, trained.step, stop, &mut progress)
             .context("calibrating")?;
     if stop.load(Ordering::SeqCst) {
         bail!("stopped");

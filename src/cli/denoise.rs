@@ -24,7 +24,7 @@ use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use crate::errorln;
 use crate::evaluation::devices::{open_gpus, with_gpus};
 use crate::files::{check_output, write_output};
-use crate::hardware::device::Wanted;
+use crate::hardware::device::DeviceRequest;
 use crate::image::{ImageBatch, ImageShape};
 use crate::theory::names::{DEFAULT_ATTENTION, DEFAULT_TAU};
 use crate::theory::spec::{
@@ -58,7 +58,7 @@ pub struct DenoiseArgs {
     pub dtype: OutputType,
     /// auto, cpu, cuda:N or cuda:N,M for several GPUs; GPUs compute with --dtype f32.
     #[arg(long, default_value = "auto")]
-    pub device: Wanted,
+    pub device: DeviceRequest,
     /// Attention maps for the attention machine: tensor 'attention'.
     #[arg(long, value_name = "FILE")]
     pub attention: Option<PathBuf>,

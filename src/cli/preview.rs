@@ -10,7 +10,7 @@ use super::Place;
 use super::control::{find, tell_run};
 use crate::console;
 use crate::evaluation::calibration::Calibration;
-use crate::evaluation::previewing::{Maker, Wanted};
+use crate::evaluation::previewing::{Maker, PreviewRequest};
 use crate::evaluation::trained::Trained;
 use crate::runs::command::Command;
 use crate::runs::liveness::Health;
@@ -33,45 +33,45 @@ pub struct PreviewArgs {
 
 pub fn preview(place: &Place, args: &PreviewArgs) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
-    let own = Wanted::of(&run.dir.experiment()?);
+    let own = PreviewRequest::of(&run.dir.experiment()?);
     let (steps, seeds) = (own.steps.to_string(), format!("{}..{}", own.seeds.start, own.seeds.end));
     let is_own = args.seeds.is_none() && args.steps.is_none();
-    let wanted = match is_own {
+    let request = match is_own {
         true => own,
         false => {
             let seeds = args.seeds.as_deref().unwrap_or(&seeds);
             let steps = args.steps.as_deref().unwrap_or(&steps);
-            Wanted::parse(seeds, steps).map_err(|problem| anyhow!("{problem}"))?
+            PreviewRequest::parse(seeds, steps).map_err(|problem| anyhow!("{problem}"))?
         }
     };
     if matches!(run.health, Health::Alive) {
         let command = match is_own {
             true => Command::Sample { seeds: None, steps: None },
-            false => wanted.command(),
+            false => request.command(),
         };
         return tell_run(&run.dir, &command, args.force);
     }
-    let path = make(&run.dir, &wanted)?;
+    let path = make(&run.dir, &request)?;
     writeln!(console::stdout(), "{path}")?;
     Ok(())
 }
 
 /// Makes the preview of the newest checkpoint, with the machines' calibrated settings if they fit its steps.
-fn make(run: &RunDir, wanted: &Wanted) -> Result<String> {
+fn make(run: &RunDir, request: &PreviewRequest) -> Result<String> {
     let trained = Trained::open(run, &[])?;
-    let plain: Vec<_> = trained.contestants.machines().cloned().collect();
+    let plain: Vec<_> = trained.machine_set.machines().cloned().collect();
     let calibration = Calibration::read(&run.calibration_path())?;
-    let machines = calibration.filter(|found| found.n_steps == wanted.steps);
+    let machines = calibration.filter(|found| found.n_steps == request.steps);
     let machines = machines.map_or_else(|| plain.clone(), |found| found.apply(&plain));
-    let contestants =
-        trained.contestants.with_machines(machines).context("building the machines")?;
+    let machine_set =
+        trained.machine_set.with_machines(machines).context("building the machines")?;
     let maker = Maker {
         previews: &run.previews_path(),
-        contestants: &contestants,
+        machine_set: &machine_set,
         judge: trained.judge.as_ref(),
         noise_seed: trained.experiment.noise_seed,
         stop: &AtomicBool::new(false),
     };
-    let summary = maker.make(trained.step, &trained.network, wanted)?;
+    let summary = maker.make(trained.step, &trained.network, request)?;
     Ok(run.path().join(summary.path).display().to_string())
 }

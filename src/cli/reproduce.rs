@@ -19,7 +19,7 @@ use crate::errorln;
 use crate::evaluation::studies::figures::RunFigures;
 use crate::evaluation::studies::page::{self, Heading};
 use crate::evaluation::studies::runner::{Stand, run_all, stop_all};
-use crate::hardware::device::Wanted;
+use crate::hardware::device::DeviceRequest;
 use crate::runs::launch::LaunchOptions;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals::{self, Signals};
@@ -40,7 +40,7 @@ pub struct ReproduceArgs {
     pub jobs: Option<u16>,
     /// auto, cpu, cuda:N or cuda:N,M for several GPUs, in place of the lab file's device.
     #[arg(long)]
-    pub device: Option<Wanted>,
+    pub device: Option<DeviceRequest>,
     /// Only say which runs there would be.
     #[arg(long)]
     pub dry_run: bool,
@@ -126,11 +126,11 @@ fn one(
     study: &Study,
     arms: &[Arm],
     args: &ReproduceArgs,
-    device: &Wanted,
+    device: &DeviceRequest,
     signals: &Signals,
 ) -> Result<bool> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let on_cpu = *device == Wanted::Cpu || !cfg!(feature = "cuda");
+    let on_cpu = *device == DeviceRequest::Cpu || !cfg!(feature = "cuda");
     let jobs = args.jobs.map_or_else(|| if on_cpu { cores.min(2) } else { 1 }, usize::from);
     let jobs = jobs.min(arms.len()).max(1);
     // A small network trains nearly as fast on one core as on two: runs side by side use both.

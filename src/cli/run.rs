@@ -19,7 +19,7 @@ use super::runs::in_words;
 use super::{Place, STOPPED};
 use crate::console;
 use crate::errorln;
-use crate::hardware::device::Wanted;
+use crate::hardware::device::DeviceRequest;
 use crate::runs::event::{Event, EventBody, NoticeLevel};
 use crate::runs::events::EventTail;
 use crate::runs::launch::{LaunchOptions, launch, log_words, terminate};
@@ -39,7 +39,7 @@ pub struct RunArgs {
     pub settings: Vec<String>,
     /// auto, cpu, cuda:N or cuda:N,M for several GPUs, in place of the lab file's device.
     #[arg(long)]
-    pub device: Option<Wanted>,
+    pub device: Option<DeviceRequest>,
     /// Print one JSON object at the end; progress goes to stderr.
     #[arg(long)]
     pub json: bool,
@@ -62,7 +62,7 @@ pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
     let lab = place.lab()?;
     let mut experiment = lab.experiment(&args.experiment)?.clone();
     experiment.set_pairs(&args.settings)?;
-    let device = args.device.as_ref().map_or(lab.settings.device, Wanted::to_string);
+    let device = args.device.as_ref().map_or(lab.settings.device, DeviceRequest::to_string);
     let runs = RunsDir::new(&lab.settings.runs_dir);
     let signals = signals::catch(follower_terminal()).context("listening for signals")?;
     let run = launch(

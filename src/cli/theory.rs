@@ -27,7 +27,7 @@ use crate::evaluation::figures;
 use crate::evaluation::loading::network_of;
 use crate::evaluation::theory_samples::{Outcome, Settings, TheorySamples};
 use crate::files::{make_folder, write_output};
-use crate::hardware::device::Wanted;
+use crate::hardware::device::DeviceRequest;
 use crate::image::ImageBatch;
 use crate::image::picture;
 use crate::random::noise_seeds;
@@ -58,7 +58,7 @@ pub struct TheoryArgs {
     pub settings: Vec<String>,
     /// auto, cpu, cuda:N or cuda:N,M for several GPUs [default: the lab file's device].
     #[arg(long)]
-    pub device: Option<Wanted>,
+    pub device: Option<DeviceRequest>,
     /// Where samples go [default: theory/NAME below the current directory]. What is there is not made again.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

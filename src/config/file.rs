@@ -16,7 +16,7 @@ use super::experiment::Experiment;
 use super::settings::{self, SETTINGS};
 use super::study::Study;
 use super::value::{Accepted, Value, nearest};
-use crate::hardware::device::{ACCEPTED, Wanted};
+use crate::hardware::device::{ACCEPTED, DeviceRequest};
 
 /// The `lab.toml` that is used where there is none.
 pub const BUILT_IN: &str = include_str!("../../lab.toml");
@@ -38,7 +38,7 @@ pub struct Lab {
 pub struct LabSettings {
     /// Where runs are kept.
     pub runs_dir: PathBuf,
-    /// As [`crate::hardware::device::Wanted`] reads it.
+    /// As [`crate::hardware::device::DeviceRequest`] reads it.
     pub device: String,
     /// `auto`, `dark` or `light`.
     pub theme: String,
@@ -198,7 +198,7 @@ impl<'a> Reader<'a> {
                     };
                     return Err(self.at(&value.span(), problem));
                 };
-                if *key_name == "device" && text.parse::<Wanted>().is_err() {
+                if *key_name == "device" && text.parse::<DeviceRequest>().is_err() {
                     let problem = SettingError::Value {
                         key: "lab.device".to_owned(),
                         found: format!("'{text}'"),

@@ -51,7 +51,7 @@ fn seed_at(index: usize) -> u64 {
 
 /// Runs the comparison; `progress` hears the number of seeds done.
 pub fn compare(
-    contestants: &MachineSet,
+    machine_set: &MachineSet,
     network: &NetworkDenoiser,
     judge: Option<&Judge>,
     searched: &Mosaics<'_>,
@@ -67,8 +67,8 @@ pub fn compare(
         let n = PIECE.min(seeds.n - first);
         let noise = held_out_seeds(seeds.noise_seed, first, n, shape);
         let piece =
-            contestants.sample(network, &noise, seed_at(first), &mut entropy, stop, &mut |_| {})?;
-        let steps = contestants.by_step(network, &noise, seed_at(first), stop)?;
+            machine_set.sample(network, &noise, seed_at(first), &mut entropy, stop, &mut |_| {})?;
+        let steps = machine_set.by_step(network, &noise, seed_at(first), stop)?;
         if by_step.is_empty() {
             by_step = steps;
         } else {
@@ -85,7 +85,7 @@ pub fn compare(
     let n_judged = if judge.is_some() { seeds.n_judged } else { 0 };
     for first in (seeds.n..n_judged).step_by(PIECE) {
         let noise = held_out_seeds(seeds.noise_seed, first, PIECE.min(n_judged - first), shape);
-        judged.append(&contestants.sample_network_only(network, &noise, seed_at(first), stop)?);
+        judged.append(&machine_set.sample_network_only(network, &noise, seed_at(first), stop)?);
     }
     let rates = |batch: &ImageBatch| judge.map(|judge| figures::rates(judge, batch));
     let machine_rates =

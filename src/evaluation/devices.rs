@@ -9,7 +9,7 @@ use candle_core::Device;
 #[cfg(not(feature = "cuda"))]
 use thiserror::Error;
 
-use crate::hardware::device::Wanted;
+use crate::hardware::device::DeviceRequest;
 use crate::theory::TrainingImages;
 use crate::theory::gpu::Gpus;
 
@@ -27,10 +27,10 @@ pub struct Opened {
 #[cfg(not(feature = "cuda"))]
 #[derive(Clone, Debug, Error)]
 #[error(
-    "device '{wanted}' needs a build with CUDA: cargo build --release --features cuda (docs/gpu.md)"
+    "device '{request}' needs a build with CUDA: cargo build --release --features cuda (docs/gpu.md)"
 )]
 struct NoCuda {
-    wanted: Wanted,
+    request: DeviceRequest,
 }
 
 impl Opened {
@@ -55,45 +55,48 @@ pub fn with_gpus(images: TrainingImages, gpus: Option<Arc<Gpus>>) -> TrainingIma
 
 /// The device asked for. `auto` takes the first GPU that works and otherwise the CPU, and says why. `report` is told
 /// if GPUs are given up later.
-pub fn open(wanted: &Wanted, report: impl Fn(&str) + Send + Sync + 'static) -> Result<Opened> {
-    match wanted {
-        Wanted::Cpu => Ok(Opened::cpu()),
+pub fn open(
+    request: &DeviceRequest,
+    report: impl Fn(&str) + Send + Sync + 'static,
+) -> Result<Opened> {
+    match request {
+        DeviceRequest::Cpu => Ok(Opened::cpu()),
         #[cfg(feature = "cuda")]
-        Wanted::Auto => Ok(cuda::open(&[0], report).unwrap_or_else(|error| {
+        DeviceRequest::Auto => Ok(cuda::open(&[0], report).unwrap_or_else(|error| {
             let mut opened = Opened::cpu();
             opened.words += &format!("; no CUDA: {error:#}");
             opened
         })),
         #[cfg(feature = "cuda")]
-        Wanted::Cuda(numbers) => cuda::open(numbers, report),
+        DeviceRequest::Cuda(numbers) => cuda::open(numbers, report),
         #[cfg(not(feature = "cuda"))]
-        Wanted::Auto => {
+        DeviceRequest::Auto => {
             drop(report);
             Ok(Opened::cpu())
         }
         #[cfg(not(feature = "cuda"))]
-        Wanted::Cuda(_) => {
+        DeviceRequest::Cuda(_) => {
             drop(report);
-            Err(NoCuda { wanted: wanted.clone() }.into())
+            Err(NoCuda { request: request.clone() }.into())
         }
     }
 }
 
 /// The GPUs alone, for theory without a network; and what computes, for people.
 pub fn open_gpus(
-    wanted: &Wanted,
+    request: &DeviceRequest,
     report: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<(Option<Arc<Gpus>>, String)> {
     #[cfg(feature = "cuda")]
     {
-        let numbers: &[usize] = match wanted {
-            Wanted::Cpu => &[],
-            Wanted::Auto => &[0],
-            Wanted::Cuda(numbers) => numbers,
+        let numbers: &[usize] = match request {
+            DeviceRequest::Cpu => &[],
+            DeviceRequest::Auto => &[0],
+            DeviceRequest::Cuda(numbers) => numbers,
         };
         match cuda::open_gpus(numbers, report) {
             Ok((gpus, words)) if !numbers.is_empty() => return Ok((Some(gpus), words)),
-            Err(error) if matches!(wanted, Wanted::Cuda(_)) => return Err(error),
+            Err(error) if matches!(request, DeviceRequest::Cuda(_)) => return Err(error),
             Err(error) => {
                 return Ok((None, format!("{}; no CUDA: {error:#}", Opened::cpu().words)));
             }
@@ -102,7 +105,7 @@ pub fn open_gpus(
         Ok((None, Opened::cpu().words))
     }
     #[cfg(not(feature = "cuda"))]
-    open(wanted, report).map(|opened| (opened.gpus, opened.words))
+    open(request, report).map(|opened| (opened.gpus, opened.words))
 }
 
 #[cfg(feature = "cuda")]
@@ -112,7 +115,7 @@ pub use cuda::ceilings;
 mod cuda {
     use super::*;
     use crate::theory::gpu::cuda::CudaGpu;
-    use crate::theory::gpu::{Gpu, Ceilings};
+    use crate::theory::gpu::{Ceilings, Gpu};
     use anyhow::Context;
 
     pub fn open_gpus(
@@ -141,10 +144,10 @@ mod cuda {
     }
 
     /// What the first of these GPUs reaches at best.
-    pub fn ceilings(wanted: &Wanted) -> Result<Ceilings> {
-        let first = match wanted {
-            Wanted::Cuda(numbers) => numbers.first().copied().unwrap_or(0),
-            Wanted::Auto | Wanted::Cpu => 0,
+    pub fn ceilings(request: &DeviceRequest) -> Result<Ceilings> {
+        let first = match request {
+            DeviceRequest::Cuda(numbers) => numbers.first().copied().unwrap_or(0),
+            DeviceRequest::Auto | DeviceRequest::Cpu => 0,
         };
         Ok(CudaGpu::open(first)?.ceilings()?)
     }
@@ -160,17 +163,17 @@ mod cuda {
 mod tests {
     use super::*;
 
-    fn wanted(text: &str) -> Wanted {
+    fn request(text: &str) -> DeviceRequest {
         text.parse().unwrap()
     }
 
     #[test]
     fn the_cpu_is_always_there_and_auto_never_fails() {
         for text in ["cpu", "auto"] {
-            let opened = open(&wanted(text), |_| {}).unwrap();
+            let opened = open(&request(text), |_| {}).unwrap();
             assert!(!opened.words.is_empty());
         }
-        assert!(matches!(open(&Wanted::Cpu, |_| {}).unwrap().tensors, Device::Cpu));
-        assert!(open_gpus(&Wanted::Cpu, |_| {}).unwrap().0.is_none());
+        assert!(matches!(open(&DeviceRequest::Cpu, |_| {}).unwrap().tensors, Device::Cpu));
+        assert!(open_gpus(&DeviceRequest::Cpu, |_| {}).unwrap().0.is_none());
     }
 }

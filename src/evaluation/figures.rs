@@ -67,14 +67,14 @@ pub fn probe_attention(
 /// classes, if the network wants one.
 pub fn predict_attention(
     network: &NetworkConfig,
-    contestants: &MachineSet,
+    machine_set: &MachineSet,
     images: &ImageBatch,
     labels: &[u32],
     noise_seed: u64,
 ) -> Result<Vec<(String, AttentionMetrics)>, DenoiseError> {
     let mut sums: Vec<(String, EntropySum)> = Vec::new();
     for (x, level) in probe_states(images, noise_seed) {
-        let found = contestants.predicted_attention(&x, labels, level, network.grid())?;
+        let found = machine_set.predicted_attention(&x, labels, level, network.grid())?;
         for (index, (machine, statistics)) in found.into_iter().enumerate() {
             if index == sums.len() {
                 sums.push((machine, EntropySum::new(network)));

@@ -30,7 +30,7 @@ pub const STEPS_MAX: usize = 1000;
 #[derive(Clone, Copy)]
 pub struct Maker<'a> {
     pub previews: &'a Path,
-    pub contestants: &'a MachineSet,
+    pub machine_set: &'a MachineSet,
     pub judge: Option<&'a Judge>,
     pub noise_seed: u64,
     pub stop: &'a AtomicBool,
@@ -38,12 +38,12 @@ pub struct Maker<'a> {
 
 /// Which noise seeds, in how many sampling steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct PreviewRequest {
     pub seeds: Range<u64>,
     pub steps: usize,
 }
 
-impl Wanted {
+impl PreviewRequest {
     /// A run's own.
     pub fn of(experiment: &Experiment) -> Self {
         let seeds = 0..experiment.preview.seeds as u64;
@@ -102,15 +102,15 @@ impl Maker<'_> {
         &self,
         step: u64,
         network: &NetworkDenoiser,
-        wanted: &Wanted,
+        request: &PreviewRequest,
     ) -> Result<PreviewSummary> {
         let started = Instant::now();
         let name = directory_name(step);
         let place = self.previews.join(&name);
-        let n = usize::try_from(wanted.seeds.end - wanted.seeds.start)?;
-        let first = wanted.seeds.start;
-        let contestants =
-            self.contestants.in_steps(wanted.steps).context("taking the sampling steps")?;
+        let n = usize::try_from(request.seeds.end - request.seeds.start)?;
+        let first = request.seeds.start;
+        let machine_set =
+            self.machine_set.in_steps(request.steps).context("taking the sampling steps")?;
         let seeds = noise_seeds(self.noise_seed, first, n, network.network().config().image);
         let mut published = started;
         let mut outcome = Ok(());
@@ -118,14 +118,14 @@ impl Maker<'_> {
             // Someone waits in front of a screen: what is there is shown before all machines are done.
             if outcome.is_ok() && published.elapsed() >= PUBLISH_EVERY {
                 published = Instant::now();
-                outcome = self.preview(step, wanted, done(set)).write(&place);
+                outcome = self.preview(step, request, done(set)).write(&place);
             }
         };
-        let set = contestants.sample(network, &seeds, first, &mut None, self.stop, &mut ready)?;
+        let set = machine_set.sample(network, &seeds, first, &mut None, self.stop, &mut ready)?;
         outcome.context("keeping part of the preview")?;
         let figures = figures::agreement_figures(&set);
         let rates = self.judge.map(|judge| figures::rates(judge, &set.network));
-        self.preview(step, wanted, set).write(&place).context("keeping the preview")?;
+        self.preview(step, request, set).write(&place).context("keeping the preview")?;
         Ok(PreviewSummary {
             path: format!("previews/{name}"),
             n_seeds: n,
@@ -135,7 +135,7 @@ impl Maker<'_> {
         })
     }
 
-    fn preview(&self, step: u64, wanted: &Wanted, set: SampleSet) -> Preview {
+    fn preview(&self, step: u64, request: &PreviewRequest, set: SampleSet) -> Preview {
         let SampleSet { seeds, network, machines } = set;
         let named = machines.iter().map(|(name, samples)| (name.as_str(), samples));
         let named = std::iter::once((NETWORK, &network)).chain(named);
@@ -150,7 +150,7 @@ impl Maker<'_> {
                 .collect(),
             None => Vec::new(),
         };
-        let (first_seed, sampling_steps) = (wanted.seeds.start, wanted.steps);
+        let (first_seed, sampling_steps) = (request.seeds.start, request.steps);
         Preview { step, first_seed, sampling_steps, seeds, network, machines, labels }
     }
 }
@@ -171,9 +171,9 @@ mod tests {
 
     #[test]
     fn seeds_and_steps_are_typed_as_people_do() {
-        let wanted = |seeds: &str, steps: &str| Wanted::parse(seeds, steps);
-        assert_eq!(wanted("8..12", "20"), Ok(Wanted { seeds: 8..12, steps: 20 }));
-        assert_eq!(wanted(" 7", " 5 "), Ok(Wanted { seeds: 7..8, steps: 5 }));
+        let request = |seeds: &str, steps: &str| PreviewRequest::parse(seeds, steps);
+        assert_eq!(request("8..12", "20"), Ok(PreviewRequest { seeds: 8..12, steps: 20 }));
+        assert_eq!(request(" 7", " 5 "), Ok(PreviewRequest { seeds: 7..8, steps: 5 }));
         for (seeds, steps, words) in [
             ("8-12", "20", "such as 8..12"),
             ("12..8", "20", "1 to 64 seeds"),
@@ -182,16 +182,16 @@ mod tests {
             ("0..4", "many", "whole number"),
             ("18446744073709551615", "9", "such as 8..12"),
         ] {
-            let problem = wanted(seeds, steps).unwrap_err();
+            let problem = request(seeds, steps).unwrap_err();
             assert!(problem.contains(words), "{problem}");
         }
     }
 
     #[test]
     fn what_an_order_leaves_open_is_the_run_s_own() {
-        let own = Wanted { seeds: 0..4, steps: 20 };
+        let own = PreviewRequest { seeds: 0..4, steps: 20 };
         assert_eq!(own.or(None, None), Ok(own.clone()));
-        assert_eq!(own.or(Some((3, 5)), None), Ok(Wanted { seeds: 3..5, steps: 20 }));
+        assert_eq!(own.or(Some((3, 5)), None), Ok(PreviewRequest { seeds: 3..5, steps: 20 }));
         assert!(own.or(None, Some(100_000)).is_err());
     }
 }

@@ -14,7 +14,7 @@ use crate::config::noise_seeds::{CALIBRATION_SEEDS_MAX, FIRST_CALIBRATION_SEED};
 use crate::dataset::Dataset;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::devices;
-use crate::network::{NetworkDenoiser, Watched};
+use crate::network::{AttentionDetail, NetworkDenoiser};
 use crate::random::noise_seeds;
 use crate::runs::run_dir::RunDir;
 use crate::runs::run_toml;
@@ -30,7 +30,7 @@ pub struct Trained {
     pub dataset: Dataset,
     pub network: NetworkDenoiser,
     /// With the settings of the experiment.
-    pub contestants: MachineSet,
+    pub machine_set: MachineSet,
     pub judge: Option<Judge>,
     /// Machines that were left out, and why.
     pub notes: Vec<String>,
@@ -57,7 +57,7 @@ impl Trained {
         let images =
             TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
         let images = opened.images(images);
-        let contestants = MachineSet::new(experiment.ddim(), images, machines, config.n_classes)
+        let machine_set = MachineSet::new(experiment.ddim(), images, machines, config.n_classes)
             .context("building the score machines")?;
         Ok(Self {
             run: run.clone(),
@@ -67,7 +67,7 @@ impl Trained {
             experiment,
             step,
             dataset,
-            contestants,
+            machine_set,
             notes,
         })
     }
@@ -81,26 +81,27 @@ fn changed_making(before: &Experiment, after: &Experiment) -> Option<&'static st
     changed.find(|(b, _)| making.iter().any(|m| b.key.starts_with(m))).map(|(b, _)| b.key)
 }
 
-/// Fits the contestants to a network from calibration seeds; the settings are the experiment's. Nothing where these want no
-/// seeds, or no contestant has settings that could be fitted.
+/// Fits the machines to a network from calibration seeds; the settings are the experiment's. Nothing where these want no
+/// seeds, or no machine has settings that could be fitted.
 pub fn calibrate_machines(
     experiment: &Experiment,
-    contestants: &MachineSet,
+    machine_set: &MachineSet,
     network: &NetworkDenoiser,
     step: u64,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Option<Calibration>, DenoiseError> {
     let n_seeds = experiment.calibrate.seeds.min(CALIBRATION_SEEDS_MAX);
-    let subjects = contestants.subjects(FIRST_CALIBRATION_SEED);
+    let subjects = machine_set.subjects(FIRST_CALIBRATION_SEED);
     if n_seeds == 0 || subjects.is_empty() {
         return Ok(None);
     }
     let config = network.network().config();
-    let watched = if config.attention.is_some() { Watched::Maps } else { Watched::Nothing };
-    let told = with_classes(network, FIRST_CALIBRATION_SEED, n_seeds).watching(watched);
+    let detail =
+        if config.attention.is_some() { AttentionDetail::Maps } else { AttentionDetail::Nothing };
+    let told = with_classes(network, FIRST_CALIBRATION_SEED, n_seeds).recording(detail);
     let seeds = noise_seeds(experiment.noise_seed, FIRST_CALIBRATION_SEED, n_seeds, config.image);
-    let target = Network { denoiser: &told, ddim: contestants.ddim(), seeds };
+    let target = Network { denoiser: &told, ddim: machine_set.ddim(), seeds };
     let grid = experiment.calibration_grid(config);
     Ok(Some(Calibration {
         format: 1,
@@ -108,7 +109,7 @@ pub fn calibrate_machines(
         noise_seed: experiment.noise_seed,
         first_seed: FIRST_CALIBRATION_SEED,
         n_seeds,
-        n_steps: contestants.ddim().n_steps,
+        n_steps: machine_set.ddim().n_steps,
         machines: calibrate(&target, &subjects, &grid, stop, progress)?,
     }))
 }

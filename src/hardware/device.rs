@@ -11,7 +11,7 @@ pub const ACCEPTED: &str = "auto, cpu, cuda:N or cuda:N,M,...";
 
 /// A device that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum DeviceRequest {
     /// The first GPU that works, else the CPU.
     Auto,
     Cpu,
@@ -25,7 +25,7 @@ pub struct UnknownDevice {
     found: String,
 }
 
-impl FromStr for Wanted {
+impl FromStr for DeviceRequest {
     type Err = UnknownDevice;
 
     fn from_str(text: &str) -> Result<Self, UnknownDevice> {
@@ -47,7 +47,7 @@ impl FromStr for Wanted {
     }
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for DeviceRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => write!(f, "auto"),
@@ -60,7 +60,7 @@ impl fmt::Display for Wanted {
     }
 }
 
-impl Wanted {
+impl DeviceRequest {
     /// Whether two that ask for these may meet on one device.
     pub fn may_share(&self, other: &Self) -> bool {
         match (self, other) {
@@ -75,7 +75,7 @@ impl Wanted {
 mod tests {
     use super::*;
 
-    fn wanted(text: &str) -> Wanted {
+    fn wanted(text: &str) -> DeviceRequest {
         text.parse().unwrap()
     }
 
@@ -84,9 +84,9 @@ mod tests {
         for text in ["auto", "cpu", "cuda:0", "cuda:3,1"] {
             assert_eq!(wanted(text).to_string(), text);
         }
-        assert_eq!(wanted("cuda:0, 1"), Wanted::Cuda(vec![0, 1]));
+        assert_eq!(wanted("cuda:0, 1"), DeviceRequest::Cuda(vec![0, 1]));
         for text in ["", "gpu", "cuda", "cuda:", "cuda:x", "cuda:0,", "cuda:1,1", "cuda:-1"] {
-            let error = text.parse::<Wanted>().unwrap_err().to_string();
+            let error = text.parse::<DeviceRequest>().unwrap_err().to_string();
             assert!(error.contains(&format!("'{text}'")) && error.contains(ACCEPTED), "{error}");
         }
     }

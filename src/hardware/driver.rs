@@ -23,9 +23,7 @@ pub fn reason(error: DriverError) -> String {
         CUresult::CUDA_ERROR_NO_DEVICE => {
             "the driver sees no GPU (see nvidia-smi; CUDA_VISIBLE_DEVICES may hide it)"
         }
-        CUresult::CUDA_ERROR_INVALID_DEVICE => {
-            "there is no GPU of that number (see nvidia-smi -L)"
-        }
+        CUresult::CUDA_ERROR_INVALID_DEVICE => "there is no GPU of that number (see nvidia-smi -L)",
         CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
         | CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
         | CUresult::CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE => {

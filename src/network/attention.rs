@@ -26,7 +26,7 @@ use crate::random::{Purpose, stream};
 
 /// What is returned of attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watched {
+pub enum AttentionDetail {
     Nothing,
     /// [`crate::diffusion::Denoised::attention_statistics`]; no map is kept.
     Statistics,
@@ -38,14 +38,14 @@ pub enum Watched {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Sampling.
-    Evaluate(Watched),
+    Evaluate(AttentionDetail),
     /// A training step: draws Gumbel noise for `Top1`.
     Train { seed: u64, step: u64 },
 }
 
 /// Where pixels looked; on request, and at least one of both then.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct AttentionRecord {
     /// Maps [B, heads, P, P].
     pub maps: Option<Tensor>,
     /// What [`attention_figures`] returns, [B, heads, 4, P]; softmax attention on the CPU only.
@@ -90,41 +90,51 @@ impl Attention {
     }
 
     /// `f'`, and what `mode` asks for.
-    pub fn forward(&self, features: &Tensor, mode: Mode) -> candle_core::Result<(Tensor, Seen)> {
+    pub fn forward(
+        &self,
+        features: &Tensor,
+        mode: Mode,
+    ) -> candle_core::Result<(Tensor, AttentionRecord)> {
         let (batch, _, height, width) = features.dims4()?;
         let n_pixels = height * width;
         let value = self.value.forward(features, None, Form::Plain)?;
         let inner = value.dim(1)?;
         let grid = Grid { height, width, circular: self.circular };
-        let (mixed, seen) = match &self.looking {
+        let (mixed, record) = match &self.looking {
             Some([query, key]) => {
                 let AttentionConfig { heads, head_width, normalise, .. } = self.config;
-                let seen = if normalise { pixel_norm(features)? } else { features.clone() };
-                let q = query.forward(&seen, None, Form::Plain)?;
-                let k = key.forward(&seen, None, Form::Plain)?;
+                let record = if normalise { pixel_norm(features)? } else { features.clone() };
+                let q = query.forward(&record, None, Form::Plain)?;
+                let k = key.forward(&record, None, Form::Plain)?;
                 let shape = (batch, 3, heads, head_width, n_pixels);
                 self.look(&Tensor::cat(&[&q, &k, &value], 1)?.reshape(shape)?, grid, mode)?
             }
             None => {
-                let seen = match mode {
-                    Mode::Evaluate(Watched::Maps | Watched::Statistics) => {
+                let record = match mode {
+                    Mode::Evaluate(AttentionDetail::Maps | AttentionDetail::Statistics) => {
                         let sizes = (batch, self.config.heads, n_pixels);
                         let (dtype, device) = (features.dtype(), features.device());
                         let maps = self.config.variant.fixed_maps(sizes, dtype, device)?;
-                        Seen { maps: Some(maps), figures: None }
+                        AttentionRecord { maps: Some(maps), figures: None }
                     }
-                    _ => Seen::default(),
+                    _ => AttentionRecord::default(),
                 };
-                (self.fixed(&value)?, seen)
+                (self.fixed(&value)?, record)
             }
         };
         let mixed = mixed.reshape((batch, inner, height, width))?;
-        Ok(((features + self.out.forward(&mixed, None, Form::Plain)?)?, seen))
+        Ok(((features + self.out.forward(&mixed, None, Form::Plain)?)?, record))
     }
 
     /// Softmax and top-1: `qkv` [B, 3, heads, D, P] to mixed values.
-    fn look(&self, qkv: &Tensor, grid: Grid, mode: Mode) -> candle_core::Result<(Tensor, Seen)> {
-        let is_asked = matches!(mode, Mode::Evaluate(Watched::Maps | Watched::Statistics));
+    fn look(
+        &self,
+        qkv: &Tensor,
+        grid: Grid,
+        mode: Mode,
+    ) -> candle_core::Result<(Tensor, AttentionRecord)> {
+        let is_asked =
+            matches!(mode, Mode::Evaluate(AttentionDetail::Maps | AttentionDetail::Statistics));
         let has_figures = self.config.variant == AttentionVariant::Softmax && qkv.device().is_cpu();
         let figures = match is_asked && has_figures {
             true => Some(attention_figures(qkv, grid)?),
@@ -137,14 +147,14 @@ impl Attention {
                 let soft = candle_nn::ops::softmax(&noisy, D::Minus1)?;
                 // Straight through: the value of the one-hot row, the gradient of the soft one.
                 let maps = ((one_hot(&noisy)? - soft.detach())? + &soft)?;
-                return Ok((mix(&maps, qkv)?, Seen::default()));
+                return Ok((mix(&maps, qkv)?, AttentionRecord::default()));
             }
             (AttentionVariant::Top1, _) => one_hot(&logits(qkv)?)?,
-            (_, Mode::Evaluate(Watched::Maps)) => weights(qkv)?,
-            (_, Mode::Evaluate(Watched::Statistics)) if !has_figures => weights(qkv)?,
-            _ => return Ok((attend(qkv)?, Seen { maps: None, figures })),
+            (_, Mode::Evaluate(AttentionDetail::Maps)) => weights(qkv)?,
+            (_, Mode::Evaluate(AttentionDetail::Statistics)) if !has_figures => weights(qkv)?,
+            _ => return Ok((attend(qkv)?, AttentionRecord { maps: None, figures })),
         };
-        Ok((mix(&maps, qkv)?, Seen { maps: is_asked.then_some(maps), figures }))
+        Ok((mix(&maps, qkv)?, AttentionRecord { maps: is_asked.then_some(maps), figures }))
     }
 
     /// Uniform and identity attention of values [B, C, H, W].

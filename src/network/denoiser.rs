@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
-use super::attention::{Seen, Watched};
+use super::attention::{AttentionDetail, AttentionRecord};
 use super::model::Network;
 use super::ops::attention_figures::N_FIGURES;
 use super::parameters::NetworkError;
@@ -27,7 +27,7 @@ const NAME: &str = "network";
 pub struct NetworkDenoiser {
     network: Arc<Network>,
     labels: Labels,
-    watched: Watched,
+    detail: AttentionDetail,
 }
 
 #[derive(Clone)]
@@ -39,7 +39,7 @@ enum Labels {
 
 impl NetworkDenoiser {
     pub fn new(network: Arc<Network>) -> Self {
-        Self { network, labels: Labels::None, watched: Watched::Nothing }
+        Self { network, labels: Labels::None, detail: AttentionDetail::Nothing }
     }
 
     pub fn network(&self) -> &Network {
@@ -47,8 +47,8 @@ impl NetworkDenoiser {
     }
 
     /// What estimates come with; nothing where the network has no attention.
-    pub fn watching(mut self, watched: Watched) -> Self {
-        self.watched = watched;
+    pub fn recording(mut self, detail: AttentionDetail) -> Self {
+        self.detail = detail;
         self
     }
 
@@ -70,7 +70,7 @@ impl NetworkDenoiser {
         x: &ImageBatch,
         level: NoiseLevel,
     ) -> Result<AttentionMaps, DenoiseError> {
-        let denoised = self.clone().watching(Watched::Maps).denoise(x, level)?;
+        let denoised = self.clone().recording(AttentionDetail::Maps).denoise(x, level)?;
         denoised.attention.ok_or_else(without_attention)
     }
 
@@ -80,7 +80,7 @@ impl NetworkDenoiser {
         x: &ImageBatch,
         level: NoiseLevel,
     ) -> Result<AttentionStatistics, DenoiseError> {
-        let denoised = self.clone().watching(Watched::Statistics).denoise(x, level)?;
+        let denoised = self.clone().recording(AttentionDetail::Statistics).denoise(x, level)?;
         denoised.attention_statistics.ok_or_else(without_attention)
     }
 
@@ -98,7 +98,7 @@ impl NetworkDenoiser {
 
     /// Images per piece.
     fn piece(&self) -> usize {
-        if let Some(n) = self.network.images_on_gpu(self.watched) {
+        if let Some(n) = self.network.images_on_gpu(self.detail) {
             return n;
         }
         let config = self.network.config();
@@ -108,17 +108,17 @@ impl NetworkDenoiser {
         (PIECE_VALUES / (8 * features + maps).max(1)).clamp(1, 256)
     }
 
-    fn seen(
+    fn record(
         &self,
-        seen: &Seen,
+        record: &AttentionRecord,
     ) -> Result<(AttentionStatistics, Option<AttentionMaps>), DenoiseError> {
         let config = self.network.config();
         let (grid, heads) = (config.grid(), config.attention.map_or(0, |a| a.heads));
-        let maps = match &seen.maps {
+        let maps = match &record.maps {
             Some(maps) => Some(AttentionMaps::new(heads, grid.n_pixels(), host(maps, DType::F32)?)),
             None => None,
         };
-        let statistics = match (&seen.figures, &maps) {
+        let statistics = match (&record.figures, &maps) {
             (Some(figures), _) => of_figures(&host(figures, DType::F64)?, heads, grid),
             (None, Some(maps)) => AttentionStatistics::of_maps(maps, grid).unwrap_or_default(),
             (None, None) => AttentionStatistics::default(),
@@ -155,16 +155,16 @@ impl Denoiser for NetworkDenoiser {
             let n = self.piece().min(x.len() - start);
             let piece = x.slice(start, n);
             let labels = labels.as_ref().map(|labels| &labels[start..start + n]);
-            let found = self.network.predict(level.t, piece.values(), labels, self.watched);
+            let found = self.network.predict(level.t, piece.values(), labels, self.detail);
             let prediction = found.map_err(failed)?;
             let eps = host::<f64>(&prediction.eps, DType::F64)?;
             x0.extend(piece.values().iter().zip(eps).map(|(x, eps)| {
                 let x0 = (x - sigma * eps) / signal;
                 if clamp { x0.clamp(-1.0, 1.0) } else { x0 }
             }));
-            let (some, maps) = self.seen(&prediction.seen)?;
+            let (some, maps) = self.record(&prediction.record)?;
             statistics.merge(&some);
-            if let Some(maps) = maps.filter(|_| self.watched == Watched::Maps) {
+            if let Some(maps) = maps.filter(|_| self.detail == AttentionDetail::Maps) {
                 weights.extend_from_slice(maps.weights());
             }
         }

@@ -18,7 +18,7 @@ pub mod model;
 pub mod denoiser;
 pub mod gpu;
 
-pub use attention::{Mode, Seen, Watched};
+pub use attention::{AttentionDetail, AttentionRecord, Mode};
 pub use denoiser::NetworkDenoiser;
 pub use model::{Network, Prediction};
 pub use parameters::{NetworkError, TensorMap};

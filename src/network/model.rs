@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::attention::{Attention, Mode, Seen, Watched};
+use super::attention::{Attention, AttentionDetail, AttentionRecord, Mode};
 use super::blocks::{Conv, Norm};
 use super::config::{Body, NetworkConfig, Output};
 use super::embedding::Embedding;
@@ -40,7 +40,7 @@ pub struct Prediction {
     /// `eps_hat` [B, C, H, W].
     pub eps: Tensor,
     /// Where pixels looked, on request.
-    pub seen: Seen,
+    pub record: AttentionRecord,
 }
 
 impl Network {
@@ -155,9 +155,9 @@ impl Network {
             BodyLayers::ResNet(body) => body.forward(x, &embedding)?,
             BodyLayers::UNet(body) => body.forward(x, &embedding)?,
         };
-        let mut seen = Seen::default();
+        let mut record = AttentionRecord::default();
         if let Some(attention) = &self.attention {
-            (features, seen) = attention.forward(&features, mode)?;
+            (features, record) = attention.forward(&features, mode)?;
         }
         if let Some(norm) = &self.last_norm {
             features = norm.forward(&features)?;
@@ -167,16 +167,16 @@ impl Network {
             Output::Noise => out,
             Output::Velocity => self.noise_from_velocity(t, x, &out)?,
         };
-        Ok(Prediction { eps, seen })
+        Ok(Prediction { eps, record })
     }
 
     /// How many images are best predicted at a time on the GPU that sampling uses, if it uses one.
-    pub fn images_on_gpu(&self, watched: Watched) -> Option<usize> {
+    pub fn images_on_gpu(&self, detail: AttentionDetail) -> Option<usize> {
         #[cfg(feature = "cudnn")]
-        return self.on_gpu.images_max(watched);
+        return self.on_gpu.images_max(detail);
         #[cfg(not(feature = "cudnn"))]
         {
-            let _ = watched;
+            let _ = detail;
             None
         }
     }
@@ -187,7 +187,7 @@ impl Network {
         t: f64,
         x: &[f64],
         labels: Option<&[u32]>,
-        watched: Watched,
+        detail: AttentionDetail,
     ) -> Result<Prediction, NetworkError> {
         let ImageShape { channels, height, width } = self.config.image;
         let batch = x.len() / self.config.image.n_values();
@@ -195,14 +195,14 @@ impl Network {
         if !self.parameters.iter().any(|(_, tensor)| tensor.is_variable()) {
             self.embedding.check(batch, labels)?;
             let x: Vec<f32> = x.iter().map(|&x| x as f32).collect();
-            let query = super::gpu::predictor::Query { t, x: &x, labels, watched };
+            let query = super::gpu::predictor::Query { t, x: &x, labels, detail };
             let found = self.on_gpu.predict(&self.config, &self.parameters, query);
             if let Some(found) = found {
                 return found;
             }
         }
         let input = Tensor::from_slice(x, (batch, channels, height, width), &self.device)?;
-        let mode = Mode::Evaluate(watched);
+        let mode = Mode::Evaluate(detail);
         self.forward(&vec![t; batch], &input.to_dtype(self.dtype)?, labels, mode)
     }
 
@@ -291,7 +291,10 @@ mod tests {
         {
             let network = network(variant);
             let run = |x: &Tensor| {
-                network.forward(&[0.4], x, None, Mode::Evaluate(Watched::Nothing)).unwrap().eps
+                network
+                    .forward(&[0.4], x, None, Mode::Evaluate(AttentionDetail::Nothing))
+                    .unwrap()
+                    .eps
             };
             let x = images(1);
             let (a, b) = (flat(&run(&shift(&x))), flat(&shift(&run(&x))));
@@ -305,10 +308,11 @@ mod tests {
         for variant in [Softmax, Top1, Uniform, Identity] {
             let network = network(variant);
             let run = |mode| network.forward(&[0.4, 0.9], &images(2), None, mode).unwrap();
-            let with = run(Mode::Evaluate(Watched::Maps));
-            let (a, b) = (flat(&with.eps), flat(&run(Mode::Evaluate(Watched::Nothing)).eps));
+            let with = run(Mode::Evaluate(AttentionDetail::Maps));
+            let (a, b) =
+                (flat(&with.eps), flat(&run(Mode::Evaluate(AttentionDetail::Nothing)).eps));
             assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12), "{variant:?}");
-            let maps = with.seen.maps.unwrap();
+            let maps = with.record.maps.unwrap();
             assert_eq!(maps.dims(), [2, 2, 24, 24]);
             for (index, row) in flat(&maps).chunks(24).enumerate() {
                 assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-12);
@@ -380,7 +384,12 @@ mod tests {
         let velocity = Network::build(&config, Source::Seed(1), DType::F64, &Device::Cpu).unwrap();
         let (x, t) = (images(1), 0.3);
         let run = |network: &Network| {
-            flat(&network.forward(&[t], &x, None, Mode::Evaluate(Watched::Nothing)).unwrap().eps)
+            flat(
+                &network
+                    .forward(&[t], &x, None, Mode::Evaluate(AttentionDetail::Nothing))
+                    .unwrap()
+                    .eps,
+            )
         };
         let level = noise.schedule().level(t);
         for ((v, eps), x) in run(&noise).iter().zip(run(&velocity)).zip(flat(&x)) {

@@ -36,7 +36,7 @@ use crate::config::{ConfigError, Experiment, SettingError};
 /// What a launch needs to know besides the experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaunchOptions {
-    /// As [`crate::hardware::device::Wanted`] reads it.
+    /// As [`crate::hardware::device::DeviceRequest`] reads it.
     pub device: String,
     /// The run that this one was edited from.
     pub parent: Option<String>,

@@ -28,9 +28,9 @@ const ORDER_KEY: &str = "machines";
 const STEP_KEY: &str = "step";
 const SEED_KEY: &str = "first_seed";
 const SAMPLING_KEY: &str = "sampling_steps";
-/// Labels of one contestant, seeds apart by blanks.
+/// Labels of one machine, seeds apart by blanks.
 const LABEL_PREFIX: &str = "labels/";
-/// The network among the contestants.
+/// The network among the machines.
 pub const NETWORK: &str = "network";
 
 /// Samples of network and machines from the same seeds.

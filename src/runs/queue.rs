@@ -24,7 +24,7 @@ use super::run_toml;
 use super::runs_dir::{RunSummary, RunsDir};
 use super::status::{RunState, now_ms};
 use crate::files::write_atomically;
-use crate::hardware::device::Wanted;
+use crate::hardware::device::DeviceRequest;
 
 const LOCK: &str = ".queue.lock";
 
@@ -113,7 +113,7 @@ fn device(run: &RunDir) -> String {
 
 /// Whether two runs may need the same device; what cannot be read may be any.
 fn shares(a: &str, b: &str) -> bool {
-    let [a, b] = [a, b].map(|text| text.parse().unwrap_or(Wanted::Auto));
+    let [a, b] = [a, b].map(|text| text.parse().unwrap_or(DeviceRequest::Auto));
     a.may_share(&b)
 }
 

@@ -17,8 +17,8 @@
 
 use rayon::prelude::*;
 
-use super::gpu::evidence::{Mixed, Votes};
 use super::evidence::{Evidence, Portions};
+use super::gpu::evidence::{Mixed, Votes};
 use super::pooled::pooled_estimate;
 use super::spec::{AttentionSettings, AttentionSource};
 use super::weights::Accumulator;
@@ -189,9 +189,7 @@ impl Sharing {
         match self {
             _ if lambda == 0.0 => portions.mixed_on_gpus(Votes::Nothing, lambda),
             Self::Identity => portions.mixed_on_gpus(Votes::Own, lambda),
-            Self::Pooled { votes } => {
-                portions.mixed_on_gpus(Votes::Images(&single(votes)), lambda)
-            }
+            Self::Pooled { votes } => portions.mixed_on_gpus(Votes::Images(&single(votes)), lambda),
             Self::Uniform => {
                 let n_pixels = portions.shape().n_pixels();
                 let weights = vec![1.0 / n_pixels as f32; n_pixels * n_pixels];

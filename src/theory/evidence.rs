@@ -14,8 +14,8 @@ use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
-use super::gpu::placement::GpuPlacement;
 use super::gpu::evidence::{Mixed, Votes};
+use super::gpu::placement::GpuPlacement;
 use super::images::TrainingImages;
 use super::kernels::PatchQuery;
 use super::kernels::boxes::BoxSums;

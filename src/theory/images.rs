@@ -12,9 +12,9 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
+use super::error::TheoryError;
 use super::gpu::placement::GpuPlacement;
 use super::gpu::{GpuPixels, Gpus};
-use super::error::TheoryError;
 use super::kernels::tile::Tile;
 use super::pooled::PooledCache;
 use crate::dataset::Dataset;
@@ -156,7 +156,10 @@ impl TrainingImages {
             labels: self.labels.as_ref().map(|all| gather(all, indices, 1)),
             origins: gather(&self.origins, indices, 1),
             pooled: PooledCache::default(),
-            gpu_placement: self.gpu_placement.as_ref().map(|on| GpuPlacement::new(on.gpus().clone())),
+            gpu_placement: self
+                .gpu_placement
+                .as_ref()
+                .map(|on| GpuPlacement::new(on.gpus().clone())),
         }
     }
 

@@ -6,11 +6,11 @@ use rayon::prelude::*;
 
 use super::attention::{AttentionProvider, check_rows};
 use super::attentive::{Shared, Sharing};
-use super::gpu::placement::GpuPlacement;
-use super::gpu::published;
 use super::composite::{Composite, CropPosteriors, Mosaic, entropies, normalisers};
 use super::error::TheoryError;
 use super::evidence::Portions;
+use super::gpu::placement::GpuPlacement;
+use super::gpu::published;
 use super::ideal::{WholeSums, expand};
 use super::images::{LARGEST_VALUE, TrainingImages};
 use super::kernels::tile::Tile;

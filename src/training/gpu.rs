@@ -9,18 +9,18 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use candle_core::{Device, Tensor};
 
-use super::gpu_step::GpuStep;
 use super::config::TrainingConfig;
 use super::error::TrainingError;
+use super::gpu_step::GpuStep;
 use super::loss::{Draw, noisy_batch};
 use super::schedule::learning_rate;
 use super::tensors::missing;
 use crate::dataset::{Batches, Dataset};
 use crate::diffusion::Schedule;
 use crate::network::TensorMap;
+use crate::network::config::NetworkConfig;
 use crate::network::gpu::cuda::{Engine, EngineError, Segment};
 use crate::network::gpu::plan::{Command, Place};
-use crate::network::config::NetworkConfig;
 
 /// Threads that draw batches, at most.
 const THREADS: usize = 6;

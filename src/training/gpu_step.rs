@@ -4,11 +4,11 @@
 //! nobody waits for it inside a step. The formulas are those of [`super::loss`], [`super::adamw`] and [`super::ema`].
 
 use crate::diffusion::Schedule;
-use crate::network::Watched;
+use crate::network::AttentionDetail;
+use crate::network::config::{NetworkConfig, Output};
 use crate::network::gpu::network::{GpuNetwork, Inputs};
 use crate::network::gpu::parameters::Parameter;
 use crate::network::gpu::plan::{Command, Launch, Place, Plan};
-use crate::network::config::{NetworkConfig, Output};
 
 use super::config::{LossWeighting, TrainingConfig};
 use super::loss::HostBatch;
@@ -77,7 +77,7 @@ impl GpuStep {
     ) -> Result<Self, String> {
         let (image, batch) = (network.image, config.batch);
         let n_eps = piece * image.n_values();
-        let keeps = (config.arithmetic, Watched::Nothing);
+        let keeps = (config.arithmetic, AttentionDetail::Nothing);
         let made = GpuNetwork::new(network, piece, n_eps + 3 * piece + 2, keeps)?;
         let GpuNetwork { mut layers, inputs, output, .. } = made;
         let levels = inputs.rest.after(n_eps);

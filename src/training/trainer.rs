@@ -16,9 +16,9 @@ use candle_core::{DType, Device};
 use super::checkpoint::{self, Contents, Echo};
 use super::config::TrainingConfig;
 use super::error::TrainingError;
-use super::loss::{Draw, noisy_batch};
 #[cfg(feature = "cudnn")]
 use super::gpu::GpuTraining;
+use super::loss::{Draw, noisy_batch};
 use super::progress::Progress;
 use super::retention;
 use super::schedule::learning_rate;
@@ -225,9 +225,7 @@ impl Trainer {
                 (state.n_updates(), weights, state.average().clone(), state.moments()?)
             }
             #[cfg(feature = "cudnn")]
-            State::Gpu(gpu) => {
-                (gpu.n_updates(), gpu.weights()?, gpu.average()?, gpu.moments()?)
-            }
+            State::Gpu(gpu) => (gpu.n_updates(), gpu.weights()?, gpu.average()?, gpu.moments()?),
         };
         Ok(Contents {
             step: self.n_steps_done,
@@ -501,7 +499,8 @@ mod tests {
         use crate::diffusion::{Denoiser, Schedule};
         let mut trainer = trainer(example());
         trainer.step().unwrap();
-        let denoiser = trainer.ema_denoiser().unwrap().watching(crate::network::Watched::Maps);
+        let denoiser =
+            trainer.ema_denoiser().unwrap().recording(crate::network::AttentionDetail::Maps);
         let x = crate::random::noise_seeds(1, 0, 3, ImageShape::new(1, 6, 6));
         let run = || denoiser.denoise(&x, Schedule::Cosine.level(0.5)).unwrap();
         let before = run();

@@ -52,9 +52,9 @@ pub struct App {
     /// Where runs are, for people.
     pub runs_dir: String,
     pub runs: Vec<RunSummary>,
-    pub watched: Option<Watched>,
+    pub watched: Option<OpenRun>,
     /// Runs whose curves and settings stand beside those of the one on screen.
-    pub marked: Vec<Watched>,
+    pub marked: Vec<OpenRun>,
     /// Runs of which a process of its own makes a preview now.
     pub making: HashSet<String>,
     /// Runs and seeds that are being followed now.
@@ -159,7 +159,7 @@ pub struct Form {
 
 /// The run on screen.
 #[derive(Default)]
-pub struct Watched {
+pub struct OpenRun {
     pub id: String,
     pub experiment: Option<Experiment>,
     /// Everything that is drawn over training steps.
@@ -267,13 +267,13 @@ impl App {
     }
 
     /// The marked runs that are not on screen themselves, each with its number among all marked ones.
-    pub fn beside(&self) -> impl Iterator<Item = (usize, &Watched)> {
+    pub fn beside(&self) -> impl Iterator<Item = (usize, &OpenRun)> {
         let on_screen = self.watched.as_ref().map(|watched| &watched.id);
         self.marked.iter().enumerate().filter(move |(_, run)| Some(&run.id) != on_screen)
     }
 
     /// The run of that name, wherever news of it belongs.
-    pub fn followed(&mut self, run: &str) -> impl Iterator<Item = &mut Watched> {
+    pub fn followed(&mut self, run: &str) -> impl Iterator<Item = &mut OpenRun> {
         self.watched.iter_mut().chain(&mut self.marked).filter(move |other| other.id == run)
     }
 
@@ -332,7 +332,7 @@ impl App {
     }
 }
 
-impl Watched {
+impl OpenRun {
     pub fn new(id: String) -> Self {
         Self { id, ..Self::default() }
     }

@@ -12,7 +12,7 @@ use super::link::Link;
 use crate::config::Experiment;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::{self, Trace};
-use crate::evaluation::previewing::Wanted;
+use crate::evaluation::previewing::PreviewRequest;
 use crate::hardware::system::{Monitor, Reading};
 use crate::runs::about::About;
 use crate::runs::command::{Act, Reply};
@@ -31,7 +31,7 @@ const LOG_BYTES: u64 = 64 << 10;
 /// Reads and steers the runs of one directory.
 pub struct Disk {
     runs: RunsDir,
-    /// For launches, as [`crate::hardware::device::Wanted`] reads it.
+    /// For launches, as [`crate::hardware::device::PreviewRequest`] reads it.
     device: String,
     /// Runs whose events are asked for.
     tails: HashMap<String, EventTail>,
@@ -155,10 +155,10 @@ impl Link for Disk {
     fn make_preview(
         &self,
         run: &str,
-        wanted: &Wanted,
+        request: &PreviewRequest,
     ) -> Box<dyn FnOnce() -> Result<(), String> + Send> {
         let (runs, run) = (self.runs.path().to_owned(), run.to_owned());
-        let Wanted { seeds, steps } = wanted.clone();
+        let PreviewRequest { seeds, steps } = request.clone();
         Box::new(move || {
             let (seeds, steps) = (format!("{}..{}", seeds.start, seeds.end), steps.to_string());
             let what = format!("making a preview of '{run}'");

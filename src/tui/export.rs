@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 
-use super::app::{App, CHARTS, LOG, News, SAMPLES, SETTINGS, SYSTEM, Shown, Watched};
+use super::app::{App, CHARTS, LOG, News, OpenRun, SAMPLES, SETTINGS, SYSTEM, Shown};
 use super::curves::{Quantity, Recorded};
 use super::pointer::Pane;
 use super::screenshot::Screenshot;
@@ -119,8 +119,8 @@ impl App {
         let runs = runs.chain(self.beside().map(|(number, run)| (number + 1, run)));
         let mut all = Vec::new();
         for (number, run) in runs {
-            let wanted = |recorded: &&Recorded| number == 0 || recorded.quantity == self.quantity;
-            for recorded in run.curves.all().iter().filter(wanted) {
+            let request = |recorded: &&Recorded| number == 0 || recorded.quantity == self.quantity;
+            for recorded in run.curves.all().iter().filter(request) {
                 let place = run.curves.of(recorded.quantity).position(|o| o.name == recorded.name);
                 let is_drawn = number == 0 || self.quantity.is_single();
                 all.push(Exported {
@@ -195,7 +195,7 @@ fn runs(shown: &[&RunSummary]) -> Content {
 }
 
 /// Everything the run had to tell.
-fn news(watched: &Watched) -> Content {
+fn news(watched: &OpenRun) -> Content {
     let head = ["time_ms", "step", "level", "text"].map(str::to_owned).to_vec();
     let row = |news: &News| {
         let level = format!("{:?}", news.level).to_lowercase();
@@ -354,8 +354,8 @@ impl Export {
                     .take(1)
                     .collect();
                 // The lower chart goes with it.
-                let wanted = shown.into_iter().chain([Quantity::Entropy]);
-                let panels = wanted.map(|quantity| panel(curves, quantity));
+                let request = shown.into_iter().chain([Quantity::Entropy]);
+                let panels = request.map(|quantity| panel(curves, quantity));
                 let panels: Vec<Panel> = panels.filter(|panel| !panel.series.is_empty()).collect();
                 if panels.is_empty() {
                     return Ok(false);
@@ -407,12 +407,12 @@ mod tests {
     use super::*;
     use crate::runs::event::{Event, EventBody, Metrics};
     use crate::runs::format::RUN_FORMAT;
-    use crate::tui::app::Watched;
+    use crate::tui::app::OpenRun;
 
     fn app(n_points: u64) -> App {
         let mut app = App::new(Vec::new(), String::new());
         app.tab = CHARTS;
-        let mut watched = Watched::new("a-run, \"noted\"".to_owned());
+        let mut watched = OpenRun::new("a-run, \"noted\"".to_owned());
         for step in 0..n_points {
             let metrics = Metrics {
                 loss: (step != 3).then_some(0.1 + 1.0 / (step + 1) as f64),

@@ -11,10 +11,10 @@ impl Pane {
 }
 
 /// The panel that keys are for among those of a screen: the wanted one, or the first; `None` where there is no choice.
-pub fn chosen(regions: &[Region], wanted: Pane) -> Option<Region> {
+pub fn chosen(regions: &[Region], request: Pane) -> Option<Region> {
     let all: Vec<Region> =
         regions.iter().filter(|region| region.pane.takes_keys()).copied().collect();
-    let found = all.iter().find(|region| region.pane == wanted).or(all.first()).copied();
+    let found = all.iter().find(|region| region.pane == request).or(all.first()).copied();
     found.filter(|_| all.len() > 1)
 }
 

@@ -9,7 +9,7 @@ use super::app::{App, Popup};
 use super::message::Effect;
 use super::sampling;
 use super::typed::Typed;
-use crate::evaluation::previewing::Wanted;
+use crate::evaluation::previewing::PreviewRequest;
 use crate::runs::about::About;
 use crate::runs::event::NoticeLevel;
 
@@ -122,7 +122,9 @@ pub(super) fn on_key(app: &mut App, key: KeyEvent, mut form: Fields) -> Vec<Effe
 fn enter(app: &mut App, form: &Fields) -> Result<Vec<Effect>, String> {
     let run = form.run.clone();
     Ok(match form.purpose {
-        Purpose::Sample => sampling::ask(app, &run, Wanted::parse(form.value(0), form.value(1))?),
+        Purpose::Sample => {
+            sampling::ask(app, &run, PreviewRequest::parse(form.value(0), form.value(1))?)
+        }
         Purpose::Describe => {
             let about = About::new(form.value(0), form.value(1))?;
             vec![Effect::Describe { run, about }]

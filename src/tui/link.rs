@@ -5,7 +5,7 @@ use super::export::Export;
 use crate::config::Experiment;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::Trace;
-use crate::evaluation::previewing::Wanted;
+use crate::evaluation::previewing::PreviewRequest;
 use crate::hardware::system::Reading;
 use crate::runs::about::About;
 use crate::runs::command::Act;
@@ -41,7 +41,7 @@ pub trait Link: Send {
     fn make_preview(
         &self,
         run: &str,
-        wanted: &Wanted,
+        request: &PreviewRequest,
     ) -> Box<dyn FnOnce() -> Result<(), String> + Send>;
     /// Writes what a tab shows into files and returns their names: work for a thread of its own.
     fn export(&self, export: Export) -> Box<dyn FnOnce() -> Result<String, String> + Send>;

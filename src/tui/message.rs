@@ -8,7 +8,7 @@ use super::export::Export;
 use crate::config::Experiment;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::Trace;
-use crate::evaluation::previewing::Wanted;
+use crate::evaluation::previewing::PreviewRequest;
 use crate::hardware::system::Reading;
 use crate::runs::about::About;
 use crate::runs::command::Command;
@@ -115,7 +115,7 @@ pub enum Effect {
     /// Make a preview of a run without a worker.
     Preview {
         run: String,
-        wanted: Wanted,
+        request: PreviewRequest,
     },
     /// Follow a noise seed through the newest network of a run.
     Trace {

@@ -19,11 +19,11 @@ pub struct Bell {
 }
 
 impl Bell {
-    /// `wanted` is lab.toml's notify: `bell`, `osc9`, `both` or `off`.
-    pub fn new(wanted: &str) -> Self {
+    /// `request` is lab.toml's notify: `bell`, `osc9`, `both` or `off`.
+    pub fn new(request: &str) -> Self {
         Self {
-            bell: matches!(wanted, "bell" | "both"),
-            osc9: matches!(wanted, "osc9" | "both"),
+            bell: matches!(request, "bell" | "both"),
+            osc9: matches!(request, "osc9" | "both"),
             tmux: std::env::var_os("TMUX").is_some_and(|value| !value.is_empty()),
         }
     }

@@ -83,8 +83,8 @@ fn is_grey(colour: [u8; 3]) -> bool {
 
 impl Depth {
     /// As lab.toml wants it: `truecolour`, `256`, `16`, or `auto` for what the environment says.
-    pub fn new(wanted: &str) -> Self {
-        match wanted {
+    pub fn new(request: &str) -> Self {
+        match request {
             "truecolour" => Self::Truecolour,
             "256" => Self::Palette,
             "16" => Self::Sixteen,
@@ -304,8 +304,8 @@ impl Printer {
     ) -> io::Result<()> {
         let screen = screen()?;
         let placed = placed(protocol, placements, screen);
-        let wanted = identity(&placed);
-        if !self.must_print(protocol, &wanted) {
+        let request = identity(&placed);
+        if !self.must_print(protocol, &request) {
             return Ok(());
         }
         // Reserved cells still hold what they held before: text of another tab, or the rim of a larger picture.
@@ -321,7 +321,7 @@ impl Printer {
             })
         });
         execute!(out, RestorePosition, EndSynchronizedUpdate)?;
-        self.shown = (!wanted.is_empty()).then_some((protocol, wanted));
+        self.shown = (!request.is_empty()).then_some((protocol, request));
         printed
     }
 
@@ -342,10 +342,10 @@ impl Printer {
         in_cells && screen().is_ok_and(changed)
     }
 
-    fn must_print(&self, protocol: Protocol, wanted: &Shown) -> bool {
+    fn must_print(&self, protocol: Protocol, request: &Shown) -> bool {
         match &self.shown {
-            Some((before, shown)) => *before != protocol || shown != wanted,
-            None => !wanted.is_empty(),
+            Some((before, shown)) => *before != protocol || shown != request,
+            None => !request.is_empty(),
         }
     }
 

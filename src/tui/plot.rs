@@ -19,7 +19,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{Canvas, Line as Stroke, Points};
 
-use super::series::Seen;
+use super::series::VisibleCurve;
 use super::theme::Theme;
 use super::words::{clipped_name, number};
 
@@ -74,7 +74,7 @@ pub struct Curve {
     pub style: Style,
     /// Under all others.
     pub is_faint: bool,
-    pub seen: Arc<Seen>,
+    pub seen: Arc<VisibleCurve>,
 }
 
 /// Curves and the window they are seen through.

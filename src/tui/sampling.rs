@@ -5,7 +5,7 @@
 use super::app::App;
 use super::message::Effect;
 use super::update::on_run;
-use crate::evaluation::previewing::Wanted;
+use crate::evaluation::previewing::PreviewRequest;
 use crate::runs::command::Command;
 use crate::runs::event::NoticeLevel;
 use crate::runs::liveness::Health;
@@ -19,8 +19,8 @@ pub(super) fn sample(app: &mut App) -> Vec<Effect> {
         }),
         Some(_) => {
             let Some(watched) = &app.watched else { return Vec::new() };
-            match watched.experiment.as_ref().map(Wanted::of) {
-                Some(wanted) => make(app, watched.id.clone(), wanted),
+            match watched.experiment.as_ref().map(PreviewRequest::of) {
+                Some(request) => make(app, watched.id.clone(), request),
                 None => Vec::new(),
             }
         }
@@ -30,32 +30,33 @@ pub(super) fn sample(app: &mut App) -> Vec<Effect> {
 /// Seeds and sampling steps of what is on screen, as a person would type them.
 pub(super) fn shown(app: &App) -> Vec<String> {
     let watched = app.watched.as_ref();
-    let own = watched.and_then(|watched| watched.experiment.as_ref()).map(Wanted::of);
+    let own = watched.and_then(|watched| watched.experiment.as_ref()).map(PreviewRequest::of);
     let shown = watched.and_then(|watched| watched.preview.as_ref()).and_then(|shown| {
         let preview = &shown.preview;
         let seeds = preview.first_seed..preview.first_seed + preview.seeds.len() as u64;
-        Wanted::new(seeds, preview.sampling_steps).ok()
+        PreviewRequest::new(seeds, preview.sampling_steps).ok()
     });
-    let Wanted { seeds, steps } = shown.or(own).unwrap_or(Wanted { seeds: 0..4, steps: 20 });
+    let PreviewRequest { seeds, steps } =
+        shown.or(own).unwrap_or(PreviewRequest { seeds: 0..4, steps: 20 });
     vec![format!("{}..{}", seeds.start, seeds.end), steps.to_string()]
 }
 
 /// Asks for a preview of chosen seeds of a run.
-pub(super) fn ask(app: &mut App, run: &str, wanted: Wanted) -> Vec<Effect> {
+pub(super) fn ask(app: &mut App, run: &str, request: PreviewRequest) -> Vec<Effect> {
     let health = app.runs.iter().find(|other| other.id == run).map(|run| run.health);
     match health {
         Some(Health::Alive) => {
-            vec![Effect::Send { run: run.to_owned(), command: wanted.command() }]
+            vec![Effect::Send { run: run.to_owned(), command: request.command() }]
         }
-        _ => make(app, run.to_owned(), wanted),
+        _ => make(app, run.to_owned(), request),
     }
 }
 
-fn make(app: &mut App, run: String, wanted: Wanted) -> Vec<Effect> {
+fn make(app: &mut App, run: String, request: PreviewRequest) -> Vec<Effect> {
     if !app.making.insert(run.clone()) {
         app.say(NoticeLevel::Warning, format!("{run}: a preview is being made already"));
         return Vec::new();
     }
     app.say(NoticeLevel::Info, "making a preview of the newest checkpoint");
-    vec![Effect::Preview { run, wanted }]
+    vec![Effect::Preview { run, request }]
 }

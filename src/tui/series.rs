@@ -35,7 +35,7 @@ struct Stand {
 #[derive(Debug, Default)]
 struct Memo {
     smoothed: Option<(Average, Vec<(f64, f64)>)>,
-    seen: Vec<(Key, Arc<Seen>)>,
+    seen: Vec<(Key, Arc<VisibleCurve>)>,
 }
 
 /// Smoothing, window and number of columns; floats by their bits.
@@ -43,7 +43,7 @@ type Key = (u64, [u64; 2], usize);
 
 /// What of a curve is seen in a window.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Seen {
+pub struct VisibleCurve {
     /// Stretches without a gap; each keeps the extremes of every column.
     pub pieces: Vec<Vec<(f64, f64)>>,
     /// Where values were not finite, one a column at most.
@@ -92,7 +92,7 @@ impl Series {
 
     /// What is seen between the ends of `part` in `n_columns`. A curve is smoothed as a whole: a closer look must not
     /// change it.
-    pub fn seen(&self, past: f64, part: [f64; 2], n_columns: usize) -> Arc<Seen> {
+    pub fn seen(&self, past: f64, part: [f64; 2], n_columns: usize) -> Arc<VisibleCurve> {
         let key = (past.to_bits(), part.map(f64::to_bits), n_columns);
         let known = |memo: &Memo| {
             let found = memo.seen.iter().find(|(of, _)| *of == key);
@@ -103,8 +103,8 @@ impl Series {
         }
         let mut memo = self.memo.borrow_mut();
         let seen = Arc::new(match past > 0.0 {
-            true => Seen::of(memo.smoothed(self, past), part, n_columns),
-            false => Seen::of(&self.points, part, n_columns),
+            true => VisibleCurve::of(memo.smoothed(self, past), part, n_columns),
+            false => VisibleCurve::of(&self.points, part, n_columns),
         });
         if memo.seen.len() >= SEEN_MAX {
             memo.seen.remove(0);
@@ -154,7 +154,7 @@ impl Memo {
     }
 }
 
-impl Seen {
+impl VisibleCurve {
     fn of(points: &[(f64, f64)], part: [f64; 2], n_columns: usize) -> Self {
         let points = Window::cut(points, part);
         let mut seen = Self::default();

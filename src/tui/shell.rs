@@ -102,7 +102,7 @@ fn start(
     link: Box<dyn Link>,
 ) -> io::Result<()> {
     thread::Builder::new().name("lab".to_owned()).spawn(move || {
-        let mut desk = Desk {
+        let mut runner = EffectRunner {
             link,
             watched: None,
             marked: Vec::new(),
@@ -110,7 +110,7 @@ fn start(
             steps: Vec::new(),
             polls: 0,
         };
-        let work = panic::AssertUnwindSafe(|| desk.work(&messages, &orders));
+        let work = panic::AssertUnwindSafe(|| runner.work(&messages, &orders));
         if panic::catch_unwind(work).is_err() {
             let words = "the dashboard's reader broke (a bug of ours); leave with q and start again, runs go on";
             let _ = messages.send(Message::Done(Err(words.to_owned())));
@@ -273,7 +273,7 @@ fn wipe(terminal: &mut Screen) -> io::Result<()> {
 }
 
 /// The lab thread: carries out effects and looks for news.
-struct Desk {
+struct EffectRunner {
     link: Box<dyn Link>,
     watched: Option<String>,
     /// Runs whose events are read beside those of the watched one.
@@ -285,7 +285,7 @@ struct Desk {
     polls: u32,
 }
 
-impl Desk {
+impl EffectRunner {
     fn work(&mut self, messages: &Sender<Message>, orders: &Receiver<Effect>) {
         loop {
             for message in self.news() {
@@ -392,8 +392,8 @@ impl Desk {
                     Message::Trace { run, seed, trace }
                 })
             }
-            Effect::Preview { run, wanted } => {
-                let work = link.make_preview(&run, &wanted);
+            Effect::Preview { run, request } => {
+                let work = link.make_preview(&run, &request);
                 aside(messages, work, move |made| Message::Previewed { run, made })
             }
             Effect::Launch { experiment, parent, queued } => {

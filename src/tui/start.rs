@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use super::app::{App, Watched};
+use super::app::{App, OpenRun};
 use super::disk::Disk;
 use super::input::Decoder;
 use super::notify::Bell;
@@ -37,7 +37,7 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<Left> {
         app.say(NoticeLevel::Info, words);
     }
     app.read_only = opening.read_only;
-    app.watched = opening.run.map(Watched::new);
+    app.watched = opening.run.map(OpenRun::new);
     // An empty NO_COLOR counts as unset (no-color.org).
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     app.depth = Depth::new(&settings.colours);

@@ -34,10 +34,10 @@ impl Default for Theme {
 }
 
 impl Theme {
-    /// `wanted` is lab.toml's theme: `auto` (as the terminal says), `dark` or `light`; `no_colour` is whether
+    /// `request` is lab.toml's theme: `auto` (as the terminal says), `dark` or `light`; `no_colour` is whether
     /// NO_COLOR is set.
-    pub fn new(wanted: &str, no_colour: bool, background: Option<Background>) -> Self {
-        let light = match wanted {
+    pub fn new(request: &str, no_colour: bool, background: Option<Background>) -> Self {
+        let light = match request {
             "light" => true,
             "dark" => false,
             _ => background == Some(Background::Light),
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn the_terminal_decides_where_lab_toml_leaves_it_open() {
-        let light = |wanted, background| Theme::new(wanted, false, background).is_light();
+        let light = |request, background| Theme::new(request, false, background).is_light();
         assert!(light("auto", Some(Background::Light)) && !light("auto", Some(Background::Dark)));
         assert!(!light("auto", None) && !light("dark", Some(Background::Light)));
         assert!(light("light", None));

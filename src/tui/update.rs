@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
-use super::app::{App, LOG, Popup, SMOOTHINGS, Shown, TABS, Watched};
+use super::app::{App, LOG, OpenRun, Popup, SMOOTHINGS, Shown, TABS};
 use super::chart::Window;
 use super::forms::{self, Purpose};
 use super::keys::{self, Action};
@@ -133,7 +133,7 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
 }
 
 /// The run on screen, if it is the one that news came of.
-fn watched<'a>(app: &'a mut App, run: &str) -> Option<&'a mut Watched> {
+fn watched<'a>(app: &'a mut App, run: &str) -> Option<&'a mut OpenRun> {
     app.watched.as_mut().filter(|watched| watched.id == run)
 }
 
@@ -161,7 +161,7 @@ fn on_runs(app: &mut App, runs: Vec<RunSummary>) -> Vec<Effect> {
 }
 
 /// Takes the marks of such runs away, and says so to the reader if there were any.
-fn unmark(app: &mut App, is_gone: impl Fn(&Watched) -> bool) -> Vec<Effect> {
+fn unmark(app: &mut App, is_gone: impl Fn(&OpenRun) -> bool) -> Vec<Effect> {
     let before = app.marked.len();
     app.marked.retain(|run| !is_gone(run));
     if app.marked.len() == before { Vec::new() } else { vec![follow(app)] }
@@ -213,7 +213,7 @@ pub(super) fn watch_shown(app: &mut App) -> Vec<Effect> {
 }
 
 pub(super) fn watch(app: &mut App, id: String) -> Vec<Effect> {
-    app.watched = Some(Watched::new(id.clone()));
+    app.watched = Some(OpenRun::new(id.clone()));
     app.look = None;
     // What was said was about another run.
     app.said = None;
@@ -524,9 +524,9 @@ fn step_column(app: &mut App) {
 
 fn step_preview(app: &mut App, by: isize) -> Vec<Effect> {
     let Some(watched) = &mut app.watched else { return Vec::new() };
-    let Some(wanted) = watched.wanted_step() else { return Vec::new() };
+    let Some(request) = watched.wanted_step() else { return Vec::new() };
     let steps = &watched.preview_steps;
-    let now = steps.partition_point(|step| *step < wanted);
+    let now = steps.partition_point(|step| *step < request);
     let next = now.saturating_add_signed(by).min(steps.len().saturating_sub(1));
     watched.pinned = steps.get(next).copied();
     load_preview(app)

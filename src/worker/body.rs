@@ -19,7 +19,7 @@ use crate::diffusion::DenoiseError;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::compare::{HeldOut, compare};
 use crate::evaluation::mosaics::Mosaics;
-use crate::evaluation::previewing::Wanted;
+use crate::evaluation::previewing::PreviewRequest;
 use crate::evaluation::report;
 use crate::evaluation::samples::MachineSet;
 use crate::evaluation::trained::calibrate_machines;
@@ -108,7 +108,7 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
     check_no_other(run)?;
     let description = run_toml::read(&run.run_toml_path()).context("reading what to run")?;
     let steps = description.experiment.training.steps as u64;
-    let own = Wanted::of(&description.experiment);
+    let own = PreviewRequest::of(&description.experiment);
     let board = StatusBoard::open(run, steps).context("opening the run's status and events")?;
     last_words::prepare(run);
     let stop = &signals.stop;
@@ -121,8 +121,8 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let beating = board.beat(watch(&lock, run, &board, stop));
         heart = Some(beating.context("starting the heartbeat")?);
-        let desk = Desk { board: board.clone(), stop: stop.clone(), own };
-        let control = ControlServer::start(run, Arc::new(desk))
+        let handler = CommandHandler { board: board.clone(), stop: stop.clone(), own };
+        let control = ControlServer::start(run, Arc::new(handler))
             .unwrap_or_else(|error| without_control(run, &board, &error));
         if !wait_for_turn(run, &board, &control, stop)? {
             return Ok(RunState::Stopped);
@@ -301,13 +301,13 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// What the control server sees of this worker.
-struct Desk {
+struct CommandHandler {
     board: Arc<StatusBoard>,
     stop: Arc<AtomicBool>,
-    own: Wanted,
+    own: PreviewRequest,
 }
 
-impl Steered for Desk {
+impl Steered for CommandHandler {
     /// Which commands make sense in which state; a stop also interrupts whatever is under way.
     fn decide(&self, command: &Command) -> Reply {
         let refused = |reason: &str| Reply::Refused { reason: reason.to_owned() };
@@ -350,37 +350,37 @@ fn work(
     stop: &Arc<AtomicBool>,
 ) -> Result<RunState> {
     start_threads()?;
-    let mut workshop = prepare(run, description, board)?;
-    let loss_by_level = match train(&mut workshop, board, control, stop)? {
+    let mut context = prepare(run, description, board)?;
+    let loss_by_level = match train(&mut context, board, control, stop)? {
         Ending::Stopped => return Ok(RunState::Stopped),
         Ending::Done(levels) => levels,
     };
-    finish(run, &workshop, &loss_by_level, board, stop)
+    finish(run, &context, &loss_by_level, board, stop)
 }
 
 /// Compares on held-out seeds and writes the report.
 fn finish(
     run: &RunDir,
-    workshop: &RunContext,
+    context: &RunContext,
     loss_by_level: &LossByLevel,
     board: &Arc<StatusBoard>,
     stop: &Arc<AtomicBool>,
 ) -> Result<RunState> {
-    let experiment = &workshop.experiment;
+    let experiment = &context.experiment;
     let n = experiment.compare.seeds;
-    let network = workshop.trainer.ema_denoiser().context("taking the averaged weights")?;
-    let step = workshop.trainer.n_steps_done();
-    let (contestants, calibration) = match calibrated(run, workshop, &network, step, board, stop) {
+    let network = context.trainer.ema_denoiser().context("taking the averaged weights")?;
+    let step = context.trainer.n_steps_done();
+    let (machine_set, calibration) = match calibrated(run, context, &network, step, board, stop) {
         Err(error) if is_cancelled(&error) => return Ok(RunState::Stopped),
         other => other?,
     };
-    let machines: Vec<_> = workshop.contestants.machines().cloned().collect();
-    let mosaics = Mosaics::new(&workshop.dataset, &workshop.network, &machines)
+    let machines: Vec<_> = context.machine_set.machines().cloned().collect();
+    let mosaics = Mosaics::new(&context.dataset, &context.network, &machines)
         .context("building the search for copies")?;
     let result = compare(
-        &contestants,
+        &machine_set,
         &network,
-        workshop.judge.as_ref(),
+        context.judge.as_ref(),
         &mosaics,
         HeldOut { noise_seed: experiment.noise_seed, n, n_judged: experiment.compare.samples },
         stop,
@@ -395,17 +395,17 @@ fn finish(
     };
     board.emit(EventBody::Agreement { figures: comparison.figures.clone() });
     let Status { loss, device, .. } = board.status();
-    let machines: Vec<_> = contestants.machines().cloned().collect();
+    let machines: Vec<_> = machine_set.machines().cloned().collect();
     let context = report::Context {
         run: run.id(),
         experiment,
         machines: &machines,
         final_loss: loss,
         loss_by_level,
-        n_steps: workshop.trainer.n_steps_done(),
+        n_steps: context.trainer.n_steps_done(),
         device,
         n_parameters: network.network().n_parameters(),
-        n_training_images: workshop.dataset.len(),
+        n_training_images: context.dataset.len(),
         calibration: calibration.as_ref(),
     };
     report::write(&run.report_path(), &context, &comparison).context("writing the report")?;
@@ -416,7 +416,7 @@ fn finish(
 /// The machines with the settings that fit the network best, which a stopped comparison has already found.
 fn calibrated(
     run: &RunDir,
-    workshop: &RunContext,
+    context: &RunContext,
     network: &NetworkDenoiser,
     step: u64,
     board: &Arc<StatusBoard>,
@@ -426,17 +426,17 @@ fn calibrated(
     let found = match Calibration::read(&path).unwrap_or(None) {
         Some(found) if found.step == step => found,
         _ => {
-            let (experiment, contestants) = (&workshop.experiment, &workshop.contestants);
+            let (experiment, machine_set) = (&context.experiment, &context.machine_set);
             let mut progress = |what: &str| {
                 let message = format!("calibrating {what}");
                 board.update(|status| status.message = Some(message));
             };
             let found =
-                calibrate_machines(experiment, contestants, network, step, stop, &mut progress)
+                calibrate_machines(experiment, machine_set, network, step, stop, &mut progress)
                     .context("calibrating the machines")?;
             let Some(found) = found else {
-                let machines = contestants.machines().cloned().collect();
-                return Ok((contestants.with_machines(machines)?, None));
+                let machines = machine_set.machines().cloned().collect();
+                return Ok((machine_set.with_machines(machines)?, None));
             };
             found.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
             found
@@ -448,10 +448,10 @@ fn calibrated(
         2,
         &run.report_path().join("calibration.png"),
     )?;
-    let machines: Vec<_> = workshop.contestants.machines().cloned().collect();
-    let contestants = workshop.contestants.with_machines(found.apply(&machines));
-    let contestants = contestants.context("building the calibrated machines")?;
-    Ok((contestants, Some(found)))
+    let machines: Vec<_> = context.machine_set.machines().cloned().collect();
+    let machine_set = context.machine_set.with_machines(found.apply(&machines));
+    let machine_set = machine_set.context("building the calibrated machines")?;
+    Ok((machine_set, Some(found)))
 }
 
 fn is_cancelled(error: &anyhow::Error) -> bool {

@@ -28,7 +28,7 @@ pub struct RunContext {
     pub dataset: Arc<Dataset>,
     pub network: NetworkConfig,
     pub trainer: Trainer,
-    pub contestants: Arc<MachineSet>,
+    pub machine_set: Arc<MachineSet>,
     /// Crafted sets only.
     pub judge: Option<Judge>,
     /// Training images on which attention is measured while training.
@@ -41,7 +41,11 @@ pub struct RunContext {
 const PROBE_IMAGES: usize = 4;
 
 /// Opens the data, builds network and machines, and takes up the newest whole checkpoint.
-pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) -> Result<RunContext> {
+pub fn prepare(
+    run: &RunDir,
+    description: &RunToml,
+    board: &Arc<StatusBoard>,
+) -> Result<RunContext> {
     let experiment = description.experiment.clone();
     let (network, dataset) = network_of(&experiment)?;
     for notice in dataset.notices() {
@@ -79,7 +83,7 @@ pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) ->
     }
     let images = TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
     let images = opened.images(images);
-    let contestants = MachineSet::new(experiment.ddim(), images, machines, network.n_classes)
+    let machine_set = MachineSet::new(experiment.ddim(), images, machines, network.n_classes)
         .context("building the score machines")?;
     Ok(RunContext {
         run: run.clone(),
@@ -91,7 +95,7 @@ pub fn prepare(run: &RunDir, description: &RunToml, board: &Arc<StatusBoard>) ->
         },
         probe: dataset.batch(0, PROBE_IMAGES.min(dataset.len())),
         judge: Judge::new(&dataset),
-        contestants: Arc::new(contestants),
+        machine_set: Arc::new(machine_set),
         experiment,
         dataset,
         network,

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use crate::analysis::consistency::Judge;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::figures;
-use crate::evaluation::previewing::{Maker, Wanted};
+use crate::evaluation::previewing::{Maker, PreviewRequest};
 use crate::evaluation::samples::MachineSet;
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
@@ -24,7 +24,7 @@ use crate::runs::status_board::StatusBoard;
 pub struct PreviewKit {
     pub run: RunDir,
     pub noise_seed: u64,
-    pub contestants: Arc<MachineSet>,
+    pub machine_set: Arc<MachineSet>,
     pub judge: Option<Judge>,
     pub board: Arc<StatusBoard>,
     pub stop: Arc<AtomicBool>,
@@ -37,7 +37,7 @@ pub struct Request {
     /// Training step.
     pub step: u64,
     pub network: NetworkDenoiser,
-    pub wanted: Wanted,
+    pub request: PreviewRequest,
 }
 
 /// What attention is measured on while training, so that machines can say the same.
@@ -139,7 +139,7 @@ impl Slot {
 fn predict(kit: &PreviewKit) {
     let Some(Probe { network, images, labels, noise_seed }) = &kit.probe else { return };
     let work =
-        || figures::predict_attention(network, &kit.contestants, images, labels, *noise_seed);
+        || figures::predict_attention(network, &kit.machine_set, images, labels, *noise_seed);
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(found)) => {
             for (machine, metrics) in found {
@@ -173,12 +173,12 @@ fn serve(kit: &PreviewKit, request: &Request) {
 fn make(kit: &PreviewKit, request: &Request) -> anyhow::Result<()> {
     let maker = Maker {
         previews: &kit.run.previews_path(),
-        contestants: &kit.contestants,
+        machine_set: &kit.machine_set,
         judge: kit.judge.as_ref(),
         noise_seed: kit.noise_seed,
         stop: &kit.stop,
     };
-    let summary = maker.make(request.step, &request.network, &request.wanted)?;
+    let summary = maker.make(request.step, &request.network, &request.request)?;
     kit.board.emit_at(request.step, EventBody::Preview(Box::new(summary)));
     Ok(())
 }

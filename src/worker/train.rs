@@ -12,7 +12,7 @@ use super::previews::{PreviewDesk, PreviewKit, Probe, Request};
 use crate::analysis::consistency::Judge;
 use crate::evaluation::collapse::CollapseWatch;
 use crate::evaluation::figures;
-use crate::evaluation::previewing::Wanted;
+use crate::evaluation::previewing::PreviewRequest;
 use crate::runs::command::Command;
 use crate::runs::control::ControlServer;
 use crate::runs::event::{EventBody, LossByLevel, Metrics, NoticeLevel};
@@ -47,30 +47,30 @@ pub enum Ending {
 
 /// Trains until the last step or until told to stop; a checkpoint is written either way.
 pub fn train(
-    workshop: &mut RunContext,
+    context: &mut RunContext,
     board: &Arc<StatusBoard>,
     control: &ControlServer,
     stop: &Arc<AtomicBool>,
 ) -> Result<Ending> {
-    let steps = workshop.experiment.training.steps as u64;
+    let steps = context.experiment.training.steps as u64;
     let desk = PreviewDesk::open(PreviewKit {
-        run: workshop.run.clone(),
-        noise_seed: workshop.experiment.noise_seed,
-        contestants: workshop.contestants.clone(),
-        judge: Judge::new(&workshop.dataset),
+        run: context.run.clone(),
+        noise_seed: context.experiment.noise_seed,
+        machine_set: context.machine_set.clone(),
+        judge: Judge::new(&context.dataset),
         board: board.clone(),
         stop: stop.clone(),
-        probe: workshop.network.attention.is_some().then(|| Probe {
-            network: workshop.network.clone(),
-            images: workshop.probe.clone(),
-            labels: workshop.probe_labels.clone(),
-            noise_seed: workshop.experiment.noise_seed,
+        probe: context.network.attention.is_some().then(|| Probe {
+            network: context.network.clone(),
+            images: context.probe.clone(),
+            labels: context.probe_labels.clone(),
+            noise_seed: context.experiment.noise_seed,
         }),
     })
     .context("starting the preview thread")?;
     let mut loop_state = Loop {
-        meter: Meter::new(workshop.experiment.training.batch),
-        preview_every: workshop.experiment.preview.every as u64,
+        meter: Meter::new(context.experiment.training.batch),
+        preview_every: context.experiment.preview.every as u64,
         next_probe: Instant::now(),
         saved_step: None,
         preview_step: None,
@@ -82,17 +82,17 @@ pub fn train(
         put_off: VecDeque::new(),
         control,
         stop,
-        workshop,
+        context,
         board,
         desk: &desk,
     };
     board.set_state(RunState::Training, None);
     let is_done = loop {
-        let n_done = loop_state.workshop.trainer.n_steps_done();
+        let n_done = loop_state.context.trainer.n_steps_done();
         if n_done >= steps {
             break true;
         }
-        if let Some(reason) = loop_state.workshop.trainer.early_end() {
+        if let Some(reason) = loop_state.context.trainer.early_end() {
             board.notice(NoticeLevel::Info, format!("training ends at step {n_done}: {reason}"));
             break true;
         }
@@ -111,7 +111,7 @@ pub fn train(
 }
 
 struct Loop<'a> {
-    workshop: &'a mut RunContext,
+    context: &'a mut RunContext,
     board: &'a Arc<StatusBoard>,
     desk: &'a PreviewDesk,
     control: &'a ControlServer,
@@ -157,7 +157,7 @@ impl Loop<'_> {
     /// told to stop instead.
     fn pause(&mut self) -> Result<bool> {
         // The status is published now and then only; a pause stands at the very step.
-        let step = self.workshop.trainer.n_steps_done();
+        let step = self.context.trainer.n_steps_done();
         self.board.update(|status| status.step = step);
         self.meter.flush(self.board);
         self.save()?;
@@ -182,7 +182,7 @@ impl Loop<'_> {
         match command {
             Command::Checkpoint => self.save(),
             Command::Sample { seeds, steps } => match self.own().or(*seeds, *steps) {
-                Ok(wanted) => self.preview(wanted),
+                Ok(request) => self.preview(request),
                 // Refused where it came in.
                 Err(_) => Ok(()),
             },
@@ -196,7 +196,7 @@ impl Loop<'_> {
     }
 
     fn step(&mut self) -> Result<()> {
-        match self.workshop.trainer.step() {
+        match self.context.trainer.step() {
             Ok(report) => {
                 self.n_non_finite = 0;
                 self.meter.add(&report);
@@ -209,7 +209,7 @@ impl Loop<'_> {
             Err(error @ TrainingError::NonFinite { .. }) => self.note_non_finite(&error)?,
             Err(error) => return Err(error).context("training"),
         }
-        let step = self.workshop.trainer.n_steps_done();
+        let step = self.context.trainer.n_steps_done();
         self.board_step(step);
         if self.preview_every > 0
             && (step.is_multiple_of(self.preview_every)
@@ -217,7 +217,7 @@ impl Loop<'_> {
         {
             self.preview(self.own())?;
         }
-        if step.is_multiple_of(self.workshop.experiment.training.checkpoint_every as u64) {
+        if step.is_multiple_of(self.context.experiment.training.checkpoint_every as u64) {
             self.save()?;
         }
         if Instant::now() >= self.next_probe {
@@ -232,7 +232,7 @@ impl Loop<'_> {
         if self.n_non_finite == 1 {
             self.board.notice(NoticeLevel::Warning, error.to_string());
         }
-        if self.n_non_finite >= self.workshop.experiment.training.rollback_after {
+        if self.n_non_finite >= self.context.experiment.training.rollback_after {
             self.roll_back(&format!("{} steps in a row had no finite loss", self.n_non_finite))?;
         }
         Ok(())
@@ -244,13 +244,13 @@ impl Loop<'_> {
         if self.n_rollbacks >= ROLLBACKS_MAX {
             bail!("{reason}, after {ROLLBACKS_MAX} returns to a checkpoint; {advice}");
         }
-        let latest = checkpoint::latest_valid(&self.workshop.run.state_path())?;
+        let latest = checkpoint::latest_valid(&self.context.run.state_path())?;
         let Some((place, saved)) = latest.found else {
             bail!("{reason}, and there is no checkpoint to go back to; {advice}");
         };
         self.n_rollbacks += 1;
         self.n_non_finite = 0;
-        self.workshop.trainer.roll_back(saved).context("going back to a checkpoint")?;
+        self.context.trainer.roll_back(saved).context("going back to a checkpoint")?;
         let text = format!("{reason}: back to the weights of step {}", place.step);
         self.board.notice(NoticeLevel::Warning, text);
         Ok(())
@@ -260,7 +260,7 @@ impl Loop<'_> {
         if !self.meter.is_due() {
             return;
         }
-        let steps = self.workshop.experiment.training.steps as u64;
+        let steps = self.context.experiment.training.steps as u64;
         if let Some(metrics) = self.meter.take() {
             self.board.update(|status| {
                 status.step = step;
@@ -274,26 +274,26 @@ impl Loop<'_> {
     }
 
     /// The previews that come by themselves.
-    fn own(&self) -> Wanted {
-        Wanted::of(&self.workshop.experiment)
+    fn own(&self) -> PreviewRequest {
+        PreviewRequest::of(&self.context.experiment)
     }
 
-    fn preview(&mut self, wanted: Wanted) -> Result<()> {
-        let network = self.workshop.trainer.ema_denoiser().context("taking a snapshot")?;
-        let step = self.workshop.trainer.n_steps_done();
+    fn preview(&mut self, request: PreviewRequest) -> Result<()> {
+        let network = self.context.trainer.ema_denoiser().context("taking a snapshot")?;
+        let step = self.context.trainer.n_steps_done();
         self.preview_step = Some(step);
-        self.desk.request(Request { step, network, wanted });
+        self.desk.request(Request { step, network, request });
         Ok(())
     }
 
     fn save(&mut self) -> Result<()> {
-        let step = self.workshop.trainer.n_steps_done();
+        let step = self.context.trainer.n_steps_done();
         if self.saved_step == Some(step) || self.board.is_orphaned() {
             return Ok(());
         }
         let started = Instant::now();
         let path = loop {
-            match self.workshop.trainer.save(&self.workshop.run.state_path()) {
+            match self.context.trainer.save(&self.context.run.state_path()) {
                 Ok(path) => break path,
                 Err(TrainingError::Checkpoint(error)) if error.is_full_disk() => {
                     if !self.wait_for_space(&error) {
@@ -308,7 +308,7 @@ impl Loop<'_> {
             }
         };
         self.saved_step = Some(step);
-        let path = self.workshop.run.relative(&path);
+        let path = self.context.run.relative(&path);
         let body = EventBody::Checkpoint {
             path: path.to_string_lossy().into_owned(),
             seconds: started.elapsed().as_secs_f64(),
@@ -320,8 +320,8 @@ impl Loop<'_> {
     /// Pauses until it is time to try again; false when told to stop.
     fn wait_for_space(&mut self, error: &CheckpointError) -> bool {
         let state = self.board.status().state;
-        let free = self.workshop.run.path().display().to_string();
-        let message = self.workshop.run.in_words(&format!(
+        let free = self.context.run.path().display().to_string();
+        let message = self.context.run.in_words(&format!(
             "{error}: the disk is full; waiting for space on the disk of '{free}'"
         ));
         if self.board.status().message.as_deref() != Some(&message) {
@@ -353,19 +353,19 @@ impl Loop<'_> {
     /// Measures attention on the probe images at a few noise levels.
     fn probe(&mut self) -> Result<()> {
         let started = Instant::now();
-        if let Some(attention) = self.workshop.network.attention {
-            let network = self.workshop.trainer.ema_denoiser().context("taking a snapshot")?;
-            let network = match &self.workshop.probe_labels[..] {
+        if let Some(attention) = self.context.network.attention {
+            let network = self.context.trainer.ema_denoiser().context("taking a snapshot")?;
+            let network = match &self.context.probe_labels[..] {
                 [] => network,
                 labels => network.with_labels(labels.to_vec()),
             };
             let metrics = figures::probe_attention(
                 &network,
-                &self.workshop.probe,
-                self.workshop.experiment.noise_seed,
+                &self.context.probe,
+                self.context.experiment.noise_seed,
             )
             .context("measuring attention")?;
-            let step = self.workshop.trainer.n_steps_done();
+            let step = self.context.trainer.n_steps_done();
             for text in self.collapse.look(attention.variant, &metrics) {
                 self.board.notice(NoticeLevel::Warning, text);
             }
@@ -380,7 +380,7 @@ impl Loop<'_> {
     }
 
     fn finish(&mut self, is_done: bool) -> Result<LossByLevel> {
-        let step = self.workshop.trainer.n_steps_done();
+        let step = self.context.trainer.n_steps_done();
         if let Some(metrics) = self.meter.take() {
             self.board.emit_at(step, EventBody::Metrics(metrics));
         }

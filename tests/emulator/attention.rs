@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use mosaic_lab::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
+use mosaic_lab::theory::evidence::{Evidence, Portions};
 use mosaic_lab::theory::gpu::kernel::Module;
 use mosaic_lab::theory::gpu::{Gpu, Gpus};
-use mosaic_lab::theory::evidence::{Evidence, Portions};
 use mosaic_lab::theory::kernels::PatchQuery;
 use mosaic_lab::theory::patches::Pool;
 use mosaic_lab::theory::spec::{

@@ -408,8 +408,7 @@ fn double_precision_and_images_too_large_stay_on_the_cpu() {
     let gpu = fastest();
     let gpus = Gpus::new(vec![Box::new(gpu.clone())], |_| {});
     let shape = ImageShape::new(1, 4, 4);
-    let images =
-        TrainingImages::from_bytes(shape, vec![7; 32]).unwrap().with_gpus(Arc::new(gpus));
+    let images = TrainingImages::from_bytes(shape, vec![7; 32]).unwrap().with_gpus(Arc::new(gpus));
     let kind = MachineKind::EquivariantLocal;
     let spec = MachineSpec { kind, k: Scheduled::Fixed(3) };
     let machine = Machine::new(spec, Arc::new(images), Precision::F64, None).unwrap();

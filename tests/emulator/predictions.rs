@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 use mosaic_lab::image::ImageShape;
-use mosaic_lab::network::gpu::sampling::GpuForward;
 use mosaic_lab::network::config::{AttentionVariant, Body, NetworkConfig, Output, Padding};
+use mosaic_lab::network::gpu::sampling::GpuForward;
 use mosaic_lab::network::ops::attention_figures::N_FIGURES;
-use mosaic_lab::network::{Network, Watched};
+use mosaic_lab::network::{AttentionDetail, Network};
 use mosaic_lab::random::noise_seeds;
 
 use crate::steps::{Emulated, attention, network, program, resnet};
@@ -27,11 +27,11 @@ fn assert_close(found: &[f32], expected: &[f64], label: &str) {
 }
 
 /// Three images in a pass for four.
-fn check(config: &NetworkConfig, watched: Watched) {
+fn check(config: &NetworkConfig, detail: AttentionDetail) {
     let Some(program) = program() else { return };
-    let label = format!("{config:?}, {watched:?}");
+    let label = format!("{config:?}, {detail:?}");
     let network = Network::new(config, 7, &Device::Cpu).unwrap().frozen().unwrap();
-    let forward = GpuForward::new(config, 4, watched).unwrap();
+    let forward = GpuForward::new(config, 4, detail).unwrap();
     let mut gpu = Emulated::new(program, &forward.plan, f32::NAN);
     forward.plan.check(&forward.commands).unwrap();
     let weights = &mut gpu.buffers[forward.weights.buffer];
@@ -46,7 +46,7 @@ fn check(config: &NetworkConfig, watched: Watched) {
     // Twice: nothing of the first images may be left.
     for seed in [5, 0] {
         let x = noise_seeds(3, seed, 3, config.image);
-        let expected = network.predict(T, x.values(), labels.as_deref(), watched).unwrap();
+        let expected = network.predict(T, x.values(), labels.as_deref(), detail).unwrap();
         let x: Vec<f32> = x.values().iter().map(|&x| x as f32).collect();
         let inputs = &mut gpu.buffers[forward.inputs.x.buffer];
         forward.fill(T, &x, labels.as_deref(), inputs);
@@ -60,13 +60,13 @@ fn check(config: &NetworkConfig, watched: Watched) {
         let rows = 3 * config.attention.unwrap().heads * n;
         if let Some(maps) = watch.maps {
             let found = &gpu.buffers[maps.buffer][..rows * n];
-            assert_close(found, &flat(&expected.seen.maps.unwrap()), &label);
+            assert_close(found, &flat(&expected.record.maps.unwrap()), &label);
         }
-        let watched = Watched::Statistics;
+        let detail = AttentionDetail::Statistics;
         let x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
-        let expected = network.predict(T, &x, labels.as_deref(), watched).unwrap();
+        let expected = network.predict(T, &x, labels.as_deref(), detail).unwrap();
         let found = &gpu.buffers[watch.figures.buffer][..rows * N_FIGURES];
-        assert_close(found, &flat(&expected.seen.figures.unwrap()), &label);
+        assert_close(found, &flat(&expected.record.figures.unwrap()), &label);
     }
 }
 
@@ -80,25 +80,25 @@ fn convolutional_networks_predict_what_they_do_on_the_cpu() {
             let n_classes = group_norm.then_some(3);
             let own =
                 NetworkConfig { image, group_norm, output, n_classes, ..network(body.clone()) };
-            check(&own, Watched::Nothing);
+            check(&own, AttentionDetail::Nothing);
         }
     }
 }
 
 #[test]
 fn attention_is_seen_as_it_is_on_the_cpu() {
-    for (padding, watched) in [
-        (Padding::Circular, Watched::Statistics),
-        (Padding::Circular, Watched::Maps),
-        (Padding::Zeros, Watched::Statistics),
-        (Padding::Zeros, Watched::Nothing),
+    for (padding, detail) in [
+        (Padding::Circular, AttentionDetail::Statistics),
+        (Padding::Circular, AttentionDetail::Maps),
+        (Padding::Zeros, AttentionDetail::Statistics),
+        (Padding::Zeros, AttentionDetail::Nothing),
     ] {
         let attention = attention(AttentionVariant::Softmax, true);
         let image = ImageShape::new(1, 5, 6);
-        check(&NetworkConfig { attention, padding, image, ..network(resnet()) }, watched);
+        check(&NetworkConfig { attention, padding, image, ..network(resnet()) }, detail);
     }
     for variant in [AttentionVariant::Uniform, AttentionVariant::Identity] {
         let attention = attention(variant, false);
-        check(&NetworkConfig { attention, ..network(resnet()) }, Watched::Statistics);
+        check(&NetworkConfig { attention, ..network(resnet()) }, AttentionDetail::Statistics);
     }
 }

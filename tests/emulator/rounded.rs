@@ -9,12 +9,12 @@ use mosaic_lab::dataset::Batches;
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::network::TensorMap;
-use mosaic_lab::network::gpu::plan::{Arithmetic, Command, Launch, Plan, Storage};
 use mosaic_lab::network::config::{
     AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding,
 };
-use mosaic_lab::training::gpu_step::GpuStep;
+use mosaic_lab::network::gpu::plan::{Arithmetic, Command, Launch, Plan, Storage};
 use mosaic_lab::training::config::TrainingConfig;
+use mosaic_lab::training::gpu_step::GpuStep;
 use mosaic_lab::training::loss::{Draw, noisy_batch};
 use mosaic_lab::training::trainer::Trainer;
 use rand::RngExt;

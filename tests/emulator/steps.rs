@@ -7,14 +7,14 @@ use candle_core::Device;
 use mosaic_lab::dataset::{Batches, Dataset};
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::image::ImageShape;
-use mosaic_lab::network::gpu::plan::{
-    Command, Convolution, Launch, Matrix, Pass, Place, Plan, Product, Storage,
-};
 use mosaic_lab::network::config::{
     AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
 };
-use mosaic_lab::training::gpu_step::GpuStep;
+use mosaic_lab::network::gpu::plan::{
+    Command, Convolution, Launch, Matrix, Pass, Place, Plan, Product, Storage,
+};
 use mosaic_lab::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
+use mosaic_lab::training::gpu_step::GpuStep;
 use mosaic_lab::training::loss::{Draw, noisy_batch};
 use mosaic_lab::training::schedule::learning_rate;
 use mosaic_lab::training::trainer::Trainer;

@@ -5,7 +5,7 @@ use mosaic_lab::evaluation::calibration::{
 };
 use mosaic_lab::runs::liveness::Health;
 use mosaic_lab::runs::status::RunState;
-use mosaic_lab::tui::app::{App, Watched};
+use mosaic_lab::tui::app::{App, OpenRun};
 use mosaic_lab::tui::curves::TURNS;
 use mosaic_lab::tui::message::{Effect, Message};
 use mosaic_lab::tui::theme::Theme;
@@ -156,7 +156,7 @@ fn ten_runs() -> App {
     let mut runs = vec![run(RUN, RunState::Training, Health::Alive)];
     runs.extend((0..10).map(|number| run(&id(number), RunState::Finished, Health::Over)));
     update(&mut app, Message::Runs(runs));
-    app.marked = (0..10).map(|number| Watched::new(id(number))).collect();
+    app.marked = (0..10).map(|number| OpenRun::new(id(number))).collect();
     for number in 0..10 {
         let loss = |i: u64| Some((1.0 + number as f64) / i as f64);
         let events = (1..150).map(|i| metrics(i * 10, loss(i))).collect();
@@ -224,7 +224,7 @@ fn nothing_that_a_name_note_or_message_holds_reaches_the_terminal_as_an_order() 
         &mut app,
         Message::Runs(vec![hostile.clone(), run(RUN, RunState::Training, Health::Alive)]),
     );
-    app.marked = vec![Watched::new(evil.into())];
+    app.marked = vec![OpenRun::new(evil.into())];
     update(
         &mut app,
         Message::Events {
@@ -261,7 +261,7 @@ fn nothing_that_a_name_note_or_message_holds_reaches_the_terminal_as_an_order() 
     }
     press(&mut app, KeyCode::Char('1'));
     assert_eq!(column(&app, 2)[..3], column(&app, 3)[..3], "the list's border is straight");
-    app.watched = Some(Watched::new(evil.into()));
+    app.watched = Some(OpenRun::new(evil.into()));
     update(&mut app, Message::Log { run: evil.into(), log: Ok(format!("line {evil}\n{evil}")) });
     for key in "61:".chars() {
         press(&mut app, KeyCode::Char(key));

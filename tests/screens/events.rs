@@ -319,8 +319,8 @@ proptest! {
                     let runs = runs.map(|(id, state)| run(id, state, health(state))).collect();
                     update(&mut app, Message::Runs(runs))
                 }
-                Happening::ReadOnly(wanted) => {
-                    app.read_only = wanted;
+                Happening::ReadOnly(request) => {
+                    app.read_only = request;
                     Vec::new()
                 }
             };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use half::f16;
 use mosaic_lab::evaluation::inspect::picture::At;
 use mosaic_lab::evaluation::inspect::{Actor, Inside, Maps, N_LEADING, Trace};
-use mosaic_lab::evaluation::previewing::Wanted;
+use mosaic_lab::evaluation::previewing::PreviewRequest;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::random::{Purpose, stream};
 use mosaic_lab::runs::about::About;
@@ -231,8 +231,8 @@ fn seeds_and_steps_of_a_preview_can_be_chosen() {
     // Without a worker, a process of its own is asked for.
     let over = run(RUN, RunState::Finished, Health::Over);
     update(&mut app, Message::Runs(vec![over]));
-    let wanted = Wanted { seeds: 0..4, steps: 20 };
-    assert_eq!(press(&mut app, KeyCode::Char('s')), [Effect::Preview { run: RUN.into(), wanted }]);
+    let request = PreviewRequest { seeds: 0..4, steps: 20 };
+    assert_eq!(press(&mut app, KeyCode::Char('s')), [Effect::Preview { run: RUN.into(), request }]);
     // What it made may replace what is on screen, so that is read again.
     let made = Message::Previewed { run: RUN.into(), made: Ok(()) };
     assert_eq!(update(&mut app, made), [Effect::LoadPreview { run: RUN.into(), step: 1500 }]);
@@ -390,8 +390,8 @@ fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
     let mut app = watching();
     press(&mut app, KeyCode::Char('3'));
     press(&mut app, KeyCode::Down);
-    let wanted = [Effect::Trace { run: RUN.into(), seed: 1, may_compute: true }];
-    assert_eq!(press(&mut app, KeyCode::Enter), wanted);
+    let request = [Effect::Trace { run: RUN.into(), seed: 1, may_compute: true }];
+    assert_eq!(press(&mut app, KeyCode::Enter), request);
     assert!(screen(&app, 80, 24).contains("Following noise seed 1"));
     assert_eq!(press(&mut app, KeyCode::Up), [], "keys wait for the trace");
     let other = Message::Trace { run: RUN.into(), seed: 7, trace: Err("late".into()) };
@@ -436,8 +436,8 @@ fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
 fn what_takes_long_is_asked_for_once() {
     let mut app = watching();
     update(&mut app, Message::Runs(vec![run(RUN, RunState::Finished, Health::Over)]));
-    let wanted = Wanted { seeds: 0..4, steps: 20 };
-    let made = [Effect::Preview { run: RUN.into(), wanted }];
+    let request = PreviewRequest { seeds: 0..4, steps: 20 };
+    let made = [Effect::Preview { run: RUN.into(), request }];
     assert_eq!(press(&mut app, KeyCode::Char('s')), made);
     assert_eq!(press(&mut app, KeyCode::Char('s')), []);
     assert!(app.said.take().unwrap().1.contains("a preview is being made already"));

@@ -81,9 +81,6 @@ mod tests {
         let arguments = ["7".to_owned()];
         let script = "import sys\nprint('noise')\nprint(sys.argv[1])";
         assert_eq!(python(script, &arguments), Ok("7".to_owned()));
-        assert_eq!(
-            python("raise ValueError('no GPU')", &[]),
-            Err("ValueError: no GPU".to_owned())
-        );
+        assert_eq!(python("raise ValueError('no GPU')", &[]), Err("ValueError: no GPU".to_owned()));
     }
 }

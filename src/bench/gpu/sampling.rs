@@ -6,10 +6,10 @@ use candle_core::{DType, Device, Tensor};
 use super::peer::Peer;
 use super::{Check, Row, networks};
 use crate::bench::Times;
-use crate::network::gpu::sampling::GpuForward;
 use crate::network::config::NetworkConfig;
+use crate::network::gpu::sampling::GpuForward;
 use crate::network::parameters::Source;
-use crate::network::{Network, Prediction, Watched};
+use crate::network::{AttentionDetail, Network, Prediction};
 use crate::random::noise_seeds;
 
 /// Seeds of the checks; no power of two, so a pass has places that stay empty.
@@ -37,15 +37,19 @@ pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
         let labels = config.n_classes.map(|n| (0..N_CHECKED).map(|i| (i % n) as u32).collect());
         let labels: Option<Vec<u32>> = labels;
         let mut worst = 0.0_f64;
-        for watched in [Watched::Nothing, Watched::Statistics, Watched::Maps] {
+        for detail in [AttentionDetail::Nothing, AttentionDetail::Statistics, AttentionDetail::Maps]
+        {
             for t in [0.1, 0.5, 0.9] {
                 let predict =
-                    |network: &Network| network.predict(t, x.values(), labels.as_deref(), watched);
+                    |network: &Network| network.predict(t, x.values(), labels.as_deref(), detail);
                 worst = worst.max(apart(&predict(&gpu)?, &predict(&host)?)?);
             }
         }
-        let own =
-            if gpu.images_on_gpu(Watched::Nothing).is_some() { "our passes" } else { "candle" };
+        let own = if gpu.images_on_gpu(AttentionDetail::Nothing).is_some() {
+            "our passes"
+        } else {
+            "candle"
+        };
         checks.push(Check {
             name: format!("sampling, {name}, f32"),
             passed: worst < LIMIT,
@@ -59,8 +63,8 @@ pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
 fn apart(found: &Prediction, expected: &Prediction) -> Result<f64> {
     let pairs = [
         (Some(&found.eps), Some(&expected.eps)),
-        (found.seen.maps.as_ref(), expected.seen.maps.as_ref()),
-        (found.seen.figures.as_ref(), expected.seen.figures.as_ref()),
+        (found.record.maps.as_ref(), expected.record.maps.as_ref()),
+        (found.record.figures.as_ref(), expected.record.figures.as_ref()),
     ];
     let mut worst = 0.0_f64;
     for pair in pairs {
@@ -95,11 +99,12 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
         let x = noise_seeds(3, 0, BATCH, config.image);
         let mut times = Times::default();
         for repeat in 0..if quick { 30 } else { 110 } {
-            let predict = || flat(&network.predict(0.5, x.values(), None, Watched::Nothing)?.eps);
+            let predict =
+                || flat(&network.predict(0.5, x.values(), None, AttentionDetail::Nothing)?.eps);
             if repeat < 10 { predict() } else { times.take(predict) }?;
         }
         let median_ms = times.median_wall_s() * 1e3;
-        let forward = GpuForward::new(&config, BATCH, Watched::Nothing);
+        let forward = GpuForward::new(&config, BATCH, AttentionDetail::Nothing);
         let forward = forward.map_err(anyhow::Error::msg)?;
         let (channels, padding) = (config.image.channels, networks::word(config.padding));
         let Peer::Step(mut arguments) = networks::peer(name, BATCH, &config, "f32") else {

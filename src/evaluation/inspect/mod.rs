@@ -20,7 +20,7 @@ use super::samples::with_classes;
 use super::trained::Trained;
 use crate::diffusion::{AttentionMaps, DenoiseError, NoiseLevel};
 use crate::image::{ImageBatch, ImageShape};
-use crate::network::Watched;
+use crate::network::AttentionDetail;
 use crate::random::noise_seeds;
 use crate::runs::run_dir::RunDir;
 use crate::theory::patches::Pool;
@@ -131,25 +131,25 @@ impl Inside {
 
 /// Follows noise seed `seed` with the machines' calibrated settings, if the run has them.
 pub fn trace(trained: &Trained, seed: u64, stop: &AtomicBool) -> Result<Trace> {
-    let contestants = &trained.contestants;
-    let plain: Vec<_> = contestants.machines().cloned().collect();
+    let machine_set = &trained.machine_set;
+    let plain: Vec<_> = machine_set.machines().cloned().collect();
     let calibration = Calibration::read(&trained.run.calibration_path())?;
-    let machines = calibration.filter(|found| found.n_steps == contestants.ddim().n_steps);
+    let machines = calibration.filter(|found| found.n_steps == machine_set.ddim().n_steps);
     let machines = machines.map_or_else(|| plain.clone(), |found| found.apply(&plain));
-    let contestants =
-        contestants.with_machines(machines).context("building the calibrated machines")?;
-    let ddim = contestants.ddim();
+    let machine_set =
+        machine_set.with_machines(machines).context("building the calibrated machines")?;
+    let ddim = machine_set.ddim();
     let shape = trained.dataset.shape();
     let noise = noise_seeds(trained.experiment.noise_seed, seed, 1, shape);
     let has_attention = trained.network.network().config().attention.is_some();
-    let watched = if has_attention { Watched::Maps } else { Watched::Nothing };
+    let detail = if has_attention { AttentionDetail::Maps } else { AttentionDetail::Nothing };
     let network = with_classes(&trained.network, seed, 1);
 
     let mut actors = Vec::new();
     let mut recorded = RecordedAttention::new();
     let mut of_network = Steps::default();
     let samples = ddim
-        .sample(&network.clone().watching(watched), &noise, &mut |step| {
+        .sample(&network.clone().recording(detail), &noise, &mut |step| {
             if let Some(maps) = &step.denoised.attention {
                 recorded.push(step.level, maps.clone());
             }
@@ -160,7 +160,7 @@ pub fn trace(trained: &Trained, seed: u64, stop: &AtomicBool) -> Result<Trace> {
     actors.push(of_network.actor("network", &samples));
 
     let recorded = has_attention.then_some(recorded);
-    let machines = contestants.built_for(&network, seed, recorded.clone());
+    let machines = machine_set.built_for(&network, seed, recorded.clone());
     for (name, machine) in machines.context("building the machines")? {
         let machine = machine.with_posterior(true);
         let predicts = matches!(

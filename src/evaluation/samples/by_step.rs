@@ -8,7 +8,7 @@ use crate::analysis::agreement::agreement;
 use crate::diffusion::attention::row_entropy;
 use crate::diffusion::{AttentionMaps, DenoiseError, Denoiser, NoiseLevel};
 use crate::image::ImageBatch;
-use crate::network::{NetworkDenoiser, Watched};
+use crate::network::{AttentionDetail, NetworkDenoiser};
 use crate::theory::RecordedAttention;
 use crate::theory::spec::AttentionSource;
 
@@ -72,13 +72,13 @@ impl MachineSet {
         let empty = |name: &str| StepAgreement { machine: name.to_owned(), steps: steps.clone() };
         let mut found: Vec<StepAgreement> = self.names().map(empty).collect();
         let has_attention = network.network().config().attention.is_some();
-        let watched = if has_attention { Watched::Maps } else { Watched::Nothing };
+        let detail = if has_attention { AttentionDetail::Maps } else { AttentionDetail::Nothing };
         // Maps of every step are held, whichever machines there are.
         let chunk = self.chunk_with_maps(network, seeds, has_attention);
         for start in (0..seeds.len()).step_by(chunk) {
             let seeds = seeds.slice(start, chunk.min(seeds.len() - start));
             let first = first_seed + start as u64;
-            let told = with_classes(network, first, seeds.len()).watching(watched);
+            let told = with_classes(network, first, seeds.len()).recording(detail);
             let mut looks = Vec::with_capacity(self.ddim.n_steps);
             self.ddim.sample(&told, &seeds, &mut |step| {
                 looks.push(Look {
@@ -106,9 +106,9 @@ impl MachineSet {
         found: &mut StepAgreement,
         stop: &AtomicBool,
     ) -> Result<(), DenoiseError> {
-        let contestant = &self.machines[index];
+        let entry = &self.machines[index];
         let predicts = matches!(
-            source(&contestant.machine),
+            source(&entry.machine),
             Some(AttentionSource::CoOrigin | AttentionSource::Similarity { .. })
         );
         let n = looks.first().map_or(0, |look| look.states.len());
@@ -123,7 +123,7 @@ impl MachineSet {
                 }
             }
             let told = with_classes(network, seed, each);
-            let machine = self.machine(contestant, seed, told, Some(recorded))?;
+            let machine = self.machine(entry, seed, told, Some(recorded))?;
             let machine = machine.with_posterior(predicts);
             for look in looks {
                 go_on(stop)?;

@@ -21,7 +21,7 @@ use crate::diffusion::{
     AttentionMaps, AttentionStatistics, Ddim, DenoiseError, Denoiser, Grid, NoiseLevel,
 };
 use crate::image::ImageBatch;
-use crate::network::{NetworkDenoiser, Watched};
+use crate::network::{AttentionDetail, NetworkDenoiser};
 use crate::theory::spec::{AttentionSource, MachineKind, MachineSpec};
 use crate::theory::{
     AttentionProvider, Machine, Precision, RecordedAttention, TheoryError, TrainingImages,
@@ -36,10 +36,10 @@ pub struct MachineSet {
     ddim: Ddim,
     /// Of each class; for a network without classes all images alone.
     dictionaries: Vec<Arc<TrainingImages>>,
-    machines: Vec<Contestant>,
+    machines: Vec<MachineEntry>,
 }
 
-struct Contestant {
+struct MachineEntry {
     machine: NamedMachine,
     /// One a dictionary; none for machines that are built anew around each network.
     ready: Vec<Machine>,
@@ -85,28 +85,28 @@ impl MachineSet {
                     // network that computes in it too.
                     _ => build(&machine.spec)?,
                 };
-                Ok(Contestant { machine, ready })
+                Ok(MachineEntry { machine, ready })
             })
             .collect::<Result<_, TheoryError>>()?;
         Ok(Self { ddim, dictionaries, machines })
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.machines.iter().map(|contestant| contestant.machine.name.as_str())
+        self.machines.iter().map(|entry| entry.machine.name.as_str())
     }
 
     pub fn machines(&self) -> impl Iterator<Item = &NamedMachine> {
-        self.machines.iter().map(|contestant| &contestant.machine)
+        self.machines.iter().map(|entry| &entry.machine)
     }
 
     /// What can be calibrated, for seeds from `first_seed` on, which decides the classes.
     pub fn subjects(&self, first_seed: u64) -> Vec<Subject<'_>> {
-        let subject = |contestant| self.subject(contestant, first_seed);
+        let subject = |entry| self.subject(entry, first_seed);
         self.machines.iter().filter_map(subject).collect()
     }
 
-    fn subject<'a>(&'a self, contestant: &'a Contestant, first_seed: u64) -> Option<Subject<'a>> {
-        let NamedMachine { name, spec } = &contestant.machine;
+    fn subject<'a>(&'a self, entry: &'a MachineEntry, first_seed: u64) -> Option<Subject<'a>> {
+        let NamedMachine { name, spec } = &entry.machine;
         let source = spec.kind.attention_source();
         let by_class = match (&spec.kind, source) {
             (&MachineKind::Attention { pool, .. }, Some(source)) => {
@@ -114,7 +114,7 @@ impl MachineSet {
                 images.map(|images| Family::Attention { pool, source, images }).collect()
             }
             (kind, _) if kind.uses_patches() => {
-                contestant.ready.iter().map(|machine| Family::Plain { machine }).collect()
+                entry.ready.iter().map(|machine| Family::Plain { machine }).collect()
             }
             _ => return None,
         };
@@ -124,10 +124,10 @@ impl MachineSet {
 
     /// The same machines under other settings.
     pub fn with_machines(&self, machines: Vec<NamedMachine>) -> Result<Self, TheoryError> {
-        let change = |(machine, old): (NamedMachine, &Contestant)| {
+        let change = |(machine, old): (NamedMachine, &MachineEntry)| {
             let ready = old.ready.iter().map(|ready| ready.with_spec(machine.spec.clone()));
             let ready = ready.collect::<Result<Vec<_>, _>>()?;
-            Ok(Contestant { machine, ready })
+            Ok(MachineEntry { machine, ready })
         };
         let machines = machines.into_iter().zip(&self.machines).map(change);
         Ok(Self {
@@ -177,12 +177,12 @@ impl MachineSet {
             set.network.append(&samples);
             // With classes, machines sample seed by seed.
             let each = if self.dictionaries.len() > 1 { 1 } else { seeds.len() };
-            for (index, contestant) in self.machines.iter().enumerate() {
+            for (index, entry) in self.machines.iter().enumerate() {
                 for at in (0..seeds.len()).step_by(each) {
                     let seed = first + at as u64;
                     let recorded = recorded.as_ref().map(|recorded| recorded.slice(at, each));
                     let told = with_classes(network, seed, each);
-                    let machine = self.machine(contestant, seed, told, recorded)?;
+                    let machine = self.machine(entry, seed, told, recorded)?;
                     let samples = self.run(&machine, &seeds.slice(at, each), stop)?;
                     set.machines[index].1.append(&samples);
                 }
@@ -195,11 +195,11 @@ impl MachineSet {
     }
 
     /// What of the network's attention is of use.
-    fn watched(&self, network: &NetworkDenoiser) -> Watched {
+    fn detail(&self, network: &NetworkDenoiser) -> AttentionDetail {
         match network.network().config().attention.is_some() {
-            true if self.wants_trajectory() => Watched::Maps,
-            true => Watched::Statistics,
-            false => Watched::Nothing,
+            true if self.wants_trajectory() => AttentionDetail::Maps,
+            true => AttentionDetail::Statistics,
+            false => AttentionDetail::Nothing,
         }
     }
 
@@ -234,8 +234,8 @@ impl MachineSet {
         entropy: &mut Option<EntropySum>,
         stop: &AtomicBool,
     ) -> Result<(ImageBatch, Option<RecordedAttention>), DenoiseError> {
-        let watched = self.watched(network);
-        let network = network.clone().watching(watched);
+        let detail = self.detail(network);
+        let network = network.clone().recording(detail);
         let mut recorded = RecordedAttention::new();
         let samples = self.ddim.sample(&network, seeds, &mut |step| {
             let denoised = step.denoised;
@@ -247,12 +247,12 @@ impl MachineSet {
             }
             go_on(stop)
         })?;
-        Ok((samples, (watched == Watched::Maps).then_some(recorded)))
+        Ok((samples, (detail == AttentionDetail::Maps).then_some(recorded)))
     }
 
     /// Whether a machine needs the network's maps along the network's own trajectory.
     fn wants_trajectory(&self) -> bool {
-        let wants = |c: &Contestant| source(&c.machine) == Some(AttentionSource::Trajectory);
+        let wants = |c: &MachineEntry| source(&c.machine) == Some(AttentionSource::Trajectory);
         self.machines.iter().any(wants)
     }
 
@@ -263,9 +263,9 @@ impl MachineSet {
         seed: u64,
         recorded: Option<RecordedAttention>,
     ) -> Result<Vec<(String, Machine)>, DenoiseError> {
-        let build = |contestant: &Contestant| {
-            let machine = self.machine(contestant, seed, network.clone(), recorded.clone())?;
-            Ok((contestant.machine.name.clone(), machine))
+        let build = |entry: &MachineEntry| {
+            let machine = self.machine(entry, seed, network.clone(), recorded.clone())?;
+            Ok((entry.machine.name.clone(), machine))
         };
         self.machines.iter().map(build).collect()
     }
@@ -279,16 +279,16 @@ impl MachineSet {
         level: NoiseLevel,
         grid: Grid,
     ) -> Result<Vec<(String, AttentionStatistics)>, DenoiseError> {
-        let has_own = |contestant: &&Contestant| {
-            let source = source(&contestant.machine);
+        let has_own = |entry: &&MachineEntry| {
+            let source = source(&entry.machine);
             matches!(source, Some(AttentionSource::CoOrigin | AttentionSource::Similarity { .. }))
         };
         let mut all = Vec::new();
-        for contestant in self.machines.iter().filter(has_own) {
+        for entry in self.machines.iter().filter(has_own) {
             let mut found = AttentionStatistics::default();
             for index in 0..x.len() {
                 let class = labels.get(index).map_or(0, |&label| label as usize);
-                let ready = contestant.ready.get(class).or(contestant.ready.first());
+                let ready = entry.ready.get(class).or(entry.ready.first());
                 let Some(machine) = ready else { continue };
                 let machine = machine.clone().with_posterior(true);
                 let maps = machine.denoise(&x.slice(index, 1), level)?.attention;
@@ -296,29 +296,29 @@ impl MachineSet {
                     found.merge(&one);
                 }
             }
-            all.push((contestant.machine.name.clone(), found));
+            all.push((entry.machine.name.clone(), found));
         }
         Ok(all)
     }
 
     fn machine(
         &self,
-        contestant: &Contestant,
+        entry: &MachineEntry,
         seed: u64,
         network: NetworkDenoiser,
         recorded: Option<RecordedAttention>,
     ) -> Result<Machine, DenoiseError> {
         let class = (seed % self.dictionaries.len() as u64) as usize;
-        if let Some(machine) = contestant.ready.get(class) {
+        if let Some(machine) = entry.ready.get(class) {
             return Ok(machine.clone());
         }
-        let provider: Option<Arc<dyn AttentionProvider>> = match source(&contestant.machine) {
+        let provider: Option<Arc<dyn AttentionProvider>> = match source(&entry.machine) {
             Some(AttentionSource::Measured) => Some(Arc::new(MeasuredAttention(network))),
             _ => recorded.map(|recorded| Arc::new(recorded) as Arc<dyn AttentionProvider>),
         };
-        let (spec, images) = (contestant.machine.spec.clone(), self.dictionaries[class].clone());
+        let (spec, images) = (entry.machine.spec.clone(), self.dictionaries[class].clone());
         Machine::new(spec, images, Precision::F32, provider).map_err(|error| DenoiseError::Failed {
-            denoiser: contestant.machine.name.clone(),
+            denoiser: entry.machine.name.clone(),
             source: Box::new(error),
         })
     }
@@ -416,15 +416,15 @@ mod tests {
         let machines =
             specs.clone().map(|spec| NamedMachine { name: spec.column(), spec }).to_vec();
         let ddim = Ddim::new(Schedule::Cosine, 3);
-        let contestants = MachineSet::new(ddim, images(), machines, Some(3)).unwrap();
+        let machine_set = MachineSet::new(ddim, images(), machines, Some(3)).unwrap();
         let seeds = noise_seeds(9, 0, 4, ImageShape::new(1, 4, 4));
         let stop = AtomicBool::new(false);
         // Seeds 7..11 have classes 1, 2, 0, 1.
-        let set = contestants.sample(&network(), &seeds, 7, &mut None, &stop, &mut |_| {}).unwrap();
+        let set = machine_set.sample(&network(), &seeds, 7, &mut None, &stop, &mut |_| {}).unwrap();
         for (i, class) in [1, 2, 0, 1].into_iter().enumerate() {
             let some = images().only_label(class).unwrap_or_else(|_| images());
             let seed = seeds.slice(i, 1);
-            let told = network().with_label(class as u32).watching(Watched::Maps);
+            let told = network().with_label(class as u32).recording(AttentionDetail::Maps);
             let mut recorded = RecordedAttention::new();
             let expected = ddim.sample(&told, &seed, &mut |step| {
                 recorded.push(step.level, step.denoised.attention.clone().unwrap());

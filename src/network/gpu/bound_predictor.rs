@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{DType, Device, DeviceLocation, Tensor};
 
 use super::predictor::{Predicted, Predictor, Query, Weights};
-use crate::network::attention::{Seen, Watched};
+use crate::network::attention::{AttentionDetail, AttentionRecord};
 use crate::network::config::{AttentionVariant, NetworkConfig};
 use crate::network::model::Prediction;
 use crate::network::ops::attention_figures::N_FIGURES;
@@ -34,8 +34,8 @@ impl BoundPredictor {
         self.predictor = other.predictor.clone();
     }
 
-    pub fn images_max(&self, watched: Watched) -> Option<usize> {
-        self.predictor.as_ref().map(|predictor| predictor.images_max(watched))
+    pub fn images_max(&self, detail: AttentionDetail) -> Option<usize> {
+        self.predictor.as_ref().map(|predictor| predictor.images_max(detail))
     }
 
     /// What the network with these parameters, which never change, makes of `query`; `None` where nothing predicts.
@@ -76,8 +76,9 @@ fn prediction(
     let (batch, n) = (query.x.len() / shape.n_values(), shape.n_pixels());
     let dims = (batch, shape.channels, shape.height, shape.width);
     let eps = Tensor::from_vec(found.eps, dims, &Device::Cpu)?;
-    let Some(attention) = config.attention.filter(|_| query.watched != Watched::Nothing) else {
-        return Ok(Prediction { eps, seen: Seen::default() });
+    let Some(attention) = config.attention.filter(|_| query.detail != AttentionDetail::Nothing)
+    else {
+        return Ok(Prediction { eps, record: AttentionRecord::default() });
     };
     let (heads, variant) = (attention.heads, attention.variant);
     let is_softmax = variant == AttentionVariant::Softmax;
@@ -85,12 +86,12 @@ fn prediction(
         true => Some(Tensor::from_vec(found.figures, (batch, heads, N_FIGURES, n), &Device::Cpu)?),
         false => None,
     };
-    let maps = match (is_softmax, query.watched) {
-        (true, Watched::Maps) => {
+    let maps = match (is_softmax, query.detail) {
+        (true, AttentionDetail::Maps) => {
             Some(Tensor::from_vec(found.maps, (batch, heads, n, n), &Device::Cpu)?)
         }
         (true, _) => None,
         (false, _) => Some(variant.fixed_maps((batch, heads, n), DType::F32, &Device::Cpu)?),
     };
-    Ok(Prediction { eps, seen: Seen { maps, figures } })
+    Ok(Prediction { eps, record: AttentionRecord { maps, figures } })
 }

@@ -5,7 +5,7 @@ use super::attention::Watch;
 use super::layers::{CHANNELS_MAX, Columns, Conv2d, Layers, Value};
 use super::parameters::rounded;
 use super::plan::{Arithmetic, Place};
-use crate::network::attention::Watched;
+use crate::network::attention::AttentionDetail;
 use crate::network::config::{AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding};
 use crate::network::embedding::waves;
 use crate::network::ops::attention_figures::N_FIGURES;
@@ -78,13 +78,13 @@ impl GpuNetwork {
         config: &NetworkConfig,
         batch: usize,
         n_rest: usize,
-        (arithmetic, watched): (Arithmetic, Watched),
+        (arithmetic, detail): (Arithmetic, AttentionDetail),
     ) -> Result<Self, String> {
         check(config)?;
         let mut layers = Layers::new(batch, arithmetic);
         let (width, sides) = (config.embedding_width(), [config.image.height, config.image.width]);
         let inputs = Inputs::new(&mut layers, config, batch, n_rest);
-        let watch = watch(&mut layers, config, watched);
+        let watch = watch(&mut layers, config, detail);
         let name = "embedding.class_embeddings.weight";
         let embedding = match config.n_classes {
             Some(n) => layers.classes(inputs.waves, inputs.labels, name, n, width),
@@ -123,15 +123,15 @@ impl GpuNetwork {
     }
 }
 
-fn watch(layers: &mut Layers, config: &NetworkConfig, watched: Watched) -> Option<Watch> {
+fn watch(layers: &mut Layers, config: &NetworkConfig, detail: AttentionDetail) -> Option<Watch> {
     let attention = config.attention.as_ref()?;
-    if watched == Watched::Nothing || attention.variant != AttentionVariant::Softmax {
+    if detail == AttentionDetail::Nothing || attention.variant != AttentionVariant::Softmax {
         return None;
     }
     let (n_pixels, n_heads) = (config.image.n_pixels(), layers.batch() * attention.heads);
     let figures = layers.plan.buffer(n_heads * N_FIGURES * n_pixels);
-    let maps =
-        (watched == Watched::Maps).then(|| layers.plan.buffer(n_heads * n_pixels * n_pixels));
+    let maps = (detail == AttentionDetail::Maps)
+        .then(|| layers.plan.buffer(n_heads * n_pixels * n_pixels));
     Some(Watch { figures, maps, circular: config.padding == Padding::Circular })
 }
 
@@ -287,8 +287,8 @@ impl Walk<'_> {
         let layers = &mut self.layers;
         let looks = config.variant == AttentionVariant::Softmax;
         let looking = looks.then(|| {
-            let seen = if config.normalise { layers.pixel_norm(features) } else { features };
-            layers.pointwise_pair(seen, ["attention.q", "attention.k"], inner)
+            let record = if config.normalise { layers.pixel_norm(features) } else { features };
+            layers.pointwise_pair(record, ["attention.q", "attention.k"], inner)
         });
         let values = layers.convolve(features, None, v, Form::Plain);
         let mixed = match (looking, config.variant) {
@@ -311,7 +311,7 @@ mod tests {
     use crate::network::config::Output;
     use candle_core::Device;
 
-    const NOTHING: (Arithmetic, Watched) = (Arithmetic::Full, Watched::Nothing);
+    const NOTHING: (Arithmetic, AttentionDetail) = (Arithmetic::Full, AttentionDetail::Nothing);
 
     fn config(body: Body, group_norm: bool, variant: Option<AttentionVariant>) -> NetworkConfig {
         NetworkConfig {

@@ -9,7 +9,7 @@ use super::cuda::{Engine, EngineError, Segment};
 use super::parameters::Parameter;
 use super::plan::Arithmetic;
 use super::sampling::GpuForward;
-use crate::network::attention::Watched;
+use crate::network::attention::AttentionDetail;
 use crate::network::config::NetworkConfig;
 use crate::network::ops::attention_figures::N_FIGURES;
 
@@ -39,7 +39,7 @@ pub struct Query<'a> {
     pub t: f64,
     pub x: &'a [f32],
     pub labels: Option<&'a [u32]>,
-    pub watched: Watched,
+    pub detail: AttentionDetail,
 }
 
 /// One architecture on one GPU. Nothing is taken there before the first prediction.
@@ -59,7 +59,7 @@ struct Passes {
 
 struct Pass {
     forward: GpuForward,
-    watched: Watched,
+    detail: AttentionDetail,
     engine: Engine,
     segment: Segment,
     weights: Option<Arc<Weights>>,
@@ -68,7 +68,7 @@ struct Pass {
 impl Predictor {
     /// On GPU `ordinal`; `None` if a GPU cannot do what this network needs.
     pub fn new(ordinal: usize, network: &NetworkConfig) -> Option<Self> {
-        let one = GpuForward::new(network, 1, Watched::Nothing).ok()?;
+        let one = GpuForward::new(network, 1, AttentionDetail::Nothing).ok()?;
         Some(Self {
             ordinal,
             network: network.clone(),
@@ -88,10 +88,10 @@ impl Predictor {
     }
 
     /// Images that are computed together at most.
-    pub fn images_max(&self, watched: Watched) -> usize {
+    pub fn images_max(&self, detail: AttentionDetail) -> usize {
         let n_pixels = self.network.image.n_pixels();
         let features = self.network.n_features() * n_pixels;
-        let maps = self.network.attention.filter(|_| watched == Watched::Maps);
+        let maps = self.network.attention.filter(|_| detail == AttentionDetail::Maps);
         let maps = maps.map_or(0, |attention| attention.heads * n_pixels * n_pixels);
         let most = (VALUES / (8 * features + maps)).clamp(1, IMAGES_MAX);
         // The largest power of two that is no more.
@@ -110,9 +110,9 @@ impl Predictor {
         let mut all = Predicted::default();
         let mut done = 0;
         while done < n {
-            let most = self.images_max(query.watched).min(passes.images_max);
+            let most = self.images_max(query.detail).min(passes.images_max);
             let images = (n - done).min(most);
-            let index = match passes.take(self, images.next_power_of_two(), query.watched) {
+            let index = match passes.take(self, images.next_power_of_two(), query.detail) {
                 Err(EngineError::OutOfMemory { .. }) if passes.halve(images) => continue,
                 index => index?,
             };
@@ -132,16 +132,16 @@ impl Passes {
         &mut self,
         of: &Predictor,
         batch: usize,
-        watched: Watched,
+        detail: AttentionDetail,
     ) -> Result<usize, EngineError> {
-        let is_it = |pass: &Pass| pass.forward.batch == batch && pass.watched == watched;
+        let is_it = |pass: &Pass| pass.forward.batch == batch && pass.detail == detail;
         let pass = match self.ready.iter().position(is_it) {
             Some(index) => self.ready.remove(index),
             None => {
                 if self.ready.len() == KEPT {
                     self.ready.remove(0);
                 }
-                Pass::new(of, batch, watched)?
+                Pass::new(of, batch, detail)?
             }
         };
         self.ready.push(pass);
@@ -157,8 +157,8 @@ impl Passes {
 }
 
 impl Pass {
-    fn new(of: &Predictor, batch: usize, watched: Watched) -> Result<Self, EngineError> {
-        let forward = GpuForward::new(&of.network, batch, watched)
+    fn new(of: &Predictor, batch: usize, detail: AttentionDetail) -> Result<Self, EngineError> {
+        let forward = GpuForward::new(&of.network, batch, detail)
             .map_err(|problem| EngineError::TooLarge { problem })?;
         // As exact as the CPU: what networks make is compared with theory.
         let arithmetic = Arithmetic::Full;
@@ -168,7 +168,7 @@ impl Pass {
         let (engine, [segment]) = unsafe {
             Engine::new(of.ordinal, forward.plan.clone(), [&forward.commands[..]], arithmetic)
         }?;
-        Ok(Self { forward, watched, engine, segment, weights: None })
+        Ok(Self { forward, detail, engine, segment, weights: None })
     }
 
     fn predict(

@@ -5,7 +5,7 @@ use super::network::{GpuNetwork, Inputs};
 use super::parameters::{Parameter, rounded};
 use super::plan::{Arithmetic, Command, Place, Plan};
 use crate::diffusion::Schedule;
-use crate::network::attention::Watched;
+use crate::network::attention::AttentionDetail;
 use crate::network::config::{NetworkConfig, Output};
 
 /// A forward pass over `batch` images.
@@ -27,15 +27,19 @@ pub struct GpuForward {
 
 impl GpuForward {
     /// `Err` says what a GPU cannot do of this network.
-    pub fn new(config: &NetworkConfig, batch: usize, watched: Watched) -> Result<Self, String> {
+    pub fn new(
+        config: &NetworkConfig,
+        batch: usize,
+        detail: AttentionDetail,
+    ) -> Result<Self, String> {
         // As exact as the CPU: what networks make is compared with theory.
-        let made = GpuNetwork::new(config, batch, 0, (Arithmetic::Full, watched))?;
+        let made = GpuNetwork::new(config, batch, 0, (Arithmetic::Full, detail))?;
         let GpuNetwork { layers, inputs, output, watch } = made;
         let (homes, output) = (layers.homes(), layers.place(output));
         let n_parameters = layers.parameters.n_values();
         let (mut plan, mut commands) = (layers.plan, layers.commands);
-        let watched = watch.iter().flat_map(|watch| [Some(watch.figures), watch.maps]);
-        let kept = [homes.parameters, inputs.x, output].map(Some).into_iter().chain(watched);
+        let detail = watch.iter().flat_map(|watch| [Some(watch.figures), watch.maps]);
+        let kept = [homes.parameters, inputs.x, output].map(Some).into_iter().chain(detail);
         let kept: Vec<usize> = kept.flatten().map(|place| place.buffer).collect();
         plan.share(&mut commands, &kept);
         Ok(Self {

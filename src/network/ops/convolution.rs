@@ -260,9 +260,9 @@ fn forward<T: Real>(
     let images = out.par_chunks_mut(n_out).zip(x.par_chunks(n_in)).zip(saved).enumerate();
     images.for_each_init(room, |(padded, wide), (index, ((out, image), saved))| {
         let told = biases.before(index, geometry.c_in);
-        let seen = pad(image, told, geometry, padded);
+        let record = pad(image, told, geometry, padded);
         let is_narrow = geometry.kernel == 1;
-        tables.convolve(weight, seen, run, if is_narrow { &mut *out } else { &mut *wide });
+        tables.convolve(weight, record, run, if is_narrow { &mut *out } else { &mut *wide });
         for (o, plane) in out.chunks_exact_mut(geometry.n_pixels()).enumerate() {
             if !is_narrow {
                 geometry.narrow(&wide[o * run..][..run], plane);

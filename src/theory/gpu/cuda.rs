@@ -26,7 +26,7 @@ use cudarc::nvrtc::Ptx;
 use super::cuda_images::LoadedImages;
 use super::kernel::{Kernel, Module};
 use super::plan::{Launch, PosteriorPlan};
-use super::{Gpu, GpuError, GpuPixels, Ceilings, Loaded};
+use super::{Ceilings, Gpu, GpuError, GpuPixels, Loaded};
 use crate::hardware::driver::{keep_memory, reason};
 use crate::image::ImageShape;
 

@@ -42,10 +42,10 @@ pub struct Gpus {
 /// A dictionary's GPUs and where its images are on them.
 pub struct GpuPlacement {
     gpus: Arc<Gpus>,
-    placement: Mutex<Placement>,
+    placement: Mutex<Location>,
 }
 
-enum Placement {
+enum Location {
     /// Nobody asked yet.
     Unplaced,
     Placed(Arc<Vec<Share>>),
@@ -93,7 +93,7 @@ impl fmt::Debug for GpuPlacement {
 
 impl GpuPlacement {
     pub fn new(gpus: Arc<Gpus>) -> Self {
-        Self { gpus, placement: Mutex::new(Placement::Unplaced) }
+        Self { gpus, placement: Mutex::new(Location::Unplaced) }
     }
 
     pub fn gpus(&self) -> &Arc<Gpus> {
@@ -255,14 +255,14 @@ impl GpuPlacement {
         match self.of_shares(&shares, images, some, work) {
             Ok(found) => Some(found),
             Err(error) => {
-                *self.lock() = Placement::Unusable;
+                *self.lock() = Location::Unusable;
                 self.give_up(&error);
                 None
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Placement> {
+    fn lock(&self) -> MutexGuard<'_, Location> {
         self.placement.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -273,18 +273,18 @@ impl GpuPlacement {
         }
         let mut placement = self.lock();
         match &*placement {
-            Placement::Placed(shares) => return Some(shares.clone()),
-            Placement::Unusable => return None,
-            Placement::Unplaced => {}
+            Location::Placed(shares) => return Some(shares.clone()),
+            Location::Unusable => return None,
+            Location::Unplaced => {}
         }
         match self.place(images) {
             Ok(shares) => {
                 let shares = Arc::new(shares);
-                *placement = Placement::Placed(shares.clone());
+                *placement = Location::Placed(shares.clone());
                 Some(shares)
             }
             Err(error) => {
-                *placement = Placement::Unusable;
+                *placement = Location::Unusable;
                 self.give_up(&error);
                 None
             }

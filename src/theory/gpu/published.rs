@@ -1,7 +1,7 @@
 //! `ls-wiener` and `pspc` on GPUs, query by query; `None` where the CPU has to compute.
 
-use super::placement::GpuPlacement;
 use super::evidence::{Mask, Votes};
+use super::placement::GpuPlacement;
 use crate::diffusion::Provenance;
 use crate::theory::composite::entropies;
 use crate::theory::images::TrainingImages;

@@ -9,7 +9,7 @@ use ratatui::widgets::Block;
 
 use super::training::mean_at;
 use crate::runs::event::AttentionMetrics;
-use crate::tui::app::{App, Watched};
+use crate::tui::app::{App, OpenRun};
 use crate::tui::words::clipped;
 
 /// Cells of the labels on the left, and of a prediction with the gap before it.
@@ -28,7 +28,7 @@ struct Range {
     high: f64,
 }
 
-pub fn entropy(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
+pub fn entropy(app: &App, watched: &OpenRun, frame: &mut Frame, area: Rect) {
     let Some((_, last)) = watched.attention.last() else { return };
     let times: Vec<f64> = last.levels.iter().map(|level| level.t).collect();
     let all = watched.attention.iter().map(|(_, at)| at);
@@ -92,7 +92,7 @@ pub fn entropy(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
 }
 
 /// The measurement of each column: evenly in steps, the newest before its end.
-fn columns(watched: &Watched, width: usize) -> Vec<&AttentionMetrics> {
+fn columns(watched: &OpenRun, width: usize) -> Vec<&AttentionMetrics> {
     let all = &watched.attention;
     let (Some(first), Some(last)) = (all.first(), all.last()) else { return Vec::new() };
     let at = |x: usize| {

@@ -7,7 +7,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::console;
-use crate::tui::app::{App, Watched};
+use crate::tui::app::{App, OpenRun};
 use crate::tui::words::{duration, lines_of};
 
 /// Where news and log are drawn.
@@ -84,7 +84,7 @@ fn list(
 }
 
 /// How far back news and log go.
-pub fn lengths(watched: Option<&Watched>) -> [usize; 2] {
+pub fn lengths(watched: Option<&OpenRun>) -> [usize; 2] {
     let n_news = watched.map_or(0, |watched| watched.notices.len());
     let log = watched.and_then(|watched| watched.log.as_ref()?.as_ref().ok());
     [n_news, log.map_or(0, |text| text.lines().count())]

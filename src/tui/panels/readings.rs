@@ -17,8 +17,8 @@ const FIGURE: usize = 12;
 pub fn panel(app: &App, crosshair: Crosshair, frame: &mut Frame, area: Rect) -> Rect {
     let readings = app.readings();
     // The curves below stay where there is room for both.
-    let wanted = readings.len() as u16 + 3;
-    let height = if area.height >= wanted + 8 { wanted } else { area.height };
+    let request = readings.len() as u16 + 3;
+    let height = if area.height >= request + 8 { request } else { area.height };
     let [here, rest] =
         Layout::vertical([Constraint::Length(height), Constraint::Min(0)]).areas(area);
     let axis = if app.quantity.is_calibrated() { "t =" } else { "step" };

@@ -10,7 +10,7 @@ use crate::console;
 use crate::runs::event::{Rate, Rates};
 use crate::runs::liveness::Health;
 use crate::runs::status::RunState;
-use crate::tui::app::{App, Watched};
+use crate::tui::app::{App, OpenRun};
 use crate::tui::plot::letter;
 use crate::tui::words::{clipped, clipped_name, columns, duration, mark, number, run_state};
 
@@ -110,7 +110,7 @@ fn heading(app: &App, text: String) -> Line<'static> {
 
 /// The few settings that say what this run is, and how fast it is; what does not fit into one line has two, cut between words.
 fn settings(
-    watched: &Watched,
+    watched: &OpenRun,
     pace: Option<(String, String)>,
     width: usize,
     lines: &mut Vec<Line<'static>>,
@@ -156,7 +156,7 @@ fn listed(name: &str, values: &[usize]) -> String {
     format!("{name} {}", values.join(" "))
 }
 
-fn agreement(app: &App, watched: &Watched, width: usize, lines: &mut Vec<Line<'static>>) {
+fn agreement(app: &App, watched: &OpenRun, width: usize, lines: &mut Vec<Line<'static>>) {
     let Some(shown) = &watched.preview else { return };
     lines.push(heading(app, format!("  r^2   R^2, step {}", shown.preview.step)));
     for ((name, _), found) in shown.preview.machines.iter().zip(&shown.agreement) {
@@ -188,7 +188,7 @@ pub fn rate_lines(rates: &Rates) -> Vec<Line<'static>> {
     rates.named().into_iter().filter(|(name, _)| *name != "consistent_of_valid").map(line).collect()
 }
 
-fn notices(app: &App, watched: &Watched, lines: &mut Vec<Line<'static>>) {
+fn notices(app: &App, watched: &OpenRun, lines: &mut Vec<Line<'static>>) {
     if watched.notices.is_empty() {
         return;
     }

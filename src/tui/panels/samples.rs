@@ -14,7 +14,7 @@ use super::runs::rate_lines;
 use super::strip::{self, Picture};
 use crate::image::grid;
 use crate::runs::preview::{Label, NETWORK};
-use crate::tui::app::{App, Shown, Watched};
+use crate::tui::app::{App, OpenRun, Shown};
 use crate::tui::pictures::Placement;
 use crate::tui::words::{clipped, columns, padded};
 
@@ -84,7 +84,7 @@ fn shortened(line: &Line<'_>) -> String {
     text.split_whitespace().take_while(|word| !word.starts_with('[')).collect::<Vec<_>>().join(" ")
 }
 
-fn title(watched: &Watched, shown: &Shown, width: u16) -> String {
+fn title(watched: &OpenRun, shown: &Shown, width: u16) -> String {
     let step = shown.preview.step;
     let steps = &watched.preview_steps;
     let position = steps.partition_point(|other| *other < step) + 1;

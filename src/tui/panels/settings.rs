@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::config::{Experiment, SettingEntry as Entry};
-use crate::tui::app::{App, Watched};
+use crate::tui::app::{App, OpenRun};
 use crate::tui::plot::letter;
 use crate::tui::words::{clipped, clipped_name, padded};
 
@@ -73,7 +73,7 @@ pub fn explained(app: &App, entry: &Entry) -> Line<'static> {
 }
 
 /// The run on screen, then the marked ones, as far as their settings are known.
-fn compared(app: &App) -> Vec<&Watched> {
+fn compared(app: &App) -> Vec<&OpenRun> {
     let runs = app.watched.iter().chain(app.beside().map(|(_, run)| run));
     runs.filter(|run| run.experiment.is_some()).collect()
 }
@@ -113,7 +113,7 @@ const TITLE: &str = " where the settings of marked runs differ";
 /// Names, and a row a setting with a column a run, the one on screen first, as many as are to be shown.
 fn differing(
     app: &App,
-    runs: &[&Watched],
+    runs: &[&OpenRun],
     rows: &[&str],
     shown: usize,
     room: usize,

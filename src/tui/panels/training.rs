@@ -13,11 +13,11 @@ use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use super::{heat, readings};
 use crate::runs::event::{AttentionAtLevel, AttentionMetrics};
-use crate::tui::app::{App, CHARTS, Watched};
+use crate::tui::app::{App, CHARTS, OpenRun};
 use crate::tui::charted::whole_part;
 use crate::tui::curves::Quantity;
 use crate::tui::plot::{Curve, Plot, bounds, letter};
-use crate::tui::series::Seen;
+use crate::tui::series::VisibleCurve;
 use crate::tui::words::number;
 
 /// Dots of a character from left to right: no curve can show more than its extremes in each.
@@ -50,7 +50,7 @@ pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
     }
 }
 
-fn quantity(app: &App, watched: &Watched, quantity: Quantity, frame: &mut Frame, area: Rect) {
+fn quantity(app: &App, watched: &OpenRun, quantity: Quantity, frame: &mut Frame, area: Rect) {
     let past = app.past(quantity);
     let has_log_scale = app.log_scale && quantity.has_log_scale();
     let title = match (quantity.is_smoothed(), past > 0.0) {
@@ -118,7 +118,7 @@ fn draw(app: &App, frame: &mut Frame, area: Rect, block: Block<'_>, plot: &Plot)
 }
 
 /// The latest loss of each range of t; where there is room, with the ranges' ends.
-fn by_level(watched: &Watched, width: u16) -> String {
+fn by_level(watched: &OpenRun, width: u16) -> String {
     let words =
         |word: fn((f64, f64)) -> String| watched.levels.ranges().map(word).collect::<Vec<_>>();
     let long = words(|(end, loss)| format!("t<{end:.1} {}", number(loss))).join("  ");
@@ -130,7 +130,7 @@ fn by_level(watched: &Watched, width: u16) -> String {
     }
 }
 
-fn entropy(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
+fn entropy(app: &App, watched: &OpenRun, frame: &mut Frame, area: Rect) {
     let Some((_, last)) = watched.attention.last() else {
         let block = Block::bordered().title(" attention entropy ");
         return say(app, frame, area, block, "no figures yet");
@@ -151,7 +151,7 @@ fn entropy(app: &App, watched: &Watched, frame: &mut Frame, area: Rect) {
         watched.curves.of(Quantity::Entropy).enumerate().map(level).collect();
     let most = (last.n_pixels as f64).ln();
     let pieces = vec![x.map(|step| (step, most)).to_vec()];
-    let seen = Arc::new(Seen { pieces, broken: Vec::new() });
+    let seen = Arc::new(VisibleCurve { pieces, broken: Vec::new() });
     let style = app.theme.faint();
     curves.push(Curve { name: "uniform".to_owned(), letter: None, style, is_faint: true, seen });
     let long = format!(" attention entropy, nats (uniform {most:.2}) ");
