@@ -19,7 +19,8 @@ use crate::network::ops::attend::attend;
 use crate::network::ops::clock;
 use crate::random::{Purpose, fill_normal, stream};
 use crate::training::Trainer;
-use crate::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
+use crate::training::config::{Arithmetic, LossWeighting, LrSchedule, TrainingConfig};
+use crate::training::identity::DecidingSettings;
 
 /// Side of the images.
 const SIDE: usize = 32;
@@ -117,26 +118,22 @@ fn step_of(net: Net) -> Result<Box<dyn FnMut() -> Result<()>>> {
         steps: 1000,
         batch: BATCH,
         seed: 0,
-        rate: 1e-4,
-        accumulate: 1,
+        learning_rate: 1e-4,
         arithmetic: Arithmetic::Full,
         warmup: 0,
-        hold: 0,
-        decay: RateDecay::Constant,
+        lr_schedule: LrSchedule::Constant,
         weighting: LossWeighting::Noise,
         weight_decay: 0.0,
-        clip_norm: 1.0,
         ema_decay: 0.99,
         checkpoint_every: 1000,
         keep_checkpoints: 1,
-        keep_every: 0,
         rollback_after: 1,
-        patience: 0,
-        minutes: 0.0,
+        ..TrainingConfig::default()
     };
     let pixels: Vec<u8> = (0..N_IMAGES * image.n_values()).map(|i| (i * 37 % 251) as u8).collect();
     let dataset = Arc::new(Dataset::new("bench", image, pixels, None));
-    let mut trainer = Trainer::new(config, &network, dataset, &Device::Cpu)?;
+    let mut trainer =
+        Trainer::new(config, &network, dataset, DecidingSettings::default(), &Device::Cpu)?;
     Ok(Box::new(move || Ok(trainer.step().map(drop)?)))
 }
 

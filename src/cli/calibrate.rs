@@ -30,7 +30,7 @@ pub struct CalibrateArgs {
 pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
     let trained = Trained::open(&run.dir, &args.settings)?;
-    if trained.experiment.calibrate.seeds == 0 {
+    if trained.experiment.calibrate.seeds.is_none() {
         bail!("calibrate.seeds is '0'; give a number, as in --set calibrate.seeds=16");
     }
     trained.notes.iter().for_each(|note| errorln!("{note}"));

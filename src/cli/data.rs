@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -11,6 +12,7 @@ use clap::{Args, Subcommand};
 use super::{Place, words_beside};
 use crate::analysis::consistency::Judge;
 use crate::config::Experiment;
+use crate::config::experiment::ExperimentName;
 use crate::console;
 use crate::dataset::cifar;
 use crate::evaluation::loading::open_dataset;
@@ -51,9 +53,10 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
             let width = lab.experiments.iter().map(|e| e.name.len()).max().unwrap_or(0);
             for experiment in &lab.experiments {
                 let data = &experiment.dataset;
-                let what = match data.is_read() {
-                    true => format!("'{}'", experiment.path(&data.path).display()),
-                    false => format!("{} drawn images, seed {}", data.n, data.seed),
+                let n = data.n.map_or(0, NonZeroUsize::get);
+                let what = match &data.path {
+                    Some(path) => format!("'{}'", experiment.path(path).display()),
+                    None => format!("{n} drawn images, seed {}", data.seed),
                 };
                 let there = if experiment.check_files().is_ok() { "" } else { " (missing)" };
                 let words = format!("{:width$}  {:7}  {what}{there}", experiment.name, data.kind);
@@ -140,7 +143,8 @@ pub fn experiment_over(place: &Place, name: &str) -> Result<(String, Experiment)
     let path = Path::new(name);
     if lab.experiment(name).is_err() && path.exists() {
         let stem = name_of(path);
-        let mut experiment = Experiment::new(&stem);
+        let name_of_set = ExperimentName::like(&stem);
+        let mut experiment = Experiment { name: name_of_set, ..Experiment::default() };
         experiment.root = std::env::current_dir().context("finding the current directory")?;
         let kind = match path {
             path if cifar::is_likely(path) => "cifar",

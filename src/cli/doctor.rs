@@ -9,9 +9,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Place;
+use crate::config::lab_settings::{ColourChoice, ImageChoice};
 use crate::console;
 use crate::console::abilities;
 use crate::evaluation::devices;
+use crate::hardware::device::DeviceRequest;
 use crate::hardware::system::{Gpu, Monitor};
 use crate::tui::multiplexer::Multiplexer;
 use crate::tui::pictures::Depth;
@@ -119,10 +121,10 @@ pub fn run(place: &Place, args: &DoctorArgs) -> Result<bool> {
         Ok(gpus) => findings.extend(gpus.iter().map(gpu)),
         Err(why) => findings.push(Finding::good("gpu", why.clone())),
     }
-    let wanted = settings.as_ref().map_or("auto", |settings| &settings.device);
+    let wanted = settings.as_ref().map_or(&DeviceRequest::Auto, |settings| &settings.device);
     findings.push(opened(wanted, reading.gpus.is_ok()));
     // Asked last: what comes late is waited for once all is said.
-    let images = settings.as_ref().map_or("auto", |settings| &settings.images);
+    let images = settings.as_ref().map_or(ImageChoice::Auto, |settings| settings.images);
     let (of_terminal, _asked) = terminal(images);
     findings.splice(n_before..n_before, of_terminal);
     if args.json {
@@ -159,7 +161,7 @@ fn version() -> String {
 }
 
 /// What the terminal can do, and the terminal itself if it was asked.
-fn terminal(images: &str) -> (Vec<Finding>, Option<Asked>) {
+fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<Asked>) {
     let name = env::var("TERM").unwrap_or_else(|_| "unknown".to_owned());
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         let found = "input or output is none: nothing can be said of pictures and colours";
@@ -193,7 +195,7 @@ fn terminal(images: &str) -> (Vec<Finding>, Option<Asked>) {
         ),
     }];
     findings.push(locale);
-    findings.push(match Depth::new("auto") {
+    findings.push(match Depth::new(ColourChoice::Auto) {
         Depth::Truecolour => Finding::good("colours", "24 bits"),
         Depth::Sixteen => Finding::fair(
             "colours",
@@ -275,19 +277,15 @@ fn gpu(gpu: &Gpu) -> Finding {
     Finding::good("gpu", format!("{}, {memory}{parts}", gpu.name))
 }
 
-fn opened(wanted: &str, has_gpu: bool) -> Finding {
+fn opened(request: &DeviceRequest, has_gpu: bool) -> Finding {
     let about = "device";
-    let words = wanted
-        .parse()
-        .map_err(anyhow::Error::from)
-        .and_then(|wanted| devices::open(&wanted, |_| {}).map(|opened| opened.words));
-    match words {
+    match devices::open(request, |_| {}).map(|opened| opened.words) {
         Ok(words) if has_gpu && !cfg!(feature = "cuda") => Finding::fair(
             about,
             format!("{words}, though there is a GPU"),
             "build with CUDA: cargo build --release --features cuda (docs/gpu.md)",
         ),
-        Ok(words) => Finding::good(about, format!("{words} (device = '{wanted}')")),
+        Ok(words) => Finding::good(about, format!("{words} (device = '{request}')")),
         Err(error) => {
             Finding::bad(about, format!("{error:#}"), "device = 'cpu' in lab.toml works everywhere")
         }
@@ -311,7 +309,7 @@ mod tests {
 
     #[test]
     fn an_unknown_device_is_bad() {
-        assert_eq!(opened("tpu", false).verdict, Verdict::Bad);
-        assert_eq!(opened("cpu", false).verdict, Verdict::Good);
+        assert_eq!(opened(&DeviceRequest::Cuda(vec![99]), false).verdict, Verdict::Bad);
+        assert_eq!(opened(&DeviceRequest::Cpu, false).verdict, Verdict::Good);
     }
 }

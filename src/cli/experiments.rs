@@ -26,7 +26,7 @@ pub fn show(place: &Place, args: &ExperimentsArgs) -> Result<()> {
             let rows: Vec<Value> = lab
                 .experiments
                 .iter()
-                .map(|e| json!({ "name": e.name, "description": e.description }))
+                .map(|e| json!({ "name": &*e.name, "description": e.description }))
                 .collect();
             writeln!(out, "{}", Value::Array(rows))?;
             return Ok(());

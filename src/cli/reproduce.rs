@@ -57,7 +57,7 @@ pub fn run(place: &Place, args: &ReproduceArgs) -> Result<ExitCode> {
     }
     let device = match &args.device {
         Some(device) => device.clone(),
-        None => lab.settings.device.parse()?,
+        None => lab.settings.device.clone(),
     };
     let signals = signals::catch(follower_terminal()).context("listening for signals")?;
     for study in studies {
@@ -135,8 +135,7 @@ fn one(
     let jobs = jobs.min(arms.len()).max(1);
     // A small network trains nearly as fast on one core as on two: runs side by side use both.
     let threads = (jobs > 1).then(|| (cores / jobs).max(1));
-    let options =
-        LaunchOptions { device: device.to_string(), parent: None, threads, queued: false };
+    let options = LaunchOptions { device: device.clone(), parent: None, threads, queued: false };
     let runs = RunsDir::new(&lab.settings.runs_dir);
     errorln!("study {}: {} runs, {jobs} at a time", study.name, arms.len());
     let mut teller = Teller::new(arms);

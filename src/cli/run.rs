@@ -62,7 +62,7 @@ pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
     let lab = place.lab()?;
     let mut experiment = lab.experiment(&args.experiment)?.clone();
     experiment.set_pairs(&args.settings)?;
-    let device = args.device.as_ref().map_or(lab.settings.device, DeviceRequest::to_string);
+    let device = args.device.clone().unwrap_or(lab.settings.device);
     let runs = RunsDir::new(&lab.settings.runs_dir);
     let signals = signals::catch(follower_terminal()).context("listening for signals")?;
     let run = launch(

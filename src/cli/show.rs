@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::Place;
 use super::control::find;
+use crate::config::lab_settings::{ColourChoice, ImageChoice};
 use crate::console;
 use crate::console::abilities;
 use crate::runs::preview;
@@ -40,16 +41,16 @@ pub fn run(place: &Place, args: &ShowArgs) -> Result<()> {
     if let Some(lack) = abilities::lack_of_screen() {
         bail!("showing '{}' needs a terminal that can: {lack}", path.display());
     }
-    let wanted = place.lab().map_or_else(|_| "auto".to_owned(), |lab| lab.settings.images);
+    let pictures = place.lab().map_or(ImageChoice::Auto, |lab| lab.settings.images);
     // Until the end, so that the picture does not wait for a late answer.
-    let (found, _asked) = probe_once(&Wish { pictures: &wanted, background: false, cell: false });
+    let (found, _asked) = probe_once(&Wish { pictures, background: false, cell: false });
     // Someone who asks for a picture wants one, whatever the dashboard shows.
     let protocol = match found.protocol {
         Protocol::Off => Protocol::Blocks,
         other => other,
     };
     let terminal = ratatui::crossterm::terminal::size().map_or(COLUMNS, |(width, _)| width);
-    let depth = Depth::new("auto");
+    let depth = Depth::new(ColourChoice::Auto);
     print_plain((protocol, depth), &image, args.width.unwrap_or(terminal), &mut io::stdout())
         .with_context(|| format!("showing '{}' as {}", path.display(), protocol.name()))?;
     writeln!(console::stdout(), "{}", console::line(&path.display().to_string()))?;

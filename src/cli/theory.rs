@@ -160,7 +160,7 @@ fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
     ensure!(!machines.is_empty(), "no machine is left to sample; name one with --machine");
     let device = match &args.device {
         Some(device) => device.clone(),
-        None => place.lab()?.settings.device.parse()?,
+        None => place.lab()?.settings.device,
     };
     let (gpus, _) = open_gpus(&device, |problem| errorln!("{problem}"))?;
     let images = with_gpus(TrainingImages::from_dataset(&dataset)?, gpus);

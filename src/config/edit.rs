@@ -71,7 +71,7 @@ impl Experiment {
     /// defaults left out.
     pub fn to_toml(&self) -> String {
         let mut text = format!("[experiment.{}]\n", self.name);
-        text += &format!("description = {}\n", Value::Text(self.description.clone()));
+        text += &format!("description = {}\n", Value::Text(self.description.to_string()));
         for setting in SETTINGS {
             text += &format!("{} = {}\n", setting.key, (setting.get)(self));
         }
@@ -82,11 +82,10 @@ impl Experiment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::config::RateDecay;
 
     #[test]
     fn a_refused_value_changes_nothing() {
-        let mut experiment = Experiment::new("x");
+        let mut experiment = Experiment::default();
         let before = experiment.clone();
         assert!(experiment.set("training.steps", "-3").is_err());
         assert!(experiment.set("training.stepz", "3").is_err());
@@ -95,7 +94,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_names_the_nearest_right_one() {
-        let error = Experiment::new("x").set("training.stepz", "3").unwrap_err();
+        let error = Experiment::default().set("training.stepz", "3").unwrap_err();
         assert_eq!(
             error.to_string(),
             "'training.stepz' is not a setting; did you mean 'training.steps'?"
@@ -104,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_was_found_and_what_is_accepted() {
-        let mut experiment = Experiment::new("x");
+        let mut experiment = Experiment::default();
         let error = experiment.set("network.attention", "sofmax").unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -115,24 +114,19 @@ mod tests {
 
     #[test]
     fn every_setting_can_be_set_to_what_it_prints() {
-        let mut experiment = Experiment::new("x");
+        let mut experiment = Experiment::default();
         for entry in experiment.entries() {
             experiment
                 .set(entry.key, &entry.value)
                 .unwrap_or_else(|e| panic!("{}: {e}", entry.key));
         }
-        assert_eq!(experiment, Experiment::new("x"));
+        assert_eq!(experiment, Experiment::default());
     }
 
     #[test]
-    fn the_final_factor_counts_whichever_key_comes_first() {
-        for keys in [
-            ["training.decay=exponential", "training.final_factor=0.5"],
-            ["training.final_factor=0.5", "training.decay=exponential"],
-        ] {
-            let mut experiment = Experiment::new("x");
-            keys.iter().for_each(|pair| experiment.set_pair(pair).unwrap());
-            assert_eq!(experiment.training.decay, RateDecay::Exponential { final_factor: 0.5 });
-        }
+    fn an_old_key_is_refused_with_its_new_name() {
+        let error = Experiment::default().set("training.rate", "0.1").unwrap_err();
+        let expected = "'training.rate' is now called 'training.learning_rate'; rename it";
+        assert_eq!(error.to_string(), expected);
     }
 }

@@ -10,6 +10,8 @@ use thiserror::Error;
 pub enum SettingError {
     #[error("'{key}' is not a setting{}", did_you_mean(.nearest))]
     Unknown { key: String, nearest: Option<String> },
+    #[error("'{key}' is now called '{new}'; rename it")]
+    Renamed { key: String, new: String },
     #[error("'{key}' is {found}, but must be {accepted}{}", did_you_mean(.nearest))]
     Value { key: String, found: String, accepted: String, nearest: Option<String> },
     #[error("'{key}' cannot be used so: {problem}")]
@@ -32,6 +34,7 @@ impl SettingError {
                 Self::Value { key: longer(key), found, accepted, nearest }
             }
             Self::Combination { key, problem } => Self::Combination { key: longer(key), problem },
+            Self::Renamed { key, new } => Self::Renamed { key: longer(key), new: longer(new) },
             Self::Form { found } => Self::Form { found },
         }
     }

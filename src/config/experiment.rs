@@ -1,60 +1,180 @@
-//! The settings of one experiment, as people write them.
+//! The settings of one experiment, typed: an [`Experiment`] cannot hold a value that the settings table refuses.
 //!
-//! These are the raw choices; [`super::resolve`] turns them into the domain types that the worker
-//! builds from. Every change goes through [`Experiment::set`], so that a value that the settings
-//! table refuses can never be in here.
+//! Text becomes an experiment in [`super::file`] and [`super::edit`], by the table in [`super::settings`];
+//! [`super::resolve`] makes what a worker builds (network, data set, machines) from it.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::ops::Deref;
 use std::path::PathBuf;
 
+use super::error::SettingError;
+use super::value::Word;
+use crate::diffusion::Schedule;
+use crate::network::config::{AttentionVariant, Output, Padding};
 use crate::theory::masked::DEFAULT_THRESHOLD;
-use crate::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
+use crate::training::config::TrainingConfig;
 
 /// One experiment: a data set, a network, its training, and the theory it is compared with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Experiment {
-    pub name: String,
+    pub name: ExperimentName,
     /// One line for lists.
-    pub description: String,
+    pub description: Box<str>,
     pub dataset: DatasetSettings,
     pub network: NetworkSettings,
-    /// `cosine` is the only schedule so far.
-    pub schedule: String,
+    /// Noise schedule of training, sampling and theory.
+    pub schedule: Schedule,
     /// DDIM steps of network and machines alike.
     pub sampling_steps: usize,
-    /// Seed of the noise seeds that previews and comparisons start from; kept apart from
-    /// `training.seed`, so that two training seeds can be compared on the same noise.
+    /// Rng seed of the noise seeds that previews and comparisons start from; independent of
+    /// `training.seed`, so that networks of two training seeds can be compared on the same noise.
     pub noise_seed: u64,
     pub training: TrainingConfig,
-    /// The factor of `training.decay = "exponential"`, kept here while another decay is chosen.
-    pub final_factor: f64,
-    /// The limit of `training.weighting = "velocity"`, kept here while another one is chosen.
-    pub weighting_limit: f64,
     pub theory: TheorySettings,
     pub preview: PreviewSettings,
     pub compare: CompareSettings,
     pub calibrate: CalibrateSettings,
     /// Where relative paths start: the directory of `lab.toml`.
     pub root: PathBuf,
-    /// The file this was read from, and the line of each key set there, for later complaints.
+    /// The file that this was read from, and the line of each key set there, for error messages.
     pub origin: PathBuf,
     pub lines: BTreeMap<&'static str, usize>,
 }
 
+/// Letters, digits, `-` and `_`, at least one: it names directories.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExperimentName(Box<str>);
+
+impl ExperimentName {
+    /// # Errors
+    /// A name that is empty or holds another character.
+    pub fn new(name: &str) -> Result<Self, SettingError> {
+        if !name.is_empty() && name.chars().all(is_safe) {
+            return Ok(Self(name.into()));
+        }
+        Err(SettingError::Value {
+            key: name.to_owned(),
+            found: format!("named '{name}'"),
+            accepted: "named with letters, digits, '-' and '_' (it names directories)".to_owned(),
+            nearest: None,
+        })
+    }
+
+    /// The name most like `text`: `_` in place of other characters.
+    pub fn like(text: &str) -> Self {
+        let safe = |c: char| if is_safe(c) { c } else { '_' };
+        let name: String = text.chars().map(safe).collect();
+        Self(if name.is_empty() { "_".into() } else { name.into() })
+    }
+
+    /// This name, a hyphen and `suffix`, with `_` in place of other characters.
+    pub fn with_suffix(&self, suffix: &str) -> Self {
+        Self::like(&format!("{}-{}", self.0, suffix.replace('-', "_")))
+    }
+}
+
+fn is_safe(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
+}
+
+impl Deref for ExperimentName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ExperimentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// `dataset.kind`
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+    strum::Display,
+)]
+#[strum(serialize_all = "lowercase")]
+pub enum DatasetKind {
+    Glyphs,
+    Mirror,
+    Stripes,
+    Idx,
+    Cifar,
+    Folder,
+}
+
+/// `network.architecture`
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "lowercase")]
+pub enum ArchitectureKind {
+    ResNet,
+    UNet,
+}
+
+/// An entry of `theory.machines`: a score machine, and for the attention machine the source of its attention.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+    strum::VariantArray,
+)]
+#[strum(serialize_all = "kebab-case")]
+pub enum MachineName {
+    Ideal,
+    Es,
+    Ls,
+    Els,
+    ElsInterior,
+    Bbels,
+    LsWiener,
+    Pspc,
+    Wiener,
+    AttentionTrajectory,
+    AttentionMeasured,
+    AttentionUniform,
+    AttentionIdentity,
+    AttentionCoOrigin,
+    AttentionSimilarity,
+    AttentionPooled,
+}
+
+impl Word for DatasetKind {}
+impl Word for ArchitectureKind {}
+impl Word for MachineName {}
+
 /// `dataset.*`
 #[derive(Clone, Debug, PartialEq)]
 pub struct DatasetSettings {
-    /// `glyphs`, `mirror`, `stripes`, `idx`, `cifar` or `folder`.
-    pub kind: String,
-    /// What images are read from, empty for crafted sets.
-    pub path: String,
-    /// IDX label file, may be empty.
-    pub labels: String,
-    /// Crafted: how many images to make. Read: how many to use, 0 for all.
-    pub n: usize,
+    pub kind: DatasetKind,
+    /// Where images are read from; crafted sets have none.
+    pub path: Option<PathBuf>,
+    /// IDX label file.
+    pub labels: Option<PathBuf>,
+    /// Crafted: how many images to make. Read: how many to use, all if `None`.
+    pub n: Option<NonZeroUsize>,
+    /// Rng seed of a crafted set, or of the subset that is drawn from files.
     pub seed: u64,
-    /// Side of the (square) images; images that are read are resized to it, 0 leaves files alone.
-    pub size: usize,
+    /// Side of the square images in pixels; images that are read are resized to it, or keep their size.
+    pub size: Option<NonZeroUsize>,
     /// Places for glyphs per side, 2 or 3.
     pub slots: usize,
     /// Side of a glyph.
@@ -75,31 +195,27 @@ pub struct DatasetSettings {
 impl DatasetSettings {
     /// Whether images come from files; others are drawn.
     pub fn is_read(&self) -> bool {
-        matches!(self.kind.as_str(), "idx" | "cifar" | "folder")
+        self.kind.is_read()
     }
 }
 
 /// `network.*`
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkSettings {
-    /// `resnet` or `unet`.
-    pub body: String,
+    pub architecture: ArchitectureKind,
     pub width: usize,
     pub kernels: Vec<usize>,
     pub widths: Vec<usize>,
     pub embedding: usize,
-    /// `circular` or `zeros`.
-    pub padding: String,
+    pub padding: Padding,
     pub group_norm: bool,
     pub last_kernel: usize,
-    /// `none`, `softmax`, `top1`, `uniform` or `identity`.
-    pub attention: String,
+    pub attention: Option<AttentionVariant>,
     pub heads: usize,
     pub head_width: usize,
     pub normalise: bool,
     pub conditional: bool,
-    /// `noise` or `velocity`: what the last convolution's output stands for.
-    pub output: String,
+    pub output: Output,
     pub time_scale: f64,
     /// Hold `x0hat` to the pixel range when sampling.
     pub clamp: bool,
@@ -108,23 +224,23 @@ pub struct NetworkSettings {
 /// `theory.*`
 #[derive(Clone, Debug, PartialEq)]
 pub struct TheorySettings {
-    pub machines: Vec<String>,
-    /// Patch side; 0 takes the network's receptive field.
-    pub k: usize,
-    /// Patch side per sampling step; empty means `k` throughout.
+    pub machines: Vec<MachineName>,
+    /// Patch side in pixels, odd; `None` takes the network's receptive field.
+    pub patch_size: Option<NonZeroUsize>,
+    /// Patch side per sampling step; empty means `patch_size` throughout.
     pub scales: Vec<usize>,
     pub lambda: f64,
     pub gamma: f64,
     pub tau: f64,
     /// Threshold of the masks of `ls-wiener`.
-    pub mask: f64,
+    pub mask_threshold: f64,
 }
 
 /// `preview.*`
 #[derive(Clone, Debug, PartialEq)]
 pub struct PreviewSettings {
-    /// Training steps between previews; 0 for none but on demand.
-    pub every: usize,
+    /// Training steps between previews; `None`: only on demand.
+    pub every: Option<NonZeroUsize>,
     pub seeds: usize,
 }
 
@@ -150,8 +266,8 @@ pub struct CalibrationGrid {
 /// `calibrate.*`
 #[derive(Clone, Debug, PartialEq)]
 pub struct CalibrateSettings {
-    /// 0: no calibration.
-    pub seeds: usize,
+    /// Noise seeds; `None`: no calibration.
+    pub seeds: Option<NonZeroUsize>,
     /// Patch sides that compete; empty: odd ones up to the receptive field.
     pub k: Vec<usize>,
     pub lambda: Vec<f64>,
@@ -159,105 +275,117 @@ pub struct CalibrateSettings {
     pub tau: Vec<f64>,
 }
 
+impl DatasetKind {
+    /// Whether images come from files; others are drawn.
+    pub fn is_read(self) -> bool {
+        matches!(self, Self::Idx | Self::Cifar | Self::Folder)
+    }
+}
+
+impl Default for DatasetSettings {
+    fn default() -> Self {
+        Self {
+            kind: DatasetKind::Glyphs,
+            path: None,
+            labels: None,
+            n: NonZeroUsize::new(64),
+            seed: 0,
+            size: NonZeroUsize::new(18),
+            slots: 2,
+            glyph: 3,
+            gap: 6,
+            shapes: 4,
+            hues: 4,
+            shift: false,
+            period: 4,
+            patterns: 5,
+        }
+    }
+}
+
+impl Default for NetworkSettings {
+    fn default() -> Self {
+        Self {
+            architecture: ArchitectureKind::ResNet,
+            width: 64,
+            kernels: vec![3, 3, 1, 1],
+            widths: vec![32, 64],
+            embedding: 128,
+            padding: Padding::Circular,
+            group_norm: false,
+            last_kernel: 1,
+            attention: Some(AttentionVariant::Softmax),
+            heads: 2,
+            head_width: 16,
+            normalise: true,
+            conditional: false,
+            output: Output::Velocity,
+            time_scale: 1000.0,
+            clamp: true,
+        }
+    }
+}
+
+/// Also the defaults of `mosaic denoise` and `mosaic theory`.
+impl Default for TheorySettings {
+    fn default() -> Self {
+        use MachineName::*;
+        Self {
+            machines: vec![
+                Els,
+                AttentionTrajectory,
+                AttentionSimilarity,
+                AttentionPooled,
+                Ideal,
+                Wiener,
+            ],
+            patch_size: None,
+            scales: Vec::new(),
+            lambda: 5.0,
+            gamma: 0.3,
+            tau: 1.0,
+            mask_threshold: DEFAULT_THRESHOLD,
+        }
+    }
+}
+
+impl Default for CalibrateSettings {
+    fn default() -> Self {
+        Self {
+            seeds: NonZeroUsize::new(16),
+            k: Vec::new(),
+            lambda: vec![0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
+            gamma: vec![0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+            tau: vec![0.3, 1.0, 3.0, 10.0],
+        }
+    }
+}
+
 impl Experiment {
-    /// An experiment with every setting at its default.
-    pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), ..Self::default() }
+    /// An experiment of that name with every setting at its default.
+    ///
+    /// # Errors
+    /// See [`ExperimentName::new`].
+    pub fn named(name: &str) -> Result<Self, SettingError> {
+        Ok(Self { name: ExperimentName::new(name)?, ..Self::default() })
     }
 }
 
 impl Default for Experiment {
     fn default() -> Self {
         Self {
-            name: "unnamed".to_owned(),
-            description: String::new(),
-            dataset: DatasetSettings {
-                kind: "glyphs".to_owned(),
-                path: String::new(),
-                labels: String::new(),
-                n: 64,
-                seed: 0,
-                size: 18,
-                slots: 2,
-                glyph: 3,
-                gap: 6,
-                shapes: 4,
-                hues: 4,
-                shift: false,
-                period: 4,
-                patterns: 5,
-            },
-            network: NetworkSettings {
-                body: "resnet".to_owned(),
-                width: 64,
-                kernels: vec![3, 3, 1, 1],
-                widths: vec![32, 64],
-                embedding: 128,
-                padding: "circular".to_owned(),
-                group_norm: false,
-                last_kernel: 1,
-                attention: "softmax".to_owned(),
-                heads: 2,
-                head_width: 16,
-                normalise: true,
-                conditional: false,
-                output: "velocity".to_owned(),
-                time_scale: 1000.0,
-                clamp: true,
-            },
-            schedule: "cosine".to_owned(),
+            name: ExperimentName("unnamed".into()),
+            description: "".into(),
+            dataset: DatasetSettings::default(),
+            network: NetworkSettings::default(),
+            schedule: Schedule::default(),
             sampling_steps: 20,
             noise_seed: 0,
-            training: TrainingConfig {
-                steps: 4000,
-                batch: 16,
-                seed: 0,
-                rate: 4e-3,
-                accumulate: 1,
-                arithmetic: Arithmetic::Tf32,
-                warmup: 300,
-                hold: 0,
-                decay: RateDecay::Cosine,
-                weighting: LossWeighting::Velocity { limit: 10.0 },
-                weight_decay: 0.0,
-                clip_norm: 1.0,
-                ema_decay: 0.998,
-                checkpoint_every: 1000,
-                keep_checkpoints: 2,
-                keep_every: 0,
-                rollback_after: 20,
-                patience: 0,
-                minutes: 0.0,
-            },
-            final_factor: 0.01,
-            weighting_limit: 10.0,
-            theory: TheorySettings {
-                machines: [
-                    "els",
-                    "attention-trajectory",
-                    "attention-similarity",
-                    "attention-pooled",
-                    "ideal",
-                    "wiener",
-                ]
-                .map(str::to_owned)
-                .to_vec(),
-                k: 0,
-                scales: Vec::new(),
-                lambda: 5.0,
-                gamma: 0.3,
-                tau: 1.0,
-                mask: DEFAULT_THRESHOLD,
-            },
-            preview: PreviewSettings { every: 1000, seeds: 4 },
+            training: TrainingConfig::default(),
+            theory: TheorySettings::default(),
+            preview: PreviewSettings { every: NonZeroUsize::new(1000), seeds: 4 },
             compare: CompareSettings { samples: 128, seeds: 32 },
-            calibrate: CalibrateSettings {
-                seeds: 16,
-                k: Vec::new(),
-                lambda: vec![0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
-                gamma: vec![0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
-                tau: vec![0.3, 1.0, 3.0, 10.0],
-            },
+            calibrate: CalibrateSettings::default(),
             root: PathBuf::from("."),
             origin: PathBuf::from("lab.toml"),
             lines: BTreeMap::new(),

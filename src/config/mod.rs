@@ -12,11 +12,17 @@
 pub mod value;
 pub mod experiment;
 pub mod noise_seeds;
+pub mod renamed;
 pub mod settings;
 mod edit;
+mod identity;
 pub mod error;
-pub mod file;
+mod toml_text;
+pub mod lab_settings;
+mod experiment_sections;
 pub mod study;
+mod study_sections;
+pub mod file;
 pub mod resolve;
 
 pub use edit::SettingEntry;
@@ -25,6 +31,7 @@ pub use experiment::{
     CalibrateSettings, CalibrationGrid, CompareSettings, DatasetSettings, Experiment,
     NetworkSettings, PreviewSettings, TheorySettings,
 };
-pub use file::{BUILT_IN, Lab, LabSettings, load};
+pub use file::{BUILT_IN, Lab, load};
+pub use lab_settings::LabSettings;
 pub use resolve::NamedMachine;
 pub use study::{Analysis, Arm, Plan, Study};

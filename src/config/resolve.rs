@@ -3,17 +3,19 @@
 //! What cannot be built is refused here, before anything is launched; what can be built but will
 //! mislead (a receptive field that reaches the next glyph, THEORY section 7) is a warning.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::error::{ConfigError, SettingError};
-use super::experiment::{CalibrateSettings, CalibrationGrid, Experiment};
-use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Mirror, Stripes};
-use crate::diffusion::{Ddim, Schedule};
-use crate::image::ImageShape;
-use crate::network::config::{
-    AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
+use super::experiment::{
+    ArchitectureKind, CalibrateSettings, CalibrationGrid, DatasetKind, DatasetSettings, Experiment,
+    MachineName, NetworkSettings, TheorySettings,
 };
+use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Mirror, Stripes};
+use crate::diffusion::Ddim;
+use crate::image::ImageShape;
+use crate::network::config::{AttentionConfig, Body, NetworkConfig, Padding};
 use crate::theory::patches::Pool;
 use crate::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
@@ -38,39 +40,44 @@ impl Experiment {
     pub fn check(&self) -> Result<(), SettingError> {
         let refuse = |key: &str, problem: String| Err(SettingError::combination(key, problem));
         let data = &self.dataset;
-        let kind = &data.kind;
+        let kind = data.kind;
         if !data.is_read() {
-            if !data.path.is_empty() {
+            if let Some(path) = &data.path {
                 let problem = format!(
                     "kind '{kind}' is drawn, not read; set dataset.kind to 'idx', 'cifar' or 'folder' to read '{}'",
-                    data.path
+                    path.display()
                 );
                 return refuse("dataset.path", problem);
             }
-            if data.n == 0 {
+            if data.n.is_none() {
                 let problem = format!("kind '{kind}' needs a number of images to draw");
                 return refuse("dataset.n", problem);
             }
             self.check_crafted()?;
-        } else if data.path.is_empty() {
-            let what = match kind.as_str() {
-                "idx" => "an image file",
-                "cifar" => "the directory or archive of the binary version",
+        } else if data.path.is_none() {
+            let what = match kind {
+                DatasetKind::Idx => "an image file",
+                DatasetKind::Cifar => "the directory or archive of the binary version",
                 _ => "a folder with images",
             };
             return refuse("dataset.path", format!("kind '{kind}' needs the path of {what}"));
         }
-        if kind == "folder" && data.size == 0 {
+        if kind == DatasetKind::Folder && data.size.is_none() {
             let problem = "the images of a folder have many sizes: kind 'folder' needs one for all";
             return refuse("dataset.size", problem.into());
         }
-        if data.is_read() && kind != "idx" && !data.labels.is_empty() {
-            let problem =
-                format!("kind '{kind}' reads no label file, '{}'; leave it empty", data.labels);
+        if let Some(labels) = &data.labels
+            && data.is_read()
+            && kind != DatasetKind::Idx
+        {
+            let problem = format!(
+                "kind '{kind}' reads no label file, '{}'; leave it empty",
+                labels.display()
+            );
             return refuse("dataset.labels", problem);
         }
         if self.network.conditional {
-            if kind == "idx" && data.labels.is_empty() {
+            if kind == DatasetKind::Idx && data.labels.is_none() {
                 let problem = "it needs classes, so set dataset.labels";
                 return refuse("network.conditional", problem.into());
             }
@@ -79,14 +86,8 @@ impl Experiment {
                 return refuse("network.conditional", problem);
             }
         }
-        if self.network.body == "unet" && self.network.widths.len() > 6 {
+        if self.network.architecture == ArchitectureKind::UNet && self.network.widths.len() > 6 {
             return refuse("network.widths", "more than six resolutions leave no pixels".into());
-        }
-        if self.theory.k != 0 && self.theory.k.is_multiple_of(2) {
-            return refuse(
-                "theory.k",
-                format!("'{}' is even, but a patch has a centre", self.theory.k),
-            );
         }
         let n_scales = self.theory.scales.len();
         if n_scales != 0 && n_scales != self.sampling_steps {
@@ -103,18 +104,19 @@ impl Experiment {
 
     fn check_crafted(&self) -> Result<(), SettingError> {
         let data = &self.dataset;
-        if data.size < 4 {
+        let size = data.size.map_or(0, NonZeroUsize::get);
+        if size < 4 {
             return Err(SettingError::combination(
                 "dataset.size",
                 "a drawn image needs at least 4 pixels a side",
             ));
         }
-        if data.kind != "stripes" {
+        if data.kind != DatasetKind::Stripes {
             let needed = data.slots * (data.glyph + data.gap);
-            if needed > data.size {
+            if needed > size {
                 let problem = format!(
-                    "{} glyphs of {} pixels with gaps of {} need {needed} pixels a side (the image wraps round), but dataset.size is {}",
-                    data.slots, data.glyph, data.gap, data.size
+                    "{} glyphs of {} pixels with gaps of {} need {needed} pixels a side (the image wraps round), but dataset.size is {size}",
+                    data.slots, data.glyph, data.gap
                 );
                 return Err(SettingError::combination("dataset.gap", problem));
             }
@@ -123,8 +125,8 @@ impl Experiment {
     }
 
     /// A path of the settings, made absolute or relative to where we run.
-    pub fn path(&self, text: &str) -> PathBuf {
-        self.root.join(text)
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.root.join(path)
     }
 
     /// Refuses data sets whose files are not there, with the place that names them.
@@ -133,11 +135,9 @@ impl Experiment {
             ("path", "dataset.path", &self.dataset.path),
             ("labels", "dataset.labels", &self.dataset.labels),
         ] {
+            let Some(text) = text else { continue };
             let path = self.path(text);
-            if text.is_empty() {
-                continue;
-            }
-            let kind = if key == "labels" { "idx" } else { self.dataset.kind.as_str() };
+            let kind = if key == "labels" { DatasetKind::Idx } else { self.dataset.kind };
             let problem = problem_of(&path, kind);
             // What a run's description holds is the absolute path.
             let is_utf8 = std::path::absolute(&path).is_ok_and(|path| path.to_str().is_some());
@@ -149,21 +149,23 @@ impl Experiment {
                 None => full_key.to_owned(),
             };
             let Some((problem, of_kind)) = problem else {
-                let name = self.name.clone();
+                let name = self.name.to_string();
                 return Err(ConfigError::NotUtf8 { place, name, key, found: path });
             };
             let advice = if let Some(advice) = of_kind {
                 advice
-            } else if text.contains("fashion-mnist") {
+            } else if text.to_string_lossy().contains("fashion-mnist") {
                 FASHION_ADVICE
-            } else if self.dataset.kind == "cifar" && text.contains("cifar-10") {
+            } else if self.dataset.kind == DatasetKind::Cifar
+                && text.to_string_lossy().contains("cifar-10")
+            {
                 CIFAR_ADVICE
             } else {
                 "; paths start at the directory of the lab file"
             };
             return Err(ConfigError::MissingDataset {
                 place,
-                name: self.name.clone(),
+                name: self.name.to_string(),
                 key,
                 found: path,
                 problem: format!("{problem}{advice}").into(),
@@ -175,36 +177,36 @@ impl Experiment {
     /// Where the training images come from.
     pub fn dataset_source(&self) -> DatasetSource {
         let data = &self.dataset;
-        let (size, slots, glyph, gap) = (data.size, data.slots, data.glyph, data.gap);
-        let (n_shapes, n_hues, shift) = (data.shapes, data.hues, data.shift);
-        let kind = match data.kind.as_str() {
-            "idx" => {
-                let labels = (!data.labels.is_empty()).then(|| self.path(&data.labels));
-                let size = (data.size > 0).then_some(data.size);
-                return DatasetSource::Idx { images: self.path(&data.path), labels, size };
+        let read_size = data.size.map(NonZeroUsize::get);
+        // `check` refuses a kind that lacks what it needs.
+        let size = read_size.unwrap_or_default();
+        let path = || self.path(data.path.as_deref().unwrap_or(Path::new("")));
+        let DatasetSettings { slots, glyph, gap, shift, period, .. } = *data;
+        let (n_shapes, n_hues, n_patterns) = (data.shapes, data.hues, data.patterns);
+        let kind = match data.kind {
+            DatasetKind::Idx => {
+                let labels = data.labels.as_ref().map(|labels| self.path(labels));
+                return DatasetSource::Idx { images: path(), labels, size: read_size };
             }
-            "cifar" => {
-                let size = (data.size > 0).then_some(data.size);
-                return DatasetSource::Cifar { path: self.path(&data.path), size };
-            }
-            "folder" => {
-                return DatasetSource::Folder { path: self.path(&data.path), size: data.size };
-            }
-            "mirror" => {
+            DatasetKind::Cifar => return DatasetSource::Cifar { path: path(), size: read_size },
+            DatasetKind::Folder => return DatasetSource::Folder { path: path(), size },
+            DatasetKind::Mirror => {
                 CraftedKind::Mirror(Mirror { size, slots, glyph, gap, n_shapes, n_hues, shift })
             }
-            "stripes" => {
-                let (period, n_patterns) = (data.period, data.patterns);
+            DatasetKind::Stripes => {
                 CraftedKind::Stripes(Stripes { size, period, n_patterns, n_hues })
             }
-            _ => CraftedKind::Glyphs(Glyphs { size, slots, glyph, gap, n_shapes, n_hues, shift }),
+            DatasetKind::Glyphs => {
+                CraftedKind::Glyphs(Glyphs { size, slots, glyph, gap, n_shapes, n_hues, shift })
+            }
         };
-        DatasetSource::Crafted(CraftedSet { kind, n: data.n, seed: data.seed })
+        let n = data.n.map_or(0, NonZeroUsize::get);
+        DatasetSource::Crafted(CraftedSet { kind, n, seed: data.seed })
     }
 
     /// The sampler that network and machines share.
     pub fn ddim(&self) -> Ddim {
-        Ddim::new(Schedule::Cosine, self.sampling_steps)
+        Ddim::new(self.schedule, self.sampling_steps)
     }
 
     /// The network for images of this shape.
@@ -217,33 +219,17 @@ impl Experiment {
         if settings.conditional && n_classes.is_none() {
             let problem = format!(
                 "it needs classes, but '{}' has none; of a folder, up to 256 sub-folders are classes",
-                self.dataset.path
+                self.dataset.path.as_deref().unwrap_or(Path::new("")).display()
             );
             return Err(SettingError::combination("network.conditional", problem));
         }
-        let body = if settings.body == "unet" {
-            let halvings = settings.widths.len().saturating_sub(1) as u32;
-            let multiple = 1_usize << halvings;
-            if !image.height.is_multiple_of(multiple) || !image.width.is_multiple_of(multiple) {
-                let problem = format!(
-                    "{} resolutions need sides that are multiples of {multiple}, but the images are {image}; set dataset.size",
-                    settings.widths.len()
-                );
-                return Err(SettingError::combination("network.widths", problem));
+        let body = match settings.architecture {
+            ArchitectureKind::UNet => self.unet(image)?,
+            ArchitectureKind::ResNet => {
+                Body::ResNet { width: settings.width, kernels: settings.kernels.clone() }
             }
-            Body::UNet { widths: settings.widths.clone(), embedding: settings.embedding }
-        } else {
-            Body::ResNet { width: settings.width, kernels: settings.kernels.clone() }
         };
-        let variant = match settings.attention.as_str() {
-            "none" => None,
-            "top1" => Some(AttentionVariant::Top1),
-            "uniform" => Some(AttentionVariant::Uniform),
-            "identity" => Some(AttentionVariant::Identity),
-            _ => Some(AttentionVariant::Softmax),
-        };
-        let padding = if settings.padding == "zeros" { Padding::Zeros } else { Padding::Circular };
-        let attention = variant.map(|variant| AttentionConfig {
+        let attention = settings.attention.map(|variant| AttentionConfig {
             variant,
             heads: settings.heads,
             head_width: settings.head_width,
@@ -252,39 +238,53 @@ impl Experiment {
         Ok(NetworkConfig {
             image,
             body,
-            padding,
+            padding: settings.padding,
             group_norm: settings.group_norm,
             last_kernel: settings.last_kernel,
             n_classes: if settings.conditional { n_classes } else { None },
             attention,
-            output: if settings.output == "noise" { Output::Noise } else { Output::Velocity },
+            output: settings.output,
             time_scale: settings.time_scale,
             clamp: settings.clamp,
         })
     }
 
-    /// The machines to compare with a network of this make, and what people should know about them.
+    fn unet(&self, image: ImageShape) -> Result<Body, SettingError> {
+        let NetworkSettings { widths, embedding, .. } = &self.network;
+        let halvings = widths.len().saturating_sub(1) as u32;
+        let multiple = 1_usize << halvings;
+        if !image.height.is_multiple_of(multiple) || !image.width.is_multiple_of(multiple) {
+            let problem = format!(
+                "{} resolutions need sides that are multiples of {multiple}, but the images are {image}; set dataset.size",
+                widths.len()
+            );
+            return Err(SettingError::combination("network.widths", problem));
+        }
+        Ok(Body::UNet { widths: widths.clone(), embedding: *embedding })
+    }
+
+    /// The machines to compare with a network of this architecture, and notes for people about machines that were
+    /// left out or changed.
     pub fn machines(&self, network: &NetworkConfig) -> (Vec<NamedMachine>, Vec<String>) {
         let side = network.image.height.min(network.image.width);
         let k_max = if side.is_multiple_of(2) { side - 1 } else { side };
         let k = if self.theory.scales.is_empty() {
-            let k = if self.theory.k == 0 { network.receptive_field() } else { self.theory.k };
-            PatchSize::Fixed(k)
+            PatchSize::Fixed(self.patch_size(network))
         } else {
             PatchSize::PerStep(self.theory.scales.clone())
         };
         let mut notes = Vec::new();
         let mut machines = Vec::new();
-        for name in &self.theory.machines {
-            let needs_network =
-                matches!(name.as_str(), "attention-trajectory" | "attention-measured");
-            if needs_network && network.attention.is_none() {
+        for &machine in &self.theory.machines {
+            let name: &str = machine.into();
+            let kind = self.machine_kind(machine, network.padding);
+            let source = kind.attention_source();
+            if source.is_some_and(|source| source.needs_provider()) && network.attention.is_none() {
                 notes.push(format!(
                     "machine '{name}' is left out: the network has no attention to use"
                 ));
                 continue;
             }
-            let kind = self.machine_kind(name, network.padding);
             let mut k = k.clone();
             // Cut patches cover the image at twice its side, wrapped ones at its side; patches that must
             // lie inside cannot be larger than it.
@@ -297,49 +297,59 @@ impl Experiment {
                 ));
                 k = k.map(|&k| k.min(k_max));
             }
-            let spec = MachineSpec { kind, k };
-            machines.push(NamedMachine { name: name.clone(), spec });
+            machines.push(NamedMachine { name: name.to_owned(), spec: MachineSpec { kind, k } });
         }
         (machines, notes)
+    }
+
+    /// Side of the patches of `theory.patch_size`, in pixels.
+    fn patch_size(&self, network: &NetworkConfig) -> usize {
+        self.theory.patch_size.map_or_else(|| network.receptive_field(), NonZeroUsize::get)
     }
 
     /// The settings that compete when machines are calibrated for a network of this make.
     pub fn calibration_grid(&self, network: &NetworkConfig) -> CalibrationGrid {
         let CalibrateSettings { k, lambda, gamma, tau, .. } = &self.calibrate;
-        let largest = network.receptive_field().max(self.theory.k).max(3);
+        let largest = network.receptive_field().max(self.patch_size(network)).max(3);
         let k = if k.is_empty() { (3..=largest).step_by(2).collect() } else { k.clone() };
         CalibrationGrid { k, lambda: lambda.clone(), gamma: gamma.clone(), tau: tau.clone() }
     }
 
-    /// The kind of a machine of the settings table's list.
-    fn machine_kind(&self, name: &str, padding: Padding) -> MachineKind {
+    /// The machine of that name with the settings of `theory`.
+    fn machine_kind(&self, name: MachineName, padding: Padding) -> MachineKind {
+        let TheorySettings { lambda, gamma, tau, mask_threshold, .. } = self.theory;
         // The patches of the machine without attention that pairs with this padding.
         let pool = match padding {
             Padding::Circular => Pool::Wrap,
             Padding::Zeros => Pool::SameBorder,
         };
         let attention = |source| {
-            let (lambda, gamma) = (self.theory.lambda, self.theory.gamma);
             let settings = Scheduled::Fixed(AttentionSettings { lambda, gamma, source });
             MachineKind::Attention { pool, settings }
         };
-        let source = name.strip_prefix("attention-").and_then(|s| AttentionSource::parse(s).ok());
-        match (source, MachineKind::parse(name)) {
-            (Some(AttentionSource::Similarity { .. }), _) => {
-                attention(AttentionSource::Similarity { tau: self.theory.tau })
-            }
-            (Some(source), _) => attention(source),
-            (None, Ok(MachineKind::Masked { .. })) => {
-                MachineKind::Masked { threshold: self.theory.mask }
-            }
-            // The settings table lets no other name through.
-            (None, kind) => kind.unwrap_or(MachineKind::Ideal),
+        match name {
+            MachineName::Ideal => MachineKind::Ideal,
+            MachineName::Es => MachineKind::EquivariantIdeal,
+            MachineName::Ls => MachineKind::Local,
+            MachineName::Els => MachineKind::EquivariantLocal,
+            MachineName::ElsInterior => MachineKind::EquivariantLocalInterior,
+            MachineName::Bbels => MachineKind::BoundaryBroken,
+            MachineName::LsWiener => MachineKind::Masked { threshold: mask_threshold },
+            MachineName::Pspc => MachineKind::Composite,
+            MachineName::Wiener => MachineKind::Wiener,
+            MachineName::AttentionTrajectory => attention(AttentionSource::Trajectory),
+            MachineName::AttentionMeasured => attention(AttentionSource::Measured),
+            MachineName::AttentionUniform => attention(AttentionSource::Uniform),
+            MachineName::AttentionIdentity => attention(AttentionSource::Identity),
+            MachineName::AttentionCoOrigin => attention(AttentionSource::CoOrigin),
+            MachineName::AttentionSimilarity => attention(AttentionSource::Similarity { tau }),
+            MachineName::AttentionPooled => attention(AttentionSource::Pooled),
         }
     }
 
     /// The geometry rule for crafted sets: the field covers a glyph and reaches no other one.
     pub fn geometry_warnings(&self, network: &NetworkConfig) -> Vec<String> {
-        if self.dataset.is_read() || self.dataset.kind == "stripes" {
+        if self.dataset.is_read() || self.dataset.kind == DatasetKind::Stripes {
             return Vec::new();
         }
         let field = network.receptive_field();
@@ -369,7 +379,7 @@ impl Experiment {
 }
 
 /// What keeps a data set of that kind from being at `path`, and what to do if something else is there.
-fn problem_of(path: &Path, kind: &str) -> Option<(&'static str, Option<&'static str>)> {
+fn problem_of(path: &Path, kind: DatasetKind) -> Option<(&'static str, Option<&'static str>)> {
     let about = match fs::metadata(path) {
         Ok(about) => about,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -380,15 +390,14 @@ fn problem_of(path: &Path, kind: &str) -> Option<(&'static str, Option<&'static 
         }
         Err(_) => return Some(("which does not exist", None)),
     };
+    use DatasetKind::{Cifar, Folder};
     match kind {
-        "folder" if about.is_dir() => None,
-        "cifar" if about.is_dir() || about.is_file() => None,
-        "folder" if about.is_file() => {
+        Folder if about.is_dir() => None,
+        Cifar if about.is_dir() || about.is_file() => None,
+        Folder if about.is_file() => {
             Some(("which is a file", Some("; files are read with dataset.kind idx or cifar")))
         }
-        "folder" | "cifar" => {
-            Some(("which is neither a directory nor a file", Some("; name another")))
-        }
+        Folder | Cifar => Some(("which is neither a directory nor a file", Some("; name another"))),
         _ if about.is_file() => None,
         _ if about.is_dir() => Some((
             "which is a directory",
@@ -403,6 +412,8 @@ fn problem_of(path: &Path, kind: &str) -> Option<(&'static str, Option<&'static 
 
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray;
+
     use super::*;
 
     fn rgb(side: usize) -> ImageShape {
@@ -410,8 +421,17 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_is_called_as_its_column() {
+        let experiment = Experiment::default();
+        for &name in MachineName::VARIANTS {
+            let kind = experiment.machine_kind(name, Padding::Circular);
+            assert_eq!(kind.column(), <&str>::from(name));
+        }
+    }
+
+    #[test]
     fn machines_that_need_attention_are_left_out_with_a_note() {
-        let mut experiment = Experiment::new("x");
+        let mut experiment = Experiment::default();
         experiment.set("network.attention", "none").unwrap();
         let network = experiment.network_config(rgb(16), None).unwrap();
         let (machines, notes) = experiment.machines(&network);
@@ -421,7 +441,7 @@ mod tests {
 
     #[test]
     fn a_field_that_reaches_the_next_glyph_is_warned_of() {
-        let mut experiment = Experiment::new("x");
+        let mut experiment = Experiment::default();
         let network = experiment.network_config(rgb(16), None).unwrap();
         assert_eq!(experiment.geometry_warnings(&network), Vec::<String>::new());
         experiment.set("dataset.gap", "4").unwrap();
@@ -432,7 +452,7 @@ mod tests {
 
     #[test]
     fn only_patches_that_must_lie_inside_are_cut_to_the_image_with_a_note() {
-        let mut experiment = Experiment::new("x");
+        let mut experiment = Experiment::default();
         experiment.set("network.kernels", "9,9,9").unwrap();
         experiment.set("theory.machines", "els-interior,bbels").unwrap();
         let network = experiment.network_config(rgb(8), None).unwrap();

@@ -3,25 +3,39 @@
 //! To add a setting: a field in [`Experiment`] with its default, and one row here. Parsing, `--set`,
 //! `run.toml`, the edit form and the docs follow.
 
-use super::error::SettingError;
-use super::experiment::Experiment;
-use super::noise_seeds::CALIBRATION_SEEDS_MAX;
-use super::value::{Accepted, Field, Value, nearest};
-use crate::training::config::{Arithmetic, LossWeighting, RateDecay};
+use strum::VariantNames;
 
-/// One key.
+use super::error::SettingError;
+use super::experiment::{ArchitectureKind, DatasetKind, Experiment, MachineName};
+use super::noise_seeds::NoiseSeeds;
+use super::renamed::new_name;
+use super::value::{Accepted, Value, nearest};
+use crate::diffusion::Schedule;
+use crate::network::config::{Output, Padding};
+use crate::training::config::{Arithmetic, LossWeighting, LrSchedule};
+
+/// One key of a table `T`: an [`Experiment`], or the lab's own settings ([`super::lab_settings`]).
 #[derive(Clone, Copy, Debug)]
-pub struct Setting {
+pub struct Setting<T = Experiment> {
     /// Section and name, e.g. `training.steps`.
     pub key: &'static str,
     pub doc: &'static str,
     pub accepted: Accepted,
-    pub get: fn(&Experiment) -> Value,
-    /// Only called with what `accepted` admitted.
-    pub set: fn(&mut Experiment, &Value),
+    pub get: fn(&T) -> Value,
+    /// Only called with a value that `accepted` admitted.
+    pub set: fn(&mut T, &Value),
+    /// Whether the weights after a given number of updates depend on it, so that a checkpoint is only
+    /// continued with the same value; see [`super::identity`].
+    pub decides_weights: bool,
 }
 
-impl Setting {
+impl<T> Setting<T> {
+    /// The same setting, marked as one that decides the weights.
+    const fn deciding_weights(mut self) -> Self {
+        self.decides_weights = true;
+        self
+    }
+
     /// The error for a value that was not admitted; `found` in words, `word` to guess from.
     pub fn refusal(&self, found: &str, word: &str) -> SettingError {
         SettingError::Value {
@@ -33,28 +47,50 @@ impl Setting {
     }
 }
 
-/// The setting of a key, or the nearest right name.
+/// The setting of a key.
+///
+/// # Errors
+/// A key that was renamed, with its new name, or that is unknown, with the nearest one.
 pub fn find(key: &str) -> Result<&'static Setting, SettingError> {
-    SETTINGS.iter().find(|setting| setting.key == key).ok_or_else(|| SettingError::Unknown {
+    if let Some(new) = new_name(key) {
+        return Err(SettingError::Renamed { key: key.to_owned(), new: new.to_owned() });
+    }
+    find_in(SETTINGS, key)
+}
+
+/// The setting of a key in any table.
+pub(super) fn find_in<T>(
+    table: &'static [Setting<T>],
+    key: &str,
+) -> Result<&'static Setting<T>, SettingError> {
+    table.iter().find(|setting| setting.key == key).ok_or_else(|| SettingError::Unknown {
         key: key.to_owned(),
-        nearest: nearest(key, SETTINGS.iter().map(|setting| setting.key)).map(str::to_owned),
+        nearest: nearest(key, table.iter().map(|setting| setting.key)).map(str::to_owned),
     })
 }
 
-/// A row for a field that holds the value itself.
-macro_rules! row {
-    ($key:literal, $accepted:expr, $($field:ident).+, $doc:literal) => {
-        Setting {
+/// The row of a field of `$table`.
+macro_rules! setting {
+    ($table:ty, $key:literal, $accepted:expr, $($field:ident).+, $doc:literal) => {
+        $crate::config::settings::Setting {
             key: $key,
             doc: $doc,
             accepted: $accepted,
-            get: |experiment| experiment.$($field).+.to_value(),
-            set: |experiment, value| {
-                if let Some(value) = Field::from_value(value) {
-                    experiment.$($field).+ = value;
+            get: |settings: &$table| $crate::config::value::Field::to_value(&settings.$($field).+),
+            set: |settings: &mut $table, value| {
+                if let Some(value) = $crate::config::value::Field::from_value(value) {
+                    settings.$($field).+ = value;
                 }
             },
+            decides_weights: false,
         }
+    };
+}
+pub(super) use setting;
+
+macro_rules! row {
+    ($($row:tt)*) => {
+        setting!(Experiment, $($row)*)
     };
 }
 
@@ -64,31 +100,14 @@ const SEED: Accepted = Accepted::Integer { min: 0, max: i64::MAX };
 const POSITIVE: Accepted = Accepted::Number { min: 0.0, max: f64::INFINITY };
 const SHARE: Accepted = Accepted::Number { min: 0.0, max: 1.0 };
 
-/// What `theory.machines` can list; the attention machine once per source of its attention.
-pub const MACHINE_NAMES: &[&str] = &[
-    "ideal",
-    "es",
-    "ls",
-    "els",
-    "els-interior",
-    "bbels",
-    "ls-wiener",
-    "pspc",
-    "wiener",
-    "attention-trajectory",
-    "attention-measured",
-    "attention-uniform",
-    "attention-identity",
-    "attention-co-origin",
-    "attention-similarity",
-    "attention-pooled",
-];
+/// `none`, or a word of [`crate::network::config::AttentionVariant`].
+const ATTENTION: &[&str] = &["none", "softmax", "top1", "uniform", "identity"];
 
 /// Every setting of an experiment, in the order in which it is shown.
 pub static SETTINGS: &[Setting] = &[
     row!(
         "dataset.kind",
-        Accepted::Choice(&["glyphs", "mirror", "stripes", "idx", "cifar", "folder"]),
+        Accepted::Choice(DatasetKind::VARIANTS),
         dataset.kind,
         "drawn (glyphs: one hue; mirror: left decides right; stripes: one texture) or read (idx: MNIST's format; cifar: binary version; folder: PNG and JPEG, sub-folders are classes)"
     ),
@@ -166,92 +185,113 @@ pub static SETTINGS: &[Setting] = &[
         "kind stripes: how many patterns to draw from"
     ),
     row!(
-        "network.body",
-        Accepted::Choice(&["resnet", "unet"]),
-        network.body,
-        "convolutional body: one residual layer per kernel, or one resolution per width"
-    ),
+        "network.architecture",
+        Accepted::Choice(ArchitectureKind::VARIANTS),
+        network.architecture,
+        "convolutional network: one residual layer per kernel, or one resolution per width"
+    )
+    .deciding_weights(),
     row!(
         "network.width",
         Accepted::Integer { min: 16, max: 4096 },
         network.width,
         "channels of the resnet"
-    ),
+    )
+    .deciding_weights(),
     row!(
         "network.kernels",
         Accepted::OddIntegers { max: 63, may_be_empty: false },
         network.kernels,
         "kernel of each residual layer (odd); the sum of their radii, plus those of the first and last convolution, is the receptive radius"
-    ),
+    )
+    .deciding_weights(),
     row!(
         "network.widths",
         Accepted::Integers { min: 1, max: 4096 },
         network.widths,
         "channels of the unet at each resolution"
-    ),
+    )
+    .deciding_weights(),
     row!(
         "network.embedding",
         Accepted::Integer { min: 2, max: 8192 },
         network.embedding,
         "width of the unet's time embedding"
-    ),
+    )
+    .deciding_weights(),
     row!(
         "network.padding",
-        Accepted::Choice(&["circular", "zeros"]),
+        Accepted::Choice(Padding::VARIANTS),
         network.padding,
         "what convolutions see beyond the border; circular pairs with els, zeros with bbels"
-    ),
-    row!("network.group_norm", Accepted::Boolean, network.group_norm, "group normalisation"),
+    )
+    .deciding_weights(),
+    row!("network.group_norm", Accepted::Boolean, network.group_norm, "group normalisation")
+    .deciding_weights(),
     row!(
         "network.last_kernel",
-        Accepted::Odd { max: 3 },
+        Accepted::Odd { max: 3, or_zero: false },
         network.last_kernel,
         "kernel of the last convolution: 1 or 3"
-    ),
+    )
+    .deciding_weights(),
     row!(
         "network.attention",
-        Accepted::Choice(&["none", "softmax", "top1", "uniform", "identity"]),
+        Accepted::Choice(ATTENTION),
         network.attention,
         "final self-attention layer over all pixels: none, softmax, or an ablation"
-    ),
-    row!("network.heads", Accepted::Integer { min: 1, max: 64 }, network.heads, "attention heads"),
+    )
+    .deciding_weights(),
+    row!("network.heads", Accepted::Integer { min: 1, max: 64 }, network.heads, "attention heads")
+    .deciding_weights(),
     row!(
         "network.head_width",
         Accepted::Integer { min: 1, max: 4096 },
         network.head_width,
         "channels per head of queries, keys and values"
-    ),
+    )
+    .deciding_weights(),
     row!(
         "network.normalise",
         Accepted::Boolean,
         network.normalise,
         "attention's queries and keys see each pixel's features normalised over channels"
-    ),
+    )
+    .deciding_weights(),
     row!(
         "network.conditional",
         Accepted::Boolean,
         network.conditional,
         "tell the network the class (needs classes: dataset.labels, cifar, or sub-folders)"
-    ),
+    )
+    .deciding_weights(),
     row!(
         "network.output",
-        Accepted::Choice(&["noise", "velocity"]),
+        Accepted::Choice(Output::VARIANTS),
         network.output,
         "what the last convolution stands for: the noise (as Kamb & Ganguli), or v, from which the noise follows and which trains far faster"
-    ),
+    )
+    .deciding_weights(),
     row!(
         "network.time_scale",
         Accepted::Number { min: 1e-6, max: 1e6 },
         network.time_scale,
         "factor on t before its sines and cosines; 1 in Kamb & Ganguli's networks"
-    ),
+    )
+    .deciding_weights(),
     row!(
         "network.clamp",
         Accepted::Boolean,
         network.clamp,
         "hold the network's clean estimate to the pixel range when sampling"
     ),
-    row!("diffusion.schedule", Accepted::Choice(&["cosine"]), schedule, "noise schedule"),
+    row!(
+        "diffusion.schedule",
+        Accepted::Choice(Schedule::VARIANTS),
+        schedule,
+        "noise schedule of training, sampling and theory"
+    )
+    .deciding_weights(),
     row!(
         "diffusion.sampling_steps",
         Accepted::Integer { min: 1, max: 1000 },
@@ -264,119 +304,102 @@ pub static SETTINGS: &[Setting] = &[
         noise_seed,
         "seed of the noise that previews and comparisons start from"
     ),
-    row!("training.steps", COUNT, training.steps, "optimiser updates in all"),
+    row!("training.steps", COUNT, training.steps, "optimiser updates in all")
+    .deciding_weights(),
     row!(
         "training.batch",
         Accepted::Integer { min: 1, max: 65_536 },
         training.batch,
         "images per update"
-    ),
+    )
+    .deciding_weights(),
     row!(
         "training.accumulate",
         Accepted::Integer { min: 1, max: 65_536 },
         training.accumulate,
         "pieces that a batch is computed in, to need less memory; divides training.batch"
+    )
+    .deciding_weights(),
+    row!(
+        "training.compute_type",
+        Accepted::Choice(Arithmetic::VARIANTS),
+        training.arithmetic,
+        "format in which a GPU multiplies; the CPU always uses f32. tf32: 11-bit mantissas; bf16: hidden layers are stored in \
+         bfloat16, which halves their memory"
     ),
-    Setting {
-        key: "training.precision",
-        doc: "what a GPU multiplies in; f32 is as exact as the CPU, tf32 rounds factors to 11 bits, bf16 keeps hidden layers \
-              in 8 bits and half the memory",
-        accepted: Accepted::Choice(&["tf32", "f32", "bf16"]),
-        get: |experiment| Value::Text(experiment.training.arithmetic.name().to_owned()),
-        set: |experiment, value| {
-            let Value::Text(name) = value else { return };
-            let named = Arithmetic::ALL.into_iter().find(|arithmetic| arithmetic.name() == name);
-            experiment.training.arithmetic = named.unwrap_or(experiment.training.arithmetic);
-        },
-    },
     row!(
         "training.seed",
         SEED,
         training.seed,
         "seed of weights, data order, noise and noise levels"
-    ),
-    row!("training.rate", POSITIVE, training.rate, "peak learning rate"),
-    row!("training.warmup", WHOLE, training.warmup, "updates over which the rate rises from 0"),
-    row!("training.hold", WHOLE, training.hold, "updates at the peak rate before it decays"),
-    Setting {
-        key: "training.decay",
-        doc: "learning rate after the warm-up and training.hold",
-        accepted: Accepted::Choice(&["constant", "cosine", "exponential"]),
-        get: |experiment| Value::Text(decay_name(experiment.training.decay).to_owned()),
-        set: |experiment, value| {
-            let Value::Text(name) = value else { return };
-            experiment.training.decay = match name.as_str() {
-                "constant" => RateDecay::Constant,
-                "cosine" => RateDecay::Cosine,
-                _ => RateDecay::Exponential { final_factor: experiment.final_factor },
-            };
-        },
-    },
-    Setting {
-        key: "training.final_factor",
-        doc: "what is left of the rate at the last step when decay is exponential",
-        accepted: Accepted::Number { min: 1e-9, max: 1.0 },
-        get: |experiment| Value::Number(experiment.final_factor),
-        set: |experiment, value| {
-            let Value::Number(factor) = value else { return };
-            experiment.final_factor = *factor;
-            if let RateDecay::Exponential { final_factor } = &mut experiment.training.decay {
-                *final_factor = *factor;
-            }
-        },
-    },
-    Setting {
-        key: "training.weighting",
-        doc: "how much the noise's error counts at each noise level: equally, or as the velocity's error, which counts more where the image as a whole is decided",
-        accepted: Accepted::Choice(&["noise", "velocity"]),
-        get: |experiment| {
-            Value::Text(
-                match experiment.training.weighting {
-                    LossWeighting::Noise => "noise",
-                    LossWeighting::Velocity { .. } => "velocity",
-                }
-                .to_owned(),
-            )
-        },
-        set: |experiment, value| {
-            let Value::Text(name) = value else { return };
-            experiment.training.weighting = match name.as_str() {
-                "noise" => LossWeighting::Noise,
-                _ => LossWeighting::Velocity { limit: experiment.weighting_limit },
-            };
-        },
-    },
-    Setting {
-        key: "training.weighting_limit",
-        doc: "largest weight of a noise level when weighting is velocity",
-        accepted: Accepted::Number { min: 1.0, max: f64::INFINITY },
-        get: |experiment| Value::Number(experiment.weighting_limit),
-        set: |experiment, value| {
-            let Value::Number(number) = value else { return };
-            experiment.weighting_limit = *number;
-            if let LossWeighting::Velocity { limit } = &mut experiment.training.weighting {
-                *limit = *number;
-            }
-        },
-    },
+    )
+    .deciding_weights(),
+    row!("training.learning_rate", POSITIVE, training.learning_rate, "peak learning rate")
+    .deciding_weights(),
+    row!(
+        "training.warmup",
+        WHOLE,
+        training.warmup,
+        "updates over which the learning rate rises linearly from 0"
+    )
+    .deciding_weights(),
+    row!(
+        "training.lr_hold_steps",
+        WHOLE,
+        training.lr_hold_steps,
+        "updates at the peak learning rate after warm-up, before training.lr_schedule begins"
+    )
+    .deciding_weights(),
+    row!(
+        "training.lr_schedule",
+        Accepted::Choice(LrSchedule::VARIANTS),
+        training.lr_schedule,
+        "learning rate after warm-up and training.lr_hold_steps"
+    )
+    .deciding_weights(),
+    row!(
+        "training.final_factor",
+        Accepted::Number { min: 1e-9, max: 1.0 },
+        training.final_factor,
+        "lr_schedule exponential: learning rate at the last step, as a fraction of the peak"
+    )
+    .deciding_weights(),
+    row!(
+        "training.weighting",
+        Accepted::Choice(LossWeighting::VARIANTS),
+        training.weighting,
+        "loss weight of each noise level: noise weights the noise's error equally; velocity weights it as the velocity's error, \
+         which counts high noise more, where the image as a whole is decided"
+    )
+    .deciding_weights(),
+    row!(
+        "training.weighting_limit",
+        Accepted::Number { min: 1.0, max: f64::INFINITY },
+        training.weighting_limit,
+        "weighting velocity: largest weight of a noise level"
+    )
+    .deciding_weights(),
     row!(
         "training.weight_decay",
         POSITIVE,
         training.weight_decay,
         "AdamW's decoupled weight decay"
-    ),
+    )
+    .deciding_weights(),
     row!(
         "training.clip_norm",
         POSITIVE,
         training.clip_norm,
         "gradients are scaled down to this norm; inf leaves them alone"
-    ),
+    )
+    .deciding_weights(),
     row!(
         "training.ema_decay",
         Accepted::Number { min: 0.0, max: 0.999_999 },
         training.ema_decay,
         "decay of the moving average of weights that samples are made with"
-    ),
+    )
+    .deciding_weights(),
     row!(
         "training.checkpoint_every",
         COUNT,
@@ -415,21 +438,21 @@ pub static SETTINGS: &[Setting] = &[
     ),
     row!(
         "theory.machines",
-        Accepted::Words(MACHINE_NAMES),
+        Accepted::Words(MachineName::VARIANTS),
         theory.machines,
         "score machines to compare with; attention-* is our derivation, one per source of its attention"
     ),
     row!(
-        "theory.k",
-        Accepted::Integer { min: 0, max: 511 },
-        theory.k,
+        "theory.patch_size",
+        Accepted::Odd { max: 511, or_zero: true },
+        theory.patch_size,
         "patch side (odd) of local machines; 0 takes the network's receptive field"
     ),
     row!(
         "theory.scales",
         Accepted::OddIntegers { max: 511, may_be_empty: true },
         theory.scales,
-        "patch side per sampling step, first for the cleanest; empty: theory.k throughout"
+        "patch side per sampling step, first for the cleanest; empty: theory.patch_size throughout"
     ),
     row!(
         "theory.lambda",
@@ -450,9 +473,9 @@ pub static SETTINGS: &[Setting] = &[
         "temperature of attention-similarity"
     ),
     row!(
-        "theory.mask",
+        "theory.mask_threshold",
         Accepted::Number { min: 1e-6, max: 1.0 },
-        theory.mask,
+        theory.mask_threshold,
         "ls-wiener: the least share of the largest filter weight that a mask lets through"
     ),
     row!(
@@ -481,7 +504,7 @@ pub static SETTINGS: &[Setting] = &[
     ),
     row!(
         "calibrate.seeds",
-        Accepted::Integer { min: 0, max: CALIBRATION_SEEDS_MAX as i64 },
+        Accepted::Integer { min: 0, max: NoiseSeeds::CALIBRATION_MAX as i64 },
         calibrate.seeds,
         "noise seeds on which machines are fitted to the network once it is trained; 0: use theory.* as they are"
     ),
@@ -489,7 +512,7 @@ pub static SETTINGS: &[Setting] = &[
         "calibrate.k",
         Accepted::OddIntegers { max: 511, may_be_empty: true },
         calibrate.k,
-        "patch sides that compete; empty: odd sides from 3 to the larger of theory.k and the receptive field"
+        "patch sides that compete; empty: odd sides from 3 to the larger of theory.patch_size and the receptive field"
     ),
     row!(
         "calibrate.lambda",
@@ -510,14 +533,6 @@ pub static SETTINGS: &[Setting] = &[
         "attention-similarity: temperatures that compete"
     ),
 ];
-
-fn decay_name(decay: RateDecay) -> &'static str {
-    match decay {
-        RateDecay::Constant => "constant",
-        RateDecay::Cosine => "cosine",
-        RateDecay::Exponential { .. } => "exponential",
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,15 @@
 //! (`kernels = [3, 1, 3]`) become the same [`Value`]; [`Accepted`] is the one place that says no.
 
 use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use strum::VariantNames;
+
+use crate::diffusion::Schedule;
+use crate::hardware::device::{self, DeviceRequest};
+use crate::network::config::{AttentionVariant, Output, Padding};
+use crate::training::config::{Arithmetic, LossWeighting, LrSchedule};
 
 /// A plain value.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,10 +53,13 @@ pub enum Accepted {
         min: f64,
         max: f64,
     },
-    /// One odd whole number.
+    /// One odd whole number, or 0 if the flag says so.
     Odd {
         max: i64,
+        or_zero: bool,
     },
+    /// A device, as [`DeviceRequest`] reads it.
+    Device,
     /// A list of distinct words out of a few; an empty list of choices means any word.
     Words(&'static [&'static str]),
 }
@@ -60,8 +72,13 @@ impl Accepted {
             (Self::Integer { min, max }, Value::Integer(v)) if (*min..=*max).contains(&v) => {
                 Some(Value::Integer(v))
             }
-            (Self::Odd { max }, Value::Integer(v)) if (1..=*max).contains(&v) && v % 2 == 1 => {
+            (Self::Odd { max, or_zero }, Value::Integer(v))
+                if (1..=*max).contains(&v) && v % 2 == 1 || *or_zero && v == 0 =>
+            {
                 Some(Value::Integer(v))
+            }
+            (Self::Device, Value::Text(v)) if v.parse::<DeviceRequest>().is_ok() => {
+                Some(Value::Text(v))
             }
             (Self::Number { min, max }, Value::Integer(v)) => {
                 Self::Number { min: *min, max: *max }.admit(Value::Number(v as f64))
@@ -113,7 +130,9 @@ impl Accepted {
                 "false" | "no" | "off" => false,
                 _ => return None,
             }),
-            Self::Text | Self::Choice(_) => Value::Text(text.trim_matches('"').to_owned()),
+            Self::Text | Self::Choice(_) | Self::Device => {
+                Value::Text(text.trim_matches('"').to_owned())
+            }
             Self::OddIntegers { .. } | Self::Integers { .. } => {
                 let items = list_items(text).map(|item| item.parse().map(Value::Integer));
                 Value::List(items.collect::<Result<_, _>>().ok()?)
@@ -133,6 +152,7 @@ impl Accepted {
     pub fn nearest(&self, found: &str) -> Option<&'static str> {
         match self {
             Self::Choice(choices) | Self::Words(choices) => nearest(found, choices.iter().copied()),
+            Self::Device => nearest(found, ["auto", "cpu", "cuda:0"].into_iter()),
             _ => None,
         }
     }
@@ -170,7 +190,9 @@ impl fmt::Display for Accepted {
             Self::Boolean => write!(f, "true or false"),
             Self::Text => write!(f, "text"),
             Self::Choice(choices) => write!(f, "one of {}", choices.join(", ")),
-            Self::Odd { max } => write!(f, "an odd number from 1 to {max}"),
+            Self::Odd { max, or_zero: false } => write!(f, "an odd number from 1 to {max}"),
+            Self::Odd { max, or_zero: true } => write!(f, "0 or an odd number from 1 to {max}"),
+            Self::Device => write!(f, "{}", device::ACCEPTED),
             Self::OddIntegers { max, .. } => write!(f, "a list of odd numbers from 1 to {max}"),
             Self::Integers { min, max } => write!(f, "a list of whole numbers from {min} to {max}"),
             Self::Numbers { min, max } if max.is_infinite() => {
@@ -251,13 +273,83 @@ impl Field for bool {
     }
 }
 
-impl Field for String {
+/// An enum whose variants are written as words, with `strum`'s derives.
+pub trait Word: Copy + std::str::FromStr + Into<&'static str> + VariantNames {}
+
+impl Word for Padding {}
+impl Word for AttentionVariant {}
+impl Word for Output {}
+impl Word for Schedule {}
+impl Word for Arithmetic {}
+impl Word for LrSchedule {}
+impl Word for LossWeighting {}
+
+impl<T: Word> Field for T {
     fn to_value(&self) -> Value {
-        Value::Text(self.clone())
+        let word: &'static str = (*self).into();
+        Value::Text(word.to_owned())
     }
     fn from_value(value: &Value) -> Option<Self> {
         match value {
-            Value::Text(v) => Some(v.clone()),
+            Value::Text(word) => word.parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+/// `none`, or a word of the enum.
+impl<T: Word> Field for Option<T> {
+    fn to_value(&self) -> Value {
+        self.map_or_else(|| Value::Text("none".to_owned()), |word| word.to_value())
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Text(word) if word == "none" => Some(None),
+            _ => T::from_value(value).map(Some),
+        }
+    }
+}
+
+/// 0 stands for `None`.
+impl Field for Option<NonZeroUsize> {
+    fn to_value(&self) -> Value {
+        self.map_or(0, NonZeroUsize::get).to_value()
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        usize::from_value(value).map(NonZeroUsize::new)
+    }
+}
+
+/// An empty text stands for `None`.
+impl Field for Option<PathBuf> {
+    fn to_value(&self) -> Value {
+        let text = self.as_ref().map(|path| path.display().to_string());
+        Value::Text(text.unwrap_or_default())
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Text(text) => Some((!text.is_empty()).then(|| PathBuf::from(text))),
+            _ => None,
+        }
+    }
+}
+
+impl Field for PathBuf {
+    fn to_value(&self) -> Value {
+        Value::Text(self.display().to_string())
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        Option::<PathBuf>::from_value(value).map(Option::unwrap_or_default)
+    }
+}
+
+impl Field for DeviceRequest {
+    fn to_value(&self) -> Value {
+        Value::Text(self.to_string())
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Text(text) => text.parse().ok(),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! Data sets and networks of experiments and runs, opened.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -24,7 +25,7 @@ pub fn network_of(experiment: &Experiment) -> Result<(NetworkConfig, Dataset)> {
 pub fn open_dataset(experiment: &Experiment) -> Result<Dataset> {
     experiment.check_files()?;
     let settings = &experiment.dataset;
-    let limit = (settings.is_read() && settings.n > 0).then_some(settings.n);
+    let limit = settings.n.filter(|_| settings.kind.is_read()).map(NonZeroUsize::get);
     dataset::open(&experiment.name, &experiment.dataset_source(), limit, settings.seed)
         .with_context(|| format!("opening the data set of experiment '{}'", experiment.name))
 }

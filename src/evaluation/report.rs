@@ -318,7 +318,7 @@ pub fn to_json(context: &Context<'_>, found: &Comparison) -> Value {
     json!({
         "format": 1,
         "run": context.run,
-        "experiment": context.experiment.name,
+        "experiment": &*context.experiment.name,
         "device": context.device,
         "steps": context.n_steps,
         "steps_planned": context.experiment.training.steps,

@@ -19,7 +19,7 @@ impl Row {
     pub fn new(context: &Context<'_>, found: &Comparison) -> Self {
         Self {
             run: context.run.clone(),
-            experiment: context.experiment.name.clone(),
+            experiment: context.experiment.name.to_string(),
             report: report::to_json(context, found),
             rates: found.rates.clone(),
         }

@@ -1,6 +1,7 @@
 //! A run's network as it stands in its newest checkpoint, with its data and its machines: what sampling, calibrating
 //! and comparing need without training.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
@@ -10,7 +11,7 @@ use super::loading::{load_network, network_of};
 use super::samples::{MachineSet, with_classes};
 use crate::analysis::consistency::Judge;
 use crate::config::Experiment;
-use crate::config::noise_seeds::{CALIBRATION_SEEDS_MAX, FIRST_CALIBRATION_SEED};
+use crate::config::noise_seeds::FIRST_CALIBRATION_SEED;
 use crate::dataset::Dataset;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::devices;
@@ -49,8 +50,7 @@ impl Trained {
             );
         }
         experiment.check()?;
-        let opened =
-            devices::open(&description.device.parse()?, |problem| crate::errorln!("{problem}"))?;
+        let opened = devices::open(&description.device, |problem| crate::errorln!("{problem}"))?;
         let (config, dataset) = network_of(&experiment)?;
         let (step, network) = load_network(run.path(), &config, &opened.tensors)?;
         let (machines, notes) = experiment.machines(&config);
@@ -91,9 +91,9 @@ pub fn calibrate_machines(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Option<Calibration>, DenoiseError> {
-    let n_seeds = experiment.calibrate.seeds.min(CALIBRATION_SEEDS_MAX);
+    let Some(n_seeds) = experiment.calibrate.seeds.map(NonZeroUsize::get) else { return Ok(None) };
     let subjects = machine_set.subjects(FIRST_CALIBRATION_SEED);
-    if n_seeds == 0 || subjects.is_empty() {
+    if subjects.is_empty() {
         return Ok(None);
     }
     let config = network.network().config();

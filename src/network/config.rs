@@ -26,7 +26,10 @@ pub struct NetworkConfig {
 }
 
 /// What a network's last convolution computes; either way the network returns `eps_hat`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "lowercase")]
 pub enum Output {
     /// `eps_hat` itself, as KG's networks do.
     Noise,
@@ -50,7 +53,10 @@ pub enum Body {
 }
 
 /// What convolutions see beyond the border.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "lowercase")]
 pub enum Padding {
     Zeros,
     Circular,
@@ -69,7 +75,10 @@ pub struct AttentionConfig {
 }
 
 /// How attention weights are made; all but `Softmax` are ablations (paper F).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "lowercase")]
 pub enum AttentionVariant {
     Softmax,
     /// One-hot on the largest logit; straight-through Gumbel-softmax while training.

@@ -32,12 +32,12 @@ use super::runs_dir::RunsDir;
 use super::signals::masked;
 use super::status::{RunState, Status, now_ms};
 use crate::config::{ConfigError, Experiment, SettingError};
+use crate::hardware::device::DeviceRequest;
 
 /// What a launch needs to know besides the experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaunchOptions {
-    /// As [`crate::hardware::device::DeviceRequest`] reads it.
-    pub device: String,
+    pub device: DeviceRequest,
     /// The run that this one was edited from.
     pub parent: Option<String>,
     /// Threads of the worker; as many as there are cores where it is left open.
@@ -48,7 +48,7 @@ pub struct LaunchOptions {
 
 impl Default for LaunchOptions {
     fn default() -> Self {
-        Self { device: "auto".to_owned(), parent: None, threads: None, queued: false }
+        Self { device: DeviceRequest::Auto, parent: None, threads: None, queued: false }
     }
 }
 
@@ -98,7 +98,7 @@ pub fn launch(
     experiment: &Experiment,
     options: &LaunchOptions,
 ) -> Result<RunDir, LaunchError> {
-    let name = experiment.name.clone();
+    let name = experiment.name.to_string();
     experiment.check().map_err(|source| LaunchError::Settings { name, source })?;
     experiment.check_files()?;
     let directory = |source| LaunchError::Directory { path: runs.path().to_owned(), source };

@@ -89,7 +89,7 @@ pub fn ahead(runs: &RunsDir, me: &RunDir) -> Vec<String> {
         .filter(holds_up)
         .map(|run| (ticket(&run.dir), run))
         .filter(|(place, run)| place.is_none_or(|place| (place, &run.id) < (mine, &id)))
-        .filter(|(_, run)| shares(&device, &self::device(&run.dir)))
+        .filter(|(_, run)| device.may_share(&self::device(&run.dir)))
         .map(|(place, run)| (place, run.id))
         .collect();
     found.sort();
@@ -107,14 +107,9 @@ fn holds_up(run: &RunSummary) -> bool {
     }
 }
 
-fn device(run: &RunDir) -> String {
-    run_toml::read(&run.run_toml_path()).map_or_else(|_| "auto".to_owned(), |found| found.device)
-}
-
-/// Whether two runs may need the same device; what cannot be read may be any.
-fn shares(a: &str, b: &str) -> bool {
-    let [a, b] = [a, b].map(|text| text.parse().unwrap_or(DeviceRequest::Auto));
-    a.may_share(&b)
+/// The device that a run asks for; any, if its description cannot be read.
+fn device(run: &RunDir) -> DeviceRequest {
+    run_toml::read(&run.run_toml_path()).map_or(DeviceRequest::Auto, |found| found.device)
 }
 
 /// What a waiting run says of itself.
@@ -165,11 +160,5 @@ mod tests {
         leave(&second).unwrap();
         leave(&second).unwrap();
         assert_eq!(ticket(&second), None);
-    }
-
-    #[test]
-    fn gpus_of_their_own_are_not_waited_for() {
-        assert!(shares("cuda:0", "cuda:0,1") && shares("cuda:1", "of a newer mosaic"));
-        assert!(!shares("cuda:0", "cuda:1") && !shares("cpu", "cuda:0"));
     }
 }

@@ -12,6 +12,7 @@ use super::format::{self, NewerFormat, RUN_FORMAT};
 use crate::config::value::Value;
 use crate::config::{ConfigError, Experiment, file};
 use crate::files::write_atomically;
+use crate::hardware::device::{DeviceRequest, UnknownDevice};
 
 /// A run's `run.toml`.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +23,7 @@ pub struct RunToml {
     /// Of `mosaic-lab`, at launch.
     pub version: String,
     /// As asked for; which one it became is in the status.
-    pub device: String,
+    pub device: DeviceRequest,
     pub experiment: Experiment,
 }
 
@@ -48,7 +49,7 @@ pub fn write(path: &Path, run: &RunToml) -> io::Result<()> {
         "# Resolved configuration of this run; written by mosaic at launch.\n[run]\nformat = {RUN_FORMAT}\ncreated_ms = {}\nversion = {}\ndevice = {}\nparent = {}\nroot = {}\n\n{}",
         run.created_ms,
         text(&run.version),
-        text(&run.device),
+        text(&run.device.to_string()),
         text(parent),
         text(&root.to_string_lossy()),
         run.experiment.to_toml(),
@@ -75,17 +76,15 @@ pub fn read(path: &Path) -> Result<RunToml, RunTomlError> {
         value.map(str::to_owned).ok_or_else(|| bad(&format!("no '{key}'")))
     };
     let root = PathBuf::from(word("root")?);
-    let mut lab = file::read(&text, path, &root, Some(path))?;
-    if lab.experiments.len() != 1 {
-        return Err(bad("not exactly one experiment"));
-    }
+    let experiment = file::read_run(&text, path, &root)?;
+    let experiment = experiment.ok_or_else(|| bad("not exactly one experiment"))?;
     let created = header.get("created_ms").and_then(toml::Value::as_integer).unwrap_or(0);
     Ok(RunToml {
         parent: Some(word("parent")?).filter(|parent| !parent.is_empty()),
         created_ms: u64::try_from(created).unwrap_or(0),
         version: word("version")?,
-        device: word("device")?,
-        experiment: lab.experiments.remove(0),
+        device: word("device")?.parse().map_err(|error: UnknownDevice| bad(&error.to_string()))?,
+        experiment,
     })
 }
 
@@ -97,14 +96,14 @@ mod tests {
     fn what_was_launched_is_what_is_read() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("run.toml");
-        let mut experiment = Experiment::new("a-b");
+        let mut experiment = Experiment::named("a-b").unwrap();
         experiment.set("training.steps", "17").unwrap();
-        experiment.description = "quotes \" and 'ticks'".to_owned();
+        experiment.description = "quotes \" and 'ticks'".into();
         let run = RunToml {
             parent: Some("a-b-000000".to_owned()),
             created_ms: 5,
             version: "0".to_owned(),
-            device: "cpu".to_owned(),
+            device: DeviceRequest::Cpu,
             experiment,
         };
         write(&path, &run).unwrap();

@@ -19,11 +19,12 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::identity::{Identity, IdentityV1, SavedIdentity};
 use super::progress::Progress;
 use crate::network::TensorMap;
 
-/// Version of the layout; a reader refuses any other.
-const FORMAT: u32 = 1;
+/// Version of the layout; a reader refuses a newer one. Format 1 has an [`IdentityV1`].
+const FORMAT: u32 = 2;
 const MANIFEST: &str = "manifest.json";
 const PARTIAL: &str = ".partial-";
 
@@ -34,10 +35,12 @@ pub enum CheckpointError {
     Io { attempt: &'static str, path: PathBuf, source: io::Error },
     #[error("checkpoint file '{path}' is damaged: {problem}; use an earlier checkpoint")]
     Damaged { path: PathBuf, problem: String },
-    #[error("checkpoint '{path}' has format '{found}', this version reads '{FORMAT}'")]
+    #[error(
+        "checkpoint '{path}' has format '{found}', but this version reads formats up to '{FORMAT}'"
+    )]
     Format { path: PathBuf, found: u32 },
     #[error("the checkpoint's {what} is '{saved}' but this run's is '{now}'; resume with the same")]
-    Mismatch { what: &'static str, saved: String, now: String },
+    Mismatch { what: String, saved: String, now: String },
     #[error("could not encode the checkpoint's tensors: {problem}")]
     Encode { problem: String },
 }
@@ -50,14 +53,6 @@ impl CheckpointError {
     }
 }
 
-/// What a checkpoint was made with, to refuse resuming with something else.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Echo {
-    pub network: String,
-    pub training: String,
-    pub dataset: String,
-}
-
 /// Everything that continues a run.
 #[derive(Clone, Debug)]
 pub struct Contents {
@@ -66,7 +61,7 @@ pub struct Contents {
     /// Updates the optimiser made.
     pub n_updates: u64,
     pub progress: Progress,
-    pub echo: Echo,
+    pub identity: SavedIdentity,
     pub weights: TensorMap,
     pub ema: TensorMap,
     pub optimizer: TensorMap,
@@ -106,7 +101,12 @@ struct Manifest {
     n_updates: u64,
     #[serde(default, skip_serializing_if = "Progress::is_fresh")]
     progress: Progress,
-    echo: Echo,
+    /// Of format 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    echo: Option<IdentityV1>,
+    /// From format 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identity: Option<Identity>,
     files: BTreeMap<String, FileRecord>,
 }
 
@@ -137,12 +137,17 @@ pub fn write(state_dir: &Path, contents: &Contents) -> Result<Checkpoint, Checkp
         let record = FileRecord { bytes: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
         files.insert(part.file().to_owned(), record);
     }
+    let (format, echo, identity) = match contents.identity.clone() {
+        SavedIdentity::V1(old) => (1, Some(old), None),
+        SavedIdentity::V2(identity) => (FORMAT, None, Some(identity)),
+    };
     let manifest = Manifest {
-        format: FORMAT,
+        format,
         step: contents.step,
         n_updates: contents.n_updates,
         progress: contents.progress,
-        echo: contents.echo.clone(),
+        echo,
+        identity,
         files,
     };
     write_flushed(&partial.join(MANIFEST), seal(manifest)?.as_bytes())?;
@@ -215,7 +220,7 @@ impl Checkpoint {
             step: manifest.step,
             n_updates: manifest.n_updates,
             progress: manifest.progress,
-            echo: manifest.echo.clone(),
+            identity: self.identity(&manifest)?,
             weights: weights?,
             ema: ema?,
             optimizer: optimizer?,
@@ -242,7 +247,7 @@ impl Checkpoint {
         let sealed: Sealed =
             serde_json::from_slice(&bytes).map_err(|error| damaged(&error.to_string()))?;
         let found = sealed.manifest.format;
-        if found != FORMAT {
+        if !(1..=FORMAT).contains(&found) {
             return Err(CheckpointError::Format { path, found });
         }
         if seal(sealed.manifest.clone())?.as_bytes() != bytes {
@@ -252,6 +257,15 @@ impl Checkpoint {
             return Err(damaged("it belongs to another step"));
         }
         Ok(sealed.manifest)
+    }
+
+    fn identity(&self, manifest: &Manifest) -> Result<SavedIdentity, CheckpointError> {
+        let v1 = manifest.echo.clone().map(SavedIdentity::V1);
+        let v2 = manifest.identity.clone().map(SavedIdentity::V2);
+        v2.or(v1).ok_or_else(|| CheckpointError::Damaged {
+            path: self.path.join(MANIFEST),
+            problem: "it does not say what the checkpoint was trained with".to_owned(),
+        })
     }
 
     fn read(&self, manifest: &Manifest, part: Part) -> Result<TensorMap, CheckpointError> {
@@ -292,22 +306,6 @@ impl Contents {
             }
         }
         Ok(None)
-    }
-
-    /// Refuses a checkpoint that was made with another network, dataset or training seed.
-    pub fn expect(&self, now: &Echo) -> Result<(), CheckpointError> {
-        let saved = &self.echo;
-        let pairs = [
-            ("network", &saved.network, &now.network),
-            ("dataset", &saved.dataset, &now.dataset),
-            ("training", &saved.training, &now.training),
-        ];
-        match pairs.into_iter().find(|(_, saved, now)| saved != now) {
-            None => Ok(()),
-            Some((what, saved, now)) => {
-                Err(CheckpointError::Mismatch { what, saved: saved.clone(), now: now.clone() })
-            }
-        }
     }
 }
 
@@ -364,10 +362,10 @@ mod tests {
             let tensor = Tensor::new(&[value, 2.0, 3.0], &Device::Cpu).unwrap();
             TensorMap::from([("layer.weight".to_owned(), tensor)])
         };
-        let echo = Echo { network: "n".into(), training: "t".into(), dataset: "d".into() };
+        let identity = SavedIdentity::V2(Identity::default());
         let (weights, ema, optimizer) = (map(0.5), map(0.25), map(step as f32));
         let progress = Progress::default();
-        Contents { step, n_updates: step, progress, echo, weights, ema, optimizer }
+        Contents { step, n_updates: step, progress, identity, weights, ema, optimizer }
     }
 
     fn values(map: &TensorMap) -> Vec<f32> {
@@ -381,7 +379,7 @@ mod tests {
             let checkpoint = write(folder.path(), &contents(7)).unwrap();
             let loaded = checkpoint.load().unwrap();
             assert_eq!((loaded.step, loaded.n_updates), (7, 7));
-            assert_eq!(loaded.echo, contents(7).echo);
+            assert_eq!(loaded.identity, contents(7).identity);
             assert_eq!(values(&loaded.weights), [0.5, 2.0, 3.0]);
             assert_eq!(values(&checkpoint.load_part(Part::Optimizer).unwrap()), [7.0, 2.0, 3.0]);
         }

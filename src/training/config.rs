@@ -1,5 +1,7 @@
 //! How a network is trained: the choices, already checked.
 
+use std::num::NonZeroUsize;
+
 pub use crate::network::gpu::plan::Arithmetic;
 
 /// Everything that decides the result of training besides network and data.
@@ -9,24 +11,28 @@ pub struct TrainingConfig {
     pub steps: usize,
     /// Images per update.
     pub batch: usize,
-    /// Seed of weights, data order, noise and noise levels.
+    /// Rng seed of weights, data order, noise and noise levels.
     pub seed: u64,
     /// Peak learning rate.
-    pub rate: f64,
-    /// Pieces that a batch is computed in, one after the other; memory shrinks, the update stays the
-    /// same to rounding. Divides `batch`.
+    pub learning_rate: f64,
+    /// Micro-batches per update, computed one after the other: less memory, the same update up to
+    /// rounding. Divides `batch`.
     pub accumulate: usize,
-    /// What a GPU computes products and convolutions in; the CPU always uses single precision.
+    /// Format in which a GPU multiplies; the CPU always uses single precision.
     pub arithmetic: Arithmetic,
-    /// Updates over which the rate rises linearly from 0.
+    /// Updates over which the learning rate rises linearly from 0.
     pub warmup: usize,
-    /// Updates at the peak rate after that, before `decay` begins.
-    pub hold: usize,
-    pub decay: RateDecay,
+    /// Updates at the peak learning rate after warm-up, before `lr_schedule` begins.
+    pub lr_hold_steps: usize,
+    pub lr_schedule: LrSchedule,
+    /// Learning rate at the last step as a fraction of the peak, for [`LrSchedule::Exponential`].
+    pub final_factor: f64,
     pub weighting: LossWeighting,
+    /// Largest weight of a noise level, for [`LossWeighting::Velocity`].
+    pub weighting_limit: f64,
     /// AdamW's decoupled weight decay.
     pub weight_decay: f64,
-    /// Gradients are scaled down to this global 2-norm; infinity leaves them alone.
+    /// Gradients are scaled down to this global 2-norm; infinity disables clipping.
     pub clip_norm: f64,
     /// Decay of the exponential moving average of weights, which samples are made with.
     pub ema_decay: f64,
@@ -34,66 +40,85 @@ pub struct TrainingConfig {
     pub checkpoint_every: usize,
     /// Newest complete checkpoints that are kept.
     pub keep_checkpoints: usize,
-    /// Checkpoints at multiples of this are kept as well; 0: none.
-    pub keep_every: usize,
-    /// Updates in a row without a finite loss and gradient after which training goes back to the last
-    /// checkpoint.
+    /// Checkpoints at multiples of this are kept as well.
+    pub keep_every: Option<NonZeroUsize>,
+    /// Consecutive updates with a loss or gradient that is not finite after which training goes back to
+    /// the last checkpoint.
     pub rollback_after: usize,
-    /// Updates over which the mean loss must fall by a thousandth, or training ends early; 0: never.
-    pub patience: usize,
+    /// Updates over which the mean loss must fall by a thousandth, or training ends early.
+    pub patience: Option<NonZeroUsize>,
     /// Minutes of training, over all resumes, after which it ends early; 0: no limit.
     pub minutes: f64,
 }
 
-impl TrainingConfig {
-    /// Everything that decides the weights after a given number of updates, in words: a checkpoint is
-    /// only continued with the same. Settings that came after the first release of the format are left
-    /// out at their defaults, so that older runs can still be resumed.
-    pub fn identity(&self) -> String {
-        let Self { steps, batch, seed, rate, warmup, decay, weighting, .. } = self;
-        let Self { weight_decay, clip_norm, ema_decay, .. } = self;
-        let mut words = format!(
-            "steps {steps}, batch {batch}, seed {seed}, rate {rate}, warmup {warmup}, decay {decay:?}, \
-             weighting {weighting:?}, weight_decay {weight_decay}, clip_norm {clip_norm}, \
-             ema_decay {ema_decay}"
-        );
-        for (name, value, default) in [("accumulate", self.accumulate, 1), ("hold", self.hold, 0)] {
-            if value != default {
-                words.push_str(&format!(", {name} {value}"));
-            }
+/// The defaults of `lab.toml`.
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self {
+            steps: 4000,
+            batch: 16,
+            seed: 0,
+            learning_rate: 4e-3,
+            accumulate: 1,
+            arithmetic: Arithmetic::Tf32,
+            warmup: 300,
+            lr_hold_steps: 0,
+            lr_schedule: LrSchedule::Cosine,
+            final_factor: 0.01,
+            weighting: LossWeighting::Velocity,
+            weighting_limit: 10.0,
+            weight_decay: 0.0,
+            clip_norm: 1.0,
+            ema_decay: 0.998,
+            checkpoint_every: 1000,
+            keep_checkpoints: 2,
+            keep_every: None,
+            rollback_after: 20,
+            patience: None,
+            minutes: 0.0,
         }
-        words
     }
 }
 
-/// What happens to the learning rate after warm-up.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum RateDecay {
+impl TrainingConfig {
+    /// The factor on the squared error of the predicted noise at signal power `abar`, in (0, 1].
+    pub fn loss_weight(&self, abar: f64) -> f64 {
+        self.weighting.factor(self.weighting_limit, abar)
+    }
+}
+
+/// How the learning rate changes after warm-up and `lr_hold_steps`.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "lowercase")]
+pub enum LrSchedule {
     Constant,
     /// Half a cosine down to zero at the last step.
     Cosine,
-    /// Multiplied by this factor by the last step, evenly in the logarithm.
-    Exponential {
-        final_factor: f64,
-    },
+    /// Exponentially down to `final_factor` times the peak at the last step.
+    Exponential,
 }
 
 /// How much the error of the predicted noise counts at each noise level.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "lowercase")]
 pub enum LossWeighting {
     /// Equally everywhere: the loss of KG and of most diffusion models.
     Noise,
-    /// As the error of the velocity, `1 / abar` = 1 + sigma^2 / abar, but at most `limit`: more weight
-    /// where the noise is high and the image as a whole is decided.
-    Velocity { limit: f64 },
+    /// As the error of the velocity, `1 / abar` = 1 + sigma^2 / abar, but at most `weighting_limit`: more
+    /// weight where the noise is high and the image as a whole is decided.
+    Velocity,
 }
 
 impl LossWeighting {
-    /// The factor on the squared error of the noise at signal power `abar`.
-    pub fn factor(&self, abar: f64) -> f64 {
-        match *self {
+    /// The factor on the squared error of the noise at signal power `abar`; at most `limit` for `Velocity`.
+    pub fn factor(self, limit: f64, abar: f64) -> f64 {
+        match self {
             Self::Noise => 1.0,
-            Self::Velocity { limit } => abar.recip().min(limit),
+            Self::Velocity => abar.recip().min(limit),
         }
     }
 }
@@ -105,21 +130,14 @@ pub fn example() -> TrainingConfig {
         steps: 100,
         batch: 8,
         seed: 1,
-        rate: 3e-3,
-        accumulate: 1,
+        learning_rate: 3e-3,
         arithmetic: Arithmetic::Full,
         warmup: 5,
-        hold: 0,
-        decay: RateDecay::Cosine,
         weighting: LossWeighting::Noise,
         weight_decay: 0.01,
-        clip_norm: 1.0,
         ema_decay: 0.99,
         checkpoint_every: 10,
-        keep_checkpoints: 2,
-        keep_every: 0,
         rollback_after: 3,
-        patience: 0,
-        minutes: 0.0,
+        ..TrainingConfig::default()
     }
 }

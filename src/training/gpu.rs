@@ -7,20 +7,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, DeviceLocation, Tensor};
 
 use super::config::TrainingConfig;
 use super::error::TrainingError;
 use super::gpu_step::GpuStep;
 use super::loss::{Draw, noisy_batch};
 use super::schedule::learning_rate;
+use super::state::{Outcome, Restored, TrainingState};
 use super::tensors::missing;
 use crate::dataset::{Batches, Dataset};
 use crate::diffusion::Schedule;
-use crate::network::TensorMap;
 use crate::network::config::NetworkConfig;
 use crate::network::gpu::cuda::{Engine, EngineError, Segment};
 use crate::network::gpu::plan::{Command, Place};
+use crate::network::{Network, TensorMap};
 
 /// Threads that draw batches, at most.
 const THREADS: usize = 6;
@@ -37,13 +38,6 @@ pub struct GpuTraining {
     n_updates: u64,
     config: TrainingConfig,
     dataset: Arc<Dataset>,
-}
-
-/// What a step did, before it is judged.
-pub struct Outcome {
-    /// Time and error of each image.
-    pub errors: Vec<(f64, f64)>,
-    pub gradient_norm: f64,
 }
 
 /// Inputs of a step's pieces, ready to be sent.
@@ -191,26 +185,6 @@ impl GpuTraining {
         Ok(all)
     }
 
-    /// Updates made.
-    pub fn n_updates(&self) -> u64 {
-        self.n_updates
-    }
-
-    pub fn weights(&self) -> Result<TensorMap, EngineError> {
-        self.map(self.step.kept.parameters, "")
-    }
-
-    pub fn average(&self) -> Result<TensorMap, EngineError> {
-        self.map(self.step.kept.average, "")
-    }
-
-    /// `mean.NAME` and `square.NAME`.
-    pub fn moments(&self) -> Result<TensorMap, EngineError> {
-        let mut all = self.map(self.step.kept.mean, "mean.")?;
-        all.extend(self.map(self.step.kept.square, "square.")?);
-        Ok(all)
-    }
-
     fn map(&self, place: Place, prefix: &str) -> Result<TensorMap, EngineError> {
         let all = self.engine.read(place, self.step.n_parameters)?;
         let mut map = BTreeMap::new();
@@ -274,6 +248,56 @@ impl From<TakeError> for TrainingError {
             TakeError::Missing { name } => missing("state", &name),
             TakeError::Engine(error) => Self::Gpu(error),
         }
+    }
+}
+
+/// The state of a network that was not trained yet, on the network's GPU; `Ok(Err)` says why the GPU cannot train it.
+#[expect(clippy::type_complexity, reason = "a refusal is no failure")]
+pub fn fresh(
+    config: &TrainingConfig,
+    network: &Network,
+    dataset: &Arc<Dataset>,
+) -> Result<Result<(Box<dyn TrainingState>, Option<String>), String>, TrainingError> {
+    let DeviceLocation::Cuda { gpu_id } = network.device().location() else {
+        return Ok(Err("the device is no NVIDIA GPU".to_owned()));
+    };
+    let opened = GpuTraining::open(gpu_id, config, network.config(), dataset.clone())?;
+    let (mut gpu, warning) = match opened {
+        Ok(opened) => opened,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let weights: TensorMap = network.parameters().iter().cloned().collect();
+    gpu.take(0, &weights, None, &weights)?;
+    Ok(Ok((Box::new(gpu), warning)))
+}
+
+impl TrainingState for GpuTraining {
+    fn step(&mut self, _network: &Network, step: u64) -> Result<Outcome, TrainingError> {
+        Ok(GpuTraining::step(self, step)?)
+    }
+
+    fn n_updates(&self) -> u64 {
+        self.n_updates
+    }
+
+    fn weights(&self, _network: &Network) -> Result<TensorMap, TrainingError> {
+        Ok(self.map(self.step.kept.parameters, "")?)
+    }
+
+    fn average(&self) -> Result<TensorMap, TrainingError> {
+        Ok(self.map(self.step.kept.average, "")?)
+    }
+
+    /// `mean.NAME` and `square.NAME`.
+    fn moments(&self) -> Result<TensorMap, TrainingError> {
+        let mut all = self.map(self.step.kept.mean, "mean.")?;
+        all.extend(self.map(self.step.kept.square, "square.")?);
+        Ok(all)
+    }
+
+    fn restore(&mut self, _network: &Network, saved: Restored) -> Result<(), TrainingError> {
+        let Restored { n_updates, weights, moments, average } = saved;
+        Ok(self.take(n_updates, &weights, Some(&moments), &average)?)
     }
 }
 

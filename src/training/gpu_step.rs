@@ -10,7 +10,7 @@ use crate::network::gpu::network::{GpuNetwork, Inputs};
 use crate::network::gpu::parameters::Parameter;
 use crate::network::gpu::plan::{Command, Launch, Place, Plan};
 
-use super::config::{LossWeighting, TrainingConfig};
+use super::config::TrainingConfig;
 use super::loss::HostBatch;
 
 const THREADS: usize = 256;
@@ -64,8 +64,7 @@ pub struct GpuStep {
     pub piece: usize,
     told: Told,
     network: NetworkConfig,
-    weighting: LossWeighting,
-    batch: usize,
+    config: TrainingConfig,
 }
 
 impl GpuStep {
@@ -155,14 +154,13 @@ impl GpuStep {
             piece,
             told,
             network: network.clone(),
-            weighting: config.weighting,
-            batch,
+            config: config.clone(),
         })
     }
 
     /// Pieces of a batch.
     pub fn n_pieces(&self) -> usize {
-        self.batch.div_ceil(self.piece)
+        self.config.batch.div_ceil(self.piece)
     }
 
     /// Writes what piece number `number` of a batch is to the GPU's inputs, `[n_values]`.
@@ -182,7 +180,7 @@ impl GpuStep {
         let is_velocity = self.network.output == Output::Velocity;
         let sigmas = levels.iter().map(|level| if is_velocity { level.sigma() } else { 0.0 });
         let signals = levels.iter().map(|level| if is_velocity { level.signal() } else { 1.0 });
-        let factors = levels.iter().map(|level| self.weighting.factor(level.abar));
+        let factors = levels.iter().map(|level| self.config.loss_weight(level.abar));
         put(self.told.levels, &mut sigmas.chain(signals).chain(factors).map(|v| v as f32));
         put(self.told.piece, &mut std::iter::once(number as f32));
         put(self.told.rate, &mut std::iter::once(rate as f32));

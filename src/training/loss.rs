@@ -12,7 +12,7 @@
 use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
 
-use super::config::LossWeighting;
+use super::config::TrainingConfig;
 use crate::dataset::{Batches, Dataset};
 use crate::diffusion::Schedule;
 use crate::image::{ImageShape, from_byte};
@@ -122,7 +122,7 @@ pub struct Loss {
 pub fn noise_loss(
     network: &Network,
     batch: &NoisyBatch,
-    weighting: LossWeighting,
+    config: &TrainingConfig,
     mode: Mode,
 ) -> Result<Loss, NetworkError> {
     let conditional = network.config().n_classes.is_some();
@@ -130,7 +130,7 @@ pub fn noise_loss(
     let eps = network.forward(&batch.t, &batch.x, labels, mode)?.eps;
     let errors = (eps - &batch.eps)?.sqr()?.flatten_from(1)?.mean(1)?;
     let schedule = network.schedule();
-    let factors = batch.t.iter().map(|&t| weighting.factor(schedule.level(t).abar));
+    let factors = batch.t.iter().map(|&t| config.loss_weight(schedule.level(t).abar));
     let factors = Tensor::from_iter(factors, network.device())?.to_dtype(network.dtype())?;
     Ok(Loss { weighted: (&errors * factors)?.mean_all()?, errors: errors.detach() })
 }
@@ -138,13 +138,13 @@ pub fn noise_loss(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::training::config::LossWeighting;
 
     #[test]
     fn velocity_weights_rise_with_noise_up_to_their_limit() {
-        let weighting = LossWeighting::Velocity { limit: 10.0 };
-        let factor = |t| weighting.factor(Schedule::Cosine.level(t).abar);
+        let factor = |t| LossWeighting::Velocity.factor(10.0, Schedule::Cosine.level(t).abar);
         assert_eq!((factor(0.0), factor(1.0)), (1.0, 10.0));
         assert!(factor(0.5) > 1.9 && factor(0.5) < 2.1);
-        assert_eq!(LossWeighting::Noise.factor(0.1), 1.0);
+        assert_eq!(LossWeighting::Noise.factor(10.0, 0.1), 1.0);
     }
 }

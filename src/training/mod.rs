@@ -10,13 +10,15 @@ pub mod loss;
 pub mod schedule;
 pub mod adamw;
 pub mod ema;
+pub mod identity;
 pub mod checkpoint;
 pub mod retention;
 pub mod progress;
 pub mod gpu_step;
 pub mod error;
 mod tensors;
-#[cfg(feature = "cudnn")]
+pub mod state;
+#[cfg_attr(not(feature = "cudnn"), path = "no_gpu.rs")]
 pub mod gpu;
 pub mod trainer;
 

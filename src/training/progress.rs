@@ -27,12 +27,10 @@ impl Progress {
     pub fn add(&mut self, config: &TrainingConfig, loss: f64, time: Duration) {
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.nanoseconds = self.nanoseconds.saturating_add(time);
-        if config.patience == 0 {
-            return;
-        }
+        let Some(patience) = config.patience else { return };
         let sum = f64::from_bits(self.sum_bits) + loss;
         (self.sum_bits, self.n) = (sum.to_bits(), self.n + 1);
-        if self.n >= config.patience as u64 {
+        if self.n >= patience.get() as u64 {
             let mean = sum / self.n as f64;
             let best = self.best_bits.map_or(f64::INFINITY, f64::from_bits);
             self.is_stuck = mean > best * ENOUGH;
@@ -48,8 +46,8 @@ impl Progress {
 
     /// Why training should end now.
     pub fn end(&self, config: &TrainingConfig) -> Option<String> {
-        if self.is_stuck {
-            return Some(format!("the loss did not fall over {} steps", config.patience));
+        if let Some(patience) = config.patience.filter(|_| self.is_stuck) {
+            return Some(format!("the loss did not fall over {patience} steps"));
         }
         let is_spent = config.minutes > 0.0 && self.time().as_secs_f64() >= config.minutes * 60.0;
         is_spent.then(|| format!("its {} minutes are spent", config.minutes))
@@ -63,12 +61,14 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
     use crate::training::config::example;
 
     #[test]
     fn training_ends_when_the_loss_no_longer_falls() {
-        let config = TrainingConfig { patience: 3, ..example() };
+        let config = TrainingConfig { patience: NonZeroUsize::new(3), ..example() };
         let mut progress = Progress::default();
         for loss in [9.0, 9.0, 9.0, 8.0, 8.0, 8.0, 8.0, 8.0] {
             progress.add(&config, loss, Duration::ZERO);

@@ -1,5 +1,7 @@
 //! Training state as candle's tensors: the specification of a step, and how the CPU takes it.
 
+use std::sync::Arc;
+
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Var};
 
@@ -7,97 +9,44 @@ use super::adamw::{AdamW, Update, clip_factor};
 use super::config::TrainingConfig;
 use super::ema::Ema;
 use super::error::TrainingError;
-use super::loss::{HostBatch, NoisyBatch, noise_loss};
+use super::loss::{Draw, NoisyBatch, noise_loss, noisy_batch};
+use super::schedule::learning_rate;
+use super::state::{Outcome, Restored, TrainingState};
+use crate::dataset::{Batches, Dataset};
 use crate::network::ops::clock::{Work, timed};
 use crate::network::{Mode, Network, TensorMap};
 
-/// A network's variables, what moves them and their average.
+/// A network's variables, their optimiser and their average, with the data that steps are computed on.
 pub struct Tensors {
+    config: TrainingConfig,
+    dataset: Arc<Dataset>,
+    order: Batches,
     variables: Vec<(String, Var)>,
     optimizer: AdamW,
     ema: Ema,
 }
 
 impl Tensors {
-    pub fn new(config: &TrainingConfig, network: &Network) -> Result<Self, TrainingError> {
+    pub fn new(
+        config: &TrainingConfig,
+        network: &Network,
+        dataset: Arc<Dataset>,
+    ) -> Result<Self, TrainingError> {
+        let order = Batches::new(dataset.len(), config.batch, config.seed);
         let variables = network.variables()?;
         let optimizer = AdamW::new(variables.clone())?;
         let ema = Ema::new(config.ema_decay, &variables)?;
-        Ok(Self { variables, optimizer, ema })
-    }
-
-    pub fn n_updates(&self) -> u64 {
-        self.optimizer.n_updates()
-    }
-
-    pub fn average(&self) -> &TensorMap {
-        self.ema.weights()
-    }
-
-    pub fn moments(&self) -> Result<TensorMap, TrainingError> {
-        Ok(self.optimizer.state()?.into_iter().collect())
-    }
-
-    /// Time and error of each image and the gradient's norm; no weight changes unless all are finite.
-    pub fn step(
-        &mut self,
-        config: &TrainingConfig,
-        network: &Network,
-        batch: &HostBatch,
-        step: u64,
-        rate: f64,
-    ) -> Result<(Vec<(f64, f64)>, f64), TrainingError> {
-        let batch = batch.tensors(network.config().image, network.dtype(), network.device())?;
-        let (errors, gradients) = self.gradients(config, network, &batch, step)?;
-        let gradient_norm = self.optimizer.gradient_norm(&gradients)?;
-        if errors.iter().all(|error| error.is_finite()) && gradient_norm.is_finite() {
-            let _timer = timed(Work::Optimiser);
-            let gradient_factor = clip_factor(gradient_norm, config.clip_norm);
-            let weight_decay = config.weight_decay;
-            self.optimizer.update(&gradients, Update { rate, weight_decay, gradient_factor })?;
-            self.ema.update(&self.variables, self.optimizer.n_updates() - 1)?;
-        }
-        Ok((batch.times().iter().copied().zip(errors).collect(), gradient_norm))
-    }
-
-    /// Takes what a checkpoint holds.
-    pub fn take(
-        &mut self,
-        config: &TrainingConfig,
-        network: &Network,
-        n_updates: u64,
-        weights: &TensorMap,
-        mut moments: TensorMap,
-        average: &TensorMap,
-    ) -> Result<(), TrainingError> {
-        let device = network.device();
-        for (name, variable) in &self.variables {
-            let stored = weights.get(name).filter(|stored| stored.dims() == variable.dims());
-            // A copy: what is stored may be this very variable's.
-            let stored = stored.ok_or_else(|| missing("weights", name))?.copy()?;
-            variable.set(&stored.to_device(device)?)?;
-        }
-        for tensor in moments.values_mut() {
-            *tensor = tensor.to_device(device)?;
-        }
-        self.optimizer
-            .restore(n_updates, |name| moments.remove(name))
-            .map_err(|name| missing("optimiser state", &name))?;
-        // Through a network of this shape, which names anything that does not fit.
-        let average = network.frozen_with(average)?;
-        let average = average.parameters().iter().cloned().collect();
-        self.ema = Ema::resume(config.ema_decay, average);
-        Ok(())
+        Ok(Self { config: config.clone(), dataset, order, variables, optimizer, ema })
     }
 
     /// Each image's loss as a number - no graph outlives this call - and the gradients of their mean.
     fn gradients(
         &self,
-        config: &TrainingConfig,
         network: &Network,
         batch: &NoisyBatch,
         step: u64,
     ) -> Result<(Vec<f64>, GradStore), TrainingError> {
+        let config = &self.config;
         let n_pieces = config.accumulate;
         if n_pieces == 1 {
             return gradients_of(config, network, batch, step, 1.0);
@@ -130,6 +79,65 @@ impl Tensors {
     }
 }
 
+impl TrainingState for Tensors {
+    fn step(&mut self, network: &Network, step: u64) -> Result<Outcome, TrainingError> {
+        let (seed, batch) = (self.config.seed, self.config.batch);
+        let draw = Draw { seed, batch, step, schedule: network.schedule() };
+        let batch = noisy_batch(&self.dataset, &mut self.order, draw);
+        let batch = batch.tensors(network.config().image, network.dtype(), network.device())?;
+        let (errors, gradients) = self.gradients(network, &batch, step)?;
+        let gradient_norm = self.optimizer.gradient_norm(&gradients)?;
+        if errors.iter().all(|error| error.is_finite()) && gradient_norm.is_finite() {
+            let _timer = timed(Work::Optimiser);
+            let rate = learning_rate(&self.config, step);
+            let gradient_factor = clip_factor(gradient_norm, self.config.clip_norm);
+            let weight_decay = self.config.weight_decay;
+            self.optimizer.update(&gradients, Update { rate, weight_decay, gradient_factor })?;
+            self.ema.update(&self.variables, self.optimizer.n_updates() - 1)?;
+        }
+        let errors = batch.times().iter().copied().zip(errors).collect();
+        Ok(Outcome { errors, gradient_norm })
+    }
+
+    fn n_updates(&self) -> u64 {
+        self.optimizer.n_updates()
+    }
+
+    fn weights(&self, network: &Network) -> Result<TensorMap, TrainingError> {
+        Ok(network.parameters().iter().cloned().collect())
+    }
+
+    fn average(&self) -> Result<TensorMap, TrainingError> {
+        Ok(self.ema.weights().clone())
+    }
+
+    fn moments(&self) -> Result<TensorMap, TrainingError> {
+        Ok(self.optimizer.state()?.into_iter().collect())
+    }
+
+    fn restore(&mut self, network: &Network, saved: Restored) -> Result<(), TrainingError> {
+        let device = network.device();
+        for (name, variable) in &self.variables {
+            let stored = saved.weights.get(name).filter(|stored| stored.dims() == variable.dims());
+            // A copy: what is stored may be this very variable's.
+            let stored = stored.ok_or_else(|| missing("weights", name))?.copy()?;
+            variable.set(&stored.to_device(device)?)?;
+        }
+        let mut moments = saved.moments;
+        for tensor in moments.values_mut() {
+            *tensor = tensor.to_device(device)?;
+        }
+        self.optimizer
+            .restore(saved.n_updates, |name| moments.remove(name))
+            .map_err(|name| missing("optimiser state", &name))?;
+        // Through a network of this shape, which names anything that does not fit.
+        let average = network.frozen_with(&saved.average)?;
+        let average = average.parameters().iter().cloned().collect();
+        self.ema = Ema::resume(self.config.ema_decay, average);
+        Ok(())
+    }
+}
+
 fn gradients_of(
     config: &TrainingConfig,
     network: &Network,
@@ -138,7 +146,7 @@ fn gradients_of(
     share: f64,
 ) -> Result<(Vec<f64>, GradStore), TrainingError> {
     let mode = Mode::Train { seed: config.seed, step };
-    let loss = noise_loss(network, batch, config.weighting, mode)?;
+    let loss = noise_loss(network, batch, config, mode)?;
     let gradients = (loss.weighted * share)?.backward()?;
     Ok((loss.errors.to_dtype(DType::F64)?.to_vec1::<f64>()?, gradients))
 }

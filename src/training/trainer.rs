@@ -9,23 +9,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-#[cfg(feature = "cudnn")]
-use candle_core::DeviceLocation;
 use candle_core::{DType, Device};
 
-use super::checkpoint::{self, Contents, Echo};
+use super::checkpoint::{self, Contents};
 use super::config::TrainingConfig;
 use super::error::TrainingError;
-#[cfg(feature = "cudnn")]
-use super::gpu::GpuTraining;
-use super::loss::{Draw, noisy_batch};
+use super::identity::{Current, DecidingSettings, SavedIdentity};
 use super::progress::Progress;
 use super::retention;
 use super::schedule::learning_rate;
-use super::tensors::Tensors;
-use crate::dataset::{Batches, Dataset};
-#[cfg(feature = "cudnn")]
-use crate::network::TensorMap;
+use super::state::{self, Outcome, Restored, TrainingState};
+use crate::dataset::Dataset;
 use crate::network::config::NetworkConfig;
 use crate::network::parameters::Source;
 use crate::network::{Network, NetworkDenoiser};
@@ -47,128 +41,98 @@ pub struct StepReport {
 /// A network in training with everything that its next step depends on.
 pub struct Trainer {
     config: TrainingConfig,
+    settings: DecidingSettings,
     dataset: Arc<Dataset>,
-    order: Batches,
     network: Network,
-    state: State,
-    /// What there is to say of how this computes.
-    note: Option<String>,
+    state: Box<dyn TrainingState>,
+    /// Warning about how steps are computed.
+    warning: Option<String>,
     n_steps_done: u64,
     progress: Progress,
 }
 
-/// Weights, optimiser and average, and who moves them on.
-enum State {
-    Tensors(Box<Tensors>),
-    #[cfg(feature = "cudnn")]
-    Gpu(Box<GpuTraining>),
-}
-
 impl Trainer {
-    /// A fresh network from the configuration's seed.
+    /// A fresh network from the configuration's rng seed. `settings` go into checkpoints: training is only continued
+    /// with the same.
     pub fn new(
         config: TrainingConfig,
         network: &NetworkConfig,
         dataset: Arc<Dataset>,
+        settings: DecidingSettings,
         device: &Device,
     ) -> Result<Self, TrainingError> {
         let network = Network::new(network, config.seed, device)?;
-        Self::with_network(config, network, dataset)
+        Self::with_network(config, network, dataset, settings)
     }
 
     /// Continues from what a checkpoint holds, exactly as if never interrupted.
+    ///
+    /// # Errors
+    /// A checkpoint of other settings or images.
     pub fn resume(
         config: TrainingConfig,
         network: &NetworkConfig,
         dataset: Arc<Dataset>,
+        settings: DecidingSettings,
         device: &Device,
         saved: Contents,
     ) -> Result<Self, TrainingError> {
-        saved.expect(&echo(&config, network, &dataset))?;
+        let current =
+            Current { settings: &settings, training: &config, network, dataset: &dataset };
+        current.check(&saved.identity)?;
         let source = Source::Stored(&saved.weights);
         let network = Network::build(network, source, DType::F32, device)?;
-        let mut trainer = Self::with_network(config, network, dataset)?;
+        let mut trainer = Self::with_network(config, network, dataset, settings)?;
         trainer.n_steps_done = saved.step;
         trainer.progress = saved.progress;
-        trainer.take_state(saved)?;
+        trainer.restore(saved)?;
         Ok(trainer)
     }
 
     /// Takes weights and all that goes with them from a checkpoint but goes on counting steps from here:
     /// every step draws its own data, so the steps that went wrong are not repeated.
     pub fn roll_back(&mut self, saved: Contents) -> Result<(), TrainingError> {
-        saved.expect(&echo(&self.config, self.network.config(), &self.dataset))?;
-        self.take_state(saved)
+        self.current().check(&saved.identity)?;
+        self.restore(saved)
     }
 
-    /// Weights, optimiser state and averaged weights.
-    fn take_state(&mut self, saved: Contents) -> Result<(), TrainingError> {
-        let Contents { n_updates, weights, optimizer: moments, ema, .. } = saved;
-        match &mut self.state {
-            State::Tensors(state) => {
-                state.take(&self.config, &self.network, n_updates, &weights, moments, &ema)?;
-            }
-            #[cfg(feature = "cudnn")]
-            State::Gpu(gpu) => gpu.take(n_updates, &weights, Some(&moments), &ema)?,
+    fn current(&self) -> Current<'_> {
+        Current {
+            settings: &self.settings,
+            training: &self.config,
+            network: self.network.config(),
+            dataset: &self.dataset,
         }
-        Ok(())
+    }
+
+    fn restore(&mut self, saved: Contents) -> Result<(), TrainingError> {
+        let Contents { n_updates, weights, optimizer: moments, ema: average, .. } = saved;
+        self.state.restore(&self.network, Restored { n_updates, weights, moments, average })
     }
 
     fn with_network(
         config: TrainingConfig,
         network: Network,
         dataset: Arc<Dataset>,
+        settings: DecidingSettings,
     ) -> Result<Self, TrainingError> {
         check(&config, network.config(), &dataset)?;
-        let order = Batches::new(dataset.len(), config.batch, config.seed);
-        let (state, note) = Self::state(&config, &network, &dataset)?;
+        let (state, warning) = state::fresh(&config, &network, &dataset)?;
         Ok(Self {
             config,
+            settings,
             dataset,
-            order,
             network,
             state,
-            note,
+            warning,
             n_steps_done: 0,
             progress: Progress::default(),
         })
     }
 
-    /// On a GPU as a GPU's own steps, if it can take them.
-    fn state(
-        config: &TrainingConfig,
-        network: &Network,
-        dataset: &Arc<Dataset>,
-    ) -> Result<(State, Option<String>), TrainingError> {
-        let mut note = None;
-        #[cfg(feature = "cudnn")]
-        if let DeviceLocation::Cuda { gpu_id } = network.device().location() {
-            match GpuTraining::open(gpu_id, config, network.config(), dataset.clone())? {
-                Ok((mut gpu, said)) => {
-                    let weights: TensorMap = network.parameters().iter().cloned().collect();
-                    gpu.take(0, &weights, None, &weights)?;
-                    return Ok((State::Gpu(Box::new(gpu)), said));
-                }
-                Err(problem) => {
-                    note =
-                        Some(format!("steps take the slower way, in single precision: {problem}"))
-                }
-            }
-        }
-        #[cfg(not(feature = "cudnn"))]
-        if !network.device().is_cpu() {
-            let _ = dataset;
-            note = Some(
-                "steps take the slower way, in single precision: this build has no cuDNN (--features cudnn)"
-                    .to_owned(),
-            );
-        }
-        Ok((State::Tensors(Box::new(Tensors::new(config, network)?)), note))
-    }
-
-    /// What there is to say of how this computes, once.
-    pub fn take_note(&mut self) -> Option<String> {
-        self.note.take()
+    /// Warning about how steps are computed, once.
+    pub fn take_warning(&mut self) -> Option<String> {
+        self.warning.take()
     }
 
     /// Steps done, skipped ones included.
@@ -195,46 +159,26 @@ impl Trainer {
         let step = self.n_steps_done;
         // Counted before anything can fail: a step that cannot be taken is not tried for ever.
         self.n_steps_done += 1;
-        let rate = learning_rate(&self.config, step);
-        let (errors, gradient_norm) = match &mut self.state {
-            State::Tensors(state) => {
-                let (seed, batch) = (self.config.seed, self.config.batch);
-                let draw = Draw { seed, batch, step, schedule: self.network.schedule() };
-                let batch = noisy_batch(&self.dataset, &mut self.order, draw);
-                state.step(&self.config, &self.network, &batch, step, rate)?
-            }
-            #[cfg(feature = "cudnn")]
-            State::Gpu(gpu) => {
-                let outcome = gpu.step(step)?;
-                (outcome.errors, outcome.gradient_norm)
-            }
-        };
+        let Outcome { errors, gradient_norm } = self.state.step(&self.network, step)?;
         let loss = mean_error(&errors);
         if !loss.is_finite() || !gradient_norm.is_finite() {
             return Err(TrainingError::NonFinite { step: step + 1, loss, gradient_norm });
         }
         self.progress.add(&self.config, loss, started.elapsed());
-        Ok(StepReport { step: step + 1, loss, gradient_norm, learning_rate: rate, errors })
+        let learning_rate = learning_rate(&self.config, step);
+        Ok(StepReport { step: step + 1, loss, gradient_norm, learning_rate, errors })
     }
 
     /// Everything that a checkpoint holds. Weights are shared, not copied: the next step changes them.
     pub fn contents(&self) -> Result<Contents, TrainingError> {
-        let (n_updates, weights, ema, optimizer) = match &self.state {
-            State::Tensors(state) => {
-                let weights = self.network.parameters().iter().cloned().collect();
-                (state.n_updates(), weights, state.average().clone(), state.moments()?)
-            }
-            #[cfg(feature = "cudnn")]
-            State::Gpu(gpu) => (gpu.n_updates(), gpu.weights()?, gpu.average()?, gpu.moments()?),
-        };
         Ok(Contents {
             step: self.n_steps_done,
-            n_updates,
+            n_updates: self.state.n_updates(),
             progress: self.progress,
-            echo: echo(&self.config, self.network.config(), &self.dataset),
-            weights,
-            ema,
-            optimizer,
+            identity: SavedIdentity::V2(self.current().identity()),
+            weights: self.state.weights(&self.network)?,
+            ema: self.state.average()?,
+            optimizer: self.state.moments()?,
         })
     }
 
@@ -259,36 +203,13 @@ impl Trainer {
 
     /// A snapshot of the averaged weights, which later steps do not change.
     pub fn ema_denoiser(&self) -> Result<NetworkDenoiser, TrainingError> {
-        let network = match &self.state {
-            State::Tensors(state) => self.network.frozen_with(state.average())?,
-            #[cfg(feature = "cudnn")]
-            State::Gpu(gpu) => self.network.frozen_with(&gpu.average()?)?,
-        };
-        Ok(NetworkDenoiser::new(Arc::new(network)))
-    }
-
-    /// A snapshot of the weights themselves.
-    pub fn raw_denoiser(&self) -> Result<NetworkDenoiser, TrainingError> {
-        let network = match &self.state {
-            State::Tensors(_) => self.network.frozen()?,
-            #[cfg(feature = "cudnn")]
-            State::Gpu(gpu) => self.network.frozen_with(&gpu.weights()?)?,
-        };
+        let network = self.network.frozen_with(&self.state.average()?)?;
         Ok(NetworkDenoiser::new(Arc::new(network)))
     }
 }
 
 fn mean_error(errors: &[(f64, f64)]) -> f64 {
     errors.iter().map(|(_, error)| error).sum::<f64>() / errors.len() as f64
-}
-
-fn echo(config: &TrainingConfig, network: &NetworkConfig, dataset: &Dataset) -> Echo {
-    let pixels = crc32fast::hash(dataset.pixels());
-    Echo {
-        network: format!("{network:?}"),
-        training: config.identity(),
-        dataset: format!("{} images of {}, checksum {pixels:08x}", dataset.len(), dataset.shape()),
-    }
 }
 
 fn check(
@@ -355,7 +276,12 @@ mod tests {
 
     fn trainer(config: TrainingConfig) -> Trainer {
         let network = network(Some(AttentionVariant::Softmax));
-        Trainer::new(config, &network, stripes(), &Device::Cpu).unwrap()
+        Trainer::new(config, &network, stripes(), settings("7"), &Device::Cpu).unwrap()
+    }
+
+    fn settings(seed: &str) -> DecidingSettings {
+        let values = [("training.seed".to_owned(), seed.to_owned())].into();
+        DecidingSettings { values, ..DecidingSettings::default() }
     }
 
     fn bits(trainer: &Trainer) -> Vec<u32> {
@@ -392,19 +318,28 @@ mod tests {
         let network = network(Some(AttentionVariant::Softmax));
         let saved = latest.found.unwrap().1;
         let mut resumed =
-            Trainer::resume(example(), &network, stripes(), &Device::Cpu, saved).unwrap();
+            Trainer::resume(example(), &network, stripes(), settings("7"), &Device::Cpu, saved)
+                .unwrap();
         assert_eq!(resumed.n_steps_done(), 7);
         (0..5).for_each(|_| assert!(resumed.step().is_ok()));
         assert_eq!(bits(&resumed), bits(&whole));
     }
 
     #[test]
-    fn resuming_with_another_network_is_refused() {
-        let saved = trainer(example()).contents().unwrap();
-        let other = network(None);
-        let result = Trainer::resume(example(), &other, stripes(), &Device::Cpu, saved);
-        let error = result.err().unwrap().to_string();
-        assert!(error.contains("the checkpoint's network is"), "{error}");
+    fn resuming_with_other_settings_or_images_is_refused() {
+        let resume = |settings, dataset| {
+            let saved = trainer(example()).contents().unwrap();
+            let network = network(Some(AttentionVariant::Softmax));
+            let result =
+                Trainer::resume(example(), &network, dataset, settings, &Device::Cpu, saved);
+            result.err().map(|error| error.to_string())
+        };
+        assert_eq!(resume(settings("7"), stripes()), None);
+        let error = resume(settings("8"), stripes()).unwrap();
+        assert!(error.contains("training.seed is '7' but this run's is '8'"), "{error}");
+        let plain = Dataset::new("plain", stripes().shape(), stripes().pixels().repeat(2), None);
+        let error = resume(settings("7"), Arc::new(plain)).unwrap();
+        assert!(error.contains("the checkpoint's dataset is"), "{error}");
     }
 
     #[test]
@@ -424,11 +359,17 @@ mod tests {
     fn every_attention_variant_learns_a_toy_set() {
         use AttentionVariant::{Identity, Softmax, Top1, Uniform};
         for variant in [None, Some(Softmax), Some(Top1), Some(Uniform), Some(Identity)] {
-            let weighting = LossWeighting::Velocity { limit: 10.0 };
-            let config =
-                TrainingConfig { steps: 150, batch: 16, rate: 1e-2, weighting, ..example() };
+            let weighting = LossWeighting::Velocity;
+            let config = TrainingConfig {
+                steps: 150,
+                batch: 16,
+                learning_rate: 1e-2,
+                weighting,
+                ..example()
+            };
             let mut trainer =
-                Trainer::new(config, &network(variant), stripes(), &Device::Cpu).unwrap();
+                Trainer::new(config, &network(variant), stripes(), settings("7"), &Device::Cpu)
+                    .unwrap();
             let losses: Vec<f64> = (0..150).map(|_| trainer.step().unwrap().loss).collect();
             let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
             let (early, late) = (mean(&losses[..10]), mean(&losses[140..]));
@@ -472,7 +413,7 @@ mod tests {
         let differ = whole.1.iter().zip(&pieces.1).filter(|(a, b)| (*a - *b).abs() > 1e-5).count();
         assert!(differ * 100 < whole.1.len(), "{differ} of {}", whole.1.len());
         let config = TrainingConfig { accumulate: 3, ..example() };
-        let refused = Trainer::new(config, &network(None), stripes(), &Device::Cpu);
+        let refused = Trainer::new(config, &network(None), stripes(), settings("7"), &Device::Cpu);
         assert!(refused.err().unwrap().to_string().contains("training.accumulate"));
     }
 

@@ -13,6 +13,7 @@ use crate::config::Experiment;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::{self, Trace};
 use crate::evaluation::previewing::PreviewRequest;
+use crate::hardware::device::DeviceRequest;
 use crate::hardware::system::{Monitor, Reading};
 use crate::runs::about::About;
 use crate::runs::command::{Act, Reply};
@@ -31,8 +32,8 @@ const LOG_BYTES: u64 = 64 << 10;
 /// Reads and steers the runs of one directory.
 pub struct Disk {
     runs: RunsDir,
-    /// For launches, as [`crate::hardware::device::PreviewRequest`] reads it.
-    device: String,
+    /// For launches.
+    device: DeviceRequest,
     /// Runs whose events are asked for.
     tails: HashMap<String, EventTail>,
     /// Bytes of logs when they were read last; `None` for one that could not be.
@@ -41,7 +42,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    pub fn new(runs: RunsDir, device: String) -> Self {
+    pub fn new(runs: RunsDir, device: DeviceRequest) -> Self {
         let monitor = Monitor::new(runs.path());
         Self { runs, device, tails: HashMap::new(), logs: HashMap::new(), monitor }
     }
@@ -242,7 +243,7 @@ mod tests {
     fn a_seed_that_was_not_followed_is_not_followed_for_one_who_only_looks() {
         let place = tempfile::tempdir().unwrap();
         let run = RunsDir::new(place.path()).create("a").unwrap();
-        let disk = Disk::new(RunsDir::new(place.path()), "cpu".to_owned());
+        let disk = Disk::new(RunsDir::new(place.path()), DeviceRequest::Cpu);
         let refused = disk.trace(&run.id(), 3, false)().unwrap_err();
         assert_eq!(refused, "seed 3 was not followed yet, and this dashboard only looks");
         assert!(!inspect::path_of(&run, 3).exists());

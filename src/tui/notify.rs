@@ -3,6 +3,7 @@
 //! A bell (BEL), which terminals and tmux turn into a flash, a sound or a mark on the window, or OSC 9, which many turn
 //! into a notification of the desktop. Inside tmux OSC 9 goes through only where `allow-passthrough` is on.
 
+use crate::config::lab_settings::NotifyChoice;
 use std::io::{self, Write};
 
 use super::words::run_state;
@@ -19,11 +20,11 @@ pub struct Bell {
 }
 
 impl Bell {
-    /// `request` is lab.toml's notify: `bell`, `osc9`, `both` or `off`.
-    pub fn new(request: &str) -> Self {
+    /// The notice of a setting.
+    pub fn new(choice: NotifyChoice) -> Self {
         Self {
-            bell: matches!(request, "bell" | "both"),
-            osc9: matches!(request, "osc9" | "both"),
+            bell: matches!(choice, NotifyChoice::Bell | NotifyChoice::Both),
+            osc9: matches!(choice, NotifyChoice::Osc9 | NotifyChoice::Both),
             tmux: std::env::var_os("TMUX").is_some_and(|value| !value.is_empty()),
         }
     }
@@ -82,11 +83,11 @@ mod tests {
 
     #[test]
     fn each_way_of_ringing_has_its_bytes_and_names_bring_none_of_their_own() {
-        let plain = Bell { tmux: false, ..Bell::new("both") };
+        let plain = Bell { tmux: false, ..Bell::new(NotifyChoice::Both) };
         assert_eq!(rung(plain, "a finished"), "\x1b]9;a finished\x1b\\\x07");
-        assert_eq!(rung(Bell { tmux: false, ..Bell::new("bell") }, "a"), "\x07");
-        assert_eq!(rung(Bell::new("off"), "a"), "");
-        let inside = Bell { tmux: true, ..Bell::new("osc9") };
+        assert_eq!(rung(Bell { tmux: false, ..Bell::new(NotifyChoice::Bell) }, "a"), "\x07");
+        assert_eq!(rung(Bell::new(NotifyChoice::Off), "a"), "");
+        let inside = Bell { tmux: true, ..Bell::new(NotifyChoice::Osc9) };
         assert_eq!(
             rung(inside, "a\x1b[2J\x07b"),
             "\x1bPtmux;\x1b\x1b]9;a\\u001b[2J\\u0007b\x07\x1b\\"

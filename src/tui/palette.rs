@@ -85,7 +85,7 @@ fn entries(app: &App) -> Vec<Entry> {
     let experiments = app.experiments.iter().enumerate().filter(|_| app.can(Action::Launch));
     let launches = experiments.map(|(index, experiment)| Entry {
         name: format!("launch {}", experiment.name),
-        help: experiment.description.clone(),
+        help: experiment.description.to_string(),
         key: "",
         choice: Choice::Launch(index),
     });
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn names_that_start_so_come_first_and_only_what_would_work_is_offered() {
-        let app = App::new(vec![Experiment::new("glyphs-cnn")], String::new());
+        let app = App::new(vec![Experiment::named("glyphs-cnn").unwrap()], String::new());
         assert_eq!(names(&app, "la")[0], "launch");
         assert!(names(&app, "launch gl").contains(&"launch glyphs-cnn".to_owned()));
         // There is no run to pause.
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn whoever_only_looks_is_offered_nothing_that_steers() {
-        let mut app = App::new(vec![Experiment::new("glyphs-cnn")], String::new());
+        let mut app = App::new(vec![Experiment::named("glyphs-cnn").unwrap()], String::new());
         app.read_only = true;
         assert!(names(&app, "launch").is_empty());
     }

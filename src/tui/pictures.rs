@@ -5,6 +5,7 @@
 //! Kitty's and iTerm2's are written here, sixel's by [`super::sixel`], which knows how large a cell is. None asks the terminal anything.
 //! A cell is taken to be twice as high as it is wide. Composing pictures is the work of `crate::image::picture`.
 
+use crate::config::lab_settings::ColourChoice;
 use std::io::{self, Cursor, Write};
 use std::sync::Arc;
 
@@ -82,13 +83,13 @@ fn is_grey(colour: [u8; 3]) -> bool {
 }
 
 impl Depth {
-    /// As lab.toml wants it: `truecolour`, `256`, `16`, or `auto` for what the environment says.
-    pub fn new(request: &str) -> Self {
-        match request {
-            "truecolour" => Self::Truecolour,
-            "256" => Self::Palette,
-            "16" => Self::Sixteen,
-            _ => {
+    /// The depth of a setting.
+    pub fn new(choice: ColourChoice) -> Self {
+        match choice {
+            ColourChoice::Truecolour => Self::Truecolour,
+            ColourChoice::Indexed256 => Self::Palette,
+            ColourChoice::Ansi16 => Self::Sixteen,
+            ColourChoice::Auto => {
                 let value = |name: &str| std::env::var(name).unwrap_or_default();
                 Self::of_environment(&value("COLORTERM"), &value("TERM"))
             }

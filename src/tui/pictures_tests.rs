@@ -1,5 +1,6 @@
 //! Claims of `pictures`: colours of cells, sizes, and what is printed when.
 
+use crate::config::lab_settings::{ColourChoice, ThemeChoice};
 use image::Rgb;
 use ratatui::style::Style;
 
@@ -108,7 +109,7 @@ fn the_palette_keeps_pure_colours_and_greys() {
     assert_eq!(of("", "xterm-256color"), Depth::Palette);
     assert_eq!(of("", "tmux-256color"), Depth::Palette);
     assert_eq!([of("", "linux"), of("", "vt220")], [Depth::Sixteen; 2]);
-    assert_eq!(Depth::new("16"), Depth::Sixteen);
+    assert_eq!(Depth::new(ColourChoice::Ansi16), Depth::Sixteen);
 }
 
 #[test]
@@ -130,7 +131,7 @@ fn a_screen_is_reduced_to_the_colours_that_there_are() {
 
 #[test]
 fn every_colour_of_either_theme_can_be_read_in_sixteen_and_keeps_its_hue() {
-    for (wanted, n_hues) in [("dark", 5), ("light", 3)] {
+    for (wanted, n_hues) in [(ThemeChoice::Dark, 5), (ThemeChoice::Light, 3)] {
         let theme = Theme::new(wanted, false, None);
         let curves: Vec<Style> = (0..7).map(|index| theme.curve(index)).collect();
         let named = [theme.strong(), theme.good(), theme.bad(), theme.warning()];
@@ -138,16 +139,16 @@ fn every_colour_of_either_theme_can_be_read_in_sixteen_and_keeps_its_hue() {
         for style in curves.iter().chain(&named) {
             let Some(Color::Rgb(red, green, blue)) = style.fg else { panic!("{style:?}") };
             let found = Depth::Sixteen.text_colour([red, green, blue], theme.is_light());
-            let Color::Indexed(index) = found else { panic!("{style:?} has none in {wanted}") };
+            let Color::Indexed(index) = found else { panic!("{style:?} has none in {wanted:?}") };
             let colour = SIXTEEN[usize::from(index)];
             assert!(!is_grey(colour) && theme::stands_out(colour, theme.is_light(), 3.0));
             seen.insert(index);
         }
-        assert!(seen.len() >= n_hues, "{wanted}: {seen:?}");
+        assert!(seen.len() >= n_hues, "{wanted:?}: {seen:?}");
         let faint = theme.faint().fg;
         let Some(Color::Rgb(red, green, blue)) = faint else { panic!("{faint:?}") };
         let grey = Depth::Sixteen.text_colour([red, green, blue], theme.is_light());
-        assert!(matches!(grey, Color::Indexed(7 | 8)), "{wanted}: {grey:?}");
+        assert!(matches!(grey, Color::Indexed(7 | 8)), "{wanted:?}: {grey:?}");
     }
 }
 

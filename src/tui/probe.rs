@@ -19,6 +19,7 @@ use rustix::termios::{QueueSelector, tcflush};
 use super::input::{Decoder, Input};
 use super::multiplexer::Multiplexer;
 use super::terminal::Raw;
+use crate::config::lab_settings::ImageChoice;
 
 const PATIENCE: Duration = Duration::from_millis(1000);
 /// How soon a signal is heeded.
@@ -77,8 +78,16 @@ impl Protocol {
         matches!(self, Protocol::Kitty | Protocol::Iterm | Protocol::Sixel)
     }
 
-    fn named(name: &str) -> Option<Protocol> {
-        Self::ALL.into_iter().find(|one| one.name() == name)
+    /// The protocol of a setting that names one.
+    fn named(choice: ImageChoice) -> Option<Protocol> {
+        match choice {
+            ImageChoice::Auto => None,
+            ImageChoice::Kitty => Some(Protocol::Kitty),
+            ImageChoice::Iterm => Some(Protocol::Iterm),
+            ImageChoice::Sixel => Some(Protocol::Sixel),
+            ImageChoice::Blocks => Some(Protocol::Blocks),
+            ImageChoice::Off => Some(Protocol::Off),
+        }
     }
 }
 
@@ -127,8 +136,8 @@ impl Environment {
 
     /// What may be asked here: tmux takes an APC string for a new window title, Emacs's own terminal prints it; GNU screen is asked nothing that it does not know.
     /// Nothing where no answer is needed.
-    fn questions(&self, wish: &Wish<'_>) -> Vec<&'static [u8]> {
-        let needs_pictures = !matches!(wish.pictures, "blocks" | "off");
+    fn questions(&self, wish: &Wish) -> Vec<&'static [u8]> {
+        let needs_pictures = !matches!(wish.pictures, ImageChoice::Blocks | ImageChoice::Off);
         if !needs_pictures && !wish.background {
             return Vec::new();
         }
@@ -149,11 +158,10 @@ impl Environment {
     }
 }
 
-/// What someone wants to know.
+/// What to ask the terminal for.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish<'a> {
-    /// As lab.toml has them: auto, kitty, iterm, sixel, blocks or off.
-    pub pictures: &'a str,
+pub struct Wish {
+    pub pictures: ImageChoice,
     pub background: bool,
     /// The size of a cell.
     pub cell: bool,
@@ -254,39 +262,30 @@ fn after_each<'a>(bytes: &'a [u8], opening: &'a [u8]) -> impl Iterator<Item = &'
     (0..bytes.len()).filter_map(move |start| bytes[start..].strip_prefix(opening))
 }
 
-/// The choice for `wanted` (auto, kitty, iterm, sixel, blocks or off) given what answered.
-fn choose(wanted: &str, answers: &Answers, environment: &Environment) -> Probe {
+/// The protocol for a setting, given the terminal's answers.
+fn choose(choice: ImageChoice, answers: &Answers, environment: &Environment) -> Probe {
     let available = answers.available.clone();
     let best = available.first().copied().unwrap_or(Protocol::Blocks);
-    let (protocol, note) = match Protocol::named(wanted) {
+    let unoffered =
+        || format!("images = '{choice}' as asked, though this terminal did not offer it");
+    let (protocol, note) = match Protocol::named(choice) {
+        None => (best, None),
         Some(one) if available.contains(&one) => (one, None),
         // They would be dropped, or taken for window titles.
         Some(one @ (Protocol::Kitty | Protocol::Iterm)) => match environment.multiplexer {
             Some(inside) => {
                 let (inside, shown) = (inside.name(), best.name());
-                (best, Some(format!("no '{wanted}' pictures inside {inside}; showing '{shown}'")))
+                (best, Some(format!("no '{choice}' pictures inside {inside}; showing '{shown}'")))
             }
-            None => (one, Some(unoffered(wanted))),
+            None => (one, Some(unoffered())),
         },
-        Some(one) => (one, Some(unoffered(wanted))),
-        None if wanted == "auto" => (best, None),
-        None => {
-            let reason = format!(
-                "images = '{wanted}' is not auto, kitty, iterm, sixel, blocks or off; using '{}'",
-                best.name()
-            );
-            (best, Some(reason))
-        }
+        Some(one) => (one, Some(unoffered())),
     };
     Probe { protocol, available, note, background: answers.background, cell: answers.cell }
 }
 
-fn unoffered(wanted: &str) -> String {
-    format!("images = '{wanted}' as asked, though this terminal did not offer it")
-}
-
 /// Asks the terminal, for at most about a second. What it has not said when time is up is left to `decoder`.
-pub fn probe(wish: &Wish<'_>, raw: &mut Raw, decoder: &mut Decoder) -> Probe {
+pub fn probe(wish: &Wish, raw: &mut Raw, decoder: &mut Decoder) -> Probe {
     let environment = Environment::read(|name| env::var(name).ok());
     let questions = environment.questions(wish);
     let bytes = match questions.is_empty() {
@@ -320,7 +319,7 @@ impl Drop for Asked {
 }
 
 /// [`probe`] for a command, which shows what it has and then drops [`Asked`].
-pub fn probe_once(wish: &Wish<'_>) -> (Probe, Asked) {
+pub fn probe_once(wish: &Wish) -> (Probe, Asked) {
     let environment = Environment::read(|name| env::var(name).ok());
     let unasked = || choose(wish.pictures, &parse_answers(b"", &environment), &environment);
     if environment.questions(wish).is_empty() {
@@ -490,21 +489,20 @@ mod tests {
     }
 
     #[test]
-    fn the_wish_is_honoured_and_a_strange_one_is_noted() {
+    fn the_wish_is_honoured_and_an_unoffered_one_is_noted() {
         let available = vec![Sixel, Blocks, Off];
         let answers = Answers { available, background: None, cell: None, complete: true };
         let chosen = |wanted| {
             let probe = choose(wanted, &answers, &Environment::default());
             (probe.protocol, probe.note.is_some())
         };
-        assert_eq!(chosen("auto"), (Sixel, false));
-        assert_eq!(chosen("blocks"), (Blocks, false));
-        assert_eq!(chosen("off"), (Off, false));
-        assert_eq!(chosen("kitty"), (Kitty, true));
-        assert_eq!(chosen("jpeg"), (Sixel, true));
+        assert_eq!(chosen(ImageChoice::Auto), (Sixel, false));
+        assert_eq!(chosen(ImageChoice::Blocks), (Blocks, false));
+        assert_eq!(chosen(ImageChoice::Off), (Off, false));
+        assert_eq!(chosen(ImageChoice::Kitty), (Kitty, true));
         for inside in [Multiplexer::Tmux, Multiplexer::Zellij, Multiplexer::Neovim] {
             let inside = Environment { multiplexer: Some(inside), ..Environment::default() };
-            let probe = choose("kitty", &answers, &inside);
+            let probe = choose(ImageChoice::Kitty, &answers, &inside);
             assert_eq!((probe.protocol, probe.note.is_some()), (Sixel, true));
         }
     }
@@ -522,12 +520,12 @@ mod tests {
         let n = |pictures, background, cell, pairs: &[(&str, &str)]| {
             environment(pairs).questions(&Wish { pictures, background, cell }).len()
         };
-        assert_eq!(n("blocks", false, true, &[]), 0);
-        assert_eq!(n("off", true, false, &[]), 2);
-        assert_eq!(n("auto", false, false, &[]), 3);
-        assert_eq!(n("auto", true, true, &[]), 5);
-        assert_eq!(n("auto", true, true, &[("TMUX", "x")]), 3);
-        assert_eq!(n("auto", true, true, &[("STY", "x")]), 1);
+        assert_eq!(n(ImageChoice::Blocks, false, true, &[]), 0);
+        assert_eq!(n(ImageChoice::Off, true, false, &[]), 2);
+        assert_eq!(n(ImageChoice::Auto, false, false, &[]), 3);
+        assert_eq!(n(ImageChoice::Auto, true, true, &[]), 5);
+        assert_eq!(n(ImageChoice::Auto, true, true, &[("TMUX", "x")]), 3);
+        assert_eq!(n(ImageChoice::Auto, true, true, &[("STY", "x")]), 1);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::terminal::Raw;
 use super::theme::Theme;
 use super::{probe, shell, watchdog};
 use crate::config::Lab;
+use crate::config::lab_settings::{MouseChoice, ThemeChoice};
 use crate::runs::event::NoticeLevel;
 use crate::runs::runs_dir::RunsDir;
 
@@ -40,16 +41,16 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<Left> {
     app.watched = opening.run.map(OpenRun::new);
     // An empty NO_COLOR counts as unset (no-color.org).
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    app.depth = Depth::new(&settings.colours);
-    app.mouse = settings.mouse == "on";
+    app.depth = Depth::new(settings.colours);
+    app.mouse = settings.mouse == MouseChoice::On;
     watchdog::start();
     // Raw from here on: an answer that comes late finds a reader that knows it is one.
     let mut raw = Raw::enter().context("putting the terminal into raw mode")?;
     let mut decoder = Decoder::new(Instant::now());
-    let asks_background = settings.theme == "auto" && !no_colour;
-    let wish = Wish { pictures: &settings.images, background: asks_background, cell: true };
+    let asks_background = settings.theme == ThemeChoice::Auto && !no_colour;
+    let wish = Wish { pictures: settings.images, background: asks_background, cell: true };
     let found = probe::probe(&wish, &mut raw, &mut decoder);
-    app.theme = Theme::new(&settings.theme, no_colour, found.background);
+    app.theme = Theme::new(settings.theme, no_colour, found.background);
     app.protocol = found.protocol;
     app.protocols = found.available;
     app.cell = found.cell;
@@ -57,5 +58,5 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<Left> {
         app.say(NoticeLevel::Warning, note);
     }
     let disk = Disk::new(RunsDir::new(settings.runs_dir), settings.device);
-    shell::run(&mut app, Box::new(disk), Bell::new(&settings.notify), raw, decoder)
+    shell::run(&mut app, Box::new(disk), Bell::new(settings.notify), raw, decoder)
 }

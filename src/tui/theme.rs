@@ -1,6 +1,7 @@
 //! Colours with a meaning: Okabe & Ito's palette, which the colour-blind tell apart, and none at all
 //! where `NO_COLOR` is set. Every colour has a mark or a word beside it that says the same.
 
+use crate::config::lab_settings::ThemeChoice;
 use ratatui::style::{Color, Modifier, Style};
 
 use super::probe::Background;
@@ -34,13 +35,12 @@ impl Default for Theme {
 }
 
 impl Theme {
-    /// `request` is lab.toml's theme: `auto` (as the terminal says), `dark` or `light`; `no_colour` is whether
-    /// NO_COLOR is set.
-    pub fn new(request: &str, no_colour: bool, background: Option<Background>) -> Self {
-        let light = match request {
-            "light" => true,
-            "dark" => false,
-            _ => background == Some(Background::Light),
+    /// The theme of a setting on this background; `no_colour` is whether NO_COLOR is set.
+    pub fn new(choice: ThemeChoice, no_colour: bool, background: Option<Background>) -> Self {
+        let light = match choice {
+            ThemeChoice::Light => true,
+            ThemeChoice::Dark => false,
+            ThemeChoice::Auto => background == Some(Background::Light),
         };
         Self { colours: !no_colour, light }
     }
@@ -164,14 +164,19 @@ mod tests {
     #[test]
     fn the_terminal_decides_where_lab_toml_leaves_it_open() {
         let light = |request, background| Theme::new(request, false, background).is_light();
-        assert!(light("auto", Some(Background::Light)) && !light("auto", Some(Background::Dark)));
-        assert!(!light("auto", None) && !light("dark", Some(Background::Light)));
-        assert!(light("light", None));
+        assert!(
+            light(ThemeChoice::Auto, Some(Background::Light))
+                && !light(ThemeChoice::Auto, Some(Background::Dark))
+        );
+        assert!(
+            !light(ThemeChoice::Auto, None) && !light(ThemeChoice::Dark, Some(Background::Light))
+        );
+        assert!(light(ThemeChoice::Light, None));
     }
 
     #[test]
     fn no_colour_means_no_colour() {
-        let plain = Theme::new("auto", true, None);
+        let plain = Theme::new(ThemeChoice::Auto, true, None);
         let all = [plain.strong(), plain.good(), plain.bad(), plain.curve(2), plain.state("lost")];
         assert!(all.iter().all(|style| style.fg.is_none() && style.bg.is_none()));
     }

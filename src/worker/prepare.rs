@@ -73,12 +73,12 @@ pub fn prepare(
         board.notice(NoticeLevel::Warning, warning);
     }
     let told = board.clone();
-    let opened = devices::open(&description.device.parse()?, move |problem| {
+    let opened = devices::open(&description.device, move |problem| {
         told.notice(NoticeLevel::Warning, problem);
     })?;
     board.update(|status| status.device = opened.words.clone());
     let mut trainer = open_trainer(run, &experiment, &network, &dataset, &opened.tensors, board)?;
-    if let Some(note) = trainer.take_note() {
+    if let Some(note) = trainer.take_warning() {
         board.notice(NoticeLevel::Info, note);
     }
     let images = TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
@@ -111,18 +111,18 @@ fn open_trainer(
     device: &Device,
     board: &StatusBoard,
 ) -> Result<Trainer> {
-    let config = experiment.training.clone();
+    let (config, settings) = (experiment.training.clone(), experiment.deciding_settings());
     let Latest { found, refused } =
         checkpoint::latest_valid(&run.state_path()).context("looking for checkpoints")?;
     for problem in refused {
         board.notice(NoticeLevel::Warning, format!("a checkpoint is passed over: {problem}"));
     }
     let Some((place, saved)) = found else {
-        return Trainer::new(config, network, dataset.clone(), device)
+        return Trainer::new(config, network, dataset.clone(), settings, device)
             .context("building the network");
     };
     board.update(|status| status.step = place.step);
     board.notice(NoticeLevel::Info, format!("going on from the checkpoint of step {}", place.step));
-    Trainer::resume(config, network, dataset.clone(), device, saved)
+    Trainer::resume(config, network, dataset.clone(), settings, device, saved)
         .with_context(|| format!("resuming from '{}'", place.path.display()))
 }

@@ -70,7 +70,7 @@ pub fn train(
     .context("starting the preview thread")?;
     let mut loop_state = Loop {
         meter: Meter::new(context.experiment.training.batch),
-        preview_every: context.experiment.preview.every as u64,
+        preview_every: context.experiment.preview.every.map_or(0, |n| n.get() as u64),
         next_probe: Instant::now(),
         saved_step: None,
         preview_step: None,
@@ -240,7 +240,7 @@ impl Loop<'_> {
 
     /// Back to the last checkpoint's weights; the steps to come draw other data.
     fn roll_back(&mut self, reason: &str) -> Result<()> {
-        let advice = "try a lower training.rate";
+        let advice = "try a lower training.learning_rate";
         if self.n_rollbacks >= ROLLBACKS_MAX {
             bail!("{reason}, after {ROLLBACKS_MAX} returns to a checkpoint; {advice}");
         }

@@ -15,6 +15,7 @@ use mosaic_lab::network::config::{
 use mosaic_lab::network::gpu::plan::{Arithmetic, Command, Launch, Plan, Storage};
 use mosaic_lab::training::config::TrainingConfig;
 use mosaic_lab::training::gpu_step::GpuStep;
+use mosaic_lab::training::identity::DecidingSettings;
 use mosaic_lab::training::loss::{Draw, noisy_batch};
 use mosaic_lab::training::trainer::Trainer;
 use rand::RngExt;
@@ -59,7 +60,7 @@ fn found(
     let (seed, batch, schedule) = (config.seed, config.batch, Schedule::default());
     let drawn = noisy_batch(&dataset, &mut order, Draw { seed, batch, step: 0, schedule });
     for number in 0..step.n_pieces() {
-        step.fill(&drawn, number, config.rate, &mut gpu.buffers[step.inputs.x.buffer]);
+        step.fill(&drawn, number, config.learning_rate, &mut gpu.buffers[step.inputs.x.buffer]);
         gpu.run(&step.gradients);
     }
     let all = &gpu.buffers[step.kept.gradients.buffer];
@@ -83,7 +84,9 @@ fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
         return;
     }
     let dataset = images(network.image);
-    let trainer = Trainer::new(config.clone(), network, dataset, &Device::Cpu).unwrap();
+    let trainer =
+        Trainer::new(config.clone(), network, dataset, DecidingSettings::default(), &Device::Cpu)
+            .unwrap();
     let weights = trainer.contents().unwrap().weights;
     let run = |arithmetic, rounds| {
         let config = TrainingConfig { arithmetic, ..config.clone() };

@@ -13,8 +13,9 @@ use mosaic_lab::network::config::{
 use mosaic_lab::network::gpu::plan::{
     Command, Convolution, Launch, Matrix, Pass, Place, Plan, Product, Storage,
 };
-use mosaic_lab::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
+use mosaic_lab::training::config::{Arithmetic, LossWeighting, LrSchedule, TrainingConfig};
 use mosaic_lab::training::gpu_step::GpuStep;
+use mosaic_lab::training::identity::DecidingSettings;
 use mosaic_lab::training::loss::{Draw, noisy_batch};
 use mosaic_lab::training::schedule::learning_rate;
 use mosaic_lab::training::trainer::Trainer;
@@ -149,22 +150,17 @@ pub fn training(batch: usize) -> TrainingConfig {
         steps: 100,
         batch,
         seed: 3,
-        rate: 2e-3,
-        accumulate: 1,
+        learning_rate: 2e-3,
         arithmetic: Arithmetic::Full,
         warmup: 0,
-        hold: 0,
-        decay: RateDecay::Cosine,
-        weighting: LossWeighting::Velocity { limit: 10.0 },
+        lr_schedule: LrSchedule::Cosine,
+        weighting: LossWeighting::Velocity,
         weight_decay: 0.01,
-        clip_norm: 1.0,
         ema_decay: 0.9,
         checkpoint_every: 10,
         keep_checkpoints: 2,
-        keep_every: 0,
         rollback_after: 3,
-        patience: 0,
-        minutes: 0.0,
+        ..TrainingConfig::default()
     }
 }
 
@@ -213,7 +209,14 @@ pub fn images(shape: ImageShape) -> Arc<Dataset> {
 fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
     let Some(program) = program() else { return };
     let dataset = images(network.image);
-    let mut trainer = Trainer::new(config.clone(), network, dataset.clone(), &Device::Cpu).unwrap();
+    let mut trainer = Trainer::new(
+        config.clone(),
+        network,
+        dataset.clone(),
+        DecidingSettings::default(),
+        &Device::Cpu,
+    )
+    .unwrap();
     let step = GpuStep::new(config, network, piece).unwrap();
     let mut gpu = Emulated::new(program, &step.plan, f32::NAN);
     for kept in [step.kept.gradients, step.kept.mean, step.kept.square, step.kept.state] {
@@ -280,9 +283,10 @@ fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
                 let found = parameter.to_network(&gpu.buffers[place.buffer]);
                 let errors = expected.iter().zip(&found).map(|(a, b)| f64::from((a - b).abs()));
                 let worst = errors.fold(0.0, f64::max);
-                let limit = if prefix.is_empty() { config.rate } else { 1.0_f64.min(scale) };
+                let limit =
+                    if prefix.is_empty() { config.learning_rate } else { 1.0_f64.min(scale) };
                 // A gradient of nearly zero may have either sign, which is all that Adam's first steps look at.
-                let sign = if prefix.is_empty() { 2.0 * config.rate } else { 0.0 };
+                let sign = if prefix.is_empty() { 2.0 * config.learning_rate } else { 0.0 };
                 let is_tiny = of_batch.iter().any(|g| f64::from(g.abs()) < 1e-6 * scale);
                 let limit = tolerance * limit + if is_tiny { sign } else { 0.0 };
                 assert!(worst <= limit.max(1e-7), "{label}: {name} differs by {worst:e}");

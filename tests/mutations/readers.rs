@@ -11,6 +11,7 @@ use mosaic_lab::dataset::folder::Folder;
 use mosaic_lab::dataset::{self, DatasetSource};
 use mosaic_lab::evaluation::calibration::Calibration;
 use mosaic_lab::evaluation::inspect::Trace;
+use mosaic_lab::hardware::device::DeviceRequest;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::random::noise_seeds;
 use mosaic_lab::runs::about::About;
@@ -20,7 +21,8 @@ use mosaic_lab::runs::preview::Preview;
 use mosaic_lab::runs::run_dir::RunDir;
 use mosaic_lab::runs::run_toml::{self, RunToml};
 use mosaic_lab::runs::status::{RunState, Status};
-use mosaic_lab::training::checkpoint::{self, Checkpoint, Contents, Echo};
+use mosaic_lab::training::checkpoint::{self, Checkpoint, Contents};
+use mosaic_lab::training::identity::{Identity, SavedIdentity};
 use mosaic_lab::training::progress::Progress;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -220,7 +222,7 @@ fn records(place: &Path) -> Vec<Reader> {
         parent: None,
         created_ms: 1,
         version: "0.1.0".to_owned(),
-        device: "cpu".to_owned(),
+        device: DeviceRequest::Cpu,
         experiment,
     };
     run_toml::write(&run.run_toml_path(), &toml).unwrap();
@@ -348,7 +350,7 @@ fn checkpoints(state: &Path) -> Vec<Reader> {
         step: 5,
         n_updates: 5,
         progress: Progress::default(),
-        echo: Echo { network: "n".into(), training: "t".into(), dataset: "d".into() },
+        identity: SavedIdentity::V2(Identity::default()),
         weights: map(8),
         ema: map(6),
         optimizer: map(4),

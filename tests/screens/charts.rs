@@ -1,5 +1,6 @@
 //! Charts: the crosshair, what they turn through, letters and dots, and what of them becomes files.
 
+use mosaic_lab::config::lab_settings::ThemeChoice;
 use mosaic_lab::evaluation::calibration::{
     Calibrated, Calibration, Candidate, Origin, StepFit, StepSettings,
 };
@@ -168,7 +169,7 @@ fn ten_runs() -> App {
 #[test]
 fn ten_curves_are_told_apart_without_colour_by_the_letters_of_the_list() {
     let mut app = ten_runs();
-    app.theme = Theme::new("dark", true, None);
+    app.theme = Theme::new(ThemeChoice::Dark, true, None);
     let list = screen(&app, 200, 60);
     press(&mut app, KeyCode::Char('2'));
     let charts = screen(&app, 200, 60);

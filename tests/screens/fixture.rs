@@ -29,8 +29,8 @@ pub const RUN: &str = "glyphs-attention-3abcde";
 /// Two experiments of our own, so that an edit of lab.toml is no change of a screen.
 pub fn experiments() -> Vec<Experiment> {
     let describe = |name: &str, words: &str| Experiment {
-        description: words.to_owned(),
-        ..Experiment::new(name)
+        description: words.into(),
+        ..Experiment::named(name).unwrap()
     };
     vec![
         describe(

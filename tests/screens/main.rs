@@ -7,6 +7,7 @@ mod fixture;
 use std::sync::Arc;
 
 use half::f16;
+use mosaic_lab::config::lab_settings::ThemeChoice;
 use mosaic_lab::evaluation::inspect::picture::At;
 use mosaic_lab::evaluation::inspect::{Actor, Inside, Maps, N_LEADING, Trace};
 use mosaic_lab::evaluation::previewing::PreviewRequest;
@@ -165,7 +166,7 @@ fn marked_runs_stand_beside_the_one_on_screen() {
     assert_eq!(press(&mut app, KeyCode::Down), [Effect::Watch(other.into())]);
     let mut twin = experiments().remove(1);
     twin.set("network.attention", "none").unwrap();
-    twin.set("training.rate", "0.001").unwrap();
+    twin.set("training.learning_rate", "0.001").unwrap();
     update(&mut app, Message::Experiment { run: other.into(), experiment: Ok(Box::new(twin)) });
     let events = (1..150).map(|i| metrics(i * 10, Some(2.0 / i as f64))).collect();
     update(&mut app, Message::Events { run: other.into(), events });
@@ -191,11 +192,11 @@ fn attention_entropy_is_a_map_over_steps_and_levels_beside_theory() {
         theory.body = EventBody::PredictedAttention { machine, metrics };
     }
     update(&mut app, Message::Events { run: RUN.into(), events: vec![theory] });
-    app.theme = Theme::new("dark", true, None);
+    app.theme = Theme::new(ThemeChoice::Dark, true, None);
     press(&mut app, KeyCode::Char('2'));
     press(&mut app, KeyCode::Char('v'));
     insta::assert_snapshot!("entropy-map-80x24", screen(&app, 80, 24));
-    app.theme = Theme::new("dark", false, None);
+    app.theme = Theme::new(ThemeChoice::Dark, false, None);
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
     terminal.draw(|frame| drop(view(&app, frame))).unwrap();
     // Entropy falls with training, most of all at the highest t: it ends darker than it began.
@@ -342,12 +343,12 @@ fn a_first_look_says_what_to_do() {
     insta::assert_snapshot!("launch-80x24", screen(&app, 80, 24));
     let effects = press(&mut app, KeyCode::Enter);
     assert!(matches!(&effects[..], [Effect::Launch { experiment, parent: None, queued: false }]
-        if experiment.name == "glyphs-attention"));
+        if *experiment.name == *"glyphs-attention"));
     press(&mut app, KeyCode::Char('n'));
     press(&mut app, KeyCode::Down);
     let effects = press(&mut app, KeyCode::Char('w'));
     assert!(matches!(&effects[..], [Effect::Launch { experiment, parent: None, queued: true }]
-        if experiment.name == "glyphs-cnn"));
+        if *experiment.name == *"glyphs-cnn"));
 }
 
 /// A network with one head and a machine, three steps of 16x16 grey images.

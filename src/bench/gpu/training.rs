@@ -6,30 +6,26 @@ use candle_core::{DType, Device, DeviceLocation, Tensor};
 use super::{Check, Row, networks};
 use crate::bench::Times;
 use crate::training::Trainer;
-use crate::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
+use crate::training::config::{Arithmetic, LossWeighting, LrSchedule, TrainingConfig};
 use crate::training::gpu::GpuTraining;
+use crate::training::identity::DecidingSettings;
 
 fn config(batch: usize, arithmetic: Arithmetic) -> TrainingConfig {
     TrainingConfig {
         steps: 1000,
         batch,
         seed: 1,
-        rate: 1e-3,
-        accumulate: 1,
+        learning_rate: 1e-3,
         arithmetic,
         warmup: 10,
-        hold: 0,
-        decay: RateDecay::Cosine,
+        lr_schedule: LrSchedule::Cosine,
         weighting: LossWeighting::Noise,
         weight_decay: 0.01,
-        clip_norm: 1.0,
         ema_decay: 0.99,
         checkpoint_every: 1000,
         keep_checkpoints: 1,
-        keep_every: 0,
         rollback_after: 1,
-        patience: 0,
-        minutes: 0.0,
+        ..TrainingConfig::default()
     }
 }
 
@@ -40,7 +36,13 @@ pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
         let dataset = networks::stripes(network.image, 64);
         let losses = |arithmetic, device: &Device| -> Result<Vec<(f64, f64)>> {
             let config = config(32, arithmetic);
-            let mut trainer = Trainer::new(config, &network, dataset.clone(), device)?;
+            let mut trainer = Trainer::new(
+                config,
+                &network,
+                dataset.clone(),
+                DecidingSettings::default(),
+                device,
+            )?;
             let mut step = || -> Result<(f64, f64)> {
                 let report = trainer.step()?;
                 Ok((report.loss, report.gradient_norm))

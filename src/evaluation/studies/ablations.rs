@@ -4,24 +4,25 @@ use super::consistency::rates;
 use super::figures::RunFigures;
 use super::finding::{Finding, Reading, Verdict, interval_words};
 use super::page::rate_panel;
+use crate::network::config::AttentionVariant;
 
 /// Variants of attention with what each says about a mechanism, against a network without.
-const STATEMENTS: [(&str, &str, bool); 4] = [
-    ("softmax", "attention makes samples consistent", true),
+const STATEMENTS: [(AttentionVariant, &str, bool); 4] = [
+    (AttentionVariant::Softmax, "attention makes samples consistent", true),
     (
-        "identity",
+        AttentionVariant::Identity,
         "a pixel that attends to itself alone gains nothing: the place of the layer does not matter, what it looks at does",
         false,
     ),
-    ("uniform", "to look everywhere alike is enough", true),
-    ("top1", "to look at one place is enough", true),
+    (AttentionVariant::Uniform, "to look everywhere alike is enough", true),
+    (AttentionVariant::Top1, "to look at one place is enough", true),
 ];
 
 pub(super) fn read(runs: &[RunFigures]) -> Reading {
     let mut findings = Vec::new();
     for (variant, statement, gains) in STATEMENTS {
         let mut finding = Finding::new(statement);
-        let with = runs.iter().filter(|run| run.arm.experiment.network.attention == variant);
+        let with = runs.iter().filter(|run| run.arm.experiment.network.attention == Some(variant));
         for run in with {
             let is_twin = |other: &&RunFigures| {
                 !other.has_attention() && run.differs_only_in(other, "network.attention")

@@ -1,6 +1,8 @@
 //! When networks copy their training images: how many there are, how much of one a pixel sees, and whether theory
 //! says so.
 
+use std::num::NonZeroUsize;
+
 use super::figures::{RunFigures, cell, number};
 use super::finding::{Finding, Reading, Table, Verdict, interval_words};
 use super::page::rate_panel;
@@ -15,7 +17,7 @@ pub(super) fn read(runs: &[RunFigures]) -> Reading {
     let mut theory =
         Finding::new("the local machine copies as often as the network (intervals meet)");
     for (index, run) in runs.iter().enumerate() {
-        let n = |run: &RunFigures| run.arm.experiment.dataset.n;
+        let n = |run: &RunFigures| run.arm.experiment.dataset.n.map_or(0, NonZeroUsize::get);
         let larger = runs[index + 1..]
             .iter()
             .filter(|other| run.differs_only_in(other, "dataset.n") && n(other) > n(run));

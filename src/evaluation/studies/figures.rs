@@ -10,6 +10,7 @@ use crate::analysis::summary::{Interval, Quartiles, quartiles, wilson};
 use crate::config::Arm;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::mosaics::MosaicFigures;
+use crate::network::config::AttentionVariant;
 use crate::runs::run_dir::RunDir;
 
 /// A machine and its points (t, value).
@@ -105,7 +106,7 @@ impl RunFigures {
 
     /// Whether the network has attention of any kind.
     pub fn has_attention(&self) -> bool {
-        self.arm.experiment.network.attention != "none"
+        self.arm.experiment.network.attention.is_some()
     }
 
     /// Whether two runs differ in nothing but `key`.
@@ -118,7 +119,9 @@ impl RunFigures {
 
 /// Pairs of runs, the first with attention, that differ in nothing else.
 pub fn twins(runs: &[RunFigures]) -> impl Iterator<Item = (&RunFigures, &RunFigures)> {
-    let with = runs.iter().filter(|run| run.arm.experiment.network.attention == "softmax");
+    let with = runs
+        .iter()
+        .filter(|run| run.arm.experiment.network.attention == Some(AttentionVariant::Softmax));
     with.filter_map(|run| {
         let is_twin = |other: &&RunFigures| {
             !other.has_attention() && run.differs_only_in(other, "network.attention")
@@ -195,7 +198,7 @@ pub(super) mod tests {
 
     /// A run with the given settings, r of machines and consistency rate.
     pub fn run(settings: &[&str], r: &[(&str, &[f64])], consistent: [f64; 3]) -> RunFigures {
-        let mut experiment = Experiment::new("a");
+        let mut experiment = Experiment::named("a").unwrap();
         settings.iter().for_each(|pair| experiment.set_pair(pair).unwrap());
         let rates = json!({
             "consistent": consistent[0],

@@ -5,6 +5,7 @@ use super::figures::{RunFigures, number};
 use super::finding::{Finding, Reading, Verdict, interval_words};
 use super::theory::{agreement, panels};
 use crate::evaluation::charts::{Marks, Panel, Series};
+use crate::network::config::Padding;
 
 pub(super) fn read(runs: &[RunFigures]) -> Reading {
     let mut local = Finding::new(
@@ -62,9 +63,9 @@ pub(super) fn read(runs: &[RunFigures]) -> Reading {
 
 /// The local machine that pairs with a network's padding, and the other one.
 fn pair(run: &RunFigures) -> (&'static str, &'static str) {
-    match run.arm.experiment.network.padding.as_str() {
-        "zeros" => ("bbels", "els"),
-        _ => ("els", "bbels"),
+    match run.arm.experiment.network.padding {
+        Padding::Zeros => ("bbels", "els"),
+        Padding::Circular => ("els", "bbels"),
     }
 }
 

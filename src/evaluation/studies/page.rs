@@ -1,5 +1,7 @@
 //! A study's report: `report.md` for people, `report.json` for programs, `figures.png`.
 
+use std::num::NonZeroUsize;
+
 use std::io;
 use std::path::Path;
 
@@ -111,7 +113,7 @@ pub(super) fn rate_panel(
     runs: &[RunFigures],
     pick: impl Fn(&RunFigures) -> Option<Interval>,
 ) -> Panel {
-    let n = |run: &RunFigures| run.arm.experiment.dataset.n;
+    let n = |run: &RunFigures| run.arm.experiment.dataset.n.map_or(0, NonZeroUsize::get);
     let by_n = runs.iter().any(|run| n(run) != n(&runs[0]));
     let name = |run: &RunFigures| {
         let varied = run.arm.varied.iter().filter(|(key, _)| !by_n || *key != "dataset.n");

@@ -84,9 +84,13 @@ impl Plan {
 }
 
 /// What products and convolutions are computed in on a GPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "lowercase")]
 pub enum Arithmetic {
     /// Single precision.
+    #[strum(serialize = "f32")]
     Full,
     /// TensorFloat-32: factors with ten bits of mantissa, sums in single precision.
     Tf32,

@@ -6,6 +6,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::analysis::summary::quartiles;
+use crate::config::experiment::ArchitectureKind;
 use crate::console;
 use crate::runs::event::{Rate, Rates};
 use crate::runs::liveness::Health;
@@ -117,19 +118,22 @@ fn settings(
 ) {
     let Some(experiment) = &watched.experiment else { return };
     let network = &experiment.network;
-    let (body, sizes) = match network.body.as_str() {
-        "unet" => ("unet".to_owned(), listed("widths", &network.widths)),
-        _ => (format!("resnet {}", network.width), listed("kernels", &network.kernels)),
+    let (body, sizes) = match network.architecture {
+        ArchitectureKind::UNet => ("unet".to_owned(), listed("widths", &network.widths)),
+        ArchitectureKind::ResNet => {
+            (format!("resnet {}", network.width), listed("kernels", &network.kernels))
+        }
     };
-    let (attention, heads) = match (network.attention.as_str(), network.heads) {
-        ("none", _) => ("no attention".to_owned(), String::new()),
-        (kind, 1) => (format!("{kind} attention"), "1 head".to_owned()),
-        (kind, n) => (format!("{kind} attention"), format!("{n} heads")),
+    let (attention, heads) = match (network.attention.map(<&str>::from), network.heads) {
+        (None, _) => ("no attention".to_owned(), String::new()),
+        (Some(kind), 1) => (format!("{kind} attention"), "1 head".to_owned()),
+        (Some(kind), n) => (format!("{kind} attention"), format!("{n} heads")),
     };
     let training = &experiment.training;
     let batch = format!("batch {}", training.batch);
-    lines.push(Line::raw(format!("{} n={}", experiment.dataset.kind, experiment.dataset.n)));
-    let rate = format!("rate {}", number(training.rate));
+    let n = experiment.dataset.n.map_or("all".to_owned(), |n| n.to_string());
+    lines.push(Line::raw(format!("{} n={n}", experiment.dataset.kind)));
+    let rate = format!("rate {}", number(training.learning_rate));
     let pairs = [(body, sizes), (attention, heads), (batch, rate)];
     for (one, other) in pairs.into_iter().chain(pace) {
         let both = format!("{one}, {other}");

@@ -39,7 +39,7 @@ pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
     if below.height < 3 {
         return;
     }
-    let is_without = watched.experiment.as_ref().is_some_and(|e| e.network.attention == "none");
+    let is_without = watched.experiment.as_ref().is_some_and(|e| e.network.attention.is_none());
     match (is_without, app.as_map && !watched.attention.is_empty()) {
         (true, _) if app.quantity == Quantity::SquaredCorrelation => {
             quantity(app, watched, Quantity::Loss, frame, below);

@@ -1,0 +1,81 @@
+//! The settings that a checkpoint is only continued with, from the settings table.
+
+use super::experiment::{ArchitectureKind, Experiment};
+use super::settings::SETTINGS;
+use crate::training::config::{LossWeighting, LrSchedule};
+use crate::training::identity::DecidingSettings;
+
+impl Experiment {
+    /// The settings that decide the weights after a given number of updates, as they are written in TOML.
+    pub fn deciding_settings(&self) -> DecidingSettings {
+        let default = Self::default();
+        let mut found = DecidingSettings::default();
+        for setting in SETTINGS.iter().filter(|s| s.decides_weights && self.uses(s.key)) {
+            let value = (setting.get)(self);
+            if value == (setting.get)(&default) {
+                found.at_default.insert(setting.key.to_owned());
+            }
+            found.values.insert(setting.key.to_owned(), value.to_string());
+        }
+        found
+    }
+
+    /// Whether a setting has an effect beside the others.
+    fn uses(&self, key: &str) -> bool {
+        let is_unet = self.network.architecture == ArchitectureKind::UNet;
+        match key {
+            "network.width" | "network.kernels" => !is_unet,
+            "network.widths" | "network.embedding" => is_unet,
+            "network.heads" | "network.head_width" | "network.normalise" => {
+                self.network.attention.is_some()
+            }
+            "training.final_factor" => self.training.lr_schedule == LrSchedule::Exponential,
+            "training.weighting_limit" => self.training.weighting == LossWeighting::Velocity,
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_settings_with_an_effect_on_the_weights_count() {
+        let mut experiment = Experiment::default();
+        let before = experiment.deciding_settings();
+        for pair in ["network.widths=8", "theory.lambda=3", "training.final_factor=0.5"] {
+            experiment.set_pair(pair).unwrap();
+        }
+        assert_eq!(experiment.deciding_settings(), before);
+        experiment.set_pair("training.lr_schedule=exponential").unwrap();
+        let after = experiment.deciding_settings().values;
+        assert_eq!(after["training.final_factor"], "0.5");
+        assert_eq!(after["training.lr_schedule"], "\"exponential\"");
+        experiment.set_pair("network.architecture=unet").unwrap();
+        let unet = experiment.deciding_settings();
+        assert_eq!(unet.values["network.widths"], "[8]");
+        assert!(!unet.values.contains_key("network.kernels"));
+    }
+
+    #[test]
+    fn every_setting_of_network_and_training_was_thought_about() {
+        let free = [
+            "network.clamp",
+            "training.compute_type",
+            "training.checkpoint_every",
+            "training.keep_checkpoints",
+            "training.keep_every",
+            "training.rollback_after",
+            "training.patience",
+            "training.minutes",
+        ];
+        for setting in SETTINGS {
+            let is_of_training =
+                ["network.", "training."].iter().any(|of| setting.key.starts_with(of))
+                    || setting.key == "diffusion.schedule";
+            let expected = is_of_training && !free.contains(&setting.key);
+            assert_eq!(setting.decides_weights, expected, "{}", setting.key);
+        }
+    }
+}

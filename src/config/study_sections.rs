@@ -1,0 +1,295 @@
+//! `[study.NAME]` sections.
+
+use std::ops::Range;
+
+use strum::VariantNames;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::error::{ConfigError, SettingError};
+use super::experiment::Experiment;
+use super::settings::Setting;
+use super::study::{Analysis, Plan, Study};
+use super::toml_text::{Reader, in_words, to_value};
+use super::value::{Value, nearest};
+
+/// A study with its place, before its experiments are known.
+pub(super) struct StudySection {
+    study: Study,
+    span: Range<usize>,
+}
+
+impl Reader<'_> {
+    pub(super) fn studies(
+        &self,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<Vec<StudySection>, ConfigError> {
+        let mut sections = Vec::new();
+        for (key, value) in self.table(value, "study")? {
+            let name = self.safe_name(key, "study")?;
+            sections.push(StudySection {
+                study: self.study(name.to_string(), value)?,
+                span: key.span(),
+            });
+        }
+        sections.sort_by_key(|section| section.span.start);
+        Ok(sections)
+    }
+
+    /// Refuses studies whose runs cannot be made of `experiments`.
+    pub(super) fn check_studies(
+        &self,
+        sections: Vec<StudySection>,
+        experiments: &[Experiment],
+    ) -> Result<Vec<Study>, ConfigError> {
+        let check = |section: StudySection| {
+            for (plan, form) in [(&section.study.full, ""), (&section.study.quick, ".quick")] {
+                plan.arms(experiments).map_err(|problem| {
+                    let place = format!("study.{}{form}", section.study.name);
+                    self.at(&section.span, problem.under(&place))
+                })?;
+            }
+            Ok(section.study)
+        };
+        sections.into_iter().map(check).collect()
+    }
+
+    fn study(&self, name: String, value: &Spanned<DeValue<'_>>) -> Result<Study, ConfigError> {
+        const KEYS: [&str; 6] = ["claim", "analysis", "experiments", "set", "vary", "quick"];
+        let path = format!("study.{name}");
+        let (mut claim, mut analysis) = (None, None);
+        let (mut full, mut quick) = (Changes::default(), Changes::default());
+        for (key, value) in self.table(value, &path)? {
+            let here = format!("{path}.{}", key.get_ref());
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("claim", DeValue::String(text)) => claim = Some(text.to_string()),
+                ("analysis", DeValue::String(text)) => {
+                    analysis = Some(text.parse::<Analysis>().map_err(|_| {
+                        let words = Analysis::VARIANTS;
+                        let accepted = format!("one of {}", words.join(", "));
+                        self.refuse(value, &here, &accepted, nearest(text, words.iter().copied()))
+                    })?);
+                }
+                ("claim" | "analysis", _) => return Err(self.refuse(value, &here, "text", None)),
+                ("quick", _) => {
+                    for (key, value) in self.table(value, &here)? {
+                        let inner = format!("{here}.{}", key.get_ref());
+                        if !self.change(key.get_ref(), value, &inner, &mut quick)? {
+                            return Err(self.unknown(key, &inner, &KEYS[2..5]));
+                        }
+                    }
+                }
+                (word, _) => {
+                    if !self.change(word, value, &here, &mut full)? {
+                        return Err(self.unknown(key, &here, &KEYS));
+                    }
+                }
+            }
+        }
+        let missing = |key: &str, accepted: &str| {
+            self.refuse(value, &format!("{path}.{key}"), accepted, None)
+        };
+        let full = full.over(&Plan::default());
+        if full.experiments.is_empty() {
+            return Err(missing("experiments", "a list of names of experiments"));
+        }
+        Ok(Study {
+            claim: claim.ok_or_else(|| missing("claim", "text"))?,
+            analysis: analysis.ok_or_else(|| missing("analysis", "text"))?,
+            quick: quick.over(&full),
+            full,
+            name,
+        })
+    }
+
+    /// Takes a key that both forms of a study have; false if it is none.
+    fn change(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        path: &str,
+        changes: &mut Changes,
+    ) -> Result<bool, ConfigError> {
+        match key {
+            "experiments" => {
+                let names = match to_value(value.get_ref()) {
+                    Some(Value::List(items)) => items
+                        .into_iter()
+                        .map(|item| match item {
+                            Value::Text(name) => Some(name),
+                            _ => None,
+                        })
+                        .collect(),
+                    _ => None,
+                };
+                let accepted = "a list of names of experiments";
+                changes.experiments =
+                    Some(names.ok_or_else(|| self.refuse(value, path, accepted, None))?);
+            }
+            "set" => {
+                self.each_setting(value, path, &mut |Place { setting, value, path: place }| {
+                    let admitted =
+                        to_value(value.get_ref()).and_then(|v| setting.accepted.admit(v));
+                    let accepted = || setting.accepted.to_string();
+                    let admitted =
+                        admitted.ok_or_else(|| self.refuse(value, &place, &accepted(), None))?;
+                    changes.set.push((setting.key, admitted));
+                    Ok(())
+                })?
+            }
+            "vary" => {
+                self.each_setting(value, path, &mut |Place { setting, value, path: place }| {
+                    let items = match to_value(value.get_ref()) {
+                        Some(Value::List(items)) if !items.is_empty() => {
+                            items.into_iter().map(|item| setting.accepted.admit(item)).collect()
+                        }
+                        _ => None,
+                    };
+                    let accepted = || format!("a list, each item {}", setting.accepted);
+                    let items: Vec<Value> =
+                        items.ok_or_else(|| self.refuse(value, &place, &accepted(), None))?;
+                    changes.vary.push((setting.key, items));
+                    Ok(())
+                })?
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Every setting of a table, `set.training.steps` or `set = { training = { steps = .. } }`.
+    fn each_setting(
+        &self,
+        value: &Spanned<DeValue<'_>>,
+        path: &str,
+        take: &mut dyn FnMut(Place<'_, '_>) -> Result<(), ConfigError>,
+    ) -> Result<(), ConfigError> {
+        for (group, value) in self.table(value, path)? {
+            let here = format!("{path}.{}", group.get_ref());
+            for (key, value) in self.table(value, &here)? {
+                let name = format!("{}.{}", group.get_ref(), key.get_ref());
+                let setting =
+                    self.setting(&name).map_err(|error| self.at(&key.span(), error.under(path)))?;
+                take(Place { setting, value, path: format!("{here}.{}", key.get_ref()) })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(
+        &self,
+        value: &Spanned<DeValue<'_>>,
+        key: &str,
+        accepted: &str,
+        nearest: Option<&str>,
+    ) -> ConfigError {
+        let problem = SettingError::Value {
+            key: key.to_owned(),
+            found: in_words(value.get_ref()),
+            accepted: accepted.to_owned(),
+            nearest: nearest.map(str::to_owned),
+        };
+        self.at(&value.span(), problem)
+    }
+
+    fn unknown<T: AsRef<str>>(&self, key: &Spanned<T>, path: &str, known: &[&str]) -> ConfigError {
+        let near = nearest(key.get_ref().as_ref(), known.iter().copied());
+        let problem =
+            SettingError::Unknown { key: path.to_owned(), nearest: near.map(str::to_owned) };
+        self.at(&key.span(), problem)
+    }
+}
+
+/// A setting in a study, with what it is given.
+struct Place<'a, 'b> {
+    setting: &'static Setting,
+    value: &'a Spanned<DeValue<'b>>,
+    path: String,
+}
+
+/// What one form of a study says of its plan.
+#[derive(Default)]
+struct Changes {
+    experiments: Option<Vec<String>>,
+    set: Vec<(&'static str, Value)>,
+    vary: Vec<(&'static str, Vec<Value>)>,
+}
+
+impl Changes {
+    fn over(self, plan: &Plan) -> Plan {
+        let mut plan = plan.clone();
+        if let Some(experiments) = self.experiments {
+            plan.experiments = experiments;
+        }
+        // A setting that is varied is no longer fixed, and the other way round.
+        for (key, value) in self.set {
+            plan.vary.retain(|(other, _)| *other != key);
+            plan.set.retain(|(other, _)| *other != key);
+            plan.set.push((key, value));
+        }
+        for (key, values) in self.vary {
+            plan.set.retain(|(other, _)| *other != key);
+            match plan.vary.iter_mut().find(|(other, _)| *other == key) {
+                Some((_, old)) => *old = values,
+                None => plan.vary.push((key, values)),
+            }
+        }
+        plan
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+    use std::path::Path;
+
+    use super::super::Lab;
+    use super::super::file::read;
+    use super::*;
+
+    fn lab(text: &str) -> Result<Lab, ConfigError> {
+        read(text, Path::new("lab.toml"), Path::new("."), None)
+    }
+
+    const STUDY: &str = "[experiment.a]\n[study.s]\nclaim = 'c'\nanalysis = 'theory'\nexperiments = ['a']\nset.training.steps = 7\nvary.dataset.n = [8, 16]\nvary.network.attention = ['softmax', 'none']\nquick.vary.dataset.n = [4]\nquick.set.training.steps = 3\n";
+
+    #[test]
+    fn a_study_is_every_combination_and_its_quick_form_fewer() {
+        let lab = lab(STUDY).unwrap();
+        let study = &lab.studies[0];
+        let arms = study.full.arms(&lab.experiments).unwrap();
+        let names: Vec<&str> = arms.iter().map(|arm| &*arm.experiment.name).collect();
+        assert_eq!(names, ["a-n8-softmax", "a-n8-none", "a-n16-softmax", "a-n16-none"]);
+        assert!(arms.iter().all(|arm| arm.experiment.training.steps == 7));
+        assert_eq!(arms[3].words(), "a, dataset.n 16, network.attention none");
+        let quick = study.quick.arms(&lab.experiments).unwrap();
+        assert_eq!((quick.len(), quick[1].experiment.dataset.n), (2, NonZeroUsize::new(4)));
+        assert_eq!(quick[0].experiment.training.steps, 3);
+    }
+
+    #[test]
+    fn runs_that_are_equal_are_made_once() {
+        let text = STUDY.replace("['a']", "['a', 'b']") + "[experiment.b]\nbase = 'a'\n";
+        let lab = lab(&text).unwrap();
+        assert_eq!(lab.studies[0].full.arms(&lab.experiments).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_line() {
+        let says = |from: &str, to: &str| lab(&STUDY.replace(from, to)).unwrap_err().to_string();
+        assert_eq!(
+            says("'theory'", "'theorie'"),
+            "lab.toml:4: 'study.s.analysis' is the text 'theorie', but must be one of consistency, theory, ablations, locality, copying; did you mean 'theory'?"
+        );
+        let error = says("[8, 16]", "[8, -1]");
+        assert!(error.starts_with("lab.toml:7: 'study.s.vary.dataset.n' is the list"), "{error}");
+        let error = says("set.training.steps = 7", "set.training.stepz = 7");
+        assert!(error.contains("lab.toml:6:") && error.contains("training.steps'?"), "{error}");
+        let error = says("['a']", "['aa']");
+        assert!(error.starts_with("lab.toml:2: 'study.s.experiments' is 'aa'"), "{error}");
+        let error = says("claim", "clame");
+        assert!(error.contains("did you mean 'claim'?"), "{error}");
+        let error = says("quick.vary", "quick.vari");
+        assert!(error.contains("did you mean 'vary'?"), "{error}");
+    }
+}

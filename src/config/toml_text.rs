@@ -1,0 +1,145 @@
+//! The text of a lab file with the place of every key.
+//!
+//! TOML's spanned tables are walked by hand rather than through serde, because a stranger's mistake
+//! must be answered with file, line, key, the value found and what is accepted.
+
+use std::ops::Range;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ConfigError, SettingError};
+use super::experiment::ExperimentName;
+use super::renamed::new_name;
+use super::settings::{self, Setting};
+use super::value::{Accepted, Value};
+
+/// Whether settings may have names that were given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OldNames {
+    /// An error that gives the new name.
+    Refused,
+    /// Read as the new name: for files that an earlier version of the lab wrote.
+    Read,
+}
+
+/// A text that is read, with what errors and paths need.
+pub(super) struct Reader<'a> {
+    pub text: &'a str,
+    /// The file that it came from, for errors.
+    pub origin: &'a Path,
+    /// Where relative paths in it start.
+    pub root: &'a Path,
+    pub old_names: OldNames,
+}
+
+impl Reader<'_> {
+    /// The line, from 1, at which `span` starts.
+    pub fn line(&self, span: &Range<usize>) -> usize {
+        let end = span.start.min(self.text.len());
+        1 + self.text.as_bytes()[..end].iter().filter(|&&byte| byte == b'\n').count()
+    }
+
+    /// `problem` at the line of `span`.
+    pub fn at(&self, span: &Range<usize>, problem: SettingError) -> ConfigError {
+        ConfigError::Setting {
+            path: self.origin.to_owned(),
+            line: self.line(span),
+            problem: Box::new(problem),
+        }
+    }
+
+    /// The setting of a key.
+    pub fn setting(&self, key: &str) -> Result<&'static Setting, SettingError> {
+        match (self.old_names, new_name(key)) {
+            (OldNames::Read, Some(new)) => settings::find(new),
+            _ => settings::find(key),
+        }
+    }
+
+    /// The value of a setting, as it is stored.
+    pub fn admit<T>(
+        &self,
+        setting: &Setting<T>,
+        value: &DeValue<'_>,
+    ) -> Result<Value, SettingError> {
+        let admitted = to_value(value).and_then(|value| setting.accepted.admit(value));
+        admitted.ok_or_else(|| {
+            setting.refusal(&in_words(value), &first_refused_word(value, setting.accepted))
+        })
+    }
+
+    pub fn table<'b>(
+        &self,
+        value: &'b Spanned<DeValue<'b>>,
+        key: &str,
+    ) -> Result<&'b DeTable<'b>, ConfigError> {
+        value.get_ref().as_table().ok_or_else(|| {
+            let problem = SettingError::Value {
+                key: key.to_owned(),
+                found: in_words(value.get_ref()),
+                accepted: format!("a table, [{key}]"),
+                nearest: None,
+            };
+            self.at(&value.span(), problem)
+        })
+    }
+
+    /// The name of a section, which names directories too.
+    pub fn safe_name<T: AsRef<str>>(
+        &self,
+        key: &Spanned<T>,
+        kind: &str,
+    ) -> Result<ExperimentName, ConfigError> {
+        ExperimentName::new(key.get_ref().as_ref())
+            .map_err(|problem| self.at(&key.span(), problem.under(kind)))
+    }
+}
+
+pub fn to_value(value: &DeValue<'_>) -> Option<Value> {
+    Some(match value {
+        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::Integer(integer) => {
+            Value::Integer(i64::from_str_radix(integer.as_str(), integer.radix()).ok()?)
+        }
+        DeValue::Float(float) => Value::Number(float.as_str().parse().ok()?),
+        DeValue::Boolean(flag) => Value::Boolean(*flag),
+        DeValue::Array(items) => {
+            Value::List(items.iter().map(|item| to_value(item.get_ref())).collect::<Option<_>>()?)
+        }
+        DeValue::Datetime(_) | DeValue::Table(_) => return None,
+    })
+}
+
+/// A value as a person sees it in the file, with its type where that is the likely mistake.
+pub fn in_words(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("the text '{text}'"),
+        DeValue::Integer(integer) => format!("'{}'", integer.as_str()),
+        DeValue::Float(float) => format!("'{}'", float.as_str()),
+        DeValue::Boolean(flag) => format!("'{flag}'"),
+        DeValue::Datetime(date) => format!("the date '{date}'"),
+        DeValue::Array(_) => match to_value(value) {
+            Some(list) => format!("the list {list}"),
+            None => "a list of something else".to_owned(),
+        },
+        DeValue::Table(_) => "a table".to_owned(),
+    }
+}
+
+/// The word that most likely was misspelt.
+fn first_refused_word(value: &DeValue<'_>, accepted: Accepted) -> String {
+    let words: Vec<String> = match value {
+        DeValue::String(text) => vec![text.to_string()],
+        DeValue::Array(items) => {
+            items.iter().filter_map(|item| item.get_ref().as_str()).map(str::to_owned).collect()
+        }
+        _ => Vec::new(),
+    };
+    let refused = |word: &&String| match accepted {
+        Accepted::Words(choices) => !choices.contains(&word.as_str()),
+        _ => true,
+    };
+    words.iter().find(refused).cloned().unwrap_or_default()
+}

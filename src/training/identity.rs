@@ -1,0 +1,249 @@
+//! What a checkpoint was trained with, so that training is only continued with the same settings and images.
+//!
+//! Settings are compared by key, as `lab.toml` writes their values. A setting that did not exist when a checkpoint was
+//! written must be at its default now. Deliberately absent: which settings decide the weights (the settings table of
+//! `config` marks them).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint::CheckpointError;
+use super::config::{LossWeighting, LrSchedule, TrainingConfig};
+use crate::dataset::Dataset;
+use crate::network::config::{AttentionVariant, Body, NetworkConfig, Output, Padding};
+
+/// Settings that decide the weights after a given number of updates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DecidingSettings {
+    /// Values by key.
+    pub values: BTreeMap<String, String>,
+    /// Keys whose value is the default.
+    pub at_default: BTreeSet<String>,
+}
+
+/// Settings and training images of a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub settings: BTreeMap<String, String>,
+    /// Number, shape and checksum of the training images.
+    pub dataset: String,
+}
+
+/// What checkpoints of format 1 say instead: Rust's debugging output of the network's configuration, and the
+/// training's in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityV1 {
+    pub network: String,
+    pub training: String,
+    pub dataset: String,
+}
+
+/// The identity that a checkpoint was saved with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SavedIdentity {
+    V1(IdentityV1),
+    V2(Identity),
+}
+
+/// What is trained now.
+pub struct Current<'a> {
+    pub settings: &'a DecidingSettings,
+    pub training: &'a TrainingConfig,
+    pub network: &'a NetworkConfig,
+    pub dataset: &'a Dataset,
+}
+
+impl Current<'_> {
+    pub fn identity(&self) -> Identity {
+        let settings = self.settings.values.clone();
+        Identity { settings, dataset: in_words(self.dataset) }
+    }
+
+    /// Whether training may go on from a checkpoint.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Mismatch`] with the first difference.
+    pub fn check(&self, saved: &SavedIdentity) -> Result<(), CheckpointError> {
+        let difference = match saved {
+            SavedIdentity::V1(saved) => self.difference_v1(saved),
+            SavedIdentity::V2(saved) => self.difference(saved),
+        };
+        match difference {
+            None => Ok(()),
+            Some((what, saved, now)) => Err(CheckpointError::Mismatch { what, saved, now }),
+        }
+    }
+
+    fn difference(&self, saved: &Identity) -> Option<(String, String, String)> {
+        let now = &self.settings.values;
+        let dataset = in_words(self.dataset);
+        if saved.dataset != dataset {
+            return Some(("dataset".to_owned(), saved.dataset.clone(), dataset));
+        }
+        let keys: BTreeSet<&String> = saved.settings.keys().chain(now.keys()).collect();
+        let differing = |key: &&String| match (saved.settings.get(*key), now.get(*key)) {
+            (None, Some(_)) => !self.settings.at_default.contains(*key),
+            (saved, now) => saved != now,
+        };
+        let key = keys.into_iter().find(differing)?;
+        let value =
+            |of: &BTreeMap<String, String>| of.get(key).cloned().unwrap_or("unset".to_owned());
+        Some((key.clone(), value(&saved.settings), value(now)))
+    }
+
+    fn difference_v1(&self, saved: &IdentityV1) -> Option<(String, String, String)> {
+        let pairs = [
+            ("network", &saved.network, network_v1(self.network)),
+            ("dataset", &saved.dataset, in_words(self.dataset)),
+            ("training", &saved.training, training_v1(self.training)),
+        ];
+        let (what, saved, now) = pairs.into_iter().find(|(_, saved, now)| *saved != now)?;
+        Some((what.to_owned(), saved.clone(), now))
+    }
+}
+
+fn in_words(dataset: &Dataset) -> String {
+    let pixels = crc32fast::hash(dataset.pixels());
+    format!("{} images of {}, checksum {pixels:08x}", dataset.len(), dataset.shape())
+}
+
+/// The network of format 1, which must never change.
+fn network_v1(config: &NetworkConfig) -> String {
+    let image = config.image;
+    let body = match &config.body {
+        Body::ResNet { width, kernels } => {
+            format!("ResNet {{ width: {width}, kernels: {kernels:?} }}")
+        }
+        Body::UNet { widths, embedding } => {
+            format!("UNet {{ widths: {widths:?}, embedding: {embedding} }}")
+        }
+    };
+    let padding = match config.padding {
+        Padding::Zeros => "Zeros",
+        Padding::Circular => "Circular",
+    };
+    let attention = config.attention.map_or("None".to_owned(), |attention| {
+        let variant = match attention.variant {
+            AttentionVariant::Softmax => "Softmax",
+            AttentionVariant::Top1 => "Top1",
+            AttentionVariant::Uniform => "Uniform",
+            AttentionVariant::Identity => "Identity",
+        };
+        format!(
+            "Some(AttentionConfig {{ variant: {variant}, heads: {}, head_width: {}, normalise: {} }})",
+            attention.heads, attention.head_width, attention.normalise
+        )
+    });
+    let output = match config.output {
+        Output::Noise => "Noise",
+        Output::Velocity => "Velocity",
+    };
+    format!(
+        "NetworkConfig {{ image: ImageShape {{ channels: {}, height: {}, width: {} }}, body: {body}, \
+         padding: {padding}, group_norm: {}, last_kernel: {}, n_classes: {:?}, attention: {attention}, \
+         output: {output}, time_scale: {:?}, clamp: {} }}",
+        image.channels,
+        image.height,
+        image.width,
+        config.group_norm,
+        config.last_kernel,
+        config.n_classes,
+        config.time_scale,
+        config.clamp
+    )
+}
+
+/// The training of format 1, which must never change.
+fn training_v1(config: &TrainingConfig) -> String {
+    let TrainingConfig { steps, batch, seed, learning_rate, warmup, .. } = config;
+    let TrainingConfig { weight_decay, clip_norm, ema_decay, .. } = config;
+    let decay = match config.lr_schedule {
+        LrSchedule::Constant => "Constant".to_owned(),
+        LrSchedule::Cosine => "Cosine".to_owned(),
+        LrSchedule::Exponential => {
+            format!("Exponential {{ final_factor: {:?} }}", config.final_factor)
+        }
+    };
+    let weighting = match config.weighting {
+        LossWeighting::Noise => "Noise".to_owned(),
+        LossWeighting::Velocity => format!("Velocity {{ limit: {:?} }}", config.weighting_limit),
+    };
+    let mut words = format!(
+        "steps {steps}, batch {batch}, seed {seed}, rate {learning_rate}, warmup {warmup}, decay {decay}, \
+         weighting {weighting}, weight_decay {weight_decay}, clip_norm {clip_norm}, ema_decay {ema_decay}"
+    );
+    for (name, value, default) in
+        [("accumulate", config.accumulate, 1), ("hold", config.lr_hold_steps, 0)]
+    {
+        if value != default {
+            words.push_str(&format!(", {name} {value}"));
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::ImageShape;
+    use crate::training::config::example;
+
+    fn network() -> NetworkConfig {
+        NetworkConfig {
+            image: ImageShape::new(1, 2, 2),
+            body: Body::ResNet { width: 16, kernels: vec![3] },
+            padding: Padding::Circular,
+            group_norm: false,
+            last_kernel: 1,
+            n_classes: None,
+            attention: None,
+            output: Output::Velocity,
+            time_scale: 1000.0,
+            clamp: true,
+        }
+    }
+
+    fn settings(pairs: &[(&str, &str)], at_default: &[&str]) -> DecidingSettings {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        DecidingSettings {
+            values: pairs.iter().map(owned).collect(),
+            at_default: at_default.iter().map(|key| (*key).to_owned()).collect(),
+        }
+    }
+
+    /// Whether what was saved with the first settings may be continued with the second.
+    fn check(saved: &DecidingSettings, now: &DecidingSettings) -> Result<(), String> {
+        let dataset = Dataset::new("d", ImageShape::new(1, 2, 2), vec![0, 1, 2, 3], None);
+        let (training, network) = (example(), network());
+        let current = |settings| Current {
+            settings,
+            training: &training,
+            network: &network,
+            dataset: &dataset,
+        };
+        let saved = SavedIdentity::V2(current(saved).identity());
+        current(now).check(&saved).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_setting_that_is_newer_than_a_checkpoint_must_be_at_its_default() {
+        let old = settings(&[("a.x", "1")], &[]);
+        assert_eq!(check(&old, &settings(&[("a.x", "1"), ("a.new", "0")], &["a.new"])), Ok(()));
+        let error = check(&old, &settings(&[("a.x", "1"), ("a.new", "5")], &["a.x"])).unwrap_err();
+        assert!(error.contains("a.new is 'unset' but this run's is '5'"), "{error}");
+    }
+
+    #[test]
+    fn a_difference_is_named() {
+        let error = check(&settings(&[("a.x", "1")], &[]), &settings(&[("a.x", "2")], &["a.x"]));
+        assert!(error.unwrap_err().contains("a.x is '1' but this run's is '2'"));
+        // A setting that is no longer known may have mattered.
+        assert!(check(&settings(&[("a.gone", "1")], &[]), &settings(&[], &[])).is_err());
+    }
+
+    #[test]
+    fn format_1_is_what_rust_printed() {
+        assert_eq!(network_v1(&network()), format!("{:?}", network()));
+    }
+}
