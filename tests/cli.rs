@@ -3,6 +3,7 @@
 mod common;
 #[path = "common/run.rs"]
 mod run;
+mod old_runs;
 mod science;
 
 use std::path::{Path, PathBuf};
@@ -447,7 +448,7 @@ fn wrong_use_is_answered_in_words() {
     let out = lab.place.path().join("out");
     for (arguments, expected) in [
         (&["--machine", "elss"][..], "did you mean 'els'"),
-        (&["--machine", "attention-trajectory"], "there is none here"),
+        (&["--machine", "attention-trajectory"], "needs a network's attention maps"),
         (&["--machine", "els", "--k", "4"], "4"),
         (&["--label", "3"], "no labels"),
         (&["--steps", "6", "--set", "theory.scales=[3, 5]"], "theory.scales"),

@@ -18,6 +18,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use strum::VariantNames;
 
 use super::tensor_file::{self, TensorFile, batch_shape, floats, integers, named};
 use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
@@ -59,23 +60,26 @@ pub struct DenoiseArgs {
     /// auto, cpu, cuda:N or cuda:N,M for several GPUs; GPUs compute with --dtype f32.
     #[arg(long, default_value = "auto")]
     pub device: DeviceRequest,
+    /// Noise schedule that --t refers to.
+    #[arg(long, default_value = "cosine", value_parser = parse_schedule)]
+    pub schedule: Schedule,
     /// Attention maps for the attention machine: tensor 'attention'.
     #[arg(long, value_name = "FILE")]
     pub attention: Option<PathBuf>,
-    /// Weight of attended patches' votes on the image (attention machine; 1 if not given).
+    /// Attention machine: weight of the attended patches' evidence for a training image [default: 5].
     #[arg(long, value_name = "L")]
     pub lambda: Option<f64>,
-    /// Share of the estimate that is an attention-weighted sum (attention machine; 0 if not given).
+    /// Attention machine: share of the estimate that is an attention-weighted mean, 0 to 1 [default: 0.3].
     #[arg(long, value_name = "G")]
     pub gamma: Option<f64>,
-    /// Width of the similarity source (0.3 if not given).
+    /// Attention source similarity: temperature [default: 1].
     #[arg(long)]
     pub tau: Option<f64>,
     /// measured, uniform, identity, co-origin, similarity or pooled; 'measured' if --attention is given,
     /// 'similarity' otherwise.
     #[arg(long, value_name = "NAME")]
     pub attention_source: Option<String>,
-    /// Least share of the largest filter weight that ls-wiener's masks let through (0.02 if not given).
+    /// Machine ls-wiener: masks keep filter weights of at least this fraction of the largest [default: 0.02].
     #[arg(long)]
     pub mask: Option<f64>,
     /// Keep only training images with this label.
@@ -126,10 +130,14 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
     }
     let machine = Machine::new(spec, Arc::new(images), precision, provider)?;
     let machine = machine.with_posterior(args.posterior);
-    let level = Schedule::Cosine.level(args.t);
+    let level = args.schedule.level(args.t);
     let denoised = machine.denoise(&x, level)?;
     let tensors = output_tensors(&x, &denoised, level, args.dtype);
     write_output(&args.output, &to_bytes(&tensors)?).with_context(cannot)
+}
+
+fn parse_schedule(text: &str) -> Result<Schedule, String> {
+    text.parse().map_err(|_| format!("choose from {}", Schedule::VARIANTS.join(", ")))
 }
 
 fn machine_spec(args: &DenoiseArgs) -> Result<MachineSpec> {

@@ -18,6 +18,7 @@ use super::progress;
 use super::sample::parse_range;
 use super::{Place, STOPPED};
 use crate::analysis::consistency::Judge;
+use crate::config::experiment::MachineName;
 use crate::config::{Experiment, NamedMachine};
 use crate::console;
 use crate::dataset::Dataset;
@@ -139,25 +140,23 @@ fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
         set(&mut experiment, "diffusion.sampling_steps", &steps.to_string())?;
     }
     if let Some(k) = args.k {
-        set(&mut experiment, "theory.k", &k.to_string())?;
+        set(&mut experiment, "theory.patch_size", &k.to_string())?;
         set(&mut experiment, "theory.scales", "[]")?;
     }
     experiment.set_pairs(&args.settings)?;
-    let needs_network =
-        |name: &&String| matches!(name.as_str(), "attention-trajectory" | "attention-measured");
-    if let Some(machine) = args.machine.iter().find(needs_network) {
-        bail!(
-            "machine '{machine}' looks where a network looks, and there is none here; 'mosaic run' compares it with one"
-        );
+    let of_network = [MachineName::AttentionTrajectory, MachineName::AttentionMeasured];
+    let named = experiment.theory.machines.iter().find(|machine| of_network.contains(machine));
+    if let (Some(machine), false) = (named, args.machine.is_empty()) {
+        let name: &str = machine.into();
+        bail!("machine '{name}' needs a network's attention maps; use 'mosaic run' for it");
     }
+    experiment.theory.machines.retain(|machine| !of_network.contains(machine));
     experiment.check().context("checking the settings")?;
     let (network, dataset) = network_of(&experiment)?;
     dataset.notices().iter().for_each(|notice| errorln!("warning: {notice}"));
     let (machines, notes) = experiment.machines(&network);
     notes.iter().for_each(|note| errorln!("{note}"));
-    let machines: Vec<NamedMachine> =
-        machines.into_iter().filter(|machine| !needs_network(&&machine.name)).collect();
-    ensure!(!machines.is_empty(), "no machine is left to sample; name one with --machine");
+    ensure!(!machines.is_empty(), "no machines to sample; choose one with --machine");
     let device = match &args.device {
         Some(device) => device.clone(),
         None => place.lab()?.settings.device,

@@ -14,6 +14,7 @@ use super::value::Word;
 use crate::diffusion::Schedule;
 use crate::network::config::{AttentionVariant, Output, Padding};
 use crate::theory::masked::DEFAULT_THRESHOLD;
+use crate::theory::names::{DEFAULT_ATTENTION, DEFAULT_TAU};
 use crate::training::config::TrainingConfig;
 
 /// One experiment: a data set, a network, its training, and the theory it is compared with.
@@ -341,9 +342,9 @@ impl Default for TheorySettings {
             ],
             patch_size: None,
             scales: Vec::new(),
-            lambda: 5.0,
-            gamma: 0.3,
-            tau: 1.0,
+            lambda: DEFAULT_ATTENTION.lambda,
+            gamma: DEFAULT_ATTENTION.gamma,
+            tau: DEFAULT_TAU,
             mask_threshold: DEFAULT_THRESHOLD,
         }
     }

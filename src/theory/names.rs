@@ -7,13 +7,13 @@ use super::masked::DEFAULT_THRESHOLD;
 use super::patches::Pool;
 use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled};
 
-/// `tau` of the similarity source where none is given; the middle of THEORY section 4's grid.
-pub const DEFAULT_TAU: f64 = 0.3;
+/// `tau` of the similarity source where none is given.
+pub const DEFAULT_TAU: f64 = 1.0;
 
-/// Settings of an attention machine where none are given: evidence and value mixing both at work.
+/// Settings of an attention machine where none are given, on the command line and in `lab.toml`.
 pub const DEFAULT_ATTENTION: AttentionSettings = AttentionSettings {
-    lambda: 1.0,
-    gamma: 0.0,
+    lambda: 5.0,
+    gamma: 0.3,
     source: AttentionSource::Similarity { tau: DEFAULT_TAU },
 };
 

@@ -39,8 +39,6 @@ pub enum CheckpointError {
         "checkpoint '{path}' has format '{found}', but this version reads formats up to '{FORMAT}'"
     )]
     Format { path: PathBuf, found: u32 },
-    #[error("the checkpoint's {what} is '{saved}' but this run's is '{now}'; resume with the same")]
-    Mismatch { what: String, saved: String, now: String },
     #[error("could not encode the checkpoint's tensors: {problem}")]
     Encode { problem: String },
 }

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::checkpoint::CheckpointError;
+use super::identity::Mismatch;
 use crate::network::NetworkError;
 #[cfg(feature = "cudnn")]
 use crate::network::gpu::cuda::EngineError;
@@ -26,6 +27,8 @@ pub enum TrainingError {
     Tensor(#[from] candle_core::Error),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
     #[cfg(feature = "cudnn")]
     #[error(transparent)]
     Gpu(#[from] EngineError),

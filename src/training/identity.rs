@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
-use super::checkpoint::CheckpointError;
 use super::config::{LossWeighting, LrSchedule, TrainingConfig};
 use crate::dataset::Dataset;
 use crate::network::config::{AttentionVariant, Body, NetworkConfig, Output, Padding};
@@ -46,6 +46,16 @@ pub enum SavedIdentity {
     V2(Identity),
 }
 
+/// A checkpoint of other settings or training images than a run's.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the checkpoint's {what} is '{saved}' but this run's is '{now}'; resume with the same")]
+pub struct Mismatch {
+    /// The key of a setting, or `dataset`.
+    pub what: String,
+    pub saved: String,
+    pub now: String,
+}
+
 /// What is trained now.
 pub struct Current<'a> {
     pub settings: &'a DecidingSettings,
@@ -63,23 +73,21 @@ impl Current<'_> {
     /// Whether training may go on from a checkpoint.
     ///
     /// # Errors
-    /// [`CheckpointError::Mismatch`] with the first difference.
-    pub fn check(&self, saved: &SavedIdentity) -> Result<(), CheckpointError> {
+    /// The first difference.
+    pub fn check(&self, saved: &SavedIdentity) -> Result<(), Mismatch> {
         let difference = match saved {
             SavedIdentity::V1(saved) => self.difference_v1(saved),
             SavedIdentity::V2(saved) => self.difference(saved),
         };
-        match difference {
-            None => Ok(()),
-            Some((what, saved, now)) => Err(CheckpointError::Mismatch { what, saved, now }),
-        }
+        difference.map_or(Ok(()), Err)
     }
 
-    fn difference(&self, saved: &Identity) -> Option<(String, String, String)> {
+    fn difference(&self, saved: &Identity) -> Option<Mismatch> {
         let now = &self.settings.values;
         let dataset = in_words(self.dataset);
         if saved.dataset != dataset {
-            return Some(("dataset".to_owned(), saved.dataset.clone(), dataset));
+            let (what, saved) = ("dataset".to_owned(), saved.dataset.clone());
+            return Some(Mismatch { what, saved, now: dataset });
         }
         let keys: BTreeSet<&String> = saved.settings.keys().chain(now.keys()).collect();
         let differing = |key: &&String| match (saved.settings.get(*key), now.get(*key)) {
@@ -89,17 +97,17 @@ impl Current<'_> {
         let key = keys.into_iter().find(differing)?;
         let value =
             |of: &BTreeMap<String, String>| of.get(key).cloned().unwrap_or("unset".to_owned());
-        Some((key.clone(), value(&saved.settings), value(now)))
+        Some(Mismatch { what: key.clone(), saved: value(&saved.settings), now: value(now) })
     }
 
-    fn difference_v1(&self, saved: &IdentityV1) -> Option<(String, String, String)> {
+    fn difference_v1(&self, saved: &IdentityV1) -> Option<Mismatch> {
         let pairs = [
             ("network", &saved.network, network_v1(self.network)),
             ("dataset", &saved.dataset, in_words(self.dataset)),
             ("training", &saved.training, training_v1(self.training)),
         ];
         let (what, saved, now) = pairs.into_iter().find(|(_, saved, now)| *saved != now)?;
-        Some((what.to_owned(), saved.clone(), now))
+        Some(Mismatch { what: what.to_owned(), saved: saved.clone(), now })
     }
 }
 

@@ -1,13 +1,7 @@
-//! The state of training - weights, optimiser and averaged weights - and whoever computes its steps: candle's tensors
-//! ([`super::tensors`]) or a GPU's recorded commands ([`super::gpu`]).
+//! The state of training - weights, optimiser and averaged weights - and its steps. There are two: candle's tensors
+//! ([`super::tensors`]) and a GPU's recorded commands ([`super::gpu`]).
 
-use std::sync::Arc;
-
-use super::config::TrainingConfig;
 use super::error::TrainingError;
-use super::gpu;
-use super::tensors::Tensors;
-use crate::dataset::Dataset;
 use crate::network::{Network, TensorMap};
 
 /// What one step computed, before it is judged.
@@ -44,25 +38,4 @@ pub trait TrainingState {
     fn moments(&self) -> Result<TensorMap, TrainingError>;
 
     fn restore(&mut self, network: &Network, saved: Restored) -> Result<(), TrainingError>;
-}
-
-/// The state of a network that was not trained yet, on the network's device; and a warning about how steps are computed,
-/// if users should know.
-pub fn fresh(
-    config: &TrainingConfig,
-    network: &Network,
-    dataset: &Arc<Dataset>,
-) -> Result<(Box<dyn TrainingState>, Option<String>), TrainingError> {
-    let mut warning = None;
-    if !network.device().is_cpu() {
-        match gpu::fresh(config, network, dataset)? {
-            Ok(found) => return Ok(found),
-            Err(problem) => {
-                warning = Some(format!(
-                    "training uses the slower path, candle in single precision: {problem}"
-                ));
-            }
-        }
-    }
-    Ok((Box::new(Tensors::new(config, network, dataset.clone())?), warning))
 }

@@ -14,11 +14,13 @@ use candle_core::{DType, Device};
 use super::checkpoint::{self, Contents};
 use super::config::TrainingConfig;
 use super::error::TrainingError;
+use super::gpu;
 use super::identity::{Current, DecidingSettings, SavedIdentity};
 use super::progress::Progress;
 use super::retention;
 use super::schedule::learning_rate;
-use super::state::{self, Outcome, Restored, TrainingState};
+use super::state::{Outcome, Restored, TrainingState};
+use super::tensors::Tensors;
 use crate::dataset::Dataset;
 use crate::network::config::NetworkConfig;
 use crate::network::parameters::Source;
@@ -117,7 +119,7 @@ impl Trainer {
         settings: DecidingSettings,
     ) -> Result<Self, TrainingError> {
         check(&config, network.config(), &dataset)?;
-        let (state, warning) = state::fresh(&config, &network, &dataset)?;
+        let (state, warning) = fresh_state(&config, &network, &dataset)?;
         Ok(Self {
             config,
             settings,
@@ -206,6 +208,27 @@ impl Trainer {
         let network = self.network.frozen_with(&self.state.average()?)?;
         Ok(NetworkDenoiser::new(Arc::new(network)))
     }
+}
+
+/// The state of a network that was not trained yet, on the network's device; and a warning about how steps are computed,
+/// if users should know.
+fn fresh_state(
+    config: &TrainingConfig,
+    network: &Network,
+    dataset: &Arc<Dataset>,
+) -> Result<(Box<dyn TrainingState>, Option<String>), TrainingError> {
+    let mut warning = None;
+    if !network.device().is_cpu() {
+        match gpu::fresh(config, network, dataset)? {
+            Ok(found) => return Ok(found),
+            Err(problem) => {
+                warning = Some(format!(
+                    "training uses the slower path, candle in single precision: {problem}"
+                ));
+            }
+        }
+    }
+    Ok((Box::new(Tensors::new(config, network, dataset.clone())?), warning))
 }
 
 fn mean_error(errors: &[(f64, f64)]) -> f64 {

@@ -9,6 +9,7 @@ use mosaic_lab::cli::denoise::{self, DenoiseArgs, OutputType};
 use mosaic_lab::config;
 use mosaic_lab::dataset::folder::Folder;
 use mosaic_lab::dataset::{self, DatasetSource};
+use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::evaluation::calibration::Calibration;
 use mosaic_lab::evaluation::inspect::Trace;
 use mosaic_lab::hardware::device::DeviceRequest;
@@ -198,6 +199,7 @@ fn arguments(paths: &[PathBuf; 3], attention: Option<PathBuf>, output: &Path) ->
         input: paths[1].clone(),
         output: output.to_owned(),
         dtype: OutputType::F64,
+        schedule: Schedule::Cosine,
         device: "cpu".parse().unwrap(),
         attention,
         lambda: None,
