@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::Place;
 use super::control::find;
+use super::place::Place;
 use crate::console;
 use crate::errorln;
 use crate::evaluation::calibration::{Calibrated, Origin, StepSettings};

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::Place;
 use super::control::find;
+use super::place::Place;
 use crate::console;
 use crate::errorln;
 use crate::evaluation::calibration::Calibration;

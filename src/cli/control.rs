@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::Place;
+use super::place::Place;
 use crate::console;
 use crate::runs::command::{Act, Command, Reply};
 use crate::runs::control::{self, ControlError};

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
-use super::{Place, words_beside};
+use super::place::Place;
+use super::words_beside::words_beside;
 use crate::analysis::consistency::Judge;
 use crate::config::Experiment;
 use crate::config::experiment::ExperimentName;

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::Place;
+use super::place::Place;
 use crate::config::lab_settings::{ColourChoice, ImageChoice};
 use crate::console;
 use crate::console::abilities;

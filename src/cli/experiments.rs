@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::Place;
+use super::place::Place;
 use crate::console;
 
 #[derive(Clone, Debug, Args)]

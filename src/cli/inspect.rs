@@ -10,7 +10,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::control::find;
-use super::{Place, words_beside};
+use super::place::Place;
+use super::words_beside::words_beside;
 use crate::console;
 use crate::diffusion::attention::row_entropy;
 use crate::evaluation::inspect::picture::{At, film, sheet};

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 
-use super::Place;
 use super::control::{find, tell_run};
+use super::place::Place;
 use crate::console;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::previewing::{Maker, PreviewRequest};

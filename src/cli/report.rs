@@ -5,9 +5,8 @@ use std::io::Write;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::Place;
 use super::control::find;
-use super::runs::state_word;
+use super::place::Place;
 use crate::console;
 
 #[derive(Clone, Debug, Args)]
@@ -26,7 +25,7 @@ pub fn show(place: &Place, args: &ReportArgs) -> Result<()> {
         bail!(
             "run '{}' has no report yet: it is {}; a report is written when a run is finished",
             run.id,
-            state_word(&run)
+            run.condition().word()
         );
     }
     let text = std::fs::read(&path).with_context(|| format!("reading '{}'", path.display()))?;

@@ -9,9 +9,10 @@ use clap::Args;
 use indicatif::{MultiProgress, ProgressBar};
 use serde_json::json;
 
+use super::exit_codes::STOPPED;
+use super::place::Place;
 use super::progress;
 use super::run::follower_terminal;
-use super::{Place, STOPPED};
 use crate::config::value::nearest;
 use crate::config::{Arm, Lab, Study};
 use crate::console;
@@ -20,6 +21,7 @@ use crate::evaluation::studies::figures::RunFigures;
 use crate::evaluation::studies::page::{self, Heading};
 use crate::evaluation::studies::runner::{Stand, run_all, stop_all};
 use crate::hardware::device::DeviceRequest;
+use crate::runs::condition::Condition;
 use crate::runs::launch::LaunchOptions;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals::{self, Signals};
@@ -267,7 +269,7 @@ fn in_words(stand: &Stand) -> String {
                 format!("step {} of {}{eta}", status.step, status.steps)
             }
             (_, Some(message)) => message.clone(),
-            (state, None) => format!("{state:?}").to_lowercase(),
+            (state, None) => Condition::from(state).word().to_owned(),
         },
         Stand::Finished(run) => format!("finished: {}", run.id()),
         Stand::Failed(reason) => format!("failed: {reason}"),

@@ -14,9 +14,10 @@ use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::ProgressBar;
 
+use super::exit_codes::STOPPED;
+use super::place::Place;
 use super::progress;
 use super::runs::in_words;
-use super::{Place, STOPPED};
 use crate::console;
 use crate::errorln;
 use crate::hardware::device::DeviceRequest;

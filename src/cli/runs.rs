@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 
-use super::Place;
 use super::control::{RunArg, find};
+use super::place::Place;
 use crate::console;
 use crate::errorln;
 use crate::runs::about::About;
+use crate::runs::condition::Condition;
 use crate::runs::event::{AttentionAtLevel, AttentionMetrics, Event, EventBody};
 use crate::runs::events::EventTail;
 use crate::runs::holder::Steering;
-use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
 
 #[derive(Clone, Debug, Args)]
@@ -40,19 +40,6 @@ pub struct LogsArgs {
     pub worker: bool,
 }
 
-/// A state in one word; `lost` where the worker exited without reporting a status, `silent` where it says nothing,
-/// `newer` where a newer mosaic wrote what this one cannot read.
-pub fn state_word(run: &RunSummary) -> String {
-    match (run.health, &run.status) {
-        (Health::Lost, _) => "lost".to_owned(),
-        (Health::Silent, _) => "silent".to_owned(),
-        (Health::Newer, _) => "newer".to_owned(),
-        (Health::Undecided, _) => "checking".to_owned(),
-        (_, Some(status)) => format!("{:?}", status.state).to_lowercase(),
-        (_, None) => "launching".to_owned(),
-    }
-}
-
 /// Why a run stands as it does, if anything is said of it.
 fn message(run: &RunSummary) -> Option<String> {
     let newer = run.newer.as_ref().map(ToString::to_string);
@@ -64,6 +51,45 @@ fn holder(run: &RunSummary) -> Option<&str> {
     match &run.steering {
         Steering::Theirs(name) => Some(name),
         Steering::Free | Steering::Mine => None,
+    }
+}
+
+/// A row of `ls --json`.
+#[derive(Serialize)]
+struct ListedRun<'a> {
+    run: &'a str,
+    experiment: &'a str,
+    state: Condition,
+    step: Option<u64>,
+    steps: Option<u64>,
+    loss: Option<f64>,
+    device: Option<&'a str>,
+    message: Option<String>,
+    steered_by: Option<&'a str>,
+    created_ms: u64,
+    note: &'a str,
+    tags: &'a [String],
+    path: String,
+}
+
+impl<'a> ListedRun<'a> {
+    fn new(run: &'a RunSummary) -> Self {
+        let status = run.status.as_ref();
+        Self {
+            run: &run.id,
+            experiment: &run.experiment,
+            state: run.condition(),
+            step: status.map(|status| status.step),
+            steps: status.map(|status| status.steps),
+            loss: status.and_then(|status| status.loss),
+            device: status.map(|status| status.device.as_str()),
+            message: message(run),
+            steered_by: holder(run),
+            created_ms: run.created_ms,
+            note: &run.about.note,
+            tags: &run.about.tags,
+            path: run.dir.path().display().to_string(),
+        }
     }
 }
 
@@ -81,27 +107,7 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
     }
     let mut out = console::stdout();
     if args.json {
-        let rows: Vec<_> = found
-            .iter()
-            .map(|run| {
-                let status = run.status.as_ref();
-                json!({
-                    "run": run.id,
-                    "experiment": run.experiment,
-                    "state": state_word(run),
-                    "step": status.map(|status| status.step),
-                    "steps": status.map(|status| status.steps),
-                    "loss": status.and_then(|status| status.loss),
-                    "device": status.map(|status| status.device.clone()),
-                    "message": message(run),
-                    "steered_by": holder(run),
-                    "created_ms": run.created_ms,
-                    "note": run.about.note,
-                    "tags": run.about.tags,
-                    "path": run.dir.path().display().to_string(),
-                })
-            })
-            .collect();
+        let rows: Vec<_> = found.iter().map(ListedRun::new).collect();
         writeln!(out, "{}", serde_json::to_string(&rows)?)?;
         return Ok(());
     }
@@ -123,8 +129,11 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
         let note = [tags.trim_end(), &run.about.note, &message];
         let note =
             note.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("  ");
-        let line =
-            format!("{:width$}  {:9}  {step:>15}  {loss:>9}  {note}", shown(run), state_word(run));
+        let line = format!(
+            "{:width$}  {:9}  {step:>15}  {loss:>9}  {note}",
+            shown(run),
+            run.condition().word()
+        );
         writeln!(out, "{}", console::line(line.trim_end()))?;
     }
     Ok(())
@@ -173,7 +182,7 @@ pub fn in_words(event: &Event) -> String {
     let text = match &event.body {
         EventBody::State { state, reason } => {
             let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-            format!("{}{reason}", format!("{state:?}").to_lowercase())
+            format!("{}{reason}", Condition::from(*state).word())
         }
         EventBody::Metrics(metrics) => format!(
             "loss {}, {:.2} steps/s, rate {:.2e}",
@@ -209,7 +218,8 @@ pub fn in_words(event: &Event) -> String {
         }
         EventBody::Checkpoint { path, seconds } => format!("checkpoint {path} in {seconds:.2} s"),
         EventBody::Notice { level, text } => {
-            format!("{}: {text}", format!("{level:?}").to_lowercase())
+            let level: &str = level.into();
+            format!("{level}: {text}")
         }
         EventBody::Agreement { figures } => {
             let figures: Vec<String> = figures

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
 use super::control::find;
-use super::{Place, words_beside};
+use super::place::Place;
+use super::words_beside::words_beside;
 use crate::console;
 use crate::evaluation::figures;
 use crate::evaluation::samples::with_classes;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::Place;
 use super::control::find;
+use super::place::Place;
 use crate::config::lab_settings::{ColourChoice, ImageChoice};
 use crate::console;
 use crate::console::abilities;

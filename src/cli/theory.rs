@@ -14,9 +14,10 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::data::experiment_over;
+use super::exit_codes::STOPPED;
+use super::place::Place;
 use super::progress;
 use super::sample::parse_range;
-use super::{Place, STOPPED};
 use crate::analysis::consistency::Judge;
 use crate::config::experiment::MachineName;
 use crate::config::{Experiment, NamedMachine};

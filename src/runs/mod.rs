@@ -16,6 +16,7 @@ pub mod run_toml;
 pub mod run_lock;
 pub mod run_dir;
 pub mod liveness;
+pub mod condition;
 pub mod runs_dir;
 pub mod queue;
 pub mod events;

@@ -12,6 +12,7 @@ use std::thread;
 use thiserror::Error;
 
 use super::about::About;
+use super::condition::Condition;
 use super::format::NewerFormat;
 use super::holder::Steering;
 use super::liveness::{self, BETWEEN_LOOKS, Health};
@@ -56,6 +57,12 @@ pub struct RunSummary {
     pub steering: Steering,
     /// Why nothing is known of it, if a newer mosaic wrote it.
     pub newer: Option<NewerFormat>,
+}
+
+impl RunSummary {
+    pub fn condition(&self) -> Condition {
+        Condition::new(self.health, self.status.as_ref())
+    }
 }
 
 /// Why a run's directory stays as it is.

@@ -1,0 +1,145 @@
+//! From arguments to the command that does it; the dashboard where there is no command.
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{CommandFactory, Parser};
+use signal_hook::consts::SIGXFSZ;
+
+use super::arguments::{AttachArgs, Cli, Subcommands};
+use super::exit_codes::{MISUSE, SIGNALLED};
+use super::place::Place;
+use super::{
+    bench, calibrate, compare, control, data, denoise, doctor, experiments, init, inspect, preview,
+    report, reproduce, run, runs, sample, show, theory,
+};
+use crate::allocator::when_exhausted;
+use crate::console::{self, abilities};
+use crate::errorln;
+use crate::hardware::resource_limits::{memory, start_threads};
+use crate::runs::command::Command as WorkerCommand;
+use crate::runs::runs_dir::RunsDir;
+use crate::runs::signals;
+use crate::tui::Left;
+use crate::worker;
+
+/// Runs what was asked for.
+pub fn dispatch(cli: Cli) -> Result<ExitCode> {
+    let place = &cli.place;
+    // Writing past a limit on file sizes is then an error with words, not the end of the process.
+    signals::pass_over(SIGXFSZ).context("listening for signals")?;
+    let Some(command) = cli.command else { return dashboard(place, &AttachArgs::default()) };
+    if command.computes() {
+        start_threads()?;
+    }
+    // A worker has last words of its own.
+    if !matches!(command, Subcommands::Worker { .. } | Subcommands::Attach(_)) {
+        when_exhausted(|bytes| {
+            errorln!("error: out of memory: an allocation of {bytes} bytes failed; {}", memory());
+        });
+    }
+    match command {
+        Subcommands::Worker { run_dir } => return Ok(ExitCode::from(worker::run(&run_dir))),
+        Subcommands::Attach(args) => return dashboard(place, &args),
+        Subcommands::Doctor(args) => {
+            let is_well = doctor::run(place, &args)?;
+            return Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Subcommands::Run(args) => return run::run(place, &args),
+        Subcommands::Reproduce(args) => return reproduce::run(place, &args),
+        Subcommands::Theory(args) => return theory::run(place, &args),
+        Subcommands::Experiments(args) => experiments::show(place, &args)?,
+        Subcommands::Init(args) => init::write(&args)?,
+        Subcommands::Ls(args) => runs::list(place, &args)?,
+        Subcommands::Logs(args) => runs::logs(place, &args)?,
+        Subcommands::Note(args) => runs::note(place, &args)?,
+        Subcommands::Rename(args) => runs::rename(place, &args)?,
+        Subcommands::Rm(args) => runs::remove(place, &args)?,
+        Subcommands::Pause(args) => control::tell(place, &args, &WorkerCommand::Pause)?,
+        Subcommands::Stop(args) => control::tell(place, &args, &WorkerCommand::Stop)?,
+        Subcommands::Preview(args) => preview::preview(place, &args)?,
+        Subcommands::Resume(args) => control::resume(place, &args)?,
+        Subcommands::Kill(args) => control::kill(place, &args)?,
+        Subcommands::Sample(args) => sample::sample(place, &args)?,
+        Subcommands::Calibrate(args) => calibrate::calibrate(place, &args)?,
+        Subcommands::Inspect(args) => inspect::run(place, &args)?,
+        Subcommands::Compare(args) => compare::run(place, &args)?,
+        Subcommands::Show(args) => show::run(place, &args)?,
+        Subcommands::Report(args) => report::show(place, &args)?,
+        Subcommands::Data(args) => data::run(place, &args)?,
+        Subcommands::Denoise(args) => denoise::run(&args)?,
+        Subcommands::Bench(args) => bench::run(&args)?,
+        Subcommands::Completions { shell } => {
+            // Into memory first: clap_complete panics when stdout is closed early.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "mosaic", &mut script);
+            io::stdout().write_all(&script)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What to print in place of the dashboard.
+const WITHOUT_DASHBOARD: &str = "without the dashboard use
+  mosaic experiments        what can be run
+  mosaic run EXPERIMENT     train, compare and report
+  mosaic ls                 runs and how they stand
+  mosaic --help             everything else";
+
+fn dashboard(place: &Place, args: &AttachArgs) -> Result<ExitCode> {
+    if let Some(lack) = abilities::lack_of_screen() {
+        errorln!("mosaic's dashboard needs a terminal that can show it: {lack}");
+        WITHOUT_DASHBOARD.lines().for_each(|line| errorln!("{line}"));
+        return Ok(ExitCode::from(MISUSE));
+    }
+    let lab = place.lab()?;
+    RunsDir::new(&lab.settings.runs_dir).check()?;
+    let run = match &args.run {
+        Some(name) => Some(control::find(&RunsDir::new(&lab.settings.runs_dir), name)?.id),
+        None => None,
+    };
+    let opening = crate::tui::Opening { run, read_only: args.read_only };
+    match crate::tui::run(lab, opening)? {
+        Left::Detached => Ok(ExitCode::SUCCESS),
+        Left::Signalled(signal) => Ok(ExitCode::from(SIGNALLED.saturating_add(signal))),
+    }
+}
+
+/// Prints what the command line parser has to say: help on standard output, or what is wrong with the arguments. With colours, unless the terminal shows
+/// none or an argument has characters that it would obey. (Text that the parser has rendered cannot be judged: it has lost its escapes, which are printed all the same.)
+pub fn refuse(error: &clap::Error) -> ExitCode {
+    let given: Vec<String> =
+        env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let clean: Vec<String> =
+        given.iter().map(|argument| console::line(argument).into_owned()).collect();
+    let is_clean = given == clean;
+    // The parser quotes arguments as they are, line feeds too: it is given clean ones to quote.
+    let cleaned = (!is_clean).then(|| Cli::try_parse_from(clean).err()).flatten();
+    let error = cleaned.as_ref().unwrap_or(error);
+    let text = error.render().to_string();
+    let code = u8::try_from(error.exit_code()).unwrap_or(MISUSE);
+    let printed = match (is_clean && abilities::obeys_escapes(), error.use_stderr()) {
+        (true, _) => error.print(),
+        (false, true) => write!(console::stderr(), "{text}"),
+        (false, false) => write!(console::stdout(), "{text}"),
+    };
+    match printed.and_then(|()| io::stdout().flush()) {
+        // Help that nobody got; a pipe that was closed is nobody's fault.
+        Err(problem) if code == 0 && problem.kind() != io::ErrorKind::BrokenPipe => {
+            errorln!("error: writing to standard output: {problem}");
+            ExitCode::FAILURE
+        }
+        Err(_) | Ok(()) => ExitCode::from(code),
+    }
+}
+
+/// True when an error is only that nobody reads our output any more (`mosaic ls | head -1`).
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,38 @@
+//! `--lab` and `--runs-dir`: where experiments and runs are.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::config::{self, Lab};
+use crate::runs::runs_dir::RunsDir;
+
+/// Where experiments and runs are.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Place {
+    /// Experiments and settings; ./lab.toml, or else the built-in one.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub lab: Option<PathBuf>,
+    /// Where runs are kept, in place of the lab file's runs_dir.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub runs_dir: Option<PathBuf>,
+}
+
+impl Place {
+    /// The lab, with `--runs-dir` applied.
+    pub fn lab(&self) -> Result<Lab> {
+        let mut lab = config::load(self.lab.as_deref())?;
+        if let Some(runs_dir) = &self.runs_dir {
+            lab.settings.runs_dir.clone_from(runs_dir);
+        }
+        Ok(lab)
+    }
+
+    /// The runs, which can be looked after even when `lab.toml` is broken and `--runs-dir` given.
+    pub fn runs(&self) -> Result<RunsDir> {
+        match &self.runs_dir {
+            Some(path) => Ok(RunsDir::new(path)),
+            None => Ok(RunsDir::new(self.lab()?.settings.runs_dir)),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! How a run stands, in one word: its worker's state, or what can be said where the worker is silent or gone.
+
+use serde::Serialize;
+
+use super::liveness::Health;
+use super::status::{RunState, Status};
+
+/// The words of `mosaic ls --json` and of the dashboard's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Condition {
+    Queued,
+    Starting,
+    Training,
+    Paused,
+    Comparing,
+    Finished,
+    Stopped,
+    Failed,
+    /// No status yet.
+    Launching,
+    /// The worker exited without reporting a status.
+    Lost,
+    /// The worker holds the run, but has not reported for a while.
+    Silent,
+    /// Written by a newer mosaic, in a format that this one cannot read.
+    Newer,
+    /// Only a second look can tell whether the worker lives.
+    Checking,
+}
+
+impl Condition {
+    /// The condition of a run with that health and last status.
+    pub fn new(health: Health, status: Option<&Status>) -> Self {
+        match (health, status.map(|status| status.state)) {
+            (Health::Lost, _) => Self::Lost,
+            (Health::Silent, _) => Self::Silent,
+            (Health::Newer, _) => Self::Newer,
+            (Health::Undecided, _) => Self::Checking,
+            (_, None) => Self::Launching,
+            (_, Some(state)) => state.into(),
+        }
+    }
+
+    /// The word itself.
+    pub fn word(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl From<RunState> for Condition {
+    fn from(state: RunState) -> Self {
+        match state {
+            RunState::Queued => Self::Queued,
+            RunState::Starting => Self::Starting,
+            RunState::Training => Self::Training,
+            RunState::Paused => Self::Paused,
+            RunState::Comparing => Self::Comparing,
+            RunState::Finished => Self::Finished,
+            RunState::Stopped => Self::Stopped,
+            RunState::Failed => Self::Failed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_worker_is_lost_whatever_it_said_last() {
+        let status = Status::new(RunState::Training, 5);
+        assert_eq!(Condition::new(Health::Alive, Some(&status)).word(), "training");
+        assert_eq!(Condition::new(Health::Lost, Some(&status)), Condition::Lost);
+        assert_eq!(Condition::new(Health::Unknown, None).word(), "launching");
+    }
+
+    #[test]
+    fn words_are_the_same_in_json() {
+        for condition in [Condition::Queued, Condition::Checking, Condition::Newer] {
+            let json = serde_json::to_string(&condition).unwrap();
+            assert_eq!(json, format!("\"{}\"", condition.word()));
+        }
+    }
+}
