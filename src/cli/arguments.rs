@@ -17,7 +17,7 @@ Ctrl-C only leaves them, and the workers go on.";
 
 /// A terminal laboratory for the creativity of diffusion models.
 ///
-/// Without a subcommand: the dashboard.
+/// Without a subcommand, opens the dashboard.
 #[derive(Debug, Parser)]
 #[command(name = "mosaic", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -30,50 +30,50 @@ pub struct Cli {
 /// What the dashboard is opened on.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct AttachArgs {
-    /// The run, or the start of its name if no other starts so; the newest live one if not given.
+    /// Run name, or a unique prefix of it [default: the newest running one].
     pub run: Option<String>,
-    /// Only look: nothing can be launched, paused, stopped or changed.
+    /// Read-only: do not launch, pause, stop or change anything.
     #[arg(long)]
     pub read_only: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Subcommands {
-    /// Train, compare with theory and report, without a dashboard.
+    /// Train an experiment, compare it with theory and write a report, without the dashboard.
     Run(run::RunArgs),
-    /// List experiments; with a name, all its settings and what they mean.
+    /// List experiments, or explain all settings of one.
     Experiments(experiments::ExperimentsArgs),
-    /// Open the dashboard on a run; runs never notice who looks.
+    /// Open the dashboard on a run.
     Attach(AttachArgs),
     /// List runs, newest first.
     Ls(runs::LsArgs),
     /// Pause a run (it writes a checkpoint first).
     Pause(control::SteerArgs),
-    /// Go on with a paused, stopped, failed or lost run.
+    /// Resume a paused, stopped, failed or lost run.
     Resume(control::SteerArgs),
-    /// Write a checkpoint and end a run; it can be resumed.
+    /// Write a checkpoint and stop a run; it can be resumed.
     Stop(control::SteerArgs),
-    /// End a run's worker at once, without a checkpoint.
+    /// Kill a run's worker immediately, without a checkpoint.
     Kill(control::SteerArgs),
-    /// Make a preview now, of chosen seeds: by the run's worker, or here where there is none.
+    /// Make a preview now, from chosen seeds (in the run's worker, or in this process if there is none).
     Preview(preview::PreviewArgs),
     /// Show a run's events and its worker's log.
     Logs(runs::LogsArgs),
-    /// Write a note and tags to a run, or show them.
+    /// Set or show a run's note and tags.
     Note(runs::NoteArgs),
-    /// Give a run that nobody works on another name.
+    /// Rename a run that has no worker.
     Rename(runs::RenameArgs),
-    /// Delete a run that nobody works on.
+    /// Delete a run that has no worker.
     Rm(control::RunArg),
-    /// Sample a run's network from noise seeds into a file.
+    /// Sample a run's network from noise seeds and save the samples.
     Sample(sample::SampleArgs),
-    /// Follow one noise seed through network and machines, and look at what any pixel looked at.
+    /// Trace one noise seed through network and machines; show attention and provenance of a pixel.
     Inspect(inspect::InspectArgs),
-    /// Fit the machines' settings to a run's network, step by step.
+    /// Fit the machines' settings to a run's network, one sampling step after the other.
     Calibrate(calibrate::CalibrateArgs),
-    /// Compare runs' networks with every machine from held-out seeds, and write their reports.
+    /// Compare runs' networks with every machine on held-out seeds and write reports.
     Compare(compare::CompareArgs),
-    /// Run the studies of lab.toml: claims of the theory, put to trained networks, with their verdicts.
+    /// Run the studies of lab.toml: train, test each claim, report verdicts.
     Reproduce(reproduce::ReproduceArgs),
     /// Show a PNG file or a run's newest preview in this terminal.
     Show(show::ShowArgs),
@@ -81,15 +81,15 @@ pub enum Subcommands {
     Report(report::ReportArgs),
     /// List data sets, or show one.
     Data(data::DataArgs),
-    /// Write the built-in lab file as ./lab.toml, to change it.
+    /// Write the built-in lab file to ./lab.toml for editing.
     Init(init::InitArgs),
-    /// Sample score machines from noise seeds, with no network; goes on where it was interrupted.
+    /// Sample score machines from noise seeds without a network; continues an interrupted run.
     Theory(theory::TheoryArgs),
     /// Run one score machine on given tensors.
     Denoise(denoise::DenoiseArgs),
-    /// Time theory and training on this machine.
+    /// Benchmark theory and training on this computer.
     Bench(bench::BenchArgs),
-    /// Say what this terminal and machine can do, and what to do where they cannot.
+    /// Report what this terminal and computer support, and how to fix problems.
     Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell.
     Completions { shell: clap_complete::Shell },
@@ -99,7 +99,7 @@ pub enum Subcommands {
 }
 
 impl Subcommands {
-    /// Whether it computes in this process, with all threads. (A worker starts them when it is its turn.)
+    /// Whether it computes in this process, with all threads. (A worker starts its threads when its turn comes.)
     pub fn computes(&self) -> bool {
         matches!(
             self,

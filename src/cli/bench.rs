@@ -60,7 +60,7 @@ fn parse_net(text: &str) -> Result<Net, String> {
     Net::ALL
         .into_iter()
         .find(|net| net.name() == text)
-        .ok_or_else(|| format!("'{text}' is no network to bench; choose from {}", known.join(", ")))
+        .ok_or_else(|| format!("unknown network '{text}'; choose from {}", known.join(", ")))
 }
 
 #[derive(Clone, Debug, Args)]

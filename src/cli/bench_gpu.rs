@@ -47,7 +47,7 @@ pub fn run(args: &GpuArgs) -> Result<()> {
                 "; this build is without CUDA: cargo build --release --features cuda,cudnn (docs/gpu.md)"
             }
         };
-        bail!("there is no GPU to bench: {}{remedy}", opened.words);
+        bail!("no GPU to benchmark: {}{remedy}", opened.words);
     };
     let mut out = console::stdout();
     let mut n_failed = 0;

@@ -17,9 +17,9 @@ use crate::evaluation::trained::{Trained, calibrate_machines};
 
 #[derive(Clone, Debug, Args)]
 pub struct CalibrateArgs {
-    /// The run, or the start of its name if no other starts so.
+    /// Run name, or a unique prefix of it.
     pub run: String,
-    /// Change a theory.*, calibrate.* or diffusion.* setting of the run; may be given many times.
+    /// Change a theory.*, calibrate.* or diffusion.* setting of the run; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
     /// Print the calibration as JSON instead of tables.
@@ -31,7 +31,7 @@ pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
     let trained = Trained::open(&run.dir, &args.settings)?;
     if trained.experiment.calibrate.seeds.is_none() {
-        bail!("calibrate.seeds is '0'; give a number, as in --set calibrate.seeds=16");
+        bail!("calibrate.seeds is 0; set a number, for example --set calibrate.seeds=16");
     }
     trained.notes.iter().for_each(|note| errorln!("{note}"));
     let stop = Arc::new(AtomicBool::new(false));
@@ -50,7 +50,7 @@ pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
         let machines: Vec<&str> =
             trained.machine_set.machines().map(|machine| machine.name.as_str()).collect();
         bail!(
-            "none of the run's machines ({}) has settings to fit; name others, as in --set theory.machines=els,ls",
+            "none of the run's machines ({}) has settings to calibrate; choose others, for example --set theory.machines=els,ls",
             machines.join(", ")
         );
     };
@@ -65,7 +65,10 @@ pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
         let text: String = found.machines.iter().map(table).collect();
         write!(console::stdout(), "{text}")?;
     }
-    errorln!("the calibration is in '{}', its curves beside it", path.display());
+    errorln!(
+        "wrote the calibration to '{}', with its curves in the same directory",
+        path.display()
+    );
     Ok(())
 }
 

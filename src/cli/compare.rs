@@ -25,7 +25,7 @@ use crate::runs::event::LossByLevel;
 
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {
-    /// Runs, or the starts of their names; those of one experiment are its training seeds.
+    /// Run names, or unique prefixes; runs of one experiment count as its training seeds.
     #[arg(required = true)]
     pub runs: Vec<String>,
     /// Held-out noise seeds.
@@ -34,13 +34,13 @@ pub struct CompareArgs {
     /// Judged samples of each network (crafted sets); at least as many as seeds.
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=9_000))]
     pub samples: u32,
-    /// Change a theory.*, calibrate.* or diffusion.* setting of the runs; may be given many times.
+    /// Change a theory.*, calibrate.* or diffusion.* setting of the runs; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// Use the machines' settings as they are, not calibrated ones.
+    /// Use the machines' settings as given, without calibration.
     #[arg(long)]
     pub uncalibrated: bool,
-    /// Where the reports go, a folder a run; otherwise each run's own report is replaced.
+    /// Directory for the reports, one folder per run [default: replace each run's own report].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Print the summary as JSON.
@@ -150,7 +150,9 @@ fn calibration(
         if found.step == trained.step && found.n_steps == n_steps && !missing {
             return Ok(Some(found));
         }
-        errorln!("the run's calibration is of another step, sampler or list of machines");
+        errorln!(
+            "the saved calibration does not match: it was made for another step, sampler or list of machines"
+        );
     }
     let (experiment, network) = (&trained.experiment, &trained.network);
     let mut progress = |what: &str| errorln!("calibrating {what}");

@@ -18,7 +18,7 @@ use crate::runs::status::RunState;
 /// A run's name.
 #[derive(Clone, Debug, Args)]
 pub struct RunArg {
-    /// The run, or the start of its name if no other starts so.
+    /// Run name, or a unique prefix of it.
     pub run: String,
 }
 
@@ -27,7 +27,7 @@ pub struct RunArg {
 pub struct SteerArgs {
     #[command(flatten)]
     pub run: RunArg,
-    /// Take control over from a dashboard or command that steers the run's worker.
+    /// Take control from the dashboard or command that has it.
     #[arg(long)]
     pub force: bool,
 }
@@ -44,7 +44,7 @@ pub fn find(runs: &RunsDir, prefix: &str) -> Result<RunSummary> {
         let listing = runs.listing().with_context(reading)?;
         let hidden = match listing.n_unreadable {
             0 => String::new(),
-            n => format!(" ({n} directories there may not be read; they may be other users' runs)"),
+            n => format!(" ({n} unreadable directories skipped; they may belong to other users)"),
         };
         let known: Vec<String> = listing.runs.into_iter().take(10).map(|run| run.id).collect();
         if known.is_empty() {
@@ -59,7 +59,7 @@ pub fn find(runs: &RunsDir, prefix: &str) -> Result<RunSummary> {
     }
     let candidates: Vec<String> = found.into_iter().map(|run| run.id).collect();
     bail!(
-        "'{prefix}' could be {} runs: {}; type more of the name",
+        "'{prefix}' matches {} runs: {}; type more of the name",
         candidates.len(),
         candidates.join(", ")
     )
@@ -98,7 +98,7 @@ pub fn tell_run(run: &RunDir, command: &Command, force: bool) -> Result<()> {
         }
         Reply::Refused { reason } => bail!("run '{}' refused: {reason}", run.id()),
         Reply::Held { by } => {
-            bail!("{by} steers run '{}'; with --force control is taken over", run.id())
+            bail!("{by} has control of run '{}'; use --force to take it", run.id())
         }
     }
 }
@@ -112,7 +112,7 @@ pub fn resume(place: &Place, args: &SteerArgs) -> Result<()> {
         return tell_run(&run.dir, &Command::Resume, args.force);
     }
     launch::resume(&run.dir, None)?;
-    writeln!(console::stdout(), "{} goes on in a new worker", run.id)?;
+    writeln!(console::stdout(), "{} resumes in a new worker", run.id)?;
     Ok(())
 }
 
@@ -120,13 +120,13 @@ pub fn kill(place: &Place, args: &SteerArgs) -> Result<()> {
     let run = find(&place.runs()?, &args.run.run)?;
     match launch::kill(&run.dir, args.force) {
         Err(LaunchError::Held { run, by }) => {
-            bail!("{by} steers run '{run}'; with --force its worker is killed all the same")
+            bail!("{by} has control of run '{run}'; use --force to kill its worker anyway")
         }
         result => result?,
     }
     writeln!(
         console::stdout(),
-        "the worker of {} is killed; 'mosaic resume' goes on from its last checkpoint",
+        "killed the worker of {}; 'mosaic resume' continues from its last checkpoint",
         run.id
     )?;
     Ok(())

@@ -34,7 +34,7 @@ pub enum DataCommand {
     Show {
         /// An experiment of the lab file, or images, as 'mosaic theory' takes them.
         dataset: String,
-        /// Change a setting (dataset.n, dataset.path, ...); may be given many times.
+        /// Change a setting (dataset.n, dataset.path, ...); repeatable.
         #[arg(long = "set", value_name = "KEY=VALUE")]
         settings: Vec<String>,
         /// A .png or .jpg for the first images; a device or pipe such as /dev/stdout gets a PNG.
@@ -91,8 +91,8 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
                 writeln!(words, "{}", label_range(labels))?;
             }
             let judged = match Judge::new(&dataset) {
-                Some(_) => "its samples can be judged by its rule",
-                None => "it has no rule to judge samples by",
+                Some(_) => "samples can be judged (the set has a rule)",
+                None => "samples cannot be judged (the set has no rule)",
             };
             writeln!(words, "{judged}")?;
             for notice in dataset.notices() {

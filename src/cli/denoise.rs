@@ -101,7 +101,7 @@ pub enum OutputType {
 pub fn run(args: &DenoiseArgs) -> Result<()> {
     ensure!(
         args.t > 0.0 && args.t <= 1.0,
-        "--t is '{}', but must lie above 0 and at most at 1 (at 0 there is no noise to remove)",
+        "--t '{}' is out of range; use 0 < t <= 1 (at 0 there is no noise)",
         args.t
     );
     let spec = machine_spec(args)?;
@@ -169,7 +169,7 @@ fn machine_spec(args: &DenoiseArgs) -> Result<MachineSpec> {
     let k = match args.k {
         Some(k) => k,
         None if kind.uses_patches() => {
-            bail!("the machine '{}' compares patches; give their side with --k", args.machine)
+            bail!("machine '{}' compares patches; give the patch side with --k", args.machine)
         }
         None => 1,
     };

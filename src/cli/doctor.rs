@@ -91,7 +91,7 @@ pub fn run(place: &Place, args: &DoctorArgs) -> Result<bool> {
         Err(error) => Finding::bad(
             "lab file",
             format!("{error:#}"),
-            "mend the line that is named, or move the file away",
+            "fix the line named above, or move the file away",
         ),
     });
     let n_before = findings.len();
@@ -164,7 +164,7 @@ fn version() -> String {
 fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<Asked>) {
     let name = env::var("TERM").unwrap_or_else(|_| "unknown".to_owned());
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
-        let found = "input or output is none: nothing can be said of pictures and colours";
+        let found = "stdin or stdout is not a terminal: pictures and colours cannot be checked";
         return (vec![Finding::good("terminal", found)], None);
     }
     let inside = Multiplexer::of(|name| env::var(name).ok())
@@ -174,7 +174,7 @@ fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<Asked>) {
         None => {}
         Some(lack) => {
             let found = format!("'{name}'{inside}; no dashboard and no pictures: {lack}");
-            let remedy = "the commands work all the same ('mosaic --help'), with plain lines in place of bars";
+            let remedy = "commands still work ('mosaic --help'); progress is printed as lines";
             return (vec![Finding::fair("terminal", found, remedy), locale], None);
         }
     }
@@ -205,7 +205,7 @@ fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<Asked>) {
         Depth::Palette => Finding::fair(
             "colours",
             "256: $COLORTERM does not say more",
-            "if your terminal can do more: export COLORTERM=truecolor (ssh does not pass it on by itself)",
+            "if your terminal can do more: export COLORTERM=truecolor (ssh does not forward it by default)",
         ),
     });
     let (found, asked) = probe_once(&Wish { pictures: images, background: true, cell: false });
@@ -253,7 +253,7 @@ fn disk(runs: &std::path::Path, left: Option<u64>) -> Finding {
         Some(left) if left < LITTLE_DISK => Finding::fair(
             "runs",
             format!("'{shown}', {} left", bytes(left)),
-            "make room: runs pause on a full disk, and go on when there is space",
+            "free some space: runs pause on a full disk and continue when there is space",
         ),
         Some(left) => Finding::good("runs", format!("'{shown}', {} left", bytes(left))),
         None => Finding::good("runs", format!("'{shown}'")),

@@ -13,7 +13,7 @@ use crate::files::write_output;
 
 #[derive(Clone, Debug, Args)]
 pub struct InitArgs {
-    /// Replace a lab.toml that is there.
+    /// Replace an existing lab.toml.
     #[arg(long)]
     pub force: bool,
 }
@@ -33,11 +33,11 @@ pub fn write(args: &InitArgs) -> Result<()> {
                 }
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                bail!("'lab.toml' is there already; --force replaces it")
+                bail!("'lab.toml' already exists; use --force to replace it")
             }
             Err(error) => return Err(error).context("creating 'lab.toml'"),
         }
     }
-    errorln!("wrote lab.toml; paths of data sets in it start at its directory");
+    errorln!("wrote lab.toml; data set paths in it are relative to its directory");
     Ok(())
 }

@@ -27,7 +27,7 @@ const N_ATTENDED: usize = 5;
 
 #[derive(Clone, Debug, Args)]
 pub struct InspectArgs {
-    /// The run, or the start of its name if no other starts so.
+    /// Run name, or a unique prefix of it.
     pub run: String,
     /// Noise seed.
     #[arg(long, default_value_t = 0)]
@@ -35,16 +35,16 @@ pub struct InspectArgs {
     /// Row and column of a pixel, from 0 [default: the middle].
     #[arg(long, value_name = "R,C", value_parser = parse_pixel)]
     pub pixel: Option<(usize, usize)>,
-    /// Sampling step, counted from the sample: 1 is the cleanest [default: the middle of the way].
+    /// Sampling step; 1 is the last and cleanest [default: the middle step].
     #[arg(long, value_name = "I")]
     pub step: Option<usize>,
-    /// A picture of what the pixel looked at and where its value came from.
+    /// Picture of the pixel's attention and provenance.
     #[arg(long, value_name = "FILE.png")]
     pub out: Option<PathBuf>,
-    /// A picture of the whole way, step by step.
+    /// Picture of all sampling steps.
     #[arg(long, value_name = "FILE.png")]
     pub film: Option<PathBuf>,
-    /// Print what is said of the pixel as JSON.
+    /// Print the pixel's attention and provenance as JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -52,7 +52,7 @@ pub struct InspectArgs {
 fn parse_pixel(text: &str) -> Result<(usize, usize), String> {
     let parts = text.split_once(',');
     let parts = parts.and_then(|(r, c)| Some((r.trim().parse().ok()?, c.trim().parse().ok()?)));
-    parts.ok_or_else(|| format!("'{text}' is not a row and a column such as 9,4"))
+    parts.ok_or_else(|| format!("'{text}' is not ROW,COLUMN, for example 9,4"))
 }
 
 pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
@@ -84,7 +84,7 @@ pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
     let way = path.display().to_string();
     writeln!(
         words_beside(outputs.clone()),
-        "the way of seed {} is in '{}'",
+        "wrote the trajectory of seed {} to '{}'",
         args.seed,
         console::line(&way)
     )?;
@@ -122,7 +122,7 @@ fn place_of(trace: &Trace, args: &InspectArgs) -> Result<At> {
     }
     let step = args.step.unwrap_or(trace.n_steps().div_ceil(2));
     if !(1..=trace.n_steps()).contains(&step) {
-        bail!("--step {step} is none of the sampling steps 1 to {}", trace.n_steps());
+        bail!("--step {step} is out of range; use 1 to {}", trace.n_steps());
     }
     Ok(At { index: step - 1, pixel })
 }

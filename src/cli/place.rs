@@ -10,10 +10,10 @@ use crate::runs::runs_dir::RunsDir;
 /// Where experiments and runs are.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Place {
-    /// Experiments and settings; ./lab.toml, or else the built-in one.
+    /// Lab file with experiments and settings [default: ./lab.toml, else the built-in one].
     #[arg(long, value_name = "FILE", global = true)]
     pub lab: Option<PathBuf>,
-    /// Where runs are kept, in place of the lab file's runs_dir.
+    /// Directory of runs; overrides runs_dir of the lab file.
     #[arg(long, value_name = "DIR", global = true)]
     pub runs_dir: Option<PathBuf>,
 }

@@ -18,7 +18,7 @@ use crate::runs::run_dir::RunDir;
 
 #[derive(Clone, Debug, Args)]
 pub struct PreviewArgs {
-    /// The run, or the start of its name if no other starts so.
+    /// Run name, or a unique prefix of it.
     pub run: String,
     /// Noise seeds, at most 64: one such as 8, or a range such as 8..12 [default: the run's own].
     #[arg(long, value_name = "A..B")]
@@ -26,7 +26,7 @@ pub struct PreviewArgs {
     /// Sampling steps, at most 1000 [default: the run's own].
     #[arg(long, value_name = "N")]
     pub steps: Option<String>,
-    /// Take control over from a dashboard or command that steers the run's worker.
+    /// Take control from the dashboard or command that has it.
     #[arg(long)]
     pub force: bool,
 }

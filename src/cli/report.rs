@@ -11,9 +11,9 @@ use crate::console;
 
 #[derive(Clone, Debug, Args)]
 pub struct ReportArgs {
-    /// The run, or the start of its name if no other starts so.
+    /// Run name, or a unique prefix of it.
     pub run: String,
-    /// report.json in place of the page.
+    /// Print report.json instead of the report.
     #[arg(long)]
     pub json: bool,
 }
@@ -23,7 +23,7 @@ pub fn show(place: &Place, args: &ReportArgs) -> Result<()> {
     let path = run.dir.report_path().join(if args.json { "report.json" } else { "report.md" });
     if !path.exists() {
         bail!(
-            "run '{}' has no report yet: it is {}; a report is written when a run is finished",
+            "run '{}' has no report yet: it is {}; the report is written when the run finishes",
             run.id,
             run.condition().word()
         );

@@ -34,16 +34,16 @@ const LINE_INTERVAL: Duration = Duration::from_secs(15);
 pub struct ReproduceArgs {
     /// Studies of lab.toml, or 'all'; without any, they are listed.
     pub studies: Vec<String>,
-    /// The form that takes minutes on two cores instead of the one for a GPU box.
+    /// Small version: minutes on two cores. The full one needs a GPU.
     #[arg(long)]
     pub quick: bool,
-    /// Runs at a time; by default two on a CPU with two cores or more, and one on a GPU.
+    /// Concurrent runs [default: two on a CPU with at least two cores, one on a GPU].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,
-    /// auto, cpu, cuda:N or cuda:N,M for several GPUs, in place of the lab file's device.
+    /// auto, cpu, cuda:N or cuda:N,M (several GPUs); overrides device of the lab file.
     #[arg(long)]
     pub device: Option<DeviceRequest>,
-    /// Only say which runs there would be.
+    /// List the runs without starting them.
     #[arg(long)]
     pub dry_run: bool,
     /// Print the reports as JSON, one a line; progress goes to stderr.
@@ -92,7 +92,7 @@ fn chosen<'a>(lab: &'a Lab, names: &[String]) -> Result<Vec<&'a Study>> {
             let near = nearest(name, known());
             let near = near.map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
             let known: Vec<&str> = known().collect();
-            format!("the lab file holds no study '{name}'{near} It holds {}", known.join(", "))
+            format!("no study '{name}' in the lab file{near} It has {}", known.join(", "))
         })
     };
     names.iter().map(find).collect()
@@ -194,7 +194,7 @@ fn one(
 fn leave(stands: &[Stand], signals: &Signals) {
     if !signals.has_stop() {
         errorln!(
-            "stopped following; the workers go on, and the same command takes their runs over"
+            "stopped following; the workers continue. Run the same command again to follow them"
         );
         return;
     }
@@ -205,7 +205,7 @@ fn leave(stands: &[Stand], signals: &Signals) {
         errorln!("{error}");
     }
     if errors.is_empty() {
-        errorln!("the workers have stopped; the same command goes on with the study");
+        errorln!("all workers have stopped; run the same command to continue the study");
     }
 }
 

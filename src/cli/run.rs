@@ -35,20 +35,19 @@ use crate::runs::status::RunState;
 pub struct RunArgs {
     /// The experiment of lab.toml to run; see 'mosaic experiments'.
     pub experiment: String,
-    /// Change a setting; may be given many times. Paths are relative to the lab file.
+    /// Change a setting; repeatable. Paths are relative to the lab file.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// auto, cpu, cuda:N or cuda:N,M for several GPUs, in place of the lab file's device.
+    /// auto, cpu, cuda:N or cuda:N,M (several GPUs); overrides device of the lab file.
     #[arg(long)]
     pub device: Option<DeviceRequest>,
     /// Print one JSON object at the end; progress goes to stderr.
     #[arg(long)]
     pub json: bool,
-    /// Launch and leave it running.
+    /// Launch in the background and return.
     #[arg(long)]
     pub detach: bool,
-    /// Wait until no other run is at work on the device; queued runs start in their order. With --detach many can be
-    /// queued at once.
+    /// Enqueue: start when no other run uses the device, in order of launch. With --detach, return immediately.
     #[arg(long)]
     pub queue: bool,
 }
@@ -124,7 +123,7 @@ fn conclude(run: &RunDir, end: End, as_json: bool) -> Result<ExitCode> {
         }
         End::Over(RunState::Stopped, reason) => {
             let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
-            errorln!("run {id} was stopped{reason}; 'mosaic resume {id}' goes on");
+            errorln!("run {id} was stopped{reason}; continue with 'mosaic resume {id}'");
             Ok(ExitCode::from(STOPPED))
         }
         End::Over(_, reason) => {
@@ -132,18 +131,18 @@ fn conclude(run: &RunDir, end: End, as_json: bool) -> Result<ExitCode> {
             anyhow::bail!("run {id} failed: {reason}; its log: '{}'", run.log_path().display())
         }
         End::Lost => anyhow::bail!(
-            "the worker of run {id} exited without reporting a status; 'mosaic resume {id}' goes on from its last checkpoint; {}",
+            "the worker of run {id} exited without reporting a status; 'mosaic resume {id}' continues from its last checkpoint; {}",
             log_words(run)
         ),
         End::Vanished => anyhow::bail!(
-            "the directory '{}' of run {id} was moved or deleted while it was being trained; its worker ends",
+            "the directory '{}' of run {id} was moved or deleted during training; its worker stops",
             run.path().display()
         ),
         End::Detached => {
             // The terminal has shown ^C.
             errorln!("");
             errorln!(
-                "run {id} goes on without you (Ctrl-C ends only this command); 'mosaic logs -f {id}' follows it, 'mosaic stop {id}' ends it"
+                "run {id} continues in the background; follow with 'mosaic logs -f {id}', stop with 'mosaic stop {id}'"
             );
             Ok(ExitCode::SUCCESS)
         }

@@ -27,15 +27,15 @@ pub struct LsArgs {
 
 #[derive(Clone, Debug, Args)]
 pub struct LogsArgs {
-    /// The run, or the start of its name if no other starts so.
+    /// Run name, or a unique prefix of it.
     pub run: String,
-    /// Keep on as events come.
+    /// Follow new events.
     #[arg(short, long)]
     pub follow: bool,
-    /// The events as they are in events.jsonl.
+    /// Print events.jsonl unchanged.
     #[arg(long)]
     pub json: bool,
-    /// What the worker process printed, in place of its events.
+    /// Show the worker's log instead of the events.
     #[arg(long)]
     pub worker: bool,
 }
@@ -101,7 +101,7 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
     let found = listing.runs;
     if listing.n_unreadable > 0 {
         errorln!(
-            "{} directories in '{place}' may not be read and are left out; they may be other users' runs",
+            "{} unreadable directories in '{place}' skipped; they may belong to other users",
             listing.n_unreadable
         );
     }
@@ -157,7 +157,7 @@ pub fn logs(place: &Place, args: &LogsArgs) -> Result<()> {
         // Health was read first, so that the last events of an ending worker are not missed.
         if !args.follow || over {
             if let Some(newer) = tail.newer() {
-                errorln!("some events of {} are left out: {newer}", run.id);
+                errorln!("some events of {} were skipped: {newer}", run.id);
             }
             return Ok(());
         }
@@ -228,7 +228,7 @@ pub fn in_words(event: &Event) -> String {
                 .collect();
             format!("agreement, median r^2: {}", figures.join(", "))
         }
-        EventBody::Unknown => "an event that this version does not know".to_owned(),
+        EventBody::Unknown => "unknown event (written by a newer version)".to_owned(),
     };
     format!("step {:>6}  {}", event.step, console::line(&text))
 }
@@ -248,9 +248,9 @@ pub fn remove(place: &Place, args: &RunArg) -> Result<()> {
 
 #[derive(Clone, Debug, Args)]
 pub struct RenameArgs {
-    /// The run, or the start of its name if no other starts so.
+    /// Run name, or a unique prefix of it.
     pub run: String,
-    /// Its new name; the time of launch stays at the end.
+    /// New name; the time of launch stays at the end.
     pub to: String,
 }
 
@@ -264,14 +264,14 @@ pub fn rename(place: &Place, args: &RenameArgs) -> Result<()> {
 
 #[derive(Clone, Debug, Args)]
 pub struct NoteArgs {
-    /// The run, or the start of its name if no other starts so.
+    /// Run name, or a unique prefix of it.
     pub run: String,
-    /// The new note, one line; an empty one takes the note away. Without it and tags: what there is is shown.
+    /// New note, one line; an empty one deletes it. Without text and tags, prints the current ones.
     pub text: Option<String>,
-    /// Add a tag; may be given many times.
+    /// Add a tag; repeatable.
     #[arg(long, value_name = "TAG")]
     pub tag: Vec<String>,
-    /// Take a tag away; may be given many times.
+    /// Remove a tag; repeatable.
     #[arg(long, value_name = "TAG")]
     pub untag: Vec<String>,
 }

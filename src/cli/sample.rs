@@ -22,7 +22,7 @@ use crate::runs::preview::tensor_file;
 
 #[derive(Clone, Debug, Args)]
 pub struct SampleArgs {
-    /// The run, or the start of its name if no other starts so.
+    /// Run name, or a unique prefix of it.
     pub run: String,
     /// Noise seeds, first to one past the last.
     #[arg(long, value_name = "A..B", default_value = "0..16", value_parser = parse_range)]
@@ -30,8 +30,8 @@ pub struct SampleArgs {
     /// Sampling steps [default: the run's own].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub steps: Option<u32>,
-    /// A .safetensors file (tensors 'seeds' and 'samples') or a .png (beside their seeds if few, else as a gallery);
-    /// tensors for a device or pipe such as /dev/stdout.
+    /// Output: .safetensors (tensors 'seeds' and 'samples') or .png (few samples next to their seeds, many as a
+    /// gallery). A device or pipe such as /dev/stdout gets tensors.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
 }
@@ -44,7 +44,7 @@ pub fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let parts = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     match parts {
         Some((first, end)) if first < end && end - first <= 100_000 => Ok(first..end),
-        _ => Err(format!("'{text}' is not a range such as 0..16 of at most 100000 seeds")),
+        _ => Err(format!("'{text}' is not a range such as 0..16, or has more than 100000 seeds")),
     }
 }
 
@@ -84,7 +84,7 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
     }
     let mut words = words_beside(std::iter::once(args.out.as_path()));
     let out = args.out.display().to_string();
-    writeln!(words, "{n} samples of step {} are in '{}'", trained.step, console::line(&out))?;
+    writeln!(words, "wrote {n} samples of step {} to '{}'", trained.step, console::line(&out))?;
     if let Some(judge) = &trained.judge {
         for (name, rate) in figures::rates(judge, &samples).named() {
             writeln!(words, "{name:>20} {:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high)?;

@@ -20,12 +20,12 @@ const COLUMNS: u16 = 80;
 
 #[derive(Clone, Debug, Args)]
 pub struct ShowArgs {
-    /// A PNG file, or a run (or the start of its name): its newest preview.
+    /// A PNG file, or a run (name or unique prefix) whose newest preview is shown.
     pub what: String,
     /// The preview of this training step.
     #[arg(long, value_name = "N")]
     pub step: Option<u64>,
-    /// Cells in width, at most; the terminal's width if not given.
+    /// Maximum width in cells [default: the terminal's width].
     #[arg(long, value_name = "CELLS", value_parser = clap::value_parser!(u16).range(1..))]
     pub width: Option<u16>,
 }
@@ -36,10 +36,10 @@ pub fn run(place: &Place, args: &ShowArgs) -> Result<()> {
         _ => preview_of(place, args)?,
     };
     let image = image::open(&path)
-        .with_context(|| format!("reading the picture '{}' (PNG is read)", path.display()))?
+        .with_context(|| format!("reading '{}' as PNG", path.display()))?
         .to_rgb8();
     if let Some(lack) = abilities::lack_of_screen() {
-        bail!("showing '{}' needs a terminal that can: {lack}", path.display());
+        bail!("the terminal cannot show '{}': {lack}", path.display());
     }
     let pictures = place.lab().map_or(ImageChoice::Auto, |lab| lab.settings.images);
     // Until the end, so that the picture does not wait for a late answer.
@@ -70,7 +70,7 @@ fn preview_of(place: &Place, args: &ShowArgs) -> Result<PathBuf> {
         let steps: Vec<String> = all.iter().map(|(step, _)| step.to_string()).collect();
         match (args.step, steps.is_empty()) {
             (_, true) => bail!(
-                "run '{}' has no preview yet; 'mosaic preview {}' asks for one",
+                "run '{}' has no preview yet; make one with 'mosaic preview {}'",
                 run.id,
                 run.id
             ),

@@ -120,12 +120,12 @@ pub fn doubts_of_images(tensor: &TensorView<'_>) -> Vec<String> {
 fn doubt_of_range((low, high): (f64, f64)) -> Option<String> {
     let expected = "but in [-1, 1] is expected";
     let advice = match () {
-        () if low >= 0.0 && high <= 1.0 + TOLERANCE => "are they yet to be mapped, by 2 v - 1?",
+        () if low >= 0.0 && high <= 1.0 + TOLERANCE => "did you forget to map them with 2 v - 1?",
         () if low >= -1.0 - TOLERANCE && high <= 1.0 + TOLERANCE => return None,
         () if low >= 0.0 && high <= 255.0 => {
-            "are they yet to be mapped, by v / 127.5 - 1? (Bytes, U8, are mapped so.)"
+            "did you forget to map them with v / 127.5 - 1? (U8 tensors are mapped automatically.)"
         }
-        () => "are they normalised otherwise, by mean and variance?",
+        () => "were they normalised by mean and variance?",
     };
     Some(format!("the values of the training images lie in [{low}, {high}], {expected}; {advice}"))
 }

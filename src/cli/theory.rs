@@ -40,7 +40,7 @@ pub struct TheoryArgs {
     /// An experiment of the lab file, for its data set and theory settings, or images: an IDX file, CIFAR
     /// (directory, archive or .bin file), or a folder of PNG and JPEG images (32 pixels a side, or --set dataset.size=N).
     pub dataset: String,
-    /// Machines by name, in place of the experiment's; see 'theory.machines' in 'mosaic experiments NAME'.
+    /// Machines to sample [default: the experiment's]; names: 'theory.machines' in 'mosaic experiments NAME'.
     #[arg(long, value_delimiter = ',', num_args = 1..)]
     pub machine: Vec<String>,
     /// Noise seeds, first to one past the last.
@@ -55,13 +55,13 @@ pub struct TheoryArgs {
     /// Only training images with this label.
     #[arg(long, value_name = "L")]
     pub label: Option<i64>,
-    /// Change a setting (dataset.n, theory.scales, theory.lambda, ...); may be given many times.
+    /// Change a setting (dataset.n, theory.scales, theory.lambda, ...); repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// auto, cpu, cuda:N or cuda:N,M for several GPUs [default: the lab file's device].
+    /// auto, cpu, cuda:N or cuda:N,M (several GPUs) [default: the lab file's device].
     #[arg(long)]
     pub device: Option<DeviceRequest>,
-    /// Where samples go [default: theory/NAME below the current directory]. What is there is not made again.
+    /// Output directory [default: ./theory/NAME]; existing samples are kept.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Print one JSON object at the end.
@@ -117,7 +117,7 @@ pub fn run(place: &Place, args: &TheoryArgs) -> Result<ExitCode> {
             Outcome::Stopped { n_left } => {
                 progress.end();
                 errorln!(
-                    "stopped with {n_left} steps of '{}' left; the same command goes on with them",
+                    "stopped; {n_left} steps of '{}' remain. Run the same command to continue",
                     named.name
                 );
                 return Ok(ExitCode::from(STOPPED));
@@ -132,7 +132,7 @@ pub fn run(place: &Place, args: &TheoryArgs) -> Result<ExitCode> {
 fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
     let (name, mut experiment) = experiment_over(place, &args.dataset)?;
     let set = |experiment: &mut Experiment, key: &str, text: &str| {
-        experiment.set(key, text).with_context(|| format!("taking '{text}' for {key}"))
+        experiment.set(key, text).with_context(|| format!("setting {key} to '{text}'"))
     };
     if !args.machine.is_empty() {
         set(&mut experiment, "theory.machines", &args.machine.join(","))?;
@@ -236,7 +236,7 @@ impl Bench {
             errorln!("{name}: {}", words.join(", "));
         }
         errorln!(
-            "{} samples a machine (safetensors, f64) and samples.png are in '{}'",
+            "wrote {} samples per machine (safetensors, f64) and samples.png to '{}'",
             self.seeds.len(),
             self.folder.display()
         );
@@ -277,7 +277,7 @@ impl Progress {
             n => {
                 let each = self.started.elapsed().as_secs_f64() / n as f64;
                 let left = Duration::from_secs_f64((each * n_missing as f64).round());
-                format!("{name}, {each:.2} s a step, {} left", indicatif::HumanDuration(left))
+                format!("{name}: {each:.2} s/step, {} left", indicatif::HumanDuration(left))
             }
         };
         match &self.bar {

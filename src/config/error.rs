@@ -14,9 +14,9 @@ pub enum SettingError {
     Renamed { key: String, new: String },
     #[error("'{key}' is {found}, but must be {accepted}{}", did_you_mean(.nearest))]
     Value { key: String, found: String, accepted: String, nearest: Option<String> },
-    #[error("'{key}' cannot be used so: {problem}")]
+    #[error("'{key}' is invalid: {problem}")]
     Combination { key: String, problem: String },
-    #[error("'{found}' is not of the form key=value")]
+    #[error("'{found}' does not have the form key=value")]
     Form { found: String },
 }
 

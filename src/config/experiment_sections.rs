@@ -129,7 +129,7 @@ impl Reader<'_> {
                 return Err(complaint("there is no such experiment", nearest(base, names)));
             };
             if lineage.iter().any(|seen| seen.name == next.name) {
-                return Err(complaint("that makes a circle of bases", None));
+                return Err(complaint("that makes a cycle of base experiments", None));
             }
             lineage.push(next);
             current = next;

@@ -63,7 +63,7 @@ impl Experiment {
             return refuse("dataset.path", format!("kind '{kind}' needs the path of {what}"));
         }
         if kind == DatasetKind::Folder && data.size.is_none() {
-            let problem = "the images of a folder have many sizes: kind 'folder' needs one for all";
+            let problem = "images in a folder have different sizes; set one for all";
             return refuse("dataset.size", problem.into());
         }
         if let Some(labels) = &data.labels
@@ -71,14 +71,14 @@ impl Experiment {
             && kind != DatasetKind::Idx
         {
             let problem = format!(
-                "kind '{kind}' reads no label file, '{}'; leave it empty",
+                "kind '{kind}' does not use a label file, but '{}' is set; leave it empty",
                 labels.display()
             );
             return refuse("dataset.labels", problem);
         }
         if self.network.conditional {
             if kind == DatasetKind::Idx && data.labels.is_none() {
-                let problem = "it needs classes, so set dataset.labels";
+                let problem = "it needs classes; set dataset.labels";
                 return refuse("network.conditional", problem.into());
             }
             if !data.is_read() {
@@ -87,7 +87,10 @@ impl Experiment {
             }
         }
         if self.network.architecture == ArchitectureKind::UNet && self.network.widths.len() > 6 {
-            return refuse("network.widths", "more than six resolutions leave no pixels".into());
+            return refuse(
+                "network.widths",
+                "more than six resolutions would leave no pixels".into(),
+            );
         }
         let n_scales = self.theory.scales.len();
         if n_scales != 0 && n_scales != self.sampling_steps {
@@ -280,9 +283,7 @@ impl Experiment {
             let kind = self.machine_kind(machine, network.padding);
             let source = kind.attention_source();
             if source.is_some_and(|source| source.needs_provider()) && network.attention.is_none() {
-                notes.push(format!(
-                    "machine '{name}' is left out: the network has no attention to use"
-                ));
+                notes.push(format!("machine '{name}' skipped: the network has no attention"));
                 continue;
             }
             let mut k = k.clone();
@@ -364,12 +365,12 @@ impl Experiment {
         }
         if self.dataset.gap <= radius {
             warnings.push(format!(
-                "the receptive field's radius of {radius} pixels reaches across the gap of {}: locality may do attention's work; widen dataset.gap",
+                "the receptive field's radius of {radius} pixels reaches across the gap of {}: the network can make hues agree without attention; increase dataset.gap",
                 self.dataset.gap
             ));
         } else if self.dataset.gap < 2 * radius {
             warnings.push(format!(
-                "some background pixels see two glyphs at once (gap {}, receptive field of {field} pixels): local theory itself draws more broken glyphs; a dataset.gap of {} would do",
+                "some background pixels see two glyphs at once (gap {}, receptive field of {field} pixels): even local theory draws more broken glyphs; set dataset.gap to at least {}",
                 self.dataset.gap,
                 2 * radius
             ));
@@ -383,10 +384,10 @@ fn problem_of(path: &Path, kind: DatasetKind) -> Option<(&'static str, Option<&'
     let about = match fs::metadata(path) {
         Ok(about) => about,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Some(("which may not be looked at", Some("; check who may read it")));
+            return Some(("which cannot be accessed", Some("; check its permissions")));
         }
         Err(_) if path.is_symlink() => {
-            return Some(("which is a link to nothing", Some("; correct or remove the link")));
+            return Some(("which is a broken link", Some("; correct or remove the link")));
         }
         Err(_) => return Some(("which does not exist", None)),
     };

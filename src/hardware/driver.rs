@@ -30,7 +30,7 @@ pub fn reason(error: DriverError) -> String {
             "the driver is older than the CUDA toolkit of this build; update it, or build with its toolkit"
         }
         CUresult::CUDA_ERROR_DEVICE_UNAVAILABLE => {
-            "another process keeps the GPU to itself (nvidia-smi -c shows its compute mode)"
+            "another process uses the GPU exclusively (nvidia-smi -c shows its compute mode)"
         }
         CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
             "the GPU's memory is full (nvidia-smi says with what)"

@@ -12,11 +12,11 @@ use crate::network::gpu::cuda::EngineError;
 #[derive(Debug, Error)]
 pub enum TrainingError {
     #[error(
-        "step {step}: the loss is '{loss}' and the gradient's norm '{gradient_norm}'; the weights were left alone"
+        "step {step}: the loss is '{loss}' and the gradient's norm '{gradient_norm}'; the weights were not changed"
     )]
     NonFinite { step: u64, loss: f64, gradient_norm: f64 },
     #[error(
-        "step {step}: '{name}' holds a number that is not finite, so no checkpoint was written; the last one stands"
+        "step {step}: '{name}' contains NaN or infinity: checkpoint skipped, previous one kept"
     )]
     Poisoned { step: u64, name: String },
     #[error("training cannot start: {problem}")]

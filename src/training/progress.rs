@@ -50,7 +50,7 @@ impl Progress {
             return Some(format!("the loss did not fall over {patience} steps"));
         }
         let is_spent = config.minutes > 0.0 && self.time().as_secs_f64() >= config.minutes * 60.0;
-        is_spent.then(|| format!("its {} minutes are spent", config.minutes))
+        is_spent.then(|| format!("the limit of {} minutes is reached", config.minutes))
     }
 
     /// For manifests, which leave out what older ones did not have.

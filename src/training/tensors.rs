@@ -73,7 +73,7 @@ impl Tensors {
             });
         }
         let total = total.ok_or_else(|| TrainingError::Setup {
-            problem: "'training.accumulate' is '0'; use at least 1".to_owned(),
+            problem: "training.accumulate is 0; use at least 1".to_owned(),
         })?;
         Ok((errors, total))
     }

@@ -256,7 +256,7 @@ fn check(
             "a batch of {batch} images cannot be computed in '{pieces}' equal pieces (training.accumulate)"
         )
     } else if network.n_classes.is_some() && dataset.labels().is_none() {
-        format!("the network is told classes but dataset '{}' has no labels", dataset.name)
+        format!("the network is conditional, but dataset '{}' has no labels", dataset.name)
     } else {
         return Ok(());
     };

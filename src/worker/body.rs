@@ -191,7 +191,7 @@ fn watch(
                     return;
                 }
                 format!(
-                    "'{}' is missing: stopped after a checkpoint; put it back, and 'mosaic resume {}' goes on",
+                    "'{}' is missing: stopped after a checkpoint; put it back, and 'mosaic resume {}' continues",
                     run.path().join("run.toml").display(),
                     run.id()
                 )

@@ -115,14 +115,14 @@ fn open_trainer(
     let Latest { found, refused } =
         checkpoint::latest_valid(&run.state_path()).context("looking for checkpoints")?;
     for problem in refused {
-        board.notice(NoticeLevel::Warning, format!("a checkpoint is passed over: {problem}"));
+        board.notice(NoticeLevel::Warning, format!("skipping a checkpoint: {problem}"));
     }
     let Some((place, saved)) = found else {
         return Trainer::new(config, network, dataset.clone(), settings, device)
             .context("building the network");
     };
     board.update(|status| status.step = place.step);
-    board.notice(NoticeLevel::Info, format!("going on from the checkpoint of step {}", place.step));
+    board.notice(NoticeLevel::Info, format!("resuming from the checkpoint of step {}", place.step));
     Trainer::resume(config, network, dataset.clone(), settings, device, saved)
         .with_context(|| format!("resuming from '{}'", place.path.display()))
 }
