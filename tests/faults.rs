@@ -157,8 +157,7 @@ fn a_second_worker_refuses_a_run_and_the_first_goes_on_undisturbed() {
     let mut second = Command::new(env!("CARGO_BIN_EXE_mosaic"));
     let second = second.arg("worker").arg(run.path()).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
-    let words =
-        format!("another worker is at work on run '{}'; this one leaves it alone", run.id());
+    let words = format!("run '{}' already has a worker; this one exits", run.id());
     assert!(stderr(&second).contains(&words), "{}", stderr(&second));
     // Nor does a command start one.
     let resumed = lab.mosaic(&["resume", &run.id()]);

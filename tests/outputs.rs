@@ -234,9 +234,9 @@ fn places_that_can_hold_no_file_are_named_with_what_to_do() {
     fs::create_dir(place.at("folder")).unwrap();
     symlink("loop", place.at("loop")).unwrap();
     for (output, words) in [
-        ("folder", "'folder' is a directory; name a file in it"),
+        ("folder", "'folder' is a directory; give a file name in it"),
         ("folder/", "is a directory"),
-        ("missing/out", "'missing' does not exist; make it first"),
+        ("missing/out", "'missing' does not exist; create it first"),
         ("loop", "symbolic links"),
         ("/dev/fd/77", "descriptor 77 is not open"),
     ] {

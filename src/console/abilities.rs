@@ -39,7 +39,7 @@ impl Display for Lack {
             Self::Dumb(term) if term.is_empty() => {
                 write!(
                     out,
-                    "$TERM is not set, so nothing is known of this terminal (export TERM=xterm-256color if it can move its cursor)"
+                    "$TERM is not set, so the terminal's abilities are unknown (export TERM=xterm-256color if it can move its cursor)"
                 )
             }
             Self::Dumb(term) => write!(

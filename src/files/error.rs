@@ -14,13 +14,13 @@ pub(super) const LINKS_MAX: usize = 40;
 pub enum OutputError {
     #[error("the name is empty; give the name of a file")]
     Empty,
-    #[error("'{}' is a directory; name a file in it", path.display())]
+    #[error("'{}' is a directory; give a file name in it", path.display())]
     Directory { path: PathBuf },
     #[error("'{}' is not a directory; remove it or give another name", path.display())]
     NotADirectory { path: PathBuf },
-    #[error("the directory '{}' does not exist; make it first (mkdir -p), or correct the path", path.display())]
+    #[error("the directory '{}' does not exist; create it first (mkdir -p), or correct the path", path.display())]
     NoDirectory { path: PathBuf },
-    #[error("no permission to make a file in '{}'; name a place that you can write to", path.display())]
+    #[error("no permission to create a file in '{}'; choose a directory that you can write to", path.display())]
     NoFileIn { path: PathBuf },
     #[error(
         "it leads through more than {LINKS_MAX} symbolic links; remove the loop, or name the file itself"
@@ -29,14 +29,14 @@ pub enum OutputError {
     #[error("descriptor {number} is not open; redirect it to a file, as in '{number}>FILE'")]
     NotOpen { number: RawFd },
     #[error(
-        "'{}' is write-protected (mode {mode:04o}, owner {owner}); allow it with chmod, or name another file",
+        "'{}' is write-protected (mode {mode:04o}, owner {owner}); change it with chmod, or choose another file",
         path.display()
     )]
     Protected { path: PathBuf, mode: u32, owner: u32 },
     #[error("'{}' was closed by its reader before all {n_bytes} bytes were written", path.display())]
     ReaderGone { path: PathBuf, n_bytes: usize },
     #[error(
-        "writing over '{}' broke off, and what it holds now is incomplete; write it again", path.display()
+        "writing '{}' was interrupted and its content is incomplete; write it again", path.display()
     )]
     Incomplete { path: PathBuf, source: io::Error },
     #[error("{attempt} '{}'", path.display())]

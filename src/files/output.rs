@@ -343,9 +343,9 @@ mod tests {
         symlink("a", at("b")).unwrap();
         for (path, words) in [
             (PathBuf::new(), "the name is empty"),
-            (place.path().to_owned(), "is a directory; name a file in it"),
-            (at("new/"), "is a directory; name a file in it"),
-            (at("missing/new"), "missing' does not exist; make it first"),
+            (place.path().to_owned(), "is a directory; give a file name in it"),
+            (at("new/"), "is a directory; give a file name in it"),
+            (at("missing/new"), "missing' does not exist; create it first"),
             (at("a"), "more than 40 symbolic links"),
             (at("file/new"), "finding '"),
             (at(&"n".repeat(256)), "finding '"),

@@ -20,7 +20,7 @@ pub enum DeviceRequest {
 }
 
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("device '{found}' is not known; use {ACCEPTED}")]
+#[error("unknown device '{found}'; use {ACCEPTED}")]
 pub struct UnknownDevice {
     found: String,
 }

@@ -18,12 +18,14 @@ use cudarc::driver::{CudaContext, DriverError};
 pub fn reason(error: DriverError) -> String {
     let words = match error.0 {
         CUresult::CUDA_ERROR_STUB_LIBRARY | CUresult::CUDA_ERROR_SHARED_OBJECT_INIT_FAILED => {
-            "no NVIDIA driver on this machine (libcuda.so.1 was not found)"
+            "no NVIDIA driver on this computer (libcuda.so.1 was not found)"
         }
         CUresult::CUDA_ERROR_NO_DEVICE => {
             "the driver sees no GPU (see nvidia-smi; CUDA_VISIBLE_DEVICES may hide it)"
         }
-        CUresult::CUDA_ERROR_INVALID_DEVICE => "there is no GPU of that number (see nvidia-smi -L)",
+        CUresult::CUDA_ERROR_INVALID_DEVICE => {
+            "there is no GPU with that number (see nvidia-smi -L)"
+        }
         CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
         | CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
         | CUresult::CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE => {
@@ -32,11 +34,9 @@ pub fn reason(error: DriverError) -> String {
         CUresult::CUDA_ERROR_DEVICE_UNAVAILABLE => {
             "another process uses the GPU exclusively (nvidia-smi -c shows its compute mode)"
         }
-        CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-            "the GPU's memory is full (nvidia-smi says with what)"
-        }
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => "the GPU's memory is full (see nvidia-smi)",
         CUresult::CUDA_ERROR_NOT_INITIALIZED | CUresult::CUDA_ERROR_UNKNOWN => {
-            "the driver does not start (nvidia-smi should say why; a restart often helps)"
+            "the driver does not start (see nvidia-smi; a reboot often helps)"
         }
         _ => "",
     };

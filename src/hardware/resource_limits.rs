@@ -11,7 +11,7 @@ use thiserror::Error;
 
 /// Threads for computing could not be started.
 #[derive(Debug, Error)]
-#[error("starting {n} threads to compute with; RAYON_NUM_THREADS=N asks for fewer")]
+#[error("starting {n} threads to compute with; RAYON_NUM_THREADS=N sets a lower number")]
 pub struct ThreadsError {
     n: usize,
     source: io::Error,
@@ -67,7 +67,7 @@ pub fn remedy(error: &(dyn Error + 'static)) -> Option<String> {
 fn of_code(code: Errno) -> Option<String> {
     match code {
         Errno::FBIG => Some(limit(Resource::Fsize).map_or_else(
-            || "the file system does not take files of this size".to_owned(),
+            || "the file system does not support files of this size".to_owned(),
             |n| format!("the size of files is limited to {n} bytes: 'ulimit -f unlimited' in the shell that starts mosaic lifts the limit"),
         )),
         Errno::MFILE => limit(Resource::Nofile).map(|n| {
@@ -111,7 +111,7 @@ pub fn memory() -> String {
             "the memory of this container or job is limited to {} MiB: ask for more",
             n >> 20
         ),
-        (None, None) => "the computer has no more memory".to_owned(),
+        (None, None) => "the computer is out of memory".to_owned(),
     };
     format!("{words}; a smaller training.batch, dataset.n or network.width needs less")
 }

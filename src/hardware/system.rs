@@ -147,12 +147,12 @@ fn disk(place: &Path) -> Option<Used> {
 fn no_driver(error: &NvmlError) -> String {
     match error {
         NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound => {
-            "no NVIDIA driver on this machine".to_owned()
+            "no NVIDIA driver on this computer".to_owned()
         }
         NvmlError::DriverNotLoaded => {
             "the NVIDIA driver is installed but not loaded (try nvidia-smi)".to_owned()
         }
-        NvmlError::NoPermission => "no permission to ask the NVIDIA driver".to_owned(),
+        NvmlError::NoPermission => "no permission to query the NVIDIA driver".to_owned(),
         other => format!("the NVIDIA driver does not answer: {other}"),
     }
 }

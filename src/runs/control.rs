@@ -41,16 +41,14 @@ const LINE_BYTES_MAX: u64 = 4096;
 /// Why a command did not reach a worker.
 #[derive(Debug, Error)]
 pub enum ControlError {
-    #[error(
-        "run '{run}' has no worker that listens; see 'mosaic ls', and 'mosaic resume {run}' to go on with it"
-    )]
+    #[error("run '{run}' has no worker; see 'mosaic ls', or 'mosaic resume {run}'")]
     NoWorker { run: String, source: io::Error },
-    #[error("run '{run}' is another user's: only its owner may steer its worker")]
+    #[error("run '{run}' belongs to another user; only its owner can control it")]
     NotYours { run: String },
     #[error("talking to the worker of run '{run}'")]
     Talk { run: String, source: io::Error },
     #[error(
-        "the worker of run '{run}' answered '{answer}', which this mosaic does not understand; if another version started the run, steer it with that one"
+        "the worker of run '{run}' answered '{answer}', which this version does not understand; if another version started the run, use that one"
     )]
     Answer { run: String, answer: String },
 }
@@ -249,13 +247,13 @@ impl Gate {
             (Claim::Kept, Act::Release) => {
                 *holder = None;
                 let words = client.map_or(String::new(), |client| client.words());
-                self.worker.handed_over(None, &format!("{words} gave control back"));
+                self.worker.handed_over(None, &format!("{words} gave up control"));
                 return Reply::Accepted;
             }
             (_, Act::Release) => Reply::Refused { reason: "control is not yours".to_owned() },
             (Claim::Refused(other), _) => Reply::Held { by: other.words() },
             (_, Act::Hold) if client.is_none() => {
-                Reply::Refused { reason: "your process cannot be seen from here".to_owned() }
+                Reply::Refused { reason: "your process is not visible to the worker".to_owned() }
             }
             (_, Act::Hold) => Reply::Accepted,
             (_, Act::Steer { command, .. }) => self.pass(command),
@@ -265,7 +263,7 @@ impl Gate {
             *holder = client;
             let words = match claim {
                 Claim::TakenFrom(other) => {
-                    format!("{words} took control over from {}", other.words())
+                    format!("{words} took control from {}", other.words())
                 }
                 _ => format!("{words} steers"),
             };

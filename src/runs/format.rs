@@ -13,7 +13,7 @@ pub const CONTROL_FORMAT: u32 = 2;
 /// What another version of mosaic wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "a newer mosaic{} wrote it, in format {found}; this one, {}, knows formats up to {known}: use the newer one",
+    "written by a newer mosaic{} in format {found}; this one, {}, supports formats up to {known}: use the newer one",
     of(writer),
     env!("CARGO_PKG_VERSION")
 )]

@@ -58,30 +58,30 @@ pub enum LaunchError {
     Settings { name: String, source: SettingError },
     #[error(transparent)]
     Files(#[from] ConfigError),
-    #[error("making the directory of a run in '{}'", path.display())]
+    #[error("creating the directory of a run in '{}'", path.display())]
     Directory { path: PathBuf, source: io::Error },
     #[error("starting the worker of run '{run}'")]
     Spawn { run: String, source: io::Error },
-    #[error("the worker of run '{run}' ended before it began to work ({how}){}", quoted(log))]
+    #[error("the worker of run '{run}' exited during startup ({how}){}", quoted(log))]
     Died { run: String, how: String, log: String },
-    #[error("run '{run}' has a worker at work{}; nothing to resume", pid.map_or(String::new(), |pid| format!(" (process {pid})")))]
+    #[error("run '{run}' already has a worker{}; nothing to resume", pid.map_or(String::new(), |pid| format!(" (process {pid})")))]
     Busy { run: String, pid: Option<u32> },
     #[error("run '{run}' is finished; nothing to resume")]
     Finished { run: String },
-    #[error("'{}' is no run: it has no run.toml", path.display())]
+    #[error("'{}' is not a run: it has no run.toml", path.display())]
     NoRun { path: PathBuf },
     #[error("run '{run}' has no worker to kill")]
     NoWorker { run: String },
-    #[error("run '{run}' is not killed: {by} steers it; take control over first")]
+    #[error("run '{run}' was not killed: {by} has control; take control first")]
     Held { run: String, by: String },
-    #[error("run '{run}' is left alone")]
+    #[error("run '{run}' was not changed")]
     Newer { run: String, source: NewerFormat },
     #[error(
         "the worker of run '{run}' cannot be reached from here: {why}; stop it where it runs, as the user who started it"
     )]
     OutOfReach { run: String, why: String },
     #[error(
-        "the worker of run '{run}', process {pid}, was killed but has not ended yet: it waits for a disk or a GPU; look again with 'mosaic ls'"
+        "the worker of run '{run}', process {pid}, was killed but has not exited yet (waiting for a disk or GPU); check with 'mosaic ls'"
     )]
     Unkilled { run: String, pid: u32 },
     #[error("sending a signal to the worker of run '{run}'")]
@@ -139,8 +139,7 @@ fn abandon(run: &RunDir, steps: u64, error: &LaunchError) {
     // The launch's own error is the one to report; a directory that stays is shown as lost.
     let _ = match error {
         LaunchError::Died { how, log, .. } => {
-            let message =
-                format!("the worker ended before it began to work ({how}){}", quoted(log));
+            let message = format!("the worker exited during startup ({how}){}", quoted(log));
             let status = Status { message: Some(message), ..Status::new(RunState::Failed, steps) };
             status.write(&run.status_path())
         }
@@ -256,7 +255,7 @@ fn spawn(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
         }
         if !Path::new(NOTHING).exists() {
             return Err(io::Error::other(format!(
-                "'{NOTHING}', its input, is missing on this computer"
+                "its input '{NOTHING}' is missing on this computer"
             )));
         }
         masked(|| worker.spawn())?

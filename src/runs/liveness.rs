@@ -264,14 +264,14 @@ fn holds(run: &RunDir, pid: u32) -> bool {
 
 fn why_out_of_reach(run: &RunDir, status: Option<&Status>) -> String {
     let Some(status) = status else {
-        return "its status cannot be read, and no process that can be seen holds it".to_owned();
+        return "its status cannot be read, and no visible process holds it".to_owned();
     };
     let worker = &status.worker;
     match (worker.pid_here(), worker.is_of_this_boot(), &status.host) {
         (Some(pid), ..) => match has_open(run, pid) {
-            Err(error) => format!("process {pid} may not be looked at ({error})"),
+            Err(error) => format!("process {pid} cannot be inspected ({error})"),
             Ok(_) => {
-                format!("process {pid}, which its status names, does not work on this directory")
+                format!("process {pid}, named by its status, does not have this directory open")
             }
         },
         (None, true, _) => format!("it is process {} of another container", worker.pid),

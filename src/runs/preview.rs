@@ -85,7 +85,7 @@ impl From<Judgement> for Label {
 pub enum PreviewError {
     #[error("{attempt} '{}'", path.display())]
     Io { attempt: &'static str, path: PathBuf, source: io::Error },
-    #[error("'{}' is no preview of ours: {problem}", path.display())]
+    #[error("'{}' is not a preview that this version can read: {problem}", path.display())]
     Format { path: PathBuf, problem: String },
 }
 
@@ -187,7 +187,7 @@ impl Preview {
             .map(|name| Ok((name.to_owned(), batch(&format!("{MACHINE_PREFIX}{name}"))?)))
             .collect::<Result<_, String>>()?;
         let number = |key: &str, text: &str| {
-            text.parse().map_err(|_| format!("its {key} '{text}' is no number"))
+            text.parse().map_err(|_| format!("its {key} '{text}' is not a number"))
         };
         // Earlier versions kept neither seeds' numbers nor sampling steps.
         let or_zero = |key: &str| words.get(key).map_or(Ok(0), |text| number(key, text));

@@ -159,7 +159,7 @@ pub fn visible() -> impl Iterator<Item = u32> {
 /// cannot pass to another process in between. Kernels before 5.3 have no such pin.
 pub fn signal_if(pid: u32, signal: Signal, is_it: impl Fn() -> bool) -> io::Result<bool> {
     let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let raw = raw.ok_or_else(|| io::Error::other(format!("'{pid}' is no process number")))?;
+    let raw = raw.ok_or_else(|| io::Error::other(format!("'{pid}' is not a process number")))?;
     match pidfd_open(raw, PidfdFlags::empty()) {
         Ok(pinned) => match is_it() {
             true => pidfd_send_signal(pinned, signal).map(|()| true).map_err(io::Error::from),

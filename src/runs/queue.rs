@@ -116,8 +116,8 @@ fn device(run: &RunDir) -> DeviceRequest {
 pub fn words(ahead: &[String]) -> String {
     match ahead {
         [] => "queued".to_owned(),
-        [one] => format!("waits for {one}"),
-        [first, rest @ ..] => format!("waits for {first} and {} more", rest.len()),
+        [one] => format!("waiting for {one}"),
+        [first, rest @ ..] => format!("waiting for {first} and {} more", rest.len()),
     }
 }
 

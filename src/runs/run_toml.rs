@@ -35,7 +35,7 @@ pub enum RunTomlError {
     Config(#[from] ConfigError),
     #[error("reading '{}'", path.display())]
     Newer { path: PathBuf, source: NewerFormat },
-    #[error("'{}' lacks its [run] section or is not valid: {problem}", path.display())]
+    #[error("'{}' has no valid [run] section: {problem}", path.display())]
     Header { path: PathBuf, problem: String },
 }
 

@@ -68,7 +68,7 @@ impl RunSummary {
 /// Why a run's directory stays as it is.
 #[derive(Debug, Error)]
 pub enum RunDirError {
-    #[error("{attempt} run '{run}': a worker is at work on it; stop it first: mosaic stop {run}")]
+    #[error("{attempt} run '{run}': it has a worker; stop it first: mosaic stop {run}")]
     Busy { attempt: &'static str, run: String },
     #[error("{attempt} run '{run}'")]
     Newer { attempt: &'static str, run: String, source: NewerFormat },
@@ -130,7 +130,7 @@ impl RunsDir {
 
     fn no_directory(&self) -> io::Error {
         let words = format!(
-            "'{}' is not a directory; name another with --runs-dir or runs_dir in lab.toml",
+            "'{}' is not a directory; choose another with --runs-dir or runs_dir in lab.toml",
             self.path.display()
         );
         io::Error::new(io::ErrorKind::NotADirectory, words)

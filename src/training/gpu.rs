@@ -259,7 +259,7 @@ pub fn fresh(
     dataset: &Arc<Dataset>,
 ) -> Result<Result<(Box<dyn TrainingState>, Option<String>), String>, TrainingError> {
     let DeviceLocation::Cuda { gpu_id } = network.device().location() else {
-        return Ok(Err("the device is no NVIDIA GPU".to_owned()));
+        return Ok(Err("the device is not an NVIDIA GPU".to_owned()));
     };
     let opened = GpuTraining::open(gpu_id, config, network.config(), dataset.clone())?;
     let (mut gpu, warning) = match opened {

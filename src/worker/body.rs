@@ -100,7 +100,7 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
     // Before anything of the run is touched: two workers would write each other's files.
     let lock = RunLock::take(run.path()).context("taking the lock of the run's directory")?;
     let Some(lock) = lock else {
-        bail!("another worker is at work on run '{}'; this one leaves it alone", run.id());
+        bail!("run '{}' already has a worker; this one exits", run.id());
     };
     let lock = Arc::new(lock);
     let run = &run.anchored(&lock);
@@ -113,7 +113,7 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
     last_words::prepare(run);
     let stop = &signals.stop;
     if let Some(error) = &lock.refused {
-        board.notice(NoticeLevel::Warning, format!("the file system of '{}' takes no locks ({error}): nothing keeps a second worker away from this run, and a lost worker is noticed by its heartbeat only", run.path().display()));
+        board.notice(NoticeLevel::Warning, format!("'{}' is on a file system without locks ({error}): a second worker cannot be prevented, and a lost worker is detected only by its heartbeat only", run.path().display()));
     }
     // Given up for the last word, should the work end for want of file descriptors.
     let spare = [0; 3].map(|_| File::open("/dev/null").ok());
@@ -162,7 +162,7 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
 
 /// What is said when the directory of a run is deleted under its worker.
 const DELETED: &str =
-    "the directory of the run was deleted; the worker ends and writes nothing more";
+    "the directory of the run was deleted; the worker exits and writes nothing more";
 
 fn why_stopped(board: &StatusBoard, signals: &Signals) -> Option<String> {
     board.reason().or_else(|| signals.name().map(|name| format!("stopped by {name}")))
@@ -191,7 +191,7 @@ fn watch(
                     return;
                 }
                 format!(
-                    "'{}' is missing: stopped after a checkpoint; put it back, and 'mosaic resume {}' continues",
+                    "'{}' is missing: stopped after a checkpoint; restore it and continue with 'mosaic resume {}'",
                     run.path().join("run.toml").display(),
                     run.id()
                 )
@@ -201,7 +201,7 @@ fn watch(
                 DELETED.to_owned()
             }
             Whereabouts::Moved(to) => format!(
-                "the directory of the run was moved to '{}': stopped there after a checkpoint; 'mosaic --runs-dir {} resume {}' goes on",
+                "the directory of the run was moved to '{}': stopped there after a checkpoint; continue with 'mosaic --runs-dir {} resume {}'",
                 to.display(),
                 to.parent().unwrap_or(&to).display(),
                 to.file_name().unwrap_or_default().to_string_lossy(),
@@ -228,10 +228,7 @@ fn check_no_other(run: &RunDir) -> Result<()> {
         let now = run.status().map(|status| status.heartbeat_ms);
         if now != Some(status.heartbeat_ms) {
             let host = status.host.as_deref().unwrap_or("another computer");
-            bail!(
-                "a worker on '{host}' is at work on run '{}'; this one leaves it alone",
-                run.id()
-            );
+            bail!("run '{}' already has a worker, on '{host}'; this one exits", run.id());
         }
         thread::sleep(Duration::from_millis(200));
     }
@@ -268,7 +265,7 @@ fn wait_for_turn(
         let turn = Turn::try_take(place).context("taking the lock of the queue")?;
         let Some(turn) = turn else {
             // Another looks just now, or hangs: a stop must not wait for it.
-            let words = "waits for the lock of the queue";
+            let words = "waiting for the lock of the queue";
             if board.status().message.as_deref() != Some(words) {
                 board.set_state(RunState::Queued, Some(words.to_owned()));
                 said = None;
@@ -319,11 +316,11 @@ impl Steered for CommandHandler {
             }
             (RunState::Queued, Command::Resume) => Reply::Accepted,
             (RunState::Queued, _) => {
-                refused("the run waits in the queue; resume starts it at once, stop takes it out")
+                refused("the run is queued; 'resume' starts it at once, 'stop' removes it")
             }
-            (RunState::Comparing, _) => {
-                refused("training is over and its samples are being compared; only stop works now")
-            }
+            (RunState::Comparing, _) => refused(
+                "training has finished and samples are being compared; only 'stop' works now",
+            ),
             (_, Command::Sample { seeds, steps }) => match self.own.or(*seeds, *steps) {
                 Ok(_) => Reply::Accepted,
                 Err(problem) => Reply::Refused { reason: problem },

@@ -62,10 +62,10 @@ pub fn prepare(
             .map(|class| class.to_string())
             .collect();
         let mut text = format!(
-            "the network is told a class, seed i gets class i mod {n}, and machines know the images of that class only"
+            "conditional network: seed i uses class i mod {n}, and machines use only that class's images"
         );
         if !absent.is_empty() {
-            text += &format!("; without images, and compared with all: {}", absent.join(", "));
+            text += &format!("; classes without images use all images: {}", absent.join(", "));
         }
         board.notice(NoticeLevel::Info, text);
     }

@@ -150,7 +150,7 @@ fn predict(kit: &PreviewKit) {
             kit.board.notice(NoticeLevel::Warning, format!("predicting attention failed: {error}"));
         }
         Err(_) => {
-            let words = "predicting attention failed by a defect of mosaic; see the log";
+            let words = "predicting attention failed (internal error); see the log";
             kit.board.notice(NoticeLevel::Error, words.to_owned());
         }
     }
@@ -165,7 +165,7 @@ fn serve(kit: &PreviewKit, request: &Request) {
             Some(DenoiseError::Cancelled) => return,
             _ => format!("the preview of step {step} failed: {error:#}"),
         },
-        Err(_) => format!("the preview of step {step} failed by a defect of mosaic; see the log"),
+        Err(_) => format!("the preview of step {step} failed (internal error); see the log"),
     };
     kit.board.notice(NoticeLevel::Error, complaint);
 }

@@ -242,16 +242,16 @@ impl Loop<'_> {
     fn roll_back(&mut self, reason: &str) -> Result<()> {
         let advice = "try a lower training.learning_rate";
         if self.n_rollbacks >= ROLLBACKS_MAX {
-            bail!("{reason}, after {ROLLBACKS_MAX} returns to a checkpoint; {advice}");
+            bail!("{reason}, after restoring a checkpoint {ROLLBACKS_MAX} times; {advice}");
         }
         let latest = checkpoint::latest_valid(&self.context.run.state_path())?;
         let Some((place, saved)) = latest.found else {
-            bail!("{reason}, and there is no checkpoint to go back to; {advice}");
+            bail!("{reason}, and there is no checkpoint to restore; {advice}");
         };
         self.n_rollbacks += 1;
         self.n_non_finite = 0;
-        self.context.trainer.roll_back(saved).context("going back to a checkpoint")?;
-        let text = format!("{reason}: back to the weights of step {}", place.step);
+        self.context.trainer.roll_back(saved).context("restoring a checkpoint")?;
+        let text = format!("{reason}: restored the weights of step {}", place.step);
         self.board.notice(NoticeLevel::Warning, text);
         Ok(())
     }
