@@ -1,4 +1,4 @@
-//! What people say of a run: a note and tags, in a file of its own that no worker touches.
+//! User annotations of a run: a note and tags, kept in a separate file that the worker never writes.
 //!
 //! ```text
 //! about.json   {"v": 1, "note": "lower rate", "tags": ["rates", "keep"]}
@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::write_atomically;
 
-/// Format of the file.
+/// Format version of `about.json`.
 const FORMAT: u32 = 1;
 const NOTE_MAX: usize = 2000;
 const TAG_MAX: usize = 40;
 
-/// A note and tags; empty unless someone wrote them.
+/// The note and tags of a run; both empty by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     #[serde(default)]
@@ -28,7 +28,8 @@ pub struct About {
 }
 
 impl About {
-    /// From what a person typed: one line of note, tags apart by blanks or commas. Says what is wrong with it.
+    /// Parses user input: a one-line note, and tags separated by blanks or commas. The error is a message for
+    /// the user.
     pub fn new(note: &str, tags: &str) -> Result<Self, String> {
         let note = note.trim();
         if note.chars().count() > NOTE_MAX {
@@ -47,7 +48,7 @@ impl About {
         Ok(about)
     }
 
-    /// Adds a tag, once.
+    /// Adds a tag; a tag that is already present is not added twice.
     pub fn add(&mut self, tag: &str) -> Result<(), String> {
         let is_word = tag.chars().all(|c| c.is_alphanumeric() || "-_./:".contains(c));
         if tag.is_empty() || !is_word || tag.chars().count() > TAG_MAX {
@@ -62,7 +63,8 @@ impl About {
         Ok(())
     }
 
-    /// What `path` says; nothing if it is missing or no such file: a note is never worth an error.
+    /// Reads `path`; returns an empty note if the file is missing or invalid, because a note is never worth an
+    /// error.
     pub fn read(path: &Path) -> Self {
         let text = std::fs::read(path).ok();
         text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()

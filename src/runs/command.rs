@@ -1,20 +1,21 @@
-//! What the world tells a worker over `control.sock`: one JSON object a line, one reply a line.
+//! Messages from clients to a worker over `control.sock`: one JSON object per line, with one reply per line.
 
 use serde::{Deserialize, Serialize};
 
 use super::format::{self, CONTROL_FORMAT};
 
-/// What a worker can be told to do.
+/// A command for a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
     Pause,
     Resume,
-    /// Write a checkpoint and end; the run can be resumed.
+    /// Write a checkpoint and exit; the run can be resumed.
     Stop,
-    /// Write a checkpoint and go on.
+    /// Write a checkpoint and continue.
     Checkpoint,
-    /// Make a preview at the current step; of the run's own seeds, in its own number of steps, where nothing is said.
+    /// Make a preview at the current step. Omitted fields default to the run's own seeds and number of sampling
+    /// steps.
     Sample {
         /// First noise seed and one past the last.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,29 +30,29 @@ pub enum Command {
     },
 }
 
-/// What a client wants of a worker.
+/// An action requested by a client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Act {
-    /// Steer it, and hold control from then on.
+    /// Carry out a command; the client holds control afterwards.
     Steer {
         command: Command,
-        /// Take control over from whoever holds it.
+        /// Take control even if another client holds it.
         take: bool,
     },
-    /// Take control, from whoever holds it.
+    /// Take control, even if another client holds it.
     Hold,
     /// Give control back.
     Release,
 }
 
-/// One line to a worker.
+/// One request line sent to a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// [`CONTROL_FORMAT`] of the client.
+    /// The client's [`CONTROL_FORMAT`].
     pub v: u32,
-    /// Who asks, for people.
+    /// Name of the client, for display.
     pub from: String,
     pub act: Act,
 }
@@ -61,7 +62,11 @@ impl Request {
         Self { v: CONTROL_FORMAT, from, act }
     }
 
-    /// Reads a line: a request, or a bare command as in format 1, whose sender has no name. The error is for people.
+    /// Parses a line: a request, or a bare command as in format 1, whose sender has no name.
+    ///
+    /// # Errors
+    ///
+    /// Returns a message for the user if the line is neither.
     pub fn parse(line: &str) -> Result<Self, String> {
         let bad = |error: serde_json::Error| format!("not a request: {error}");
         let value: serde_json::Value = serde_json::from_str(line).map_err(bad)?;
@@ -77,7 +82,7 @@ impl Request {
     }
 }
 
-/// The worker's answer.
+/// The worker's reply to a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
@@ -85,7 +90,7 @@ pub enum Reply {
     Refused {
         reason: String,
     },
-    /// Someone else holds control: who.
+    /// Another client holds control; `by` names it.
     Held {
         by: String,
     },

@@ -1,11 +1,12 @@
-//! How a run stands, in one word: its worker's state, or what can be said where the worker is silent or gone.
+//! Condition of a run in one word: its worker's state, or an inference from the outside if the worker is silent
+//! or gone.
 
 use serde::Serialize;
 
 use super::liveness::Health;
 use super::status::{RunState, Status};
 
-/// The words of `mosaic ls --json` and of the dashboard's list.
+/// The condition words of `mosaic ls --json` and of the dashboard's run list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -18,20 +19,20 @@ pub enum Condition {
     Finished,
     Stopped,
     Failed,
-    /// No status yet.
+    /// The run has no status yet.
     Launching,
     /// The worker exited without reporting a status.
     Lost,
-    /// The worker holds the run, but has not reported for a while.
+    /// The worker holds the run but has not updated its heartbeat recently.
     Silent,
-    /// Written by a newer mosaic, in a format that this one cannot read.
+    /// Written by a newer mosaic in a format that this version cannot read.
     Newer,
-    /// Only a second look can tell whether the worker lives.
+    /// A second look is needed to decide whether the worker is alive.
     Checking,
 }
 
 impl Condition {
-    /// The condition of a run with that health and last status.
+    /// Combines a run's health with its last status.
     pub fn new(health: Health, status: Option<&Status>) -> Self {
         match (health, status.map(|status| status.state)) {
             (Health::Lost, _) => Self::Lost,
@@ -43,7 +44,7 @@ impl Condition {
         }
     }
 
-    /// The word itself.
+    /// The condition as one word.
     pub fn word(self) -> &'static str {
         self.into()
     }

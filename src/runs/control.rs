@@ -1,11 +1,12 @@
-//! `control.sock`: how the world talks to a worker - one JSON object a line, one reply a line.
+//! `control.sock`: the Unix socket through which clients control a worker, with one JSON object per line and
+//! one reply per line.
 //!
-//! The worker's listener answers from a thread of its own and passes accepted commands on through a
-//! channel that the training loop drains between steps; a client that stalls or floods can therefore
-//! never hold up training. `Accepted` means that the command will be carried out at the next step.
+//! The worker's listener replies from its own thread and forwards accepted commands through a channel that the
+//! training loop drains between steps, so a client that stalls or floods the socket can never block training.
+//! `Accepted` means that the command will be carried out at the next step.
 //!
-//! One process steers at a time ([`super::holder`]). Which process a client is, the system says
-//! (`SO_PEERCRED`); its name is its own.
+//! One process has control at a time ([`super::holder`]). The client's process is identified by the kernel
+//! (`SO_PEERCRED`); its display name is its own choice.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
@@ -27,18 +28,18 @@ use super::process::ProcessId;
 use super::run_dir::RunDir;
 use super::run_lock::{self, Lock};
 
-/// How long either side waits for the other.
+/// Read and write timeout on both sides.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Between two attempts to connect.
+/// Delay between two attempts to connect.
 const RETRY: Duration = Duration::from_millis(50);
-/// Commands waiting for the training loop; more are refused.
+/// Capacity of the command queue to the training loop; further commands are refused.
 const QUEUE: usize = 64;
-/// Clients served at once; more are turned away.
+/// Maximum number of concurrent clients; further connections are closed.
 const CLIENTS_MAX: usize = 32;
-/// A command is a short line; more is not one.
+/// Maximum length of a request line in bytes; commands are short, so a longer line is refused.
 const LINE_BYTES_MAX: u64 = 4096;
 
-/// Why a command did not reach a worker.
+/// Reason why a command did not reach a worker.
 #[derive(Debug, Error)]
 pub enum ControlError {
     #[error("run '{run}' has no worker; see 'mosaic ls', or 'mosaic resume {run}'")]
@@ -53,7 +54,7 @@ pub enum ControlError {
     Answer { run: String, answer: String },
 }
 
-/// Sends one request in this process's name and waits for the answer, two seconds at most.
+/// Sends one request in this process's name and waits up to two seconds for the reply.
 pub fn send(run: &RunDir, act: Act) -> Result<Reply, ControlError> {
     let talk = |source: io::Error| ControlError::Talk { run: run.id(), source: late(source) };
     let stream = connect(run).map_err(|source| match source.kind() {
@@ -72,7 +73,7 @@ pub fn send(run: &RunDir, act: Act) -> Result<Reply, ControlError> {
         .map_err(|_| ControlError::Answer { run: run.id(), answer: answer.trim().to_owned() })
 }
 
-/// A wait that came to its end, called so: the system says only that a resource is missing for the moment.
+/// Turns the error of an expired timeout ("resource temporarily unavailable") into one that says so.
 fn late(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock => io::Error::new(
@@ -86,10 +87,10 @@ fn late(error: io::Error) -> io::Error {
     }
 }
 
-/// Connects to the worker. One that has just begun listens in a moment; until then the socket may be missing, or be one
-/// that a worker before it left.
+/// Connects to the worker. A worker that has just started takes a moment to listen: until then the socket may
+/// be missing, or may be left over from a previous worker.
 fn connect(run: &RunDir) -> io::Result<UnixStream> {
-    // The socket of a hard-linked copy leads to the original's worker.
+    // In a hard-linked copy of the run, the socket leads to the original's worker.
     if !liveness::settled(run).is_at_work() && run_lock::look(run.path()) != Lock::Held {
         return Err(io::Error::new(io::ErrorKind::NotFound, "no worker holds its directory"));
     }
@@ -103,25 +104,25 @@ fn connect(run: &RunDir) -> io::Result<UnixStream> {
     }
 }
 
-/// What a control server must know of its worker.
+/// The control server's interface to its worker.
 pub trait Steered: Send + Sync {
-    /// Whether a command makes sense now.
+    /// Decides whether a command makes sense in the current state.
     fn decide(&self, command: &Command) -> Reply;
-    /// Control has changed hands: who holds it now, and how that came, for people.
+    /// Called when control changes hands, with the new holder and a message for people about the reason.
     fn handed_over(&self, holder: Option<&Holder>, words: &str);
 }
 
-/// The worker's end; the socket is removed when this is dropped.
+/// The worker's end of the socket, which is removed on drop.
 #[derive(Debug)]
 pub struct ControlServer {
     path: Option<PathBuf>,
     commands: Receiver<Command>,
-    /// Keeps the channel open for a server that listens to nobody.
+    /// Keeps the channel open for a server without a listener.
     _sender: SyncSender<Command>,
 }
 
 impl ControlServer {
-    /// Listens on the run's socket, replacing one that a dead worker left.
+    /// Listens on the run's socket, replacing one left over from a dead worker.
     pub fn start(run: &RunDir, worker: Arc<dyn Steered>) -> io::Result<Self> {
         let path = run.socket_path();
         match std::fs::remove_file(&path) {
@@ -138,18 +139,18 @@ impl ControlServer {
         Ok(Self { path: Some(path), commands, _sender: sender })
     }
 
-    /// One that hears nothing, for file systems without sockets.
+    /// A server that receives nothing, for file systems without sockets.
     pub fn deaf() -> Self {
         let (sender, commands) = mpsc::sync_channel(1);
         Self { path: None, commands, _sender: sender }
     }
 
-    /// A command that has come, if any.
+    /// Returns the next pending command, if any, without waiting.
     pub fn try_next(&self) -> Option<Command> {
         self.commands.try_recv().ok()
     }
 
-    /// Waits for a command, up to a limit (while paused).
+    /// Waits up to `limit` for a command (while paused).
     pub fn wait(&self, limit: Duration) -> Option<Command> {
         self.commands.recv_timeout(limit).ok()
     }
@@ -157,7 +158,7 @@ impl ControlServer {
 
 impl Drop for ControlServer {
     fn drop(&mut self) {
-        // Nothing to be done if it is gone already.
+        // Removal may fail if the file no longer exists; that is fine.
         let _ = self.path.as_ref().map(std::fs::remove_file);
     }
 }
@@ -171,7 +172,7 @@ fn listen(listener: &UnixListener, gate: &Arc<Gate>) {
         }
         let (gate, count) = (gate.clone(), n_clients.clone());
         let serve = move || {
-            // A client that went away is its own affair.
+            // A client that disconnects is not an error of the worker's.
             let _ = answer(&stream, &gate);
             count.fetch_sub(1, Ordering::SeqCst);
         };
@@ -181,7 +182,7 @@ fn listen(listener: &UnixListener, gate: &Arc<Gate>) {
     }
 }
 
-/// Serves one client: every line a request, until it hangs up or stalls.
+/// Serves one client: handles each line as a request until the client disconnects or stalls.
 fn answer(stream: &UnixStream, gate: &Gate) -> io::Result<()> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
@@ -192,9 +193,9 @@ fn answer(stream: &UnixStream, gate: &Gate) -> io::Result<()> {
         if reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
-        // What follows in an overlong line is no request of its own.
+        // The rest of an overlong line is not a request of its own.
         let is_cut = line.len() as u64 == LINE_BYTES_MAX && !line.ends_with(b"\n");
-        // Bytes that are no text are no request either, which the answer says.
+        // Bytes that are not UTF-8 are not a request either; the reply says so.
         let line = String::from_utf8_lossy(&line);
         let request = match is_cut {
             true => Err(format!("a request is a line of less than {LINE_BYTES_MAX} bytes")),
@@ -216,13 +217,13 @@ fn answer(stream: &UnixStream, gate: &Gate) -> io::Result<()> {
     }
 }
 
-/// The process at the other end; `None` where it cannot be seen from here (another container).
+/// The process at the other end; `None` if it is not visible from here (in another container).
 fn peer(stream: &UnixStream) -> Option<ProcessId> {
     let credentials = rustix::net::sockopt::socket_peercred(stream).ok()?;
     ProcessId::of(u32::try_from(credentials.pid.as_raw_nonzero().get()).ok()?)
 }
 
-/// Lets requests through to the worker, one at a time.
+/// Admits requests to the worker one at a time.
 struct Gate {
     worker: Arc<dyn Steered>,
     sender: SyncSender<Command>,
@@ -234,9 +235,10 @@ impl Gate {
         Self { worker, sender, holder: Mutex::new(None) }
     }
 
-    /// Whether `client` may do this. A client that cannot be seen may steer a free worker, and never holds it.
+    /// Decides whether `client` may do this. A client whose process is not visible may command a worker that
+    /// has no holder, but never becomes the holder.
     fn admit(&self, client: Option<Holder>, act: Act) -> Reply {
-        // Held to the end: of two clients at once, one is first.
+        // The lock is kept until the end, so that of two concurrent clients one is first.
         let mut holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
         let take = matches!(act, Act::Hold | Act::Steer { take: true, .. });
         let nobody =
@@ -272,7 +274,7 @@ impl Gate {
         reply
     }
 
-    /// A command of who may steer.
+    /// Forwards a command whose sender was admitted.
     fn pass(&self, command: Command) -> Reply {
         let refused = |reason: &str| Reply::Refused { reason: reason.to_owned() };
         match self.worker.decide(&command) {
@@ -286,7 +288,7 @@ impl Gate {
     }
 }
 
-/// Socket addresses hold 107 bytes; a longer path is reached through its directory's descriptor.
+/// Socket addresses are limited to 107 bytes; a longer path is reached through a descriptor of its directory.
 fn with_short_path<T>(path: &Path, act: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
     if path.as_os_str().len() <= 100 {
         return act(path);
@@ -303,7 +305,7 @@ mod tests {
     use crate::runs::runs_dir::RunsDir;
     use crate::runs::status::{RunState, Status};
 
-    /// A run whose worker this process is.
+    /// Creates a run whose worker is this process.
     fn run_in(place: &Path) -> (RunDir, RunLock) {
         let run = RunsDir::new(place).create("x").unwrap();
         let lock = RunLock::take(run.path()).unwrap().unwrap();
@@ -314,7 +316,7 @@ mod tests {
         Act::Steer { command, take: false }
     }
 
-    /// Is never paused, and remembers what it was told of its holders.
+    /// A worker that is never paused and records the changes of control reported to it.
     #[derive(Default)]
     struct Worker {
         told: Mutex<Vec<(Option<String>, String)>>,
@@ -366,7 +368,7 @@ mod tests {
         line.extend(b"{\"command\":\"stop\"}\n");
         client.write_all(&line).unwrap();
         let mut answers = String::new();
-        // The worker may hang up while the rest is under way.
+        // The worker may hang up while the rest is still being sent.
         let _ = client.read_to_string(&mut answers);
         assert_eq!(server.wait(Duration::from_millis(100)), None);
         assert!(answers.is_empty() || answers.contains("less than 4096 bytes"), "{answers}");
@@ -390,7 +392,7 @@ mod tests {
     fn a_worker_that_has_just_begun_is_waited_for() {
         let place = tempfile::tempdir().unwrap();
         let (run, _lock) = run_in(place.path());
-        // As a killed worker leaves it, and a new one that does not listen yet.
+        // The state after a killed worker: a stale socket, and a new worker that does not listen yet.
         drop(UnixListener::bind(run.socket_path()).unwrap());
         assert!(matches!(send(&run, steer(Command::Stop)), Err(ControlError::NoWorker { .. })));
         Status::new(RunState::Starting, 1).write(&run.status_path()).unwrap();
@@ -442,7 +444,7 @@ mod tests {
             .map(|(name, child)| Some(Holder::new(name, ProcessId::of(child.id()).unwrap())));
         let held = |by: &Option<Holder>| Reply::Held { by: by.as_ref().unwrap().words() };
         let take = |command| Act::Steer { command, take: true };
-        // What is refused gives no control.
+        // A refused command does not give control.
         assert!(matches!(gate.admit(ana.clone(), steer(Command::Resume)), Reply::Refused { .. }));
         assert!(matches!(gate.admit(ana.clone(), Act::Release), Reply::Refused { .. }));
         assert_eq!(gate.admit(ana.clone(), steer(Command::Pause)), Reply::Accepted);
@@ -453,7 +455,7 @@ mod tests {
         assert_eq!(gate.admit(ben.clone(), Act::Release), Reply::Accepted);
         assert_eq!(gate.admit(None, steer(Command::Checkpoint)), Reply::Accepted);
         assert_eq!(gate.admit(ana.clone(), take(Command::Checkpoint)), Reply::Accepted);
-        // A holder that is killed holds nothing.
+        // A killed holder no longer holds control.
         children[0].kill().unwrap();
         children[0].wait().unwrap();
         assert_eq!(gate.admit(ben.clone(), steer(Command::Stop)), Reply::Accepted);

@@ -1,7 +1,7 @@
-//! What a worker tells the world: one JSON object a line in `events.jsonl`, append-only.
+//! Events reported by a worker: one JSON object per line in `events.jsonl`, append-only.
 //!
-//! These are wire types: they carry a format version and are kept apart from domain types. A reader
-//! skips kinds it does not know (a newer worker) and tolerates a torn last line (a worker that died).
+//! These are wire types: they carry a format version and are kept apart from domain types. A reader skips event
+//! kinds it does not know (written by a newer worker) and tolerates a torn last line (the worker crashed).
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::status::RunState;
 /// One line of `events.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// [`super::format::RUN_FORMAT`] of the writer.
+    /// The writer's [`super::format::RUN_FORMAT`].
     pub v: u32,
     /// Milliseconds since the Unix epoch.
     pub time_ms: u64,
@@ -19,7 +19,7 @@ pub struct Event {
     pub body: EventBody,
 }
 
-/// What happened.
+/// Content of an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum EventBody {
@@ -29,7 +29,7 @@ pub enum EventBody {
     },
     Metrics(Metrics),
     Attention(AttentionMetrics),
-    /// What a machine that needs no network predicts for the same images and levels.
+    /// Attention that a machine, which needs no network, predicts for the same images and noise levels.
     PredictedAttention {
         machine: String,
         metrics: AttentionMetrics,
@@ -49,15 +49,15 @@ pub enum EventBody {
     Agreement {
         figures: Vec<AgreementFigure>,
     },
-    /// A kind that this version does not know.
+    /// An event kind that this version does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// Training figures, averaged over the steps since the last ones.
+/// Training metrics, averaged over the steps since the previous event of this kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
-    /// Mean squared error of the predicted noise; `None` where it was not finite.
+    /// Mean squared error of the predicted noise; `None` if it was not finite.
     pub loss: Option<f64>,
     pub grad_norm: Option<f64>,
     pub learning_rate: f64,
@@ -65,15 +65,15 @@ pub struct Metrics {
     pub images_per_s: f64,
 }
 
-/// Mean loss in equal ranges of t, over the steps since the last such event.
+/// Mean loss per range of t (equal widths), over the steps since the previous event of this kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LossByLevel {
-    /// Range i is `[i / n, (i + 1) / n)` of n; `None` where no image fell into it.
+    /// Entry i covers `[i / n, (i + 1) / n)` of n; `None` if no image fell into it.
     pub loss: Vec<Option<f64>>,
 }
 
 impl LossByLevel {
-    /// Each range's end and loss, where there is one.
+    /// The upper end and the loss of each range that has a loss.
     pub fn ranges(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         let n = self.loss.len() as f64;
         let range = move |(i, loss): (usize, &Option<f64>)| Some(((i + 1) as f64 / n, (*loss)?));
@@ -81,27 +81,27 @@ impl LossByLevel {
     }
 }
 
-/// Entropy of the final attention layer's rows.
+/// Attention statistics of the final attention layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttentionMetrics {
-    /// Number of pixels that can be attended; the entropy of uniform attention is its logarithm.
+    /// Number of pixels that can be attended to; uniform attention has entropy `ln(n_pixels)`.
     pub n_pixels: usize,
     /// One entry per noise level, in increasing t.
     pub levels: Vec<AttentionAtLevel>,
 }
 
-/// Attention at one noise level.
+/// Attention statistics at one noise level.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttentionAtLevel {
     pub t: f64,
-    /// Mean over queries and images, nats, per head.
+    /// Row entropy in nats per head, averaged over queries and images.
     pub entropy_nats: Vec<f64>,
-    /// Mean attention-weighted distance in pixels (shortest way round a circular image), per head.
+    /// Mean attention-weighted distance in pixels (shortest path on a circular image), per head.
     pub distance_pixels: Vec<f64>,
-    /// Largest logit over queries, keys and images, per head; empty where it is not known.
+    /// Largest logit over queries, keys and images, per head; empty if unknown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub largest_logit: Vec<f64>,
-    /// Share of all attention that an image's most attended pixel receives, mean over images, per head.
+    /// Share of the attention received by an image's most attended pixel, averaged over images, per head.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sink: Vec<f64>,
 }

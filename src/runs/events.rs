@@ -1,7 +1,7 @@
-//! `events.jsonl`: the append-only log and its reader.
+//! `events.jsonl`: writer and reader of the append-only event log.
 //!
-//! One writer, the worker; any number of readers that poll. A line counts once its newline is there,
-//! so a line torn by a crash or a full disk is skipped: the next to write ends it first.
+//! The worker is the only writer; any number of readers poll the file. A line counts only once its newline is
+//! written, so a line torn by a crash or a full disk is skipped; the next writer terminates it first.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -18,12 +18,12 @@ use super::status::now_ms;
 #[derive(Debug)]
 pub struct EventLog {
     file: File,
-    /// Whether a failed write may have left a part of a line.
+    /// True if a failed write may have left a partial line.
     is_torn: bool,
 }
 
 impl EventLog {
-    /// Opens the log for appending, ending a line that an earlier worker left torn.
+    /// Opens the log for appending, terminating any line that an earlier worker left torn.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut file =
             OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
@@ -38,8 +38,8 @@ impl EventLog {
         Ok(Self { file, is_torn: false })
     }
 
-    /// Appends one event in a single write. State changes and final figures are also flushed to the
-    /// disk; losing a few metrics in a power cut costs nothing.
+    /// Appends one event in a single write. State changes and final figures are also synced to disk; losing a
+    /// few metrics in a power cut is acceptable.
     pub fn append(&mut self, step: u64, body: EventBody) -> io::Result<()> {
         let durable = matches!(body, EventBody::State { .. } | EventBody::Agreement { .. });
         let event = Event { v: RUN_FORMAT, time_ms: now_ms(), step, body };
@@ -53,20 +53,20 @@ impl EventLog {
     }
 }
 
-/// What every version of a line says, whatever else it holds.
+/// The field common to all versions of a line.
 #[derive(Deserialize)]
 struct Version {
     v: u32,
 }
 
-/// A reader that remembers how far it got.
+/// A reader that remembers its position in the file.
 #[derive(Debug)]
 pub struct EventTail {
     path: PathBuf,
     offset: u64,
-    /// The start of a line whose newline has not come yet.
+    /// Start of a line whose newline has not been written yet.
     partial: Vec<u8>,
-    /// Set once a line came in a format that this mosaic does not know.
+    /// Set once a line was in a format that this version does not know.
     newer: Option<NewerFormat>,
 }
 
@@ -75,8 +75,8 @@ impl EventTail {
         Self { path: path.into(), offset: 0, partial: Vec::new(), newer: None }
     }
 
-    /// What was added since the last call; nothing if there is no file yet. A file that became
-    /// shorter was replaced and is read from its start.
+    /// Returns the events added since the last call; none if there is no file yet. A file that became shorter
+    /// was replaced and is read from its start.
     pub fn poll(&mut self) -> io::Result<Vec<Event>> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
@@ -99,7 +99,7 @@ impl EventTail {
         Ok(whole.split(|&byte| byte == b'\n').filter_map(|line| self.read(line)).collect())
     }
 
-    /// Why some lines were left out, if a newer mosaic wrote them.
+    /// Reports that lines were skipped because a newer mosaic wrote them.
     pub fn newer(&self) -> Option<&NewerFormat> {
         self.newer.as_ref()
     }
@@ -142,7 +142,7 @@ mod tests {
         assert!(tail.poll().unwrap().is_empty());
         EventLog::open(&path).unwrap().append(1, notice("one")).unwrap();
         assert_eq!(texts(&tail.poll().unwrap()), ["one"]);
-        // A worker dies within a line.
+        // A worker crashes in the middle of a line.
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"v\":1,\"ti").unwrap();
         assert!(tail.poll().unwrap().is_empty());
         EventLog::open(&path).unwrap().append(2, notice("two")).unwrap();

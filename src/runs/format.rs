@@ -1,16 +1,18 @@
-//! Versions of what run directories and control sockets speak, so that old and new binaries meet with a clear word.
+//! Format versions of run directories and control sockets, so that mixed versions of mosaic fail with a clear
+//! message.
 //!
-//! Raised only when an older reader would misread what a newer one writes; a new field that may be passed over is no
-//! reason. A reader looks at the version before anything else, and leaves alone what it does not know.
+//! A version is raised only if an older reader would misread what a newer writer wrote; adding a field that may
+//! be ignored does not raise it. A reader checks the version first and does not touch data of a version it does
+//! not know.
 
 use thiserror::Error;
 
-/// Of `run.toml`, `status.json` and `events.jsonl`.
+/// Version of `run.toml`, `status.json` and `events.jsonl`.
 pub const RUN_FORMAT: u32 = 1;
-/// Of requests to `control.sock`. Version 1 were bare commands, as a script may still send them.
+/// Version of requests to `control.sock`. Version 1 was bare commands, which scripts may still send.
 pub const CONTROL_FORMAT: u32 = 2;
 
-/// What another version of mosaic wrote.
+/// The data was written by a newer version of mosaic.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "written by a newer mosaic{} in format {found}; this one, {}, supports formats up to {known}: use the newer one",
@@ -20,7 +22,7 @@ pub const CONTROL_FORMAT: u32 = 2;
 pub struct NewerFormat {
     pub found: u32,
     pub known: u32,
-    /// The version of mosaic that wrote it, where it is said.
+    /// The version of mosaic that wrote it, if known.
     pub writer: Option<String>,
 }
 
@@ -28,7 +30,7 @@ fn of(writer: &Option<String>) -> String {
     writer.as_ref().map_or(String::new(), |version| format!(" ({version})"))
 }
 
-/// Refuses a version above the one that is known.
+/// Returns an error if version `found` is newer than `known`.
 pub fn check(found: u32, known: u32, writer: Option<&str>) -> Result<(), NewerFormat> {
     match found <= known {
         true => Ok(()),

@@ -1,8 +1,9 @@
-//! Who steers a worker: one process at a time.
+//! Control of a worker: one process at a time holds it.
 //!
-//! The first that steers a free worker holds it, until it ends, gives it back, or another takes it over, which is asked
-//! for in so many words. Nothing has to be kept alive: a holder that was killed holds nothing, and one that hangs can
-//! be relieved. The worker keeps the holder and publishes it in its status, so that every viewer sees it.
+//! The first process that commands a free worker becomes its holder, until it exits, releases control, or
+//! another process explicitly takes it. No keep-alive is needed: a killed holder no longer counts, and control
+//! can be taken from one that hangs. The worker keeps track of the holder and publishes it in its status, so
+//! that every viewer sees it.
 
 use std::path::Path;
 
@@ -10,46 +11,46 @@ use serde::{Deserialize, Serialize};
 
 use super::process::{ProcessId, Sighting};
 
-/// A name is shown on one line.
+/// Maximum length of a name in characters; names are shown on one line.
 const NAME_LETTERS_MAX: usize = 60;
 
-/// A process that steers.
+/// A process that has control of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// For people, as the process calls itself: who, and at which terminal.
+    /// Display name chosen by the process: the user and the terminal.
     pub name: String,
     pub process: ProcessId,
 }
 
-/// How the reader of a run stands to its holder.
+/// Relation of this process to the holder of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Steering {
-    /// Whoever steers first holds it.
+    /// There is no holder; the first process to send a command becomes the holder.
     #[default]
     Free,
-    /// This very process holds it.
+    /// This process is the holder.
     Mine,
-    /// Someone else does: who.
+    /// Another process, named here, is the holder.
     Theirs(String),
 }
 
 impl Holder {
-    /// A process with the name it gave itself, of which what fits on a line is kept.
+    /// A process and the name it gave itself, shortened to fit on one line.
     pub fn new(name: &str, process: ProcessId) -> Self {
         let letters = name.chars().filter(|letter| !letter.is_control());
         Self { name: letters.take(NAME_LETTERS_MAX).collect(), process }
     }
 
-    /// The name and the process, for people.
+    /// The name and the process number, for display.
     pub fn words(&self) -> String {
         format!("{} (process {})", self.name, self.process.pid)
     }
 }
 
 impl Steering {
-    /// As this process sees a worker with that holder.
+    /// Relation of this process to a worker with that holder.
     pub fn of(holder: Option<&Holder>) -> Self {
-        // A holder out of sight, in another container, is the worker's to judge.
+        // A holder that is not visible from here (in another container) is left to the worker's judgement.
         match holder.filter(|holder| holder.process.sighting() != Sighting::Gone) {
             None => Self::Free,
             Some(holder) if holder.process == ProcessId::current() => Self::Mine,
@@ -58,20 +59,20 @@ impl Steering {
     }
 }
 
-/// What came of a claim.
+/// Outcome of a claim to control.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// The claimant held it already.
+    /// The claimant was already the holder.
     Kept,
-    /// It was free.
+    /// There was no holder.
     Won,
-    /// It was taken from a living holder.
+    /// Control was taken from a living holder.
     TakenFrom(Holder),
-    /// A living holder keeps it.
+    /// A living holder keeps control.
     Refused(Holder),
 }
 
-/// What becomes of a claim by `process` on a worker with that holder; `take` relieves a living one.
+/// Decides a claim by `process` on a worker with that holder; `take` takes control from a living one.
 pub fn claim(holder: Option<&Holder>, process: &ProcessId, take: bool) -> Claim {
     match holder.filter(|holder| holder.process.is_running()) {
         None => Claim::Won,
@@ -81,7 +82,7 @@ pub fn claim(holder: Option<&Holder>, process: &ProcessId, take: bool) -> Claim 
     }
 }
 
-/// How this process calls itself: `ana@pts/3`, or `ana` where it has no terminal.
+/// Display name of this process: `ana@pts/3`, or `ana` if it has no terminal.
 pub fn my_name() -> String {
     let user = ["USER", "LOGNAME"].into_iter().find_map(|key| std::env::var(key).ok());
     let user = user.filter(|user| !user.is_empty()).unwrap_or_else(|| "someone".to_owned());

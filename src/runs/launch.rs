@@ -1,11 +1,11 @@
-//! Starting, resuming and killing workers.
+//! Starts, resumes and kills workers.
 //!
-//! A worker is this very program as `mosaic worker RUN_DIR`: no terminal, a session of its own as
-//! its first act (`worker::run`), output to `worker.log`. It outlives whoever launched it. (It is not
-//! made a group leader at birth, because a leader cannot start a session.)
+//! A worker is this same executable, run as `mosaic worker RUN_DIR`: without a terminal, in a session that it
+//! creates first thing (`worker::run`), with its output in `worker.log`. It outlives its launcher. (It is not
+//! spawned as a group leader, because a group leader cannot create a session.)
 //!
-//! A launch ends when the worker has taken its run over, or has failed to: then its words are the error, and no run is
-//! left that looks as if it were being launched.
+//! A launch returns once the worker has taken over its run or has failed to. If it failed, its output becomes
+//! the error message and no run is left that looks as if it were being launched.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -34,15 +34,15 @@ use super::status::{RunState, Status, now_ms};
 use crate::config::{ConfigError, Experiment, SettingError};
 use crate::hardware::device::DeviceRequest;
 
-/// What a launch needs to know besides the experiment.
+/// Options of a launch besides the experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaunchOptions {
     pub device: DeviceRequest,
     /// The run that this one was edited from.
     pub parent: Option<String>,
-    /// Threads of the worker; as many as there are cores where it is left open.
+    /// Worker threads; `None` means one per core.
     pub threads: Option<usize>,
-    /// Wait until no other run of the directory is at work.
+    /// Wait until no other run in the directory is active.
     pub queued: bool,
 }
 
@@ -92,7 +92,7 @@ fn quoted(log: &str) -> String {
     if log.is_empty() { String::new() } else { format!("; it said: {log}") }
 }
 
-/// Makes a run's directory and starts its worker.
+/// Creates a run's directory and starts its worker.
 pub fn launch(
     runs: &RunsDir,
     experiment: &Experiment,
@@ -130,13 +130,13 @@ pub fn launch(
     }
 }
 
-/// Leaves no run behind that looks as if it were being launched. One whose worker could not even be started goes; one
-/// whose worker said something stays as failed, with its log.
+/// Cleans up after a failed launch, so that no run looks as if it were being launched. A run whose worker could
+/// not be started is deleted; one whose worker wrote to its log is kept as failed.
 fn abandon(run: &RunDir, steps: u64, error: &LaunchError) {
     if run.status().is_some() || run_lock::look(run.path()) == Lock::Held {
         return;
     }
-    // The launch's own error is the one to report; a directory that stays is shown as lost.
+    // The launch error is the one to report; a directory that cannot be cleaned up is shown as lost.
     let _ = match error {
         LaunchError::Died { how, log, .. } => {
             let message = format!("the worker exited during startup ({how}){}", quoted(log));
@@ -147,13 +147,13 @@ fn abandon(run: &RunDir, steps: u64, error: &LaunchError) {
     };
 }
 
-/// Starts a new worker on a run that was stopped, failed or lost; `threads` as in [`LaunchOptions`].
+/// Starts a new worker for a run that was stopped, failed or lost; `threads` as in [`LaunchOptions`].
 pub fn resume(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
     if !run.run_toml_path().is_file() {
         return Err(LaunchError::NoRun { path: run.path().to_owned() });
     }
     let status = readable(run)?;
-    // A worker that hangs (silent by its heartbeat) still holds the directory: kill it first.
+    // A worker that hangs (heartbeat overdue) still holds the directory and must be killed first.
     if liveness::is_at_work(run) {
         let pid = status.filter(|status| !status.state.is_over()).map(|status| status.worker.pid);
         return Err(LaunchError::Busy { run: run.id(), pid });
@@ -164,13 +164,14 @@ pub fn resume(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
     spawn(run, threads)
 }
 
-/// Where a run stands, unless a newer mosaic has it.
+/// The status of a run; an error if a newer mosaic wrote it.
 fn readable(run: &RunDir) -> Result<Option<Status>, LaunchError> {
     run.readable_status().map_err(|source| LaunchError::Newer { run: run.id(), source })
 }
 
-/// Ends a worker at once, without a checkpoint; the run can be resumed from its last one. A worker that someone else
-/// steers is killed only with `force`. It is not asked: it may hang.
+/// Kills a worker immediately, without a checkpoint; the run can be resumed from its last one. If another
+/// process has control of the worker, `force` is required. The worker itself is not consulted, since it may
+/// hang.
 pub fn kill(run: &RunDir, force: bool) -> Result<(), LaunchError> {
     let no_worker = || LaunchError::NoWorker { run: run.id() };
     // A worker whose status cannot be read is found by its lock.
@@ -182,7 +183,7 @@ pub fn kill(run: &RunDir, force: bool) -> Result<(), LaunchError> {
     let Some(pid) = signal(run, status.as_ref(), rustix::process::Signal::KILL)? else {
         return Err(no_worker());
     };
-    // The system ends a process when it can: one that waits for a disk or a GPU may take a while.
+    // The kernel may take a while to end a process that waits for a disk or a GPU.
     let since = Instant::now();
     while run_lock::look(run.path()) == Lock::Held || ProcessId::of(pid).is_some() {
         if since.elapsed() > KILL_LIMIT {
@@ -193,8 +194,8 @@ pub fn kill(run: &RunDir, force: bool) -> Result<(), LaunchError> {
     Ok(())
 }
 
-/// Asks the worker of a run to write a checkpoint and stop, whoever steers it: by a signal, or over its socket where no
-/// signal reaches it. False where there is none.
+/// Asks the worker of a run to write a checkpoint and stop, whoever has control: by a signal, or over its
+/// socket if a signal cannot reach it. Returns false if there is no worker.
 pub fn terminate(run: &RunDir) -> Result<bool, LaunchError> {
     let status = readable(run)?;
     match signal(run, status.as_ref(), rustix::process::Signal::TERM) {
@@ -209,7 +210,7 @@ pub fn terminate(run: &RunDir) -> Result<bool, LaunchError> {
     }
 }
 
-/// The worker's process number here; `None` where there is no worker.
+/// Signals the worker and returns its local process number, or `None` if there is no worker.
 fn signal(
     run: &RunDir,
     status: Option<&Status>,
@@ -223,20 +224,21 @@ fn signal(
     }
 }
 
-/// The allocator's delay before freed memory goes back to the system; -1: never. A training step frees
-/// and takes the same few hundred megabytes again, and the system clears every page it hands out. Read by the allocator at a process's start.
+/// Environment variable, read by the allocator at process start: delay before freed memory is returned to the
+/// system; -1 means never. Each training step frees and allocates the same few hundred megabytes, and the
+/// kernel zeroes every page it hands out.
 pub const KEEP_FREED_MEMORY: &str = "MIMALLOC_PURGE_DELAY";
 pub const KEPT: &str = "-1";
 
-/// What a worker reads.
+/// Standard input of a worker.
 const NOTHING: &str = "/dev/null";
-/// Longest path of a runs directory in bytes; the system takes 4,096 for the files in it.
+/// Maximum length of a runs directory's path in bytes; the kernel allows 4,096 including the files inside.
 const PATH_BYTES_MAX: usize = 3_700;
-/// Between two looks at a worker that was just started or killed.
+/// Polling interval for a worker that was just started or killed.
 const LOOK: Duration = Duration::from_millis(5);
-/// A killed process is gone after this long, unless it waits for hardware.
+/// Time limit for a killed process to exit; only one that waits for hardware takes longer.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
-/// Bytes of a log's end that are quoted.
+/// Number of bytes quoted from the end of a log.
 const QUOTED_BYTES: usize = 600;
 
 fn spawn(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
@@ -244,7 +246,7 @@ fn spawn(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
         run.unshare_files()?;
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(run.log_path())?;
         let mut worker = Process::new(this_program()?);
-        // What `ps` and `top` show, whatever the program's file is called.
+        // The name shown by `ps` and `top`, whatever the executable file is called.
         worker.arg0("mosaic").arg("worker").arg(std::path::absolute(run.path())?);
         worker.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         if std::env::var_os(KEEP_FREED_MEMORY).is_none() {
@@ -274,7 +276,7 @@ fn spawn(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
     Ok(())
 }
 
-/// Waits until a worker has taken its run over; how it ended, if it did before.
+/// Waits until a worker has taken over its run; returns its exit status if it exited before that.
 fn await_worker(run: &RunDir, child: &mut Child) -> Option<ExitStatus> {
     let started = Instant::now();
     let pid = child.id();
@@ -284,7 +286,7 @@ fn await_worker(run: &RunDir, child: &mut Child) -> Option<ExitStatus> {
     };
     loop {
         let ended = child.try_wait().ok().flatten();
-        // Asked after: a worker that did all its work meanwhile has said so.
+        // `try_wait` is called before the status is read: a worker that finished in between has reported it.
         match (is_at_work(), ended) {
             (true, _) => return None,
             (false, Some(how)) => return Some(how),
@@ -297,7 +299,7 @@ fn log_bytes(run: &RunDir) -> u64 {
     std::fs::metadata(run.log_path()).map_or(0, |data| data.len())
 }
 
-/// Where a worker's log is, and how it ends, for people who wonder why it is gone.
+/// Location and last lines of a worker's log, to explain why the worker is gone.
 pub fn log_words(run: &RunDir) -> String {
     match log_since(run, 0).as_str() {
         "" => format!("its log '{}' is empty", run.log_path().display()),
@@ -305,7 +307,7 @@ pub fn log_words(run: &RunDir) -> String {
     }
 }
 
-/// The end of what a worker has said since its log had `before` bytes, in one line.
+/// The end of what the worker has logged since the log had `before` bytes, joined into one line.
 pub fn log_since(run: &RunDir, before: u64) -> String {
     let bytes = std::fs::read(run.log_path()).unwrap_or_default();
     let new = usize::try_from(before).ok().and_then(|before| bytes.get(before..)).unwrap_or(&bytes);

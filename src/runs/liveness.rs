@@ -1,16 +1,16 @@
-//! Whether a worker is at work on a run: the one place that decides it.
+//! Decides whether a run has a live worker; all other code asks here.
 //!
-//! Asked in this order, until one answers:
+//! The evidence, in order of precedence:
 //!
-//! 1. **The lock of the run's own directory** ([`super::run_lock`]). Held: a worker is at work. Free, and the worker was
-//!    one of this boot of this computer: it is gone, whatever process has its number now.
-//! 2. **The process** named by the status, where the file system refuses locks: it counts if it can be seen and has this
-//!    very directory open.
-//! 3. **The heartbeat**, for workers of other computers and containers. It is a sign of life only if it *changes* between
-//!    two looks, timed by this process's own monotonic clock; clocks of two computers are never compared.
+//! 1. **The lock of the run's directory** ([`super::run_lock`]). If it is held, a worker is alive. If it is free and the
+//!    worker ran on this boot of this computer, the worker is gone, whatever process has its number now.
+//! 2. **The process** named in the status, on file systems that refuse locks. It counts if it is visible and has this
+//!    directory open.
+//! 3. **The heartbeat**, for workers on other computers and in other containers. It counts only if it *changes* between
+//!    two looks, timed by this process's own monotonic clock; the clocks of two computers are never compared.
 //!
-//! The third needs two looks: the first answers [`Health::Undecided`]. Programs that stay look again anyway; commands that
-//! look once use [`settled`], which waits for the second.
+//! The third needs two looks: the first returns [`Health::Undecided`]. Long-running programs look again anyway;
+//! one-shot commands use [`settled`], which waits for the second look.
 
 use std::collections::HashMap;
 use std::io;
@@ -27,53 +27,54 @@ use super::run_dir::RunDir;
 use super::run_lock::{self, Lock};
 use super::status::{Status, now_ms};
 
-/// A worker writes its heartbeat every second; one that is this late hangs, or is gone.
+/// A worker writes its heartbeat every second; if it is overdue by this much, the worker hangs or is gone.
 pub const HEARTBEAT_LIMIT: Duration = Duration::from_secs(10);
-/// A worker whose heartbeat did not change for this long since the first look is not believed to live; on file systems of
-/// other computers, which keep what they have read for a while, for this much longer.
+/// A worker whose heartbeat has not changed for this long since the first look is taken for dead. Network file
+/// systems, which cache reads, get the longer limit.
 const SECOND_LOOK: Duration = Duration::from_secs(3);
 const SECOND_LOOK_REMOTE: Duration = Duration::from_secs(10);
-/// A worker that takes a run over from another computer's watches for this long: what is read over a network may be a
-/// minute old (`acregmax` of nfs(5)).
+/// A worker that takes over a run from another computer's worker observes the heartbeat for this long: data
+/// read over NFS may be a minute old (`acregmax` of nfs(5)).
 pub const TAKEOVER_LOOK: Duration = Duration::from_secs(60);
-/// A launched worker that says nothing for this long did not start.
+/// A launched worker that reports nothing for this long did not start.
 pub const START_LIMIT: Duration = Duration::from_secs(15);
 pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
-/// A status this old, on a disk of this computer, needs no second look.
+/// A status older than this, on a local disk, needs no second look.
 const STALE: Duration = Duration::from_secs(600);
 
-/// Whether someone works on a run.
+/// Whether a run has a live worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// The worker runs and says so.
+    /// The worker is running and its heartbeat is recent.
     Alive,
-    /// The worker holds the run but has not written its heartbeat for a while: it hangs, or was suspended.
+    /// The worker holds the run but its heartbeat is overdue: it hangs or was suspended.
     Silent,
     /// The worker ended without reporting it, or never started; the run can be resumed.
     Lost,
     /// Finished, stopped or failed.
     Over,
-    /// No status yet: just launched.
+    /// No status yet: the run was just launched.
     Unknown,
-    /// Only a second look can tell whether the worker, which this computer cannot see, lives.
+    /// The worker is not visible from this computer; a second look is needed to decide whether it is alive.
     Undecided,
-    /// A newer mosaic works or worked on it, in a format that this one cannot read.
+    /// Written by a newer mosaic in a format that this version cannot read.
     Newer,
 }
 
 impl Health {
-    /// Whether a worker is known to hold the run.
+    /// True if a worker is known to hold the run.
     pub fn is_at_work(self) -> bool {
         matches!(self, Self::Alive | Self::Silent)
     }
 }
 
-/// Judges a run by one look, in the light of earlier ones; `status` is what it says now.
+/// Judges a run by one look and the memory of earlier ones; `status` is its current status.
 pub fn look(run: &RunDir, status: Option<&Status>) -> Health {
     judge(run, status, run_lock::look(run.path()))
 }
 
-/// Judges a run, waiting up to three seconds for a second look where one cannot tell.
+/// Judges a run, waiting for a second look if one is not enough: 3 seconds on a local disk, 10 on a network
+/// file system.
 pub fn settled(run: &RunDir) -> Health {
     loop {
         let now = run.readable_status().map_or(Health::Newer, |status| look(run, status.as_ref()));
@@ -84,8 +85,8 @@ pub fn settled(run: &RunDir) -> Health {
     }
 }
 
-/// Whether anybody works on a run or may do so: what must not be pulled from under a worker. Waits as [`settled`], and
-/// gives a worker that was just killed a moment to end.
+/// True if a worker holds or may hold the run, so that its directory must not be touched. Waits as [`settled`]
+/// does, and gives a worker that was just killed a moment to exit.
 pub fn is_at_work(run: &RunDir) -> bool {
     match run_lock::look_patiently(run.path()) {
         Lock::Held => true,
@@ -118,7 +119,7 @@ fn judge(run: &RunDir, status: Option<&Status>, lock: Lock) -> Health {
     }
 }
 
-/// Of a worker of this computer, whose clock is ours.
+/// Judges a worker of this computer, which shares our clock.
 fn by_own_clock(status: &Status) -> Health {
     let age = Duration::from_millis(now_ms().saturating_sub(status.heartbeat_ms));
     if age < HEARTBEAT_LIMIT { Health::Alive } else { Health::Silent }
@@ -128,16 +129,16 @@ fn has_open(run: &RunDir, pid: u32) -> io::Result<bool> {
     FileId::of(run.path())?.is_open_in(pid)
 }
 
-/// What was seen of a run before, by the path of its directory.
+/// Heartbeats seen in earlier looks, by the path of the run's directory.
 static SEEN: LazyLock<Mutex<HashMap<PathBuf, Beat>>> = LazyLock::new(Mutex::default);
 
 #[derive(Clone, Copy, Debug)]
 struct Beat {
-    /// As the worker wrote it; only compared with itself.
+    /// As written by the worker; only compared with itself.
     heartbeat_ms: u64,
-    /// When this heartbeat was seen first.
+    /// Time at which this heartbeat was first seen.
     since: Instant,
-    /// Whether an earlier one was seen.
+    /// True if an earlier heartbeat, different from this one, was seen.
     has_changed: bool,
 }
 
@@ -145,7 +146,7 @@ fn forget(path: &Path) {
     SEEN.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
 }
 
-/// What is remembered of a run, this look included.
+/// Records the heartbeat and returns the memory of the run, this look included.
 fn remember(path: &Path, heartbeat_ms: u64) -> Beat {
     let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
     let new = |has_changed| Beat { heartbeat_ms, since: Instant::now(), has_changed };
@@ -172,7 +173,7 @@ fn by_heartbeat(run: &RunDir, status: &Status) -> Health {
     }
 }
 
-/// A run without a status is being launched, unless nothing comes of it.
+/// A run without a status is being launched, unless it has taken too long.
 fn never_said_anything(run: &RunDir) -> Health {
     if !run.run_toml_path().is_file() {
         return Health::Unknown;
@@ -180,14 +181,14 @@ fn never_said_anything(run: &RunDir) -> Health {
     if is_older_here(&run.run_toml_path(), START_LIMIT) {
         return Health::Lost;
     }
-    // No heartbeat was written yet: the time of the first look counts.
+    // No heartbeat has been written yet, so the time of the first look counts.
     match remember(run.path(), 0).since.elapsed() < START_LIMIT {
         true => Health::Unknown,
         false => Health::Lost,
     }
 }
 
-/// Whether a file was written longer ago than `limit`, on a disk whose clock is ours.
+/// True if a file on a local disk, whose timestamps come from our clock, is older than `limit`.
 fn is_older_here(path: &Path, limit: Duration) -> bool {
     let age = || {
         let written = std::fs::metadata(path).and_then(|data| data.modified()).ok()?;
@@ -196,7 +197,7 @@ fn is_older_here(path: &Path, limit: Duration) -> bool {
     is_local(path) && age().is_some_and(|age| age > limit)
 }
 
-/// Whether a file lies on a disk of this computer, so that nobody else writes it.
+/// True if a file is on a local disk, so that no other computer writes it.
 pub fn is_local(path: &Path) -> bool {
     // `f_type` of ext4, XFS, Btrfs, tmpfs, F2FS, ZFS, overlayfs, ramfs, bcachefs (statfs(2), linux/magic.h).
     const LOCAL: [u32; 9] = [
@@ -216,19 +217,19 @@ pub fn is_local(path: &Path) -> bool {
     })
 }
 
-/// What came of a signal.
+/// Outcome of a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// The worker that holds the run has got it: its process number here.
+    /// Delivered to the worker that holds the run; its local process number.
     Sent(u32),
     /// No worker holds the run.
     NoWorker,
-    /// A worker holds it, and cannot be reached from here: why.
+    /// A worker holds the run but cannot be reached from here, for this reason.
     OutOfReach(String),
 }
 
-/// Sends a signal to the worker that holds `run`, and to no other process: it must hold the lock of this very directory, or
-/// have it open where the system does not name the holders of locks.
+/// Sends a signal to the worker that holds `run`, and to no other process. The process must hold the lock of
+/// this very directory, or have it open if the system does not list the holders of locks.
 pub fn signal_worker(
     run: &RunDir,
     status: Option<&Status>,
@@ -246,7 +247,7 @@ pub fn signal_worker(
     }
 }
 
-/// The worker that the status names, or another that is found to hold the run.
+/// The worker named in the status, or else any process found to hold the run.
 fn find_holder(run: &RunDir, status: Option<&Status>) -> Option<u32> {
     let named = status.and_then(|status| status.worker.pid_here());
     named.filter(|&pid| holds(run, pid)).or_else(|| {
@@ -256,7 +257,7 @@ fn find_holder(run: &RunDir, status: Option<&Status>) -> Option<u32> {
     })
 }
 
-/// Whether process `pid` holds the run: by the system's list of locks, or because it has the directory open.
+/// True if process `pid` holds the run: it is in the kernel's list of locks, or has the directory open.
 fn holds(run: &RunDir, pid: u32) -> bool {
     let Ok(id) = FileId::of(run.path()) else { return false };
     id.lock_holders().contains(&pid) || id.is_open_in(pid).unwrap_or(false)
@@ -304,7 +305,8 @@ mod tests {
     #[test]
     fn the_lock_decides_and_not_the_process() {
         let place = tempfile::tempdir().unwrap();
-        // Its process runs: it is this one. Only the lock says whether it works on this directory.
+        // The recorded process is running: it is this one. Only the lock tells that it does not work on this
+        // directory.
         let mut status = Status::new(RunState::Training, 2);
         let run = run_in(place.path(), &status);
         assert_eq!(look(&run, Some(&status)), Health::Lost);

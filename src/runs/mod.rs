@@ -1,8 +1,8 @@
-//! Run directories, and who works on them.
+//! Run directories and their workers.
 //!
-//! The run directory is the truth: whatever a dashboard, a script or a second login knows about a run it reads from
-//! there, and it talks to the run's worker over a socket in it. Deliberately absent: what a worker computes, terminals
-//! and arguments.
+//! The run directory is the single source of truth: dashboards, scripts and other logins read everything they
+//! know about a run from it, and talk to the run's worker over a socket in it. This module does not know what a
+//! worker computes, and knows nothing of terminals or command-line arguments.
 
 pub mod format;
 pub mod process;

@@ -1,6 +1,6 @@
-//! Previews on disk: what network and machines made of the same noise seeds at one training step.
+//! Previews on disk: samples of the network and the machines from the same noise seeds at one training step.
 //!
-//! A preview is a directory, written beside its place and renamed there, so that a reader finds all
+//! A preview is a directory that is written under a temporary name and then renamed, so that a reader finds all
 //! of it or nothing:
 //!
 //! ```text
@@ -23,34 +23,34 @@ use crate::image::{ImageBatch, ImageShape};
 
 const SAMPLES: &str = "samples.safetensors";
 const MACHINE_PREFIX: &str = "machine/";
-/// Safetensors sorts tensors as it likes; the machines' order is kept in the header.
+/// Safetensors does not preserve the order of tensors; the header records that of the machines.
 const ORDER_KEY: &str = "machines";
 const STEP_KEY: &str = "step";
 const SEED_KEY: &str = "first_seed";
 const SAMPLING_KEY: &str = "sampling_steps";
-/// Labels of one machine, seeds apart by blanks.
+/// Header key prefix for one machine's labels, separated by blanks.
 const LABEL_PREFIX: &str = "labels/";
-/// The network among the machines.
+/// Name of the network in lists of machines.
 pub const NETWORK: &str = "network";
 
-/// Samples of network and machines from the same seeds.
+/// Samples of the network and the machines from the same seeds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preview {
     /// Training step of the network.
     pub step: u64,
-    /// The number of the first noise seed.
+    /// Index of the first noise seed.
     pub first_seed: u64,
-    /// Steps from noise to sample.
+    /// Number of sampling steps.
     pub sampling_steps: usize,
     pub seeds: ImageBatch,
     pub network: ImageBatch,
-    /// In the order of `theory.machines`.
+    /// Samples by machine name, in the order of `theory.machines`.
     pub machines: Vec<(String, ImageBatch)>,
-    /// What the rule of a crafted set says of every sample: by `network` or machine, per seed.
+    /// Verdicts of a crafted set's rule on every sample: by `network` or machine name, one per seed.
     pub labels: Vec<(String, Vec<Label>)>,
 }
 
-/// What a rule says of one sample; see [`crate::analysis::consistency`].
+/// Verdict of a rule on one sample; see [`crate::analysis::consistency`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Label {
     pub valid: bool,
@@ -65,7 +65,7 @@ impl Label {
     }
 }
 
-/// The first letters of what holds: `vcn`, `-c-`.
+/// Writes the initials of the properties that hold: `vcn`, `-c-`.
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let each = [(self.valid, 'v'), (self.consistent, 'c'), (self.novel, 'n')];
@@ -89,7 +89,7 @@ pub enum PreviewError {
     Format { path: PathBuf, problem: String },
 }
 
-/// The composed picture beside the tensors of a preview.
+/// The composed picture, next to a preview's tensors.
 pub const PICTURE: &str = "preview.png";
 
 /// A preview's directory name, e.g. `step-000500`.
@@ -112,13 +112,13 @@ pub fn list(previews: &Path) -> Vec<(u64, PathBuf)> {
 }
 
 impl Preview {
-    /// Labels of the network or of a machine, if the set has a rule.
+    /// Labels of the network or a machine; `None` if the set has no rule.
     pub fn labels_of(&self, name: &str) -> Option<&[Label]> {
         let found = self.labels.iter().find(|(other, _)| other == name);
         found.map(|(_, labels)| labels.as_slice())
     }
 
-    /// Writes the preview as directory `path`, replacing one that is there.
+    /// Writes the preview to the directory `path`, replacing an existing one.
     pub fn write(&self, path: &Path) -> Result<(), PreviewError> {
         let failed = |attempt| {
             let path = path.to_owned();
@@ -138,7 +138,7 @@ impl Preview {
         directories::replace(&beside, path).map_err(failed("finishing"))
     }
 
-    /// Reads the preview in directory `path`.
+    /// Reads the preview in the directory `path`.
     pub fn read(path: &Path) -> Result<Self, PreviewError> {
         let file = path.join(SAMPLES);
         let bytes = std::fs::read(&file).map_err(|source| PreviewError::Io {
@@ -189,7 +189,7 @@ impl Preview {
         let number = |key: &str, text: &str| {
             text.parse().map_err(|_| format!("its {key} '{text}' is not a number"))
         };
-        // Earlier versions kept neither seeds' numbers nor sampling steps.
+        // Earlier versions recorded neither seed indices nor sampling steps.
         let or_zero = |key: &str| words.get(key).map_or(Ok(0), |text| number(key, text));
         let labels = |name: &str| {
             let text = words.get(&format!("{LABEL_PREFIX}{name}"))?;
@@ -225,8 +225,8 @@ impl Preview {
     }
 }
 
-/// Batches as a safetensors file, `[B, C, H, W]` in f32 (what networks compute in; a preview is for
-/// looking at).
+/// Serialises batches as a safetensors file, `[B, C, H, W]` in f32: the precision networks compute in, and
+/// enough for viewing.
 pub fn tensor_file<'a>(
     batches: impl Iterator<Item = (String, &'a ImageBatch)>,
     header: HashMap<String, String>,

@@ -1,4 +1,5 @@
-//! Processes, told from others that were given the same number later or in another PID namespace.
+//! Process identities that distinguish a process from one that reuses its number later or in another PID
+//! namespace.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// Inode number of the initial PID namespace, fixed in the kernel (`PROC_PID_INIT_INO`).
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
-/// Identifies one process; a pid alone may have been given to another one since.
+/// Identifies one process; a pid alone may have been reused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessId {
     pub pid: u32,
@@ -20,23 +21,23 @@ pub struct ProcessId {
     pub start_ticks: u64,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
-    /// Inode number of the PID namespace in which `pid` counts; containers have their own.
+    /// Inode number of the PID namespace that `pid` belongs to; containers have their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid_namespace: Option<u64>,
 }
 
-/// Whether a process can be seen from here.
+/// Whether a process is visible from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sighting {
-    /// It runs.
+    /// It is running.
     Running,
-    /// It ended.
+    /// It has ended.
     Gone,
-    /// It belongs to another computer, an earlier boot or another PID namespace: nothing can be said.
+    /// It belongs to another computer, an earlier boot or another PID namespace, so its state is unknown.
     OutOfSight,
 }
 
-/// Identifies a file or directory whatever its name: device and inode number.
+/// Identifies a file or directory independently of its name: device and inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileId {
     device: u64,
@@ -55,18 +56,18 @@ impl ProcessId {
         }
     }
 
-    /// A running process of this PID namespace; `None` where there is none of that number.
+    /// The running process with this number in our PID namespace, if there is one.
     pub fn of(pid: u32) -> Option<Self> {
         let start_ticks = start_ticks(pid)?;
         Some(Self { pid, start_ticks, boot_id: boot_id(), pid_namespace: pid_namespace() })
     }
 
-    /// Whether it belongs to this computer since its last start. A container shares both with its host.
+    /// True if it belongs to this computer since its last boot. A container shares both with its host.
     pub fn is_of_this_boot(&self) -> bool {
         !self.boot_id.is_empty() && self.boot_id == boot_id()
     }
 
-    /// Looks for this very process: same number, same start, same boot, same namespace, and no zombie.
+    /// Looks for this very process: same number, start time, boot and namespace, and not a zombie.
     pub fn sighting(&self) -> Sighting {
         let is_other = |namespace| pid_namespace().is_some_and(|own| own != namespace);
         if !self.is_of_this_boot() || self.pid_namespace.is_some_and(is_other) {
@@ -78,13 +79,13 @@ impl ProcessId {
         }
     }
 
-    /// True when this very process is seen to run.
+    /// True if this very process is visible and running.
     pub fn is_running(&self) -> bool {
         self.sighting() == Sighting::Running
     }
 
-    /// The number of this process in our PID namespace, which must be its own or one around it; `None` where it cannot
-    /// be seen.
+    /// The number of this process in our PID namespace, which must be its own or an enclosing one; `None` if it
+    /// is not visible.
     pub fn pid_here(&self) -> Option<u32> {
         match self.sighting() {
             Sighting::Running => Some(self.pid),
@@ -111,7 +112,11 @@ impl FileId {
         file.metadata().map(|data| Self { device: data.dev(), inode: data.ino() })
     }
 
-    /// Whether process `pid` has this file or directory open. An error where its descriptors may not be read.
+    /// True if process `pid` has this file or directory open.
+    ///
+    /// # Errors
+    ///
+    /// If its descriptors may not be read.
     pub fn is_open_in(&self, pid: u32) -> io::Result<bool> {
         let folder = folder_of(pid).ok_or(io::ErrorKind::NotFound)?;
         let descriptors = std::fs::read_dir(folder.join("fd"))?;
@@ -119,11 +124,12 @@ impl FileId {
         Ok(open.into_iter().any(|id| id == *self))
     }
 
-    /// The processes that hold a lock (`flock`) on this file or directory, by their numbers here; the system tells everybody,
-    /// also of processes whose descriptors may not be read.
+    /// Local numbers of the processes that hold a lock (`flock`) on this file or directory. The kernel lists
+    /// them for everyone, including processes whose descriptors may not be read.
     pub fn lock_holders(&self) -> Vec<u32> {
-        // `1: FLOCK  ADVISORY  WRITE 4711 fe:01:131094 0 EOF` (proc_locks(5)). Some file systems number their device otherwise
-        // than `stat` does, so only the inode is compared; whoever asks looks at the process, too.
+        // `1: FLOCK  ADVISORY  WRITE 4711 fe:01:131094 0 EOF` (proc_locks(5)). Some file systems report another
+        // device number here than `stat` does, so only the inode is compared; callers check the process as
+        // well.
         let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
         let holder = |line: &str| {
             let fields: Vec<&str> = line.split_whitespace().collect();
@@ -134,19 +140,19 @@ impl FileId {
         locks.lines().filter_map(holder).collect()
     }
 
-    /// The number by which a directory is known on every computer that shares it; device numbers differ.
+    /// The inode number, which is the same on every computer that shares the directory; device numbers differ.
     pub fn inode(&self) -> u64 {
         self.inode
     }
 }
 
-/// Whether process `pid` is a worker, by its arguments.
+/// True if process `pid` is a worker, judged by its command line.
 pub fn is_worker(pid: u32) -> bool {
     let arguments = folder_of(pid).and_then(|folder| std::fs::read(folder.join("cmdline")).ok());
     arguments.is_some_and(|text| text.split(|&byte| byte == 0).nth(1) == Some(b"worker"))
 }
 
-/// All processes that can be seen, by their numbers here.
+/// Local numbers of all visible processes.
 pub fn visible() -> impl Iterator<Item = u32> {
     let translated = !proc_is_ours();
     all_pids().filter_map(move |pid| match translated {
@@ -155,8 +161,9 @@ pub fn visible() -> impl Iterator<Item = u32> {
     })
 }
 
-/// Sends `signal` to process `pid` of our namespace if `is_it` still says so once the process is pinned: its number
-/// cannot pass to another process in between. Kernels before 5.3 have no such pin.
+/// Sends `signal` to process `pid` of our namespace if `is_it` still holds once the process is pinned by a
+/// pidfd, so that its number cannot be reused in between. Kernels before 5.3 have no pidfd, and there the race
+/// remains.
 pub fn signal_if(pid: u32, signal: Signal, is_it: impl Fn() -> bool) -> io::Result<bool> {
     let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let raw = raw.ok_or_else(|| io::Error::other(format!("'{pid}' is not a process number")))?;
@@ -174,19 +181,19 @@ pub fn signal_if(pid: u32, signal: Signal, is_it: impl Fn() -> bool) -> io::Resu
     }
 }
 
-/// Programs that run a whole system as its first process, and stay whatever ends.
+/// Programs that run a whole system as its first process and keep running when others exit.
 const INITS: [&str; 8] =
     ["systemd", "init", "runit", "runsvdir", "s6-svscan", "openrc-init", "supervisord", "launchd"];
 
-/// Whether everything that this process has started ends with it: it is the first process of a container, or one of those
-/// that the first waits for.
+/// True if all processes started by this one end with it: it is the first process of a container, or a
+/// descendant of a first process that is not an init system and so exits when its child does.
 pub fn ends_a_container() -> bool {
     if std::process::id() == 1 {
         return true;
     }
     let is_inner = pid_namespace().is_some_and(|own| own != INITIAL_PID_NAMESPACE);
     let first = std::fs::read_to_string("/proc/1/comm").unwrap_or_default();
-    // Whoever entered from outside (`docker exec`) has no ancestor here.
+    // A process that entered from outside (`docker exec`) has no ancestor in the container.
     let mut ancestor = std::os::unix::process::parent_id();
     while ancestor > 1 {
         let Some(parent) = folder_of(ancestor).and_then(|folder| parent_in(&folder)) else { break };
@@ -195,7 +202,7 @@ pub fn ends_a_container() -> bool {
     is_inner && ancestor == 1 && !INITS.contains(&first.trim())
 }
 
-/// The program of this process, also after its file was replaced or deleted, as a new build does.
+/// Path to this process's executable, valid even after the file was replaced or deleted, as by a new build.
 pub fn this_program() -> io::Result<PathBuf> {
     let own = PathBuf::from("/proc/self/exe");
     if own.exists() {
@@ -204,18 +211,19 @@ pub fn this_program() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
-/// The name of this computer; empty where it has none.
+/// The name of this computer; empty if it has none.
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Whether `/proc` shows our PID namespace; in one that was made without a `/proc` of its own it shows one around it.
+/// True if `/proc` belongs to our PID namespace. A namespace created without mounting its own `/proc` sees an
+/// enclosing one.
 fn proc_is_ours() -> bool {
     let own = std::fs::read_link("/proc/self").ok();
     own.and_then(|own| own.to_str()?.parse().ok()) == Some(std::process::id())
 }
 
-/// Where `/proc` tells of process `pid` of our namespace.
+/// The `/proc` directory of process `pid` of our namespace.
 fn folder_of(pid: u32) -> Option<PathBuf> {
     let folder = |pid: u32| PathBuf::from(format!("/proc/{pid}"));
     if proc_is_ours() {
@@ -232,10 +240,10 @@ fn start_ticks(pid: u32) -> Option<u64> {
     ticks_in(&folder_of(pid)?)
 }
 
-/// The fields of `/proc/PID/stat` from the third on; `None` when there is no such process or it is a zombie.
+/// The fields of `/proc/PID/stat` from the third on; `None` if there is no such process or it is a zombie.
 fn stat_in(folder: &Path) -> Option<Vec<String>> {
     let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
-    // The second field is the name in parentheses, which may itself hold spaces and parentheses.
+    // The second field is the name in parentheses, which may itself contain spaces and parentheses.
     let fields: Vec<String> =
         stat.get(stat.rfind(')')? + 1..)?.split_whitespace().map(str::to_owned).collect();
     let is_dead = matches!(fields.first().map(String::as_str), Some("Z" | "X"));
@@ -247,12 +255,12 @@ fn ticks_in(folder: &Path) -> Option<u64> {
     stat_in(folder)?.get(19)?.parse().ok()
 }
 
-/// Field 4: the parent's number.
+/// Field 4: the parent's process number.
 fn parent_in(folder: &Path) -> Option<u32> {
     stat_in(folder)?.get(1)?.parse().ok()
 }
 
-/// The number of a process in its own, innermost PID namespace: the last one in the line `NSpid`.
+/// The number of a process in its own, innermost PID namespace: the last one on the `NSpid` line.
 fn innermost_pid(folder: &Path) -> Option<u32> {
     let status = std::fs::read_to_string(folder.join("status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;

@@ -1,13 +1,14 @@
-//! Waiting for a free machine: queued runs start one after the other, in the order in which they were queued.
+//! The run queue: queued runs start one after the other, in the order in which they were queued.
 //!
-//! Nobody keeps the queue. A queued run has a worker from the first moment, which holds no data and no device; it looks
-//! into the runs directory now and then and starts when nothing that it waits for is left:
+//! There is no queue server. A queued run has a worker from the start, which holds no data and no device yet;
+//! it polls the runs directory and starts when none of these is left:
 //!
-//! - a run at work on the same device (`auto` may be any device), queued or not;
-//! - a queued run that was queued earlier and whose worker lives.
+//! - an active run on the same device (`auto` may be any device), whether it was queued or not;
+//! - a run that was queued earlier and whose worker is alive.
 //!
-//! A paused run holds nobody up, and goes on at once when it is told to. Two workers never start at once: each looks
-//! and enters its next state under one lock of the runs directory, which the system frees if a worker dies.
+//! A paused run does not block others, and continues at once when resumed. Two workers never start at the same
+//! time: each one checks and enters its next state under a lock of the runs directory, which the kernel frees
+//! if a worker dies.
 
 use std::fs::File;
 use std::io;
@@ -28,19 +29,19 @@ use crate::hardware::device::DeviceRequest;
 
 const LOCK: &str = ".queue.lock";
 
-/// `queue.json` of a run that waits: it goes when the run starts.
+/// `queue.json` of a waiting run; removed when the run starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Ticket {
     pub queued_ms: u64,
 }
 
-/// Puts a run into the queue, at its end.
+/// Appends a run to the queue.
 pub fn enter(run: &RunDir) -> io::Result<()> {
     let ticket = Ticket { queued_ms: now_ms() };
     write_atomically(&run.ticket_path(), &serde_json::to_vec(&ticket).map_err(io::Error::other)?)
 }
 
-/// Takes a run out; nothing happens if it is not in.
+/// Removes a run from the queue; does nothing if it is not queued.
 pub fn leave(run: &RunDir) -> io::Result<()> {
     match std::fs::remove_file(run.ticket_path()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -48,22 +49,23 @@ pub fn leave(run: &RunDir) -> io::Result<()> {
     }
 }
 
-/// The run's place in the queue, if it waits.
+/// The run's ticket, if it is queued.
 pub fn ticket(run: &RunDir) -> Option<Ticket> {
     serde_json::from_slice(&std::fs::read(run.ticket_path()).ok()?).ok()
 }
 
-/// Whether other workers may look and start meanwhile: not while this lives.
+/// Exclusive right to check the queue and start, held until this is dropped.
 #[derive(Debug)]
 pub struct Turn {
     _lock: Option<File>,
 }
 
 impl Turn {
-    /// Tries to take the lock of a runs directory; `None` where another has it, which is for a moment unless that other
-    /// hangs. The directory itself is locked, which needs no more than the right to read it: in a shared, sticky directory a
-    /// file that another user made could not be opened for writing. Where directories cannot be locked (NFS) or not be read
-    /// (mode 1733) each user has a file; where nothing can be locked, two runs may start at once.
+    /// Tries to take the lock of a runs directory; `None` if another worker has it, which lasts a moment unless
+    /// that worker hangs. The directory itself is locked, which needs only read permission: in a shared, sticky
+    /// directory, a lock file created by another user could not be opened for writing. If directories cannot be
+    /// locked (NFS) or read (mode 1733), each user has a lock file; if nothing can be locked, two runs may
+    /// start at once.
     pub fn try_take(runs: &Path) -> io::Result<Option<Self>> {
         let attempt = |file: File| match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Some(Some(Self { _lock: Some(file) })),
@@ -79,7 +81,7 @@ impl Turn {
     }
 }
 
-/// The runs that `me` waits for, those at work first, then those ahead in the queue.
+/// The runs that `me` waits for: active ones first, then those ahead in the queue.
 pub fn ahead(runs: &RunsDir, me: &RunDir) -> Vec<String> {
     let Some(mine) = ticket(me) else { return Vec::new() };
     let device = device(me);
@@ -96,23 +98,23 @@ pub fn ahead(runs: &RunsDir, me: &RunDir) -> Vec<String> {
     found.into_iter().map(|(_, id)| id).collect()
 }
 
-/// Whether a run is at work, or waits and will be.
+/// True if a run is active, or is queued and will be.
 fn holds_up(run: &RunSummary) -> bool {
     match (run.health, run.status.as_ref().map(|status| status.state)) {
         (Health::Alive | Health::Silent, state) => state != Some(RunState::Paused),
-        // Just launched, or the next look will tell.
+        // Just launched, or undecided until the next look.
         (Health::Unknown | Health::Undecided, _) => true,
-        // Of a newer mosaic's run nothing can be told; waiting for it might have no end.
+        // Nothing is known about a newer mosaic's run, and waiting for it might never end.
         (Health::Lost | Health::Over | Health::Newer, _) => false,
     }
 }
 
-/// The device that a run asks for; any, if its description cannot be read.
+/// The device that a run requested; `auto` if its description cannot be read.
 fn device(run: &RunDir) -> DeviceRequest {
     run_toml::read(&run.run_toml_path()).map_or(DeviceRequest::Auto, |found| found.device)
 }
 
-/// What a waiting run says of itself.
+/// Status message of a waiting run.
 pub fn words(ahead: &[String]) -> String {
     match ahead {
         [] => "queued".to_owned(),
@@ -151,7 +153,7 @@ mod tests {
         assert_eq!(ahead(&runs, &first), [busy.id()]);
         assert_eq!(ahead(&runs, &second), [busy.id(), first.id()]);
         assert_eq!(words(&ahead(&runs, &second)), format!("waits for {} and 1 more", busy.id()));
-        // One that died in the queue, one that is paused and one that is over hold nobody up.
+        // A run that died in the queue, one that is paused and one that is over block nobody.
         drop(of_first);
         say(&busy, RunState::Paused, me.clone());
         assert!(ahead(&runs, &second).is_empty());

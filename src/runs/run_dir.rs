@@ -1,4 +1,4 @@
-//! A run's directory: its layout, and the files that say what it is and how it stands.
+//! A run's directory: its layout, and the files that hold its description and status.
 //!
 //! ```text
 //! <runs>/<experiment>-<suffix>/   run.toml status.json events.jsonl worker.log control.sock .worker.lock
@@ -20,7 +20,7 @@ use crate::config::Experiment;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDir {
     pub(super) path: PathBuf,
-    /// Where files are read and written: `path`, or what stays true when the directory is moved.
+    /// Base path for reading and writing files: `path`, or an anchor that survives moving the directory.
     base: PathBuf,
 }
 
@@ -31,24 +31,25 @@ impl RunDir {
         Self { base: path.clone(), path }
     }
 
-    /// The same run for the worker that holds it: its files stay those of the locked directory, whatever is done to the
-    /// directory's name. `lock` must outlive what is returned.
+    /// The same run for the worker that holds it: its files are those of the locked directory, even if that is
+    /// moved or renamed. `lock` must outlive the returned value.
     pub fn anchored(&self, lock: &RunLock) -> Self {
         let base = lock.anchor().unwrap_or_else(|| self.path.clone());
         Self { path: self.path.clone(), base }
     }
 
-    /// The directory's name, for people and for its neighbours; files are reached by the other functions.
+    /// The directory's path, for display and for finding sibling runs; files are reached through the other
+    /// functions.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A file of this run as seen from its directory.
+    /// The path of a file of this run, relative to the run's directory.
     pub fn relative<'a>(&self, path: &'a Path) -> &'a Path {
         path.strip_prefix(&self.base).unwrap_or(path)
     }
 
-    /// Words in which files are called by the names that people know.
+    /// Replaces anchored paths in a message by the paths that users know.
     pub fn in_words(&self, text: &str) -> String {
         match self.base == self.path {
             true => text.to_owned(),
@@ -104,17 +105,17 @@ impl RunDir {
         self.base.join("report")
     }
 
-    /// Where the run stands; `None` where nothing readable says so.
+    /// The run's status; `None` if there is no readable one.
     pub fn status(&self) -> Option<Status> {
         self.readable_status().unwrap_or(None)
     }
 
-    /// The same, for who is about to act on it: a status in a newer format is an error.
+    /// Like [`RunDir::status`], for callers about to act on it: a status in a newer format is an error.
     pub fn readable_status(&self) -> Result<Option<Status>, NewerFormat> {
         Status::read(&self.status_path())
     }
 
-    /// Who steers the worker, as this process sees it.
+    /// Relation of this process to the worker's holder.
     pub fn steering(&self) -> Steering {
         steering(self.status().as_ref())
     }
@@ -124,8 +125,8 @@ impl RunDir {
         run_toml::read(&self.run_toml_path()).map(|run| run.experiment)
     }
 
-    /// Makes files that only grow this run's own, where the directory is a hard-linked copy (`cp -al`): what is appended
-    /// must not appear in the original.
+    /// Breaks hard links of append-only files in a hard-linked copy of a run (`cp -al`), so that appending does
+    /// not change the original.
     pub fn unshare_files(&self) -> io::Result<()> {
         for path in [self.events_path(), self.log_path()] {
             if std::fs::metadata(&path).is_ok_and(|data| data.nlink() > 1) {
@@ -138,7 +139,7 @@ impl RunDir {
     }
 }
 
-/// A worker that is gone is steered by nobody.
+/// A worker that is gone has no holder.
 pub(super) fn steering(status: Option<&Status>) -> Steering {
     let held = status.filter(|status| !status.state.is_over());
     Steering::of(held.and_then(|status| status.holder.as_ref()))

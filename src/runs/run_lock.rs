@@ -1,13 +1,16 @@
-//! One worker a run: locks on the run's directory, which the system frees when the worker ends, however it ends.
+//! Ensures one worker per run by locks on the run's directory, which the kernel frees when the worker ends,
+//! however it ends.
 //!
 //! Two locks (`flock`) are taken:
 //!
-//! - the **directory** itself. It cannot be copied or linked, so a copy of a live run is not locked, and a moved one is;
-//! - the file `.worker.lock` in it, for file systems that lock files only (NFS).
+//! - the **directory** itself. It cannot be copied or hard-linked, so a copy of a live run is not locked, and a
+//!   moved one is;
+//! - the file `.worker.lock` in it, for file systems that lock only files (NFS).
 //!
-//! The file holds the inode number of the directory it belongs to: a hard-linked copy (`cp -al`) shares the locked file,
-//! and is told apart by it. (Device numbers differ between the computers that share a directory.) Where the file system refuses both kinds of lock, [`Lock::Refused`] says so, and
-//! [`super::liveness`] judges by other signs.
+//! The file holds the inode number of the directory it belongs to, which distinguishes a hard-linked copy (`cp
+//! -al`) that shares the locked file. (Device numbers differ between the computers that share a directory.) If
+//! the file system refuses both kinds of lock, the result is [`Lock::Refused`] and [`super::liveness`] judges
+//! by other evidence.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -23,7 +26,8 @@ use rustix::io::Errno;
 use super::process::FileId;
 
 const LOCK: &str = ".worker.lock";
-/// Readers hold a lock for a moment, and a killed worker until its last thread has ended; both are waited for.
+/// Retries cover readers, which hold a lock for a moment, and a killed worker, which holds it until its last
+/// thread exits.
 const TRIES: u32 = 40;
 const BETWEEN_TRIES: Duration = Duration::from_millis(25);
 
@@ -32,24 +36,24 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(25);
 pub enum Lock {
     /// A worker holds it.
     Held,
-    /// No worker of this computer, nor of another that shares locks with it, holds it.
+    /// No worker holds it, neither on this computer nor on another that shares locks with it.
     Free,
-    /// The file system locks nothing, or the directory cannot be opened.
+    /// The file system does not support locks, or the directory cannot be opened.
     Refused,
 }
 
-/// Held by a worker for as long as it lives.
+/// The lock of a run, held by its worker until it exits.
 #[derive(Debug)]
 pub struct RunLock {
-    /// The run's directory, whatever its name is by now.
+    /// The run's directory, independent of its current name.
     directory: File,
-    /// Why a second worker cannot be kept away, where the file system refuses locks.
+    /// Set if the file system refuses locks, so that a second worker cannot be kept out.
     pub refused: Option<io::Error>,
     _file: Option<File>,
 }
 
 impl RunLock {
-    /// `None` where another worker has it.
+    /// Takes the run's lock; `None` if another worker holds it.
     pub fn take(run: &Path) -> io::Result<Option<Self>> {
         let directory = File::open(run)?;
         let id = FileId::of_open(&directory)?;
@@ -72,7 +76,8 @@ impl RunLock {
         let path = run.join(LOCK);
         let mut file = open_own(&path)?;
         let of_file = match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            // Held by the worker of the run that this directory is a hard-linked copy of: ours becomes a new file.
+            // Held by the worker of the run that this directory is a hard-linked copy of: create a lock file of
+            // our own.
             Err(Errno::WOULDBLOCK) if of_directory.is_ok() && !belongs(&mut file, id) => {
                 std::fs::remove_file(&path)?;
                 file = open_own(&path)?;
@@ -82,28 +87,28 @@ impl RunLock {
         };
         match (of_directory, of_file) {
             (_, Err(Errno::WOULDBLOCK)) => {
-                // Both or none: a lock on the directory alone would look like a worker at work.
+                // Both or none: a lock on the directory alone would look like a live worker.
                 let _ = flock(directory, FlockOperation::Unlock);
                 Ok(Attempt::Held)
             }
             (Err(_), Err(error)) => Ok(Attempt::Taken { file: None, refused: Some(error.into()) }),
             (Ok(()), Err(_)) => Ok(Attempt::Taken { file: None, refused: None }),
             (_, Ok(())) => {
-                // The mark only tells hard-linked copies apart; a full disk must not stop a worker.
+                // The mark only identifies hard-linked copies, so a full disk must not stop a worker.
                 let _ = mark(&mut file, id);
                 Ok(Attempt::Taken { file: Some(file), refused: None })
             }
         }
     }
 
-    /// A path to the run's directory that stays true when the directory is moved; `None` where `/proc` is missing.
+    /// A path to the run's directory that stays valid when the directory is moved; `None` without `/proc`.
     pub fn anchor(&self) -> Option<PathBuf> {
         let path = PathBuf::from(format!("/proc/self/fd/{}", self.directory.as_raw_fd()));
         let is_it = FileId::of(&path).ok()? == FileId::of_open(&self.directory).ok()?;
         is_it.then_some(path)
     }
 
-    /// Looks whether the directory still is where it was locked.
+    /// Checks whether the directory is still at `path`, where it was locked.
     pub fn whereabouts(&self, path: &Path) -> Whereabouts {
         let Ok(own) = FileId::of_open(&self.directory) else { return Whereabouts::Gone };
         let is_deleted = self.directory.metadata().is_ok_and(|data| data.nlink() == 0);
@@ -119,12 +124,12 @@ impl RunLock {
     }
 }
 
-/// Where a locked directory is by now.
+/// Current location of a locked directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whereabouts {
     Here,
     Moved(PathBuf),
-    /// It exists, but cannot be reached by its path at the moment.
+    /// It exists but cannot be reached by its path at the moment.
     OutOfReach,
     /// It was deleted.
     Gone,
@@ -139,7 +144,7 @@ fn open_own(path: &Path) -> io::Result<File> {
     File::options().create(true).read(true).append(true).mode(0o600).open(path)
 }
 
-/// Looks at a run's locks without keeping them.
+/// Reads the state of a run's locks without keeping them.
 pub fn look(run: &Path) -> Lock {
     let Ok(directory) = File::open(run) else { return Lock::Refused };
     let of_directory = try_shared(&directory);
@@ -160,7 +165,8 @@ pub fn look(run: &Path) -> Lock {
     }
 }
 
-/// The same, giving the threads of a killed worker and the looks of others a moment to end.
+/// Like [`look`], but gives the threads of a killed worker and concurrent readers a moment to release their
+/// locks.
 pub fn look_patiently(run: &Path) -> Lock {
     for _ in 0..TRIES {
         let found = look(run);
@@ -185,8 +191,8 @@ fn mark(file: &mut File, id: &FileId) -> io::Result<()> {
     file.write_all(id.inode().to_string().as_bytes())
 }
 
-/// Whether a lock file is that of directory `id`. Only one with several names can be another's; one without a mark is taken
-/// for its own.
+/// True if the lock file belongs to directory `id`. Only a file with several names can belong to another
+/// directory; one without a mark counts as its own.
 fn belongs(file: &mut File, id: &FileId) -> bool {
     if file.metadata().is_ok_and(|data| data.nlink() <= 1) {
         return true;
@@ -219,7 +225,8 @@ mod tests {
     fn a_lock_that_another_computer_has_marked_holds() {
         let place = tempfile::tempdir().unwrap();
         let run = place.path();
-        // Device numbers of one directory differ between computers, so a mark is no reason to doubt a file of one name.
+        // Device numbers of one directory differ between computers, so the mark of a file with a single name is
+        // not checked.
         std::fs::write(run.join(LOCK), "45:1").unwrap();
         let held = File::options().append(true).open(run.join(LOCK)).unwrap();
         flock(&held, FlockOperation::LockExclusive).unwrap();

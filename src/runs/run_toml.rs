@@ -1,7 +1,7 @@
-//! `run.toml`: the resolved experiment of a run and where it came from, written once at launch.
+//! `run.toml`: the resolved experiment of a run and its origin, written once at launch.
 //!
-//! It has the sections of a `lab.toml` with every value written out, and a `[run]` section that only
-//! the lab writes. What it was launched with is what a resumed worker reads.
+//! It has the sections of a `lab.toml` with every value written out, and a `[run]` section that only the lab
+//! writes. A resumed worker reads its settings from here.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,9 +20,9 @@ pub struct RunToml {
     /// The run that this one was edited from.
     pub parent: Option<String>,
     pub created_ms: u64,
-    /// Of `mosaic-lab`, at launch.
+    /// Version of `mosaic-lab` at launch.
     pub version: String,
-    /// As asked for; which one it became is in the status.
+    /// The requested device; the status has the one in use.
     pub device: DeviceRequest,
     pub experiment: Experiment,
 }
@@ -41,7 +41,8 @@ pub enum RunTomlError {
 
 /// Writes `run.toml`.
 pub fn write(path: &Path, run: &RunToml) -> io::Result<()> {
-    // Paths in the experiment start at its root, which must not depend on where the worker starts.
+    // Paths in the experiment are relative to its root, which must not depend on the worker's working
+    // directory.
     let root = std::path::absolute(&run.experiment.root)?;
     let text = |text: &str| Value::Text(text.to_owned());
     let parent = run.parent.as_deref().unwrap_or_default();

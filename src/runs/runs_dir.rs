@@ -1,7 +1,8 @@
-//! The directory that holds all runs: listing them, making, renaming and deleting them.
+//! The directory that holds all runs: listing, creating, renaming and deleting them.
 //!
-//! A run is called `<experiment>-<suffix>`. The suffix is the launch time in seconds since 2020, in base 36, six digits: names of one
-//! experiment sort by time. Directories are the owner's alone (0700). Readers tolerate junk.
+//! A run is called `<experiment>-<suffix>`. The suffix is the launch time in seconds since 2020 as six base-36
+//! digits, so names of one experiment sort by time. Directories are private to the owner (0700). Readers ignore
+//! foreign files.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -24,7 +25,7 @@ use crate::files::{directories, make_folder};
 /// 2020-01-01 in milliseconds since the Unix epoch.
 const EPOCH_2020_MS: u64 = 1_577_836_800_000;
 const SUFFIX_DIGITS: usize = 6;
-/// File systems take 255; some room is left for temporary names.
+/// File systems allow 255 bytes; this leaves room for temporary names.
 const NAME_BYTES_MAX: usize = 200;
 
 /// The directory that holds all runs.
@@ -33,16 +34,16 @@ pub struct RunsDir {
     path: PathBuf,
 }
 
-/// What a runs directory holds.
+/// Content of a runs directory.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// Newest first.
     pub runs: Vec<RunSummary>,
-    /// Directories that may not be looked into, such as other users' runs.
+    /// Number of directories that may not be read, such as other users' runs.
     pub n_unreadable: usize,
 }
 
-/// What is known of a run from its files.
+/// Summary of a run, read from its files.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunSummary {
     pub id: String,
@@ -53,9 +54,9 @@ pub struct RunSummary {
     pub created_ms: u64,
     /// Note and tags.
     pub about: About,
-    /// Who steers its worker, as this process sees it.
+    /// Relation of this process to the worker's holder.
     pub steering: Steering,
-    /// Why nothing is known of it, if a newer mosaic wrote it.
+    /// Set if a newer mosaic wrote the run, which then cannot be read.
     pub newer: Option<NewerFormat>,
 }
 
@@ -65,7 +66,7 @@ impl RunSummary {
     }
 }
 
-/// Why a run's directory stays as it is.
+/// Reason why a run's directory could not be renamed or deleted.
 #[derive(Debug, Error)]
 pub enum RunDirError {
     #[error("{attempt} run '{run}': it has a worker; stop it first: mosaic stop {run}")]
@@ -87,14 +88,17 @@ impl RunsDir {
         &self.path
     }
 
-    /// All runs, newest first; anything that is not a run is passed over. Nothing where the directory cannot be read:
-    /// who reports to people uses [`RunsDir::listing`].
+    /// All runs, newest first; entries that are not runs are skipped. Empty if the directory cannot be read:
+    /// use [`RunsDir::listing`] to report that to the user.
     pub fn list(&self) -> Vec<RunSummary> {
         self.listing().unwrap_or_default().runs
     }
 
-    /// The same, with what could not be read. A directory that does not exist holds no runs; one that may not be read is
-    /// an error.
+    /// All runs, newest first, and what could not be read. A directory that does not exist holds no runs.
+    ///
+    /// # Errors
+    ///
+    /// If the directory exists and cannot be read.
     pub fn listing(&self) -> io::Result<Listing> {
         let mut listing = Listing::default();
         let entries = match std::fs::read_dir(&self.path) {
@@ -119,7 +123,7 @@ impl RunsDir {
         Ok(listing)
     }
 
-    /// Whether runs can be kept here at all.
+    /// Checks that runs can be kept here at all.
     pub fn check(&self) -> io::Result<()> {
         match std::fs::metadata(&self.path) {
             Ok(about) if !about.is_dir() => Err(self.no_directory()),
@@ -136,14 +140,14 @@ impl RunsDir {
         io::Error::new(io::ErrorKind::NotADirectory, words)
     }
 
-    /// The same for a command that looks once: waits for a second look at runs that need one.
+    /// Like [`RunsDir::listing`], for one-shot commands: waits for a second look at runs that need one.
     pub fn settled_listing(&self) -> io::Result<Listing> {
         let mut listing = self.listing()?;
         settle(&mut listing.runs);
         Ok(listing)
     }
 
-    /// The runs whose name starts with `prefix`; one alone if it is the whole name.
+    /// The runs whose names start with `prefix`, or the single run with exactly that name.
     pub fn matching(&self, prefix: &str) -> io::Result<Vec<RunSummary>> {
         let runs = self.listing()?.runs;
         let mut found = match runs.iter().find(|run| run.id == prefix) {
@@ -154,7 +158,7 @@ impl RunsDir {
         Ok(found)
     }
 
-    /// Gives a run another name, which keeps the time of launch at its end; returns the new name.
+    /// Renames a run and returns the new name, which keeps the launch time at its end.
     pub fn rename(&self, run: &RunDir, to: &str) -> Result<String, RunDirError> {
         let from = run.id();
         let refused = |problem: String| RunDirError::Name { name: to.to_owned(), problem };
@@ -182,9 +186,9 @@ impl RunsDir {
         Ok(name)
     }
 
-    /// Makes a new run's directory; never one that exists.
+    /// Creates the directory of a new run, never reusing an existing one.
     pub fn create(&self, experiment: &str) -> io::Result<RunDir> {
-        // Also where a link leads to a directory that is not there yet.
+        // Also creates the target of a dangling link.
         make_folder(&self.path)?;
         let mut seconds = now_ms().saturating_sub(EPOCH_2020_MS) / 1000;
         loop {
@@ -203,7 +207,7 @@ impl RunsDir {
                     }
                     return Ok(dir);
                 }
-                // Launched within the same second: take the next free one.
+                // Another run was launched within the same second: use the next free one.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => seconds += 1,
                 Err(error) => return Err(error),
             }
@@ -221,7 +225,7 @@ fn suffix(seconds: u64) -> String {
     digits.iter().map(|&digit| char::from(digit)).collect()
 }
 
-/// The launch time in a run's name.
+/// The launch time encoded in a run's name, in milliseconds since the Unix epoch.
 fn created_ms(id: &str) -> Option<u64> {
     let (_, suffix) = id.rsplit_once('-')?;
     if suffix.len() != SUFFIX_DIGITS {
@@ -231,7 +235,7 @@ fn created_ms(id: &str) -> Option<u64> {
 }
 
 impl RunDir {
-    /// Deletes the run and all that is in its directory.
+    /// Deletes the run and its directory's content.
     pub fn delete(&self) -> Result<(), RunDirError> {
         let _lock = self.claim("deleting")?;
         std::fs::remove_dir_all(&self.path).map_err(|source| RunDirError::Io {
@@ -240,7 +244,7 @@ impl RunDir {
         })
     }
 
-    /// Keeps workers away while the directory is deleted or renamed; refuses where one is at work.
+    /// Keeps workers out while the directory is deleted or renamed; an error if there is a live worker.
     fn claim(&self, attempt: &'static str) -> Result<RunLock, RunDirError> {
         let newer = |source| RunDirError::Newer { attempt, run: self.id(), source };
         self.readable_status().map_err(newer)?;
@@ -253,7 +257,7 @@ impl RunDir {
         RunLock::take(self.path()).map_err(io)?.ok_or_else(busy)
     }
 
-    /// How its worker stands, by one look; see [`liveness`].
+    /// Health of its worker, judged by one look; see [`liveness`].
     pub fn health(&self) -> Health {
         self.readable_status().map_or(Health::Newer, |status| liveness::look(self, status.as_ref()))
     }
@@ -282,7 +286,7 @@ impl RunDir {
     }
 }
 
-/// Waits for a second look at the runs of which one look cannot tell, in one wait for all.
+/// Waits for a second look at the runs that need one, all at the same time.
 fn settle(runs: &mut [RunSummary]) {
     loop {
         let undecided = runs.iter_mut().filter(|run| run.health == Health::Undecided);

@@ -1,8 +1,9 @@
-//! What signals do to processes that train or wait for a training process.
+//! Signal handling of processes that train or wait for a training process.
 //!
-//! Operating systems, login managers, Slurm and container runtimes warn and end processes with many signals; the default
-//! action of nearly all of them is death without a checkpoint. Here each one either asks to stop or has no effect. What
-//! cannot be caught (KILL, STOP) and what reports a fault of the process itself (SEGV, BUS, ILL, FPE, SYS) is left alone.
+//! Operating systems, login managers, Slurm and container runtimes warn and end processes with many signals;
+//! the default action of nearly all of them is to end the process without a checkpoint. Here each one either
+//! requests a stop or is ignored. Signals that cannot be caught (KILL, STOP) or that report a fault of the
+//! process itself (SEGV, BUS, ILL, FPE, SYS) are left alone.
 
 use std::io;
 use std::sync::Arc;
@@ -15,51 +16,51 @@ use signal_hook::consts::{
 };
 use signal_hook::low_level::signal_name;
 
-/// Signals that ask a process to end, or warn that it will be ended: TERM of everybody, USR1 and USR2 as Slurm's
-/// `--signal`, XCPU of a limit on processor time, ABRT of systemd's watchdog, timers of batch systems.
+/// Signals that ask a process to end, or warn that it will be ended: TERM in general, USR1 and USR2 from
+/// Slurm's `--signal`, XCPU from a CPU time limit, ABRT from systemd's watchdog, timers from batch systems.
 const ENDING: [i32; 11] = [
     SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGXCPU, SIGABRT, SIGALRM, SIGVTALRM, SIGPROF, SIGIO,
     SIGTRAP,
 ];
-/// Linux's SIGPWR and SIGSTKFLT have no name in every C library: power failure (LXC ends containers so), and one that
-/// nothing sends by itself.
+/// Linux's SIGPWR and SIGSTKFLT, which not every C library names: power failure (LXC stops containers with it),
+/// and one that the kernel never sends.
 #[cfg(target_os = "linux")]
 const ENDING_ON_LINUX: [i32; 2] = [30, 16];
 #[cfg(not(target_os = "linux"))]
 const ENDING_ON_LINUX: [i32; 0] = [];
-/// Real-time signals as programs may use them; systemd ends containers with the fourth. The C library keeps the first two
-/// of the kernel's (32 and 33).
+/// Real-time signals available to programs; systemd stops containers with the fourth. The C library reserves
+/// the kernel's first two (32 and 33).
 #[cfg(target_os = "linux")]
 const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 #[cfg(not(target_os = "linux"))]
 const REAL_TIME: std::ops::Range<i32> = 0..0;
-/// Signals of terminals and pipes, which a process without a terminal need not heed, and of the limit on file sizes, after
-/// which writing fails with an error that says more.
+/// Signals of terminals and pipes, which a process without a terminal can ignore, and of the file size limit,
+/// after which writes fail with a more informative error.
 const HARMLESS: [i32; 5] = [SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU, SIGXFSZ];
 
-/// What has been asked for by signals since [`catch`].
+/// Requests received by signal since [`catch`].
 #[derive(Clone, Debug, Default)]
 pub struct Signals {
-    /// Set when the process is asked to end; others may set it too.
+    /// Set when the process is asked to end; may also be set by other code.
     pub stop: Arc<AtomicBool>,
-    /// Set when the user leaves: Ctrl-C at the terminal, or the terminal's end.
+    /// Set when the user leaves: Ctrl-C at the terminal, or a hangup.
     pub leave: Arc<AtomicBool>,
     number: Arc<AtomicUsize>,
 }
 
-/// What a terminal's own signals, INT and HUP, mean to a process.
+/// Effect of the terminal's own signals, INT and HUP, on a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Terminal {
-    /// INT asks to stop; HUP, of a terminal that this process does not have, has no effect: a worker.
+    /// INT requests a stop; HUP is ignored, since the process has no terminal. For workers.
     None,
-    /// Both say that the user leaves: a command that follows workers.
+    /// Both mean that the user leaves. For commands that follow workers.
     Leaves,
-    /// Both ask to stop: a command with which everything that it started ends.
+    /// Both request a stop. For commands that end together with everything they started.
     Ends,
 }
 
-/// Replaces the default action of every signal that ends or stops processes. Signals that arrived since the process was
-/// started by [`masked`] count too.
+/// Replaces the default action of every signal that ends or stops processes. Signals that arrived since the
+/// process was started by [`masked`] count too.
 pub fn catch(terminal: Terminal) -> io::Result<Signals> {
     let signals = Signals::default();
     let ask = |signal: i32| -> io::Result<()> {
@@ -71,7 +72,8 @@ pub fn catch(terminal: Terminal) -> io::Result<Signals> {
         )?;
         Ok(())
     };
-    // What whoever started a command wants to be ignored stays so: `nohup`, and jobs of a script in the background.
+    // Signals that the caller of a command chose to ignore stay ignored: `nohup`, and background jobs of a
+    // script.
     let ignored = if terminal == Terminal::None { 0 } else { ignored_signals() };
     let is_heeded = |signal: &i32| {
         ![SIGHUP, SIGINT, SIGQUIT].contains(signal) || ignored & (1 << (signal - 1)) == 0
@@ -95,7 +97,7 @@ pub fn catch(terminal: Terminal) -> io::Result<Signals> {
     }
     let from_terminal = [SIGTSTP, SIGTTIN, SIGTTOU];
     for signal in HARMLESS {
-        // Ctrl-Z works as ever where there is a terminal.
+        // Ctrl-Z keeps its usual effect if there is a terminal.
         if terminal == Terminal::None || !from_terminal.contains(&signal) {
             pass_over(signal)?;
         }
@@ -104,20 +106,20 @@ pub fn catch(terminal: Terminal) -> io::Result<Signals> {
     Ok(signals)
 }
 
-/// The signals that this process was started to ignore, a bit each (`SigIgn` of proc_pid_status(5)).
+/// The signals that this process was started to ignore, one bit each (`SigIgn` of proc_pid_status(5)).
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
-/// A handler that does nothing, in place of the default action; unlike an ignored signal it is not inherited.
+/// Replaces the default action by a handler that does nothing; unlike an ignored signal, this is not inherited.
 pub fn pass_over(signal: i32) -> io::Result<()> {
     signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false))).map(|_| ())
 }
 
-/// Does something, such as starting a process, while all signals wait. A process that is started so gets them once it has
-/// called [`catch`], and cannot be ended by one before.
+/// Runs `act`, such as starting a process, with all signals blocked. A process started this way receives them
+/// once it has called [`catch`], and cannot be ended by one before that.
 pub fn masked<T>(act: impl FnOnce() -> T) -> io::Result<T> {
     let before = SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
     let result = act();
@@ -126,17 +128,17 @@ pub fn masked<T>(act: impl FnOnce() -> T) -> io::Result<T> {
 }
 
 impl Signals {
-    /// Whether the process was asked to end.
+    /// True if the process was asked to end.
     pub fn has_stop(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
     }
 
-    /// Whether the user left.
+    /// True if the user left.
     pub fn has_left(&self) -> bool {
         self.leave.load(Ordering::SeqCst)
     }
 
-    /// The signal that asked to end, as `SIGTERM`; `None` where another did.
+    /// Name of the signal that asked to end, such as `SIGTERM`; `None` if it was not a signal.
     pub fn name(&self) -> Option<String> {
         let number = i32::try_from(self.number.load(Ordering::SeqCst)).ok().filter(|&n| n > 0)?;
         Some(signal_name(number).map_or_else(|| format!("signal {number}"), str::to_owned))
@@ -149,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_masked_process_gets_its_signals_when_it_is_ready_for_them() {
-        // As a worker that is asked to end before it has said how it takes that.
+        // Simulates a worker that is asked to end before it has installed its handlers.
         let mut child =
             masked(|| std::process::Command::new("sleep").arg("60").spawn()).unwrap().unwrap();
         let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! `status.json`: where a run stands, replaced atomically by its worker.
+//! `status.json`: the current status of a run, replaced atomically by its worker.
 
 use std::fs::File;
 use std::io::ErrorKind::{QuotaExceeded, StorageFull};
@@ -13,33 +13,33 @@ use super::holder::Holder;
 use super::process::{ProcessId, host_name};
 use crate::files::write_atomically;
 
-/// Where a run stands, as its worker last said.
+/// State of a run as last reported by its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
-    /// The worker waits for its turn; see [`super::queue`].
+    /// Waiting in the queue; see [`super::queue`].
     Queued,
-    /// The directory exists; the worker loads data and compiles nothing yet.
+    /// The directory exists and the worker is loading data.
     Starting,
     Training,
     Paused,
-    /// Training is over; samples are compared and the report is written.
+    /// Training is complete; samples are being compared and the report written.
     Comparing,
     Finished,
-    /// Ended early by a user; can be resumed.
+    /// Ended early at a user's request; can be resumed.
     Stopped,
     /// Ended by an error; the reason is in the status and the log.
     Failed,
 }
 
 impl RunState {
-    /// True when no worker is expected to be alive.
+    /// True if no worker is expected to be alive.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Finished | Self::Stopped | Self::Failed)
     }
 }
 
-/// Size of `status.json`, which a message can only exceed by being very long.
+/// Minimum size of `status.json` in bytes, exceeded only if the message is very long.
 const STATUS_BYTES: usize = 2048;
 
 /// The content of `status.json`.
@@ -47,46 +47,46 @@ const STATUS_BYTES: usize = 2048;
 pub struct Status {
     /// Format version, [`super::format::RUN_FORMAT`].
     pub v: u32,
-    /// Of the worker's mosaic.
+    /// The worker's version of mosaic.
     #[serde(default)]
     pub version: String,
     pub state: RunState,
-    /// Optimiser updates done, of `steps`.
+    /// Optimiser updates done, out of `steps`.
     pub step: u64,
     pub steps: u64,
     pub worker: ProcessId,
-    /// Name of the computer that the worker runs on, for people.
+    /// Name of the worker's computer, for display.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Milliseconds since the Unix epoch; refreshed at least every two seconds.
     pub heartbeat_ms: u64,
     pub steps_per_s: f64,
     pub eta_s: Option<f64>,
-    /// The device in words, e.g. `cpu (2 threads)`.
+    /// Description of the device, e.g. `cpu (2 threads)`.
     pub device: String,
     pub loss: Option<f64>,
-    /// Why it stands so, in words for people: an error, or what it is doing.
+    /// Message for the user: an error, or the current activity.
     pub message: Option<String>,
-    /// Who steers the worker, if that process lives; see [`super::holder`].
+    /// The process that has control of the worker, if it is alive; see [`super::holder`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
 }
 
-/// What every version of `status.json` says, whatever else it holds.
+/// The field common to all versions of `status.json`.
 #[derive(Deserialize)]
 struct Version {
     v: u32,
     version: Option<String>,
 }
 
-/// Milliseconds since the Unix epoch, now.
+/// Current time in milliseconds since the Unix epoch.
 pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Status {
-    /// Of a run of `steps` updates whose worker is this process and has done nothing yet.
+    /// Initial status of a run of `steps` updates whose worker is this process.
     pub fn new(state: RunState, steps: u64) -> Self {
         Self {
             v: RUN_FORMAT,
@@ -106,8 +106,11 @@ impl Status {
         }
     }
 
-    /// Reads `status.json`; `None` when there is none or it is not one. A newer format is an error: what it says
-    /// must not be guessed.
+    /// Reads `status.json`; `None` if it is missing or invalid.
+    ///
+    /// # Errors
+    ///
+    /// If it has a newer format, whose meaning must not be guessed.
     pub fn read(path: &Path) -> Result<Option<Self>, NewerFormat> {
         let Ok(text) = std::fs::read(path) else { return Ok(None) };
         if let Ok(Version { v, version }) = serde_json::from_slice(&text) {
@@ -116,12 +119,12 @@ impl Status {
         Ok(serde_json::from_slice(&text).ok())
     }
 
-    /// Replaces `status.json`: a reader sees the old one or the new one, never a half. On a full disk,
-    /// where there is no room for a second file, the old one is written over: only then could a reader
-    /// meet a mixture, which does not parse, and look again.
+    /// Replaces `status.json` atomically: a reader sees the old one or the new one, never a mixture. On a full
+    /// disk, with no room for a second file, the old one is overwritten in place: only then can a reader see a
+    /// mixture, which does not parse, and has to read again.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let mut text = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
-        // Of one size, so that writing over it needs no new room.
+        // Padded to a constant size, so that overwriting needs no new disk space.
         text.resize(text.len().max(STATUS_BYTES), b'\n');
         match write_atomically(path, &text) {
             Err(error) if matches!(error.kind(), StorageFull | QuotaExceeded) => {

@@ -1,7 +1,7 @@
-//! The worker's face to the world: its status with a heartbeat, and its event log.
+//! The worker's reports: its status with a heartbeat, and its event log.
 //!
-//! Several threads report here (training, previews, control); the board writes for them, so that
-//! `status.json` always holds the latest word of each and `events.jsonl` has one writer.
+//! Several threads report here (training, previews, control). The board serialises their writes, so that
+//! `status.json` always has the latest value of each field and `events.jsonl` has a single writer.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,14 +24,14 @@ pub struct StatusBoard {
     status: Mutex<Status>,
     log: Mutex<EventLog>,
     ended: AtomicBool,
-    /// Why the worker is to end, as the first who knew said.
+    /// Reason why the worker is ending; the first one reported is kept.
     reason: OnceLock<String>,
     is_orphaned: AtomicBool,
 }
 
 impl StatusBoard {
-    /// Opens the log and says `Starting`; what an earlier worker of the run reached stands until
-    /// this one knows better.
+    /// Opens the log and reports `Starting`. The progress of an earlier worker of the run is kept until this
+    /// one has its own.
     pub fn open(run: &RunDir, steps: u64) -> io::Result<Arc<Self>> {
         let before = run.status();
         let status = Status {
@@ -51,7 +51,7 @@ impl StatusBoard {
         Ok(Arc::new(board))
     }
 
-    /// Refreshes the heartbeat until the board is [`StatusBoard::end`]ed, and does `look` with every beat.
+    /// Refreshes the heartbeat until [`StatusBoard::end`] is called, and calls `look` on every beat.
     pub fn beat(self: &Arc<Self>, look: impl Fn() + Send + 'static) -> io::Result<JoinHandle<()>> {
         let board = self.clone();
         thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
@@ -63,33 +63,34 @@ impl StatusBoard {
         })
     }
 
-    /// Keeps the first reason for which the worker is to end.
+    /// Records why the worker is ending; only the first reason is kept.
     pub fn end_because(&self, reason: String) {
         let _ = self.reason.set(reason);
     }
 
-    /// Why the worker was asked to end, if that was said.
+    /// The reason why the worker was asked to end, if one was recorded.
     pub fn reason(&self) -> Option<String> {
         self.reason.get().cloned()
     }
 
-    /// The run's directory was deleted: from now on nothing is written.
+    /// Records that the run's directory was deleted: nothing is written from now on.
     pub fn orphan(&self) {
         self.is_orphaned.store(true, Ordering::SeqCst);
     }
 
-    /// Whether there is nothing left to write to.
+    /// True if the run's directory was deleted, so that there is nothing left to write to.
     pub fn is_orphaned(&self) -> bool {
         self.is_orphaned.load(Ordering::SeqCst)
     }
 
-    /// Whether files may be made in the run's directory: not while it is being deleted, which a new file would hinder.
+    /// True if files may be created in the run's directory. A directory that is being deleted must not get new
+    /// files, which would make the deletion fail.
     fn is_whole(&self) -> bool {
         !self.is_orphaned()
             && (self.run.run_toml_path().is_file() || self.run.state_path().is_dir())
     }
 
-    /// No more heartbeats; what was said last stands.
+    /// Stops the heartbeat; the last status remains.
     pub fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
     }
@@ -113,7 +114,7 @@ impl StatusBoard {
         }
     }
 
-    /// Enters a state, in the status and in the log.
+    /// Enters a state, in the status and in the event log.
     pub fn set_state(&self, state: RunState, reason: Option<String>) {
         let reason = reason.map(|text| self.run.in_words(&text));
         self.update(|status| {
@@ -126,15 +127,15 @@ impl StatusBoard {
         self.emit(EventBody::State { state, reason });
     }
 
-    /// Logs an event at the present step.
+    /// Logs an event at the current step.
     pub fn emit(&self, body: EventBody) {
         let step = lock(&self.status).step;
         self.emit_at(step, body);
     }
 
-    /// Logs an event that belongs to a certain step.
+    /// Logs an event at a given step.
     pub fn emit_at(&self, step: u64, body: EventBody) {
-        // A full disk must not end training; the log on stderr is all that is left to tell it.
+        // A full disk must not end training; stderr is the only place left to report it.
         if let Err(error) = lock(&self.log).append(step, body) {
             log(&format!("appending to the event log: {error}"));
         }
@@ -147,13 +148,13 @@ impl StatusBoard {
     }
 }
 
-/// A line for `worker.log`, which is this process's stderr. Unlike `eprintln!` it does not panic where
-/// nothing can be written: a full disk must not end training.
+/// Writes a line to `worker.log`, which is this process's stderr. Unlike `eprintln!`, it does not panic if
+/// writing fails: a full disk must not end training.
 pub fn log(line: &str) {
     let _ = writeln!(console::stderr(), "{line}");
 }
 
-/// A thread that panicked while reporting leaves a usable status behind.
+/// Locks a mutex, ignoring poison: a thread that panicked while reporting leaves a usable status behind.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
