@@ -1,4 +1,4 @@
-//! The process body: from a run directory to an exit code.
+//! Entry point of the worker process: from a run directory to an exit code.
 
 use std::any::Any;
 use std::fs::File;
@@ -39,18 +39,18 @@ use crate::runs::signals::{self, Signals, Terminal};
 use crate::runs::status::{RunState, Status};
 use crate::runs::status_board::{StatusBoard, log};
 
-/// How often a queued run looks whether it is its turn.
+/// Interval at which a queued run checks whether it may start.
 const LOOK_AT_QUEUE: Duration = Duration::from_secs(1);
 
-/// How soon a worker tries again to look, when another does.
+/// Delay before retrying to lock the queue while another worker holds the lock.
 const LOOK_AT_LOCK: Duration = Duration::from_millis(200);
 
-/// Exit code of a worker that could not do its work; the reason is in the status and the log.
+/// Exit code of a worker that failed; the reason is in the status and the log.
 const FAILED: u8 = 1;
 
-/// Does all the work of the run in `path`; the answer is the process's exit code.
+/// Carries out the run in the directory `path` and returns the process's exit code.
 pub fn run(path: &Path) -> u8 {
-    // First of all: a signal before this would end the process without a word.
+    // This comes first: an earlier signal would end the process without a report.
     let signals = match signals::catch(Terminal::None) {
         Ok(signals) => signals,
         Err(error) => {
@@ -58,13 +58,13 @@ pub fn run(path: &Path) -> u8 {
             return FAILED;
         }
     };
-    // A session of our own: no terminal's end reaches us. It fails only for a group leader, which
-    // has been given what it needs by whoever started it so.
+    // A session of our own, so that closing a terminal does not affect us. It fails only for a group leader,
+    // whose launcher has chosen its session.
     let _ = rustix::process::setsid();
-    // The name of its program's link, which it was started from, says nothing to who looks for it.
+    // The default thread name is that of the link that the program was started from, which tells users nothing.
     let _ = rustix::thread::set_name(c"mosaic");
     leave_time_for_a_checkpoint();
-    // With a stack of a known size, whatever `ulimit -s` says.
+    // A stack of known size, whatever `ulimit -s` is.
     let run = RunDir::open(path);
     let work = thread::Builder::new().name("worker".to_owned()).stack_size(STACK_BYTES);
     let outcome = thread::scope(|scope| -> Result<u8> {
@@ -79,25 +79,26 @@ pub fn run(path: &Path) -> u8 {
     })
 }
 
-/// As the system gives a first thread where nothing is limited.
+/// The default size of a main thread's stack.
 const STACK_BYTES: usize = 8 << 20;
-/// Processor seconds that are kept back for a checkpoint where processor time is limited, at most.
+/// Maximum number of CPU seconds reserved for a checkpoint if CPU time is limited.
 const LAST_CPU_SECONDS: u64 = 30;
 
-/// A limit on processor time (`ulimit -t`) kills without a warning where the warning's limit is the same, as shells set it.
+/// Lowers the soft CPU limit (`ulimit -t`) below the hard one. Shells set both to the same value, and then the
+/// kernel kills the process without the warning signal.
 fn leave_time_for_a_checkpoint() {
     let limits = getrlimit(Resource::Cpu);
     if let (Some(warning), Some(end)) = (limits.current, limits.maximum)
         && warning == end
     {
         let current = end - (end / 4).clamp(1, LAST_CPU_SECONDS).min(end);
-        // What may not be changed stays as it is.
+        // Limits that cannot be changed stay as they are.
         let _ = setrlimit(Resource::Cpu, Rlimit { current: Some(current), maximum: Some(end) });
     }
 }
 
 fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
-    // Before anything of the run is touched: two workers would write each other's files.
+    // Taken before any file of the run is touched: two workers would overwrite each other's files.
     let lock = RunLock::take(run.path()).context("taking the lock of the run's directory")?;
     let Some(lock) = lock else {
         bail!("run '{}' already has a worker; this one exits", run.id());
@@ -115,7 +116,7 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
     if let Some(error) = &lock.refused {
         board.notice(NoticeLevel::Warning, format!("'{}' is on a file system without locks ({error}): a second worker cannot be prevented, and a lost worker is detected only by its heartbeat only", run.path().display()));
     }
-    // Given up for the last word, should the work end for want of file descriptors.
+    // Reserved descriptors, closed to make room for the final report if the work fails for lack of descriptors.
     let spare = [0; 3].map(|_| File::open("/dev/null").ok());
     let mut heart = None;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -129,7 +130,7 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
         }
         work(run, &description, &board, &control, stop)
     }));
-    // Previews still under way must not delay the last word.
+    // Previews in progress must not delay the final report.
     stop.store(true, Ordering::SeqCst);
     drop(spare);
     let (state, reason) = match outcome {
@@ -154,13 +155,13 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
     board.end();
     if let Some(heart) = heart {
         heart.thread().unpark();
-        // The heart only sleeps; a failed join has nothing to tell.
+        // The heartbeat thread only sleeps; a failed join carries no information.
         let _ = heart.join();
     }
     Ok(if state == RunState::Failed { FAILED } else { 0 })
 }
 
-/// What is said when the directory of a run is deleted under its worker.
+/// Message for a run whose directory was deleted while its worker was running.
 const DELETED: &str =
     "the directory of the run was deleted; the worker exits and writes nothing more";
 
@@ -168,10 +169,10 @@ fn why_stopped(board: &StatusBoard, signals: &Signals) -> Option<String> {
     board.reason().or_else(|| signals.name().map(|name| format!("stopped by {name}")))
 }
 
-/// Beats that `run.toml` may be missing, as while an editor or a synchronising program replaces it.
+/// Number of heartbeats for which `run.toml` may be missing, as while an editor or a sync tool replaces it.
 const MISSING_MAX: u32 = 4;
 
-/// What the heart does with every beat: looks whether the run's directory is where it was, and ends the worker if not.
+/// Returns the check made on every heartbeat: if the run's directory was moved or deleted, it stops the worker.
 fn watch(
     lock: &Arc<RunLock>,
     run: &RunDir,
@@ -216,7 +217,8 @@ fn watch(
     }
 }
 
-/// Where a network file system shares no locks, the worker of another computer is known by its heartbeat.
+/// Returns an error if another computer's worker has the run. Network file systems may not share locks, so it
+/// is detected by its heartbeat.
 fn check_no_other(run: &RunDir) -> Result<()> {
     let status = run.status().filter(|status| !status.state.is_over());
     let Some(status) = status else { return Ok(()) };
@@ -235,7 +237,7 @@ fn check_no_other(run: &RunDir) -> Result<()> {
     Ok(())
 }
 
-/// Goes on without a control socket where the file system refuses one; signals still reach the worker.
+/// Continues without a control socket if the file system does not support one; signals still reach the worker.
 fn without_control(run: &RunDir, board: &StatusBoard, error: &std::io::Error) -> ControlServer {
     board.notice(
         NoticeLevel::Warning,
@@ -247,7 +249,7 @@ fn without_control(run: &RunDir, board: &StatusBoard, error: &std::io::Error) ->
     ControlServer::deaf()
 }
 
-/// Waits while the run is queued; false when told to stop instead. Nothing is loaded yet.
+/// Waits while the run is queued; returns false if asked to stop. Nothing is loaded yet.
 fn wait_for_turn(
     run: &RunDir,
     board: &StatusBoard,
@@ -264,7 +266,7 @@ fn wait_for_turn(
     while !stop.load(Ordering::SeqCst) {
         let turn = Turn::try_take(place).context("taking the lock of the queue")?;
         let Some(turn) = turn else {
-            // Another looks just now, or hangs: a stop must not wait for it.
+            // Another worker is checking the queue, or hangs; a stop request must not wait for it.
             let words = "waiting for the lock of the queue";
             if board.status().message.as_deref() != Some(words) {
                 board.set_state(RunState::Queued, Some(words.to_owned()));
@@ -275,7 +277,7 @@ fn wait_for_turn(
         };
         let ahead = queue::ahead(&runs, run);
         if ahead.is_empty() || is_called {
-            // Under the lock, so that whoever looks next sees this run at work.
+            // Set under the lock, so that the next worker to check sees this run as active.
             board.set_state(RunState::Starting, None);
             queue::leave(run).context("leaving the queue")?;
             return Ok(true);
@@ -297,7 +299,7 @@ fn words(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
 }
 
-/// What the control server sees of this worker.
+/// The control server's view of this worker.
 struct CommandHandler {
     board: Arc<StatusBoard>,
     stop: Arc<AtomicBool>,
@@ -305,7 +307,7 @@ struct CommandHandler {
 }
 
 impl Steered for CommandHandler {
-    /// Which commands make sense in which state; a stop also interrupts whatever is under way.
+    /// Decides which commands make sense in which state; a stop also interrupts the work in progress.
     fn decide(&self, command: &Command) -> Reply {
         let refused = |reason: &str| Reply::Refused { reason: reason.to_owned() };
         match (self.board.status().state, command) {
@@ -355,7 +357,7 @@ fn work(
     finish(run, &context, &loss_by_level, board, stop)
 }
 
-/// Compares on held-out seeds and writes the report.
+/// Compares network and machines on held-out seeds and writes the report.
 fn finish(
     run: &RunDir,
     context: &RunContext,
@@ -410,7 +412,8 @@ fn finish(
     Ok(RunState::Finished)
 }
 
-/// The machines with the settings that fit the network best, which a stopped comparison has already found.
+/// The machines with the settings that fit the network best; reuses those already found by an interrupted
+/// comparison.
 fn calibrated(
     run: &RunDir,
     context: &RunContext,

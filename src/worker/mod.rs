@@ -1,12 +1,12 @@
-//! The worker process: trains one run, answers its control socket, previews, compares, reports.
+//! The worker process: trains one run, serves its control socket, makes previews, compares and reports.
 //!
 //! ```text
 //! Starting -> Training <-> Paused -> Comparing -> Finished
-//!     any of these -> Stopped (by a user, a signal or a moved directory; resumable) or Failed (the reason in the status)
+//! any of these -> Stopped (by a user, a signal or a moved directory; resumable) or Failed (the reason in the status)
 //! ```
 //!
-//! It has no terminal, and nobody waits for it. Errors and panics end as the state `Failed`.
-//! Reading order: [`prepare`], [`train`], [`previews`].
+//! It has no terminal, and no process waits for it. Errors and panics end in the state `Failed`. Reading order:
+//! [`prepare`], [`train`], [`previews`].
 
 pub mod prepare;
 pub mod train;

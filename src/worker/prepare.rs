@@ -1,4 +1,4 @@
-//! From a run's settings to everything that training and comparing need.
+//! Builds everything that training and comparing need from a run's settings.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::theory::TrainingImages;
 use crate::training::Trainer;
 use crate::training::checkpoint::{self, Latest};
 
-/// What the worker works with.
+/// State shared by the phases of a run.
 pub struct RunContext {
     pub run: RunDir,
     pub experiment: Experiment,
@@ -29,18 +29,18 @@ pub struct RunContext {
     pub network: NetworkConfig,
     pub trainer: Trainer,
     pub machine_set: Arc<MachineSet>,
-    /// Crafted sets only.
+    /// `Some` for crafted sets only.
     pub judge: Option<Judge>,
-    /// Training images on which attention is measured while training.
+    /// Training images on which attention is measured during training.
     pub probe: ImageBatch,
-    /// Their classes, if the network wants one; else empty.
+    /// Classes of the probe images if the network is class-conditional; otherwise empty.
     pub probe_labels: Vec<u32>,
 }
 
-/// Training images of the attention probe.
+/// Number of training images in the attention probe.
 const PROBE_IMAGES: usize = 4;
 
-/// Opens the data, builds network and machines, and takes up the newest whole checkpoint.
+/// Opens the data, builds network and machines, and loads the newest valid checkpoint.
 pub fn prepare(
     run: &RunDir,
     description: &RunToml,

@@ -1,7 +1,7 @@
-//! Previews beside training: one thread, one latest-wins slot.
+//! Previews made alongside training: one thread with a latest-wins slot.
 //!
-//! Machines can take longer than the steps between two previews; a newer snapshot then replaces one
-//! that still waits, so that what is shown is recent and nothing queues up.
+//! Machines can take longer than the steps between two previews. A newer snapshot then replaces the waiting
+//! one, so that previews stay recent and no queue builds up.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
@@ -20,7 +20,7 @@ use crate::runs::event::{EventBody, NoticeLevel};
 use crate::runs::run_dir::RunDir;
 use crate::runs::status_board::StatusBoard;
 
-/// What every preview of a run is made with.
+/// Inputs common to all previews of a run.
 pub struct PreviewKit {
     pub run: RunDir,
     pub noise_seed: u64,
@@ -28,11 +28,11 @@ pub struct PreviewKit {
     pub judge: Option<Judge>,
     pub board: Arc<StatusBoard>,
     pub stop: Arc<AtomicBool>,
-    /// For networks with attention.
+    /// `Some` for networks with attention.
     pub probe: Option<Probe>,
 }
 
-/// A snapshot and what to make of it.
+/// A snapshot of the network and the preview to make of it.
 pub struct Request {
     /// Training step.
     pub step: u64,
@@ -40,7 +40,8 @@ pub struct Request {
     pub request: PreviewRequest,
 }
 
-/// What attention is measured on while training, so that machines can say the same.
+/// The inputs on which attention is measured during training, so that machines can be evaluated on the same
+/// ones.
 pub struct Probe {
     pub network: NetworkConfig,
     pub images: ImageBatch,
@@ -48,7 +49,7 @@ pub struct Probe {
     pub noise_seed: u64,
 }
 
-/// The preview thread's inbox.
+/// Handle of the preview thread.
 pub struct PreviewDesk {
     slot: Arc<Slot>,
     thread: Option<JoinHandle<()>>,
@@ -70,8 +71,8 @@ impl PreviewDesk {
     pub fn open(kit: PreviewKit) -> std::io::Result<Self> {
         let slot = Arc::new(Slot::default());
         let inbox = slot.clone();
-        // A pool of its own: in the shared one, training's short tasks would queue behind machines'
-        // long ones and training would stand still while a preview is made.
+        // A separate pool: in the shared one, training's short tasks would queue behind the machines' long
+        // ones, and training would stall while a preview is made.
         let n_threads = (rayon::current_num_threads() / 2).max(1);
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(n_threads)
@@ -88,13 +89,13 @@ impl PreviewDesk {
         Ok(Self { slot, thread: Some(thread) })
     }
 
-    /// Asks for a preview of this snapshot, in place of one that still waits.
+    /// Requests a preview of this snapshot, replacing a request that is still waiting.
     pub fn request(&self, request: Request) {
         self.slot.lock().waiting = Some(request);
         self.slot.changed.notify_one();
     }
 
-    /// Lets the last request be served (or cancelled by the stop flag) and ends the thread.
+    /// Waits for the last request to be served (or cancelled by the stop flag) and ends the thread.
     pub fn close(mut self) {
         self.end();
     }
@@ -103,7 +104,7 @@ impl PreviewDesk {
         self.slot.lock().closed = true;
         self.slot.changed.notify_one();
         if let Some(thread) = self.thread.take() {
-            // `serve` catches panics, so there is nothing to learn from the join.
+            // `serve` catches panics, so the join carries no information.
             let _ = thread.join();
         }
     }
@@ -120,7 +121,7 @@ impl Slot {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a request; `None` when the desk is closed and none waits.
+    /// Waits for a request; `None` once the desk is closed and none is waiting.
     fn take(&self) -> Option<Request> {
         let mut content = self.lock();
         loop {
@@ -135,7 +136,7 @@ impl Slot {
     }
 }
 
-/// Says once what machines predict for the network's attention; training goes on whatever comes of it.
+/// Reports once what machines predict for the network's attention; a failure does not affect training.
 fn predict(kit: &PreviewKit) {
     let Some(Probe { network, images, labels, noise_seed }) = &kit.probe else { return };
     let work =

@@ -1,4 +1,4 @@
-//! The training loop around the trainer: commands between steps, and maintenance once per step.
+//! The worker's loop around the trainer: commands between steps, and maintenance once per step.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,31 +21,31 @@ use crate::runs::status_board::StatusBoard;
 use crate::training::checkpoint::{self, CheckpointError};
 use crate::training::{StepReport, TrainingError};
 
-/// At most this many metrics events a second.
+/// Minimum interval between metrics events.
 const METRICS_INTERVAL: Duration = Duration::from_millis(200);
-/// The attention probe runs at most this often, and takes at most a tenth of the time.
+/// The attention probe has this minimum interval, and takes at most a tenth of the time.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 const PROBE_SHARE: u32 = 10;
-/// The first preview comes this early, so that there is something to look at.
+/// Step of the first preview, early enough that there is something to look at soon.
 const FIRST_PREVIEW_STEP: u64 = 25;
-/// Returns to the last checkpoint after which training is given up.
+/// Number of times the last checkpoint is restored before training is abandoned.
 const ROLLBACKS_MAX: usize = 3;
-/// Ranges of t that the loss is told apart by.
+/// Number of equal ranges of t for which the loss is reported.
 const LEVELS: usize = 5;
-/// How often a full disk is tried again.
+/// Interval between retries on a full disk.
 const DISK_INTERVAL: Duration = Duration::from_secs(2);
-/// The final loss is the mean of this many last steps; a single step's is mostly noise.
+/// The final loss is averaged over this many last steps; a single step's loss is mostly noise.
 const FINAL_LOSS_STEPS: usize = 100;
 
 /// How training ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ending {
-    /// With the loss at each noise level over the last steps.
+    /// Completed; the loss at each noise level over the last steps.
     Done(LossByLevel),
     Stopped,
 }
 
-/// Trains until the last step or until told to stop; a checkpoint is written either way.
+/// Trains until the last step or a stop request, and writes a checkpoint in both cases.
 pub fn train(
     context: &mut RunContext,
     board: &Arc<StatusBoard>,
@@ -103,7 +103,7 @@ pub fn train(
     };
     let levels = loop_state.finish(is_done)?;
     if is_done {
-        // From here on commands are answered so, though the last preview may still be under way.
+        // Commands are decided by this state from here on, even if the last preview is still in progress.
         board.set_state(RunState::Comparing, None);
     }
     desk.close();
@@ -119,21 +119,21 @@ struct Loop<'a> {
     meter: Meter,
     preview_every: u64,
     next_probe: Instant,
-    /// The step of the newest checkpoint of this process.
+    /// Step of the newest checkpoint written by this process.
     saved_step: Option<u64>,
-    /// The step of the newest preview that was asked for.
+    /// Step of the newest requested preview.
     preview_step: Option<u64>,
     last_losses: VecDeque<f64>,
     levels: LevelMeter,
     n_non_finite: usize,
     n_rollbacks: usize,
     collapse: CollapseWatch,
-    /// Commands that came while there was no space; they were accepted.
+    /// Accepted commands that arrived while the disk was full.
     put_off: VecDeque<Command>,
 }
 
 impl Loop<'_> {
-    /// Carries out the commands that have come; true when one of them was to stop.
+    /// Carries out pending commands; true if one of them was to stop.
     fn obey(&mut self) -> Result<bool> {
         while let Some(command) = self.next_command() {
             match command {
@@ -153,10 +153,10 @@ impl Loop<'_> {
         self.put_off.pop_front().or_else(|| self.control.try_next())
     }
 
-    /// Waits for `Resume`; a checkpoint first, because a pause may outlive the machine. True when
-    /// told to stop instead.
+    /// Waits for `Resume`. Writes a checkpoint first, because a pause may outlast the computer's uptime.
+    /// Returns true if asked to stop instead.
     fn pause(&mut self) -> Result<bool> {
-        // The status is published now and then only; a pause stands at the very step.
+        // The status is updated only at intervals, but a paused run must show its exact step.
         let step = self.context.trainer.n_steps_done();
         self.board.update(|status| status.step = step);
         self.meter.flush(self.board);
@@ -183,14 +183,14 @@ impl Loop<'_> {
             Command::Checkpoint => self.save(),
             Command::Sample { seeds, steps } => match self.own().or(*seeds, *steps) {
                 Ok(request) => self.preview(request),
-                // Refused where it came in.
+                // The control server has already refused it.
                 Err(_) => Ok(()),
             },
             Command::PreviewEvery { steps } => {
                 self.preview_every = *steps;
                 Ok(())
             }
-            // Handled where they come in.
+            // Handled by the caller.
             Command::Pause | Command::Resume | Command::Stop => Ok(()),
         }
     }
@@ -238,7 +238,7 @@ impl Loop<'_> {
         Ok(())
     }
 
-    /// Back to the last checkpoint's weights; the steps to come draw other data.
+    /// Restores the last checkpoint's weights; the following steps draw different data.
     fn roll_back(&mut self, reason: &str) -> Result<()> {
         let advice = "try a lower training.learning_rate";
         if self.n_rollbacks >= ROLLBACKS_MAX {
@@ -273,7 +273,7 @@ impl Loop<'_> {
         }
     }
 
-    /// The previews that come by themselves.
+    /// The run's regular previews.
     fn own(&self) -> PreviewRequest {
         PreviewRequest::of(&self.context.experiment)
     }
@@ -317,7 +317,7 @@ impl Loop<'_> {
         Ok(())
     }
 
-    /// Pauses until it is time to try again; false when told to stop.
+    /// Pauses until the next retry; returns false if asked to stop.
     fn wait_for_space(&mut self, error: &CheckpointError) -> bool {
         let state = self.board.status().state;
         let free = self.context.run.path().display().to_string();
@@ -350,7 +350,7 @@ impl Loop<'_> {
         goes_on
     }
 
-    /// Measures attention on the probe images at a few noise levels.
+    /// Measures attention on the probe images at several noise levels.
     fn probe(&mut self) -> Result<()> {
         let started = Instant::now();
         if let Some(attention) = self.context.network.attention {
@@ -403,10 +403,10 @@ impl Loop<'_> {
     }
 }
 
-/// Averages the loss by noise level.
+/// Averages the loss per range of noise levels.
 #[derive(Default)]
 struct LevelMeter {
-    /// Sums and numbers since the last event, and before it.
+    /// Sum and count per range: since the last event, and in the interval before it.
     now: [(f64, usize); LEVELS],
     before: [(f64, usize); LEVELS],
 }
@@ -428,7 +428,7 @@ impl LevelMeter {
         Some(means(&self.before))
     }
 
-    /// Over the last event's steps and those since.
+    /// Means over the last event's steps and those since.
     fn recent(&self) -> LossByLevel {
         let mut sums = self.before;
         for (sum, now) in sums.iter_mut().zip(self.now) {
@@ -442,7 +442,7 @@ fn means(sums: &[(f64, usize)]) -> LossByLevel {
     LossByLevel { loss: sums.iter().map(|&(sum, n)| (n > 0).then(|| sum / n as f64)).collect() }
 }
 
-/// Averages steps between two metrics events.
+/// Averages the steps between two metrics events.
 struct Meter {
     batch: usize,
     since: Instant,
@@ -478,7 +478,7 @@ impl Meter {
         self.learning_rate = report.learning_rate;
     }
 
-    /// A step without a finite loss.
+    /// Counts a step without a finite loss.
     fn add_gap(&mut self) {
         self.n_steps += 1;
     }
