@@ -1,6 +1,6 @@
-//! What the terminal cannot do: show more than ASCII, move its cursor, show anything at all.
+//! Detects limitations of the terminal: ASCII only, no cursor movement, or no terminal at all.
 //!
-//! Decided from the environment and the system's knowledge of the terminal's size; nothing is asked of the terminal.
+//! Detection uses the environment and the window size known to the kernel; the terminal itself is not queried.
 
 use std::env;
 use std::fmt::{self, Display};
@@ -9,26 +9,27 @@ use std::os::fd::AsFd;
 
 use rustix::termios::tcgetwinsize;
 
-/// The smallest screen on which the dashboard's words can be read.
+/// Columns and rows of the smallest screen on which the dashboard is readable.
 const SMALLEST: (u16, u16) = (10, 3);
 
-/// Names of terminals that cannot move their cursor, or not as ECMA-48 has it (terminfo's database: types without `cup`, and VT52's own).
+/// Terminal types that cannot move the cursor, or not by ECMA-48 sequences (terminfo types without `cup`, and
+/// VT52 with its own sequences).
 const DUMB: [&str; 15] = [
     "", "dumb", "unknown", "emacs", "network", "net", "ethernet", "dialup", "patch", "switch",
     "lpr", "printer", "glasstty", "vanilla", "vt52",
 ];
 const DUMB_FAMILIES: [&str; 3] = ["dumb-", "vt52-", "tty"];
 
-/// Why the dashboard or a picture cannot be shown, for people.
+/// Reason why the dashboard or a picture cannot be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// Input or output is a file or a pipe.
     NoTerminal,
-    /// `$TERM`, which promises nothing.
+    /// The value of `$TERM`, which names a terminal without the required capabilities.
     Dumb(String),
-    /// The variable and value that choose an encoding other than UTF-8.
+    /// The variable and value that select an encoding other than UTF-8.
     NotUtf8(String),
-    /// Columns and rows.
+    /// The terminal's columns and rows.
     TooSmall(u16, u16),
 }
 
@@ -58,7 +59,7 @@ impl Display for Lack {
     }
 }
 
-/// What keeps the dashboard from being shown here, if anything.
+/// The reason why the dashboard cannot be shown here, if there is one.
 pub fn lack_of_screen() -> Option<Lack> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return Some(Lack::NoTerminal);
@@ -71,34 +72,34 @@ pub fn lack_of_screen() -> Option<Lack> {
     })
 }
 
-/// Whether standard error is a terminal on which a line can be written over: a progress bar can be shown.
+/// True if standard error is a terminal on which a line can be overwritten, as a progress bar requires.
 pub fn can_overwrite_lines() -> bool {
     io::stderr().is_terminal()
         && obeys_escapes()
         && size_of(io::stderr()).is_none_or(|(columns, rows)| columns > 0 && rows > 0)
 }
 
-/// Whether colours and moves of the cursor may be sent to a terminal here: words alone elsewhere.
+/// True if colours and cursor movements may be sent to a terminal here; otherwise only plain text.
 pub fn obeys_escapes() -> bool {
     dumb(|name| env::var(name).ok()).is_none() && is_utf8()
 }
 
-/// Whether the locale's encoding is UTF-8.
+/// True if the locale's encoding is UTF-8.
 pub fn is_utf8() -> bool {
     other_locale().is_none()
 }
 
-/// The setting that asks for another encoding than UTF-8, as people write it.
+/// The environment setting that selects an encoding other than UTF-8, as `NAME=value`.
 pub fn other_locale() -> Option<String> {
     other_encoding(|name| env::var(name).ok())
 }
 
-/// Columns and rows as the system knows them.
+/// The window's columns and rows according to the kernel.
 fn size_of(stream: impl AsFd) -> Option<(u16, u16)> {
     tcgetwinsize(stream).ok().map(|size| (size.ws_col, size.ws_row))
 }
 
-/// `$TERM`, if it promises nothing.
+/// `$TERM`, if it names a terminal without the required capabilities.
 fn dumb(value: impl Fn(&str) -> Option<String>) -> Option<String> {
     let term = value("TERM").unwrap_or_default();
     let is_dumb =
@@ -106,8 +107,8 @@ fn dumb(value: impl Fn(&str) -> Option<String>) -> Option<String> {
     is_dumb.then_some(term)
 }
 
-/// The setting that makes the locale another than a UTF-8 one. The first of these that is not empty counts (POSIX, "Internationalization
-/// Variables"); without any the locale is C, whose encoding is ASCII.
+/// The setting that selects a locale other than UTF-8. The first non-empty variable counts (POSIX,
+/// "Internationalization Variables"); without any, the locale is C, whose encoding is ASCII.
 fn other_encoding(value: impl Fn(&str) -> Option<String>) -> Option<String> {
     let set = |name: &str| value(name).filter(|value| !value.is_empty());
     let found = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| Some((name, set(name)?)));

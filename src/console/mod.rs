@@ -1,8 +1,9 @@
-//! What commands print, and what the terminal they print to can show.
+//! Output of commands, and what the terminal that shows it can display.
 //!
-//! Names, notes, messages and logs come from files, arguments and other processes, and may hold escape sequences. Nothing of that kind reaches a
-//! terminal as it is: [`plain`] makes it visible, [`output`] applies it to everything that commands print, and the dashboard
-//! applies it to its cells. [`abilities`] says what cannot be shown here at all.
+//! Names, notes, messages and logs come from files, arguments and other processes, and may contain escape
+//! sequences. None of these reach a terminal unchanged: [`plain`] makes them visible, [`output`] applies it to
+//! everything that commands print, and the dashboard applies it to its cells. [`abilities`] detects what the
+//! terminal cannot show.
 
 pub mod plain;
 pub mod output;
@@ -11,7 +12,7 @@ pub mod abilities;
 pub use output::{stderr, stdout};
 pub use plain::{line, lines};
 
-/// [`line()`] for text that another crate writes to the terminal: in ASCII where the locale has no more.
+/// [`line()`] for text that another crate writes to the terminal; ASCII only if the locale is not UTF-8.
 pub fn shown(text: &str) -> String {
     match abilities::is_utf8() {
         true => line(text).into_owned(),

@@ -1,7 +1,7 @@
-//! Standard output and standard error of commands: everything that goes through is made harmless first.
+//! Standard output and standard error of commands, with everything made safe for terminals.
 //!
-//! Only pictures and the dashboard write to the terminal directly. Lines that are not ours to break (notes, names) go through
-//! [`super::line`] before they get here, because a stream cannot know which line feeds are forged.
+//! Only pictures and the dashboard write to the terminal directly. Text that must stay on one line (notes,
+//! names) goes through [`super::line`] first, because a stream cannot tell which line feeds are forged.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::{self, Debug};
@@ -12,13 +12,13 @@ use super::abilities;
 use super::plain::{ascii_lines, lines};
 use crate::errorln;
 
-/// A stream of text that passes on nothing a terminal would obey.
+/// A text stream that escapes everything a terminal would interpret.
 #[derive(Debug)]
 pub struct Plain<W: Write> {
     inner: W,
-    /// The terminal shows nothing else.
+    /// True if the terminal shows only ASCII.
     ascii: bool,
-    /// The beginning of a character whose end was not written yet.
+    /// First bytes of a character whose remaining bytes have not been written yet.
     begun: Vec<u8>,
 }
 
@@ -76,33 +76,33 @@ impl<W: Write> Write for Plain<W> {
 impl<W: Write> Drop for Plain<W> {
     fn drop(&mut self) {
         if !self.begun.is_empty() {
-            // Whoever wanted to know of errors has flushed.
+            // Callers that care about errors have flushed.
             let _ = self.pass("\u{fffd}");
         }
     }
 }
 
-/// Standard output for text, locked.
+/// Locks standard output for writing text.
 pub fn stdout() -> Plain<StdoutLock<'static>> {
     let ascii = io::stdout().is_terminal() && !abilities::is_utf8();
     Plain::new(io::stdout().lock(), ascii)
 }
 
-/// Standard error for text, locked.
+/// Locks standard error for writing text.
 pub fn stderr() -> Plain<StderrLock<'static>> {
     let ascii = io::stderr().is_terminal() && !abilities::is_utf8();
     Plain::new(io::stderr().lock(), ascii)
 }
 
-/// One message on standard error. Lines of it that are not the first are indented, so that a name with a line feed in it
-/// cannot pass for a message of its own.
+/// Writes one message to standard error. All lines but the first are indented, so that a name with a line feed
+/// in it cannot pass for a separate message.
 pub fn error_line(message: fmt::Arguments<'_>) {
     let message = message.to_string().replace('\n', "\n  ");
-    // Nobody can be told that standard error is closed.
+    // There is no way to report that standard error is closed.
     let _ = writeln!(stderr(), "{message}");
 }
 
-/// Panics are reported like any other message: what a panic says may hold a file's name.
+/// Installs a panic hook that reports panics like other messages, since they may contain file names.
 pub fn report_panics() {
     panic::set_hook(Box::new(|info| {
         let current = thread::current();
@@ -115,7 +115,7 @@ pub fn report_panics() {
     }));
 }
 
-/// A message for standard error, as `eprintln!` takes it, without what a terminal would obey.
+/// Writes a message to standard error like `eprintln!`, with everything a terminal would interpret escaped.
 #[macro_export]
 macro_rules! errorln {
     ($($message:tt)*) => { $crate::console::output::error_line(::std::format_args!($($message)*)) };

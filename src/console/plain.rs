@@ -1,12 +1,14 @@
-//! Text without anything that a terminal obeys: control characters, escape sequences, marks of writing direction.
+//! Escapes everything in a text that a terminal would interpret: control characters, escape sequences, writing
+//! direction marks.
 //!
-//! Such a character is replaced by its escape as JSON writes it (`\u001b`, `\r`), so that it is seen, cannot act, and JSON that goes
-//! through here stays the same JSON. Joiners and variation selectors stay: emoji and some scripts are made of them.
+//! Such a character is replaced by its JSON escape (`\u001b`, `\r`), so that it is visible and has no effect,
+//! and JSON output stays the same JSON. Joiners and variation selectors are kept, because emoji and some
+//! scripts need them.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// One line: line breaks are escaped too, and a tab is a blank.
+/// Escapes a text that must stay on one line: line breaks are escaped too, and a tab becomes a blank.
 ///
 /// ```
 /// assert_eq!(mosaic_lab::console::line("a\u{1b}]0;b\u{7}\r\n"), r"a\u001b]0;b\u0007\r\n");
@@ -19,7 +21,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// Any number of lines: line feeds and tabs stay.
+/// Escapes a text of any number of lines, keeping line feeds and tabs.
 pub fn lines(text: &str) -> Cow<'_, str> {
     cleaned(text, |letter, clean| match letter {
         '\n' | '\t' => clean.push(letter),
@@ -28,7 +30,7 @@ pub fn lines(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// [`lines`] for a terminal that shows ASCII only.
+/// [`lines`] for a terminal that shows only ASCII.
 pub fn ascii_lines(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return lines(text);
@@ -45,7 +47,7 @@ pub fn ascii_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// [`line()`] for a terminal that shows ASCII only.
+/// [`line()`] for a terminal that shows only ASCII.
 pub fn ascii_line(text: &str) -> String {
     ascii_lines(&line(text)).into_owned()
 }
@@ -59,7 +61,8 @@ fn cleaned(text: &str, put: impl Fn(char, &mut String)) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// True for control characters (C0, DEL, C1) and for invisible ones that reorder text, break lines or hide words.
+/// True for control characters (C0, DEL, C1) and for invisible characters that reorder text, break lines or
+/// hide text.
 pub fn is_harmful(letter: char) -> bool {
     letter.is_control()
         || matches!(
@@ -70,7 +73,7 @@ pub fn is_harmful(letter: char) -> bool {
             '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The escape of a character, as JSON writes it.
+/// Appends the JSON escape of a character.
 fn escape(letter: char, clean: &mut String) {
     match letter {
         '\n' => clean.push_str("\\n"),
