@@ -1,4 +1,4 @@
-//! `mosaic`: parse, dispatch, print one error.
+//! `mosaic`: parses the command line, dispatches, and prints at most one error.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return cli::refuse(&error),
     };
-    // What was printed last may still be on its way.
+    // The last output may still be buffered.
     let done = cli::dispatch(cli).and_then(|code| {
         io::stdout().flush()?;
         Ok(code)

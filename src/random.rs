@@ -1,10 +1,9 @@
 //! Seeded randomness: one independent, named stream per purpose.
 //!
-//! Every random number of the lab comes from `stream(seed, purpose, index)`. Streams are ChaCha8,
-//! whose output is defined by its key and counter alone, so a number depends on the experiment's
-//! seed, what it is for and which item it belongs to - never on batch size, thread, device or on how
-//! many numbers were drawn elsewhere. Noise is always drawn on the host: candle's CPU device cannot
-//! be seeded and its CUDA stream differs.
+//! Every random number in the lab comes from `stream(seed, purpose, index)`. Streams are ChaCha8, whose output
+//! is determined by its key and counter alone, so a number depends on the experiment's seed, its purpose and
+//! its item index - never on batch size, thread, device or how many numbers were drawn elsewhere. Noise is
+//! always drawn on the host: candle's CPU device cannot be seeded and its CUDA stream differs.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -12,7 +11,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::image::{ImageBatch, ImageShape};
 
-/// What a stream of random numbers is for. The value is part of the key: never renumber.
+/// Purpose of a stream. The value is part of the key: never renumber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Purpose {
@@ -30,13 +29,13 @@ pub enum Purpose {
     SampleNoise = 6,
     /// Gumbel noise of top-1 attention during training; index = training step.
     Gumbel = 7,
-    /// Which images of a data set are used when a limit is set.
+    /// Choice of images from a data set if a limit is set.
     Subset = 8,
-    /// Noise on training images that the pooled attention machine is fitted to; index = draw.
+    /// Noise on the training images to which the pooled attention machine is fitted; index = draw.
     PooledNoise = 9,
 }
 
-/// The generator for one purpose and item of an experiment.
+/// The random generator for one purpose and item of an experiment.
 pub fn stream(seed: u64, purpose: Purpose, index: u64) -> ChaCha8Rng {
     let mut key = [0_u8; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -47,8 +46,8 @@ pub fn stream(seed: u64, purpose: Purpose, index: u64) -> ChaCha8Rng {
     generator
 }
 
-/// Fills `out` with standard normal numbers that are exact in `f32`, so that a network in single
-/// precision and a machine in double precision start from the very same noise.
+/// Fills `out` with standard normal numbers that are exact in `f32`, so that a network in single precision and
+/// a machine in double precision start from exactly the same noise.
 pub fn fill_normal(generator: &mut ChaCha8Rng, out: &mut [f32]) {
     for value in out {
         let normal: f64 = StandardNormal.sample(generator);
@@ -58,7 +57,7 @@ pub fn fill_normal(generator: &mut ChaCha8Rng, out: &mut [f32]) {
 
 /// Noise seeds `first..first + n` of an experiment: `[n, C, H, W]`, standard normal.
 ///
-/// Seed `i` is the same whatever batch it is drawn in.
+/// Seed `i` does not depend on the batch in which it is drawn.
 pub fn noise_seeds(seed: u64, first: u64, n: usize, shape: ImageShape) -> ImageBatch {
     let mut values = Vec::with_capacity(n * shape.n_values());
     let mut image = vec![0.0_f32; shape.n_values()];
@@ -96,7 +95,7 @@ mod tests {
         let n = noise.values().len() as f64;
         let mean = noise.values().iter().sum::<f64>() / n;
         let variance = noise.values().iter().map(|v| v * v).sum::<f64>() / n;
-        // Five standard errors of 65,536 draws.
+        // Five standard errors for 65,536 draws.
         assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.03, "{mean} {variance}");
     }
 }

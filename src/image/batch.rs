@@ -1,12 +1,12 @@
-//! A batch of images: the one shape, pixel range and channel order that the whole lab agrees on.
+//! A batch of images, and the shape, pixel range and channel order used throughout the lab.
 //!
-//! An [`ImageBatch`] is what crosses the [`crate::diffusion::Denoiser`] seam: noise seeds, noisy
-//! states and clean estimates. It holds `f64` so that sampling and agreement never lose digits of a
-//! machine that computes in double precision; batches at this seam are small (a hundred seeds of
-//! 32x32x3 are 2.5 MB). Training data are not kept in this form: see [`crate::dataset`].
+//! An [`ImageBatch`] is the type of noise seeds, noisy states and clean estimates at the
+//! [`crate::diffusion::Denoiser`] seam. It holds `f64` so that sampling and agreement do not lose precision for
+//! machines that compute in double precision; batches here are small (a hundred seeds of 32x32x3 take 2.5 MB).
+//! Training data use another format: see [`crate::dataset`].
 //!
 //! ```text
-//! values[((b * C + c) * H + row) * W + column]      clean images lie in [-1, 1]
+//! values[((b * C + c) * H + row) * W + column]      clean images are in [-1, 1]
 //! ```
 
 use std::fmt;
@@ -24,12 +24,12 @@ impl ImageShape {
         Self { channels, height, width }
     }
 
-    /// A shape that a file claims; `None` without any value, or with more values than can be counted. A file without
-    /// images can claim any shape without holding a byte of it.
+    /// Validates a shape read from a file; `None` if it has no values, or too many to count. A file without
+    /// images can claim any shape without containing a single byte of it.
     pub fn of_file(channels: usize, height: usize, width: usize) -> Option<Self> {
         let n_pixels = height.checked_mul(width)?;
         let n_values = n_pixels.checked_mul(channels)?;
-        // Squares of pixel counts and bytes of values are counted, too.
+        // The square of the pixel count and the size in bytes must not overflow either.
         let is_counted =
             n_pixels.checked_mul(n_pixels).is_some() && n_values.checked_mul(8).is_some();
         (n_values > 0 && is_counted).then(|| Self::new(channels, height, width))
@@ -60,7 +60,11 @@ pub struct ImageBatch {
 }
 
 impl ImageBatch {
-    /// Wraps `values`; panics unless they fill a whole number of images, which is a bug of ours.
+    /// Wraps `values`, `[B, C, H, W]`.
+    ///
+    /// # Panics
+    ///
+    /// If they do not fill a whole number of images.
     pub fn new(shape: ImageShape, values: Vec<f64>) -> Self {
         assert!(shape.n_values() > 0, "an image of shape {shape} has no values");
         assert_eq!(
@@ -101,7 +105,7 @@ impl ImageBatch {
         self.values
     }
 
-    /// One image's values, `[C, H, W]`.
+    /// Values of one image, `[C, H, W]`.
     pub fn image(&self, index: usize) -> &[f64] {
         let n = self.shape.n_values();
         &self.values[index * n..(index + 1) * n]
@@ -112,31 +116,36 @@ impl ImageBatch {
         &mut self.values[index * n..(index + 1) * n]
     }
 
-    /// The images, each `[C, H, W]`.
+    /// Iterates over the images, each `[C, H, W]`.
     pub fn iter(&self) -> std::slice::ChunksExact<'_, f64> {
         self.values.chunks_exact(self.shape.n_values())
     }
 
-    /// Images `start..start + n` as a batch of their own.
+    /// Copies images `start..start + n` into a new batch.
     pub fn slice(&self, start: usize, n: usize) -> Self {
         let v = self.shape.n_values();
         Self::new(self.shape, self.values[start * v..(start + n) * v].to_vec())
     }
 
-    /// Appends the images of `other`, which must have the same shape.
+    /// Appends the images of `other`.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes differ.
     pub fn append(&mut self, other: &Self) {
         assert_eq!(self.shape, other.shape, "only batches of one shape can be joined");
         self.values.extend_from_slice(&other.values);
     }
 }
 
-/// One pixel value in [-1, 1] as a byte: -1 is 0, 1 is 255, anything outside is clamped, NaN is 0.
+/// Converts a pixel value in [-1, 1] to a byte: -1 becomes 0, 1 becomes 255, values outside are clamped, NaN
+/// becomes 0.
 pub fn to_byte(value: f64) -> u8 {
-    // `as` saturates and maps NaN to 0, which is what a picture should do.
+    // `as` saturates and maps NaN to 0, as required.
     ((value + 1.0) * 127.5).round() as u8
 }
 
-/// A byte as a pixel value in [-1, 1]; the inverse of [`to_byte`].
+/// Converts a byte to a pixel value in [-1, 1]; the inverse of [`to_byte`].
 pub fn from_byte(byte: u8) -> f64 {
     f64::from(byte) / 127.5 - 1.0
 }

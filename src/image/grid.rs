@@ -1,19 +1,19 @@
-//! Pictures for people: pixel values as RGB, signed differences, and grids of cells.
+//! Pictures for viewing: pixel values as RGB, signed differences, and grids of cells.
 //!
-//! Nothing here scales contrast: -1 is black and 1 is white in every picture, so two pictures can be
-//! compared. Cells are enlarged by whole factors without smoothing, because the pixels are the data.
+//! Contrast is never scaled: -1 is black and 1 is white in every picture, so that pictures can be compared.
+//! Cells are enlarged by integer factors without smoothing, because the pixels are the data.
 
 use image::{Rgb, RgbImage};
 
 use super::{ImageShape, to_byte};
 
-/// Okabe & Ito's blue and vermilion, told apart by all common kinds of colour vision.
+/// Okabe & Ito's blue and vermilion, distinguishable with all common kinds of colour vision.
 const NEGATIVE: [f64; 3] = [0.0, 114.0, 178.0];
 const POSITIVE: [f64; 3] = [213.0, 94.0, 0.0];
 const NEUTRAL: [f64; 3] = [255.0, 255.0, 255.0];
 
-/// One image (`[C, H, W]`, C = 1 or 3, values in [-1, 1]) as bytes; values outside are clamped.
-/// Of any other number of channels the first is shown in grey.
+/// Converts one image (`[C, H, W]`, C = 1 or 3, values in [-1, 1]) to RGB, clamping values outside the range.
+/// For any other number of channels, the first is shown in grey.
 pub fn to_rgb(image: &[f64], shape: ImageShape) -> RgbImage {
     assert_eq!(image.len(), shape.n_values(), "one {shape} image");
     let n = shape.n_pixels();
@@ -23,10 +23,10 @@ pub fn to_rgb(image: &[f64], shape: ImageShape) -> RgbImage {
     })
 }
 
-/// The signed difference `a - b`, averaged over channels: vermilion where `a` is larger, blue where it
-/// is smaller, white where they agree; full colour at a difference of 1 (half the range), grey where
-/// it is not a number. Channels that differ in opposite ways may cancel: the mean keeps the sign of the
-/// largest one and the mean size, so any difference shows.
+/// Draws the signed difference `a - b`, averaged over channels: vermilion if `a` is larger, blue if it is
+/// smaller, white if they agree; full colour at a difference of 1 (half the range), grey for NaN. Channels that
+/// differ in opposite directions could cancel: the mean takes the sign of the largest difference and the mean
+/// magnitude, so any difference shows.
 pub fn difference(a: &[f64], b: &[f64], shape: ImageShape) -> RgbImage {
     assert!(a.len() == shape.n_values() && b.len() == a.len(), "two {shape} images");
     let n = shape.n_pixels();
@@ -54,12 +54,12 @@ fn picture(shape: ImageShape, pixel: impl Fn(usize) -> [u8; 3]) -> RgbImage {
     })
 }
 
-/// How a grid is laid out.
+/// Layout of a grid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
     /// Every pixel becomes `upscale * upscale` pixels.
     pub upscale: u32,
-    /// Pixels between cells and around them.
+    /// Width in pixels of the gaps between and around cells.
     pub gap: u32,
     pub background: [u8; 3],
 }
@@ -71,8 +71,8 @@ impl Default for Grid {
 }
 
 impl Grid {
-    /// Rows of cells as one picture. Columns and rows are as wide and high as their largest cell; short
-    /// rows end in background, and cells stand at the upper left of their place.
+    /// Composes rows of cells into one picture. Columns and rows are as wide and high as their largest cell;
+    /// short rows are filled with background, and each cell is aligned to the upper left.
     pub fn compose(&self, rows: &[Vec<RgbImage>]) -> RgbImage {
         let scale = self.upscale.max(1);
         let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Images: the batch that crosses every seam of the lab, its way to bytes and to pictures.
+//! Image batches, and their conversion to bytes and pictures.
 
 mod batch;
 pub mod grid;

@@ -1,4 +1,4 @@
-//! The contact sheet: one row a seed, `seed | network | machines ... | differences ...`.
+//! Contact sheets: one row per seed, `seed | network | machines ... | differences ...`.
 
 use std::io;
 use std::path::Path;
@@ -9,16 +9,16 @@ use crate::files::{OutputError, is_stream, write_output};
 use crate::image::ImageBatch;
 use crate::image::grid::{self, Grid};
 
-/// Cells are enlarged by whole factors until at least this large, so that pixels stay pixels.
+/// Cells are enlarged by integer factors to at least this size, so that pixels stay visible as pixels.
 const CELL_PIXELS_MIN: u32 = 64;
 const GAP: u32 = 4;
 const BACKGROUND: [u8; 3] = [32; 3];
 
-/// Writes a picture where a user pointed, as PNG or, where the name says so, as JPEG.
+/// Writes a picture to a path chosen by the user, as PNG or, by its extension, as JPEG.
 ///
 /// # Errors
 ///
-/// Those of [`write_output`]; an encoder that fails.
+/// Those of [`write_output`], or if encoding fails.
 pub fn write(picture: &RgbImage, path: &Path) -> Result<(), OutputError> {
     let mut bytes = io::Cursor::new(Vec::new());
     picture.write_to(&mut bytes, format_of(path).unwrap_or(ImageFormat::Png)).map_err(|error| {
@@ -31,8 +31,8 @@ pub fn write(picture: &RgbImage, path: &Path) -> Result<(), OutputError> {
     write_output(path, &bytes.into_inner())
 }
 
-/// The format of a picture called `path`: that of its extension, PNG for devices and pipes, `None` where the name says
-/// neither PNG nor JPEG.
+/// The picture format for a file name: by its extension, PNG for devices and pipes, `None` if the extension is
+/// neither PNG's nor JPEG's.
 pub fn format_of(path: &Path) -> Option<ImageFormat> {
     let extension = path.extension().map(|end| end.to_string_lossy().to_ascii_lowercase());
     match extension.as_deref() {
@@ -42,8 +42,8 @@ pub fn format_of(path: &Path) -> Option<ImageFormat> {
     }
 }
 
-/// Draws the first `rows_max` seeds. The order of columns is that of the arguments; after the
-/// machines come their differences from the network, in the same order.
+/// Draws the first `rows_max` seeds. Columns are in the order of the arguments; after the machines come their
+/// differences from the network, in the same order.
 pub fn contact_sheet(
     seeds: &ImageBatch,
     network: &ImageBatch,
@@ -77,13 +77,13 @@ pub fn columns(seeds: &ImageBatch, columns: &[(String, ImageBatch)], rows_max: u
     compose(&rows, shape.width as u32, shape.height as u32)
 }
 
-/// Seeds reach beyond the pixel range; a third of them shows most of the range.
+/// Seeds exceed the pixel range; scaled by a third, most values fit.
 fn of_seed(seeds: &ImageBatch, row: usize) -> RgbImage {
     let seed: Vec<f64> = seeds.image(row).iter().map(|value| value / 3.0).collect();
     grid::to_rgb(&seed, seeds.shape())
 }
 
-/// Draws images alone, eight a row, or as many as make the picture about square.
+/// Draws images alone, at least eight per row, and as many as make the picture about square.
 pub fn gallery(images: &ImageBatch) -> RgbImage {
     let columns = (images.len() as f64).sqrt().ceil().max(8.0) as usize;
     let shape = images.shape();
