@@ -14,7 +14,7 @@ use super::event::{Event, EventBody};
 use super::format::{self, NewerFormat, RUN_FORMAT};
 use super::status::now_ms;
 
-/// The worker's end.
+/// The writing end, held by the worker.
 #[derive(Debug)]
 pub struct EventLog {
     file: File,

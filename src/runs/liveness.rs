@@ -2,12 +2,12 @@
 //!
 //! The evidence, in order of precedence:
 //!
-//! 1. **The lock of the run's directory** ([`super::run_lock`]). If it is held, a worker is alive. If it is free and the
-//!    worker ran on this boot of this computer, the worker is gone, whatever process has its number now.
+//! 1. **The lock of the run's directory** ([`super::run_lock`]). If it is held, a worker is alive. If it is free and
+//!    the worker ran on this boot of this computer, the worker is gone, whatever process has its number now.
 //! 2. **The process** named in the status, on file systems that refuse locks. It counts if it is visible and has this
 //!    directory open.
-//! 3. **The heartbeat**, for workers on other computers and in other containers. It counts only if it *changes* between
-//!    two looks, timed by this process's own monotonic clock; the clocks of two computers are never compared.
+//! 3. **The heartbeat**, for workers on other computers and in other containers. It counts only if it *changes*
+//!    between two looks, timed by this process's own monotonic clock; the clocks of two computers are never compared.
 //!
 //! The third needs two looks: the first returns [`Health::Undecided`]. Long-running programs look again anyway;
 //! one-shot commands use [`settled`], which waits for the second look.
