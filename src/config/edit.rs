@@ -1,23 +1,28 @@
-//! Settings of an experiment by key: read, changed, listed and written, all by the table ([`super::settings`]).
+//! Reads, changes, lists and writes an experiment's settings by key, through the settings table
+//! ([`super::settings`]).
 
 use super::error::{PairError, SettingError};
 use super::experiment::Experiment;
 use super::settings::{self, SETTINGS};
 use super::value::Value;
 
-/// One line of the dashboard's edit form.
+/// One row of the dashboard's edit form.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SettingEntry {
     pub key: &'static str,
     pub value: String,
     pub doc: &'static str,
-    /// In words, e.g. `a whole number of at least 1`.
+    /// Description of the accepted values, e.g. `a whole number of at least 1`.
     pub accepted: String,
     pub is_default: bool,
 }
 
 impl Experiment {
-    /// Changes one setting to what a person typed, or says why not and leaves all as it was.
+    /// Changes one setting from user input.
+    ///
+    /// # Errors
+    ///
+    /// If the key is unknown or the value is not accepted; nothing is changed then.
     pub fn set(&mut self, key: &str, text: &str) -> Result<(), SettingError> {
         let setting = settings::find(key)?;
         let value = setting
@@ -29,26 +34,26 @@ impl Experiment {
         Ok(())
     }
 
-    /// Takes `key=value`.
+    /// Changes one setting from a pair `key=value`.
     pub fn set_pair(&mut self, pair: &str) -> Result<(), SettingError> {
         let (key, value) =
             pair.split_once('=').ok_or_else(|| SettingError::Form { found: pair.to_owned() })?;
         self.set(key.trim(), value)
     }
 
-    /// Takes `key=value` pairs in turn, as `--set` gives them.
+    /// Changes settings from `key=value` pairs in order, as given by `--set`.
     pub fn set_pairs(&mut self, pairs: &[String]) -> Result<(), PairError> {
         pairs.iter().try_for_each(|pair| {
             self.set_pair(pair).map_err(|source| PairError { pair: pair.clone(), source })
         })
     }
 
-    /// The value of a setting, as it would be written in TOML.
+    /// The value of a setting, in its TOML form.
     pub fn get(&self, key: &str) -> Result<Value, SettingError> {
         settings::find(key).map(|setting| (setting.get)(self))
     }
 
-    /// Every setting, in the table's order.
+    /// All settings, in the order of the table.
     pub fn entries(&self) -> Vec<SettingEntry> {
         let default = Self::default();
         let entry = |setting: &settings::Setting| {
@@ -67,8 +72,8 @@ impl Experiment {
         SETTINGS.iter().map(entry).collect()
     }
 
-    /// The experiment as a TOML section that [`super::file::read`] takes back: all values, no
-    /// defaults left out.
+    /// The experiment as a TOML section that [`super::file::read`] reads back; values equal to their defaults
+    /// are included.
     pub fn to_toml(&self) -> String {
         let mut text = format!("[experiment.{}]\n", self.name);
         text += &format!("description = {}\n", Value::Text(self.description.to_string()));

@@ -1,11 +1,11 @@
-//! What can be wrong with a setting or a `lab.toml`, in words that a stranger can act on.
+//! Errors in settings and in `lab.toml`, worded so that a new user can act on them.
 
 use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why one setting was not taken.
+/// Reason why a setting was refused.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum SettingError {
     #[error("'{key}' is not a setting{}", did_you_mean(.nearest))]
@@ -25,7 +25,7 @@ impl SettingError {
         Self::Combination { key: key.to_owned(), problem: problem.into() }
     }
 
-    /// The same complaint about a longer name of the key.
+    /// The same error with `section` prefixed to the key.
     pub fn under(self, section: &str) -> Self {
         let longer = |key: String| format!("{section}.{key}");
         match self {
@@ -40,7 +40,7 @@ impl SettingError {
     }
 }
 
-/// One of several changes that was not taken.
+/// A refused pair among several `--set` arguments.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[error("taking --set '{pair}'")]
 pub struct PairError {
@@ -48,7 +48,7 @@ pub struct PairError {
     pub source: SettingError,
 }
 
-/// Why a `lab.toml` (or a `run.toml`, which has the same sections) was not taken.
+/// Reason why a `lab.toml` (or a `run.toml`, which has the same sections) was refused.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     #[error("reading '{}'", path.display())]
@@ -76,7 +76,7 @@ pub enum ConfigError {
         name: String,
         key: &'static str,
         found: PathBuf,
-        /// A clause that begins with "which", and what to do.
+        /// A relative clause that begins with "which", followed by advice.
         problem: Box<str>,
     },
     #[error(

@@ -1,7 +1,7 @@
-//! The settings of one experiment, typed: an [`Experiment`] cannot hold a value that the settings table refuses.
+//! The typed settings of one experiment: an [`Experiment`] cannot hold a value that the settings table refuses.
 //!
-//! Text becomes an experiment in [`super::file`] and [`super::edit`], by the table in [`super::settings`];
-//! [`super::resolve`] makes what a worker builds (network, data set, machines) from it.
+//! [`super::file`] and [`super::edit`] parse text into an experiment by the table in [`super::settings`];
+//! [`super::resolve`] turns it into what a worker builds (network, data set, machines).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,36 +21,39 @@ use crate::training::config::TrainingConfig;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Experiment {
     pub name: ExperimentName,
-    /// One line for lists.
+    /// One-line description for lists.
     pub description: Box<str>,
     pub dataset: DatasetSettings,
     pub network: NetworkSettings,
     /// Noise schedule of training, sampling and theory.
     pub schedule: Schedule,
-    /// DDIM steps of network and machines alike.
+    /// Number of DDIM steps, for network and machines alike.
     pub sampling_steps: usize,
-    /// Rng seed of the noise seeds that previews and comparisons start from; independent of
-    /// `training.seed`, so that networks of two training seeds can be compared on the same noise.
+    /// Rng seed of the noise seeds that previews and comparisons start from; independent of `training.seed`, so
+    /// that networks of two training seeds can be compared on the same noise.
     pub noise_seed: u64,
     pub training: TrainingConfig,
     pub theory: TheorySettings,
     pub preview: PreviewSettings,
     pub compare: CompareSettings,
     pub calibrate: CalibrateSettings,
-    /// Where relative paths start: the directory of `lab.toml`.
+    /// Base of relative paths: the directory of `lab.toml`.
     pub root: PathBuf,
-    /// The file that this was read from, and the line of each key set there, for error messages.
+    /// The file that this was read from and the line of each key in it, for error messages.
     pub origin: PathBuf,
     pub lines: BTreeMap<&'static str, usize>,
 }
 
-/// Letters, digits, `-` and `_`, at least one: it names directories.
+/// Name of an experiment: one or more letters, digits, `-` and `_`, since it names directories.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExperimentName(Box<str>);
 
 impl ExperimentName {
+    /// Validates a name.
+    ///
     /// # Errors
-    /// A name that is empty or holds another character.
+    ///
+    /// If the name is empty or contains another character.
     pub fn new(name: &str) -> Result<Self, SettingError> {
         if !name.is_empty() && name.chars().all(is_safe) {
             return Ok(Self(name.into()));
@@ -63,14 +66,14 @@ impl ExperimentName {
         })
     }
 
-    /// The name most like `text`: `_` in place of other characters.
+    /// Turns `text` into a valid name by replacing other characters with `_`.
     pub fn like(text: &str) -> Self {
         let safe = |c: char| if is_safe(c) { c } else { '_' };
         let name: String = text.chars().map(safe).collect();
         Self(if name.is_empty() { "_".into() } else { name.into() })
     }
 
-    /// This name, a hyphen and `suffix`, with `_` in place of other characters.
+    /// This name, a hyphen and `suffix`, with other characters replaced by `_`.
     pub fn with_suffix(&self, suffix: &str) -> Self {
         Self::like(&format!("{}-{}", self.0, suffix.replace('-', "_")))
     }
@@ -94,7 +97,7 @@ impl fmt::Display for ExperimentName {
     }
 }
 
-/// `dataset.kind`
+/// Values of `dataset.kind`.
 #[derive(
     Clone,
     Copy,
@@ -116,7 +119,7 @@ pub enum DatasetKind {
     Folder,
 }
 
-/// `network.architecture`
+/// Values of `network.architecture`.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
 )]
@@ -162,45 +165,45 @@ impl Word for DatasetKind {}
 impl Word for ArchitectureKind {}
 impl Word for MachineName {}
 
-/// `dataset.*`
+/// Settings `dataset.*`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DatasetSettings {
     pub kind: DatasetKind,
-    /// Where images are read from; crafted sets have none.
+    /// Path of the images; crafted sets have none.
     pub path: Option<PathBuf>,
     /// IDX label file.
     pub labels: Option<PathBuf>,
-    /// Crafted: how many images to make. Read: how many to use, all if `None`.
+    /// Number of images: to generate for crafted sets, to use for sets read from files (`None` means all).
     pub n: Option<NonZeroUsize>,
-    /// Rng seed of a crafted set, or of the subset that is drawn from files.
+    /// Rng seed of a crafted set, or of the subset drawn from files.
     pub seed: u64,
-    /// Side of the square images in pixels; images that are read are resized to it, or keep their size.
+    /// Side of the square images in pixels; images from files are resized to it, or keep their size if `None`.
     pub size: Option<NonZeroUsize>,
-    /// Places for glyphs per side, 2 or 3.
+    /// Positions for glyphs per side, 2 or 3.
     pub slots: usize,
-    /// Side of a glyph.
+    /// Side of a glyph in pixels.
     pub glyph: usize,
-    /// Free pixels between glyphs, at least.
+    /// Minimum gap between glyphs in pixels.
     pub gap: usize,
-    /// How many shapes and hues to draw from.
+    /// Number of shapes and hues to draw from.
     pub shapes: usize,
     pub hues: usize,
     /// Shift each image by a random circular translation.
     pub shift: bool,
-    /// Stripes: pixels from stripe to stripe.
+    /// Stripes: period in pixels.
     pub period: usize,
-    /// Stripes: how many patterns to draw from.
+    /// Stripes: number of patterns to draw from.
     pub patterns: usize,
 }
 
 impl DatasetSettings {
-    /// Whether images come from files; others are drawn.
+    /// True if images are read from files; false if they are generated.
     pub fn is_read(&self) -> bool {
         self.kind.is_read()
     }
 }
 
-/// `network.*`
+/// Settings `network.*`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkSettings {
     pub architecture: ArchitectureKind,
@@ -218,43 +221,43 @@ pub struct NetworkSettings {
     pub conditional: bool,
     pub output: Output,
     pub time_scale: f64,
-    /// Hold `x0hat` to the pixel range when sampling.
+    /// Clamp `x0hat` to the pixel range when sampling.
     pub clamp: bool,
 }
 
-/// `theory.*`
+/// Settings `theory.*`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TheorySettings {
     pub machines: Vec<MachineName>,
-    /// Patch side in pixels, odd; `None` takes the network's receptive field.
+    /// Patch side in pixels, odd; `None` means the network's receptive field.
     pub patch_size: Option<NonZeroUsize>,
     /// Patch side per sampling step; empty means `patch_size` throughout.
     pub scales: Vec<usize>,
     pub lambda: f64,
     pub gamma: f64,
     pub tau: f64,
-    /// Threshold of the masks of `ls-wiener`.
+    /// Mask threshold of `ls-wiener`.
     pub mask_threshold: f64,
 }
 
-/// `preview.*`
+/// Settings `preview.*`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PreviewSettings {
-    /// Training steps between previews; `None`: only on demand.
+    /// Training steps between previews; `None` means only on demand.
     pub every: Option<NonZeroUsize>,
     pub seeds: usize,
 }
 
-/// `compare.*`
+/// Settings `compare.*`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CompareSettings {
-    /// Samples of the network that are judged, on crafted sets.
+    /// Number of the network's samples that are judged, on crafted sets.
     pub samples: usize,
-    /// Held-out noise seeds of the final comparison.
+    /// Number of held-out noise seeds in the final comparison.
     pub seeds: usize,
 }
 
-/// The settings that compete when a machine is calibrated: every combination that it takes.
+/// Candidate settings of a machine's calibration: every combination that applies to the machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CalibrationGrid {
     /// Patch sides in pixels, odd.
@@ -264,12 +267,12 @@ pub struct CalibrationGrid {
     pub tau: Vec<f64>,
 }
 
-/// `calibrate.*`
+/// Settings `calibrate.*`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CalibrateSettings {
-    /// Noise seeds; `None`: no calibration.
+    /// Number of noise seeds; `None` means no calibration.
     pub seeds: Option<NonZeroUsize>,
-    /// Patch sides that compete; empty: odd ones up to the receptive field.
+    /// Candidate patch sides; empty means odd ones up to the receptive field.
     pub k: Vec<usize>,
     pub lambda: Vec<f64>,
     pub gamma: Vec<f64>,
@@ -277,7 +280,7 @@ pub struct CalibrateSettings {
 }
 
 impl DatasetKind {
-    /// Whether images come from files; others are drawn.
+    /// True if images are read from files; false if they are generated.
     pub fn is_read(self) -> bool {
         matches!(self, Self::Idx | Self::Cifar | Self::Folder)
     }
@@ -363,9 +366,10 @@ impl Default for CalibrateSettings {
 }
 
 impl Experiment {
-    /// An experiment of that name with every setting at its default.
+    /// An experiment with this name and default settings.
     ///
     /// # Errors
+    ///
     /// See [`ExperimentName::new`].
     pub fn named(name: &str) -> Result<Self, SettingError> {
         Ok(Self { name: ExperimentName::new(name)?, ..Self::default() })

@@ -1,4 +1,4 @@
-//! `[experiment.NAME]` sections: their keys, and the sections that they are based on.
+//! `[experiment.NAME]` sections: their keys and the sections they inherit from.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use super::settings::SETTINGS;
 use super::toml_text::{Reader, in_words};
 use super::value::nearest;
 
-/// One `[experiment.NAME]` with its keys flattened: `training.steps` whether dotted or in a table.
+/// One `[experiment.NAME]` with its keys flattened: `training.steps`, whether written dotted or in a table.
 pub(super) struct Section<'a> {
     name: ExperimentName,
     span: Range<usize>,
@@ -21,7 +21,7 @@ pub(super) struct Section<'a> {
 }
 
 impl Reader<'_> {
-    /// Every experiment of the table `experiment`, in the order of the text.
+    /// Reads all experiments of the table `experiment`, in the order of the text.
     pub(super) fn experiments(
         &self,
         value: &Spanned<DeValue<'_>>,
@@ -107,7 +107,7 @@ impl Reader<'_> {
         Ok(experiment)
     }
 
-    /// The section and what it is based on, nearest first.
+    /// The section and those it inherits from, nearest first.
     fn lineage<'s, 'b>(
         &self,
         section: &'s Section<'b>,
@@ -153,7 +153,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// `base` and `description` are no settings, but may be what was meant.
+    /// Adds `base` and `description`, which are not settings, to the candidates for a misspelt key.
     fn with_base(&self, key: &str, error: SettingError) -> SettingError {
         let candidates = SETTINGS.iter().map(|setting| setting.key).chain(["base", "description"]);
         match error {

@@ -11,23 +11,23 @@ use super::study::Study;
 use super::toml_text::{OldNames, Reader};
 use super::value::nearest;
 
-/// The `lab.toml` that is used where there is none.
+/// The default `lab.toml`, used if there is none.
 pub const BUILT_IN: &str = include_str!("../../lab.toml");
 
-/// A `lab.toml` that was read and found right.
+/// A validated `lab.toml`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lab {
     pub settings: LabSettings,
-    /// In the file's order.
+    /// In the order of the file.
     pub experiments: Vec<Experiment>,
-    /// In the file's order.
+    /// In the order of the file.
     pub studies: Vec<Study>,
-    /// `None`: the built-in text.
+    /// `None` for the built-in text.
     pub path: Option<PathBuf>,
 }
 
 impl Lab {
-    /// The experiment of that name.
+    /// Finds the experiment with this name.
     pub fn experiment(&self, name: &str) -> Result<&Experiment, ConfigError> {
         let names = || self.experiments.iter().map(|experiment| &*experiment.name);
         self.experiments.iter().find(|experiment| *experiment.name == *name).ok_or_else(|| {
@@ -41,7 +41,7 @@ impl Lab {
     }
 }
 
-/// Reads `path`, or else `lab.toml` here, or else the built-in one.
+/// Reads `path` if given, otherwise `lab.toml` in the current directory, otherwise the built-in text.
 pub fn load(path: Option<&Path>) -> Result<Lab, ConfigError> {
     let here = Path::new("lab.toml");
     let path = match path {
@@ -58,7 +58,7 @@ pub fn load(path: Option<&Path>) -> Result<Lab, ConfigError> {
     read(&text, path, root, Some(path))
 }
 
-/// Reads the text of a lab file, which came from `origin`; relative paths in it start at `root`.
+/// Parses the text of a lab file read from `origin`; relative paths in it are relative to `root`.
 pub fn read(
     text: &str,
     origin: &Path,
@@ -69,8 +69,8 @@ pub fn read(
     Ok(Lab { path: path.map(Path::to_owned), ..read_with(&reader)? })
 }
 
-/// Reads the one experiment of a `run.toml`, which an earlier version may have written; `None` if it does not hold
-/// exactly one.
+/// Parses the single experiment of a `run.toml`, possibly written by an earlier version; `None` if it does not
+/// hold exactly one.
 pub fn read_run(text: &str, origin: &Path, root: &Path) -> Result<Option<Experiment>, ConfigError> {
     let reader = Reader { text, origin, root, old_names: OldNames::Read };
     let mut experiments = read_with(&reader)?.experiments;
@@ -90,7 +90,7 @@ fn read_with(reader: &Reader<'_>) -> Result<Lab, ConfigError> {
             "lab" => settings = reader.lab_settings(value)?,
             "experiment" => experiments = reader.experiments(value)?,
             "study" => studies = reader.studies(value)?,
-            // Written by the lab into `run.toml`, and read by `runs::run_toml`.
+            // Belongs to `run.toml`; written and read by `runs::run_toml`.
             "run" => {}
             other => {
                 let nearest = nearest(other, ["lab", "experiment", "study"].into_iter());

@@ -1,4 +1,4 @@
-//! The settings that a checkpoint is only continued with, from the settings table.
+//! Selects the settings that must match for training to continue from a checkpoint.
 
 use super::experiment::{ArchitectureKind, Experiment};
 use super::settings::SETTINGS;
@@ -6,7 +6,7 @@ use crate::training::config::{LossWeighting, LrSchedule};
 use crate::training::identity::DecidingSettings;
 
 impl Experiment {
-    /// The settings that decide the weights after a given number of updates, as they are written in TOML.
+    /// The settings that determine the weights after a given number of updates, in their TOML form.
     pub fn deciding_settings(&self) -> DecidingSettings {
         let default = Self::default();
         let mut found = DecidingSettings::default();
@@ -20,7 +20,7 @@ impl Experiment {
         found
     }
 
-    /// Whether a setting has an effect beside the others.
+    /// True if a setting has an effect, given the other settings.
     fn uses(&self, key: &str) -> bool {
         let is_unet = self.network.architecture == ArchitectureKind::UNet;
         match key {

@@ -1,4 +1,5 @@
-//! `[lab]`: how the lab itself behaves. The same kind of table as an experiment's, [`super::settings`].
+//! `[lab]`: settings of the lab itself, in the same kind of table as those of an experiment
+//! ([`super::settings`]).
 
 use std::path::{Path, PathBuf};
 
@@ -12,10 +13,10 @@ use super::toml_text::Reader;
 use super::value::{Accepted, Word};
 use crate::hardware::device::DeviceRequest;
 
-/// `[lab]`
+/// Settings of the `[lab]` section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabSettings {
-    /// Where runs are kept.
+    /// Directory of the runs.
     pub runs_dir: PathBuf,
     pub device: DeviceRequest,
     pub theme: ThemeChoice,
@@ -25,13 +26,13 @@ pub struct LabSettings {
     pub notify: NotifyChoice,
 }
 
-/// Colours of the dashboard.
+/// Colour theme of the dashboard.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
 )]
 #[strum(serialize_all = "lowercase")]
 pub enum ThemeChoice {
-    /// By the terminal's background.
+    /// According to the terminal's background.
     Auto,
     Dark,
     Light,
@@ -51,23 +52,23 @@ pub enum ThemeChoice {
 )]
 #[strum(serialize_all = "lowercase")]
 pub enum ImageChoice {
-    /// The best protocol that the terminal offers.
+    /// The best protocol that the terminal supports.
     Auto,
     Kitty,
     Iterm,
     Sixel,
-    /// Half blocks, which every terminal can show.
+    /// Half blocks, which work on every terminal.
     Blocks,
     Off,
 }
 
-/// How many colours the terminal shows.
+/// Colour depth of the terminal.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
 )]
 #[strum(serialize_all = "lowercase")]
 pub enum ColourChoice {
-    /// By the environment.
+    /// According to the environment.
     Auto,
     Truecolour,
     #[strum(serialize = "256")]
@@ -76,7 +77,7 @@ pub enum ColourChoice {
     Ansi16,
 }
 
-/// Whether the dashboard takes the mouse.
+/// Whether the dashboard captures the mouse.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
 )]
@@ -86,14 +87,14 @@ pub enum MouseChoice {
     On,
 }
 
-/// How the dashboard draws attention to a run that ended.
+/// How the dashboard notifies the user that a run ended.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
 )]
 #[strum(serialize_all = "lowercase")]
 pub enum NotifyChoice {
     Bell,
-    /// The terminal's desktop notification, OSC 9.
+    /// The OSC 9 desktop notification of the terminal.
     Osc9,
     Both,
     Off,
@@ -122,7 +123,7 @@ static LAB_SETTINGS: &[Setting<LabSettings>] = &[
 ];
 
 impl LabSettings {
-    /// The defaults, with runs in `checkpoints` under `root`.
+    /// Default settings, with runs in `checkpoints` under `root`.
     pub fn at(root: &Path) -> Self {
         Self {
             runs_dir: root.join("checkpoints"),

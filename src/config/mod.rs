@@ -1,13 +1,14 @@
-//! `lab.toml`: which experiments exist and how the lab behaves.
+//! `lab.toml`: the experiments and the settings of the lab.
 //!
-//! One settings table ([`settings`]) names every key with its doc, default, accepted values and the
-//! way into and out of an [`Experiment`]. It feeds the reading of `lab.toml`, `--set key=value`, the
-//! resolved `run.toml`, the dashboard's edit form and the listing of `mosaic experiments`, so that a
-//! key cannot mean two things. Deliberately absent: opening data sets or building networks (the
-//! worker does that from what [`resolve`] returns).
+//! One settings table ([`settings`]) defines every key with its doc, default, accepted values, getter and
+//! setter for an [`Experiment`]. It is used to read `lab.toml` and `--set key=value`, to write the resolved
+//! `run.toml`, and for the dashboard's edit form and `mosaic experiments`, so that a key means the same
+//! everywhere. Opening data sets and building networks is not done here; the worker does that from what
+//! [`resolve`] returns.
 //!
-//! Reading order: [`value`] (what a key can hold), [`experiment`] (the settings of one experiment),
-//! [`settings`] (the table), [`error`], [`mod@file`] (the TOML text), [`study`] (its studies), [`resolve`] (into domain types).
+//! Reading order: [`value`] (values of a key), [`experiment`] (the settings of one experiment), [`settings`]
+//! (the table), [`error`], [`mod@file`] (the TOML text), [`study`] (its studies), [`resolve`] (into domain
+//! types).
 
 pub mod value;
 pub mod experiment;

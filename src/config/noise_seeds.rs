@@ -1,11 +1,11 @@
-//! Ranges of noise seeds, each reserved for one purpose, so that nothing is evaluated on seeds that something was
-//! fitted to or that somebody has looked at.
+//! Ranges of noise seeds, each reserved for one purpose, so that nothing is evaluated on seeds that something
+//! was fitted to or that someone has looked at.
 //!
 //! ```text
-//!      0 ..   500   previews, and whatever people choose to look at
-//!    500 ..  1000   calibration of machines
-//!   1000 .. 10000   held out: comparisons and reports
-//!  10000 ..         free, like the first
+//!     0 ..   500   previews and manual inspection
+//!   500 ..  1000   calibration of machines
+//!  1000 .. 10000   held out: comparisons and reports
+//! 10000 ..         previews and manual inspection
 //! ```
 
 use std::ops::Range;
@@ -15,16 +15,16 @@ use thiserror::Error;
 const CALIBRATION: Range<u64> = 500..1_000;
 const HELD_OUT: Range<u64> = 1_000..10_000;
 
-/// First seed of calibration.
+/// First calibration seed.
 pub const FIRST_CALIBRATION_SEED: u64 = CALIBRATION.start;
 /// First held-out seed.
 pub const FIRST_HELD_OUT_SEED: u64 = HELD_OUT.start;
 
-/// Consecutive noise seeds of one purpose: the indices of the images x_T of one `diffusion.noise_seed`.
+/// Consecutive noise seeds with one purpose: the indices of the images x_T of one `diffusion.noise_seed`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NoiseSeeds(Range<u64>);
 
-/// Seeds that are reserved for another purpose.
+/// Error for seeds that are reserved for another purpose.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "noise seeds {}..{} cannot be previewed: {}..{} are reserved for calibration and {}..{} are held out for comparisons; \
@@ -34,15 +34,16 @@ pub struct NoiseSeeds(Range<u64>);
 pub struct ReservedSeeds(Range<u64>);
 
 impl NoiseSeeds {
-    /// Most seeds of a calibration.
+    /// Maximum number of seeds for a calibration.
     pub const CALIBRATION_MAX: usize = (CALIBRATION.end - CALIBRATION.start) as usize;
-    /// Most seeds of a comparison.
+    /// Maximum number of seeds for a comparison.
     pub const HELD_OUT_MAX: usize = (HELD_OUT.end - HELD_OUT.start) as usize;
 
-    /// Seeds for people to look at.
+    /// Seeds for previews and manual inspection.
     ///
     /// # Errors
-    /// A range that reaches into seeds that are reserved for calibration or comparisons.
+    ///
+    /// If the range overlaps the seeds reserved for calibration or comparisons.
     pub fn preview(range: Range<u64>) -> Result<Self, ReservedSeeds> {
         let reserved = CALIBRATION.start..HELD_OUT.end;
         match range.start < reserved.end && reserved.start < range.end {
@@ -51,7 +52,7 @@ impl NoiseSeeds {
         }
     }
 
-    /// The first `n` seeds of calibration, at most [`Self::CALIBRATION_MAX`].
+    /// The first `n` calibration seeds, at most [`Self::CALIBRATION_MAX`].
     pub fn calibration(n: usize) -> Self {
         Self::first_of(CALIBRATION, n)
     }
@@ -61,7 +62,7 @@ impl NoiseSeeds {
         Self::first_of(HELD_OUT, n)
     }
 
-    /// The held-out seeds among `range`, which are no longer unseen if somebody looks at them.
+    /// The held-out seeds in `range`, which no longer count as unseen once someone looks at them.
     pub fn held_out_among(range: &Range<u64>) -> Range<u64> {
         range.start.max(HELD_OUT.start)..range.end.min(HELD_OUT.end)
     }
@@ -79,7 +80,7 @@ impl NoiseSeeds {
         self.0.start
     }
 
-    /// The last seed; the first one if there is none.
+    /// The last seed; equal to the first if the range is empty.
     pub fn last(&self) -> u64 {
         self.0.end.saturating_sub(1).max(self.0.start)
     }

@@ -1,7 +1,7 @@
-//! Settings that were renamed. In a lab file or `--set`, an old name is an error that gives the new one; in a `run.toml`
-//! that an earlier version wrote, it is read as the new one.
+//! Renamed settings. In a lab file or `--set`, an old name is an error that gives the new one; in a `run.toml`
+//! written by an earlier version, it is read as the new one.
 
-/// Old names with their new ones.
+/// Pairs of old and new names.
 const RENAMED: [(&str, &str); 7] = [
     ("network.body", "network.architecture"),
     ("training.rate", "training.learning_rate"),
@@ -12,7 +12,7 @@ const RENAMED: [(&str, &str); 7] = [
     ("theory.mask", "theory.mask_threshold"),
 ];
 
-/// The new name of a setting that was renamed.
+/// The new name of a renamed setting; `None` if `old` was not renamed.
 pub fn new_name(old: &str) -> Option<&'static str> {
     RENAMED.iter().find(|(name, _)| *name == old).map(|(_, new)| *new)
 }

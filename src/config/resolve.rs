@@ -1,7 +1,7 @@
-//! From settings as people write them to what the worker builds: network, machines, warnings.
+//! Resolves user-facing settings into what the worker builds: network, machines, warnings.
 //!
-//! What cannot be built is refused here, before anything is launched; what can be built but will
-//! mislead (a receptive field that reaches the next glyph, THEORY section 7) is a warning.
+//! Settings that cannot be built are refused here, before anything is launched; settings that can be built but
+//! give misleading results (a receptive field that reaches the next glyph, THEORY section 7) produce a warning.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -21,22 +21,22 @@ use crate::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
 };
 
-/// A machine with its column name.
+/// A machine and its column name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedMachine {
     pub name: String,
     pub spec: MachineSpec,
 }
 
-/// Where Fashion-MNIST can be had.
+/// Where to download Fashion-MNIST.
 const FASHION_ADVICE: &str = "; Fashion-MNIST is free: download train-images-idx3-ubyte.gz from \
     https://github.com/zalandoresearch/fashion-mnist (data/fashion) into that directory";
-/// Where CIFAR-10 can be had.
+/// Where to download CIFAR-10.
 const CIFAR_ADVICE: &str = "; download https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it \
     in the directory above, or name the archive itself";
 
 impl Experiment {
-    /// Refuses combinations of settings that cannot work, whatever the data.
+    /// Refuses combinations of settings that cannot work with any data.
     pub fn check(&self) -> Result<(), SettingError> {
         let refuse = |key: &str, problem: String| Err(SettingError::combination(key, problem));
         let data = &self.dataset;
@@ -127,12 +127,12 @@ impl Experiment {
         Ok(())
     }
 
-    /// A path of the settings, made absolute or relative to where we run.
+    /// Resolves a path from the settings against the experiment's root.
     pub fn path(&self, path: &Path) -> PathBuf {
         self.root.join(path)
     }
 
-    /// Refuses data sets whose files are not there, with the place that names them.
+    /// Refuses data sets whose files are missing, giving the line that names them.
     pub fn check_files(&self) -> Result<(), ConfigError> {
         for (key, full_key, text) in [
             ("path", "dataset.path", &self.dataset.path),
@@ -142,7 +142,7 @@ impl Experiment {
             let path = self.path(text);
             let kind = if key == "labels" { DatasetKind::Idx } else { self.dataset.kind };
             let problem = problem_of(&path, kind);
-            // What a run's description holds is the absolute path.
+            // `run.toml` will hold the absolute path, so that one has to be UTF-8.
             let is_utf8 = std::path::absolute(&path).is_ok_and(|path| path.to_str().is_some());
             if problem.is_none() && is_utf8 {
                 continue;
@@ -177,11 +177,11 @@ impl Experiment {
         Ok(())
     }
 
-    /// Where the training images come from.
+    /// Source of the training images.
     pub fn dataset_source(&self) -> DatasetSource {
         let data = &self.dataset;
         let read_size = data.size.map(NonZeroUsize::get);
-        // `check` refuses a kind that lacks what it needs.
+        // `check` refuses a kind without the settings it needs.
         let size = read_size.unwrap_or_default();
         let path = || self.path(data.path.as_deref().unwrap_or(Path::new("")));
         let DatasetSettings { slots, glyph, gap, shift, period, .. } = *data;
@@ -207,12 +207,12 @@ impl Experiment {
         DatasetSource::Crafted(CraftedSet { kind, n, seed: data.seed })
     }
 
-    /// The sampler that network and machines share.
+    /// The sampler shared by network and machines.
     pub fn ddim(&self) -> Ddim {
         Ddim::new(self.schedule, self.sampling_steps)
     }
 
-    /// The network for images of this shape.
+    /// The network configuration for images of this shape.
     pub fn network_config(
         &self,
         image: ImageShape,
@@ -266,8 +266,8 @@ impl Experiment {
         Ok(Body::UNet { widths: widths.clone(), embedding: *embedding })
     }
 
-    /// The machines to compare with a network of this architecture, and notes for people about machines that were
-    /// left out or changed.
+    /// The machines to compare with a network of this architecture, and messages about machines that were left
+    /// out or changed.
     pub fn machines(&self, network: &NetworkConfig) -> (Vec<NamedMachine>, Vec<String>) {
         let side = network.image.height.min(network.image.width);
         let k_max = if side.is_multiple_of(2) { side - 1 } else { side };
@@ -287,8 +287,8 @@ impl Experiment {
                 continue;
             }
             let mut k = k.clone();
-            // Cut patches cover the image at twice its side, wrapped ones at its side; patches that must
-            // lie inside cannot be larger than it.
+            // Cropped patches cover the image at twice its side, wrapped ones at its side; patches that must
+            // lie inside the image cannot be larger than it.
             let is_too_large = k.all().iter().any(|&side| side > k_max);
             let must_fit =
                 matches!(kind, MachineKind::EquivariantLocalInterior | MachineKind::Composite);
@@ -303,12 +303,12 @@ impl Experiment {
         (machines, notes)
     }
 
-    /// Side of the patches of `theory.patch_size`, in pixels.
+    /// Patch side for `theory.patch_size`, in pixels.
     fn patch_size(&self, network: &NetworkConfig) -> usize {
         self.theory.patch_size.map_or_else(|| network.receptive_field(), NonZeroUsize::get)
     }
 
-    /// The settings that compete when machines are calibrated for a network of this make.
+    /// Candidate settings for calibrating the machines of a network with this configuration.
     pub fn calibration_grid(&self, network: &NetworkConfig) -> CalibrationGrid {
         let CalibrateSettings { k, lambda, gamma, tau, .. } = &self.calibrate;
         let largest = network.receptive_field().max(self.patch_size(network)).max(3);
@@ -316,10 +316,10 @@ impl Experiment {
         CalibrationGrid { k, lambda: lambda.clone(), gamma: gamma.clone(), tau: tau.clone() }
     }
 
-    /// The machine of that name with the settings of `theory`.
+    /// The machine with this name and the settings of `theory`.
     fn machine_kind(&self, name: MachineName, padding: Padding) -> MachineKind {
         let TheorySettings { lambda, gamma, tau, mask_threshold, .. } = self.theory;
-        // The patches of the machine without attention that pairs with this padding.
+        // Patches as in the machine without attention that matches this padding.
         let pool = match padding {
             Padding::Circular => Pool::Wrap,
             Padding::Zeros => Pool::SameBorder,
@@ -348,7 +348,8 @@ impl Experiment {
         }
     }
 
-    /// The geometry rule for crafted sets: the field covers a glyph and reaches no other one.
+    /// Warnings from the geometry rule for crafted sets: the receptive field should cover a glyph and reach no
+    /// other one.
     pub fn geometry_warnings(&self, network: &NetworkConfig) -> Vec<String> {
         if self.dataset.is_read() || self.dataset.kind == DatasetKind::Stripes {
             return Vec::new();
@@ -379,7 +380,7 @@ impl Experiment {
     }
 }
 
-/// What keeps a data set of that kind from being at `path`, and what to do if something else is there.
+/// The reason why `path` is not a data set of that kind, with advice if something else is there.
 fn problem_of(path: &Path, kind: DatasetKind) -> Option<(&'static str, Option<&'static str>)> {
     let about = match fs::metadata(path) {
         Ok(about) => about,

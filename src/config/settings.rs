@@ -1,6 +1,6 @@
-//! The settings table: every key of an experiment, said once.
+//! The settings table: the single definition of every key of an experiment.
 //!
-//! To add a setting: a field in [`Experiment`] with its default, and one row here. Parsing, `--set`,
+//! To add a setting, add a field with a default to [`Experiment`] and one row here. Parsing, `--set`,
 //! `run.toml`, the edit form and the docs follow.
 
 use strum::VariantNames;
@@ -14,7 +14,7 @@ use crate::diffusion::Schedule;
 use crate::network::config::{Output, Padding};
 use crate::training::config::{Arithmetic, LossWeighting, LrSchedule};
 
-/// One key of a table `T`: an [`Experiment`], or the lab's own settings ([`super::lab_settings`]).
+/// One key of a table for `T`: an [`Experiment`], or the lab's own settings ([`super::lab_settings`]).
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<T = Experiment> {
     /// Section and name, e.g. `training.steps`.
@@ -22,21 +22,22 @@ pub struct Setting<T = Experiment> {
     pub doc: &'static str,
     pub accepted: Accepted,
     pub get: fn(&T) -> Value,
-    /// Only called with a value that `accepted` admitted.
+    /// Called only with values admitted by `accepted`.
     pub set: fn(&mut T, &Value),
-    /// Whether the weights after a given number of updates depend on it, so that a checkpoint is only
-    /// continued with the same value; see [`super::identity`].
+    /// True if the weights after a given number of updates depend on it; a checkpoint is then continued only
+    /// with the same value. See [`super::identity`].
     pub decides_weights: bool,
 }
 
 impl<T> Setting<T> {
-    /// The same setting, marked as one that decides the weights.
+    /// Marks the setting as one that determines the weights.
     const fn deciding_weights(mut self) -> Self {
         self.decides_weights = true;
         self
     }
 
-    /// The error for a value that was not admitted; `found` in words, `word` to guess from.
+    /// The error for a value that was not admitted: `found` describes it, `word` is used to suggest an accepted
+    /// one.
     pub fn refusal(&self, found: &str, word: &str) -> SettingError {
         SettingError::Value {
             key: self.key.to_owned(),
@@ -47,10 +48,11 @@ impl<T> Setting<T> {
     }
 }
 
-/// The setting of a key.
+/// Finds the setting with this key.
 ///
 /// # Errors
-/// A key that was renamed, with its new name, or that is unknown, with the nearest one.
+///
+/// If the key was renamed (the error gives the new name) or is unknown (the error gives the nearest key).
 pub fn find(key: &str) -> Result<&'static Setting, SettingError> {
     if let Some(new) = new_name(key) {
         return Err(SettingError::Renamed { key: key.to_owned(), new: new.to_owned() });
@@ -58,7 +60,7 @@ pub fn find(key: &str) -> Result<&'static Setting, SettingError> {
     find_in(SETTINGS, key)
 }
 
-/// The setting of a key in any table.
+/// Finds the setting with this key in any table.
 pub(super) fn find_in<T>(
     table: &'static [Setting<T>],
     key: &str,
@@ -69,7 +71,7 @@ pub(super) fn find_in<T>(
     })
 }
 
-/// The row of a field of `$table`.
+/// Builds the row for a field of `$table`.
 macro_rules! setting {
     ($table:ty, $key:literal, $accepted:expr, $($field:ident).+, $doc:literal) => {
         $crate::config::settings::Setting {
@@ -100,10 +102,10 @@ const SEED: Accepted = Accepted::Integer { min: 0, max: i64::MAX };
 const POSITIVE: Accepted = Accepted::Number { min: 0.0, max: f64::INFINITY };
 const SHARE: Accepted = Accepted::Number { min: 0.0, max: 1.0 };
 
-/// `none`, or a word of [`crate::network::config::AttentionVariant`].
+/// `none`, or one of the words of [`crate::network::config::AttentionVariant`].
 const ATTENTION: &[&str] = &["none", "softmax", "top1", "uniform", "identity"];
 
-/// Every setting of an experiment, in the order in which it is shown.
+/// All settings of an experiment, in display order.
 pub static SETTINGS: &[Setting] = &[
     row!(
         "dataset.kind",

@@ -1,7 +1,7 @@
-//! `[study.NAME]`: a claim of the theory, the runs that it is tried on, and how their reports are read.
+//! `[study.NAME]`: a claim of the theory, the runs that test it, and how their reports are evaluated.
 //!
-//! A study's runs are its experiments under every combination of the values that it varies. Its `quick` table
-//! changes the full form where a few minutes must do.
+//! A study runs its experiments with every combination of the values that it varies. Its `quick` table modifies
+//! the full plan into one that takes a few minutes.
 
 use std::path::Path;
 
@@ -10,25 +10,25 @@ use super::experiment::Experiment;
 use super::settings::{self, Setting};
 use super::value::{Value, nearest};
 
-/// How the reports of a study's runs are read.
+/// How the reports of a study's runs are evaluated.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
 )]
 #[strum(serialize_all = "lowercase")]
 pub enum Analysis {
-    /// Networks with attention against their twins without: are samples consistent and creative?
+    /// Networks with attention against the same networks without it: are samples consistent and creative?
     Consistency,
     /// Which machine predicts which network?
     Theory,
     /// What must attention be able to do?
     Ablations,
-    /// Do networks compute local posterior means, and of what patches?
+    /// Do networks compute local posterior means, and with which patches?
     Locality,
     /// When do networks copy their training images?
     Copying,
 }
 
-/// A study as `lab.toml` has it.
+/// A study of `lab.toml`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Study {
     pub name: String,
@@ -39,29 +39,29 @@ pub struct Study {
     pub quick: Plan,
 }
 
-/// Which runs a study consists of.
+/// The runs of a study.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     pub experiments: Vec<String>,
-    /// The same for all runs.
+    /// Settings common to all runs.
     pub set: Vec<(&'static str, Value)>,
-    /// Every combination is a run.
+    /// Settings that vary; every combination is a run.
     pub vary: Vec<(&'static str, Vec<Value>)>,
 }
 
 /// One run of a study.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arm {
-    /// Named after what was varied.
+    /// Named after the varied settings.
     pub experiment: Experiment,
-    /// The experiment of `lab.toml` that it is a variation of.
+    /// The experiment in `lab.toml` that this is a variation of.
     pub base: String,
-    /// Settings that were varied, with their values.
+    /// The varied settings and their values.
     pub varied: Vec<(&'static str, String)>,
 }
 
 impl Plan {
-    /// The runs, without those that another one equals setting by setting.
+    /// The runs of the plan, omitting those with the same settings as another.
     pub fn arms(&self, experiments: &[Experiment]) -> Result<Vec<Arm>, SettingError> {
         let mut arms: Vec<Arm> = Vec::new();
         for name in &self.experiments {
@@ -111,7 +111,7 @@ impl Arm {
             other => other.to_string(),
         };
         let (_, short) = setting.key.rsplit_once('.').unwrap_or(("", setting.key));
-        // A number needs its name, a word speaks for itself.
+        // A number needs the name of its setting; a word is clear by itself.
         let suffix = match value {
             Value::Text(_) => words.clone(),
             _ => format!("{short}{}", words.trim_matches(|c: char| !c.is_ascii_alphanumeric())),
@@ -121,7 +121,7 @@ impl Arm {
         self
     }
 
-    /// What was varied, in words; the experiment if nothing was.
+    /// Description of the varied settings, or the experiment's name if nothing varies.
     pub fn words(&self) -> String {
         let varied = self.varied.iter().map(|(key, value)| format!("{key} {value}"));
         let words: Vec<String> = std::iter::once(self.base.clone()).chain(varied).collect();
@@ -129,7 +129,7 @@ impl Arm {
     }
 }
 
-/// Whether two experiments make the same run: all settings equal, whatever their names.
+/// True if two experiments lead to the same run: all settings are equal, whatever the names.
 pub fn same_settings(a: &Experiment, b: &Experiment) -> bool {
     let pairs = a.entries().into_iter().zip(b.entries());
     // Paths are relative to where an experiment was read.

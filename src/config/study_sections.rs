@@ -1,4 +1,4 @@
-//! `[study.NAME]` sections.
+//! Reads the `[study.NAME]` sections.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use super::study::{Analysis, Plan, Study};
 use super::toml_text::{Reader, in_words, to_value};
 use super::value::{Value, nearest};
 
-/// A study with its place, before its experiments are known.
+/// A study and its position in the text, before its experiments are resolved.
 pub(super) struct StudySection {
     study: Study,
     span: Range<usize>,
@@ -36,7 +36,7 @@ impl Reader<'_> {
         Ok(sections)
     }
 
-    /// Refuses studies whose runs cannot be made of `experiments`.
+    /// Refuses studies whose runs cannot be built from `experiments`.
     pub(super) fn check_studies(
         &self,
         sections: Vec<StudySection>,
@@ -102,7 +102,8 @@ impl Reader<'_> {
         })
     }
 
-    /// Takes a key that both forms of a study have; false if it is none.
+    /// Handles a key that is allowed in both the full and the quick form of a study; returns false for any
+    /// other key.
     fn change(
         &self,
         key: &str,
@@ -157,7 +158,8 @@ impl Reader<'_> {
         Ok(true)
     }
 
-    /// Every setting of a table, `set.training.steps` or `set = { training = { steps = .. } }`.
+    /// Visits every setting of a table, written as `set.training.steps` or `set = { training = { steps = .. }
+    /// }`.
     fn each_setting(
         &self,
         value: &Spanned<DeValue<'_>>,
@@ -200,14 +202,14 @@ impl Reader<'_> {
     }
 }
 
-/// A setting in a study, with what it is given.
+/// A setting in a study with its value.
 struct Place<'a, 'b> {
     setting: &'static Setting,
     value: &'a Spanned<DeValue<'b>>,
     path: String,
 }
 
-/// What one form of a study says of its plan.
+/// Changes to the plan made by one form of a study.
 #[derive(Default)]
 struct Changes {
     experiments: Option<Vec<String>>,
@@ -221,7 +223,7 @@ impl Changes {
         if let Some(experiments) = self.experiments {
             plan.experiments = experiments;
         }
-        // A setting that is varied is no longer fixed, and the other way round.
+        // Varying a setting replaces its fixed value, and vice versa.
         for (key, value) in self.set {
             plan.vary.retain(|(other, _)| *other != key);
             plan.set.retain(|(other, _)| *other != key);

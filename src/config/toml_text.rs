@@ -1,7 +1,7 @@
-//! The text of a lab file with the place of every key.
+//! The text of a lab file, with the position of every key.
 //!
-//! TOML's spanned tables are walked by hand rather than through serde, because a stranger's mistake
-//! must be answered with file, line, key, the value found and what is accepted.
+//! TOML's spanned tables are walked directly rather than through serde, because an error message must give the
+//! file, line, key, value found and values accepted.
 
 use std::ops::Range;
 use std::path::Path;
@@ -15,33 +15,33 @@ use super::renamed::new_name;
 use super::settings::{self, Setting};
 use super::value::{Accepted, Value};
 
-/// Whether settings may have names that were given up.
+/// How renamed settings are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OldNames {
-    /// An error that gives the new name.
+    /// As an error that gives the new name.
     Refused,
-    /// Read as the new name: for files that an earlier version of the lab wrote.
+    /// As the new name, for files written by an earlier version.
     Read,
 }
 
-/// A text that is read, with what errors and paths need.
+/// A text being read, with what error messages and paths need.
 pub(super) struct Reader<'a> {
     pub text: &'a str,
-    /// The file that it came from, for errors.
+    /// The file it came from, for error messages.
     pub origin: &'a Path,
-    /// Where relative paths in it start.
+    /// Base of relative paths.
     pub root: &'a Path,
     pub old_names: OldNames,
 }
 
 impl Reader<'_> {
-    /// The line, from 1, at which `span` starts.
+    /// The line, counted from 1, at which `span` starts.
     pub fn line(&self, span: &Range<usize>) -> usize {
         let end = span.start.min(self.text.len());
         1 + self.text.as_bytes()[..end].iter().filter(|&&byte| byte == b'\n').count()
     }
 
-    /// `problem` at the line of `span`.
+    /// Attaches the line of `span` to `problem`.
     pub fn at(&self, span: &Range<usize>, problem: SettingError) -> ConfigError {
         ConfigError::Setting {
             path: self.origin.to_owned(),
@@ -50,7 +50,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The setting of a key.
+    /// Finds the setting with this key.
     pub fn setting(&self, key: &str) -> Result<&'static Setting, SettingError> {
         match (self.old_names, new_name(key)) {
             (OldNames::Read, Some(new)) => settings::find(new),
@@ -58,7 +58,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The value of a setting, as it is stored.
+    /// Checks a value and converts it to the form in which the setting is stored.
     pub fn admit<T>(
         &self,
         setting: &Setting<T>,
@@ -86,7 +86,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The name of a section, which names directories too.
+    /// Checks the name of a section, which is also used for directories.
     pub fn safe_name<T: AsRef<str>>(
         &self,
         key: &Spanned<T>,
@@ -112,7 +112,7 @@ pub fn to_value(value: &DeValue<'_>) -> Option<Value> {
     })
 }
 
-/// A value as a person sees it in the file, with its type where that is the likely mistake.
+/// A value as written in the file, with its type if that is the likely mistake.
 pub fn in_words(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("the text '{text}'"),
@@ -128,7 +128,7 @@ pub fn in_words(value: &DeValue<'_>) -> String {
     }
 }
 
-/// The word that most likely was misspelt.
+/// The word that was most likely misspelt.
 fn first_refused_word(value: &DeValue<'_>, accepted: Accepted) -> String {
     let words: Vec<String> = match value {
         DeValue::String(text) => vec![text.to_string()],

@@ -1,7 +1,7 @@
-//! What a setting can hold: TOML's plain values, what of them a key accepts, and their spelling.
+//! Values of settings: TOML's plain values, which of them a key accepts, and how they are written.
 //!
-//! A value written on the command line (`--set network.kernels=3,1,3`) and one written in TOML
-//! (`kernels = [3, 1, 3]`) become the same [`Value`]; [`Accepted`] is the one place that says no.
+//! A value on the command line (`--set network.kernels=3,1,3`) and one in TOML (`kernels = [3, 1, 3]`) become
+//! the same [`Value`]; [`Accepted`] is the only place that refuses values.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -14,7 +14,7 @@ use crate::hardware::device::{self, DeviceRequest};
 use crate::network::config::{AttentionVariant, Output, Padding};
 use crate::training::config::{Arithmetic, LossWeighting, LrSchedule};
 
-/// A plain value.
+/// A plain TOML value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Integer(i64),
@@ -24,14 +24,14 @@ pub enum Value {
     List(Vec<Value>),
 }
 
-/// Which values a key takes.
+/// The values that a key accepts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Accepted {
     Integer {
         min: i64,
         max: i64,
     },
-    /// Both ends included.
+    /// Both ends are included.
     Number {
         min: f64,
         max: f64,
@@ -39,7 +39,7 @@ pub enum Accepted {
     Boolean,
     Text,
     Choice(&'static [&'static str]),
-    /// A list of odd whole numbers (kernels, patch sides); may be empty if the flag says so.
+    /// A list of odd whole numbers (kernels, patch sides), which may be empty if the flag is set.
     OddIntegers {
         max: i64,
         may_be_empty: bool,
@@ -48,25 +48,25 @@ pub enum Accepted {
         min: i64,
         max: i64,
     },
-    /// A list of numbers in a range, not empty.
+    /// A non-empty list of numbers in a range.
     Numbers {
         min: f64,
         max: f64,
     },
-    /// One odd whole number, or 0 if the flag says so.
+    /// One odd whole number, or 0 if the flag is set.
     Odd {
         max: i64,
         or_zero: bool,
     },
-    /// A device, as [`DeviceRequest`] reads it.
+    /// A device in the syntax of [`DeviceRequest`].
     Device,
-    /// A list of distinct words out of a few; an empty list of choices means any word.
+    /// A list of distinct words from the given ones; if none are given, any word is accepted.
     Words(&'static [&'static str]),
 }
 
 impl Accepted {
-    /// The value as this key stores it (a whole number where a fraction is accepted becomes one), or
-    /// `None` when it is not acceptable.
+    /// Converts a value to the form stored for this key (a whole number where a fraction is accepted becomes a
+    /// fraction); `None` if it is not accepted.
     pub fn admit(&self, value: Value) -> Option<Value> {
         match (self, value) {
             (Self::Integer { min, max }, Value::Integer(v)) if (*min..=*max).contains(&v) => {
@@ -117,7 +117,7 @@ impl Accepted {
         }
     }
 
-    /// Reads what a person typed after `key=`; `None` when it is not acceptable.
+    /// Parses user input after `key=`; `None` if it is not accepted.
     pub fn parse(&self, text: &str) -> Option<Value> {
         let text = text.trim();
         let value = match self {
@@ -148,7 +148,7 @@ impl Accepted {
         self.admit(value)
     }
 
-    /// The nearest accepted word to one that was not.
+    /// The accepted word nearest to `found`.
     pub fn nearest(&self, found: &str) -> Option<&'static str> {
         match self {
             Self::Choice(choices) | Self::Words(choices) => nearest(found, choices.iter().copied()),
@@ -158,7 +158,7 @@ impl Accepted {
     }
 }
 
-/// `[a, "b", c]` or `a,b,c` as items.
+/// Splits `[a, "b", c]` or `a,b,c` into items.
 fn list_items(text: &str) -> impl Iterator<Item = &str> {
     text.trim_start_matches('[')
         .trim_end_matches(']')
@@ -167,7 +167,7 @@ fn list_items(text: &str) -> impl Iterator<Item = &str> {
         .filter(|item| !item.is_empty())
 }
 
-/// The candidate that a misspelt word most likely meant, if any is near enough to suggest.
+/// The candidate most likely meant by a misspelt word, if any is close enough to suggest.
 pub fn nearest<'a>(found: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .map(|candidate| (strsim::jaro_winkler(found, candidate), candidate))
@@ -205,12 +205,13 @@ impl fmt::Display for Accepted {
     }
 }
 
-/// As in TOML, so that what is printed can be pasted into `lab.toml`.
+/// Written as in TOML, so that the output can be pasted into `lab.toml`.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Integer(v) => write!(f, "{v}"),
-            // TOML wants a digit after the point and calls infinity `inf`, as Rust does.
+            // TOML requires a digit after the point and writes infinity as `inf`; Rust's debug format does the
+            // same.
             Self::Number(v) => write!(f, "{v:?}"),
             Self::Boolean(v) => write!(f, "{v}"),
             Self::Text(v) => write!(f, "{}", toml::Value::String(v.clone())),
@@ -225,10 +226,10 @@ impl fmt::Display for Value {
     }
 }
 
-/// A type that a setting can be stored as.
+/// A type of setting that can be converted to and from a [`Value`].
 pub trait Field: Sized {
     fn to_value(&self) -> Value;
-    /// `None` when the value has another type; ranges were checked before.
+    /// `None` if the value has another type; ranges were checked before.
     fn from_value(value: &Value) -> Option<Self>;
 }
 
@@ -273,7 +274,7 @@ impl Field for bool {
     }
 }
 
-/// An enum whose variants are written as words, with `strum`'s derives.
+/// An enum whose variants are written as words through `strum`'s derives.
 pub trait Word: Copy + std::str::FromStr + Into<&'static str> + VariantNames {}
 
 impl Word for Padding {}
@@ -297,7 +298,7 @@ impl<T: Word> Field for T {
     }
 }
 
-/// `none`, or a word of the enum.
+/// Written as `none`, or a word of the enum.
 impl<T: Word> Field for Option<T> {
     fn to_value(&self) -> Value {
         self.map_or_else(|| Value::Text("none".to_owned()), |word| word.to_value())
@@ -310,7 +311,7 @@ impl<T: Word> Field for Option<T> {
     }
 }
 
-/// 0 stands for `None`.
+/// 0 means `None`.
 impl Field for Option<NonZeroUsize> {
     fn to_value(&self) -> Value {
         self.map_or(0, NonZeroUsize::get).to_value()
@@ -320,7 +321,7 @@ impl Field for Option<NonZeroUsize> {
     }
 }
 
-/// An empty text stands for `None`.
+/// An empty text means `None`.
 impl Field for Option<PathBuf> {
     fn to_value(&self) -> Value {
         let text = self.as_ref().map(|path| path.display().to_string());
