@@ -268,7 +268,8 @@ fn spawn(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
         let log = log_since(run, log_before);
         return Err(LaunchError::Died { run: run.id(), how: how.to_string(), log });
     }
-    // Reaped when it ends while we still live; it does not need us otherwise, nor a thread if there can be none.
+    // Reaps the worker if it exits before this process does. The worker does not depend on it, so failure to
+    // start the thread is ignored.
     let reap = move || {
         let _ = child.wait();
     };
