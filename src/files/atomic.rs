@@ -1,22 +1,22 @@
-//! Atomic replacement: a temporary file beside the place, renamed there once it is complete.
+//! Atomic replacement of files: write a temporary file in the same folder, then rename it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Temporary files of this process so far; two threads never share a name.
+/// Number of temporary files created by this process, so that two threads never share a name.
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// Replaces `path` by a new file with this content; a reader sees the old file or the new one, and a failure
-/// leaves the old one. A symbolic link at `path` is replaced, not followed.
+/// Replaces `path` by a new file with this content: a reader sees the old file or the new one, and on failure
+/// the old one stays. A symbolic link at `path` is replaced, not followed.
 pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut beside = Temporary::beside(path)?;
     beside.file.write_all(content)?;
     beside.rename(path)
 }
 
-/// A file beside another, removed on drop unless it was renamed.
+/// A temporary file in the folder of another file, deleted on drop unless it was renamed.
 pub(super) struct Temporary {
     pub file: File,
     path: PathBuf,
@@ -24,8 +24,8 @@ pub(super) struct Temporary {
 }
 
 impl Temporary {
-    /// A new file in the folder of `path`, with the mode that the umask leaves. Its name does not depend on that
-    /// of `path`, which may be as long as the file system allows.
+    /// Creates a file in the folder of `path`, with the default mode of the umask. Its name does not depend on
+    /// that of `path`, which may be as long as the file system allows.
     pub fn beside(path: &Path) -> io::Result<Self> {
         loop {
             let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -33,7 +33,7 @@ impl Temporary {
             let path = path.with_file_name(name);
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(file) => return Ok(Self { file, path, is_renamed: false }),
-                // Left by a process that had this number and was killed.
+                // Left over from a killed process that had the same process number.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -50,7 +50,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.is_renamed {
-            // The error that led here is the one to report.
+            // The original error is the one to report.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -84,7 +84,7 @@ mod tests {
     fn a_file_that_a_killed_process_left_is_no_obstacle() {
         let place = tempfile::tempdir().unwrap();
         let next = COUNT.load(Ordering::Relaxed);
-        // Other tests may take some of these numbers first; one is enough.
+        // Parallel tests may use some of these numbers first; one collision is enough.
         for number in next..next + 20 {
             let name = format!(".mosaic-{}-{number}.tmp", std::process::id());
             fs::write(place.path().join(name), "left").unwrap();

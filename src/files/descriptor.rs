@@ -1,8 +1,8 @@
 //! Paths that name an open descriptor of this process: `/dev/stdout`, `/dev/fd/N`, `/proc/self/fd/N`.
 //!
-//! Opening such a path anew is not the same as writing to the descriptor: a regular file would be written from its
-//! start instead of where the shell's `>>` or an earlier command left off, and a socket cannot be opened at all. So
-//! the descriptor itself is duplicated.
+//! Opening such a path again is not the same as writing to the descriptor: a regular file would be written from
+//! its start instead of from the current offset, set by the shell's `>>` or an earlier command, and a socket
+//! cannot be opened at all. Therefore the descriptor itself is duplicated.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -13,20 +13,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
-/// The folder of a link in `/proc/.../fd/`, whose target is not a path that can be followed.
+/// The kind of a link in `/proc/.../fd/`, whose target is not a path that can be followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Magic {
     /// A descriptor of this process.
     Own(RawFd),
-    /// Anything else below `/proc`.
+    /// Any other link below `/proc`.
     Foreign,
 }
 
-/// Standard output was closed (`>&-`) when the process began. The standard library has opened `/dev/null` in its place before
-/// `main`, and what is written would vanish without an error.
+/// True if standard output was closed (`>&-`) when the process started. The standard library opens `/dev/null`
+/// in its place before `main`, so that output would be discarded without an error.
 static IS_STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// The loader calls this before the standard library's start.
+/// The loader calls this before the standard library's startup code.
 #[expect(unsafe_code, reason = "a place in .init_array, whose functions take no arguments of ours")]
 #[used]
 #[unsafe(link_section = ".init_array")]
@@ -39,12 +39,12 @@ static LOOK_AT_STDOUT: extern "C" fn() = {
     look
 };
 
-/// Whether nobody gets what is written to a descriptor.
+/// True if output to the descriptor would be discarded.
 pub(super) fn is_closed(number: RawFd) -> bool {
     number == 1 && IS_STDOUT_CLOSED.load(Ordering::Relaxed)
 }
 
-/// Whether two descriptors lead to the same file, pipe or device.
+/// True if two descriptors refer to the same file, pipe or device.
 pub(super) fn are_same(one: RawFd, other: RawFd) -> bool {
     let about = |number: RawFd| {
         let about = fs::metadata(format!("/proc/self/fd/{number}")).ok()?;
@@ -53,11 +53,11 @@ pub(super) fn are_same(one: RawFd, other: RawFd) -> bool {
     one == other || about(one).is_some_and(|one| about(other) == Some(one))
 }
 
-/// What kind of link in `/proc` a link is; `None` for an ordinary one.
+/// The kind of a magic link in `/proc`; `None` for an ordinary link.
 pub(super) fn magic(link: &Path) -> Option<Magic> {
     let folder = link.parent()?.canonicalize().ok()?;
     if !folder.starts_with("/proc") || folder == Path::new("/proc") {
-        // Links of `/proc` itself, such as `self`, are ordinary ones.
+        // Links directly in `/proc`, such as `self`, are ordinary ones.
         return None;
     }
     let own = PathBuf::from(format!("/proc/{}", std::process::id()));
@@ -69,9 +69,9 @@ pub(super) fn magic(link: &Path) -> Option<Magic> {
     })
 }
 
-/// Writes to a descriptor where it stands.
+/// Writes to a descriptor at its current offset.
 pub(super) fn write(number: RawFd, content: &[u8]) -> io::Result<()> {
-    // Through the standard library, so that what has been printed before comes first.
+    // Uses the standard library's handles, so that earlier output comes first.
     match number {
         1 => {
             let mut stdout = io::stdout().lock();
@@ -89,7 +89,8 @@ fn duplicate(number: RawFd) -> io::Result<File> {
     match copy {
         Ok(copy) => Ok(File::from(copy)),
         Err(error) if error == rustix::io::Errno::BADF => Err(error.into()),
-        // An older kernel (before 5.6), or a container that forbids it. Appending keeps what the file holds.
+        // The kernel is older than 5.6 or a container forbids the call. Append mode preserves the file's
+        // content.
         Err(_) => OpenOptions::new().append(true).open(format!("/proc/self/fd/{number}")),
     }
 }

@@ -1,5 +1,5 @@
-//! Directories that get another name or change places in one step, also on file systems that refuse the flags of
-//! `renameat2` (NFS, 9p and some FUSE file systems answer EINVAL or ENOSYS).
+//! Renaming or exchanging directories in one step, with fallbacks for file systems that do not support the
+//! flags of `renameat2` (NFS, 9p and some FUSE file systems return EINVAL or ENOSYS).
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-/// Gives directory `from` the name `to`, which must be free.
+/// Renames directory `from` to `to`, which must not exist.
 pub fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(error) if refuses_flags(error) => claim_then_rename(from, to),
@@ -17,7 +17,7 @@ pub fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Making an empty directory claims the name, and `rename` replaces nothing but an empty directory.
+/// Creating an empty directory reserves the name, and `rename` replaces only an empty directory.
 fn claim_then_rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
     fs::rename(from, to).inspect_err(|_| {
@@ -26,8 +26,8 @@ fn claim_then_rename(from: &Path, to: &Path) -> io::Result<()> {
     })
 }
 
-/// Puts directory `new` in the place of `old`, which is deleted. A reader finds one or the other at any time, but on file
-/// systems without the exchange, where for a moment it finds none.
+/// Replaces directory `old` by `new` and deletes `old`. Readers find one or the other at any time; on file
+/// systems without atomic exchange, for a moment they find neither.
 pub fn replace(new: &Path, old: &Path) -> io::Result<()> {
     if !old.exists() {
         return fs::rename(new, old);

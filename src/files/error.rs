@@ -1,4 +1,4 @@
-//! What can go wrong in writing where a user pointed.
+//! Errors of writing to a path chosen by the user.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// Links that are followed before they are taken for a loop, as the kernel counts.
+/// Number of links followed before a loop is assumed; the kernel has the same limit.
 pub(super) const LINKS_MAX: usize = 40;
 
-/// Why an output was not written. The caller names the path that the user gave.
+/// Reason why an output was not written. The caller names the path that the user gave.
 #[derive(Debug, Error)]
 pub enum OutputError {
     #[error("the name is empty; give the name of a file")]

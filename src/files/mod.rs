@@ -1,9 +1,9 @@
-//! Writing files: atomic replacement of the lab's own files, and outputs where a user pointed.
+//! Writing files: atomic replacement of the lab's own files, and outputs at paths chosen by the user.
 //!
 //! [`write_atomically`] is for files that only the lab writes (run directories, exports): a reader sees the old
-//! file or the new one. [`write_output`] is for every path that a user named (`--out`, `--output`): devices, pipes
-//! and symbolic links stay what they are, and a regular file keeps its mode and owner. Reading is the business of
-//! the rooms that know a format.
+//! file or the new one. [`write_output`] is for every path given by the user (`--out`, `--output`): devices,
+//! pipes and symbolic links are preserved, and a regular file keeps its mode and owner. Reading is left to the
+//! modules that know a format.
 
 mod atomic;
 mod descriptor;

@@ -1,13 +1,13 @@
-//! Writing a file where a user pointed, be that a file, a link, a pipe or a device.
+//! Writing output to a path chosen by the user: a file, a link, a pipe or a device.
 //!
 //! ```text
-//! nothing there          a new file, complete or not at all
-//! symbolic link          the same at the place that it leads to; the link stays
-//! regular file           replaced atomically, with the old file's mode and owner; or written over in place where
-//!                        replacing would lose something (other hard links, ACLs and extended attributes) or is not
-//!                        possible (the folder is read-only, the file is a mount point, its owner cannot be kept)
-//! device, pipe           written to as it is
-//! /dev/stdout, /dev/fd/N written to where the descriptor stands
+//! no such file           creates a new file, complete or not at all
+//! symbolic link          the same for the link's target; the link stays
+//! regular file           replaced atomically, keeping mode and owner; or overwritten in place if replacing would lose
+//!                        something (other hard links, ACLs and extended attributes) or is not possible (the folder is
+//!                        read-only, the file is a mount point, its owner cannot be kept)
+//! device, pipe           opened and written to
+//! /dev/stdout, /dev/fd/N written to at the descriptor's current offset
 //! ```
 
 use std::fs::{self, Metadata, OpenOptions};
@@ -25,22 +25,22 @@ use super::descriptor::{self, Magic};
 use super::error::{LINKS_MAX, OutputError, failed};
 use super::regular;
 
-/// What a path leads to.
+/// The file, stream or descriptor that a path resolves to.
 enum Target {
     /// A descriptor of this process.
     Descriptor(RawFd),
-    /// A device, a pipe, or a file that only `/proc` names.
+    /// A device, a pipe, or a file that is reachable only through `/proc`.
     Stream(PathBuf),
     File(PathBuf, Metadata),
-    /// A name for a new file in a directory that is there.
+    /// The path of a new file in an existing directory.
     New(PathBuf),
 }
 
-/// Writes all of `content` to what `path` leads to; see the head of this file for what happens to what is there.
+/// Writes all of `content` to `path`; the module documentation says how existing files are treated.
 ///
 /// # Errors
 ///
-/// Whatever [`check_output`] finds, and failures of writing itself. A regular file that was there is then as it was,
+/// Those of [`check_output`], and failures of writing itself. An existing regular file is unchanged then,
 /// except after [`OutputError::Incomplete`].
 pub fn write_output(path: &Path, content: &[u8]) -> Result<(), OutputError> {
     match target(path)? {
@@ -53,8 +53,8 @@ pub fn write_output(path: &Path, content: &[u8]) -> Result<(), OutputError> {
     }
 }
 
-/// Whether an output can be written to `path` as far as that can be known without touching it: to be asked before
-/// long work whose result goes there.
+/// Checks, as far as possible without touching anything, whether an output can be written to `path`; meant to
+/// be called before a long computation whose result goes there.
 ///
 /// # Errors
 ///
@@ -68,17 +68,17 @@ pub fn check_output(path: &Path) -> Result<(), OutputError> {
     Ok(())
 }
 
-/// Whether `path` leads to this process's standard output, or to what that leads to as well (`>FILE 2>&1`).
+/// True if `path` resolves to this process's standard output, or to the same file (`>FILE 2>&1`).
 pub fn is_stdout(path: &Path) -> bool {
     matches!(target(path), Ok(Target::Descriptor(number)) if descriptor::are_same(number, 1))
 }
 
-/// The same for standard error.
+/// True if `path` resolves to this process's standard error, or to the same file.
 pub fn is_stderr(path: &Path) -> bool {
     matches!(target(path), Ok(Target::Descriptor(number)) if descriptor::are_same(number, 2))
 }
 
-/// Whether one of two outputs would be written over the other, or behind it. Devices keep nothing that could be.
+/// True if writing two outputs would overwrite or mix them. Devices, which store nothing, do not count.
 pub fn is_same_output(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
     let identity = |about: &Metadata| (about.dev(), about.ino());
@@ -103,16 +103,16 @@ pub fn is_same_output(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// Whether `path` leads to a device, a pipe or an open descriptor, whose name says nothing of a format.
+/// True if `path` resolves to a device, a pipe or an open descriptor, whose name does not indicate a format.
 pub fn is_stream(path: &Path) -> bool {
     matches!(target(path), Ok(Target::Descriptor(_) | Target::Stream(_)))
 }
 
-/// Makes a directory that a user named and those above it; also where a symbolic link leads to a missing one.
+/// Creates a directory chosen by the user, with its parents, following symbolic links to missing directories.
 ///
 /// # Errors
 ///
-/// A file in its place, and what the system refuses.
+/// If a file is in the way, or if the system refuses.
 pub fn make_folder(path: &Path) -> Result<(), OutputError> {
     if path.as_os_str().is_empty() {
         return Err(OutputError::Empty);
@@ -140,7 +140,7 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Where a link leads, one step.
+/// Follows a link by one step.
 fn followed(link: &Path) -> Result<PathBuf, OutputError> {
     let to = fs::read_link(link).map_err(failed("reading the link", link))?;
     Ok(folder_of(link).join(to))
@@ -172,7 +172,7 @@ fn target(path: &Path) -> Result<Target, OutputError> {
     Err(OutputError::Loop)
 }
 
-/// What a path without a link at its end leads to.
+/// Resolves an existing path that does not end in a link.
 fn there(path: PathBuf, about: Metadata) -> Result<Target, OutputError> {
     if about.is_dir() {
         return Err(OutputError::Directory { path });
@@ -206,8 +206,8 @@ fn new(path: PathBuf) -> Result<Target, OutputError> {
 }
 
 fn write_stream(path: &Path, content: &[u8]) -> Result<(), OutputError> {
-    // A terminal that is written to must not become this process's own. A file that only `/proc` names is another
-    // process's, and keeps what it holds.
+    // Opening a terminal must not make it this process's controlling terminal. A file that is reachable only
+    // through `/proc` belongs to another process and keeps its content.
     let flags = OFlags::NOCTTY.bits().cast_signed();
     let mut how = OpenOptions::new();
     how.write(true).append(path.is_file()).custom_flags(flags);
@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(full, "writing to '/dev/full'");
         assert!(is_stream(&pipe) && is_stream(Path::new("/dev/null")));
         assert!(is_stdout(Path::new("/dev/stdout")) && is_stdout(Path::new("/proc/self/fd/1")));
-        // Whether it is standard output as well depends on who runs the tests.
+        // Whether it is also standard output depends on how the tests are run.
         assert!(is_stderr(Path::new("/dev/stderr")) && !is_stream(place.path()));
     }
 
@@ -328,7 +328,7 @@ mod tests {
             let pipe = pipe.clone();
             std::thread::spawn(move || drop(File::open(pipe).unwrap()))
         };
-        // More than a pipe holds.
+        // More than a pipe's capacity.
         let error = write_output(&pipe, &vec![0; 4 << 20]).unwrap_err();
         reader.join().unwrap();
         assert!(matches!(error, OutputError::ReaderGone { .. }), "{error}");
@@ -354,7 +354,7 @@ mod tests {
             let error = refusal(&path);
             assert!(error.contains(words), "{error}");
         }
-        // Whoever is root may write everywhere.
+        // Root may write everywhere.
         if !rustix::process::geteuid().is_root() {
             fs::set_permissions(at("file"), Permissions::from_mode(0o444)).unwrap();
             assert!(refusal(&at("file")).contains("write-protected (mode 0444"));

@@ -1,8 +1,8 @@
-//! Writing over a regular file that a user named and that is there.
+//! Overwriting an existing regular file chosen by the user.
 //!
-//! It is replaced atomically where that loses nothing, and written over in place otherwise. Writing over in place
-//! first reserves the room, so that a full disk costs no old file: only an error of the device or a crash in the
-//! middle can leave a mixture of old and new.
+//! The file is replaced atomically if that loses nothing, and overwritten in place otherwise. Space is reserved
+//! before overwriting in place, so that a full disk does not destroy the old content: only a device error or a
+//! crash midway can leave a mixture of old and new.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::atomic::Temporary;
 use super::error::{OutputError, failed};
 
-/// Replaces what the file holds; the name leads to `old`, which was found writable.
+/// Replaces the content of `path`, whose metadata is `old` and which was found to be writable.
 pub(super) fn write(path: &Path, old: &Metadata, content: &[u8]) -> Result<(), OutputError> {
     match replace(path, old, content)? {
         Replaced::Yes => Ok(()),
@@ -26,13 +26,13 @@ pub(super) fn write(path: &Path, old: &Metadata, content: &[u8]) -> Result<(), O
 
 enum Replaced {
     Yes,
-    /// Nothing was touched, and the file can only be written over.
+    /// Nothing was changed, and the file can only be overwritten in place.
     NotPossible,
-    /// The disk has no room for a second file.
+    /// The disk has no space for a second file.
     NoRoom(io::Error),
 }
 
-/// Replaces a regular file atomically by one of the same mode and owner, where nothing is lost by it.
+/// Replaces a regular file atomically by one of the same mode and owner, if nothing is lost by that.
 fn replace(path: &Path, old: &Metadata, content: &[u8]) -> Result<Replaced, OutputError> {
     if old.nlink() > 1 || has_attributes(path) {
         return Ok(Replaced::NotPossible);
@@ -53,7 +53,7 @@ fn replace(path: &Path, old: &Metadata, content: &[u8]) -> Result<Replaced, Outp
         Err(error) if is_full(&error) => return Ok(Replaced::NoRoom(error)),
         Err(error) => return Err(failed("writing beside", path)(error)),
     }
-    // A mount point, or a folder whose files only their owners may replace.
+    // Fails for a mount point, or in a sticky folder, where only owners may replace files.
     Ok(beside.rename(path).map_or(Replaced::NotPossible, |()| Replaced::Yes))
 }
 
@@ -61,24 +61,25 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Whether a file has ACLs or extended attributes, which a new file would lack. SELinux gives a new file its label.
+/// True if a file has ACLs or extended attributes, which a new file would lack. SELinux labels new files by
+/// itself.
 fn has_attributes(path: &Path) -> bool {
-    // An error is a file system without them.
+    // An error means that the file system does not support them.
     let Ok(n_bytes) = listxattr_query(path) else { return false };
     let mut names = vec![0; n_bytes];
     match listxattr(path, &mut names[..]) {
         Ok(n_bytes) => names[..n_bytes]
             .split(|&byte| byte == 0)
             .any(|name| !name.is_empty() && name != b"security.selinux"),
-        // They are being changed; so there are some.
+        // They are being changed, so there are some.
         Err(_) => true,
     }
 }
 
-/// What is known of the room on the disk before a file is written over.
+/// Knowledge about free disk space before a file is overwritten.
 enum Room {
     Expected,
-    /// A second file found none: without a promise of the file system nothing is overwritten.
+    /// A second file did not fit: overwrite nothing unless the file system can reserve space.
     Missing(io::Error),
 }
 
@@ -93,7 +94,7 @@ fn write_over(path: &Path, old: &Metadata, content: &[u8], room: Room) -> Result
         (Ok(()), _) => {}
         (Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL), Room::Expected) => {}
         (Err(error), room) => {
-            // What was reserved beyond the end is given back; the content has not been touched.
+            // Releases the space reserved beyond the end; the content has not been touched.
             let _ = file.set_len(old.len());
             let source = match room {
                 Room::Missing(error) => error,
