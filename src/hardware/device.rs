@@ -1,21 +1,20 @@
-//! Which devices can be asked for, and how such a request is written. Opening one is the business of
-//! [`crate::evaluation::devices`].
+//! Requests for compute devices and their syntax. [`crate::evaluation::devices`] opens the devices.
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// What settings and `--device` accept.
+/// Description of the values accepted by settings and `--device`.
 pub const ACCEPTED: &str = "auto, cpu, cuda:N or cuda:N,M,...";
 
-/// A device that was asked for.
+/// A requested device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceRequest {
-    /// The first GPU that works, else the CPU.
+    /// The first working GPU, otherwise the CPU.
     Auto,
     Cpu,
-    /// GPUs by number, at least one; networks use the first.
+    /// GPUs by index, at least one; networks use the first.
     Cuda(Vec<usize>),
 }
 
@@ -61,7 +60,7 @@ impl fmt::Display for DeviceRequest {
 }
 
 impl DeviceRequest {
-    /// Whether two that ask for these may meet on one device.
+    /// True if two requests may resolve to the same device.
     pub fn may_share(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Auto, _) | (_, Self::Auto) | (Self::Cpu, Self::Cpu) => true,

@@ -1,5 +1,5 @@
-//! What networks and theory share of NVIDIA's driver: its errors in words, and its memory. Empty without the feature
-//! `cuda`.
+//! NVIDIA driver support shared by networks and theory: error messages and the memory pool. Empty without the
+//! feature `cuda`.
 
 #![cfg_attr(
     feature = "cuda",
@@ -13,7 +13,7 @@ use cudarc::driver::sys::{
 #[cfg(feature = "cuda")]
 use cudarc::driver::{CudaContext, DriverError};
 
-/// What a driver's error means to who reads it, in a line.
+/// A one-line explanation of a driver error for the user.
 #[cfg(feature = "cuda")]
 pub fn reason(error: DriverError) -> String {
     let words = match error.0 {
@@ -44,13 +44,13 @@ pub fn reason(error: DriverError) -> String {
     if words.is_empty() { code } else { format!("{words} [{code}]") }
 }
 
-/// Memory that is freed stays with the process: asking the system for it anew costs more than most launches.
+/// Keeps freed memory in the process's pool: allocating it again from the system costs more than most launches.
 #[cfg(feature = "cuda")]
 pub fn keep_memory(context: &CudaContext) {
     let mut pool = std::ptr::null_mut();
     let mut threshold = u64::MAX;
-    // SAFETY: the driver writes the pool's handle to `pool` and reads a `u64`, which this attribute is, from `threshold`;
-    // both outlive the calls. A handle is used only where the driver gave one.
+    // SAFETY: the driver writes the pool's handle to `pool` and reads a `u64`, the type of this attribute, from
+    // `threshold`; both outlive the calls. The handle is used only if the driver returned one.
     unsafe {
         if cuDeviceGetDefaultMemPool(&mut pool, context.cu_device()) == CUresult::CUDA_SUCCESS {
             let which = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;

@@ -1,6 +1,7 @@
-//! What this computer has: processors, memory, disks, GPUs and their driver, and the limits that its system sets.
+//! The resources of this computer: processors, memory, disks, GPUs and their driver, and the limits set by its
+//! system.
 //!
-//! Deliberately absent: what is computed, and on what.
+//! This module does not know what is computed, or on which device.
 
 pub mod system;
 pub mod device;

@@ -1,5 +1,5 @@
-//! Limits that the system sets to this process - memory, processes, open files, sizes of files - and what to do when one
-//! is reached, in words.
+//! Limits set by the system on this process - memory, processes, open files, file sizes - and advice for users
+//! when one is reached.
 
 use std::error::Error;
 use std::io;
@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 
-/// Threads for computing could not be started.
+/// Compute threads could not be started.
 #[derive(Debug, Error)]
 #[error("starting {n} threads to compute with; RAYON_NUM_THREADS=N sets a lower number")]
 pub struct ThreadsError {
@@ -17,22 +17,22 @@ pub struct ThreadsError {
     source: io::Error,
 }
 
-/// Starts the threads that theory and networks compute with, as many as there are processors or as `RAYON_NUM_THREADS`
-/// says. Later calls do nothing.
+/// Starts the compute threads of theory and networks: one per processor, or as many as `RAYON_NUM_THREADS`
+/// specifies. Later calls do nothing.
 pub fn start_threads() -> Result<(), ThreadsError> {
     let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());
     let n = wanted
         .filter(|&n| n > 0)
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     let started = ThreadPoolBuilder::new().build_global();
-    // An error of another kind means that they were started before.
+    // Any other error means that the threads were already started.
     match started.err().as_ref().and_then(refusal) {
         Some(source) => Err(ThreadsError { n, source }),
         None => Ok(()),
     }
 }
 
-/// The system's refusal to start a thread.
+/// The system's error if it refused to start a thread.
 fn refusal(error: &ThreadPoolBuildError) -> Option<io::Error> {
     let error = error.source()?.downcast_ref::<io::Error>()?;
     Some(
@@ -42,7 +42,7 @@ fn refusal(error: &ThreadPoolBuildError) -> Option<io::Error> {
     )
 }
 
-/// An error with its causes, and what to do where a limit of the system is behind it.
+/// Formats an error with its causes, and with advice if a system limit caused it.
 pub fn in_words(error: &anyhow::Error) -> String {
     match remedy(error.as_ref()) {
         Some(remedy) => format!("{error:#}; {remedy}"),
@@ -50,7 +50,7 @@ pub fn in_words(error: &anyhow::Error) -> String {
     }
 }
 
-/// What to do about an error that a limit of the system has caused; `None` for any other.
+/// Advice for an error caused by a system limit; `None` for any other.
 pub fn remedy(error: &(dyn Error + 'static)) -> Option<String> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -79,7 +79,7 @@ fn of_code(code: Errno) -> Option<String> {
     }
 }
 
-/// Why a process or thread could not be started.
+/// Advice if a process or thread could not be started.
 fn processes() -> Option<String> {
     let own = limit(Resource::Nproc)
         .map(|n| format!("processes and threads of this user are limited to {n} ('ulimit -u' shows and raises it)"));
@@ -98,7 +98,7 @@ fn processes() -> Option<String> {
     }
 }
 
-/// What to do when memory cannot be had.
+/// Advice if memory is exhausted.
 pub fn memory() -> String {
     let own = [(Resource::As, "ulimit -v"), (Resource::Data, "ulimit -d")];
     let own = own.into_iter().find_map(|(resource, name)| Some((limit(resource)?, name)));
@@ -120,11 +120,11 @@ fn limit(resource: Resource) -> Option<u64> {
     getrlimit(resource).current
 }
 
-/// A limit of the control group (version 2) that this process is in; `None` where there is none.
+/// A limit of this process's control group (version 2); `None` if there is none.
 fn cgroup_value(name: &str) -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    // Within a container the group is the root.
+    // Inside a container, the group appears as the root.
     let paths = [format!("/sys/fs/cgroup/{group}/{name}"), format!("/sys/fs/cgroup/{name}")];
     paths.iter().find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok())
 }

@@ -1,7 +1,7 @@
-//! What the machine is doing: processors, memory, the disk of the runs, NVIDIA GPUs, one worker.
+//! Current load of the computer: processors, memory, the disk of the runs, NVIDIA GPUs, and one worker.
 //!
-//! Whatever cannot be told is `None`, never a guess. GPUs are asked through NVML, which is loaded when first
-//! wanted; where there is no driver the reading says so in words. Absent: anything that would make a CUDA context.
+//! A value that cannot be determined is `None`, never a guess. GPUs are queried through NVML, which is loaded
+//! on first use; without a driver, the reading holds an explanation. No CUDA context is ever created here.
 
 use std::path::{Path, PathBuf};
 
@@ -10,22 +10,22 @@ use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-/// One look at the machine.
+/// One reading of the computer's load.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    /// Of all processors together, 0 to 100; `None` at the first look.
+    /// Over all processors, 0 to 100; `None` in the first reading.
     pub cpu_percent: Option<f64>,
     pub n_cpus: usize,
-    /// The container's memory where it has a limit, the machine's otherwise.
+    /// The container's memory if it is limited, otherwise the computer's.
     pub memory: Option<Used>,
     /// The file system that holds the runs.
     pub disk: Option<Used>,
-    /// The GPUs, or why there are none.
+    /// The GPUs, or the reason why there are none.
     pub gpus: Result<Vec<Gpu>, String>,
     pub worker: Option<WorkerUse>,
 }
 
-/// A share of something, in bytes.
+/// Used and total amount, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
     pub used: u64,
@@ -37,17 +37,18 @@ impl Used {
         self.total.saturating_sub(self.used)
     }
 
-    /// In [0, 1].
+    /// The used share, in [0, 1].
     pub fn share(self) -> f64 {
         if self.total == 0 { 0.0 } else { (self.used as f64 / self.total as f64).min(1.0) }
     }
 }
 
-/// A GPU, or a part of one that MIG has cut off.
+/// A GPU, or a MIG instance of one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gpu {
     pub name: String,
-    /// Share of time in which something ran, 0 to 100; unknown for parts and for GPUs that are cut up.
+    /// Share of time in which a kernel was running, 0 to 100; unknown for MIG instances and for GPUs divided
+    /// into them.
     pub percent: Option<f64>,
     pub memory: Option<Used>,
     pub celsius: Option<u32>,
@@ -57,23 +58,23 @@ pub struct Gpu {
     pub parts: Vec<Gpu>,
 }
 
-/// What the worker of a run takes.
+/// Resources used by the worker of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WorkerUse {
     pub pid: u32,
-    /// 100 for one busy processor; `None` at the first look.
+    /// 100 means one fully used processor; `None` in the first reading.
     pub cpu_percent: Option<f64>,
     pub memory_bytes: u64,
 }
 
-/// Looks at the machine again and again.
+/// Takes readings of the computer's load.
 pub struct Monitor {
     system: System,
-    /// Where runs are, or will be.
+    /// Directory of the runs, which need not exist yet.
     place: PathBuf,
     driver: Result<Nvml, String>,
     has_looked: bool,
-    /// The worker of the last look: its first share of time means nothing.
+    /// The worker of the last reading; the first CPU share of a new one is meaningless.
     last_worker: Option<u32>,
 }
 
@@ -94,7 +95,7 @@ impl Monitor {
         }
     }
 
-    /// What has happened since the last look; `worker` is the process to say more about.
+    /// Takes a reading. CPU shares cover the time since the last one; `worker` is a process to report on.
     pub fn read(&mut self, worker: Option<u32>) -> Reading {
         self.system.refresh_cpu_usage();
         self.system.refresh_memory();
@@ -132,18 +133,18 @@ impl Monitor {
     }
 }
 
-/// The file system of a place, or of the nearest folder above it that exists.
+/// Usage of the file system of a directory, or of its nearest existing ancestor.
 fn disk(place: &Path) -> Option<Used> {
     let place = std::path::absolute(place).ok()?;
     let there = place.ancestors().find(|folder| folder.exists())?;
     let found = rustix::fs::statvfs(there).ok()?;
     let total = found.f_blocks.checked_mul(found.f_frsize)?;
-    // What is left to people, not to root.
+    // Space available to ordinary users, not to root.
     let left = found.f_bavail.checked_mul(found.f_frsize)?;
     (total > 0).then(|| Used { used: total.saturating_sub(left), total })
 }
 
-/// Why no GPU can be asked.
+/// Explains why GPUs cannot be queried.
 fn no_driver(error: &NvmlError) -> String {
     match error {
         NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound => {
