@@ -1,13 +1,13 @@
-//! AdamW (Loshchilov & Hutter, arXiv 1711.05101) with moments that can be saved, and clipping.
+//! AdamW (Loshchilov & Hutter, arXiv 1711.05101) with serialisable moments, and gradient clipping.
 //!
 //! ```text
 //! m = b1 m + (1 - b1) g        v = b2 v + (1 - b2) g^2
 //! p = p - rate ( decay p + (m / (1 - b1^n)) / (sqrt(v / (1 - b2^n)) + 1e-8) )
 //! ```
 //!
-//! n counts updates made. b2 = 0.99 instead of the customary 0.999: the lab's runs are short, and an
-//! average over a hundred updates trained clearly faster in trials. candle's own optimiser keeps its
-//! moments private, so a run could not be resumed exactly.
+//! n counts updates. b2 = 0.99 instead of the usual 0.999: the lab's runs are short, and averaging over a
+//! hundred updates trained clearly faster in trials. candle's own optimiser keeps its moments private, so a run
+//! could not be resumed exactly.
 
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor, Var};
@@ -21,12 +21,12 @@ const EPSILON: f64 = 1e-8;
 /// Names of the moments in a saved state.
 const MOMENTS: [&str; 2] = ["mean", "square"];
 
-/// What one update is told.
+/// Hyperparameters of one update.
 #[derive(Clone, Copy, Debug)]
 pub struct Update {
     pub rate: f64,
     pub weight_decay: f64,
-    /// Factor on all gradients, from [`clip_factor`].
+    /// Factor applied to all gradients, from [`clip_factor`].
     pub gradient_factor: f64,
 }
 
@@ -39,12 +39,12 @@ pub struct AdamW {
 struct Slot {
     name: String,
     parameter: Var,
-    /// m and v, joined along a new first axis.
+    /// m and v, stacked along a new first axis.
     moments: Tensor,
 }
 
 impl AdamW {
-    /// Moments at zero.
+    /// Initialises all moments to zero.
     pub fn new(parameters: Vec<(String, Var)>) -> Result<Self> {
         let slot = |(name, parameter): (String, Var)| {
             let zeros = parameter.as_tensor().zeros_like()?.detach();
@@ -54,7 +54,7 @@ impl AdamW {
         Ok(Self { slots, n_updates: 0 })
     }
 
-    /// Updates made so far.
+    /// Number of updates made so far.
     pub fn n_updates(&self) -> u64 {
         self.n_updates
     }
@@ -73,7 +73,7 @@ impl AdamW {
         Ok(Tensor::stack(&squares, 0)?.sum_all()?.to_scalar::<f64>()?.sqrt())
     }
 
-    /// Moves every parameter that has a gradient.
+    /// Updates every parameter that has a gradient.
     pub fn update(&mut self, gradients: &GradStore, update: Update) -> Result<()> {
         self.n_updates += 1;
         let n = self.n_updates as f64;
@@ -103,7 +103,7 @@ impl AdamW {
         Ok(())
     }
 
-    /// Copies of the moments as named tensors, `mean.NAME` and `square.NAME`.
+    /// Copies the moments into named tensors, `mean.NAME` and `square.NAME`.
     pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
         let mut state = Vec::with_capacity(2 * self.slots.len());
         for slot in &self.slots {
@@ -117,7 +117,11 @@ impl AdamW {
         Ok(state)
     }
 
-    /// Takes back what [`AdamW::state`] gave after `n_updates`; `Err` names what is missing.
+    /// Restores the output of [`AdamW::state`] after `n_updates`.
+    ///
+    /// # Errors
+    ///
+    /// Names the tensor that is missing or has another shape.
     pub fn restore(
         &mut self,
         n_updates: u64,
@@ -137,7 +141,7 @@ impl AdamW {
     }
 }
 
-/// Lets both moments take in a gradient, in place and in one pass.
+/// Updates both moments from a gradient, in place and in one pass.
 struct TakeGradient {
     factor: f64,
 }
@@ -169,10 +173,10 @@ impl InplaceOp2 for TakeGradient {
     }
 }
 
-/// Moves a parameter along its moments, in place and in one pass.
+/// Updates a parameter from its moments, in place and in one pass.
 struct Step {
     rate: f64,
-    /// What weight decay leaves.
+    /// Factor left by weight decay.
     kept: f64,
     unbias_1: f64,
     unbias_2: f64,
@@ -203,7 +207,7 @@ impl InplaceOp2 for Step {
     }
 }
 
-/// The factor that brings a gradient of norm `norm` down to `clip_norm`; 1 if it is not above.
+/// The factor that scales a gradient of norm `norm` down to `clip_norm`; 1 if it is not larger.
 pub fn clip_factor(norm: f64, clip_norm: f64) -> f64 {
     if norm > clip_norm { clip_norm / norm } else { 1.0 }
 }
@@ -219,7 +223,7 @@ mod tests {
         Var::new(values, &Device::Cpu).unwrap()
     }
 
-    /// Gradients of `sum(w * p)`: the weights `w`.
+    /// Gradients of `sum(w * p)`, which are the weights `w`.
     fn gradients(parameter: &Var, w: &[f64]) -> GradStore {
         let w = Tensor::new(w, &Device::Cpu).unwrap();
         (parameter.as_tensor() * w).unwrap().sum_all().unwrap().backward().unwrap()

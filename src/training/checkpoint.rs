@@ -4,11 +4,11 @@
 //! state/step-000120/  weights.safetensors  ema.safetensors  optimizer.safetensors  manifest.json
 //! ```
 //!
-//! Everything is written to a hidden directory beside it, each file and the directory are flushed to
-//! the disk, and one rename makes the checkpoint appear. The manifest records the size and CRC-32 of
-//! every file and seals itself with its own; CRC-32 detects every change of up to 32 neighbouring
-//! bits, so any single damaged byte. Random state needs no file: every draw is a function of seed
-//! and step. Deliberately absent: which checkpoints to keep ([`super::retention`]).
+//! All files are written to a hidden directory next to it, each file and the directory are synced to disk, and
+//! a single rename makes the checkpoint appear. The manifest records the size and CRC-32 of every file, and its
+//! own CRC-32; CRC-32 detects every change within 32 adjacent bits, hence any single damaged byte. Random state
+//! needs no file: every draw is a function of seed and step. [`super::retention`] decides which checkpoints to
+//! keep.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -28,7 +28,7 @@ const FORMAT: u32 = 2;
 const MANIFEST: &str = "manifest.json";
 const PARTIAL: &str = ".partial-";
 
-/// Why a checkpoint could not be written or read.
+/// Reason why a checkpoint could not be written or read.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     #[error("could not {attempt} '{path}'")]
@@ -44,19 +44,19 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    /// Whether waiting for space on the disk may help.
+    /// True if waiting for disk space may help.
     pub fn is_full_disk(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, StorageFull};
         matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
     }
 }
 
-/// Everything that continues a run.
+/// The complete state from which training continues.
 #[derive(Clone, Debug)]
 pub struct Contents {
-    /// Steps done, skipped ones included.
+    /// Steps done, including skipped ones.
     pub step: u64,
-    /// Updates the optimiser made.
+    /// Updates made by the optimiser.
     pub n_updates: u64,
     pub progress: Progress,
     pub identity: SavedIdentity,
@@ -99,10 +99,10 @@ struct Manifest {
     n_updates: u64,
     #[serde(default, skip_serializing_if = "Progress::is_fresh")]
     progress: Progress,
-    /// Of format 1.
+    /// Present in format 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     echo: Option<IdentityV1>,
-    /// From format 2.
+    /// Present from format 2 on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     identity: Option<Identity>,
     files: BTreeMap<String, FileRecord>,
@@ -114,14 +114,14 @@ struct FileRecord {
     crc32: u32,
 }
 
-/// A checkpoint's place on disk; nothing is known yet about what is inside.
+/// Location of a checkpoint whose content has not been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     pub step: u64,
     pub path: PathBuf,
 }
 
-/// Writes `contents` as `state_dir/step-N`, replacing one of the same step.
+/// Writes `contents` as `state_dir/step-N`, replacing a checkpoint of the same step.
 pub fn write(state_dir: &Path, contents: &Contents) -> Result<Checkpoint, CheckpointError> {
     fs::create_dir_all(state_dir).map_err(io_error("create", state_dir))?;
     remove_partial(state_dir)?;
@@ -161,7 +161,7 @@ pub fn write(state_dir: &Path, contents: &Contents) -> Result<Checkpoint, Checkp
     Ok(Checkpoint { step: contents.step, path })
 }
 
-/// Checkpoints of a run, newest first; an absent directory has none.
+/// The checkpoints of a run, newest first; none if the directory does not exist.
 pub fn list(state_dir: &Path) -> Result<Vec<Checkpoint>, CheckpointError> {
     let entries = match fs::read_dir(state_dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -178,16 +178,16 @@ pub fn list(state_dir: &Path) -> Result<Vec<Checkpoint>, CheckpointError> {
     Ok(found)
 }
 
-/// What [`latest_valid`] found.
+/// Result of [`latest_valid`].
 #[derive(Debug, Default)]
 pub struct Latest {
-    /// The newest checkpoint that is whole, if there is one.
+    /// The newest intact checkpoint, if there is one.
     pub found: Option<(Checkpoint, Contents)>,
-    /// What was wrong with each newer one, to be shown as notices.
+    /// Errors of the newer checkpoints, to be shown as notices.
     pub refused: Vec<CheckpointError>,
 }
 
-/// Falls back from damaged checkpoints to the newest that is whole.
+/// Finds the newest intact checkpoint, skipping damaged ones.
 pub fn latest_valid(state_dir: &Path) -> Result<Latest, CheckpointError> {
     let mut latest = Latest::default();
     for checkpoint in list(state_dir)? {
@@ -202,7 +202,7 @@ pub fn latest_valid(state_dir: &Path) -> Result<Latest, CheckpointError> {
     Ok(latest)
 }
 
-/// Deletes one checkpoint; a reader never sees half of it.
+/// Deletes one checkpoint atomically: a reader never sees part of it.
 pub fn delete(checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
     let doomed = checkpoint.path.with_file_name(format!("{PARTIAL}deleted-{}", checkpoint.step));
     fs::rename(&checkpoint.path, &doomed).map_err(io_error("delete", &checkpoint.path))?;
@@ -210,7 +210,7 @@ pub fn delete(checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
 }
 
 impl Checkpoint {
-    /// Reads everything and verifies it.
+    /// Reads and verifies all parts.
     pub fn load(&self) -> Result<Contents, CheckpointError> {
         let manifest = self.manifest()?;
         let [weights, ema, optimizer] = Part::ALL.map(|part| self.read(&manifest, part));
@@ -225,12 +225,12 @@ impl Checkpoint {
         })
     }
 
-    /// Reads one file and verifies it; sampling a finished run needs no more.
+    /// Reads and verifies one part; sampling from a finished run needs only that.
     pub fn load_part(&self, part: Part) -> Result<TensorMap, CheckpointError> {
         self.read(&self.manifest()?, part)
     }
 
-    /// Checks every file without keeping it.
+    /// Verifies all parts without keeping them.
     pub fn verify(&self) -> Result<(), CheckpointError> {
         self.load().map(|_| ())
     }
@@ -294,10 +294,10 @@ impl Contents {
         }
     }
 
-    /// The first tensor that holds NaN or an infinity.
+    /// The first tensor that contains NaN or infinity.
     pub fn not_finite(&self) -> candle_core::Result<Option<String>> {
         for (name, tensor) in self.weights.iter().chain(&self.ema).chain(&self.optimizer) {
-            // Any such number makes the sum of the values times zero NaN.
+            // NaN or infinity times zero is NaN, and so is the sum.
             let zero = (tensor.detach() * 0.0)?.sum_all()?.to_dtype(DType::F64)?;
             if zero.to_scalar::<f64>()? != 0.0 {
                 return Ok(Some(name.clone()));
@@ -334,12 +334,12 @@ fn write_flushed(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     write().map_err(io_error("write", path))
 }
 
-/// Makes names in a directory durable.
+/// Syncs a directory, which makes the names in it durable.
 fn flush_directory(path: &Path) -> Result<(), CheckpointError> {
     File::open(path).and_then(|directory| directory.sync_all()).map_err(io_error("flush", path))
 }
 
-/// Removes what an interrupted write or deletion left.
+/// Removes leftovers of an interrupted write or deletion.
 fn remove_partial(state_dir: &Path) -> Result<(), CheckpointError> {
     for entry in fs::read_dir(state_dir).map_err(io_error("list", state_dir))? {
         let entry = entry.map_err(io_error("list", state_dir))?;

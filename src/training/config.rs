@@ -1,13 +1,13 @@
-//! How a network is trained: the choices, already checked.
+//! Training settings, already validated.
 
 use std::num::NonZeroUsize;
 
 pub use crate::network::gpu::plan::Arithmetic;
 
-/// Everything that decides the result of training besides network and data.
+/// Everything besides network and data that determines the result of training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingConfig {
-    /// Optimiser updates in all.
+    /// Total number of optimiser updates.
     pub steps: usize,
     /// Images per update.
     pub batch: usize,
@@ -15,10 +15,10 @@ pub struct TrainingConfig {
     pub seed: u64,
     /// Peak learning rate.
     pub learning_rate: f64,
-    /// Micro-batches per update, computed one after the other: less memory, the same update up to
-    /// rounding. Divides `batch`.
+    /// Micro-batches per update, computed one after the other: less memory, the same update up to rounding.
+    /// Divides `batch`.
     pub accumulate: usize,
-    /// Format in which a GPU multiplies; the CPU always uses single precision.
+    /// Number format of GPU multiplications; the CPU always uses single precision.
     pub arithmetic: Arithmetic,
     /// Updates over which the learning rate rises linearly from 0.
     pub warmup: usize,
@@ -34,20 +34,20 @@ pub struct TrainingConfig {
     pub weight_decay: f64,
     /// Gradients are scaled down to this global 2-norm; infinity disables clipping.
     pub clip_norm: f64,
-    /// Decay of the exponential moving average of weights, which samples are made with.
+    /// Decay of the exponential moving average of the weights, which is used for sampling.
     pub ema_decay: f64,
     /// Updates between checkpoints.
     pub checkpoint_every: usize,
-    /// Newest complete checkpoints that are kept.
+    /// Number of newest complete checkpoints to keep.
     pub keep_checkpoints: usize,
-    /// Checkpoints at multiples of this are kept as well.
+    /// Checkpoints at multiples of this step are kept as well.
     pub keep_every: Option<NonZeroUsize>,
-    /// Consecutive updates with a loss or gradient that is not finite after which training goes back to
-    /// the last checkpoint.
+    /// Number of consecutive updates with a non-finite loss or gradient after which training returns to the
+    /// last checkpoint.
     pub rollback_after: usize,
-    /// Updates over which the mean loss must fall by a thousandth, or training ends early.
+    /// Number of updates over which the mean loss must fall by a thousandth; otherwise training ends early.
     pub patience: Option<NonZeroUsize>,
-    /// Minutes of training, over all resumes, after which it ends early; 0: no limit.
+    /// Minutes of training, over all resumes, after which it ends early; 0 means no limit.
     pub minutes: f64,
 }
 
@@ -87,7 +87,7 @@ impl TrainingConfig {
     }
 }
 
-/// How the learning rate changes after warm-up and `lr_hold_steps`.
+/// The learning rate's course after warm-up and `lr_hold_steps`.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
 )]
@@ -100,16 +100,16 @@ pub enum LrSchedule {
     Exponential,
 }
 
-/// How much the error of the predicted noise counts at each noise level.
+/// Weight of the noise-prediction error at each noise level.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
 )]
 #[strum(serialize_all = "lowercase")]
 pub enum LossWeighting {
-    /// Equally everywhere: the loss of KG and of most diffusion models.
+    /// Equal at all levels: the loss of KG and of most diffusion models.
     Noise,
-    /// As the error of the velocity, `1 / abar` = 1 + sigma^2 / abar, but at most `weighting_limit`: more
-    /// weight where the noise is high and the image as a whole is decided.
+    /// Equivalent to the error of the velocity, `1 / abar` = 1 + sigma^2 / abar, but at most `weighting_limit`:
+    /// more weight at high noise, where the global structure of the image is decided.
     Velocity,
 }
 

@@ -1,7 +1,7 @@
-//! The exponential moving average of the weights, which samples are made with.
+//! The exponential moving average (EMA) of the weights, which is used for sampling.
 //!
-//! `e = d e + (1 - d) p` with `d = min(decay, (1 + n) / (10 + n))` after n earlier averages, so that an
-//! early average follows the weights instead of remembering their random start.
+//! `e = d e + (1 - d) p` with `d = min(decay, (1 + n) / (10 + n))` after n earlier averages, so that early
+//! averages follow the weights instead of remembering their random initialisation.
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Var};
 
@@ -15,7 +15,7 @@ pub struct Ema {
 }
 
 impl Ema {
-    /// Starts at the present weights.
+    /// Starts from the current weights.
     pub fn new(decay: f64, parameters: &[(String, Var)]) -> Result<Self> {
         let copy = |(name, parameter): &(String, Var)| {
             Ok((name.clone(), parameter.as_tensor().detach().copy()?))
@@ -23,7 +23,7 @@ impl Ema {
         Ok(Self { decay, weights: parameters.iter().map(copy).collect::<Result<_>>()? })
     }
 
-    /// Continues from saved weights, which nobody else holds: they are changed in place.
+    /// Continues from saved weights. They must not be shared, since they are changed in place.
     pub fn resume(decay: f64, weights: TensorMap) -> Self {
         Self { decay, weights }
     }
@@ -32,7 +32,7 @@ impl Ema {
         &self.weights
     }
 
-    /// Takes in the weights after update `n`, counted from 0.
+    /// Averages in the weights after update `n`, counted from 0.
     pub fn update(&mut self, parameters: &[(String, Var)], n: u64) -> Result<()> {
         let decay = self.decay.min((1 + n) as f64 / (10 + n) as f64);
         for (name, parameter) in parameters {
@@ -49,7 +49,7 @@ impl Ema {
     }
 }
 
-/// One average, in place.
+/// Averages one tensor, in place.
 struct TakeIn {
     decay: f64,
 }
@@ -95,7 +95,7 @@ mod tests {
             let expected = if n == 0 { expected } else { second };
             assert!((found - expected).abs() < 1e-12, "{n}: {found} {expected}");
         }
-        // Much later the decay itself counts.
+        // Much later, the configured decay applies.
         let before = ema.weights()["p"].to_vec1::<f64>().unwrap()[0];
         ema.update(&parameters, 1000).unwrap();
         let after = ema.weights()["p"].to_vec1::<f64>().unwrap()[0];

@@ -1,4 +1,4 @@
-//! What can go wrong in training.
+//! Errors of training.
 
 use thiserror::Error;
 
@@ -8,7 +8,7 @@ use crate::network::NetworkError;
 #[cfg(feature = "cudnn")]
 use crate::network::gpu::cuda::EngineError;
 
-/// Why training could not start or a step was not taken.
+/// Reason why training could not start or a step was not taken.
 #[derive(Debug, Error)]
 pub enum TrainingError {
     #[error(

@@ -1,7 +1,7 @@
-//! A training step on a GPU, with its batches drawn ahead by threads of their own.
+//! Training steps on a GPU, with batches prepared in advance by separate threads.
 //!
-//! A GPU takes a batch of these networks faster than one core draws its noise. Every batch is a function of seed and
-//! step alone, so several threads draw steps to come.
+//! For these networks a GPU processes a batch faster than one CPU core draws its noise. Every batch is a
+//! function of seed and step alone, so several threads can draw future steps.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ use crate::network::gpu::cuda::{Engine, EngineError, Segment};
 use crate::network::gpu::plan::{Command, Place};
 use crate::network::{Network, TensorMap};
 
-/// Threads that draw batches, at most.
+/// Maximum number of threads that draw batches.
 const THREADS: usize = 6;
-/// Steps that each of them is ahead.
+/// Number of steps that each thread works ahead.
 const AHEAD: usize = 2;
 
 /// Training state on a GPU.
@@ -40,13 +40,13 @@ pub struct GpuTraining {
     dataset: Arc<Dataset>,
 }
 
-/// Inputs of a step's pieces, ready to be sent.
+/// Host-side inputs of a step's micro-batches, ready to be uploaded.
 struct Ready {
     times: Vec<f64>,
     pieces: Vec<Vec<f32>>,
 }
 
-/// Threads that draw; thread i draws every nth step.
+/// Threads that draw batches; of n threads, thread i draws every nth step.
 struct Drawn {
     next: u64,
     first: u64,
@@ -54,8 +54,9 @@ struct Drawn {
 }
 
 impl GpuTraining {
-    /// Takes GPU `ordinal`. A batch that does not fit is computed in smaller pieces, which the second value says.
-    /// `Ok(Err)` says what a GPU cannot do of this network.
+    /// Sets up training on GPU `ordinal`. A batch that does not fit into memory is split into smaller
+    /// micro-batches, and a note about that is returned. `Ok(Err)` explains which part of the network is not
+    /// supported on the GPU.
     pub fn open(
         ordinal: usize,
         config: &TrainingConfig,
@@ -71,8 +72,8 @@ impl GpuTraining {
             };
             let commands = [&step.gradients[..], &step.update[..]];
             #[expect(unsafe_code, reason = "the contract of `Engine::new`")]
-            // SAFETY: the commands are those that `GpuStep::new` made over this very plan; their kernels stay inside
-            // their buffers, as `tests/emulator/steps.rs` checks for every kind of network.
+            // SAFETY: the commands are those that `GpuStep::new` made over this very plan; their kernels stay
+            // inside their buffers, as `tests/emulator/steps.rs` checks for every kind of network.
             let opened =
                 unsafe { Engine::new(ordinal, step.plan.clone(), commands, config.arithmetic) };
             match opened {
@@ -101,12 +102,12 @@ impl GpuTraining {
         }
     }
 
-    /// Floating-point operations of a step's products and convolutions.
+    /// Floating-point operations of the matrix products and convolutions in a step.
     pub fn operations(&self) -> f64 {
         self.total(|command| command.operations())
     }
 
-    /// Bytes that a step's commands move at least.
+    /// Minimum number of bytes moved by a step's commands.
     pub fn n_bytes_moved(&self) -> f64 {
         self.total(|command| command.n_bytes(&self.step.plan))
     }
@@ -116,7 +117,7 @@ impl GpuTraining {
         self.step.n_pieces() as f64 * sum(&self.step.gradients) + sum(&self.step.update)
     }
 
-    /// One step, number `step` counted from 0.
+    /// Runs one step; `step` counts from 0.
     pub fn step(&mut self, step: u64) -> Result<Outcome, EngineError> {
         let ready = self.draw(step);
         let inputs = self.step.inputs;
@@ -141,14 +142,14 @@ impl GpuTraining {
             self.drawn = Some(Drawn::start(&self.step, &self.config, &self.dataset, step));
         }
         let drawn = self.drawn.as_mut().and_then(Drawn::take);
-        // A thread that is gone has panicked; what it would have drawn is drawn here, and says so again.
+        // A thread that is gone has panicked. Drawing its batch here repeats the panic on this thread.
         drawn.unwrap_or_else(|| {
             let mut order = Batches::new(self.dataset.len(), self.config.batch, self.config.seed);
             ready(&self.step, &self.config, &self.dataset, &mut order, step)
         })
     }
 
-    /// Takes weights, moments and the moving average of weights as checkpoints hold them.
+    /// Uploads weights, moments and the moving average of the weights, as stored in checkpoints.
     pub fn take(
         &mut self,
         n_updates: u64,
@@ -200,7 +201,7 @@ impl GpuTraining {
         Ok(map)
     }
 
-    /// Milliseconds of each command of a step, by what it is; the median of `repeats`.
+    /// Median time in milliseconds of a step's commands over `repeats`, summed by kind of command.
     pub fn profile(&mut self, repeats: usize) -> Result<Vec<(String, f64)>, EngineError> {
         use crate::network::gpu::plan::{Command, Convolution, Pass};
         let mut totals: BTreeMap<String, f64> = BTreeMap::new();
@@ -233,7 +234,7 @@ impl GpuTraining {
     }
 }
 
-/// Why a GPU could not take a checkpoint's state.
+/// Reason why a checkpoint's state could not be loaded onto the GPU.
 #[derive(Debug, thiserror::Error)]
 pub enum TakeError {
     #[error("no fitting '{name}'")]
@@ -251,7 +252,8 @@ impl From<TakeError> for TrainingError {
     }
 }
 
-/// The state of a network that was not trained yet, on the network's GPU; `Ok(Err)` says why the GPU cannot train it.
+/// Training state of an untrained network, on the network's GPU; `Ok(Err)` explains why the GPU cannot train
+/// it.
 #[expect(clippy::type_complexity, reason = "a refusal is no failure")]
 pub fn fresh(
     config: &TrainingConfig,
@@ -288,7 +290,7 @@ impl TrainingState for GpuTraining {
         Ok(self.map(self.step.kept.average, "")?)
     }
 
-    /// `mean.NAME` and `square.NAME`.
+    /// The moments as `mean.NAME` and `square.NAME`.
     fn moments(&self) -> Result<TensorMap, TrainingError> {
         let mut all = self.map(self.step.kept.mean, "mean.")?;
         all.extend(self.map(self.step.kept.square, "square.")?);
@@ -301,7 +303,7 @@ impl TrainingState for GpuTraining {
     }
 }
 
-/// The next number of pieces that a batch can be cut into evenly.
+/// The next larger number of equal micro-batches that a batch can be split into.
 fn next_pieces(batch: usize, n_pieces: usize) -> Option<usize> {
     (2 * n_pieces..=batch).find(|n| batch.is_multiple_of(*n))
 }
@@ -339,7 +341,7 @@ impl Drawn {
             std::thread::spawn(move || {
                 let mut order = Batches::new(dataset.len(), config.batch, config.seed);
                 for number in (first + which as u64..).step_by(n) {
-                    // Nobody listens once the run ends.
+                    // The receiver is dropped once the run ends.
                     if sender.send(ready(&step, &config, &dataset, &mut order, number)).is_err() {
                         return;
                     }

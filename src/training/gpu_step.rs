@@ -1,7 +1,8 @@
-//! A training step as a GPU's commands: inputs, gradients of one piece of a batch, update.
+//! A training step as GPU commands: inputs, gradients of one micro-batch (piece), update.
 //!
-//! Everything that decides an update is computed on the GPU - loss, clipping, whether all numbers are finite - so that
-//! nobody waits for it inside a step. The formulas are those of [`super::loss`], [`super::adamw`] and [`super::ema`].
+//! Everything that decides an update is computed on the GPU - loss, clipping, whether all numbers are finite -
+//! so that a step never waits for the host. The formulas are those of [`super::loss`], [`super::adamw`] and
+//! [`super::ema`].
 
 use crate::diffusion::Schedule;
 use crate::network::AttentionDetail;
@@ -14,35 +15,35 @@ use super::config::TrainingConfig;
 use super::loss::HostBatch;
 
 const THREADS: usize = 256;
-/// Partial sums of the gradient's square.
+/// Number of partial sums for the squared gradient norm.
 const PARTIAL_SUMS: usize = 256;
-/// Values of the optimiser's state, as `kernels/training.cuh` names them.
+/// Number of values in the optimiser's state, as named in `kernels/training.cuh`.
 const STATE_VALUES: usize = 8;
 
-/// Where a step keeps what lasts.
+/// Buffers that persist from step to step.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept {
     pub parameters: Place,
     pub gradients: Place,
-    /// Moments, as AdamW's.
+    /// Moments of AdamW.
     pub mean: Place,
     pub square: Place,
     /// The moving average of the parameters.
     pub average: Place,
-    /// The number of updates made, and what the last one was decided to be.
+    /// The number of updates made, and the decision about the last one.
     pub state: Place,
     /// Each image's error, then the gradient's norm and the number of updates made.
     pub report: Place,
 }
 
-/// What a GPU is told of a piece besides its images.
+/// Inputs of a micro-batch besides its images.
 #[derive(Clone, Copy, Debug)]
 struct Told {
-    /// The noise in them, [B, C, H, W].
+    /// The noise in the images, `[B, C, H, W]`.
     eps: Place,
-    /// For each image: sigma, signal and the loss's factor, [3, B].
+    /// For each image: sigma, signal and the loss weight, `[3, B]`.
     levels: Place,
-    /// Which piece of a batch this is.
+    /// Index of the micro-batch in its batch.
     piece: Place,
     /// The learning rate.
     rate: Place,
@@ -51,16 +52,16 @@ struct Told {
 /// A training step's commands.
 pub struct GpuStep {
     pub plan: Plan,
-    /// Of one piece: from inputs to gradients, which are added to what is there.
+    /// For one micro-batch: from inputs to gradients, which are accumulated.
     pub gradients: Vec<Command>,
-    /// Of the whole batch; leaves gradients at zero.
+    /// For the whole batch; resets the gradients to zero.
     pub update: Vec<Command>,
     pub parameters: Vec<Parameter>,
-    /// Values of all parameters.
+    /// Total number of parameter values.
     pub n_parameters: usize,
     pub inputs: Inputs,
     pub kept: Kept,
-    /// Images of a piece.
+    /// Number of images in a micro-batch.
     pub piece: usize,
     told: Told,
     network: NetworkConfig,
@@ -68,7 +69,8 @@ pub struct GpuStep {
 }
 
 impl GpuStep {
-    /// Of batches in pieces of `piece` images; `Err` says what a GPU cannot do.
+    /// Records the commands for micro-batches of `piece` images; `Err` explains what is not supported on the
+    /// GPU.
     pub fn new(
         config: &TrainingConfig,
         network: &NetworkConfig,
@@ -158,12 +160,12 @@ impl GpuStep {
         })
     }
 
-    /// Pieces of a batch.
+    /// Number of micro-batches in a batch.
     pub fn n_pieces(&self) -> usize {
         self.config.batch.div_ceil(self.piece)
     }
 
-    /// Writes what piece number `number` of a batch is to the GPU's inputs, `[n_values]`.
+    /// Writes the inputs of micro-batch `number` of a batch to `out`, `[n_values]`.
     pub fn fill(&self, batch: &HostBatch, number: usize, rate: f64, out: &mut [f32]) {
         let schedule = Schedule::default();
         let images = number * self.piece..(number + 1) * self.piece;

@@ -1,8 +1,8 @@
-//! What a checkpoint was trained with, so that training is only continued with the same settings and images.
+//! Settings and data that a checkpoint was trained with; training continues only with the same ones.
 //!
-//! Settings are compared by key, as `lab.toml` writes their values. A setting that did not exist when a checkpoint was
-//! written must be at its default now. Deliberately absent: which settings decide the weights (the settings table of
-//! `config` marks them).
+//! Settings are compared by key, using their values as written in `lab.toml`. A setting that did not exist when
+//! a checkpoint was written must have its default value now. Which settings determine the weights is marked in
+//! the settings table of `config`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +13,12 @@ use super::config::{LossWeighting, LrSchedule, TrainingConfig};
 use crate::dataset::Dataset;
 use crate::network::config::{AttentionVariant, Body, NetworkConfig, Output, Padding};
 
-/// Settings that decide the weights after a given number of updates.
+/// The settings that determine the weights after a given number of updates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DecidingSettings {
     /// Values by key.
     pub values: BTreeMap<String, String>,
-    /// Keys whose value is the default.
+    /// Keys with default values.
     pub at_default: BTreeSet<String>,
 }
 
@@ -30,8 +30,8 @@ pub struct Identity {
     pub dataset: String,
 }
 
-/// What checkpoints of format 1 say instead: Rust's debugging output of the network's configuration, and the
-/// training's in words.
+/// The identity in checkpoints of format 1: Rust's debug output of the network configuration, and a text
+/// description of the training configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityV1 {
     pub network: String,
@@ -39,14 +39,14 @@ pub struct IdentityV1 {
     pub dataset: String,
 }
 
-/// The identity that a checkpoint was saved with.
+/// The identity stored in a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SavedIdentity {
     V1(IdentityV1),
     V2(Identity),
 }
 
-/// A checkpoint of other settings or training images than a run's.
+/// A checkpoint has settings or training images that differ from the run's.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the checkpoint's {what} is '{saved}' but this run's is '{now}'; resume with the same")]
 pub struct Mismatch {
@@ -56,7 +56,7 @@ pub struct Mismatch {
     pub now: String,
 }
 
-/// What is trained now.
+/// Identity of the current training.
 pub struct Current<'a> {
     pub settings: &'a DecidingSettings,
     pub training: &'a TrainingConfig,
@@ -70,10 +70,11 @@ impl Current<'_> {
         Identity { settings, dataset: in_words(self.dataset) }
     }
 
-    /// Whether training may go on from a checkpoint.
+    /// Checks that training may continue from a checkpoint.
     ///
     /// # Errors
-    /// The first difference.
+    ///
+    /// Returns the first difference.
     pub fn check(&self, saved: &SavedIdentity) -> Result<(), Mismatch> {
         let difference = match saved {
             SavedIdentity::V1(saved) => self.difference_v1(saved),
@@ -116,7 +117,7 @@ fn in_words(dataset: &Dataset) -> String {
     format!("{} images of {}, checksum {pixels:08x}", dataset.len(), dataset.shape())
 }
 
-/// The network of format 1, which must never change.
+/// The network configuration as written in format 1; must never change.
 fn network_v1(config: &NetworkConfig) -> String {
     let image = config.image;
     let body = match &config.body {
@@ -162,7 +163,7 @@ fn network_v1(config: &NetworkConfig) -> String {
     )
 }
 
-/// The training of format 1, which must never change.
+/// The training configuration as written in format 1; must never change.
 fn training_v1(config: &TrainingConfig) -> String {
     let TrainingConfig { steps, batch, seed, learning_rate, warmup, .. } = config;
     let TrainingConfig { weight_decay, clip_norm, ema_decay, .. } = config;
@@ -220,7 +221,7 @@ mod tests {
         }
     }
 
-    /// Whether what was saved with the first settings may be continued with the second.
+    /// Checks whether training saved with the settings `saved` may continue with the settings `now`.
     fn check(saved: &DecidingSettings, now: &DecidingSettings) -> Result<(), String> {
         let dataset = Dataset::new("d", ImageShape::new(1, 2, 2), vec![0, 1, 2, 3], None);
         let (training, network) = (example(), network());
@@ -246,7 +247,7 @@ mod tests {
     fn a_difference_is_named() {
         let error = check(&settings(&[("a.x", "1")], &[]), &settings(&[("a.x", "2")], &["a.x"]));
         assert!(error.unwrap_err().contains("a.x is '1' but this run's is '2'"));
-        // A setting that is no longer known may have mattered.
+        // A setting that no longer exists may have mattered.
         assert!(check(&settings(&[("a.gone", "1")], &[]), &settings(&[], &[])).is_err());
     }
 

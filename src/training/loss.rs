@@ -1,13 +1,13 @@
-//! One training step's data and objective.
+//! Data and objective of one training step.
 //!
 //! ```text
 //! phi ~ data, t ~ U(0, 1), eps ~ N(0, 1):   loss = mean w(t) || eps - eps_hat(sqrt(abar) phi + sigma eps, t) ||^2
 //! ```
 //!
-//! Everything random is a function of the seed and the step's number alone, so a resumed run sees
-//! what an uninterrupted one would have seen, with no state to save. Times are stratified over the
-//! batch, `t_i = (i + u_i) / B`: each is uniform on its stratum, their union on [0, 1], and the loss is
-//! much less noisy.
+//! All randomness is a function of the seed and the step number alone, so a resumed run sees exactly what an
+//! uninterrupted one would have seen, without saved state. Times are stratified over the batch, `t_i = (i +
+//! u_i) / B`: each is uniform on its stratum and together they cover [0, 1], which makes the loss much less
+//! noisy.
 
 use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
@@ -19,22 +19,22 @@ use crate::image::{ImageShape, from_byte};
 use crate::network::{Mode, Network, NetworkError};
 use crate::random::{Purpose, fill_normal, stream};
 
-/// The smallest time: below it the noise is lost in the rounding of pixels to bytes.
+/// The smallest time; below it the noise is lost in the rounding of pixels to bytes.
 const T_MIN: f64 = 1e-4;
 
-/// One batch, noised, on the host.
+/// One noised batch on the host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostBatch {
     /// `x_t` [B, C, H, W].
     pub x: Vec<f32>,
-    /// Its noise, likewise.
+    /// The noise in `x`, with the same shape.
     pub eps: Vec<f32>,
     /// Time of each image.
     pub t: Vec<f64>,
     pub labels: Option<Vec<u32>>,
 }
 
-/// One batch, noised, as tensors.
+/// One noised batch as tensors.
 pub struct NoisyBatch {
     x: Tensor,
     eps: Tensor,
@@ -42,20 +42,20 @@ pub struct NoisyBatch {
     labels: Option<Vec<u32>>,
 }
 
-/// What decides a batch besides the data.
+/// Everything besides the data that determines a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Draw {
     pub seed: u64,
     pub batch: usize,
-    /// The update, counted from 0.
+    /// Index of the update, counted from 0.
     pub step: u64,
     pub schedule: Schedule,
 }
 
-/// The noisy batch of one step.
+/// Draws the noisy batch of one step.
 pub fn noisy_batch(dataset: &Dataset, order: &mut Batches, draw: Draw) -> HostBatch {
     let shape = dataset.shape();
-    // Seeking costs nothing in sequence and makes a resumed step the same step.
+    // Seeking is free in sequence, and makes a resumed step identical.
     order.seek(draw.step * draw.batch as u64);
     let indices = order.next();
     let mut times = stream(draw.seed, Purpose::TrainingTime, draw.step);
@@ -75,7 +75,7 @@ pub fn noisy_batch(dataset: &Dataset, order: &mut Batches, draw: Draw) -> HostBa
 }
 
 impl HostBatch {
-    /// The same as tensors of `dtype` on a device; images of `shape`.
+    /// Converts to tensors of `dtype` on a device, for images of `shape`.
     pub fn tensors(
         &self,
         shape: ImageShape,
@@ -95,7 +95,7 @@ impl NoisyBatch {
         &self.t
     }
 
-    /// `n` equal pieces, one after the other.
+    /// Splits the batch into `n` equal consecutive pieces.
     pub fn pieces(&self, n: usize) -> candle_core::Result<Vec<NoisyBatch>> {
         let size = self.t.len() / n;
         let piece = |i: usize| {
@@ -111,14 +111,14 @@ impl NoisyBatch {
     }
 }
 
-/// The loss twice: plain, to be reported, and weighted, which carries the gradient.
+/// The loss in two forms: unweighted for reports, and weighted for the gradient.
 pub struct Loss {
-    /// Mean squared error of the predicted noise of each image, `[B]`: comparable between runs.
+    /// Mean squared error of the predicted noise per image, `[B]`; comparable between runs.
     pub errors: Tensor,
     pub weighted: Tensor,
 }
 
-/// The mean squared error of the predicted noise.
+/// Computes the mean squared error of the predicted noise.
 pub fn noise_loss(
     network: &Network,
     batch: &NoisyBatch,

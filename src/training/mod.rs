@@ -1,9 +1,9 @@
 //! Training: the loop, its loss, optimiser state and checkpoints.
 //!
-//! Deliberately absent: who listens to a run, and what the numbers mean (`analysis`, a sibling).
+//! It knows neither who observes a run nor what the numbers mean (`analysis`, a sibling).
 //!
-//! Reading order: [`config`] (the choices), [`loss`] (one step's data and objective), [`schedule`] (the
-//! rate), [`adamw`], [`ema`], [`trainer`] (the loop), [`checkpoint`] (format), [`retention`].
+//! Reading order: [`config`] (the settings), [`loss`] (one step's data and objective), [`schedule`] (the
+//! learning rate), [`adamw`], [`ema`], [`trainer`] (the loop), [`checkpoint`] (format), [`retention`].
 
 pub mod config;
 pub mod loss;

@@ -1,4 +1,4 @@
-//! Stands for `gpu.rs` in a build without the feature `cudnn`.
+//! Replaces `gpu.rs` in builds without the feature `cudnn`.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::state::TrainingState;
 use crate::dataset::Dataset;
 use crate::network::Network;
 
-/// No state, and why.
+/// Always returns the reason why there is no GPU training.
 #[expect(clippy::type_complexity, reason = "the type of gpu.rs")]
 pub fn fresh(
     _config: &TrainingConfig,

@@ -1,4 +1,4 @@
-//! When training ends before its last step: a loss that no longer falls, or time that is up.
+//! Early end of training: the loss no longer falls, or the time limit is reached.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::config::TrainingConfig;
 
-/// What a loss must fall below, as a share of the best one.
+/// The mean loss must fall below this fraction of the best one.
 const ENOUGH: f64 = 0.999;
 
-/// How far training has come; part of a checkpoint, so that a resumed run ends where an uninterrupted
-/// one would (but for time). Numbers are stored as bits: a checkpoint's manifest must read back exactly.
+/// Progress of training. It is part of a checkpoint, so that a resumed run ends where an uninterrupted one
+/// would (except for time). Floats are stored as bits, because a checkpoint's manifest must read back exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Progress {
     nanoseconds: u64,
-    /// Of the updates since the last look at the loss.
+    /// Sum of the loss over the updates since the last check.
     sum_bits: u64,
     n: u64,
     best_bits: Option<u64>,
@@ -23,7 +23,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Takes in an update.
+    /// Records an update with its loss and duration.
     pub fn add(&mut self, config: &TrainingConfig, loss: f64, time: Duration) {
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.nanoseconds = self.nanoseconds.saturating_add(time);
@@ -39,12 +39,12 @@ impl Progress {
         }
     }
 
-    /// Time spent on updates.
+    /// Total time spent on updates.
     pub fn time(&self) -> Duration {
         Duration::from_nanos(self.nanoseconds)
     }
 
-    /// Why training should end now.
+    /// The reason why training should end now, if there is one.
     pub fn end(&self, config: &TrainingConfig) -> Option<String> {
         if let Some(patience) = config.patience.filter(|_| self.is_stuck) {
             return Some(format!("the loss did not fall over {patience} steps"));
@@ -53,7 +53,7 @@ impl Progress {
         is_spent.then(|| format!("the limit of {} minutes is reached", config.minutes))
     }
 
-    /// For manifests, which leave out what older ones did not have.
+    /// True if nothing is recorded; manifests then omit the field, which older ones do not have.
     pub fn is_fresh(&self) -> bool {
         *self == Self::default()
     }

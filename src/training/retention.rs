@@ -1,9 +1,9 @@
-//! Which checkpoints to keep: a decision, not a deletion.
+//! Decides which checkpoints to keep; deletes nothing itself.
 
 use std::num::NonZeroUsize;
 
-/// Steps of the checkpoints to delete so that the newest `keep` remain (never fewer than one), and those
-/// at multiples of `keep_every`.
+/// Steps of the checkpoints to delete so that the newest `keep` remain (at least one), and those at multiples
+/// of `keep_every`.
 pub fn to_delete(steps: &[u64], keep: usize, keep_every: Option<NonZeroUsize>) -> Vec<u64> {
     let mut newest_first = steps.to_vec();
     newest_first.sort_unstable_by(|a, b| b.cmp(a));

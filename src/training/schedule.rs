@@ -1,13 +1,13 @@
-//! The learning rate of each step: linear warm-up, a stretch at the peak, then constant, half a cosine or
+//! The learning rate of each step: linear warm-up, a phase at the peak, then constant, half a cosine or
 //! exponential decay.
 
 use std::f64::consts::PI;
 
 use super::config::{LrSchedule, TrainingConfig};
 
-/// The rate of update `step`, counted from 0.
+/// The learning rate of update `step`, counted from 0.
 ///
-/// Warm-up reaches the peak at update `warmup`; the first update already moves a little.
+/// Warm-up reaches the peak at update `warmup`; the first update already has a small positive rate.
 pub fn learning_rate(config: &TrainingConfig, step: u64) -> f64 {
     if step < config.warmup as u64 {
         return config.learning_rate * (step + 1) as f64 / (config.warmup + 1) as f64;

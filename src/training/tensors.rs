@@ -1,4 +1,4 @@
-//! Training state as candle's tensors: the specification of a step, and how the CPU takes it.
+//! Training state as candle tensors: the reference implementation of a step, also used on the CPU.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::dataset::{Batches, Dataset};
 use crate::network::ops::clock::{Work, timed};
 use crate::network::{Mode, Network, TensorMap};
 
-/// A network's variables, their optimiser and their average, with the data that steps are computed on.
+/// A network's variables, their optimiser and average, and the data for the steps.
 pub struct Tensors {
     config: TrainingConfig,
     dataset: Arc<Dataset>,
@@ -39,7 +39,7 @@ impl Tensors {
         Ok(Self { config: config.clone(), dataset, order, variables, optimizer, ema })
     }
 
-    /// Each image's loss as a number - no graph outlives this call - and the gradients of their mean.
+    /// Each image's loss as a number (no graph outlives this call) and the gradients of the mean loss.
     fn gradients(
         &self,
         network: &Network,
@@ -54,7 +54,7 @@ impl Tensors {
         let mut errors = Vec::with_capacity(batch.times().len());
         let mut total: Option<GradStore> = None;
         for (i, piece) in batch.pieces(n_pieces)?.iter().enumerate() {
-            // Each piece draws Gumbel noise of its own.
+            // Each piece draws its own Gumbel noise.
             let draw = step * n_pieces as u64 + i as u64;
             let (some, gradients) =
                 gradients_of(config, network, piece, draw, 1.0 / n_pieces as f64)?;
@@ -119,7 +119,7 @@ impl TrainingState for Tensors {
         let device = network.device();
         for (name, variable) in &self.variables {
             let stored = saved.weights.get(name).filter(|stored| stored.dims() == variable.dims());
-            // A copy: what is stored may be this very variable's.
+            // Copied, because the stored tensor may be this very variable's.
             let stored = stored.ok_or_else(|| missing("weights", name))?.copy()?;
             variable.set(&stored.to_device(device)?)?;
         }
@@ -130,7 +130,7 @@ impl TrainingState for Tensors {
         self.optimizer
             .restore(saved.n_updates, |name| moments.remove(name))
             .map_err(|name| missing("optimiser state", &name))?;
-        // Through a network of this shape, which names anything that does not fit.
+        // Building a network of this shape reports any tensor that does not fit.
         let average = network.frozen_with(&saved.average)?;
         let average = average.parameters().iter().cloned().collect();
         self.ema = Ema::resume(self.config.ema_decay, average);
@@ -151,7 +151,7 @@ fn gradients_of(
     Ok((loss.errors.to_dtype(DType::F64)?.to_vec1::<f64>()?, gradients))
 }
 
-/// A checkpoint lacks what it should hold.
+/// Error for a tensor that a checkpoint lacks.
 pub fn missing(what: &str, name: &str) -> TrainingError {
     let problem = format!("the checkpoint's {what} has no fitting '{name}'");
     TrainingError::Setup { problem }

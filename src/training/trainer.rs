@@ -1,9 +1,9 @@
 //! The training loop, one step at a time, in named phases: data, gradients, update, average.
 //!
-//! The caller decides how often to step, preview, save and stop; the trainer knows neither files'
-//! places nor who listens. Every random draw is a function of seed and step, so a resumed run on the
-//! CPU continues bit for bit. A step whose loss or gradient is not finite changes no weight: it is
-//! reported as [`TrainingError::NonFinite`] and the next step sees other data.
+//! The caller decides when to step, preview, save and stop; the trainer knows neither file locations nor
+//! observers. Every random draw is a function of seed and step, so a resumed run on the CPU continues bit for
+//! bit. A step whose loss or gradient is not finite changes no weight: it is reported as
+//! [`TrainingError::NonFinite`], and the next step sees other data.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,10 +26,10 @@ use crate::network::config::NetworkConfig;
 use crate::network::parameters::Source;
 use crate::network::{Network, NetworkDenoiser};
 
-/// What one step did.
+/// Report of one step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepReport {
-    /// Steps done, this one included.
+    /// Steps done, including this one.
     pub step: u64,
     /// Mean squared error of the predicted noise, unweighted, before the update.
     pub loss: f64,
@@ -40,22 +40,22 @@ pub struct StepReport {
     pub errors: Vec<(f64, f64)>,
 }
 
-/// A network in training with everything that its next step depends on.
+/// A network in training and everything that its next step depends on.
 pub struct Trainer {
     config: TrainingConfig,
     settings: DecidingSettings,
     dataset: Arc<Dataset>,
     network: Network,
     state: Box<dyn TrainingState>,
-    /// Warning about how steps are computed.
+    /// Warning about a fallback compute path.
     warning: Option<String>,
     n_steps_done: u64,
     progress: Progress,
 }
 
 impl Trainer {
-    /// A fresh network from the configuration's rng seed. `settings` go into checkpoints: training is only continued
-    /// with the same.
+    /// Creates a network from the configuration's rng seed. `settings` are stored in checkpoints: training
+    /// continues only with the same ones.
     pub fn new(
         config: TrainingConfig,
         network: &NetworkConfig,
@@ -67,10 +67,11 @@ impl Trainer {
         Self::with_network(config, network, dataset, settings)
     }
 
-    /// Continues from what a checkpoint holds, exactly as if never interrupted.
+    /// Continues from a checkpoint's contents, exactly as if never interrupted.
     ///
     /// # Errors
-    /// A checkpoint of other settings or images.
+    ///
+    /// If the checkpoint has other settings or training images.
     pub fn resume(
         config: TrainingConfig,
         network: &NetworkConfig,
@@ -91,8 +92,8 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Takes weights and all that goes with them from a checkpoint but goes on counting steps from here:
-    /// every step draws its own data, so the steps that went wrong are not repeated.
+    /// Restores weights and optimiser from a checkpoint but keeps the current step number: every step draws its
+    /// own data, so the failed steps are not repeated.
     pub fn roll_back(&mut self, saved: Contents) -> Result<(), TrainingError> {
         self.current().check(&saved.identity)?;
         self.restore(saved)
@@ -132,17 +133,17 @@ impl Trainer {
         })
     }
 
-    /// Warning about how steps are computed, once.
+    /// Returns the warning about a fallback compute path, once.
     pub fn take_warning(&mut self) -> Option<String> {
         self.warning.take()
     }
 
-    /// Steps done, skipped ones included.
+    /// Steps done, including skipped ones.
     pub fn n_steps_done(&self) -> u64 {
         self.n_steps_done
     }
 
-    /// Why training should end before its last step, if it should.
+    /// The reason why training should end before its last step, if there is one.
     pub fn early_end(&self) -> Option<String> {
         self.progress.end(&self.config)
     }
@@ -155,11 +156,11 @@ impl Trainer {
         &self.config
     }
 
-    /// One step.
+    /// Takes one step.
     pub fn step(&mut self) -> Result<StepReport, TrainingError> {
         let started = Instant::now();
         let step = self.n_steps_done;
-        // Counted before anything can fail: a step that cannot be taken is not tried for ever.
+        // Counted before anything can fail, so that a step that cannot be taken is not retried forever.
         self.n_steps_done += 1;
         let Outcome { errors, gradient_norm } = self.state.step(&self.network, step)?;
         let loss = mean_error(&errors);
@@ -171,7 +172,7 @@ impl Trainer {
         Ok(StepReport { step: step + 1, loss, gradient_norm, learning_rate, errors })
     }
 
-    /// Everything that a checkpoint holds. Weights are shared, not copied: the next step changes them.
+    /// The contents of a checkpoint. Weights are shared, not copied: the next step changes them.
     pub fn contents(&self) -> Result<Contents, TrainingError> {
         Ok(Contents {
             step: self.n_steps_done,
@@ -203,15 +204,14 @@ impl Trainer {
         Ok(saved.path)
     }
 
-    /// A snapshot of the averaged weights, which later steps do not change.
+    /// A snapshot of the averaged weights that later steps do not change.
     pub fn ema_denoiser(&self) -> Result<NetworkDenoiser, TrainingError> {
         let network = self.network.frozen_with(&self.state.average()?)?;
         Ok(NetworkDenoiser::new(Arc::new(network)))
     }
 }
 
-/// The state of a network that was not trained yet, on the network's device; and a warning about how steps are computed,
-/// if users should know.
+/// Training state of an untrained network on its device, with a warning if a fallback compute path is used.
 fn fresh_state(
     config: &TrainingConfig,
     network: &Network,
@@ -432,7 +432,7 @@ mod tests {
         assert!((whole.0.loss - pieces.0.loss).abs() < 1e-6);
         assert_eq!(pieces.0.errors.len(), 8);
         assert!((whole.0.gradient_norm / pieces.0.gradient_norm - 1.0).abs() < 1e-4);
-        // Adam's first update is rate * sign(gradient): all but the gradients near zero agree.
+        // Adam's first update is rate * sign(gradient): all gradients but those near zero agree.
         let differ = whole.1.iter().zip(&pieces.1).filter(|(a, b)| (*a - *b).abs() > 1e-5).count();
         assert!(differ * 100 < whole.1.len(), "{differ} of {}", whole.1.len());
         let config = TrainingConfig { accumulate: 3, ..example() };
