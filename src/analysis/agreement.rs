@@ -5,10 +5,10 @@
 //! R^2 = 1 - sum (target - prediction)^2 / sum (target - mean(target))^2
 //! ```
 //!
-//! `r^2` forgives a wrong contrast and offset, `R^2` does not and may be negative; papers report
-//! either, so both are kept apart by name.
+//! `r^2` is invariant to contrast and offset; `R^2` is not and may be negative. Papers report either, so each
+//! has its own name here.
 
-/// How a prediction agrees with its target.
+/// Measures of agreement between a prediction and its target.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Agreement {
     /// Pearson's correlation; `None` if either image is constant or not finite.
@@ -33,7 +33,7 @@ pub fn agreement(prediction: &[f64], target: &[f64]) -> Agreement {
         pt += dp * dt;
         residual += (t - p) * (t - p);
     }
-    // A constant image has a sum of squares of rounding errors only.
+    // Rounding errors alone give a constant image a non-zero sum of squares.
     let varies = |sum: f64, mean: f64| sum > n * (1e-12 * (1.0 + mean.abs())).powi(2);
     let finite = |v: f64| v.is_finite().then_some(v);
     let target_varies = varies(tt, mean_t);

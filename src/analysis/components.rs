@@ -1,7 +1,7 @@
 //! Connected regions of a periodic image, as sets of pixels and as boxes.
 //!
-//! Images made with circular padding have no border, so a region may run over the edge: boxes start at
-//! `top`, `left` and extend with wrap-around.
+//! Images made with circular padding have no border, so a region may cross the edge: boxes start at `top`,
+//! `left` and wrap around.
 
 /// A connected region and its smallest enclosing box on the torus.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +14,7 @@ pub struct Component {
     pub width: usize,
 }
 
-/// Which pixels touch: by a side, or by a side or corner.
+/// Pixel adjacency: by a side, or by a side or corner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connectivity {
     Four,
@@ -66,11 +66,11 @@ fn neighbours(
     })
 }
 
-/// Start and length of the shortest arc of a ring of `n` places that holds all `places`.
+/// Start and length of the shortest arc that contains all `places` on a ring of `n` positions.
 fn extent(places: impl Iterator<Item = usize>, n: usize) -> (usize, usize) {
     let mut is_used = vec![false; n];
     places.for_each(|p| is_used[p] = true);
-    // The arc is what the longest unused run leaves.
+    // The arc is the complement of the longest unused run.
     let run_before = |start: usize| (1..n).take_while(|d| !is_used[(start + n - d) % n]).count();
     let starts = (0..n).filter(|&s| is_used[s]).map(|s| (run_before(s), s));
     let (run, start) = starts.max_by_key(|&(run, s)| (run, n - s)).unwrap_or((0, 0));

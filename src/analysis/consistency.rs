@@ -1,18 +1,18 @@
 //! The judge of crafted sets: is a sample made of whole features, does the rule hold, is it new?
 //!
-//! - **valid**: there is foreground, and every component is a glyph of the set (`templates.rs`),
-//!   or every window shows a texture of the set (`textures.rs`).
+//! - **valid**: there is foreground, and every component is a glyph of the set (`templates.rs`), or every
+//!   window shows a texture of the set (`textures.rs`).
 //! - **consistent**: the rule holds across the image, whether or not the glyphs are whole. One hue: every
-//!   component has the same leading hue. Mirror: the glyphs fall into pairs in one row, each the other's
-//!   mirror image (on a torus neither side is the left one). Texture: one texture, unbroken, everywhere.
-//! - **hue purity**: the share of foreground pixels nearest to the leading hue; with textures, the share
-//!   of windows nearest to the leading texture. `None` without foreground.
-//! - **novel**: valid, and the arrangement - which glyphs of which hue, at which distances from each
-//!   other - is not in the training set at any circular shift. A broken image is not novel: there is no
-//!   arrangement to compare. A texture is novel if no training image shows it.
+//!   component has the same leading hue. Mirror: the glyphs form pairs in one row, each the mirror image of the
+//!   other (on a torus, neither side is the left one). Texture: one unbroken texture everywhere.
+//! - **hue purity**: the share of foreground pixels nearest to the leading hue; with textures, the share of
+//!   windows nearest to the leading texture. `None` without foreground.
+//! - **novel**: valid, and the arrangement - which glyphs of which hue, at which distances from each other - is
+//!   not in the training set at any circular shift. A broken image is not novel, since it has no arrangement to
+//!   compare. A texture is novel if no training image shows it.
 //! - **creative**: valid, consistent and novel.
 //!
-//! Nothing assumes where features lie: circular convolutions may put them anywhere. A sample of a single
+//! No feature positions are assumed, since circular convolutions may put them anywhere. A sample of a single
 //! glyph is consistent under the one-hue rule, which the chance level accounts for.
 
 use std::collections::HashSet;
@@ -25,7 +25,7 @@ use crate::dataset::rule::{GlyphRule, Rule, Texture};
 use crate::dataset::{Dataset, shapes::HUES};
 use crate::image::{ImageBatch, ImageShape};
 
-/// Judges samples by the rule of the set they were learnt from.
+/// Judges samples by the rule of the set that was learnt.
 #[derive(Clone, Debug)]
 pub struct Judge {
     rule: Rule,
@@ -34,10 +34,10 @@ pub struct Judge {
     known_textures: HashSet<usize>,
 }
 
-/// Glyphs as (shape, hue, row, column), sorted, at the circular shift that sorts first.
+/// Glyphs as (shape, hue, row, column), sorted, at the circular shift that comes first in sort order.
 type Arrangement = Vec<(usize, usize, usize, usize)>;
 
-/// What the judge says about one image.
+/// Judgement of one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Judgement {
     pub valid: bool,
@@ -45,7 +45,7 @@ pub struct Judgement {
     pub novel: bool,
     pub creative: bool,
     pub hue_purity: Option<f64>,
-    /// Foreground components; windows for textures.
+    /// Number of foreground components, or of windows for textures.
     pub n_components: usize,
     pub n_valid_components: usize,
 }
@@ -56,15 +56,15 @@ pub struct JudgedRates {
     pub n: usize,
     pub valid: Rate,
     pub consistent: Rate,
-    /// Consistent ones among the valid ones.
+    /// Rate of consistent images among the valid ones.
     pub consistent_of_valid: Rate,
     pub novel: Rate,
     pub creative: Rate,
     /// Mean over images that have foreground.
     pub hue_purity: Option<Interval>,
-    /// Whole glyphs among all components, whose intervals ignore that components share images.
+    /// Rate of whole glyphs among all components; its interval ignores that components share images.
     pub valid_components: Rate,
-    /// What `consistent` would be if the features of an image were independent.
+    /// The rate of `consistent` if the features of an image were independent.
     pub chance_level: Option<f64>,
 }
 
@@ -82,7 +82,7 @@ impl Rate {
 }
 
 impl Judge {
-    /// A judge for a crafted set; `None` for sets without a rule.
+    /// Creates the judge of a crafted set; `None` for sets without a rule.
     pub fn new(dataset: &Dataset) -> Option<Self> {
         let mut judge = Self {
             rule: dataset.rule()?.clone(),
@@ -121,7 +121,7 @@ impl Judge {
         }
     }
 
-    /// Judges a batch and counts.
+    /// Judges a batch and counts the outcomes.
     pub fn rates(&self, images: &ImageBatch) -> JudgedRates {
         let judged: Vec<Judgement> = images.iter().map(|image| self.judge(image)).collect();
         let count = |f: fn(&Judgement) -> bool| judged.iter().filter(|j| f(j)).count();
@@ -144,10 +144,10 @@ impl Judge {
         }
     }
 
-    /// The rate of consistent images if features were dealt to images at random: each image keeps its
-    /// number of components (pairs, tiles of one period), whose hues (shapes, textures) are drawn
-    /// independently from the whole batch. Exact expectation, so it needs no random numbers. `None`
-    /// without features.
+    /// The rate of consistent images if features were assigned to images at random: each image keeps its number
+    /// of components (pairs, tiles of one period), whose hues (shapes, textures) are drawn independently from
+    /// the whole batch. This is the exact expectation, so no random numbers are needed. `None` without
+    /// features.
     pub fn chance_level(&self, images: &ImageBatch) -> Option<f64> {
         let mut pool = vec![0_usize; self.n_kinds()];
         let mut numbers = Vec::new();
@@ -275,13 +275,13 @@ fn hue_counts(pixels: &Pixels, which: impl Iterator<Item = usize>) -> Vec<usize>
     counts
 }
 
-/// Index and count of the most frequent, the first of equals.
+/// Index and count of the largest entry; the first of equal ones.
 fn leading(counts: &[usize]) -> (usize, usize) {
     let most = counts.iter().copied().max().unwrap_or(0);
     (counts.iter().position(|&n| n == most).unwrap_or(0), most)
 }
 
-/// Whether every row that holds a glyph holds exactly two, each the other's mirror image.
+/// True if every row with glyphs contains exactly two, each the mirror image of the other.
 fn mirrored_pairs(glyphs: &[Placed]) -> bool {
     let in_row = |row: usize| glyphs.iter().filter(move |g| g.row == row).collect::<Vec<_>>();
     !glyphs.is_empty()
@@ -291,7 +291,7 @@ fn mirrored_pairs(glyphs: &[Placed]) -> bool {
         })
 }
 
-/// The arrangement with every glyph in turn moved to the corner; the least of them is the same for all
+/// The smallest of the arrangements in which one of the glyphs is moved to the corner; it is the same for all
 /// circular shifts of one image.
 fn canonical(glyphs: &[Placed], shape: ImageShape) -> Arrangement {
     let moved = |origin: &Placed| {

@@ -1,7 +1,7 @@
-//! Analysis: what samples and maps say - agreement, judged creativity, provenance.
+//! Analysis of samples and maps: agreement, judged creativity, provenance.
 //!
-//! Everything here is a pure function of arrays: nothing samples, trains, reads files or prints. Where
-//! a quantity has no value (the correlation with a constant image) the answer is `None`, never NaN.
+//! Everything here is a pure function of arrays: nothing samples, trains, reads files or prints. A quantity
+//! without a value (the correlation with a constant image) is `None`, never NaN.
 
 pub mod agreement;
 pub mod summary;

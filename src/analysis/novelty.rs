@@ -1,8 +1,8 @@
-//! Is a sample of real images a copy? The nearest training image over all circular shifts.
+//! Detects copies among samples of real images: the nearest training image over all circular shifts.
 //!
-//! Somepalli-style ratio test: a sample is called a copy if its nearest training image is less than a
-//! third as far as the second nearest *other* one, `d1 / d2 < 1/3` (L2 distances). Shifts are included
-//! because a translation-equivariant network may copy an image to another place.
+//! Somepalli-style ratio test: a sample is called a copy if its nearest training image is less than a third as
+//! far as the second nearest *other* one, `d1 / d2 < 1/3` (L2 distances). Shifts are included because a
+//! translation-equivariant network may copy an image to another position.
 
 use rayon::prelude::*;
 
@@ -16,7 +16,7 @@ pub const COPY_RATIO: f64 = 1.0 / 3.0;
 pub struct Nearest {
     /// Index of the nearest training image.
     pub image: usize,
-    /// How far it must be shifted, (down, right) with wrap-around.
+    /// Shift of the training image, (down, right) with wrap-around.
     pub shift: (usize, usize),
     /// Root-mean-square distance per value, in units of the [-1, 1] range.
     pub distance: f64,
@@ -64,7 +64,7 @@ pub fn nearest(sample: &[f64], dataset: &Dataset) -> Option<Nearest> {
     })
 }
 
-/// The squared distance to the image shifted by `at`, given up once it exceeds `limit`.
+/// The squared distance to the image shifted by `at`; stops early once it exceeds `limit`.
 fn squared_distance(
     sample: &[f64],
     image: &[f64],

@@ -1,6 +1,6 @@
-//! Where an image's pixels came from: statistics of a machine's provenance map.
+//! The origin of an image's pixels: statistics of a machine's provenance map.
 //!
-//! A memorised image uses one training image everywhere; a creative one is a mosaic of regions.
+//! A memorised image comes from one training image everywhere; a creative one is a mosaic of regions.
 
 use std::collections::HashMap;
 
@@ -18,8 +18,8 @@ pub struct ProvenanceStatistics {
     pub mean_region_area: f64,
 }
 
-/// Statistics of image `index` of a posterior over `height * width` pixels; with `circular`, regions
-/// run over the edges. `None` if the posterior does not hold that image.
+/// Statistics of image `index` of a posterior over `height * width` pixels; with `circular`, regions wrap
+/// around the edges. `None` if the posterior does not contain that image.
 pub fn provenance_statistics(
     posterior: &Posterior,
     index: usize,
@@ -32,7 +32,7 @@ pub fn provenance_statistics(
     let mut counts: HashMap<u32, usize> = HashMap::new();
     map.iter().for_each(|p| *counts.entry(p.image).or_default() += 1);
     let leading = counts.values().max().copied().unwrap_or(0);
-    // A frame of one empty pixel right and below keeps a bounded image from wrapping around.
+    // An empty column on the right and an empty row below keep a bounded image from wrapping around.
     let frame = usize::from(!circular);
     let labels: Vec<Option<u32>> = (0..(height + frame) * (width + frame))
         .map(|i| (i / (width + frame), i % (width + frame)))
@@ -46,8 +46,8 @@ pub fn provenance_statistics(
     })
 }
 
-/// A colour for each training image, the same in every picture: hues stepped by the golden ratio, so
-/// that neighbouring indices are far apart, at three brightnesses.
+/// A colour for each training image, the same in every picture: hues advance by the golden ratio, so that
+/// neighbouring indices are far apart, at three brightness levels.
 pub fn image_colour(image: u32) -> [u8; 3] {
     let hue = (f64::from(image) * 0.618_033_988_749_895).fract() * 6.0;
     let value = [230.0, 180.0, 255.0][image as usize % 3];

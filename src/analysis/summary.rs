@@ -1,6 +1,6 @@
 //! Summaries over seeds: quartiles, rates with Wilson intervals, means with intervals.
 //!
-//! Values that are not finite are left out, never averaged in.
+//! Non-finite values are left out, never averaged in.
 
 /// The 97.5th percentile of the standard normal: two-sided 95%.
 const Z: f64 = 1.959_963_984_540_054;
@@ -34,8 +34,12 @@ pub fn quartiles(values: &[f64]) -> Option<Quartiles> {
     Some(Quartiles { low: at(0.25), median: at(0.5), high: at(0.75) })
 }
 
-/// A rate with Wilson's 95% interval, which stays within [0, 1] and has width at 0 and `n` successes.
-/// Without trials nothing is known: [0, 1].
+/// A rate with Wilson's 95% interval, which stays within [0, 1] and has a positive width even at 0 and `n`
+/// successes. Without trials the interval is [0, 1].
+///
+/// # Panics
+///
+/// If `successes` exceeds `n`.
 pub fn wilson(successes: usize, n: usize) -> Interval {
     assert!(successes <= n, "{successes} successes in {n} trials");
     if n == 0 {
@@ -53,8 +57,8 @@ pub fn wilson(successes: usize, n: usize) -> Interval {
     }
 }
 
-/// A mean with its 95% interval by the normal approximation (1.96 standard errors); with one value the
-/// interval is unbounded, with none there is no mean.
+/// A mean with its 95% interval by the normal approximation (1.96 standard errors). The interval of a single
+/// value is unbounded; without values the result is `None`.
 pub fn mean_interval(values: &[f64]) -> Option<Interval> {
     let finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     let n = finite.len() as f64;

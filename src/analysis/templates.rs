@@ -1,11 +1,11 @@
-//! Glyphs in an image, wherever they landed: components matched to (shape, hue) templates.
+//! Glyphs in an image, at any position: components matched to (shape, hue) templates.
 //!
-//! Foreground is every pixel whose brightest channel exceeds [`FOREGROUND`]; its 8-connected components
-//! on the torus are compared with every template at every offset that overlaps the component's box as
-//! far as possible, over the template's box and a border of one pixel. The template with the least
-//! squared difference is the match, and it is *valid* if no pixel of that window is further from it
-//! than [`WORST_PIXEL`] in RGB. The worst pixel decides, not the mean: one wrong pixel of a 7x7 glyph
-//! adds 0.016 to the mean square while noise of sd 0.2 adds 0.04, but 2.0 and about 0.8 to the worst.
+//! Foreground is every pixel whose brightest channel exceeds [`FOREGROUND`]. Its 8-connected components on the
+//! torus are compared with every template at every offset that overlaps the component's box as far as possible,
+//! over the template's box and a border of one pixel. The template with the least squared difference is the
+//! match, and it is *valid* if no pixel of that window is further from it than [`WORST_PIXEL`] in RGB. The
+//! worst pixel decides, not the mean: one wrong pixel of a 7x7 glyph adds 0.016 to the mean square while noise
+//! of sd 0.2 adds 0.04, but 2.0 and about 0.8 to the worst.
 
 use super::components::{Component, Connectivity, components};
 use crate::dataset::rule::GlyphRule;
@@ -18,7 +18,7 @@ pub const FOREGROUND: f64 = 0.0;
 /// deviations of noise of 0.2, and well below the 2.0 of a pixel that is on instead of off.
 pub const WORST_PIXEL: f64 = 1.2;
 
-/// A component and its nearest template. Indices are those of the rule.
+/// A component and its nearest template. Indices refer to the rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Placed {
     pub shape: usize,
@@ -28,7 +28,7 @@ pub struct Placed {
     pub is_valid: bool,
 }
 
-/// One RGB image with cleaned pixels: outside [-1, 1] is clamped, NaN is background.
+/// One RGB image with sanitised pixels: values outside [-1, 1] are clamped, NaN becomes background.
 pub struct Pixels {
     pub height: usize,
     pub width: usize,
@@ -53,8 +53,8 @@ pub fn squared(a: [f64; 3], b: [f64; 3]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-/// The nearest of all hues that exist, used by the rule or not: an image of a foreign hue must not pass
-/// for one of ours. Ours come first and have the rule's indices.
+/// The nearest of all known hues, whether or not the rule uses them: an image of a foreign hue must not pass
+/// for one of the rule's. The rule's hues come first and have the rule's indices.
 pub fn nearest_hue(rgb: [f64; 3]) -> usize {
     let distance = |i: &usize| squared(rgb, HUES[*i].1);
     (0..HUES.len()).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(0)
@@ -89,13 +89,13 @@ fn place(pixels: &Pixels, component: &Component, rule: &GlyphRule) -> Placed {
         }
     }
     let (_, worst, shape, hue, row, column) = best;
-    // The window does not see what a large component has elsewhere.
+    // The window does not cover all of a large component.
     let fits = component.height <= rule.glyph && component.width <= rule.glyph;
     let is_valid = fits && worst <= WORST_PIXEL * WORST_PIXEL;
     Placed { shape, hue, row, column, is_valid }
 }
 
-/// Places where a template's box covers the component's, or lies within it if that is larger.
+/// Positions at which a template's box covers the component's, or lies within it if the component is larger.
 fn offsets(start: usize, length: usize, glyph: usize, n: usize) -> impl Iterator<Item = usize> {
     let first = (start + n + length.min(glyph) - glyph) % n;
     (0..=length.abs_diff(glyph)).map(move |d| (first + d) % n)

@@ -1,28 +1,28 @@
-//! Textures in an image: which one surrounds each pixel.
+//! Textures in an image: the one that surrounds each pixel.
 //!
-//! Around every pixel a window of one period and a pixel more each way is compared with every texture at
-//! every phase. A window is valid if no pixel of it differs from the nearest texture by more than
-//! [`super::templates::WORST_PIXEL`]. Phases are counted from the image's corner, so windows of one
-//! unbroken texture agree in them.
+//! A window of side `period + 1` is placed around every pixel and compared with every texture at every phase.
+//! It is valid if no pixel in it differs from the nearest texture by more than
+//! [`super::templates::WORST_PIXEL`]. Phases are relative to the image's corner, so all windows of one unbroken
+//! texture have the same phase.
 
 use std::collections::HashMap;
 
 use super::templates::{Pixels, WORST_PIXEL, squared};
 use crate::dataset::rule::Texture;
 
-/// What the windows of one image show.
+/// Textures in the windows of one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TexturesFound {
-    /// Windows with no wrong pixel, and all windows.
+    /// Number of windows without a wrong pixel, and of all windows.
     pub n_valid: usize,
     pub n_windows: usize,
-    /// The texture nearest to most windows, whatever its phase.
+    /// The texture nearest to the most windows, at any phase.
     pub leading: usize,
-    /// Windows nearest to it.
+    /// Number of windows nearest to it.
     pub n_leading: usize,
-    /// Windows nearest to each texture.
+    /// Number of windows nearest to each texture.
     pub counts: Vec<usize>,
-    /// Whether one texture at one phase is nearest in every window.
+    /// True if one texture at one phase is nearest in every window.
     pub is_unbroken: bool,
 }
 
@@ -31,7 +31,7 @@ pub fn find_textures(pixels: &Pixels, textures: &[Texture], period: usize) -> Te
     let mut votes: HashMap<usize, usize> = HashMap::new();
     let mut counts = vec![0; textures.len()];
     let mut n_valid = 0;
-    // Squared distance of every pixel to every candidate, once.
+    // Squared distance of every pixel to every candidate, computed once.
     let n = pixels.rgb.len();
     let distance = |candidate: &Candidate, p: usize| {
         let (r, c) = (p / pixels.width % period, p % pixels.width % period);
@@ -64,13 +64,13 @@ pub fn find_textures(pixels: &Pixels, textures: &[Texture], period: usize) -> Te
     }
 }
 
-/// A texture at a phase, drawn once: `[period, period]`.
+/// A texture at one phase, drawn once: `[period, period]`.
 struct Candidate {
     texture: usize,
     is_on: Vec<bool>,
 }
 
-/// Every different picture of every texture.
+/// All distinct drawings of every texture.
 fn candidates(textures: &[Texture], period: usize) -> Vec<Candidate> {
     let mut all: Vec<Candidate> = Vec::new();
     for (texture, drawing) in textures.iter().enumerate() {
@@ -87,7 +87,7 @@ fn candidates(textures: &[Texture], period: usize) -> Vec<Candidate> {
     all
 }
 
-/// Pixels around `p`: `period + 1` each way, centred as well as an even width allows, on the torus.
+/// Pixels around `p` on the torus: `period + 1` in each direction, centred as well as an even width allows.
 fn window(p: usize, period: usize, height: usize, width: usize) -> Vec<usize> {
     let (r, c, side) = (p / width, p % width, period + 1);
     (0..side * side)
