@@ -1,8 +1,8 @@
-//! Which training images come next: endless epochs in a seeded order that can be resumed exactly.
+//! The order of training images: endless epochs in a seeded order that can be resumed exactly.
 //!
-//! The order of epoch `e` is a Fisher-Yates shuffle from `stream(seed, DataOrder, e)`, so the place in
-//! the sequence is one number: the images served so far. A batch may straddle two epochs; none is
-//! dropped or padded.
+//! The order of epoch `e` is a Fisher-Yates shuffle from `stream(seed, DataOrder, e)`, so the position in the
+//! sequence is one number: the images served so far. A batch may straddle two epochs; none is dropped or
+//! padded.
 
 use rand::RngExt;
 
@@ -20,7 +20,11 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Panics if there is nothing to serve: settings are checked before.
+    /// Starts at position 0.
+    ///
+    /// # Panics
+    ///
+    /// If `n_images` or `batch` is zero; settings are checked before.
     pub fn new(n_images: usize, batch: usize, seed: u64) -> Self {
         assert!(n_images > 0 && batch > 0, "batches of {batch} from {n_images} images");
         Self { n_images, batch, seed, position: 0, epoch: 0, order: order(n_images, seed, 0) }
@@ -32,7 +36,7 @@ impl Batches {
         (0..self.batch).map(|_| self.next_index()).collect()
     }
 
-    /// Number of images served so far; all that must be stored to resume.
+    /// Number of images served so far; the only state needed to resume.
     pub fn position(&self) -> u64 {
         self.position
     }

@@ -1,15 +1,16 @@
-//! CIFAR-10 and CIFAR-100 in their binary version (Krizhevsky 2009): records of labels and one 32x32 colour image.
+//! CIFAR-10 and CIFAR-100 in their binary version (Krizhevsky 2009): records of labels and one 32x32 colour
+//! image.
 //!
 //! ```text
 //! CIFAR-10:  label (0 to 9)                          3 x 1024 bytes: red, green, blue, row-major
 //! CIFAR-100: coarse (0 to 19), fine label (0 to 99)  the same
 //! ```
 //!
-//! A path names the directory with the training files, the archive that it came in (tar, gzipped or not), or one file.
-//! Directory and archive: `data_batch_N.bin` or `train.bin`, in the order of their names; what looks like one of these and
-//! is none is left out, which the notices say. Files do not say which of the two sets they are; their lengths do, and labels
-//! in range are what shows that a file is CIFAR at all. Both sets at once, or one batch twice, are refused. The Python
-//! version is pickled code, which the lab does not run.
+//! A path names the directory with the training files, the original archive (tar, gzipped or not), or one file.
+//! A directory or archive is searched for `data_batch_N.bin` or `train.bin`, read in the order of their names;
+//! similar names are left out and reported in the notices. Files do not say which of the two sets they belong
+//! to: the length of a file decides, and labels in range confirm that it is CIFAR at all. Both sets at once, or
+//! one batch twice, are refused. The Python version is pickled code, which the lab does not run.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -25,15 +26,15 @@ use super::packed::{self, Member, wrong_kind};
 use super::{Dataset, mapped};
 use crate::image::ImageShape;
 
-/// Of all images.
+/// Shape of all images.
 pub const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
-/// Files of CIFAR-10's training images.
+/// Number of files with CIFAR-10's training images.
 const BATCHES: usize = 5;
-/// Images in each of them.
+/// Number of images in each of them.
 const BATCH_IMAGES: usize = 10_000;
 
-/// Which of the two a file is of.
+/// The two data sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cifar {
     Ten,
@@ -43,7 +44,7 @@ enum Cifar {
 impl Cifar {
     const BOTH: [Self; 2] = [Self::Ten, Self::Hundred];
 
-    /// Labels before an image: how many, and how many values each has; the last is the class.
+    /// The labels before each image: for each one its number of values. The last label is the class.
     fn labels(self) -> &'static [u8] {
         match self {
             Self::Ten => &[10],
@@ -56,10 +57,12 @@ impl Cifar {
     }
 }
 
-/// Reads all training images that `path` names, with their classes (CIFAR-100: the fine ones).
+/// Reads all training images at `path`, with their classes (CIFAR-100: the fine ones).
 ///
 /// # Errors
-/// What is neither of the sets, by what it is instead, and archives and directories that hold too much.
+///
+/// If a file belongs to neither set (the error says what it is instead), or if an archive or directory contains
+/// too much.
 pub fn read(name: &str, path: &Path) -> Result<Dataset, DatasetError> {
     let Found { files, mut notices, is_whole_set, was_packed } = find(path)?;
     refuse_twice(path, &files)?;
@@ -69,7 +72,7 @@ pub fn read(name: &str, path: &Path) -> Result<Dataset, DatasetError> {
         let set = parse(&file.bytes, &file.path, &mut pixels, &mut labels)
             .map_err(|error| by_kind(file, was_packed).unwrap_or(error))?;
         sets.push((set, &file.path));
-        // Valid records of black images, and what is left of a copy that failed.
+        // Such records are valid black images, but usually left by a failed copy.
         if FileKind::of(&file.bytes) == FileKind::Zeros {
             notices.push(format!("'{}' holds nothing but zeros", file.path.display()));
         }
@@ -87,13 +90,13 @@ pub fn read(name: &str, path: &Path) -> Result<Dataset, DatasetError> {
     Ok(Dataset::new(name, SHAPE, pixels, Some(labels)).with_notices(notices))
 }
 
-/// The files that a path names.
+/// The files found at a path.
 struct Found {
     files: Vec<Member>,
     notices: Vec<String>,
-    /// A directory or an archive was named, which should hold all of a set.
+    /// True if the path is a directory or an archive, which should contain a whole set.
     is_whole_set: bool,
-    /// The one file that was named is gzipped.
+    /// True if the path is a single gzipped file.
     was_packed: bool,
 }
 
@@ -119,7 +122,7 @@ fn find(path: &Path) -> Result<Found, DatasetError> {
     Ok(Found { files, notices, is_whole_set: true, was_packed: false })
 }
 
-/// The training files of a directory.
+/// Reads the training files of a directory.
 fn directory(path: &Path) -> Result<Found, DatasetError> {
     let failed = |source| DatasetError::Read { path: path.to_owned(), source };
     let mut names = Vec::new();
@@ -151,13 +154,14 @@ fn is_training_file(path: &Path) -> bool {
     file_name(path) == "train.bin" || number(path).is_some()
 }
 
-/// The number of a batch, in digits.
+/// The number of a batch file, in digits.
 fn number(path: &Path) -> Option<&str> {
     let number = file_name(path).strip_prefix("data_batch_")?.strip_suffix(".bin")?;
     (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(number)
 }
 
-/// Whether a file that is no training file is called much like one, however it is spelt: copies, packed ones, other versions.
+/// True if a file is not a training file but has a similar name in any spelling: copies, compressed files,
+/// other versions.
 fn is_lookalike(path: &Path) -> bool {
     let name: String =
         file_name(path).to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
@@ -165,7 +169,7 @@ fn is_lookalike(path: &Path) -> bool {
     !is_training_file(path) && !is_other && (name.contains("batch") || name.contains("train"))
 }
 
-/// Those of `names` that look like training files and are none.
+/// A notice about those of `names` that look like training files but are not.
 fn left_out(path: &Path, names: &[PathBuf]) -> Vec<String> {
     let names: Vec<&str> =
         names.iter().filter(|path| is_lookalike(path)).map(|path| file_name(path)).collect();
@@ -180,7 +184,7 @@ fn left_out(path: &Path, names: &[PathBuf]) -> Vec<String> {
     }
 }
 
-/// The error for a file that is of some other kind.
+/// The error for a file of some other kind.
 fn by_kind(file: &Member, was_packed: bool) -> Option<DatasetError> {
     let is_known = !matches!(FileKind::of(&file.bytes), FileKind::Unknown(_));
     is_known.then(|| wrong_kind(&file.path, &file.bytes, was_packed, "CIFAR's binary version"))
@@ -205,7 +209,8 @@ fn no_cifar(path: &Path, names: &[PathBuf]) -> DatasetError {
     DatasetError::NoCifar { path: path.to_owned(), found }
 }
 
-/// Batches of CIFAR-10 that should be there: between those that are, or behind them where they are the original ones.
+/// A message about missing CIFAR-10 batches: gaps in the numbering and, if all files have the original size,
+/// batches at the end.
 fn missing(path: &Path, files: &[Member]) -> Option<String> {
     let numbers: BTreeSet<usize> =
         files.iter().filter_map(|file| number(&file.path)?.parse().ok()).collect();
@@ -220,7 +225,7 @@ fn missing(path: &Path, files: &[Member]) -> Option<String> {
     (!missing.is_empty()).then(|| format!("'{}' lacks {}", path.display(), missing.join(", ")))
 }
 
-/// Refuses two files of one name or of one content.
+/// Refuses two files with the same name or the same content.
 fn refuse_twice(path: &Path, files: &[Member]) -> Result<(), DatasetError> {
     for (i, second) in files.iter().enumerate() {
         let same = |first: &&Member| {
@@ -235,8 +240,9 @@ fn refuse_twice(path: &Path, files: &[Member]) -> Result<(), DatasetError> {
     Ok(())
 }
 
-/// Refuses two files of which one holds half of the other's records (labels and image) or more; a notice for each two that
-/// share some, and for each file that repeats its own. One in a hundred is nothing: CIFAR has a few images twice.
+/// Refuses two files if one contains at least half of the other's records (labels and image). Returns a notice
+/// for each pair that shares some, and for each file that repeats its own. Less than one in a hundred is
+/// ignored: CIFAR has a few images twice.
 fn shared_records(
     path: &Path,
     files: &[Member],
@@ -280,7 +286,7 @@ fn shared_records(
     Ok(notices)
 }
 
-/// Whether a directory, or a file by its name or its first bytes, looks like CIFAR.
+/// True if a directory, or a file by its name or first bytes, looks like CIFAR.
 pub fn is_likely(path: &Path) -> bool {
     if path.is_dir() {
         return fs::read_dir(path)
@@ -299,7 +305,7 @@ fn parse(
     labels: &mut Vec<u8>,
 ) -> Result<Cifar, DatasetError> {
     let fits = |set: &Cifar| !file.is_empty() && file.len().is_multiple_of(set.record());
-    // A length can fit both; then labels decide.
+    // A length may fit both sets; then the labels decide.
     let mut refused = None;
     for set in Cifar::BOTH.into_iter().filter(fits) {
         match wrong_label(file, path, set) {
@@ -332,7 +338,7 @@ mod tests {
     use flate2::write::GzEncoder;
     use tempfile::TempDir;
 
-    /// Records whose images are their number over and over.
+    /// Records whose images repeat the record's number.
     fn records(labels: &[&[u8]]) -> Vec<u8> {
         let record = |(i, labels): (usize, &&[u8])| [labels.to_vec(), vec![i as u8; 3072]].concat();
         labels.iter().enumerate().flat_map(record).collect()
@@ -402,7 +408,7 @@ mod tests {
         assert!(says(&broken.path().join("a.tar.gz")).contains("fetch it again"));
     }
 
-    /// A tar of these files.
+    /// A tar archive of these files.
     fn archive(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
         let mut archive = tar::Builder::new(Vec::new());
         for (name, bytes) in files {
@@ -452,7 +458,7 @@ mod tests {
         assert!(check(&both, "of CIFAR-10 (").contains("and of CIFAR-100 ("));
         let copied = [("a/data_batch_1.bin", ten.clone()), ("a/data_batch_2.bin", ten.clone())];
         assert!(check(&copied, "twice").contains("twice"));
-        // A directory cannot hold one name twice.
+        // A directory cannot contain one name twice.
         check(&[("a/data_batch_1.bin", ten), ("b/data_batch_1.bin", other)], "twice");
     }
 
@@ -470,7 +476,7 @@ mod tests {
         assert!(one.notices().is_empty(), "one file was asked for");
     }
 
-    /// `n` records of CIFAR-10 from number `first` on, all different.
+    /// `n` distinct CIFAR-10 records, numbered from `first`.
     fn numbered(first: u32, n: u32) -> Vec<u8> {
         let record = |i: u32| [&[(i % 10) as u8][..], &i.to_le_bytes().repeat(768)].concat();
         (first..first + n).flat_map(record).collect()
@@ -485,7 +491,7 @@ mod tests {
             [("data_batch_1.bin", numbered(0, 30)), ("data_batch_2.bin", numbered(30, 30))];
         let all = [batches.clone().to_vec(), vec![("train.bin", numbered(0, 60))]].concat();
         let holds_first = [batches[0].clone(), ("data_batch_2.bin", numbered(0, 60))];
-        // In another order.
+        // The same batches in another order.
         let turned = [numbered(20, 10), numbered(10, 10), numbered(0, 10)].concat();
         let reordered = [batches[0].clone(), ("data_batch_2.bin", turned)];
         for files in [&all[..], &holds_first, &reordered] {
@@ -499,7 +505,7 @@ mod tests {
         let doubled = [("data_batch_1.bin", [numbered(0, 30), numbered(0, 30)].concat())];
         let notices = error(&doubled).unwrap();
         assert!(notices.contains("of 60 images 30 are copies"), "{notices}");
-        // As CIFAR has them itself.
+        // A few duplicates, as in CIFAR itself.
         let natural = [
             ("data_batch_1.bin", numbered(0, 300)),
             ("data_batch_2.bin", [numbered(299, 301), numbered(599, 1)].concat()),

@@ -1,15 +1,15 @@
 //! Crafted sets: images drawn by a seeded generator under a known rule.
 //!
-//! Image `i` is drawn from `stream(seed, Generator, i)` and drawn again while an earlier image has the
-//! same choices, so it depends on the seed and on `i` but never on `n`, and no choice comes twice until
-//! all have come; then the next round starts. Slots divide a square image evenly:
+//! Image `i` is drawn from `stream(seed, Generator, i)`, and drawn again while an earlier image has the same
+//! choices. It therefore depends on the seed and on `i` but never on `n`, and no choice repeats until all have
+//! been used; then the next round starts. Slots divide a square image evenly:
 //!
 //! ```text
 //! slot k starts at  k * size / slots + (size / slots - glyph) / 2
 //! ```
 //!
-//! so that with wrap-around the free distance between neighbours is `size / slots - glyph` or more.
-//! Whether that suits a network's receptive field is the business of whoever pairs the two.
+//! so that, including wrap-around, the gap between neighbours is at least `size / slots - glyph`. Whether that
+//! suits a network's receptive field is checked elsewhere.
 
 use std::collections::HashSet;
 
@@ -23,7 +23,7 @@ use super::shapes::{GLYPHS, HANDED, HUES, Shape, draw};
 use crate::image::{ImageShape, to_byte};
 use crate::random::{Purpose, stream};
 
-/// A crafted set: what to draw, how many images, which seed.
+/// A crafted set: its drawings, number of images and seed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CraftedSet {
     pub kind: CraftedKind,
@@ -38,16 +38,16 @@ pub enum CraftedKind {
     Stripes(Stripes),
 }
 
-/// Glyphs of free shapes in `slots * slots` slots, all in one hue.
+/// Glyphs of any shapes in `slots * slots` slots, all in one hue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Glyphs {
-    /// Side of the image, pixels.
+    /// Side of the image in pixels.
     pub size: usize,
     /// Slots per side, 2 or 3.
     pub slots: usize,
-    /// Side of a glyph, 3 to 7 pixels.
+    /// Side of a glyph in pixels, 3 to 7.
     pub glyph: usize,
-    /// Smallest free distance between glyphs, pixels.
+    /// Minimum gap between glyphs in pixels.
     pub gap: usize,
     pub n_shapes: usize,
     pub n_hues: usize,
@@ -61,16 +61,16 @@ impl Default for Glyphs {
     }
 }
 
-/// In each of `slots` rows two glyphs, the right one the left one's mirror image; every glyph draws
-/// its own hue, so that only the shape is told by the other side.
+/// Two glyphs in each of `slots` rows, the right one the mirror image of the left one. Every glyph draws its
+/// own hue, so that one side determines only the shape of the other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mirror {
     pub size: usize,
-    /// Rows of glyphs, 2 or 3; of each row the first and the last slot are used.
+    /// Rows of glyphs, 2 or 3; each row uses its first and last slot.
     pub slots: usize,
     pub glyph: usize,
     pub gap: usize,
-    /// Left-hand shapes; their mirror images are further shapes.
+    /// Number of left-hand shapes; their mirror images are further shapes.
     pub n_shapes: usize,
     pub n_hues: usize,
     pub shift: bool,
@@ -86,7 +86,7 @@ impl Default for Mirror {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stripes {
     pub size: usize,
-    /// Pixels from stripe to stripe; even, and a divisor of `size` so that the texture wraps.
+    /// Period in pixels; even, and a divisor of `size` so that the texture wraps.
     pub period: usize,
     pub n_patterns: usize,
     pub n_hues: usize,
@@ -98,11 +98,11 @@ impl Default for Stripes {
     }
 }
 
-/// All choices that make one image.
+/// All choices that determine one image.
 type Choices = Vec<usize>;
 
 impl CraftedSet {
-    /// Checks the parameters and draws the set.
+    /// Validates the parameters and draws the set.
     pub fn generate(&self, name: &str) -> Result<Dataset, DatasetError> {
         let rule = self.kind.rule()?;
         let size = self.kind.size();
@@ -126,9 +126,9 @@ impl CraftedSet {
         Ok(Dataset::new(name, shape, pixels, None).with_rule(rule))
     }
 
-    /// How many different choices there are; when `n` exceeds this, images repeat, each equally often
-    /// (to within one). Different choices may be one image up to translation: on a set without
-    /// `shift`, exchanging the columns of slots is one.
+    /// The number of different choices. If `n` exceeds it, images repeat, all equally often (to within one).
+    /// Different choices may give the same image up to translation: in a set without `shift`, for instance, if
+    /// columns of slots are exchanged.
     pub fn n_arrangements(&self) -> u128 {
         if let CraftedKind::Stripes(s) = &self.kind {
             // Distinct phases per pattern: see `normalise_phase`.
@@ -152,7 +152,11 @@ impl CraftedKind {
         }
     }
 
-    /// The rule, or what is wrong with the parameters.
+    /// The set's rule.
+    ///
+    /// # Errors
+    ///
+    /// If the parameters are invalid.
     pub fn rule(&self) -> Result<Rule, DatasetError> {
         match self {
             Self::Glyphs(g) => {
@@ -190,7 +194,7 @@ impl CraftedKind {
         }
     }
 
-    /// The number of values of each choice.
+    /// The number of values for each choice.
     fn radices(&self) -> Vec<usize> {
         let shifts = |shift: bool, size: usize| if shift { vec![size; 2] } else { vec![] };
         match self {
@@ -252,7 +256,7 @@ impl CraftedKind {
     }
 }
 
-/// Where slot `k` of a side starts.
+/// Position at which slot `k` of a side starts.
 pub fn slot_start(size: usize, slots: usize, glyph: usize, k: usize) -> usize {
     k * size / slots + (size / slots - glyph) / 2
 }
@@ -264,7 +268,8 @@ fn shift_of(shift: bool, choices: &Choices) -> (usize, usize) {
     }
 }
 
-/// Several phases draw one picture (rows do not matter to vertical stripes): keep one of them.
+/// Keeps one of several phases that draw the same picture (vertical stripes, for instance, do not depend on the
+/// row).
 fn normalise_phase(choices: &mut Choices, period: usize) {
     let (row, column) = (choices[2], choices[3]);
     (choices[2], choices[3]) = match Pattern::ALL[choices[0]] {
@@ -272,7 +277,7 @@ fn normalise_phase(choices: &mut Choices, period: usize) {
         Pattern::Vertical => (0, column),
         Pattern::Diagonal => (0, (column + period - row) % period),
         Pattern::Antidiagonal => (0, (row + column) % period),
-        // A shift by half a period both ways leaves the checkers as they are.
+        // Shifting a checkerboard by half a period both ways leaves it unchanged.
         Pattern::Checker if row >= period / 2 => (row - period / 2, (column + period / 2) % period),
         Pattern::Checker => (row, column),
     };
@@ -304,7 +309,7 @@ fn check_layout(size: usize, slots: usize, glyph: usize, gap: usize) -> Result<(
     check("size", size, 8, 256)?;
     check("slots", slots, 2, 3)?;
     check("glyph", glyph, 3, 7)?;
-    // Closer glyphs would be one component to the judge, whose window reaches one pixel further.
+    // Closer glyphs would form one component for the judge, whose window extends one pixel beyond a glyph.
     check("gap", gap, 2, 64)?;
     if slots * (glyph + gap) > size {
         return Err(DatasetError::Layout {
@@ -318,7 +323,7 @@ fn check_layout(size: usize, slots: usize, glyph: usize, gap: usize) -> Result<(
     Ok(())
 }
 
-/// A black image being drawn, with a circular shift applied to everything.
+/// A black image being drawn on, with a circular shift applied to everything.
 struct Canvas {
     size: usize,
     shift: (usize, usize),

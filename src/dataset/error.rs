@@ -1,4 +1,4 @@
-//! Why a data set could not be opened.
+//! Errors of opening a data set.
 
 use std::fmt;
 use std::io;
@@ -8,10 +8,10 @@ use thiserror::Error;
 
 use super::file_kind::FileKind;
 
-/// Files of which one is read and found wanting are named up to this number; the others are counted.
+/// Maximum number of unusable files named in an error; the rest are counted.
 const NAMED: usize = 5;
 
-/// Why a data set could not be opened.
+/// Reason why a data set could not be opened.
 #[derive(Debug, Error)]
 pub enum DatasetError {
     #[error("cannot read '{}'; {}", path.display(), advice(source))]
@@ -101,7 +101,7 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Files that cannot be used, each with its reason.
+/// Unusable files, each with the reason.
 #[derive(Debug, PartialEq)]
 pub struct Failures(pub Vec<(PathBuf, String)>);
 

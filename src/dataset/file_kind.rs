@@ -1,12 +1,12 @@
-//! What kind of file some bytes are, for the errors of every reader: a file of the wrong kind is called by its name.
+//! Detects the kind of a file from its bytes, so that readers' errors can name a file of the wrong kind.
 //!
-//! Formats of machine learning and the ways in which a download goes wrong are recognised here; archives, pictures,
-//! documents, sound and films by the crate `infer`. Nothing is decoded, and a guess never decides how a file is read,
-//! with two exceptions where the first bytes are the format's own definition: gzip and tar.
+//! Machine learning formats and typical failed downloads are recognised here; archives, pictures, documents,
+//! audio and video by the crate `infer`. Nothing is decoded, and a guess never decides how a file is read, with
+//! two exceptions whose first bytes define the format: gzip and tar.
 
 use std::fmt;
 
-/// The kind of a file, from its bytes.
+/// The kind of a file, detected from its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileKind {
     Empty,
@@ -35,15 +35,15 @@ pub enum FileKind {
     Gzip,
     Png,
     Jpeg,
-    /// One that the crate `infer` knows, in words.
+    /// A kind known to the crate `infer`, as a phrase.
     Known(&'static str),
-    /// Readable text; its first line.
+    /// Readable text, with its first line.
     Text(String),
-    /// None of these; the first bytes.
+    /// None of these, with the first bytes.
     Unknown(Vec<u8>),
 }
 
-/// Kinds with a magic number of their own, at the start of the file.
+/// Kinds identified by a magic number at the start of the file.
 const MAGIC: [(&[u8], FileKind); 16] = [
     (b"version https://git-lfs", FileKind::LfsPointer),
     (b"version https://hawser", FileKind::LfsPointer),
@@ -66,7 +66,7 @@ const MAGIC: [(&[u8], FileKind); 16] = [
 /// RFC 1952, section 2.3.1.
 pub const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Endings by which `infer` calls a kind, and what it is in words.
+/// Extensions by which `infer` identifies a kind, and the phrase for each.
 const KNOWN: [(&str, &str); 30] = [
     ("gif", "a GIF image"),
     ("webp", "a WebP image"),
@@ -100,11 +100,11 @@ const KNOWN: [(&str, &str); 30] = [
     ("wav", "a WAV recording"),
 ];
 
-/// How much of a file is looked at, other than for zeros.
+/// Number of bytes examined, except for the search for zeros.
 const LOOKED_AT: usize = 8 << 10;
 
 impl FileKind {
-    /// The kind of a file that holds these bytes, or begins with them.
+    /// Detects the kind of a file from its content or first bytes.
     pub fn of(bytes: &[u8]) -> Self {
         if bytes.is_empty() {
             return Self::Empty;
@@ -133,7 +133,7 @@ impl FileKind {
         }
         let text = text_kind(start);
         let known = infer::get(start).map(|found| found.extension());
-        // Two letters make a BMP image, and also begin a text.
+        // The two letters that mark a BMP image may also begin a text.
         let known = known.filter(|end| *end != "bmp" || text.is_none());
         match known.and_then(|end| KNOWN.iter().find(|(known, _)| *known == end)) {
             Some((_, words)) => Self::Known(words),
@@ -141,7 +141,7 @@ impl FileKind {
         }
     }
 
-    /// What to do about a file of this kind where another was needed.
+    /// Advice for a file of this kind if another kind was needed.
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Empty | Self::Zeros => "fetch it again",
@@ -206,7 +206,7 @@ impl fmt::Display for FileKind {
     }
 }
 
-/// Why bytes that should be a safetensors file cannot be read as one, in words that follow the file's name.
+/// Explains, in words that follow the file's name, why bytes cannot be read as a safetensors file.
 pub fn not_safetensors(bytes: &[u8], error: impl fmt::Display) -> String {
     let kind = FileKind::of(bytes);
     let advice = match kind {
@@ -222,7 +222,8 @@ pub fn not_safetensors(bytes: &[u8], error: impl fmt::Display) -> String {
     format!("it is {kind}, not a safetensors file; {advice}")
 }
 
-/// Zip archives of known content; names of members stand in the clear in front of their data.
+/// Recognises zip archives of known content by the names of their members, which are stored uncompressed before
+/// the data.
 fn zip_kind(start: &[u8]) -> Option<FileKind> {
     if !(start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06")) {
         return None;
@@ -239,19 +240,20 @@ fn zip_kind(start: &[u8]) -> Option<FileKind> {
     })
 }
 
-/// Protocols 2 to 5 begin with their number; what follows is an instruction of the pickle machine.
+/// Protocols 2 to 5 begin with their number, followed by an instruction of the pickle machine.
 fn is_pickle(start: &[u8]) -> bool {
     matches!(*start, [0x80, 2..=5, next, ..] if b"\x8a\x95(}])cXK}q\x8c".contains(&next))
         || start == [0x80, 2]
 }
 
-/// Eight bytes of length, then a JSON object.
+/// Safetensors begin with a length of eight bytes and a JSON object.
 fn is_safetensors(start: &[u8]) -> bool {
     matches!(start.split_first_chunk::<8>(), Some((length, [b'{', ..]))
         if u64::from_le_bytes(*length) < 100 << 20)
 }
 
-/// By its magic, or by the checksum of its first header where a tar is older than that. A damaged header keeps its magic.
+/// Recognises tar by its magic or, in formats older than that, by the checksum of its first header. A damaged
+/// header keeps its magic.
 pub fn is_tar(start: &[u8]) -> bool {
     let Some(block) = start.get(..512) else { return false };
     if block[257..].starts_with(b"ustar") {
@@ -261,13 +263,13 @@ pub fn is_tar(start: &[u8]) -> bool {
     let sum: u32 = block
         .iter()
         .enumerate()
-        // The field of the sum itself counts as blanks.
+        // The checksum field itself counts as blanks.
         .map(|(i, &byte)| u32::from(if (148..156).contains(&i) { b' ' } else { byte }))
         .sum();
     block[0] != 0 && header.cksum().is_ok_and(|found| found == sum)
 }
 
-/// Whether a text starts as servers refuse: with a status of HTTP, or with its words.
+/// True if a text starts like a server's refusal: an HTTP status, or typical words.
 fn is_refusal(line: &str) -> bool {
     const WORDS: [&str; 8] = [
         "not found",
@@ -290,11 +292,11 @@ fn is_refusal(line: &str) -> bool {
         || WORDS.iter().any(|words| line.starts_with(words))
 }
 
-/// Kinds of readable text.
+/// Recognises kinds of readable text.
 fn text_kind(start: &[u8]) -> Option<FileKind> {
     let text = match std::str::from_utf8(start) {
         Ok(text) => text,
-        // Cut within a letter.
+        // The text is cut within a character.
         Err(error) if error.error_len().is_none() => {
             std::str::from_utf8(&start[..error.valid_up_to()]).ok()?
         }
@@ -419,7 +421,7 @@ mod tests {
 
     #[test]
     fn images_and_text_are_not_taken_for_containers() {
-        // A record of CIFAR, a tiny IDX file and letters cut in the middle of one.
+        // A CIFAR record, a tiny IDX file and text cut within a character.
         let record: Vec<u8> = (0..3073_u32).map(|i| (i * 7 % 251) as u8 | 1).collect();
         assert!(matches!(FileKind::of(&record), FileKind::Unknown(_)));
         assert_eq!(FileKind::of(&[0, 0, 8, 3, 0, 0, 0, 1]), FileKind::Idx);

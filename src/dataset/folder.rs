@@ -1,10 +1,11 @@
-//! Folders of PNG and JPEG images, as torchvision's `ImageFolder` has them: below sub-folders, each a class, or all in one.
+//! Folders of PNG and JPEG images in the layout of torchvision's `ImageFolder`: one sub-folder per class, or
+//! all images in one folder.
 //!
-//! Of every image the square in its middle is taken and resized with a triangle filter that widens when images shrink
-//! (antialiasing, as PIL's bilinear does). Images come in the order of their names; transparency is ignored; where every
-//! image is grey there is one channel.
+//! Every image is centre-cropped to a square and resized with a triangle filter that widens when images shrink
+//! (antialiasing, as PIL's bilinear does). Images are in the order of their names; transparency is ignored; if
+//! every image is grey, there is one channel.
 //!
-//! Everything that is no image of the set is counted (`survey.rs`) and comes with the data set as its notices.
+//! Everything that is not an image of the set is counted (`survey.rs`) and reported in the data set's notices.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,21 +22,22 @@ use crate::image::ImageShape;
 /// Labels are bytes.
 const CLASSES_MAX: usize = 256;
 
-/// The images' files and, below sub-folders, their classes in the order of the sub-folders' names.
+/// The image files and, with sub-folders, their classes in the order of the sub-folders' names.
 pub struct Folder {
     files: Vec<PathBuf>,
     labels: Option<Vec<u8>>,
     notices: Vec<String>,
-    /// Folders that cannot be looked into.
+    /// Folders that cannot be listed, with the reason.
     failures: Vec<(PathBuf, String)>,
 }
 
 impl Folder {
-    /// Lists images without decoding them. Where there are images both in the folder and below sub-folders, those are
-    /// taken that are more.
+    /// Lists images without decoding them. If there are images both in the folder and in its sub-folders, the
+    /// larger group is used.
     ///
     /// # Errors
-    /// A folder that cannot be listed, or that has no images.
+    ///
+    /// If the folder cannot be listed or contains no images.
     pub fn list(path: &Path) -> Result<Self, DatasetError> {
         let failed = |source| DatasetError::Read { path: path.to_owned(), source };
         let mut survey = Survey::new(path);
@@ -114,10 +116,11 @@ impl Folder {
         self.files.len()
     }
 
-    /// Opens the images of those numbers as squares of `size` pixels.
+    /// Opens the images with the indices `chosen` as squares of `size` pixels.
     ///
     /// # Errors
-    /// All images that cannot be used, at once.
+    ///
+    /// Lists all images that cannot be used.
     pub fn open(&self, name: &str, chosen: &[usize], size: usize) -> Result<Dataset, DatasetError> {
         let read = |&i: &usize| picture::read(&self.files[i], size).map_err(|reason| (i, reason));
         let read: Vec<Result<Picture, (usize, String)>> = chosen.par_iter().map(read).collect();
@@ -144,7 +147,7 @@ impl Folder {
     }
 }
 
-/// Names of folders that hold a part of a set for a purpose, in lower case.
+/// Typical folder names for the parts of a split data set, in lower case.
 const SPLITS: [&str; 10] = [
     "train",
     "training",
@@ -158,7 +161,8 @@ const SPLITS: [&str; 10] = [
     "holdout",
 ];
 
-/// A notice where all classes are called like parts of a set, two or more, of which one is usually to be left out.
+/// A notice if there are at least two classes and all have names of splits, one of which should usually be left
+/// out.
 fn splits(classes: &[(PathBuf, Vec<PathBuf>)]) -> Option<String> {
     let names: Vec<String> = classes
         .iter()
@@ -180,7 +184,7 @@ fn labels(classes: &[(PathBuf, Vec<PathBuf>)]) -> Option<Vec<u8>> {
     (classes.len() <= CLASSES_MAX).then(|| classes.iter().enumerate().flat_map(of).collect())
 }
 
-/// What images lose by becoming squares of bytes.
+/// Notices about information lost when images become squares of bytes.
 fn given_up(pictures: &[Picture]) -> Vec<String> {
     let all = pictures.len();
     let count = |is: fn(&Picture) -> bool| pictures.iter().filter(|picture| is(picture)).count();
@@ -212,7 +216,7 @@ mod tests {
     use ::image::{GrayImage, Luma, Rgb, RgbImage};
     use tempfile::TempDir;
 
-    /// Two classes with a wide red and blue image, a grey one and two that are not images.
+    /// Two classes with a wide red and blue image, a grey one, and two files that are not images.
     fn classes() -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         for class in ["b", "a", "empty"] {
@@ -256,7 +260,7 @@ mod tests {
         assert_eq!(listed.n_images(), 3);
         let data = listed.open("mine", &[0, 1], 2).unwrap();
         assert_eq!((data.shape(), data.labels()), (ImageShape::new(1, 2, 2), None));
-        // What shrinks is averaged, not picked.
+        // Shrinking averages pixels instead of picking them.
         assert!(
             data.image(0).iter().all(|value| (60..=140).contains(value)),
             "{:?}",
@@ -315,7 +319,7 @@ mod tests {
             [&(data.len() as u32).to_be_bytes()[..], name, data, &sum].concat()
         };
         let turned = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
-        // Behind IHDR.
+        // Inserted after IHDR.
         let chunks = [
             chunk(b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]),
             chunk(b"fcTL", &[&[0; 7][..], &[2, 0, 0, 0, 2], &[0; 14]].concat()),
@@ -404,7 +408,7 @@ mod tests {
         {
             assert!(error.contains(expected), "'{error}' lacks '{expected}'");
         }
-        // Those that are not chosen are not looked at.
+        // Images that are not chosen are not opened.
         assert!(listed.open("mine", &[0], 2).is_ok());
     }
 

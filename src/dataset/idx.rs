@@ -1,4 +1,4 @@
-//! IDX files, the format of MNIST and its descendants: images (three dimensions) and labels (one).
+//! IDX files, the format of MNIST and its successors: images (three dimensions) and labels (one).
 //!
 //! ```text
 //! 0 0 8 D   magic: two zeros, the type (8 = unsigned byte), the number of dimensions
@@ -6,9 +6,9 @@
 //! bytes     row-major
 //! ```
 //!
-//! Gzipped files are recognised by their first two bytes, not by their name ([`super::packed`]). The length that the
-//! header promises is checked against what is there, before anything large is allocated; of a gzipped file no more is
-//! kept than its header promises.
+//! Gzipped files are recognised by their first two bytes, not by their name ([`super::packed`]). The length
+//! given by the header is checked against the actual one before anything large is allocated; of a gzipped file,
+//! no more is kept than its header specifies.
 
 use std::path::Path;
 
@@ -22,11 +22,11 @@ use super::packed::{self, Unpacked, wrong_kind};
 pub struct Idx {
     pub sizes: Vec<usize>,
     pub bytes: Bytes,
-    /// What was left out of the file.
+    /// Notices about parts of the file that were left out.
     pub notices: Vec<String>,
 }
 
-/// What a file is read for, which says how many dimensions it must have.
+/// Purpose of a file, which determines its number of dimensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     Images,
@@ -48,7 +48,7 @@ impl Purpose {
         }
     }
 
-    /// What to do about a file of other dimensions.
+    /// Advice for a file with another number of dimensions.
     fn advice(self, n_found: usize) -> &'static str {
         match (self, n_found) {
             (Self::Images, 1) => "this is a file of labels: name the one of images in dataset.path",
@@ -63,10 +63,10 @@ impl Purpose {
     }
 }
 
-/// The unsigned byte among the types of an IDX file.
+/// Type code of unsigned bytes in IDX files.
 const UNSIGNED_BYTE: u8 = 8;
 
-/// What the third byte of a file says about its values.
+/// The value type for a type code, in words.
 fn type_in_words(code: u8) -> Option<&'static str> {
     Some(match code {
         UNSIGNED_BYTE => "unsigned bytes",
@@ -82,12 +82,13 @@ fn type_in_words(code: u8) -> Option<&'static str> {
 /// Reads a file of unsigned bytes.
 ///
 /// # Errors
-/// Whatever is no such file, by what it is instead, and one whose length is not what its header says.
+///
+/// If the file is not IDX (the error says what it is instead), or if its length differs from its header's.
 pub fn read(path: &Path, purpose: Purpose) -> Result<Idx, DatasetError> {
     parse(packed::read_promised(path, &promised)?, purpose, path)
 }
 
-/// The length of a file in bytes, by its header; of what is no IDX file, that of a header.
+/// The length of a file in bytes according to its header; 0 if it is not an IDX file.
 fn promised(start: &[u8]) -> Option<u64> {
     let [0, 0, _, n_dimensions, ..] = *start else { return Some(0) };
     let header = 4 + 4 * usize::from(n_dimensions);
@@ -141,7 +142,7 @@ fn parse(unpacked: Unpacked, purpose: Purpose, path: &Path) -> Result<Idx, Datas
             },
         });
     }
-    // Four billion cubed fits; a product that does not is no file of ours.
+    // Up to three sizes of 32 bits fit; if the product saturates, the file cannot exist.
     let product =
         |sizes: &[u32]| sizes.iter().fold(1_u128, |n, &s| n.saturating_mul(u128::from(s)));
     let n_bytes = product(&sizes);

@@ -1,29 +1,30 @@
-//! Whether the coded data of a JPEG file are whole: as much as its header promises, and no more.
+//! Checks that the coded data of a JPEG file are complete: as much as its header specifies, and no more.
 //!
-//! Decoders make pixels of whatever they find. This one makes none: it reads the Huffman codes of all scans (ITU-T T.81,
-//! sections F and G) to see that
+//! Decoders produce pixels from whatever data they find. This module produces none: it reads the Huffman codes
+//! of all scans (ITU-T T.81, annexes F and G) to check that
 //!
-//! - every code is one of the table's, no block has more than 64 coefficients, and none is missing at a scan's end;
-//! - nothing is left between the last block and the marker behind it, of a scan and of each restart interval;
-//! - restart markers come where they should and count from 0 to 7;
-//! - a progressive file's scans bring every bit of every coefficient.
+//! - every code is in its table, no block has more than 64 coefficients, and none is missing at a scan's end;
+//! - nothing is left between the last block and the next marker, in a scan and in each restart interval;
+//! - restart markers are in the right places and count from 0 to 7;
+//! - a progressive file's scans contain every bit of every coefficient.
 //!
-//! Zeros in place of data are codes too, but they come to another number of blocks. What changes pixels and keeps the
-//! number of bits is not found: JPEG has no checksum. Arithmetic coding, lossless and hierarchical files are passed
-//! over, which the decoder refuses.
+//! Zeros in place of data are codes too, but they decode to a different number of blocks. Damage that changes
+//! pixels but keeps the number of bits is not detected, since JPEG has no checksum. Arithmetic coding, lossless
+//! and hierarchical files are not checked; the decoder refuses them.
 
 use super::jpeg_bits::{Bits, Table, damaged};
 
-/// A bit a coefficient of a block, in the order of its codes.
+/// One bit per coefficient of a block, in coding order.
 type Mask = u64;
 
 const N_COEFFICIENTS: usize = 64;
-/// Of a coefficient that no scan has brought yet.
+/// Lowest bit of a coefficient that no scan has contained yet.
 const MISSING: u8 = u8::MAX;
-/// Checks a file from its start to its first end (EOI).
+/// Checks a file from its start to its first end marker (EOI).
 ///
 /// # Errors
-/// What is wrong, in words that follow "it is".
+///
+/// Describes the defect in words that follow "it is".
 pub fn check(bytes: &[u8]) -> Result<(), String> {
     let mut walk = Walk::default();
     let mut at = 2;
@@ -42,14 +43,14 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
         at = end;
         let read = match marker {
             0xc0..=0xc2 => walk.frame(segment, marker == 0xc2),
-            // Other ways of coding.
+            // Other coding processes.
             0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => return Ok(()),
             0xc4 => walk.tables(segment),
             0xdd => segment.first_chunk::<2>().map(|n| {
                 walk.restart_interval = usize::from(u16::from_be_bytes(*n));
             }),
             0xda => match walk.scan_header(segment) {
-                // Films' frames do without tables, which decoders know.
+                // Frames of videos omit standard tables, which decoders know.
                 Some(scan) if !walk.has_tables(&scan) => return Ok(()),
                 Some(scan) => {
                     at += walk.scan(&scan, &bytes[at..])?;
@@ -65,7 +66,7 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// The next marker, and the place behind it.
+/// Finds the next marker and moves past it.
 fn next_marker(bytes: &[u8], at: &mut usize) -> Option<u8> {
     loop {
         *at += bytes.get(*at..)?.iter().position(|&byte| byte == 0xff)? + 1;
@@ -81,27 +82,27 @@ fn next_marker(bytes: &[u8], at: &mut usize) -> Option<u8> {
     }
 }
 
-/// A channel, in blocks of 8x8 pixels.
+/// A colour component, in blocks of 8x8 pixels.
 struct Component {
     id: u8,
-    /// Blocks of it in an interleaved unit, along rows and columns.
+    /// Number of blocks in an interleaved unit (MCU), horizontally and vertically.
     sampling: [usize; 2],
-    /// Blocks that hold pixels, and those of whole units: along rows, along columns.
+    /// Number of blocks that contain pixels, and number in whole units, horizontally and vertically.
     own: [usize; 2],
     padded: [usize; 2],
-    /// Which coefficients are not zero, by block; of progressive files.
+    /// Non-zero coefficients of each block, in progressive files.
     nonzero: Vec<Mask>,
-    /// The lowest bit that scans have brought, by coefficient.
+    /// Lowest bit received so far, for each coefficient.
     low: [u8; N_COEFFICIENTS],
 }
 
-/// What a scan holds.
+/// Header of a scan.
 struct Scan {
-    /// Components, each with its tables for the first and the other coefficients.
+    /// Components, each with the indices of its tables for the first and for the other coefficients.
     of: Vec<(usize, [usize; 2])>,
-    /// Coefficients, first and last.
+    /// First and last coefficient.
     band: [usize; 2],
-    /// The lowest bit before and after it; the former is zero where there was none.
+    /// The lowest bit before and after this scan; `high` is 0 in a first scan.
     high: u8,
     low: u8,
 }
@@ -110,9 +111,9 @@ struct Scan {
 struct Walk {
     is_progressive: bool,
     components: Vec<Component>,
-    /// Units of all components, along rows and columns.
+    /// Number of interleaved units (MCUs), horizontally and vertically.
     units: [usize; 2],
-    /// For the first coefficient and for the others, four each.
+    /// Four tables for the first coefficient and four for the others.
     tables: [[Option<Table>; 4]; 2],
     restart_interval: usize,
 }
@@ -183,7 +184,7 @@ impl Walk {
         fits.then_some(Scan { of, band, high: bits >> 4, low: bits & 15 })
     }
 
-    /// Whether there are the tables that a scan needs.
+    /// True if all tables that a scan needs are present.
     fn has_tables(&self, scan: &Scan) -> bool {
         let has = |kind: usize, which: usize| matches!(self.tables[kind].get(which), Some(Some(_)));
         let is_first = scan.band[0] == 0;
@@ -196,10 +197,10 @@ impl Walk {
         })
     }
 
-    /// Reads a scan's data, which `bytes` start with; their length.
+    /// Reads a scan's data at the start of `bytes` and returns their length.
     fn scan(&mut self, scan: &Scan, bytes: &[u8]) -> Result<usize, String> {
         self.note_progress(scan)?;
-        // One component has its own blocks for units, several the blocks that belong together.
+        // With a single component, a unit is one of its own blocks; with several, the interleaved blocks.
         let units = match scan.of[..] {
             [(one, _)] => self.components[one].own,
             _ => self.units,
@@ -232,7 +233,7 @@ impl Walk {
             return Err(damaged("a run of blocks goes on behind the end of the image"));
         }
         let end = bits.end()?;
-        // A restart marker here is one too many, and so is what comes behind it.
+        // A restart marker here means a surplus interval, with its data.
         match bytes[end..] {
             [0xff, 0xd0..=0xd7, next, ..] if next != 0xff => {
                 Err(damaged("a restart interval is left behind its last block"))
@@ -241,7 +242,7 @@ impl Walk {
         }
     }
 
-    /// Notes the bits that a scan brings, which must go on from those before.
+    /// Records the bits that a scan contains; they must follow those of earlier scans.
     fn note_progress(&mut self, scan: &Scan) -> Result<(), String> {
         for &(number, _) in &scan.of {
             for low in &mut self.components[number].low[scan.band[0]..=scan.band[1]] {
@@ -302,13 +303,14 @@ impl Walk {
     }
 }
 
-/// The difference of a block's first coefficient to the one before (F.2.2.1).
+/// Reads the difference between a block's first coefficient and the previous one (F.2.2.1).
 fn first_coefficient(bits: &mut Bits<'_>, table: &Table) -> Result<(), String> {
     let size = bits.symbol(table)?;
     bits.skip(u32::from(size.min(16)))
 }
 
-/// The others of a sequential file (F.2.2.2): zeros before one, and its size.
+/// Reads the other coefficients in a sequential file (F.2.2.2): a number of zeros, then the size of one
+/// coefficient.
 fn other_coefficients(bits: &mut Bits<'_>, table: &Table) -> Result<(), String> {
     let mut k = 1;
     while k < N_COEFFICIENTS {
@@ -324,7 +326,7 @@ fn other_coefficients(bits: &mut Bits<'_>, table: &Table) -> Result<(), String> 
     Ok(())
 }
 
-/// A place in a block, which must be there if a coefficient is.
+/// Checks that a position is in the block if a coefficient is stored there.
 fn next(k: usize, last: usize, size: u32) -> Result<usize, String> {
     match k > last && size > 0 {
         true => Err(damaged("a block has more coefficients than there are")),
@@ -332,7 +334,7 @@ fn next(k: usize, last: usize, size: u32) -> Result<usize, String> {
     }
 }
 
-/// The first bits of some coefficients of a progressive file (G.1.2.2), and which of them are not zero.
+/// Reads the first bits of coefficients in a progressive file (G.1.2.2) and records the non-zero ones.
 fn first_bits(
     bits: &mut Bits<'_>,
     table: &Table,
@@ -362,7 +364,8 @@ fn first_bits(
     Ok(())
 }
 
-/// One more bit of some coefficients (G.1.2.3): of those that were not zero before, and for those that no longer are.
+/// Reads one more bit of coefficients (G.1.2.3): of those that were non-zero before, and of those that become
+/// so.
 fn next_bit(
     bits: &mut Bits<'_>,
     table: &Table,
@@ -380,7 +383,7 @@ fn next_bit(
                 break;
             }
             0 => {}
-            // The sign.
+            // Skips the sign.
             1 => bits.skip(1)?,
             _ => return Err(damaged("a coefficient grows by more than a bit")),
         }
@@ -415,7 +418,7 @@ mod tests {
 
     use super::*;
 
-    /// Colours, 40x24, quality 75, a restart marker after every second unit, by libjpeg.
+    /// Colour, 40x24, quality 75, a restart marker after every second unit, by libjpeg.
     const RESTARTS: &str = "\
         /9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8UHRofHh0aHBwgJC4nICIsIxwcKDcpLDAxNDQ0\
         Hyc5PTgyPC4zNDL/2wBDAQkJCQwLDBgNDRgyIRwhMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIy\
@@ -429,7 +432,7 @@ mod tests {
         v20rH//Vty7l6mmlu1dKKaE6lLUYSkDyScdOIvSTQX/eYucuyThluTG36m8fV1NbKNhp7eo0erU4IJE+0c8fdwDI8YJVQTSGNxebbT94\
         hFBikjKFHV5ttB/p300oc4//1iFanZsrN19VTW4dU0hXT0UyRI7dR8CTH68gxGM9MXD00ktLucrZ/P1amca5d6pyJnU5wpjXe4FANTfo\
         K5kR/9k=";
-    /// Colours, 24x16, progressive, ten scans, by libjpeg.
+    /// Colour, 24x16, progressive, ten scans, by libjpeg.
     const PROGRESSIVE: &str = "\
         /9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAUDBAQEAwUEBAQFBQUGBwwIBwcHBw8LCwkMEQ8SEhEPERETFhwXExQaFRERGCEYGh0dHx8f\
         ExciJCIeJBweHx7/2wBDAQUFBQcGBw4ICA4eFBEUHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4e\
@@ -445,7 +448,7 @@ mod tests {
         base64::engine::general_purpose::STANDARD.decode(text).unwrap()
     }
 
-    /// Where the data of scans start and end.
+    /// Start and end of each scan's data.
     fn scans(file: &[u8]) -> Vec<[usize; 2]> {
         let (mut found, mut at) = (Vec::new(), 2);
         while let Some(marker) = next_marker(file, &mut at) {
@@ -474,7 +477,7 @@ mod tests {
         for text in [RESTARTS, PROGRESSIVE] {
             assert_eq!(check(&bytes(text)), Ok(()));
         }
-        // Zeros up to a word, and fill bytes before a marker.
+        // Zeros up to a word boundary, and fill bytes before a marker.
         let whole = bytes(RESTARTS);
         let end = whole.len() - 2;
         for fill in [&[0][..], &[0; 3], &[0xff; 5], &[0, 0xff]] {
@@ -530,7 +533,7 @@ mod tests {
         for [start, end] in scans {
             let mut zeros = whole.clone();
             zeros[start..end].fill(0);
-            // A scan of three bytes or fewer may be zeros as well.
+            // A scan of three bytes or fewer may consist of zeros.
             if end - start > 6 {
                 refused(&zeros, "a scan of zeros");
             }
@@ -546,7 +549,7 @@ mod tests {
                 for value in [0, 1, 0x7f, 0xff, whole[at] ^ 0x10] {
                     let mut odd = whole.clone();
                     odd[at] = value;
-                    // Whatever it says, it says something.
+                    // Any result is fine, as long as there is no panic.
                     let _ = check(&odd);
                 }
                 let _ = check(&whole[..at]);

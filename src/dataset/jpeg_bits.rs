@@ -1,9 +1,11 @@
-//! Huffman codes and bits of JPEG data, between two markers (ITU-T T.81, annexes C and F); what they mean is `jpeg.rs`.
+//! Huffman codes and bits of JPEG data between two markers (ITU-T T.81, annexes C and F); `jpeg.rs` interprets
+//! them.
 
-/// Bytes of zeros behind a scan that some encoders write so that it fills words.
+/// Maximum number of zero bytes after a scan, which some encoders add for word alignment.
 const FILL_MAX: usize = 3;
 
-/// A Huffman table: for any 16 bits the length of the code that they start with (0 if none) and its symbol.
+/// A Huffman table: for any 16 bits, the length of the code that they start with (0 if there is none) and its
+/// symbol.
 pub struct Table(Vec<(u8, u8)>);
 
 impl Table {
@@ -21,11 +23,11 @@ impl Table {
     }
 }
 
-/// Bits of coded data, up to a marker.
+/// Reader of the bits of coded data, up to a marker.
 pub struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// The next `n` bits are the lowest of these.
+    /// The lowest `n` of these bits come next.
     taken: u64,
     n: u32,
 }
@@ -35,7 +37,7 @@ impl<'a> Bits<'a> {
         Self { bytes, at: 0, taken: 0, n: 0 }
     }
 
-    /// The next byte of data; in them a 0xff has a zero behind it.
+    /// The next data byte; a 0xff in the data is followed by a stuffed zero.
     fn byte(&mut self) -> Option<u8> {
         match *self.bytes.get(self.at..)? {
             [0xff, 0, ..] => {
@@ -67,7 +69,7 @@ impl<'a> Bits<'a> {
             None => self.taken << (16 - self.n),
         };
         match table.0[(next & 0xffff) as usize] {
-            // With too few bits left, those that are there may be the start of any.
+            // Fewer than 16 remaining bits may be the start of a valid code.
             (0, _) if self.n >= 16 => Err(damaged("bits that are no code")),
             (0, _) => Err(ended()),
             (length, symbol) => self.skip(u32::from(length)).map(|()| symbol),
@@ -78,7 +80,7 @@ impl<'a> Bits<'a> {
         self.take(n).map(drop)
     }
 
-    /// A number of up to 16 bits.
+    /// Reads a number of up to 16 bits.
     pub fn take(&mut self, n: u32) -> Result<u32, String> {
         if self.n < n {
             self.fill();
@@ -87,9 +89,9 @@ impl<'a> Bits<'a> {
         Ok((self.taken >> self.n) as u32 & ((1 << n) - 1))
     }
 
-    /// Passes over what fills the last byte, at the end of the data before a marker; their length.
+    /// Skips the padding of the last byte, before a marker; returns the number of bytes read in total.
     pub fn end(&mut self) -> Result<usize, String> {
-        // Ones by the standard (F.1.2.3), zeros by some encoders.
+        // Ones by the standard (F.1.2.3), zeros in some encoders.
         let n = self.n % 8;
         self.n -= n;
         let padding = (self.taken >> self.n) & ((1 << n) - 1);
@@ -118,7 +120,7 @@ impl<'a> Bits<'a> {
         matches!(self.bytes.get(self.at..), Some([0xff, 0, ..]))
     }
 
-    /// Passes over a restart marker of that number.
+    /// Skips the restart marker with this number.
     pub fn restart(&mut self, number: u8) -> Result<(), String> {
         self.end()?;
         while matches!(self.bytes.get(self.at..), Some([0xff, 0xff, ..])) {
@@ -135,12 +137,12 @@ impl<'a> Bits<'a> {
     }
 }
 
-/// Data that are not what an encoder writes, in words that follow "it is".
+/// The error for data that no encoder writes, in words that follow "it is".
 pub fn damaged(problem: &str) -> String {
     format!("damaged: in its JPEG data {problem}")
 }
 
-/// Data that end too early.
+/// The error for data that end too early.
 fn ended() -> String {
     "cut short: the JPEG data end before the image does".to_owned()
 }

@@ -1,19 +1,19 @@
-//! What a reader leaves out, counted by reason, so that it can be said.
+//! Counts what a reader leaves out, by reason, for the notices.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// What a file is that is not among the images.
+/// The kind of a file that is not among the images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A PNG or JPEG image by its content, but not by the ending of its name.
+    /// A PNG or JPEG image by its content, but not by its extension.
     Misnamed(String),
     /// An image in another format.
     Unread(String),
     Other(String),
 }
 
-/// Counts by reason, each with the first that was met.
+/// Counts by reason, each with the first path.
 #[derive(Clone, Debug, Default)]
 pub struct LeftOut {
     by_reason: BTreeMap<String, (usize, PathBuf)>,
@@ -22,7 +22,7 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
-    /// `reason` is a plural.
+    /// Counts a path; `reason` is a plural noun phrase.
     pub fn add(&mut self, reason: impl Into<String>, path: PathBuf) {
         self.by_reason.entry(reason.into()).or_insert((0, path)).0 += 1;
     }
@@ -38,7 +38,7 @@ impl LeftOut {
         self.by_kind.entry(reason).or_default().entry(kind).or_insert((0, path)).0 += 1;
     }
 
-    /// A sentence a reason.
+    /// One sentence per reason.
     pub fn notices(&self) -> Vec<String> {
         let reasons = self.by_reason.iter().map(|(reason, (n, first))| {
             format!("left out: {n} {} ('{}'{})", of_number(reason, *n), first.display(), more(*n))
@@ -55,7 +55,7 @@ impl LeftOut {
     }
 }
 
-/// A reason, which is a plural, for `n` things: its first noun loses its ending if there is one.
+/// Inflects a reason, which is in the plural, for `n` things: for one, the first noun loses its plural ending.
 fn of_number(reason: &str, n: usize) -> String {
     let first = NOUNS.iter().filter_map(|noun| Some((reason.find(noun)?, noun.len()))).min();
     match first {
@@ -66,7 +66,7 @@ fn of_number(reason: &str, n: usize) -> String {
     }
 }
 
-/// What reasons are about.
+/// Nouns that occur in reasons.
 const NOUNS: [&str; 4] = ["images", "files", "links", "folders"];
 
 fn more(n: usize) -> &'static str {

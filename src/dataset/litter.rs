@@ -1,8 +1,8 @@
-//! Names that systems and archivers leave among people's files: they are passed over without a word.
+//! Names of files that operating systems and archivers leave in users' folders; they are skipped silently.
 
 use std::path::{Component, Path};
 
-/// Left by Windows, macOS, Synology, QNAP, file systems and tar, in lower case.
+/// Created by Windows, macOS, Synology, QNAP, file systems and tar; in lower case.
 const LITTER: [&str; 13] = [
     "thumbs.db",
     "ehthumbs.db",
@@ -19,17 +19,17 @@ const LITTER: [&str; 13] = [
     "pax_global_header",
 ];
 
-/// Whether a file or folder of this name is hidden (it begins with a dot) or litter.
+/// True if a file or folder of this name is hidden (it begins with a dot) or litter.
 pub fn is_litter(name: &str) -> bool {
     let name = name.to_lowercase();
     name.starts_with('.')
         || LITTER.contains(&name.as_str())
-        // Where a reader of archives did not know pax headers: 'PaxHeaders.1234/name', 'PaxHeader/name'.
+        // Left by archive readers without support for pax headers: 'PaxHeaders.1234/name', 'PaxHeader/name'.
         || name.starts_with("paxheader")
         || name.starts_with("@synoeastream")
 }
 
-/// Whether any part of a path within an archive is hidden or litter.
+/// True if any component of a path within an archive is hidden or litter.
 pub fn lies_in_litter(path: &Path) -> bool {
     path.components().any(|part| match part {
         Component::Normal(name) => is_litter(&name.to_string_lossy()),

@@ -1,11 +1,11 @@
-//! Files as bytes that nobody changes: small ones are read, large ones copied and mapped, so that a data set may be
+//! Immutable bytes of files: small files are read, large ones are copied and mapped, so that a data set may be
 //! larger than memory.
 //!
-//! A map of a user's own file would be unsound: whoever writes to the file changes bytes that Rust takes for constant,
-//! and whoever cuts it short ends this process at the next look. So what does not fit [`in_memory_max`] is copied into
-//! a file without a name, which this process alone has, and the copy is mapped: pages come from the disk when they are
-//! looked at and go again when the system needs their room. The copy costs as much disk as the file while the process
-//! lives (none where the file system shares blocks, as btrfs and xfs do) and is gone with it.
+//! Mapping a user's own file would be unsound: another process may change bytes that Rust takes for constant,
+//! or truncate the file, which would end this process on the next access. Therefore a file that exceeds
+//! [`in_memory_max`] is copied into an unnamed file that only this process can access, and the copy is mapped:
+//! pages are loaded from disk on access and evicted when the system needs memory. While the process lives, the
+//! copy takes as much disk space as the file (none if the file system can share blocks, as btrfs and xfs do).
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -16,11 +16,11 @@ use bytes::Bytes;
 use memmap2::Mmap;
 use sysinfo::System;
 
-/// The bytes of a file, as they were while they were read, or of a pipe until its other end is closed.
+/// Reads the bytes of a file, or of a pipe until its other end is closed.
 ///
 /// # Errors
 ///
-/// Directories and devices; what the system says of reading; a pipe that does not end within [`in_memory_max`]; no room
+/// Directories and devices; errors of reading; a pipe that does not end within [`in_memory_max`]; no disk space
 /// for a copy.
 pub fn read(path: &Path) -> io::Result<Bytes> {
     let kind = fs::metadata(path)?.file_type();
@@ -30,18 +30,19 @@ pub fn read(path: &Path) -> io::Result<Bytes> {
     read_within(File::open(path)?, path, in_memory_max())
 }
 
-/// The bytes of a plain file: to wait for a pipe that nobody writes to would be to wait for ever.
+/// Reads a regular file. Anything else is an error, since reading a pipe that has no writer would block
+/// forever.
 pub fn read_regular(path: &Path) -> io::Result<Bytes> {
     read_within(open_regular(path)?, path, in_memory_max())
 }
 
-/// Opens a plain file, and nothing else.
+/// Opens a regular file; anything else is an error.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let kind = fs::metadata(path)?.file_type();
     if kind.is_file() { File::open(path) } else { Err(not_a_file(kind)) }
 }
 
-/// What an entry of a directory is that is neither a file nor a directory.
+/// Describes a directory entry that is neither a file nor a directory.
 pub fn special_kind(kind: fs::FileType) -> &'static str {
     match kind {
         kind if kind.is_fifo() => "a pipe",
@@ -56,13 +57,14 @@ fn not_a_file(kind: fs::FileType) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("it is {words}, not a file"))
 }
 
-/// Bytes of a data set that are held in memory at most: half of what the computer has, or of what a container may use.
+/// Maximum number of bytes of a data set kept in memory: half of the computer's memory, or of the container's
+/// limit.
 pub fn in_memory_max() -> u64 {
     let mut system = System::new();
     system.refresh_memory();
     let machine = system.total_memory();
     let limit = system.cgroup_limits().map_or(machine, |limits| limits.total_memory.min(machine));
-    // A system that does not tell can surely hold a gigabyte.
+    // If the system does not report its memory, assume that a gigabyte fits.
     if limit == 0 { 1 << 30 } else { limit / 2 }
 }
 
@@ -82,11 +84,11 @@ fn read_within(mut file: File, path: &Path, most: u64) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
-/// A map of a copy of `file` that has no name.
+/// Maps an unnamed copy of `file`.
 fn map_copy(file: &mut File, path: &Path) -> io::Result<Bytes> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let beside = folder.unwrap_or(Path::new("."));
-    // Beside the file first, where blocks may be shared.
+    // First tries the file's own folder, where blocks may be shared.
     let (mut copy, place) = match tempfile::tempfile_in(beside) {
         Ok(copy) => (copy, beside.to_owned()),
         Err(_) => (tempfile::tempfile()?, std::env::temp_dir()),
@@ -102,8 +104,9 @@ fn map_copy(file: &mut File, path: &Path) -> io::Result<Bytes> {
             ),
         )
     })?;
-    // SAFETY: the file was made above and has no name, so no other process can open, change or shorten it; this one wrote
-    // the last byte above and drops its only handle on return, while the map stays. `Bytes` gives it out for reading only.
+    // SAFETY: the file was made above and has no name, so no other process can open, change or shorten it; this
+    // one wrote the last byte above and drops its only handle on return, while the map stays. `Bytes` gives it
+    // out for reading only.
     #[allow(unsafe_code)]
     let map = unsafe { Mmap::map(&copy) }?;
     Ok(Bytes::from_owner(map))

@@ -1,4 +1,4 @@
-//! What PNG and JPEG files say beside their pixels that this lab ignores: how to turn them, and that there are more images.
+//! Metadata of PNG and JPEG files that the lab ignores: orientation, and further images in the file.
 //!
 //! ```text
 //! JPEG: APP1 'Exif' and a TIFF header: tag 0x0112 is the orientation, 1 for upright
@@ -6,12 +6,12 @@
 //! PNG:  chunk eXIf, the same TIFF header; chunk acTL, the frames of an animation
 //! ```
 
-/// What is ignored of a file.
+/// Ignored metadata of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
-    /// Viewers turn or mirror it.
+    /// Viewers rotate or mirror the image.
     pub is_turned: bool,
-    /// It holds further frames or pictures.
+    /// The file contains further frames or pictures.
     pub has_more: bool,
 }
 
@@ -40,7 +40,7 @@ impl Metadata {
     pub fn of_jpeg(bytes: &[u8]) -> Self {
         let mut found = Self::default();
         let mut rest = bytes.get(2..).unwrap_or_default();
-        // Up to the first scan; between segments there may be fill bytes.
+        // Up to the first scan; there may be fill bytes between segments.
         while let Some((&[0xff, marker], after)) = rest.split_first_chunk::<2>() {
             if marker == 0xff {
                 rest = &rest[1..];
@@ -71,7 +71,7 @@ fn is_turned(tiff: &[u8]) -> bool {
     tag(tiff, ORIENTATION).is_some_and(|value| (2..=8).contains(&value))
 }
 
-/// The number that a tag of a TIFF header's first directory has.
+/// The value of a tag in a TIFF header's first directory.
 fn tag(tiff: &[u8], wanted: u16) -> Option<u32> {
     let is_little = match tiff.get(..4)? {
         b"II*\0" => true,
@@ -101,7 +101,7 @@ fn tag(tiff: &[u8], wanted: u16) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// A TIFF header with one tag, of type SHORT or LONG, in both orders of bytes.
+    /// A TIFF header with one tag, of type SHORT or LONG, in both byte orders.
     fn headers(tag: u16, kind: u16, value: u32) -> [Vec<u8>; 2] {
         let little = [
             &b"II*\0\x08\0\0\0\x01\0"[..],

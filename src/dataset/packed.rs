@@ -1,10 +1,10 @@
-//! Gzip files and tar archives as bytes, with nothing lost in silence.
+//! Reads gzip files and tar archives into bytes; nothing is dropped silently.
 //!
-//! As gunzip does, members that follow each other are joined and zeros behind the last one are padding. Other bytes there
-//! are left out, which the data set's notices say. What breaks off or fails its checksum is refused.
+//! As in gunzip, consecutive members are joined and zeros after the last one are padding. Other trailing bytes
+//! are left out and reported in the data set's notices. Truncated data and failed checksums are errors.
 //!
-//! A small file may unpack to any size: of an IDX file no more is kept than its header promises, and of anything no more
-//! than memory should hold.
+//! A small file may unpack to any size: of an IDX file, no more is kept than its header specifies, and of any
+//! other file no more than memory should hold.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -18,20 +18,24 @@ use super::file_kind::{FileKind, GZIP_MAGIC, is_tar};
 use super::litter::lies_in_litter;
 use super::mapped;
 
-/// Bytes of trailing garbage that are shown.
+/// Number of bytes of trailing garbage that are shown.
 const SHOWN: usize = 8;
 
-/// What a file holds once it is unpacked, and what is to be said of it.
+/// Unpacked content of a file, with notices about it.
 #[derive(Debug, PartialEq)]
 pub struct Unpacked {
     pub bytes: Bytes,
-    /// Bytes that the file unpacks to beyond what was to be kept; they were not.
+    /// Number of bytes unpacked beyond those that were kept.
     pub n_more: u64,
     pub was_packed: bool,
     pub notices: Vec<String>,
 }
 
-/// Reads a file, and unpacks it if it is gzipped: all of it, as far as memory can hold it.
+/// Reads a file completely, unpacking it if it is gzipped.
+///
+/// # Errors
+///
+/// If it unpacks to more than memory should hold.
 pub fn read(path: &Path) -> Result<Unpacked, DatasetError> {
     let unpacked = read_promised(path, &|_| None)?;
     match unpacked.n_more {
@@ -47,8 +51,8 @@ fn too_large() -> io::Error {
     ))
 }
 
-/// The same; of a gzipped file no more is kept than its first bytes promise, by `promise`: the length of the whole in
-/// bytes, if they promise anything.
+/// Like [`read`], but keeps no more of a gzipped file than its first bytes specify: `promise` returns the total
+/// length in bytes, or `None` if they do not specify one.
 pub fn read_promised(
     path: &Path,
     promise: &dyn Fn(&[u8]) -> Option<u64>,
@@ -61,7 +65,7 @@ pub fn read_promised(
     unpack(&file, path, promise)
 }
 
-/// Bytes in which a header makes its promise.
+/// Number of bytes passed to `promise`.
 const PROMISE: usize = 64;
 
 fn unpack(
@@ -104,7 +108,7 @@ fn unpack(
     Ok(Unpacked { bytes: plain.into(), n_more, was_packed: true, notices })
 }
 
-/// The first bytes of a file, unpacked as far as they can be; for a guess at what it is.
+/// The first bytes of a file, unpacked as far as possible, for detecting its kind.
 pub fn start(path: &Path) -> Option<Vec<u8>> {
     const LENGTH: u64 = 512;
     let mut packed = Vec::new();
@@ -114,29 +118,30 @@ pub fn start(path: &Path) -> Option<Vec<u8>> {
         return Some(packed);
     }
     let mut plain = Vec::new();
-    // A start that breaks off is still a start.
+    // Truncated data still have a start.
     let _ = GzDecoder::new(&packed[..]).take(LENGTH).read_to_end(&mut plain);
     Some(plain)
 }
 
-/// A file of an archive.
+/// A file in an archive.
 #[derive(Debug)]
 pub struct Member {
     pub path: PathBuf,
     pub bytes: Bytes,
 }
 
-/// Bytes of a tar archive's blocks: headers, and what data are filled up to.
+/// Size in bytes of a tar archive's blocks: a header is one block, and data are padded to whole blocks.
 const BLOCK: usize = 512;
 
-/// The files of a tar archive in their order, without hidden ones and litter, and what is to be said of them.
+/// The files of a tar archive in order, without hidden files and litter, and notices about it.
 ///
-/// Two blocks of zeros end an archive, and most programs stop there. Archives that were joined go on behind them, and so
-/// does one with a hole: reading goes on as long as headers follow, which is said. What follows and is no header is counted,
-/// or refused where there are headers farther on.
+/// Two blocks of zeros end an archive, and most programs stop there. Concatenated archives continue after them,
+/// and so does an archive with a hole: reading continues as long as headers follow, with a notice. Trailing
+/// bytes that are not a header are counted, or are an error if a header comes later.
 ///
 /// # Errors
-/// An archive that is cut short or damaged.
+///
+/// If the archive is truncated or damaged.
 pub fn members(archive: &Bytes, path: &Path) -> Result<(Vec<Member>, Vec<String>), DatasetError> {
     let broken = |problem: String| DatasetError::Archive {
         path: path.to_owned(),
@@ -151,7 +156,7 @@ pub fn members(archive: &Bytes, path: &Path) -> Result<(Vec<Member>, Vec<String>
         let gap = zeros_at(archive, end);
         let entry = match entry {
             Ok(entry) => entry,
-            // Zeros that are no whole number of blocks.
+            // Zeros that do not fill a whole number of blocks.
             Err(_) if archive[end.min(archive.len())..].iter().all(|&byte| byte == 0) => break,
             Err(_) if gap > 0 => {
                 notices.push(behind_the_end(archive, end + gap, path).map_err(broken)?);
@@ -201,14 +206,14 @@ pub fn members(archive: &Bytes, path: &Path) -> Result<(Vec<Member>, Vec<String>
     Ok((members, notices))
 }
 
-/// Bytes of the whole blocks of zeros at a place.
+/// Length in bytes of the whole blocks of zeros at `start`.
 fn zeros_at(archive: &[u8], start: usize) -> usize {
     let rest = archive.get(start..).unwrap_or_default();
     rest.chunks_exact(BLOCK).take_while(|block| block.iter().all(|&byte| byte == 0)).count() * BLOCK
 }
 
-/// A notice of bytes behind an archive's end that start no header; `Err` if a header comes farther on, because then they are
-/// what is left of a damaged one.
+/// A notice about bytes after an archive's end that do not start a header; `Err` if a header comes later,
+/// because then they are the remains of a damaged one.
 fn behind_the_end(archive: &[u8], start: usize, path: &Path) -> Result<String, String> {
     let garbage = &archive[start..];
     if let Some(block) = garbage.chunks(BLOCK).position(is_tar) {
@@ -225,7 +230,7 @@ fn behind_the_end(archive: &[u8], start: usize, path: &Path) -> Result<String, S
     ))
 }
 
-/// Refuses a file by what it is.
+/// The error for a file of the wrong kind.
 pub fn wrong_kind(
     path: &Path,
     bytes: &[u8],
@@ -349,7 +354,7 @@ mod tests {
             assert_eq!(names, "a b c");
             assert!(notices.contains("goes on behind '1' of its ends"), "{notices}");
         }
-        // One block of zeros between them, and none.
+        // With one block of zeros between them, and with none.
         let one_block = [&first[..first.len() - 512], &second].concat();
         assert_eq!(names(one_block).unwrap().0, "a b c");
         let (all, notices) = names([&first[..first.len() - 1024], &second].concat()).unwrap();
@@ -366,13 +371,13 @@ mod tests {
             let expected = format!("{} bytes behind the end", tail.len());
             assert!(notices.contains(&expected), "{notices}");
         }
-        // Zeros in place of the header of b, whose data follow.
+        // Zeros replace the header of b; its data follow.
         let header = 512 + 1024;
         let mut holed = whole.clone();
         holed[header..header + 512].fill(0);
         let error = names(holed).unwrap_err();
         assert!(error.contains("belong to no file") && error.contains("fetch it again"), "{error}");
-        // In place of all of b: nothing shows that there was one, but the hole.
+        // Zeros replace all of b: the hole is the only trace of it.
         let mut holed = whole;
         holed[header..header + 1024].fill(0);
         let (names, notices) = names(holed).unwrap();

@@ -1,7 +1,7 @@
-//! One PNG or JPEG file as a square of bytes; files that are not whole are refused.
+//! Reads one PNG or JPEG file as a square of bytes; incomplete files are refused.
 //!
-//! Decoders make a picture of whatever is left of a cut JPEG and leave the rest grey. Therefore the end of a file is
-//! looked for first (EOI in JPEG, IEND in PNG), JPEG data are decoded strictly, and their codes counted once more
+//! Decoders accept a truncated JPEG and leave the rest grey. Therefore the end of a file is searched for first
+//! (EOI in JPEG, IEND in PNG), JPEG data are decoded strictly, and their codes are counted separately
 //! (`jpeg.rs`). A PNG is protected by the checksums of its chunks.
 
 use std::fs;
@@ -20,35 +20,36 @@ use super::file_kind::FileKind;
 use super::jpeg;
 use super::metadata::Metadata;
 
-/// Bytes of one decoded image at most: 180 million grey pixels, 60 million in three colours of 16 bits.
+/// Maximum size in bytes of a decoded image: 180 million grey pixels, or 60 million in three 16-bit channels.
 const DECODED_MAX: u64 = 512 << 20;
 
-/// Bytes of pixels that a byte of a file can stand for: a header may claim any size, and nothing is allocated for more
-/// than the file can unpack to. Deflate, which PNG uses, packs 1,032 bytes into one, of up to eight pixels each, which are
-/// decoded to four bytes at most. A JPEG needs a bit at least for 64 pixels of a channel (two colours of four kept at half
-/// the sides: 1,024 bytes of pixels).
+/// Maximum number of decoded bytes per byte of a file. A header may claim any size, and nothing is allocated
+/// beyond what the file can unpack to. Deflate, which PNG uses, packs 1,032 bytes into one, of up to eight
+/// pixels each, which decode to at most four bytes. A JPEG needs at least one bit for 64 pixels of a channel
+/// (with two of four channels at half resolution: 1,024 bytes of pixels).
 const PNG_RATIO: u64 = 1 << 15;
 const JPEG_RATIO: u64 = 1 << 11;
 
-/// An image's square, and what was given up for it.
+/// The square of an image, and a record of the information lost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
     /// `[3, size, size]`.
     pub planes: Vec<u8>,
     pub is_grey: bool,
     pub was_cropped: bool,
-    /// Some pixels are not opaque.
+    /// True if some pixels are not opaque.
     pub was_transparent: bool,
-    /// It has 16 bits a channel.
+    /// True if the file has 16 bits per channel.
     pub was_deep: bool,
-    /// What else the file says.
+    /// Other metadata of the file.
     pub metadata: Metadata,
 }
 
-/// Reads the square in the middle of an image, resized to `size` pixels a side.
+/// Reads an image, centre-cropped to a square and resized to `size` pixels per side.
 ///
 /// # Errors
-/// Why the file cannot be used, in words that follow its name in brackets.
+///
+/// Explains why the file cannot be used, in words that follow its name in brackets.
 pub fn read(path: &Path, size: usize) -> Result<Picture, String> {
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
     let (image, metadata) = match FileKind::of(&bytes) {
@@ -112,7 +113,7 @@ fn decode_jpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
     }
     let damaged = |error: String| format!("it is damaged: {error}");
     let decoded = decode(bytes).map_err(damaged)?;
-    // Behind the decoder, which refuses headers that claim more than the file can hold.
+    // Runs after the decoder, which refuses headers that claim more than the file can hold.
     jpeg::check(bytes).map_err(|problem| format!("it is {problem}"))?;
     let Decoded { pixels, width, height, is_grey } = decoded;
     let image = match is_grey {
@@ -122,7 +123,8 @@ fn decode_jpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
     image.ok_or_else(|| damaged("its pixels do not fill its size".to_owned()))
 }
 
-/// Where the marker of the end is. Segments are passed over as wholes, because a preview in one has an end of its own.
+/// Position of the end marker. Segments are skipped as a whole, because a preview inside one has its own end
+/// marker.
 fn jpeg_end(bytes: &[u8]) -> Option<usize> {
     let mut at = 2;
     loop {
@@ -131,7 +133,7 @@ fn jpeg_end(bytes: &[u8]) -> Option<usize> {
             0xd9 => return Some(at),
             // A fill byte; the marker follows.
             0xff => at += 1,
-            // A byte of data that is 0xff; markers without a segment.
+            // A data byte 0xff, or a marker without a segment.
             0x00 | 0x01 | 0xd0..=0xd8 => at += 2,
             _ => {
                 let length = bytes.get(at + 2..)?.first_chunk::<2>()?;
@@ -150,7 +152,7 @@ struct Decoded {
 
 fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     match decode_with(bytes, true) {
-        // No pixel is lost by bytes between headers.
+        // Bytes between headers do not affect any pixel.
         Err(error) if error.contains("Extra bytes between headers") => decode_with(bytes, false),
         other => other,
     }
@@ -175,7 +177,7 @@ fn decode_with(bytes: &[u8], is_strict: bool) -> Result<Decoded, String> {
     }
     let wanted = if is_grey { ColorSpace::Luma } else { ColorSpace::RGB };
     decoder.set_options(options.jpeg_set_out_colorspace(wanted));
-    // The decoder panics at some rare ways to thin out colours, which is no reason to end.
+    // The decoder panics on some rare kinds of chroma subsampling, which must not end the process.
     let decoded = catch_unwind(AssertUnwindSafe(|| decoder.decode()));
     let pixels = decoded.map_err(|_| "the decoder fails on it; convert it to PNG".to_owned())?;
     let pixels = pixels.map_err(words)?;
@@ -199,7 +201,7 @@ mod tests {
         ABEhkXExQVFhgf/aAAgBAQABPyEAN1wIFqMKCnfx9aU5WV//2gAIAQEAAAAQ3//EAB4QAAICAgIDAAAAAAAAAAAAAAERITEAQXGR\
         UWHR/9oACAEBAAE/EGaSlHyCkrvjJMR6haXVmq6wyBGVAXTQQK4whJLDUh8QJa6z/9k=";
 
-    /// 8x8, progressive, with fewer samples of brightness than of colours, by libjpeg: the decoder panics.
+    /// 8x8, progressive, with fewer samples of luma than of chroma, by libjpeg: the decoder panics.
     const THINNED: &str = "\
         /9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAYEBQYFBAYGBQYHBwYIChAKCgkJChQODwwQFxQYGBcUFhYaHSUfGhsjHBYWICwgIyYnKSop\
         GR8tMC0oMCUoKSj/2wBDAQcHBwoIChMKChMoGhYaKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgo\

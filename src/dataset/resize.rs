@@ -1,10 +1,10 @@
 //! Bilinear resizing of grey images.
 //!
-//! Convention: half-pixel centres (`align_corners = false`), the two nearest pixels per axis, edges
-//! repeated, **no antialiasing**: `source = (i + 0.5) * from / to - 0.5`. This is what
-//! `torch.nn.functional.interpolate(mode="bilinear")` does, and what `torchvision.transforms.Resize`
-//! does to tensors with `antialias=False`; on PIL images torchvision antialiases whatever it is told,
-//! so shrunk images differ from such pipelines. Results are rounded to the nearest byte.
+//! Convention: half-pixel centres (`align_corners = false`), the two nearest pixels per axis, edges repeated,
+//! **no antialiasing**: `source = (i + 0.5) * from / to - 0.5`. This matches
+//! `torch.nn.functional.interpolate(mode="bilinear")`, and `torchvision.transforms.Resize` on tensors with
+//! `antialias=False`. On PIL images torchvision always antialiases, so shrunk images differ from such
+//! pipelines. Results are rounded to the nearest byte.
 
 /// Resizes one `height * width` plane to `size * size`.
 pub fn bilinear(plane: &[u8], height: usize, width: usize, size: usize) -> Vec<u8> {

@@ -1,7 +1,7 @@
-//! What all images of a crafted set have in common, as plain data for the judge.
+//! The common property of all images of a crafted set, as plain data for the judge.
 //!
-//! The rule says which local features exist (templates) and what must hold across the image. It does
-//! not judge: see [`crate::analysis::consistency`].
+//! The rule defines the local features (templates) and a condition across the image. Judging is done by
+//! [`crate::analysis::consistency`].
 
 use super::shapes::Shape;
 
@@ -11,10 +11,10 @@ pub type Hue = (&'static str, [f64; 3]);
 /// The rule of a crafted set. Backgrounds are -1 in every channel.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rule {
-    /// Glyphs of free shapes, all in one hue.
+    /// Glyphs of any shapes, all in one hue.
     OneHue(GlyphRule),
-    /// In every row of glyphs there are two, and each is the other's mirror image; hues are free.
-    /// `shapes[i]` is the mirror image of `shapes[i ^ 1]`.
+    /// Every row of glyphs contains two, each the mirror image of the other; hues are free. `shapes[i]` is the
+    /// mirror image of `shapes[i ^ 1]`.
     Mirror(GlyphRule),
     /// One texture everywhere; phases are free.
     OneTexture { textures: Vec<Texture>, period: usize },
@@ -36,15 +36,15 @@ impl Rule {
 pub struct GlyphRule {
     pub shapes: Vec<Shape>,
     pub hues: Vec<Hue>,
-    /// Side of a glyph, pixels.
+    /// Side of a glyph in pixels.
     pub glyph: usize,
-    /// Smallest free distance between neighbouring glyphs, wrap-around included, pixels.
+    /// Minimum gap between neighbouring glyphs in pixels, including wrap-around.
     pub gap: usize,
     /// Slots per side.
     pub slots: usize,
 }
 
-/// Directions of a texture.
+/// Spatial pattern of a texture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pattern {
     Horizontal,
@@ -55,7 +55,7 @@ pub enum Pattern {
 }
 
 impl Pattern {
-    /// In the order in which `n_patterns` takes them.
+    /// In the order used by `n_patterns`.
     pub const ALL: [Self; 5] =
         [Self::Horizontal, Self::Vertical, Self::Diagonal, Self::Antidiagonal, Self::Checker];
 }
@@ -68,7 +68,7 @@ pub struct Texture {
 }
 
 impl Texture {
-    /// Whether the pixel is on, `phase` (row, column) being the shift of the pattern.
+    /// True if the pixel is on; `phase` is the shift of the pattern (row, column).
     pub fn is_on(&self, row: usize, column: usize, phase: (usize, usize), period: usize) -> bool {
         let r = (row + period - phase.0 % period) % period;
         let c = (column + period - phase.1 % period) % period;

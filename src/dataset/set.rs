@@ -1,4 +1,4 @@
-//! The set of images itself: bytes, one shape, perhaps labels, perhaps a rule.
+//! A set of images: bytes of one shape, with optional labels and an optional rule.
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use crate::image::{ImageBatch, ImageShape, from_byte};
 /// A set of equally shaped 8-bit images.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// What it is called in captions and reports.
+    /// Name in captions and reports.
     pub name: String,
     shape: ImageShape,
     pixels: Bytes,
@@ -19,8 +19,11 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Wraps `[N, C, H, W]` bytes; panics if they are no whole number of images or the labels do not
-    /// fit, which is a bug of ours: readers check files before.
+    /// Wraps bytes `[N, C, H, W]`.
+    ///
+    /// # Panics
+    ///
+    /// If they do not fill a whole number of images, or if the labels do not match; readers check files before.
     pub fn new(
         name: impl Into<String>,
         shape: ImageShape,
@@ -46,12 +49,13 @@ impl Dataset {
         self
     }
 
-    /// What was left out of the files that the images come from, or looks wrong in them: a sentence each, for people.
+    /// Notices for the user about parts of the source files that were left out or look wrong, one sentence
+    /// each.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }
 
-    /// What the images have in common, for crafted sets.
+    /// The rule that all images follow, for crafted sets.
     pub fn rule(&self) -> Option<&Rule> {
         self.rule.as_ref()
     }
@@ -74,18 +78,18 @@ impl Dataset {
         &self.pixels
     }
 
-    /// The same to be kept: shared, not copied.
+    /// All pixels as a shared handle, without copying.
     pub fn shared_pixels(&self) -> Bytes {
         self.pixels.clone()
     }
 
-    /// One image's bytes, `[C, H, W]`.
+    /// Bytes of one image, `[C, H, W]`.
     pub fn image(&self, index: usize) -> &[u8] {
         let n = self.shape.n_values();
         &self.pixels[index * n..(index + 1) * n]
     }
 
-    /// Class labels, `[N]`, where the source has them.
+    /// Class labels, `[N]`, if the source has them.
     pub fn labels(&self) -> Option<&[u8]> {
         self.labels.as_deref()
     }
@@ -97,7 +101,7 @@ impl Dataset {
         ImageBatch::new(self.shape, bytes.iter().map(|&b| from_byte(b)).collect())
     }
 
-    /// The first `n` images (all, if there are fewer), as a set of their own that shares their pixels.
+    /// A new set with the first `n` images (or all, if there are fewer), sharing the pixels.
     pub fn first(&self, n: usize) -> Self {
         let n = n.min(self.len());
         Self {
@@ -110,7 +114,7 @@ impl Dataset {
         }
     }
 
-    /// The named images in that order, as a set of their own with the same name and rule.
+    /// A new set with the given images in that order, and the same name and rule.
     pub fn select(&self, indices: &[usize]) -> Self {
         Self {
             name: self.name.clone(),

@@ -1,10 +1,10 @@
-//! The drawings of crafted sets: glyph bitmaps at every size, and hues.
+//! Drawings of crafted sets: glyph bitmaps of every size, and hues.
 //!
-//! Every shape is 8-connected and touches all four sides of its box, so two of one size are equal up
-//! to translation only if they are equal; a test checks both. Even sizes have strokes of width two
-//! through the middle, because they have no middle pixel.
+//! Every shape is 8-connected and touches all four sides of its box, so two shapes of one size are equal up to
+//! translation only if they are equal; a test checks both. Even sizes have strokes of width two through the
+//! middle, because they have no middle pixel.
 
-/// A glyph's drawing, `size * size` flags row by row.
+/// A glyph's bitmap: `size * size` flags, row-major.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     pub name: &'static str,
@@ -17,7 +17,7 @@ impl Shape {
         self.pixels[row * self.size + column]
     }
 
-    /// The drawing with left and right exchanged.
+    /// The bitmap with left and right exchanged.
     pub fn mirrored(&self) -> Self {
         let pixels = (0..self.size * self.size)
             .map(|i| self.is_on(i / self.size, self.size - 1 - i % self.size))
@@ -26,14 +26,14 @@ impl Shape {
     }
 }
 
-/// Shapes of the `glyphs` sets, in the order in which `n_shapes` takes them.
+/// Shapes of the `glyphs` sets, in the order used by `n_shapes`.
 pub const GLYPHS: [&str; 12] =
     ["plus", "ring", "cross", "L", "T", "H", "U", "C", "I", "Z", "diagonal", "block"];
 
 /// Shapes of the `mirror` sets: each differs from its mirror image and from all others' mirror images.
 pub const HANDED: [&str; 5] = ["L", "C", "Z", "diagonal", "P"];
 
-/// Hues in the order in which `n_hues` takes them, as pixel values (RGB); the background is -1.
+/// Hues in the order used by `n_hues`, as RGB pixel values; the background is -1.
 pub const HUES: [(&str, [f64; 3]); 6] = [
     ("red", [1.0, -1.0, -1.0]),
     ("green", [-1.0, 1.0, -1.0]),

@@ -1,8 +1,8 @@
-//! The look at a folder of images: which files and sub-folders there are, and what is none of them.
+//! Surveys a folder of images: its image files, its sub-folders, and everything else.
 //!
-//! Hidden entries and litter ([`super::litter`]) are passed over without a word, everything else is counted by what it is
-//! ([`LeftOut`]). Nothing is opened that could block (pipes, devices), and no link is followed below class folders, so that
-//! a look ends wherever links lead.
+//! Hidden entries and litter ([`super::litter`]) are skipped silently; everything else is counted by kind
+//! ([`LeftOut`]). Nothing that could block is opened (pipes, devices), and no link is followed below class
+//! folders, so that the survey terminates wherever links lead.
 
 use std::fs;
 use std::io::{self, Read};
@@ -13,23 +13,23 @@ use super::left_out::{Kind, LeftOut};
 use super::litter::is_litter;
 use super::mapped::special_kind;
 
-/// Entries below class folders that are looked at in order to count images there.
+/// Maximum number of entries below class folders that are examined in order to count images there.
 const DEEPER_MAX: usize = 100_000;
-/// How much of a file that is not called an image is read to see whether it is one.
+/// Number of bytes read from a file without an image extension to detect whether it is one.
 const SNIFFED: u64 = 1 << 10;
 
-/// A folder's images and sub-folders, by name.
+/// A folder's images and sub-folders, sorted by name.
 #[derive(Default)]
 pub struct Listed {
     pub images: Vec<PathBuf>,
     pub folders: Vec<PathBuf>,
 }
 
-/// The look at a folder and its sub-folders.
+/// The survey of a folder and its sub-folders.
 pub struct Survey<'a> {
     root: &'a Path,
     pub left_out: LeftOut,
-    /// Entries that cannot be looked at.
+    /// Entries that cannot be examined, with the reason.
     pub failures: Vec<(PathBuf, String)>,
 }
 
@@ -38,12 +38,12 @@ impl<'a> Survey<'a> {
         Self { root, left_out: LeftOut::default(), failures: Vec::new() }
     }
 
-    /// A path as it is named in notices.
+    /// A path as shown in notices.
     pub fn relative(&self, path: &Path) -> PathBuf {
         path.strip_prefix(self.root).unwrap_or(path).to_owned()
     }
 
-    /// The images of a class folder; `None` if it cannot be looked into. What lies deeper is counted.
+    /// The images of a class folder; `None` if it cannot be listed. Images in deeper folders are only counted.
     pub fn class(&mut self, folder: &Path) -> Option<Vec<PathBuf>> {
         match self.listed(folder) {
             Ok(Listed { images, folders }) => {
@@ -59,13 +59,13 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// A folder's images and sub-folders; what is neither is counted.
+    /// A folder's images and sub-folders; other entries are counted.
     pub fn listed(&mut self, folder: &Path) -> io::Result<Listed> {
         let mut found = Listed::default();
         for path in entries(folder)? {
             match fs::metadata(&path) {
                 Err(error) if fs::symlink_metadata(&path).is_ok_and(|about| about.is_symlink()) => {
-                    // A link to nowhere, or to itself.
+                    // A dangling link, or a link to itself.
                     let what = match error.kind() {
                         io::ErrorKind::PermissionDenied => "links that may not be followed",
                         _ => "dangling links",
@@ -94,7 +94,7 @@ impl<'a> Survey<'a> {
                     .add("links to folders below the class folders", self.relative(&folder));
                 continue;
             }
-            // One that cannot be listed is as much left out as what it holds.
+            // A folder that cannot be listed counts as left out, like the images in it.
             let Ok(entries) = entries(&folder) else {
                 self.left_out
                     .add("unreadable folders below the class folders", self.relative(&folder));
@@ -116,7 +116,7 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// A folder's entries by name, but for hidden ones and litter.
+/// A folder's entries sorted by name, without hidden ones and litter.
 fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -137,7 +137,7 @@ fn is_image(path: &Path) -> bool {
     ["png", "jpg", "jpeg"].contains(&ending(path).as_str())
 }
 
-/// What a file is that is not called an image, by its content and else by its ending.
+/// The kind of a file without an image extension: by its content, otherwise by its extension.
 fn kind_of_file(path: &Path) -> Kind {
     let mut start = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(SNIFFED).read_to_end(&mut start));
@@ -154,7 +154,7 @@ fn kind_of_file(path: &Path) -> Kind {
     }
 }
 
-/// Endings of images that the lab does not read.
+/// Extensions of image formats that the lab does not read.
 const UNREAD: [&str; 31] = [
     "gif", "bmp", "webp", "tif", "tiff", "npy", "npz", "pgm", "ppm", "pbm", "pnm", "pfm", "tga",
     "ico", "heic", "heif", "avif", "jxl", "jp2", "j2k", "svg", "psd", "exr", "hdr", "dcm", "dng",
