@@ -1,30 +1,30 @@
 //! mosaic-lab: where does the creativity of a diffusion model come from?
 //!
-//! The lab trains a small convolutional network, with or without a final self-attention layer, and
-//! shows what it makes of a noise seed next to what analytic theory predicts for the same seed.
+//! The lab trains a small convolutional network, with or without a final self-attention layer, and shows its
+//! samples next to those that analytic theory predicts from the same noise seeds.
 //!
 //! # Map, in reading order (each module may import only those above it)
 //!
-//! | module | what it is for |
+//! | module | purpose |
 //! | --- | --- |
-//! | [`allocator`] | the program's memory, with words when there is no more |
-//! | [`files`] | atomic replacement, writing where a user pointed |
-//! | [`console`] | text for terminals without escape sequences; what a terminal can show |
-//! | [`simd`] | vectors of the machine, the matrix product of networks and attention |
+//! | [`allocator`] | the program's memory allocator, with a report when memory is exhausted |
+//! | [`files`] | atomic replacement of files, outputs at paths chosen by the user |
+//! | [`console`] | safe text output to terminals; detection of a terminal's limitations |
+//! | [`simd`] | SIMD vectors of the host, and the matrix product of networks and attention |
 //! | [`image`] | image batches: shape, pixel range, channel order |
 //! | [`random`] | seeded randomness, one named stream per purpose |
 //! | [`dataset`] | training images: crafted sets with a rule, IDX and CIFAR files, folders of images |
 //! | [`diffusion`] | the [`diffusion::Denoiser`] seam, noise schedule, sampler |
-//! | [`hardware`] | what this computer has: processors, memory, disks, GPUs, their driver, the system's limits |
+//! | [`hardware`] | resources of this computer: processors, memory, disks, GPUs, their driver, the system's limits |
 //! | [`network`] | ResNet and UNet, with a final self-attention layer (candle) |
-//! | [`theory`] | score machines: what theory says a network must do |
+//! | [`theory`] | score machines: analytic predictions of a network's estimates |
 //! | [`training`] | the training loop, optimiser state, checkpoints |
 //! | [`analysis`] | agreement, judged creativity, provenance |
 //! | [`config`] | lab.toml: experiments and their settings |
-//! | [`runs`] | run directories, and who works on them |
-//! | [`evaluation`] | what is computed about networks and machines: samples, calibration, comparison, reports, inspection, studies |
+//! | [`runs`] | run directories and their workers |
+//! | [`evaluation`] | evaluation of networks and machines: samples, calibration, comparison, reports, inspection, studies |
 //! | [`worker`] | the process that trains one run |
-//! | [`mod@bench`] | timings on this computer, for `mosaic bench` |
+//! | [`mod@bench`] | benchmarks on this computer, for `mosaic bench` |
 //! | [`tui`] | the dashboard |
 //! | [`cli`] | subcommands and plain-text output |
 //!
@@ -33,13 +33,13 @@
 //!
 //! # Glossary
 //!
-//! - **denoiser**: anything that estimates the clean image; a network or a score machine.
+//! - **denoiser**: anything that estimates the clean image: a network or a score machine.
 //! - **machine** (score machine): a denoiser computed from training images, without training.
-//! - **dictionary**: the training patches a machine compares with.
-//! - **provenance**: the training image and place that a pixel's estimate mostly came from.
+//! - **dictionary**: the training patches that a machine compares with a noisy patch.
+//! - **provenance**: the training image and position that contribute most to a pixel's estimate.
 //! - **seed** (noise seed): the standard-normal image that a sample starts from.
-//! - **step**: of training unless said otherwise; *sampling step* i = T..1 of the reverse process.
-//! - **run**: one launched experiment with its directory; **worker**: the process that trains it.
+//! - **step**: a training step unless stated otherwise; *sampling step* i = T..1 of the reverse process.
+//! - **run**: a launched experiment with its directory; **worker**: the process that trains it.
 //! - **preview**: samples of fixed seeds, by the network and by machines, at one training step.
 //! - **agreement**: r, r^2 and R^2 between two images made from one seed.
 //!
