@@ -1,4 +1,4 @@
-//! What can be typed after `mosaic`.
+//! The command-line arguments of `mosaic`.
 
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ pub struct Cli {
     pub command: Option<Subcommands>,
 }
 
-/// What the dashboard is opened on.
+/// Options for opening the dashboard.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct AttachArgs {
     /// Run name, or a unique prefix of it [default: the newest running one].
@@ -99,7 +99,8 @@ pub enum Subcommands {
 }
 
 impl Subcommands {
-    /// Whether it computes in this process, with all threads. (A worker starts its threads when its turn comes.)
+    /// True if the command computes in this process, with all threads. (A worker starts its threads once it
+    /// leaves the queue.)
     pub fn computes(&self) -> bool {
         matches!(
             self,

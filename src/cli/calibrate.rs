@@ -72,7 +72,7 @@ pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
     Ok(())
 }
 
-/// Settings of which some are the same at every step.
+/// Settings that are equal at every step, as text.
 fn constant(settings: &[StepSettings]) -> String {
     settings.first().map_or_else(
         String::new,

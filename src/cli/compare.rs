@@ -1,4 +1,4 @@
-//! `compare`: networks of one or more runs against every machine, from held-out noise seeds.
+//! `compare`: compares the networks of one or more runs with every machine, on held-out noise seeds.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -132,8 +132,8 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
     Ok(Row::new(&context, &found))
 }
 
-/// The run's own calibration if it fits the network as it is and no setting was changed; otherwise a new one, which
-/// becomes the run's own if no setting was changed; none if calibrate.seeds is 0.
+/// The run's own calibration if it fits the current network and no setting was changed. Otherwise makes a new
+/// one, which becomes the run's own if no setting was changed. `None` if calibrate.seeds is 0.
 fn calibration(
     trained: &Trained,
     args: &CompareArgs,

@@ -1,4 +1,4 @@
-//! `pause`, `resume`, `stop`, `kill`, `preview`: one run, one command.
+//! `pause`, `resume`, `stop`, `kill`, `preview`: send one command to one run.
 
 use std::io::Write;
 
@@ -22,7 +22,7 @@ pub struct RunArg {
     pub run: String,
 }
 
-/// A run to steer.
+/// A run to control.
 #[derive(Clone, Debug, Args)]
 pub struct SteerArgs {
     #[command(flatten)]
@@ -32,7 +32,11 @@ pub struct SteerArgs {
     pub force: bool,
 }
 
-/// The one run that a person meant.
+/// Finds the run that a name or prefix refers to.
+///
+/// # Errors
+///
+/// If no run or several runs match.
 pub fn find(runs: &RunsDir, prefix: &str) -> Result<RunSummary> {
     let place = runs.path().display();
     let reading = || format!("reading the runs in '{place}'");
@@ -65,13 +69,13 @@ pub fn find(runs: &RunsDir, prefix: &str) -> Result<RunSummary> {
     )
 }
 
-/// Sends a command and says what became of it.
+/// Sends a command to a run's worker and prints the outcome.
 pub fn tell(place: &Place, args: &SteerArgs, command: &Command) -> Result<()> {
     let run = find(&place.runs()?, &args.run.run)?;
     tell_run(&run.dir, command, args.force)
 }
 
-/// The same of a run that was found; `force` takes control over from whoever has it.
+/// Like [`tell`], for a known run; `force` takes control from its current holder.
 pub fn tell_run(run: &RunDir, command: &Command, force: bool) -> Result<()> {
     let act = Act::Steer { command: command.clone(), take: force };
     let reply = match control::send(run, act) {
@@ -103,7 +107,7 @@ pub fn tell_run(run: &RunDir, command: &Command, force: bool) -> Result<()> {
     }
 }
 
-/// Lets a paused or queued worker go on, or starts a new one where there is none.
+/// Resumes a paused or queued worker, or starts a new one if there is none.
 pub fn resume(place: &Place, args: &SteerArgs) -> Result<()> {
     let run = find(&place.runs()?, &args.run.run)?;
     let waits = |state| matches!(state, RunState::Paused | RunState::Queued);

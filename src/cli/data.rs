@@ -1,4 +1,4 @@
-//! `data ls` and `data show`: which images experiments train on, and how a path of images is one.
+//! `data ls` and `data show`: the training images of experiments, and of paths.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -71,7 +71,7 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
                     bail!("'{}' must end in .png or .jpg", path.display());
                 }
             }
-            // A picture on stdout must not be mixed with words.
+            // A picture on stdout must not be mixed with text.
             let mut words: Box<dyn Write> = match out.as_deref().is_some_and(is_stdout) {
                 true => words_beside(out.iter().map(PathBuf::as_path)),
                 false => Box::new(stdout),
@@ -108,7 +108,7 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
     Ok(())
 }
 
-/// The smallest and the largest label that occur, and how many between them do not.
+/// The smallest and the largest label present, and the number of labels missing between them.
 fn label_range(labels: &[u8]) -> String {
     let present: BTreeSet<u8> = labels.iter().copied().collect();
     let (Some(&low), Some(&high)) = (present.first(), present.last()) else {
@@ -126,10 +126,10 @@ fn label_range(labels: &[u8]) -> String {
     format!("labels {low} to {high}{gaps}")
 }
 
-/// What a file or folder is called where a name is needed: without its endings, never empty, never hidden.
+/// A name derived from a file or folder: without extensions, never empty, never hidden.
 fn name_of(path: &Path) -> String {
     let found = path.file_name().map(OsStr::to_owned).or_else(|| {
-        // '.', '..' and the like name a folder that has a name.
+        // Paths such as '.' and '..' stand for a folder with a proper name.
         std::fs::canonicalize(path).ok()?.file_name().map(OsStr::to_owned)
     });
     let name = found.unwrap_or_default().to_string_lossy().into_owned();
@@ -138,7 +138,7 @@ fn name_of(path: &Path) -> String {
     if stem.is_empty() { "images".to_owned() } else { stem.to_owned() }
 }
 
-/// The experiment called `name`, or one over the images of that path; and a name for it.
+/// The experiment called `name`, or one for the images at that path, and its display name.
 pub fn experiment_over(place: &Place, name: &str) -> Result<(String, Experiment)> {
     let lab = place.lab()?;
     let path = Path::new(name);

@@ -1,4 +1,4 @@
-//! `mosaic denoise`: one score machine on given tensors, from file to file.
+//! `mosaic denoise`: runs one score machine on given tensors, from file to file.
 //!
 //! For scientists who want to check a machine against their own code. All files are safetensors:
 //!
@@ -9,7 +9,7 @@
 //! --output     x0, eps, score [B,C,H,W]; with --posterior entropy [B,H,W], provenance [B,H,W,3]
 //! ```
 //!
-//! `provenance` is i64: image (numbered as in `--images`, whatever `--label` keeps), row, column.
+//! `provenance` is i64: image (index in `--images`, even if `--label` selects a subset), row, column.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -109,7 +109,7 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
     check_output(&args.output).with_context(cannot)?;
     let images = read_images(&args.images, args.label)?;
     let images = match args.dtype {
-        // GPUs know single precision only.
+        // GPUs support only single precision.
         OutputType::F64 => images,
         OutputType::F32 => {
             let (gpus, _) = open_gpus(&args.device, |problem| errorln!("{problem}"))?;

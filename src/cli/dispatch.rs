@@ -1,4 +1,4 @@
-//! From arguments to the command that does it; the dashboard where there is no command.
+//! Dispatches arguments to the command that handles them, or to the dashboard if there is none.
 
 use std::env;
 use std::io::{self, Write};
@@ -25,16 +25,16 @@ use crate::runs::signals;
 use crate::tui::Left;
 use crate::worker;
 
-/// Runs what was asked for.
+/// Runs the requested command.
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     let place = &cli.place;
-    // Writing past a limit on file sizes is then an error with words, not the end of the process.
+    // Exceeding a file size limit then causes an error message instead of ending the process.
     signals::pass_over(SIGXFSZ).context("listening for signals")?;
     let Some(command) = cli.command else { return dashboard(place, &AttachArgs::default()) };
     if command.computes() {
         start_threads()?;
     }
-    // A worker has last words of its own.
+    // A worker has its own out-of-memory report.
     if !matches!(command, Subcommands::Worker { .. } | Subcommands::Attach(_)) {
         when_exhausted(|bytes| {
             errorln!("error: out of memory: an allocation of {bytes} bytes failed; {}", memory());
@@ -72,7 +72,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Denoise(args) => denoise::run(&args)?,
         Subcommands::Bench(args) => bench::run(&args)?,
         Subcommands::Completions { shell } => {
-            // Into memory first: clap_complete panics when stdout is closed early.
+            // Written to memory first: clap_complete panics if stdout is closed early.
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "mosaic", &mut script);
             io::stdout().write_all(&script)?;
@@ -81,7 +81,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What to print in place of the dashboard.
+/// Printed if the dashboard cannot be shown.
 const WITHOUT_DASHBOARD: &str = "without the dashboard use
   mosaic experiments        what can be run
   mosaic run EXPERIMENT     train, compare and report
@@ -107,15 +107,16 @@ fn dashboard(place: &Place, args: &AttachArgs) -> Result<ExitCode> {
     }
 }
 
-/// Prints what the command line parser has to say: help on standard output, or what is wrong with the arguments. With colours, unless the terminal shows
-/// none or an argument has characters that it would obey. (Text that the parser has rendered cannot be judged: it has lost its escapes, which are printed all the same.)
+/// Prints the argument parser's output: help on standard output, errors on standard error. Colours are used
+/// unless the terminal shows none or an argument contains characters that it would interpret. (The arguments
+/// are checked rather than the rendered text, which lacks escape sequences that are printed nevertheless.)
 pub fn refuse(error: &clap::Error) -> ExitCode {
     let given: Vec<String> =
         env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let clean: Vec<String> =
         given.iter().map(|argument| console::line(argument).into_owned()).collect();
     let is_clean = given == clean;
-    // The parser quotes arguments as they are, line feeds too: it is given clean ones to quote.
+    // The parser quotes arguments literally, including line feeds, so it is given sanitised ones.
     let cleaned = (!is_clean).then(|| Cli::try_parse_from(clean).err()).flatten();
     let error = cleaned.as_ref().unwrap_or(error);
     let text = error.render().to_string();
@@ -126,7 +127,7 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
         (false, false) => write!(console::stdout(), "{text}"),
     };
     match printed.and_then(|()| io::stdout().flush()) {
-        // Help that nobody got; a pipe that was closed is nobody's fault.
+        // The help text could not be written; a closed pipe is not an error.
         Err(problem) if code == 0 && problem.kind() != io::ErrorKind::BrokenPipe => {
             errorln!("error: writing to standard output: {problem}");
             ExitCode::FAILURE
@@ -135,7 +136,7 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// True when an error is only that nobody reads our output any more (`mosaic ls | head -1`).
+/// True if the error is only that the reader of our output has closed it (`mosaic ls | head -1`).
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause

@@ -1,4 +1,4 @@
-//! `doctor`: what this machine and terminal can do for mosaic, and what to do where they cannot.
+//! `doctor`: reports what this computer and terminal support, and how to fix problems.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -20,9 +20,9 @@ use crate::tui::pictures::Depth;
 use crate::tui::probe::{Asked, Background, Wish, probe_once};
 use crate::tui::words::bytes;
 
-/// Less than this is soon full of checkpoints and previews.
+/// Free disk space in bytes below which checkpoints and previews soon fill the disk.
 const LITTLE_DISK: u64 = 2 << 30;
-/// Long enough for a share of processor time to mean something.
+/// Interval long enough for a meaningful CPU share.
 const LOOK: Duration = Duration::from_millis(250);
 
 #[derive(Clone, Debug, Args)]
@@ -32,14 +32,14 @@ pub struct DoctorArgs {
     pub json: bool,
 }
 
-/// How something stands.
+/// Result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
     Good,
-    /// It works, but not as well as it could.
+    /// It works, with limitations.
     Fair,
-    /// Something that was asked for does not work.
+    /// A requested feature does not work.
     Bad,
 }
 
@@ -48,7 +48,7 @@ struct Finding {
     about: &'static str,
     verdict: Verdict,
     found: String,
-    /// What to do, if anything.
+    /// How to fix the problem, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
 }
@@ -68,7 +68,7 @@ impl Finding {
     }
 }
 
-/// Looks, and says what was found; `false` if something that was asked for does not work.
+/// Runs all checks and prints the findings; `false` if a requested feature does not work.
 pub fn run(place: &Place, args: &DoctorArgs) -> Result<bool> {
     let mut findings = vec![Finding::good("version", version())];
     let lab = place.lab();
@@ -123,7 +123,7 @@ pub fn run(place: &Place, args: &DoctorArgs) -> Result<bool> {
     }
     let wanted = settings.as_ref().map_or(&DeviceRequest::Auto, |settings| &settings.device);
     findings.push(opened(wanted, reading.gpus.is_ok()));
-    // Asked last: what comes late is waited for once all is said.
+    // Queried last: late answers are awaited after everything has been printed.
     let images = settings.as_ref().map_or(ImageChoice::Auto, |settings| settings.images);
     let (of_terminal, _asked) = terminal(images);
     findings.splice(n_before..n_before, of_terminal);
@@ -142,7 +142,7 @@ fn say(finding: &Finding) -> io::Result<()> {
         Verdict::Bad => "BAD ",
     };
     let mut out = console::stdout();
-    // A name with a line feed must not pass for a finding of its own.
+    // A name with a line feed must not look like a separate finding.
     let within = |words: &str| words.replace('\n', &format!("\n{:18}", ""));
     writeln!(out, "{mark}  {:<11} {}", finding.about, within(&finding.found))?;
     match &finding.remedy {
@@ -160,7 +160,7 @@ fn version() -> String {
     format!("mosaic {}, {features}", env!("CARGO_PKG_VERSION"))
 }
 
-/// What the terminal can do, and the terminal itself if it was asked.
+/// Capabilities of the terminal, and the terminal itself if it was queried.
 fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<Asked>) {
     let name = env::var("TERM").unwrap_or_else(|_| "unknown".to_owned());
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
@@ -228,7 +228,7 @@ fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<Asked>) {
     (findings, Some(asked))
 }
 
-/// The encoding that the locale asks for.
+/// The encoding selected by the locale.
 fn locale() -> Finding {
     match abilities::other_locale() {
         None => Finding::good("locale", "UTF-8"),
@@ -242,7 +242,7 @@ fn locale() -> Finding {
 
 fn disk(runs: &std::path::Path, left: Option<u64>) -> Finding {
     let shown = runs.display();
-    // The nearest folder that exists is where runs would be made.
+    // Runs would be created below the nearest existing folder.
     let there =
         runs.ancestors().find(|folder| folder.is_dir()).unwrap_or(std::path::Path::new("."));
     if let Err(error) = tempfile_in(there) {
@@ -260,7 +260,7 @@ fn disk(runs: &std::path::Path, left: Option<u64>) -> Finding {
     }
 }
 
-/// Makes a file there and takes it away again.
+/// Creates a file in `folder` and deletes it again.
 fn tempfile_in(folder: &std::path::Path) -> io::Result<()> {
     let path = folder.join(format!(".mosaic-doctor-{}", std::process::id()));
     std::fs::write(&path, b"x").and_then(|()| std::fs::remove_file(&path))

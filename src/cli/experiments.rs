@@ -1,4 +1,4 @@
-//! `experiments`: what can be run, and every setting with its meaning.
+//! `experiments`: lists the experiments, or explains every setting of one.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! `init`: the built-in lab file, written here to be changed.
+//! `init`: writes the built-in lab file for editing.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -18,7 +18,7 @@ pub struct InitArgs {
     pub force: bool,
 }
 
-/// Writes `lab.toml` into the current directory; never over one that is there, unless told to.
+/// Writes `lab.toml` into the current directory; replaces an existing file only with `--force`.
 pub fn write(args: &InitArgs) -> Result<()> {
     let path = Path::new("lab.toml");
     if args.force {
@@ -27,7 +27,7 @@ pub fn write(args: &InitArgs) -> Result<()> {
         match File::create_new(path) {
             Ok(mut file) => {
                 if let Err(error) = file.write_all(BUILT_IN.as_bytes()) {
-                    // Half a lab file would be taken for one that was changed.
+                    // A partial lab file would be mistaken for an edited one.
                     let _ = fs::remove_file(path);
                     return Err(error).context("writing 'lab.toml'");
                 }

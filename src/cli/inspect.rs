@@ -1,4 +1,4 @@
-//! `inspect`: one seed's way through network and machines, and what any pixel looked at.
+//! `inspect`: traces one seed through network and machines, and shows attention and provenance of a pixel.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -19,10 +19,10 @@ use crate::evaluation::inspect::{Trace, path_of, trace};
 use crate::evaluation::trained::Trained;
 use crate::files::{check_output, is_same_output, is_stdout};
 
-/// Exit code of a process that Ctrl-C ended, by custom.
+/// Conventional exit code of a process ended by Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
-/// Attended pixels that are listed.
+/// Number of attended pixels listed.
 const N_ATTENDED: usize = 5;
 
 #[derive(Clone, Debug, Args)]
@@ -71,7 +71,7 @@ pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
     }
     let trained = Trained::open(&run.dir, &[])?;
     let stop = Arc::new(AtomicBool::new(false));
-    // A second Ctrl-C ends it also where it waits for a pipe's reader.
+    // A second Ctrl-C ends the process even if it waits for a pipe's reader.
     let interrupt = signal_hook::consts::SIGINT;
     signal_hook::flag::register_conditional_shutdown(interrupt, INTERRUPTED, stop.clone())
         .context("listening for Ctrl-C")?;
@@ -100,7 +100,7 @@ pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
         true => format!("{found}\n"),
         false => page(&trace, at, &found),
     };
-    // A picture on stdout must not be mixed with words.
+    // A picture on stdout must not be mixed with text.
     match outputs.clone().any(is_stdout) {
         true => write!(words_beside(outputs), "{text}")?,
         false => write!(console::stdout(), "{text}")?,
@@ -127,7 +127,7 @@ fn place_of(trace: &Trace, args: &InspectArgs) -> Result<At> {
     Ok(At { index: step - 1, pixel })
 }
 
-/// What is known of a pixel at a step, actor by actor.
+/// Attention and provenance of a pixel at a step, for each actor.
 fn describe(trace: &Trace, at: At) -> Value {
     let n = trace.shape.n_pixels();
     let p = at.pixel.0 * trace.shape.width + at.pixel.1;

@@ -1,9 +1,10 @@
 //! Subcommands and plain-text output: the lab without its dashboard.
 //!
-//! Results go to stdout, progress and errors to stderr. Nothing is computed here that the dashboard could not show too.
+//! Results go to stdout, progress and errors to stderr. Nothing is computed here that the dashboard could not
+//! show as well.
 //!
-//! Reading order: [`arguments`] (what can be typed), [`dispatch`] (who does it), `exit_codes`, `place` (the lab file and
-//! the runs), then one file per command.
+//! Reading order: [`arguments`] (the command line), [`dispatch`] (the choice of command), `exit_codes`, `place`
+//! (the lab file and the runs), then one file per command.
 
 mod exit_codes;
 mod place;
@@ -35,5 +36,5 @@ pub mod dispatch;
 pub use arguments::Cli;
 pub use dispatch::{dispatch, is_broken_pipe, refuse};
 
-/// An error with its causes, and what to do about a limit of the system behind it.
+/// Formats an error with its causes, and with advice if a system limit caused it.
 pub use crate::hardware::resource_limits::in_words;

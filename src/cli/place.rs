@@ -1,4 +1,4 @@
-//! `--lab` and `--runs-dir`: where experiments and runs are.
+//! `--lab` and `--runs-dir`: locations of experiments and runs.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::config::{self, Lab};
 use crate::runs::runs_dir::RunsDir;
 
-/// Where experiments and runs are.
+/// Locations of experiments and runs.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Place {
     /// Lab file with experiments and settings [default: ./lab.toml, else the built-in one].
@@ -19,7 +19,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The lab, with `--runs-dir` applied.
+    /// Reads the lab file and applies `--runs-dir`.
     pub fn lab(&self) -> Result<Lab> {
         let mut lab = config::load(self.lab.as_deref())?;
         if let Some(runs_dir) = &self.runs_dir {
@@ -28,7 +28,7 @@ impl Place {
         Ok(lab)
     }
 
-    /// The runs, which can be looked after even when `lab.toml` is broken and `--runs-dir` given.
+    /// The directory of runs. With `--runs-dir`, it is available even if `lab.toml` is invalid.
     pub fn runs(&self) -> Result<RunsDir> {
         match &self.runs_dir {
             Some(path) => Ok(RunsDir::new(path)),

@@ -1,4 +1,4 @@
-//! `preview`: what network and machines make of chosen noise seeds, beside each other in the run's directory.
+//! `preview`: samples of network and machines from chosen noise seeds, written to the run's directory.
 
 use std::io::Write;
 use std::sync::atomic::AtomicBool;
@@ -56,7 +56,8 @@ pub fn preview(place: &Place, args: &PreviewArgs) -> Result<()> {
     Ok(())
 }
 
-/// Makes the preview of the newest checkpoint, with the machines' calibrated settings if they fit its steps.
+/// Makes a preview from the newest checkpoint, with the machines' calibrated settings if they match its
+/// sampling steps.
 fn make(run: &RunDir, request: &PreviewRequest) -> Result<String> {
     let trained = Trained::open(run, &[])?;
     let plain: Vec<_> = trained.machine_set.machines().cloned().collect();

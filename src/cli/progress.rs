@@ -1,15 +1,15 @@
-//! Progress bars on standard error, where a line can be written over; plain lines are the caller's work elsewhere.
+//! Progress bars on standard error if lines can be overwritten there; otherwise the caller prints plain lines.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::console::{self, abilities};
 
-/// A bar of `length` steps, or nothing where standard error is a file, a pipe or a terminal without a cursor to move.
+/// A bar of `length` steps; `None` if standard error is a file, a pipe or a terminal without cursor movement.
 pub fn bar(template: &str, length: u64) -> Option<ProgressBar> {
     abilities::can_overwrite_lines().then(|| ProgressBar::new(length).with_style(style(template)))
 }
 
-/// One bar a name and length, the name before it.
+/// One bar for each name and length, with the name in front.
 pub fn bars(template: &str, of: &[(String, u64)]) -> Option<(MultiProgress, Vec<ProgressBar>)> {
     if !abilities::can_overwrite_lines() {
         return None;

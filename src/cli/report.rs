@@ -1,4 +1,4 @@
-//! `report`: the page or the JSON that a finished run wrote.
+//! `report`: prints the report of a finished run, as a page or as JSON.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! `reproduce`: the studies of lab.toml, run and reported.
+//! `reproduce`: runs the studies of lab.toml and reports them.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals::{self, Signals};
 use crate::runs::status::RunState;
 
-/// Plain output, without a terminal, tells how runs stand this often.
+/// Interval of progress lines in plain output, without a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Debug, Args)]
@@ -122,7 +122,7 @@ fn list(lab: &Lab, args: &ReproduceArgs) -> Result<()> {
     Ok(())
 }
 
-/// Runs one study to its report; false if it was stopped before.
+/// Runs one study and writes its report; false if it was stopped first.
 fn one(
     lab: &Lab,
     study: &Study,
@@ -135,7 +135,7 @@ fn one(
     let on_cpu = *device == DeviceRequest::Cpu || !cfg!(feature = "cuda");
     let jobs = args.jobs.map_or_else(|| if on_cpu { cores.min(2) } else { 1 }, usize::from);
     let jobs = jobs.min(arms.len()).max(1);
-    // A small network trains nearly as fast on one core as on two: runs side by side use both.
+    // A small network trains nearly as fast on one core as on two, so concurrent runs use both cores better.
     let threads = (jobs > 1).then(|| (cores / jobs).max(1));
     let options = LaunchOptions { device: device.clone(), parent: None, threads, queued: false };
     let runs = RunsDir::new(&lab.settings.runs_dir);
@@ -182,7 +182,7 @@ fn one(
         let report: serde_json::Value = serde_json::from_str(&text)?;
         writeln!(console::stdout(), "{report}")?;
     } else {
-        // Claim and verdicts; tables are wider than most terminals.
+        // Claim and verdicts only, since tables are wider than most terminals.
         let verdicts = page.split("\n## ").next().unwrap_or(&page);
         write!(console::stdout(), "{verdicts}")?;
     }
@@ -190,7 +190,7 @@ fn one(
     Ok(true)
 }
 
-/// Says what becomes of the workers of a study that is left before its end, and stops them if that was asked for.
+/// Reports what happens to the workers of an unfinished study, and stops them if that was requested.
 fn leave(stands: &[Stand], signals: &Signals) {
     if !signals.has_stop() {
         errorln!(
@@ -209,7 +209,7 @@ fn leave(stands: &[Stand], signals: &Signals) {
     }
 }
 
-/// How runs stand: a bar each on a terminal, a line now and then elsewhere.
+/// Shows the progress of runs: one bar each on a terminal, otherwise a line at intervals.
 struct Teller {
     bars: Option<(MultiProgress, Vec<ProgressBar>)>,
     last: Option<Instant>,

@@ -1,10 +1,10 @@
-//! `run`: launch a worker and follow it to its end.
+//! `run`: launches a worker and follows it until it ends.
 //!
-//! The worker is a process of its own from the first moment: Ctrl-C ends only the following, and a
-//! dropped connection changes nothing. A signal that asks this command to end (TERM, QUIT, USR1 and the others of
-//! [`crate::runs::signals`]) is passed on: the worker writes a checkpoint and stops, and only then does the command end, with
-//! exit code 3. Where the worker would end with this command, as in a container whose first process it is, Ctrl-C and the
-//! terminal's end mean the same.
+//! The worker is a separate process from the start: Ctrl-C ends only the following, and a dropped connection
+//! changes nothing. A signal that asks this command to end (TERM, QUIT, USR1 and the others of
+//! [`crate::runs::signals`]) is passed on: the worker writes a checkpoint and stops, and only then does the
+//! command end, with exit code 3. If the worker would end with this command, as in a container whose first
+//! process it is, Ctrl-C and a hangup have the same effect.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -53,9 +53,9 @@ pub struct RunArgs {
 }
 
 const POLL: Duration = Duration::from_millis(150);
-/// How soon a worker that does not stop is asked again.
+/// Interval at which a worker that does not stop is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
-/// Plain output, without a terminal, tells of the loss this often.
+/// Interval of loss lines in plain output, without a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
@@ -89,12 +89,12 @@ pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
     conclude(&run, end, args.json)
 }
 
-/// What Ctrl-C and the terminal's end mean to a command that follows workers.
+/// Effect of Ctrl-C and a hangup on a command that follows workers.
 pub fn follower_terminal() -> Terminal {
     if ends_a_container() { Terminal::Ends } else { Terminal::Leaves }
 }
 
-/// How following ended.
+/// How following a run ended.
 #[derive(Clone, Debug, PartialEq)]
 enum End {
     Over(RunState, Option<String>),
@@ -139,7 +139,7 @@ fn conclude(run: &RunDir, end: End, as_json: bool) -> Result<ExitCode> {
             run.path().display()
         ),
         End::Detached => {
-            // The terminal has shown ^C.
+            // The terminal has printed ^C.
             errorln!("");
             errorln!(
                 "run {id} continues in the background; follow with 'mosaic logs -f {id}', stop with 'mosaic stop {id}'"
@@ -149,13 +149,13 @@ fn conclude(run: &RunDir, end: End, as_json: bool) -> Result<ExitCode> {
     }
 }
 
-/// Turns events into a progress bar on a terminal and into plain lines elsewhere.
+/// Shows events as a progress bar on a terminal and as plain lines elsewhere.
 struct Follower {
     tail: EventTail,
     bar: Option<ProgressBar>,
     last_line: Option<Instant>,
     message: Option<String>,
-    /// The run's directory, which must stay where it is.
+    /// The run's directory, to detect that it was moved or replaced.
     directory: Option<FileId>,
 }
 
@@ -175,7 +175,7 @@ impl Follower {
         let started = Instant::now();
         let mut asked: Option<Instant> = None;
         loop {
-            // Health first: an ending worker writes its events before its last status.
+            // Health is read first: an ending worker writes its events before its last status.
             let (health, status) = (run.health(), run.status());
             for event in self.tail.poll().context("reading the run's events")? {
                 self.show(&event);
@@ -208,14 +208,14 @@ impl Follower {
                         "{name}: waiting until the worker has written a checkpoint"
                     ));
                 }
-                // One that cannot be reached may have got the signal as well, and is waited for.
+                // A worker that cannot be reached may have received the signal too, so it is still waited for.
                 if let Err(error) = terminate(run)
                     && is_first
                 {
                     self.line(&format!("{error}"));
                 }
             }
-            // Once it was asked to stop the worker is waited for, whatever else comes.
+            // Once the worker was asked to stop, it is waited for in any case.
             if signals.has_left() && asked.is_none() {
                 self.finish();
                 return Ok(End::Detached);

@@ -1,4 +1,4 @@
-//! `ls`, `logs`, `note`, `rename`, `rm`: runs as directories.
+//! `ls`, `logs`, `note`, `rename`, `rm`: commands on run directories.
 
 use std::io::Write;
 use std::time::Duration;
@@ -40,13 +40,13 @@ pub struct LogsArgs {
     pub worker: bool,
 }
 
-/// Why a run stands as it does, if anything is said of it.
+/// Explains the state of a run, if there is an explanation.
 fn message(run: &RunSummary) -> Option<String> {
     let newer = run.newer.as_ref().map(ToString::to_string);
     newer.or_else(|| run.status.as_ref()?.message.clone())
 }
 
-/// Who steers a run's worker.
+/// Name of the process that has control of a run's worker.
 fn holder(run: &RunSummary) -> Option<&str> {
     match &run.steering {
         Steering::Theirs(name) => Some(name),
@@ -154,7 +154,7 @@ pub fn logs(place: &Place, args: &LogsArgs) -> Result<()> {
             let line = if args.json { serde_json::to_string(&event)? } else { in_words(&event) };
             writeln!(out, "{line}")?;
         }
-        // Health was read first, so that the last events of an ending worker are not missed.
+        // Health was read first, so that an ending worker's last events are not missed.
         if !args.follow || over {
             if let Some(newer) = tail.newer() {
                 errorln!("some events of {} were skipped: {newer}", run.id);
@@ -166,7 +166,7 @@ pub fn logs(place: &Place, args: &LogsArgs) -> Result<()> {
     }
 }
 
-/// The mean entropy over heads at each noise level.
+/// Mean entropy over heads at each noise level.
 fn entropies(attention: &AttentionMetrics) -> String {
     let level = |level: &AttentionAtLevel| {
         let heads = level.entropy_nats.len().max(1) as f64;
@@ -175,7 +175,7 @@ fn entropies(attention: &AttentionMetrics) -> String {
     attention.levels.iter().map(level).collect::<Vec<_>>().join(", ")
 }
 
-/// An event as one plain line.
+/// Formats an event as one plain line.
 pub fn in_words(event: &Event) -> String {
     let number =
         |value: Option<f64>| value.map_or_else(|| "not finite".to_owned(), |v| format!("{v:.5}"));

@@ -1,4 +1,5 @@
-//! `sample`: a run's averaged network from chosen noise seeds into a file, judged where the set has a rule.
+//! `sample`: samples a run's averaged network from chosen noise seeds into a file, and judges them if the set
+//! has a rule.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -36,10 +37,10 @@ pub struct SampleArgs {
     pub out: PathBuf,
 }
 
-/// Samples that are drawn beside their seeds; more are drawn alone.
+/// Maximum number of samples drawn next to their seeds; more are drawn alone.
 const PAIRS_MAX: usize = 24;
 
-/// `A..B`, not empty.
+/// Parses a non-empty range `A..B`.
 pub fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let parts = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     match parts {
@@ -52,7 +53,7 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
     let extension = args.out.extension().and_then(|extension| extension.to_str());
     let writing = || format!("writing '{}'", args.out.display());
     check_output(&args.out).with_context(writing)?;
-    // A device or a pipe has no name to go by: it gets tensors.
+    // A device or a pipe has no extension to choose a format by, so it gets tensors.
     if !matches!(extension, Some("safetensors" | "png")) && !is_stream(&args.out) {
         bail!("'{}' must end in .safetensors or .png", args.out.display());
     }

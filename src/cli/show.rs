@@ -1,4 +1,4 @@
-//! `show`: a picture in a plain terminal: a PNG file, or a run's newest preview.
+//! `show`: draws a PNG file or a run's newest preview in the terminal.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::runs::preview;
 use crate::tui::pictures::{Depth, print_plain};
 use crate::tui::probe::{Protocol, Wish, probe_once};
 
-/// Width where the terminal does not say its own.
+/// Width if the terminal does not report its own.
 const COLUMNS: u16 = 80;
 
 #[derive(Clone, Debug, Args)]
@@ -42,9 +42,9 @@ pub fn run(place: &Place, args: &ShowArgs) -> Result<()> {
         bail!("the terminal cannot show '{}': {lack}", path.display());
     }
     let pictures = place.lab().map_or(ImageChoice::Auto, |lab| lab.settings.images);
-    // Until the end, so that the picture does not wait for a late answer.
+    // Kept until the end, so that the picture does not wait for a late answer.
     let (found, _asked) = probe_once(&Wish { pictures, background: false, cell: false });
-    // Someone who asks for a picture wants one, whatever the dashboard shows.
+    // The user asks for a picture explicitly, even if the dashboard is set to show none.
     let protocol = match found.protocol {
         Protocol::Off => Protocol::Blocks,
         other => other,
@@ -57,7 +57,7 @@ pub fn run(place: &Place, args: &ShowArgs) -> Result<()> {
     Ok(())
 }
 
-/// The composed picture of a run's preview.
+/// Path of the composed picture in a run's preview.
 fn preview_of(place: &Place, args: &ShowArgs) -> Result<PathBuf> {
     let run = find(&place.runs()?, &args.what)
         .with_context(|| format!("'{}' is neither a file nor a run", args.what))?;

@@ -1,8 +1,7 @@
-//! Safetensors files that people hand to `mosaic denoise`: their tensors, and doubts about the values in them.
+//! Safetensors files given to `mosaic denoise`: their tensors, and warnings about implausible values.
 //!
-//! A tensor of the wrong shape or type is refused. Values in another range than the documented one are computed with, as
-//! asked, and a warning says what was found: code that normalises differently is the most common cause of a comparison
-//! that fails.
+//! A tensor of the wrong shape or type is refused. Values outside the documented range are used as given, with
+//! a warning about what was found: a different normalisation is the most common reason why a comparison fails.
 
 use std::path::Path;
 
@@ -15,14 +14,14 @@ use crate::dataset::file_kind::not_safetensors;
 use crate::dataset::mapped;
 use crate::image::ImageShape;
 
-/// Names of tensors that an error lists.
+/// Maximum number of tensor names listed in an error.
 const NAMES_MAX: usize = 12;
-/// Rounding, also of 16-bit numbers, stays within this of [-1, 1].
+/// Rounding, even in 16-bit formats, stays within this distance of [-1, 1].
 const TOLERANCE: f64 = 0.01;
 /// Noisy images are at most a pixel's value plus normal noise of variance up to 1, which never reaches this.
 const NOISY_MAX: f64 = 10.0;
 
-/// The bytes of a file of tensors.
+/// The content of a tensor file.
 pub struct TensorFile {
     bytes: Bytes,
 }
@@ -37,13 +36,13 @@ impl TensorFile {
             .map_err(|error| anyhow!(not_safetensors(&self.bytes, error)))
     }
 
-    /// A tensor's data, shared with the file's.
+    /// A tensor's data, sharing memory with the file's bytes.
     pub fn slice(&self, data: &[u8]) -> Bytes {
         self.bytes.slice_ref(data)
     }
 }
 
-/// The tensor of that name.
+/// Finds the tensor with this name.
 pub fn named<'a>(file: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>> {
     file.tensor(name).map_err(|_| {
         let mut names = file.names();
@@ -83,7 +82,7 @@ pub fn floats(name: &str, tensor: &TensorView<'_>) -> Result<Vec<f64>> {
     })
 }
 
-/// Labels, one per image.
+/// Reads labels, one per image.
 pub fn integers(name: &str, tensor: &TensorView<'_>) -> Result<Vec<i64>> {
     let data = tensor.data();
     if tensor.shape().len() != 1 {
@@ -97,7 +96,7 @@ pub fn integers(name: &str, tensor: &TensorView<'_>) -> Result<Vec<i64>> {
     })
 }
 
-/// What looks wrong in training images that can be computed with.
+/// Warnings about training images that are usable but implausible.
 pub fn doubts_of_images(tensor: &TensorView<'_>) -> Vec<String> {
     let data = tensor.data();
     let range = match tensor.dtype() {
@@ -130,7 +129,7 @@ fn doubt_of_range((low, high): (f64, f64)) -> Option<String> {
     Some(format!("the values of the training images lie in [{low}, {high}], {expected}; {advice}"))
 }
 
-/// Images with their channels last have a shape that makes sense, and mean something else.
+/// A warning if the shape suggests channels-last images, which would be misread.
 fn doubt_of_order(shape: &[usize]) -> Option<String> {
     match *shape {
         [_, h, w, c @ (1 | 3 | 4)] if h > 4 && h == w => Some(format!(
@@ -141,7 +140,7 @@ fn doubt_of_order(shape: &[usize]) -> Option<String> {
     }
 }
 
-/// What looks wrong in noisy images.
+/// A warning about implausible noisy images.
 pub fn doubt_of_input(values: &[f64]) -> Option<String> {
     let (low, high) = range(values.iter().copied())?;
     (low < -NOISY_MAX || high > NOISY_MAX).then(|| {
@@ -152,7 +151,7 @@ pub fn doubt_of_input(values: &[f64]) -> Option<String> {
     })
 }
 
-/// The smallest and the largest finite value.
+/// The smallest and largest finite value.
 fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     values.filter(|value| value.is_finite()).fold(None, |range, value| match range {
         None => Some((value, value)),

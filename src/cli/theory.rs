@@ -1,4 +1,4 @@
-//! `theory`: what score machines make of noise seeds, with no network.
+//! `theory`: samples score machines from noise seeds, without a network.
 
 use std::io::Write;
 use std::ops::Range;
@@ -69,13 +69,13 @@ pub struct TheoryArgs {
     pub json: bool,
 }
 
-/// Plain output, without a terminal, tells of progress this often.
+/// Interval of progress lines in plain output, without a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Seeds that are drawn.
+/// Maximum number of seeds drawn in the picture.
 const PICTURE_ROWS_MAX: usize = 64;
 
-/// Everything that the machines work on.
+/// Inputs shared by all machines.
 struct Bench {
     experiment: Experiment,
     dataset: Dataset,
@@ -83,7 +83,7 @@ struct Bench {
     machines: Vec<NamedMachine>,
     folder: PathBuf,
     seeds: ImageBatch,
-    /// Of the pixels, and where a label chooses among them of the labels.
+    /// Checksum of the pixels, and of the labels if a label selects among the images.
     checksum: u32,
 }
 
@@ -201,7 +201,7 @@ impl Bench {
         pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
-    /// Picture, figures and a word.
+    /// Writes the picture and figures, and prints a message.
     fn conclude(&self, made: &[(String, ImageBatch)], args: &TheoryArgs) -> Result<()> {
         let picture = self.folder.join("samples.png");
         picture::write(&picture::columns(&self.seeds, made, PICTURE_ROWS_MAX), &picture)
@@ -244,13 +244,13 @@ impl Bench {
     }
 }
 
-/// A bar on a terminal, lines elsewhere.
+/// Shows a bar on a terminal, and lines elsewhere.
 struct Progress {
     n_steps: usize,
     n_machines: usize,
     bar: Option<ProgressBar>,
     started: Instant,
-    /// Steps that were there already, which say nothing about speed.
+    /// Steps that were loaded from disk, which do not count towards the speed.
     n_found: usize,
     n_done: usize,
     told: Option<Instant>,

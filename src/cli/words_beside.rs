@@ -1,4 +1,4 @@
-//! Where messages go when results are written to standard output or standard error.
+//! Chooses the stream for messages when results are written to standard output or standard error.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -6,7 +6,8 @@ use std::path::Path;
 use crate::console;
 use crate::files::{is_stderr, is_stdout};
 
-/// Where words about outputs go: standard error, or standard output where an output leads to that, and nowhere where outputs lead to both.
+/// The stream for messages about outputs: standard error; standard output if an output goes to standard error;
+/// none if outputs go to both.
 pub fn words_beside<'a>(outputs: impl Iterator<Item = &'a Path> + Clone) -> Box<dyn Write> {
     match (outputs.clone().any(is_stderr), outputs.clone().any(is_stdout)) {
         (false, _) => Box::new(console::stderr()),
