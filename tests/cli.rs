@@ -1,4 +1,4 @@
-//! The real binary, end to end on tiny experiments: launch, follow, control, kill, resume.
+//! End-to-end tests of the real binary on tiny experiments: launch, follow, control, kill, resume.
 
 mod common;
 #[path = "common/run.rs"]
@@ -19,7 +19,7 @@ use run::{state, weights};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-/// The shipped handwritten digits.
+/// The handwritten digits in the repository.
 const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/datasets/digits/images-idx3-ubyte.gz");
 const LABELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/datasets/digits/labels-idx1-ubyte.gz");
 
@@ -266,7 +266,7 @@ fn a_preview_of_a_finished_run_is_made_of_chosen_seeds_in_chosen_steps() {
     let preview = Preview::read(&place).unwrap();
     assert_eq!((preview.first_seed, preview.sampling_steps, preview.seeds.len()), (8, 6, 3));
     assert_eq!(preview.labels_of("network").map(<[_]>::len), Some(3));
-    // Seed 8 is the same noise wherever it stands.
+    // Seed 8 is the same noise in any batch.
     let again = lab.mosaic(&["preview", "glyphs", "--seeds", "8"]);
     assert!(again.status.success(), "{}", stderr(&again));
     let alone = Preview::read(&place).unwrap();
@@ -337,7 +337,7 @@ fn init_writes_a_lab_file_that_reads_and_never_overwrites_one() {
     assert_eq!(std::fs::read_to_string(place.path().join("lab.toml")).unwrap(), "# mine");
 }
 
-/// Large enough to be interrupted.
+/// Slow enough to be interrupted.
 const SLOW: &[&str] = &["--machine", "bbels", "--k", "3", "--seeds", "0..2", "--steps", "30"];
 const SLOW_SET: &[&str] = &["--set", "dataset.n=200", "--set", "dataset.size=24"];
 
@@ -366,7 +366,7 @@ fn a_killed_process_is_gone_on_with_to_the_same_samples() {
     assert!(!parts.join("bbels.safetensors").is_file(), "killed too late to test anything");
     let output = theory(&lab, &parts, &arguments);
     assert!(output.status.success(), "{}", stderr(&output));
-    // Not whole files: a header's entries come in any order.
+    // Whole files are not compared, because the order of a header's entries varies.
     let samples = |folder: &Path| {
         let bytes = std::fs::read(folder.join("bbels.safetensors")).unwrap();
         SafeTensors::deserialize(&bytes).unwrap().tensor("samples").unwrap().data().to_vec()

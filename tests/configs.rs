@@ -1,6 +1,6 @@
-//! Right and wrong `lab.toml` files, with the message that a stranger gets for each wrong one.
+//! Valid and invalid `lab.toml` files, with the expected message for each invalid one.
 //!
-//! The files lie in `tests/configs/`; a wrong one starts with `# expect: ` and the message.
+//! The files are in `tests/configs/`; an invalid one starts with `# expect: ` and the message.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ fn files(kind: &str) -> Vec<PathBuf> {
     files
 }
 
-/// An error with its causes, as `mosaic` prints it.
+/// Formats an error with its causes, as `mosaic` prints it.
 fn in_full(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

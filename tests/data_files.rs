@@ -1,5 +1,5 @@
-//! Data sets from files, as `mosaic data show`, `theory` and `run` tell of them: nothing is left out in silence, and files
-//! of the wrong kind are called by their names.
+//! Data sets from files, as reported by `mosaic data show`, `theory` and `run`: everything left out is
+//! reported, and files of the wrong kind are named.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use image::{GrayImage, Luma};
 use mosaic_lab::runs::runs_dir::RunsDir;
 
-/// An empty directory in which commands are given.
+/// An empty directory in which commands are run.
 struct Lab {
     place: tempfile::TempDir,
 }
@@ -37,7 +37,7 @@ impl Lab {
         command.current_dir(self.place.path()).output().unwrap()
     }
 
-    /// A run of two steps, followed to its end.
+    /// Trains for two steps and follows the run to its end.
     fn run(&self, settings: &[&str]) -> Output {
         let quick = [
             "training.steps=2",
@@ -77,7 +77,7 @@ impl Lab {
     }
 }
 
-/// An IDX file of unsigned bytes.
+/// Builds an IDX file of unsigned bytes.
 fn idx(sizes: &[u32], bytes: &[u8]) -> Vec<u8> {
     let sizes_bytes = sizes.iter().flat_map(|size| size.to_be_bytes());
     [0, 0, 8, sizes.len() as u8]
@@ -101,7 +101,7 @@ fn what_a_folder_leaves_out_is_said_by_every_command_that_opens_it() {
     }
     lab.image("photos/.cache/0.png");
     lab.write("photos/6.gif", b"GIF89a\x01\0\x01\0");
-    // A pipe that nobody writes to: whoever opens it waits for ever.
+    // A pipe without a writer: opening it blocks forever.
     lab.pipe("photos/7.png");
     let gif = "1 image in formats other than PNG and JPEG: 1 GIF image ('6.gif')";
     let expected = [gif, "1 special file (a pipe) ('7.png')"];

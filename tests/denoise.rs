@@ -1,4 +1,4 @@
-//! `mosaic denoise`: the real binary, from files to files.
+//! `mosaic denoise`, tested with the real binary, from files to files.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -129,7 +129,7 @@ fn the_posterior_and_the_type_are_as_asked() {
     let (dtype, shape, bytes) = read(&out, "provenance");
     assert_eq!((dtype, shape), (Dtype::I64, vec![2, 4, 4, 3]));
     let places: Vec<i64> = bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect();
-    // Label 1 keeps images 1 and 2, and they keep their numbers.
+    // Label 1 selects images 1 and 2, which keep their indices.
     assert!(places.chunks(3).all(|p| (1..3).contains(&p[0]) && p[1] < 4 && p[2] < 4));
 }
 

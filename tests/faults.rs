@@ -1,4 +1,4 @@
-//! What a run survives: being killed at any moment, at work or in the queue, and a disk that fills up.
+//! Fault tolerance of runs: kills at any moment, while training or queued, and a disk that fills up.
 
 mod common;
 #[path = "common/run.rs"]
@@ -23,7 +23,7 @@ use rand::RngExt;
 use run::{state, weights};
 use skip::skip;
 
-/// A checkpoint every few hundredths of a second, so that kills meet them half written.
+/// Writes a checkpoint every few hundredths of a second, so that kills interrupt some of them.
 const SETTINGS: [&str; 4] = [
     "training.steps=600",
     "training.checkpoint_every=4",
@@ -31,12 +31,12 @@ const SETTINGS: [&str; 4] = [
     "theory.machines=[\"wiener\"]",
 ];
 
-/// `MOSAIC_KILLS` asks for more than the few of an ordinary test run.
+/// `MOSAIC_KILLS` requests more kills than the few of a normal test run.
 fn n_kills() -> usize {
     std::env::var("MOSAIC_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(8)
 }
 
-/// The newest whole checkpoint's step; 0 without one.
+/// The step of the newest intact checkpoint; 0 without one.
 fn newest(run: &RunDir) -> u64 {
     let found = checkpoint::latest_valid(&run.state_path()).unwrap().found;
     found.map_or(0, |(place, _)| place.step)
@@ -45,7 +45,7 @@ fn newest(run: &RunDir) -> u64 {
 fn kill_worker(run: &RunDir) {
     let pid = run.status().unwrap().worker.pid;
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    // It may have ended by itself.
+    // The process may have ended by itself.
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
 }
 
@@ -80,7 +80,7 @@ fn random_kills_cost_no_more_than_the_steps_since_the_last_checkpoint() {
     }
 }
 
-/// A file system of a few megabytes; only the superuser can make one.
+/// A file system of a few megabytes; only root can create one.
 struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
@@ -109,7 +109,7 @@ fn a_full_disk_pauses_the_run_until_there_is_space() {
     };
     let run = lab.detach(&SETTINGS);
     wait_for("a checkpoint", || newest(&run) > 0);
-    // Whatever space is left, to the last page.
+    // Fills the remaining space to the last page.
     let filler = runs.join("filler");
     let mut size = 1 << 20;
     let mut junk = std::fs::File::create(&filler).unwrap();
@@ -126,7 +126,7 @@ fn a_full_disk_pauses_the_run_until_there_is_space() {
                 && status.message.is_some_and(|message| message.contains("the disk is full"))
         })
     });
-    // What is asked for meanwhile is done later: no preview comes by itself here.
+    // A request made meanwhile is carried out later; there are no automatic previews here.
     let asked = lab.mosaic(&["preview", &run.id()]);
     assert!(asked.status.success(), "{}", stderr(&asked));
     let paused = Instant::now();
@@ -145,7 +145,7 @@ fn a_full_disk_pauses_the_run_until_there_is_space() {
     checkpoint.verify().unwrap();
 }
 
-/// Goes on until it is told to end.
+/// Runs until it is stopped.
 const ENDLESS: [&str; 2] = ["training.steps=1000000", "preview.every=0"];
 
 #[test]
@@ -159,7 +159,7 @@ fn a_second_worker_refuses_a_run_and_the_first_goes_on_undisturbed() {
     assert_eq!(second.status.code(), Some(1));
     let words = format!("run '{}' already has a worker; this one exits", run.id());
     assert!(stderr(&second).contains(&words), "{}", stderr(&second));
-    // Nor does a command start one.
+    // A command does not start a second worker either.
     let resumed = lab.mosaic(&["resume", &run.id()]);
     let words = format!("has a worker at work (process {}); nothing to resume", first.pid);
     assert!(stderr(&resumed).contains(&words), "{}", stderr(&resumed));
@@ -171,7 +171,7 @@ fn a_second_worker_refuses_a_run_and_the_first_goes_on_undisturbed() {
         events.iter().filter(|event| matches!(event.body, EventBody::State { .. })).count()
     };
     let before = states(&run);
-    // It still answers, and what it answers to is the end of it.
+    // It still replies, and obeys the stop.
     assert!(lab.mosaic(&["stop", &run.id()]).status.success());
     wait_for("the stop", || state(&run) == Some(RunState::Stopped));
     assert_eq!(states(&run), before + 1, "the second one wrote of itself");
@@ -200,11 +200,11 @@ fn queued_runs_start_in_order_as_those_ahead_end_die_or_pause() {
     assert_eq!(message(&second), format!("waits for {}", first.id()));
     let only = |at_work: &RunDir, waiting: &[&RunDir]| {
         wait_for("its turn", || state(at_work) == Some(RunState::Training));
-        // Nobody else has started with it.
+        // No other run has started with it.
         assert!(waiting.iter().all(|run| state(run) == Some(RunState::Queued)));
     };
 
-    // A stop, a kill at work, a kill in the queue and a pause each let the next one start.
+    // A stop, a kill while training, a kill while queued and a pause each let the next run start.
     let paused = lab.mosaic(&["pause", &second.id()]);
     assert!(stderr(&paused).contains("waits in the queue"), "{}", stderr(&paused));
     assert!(lab.mosaic(&["stop", &first.id()]).status.success());
@@ -217,14 +217,14 @@ fn queued_runs_start_in_order_as_those_ahead_end_die_or_pause() {
     only(&fifth, &[&last]);
     assert_eq!(state(&fourth), Some(RunState::Paused));
 
-    // A lost one takes its old place again, ahead of the last.
+    // A lost run takes its old place in the queue again, ahead of the last.
     assert!(lab.mosaic(&["resume", &third.id()]).status.success());
     wait_for("its new worker", || third.health() == Health::Alive && third.socket_path().exists());
     wait_for("the last to see it", || message(&last).contains("and 1 more"));
     assert!(lab.mosaic(&["stop", &third.id()]).status.success());
     wait_for("the way out of the queue", || state(&third) == Some(RunState::Stopped));
 
-    // Told to, a queued one starts beside the one at work.
+    // On request, a queued run starts next to the active one.
     assert!(lab.mosaic(&["resume", &last.id()]).status.success());
     wait_for("the last at work", || state(&last) == Some(RunState::Training));
     assert_eq!(state(&fifth), Some(RunState::Training));

@@ -1,7 +1,7 @@
-//! Commands touch the run that they name and no other: with two users, two PID namespaces, and copied, hard-linked, moved
-//! and deleted directories.
+//! Commands affect only the run that they name: tested with two users, two PID namespaces, and copied,
+//! hard-linked, moved and deleted directories.
 //!
-//! `MOSAIC_COMMANDS` asks for more than the few commands of an ordinary test run, `MOSAIC_SEED` for others.
+//! `MOSAIC_COMMANDS` requests more than the few commands of a normal test run, `MOSAIC_SEED` other ones.
 
 #[path = "common/campaign.rs"]
 mod campaign;
@@ -29,14 +29,14 @@ use skip::skip;
 
 const ENDLESS: [&str; 3] =
     ["training.steps=1000000", "training.checkpoint_every=1000000", "preview.every=0"];
-/// Whoever else may use the computer; only the superuser can become one.
+/// Another user of the computer; only root can switch to it.
 const OTHER_USER: &str = "61004";
 
 fn state(run: &RunDir) -> Option<RunState> {
     run.status().map(|status| status.state)
 }
 
-/// Who runs a command.
+/// The user or container that runs a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
     Owner,
@@ -44,12 +44,12 @@ enum Who {
     InContainer,
 }
 
-/// What a directory is to the test.
+/// State of a directory in the test's model.
 #[derive(Clone, Debug, PartialEq)]
 enum Kind {
-    /// A worker holds it.
+    /// A live worker holds it.
     Live(ProcessId),
-    /// Nobody works on it; its files and what they hold.
+    /// No worker has it; metadata of its files.
     Idle(BTreeMap<PathBuf, (u64, i64, u32)>),
 }
 
@@ -57,19 +57,19 @@ struct World {
     lab: Lab,
     random: ChaCha8Rng,
     can_become_others: bool,
-    /// By name of the directory.
+    /// By directory name.
     runs: BTreeMap<String, Kind>,
     n_names: usize,
 }
 
-/// Size, time of the last change and checksum of every file under `folder`.
+/// Size, modification time and checksum of every file under `folder`.
 fn files(folder: &Path) -> BTreeMap<PathBuf, (u64, i64, u32)> {
     let mut found = BTreeMap::new();
     let mut pending = vec![folder.to_owned()];
     while let Some(folder) = pending.pop() {
         for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
             let data = fs::symlink_metadata(entry.path()).unwrap();
-            // Looking opens this file, and a worker that was refused may have made it.
+            // Reading the lock creates this file, as may a worker that was refused.
             if entry.file_name() == ".worker.lock" {
                 continue;
             }
@@ -106,21 +106,21 @@ impl World {
         RunDir::open(self.lab.runs().join(name))
     }
 
-    /// A new run with a worker.
+    /// Launches a run with a worker.
     fn launch(&mut self) {
         let run = self.lab.detach(&ENDLESS);
         wait_for("training", || state(&run) == Some(RunState::Training));
         self.runs.insert(run.id(), Kind::Live(run.status().unwrap().worker));
     }
 
-    /// What became of a run that a command named.
+    /// Updates the model of a run that a command named.
     fn look_again(&mut self, name: &str) {
         let run = self.dir(name);
         self.runs.remove(name);
         if !run.path().exists() {
             return;
         }
-        // A worker's last words come before it gives the lock back.
+        // A worker's final report comes before it releases the lock.
         wait_for("a decision", || match run_lock::look(run.path()) {
             Lock::Held => run.health().is_at_work() && state(&run) != Some(RunState::Starting),
             Lock::Free | Lock::Refused => true,
@@ -132,7 +132,7 @@ impl World {
         self.runs.insert(name.to_owned(), kind);
     }
 
-    /// Every run but `named` is as it was.
+    /// Checks that every run except `named` is unchanged.
     fn check_others(&self, named: &str, what: &str) {
         for (name, kind) in self.runs.iter().filter(|(name, _)| *name != named) {
             let run = self.dir(name);
@@ -179,7 +179,7 @@ impl World {
         command.current_dir(self.lab.place.path()).output().unwrap()
     }
 
-    /// One random command, and what it may and may not have done.
+    /// Runs one random command and checks its permitted and forbidden effects.
     fn step(&mut self) {
         let names: Vec<String> = self.runs.keys().cloned().collect();
         let name = names.choose(&mut self.random).unwrap().clone();
@@ -195,7 +195,7 @@ impl World {
                 .unwrap(),
             false => Who::Owner,
         };
-        // Live originals are steered now and then only, or none would be left to be hurt.
+        // Live originals are controlled only now and then, so that some remain to be protected.
         let commands: &[&[&str]] = match is_live && self.random.random_range(0..8) > 0 {
             true => &[
                 &["ls"],
@@ -219,7 +219,7 @@ impl World {
             ],
         };
         let chosen = *commands.choose(&mut self.random).unwrap();
-        // A worker that is started in a container ends with it.
+        // A worker started in a container ends with it.
         if chosen[0] == "resume" && who == Who::InContainer {
             return;
         }
@@ -261,7 +261,7 @@ impl World {
         format!("by-hand-{}", self.n_names)
     }
 
-    /// As people copy: with files of their own, or as hard links.
+    /// Copies a run as users do: with separate files, or as hard links.
     fn copy(&mut self, name: &str) {
         let to = self.new_name();
         let flag = *["-a", "-al"].choose(&mut self.random).unwrap();
@@ -272,7 +272,8 @@ impl World {
         if !copied.run_toml_path().is_file() {
             return;
         }
-        // Of a live run the log goes on, and a linked copy shares it until it is resumed: its own files are looked at then.
+        // The log of a live run keeps growing, and a linked copy shares it until it is resumed; its own files
+        // are recorded then.
         let is_live = matches!(self.runs[name], Kind::Live(_));
         if flag == "-al" && is_live {
             for file in [copied.events_path(), copied.log_path()] {
@@ -316,7 +317,7 @@ fn a_run_whose_directory_is_moved_stops_there_and_one_that_is_deleted_writes_not
     let run = lab.detach(&ENDLESS);
     wait_for("training", || state(&run) == Some(RunState::Training));
     let worker = run.status().unwrap().worker;
-    // Another run takes its place at once.
+    // Another run takes its name immediately.
     let moved = RunDir::open(lab.runs().join("moved"));
     let other = lab.runs().join("other");
     fs::create_dir(&other).unwrap();

@@ -1,4 +1,4 @@
-//! The judge of crafted sets: what it must accept, what it must refuse.
+//! The judge of crafted sets: samples that it must accept or refuse.
 
 use mosaic_lab::analysis::consistency::{Judge, Judgement};
 use mosaic_lab::dataset::shapes::HUES;
@@ -15,7 +15,7 @@ fn glyphs(n: usize) -> Dataset {
     set(CraftedKind::Glyphs(Glyphs::default()), n)
 }
 
-/// One set of every kind and of every glyph size, slots and shift both ways.
+/// One set of every kind, for every glyph size, number of slots and both values of shift.
 fn all_sets() -> Vec<Dataset> {
     let mut sets = vec![glyphs(60), set(CraftedKind::Stripes(Stripes::default()), 60)];
     for glyph in 3..=7 {
@@ -50,7 +50,7 @@ fn all_sets() -> Vec<Dataset> {
     sets
 }
 
-/// The image moved down and right on the torus.
+/// The image shifted down and right on the torus.
 fn shifted(image: &[f64], shape: ImageShape, down: usize, right: usize) -> Vec<f64> {
     let (h, w) = (shape.height, shape.width);
     (0..image.len())
@@ -61,7 +61,7 @@ fn shifted(image: &[f64], shape: ImageShape, down: usize, right: usize) -> Vec<f
         .collect()
 }
 
-/// Draws a glyph of the set's templates at a place.
+/// Draws a glyph from the set's templates at a position.
 fn stamp(image: &mut [f64], data: &Dataset, shape: usize, hue: usize, at: (usize, usize)) {
     let (Rule::OneHue(rule) | Rule::Mirror(rule)) = data.rule().unwrap() else { panic!() };
     let (h, w) = (data.shape().height, data.shape().width);
@@ -113,7 +113,7 @@ fn a_second_hue_is_inconsistent_but_valid() {
     let image = drawn(&data, &[(0, 0, (2, 2)), (1, 0, (2, 10)), (2, 1, (10, 2))]);
     let j = verdict(&data, &image);
     assert!(j.valid && !j.consistent && !j.creative && j.novel);
-    // A plus and a cross have five pixels, a ring eight.
+    // A plus and a cross have five pixels each, a ring eight.
     assert_eq!(j.hue_purity, Some(13.0 / 18.0));
 }
 
@@ -135,8 +135,8 @@ fn one_wrong_pixel_makes_a_glyph_invalid_at_every_size() {
             let image = data.batch(index, 1).into_values();
             let n = shape.n_pixels();
             let lit = |p: usize| (0..3).any(|c| image[c * n + p] > 0.0);
-            // Removing an edge pixel of some shapes leaves another shape of the set, so a pixel is
-            // recoloured, and another one added beside a glyph.
+            // Removing an edge pixel of some shapes gives another shape of the set, so one pixel is recoloured,
+            // and another one is added next to a glyph.
             let on = (0..n).filter(|&p| lit(p)).nth(index).unwrap();
             let mut recoloured = image.clone();
             recoloured[on] = -recoloured[on];
@@ -250,7 +250,7 @@ fn a_grid_of_every_crafted_set_can_be_drawn() {
         .collect();
     let sheet = Grid::default().compose(&rows);
     assert!(sheet.pixels().any(|p| p.0 == [255, 0, 0]));
-    // To look at it: MOSAIC_SHEET=sheet.png cargo test --release --test judge grid
+    // To view the sheet: MOSAIC_SHEET=sheet.png cargo test --release --test judge grid
     if let Some(path) = std::env::var_os("MOSAIC_SHEET") {
         sheet.save(path).unwrap();
     }

@@ -1,4 +1,4 @@
-//! What must hold of every score machine, whatever the data: the limits of THEORY sections 2 and 4.
+//! Properties of every score machine for any data: the limits of THEORY sections 2 and 4.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ const PATCHED: [MachineKind; 4] = [
     MachineKind::BoundaryBroken,
 ];
 
-/// A small random problem: images, a noisy query, a level.
+/// A small random problem: images, a noisy query, a noise level.
 #[derive(Clone, Debug)]
 struct Problem {
     shape: ImageShape,
@@ -85,7 +85,7 @@ proptest! {
 
     #[test]
     fn weights_sum_to_one(mut problem in problems(1..4_usize), grey in -1.0..1.0_f64) {
-        // If every training value is the same, only weights that sum to 1 give it back.
+        // If all training values are equal, only weights that sum to 1 reproduce that value.
         problem.images.fill(grey);
         let mut kinds = PATCHED.to_vec();
         kinds.extend([MachineKind::Ideal, MachineKind::EquivariantIdeal]);
@@ -103,8 +103,8 @@ proptest! {
         for kind in [MachineKind::Ideal, MachineKind::Local, MachineKind::Wiener] {
             prop_assert!(gap(problem.run(kind, 3).x0.values(), &problem.images) < 1e-12);
         }
-        // Up to a shift: the one that the noisy image was made of. (Of an image unlike all shifts, two may
-        // be equally near.)
+        // Returned up to a shift: the one used to make the noisy image. (If a noisy image resembles no shift,
+        // two may be equally near.)
         let (h, w) = (problem.shape.height, problem.shape.width);
         let level = Schedule::Cosine.level(0.01);
         let shifted = roll(problem.shape, &problem.images, shift % h, shift % w);
@@ -230,7 +230,7 @@ proptest! {
         let found = problem.run(attention(1e7, 0.0, AttentionSource::Uniform), 3);
         let places = found.posterior.unwrap().provenance;
         prop_assert!(places.iter().all(|place| place.image == places[0].image));
-        // It is then the machine of that image alone.
+        // In that case it is the machine of that image alone.
         let (v, n) = (problem.shape.n_values(), places[0].image as usize);
         let alone = Problem { images: problem.images[n * v..(n + 1) * v].to_vec(), ..problem.clone() };
         prop_assert!(gap(found.x0.values(), alone.run(MachineKind::EquivariantLocal, 3).x0.values()) < 1e-3);
@@ -241,7 +241,7 @@ proptest! {
         let shifted = problem.run(MachineKind::EquivariantIdeal, 1);
         let found = problem.run(attention(0.0, 0.0, AttentionSource::Uniform), 15);
         prop_assert!(gap(found.x0.values(), shifted.x0.values()) < 1e-9);
-        // All pixels hold the same evidence, so every A gives the same votes.
+        // All pixels have the same evidence, so every A gives the same votes.
         let uniform = problem.run(attention(2.0, 0.0, AttentionSource::Uniform), 15);
         let identity = problem.run(attention(2.0, 0.0, AttentionSource::Identity), 15);
         prop_assert!(gap(uniform.x0.values(), identity.x0.values()) < 1e-8);
@@ -275,7 +275,8 @@ proptest! {
 
     #[test]
     fn given_maps_follow_the_formula(problem in problems(2..5_usize), seed in 0..1000_u32) {
-        // Two heads against a direct evaluation of THEORY section 4, with E and m from single-image machines.
+        // Two heads, compared with a direct evaluation of THEORY section 4, with E and m from single-image
+        // machines.
         let (shape, n_pixels) = (problem.shape, problem.shape.n_pixels());
         let mut maps: Vec<f64> = (0..2 * n_pixels * n_pixels)
             .map(|i| f64::from((i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 20) + 1.0)
@@ -299,7 +300,7 @@ proptest! {
     }
 }
 
-/// `x0hat` of the two-headed attention machine with k = 3, straight from the formula.
+/// `x0hat` of the two-headed attention machine with k = 3, directly from the formula.
 fn direct(problem: &Problem, maps: &[f64], lambda: f64, gamma: f64, level: NoiseLevel) -> Vec<f64> {
     let (shape, area) = (problem.shape, problem.shape.n_pixels());
     let (h, w) = (shape.height, shape.width);

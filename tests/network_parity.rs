@@ -1,6 +1,6 @@
-//! Our networks against the reference implementation's outputs, gradients and samples.
+//! The networks compared with the reference implementation's outputs, gradients and samples.
 //!
-//! `MOSAIC_GOLDEN_NETS=DIR` checks every case of a fuller collection instead of the committed ones.
+//! `MOSAIC_GOLDEN_NETS=DIR` checks every case of a larger collection instead of the committed ones.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -85,13 +85,14 @@ impl Case {
         Some(labels.into_iter().map(|label| label as u32).collect())
     }
 
-    /// Mean squared error against the case's target.
+    /// Mean squared error relative to the case's target.
     fn loss(&self, network: &Network) -> Tensor {
         let target = self.tensors["target"].to_dtype(network.dtype()).unwrap();
         (self.eps(network) - target).unwrap().sqr().unwrap().mean_all().unwrap()
     }
 
-    /// The slope of the loss along one entry of a parameter, by central differences in double precision.
+    /// The derivative of the loss with respect to one entry of a parameter, by central differences in double
+    /// precision.
     fn slope(&self, name: &str, entry: usize) -> f64 {
         let step = 1e-4;
         let moved = |by: f64| {
@@ -151,7 +152,7 @@ fn outputs_in_single_precision_are_within_rounding() {
 
 #[test]
 fn gradients_equal_the_reference() {
-    // In single precision the gradients in front of a normalisation nearly cancel: up to 1e-4 is lost.
+    // In single precision, gradients in front of a normalisation nearly cancel, which loses up to 1e-4.
     for (dtype, tolerance) in [(DType::F64, 1e-11), (DType::F32, 1e-3)] {
         for case in cases() {
             let network = case.network(dtype);
@@ -172,7 +173,7 @@ fn gradients_equal_the_reference() {
     }
 }
 
-/// The reference's files leave a few gradients of large parameters out.
+/// The reference files omit some gradients of large parameters.
 #[test]
 fn gradients_without_a_reference_are_slopes_of_the_loss() {
     let mut n_checked = 0;
@@ -187,7 +188,7 @@ fn gradients_without_a_reference_are_slopes_of_the_loss() {
                 values(gradients.get(parameter).expect("every parameter has a gradient"));
             let largest = gradient.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
             assert!(largest > 0.0, "{}: {name} has no gradient", case.name);
-            // The steepest entry, and some anywhere.
+            // The entry with the largest gradient, and a few others.
             let steepest = gradient.iter().position(|v| v.abs() == largest).unwrap();
             for entry in [steepest, 0, gradient.len() / 3, gradient.len() - 1] {
                 let error = (case.slope(name, entry) - gradient[entry]).abs() / largest;

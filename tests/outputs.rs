@@ -1,4 +1,4 @@
-//! Where outputs go: devices, pipes, links and files that users name, with the real binary.
+//! Destinations of outputs: devices, pipes, links and files given by users, with the real binary.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -13,7 +13,7 @@ use safetensors::{Dtype, SafeTensors};
 struct Place(tempfile::TempDir);
 
 impl Place {
-    /// With images and an input for `denoise`.
+    /// Creates images and an input for `denoise`.
     fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         let save = |file: &str, name: &str, n: usize| {
@@ -69,7 +69,7 @@ fn standard_output_is_written_where_it_stands() {
     let place = Place::new();
     for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
         assert!(is_result(&done(&mut place.denoise(name)).stdout), "{name} as a pipe");
-        // A file that something else has begun, and ends.
+        // A file that another program has begun, and will complete.
         let mut file = File::create(place.at("all")).unwrap();
         file.write_all(b"head").unwrap();
         done(place.denoise(name).stdout(file.try_clone().unwrap()).stderr(Stdio::piped()));
@@ -98,7 +98,7 @@ fn what_standard_error_gets_is_the_picture_alone() {
     let output = done(&mut place.mosaic(&show));
     image::load_from_memory_with_format(&output.stderr, image::ImageFormat::Png).unwrap();
     assert!(String::from_utf8(output.stdout).unwrap().contains("64 images"));
-    // Both in one file: the words have no place of their own.
+    // Both streams go to one file, so there is no separate place for messages.
     let file = File::create(place.at("both")).unwrap();
     let show = ["data", "show", "glyphs-cnn", "--out", "/dev/stdout"];
     let mut both = place.mosaic(&show);
@@ -203,7 +203,7 @@ fn files_keep_links_modes_and_other_names() {
     fs::write(place.at("twin"), "both").unwrap();
     done(&mut place.denoise("real"));
     assert!(is_result(&fs::read(place.at("twin")).unwrap()), "the other name sees the new content");
-    // The output in the place of an input.
+    // The output replaces an input.
     done(&mut place.denoise("images"));
     assert!(is_result(&fs::read(place.at("images")).unwrap()));
 

@@ -1,8 +1,8 @@
-//! The score machines against the reference implementation's own outputs.
+//! The score machines compared with the reference implementation's outputs.
 //!
-//! Every case of `tests/golden` (or of the directory that `MOSAIC_GOLDEN` names, in the same form) is
-//! run in both precisions; nothing is skipped. Errors are relative to the case's largest score.
-//! `cargo test --release --test parity -- --nocapture` prints the largest per machine.
+//! Every case of `tests/golden` (or of the directory in `MOSAIC_GOLDEN`, in the same form) is run in both
+//! precisions; nothing is skipped. Errors are relative to the case's largest score. To print the largest error
+//! per machine: `cargo test --release --test parity -- --nocapture`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,10 +16,10 @@ use mosaic_lab::theory::{Machine, Precision, TrainingImages};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-/// Double precision: the reference and a brute force of its authors agree to 1e-12.
+/// Double precision: the reference and its authors' brute-force implementation agree to 1e-12.
 const BOUND_F64: f64 = 1e-9;
-/// Single precision: logits of thousands of nats (large patches at little noise) lose digits; the
-/// reference's own single precision is off by up to 4.2e-4.
+/// Single precision: logits of thousands of nats (large patches at low noise) lose digits; the reference's own
+/// single precision is off by up to 4.2e-4.
 const BOUND_F32: f64 = 1e-3;
 
 #[derive(Deserialize)]
@@ -169,7 +169,7 @@ fn trajectories_equal_the_reference() {
         serde_json::from_slice(&read("manifest_trajectories.json")).unwrap();
     assert!(!cases.is_empty());
     for case in &cases {
-        // The reference starts at step n - 1 and has its own side for each t = i / n.
+        // The reference starts at step n - 1 and has a separate patch side for each t = i / n.
         let mut scales = vec![1; case.nsteps];
         for step in &case.steps {
             scales[step.i - 1] = step.k.or(case.fixed_k).unwrap_or(1);

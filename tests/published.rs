@@ -1,4 +1,4 @@
-//! The machines of papers L and N against their formulas in plain loops, and their limits.
+//! The machines of papers L and N, compared with their formulas in plain loops, and their limits.
 
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ impl Problem {
         (0..d).map(|j| sum(j) / self.n() as f64).collect()
     }
 
-    /// Squared differences of `x / sqrt(abar)` and image n at one coordinate.
+    /// Squared difference between `x / sqrt(abar)` and image n at one coordinate.
     fn square(&self, n: usize, j: usize) -> f64 {
         (self.x[j] / self.level().signal() - self.image(n)[j]).powi(2)
     }
@@ -72,7 +72,7 @@ fn gap(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
-/// Weights, and their entropy in nats.
+/// Softmax weights, and their entropy in nats.
 fn softmax(logits: &[f64]) -> (Vec<f64>, f64) {
     let top = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let total: f64 = logits.iter().map(|l| (l - top).exp()).sum();
@@ -81,7 +81,7 @@ fn softmax(logits: &[f64]) -> (Vec<f64>, f64) {
     (weights, entropy)
 }
 
-/// The inverse by Gauss and Jordan, with pivots.
+/// Inverts a matrix by Gauss-Jordan elimination with pivoting.
 fn inverse(mut a: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     let d = a.len();
     for (i, row) in a.iter_mut().enumerate() {
@@ -119,7 +119,7 @@ fn shares(problem: &Problem) -> Vec<Vec<f64>> {
     (0..d).map(|i| (0..d).map(|j| (w(i, j) / diagonal(i)).abs()).collect()).collect()
 }
 
-/// Machine L in plain loops: estimate and entropies of pixels.
+/// Machine L in plain loops: the estimate and the entropies per pixel.
 fn masked(problem: &Problem, threshold: f64) -> (Vec<f64>, Vec<f64>) {
     let shares = shares(problem);
     let largest = shares.iter().flatten().copied().fold(0.0, f64::max);
@@ -138,7 +138,7 @@ fn masked(problem: &Problem, threshold: f64) -> (Vec<f64>, Vec<f64>) {
     (x0, entropy)
 }
 
-/// Machine N in plain loops.
+/// Machine N in plain loops: the estimate and the entropies per pixel.
 fn composite(problem: &Problem, k: usize) -> (Vec<f64>, Vec<f64>) {
     let ImageShape { channels, height, width } = problem.shape;
     let (level, p) = (problem.level(), height * width);
@@ -177,7 +177,7 @@ proptest! {
 
     #[test]
     fn masked_is_its_formula(problem in problems(1..30), threshold in 0.01..1.0_f64) {
-        // An entry so near the threshold that rounding decides is no test.
+        // Skips cases with an entry so close to the threshold that rounding decides.
         let shares = shares(&problem);
         let largest = shares.iter().flatten().copied().fold(0.0, f64::max);
         let is_close = |v: &f64| (v / (threshold * largest) - 1.0).abs() < 1e-6;

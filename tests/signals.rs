@@ -1,7 +1,7 @@
-//! What signals do to workers, to commands that follow them, to the queue and to studies: nothing, or a checkpoint and the
-//! state *stopped*.
+//! Effects of signals on workers, on commands that follow them, on the queue and on studies: none, or a
+//! checkpoint and the state *stopped*.
 //!
-//! `MOSAIC_SIGNALS` asks for more than the few signals of an ordinary test run, `MOSAIC_SEED` for others.
+//! `MOSAIC_SIGNALS` requests more than the few signals of a normal test run, `MOSAIC_SEED` other ones.
 
 #[path = "common/campaign.rs"]
 mod campaign;
@@ -30,11 +30,11 @@ use skip::skip;
 const TERM: i32 = 15;
 const HUP: i32 = 1;
 const INT: i32 = 2;
-/// TERM, INT, HUP, QUIT, USR1, USR2, XCPU, XFSZ, ALRM, VTALRM, PROF, IO, PWR, STKFLT, PIPE, TSTP, TTIN, ABRT, and systemd's
-/// and another real-time signal.
+/// TERM, INT, HUP, QUIT, USR1, USR2, XCPU, XFSZ, ALRM, VTALRM, PROF, IO, PWR, STKFLT, PIPE, TSTP, TTIN, ABRT,
+/// systemd's real-time signal and another one.
 const SIGNALS: [i32; 20] =
     [TERM, INT, HUP, 3, 10, 12, 24, 25, 14, 26, 27, 29, 30, 16, 13, 20, 21, 6, 37, 64];
-/// Of these a worker takes no notice.
+/// Signals that a worker ignores.
 const HARMLESS: [i32; 5] = [HUP, 25, 13, 20, 21];
 
 const STEPS: u64 = 400;
@@ -50,20 +50,20 @@ const SETTINGS: [&str; 7] = [
 const ENDLESS: [&str; 3] =
     ["training.steps=1000000", "training.checkpoint_every=1000000", "preview.every=0"];
 
-/// Sends a signal by the kill command, which knows every number.
+/// Sends a signal with the `kill` command, which accepts every number.
 fn send(pid: u32, signal: i32) {
     let done = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).output();
     done.unwrap();
 }
 
-/// Launches into the queue.
+/// Launches a run into the queue.
 fn queue(lab: &Lab, settings: &[&str]) -> RunDir {
     let output = lab.run("glyphs-attention", settings, &["--detach", "--queue"]);
     assert!(output.status.success(), "{}", stderr(&output));
     RunDir::open(lab.runs().join(stdout(&output).trim()))
 }
 
-/// Whether a process has a handler for a signal (`SigCgt` of proc_pid_status(5)).
+/// True if a process has a handler for a signal (`SigCgt` of proc_pid_status(5)).
 fn catches(pid: u32, signal: i32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
@@ -90,7 +90,7 @@ fn random_signals_at_random_moments_lose_nothing() {
     let mut n_left = number("MOSAIC_SIGNALS", 14);
     let mut met = std::collections::BTreeMap::<String, usize>::new();
     while n_left > 0 {
-        // Every third run waits in the queue, behind one that does not end, when it gets its first signal.
+        // Every third run is queued behind an endless one when it gets its first signal.
         let is_queued = random.random_range(0..3) == 0;
         let ahead = is_queued.then(|| lab.detach(&ENDLESS));
         let run = if is_queued { queue(&lab, &SETTINGS) } else { lab.detach(&SETTINGS) };
@@ -99,7 +99,7 @@ fn random_signals_at_random_moments_lose_nothing() {
                 wait_for("the end", || run.health() != Health::Alive);
                 break;
             }
-            // Calibrating and comparing take the longer part of so short a run.
+            // In such a short run, calibrating and comparing take most of the time.
             std::thread::sleep(Duration::from_millis(random.random_range(0..1500)));
             let Some(status) = run.status().filter(|status| !status.state.is_over()) else {
                 continue;
@@ -147,7 +147,7 @@ fn random_signals_at_random_moments_lose_nothing() {
     eprintln!("signals by state of the run: {met:?}");
 }
 
-/// A command in the foreground, and the run it has launched.
+/// Starts a command in the foreground; returns it with the run that it launched.
 fn in_foreground(lab: &Lab, settings: &[&str], program: &[&str]) -> (Child, RunDir) {
     let known: Vec<String> =
         RunsDir::new(lab.runs()).list().into_iter().map(|run| run.id).collect();
@@ -185,7 +185,7 @@ fn a_command_in_the_foreground_passes_on_the_end_and_waits_for_the_checkpoint() 
         assert_eq!(state(&run), Some(RunState::Stopped), "it ended before its worker");
         assert_eq!(newest(&run), run.status().unwrap().step);
     }
-    // All of a batch job's processes get the signal at once.
+    // All processes of a batch job get the signal at once.
     let (child, run) = in_foreground(&lab, &ENDLESS, &[]);
     let worker = run.status().unwrap().worker.pid;
     send(worker, TERM);
@@ -209,7 +209,7 @@ fn ctrl_c_and_a_lost_terminal_leave_the_run_at_work() {
     }
 }
 
-/// Starts a command as the first process of a PID namespace; the superuser may.
+/// Starts a command as the first process of a PID namespace; requires root.
 const CONTAINER: [&str; 5] = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
 
 fn has_namespaces() -> bool {
@@ -295,7 +295,7 @@ fn the_first_process_of_a_container_stops_its_worker_whatever_ends_it() {
         let (child, run) = in_foreground(&lab, &ENDLESS, &CONTAINER);
         let worker = run.status().unwrap().worker;
         let host_pid = worker.pid_here().expect("a host sees into its containers");
-        // From outside the worker is known by its namespace, and only reached as itself.
+        // From outside, the worker has another identity, yet only the worker itself is reached.
         assert_ne!(worker, ProcessId::of(host_pid).unwrap());
         assert_eq!(run.health(), Health::Alive);
         let first = first_inside(child.id());

@@ -1,4 +1,4 @@
-//! What the tests that run the real binary share: a place for runs, a tiny experiment, patience.
+//! Shared by tests that run the real binary: a place for runs, a tiny experiment, and waiting.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -8,7 +8,7 @@ use mosaic_lab::runs::launch;
 use mosaic_lab::runs::run_dir::RunDir;
 use mosaic_lab::runs::runs_dir::RunsDir;
 
-/// Small enough to take a second or two, with attention, previews and a comparison.
+/// Takes a second or two, with attention, previews and a comparison.
 pub const TINY: &[&str] = &[
     "training.steps=40",
     "training.batch=4",
@@ -24,7 +24,7 @@ pub const TINY: &[&str] = &[
     "calibrate.seeds=2",
 ];
 
-/// A test that waits longer than this has hung.
+/// A test that waits longer than this is considered hung.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Lab {
@@ -59,7 +59,7 @@ impl Lab {
         self.mosaic(&arguments)
     }
 
-    /// Launches and leaves it running.
+    /// Launches a run in the background and returns its directory.
     pub fn detach(&self, settings: &[&str]) -> RunDir {
         let output = self.run("glyphs-attention", settings, &["--detach"]);
         assert!(output.status.success(), "{}", stderr(&output));
@@ -68,7 +68,7 @@ impl Lab {
 }
 
 impl Drop for Lab {
-    /// A test that failed leaves no worker behind.
+    /// Kills all workers, so that a failed test leaves none behind.
     fn drop(&mut self) {
         for run in RunsDir::new(self.runs()).list() {
             let _ = launch::kill(&run.dir, true);

@@ -1,4 +1,4 @@
-//! What a test asks a run.
+//! Shared queries on run directories.
 
 use mosaic_lab::runs::run_dir::RunDir;
 use mosaic_lab::runs::status::RunState;

@@ -1,8 +1,9 @@
-//! Tests that cannot do their work on this computer say so where nobody can overlook it.
+//! Makes skipped tests visible on computers that cannot run them.
 
 use std::io::{self, Write};
 
-/// Reports a test, or a part of one, that was not done, past the capture of a test's output; `.ci/run` lists these lines.
+/// Reports a test, or part of one, that was skipped, bypassing the capture of test output; `.ci/run` lists
+/// these lines.
 pub fn skip(test: &str, reason: &str) {
     let _ = writeln!(io::stderr(), "SKIPPED {test}: {reason}");
 }

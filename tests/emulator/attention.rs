@@ -1,4 +1,4 @@
-//! The attention machine on GPUs: what images say one by one, and images mixed by it.
+//! The attention machine on emulated GPUs: per-image evidence, and the weighted mixture of images.
 
 use std::sync::{Arc, Mutex};
 
@@ -87,7 +87,7 @@ const SOURCES: [AttentionSource; 6] = [
     AttentionSource::Pooled,
 ];
 
-/// Two heads that look anywhere.
+/// Random attention maps with two heads.
 fn maps(n_pixels: usize) -> Arc<dyn AttentionProvider> {
     let mut random = random(10);
     let mut weights = Vec::new();
@@ -119,7 +119,8 @@ fn the_attention_machine_says_the_same_with_gpus_whatever_attention_comes_from()
     }
     let wide = ImageShape::new(1, 12, 12);
     let colour = ImageShape::new(3, 8, 8);
-    // A product's tile is 128 wide, so twelve by twelve pixels need more than one; a room of 1,000 bytes streams.
+    // Matrix product tiles are 128 wide, so twelve by twelve pixels need more than one; 1,000 bytes of memory
+    // force streaming.
     let few = Trouble::ImagesAtMost(3);
     for (shape, n, gpus, room, trouble) in
         [(wide, 9, 1, 1 << 20, few), (colour, 11, 2, 1000, Trouble::None)]
@@ -182,7 +183,7 @@ fn a_sweep_over_settings_says_the_same_with_gpus() {
     for (found, expected) in found_leading.iter().zip(&expected_leading) {
         assert!(found[0].0 == expected[0].0 && (found[0].1 - expected[0].1).abs() < 2e-3);
     }
-    // The mixture without attention, then three lambdas a source; evidence for the images that lead.
+    // The mixture without attention, then three lambdas per source; evidence for the leading images.
     assert!(gpu.seen.lock().unwrap().launches.len() >= 7);
     assert!(all.reports.lock().unwrap().is_empty());
 }

@@ -1,4 +1,4 @@
-//! A GPU that is none: the kernels' own files, compiled by a C compiler, a process a launch.
+//! An emulated GPU: the kernels' own source files, compiled by a C compiler, with one process per launch.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -13,7 +13,7 @@ use mosaic_lab::theory::gpu::kernel::{Kernel, Module};
 use mosaic_lab::theory::gpu::plan::{Found, Launch};
 use mosaic_lab::theory::gpu::{Gpu, GpuError, GpuPixels, Loaded};
 
-/// The compiled kernels of a module; `None` where there is no C compiler, which is said.
+/// The compiled kernels of a module; `None` without a C compiler, which is reported as skipped.
 pub fn program(module: Module) -> Option<PathBuf> {
     static DONE: Mutex<Option<HashMap<usize, Option<PathBuf>>>> = Mutex::new(None);
     let side = match module {
@@ -26,7 +26,8 @@ pub fn program(module: Module) -> Option<PathBuf> {
     done.get_or_insert_default().entry(side).or_insert_with(compile).clone()
 }
 
-/// A C file of this folder, compiled to a program of that name; `None` where there is no C compiler, which is said.
+/// Compiles a C file of this folder to the program `name`; `None` without a C compiler, which is reported as
+/// skipped.
 pub fn compiled(file: &str, name: &str, flags: &[String]) -> Option<PathBuf> {
     static PLACE: OnceLock<tempfile::TempDir> = OnceLock::new();
     let place = PLACE.get_or_init(|| tempfile::tempdir().unwrap()).path();
@@ -34,9 +35,10 @@ pub fn compiled(file: &str, name: &str, flags: &[String]) -> Option<PathBuf> {
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
     let program = place.join(name);
     let mut compile = Command::new(&compiler);
-    // Products and sums are rounded apart, as the specification's are, but where a kernel asks for one rounding.
+    // No contraction: products and sums are rounded separately, as in the specification, except where a kernel
+    // asks for a fused operation.
     compile.args(["-std=gnu11", "-O2", "-ffp-contract=off", "-Wall", "-Werror"]);
-    // Jumps between stacks are what fortified libraries take for a mistake.
+    // Fortified C libraries mistake jumps between stacks for an error.
     compile.args(["-Wno-unknown-pragmas", "-U_FORTIFY_SOURCE"]).args(flags);
     match compile.arg("-o").arg(&program).arg(source).arg("-lm").output() {
         Ok(done) => {
@@ -50,22 +52,22 @@ pub fn compiled(file: &str, name: &str, flags: &[String]) -> Option<PathBuf> {
     }
 }
 
-/// Which kernel a GPU takes.
+/// Selection of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
     Fastest,
     General,
 }
 
-/// What can go wrong with a GPU, on purpose.
+/// Simulated faults of a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
     None,
-    /// No more than so many bytes in one load, whatever `room` says.
+    /// Loads fail above this number of bytes, whatever `room` is.
     LoadsAtMost(usize),
-    /// So many launches succeed.
+    /// Launches fail after this many successful ones.
     LaunchesAtMost(usize),
-    /// No launch that keeps something of more than so many images.
+    /// Launches that store per-image results fail above this number of images.
     ImagesAtMost(usize),
 }
 
@@ -74,11 +76,11 @@ pub struct EmulatedGpu {
     pub name: &'static str,
     pub choice: Choice,
     pub n_blocks: usize,
-    /// Threads of the general kernel, if others than it would choose.
+    /// Uses the general kernel with this number of threads, instead of the automatic choice.
     pub n_threads: Option<usize>,
     pub room: usize,
     pub trouble: Trouble,
-    /// Images of each load, and kernels of each launch.
+    /// Sizes of the loads and names of the launched kernels.
     pub seen: Arc<Mutex<Seen>>,
 }
 
@@ -163,7 +165,7 @@ impl Gpu for EmulatedGpu {
     }
 }
 
-/// What a launch is for, as `kernels.c` numbers it, with what comes after the images.
+/// The purpose of a launch, numbered as in `kernels.c`, with the arguments that follow the images.
 struct Purpose {
     what: i32,
     votes: i32,
@@ -249,7 +251,7 @@ fn words(values: &[f32]) -> Vec<[u8; 4]> {
     values.iter().map(|value| value.to_ne_bytes()).collect()
 }
 
-/// Sums, distances and places of so many pixels.
+/// Unpacks sums, distances and places of `n_found` pixels.
 fn found(output: &[u8], n_found: usize, n_sums: usize) -> Found {
     let (sums, rest) = output.split_at(8 * n_found * n_sums);
     let (nearest, best) = rest.split_at(4 * n_found);

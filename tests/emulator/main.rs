@@ -1,5 +1,6 @@
-//! The CUDA kernels without a GPU: the very files that nvcc compiles, run by a C compiler on the CPU (`emulator.h`),
-//! against the specification; and all that stands between them and a machine, with GPUs that fail on purpose.
+//! The CUDA kernels without a GPU: the files that nvcc compiles are run by a C compiler on the CPU
+//! (`emulator.h`) and compared with the specification. Covers everything between the kernels and a machine,
+//! with GPUs that fail on purpose.
 
 #[path = "../common/skip.rs"]
 mod skip;
@@ -38,7 +39,7 @@ fn values(random: &mut ChaCha8Rng, n: usize) -> Vec<f32> {
     (0..n).map(|_| random.random_range(-1.5..1.5_f32)).collect()
 }
 
-/// Images of random bytes, and of the floats that they stand for.
+/// Images of random bytes, and the floats that they represent.
 fn bytes(random: &mut ChaCha8Rng, n: usize) -> (Vec<u8>, Vec<f32>) {
     let bytes: Vec<u8> = (0..n).map(|_| random.random()).collect();
     let values = bytes.iter().map(|&b| from_byte(b) as f32).collect();
@@ -79,7 +80,8 @@ impl Case {
         all
     }
 
-    /// Checks what a GPU says of these images as bytes and as floats; `cuts` deals them to several launches.
+    /// Checks a GPU's results for these images as bytes and as floats; `cuts` splits them into several
+    /// launches.
     fn check(&self, gpu: &EmulatedGpu, cuts: &[usize]) {
         self.check_pixels(gpu, cuts, GpuPixels::Bytes(&self.bytes));
         self.check_pixels(gpu, cuts, GpuPixels::Singles(&self.images));
@@ -92,7 +94,7 @@ impl Case {
         }
     }
 
-    /// Checks what kernels say that leave out entropy and nearest entry.
+    /// Checks the kernels that omit entropy and nearest entry.
     fn check_mean(&self, gpu: &EmulatedGpu, cuts: &[usize]) {
         let pixels = GpuPixels::Bytes(&self.bytes);
         let found = self.found(gpu, cuts, pixels, true);
@@ -126,12 +128,12 @@ impl Case {
         all
     }
 
-    /// Mean and log-sum-exp.
+    /// Checks mean and log-sum-exp.
     fn check_sums(&self, found: &Accumulator, specified: &Accumulator, gpu: &EmulatedGpu) {
         let label = self.label(gpu);
         let pairs = found.mean().into_iter().zip(specified.mean());
         let mean = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        // Logits of float distances: relative to what they are of.
+        // Logits are float distances, so errors are relative to their magnitude.
         let logs = (0..specified.n_pixels()).map(|p| {
             let expected = specified.log_sum(p);
             (found.log_sum(p) - expected).abs() / (1.0 + expected.abs())
@@ -156,7 +158,7 @@ impl Case {
         let entropy = entropies.fold(0.0, f64::max);
         assert!(entropy < 1e-3, "{label}: entropy {entropy:e}");
         for p in pixels().filter(|&p| found.best[p] != specified.best[p]) {
-            // Single pixels of bytes may be equally near; then it is a nearest one all the same.
+            // Single byte-valued pixels may be equally near; any nearest one is correct.
             let image = found.best[p].image as usize * self.shape.n_values();
             let image = &self.images[image..image + self.shape.n_values()];
             let mut alone = Accumulator::new(self.shape.channels, self.shape.n_pixels());
@@ -223,7 +225,7 @@ fn kernels_of_small_images_agree_with_the_specification_on_every_dictionary() {
     if program(Module::General).is_none() {
         return;
     }
-    // Rows of 4 to 20 lanes, one to four groups of rows a warp, lanes and groups that are left over.
+    // Rows of 4 to 20 lanes, one to four groups of rows per warp, with lanes and groups left over.
     let shapes = [(1, 8, 8), (3, 8, 16), (3, 16, 12), (1, 20, 40), (1, 28, 28)];
     for (seed, &(channels, height, width)) in shapes.iter().enumerate() {
         let shape = ImageShape::new(channels, height, width);
@@ -235,7 +237,8 @@ fn kernels_of_small_images_agree_with_the_specification_on_every_dictionary() {
                 let precision = [0.02, 0.4, 6.0][(seed + k) % 3];
                 let gpu = fastest();
                 let case = Case::random(seed as u64, shape, (pool, k), precision, (1, 2));
-                // Kernels read bytes and floats alike, once an image.
+                // Kernels treat bytes and floats alike, reading them once per image, so each case tests one of
+                // them.
                 let is_bytes = (seed + k / 2).is_multiple_of(2);
                 case.check_pixels(
                     &gpu,
@@ -279,7 +282,7 @@ fn low_noise_many_images_and_several_launches_lose_no_digit() {
     for precision in [1e-4, 1.0, 40.0, 3000.0] {
         let odd = ImageShape::new(3, 6, 6);
         let case = Case::random(5, odd, (Pool::Wrap, 3), precision, (2, 60));
-        // More blocks than images, fewer threads than pixels, and images dealt unevenly.
+        // More blocks than images, fewer threads than pixels, and uneven splits.
         for (n_threads, n_blocks, cuts) in [(36, 1, &[][..]), (9, 7, &[1, 50]), (64, 80, &[30])] {
             case.check(&EmulatedGpu { n_threads: Some(n_threads), n_blocks, ..general() }, cuts);
         }
@@ -292,7 +295,7 @@ fn low_noise_many_images_and_several_launches_lose_no_digit() {
     }
 }
 
-/// A machine over random bytes, with and without GPUs, and what the GPUs reported.
+/// A machine over random bytes, with and without GPUs, and the GPUs' reports.
 struct Setting {
     plain: Machine,
     on_gpu: Machine,
@@ -320,7 +323,7 @@ fn setting(kind: MachineKind, gpus: &[EmulatedGpu]) -> Setting {
 }
 
 impl Setting {
-    /// How far the machine with GPUs is from the one without.
+    /// Largest difference between the machine with GPUs and the one without.
     fn differences(&self) -> f64 {
         let shape = ImageShape::new(1, 8, 8);
         let mut random = random(4);
@@ -353,7 +356,7 @@ fn a_machine_says_the_same_on_one_gpu_and_on_three_streamed_through_or_not() {
             let worst = setting.differences();
             assert!(worst < 1e-4, "{kind:?} on {n_gpus} GPUs: {worst:e}");
             assert_eq!(*setting.reports.lock().unwrap(), Vec::<String>::new());
-            // Eleven queries are two launches for each of three levels, and portion.
+            // Eleven queries need two launches for each of three levels and each portion.
             let seen = gpu.seen.lock().unwrap();
             let (n_loads, n_portions) =
                 if room == 1000 { (2 * 7 * 3, 2 * 7) } else { (n_gpus, n_gpus) };
@@ -372,7 +375,7 @@ fn images_that_do_not_fit_after_all_are_taken_in_smaller_portions() {
     assert!(setting.differences() < 1e-4);
     assert_eq!(*setting.reports.lock().unwrap(), Vec::<String>::new());
     let seen = gpu.seen.lock().unwrap();
-    // All forty, then ten, five, three; three from there on, and one that is left.
+    // All forty, then ten, five, three; then always three, and one that is left.
     let expected: Vec<usize> = [40, 10, 5].into_iter().chain([3; 13]).chain([1]).collect();
     let images: Vec<usize> = seen.loads.iter().map(|bytes| bytes / 64).collect();
     assert_eq!(images[..17], expected);

@@ -1,4 +1,4 @@
-//! Forward passes for sampling on an emulated GPU against the networks on the CPU.
+//! Forward passes for sampling on an emulated GPU, compared with the networks on the CPU.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ fn assert_close(found: &[f32], expected: &[f64], label: &str) {
     }
 }
 
-/// Three images in a pass for four.
+/// Runs three images in a pass sized for four.
 fn check(config: &NetworkConfig, detail: AttentionDetail) {
     let Some(program) = program() else { return };
     let label = format!("{config:?}, {detail:?}");
@@ -43,7 +43,7 @@ fn check(config: &NetworkConfig, detail: AttentionDetail) {
         parameter.to_gpu(&values, weights);
     }
     let labels = config.n_classes.map(|_| vec![2, 0, 1]);
-    // Twice: nothing of the first images may be left.
+    // Twice, to check that nothing of the first images remains.
     for seed in [5, 0] {
         let x = noise_seeds(3, seed, 3, config.image);
         let expected = network.predict(T, x.values(), labels.as_deref(), detail).unwrap();

@@ -1,4 +1,4 @@
-//! The machines that see through masks and through overlapping crops, on GPUs.
+//! The machines with masks and with overlapping crops, on emulated GPUs.
 
 use std::sync::Arc;
 
@@ -29,7 +29,8 @@ fn check(specs: &[MachineSpec]) {
     if program(Module::General).is_none() {
         return;
     }
-    // Whole, streamed, and with launches that do not fit; more values than a product's block has rows, and fewer images.
+    // In one load, streamed, and with launches that do not fit; more values than rows in a product's block, and
+    // fewer images.
     let gpus = [
         EmulatedGpu { n_blocks: 5, ..fastest() },
         EmulatedGpu { room: 1000, ..fastest() },

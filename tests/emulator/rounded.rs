@@ -1,4 +1,4 @@
-//! Training steps with kernels of TensorFloat-32 and hidden layers of bfloat16, against the same in single precision.
+//! Training steps with TensorFloat-32 kernels and bfloat16 hidden layers, compared with single precision.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ use crate::gpu::compiled;
 use crate::random;
 use crate::steps::{Emulated, attentions, images, network, program, resnet, training};
 
-/// What a step found, in the networks' order.
+/// Results of a step, in the networks' layout.
 struct Found {
     errors: Vec<f32>,
     gradients: BTreeMap<String, Vec<f32>>,
@@ -50,7 +50,7 @@ fn found(
     let mut random = random(5);
     for parameter in &step.parameters {
         let values = weights[&parameter.name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        // Networks begin with zeros in places, behind which nothing would be seen.
+        // Networks are initialised with some zeros, which would hide everything behind them.
         let values: Vec<f32> =
             values.into_iter().map(|value| value + random.random_range(-0.1..0.1_f32)).collect();
         parameter.to_gpu(&values, &mut gpu.buffers[step.kept.parameters.buffer]);
@@ -93,7 +93,7 @@ fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
         found(network, &config, (piece, rounds), &weights)
     };
     let exact = run(Arithmetic::Full, false);
-    // The same commands without rounding, which must make no difference, and with it.
+    // The same commands without rounding, which must make no difference, and then with it.
     let label = format!("{network:?}");
     compare(&exact, &run(Arithmetic::Bf16, false), 1e-4, &label);
     let worst = compare(&exact, &run(Arithmetic::Bf16, true), 0.3, &label);
@@ -102,8 +102,8 @@ fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
     compare(&exact, &run(Arithmetic::Tf32, true), 1e-2, &label);
 }
 
-/// The largest distance of a parameter's gradients, in their lengths; it and errors may differ by `limit`, as may those of
-/// parameters that hardly matter.
+/// Returns the largest relative distance between a parameter's gradients. Asserts that errors and gradients
+/// differ by at most `limit`, with some slack for parameters of negligible gradient.
 fn compare(exact: &Found, rounded: &Found, limit: f64, label: &str) -> f64 {
     for (a, b) in exact.errors.iter().zip(&rounded.errors) {
         let apart = f64::from((a / b - 1.0).abs());
@@ -114,7 +114,7 @@ fn compare(exact: &Found, rounded: &Found, limit: f64, label: &str) -> f64 {
     for (name, exact) in &exact.gradients {
         let differences = exact.iter().zip(&rounded.gradients[name]).map(|(a, b)| a - b);
         let (apart, long) = (length(differences), length(exact.iter().copied()));
-        // Some are nothing but the rounding of sums that cancel.
+        // Some gradients are only the rounding errors of sums that cancel.
         let is_near = apart < limit * (long + 1e-3 * norm) + 1e-6 * norm;
         assert!(is_near, "{label}: {name} differs by {apart:e} of {long:e}");
         if long > 1e-6 * norm {
@@ -174,7 +174,7 @@ fn heads_of_every_width_over_several_tiles_keep_their_gradients() {
 #[test]
 fn values_are_rounded_to_the_nearest_bfloat16() {
     let Some(program) = program() else { return };
-    // Of a step between two bfloat16 from 1 on.
+    // Half the spacing of bfloat16 numbers just above 1.
     let half = f32::powi(2.0, -8);
     let mut values: Vec<f32> = vec![
         0.0,
@@ -185,7 +185,7 @@ fn values_are_rounded_to_the_nearest_bfloat16() {
         f32::NAN,
         f32::MAX,
         f32::MIN_POSITIVE,
-        // Half way between two: the even one; a little further: the other.
+        // Half way between two numbers: rounds to even; slightly above: rounds up.
         1.0 + half,
         1.0 + 3.0 * half,
         1.0 + half + 1e-7,

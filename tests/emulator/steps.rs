@@ -1,4 +1,5 @@
-//! Training steps on an emulated GPU against the trainer on the CPU: the same commands that a GPU is given.
+//! Training steps on an emulated GPU, compared with the trainer on the CPU; runs the same commands as a real
+//! GPU.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -27,7 +28,7 @@ pub fn program() -> Option<PathBuf> {
     DONE.get_or_init(|| compiled("layers.c", "layers", &[])).clone()
 }
 
-/// A GPU's memory, and a process that obeys.
+/// A GPU's memory, and the process that executes its commands.
 pub struct Emulated {
     pub program: PathBuf,
     pub buffers: Vec<Vec<f32>>,
@@ -110,7 +111,7 @@ impl Bytes {
 }
 
 impl Emulated {
-    /// With every value at `value`.
+    /// Initialises all memory to `value`.
     pub fn new(program: PathBuf, plan: &Plan, value: f32) -> Self {
         let buffers = plan.buffers.iter().map(|buffer| vec![value; buffer.len]).collect();
         let storage = plan.buffers.iter().map(|buffer| buffer.storage).collect();
@@ -121,7 +122,7 @@ impl Emulated {
         self.try_run(commands).unwrap();
     }
 
-    /// `Err` is what the emulator has against the commands.
+    /// Runs commands; `Err` holds the emulator's complaint.
     fn try_run<'a>(
         &mut self,
         commands: impl IntoIterator<Item = &'a Command>,
@@ -187,7 +188,7 @@ pub fn attention(variant: AttentionVariant, normalise: bool) -> Option<Attention
     Some(AttentionConfig { variant, heads: 2, head_width: 4, normalise })
 }
 
-/// Networks with attention of every variant that trains on GPUs.
+/// Networks with every attention variant that can be trained on GPUs.
 pub fn attentions() -> [NetworkConfig; 4] {
     use AttentionVariant::{Identity, Softmax, Uniform};
     [(Softmax, true), (Softmax, false), (Uniform, true), (Identity, true)].map(
@@ -205,7 +206,7 @@ pub fn images(shape: ImageShape) -> Arc<Dataset> {
     Arc::new(Dataset::new("noise", shape, pixels, Some(labels)))
 }
 
-/// Steps of both from the same weights; every step starts from the trainer's weights, so that errors do not add up.
+/// Compares steps of both. Every step starts from the trainer's weights, so that errors do not accumulate.
 fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
     let Some(program) = program() else { return };
     let dataset = images(network.image);
@@ -274,7 +275,7 @@ fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
             (step.kept.average, &after.ema, "", 1e-3),
         ];
         for parameter in &step.parameters {
-            // Gradients first: they say which layer is wrong.
+            // Gradients first, because they show which layer is wrong.
             let of_batch = parameter.to_network(&gradients);
             assert!(of_batch.iter().all(|value| value.is_finite()), "{label}: {}", parameter.name);
             for (place, map, prefix, tolerance) in maps {
@@ -285,7 +286,7 @@ fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
                 let worst = errors.fold(0.0, f64::max);
                 let limit =
                     if prefix.is_empty() { config.learning_rate } else { 1.0_f64.min(scale) };
-                // A gradient of nearly zero may have either sign, which is all that Adam's first steps look at.
+                // Gradients near zero may differ in sign, and Adam's first steps depend only on the sign.
                 let sign = if prefix.is_empty() { 2.0 * config.learning_rate } else { 0.0 };
                 let is_tiny = of_batch.iter().any(|g| f64::from(g.abs()) < 1e-6 * scale);
                 let limit = tolerance * limit + if is_tiny { sign } else { 0.0 };

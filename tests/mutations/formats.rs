@@ -1,4 +1,4 @@
-//! Valid samples of each format, and what mends a damaged one so that it gets past checksums.
+//! Valid samples of each format, and repairs that let damaged ones pass checksums.
 
 use std::io::{Read, Write};
 
@@ -17,7 +17,7 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     packer.finish().unwrap()
 }
 
-/// What a gzip file unpacks to as far as it does, or its bytes.
+/// Unpacks a gzip file as far as possible; returns other bytes unchanged.
 fn gunzip(bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     let _ = GzDecoder::new(bytes).take(1 << 20).read_to_end(&mut plain);
@@ -61,7 +61,7 @@ pub fn archives() -> Vec<Vec<u8>> {
     vec![tar(&files), tar(&[(&long, cifar(1, true))])]
 }
 
-/// Sums of the headers as they should be: without them every damaged archive ends at its first header.
+/// Corrects the headers' checksums; otherwise every damaged archive would be refused at its first header.
 pub fn mend_tar(mut bytes: Vec<u8>, random: &mut ChaCha8Rng) -> Vec<u8> {
     if random.random_bool(0.2) {
         return gzip(&bytes);
@@ -74,7 +74,8 @@ pub fn mend_tar(mut bytes: Vec<u8>, random: &mut ChaCha8Rng) -> Vec<u8> {
     gzip(&bytes)
 }
 
-/// Damage inside rather than of the packing, half of the time.
+/// In half of the cases, repacks the unpacked data, so that the damage is inside rather than in the
+/// compression.
 pub fn mend_gzip(bytes: Vec<u8>, random: &mut ChaCha8Rng) -> Vec<u8> {
     if random.random_bool(0.5) { bytes } else { gzip(&gunzip(&bytes)) }
 }
@@ -95,7 +96,7 @@ pub fn pictures(format: ImageFormat) -> Vec<Vec<u8>> {
     all
 }
 
-/// Checksums of the chunks as they should be.
+/// Corrects the checksums of the chunks.
 pub fn mend_png(mut bytes: Vec<u8>, random: &mut ChaCha8Rng) -> Vec<u8> {
     let mut at = 8;
     while random.random_bool(0.95) && at + 12 <= bytes.len() {
@@ -127,12 +128,12 @@ pub fn tensors(all: &[(&str, Dtype, &[usize])], header: &[(&str, &str)]) -> Vec<
     safetensors::serialize(views.collect::<Vec<_>>(), Some(words.collect())).unwrap()
 }
 
-/// The header's length as it should be, and data as long as the header says where it says so little.
+/// Corrects the length of the header.
 pub fn mend_tensors(bytes: Vec<u8>, random: &mut ChaCha8Rng) -> Vec<u8> {
     if random.random_bool(0.3) || bytes.len() < 8 {
         return bytes;
     }
-    // The header ends at its last brace before the data, which is where sizes are known from.
+    // The header ends at its last brace before the data.
     let end = bytes.windows(2).position(|pair| pair == b"}}").map_or(bytes.len(), |at| at + 2);
     if end < 8 {
         return bytes;
@@ -146,7 +147,7 @@ pub fn mend_tensors(bytes: Vec<u8>, random: &mut ChaCha8Rng) -> Vec<u8> {
     mended
 }
 
-/// Shapes and places that contradict each other: sizes of the header replaced, with no data or with all of it.
+/// Contradicting shapes and offsets: sizes in the header are replaced, with no data or with all of it.
 pub fn reshaped(bytes: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
     let n = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + n]).unwrap();
@@ -158,7 +159,7 @@ pub fn reshaped(bytes: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
         let shape: Vec<u64> = (0..n_axes).map(|_| *super::mutate::pick(&sizes, random)).collect();
         header[name]["shape"] = shape.into();
         if n_axes > 0 && random.random_bool(0.6) {
-            // Nothing at all is a valid tensor of no values, whatever its other sizes.
+            // A tensor without data is valid if one size is 0, whatever the others are.
             let start = header[name]["data_offsets"][0].clone();
             header[name]["shape"][0] = 0.into();
             header[name]["data_offsets"][1] = start;
@@ -167,7 +168,7 @@ pub fn reshaped(bytes: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
     } else {
         let words = ["", "0", "-1", "18446744073709551615", "network,,network", "zzz"];
         let keys: Vec<String> = header[name].as_object().unwrap().keys().cloned().collect();
-        // Also words that nobody asks for.
+        // Also keys that no reader uses.
         let key = if keys.is_empty() { "format" } else { super::mutate::pick(&keys, random) };
         header[name][key] = (*super::mutate::pick(&words, random)).into();
     }
@@ -176,7 +177,7 @@ pub fn reshaped(bytes: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
     [&(made.len() as u64).to_le_bytes()[..], &made, &bytes[8 + n..]].concat()
 }
 
-/// All tensors of the header made empty, with the shape of one.
+/// Makes all tensors of the header empty, with the shape of one.
 fn only(mut header: serde_json::Value, name: &str) -> Vec<u8> {
     let shape = header[name]["shape"].clone();
     for (key, tensor) in header.as_object_mut().unwrap() {

@@ -1,7 +1,8 @@
-//! What readers make of damaged files: an error or a result, never a panic, a hang or more memory than they may take.
+//! Readers given damaged files must return an error or a result: no panic, no hang, and no more memory than
+//! allowed.
 //!
-//! A few hundred inputs in an ordinary run; `MOSAIC_MUTATIONS=100000` asks for more, `MOSAIC_SEED` for others. Case
-//! `i` is a function of the seed and `i` alone.
+//! A normal run tries a few hundred inputs; `MOSAIC_MUTATIONS=100000` requests more, `MOSAIC_SEED` other ones.
+//! Case `i` is a function of the seed and `i` alone.
 
 mod formats;
 mod mutate;
@@ -19,21 +20,21 @@ use readers::Reader;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// Bytes that reading may take at its height: what any reader needs, and so much a byte of its input.
+/// Maximum bytes allocated while reading: a base for any reader, plus an amount per byte of its input.
 const MEMORY_BASE: usize = 24 << 20;
 const MEMORY_PER_BYTE: usize = 64;
 
-/// Far above the slowest reader, on the slowest machine.
+/// Far above the slowest reader on the slowest computer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// All tests measure the same memory.
+/// Serialises the tests, which all measure the same memory.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Reads one input; the error says what it should not have done.
+/// Reads one input; the error describes a violation.
 fn check(reader: &Reader, input: &[u8]) -> Result<(), String> {
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
@@ -53,7 +54,7 @@ fn check(reader: &Reader, input: &[u8]) -> Result<(), String> {
     }
 }
 
-/// What the campaign is at, for whoever watches for hangs.
+/// The current case, watched for hangs.
 struct At {
     case: String,
     since: Instant,
@@ -90,7 +91,7 @@ fn damaged_inputs_are_errors_and_nothing_worse() {
             if let Some(At { case, since }) = at.lock().unwrap().as_ref()
                 && since.elapsed() > PATIENCE
             {
-                // The reader cannot be stopped, so the process is.
+                // The reader cannot be interrupted, so the process is ended.
                 let _ = writeln!(std::io::stderr(), "{case}: hangs for {PATIENCE:?}");
                 std::process::exit(101);
             }
@@ -118,7 +119,7 @@ fn readers_that_panic_or_are_greedy_are_found() {
     assert_eq!(check(&takes, &[1; 2]), Ok(()), "in the size of its input");
 }
 
-/// Files that claim or unpack to far more than they are.
+/// Files that claim to contain, or unpack to, far more than their own size.
 #[test]
 fn bombs_cost_no_more_than_their_headers_promise() {
     let _alone = ALONE.lock();

@@ -1,12 +1,12 @@
-//! Damage: from valid samples of a format to inputs that nobody wrote.
+//! Mutations that turn valid samples of a format into damaged inputs.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Bytes that a mutation inserts at once at most.
+/// Maximum number of bytes that one mutation inserts.
 const RUN_MAX: usize = 4096;
 
-/// A sample with one to four kinds of damage.
+/// Damages a sample in one to four ways.
 pub fn mutated(samples: &[Vec<u8>], is_text: bool, random: &mut ChaCha8Rng) -> Vec<u8> {
     let mut input = pick(samples, random).clone();
     for _ in 0..random.random_range(1..=4) {
@@ -23,7 +23,7 @@ pub fn pick<'a, T>(all: &'a [T], random: &mut ChaCha8Rng) -> &'a T {
     &all[random.random_range(0..all.len())]
 }
 
-/// A place in `input`, its end included; near the start more often than not, where headers are.
+/// A position in `input`, including its end; in half of the cases near the start, where headers are.
 fn place(input: &[u8], random: &mut ChaCha8Rng) -> usize {
     let end = if random.random_bool(0.5) { input.len().min(64) } else { input.len() };
     random.random_range(0..=end)
@@ -35,7 +35,7 @@ fn range(input: &[u8], random: &mut ChaCha8Rng) -> std::ops::Range<usize> {
     start..(start + random.random_range(0..=most)).min(input.len())
 }
 
-/// Damage that needs no idea of the format.
+/// Damage without knowledge of the format.
 fn bytes(input: &mut Vec<u8>, samples: &[Vec<u8>], random: &mut ChaCha8Rng) {
     let at = place(input, random);
     match random.random_range(0..8) {
@@ -69,7 +69,7 @@ fn bytes(input: &mut Vec<u8>, samples: &[Vec<u8>], random: &mut ChaCha8Rng) {
     }
 }
 
-/// A number of some width over what is there: sizes, offsets and counts at their limits.
+/// Overwrites a number of some width with extreme values of sizes, offsets and counts.
 fn number(input: &mut [u8], random: &mut ChaCha8Rng) {
     let n = input.len() as u64;
     let limits = [0, 1, 2, 255, 256, 65_535, 65_536, 1 << 24, (1 << 31) - 1, 1 << 31, n, n + 1];
@@ -84,7 +84,7 @@ fn number(input: &mut [u8], random: &mut ChaCha8Rng) {
     }
 }
 
-/// Stretches of `input` that satisfy `is_part`.
+/// Maximal ranges of `input` whose bytes satisfy `is_part`.
 fn parts(input: &[u8], is_part: impl Fn(u8) -> bool) -> Vec<std::ops::Range<usize>> {
     let mut found: Vec<std::ops::Range<usize>> = Vec::new();
     for (at, &byte) in input.iter().enumerate() {
@@ -119,7 +119,7 @@ const NUMBERS: [&str; 19] = [
     "null",
 ];
 
-/// Damage that knows numbers, words and lines.
+/// Damage to numbers, words and lines of a text.
 fn text(input: &mut Vec<u8>, random: &mut ChaCha8Rng) {
     let is_number = |b: u8| b.is_ascii_digit() || b"+-.eE".contains(&b);
     let is_word = |b: u8| b.is_ascii_alphanumeric() || b"_-./".contains(&b);

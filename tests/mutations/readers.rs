@@ -1,4 +1,4 @@
-//! Every reader of a file or line that others wrote, from bytes to its verdict.
+//! Every reader of externally written files or lines, from bytes to result.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,8 @@ use safetensors::Dtype;
 use crate::formats::{self, mend_gzip, mend_png, mend_tar, mend_tensors};
 use crate::mutate::mutated;
 
-/// One reader and how inputs for it are made. Errors are as good as results: only panics, hangs and greed are not.
+/// One reader and the generator of its inputs. Errors and results are equally fine; panics, hangs and excessive
+/// memory use are not.
 pub struct Reader {
     pub name: &'static str,
     pub input: Input,
@@ -48,7 +49,7 @@ fn keep(input: Vec<u8>, _: &mut ChaCha8Rng) -> Vec<u8> {
     input
 }
 
-/// A reader whose inputs are mutated samples, mended; every sample is one that it takes.
+/// A reader whose inputs are mutated and repaired samples; asserts that it accepts every sample.
 fn reader(
     name: &'static str,
     samples: Vec<Vec<u8>>,
@@ -68,7 +69,7 @@ fn reader(
     }
 }
 
-/// The same with contradicting shapes among the inputs.
+/// Like [`reader`], with contradicting shapes among the inputs.
 fn tensor_reader(
     name: &'static str,
     samples: Vec<Vec<u8>>,
@@ -83,14 +84,14 @@ fn tensor_reader(
     Reader { name, input: Box::new(input), read: plain.read }
 }
 
-/// Reads a file of that name in a folder of its own.
+/// The path of a file with this name in its own folder.
 fn at(place: &Path, name: &str) -> PathBuf {
     let folder = place.join(name.replace('.', "-"));
     fs::create_dir_all(&folder).unwrap();
     folder.join(name)
 }
 
-/// All readers, which work in `place`.
+/// All readers; they work in the directory `place`.
 pub fn all(place: &Path) -> Vec<Reader> {
     let mut all = images(place);
     all.extend(denoisers(place));
@@ -123,7 +124,7 @@ fn images(place: &Path) -> Vec<Reader> {
     };
     let plain = vec![formats::idx(3, 5), formats::idx(1, 8)];
     let packed = plain.iter().map(|file| formats::gzip(file)).collect();
-    // The archives are damaged before they are packed.
+    // Archives are damaged before they are compressed.
     let archives = formats::archives();
     let read_archive = cifar(at(place, "a.tar.gz"));
     assert!(archives.iter().all(|archive| read_archive(&formats::gzip(archive))));
@@ -146,7 +147,7 @@ fn images(place: &Path) -> Vec<Reader> {
     ]
 }
 
-/// Each of the three files that `mosaic denoise` reads, with the other two as they should be.
+/// Each of the three files that `mosaic denoise` reads, with the other two intact.
 fn denoisers(place: &Path) -> Vec<Reader> {
     let labelled = [("images", Dtype::U8, &[3, 1, 2, 2][..]), ("labels", Dtype::I64, &[3])];
     let samples = [
@@ -180,7 +181,7 @@ fn denoisers(place: &Path) -> Vec<Reader> {
     .collect()
 }
 
-/// Rows that sum to one.
+/// Attention maps with rows that sum to one.
 fn uniform_maps() -> Vec<u8> {
     let mut file = formats::tensors(&[("attention", Dtype::F64, &[4, 4])], &[]);
     let n = file.len();
@@ -212,7 +213,7 @@ fn arguments(paths: &[PathBuf; 3], attention: Option<PathBuf>, output: &Path) ->
     }
 }
 
-/// What people and workers write of runs.
+/// Text files of runs written by users and workers.
 fn records(place: &Path) -> Vec<Reader> {
     let lab = at(place, "lab.toml");
     let run = RunDir::open(place.join("run-0001"));
@@ -252,7 +253,7 @@ fn records(place: &Path) -> Vec<Reader> {
             fs::write(&lab, input).unwrap();
             let loaded = config::load(Some(&lab));
             let checked = loaded.as_ref().map(|lab| {
-                // What a setting makes impossible is said, not tried.
+                // Impossible settings must be reported, not tried.
                 let checks = lab.experiments.iter().map(|experiment| experiment.check().is_ok());
                 checks.count()
             });
@@ -289,7 +290,7 @@ fn records(place: &Path) -> Vec<Reader> {
     ]
 }
 
-/// What a run has made: previews, traces, checkpoints.
+/// Output files of a run: previews, traces, checkpoints.
 fn made(place: &Path) -> Vec<Reader> {
     let shape = ImageShape::new(1, 2, 3);
     let preview_at = place.join("step-000040");
@@ -369,7 +370,7 @@ fn checkpoints(state: &Path) -> Vec<Reader> {
     vec![
         tensor_reader("checkpoint's tensors", vec![weights], move |input| {
             fs::write(&weights_at, input).unwrap();
-            // With sums that fit, so that what is read is not given up before it is looked at.
+            // With matching checksums, so that the content is actually read.
             fs::write(&manifest_at, resealed(&good_manifest, &good_weights, input)).unwrap();
             is_whole(&of_weights)
         }),
@@ -388,14 +389,14 @@ fn is_whole(checkpoint: &Checkpoint) -> bool {
     checkpoint.load().is_ok_and(|contents| contents.not_finite().is_ok())
 }
 
-/// A manifest whose record of one file, and whose own checksum, are those of a new file.
+/// A manifest with the record of one file, and its own checksum, updated for a new file.
 fn resealed(manifest: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
     let text = std::str::from_utf8(manifest).unwrap();
     let sum = |bytes: &[u8]| format!("\"crc32\": {}", crc32fast::hash(bytes));
     let bytes = |n: usize| format!("\"bytes\": {n}");
     let record = |of: &[u8]| format!("{},\n        {}", bytes(of.len()), sum(of));
     let changed = text.replacen(&record(old), &record(new), 1);
-    // The seal is that of the compact form; strings in it hold no blanks.
+    // The checksum is that of the compact form; its strings contain no blanks.
     let body = changed.split_once("\"manifest\": ").unwrap().1;
     let body: String = body.chars().filter(|c| !c.is_whitespace()).collect();
     let body = body.strip_suffix('}').unwrap();

@@ -1,7 +1,7 @@
-//! Run directories of the version before settings were renamed: they open, resume and report.
+//! Run directories from the version before settings were renamed must still open, resume and report.
 //!
-//! Each was stopped on the way by that version; the files beside it are what that version ended with when it resumed a
-//! copy: averaged weights, and the agreement of held-out seeds.
+//! Each run was stopped midway by that version. The files next to it are the results of that version after
+//! resuming a copy: averaged weights, and the agreement on held-out seeds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ fn is_close(found: f64, expected: f64, tolerance: f64) -> bool {
     (found - expected).abs() <= tolerance
 }
 
-/// Resumes the run and compares what it ends with.
+/// Resumes the run and compares its final results.
 fn check(name: &str) {
     let lab = Lab::new();
     let run = lab.runs().join(name);
@@ -58,7 +58,7 @@ fn check(name: &str) {
     for (name, expected) in &expected {
         let pairs = values(&found[name]).into_iter().zip(values(expected));
         for (found, expected) in pairs {
-            // Sums are ordered by the processor's vectors, which differ between computers.
+            // The order of sums depends on the processor's vector width, which differs between computers.
             assert!((found - expected).abs() < 1e-3, "{name}: {found}, not {expected}");
         }
     }

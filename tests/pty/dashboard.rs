@@ -1,4 +1,4 @@
-//! The real binary on a pseudo-terminal, and the terminal it believes to be in.
+//! The real binary on a pseudo-terminal, and an emulation of the terminal.
 
 use std::io::{Read, Write};
 use std::num::NonZero;
@@ -11,14 +11,14 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 
 use crate::common::wait_for;
 
-/// What a terminal answers when it is asked what it can do; nothing: it is mute.
+/// The terminal's replies to capability queries; by default it does not reply at all.
 #[derive(Clone, Copy, Default)]
 pub struct Manner {
     pub kitty: bool,
     pub attributes: Option<&'static str>,
     pub background: Option<&'static str>,
     pub iterm: bool,
-    /// Typed before the first answer.
+    /// Typed before the first reply.
     pub typed_ahead: &'static str,
 }
 
@@ -30,7 +30,7 @@ pub const PLAIN: Manner = Manner {
     typed_ahead: "",
 };
 
-/// Everything that came out, and what it looks like.
+/// All output so far, and the resulting screen.
 pub struct Seen {
     pub bytes: Vec<u8>,
     pub screen: vt100::Parser,
@@ -38,12 +38,12 @@ pub struct Seen {
 
 pub struct Dashboard {
     pub child: Box<dyn Child + Send + Sync>,
-    /// The reader lets go of the terminal at the next byte.
+    /// Tells the reader to close the terminal at the next byte.
     pub letting_go: Arc<AtomicBool>,
     pub master: Option<Box<dyn MasterPty + Send>>,
     pub keys: Arc<Mutex<Box<dyn Write + Send>>>,
     pub seen: Arc<Mutex<Seen>>,
-    /// Of the terminal before the dashboard came.
+    /// The terminal's modes before the dashboard started.
     settings: Option<String>,
 }
 
@@ -55,7 +55,7 @@ fn side(cells: u16) -> NonZero<u16> {
     NonZero::new(cells).unwrap()
 }
 
-/// The terminal's modes, in words.
+/// The terminal's modes as text.
 fn settings(master: &dyn MasterPty) -> Option<String> {
     let modes = master.get_termios()?;
     Some(format!("{:?} {:?} {:?}", modes.input_flags, modes.output_flags, modes.local_flags))
@@ -77,7 +77,7 @@ impl Dashboard {
         Self::start(&command, runs.parent().unwrap(), manner, (columns, rows), environment)
     }
 
-    /// Any program, in a directory.
+    /// Starts any program in a directory.
     pub fn start(
         program: &[&str],
         place: &Path,
@@ -148,7 +148,7 @@ impl Dashboard {
         self.seen.lock().unwrap().screen.screen().contents()
     }
 
-    /// How often these bytes came out so far.
+    /// The number of occurrences of these bytes in the output so far.
     pub fn n(&self, needle: &[u8]) -> usize {
         count(&self.seen.lock().unwrap().bytes, needle)
     }
@@ -183,7 +183,7 @@ impl Dashboard {
         }
     }
 
-    /// The terminal is as it was: modes, cursor, main screen, mouse.
+    /// Checks that the terminal was restored: modes, cursor, main screen, mouse.
     pub fn check_restored(&self) {
         assert_eq!(settings(&**self.master.as_ref().unwrap()), self.settings);
         let seen = self.seen.lock().unwrap();

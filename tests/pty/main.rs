@@ -1,4 +1,4 @@
-//! The dashboard on a real pseudo-terminal, before a terminal that answers as a test wants it to.
+//! The dashboard on a real pseudo-terminal, with a terminal whose replies the test chooses.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -16,7 +16,7 @@ use dashboard::{Dashboard, Manner, PLAIN, quiet};
 use mosaic_lab::runs::liveness::Health;
 use mosaic_lab::runs::status::RunState;
 
-/// A number that grows, once it has stopped to.
+/// Waits until a growing number stays constant, and returns it.
 fn settled(number: impl Fn() -> usize) -> usize {
     loop {
         let before = number();
@@ -80,7 +80,7 @@ fn a_mute_terminal_and_keys_typed_ahead_neither_hang_nor_mislead() {
     dashboard.shows("help");
     dashboard.press("q");
     assert_eq!(dashboard.exit_code(), 0);
-    // Half an escape sequence, a key that would leave, and a capital C as a false end of an answer.
+    // Half an escape sequence, a key that would quit, and a capital C as a false end of a reply.
     let manner = Manner { typed_ahead: "q\x1b[?62;4\x1b[Cnq", kitty: true, ..PLAIN };
     let mut dashboard = Dashboard::open(&lab.runs(), manner, (80, 24));
     dashboard.shows("help");
@@ -112,7 +112,7 @@ fn one_of_two_dashboards_steers_until_the_other_takes_over() {
     ben.press("p");
     ben.shows("T takes control over");
     assert_eq!(state(), Some(RunState::Paused), "what is refused does nothing");
-    // Neither may a command, and killing needs no less.
+    // A command may not either, and killing needs the same permission.
     for command in ["stop", "kill"] {
         let refused = lab.mosaic(&[command, &id]);
         assert!(!refused.status.success());
@@ -125,7 +125,7 @@ fn one_of_two_dashboards_steers_until_the_other_takes_over() {
     ana.shows("ben@pts/");
     ben.press("p");
     ben.shows("training, yours");
-    // A holder that hangs is relieved, and one that dies holds nothing.
+    // Control can be taken from a holder that hangs, and one that dies no longer counts.
     let pid = rustix::process::Pid::from_raw(ben.child.process_id().unwrap() as i32).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
     ana.press("T");
@@ -157,7 +157,7 @@ fn a_hang_up_ends_the_dashboard_and_no_run() {
     wait_for("training", || run.status().is_some_and(|status| status.step > 2));
     let mut dashboard = Dashboard::open(&lab.runs(), PLAIN, (100, 30));
     dashboard.shows(&run.id()[..12]);
-    // The terminal is gone when nobody holds its other end any more: not the reader, which waits for a byte.
+    // A terminal is gone once its other end is closed everywhere, including the reader, which waits for a byte.
     dashboard.letting_go.store(true, Ordering::SeqCst);
     dashboard.press("y");
     wait_for("the reader", || Arc::strong_count(&dashboard.seen) == 1);
@@ -187,11 +187,12 @@ fn a_storm_of_sizes_leaves_the_screen_of_the_last_one() {
     dashboard.resize(1, 1);
     dashboard.resize(500, 200);
     dashboard.resize(100, 30);
-    // What it should look like now, from one that has seen no storm; the last lines are the machine's and the clock's.
+    // The expected screen, from a dashboard without resizes; the last lines, which show load and time, are left
+    // out.
     let calm = Dashboard::open(&lab.runs(), PLAIN, (100, 30));
     calm.shows("leave");
     let upper = |dashboard: &Dashboard| {
-        // Spaces at a line's end are written or not, as what stood there before has it.
+        // Trailing spaces are written or not, depending on the previous content.
         dashboard.text().lines().take(27).map(|line| line.trim_end().to_owned()).collect::<Vec<_>>()
     };
     wait_for("the calm screen", || upper(&dashboard) == upper(&calm));
@@ -206,7 +207,7 @@ fn pictures_are_sent_once_a_change_and_taken_away_behind_popups_and_tabs() {
     let sixel = Manner { attributes: Some("\x1b[?62;4;22c"), ..PLAIN };
     let iterm = Manner { iterm: true, ..PLAIN };
     const DELETE: &[u8] = b"\x1b_Ga=d,d=A";
-    // How a picture begins; continued chunks of kitty's begin otherwise.
+    // The start of a picture; continuation chunks of kitty start differently.
     let ways: [(&str, Manner, &[u8]); 3] = [
         ("kitty", kitty, b"\x1b_Ga=T"),
         ("sixel", sixel, b"\x1bP"),
@@ -221,9 +222,9 @@ fn pictures_are_sent_once_a_change_and_taken_away_behind_popups_and_tabs() {
         let first = settled(|| dashboard.n(picture));
         let shown = first - before;
         assert!(shown > 0, "{name}: no picture:\n{}", dashboard.text());
-        // Where pictures are, no text of the tab before is left, to come to light with a popup.
+        // Behind pictures, no text of the previous tab remains that a popup could uncover.
         assert!(!dashboard.text().contains("this run"), "{name}:\n{}", dashboard.text());
-        // Nothing changed, nothing is sent again; the header has not moved.
+        // Without a change nothing is sent again, and the header stays in place.
         std::thread::sleep(Duration::from_secs(3));
         assert_eq!(dashboard.n(picture), first, "{name}");
         assert!(dashboard.text().starts_with(" mosaic"), "{name} scrolled:\n{}", dashboard.text());
@@ -240,7 +241,7 @@ fn pictures_are_sent_once_a_change_and_taken_away_behind_popups_and_tabs() {
         quiet();
         assert_eq!(dashboard.n(picture), first + shown, "{name}: a picture on another tab");
         if name == "kitty" {
-            // Behind the popup, and on the change of the tab.
+            // Pictures are deleted behind the popup, and on the change of tabs.
             assert!(dashboard.n(DELETE) >= n_deleted + 2, "{} {n_deleted}", dashboard.n(DELETE));
         }
         let n_deleted = dashboard.n(DELETE);
@@ -252,7 +253,7 @@ fn pictures_are_sent_once_a_change_and_taken_away_behind_popups_and_tabs() {
         assert!(name != "kitty" || dashboard.n(DELETE) > n_deleted, "nothing is left behind");
         dashboard.check_restored();
     }
-    // Blocks are cells like any others; off shows none.
+    // Half blocks are ordinary cells; with 'off' there are none.
     let dashboard = Dashboard::open(&lab.runs(), PLAIN, (100, 30));
     dashboard.shows("finished");
     dashboard.press("3");

@@ -1,4 +1,4 @@
-//! What a terminal says is never read as keys, however late it comes and however it is cut.
+//! A terminal's replies are never read as keys, however late or fragmented they arrive.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use mosaic_lab::runs::status::RunState;
 use crate::common::{Lab, wait_for};
 use crate::dashboard::{Dashboard, Manner, PLAIN, quiet};
 
-/// Among their letters are r (resume), n (launch), q (leave), x, p and digits.
+/// Their letters include r (resume), n (launch), q (quit), x, p and digits.
 const REPORTS: [&str; 12] = [
     "\x1b]11;rgb:1e1e/1e1e/2e2e\x1b\\",
     "\x1b]10;rgb:ffff/ffff/ffff\x07",
@@ -31,7 +31,7 @@ fn answers_after_the_start_or_in_the_middle_press_no_key() {
     wait_for("training", || state() == Some(RunState::Training));
     assert!(lab.mosaic(&["stop", &run.id()]).status.success());
     wait_for("the stop", || state() == Some(RunState::Stopped));
-    // Half an answer within the time for questions, the rest when the dashboard is up.
+    // Half of a reply arrives within the query time, the rest once the dashboard is shown.
     let manner = Manner { background: Some("\x1b]11;rgb:1e1e/1r"), ..Manner::default() };
     let mut dashboard = Dashboard::open(&lab.runs(), manner, (100, 30));
     dashboard.shows("stopped");
@@ -41,7 +41,7 @@ fn answers_after_the_start_or_in_the_middle_press_no_key() {
     }
     quiet();
     let before = dashboard.text();
-    // The same byte by byte while a line is typed.
+    // The same, byte by byte, while a line is being typed.
     dashboard.press(":abc");
     dashboard.shows("abc");
     let reports = REPORTS.concat();
@@ -61,7 +61,7 @@ fn answers_after_the_start_or_in_the_middle_press_no_key() {
     assert_eq!(std::fs::read_dir(lab.runs()).unwrap().count(), 1);
 }
 
-/// What a reader gets from the terminal after a command has ended, as a shell would.
+/// True if input is left on the terminal after a command has ended, where a shell would read it.
 fn typed_after(dashboard: &Dashboard) -> bool {
     use std::os::fd::BorrowedFd;
     let Some(master) = dashboard.master.as_ref().and_then(|master| master.tty_name()) else {
@@ -69,7 +69,7 @@ fn typed_after(dashboard: &Dashboard) -> bool {
     };
     let terminal = std::fs::OpenOptions::new().read(true).open(master).unwrap();
     let terminal: BorrowedFd<'_> = std::os::fd::AsFd::as_fd(&terminal);
-    // Canonical mode hides a line without its end.
+    // In canonical mode, an incomplete line cannot be read.
     let mut modes = rustix::termios::tcgetattr(terminal).unwrap();
     modes.local_modes -= rustix::termios::LocalModes::ICANON;
     rustix::termios::tcsetattr(terminal, rustix::termios::OptionalActions::Now, &modes).unwrap();
@@ -102,7 +102,7 @@ fn an_answer_that_comes_late_is_not_typed_into_the_shell() {
         assert_eq!(command.exit_code(), 0, "{arguments:?}");
         command.check_restored();
         assert!(!typed_after(&command), "{arguments:?}");
-        // Echoed neither: the colour would be seen.
+        // Replies must not be echoed either: the colour would be visible.
         assert!(!command.text().contains("rgb:"), "{arguments:?}\n{}", command.text());
     }
 }

@@ -1,4 +1,4 @@
-//! Signals that others send: the terminal is never left in the dashboard's modes.
+//! Signals from other processes: the terminal is never left in the dashboard's modes.
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -9,7 +9,7 @@ fn pid(dashboard: &Dashboard) -> Pid {
     Pid::from_raw(dashboard.child.process_id().unwrap() as i32).unwrap()
 }
 
-/// The dashboard as the only job of a shell with job control, which says where it stands.
+/// Starts the dashboard as the only job of a shell with job control that reports its state.
 fn as_a_job(lab: &Lab) -> (Dashboard, Pid) {
     std::fs::create_dir(lab.runs()).unwrap();
     let script = "\"$@\"; echo stopped here; read x; fg; echo \"left with $?\"";
@@ -58,7 +58,7 @@ fn a_stopped_dashboard_gives_the_terminal_back_and_takes_it_again() {
     for key in ["", "\x1a"] {
         let lab = Lab::new();
         let (mut dashboard, child) = as_a_job(&lab);
-        // With the mouse on, and something open.
+        // With the mouse enabled and a popup open.
         dashboard.press("M?");
         dashboard.shows("any other key closes");
         match key {
@@ -76,7 +76,7 @@ fn a_stopped_dashboard_gives_the_terminal_back_and_takes_it_again() {
             assert!(screen.alternate_screen() && screen.bracketed_paste());
             assert_ne!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
         }
-        // Somebody else may stop and continue it too, and set the terminal meanwhile.
+        // Another process may stop and continue it too, and change the terminal's modes meanwhile.
         kill_process(child, Signal::CONT).unwrap();
         dashboard.press("x");
         wait_for("the help gone", || !dashboard.text().contains("any other key closes"));

@@ -1,4 +1,5 @@
-//! Terminals that cannot show the dashboard get words, and nothing that anybody wrote reaches one raw.
+//! Terminals that cannot show the dashboard get text instead, and no external text reaches a terminal
+//! unescaped.
 
 use std::fs;
 use std::time::Duration;
@@ -10,10 +11,10 @@ use crate::dashboard::{Dashboard, Manner, PLAIN};
 
 const EVIL: &str = "x\x1b]0;pwned\x07\rforged\u{9b}31m\u{202e}\x7f";
 
-/// Of the environment.
+/// Environment variables.
 type Variables<'a> = &'a [(&'a str, &'a str)];
 
-/// A command on a terminal that answers DA1.
+/// Runs a command on a terminal that replies to DA1.
 fn command(lab: &Lab, arguments: &[&str], size: (u16, u16), set: Variables) -> Dashboard {
     let runs = lab.runs();
     let program = [env!("CARGO_BIN_EXE_mosaic"), "--runs-dir", runs.to_str().unwrap()];
@@ -23,7 +24,7 @@ fn command(lab: &Lab, arguments: &[&str], size: (u16, u16), set: Variables) -> D
 
 fn output(mut dashboard: Dashboard) -> (u32, String) {
     let code = dashboard.exit_code();
-    // What was written last is still on its way to the reader.
+    // The reader may not have received the last output yet.
     std::thread::sleep(Duration::from_millis(100));
     dashboard.check_restored();
     let bytes = dashboard.seen.lock().unwrap().bytes.clone();
@@ -95,7 +96,7 @@ fn pictures_are_only_shown_where_the_terminal_says_so() {
             assert_eq!(text.contains(other), other == begins, "{inside:?} {text:?}");
         }
     }
-    // Blocks are no letters of ASCII.
+    // Block characters are not ASCII.
     let program = [env!("CARGO_BIN_EXE_mosaic"), "show", "p.png"];
     let shown = Dashboard::start(&program, lab.place.path(), PLAIN, (80, 24), &[("LC_ALL", "C")]);
     let (code, text) = output(shown);
@@ -156,14 +157,14 @@ fn nothing_from_files_or_arguments_reaches_a_terminal_raw() {
     ] {
         for set in [&[][..], &[("LC_ALL", "C")]] {
             let (_, text) = output(command(&lab, arguments, (200, 50), set));
-            // The terminal's own carriage return before a line feed.
+            // Removes the carriage returns that the terminal adds before line feeds.
             let text = text.replace("\r\n", "\n");
             let is_raw = |c: char| (c.is_control() && c != '\n' && c != '\t') || c == '\u{202e}';
             assert!(!text.contains(is_raw), "{arguments:?} {set:?}: {text:?}");
             assert!(set.is_empty() || text.is_ascii(), "{arguments:?}: {text:?}");
         }
     }
-    // A line feed in an argument forges no line.
+    // A line feed in an argument must not forge a line.
     let (_, text) = output(command(&lab, &["show", "a", "b\nerror: forged"], (200, 50), &[]));
     assert!(text.contains("b\\nerror: forged") && !text.contains("\nerror: forged"), "{text:?}");
     let (_, log) = output(command(&lab, &["logs", "a-000001", "--worker"], (200, 50), &[]));

@@ -1,4 +1,4 @@
-//! Studies and looks inside, end to end with the real binary on tiny experiments.
+//! Studies and inspection, end to end with the real binary on tiny experiments.
 
 use mosaic_lab::evaluation::inspect::Trace;
 use mosaic_lab::runs::run_dir::RunDir;
@@ -78,14 +78,14 @@ fn a_study_ends_with_verdicts_and_its_runs_are_used_again() {
         assert!(folder.join(name).is_file(), "{name}");
     }
 
-    // Two of the four runs of the full form are there already, and so are those of another study.
+    // Two of the four runs of the full form exist already, as do those of another study.
     with(&["attention", "--jobs", "2"]);
     let n_runs = || RunsDir::new(lab.runs()).list().len();
     assert_eq!(n_runs(), 4);
     let (report, _) = with(&["again"]);
     assert_eq!((n_runs(), report["study"].as_str()), (4, Some("again")));
 
-    // A run that cannot be made is left out and named; the others count.
+    // A run that cannot be built is omitted and named in the report; the others count.
     let (report, _) = with(&["missing"]);
     let missing = report["missing"].as_array().unwrap();
     assert!(
@@ -124,7 +124,7 @@ fn a_seed_is_looked_into_from_the_command_line() {
 
     let trace = Trace::read(&mosaic_lab::evaluation::inspect::path_of(&run, 3)).unwrap();
     assert!(mosaic_lab::evaluation::inspect::is_current(&run, 3));
-    // Every row of every map is a distribution, and the sample is where the way ends.
+    // Every row of every map is a distribution, and the sampling path ends at the sample.
     let n = trace.shape.n_pixels();
     let maps = trace.actors[0].maps.as_ref().unwrap();
     for (index, head) in [(0, 0), (trace.n_steps() - 1, 1)] {

@@ -1,4 +1,4 @@
-//! Charts: the crosshair, what they turn through, letters and dots, and what of them becomes files.
+//! Charts: the crosshair, the quantities they cycle through, letters and dots, and their export to files.
 
 use mosaic_lab::config::lab_settings::ThemeChoice;
 use mosaic_lab::evaluation::calibration::{
@@ -50,7 +50,7 @@ fn the_crosshair_reads_recorded_values_and_differences() {
     press(&mut app, KeyCode::Char('h'));
     assert_eq!(reading(&app), (1270.0, 1.0 / 127.0, Some(1280.0)));
     insta::assert_snapshot!("crosshair-80x24", screen(&app, 80, 24));
-    // The line stands at its step's share of the axis, whatever the size.
+    // The line is at its step's fraction of the axis at every size.
     for (width, height) in [(80, 24), (120, 36), (200, 60)] {
         let buffer = cells(&app, width, height);
         let find = |symbol| (8..width - 1).find(|x| buffer[(*x, 3)].symbol() == symbol);
@@ -58,7 +58,7 @@ fn the_crosshair_reads_recorded_values_and_differences() {
         let share = f64::from(line - 7) / f64::from(width - 9);
         assert!((share - 1260.0 / 1480.0).abs() < 0.02 && line <= anchor, "{share} at {width}");
     }
-    // The broken value is read as what it is.
+    // The non-finite value is shown as such.
     (0..52).for_each(|_| drop(press(&mut app, KeyCode::Left)));
     assert!(reading(&app).0 == 750.0 && reading(&app).1.is_nan());
     assert!(screen(&app, 80, 24).contains("not finite"));
@@ -137,7 +137,7 @@ fn charts_turn_through_every_quantity_and_say_what_was_not_recorded() {
         asked.extend(press(&mut app, KeyCode::Char('g')));
     }
     assert_eq!(asked, vec![Effect::LoadCalibration(RUN.into()); 4], "read when it is looked at");
-    // Gradient norms were not measured here, and no machine was calibrated yet.
+    // Gradient norms were not recorded here, and no machine has been calibrated yet.
     app.quantity = TURNS[2];
     assert!(screen(&app, 80, 24).contains("not recorded: it comes with the first metrics"));
     app.quantity = TURNS[12];

@@ -1,4 +1,4 @@
-//! The mouse, news of runs, and ten thousand random events.
+//! The mouse, updates of runs, and ten thousand random events.
 
 use mosaic_lab::runs::event::NoticeLevel;
 use mosaic_lab::runs::format::NewerFormat;
@@ -18,7 +18,7 @@ use ratatui::crossterm::event::{
 
 use crate::fixture::*;
 
-/// As the shell does: what was drawn is what the mouse points at.
+/// Draws first, as the shell does, because the mouse refers to the drawn frame.
 fn click(app: &mut App, size: (u16, u16), at: (u16, u16), kind: MouseEventKind) -> Vec<Effect> {
     seen(app, size.0, size.1);
     let (column, row) = at;
@@ -46,7 +46,7 @@ fn the_mouse_chooses_runs_and_tabs_and_turns_what_is_under_it() {
     update(&mut app, Message::Experiment { run: RUN.into(), experiment });
     click(&mut app, size, (80, 20), MouseEventKind::ScrollDown);
     assert_eq!(app.setting, 1);
-    // A popup takes the wheel, and no click goes through it.
+    // A popup receives the wheel, and clicks do not pass through it.
     press(&mut app, KeyCode::Char('?'));
     click(&mut app, size, (80, 20), MouseEventKind::ScrollDown);
     assert_eq!(app.popup, Popup::Help { first: 1 });
@@ -91,13 +91,13 @@ fn a_marked_run_that_is_deleted_or_renamed_loses_its_mark() {
     assert!(!screen(&app, 120, 36).contains(RUN), "nothing is left of it");
     assert_eq!(update(&mut app, Message::Runs(left)), []);
 
-    // The one on screen goes: another is shown, and that is said once.
+    // The run on screen disappears: another one is shown, with one notice.
     let mut app = marked();
     app.said = None;
     let left = vec![run(RUN, RunState::Training, Health::Alive)];
     let effects = update(&mut app, Message::Runs(left.clone()));
     assert_eq!(effects[0], Effect::Follow(vec![RUN.into()]));
-    // What the list has not got yet may still come, so long as nothing is known of it.
+    // A run missing from the list may still appear, as long as nothing is known about it.
     assert_eq!(app.watched.as_ref().unwrap().id, other);
     let experiment = Ok(Box::new(experiments().remove(0)));
     update(&mut app, Message::Experiment { run: other.into(), experiment });
@@ -202,7 +202,7 @@ fn a_run_of_a_newer_mosaic_says_so_and_offers_nothing() {
     }
 }
 
-/// What can happen to the dashboard, at random.
+/// A random event of the dashboard.
 #[derive(Clone, Debug)]
 enum Happening {
     Key(KeyCode, KeyModifiers),
@@ -256,7 +256,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
     )
 }
 
-/// What must hold whatever happened.
+/// Invariants that must hold after any event.
 fn check(app: &App, effects: &[Effect], was_read_only: bool) {
     assert!(app.tab < TABS.len() && app.window.zoom <= 12);
     let seeds =
@@ -286,14 +286,14 @@ fn check(app: &App, effects: &[Effect], was_read_only: bool) {
 }
 
 proptest! {
-    // 64 sequences of 160 happenings: ten thousand of them.
+    // 64 sequences of 160 events: ten thousand in total.
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn ten_thousand_random_events_leave_a_sound_state(all in happenings()) {
         let mut app = watching();
         let mut size = (80, 24);
         for happening in all {
-            // A form that was opened before is no longer one's own to send.
+            // A form opened before the switch to read-only can no longer be submitted.
             let was_read_only = app.read_only && app.popup == Popup::None;
             let effects = match happening {
                 Happening::Key(code, modifiers) => update(&mut app, Message::Key(KeyEvent::new(code, modifiers))),

@@ -1,4 +1,4 @@
-//! A dashboard with runs, curves and pictures that are the same everywhere.
+//! A dashboard with fixed runs, curves and pictures.
 
 use mosaic_lab::config::Experiment;
 use mosaic_lab::hardware::system::{Gpu, Reading, Used, WorkerUse};
@@ -26,7 +26,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 pub const RUN: &str = "glyphs-attention-3abcde";
 
-/// Two experiments of our own, so that an edit of lab.toml is no change of a screen.
+/// Two separate experiments, so that editing lab.toml does not change any screen.
 pub fn experiments() -> Vec<Experiment> {
     let describe = |name: &str, words: &str| Experiment {
         description: words.into(),
@@ -89,7 +89,7 @@ pub fn attention(step: u64) -> Event {
     event(step, EventBody::Attention(AttentionMetrics { n_pixels: 256, levels: levels.to_vec() }))
 }
 
-/// A GPU that MIG has cut up, and a disk that is nearly full.
+/// A GPU divided by MIG, and a disk that is nearly full.
 pub fn machine(cpu_percent: f64) -> Reading {
     let used = |used: u64, total: u64| Some(Used { used: used << 20, total: total << 20 });
     let part = Gpu {
@@ -120,7 +120,7 @@ pub fn machine(cpu_percent: f64) -> Reading {
     }
 }
 
-/// Four flat pictures a seed, so that a screen in words stays the same everywhere.
+/// Four flat pictures per seed, so that text snapshots of the screen are stable.
 pub fn preview() -> Preview {
     let shape = ImageShape::new(3, 16, 16);
     let seeds = noise_seeds(1, 0, 2, shape);
@@ -138,7 +138,7 @@ pub fn preview() -> Preview {
     Preview { step: 1500, first_seed: 0, sampling_steps: 20, seeds, network, machines, labels }
 }
 
-/// A dashboard that watches a run with curves, a gap in the loss, and a preview.
+/// A dashboard showing a run with curves, a gap in the loss, and a preview.
 pub fn watching() -> App {
     let mut app = App::new(experiments(), "checkpoints".into());
     let other = run("glyphs-cnn-3abcd0", RunState::Training, Health::Lost);
@@ -173,7 +173,7 @@ pub fn screen(app: &App, width: u16, height: u16) -> String {
     terminal.backend().to_string()
 }
 
-/// The screen, with what lies where known to the app, as after a frame of the dashboard.
+/// Draws the screen and passes the layout to the app, as after a frame of the dashboard.
 pub fn seen(app: &mut App, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     let mut regions = Vec::new();

@@ -66,7 +66,7 @@ fn the_setting_that_is_looked_at_is_explained_and_edited() {
     let Popup::Edit(form) = &app.popup else { panic!("no form") };
     assert_eq!(form.cursor, last - 3);
     press(&mut app, KeyCode::Esc);
-    // Of runs that do not differ there is nothing to look at.
+    // Runs that do not differ have no differences to show.
     press(&mut app, KeyCode::Char(' '));
     press(&mut app, KeyCode::Char('1'));
     let other = "glyphs-cnn-3abcd0";
@@ -170,7 +170,7 @@ fn marked_runs_stand_beside_the_one_on_screen() {
     update(&mut app, Message::Experiment { run: other.into(), experiment: Ok(Box::new(twin)) });
     let events = (1..150).map(|i| metrics(i * 10, Some(2.0 / i as f64))).collect();
     update(&mut app, Message::Events { run: other.into(), events });
-    // News of a marked run that is not on screen is taken in too.
+    // Updates of a marked run that is not on screen are processed too.
     let n = app.marked[0].curves.all()[0].series.len();
     update(&mut app, Message::Events { run: RUN.into(), events: vec![metrics(1500, Some(0.1))] });
     assert_eq!(app.marked[0].curves.all()[0].series.len(), n + 1);
@@ -199,7 +199,7 @@ fn attention_entropy_is_a_map_over_steps_and_levels_beside_theory() {
     app.theme = Theme::new(ThemeChoice::Dark, false, None);
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
     terminal.draw(|frame| drop(view(&app, frame))).unwrap();
-    // Entropy falls with training, most of all at the highest t: it ends darker than it began.
+    // Entropy falls with training, most of all at the highest t: the cell ends darker than it began.
     let colour = |x: u16, y: u16| terminal.backend().buffer().cell((x, y)).unwrap().bg;
     let brightness = |colour: Color| match colour {
         Color::Rgb(r, g, b) => u32::from(r) + u32::from(g) + u32::from(b),
@@ -229,12 +229,12 @@ fn seeds_and_steps_of_a_preview_can_be_chosen() {
     press(&mut app, KeyCode::Char('0'));
     let command = Command::Sample { seeds: Some((0, 7)), steps: Some(200) };
     assert_eq!(press(&mut app, KeyCode::Enter), sent(command));
-    // Without a worker, a process of its own is asked for.
+    // Without a worker, the preview is requested from a separate process.
     let over = run(RUN, RunState::Finished, Health::Over);
     update(&mut app, Message::Runs(vec![over]));
     let request = PreviewRequest { seeds: 0..4, steps: 20 };
     assert_eq!(press(&mut app, KeyCode::Char('s')), [Effect::Preview { run: RUN.into(), request }]);
-    // What it made may replace what is on screen, so that is read again.
+    // The new preview may replace the one on screen, which is therefore read again.
     let made = Message::Previewed { run: RUN.into(), made: Ok(()) };
     assert_eq!(update(&mut app, made), [Effect::LoadPreview { run: RUN.into(), step: 1500 }]);
 }
@@ -351,7 +351,7 @@ fn a_first_look_says_what_to_do() {
         if *experiment.name == *"glyphs-cnn"));
 }
 
-/// A network with one head and a machine, three steps of 16x16 grey images.
+/// A trace of a network with one head and a machine: three steps of 16x16 grey images.
 fn trace() -> Trace {
     let shape = ImageShape::new(1, 16, 16);
     let (t, p) = (3, 256);
@@ -406,7 +406,7 @@ fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
     for code in [KeyCode::Up, KeyCode::Left, KeyCode::Char('[')] {
         press(&mut app, code);
     }
-    // Half way at first, then one step towards the noise; the pixel starts in the middle.
+    // Starts at the middle step and pixel, then moves one step towards the noise.
     let at = At { index: 2, pixel: (7, 7) };
     assert_eq!(app.look.as_ref().unwrap().at, at);
     (0..8).for_each(|_| drop(press(&mut app, KeyCode::Char('k'))));
@@ -442,7 +442,7 @@ fn what_takes_long_is_asked_for_once() {
     assert_eq!(press(&mut app, KeyCode::Char('s')), made);
     assert_eq!(press(&mut app, KeyCode::Char('s')), []);
     assert!(app.said.take().unwrap().1.contains("a preview is being made already"));
-    // The other way of asking is no way round.
+    // The other way of requesting a preview is refused as well.
     press(&mut app, KeyCode::Char('S'));
     assert_eq!(press(&mut app, KeyCode::Enter), []);
     let failed = Message::Previewed { run: RUN.into(), made: Err("no checkpoint".into()) };
@@ -461,7 +461,7 @@ fn what_takes_long_is_asked_for_once() {
 #[test]
 fn pasted_text_is_typed_where_something_is_typed_and_no_key_anywhere() {
     let mut app = watching();
-    // As keys, these would stop the run.
+    // As key presses, these would stop the run.
     assert_eq!(update(&mut app, Message::Pasted("xy\n".into())), []);
     assert_eq!(app.popup, Popup::None);
     assert!(app.said.as_ref().unwrap().1.contains("where something is typed"));
@@ -495,7 +495,7 @@ fn a_value_is_edited_in_its_middle() {
 #[test]
 fn letters_with_control_do_nothing_in_popups() {
     let held = |letter, modifiers| Message::Key(KeyEvent::new(KeyCode::Char(letter), modifiers));
-    // Each opens a popup in which the letters below would launch, queue or stop, or be typed.
+    // Each of these keys opens a popup in which the letters below would launch, queue, stop, or be typed.
     let lists = "nex?".chars().map(|opens| (opens, "nwyeqjk "));
     let lines = "/:aRXDS".chars().map(|opens| (opens, "nqj "));
     for (opens, letters) in lists.chain(lines) {
@@ -596,12 +596,12 @@ fn who_only_looks_steers_nothing() {
     assert!(!screen(&app, 80, 24).contains("pause"));
     press(&mut app, KeyCode::Char('L'));
     assert_eq!(app.tab, LOG);
-    // Inside a seed: what is there already is shown, nothing is computed or written.
+    // Inside a seed, existing results are shown, but nothing is computed or written.
     let shown = [Effect::Trace { run: RUN.into(), seed: 0, may_compute: false }];
     assert_eq!(press(&mut app, KeyCode::Enter), shown);
     let trace = Ok(Arc::new(Trace { seed: 0, ..trace() }));
     update(&mut app, Message::Trace { run: RUN.into(), seed: 0, trace });
-    // What is exported goes to where the dashboard was started, not into the run.
+    // Exports go to the directory where the dashboard was started, not into the run.
     let effects = press(&mut app, KeyCode::Char('E'));
     assert!(matches!(&effects[..], [Effect::Export(export)] if export.run.is_none()));
 }
@@ -628,7 +628,7 @@ fn one_key_pauses_and_resumes() {
     assert_eq!(press(&mut app, KeyCode::Char('p')), send(Command::Pause));
     update(&mut app, Message::Runs(vec![run(RUN, RunState::Paused, Health::Alive)]));
     assert_eq!(press(&mut app, KeyCode::Char('p')), send(Command::Resume));
-    // The key that resumes lost runs means the same here.
+    // The key that resumes lost runs has the same effect here.
     assert_eq!(press(&mut app, KeyCode::Char('r')), send(Command::Resume));
     assert!(screen(&app, 80, 24).contains(" p  go on "));
     update(&mut app, Message::Runs(vec![run(RUN, RunState::Training, Health::Alive)]));
@@ -677,7 +677,7 @@ fn a_launch_that_fails_opens_its_form_again_with_what_was_typed() {
     let seen = screen(&app, 80, 24);
     assert!(seen.contains("dataset.labels               /nowhere/labels"), "{seen}");
     assert!(seen.contains("which does not exist") && seen.contains("of the lab file"), "{seen}");
-    // Whoever has opened something else meanwhile is told, and not interrupted.
+    // A user who has opened another popup meanwhile is notified, but not interrupted.
     press(&mut app, KeyCode::Char('n'));
     press(&mut app, KeyCode::Char('?'));
     update(&mut app, Message::Launched(Err(problem.into())));
@@ -685,7 +685,7 @@ fn a_launch_that_fails_opens_its_form_again_with_what_was_typed() {
     press(&mut app, KeyCode::Esc);
     let seen = screen(&app, 80, 24);
     assert!(seen.contains("of the lab file"), "a problem is said whole: {seen}");
-    // What was launched otherwise brings no old form back.
+    // Launches from elsewhere do not reopen an old form.
     update(&mut app, Message::Launched(Ok("glyphs-attention-3abcdf".into())));
     update(&mut app, Message::Launched(Err(problem.into())));
     assert_eq!(app.popup, Popup::None);
@@ -705,7 +705,7 @@ fn tabs_and_the_way_out_are_on_every_screen_with_panels() {
             assert!(seen.lines().last().unwrap().contains("q  leave"), "{seen}");
         }
     }
-    // While a popup is open its keys are the ones that work.
+    // While a popup is open, only its own keys work.
     press(&mut app, KeyCode::Char('n'));
     let seen = screen(&app, 80, 24);
     let foot = seen.lines().last().unwrap();

@@ -1,6 +1,7 @@
-//! Which file of `src` uses which other, from the syntax tree: `use` trees, paths in code and paths in macros.
+//! Dependencies between the files of `src`, from the syntax tree: `use` trees, paths in code and paths in
+//! macros.
 //!
-//! Unit tests (`#[cfg(test)]`) do not count. A path that leads to something in a module counts for the file of that module.
+//! Unit tests (`#[cfg(test)]`) do not count. A path to an item in a module counts for the file of that module.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +9,13 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, UseTree};
 
-/// A module by its path, e.g. `["theory", "gpu"]`; the crate's root is empty.
+/// A module by its path, e.g. `["theory", "gpu"]`; empty for the crate's root.
 pub type Module = Vec<String>;
 
-/// Modules that have a file, with those that each uses.
+/// Modules that have a file, with the modules that each uses.
 pub type Graph = BTreeMap<Module, BTreeSet<Module>>;
 
-/// The graph of files, from each module's path and text.
+/// Builds the graph of files from each module's path and text.
 pub fn graph(files: &[(Module, String)]) -> Graph {
     let known: BTreeSet<Module> = files.iter().map(|(module, _)| module.clone()).collect();
     let edges = |(module, text): &(Module, String)| {
@@ -27,7 +28,7 @@ pub fn graph(files: &[(Module, String)]) -> Graph {
     files.iter().map(edges).collect()
 }
 
-/// Groups of files that use each other round in a circle.
+/// Cycles: groups of files that use each other, directly or indirectly.
 pub fn circles(graph: &Graph) -> Vec<Vec<Module>> {
     let reach: BTreeMap<&Module, BTreeSet<&Module>> =
         graph.keys().map(|module| (module, reachable(graph, module))).collect();
@@ -57,7 +58,7 @@ fn reachable<'a>(graph: &'a Graph, from: &'a Module) -> BTreeSet<&'a Module> {
     found
 }
 
-/// The file that a path used in `module` leads to.
+/// The file that a path used in `module` refers to.
 fn target(module: &Module, path: &[String], known: &BTreeSet<Module>) -> Option<Module> {
     let (mut at, mut rest) = match path.first()?.as_str() {
         "crate" => (Module::new(), &path[1..]),
@@ -123,7 +124,7 @@ impl Paths {
         }
     }
 
-    /// `crate::a::b`, `super::c` and `self::d` in a macro's arguments.
+    /// Visits `crate::a::b`, `super::c` and `self::d` in a macro's arguments.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut colons = 0;
@@ -177,7 +178,7 @@ impl<'ast> Visit<'ast> for Paths {
         self.tokens(found.tokens.clone());
     }
 
-    /// `pub(super)` is no use of anything.
+    /// Skipped, because `pub(super)` is not a use.
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
 }
 

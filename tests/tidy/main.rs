@@ -1,4 +1,4 @@
-//! House rules that a machine can check: module docs, import direction, file size, leftovers.
+//! House rules checked automatically: module docs, import direction, file size, leftovers.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ const ORDER: [&str; 20] = [
     "cli",
 ];
 
-/// Pairs that the order alone would allow: siblings, and a dashboard that knows no network.
+/// Pairs that the order alone would allow: siblings, and the dashboard, which must not know networks.
 const FORBIDDEN: [(&str, &str); 7] = [
     ("theory", "network"),
     ("training", "theory"),
@@ -41,7 +41,7 @@ const FORBIDDEN: [(&str, &str); 7] = [
     ("tui", "training"),
 ];
 
-/// Lines after which a file is asked whether a second concept moved in.
+/// Maximum file length; a longer file probably holds a second concept.
 const LINES_MAX: usize = 600;
 
 struct Source {
@@ -69,7 +69,7 @@ fn sources(folder: &str) -> Vec<Source> {
     found
 }
 
-/// The module of a file under `src`, e.g. `theory::gpu`; the crate's root and the program are empty.
+/// The module of a file under `src`, e.g. `theory::gpu`; empty for `lib.rs` and `main.rs`.
 fn module_of(path: &Path) -> Module {
     let parts = path.with_extension("");
     let parts =
@@ -81,7 +81,7 @@ fn module_of(path: &Path) -> Module {
     if module == ["lib"] || module == ["main"] { Module::new() } else { module }
 }
 
-/// Which file uses which other; `lib.rs` and `main.rs` are left out.
+/// The graph of files, without `lib.rs` and `main.rs`.
 fn graph() -> imports::Graph {
     let files = sources("src").into_iter().map(|source| (module_of(&source.path), source.text));
     let files: Vec<_> = files.filter(|(module, _)| !module.is_empty()).collect();
@@ -150,7 +150,8 @@ fn no_file_has_grown_huge() {
     }
 }
 
-/// Text from files and arguments goes through `console`; only the dashboard and pictures write to a terminal themselves.
+/// Text from files and arguments goes through `console`; only the dashboard and pictures write to a terminal
+/// directly.
 #[test]
 fn commands_print_through_the_console() {
     let ways =
@@ -168,7 +169,7 @@ fn commands_print_through_the_console() {
         ]
         .iter()
         .any(|room| source.path.starts_with(room));
-        // Unit tests stand at the end of a file.
+        // Unit tests are at the end of a file.
         let code = source.text.split("#[cfg(test)]").next().unwrap_or_default();
         for way in ways.map(|halves| halves.concat()) {
             assert!(!prints || !code.contains(&way), "{} holds '{way}'", source.path.display());
@@ -178,7 +179,7 @@ fn commands_print_through_the_console() {
 
 #[test]
 fn no_leftovers() {
-    // Spelled in two halves, so that this list does not find itself.
+    // Split into halves, so that this list does not match itself.
     let leftovers = [
         ["todo", "!("],
         ["unimplemented", "!("],
