@@ -22,7 +22,7 @@
 //! | [`analysis`] | agreement, judged creativity, provenance |
 //! | [`config`] | lab.toml: experiments and their settings |
 //! | [`runs`] | run directories and their workers |
-//! | [`evaluation`] | evaluation of networks and machines: samples, calibration, comparison, reports, inspection, studies |
+//! | [`evaluation`] | samples, calibration, comparison, reports, inspection and studies of networks and machines |
 //! | [`worker`] | the process that trains one run |
 //! | [`mod@bench`] | benchmarks on this computer, for `mosaic bench` |
 //! | [`tui`] | the dashboard |

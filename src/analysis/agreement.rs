@@ -20,6 +20,10 @@ pub struct Agreement {
 }
 
 /// Compares a prediction (a machine's image) with its target (the network's).
+///
+/// # Panics
+///
+/// If the images differ in length.
 pub fn agreement(prediction: &[f64], target: &[f64]) -> Agreement {
     assert_eq!(prediction.len(), target.len(), "agreement needs equally long images");
     let n = target.len() as f64;

@@ -105,6 +105,10 @@ impl Judge {
     }
 
     /// Judges one image, `[C, H, W]`.
+    ///
+    /// # Panics
+    ///
+    /// If the image does not have the shape of the training images.
     pub fn judge(&self, image: &[f64]) -> Judgement {
         let pixels = self.pixels(image);
         match (self.look(&pixels), &self.rule) {

@@ -32,6 +32,10 @@ impl Nearest {
 
 /// The nearest training image of `sample` (`[C, H, W]`); `None` if there is none or the sample is not
 /// finite. Costs `N * (C H W) * H W` operations, spread over threads.
+///
+/// # Panics
+///
+/// If `sample` does not have the shape of the training images.
 pub fn nearest(sample: &[f64], dataset: &Dataset) -> Option<Nearest> {
     let shape = dataset.shape();
     assert_eq!(sample.len(), shape.n_values(), "a sample shaped like the training images");

@@ -28,6 +28,10 @@ pub struct Lab {
 
 impl Lab {
     /// Finds the experiment with this name.
+    ///
+    /// # Errors
+    ///
+    /// If there is none; the error gives the nearest name.
     pub fn experiment(&self, name: &str) -> Result<&Experiment, ConfigError> {
         let names = || self.experiments.iter().map(|experiment| &*experiment.name);
         self.experiments.iter().find(|experiment| *experiment.name == *name).ok_or_else(|| {
@@ -42,6 +46,10 @@ impl Lab {
 }
 
 /// Reads `path` if given, otherwise `lab.toml` in the current directory, otherwise the built-in text.
+///
+/// # Errors
+///
+/// If the file cannot be read, or holds an unknown key or an invalid value.
 pub fn load(path: Option<&Path>) -> Result<Lab, ConfigError> {
     let here = Path::new("lab.toml");
     let path = match path {

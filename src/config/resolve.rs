@@ -37,6 +37,10 @@ const CIFAR_ADVICE: &str = "; download https://www.cs.toronto.edu/~kriz/cifar-10
 
 impl Experiment {
     /// Refuses combinations of settings that cannot work with any data.
+    ///
+    /// # Errors
+    ///
+    /// Names the setting at fault and the problem.
     pub fn check(&self) -> Result<(), SettingError> {
         let refuse = |key: &str, problem: String| Err(SettingError::combination(key, problem));
         let data = &self.dataset;
@@ -133,6 +137,10 @@ impl Experiment {
     }
 
     /// Refuses data sets whose files are missing, giving the line that names them.
+    ///
+    /// # Errors
+    ///
+    /// If a path does not exist, is of the wrong kind or is not UTF-8.
     pub fn check_files(&self) -> Result<(), ConfigError> {
         for (key, full_key, text) in [
             ("path", "dataset.path", &self.dataset.path),

@@ -17,7 +17,7 @@ pub enum Kind {
 #[derive(Clone, Debug, Default)]
 pub struct LeftOut {
     by_reason: BTreeMap<String, (usize, PathBuf)>,
-    /// The same by reason and kind.
+    /// Counts of files by reason and kind.
     by_kind: BTreeMap<&'static str, BTreeMap<String, (usize, PathBuf)>>,
 }
 

@@ -27,6 +27,10 @@ pub enum DatasetSource {
 /// Opens `source`. A `limit` below the number of images selects a random subset by `subset_seed`, in the
 /// source's order: some copies of MNIST are sorted by class, so their first images are not a representative
 /// sample.
+///
+/// # Errors
+///
+/// If `limit` or the size is out of range, or if files are missing, unreadable or not of the expected format.
 pub fn open(
     name: &str,
     source: &DatasetSource,

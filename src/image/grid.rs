@@ -14,6 +14,10 @@ const NEUTRAL: [f64; 3] = [255.0, 255.0, 255.0];
 
 /// Converts one image (`[C, H, W]`, C = 1 or 3, values in [-1, 1]) to RGB, clamping values outside the range.
 /// For any other number of channels, the first is shown in grey.
+///
+/// # Panics
+///
+/// If `image` is not one image of this shape.
 pub fn to_rgb(image: &[f64], shape: ImageShape) -> RgbImage {
     assert_eq!(image.len(), shape.n_values(), "one {shape} image");
     let n = shape.n_pixels();
@@ -27,6 +31,10 @@ pub fn to_rgb(image: &[f64], shape: ImageShape) -> RgbImage {
 /// smaller, white if they agree; full colour at a difference of 1 (half the range), grey for NaN. Channels that
 /// differ in opposite directions could cancel: the mean takes the sign of the largest difference and the mean
 /// magnitude, so any difference shows.
+///
+/// # Panics
+///
+/// If `a` or `b` is not one image of this shape.
 pub fn difference(a: &[f64], b: &[f64], shape: ImageShape) -> RgbImage {
     assert!(a.len() == shape.n_values() && b.len() == a.len(), "two {shape} images");
     let n = shape.n_pixels();

@@ -55,6 +55,10 @@ pub enum ControlError {
 }
 
 /// Sends one request in this process's name and waits up to two seconds for the reply.
+///
+/// # Errors
+///
+/// If there is no worker, or if it does not reply in time.
 pub fn send(run: &RunDir, act: Act) -> Result<Reply, ControlError> {
     let talk = |source: io::Error| ControlError::Talk { run: run.id(), source: late(source) };
     let stream = connect(run).map_err(|source| match source.kind() {

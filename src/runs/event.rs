@@ -14,7 +14,7 @@ pub struct Event {
     pub v: u32,
     /// Milliseconds since the Unix epoch.
     pub time_ms: u64,
-    /// Training step the event belongs to.
+    /// Training step that the event belongs to.
     pub step: u64,
     pub body: EventBody,
 }
@@ -125,7 +125,7 @@ pub struct PreviewSummary {
 pub struct AgreementFigure {
     /// Column name, e.g. `els` or `attention-similarity`.
     pub machine: String,
-    /// Pearson's r per seed; `None` where it is undefined (a constant image).
+    /// Pearson's r per seed; `None` if undefined (a constant image).
     pub r: Vec<Option<f64>>,
     /// Coefficient of determination `R^2 = 1 - SS_res / SS_tot` per seed.
     pub r_squared_cod: Vec<Option<f64>>,
@@ -139,18 +139,18 @@ pub struct Rates {
     pub consistent: Rate,
     pub novel: Rate,
     pub creative: Rate,
-    /// Whole features among all components; the interval ignores that components share images.
+    /// Rate of whole features among all components; its interval ignores that components share images.
     pub whole: Option<Rate>,
     /// Mean share of foreground in the leading hue, with a 95% interval of the mean.
     pub hue_purity: Option<Rate>,
-    /// Consistent ones among the valid ones.
+    /// Rate of consistent samples among the valid ones.
     pub consistent_of_valid: Option<Rate>,
-    /// What `consistent` would be if these samples' features were dealt to images at random.
+    /// The rate of `consistent` if these samples' features were assigned to images at random.
     pub chance: Option<f64>,
 }
 
 impl Rates {
-    /// Every rate there is under its name in reports, in their order.
+    /// All available rates with their names in reports, in the order of the reports.
     pub fn named(&self) -> Vec<(&'static str, Rate)> {
         let all = [
             ("whole", self.whole),
@@ -165,7 +165,7 @@ impl Rates {
     }
 }
 
-/// A share and its interval.
+/// A rate in [0, 1] with its 95% interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
     pub value: f64,

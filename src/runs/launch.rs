@@ -93,6 +93,11 @@ fn quoted(log: &str) -> String {
 }
 
 /// Creates a run's directory and starts its worker.
+///
+/// # Errors
+///
+/// If the settings or data files are unusable, or if the worker does not start; no run is left behind that
+/// looks as if it were being launched.
 pub fn launch(
     runs: &RunsDir,
     experiment: &Experiment,
@@ -148,6 +153,11 @@ fn abandon(run: &RunDir, steps: u64, error: &LaunchError) {
 }
 
 /// Starts a new worker for a run that was stopped, failed or lost; `threads` as in [`LaunchOptions`].
+///
+/// # Errors
+///
+/// If the directory is not a run, has a live worker, is finished or was written by a newer mosaic, or if the
+/// worker does not start.
 pub fn resume(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
     if !run.run_toml_path().is_file() {
         return Err(LaunchError::NoRun { path: run.path().to_owned() });
@@ -172,6 +182,11 @@ fn readable(run: &RunDir) -> Result<Option<Status>, LaunchError> {
 /// Kills a worker immediately, without a checkpoint; the run can be resumed from its last one. If another
 /// process has control of the worker, `force` is required. The worker itself is not consulted, since it may
 /// hang.
+///
+/// # Errors
+///
+/// If there is no worker, if it cannot be reached or does not exit within 5 seconds, or if another process has
+/// control and `force` is false.
 pub fn kill(run: &RunDir, force: bool) -> Result<(), LaunchError> {
     let no_worker = || LaunchError::NoWorker { run: run.id() };
     // A worker whose status cannot be read is found by its lock.
@@ -196,6 +211,10 @@ pub fn kill(run: &RunDir, force: bool) -> Result<(), LaunchError> {
 
 /// Asks the worker of a run to write a checkpoint and stop, whoever has control: by a signal, or over its
 /// socket if a signal cannot reach it. Returns false if there is no worker.
+///
+/// # Errors
+///
+/// If the worker cannot be reached by either way.
 pub fn terminate(run: &RunDir) -> Result<bool, LaunchError> {
     let status = readable(run)?;
     match signal(run, status.as_ref(), rustix::process::Signal::TERM) {

@@ -139,6 +139,10 @@ impl Preview {
     }
 
     /// Reads the preview in the directory `path`.
+    ///
+    /// # Errors
+    ///
+    /// If the file is missing or invalid, or if its batches differ in size or shape.
     pub fn read(path: &Path) -> Result<Self, PreviewError> {
         let file = path.join(SAMPLES);
         let bytes = std::fs::read(&file).map_err(|source| PreviewError::Io {

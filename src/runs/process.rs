@@ -45,7 +45,7 @@ pub struct FileId {
 }
 
 impl ProcessId {
-    /// This process.
+    /// Identity of this process.
     pub fn current() -> Self {
         let pid = std::process::id();
         Self {

@@ -159,6 +159,10 @@ impl RunsDir {
     }
 
     /// Renames a run and returns the new name, which keeps the launch time at its end.
+    ///
+    /// # Errors
+    ///
+    /// If the name is invalid or taken, or if the run has a worker.
     pub fn rename(&self, run: &RunDir, to: &str) -> Result<String, RunDirError> {
         let from = run.id();
         let refused = |problem: String| RunDirError::Name { name: to.to_owned(), problem };
@@ -236,6 +240,10 @@ fn created_ms(id: &str) -> Option<u64> {
 
 impl RunDir {
     /// Deletes the run and its directory's content.
+    ///
+    /// # Errors
+    ///
+    /// If the run has a worker or was written by a newer mosaic.
     pub fn delete(&self) -> Result<(), RunDirError> {
         let _lock = self.claim("deleting")?;
         std::fs::remove_dir_all(&self.path).map_err(|source| RunDirError::Io {

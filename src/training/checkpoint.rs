@@ -211,6 +211,10 @@ pub fn delete(checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
 
 impl Checkpoint {
     /// Reads and verifies all parts.
+    ///
+    /// # Errors
+    ///
+    /// If a file is missing or fails its checksum, or if the format is newer than this version.
     pub fn load(&self) -> Result<Contents, CheckpointError> {
         let manifest = self.manifest()?;
         let [weights, ema, optimizer] = Part::ALL.map(|part| self.read(&manifest, part));
@@ -226,6 +230,10 @@ impl Checkpoint {
     }
 
     /// Reads and verifies one part; sampling from a finished run needs only that.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Checkpoint::load`].
     pub fn load_part(&self, part: Part) -> Result<TensorMap, CheckpointError> {
         self.read(&self.manifest()?, part)
     }

@@ -25,9 +25,9 @@ const T_MIN: f64 = 1e-4;
 /// One noised batch on the host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostBatch {
-    /// `x_t` [B, C, H, W].
+    /// Noisy images `x_t`, `[B, C, H, W]`.
     pub x: Vec<f32>,
-    /// The noise in `x`, with the same shape.
+    /// The noise in `x`, `[B, C, H, W]`.
     pub eps: Vec<f32>,
     /// Time of each image.
     pub t: Vec<f64>,

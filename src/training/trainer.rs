@@ -94,6 +94,10 @@ impl Trainer {
 
     /// Restores weights and optimiser from a checkpoint but keeps the current step number: every step draws its
     /// own data, so the failed steps are not repeated.
+    ///
+    /// # Errors
+    ///
+    /// If the checkpoint has other settings or training images.
     pub fn roll_back(&mut self, saved: Contents) -> Result<(), TrainingError> {
         self.current().check(&saved.identity)?;
         self.restore(saved)
@@ -157,6 +161,10 @@ impl Trainer {
     }
 
     /// Takes one step.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainingError::NonFinite`] if the loss or gradient is not finite; the weights are unchanged then.
     pub fn step(&mut self) -> Result<StepReport, TrainingError> {
         let started = Instant::now();
         let step = self.n_steps_done;
