@@ -158,8 +158,8 @@ impl Reader<'_> {
         Ok(true)
     }
 
-    /// Visits every setting of a table, written as `set.training.steps` or `set = { training = { steps = .. }
-    /// }`.
+    /// Visits every setting of a table, written as `set.training.steps` or
+    /// `set = { training = { steps = .. } }`.
     fn each_setting(
         &self,
         value: &Spanned<DeValue<'_>>,

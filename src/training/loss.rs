@@ -5,9 +5,9 @@
 //! ```
 //!
 //! All randomness is a function of the seed and the step number alone, so a resumed run sees exactly what an
-//! uninterrupted one would have seen, without saved state. Times are stratified over the batch, `t_i = (i +
-//! u_i) / B`: each is uniform on its stratum and together they cover [0, 1], which makes the loss much less
-//! noisy.
+//! uninterrupted one would have seen, without saved state. Times are stratified over the batch,
+//! `t_i = (i + u_i) / B`: each is uniform on its stratum and together they cover [0, 1], which makes the loss
+//! much less noisy.
 
 use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
