@@ -91,7 +91,7 @@ fn runs_are_calibrated_and_compared_again_on_other_seeds() {
     let whole = ["--set", "theory.machines=ideal,wiener"];
     let nothing = lab.mosaic(&[&["calibrate", &id], &small[..], &whole].concat());
     assert!(
-        stderr(&nothing).contains("(ideal, wiener) has settings to fit"),
+        stderr(&nothing).contains("(ideal, wiener) has settings to calibrate"),
         "{}",
         stderr(&nothing)
     );
@@ -220,7 +220,7 @@ fn bench_gpu_without_a_gpu_says_so_in_one_line() {
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     assert!(
-        said.starts_with("error: there is no GPU to bench: cpu") && said.lines().count() == 1,
+        said.starts_with("error: no GPU to benchmark: cpu") && said.lines().count() == 1,
         "{said}"
     );
     assert!(stdout(&output).is_empty(), "{}", stdout(&output));
@@ -312,7 +312,7 @@ fn what_cannot_be_shown_or_attached_to_is_named() {
     let text = lab.place.path().join("text.png");
     std::fs::write(&text, "no picture").unwrap();
     let output = lab.mosaic(&["show", text.to_str().unwrap()]);
-    assert!(stderr(&output).contains("reading the picture"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("as PNG"), "{}", stderr(&output));
     let picture = lab.place.path().join("picture.png");
     image::RgbImage::new(4, 4).save(&picture).unwrap();
     let output = lab.mosaic(&["show", picture.to_str().unwrap()]);
@@ -333,7 +333,7 @@ fn init_writes_a_lab_file_that_reads_and_never_overwrites_one() {
     std::fs::write(place.path().join("lab.toml"), "# mine").unwrap();
     let again = mosaic(&["init"]);
     assert!(!again.status.success());
-    assert!(String::from_utf8_lossy(&again.stderr).contains("'lab.toml' is there already"));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("'lab.toml' already exists"));
     assert_eq!(std::fs::read_to_string(place.path().join("lab.toml")).unwrap(), "# mine");
 }
 

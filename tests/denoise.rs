@@ -151,8 +151,8 @@ fn bad_arguments_are_refused_in_words() {
     bench.refuse("elss", &[], "did you mean 'els'?");
     bench.refuse("els", &["--k", "4"], "k = '4'");
     bench.refuse("els-interior", &["--k", "5"], "use k up to 3");
-    bench.refuse("els", &["--t", "0"], "--t is '0'");
-    bench.refuse("els", &["--t", "1.5"], "--t is '1.5'");
+    bench.refuse("els", &["--t", "0"], "--t '0' is out of range");
+    bench.refuse("els", &["--t", "1.5"], "--t '1.5' is out of range");
     bench.refuse("els", &["--label", "7"], "labels present are 0, 1");
     bench.refuse("els", &["--lambda", "1"], "--lambda is for the machine 'attention'");
     bench.refuse("attention", &["--gamma", "2"], "gamma is '2'");

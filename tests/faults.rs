@@ -161,7 +161,7 @@ fn a_second_worker_refuses_a_run_and_the_first_goes_on_undisturbed() {
     assert!(stderr(&second).contains(&words), "{}", stderr(&second));
     // A command does not start a second worker either.
     let resumed = lab.mosaic(&["resume", &run.id()]);
-    let words = format!("has a worker at work (process {}); nothing to resume", first.pid);
+    let words = format!("already has a worker (process {}); nothing to resume", first.pid);
     assert!(stderr(&resumed).contains(&words), "{}", stderr(&resumed));
     let step = run.status().unwrap().step;
     wait_for("further steps", || run.status().is_some_and(|status| status.step > step));
@@ -197,7 +197,7 @@ fn queued_runs_start_in_order_as_those_ahead_end_die_or_pause() {
     let [second, third, fourth, fifth] = [0; 4].map(|_| queued(&lab, &ENDLESS));
     let last = queued(&lab, &ENDLESS);
     wait_for("the queue", || message(&last).contains("and 4 more"));
-    assert_eq!(message(&second), format!("waits for {}", first.id()));
+    assert_eq!(message(&second), format!("waiting for {}", first.id()));
     let only = |at_work: &RunDir, waiting: &[&RunDir]| {
         wait_for("its turn", || state(at_work) == Some(RunState::Training));
         // No other run has started with it.

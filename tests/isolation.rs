@@ -354,7 +354,7 @@ fn a_description_that_is_away_for_a_moment_ends_nothing_and_one_that_stays_away_
     wait_for("the end", || !worker.is_running());
     let status = run.status().unwrap();
     assert_eq!(status.state, RunState::Stopped);
-    assert!(status.message.unwrap().contains("put it back"));
+    assert!(status.message.unwrap().contains("restore it"));
     fs::rename(&aside, run.run_toml_path()).unwrap();
     assert!(lab.mosaic(&["resume", &run.id()]).status.success());
     wait_for("training", || state(&run) == Some(RunState::Training));

@@ -202,7 +202,7 @@ fn ctrl_c_and_a_lost_terminal_leave_the_run_at_work() {
         send(child.id(), signal);
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-        assert!(stderr(&output).contains("goes on without you"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("continues in the background"), "{}", stderr(&output));
         assert_eq!(run.health(), Health::Alive);
         assert!(lab.mosaic(&["stop", &run.id()]).status.success());
         wait_for("the stop", || state(&run) == Some(RunState::Stopped));
@@ -355,7 +355,7 @@ fn a_study_that_is_ended_stops_its_workers() {
     };
     let left = study(INT);
     assert_eq!(left.status.code(), Some(3), "{}", stderr(&left));
-    assert!(stderr(&left).contains("the workers go on"), "{}", stderr(&left));
+    assert!(stderr(&left).contains("the workers continue"), "{}", stderr(&left));
     let runs = || RunsDir::new(lab.runs()).list();
     assert!(runs().iter().all(|run| run.health == Health::Alive));
     let ended = study(TERM);

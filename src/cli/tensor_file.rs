@@ -173,7 +173,7 @@ mod tests {
             ((0.0, 1.0), Some("2 v - 1")),
             ((0.0, 255.0), Some("v / 127.5 - 1")),
             ((-2.1, 2.6), Some("mean and variance")),
-            ((0.0, 65535.0), Some("otherwise")),
+            ((0.0, 65535.0), Some("normalised")),
             ((-1.0, 1.0), None),
             ((-1.004, 1.0000001), None),
             ((-0.5, 0.5), None),

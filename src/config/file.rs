@@ -170,6 +170,6 @@ mod tests {
         assert_eq!(lab.experiment("b").unwrap().training.steps, 7);
         let error =
             read_text("[experiment.a]\nbase = 'b'\n[experiment.b]\nbase = 'a'\n").unwrap_err();
-        assert!(error.to_string().contains("circle"), "{error}");
+        assert!(error.to_string().contains("cycle"), "{error}");
     }
 }

@@ -271,7 +271,7 @@ impl Gate {
                 Claim::TakenFrom(other) => {
                     format!("{words} took control from {}", other.words())
                 }
-                _ => format!("{words} steers"),
+                _ => format!("{words} has control"),
             };
             self.worker.handed_over(holder.as_ref(), &words);
         }
@@ -472,6 +472,6 @@ mod tests {
         let told = worker.told.lock().unwrap();
         let names: Vec<_> = told.iter().map(|(name, _)| name.as_deref()).collect();
         assert_eq!(names, [Some("ana"), Some("ben"), None, None, Some("ana"), Some("ben")]);
-        assert!(told[1].1.starts_with("ben") && told[1].1.contains("took control over from ana"));
+        assert!(told[1].1.starts_with("ben") && told[1].1.contains("took control from ana"));
     }
 }

@@ -365,7 +365,7 @@ mod tests {
         assert_eq!(kill(), Delivery::NoWorker);
         let lock = RunLock::take(run.path()).unwrap();
         assert!(
-            matches!(kill(), Delivery::OutOfReach(words) if words.contains("does not work on"))
+            matches!(kill(), Delivery::OutOfReach(words) if words.contains("does not have this directory open"))
         );
         let other = Status { worker: elsewhere(), host: Some("box".to_owned()), ..status.clone() };
         let reply = signal_worker(&run, Some(&other), Signal::KILL).unwrap();

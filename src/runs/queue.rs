@@ -152,7 +152,7 @@ mod tests {
         }
         assert_eq!(ahead(&runs, &first), [busy.id()]);
         assert_eq!(ahead(&runs, &second), [busy.id(), first.id()]);
-        assert_eq!(words(&ahead(&runs, &second)), format!("waits for {} and 1 more", busy.id()));
+        assert_eq!(words(&ahead(&runs, &second)), format!("waiting for {} and 1 more", busy.id()));
         // A run that died in the queue, one that is paused and one that is over block nobody.
         drop(of_first);
         say(&busy, RunState::Paused, me.clone());

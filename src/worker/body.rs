@@ -114,7 +114,7 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
     last_words::prepare(run);
     let stop = &signals.stop;
     if let Some(error) = &lock.refused {
-        board.notice(NoticeLevel::Warning, format!("'{}' is on a file system without locks ({error}): a second worker cannot be prevented, and a lost worker is detected only by its heartbeat only", run.path().display()));
+        board.notice(NoticeLevel::Warning, format!("'{}' is on a file system without locks ({error}): a second worker cannot be prevented, and a lost worker is detected only by its heartbeat", run.path().display()));
     }
     // Reserved descriptors, closed to make room for the final report if the work fails for lack of descriptors.
     let spare = [0; 3].map(|_| File::open("/dev/null").ok());

@@ -145,7 +145,7 @@ fn one_of_two_dashboards_steers_until_the_other_takes_over() {
     let stopped = lab.mosaic(&["stop", &id]);
     assert!(stopped.status.success(), "{}", stderr(&stopped));
     let log = String::from_utf8(lab.mosaic(&["logs", &id]).stdout).unwrap();
-    for words in ["steers", "took control over from ana@pts/", "gave control back"] {
+    for words in ["has control", "took control from ana@pts/", "gave up control"] {
         assert!(log.contains(words), "'{words}' in\n{log}");
     }
 }

@@ -144,7 +144,7 @@ fn a_seed_is_looked_into_from_the_command_line() {
     }
 
     for (arguments, words) in
-        [(["--pixel", "99,0"], "lies outside the image"), (["--step", "0"], "none of the sampling")]
+        [(["--pixel", "99,0"], "lies outside the image"), (["--step", "0"], "out of range")]
     {
         let refused = lab.mosaic(&[&["inspect", id], &arguments[..]].concat());
         assert!(stderr(&refused).contains(words), "{}", stderr(&refused));

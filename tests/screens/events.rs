@@ -196,7 +196,7 @@ fn a_run_of_a_newer_mosaic_says_so_and_offers_nothing() {
     };
     update(&mut app, Message::Runs(vec![summary]));
     let seen = screen(&app, 200, 60);
-    assert!(seen.contains("a newer mosaic (9.9.9) wrote it, in format 7"), "{seen}");
+    assert!(seen.contains("written by a newer mosaic (9.9.9) in format 7"), "{seen}");
     for action in [Action::Pause, Action::Stop, Action::Take, Action::Resume] {
         assert!(!app.can(action), "{action:?}");
     }
