@@ -18,6 +18,7 @@ use crate::evaluation::inspect::picture::{At, film, sheet};
 use crate::evaluation::inspect::{Trace, path_of, trace};
 use crate::evaluation::trained::Trained;
 use crate::files::{check_output, is_same_output, is_stdout};
+use crate::runs::seen_seeds;
 
 /// Conventional exit code of a process ended by Ctrl-C.
 const INTERRUPTED: i32 = 130;
@@ -76,6 +77,8 @@ pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
     signal_hook::flag::register_conditional_shutdown(interrupt, INTERRUPTED, stop.clone())
         .context("listening for Ctrl-C")?;
     signal_hook::flag::register(interrupt, stop.clone()).context("listening for Ctrl-C")?;
+    let seeds = args.seed..args.seed.saturating_add(1);
+    seen_seeds::record(&run.dir, &seeds, "inspect").context("recording the seed as seen")?;
     let trace = trace(&trained, args.seed, &stop)?;
     let at = place_of(&trace, args)?;
     let path = path_of(&run.dir, args.seed);

@@ -13,6 +13,7 @@ use super::control::find;
 use super::place::Place;
 use super::words_beside::words_beside;
 use crate::console;
+use crate::errorln;
 use crate::evaluation::figures;
 use crate::evaluation::samples::with_classes;
 use crate::evaluation::trained::Trained;
@@ -20,6 +21,7 @@ use crate::files::{check_output, is_stream, write_output};
 use crate::image::picture;
 use crate::random::noise_seeds;
 use crate::runs::preview::tensor_file;
+use crate::runs::seen_seeds;
 
 #[derive(Clone, Debug, Args)]
 pub struct SampleArgs {
@@ -60,6 +62,12 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
     let trained = Trained::open(&run.dir, &[])?;
     let experiment = &trained.experiment;
+    if let Err(error) = seen_seeds::record(&run.dir, &args.seeds, "sample") {
+        errorln!(
+            "warning: reports of run '{}' will not name the seeds sampled now: {error}",
+            run.id
+        );
+    }
     let n = usize::try_from(args.seeds.end - args.seeds.start)?;
     let shape = trained.dataset.shape();
     let seeds = noise_seeds(experiment.noise_seed, args.seeds.start, n, shape);

@@ -19,6 +19,7 @@ pub mod liveness;
 pub mod condition;
 pub mod runs_dir;
 pub mod queue;
+pub mod seen_seeds;
 pub mod events;
 pub mod control;
 pub mod launch;

@@ -73,6 +73,10 @@ impl RunDir {
         self.base.join("events.jsonl")
     }
 
+    pub fn seen_seeds_path(&self) -> PathBuf {
+        self.base.join("seen_seeds.jsonl")
+    }
+
     pub fn log_path(&self) -> PathBuf {
         self.base.join("worker.log")
     }

@@ -219,7 +219,8 @@ fn records(place: &Path) -> Vec<Reader> {
     let run = RunDir::open(place.join("run-0001"));
     fs::create_dir_all(run.path()).unwrap();
     let built_in = config::BUILT_IN.as_bytes().to_vec();
-    let small = b"[experiment.a]\ndataset.kind = \"glyphs\"\ntraining.steps = 5\ntheory.patch_size = 5\n";
+    let small =
+        b"[experiment.a]\ndataset.kind = \"glyphs\"\ntraining.steps = 5\ntheory.patch_size = 5\n";
     let experiment = config::load(None).unwrap().experiments.remove(0);
     let toml = RunToml {
         parent: None,
