@@ -11,8 +11,10 @@ use super::control::find;
 use crate::console;
 use crate::console::abilities;
 use crate::runs::preview;
-use crate::tui::pictures::{Depth, print_plain};
-use crate::tui::probe::{Protocol, Wish, probe_once};
+use crate::tui::pictures::depth::Depth;
+use crate::tui::pictures::plain::print_plain;
+use crate::tui::pictures::protocol::Protocol;
+use crate::tui::probe::{Wish, probe_once};
 
 /// Width where the terminal does not say its own.
 const COLUMNS: u16 = 80;

@@ -74,6 +74,23 @@ pub fn smooth(points: &[(f64, f64)], past: f64) -> Vec<(f64, f64)> {
     points.iter().map(|&(x, y)| (x, average.take(y))).collect()
 }
 
+/// The smallest and largest finite value, widened on both sides by `margin` times their difference; never an empty range.
+pub fn bounds(values: impl Iterator<Item = f64>, margin: f64) -> [f64; 2] {
+    let (low, high) = values
+        .filter(|value| value.is_finite())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    if low > high {
+        return [0.0, 1.0];
+    }
+    let room = margin * (high - low);
+    if high > low { [low - room, high + room] } else { [low - 0.5, low + 0.5] }
+}
+
+/// The letter of a curve: A for index 0, B for 1, ... and A again for 26.
+pub fn letter(index: usize) -> char {
+    char::from(b'A' + (index % 26) as u8)
+}
+
 /// A part of the training steps: `2^-zoom` of them, `pan` half windows before the newest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {

@@ -7,7 +7,8 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
-use super::export::{self, Export};
+use super::export::content::Export;
+use super::export::write::EXPORTS_DIR;
 use super::link::Link;
 use crate::config::Experiment;
 use crate::evaluation::calibration::Calibration;
@@ -168,7 +169,7 @@ impl Link for Disk {
 
     fn export(&self, export: Export) -> Box<dyn FnOnce() -> Result<String, String> + Send> {
         let folder = match &export.run {
-            Some(run) => self.runs.path().join(run).join(export::FOLDER),
+            Some(run) => self.runs.path().join(run).join(EXPORTS_DIR),
             None => PathBuf::from("."),
         };
         Box::new(move || {

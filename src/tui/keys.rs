@@ -1,8 +1,10 @@
-//! The key table: every key of the dashboard, said once. Dispatch, help overlay and footer read it.
+//! The key table of the dashboard. Dispatch, help, palette and footer are all read from it.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// What a key asks for.
+use super::tab::{TABS, Tab, TabRow};
+
+/// What a key does. The palette lists actions under the names of these variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Help,
@@ -12,7 +14,7 @@ pub enum Action {
     Mark,
     NextTab,
     PreviousTab,
-    Tab(usize),
+    Tab(Tab),
     Up,
     Down,
     Left,
@@ -53,7 +55,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Whether it changes anything but the screen.
+    /// Whether it changes a run or launches one; a read-only dashboard refuses such actions.
     pub fn steers(self) -> bool {
         matches!(
             self,
@@ -79,7 +81,7 @@ pub struct Binding<A> {
     pub code: KeyCode,
     pub modifiers: KeyModifiers,
     pub action: A,
-    /// How the key is written.
+    /// How the key is written in the help and the footer.
     pub label: &'static str,
     pub help: &'static str,
     /// One word for the footer; empty for keys that only the help overlay lists.
@@ -112,7 +114,12 @@ const fn control(
     }
 }
 
-/// Keys outside popups.
+const fn tab_key(row: &TabRow) -> Binding<Action> {
+    let digit = row.key.as_bytes()[0] as char;
+    key(KeyCode::Char(digit), Action::Tab(row.tab), row.key, row.help, "")
+}
+
+/// The keys outside popups.
 pub const BINDINGS: &[Binding<Action>] = &[
     key(KeyCode::Char('?'), Action::Help, "?", "this list", "help"),
     key(
@@ -181,12 +188,12 @@ pub const BINDINGS: &[Binding<Action>] = &[
         "next",
     ),
     key(KeyCode::BackTab, Action::PreviousTab, "S-Tab", "the panel or tab before", ""),
-    key(KeyCode::Char('1'), Action::Tab(0), "1", "overview, or runs on a small screen", ""),
-    key(KeyCode::Char('2'), Action::Tab(1), "2", "charts", ""),
-    key(KeyCode::Char('3'), Action::Tab(2), "3", "samples", ""),
-    key(KeyCode::Char('4'), Action::Tab(3), "4", "settings", ""),
-    key(KeyCode::Char('5'), Action::Tab(4), "5", "processors, memory, disk, GPUs", ""),
-    key(KeyCode::Char('6'), Action::Tab(5), "6", "news of the run, and its worker's log", ""),
+    tab_key(&TABS[0]),
+    tab_key(&TABS[1]),
+    tab_key(&TABS[2]),
+    tab_key(&TABS[3]),
+    tab_key(&TABS[4]),
+    tab_key(&TABS[5]),
     key(KeyCode::Up, Action::Up, "Up", "previous run, setting or seed; older news", ""),
     key(KeyCode::Char('k'), Action::Up, "k", "the same", ""),
     key(KeyCode::Down, Action::Down, "Down", "next run, setting or seed; newer news", ""),
@@ -273,11 +280,11 @@ pub const BINDINGS: &[Binding<Action>] = &[
     control('c', Action::Detach, "Ctrl-C", "the same"),
 ];
 
-/// The action of a key, if it has one.
-pub fn action(event: KeyEvent) -> Option<Action> {
+/// The action of a key in a key table, if it has one.
+pub fn action_of<A: Copy>(bindings: &[Binding<A>], event: KeyEvent) -> Option<A> {
     // Shift is part of the character already.
     let modifiers = event.modifiers.difference(KeyModifiers::SHIFT);
-    let row = BINDINGS.iter().find(|row| row.code == event.code && row.modifiers == modifiers);
+    let row = bindings.iter().find(|row| row.code == event.code && row.modifiers == modifiers);
     row.map(|row| row.action)
 }
 
@@ -296,7 +303,7 @@ mod tests {
 
     #[test]
     fn help_fits_a_screen_of_eighty_columns() {
-        let inside = crate::tui::look::LOOK_BINDINGS.iter().map(|row| row.help);
+        let inside = crate::tui::inspector_keys::INSPECTOR_BINDINGS.iter().map(|row| row.help);
         for help in BINDINGS.iter().map(|row| row.help).chain(inside) {
             assert!(help.len() <= 66, "{} columns: {help}", help.len());
         }
@@ -305,7 +312,7 @@ mod tests {
     #[test]
     fn shifted_letters_are_found() {
         let event = KeyEvent::new(KeyCode::Char('X'), KeyModifiers::SHIFT);
-        assert_eq!(action(event), Some(Action::Kill));
-        assert_eq!(action(KeyEvent::from(KeyCode::F(12))), None);
+        assert_eq!(action_of(BINDINGS, event), Some(Action::Kill));
+        assert_eq!(action_of(BINDINGS, KeyEvent::from(KeyCode::F(12))), None);
     }
 }

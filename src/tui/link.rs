@@ -1,7 +1,7 @@
 //! What the dashboard needs of the lab, as one trait: the file system behind it in the product, a few
 //! vectors in tests. It holds no state of the screen; failures are words for the screen.
 
-use super::export::Export;
+use super::export::content::Export;
 use crate::config::Experiment;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::Trace;

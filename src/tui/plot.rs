@@ -19,50 +19,14 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{Canvas, Line as Stroke, Points};
 
+use super::chart::bounds;
 use super::series::VisibleCurve;
+use super::state::charts::Dots;
 use super::theme::Theme;
 use super::words::{clipped_name, number};
 
 /// A chart narrower or lower than this has no axes.
 const AXES: (u16, u16) = (16, 5);
-
-/// What curves are made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Dots {
-    #[default]
-    Braille,
-    /// For fonts without braille.
-    Blocks,
-    /// For terminals without either.
-    Dots,
-}
-
-impl Dots {
-    pub fn next(self) -> Self {
-        match self {
-            Self::Braille => Self::Blocks,
-            Self::Blocks => Self::Dots,
-            Self::Dots => Self::Braille,
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Braille => "braille",
-            Self::Blocks => "blocks",
-            Self::Dots => "dots",
-        }
-    }
-
-    fn marker(self) -> Marker {
-        match self {
-            Self::Braille => Marker::Braille,
-            // Half blocks need a background, which NO_COLOR has not.
-            Self::Blocks => Marker::Quadrant,
-            Self::Dots => Marker::Dot,
-        }
-    }
-}
 
 /// One curve.
 #[derive(Clone, Debug)]
@@ -74,7 +38,7 @@ pub struct Curve {
     pub style: Style,
     /// Under all others.
     pub is_faint: bool,
-    pub seen: Arc<VisibleCurve>,
+    pub visible: Arc<VisibleCurve>,
 }
 
 /// Curves and the window they are seen through.
@@ -89,14 +53,9 @@ pub struct Plot {
     pub anchor: Option<f64>,
 }
 
-/// The letter of the curve of this number: A, B, ... and from the 27th on the first ones again.
-pub fn letter(index: usize) -> char {
-    char::from(b'A' + (index % 26) as u8)
-}
-
 impl Plot {
     pub fn is_empty(&self) -> bool {
-        self.curves.iter().all(|curve| curve.seen.pieces.is_empty())
+        self.curves.iter().all(|curve| curve.visible.pieces.is_empty())
     }
 
     pub fn draw(&self, theme: Theme, area: Rect, buffer: &mut Buffer) {
@@ -131,7 +90,7 @@ impl Plot {
     /// The smallest and largest value seen, scaled, with a margin.
     fn range(&self) -> [f64; 2] {
         let within = |x: f64| (self.x[0]..=self.x[1]).contains(&x);
-        let all = || self.curves.iter().flat_map(|curve| curve.seen.points());
+        let all = || self.curves.iter().flat_map(|curve| curve.visible.points());
         let inside = all().any(|point| within(point.0));
         let values =
             all().filter(|point| !inside || within(point.0)).map(|point| self.scaled(point.1));
@@ -175,11 +134,11 @@ impl Plot {
         Canvas::default()
             .x_bounds(place.x)
             .y_bounds(place.y)
-            .marker(self.dots.marker())
+            .marker(marker(self.dots))
             .paint(|context| {
                 for curve in curves() {
                     let color = curve.style.fg.unwrap_or(Color::Reset);
-                    for piece in &curve.seen.pieces {
+                    for piece in &curve.visible.pieces {
                         if let [(x, y)] = piece[..] {
                             let coords = &[(x, self.scaled(y))];
                             context.draw(&Points { coords, color });
@@ -207,7 +166,7 @@ impl Plot {
 
     /// Marks at the bottom where values were not finite.
     fn gaps(&self, theme: Theme, place: &Place, buffer: &mut Buffer) -> bool {
-        let broken = self.curves.iter().flat_map(|curve| &curve.seen.broken);
+        let broken = self.curves.iter().flat_map(|curve| &curve.visible.broken);
         let mut any = false;
         for column in broken.filter_map(|x| place.column(*x)) {
             any = true;
@@ -240,7 +199,7 @@ impl Plot {
     fn cell_before(&self, curve: &Curve, column: f64, place: &Place) -> Option<(u16, u16)> {
         let share = column / f64::from(place.graph.width);
         let x = place.x[0] + share * (place.x[1] - place.x[0]);
-        let piece = curve.seen.pieces.iter().rfind(|piece| piece[0].0 <= x)?;
+        let piece = curve.visible.pieces.iter().rfind(|piece| piece[0].0 <= x)?;
         let after = piece.partition_point(|point| point.0 <= x);
         let (x1, y1) = piece[after - 1];
         // Between two points the curve is a line.
@@ -295,6 +254,16 @@ impl Plot {
     }
 }
 
+/// The marker of ratatui's canvas.
+fn marker(dots: Dots) -> Marker {
+    match dots {
+        Dots::Braille => Marker::Braille,
+        // Half blocks need a background, which NO_COLOR does not allow.
+        Dots::Blocks => Marker::Quadrant,
+        Dots::Dots => Marker::Dot,
+    }
+}
+
 /// Where values lie on the screen.
 struct Place {
     graph: Rect,
@@ -318,16 +287,4 @@ impl Place {
 
 fn cells(area: Rect) -> impl Iterator<Item = (u16, u16)> {
     (area.top()..area.bottom()).flat_map(move |y| (area.left()..area.right()).map(move |x| (x, y)))
-}
-
-/// Smallest and largest with a margin; never empty.
-pub fn bounds(values: impl Iterator<Item = f64>, margin: f64) -> [f64; 2] {
-    let (low, high) = values
-        .filter(|value| value.is_finite())
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-    if low > high {
-        return [0.0, 1.0];
-    }
-    let room = margin * (high - low);
-    if high > low { [low - room, high + room] } else { [low - 0.5, low + 0.5] }
 }

@@ -16,9 +16,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::termios::{QueueSelector, tcflush};
 
-use super::input::{Decoder, Input};
+use super::input::decoder::Decoder;
+use super::input::sequence::Input;
 use super::multiplexer::Multiplexer;
+use super::pictures::protocol::Protocol;
 use super::terminal::Raw;
+use super::theme::Background;
 
 const PATIENCE: Duration = Duration::from_millis(1000);
 /// How soon a signal is heeded.
@@ -36,52 +39,6 @@ const DEVICE_ATTRIBUTES_QUERY: &[u8] = b"\x1b[c";
 /// Terminals with iTerm2's pictures, as they name themselves.
 const ITERM_SPEAKERS: [&[u8]; 3] = [b"iTerm2", b"WezTerm", b"mintty"];
 
-/// A way to show a picture in a terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    Kitty,
-    Iterm,
-    Sixel,
-    /// Two pixels a cell, made of the upper-half-block character.
-    Blocks,
-    Off,
-}
-
-impl Protocol {
-    /// Best first: the order of automatic choice and of cycling.
-    pub const ALL: [Protocol; 5] =
-        [Protocol::Kitty, Protocol::Iterm, Protocol::Sixel, Protocol::Blocks, Protocol::Off];
-
-    /// The name used in lab.toml.
-    pub fn name(self) -> &'static str {
-        match self {
-            Protocol::Kitty => "kitty",
-            Protocol::Iterm => "iterm",
-            Protocol::Sixel => "sixel",
-            Protocol::Blocks => "blocks",
-            Protocol::Off => "off",
-        }
-    }
-
-    /// The one after this in `available`, round and round; the first if this is not among them.
-    pub fn next(self, available: &[Protocol]) -> Protocol {
-        let following = match available.iter().position(|&one| one == self) {
-            Some(index) => (index + 1) % available.len(),
-            None => 0,
-        };
-        available.get(following).copied().unwrap_or(self)
-    }
-
-    /// True for the protocols that draw pixels behind ratatui's back.
-    pub fn is_graphical(self) -> bool {
-        matches!(self, Protocol::Kitty | Protocol::Iterm | Protocol::Sixel)
-    }
-
-    fn named(name: &str) -> Option<Protocol> {
-        Self::ALL.into_iter().find(|one| one.name() == name)
-    }
-}
-
 /// What was found and chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
@@ -94,13 +51,6 @@ pub struct Probe {
     pub background: Option<Background>,
     /// Pixels of a cell, across and down, if the terminal says so.
     pub cell: Option<(u32, u32)>,
-}
-
-/// What is behind the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Background {
-    Dark,
-    Light,
 }
 
 /// The environment variables that tell terminals apart.
@@ -388,7 +338,7 @@ fn read_inputs(decoder: &mut Decoder, most: Duration) -> io::Result<Vec<Input>> 
 
 #[cfg(test)]
 mod tests {
-    use super::Protocol::{Blocks, Iterm, Kitty, Off, Sixel};
+    use super::super::pictures::protocol::Protocol::{Blocks, Iterm, Kitty, Off, Sixel};
     use super::*;
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {

@@ -4,18 +4,19 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use super::app::{App, OpenRun};
 use super::disk::Disk;
-use super::input::Decoder;
+use super::input::decoder::Decoder;
 use super::notify::Bell;
-use super::pictures::Depth;
+use super::pictures::depth::Depth;
 use super::probe::Wish;
 use super::shell::Left;
+use super::state::app::App;
+use super::state::notice::Notice;
+use super::state::open_run::OpenRun;
 use super::terminal::Raw;
 use super::theme::Theme;
 use super::{probe, shell, watchdog};
 use crate::config::Lab;
-use crate::runs::event::NoticeLevel;
 use crate::runs::runs_dir::RunsDir;
 
 /// What the dashboard is opened on, and how.
@@ -34,14 +35,14 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<Left> {
     let mut app = App::new(lab.experiments, settings.runs_dir.display().to_string());
     if is_built_in {
         let words = "no lab.toml here: built-in experiments are shown; 'mosaic init' writes them";
-        app.say(NoticeLevel::Info, words);
+        app.notify(Notice::info(words));
     }
     app.read_only = opening.read_only;
-    app.watched = opening.run.map(OpenRun::new);
+    app.open_run = opening.run.map(OpenRun::new);
     // An empty NO_COLOR counts as unset (no-color.org).
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    app.depth = Depth::new(&settings.colours);
-    app.mouse = settings.mouse == "on";
+    app.display.depth = Depth::new(&settings.colours);
+    app.display.mouse = settings.mouse == "on";
     watchdog::start();
     // Raw from here on: an answer that comes late finds a reader that knows it is one.
     let mut raw = Raw::enter().context("putting the terminal into raw mode")?;
@@ -49,12 +50,12 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<Left> {
     let asks_background = settings.theme == "auto" && !no_colour;
     let wish = Wish { pictures: &settings.images, background: asks_background, cell: true };
     let found = probe::probe(&wish, &mut raw, &mut decoder);
-    app.theme = Theme::new(&settings.theme, no_colour, found.background);
-    app.protocol = found.protocol;
-    app.protocols = found.available;
-    app.cell = found.cell;
+    app.display.theme = Theme::new(&settings.theme, no_colour, found.background);
+    app.display.protocol = found.protocol;
+    app.display.protocols = found.available;
+    app.display.cell_pixels = found.cell;
     if let Some(note) = found.note {
-        app.say(NoticeLevel::Warning, note);
+        app.notify(Notice::warning(note));
     }
     let disk = Disk::new(RunsDir::new(settings.runs_dir), settings.device);
     shell::run(&mut app, Box::new(disk), Bell::new(&settings.notify), raw, decoder)

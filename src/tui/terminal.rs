@@ -32,7 +32,7 @@ use signal_hook::consts::{SIGCONT, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::Signals;
 
-use super::input::Owed;
+use super::input::reader::Owed;
 use super::message::Message;
 
 /// What a shell adds to a signal's number for the exit code of a process that it ended.

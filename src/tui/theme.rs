@@ -3,8 +3,9 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
-use super::probe::Background;
+use super::run_condition::RunCondition;
 use crate::runs::event::NoticeLevel;
+use crate::runs::status::RunState;
 
 const ORANGE: Color = Color::Rgb(230, 159, 0);
 const SKY: Color = Color::Rgb(86, 180, 233);
@@ -19,6 +20,13 @@ const GREY: Color = Color::Rgb(128, 128, 128);
 const BACKGROUNDS: [[u8; 3]; 2] = [[24, 24, 24], [255, 255, 255]];
 /// Text must stand out at least so much (WCAG 2.2, level AA).
 const CONTRAST: f64 = 4.5;
+
+/// The brightness of the terminal's background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Background {
+    Dark,
+    Light,
+}
 
 /// Which styles to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,13 +118,14 @@ impl Theme {
         }
     }
 
-    /// The colour of a run's state.
-    pub fn state(self, state: &str) -> Style {
-        match state {
-            "training" | "comparing" => self.strong(),
-            "finished" => self.good(),
-            "failed" | "lost" => self.bad(),
-            "queued" | "paused" | "stopped" | "newer" => self.warning(),
+    /// The colour of a run's condition.
+    pub fn condition(self, condition: RunCondition) -> Style {
+        match condition {
+            RunCondition::Reported(RunState::Training | RunState::Comparing) => self.strong(),
+            RunCondition::Reported(RunState::Finished) => self.good(),
+            RunCondition::Reported(RunState::Failed) | RunCondition::Lost => self.bad(),
+            RunCondition::Reported(RunState::Queued | RunState::Paused | RunState::Stopped)
+            | RunCondition::Newer => self.warning(),
             _ => Style::new(),
         }
     }
@@ -172,7 +181,13 @@ mod tests {
     #[test]
     fn no_colour_means_no_colour() {
         let plain = Theme::new("auto", true, None);
-        let all = [plain.strong(), plain.good(), plain.bad(), plain.curve(2), plain.state("lost")];
+        let all = [
+            plain.strong(),
+            plain.good(),
+            plain.bad(),
+            plain.curve(2),
+            plain.condition(RunCondition::Lost),
+        ];
         assert!(all.iter().all(|style| style.fg.is_none() && style.bg.is_none()));
     }
 }

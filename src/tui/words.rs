@@ -1,53 +1,9 @@
-//! States, numbers and durations as the dashboard writes them.
+//! Numbers, durations and names as the dashboard writes them.
 
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 use crate::console;
-use crate::runs::liveness::Health;
-use crate::runs::runs_dir::RunSummary;
-use crate::runs::status::RunState;
-
-pub fn state(state: RunState) -> &'static str {
-    match state {
-        RunState::Queued => "queued",
-        RunState::Starting => "starting",
-        RunState::Training => "training",
-        RunState::Paused => "paused",
-        RunState::Comparing => "comparing",
-        RunState::Finished => "finished",
-        RunState::Stopped => "stopped",
-        RunState::Failed => "failed",
-    }
-}
-
-/// A run's state in one word; a dead worker is *lost*, whatever it last said, and what a newer
-/// mosaic wrote is not guessed.
-pub fn run_state(run: &RunSummary) -> &'static str {
-    match (run.health, &run.status) {
-        (Health::Lost, _) => "lost",
-        (Health::Silent, _) => "silent",
-        (Health::Newer, _) => "newer",
-        (Health::Undecided, _) => "checking",
-        (_, Some(status)) => state(status.state),
-        (_, None) => "launching",
-    }
-}
-
-/// A mark that tells states apart without colour.
-pub fn mark(run: &RunSummary) -> &'static str {
-    match run_state(run) {
-        "training" => "▶",
-        "comparing" => "◆",
-        "queued" => "⋯",
-        "paused" => "‖",
-        "finished" => "✓",
-        "stopped" => "■",
-        "failed" | "lost" => "✗",
-        "newer" => "?",
-        _ => "…",
-    }
-}
 
 /// `m:ss` or `h:mm:ss`.
 pub fn duration(seconds: f64) -> String {

@@ -8,10 +8,6 @@
 //! is taken whole, and only those that name a key become one. crossterm's reader, which the dashboard does without, makes keys of what it does not know:
 //! the letters of a colour, a cursor report for F3.
 
-mod sequence;
-mod decoder;
-mod reader;
-
-pub use decoder::Decoder;
-pub use reader::{Owed, spawn};
-pub use sequence::Input;
+pub mod sequence;
+pub mod decoder;
+pub mod reader;

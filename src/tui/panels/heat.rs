@@ -7,9 +7,9 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::Block;
 
-use super::training::mean_at;
 use crate::runs::event::AttentionMetrics;
-use crate::tui::app::{App, OpenRun};
+use crate::tui::state::app::App;
+use crate::tui::state::open_run::OpenRun;
 use crate::tui::words::clipped;
 
 /// Cells of the labels on the left, and of a prediction with the gap before it.
@@ -28,11 +28,11 @@ struct Range {
     high: f64,
 }
 
-pub fn entropy(app: &App, watched: &OpenRun, frame: &mut Frame, area: Rect) {
-    let Some((_, last)) = watched.attention.last() else { return };
+pub fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
+    let Some((_, last)) = open.attention.last() else { return };
     let times: Vec<f64> = last.levels.iter().map(|level| level.t).collect();
-    let all = watched.attention.iter().map(|(_, at)| at);
-    let all = all.chain(watched.predicted.iter().map(|(_, at)| at));
+    let all = open.attention.iter().map(|(_, at)| at);
+    let all = all.chain(open.predicted_attention.iter().map(|(_, at)| at));
     let values = all.flat_map(|at| times.iter().filter_map(|t| mean_at(at, *t)));
     let (low, high) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
@@ -46,13 +46,13 @@ pub fn entropy(app: &App, watched: &OpenRun, frame: &mut Frame, area: Rect) {
     frame.render_widget(block, area);
     let room = inner.width.saturating_sub(LABEL);
     // Predictions give way to the map where both do not fit.
-    let n_shown = (room / 2 / PREDICTION).min(watched.predicted.len() as u16);
+    let n_shown = (room / 2 / PREDICTION).min(open.predicted_attention.len() as u16);
     let width = room.saturating_sub(n_shown * PREDICTION);
     let height = inner.height.saturating_sub(1);
     if width == 0 || height == 0 || times.is_empty() {
         return;
     }
-    let columns = columns(watched, usize::from(width));
+    let columns = columns(open, usize::from(width));
     let buffer = frame.buffer_mut();
     for row in 0..height {
         // The largest t is on top.
@@ -63,14 +63,16 @@ pub fn entropy(app: &App, watched: &OpenRun, frame: &mut Frame, area: Rect) {
         let y = inner.y + row;
         if is_first {
             let label = format!("t={:<3}", times[level]);
-            buffer.set_stringn(inner.x, y, label, usize::from(LABEL), app.theme.faint());
+            buffer.set_stringn(inner.x, y, label, usize::from(LABEL), app.display.theme.faint());
         }
         let value = |at: &AttentionMetrics| mean_at(at, times[level]);
         for (x, at) in columns.iter().enumerate() {
             let place = (inner.x + LABEL + x as u16, y);
             paint(app, buffer, place, value(at), range);
         }
-        for (index, (_, at)) in watched.predicted.iter().take(usize::from(n_shown)).enumerate() {
+        for (index, (_, at)) in
+            open.predicted_attention.iter().take(usize::from(n_shown)).enumerate()
+        {
             let left = inner.x + LABEL + width + 1 + index as u16 * PREDICTION;
             for x in 0..PREDICTION - 1 {
                 paint(app, buffer, (left + x, y), value(at), range);
@@ -78,22 +80,24 @@ pub fn entropy(app: &App, watched: &OpenRun, frame: &mut Frame, area: Rect) {
         }
     }
     let foot = inner.y + height;
-    let steps = [watched.attention.first(), watched.attention.last()];
+    let steps = [open.attention.first(), open.attention.last()];
     let [first, end] = steps.map(|at| at.map_or(String::new(), |(step, _)| format!("{step:.0}")));
     let gap = usize::from(width).saturating_sub(first.len() + end.len());
-    let line = Line::styled(format!("{first}{}{end}", " ".repeat(gap)), app.theme.faint());
+    let line = Line::styled(format!("{first}{}{end}", " ".repeat(gap)), app.display.theme.faint());
     buffer.set_line(inner.x + LABEL, foot, &line, width);
-    for (index, (machine, _)) in watched.predicted.iter().take(usize::from(n_shown)).enumerate() {
+    for (index, (machine, _)) in
+        open.predicted_attention.iter().take(usize::from(n_shown)).enumerate()
+    {
         let left = inner.x + LABEL + width + 1 + index as u16 * PREDICTION;
         let name = machine.strip_prefix("attention-").unwrap_or(machine);
         let room = usize::from(PREDICTION - 1);
-        buffer.set_stringn(left, foot, clipped(name, room), room, app.theme.faint());
+        buffer.set_stringn(left, foot, clipped(name, room), room, app.display.theme.faint());
     }
 }
 
 /// The measurement of each column: evenly in steps, the newest before its end.
-fn columns(watched: &OpenRun, width: usize) -> Vec<&AttentionMetrics> {
-    let all = &watched.attention;
+fn columns(open: &OpenRun, width: usize) -> Vec<&AttentionMetrics> {
+    let all = &open.attention;
     let (Some(first), Some(last)) = (all.first(), all.last()) else { return Vec::new() };
     let at = |x: usize| {
         let share = if width > 1 { x as f64 / (width - 1) as f64 } else { 1.0 };
@@ -111,8 +115,8 @@ fn paint(app: &App, buffer: &mut Buffer, place: (u16, u16), value: Option<f64>, 
         return;
     };
     let share = ((value - range.low) / (range.high - range.low)).clamp(0.0, 1.0);
-    match app.theme.has_colours() {
-        true => drop(cell.set_symbol(" ").set_bg(app.depth.colour(colour(share)))),
+    match app.display.theme.has_colours() {
+        true => drop(cell.set_symbol(" ").set_bg(app.display.depth.colour(colour(share)))),
         false => {
             let shade = (share * (SHADES.len() - 1) as f64).round() as usize;
             cell.set_symbol(SHADES[shade]);
@@ -129,6 +133,13 @@ fn colour(share: f64) -> [u8; 3] {
         let (a, b) = (f64::from(COLOURS[below][c]), f64::from(COLOURS[below + 1][c]));
         (a + part * (b - a)).round() as u8
     })
+}
+
+/// Mean over heads at one noise level.
+fn mean_at(attention: &AttentionMetrics, t: f64) -> Option<f64> {
+    let level = attention.levels.iter().find(|level| level.t == t)?;
+    let n = level.entropy_nats.len() as f64;
+    Some(level.entropy_nats.iter().sum::<f64>() / n).filter(|mean| mean.is_finite())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::console;
-use crate::tui::app::{App, OpenRun};
+use crate::tui::state::app::App;
 use crate::tui::words::{duration, lines_of};
 
 /// Where news and log are drawn.
@@ -17,15 +17,23 @@ pub fn places(area: Rect) -> [Rect; 2] {
 
 /// States and notices, each with the time since the run began and the training step.
 pub fn news(app: &App, frame: &mut Frame, area: Rect) {
-    let entries = app.watched.iter().flat_map(|watched| {
-        watched.notices.iter().map(|news| {
-            let since = news.time_ms.saturating_sub(watched.begun_ms.unwrap_or(news.time_ms));
+    let entries = app.open_run.iter().flat_map(|open| {
+        open.news.iter().map(|news| {
+            let since = news.time_ms.saturating_sub(open.started_ms.unwrap_or(news.time_ms));
             let text = format!("{:>8}  step {}: {}", since_begun(since), news.step, news.text);
-            (text, app.theme.notice(news.level))
+            (text, app.display.theme.notice(news.level))
         })
     });
     let entries: Vec<_> = entries.collect();
-    list(app, frame, area, "news, by time since launch", "no news yet", &entries, app.news_back);
+    list(
+        app,
+        frame,
+        area,
+        "news, by time since launch",
+        "no news yet",
+        &entries,
+        app.cursors.news_back,
+    );
 }
 
 fn since_begun(milliseconds: u64) -> String {
@@ -34,13 +42,14 @@ fn since_begun(milliseconds: u64) -> String {
 
 /// The end of what the worker printed.
 pub fn log(app: &App, frame: &mut Frame, area: Rect) {
-    let entries: Vec<(String, Style)> = match app.watched.as_ref().and_then(|w| w.log.as_ref()) {
+    let entries: Vec<(String, Style)> = match app.open_run.as_ref().and_then(|run| run.log.as_ref())
+    {
         Some(Ok(text)) => text.lines().map(|line| (line.to_owned(), Style::new())).collect(),
-        Some(Err(problem)) => vec![(problem.clone(), app.theme.bad())],
+        Some(Err(problem)) => vec![(problem.clone(), app.display.theme.bad())],
         None => Vec::new(),
     };
     let none = "the log is empty: the worker had nothing to complain of";
-    list(app, frame, area, "worker's log", none, &entries, app.log_back);
+    list(app, frame, area, "worker's log", none, &entries, app.cursors.log_back);
 }
 
 /// The last entries but the newest `back`, as many as fit.
@@ -61,7 +70,10 @@ fn list(
     let inner = block.inner(area);
     frame.render_widget(block, area);
     if entries.is_empty() {
-        frame.render_widget(Paragraph::new(format!(" {none}")).style(app.theme.faint()), inner);
+        frame.render_widget(
+            Paragraph::new(format!(" {none}")).style(app.display.theme.faint()),
+            inner,
+        );
         return;
     }
     let end = entries.len().saturating_sub(back).max(1);
@@ -81,11 +93,4 @@ fn list(
     let lines = lines.map(|(text, style)| Line::styled(console::line(text).into_owned(), *style));
     frame
         .render_widget(Paragraph::new(lines.collect::<Vec<_>>()).wrap(Wrap { trim: false }), inner);
-}
-
-/// How far back news and log go.
-pub fn lengths(watched: Option<&OpenRun>) -> [usize; 2] {
-    let n_news = watched.map_or(0, |watched| watched.notices.len());
-    let log = watched.and_then(|watched| watched.log.as_ref()?.as_ref().ok());
-    [n_news, log.map_or(0, |text| text.lines().count())]
 }

@@ -7,11 +7,11 @@ use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
 use super::settings::{self, WORDS};
 use crate::console;
-use crate::tui::app::{App, Form, Popup};
-use crate::tui::forms::Fields;
+use crate::tui::inspector_keys::INSPECTOR_BINDINGS;
 use crate::tui::keys::BINDINGS;
-use crate::tui::look::LOOK_BINDINGS;
 use crate::tui::palette::matching;
+use crate::tui::state::app::App;
+use crate::tui::state::popup::{EditForm, FieldsForm, Popup};
 use crate::tui::typed::Typed;
 use crate::tui::words::{clipped, padded};
 
@@ -22,7 +22,7 @@ pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
         Line::raw(""),
         Line::styled(
             "Where does the creativity of a diffusion model come from?",
-            app.theme.strong(),
+            app.display.theme.strong(),
         ),
         Line::raw(""),
         Line::raw(
@@ -33,16 +33,16 @@ pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
         Line::raw(""),
         Line::from(vec![
             Span::raw("Press "),
-            Span::styled(" n ", app.theme.selected()),
+            Span::styled(" n ", app.display.theme.selected()),
             Span::raw(
                 " and Enter to launch the first experiment. It trains in a process of its own: you may leave at any time and come back.",
             ),
         ]),
         Line::raw(""),
         Line::from(vec![
-            Span::styled(" ? ", app.theme.selected()),
+            Span::styled(" ? ", app.display.theme.selected()),
             Span::raw(" lists all keys, "),
-            Span::styled(" q ", app.theme.selected()),
+            Span::styled(" q ", app.display.theme.selected()),
             Span::raw(" leaves."),
         ]),
     ];
@@ -51,11 +51,10 @@ pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }), inside);
 }
 
-/// The popup, if one is open.
-pub fn popup(app: &App, frame: &mut Frame, area: Rect) {
-    match &app.popup {
-        Popup::None => {}
-        // It stands in the message line.
+/// Draws a popup in the middle of `area`.
+pub fn popup(app: &App, popup: &Popup, frame: &mut Frame, area: Rect) {
+    match popup {
+        // It is part of the message line.
         Popup::Filter => {}
         Popup::Palette { typed, cursor } => everything(app, frame, area, typed, *cursor),
         Popup::Help { first } => help(app, frame, area, *first),
@@ -92,9 +91,9 @@ fn question(frame: &mut Frame, area: Rect, title: &str, text: &str) {
 
 fn help(app: &App, frame: &mut Frame, area: Rect, first: usize) {
     let usual = BINDINGS.iter().map(|row| (row.label, row.help));
-    let inside = LOOK_BINDINGS.iter().map(|row| (row.label, row.help));
+    let inside = INSPECTOR_BINDINGS.iter().map(|row| (row.label, row.help));
     let inside = std::iter::once(("", "inside a seed (Enter):")).chain(inside);
-    let rows: Vec<(&str, &str)> = match app.look {
+    let rows: Vec<(&str, &str)> = match app.inspector {
         Some(_) => inside.chain([("", "everywhere:")]).chain(usual).collect(),
         None => usual.chain(inside).collect(),
     };
@@ -102,9 +101,9 @@ fn help(app: &App, frame: &mut Frame, area: Rect, first: usize) {
     let n_rows = usize::from(area.height.saturating_sub(2));
     let first = first.min(rows.len().saturating_sub(n_rows));
     let line = |(label, help): &(&'static str, &'static str)| match *label {
-        "" => Line::styled(format!(" {help}"), app.theme.faint()),
+        "" => Line::styled(format!(" {help}"), app.display.theme.faint()),
         label => Line::from(vec![
-            Span::styled(format!(" {label:>6} "), app.theme.strong()),
+            Span::styled(format!(" {label:>6} "), app.display.theme.strong()),
             Span::raw(format!(" {help}")),
         ]),
     };
@@ -118,19 +117,20 @@ fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &Typed, cursor: u
     let rows = usize::from(area.height.saturating_sub(3)).max(1);
     let first = (cursor + 1).saturating_sub(rows);
     let room = usize::from(area.width).saturating_sub(45);
-    let mut head = vec![Span::styled(" : ", app.theme.strong())];
-    head.extend(typed.spans(usize::from(area.width).saturating_sub(6), app.theme.strong()));
+    let mut head = vec![Span::styled(" : ", app.display.theme.strong())];
+    head.extend(typed.spans(usize::from(area.width).saturating_sub(6), app.display.theme.strong()));
     let mut lines = vec![Line::from(head)];
     if found.is_empty() {
-        lines.push(Line::styled(" nothing of that name can be done now", app.theme.faint()));
+        lines
+            .push(Line::styled(" nothing of that name can be done now", app.display.theme.faint()));
     }
     for (index, entry) in found.iter().enumerate().skip(first).take(rows) {
         let line = Line::from(vec![
             Span::raw(format!(" {} ", padded(&entry.name, 34))),
-            Span::styled(format!("{:<6} ", entry.key), app.theme.strong()),
-            Span::styled(clipped(&entry.help, room), app.theme.faint()),
+            Span::styled(format!("{:<6} ", entry.key), app.display.theme.strong()),
+            Span::styled(clipped(&entry.help, room), app.display.theme.faint()),
         ]);
-        lines.push(if index == cursor { line.style(app.theme.selected()) } else { line });
+        lines.push(if index == cursor { line.style(app.display.theme.selected()) } else { line });
     }
     put(frame, area, " everything by name ", lines);
 }
@@ -143,16 +143,16 @@ fn launch(app: &App, frame: &mut Frame, area: Rect, cursor: usize) {
     let room = usize::from(area.width).saturating_sub(width + 6);
     let line = |(index, experiment): (usize, &crate::config::Experiment)| {
         let line = Line::from(vec![
-            Span::styled(format!(" {:<width$}  ", experiment.name), app.theme.strong()),
+            Span::styled(format!(" {:<width$}  ", experiment.name), app.display.theme.strong()),
             Span::raw(clipped(&experiment.description, room)),
         ]);
-        if index == cursor { line.style(app.theme.selected()) } else { line }
+        if index == cursor { line.style(app.display.theme.selected()) } else { line }
     };
     let lines = app.experiments.iter().enumerate().skip(first).take(rows).map(line).collect();
     put(frame, area, " launch an experiment ", lines);
 }
 
-fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
+fn edit(app: &App, frame: &mut Frame, area: Rect, form: &EditForm) {
     let area = place(area, 100, area.height.saturating_sub(2));
     let entries = form.experiment.entries();
     let rows = usize::from(area.height.saturating_sub(3 + WORDS)).max(1);
@@ -164,18 +164,22 @@ fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
         .skip(first)
         .take(rows)
         .map(|(index, entry)| {
-            let style = if entry.is_default { app.theme.faint() } else { app.theme.strong() };
+            let style = if entry.is_default {
+                app.display.theme.faint()
+            } else {
+                app.display.theme.strong()
+            };
             let key = Span::raw(format!(" {:<28} ", clipped(entry.key, 28)));
             let line = match &form.typing {
                 Some(text) if index == form.cursor => {
-                    let selected = style.patch(app.theme.selected());
+                    let selected = style.patch(app.display.theme.selected());
                     let spans = text.spans(room, selected).into_iter();
                     Line::from_iter(std::iter::once(key.patch_style(selected)).chain(spans))
                 }
                 _ => Line::from(vec![key, Span::styled(clipped(&entry.value, room), style)]),
             };
             match index == form.cursor && form.typing.is_none() {
-                true => line.style(app.theme.selected()),
+                true => line.style(app.display.theme.selected()),
                 false => line,
             }
         })
@@ -186,7 +190,9 @@ fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
     };
     put(frame, area, &title, lines);
     let words = match (&form.error, entries.get(form.cursor)) {
-        (Some(error), _) => Line::styled(console::line(error).into_owned(), app.theme.bad()),
+        (Some(error), _) => {
+            Line::styled(console::line(error).into_owned(), app.display.theme.bad())
+        }
         (None, Some(entry)) => settings::explained(app, entry),
         (None, None) => Line::raw(""),
     };
@@ -196,7 +202,7 @@ fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
     frame.render_widget(Paragraph::new(words).wrap(Wrap { trim: true }), below);
 }
 
-fn fields(app: &App, frame: &mut Frame, area: Rect, form: &Fields) {
+fn fields(app: &App, frame: &mut Frame, area: Rect, form: &FieldsForm) {
     let area = place(area, 76, form.values.len() as u16 + 6);
     let labels = form.purpose.labels();
     let mut lines = vec![Line::raw("")];
@@ -204,7 +210,7 @@ fn fields(app: &App, frame: &mut Frame, area: Rect, form: &Fields) {
         let room = usize::from(area.width).saturating_sub(20);
         let label = format!(" {label:<16} ");
         lines.push(if index == form.at {
-            let style = app.theme.selected();
+            let style = app.display.theme.selected();
             let spans = value.spans(room, style).into_iter();
             Line::from_iter(std::iter::once(Span::styled(label, style)).chain(spans))
         } else {
@@ -213,8 +219,8 @@ fn fields(app: &App, frame: &mut Frame, area: Rect, form: &Fields) {
     }
     lines.push(Line::raw(""));
     lines.push(match &form.error {
-        Some(error) => Line::styled(format!(" {error}"), app.theme.bad()),
-        None => Line::raw(format!(" {}", form.purpose.words(&form.run))),
+        Some(error) => Line::styled(format!(" {error}"), app.display.theme.bad()),
+        None => Line::raw(format!(" {}", form.purpose.explanation(&form.run))),
     });
     frame.render_widget(Clear, area);
     let block = Block::bordered().title(format!(" {} ", form.purpose.title()));

@@ -5,8 +5,9 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph};
 
-use crate::tui::app::App;
-use crate::tui::charted::{Crosshair, Reading, Value};
+use crate::tui::state::app::App;
+use crate::tui::state::chart_curves::{CurveReading, Value};
+use crate::tui::state::charts::Crosshair;
 use crate::tui::words::{clipped, clipped_name, padded, precise};
 
 /// Columns of a name, and of a figure.
@@ -15,13 +16,13 @@ const FIGURE: usize = 12;
 
 /// Draws the readings at the top of `area` and returns what they leave.
 pub fn panel(app: &App, crosshair: Crosshair, frame: &mut Frame, area: Rect) -> Rect {
-    let readings = app.readings();
+    let readings = app.crosshair_readings();
     // The curves below stay where there is room for both.
     let request = readings.len() as u16 + 3;
     let height = if area.height >= request + 8 { request } else { area.height };
     let [here, rest] =
         Layout::vertical([Constraint::Length(height), Constraint::Min(0)]).areas(area);
-    let axis = if app.quantity.is_calibrated() { "t =" } else { "step" };
+    let axis = if app.charts.quantity.is_calibrated() { "t =" } else { "step" };
     let title = match crosshair.anchor {
         None => format!(" at {axis} {} ", precise(crosshair.x)),
         Some(anchor) => {
@@ -30,19 +31,19 @@ pub fn panel(app: &App, crosshair: Crosshair, frame: &mut Frame, area: Rect) -> 
     };
     let block = Block::bordered().title(title);
     let rows = usize::from(block.inner(here).height);
-    let mut lines = vec![Line::styled(head(&readings), app.theme.faint())];
+    let mut lines = vec![Line::styled(head(&readings), app.display.theme.faint())];
     // The last line is either a reading or says what is left out.
     let n_shown = if readings.len() < rows { readings.len() } else { rows.saturating_sub(2) };
     lines.extend(readings.iter().take(n_shown).map(|reading| line(app, crosshair, reading)));
     if n_shown < readings.len() {
         let words = format!("and {} more (z: more room)", readings.len() - n_shown);
-        lines.push(Line::styled(words, app.theme.faint()));
+        lines.push(Line::styled(words, app.display.theme.faint()));
     }
     frame.render_widget(Paragraph::new(lines).block(block), here);
     rest
 }
 
-fn head(readings: &[Reading]) -> String {
+fn head(readings: &[CurveReading]) -> String {
     let mut text = format!("{} {}", padded("", NAME), padded("value", FIGURE));
     if readings.iter().any(|reading| smoothed(reading.here).is_some()) {
         text += &padded("smoothed", FIGURE);
@@ -57,20 +58,20 @@ fn smoothed(value: Option<Value>) -> Option<f64> {
     value.and_then(|value| value.smoothed)
 }
 
-fn line(app: &App, crosshair: Crosshair, reading: &Reading) -> Line<'static> {
+fn line(app: &App, crosshair: Crosshair, reading: &CurveReading) -> Line<'static> {
     let style = match reading.colour {
-        Some(index) => app.theme.curve(index),
-        None => app.theme.strong(),
+        Some(index) => app.display.theme.curve(index),
+        None => app.display.theme.strong(),
     };
     let letter = reading.letter.map_or("─".to_owned(), |letter| letter.to_string());
     let name = match reading.name.as_str() {
-        "" => app.quantity.name(),
+        "" => app.charts.quantity.name(),
         name => name,
     };
     let name = clipped_name(name, NAME - 2);
     let mut spans = vec![Span::styled(padded(&format!("{letter} {name}"), NAME), style)];
     let Some(here) = reading.here else {
-        spans.push(Span::styled(" not recorded here", app.theme.faint()));
+        spans.push(Span::styled(" not recorded here", app.display.theme.faint()));
         return Line::from(spans);
     };
     spans.push(Span::raw(format!(" {}", padded(&precise(here.raw), FIGURE))));
@@ -86,7 +87,7 @@ fn line(app: &App, crosshair: Crosshair, reading: &Reading) -> Line<'static> {
     }
     if here.x != crosshair.x {
         let words = format!("recorded at {}", precise(here.x));
-        spans.push(Span::styled(clipped(&words, 24), app.theme.faint()));
+        spans.push(Span::styled(clipped(&words, 24), app.display.theme.faint()));
     }
     Line::from(spans)
 }

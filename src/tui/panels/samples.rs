@@ -10,12 +10,13 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph};
 
+use super::picture_row::{self, Picture};
 use super::runs::rate_lines;
-use super::strip::{self, Picture};
 use crate::image::grid;
 use crate::runs::preview::{Label, NETWORK};
-use crate::tui::app::{App, OpenRun, Shown};
-use crate::tui::pictures::Placement;
+use crate::tui::pictures::placement::Placement;
+use crate::tui::state::app::App;
+use crate::tui::state::open_run::{OpenRun, ScoredPreview};
 use crate::tui::words::{clipped, columns, padded};
 
 /// Noise reaches beyond the pixel range; a third of it shows most of the range.
@@ -43,19 +44,21 @@ struct Plan {
 }
 
 pub fn gallery(app: &App, frame: &mut Frame, area: Rect) -> Vec<Placement> {
-    let Some(watched) = &app.watched else {
+    let Some(open) = &app.open_run else {
         frame.render_widget(Block::bordered().title(" samples "), area);
         return Vec::new();
     };
-    let Some(shown) = &watched.preview else {
-        let words = Paragraph::new("no preview yet; s asks for one").style(app.theme.faint());
+    let Some(scored) = &open.preview else {
+        let words =
+            Paragraph::new("no preview yet; s asks for one").style(app.display.theme.faint());
         frame.render_widget(words.block(Block::bordered().title(" samples ")), area);
         return Vec::new();
     };
-    let block = Block::bordered().title(title(watched, shown, area.width));
+    let block = Block::bordered().title(title(open, scored, area.width));
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let summary = watched.summary(shown.preview.step).and_then(|summary| summary.rates.as_ref());
+    let summary =
+        open.preview_summary(scored.preview.step).and_then(|summary| summary.rates.as_ref());
     let n_lines = if summary.is_some() && inner.height > 24 { 1 } else { 0 };
     let [pictures, below] =
         Layout::vertical([Constraint::Min(0), Constraint::Length(n_lines)]).areas(inner);
@@ -65,16 +68,19 @@ pub fn gallery(app: &App, frame: &mut Frame, area: Rect) -> Vec<Placement> {
         while words.join("  ").len() > usize::from(below.width) {
             words.pop();
         }
-        frame.render_widget(Paragraph::new(words.join("  ")).style(app.theme.faint()), below);
+        frame.render_widget(
+            Paragraph::new(words.join("  ")).style(app.display.theme.faint()),
+            below,
+        );
     }
-    let plan = plan(app, shown, pictures);
-    rows(app, shown, &plan, frame, pictures)
+    let plan = plan(app, scored, pictures);
+    rows(app, scored, &plan, frame, pictures)
 }
 
 /// Columns of the screen that so many pictures take, a column a pixel.
 pub fn width_of(app: &App, n: u16) -> Option<u16> {
-    let shown = app.watched.as_ref()?.preview.as_ref()?;
-    let width = u16::try_from(shown.preview.network.shape().width).ok()?;
+    let scored = app.open_run.as_ref()?.preview.as_ref()?;
+    let width = u16::try_from(scored.preview.network.shape().width).ok()?;
     n.checked_mul(width.checked_add(1)?)?.checked_add(1)
 }
 
@@ -84,13 +90,13 @@ fn shortened(line: &Line<'_>) -> String {
     text.split_whitespace().take_while(|word| !word.starts_with('[')).collect::<Vec<_>>().join(" ")
 }
 
-fn title(watched: &OpenRun, shown: &Shown, width: u16) -> String {
-    let step = shown.preview.step;
-    let steps = &watched.preview_steps;
+fn title(open: &OpenRun, scored: &ScoredPreview, width: u16) -> String {
+    let step = scored.preview.step;
+    let steps = &open.preview_steps;
     let position = steps.partition_point(|other| *other < step) + 1;
-    let pinned = if watched.pinned.is_some() { ", held (f follows)" } else { "" };
-    let preview = &shown.preview;
-    let own = watched.experiment.as_ref().map(|experiment| experiment.ddim().n_steps);
+    let pinned = if open.pinned_step.is_some() { ", held (f follows)" } else { "" };
+    let preview = &scored.preview;
+    let own = open.experiment.as_ref().map(|experiment| experiment.ddim().n_steps);
     let sampling = match preview.sampling_steps {
         0 => String::new(),
         n if Some(n) == own => String::new(),
@@ -106,10 +112,10 @@ fn title(watched: &OpenRun, shown: &Shown, width: u16) -> String {
     title + if has_room { legend } else { "" }
 }
 
-fn plan(app: &App, shown: &Shown, area: Rect) -> Plan {
-    let shape = shown.preview.network.shape();
-    let n_machines = shown.preview.machines.len();
-    let n_seeds = shown.preview.seeds.len().saturating_sub(app.first_seed).max(1);
+fn plan(app: &App, scored: &ScoredPreview, area: Rect) -> Plan {
+    let shape = scored.preview.network.shape();
+    let n_machines = scored.preview.machines.len();
+    let n_seeds = scored.preview.seeds.len().saturating_sub(app.cursors.first_seed).max(1);
     let n_all = 2 + 2 * n_machines;
     let size = |scale: usize, divisor: usize| {
         let width = (shape.width * scale).div_ceil(divisor).max(4) as u16;
@@ -135,11 +141,11 @@ fn plan(app: &App, shown: &Shown, area: Rect) -> Plan {
     let machines = (0..n_machines).map(Column::Machine);
     let behind: Vec<Column> = machines.chain((0..n_machines).map(Column::Difference)).collect();
     let mut columns = vec![Column::Network];
-    if n_columns >= n_all || (n_columns > 3 && app.first_column == 0) {
+    if n_columns >= n_all || (n_columns > 3 && app.cursors.first_column == 0) {
         columns.insert(0, Column::Seed);
     }
     let room = n_columns.saturating_sub(columns.len());
-    let first = app.first_column.min(behind.len().saturating_sub(room));
+    let first = app.cursors.first_column.min(behind.len().saturating_sub(room));
     columns.extend(behind.iter().skip(first).take(room));
     columns.truncate(n_columns);
     let n_rows = n_rows.min(n_seeds);
@@ -147,17 +153,25 @@ fn plan(app: &App, shown: &Shown, area: Rect) -> Plan {
     let used = 1 + n_rows * usize::from(height + 1);
     let spare = usize::from(area.height).saturating_sub(used) / n_rows.max(1);
     let needed = |&column: &Column| {
-        packed(&figures(shown, column, app.first_seed), width.into()).len().saturating_sub(1)
+        packed(&figures(scored, column, app.cursors.first_seed), width.into())
+            .len()
+            .saturating_sub(1)
     };
     let more = columns.iter().map(needed).max().unwrap_or(0).min(spare);
     let n_hidden = n_all - columns.len();
     Plan { n_hidden, columns, width, height, n_rows, n_lines: 1 + more as u16 }
 }
 
-fn rows(app: &App, shown: &Shown, plan: &Plan, frame: &mut Frame, area: Rect) -> Vec<Placement> {
+fn rows(
+    app: &App,
+    scored: &ScoredPreview,
+    plan: &Plan,
+    frame: &mut Frame,
+    area: Rect,
+) -> Vec<Placement> {
     let width = usize::from(plan.width);
     let heads: Vec<String> =
-        plan.columns.iter().map(|column| padded(&name(shown, *column), width)).collect();
+        plan.columns.iter().map(|column| padded(&name(scored, *column), width)).collect();
     let mut line = heads.join(" ");
     if plan.n_hidden > 0 {
         // A number that is cut reads as another.
@@ -166,22 +180,22 @@ fn rows(app: &App, shown: &Shown, plan: &Plan, frame: &mut Frame, area: Rect) ->
         line = clipped(line.trim_end(), room) + &more;
     }
     let head = Rect { height: area.height.min(1), ..area };
-    frame.render_widget(Line::styled(line, app.theme.faint()), head);
+    frame.render_widget(Line::styled(line, app.display.theme.faint()), head);
     let mut placements = Vec::new();
     for row in 0..plan.n_rows {
-        let seed = (app.first_seed + row).min(shown.preview.seeds.len().saturating_sub(1));
+        let seed = (app.cursors.first_seed + row).min(scored.preview.seeds.len().saturating_sub(1));
         let top = area.y + 1 + row as u16 * (plan.height + plan.n_lines);
         let pictures: Vec<Option<Picture>> =
-            plan.columns.iter().map(|column| Some(picture(shown, *column, seed).into())).collect();
-        let run = app.watched.as_ref().map(|watched| watched.id.as_str());
-        let identity = (run, shown.preview.step, seed, &plan.columns);
+            plan.columns.iter().map(|column| Some(picture(scored, *column, seed).into())).collect();
+        let run = app.open_run.as_ref().map(|open| open.id.as_str());
+        let identity = (run, scored.preview.step, seed, &plan.columns);
         let place = Rect { y: top, ..area }.intersection(area);
         let size = (plan.width, plan.height);
-        placements.extend(strip::draw(app, frame, place, size, &pictures, identity));
+        placements.extend(picture_row::draw(app, frame, place, size, &pictures, identity));
         let found: Vec<Vec<String>> = plan
             .columns
             .iter()
-            .map(|column| packed(&figures(shown, *column, seed), width))
+            .map(|column| packed(&figures(scored, *column, seed), width))
             .collect();
         for line in 0..plan.n_lines {
             let cell = |lines: &Vec<String>| {
@@ -196,9 +210,9 @@ fn rows(app: &App, shown: &Shown, plan: &Plan, frame: &mut Frame, area: Rect) ->
     placements
 }
 
-fn name(shown: &Shown, column: Column) -> String {
+fn name(scored: &ScoredPreview, column: Column) -> String {
     let machine = |index: usize| {
-        let name = shown.preview.machines.get(index).map_or("", |(name, _)| name.as_str());
+        let name = scored.preview.machines.get(index).map_or("", |(name, _)| name.as_str());
         name.replace("attention-", "att-")
     };
     match column {
@@ -210,21 +224,21 @@ fn name(shown: &Shown, column: Column) -> String {
 }
 
 /// What stands under a picture, the most important first.
-fn figures(shown: &Shown, column: Column, seed: usize) -> Vec<String> {
+fn figures(scored: &ScoredPreview, column: Column, seed: usize) -> Vec<String> {
     match column {
-        Column::Seed => vec![format!("seed {}", shown.preview.first_seed + seed as u64)],
-        Column::Network => vec![label(shown, NETWORK, seed)],
+        Column::Seed => vec![format!("seed {}", scored.preview.first_seed + seed as u64)],
+        Column::Network => vec![label(scored, NETWORK, seed)],
         Column::Difference(_) => Vec::new(),
         Column::Machine(index) => {
-            let name = shown.preview.machines.get(index).map_or("", |(name, _)| name.as_str());
-            let found = shown.agreement.get(index).and_then(|all| all.get(seed));
+            let name = scored.preview.machines.get(index).map_or("", |(name, _)| name.as_str());
+            let found = scored.agreement.get(index).and_then(|all| all.get(seed));
             let figure = |name: &str, value: Option<f64>| match value {
                 Some(value) => format!("{name} {value:.2}"),
                 None => format!("{name} n/a"),
             };
             vec![
                 figure("r^2", found.and_then(|found| found.r_squared)),
-                label(shown, name, seed),
+                label(scored, name, seed),
                 figure("R^2", found.and_then(|found| found.cod)),
                 figure("r", found.and_then(|found| found.r)),
             ]
@@ -250,13 +264,13 @@ fn packed(figures: &[String], width: usize) -> Vec<String> {
 }
 
 /// What the set's rule says of a sample, if there is a rule.
-fn label(shown: &Shown, name: &str, seed: usize) -> String {
-    let found = shown.preview.labels_of(name).and_then(|labels| labels.get(seed));
+fn label(scored: &ScoredPreview, name: &str, seed: usize) -> String {
+    let found = scored.preview.labels_of(name).and_then(|labels| labels.get(seed));
     found.map(Label::to_string).unwrap_or_default()
 }
 
-fn picture(shown: &Shown, column: Column, seed: usize) -> RgbImage {
-    let preview = &shown.preview;
+fn picture(scored: &ScoredPreview, column: Column, seed: usize) -> RgbImage {
+    let preview = &scored.preview;
     let shape = preview.network.shape();
     let network = preview.network.image(seed);
     let machine = |index: usize| preview.machines[index].1.image(seed);

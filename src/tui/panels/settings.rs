@@ -7,8 +7,9 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::config::{Experiment, SettingEntry as Entry};
-use crate::tui::app::{App, OpenRun};
-use crate::tui::plot::letter;
+use crate::tui::chart::letter;
+use crate::tui::state::app::App;
+use crate::tui::state::open_run::OpenRun;
 use crate::tui::words::{clipped, clipped_name, padded};
 
 /// Columns of keys, and of values where explanations stand beside them.
@@ -22,14 +23,14 @@ const DOC_MIN: usize = 40;
 pub const WORDS: u16 = 3;
 
 pub fn list(app: &App, frame: &mut Frame, area: Rect) {
-    let runs = compared(app);
-    let Some(experiment) = runs.first().and_then(|watched| watched.experiment.as_ref()) else {
+    let runs = app.runs_with_settings();
+    let Some(experiment) = runs.first().and_then(|open| open.experiment.as_ref()) else {
         frame.render_widget(Block::bordered().title(" settings "), area);
         return;
     };
     let room = usize::from(area.width).saturating_sub(KEY + 4);
     let shown = runs.len().min(room / (BESIDE[0] + 1)).max(1);
-    let rows = rows(app);
+    let rows = app.listed_settings();
     let (title, head, lines) = match runs.len() {
         1 => {
             let title = " settings (bold: not the default; e edits and relaunches) ".to_owned();
@@ -50,15 +51,15 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let [head_place, list, words] = Layout::vertical(heights).areas(inner);
     frame.render_widget(Paragraph::new(head.unwrap_or_default()), head_place);
     if rows.is_empty() {
-        let same = Line::styled(" all settings are the same", app.theme.faint());
+        let same = Line::styled(" all settings are the same", app.display.theme.faint());
         frame.render_widget(same, list);
         return;
     }
-    let cursor = app.setting.min(rows.len() - 1);
+    let cursor = app.cursors.setting.min(rows.len() - 1);
     let first = (cursor + 1).saturating_sub(list.height.into());
     let lines = lines.into_iter().enumerate().skip(first).take(list.height.into());
     let lines = lines.map(|(index, line)| match index == cursor {
-        true => line.style(app.theme.selected()),
+        true => line.style(app.display.theme.selected()),
         false => line,
     });
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), list);
@@ -69,39 +70,22 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
 
 /// What a setting is and what it may be.
 pub fn explained(app: &App, entry: &Entry) -> Line<'static> {
-    Line::styled(format!("{} ({})", entry.doc, entry.accepted), app.theme.faint())
-}
-
-/// The run on screen, then the marked ones, as far as their settings are known.
-fn compared(app: &App) -> Vec<&OpenRun> {
-    let runs = app.watched.iter().chain(app.beside().map(|(_, run)| run));
-    runs.filter(|run| run.experiment.is_some()).collect()
-}
-
-/// The settings that are listed: all of one run, of several those that are not the same in all.
-pub fn rows(app: &App) -> Vec<&'static str> {
-    let runs = compared(app);
-    let all: Vec<Vec<Entry>> =
-        runs.iter().filter_map(|run| run.experiment.as_ref()).map(Experiment::entries).collect();
-    let Some((first, others)) = all.split_first() else { return Vec::new() };
-    let differs = |&(row, entry): &(usize, &Entry)| {
-        others.is_empty() || others.iter().any(|other| other[row].value != entry.value)
-    };
-    first.iter().enumerate().filter(differs).map(|(_, entry)| entry.key).collect()
+    Line::styled(format!("{} ({})", entry.doc, entry.accepted), app.display.theme.faint())
 }
 
 fn all(app: &App, experiment: &Experiment, room: usize) -> Vec<Line<'static>> {
     let has_docs = room >= VALUE + 1 + DOC_MIN;
     let value_room = if has_docs { VALUE } else { room };
     let lines = experiment.entries().into_iter().map(|entry| {
-        let style = if entry.is_default { app.theme.faint() } else { app.theme.strong() };
+        let style =
+            if entry.is_default { app.display.theme.faint() } else { app.display.theme.strong() };
         let mut spans = vec![
             Span::raw(format!(" {:<KEY$} ", clipped(entry.key, KEY))),
             Span::styled(padded(&entry.value, value_room), style),
         ];
         if has_docs {
             let words = format!(" {}", clipped(entry.doc, room - VALUE - 1));
-            spans.push(Span::styled(words, app.theme.faint()));
+            spans.push(Span::styled(words, app.display.theme.faint()));
         }
         Line::from(spans)
     });
@@ -139,5 +123,5 @@ fn differing(
         let cells: String = values.map(|value| format!(" {}", padded(value, width))).collect();
         Line::raw(format!(" {:<KEY$}{cells}", clipped(key, KEY)))
     };
-    (Line::styled(head, app.theme.strong()), rows.iter().map(line).collect())
+    (Line::styled(head, app.display.theme.strong()), rows.iter().map(line).collect())
 }

@@ -9,7 +9,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Sparkline};
 
 use crate::hardware::system::{Gpu, Reading, Used, WorkerUse};
-use crate::tui::app::{App, Output};
+use crate::tui::state::app::App;
+use crate::tui::state::display::Output;
 use crate::tui::words::{bytes, clipped};
 
 /// Below this much the disk is a worry: a few checkpoints and previews.
@@ -32,7 +33,7 @@ struct Row {
 
 /// The machine in one line: whole figures only, as many as fit.
 pub fn strip(app: &App, width: u16) -> Line<'static> {
-    let Some(reading) = app.system.last() else { return Line::default() };
+    let Some(reading) = app.readings.last() else { return Line::default() };
     let mut spans = Vec::new();
     let mut used = 0;
     for row in rows(reading) {
@@ -43,7 +44,7 @@ pub fn strip(app: &App, width: u16) -> Line<'static> {
         }
         used += n;
         if !spans.is_empty() {
-            spans.push(Span::styled("│", app.theme.faint()));
+            spans.push(Span::styled("│", app.display.theme.faint()));
         }
         spans.push(Span::styled(text, style(app, &row)));
     }
@@ -51,19 +52,22 @@ pub fn strip(app: &App, width: u16) -> Line<'static> {
 }
 
 fn style(app: &App, row: &Row) -> Style {
-    if row.is_low { app.theme.warning() } else { app.theme.faint() }
+    if row.is_low { app.display.theme.warning() } else { app.display.theme.faint() }
 }
 
 pub fn panel(app: &App, frame: &mut Frame, area: Rect) {
     let block = Block::bordered().title(" machine ");
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let Some(reading) = app.system.last() else {
-        frame.render_widget(Paragraph::new("not looked at yet").style(app.theme.faint()), inner);
+    let Some(reading) = app.readings.last() else {
+        frame.render_widget(
+            Paragraph::new("not looked at yet").style(app.display.theme.faint()),
+            inner,
+        );
         return;
     };
     let mut rows = rows(reading);
-    rows.extend(screen(app.output));
+    rows.extend(screen(app.display.output));
     let lines: Vec<Line> = rows.iter().map(|row| line(app, row)).collect();
     let heights = [Constraint::Length(lines.len() as u16 + 1), Constraint::Min(0)];
     let [figures, past] = Layout::vertical(heights).areas(inner);
@@ -72,7 +76,7 @@ pub fn panel(app: &App, frame: &mut Frame, area: Rect) {
 }
 
 fn line(app: &App, row: &Row) -> Line<'static> {
-    let style = if row.is_low { app.theme.warning() } else { Style::new() };
+    let style = if row.is_low { app.display.theme.warning() } else { Style::new() };
     let bar = match row.share {
         Some(share) => {
             let full = (share.clamp(0.0, 1.0) * BAR as f64).round() as usize;
@@ -81,7 +85,7 @@ fn line(app: &App, row: &Row) -> Line<'static> {
         None => " ".repeat(BAR),
     };
     Line::from(vec![
-        Span::styled(format!(" {:<12} ", clipped(&row.name, 12)), app.theme.strong()),
+        Span::styled(format!(" {:<12} ", clipped(&row.name, 12)), app.display.theme.strong()),
         Span::styled(bar, style),
         Span::styled(format!("  {}", row.words), style),
     ])
@@ -92,7 +96,7 @@ fn history(app: &App, frame: &mut Frame, area: Rect) {
     type Figure = fn(&Reading) -> Option<f64>;
     let gpu: Figure = |reading| reading.gpus.as_ref().ok()?.first()?.percent;
     let cpu: Figure = |reading| reading.cpu_percent;
-    let has_gpu = app.system.iter().any(|reading| gpu(reading).is_some());
+    let has_gpu = app.readings.iter().any(|reading| gpu(reading).is_some());
     let shown: Vec<(&str, Figure)> = match has_gpu {
         true => vec![("processors", cpu), ("first GPU", gpu)],
         false => vec![("processors", cpu)],
@@ -102,11 +106,11 @@ fn history(app: &App, frame: &mut Frame, area: Rect) {
     for ((name, figure), place) in shown.into_iter().zip(places.iter()) {
         let block = Block::bordered().title(format!(" {name}, % of the last five minutes "));
         let width = usize::from(block.inner(*place).width);
-        let first = app.system.len().saturating_sub(width);
-        let looks = app.system[first..].iter();
+        let first = app.readings.len().saturating_sub(width);
+        let looks = app.readings[first..].iter();
         let percent: Vec<Option<u64>> =
             looks.map(|look| figure(look).map(|percent| percent.round() as u64)).collect();
-        let line = Sparkline::default().data(percent).max(100).style(app.theme.strong());
+        let line = Sparkline::default().data(percent).max(100).style(app.display.theme.strong());
         frame.render_widget(line.absent_value_symbol("·").block(block), *place);
     }
 }

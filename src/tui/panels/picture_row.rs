@@ -7,9 +7,10 @@ use ::image::{Rgb, RgbImage, imageops};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
-use crate::tui::app::App;
-use crate::tui::pictures::{Placement, draw_blocks, reserve};
-use crate::tui::probe::Protocol;
+use crate::tui::pictures::blocks::draw_blocks;
+use crate::tui::pictures::placement::{Placement, reserve};
+use crate::tui::pictures::protocol::Protocol;
+use crate::tui::state::app::App;
 
 /// Pixels per terminal cell that bitmaps are composed at; terminals scale them to their own cells.
 const CELL: (u32, u32) = (8, 16);
@@ -39,7 +40,7 @@ pub fn draw(
 ) -> Option<Placement> {
     let n = pictures.len() as u16;
     let strip = Rect::new(area.x, area.y, n * (width + 1), height).intersection(area);
-    match app.protocol {
+    match app.display.protocol {
         Protocol::Off => None,
         Protocol::Blocks => {
             for (i, picture) in pictures.iter().enumerate() {
@@ -53,7 +54,7 @@ pub fn draw(
                 }
                 let x = area.x + i as u16 * (width + 1);
                 let cell = Rect::new(x, area.y, width, height).intersection(area);
-                draw_blocks(app.depth, &image, cell, frame.buffer_mut());
+                draw_blocks(app.display.depth, &image, cell, frame.buffer_mut());
             }
             None
         }
@@ -76,7 +77,7 @@ fn bitmap(
     pictures: &[Option<Picture>],
 ) -> RgbImage {
     // Neither black nor white: most pictures are mostly one of them, and should be seen to end.
-    let ground = if app.theme.is_light() { [215; 3] } else { [40; 3] };
+    let ground = if app.display.theme.is_light() { [215; 3] } else { [40; 3] };
     let size = (u32::from(strip_width) * CELL.0, u32::from(height) * CELL.1);
     let mut sheet = RgbImage::from_pixel(size.0, size.1, Rgb(ground));
     let room = (u32::from(width) * CELL.0, u32::from(height) * CELL.1);
