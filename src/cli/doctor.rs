@@ -14,7 +14,7 @@ use crate::console::abilities;
 use crate::evaluation::devices;
 use crate::hardware::system::{Gpu, Monitor};
 use crate::tui::multiplexer::Multiplexer;
-use crate::tui::pictures::depth::Depth;
+use crate::tui::pictures::Depth;
 use crate::tui::probe::{Asked, Wish, probe_once};
 use crate::tui::theme::Background;
 use crate::tui::words::bytes;

@@ -11,9 +11,8 @@ use super::control::find;
 use crate::console;
 use crate::console::abilities;
 use crate::runs::preview;
-use crate::tui::pictures::depth::Depth;
 use crate::tui::pictures::plain::print_plain;
-use crate::tui::pictures::protocol::Protocol;
+use crate::tui::pictures::{Depth, Protocol};
 use crate::tui::probe::{Wish, probe_once};
 
 /// Width where the terminal does not say its own.

@@ -4,11 +4,9 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 
-use super::pictures::depth::Depth;
-use super::pictures::protocol::Protocol;
+use super::pictures::{Depth, Protocol};
 use super::screenshot::Screenshot;
-use super::state::app::App;
-use super::state::pane::Pane;
+use super::state::{App, Pane};
 use super::view::view;
 
 /// Draws a pane, or the whole screen, as if it had `width` x `height` cells, all colours, and pictures as half-blocks.
@@ -23,5 +21,5 @@ pub fn capture(app: &mut App, (width, height): (u16, u16), pane: Option<Pane>) -
     let area = found.map_or(drawn.area, |region| region.area).intersection(drawn.area);
     let mut buffer = Buffer::empty(area);
     area.positions().for_each(|place| buffer[place] = drawn.buffer[place].clone());
-    Screenshot::new(buffer, app.display.theme.is_light())
+    Screenshot::new(buffer, app.theme.is_light())
 }

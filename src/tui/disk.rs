@@ -1,4 +1,4 @@
-//! The [`Link`] of the product: run directories on disk, workers behind their sockets.
+//! The [`Link`] to run directories on disk and to workers behind their sockets.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -26,17 +26,17 @@ use crate::runs::process::this_program;
 use crate::runs::run_dir::RunDir;
 use crate::runs::runs_dir::{RunSummary, RunsDir};
 
-/// As much of a log's end as anyone reads on a screen.
+/// Bytes that are read from the end of a log.
 const LOG_BYTES: u64 = 64 << 10;
 
 /// Reads and steers the runs of one directory.
 pub struct Disk {
     runs: RunsDir,
-    /// For launches, as [`crate::hardware::device::PreviewRequest`] reads it.
+    /// The device of launched runs, as [`crate::hardware::device::DeviceRequest`] parses it.
     device: String,
-    /// Runs whose events are asked for.
+    /// Readers of the events of runs, by run.
     tails: HashMap<String, EventTail>,
-    /// Bytes of logs when they were read last; `None` for one that could not be.
+    /// Bytes of logs when they were read last, by run; `None` for a log that could not be read.
     logs: HashMap<String, Option<u64>>,
     monitor: Monitor,
 }
@@ -52,7 +52,7 @@ impl Disk {
     }
 }
 
-/// Runs a command of ours in a process of its own: the dashboard never computes. `what` for people.
+/// Runs a mosaic command in a process of its own, because the dashboard never computes. `what` names it in errors.
 fn compute(runs: &Path, arguments: &[&str], what: &str) -> Result<(), String> {
     let failed = |error| format!("{what}: {error}");
     let program = this_program().map_err(failed)?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::link::Link;
 use super::message::{Effect, Message};
-use super::state::notice::Notice;
+use super::state::Notice;
 use crate::runs::command::{Act, Command};
 use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;

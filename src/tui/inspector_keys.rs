@@ -1,8 +1,8 @@
 //! The key table of the inspector.
 
-use ratatui::crossterm::event::{KeyCode, KeyModifiers};
+use ratatui::crossterm::event::KeyCode;
 
-use super::keys::Binding;
+use super::keys::{Binding, key, letter};
 
 /// What a key does in the inspector. The palette lists actions under the names of these variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,49 +20,29 @@ pub enum InspectorAction {
     Close,
 }
 
-const fn key(
-    code: KeyCode,
-    action: InspectorAction,
-    label: &'static str,
-    help: &'static str,
-    footer: &'static str,
-) -> Binding<InspectorAction> {
-    Binding { code, modifiers: KeyModifiers::NONE, action, label, help, footer }
-}
-
 /// The keys of the inspector; other keys keep their usual meaning.
-pub const INSPECTOR_BINDINGS: &[Binding<InspectorAction>] = &[
-    key(KeyCode::Up, InspectorAction::Up, "Up", "the pixel above", ""),
-    key(KeyCode::Char('k'), InspectorAction::Up, "k", "the same", ""),
-    key(KeyCode::Down, InspectorAction::Down, "Down", "the pixel below", ""),
-    key(KeyCode::Char('j'), InspectorAction::Down, "j", "the same", ""),
-    key(KeyCode::Left, InspectorAction::Left, "Left", "the pixel on the left", ""),
-    key(KeyCode::Char('h'), InspectorAction::Left, "h", "the same", ""),
-    key(KeyCode::Right, InspectorAction::Right, "Right", "the pixel on the right", ""),
-    key(KeyCode::Char('l'), InspectorAction::Right, "hjkl", "the same", "pixel"),
-    key(
-        KeyCode::Char('['),
-        InspectorAction::Noisier,
-        "[",
-        "one step back, towards the noise",
-        "noisier",
-    ),
-    key(
-        KeyCode::Char(']'),
-        InspectorAction::Cleaner,
-        "]",
-        "one step on, towards the sample",
-        "cleaner",
-    ),
-    key(KeyCode::Tab, InspectorAction::NextViews, "Tab", "further pictures of each row", "more"),
-    key(KeyCode::PageDown, InspectorAction::NextActor, "PgDn", "further machines", "machines"),
-    key(KeyCode::PageUp, InspectorAction::PreviousActor, "PgUp", "back to earlier ones", ""),
-    key(
-        KeyCode::Char('E'),
-        InspectorAction::Export,
-        "E",
-        "export: the pixel as CSV and PNG, the way as PNG, screen as text",
-        "export",
-    ),
-    key(KeyCode::Esc, InspectorAction::Close, "Esc", "back to the samples", "back"),
-];
+pub const INSPECTOR_BINDINGS: &[Binding<InspectorAction>] = {
+    use InspectorAction::*;
+    &[
+        key(KeyCode::Up, Up, "Up", "the pixel above", ""),
+        letter("k", Up, "the same", ""),
+        key(KeyCode::Down, Down, "Down", "the pixel below", ""),
+        letter("j", Down, "the same", ""),
+        key(KeyCode::Left, Left, "Left", "the pixel on the left", ""),
+        letter("h", Left, "the same", ""),
+        key(KeyCode::Right, Right, "Right", "the pixel on the right", ""),
+        key(KeyCode::Char('l'), Right, "hjkl", "the same", "pixel"),
+        letter("[", Noisier, "one step back, towards the noise", "noisier"),
+        letter("]", Cleaner, "one step on, towards the sample", "cleaner"),
+        key(KeyCode::Tab, NextViews, "Tab", "further pictures of each row", "more"),
+        key(KeyCode::PageDown, NextActor, "PgDn", "further machines", "machines"),
+        key(KeyCode::PageUp, PreviousActor, "PgUp", "back to earlier ones", ""),
+        letter(
+            "E",
+            Export,
+            "export: the pixel as CSV and PNG, the way as PNG, screen as text",
+            "export",
+        ),
+        key(KeyCode::Esc, Close, "Esc", "back to the samples", "back"),
+    ]
+};

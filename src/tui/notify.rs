@@ -1,12 +1,12 @@
 //! Notifications: when a run finishes, fails or is lost, or when someone else takes control of it.
 //!
-//! The user is notified by a bell (BEL), which terminals and tmux turn into a flash, a sound or a mark on the window, or OSC 9, which many turn
-//! into a notification of the desktop. Inside tmux OSC 9 goes through only where `allow-passthrough` is on.
+//! The user is notified by a bell (BEL), which terminals and tmux turn into a flash, a sound or a mark on the window, or by
+//! OSC 9, which many terminals turn into a desktop notification. tmux passes OSC 9 on only if `allow-passthrough` is on.
 
 use std::io::{self, Write};
 
 use super::run_condition::RunCondition;
-use super::state::notice::Notice;
+use super::state::Notice;
 use crate::console;
 use crate::runs::holder::Steering;
 use crate::runs::runs_dir::RunSummary;

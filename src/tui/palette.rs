@@ -6,7 +6,7 @@
 use super::inspector_keys::{INSPECTOR_BINDINGS, InspectorAction};
 use super::keys::{Action, BINDINGS};
 use super::run_condition::RunCondition;
-use super::state::app::App;
+use super::state::App;
 
 /// One line of the palette.
 #[derive(Clone, Debug, PartialEq)]

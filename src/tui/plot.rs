@@ -1,8 +1,8 @@
-//! Draws curves with axes into cells: one pass for all of them, letters that tell them apart without colour.
+//! Draws curves with axes into cells. Letters tell the curves apart without colour.
 //!
 //! ```text
-//! 1.28│⡀               A glyphs-cnn      letters stand at a curve's end and along it, as in the list of runs
-//!     │⠈⠢⣀     ┊                         the crosshair; a second one where a difference is read from
+//! 1.28│⡀               A glyphs-cnn      letters are at a curve's end and along it, as in the list of runs
+//!     │⠈⠢⣀     ┊                         the crosshair, and the anchor of differences
 //!     │   ⠉A⠒⠒⠤┊⠤⣀A
 //! 0.01│     •  ┊  ⠉                      a value that is not finite
 //!     └───────────
@@ -21,34 +21,34 @@ use ratatui::widgets::canvas::{Canvas, Line as Stroke, Points};
 
 use super::chart::bounds;
 use super::series::VisibleCurve;
-use super::state::charts::Dots;
+use super::state::Dots;
 use super::theme::Theme;
 use super::words::{clipped_name, number};
 
-/// A chart narrower or lower than this has no axes.
+/// Smallest width and height of a chart with axes.
 const AXES: (u16, u16) = (16, 5);
 
 /// One curve.
 #[derive(Clone, Debug)]
 pub struct Curve {
-    /// For the legend; none if empty.
+    /// The name in the legend; empty for a curve that is not in it.
     pub name: String,
-    /// What it is told from others by.
+    /// The letter drawn at its end and along it.
     pub letter: Option<char>,
     pub style: Style,
-    /// Under all others.
+    /// Whether it is drawn under all others.
     pub is_faint: bool,
     pub visible: Arc<VisibleCurve>,
 }
 
-/// Curves and the window they are seen through.
+/// Curves and the window that is drawn.
 #[derive(Clone, Debug, Default)]
 pub struct Plot {
     pub curves: Vec<Curve>,
     pub x: [f64; 2],
     pub has_log_scale: bool,
     pub dots: Dots,
-    /// The crosshair, and where a difference is read from.
+    /// The x of the crosshair, and of the anchor of differences.
     pub crosshair: Option<f64>,
     pub anchor: Option<f64>,
 }
@@ -58,6 +58,7 @@ impl Plot {
         self.curves.iter().all(|curve| curve.visible.pieces.is_empty())
     }
 
+    /// Draws the plot into `area`.
     pub fn draw(&self, theme: Theme, area: Rect, buffer: &mut Buffer) {
         let area = area.intersection(buffer.area);
         if area.is_empty() {
@@ -87,7 +88,7 @@ impl Plot {
         if self.has_log_scale { y.log10() } else { y }
     }
 
-    /// The smallest and largest value seen, scaled, with a margin.
+    /// The smallest and largest visible value, scaled, with a margin.
     fn range(&self) -> [f64; 2] {
         let within = |x: f64| (self.x[0]..=self.x[1]).contains(&x);
         let all = || self.curves.iter().flat_map(|curve| curve.visible.points());
@@ -97,7 +98,7 @@ impl Plot {
         bounds(values, 0.05)
     }
 
-    /// Draws the axes and returns what they leave.
+    /// Draws the axes and returns the area within them.
     fn axes(&self, theme: Theme, y: [f64; 2], area: Rect, buffer: &mut Buffer) -> Rect {
         if area.width < AXES.0 || area.height < AXES.1 {
             return area;
@@ -127,7 +128,7 @@ impl Plot {
         graph
     }
 
-    /// All faint or all other curves in one pass, so that those that meet in a cell keep their dots.
+    /// Draws all faint or all other curves in one pass, so that curves which share a cell keep their dots.
     fn strokes(&self, theme: Theme, is_faint: bool, place: &Place, buffer: &mut Buffer) {
         let mut sheet = Buffer::empty(place.graph);
         let curves = || self.curves.iter().filter(|curve| curve.is_faint == is_faint);
@@ -145,7 +146,7 @@ impl Plot {
                         }
                         for pair in piece.windows(2) {
                             let [y1, y2] = [pair[0].1, pair[1].1].map(|y| self.scaled(y));
-                            // On a logarithmic axis there is no place for zero.
+                            // A logarithmic axis has no zero.
                             if y1.is_finite() && y2.is_finite() {
                                 context.draw(&Stroke::new(pair[0].0, y1, pair[1].0, y2, color));
                             }
@@ -154,7 +155,7 @@ impl Plot {
                 }
             })
             .render(place.graph, &mut sheet);
-        // Where there are no colours, faint ones are dim.
+        // Without colours, faint curves are dim.
         let dim = if is_faint { theme.faint().add_modifier } else { Default::default() };
         for (drawn, cell) in sheet.content.iter().zip(cells(place.graph)) {
             if !matches!(drawn.symbol(), " " | "\u{2800}") {
@@ -164,7 +165,7 @@ impl Plot {
         }
     }
 
-    /// Marks at the bottom where values were not finite.
+    /// Marks values that are not finite at the bottom. Returns whether there are any.
     fn gaps(&self, theme: Theme, place: &Place, buffer: &mut Buffer) -> bool {
         let broken = self.curves.iter().flat_map(|curve| &curve.visible.broken);
         let mut any = false;
@@ -176,7 +177,7 @@ impl Plot {
         any
     }
 
-    /// Each curve's letter at its end, and where there is room also along it.
+    /// Draws each curve's letter at its end and, if there is room, along it.
     fn letters(&self, place: &Place, buffer: &mut Buffer) {
         let mut taken: Vec<(u16, u16)> = Vec::new();
         let width = f64::from(place.graph.width);
@@ -184,7 +185,7 @@ impl Plot {
         for share in shares {
             for curve in self.curves.iter().filter(|curve| !curve.is_faint) {
                 let Some(letter) = curve.letter else { continue };
-                // Where one is taken, a little earlier on the same curve.
+                // If the cell is taken, a little earlier on the same curve.
                 let tries = (0..8).map(|shift| share * width - 1.5 - 3.0 * f64::from(shift));
                 let found = tries.filter_map(|at| self.cell_before(curve, at, place));
                 let free = |cell: &(u16, u16)| !taken.contains(cell);
@@ -195,7 +196,7 @@ impl Plot {
         }
     }
 
-    /// The cell of the curve's last point at `column` of the graph or before it.
+    /// The cell of the curve at `column` of the graph, or at its last point before that.
     fn cell_before(&self, curve: &Curve, column: f64, place: &Place) -> Option<(u16, u16)> {
         let share = column / f64::from(place.graph.width);
         let x = place.x[0] + share * (place.x[1] - place.x[0]);
@@ -238,7 +239,8 @@ impl Plot {
         }
     }
 
-    /// The legend of a low chart: in one line, at the top; letters without a meaning would be worse than a covered point.
+    /// Draws the legend of a low chart in one line at the top. It may cover points, but letters without a legend would mean
+    /// nothing.
     fn legend_line(entries: &[Line<'_>], graph: Rect, buffer: &mut Buffer) {
         let width = entries.iter().map(|entry| entry.width() + 2).sum::<usize>();
         if entries.len() < 2 || width > usize::from(graph.width) || graph.height < 4 {
@@ -264,7 +266,7 @@ fn marker(dots: Dots) -> Marker {
     }
 }
 
-/// Where values lie on the screen.
+/// Maps values to cells.
 struct Place {
     graph: Rect,
     x: [f64; 2],

@@ -1,4 +1,4 @@
-//! Opening the dashboard on a lab: theme, image protocol, watchdog, then the shell.
+//! Opens the dashboard on a lab: probes the terminal, then starts the watchdog and the shell.
 
 use std::time::Instant;
 
@@ -7,28 +7,30 @@ use anyhow::Context;
 use super::disk::Disk;
 use super::input::decoder::Decoder;
 use super::notify::Bell;
-use super::pictures::depth::Depth;
+use super::pictures::Depth;
 use super::probe::Wish;
 use super::shell::Left;
-use super::state::app::App;
-use super::state::notice::Notice;
-use super::state::open_run::OpenRun;
+use super::state::{App, Notice, OpenRun};
 use super::terminal::Raw;
 use super::theme::Theme;
 use super::{probe, shell, watchdog};
 use crate::config::Lab;
 use crate::runs::runs_dir::RunsDir;
 
-/// What the dashboard is opened on, and how.
+/// How the dashboard is opened.
 #[derive(Clone, Debug, Default)]
 pub struct Opening {
-    /// A run's whole name; the newest live one if not given.
+    /// The id of the run to open; by default the newest live run.
     pub run: Option<String>,
-    /// Nothing can be launched or steered.
+    /// Whether nothing can be launched or steered.
     pub read_only: bool,
 }
 
-/// Shows the dashboard until the user leaves. The terminal must be a terminal.
+/// Shows the dashboard until the user leaves. Standard input and output must be a terminal.
+///
+/// # Errors
+///
+/// If the terminal cannot be set up or written to.
 pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<Left> {
     let is_built_in = lab.path.is_none();
     let settings = lab.settings;
@@ -44,13 +46,13 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<Left> {
     app.display.depth = Depth::new(&settings.colours);
     app.display.mouse = settings.mouse == "on";
     watchdog::start();
-    // Raw from here on: an answer that comes late finds a reader that knows it is one.
+    // Raw mode from here on: a late answer is read by a decoder that recognises it.
     let mut raw = Raw::enter().context("putting the terminal into raw mode")?;
     let mut decoder = Decoder::new(Instant::now());
     let asks_background = settings.theme == "auto" && !no_colour;
     let wish = Wish { pictures: &settings.images, background: asks_background, cell: true };
     let found = probe::probe(&wish, &mut raw, &mut decoder);
-    app.display.theme = Theme::new(&settings.theme, no_colour, found.background);
+    app.theme = Theme::new(&settings.theme, no_colour, found.background);
     app.display.protocol = found.protocol;
     app.display.protocols = found.available;
     app.display.cell_pixels = found.cell;

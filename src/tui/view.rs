@@ -18,11 +18,11 @@ use ratatui::widgets::{Paragraph, Wrap};
 use super::panels::footer::{footer, message, message_lines};
 use super::panels::header::header;
 use super::panels::{inspector, log, overlay, runs, samples, settings, system, training};
-use super::pictures::placement::{Placement, release};
+use super::pictures::Placement;
+use super::pictures::placement::release;
 use super::run_condition::RunCondition;
-use super::state::app::App;
-use super::state::pane::{Pane, Region, focused_region};
-use super::state::popup::Popup;
+use super::state::pane::focused_region;
+use super::state::{App, Pane, Popup, Region};
 use super::tab::Tab;
 use super::words::{clipped, number};
 use crate::console::{self, plain};
@@ -52,7 +52,7 @@ pub fn view(app: &App, frame: &mut Frame) -> Drawn {
         drawn.placements.clear();
         release(frame.buffer_mut());
     }
-    app.display.depth.reduce(app.display.theme.is_light(), frame.buffer_mut());
+    app.display.depth.reduce(app.theme.is_light(), frame.buffer_mut());
     disarm(frame.buffer_mut());
     drawn
 }

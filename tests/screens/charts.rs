@@ -5,10 +5,9 @@ use mosaic_lab::evaluation::calibration::{
 };
 use mosaic_lab::runs::liveness::Health;
 use mosaic_lab::runs::status::RunState;
-use mosaic_lab::tui::curves::TURNS;
+use mosaic_lab::tui::curves::UPPER_CHART;
 use mosaic_lab::tui::message::{Effect, Message};
-use mosaic_lab::tui::state::app::App;
-use mosaic_lab::tui::state::open_run::OpenRun;
+use mosaic_lab::tui::state::{App, OpenRun};
 use mosaic_lab::tui::tab::Tab;
 use mosaic_lab::tui::theme::Theme;
 use mosaic_lab::tui::update::update;
@@ -129,7 +128,7 @@ fn charts_turn_through_every_quantity_and_say_what_was_not_recorded() {
     let mut app = watching();
     press(&mut app, KeyCode::Char('2'));
     let mut asked = Vec::new();
-    for quantity in TURNS {
+    for quantity in UPPER_CHART {
         assert_eq!(app.charts.quantity, quantity);
         let shown = screen(&app, 80, 24);
         let is_recorded = app.open_run.as_ref().unwrap().curves.of(quantity).next().is_some();
@@ -139,14 +138,14 @@ fn charts_turn_through_every_quantity_and_say_what_was_not_recorded() {
     }
     assert_eq!(asked, vec![Effect::LoadCalibration(RUN.into()); 4], "read when it is looked at");
     // Gradient norms were not measured here, and no machine was calibrated yet.
-    app.charts.quantity = TURNS[2];
+    app.charts.quantity = UPPER_CHART[2];
     assert!(screen(&app, 80, 24).contains("not recorded: it comes with the first metrics"));
-    app.charts.quantity = TURNS[12];
+    app.charts.quantity = UPPER_CHART[12];
     let found =
         Message::Calibration { run: RUN.into(), calibration: Ok(Some(Box::new(calibration()))) };
     update(&mut app, found);
     insta::assert_snapshot!("calibrated-80x24", screen(&app, 80, 24));
-    app.charts.quantity = TURNS[11];
+    app.charts.quantity = UPPER_CHART[11];
     let names: Vec<String> = app.chart_curves().into_iter().map(|curve| curve.name).collect();
     assert_eq!(names, ["els", "attention-similarity"]);
     assert_eq!(
@@ -173,7 +172,7 @@ fn ten_runs() -> App {
 #[test]
 fn ten_curves_are_told_apart_without_colour_by_the_letters_of_the_list() {
     let mut app = ten_runs();
-    app.display.theme = Theme::new("dark", true, None);
+    app.theme = Theme::new("dark", true, None);
     let list = screen(&app, 200, 60);
     press(&mut app, KeyCode::Char('2'));
     let charts = screen(&app, 200, 60);

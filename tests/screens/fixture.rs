@@ -17,7 +17,7 @@ use mosaic_lab::runs::run_dir::RunDir;
 use mosaic_lab::runs::runs_dir::RunSummary;
 use mosaic_lab::runs::status::{RunState, Status};
 use mosaic_lab::tui::message::{Effect, Message};
-use mosaic_lab::tui::state::app::App;
+use mosaic_lab::tui::state::App;
 use mosaic_lab::tui::update::update;
 use mosaic_lab::tui::view::view;
 use ratatui::Terminal;

@@ -21,8 +21,7 @@ use mosaic_lab::tui::export::content::Content;
 use mosaic_lab::tui::inspector_keys::INSPECTOR_BINDINGS;
 use mosaic_lab::tui::keys::BINDINGS;
 use mosaic_lab::tui::message::{Effect, Message};
-use mosaic_lab::tui::state::app::App;
-use mosaic_lab::tui::state::popup::Popup;
+use mosaic_lab::tui::state::{App, Popup};
 use mosaic_lab::tui::tab::Tab;
 use mosaic_lab::tui::theme::Theme;
 use mosaic_lab::tui::update::update;
@@ -196,11 +195,11 @@ fn attention_entropy_is_a_map_over_steps_and_levels_beside_theory() {
         theory.body = EventBody::PredictedAttention { machine, metrics };
     }
     update(&mut app, Message::Events { run: RUN.into(), events: vec![theory] });
-    app.display.theme = Theme::new("dark", true, None);
+    app.theme = Theme::new("dark", true, None);
     press(&mut app, KeyCode::Char('2'));
     press(&mut app, KeyCode::Char('v'));
     insta::assert_snapshot!("entropy-map-80x24", screen(&app, 80, 24));
-    app.display.theme = Theme::new("dark", false, None);
+    app.theme = Theme::new("dark", false, None);
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
     terminal.draw(|frame| drop(view(&app, frame))).unwrap();
     // Entropy falls with training, most of all at the highest t: it ends darker than it began.

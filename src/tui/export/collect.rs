@@ -9,11 +9,8 @@ use crate::tui::curves::Recorded;
 use crate::tui::message::Effect;
 use crate::tui::run_condition::RunCondition;
 use crate::tui::screenshot::Screenshot;
-use crate::tui::state::app::App;
-use crate::tui::state::inspector::Inspector;
-use crate::tui::state::notice::Notice;
-use crate::tui::state::open_run::{News, OpenRun, ScoredPreview};
-use crate::tui::state::pane::Pane;
+use crate::tui::state::open_run::News;
+use crate::tui::state::{App, Inspector, Notice, OpenRun, Pane, ScoredPreview};
 use crate::tui::tab::Tab;
 
 /// Exports the tab on screen, or warns that it is empty.
@@ -115,20 +112,19 @@ fn settings_table(app: &App) -> Option<Content> {
 }
 
 /// Seed, column, r, R^2 and label of every sample.
-fn sample_figures(shown: &ScoredPreview) -> Vec<[String; 5]> {
-    let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+fn sample_figures(scored: &ScoredPreview) -> Vec<[String; 5]> {
+    let ScoredPreview { preview, agreement } = scored;
     let label = |name: &str, seed: usize| {
-        let labels = shown.preview.labels_of(name).and_then(|labels| labels.get(seed));
-        labels.map_or(String::new(), |label| label.to_string())
+        field(preview.labels_of(name).and_then(|labels| labels.get(seed)))
     };
     let mut rows = Vec::new();
-    for seed in 0..shown.preview.seeds.len() {
-        let first = (shown.preview.first_seed + seed as u64).to_string();
+    for seed in 0..preview.seeds.len() {
+        let first = (preview.first_seed + seed as u64).to_string();
         let none = String::new;
         rows.push([first.clone(), NETWORK.to_owned(), none(), none(), label(NETWORK, seed)]);
-        for ((name, _), found) in shown.preview.machines.iter().zip(&shown.agreement) {
+        for ((name, _), found) in preview.machines.iter().zip(agreement) {
             let Some(found) = found.get(seed) else { continue };
-            let (r, cod) = (number(found.r), number(found.cod));
+            let (r, cod) = (field(found.r), field(found.cod));
             rows.push([first.clone(), name.clone(), r, cod, label(name, seed)]);
         }
     }
@@ -137,37 +133,46 @@ fn sample_figures(shown: &ScoredPreview) -> Vec<[String; 5]> {
 
 /// The listed runs, a row per run.
 fn runs_table(listed: &[&RunSummary]) -> Content {
-    let head = ["run", "experiment", "state", "step", "steps", "loss", "tags", "note"];
     let row = |run: &&RunSummary| {
         let status = run.status.as_ref();
-        let of = |value: Option<String>| value.unwrap_or_default();
         vec![
             run.id.clone(),
             run.experiment.clone(),
             RunCondition::of(run).name().to_owned(),
-            of(status.map(|status| status.step.to_string())),
-            of(status.map(|status| status.steps.to_string())),
-            of(status.and_then(|status| status.loss).map(|loss| loss.to_string())),
+            field(status.map(|status| status.step)),
+            field(status.map(|status| status.steps)),
+            field(status.and_then(|status| status.loss)),
             run.about.tags.join(" "),
             run.about.note.clone(),
         ]
     };
-    let head = head.map(str::to_owned).to_vec();
-    Content::Table(std::iter::once(head).chain(listed.iter().map(row)).collect())
+    let head = ["run", "experiment", "state", "step", "steps", "loss", "tags", "note"];
+    Content::Table(table(&head, listed.iter().map(row)))
 }
 
 /// The news of a run, a row per entry.
 fn news_table(open: &OpenRun) -> Content {
-    let head = ["time_ms", "step", "level", "text"].map(str::to_owned).to_vec();
     let row = |news: &News| {
         let level = format!("{:?}", news.level).to_lowercase();
         vec![news.time_ms.to_string(), news.step.to_string(), level, news.text.clone()]
     };
-    Content::Table(std::iter::once(head).chain(open.news.iter().map(row)).collect())
+    Content::Table(table(&["time_ms", "step", "level", "text"], open.news.iter().map(row)))
 }
 
 /// The readings of this computer, a row per reading.
 fn machine_table(readings: &[Reading]) -> Content {
+    let row = |(index, reading): (usize, &Reading)| {
+        let worker = reading.worker.as_ref();
+        vec![
+            index.to_string(),
+            field(reading.cpu_percent),
+            field(reading.memory.map(|memory| memory.used)),
+            field(reading.memory.map(|memory| memory.total)),
+            field(reading.disk.map(|disk| disk.left())),
+            field(worker.and_then(|worker| worker.cpu_percent)),
+            field(worker.map(|worker| worker.memory_bytes)),
+        ]
+    };
     let head = [
         "look",
         "cpu_percent",
@@ -177,27 +182,19 @@ fn machine_table(readings: &[Reading]) -> Content {
         "worker_cpu_percent",
         "worker_memory_bytes",
     ];
-    let of = |value: Option<String>| value.unwrap_or_default();
-    let row = |(index, reading): (usize, &Reading)| {
-        vec![
-            index.to_string(),
-            of(reading.cpu_percent.map(|percent| percent.to_string())),
-            of(reading.memory.map(|memory| memory.used.to_string())),
-            of(reading.memory.map(|memory| memory.total.to_string())),
-            of(reading.disk.map(|disk| disk.left().to_string())),
-            of(reading
-                .worker
-                .as_ref()
-                .and_then(|worker| worker.cpu_percent)
-                .map(|p| p.to_string())),
-            of(reading.worker.as_ref().map(|worker| worker.memory_bytes.to_string())),
-        ]
-    };
-    let head = head.map(str::to_owned).to_vec();
-    let rows = std::iter::once(head).chain(readings.iter().enumerate().map(row)).collect();
-    let shares = readings.iter().map(|reading| {
+    let percent = readings.iter().map(|reading| {
         let memory = reading.memory.map_or(f64::NAN, |memory| 100.0 * memory.share());
         [reading.cpu_percent.unwrap_or(f64::NAN), memory]
     });
-    Content::Machine(rows, shares.collect())
+    Content::Machine(table(&head, readings.iter().enumerate().map(row)), percent.collect())
+}
+
+/// A field of a table; empty if there is no value.
+fn field(value: Option<impl ToString>) -> String {
+    value.map_or(String::new(), |value| value.to_string())
+}
+
+fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<Vec<String>> {
+    let head = head.iter().map(|name| (*name).to_owned()).collect();
+    std::iter::once(head).chain(rows).collect()
 }

@@ -7,7 +7,7 @@ use crate::evaluation::inspect::picture::At;
 use crate::runs::preview::Preview;
 use crate::tui::curves::Quantity;
 use crate::tui::screenshot::Screenshot;
-use crate::tui::state::pane::Pane;
+use crate::tui::state::Pane;
 
 /// A tab to write; work that takes time is left to the writer.
 #[derive(Clone, Debug, PartialEq)]

@@ -199,8 +199,7 @@ mod tests {
     use crate::runs::format::RUN_FORMAT;
     use crate::tui::capture::capture;
     use crate::tui::export::collect::collect;
-    use crate::tui::state::app::App;
-    use crate::tui::state::open_run::OpenRun;
+    use crate::tui::state::{App, OpenRun};
     use crate::tui::tab::Tab;
 
     fn app(n_points: u64) -> App {

@@ -13,12 +13,12 @@ use super::decoder::Decoder;
 use super::sequence::Input;
 use crate::tui::message::Message;
 
-/// Before another try to read a terminal that gives nothing: one that is gone is the watchdog's business.
+/// Pause before reading a terminal again that gave nothing; the watchdog handles one that is gone.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Between looks at whether an answer has come.
+/// Interval at which [`Owed::settle`] checks for an answer.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Until when an answer of the terminal may come that nobody else must read, if one may.
+/// Until when an answer of the terminal may arrive that no other program should read, if one may.
 #[derive(Clone, Debug, Default)]
 pub struct Owed(Arc<Mutex<Option<Instant>>>);
 
@@ -27,7 +27,7 @@ impl Owed {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 
-    /// Waits until the answer has come and been dropped, `most` at most. The thread that reads goes on meanwhile.
+    /// Waits until the answer has arrived and was dropped, for at most `most`. The reading thread must be running.
     pub fn settle(&self, most: Duration) {
         let most = Instant::now() + most;
         loop {
@@ -41,7 +41,11 @@ impl Owed {
     }
 }
 
-/// Starts it. `decoder` knows what was read, and what has been asked, so far.
+/// Starts the thread. `decoder` has the bytes read and the queries made so far.
+///
+/// # Errors
+///
+/// If no thread can be started.
 pub fn spawn(mut decoder: Decoder, messages: Sender<Message>) -> io::Result<Owed> {
     let owed = Owed::default();
     owed.set(decoder.owed_until());
@@ -60,7 +64,7 @@ pub fn spawn(mut decoder: Decoder, messages: Sender<Message>) -> io::Result<Owed
     thread::Builder::new().name("input".to_owned()).spawn(work).map(|_| owed)
 }
 
-/// Waits for the next inputs; none, if waiting or reading was cut short.
+/// Waits for the next inputs; returns none if waiting or reading was interrupted.
 fn next(decoder: &mut Decoder) -> Vec<Input> {
     let input = io::stdin();
     let limit = decoder.patience(Instant::now()).and_then(|limit| Timespec::try_from(limit).ok());
@@ -76,7 +80,7 @@ fn next(decoder: &mut Decoder) -> Vec<Input> {
     let mut chunk = [0; 4096];
     match rustix::io::read(&input, &mut chunk) {
         Err(Errno::INTR) => Vec::new(),
-        // End of file as Ctrl-D makes it while the terminal is not raw, or a process in the background.
+        // End of file, as from Ctrl-D while the terminal is not raw, or a process in the background.
         Ok(0) | Err(_) => {
             thread::sleep(PAUSE);
             Vec::new()

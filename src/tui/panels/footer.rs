@@ -8,37 +8,35 @@ use crate::runs::holder::Steering;
 use crate::runs::liveness::Health;
 use crate::tui::inspector_keys::INSPECTOR_BINDINGS;
 use crate::tui::keys::{Action, BINDINGS};
-use crate::tui::state::app::App;
-use crate::tui::state::notice::Notice;
-use crate::tui::state::popup::Popup;
+use crate::tui::state::{App, Notice, Popup};
 use crate::tui::words::lines_of;
 
 /// The filter while it is typed, the notice, or what the open run is busy with.
 pub fn message(app: &App) -> Line<'static> {
     if app.popup == Some(Popup::Filter) {
         let words = "   Enter keeps, Esc lists all";
-        let style = app.display.theme.strong();
+        let style = app.theme.strong();
         let mut spans = vec![Span::styled(" /", style)];
         spans.extend(app.runs.filter.spans(FILTER_COLUMNS, style));
-        spans.push(Span::styled(words, app.display.theme.faint()));
+        spans.push(Span::styled(words, app.theme.faint()));
         return Line::from(spans);
     }
     match &app.notice {
         Some(Notice { level, text, .. }) => {
-            let style = app.display.theme.notice(*level);
+            let style = app.theme.notice(*level);
             let mut spans = vec![Span::styled(format!(" {}", console::line(text)), style)];
             // An answer to a key does not hide what the run is busy with.
             if let (NoticeLevel::Info, Some(message)) = (level, run_message(app)) {
                 spans.push(Span::styled(
                     format!("  {}", console::line(&message)),
-                    app.display.theme.faint(),
+                    app.theme.faint(),
                 ));
             }
             Line::from(spans)
         }
         None => {
             let message = run_message(app).unwrap_or_default();
-            Line::styled(format!(" {}", console::line(&message)), app.display.theme.faint())
+            Line::styled(format!(" {}", console::line(&message)), app.theme.faint())
         }
     }
 }
@@ -77,7 +75,7 @@ fn run_message(app: &App) -> Option<String> {
 /// has its own keys.
 pub fn footer(app: &App, width: u16) -> Line<'static> {
     if let Some(keys) = app.popup.as_ref().and_then(popup_keys) {
-        return Line::styled(format!(" {keys}"), app.display.theme.faint());
+        return Line::styled(format!(" {keys}"), app.theme.faint());
     }
     let inspector = app.inspector.as_ref().map_or(&[][..], |_| INSPECTOR_BINDINGS);
     let inspecting = inspector.iter().map(|row| (row.label, row.footer));
@@ -100,7 +98,7 @@ pub fn footer(app: &App, width: u16) -> Line<'static> {
     let shown: Vec<_> = all.into_iter().take_while(fits).collect();
     let mut spans = Vec::new();
     for (label, word) in shown.into_iter().chain(last) {
-        spans.push(Span::styled(format!(" {label} "), app.display.theme.selected()));
+        spans.push(Span::styled(format!(" {label} "), app.theme.selected()));
         spans.push(Span::raw(format!(" {word} ")));
     }
     Line::from(spans)

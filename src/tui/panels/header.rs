@@ -7,7 +7,7 @@ use crate::runs::holder::Steering;
 use crate::runs::liveness::Health;
 use crate::runs::status::RunState;
 use crate::tui::run_condition::RunCondition;
-use crate::tui::state::app::App;
+use crate::tui::state::App;
 use crate::tui::tab::{TABS, Tab, TabRow};
 use crate::tui::words::{clipped_name, columns, duration, number};
 
@@ -117,13 +117,13 @@ pub fn header(app: &App, width: u16) -> Line<'static> {
     if let Some(start) = tabs_start {
         let used = used(&spans);
         spans.push(Span::raw(" ".repeat(start.saturating_sub(used))));
-        spans.push(Span::styled(tabs.concat(), app.display.theme.faint()));
+        spans.push(Span::styled(tabs.concat(), app.theme.faint()));
     }
     Line::from(spans)
 }
 
 fn header_words(app: &App, omitted: Omitted, name_room: usize) -> Vec<Span<'static>> {
-    let theme = app.display.theme;
+    let theme = app.theme;
     let name = match (app.read_only, omitted < Omitted::Mosaic) {
         (true, true) => " mosaic, looking only ",
         (true, false) => " looking only ",

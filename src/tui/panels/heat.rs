@@ -1,5 +1,5 @@
-//! Attention entropy as a map: training steps to the right, noise level t upwards, and beside it, with the same colours,
-//! what each machine that needs no network predicts for the same images.
+//! Attention entropy as a map: training steps to the right, noise level t upwards. The predictions of score machines for
+//! the same images are drawn beside it in the same colours.
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -8,26 +8,26 @@ use ratatui::text::Line;
 use ratatui::widgets::Block;
 
 use crate::runs::event::AttentionMetrics;
-use crate::tui::state::app::App;
-use crate::tui::state::open_run::OpenRun;
+use crate::tui::state::{App, OpenRun};
 use crate::tui::words::clipped;
 
-/// Cells of the labels on the left, and of a prediction with the gap before it.
+/// Columns of the labels on the left, and of a prediction with the gap before it.
 const LABEL: u16 = 6;
 const PREDICTION: u16 = 11;
-/// Marks of rising entropy where there are no colours.
+/// Characters of rising entropy, used where there are no colours.
 const SHADES: [&str; 5] = [" ", "░", "▒", "▓", "█"];
-/// The ends and the middle of the colours: cividis, which the colour-blind read as everyone else.
+/// Five colours of the cividis map, which people with colour vision deficiency see as others do.
 const COLOURS: [[u8; 3]; 5] =
     [[0, 34, 78], [66, 78, 108], [124, 123, 120], [187, 174, 108], [253, 231, 55]];
 
-/// A shown value's range.
+/// The smallest and largest value on the map.
 #[derive(Clone, Copy)]
 struct Range {
     low: f64,
     high: f64,
 }
 
+/// Draws the map of the open run.
 pub fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
     let Some((_, last)) = open.attention.last() else { return };
     let times: Vec<f64> = last.levels.iter().map(|level| level.t).collect();
@@ -36,7 +36,7 @@ pub fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
     let values = all.flat_map(|at| times.iter().filter_map(|t| mean_at(at, *t)));
     let (low, high) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-    // A range of nothing would make noise of rounding.
+    // An empty range would show rounding errors.
     let range = Range { low: low.min(high - 0.01), high };
     let most = (last.n_pixels as f64).ln();
     let title = " attention entropy, nats (v: curves) ";
@@ -45,7 +45,7 @@ pub fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let room = inner.width.saturating_sub(LABEL);
-    // Predictions give way to the map where both do not fit.
+    // Predictions are left out before the map is.
     let n_shown = (room / 2 / PREDICTION).min(open.predicted_attention.len() as u16);
     let width = room.saturating_sub(n_shown * PREDICTION);
     let height = inner.height.saturating_sub(1);
@@ -55,7 +55,7 @@ pub fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
     let columns = columns(open, usize::from(width));
     let buffer = frame.buffer_mut();
     for row in 0..height {
-        // The largest t is on top.
+        // The largest t is at the top.
         let band = usize::from(row) * times.len() / usize::from(height);
         let level = times.len() - 1 - band;
         let is_first =
@@ -63,7 +63,7 @@ pub fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
         let y = inner.y + row;
         if is_first {
             let label = format!("t={:<3}", times[level]);
-            buffer.set_stringn(inner.x, y, label, usize::from(LABEL), app.display.theme.faint());
+            buffer.set_stringn(inner.x, y, label, usize::from(LABEL), app.theme.faint());
         }
         let value = |at: &AttentionMetrics| mean_at(at, times[level]);
         for (x, at) in columns.iter().enumerate() {
@@ -83,7 +83,7 @@ pub fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
     let steps = [open.attention.first(), open.attention.last()];
     let [first, end] = steps.map(|at| at.map_or(String::new(), |(step, _)| format!("{step:.0}")));
     let gap = usize::from(width).saturating_sub(first.len() + end.len());
-    let line = Line::styled(format!("{first}{}{end}", " ".repeat(gap)), app.display.theme.faint());
+    let line = Line::styled(format!("{first}{}{end}", " ".repeat(gap)), app.theme.faint());
     buffer.set_line(inner.x + LABEL, foot, &line, width);
     for (index, (machine, _)) in
         open.predicted_attention.iter().take(usize::from(n_shown)).enumerate()
@@ -91,11 +91,12 @@ pub fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
         let left = inner.x + LABEL + width + 1 + index as u16 * PREDICTION;
         let name = machine.strip_prefix("attention-").unwrap_or(machine);
         let room = usize::from(PREDICTION - 1);
-        buffer.set_stringn(left, foot, clipped(name, room), room, app.display.theme.faint());
+        buffer.set_stringn(left, foot, clipped(name, room), room, app.theme.faint());
     }
 }
 
-/// The measurement of each column: evenly in steps, the newest before its end.
+/// The measurement that each column shows. Columns are evenly spaced in training steps; each shows the last measurement at
+/// or before its step.
 fn columns(open: &OpenRun, width: usize) -> Vec<&AttentionMetrics> {
     let all = &open.attention;
     let (Some(first), Some(last)) = (all.first(), all.last()) else { return Vec::new() };
@@ -108,6 +109,7 @@ fn columns(open: &OpenRun, width: usize) -> Vec<&AttentionMetrics> {
     (0..width).map(at).collect()
 }
 
+/// Colours a cell by its value; a dot marks a missing value.
 fn paint(app: &App, buffer: &mut Buffer, place: (u16, u16), value: Option<f64>, range: Range) {
     let Some(cell) = buffer.cell_mut(place) else { return };
     let Some(value) = value else {
@@ -115,7 +117,7 @@ fn paint(app: &App, buffer: &mut Buffer, place: (u16, u16), value: Option<f64>, 
         return;
     };
     let share = ((value - range.low) / (range.high - range.low)).clamp(0.0, 1.0);
-    match app.display.theme.has_colours() {
+    match app.theme.has_colours() {
         true => drop(cell.set_symbol(" ").set_bg(app.display.depth.colour(colour(share)))),
         false => {
             let shade = (share * (SHADES.len() - 1) as f64).round() as usize;
@@ -124,7 +126,7 @@ fn paint(app: &App, buffer: &mut Buffer, place: (u16, u16), value: Option<f64>, 
     }
 }
 
-/// Between the colours' five points, linearly.
+/// Linear interpolation between the five colours; `share` in [0, 1].
 fn colour(share: f64) -> [u8; 3] {
     let place = share * (COLOURS.len() - 1) as f64;
     let below = (place as usize).min(COLOURS.len() - 2);
@@ -135,7 +137,7 @@ fn colour(share: f64) -> [u8; 3] {
     })
 }
 
-/// Mean over heads at one noise level.
+/// Entropy at one noise level, the mean over heads.
 fn mean_at(attention: &AttentionMetrics, t: f64) -> Option<f64> {
     let level = attention.levels.iter().find(|level| level.t == t)?;
     let n = level.entropy_nats.len() as f64;

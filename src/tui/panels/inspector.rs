@@ -1,4 +1,5 @@
-//! The look inside a seed: a row an actor, with what one pixel looked at and where it came from.
+//! The inspector of a noise seed: a row for the network and for each machine, with the attention and provenance of one
+//! pixel.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -8,11 +9,11 @@ use ratatui::widgets::{Block, Paragraph, Wrap};
 use super::picture_row::{self, Picture};
 use crate::evaluation::inspect::picture::{At, View};
 use crate::evaluation::inspect::{Actor, Trace};
-use crate::tui::pictures::placement::Placement;
-use crate::tui::state::app::App;
-use crate::tui::state::inspector::Inspector;
+use crate::tui::pictures::Placement;
+use crate::tui::state::{App, Inspector};
 use crate::tui::words::padded;
 
+/// Draws the inspector and returns where its pictures belong.
 pub fn panel(app: &App, inspector: &Inspector, frame: &mut Frame, area: Rect) -> Vec<Placement> {
     let block = Block::bordered().title(title(inspector));
     let inner = block.inner(area);
@@ -42,7 +43,8 @@ fn title(inspector: &Inspector) -> String {
     )
 }
 
-/// Cells of a picture: the largest that lets two actors and four views be seen, or what fits.
+/// Columns and rows of a picture: the largest with which all rows and pictures fit, or else two rows of four pictures, or
+/// else one row of three.
 fn cell(trace: &Trace, area: Rect) -> (u16, u16) {
     let (width, height) = (trace.shape.width, trace.shape.height);
     let size = |scale: usize, divisor: usize| {
@@ -80,7 +82,7 @@ fn rows(
     let actors = trace.actors.iter().skip(inspector.first_actor).take(n_rows);
     for (row, actor) in actors.enumerate() {
         let views = trace.views(actor);
-        // The estimate stays in sight, and stands for the row.
+        // The estimate is always shown: it identifies the row.
         let rest = views.iter().copied().filter(|view| *view != View::Estimate);
         let n_rest = views.len().saturating_sub(1);
         let first = inspector.first_view.min(n_rest.saturating_sub(n_columns.saturating_sub(1)));
@@ -94,7 +96,7 @@ fn rows(
         };
         let names = shown.iter().map(|view| caption(trace, actor, *view, inspector.at));
         let head = Rect { y: top, height: 1, ..area }.intersection(area);
-        frame.render_widget(Line::styled(line(names.collect()), app.display.theme.faint()), head);
+        frame.render_widget(Line::styled(line(names.collect()), app.theme.faint()), head);
         let pictures: Vec<Option<Picture>> = shown
             .iter()
             .map(|view| {
@@ -117,7 +119,7 @@ fn rows(
     placements
 }
 
-/// Name and figure of a view, in as few letters as a picture is wide.
+/// Name and figure of a view, short enough for the width of a picture.
 fn caption(trace: &Trace, actor: &Actor, view: View, at: At) -> String {
     let figure = trace.figure(actor, view, at);
     match (view, figure) {

@@ -1,4 +1,4 @@
-//! Popups, and the page that greets someone who has no run yet.
+//! Popups, and the welcome page shown while there is no run.
 
 use ratatui::Frame;
 use ratatui::layout::{Margin, Rect};
@@ -10,19 +10,18 @@ use crate::console;
 use crate::tui::inspector_keys::INSPECTOR_BINDINGS;
 use crate::tui::keys::BINDINGS;
 use crate::tui::palette::matching;
-use crate::tui::state::app::App;
-use crate::tui::state::popup::{EditForm, FieldsForm, Popup};
+use crate::tui::state::{App, EditForm, FieldsForm, Popup};
 use crate::tui::typed::Typed;
 use crate::tui::words::{clipped, padded};
 
-/// For a first look.
+/// Draws the welcome page.
 pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
     let block = Block::bordered().title(" mosaic-lab ");
     let lines = vec![
         Line::raw(""),
         Line::styled(
             "Where does the creativity of a diffusion model come from?",
-            app.display.theme.strong(),
+            app.theme.strong(),
         ),
         Line::raw(""),
         Line::raw(
@@ -33,16 +32,16 @@ pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
         Line::raw(""),
         Line::from(vec![
             Span::raw("Press "),
-            Span::styled(" n ", app.display.theme.selected()),
+            Span::styled(" n ", app.theme.selected()),
             Span::raw(
                 " and Enter to launch the first experiment. It trains in a process of its own: you may leave at any time and come back.",
             ),
         ]),
         Line::raw(""),
         Line::from(vec![
-            Span::styled(" ? ", app.display.theme.selected()),
+            Span::styled(" ? ", app.theme.selected()),
             Span::raw(" lists all keys, "),
-            Span::styled(" q ", app.display.theme.selected()),
+            Span::styled(" q ", app.theme.selected()),
             Span::raw(" leaves."),
         ]),
     ];
@@ -70,7 +69,7 @@ pub fn popup(app: &App, popup: &Popup, frame: &mut Frame, area: Rect) {
     }
 }
 
-/// A box in the middle, as large as wanted if there is room.
+/// A centred area of this size, or smaller if `area` is.
 fn place(area: Rect, width: u16, height: u16) -> Rect {
     let (width, height) = (width.min(area.width), height.min(area.height));
     Rect::new(area.x + (area.width - width) / 2, area.y + (area.height - height) / 2, width, height)
@@ -101,9 +100,9 @@ fn help(app: &App, frame: &mut Frame, area: Rect, first: usize) {
     let n_rows = usize::from(area.height.saturating_sub(2));
     let first = first.min(rows.len().saturating_sub(n_rows));
     let line = |(label, help): &(&'static str, &'static str)| match *label {
-        "" => Line::styled(format!(" {help}"), app.display.theme.faint()),
+        "" => Line::styled(format!(" {help}"), app.theme.faint()),
         label => Line::from(vec![
-            Span::styled(format!(" {label:>6} "), app.display.theme.strong()),
+            Span::styled(format!(" {label:>6} "), app.theme.strong()),
             Span::raw(format!(" {help}")),
         ]),
     };
@@ -117,20 +116,19 @@ fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &Typed, cursor: u
     let rows = usize::from(area.height.saturating_sub(3)).max(1);
     let first = (cursor + 1).saturating_sub(rows);
     let room = usize::from(area.width).saturating_sub(45);
-    let mut head = vec![Span::styled(" : ", app.display.theme.strong())];
-    head.extend(typed.spans(usize::from(area.width).saturating_sub(6), app.display.theme.strong()));
+    let mut head = vec![Span::styled(" : ", app.theme.strong())];
+    head.extend(typed.spans(usize::from(area.width).saturating_sub(6), app.theme.strong()));
     let mut lines = vec![Line::from(head)];
     if found.is_empty() {
-        lines
-            .push(Line::styled(" nothing of that name can be done now", app.display.theme.faint()));
+        lines.push(Line::styled(" nothing of that name can be done now", app.theme.faint()));
     }
     for (index, entry) in found.iter().enumerate().skip(first).take(rows) {
         let line = Line::from(vec![
             Span::raw(format!(" {} ", padded(&entry.name, 34))),
-            Span::styled(format!("{:<6} ", entry.key), app.display.theme.strong()),
-            Span::styled(clipped(&entry.help, room), app.display.theme.faint()),
+            Span::styled(format!("{:<6} ", entry.key), app.theme.strong()),
+            Span::styled(clipped(&entry.help, room), app.theme.faint()),
         ]);
-        lines.push(if index == cursor { line.style(app.display.theme.selected()) } else { line });
+        lines.push(if index == cursor { line.style(app.theme.selected()) } else { line });
     }
     put(frame, area, " everything by name ", lines);
 }
@@ -143,10 +141,10 @@ fn launch(app: &App, frame: &mut Frame, area: Rect, cursor: usize) {
     let room = usize::from(area.width).saturating_sub(width + 6);
     let line = |(index, experiment): (usize, &crate::config::Experiment)| {
         let line = Line::from(vec![
-            Span::styled(format!(" {:<width$}  ", experiment.name), app.display.theme.strong()),
+            Span::styled(format!(" {:<width$}  ", experiment.name), app.theme.strong()),
             Span::raw(clipped(&experiment.description, room)),
         ]);
-        if index == cursor { line.style(app.display.theme.selected()) } else { line }
+        if index == cursor { line.style(app.theme.selected()) } else { line }
     };
     let lines = app.experiments.iter().enumerate().skip(first).take(rows).map(line).collect();
     put(frame, area, " launch an experiment ", lines);
@@ -164,22 +162,18 @@ fn edit(app: &App, frame: &mut Frame, area: Rect, form: &EditForm) {
         .skip(first)
         .take(rows)
         .map(|(index, entry)| {
-            let style = if entry.is_default {
-                app.display.theme.faint()
-            } else {
-                app.display.theme.strong()
-            };
+            let style = if entry.is_default { app.theme.faint() } else { app.theme.strong() };
             let key = Span::raw(format!(" {:<28} ", clipped(entry.key, 28)));
             let line = match &form.typing {
                 Some(text) if index == form.cursor => {
-                    let selected = style.patch(app.display.theme.selected());
+                    let selected = style.patch(app.theme.selected());
                     let spans = text.spans(room, selected).into_iter();
                     Line::from_iter(std::iter::once(key.patch_style(selected)).chain(spans))
                 }
                 _ => Line::from(vec![key, Span::styled(clipped(&entry.value, room), style)]),
             };
             match index == form.cursor && form.typing.is_none() {
-                true => line.style(app.display.theme.selected()),
+                true => line.style(app.theme.selected()),
                 false => line,
             }
         })
@@ -190,9 +184,7 @@ fn edit(app: &App, frame: &mut Frame, area: Rect, form: &EditForm) {
     };
     put(frame, area, &title, lines);
     let words = match (&form.error, entries.get(form.cursor)) {
-        (Some(error), _) => {
-            Line::styled(console::line(error).into_owned(), app.display.theme.bad())
-        }
+        (Some(error), _) => Line::styled(console::line(error).into_owned(), app.theme.bad()),
         (None, Some(entry)) => settings::explained(app, entry),
         (None, None) => Line::raw(""),
     };
@@ -210,7 +202,7 @@ fn fields(app: &App, frame: &mut Frame, area: Rect, form: &FieldsForm) {
         let room = usize::from(area.width).saturating_sub(20);
         let label = format!(" {label:<16} ");
         lines.push(if index == form.at {
-            let style = app.display.theme.selected();
+            let style = app.theme.selected();
             let spans = value.spans(room, style).into_iter();
             Line::from_iter(std::iter::once(Span::styled(label, style)).chain(spans))
         } else {
@@ -219,7 +211,7 @@ fn fields(app: &App, frame: &mut Frame, area: Rect, form: &FieldsForm) {
     }
     lines.push(Line::raw(""));
     lines.push(match &form.error {
-        Some(error) => Line::styled(format!(" {error}"), app.display.theme.bad()),
+        Some(error) => Line::styled(format!(" {error}"), app.theme.bad()),
         None => Line::raw(format!(" {}", form.purpose.explanation(&form.run))),
     });
     frame.render_widget(Clear, area);

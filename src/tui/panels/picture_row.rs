@@ -8,14 +8,14 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use crate::tui::pictures::blocks::draw_blocks;
-use crate::tui::pictures::placement::{Placement, reserve};
-use crate::tui::pictures::protocol::Protocol;
-use crate::tui::state::app::App;
+use crate::tui::pictures::placement::reserve;
+use crate::tui::pictures::{Placement, Protocol};
+use crate::tui::state::App;
 
-/// Pixels per terminal cell that bitmaps are composed at; terminals scale them to their own cells.
+/// Pixels of a cell in composed bitmaps, across and down; terminals scale them to their own cells.
 const CELL: (u32, u32) = (8, 16);
 
-/// A picture, and the pixel of it that is marked.
+/// A picture, and the pixel that is marked in it.
 pub struct Picture {
     pub image: RgbImage,
     /// Row and column.
@@ -28,8 +28,8 @@ impl From<RgbImage> for Picture {
     }
 }
 
-/// Draws `pictures` from the upper left corner of `area`, each `width` x `height` cells with a free column after it;
-/// `None` leaves a gap. `identity` stands for what is seen, wherever it stands.
+/// Draws `pictures` from the upper left corner of `area`, each `width` x `height` cells, with a free column after it.
+/// `None` leaves a gap. Equal values of `identity` must mean equal pictures, wherever they are drawn.
 pub fn draw(
     app: &App,
     frame: &mut Frame,
@@ -68,22 +68,24 @@ pub fn draw(
     }
 }
 
+/// The colour of a marked pixel.
 const MARK: Rgb<u8> = Rgb([255, 0, 255]);
 
+/// The row as one bitmap.
 fn bitmap(
     app: &App,
     strip_width: u16,
     (width, height): (u16, u16),
     pictures: &[Option<Picture>],
 ) -> RgbImage {
-    // Neither black nor white: most pictures are mostly one of them, and should be seen to end.
-    let ground = if app.display.theme.is_light() { [215; 3] } else { [40; 3] };
+    // Neither black nor white, so that the edges of mostly black or white pictures are visible.
+    let ground = if app.theme.is_light() { [215; 3] } else { [40; 3] };
     let size = (u32::from(strip_width) * CELL.0, u32::from(height) * CELL.1);
     let mut sheet = RgbImage::from_pixel(size.0, size.1, Rgb(ground));
     let room = (u32::from(width) * CELL.0, u32::from(height) * CELL.1);
     for (i, picture) in pictures.iter().enumerate() {
         let Some(Picture { image, mark }) = picture else { continue };
-        // Whole enlargements keep pixels square and sharp.
+        // Enlarging by a whole number keeps pixels square and sharp.
         let scale = (room.0 / image.width().max(1)).min(room.1 / image.height().max(1)).max(1);
         let side = image.width().max(image.height()) * scale;
         let cell = match mark {

@@ -1,23 +1,22 @@
-//! What the crosshair reads: a line a curve, raw and smoothed, and differences from a second place.
+//! The readings of the crosshair: a line per curve with its value, its moving average, and the difference from the anchor.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph};
 
-use crate::tui::state::app::App;
 use crate::tui::state::chart_curves::{CurveReading, Value};
-use crate::tui::state::charts::Crosshair;
+use crate::tui::state::{App, Crosshair};
 use crate::tui::words::{clipped, clipped_name, padded, precise};
 
-/// Columns of a name, and of a figure.
+/// Columns of a curve's name, and of a figure.
 const NAME: usize = 24;
 const FIGURE: usize = 12;
 
-/// Draws the readings at the top of `area` and returns what they leave.
+/// Draws the readings at the top of `area` and returns the rest of it.
 pub fn panel(app: &App, crosshair: Crosshair, frame: &mut Frame, area: Rect) -> Rect {
     let readings = app.crosshair_readings();
-    // The curves below stay where there is room for both.
+    // The chart below stays if there is room for both.
     let request = readings.len() as u16 + 3;
     let height = if area.height >= request + 8 { request } else { area.height };
     let [here, rest] =
@@ -31,13 +30,13 @@ pub fn panel(app: &App, crosshair: Crosshair, frame: &mut Frame, area: Rect) -> 
     };
     let block = Block::bordered().title(title);
     let rows = usize::from(block.inner(here).height);
-    let mut lines = vec![Line::styled(head(&readings), app.display.theme.faint())];
-    // The last line is either a reading or says what is left out.
+    let mut lines = vec![Line::styled(head(&readings), app.theme.faint())];
+    // The last line is either a reading or says how many are left out.
     let n_shown = if readings.len() < rows { readings.len() } else { rows.saturating_sub(2) };
     lines.extend(readings.iter().take(n_shown).map(|reading| line(app, crosshair, reading)));
     if n_shown < readings.len() {
         let words = format!("and {} more (z: more room)", readings.len() - n_shown);
-        lines.push(Line::styled(words, app.display.theme.faint()));
+        lines.push(Line::styled(words, app.theme.faint()));
     }
     frame.render_widget(Paragraph::new(lines).block(block), here);
     rest
@@ -60,8 +59,8 @@ fn smoothed(value: Option<Value>) -> Option<f64> {
 
 fn line(app: &App, crosshair: Crosshair, reading: &CurveReading) -> Line<'static> {
     let style = match reading.colour {
-        Some(index) => app.display.theme.curve(index),
-        None => app.display.theme.strong(),
+        Some(index) => app.theme.curve(index),
+        None => app.theme.strong(),
     };
     let letter = reading.letter.map_or("─".to_owned(), |letter| letter.to_string());
     let name = match reading.name.as_str() {
@@ -71,7 +70,7 @@ fn line(app: &App, crosshair: Crosshair, reading: &CurveReading) -> Line<'static
     let name = clipped_name(name, NAME - 2);
     let mut spans = vec![Span::styled(padded(&format!("{letter} {name}"), NAME), style)];
     let Some(here) = reading.here else {
-        spans.push(Span::styled(" not recorded here", app.display.theme.faint()));
+        spans.push(Span::styled(" not recorded here", app.theme.faint()));
         return Line::from(spans);
     };
     spans.push(Span::raw(format!(" {}", padded(&precise(here.raw), FIGURE))));
@@ -79,7 +78,7 @@ fn line(app: &App, crosshair: Crosshair, reading: &CurveReading) -> Line<'static
         spans.push(Span::raw(padded(&precise(value), FIGURE)));
     }
     if let Some(anchor) = reading.anchor {
-        // Of smoothed values where there are some: noise would say nothing.
+        // Differences of averages if there are some: raw values are too noisy.
         let value = |value: Value| value.smoothed.unwrap_or(value.raw);
         let difference = value(here) - value(anchor);
         let sign = if difference >= 0.0 { "+" } else { "" };
@@ -87,7 +86,7 @@ fn line(app: &App, crosshair: Crosshair, reading: &CurveReading) -> Line<'static
     }
     if here.x != crosshair.x {
         let words = format!("recorded at {}", precise(here.x));
-        spans.push(Span::styled(clipped(&words, 24), app.display.theme.faint()));
+        spans.push(Span::styled(clipped(&words, 24), app.theme.faint()));
     }
     Line::from(spans)
 }

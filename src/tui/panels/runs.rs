@@ -1,4 +1,4 @@
-//! The list of runs, and what is known of the one on screen.
+//! The list of runs, and facts on the open run.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -13,10 +13,10 @@ use crate::runs::runs_dir::RunSummary;
 use crate::runs::status::RunState;
 use crate::tui::chart::letter;
 use crate::tui::run_condition::RunCondition;
-use crate::tui::state::app::App;
-use crate::tui::state::open_run::OpenRun;
+use crate::tui::state::{App, OpenRun};
 use crate::tui::words::{clipped, clipped_name, columns, duration, number};
 
+/// Draws the list of runs.
 pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let rows = usize::from(area.height.saturating_sub(2));
     let width = usize::from(area.width.saturating_sub(2));
@@ -27,30 +27,24 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
             format!(" {:.0}%", 100.0 * s.step as f64 / s.steps.max(1) as f64)
         });
         let tags: String = run.about.tags.iter().map(|tag| format!(" #{tag}")).collect();
-        // Half of what is left beside the state is the name's; tags may have the rest.
+        // The name takes at least half of the room; tags take the rest.
         let room = width.saturating_sub(4 + usize::from(!app.marked.is_empty()) + share.len());
         let name = clipped_name(&run.id, room.saturating_sub(columns(&tags)).max(room / 2));
         let tags = clipped(&tags, room.saturating_sub(columns(&name)));
-        // Its curve's letter and colour.
+        // The letter and colour of its curve.
         let marked = match app.marked.iter().position(|marked| marked.id == run.id) {
-            Some(number) => {
-                Span::styled(letter(number).to_string(), app.display.theme.curve(number + 1))
-            }
+            Some(number) => Span::styled(letter(number).to_string(), app.theme.curve(number + 1)),
             None => Span::raw(" "),
         };
         let line = Line::from(vec![
-            Span::styled(condition.symbol(), app.display.theme.condition(condition)),
+            Span::styled(condition.symbol(), app.theme.condition(condition)),
             marked,
             Span::raw(if app.marked.is_empty() { "" } else { " " }),
             Span::raw(name),
-            Span::styled(share, app.display.theme.faint()),
-            Span::styled(tags, app.display.theme.good()),
+            Span::styled(share, app.theme.faint()),
+            Span::styled(tags, app.theme.good()),
         ]);
-        if Some(index) == app.open_index() {
-            line.style(app.display.theme.selected())
-        } else {
-            line
-        }
+        if Some(index) == app.open_index() { line.style(app.theme.selected()) } else { line }
     };
     let shown = app.runs.listed();
     let n = shown.len();
@@ -62,12 +56,12 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
 }
 
-/// The first run that is listed, so that the one on screen is among `rows` of them.
+/// Index of the first run on screen, such that the open run is among `rows` of them.
 fn first_row(app: &App, rows: usize) -> usize {
     (app.open_index().unwrap_or(0) + 1).saturating_sub(rows)
 }
 
-/// The run in line `y` of the screen, of a list drawn into `area`.
+/// The run in row `y` of the screen, for a list drawn into `area`.
 pub fn row_at(app: &App, area: Rect, y: u16) -> Option<String> {
     let rows = usize::from(area.height.saturating_sub(2));
     let row = usize::from(y.checked_sub(area.y + 1)?);
@@ -76,9 +70,10 @@ pub fn row_at(app: &App, area: Rect, y: u16) -> Option<String> {
     Some(run.id.clone())
 }
 
-/// From this width on, what was found stands beside what the run is.
+/// Smallest width at which results are drawn beside the settings, not below.
 const BESIDE: u16 = 60;
 
+/// Draws settings, agreement with machines, judged rates and news of the open run.
 pub fn facts(app: &App, frame: &mut Frame, area: Rect) {
     let block = Block::bordered().title(" this run ");
     let inner = block.inner(area);
@@ -116,10 +111,10 @@ pub fn facts(app: &App, frame: &mut Frame, area: Rect) {
 }
 
 fn heading(app: &App, text: String) -> Line<'static> {
-    Line::styled(text, app.display.theme.strong())
+    Line::styled(text, app.theme.strong())
 }
 
-/// The few settings that say what this run is, and how fast it is; what does not fit into one line has two, cut between words.
+/// Adds the most important settings and the pace. A pair that does not fit into one line takes two.
 fn settings(
     open: &OpenRun,
     pace: Option<(String, String)>,
@@ -154,7 +149,7 @@ fn settings(
     }
 }
 
-/// How fast the run trains and when it will be done; nothing unless it trains.
+/// Steps per second and time left of a run that trains.
 fn pace(app: &App) -> Option<(String, String)> {
     let run = app.open_summary().filter(|run| run.health == Health::Alive)?;
     let status = run.status.as_ref().filter(|status| status.state == RunState::Training)?;
@@ -167,6 +162,7 @@ fn listed(name: &str, values: &[usize]) -> String {
     format!("{name} {}", values.join(" "))
 }
 
+/// Adds the median r^2 and R^2 of each machine with the network.
 fn agreement(app: &App, open: &OpenRun, width: usize, lines: &mut Vec<Line<'static>>) {
     let Some(shown) = &open.preview else { return };
     lines.push(heading(app, format!("  r^2   R^2, step {}", shown.preview.step)));
@@ -178,12 +174,13 @@ fn agreement(app: &App, open: &OpenRun, width: usize, lines: &mut Vec<Line<'stat
         let cods = median(found.iter().filter_map(|a| a.cod).collect());
         let figures = format!("{squares} {cods} ");
         let room = width.saturating_sub(figures.len());
-        // Where there is little room, the prefix says less than the rest.
+        // If there is little room, the common prefix is left out first.
         let short = name.strip_prefix("attention-").filter(|_| columns(name) > room);
         lines.push(Line::raw(figures + &clipped(short.unwrap_or(name), room)));
     }
 }
 
+/// A line per judged rate: name, value and confidence interval.
 pub fn rate_lines(rates: &Rates) -> Vec<Line<'static>> {
     let line = |(name, rate): (&str, Rate)| {
         let Rate { value, low, high } = rate;
@@ -195,10 +192,11 @@ pub fn rate_lines(rates: &Rates) -> Vec<Line<'static>> {
             100.0 * high.min(1.0)
         ))
     };
-    // What is left out is in the report.
+    // The rate left out is in the report.
     rates.named().into_iter().filter(|(name, _)| *name != "consistent_of_valid").map(line).collect()
 }
 
+/// Adds the latest news.
 fn notices(app: &App, open: &OpenRun, lines: &mut Vec<Line<'static>>) {
     if open.news.is_empty() {
         return;
@@ -206,6 +204,6 @@ fn notices(app: &App, open: &OpenRun, lines: &mut Vec<Line<'static>>) {
     lines.push(heading(app, "news".to_owned()));
     for news in open.news.iter().rev().take(12) {
         let text = format!("{}: {}", news.step, console::line(&news.text));
-        lines.push(Line::styled(text, app.display.theme.notice(news.level)));
+        lines.push(Line::styled(text, app.theme.notice(news.level)));
     }
 }

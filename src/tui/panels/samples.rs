@@ -1,8 +1,8 @@
-//! The gallery: a row a noise seed, the network beside what theory makes of the same seed.
+//! The gallery of samples: a row per noise seed, with the network's sample beside those of the score machines.
 //!
-//! Columns are seed, network, each machine, and each machine's difference from the network. Where not
-//! all fit, the network stays and the others scroll. Under each machine stand r^2, R^2 and r with the network, in as
-//! many lines as there is room for.
+//! Columns are seed, network, each machine, and the difference of each machine from the network. If not all fit, the
+//! network stays and the others scroll. Below each machine's sample are its r^2, R^2 and r with the network's, in as many
+//! lines as there is room for.
 
 use ::image::RgbImage;
 use ratatui::Frame;
@@ -14,15 +14,14 @@ use super::picture_row::{self, Picture};
 use super::runs::rate_lines;
 use crate::image::grid;
 use crate::runs::preview::{Label, NETWORK};
-use crate::tui::pictures::placement::Placement;
-use crate::tui::state::app::App;
-use crate::tui::state::open_run::{OpenRun, ScoredPreview};
+use crate::tui::pictures::Placement;
+use crate::tui::state::{App, OpenRun, ScoredPreview};
 use crate::tui::words::{clipped, columns, padded};
 
-/// Noise reaches beyond the pixel range; a third of it shows most of the range.
+/// Scale of noise for display: its values exceed the pixel range of [-1, 1], and most lie within three.
 const SEED_SCALE: f64 = 1.0 / 3.0;
 
-/// What a column shows; numbers are machines.
+/// What a column shows, with indices of machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Column {
     Seed,
@@ -31,26 +30,26 @@ enum Column {
     Difference(usize),
 }
 
-/// Sizes in cells.
+/// The layout of the gallery, in cells.
 struct Plan {
     columns: Vec<Column>,
     n_hidden: usize,
-    /// Of one picture.
+    /// Columns and rows of one picture.
     width: u16,
     height: u16,
     n_rows: usize,
-    /// Lines of figures under each row of pictures.
+    /// Lines of figures below each row of pictures.
     n_lines: u16,
 }
 
+/// Draws the gallery and returns where its pictures belong.
 pub fn gallery(app: &App, frame: &mut Frame, area: Rect) -> Vec<Placement> {
     let Some(open) = &app.open_run else {
         frame.render_widget(Block::bordered().title(" samples "), area);
         return Vec::new();
     };
     let Some(scored) = &open.preview else {
-        let words =
-            Paragraph::new("no preview yet; s asks for one").style(app.display.theme.faint());
+        let words = Paragraph::new("no preview yet; s asks for one").style(app.theme.faint());
         frame.render_widget(words.block(Block::bordered().title(" samples ")), area);
         return Vec::new();
     };
@@ -64,27 +63,24 @@ pub fn gallery(app: &App, frame: &mut Frame, area: Rect) -> Vec<Placement> {
         Layout::vertical([Constraint::Min(0), Constraint::Length(n_lines)]).areas(inner);
     if let Some(rates) = summary {
         let mut words: Vec<String> = rate_lines(rates).iter().map(|line| shortened(line)).collect();
-        // Whole figures or none: a cut one reads as another.
+        // A figure that is cut would be read as another one.
         while words.join("  ").len() > usize::from(below.width) {
             words.pop();
         }
-        frame.render_widget(
-            Paragraph::new(words.join("  ")).style(app.display.theme.faint()),
-            below,
-        );
+        frame.render_widget(Paragraph::new(words.join("  ")).style(app.theme.faint()), below);
     }
     let plan = plan(app, scored, pictures);
     rows(app, scored, &plan, frame, pictures)
 }
 
-/// Columns of the screen that so many pictures take, a column a pixel.
+/// Columns of the screen that `n` pictures take at one column per pixel.
 pub fn width_of(app: &App, n: u16) -> Option<u16> {
     let scored = app.open_run.as_ref()?.preview.as_ref()?;
     let width = u16::try_from(scored.preview.network.shape().width).ok()?;
     n.checked_mul(width.checked_add(1)?)?.checked_add(1)
 }
 
-/// A line of rates without its padding.
+/// A line of rates without padding and interval.
 fn shortened(line: &Line<'_>) -> String {
     let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
     text.split_whitespace().take_while(|word| !word.starts_with('[')).collect::<Vec<_>>().join(" ")
@@ -107,11 +103,12 @@ fn title(open: &OpenRun, scored: &ScoredPreview, width: u16) -> String {
         false => "v valid c consistent n novel ",
     };
     let title = format!(" samples, step {step} ({position} of {}{pinned}){sampling} ", steps.len());
-    // A cut legend explains nothing.
+    // A legend that is cut explains nothing.
     let has_room = title.len() + legend.len() + 2 <= usize::from(width);
     title + if has_room { legend } else { "" }
 }
 
+/// Chooses the size of pictures, the columns and the lines of figures.
 fn plan(app: &App, scored: &ScoredPreview, area: Rect) -> Plan {
     let shape = scored.preview.network.shape();
     let n_machines = scored.preview.machines.len();
@@ -123,12 +120,12 @@ fn plan(app: &App, scored: &ScoredPreview, area: Rect) -> Plan {
     };
     let fit = |(width, height): (u16, u16)| {
         let columns = usize::from((area.width + 1) / (width + 1));
-        // A line of names on top, a line of figures under each row.
+        // One line of names at the top, one line of figures below each row.
         let rows = usize::from(area.height.saturating_sub(1) / (height + 1));
         (columns, rows)
     };
-    // The largest enlargement that leaves room for what matters: all columns, or at least three, and
-    // half of the seeds.
+    // The largest scale at which the important part fits: all columns or at least those of the machines, and half of the
+    // seeds.
     let wanted_rows = n_seeds.div_ceil(2).min(4);
     let large = (1..=8).rev().map(|scale| size(scale, 1)).find(|&cell| {
         let (columns, rows) = fit(cell);
@@ -149,7 +146,7 @@ fn plan(app: &App, scored: &ScoredPreview, area: Rect) -> Plan {
     columns.extend(behind.iter().skip(first).take(room));
     columns.truncate(n_columns);
     let n_rows = n_rows.min(n_seeds);
-    // What the pictures leave is shared among the rows, as far as there is something to say.
+    // Lines that the pictures leave free are shared among the rows, as far as there are figures for them.
     let used = 1 + n_rows * usize::from(height + 1);
     let spare = usize::from(area.height).saturating_sub(used) / n_rows.max(1);
     let needed = |&column: &Column| {
@@ -174,13 +171,13 @@ fn rows(
         plan.columns.iter().map(|column| padded(&name(scored, *column), width)).collect();
     let mut line = heads.join(" ");
     if plan.n_hidden > 0 {
-        // A number that is cut reads as another.
+        // A number that is cut would be read as another one.
         let more = format!(" ◂▸{}", plan.n_hidden);
         let room = usize::from(area.width).saturating_sub(columns(&more));
         line = clipped(line.trim_end(), room) + &more;
     }
     let head = Rect { height: area.height.min(1), ..area };
-    frame.render_widget(Line::styled(line, app.display.theme.faint()), head);
+    frame.render_widget(Line::styled(line, app.theme.faint()), head);
     let mut placements = Vec::new();
     for row in 0..plan.n_rows {
         let seed = (app.cursors.first_seed + row).min(scored.preview.seeds.len().saturating_sub(1));
@@ -223,7 +220,7 @@ fn name(scored: &ScoredPreview, column: Column) -> String {
     }
 }
 
-/// What stands under a picture, the most important first.
+/// The figures below a picture, the most important first.
 fn figures(scored: &ScoredPreview, column: Column, seed: usize) -> Vec<String> {
     match column {
         Column::Seed => vec![format!("seed {}", scored.preview.first_seed + seed as u64)],
@@ -246,8 +243,8 @@ fn figures(scored: &ScoredPreview, column: Column, seed: usize) -> Vec<String> {
     }
 }
 
-/// Figures in lines of at most `width` cells, each in the first line that has room. One that fits nowhere loses its space
-/// or is left out: cut, it would read as another.
+/// Figures in lines of at most `width` columns, each in the first line that has room. A figure that fits nowhere loses its
+/// space or is left out: cut, it would be read as another one.
 fn packed(figures: &[String], width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for figure in figures.iter().filter(|figure| !figure.is_empty()) {
@@ -263,7 +260,7 @@ fn packed(figures: &[String], width: usize) -> Vec<String> {
     lines
 }
 
-/// What the set's rule says of a sample, if there is a rule.
+/// The label of a sample by the rule of the data set, if it has one.
 fn label(scored: &ScoredPreview, name: &str, seed: usize) -> String {
     let found = scored.preview.labels_of(name).and_then(|labels| labels.get(seed));
     found.map(Label::to_string).unwrap_or_default()

@@ -1,5 +1,5 @@
-//! Every setting of the run on screen, what differs from the default standing out; with marked runs beside it, what
-//! they do not have in common.
+//! The settings of the open run, with those that differ from the default in bold; or, beside marked runs, the settings that
+//! differ between runs.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -8,20 +8,20 @@ use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::config::{Experiment, SettingEntry as Entry};
 use crate::tui::chart::letter;
-use crate::tui::state::app::App;
-use crate::tui::state::open_run::OpenRun;
+use crate::tui::state::{App, OpenRun};
 use crate::tui::words::{clipped, clipped_name, padded};
 
-/// Columns of keys, and of values where explanations stand beside them.
+/// Columns of a key, and of a value with an explanation beside it.
 const KEY: usize = 28;
 const VALUE: usize = 34;
-/// Of a value beside others: as wide as there is room for, within these.
+/// Fewest and most columns of a value beside those of other runs.
 const BESIDE: [usize; 2] = [8, 24];
-/// An explanation beside its value is cut to no less than this.
+/// Fewest columns of an explanation beside its value.
 const DOC_MIN: usize = 40;
-/// Lines that say what a setting is, or what is wrong with it.
+/// Lines of the explanation of a setting, or of an error.
 pub const WORDS: u16 = 3;
 
+/// Draws the list of settings, and the explanation of the selected one.
 pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let runs = app.runs_with_settings();
     let Some(experiment) = runs.first().and_then(|open| open.experiment.as_ref()) else {
@@ -51,7 +51,7 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let [head_place, list, words] = Layout::vertical(heights).areas(inner);
     frame.render_widget(Paragraph::new(head.unwrap_or_default()), head_place);
     if rows.is_empty() {
-        let same = Line::styled(" all settings are the same", app.display.theme.faint());
+        let same = Line::styled(" all settings are the same", app.theme.faint());
         frame.render_widget(same, list);
         return;
     }
@@ -59,7 +59,7 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let first = (cursor + 1).saturating_sub(list.height.into());
     let lines = lines.into_iter().enumerate().skip(first).take(list.height.into());
     let lines = lines.map(|(index, line)| match index == cursor {
-        true => line.style(app.display.theme.selected()),
+        true => line.style(app.theme.selected()),
         false => line,
     });
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), list);
@@ -68,24 +68,24 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     frame.render_widget(explained.wrap(Wrap { trim: true }), words);
 }
 
-/// What a setting is and what it may be.
+/// The explanation of a setting and its accepted values.
 pub fn explained(app: &App, entry: &Entry) -> Line<'static> {
-    Line::styled(format!("{} ({})", entry.doc, entry.accepted), app.display.theme.faint())
+    Line::styled(format!("{} ({})", entry.doc, entry.accepted), app.theme.faint())
 }
 
+/// A line per setting of one run.
 fn all(app: &App, experiment: &Experiment, room: usize) -> Vec<Line<'static>> {
     let has_docs = room >= VALUE + 1 + DOC_MIN;
     let value_room = if has_docs { VALUE } else { room };
     let lines = experiment.entries().into_iter().map(|entry| {
-        let style =
-            if entry.is_default { app.display.theme.faint() } else { app.display.theme.strong() };
+        let style = if entry.is_default { app.theme.faint() } else { app.theme.strong() };
         let mut spans = vec![
             Span::raw(format!(" {:<KEY$} ", clipped(entry.key, KEY))),
             Span::styled(padded(&entry.value, value_room), style),
         ];
         if has_docs {
             let words = format!(" {}", clipped(entry.doc, room - VALUE - 1));
-            spans.push(Span::styled(words, app.display.theme.faint()));
+            spans.push(Span::styled(words, app.theme.faint()));
         }
         Line::from(spans)
     });
@@ -94,7 +94,7 @@ fn all(app: &App, experiment: &Experiment, room: usize) -> Vec<Line<'static>> {
 
 const TITLE: &str = " where the settings of marked runs differ";
 
-/// Names, and a row a setting with a column a run, the one on screen first, as many as are to be shown.
+/// The head, and a row per setting with a column for each of the first `shown` runs.
 fn differing(
     app: &App,
     runs: &[&OpenRun],
@@ -110,7 +110,7 @@ fn differing(
         .map(Experiment::entries)
         .collect();
     let names = runs.iter().take(shown).map(|run| {
-        // The letter of its curve tells a name that is cut short.
+        // The letter of its curve identifies a name that is cut.
         let letter = app.marked.iter().position(|marked| marked.id == run.id).map(letter);
         let letter = letter.map_or(String::new(), |letter| format!("{letter} "));
         let name = clipped_name(&run.id, width.saturating_sub(letter.len()));
@@ -123,5 +123,5 @@ fn differing(
         let cells: String = values.map(|value| format!(" {}", padded(value, width))).collect();
         Line::raw(format!(" {:<KEY$}{cells}", clipped(key, KEY)))
     };
-    (Line::styled(head, app.display.theme.strong()), rows.iter().map(line).collect())
+    (Line::styled(head, app.theme.strong()), rows.iter().map(line).collect())
 }

@@ -1,9 +1,9 @@
-//! Curves of a run: one quantity (the loss at first) over the attention entropy, or over the agreement with theory where a
-//! network has no attention.
+//! The charts: one quantity above, at first the loss; below it the attention entropy, or for a network without attention its
+//! agreement with theory.
 //!
-//! The raw curve is drawn faint under the smoothed one; points that are not finite break the line and
-//! are marked at the bottom, where the latest loss of each range of t stands too. Entropy is drawn per noise level, the mean over heads, under the line of
-//! uniform attention, `ln(H W)`. What was not recorded is said to be so.
+//! The raw curve is drawn faint under its moving average. Values that are not finite break the line and are marked at the
+//! bottom. Entropy is drawn per noise level, as the mean over heads, with the entropy of uniform attention, `ln(H W)`, as a
+//! reference line.
 
 use std::sync::Arc;
 
@@ -17,15 +17,15 @@ use crate::tui::chart::{bounds, letter};
 use crate::tui::curves::{Quantity, Recorded};
 use crate::tui::plot::{Curve, Plot};
 use crate::tui::series::VisibleCurve;
-use crate::tui::state::app::App;
 use crate::tui::state::chart_curves::full_range;
-use crate::tui::state::open_run::OpenRun;
+use crate::tui::state::{App, OpenRun};
 use crate::tui::tab::Tab;
 use crate::tui::words::number;
 
-/// Dots of a character from left to right: no curve can show more than its extremes in each.
+/// Dots of a character across: a curve needs its smallest and largest value in each, and no more.
 const DOTS_PER_CELL: usize = 2;
 
+/// Draws both charts, with the readings of the crosshair between them.
 pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
     let halves = [Constraint::Percentage(55), Constraint::Min(0)];
     let [above, below] = Layout::vertical(halves).areas(area);
@@ -55,6 +55,7 @@ pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
     }
 }
 
+/// Draws the curves of a quantity.
 fn quantity(app: &App, open: &OpenRun, quantity: Quantity, frame: &mut Frame, area: Rect) {
     let smoothing = app.charts.smoothing_of(quantity);
     let has_log_scale = app.charts.log_scale && quantity.has_log_scale();
@@ -74,7 +75,7 @@ fn quantity(app: &App, open: &OpenRun, quantity: Quantity, frame: &mut Frame, ar
         block = block.title_bottom(by_level(open, area.width));
     }
     let chart_curves = app.curves_of(quantity);
-    // A window of steps is none of t.
+    // A window of training steps does not apply to a chart over t.
     let x = match quantity.is_calibrated() == app.charts.quantity.is_calibrated() {
         true => app.visible_range(&chart_curves),
         false => full_range(&chart_curves),
@@ -83,19 +84,13 @@ fn quantity(app: &App, open: &OpenRun, quantity: Quantity, frame: &mut Frame, ar
     let mut curves = Vec::new();
     for curve in &chart_curves {
         let style = match curve.colour {
-            Some(index) => app.display.theme.curve(index),
-            None => app.display.theme.strong(),
+            Some(index) => app.theme.curve(index),
+            None => app.theme.strong(),
         };
         if curve.colour.is_none() && smoothing > 0.0 {
             let visible = curve.series.visible(0.0, x, n_columns);
             let (name, letter) = (String::new(), None);
-            curves.push(Curve {
-                name,
-                letter,
-                style: app.display.theme.faint(),
-                is_faint: true,
-                visible,
-            });
+            curves.push(Curve { name, letter, style: app.theme.faint(), is_faint: true, visible });
         }
         let (name, letter) = (curve.name.clone(), curve.letter);
         let visible = curve.series.visible(smoothing, x, n_columns);
@@ -118,8 +113,9 @@ fn quantity(app: &App, open: &OpenRun, quantity: Quantity, frame: &mut Frame, ar
     draw(app, frame, area, block, &plot);
 }
 
+/// Draws a text in place of curves.
 fn say(app: &App, frame: &mut Frame, area: Rect, block: Block<'_>, words: &str) {
-    let words = Paragraph::new(words.to_owned()).style(app.display.theme.faint());
+    let words = Paragraph::new(words.to_owned()).style(app.theme.faint());
     frame.render_widget(words.wrap(Wrap { trim: true }).block(block), area);
 }
 
@@ -129,10 +125,10 @@ fn draw(app: &App, frame: &mut Frame, area: Rect, block: Block<'_>, plot: &Plot)
     }
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    plot.draw(app.display.theme, inner, frame.buffer_mut());
+    plot.draw(app.theme, inner, frame.buffer_mut());
 }
 
-/// The latest loss of each range of t; where there is room, with the ranges' ends.
+/// The latest loss of each range of t, with the ends of the ranges if there is room.
 fn by_level(open: &OpenRun, width: u16) -> String {
     let words =
         |word: fn((f64, f64)) -> String| open.loss_by_level.ranges().map(word).collect::<Vec<_>>();
@@ -145,13 +141,14 @@ fn by_level(open: &OpenRun, width: u16) -> String {
     }
 }
 
+/// Draws attention entropy as curves, one per noise level.
 fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
     let Some((_, last)) = open.attention.last() else {
         let block = Block::bordered().title(" attention entropy ");
         return say(app, frame, area, block, "no figures yet");
     };
     let ends = [open.attention.first(), open.attention.last()];
-    // Calibrated settings are over t: the window is not of steps.
+    // While calibrated settings are shown, the window is one of t and not of training steps.
     let window =
         if app.charts.quantity.is_calibrated() { Default::default() } else { app.charts.window };
     let x = window.of(bounds(ends.into_iter().flatten().map(|point| point.0), 0.0));
@@ -159,7 +156,7 @@ fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
     let level = |(index, recorded): (usize, &Recorded)| Curve {
         name: recorded.name.clone(),
         letter: Some(letter(index)),
-        style: app.display.theme.curve(index),
+        style: app.theme.curve(index),
         is_faint: false,
         visible: recorded.series.visible(0.0, x, n_columns),
     };
@@ -167,7 +164,7 @@ fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
     let most = (last.n_pixels as f64).ln();
     let pieces = vec![x.map(|step| (step, most)).to_vec()];
     let visible = Arc::new(VisibleCurve { pieces, broken: Vec::new() });
-    let style = app.display.theme.faint();
+    let style = app.theme.faint();
     curves.push(Curve { name: "uniform".to_owned(), letter: None, style, is_faint: true, visible });
     let long = format!(" attention entropy, nats (uniform {most:.2}) ");
     let title = match long.len() + 2 <= usize::from(area.width) {
@@ -181,7 +178,7 @@ fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
     draw(app, frame, area, block, &plot);
 }
 
-/// The largest logit and sink (share of attention that one pixel receives) over heads and levels.
+/// The largest logit, and the largest sink (share of attention that one pixel receives), over heads and noise levels.
 fn extremes(attention: &AttentionMetrics) -> String {
     let largest = |values: fn(&AttentionAtLevel) -> &[f64]| {
         attention.levels.iter().flat_map(values).copied().reduce(f64::max)

@@ -32,12 +32,12 @@ pub fn draw_blocks(depth: Depth, image: &RgbImage, area: Rect, buffer: &mut Buff
     }
 }
 
-/// Screen coordinates fit in 16 bits; saturation is only there for arithmetic's sake.
+/// A coordinate on the screen; these fit in 16 bits.
 fn offset(origin: u16, distance: u32) -> u16 {
     origin.saturating_add(u16::try_from(distance).unwrap_or(u16::MAX))
 }
 
-/// The size in (square) block pixels, or nothing if either side has none.
+/// The drawn size in half-block pixels, which are square; `None` if the picture or the area is empty.
 fn block_size((width, height): (u32, u32), bounds: (u32, u32)) -> Option<(u32, u32)> {
     if width == 0 || height == 0 || bounds.0 == 0 || bounds.1 == 0 {
         return None;
@@ -48,7 +48,7 @@ fn block_size((width, height): (u32, u32), bounds: (u32, u32)) -> Option<(u32, u
     }
 }
 
-/// The largest size of the same shape within `bounds`, each side at least 1. Nothing may be zero.
+/// The largest size of the same shape within `bounds`, each side at least 1. No argument may be zero.
 pub fn shrunk((width, height): (u32, u32), bounds: (u32, u32)) -> (u32, u32) {
     let scaled = |side: u32, by: u32, of: u32| {
         let rounded = (u64::from(side) * u64::from(by) + u64::from(of) / 2) / u64::from(of);
@@ -61,8 +61,8 @@ pub fn shrunk((width, height): (u32, u32), bounds: (u32, u32)) -> (u32, u32) {
     }
 }
 
-/// The mean colour of the part of `image` that one of `size` pixels stands for; when enlarging by a
-/// whole number this is exactly one pixel.
+/// The mean colour of the part of `image` that becomes the pixel `at` of an image of `size`; when enlarging by a whole
+/// number, that part is one pixel.
 fn mean_of_part(image: &RgbImage, size: (u32, u32), at: (u32, u32)) -> [u8; 3] {
     let part = |side: u32, count: u32, index: u32| {
         let start = u64::from(index) * u64::from(side) / u64::from(count);
@@ -80,7 +80,7 @@ fn mean_of_part(image: &RgbImage, size: (u32, u32), at: (u32, u32)) -> [u8; 3] {
         }
     }
     let count = u64::from(right - left) * u64::from(bottom - top);
-    // A mean of bytes is a byte.
+    // The mean of bytes fits in a byte.
     sums.map(|sum| ((sum + count / 2) / count) as u8)
 }
 

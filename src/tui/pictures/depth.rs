@@ -1,17 +1,17 @@
-//! Colours that the terminal has: 24-bit, the 256-colour palette, or 16.
+//! The colours of the terminal: 24-bit, the 256-colour palette, or 16.
 
 use ratatui::buffer::Buffer;
 use ratatui::style::Color;
 
 use crate::tui::theme;
 
-/// How colours reach the terminal.
+/// How many colours the terminal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
     Truecolour,
-    /// The 256-colour palette's cube and greys.
+    /// The cube and the greys of the 256-colour palette.
     Palette,
-    /// The 16 colours that every terminal has, of which each has its own idea.
+    /// The 16 colours that every terminal has, in shades of its own.
     Sixteen,
 }
 
@@ -35,11 +35,11 @@ const SIXTEEN: [[u8; 3]; 16] = [
     [255, 255, 255],
 ];
 
-/// How much text in one of the sixteen colours must stand out: of large or bold text WCAG 2.2 asks as much.
+/// Smallest contrast ratio of text in one of the 16 colours: that of large or bold text in WCAG 2.2.
 const READABLE_OF_SIXTEEN: f64 = 3.0;
 
 impl Depth {
-    /// As lab.toml wants it: `truecolour`, `256`, `16`, or `auto` for what the environment says.
+    /// The depth that lab.toml requests: `truecolour`, `256`, `16`, or `auto` for that of the environment.
     pub fn new(request: &str) -> Self {
         match request {
             "truecolour" => Self::Truecolour,
@@ -52,7 +52,7 @@ impl Depth {
         }
     }
 
-    /// `$COLORTERM` is the one agreed sign of 24-bit colour, `$TERM` of fewer than 256.
+    /// `$COLORTERM` announces 24-bit colour; some values of `$TERM` mean fewer than 256 colours.
     fn of_environment(colorterm: &str, term: &str) -> Self {
         let few = ["linux", "ansi", "xterm", "screen", "rxvt", "cons25"];
         if colorterm.contains("truecolor") || colorterm.contains("24bit") {
@@ -64,7 +64,7 @@ impl Depth {
         }
     }
 
-    /// Turns the colours of a whole screen's text into those that the terminal has; `light` is what is behind it.
+    /// Replaces the colours of all cells by those that the terminal has; `light` is whether the background is light.
     pub fn reduce(self, light: bool, buffer: &mut Buffer) {
         if self == Self::Truecolour {
             return;
@@ -72,7 +72,7 @@ impl Depth {
         let mut last = None;
         let mut reduced = |colour: Color| {
             let Color::Rgb(red, green, blue) = colour else { return colour };
-            // Neighbours are mostly of one colour.
+            // Neighbouring cells mostly have the same colour.
             match last {
                 Some((known, found)) if known == colour => found,
                 _ => {
@@ -88,7 +88,7 @@ impl Depth {
         }
     }
 
-    /// The nearest colour for text. Of sixteen, a colour never turns grey, and none is taken that could not be read.
+    /// The nearest colour for text. Of 16 colours, only legible ones are used, and a colour does not become grey.
     fn text_colour(self, colour: [u8; 3], light: bool) -> Color {
         if self != Depth::Sixteen {
             return self.colour(colour);
@@ -115,15 +115,15 @@ impl Depth {
     }
 }
 
-/// Whether a colour has no hue to speak of.
+/// Whether a colour has hardly any hue.
 fn is_grey(colour: [u8; 3]) -> bool {
     let [least, most] =
         [colour.iter().min(), colour.iter().max()].map(|end| end.copied().unwrap_or(0));
     most - least < 32
 }
 
-/// The closest of the palette's 6 x 6 x 6 cube (16-231) and 24 greys (232-255); the first 16 colours are
-/// the user's own and mean nothing certain.
+/// The nearest colour of the palette's 6 x 6 x 6 cube (16-231) and 24 greys (232-255). The first 16 colours differ from
+/// terminal to terminal.
 fn nearest_in_palette(colour: [u8; 3]) -> u8 {
     const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     let steps = colour.map(|value| {
@@ -140,7 +140,7 @@ fn nearest_in_palette(colour: [u8; 3]) -> u8 {
     }
 }
 
-/// Squared, in RGB.
+/// Squared distance of two colours in RGB.
 fn distance(one: [u8; 3], other: [u8; 3]) -> u32 {
     one.into_iter().zip(other).map(|(one, two)| u32::from(one.abs_diff(two)).pow(2)).sum()
 }

@@ -9,26 +9,25 @@ use ratatui::crossterm::cursor::{MoveTo, RestorePosition, SavePosition};
 use ratatui::crossterm::queue;
 use ratatui::layout::Rect;
 
-/// 4096 digits of base64, the most that one of kitty's commands may carry.
+/// Bytes of 4096 base64 digits, the most that one kitty command may carry.
 const KITTY_CHUNK_BYTES: usize = 3072;
 
 const SMALLEST_SIDE: u32 = 32;
 
-/// Enlarging beyond the pixels of a cell only costs bytes.
+/// Enlarging beyond the pixels of a cell would only cost bytes.
 const PIXELS_PER_CELL: u32 = 8;
 
-/// Prints one picture in kitty's protocol: 24-bit pixels (`f=24`) in base64, scaled to `area`'s cells by
-/// the terminal, without an answer (`q=2`) and without moving the cursor (`C=1`).
+/// Prints one picture over the cells of `area` in kitty's protocol: 24-bit pixels (`f=24`) in base64, scaled by the
+/// terminal, without an answer (`q=2`) and without moving the cursor (`C=1`).
 pub fn print_kitty(image: &RgbImage, area: Rect, out: &mut impl Write) -> io::Result<()> {
     let bitmap = enlarged(image, area);
     queue!(out, SavePosition, MoveTo(area.x, area.y))?;
-    // C=1: the cursor stays.
     send_kitty(&bitmap, (area.width, area.height), "C=1,", out)?;
     queue!(out, RestorePosition)?;
     out.flush()
 }
 
-/// A picture where the cursor is, over so many cells; `more_keys` end in a comma.
+/// Prints a picture at the cursor, over this many cells; `more_keys` must end in a comma.
 pub fn send_kitty(
     bitmap: &RgbImage,
     (columns, rows): (u16, u16),
@@ -46,7 +45,7 @@ pub fn send_kitty(
     Ok(())
 }
 
-/// Prints one picture over the cells of `area`. The cursor comes back.
+/// Prints one picture over the cells of `area` in iTerm2's protocol. The cursor returns.
 pub fn print_iterm(image: &RgbImage, area: Rect, out: &mut impl Write) -> io::Result<()> {
     queue!(out, SavePosition, MoveTo(area.x, area.y))?;
     send_iterm(&enlarged(image, area), (area.width, area.height), out)?;
@@ -54,7 +53,7 @@ pub fn print_iterm(image: &RgbImage, area: Rect, out: &mut impl Write) -> io::Re
     out.flush()
 }
 
-/// A PNG file where the cursor is, over so many cells (iTerm2, "Images").
+/// Prints a PNG file at the cursor, over this many cells (iTerm2, "Images").
 pub fn send_iterm(
     bitmap: &RgbImage,
     (columns, rows): (u16, u16),

@@ -10,3 +10,7 @@ pub mod sixel;
 pub mod encode;
 pub mod printer;
 pub mod plain;
+
+pub use depth::Depth;
+pub use placement::Placement;
+pub use protocol::Protocol;

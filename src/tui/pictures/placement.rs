@@ -11,13 +11,11 @@ use ratatui::layout::Rect;
 pub struct Placement {
     pub area: Rect,
     pub image: Arc<RgbImage>,
-    /// Identifies the picture's content: equal keys are taken to be equal pictures.
+    /// Identifies the picture: equal keys mean equal pictures.
     pub key: u64,
 }
 
-/// Tells ratatui to leave these cells alone: pixels will be there.
-///
-/// When a later frame no longer reserves them, they differ from what was there and are drawn again.
+/// Makes ratatui skip these cells, which pixels will cover. Once a frame no longer reserves them, they are drawn again.
 pub fn reserve(area: Rect, buffer: &mut Buffer) {
     let area = area.intersection(buffer.area);
     for position in area.positions() {
@@ -28,7 +26,7 @@ pub fn reserve(area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// Takes every reservation back: there will be no pictures in this frame, and no cell may keep what it held.
+/// Removes all reservations of a frame without pictures, so that every cell is drawn.
 pub fn release(buffer: &mut Buffer) {
     for cell in &mut buffer.content {
         if cell.diff_option == CellDiffOption::Skip {

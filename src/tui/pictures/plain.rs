@@ -15,8 +15,7 @@ use super::encode::{enlarged, send_iterm, send_kitty};
 use super::protocol::Protocol;
 use super::sixel;
 
-/// Prints a picture below the cursor of a plain terminal, which scrolls, over at most `columns` cells in width, and
-/// leaves the cursor under it.
+/// Prints a picture at the cursor of a plain terminal, in at most `columns` columns, and leaves the cursor below it.
 pub fn print_plain(
     (protocol, depth): (Protocol, Depth),
     image: &RgbImage,
@@ -53,7 +52,7 @@ pub fn print_plain(
             out.flush()?;
             print_with_viuer(image, cells, depth)
         }
-        // Viuer knows no sixteen colours.
+        // viuer does not support 16 colours.
         Protocol::Blocks => {
             let mut buffer = Buffer::empty(Rect::new(0, 0, cells.0, cells.1));
             draw_blocks(depth, image, buffer.area, &mut buffer);
@@ -62,7 +61,7 @@ pub fn print_plain(
     }
 }
 
-/// Half-blocks at the cursor. Of viuer's printers this is the one that asks the terminal nothing.
+/// Prints half-blocks at the cursor with viuer, whose other printers query the terminal.
 fn print_with_viuer(image: &RgbImage, (columns, rows): (u16, u16), depth: Depth) -> io::Result<()> {
     let config = viuer::Config {
         absolute_offset: false,
@@ -80,7 +79,7 @@ fn print_with_viuer(image: &RgbImage, (columns, rows): (u16, u16), depth: Depth)
     }
 }
 
-/// Cells line by line, as plain output.
+/// Prints cells line by line.
 fn print_cells(buffer: &Buffer, out: &mut impl Write) -> io::Result<()> {
     for row in buffer.area.rows() {
         for position in row.positions() {

@@ -17,25 +17,25 @@ use super::sixel;
 
 const DELETE_KITTY_PICTURES: &[u8] = b"\x1b_Ga=d,d=A,q=2\x1b\\";
 
-/// What is on the screen: enough to know whether anything has to be printed.
+/// Keys and areas of the pictures on the screen.
 type Shown = Vec<(u64, Rect)>;
 
 /// Prints pictures after a frame, and only when they changed.
 #[derive(Debug, Default)]
 pub struct Printer {
     shown: Option<(Protocol, Shown)>,
-    /// Pixels of a cell, as the terminal answered.
+    /// Pixels of a cell, if the terminal reported them.
     cell: Option<(u32, u32)>,
 }
 
 impl Printer {
-    /// `cell` is what the terminal answered when it was asked for the pixels of a cell.
+    /// `cell` is the size of a cell in pixels, if the terminal reported it.
     pub fn new(cell: Option<(u32, u32)>) -> Self {
         Self { shown: None, cell }
     }
 
-    /// Brings the screen in line with `placements`. Call it after each frame; blocks and off only remove what an earlier
-    /// protocol left.
+    /// Prints `placements` in place of the pictures on the screen, if they changed. To be called after each frame. `Blocks`
+    /// and `Off` only remove the pictures of another protocol.
     pub fn show(
         &mut self,
         protocol: Protocol,
@@ -48,7 +48,7 @@ impl Printer {
         if !self.must_print(protocol, &request) {
             return Ok(());
         }
-        // Reserved cells still hold what they held before: text of another tab, or the rim of a larger picture.
+        // Reserved cells still show their former content: text of another tab, or the edge of a larger picture.
         let erase: Vec<Rect> =
             placed.iter().map(|(one, _)| above_last_row(one.area, screen)).collect();
         let cell = sixel::cell_size(self.cell);
@@ -65,16 +65,15 @@ impl Printer {
         printed
     }
 
-    /// Removes the pictures and forgets them, so that the next [`Printer::show`] prints again. For popups,
-    /// a tab change, a resize, a redraw and the end; the cells below come back with the next frame.
+    /// Removes the pictures, so that the next [`Printer::show`] prints all of them.
     pub fn clear(&mut self, out: &mut impl Write) -> io::Result<()> {
         let result = self.remove_kitty(out);
         self.shown = None;
         result
     }
 
-    /// Whether the next [`Printer::show`] replaces or drops pictures that lie in the cells themselves
-    /// (sixel, iTerm2). `show` and released cells cover them; a caller may clear the screen as well.
+    /// Whether the next [`Printer::show`] replaces or removes pictures that are part of the cells (sixel, iTerm2). The caller
+    /// should clear the screen then.
     pub fn leaves_traces(&self, protocol: Protocol, placements: &[Placement]) -> bool {
         let in_cells = matches!(self.shown, Some((Protocol::Sixel | Protocol::Iterm, _)));
         let changed =

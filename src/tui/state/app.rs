@@ -16,6 +16,7 @@ use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
 use crate::runs::status::RunState;
 use crate::tui::keys::Action;
+use crate::tui::theme::Theme;
 
 /// Readings of this computer that are kept: five minutes of them.
 const READINGS_MAX: usize = 150;
@@ -43,6 +44,7 @@ pub struct App {
     pub inspector: Option<Inspector>,
     pub popup: Option<Popup>,
     pub notice: Option<Notice>,
+    pub theme: Theme,
     pub display: Display,
 }
 
@@ -89,6 +91,7 @@ impl App {
             inspector: None,
             popup: None,
             notice: None,
+            theme: Theme::default(),
             display: Display::default(),
         }
     }

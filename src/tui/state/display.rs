@@ -1,8 +1,6 @@
 //! What the terminal can show, and what was written to it.
 
-use crate::tui::pictures::depth::Depth;
-use crate::tui::pictures::protocol::Protocol;
-use crate::tui::theme::Theme;
+use crate::tui::pictures::{Depth, Protocol};
 
 /// How the dashboard is shown on this terminal.
 #[derive(Clone, Debug)]
@@ -13,7 +11,6 @@ pub struct Display {
     pub protocols: Vec<Protocol>,
     /// Pixels of a cell, across and down, if the terminal reported them.
     pub cell_pixels: Option<(u32, u32)>,
-    pub theme: Theme,
     pub depth: Depth,
     /// Whether clicks and the wheel go to the dashboard, not to the terminal.
     pub mouse: bool,
@@ -35,7 +32,6 @@ impl Default for Display {
             protocol: Protocol::Blocks,
             protocols: vec![Protocol::Blocks, Protocol::Off],
             cell_pixels: None,
-            theme: Theme::default(),
             depth: Depth::Truecolour,
             mouse: false,
             output: Output::default(),

@@ -14,3 +14,11 @@ pub mod display;
 pub mod app;
 pub mod chart_curves;
 pub mod settings_rows;
+
+pub use app::App;
+pub use charts::{Crosshair, Dots};
+pub use inspector::Inspector;
+pub use notice::Notice;
+pub use open_run::{OpenRun, ScoredPreview};
+pub use pane::{Pane, Region};
+pub use popup::{EditForm, FieldsForm, Popup, Purpose};

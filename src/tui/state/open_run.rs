@@ -92,7 +92,7 @@ impl OpenRun {
     pub fn apply(&mut self, event: Event) {
         let (time_ms, step) = (event.time_ms, event.step);
         self.started_ms.get_or_insert(time_ms);
-        self.curves.take(&event);
+        self.curves.apply(&event);
         match event.body {
             EventBody::Attention(attention) => {
                 push_thinned(&mut self.attention, (step as f64, attention));

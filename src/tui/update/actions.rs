@@ -5,10 +5,7 @@ use crate::tui::chart::Window;
 use crate::tui::export::collect::export;
 use crate::tui::keys::Action;
 use crate::tui::message::Effect;
-use crate::tui::state::app::App;
-use crate::tui::state::notice::Notice;
-use crate::tui::state::pane::Pane;
-use crate::tui::state::popup::{Popup, Purpose};
+use crate::tui::state::{App, Notice, Pane, Popup, Purpose};
 use crate::tui::tab::Tab;
 use crate::tui::typed::Typed;
 

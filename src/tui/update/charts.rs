@@ -3,8 +3,7 @@
 use super::loading::load_calibration;
 use crate::tui::chart::Window;
 use crate::tui::message::Effect;
-use crate::tui::state::app::App;
-use crate::tui::state::notice::Notice;
+use crate::tui::state::{App, Notice};
 
 /// Shows the next quantity; calibrated settings are read when they are first shown.
 pub fn next_quantity(app: &mut App) -> Vec<Effect> {

@@ -2,9 +2,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::tui::state::app::App;
-use crate::tui::state::charts::Crosshair;
-use crate::tui::state::notice::Notice;
+use crate::tui::state::{App, Crosshair, Notice};
 use crate::tui::tab::Tab;
 
 /// Steps of the crosshair that cross the window; a fast step is as long as ten of them.

@@ -2,8 +2,7 @@
 
 use super::runs::step_run;
 use crate::tui::message::Effect;
-use crate::tui::state::app::App;
-use crate::tui::state::pane::Pane;
+use crate::tui::state::{App, Pane};
 
 /// Up and down: moves through what the focused pane lists.
 pub fn step_focused(app: &mut App, by: isize) -> Vec<Effect> {

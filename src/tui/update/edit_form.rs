@@ -4,9 +4,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::list_keys::moved;
 use crate::tui::message::Effect;
-use crate::tui::state::app::App;
-use crate::tui::state::notice::Notice;
-use crate::tui::state::popup::{EditForm, Popup};
+use crate::tui::state::{App, EditForm, Notice, Popup};
 use crate::tui::tab::Tab;
 
 /// Opens the form on the settings of the open run, at the setting that is selected in the settings tab.

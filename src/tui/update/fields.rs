@@ -8,9 +8,7 @@ use super::steering::NO_OPEN_RUN;
 use crate::evaluation::previewing::PreviewRequest;
 use crate::runs::about::About;
 use crate::tui::message::Effect;
-use crate::tui::state::app::App;
-use crate::tui::state::notice::Notice;
-use crate::tui::state::popup::{FieldsForm, Popup, Purpose};
+use crate::tui::state::{App, FieldsForm, Notice, Popup, Purpose};
 
 /// Opens a form about the open run, with the values that it has now.
 pub fn open(app: &mut App, purpose: Purpose) {

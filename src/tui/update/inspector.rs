@@ -10,9 +10,7 @@ use crate::tui::export::collect::export;
 use crate::tui::inspector_keys::{INSPECTOR_BINDINGS, InspectorAction};
 use crate::tui::keys::action_of;
 use crate::tui::message::Effect;
-use crate::tui::state::app::App;
-use crate::tui::state::inspector::Inspector;
-use crate::tui::state::notice::Notice;
+use crate::tui::state::{App, Inspector, Notice};
 
 /// Opens the inspector on the first seed on screen, and requests its trace.
 pub fn open(app: &mut App) -> Vec<Effect> {

@@ -7,7 +7,7 @@ use crate::runs::event::NoticeLevel;
 use crate::tui::inspector_keys::INSPECTOR_BINDINGS;
 use crate::tui::keys::{Action, BINDINGS, action_of};
 use crate::tui::message::Effect;
-use crate::tui::state::app::App;
+use crate::tui::state::App;
 
 /// Handles a key.
 pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {

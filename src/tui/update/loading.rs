@@ -1,7 +1,7 @@
 //! Requests for what the screen shows and the state does not have yet.
 
 use crate::tui::message::Effect;
-use crate::tui::state::app::App;
+use crate::tui::state::App;
 
 /// Requests the preview that should be on screen, once.
 pub fn load_preview(app: &mut App) -> Vec<Effect> {

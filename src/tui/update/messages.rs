@@ -6,8 +6,7 @@ use crate::config::Experiment;
 use crate::evaluation::calibration::Calibration;
 use crate::runs::event::{Event, EventBody};
 use crate::tui::message::{Effect, Message};
-use crate::tui::state::app::App;
-use crate::tui::state::notice::Notice;
+use crate::tui::state::{App, Notice};
 
 /// Changes the state according to a message, and returns what must be done in the world.
 pub fn update(app: &mut App, message: Message) -> Vec<Effect> {

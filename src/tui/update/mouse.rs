@@ -8,8 +8,7 @@ use super::{actions, cursors, popups};
 use crate::tui::keys::Action;
 use crate::tui::message::Effect;
 use crate::tui::panels::{header, runs};
-use crate::tui::state::app::App;
-use crate::tui::state::pane::{Pane, Region};
+use crate::tui::state::{App, Pane, Region};
 
 /// What the user did with the mouse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,7 @@ use super::runs::open_run;
 use super::{actions, inspector};
 use crate::tui::message::Effect;
 use crate::tui::palette::{Choice, matching};
-use crate::tui::state::app::App;
-use crate::tui::state::popup::Popup;
+use crate::tui::state::{App, Popup};
 use crate::tui::typed::Typed;
 
 /// Handles a key while the palette is open.

@@ -7,9 +7,7 @@ use super::runs::open_listed_run;
 use super::{edit_form, fields, palette};
 use crate::runs::command::Command;
 use crate::tui::message::Effect;
-use crate::tui::state::app::App;
-use crate::tui::state::notice::Notice;
-use crate::tui::state::popup::{EditForm, Popup};
+use crate::tui::state::{App, EditForm, Notice, Popup};
 use crate::tui::typed::Typed;
 
 /// Handles a key while a popup is open. A popup that stays open is put back.

@@ -8,9 +8,7 @@ use crate::runs::runs_dir::RunSummary;
 use crate::tui::message::Effect;
 use crate::tui::notify;
 use crate::tui::run_condition::RunCondition;
-use crate::tui::state::app::App;
-use crate::tui::state::notice::Notice;
-use crate::tui::state::open_run::OpenRun;
+use crate::tui::state::{App, Notice, OpenRun};
 
 /// Takes over a new list of runs.
 pub fn on_runs(app: &mut App, runs: Vec<RunSummary>) -> Vec<Effect> {

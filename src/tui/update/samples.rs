@@ -9,9 +9,7 @@ use crate::runs::command::Command;
 use crate::runs::liveness::Health;
 use crate::runs::preview::Preview;
 use crate::tui::message::Effect;
-use crate::tui::state::app::App;
-use crate::tui::state::notice::Notice;
-use crate::tui::state::open_run::ScoredPreview;
+use crate::tui::state::{App, Notice, ScoredPreview};
 
 /// Makes a preview of the run's own seeds.
 pub fn make_preview(app: &mut App) -> Vec<Effect> {

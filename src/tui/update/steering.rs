@@ -6,9 +6,7 @@ use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
 use crate::tui::keys::Action;
 use crate::tui::message::Effect;
-use crate::tui::state::app::App;
-use crate::tui::state::notice::Notice;
-use crate::tui::state::popup::Popup;
+use crate::tui::state::{App, Notice, Popup};
 
 /// The warning when an action needs a run and none is open.
 pub const NO_OPEN_RUN: &str = "there is no run on screen; n launches one";
