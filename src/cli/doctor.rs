@@ -15,7 +15,7 @@ use crate::evaluation::devices;
 use crate::hardware::system::{Gpu, Monitor};
 use crate::tui::multiplexer::Multiplexer;
 use crate::tui::pictures::Depth;
-use crate::tui::probe::{Asked, Wish, probe_once};
+use crate::tui::probe::{ProbedTerminal, Wish, probe_once};
 use crate::tui::theme::Background;
 use crate::tui::words::bytes;
 
@@ -122,7 +122,7 @@ pub fn run(place: &Place, args: &DoctorArgs) -> Result<bool> {
     }
     let wanted = settings.as_ref().map_or("auto", |settings| &settings.device);
     findings.push(opened(wanted, reading.gpus.is_ok()));
-    // Asked last: what comes late is waited for once all is said.
+    // ProbedTerminal last: what comes late is waited for once all is said.
     let images = settings.as_ref().map_or("auto", |settings| &settings.images);
     let (of_terminal, _asked) = terminal(images);
     findings.splice(n_before..n_before, of_terminal);
@@ -160,7 +160,7 @@ fn version() -> String {
 }
 
 /// What the terminal can do, and the terminal itself if it was asked.
-fn terminal(images: &str) -> (Vec<Finding>, Option<Asked>) {
+fn terminal(images: &str) -> (Vec<Finding>, Option<ProbedTerminal>) {
     let name = env::var("TERM").unwrap_or_else(|_| "unknown".to_owned());
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         let found = "input or output is none: nothing can be said of pictures and colours";

@@ -6,7 +6,7 @@
 //! Only what is needed is queried.
 //!
 //! Keys that arrive meanwhile are dropped. The dashboard's input thread continues with the same [`Decoder`], so that a late
-//! answer is not taken for keys. A command waits for late answers at its end ([`Asked`]), so that they are not typed into
+//! answer is not taken for keys. A command waits for late answers at its end ([`ProbedTerminal`]), so that they are not typed into
 //! the shell. kitty's pictures are not used in tmux and screen, even if these pass the answer on, because the pictures
 //! would not belong to a pane.
 
@@ -14,11 +14,10 @@ use std::env;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use rustix::termios::{QueueSelector, tcflush};
 
 use super::input::decoder::Decoder;
+use super::input::reader::read_inputs;
 use super::input::sequence::Input;
 use super::multiplexer::Multiplexer;
 use super::pictures::Protocol;
@@ -252,17 +251,17 @@ pub fn probe(wish: &Wish<'_>, raw: &mut Raw, decoder: &mut Decoder) -> Probe {
 /// A terminal that a command has queried. Dropping this waits a little for an answer that is missing, discards keys and
 /// answers, and restores the settings.
 #[derive(Debug)]
-pub struct Asked {
+pub struct ProbedTerminal {
     raw: Option<(Raw, Decoder)>,
 }
 
-impl Drop for Asked {
+impl Drop for ProbedTerminal {
     fn drop(&mut self) {
         let Some((raw, decoder)) = &mut self.raw else { return };
         // Output is shown before the wait.
         let _ = io::stdout().flush();
-        while is_owed(decoder) && raw.heed(|| {}).is_ok() {
-            if read_inputs(decoder, SLICE).is_err() {
+        while is_answer_expected(decoder) && raw.heed(|| {}).is_ok() {
+            if read_inputs(decoder, Some(SLICE)).is_err() {
                 break;
             }
         }
@@ -271,12 +270,12 @@ impl Drop for Asked {
     }
 }
 
-/// [`probe`] for a command, which drops [`Asked`] when its output is written.
-pub fn probe_once(wish: &Wish<'_>) -> (Probe, Asked) {
+/// [`probe`] for a command, which drops [`ProbedTerminal`] when its output is written.
+pub fn probe_once(wish: &Wish<'_>) -> (Probe, ProbedTerminal) {
     let environment = Environment::read(|name| env::var(name).ok());
     let unasked = || choose(wish.pictures, &parse_answers(b"", &environment), &environment);
     if environment.questions(wish).is_empty() {
-        return (unasked(), Asked { raw: None });
+        return (unasked(), ProbedTerminal { raw: None });
     }
     let mut decoder = Decoder::new(Instant::now());
     match Raw::enter() {
@@ -284,9 +283,9 @@ pub fn probe_once(wish: &Wish<'_>) -> (Probe, Asked) {
             let found = probe(wish, &mut raw, &mut decoder);
             // If this fails, lines look worse and nothing else happens.
             let _ = raw.write_lines();
-            (found, Asked { raw: Some((raw, decoder)) })
+            (found, ProbedTerminal { raw: Some((raw, decoder)) })
         }
-        Err(_) => (unasked(), Asked { raw: None }),
+        Err(_) => (unasked(), ProbedTerminal { raw: None }),
     }
 }
 
@@ -304,7 +303,7 @@ fn ask(questions: &[&[u8]], raw: &mut Raw, decoder: &mut Decoder) -> io::Result<
         if left.is_zero() {
             break;
         }
-        for input in read_inputs(decoder, left.min(SLICE))? {
+        for input in read_inputs(decoder, Some(left.min(SLICE)))? {
             if let Input::Report(report) = input {
                 said.extend_from_slice(&report);
             }
@@ -313,29 +312,13 @@ fn ask(questions: &[&[u8]], raw: &mut Raw, decoder: &mut Decoder) -> io::Result<
     Ok(said)
 }
 
-fn is_owed(decoder: &Decoder) -> bool {
-    decoder.owed_until().is_some_and(|until| Instant::now() < until)
+fn is_answer_expected(decoder: &Decoder) -> bool {
+    decoder.answer_expected_until().is_some_and(|until| Instant::now() < until)
 }
 
 /// Drops reports until the terminal has answered or will not answer.
 fn settle(decoder: &mut Decoder) {
-    while is_owed(decoder) && read_inputs(decoder, SLICE).is_ok() {}
-}
-
-/// The inputs that arrive within `most`.
-fn read_inputs(decoder: &mut Decoder, most: Duration) -> io::Result<Vec<Input>> {
-    let input = io::stdin();
-    let timeout = Timespec::try_from(most).map_err(io::Error::other)?;
-    let mut chunk = [0; 1024];
-    match poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&timeout)) {
-        Ok(0) => Ok(decoder.expire(Instant::now())),
-        Ok(_) => match rustix::io::read(&input, &mut chunk)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            n => Ok(decoder.take(&chunk[..n], Instant::now())),
-        },
-        Err(Errno::INTR) => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
-    }
+    while is_answer_expected(decoder) && read_inputs(decoder, Some(SLICE)).is_ok() {}
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use ratatui::prelude::CrosstermBackend;
 use super::capture::capture;
 use super::effects::{self, POLL};
 use super::input::decoder::Decoder;
-use super::input::reader::{self, Owed};
+use super::input::reader::{self, PendingAnswer};
 use super::link::Link;
 use super::message::{Effect, Message};
 use super::notify::Bell;
@@ -67,23 +67,23 @@ pub fn run(
         orders.send(Effect::Open(open.id.clone()))?;
     }
     raw.send_signals(messages.clone())?;
-    let owed = reader::spawn(decoder, messages.clone())?;
-    restore_on_panic(owed.clone());
+    let pending_answer = reader::spawn(decoder, messages.clone())?;
+    restore_on_panic(pending_answer.clone());
     let left = terminal::show_screen()
         .and_then(|()| effects::spawn(messages, received, link))
-        .and_then(|()| Shell::new(app, orders, bell, owed.clone())?.serve(&inbox));
-    terminal::restore(&owed);
+        .and_then(|()| Shell::new(app, orders, bell, pending_answer.clone())?.serve(&inbox));
+    terminal::restore(&pending_answer);
     Ok(left?)
 }
 
 /// A panic of the main thread restores the terminal before its message; in other threads it is caught
 /// and shown on the screen, which must not be torn down under the dashboard.
-fn restore_on_panic(owed: Owed) {
+fn restore_on_panic(pending_answer: PendingAnswer) {
     let main = thread::current().id();
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         if thread::current().id() == main {
-            terminal::restore(&owed);
+            terminal::restore(&pending_answer);
             usual(info);
         }
     }));
@@ -96,7 +96,7 @@ struct Shell<'a> {
     app: &'a mut App,
     orders: Sender<Effect>,
     bell: Bell,
-    owed: Owed,
+    pending_answer: PendingAnswer,
     terminal: Screen,
     printer: Printer,
     /// Bytes written to the terminal.
@@ -114,7 +114,12 @@ struct Shell<'a> {
 }
 
 impl<'a> Shell<'a> {
-    fn new(app: &'a mut App, orders: Sender<Effect>, bell: Bell, owed: Owed) -> io::Result<Self> {
+    fn new(
+        app: &'a mut App,
+        orders: Sender<Effect>,
+        bell: Bell,
+        pending_answer: PendingAnswer,
+    ) -> io::Result<Self> {
         let written = Arc::new(AtomicU64::new(0));
         let mut terminal = Terminal::new(CrosstermBackend::new(Counted::new(written.clone())))?;
         wipe(&mut terminal)?;
@@ -123,7 +128,7 @@ impl<'a> Shell<'a> {
             app,
             orders,
             bell,
-            owed,
+            pending_answer,
             terminal,
             written,
             drawn: Instant::now() - FRAME,
@@ -199,7 +204,7 @@ impl<'a> Shell<'a> {
             return Ok(());
         }
         self.printer.clear(&mut io::stdout())?;
-        terminal::restore(&self.owed);
+        terminal::restore(&self.pending_answer);
         self.is_away = terminal::stop(group);
         if !self.is_away {
             self.come_back()?;

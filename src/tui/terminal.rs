@@ -32,7 +32,7 @@ use signal_hook::consts::{SIGCONT, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::Signals;
 
-use super::input::reader::Owed;
+use super::input::reader::PendingAnswer;
 use super::message::Message;
 
 /// Added to a signal's number for the exit code, as shells do.
@@ -171,7 +171,7 @@ pub fn show_screen() -> io::Result<()> {
 
 /// Restores the main screen, then the settings. In between, while nothing is echoed, it waits for an answer of the terminal,
 /// which would otherwise be typed into the shell.
-pub fn restore(owed: &Owed) {
+pub fn restore(pending_answer: &PendingAnswer) {
     // Nothing can be done for a terminal that does not accept these.
     let _ = execute!(
         io::stdout(),
@@ -181,7 +181,7 @@ pub fn restore(owed: &Owed) {
         cursor::Show
     );
     let _ = io::stdout().flush();
-    owed.settle(ANSWER_PATIENCE);
+    pending_answer.settle(ANSWER_PATIENCE);
     let _ = disable_raw_mode();
 }
 

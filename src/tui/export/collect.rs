@@ -6,23 +6,11 @@ use crate::hardware::system::Reading;
 use crate::runs::preview::NETWORK;
 use crate::runs::runs_dir::RunSummary;
 use crate::tui::curves::Recorded;
-use crate::tui::message::Effect;
 use crate::tui::run_condition::RunCondition;
 use crate::tui::screenshot::Screenshot;
 use crate::tui::state::open_run::News;
-use crate::tui::state::{App, Inspector, Notice, OpenRun, Pane, ScoredPreview};
+use crate::tui::state::{App, Inspector, OpenRun, Pane, ScoredPreview};
 use crate::tui::tab::Tab;
-
-/// Exports the tab on screen, or warns that it is empty.
-pub fn export(app: &mut App) -> Vec<Effect> {
-    match collect(app) {
-        Some(export) => vec![Effect::Export(Box::new(export))],
-        None => {
-            app.notify(Notice::warning("there is nothing here yet to export"));
-            Vec::new()
-        }
-    }
-}
 
 /// The tab on screen as files; `None` if it has no content yet.
 pub fn collect(app: &App) -> Option<Export> {

@@ -95,7 +95,7 @@ impl Decoder {
     }
 
     /// Until when an answer may arrive that no other program should read; `None` if none is expected.
-    pub fn owed_until(&self) -> Option<Instant> {
+    pub fn answer_expected_until(&self) -> Option<Instant> {
         let asked = self.asked.filter(|_| self.waits_for_answer)?;
         Some(self.said.map_or(asked, |said| said.max(asked)) + UNANSWERABLE)
     }
@@ -200,7 +200,7 @@ impl Decoder {
     }
 
     fn limit(&self, now: Instant) -> Option<Duration> {
-        let is_open = self.owed_until().is_some_and(|until| now < until);
+        let is_open = self.answer_expected_until().is_some_and(|until| now < until);
         match &self.bytes[..] {
             [] => None,
             [ESC] if is_open => Some(ESC_WAIT_UNANSWERED),
@@ -493,7 +493,7 @@ mod tests {
         line.after(6000, b"\x1b");
         assert_eq!(line.decoder.patience(line.now), Some(ESC_WAIT));
         assert_eq!(keys(&line.after(250, b"")), "<Esc>");
-        assert_eq!(line.decoder.owed_until().map(|until| until < line.now), Some(true));
+        assert_eq!(line.decoder.answer_expected_until().map(|until| until < line.now), Some(true));
         // Nor do keys after it wait for long, and a string that nobody ends is left by the Esc key.
         assert_eq!(keys(&line.after(20_000, b"]")) + &keys(&line.after(1100, b"")), "]");
         assert_eq!(keys(&line.after(300, b"\x1bP>|name")), "");

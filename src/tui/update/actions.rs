@@ -1,8 +1,8 @@
 //! Performs the actions of the key table.
 
+use super::export::export;
 use super::{charts, crosshair, cursors, edit_form, fields, inspector, runs, samples, steering};
 use crate::tui::chart::Window;
-use crate::tui::export::collect::export;
 use crate::tui::keys::Action;
 use crate::tui::message::Effect;
 use crate::tui::state::{App, Notice, Pane, Popup, Purpose};

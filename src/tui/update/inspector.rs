@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use ratatui::crossterm::event::KeyEvent;
 
+use super::export::export;
 use super::steering::NO_OPEN_RUN;
 use crate::evaluation::inspect::Trace;
-use crate::tui::export::collect::export;
 use crate::tui::inspector_keys::{INSPECTOR_BINDINGS, InspectorAction};
 use crate::tui::keys::action_of;
 use crate::tui::message::Effect;

@@ -12,6 +12,7 @@ pub mod charts;
 pub mod list_keys;
 pub mod fields;
 pub mod edit_form;
+pub mod export;
 pub mod inspector;
 pub mod cursors;
 pub mod actions;
