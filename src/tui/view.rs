@@ -27,7 +27,7 @@ use super::tab::Tab;
 use super::words::{clipped, number};
 use crate::console::{self, plain};
 
-/// Smallest size at which the panels stand side by side.
+/// Smallest size at which the panels are drawn side by side.
 const WIDE: (u16, u16) = (100, 30);
 /// Smallest size at which panels are drawn; below, a run is summarised in words.
 const SMALL: (u16, u16) = (60, 16);
@@ -94,7 +94,7 @@ fn draw(app: &App, frame: &mut Frame) -> Drawn {
     } else {
         panels(app, frame, body, area, &mut drawn);
     }
-    // Its keys stand in the last line.
+    // The keys of a popup are in the last line.
     let over =
         Rect { height: area.height - foot.height.min(area.height.saturating_sub(1)), ..area };
     if let Some(popup) = &app.popup {

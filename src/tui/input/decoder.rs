@@ -1,7 +1,7 @@
 //! Decodes the terminal's bytes into inputs, with timeouts where [`super::sequence`] alone cannot decide.
 //!
 //! The byte ESC is the Esc key, or the start of a sequence whose next byte has not arrived. It is taken for the key if
-//! nothing follows within [`ESC_WAIT`], or longer just after a query. If the bytes after that key look like the rest of a
+//! nothing follows within `ESC_WAIT`, or longer just after a query. If the bytes after that key look like the rest of a
 //! report, they are held until they are one or cannot be one; in the second case they are keys.
 //!
 //! ```text

@@ -92,7 +92,7 @@ impl Head {
             let length: usize = tabs.iter().map(String::len).sum();
             let Some(start) = width.checked_sub(length) else { continue };
             let used = used(&header_words(app, omitted, name));
-            // The name is clipped by what is missing only.
+            // The name is clipped by no more columns than are missing.
             let room = name.saturating_sub((used + 1).saturating_sub(start));
             if room >= name_min.min(name) {
                 let words = header_words(app, omitted, room);
