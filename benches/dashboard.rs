@@ -8,8 +8,10 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use mosaic_lab::runs::event::{Event, EventBody, Metrics};
 use mosaic_lab::runs::format::RUN_FORMAT;
-use mosaic_lab::tui::app::{App, CHARTS, HISTORY_POINTS_MAX, OpenRun};
 use mosaic_lab::tui::message::Message;
+use mosaic_lab::tui::series::HISTORY_POINTS_MAX;
+use mosaic_lab::tui::state::{App, OpenRun};
+use mosaic_lab::tui::tab::Tab;
 use mosaic_lab::tui::update::update;
 use mosaic_lab::tui::view::view;
 use ratatui::Terminal;
@@ -43,7 +45,7 @@ fn press(app: &mut App, key: char) {
 
 fn app() -> App {
     let mut app = App::new(Vec::new(), "checkpoints".to_owned());
-    app.watched = Some(OpenRun::new(name(0)));
+    app.open_run = Some(OpenRun::new(name(0)));
     app.marked = (1..N_RUNS).map(|run| OpenRun::new(name(run))).collect();
     for run in 0..N_RUNS {
         let events = (0..HISTORY_POINTS_MAX).map(|step| metrics(run, step)).collect();
@@ -60,8 +62,8 @@ fn frames(c: &mut Criterion) {
     };
     let mut app = app();
     let mut group = c.benchmark_group("frame");
-    for (tab, place) in [(0, "overview"), (CHARTS, "charts")] {
-        app.tab = tab;
+    for (tab, place) in [(Tab::Overview, "overview"), (Tab::Charts, "charts")] {
+        app.screen.tab = tab;
         group.bench_function(format!("{place} still"), |bencher| bencher.iter(|| draw(&app)));
         group.bench_function(format!("{place} moved"), |bencher| {
             let mut keys = ['+', '-'].into_iter().cycle();

@@ -17,7 +17,8 @@ use crate::hardware::device::DeviceRequest;
 use crate::hardware::system::{Gpu, Monitor};
 use crate::tui::multiplexer::Multiplexer;
 use crate::tui::pictures::Depth;
-use crate::tui::probe::{Asked, Background, Wish, probe_once};
+use crate::tui::probe::{ProbedTerminal, Wish, probe_once};
+use crate::tui::theme::Background;
 use crate::tui::words::bytes;
 
 /// Free disk space in bytes below which checkpoints and previews soon fill the disk.
@@ -161,7 +162,7 @@ fn version() -> String {
 }
 
 /// Capabilities of the terminal, and the terminal itself if it was queried.
-fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<Asked>) {
+fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<ProbedTerminal>) {
     let name = env::var("TERM").unwrap_or_else(|_| "unknown".to_owned());
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         let found = "stdin or stdout is not a terminal: pictures and colours cannot be checked";

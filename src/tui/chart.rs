@@ -1,7 +1,7 @@
-//! Curves made small enough for the screen without losing their extremes. It draws nothing.
+//! Arithmetic of charts: thinning, moving averages, ranges and the visible window. It draws nothing.
 
-/// At most `2 * n_buckets` points: minimum and maximum of each bucket, in order of x. Points that are
-/// not finite are left out.
+/// At most `2 * n_buckets` points: the minimum and maximum of each bucket, in order of x. Points that are not finite are
+/// left out.
 pub fn thin(points: &[(f64, f64)], n_buckets: usize) -> Vec<(f64, f64)> {
     let finite: Vec<_> = points.iter().copied().filter(|p| p.1.is_finite()).collect();
     if n_buckets == 0 || finite.len() <= 2 * n_buckets {
@@ -27,8 +27,8 @@ pub fn thin(points: &[(f64, f64)], n_buckets: usize) -> Vec<(f64, f64)> {
     thinned
 }
 
-/// Exponential moving average, started at the first finite value and corrected for the short past, as Adam corrects its
-/// moments; what is not finite stays as it is and is not remembered.
+/// Exponential moving average with the bias correction of Adam's moments (Kingma and Ba 2015, algorithm 1). A value that is
+/// not finite is returned as it is and does not enter the average.
 #[derive(Clone, Copy, Debug)]
 pub struct Average {
     past: f64,
@@ -37,12 +37,12 @@ pub struct Average {
 }
 
 impl Average {
-    /// `past` is the share that is remembered per value.
+    /// An average that keeps the share `past` of its past per value.
     pub fn new(past: f64) -> Self {
         Self { past, sum: 0.0, weight: 0.0 }
     }
 
-    /// The average that has come to `value` after so many finite ones.
+    /// The average that is `value` after `n_finite` finite values.
     pub fn after(past: f64, n_finite: f64, value: f64) -> Self {
         let weight = 1.0 - past.powf(n_finite);
         Self { past, sum: if n_finite > 0.0 { value * weight } else { 0.0 }, weight }
@@ -52,11 +52,12 @@ impl Average {
         self.past
     }
 
+    /// Adds a value and returns the average.
     pub fn take(&mut self, value: f64) -> f64 {
         self.take_many(value, 1.0)
     }
 
-    /// Takes in `value` as often as that, which need not be a whole number.
+    /// Adds `value` `n` times, which need not be a whole number, and returns the average.
     pub fn take_many(&mut self, value: f64, n: f64) -> f64 {
         if !value.is_finite() {
             return value;
@@ -68,13 +69,30 @@ impl Average {
     }
 }
 
-/// The averages along a curve; gaps remain gaps.
+/// The moving average of a curve; gaps stay gaps.
 pub fn smooth(points: &[(f64, f64)], past: f64) -> Vec<(f64, f64)> {
     let mut average = Average::new(past);
     points.iter().map(|&(x, y)| (x, average.take(y))).collect()
 }
 
-/// A part of the training steps: `2^-zoom` of them, `pan` half windows before the newest.
+/// The smallest and largest finite value, widened on both sides by `margin` times their difference; never an empty range.
+pub fn bounds(values: impl Iterator<Item = f64>, margin: f64) -> [f64; 2] {
+    let (low, high) = values
+        .filter(|value| value.is_finite())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    if low > high {
+        return [0.0, 1.0];
+    }
+    let room = margin * (high - low);
+    if high > low { [low - room, high + room] } else { [low - 0.5, low + 0.5] }
+}
+
+/// The letter of a curve: A for index 0, B for 1, ... and A again for 26.
+pub fn letter(index: usize) -> char {
+    char::from(b'A' + (index % 26) as u8)
+}
+
+/// A part of the x axis: `2^-zoom` of it, ending `pan` half windows before its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     pub zoom: u32,
@@ -82,11 +100,11 @@ pub struct Window {
 }
 
 impl Window {
-    /// Beyond this a window of any run holds a few points.
+    /// At this zoom a window of any run holds a few points.
     const ZOOM_MAX: u32 = 12;
 
     pub fn closer(self) -> Self {
-        // The same right end.
+        // The right end stays.
         if self.zoom == Self::ZOOM_MAX {
             self
         } else {
@@ -107,19 +125,19 @@ impl Window {
         Self { pan: self.pan.saturating_sub(1), ..self }
     }
 
-    /// The window never leaves the run.
+    /// The window moved back into the axis.
     fn within(self) -> Self {
         Self { pan: self.pan.min(2 * ((1 << self.zoom) - 1)), ..self }
     }
 
-    /// What of `[first, last]` is seen.
+    /// The visible part of `[first, last]`.
     pub fn of(self, [first, last]: [f64; 2]) -> [f64; 2] {
         let span = (last - first) / f64::from(1_u32 << self.zoom);
         let end = last - span * f64::from(self.pan) / 2.0;
         [end - span, end]
     }
 
-    /// The points in `[start, end]` with the nearest on either side, so that lines run to the edges.
+    /// The points in `[start, end]` and the nearest on either side, so that lines reach the edges.
     pub fn cut(points: &[(f64, f64)], [start, end]: [f64; 2]) -> &[(f64, f64)] {
         let first = points.partition_point(|point| point.0 < start).saturating_sub(1);
         let last = (points.partition_point(|point| point.0 <= end) + 1).min(points.len());

@@ -1,13 +1,13 @@
 //! Everything that a run records over its training steps, as curves by quantity.
 //!
-//! A quantity that was never recorded has no curve at all: the screen says so and draws no flat line.
+//! A quantity that was never recorded has no curve: the screen says so and draws no flat line.
 
 use super::series::Series;
 use crate::analysis::summary::quartiles;
 use crate::evaluation::calibration::{Calibration, StepSettings};
 use crate::runs::event::{AgreementFigure, Event, EventBody, Metrics};
 
-/// What a chart shows, in the order of the key that turns through them.
+/// A quantity that a chart can show, in the order in which a key cycles through them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Quantity {
     #[default]
@@ -26,81 +26,59 @@ pub enum Quantity {
     Votes,
     ValueMixing,
     Temperature,
-    /// The lower chart's: mean over heads at each noise level.
+    /// The lower chart's: attention entropy at each noise level, the mean over heads.
     Entropy,
 }
 
 use Quantity::*;
 
-/// What the upper chart turns through.
-pub const TURNS: [Quantity; 15] = [
-    Loss,
-    LossByLevel,
-    GradientNorm,
-    LearningRate,
-    StepsPerSecond,
-    ImagesPerSecond,
-    Correlation,
-    SquaredCorrelation,
-    Determination,
-    JudgedRates,
-    EntropyByHead,
-    PatchSide,
-    Votes,
-    ValueMixing,
-    Temperature,
+/// Every quantity with its name on the screen and its name in files, in the order of the enum.
+const NAMES: [(Quantity, &str, &str); 16] = [
+    (Loss, "loss", "loss"),
+    (LossByLevel, "loss by noise level", "loss-by-level"),
+    (GradientNorm, "gradient norm", "gradient-norm"),
+    (LearningRate, "learning rate", "learning-rate"),
+    (StepsPerSecond, "steps per second", "steps-per-second"),
+    (ImagesPerSecond, "images per second", "images-per-second"),
+    (Correlation, "r with each machine, median", "r"),
+    (SquaredCorrelation, "r^2 with each machine, median", "r-squared"),
+    (Determination, "R^2 with each machine, median", "determination"),
+    (JudgedRates, "judged rates", "judged-rates"),
+    (EntropyByHead, "attention entropy by head, nats", "entropy-by-head"),
+    (PatchSide, "calibrated patch side k(t)", "patch-side"),
+    (Votes, "calibrated votes lambda(t)", "votes"),
+    (ValueMixing, "calibrated value mixing gamma(t)", "value-mixing"),
+    (Temperature, "calibrated temperature tau(t)", "temperature"),
+    (Entropy, "attention entropy, nats", "entropy"),
 ];
 
+/// The quantities that the upper chart cycles through: all but the last, which is the lower chart's.
+pub const UPPER_CHART: [Quantity; NAMES.len() - 1] = {
+    let mut all = [Loss; NAMES.len() - 1];
+    let mut index = 0;
+    while index < all.len() {
+        all[index] = NAMES[index].0;
+        index += 1;
+    }
+    all
+};
+
 impl Quantity {
+    /// The next quantity of the upper chart; the first follows the last.
     pub fn next(self) -> Self {
-        let now = TURNS.iter().position(|other| *other == self).unwrap_or(TURNS.len() - 1);
-        TURNS[(now + 1) % TURNS.len()]
+        UPPER_CHART[(self as usize + 1) % UPPER_CHART.len()]
     }
 
     pub fn name(self) -> &'static str {
-        match self {
-            Loss => "loss",
-            LossByLevel => "loss by noise level",
-            GradientNorm => "gradient norm",
-            LearningRate => "learning rate",
-            StepsPerSecond => "steps per second",
-            ImagesPerSecond => "images per second",
-            Correlation => "r with each machine, median",
-            SquaredCorrelation => "r^2 with each machine, median",
-            Determination => "R^2 with each machine, median",
-            JudgedRates => "judged rates",
-            EntropyByHead => "attention entropy by head, nats",
-            PatchSide => "calibrated patch side k(t)",
-            Votes => "calibrated votes lambda(t)",
-            ValueMixing => "calibrated value mixing gamma(t)",
-            Temperature => "calibrated temperature tau(t)",
-            Entropy => "attention entropy, nats",
-        }
+        NAMES[self as usize].1
     }
 
-    /// One word for files.
+    /// The name in files: words joined by hyphens.
     pub fn slug(self) -> &'static str {
-        match self {
-            Loss => "loss",
-            LossByLevel => "loss-by-level",
-            GradientNorm => "gradient-norm",
-            LearningRate => "learning-rate",
-            StepsPerSecond => "steps-per-second",
-            ImagesPerSecond => "images-per-second",
-            Correlation => "r",
-            SquaredCorrelation => "r-squared",
-            Determination => "determination",
-            JudgedRates => "judged-rates",
-            EntropyByHead => "entropy-by-head",
-            PatchSide => "patch-side",
-            Votes => "votes",
-            ValueMixing => "value-mixing",
-            Temperature => "temperature",
-            Entropy => "entropy",
-        }
+        NAMES[self as usize].2
     }
 
-    /// Where it comes from when nothing is there yet.
+    /// Where it comes from, for a chart that has nothing to show yet.
     pub fn source(self) -> &'static str {
         match self {
             Loss | GradientNorm | LearningRate | StepsPerSecond | ImagesPerSecond => {
@@ -118,32 +96,32 @@ impl Quantity {
         }
     }
 
-    /// One curve a run, so that runs are drawn together.
+    /// Whether a run has one curve of it, so that runs can be drawn together.
     pub fn is_single(self) -> bool {
         matches!(self, Loss | GradientNorm | LearningRate | StepsPerSecond | ImagesPerSecond)
     }
 
-    /// Noisy from step to step: drawn raw and smoothed.
+    /// Whether it is noisy from step to step, and drawn raw and smoothed.
     pub fn is_smoothed(self) -> bool {
         matches!(self, Loss | LossByLevel | GradientNorm | StepsPerSecond | ImagesPerSecond)
     }
 
-    /// Positive and of many sizes, so that a logarithmic axis serves.
+    /// Whether it is positive and of many magnitudes, so that a logarithmic axis helps.
     pub fn has_log_scale(self) -> bool {
         matches!(self, Loss | LossByLevel | GradientNorm | LearningRate)
     }
 
-    /// Over t, not over training steps.
+    /// Whether it is a calibrated setting, over t instead of training steps.
     pub fn is_calibrated(self) -> bool {
         matches!(self, PatchSide | Votes | ValueMixing | Temperature)
     }
 }
 
-/// One curve and what it is of.
+/// One curve and its quantity.
 #[derive(Clone, Debug)]
 pub struct Recorded {
     pub quantity: Quantity,
-    /// Which of several: a machine, a head, a range of t; empty where there is only one.
+    /// Which of several curves of the quantity it is: a machine, a head or a range of t; empty if there is only one.
     pub name: String,
     pub series: Series,
 }
@@ -155,7 +133,7 @@ pub struct Curves {
 }
 
 impl Curves {
-    /// The curves of a quantity, in the order they first came.
+    /// The curves of a quantity, in the order in which they first appeared.
     pub fn of(&self, quantity: Quantity) -> impl Iterator<Item = &Recorded> {
         self.all.iter().filter(move |recorded| recorded.quantity == quantity)
     }
@@ -174,8 +152,8 @@ impl Curves {
         self.all[place].series.push(x, y);
     }
 
-    /// Takes in what an event records.
-    pub fn take(&mut self, event: &Event) {
+    /// Adds the values that an event records.
+    pub fn apply(&mut self, event: &Event) {
         let step = event.step as f64;
         match &event.body {
             EventBody::Metrics(metrics) => self.metrics(step, metrics),
@@ -206,7 +184,7 @@ impl Curves {
         }
     }
 
-    /// Takes in calibrated settings, in place of older ones: over t, not over training steps.
+    /// Replaces the calibrated settings, which are over t and not over training steps.
     pub fn calibrate(&mut self, found: &Calibration) {
         type Number = fn(&StepSettings) -> f64;
         let numbers: [(Quantity, Number); 4] = [
@@ -255,7 +233,7 @@ impl Curves {
     }
 }
 
-/// NaN of nothing: a gap.
+/// The mean; NaN, which is a gap, of no values.
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
@@ -271,7 +249,7 @@ mod tests {
     fn taken(bodies: Vec<EventBody>) -> Curves {
         let mut curves = Curves::default();
         for (step, body) in bodies.into_iter().enumerate() {
-            curves.take(&Event { v: RUN_FORMAT, time_ms: 0, step: step as u64, body });
+            curves.apply(&Event { v: RUN_FORMAT, time_ms: 0, step: step as u64, body });
         }
         curves
     }
@@ -296,8 +274,9 @@ mod tests {
         let curves = taken(vec![EventBody::Metrics(metrics)]);
         assert!(last(&curves, Loss)[0].is_nan(), "a loss that is not finite is a gap");
         assert_eq!(last(&curves, LearningRate), [0.1]);
-        let absent = TURNS.into_iter().filter(|quantity| curves.of(*quantity).next().is_none());
-        assert_eq!(absent.count(), TURNS.len() - 4);
+        let absent =
+            UPPER_CHART.into_iter().filter(|quantity| curves.of(*quantity).next().is_none());
+        assert_eq!(absent.count(), UPPER_CHART.len() - 4);
     }
 
     #[test]
@@ -347,12 +326,17 @@ mod tests {
     }
 
     #[test]
+    fn the_table_is_in_the_order_of_the_enum() {
+        assert!(NAMES.iter().enumerate().all(|(index, row)| row.0 as usize == index));
+    }
+
+    #[test]
     fn turning_comes_round_through_everything() {
         let mut quantity = Loss;
         let mut seen = std::collections::HashSet::new();
         while seen.insert(quantity) {
             quantity = quantity.next();
         }
-        assert_eq!((quantity, seen.len()), (Loss, TURNS.len()));
+        assert_eq!((quantity, seen.len()), (Loss, UPPER_CHART.len()));
     }
 }

@@ -1,5 +1,6 @@
-//! The [`Link`] of the product: run directories on disk, workers behind their sockets.
+//! The [`Link`] to run directories on disk and to workers behind their sockets.
 
+use crate::hardware::device::DeviceRequest;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fs::File;
@@ -7,13 +8,13 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
-use super::export::{self, Export};
+use super::export::content::Export;
+use super::export::write::EXPORTS_DIR;
 use super::link::Link;
 use crate::config::Experiment;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::{self, Trace};
 use crate::evaluation::previewing::PreviewRequest;
-use crate::hardware::device::DeviceRequest;
 use crate::hardware::system::{Monitor, Reading};
 use crate::runs::about::About;
 use crate::runs::command::{Act, Reply};
@@ -26,17 +27,17 @@ use crate::runs::process::this_program;
 use crate::runs::run_dir::RunDir;
 use crate::runs::runs_dir::{RunSummary, RunsDir};
 
-/// As much of a log's end as anyone reads on a screen.
+/// Bytes that are read from the end of a log.
 const LOG_BYTES: u64 = 64 << 10;
 
 /// Reads and steers the runs of one directory.
 pub struct Disk {
     runs: RunsDir,
-    /// For launches.
+    /// The device of launched runs.
     device: DeviceRequest,
-    /// Runs whose events are asked for.
+    /// Readers of the events of runs, by run.
     tails: HashMap<String, EventTail>,
-    /// Bytes of logs when they were read last; `None` for one that could not be.
+    /// Bytes of logs when they were read last, by run; `None` for a log that could not be read.
     logs: HashMap<String, Option<u64>>,
     monitor: Monitor,
 }
@@ -52,7 +53,7 @@ impl Disk {
     }
 }
 
-/// Runs a command of ours in a process of its own: the dashboard never computes. `what` for people.
+/// Runs a mosaic command in a process of its own, because the dashboard never computes. `what` names it in errors.
 fn compute(runs: &Path, arguments: &[&str], what: &str) -> Result<(), String> {
     let failed = |error| format!("{what}: {error}");
     let program = this_program().map_err(failed)?;
@@ -169,7 +170,7 @@ impl Link for Disk {
 
     fn export(&self, export: Export) -> Box<dyn FnOnce() -> Result<String, String> + Send> {
         let folder = match &export.run {
-            Some(run) => self.runs.path().join(run).join(export::FOLDER),
+            Some(run) => self.runs.path().join(run).join(EXPORTS_DIR),
             None => PathBuf::from("."),
         };
         Box::new(move || {

@@ -1,8 +1,10 @@
-//! The key table: every key of the dashboard, said once. Dispatch, help overlay and footer read it.
+//! The key table of the dashboard. Dispatch, help, palette and footer are all read from it.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// What a key asks for.
+use super::tab::{TABS, Tab, TabRow};
+
+/// What a key does. The palette lists actions under the names of these variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Help,
@@ -12,7 +14,7 @@ pub enum Action {
     Mark,
     NextTab,
     PreviousTab,
-    Tab(usize),
+    Tab(Tab),
     Up,
     Down,
     Left,
@@ -53,7 +55,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Whether it changes anything but the screen.
+    /// Whether it changes a run or launches one; a read-only dashboard refuses such actions.
     pub fn steers(self) -> bool {
         matches!(
             self,
@@ -79,21 +81,36 @@ pub struct Binding<A> {
     pub code: KeyCode,
     pub modifiers: KeyModifiers,
     pub action: A,
-    /// How the key is written.
+    /// How the key is written in the help and the footer.
     pub label: &'static str,
     pub help: &'static str,
     /// One word for the footer; empty for keys that only the help overlay lists.
     pub footer: &'static str,
 }
 
-const fn key(
+/// A row for a key that is not a character, or whose label is not that character.
+pub const fn key<A: Copy>(
     code: KeyCode,
-    action: Action,
+    action: A,
     label: &'static str,
     help: &'static str,
     footer: &'static str,
-) -> Binding<Action> {
+) -> Binding<A> {
     Binding { code, modifiers: KeyModifiers::NONE, action, label, help, footer }
+}
+
+/// A row for the ASCII character that is its label.
+pub const fn letter<A: Copy>(
+    label: &'static str,
+    action: A,
+    help: &'static str,
+    footer: &'static str,
+) -> Binding<A> {
+    key(KeyCode::Char(label.as_bytes()[0] as char), action, label, help, footer)
+}
+
+const fn tab_key(row: &TabRow) -> Binding<Action> {
+    letter(row.key, Action::Tab(row.tab), row.help, "")
 }
 
 const fn control(
@@ -102,182 +119,104 @@ const fn control(
     label: &'static str,
     help: &'static str,
 ) -> Binding<Action> {
-    Binding {
-        code: KeyCode::Char(letter),
-        modifiers: KeyModifiers::CONTROL,
-        action,
-        label,
-        help,
-        footer: "",
-    }
+    let (code, modifiers) = (KeyCode::Char(letter), KeyModifiers::CONTROL);
+    Binding { code, modifiers, action, label, help, footer: "" }
 }
 
-/// Keys outside popups.
-pub const BINDINGS: &[Binding<Action>] = &[
-    key(KeyCode::Char('?'), Action::Help, "?", "this list", "help"),
-    key(
-        KeyCode::Char(':'),
-        Action::Palette,
-        ":",
-        "everything by name: actions, runs, experiments",
-        "",
-    ),
-    key(KeyCode::Char('n'), Action::Launch, "n", "launch an experiment", "launch"),
-    key(
-        KeyCode::Char('p'),
-        Action::Pause,
-        "p",
-        "pause the run, or let a paused or queued one go on",
-        "pause",
-    ),
-    key(KeyCode::Char('s'), Action::Sample, "s", "make a preview now", "sample"),
-    key(
-        KeyCode::Char('S'),
-        Action::SampleChosen,
-        "S",
-        "make a preview of chosen seeds, in chosen sampling steps",
-        "",
-    ),
-    key(KeyCode::Char('x'), Action::Stop, "x", "checkpoint and stop the run (asks first)", "stop"),
-    key(
-        KeyCode::Char('r'),
-        Action::Resume,
-        "r",
-        "new worker on a stopped, failed or lost run; a paused one goes on",
-        "resume",
-    ),
-    key(
-        KeyCode::Char('e'),
-        Action::Edit,
-        "e",
-        "edit the run's settings and launch them as a new run",
-        "edit",
-    ),
-    key(KeyCode::Char('X'), Action::Kill, "X", "kill the worker (asks for the run's name)", ""),
-    key(
-        KeyCode::Char('T'),
-        Action::Take,
-        "T",
-        "take control of the run from whoever steers it, or give it back",
-        "",
-    ),
-    key(KeyCode::Char('a'), Action::Describe, "a", "write a note and tags to the run", ""),
-    key(KeyCode::Char('R'), Action::Rename, "R", "give the run another name", ""),
-    key(KeyCode::Char('D'), Action::Delete, "D", "delete the run (asks for its name)", ""),
-    key(
-        KeyCode::Char(' '),
-        Action::Mark,
-        "Space",
-        "mark the run: curves of marked runs are drawn together",
-        "mark",
-    ),
-    key(KeyCode::Char('/'), Action::Filter, "/", "list only runs with these words", "filter"),
-    key(KeyCode::Char('o'), Action::Order, "o", "other order of the list", ""),
-    key(
-        KeyCode::Tab,
-        Action::NextTab,
-        "Tab",
-        "the next panel on the screen, or the next tab",
-        "next",
-    ),
-    key(KeyCode::BackTab, Action::PreviousTab, "S-Tab", "the panel or tab before", ""),
-    key(KeyCode::Char('1'), Action::Tab(0), "1", "overview, or runs on a small screen", ""),
-    key(KeyCode::Char('2'), Action::Tab(1), "2", "charts", ""),
-    key(KeyCode::Char('3'), Action::Tab(2), "3", "samples", ""),
-    key(KeyCode::Char('4'), Action::Tab(3), "4", "settings", ""),
-    key(KeyCode::Char('5'), Action::Tab(4), "5", "processors, memory, disk, GPUs", ""),
-    key(KeyCode::Char('6'), Action::Tab(5), "6", "news of the run, and its worker's log", ""),
-    key(KeyCode::Up, Action::Up, "Up", "previous run, setting or seed; older news", ""),
-    key(KeyCode::Char('k'), Action::Up, "k", "the same", ""),
-    key(KeyCode::Down, Action::Down, "Down", "next run, setting or seed; newer news", ""),
-    key(KeyCode::Char('j'), Action::Down, "j", "the same", ""),
-    key(
-        KeyCode::Left,
-        Action::Left,
-        "Left",
-        "earlier columns of samples, earlier part of charts",
-        "",
-    ),
-    key(KeyCode::Char('h'), Action::Left, "h", "the same", ""),
-    key(
-        KeyCode::Right,
-        Action::Right,
-        "Right",
-        "later columns of samples, later part of charts",
-        "",
-    ),
-    key(KeyCode::Char('l'), Action::Right, "l", "the same", ""),
-    key(KeyCode::Char('['), Action::Older, "[", "older preview", ""),
-    key(KeyCode::Char(']'), Action::Newer, "]", "newer preview", ""),
-    key(KeyCode::Char('f'), Action::Follow, "f", "follow the newest preview", ""),
-    key(
-        KeyCode::Enter,
-        Action::Look,
-        "Enter",
-        "look inside the first seed: attention and provenance of any pixel",
-        "inside",
-    ),
-    key(
-        KeyCode::Char('+'),
-        Action::ZoomIn,
-        "+",
-        "charts: half as many steps, at the newest end",
-        "",
-    ),
-    key(KeyCode::Char('-'), Action::ZoomOut, "-", "charts: twice as many steps", ""),
-    key(KeyCode::Char('0'), Action::ZoomAll, "0", "charts: all steps", ""),
-    key(
-        KeyCode::Char('y'),
-        Action::LogScale,
-        "y",
-        "logarithmic axis of losses, gradients and rates",
-        "",
-    ),
-    key(
-        KeyCode::Char('v'),
-        Action::AsMap,
-        "v",
-        "entropy as curves, or as a map over steps and t, theory's beside",
-        "",
-    ),
-    key(KeyCode::Char('m'), Action::Smoothing, "m", "more or less smoothing of noisy curves", ""),
-    key(
-        KeyCode::Char('g'),
-        Action::Quantity,
-        "g",
-        "charts: the next quantity (loss, gradient, rates, agreement, ...)",
-        "",
-    ),
-    key(
-        KeyCode::Char('c'),
-        Action::Crosshair,
-        "c",
-        "charts: crosshair; Left, Right, H, L move it; again: differences",
-        "",
-    ),
-    key(
-        KeyCode::Char('E'),
-        Action::Export,
-        "E",
-        "export the tab: figures as CSV, pictures as PNG, screen as text",
-        "",
-    ),
-    key(KeyCode::Char('b'), Action::Dots, "b", "charts of braille, blocks or dots", ""),
-    key(KeyCode::Char('z'), Action::Expand, "z", "the panel alone, or the overview again", ""),
-    key(KeyCode::Char('i'), Action::Images, "i", "next way of drawing images", ""),
-    key(KeyCode::Char('M'), Action::Mouse, "M", "mouse on or off", ""),
-    key(KeyCode::Char('L'), Action::Log, "L", "the worker's log", ""),
-    control('l', Action::Redraw, "Ctrl-L", "draw the screen anew"),
-    control('z', Action::Suspend, "Ctrl-Z", "stop the dashboard until the shell's fg; runs go on"),
-    key(KeyCode::Char('q'), Action::Detach, "q", "leave; runs go on", "leave"),
-    control('c', Action::Detach, "Ctrl-C", "the same"),
-];
+/// The keys outside popups.
+pub const BINDINGS: &[Binding<Action>] = {
+    use Action::*;
+    &[
+        letter("?", Help, "this list", "help"),
+        letter(":", Palette, "everything by name: actions, runs, experiments", ""),
+        letter("n", Launch, "launch an experiment", "launch"),
+        letter("p", Pause, "pause the run, or let a paused or queued one go on", "pause"),
+        letter("s", Sample, "make a preview now", "sample"),
+        letter("S", SampleChosen, "make a preview of chosen seeds, in chosen sampling steps", ""),
+        letter("x", Stop, "checkpoint and stop the run (asks first)", "stop"),
+        letter(
+            "r",
+            Resume,
+            "new worker on a stopped, failed or lost run; a paused one goes on",
+            "resume",
+        ),
+        letter("e", Edit, "edit the run's settings and launch them as a new run", "edit"),
+        letter("X", Kill, "kill the worker (asks for the run's name)", ""),
+        letter("T", Take, "take control of the run from whoever steers it, or give it back", ""),
+        letter("a", Describe, "write a note and tags to the run", ""),
+        letter("R", Rename, "give the run another name", ""),
+        letter("D", Delete, "delete the run (asks for its name)", ""),
+        key(
+            KeyCode::Char(' '),
+            Mark,
+            "Space",
+            "mark the run: curves of marked runs are drawn together",
+            "mark",
+        ),
+        letter("/", Filter, "list only runs with these words", "filter"),
+        letter("o", Order, "other order of the list", ""),
+        key(KeyCode::Tab, NextTab, "Tab", "the next panel on the screen, or the next tab", "next"),
+        key(KeyCode::BackTab, PreviousTab, "S-Tab", "the panel or tab before", ""),
+        tab_key(&TABS[0]),
+        tab_key(&TABS[1]),
+        tab_key(&TABS[2]),
+        tab_key(&TABS[3]),
+        tab_key(&TABS[4]),
+        tab_key(&TABS[5]),
+        key(KeyCode::Up, Up, "Up", "previous run, setting or seed; older news", ""),
+        letter("k", Up, "the same", ""),
+        key(KeyCode::Down, Down, "Down", "next run, setting or seed; newer news", ""),
+        letter("j", Down, "the same", ""),
+        key(KeyCode::Left, Left, "Left", "earlier columns of samples, earlier part of charts", ""),
+        letter("h", Left, "the same", ""),
+        key(KeyCode::Right, Right, "Right", "later columns of samples, later part of charts", ""),
+        letter("l", Right, "the same", ""),
+        letter("[", Older, "older preview", ""),
+        letter("]", Newer, "newer preview", ""),
+        letter("f", Follow, "follow the newest preview", ""),
+        key(
+            KeyCode::Enter,
+            Look,
+            "Enter",
+            "look inside the first seed: attention and provenance of any pixel",
+            "inside",
+        ),
+        letter("+", ZoomIn, "charts: half as many steps, at the newest end", ""),
+        letter("-", ZoomOut, "charts: twice as many steps", ""),
+        letter("0", ZoomAll, "charts: all steps", ""),
+        letter("y", LogScale, "logarithmic axis of losses, gradients and rates", ""),
+        letter("v", AsMap, "entropy as curves, or as a map over steps and t, theory's beside", ""),
+        letter("m", Smoothing, "more or less smoothing of noisy curves", ""),
+        letter(
+            "g",
+            Quantity,
+            "charts: the next quantity (loss, gradient, rates, agreement, ...)",
+            "",
+        ),
+        letter(
+            "c",
+            Crosshair,
+            "charts: crosshair; Left, Right, H, L move it; again: differences",
+            "",
+        ),
+        letter("E", Export, "export the tab: figures as CSV, pictures as PNG, screen as text", ""),
+        letter("b", Dots, "charts of braille, blocks or dots", ""),
+        letter("z", Expand, "the panel alone, or the overview again", ""),
+        letter("i", Images, "next way of drawing images", ""),
+        letter("M", Mouse, "mouse on or off", ""),
+        letter("L", Log, "the worker's log", ""),
+        control('l', Redraw, "Ctrl-L", "draw the screen anew"),
+        control('z', Suspend, "Ctrl-Z", "stop the dashboard until the shell's fg; runs go on"),
+        letter("q", Detach, "leave; runs go on", "leave"),
+        control('c', Detach, "Ctrl-C", "the same"),
+    ]
+};
 
-/// The action of a key, if it has one.
-pub fn action(event: KeyEvent) -> Option<Action> {
+/// The action of a key in a key table, if it has one.
+pub fn action_of<A: Copy>(bindings: &[Binding<A>], event: KeyEvent) -> Option<A> {
     // Shift is part of the character already.
     let modifiers = event.modifiers.difference(KeyModifiers::SHIFT);
-    let row = BINDINGS.iter().find(|row| row.code == event.code && row.modifiers == modifiers);
+    let row = bindings.iter().find(|row| row.code == event.code && row.modifiers == modifiers);
     row.map(|row| row.action)
 }
 
@@ -296,7 +235,7 @@ mod tests {
 
     #[test]
     fn help_fits_a_screen_of_eighty_columns() {
-        let inside = crate::tui::look::LOOK_BINDINGS.iter().map(|row| row.help);
+        let inside = crate::tui::inspector_keys::INSPECTOR_BINDINGS.iter().map(|row| row.help);
         for help in BINDINGS.iter().map(|row| row.help).chain(inside) {
             assert!(help.len() <= 66, "{} columns: {help}", help.len());
         }
@@ -305,7 +244,7 @@ mod tests {
     #[test]
     fn shifted_letters_are_found() {
         let event = KeyEvent::new(KeyCode::Char('X'), KeyModifiers::SHIFT);
-        assert_eq!(action(event), Some(Action::Kill));
-        assert_eq!(action(KeyEvent::from(KeyCode::F(12))), None);
+        assert_eq!(action_of(BINDINGS, event), Some(Action::Kill));
+        assert_eq!(action_of(BINDINGS, KeyEvent::from(KeyCode::F(12))), None);
     }
 }

@@ -1,10 +1,11 @@
-//! Everything that can happen to the dashboard, and everything it can ask of the world.
+//! Messages, which say what happened, and effects, which say what must be done.
 
 use std::sync::Arc;
 
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
-use super::export::Export;
+use super::export::content::Export;
+use super::state::Notice;
 use crate::config::Experiment;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::Trace;
@@ -16,27 +17,28 @@ use crate::runs::event::Event;
 use crate::runs::preview::Preview;
 use crate::runs::runs_dir::RunSummary;
 
-/// What happened.
+/// Something that happened: input, signals, news of runs, and results of effects.
 #[derive(Debug)]
 pub enum Message {
     Key(KeyEvent),
-    /// Text that came at once, from a clipboard: never taken for keys.
+    /// Text from a clipboard; it is never taken for keys.
     Pasted(String),
-    /// The terminal's size changed, or it must be drawn anew for another reason.
+    /// The terminal's size changed, or its content was lost for another reason.
     Resized,
     Mouse(MouseEvent),
-    /// Stop until SIGCONT, like any program; with `group` whoever started the dashboard and waits for it too.
+    /// SIGTSTP: stop until SIGCONT; with `group`, together with the script that started the dashboard.
     Suspend {
         group: bool,
     },
-    /// SIGCONT: somebody else had the terminal.
+    /// SIGCONT: another program had the terminal meanwhile.
     Continued,
-    /// A signal that ends the process.
+    /// A signal that ends the process, by number.
     Ended(u8),
+    /// The list of runs has changed.
     Runs(Vec<RunSummary>),
-    /// A look at the machine.
+    /// A reading of this computer.
     System(Box<Reading>),
-    /// News of one run, in the order they were written.
+    /// New events of one run, in the order they were written.
     Events {
         run: String,
         events: Vec<Event>,
@@ -45,7 +47,7 @@ pub enum Message {
         run: String,
         experiment: Result<Box<Experiment>, String>,
     },
-    /// The calibrated settings of a run's machines, if there are some.
+    /// The calibrated settings of a run's machines; `None` if it was not calibrated.
     Calibration {
         run: String,
         calibration: Result<Option<Box<Calibration>>, String>,
@@ -58,76 +60,77 @@ pub enum Message {
         run: String,
         preview: Result<Box<Preview>, String>,
     },
-    /// A run was to get another name: the new one.
+    /// The result of renaming a run: its new id.
     Renamed {
         from: String,
         renamed: Result<String, String>,
     },
-    /// A preview was made of a run without a worker.
-    Previewed {
+    /// The result of making a preview of a run without a worker.
+    PreviewMade {
         run: String,
         made: Result<(), String>,
     },
-    /// The end of a run's log, when it has changed.
+    /// The end of a run's log, after a change.
     Log {
         run: String,
         log: Result<String, String>,
     },
+    /// The result of tracing a noise seed through a run's network and machines.
     Trace {
         run: String,
         seed: u64,
         trace: Result<Arc<Trace>, String>,
     },
-    /// A launch came to something: the new run's name.
+    /// The result of a launch: the new run's id.
     Launched(Result<String, String>),
-    /// A command to a worker came to something: what to say.
-    Done(Result<String, String>),
+    /// The result of another effect, for the user.
+    Notice(Notice),
 }
 
-/// What the shell is asked to do.
+/// Something to do in the world: by the shell (terminal), or by the lab thread (runs).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Leave the screen; runs go on.
+    /// Leave the dashboard; runs go on.
     Detach,
-    /// Leave it because of this signal.
+    /// Leave the dashboard because of this signal.
     End(u8),
-    /// Give the terminal back and stop until SIGCONT.
+    /// Restore the terminal and stop until SIGCONT.
     Suspend {
         group: bool,
     },
-    /// Take the terminal again.
+    /// Take the terminal over again.
     ComeBack,
     /// Clear the terminal and draw everything.
     Redraw,
-    /// Tell whoever is not looking.
+    /// Notify a user who is not looking, with this text.
     Ring(String),
-    /// Read this run's files from now on.
-    Watch(String),
-    /// Read these runs' events too: the marked ones.
-    Follow(Vec<String>),
+    /// Read this run's files from now on: it is the open run.
+    Open(String),
+    /// Read the events of these runs too: they are all marked runs.
+    FollowMarked(Vec<String>),
     LoadPreview {
         run: String,
         step: u64,
     },
     LoadCalibration(String),
-    /// Write a tab into files.
+    /// Write the content of a tab into files.
     Export(Box<Export>),
-    /// Make a preview of a run without a worker.
-    Preview {
+    /// Make a preview of a run that has no worker.
+    MakePreview {
         run: String,
         request: PreviewRequest,
     },
-    /// Follow a noise seed through the newest network of a run.
+    /// Trace a noise seed through the newest network of a run and its machines.
     Trace {
         run: String,
         seed: u64,
-        /// Else only one that is there already is shown.
+        /// Whether a trace may be computed; otherwise only one on disk is shown.
         may_compute: bool,
     },
     Launch {
         experiment: Box<Experiment>,
         parent: Option<String>,
-        /// Wait until no other run is at work.
+        /// Whether the run waits until no other run is at work.
         queued: bool,
     },
     Resume(String),
@@ -145,8 +148,8 @@ pub enum Effect {
         run: String,
         command: Command,
     },
-    /// Take control of a run's worker, from whoever has it.
+    /// Take control of a run's worker, even from someone else.
     Hold(String),
-    /// Give it back.
+    /// Give control of a run's worker back.
     Release(String),
 }

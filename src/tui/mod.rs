@@ -1,48 +1,48 @@
 //! The dashboard: shows runs and steers them; it never trains.
 //!
-//! [`update`] turns a [`message::Message`] into a new [`app::App`] and a list of effects without any
-//! input or output, [`view`] draws and changes nothing, and only [`shell`] touches the terminal. Runs
-//! are reached through [`link::Link`] alone. Deliberately absent: networks, machines, training, and
-//! anything that stops a run because the screen went.
+//! ```text
+//! input thread (keys, size) --\                               /--> terminal
+//!                              +--> update --> state --> view --+
+//! lab thread (runs, events) --/   \--> effects --> lab thread
+//! ```
 //!
-//! Reading order: [`link`] and [`disk`] (the lab as seen from here), [`message`], [`keys`], [`typed`], [`app`], [`listing`],
-//! [`series`], [`curves`], [`charted`], [`update`], [`popups`], [`palette`], [`sampling`], [`forms`] , [`mod@pointer`] and [`focus`], [`words`], [`multiplexer`] and [`probe`] (what the terminal can do), [`theme`], [`chart`] and [`plot`], [`pictures`] (images in
-//! terminals), [`panels`] and [`view`], [`screenshot`], [`export`], [`input`] and [`terminal`] (what the terminal sends, and its modes), [`watchdog`] and [`shell`].
+//! [`update`] changes the [`state`] according to a [`message::Message`] and returns effects, without input or output.
+//! [`view`] and the [`panels`] draw the state and change nothing. [`shell`] owns the terminal, [`effects`] carries out
+//! effects through a [`link::Link`], which hides the file system and the workers. Networks, machines and training are
+//! unknown here, and no run stops because the dashboard ends.
+//!
+//! The modules below are in reading order; each imports only modules above it.
 
-pub mod link;
-pub mod disk;
-pub mod message;
-pub mod keys;
-pub mod look;
+pub mod words;
 pub mod typed;
-pub mod app;
-pub mod listing;
+pub mod tab;
+pub mod keys;
+pub mod inspector_keys;
+pub mod run_condition;
+pub mod theme;
+pub mod pictures;
+pub mod chart;
 pub mod series;
 pub mod curves;
-pub mod charted;
-pub mod update;
-pub mod popups;
-pub mod palette;
-pub mod sampling;
-pub mod forms;
-pub mod pointer;
-pub mod focus;
-pub mod words;
-pub mod notify;
-pub mod multiplexer;
-pub mod probe;
-pub mod theme;
-pub mod chart;
+pub mod state;
 pub mod plot;
-pub mod sixel;
-pub mod input;
-pub mod terminal;
-pub mod pictures;
-pub mod panels;
-pub mod view;
+pub mod palette;
+pub mod notify;
 pub mod screenshot;
 pub mod export;
+pub mod message;
+pub mod link;
+pub mod disk;
+pub mod panels;
+pub mod update;
+pub mod view;
+pub mod capture;
+pub mod multiplexer;
+pub mod input;
+pub mod terminal;
+pub mod probe;
 pub mod watchdog;
+pub mod effects;
 pub mod shell;
 pub mod start;
 

@@ -1,10 +1,10 @@
 //! Programs that are a terminal inside another terminal: tmux, screen, Zellij, an editor's terminal.
 //!
-//! They hand the outer terminal's variables on (`TERM_PROGRAM`, `KITTY_WINDOW_ID`), but not its pictures: graphics commands are dropped, or end
-//! up as text or window titles. So such variables say nothing of what can be shown, and only an answer counts (`probe`). A few questions
-//! are not asked of those that would take them for something else.
+//! Programs inside them inherit the outer terminal's variables (`TERM_PROGRAM`, `KITTY_WINDOW_ID`), but graphics commands are
+//! dropped, or become text or window titles. So these variables do not tell what can be shown; only answers do (`probe`).
+//! Some queries are not sent to multiplexers that would misunderstand them.
 
-/// A terminal inside another, as its variables tell.
+/// A terminal inside another, recognised by its variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Multiplexer {
     Tmux,
@@ -17,12 +17,12 @@ pub enum Multiplexer {
 }
 
 impl Multiplexer {
-    /// The innermost one that shows, read through `lookup`, so that tests need not touch real variables.
+    /// The innermost multiplexer, from variables read through `lookup`, so that tests need not set real ones.
     pub fn of(lookup: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let value = |name: &str| lookup(name).filter(|value| !value.is_empty());
         let is_set = |name: &str| value(name).is_some();
         let term = value("TERM").unwrap_or_default();
-        // An editor within a multiplexer is likelier than the other way round.
+        // An editor inside a multiplexer is more likely than the reverse.
         if is_set("NVIM") || is_set("NVIM_LISTEN_ADDRESS") {
             Some(Self::Neovim)
         } else if is_set("VIM_TERMINAL") {

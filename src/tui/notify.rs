@@ -1,17 +1,18 @@
-//! A word to whoever is not looking: when a run that was at work finishes, fails or is lost.
+//! Notifications: when a run finishes, fails or is lost, or when someone else takes control of it.
 //!
-//! A bell (BEL), which terminals and tmux turn into a flash, a sound or a mark on the window, or OSC 9, which many turn
-//! into a notification of the desktop. Inside tmux OSC 9 goes through only where `allow-passthrough` is on.
+//! The user is notified by a bell (BEL), which terminals and tmux turn into a flash, a sound or a mark on the window, or by
+//! OSC 9, which many terminals turn into a desktop notification. tmux passes OSC 9 on only if `allow-passthrough` is on.
 
 use crate::config::lab_settings::NotifyChoice;
 use std::io::{self, Write};
 
-use super::words::run_state;
+use super::run_condition::RunCondition;
+use super::state::Notice;
 use crate::console;
 use crate::runs::holder::Steering;
 use crate::runs::runs_dir::RunSummary;
 
-/// How to ring.
+/// How to notify a user who is not looking.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bell {
     bell: bool,
@@ -29,7 +30,7 @@ impl Bell {
         }
     }
 
-    /// Rings, with these words where words can be shown.
+    /// Rings the bell, with a text if the terminal can show one.
     pub fn ring(self, words: &str, out: &mut impl Write) -> io::Result<()> {
         if self.osc9 {
             let words = console::line(words);
@@ -45,27 +46,25 @@ impl Bell {
     }
 }
 
-/// What there is to say of the runs that were at work and are no longer; stopping one is no news to who did it.
-pub fn news(before: &[RunSummary], now: &[RunSummary]) -> Option<String> {
-    let at_work = |run: &RunSummary| {
-        matches!(
-            run_state(run),
-            "queued" | "starting" | "training" | "comparing" | "paused" | "silent"
-        )
-    };
-    let ended = now.iter().filter(|run| matches!(run_state(run), "finished" | "failed" | "lost"));
-    let ended = ended.filter(|run| before.iter().any(|old| old.id == run.id && at_work(old)));
-    let words: Vec<String> = ended.map(|run| format!("{} {}", run.id, run_state(run))).collect();
+/// Names the runs that were at work and have finished, failed or been lost; `None` if there are none. A run that someone
+/// stopped is not named.
+pub fn ended_runs(before: &[RunSummary], now: &[RunSummary]) -> Option<String> {
+    let was_at_work =
+        |id: &str| before.iter().any(|run| run.id == id && RunCondition::of(run).is_at_work());
+    let ended = now.iter().filter(|run| RunCondition::of(run).has_ended() && was_at_work(&run.id));
+    let words: Vec<String> =
+        ended.map(|run| format!("{} {}", run.id, RunCondition::of(run).name())).collect();
     (!words.is_empty()).then(|| format!("mosaic: {}", words.join(", ")))
 }
 
-/// What there is to say if someone took control of a run from this dashboard.
-pub fn relieved(before: &[RunSummary], now: &[RunSummary]) -> Option<String> {
+/// A warning if another dashboard or command took control of a run that this one steered.
+pub fn lost_control(before: &[RunSummary], now: &[RunSummary]) -> Option<Notice> {
     let was_mine =
         |id: &str| before.iter().any(|run| run.id == id && run.steering == Steering::Mine);
     now.iter().find_map(|run| match &run.steering {
         Steering::Theirs(name) if was_mine(&run.id) => {
-            Some(format!("{name} took control of {} over; T takes it back", run.id))
+            let text = format!("{name} took control of {} over; T takes it back", run.id);
+            Some(Notice::warning(text).about(&run.id))
         }
         _ => None,
     })

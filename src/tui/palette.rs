@@ -1,39 +1,35 @@
-//! The palette: everything that can be asked for, found by a few letters of its name or of what it does.
+//! The entries of the palette: actions, runs and experiments, found by words of their name or explanation.
 //!
-//! Actions come from the table of keys, so nothing can be bound and not listed; runs to look at and experiments to
-//! launch follow. Only what would do something now is offered.
+//! Actions are read from the key tables, so every bound action is listed. Only entries that would do something now are
+//! offered.
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent};
-
-use super::app::{App, Popup, TABS};
+use super::inspector_keys::{INSPECTOR_BINDINGS, InspectorAction};
 use super::keys::{Action, BINDINGS};
-use super::look::{self, LOOK_BINDINGS, LookAction};
-use super::message::Effect;
-use super::typed::Typed;
-use super::update::{on_action, watch};
+use super::run_condition::RunCondition;
+use super::state::App;
 
-/// One thing that can be chosen.
+/// One line of the palette.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     pub name: String,
     pub help: String,
-    /// The key that does the same, if there is one.
+    /// The key that does the same; empty if there is none.
     pub key: &'static str,
     pub choice: Choice,
 }
 
+/// What an entry does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Choice {
-    Act(Action),
-    /// Inside a seed.
-    Look(LookAction),
-    /// Show this run.
-    Watch(String),
-    /// Launch the experiment of this number.
+    Action(Action),
+    Inspector(InspectorAction),
+    /// Opens the run of this id.
+    OpenRun(String),
+    /// Launches the experiment of this index.
     Launch(usize),
 }
 
-/// What matches the typed words, best first: names that start so, then names, then explanations.
+/// The entries that contain all typed words, best first: names that start with them, names, then explanations.
 pub fn matching(app: &App, typed: &str) -> Vec<Entry> {
     let typed = typed.to_lowercase();
     let has_all = |text: &str| typed.split_whitespace().all(|word| text.contains(word));
@@ -54,53 +50,56 @@ pub fn matching(app: &App, typed: &str) -> Vec<Entry> {
 }
 
 fn entries(app: &App) -> Vec<Entry> {
+    // The keys of the inspector hide the usual meaning of those keys.
+    let inspector = if app.inspector.is_some() { INSPECTOR_BINDINGS } else { &[] };
+    let is_first = |index: &usize| {
+        !inspector[..*index].iter().any(|row| row.action == inspector[*index].action)
+    };
+    let inspecting = (0..inspector.len()).filter(is_first).map(|index| Entry {
+        name: format!("inside: {}", hyphenated(inspector[index].action)),
+        help: inspector[index].help.to_owned(),
+        key: inspector[index].label,
+        choice: Choice::Inspector(inspector[index].action),
+    });
     let is_first =
         |index: usize| !BINDINGS[..index].iter().any(|row| row.action == BINDINGS[index].action);
-    // Inside a seed, its keys come before their usual meanings.
-    let inside = if app.look.is_some() { LOOK_BINDINGS } else { &[] };
     let rows = BINDINGS.iter().enumerate().filter(|(index, row)| {
-        let is_free = inside.iter().all(|other| other.code != row.code);
-        is_first(*index) && row.action != Action::Palette && app.can(row.action) && is_free
-    });
-    let is_new =
-        |index: &usize| !inside[..*index].iter().any(|row| row.action == inside[*index].action);
-    let looks = (0..inside.len()).filter(is_new).map(|index| Entry {
-        name: format!("inside: {}", words(inside[index].action)),
-        help: inside[index].help.to_owned(),
-        key: inside[index].label,
-        choice: Choice::Look(inside[index].action),
+        let is_free = inspector.iter().all(|other| other.code != row.code);
+        let is_offered = row.action != Action::Palette && app.is_available(row.action);
+        is_first(*index) && is_offered && is_free
     });
     let actions = rows.map(|(_, row)| Entry {
         name: name(row.action),
         help: row.help.to_owned(),
         key: row.label,
-        choice: Choice::Act(row.action),
+        choice: Choice::Action(row.action),
     });
-    let runs = app.runs.iter().map(|run| Entry {
+    let runs = app.runs.all.iter().map(|run| Entry {
         name: format!("run {}", run.id),
-        help: super::words::run_state(run).to_owned(),
+        help: RunCondition::of(run).name().to_owned(),
         key: "",
-        choice: Choice::Watch(run.id.clone()),
+        choice: Choice::OpenRun(run.id.clone()),
     });
-    let experiments = app.experiments.iter().enumerate().filter(|_| app.can(Action::Launch));
+    let experiments =
+        app.experiments.iter().enumerate().filter(|_| app.is_available(Action::Launch));
     let launches = experiments.map(|(index, experiment)| Entry {
         name: format!("launch {}", experiment.name),
         help: experiment.description.to_string(),
         key: "",
         choice: Choice::Launch(index),
     });
-    looks.chain(actions).chain(runs).chain(launches).collect()
+    inspecting.chain(actions).chain(runs).chain(launches).collect()
 }
 
-/// `LogScale` is `log-scale`; tabs have their own names.
+/// The name of an action: its variant in words, such as `log-scale`; `show` and the title for a tab.
 fn name(action: Action) -> String {
-    if let Action::Tab(tab) = action {
-        return format!("show {}", TABS[tab]);
+    match action {
+        Action::Tab(tab) => format!("show {}", tab.title()),
+        action => hyphenated(action),
     }
-    words(action)
 }
 
-fn words(action: impl std::fmt::Debug) -> String {
+fn hyphenated(action: impl std::fmt::Debug) -> String {
     let mut name = String::new();
     for letter in format!("{action:?}").chars() {
         if letter.is_uppercase() && !name.is_empty() {
@@ -111,55 +110,11 @@ fn words(action: impl std::fmt::Debug) -> String {
     name
 }
 
-/// A key while the palette is open.
-pub fn on_key(app: &mut App, key: KeyEvent, mut typed: Typed, mut cursor: usize) -> Vec<Effect> {
-    let found = matching(app, typed.text());
-    let last = found.len().saturating_sub(1);
-    match key.code {
-        KeyCode::Esc => return Vec::new(),
-        KeyCode::Enter => {
-            return match found.into_iter().nth(cursor) {
-                Some(entry) => choose(app, entry.choice),
-                None => Vec::new(),
-            };
-        }
-        KeyCode::Down => cursor = (cursor + 1).min(last),
-        KeyCode::Up => cursor = cursor.saturating_sub(1),
-        KeyCode::Tab => {
-            if let Some(entry) = found.get(cursor) {
-                typed = entry.name.as_str().into();
-                cursor = 0;
-            }
-        }
-        _ if typed.on_key(key) => cursor = 0,
-        _ => {}
-    }
-    app.popup = Popup::Palette { typed, cursor };
-    Vec::new()
-}
-
-fn choose(app: &mut App, choice: Choice) -> Vec<Effect> {
-    match choice {
-        Choice::Act(action) => on_action(app, action),
-        Choice::Look(action) => look::act(app, action),
-        Choice::Watch(run) => watch(app, run),
-        Choice::Launch(index) => match app.experiments.get(index).cloned() {
-            Some(experiment) => {
-                vec![Effect::Launch {
-                    experiment: Box::new(experiment),
-                    parent: None,
-                    queued: false,
-                }]
-            }
-            None => Vec::new(),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Experiment;
+    use crate::tui::tab::Tab;
 
     fn names(app: &App, typed: &str) -> Vec<String> {
         matching(app, typed).into_iter().map(|entry| entry.name).collect()
@@ -185,6 +140,6 @@ mod tests {
     #[test]
     fn names_are_words_with_hyphens() {
         assert_eq!(name(Action::LogScale), "log-scale");
-        assert_eq!(name(Action::Tab(2)), "show samples");
+        assert_eq!(name(Action::Tab(Tab::Samples)), "show samples");
     }
 }

@@ -1,8 +1,8 @@
-//! Draws curves with axes into cells: one pass for all of them, letters that tell them apart without colour.
+//! Draws curves with axes into cells. Letters tell the curves apart without colour.
 //!
 //! ```text
-//! 1.28│⡀               A glyphs-cnn      letters stand at a curve's end and along it, as in the list of runs
-//!     │⠈⠢⣀     ┊                         the crosshair; a second one where a difference is read from
+//! 1.28│⡀               A glyphs-cnn      letters are at a curve's end and along it, as in the list of runs
+//!     │⠈⠢⣀     ┊                         the crosshair, and the anchor of differences
 //!     │   ⠉A⠒⠒⠤┊⠤⣀A
 //! 0.01│     •  ┊  ⠉                      a value that is not finite
 //!     └───────────
@@ -19,86 +19,46 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{Canvas, Line as Stroke, Points};
 
+use super::chart::bounds;
 use super::series::VisibleCurve;
+use super::state::Dots;
 use super::theme::Theme;
 use super::words::{clipped_name, number};
 
-/// A chart narrower or lower than this has no axes.
+/// Smallest width and height of a chart with axes.
 const AXES: (u16, u16) = (16, 5);
-
-/// What curves are made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Dots {
-    #[default]
-    Braille,
-    /// For fonts without braille.
-    Blocks,
-    /// For terminals without either.
-    Dots,
-}
-
-impl Dots {
-    pub fn next(self) -> Self {
-        match self {
-            Self::Braille => Self::Blocks,
-            Self::Blocks => Self::Dots,
-            Self::Dots => Self::Braille,
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Braille => "braille",
-            Self::Blocks => "blocks",
-            Self::Dots => "dots",
-        }
-    }
-
-    fn marker(self) -> Marker {
-        match self {
-            Self::Braille => Marker::Braille,
-            // Half blocks need a background, which NO_COLOR has not.
-            Self::Blocks => Marker::Quadrant,
-            Self::Dots => Marker::Dot,
-        }
-    }
-}
 
 /// One curve.
 #[derive(Clone, Debug)]
 pub struct Curve {
-    /// For the legend; none if empty.
+    /// The name in the legend; empty for a curve that is not in it.
     pub name: String,
-    /// What it is told from others by.
+    /// The letter drawn at its end and along it.
     pub letter: Option<char>,
     pub style: Style,
-    /// Under all others.
+    /// Whether it is drawn under all others.
     pub is_faint: bool,
-    pub seen: Arc<VisibleCurve>,
+    pub visible: Arc<VisibleCurve>,
 }
 
-/// Curves and the window they are seen through.
+/// Curves and the window that is drawn.
 #[derive(Clone, Debug, Default)]
 pub struct Plot {
     pub curves: Vec<Curve>,
     pub x: [f64; 2],
     pub has_log_scale: bool,
     pub dots: Dots,
-    /// The crosshair, and where a difference is read from.
+    /// The x of the crosshair, and of the anchor of differences.
     pub crosshair: Option<f64>,
     pub anchor: Option<f64>,
 }
 
-/// The letter of the curve of this number: A, B, ... and from the 27th on the first ones again.
-pub fn letter(index: usize) -> char {
-    char::from(b'A' + (index % 26) as u8)
-}
-
 impl Plot {
     pub fn is_empty(&self) -> bool {
-        self.curves.iter().all(|curve| curve.seen.pieces.is_empty())
+        self.curves.iter().all(|curve| curve.visible.pieces.is_empty())
     }
 
+    /// Draws the plot into `area`.
     pub fn draw(&self, theme: Theme, area: Rect, buffer: &mut Buffer) {
         let area = area.intersection(buffer.area);
         if area.is_empty() {
@@ -128,17 +88,17 @@ impl Plot {
         if self.has_log_scale { y.log10() } else { y }
     }
 
-    /// The smallest and largest value seen, scaled, with a margin.
+    /// The smallest and largest visible value, scaled, with a margin.
     fn range(&self) -> [f64; 2] {
         let within = |x: f64| (self.x[0]..=self.x[1]).contains(&x);
-        let all = || self.curves.iter().flat_map(|curve| curve.seen.points());
+        let all = || self.curves.iter().flat_map(|curve| curve.visible.points());
         let inside = all().any(|point| within(point.0));
         let values =
             all().filter(|point| !inside || within(point.0)).map(|point| self.scaled(point.1));
         bounds(values, 0.05)
     }
 
-    /// Draws the axes and returns what they leave.
+    /// Draws the axes and returns the area within them.
     fn axes(&self, theme: Theme, y: [f64; 2], area: Rect, buffer: &mut Buffer) -> Rect {
         if area.width < AXES.0 || area.height < AXES.1 {
             return area;
@@ -168,25 +128,25 @@ impl Plot {
         graph
     }
 
-    /// All faint or all other curves in one pass, so that those that meet in a cell keep their dots.
+    /// Draws all faint or all other curves in one pass, so that curves which share a cell keep their dots.
     fn strokes(&self, theme: Theme, is_faint: bool, place: &Place, buffer: &mut Buffer) {
         let mut sheet = Buffer::empty(place.graph);
         let curves = || self.curves.iter().filter(|curve| curve.is_faint == is_faint);
         Canvas::default()
             .x_bounds(place.x)
             .y_bounds(place.y)
-            .marker(self.dots.marker())
+            .marker(marker(self.dots))
             .paint(|context| {
                 for curve in curves() {
                     let color = curve.style.fg.unwrap_or(Color::Reset);
-                    for piece in &curve.seen.pieces {
+                    for piece in &curve.visible.pieces {
                         if let [(x, y)] = piece[..] {
                             let coords = &[(x, self.scaled(y))];
                             context.draw(&Points { coords, color });
                         }
                         for pair in piece.windows(2) {
                             let [y1, y2] = [pair[0].1, pair[1].1].map(|y| self.scaled(y));
-                            // On a logarithmic axis there is no place for zero.
+                            // A logarithmic axis has no zero.
                             if y1.is_finite() && y2.is_finite() {
                                 context.draw(&Stroke::new(pair[0].0, y1, pair[1].0, y2, color));
                             }
@@ -195,7 +155,7 @@ impl Plot {
                 }
             })
             .render(place.graph, &mut sheet);
-        // Where there are no colours, faint ones are dim.
+        // Without colours, faint curves are dim.
         let dim = if is_faint { theme.faint().add_modifier } else { Default::default() };
         for (drawn, cell) in sheet.content.iter().zip(cells(place.graph)) {
             if !matches!(drawn.symbol(), " " | "\u{2800}") {
@@ -205,9 +165,9 @@ impl Plot {
         }
     }
 
-    /// Marks at the bottom where values were not finite.
+    /// Marks values that are not finite at the bottom. Returns whether there are any.
     fn gaps(&self, theme: Theme, place: &Place, buffer: &mut Buffer) -> bool {
-        let broken = self.curves.iter().flat_map(|curve| &curve.seen.broken);
+        let broken = self.curves.iter().flat_map(|curve| &curve.visible.broken);
         let mut any = false;
         for column in broken.filter_map(|x| place.column(*x)) {
             any = true;
@@ -217,7 +177,7 @@ impl Plot {
         any
     }
 
-    /// Each curve's letter at its end, and where there is room also along it.
+    /// Draws each curve's letter at its end and, if there is room, along it.
     fn letters(&self, place: &Place, buffer: &mut Buffer) {
         let mut taken: Vec<(u16, u16)> = Vec::new();
         let width = f64::from(place.graph.width);
@@ -225,7 +185,7 @@ impl Plot {
         for share in shares {
             for curve in self.curves.iter().filter(|curve| !curve.is_faint) {
                 let Some(letter) = curve.letter else { continue };
-                // Where one is taken, a little earlier on the same curve.
+                // If the cell is taken, a little earlier on the same curve.
                 let tries = (0..8).map(|shift| share * width - 1.5 - 3.0 * f64::from(shift));
                 let found = tries.filter_map(|at| self.cell_before(curve, at, place));
                 let free = |cell: &(u16, u16)| !taken.contains(cell);
@@ -236,11 +196,11 @@ impl Plot {
         }
     }
 
-    /// The cell of the curve's last point at `column` of the graph or before it.
+    /// The cell of the curve at `column` of the graph, or at its last point before that.
     fn cell_before(&self, curve: &Curve, column: f64, place: &Place) -> Option<(u16, u16)> {
         let share = column / f64::from(place.graph.width);
         let x = place.x[0] + share * (place.x[1] - place.x[0]);
-        let piece = curve.seen.pieces.iter().rfind(|piece| piece[0].0 <= x)?;
+        let piece = curve.visible.pieces.iter().rfind(|piece| piece[0].0 <= x)?;
         let after = piece.partition_point(|point| point.0 <= x);
         let (x1, y1) = piece[after - 1];
         // Between two points the curve is a line.
@@ -279,7 +239,8 @@ impl Plot {
         }
     }
 
-    /// The legend of a low chart: in one line, at the top; letters without a meaning would be worse than a covered point.
+    /// Draws the legend of a low chart in one line at the top. It may cover points, but letters without a legend would mean
+    /// nothing.
     fn legend_line(entries: &[Line<'_>], graph: Rect, buffer: &mut Buffer) {
         let width = entries.iter().map(|entry| entry.width() + 2).sum::<usize>();
         if entries.len() < 2 || width > usize::from(graph.width) || graph.height < 4 {
@@ -295,7 +256,17 @@ impl Plot {
     }
 }
 
-/// Where values lie on the screen.
+/// The marker of ratatui's canvas.
+fn marker(dots: Dots) -> Marker {
+    match dots {
+        Dots::Braille => Marker::Braille,
+        // Half blocks need a background, which NO_COLOR does not allow.
+        Dots::Blocks => Marker::Quadrant,
+        Dots::Dots => Marker::Dot,
+    }
+}
+
+/// Maps values to cells.
 struct Place {
     graph: Rect,
     x: [f64; 2],
@@ -318,16 +289,4 @@ impl Place {
 
 fn cells(area: Rect) -> impl Iterator<Item = (u16, u16)> {
     (area.top()..area.bottom()).flat_map(move |y| (area.left()..area.right()).map(move |x| (x, y)))
-}
-
-/// Smallest and largest with a margin; never empty.
-pub fn bounds(values: impl Iterator<Item = f64>, margin: f64) -> [f64; 2] {
-    let (low, high) = values
-        .filter(|value| value.is_finite())
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-    if low > high {
-        return [0.0, 1.0];
-    }
-    let room = margin * (high - low);
-    if high > low { [low - room, high + room] } else { [low - 0.5, low + 0.5] }
 }

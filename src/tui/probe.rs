@@ -1,115 +1,58 @@
-//! Finds out how this terminal can show pictures, before the dashboard takes it over.
+//! Queries the terminal for how it can show pictures, before the dashboard takes it over.
 //!
-//! Questions are written (kitty's graphics query, its name and version, the background, the size of a cell, then DA1, which nearly every
-//! terminal answers and answers last) and what it says is read for about a second. Only answers count: variables such as
-//! `TERM_PROGRAM` are handed on by multiplexers and editors that show no pictures ([`super::multiplexer`]).
-//! Keys that come meanwhile are dropped. What is left of an answer when time is up stays in the [`Decoder`], which the dashboard's
-//! input thread goes on with, so that a late answer is not taken for keys. A command shows what it has and then waits for the rest
-//! ([`Asked`]), so that it is not typed into the shell. Only what is needed is asked.
-//! kitty's pictures are not for tmux and screen, even if they pass the answer on: they do not belong to a pane.
+//! Queries are written (kitty's graphics, name and version, background colour, size of a cell, then DA1, which nearly every
+//! terminal answers and answers last), and answers are read for about a second. Only answers count: variables such as
+//! `TERM_PROGRAM` are inherited through multiplexers and editors that show no pictures ([`super::multiplexer`]).
+//! Only what is needed is queried.
+//!
+//! Keys that arrive meanwhile are dropped. The dashboard's input thread continues with the same [`Decoder`], so that a late
+//! answer is not taken for keys. A command waits for late answers at its end ([`ProbedTerminal`]), so that they are not typed into
+//! the shell. kitty's pictures are not used in tmux and screen, even if these pass the answer on, because the pictures
+//! would not belong to a pane.
 
+use crate::config::lab_settings::ImageChoice;
 use std::env;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use rustix::termios::{QueueSelector, tcflush};
 
-use super::input::{Decoder, Input};
+use super::input::decoder::Decoder;
+use super::input::reader::read_inputs;
+use super::input::sequence::Input;
 use super::multiplexer::Multiplexer;
+use super::pictures::Protocol;
 use super::terminal::Raw;
-use crate::config::lab_settings::ImageChoice;
+use super::theme::Background;
 
 const PATIENCE: Duration = Duration::from_millis(1000);
-/// How soon a signal is heeded.
+/// Longest time until a signal is handled.
 const SLICE: Duration = Duration::from_millis(50);
-/// A reply is some 60 bytes; more than this is noise.
+/// Most bytes that are read: an answer is some 60 bytes.
 const MOST_BYTES: usize = 16 * 1024;
 const KITTY_QUERY: &[u8] = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\";
-/// XTVERSION: what are you? iTerm2's pictures have no question of their own.
+/// XTVERSION, name and version: there is no query for iTerm2's pictures.
 const VERSION_QUERY: &[u8] = b"\x1b[>0q";
-/// OSC 11: what colour is behind the text?
+/// OSC 11, the background colour.
 const BACKGROUND_QUERY: &[u8] = b"\x1b]11;?\x1b\\";
-/// XTWINOPS 16: how many pixels has a cell? Asked for, because not every link carries what the system knows.
+/// XTWINOPS 16, the pixels of a cell: not every connection passes on what the system knows.
 const CELL_QUERY: &[u8] = b"\x1b[16t";
 const DEVICE_ATTRIBUTES_QUERY: &[u8] = b"\x1b[c";
-/// Terminals with iTerm2's pictures, as they name themselves.
+/// Names of terminals that show iTerm2's pictures, in their answer to XTVERSION.
 const ITERM_SPEAKERS: [&[u8]; 3] = [b"iTerm2", b"WezTerm", b"mintty"];
 
-/// A way to show a picture in a terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    Kitty,
-    Iterm,
-    Sixel,
-    /// Two pixels a cell, made of the upper-half-block character.
-    Blocks,
-    Off,
-}
-
-impl Protocol {
-    /// Best first: the order of automatic choice and of cycling.
-    pub const ALL: [Protocol; 5] =
-        [Protocol::Kitty, Protocol::Iterm, Protocol::Sixel, Protocol::Blocks, Protocol::Off];
-
-    /// The name used in lab.toml.
-    pub fn name(self) -> &'static str {
-        match self {
-            Protocol::Kitty => "kitty",
-            Protocol::Iterm => "iterm",
-            Protocol::Sixel => "sixel",
-            Protocol::Blocks => "blocks",
-            Protocol::Off => "off",
-        }
-    }
-
-    /// The one after this in `available`, round and round; the first if this is not among them.
-    pub fn next(self, available: &[Protocol]) -> Protocol {
-        let following = match available.iter().position(|&one| one == self) {
-            Some(index) => (index + 1) % available.len(),
-            None => 0,
-        };
-        available.get(following).copied().unwrap_or(self)
-    }
-
-    /// True for the protocols that draw pixels behind ratatui's back.
-    pub fn is_graphical(self) -> bool {
-        matches!(self, Protocol::Kitty | Protocol::Iterm | Protocol::Sixel)
-    }
-
-    /// The protocol of a setting that names one.
-    fn named(choice: ImageChoice) -> Option<Protocol> {
-        match choice {
-            ImageChoice::Auto => None,
-            ImageChoice::Kitty => Some(Protocol::Kitty),
-            ImageChoice::Iterm => Some(Protocol::Iterm),
-            ImageChoice::Sixel => Some(Protocol::Sixel),
-            ImageChoice::Blocks => Some(Protocol::Blocks),
-            ImageChoice::Off => Some(Protocol::Off),
-        }
-    }
-}
-
-/// What was found and chosen.
+/// The result of the queries, and the protocol chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     pub protocol: Protocol,
-    /// What the `i` key cycles through, best first; always ends with blocks and off.
+    /// The protocols that the `i` key cycles through, best first; the last are always blocks and off.
     pub available: Vec<Protocol>,
-    /// One line for the user, when the choice needs explaining.
+    /// A warning, if the choice needs an explanation.
     pub note: Option<String>,
-    /// What is behind the text, if the terminal or `COLORFGBG` says so.
+    /// The background, if the terminal or `COLORFGBG` reports it.
     pub background: Option<Background>,
-    /// Pixels of a cell, across and down, if the terminal says so.
+    /// Pixels of a cell, across and down, if the terminal reports them.
     pub cell: Option<(u32, u32)>,
-}
-
-/// What is behind the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Background {
-    Dark,
-    Light,
 }
 
 /// The environment variables that tell terminals apart.
@@ -129,13 +72,13 @@ impl Environment {
         }
     }
 
-    /// Whether pictures that are no text would not belong to a pane, though the answer came through.
+    /// Whether pictures of pixels would not belong to a pane, although the terminal answers.
     fn has_panes_without_pictures(&self) -> bool {
         matches!(self.multiplexer, Some(Multiplexer::Tmux | Multiplexer::Screen))
     }
 
-    /// What may be asked here: tmux takes an APC string for a new window title, Emacs's own terminal prints it; GNU screen is asked nothing that it does not know.
-    /// Nothing where no answer is needed.
+    /// The queries that are needed and safe here; none if no answer is needed. tmux takes an APC string for a window title,
+    /// Emacs's terminal prints it, and GNU screen is sent no query that it does not know.
     fn questions(&self, wish: &Wish) -> Vec<&'static [u8]> {
         let needs_pictures = !matches!(wish.pictures, ImageChoice::Blocks | ImageChoice::Off);
         if !needs_pictures && !wish.background {
@@ -158,7 +101,7 @@ impl Environment {
     }
 }
 
-/// What to ask the terminal for.
+/// What a caller wants to know of the terminal.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish {
     pub pictures: ImageChoice,
@@ -167,18 +110,18 @@ pub struct Wish {
     pub cell: bool,
 }
 
-/// What the terminal's replies mean.
+/// The terminal's answers, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answers {
     pub available: Vec<Protocol>,
     pub background: Option<Background>,
     /// Pixels of a cell, across and down.
     pub cell: Option<(u32, u32)>,
-    /// DA1 was answered: there is nothing more to wait for, and asking again is safe.
+    /// Whether DA1 was answered: no more answers will arrive.
     pub complete: bool,
 }
 
-/// Reads replies out of everything that came in; anything else (keys typed ahead) is passed over.
+/// Parses the answers in the bytes that arrived; anything else, such as keys, is skipped.
 pub fn parse_answers(bytes: &[u8], environment: &Environment) -> Answers {
     let attributes = device_attributes(bytes);
     let mut available = Vec::new();
@@ -216,7 +159,7 @@ fn background(bytes: &[u8]) -> Option<Background> {
         };
         let channels: Vec<f64> = text.split('/').map(channel).collect::<Option<_>>()?;
         let &[red, green, blue] = &channels[..] else { return None };
-        // Rec. 709 weights, without undoing gamma: which half it is in is all that matters.
+        // Rec. 709 weights, without undoing gamma: only light or dark matters.
         let light = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
         Some(if light > 0.5 { Background::Light } else { Background::Dark })
     })
@@ -239,7 +182,7 @@ fn device_attributes(bytes: &[u8]) -> Option<&[u8]> {
     })
 }
 
-/// True if `ESC _ G i=31 ; OK ESC \` is in there.
+/// Whether the bytes contain `ESC _ G i=31 ; OK ESC \`.
 fn kitty_accepted(bytes: &[u8]) -> bool {
     after_each(bytes, b"\x1b_G").any(|rest| {
         let end = rest.iter().position(|&byte| byte == b'\x1b').unwrap_or(rest.len());
@@ -251,27 +194,26 @@ fn kitty_accepted(bytes: &[u8]) -> bool {
     })
 }
 
-/// True if the answer to XTVERSION, `ESC P > | name ESC \`, names a terminal that shows iTerm2's pictures.
+/// Whether the answer to XTVERSION, `ESC P > | name ESC \`, names a terminal that shows iTerm2's pictures.
 fn speaks_iterm(bytes: &[u8]) -> bool {
     after_each(bytes, b"\x1bP>|")
         .any(|rest| ITERM_SPEAKERS.iter().any(|name| rest.starts_with(name)))
 }
 
-/// What follows each occurrence of `opening`.
+/// The bytes after each occurrence of `opening`.
 fn after_each<'a>(bytes: &'a [u8], opening: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     (0..bytes.len()).filter_map(move |start| bytes[start..].strip_prefix(opening))
 }
 
-/// The protocol for a setting, given the terminal's answers.
+/// Chooses a protocol for a setting from the answers.
 fn choose(choice: ImageChoice, answers: &Answers, environment: &Environment) -> Probe {
     let available = answers.available.clone();
     let best = available.first().copied().unwrap_or(Protocol::Blocks);
-    let unoffered =
-        || format!("images = '{choice}' as asked, though this terminal did not offer it");
-    let (protocol, note) = match Protocol::named(choice) {
+    let unoffered = || format!("images = '{choice}' as set, though this terminal did not offer it");
+    let (protocol, note) = match Protocol::of_setting(choice) {
         None => (best, None),
         Some(one) if available.contains(&one) => (one, None),
-        // They would be dropped, or taken for window titles.
+        // The pictures would be dropped, or taken for window titles.
         Some(one @ (Protocol::Kitty | Protocol::Iterm)) => match environment.multiplexer {
             Some(inside) => {
                 let (inside, shown) = (inside.name(), best.name());
@@ -284,60 +226,60 @@ fn choose(choice: ImageChoice, answers: &Answers, environment: &Environment) -> 
     Probe { protocol, available, note, background: answers.background, cell: answers.cell }
 }
 
-/// Asks the terminal, for at most about a second. What it has not said when time is up is left to `decoder`.
+/// Queries the terminal, for about a second at most. `decoder` keeps the beginning of an answer that is incomplete by then.
 pub fn probe(wish: &Wish, raw: &mut Raw, decoder: &mut Decoder) -> Probe {
     let environment = Environment::read(|name| env::var(name).ok());
     let questions = environment.questions(wish);
     let bytes = match questions.is_empty() {
         true => Vec::new(),
-        // A terminal that cannot be asked can show text.
+        // A terminal that cannot be queried can show text.
         false => ask(&questions, raw, decoder).unwrap_or_default(),
     };
     choose(wish.pictures, &parse_answers(&bytes, &environment), &environment)
 }
 
-/// A terminal that a command has asked. When this is dropped it is as before, and what was typed or said meanwhile is thrown away; where it has not
-/// answered yet, it is waited for a little longer first.
+/// A terminal that a command has queried. Dropping this waits a little for an answer that is missing, discards keys and
+/// answers, and restores the settings.
 #[derive(Debug)]
-pub struct Asked {
+pub struct ProbedTerminal {
     raw: Option<(Raw, Decoder)>,
 }
 
-impl Drop for Asked {
+impl Drop for ProbedTerminal {
     fn drop(&mut self) {
         let Some((raw, decoder)) = &mut self.raw else { return };
-        // What was written is seen before the wait.
+        // Output is shown before the wait.
         let _ = io::stdout().flush();
-        while is_owed(decoder) && raw.heed(|| {}).is_ok() {
-            if read_inputs(decoder, SLICE).is_err() {
+        while is_answer_expected(decoder) && raw.heed(|| {}).is_ok() {
+            if read_inputs(decoder, Some(SLICE)).is_err() {
                 break;
             }
         }
-        // While nothing is echoed: nobody can do anything about a terminal that vanished.
+        // Still without echo. Nothing can be done about a terminal that is gone.
         let _ = tcflush(io::stdin(), QueueSelector::IFlush);
     }
 }
 
-/// [`probe`] for a command, which shows what it has and then drops [`Asked`].
-pub fn probe_once(wish: &Wish) -> (Probe, Asked) {
+/// [`probe`] for a command, which drops [`ProbedTerminal`] when its output is written.
+pub fn probe_once(wish: &Wish) -> (Probe, ProbedTerminal) {
     let environment = Environment::read(|name| env::var(name).ok());
     let unasked = || choose(wish.pictures, &parse_answers(b"", &environment), &environment);
     if environment.questions(wish).is_empty() {
-        return (unasked(), Asked { raw: None });
+        return (unasked(), ProbedTerminal { raw: None });
     }
     let mut decoder = Decoder::new(Instant::now());
     match Raw::enter() {
         Ok(mut raw) => {
             let found = probe(wish, &mut raw, &mut decoder);
-            // Worse lines on a terminal that refuses, and no other harm.
+            // If this fails, lines look worse and nothing else happens.
             let _ = raw.write_lines();
-            (found, Asked { raw: Some((raw, decoder)) })
+            (found, ProbedTerminal { raw: Some((raw, decoder)) })
         }
-        Err(_) => (unasked(), Asked { raw: None }),
+        Err(_) => (unasked(), ProbedTerminal { raw: None }),
     }
 }
 
-/// Writes the questions and collects what the terminal says until DA1 is answered or time is up.
+/// Writes the queries and collects reports until DA1 is answered or time is up.
 fn ask(questions: &[&[u8]], raw: &mut Raw, decoder: &mut Decoder) -> io::Result<Vec<u8>> {
     let mut out = io::stdout();
     questions.iter().try_for_each(|question| out.write_all(question))?;
@@ -351,7 +293,7 @@ fn ask(questions: &[&[u8]], raw: &mut Raw, decoder: &mut Decoder) -> io::Result<
         if left.is_zero() {
             break;
         }
-        for input in read_inputs(decoder, left.min(SLICE))? {
+        for input in read_inputs(decoder, Some(left.min(SLICE)))? {
             if let Input::Report(report) = input {
                 said.extend_from_slice(&report);
             }
@@ -360,34 +302,18 @@ fn ask(questions: &[&[u8]], raw: &mut Raw, decoder: &mut Decoder) -> io::Result<
     Ok(said)
 }
 
-fn is_owed(decoder: &Decoder) -> bool {
-    decoder.owed_until().is_some_and(|until| Instant::now() < until)
+fn is_answer_expected(decoder: &Decoder) -> bool {
+    decoder.answer_expected_until().is_some_and(|until| Instant::now() < until)
 }
 
-/// Drops what the terminal says until it has answered, or will not.
+/// Drops reports until the terminal has answered or will not answer.
 fn settle(decoder: &mut Decoder) {
-    while is_owed(decoder) && read_inputs(decoder, SLICE).is_ok() {}
-}
-
-/// What comes within `most`.
-fn read_inputs(decoder: &mut Decoder, most: Duration) -> io::Result<Vec<Input>> {
-    let input = io::stdin();
-    let timeout = Timespec::try_from(most).map_err(io::Error::other)?;
-    let mut chunk = [0; 1024];
-    match poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&timeout)) {
-        Ok(0) => Ok(decoder.expire(Instant::now())),
-        Ok(_) => match rustix::io::read(&input, &mut chunk)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            n => Ok(decoder.take(&chunk[..n], Instant::now())),
-        },
-        Err(Errno::INTR) => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
-    }
+    while is_answer_expected(decoder) && read_inputs(decoder, Some(SLICE)).is_ok() {}
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Protocol::{Blocks, Iterm, Kitty, Off, Sixel};
+    use super::super::pictures::protocol::Protocol::{Blocks, Iterm, Kitty, Off, Sixel};
     use super::*;
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {
@@ -489,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wish_is_honoured_and_an_unoffered_one_is_noted() {
+    fn the_setting_is_honoured_and_an_unoffered_one_is_noted() {
         let available = vec![Sixel, Blocks, Off];
         let answers = Answers { available, background: None, cell: None, complete: true };
         let chosen = |wanted| {

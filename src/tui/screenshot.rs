@@ -1,29 +1,22 @@
-//! The screen, or a panel of it, as text and as a picture: what an export shows of what was seen.
+//! Cells of the screen as text and as a picture, for exports.
 
 use std::path::Path;
 
 use anyhow::Result;
 use image::{Rgb, RgbImage};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
-use super::app::App;
-use super::pictures::Depth;
-use super::pointer::Pane;
-use super::probe::Protocol;
-use super::view::view;
 use super::words::columns;
 use crate::evaluation::charts::{Letter, write_letters};
 
-/// Pixels of a cell: a half of one is a square.
+/// Pixels of a cell, across and down: half a cell is a square.
 const CELL: (u32, u32) = (8, 16);
-/// Ground and letters on it, of a dark screen and of a light one.
+/// Colours of background and text, of a dark and of a light screen.
 const GROUNDS: [[[u8; 3]; 2]; 2] = [[[24; 3], [220; 3]], [[255; 3], [20; 3]]];
 
-/// What was on the screen.
+/// A part of the screen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Screenshot {
     buffer: Buffer,
@@ -31,23 +24,12 @@ pub struct Screenshot {
 }
 
 impl Screenshot {
-    /// Draws a pane, or the whole of a screen of that size, in all colours and with pictures of half-blocks, whatever the
-    /// terminal has.
-    pub fn take(app: &mut App, (width, height): (u16, u16), pane: Option<Pane>) -> Self {
-        let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
-        let usual = (app.protocol, app.depth);
-        (app.protocol, app.depth) = (Protocol::Blocks, Depth::Truecolour);
-        let mut regions = Vec::new();
-        let Ok(drawn) = terminal.draw(|frame| regions = view(app, frame).regions);
-        (app.protocol, app.depth) = usual;
-        let found = regions.iter().rev().find(|region| Some(region.pane) == pane);
-        let area = found.map_or(drawn.area, |region| region.area).intersection(drawn.area);
-        let mut buffer = Buffer::empty(area);
-        area.positions().for_each(|place| buffer[place] = drawn.buffer[place].clone());
-        Self { buffer, is_light: app.theme.is_light() }
+    /// A copy of these cells.
+    pub fn new(buffer: Buffer, is_light: bool) -> Self {
+        Self { buffer, is_light }
     }
 
-    /// A line a row, without blanks at the ends.
+    /// The cells as text: one line per row, without trailing blanks.
     pub fn text(&self) -> String {
         let area = self.buffer.area;
         let line = |y: u16| {
@@ -64,7 +46,7 @@ impl Screenshot {
         (area.top()..area.bottom()).map(line).collect()
     }
 
-    /// Writes a PNG.
+    /// Draws the cells into a PNG file.
     pub fn draw(&self, path: &Path) -> Result<()> {
         let Rect { x: left, y: top, width, height } = self.buffer.area;
         let size = [(width, CELL.0), (height, CELL.1)].map(|(n, side)| u32::from(n.max(1)) * side);
@@ -95,7 +77,7 @@ fn each_pixel(mut what: impl FnMut(u32, u32)) {
     (0..CELL.1).for_each(|y| (0..CELL.0).for_each(|x| what(x, y)));
 }
 
-/// Of letter and ground.
+/// The colours of a cell's text and background.
 fn colours(cell: &Cell, ink: [u8; 3], ground: [u8; 3]) -> ([u8; 3], [u8; 3]) {
     let of = |colour: Color, otherwise| match colour {
         Color::Rgb(red, green, blue) => [red, green, blue],
@@ -117,7 +99,7 @@ fn mixed(from: [u8; 3], to: [u8; 3], share: f32) -> [u8; 3] {
     })
 }
 
-/// How much ink a pixel of a cell has, for letters that must fill it exactly or that our font lacks.
+/// The share of ink of each pixel of a cell, for characters that must fill it exactly or that the font lacks.
 fn shape(letter: char) -> Option<Box<dyn Fn(u32, u32) -> f32>> {
     let (width, height) = CELL;
     let inside = |is: bool| if is { 1.0 } else { 0.0 };

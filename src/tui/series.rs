@@ -1,7 +1,7 @@
-//! One recorded curve, and what of it fits a screen.
+//! One recorded curve, and the part of it that a screen can show.
 //!
-//! What was thinned or smoothed for a frame is kept for the next one, until the curve changes: a frame then costs what
-//! the screen's width costs, however long the curve is. Deliberately absent: scales, colours and characters.
+//! Thinned and smoothed curves are cached until the curve changes, so the cost of a frame depends on the width of the
+//! screen and not on the length of the curve. Scales, colours and characters are left to `plot`.
 
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -9,111 +9,112 @@ use std::sync::Arc;
 
 use super::chart::{Average, Window, thin};
 
-/// Points kept per curve; beyond it they are thinned to half, extremes first.
+/// Points kept per curve. A longer curve is thinned to half, and its extremes are kept.
 pub const HISTORY_POINTS_MAX: usize = 100_000;
-/// Windows of one curve that are kept: raw and smoothed, in two places, before and after a zoom.
-const SEEN_MAX: usize = 8;
+/// Visible parts of one curve that are cached: raw and smoothed, in two charts, before and after a zoom.
+const VISIBLE_MAX: usize = 8;
 
 /// Points in increasing order of x; NaN where a value was not finite.
 #[derive(Debug, Default)]
 pub struct Series {
     points: Vec<(f64, f64)>,
-    /// What each point stands for once some were left out; empty while all are there. Extremes are what is drawn of a
-    /// stretch, but not what it is on average.
-    stands: Vec<Stand>,
-    memo: RefCell<Memo>,
+    /// The values that each point represents, once points were dropped; empty before. The points that are kept are
+    /// extremes, which are not the average of their neighbourhood.
+    represented: Vec<Represented>,
+    cache: RefCell<Cache>,
 }
 
-/// The finite values that a point stands for: their mean and how many.
+/// The finite values that a point represents: their mean and their number, which need not be whole.
 #[derive(Clone, Copy, Debug)]
-struct Stand {
+struct Represented {
     mean: f64,
     n: f64,
 }
 
-/// What was worked out of the points. Windows go with each change of them; averages go on with new points.
+/// Results computed from the points. A change of the points clears the visible parts; averages continue with new points.
 #[derive(Debug, Default)]
-struct Memo {
+struct Cache {
     smoothed: Option<(Average, Vec<(f64, f64)>)>,
-    seen: Vec<(Key, Arc<VisibleCurve>)>,
+    visible: Vec<(Key, Arc<VisibleCurve>)>,
 }
 
 /// Smoothing, window and number of columns; floats by their bits.
 type Key = (u64, [u64; 2], usize);
 
-/// What of a curve is seen in a window.
+/// The part of a curve that is visible in a window.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VisibleCurve {
-    /// Stretches without a gap; each keeps the extremes of every column.
+    /// Parts without a gap; each keeps the smallest and largest value of every column.
     pub pieces: Vec<Vec<(f64, f64)>>,
-    /// Where values were not finite, one a column at most.
+    /// The x of values that are not finite, at most one per column.
     pub broken: Vec<f64>,
 }
 
 impl Series {
-    /// Points in increasing order of x.
+    /// A curve of points in increasing order of x.
     pub fn of(points: Vec<(f64, f64)>) -> Self {
-        Self { points, stands: Vec::new(), memo: RefCell::default() }
+        Self { points, represented: Vec::new(), cache: RefCell::default() }
     }
 
     /// Adds a point; a resumed run goes back to its checkpoint and overwrites what came after it.
     pub fn push(&mut self, x: f64, y: f64) {
         let y = if y.is_finite() { y } else { f64::NAN };
         let kept = self.points.partition_point(|point| point.0 < x);
-        let memo = self.memo.get_mut();
-        memo.seen.clear();
+        let cache = self.cache.get_mut();
+        cache.visible.clear();
         if kept < self.points.len() {
             self.points.truncate(kept);
-            self.stands.truncate(kept);
-            memo.go_back(&self.stands, kept);
+            self.represented.truncate(kept);
+            cache.go_back(&self.represented, kept);
         }
         if self.points.len() >= HISTORY_POINTS_MAX {
-            (self.points, self.stands) = halved(&self.points, &self.stands);
-            memo.smoothed = None;
+            (self.points, self.represented) = halved(&self.points, &self.represented);
+            cache.smoothed = None;
         }
         self.points.push((x, y));
-        if !self.stands.is_empty() {
-            self.stands.push(Stand::alone(y));
+        if !self.represented.is_empty() {
+            self.represented.push(Represented::single(y));
         }
-        if let Some((average, smoothed)) = &mut memo.smoothed {
+        if let Some((average, smoothed)) = &mut cache.smoothed {
             smoothed.push((x, average.take(y)));
         }
     }
 
-    /// Whether points were left out, so that extremes stand for stretches.
+    /// Whether points were dropped, so that each of the others represents several.
     pub fn is_thinned(&self) -> bool {
-        !self.stands.is_empty()
+        !self.represented.is_empty()
     }
 
-    /// The smoothed value of the point at `place`; `past` is the share that the average remembers per point.
+    /// The moving average at the point of index `place`; `past` is the share of its past that the average keeps per
+    /// point.
     pub fn smoothed(&self, past: f64, place: usize) -> Option<f64> {
-        Some(self.memo.borrow_mut().smoothed(self, past).get(place)?.1)
+        Some(self.cache.borrow_mut().smoothed(self, past).get(place)?.1)
     }
 
-    /// What is seen between the ends of `part` in `n_columns`. A curve is smoothed as a whole: a closer look must not
-    /// change it.
-    pub fn seen(&self, past: f64, part: [f64; 2], n_columns: usize) -> Arc<VisibleCurve> {
+    /// The part of the curve between the ends of `part`, thinned to `n_columns`. The whole curve is smoothed, not the
+    /// part: zooming must not change the average.
+    pub fn visible(&self, past: f64, part: [f64; 2], n_columns: usize) -> Arc<VisibleCurve> {
         let key = (past.to_bits(), part.map(f64::to_bits), n_columns);
-        let known = |memo: &Memo| {
-            let found = memo.seen.iter().find(|(of, _)| *of == key);
-            found.map(|(_, seen)| seen.clone())
+        let known = |cache: &Cache| {
+            let found = cache.visible.iter().find(|(of, _)| *of == key);
+            found.map(|(_, visible)| visible.clone())
         };
-        if let Some(seen) = known(&self.memo.borrow()) {
-            return seen;
+        if let Some(visible) = known(&self.cache.borrow()) {
+            return visible;
         }
-        let mut memo = self.memo.borrow_mut();
-        let seen = Arc::new(match past > 0.0 {
-            true => VisibleCurve::of(memo.smoothed(self, past), part, n_columns),
+        let mut cache = self.cache.borrow_mut();
+        let visible = Arc::new(match past > 0.0 {
+            true => VisibleCurve::of(cache.smoothed(self, past), part, n_columns),
             false => VisibleCurve::of(&self.points, part, n_columns),
         });
-        if memo.seen.len() >= SEEN_MAX {
-            memo.seen.remove(0);
+        if cache.visible.len() >= VISIBLE_MAX {
+            cache.visible.remove(0);
         }
-        memo.seen.push((key, seen.clone()));
-        seen
+        cache.visible.push((key, visible.clone()));
+        visible
     }
 
-    /// The place of the last point at `x` or before it, if the curve reaches as far.
+    /// The index of the last point at or before `x`; `None` if `x` is beyond the ends of the curve.
     pub fn place_at(&self, x: f64) -> Option<usize> {
         let last = self.points.last()?;
         let place = self.points.partition_point(|point| point.0 <= x).checked_sub(1)?;
@@ -121,18 +122,18 @@ impl Series {
     }
 }
 
-impl Memo {
+impl Cache {
     fn smoothed(&mut self, series: &Series, past: f64) -> &[(f64, f64)] {
         if self.smoothed.as_ref().is_none_or(|(average, _)| average.past() != past) {
             self.smoothed = None;
         }
         let (_, smoothed) = self.smoothed.get_or_insert_with(|| {
             let mut average = Average::new(past);
-            let smoothed = match &series.stands[..] {
+            let smoothed = match &series.represented[..] {
                 [] => series.points.iter().map(|&(x, y)| (x, average.take(y))).collect(),
-                stands => {
-                    let points = series.points.iter().zip(stands);
-                    let at = |(&(x, y), stand)| (x, average.stand(y, stand));
+                represented => {
+                    let points = series.points.iter().zip(represented);
+                    let at = |(&(x, y), all)| (x, average.take_represented(y, all));
                     points.map(at).collect()
                 }
             };
@@ -141,13 +142,13 @@ impl Memo {
         smoothed
     }
 
-    /// Averages as they were after the first `kept` points.
-    fn go_back(&mut self, stands: &[Stand], kept: usize) {
+    /// Resets the averages to those after the first `kept` points.
+    fn go_back(&mut self, represented: &[Represented], kept: usize) {
         let Some((average, smoothed)) = &mut self.smoothed else { return };
         smoothed.truncate(kept);
-        let n_finite = match stands {
+        let n_finite = match represented {
             [] => smoothed.iter().filter(|point| point.1.is_finite()).count() as f64,
-            stands => stands.iter().map(|stand| stand.n).sum(),
+            represented => represented.iter().map(|all| all.n).sum(),
         };
         let last = smoothed.iter().rfind(|point| point.1.is_finite());
         *average = Average::after(average.past(), n_finite, last.map_or(0.0, |point| point.1));
@@ -157,7 +158,7 @@ impl Memo {
 impl VisibleCurve {
     fn of(points: &[(f64, f64)], part: [f64; 2], n_columns: usize) -> Self {
         let points = Window::cut(points, part);
-        let mut seen = Self::default();
+        let mut visible = Self::default();
         let mut piece = Vec::new();
         if points.len() <= 2 * n_columns {
             // Every gap is wide enough to be seen.
@@ -165,30 +166,30 @@ impl VisibleCurve {
                 match point.1.is_finite() {
                     true => piece.push(*point),
                     false => {
-                        seen.broken.push(point.0);
-                        seen.end(&mut piece);
+                        visible.broken.push(point.0);
+                        visible.end(&mut piece);
                     }
                 }
             }
-            seen.end(&mut piece);
-            return seen;
+            visible.end(&mut piece);
+            return visible;
         }
         let width = (part[1] - part[0]) / n_columns as f64;
-        // What lies before the window and behind it are columns too.
+        // The points before and after the window are columns too.
         let ends = (0..=n_columns).map(|column| part[0] + column as f64 * width);
         let mut rest = points;
         for end in ends.chain([f64::INFINITY]) {
             let (column, after) = rest.split_at(rest.partition_point(|point| point.0 < end));
             rest = after;
             if !column.is_empty() {
-                seen.column(column, &mut piece);
+                visible.column(column, &mut piece);
             }
         }
-        seen.end(&mut piece);
-        seen
+        visible.end(&mut piece);
+        visible
     }
 
-    /// The extremes of a column in the order they came, and its first gap; a column of gaps breaks the line.
+    /// Adds the smallest and largest value of a column in their order, and its first gap. A column of gaps ends the piece.
     fn column(&mut self, points: &[(f64, f64)], piece: &mut Vec<(f64, f64)>) {
         let (mut low, mut high, mut gap) = (None, None, None);
         for (place, &(_, y)) in points.iter().enumerate() {
@@ -222,25 +223,28 @@ impl VisibleCurve {
     }
 }
 
-impl Stand {
-    fn alone(y: f64) -> Self {
+impl Represented {
+    fn single(y: f64) -> Self {
         if y.is_finite() { Self { mean: y, n: 1.0 } } else { Self { mean: 0.0, n: 0.0 } }
     }
 }
 
 impl Average {
-    /// Takes in what a point stands for; a gap stays one.
-    fn stand(&mut self, y: f64, stand: &Stand) -> f64 {
-        let average = if stand.n > 0.0 { self.take_many(stand.mean, stand.n) } else { f64::NAN };
+    /// Adds the values that a point represents; a gap stays a gap.
+    fn take_represented(&mut self, y: f64, all: &Represented) -> f64 {
+        let average = if all.n > 0.0 { self.take_many(all.mean, all.n) } else { f64::NAN };
         if y.is_finite() { average } else { y }
     }
 }
 
-/// Of every four points the smallest and the largest, with a gap kept as one of them; and what these stand for: all four,
-/// in equal shares.
-fn halved(points: &[(f64, f64)], stands: &[Stand]) -> (Vec<(f64, f64)>, Vec<Stand>) {
+/// Keeps the smallest and largest of every four points, with a gap as one of them. Each represents an equal share of the
+/// four.
+fn halved(
+    points: &[(f64, f64)],
+    represented: &[Represented],
+) -> (Vec<(f64, f64)>, Vec<Represented>) {
     let mut kept = Vec::with_capacity(points.len() / 2 + 1);
-    let mut kept_stands = Vec::with_capacity(points.len() / 2 + 1);
+    let mut kept_represented = Vec::with_capacity(points.len() / 2 + 1);
     for (number, four) in points.chunks(4).enumerate() {
         let n_before = kept.len();
         let extremes = thin(four, 1);
@@ -251,24 +255,24 @@ fn halved(points: &[(f64, f64)], stands: &[Stand]) -> (Vec<(f64, f64)>, Vec<Stan
             (Some(gap), None) => kept.push(*gap),
             (None, _) => kept.extend(extremes),
         }
-        let of = |place: usize| match stands {
-            [] => Stand::alone(four[place].1),
-            stands => stands[4 * number + place],
+        let of = |place: usize| match represented {
+            [] => Represented::single(four[place].1),
+            represented => represented[4 * number + place],
         };
         let (sum, n) = (0..four.len())
             .map(of)
-            .fold((0.0, 0.0), |(sum, n), stand| (sum + stand.mean * stand.n, n + stand.n));
+            .fold((0.0, 0.0), |(sum, n), all| (sum + all.mean * all.n, n + all.n));
         let n_kept = kept.len() - n_before;
         let mean = if n > 0.0 { sum / n } else { 0.0 };
-        kept_stands.extend((0..n_kept).map(|_| Stand { mean, n: n / n_kept as f64 }));
+        kept_represented.extend((0..n_kept).map(|_| Represented { mean, n: n / n_kept as f64 }));
     }
-    (kept, kept_stands)
+    (kept, kept_represented)
 }
 
 impl Clone for Series {
     fn clone(&self) -> Self {
-        let (points, stands) = (self.points.clone(), self.stands.clone());
-        Self { points, stands, memo: RefCell::default() }
+        let (points, represented) = (self.points.clone(), self.represented.clone());
+        Self { points, represented, cache: RefCell::default() }
     }
 }
 
@@ -319,34 +323,37 @@ mod tests {
         let mut values: Vec<f64> = (0..10_000).map(|i| f64::from(i % 7)).collect();
         (values[5_003], values[7_001], values[3]) = (99.0, -99.0, f64::NAN);
         (2_000..2_300).for_each(|i| values[i] = f64::NAN);
-        let seen = series(values).seen(0.0, [0.0, 9_999.0], 100);
-        assert!(seen.points().count() <= 210);
+        let visible = series(values).visible(0.0, [0.0, 9_999.0], 100);
+        assert!(visible.points().count() <= 210);
         assert!(
-            seen.points().any(|p| *p == (5_003.0, 99.0))
-                && seen.points().any(|p| *p == (7_001.0, -99.0))
+            visible.points().any(|p| *p == (5_003.0, 99.0))
+                && visible.points().any(|p| *p == (7_001.0, -99.0))
         );
         // One lost value is marked, three empty columns break the line too.
-        assert_eq!((seen.pieces.len(), seen.broken[0]), (2, 3.0));
-        assert!(seen.points().all(|point| point.1.is_finite()));
+        assert_eq!((visible.pieces.len(), visible.broken[0]), (2, 3.0));
+        assert!(visible.points().all(|point| point.1.is_finite()));
     }
 
     #[test]
     fn few_points_are_seen_as_they_are_with_one_on_either_side() {
         let series = series([1.0, 2.0, f64::NAN, 4.0, 5.0, 6.0]);
-        let seen = series.seen(0.0, [1.0, 3.5], 40);
-        assert_eq!(seen.pieces, [vec![(0.0, 1.0), (1.0, 2.0)], vec![(3.0, 4.0), (4.0, 5.0)]]);
-        assert_eq!(seen.broken, [2.0]);
+        let visible = series.visible(0.0, [1.0, 3.5], 40);
+        assert_eq!(visible.pieces, [vec![(0.0, 1.0), (1.0, 2.0)], vec![(3.0, 4.0), (4.0, 5.0)]]);
+        assert_eq!(visible.broken, [2.0]);
     }
 
     #[test]
     fn nothing_that_was_worked_out_outlives_a_change() {
         let mut series = series((0..1000).map(f64::from));
         let part = [0.0, 1000.0];
-        let before = [series.seen(0.0, part, 10), series.seen(0.9, part, 10)];
-        assert!(Arc::ptr_eq(&before[0], &series.seen(0.0, part, 10)), "kept while nothing changes");
-        assert!(!Arc::ptr_eq(&before[0], &series.seen(0.0, part, 11)));
+        let before = [series.visible(0.0, part, 10), series.visible(0.9, part, 10)];
+        assert!(
+            Arc::ptr_eq(&before[0], &series.visible(0.0, part, 10)),
+            "kept while nothing changes"
+        );
+        assert!(!Arc::ptr_eq(&before[0], &series.visible(0.0, part, 11)));
         series.push(999.0, -5.0);
-        let after = [series.seen(0.0, part, 10), series.seen(0.9, part, 10)];
+        let after = [series.visible(0.0, part, 10), series.visible(0.9, part, 10)];
         assert!(after[0].points().any(|point| point.1 == -5.0));
         assert_ne!(before[1], after[1]);
     }

@@ -1,17 +1,10 @@
-//! The only part of the dashboard that touches terminal and lab: it feeds messages to `update`, draws,
-//! and has effects carried out.
+//! Owns the terminal: feeds messages to `update`, draws, and carries out effects of the terminal. Effects on runs go to
+//! the lab thread ([`super::effects`]).
 //!
-//! ```text
-//! input thread (keys, sizes) --\                        /--> terminal
-//!                               +--> update --> view --+
-//! lab thread (runs, events) ---/   \--> effects --> lab thread
-//! ```
-//!
-//! The lab thread does all that may block (sockets, files), so keys never wait. Draws happen on change
-//! and at most thirty times a second.
+//! Frames are drawn on change, at most thirty times a second.
 
 use std::io::{self, BufWriter, Write};
-use std::panic::{self, AssertUnwindSafe};
+use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -25,42 +18,42 @@ use ratatui::crossterm::{execute, queue};
 use ratatui::layout::Rect;
 use ratatui::prelude::CrosstermBackend;
 
-use super::app::{App, Output};
-use super::input::{self, Decoder, Owed};
+use super::capture::capture;
+use super::effects::{self, POLL};
+use super::input::decoder::Decoder;
+use super::input::reader::{self, PendingAnswer};
 use super::link::Link;
 use super::message::{Effect, Message};
 use super::notify::Bell;
-use super::pictures::Printer;
-use super::screenshot::Screenshot;
+use super::pictures::printer::Printer;
+use super::state::display::Output;
+use super::state::{App, Notice};
 use super::terminal::{self, Raw};
-use super::update::update;
+use super::update::messages::update;
 use super::view::{Drawn, view};
-use crate::runs::command::{Act, Command};
-use crate::runs::event::NoticeLevel;
-use crate::runs::liveness::Health;
-use crate::runs::runs_dir::RunSummary;
 
-/// How often the lab is asked for news.
-const POLL: Duration = Duration::from_millis(250);
-/// How many such times pass between looks at the machine.
-const POLLS_PER_LOOK: u32 = 8;
 /// The number of a frame at which to panic, for tests.
 const PANIC_AT: &str = "MOSAIC_PANIC_AT_FRAME";
-/// What Ctrl-Z says where the process cannot be stopped.
+/// The notice on Ctrl-Z if the process cannot be stopped.
 const NO_JOB_CONTROL: &str =
     "no shell with job control started this dashboard, so nothing could continue it: q leaves";
-/// Shortest time between two draws.
+/// Shortest time between two frames.
 const FRAME: Duration = Duration::from_millis(33);
 
 /// How the dashboard was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
     Detached,
+    /// By a signal of this number.
     Signalled(u8),
 }
 
-/// Shows the dashboard until the user detaches or a signal ends it; the terminal is restored on every path. `decoder` has read
-/// what came so far.
+/// Shows the dashboard until the user leaves or a signal ends it. `decoder` has read what came from the terminal so far.
+/// The terminal is restored on every path.
+///
+/// # Errors
+///
+/// If the terminal cannot be written to, or a thread cannot be started.
 pub fn run(
     app: &mut App,
     link: Box<dyn Link>,
@@ -69,180 +62,209 @@ pub fn run(
     decoder: Decoder,
 ) -> anyhow::Result<Left> {
     let (messages, inbox) = mpsc::channel();
-    let (effects, orders) = mpsc::channel();
-    if let Some(watched) = &app.watched {
-        effects.send(Effect::Watch(watched.id.clone()))?;
+    let (orders, received) = mpsc::channel();
+    if let Some(open) = &app.open_run {
+        orders.send(Effect::Open(open.id.clone()))?;
     }
     raw.send_signals(messages.clone())?;
-    let owed = input::spawn(decoder, messages.clone())?;
-    restore_on_panic(owed.clone());
-    let served = terminal::show_screen()
-        .and_then(|()| start(messages, orders, link))
-        .and_then(|()| serve(app, &inbox, &effects, bell, &owed));
-    terminal::restore(&owed);
-    Ok(served?)
+    let pending_answer = reader::spawn(decoder, messages.clone())?;
+    restore_on_panic(pending_answer.clone());
+    let left = terminal::show_screen()
+        .and_then(|()| effects::spawn(messages, received, link))
+        .and_then(|()| Shell::new(app, orders, bell, pending_answer.clone())?.serve(&inbox));
+    terminal::restore(&pending_answer);
+    Ok(left?)
 }
 
 /// A panic of the main thread restores the terminal before its message; in other threads it is caught
 /// and shown on the screen, which must not be torn down under the dashboard.
-fn restore_on_panic(owed: Owed) {
+fn restore_on_panic(pending_answer: PendingAnswer) {
     let main = thread::current().id();
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         if thread::current().id() == main {
-            terminal::restore(&owed);
+            terminal::restore(&pending_answer);
             usual(info);
         }
     }));
 }
 
-fn start(
-    messages: Sender<Message>,
-    orders: Receiver<Effect>,
-    link: Box<dyn Link>,
-) -> io::Result<()> {
-    thread::Builder::new().name("lab".to_owned()).spawn(move || {
-        let mut runner = EffectRunner {
-            link,
-            watched: None,
-            marked: Vec::new(),
-            runs: Vec::new(),
-            steps: Vec::new(),
-            polls: 0,
-        };
-        let work = panic::AssertUnwindSafe(|| runner.work(&messages, &orders));
-        if panic::catch_unwind(work).is_err() {
-            let words = "the dashboard's reader broke (a bug of ours); leave with q and start again, runs go on";
-            let _ = messages.send(Message::Done(Err(words.to_owned())));
-        }
-    })?;
-    Ok(())
-}
-
-fn serve(
-    app: &mut App,
-    inbox: &Receiver<Message>,
-    effects: &Sender<Effect>,
-    bell: Bell,
-    owed: &Owed,
-) -> io::Result<Left> {
-    let written = Arc::new(AtomicU64::new(0));
-    let mut terminal = Terminal::new(CrosstermBackend::new(Counted::new(written.clone())))?;
-    let mut printer = Printer::new(app.cell);
-    wipe(&mut terminal)?;
-    let mut drawn = Instant::now() - FRAME;
-    let mut changed = true;
-    // Nothing that the terminal showed is relied on.
-    let mut anew = false;
-    let mut mouse = false;
-    // The terminal is somebody else's: from the moment it was given back until SIGCONT has come.
-    let mut is_away = false;
-    loop {
-        if changed && !is_away && drawn.elapsed() >= FRAME {
-            if app.mouse != mouse {
-                mouse = app.mouse;
-                match mouse {
-                    true => execute!(io::stdout(), EnableMouseCapture)?,
-                    false => execute!(io::stdout(), DisableMouseCapture)?,
-                }
-            }
-            frame(app, &mut terminal, &mut printer, &written, std::mem::take(&mut anew))?;
-            drawn = Instant::now();
-            changed = false;
-        }
-        let wait =
-            if changed && !is_away { FRAME.saturating_sub(drawn.elapsed()) } else { POLL * 20 };
-        let message = match inbox.recv_timeout(wait) {
-            Ok(message) => message,
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => return Ok(Left::Detached),
-        };
-        changed = true;
-        for effect in update(app, message) {
-            match effect {
-                Effect::Detach => {
-                    return printer.clear(&mut io::stdout()).map(|()| Left::Detached);
-                }
-                Effect::End(signal) => {
-                    // Pictures on a terminal that takes no more are not worth an error.
-                    let _ = printer.clear(&mut io::stdout());
-                    return Ok(Left::Signalled(signal));
-                }
-                Effect::Suspend { group } if terminal::can_stop() => {
-                    printer.clear(&mut io::stdout())?;
-                    terminal::restore(owed);
-                    is_away = terminal::stop(group);
-                    if !is_away {
-                        terminal::come_back()?;
-                        (anew, mouse) = (true, false);
-                    }
-                }
-                // As the system does; whoever pressed a key is told.
-                Effect::Suspend { group: false } => {}
-                Effect::Suspend { group: true } => app.say(NoticeLevel::Info, NO_JOB_CONTROL),
-                Effect::ComeBack => {
-                    terminal::come_back()?;
-                    (is_away, anew, mouse) = (false, true, false);
-                }
-                Effect::Redraw => anew = true,
-                Effect::Ring(words) => bell.ring(&words, &mut io::stdout())?,
-                Effect::Export(mut export) => {
-                    let size = terminal.size()?;
-                    let size = (size.width, size.height);
-                    export.screen = Screenshot::take(app, size, export.pane);
-                    let _ = effects.send(Effect::Export(export));
-                }
-                effect => {
-                    // A lab thread that is gone has said so on the screen.
-                    let _ = effects.send(effect);
-                }
-            }
-        }
-    }
-}
-
-/// Draws once, in one synchronized update: a terminal that knows them shows it whole.
-fn frame(
-    app: &mut App,
-    terminal: &mut Screen,
-    printer: &mut Printer,
-    written: &AtomicU64,
-    anew: bool,
-) -> io::Result<()> {
-    queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
-    if anew {
-        printer.clear(terminal.backend_mut())?;
-        wipe(terminal)?;
-    }
-    let mut found = Drawn::default();
-    // Tests ask for a defect, to see that it leaves a usable terminal behind.
-    if std::env::var_os(PANIC_AT).is_some_and(|at| at == app.output.frames.to_string().as_str()) {
-        panic!("{PANIC_AT} asked for this");
-    }
-    terminal.draw(|frame| found = view(app, frame))?;
-    if printer.leaves_traces(app.protocol, &found.placements) {
-        wipe(terminal)?;
-        terminal.draw(|frame| found = view(app, frame))?;
-    }
-    printer.show(app.protocol, &found.placements, terminal.backend_mut())?;
-    execute!(terminal.backend_mut(), EndSynchronizedUpdate)?;
-    app.regions = found.regions;
-    let Output { frames, bytes: before, .. } = app.output;
-    let bytes = written.load(Ordering::Relaxed);
-    app.output = Output { frames: frames + 1, bytes, last_bytes: bytes - before };
-    Ok(())
-}
-
 type Screen = Terminal<CrosstermBackend<Counted>>;
 
-/// Standard output that knows how much went through.
+/// The main loop's state.
+struct Shell<'a> {
+    app: &'a mut App,
+    orders: Sender<Effect>,
+    bell: Bell,
+    pending_answer: PendingAnswer,
+    terminal: Screen,
+    printer: Printer,
+    /// Bytes written to the terminal.
+    written: Arc<AtomicU64>,
+    /// When the last frame was drawn.
+    drawn: Instant,
+    /// Whether the state may have changed since the last frame.
+    changed: bool,
+    /// Whether the next frame draws every cell: the terminal's content is unknown.
+    anew: bool,
+    /// Whether the terminal sends mouse events.
+    mouse: bool,
+    /// Whether another program has the terminal: from a stop until SIGCONT.
+    is_away: bool,
+}
+
+impl<'a> Shell<'a> {
+    fn new(
+        app: &'a mut App,
+        orders: Sender<Effect>,
+        bell: Bell,
+        pending_answer: PendingAnswer,
+    ) -> io::Result<Self> {
+        let written = Arc::new(AtomicU64::new(0));
+        let mut terminal = Terminal::new(CrosstermBackend::new(Counted::new(written.clone())))?;
+        wipe(&mut terminal)?;
+        Ok(Self {
+            printer: Printer::new(app.display.cell_pixels),
+            app,
+            orders,
+            bell,
+            pending_answer,
+            terminal,
+            written,
+            drawn: Instant::now() - FRAME,
+            changed: true,
+            anew: false,
+            mouse: false,
+            is_away: false,
+        })
+    }
+
+    /// Draws and handles messages until the dashboard is left.
+    fn serve(mut self, inbox: &Receiver<Message>) -> io::Result<Left> {
+        loop {
+            let is_due = self.changed && !self.is_away;
+            if is_due && self.drawn.elapsed() >= FRAME {
+                self.set_mouse_capture()?;
+                self.frame()?;
+                self.drawn = Instant::now();
+                self.changed = false;
+            }
+            let is_due = self.changed && !self.is_away;
+            let wait = if is_due { FRAME.saturating_sub(self.drawn.elapsed()) } else { POLL * 20 };
+            let message = match inbox.recv_timeout(wait) {
+                Ok(message) => message,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return Ok(Left::Detached),
+            };
+            self.changed = true;
+            for effect in update(self.app, message) {
+                if let Some(left) = self.carry_out(effect)? {
+                    return Ok(left);
+                }
+            }
+        }
+    }
+
+    /// Carries out an effect of the terminal, or passes it to the lab thread. Returns how the dashboard is left, if it is.
+    fn carry_out(&mut self, effect: Effect) -> io::Result<Option<Left>> {
+        match effect {
+            Effect::Detach => {
+                self.printer.clear(&mut io::stdout())?;
+                return Ok(Some(Left::Detached));
+            }
+            Effect::End(signal) => {
+                // Pictures on a terminal that takes no more are not worth an error.
+                let _ = self.printer.clear(&mut io::stdout());
+                return Ok(Some(Left::Signalled(signal)));
+            }
+            Effect::Suspend { group } => self.suspend(group)?,
+            Effect::ComeBack => self.come_back()?,
+            Effect::Redraw => self.anew = true,
+            Effect::Ring(words) => self.bell.ring(&words, &mut io::stdout())?,
+            Effect::Export(mut export) => {
+                let size = self.terminal.size()?;
+                export.screen = capture(self.app, (size.width, size.height), export.pane);
+                let _ = self.orders.send(Effect::Export(export));
+            }
+            effect => {
+                // A lab thread that has ended has shown a notice.
+                let _ = self.orders.send(effect);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Restores the terminal and stops this process until SIGCONT.
+    fn suspend(&mut self, group: bool) -> io::Result<()> {
+        if !terminal::can_stop() {
+            // The system ignores SIGTSTP too; a user who pressed a key gets an answer.
+            if group {
+                self.app.notify(Notice::info(NO_JOB_CONTROL));
+            }
+            return Ok(());
+        }
+        self.printer.clear(&mut io::stdout())?;
+        terminal::restore(&self.pending_answer);
+        self.is_away = terminal::stop(group);
+        if !self.is_away {
+            self.come_back()?;
+        }
+        Ok(())
+    }
+
+    fn come_back(&mut self) -> io::Result<()> {
+        terminal::come_back()?;
+        (self.is_away, self.anew, self.mouse) = (false, true, false);
+        Ok(())
+    }
+
+    fn set_mouse_capture(&mut self) -> io::Result<()> {
+        if self.app.display.mouse == self.mouse {
+            return Ok(());
+        }
+        self.mouse = self.app.display.mouse;
+        match self.mouse {
+            true => execute!(io::stdout(), EnableMouseCapture),
+            false => execute!(io::stdout(), DisableMouseCapture),
+        }
+    }
+
+    /// Draws once, in one synchronized update, which terminals that support it show at once.
+    fn frame(&mut self) -> io::Result<()> {
+        let Self { app, terminal, printer, .. } = self;
+        queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
+        if std::mem::take(&mut self.anew) {
+            printer.clear(terminal.backend_mut())?;
+            wipe(terminal)?;
+        }
+        let Output { frames, bytes: before, .. } = app.display.output;
+        // Tests check that a defect leaves a usable terminal behind.
+        if std::env::var_os(PANIC_AT).is_some_and(|at| at == frames.to_string().as_str()) {
+            panic!("{PANIC_AT} asked for this");
+        }
+        let mut found = Drawn::default();
+        terminal.draw(|frame| found = view(app, frame))?;
+        if printer.leaves_traces(app.display.protocol, &found.placements) {
+            wipe(terminal)?;
+            terminal.draw(|frame| found = view(app, frame))?;
+        }
+        printer.show(app.display.protocol, &found.placements, terminal.backend_mut())?;
+        execute!(terminal.backend_mut(), EndSynchronizedUpdate)?;
+        app.screen.regions = found.regions;
+        let bytes = self.written.load(Ordering::Relaxed);
+        app.display.output = Output { frames: frames + 1, bytes, last_bytes: bytes - before };
+        Ok(())
+    }
+}
+
+/// Standard output that counts its bytes.
 #[derive(Debug)]
 struct Counted {
     out: BufWriter<io::Stdout>,
     bytes: Arc<AtomicU64>,
 }
 
-/// One write to the terminal a frame, unless the frame is very large.
+/// Size of the buffer: one write to the terminal per frame, unless a frame is very large.
 const FRAME_BYTES: usize = 1 << 16;
 
 impl Counted {
@@ -270,201 +292,4 @@ impl Write for Counted {
 fn wipe(terminal: &mut Screen) -> io::Result<()> {
     let size = terminal.size()?;
     terminal.resize(Rect::new(0, 0, size.width, size.height))
-}
-
-/// The lab thread: carries out effects and looks for news.
-struct EffectRunner {
-    link: Box<dyn Link>,
-    watched: Option<String>,
-    /// Runs whose events are read beside those of the watched one.
-    marked: Vec<String>,
-    /// What was sent last, so that nothing is drawn when nothing changed.
-    runs: Vec<RunSummary>,
-    steps: Vec<u64>,
-    /// Since the last look at the machine.
-    polls: u32,
-}
-
-impl EffectRunner {
-    fn work(&mut self, messages: &Sender<Message>, orders: &Receiver<Effect>) {
-        loop {
-            for message in self.news() {
-                if messages.send(message).is_err() {
-                    return;
-                }
-            }
-            match orders.recv_timeout(POLL) {
-                Ok(effect) => {
-                    for message in self.carry_out(effect, messages) {
-                        if messages.send(message).is_err() {
-                            return;
-                        }
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
-
-    fn news(&mut self) -> Vec<Message> {
-        let mut news = Vec::new();
-        let runs = self.link.runs();
-        if runs != self.runs {
-            self.runs.clone_from(&runs);
-            news.push(Message::Runs(runs));
-        }
-        if self.polls == 0 {
-            news.push(Message::System(Box::new(self.link.system(self.worker()))));
-        }
-        self.polls = (self.polls + 1) % POLLS_PER_LOOK;
-        for run in self.marked.iter().filter(|run| Some(*run) != self.watched.as_ref()) {
-            let events = self.link.events(run);
-            if !events.is_empty() {
-                news.push(Message::Events { run: run.clone(), events });
-            }
-        }
-        if let Some(run) = self.watched.clone() {
-            let events = self.link.events(&run);
-            if !events.is_empty() {
-                news.push(Message::Events { run: run.clone(), events });
-            }
-            if let Some(log) = self.link.log(&run) {
-                news.push(Message::Log { run: run.clone(), log });
-            }
-            let steps = self.link.preview_steps(&run);
-            if steps != self.steps {
-                self.steps.clone_from(&steps);
-                news.push(Message::PreviewSteps { run, steps });
-            }
-        }
-        news
-    }
-
-    /// The process that works on the run on screen.
-    fn worker(&self) -> Option<u32> {
-        let run = self.runs.iter().find(|run| Some(&run.id) == self.watched.as_ref())?;
-        let status = run.status.as_ref().filter(|_| run.health == Health::Alive)?;
-        status.worker.pid_here()
-    }
-
-    fn carry_out(&mut self, effect: Effect, messages: &Sender<Message>) -> Vec<Message> {
-        let link = &mut self.link;
-        let done =
-            |result: Result<(), String>, words: String| vec![Message::Done(result.map(|()| words))];
-        match effect {
-            Effect::Watch(run) => {
-                if let Some(old) = self.watched.replace(run.clone())
-                    && !self.marked.contains(&old)
-                {
-                    link.forget(&old);
-                }
-                // The screen knows nothing of it yet, whatever was read of it as a marked one.
-                link.forget(&run);
-                self.steps.clear();
-                let experiment = link.experiment(&run).map(Box::new);
-                vec![Message::Experiment { run, experiment }]
-            }
-            Effect::Follow(runs) => {
-                let gone = self.marked.iter().filter(|run| !runs.contains(run));
-                for run in gone.filter(|run| Some(*run) != self.watched.as_ref()) {
-                    link.forget(run);
-                }
-                self.marked = runs;
-                Vec::new()
-            }
-            Effect::LoadPreview { run, step } => {
-                let preview = link.preview(&run, step).map(Box::new);
-                vec![Message::Preview { run, preview }]
-            }
-            Effect::LoadCalibration(run) => {
-                let calibration = link.calibration(&run).map(|found| found.map(Box::new));
-                vec![Message::Calibration { run, calibration }]
-            }
-            Effect::Export(export) => {
-                let work = link.export(*export);
-                aside(messages, work, Message::Done)
-            }
-            Effect::Trace { run, seed, may_compute } => {
-                let work = link.trace(&run, seed, may_compute);
-                aside(messages, work, move |trace| {
-                    let trace = trace.map(Arc::new);
-                    Message::Trace { run, seed, trace }
-                })
-            }
-            Effect::Preview { run, request } => {
-                let work = link.make_preview(&run, &request);
-                aside(messages, work, move |made| Message::Previewed { run, made })
-            }
-            Effect::Launch { experiment, parent, queued } => {
-                vec![Message::Launched(link.launch(&experiment, parent.as_deref(), queued))]
-            }
-            Effect::Resume(run) => done(link.resume(&run), format!("a new worker for {run}")),
-            Effect::Describe { run, about } => {
-                done(link.describe(&run, &about), format!("{run}: noted"))
-            }
-            Effect::Rename { run, to } => {
-                let renamed = link.rename(&run, &to);
-                vec![Message::Renamed { from: run, renamed }]
-            }
-            Effect::Delete(run) => done(link.delete(&run), format!("{run} is deleted")),
-            Effect::Kill(run) => done(link.kill(&run), format!("killed the worker of {run}")),
-            Effect::Send { run, command } => {
-                let words = format!("{run}: {}", order(&command));
-                done(link.send(&run, Act::Steer { command, take: false }), words)
-            }
-            Effect::Hold(run) => {
-                let words = format!("{run}: you steer it now");
-                done(link.send(&run, Act::Hold), words)
-            }
-            Effect::Release(run) => {
-                let words = format!("{run}: control is given back");
-                done(link.send(&run, Act::Release), words)
-            }
-            Effect::Detach
-            | Effect::End(_)
-            | Effect::Suspend { .. }
-            | Effect::ComeBack
-            | Effect::Redraw
-            | Effect::Ring(_) => Vec::new(),
-        }
-    }
-}
-
-/// What work comes to; a panic in it is a failure as any other, not a screen that waits for ever.
-fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let words = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-        Err(format!("a defect of mosaic: {}", words.unwrap_or_else(|| "it panicked".to_owned())))
-    })
-}
-
-/// Seconds of work, which must not hold up the news: its message comes when it is done.
-fn aside<T>(
-    messages: &Sender<Message>,
-    work: impl FnOnce() -> Result<T, String> + Send + 'static,
-    told: impl FnOnce(Result<T, String>) -> Message + Clone + Send + 'static,
-) -> Vec<Message> {
-    let (messages, refused) = (messages.clone(), told.clone());
-    let begun = thread::Builder::new().name("aside".to_owned()).spawn(move || {
-        // Nobody listens when the dashboard has been left.
-        let _ = messages.send(told(caught(work)));
-    });
-    match begun {
-        Ok(_) => Vec::new(),
-        Err(error) => vec![refused(Err(format!("starting a thread: {error}")))],
-    }
-}
-
-/// A command as the message line says it.
-fn order(command: &crate::runs::command::Command) -> &'static str {
-    match command {
-        Command::Pause => "pausing after this step",
-        Command::Resume => "going on",
-        Command::Stop => "writing a checkpoint, then stopping",
-        Command::Checkpoint => "writing a checkpoint",
-        Command::Sample { .. } => "making a preview",
-        Command::PreviewEvery { .. } => "preview cadence changed",
-    }
 }

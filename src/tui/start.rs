@@ -1,61 +1,64 @@
-//! Opening the dashboard on a lab: theme, image protocol, watchdog, then the shell.
+//! Opens the dashboard on a lab: probes the terminal, then starts the watchdog and the shell.
 
+use crate::config::lab_settings::{MouseChoice, ThemeChoice};
 use std::time::Instant;
 
 use anyhow::Context;
 
-use super::app::{App, OpenRun};
 use super::disk::Disk;
-use super::input::Decoder;
+use super::input::decoder::Decoder;
 use super::notify::Bell;
 use super::pictures::Depth;
 use super::probe::Wish;
 use super::shell::Left;
+use super::state::{App, Notice, OpenRun};
 use super::terminal::Raw;
 use super::theme::Theme;
 use super::{probe, shell, watchdog};
 use crate::config::Lab;
-use crate::config::lab_settings::{MouseChoice, ThemeChoice};
-use crate::runs::event::NoticeLevel;
 use crate::runs::runs_dir::RunsDir;
 
-/// What the dashboard is opened on, and how.
+/// How the dashboard is opened.
 #[derive(Clone, Debug, Default)]
 pub struct Opening {
-    /// A run's whole name; the newest live one if not given.
+    /// The id of the run to open; by default the newest live run.
     pub run: Option<String>,
-    /// Nothing can be launched or steered.
+    /// Whether nothing can be launched or steered.
     pub read_only: bool,
 }
 
-/// Shows the dashboard until the user leaves. The terminal must be a terminal.
+/// Shows the dashboard until the user leaves. Standard input and output must be a terminal.
+///
+/// # Errors
+///
+/// If the terminal cannot be set up or written to.
 pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<Left> {
     let is_built_in = lab.path.is_none();
     let settings = lab.settings;
     let mut app = App::new(lab.experiments, settings.runs_dir.display().to_string());
     if is_built_in {
         let words = "no lab.toml here: built-in experiments are shown; 'mosaic init' writes them";
-        app.say(NoticeLevel::Info, words);
+        app.notify(Notice::info(words));
     }
     app.read_only = opening.read_only;
-    app.watched = opening.run.map(OpenRun::new);
+    app.open_run = opening.run.map(OpenRun::new);
     // An empty NO_COLOR counts as unset (no-color.org).
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    app.depth = Depth::new(settings.colours);
-    app.mouse = settings.mouse == MouseChoice::On;
+    app.display.depth = Depth::new(settings.colours);
+    app.display.mouse = settings.mouse == MouseChoice::On;
     watchdog::start();
-    // Raw from here on: an answer that comes late finds a reader that knows it is one.
+    // Raw mode from here on: a late answer is read by a decoder that recognises it.
     let mut raw = Raw::enter().context("putting the terminal into raw mode")?;
     let mut decoder = Decoder::new(Instant::now());
     let asks_background = settings.theme == ThemeChoice::Auto && !no_colour;
     let wish = Wish { pictures: settings.images, background: asks_background, cell: true };
     let found = probe::probe(&wish, &mut raw, &mut decoder);
     app.theme = Theme::new(settings.theme, no_colour, found.background);
-    app.protocol = found.protocol;
-    app.protocols = found.available;
-    app.cell = found.cell;
+    app.display.protocol = found.protocol;
+    app.display.protocols = found.available;
+    app.display.cell_pixels = found.cell;
     if let Some(note) = found.note {
-        app.say(NoticeLevel::Warning, note);
+        app.notify(Notice::warning(note));
     }
     let disk = Disk::new(RunsDir::new(settings.runs_dir), settings.device);
     shell::run(&mut app, Box::new(disk), Bell::new(settings.notify), raw, decoder)

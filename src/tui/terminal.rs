@@ -1,15 +1,15 @@
-//! The terminal's modes and the signals that must not leave it in ours.
+//! The modes of the terminal, and the signals that must not leave it in raw mode.
 //!
 //! ```text
-//! TERM, INT, QUIT   settings back, main screen, exit code 128 + signal
-//! TSTP              settings back, main screen, stopped
-//! CONT              raw again, the dashboard's screen again, drawn anew (whoever stopped us)
-//! WINCH             drawn in the new size
-//! HUP               the system's default: the terminal is gone (`watchdog` ends what a shell did not)
+//! TERM, INT, QUIT   restore settings and main screen, exit with code 128 + signal
+//! TSTP              restore settings and main screen, stop
+//! CONT              raw mode and the dashboard's screen again, draw every cell
+//! WINCH             draw in the new size
+//! HUP               the system's default: the terminal is gone (`watchdog` ends a process that is not sent it)
 //! ```
 //!
-//! Signals are kept back only between [`Raw::enter`] and its end, the questions at the start (`probe`) included; before and after they do what they do
-//! to any process. An uncaught signal would leave a terminal that echoes nothing.
+//! Signals are caught only from [`Raw::enter`] until [`Raw`] is dropped, which includes the queries of `probe`. Before and
+//! after, they have their default effect. An uncaught signal would leave a terminal without echo.
 
 use std::io::{self, Write};
 use std::process;
@@ -32,25 +32,26 @@ use signal_hook::consts::{SIGCONT, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::Signals;
 
-use super::input::Owed;
+use super::input::reader::PendingAnswer;
 use super::message::Message;
 
-/// What a shell adds to a signal's number for the exit code of a process that it ended.
+/// Added to a signal's number for the exit code, as shells do.
 const EXIT_CODE: i32 = 128;
-/// How long an answer of the terminal is waited for before others read from it.
+/// How long to wait for an answer of the terminal before other programs read from it.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
-/// A dashboard that cannot even leave (a terminal that takes no output) is ended after this.
+/// After this time, a dashboard that cannot leave (the terminal accepts no output) is ended.
 const PATIENCE: Duration = Duration::from_secs(2);
 const ENDING: [i32; 3] = [SIGTERM, SIGINT, SIGQUIT];
 
-/// A terminal in raw mode. Its settings come back when this is dropped.
+/// A terminal in raw mode. Dropping it restores the settings.
 #[derive(Debug)]
 pub struct Raw {
-    /// Taken by the thread that waits for them.
+    /// `None` once the signal thread has taken them.
     signals: Option<Signals>,
 }
 
-/// Whether signals have their default effect; registered once for the process, because a signal that was ever caught never gets it back by itself.
+/// Whether signals have their default effect. Registered once per process: a signal that was caught once does not get its
+/// default effect back by itself.
 fn is_default() -> io::Result<Arc<AtomicBool>> {
     static DEFAULT: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     if let Some(flag) = DEFAULT.get() {
@@ -64,18 +65,23 @@ fn is_default() -> io::Result<Arc<AtomicBool>> {
 }
 
 impl Raw {
-    /// No echo, no line editing, keys at once; signals are kept back.
+    /// Enters raw mode: no echo, no line editing, every key at once. Signals are caught from here on.
+    ///
+    /// # Errors
+    ///
+    /// If standard input is no terminal, or signals cannot be caught.
     pub fn enter() -> io::Result<Self> {
         let is_default = is_default()?;
         let signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH])?;
         is_default.store(false, Ordering::SeqCst);
-        // From here on dropping undoes what was done.
+        // From here on, dropping `raw` restores the settings.
         let raw = Self { signals: Some(signals) };
         enable_raw_mode()?;
         Ok(raw)
     }
 
-    /// For a command that writes lines while an answer is out: they end as ever, and Ctrl-C is a signal; nothing is echoed.
+    /// For a command that writes lines while it waits for an answer: newlines work as usual and Ctrl-C is a signal, but
+    /// nothing is echoed.
     pub fn write_lines(&self) -> io::Result<()> {
         let mut modes = tcgetattr(io::stdin())?;
         modes.output_modes |= OutputModes::OPOST;
@@ -83,8 +89,8 @@ impl Raw {
         Ok(tcsetattr(io::stdin(), OptionalActions::Now, &modes)?)
     }
 
-    /// Does what signals ask that came meanwhile: ends the process, or stops it and goes on in raw mode. For a loop that waits for answers.
-    /// `settle` is what there is to do before others read from this terminal.
+    /// Handles the signals that have arrived: ends the process, or stops it and then returns to raw mode. For a loop that
+    /// waits for answers. `settle` is called before other programs read from the terminal.
     pub fn heed(&mut self, mut settle: impl FnMut()) -> io::Result<()> {
         let Some(signals) = &mut self.signals else { return Ok(()) };
         for signal in signals.pending() {
@@ -95,7 +101,7 @@ impl Raw {
                     stop(false);
                     enable_raw_mode()?;
                 }
-                // Stopped by SIGSTOP, which nobody can catch: a shell has put its own settings in place.
+                // Stopped by SIGSTOP, which cannot be caught: a shell has changed the settings.
                 SIGCONT => {
                     disable_raw_mode()?;
                     enable_raw_mode()?;
@@ -111,7 +117,7 @@ impl Raw {
         Ok(())
     }
 
-    /// From now on a thread turns signals into messages.
+    /// Starts a thread that turns signals into messages.
     pub fn send_signals(&mut self, messages: Sender<Message>) -> io::Result<()> {
         let Some(mut signals) = self.signals.take() else { return Ok(()) };
         let work = move || {
@@ -120,7 +126,7 @@ impl Raw {
                     SIGWINCH => Message::Resized,
                     SIGTSTP => Message::Suspend { group: false },
                     SIGCONT => Message::Continued,
-                    // Numbers of signals are small.
+                    // Signal numbers are small.
                     signal => Message::Ended(signal as u8),
                 };
                 let ends = ENDING.contains(&signal);
@@ -140,14 +146,14 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // Nothing useful can be done about a terminal that vanished meanwhile.
+        // Nothing can be done about a terminal that is gone.
         let _ = disable_raw_mode();
         let _ = self.heed_at_end();
     }
 }
 
 impl Raw {
-    /// A signal that came last has its effect, now that the terminal is as it was.
+    /// Lets a signal that arrived last have its effect, after the settings were restored.
     fn heed_at_end(&mut self) -> io::Result<()> {
         is_default()?.store(true, Ordering::SeqCst);
         let Some(signals) = &mut self.signals else { return Ok(()) };
@@ -158,15 +164,15 @@ impl Raw {
     }
 }
 
-/// The dashboard's screen, for a terminal in raw mode.
+/// Switches to the dashboard's screen, on a terminal in raw mode.
 pub fn show_screen() -> io::Result<()> {
     execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
 }
 
-/// The main screen, and then the settings from before. What the terminal was asked and has not answered would be typed into the shell: it is
-/// waited for in between, while nothing is echoed.
-pub fn restore(owed: &Owed) {
-    // Nothing more can be done for a terminal that does not take these.
+/// Restores the main screen, then the settings. In between, while nothing is echoed, it waits for an answer of the terminal,
+/// which would otherwise be typed into the shell.
+pub fn restore(pending_answer: &PendingAnswer) {
+    // Nothing can be done for a terminal that does not accept these.
     let _ = execute!(
         io::stdout(),
         DisableMouseCapture,
@@ -175,32 +181,32 @@ pub fn restore(owed: &Owed) {
         cursor::Show
     );
     let _ = io::stdout().flush();
-    owed.settle(ANSWER_PATIENCE);
+    pending_answer.settle(ANSWER_PATIENCE);
     let _ = disable_raw_mode();
 }
 
-/// Raw mode and the dashboard's screen once more, whatever the settings are now.
+/// Returns to raw mode and the dashboard's screen, whatever the settings are now.
 pub fn come_back() -> io::Result<()> {
-    // A shell may have changed the settings behind our back; raw mode that is on already would not be set again.
+    // A shell may have changed the settings; crossterm would not set raw mode again if it thinks it is on.
     disable_raw_mode()?;
     enable_raw_mode()?;
     show_screen()
 }
 
-/// Whether somebody can continue this process once it is stopped: a shell with job control started it. The system ignores SIGTSTP where that is not
-/// so (POSIX, "orphaned process group").
+/// Whether a shell with job control started this process, so that it can be continued once it is stopped. Otherwise the
+/// system ignores SIGTSTP (POSIX, "orphaned process group").
 pub fn can_stop() -> bool {
     let (Some(parent), Ok(session)) = (getppid(), getsid(None)) else { return false };
-    // A script of the same group is stopped with us; the shell is the one that started the script.
+    // A script of the same group is stopped together with this process; the shell is what started the script.
     let is_shell = getpgid(Some(parent)).ok() != Some(getpgrp()) || session != getpgrp();
     getsid(Some(parent)).ok() == Some(session) && is_shell
 }
 
-/// Stops this process, or with `group` all of its job (the script that started it too), until SIGCONT. The terminal must have been restored. `false` if
-/// that failed.
+/// Stops this process until SIGCONT, or with `group` its whole job, which includes a script that started it. The terminal
+/// must be restored before. Returns false if that failed.
 pub fn stop(group: bool) -> bool {
     match group {
-        // SIGTSTP would come back to ourselves.
+        // SIGTSTP would be caught by this process.
         true => kill_current_process_group(Signal::STOP).is_ok(),
         false => kill_process(getpid(), Signal::STOP).is_ok(),
     }

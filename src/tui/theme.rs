@@ -1,11 +1,12 @@
-//! Colours with a meaning: Okabe & Ito's palette, which the colour-blind tell apart, and none at all
-//! where `NO_COLOR` is set. Every colour has a mark or a word beside it that says the same.
+//! The colours of the dashboard: Okabe and Ito's palette, which people with colour vision deficiency can tell apart, or none
+//! if `NO_COLOR` is set. A character or word beside every colour says the same.
 
 use crate::config::lab_settings::ThemeChoice;
 use ratatui::style::{Color, Modifier, Style};
 
-use super::probe::Background;
+use super::run_condition::RunCondition;
 use crate::runs::event::NoticeLevel;
+use crate::runs::status::RunState;
 
 const ORANGE: Color = Color::Rgb(230, 159, 0);
 const SKY: Color = Color::Rgb(86, 180, 233);
@@ -16,12 +17,19 @@ const PURPLE: Color = Color::Rgb(204, 121, 167);
 const YELLOW: Color = Color::Rgb(240, 228, 66);
 const GREY: Color = Color::Rgb(128, 128, 128);
 
-/// What text stands on, as far as contrast goes: a usual dark background, and white.
+/// The backgrounds assumed for contrast: a usual dark one, and white.
 const BACKGROUNDS: [[u8; 3]; 2] = [[24, 24, 24], [255, 255, 255]];
-/// Text must stand out at least so much (WCAG 2.2, level AA).
+/// Smallest contrast ratio of text (WCAG 2.2, level AA).
 const CONTRAST: f64 = 4.5;
 
-/// Which styles to use.
+/// The brightness of the terminal's background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Background {
+    Dark,
+    Light,
+}
+
+/// The styles of the dashboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
     colours: bool,
@@ -57,7 +65,7 @@ impl Theme {
         if self.colours { Style::new().fg(self.legible(colour)) } else { Style::new() }
     }
 
-    /// The colour, darkened or lightened until it can be read on this theme's background.
+    /// The colour, darkened or lightened until it is legible on this theme's background.
     fn legible(self, colour: Color) -> Color {
         let Color::Rgb(red, green, blue) = colour else { return colour };
         let (behind, towards) =
@@ -72,7 +80,7 @@ impl Theme {
         Color::Rgb(red, green, blue)
     }
 
-    /// The most important curve or word.
+    /// For the most important curve or word.
     pub fn strong(self) -> Style {
         self.colour(if self.light { BLUE } else { SKY }).add_modifier(Modifier::BOLD)
     }
@@ -97,7 +105,7 @@ impl Theme {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
-    /// Curves that are told apart, in order.
+    /// For the curve of this index.
     pub fn curve(self, index: usize) -> Style {
         self.colour([SKY, GREEN, YELLOW, VERMILLION, PURPLE, ORANGE, BLUE][index % 7])
     }
@@ -110,24 +118,25 @@ impl Theme {
         }
     }
 
-    /// The colour of a run's state.
-    pub fn state(self, state: &str) -> Style {
-        match state {
-            "training" | "comparing" => self.strong(),
-            "finished" => self.good(),
-            "failed" | "lost" => self.bad(),
-            "queued" | "paused" | "stopped" | "newer" => self.warning(),
+    /// For the condition of a run.
+    pub fn condition(self, condition: RunCondition) -> Style {
+        match condition {
+            RunCondition::Reported(RunState::Training | RunState::Comparing) => self.strong(),
+            RunCondition::Reported(RunState::Finished) => self.good(),
+            RunCondition::Reported(RunState::Failed) | RunCondition::Lost => self.bad(),
+            RunCondition::Reported(RunState::Queued | RunState::Paused | RunState::Stopped)
+            | RunCondition::Newer => self.warning(),
             _ => Style::new(),
         }
     }
 }
 
-/// Whether text of a colour stands out by at least so much (a contrast ratio) on a light or dark background.
+/// Whether text of a colour has at least this contrast ratio on a light or dark background.
 pub fn stands_out(colour: [u8; 3], light: bool, ratio: f64) -> bool {
     contrast(colour, BACKGROUNDS[usize::from(light)]) >= ratio
 }
 
-/// How much one colour stands out from another, 1 to 21 (WCAG 2.2).
+/// The contrast ratio of two colours, 1 to 21 (WCAG 2.2).
 fn contrast(one: [u8; 3], other: [u8; 3]) -> f64 {
     let luminance = |colour: [u8; 3]| -> f64 {
         let linear = colour.map(|value| {
@@ -177,7 +186,13 @@ mod tests {
     #[test]
     fn no_colour_means_no_colour() {
         let plain = Theme::new(ThemeChoice::Auto, true, None);
-        let all = [plain.strong(), plain.good(), plain.bad(), plain.curve(2), plain.state("lost")];
+        let all = [
+            plain.strong(),
+            plain.good(),
+            plain.bad(),
+            plain.curve(2),
+            plain.condition(RunCondition::Lost),
+        ];
         assert!(all.iter().all(|style| style.fg.is_none() && style.bg.is_none()));
     }
 }

@@ -1,4 +1,4 @@
-//! A line of text while it is typed: a cursor that goes by letters and words, and what is pasted.
+//! A line of text that is being typed, with a cursor and line-editing keys.
 
 use ratatui::crossterm::event::{Event, KeyEvent};
 use ratatui::style::{Modifier, Style};
@@ -10,7 +10,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::words::{clipped, columns, ending};
 use crate::console::plain::is_harmful;
 
-/// The text and the place in it where letters go.
+/// The text and its cursor.
 #[derive(Clone, Debug, Default)]
 pub struct Typed(Input);
 
@@ -35,13 +35,13 @@ impl Typed {
         self.0.reset();
     }
 
-    /// A key as line editors take it: letters, arrows, Home, End, Backspace, Delete, Ctrl-A, -E, -K, -U, -W, -Y. Whether it
-    /// changed the text.
+    /// Handles a key as line editors do: letters, arrows, Home, End, Backspace, Delete, Ctrl-A, -E, -K, -U, -W, -Y. Returns
+    /// whether the text changed.
     pub fn on_key(&mut self, key: KeyEvent) -> bool {
         self.0.handle_event(&Event::Key(key)).is_some_and(|changed| changed.value)
     }
 
-    /// Pasted text at the cursor, as one line and without control characters.
+    /// Inserts text at the cursor, as one line and without control characters.
     pub fn paste(&mut self, text: &str) {
         let line = text.trim().replace(['\r', '\n', '\t'], " ");
         for letter in line.chars().filter(|letter| !is_harmful(*letter)) {
@@ -49,8 +49,8 @@ impl Typed {
         }
     }
 
-    /// The part around the cursor that `width` columns have room for. The cursor is an underscore behind the last letter; within
-    /// the text, its letter stands out from `style`.
+    /// The part around the cursor that fits into `width` columns. The cursor is an underscore after the last letter, or a
+    /// letter whose style is the reverse of `style`.
     pub fn spans(&self, width: usize, style: Style) -> Vec<Span<'static>> {
         let at = self.text().char_indices().nth(self.0.cursor()).map_or(self.text().len(), |c| c.0);
         let (before, rest) = self.text().split_at(at);

@@ -1,10 +1,9 @@
 //! Ends the dashboard when its terminal is gone.
 //!
-//! crossterm spins or sleeps for ever on a dead terminal once SIGHUP is caught, ignored (`nohup`) or
-//! never sent (no controlling terminal). SIGHUP therefore keeps its default here, and this thread is
-//! the second rope. It asks for no input (`POLLIN`), so it neither spins nor eats keys. It touches no
-//! run: runs live in their own sessions. Ending the process is its whole purpose, which is why this is
-//! the one place in the dashboard that calls `exit`.
+//! A program can spin or sleep for ever on a dead terminal if SIGHUP is caught, ignored (`nohup`) or never sent (no
+//! controlling terminal). SIGHUP therefore keeps its default effect, and this thread handles the other cases. It polls for
+//! hang-ups only and not for input (`POLLIN`), so it neither spins nor takes keys. Runs are in sessions of their own and
+//! are not affected.
 
 use std::fs::File;
 use std::io::{self, IsTerminal};

@@ -1,53 +1,9 @@
-//! States, numbers and durations as the dashboard writes them.
+//! Numbers, durations and names as the dashboard writes them.
 
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 use crate::console;
-use crate::runs::liveness::Health;
-use crate::runs::runs_dir::RunSummary;
-use crate::runs::status::RunState;
-
-pub fn state(state: RunState) -> &'static str {
-    match state {
-        RunState::Queued => "queued",
-        RunState::Starting => "starting",
-        RunState::Training => "training",
-        RunState::Paused => "paused",
-        RunState::Comparing => "comparing",
-        RunState::Finished => "finished",
-        RunState::Stopped => "stopped",
-        RunState::Failed => "failed",
-    }
-}
-
-/// A run's state in one word; a dead worker is *lost*, whatever it last said, and what a newer
-/// mosaic wrote is not guessed.
-pub fn run_state(run: &RunSummary) -> &'static str {
-    match (run.health, &run.status) {
-        (Health::Lost, _) => "lost",
-        (Health::Silent, _) => "silent",
-        (Health::Newer, _) => "newer",
-        (Health::Undecided, _) => "checking",
-        (_, Some(status)) => state(status.state),
-        (_, None) => "launching",
-    }
-}
-
-/// A mark that tells states apart without colour.
-pub fn mark(run: &RunSummary) -> &'static str {
-    match run_state(run) {
-        "training" => "▶",
-        "comparing" => "◆",
-        "queued" => "⋯",
-        "paused" => "‖",
-        "finished" => "✓",
-        "stopped" => "■",
-        "failed" | "lost" => "✗",
-        "newer" => "?",
-        _ => "…",
-    }
-}
 
 /// `m:ss` or `h:mm:ss`.
 pub fn duration(seconds: f64) -> String {
@@ -59,7 +15,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// Bytes in the largest unit that leaves at least one: `812 MiB`, `12.3 GiB`.
+/// Bytes in the largest unit that is not larger: `812 MiB`, `12.3 GiB`.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut value = n as f64;
@@ -72,7 +28,7 @@ pub fn bytes(n: u64) -> String {
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
-/// Three significant digits, as an axis wants them.
+/// About three significant digits, for axes.
 pub fn number(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
@@ -88,7 +44,7 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// Five significant digits, for readings; whole numbers whole.
+/// Five significant digits, for readings; whole numbers have all their digits.
 pub fn precise(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
@@ -103,12 +59,12 @@ pub fn precise(value: f64) -> String {
     }
 }
 
-/// Columns that a text takes on the screen: two for many Asian letters and emoji, none for marks over a letter.
+/// The columns that a text takes on the screen: two for many Asian characters and emoji, none for combining marks.
 pub fn columns(text: &str) -> usize {
     console::line(text).width()
 }
 
-/// At most `width` columns, cut between whole letters; what is cut is shown by an ellipsis.
+/// The text in at most `width` columns, cut between graphemes and then ended by an ellipsis.
 pub fn clipped(text: &str, width: usize) -> String {
     let text = &*console::line(text);
     if text.width() <= width {
@@ -120,7 +76,7 @@ pub fn clipped(text: &str, width: usize) -> String {
     }
 }
 
-/// Lines that a text takes where it is `width` columns wide and words are not broken, unless they are longer than that.
+/// The lines that a text takes when it is wrapped at `width` columns; only words that are wider are broken.
 pub fn lines_of(text: &str, width: usize) -> usize {
     let width = width.max(1);
     let (mut lines, mut used) = (1, 0);
@@ -137,7 +93,7 @@ pub fn lines_of(text: &str, width: usize) -> usize {
     lines
 }
 
-/// The end of a text that may be too long for `width` columns.
+/// The end of a text in at most `width` columns, after an ellipsis if it is cut.
 pub fn ending(text: &str, width: usize) -> String {
     let text = &*console::line(text);
     if text.width() <= width {
@@ -152,7 +108,7 @@ pub fn ending(text: &str, width: usize) -> String {
     "…".to_owned() + &kept.into_iter().rev().collect::<String>()
 }
 
-/// As many whole letters as fit into `width` columns.
+/// The first graphemes of a text that fit into `width` columns.
 fn start(text: &str, width: usize) -> String {
     let mut used = 0;
     let fits = |letter: &&str| {
@@ -162,10 +118,10 @@ fn start(text: &str, width: usize) -> String {
     text.graphemes(true).take_while(fits).collect()
 }
 
-/// At most `width` columns of a name whose end tells it from others: the middle is cut.
+/// A name in at most `width` columns. Its middle is cut, because its end tells it from other names.
 pub fn clipped_name(name: &str, width: usize) -> String {
     let name = &*console::line(name);
-    // Room for a run's suffix; less than that is no better than none.
+    // Room for the suffix of a run's id; a part of the suffix would be useless.
     let end = 7.min(width / 2);
     if name.width() <= width || end < 4 {
         return clipped(name, width);
@@ -180,7 +136,7 @@ pub fn clipped_name(name: &str, width: usize) -> String {
     start(name, width - end - 1) + "…" + &letters[first..].concat()
 }
 
-/// Filled up with blanks to `width` columns, or clipped to them.
+/// The text filled with blanks to `width` columns, or clipped to them.
 pub fn padded(text: &str, width: usize) -> String {
     let text = clipped(text, width);
     let blanks = width - text.width();

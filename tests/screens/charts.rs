@@ -1,4 +1,4 @@
-//! Charts: the crosshair, the quantities they cycle through, letters and dots, and their export to files.
+//! Charts: the crosshair, what they turn through, letters and dots, and what of them becomes files.
 
 use mosaic_lab::config::lab_settings::ThemeChoice;
 use mosaic_lab::evaluation::calibration::{
@@ -6,9 +6,10 @@ use mosaic_lab::evaluation::calibration::{
 };
 use mosaic_lab::runs::liveness::Health;
 use mosaic_lab::runs::status::RunState;
-use mosaic_lab::tui::app::{App, OpenRun};
-use mosaic_lab::tui::curves::TURNS;
+use mosaic_lab::tui::curves::UPPER_CHART;
 use mosaic_lab::tui::message::{Effect, Message};
+use mosaic_lab::tui::state::{App, OpenRun};
+use mosaic_lab::tui::tab::Tab;
 use mosaic_lab::tui::theme::Theme;
 use mosaic_lab::tui::update::update;
 use mosaic_lab::tui::view::view;
@@ -35,7 +36,7 @@ fn the_crosshair_reads_recorded_values_and_differences() {
     press(&mut app, KeyCode::Char('2'));
     press(&mut app, KeyCode::Char('c'));
     let reading = |app: &App| {
-        let all = app.readings();
+        let all = app.crosshair_readings();
         assert_eq!(all.len(), 1);
         let here = all[0].here.unwrap();
         (here.x, here.raw, all[0].anchor.map(|anchor| anchor.x))
@@ -50,7 +51,7 @@ fn the_crosshair_reads_recorded_values_and_differences() {
     press(&mut app, KeyCode::Char('h'));
     assert_eq!(reading(&app), (1270.0, 1.0 / 127.0, Some(1280.0)));
     insta::assert_snapshot!("crosshair-80x24", screen(&app, 80, 24));
-    // The line is at its step's fraction of the axis at every size.
+    // The line stands at its step's share of the axis, whatever the size.
     for (width, height) in [(80, 24), (120, 36), (200, 60)] {
         let buffer = cells(&app, width, height);
         let find = |symbol| (8..width - 1).find(|x| buffer[(*x, 3)].symbol() == symbol);
@@ -58,32 +59,32 @@ fn the_crosshair_reads_recorded_values_and_differences() {
         let share = f64::from(line - 7) / f64::from(width - 9);
         assert!((share - 1260.0 / 1480.0).abs() < 0.02 && line <= anchor, "{share} at {width}");
     }
-    // The non-finite value is shown as such.
+    // The broken value is read as what it is.
     (0..52).for_each(|_| drop(press(&mut app, KeyCode::Left)));
     assert!(reading(&app).0 == 750.0 && reading(&app).1.is_nan());
     assert!(screen(&app, 80, 24).contains("not finite"));
     assert_eq!(press(&mut app, KeyCode::Char('L')), [], "faster, not the log");
     press(&mut app, KeyCode::Char('c'));
-    assert!(app.crosshair.is_none());
+    assert!(app.charts.crosshair.is_none());
     press(&mut app, KeyCode::Char('L'));
-    assert_eq!(app.tab, 5, "the log");
+    assert_eq!(app.screen.tab, Tab::Log, "the log");
 }
 
 #[test]
 fn the_crosshair_stays_within_the_window_and_ends_with_escape() {
     let mut app = watching();
     press(&mut app, KeyCode::Char('c'));
-    assert_eq!(app.tab, 1, "it shows the charts");
+    assert_eq!(app.screen.tab, Tab::Charts, "it shows the charts");
     press(&mut app, KeyCode::Char('+'));
     for _ in 0..200 {
         press(&mut app, KeyCode::Left);
     }
-    assert_eq!(app.crosshair.unwrap().x, 750.0, "half of the steps are seen");
+    assert_eq!(app.charts.crosshair.unwrap().x, 750.0, "half of the steps are seen");
     press(&mut app, KeyCode::Esc);
-    assert!(app.crosshair.is_none());
+    assert!(app.charts.crosshair.is_none());
     let mut empty = App::new(experiments(), "checkpoints".into());
     press(&mut empty, KeyCode::Char('c'));
-    assert!(empty.crosshair.is_none() && empty.said.is_some());
+    assert!(empty.charts.crosshair.is_none() && empty.notice.is_some());
 }
 
 fn calibration() -> Calibration {
@@ -128,27 +129,30 @@ fn charts_turn_through_every_quantity_and_say_what_was_not_recorded() {
     let mut app = watching();
     press(&mut app, KeyCode::Char('2'));
     let mut asked = Vec::new();
-    for quantity in TURNS {
-        assert_eq!(app.quantity, quantity);
+    for quantity in UPPER_CHART {
+        assert_eq!(app.charts.quantity, quantity);
         let shown = screen(&app, 80, 24);
-        let is_recorded = app.watched.as_ref().unwrap().curves.of(quantity).next().is_some();
+        let is_recorded = app.open_run.as_ref().unwrap().curves.of(quantity).next().is_some();
         assert!(shown.contains(quantity.name()), "{quantity:?}");
         assert_eq!(shown.contains("not recorded"), !is_recorded, "{quantity:?}");
         asked.extend(press(&mut app, KeyCode::Char('g')));
     }
     assert_eq!(asked, vec![Effect::LoadCalibration(RUN.into()); 4], "read when it is looked at");
-    // Gradient norms were not recorded here, and no machine has been calibrated yet.
-    app.quantity = TURNS[2];
+    // Gradient norms were not measured here, and no machine was calibrated yet.
+    app.charts.quantity = UPPER_CHART[2];
     assert!(screen(&app, 80, 24).contains("not recorded: it comes with the first metrics"));
-    app.quantity = TURNS[12];
+    app.charts.quantity = UPPER_CHART[12];
     let found =
         Message::Calibration { run: RUN.into(), calibration: Ok(Some(Box::new(calibration()))) };
     update(&mut app, found);
     insta::assert_snapshot!("calibrated-80x24", screen(&app, 80, 24));
-    app.quantity = TURNS[11];
-    let names: Vec<String> = app.charted().into_iter().map(|curve| curve.name).collect();
+    app.charts.quantity = UPPER_CHART[11];
+    let names: Vec<String> = app.chart_curves().into_iter().map(|curve| curve.name).collect();
     assert_eq!(names, ["els", "attention-similarity"]);
-    assert_eq!(app.charted()[0].series[..], [(0.25, 3.0), (0.5, 5.0), (0.75, 7.0), (1.0, 9.0)]);
+    assert_eq!(
+        app.chart_curves()[0].series[..],
+        [(0.25, 3.0), (0.5, 5.0), (0.75, 7.0), (1.0, 9.0)]
+    );
 }
 
 fn ten_runs() -> App {
@@ -262,7 +266,7 @@ fn nothing_that_a_name_note_or_message_holds_reaches_the_terminal_as_an_order() 
     }
     press(&mut app, KeyCode::Char('1'));
     assert_eq!(column(&app, 2)[..3], column(&app, 3)[..3], "the list's border is straight");
-    app.watched = Some(OpenRun::new(evil.into()));
+    app.open_run = Some(OpenRun::new(evil.into()));
     update(&mut app, Message::Log { run: evil.into(), log: Ok(format!("line {evil}\n{evil}")) });
     for key in "61:".chars() {
         press(&mut app, KeyCode::Char(key));

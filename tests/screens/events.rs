@@ -1,4 +1,4 @@
-//! The mouse, updates of runs, and ten thousand random events.
+//! The mouse, news of runs, and ten thousand random events.
 
 use mosaic_lab::runs::event::NoticeLevel;
 use mosaic_lab::runs::format::NewerFormat;
@@ -6,10 +6,11 @@ use mosaic_lab::runs::holder::Steering;
 use mosaic_lab::runs::liveness::Health;
 use mosaic_lab::runs::runs_dir::RunSummary;
 use mosaic_lab::runs::status::RunState;
-use mosaic_lab::tui::app::{App, Popup, TABS};
+use mosaic_lab::tui::inspector_keys::INSPECTOR_BINDINGS;
 use mosaic_lab::tui::keys::{Action, BINDINGS};
-use mosaic_lab::tui::look::LOOK_BINDINGS;
 use mosaic_lab::tui::message::{Effect, Message};
+use mosaic_lab::tui::state::{App, Notice, Popup};
+use mosaic_lab::tui::tab::Tab;
 use mosaic_lab::tui::update::update;
 use proptest::prelude::*;
 use ratatui::crossterm::event::{
@@ -18,7 +19,7 @@ use ratatui::crossterm::event::{
 
 use crate::fixture::*;
 
-/// Draws first, as the shell does, because the mouse refers to the drawn frame.
+/// As the shell does: what was drawn is what the mouse points at.
 fn click(app: &mut App, size: (u16, u16), at: (u16, u16), kind: MouseEventKind) -> Vec<Effect> {
     seen(app, size.0, size.1);
     let (column, row) = at;
@@ -31,27 +32,27 @@ fn the_mouse_chooses_runs_and_tabs_and_turns_what_is_under_it() {
     let down = MouseEventKind::Down(MouseButton::Left);
     let size = (200, 60);
     let effects = click(&mut app, size, (5, 3), down);
-    assert_eq!(effects, [Effect::Watch("glyphs-cnn-3abcd0".into())]);
+    assert_eq!(effects, [Effect::Open("glyphs-cnn-3abcd0".into())]);
     assert_eq!(click(&mut app, size, (5, 3), down), [], "it is on screen already");
     assert_eq!(click(&mut app, size, (5, 4), down), [], "there is no third run");
     let effects = click(&mut app, size, (5, 3), MouseEventKind::ScrollUp);
-    assert_eq!(effects, [Effect::Watch(RUN.into())]);
+    assert_eq!(effects, [Effect::Open(RUN.into())]);
     click(&mut app, size, (80, 20), MouseEventKind::ScrollUp);
-    assert_eq!(app.window.zoom, 1);
+    assert_eq!(app.charts.window.zoom, 1);
     let head = screen(&app, 200, 60);
     let tab = head.lines().next().unwrap().find("4 settings").unwrap() as u16;
     click(&mut app, size, (tab, 0), down);
-    assert_eq!(app.tab, 3);
+    assert_eq!(app.screen.tab, Tab::Settings);
     let experiment = Ok(Box::new(experiments().remove(0)));
     update(&mut app, Message::Experiment { run: RUN.into(), experiment });
     click(&mut app, size, (80, 20), MouseEventKind::ScrollDown);
-    assert_eq!(app.setting, 1);
-    // A popup receives the wheel, and clicks do not pass through it.
+    assert_eq!(app.cursors.setting, 1);
+    // A popup takes the wheel, and no click goes through it.
     press(&mut app, KeyCode::Char('?'));
     click(&mut app, size, (80, 20), MouseEventKind::ScrollDown);
-    assert_eq!(app.popup, Popup::Help { first: 1 });
+    assert_eq!(app.popup, Some(Popup::Help { first: 1 }));
     assert_eq!(click(&mut app, size, (5, 3), down), []);
-    assert_eq!(app.popup, Popup::Help { first: 1 });
+    assert_eq!(app.popup, Some(Popup::Help { first: 1 }));
 }
 
 #[test]
@@ -80,68 +81,69 @@ fn a_marked_run_that_is_deleted_or_renamed_loses_its_mark() {
         let mut app = watching();
         press(&mut app, KeyCode::Char(' '));
         press(&mut app, KeyCode::Down);
-        let both = [Effect::Follow(vec![RUN.into(), other.into()])];
+        let both = [Effect::FollowMarked(vec![RUN.into(), other.into()])];
         assert_eq!(press(&mut app, KeyCode::Char(' ')), both);
         app
     };
     let mut app = marked();
     let left = vec![run(other, RunState::Training, Health::Lost)];
     let effects = update(&mut app, Message::Runs(left.clone()));
-    assert_eq!(effects, [Effect::Follow(vec![other.into()])]);
+    assert_eq!(effects, [Effect::FollowMarked(vec![other.into()])]);
     assert!(!screen(&app, 120, 36).contains(RUN), "nothing is left of it");
     assert_eq!(update(&mut app, Message::Runs(left)), []);
 
-    // The run on screen disappears: another one is shown, with one notice.
+    // The one on screen goes: another is shown, and that is said once.
     let mut app = marked();
-    app.said = None;
+    app.notice = None;
     let left = vec![run(RUN, RunState::Training, Health::Alive)];
     let effects = update(&mut app, Message::Runs(left.clone()));
-    assert_eq!(effects[0], Effect::Follow(vec![RUN.into()]));
-    // A run missing from the list may still appear, as long as nothing is known about it.
-    assert_eq!(app.watched.as_ref().unwrap().id, other);
+    assert_eq!(effects[0], Effect::FollowMarked(vec![RUN.into()]));
+    // What the list has not got yet may still come, so long as nothing is known of it.
+    assert_eq!(app.open_run.as_ref().unwrap().id, other);
     let experiment = Ok(Box::new(experiments().remove(0)));
     update(&mut app, Message::Experiment { run: other.into(), experiment });
     let effects = update(&mut app, Message::Runs(left.clone()));
-    assert_eq!(effects, [Effect::Watch(RUN.into())]);
+    assert_eq!(effects, [Effect::Open(RUN.into())]);
     let words = format!("{other} is gone; another run is shown");
-    assert_eq!(app.said.take().unwrap().1, words);
+    assert_eq!(app.notice.take().unwrap().text, words);
     update(&mut app, Message::Runs(left));
-    assert_eq!(app.said, None);
+    assert_eq!(app.notice, None);
 
     let mut app = marked();
     let renamed = Message::Renamed { from: RUN.into(), renamed: Ok("baseline-3abcde".into()) };
-    assert_eq!(update(&mut app, renamed), [Effect::Follow(vec![other.into()])]);
+    assert_eq!(update(&mut app, renamed), [Effect::FollowMarked(vec![other.into()])]);
 }
 
 #[test]
 fn answers_go_with_the_next_key_and_errors_when_they_are_waved_away() {
     let mut app = watching();
     press(&mut app, KeyCode::Char('o'));
-    assert!(app.said.is_some());
+    assert!(app.notice.is_some());
     let mut busy = run(RUN, RunState::Comparing, Health::Alive);
     busy.status.as_mut().unwrap().message = Some("comparing on held-out seeds: 4 of 20".into());
     update(&mut app, Message::Runs(vec![busy]));
     assert!(screen(&app, 120, 36).contains("  comparing on held-out seeds: 4 of 20"));
     press(&mut app, KeyCode::Char('y'));
-    assert_eq!(app.said, None);
-    update(&mut app, Message::Done(Err("the disk is full".into())));
+    assert_eq!(app.notice, None);
+    update(&mut app, Message::Notice(Notice::error("the disk is full")));
     press(&mut app, KeyCode::Char('y'));
     assert!(screen(&app, 80, 24).contains("the disk is full"));
     press(&mut app, KeyCode::Esc);
-    assert_eq!(app.said, None);
+    assert_eq!(app.notice, None);
 }
 
 #[test]
 fn an_answer_that_has_come_true_goes() {
     let mut app = watching();
-    update(&mut app, Message::Done(Ok(format!("{RUN}: pausing after this step"))));
+    let pausing = Notice::info(format!("{RUN}: pausing after this step"));
+    update(&mut app, Message::Notice(pausing.about_command(RUN)));
     update(&mut app, Message::Runs(vec![run(RUN, RunState::Training, Health::Alive)]));
-    assert!(app.said.is_some(), "it is not paused yet");
+    assert!(app.notice.is_some(), "it is not paused yet");
     update(&mut app, Message::Runs(vec![run(RUN, RunState::Paused, Health::Alive)]));
-    assert_eq!(app.said, None);
+    assert_eq!(app.notice, None);
     update(&mut app, Message::Launched(Ok(RUN.into())));
     update(&mut app, Message::Runs(vec![run(RUN, RunState::Training, Health::Alive)]));
-    assert!(app.said.is_some(), "how to leave is not said in vain");
+    assert!(app.notice.is_some(), "how to leave is not said in vain");
 }
 
 #[test]
@@ -165,7 +167,7 @@ fn who_steers_is_shown_and_a_hand_over_is_told() {
     let mut see = |steering: Steering| {
         update(&mut app, Message::Runs(vec![held(&steering)]));
         let seen = screen(&app, 120, 36);
-        (seen, press(&mut app, KeyCode::Char('T')), app.said.take())
+        (seen, press(&mut app, KeyCode::Char('T')), app.notice.take())
     };
     let [hold, release] =
         [Effect::Hold(RUN.into()), Effect::Release(RUN.into())].map(|effect| vec![effect]);
@@ -179,7 +181,7 @@ fn who_steers_is_shown_and_a_hand_over_is_told() {
     let (seen, effects, said) = see(ana.clone());
     assert!(seen.contains("training, steered  step"), "{seen}");
     assert!(seen.contains("ana@pts/3 (process 7) took control of"), "{seen}");
-    assert_eq!((effects, said.unwrap().0), (hold, NoticeLevel::Warning));
+    assert_eq!((effects, said.unwrap().level), (hold, NoticeLevel::Warning));
     let (seen, _, said) = see(ana);
     assert!(seen.contains("ana@pts/3 (process 7) steers this run; T takes control over"), "{seen}");
     assert_eq!(said, None, "it is told once");
@@ -198,11 +200,11 @@ fn a_run_of_a_newer_mosaic_says_so_and_offers_nothing() {
     let seen = screen(&app, 200, 60);
     assert!(seen.contains("written by a newer mosaic (9.9.9) in format 7"), "{seen}");
     for action in [Action::Pause, Action::Stop, Action::Take, Action::Resume] {
-        assert!(!app.can(action), "{action:?}");
+        assert!(!app.is_available(action), "{action:?}");
     }
 }
 
-/// A random event of the dashboard.
+/// What can happen to the dashboard, at random.
 #[derive(Clone, Debug)]
 enum Happening {
     Key(KeyCode, KeyModifiers),
@@ -217,7 +219,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
     let keys: Vec<KeyCode> = BINDINGS
         .iter()
         .map(|row| row.code)
-        .chain(LOOK_BINDINGS.iter().map(|row| row.code))
+        .chain(INSPECTOR_BINDINGS.iter().map(|row| row.code))
         .collect();
     let others = [
         KeyCode::Enter,
@@ -256,13 +258,20 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
     )
 }
 
-/// Invariants that must hold after any event.
+/// What must hold whatever happened.
 fn check(app: &App, effects: &[Effect], was_read_only: bool) {
-    assert!(app.tab < TABS.len() && app.window.zoom <= 12);
-    let seeds =
-        app.watched.as_ref().and_then(|w| w.preview.as_ref()).map_or(0, |s| s.preview.seeds.len());
-    assert!(app.first_seed == 0 || app.first_seed < seeds, "{} of {seeds} seeds", app.first_seed);
-    if let Popup::Launch { cursor } = app.popup {
+    assert!(app.charts.window.zoom <= 12);
+    let seeds = app
+        .open_run
+        .as_ref()
+        .and_then(|run| run.preview.as_ref())
+        .map_or(0, |s| s.preview.seeds.len());
+    assert!(
+        app.cursors.first_seed == 0 || app.cursors.first_seed < seeds,
+        "{} of {seeds} seeds",
+        app.cursors.first_seed
+    );
+    if let Some(Popup::Launch { cursor }) = app.popup {
         assert!(cursor < app.experiments.len());
     }
     let mut marked: Vec<&str> = app.marked.iter().map(|run| run.id.as_str()).collect();
@@ -276,7 +285,7 @@ fn check(app: &App, effects: &[Effect], was_read_only: bool) {
                 | Effect::Resume(_)
                 | Effect::Kill(_)
                 | Effect::Send { .. }
-                | Effect::Preview { .. }
+                | Effect::MakePreview { .. }
                 | Effect::Describe { .. }
                 | Effect::Rename { .. }
                 | Effect::Delete(_)
@@ -286,15 +295,15 @@ fn check(app: &App, effects: &[Effect], was_read_only: bool) {
 }
 
 proptest! {
-    // 64 sequences of 160 events: ten thousand in total.
+    // 64 sequences of 160 happenings: ten thousand of them.
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn ten_thousand_random_events_leave_a_sound_state(all in happenings()) {
         let mut app = watching();
         let mut size = (80, 24);
         for happening in all {
-            // A form opened before the switch to read-only can no longer be submitted.
-            let was_read_only = app.read_only && app.popup == Popup::None;
+            // A form that was opened before is no longer one's own to send.
+            let was_read_only = app.read_only && app.popup.is_none();
             let effects = match happening {
                 Happening::Key(code, modifiers) => update(&mut app, Message::Key(KeyEvent::new(code, modifiers))),
                 Happening::Paste(text) => {
@@ -304,11 +313,11 @@ proptest! {
                 }
                 Happening::Mouse(kind, x, y) => click(&mut app, size, (x, y), kind),
                 Happening::Size(width, height) => {
-                    let before = (app.tab, app.first_seed, app.position());
+                    let before = (app.screen.tab, app.cursors.first_seed, app.open_index());
                     size = (width, height);
                     update(&mut app, Message::Resized);
                     seen(&mut app, width, height);
-                    prop_assert_eq!(before, (app.tab, app.first_seed, app.position()));
+                    prop_assert_eq!(before, (app.screen.tab, app.cursors.first_seed, app.open_index()));
                     Vec::new()
                 }
                 Happening::Runs(n) => {

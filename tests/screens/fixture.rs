@@ -16,8 +16,8 @@ use mosaic_lab::runs::process::ProcessId;
 use mosaic_lab::runs::run_dir::RunDir;
 use mosaic_lab::runs::runs_dir::RunSummary;
 use mosaic_lab::runs::status::{RunState, Status};
-use mosaic_lab::tui::app::App;
 use mosaic_lab::tui::message::{Effect, Message};
+use mosaic_lab::tui::state::App;
 use mosaic_lab::tui::update::update;
 use mosaic_lab::tui::view::view;
 use ratatui::Terminal;
@@ -144,7 +144,7 @@ pub fn watching() -> App {
     let other = run("glyphs-cnn-3abcd0", RunState::Training, Health::Lost);
     let effects =
         update(&mut app, Message::Runs(vec![run(RUN, RunState::Training, Health::Alive), other]));
-    assert_eq!(effects, [Effect::Watch(RUN.into())]);
+    assert_eq!(effects, [Effect::Open(RUN.into())]);
     let experiment = experiments().remove(0);
     update(&mut app, Message::Experiment { run: RUN.into(), experiment: Ok(Box::new(experiment)) });
     let mut events: Vec<Event> =
@@ -178,6 +178,6 @@ pub fn seen(app: &mut App, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     let mut regions = Vec::new();
     terminal.draw(|frame| regions = view(app, frame).regions).unwrap();
-    app.regions = regions;
+    app.screen.regions = regions;
     terminal.backend().to_string()
 }

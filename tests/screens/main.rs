@@ -4,10 +4,10 @@ mod charts;
 mod events;
 mod fixture;
 
+use mosaic_lab::config::lab_settings::ThemeChoice;
 use std::sync::Arc;
 
 use half::f16;
-use mosaic_lab::config::lab_settings::ThemeChoice;
 use mosaic_lab::evaluation::inspect::picture::At;
 use mosaic_lab::evaluation::inspect::{Actor, Inside, Maps, N_LEADING, Trace};
 use mosaic_lab::evaluation::previewing::PreviewRequest;
@@ -18,11 +18,12 @@ use mosaic_lab::runs::command::Command;
 use mosaic_lab::runs::event::{EventBody, NoticeLevel};
 use mosaic_lab::runs::liveness::Health;
 use mosaic_lab::runs::status::RunState;
-use mosaic_lab::tui::app::{App, CHARTS, LOG, Popup, SAMPLES};
-use mosaic_lab::tui::export::Content;
+use mosaic_lab::tui::export::content::Content;
+use mosaic_lab::tui::inspector_keys::INSPECTOR_BINDINGS;
 use mosaic_lab::tui::keys::BINDINGS;
-use mosaic_lab::tui::look::LOOK_BINDINGS;
 use mosaic_lab::tui::message::{Effect, Message};
+use mosaic_lab::tui::state::{App, Popup};
+use mosaic_lab::tui::tab::Tab;
 use mosaic_lab::tui::theme::Theme;
 use mosaic_lab::tui::update::update;
 use mosaic_lab::tui::view::view;
@@ -59,14 +60,14 @@ fn the_setting_that_is_looked_at_is_explained_and_edited() {
     insta::assert_snapshot!("settings-120x36", screen(&app, 120, 36));
     (0..200).for_each(|_| drop(press(&mut app, KeyCode::Down)));
     assert!(screen(&app, 80, 24).contains("calibrate.seeds"), "{}", screen(&app, 80, 24));
-    let last = app.watched.as_ref().unwrap().experiment.as_ref().unwrap().entries().len() - 1;
-    assert_eq!(app.setting, last);
+    let last = app.open_run.as_ref().unwrap().experiment.as_ref().unwrap().entries().len() - 1;
+    assert_eq!(app.cursors.setting, last);
     (0..3).for_each(|_| drop(press(&mut app, KeyCode::Up)));
     press(&mut app, KeyCode::Char('e'));
-    let Popup::Edit(form) = &app.popup else { panic!("no form") };
+    let Some(Popup::Edit(form)) = &app.popup else { panic!("no form") };
     assert_eq!(form.cursor, last - 3);
     press(&mut app, KeyCode::Esc);
-    // Runs that do not differ have no differences to show.
+    // Of runs that do not differ there is nothing to look at.
     press(&mut app, KeyCode::Char(' '));
     press(&mut app, KeyCode::Char('1'));
     let other = "glyphs-cnn-3abcd0";
@@ -76,7 +77,7 @@ fn the_setting_that_is_looked_at_is_explained_and_edited() {
     press(&mut app, KeyCode::Char('4'));
     assert!(screen(&app, 80, 24).contains("all settings are the same"));
     press(&mut app, KeyCode::Down);
-    assert_eq!(app.setting, 0);
+    assert_eq!(app.cursors.setting, 0);
 }
 
 #[test]
@@ -91,37 +92,40 @@ fn keys_are_for_one_panel_of_several_and_z_shows_it_alone() {
         turned.map(|cell| cell.symbol().to_owned()).collect::<String>()
     };
     assert_eq!(title(&app), " runs (2) ");
-    assert_eq!(press(&mut app, KeyCode::Down).len(), 1, "another run is watched");
+    assert_eq!(press(&mut app, KeyCode::Down).len(), 1, "another run is open");
     press(&mut app, KeyCode::Up);
     let mut app = watching();
     seen(&mut app, 120, 36);
     press(&mut app, KeyCode::Tab);
     assert!(title(&app).starts_with(" loss "), "{}", title(&app));
     press(&mut app, KeyCode::Char('+'));
-    let before = app.window;
+    let before = app.charts.window;
     press(&mut app, KeyCode::Left);
-    assert_ne!(app.window, before, "the charts move, not the samples");
+    assert_ne!(app.charts.window, before, "the charts move, not the samples");
     press(&mut app, KeyCode::Char('z'));
-    assert_eq!(app.tab, CHARTS);
+    assert_eq!(app.screen.tab, Tab::Charts);
     seen(&mut app, 120, 36);
     press(&mut app, KeyCode::Char('z'));
-    assert_eq!(app.tab, 0);
+    assert_eq!(app.screen.tab, Tab::Overview);
     seen(&mut app, 120, 36);
     press(&mut app, KeyCode::Tab);
     assert!(title(&app).starts_with(" samples, step 1500"), "{}", title(&app));
     press(&mut app, KeyCode::Down);
-    assert_eq!(app.first_seed, 1);
+    assert_eq!(app.cursors.first_seed, 1);
     press(&mut app, KeyCode::Char('z'));
-    assert_eq!(app.tab, SAMPLES);
+    assert_eq!(app.screen.tab, Tab::Samples);
     press(&mut app, KeyCode::Char('1'));
     seen(&mut app, 120, 36);
     press(&mut app, KeyCode::Tab);
     press(&mut app, KeyCode::Char('z'));
-    assert!(app.expanded && app.tab == 0, "round again: the runs alone");
+    assert!(
+        app.screen.is_expanded && app.screen.tab == Tab::Overview,
+        "round again: the runs alone"
+    );
     seen(&mut app, 120, 36);
     assert_eq!(title(&app), "", "there is no choice");
     press(&mut app, KeyCode::BackTab);
-    assert_eq!(app.tab, LOG, "so the tab is turned");
+    assert_eq!(app.screen.tab, Tab::Log, "so the tab is turned");
 }
 
 #[test]
@@ -161,16 +165,16 @@ fn news_and_log_are_scrolled_back_and_follow() {
 fn marked_runs_stand_beside_the_one_on_screen() {
     let mut app = watching();
     let effects = press(&mut app, KeyCode::Char(' '));
-    assert_eq!(effects, [Effect::Follow(vec![RUN.into()])]);
+    assert_eq!(effects, [Effect::FollowMarked(vec![RUN.into()])]);
     let other = "glyphs-cnn-3abcd0";
-    assert_eq!(press(&mut app, KeyCode::Down), [Effect::Watch(other.into())]);
+    assert_eq!(press(&mut app, KeyCode::Down), [Effect::Open(other.into())]);
     let mut twin = experiments().remove(1);
     twin.set("network.attention", "none").unwrap();
     twin.set("training.learning_rate", "0.001").unwrap();
     update(&mut app, Message::Experiment { run: other.into(), experiment: Ok(Box::new(twin)) });
     let events = (1..150).map(|i| metrics(i * 10, Some(2.0 / i as f64))).collect();
     update(&mut app, Message::Events { run: other.into(), events });
-    // Updates of a marked run that is not on screen are processed too.
+    // News of a marked run that is not on screen is taken in too.
     let n = app.marked[0].curves.all()[0].series.len();
     update(&mut app, Message::Events { run: RUN.into(), events: vec![metrics(1500, Some(0.1))] });
     assert_eq!(app.marked[0].curves.all()[0].series.len(), n + 1);
@@ -180,7 +184,7 @@ fn marked_runs_stand_beside_the_one_on_screen() {
     press(&mut app, KeyCode::Char('1'));
     press(&mut app, KeyCode::Char(' '));
     press(&mut app, KeyCode::Up);
-    assert_eq!(press(&mut app, KeyCode::Char(' ')), [Effect::Follow(vec![other.into()])]);
+    assert_eq!(press(&mut app, KeyCode::Char(' ')), [Effect::FollowMarked(vec![other.into()])]);
 }
 
 #[test]
@@ -199,7 +203,7 @@ fn attention_entropy_is_a_map_over_steps_and_levels_beside_theory() {
     app.theme = Theme::new(ThemeChoice::Dark, false, None);
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
     terminal.draw(|frame| drop(view(&app, frame))).unwrap();
-    // Entropy falls with training, most of all at the highest t: the cell ends darker than it began.
+    // Entropy falls with training, most of all at the highest t: it ends darker than it began.
     let colour = |x: u16, y: u16| terminal.backend().buffer().cell((x, y)).unwrap().bg;
     let brightness = |colour: Color| match colour {
         Color::Rgb(r, g, b) => u32::from(r) + u32::from(g) + u32::from(b),
@@ -229,13 +233,16 @@ fn seeds_and_steps_of_a_preview_can_be_chosen() {
     press(&mut app, KeyCode::Char('0'));
     let command = Command::Sample { seeds: Some((0, 7)), steps: Some(200) };
     assert_eq!(press(&mut app, KeyCode::Enter), sent(command));
-    // Without a worker, the preview is requested from a separate process.
+    // Without a worker, a process of its own is asked for.
     let over = run(RUN, RunState::Finished, Health::Over);
     update(&mut app, Message::Runs(vec![over]));
     let request = PreviewRequest { seeds: 0..4, steps: 20 };
-    assert_eq!(press(&mut app, KeyCode::Char('s')), [Effect::Preview { run: RUN.into(), request }]);
-    // The new preview may replace the one on screen, which is therefore read again.
-    let made = Message::Previewed { run: RUN.into(), made: Ok(()) };
+    assert_eq!(
+        press(&mut app, KeyCode::Char('s')),
+        [Effect::MakePreview { run: RUN.into(), request }]
+    );
+    // What it made may replace what is on screen, so that is read again.
+    let made = Message::PreviewMade { run: RUN.into(), made: Ok(()) };
     assert_eq!(update(&mut app, made), [Effect::LoadPreview { run: RUN.into(), step: 1500 }]);
 }
 
@@ -260,9 +267,9 @@ fn a_run_is_noted_tagged_renamed_and_deleted_by_name() {
     let wide = run("実験🙂-3abcd0", RunState::Failed, Health::Over);
     update(&mut app, Message::Runs(vec![noted, wide]));
     insta::assert_snapshot!("noted-80x24", screen(&app, 80, 24));
-    app.filter = "#keep".into();
-    assert_eq!(app.shown().len(), 1);
-    app.filter.clear();
+    app.runs.filter = "#keep".into();
+    assert_eq!(app.runs.listed().len(), 1);
+    app.runs.filter.clear();
 
     press(&mut app, KeyCode::Char('R'));
     "glyphs-attention".chars().for_each(|_| drop(press(&mut app, KeyCode::Backspace)));
@@ -271,7 +278,7 @@ fn a_run_is_noted_tagged_renamed_and_deleted_by_name() {
     assert_eq!(press(&mut app, KeyCode::Enter), [Effect::Rename { run: RUN.into(), to }]);
     let new = "baseline-3abcde".to_owned();
     let renamed = Message::Renamed { from: RUN.into(), renamed: Ok(new.clone()) };
-    assert_eq!(update(&mut app, renamed), [Effect::Watch(new.clone())]);
+    assert_eq!(update(&mut app, renamed), [Effect::Open(new.clone())]);
     update(&mut app, Message::Runs(vec![run(&new, RunState::Finished, Health::Over)]));
 
     press(&mut app, KeyCode::Char('D'));
@@ -288,11 +295,11 @@ fn the_filter_narrows_the_list_and_chooses_from_it() {
     "cnn lost".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
     insta::assert_snapshot!("filter-80x24", screen(&app, 80, 24));
     let effects = press(&mut app, KeyCode::Enter);
-    assert_eq!(effects, [Effect::Watch("glyphs-cnn-3abcd0".into())]);
-    assert_eq!((app.popup.clone(), app.filter.text()), (Popup::None, "cnn lost"));
+    assert_eq!(effects, [Effect::Open("glyphs-cnn-3abcd0".into())]);
+    assert_eq!((app.popup.clone(), app.runs.filter.text()), (None, "cnn lost"));
     press(&mut app, KeyCode::Char('/'));
     press(&mut app, KeyCode::Esc);
-    assert_eq!(app.shown().len(), 2);
+    assert_eq!(app.runs.listed().len(), 2);
 }
 
 #[test]
@@ -351,7 +358,7 @@ fn a_first_look_says_what_to_do() {
         if *experiment.name == *"glyphs-cnn"));
 }
 
-/// A trace of a network with one head and a machine: three steps of 16x16 grey images.
+/// A network with one head and a machine, three steps of 16x16 grey images.
 fn trace() -> Trace {
     let shape = ImageShape::new(1, 16, 16);
     let (t, p) = (3, 256);
@@ -397,7 +404,7 @@ fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
     assert_eq!(press(&mut app, KeyCode::Up), [], "keys wait for the trace");
     let other = Message::Trace { run: RUN.into(), seed: 7, trace: Err("late".into()) };
     update(&mut app, other);
-    assert!(app.look.is_some(), "news of another seed is passed over");
+    assert!(app.inspector.is_some(), "news of another seed is passed over");
     let came = Message::Trace { run: RUN.into(), seed: 1, trace: Ok(Arc::new(trace())) };
     update(&mut app, came);
     for (width, height) in [(80, 24), (120, 36)] {
@@ -406,12 +413,12 @@ fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
     for code in [KeyCode::Up, KeyCode::Left, KeyCode::Char('[')] {
         press(&mut app, code);
     }
-    // Starts at the middle step and pixel, then moves one step towards the noise.
+    // Half way at first, then one step towards the noise; the pixel starts in the middle.
     let at = At { index: 2, pixel: (7, 7) };
-    assert_eq!(app.look.as_ref().unwrap().at, at);
+    assert_eq!(app.inspector.as_ref().unwrap().at, at);
     (0..8).for_each(|_| drop(press(&mut app, KeyCode::Char('k'))));
-    assert_eq!(app.look.as_ref().unwrap().at.pixel, (15, 7), "images wrap round");
-    let at = app.look.as_ref().unwrap().at;
+    assert_eq!(app.inspector.as_ref().unwrap().at.pixel, (15, 7), "images wrap round");
+    let at = app.inspector.as_ref().unwrap().at;
     let effects = press(&mut app, KeyCode::Char('E'));
     let [Effect::Export(export)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!((export.run.as_deref(), &*export.stem), (Some(RUN), "seed-1-step-3-pixel-15-7"));
@@ -423,14 +430,14 @@ fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
     press(&mut app, KeyCode::Char(':'));
     "inside: cl".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
     press(&mut app, KeyCode::Enter);
-    assert_eq!(app.look.as_ref().unwrap().at.index, 1, "one step towards the sample");
+    assert_eq!(app.inspector.as_ref().unwrap().at.index, 1, "one step towards the sample");
     assert_eq!(press(&mut app, KeyCode::Char('q')), [Effect::Detach], "q leaves from here too");
     press(&mut app, KeyCode::Esc);
-    assert!(app.look.is_none());
+    assert!(app.inspector.is_none());
     press(&mut app, KeyCode::Enter);
     let failed = Message::Trace { run: RUN.into(), seed: 1, trace: Err("no checkpoint".into()) };
     update(&mut app, failed);
-    assert!(app.look.is_none() && screen(&app, 80, 24).contains("no checkpoint"));
+    assert!(app.inspector.is_none() && screen(&app, 80, 24).contains("no checkpoint"));
 }
 
 #[test]
@@ -438,14 +445,14 @@ fn what_takes_long_is_asked_for_once() {
     let mut app = watching();
     update(&mut app, Message::Runs(vec![run(RUN, RunState::Finished, Health::Over)]));
     let request = PreviewRequest { seeds: 0..4, steps: 20 };
-    let made = [Effect::Preview { run: RUN.into(), request }];
+    let made = [Effect::MakePreview { run: RUN.into(), request }];
     assert_eq!(press(&mut app, KeyCode::Char('s')), made);
     assert_eq!(press(&mut app, KeyCode::Char('s')), []);
-    assert!(app.said.take().unwrap().1.contains("a preview is being made already"));
-    // The other way of requesting a preview is refused as well.
+    assert!(app.notice.take().unwrap().text.contains("a preview is being made already"));
+    // The other way of asking is no way round.
     press(&mut app, KeyCode::Char('S'));
     assert_eq!(press(&mut app, KeyCode::Enter), []);
-    let failed = Message::Previewed { run: RUN.into(), made: Err("no checkpoint".into()) };
+    let failed = Message::PreviewMade { run: RUN.into(), made: Err("no checkpoint".into()) };
     update(&mut app, failed);
     assert_eq!(press(&mut app, KeyCode::Char('s')), made, "once more, as the first try failed");
 
@@ -455,19 +462,19 @@ fn what_takes_long_is_asked_for_once() {
     assert_eq!(press(&mut app, KeyCode::Enter), [], "it is under way");
     let trace = Ok(Arc::new(Trace { seed: 0, ..trace() }));
     update(&mut app, Message::Trace { run: RUN.into(), seed: 0, trace });
-    assert!(app.look.as_ref().unwrap().trace.is_some(), "and shown when it comes");
+    assert!(app.inspector.as_ref().unwrap().trace.is_some(), "and shown when it comes");
 }
 
 #[test]
 fn pasted_text_is_typed_where_something_is_typed_and_no_key_anywhere() {
     let mut app = watching();
-    // As key presses, these would stop the run.
+    // As keys, these would stop the run.
     assert_eq!(update(&mut app, Message::Pasted("xy\n".into())), []);
-    assert_eq!(app.popup, Popup::None);
-    assert!(app.said.as_ref().unwrap().1.contains("where something is typed"));
+    assert_eq!(app.popup, None);
+    assert!(app.notice.as_ref().unwrap().text.contains("where something is typed"));
     press(&mut app, KeyCode::Char('x'));
     assert_eq!(update(&mut app, Message::Pasted("y\n".into())), []);
-    assert!(matches!(app.popup, Popup::ConfirmStop { .. }), "nothing was answered");
+    assert!(matches!(app.popup, Some(Popup::ConfirmStop { .. })), "nothing was answered");
     press(&mut app, KeyCode::Esc);
     press(&mut app, KeyCode::Char('X'));
     assert_eq!(update(&mut app, Message::Pasted(format!("{RUN}\n"))), []);
@@ -495,7 +502,7 @@ fn a_value_is_edited_in_its_middle() {
 #[test]
 fn letters_with_control_do_nothing_in_popups() {
     let held = |letter, modifiers| Message::Key(KeyEvent::new(KeyCode::Char(letter), modifiers));
-    // Each of these keys opens a popup in which the letters below would launch, queue, stop, or be typed.
+    // Each opens a popup in which the letters below would launch, queue or stop, or be typed.
     let lists = "nex?".chars().map(|opens| (opens, "nwyeqjk "));
     let lines = "/:aRXDS".chars().map(|opens| (opens, "nqj "));
     for (opens, letters) in lists.chain(lines) {
@@ -509,13 +516,13 @@ fn letters_with_control_do_nothing_in_popups() {
                 assert_eq!(app.popup, before, "{opens}, then {letter}");
             }
         }
-        assert_eq!(app.filter.text(), "");
+        assert_eq!(app.runs.filter.text(), "");
     }
     let mut app = watching();
     press(&mut app, KeyCode::Char('a'));
     press(&mut app, KeyCode::Char('b'));
     update(&mut app, held('u', KeyModifiers::CONTROL));
-    let Popup::Fields(form) = &app.popup else { panic!("the form closed") };
+    let Some(Popup::Fields(form)) = &app.popup else { panic!("the form closed") };
     assert_eq!(form.values[0].text(), "", "Ctrl-U empties a field");
 }
 
@@ -524,8 +531,8 @@ fn what_cannot_be_done_is_refused_before_anything_is_typed() {
     let mut app = watching();
     let refused = |app: &mut App, key: char, words: &str| {
         assert_eq!(press(app, KeyCode::Char(key)), [], "{key}");
-        assert_eq!(app.popup, Popup::None, "{key}");
-        assert_eq!(app.said.take().unwrap().1, words, "{key}");
+        assert_eq!(app.popup, None, "{key}");
+        assert_eq!(app.notice.take().unwrap().text, words, "{key}");
     };
     for key in ['D', 'R'] {
         refused(&mut app, key, &format!("a worker is at work on {RUN}; x stops it"));
@@ -571,16 +578,16 @@ fn everything_can_be_asked_for_by_name() {
     insta::assert_snapshot!("palette-80x24", screen(&app, 80, 24));
     let effects = press(&mut app, KeyCode::Enter);
     assert_eq!(effects, [Effect::Send { run: RUN.into(), command: Command::Pause }]);
-    assert_eq!(app.popup, Popup::None);
+    assert_eq!(app.popup, None);
     press(&mut app, KeyCode::Char(':'));
     "cnn 3abcd0".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
-    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::Watch("glyphs-cnn-3abcd0".into())]);
+    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::Open("glyphs-cnn-3abcd0".into())]);
     press(&mut app, KeyCode::Char(':'));
     "log-s".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
     press(&mut app, KeyCode::Tab);
-    assert_eq!(app.popup, Popup::Palette { typed: "log-scale".into(), cursor: 0 });
+    assert_eq!(app.popup, Some(Popup::Palette { typed: "log-scale".into(), cursor: 0 }));
     press(&mut app, KeyCode::Enter);
-    assert!(!app.log_scale);
+    assert!(!app.charts.log_scale);
 }
 
 #[test]
@@ -589,19 +596,19 @@ fn who_only_looks_steers_nothing() {
     app.read_only = true;
     for key in "npsxrXe".chars() {
         assert_eq!(press(&mut app, KeyCode::Char(key)), [], "{key}");
-        assert_eq!(app.popup, Popup::None, "{key}");
-        assert!(app.said.take().unwrap().1.contains("--read-only"), "{key}");
+        assert_eq!(app.popup, None, "{key}");
+        assert!(app.notice.take().unwrap().text.contains("--read-only"), "{key}");
     }
     assert!(screen(&app, 80, 24).starts_with("\" looking only  glyphs"));
     assert!(!screen(&app, 80, 24).contains("pause"));
     press(&mut app, KeyCode::Char('L'));
-    assert_eq!(app.tab, LOG);
-    // Inside a seed, existing results are shown, but nothing is computed or written.
+    assert_eq!(app.screen.tab, Tab::Log);
+    // Inside a seed: what is there already is shown, nothing is computed or written.
     let shown = [Effect::Trace { run: RUN.into(), seed: 0, may_compute: false }];
     assert_eq!(press(&mut app, KeyCode::Enter), shown);
     let trace = Ok(Arc::new(Trace { seed: 0, ..trace() }));
     update(&mut app, Message::Trace { run: RUN.into(), seed: 0, trace });
-    // Exports go to the directory where the dashboard was started, not into the run.
+    // What is exported goes to where the dashboard was started, not into the run.
     let effects = press(&mut app, KeyCode::Char('E'));
     assert!(matches!(&effects[..], [Effect::Export(export)] if export.run.is_none()));
 }
@@ -628,20 +635,20 @@ fn one_key_pauses_and_resumes() {
     assert_eq!(press(&mut app, KeyCode::Char('p')), send(Command::Pause));
     update(&mut app, Message::Runs(vec![run(RUN, RunState::Paused, Health::Alive)]));
     assert_eq!(press(&mut app, KeyCode::Char('p')), send(Command::Resume));
-    // The key that resumes lost runs has the same effect here.
+    // The key that resumes lost runs means the same here.
     assert_eq!(press(&mut app, KeyCode::Char('r')), send(Command::Resume));
     assert!(screen(&app, 80, 24).contains(" p  go on "));
     update(&mut app, Message::Runs(vec![run(RUN, RunState::Training, Health::Alive)]));
     assert!(screen(&app, 80, 24).contains(" p  pause "));
     assert_eq!(press(&mut app, KeyCode::Char('r')), []);
-    assert!(app.said.unwrap().1.contains("nothing to resume"));
+    assert!(app.notice.unwrap().text.contains("nothing to resume"));
 }
 
 #[test]
 fn a_bad_value_is_refused_in_the_form_and_a_good_one_is_launched() {
     let mut app = watching();
     press(&mut app, KeyCode::Char('e'));
-    let Popup::Edit(form) = &app.popup else { panic!("no form") };
+    let Some(Popup::Edit(form)) = &app.popup else { panic!("no form") };
     let keys: Vec<_> = form.experiment.entries().iter().map(|entry| entry.key).collect();
     let steps = keys.iter().position(|key| *key == "training.steps").unwrap();
     (0..steps).for_each(|_| drop(press(&mut app, KeyCode::Down)));
@@ -650,7 +657,7 @@ fn a_bad_value_is_refused_in_the_form_and_a_good_one_is_launched() {
     update(&mut app, Message::Key(clear));
     "-3".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
     press(&mut app, KeyCode::Enter);
-    let Popup::Edit(form) = &app.popup else { panic!("the form closed") };
+    let Some(Popup::Edit(form)) = &app.popup else { panic!("the form closed") };
     assert!(form.error.as_ref().unwrap().contains("'training.steps' is '-3'"), "{:?}", form.error);
     update(&mut app, Message::Key(clear));
     "50".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
@@ -671,24 +678,24 @@ fn a_launch_that_fails_opens_its_form_again_with_what_was_typed() {
     "/nowhere/labels".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
     press(&mut app, KeyCode::Enter);
     assert_eq!(press(&mut app, KeyCode::Char('n')).len(), 1);
-    assert_eq!(app.popup, Popup::None);
+    assert_eq!(app.popup, None);
     let problem = "dataset.labels: names '/nowhere/labels', which does not exist; paths start at the directory of the lab file";
     update(&mut app, Message::Launched(Err(problem.into())));
     let seen = screen(&app, 80, 24);
     assert!(seen.contains("dataset.labels               /nowhere/labels"), "{seen}");
     assert!(seen.contains("which does not exist") && seen.contains("of the lab file"), "{seen}");
-    // A user who has opened another popup meanwhile is notified, but not interrupted.
+    // Whoever has opened something else meanwhile is told, and not interrupted.
     press(&mut app, KeyCode::Char('n'));
     press(&mut app, KeyCode::Char('?'));
     update(&mut app, Message::Launched(Err(problem.into())));
-    assert_eq!(app.popup, Popup::Help { first: 0 });
+    assert_eq!(app.popup, Some(Popup::Help { first: 0 }));
     press(&mut app, KeyCode::Esc);
     let seen = screen(&app, 80, 24);
     assert!(seen.contains("of the lab file"), "a problem is said whole: {seen}");
-    // Launches from elsewhere do not reopen an old form.
+    // What was launched otherwise brings no old form back.
     update(&mut app, Message::Launched(Ok("glyphs-attention-3abcdf".into())));
     update(&mut app, Message::Launched(Err(problem.into())));
-    assert_eq!(app.popup, Popup::None);
+    assert_eq!(app.popup, None);
 }
 
 #[test]
@@ -705,7 +712,7 @@ fn tabs_and_the_way_out_are_on_every_screen_with_panels() {
             assert!(seen.lines().last().unwrap().contains("q  leave"), "{seen}");
         }
     }
-    // While a popup is open, only its own keys work.
+    // While a popup is open its keys are the ones that work.
     press(&mut app, KeyCode::Char('n'));
     let seen = screen(&app, 80, 24);
     let foot = seen.lines().last().unwrap();
@@ -737,14 +744,14 @@ fn no_sequence_of_keys_at_any_size_panics() {
             if filled { watching() } else { App::new(experiments(), "checkpoints".into()) };
         for _ in 0..3000 {
             let code = match random.random_range(0..4) {
-                1 => LOOK_BINDINGS[random.random_range(0..LOOK_BINDINGS.len())].code,
+                1 => INSPECTOR_BINDINGS[random.random_range(0..INSPECTOR_BINDINGS.len())].code,
                 0 => [KeyCode::Enter, KeyCode::Esc, KeyCode::Backspace, KeyCode::PageDown]
                     [random.random_range(0..4)],
                 _ => BINDINGS[random.random_range(0..BINDINGS.len())].code,
             };
             for effect in press(&mut app, code) {
                 match effect {
-                    Effect::Watch(run) => {
+                    Effect::Open(run) => {
                         let preview = Ok(Box::new(preview()));
                         update(&mut app, Message::Preview { run, preview });
                     }

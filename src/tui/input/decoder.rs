@@ -1,13 +1,13 @@
-//! Bytes of a terminal, as they come, to inputs: what [`super::sequence`] leaves open, time decides.
+//! Decodes the terminal's bytes into inputs, with timeouts where [`super::sequence`] alone cannot decide.
 //!
-//! The byte ESC is the Esc key, or the beginning of a sequence whose next byte is on its way. It is taken for the key when nothing followed for
-//! [`ESC_WAIT`], longer just after a question. If what follows the key reads like the rest of a report all
-//! the same, it is held until it is one, or is not: then those were keys.
+//! The byte ESC is the Esc key, or the start of a sequence whose next byte has not arrived. It is taken for the key if
+//! nothing follows within `ESC_WAIT`, or longer just after a query. If the bytes after that key look like the rest of a
+//! report, they are held until they are one or cannot be one; in the second case they are keys.
 //!
 //! ```text
-//! asked, not answered      the rest may follow its ESC after any time; a report that began is never forgotten
-//! talking (see `is_talking`) the same, and what may be a report is waited for longer
-//! neither                  the rest follows within REST_WAIT, or is typed
+//! queried, not answered        the rest may follow its ESC after any time; a report that has begun is never dropped
+//! talking (see `is_talking`)   the same, and possible reports are waited for longer
+//! neither                      the rest follows within REST_WAIT, or was typed
 //! ```
 
 use std::time::{Duration, Instant};
@@ -16,26 +16,26 @@ use ratatui::crossterm::event::KeyCode;
 
 use super::sequence::{First, Input, first};
 
-/// A sequence in pieces (ssh, a busy terminal) arrives within this; a finger does not notice it.
+/// A sequence in pieces (ssh, a busy terminal) arrives within this time; a user does not notice the delay.
 const ESC_WAIT: Duration = Duration::from_millis(250);
-/// The same while an answer may still come.
+/// The same while an answer may still arrive.
 const ESC_WAIT_UNANSWERED: Duration = Duration::from_secs(1);
-/// A terminal that has said nothing for so long since it was asked has no answer: neither the Esc key nor leaving waits for one any longer.
+/// A terminal that has not answered within this time will not answer: neither the Esc key nor leaving waits any longer.
 const UNANSWERABLE: Duration = Duration::from_secs(4);
-/// How long after a question, and after any piece of a report, more of them is likely.
+/// How long after a query, and after any piece of a report, more pieces are likely.
 const TALK: Duration = Duration::from_secs(10);
-/// How long after the Esc key the rest of a report is expected, and each piece of it.
+/// How long after the Esc key, and after each piece, the rest of a report may follow.
 const REST_WAIT: Duration = Duration::from_secs(1);
-/// The same of a terminal that is talking.
+/// The same for a terminal that is talking.
 const REST_WAIT_TALKING: Duration = Duration::from_secs(3);
-/// A sequence that has begun and has not gone on for so long was cut off.
+/// A sequence that has not continued for this time was cut off.
 const SEQUENCE_WAIT: Duration = Duration::from_secs(5);
-/// A paste is never cut off by a slow link; a terminal that forgets its end must not lock the keyboard for ever.
+/// Long enough for a paste over a slow link; a terminal that omits the end must not lock the keyboard for ever.
 const PASTE_WAIT: Duration = Duration::from_secs(60);
 const PASTE_START: &[u8] = b"\x1b[200~";
 const PASTE_END_BYTE: u8 = b'~';
 const ESC: u8 = 0x1b;
-/// How answers go on whose beginning was lost, and that beginning: nobody types these in one piece.
+/// Answers whose beginning was lost, and the lost beginning. Nobody types these in one piece.
 const TAILS: [(&[u8], &[u8]); 11] = [
     (b"]11;", b"\x1b"),
     (b"11;rgb", b"\x1b]"),
@@ -49,24 +49,24 @@ const TAILS: [(&[u8], &[u8]); 11] = [
     (b">|", b"\x1bP"),
     (b"[?6", b"\x1b"),
 ];
-/// The same of short answers, which are only known when they are whole.
+/// The same for short answers, which are recognised only when complete.
 const SHORT_TAILS: [&[u8]; 2] = [b"\x1b", b"\x1b["];
 
-/// Turns bytes into inputs; keeps what is not whole yet.
+/// Decodes bytes into inputs, and keeps incomplete sequences.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     bytes: Vec<u8>,
-    /// The first of them, ESC, was taken for a key before and stands here only to read the rest.
+    /// Whether the first byte, ESC, was already taken for a key, and is kept only to recognise the rest.
     is_rest: bool,
-    /// When bytes came last.
+    /// When bytes arrived last.
     last: Instant,
-    /// When ESC was taken for a key, if nothing came since.
+    /// When ESC was taken for a key, if nothing has arrived since.
     escaped: Option<Instant>,
-    /// When the terminal was asked.
+    /// When the terminal was queried.
     asked: Option<Instant>,
-    /// An answer to that may still come.
+    /// Whether an answer to that may still arrive.
     waits_for_answer: bool,
-    /// When it said something last, if only a piece.
+    /// When a report, or a piece of one, arrived last.
     said: Option<Instant>,
 }
 
@@ -83,42 +83,42 @@ impl Decoder {
         }
     }
 
-    /// The terminal is asked for its attributes (DA1) now, which it answers last.
+    /// Notes that the terminal was queried, last for its attributes (DA1).
     pub fn ask(&mut self, now: Instant) {
         self.asked = Some(now);
         self.waits_for_answer = true;
     }
 
-    /// Whether the answer to that has not come yet.
+    /// Whether the answer to that has not arrived yet.
     pub fn waits_for_answer(&self) -> bool {
         self.waits_for_answer
     }
 
-    /// Until when it pays to wait for the answer before others read this terminal; `None` when there is nothing to wait for.
-    pub fn owed_until(&self) -> Option<Instant> {
+    /// Until when an answer may arrive that no other program should read; `None` if none is expected.
+    pub fn answer_expected_until(&self) -> Option<Instant> {
         let asked = self.asked.filter(|_| self.waits_for_answer)?;
         Some(self.said.map_or(asked, |said| said.max(asked)) + UNANSWERABLE)
     }
 
-    /// Just asked, or in the middle of saying something.
+    /// Whether the terminal was just queried, or has just sent a report or a piece of one.
     fn is_talking(&self, now: Instant) -> bool {
         let is_near = |at: Instant| now.saturating_duration_since(at) < TALK;
         self.asked.is_some() && self.asked.max(self.said).is_some_and(is_near)
     }
 
-    /// Whether a report is expected that nobody else could have typed.
+    /// Whether a report is expected, so that bytes like one were not typed.
     fn expects(&self, now: Instant) -> bool {
         self.waits_for_answer || self.is_talking(now)
     }
 
-    /// Takes bytes that came at `now`.
+    /// Decodes bytes that arrived at `now`.
     pub fn take(&mut self, bytes: &[u8], now: Instant) -> Vec<Input> {
         let mut inputs = Vec::new();
         let silence = now.saturating_duration_since(self.last);
         let expects = self.expects(now);
         self.last = now;
         let Some(&next) = bytes.first() else { return inputs };
-        // An ESC held for a late answer or for the end of one, and a key after it.
+        // An ESC that was held for a late answer or for the end of one, and a key after it.
         let is_key = match &self.bytes[..] {
             [ESC] => !begins_report(next),
             [.., ESC] => next != b'\\' && !begins_report(next),
@@ -142,7 +142,7 @@ impl Decoder {
             self.is_rest = !lost.is_empty();
             self.bytes.extend_from_slice(lost);
         }
-        // The end of a paste is looked for once, not at every piece.
+        // The end of a paste is searched for once, not at every piece.
         let is_whole = !self.bytes.starts_with(PASTE_START) || bytes.contains(&PASTE_END_BYTE);
         self.bytes.extend_from_slice(bytes);
         if is_whole {
@@ -178,7 +178,7 @@ impl Decoder {
                     start += n;
                     inputs.push(Input::Report(report));
                 }
-                // A string that something else cut off.
+                // A string that was cut off.
                 First::Taken(n, None) if is_nobodys_typing(&self.bytes[start..start + n]) => {
                     self.is_rest = false;
                     start += n;
@@ -193,14 +193,14 @@ impl Decoder {
         self.bytes.drain(..start);
     }
 
-    /// How long to wait for more bytes before [`Decoder::expire`] is due; for ever if nothing is held.
+    /// How long to wait for more bytes before [`Decoder::expire`] must be called; `None` if nothing is held.
     pub fn patience(&self, now: Instant) -> Option<Duration> {
         let silence = now.saturating_duration_since(self.last);
         self.limit(now).map(|limit| limit.saturating_sub(silence))
     }
 
     fn limit(&self, now: Instant) -> Option<Duration> {
-        let is_open = self.owed_until().is_some_and(|until| now < until);
+        let is_open = self.answer_expected_until().is_some_and(|until| now < until);
         match &self.bytes[..] {
             [] => None,
             [ESC] if is_open => Some(ESC_WAIT_UNANSWERED),
@@ -209,13 +209,13 @@ impl Decoder {
                 Some(if self.is_talking(now) { REST_WAIT_TALKING } else { REST_WAIT })
             }
             bytes if bytes.starts_with(PASTE_START) => Some(PASTE_WAIT),
-            // Whatever comes next decides.
+            // The next byte decides.
             bytes if self.expects(now) && is_nobodys_typing(bytes) => None,
             _ => Some(SEQUENCE_WAIT),
         }
     }
 
-    /// Nothing more came: decides what was held, if it was held long enough.
+    /// Decides about bytes that were held long enough without more of them.
     pub fn expire(&mut self, now: Instant) -> Vec<Input> {
         let silence = now.saturating_duration_since(self.last);
         let mut inputs = Vec::new();
@@ -240,12 +240,12 @@ impl Decoder {
     }
 }
 
-/// What follows ESC in a terminal's reports.
+/// The bytes that follow ESC in reports.
 fn begins_report(byte: u8) -> bool {
     matches!(byte, b'[' | b']' | b'P' | b'_' | b'^' | b'X')
 }
 
-/// What was lost before these bytes if they can only be the rest of an answer; nothing otherwise.
+/// The lost beginning, if these bytes can only be the rest of an answer.
 fn lost_beginning(bytes: &[u8]) -> &'static [u8] {
     let known = TAILS.iter().find(|(tail, _)| bytes.starts_with(tail)).map(|(_, lost)| *lost);
     let is_short = |lost: &&&[u8]| {
@@ -268,7 +268,7 @@ fn is_attributes(report: &[u8]) -> bool {
         .is_some_and(|rest| rest.ends_with(b"c"))
 }
 
-/// The kind of sequence or string that bytes begin, as the letter after ESC, and what follows it.
+/// The kind of sequence or string that starts the bytes, as the letter after ESC, and the bytes after that.
 fn introduced(bytes: &[u8]) -> Option<(u8, &[u8])> {
     match bytes {
         [ESC, kind, rest @ ..] if begins_report(*kind) => Some((*kind, rest)),
@@ -279,7 +279,7 @@ fn introduced(bytes: &[u8]) -> Option<(u8, &[u8])> {
     }
 }
 
-/// Whether the beginning of a report is so long that nobody has typed it by chance.
+/// Whether the beginning of a report is too long to have been typed by chance.
 fn is_nobodys_typing(bytes: &[u8]) -> bool {
     let is_numbered = |rest: &[u8]| {
         let n_digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -292,7 +292,7 @@ fn is_nobodys_typing(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether a byte that comes long after the beginning of a report can be more of it, and not a key: what an answer to our questions holds.
+/// Whether a byte that arrives long after the beginning of a report can belong to an answer to our queries, and is not a key.
 fn may_go_on(bytes: &[u8], next: u8) -> bool {
     let is_end = matches!(next, 0x07 | ESC | 0x9c | 0xc2);
     match introduced(bytes) {
@@ -308,8 +308,8 @@ fn may_go_on(bytes: &[u8], next: u8) -> bool {
     }
 }
 
-/// Whether something that began with `ESC` after all is a terminal's and not typed by chance: a string, or a sequence with
-/// a private mark, an intermediate or numbers and the end of a report.
+/// Whether bytes that start with `ESC` come from a terminal and were not typed by chance: a string, or a sequence with a
+/// private mark, an intermediate, or numbers and the final byte of a report.
 fn is_said(report: &[u8]) -> bool {
     let Some(body) = report.strip_prefix(b"\x1b[") else { return true };
     let has_digit = body.iter().any(u8::is_ascii_digit);
@@ -493,7 +493,7 @@ mod tests {
         line.after(6000, b"\x1b");
         assert_eq!(line.decoder.patience(line.now), Some(ESC_WAIT));
         assert_eq!(keys(&line.after(250, b"")), "<Esc>");
-        assert_eq!(line.decoder.owed_until().map(|until| until < line.now), Some(true));
+        assert_eq!(line.decoder.answer_expected_until().map(|until| until < line.now), Some(true));
         // Nor do keys after it wait for long, and a string that nobody ends is left by the Esc key.
         assert_eq!(keys(&line.after(20_000, b"]")) + &keys(&line.after(1100, b"")), "]");
         assert_eq!(keys(&line.after(300, b"\x1bP>|name")), "");

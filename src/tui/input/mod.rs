@@ -1,17 +1,13 @@
-//! What comes from the terminal: keys, pastes, the mouse, and what the terminal itself says.
+//! Reads the terminal: keys, pastes, the mouse, and reports of the terminal itself.
 //!
 //! ```text
-//! bytes --> sequence (where does the first one end, what is it?) --> decoder (what time decides) --> messages
+//! bytes --> sequence (where it ends, what it is) --> decoder (what only time decides) --> reader --> messages
 //! ```
 //!
-//! A terminal answers questions on the line that keys come by, late, in pieces, or unasked. Here every control string and control sequence
-//! is taken whole, and only those that name a key become one. crossterm's reader, which the dashboard does without, makes keys of what it does not know:
-//! the letters of a colour, a cursor report for F3.
+//! A terminal answers queries on the channel that keys use, late, in pieces, or unasked. Every control string and control
+//! sequence is therefore read as a whole, and only those that name a key become a key. crossterm's reader is not used,
+//! because it turns unknown sequences into keys: the letters of a colour, or a cursor report into F3.
 
-mod sequence;
-mod decoder;
-mod reader;
-
-pub use decoder::Decoder;
-pub use reader::{Owed, spawn};
-pub use sequence::Input;
+pub mod sequence;
+pub mod decoder;
+pub mod reader;

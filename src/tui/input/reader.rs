@@ -13,21 +13,21 @@ use super::decoder::Decoder;
 use super::sequence::Input;
 use crate::tui::message::Message;
 
-/// Before another try to read a terminal that gives nothing: one that is gone is the watchdog's business.
+/// Pause before reading a terminal again that gave nothing; the watchdog handles one that is gone.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Between looks at whether an answer has come.
+/// Interval at which [`PendingAnswer::settle`] checks for an answer.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Until when an answer of the terminal may come that nobody else must read, if one may.
+/// Until when an answer of the terminal may arrive that no other program should read, if one may.
 #[derive(Clone, Debug, Default)]
-pub struct Owed(Arc<Mutex<Option<Instant>>>);
+pub struct PendingAnswer(Arc<Mutex<Option<Instant>>>);
 
-impl Owed {
+impl PendingAnswer {
     fn set(&self, until: Option<Instant>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 
-    /// Waits until the answer has come and been dropped, `most` at most. The thread that reads goes on meanwhile.
+    /// Waits until the answer has arrived and was dropped, for at most `most`. The reading thread must be running.
     pub fn settle(&self, most: Duration) {
         let most = Instant::now() + most;
         loop {
@@ -41,15 +41,23 @@ impl Owed {
     }
 }
 
-/// Starts it. `decoder` knows what was read, and what has been asked, so far.
-pub fn spawn(mut decoder: Decoder, messages: Sender<Message>) -> io::Result<Owed> {
-    let owed = Owed::default();
-    owed.set(decoder.owed_until());
-    let shared = owed.clone();
+/// Starts the thread. `decoder` has the bytes read and the queries made so far.
+///
+/// # Errors
+///
+/// If no thread can be started.
+pub fn spawn(mut decoder: Decoder, messages: Sender<Message>) -> io::Result<PendingAnswer> {
+    let pending_answer = PendingAnswer::default();
+    pending_answer.set(decoder.answer_expected_until());
+    let shared = pending_answer.clone();
     let work = move || {
         loop {
-            let inputs = next(&mut decoder);
-            shared.set(decoder.owed_until());
+            let limit = decoder.patience(Instant::now());
+            let inputs = read_inputs(&mut decoder, limit).unwrap_or_else(|_| {
+                thread::sleep(PAUSE);
+                Vec::new()
+            });
+            shared.set(decoder.answer_expected_until());
             for message in inputs.into_iter().filter_map(message) {
                 if messages.send(message).is_err() {
                     return;
@@ -57,31 +65,28 @@ pub fn spawn(mut decoder: Decoder, messages: Sender<Message>) -> io::Result<Owed
             }
         }
     };
-    thread::Builder::new().name("input".to_owned()).spawn(work).map(|_| owed)
+    thread::Builder::new().name("input".to_owned()).spawn(work).map(|_| pending_answer)
 }
 
-/// Waits for the next inputs; none, if waiting or reading was cut short.
-fn next(decoder: &mut Decoder) -> Vec<Input> {
+/// The inputs that arrive within `limit`, or until there are some if it is `None`; none if waiting was interrupted.
+///
+/// # Errors
+///
+/// If standard input cannot be read, or is at its end: as after Ctrl-D while the terminal is not raw, or in the background.
+pub fn read_inputs(decoder: &mut Decoder, limit: Option<Duration>) -> io::Result<Vec<Input>> {
     let input = io::stdin();
-    let limit = decoder.patience(Instant::now()).and_then(|limit| Timespec::try_from(limit).ok());
-    match poll(&mut [PollFd::new(&input, PollFlags::IN)], limit.as_ref()) {
-        Ok(0) => return decoder.expire(Instant::now()),
-        Ok(_) => {}
-        Err(Errno::INTR) => return Vec::new(),
-        Err(_) => {
-            thread::sleep(PAUSE);
-            return Vec::new();
-        }
-    }
+    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
     let mut chunk = [0; 4096];
-    match rustix::io::read(&input, &mut chunk) {
-        Err(Errno::INTR) => Vec::new(),
-        // End of file as Ctrl-D makes it while the terminal is not raw, or a process in the background.
-        Ok(0) | Err(_) => {
-            thread::sleep(PAUSE);
-            Vec::new()
-        }
-        Ok(n) => decoder.take(&chunk[..n], Instant::now()),
+    let read = match poll(&mut [PollFd::new(&input, PollFlags::IN)], limit.as_ref()) {
+        Ok(0) => return Ok(decoder.expire(Instant::now())),
+        Ok(_) => rustix::io::read(&input, &mut chunk),
+        Err(error) => Err(error),
+    };
+    match read {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(n) => Ok(decoder.take(&chunk[..n], Instant::now())),
+        Err(Errno::INTR) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,9 +1,9 @@
-//! The first thing in a terminal's bytes: a key, a paste, the mouse, or a report that is none of them.
+//! Parses the first item of a terminal's bytes: a key, a paste, a mouse event, or a report.
 //!
-//! ECMA-48: a control sequence is `ESC [`, parameters `0-9:;<=>?`, intermediates (blank to `/`) and one final byte; a control string is
-//! `ESC ]` (OSC), `ESC P` (DCS), `ESC _` (APC), `ESC ^` (PM) or `ESC X` (SOS), then text, then `ESC \` or, from most terminals, BEL.
-//! The introducers may also come as one byte of 0x80 to 0x9f, which begins no character of UTF-8, or as that character in UTF-8.
-//! What each final byte means: xterm's `ctlseqs`.
+//! ECMA-48: a control sequence is `ESC [`, parameters `0-9:;<=>?`, intermediates (blank to `/`) and one final byte; a
+//! control string is `ESC ]` (OSC), `ESC P` (DCS), `ESC _` (APC), `ESC ^` (PM) or `ESC X` (SOS), then text, then `ESC \`
+//! or, from most terminals, BEL. Introducers may also be one byte of 0x80 to 0x9f, which starts no UTF-8 character, or that
+//! code point in UTF-8. The meaning of final bytes is from xterm's `ctlseqs`.
 
 use ratatui::crossterm::event::{
     KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
@@ -11,37 +11,37 @@ use ratatui::crossterm::event::{
 
 const ESC: u8 = 0x1b;
 const BEL: u8 = 0x07;
-/// Ends every string, whatever was to come: no terminal sends it within one.
+/// Ends every string: no terminal sends it within one.
 const CTRL_C: u8 = 0x03;
 /// CAN and SUB end a sequence or string without effect.
 const CANCEL: [u8; 2] = [0x18, 0x1a];
 const PASTE_END: &[u8] = b"\x1b[201~";
-/// A longer sequence or string is noise.
+/// Longest sequence and string; anything longer is noise.
 const SEQUENCE_MAX: usize = 256;
 const STRING_MAX: usize = 1 << 20;
 
-/// Something that came from the terminal.
+/// An input from the terminal.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     Key(KeyEvent),
     Mouse(MouseEvent),
     Pasted(String),
-    /// What the terminal said, from introducer to end.
+    /// A report of the terminal, from introducer to end.
     Report(Vec<u8>),
 }
 
-/// What stands at the beginning.
+/// The first item of the bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum First {
-    /// More bytes decide.
+    /// More bytes are needed.
     Incomplete,
-    /// So many bytes are one thing; `None` means nothing here.
+    /// An item of this many bytes; `None` if it has no meaning here.
     Taken(usize, Option<Input>),
 }
 
 use First::{Incomplete, Taken};
 
-/// Reads the first thing of bytes that are not empty.
+/// Parses the first item.
 pub fn first(bytes: &[u8]) -> First {
     match bytes {
         [] => Incomplete,
@@ -82,7 +82,7 @@ fn key(code: KeyCode) -> Input {
     Input::Key(KeyEvent::from(code))
 }
 
-/// A byte below 0x80 that is no escape.
+/// The key of a byte below 0x80 other than ESC.
 fn ascii(byte: u8) -> Option<KeyEvent> {
     let with = |letter, modifiers| Some(KeyEvent::new(KeyCode::Char(letter), modifiers));
     match byte {
@@ -98,7 +98,7 @@ fn ascii(byte: u8) -> Option<KeyEvent> {
     }
 }
 
-/// A character of several bytes.
+/// A character of several bytes, in UTF-8.
 fn character(bytes: &[u8]) -> First {
     let length = match bytes[0] {
         0xc2..=0xdf => 2,
@@ -178,12 +178,12 @@ fn control_sequence(bytes: &[u8], start: usize) -> First {
             Taken(n, Some(meant.unwrap_or_else(|| Input::Report(bytes[..n].to_vec()))))
         }
         byte if CANCEL.contains(&byte) => Taken(n, None),
-        // Another sequence, or a key: this one was cut off.
+        // Another sequence or a key: this one was cut off.
         _ => Taken(n - 1, None),
     }
 }
 
-/// Everything up to the end of a paste, whatever it holds.
+/// All bytes up to the end of a paste.
 fn paste(bytes: &[u8], start: usize) -> First {
     let text = &bytes[start..];
     match text.windows(PASTE_END.len()).position(|window| window == PASTE_END) {
@@ -195,7 +195,7 @@ fn paste(bytes: &[u8], start: usize) -> First {
     }
 }
 
-/// What a whole control sequence without intermediates asks for, if it is a key or the mouse.
+/// The key or mouse event of a complete control sequence without intermediates, if it is one.
 fn meaning(parameters: &[u8], last: u8) -> Option<Input> {
     let text = std::str::from_utf8(parameters).ok()?;
     if let Some(text) = text.strip_prefix('<') {
@@ -206,7 +206,7 @@ fn meaning(parameters: &[u8], last: u8) -> Option<Input> {
             _ => None,
         };
     }
-    // `1;5` is a key's number and its modifiers; what follows a colon says more of either.
+    // `1;5` is a key's number and its modifiers; a colon separates further details of either.
     let field = |index: usize| text.split(';').nth(index).unwrap_or_default();
     let number = |field: &str| -> Option<u32> {
         match field.split(':').next() {
@@ -215,7 +215,7 @@ fn meaning(parameters: &[u8], last: u8) -> Option<Input> {
         }
     };
     let modifiers = modifiers(number(field(1))?)?;
-    // The third kind of event is letting go of a key (kitty).
+    // The third kind of event is the release of a key (kitty).
     if field(1).split(':').nth(1) == Some("3") || text.split(';').count() > 3 {
         return None;
     }
@@ -238,14 +238,14 @@ fn meaning(parameters: &[u8], last: u8) -> Option<Input> {
         b'F' => KeyCode::End,
         b'P' => KeyCode::F(1),
         b'Q' => KeyCode::F(2),
-        // `R` would be F3, but is a report of the cursor.
+        // `R` would be F3, but is the cursor report.
         b'S' => KeyCode::F(4),
         _ => return None,
     };
     Some(Input::Key(KeyEvent::new(code, modifiers)))
 }
 
-/// xterm's number is one more than a bit for each of shift, alt and control; others mean nothing here.
+/// xterm's number for modifiers: one more than the bits of shift, alt and control; other bits are ignored.
 fn modifiers(number: u32) -> Option<KeyModifiers> {
     let bits = number.checked_sub(1)?;
     let with = |bit: u32, one: KeyModifiers| if bits & bit != 0 { one } else { KeyModifiers::NONE };
@@ -270,7 +270,7 @@ fn numbered(number: u32, text: &str) -> Option<KeyCode> {
     })
 }
 
-/// The key of a character's number, as `number u` has it.
+/// The key of a code point, as in `number u`.
 fn unicode(number: u32) -> Option<KeyCode> {
     Some(match number {
         27 => KeyCode::Esc,
@@ -281,21 +281,22 @@ fn unicode(number: u32) -> Option<KeyCode> {
     })
 }
 
-/// What the dashboard makes use of: the left button pressed, the wheel turned. Columns and rows count from one.
+/// The mouse events that the dashboard uses: a press of the left button, a turn of the wheel. Columns and rows count from
+/// one.
 fn mouse(button: u16, [x, y]: [u16; 2]) -> Option<Input> {
     // Bits of shift, alt and control.
     let kind = match button & !0b1_1100 {
         0 => MouseEventKind::Down(MouseButton::Left),
         64 => MouseEventKind::ScrollUp,
         65 => MouseEventKind::ScrollDown,
-        // Other buttons, moves, letting go.
+        // Other buttons, movements, releases.
         _ => return None,
     };
     let (column, row) = (x.checked_sub(1)?, y.checked_sub(1)?);
     Some(Input::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }))
 }
 
-/// A control string. One that begins as none of a terminal does was a key with Alt, and ends where that shows.
+/// A control string. If it does not start like one of a terminal, it was a key with Alt.
 fn string(bytes: &[u8], start: usize) -> First {
     let kind = match bytes[start - 1] {
         0x9d => b']',
@@ -328,7 +329,7 @@ fn string(bytes: &[u8], start: usize) -> First {
     if bytes.len() < STRING_MAX { Incomplete } else { Taken(bytes.len(), None) }
 }
 
-/// Whether a terminal's string of this kind can go on so: OSC has a number or a letter first, DCS a parameter.
+/// Whether a string of this kind can start like this: OSC with a number or a letter, DCS with a parameter.
 fn may_stand(kind: u8, before: &[u8], byte: u8) -> bool {
     match kind {
         b']' if before.is_empty() => byte.is_ascii_digit() || matches!(byte, b'l' | b'L' | b'I'),

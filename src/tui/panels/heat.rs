@@ -1,5 +1,5 @@
-//! Attention entropy as a map: training steps to the right, noise level t upwards, and beside it, with the same colours,
-//! what each machine that needs no network predicts for the same images.
+//! Attention entropy as a map: training steps to the right, noise level t upwards. The predictions of score machines for
+//! the same images are drawn beside it in the same colours.
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -7,36 +7,36 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::Block;
 
-use super::training::mean_at;
 use crate::runs::event::AttentionMetrics;
-use crate::tui::app::{App, OpenRun};
+use crate::tui::state::{App, OpenRun};
 use crate::tui::words::clipped;
 
-/// Cells of the labels on the left, and of a prediction with the gap before it.
+/// Columns of the labels on the left, and of a prediction with the gap before it.
 const LABEL: u16 = 6;
 const PREDICTION: u16 = 11;
-/// Marks of rising entropy where there are no colours.
+/// Characters of rising entropy, used where there are no colours.
 const SHADES: [&str; 5] = [" ", "░", "▒", "▓", "█"];
-/// The ends and the middle of the colours: cividis, which the colour-blind read as everyone else.
+/// Five colours of the cividis map, which people with colour vision deficiency see as others do.
 const COLOURS: [[u8; 3]; 5] =
     [[0, 34, 78], [66, 78, 108], [124, 123, 120], [187, 174, 108], [253, 231, 55]];
 
-/// A shown value's range.
+/// The smallest and largest value on the map.
 #[derive(Clone, Copy)]
 struct Range {
     low: f64,
     high: f64,
 }
 
-pub fn entropy(app: &App, watched: &OpenRun, frame: &mut Frame, area: Rect) {
-    let Some((_, last)) = watched.attention.last() else { return };
+/// Draws the map of the open run.
+pub fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
+    let Some((_, last)) = open.attention.last() else { return };
     let times: Vec<f64> = last.levels.iter().map(|level| level.t).collect();
-    let all = watched.attention.iter().map(|(_, at)| at);
-    let all = all.chain(watched.predicted.iter().map(|(_, at)| at));
+    let all = open.attention.iter().map(|(_, at)| at);
+    let all = all.chain(open.predicted_attention.iter().map(|(_, at)| at));
     let values = all.flat_map(|at| times.iter().filter_map(|t| mean_at(at, *t)));
     let (low, high) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-    // A range of nothing would make noise of rounding.
+    // An empty range would show rounding errors.
     let range = Range { low: low.min(high - 0.01), high };
     let most = (last.n_pixels as f64).ln();
     let title = " attention entropy, nats (v: curves) ";
@@ -45,17 +45,17 @@ pub fn entropy(app: &App, watched: &OpenRun, frame: &mut Frame, area: Rect) {
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let room = inner.width.saturating_sub(LABEL);
-    // Predictions give way to the map where both do not fit.
-    let n_shown = (room / 2 / PREDICTION).min(watched.predicted.len() as u16);
+    // Predictions are left out before the map is.
+    let n_shown = (room / 2 / PREDICTION).min(open.predicted_attention.len() as u16);
     let width = room.saturating_sub(n_shown * PREDICTION);
     let height = inner.height.saturating_sub(1);
     if width == 0 || height == 0 || times.is_empty() {
         return;
     }
-    let columns = columns(watched, usize::from(width));
+    let columns = columns(open, usize::from(width));
     let buffer = frame.buffer_mut();
     for row in 0..height {
-        // The largest t is on top.
+        // The largest t is at the top.
         let band = usize::from(row) * times.len() / usize::from(height);
         let level = times.len() - 1 - band;
         let is_first =
@@ -70,7 +70,9 @@ pub fn entropy(app: &App, watched: &OpenRun, frame: &mut Frame, area: Rect) {
             let place = (inner.x + LABEL + x as u16, y);
             paint(app, buffer, place, value(at), range);
         }
-        for (index, (_, at)) in watched.predicted.iter().take(usize::from(n_shown)).enumerate() {
+        for (index, (_, at)) in
+            open.predicted_attention.iter().take(usize::from(n_shown)).enumerate()
+        {
             let left = inner.x + LABEL + width + 1 + index as u16 * PREDICTION;
             for x in 0..PREDICTION - 1 {
                 paint(app, buffer, (left + x, y), value(at), range);
@@ -78,12 +80,14 @@ pub fn entropy(app: &App, watched: &OpenRun, frame: &mut Frame, area: Rect) {
         }
     }
     let foot = inner.y + height;
-    let steps = [watched.attention.first(), watched.attention.last()];
+    let steps = [open.attention.first(), open.attention.last()];
     let [first, end] = steps.map(|at| at.map_or(String::new(), |(step, _)| format!("{step:.0}")));
     let gap = usize::from(width).saturating_sub(first.len() + end.len());
     let line = Line::styled(format!("{first}{}{end}", " ".repeat(gap)), app.theme.faint());
     buffer.set_line(inner.x + LABEL, foot, &line, width);
-    for (index, (machine, _)) in watched.predicted.iter().take(usize::from(n_shown)).enumerate() {
+    for (index, (machine, _)) in
+        open.predicted_attention.iter().take(usize::from(n_shown)).enumerate()
+    {
         let left = inner.x + LABEL + width + 1 + index as u16 * PREDICTION;
         let name = machine.strip_prefix("attention-").unwrap_or(machine);
         let room = usize::from(PREDICTION - 1);
@@ -91,9 +95,10 @@ pub fn entropy(app: &App, watched: &OpenRun, frame: &mut Frame, area: Rect) {
     }
 }
 
-/// The measurement of each column: evenly in steps, the newest before its end.
-fn columns(watched: &OpenRun, width: usize) -> Vec<&AttentionMetrics> {
-    let all = &watched.attention;
+/// The measurement that each column shows. Columns are evenly spaced in training steps; each shows the last measurement at
+/// or before its step.
+fn columns(open: &OpenRun, width: usize) -> Vec<&AttentionMetrics> {
+    let all = &open.attention;
     let (Some(first), Some(last)) = (all.first(), all.last()) else { return Vec::new() };
     let at = |x: usize| {
         let share = if width > 1 { x as f64 / (width - 1) as f64 } else { 1.0 };
@@ -104,6 +109,7 @@ fn columns(watched: &OpenRun, width: usize) -> Vec<&AttentionMetrics> {
     (0..width).map(at).collect()
 }
 
+/// Colours a cell by its value; a dot marks a missing value.
 fn paint(app: &App, buffer: &mut Buffer, place: (u16, u16), value: Option<f64>, range: Range) {
     let Some(cell) = buffer.cell_mut(place) else { return };
     let Some(value) = value else {
@@ -112,7 +118,7 @@ fn paint(app: &App, buffer: &mut Buffer, place: (u16, u16), value: Option<f64>, 
     };
     let share = ((value - range.low) / (range.high - range.low)).clamp(0.0, 1.0);
     match app.theme.has_colours() {
-        true => drop(cell.set_symbol(" ").set_bg(app.depth.colour(colour(share)))),
+        true => drop(cell.set_symbol(" ").set_bg(app.display.depth.colour(colour(share)))),
         false => {
             let shade = (share * (SHADES.len() - 1) as f64).round() as usize;
             cell.set_symbol(SHADES[shade]);
@@ -120,7 +126,7 @@ fn paint(app: &App, buffer: &mut Buffer, place: (u16, u16), value: Option<f64>, 
     }
 }
 
-/// Between the colours' five points, linearly.
+/// Linear interpolation between the five colours; `share` in [0, 1].
 fn colour(share: f64) -> [u8; 3] {
     let place = share * (COLOURS.len() - 1) as f64;
     let below = (place as usize).min(COLOURS.len() - 2);
@@ -129,6 +135,13 @@ fn colour(share: f64) -> [u8; 3] {
         let (a, b) = (f64::from(COLOURS[below][c]), f64::from(COLOURS[below + 1][c]));
         (a + part * (b - a)).round() as u8
     })
+}
+
+/// Entropy at one noise level, the mean over heads.
+fn mean_at(attention: &AttentionMetrics, t: f64) -> Option<f64> {
+    let level = attention.levels.iter().find(|level| level.t == t)?;
+    let n = level.entropy_nats.len() as f64;
+    Some(level.entropy_nats.iter().sum::<f64>() / n).filter(|mean| mean.is_finite())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a run had to tell: its news over the end of its worker's log. The newest stands last.
+//! The log tab: the news of the open run, above the end of its worker's log. The newest line is the last.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -7,43 +7,52 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::console;
-use crate::tui::app::{App, OpenRun};
+use crate::tui::state::App;
 use crate::tui::words::{duration, lines_of};
 
-/// Where news and log are drawn.
+/// The areas of news and log.
 pub fn places(area: Rect) -> [Rect; 2] {
     Layout::vertical([Constraint::Percentage(45), Constraint::Min(0)]).areas(area)
 }
 
-/// States and notices, each with the time since the run began and the training step.
+/// Draws changes of state and notices, each with the time since launch and the training step.
 pub fn news(app: &App, frame: &mut Frame, area: Rect) {
-    let entries = app.watched.iter().flat_map(|watched| {
-        watched.notices.iter().map(|news| {
-            let since = news.time_ms.saturating_sub(watched.begun_ms.unwrap_or(news.time_ms));
+    let entries = app.open_run.iter().flat_map(|open| {
+        open.news.iter().map(|news| {
+            let since = news.time_ms.saturating_sub(open.started_ms.unwrap_or(news.time_ms));
             let text = format!("{:>8}  step {}: {}", since_begun(since), news.step, news.text);
             (text, app.theme.notice(news.level))
         })
     });
     let entries: Vec<_> = entries.collect();
-    list(app, frame, area, "news, by time since launch", "no news yet", &entries, app.news_back);
+    list(
+        app,
+        frame,
+        area,
+        "news, by time since launch",
+        "no news yet",
+        &entries,
+        app.cursors.news_back,
+    );
 }
 
 fn since_begun(milliseconds: u64) -> String {
     duration(milliseconds as f64 / 1000.0)
 }
 
-/// The end of what the worker printed.
+/// Draws the end of the worker's log.
 pub fn log(app: &App, frame: &mut Frame, area: Rect) {
-    let entries: Vec<(String, Style)> = match app.watched.as_ref().and_then(|w| w.log.as_ref()) {
+    let entries: Vec<(String, Style)> = match app.open_run.as_ref().and_then(|run| run.log.as_ref())
+    {
         Some(Ok(text)) => text.lines().map(|line| (line.to_owned(), Style::new())).collect(),
         Some(Err(problem)) => vec![(problem.clone(), app.theme.bad())],
         None => Vec::new(),
     };
     let none = "the log is empty: the worker had nothing to complain of";
-    list(app, frame, area, "worker's log", none, &entries, app.log_back);
+    list(app, frame, area, "worker's log", none, &entries, app.cursors.log_back);
 }
 
-/// The last entries but the newest `back`, as many as fit.
+/// Draws as many entries as fit, without the newest `back`.
 fn list(
     app: &App,
     frame: &mut Frame,
@@ -73,19 +82,12 @@ fn list(
     };
     let mut shown: Vec<_> = entries[..end].iter().rev().take_while(fits).collect();
     if shown.is_empty() {
-        // Its beginning is better than nothing.
+        // The beginning of an entry is better than nothing.
         shown.extend(entries[..end].last());
     }
     let lines = shown.into_iter().rev();
-    // Control characters of a foreign log must not reach the terminal.
+    // Control characters of a log must not reach the terminal.
     let lines = lines.map(|(text, style)| Line::styled(console::line(text).into_owned(), *style));
     frame
         .render_widget(Paragraph::new(lines.collect::<Vec<_>>()).wrap(Wrap { trim: false }), inner);
-}
-
-/// How far back news and log go.
-pub fn lengths(watched: Option<&OpenRun>) -> [usize; 2] {
-    let n_news = watched.map_or(0, |watched| watched.notices.len());
-    let log = watched.and_then(|watched| watched.log.as_ref()?.as_ref().ok());
-    [n_news, log.map_or(0, |text| text.lines().count())]
 }

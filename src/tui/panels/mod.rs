@@ -1,13 +1,15 @@
-//! The panels: each draws one part of [`super::app::App`] into a rectangle and holds nothing.
+//! The panels: each draws one part of the state into a rectangle and holds nothing.
 
-pub mod readings;
+pub mod picture_row;
+pub mod header;
+pub mod footer;
 pub mod runs;
-pub mod training;
-pub mod strip;
-pub mod samples;
+pub mod readings;
 pub mod heat;
-pub mod log;
-pub mod look;
+pub mod training;
+pub mod samples;
+pub mod inspector;
 pub mod settings;
+pub mod log;
 pub mod system;
 pub mod overlay;

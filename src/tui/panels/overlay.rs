@@ -1,4 +1,4 @@
-//! Popups, and the page that greets someone who has no run yet.
+//! Popups, and the welcome page shown while there is no run.
 
 use ratatui::Frame;
 use ratatui::layout::{Margin, Rect};
@@ -7,15 +7,14 @@ use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
 use super::settings::{self, WORDS};
 use crate::console;
-use crate::tui::app::{App, Form, Popup};
-use crate::tui::forms::Fields;
+use crate::tui::inspector_keys::INSPECTOR_BINDINGS;
 use crate::tui::keys::BINDINGS;
-use crate::tui::look::LOOK_BINDINGS;
 use crate::tui::palette::matching;
+use crate::tui::state::{App, EditForm, FieldsForm, Popup};
 use crate::tui::typed::Typed;
 use crate::tui::words::{clipped, padded};
 
-/// For a first look.
+/// Draws the welcome page.
 pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
     let block = Block::bordered().title(" mosaic-lab ");
     let lines = vec![
@@ -51,11 +50,10 @@ pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }), inside);
 }
 
-/// The popup, if one is open.
-pub fn popup(app: &App, frame: &mut Frame, area: Rect) {
-    match &app.popup {
-        Popup::None => {}
-        // It stands in the message line.
+/// Draws a popup in the middle of `area`.
+pub fn popup(app: &App, popup: &Popup, frame: &mut Frame, area: Rect) {
+    match popup {
+        // It is part of the message line.
         Popup::Filter => {}
         Popup::Palette { typed, cursor } => everything(app, frame, area, typed, *cursor),
         Popup::Help { first } => help(app, frame, area, *first),
@@ -71,7 +69,7 @@ pub fn popup(app: &App, frame: &mut Frame, area: Rect) {
     }
 }
 
-/// A box in the middle, as large as wanted if there is room.
+/// A centred area of this size, or smaller if `area` is.
 fn place(area: Rect, width: u16, height: u16) -> Rect {
     let (width, height) = (width.min(area.width), height.min(area.height));
     Rect::new(area.x + (area.width - width) / 2, area.y + (area.height - height) / 2, width, height)
@@ -92,9 +90,9 @@ fn question(frame: &mut Frame, area: Rect, title: &str, text: &str) {
 
 fn help(app: &App, frame: &mut Frame, area: Rect, first: usize) {
     let usual = BINDINGS.iter().map(|row| (row.label, row.help));
-    let inside = LOOK_BINDINGS.iter().map(|row| (row.label, row.help));
+    let inside = INSPECTOR_BINDINGS.iter().map(|row| (row.label, row.help));
     let inside = std::iter::once(("", "inside a seed (Enter):")).chain(inside);
-    let rows: Vec<(&str, &str)> = match app.look {
+    let rows: Vec<(&str, &str)> = match app.inspector {
         Some(_) => inside.chain([("", "everywhere:")]).chain(usual).collect(),
         None => usual.chain(inside).collect(),
     };
@@ -152,7 +150,7 @@ fn launch(app: &App, frame: &mut Frame, area: Rect, cursor: usize) {
     put(frame, area, " launch an experiment ", lines);
 }
 
-fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
+fn edit(app: &App, frame: &mut Frame, area: Rect, form: &EditForm) {
     let area = place(area, 100, area.height.saturating_sub(2));
     let entries = form.experiment.entries();
     let rows = usize::from(area.height.saturating_sub(3 + WORDS)).max(1);
@@ -196,7 +194,7 @@ fn edit(app: &App, frame: &mut Frame, area: Rect, form: &Form) {
     frame.render_widget(Paragraph::new(words).wrap(Wrap { trim: true }), below);
 }
 
-fn fields(app: &App, frame: &mut Frame, area: Rect, form: &Fields) {
+fn fields(app: &App, frame: &mut Frame, area: Rect, form: &FieldsForm) {
     let area = place(area, 76, form.values.len() as u16 + 6);
     let labels = form.purpose.labels();
     let mut lines = vec![Line::raw("")];
@@ -214,7 +212,7 @@ fn fields(app: &App, frame: &mut Frame, area: Rect, form: &Fields) {
     lines.push(Line::raw(""));
     lines.push(match &form.error {
         Some(error) => Line::styled(format!(" {error}"), app.theme.bad()),
-        None => Line::raw(format!(" {}", form.purpose.words(&form.run))),
+        None => Line::raw(format!(" {}", form.purpose.explanation(&form.run))),
     });
     frame.render_widget(Clear, area);
     let block = Block::bordered().title(format!(" {} ", form.purpose.title()));

@@ -1,27 +1,27 @@
-//! What the crosshair reads: a line a curve, raw and smoothed, and differences from a second place.
+//! The readings of the crosshair: a line per curve with its value, its moving average, and the difference from the anchor.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph};
 
-use crate::tui::app::App;
-use crate::tui::charted::{Crosshair, Reading, Value};
+use crate::tui::state::chart_curves::{CurveReading, Value};
+use crate::tui::state::{App, Crosshair};
 use crate::tui::words::{clipped, clipped_name, padded, precise};
 
-/// Columns of a name, and of a figure.
+/// Columns of a curve's name, and of a figure.
 const NAME: usize = 24;
 const FIGURE: usize = 12;
 
-/// Draws the readings at the top of `area` and returns what they leave.
+/// Draws the readings at the top of `area` and returns the rest of it.
 pub fn panel(app: &App, crosshair: Crosshair, frame: &mut Frame, area: Rect) -> Rect {
-    let readings = app.readings();
-    // The curves below stay where there is room for both.
+    let readings = app.crosshair_readings();
+    // The chart below stays if there is room for both.
     let request = readings.len() as u16 + 3;
     let height = if area.height >= request + 8 { request } else { area.height };
     let [here, rest] =
         Layout::vertical([Constraint::Length(height), Constraint::Min(0)]).areas(area);
-    let axis = if app.quantity.is_calibrated() { "t =" } else { "step" };
+    let axis = if app.charts.quantity.is_calibrated() { "t =" } else { "step" };
     let title = match crosshair.anchor {
         None => format!(" at {axis} {} ", precise(crosshair.x)),
         Some(anchor) => {
@@ -31,7 +31,7 @@ pub fn panel(app: &App, crosshair: Crosshair, frame: &mut Frame, area: Rect) -> 
     let block = Block::bordered().title(title);
     let rows = usize::from(block.inner(here).height);
     let mut lines = vec![Line::styled(head(&readings), app.theme.faint())];
-    // The last line is either a reading or says what is left out.
+    // The last line is either a reading or says how many are left out.
     let n_shown = if readings.len() < rows { readings.len() } else { rows.saturating_sub(2) };
     lines.extend(readings.iter().take(n_shown).map(|reading| line(app, crosshair, reading)));
     if n_shown < readings.len() {
@@ -42,7 +42,7 @@ pub fn panel(app: &App, crosshair: Crosshair, frame: &mut Frame, area: Rect) -> 
     rest
 }
 
-fn head(readings: &[Reading]) -> String {
+fn head(readings: &[CurveReading]) -> String {
     let mut text = format!("{} {}", padded("", NAME), padded("value", FIGURE));
     if readings.iter().any(|reading| smoothed(reading.here).is_some()) {
         text += &padded("smoothed", FIGURE);
@@ -57,14 +57,14 @@ fn smoothed(value: Option<Value>) -> Option<f64> {
     value.and_then(|value| value.smoothed)
 }
 
-fn line(app: &App, crosshair: Crosshair, reading: &Reading) -> Line<'static> {
+fn line(app: &App, crosshair: Crosshair, reading: &CurveReading) -> Line<'static> {
     let style = match reading.colour {
         Some(index) => app.theme.curve(index),
         None => app.theme.strong(),
     };
     let letter = reading.letter.map_or("─".to_owned(), |letter| letter.to_string());
     let name = match reading.name.as_str() {
-        "" => app.quantity.name(),
+        "" => app.charts.quantity.name(),
         name => name,
     };
     let name = clipped_name(name, NAME - 2);
@@ -78,7 +78,7 @@ fn line(app: &App, crosshair: Crosshair, reading: &Reading) -> Line<'static> {
         spans.push(Span::raw(padded(&precise(value), FIGURE)));
     }
     if let Some(anchor) = reading.anchor {
-        // Of smoothed values where there are some: noise would say nothing.
+        // Differences of averages if there are some: raw values are too noisy.
         let value = |value: Value| value.smoothed.unwrap_or(value.raw);
         let difference = value(here) - value(anchor);
         let sign = if difference >= 0.0 { "+" } else { "" };

@@ -1,4 +1,4 @@
-//! The list of runs, and what is known of the one on screen.
+//! The list of runs, and facts on the open run.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -10,72 +10,76 @@ use crate::config::experiment::ArchitectureKind;
 use crate::console;
 use crate::runs::event::{Rate, Rates};
 use crate::runs::liveness::Health;
+use crate::runs::runs_dir::RunSummary;
 use crate::runs::status::RunState;
-use crate::tui::app::{App, OpenRun};
-use crate::tui::plot::letter;
-use crate::tui::words::{clipped, clipped_name, columns, duration, mark, number, run_state};
+use crate::tui::chart::letter;
+use crate::tui::run_condition::RunCondition;
+use crate::tui::state::{App, OpenRun};
+use crate::tui::words::{clipped, clipped_name, columns, duration, number};
 
+/// Draws the list of runs.
 pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let rows = usize::from(area.height.saturating_sub(2));
     let width = usize::from(area.width.saturating_sub(2));
     let first = first_row(app, rows);
-    let line = |(index, run): (usize, &crate::runs::runs_dir::RunSummary)| {
-        let state = run_state(run);
+    let line = |(index, run): (usize, &RunSummary)| {
+        let condition = RunCondition::of(run);
         let share = run.status.as_ref().filter(|s| !s.state.is_over()).map_or(String::new(), |s| {
             format!(" {:.0}%", 100.0 * s.step as f64 / s.steps.max(1) as f64)
         });
         let tags: String = run.about.tags.iter().map(|tag| format!(" #{tag}")).collect();
-        // Half of what is left beside the state is the name's; tags may have the rest.
+        // The name takes at least half of the room; tags take the rest.
         let room = width.saturating_sub(4 + usize::from(!app.marked.is_empty()) + share.len());
         let name = clipped_name(&run.id, room.saturating_sub(columns(&tags)).max(room / 2));
         let tags = clipped(&tags, room.saturating_sub(columns(&name)));
-        // Its curve's letter and colour.
+        // The letter and colour of its curve.
         let marked = match app.marked.iter().position(|marked| marked.id == run.id) {
             Some(number) => Span::styled(letter(number).to_string(), app.theme.curve(number + 1)),
             None => Span::raw(" "),
         };
         let line = Line::from(vec![
-            Span::styled(mark(run), app.theme.state(state)),
+            Span::styled(condition.symbol(), app.theme.condition(condition)),
             marked,
             Span::raw(if app.marked.is_empty() { "" } else { " " }),
             Span::raw(name),
             Span::styled(share, app.theme.faint()),
             Span::styled(tags, app.theme.good()),
         ]);
-        if Some(index) == app.position() { line.style(app.theme.selected()) } else { line }
+        if Some(index) == app.open_index() { line.style(app.theme.selected()) } else { line }
     };
-    let shown = app.shown();
+    let shown = app.runs.listed();
     let n = shown.len();
     let lines: Vec<Line> = shown.into_iter().enumerate().skip(first).take(rows).map(line).collect();
-    let title = match app.filter.text() {
+    let title = match app.runs.filter.text() {
         "" => format!(" runs ({n}) "),
-        filter => format!(" runs /{filter} ({n} of {}) ", app.runs.len()),
+        filter => format!(" runs /{filter} ({n} of {}) ", app.runs.all.len()),
     };
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
 }
 
-/// The first run that is listed, so that the one on screen is among `rows` of them.
+/// Index of the first run on screen, such that the open run is among `rows` of them.
 fn first_row(app: &App, rows: usize) -> usize {
-    (app.position().unwrap_or(0) + 1).saturating_sub(rows)
+    (app.open_index().unwrap_or(0) + 1).saturating_sub(rows)
 }
 
-/// The run in line `y` of the screen, of a list drawn into `area`.
+/// The run in row `y` of the screen, for a list drawn into `area`.
 pub fn row_at(app: &App, area: Rect, y: u16) -> Option<String> {
     let rows = usize::from(area.height.saturating_sub(2));
     let row = usize::from(y.checked_sub(area.y + 1)?);
-    let shown = app.shown();
+    let shown = app.runs.listed();
     let run = shown.get(first_row(app, rows) + row).filter(|_| row < rows)?;
     Some(run.id.clone())
 }
 
-/// From this width on, what was found stands beside what the run is.
+/// Smallest width at which results are drawn beside the settings, not below.
 const BESIDE: u16 = 60;
 
+/// Draws settings, agreement with machines, judged rates and news of the open run.
 pub fn facts(app: &App, frame: &mut Frame, area: Rect) {
     let block = Block::bordered().title(" this run ");
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let Some(watched) = &app.watched else { return };
+    let Some(open) = &app.open_run else { return };
     let is_wide = inner.width >= BESIDE;
     let columns = match is_wide {
         true => [Constraint::Percentage(50), Constraint::Min(0)],
@@ -83,19 +87,21 @@ pub fn facts(app: &App, frame: &mut Frame, area: Rect) {
     };
     let [left, right] = Layout::horizontal(columns).areas(inner);
     let mut what = Vec::new();
-    if let Some(about) = app.run().map(|run| &run.about).filter(|about| !about.note.is_empty()) {
+    if let Some(about) =
+        app.open_summary().map(|run| &run.about).filter(|about| !about.note.is_empty())
+    {
         what.push(Line::raw(console::line(&about.note).into_owned()));
     }
-    settings(watched, pace(app), usize::from(left.width), &mut what);
-    agreement(app, watched, usize::from(left.width), &mut what);
+    settings(open, pace(app), usize::from(left.width), &mut what);
+    agreement(app, open, usize::from(left.width), &mut what);
     let mut found = Vec::new();
     if let Some((step, Some(rates))) =
-        watched.summaries.last().map(|(step, summary)| (step, summary.rates.as_ref()))
+        open.preview_summaries.last().map(|(step, summary)| (step, summary.rates.as_ref()))
     {
         found.push(heading(app, format!("judged at step {step}, n={}", rates.n_samples)));
         found.extend(rate_lines(rates));
     }
-    notices(app, watched, &mut found);
+    notices(app, open, &mut found);
     let text = |lines| Paragraph::new::<Vec<Line>>(lines).wrap(Wrap { trim: false });
     if is_wide {
         frame.render_widget(text(found), right);
@@ -109,14 +115,14 @@ fn heading(app: &App, text: String) -> Line<'static> {
     Line::styled(text, app.theme.strong())
 }
 
-/// The few settings that say what this run is, and how fast it is; what does not fit into one line has two, cut between words.
+/// Adds the most important settings and the pace. A pair that does not fit into one line takes two.
 fn settings(
-    watched: &OpenRun,
+    open: &OpenRun,
     pace: Option<(String, String)>,
     width: usize,
     lines: &mut Vec<Line<'static>>,
 ) {
-    let Some(experiment) = &watched.experiment else { return };
+    let Some(experiment) = &open.experiment else { return };
     let network = &experiment.network;
     let (body, sizes) = match network.architecture {
         ArchitectureKind::UNet => ("unet".to_owned(), listed("widths", &network.widths)),
@@ -147,9 +153,9 @@ fn settings(
     }
 }
 
-/// How fast the run trains and when it will be done; nothing unless it trains.
+/// Steps per second and time left of a run that trains.
 fn pace(app: &App) -> Option<(String, String)> {
-    let run = app.run().filter(|run| run.health == Health::Alive)?;
+    let run = app.open_summary().filter(|run| run.health == Health::Alive)?;
     let status = run.status.as_ref().filter(|status| status.state == RunState::Training)?;
     let left = status.eta_s.map_or(String::new(), |s| format!("{} left", duration(s)));
     Some((format!("{:.1} steps/s", status.steps_per_s), left))
@@ -160,8 +166,9 @@ fn listed(name: &str, values: &[usize]) -> String {
     format!("{name} {}", values.join(" "))
 }
 
-fn agreement(app: &App, watched: &OpenRun, width: usize, lines: &mut Vec<Line<'static>>) {
-    let Some(shown) = &watched.preview else { return };
+/// Adds the median r^2 and R^2 of each machine with the network.
+fn agreement(app: &App, open: &OpenRun, width: usize, lines: &mut Vec<Line<'static>>) {
+    let Some(shown) = &open.preview else { return };
     lines.push(heading(app, format!("  r^2   R^2, step {}", shown.preview.step)));
     for ((name, _), found) in shown.preview.machines.iter().zip(&shown.agreement) {
         let median = |values: Vec<f64>| {
@@ -171,12 +178,13 @@ fn agreement(app: &App, watched: &OpenRun, width: usize, lines: &mut Vec<Line<'s
         let cods = median(found.iter().filter_map(|a| a.cod).collect());
         let figures = format!("{squares} {cods} ");
         let room = width.saturating_sub(figures.len());
-        // Where there is little room, the prefix says less than the rest.
+        // If there is little room, the common prefix is left out first.
         let short = name.strip_prefix("attention-").filter(|_| columns(name) > room);
         lines.push(Line::raw(figures + &clipped(short.unwrap_or(name), room)));
     }
 }
 
+/// A line per judged rate: name, value and confidence interval.
 pub fn rate_lines(rates: &Rates) -> Vec<Line<'static>> {
     let line = |(name, rate): (&str, Rate)| {
         let Rate { value, low, high } = rate;
@@ -188,16 +196,17 @@ pub fn rate_lines(rates: &Rates) -> Vec<Line<'static>> {
             100.0 * high.min(1.0)
         ))
     };
-    // What is left out is in the report.
+    // The rate left out is in the report.
     rates.named().into_iter().filter(|(name, _)| *name != "consistent_of_valid").map(line).collect()
 }
 
-fn notices(app: &App, watched: &OpenRun, lines: &mut Vec<Line<'static>>) {
-    if watched.notices.is_empty() {
+/// Adds the latest news.
+fn notices(app: &App, open: &OpenRun, lines: &mut Vec<Line<'static>>) {
+    if open.news.is_empty() {
         return;
     }
     lines.push(heading(app, "news".to_owned()));
-    for news in watched.notices.iter().rev().take(12) {
+    for news in open.news.iter().rev().take(12) {
         let text = format!("{}: {}", news.step, console::line(&news.text));
         lines.push(Line::styled(text, app.theme.notice(news.level)));
     }

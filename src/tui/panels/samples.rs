@@ -1,8 +1,8 @@
-//! The gallery: a row a noise seed, the network beside what theory makes of the same seed.
+//! The gallery of samples: a row per noise seed, with the network's sample beside those of the score machines.
 //!
-//! Columns are seed, network, each machine, and each machine's difference from the network. Where not
-//! all fit, the network stays and the others scroll. Under each machine stand r^2, R^2 and r with the network, in as
-//! many lines as there is room for.
+//! Columns are seed, network, each machine, and the difference of each machine from the network. If not all fit, the
+//! network stays and the others scroll. Below each machine's sample are its r^2, R^2 and r with the network's, in as many
+//! lines as there is room for.
 
 use ::image::RgbImage;
 use ratatui::Frame;
@@ -10,18 +10,18 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph};
 
+use super::picture_row::{self, Picture};
 use super::runs::rate_lines;
-use super::strip::{self, Picture};
 use crate::image::grid;
 use crate::runs::preview::{Label, NETWORK};
-use crate::tui::app::{App, OpenRun, Shown};
 use crate::tui::pictures::Placement;
+use crate::tui::state::{App, OpenRun, ScoredPreview};
 use crate::tui::words::{clipped, columns, padded};
 
-/// Noise reaches beyond the pixel range; a third of it shows most of the range.
+/// Scale of noise for display: its values exceed the pixel range of [-1, 1], and most lie within three.
 const SEED_SCALE: f64 = 1.0 / 3.0;
 
-/// What a column shows; numbers are machines.
+/// What a column shows, with indices of machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Column {
     Seed,
@@ -30,67 +30,69 @@ enum Column {
     Difference(usize),
 }
 
-/// Sizes in cells.
+/// The layout of the gallery, in cells.
 struct Plan {
     columns: Vec<Column>,
     n_hidden: usize,
-    /// Of one picture.
+    /// Columns and rows of one picture.
     width: u16,
     height: u16,
     n_rows: usize,
-    /// Lines of figures under each row of pictures.
+    /// Lines of figures below each row of pictures.
     n_lines: u16,
 }
 
+/// Draws the gallery and returns where its pictures belong.
 pub fn gallery(app: &App, frame: &mut Frame, area: Rect) -> Vec<Placement> {
-    let Some(watched) = &app.watched else {
+    let Some(open) = &app.open_run else {
         frame.render_widget(Block::bordered().title(" samples "), area);
         return Vec::new();
     };
-    let Some(shown) = &watched.preview else {
+    let Some(scored) = &open.preview else {
         let words = Paragraph::new("no preview yet; s asks for one").style(app.theme.faint());
         frame.render_widget(words.block(Block::bordered().title(" samples ")), area);
         return Vec::new();
     };
-    let block = Block::bordered().title(title(watched, shown, area.width));
+    let block = Block::bordered().title(title(open, scored, area.width));
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let summary = watched.summary(shown.preview.step).and_then(|summary| summary.rates.as_ref());
+    let summary =
+        open.preview_summary(scored.preview.step).and_then(|summary| summary.rates.as_ref());
     let n_lines = if summary.is_some() && inner.height > 24 { 1 } else { 0 };
     let [pictures, below] =
         Layout::vertical([Constraint::Min(0), Constraint::Length(n_lines)]).areas(inner);
     if let Some(rates) = summary {
         let mut words: Vec<String> = rate_lines(rates).iter().map(|line| shortened(line)).collect();
-        // Whole figures or none: a cut one reads as another.
+        // A figure that is cut would be read as another one.
         while words.join("  ").len() > usize::from(below.width) {
             words.pop();
         }
         frame.render_widget(Paragraph::new(words.join("  ")).style(app.theme.faint()), below);
     }
-    let plan = plan(app, shown, pictures);
-    rows(app, shown, &plan, frame, pictures)
+    let plan = plan(app, scored, pictures);
+    rows(app, scored, &plan, frame, pictures)
 }
 
-/// Columns of the screen that so many pictures take, a column a pixel.
+/// Columns of the screen that `n` pictures take at one column per pixel.
 pub fn width_of(app: &App, n: u16) -> Option<u16> {
-    let shown = app.watched.as_ref()?.preview.as_ref()?;
-    let width = u16::try_from(shown.preview.network.shape().width).ok()?;
+    let scored = app.open_run.as_ref()?.preview.as_ref()?;
+    let width = u16::try_from(scored.preview.network.shape().width).ok()?;
     n.checked_mul(width.checked_add(1)?)?.checked_add(1)
 }
 
-/// A line of rates without its padding.
+/// A line of rates without padding and interval.
 fn shortened(line: &Line<'_>) -> String {
     let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
     text.split_whitespace().take_while(|word| !word.starts_with('[')).collect::<Vec<_>>().join(" ")
 }
 
-fn title(watched: &OpenRun, shown: &Shown, width: u16) -> String {
-    let step = shown.preview.step;
-    let steps = &watched.preview_steps;
+fn title(open: &OpenRun, scored: &ScoredPreview, width: u16) -> String {
+    let step = scored.preview.step;
+    let steps = &open.preview_steps;
     let position = steps.partition_point(|other| *other < step) + 1;
-    let pinned = if watched.pinned.is_some() { ", held (f follows)" } else { "" };
-    let preview = &shown.preview;
-    let own = watched.experiment.as_ref().map(|experiment| experiment.ddim().n_steps);
+    let pinned = if open.pinned_step.is_some() { ", held (f follows)" } else { "" };
+    let preview = &scored.preview;
+    let own = open.experiment.as_ref().map(|experiment| experiment.ddim().n_steps);
     let sampling = match preview.sampling_steps {
         0 => String::new(),
         n if Some(n) == own => String::new(),
@@ -101,15 +103,16 @@ fn title(watched: &OpenRun, shown: &Shown, width: u16) -> String {
         false => "v valid c consistent n novel ",
     };
     let title = format!(" samples, step {step} ({position} of {}{pinned}){sampling} ", steps.len());
-    // A cut legend explains nothing.
+    // A legend that is cut explains nothing.
     let has_room = title.len() + legend.len() + 2 <= usize::from(width);
     title + if has_room { legend } else { "" }
 }
 
-fn plan(app: &App, shown: &Shown, area: Rect) -> Plan {
-    let shape = shown.preview.network.shape();
-    let n_machines = shown.preview.machines.len();
-    let n_seeds = shown.preview.seeds.len().saturating_sub(app.first_seed).max(1);
+/// Chooses the size of pictures, the columns and the lines of figures.
+fn plan(app: &App, scored: &ScoredPreview, area: Rect) -> Plan {
+    let shape = scored.preview.network.shape();
+    let n_machines = scored.preview.machines.len();
+    let n_seeds = scored.preview.seeds.len().saturating_sub(app.cursors.first_seed).max(1);
     let n_all = 2 + 2 * n_machines;
     let size = |scale: usize, divisor: usize| {
         let width = (shape.width * scale).div_ceil(divisor).max(4) as u16;
@@ -117,12 +120,12 @@ fn plan(app: &App, shown: &Shown, area: Rect) -> Plan {
     };
     let fit = |(width, height): (u16, u16)| {
         let columns = usize::from((area.width + 1) / (width + 1));
-        // A line of names on top, a line of figures under each row.
+        // One line of names at the top, one line of figures below each row.
         let rows = usize::from(area.height.saturating_sub(1) / (height + 1));
         (columns, rows)
     };
-    // The largest enlargement that leaves room for what matters: all columns, or at least three, and
-    // half of the seeds.
+    // The largest scale at which the important part fits: all columns or at least those of the machines, and half of the
+    // seeds.
     let wanted_rows = n_seeds.div_ceil(2).min(4);
     let large = (1..=8).rev().map(|scale| size(scale, 1)).find(|&cell| {
         let (columns, rows) = fit(cell);
@@ -135,32 +138,40 @@ fn plan(app: &App, shown: &Shown, area: Rect) -> Plan {
     let machines = (0..n_machines).map(Column::Machine);
     let behind: Vec<Column> = machines.chain((0..n_machines).map(Column::Difference)).collect();
     let mut columns = vec![Column::Network];
-    if n_columns >= n_all || (n_columns > 3 && app.first_column == 0) {
+    if n_columns >= n_all || (n_columns > 3 && app.cursors.first_column == 0) {
         columns.insert(0, Column::Seed);
     }
     let room = n_columns.saturating_sub(columns.len());
-    let first = app.first_column.min(behind.len().saturating_sub(room));
+    let first = app.cursors.first_column.min(behind.len().saturating_sub(room));
     columns.extend(behind.iter().skip(first).take(room));
     columns.truncate(n_columns);
     let n_rows = n_rows.min(n_seeds);
-    // What the pictures leave is shared among the rows, as far as there is something to say.
+    // Lines that the pictures leave free are shared among the rows, as far as there are figures for them.
     let used = 1 + n_rows * usize::from(height + 1);
     let spare = usize::from(area.height).saturating_sub(used) / n_rows.max(1);
     let needed = |&column: &Column| {
-        packed(&figures(shown, column, app.first_seed), width.into()).len().saturating_sub(1)
+        packed(&figures(scored, column, app.cursors.first_seed), width.into())
+            .len()
+            .saturating_sub(1)
     };
     let more = columns.iter().map(needed).max().unwrap_or(0).min(spare);
     let n_hidden = n_all - columns.len();
     Plan { n_hidden, columns, width, height, n_rows, n_lines: 1 + more as u16 }
 }
 
-fn rows(app: &App, shown: &Shown, plan: &Plan, frame: &mut Frame, area: Rect) -> Vec<Placement> {
+fn rows(
+    app: &App,
+    scored: &ScoredPreview,
+    plan: &Plan,
+    frame: &mut Frame,
+    area: Rect,
+) -> Vec<Placement> {
     let width = usize::from(plan.width);
     let heads: Vec<String> =
-        plan.columns.iter().map(|column| padded(&name(shown, *column), width)).collect();
+        plan.columns.iter().map(|column| padded(&name(scored, *column), width)).collect();
     let mut line = heads.join(" ");
     if plan.n_hidden > 0 {
-        // A number that is cut reads as another.
+        // A number that is cut would be read as another one.
         let more = format!(" ◂▸{}", plan.n_hidden);
         let room = usize::from(area.width).saturating_sub(columns(&more));
         line = clipped(line.trim_end(), room) + &more;
@@ -169,19 +180,19 @@ fn rows(app: &App, shown: &Shown, plan: &Plan, frame: &mut Frame, area: Rect) ->
     frame.render_widget(Line::styled(line, app.theme.faint()), head);
     let mut placements = Vec::new();
     for row in 0..plan.n_rows {
-        let seed = (app.first_seed + row).min(shown.preview.seeds.len().saturating_sub(1));
+        let seed = (app.cursors.first_seed + row).min(scored.preview.seeds.len().saturating_sub(1));
         let top = area.y + 1 + row as u16 * (plan.height + plan.n_lines);
         let pictures: Vec<Option<Picture>> =
-            plan.columns.iter().map(|column| Some(picture(shown, *column, seed).into())).collect();
-        let run = app.watched.as_ref().map(|watched| watched.id.as_str());
-        let identity = (run, shown.preview.step, seed, &plan.columns);
+            plan.columns.iter().map(|column| Some(picture(scored, *column, seed).into())).collect();
+        let run = app.open_run.as_ref().map(|open| open.id.as_str());
+        let identity = (run, scored.preview.step, seed, &plan.columns);
         let place = Rect { y: top, ..area }.intersection(area);
         let size = (plan.width, plan.height);
-        placements.extend(strip::draw(app, frame, place, size, &pictures, identity));
+        placements.extend(picture_row::draw(app, frame, place, size, &pictures, identity));
         let found: Vec<Vec<String>> = plan
             .columns
             .iter()
-            .map(|column| packed(&figures(shown, *column, seed), width))
+            .map(|column| packed(&figures(scored, *column, seed), width))
             .collect();
         for line in 0..plan.n_lines {
             let cell = |lines: &Vec<String>| {
@@ -196,9 +207,9 @@ fn rows(app: &App, shown: &Shown, plan: &Plan, frame: &mut Frame, area: Rect) ->
     placements
 }
 
-fn name(shown: &Shown, column: Column) -> String {
+fn name(scored: &ScoredPreview, column: Column) -> String {
     let machine = |index: usize| {
-        let name = shown.preview.machines.get(index).map_or("", |(name, _)| name.as_str());
+        let name = scored.preview.machines.get(index).map_or("", |(name, _)| name.as_str());
         name.replace("attention-", "att-")
     };
     match column {
@@ -209,22 +220,22 @@ fn name(shown: &Shown, column: Column) -> String {
     }
 }
 
-/// What stands under a picture, the most important first.
-fn figures(shown: &Shown, column: Column, seed: usize) -> Vec<String> {
+/// The figures below a picture, the most important first.
+fn figures(scored: &ScoredPreview, column: Column, seed: usize) -> Vec<String> {
     match column {
-        Column::Seed => vec![format!("seed {}", shown.preview.first_seed + seed as u64)],
-        Column::Network => vec![label(shown, NETWORK, seed)],
+        Column::Seed => vec![format!("seed {}", scored.preview.first_seed + seed as u64)],
+        Column::Network => vec![label(scored, NETWORK, seed)],
         Column::Difference(_) => Vec::new(),
         Column::Machine(index) => {
-            let name = shown.preview.machines.get(index).map_or("", |(name, _)| name.as_str());
-            let found = shown.agreement.get(index).and_then(|all| all.get(seed));
+            let name = scored.preview.machines.get(index).map_or("", |(name, _)| name.as_str());
+            let found = scored.agreement.get(index).and_then(|all| all.get(seed));
             let figure = |name: &str, value: Option<f64>| match value {
                 Some(value) => format!("{name} {value:.2}"),
                 None => format!("{name} n/a"),
             };
             vec![
                 figure("r^2", found.and_then(|found| found.r_squared)),
-                label(shown, name, seed),
+                label(scored, name, seed),
                 figure("R^2", found.and_then(|found| found.cod)),
                 figure("r", found.and_then(|found| found.r)),
             ]
@@ -232,8 +243,8 @@ fn figures(shown: &Shown, column: Column, seed: usize) -> Vec<String> {
     }
 }
 
-/// Figures in lines of at most `width` cells, each in the first line that has room. One that fits nowhere loses its space
-/// or is left out: cut, it would read as another.
+/// Figures in lines of at most `width` columns, each in the first line that has room. A figure that fits nowhere loses its
+/// space or is left out: cut, it would be read as another one.
 fn packed(figures: &[String], width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for figure in figures.iter().filter(|figure| !figure.is_empty()) {
@@ -249,14 +260,14 @@ fn packed(figures: &[String], width: usize) -> Vec<String> {
     lines
 }
 
-/// What the set's rule says of a sample, if there is a rule.
-fn label(shown: &Shown, name: &str, seed: usize) -> String {
-    let found = shown.preview.labels_of(name).and_then(|labels| labels.get(seed));
+/// The label of a sample by the rule of the data set, if it has one.
+fn label(scored: &ScoredPreview, name: &str, seed: usize) -> String {
+    let found = scored.preview.labels_of(name).and_then(|labels| labels.get(seed));
     found.map(Label::to_string).unwrap_or_default()
 }
 
-fn picture(shown: &Shown, column: Column, seed: usize) -> RgbImage {
-    let preview = &shown.preview;
+fn picture(scored: &ScoredPreview, column: Column, seed: usize) -> RgbImage {
+    let preview = &scored.preview;
     let shape = preview.network.shape();
     let network = preview.network.image(seed);
     let machine = |index: usize| preview.machines[index].1.image(seed);

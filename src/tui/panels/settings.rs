@@ -1,5 +1,5 @@
-//! Every setting of the run on screen, what differs from the default standing out; with marked runs beside it, what
-//! they do not have in common.
+//! The settings of the open run, with those that differ from the default in bold; or, beside marked runs, the settings that
+//! differ between runs.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -7,29 +7,30 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::config::{Experiment, SettingEntry as Entry};
-use crate::tui::app::{App, OpenRun};
-use crate::tui::plot::letter;
+use crate::tui::chart::letter;
+use crate::tui::state::{App, OpenRun};
 use crate::tui::words::{clipped, clipped_name, padded};
 
-/// Columns of keys, and of values where explanations stand beside them.
+/// Columns of a key, and of a value with an explanation beside it.
 const KEY: usize = 28;
 const VALUE: usize = 34;
-/// Of a value beside others: as wide as there is room for, within these.
+/// Fewest and most columns of a value beside those of other runs.
 const BESIDE: [usize; 2] = [8, 24];
-/// An explanation beside its value is cut to no less than this.
+/// Fewest columns of an explanation beside its value.
 const DOC_MIN: usize = 40;
-/// Lines that say what a setting is, or what is wrong with it.
+/// Lines of the explanation of a setting, or of an error.
 pub const WORDS: u16 = 3;
 
+/// Draws the list of settings, and the explanation of the selected one.
 pub fn list(app: &App, frame: &mut Frame, area: Rect) {
-    let runs = compared(app);
-    let Some(experiment) = runs.first().and_then(|watched| watched.experiment.as_ref()) else {
+    let runs = app.runs_with_settings();
+    let Some(experiment) = runs.first().and_then(|open| open.experiment.as_ref()) else {
         frame.render_widget(Block::bordered().title(" settings "), area);
         return;
     };
     let room = usize::from(area.width).saturating_sub(KEY + 4);
     let shown = runs.len().min(room / (BESIDE[0] + 1)).max(1);
-    let rows = rows(app);
+    let rows = app.listed_settings();
     let (title, head, lines) = match runs.len() {
         1 => {
             let title = " settings (bold: not the default; e edits and relaunches) ".to_owned();
@@ -54,7 +55,7 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
         frame.render_widget(same, list);
         return;
     }
-    let cursor = app.setting.min(rows.len() - 1);
+    let cursor = app.cursors.setting.min(rows.len() - 1);
     let first = (cursor + 1).saturating_sub(list.height.into());
     let lines = lines.into_iter().enumerate().skip(first).take(list.height.into());
     let lines = lines.map(|(index, line)| match index == cursor {
@@ -67,29 +68,12 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     frame.render_widget(explained.wrap(Wrap { trim: true }), words);
 }
 
-/// What a setting is and what it may be.
+/// The explanation of a setting and its accepted values.
 pub fn explained(app: &App, entry: &Entry) -> Line<'static> {
     Line::styled(format!("{} ({})", entry.doc, entry.accepted), app.theme.faint())
 }
 
-/// The run on screen, then the marked ones, as far as their settings are known.
-fn compared(app: &App) -> Vec<&OpenRun> {
-    let runs = app.watched.iter().chain(app.beside().map(|(_, run)| run));
-    runs.filter(|run| run.experiment.is_some()).collect()
-}
-
-/// The settings that are listed: all of one run, of several those that are not the same in all.
-pub fn rows(app: &App) -> Vec<&'static str> {
-    let runs = compared(app);
-    let all: Vec<Vec<Entry>> =
-        runs.iter().filter_map(|run| run.experiment.as_ref()).map(Experiment::entries).collect();
-    let Some((first, others)) = all.split_first() else { return Vec::new() };
-    let differs = |&(row, entry): &(usize, &Entry)| {
-        others.is_empty() || others.iter().any(|other| other[row].value != entry.value)
-    };
-    first.iter().enumerate().filter(differs).map(|(_, entry)| entry.key).collect()
-}
-
+/// A line per setting of one run.
 fn all(app: &App, experiment: &Experiment, room: usize) -> Vec<Line<'static>> {
     let has_docs = room >= VALUE + 1 + DOC_MIN;
     let value_room = if has_docs { VALUE } else { room };
@@ -110,7 +94,7 @@ fn all(app: &App, experiment: &Experiment, room: usize) -> Vec<Line<'static>> {
 
 const TITLE: &str = " where the settings of marked runs differ";
 
-/// Names, and a row a setting with a column a run, the one on screen first, as many as are to be shown.
+/// The head, and a row per setting with a column for each of the first `shown` runs.
 fn differing(
     app: &App,
     runs: &[&OpenRun],
@@ -126,7 +110,7 @@ fn differing(
         .map(Experiment::entries)
         .collect();
     let names = runs.iter().take(shown).map(|run| {
-        // The letter of its curve tells a name that is cut short.
+        // The letter of its curve identifies a name that is cut.
         let letter = app.marked.iter().position(|marked| marked.id == run.id).map(letter);
         let letter = letter.map_or(String::new(), |letter| format!("{letter} "));
         let name = clipped_name(&run.id, width.saturating_sub(letter.len()));

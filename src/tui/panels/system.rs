@@ -1,6 +1,6 @@
-//! What the machine is doing: one line below everything, and a tab with the last minutes.
+//! The load of this computer: one line near the bottom of the screen, and a tab with the last minutes.
 //!
-//! What cannot be told is `n/a`, or said in words.
+//! Unknown figures are shown as `n/a`, or explained in words.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -9,30 +9,31 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Sparkline};
 
 use crate::hardware::system::{Gpu, Reading, Used, WorkerUse};
-use crate::tui::app::{App, Output};
+use crate::tui::state::App;
+use crate::tui::state::display::Output;
 use crate::tui::words::{bytes, clipped};
 
-/// Below this much the disk is a worry: a few checkpoints and previews.
+/// Free space below which the disk is marked: room for a few checkpoints and previews.
 const LOW_DISK_BYTES: u64 = 2 << 30;
-/// Shares of memory and disk beyond which either is a worry.
+/// Used share above which memory or disk is marked.
 const FULL: f64 = 0.95;
-/// Cells of a bar.
+/// Columns of a bar.
 const BAR: usize = 16;
 
-/// One thing that is measured.
+/// One measured figure.
 struct Row {
     name: String,
-    /// In [0, 1].
+    /// Used share, in [0, 1].
     share: Option<f64>,
     words: String,
-    /// For the line below everything.
+    /// The text in the line near the bottom of the screen.
     short: String,
     is_low: bool,
 }
 
-/// The machine in one line: whole figures only, as many as fit.
+/// The figures in one line, as many as fit as a whole.
 pub fn strip(app: &App, width: u16) -> Line<'static> {
-    let Some(reading) = app.system.last() else { return Line::default() };
+    let Some(reading) = app.readings.last() else { return Line::default() };
     let mut spans = Vec::new();
     let mut used = 0;
     for row in rows(reading) {
@@ -54,16 +55,17 @@ fn style(app: &App, row: &Row) -> Style {
     if row.is_low { app.theme.warning() } else { app.theme.faint() }
 }
 
+/// Draws the tab.
 pub fn panel(app: &App, frame: &mut Frame, area: Rect) {
     let block = Block::bordered().title(" machine ");
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let Some(reading) = app.system.last() else {
+    let Some(reading) = app.readings.last() else {
         frame.render_widget(Paragraph::new("not looked at yet").style(app.theme.faint()), inner);
         return;
     };
     let mut rows = rows(reading);
-    rows.extend(screen(app.output));
+    rows.extend(screen(app.display.output));
     let lines: Vec<Line> = rows.iter().map(|row| line(app, row)).collect();
     let heights = [Constraint::Length(lines.len() as u16 + 1), Constraint::Min(0)];
     let [figures, past] = Layout::vertical(heights).areas(inner);
@@ -87,12 +89,12 @@ fn line(app: &App, row: &Row) -> Line<'static> {
     ])
 }
 
-/// The last minutes of what changes: the newest look is on the right.
+/// Draws the figures of the last minutes, newest on the right.
 fn history(app: &App, frame: &mut Frame, area: Rect) {
     type Figure = fn(&Reading) -> Option<f64>;
     let gpu: Figure = |reading| reading.gpus.as_ref().ok()?.first()?.percent;
     let cpu: Figure = |reading| reading.cpu_percent;
-    let has_gpu = app.system.iter().any(|reading| gpu(reading).is_some());
+    let has_gpu = app.readings.iter().any(|reading| gpu(reading).is_some());
     let shown: Vec<(&str, Figure)> = match has_gpu {
         true => vec![("processors", cpu), ("first GPU", gpu)],
         false => vec![("processors", cpu)],
@@ -102,8 +104,8 @@ fn history(app: &App, frame: &mut Frame, area: Rect) {
     for ((name, figure), place) in shown.into_iter().zip(places.iter()) {
         let block = Block::bordered().title(format!(" {name}, % of the last five minutes "));
         let width = usize::from(block.inner(*place).width);
-        let first = app.system.len().saturating_sub(width);
-        let looks = app.system[first..].iter();
+        let first = app.readings.len().saturating_sub(width);
+        let looks = app.readings[first..].iter();
         let percent: Vec<Option<u64>> =
             looks.map(|look| figure(look).map(|percent| percent.round() as u64)).collect();
         let line = Sparkline::default().data(percent).max(100).style(app.theme.strong());
@@ -145,7 +147,7 @@ fn rows(reading: &Reading) -> Vec<Row> {
     rows
 }
 
-/// What the dashboard itself costs the line to the terminal.
+/// The bytes that the dashboard writes to the terminal.
 fn screen(output: Output) -> Option<Row> {
     let Output { frames, bytes: all, last_bytes } = output;
     let words = format!(
@@ -163,7 +165,7 @@ impl Row {
     }
 }
 
-/// `12.3/128 GiB`, or both with their units where these differ.
+/// `12.3/128 GiB`, or both with units if these differ.
 fn of(used: u64, total: u64) -> String {
     let (used, total) = (bytes(used), bytes(total));
     match (used.split_once(' '), total.split_once(' ')) {

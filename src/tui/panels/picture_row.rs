@@ -7,14 +7,15 @@ use ::image::{Rgb, RgbImage, imageops};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
-use crate::tui::app::App;
-use crate::tui::pictures::{Placement, draw_blocks, reserve};
-use crate::tui::probe::Protocol;
+use crate::tui::pictures::blocks::draw_blocks;
+use crate::tui::pictures::placement::reserve;
+use crate::tui::pictures::{Placement, Protocol};
+use crate::tui::state::App;
 
-/// Pixels per terminal cell that bitmaps are composed at; terminals scale them to their own cells.
+/// Pixels of a cell in composed bitmaps, across and down; terminals scale them to their own cells.
 const CELL: (u32, u32) = (8, 16);
 
-/// A picture, and the pixel of it that is marked.
+/// A picture, and the pixel that is marked in it.
 pub struct Picture {
     pub image: RgbImage,
     /// Row and column.
@@ -27,8 +28,8 @@ impl From<RgbImage> for Picture {
     }
 }
 
-/// Draws `pictures` from the upper left corner of `area`, each `width` x `height` cells with a free column after it;
-/// `None` leaves a gap. `identity` stands for what is seen, wherever it stands.
+/// Draws `pictures` from the upper left corner of `area`, each `width` x `height` cells, with a free column after it.
+/// `None` leaves a gap. Equal values of `identity` must mean equal pictures, wherever they are drawn.
 pub fn draw(
     app: &App,
     frame: &mut Frame,
@@ -39,7 +40,7 @@ pub fn draw(
 ) -> Option<Placement> {
     let n = pictures.len() as u16;
     let strip = Rect::new(area.x, area.y, n * (width + 1), height).intersection(area);
-    match app.protocol {
+    match app.display.protocol {
         Protocol::Off => None,
         Protocol::Blocks => {
             for (i, picture) in pictures.iter().enumerate() {
@@ -53,7 +54,7 @@ pub fn draw(
                 }
                 let x = area.x + i as u16 * (width + 1);
                 let cell = Rect::new(x, area.y, width, height).intersection(area);
-                draw_blocks(app.depth, &image, cell, frame.buffer_mut());
+                draw_blocks(app.display.depth, &image, cell, frame.buffer_mut());
             }
             None
         }
@@ -67,22 +68,24 @@ pub fn draw(
     }
 }
 
+/// The colour of a marked pixel.
 const MARK: Rgb<u8> = Rgb([255, 0, 255]);
 
+/// The row as one bitmap.
 fn bitmap(
     app: &App,
     strip_width: u16,
     (width, height): (u16, u16),
     pictures: &[Option<Picture>],
 ) -> RgbImage {
-    // Neither black nor white: most pictures are mostly one of them, and should be seen to end.
+    // Neither black nor white, so that the edges of mostly black or white pictures are visible.
     let ground = if app.theme.is_light() { [215; 3] } else { [40; 3] };
     let size = (u32::from(strip_width) * CELL.0, u32::from(height) * CELL.1);
     let mut sheet = RgbImage::from_pixel(size.0, size.1, Rgb(ground));
     let room = (u32::from(width) * CELL.0, u32::from(height) * CELL.1);
     for (i, picture) in pictures.iter().enumerate() {
         let Some(Picture { image, mark }) = picture else { continue };
-        // Whole enlargements keep pixels square and sharp.
+        // Enlarging by a whole number keeps pixels square and sharp.
         let scale = (room.0 / image.width().max(1)).min(room.1 / image.height().max(1)).max(1);
         let side = image.width().max(image.height()) * scale;
         let cell = match mark {

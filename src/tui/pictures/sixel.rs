@@ -1,6 +1,6 @@
-//! Sixel pictures that fill exactly the cells they are meant for, so that captions stand under what they name.
+//! Sixel pictures that fill exactly their cells, so that captions are below their pictures.
 //!
-//! An encoder that takes every cell for 6x12 pixels is right in no terminal that we met.
+//! This needs the size of a cell: common encoders assume 6x12 pixels, which is right in no terminal that was tested.
 
 use std::io::{self, Write};
 
@@ -11,22 +11,23 @@ use ratatui::crossterm::queue;
 use ratatui::crossterm::terminal::window_size;
 use ratatui::layout::Rect;
 
-/// xterm draws no wider picture unless it is told to (`maxGraphicSize`).
+/// Widest picture that xterm draws by default (`maxGraphicSize`).
 const WIDTH_MAX: u32 = 1000;
-/// Smaller than any usual cell: a picture that is too small covers nothing that is not its own.
+/// Smaller than usual cells: a picture that is too small does not cover other cells.
 const SMALL_CELL: (u32, u32) = (6, 12);
 
-/// Pixels of a cell, across and down: as the system says, or else as the terminal answered when it was probed.
+/// Pixels of a cell, across and down: as the system reports them, or else as the terminal answered.
 pub fn cell_size(answered: Option<(u32, u32)>) -> (u32, u32) {
     let of = |pixels: u16, cells: u16| u32::from(pixels).checked_div(cells.into());
-    let told = window_size()
+    let reported = window_size()
         .ok()
         .and_then(|size| Some((of(size.width, size.columns)?, of(size.height, size.rows)?)));
     let is_known = |cell: &(u32, u32)| cell.0 > 0 && cell.1 > 0;
-    told.filter(is_known).or(answered.filter(is_known)).unwrap_or(SMALL_CELL)
+    reported.filter(is_known).or(answered.filter(is_known)).unwrap_or(SMALL_CELL)
 }
 
-/// Prints a picture over the cells of `area`, in parts that every terminal takes. The cursor is left anywhere.
+/// Prints a picture over the cells of `area`, in parts that every terminal accepts. The cursor's position is undefined
+/// afterwards.
 pub fn print(
     image: &RgbImage,
     area: Rect,
@@ -50,7 +51,7 @@ pub fn print(
 pub fn encode(image: &RgbImage) -> io::Result<String> {
     let (width, height) = image.dimensions();
     let pixels = image.pixels().flat_map(|pixel| [pixel[0], pixel[1], pixel[2], u8::MAX]).collect();
-    // Dithering would put pixels between the pixels that are to be seen.
+    // Dithering would add noise between the pixels.
     let options = EncodeOptions { diffusion: 0.0, ..EncodeOptions::default() };
     SixelImage::try_from_rgba(pixels, width as usize, height as usize)
         .and_then(|sixel| sixel.encode_with(&options))

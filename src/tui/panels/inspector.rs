@@ -1,48 +1,50 @@
-//! The look inside a seed: a row an actor, with what one pixel looked at and where it came from.
+//! The inspector of a noise seed: a row for the network and for each machine, with the attention and provenance of one
+//! pixel.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
-use super::strip::{self, Picture};
+use super::picture_row::{self, Picture};
 use crate::evaluation::inspect::picture::{At, View};
 use crate::evaluation::inspect::{Actor, Trace};
-use crate::tui::app::App;
-use crate::tui::look::Look;
 use crate::tui::pictures::Placement;
+use crate::tui::state::{App, Inspector};
 use crate::tui::words::padded;
 
-pub fn panel(app: &App, look: &Look, frame: &mut Frame, area: Rect) -> Vec<Placement> {
-    let block = Block::bordered().title(title(look));
+/// Draws the inspector and returns where its pictures belong.
+pub fn panel(app: &App, inspector: &Inspector, frame: &mut Frame, area: Rect) -> Vec<Placement> {
+    let block = Block::bordered().title(title(inspector));
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let Some(trace) = &look.trace else {
+    let Some(trace) = &inspector.trace else {
         let words = format!(
             "Following noise seed {} through the network and every machine of {}, step by step. This takes some seconds; Esc goes back.",
-            look.seed, look.run
+            inspector.seed, inspector.run
         );
         frame.render_widget(Paragraph::new(words).wrap(Wrap { trim: true }), inner);
         return Vec::new();
     };
-    rows(app, look, trace, frame, inner)
+    rows(app, inspector, trace, frame, inner)
 }
 
-fn title(look: &Look) -> String {
-    let Some(trace) = &look.trace else { return format!(" inside seed {} ", look.seed) };
+fn title(inspector: &Inspector) -> String {
+    let Some(trace) = &inspector.trace else { return format!(" inside seed {} ", inspector.seed) };
     format!(
         " inside seed {}, training step {}: t = {:.3} (step {} of {}), pixel {},{} ",
-        look.seed,
+        inspector.seed,
         trace.step,
-        trace.levels[look.at.index],
-        look.at.index + 1,
+        trace.levels[inspector.at.index],
+        inspector.at.index + 1,
         trace.n_steps(),
-        look.at.pixel.0,
-        look.at.pixel.1
+        inspector.at.pixel.0,
+        inspector.at.pixel.1
     )
 }
 
-/// Cells of a picture: the largest that lets two actors and four views be seen, or what fits.
+/// Columns and rows of a picture: the largest with which all rows and pictures fit, or else two rows of four pictures, or
+/// else one row of three.
 fn cell(trace: &Trace, area: Rect) -> (u16, u16) {
     let (width, height) = (trace.shape.width, trace.shape.height);
     let size = |scale: usize, divisor: usize| {
@@ -66,18 +68,24 @@ fn cell(trace: &Trace, area: Rect) -> (u16, u16) {
         .unwrap_or(small[2])
 }
 
-fn rows(app: &App, look: &Look, trace: &Trace, frame: &mut Frame, area: Rect) -> Vec<Placement> {
+fn rows(
+    app: &App,
+    inspector: &Inspector,
+    trace: &Trace,
+    frame: &mut Frame,
+    area: Rect,
+) -> Vec<Placement> {
     let (width, height) = cell(trace, area);
     let n_columns = usize::from((area.width + 1) / (width + 1));
     let n_rows = usize::from(area.height / (height + 1));
     let mut placements = Vec::new();
-    let actors = trace.actors.iter().skip(look.first_actor).take(n_rows);
+    let actors = trace.actors.iter().skip(inspector.first_actor).take(n_rows);
     for (row, actor) in actors.enumerate() {
         let views = trace.views(actor);
-        // The estimate stays in sight, and stands for the row.
+        // The estimate is always shown: it identifies the row.
         let rest = views.iter().copied().filter(|view| *view != View::Estimate);
         let n_rest = views.len().saturating_sub(1);
-        let first = look.first_view.min(n_rest.saturating_sub(n_columns.saturating_sub(1)));
+        let first = inspector.first_view.min(n_rest.saturating_sub(n_columns.saturating_sub(1)));
         let shown: Vec<View> =
             std::iter::once(View::Estimate).chain(rest.skip(first)).take(n_columns).collect();
         let top = area.y + row as u16 * (height + 1);
@@ -86,24 +94,32 @@ fn rows(app: &App, look: &Look, trace: &Trace, frame: &mut Frame, area: Rect) ->
             let cells = texts.iter().map(|text| padded(text, width));
             cells.collect::<Vec<_>>().join(" ")
         };
-        let names = shown.iter().map(|view| caption(trace, actor, *view, look.at));
+        let names = shown.iter().map(|view| caption(trace, actor, *view, inspector.at));
         let head = Rect { y: top, height: 1, ..area }.intersection(area);
         frame.render_widget(Line::styled(line(names.collect()), app.theme.faint()), head);
         let pictures: Vec<Option<Picture>> = shown
             .iter()
             .map(|view| {
-                let image = trace.view(actor, *view, look.at)?;
-                Some(Picture { image, mark: trace.mark(actor, *view, look.at) })
+                let image = trace.view(actor, *view, inspector.at)?;
+                Some(Picture { image, mark: trace.mark(actor, *view, inspector.at) })
             })
             .collect();
         let place = Rect { y: top + 1, height, ..area }.intersection(area);
-        let identity = (&look.run, look.seed, trace.step, &actor.name, look.at, &shown);
-        placements.extend(strip::draw(app, frame, place, (width, height), &pictures, identity));
+        let identity =
+            (&inspector.run, inspector.seed, trace.step, &actor.name, inspector.at, &shown);
+        placements.extend(picture_row::draw(
+            app,
+            frame,
+            place,
+            (width, height),
+            &pictures,
+            identity,
+        ));
     }
     placements
 }
 
-/// Name and figure of a view, in as few letters as a picture is wide.
+/// Name and figure of a view, short enough for the width of a picture.
 fn caption(trace: &Trace, actor: &Actor, view: View, at: At) -> String {
     let figure = trace.figure(actor, view, at);
     match (view, figure) {

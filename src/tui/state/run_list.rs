@@ -1,9 +1,19 @@
-//! Which runs the list shows, and in what order.
+//! The list of runs: which of them pass the filter, and in what order.
 
-use super::app::App;
-use super::words::run_state;
 use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
+use crate::tui::run_condition::RunCondition;
+use crate::tui::typed::Typed;
+
+/// All runs of the directory, and how they are listed.
+#[derive(Clone, Debug, Default)]
+pub struct RunList {
+    /// Newest first.
+    pub all: Vec<RunSummary>,
+    /// Words that a listed run must contain.
+    pub filter: Typed,
+    pub order: Order,
+}
 
 /// What the list is sorted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,9 +21,9 @@ pub enum Order {
     #[default]
     Newest,
     Name,
-    /// Those at work first.
+    /// Runs with a live worker first, then by condition.
     State,
-    /// The smallest last loss first.
+    /// Smallest last loss first.
     Loss,
 }
 
@@ -27,7 +37,7 @@ impl Order {
         }
     }
 
-    pub fn words(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Newest => "newest first",
             Self::Name => "by name",
@@ -37,30 +47,37 @@ impl Order {
     }
 }
 
-impl App {
+impl RunList {
+    /// The run of this id, listed or not.
+    pub fn find(&self, id: &str) -> Option<&RunSummary> {
+        self.all.iter().find(|run| run.id == id)
+    }
+
     /// The runs that pass the filter, in order.
-    pub fn shown(&self) -> Vec<&RunSummary> {
-        let mut shown: Vec<&RunSummary> =
-            self.runs.iter().filter(|run| passes(run, self.filter.text())).collect();
+    pub fn listed(&self) -> Vec<&RunSummary> {
+        let mut listed: Vec<&RunSummary> =
+            self.all.iter().filter(|run| passes(run, self.filter.text())).collect();
         let loss = |run: &RunSummary| run.status.as_ref().and_then(|status| status.loss);
         // All sorts keep the order of equals, which is newest first.
         match self.order {
             Order::Newest => {}
-            Order::Name => shown.sort_by(|a, b| a.id.cmp(&b.id)),
-            Order::State => shown.sort_by_key(|run| (run.health != Health::Alive, run_state(run))),
-            Order::Loss => shown.sort_by(|a, b| {
+            Order::Name => listed.sort_by(|a, b| a.id.cmp(&b.id)),
+            Order::State => listed
+                .sort_by_key(|run| (run.health != Health::Alive, RunCondition::of(run).name())),
+            Order::Loss => listed.sort_by(|a, b| {
                 let key = |run| loss(run).unwrap_or(f64::INFINITY);
                 key(a).total_cmp(&key(b))
             }),
         }
-        shown
+        listed
     }
 }
 
-/// Whether every word of the filter is in the run's name, state, tags or note, whatever the case.
+/// Whether every word of the filter is in the run's name, condition, tags or note, whatever the case.
 fn passes(run: &RunSummary, filter: &str) -> bool {
     let tags: String = run.about.tags.iter().map(|tag| format!(" #{tag}")).collect();
-    let text = format!("{} {}{tags} {}", run.id, run_state(run), run.about.note).to_lowercase();
+    let condition = RunCondition::of(run).name();
+    let text = format!("{} {condition}{tags} {}", run.id, run.about.note).to_lowercase();
     filter.to_lowercase().split_whitespace().all(|word| text.contains(word))
 }
 
@@ -87,29 +104,29 @@ mod tests {
         }
     }
 
-    fn ids(app: &App) -> Vec<&str> {
-        app.shown().into_iter().map(|run| run.id.as_str()).collect()
+    fn ids(list: &RunList) -> Vec<&str> {
+        list.listed().into_iter().map(|run| run.id.as_str()).collect()
     }
 
     #[test]
     fn words_of_the_filter_narrow_and_orders_sort() {
-        let mut app = App::new(Vec::new(), String::new());
-        app.runs = vec![
+        let all = vec![
             run("b-cnn", RunState::Finished, Health::Over, Some(0.2)),
             run("a-cnn", RunState::Training, Health::Alive, None),
             run("c-unet", RunState::Failed, Health::Over, Some(0.1)),
         ];
-        assert_eq!(ids(&app), ["b-cnn", "a-cnn", "c-unet"]);
-        app.order = Order::Name;
-        assert_eq!(ids(&app), ["a-cnn", "b-cnn", "c-unet"]);
-        app.order = Order::State;
-        assert_eq!(ids(&app), ["a-cnn", "c-unet", "b-cnn"]);
-        app.order = Order::Loss;
-        assert_eq!(ids(&app), ["c-unet", "b-cnn", "a-cnn"]);
-        app.filter = "CNN fin".into();
-        assert_eq!(ids(&app), ["b-cnn"]);
-        app.filter = "nothing".into();
-        assert!(ids(&app).is_empty());
+        let mut list = RunList { all, ..RunList::default() };
+        assert_eq!(ids(&list), ["b-cnn", "a-cnn", "c-unet"]);
+        list.order = Order::Name;
+        assert_eq!(ids(&list), ["a-cnn", "b-cnn", "c-unet"]);
+        list.order = Order::State;
+        assert_eq!(ids(&list), ["a-cnn", "c-unet", "b-cnn"]);
+        list.order = Order::Loss;
+        assert_eq!(ids(&list), ["c-unet", "b-cnn", "a-cnn"]);
+        list.filter = "CNN fin".into();
+        assert_eq!(ids(&list), ["b-cnn"]);
+        list.filter = "nothing".into();
+        assert!(ids(&list).is_empty());
     }
 
     #[test]

@@ -1,0 +1,281 @@
+//! The lab thread: carries out effects on runs, and polls them for news.
+//!
+//! It does everything that may block (files, sockets), so that keys never wait.
+
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+use super::link::Link;
+use super::message::{Effect, Message};
+use super::state::Notice;
+use crate::runs::command::{Act, Command};
+use crate::runs::liveness::Health;
+use crate::runs::runs_dir::RunSummary;
+
+/// How often the lab is polled for news.
+pub const POLL: Duration = Duration::from_millis(250);
+/// Polls between two readings of this computer.
+const POLLS_PER_READING: u32 = 8;
+
+/// Starts the thread. It ends when `orders` or `messages` is closed.
+///
+/// # Errors
+///
+/// If no thread can be started.
+pub fn spawn(
+    messages: Sender<Message>,
+    orders: Receiver<Effect>,
+    link: Box<dyn Link>,
+) -> io::Result<()> {
+    thread::Builder::new().name("lab".to_owned()).spawn(move || {
+        let mut runner = EffectRunner {
+            link,
+            open: None,
+            marked: Vec::new(),
+            runs: Vec::new(),
+            steps: Vec::new(),
+            polls: 0,
+        };
+        let work = AssertUnwindSafe(|| runner.work(&messages, &orders));
+        if panic::catch_unwind(work).is_err() {
+            let words = "the dashboard's reader broke (a bug of ours); leave with q and start again, runs go on";
+            let _ = messages.send(Message::Notice(Notice::error(words)));
+        }
+    })?;
+    Ok(())
+}
+
+/// The state of the lab thread.
+struct EffectRunner {
+    link: Box<dyn Link>,
+    /// The open run, whose files are read.
+    open: Option<String>,
+    /// Marked runs, whose events are read.
+    marked: Vec<String>,
+    /// The list of runs as sent last, so that nothing is drawn when nothing changed.
+    runs: Vec<RunSummary>,
+    /// The preview steps of the open run as sent last.
+    steps: Vec<u64>,
+    /// Polls since the last reading of this computer.
+    polls: u32,
+}
+
+impl EffectRunner {
+    /// Sends new messages and carries out effects until the dashboard ends.
+    fn work(&mut self, messages: &Sender<Message>, orders: &Receiver<Effect>) {
+        loop {
+            for message in self.news() {
+                if messages.send(message).is_err() {
+                    return;
+                }
+            }
+            match orders.recv_timeout(POLL) {
+                Ok(effect) => {
+                    for message in self.carry_out(effect, messages) {
+                        if messages.send(message).is_err() {
+                            return;
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// What has changed since the last poll.
+    fn news(&mut self) -> Vec<Message> {
+        let mut news = Vec::new();
+        let runs = self.link.runs();
+        if runs != self.runs {
+            self.runs.clone_from(&runs);
+            news.push(Message::Runs(runs));
+        }
+        if self.polls == 0 {
+            news.push(Message::System(Box::new(self.link.system(self.worker()))));
+        }
+        self.polls = (self.polls + 1) % POLLS_PER_READING;
+        for run in self.marked.iter().filter(|run| Some(*run) != self.open.as_ref()) {
+            let events = self.link.events(run);
+            if !events.is_empty() {
+                news.push(Message::Events { run: run.clone(), events });
+            }
+        }
+        if let Some(run) = self.open.clone() {
+            let events = self.link.events(&run);
+            if !events.is_empty() {
+                news.push(Message::Events { run: run.clone(), events });
+            }
+            if let Some(log) = self.link.log(&run) {
+                news.push(Message::Log { run: run.clone(), log });
+            }
+            let steps = self.link.preview_steps(&run);
+            if steps != self.steps {
+                self.steps.clone_from(&steps);
+                news.push(Message::PreviewSteps { run, steps });
+            }
+        }
+        news
+    }
+
+    /// The process id of the open run's worker.
+    fn worker(&self) -> Option<u32> {
+        let run = self.runs.iter().find(|run| Some(&run.id) == self.open.as_ref())?;
+        let status = run.status.as_ref().filter(|_| run.health == Health::Alive)?;
+        status.worker.pid_here()
+    }
+
+    /// Carries out an effect and returns what came of it; slow work sends its message later.
+    fn carry_out(&mut self, effect: Effect, messages: &Sender<Message>) -> Vec<Message> {
+        match effect {
+            Effect::Open(run) => vec![self.open(run)],
+            Effect::FollowMarked(runs) => {
+                self.follow_marked(runs);
+                Vec::new()
+            }
+            Effect::LoadPreview { run, step } => {
+                let preview = self.link.preview(&run, step).map(Box::new);
+                vec![Message::Preview { run, preview }]
+            }
+            Effect::LoadCalibration(run) => {
+                let calibration = self.link.calibration(&run).map(|found| found.map(Box::new));
+                vec![Message::Calibration { run, calibration }]
+            }
+            Effect::Export(export) => {
+                let run = export.run.clone();
+                let work = self.link.export(*export);
+                in_background(messages, work, move |written| {
+                    let notice = written.map_or_else(Notice::error, Notice::info);
+                    Message::Notice(match run {
+                        Some(run) => notice.about(run),
+                        None => notice,
+                    })
+                })
+            }
+            Effect::Trace { run, seed, may_compute } => {
+                let work = self.link.trace(&run, seed, may_compute);
+                in_background(messages, work, move |trace| {
+                    let trace = trace.map(Arc::new);
+                    Message::Trace { run, seed, trace }
+                })
+            }
+            Effect::MakePreview { run, request } => {
+                let work = self.link.make_preview(&run, &request);
+                in_background(messages, work, move |made| Message::PreviewMade { run, made })
+            }
+            effect => self.steer(effect).into_iter().collect(),
+        }
+    }
+
+    /// Reads another run from now on.
+    fn open(&mut self, run: String) -> Message {
+        if let Some(old) = self.open.replace(run.clone())
+            && !self.marked.contains(&old)
+        {
+            self.link.forget(&old);
+        }
+        // The screen has nothing of it yet, even if its events were read as those of a marked run.
+        self.link.forget(&run);
+        self.steps.clear();
+        let experiment = self.link.experiment(&run).map(Box::new);
+        Message::Experiment { run, experiment }
+    }
+
+    fn follow_marked(&mut self, runs: Vec<String>) {
+        let gone = self.marked.iter().filter(|run| !runs.contains(run));
+        for run in gone.filter(|run| Some(*run) != self.open.as_ref()) {
+            self.link.forget(run);
+        }
+        self.marked = runs;
+    }
+
+    /// Launches a run, or does something to one. The effects of the terminal were carried out by the shell.
+    fn steer(&mut self, effect: Effect) -> Option<Message> {
+        let link = &mut self.link;
+        let notice = match effect {
+            Effect::Launch { experiment, parent, queued } => {
+                let launched = link.launch(&experiment, parent.as_deref(), queued);
+                return Some(Message::Launched(launched));
+            }
+            Effect::Rename { run, to } => {
+                let renamed = link.rename(&run, &to);
+                return Some(Message::Renamed { from: run, renamed });
+            }
+            Effect::Resume(run) => {
+                outcome(link.resume(&run), format!("a new worker for {run}")).about(run)
+            }
+            Effect::Delete(run) => {
+                outcome(link.delete(&run), format!("{run} is deleted")).about(run)
+            }
+            Effect::Kill(run) => {
+                outcome(link.kill(&run), format!("killed the worker of {run}")).about(run)
+            }
+            Effect::Describe { run, about } => {
+                outcome(link.describe(&run, &about), format!("{run}: noted")).about_command(run)
+            }
+            Effect::Send { run, command } => {
+                let words = format!("{run}: {}", progress_words(&command));
+                let sent = link.send(&run, Act::Steer { command, take: false });
+                outcome(sent, words).about_command(run)
+            }
+            Effect::Hold(run) => {
+                let words = format!("{run}: you steer it now");
+                outcome(link.send(&run, Act::Hold), words).about_command(run)
+            }
+            Effect::Release(run) => {
+                let words = format!("{run}: control is given back");
+                outcome(link.send(&run, Act::Release), words).about_command(run)
+            }
+            _ => return None,
+        };
+        Some(Message::Notice(notice))
+    }
+}
+
+/// The notice on something that was done or failed.
+fn outcome(result: Result<(), String>, words: String) -> Notice {
+    result.map_or_else(Notice::error, |()| Notice::info(words))
+}
+
+/// The result of work; a panic in it is an error, so that the screen does not wait for ever.
+fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(format!("a defect of mosaic: {}", words.unwrap_or_else(|| "it panicked".to_owned())))
+    })
+}
+
+/// Runs work that takes seconds in a thread of its own, so that it does not delay other messages. Its message is sent when
+/// it is done.
+fn in_background<T>(
+    messages: &Sender<Message>,
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+    to_message: impl FnOnce(Result<T, String>) -> Message + Clone + Send + 'static,
+) -> Vec<Message> {
+    let (messages, refused) = (messages.clone(), to_message.clone());
+    let begun = thread::Builder::new().name("background".to_owned()).spawn(move || {
+        // Nobody listens when the dashboard has been left.
+        let _ = messages.send(to_message(caught(work)));
+    });
+    match begun {
+        Ok(_) => Vec::new(),
+        Err(error) => vec![refused(Err(format!("starting a thread: {error}")))],
+    }
+}
+
+/// What a worker does now, after a command.
+fn progress_words(command: &Command) -> &'static str {
+    match command {
+        Command::Pause => "pausing after this step",
+        Command::Resume => "going on",
+        Command::Stop => "writing a checkpoint, then stopping",
+        Command::Checkpoint => "writing a checkpoint",
+        Command::Sample { .. } => "making a preview",
+        Command::PreviewEvery { .. } => "preview cadence changed",
+    }
+}

@@ -1,0 +1,188 @@
+//! Collects from the state what an export writes: the content of the tab on screen.
+
+use super::content::{Content, DrawnCurve, Export, ExportedCurve};
+use crate::evaluation::inspect::picture::At;
+use crate::hardware::system::Reading;
+use crate::runs::preview::NETWORK;
+use crate::runs::runs_dir::RunSummary;
+use crate::tui::curves::Recorded;
+use crate::tui::run_condition::RunCondition;
+use crate::tui::screenshot::Screenshot;
+use crate::tui::state::open_run::News;
+use crate::tui::state::{App, Inspector, OpenRun, Pane, ScoredPreview};
+use crate::tui::tab::Tab;
+
+/// The tab on screen as files; `None` if it has no content yet.
+pub fn collect(app: &App) -> Option<Export> {
+    if let Some(inspector) = &app.inspector {
+        return collect_inspector(app, inspector);
+    }
+    let run = own_directory(app);
+    let open = app.open_run.as_ref();
+    let (run, stem, content, pane) = match app.screen.tab {
+        Tab::Charts => {
+            let stem = format!("charts-{}", app.charts.quantity.slug());
+            (run, stem, Content::Charts(exported_curves(app)), Some(Pane::Charts))
+        }
+        Tab::Samples => {
+            let scored = open?.preview.as_ref()?;
+            let stem = format!("samples-step-{}", scored.preview.step);
+            let figures = sample_figures(scored);
+            let content = Content::Samples(Box::new(scored.preview.clone()), figures);
+            (run, stem, content, Some(Pane::Samples))
+        }
+        Tab::Settings => (run, "settings".to_owned(), settings_table(app)?, Some(Pane::Settings)),
+        Tab::Log => (run, "log".to_owned(), news_table(open?), None),
+        Tab::System => (None, "mosaic-machine".to_owned(), machine_table(&app.readings), None),
+        Tab::Overview => (None, "mosaic-runs".to_owned(), runs_table(&app.runs.listed()), None),
+    };
+    Some(Export { run, stem, content, pane, screen: Screenshot::default() })
+}
+
+/// The open run, if its directory may be written to.
+fn own_directory(app: &App) -> Option<String> {
+    app.open_run.as_ref().map(|open| open.id.clone()).filter(|_| !app.read_only)
+}
+
+fn collect_inspector(app: &App, inspector: &Inspector) -> Option<Export> {
+    let At { index, pixel: (row, column) } = inspector.at;
+    Some(Export {
+        run: own_directory(app),
+        stem: format!("seed-{}-step-{}-pixel-{row}-{column}", inspector.seed, index + 1),
+        content: Content::Inside(inspector.trace.clone()?, inspector.at),
+        pane: None,
+        screen: Screenshot::default(),
+    })
+}
+
+/// All curves of the open run, and those of the marked runs that are drawn.
+fn exported_curves(app: &App) -> Vec<ExportedCurve> {
+    let quantity = app.charts.quantity;
+    let drawn = DrawnCurve {
+        smoothing: app.charts.smoothing_of(quantity),
+        range: app.visible_range(&app.chart_curves()),
+        log_scale: app.charts.log_scale && quantity.has_log_scale(),
+    };
+    let others = app.other_marked().map(|(number, run)| (number + 1, run));
+    let runs = app.open_run.iter().map(|run| (0, run)).chain(others);
+    let mut all = Vec::new();
+    for (number, run) in runs {
+        let is_exported = |recorded: &&Recorded| number == 0 || recorded.quantity == quantity;
+        for recorded in run.curves.all().iter().filter(is_exported) {
+            let place = run.curves.of(recorded.quantity).position(|o| o.name == recorded.name);
+            let is_drawn = recorded.quantity == quantity && (number == 0 || quantity.is_single());
+            all.push(ExportedCurve {
+                run: run.id.clone(),
+                quantity: recorded.quantity,
+                name: recorded.name.clone(),
+                index: number + place.unwrap_or(0),
+                points: recorded.series.to_vec(),
+                drawn: is_drawn.then_some(drawn),
+            });
+        }
+    }
+    all
+}
+
+/// The settings of the open run and of the marked runs, a column per run.
+fn settings_table(app: &App) -> Option<Content> {
+    let runs = app.runs_with_settings();
+    let entries: Vec<_> =
+        runs.iter().filter_map(|run| run.experiment.as_ref()).map(|e| e.entries()).collect();
+    let head = std::iter::once("setting".to_owned()).chain(runs.iter().map(|r| r.id.clone()));
+    let row = |index: usize, key: &str| {
+        let values =
+            entries.iter().map(|all| all.get(index).map_or(String::new(), |e| e.value.clone()));
+        std::iter::once(key.to_owned()).chain(values).collect()
+    };
+    let rows = entries.first()?.iter().enumerate().map(|(index, entry)| row(index, entry.key));
+    Some(Content::Table(std::iter::once(head.collect()).chain(rows).collect()))
+}
+
+/// Seed, column, r, R^2 and label of every sample.
+fn sample_figures(scored: &ScoredPreview) -> Vec<[String; 5]> {
+    let ScoredPreview { preview, agreement } = scored;
+    let label = |name: &str, seed: usize| {
+        field(preview.labels_of(name).and_then(|labels| labels.get(seed)))
+    };
+    let mut rows = Vec::new();
+    for seed in 0..preview.seeds.len() {
+        let first = (preview.first_seed + seed as u64).to_string();
+        let none = String::new;
+        rows.push([first.clone(), NETWORK.to_owned(), none(), none(), label(NETWORK, seed)]);
+        for ((name, _), found) in preview.machines.iter().zip(agreement) {
+            let Some(found) = found.get(seed) else { continue };
+            let (r, cod) = (field(found.r), field(found.cod));
+            rows.push([first.clone(), name.clone(), r, cod, label(name, seed)]);
+        }
+    }
+    rows
+}
+
+/// The listed runs, a row per run.
+fn runs_table(listed: &[&RunSummary]) -> Content {
+    let row = |run: &&RunSummary| {
+        let status = run.status.as_ref();
+        vec![
+            run.id.clone(),
+            run.experiment.clone(),
+            RunCondition::of(run).name().to_owned(),
+            field(status.map(|status| status.step)),
+            field(status.map(|status| status.steps)),
+            field(status.and_then(|status| status.loss)),
+            run.about.tags.join(" "),
+            run.about.note.clone(),
+        ]
+    };
+    let head = ["run", "experiment", "state", "step", "steps", "loss", "tags", "note"];
+    Content::Table(table(&head, listed.iter().map(row)))
+}
+
+/// The news of a run, a row per entry.
+fn news_table(open: &OpenRun) -> Content {
+    let row = |news: &News| {
+        let level = format!("{:?}", news.level).to_lowercase();
+        vec![news.time_ms.to_string(), news.step.to_string(), level, news.text.clone()]
+    };
+    Content::Table(table(&["time_ms", "step", "level", "text"], open.news.iter().map(row)))
+}
+
+/// The readings of this computer, a row per reading.
+fn machine_table(readings: &[Reading]) -> Content {
+    let row = |(index, reading): (usize, &Reading)| {
+        let worker = reading.worker.as_ref();
+        vec![
+            index.to_string(),
+            field(reading.cpu_percent),
+            field(reading.memory.map(|memory| memory.used)),
+            field(reading.memory.map(|memory| memory.total)),
+            field(reading.disk.map(|disk| disk.left())),
+            field(worker.and_then(|worker| worker.cpu_percent)),
+            field(worker.map(|worker| worker.memory_bytes)),
+        ]
+    };
+    let head = [
+        "look",
+        "cpu_percent",
+        "memory_used_bytes",
+        "memory_bytes",
+        "disk_left_bytes",
+        "worker_cpu_percent",
+        "worker_memory_bytes",
+    ];
+    let percent = readings.iter().map(|reading| {
+        let memory = reading.memory.map_or(f64::NAN, |memory| 100.0 * memory.share());
+        [reading.cpu_percent.unwrap_or(f64::NAN), memory]
+    });
+    Content::Machine(table(&head, readings.iter().enumerate().map(row)), percent.collect())
+}
+
+/// A field of a table; empty if there is no value.
+fn field(value: Option<impl ToString>) -> String {
+    value.map_or(String::new(), |value| value.to_string())
+}
+
+fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<Vec<String>> {
+    let head = head.iter().map(|name| (*name).to_owned()).collect();
+    std::iter::once(head).chain(rows).collect()
+}

@@ -1,0 +1,128 @@
+//! The last lines of the screen: a message, and the keys.
+
+use ratatui::text::{Line, Span};
+
+use crate::console;
+use crate::runs::event::NoticeLevel;
+use crate::runs::holder::Steering;
+use crate::runs::liveness::Health;
+use crate::tui::inspector_keys::INSPECTOR_BINDINGS;
+use crate::tui::keys::{Action, BINDINGS};
+use crate::tui::state::{App, Notice, Popup};
+use crate::tui::words::lines_of;
+
+/// The filter while it is typed, the notice, or what the open run is busy with.
+pub fn message(app: &App) -> Line<'static> {
+    if app.popup == Some(Popup::Filter) {
+        let words = "   Enter keeps, Esc lists all";
+        let style = app.theme.strong();
+        let mut spans = vec![Span::styled(" /", style)];
+        spans.extend(app.runs.filter.spans(FILTER_COLUMNS, style));
+        spans.push(Span::styled(words, app.theme.faint()));
+        return Line::from(spans);
+    }
+    match &app.notice {
+        Some(Notice { level, text, .. }) => {
+            let style = app.theme.notice(*level);
+            let mut spans = vec![Span::styled(format!(" {}", console::line(text)), style)];
+            // An answer to a key does not hide what the run is busy with.
+            if let (NoticeLevel::Info, Some(message)) = (level, run_message(app)) {
+                spans.push(Span::styled(
+                    format!("  {}", console::line(&message)),
+                    app.theme.faint(),
+                ));
+            }
+            Line::from(spans)
+        }
+        None => {
+            let message = run_message(app).unwrap_or_default();
+            Line::styled(format!(" {}", console::line(&message)), app.theme.faint())
+        }
+    }
+}
+
+/// Columns of the filter, while it is typed.
+const FILTER_COLUMNS: usize = 48;
+
+/// Most lines of a notice.
+const MESSAGE_LINES_MAX: u16 = 3;
+
+/// The lines that the message takes: one, unless a notice needs more.
+pub fn message_lines(app: &App, message: &Line<'_>, width: u16) -> u16 {
+    if app.notice.is_none() || app.popup == Some(Popup::Filter) || width == 0 {
+        return 1;
+    }
+    (lines_of(&message.to_string(), width.into()) as u16).clamp(1, MESSAGE_LINES_MAX)
+}
+
+/// What the open run is busy with, an error, and who steers it.
+fn run_message(app: &App) -> Option<String> {
+    let run = app.open_summary()?;
+    let holder = match &run.steering {
+        Steering::Theirs(name) if matches!(run.health, Health::Alive | Health::Silent) => {
+            let advice = if app.read_only { "" } else { "; T takes control over" };
+            Some(format!("{name} steers this run{advice}"))
+        }
+        _ => None,
+    };
+    let newer = run.newer.as_ref().map(|newer| format!("nothing is known of this run: {newer}"));
+    let message = run.status.as_ref().and_then(|status| status.message.clone());
+    let words: Vec<String> = [newer, message, holder].into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join("; "))
+}
+
+/// The line at the bottom: the most important keys that do something now, as many as fit, and the key that leaves. A popup
+/// has its own keys.
+pub fn footer(app: &App, width: u16) -> Line<'static> {
+    if let Some(keys) = app.popup.as_ref().and_then(popup_keys) {
+        return Line::styled(format!(" {keys}"), app.theme.faint());
+    }
+    let inspector = app.inspector.as_ref().map_or(&[][..], |_| INSPECTOR_BINDINGS);
+    let inspecting = inspector.iter().map(|row| (row.label, row.footer));
+    let usual = BINDINGS.iter().filter(|row| {
+        app.is_available(row.action) && (app.inspector.is_none() || row.label == "?")
+    });
+    let usual = usual.map(|row| match row.action {
+        Action::Pause if app.is_waiting() => (row.label, "go on"),
+        _ => (row.label, row.footer),
+    });
+    let all = inspecting.chain(usual).filter(|(_, word)| !word.is_empty());
+    let (last, all): (Vec<_>, Vec<_>) = all.partition(|(label, _)| *label == LEAVE);
+    let length = |(label, word): &(&str, &str)| label.chars().count() + word.chars().count() + 4;
+    let mut left = usize::from(width).saturating_sub(last.iter().map(length).sum());
+    let fits = |key: &(&str, &str)| {
+        let rest = left.checked_sub(length(key));
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    };
+    let shown: Vec<_> = all.into_iter().take_while(fits).collect();
+    let mut spans = Vec::new();
+    for (label, word) in shown.into_iter().chain(last) {
+        spans.push(Span::styled(format!(" {label} "), app.theme.selected()));
+        spans.push(Span::raw(format!(" {word} ")));
+    }
+    Line::from(spans)
+}
+
+/// The key that leaves, which is always shown.
+const LEAVE: &str = "q";
+
+/// The keys of a popup; `None` if the usual keys are shown.
+fn popup_keys(popup: &Popup) -> Option<&'static str> {
+    Some(match popup {
+        Popup::Filter => return None,
+        Popup::Palette { .. } => "Up, Down choose   Tab completes   Enter does it   Esc closes",
+        Popup::Help { .. } => "Up, Down, Space scroll   any other key closes",
+        Popup::Launch { .. } => {
+            "Up, Down choose   Enter starts   w queues   e edits first   Esc closes"
+        }
+        Popup::ConfirmStop { .. } => "y, Enter stop it   any other key does not",
+        Popup::Edit(form) if form.typing.is_some() => {
+            "Enter takes the value   arrows move   Ctrl-U empties   Esc leaves it"
+        }
+        Popup::Edit(_) => {
+            "Up, Down choose   Enter edits   n launches a new run   w queues it   Esc closes"
+        }
+        Popup::Fields(_) => "Tab next field   Ctrl-U empties it   Enter does it   Esc closes",
+    })
+}

@@ -1,0 +1,16 @@
+//! Pictures in terminals: as half-blocks inside ratatui's buffer, or as pixels printed after the frame.
+//!
+//! Composing pictures is the work of `crate::image::picture`; here they are only shown.
+
+pub mod protocol;
+pub mod depth;
+pub mod blocks;
+pub mod placement;
+pub mod sixel;
+pub mod encode;
+pub mod printer;
+pub mod plain;
+
+pub use depth::Depth;
+pub use placement::Placement;
+pub use protocol::Protocol;

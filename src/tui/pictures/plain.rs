@@ -1,0 +1,95 @@
+//! Prints one picture on a plain terminal, for commands: the terminal scrolls, and the cursor ends below the picture.
+
+use std::io::{self, Write};
+
+use image::{DynamicImage, RgbImage, imageops};
+use ratatui::buffer::Buffer;
+use ratatui::crossterm::queue;
+use ratatui::crossterm::style::{Colors, ResetColor, SetColors};
+use ratatui::layout::Rect;
+use ratatui::prelude::IntoCrossterm;
+
+use super::blocks::draw_blocks;
+use super::depth::Depth;
+use super::encode::{enlarged, send_iterm, send_kitty};
+use super::protocol::Protocol;
+use super::sixel;
+
+/// Prints a picture at the cursor of a plain terminal, in at most `columns` columns, and leaves the cursor below it.
+pub fn print_plain(
+    (protocol, depth): (Protocol, Depth),
+    image: &RgbImage,
+    columns: u16,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let (width, height) = image.dimensions();
+    let columns = u32::from(columns).min(width).max(1);
+    // Cells are about twice as high as wide.
+    let rows = (height * columns).div_ceil(2 * width.max(1)).max(1);
+    let cells = (columns as u16, rows as u16);
+    match protocol {
+        Protocol::Off => Ok(()),
+        Protocol::Kitty => {
+            let area = Rect::new(0, 0, cells.0, cells.1);
+            send_kitty(&enlarged(image, area), cells, "", out)?;
+            writeln!(out)?;
+            out.flush()
+        }
+        Protocol::Sixel => {
+            let cell = sixel::cell_size(None);
+            let size = (u32::from(cells.0) * cell.0, u32::from(cells.1) * cell.1);
+            let image = imageops::resize(image, size.0, size.1, imageops::FilterType::Nearest);
+            writeln!(out, "{}", sixel::encode(&image)?)?;
+            out.flush()
+        }
+        Protocol::Iterm => {
+            let area = Rect::new(0, 0, cells.0, cells.1);
+            send_iterm(&enlarged(image, area), cells, out)?;
+            writeln!(out)?;
+            out.flush()
+        }
+        Protocol::Blocks if depth != Depth::Sixteen => {
+            out.flush()?;
+            print_with_viuer(image, cells, depth)
+        }
+        // viuer does not support 16 colours.
+        Protocol::Blocks => {
+            let mut buffer = Buffer::empty(Rect::new(0, 0, cells.0, cells.1));
+            draw_blocks(depth, image, buffer.area, &mut buffer);
+            print_cells(&buffer, out)
+        }
+    }
+}
+
+/// Prints half-blocks at the cursor with viuer, whose other printers query the terminal.
+fn print_with_viuer(image: &RgbImage, (columns, rows): (u16, u16), depth: Depth) -> io::Result<()> {
+    let config = viuer::Config {
+        absolute_offset: false,
+        width: Some(columns.into()),
+        height: Some(rows.into()),
+        truecolor: depth == Depth::Truecolour,
+        use_kitty: false,
+        use_iterm: false,
+        ..viuer::Config::default()
+    };
+    match viuer::print(&DynamicImage::ImageRgb8(image.clone()), &config) {
+        Ok(_) => Ok(()),
+        Err(viuer::ViuError::Io(error)) => Err(error),
+        Err(error) => Err(io::Error::other(format!("printing a picture: {error}"))),
+    }
+}
+
+/// Prints cells line by line.
+fn print_cells(buffer: &Buffer, out: &mut impl Write) -> io::Result<()> {
+    for row in buffer.area.rows() {
+        for position in row.positions() {
+            let Some(cell) = buffer.cell(position) else { continue };
+            let colours = Colors::new(cell.fg.into_crossterm(), cell.bg.into_crossterm());
+            queue!(out, SetColors(colours))?;
+            out.write_all(cell.symbol().as_bytes())?;
+        }
+        queue!(out, ResetColor)?;
+        writeln!(out)?;
+    }
+    out.flush()
+}

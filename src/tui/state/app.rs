@@ -1,0 +1,185 @@
+//! The whole state of the dashboard.
+
+use std::collections::HashSet;
+
+use super::charts::ChartSettings;
+use super::display::Display;
+use super::inspector::Inspector;
+use super::notice::Notice;
+use super::open_run::OpenRun;
+use super::popup::{EditForm, Popup};
+use super::run_list::RunList;
+use super::screen::Screen;
+use crate::config::Experiment;
+use crate::hardware::system::Reading;
+use crate::runs::liveness::Health;
+use crate::runs::runs_dir::RunSummary;
+use crate::runs::status::RunState;
+use crate::tui::keys::Action;
+use crate::tui::theme::Theme;
+
+/// Readings of this computer that are kept: five minutes of them.
+const READINGS_MAX: usize = 150;
+
+/// Everything the dashboard knows, and how it is shown.
+pub struct App {
+    /// The experiments of lab.toml.
+    pub experiments: Vec<Experiment>,
+    /// The path of the runs directory, for messages.
+    pub runs_dir: String,
+    /// Whether nothing can be launched or steered from here.
+    pub read_only: bool,
+    pub runs: RunList,
+    /// The run on screen.
+    pub open_run: Option<OpenRun>,
+    /// Runs whose curves and settings are compared with those of the open run.
+    pub marked: Vec<OpenRun>,
+    /// Readings of this computer, newest last.
+    pub readings: Vec<Reading>,
+    pub pending: Pending,
+    pub screen: Screen,
+    pub charts: ChartSettings,
+    pub cursors: Cursors,
+    /// The inspector of a seed, in place of the tabs.
+    pub inspector: Option<Inspector>,
+    pub popup: Option<Popup>,
+    pub notice: Option<Notice>,
+    pub theme: Theme,
+    pub display: Display,
+}
+
+/// Work in other processes whose result has not arrived.
+#[derive(Clone, Debug, Default)]
+pub struct Pending {
+    /// Runs of which a preview is made by a process of its own.
+    pub previews: HashSet<String>,
+    /// Runs and noise seeds whose trace is computed.
+    pub traces: HashSet<(String, u64)>,
+    /// The form whose run is being launched; it opens again if that fails.
+    pub launch: Option<Box<EditForm>>,
+}
+
+/// Positions within panes.
+#[derive(Clone, Debug, Default)]
+pub struct Cursors {
+    /// Index of the first column of samples after the network's.
+    pub first_column: usize,
+    /// Index of the first seed of samples.
+    pub first_seed: usize,
+    /// Index of the selected setting among those listed.
+    pub setting: usize,
+    /// Entries of news that are newer than the last one shown.
+    pub news_back: usize,
+    /// Lines of the log that are newer than the last one shown.
+    pub log_back: usize,
+}
+
+impl App {
+    pub fn new(experiments: Vec<Experiment>, runs_dir: String) -> Self {
+        Self {
+            experiments,
+            runs_dir,
+            read_only: false,
+            runs: RunList::default(),
+            open_run: None,
+            marked: Vec::new(),
+            readings: Vec::new(),
+            pending: Pending::default(),
+            screen: Screen::default(),
+            charts: ChartSettings::default(),
+            cursors: Cursors::default(),
+            inspector: None,
+            popup: None,
+            notice: None,
+            theme: Theme::default(),
+            display: Display::default(),
+        }
+    }
+
+    /// The open run's entry in the list of runs.
+    pub fn open_summary(&self) -> Option<&RunSummary> {
+        self.runs.find(&self.open_run.as_ref()?.id)
+    }
+
+    /// The open run's index among the listed runs.
+    pub fn open_index(&self) -> Option<usize> {
+        let id = &self.open_run.as_ref()?.id;
+        self.runs.listed().iter().position(|run| run.id == *id)
+    }
+
+    /// The open run, if it has this id.
+    pub fn open_run_mut(&mut self, id: &str) -> Option<&mut OpenRun> {
+        self.open_run.as_mut().filter(|run| run.id == id)
+    }
+
+    /// The open run and the marked run of this id: a run can be both.
+    pub fn runs_mut(&mut self, id: &str) -> impl Iterator<Item = &mut OpenRun> {
+        self.open_run.iter_mut().chain(&mut self.marked).filter(move |run| run.id == id)
+    }
+
+    /// The marked runs other than the open one, each with its index among all marked runs.
+    pub fn other_marked(&self) -> impl Iterator<Item = (usize, &OpenRun)> {
+        let open = self.open_run.as_ref().map(|run| &run.id);
+        self.marked.iter().enumerate().filter(move |(_, run)| Some(&run.id) != open)
+    }
+
+    /// The open run, then the other marked runs.
+    pub fn compared_runs(&self) -> impl Iterator<Item = &OpenRun> {
+        self.open_run.iter().chain(self.other_marked().map(|(_, run)| run))
+    }
+
+    /// Whether an action would do something now; the footer and the palette offer only such actions.
+    pub fn is_available(&self, action: Action) -> bool {
+        if self.read_only && action.steers() {
+            return false;
+        }
+        let Some(run) = self.open_summary() else {
+            return match action {
+                Action::Filter | Action::Order => !self.runs.all.is_empty(),
+                Action::Help | Action::Palette | Action::Launch | Action::Detach => true,
+                Action::NextTab | Action::Tab(_) | Action::Images => true,
+                Action::Redraw | Action::Suspend => true,
+                _ => false,
+            };
+        };
+        let state = run.status.as_ref().map(|status| status.state);
+        let alive = run.health == Health::Alive;
+        match action {
+            Action::Pause => {
+                alive
+                    && matches!(
+                        state,
+                        Some(RunState::Training | RunState::Paused | RunState::Queued)
+                    )
+            }
+            Action::Sample | Action::SampleChosen if state == Some(RunState::Queued) => false,
+            Action::Sample | Action::SampleChosen => state != Some(RunState::Comparing) || !alive,
+            Action::Stop | Action::Take => alive,
+            Action::Resume => {
+                matches!(run.health, Health::Lost | Health::Over)
+                    && state != Some(RunState::Finished)
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether the open run has a live worker that is paused or queued.
+    pub fn is_waiting(&self) -> bool {
+        let alive = self.open_summary().filter(|run| run.health == Health::Alive);
+        let state = alive.and_then(|run| run.status.as_ref()).map(|status| status.state);
+        matches!(state, Some(RunState::Paused | RunState::Queued))
+    }
+
+    /// Keeps a reading of this computer.
+    pub fn add_reading(&mut self, reading: Reading) {
+        if self.readings.len() >= READINGS_MAX {
+            self.readings.remove(0);
+        }
+        self.readings.push(reading);
+    }
+
+    /// Shows a notice in place of the last one.
+    pub fn notify(&mut self, notice: Notice) {
+        self.notice = Some(notice);
+    }
+}

@@ -1,0 +1,108 @@
+//! Which curves the charts show, and what the crosshair reads from them.
+//!
+//! Readings are of the recorded points, never of the screen. Curves are read at their last point at or before the
+//! crosshair.
+
+use super::app::App;
+use crate::tui::chart::{bounds, letter};
+use crate::tui::curves::Quantity;
+use crate::tui::series::Series;
+
+/// One curve of a chart.
+pub struct ChartCurve<'a> {
+    /// A run, or which of several curves of one run; empty if there is only one curve.
+    pub name: String,
+    pub letter: Option<char>,
+    /// Index of its colour; `None` for the open run.
+    pub colour: Option<usize>,
+    pub series: &'a Series,
+}
+
+/// The value of a curve at one place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Value {
+    /// The x of the recorded point.
+    pub x: f64,
+    pub raw: f64,
+    /// The moving average, if curves are smoothed.
+    pub smoothed: Option<f64>,
+}
+
+/// What the crosshair reads from one curve; a value is `None` beyond the ends of the curve.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CurveReading {
+    pub name: String,
+    pub letter: Option<char>,
+    pub colour: Option<usize>,
+    pub here: Option<Value>,
+    pub anchor: Option<Value>,
+}
+
+/// The smallest and largest x of these curves.
+pub fn full_range(curves: &[ChartCurve<'_>]) -> [f64; 2] {
+    let ends = curves.iter().flat_map(|curve| [curve.series.first(), curve.series.last()]);
+    bounds(ends.flatten().map(|point| point.0), 0.0)
+}
+
+impl App {
+    /// The curves of the upper chart; the crosshair follows the first one.
+    pub fn chart_curves(&self) -> Vec<ChartCurve<'_>> {
+        self.curves_of(self.charts.quantity)
+    }
+
+    /// The curves of a quantity: those of the open run and, if a run has only one, those of the marked runs.
+    pub fn curves_of(&self, quantity: Quantity) -> Vec<ChartCurve<'_>> {
+        let Some(open) = &self.open_run else { return Vec::new() };
+        if !quantity.is_single() {
+            let all = open.curves.of(quantity).enumerate();
+            let curve = all.map(|(index, recorded)| ChartCurve {
+                name: recorded.name.clone(),
+                letter: Some(letter(index)),
+                colour: Some(index),
+                series: &recorded.series,
+            });
+            return curve.collect();
+        }
+        let is_alone = self.other_marked().next().is_none();
+        let number = self.marked.iter().position(|run| run.id == open.id);
+        let own = open.curves.of(quantity).map(|recorded| ChartCurve {
+            name: if is_alone { String::new() } else { open.id.clone() },
+            letter: number.filter(|_| !is_alone).map(letter),
+            colour: None,
+            series: &recorded.series,
+        });
+        let others = self.other_marked().flat_map(|(number, run)| {
+            run.curves.of(quantity).map(move |recorded| ChartCurve {
+                name: run.id.clone(),
+                letter: Some(letter(number)),
+                colour: Some(number + 1),
+                series: &recorded.series,
+            })
+        });
+        own.chain(others).collect()
+    }
+
+    /// The part of the x axis that the window leaves visible.
+    pub fn visible_range(&self, curves: &[ChartCurve<'_>]) -> [f64; 2] {
+        self.charts.window.of(full_range(curves))
+    }
+
+    /// What the crosshair reads from each curve of the upper chart.
+    pub fn crosshair_readings(&self) -> Vec<CurveReading> {
+        let Some(crosshair) = self.charts.crosshair else { return Vec::new() };
+        let smoothing = self.charts.smoothing_of(self.charts.quantity);
+        let value = |series: &Series, x: f64| {
+            let place = series.place_at(x)?;
+            let smoothed = series.smoothed(smoothing, place).filter(|_| smoothing > 0.0);
+            Some(Value { x: series[place].0, raw: series[place].1, smoothed })
+        };
+        let reading = |curve: ChartCurve<'_>| CurveReading {
+            here: value(curve.series, crosshair.x),
+            anchor: crosshair.anchor.and_then(|x| value(curve.series, x)),
+            name: curve.name,
+            letter: curve.letter,
+            colour: curve.colour,
+        };
+        self.chart_curves().into_iter().map(reading).collect()
+    }
+}

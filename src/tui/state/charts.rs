@@ -1,0 +1,85 @@
+//! How charts are shown: quantity, window, smoothing, scale, marker and crosshair.
+
+use crate::tui::chart::Window;
+use crate::tui::curves::Quantity;
+
+/// Share of its past that the moving average keeps per point; 0 is no smoothing.
+const SMOOTHINGS: [f64; 4] = [0.9, 0.98, 0.995, 0.0];
+
+/// The settings of the charts.
+#[derive(Clone, Debug)]
+pub struct ChartSettings {
+    /// The quantity of the upper chart.
+    pub quantity: Quantity,
+    /// The part of the run that is drawn.
+    pub window: Window,
+    /// Index into [`SMOOTHINGS`].
+    smoothing: usize,
+    pub log_scale: bool,
+    pub dots: Dots,
+    /// Whether attention entropy is drawn as a map over training steps and t instead of curves.
+    pub entropy_map: bool,
+    pub crosshair: Option<Crosshair>,
+}
+
+/// A vertical line through the charts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Crosshair {
+    pub x: f64,
+    /// The place that differences are computed from.
+    pub anchor: Option<f64>,
+}
+
+/// The characters that curves are drawn with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dots {
+    #[default]
+    Braille,
+    /// For fonts without braille.
+    Blocks,
+    /// For terminals without either.
+    Dots,
+}
+
+impl Default for ChartSettings {
+    fn default() -> Self {
+        Self {
+            quantity: Quantity::default(),
+            window: Window::default(),
+            smoothing: 0,
+            log_scale: true,
+            dots: Dots::default(),
+            entropy_map: false,
+            crosshair: None,
+        }
+    }
+}
+
+impl ChartSettings {
+    pub fn cycle_smoothing(&mut self) {
+        self.smoothing = (self.smoothing + 1) % SMOOTHINGS.len();
+    }
+
+    /// The share of its past that the moving average of a quantity keeps per point; 0 if it is not smoothed.
+    pub fn smoothing_of(&self, quantity: Quantity) -> f64 {
+        if quantity.is_smoothed() { SMOOTHINGS[self.smoothing] } else { 0.0 }
+    }
+}
+
+impl Dots {
+    pub fn next(self) -> Self {
+        match self {
+            Self::Braille => Self::Blocks,
+            Self::Blocks => Self::Dots,
+            Self::Dots => Self::Braille,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Braille => "braille",
+            Self::Blocks => "blocks",
+            Self::Dots => "dots",
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Popups: lists to choose from, questions and forms. At most one is open; it covers the inspector and the tabs, and
+//! takes all keys but Ctrl-C, Ctrl-L and Ctrl-Z.
+
+use crate::config::Experiment;
+use crate::tui::typed::Typed;
+
+/// What is open over the screen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Popup {
+    /// The filter of the list of runs is being typed, and takes effect at once.
+    Filter,
+    Palette {
+        typed: Typed,
+        cursor: usize,
+    },
+    Help {
+        first: usize,
+    },
+    Launch {
+        cursor: usize,
+    },
+    ConfirmStop {
+        run: String,
+    },
+    Edit(Box<EditForm>),
+    Fields(FieldsForm),
+}
+
+/// The settings of a run that is about to be launched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EditForm {
+    /// The run whose settings they were; empty for a new experiment.
+    pub parent: String,
+    pub experiment: Experiment,
+    pub cursor: usize,
+    /// The new value of the setting at the cursor, while it is typed.
+    pub typing: Option<Typed>,
+    pub error: Option<String>,
+}
+
+/// A small form about one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldsForm {
+    pub purpose: Purpose,
+    pub run: String,
+    pub values: Vec<Typed>,
+    /// Index of the field that is typed into.
+    pub at: usize,
+    pub error: Option<String>,
+}
+
+/// What a small form is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Sample,
+    Describe,
+    Rename,
+    Kill,
+    Delete,
+}
+
+impl EditForm {
+    pub fn new(parent: String, experiment: Experiment) -> Self {
+        Self { parent, experiment, cursor: 0, typing: None, error: None }
+    }
+
+    /// Sets the setting at the cursor to the typed value, or keeps it in the line with an error.
+    pub fn accept(&mut self, text: &Typed) {
+        let Some(key) = self.experiment.entries().get(self.cursor).map(|entry| entry.key) else {
+            return;
+        };
+        self.error = self.experiment.set(key, text.text()).err().map(|error| error.to_string());
+        self.typing = self.error.is_some().then(|| text.clone());
+    }
+}
+
+impl FieldsForm {
+    pub fn new(purpose: Purpose, run: String, values: Vec<String>) -> Self {
+        let values = values.iter().map(|value| value.as_str().into()).collect();
+        Self { purpose, run, values, at: 0, error: None }
+    }
+
+    /// The text of a field.
+    pub fn value(&self, index: usize) -> &str {
+        self.values.get(index).map_or("", Typed::text)
+    }
+}
+
+impl Purpose {
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Sample => "preview of chosen seeds",
+            Self::Describe => "note and tags",
+            Self::Rename => "another name",
+            Self::Kill => "kill",
+            Self::Delete => "delete",
+        }
+    }
+
+    pub fn labels(self) -> &'static [&'static str] {
+        match self {
+            Self::Sample => &["noise seeds", "sampling steps"],
+            Self::Describe => &["note", "tags"],
+            Self::Rename => &["new name"],
+            Self::Kill | Self::Delete => &["the run's name"],
+        }
+    }
+
+    /// A sentence on what Enter does.
+    pub fn explanation(self, run: &str) -> String {
+        match self {
+            Self::Sample => {
+                "Of the newest weights; takes the place of that step's preview.".to_owned()
+            }
+            Self::Describe => format!("Of {run}. The list shows tags, and / finds them."),
+            Self::Rename => format!("For {run}. The time of launch stays at its end."),
+            Self::Kill => format!("Kills the worker of {run} at once, without a checkpoint."),
+            Self::Delete => {
+                format!("Deletes {run} with its checkpoints, previews and report, for good.")
+            }
+        }
+    }
+}

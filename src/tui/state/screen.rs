@@ -1,0 +1,59 @@
+//! Which tab is shown, which pane has the focus, and where panes were drawn.
+
+use super::pane::{Pane, Region, focused_region};
+use crate::tui::tab::Tab;
+
+/// The arrangement of the screen.
+#[derive(Clone, Debug, Default)]
+pub struct Screen {
+    pub tab: Tab,
+    /// Whether the overview shows the runs alone although there is room for more.
+    pub is_expanded: bool,
+    /// The pane that arrow keys go to, where several are shown.
+    pub focus: Pane,
+    /// Where panes were drawn in the last frame.
+    pub regions: Vec<Region>,
+}
+
+impl Screen {
+    /// The pane that arrow keys go to, on the screen as drawn last.
+    pub fn focused_pane(&self) -> Pane {
+        let alone = match self.tab {
+            Tab::Charts => Pane::Charts,
+            Tab::Samples => Pane::Samples,
+            Tab::Settings => Pane::Settings,
+            Tab::Log => Pane::Log,
+            Tab::Overview | Tab::System => Pane::Runs,
+        };
+        focused_region(&self.regions, self.focus).map_or(alone, |region| region.pane)
+    }
+
+    /// Moves the focus to the next pane, or back to the previous one. Returns false if there are not several panes.
+    pub fn cycle_focus(&mut self, back: bool) -> bool {
+        let panes = self.regions.iter().map(|region| region.pane);
+        let panes: Vec<Pane> = panes.filter(|pane| pane.takes_keys()).collect();
+        let focused = self.focused_pane();
+        let Some(at) = panes.iter().position(|pane| *pane == focused).filter(|_| panes.len() > 1)
+        else {
+            return false;
+        };
+        let by = if back { panes.len() - 1 } else { 1 };
+        self.focus = panes[(at + by) % panes.len()];
+        true
+    }
+
+    /// Shows the focused pane of the overview alone, or goes back to the overview.
+    pub fn toggle_expanded(&mut self) {
+        let focused = self.focused_pane();
+        match (self.tab, focused) {
+            (Tab::Overview, Pane::Charts) => self.tab = Tab::Charts,
+            (Tab::Overview, Pane::Samples) => self.tab = Tab::Samples,
+            (Tab::Overview, _) => self.is_expanded = !self.is_expanded,
+            _ => {
+                self.tab = Tab::Overview;
+                self.is_expanded = false;
+                self.focus = focused;
+            }
+        }
+    }
+}

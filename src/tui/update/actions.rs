@@ -1,0 +1,98 @@
+//! Performs the actions of the key table.
+
+use super::export::export;
+use super::{charts, crosshair, cursors, edit_form, fields, inspector, runs, samples, steering};
+use crate::tui::chart::Window;
+use crate::tui::keys::Action;
+use crate::tui::message::Effect;
+use crate::tui::state::{App, Notice, Pane, Popup, Purpose};
+use crate::tui::tab::Tab;
+use crate::tui::typed::Typed;
+
+/// Performs an action, or says why it is refused.
+pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+    if let Some(warning) = steering::refusal(app, action) {
+        app.notify(warning);
+        return Vec::new();
+    }
+    match action {
+        Action::Help => app.popup = Some(Popup::Help { first: 0 }),
+        Action::Palette => {
+            app.popup = Some(Popup::Palette { typed: Typed::default(), cursor: 0 });
+        }
+        Action::Filter => app.popup = Some(Popup::Filter),
+        Action::Launch => app.popup = Some(Popup::Launch { cursor: 0 }),
+        Action::Edit => edit_form::open(app),
+        Action::SampleChosen => fields::open(app, Purpose::Sample),
+        Action::Describe => fields::open(app, Purpose::Describe),
+        Action::Rename => fields::open(app, Purpose::Rename),
+        Action::Delete => fields::open(app, Purpose::Delete),
+        Action::Kill => fields::open(app, Purpose::Kill),
+        Action::Stop => steering::confirm_stop(app),
+        Action::NextTab if app.screen.cycle_focus(false) => {}
+        Action::NextTab => app.screen.tab = app.screen.tab.next(),
+        Action::PreviousTab if app.screen.cycle_focus(true) => {}
+        Action::PreviousTab => app.screen.tab = app.screen.tab.previous(),
+        Action::Tab(tab) => show_tab(app, tab),
+        Action::Log => show_log(app),
+        Action::Expand => app.screen.toggle_expanded(),
+        Action::Up => return cursors::step_focused(app, -1),
+        Action::Down => return cursors::step_focused(app, 1),
+        Action::Left => cursors::step_sideways(app, false),
+        Action::Right => cursors::step_sideways(app, true),
+        Action::Order => next_order(app),
+        Action::Mark => return runs::toggle_mark(app),
+        Action::Quantity => return charts::next_quantity(app),
+        Action::AsMap => charts::toggle_entropy_map(app),
+        Action::Crosshair => crosshair::cycle(app),
+        Action::Dots => charts::next_dots(app),
+        Action::ZoomIn => app.charts.window = app.charts.window.closer(),
+        Action::ZoomOut => app.charts.window = app.charts.window.wider(),
+        Action::ZoomAll => app.charts.window = Window::default(),
+        Action::LogScale => app.charts.log_scale = !app.charts.log_scale,
+        Action::Smoothing => app.charts.cycle_smoothing(),
+        Action::Mouse => toggle_mouse(app),
+        Action::Images => next_protocol(app),
+        Action::Older => return samples::step_preview(app, -1),
+        Action::Newer => return samples::step_preview(app, 1),
+        Action::Follow => return samples::follow_newest(app),
+        Action::Sample => return samples::make_preview(app),
+        Action::Look => return inspector::open(app),
+        Action::Pause => return steering::pause_or_continue(app),
+        Action::Resume => return steering::resume(app),
+        Action::Take => return steering::take_or_give_back(app),
+        Action::Export => return export(app),
+        Action::Redraw => return vec![Effect::Redraw],
+        Action::Suspend => return vec![Effect::Suspend { group: true }],
+        Action::Detach => return vec![Effect::Detach],
+    }
+    Vec::new()
+}
+
+fn show_tab(app: &mut App, tab: Tab) {
+    app.inspector = None;
+    app.screen.tab = tab;
+}
+
+fn show_log(app: &mut App) {
+    show_tab(app, Tab::Log);
+    app.screen.focus = Pane::Log;
+}
+
+fn next_order(app: &mut App) {
+    app.runs.order = app.runs.order.next();
+    app.notify(Notice::info(format!("runs: {}", app.runs.order.name())));
+}
+
+fn toggle_mouse(app: &mut App) {
+    app.display.mouse = !app.display.mouse;
+    app.notify(Notice::info(match app.display.mouse {
+        true => "mouse on: click and wheel work here; Shift selects text in most terminals",
+        false => "mouse off: it selects text again",
+    }));
+}
+
+fn next_protocol(app: &mut App) {
+    app.display.protocol = app.display.protocol.next(&app.display.protocols);
+    app.notify(Notice::info(format!("images: {}", app.display.protocol.name())));
+}

@@ -1,0 +1,85 @@
+//! The form of settings: opened on the open run or on an experiment, edited, and launched as a new run.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent};
+
+use super::list_keys::moved;
+use crate::tui::message::Effect;
+use crate::tui::state::{App, EditForm, Notice, Popup};
+use crate::tui::tab::Tab;
+
+/// Opens the form on the settings of the open run, at the setting that is selected in the settings tab.
+pub fn open(app: &mut App) {
+    let open = app.open_run.as_ref();
+    let Some((parent, experiment)) =
+        open.and_then(|run| Some((run.id.clone(), run.experiment.clone()?)))
+    else {
+        app.notify(Notice::warning("there are no settings to edit yet"));
+        return;
+    };
+    let mut form = EditForm::new(parent, experiment);
+    if app.screen.tab == Tab::Settings {
+        let selected = app.listed_settings().get(app.cursors.setting).copied();
+        let entries = form.experiment.entries();
+        let found = entries.iter().position(|entry| Some(entry.key) == selected);
+        form.cursor = found.unwrap_or(0);
+    }
+    app.popup = Some(Popup::Edit(Box::new(form)));
+}
+
+/// Handles a key while the form is open.
+pub fn on_key(app: &mut App, key: KeyEvent, mut form: EditForm) -> Vec<Effect> {
+    if form.typing.is_some() {
+        on_value_key(&mut form, key);
+        app.popup = Some(Popup::Edit(Box::new(form)));
+        return Vec::new();
+    }
+    let entries = form.experiment.entries();
+    let last = entries.len().saturating_sub(1);
+    match key.code {
+        KeyCode::Esc | KeyCode::Char('q') => return Vec::new(),
+        KeyCode::Enter => {
+            form.typing = entries.get(form.cursor).map(|entry| entry.value.as_str().into());
+        }
+        KeyCode::Char('n' | 'w') => {
+            // Checked as a whole before anything is launched.
+            match form.experiment.check() {
+                Ok(()) => return launch(app, form, key.code == KeyCode::Char('w')),
+                Err(error) => form.error = Some(error.to_string()),
+            }
+        }
+        code => form.cursor = moved(code, form.cursor).unwrap_or(form.cursor).min(last),
+    }
+    app.popup = Some(Popup::Edit(Box::new(form)));
+    Vec::new()
+}
+
+/// Handles a key while a value is typed.
+fn on_value_key(form: &mut EditForm, key: KeyEvent) {
+    let Some(mut text) = form.typing.take() else { return };
+    match key.code {
+        KeyCode::Esc => form.error = None,
+        KeyCode::Enter => form.accept(&text),
+        _ => {
+            text.on_key(key);
+            form.typing = Some(text);
+        }
+    }
+}
+
+fn launch(app: &mut App, form: EditForm, queued: bool) -> Vec<Effect> {
+    app.pending.launch = Some(Box::new(form.clone()));
+    let parent = Some(form.parent).filter(|parent| !parent.is_empty());
+    vec![Effect::Launch { experiment: Box::new(form.experiment), parent, queued }]
+}
+
+/// A launch has failed. The form that it came from opens again, so that nothing typed is lost, unless something else is open.
+pub fn on_launch_failed(app: &mut App, problem: String) {
+    if app.popup.is_none()
+        && let Some(mut form) = app.pending.launch.take()
+    {
+        form.error = Some(problem);
+        app.popup = Some(Popup::Edit(form));
+    } else {
+        app.notify(Notice::error(problem));
+    }
+}

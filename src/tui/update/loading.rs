@@ -1,0 +1,26 @@
+//! Requests for what the screen shows and the state does not have yet.
+
+use crate::tui::message::Effect;
+use crate::tui::state::App;
+
+/// Requests the preview that should be on screen, once.
+pub fn load_preview(app: &mut App) -> Vec<Effect> {
+    let Some(open) = &mut app.open_run else { return Vec::new() };
+    match open.step_to_show() {
+        Some(step) if open.requested_step != Some(step) => {
+            open.requested_step = Some(step);
+            vec![Effect::LoadPreview { run: open.id.clone(), step }]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Requests the calibrated settings of the open run, if a chart shows them.
+pub fn load_calibration(app: &App) -> Vec<Effect> {
+    match &app.open_run {
+        Some(open) if app.charts.quantity.is_calibrated() => {
+            vec![Effect::LoadCalibration(open.id.clone())]
+        }
+        _ => Vec::new(),
+    }
+}

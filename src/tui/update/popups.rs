@@ -1,0 +1,98 @@
+//! Keys and pasted text while a popup is open.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::list_keys::moved;
+use super::runs::open_listed_run;
+use super::{edit_form, fields, palette};
+use crate::runs::command::Command;
+use crate::tui::message::Effect;
+use crate::tui::state::{App, EditForm, Notice, Popup};
+use crate::tui::typed::Typed;
+
+/// Handles a key while a popup is open. A popup that stays open is put back.
+pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
+    // A letter with Ctrl or Alt is not that letter: Ctrl-N must not launch.
+    let is_other = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+    if is_other && matches!(key.code, KeyCode::Char(_)) && typed_line(app).is_none() {
+        return Vec::new();
+    }
+    let Some(popup) = app.popup.take() else { return Vec::new() };
+    match popup {
+        Popup::Filter => on_filter_key(app, key),
+        Popup::Palette { typed, cursor } => palette::on_key(app, key, typed, cursor),
+        Popup::Help { first } => {
+            app.popup = moved(key.code, first).map(|first| Popup::Help { first });
+            Vec::new()
+        }
+        Popup::ConfirmStop { run } => match key.code {
+            KeyCode::Char('y') | KeyCode::Enter => {
+                vec![Effect::Send { run, command: Command::Stop }]
+            }
+            _ => Vec::new(),
+        },
+        Popup::Launch { cursor } => on_launch_key(app, key.code, cursor),
+        Popup::Edit(form) => edit_form::on_key(app, key, *form),
+        Popup::Fields(form) => fields::on_key(app, key, form),
+    }
+}
+
+/// The line that is being typed, if one is.
+fn typed_line(app: &mut App) -> Option<&mut Typed> {
+    match app.popup.as_mut()? {
+        Popup::Filter => Some(&mut app.runs.filter),
+        Popup::Palette { typed, .. } => Some(typed),
+        Popup::Edit(form) => form.typing.as_mut(),
+        Popup::Fields(form) => form.values.get_mut(form.at),
+        _ => None,
+    }
+}
+
+/// Inserts pasted text into the line that is being typed. Elsewhere it is refused: taken for keys, it might stop a run.
+pub fn paste(app: &mut App, text: &str) {
+    if let Some(line) = typed_line(app) {
+        line.paste(text);
+    } else {
+        app.notify(Notice::warning("pasted text is taken where something is typed only"));
+    }
+    if let Some(Popup::Palette { cursor, .. }) = &mut app.popup {
+        *cursor = 0;
+    }
+}
+
+fn on_filter_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
+    match key.code {
+        KeyCode::Enter => return open_listed_run(app),
+        KeyCode::Esc => {
+            app.runs.filter.clear();
+            return Vec::new();
+        }
+        _ => drop(app.runs.filter.on_key(key)),
+    }
+    app.popup = Some(Popup::Filter);
+    Vec::new()
+}
+
+fn on_launch_key(app: &mut App, code: KeyCode, cursor: usize) -> Vec<Effect> {
+    let last = app.experiments.len().saturating_sub(1);
+    match code {
+        KeyCode::Enter | KeyCode::Char('w') => {
+            let Some(experiment) = app.experiments.get(cursor).cloned() else { return Vec::new() };
+            let queued = code == KeyCode::Char('w');
+            let word = if queued { "queueing" } else { "launching" };
+            app.notify(Notice::info(format!("{word} {}", experiment.name)));
+            return vec![Effect::Launch { experiment: Box::new(experiment), parent: None, queued }];
+        }
+        KeyCode::Char('e') => {
+            if let Some(experiment) = app.experiments.get(cursor).cloned() {
+                app.popup = Some(Popup::Edit(Box::new(EditForm::new(String::new(), experiment))));
+            }
+        }
+        KeyCode::Esc | KeyCode::Char('q') => {}
+        code => {
+            let cursor = moved(code, cursor).unwrap_or(cursor).min(last);
+            app.popup = Some(Popup::Launch { cursor });
+        }
+    }
+    Vec::new()
+}

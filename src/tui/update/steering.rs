@@ -1,0 +1,84 @@
+//! Commands to the open run's worker, and why an action is refused.
+
+use crate::runs::command::Command;
+use crate::runs::holder::Steering;
+use crate::runs::liveness::Health;
+use crate::runs::runs_dir::RunSummary;
+use crate::tui::keys::Action;
+use crate::tui::message::Effect;
+use crate::tui::state::{App, Notice, Popup};
+
+/// The warning when an action needs a run and none is open.
+pub const NO_OPEN_RUN: &str = "there is no run on screen; n launches one";
+
+/// Why an action is refused at once, before anything is typed for it.
+pub fn refusal(app: &App, action: Action) -> Option<Notice> {
+    if app.read_only && action.steers() {
+        let words = "this dashboard only looks; 'mosaic' without --read-only steers";
+        return Some(Notice::warning(words));
+    }
+    let run = app.open_summary()?;
+    let words = match (action, run.health) {
+        (
+            Action::Pause | Action::Stop | Action::Kill | Action::Take,
+            Health::Over | Health::Lost,
+        ) => {
+            let advice = if app.is_available(Action::Resume) { "; r starts one" } else { "" };
+            format!("no worker is at work on {}{advice}", run.id)
+        }
+        (Action::Rename | Action::Delete, Health::Alive | Health::Silent) => {
+            format!("a worker is at work on {}; x stops it", run.id)
+        }
+        _ => return None,
+    };
+    Some(Notice::warning(words).about(&run.id))
+}
+
+/// The effect on the open run, or a warning that no run is open.
+pub fn on_open_run(app: &mut App, effect: impl Fn(&RunSummary) -> Effect) -> Vec<Effect> {
+    match app.open_summary().map(effect) {
+        Some(effect) => vec![effect],
+        None => {
+            app.notify(Notice::warning(NO_OPEN_RUN));
+            Vec::new()
+        }
+    }
+}
+
+fn send(app: &mut App, command: Command) -> Vec<Effect> {
+    on_open_run(app, |run| Effect::Send { run: run.id.clone(), command: command.clone() })
+}
+
+/// Pauses the run, or lets a paused or queued one continue.
+pub fn pause_or_continue(app: &mut App) -> Vec<Effect> {
+    let command = if app.is_waiting() { Command::Resume } else { Command::Pause };
+    send(app, command)
+}
+
+/// Starts a worker on a run that has none; a paused or queued run continues.
+pub fn resume(app: &mut App) -> Vec<Effect> {
+    if app.is_waiting() {
+        return send(app, Command::Resume);
+    }
+    if !app.is_available(Action::Resume) {
+        let words = "there is nothing to resume: a worker is at work on it, or it is finished";
+        app.notify(Notice::warning(words));
+        return Vec::new();
+    }
+    on_open_run(app, |run| Effect::Resume(run.id.clone()))
+}
+
+/// Takes control of the run's worker, or gives it back.
+pub fn take_or_give_back(app: &mut App) -> Vec<Effect> {
+    on_open_run(app, |run| match run.steering {
+        Steering::Mine => Effect::Release(run.id.clone()),
+        Steering::Free | Steering::Theirs(_) => Effect::Hold(run.id.clone()),
+    })
+}
+
+/// Asks whether the open run is to be stopped.
+pub fn confirm_stop(app: &mut App) {
+    if let Some(run) = app.open_summary().map(|run| run.id.clone()) {
+        app.popup = Some(Popup::ConfirmStop { run });
+    }
+}
