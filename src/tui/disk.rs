@@ -143,11 +143,11 @@ impl Link for Disk {
             if !inspect::is_current(&dir, seed) {
                 if !may_compute {
                     return Err(format!(
-                        "seed {seed} was not followed yet, and this dashboard only looks"
+                        "seed {seed} has no trace yet, and this dashboard is read-only"
                     ));
                 }
                 let seed = seed.to_string();
-                let what = format!("following seed {seed} of '{}'", dir.id());
+                let what = format!("tracing seed {seed} of '{}'", dir.id());
                 compute(&runs, &["inspect", &dir.id(), "--seed", &seed], &what)?;
             }
             Trace::read(&inspect::path_of(&dir, seed)).map_err(words)
@@ -205,7 +205,7 @@ impl Link for Disk {
 
     fn kill(&mut self, run: &str) -> Result<(), String> {
         launch::kill(&self.dir(run), false).map_err(|error| match error {
-            LaunchError::Held { by, .. } => format!("{by} steers '{run}'; T takes control over"),
+            LaunchError::Held { by, .. } => format!("{by} has control of '{run}'; T takes it"),
             error => words(error),
         })
     }
@@ -231,7 +231,7 @@ impl Link for Disk {
         match control::send(&self.dir(run), act).map_err(words)? {
             Reply::Accepted => Ok(()),
             Reply::Refused { reason } => Err(format!("run '{run}' refused: {reason}")),
-            Reply::Held { by } => Err(format!("{by} steers '{run}'; T takes control over")),
+            Reply::Held { by } => Err(format!("{by} has control of '{run}'; T takes it")),
         }
     }
 }

@@ -42,7 +42,8 @@ pub fn spawn(
         };
         let work = AssertUnwindSafe(|| runner.work(&messages, &orders));
         if panic::catch_unwind(work).is_err() {
-            let words = "the dashboard's reader broke (a bug of ours); leave with q and start again, runs go on";
+            let words =
+                "internal error in the dashboard's reader; quit with q and restart, runs continue";
             let _ = messages.send(Message::Notice(Notice::error(words)));
         }
     })?;
@@ -223,11 +224,11 @@ impl EffectRunner {
                 outcome(sent, words).about_command(run)
             }
             Effect::Hold(run) => {
-                let words = format!("{run}: you steer it now");
+                let words = format!("{run}: you have control");
                 outcome(link.send(&run, Act::Hold), words).about_command(run)
             }
             Effect::Release(run) => {
-                let words = format!("{run}: control is given back");
+                let words = format!("{run}: you gave up control");
                 outcome(link.send(&run, Act::Release), words).about_command(run)
             }
             _ => return None,
@@ -246,7 +247,7 @@ fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-        Err(format!("a defect of mosaic: {}", words.unwrap_or_else(|| "it panicked".to_owned())))
+        Err(format!("internal error: {}", words.unwrap_or_else(|| "it panicked".to_owned())))
     })
 }
 
@@ -276,6 +277,6 @@ fn progress_words(command: &Command) -> &'static str {
         Command::Stop => "writing a checkpoint, then stopping",
         Command::Checkpoint => "writing a checkpoint",
         Command::Sample { .. } => "making a preview",
-        Command::PreviewEvery { .. } => "preview cadence changed",
+        Command::PreviewEvery { .. } => "preview interval changed",
     }
 }

@@ -35,8 +35,7 @@ use super::view::{Drawn, view};
 /// The number of a frame at which to panic, for tests.
 const PANIC_AT: &str = "MOSAIC_PANIC_AT_FRAME";
 /// The notice on Ctrl-Z if the process cannot be stopped.
-const NO_JOB_CONTROL: &str =
-    "no shell with job control started this dashboard, so nothing could continue it: q leaves";
+const NO_JOB_CONTROL: &str = "cannot suspend: no job-control shell started this dashboard; q quits";
 /// Shortest time between two frames.
 const FRAME: Duration = Duration::from_millis(33);
 

@@ -71,7 +71,7 @@ pub fn run(path: &Path) -> u8 {
         let work = work.spawn_scoped(scope, || start(&run, &signals));
         work.context("starting the thread of the worker")?
             .join()
-            .unwrap_or_else(|panic| bail!("a defect of mosaic: {}", words(&*panic)))
+            .unwrap_or_else(|panic| bail!("internal error: {}", words(&*panic)))
     });
     outcome.unwrap_or_else(|error| {
         log(&format!("error: {}", in_words(&error)));
@@ -137,7 +137,7 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
         Ok(Ok(RunState::Stopped)) => (RunState::Stopped, why_stopped(&board, signals)),
         Ok(Ok(state)) => (state, None),
         Ok(Err(error)) => (RunState::Failed, Some(in_words(&error))),
-        Err(panic) => (RunState::Failed, Some(format!("a defect of mosaic: {}", words(&*panic)))),
+        Err(panic) => (RunState::Failed, Some(format!("internal error: {}", words(&*panic)))),
     };
     if board.is_orphaned() {
         log(&format!("error: {}", board.reason().unwrap_or_else(|| DELETED.to_owned())));

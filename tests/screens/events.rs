@@ -183,7 +183,7 @@ fn who_steers_is_shown_and_a_hand_over_is_told() {
     assert!(seen.contains("ana@pts/3 (process 7) took control of"), "{seen}");
     assert_eq!((effects, said.unwrap().level), (hold, NoticeLevel::Warning));
     let (seen, _, said) = see(ana);
-    assert!(seen.contains("ana@pts/3 (process 7) steers this run; T takes control over"), "{seen}");
+    assert!(seen.contains("ana@pts/3 (process 7) steers this run; T takes it"), "{seen}");
     assert_eq!(said, None, "it is told once");
 }
 

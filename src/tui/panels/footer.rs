@@ -60,12 +60,12 @@ fn run_message(app: &App) -> Option<String> {
     let run = app.open_summary()?;
     let holder = match &run.steering {
         Steering::Theirs(name) if matches!(run.health, Health::Alive | Health::Silent) => {
-            let advice = if app.read_only { "" } else { "; T takes control over" };
-            Some(format!("{name} steers this run{advice}"))
+            let advice = if app.read_only { "" } else { "; T takes it" };
+            Some(format!("{name} has control of this run{advice}"))
         }
         _ => None,
     };
-    let newer = run.newer.as_ref().map(|newer| format!("nothing is known of this run: {newer}"));
+    let newer = run.newer.as_ref().map(|newer| format!("this run cannot be read: {newer}"));
     let message = run.status.as_ref().and_then(|status| status.message.clone());
     let words: Vec<String> = [newer, message, holder].into_iter().flatten().collect();
     (!words.is_empty()).then(|| words.join("; "))

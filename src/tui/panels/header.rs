@@ -125,7 +125,7 @@ pub fn header(app: &App, width: u16) -> Line<'static> {
 fn header_words(app: &App, omitted: Omitted, name_room: usize) -> Vec<Span<'static>> {
     let theme = app.theme;
     let name = match (app.read_only, omitted < Omitted::Mosaic) {
-        (true, true) => " mosaic, looking only ",
+        (true, true) => " mosaic, read-only ",
         (true, false) => " looking only ",
         (false, true) => " mosaic ",
         (false, false) => "",

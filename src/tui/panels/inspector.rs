@@ -20,7 +20,7 @@ pub fn panel(app: &App, inspector: &Inspector, frame: &mut Frame, area: Rect) ->
     frame.render_widget(block, area);
     let Some(trace) = &inspector.trace else {
         let words = format!(
-            "Following noise seed {} through the network and every machine of {}, step by step. This takes some seconds; Esc goes back.",
+            "Tracing noise seed {} through the network and every machine of {}, step by step. This takes some seconds; Esc goes back.",
             inspector.seed, inspector.run
         );
         frame.render_widget(Paragraph::new(words).wrap(Wrap { trim: true }), inner);

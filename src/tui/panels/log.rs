@@ -48,7 +48,7 @@ pub fn log(app: &App, frame: &mut Frame, area: Rect) {
         Some(Err(problem)) => vec![(problem.clone(), app.theme.bad())],
         None => Vec::new(),
     };
-    let none = "the log is empty: the worker had nothing to complain of";
+    let none = "the log is empty";
     list(app, frame, area, "worker's log", none, &entries, app.cursors.log_back);
 }
 

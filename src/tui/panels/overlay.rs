@@ -25,7 +25,7 @@ pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
         ),
         Line::raw(""),
         Line::raw(
-            "This lab trains a small denoising network and shows, live, what it makes of a noise seed next to what analytic theory says it must make of the same seed.",
+            "This lab trains a small denoising network and shows, live, what it makes of a noise seed next to what analytic theory predicts for the same seed.",
         ),
         Line::raw(""),
         Line::raw(format!("There are no runs in '{}' yet.", app.runs_dir)),
@@ -34,7 +34,7 @@ pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {
             Span::raw("Press "),
             Span::styled(" n ", app.theme.selected()),
             Span::raw(
-                " and Enter to launch the first experiment. It trains in a process of its own: you may leave at any time and come back.",
+                " and Enter to launch the first experiment. It trains in its own process, so you can leave and come back.",
             ),
         ]),
         Line::raw(""),
@@ -60,7 +60,7 @@ pub fn popup(app: &App, popup: &Popup, frame: &mut Frame, area: Rect) {
         Popup::Launch { cursor } => launch(app, frame, area, *cursor),
         Popup::ConfirmStop { run } => {
             let text = format!(
-                "Stop {run}?\n\nIts worker writes a checkpoint and ends; r resumes it later.\n\n y  yes    any other key  no"
+                "Stop {run}?\n\nIts worker writes a checkpoint and exits; r resumes the run later.\n\n y  yes    any other key  no"
             );
             question(frame, area, " stop ", &text);
         }
@@ -120,7 +120,7 @@ fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &Typed, cursor: u
     head.extend(typed.spans(usize::from(area.width).saturating_sub(6), app.theme.strong()));
     let mut lines = vec![Line::from(head)];
     if found.is_empty() {
-        lines.push(Line::styled(" nothing of that name can be done now", app.theme.faint()));
+        lines.push(Line::styled(" no matching action", app.theme.faint()));
     }
     for (index, entry) in found.iter().enumerate().skip(first).take(rows) {
         let line = Line::from(vec![

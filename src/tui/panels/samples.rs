@@ -49,7 +49,7 @@ pub fn gallery(app: &App, frame: &mut Frame, area: Rect) -> Vec<Placement> {
         return Vec::new();
     };
     let Some(scored) = &open.preview else {
-        let words = Paragraph::new("no preview yet; s asks for one").style(app.theme.faint());
+        let words = Paragraph::new("no preview yet; s makes one").style(app.theme.faint());
         frame.render_widget(words.block(Block::bordered().title(" samples ")), area);
         return Vec::new();
     };

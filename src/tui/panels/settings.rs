@@ -33,7 +33,8 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let rows = app.listed_settings();
     let (title, head, lines) = match runs.len() {
         1 => {
-            let title = " settings (bold: not the default; e edits and relaunches) ".to_owned();
+            let title =
+                " settings (bold: not the default; e edits, launches a new run) ".to_owned();
             (title, None, all(app, experiment, room))
         }
         n => {

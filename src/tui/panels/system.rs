@@ -151,7 +151,7 @@ fn rows(reading: &Reading) -> Vec<Row> {
 fn screen(output: Output) -> Option<Row> {
     let Output { frames, bytes: all, last_bytes } = output;
     let words = format!(
-        "{} in {frames} frames, {} a frame, last {}",
+        "{} in {frames} frames, {} per frame, last {}",
         bytes(all),
         bytes(all.checked_div(frames)?),
         bytes(last_bytes)

@@ -87,8 +87,8 @@ fn next_order(app: &mut App) {
 fn toggle_mouse(app: &mut App) {
     app.display.mouse = !app.display.mouse;
     app.notify(Notice::info(match app.display.mouse {
-        true => "mouse on: click and wheel work here; Shift selects text in most terminals",
-        false => "mouse off: it selects text again",
+        true => "mouse on: click and scroll here; Shift selects text in most terminals",
+        false => "mouse off: the terminal selects text again",
     }));
 }
 

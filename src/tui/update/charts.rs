@@ -26,7 +26,7 @@ pub fn toggle_entropy_map(app: &mut App) {
     let has_attention = app.open_run.as_ref().is_none_or(|run| !run.attention.is_empty());
     app.notify(Notice::info(match (app.charts.entropy_map, has_attention) {
         (true, true) => "attention entropy as a map over steps and t",
-        (true, false) => "attention entropy as a map, where a run has attention; this one has none",
+        (true, false) => "entropy map is on; this run has no attention",
         (false, _) => "attention entropy as curves",
     }));
 }

@@ -12,17 +12,17 @@ const FAST: usize = 10;
 /// Places the crosshair on the newest point; then marks the place that differences are computed from; then removes both.
 pub fn cycle(app: &mut App) {
     let Some(newest) = newest_visible(app) else {
-        app.notify(Notice::warning("there is no curve yet that a crosshair could read"));
+        app.notify(Notice::warning("no curve yet for a crosshair"));
         return;
     };
     app.screen.tab = Tab::Charts;
     let (crosshair, words) = match app.charts.crosshair {
         None => (
             Some(Crosshair { x: newest, anchor: None }),
-            "crosshair: Left and Right move it, with Shift faster; c reads differences from here; Esc ends it",
+            "crosshair: Left and Right move it, Shift faster; c measures from here; Esc closes it",
         ),
         Some(Crosshair { x, anchor: None }) => {
-            (Some(Crosshair { x, anchor: Some(x) }), "differences are read from here; c ends it")
+            (Some(Crosshair { x, anchor: Some(x) }), "measuring from here; c closes the crosshair")
         }
         Some(_) => (None, "no crosshair"),
     };

@@ -66,7 +66,7 @@ fn submit(app: &mut App, form: &FieldsForm) -> Result<Vec<Effect>, String> {
         }
         Purpose::Rename => vec![Effect::Rename { run, to: form.value(0).to_owned() }],
         Purpose::Kill | Purpose::Delete if form.value(0) != run => {
-            return Err(format!("that is not its name: {run}"));
+            return Err(format!("does not match the name: {run}"));
         }
         Purpose::Kill => vec![Effect::Kill(run)],
         Purpose::Delete => vec![Effect::Delete(run)],

@@ -53,7 +53,7 @@ pub fn paste(app: &mut App, text: &str) {
     if let Some(line) = typed_line(app) {
         line.paste(text);
     } else {
-        app.notify(Notice::warning("pasted text is taken where something is typed only"));
+        app.notify(Notice::warning("paste works only in text fields"));
     }
     if let Some(Popup::Palette { cursor, .. }) = &mut app.popup {
         *cursor = 0;

@@ -57,7 +57,10 @@ fn replace_missing_run(app: &mut App) -> Vec<Effect> {
             // It may be explained already, for instance by a notice that the run was deleted.
             let explanation = notice.filter(|notice| notice.run() == Some(&gone));
             app.notice = explanation.or_else(|| {
-                Some(Notice::warning(format!("{gone} is gone; another run is shown")).about(gone))
+                Some(
+                    Notice::warning(format!("{gone} no longer exists; showing another run"))
+                        .about(gone),
+                )
             });
         }
     }
@@ -110,7 +113,7 @@ pub fn toggle_mark(app: &mut App) -> Vec<Effect> {
     let words = match app.marked.len() {
         0 => "no run is marked".to_owned(),
         n => format!(
-            "{n} marked: their losses are drawn together, 4 shows where their settings differ"
+            "{n} marked: their curves are drawn together; 4 shows where their settings differ"
         ),
     };
     app.notify(Notice::info(words));
@@ -132,7 +135,7 @@ fn follow_marked(app: &App) -> Effect {
 pub fn on_launched(app: &mut App, id: String) -> Vec<Effect> {
     app.pending.launch = None;
     let effects = open_run(app, id.clone());
-    app.notify(Notice::info(format!("launched {id}; q leaves it running")).about(id));
+    app.notify(Notice::info(format!("launched {id}; it continues after q")).about(id));
     effects
 }
 

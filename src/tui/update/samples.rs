@@ -40,7 +40,7 @@ pub fn make_chosen_preview(app: &mut App, run: &str, request: PreviewRequest) ->
 
 fn make_without_worker(app: &mut App, run: String, request: PreviewRequest) -> Vec<Effect> {
     if !app.pending.previews.insert(run.clone()) {
-        let words = format!("{run}: a preview is being made already");
+        let words = format!("{run}: a preview is already being made");
         app.notify(Notice::warning(words).about(run));
         return Vec::new();
     }
@@ -52,7 +52,7 @@ fn make_without_worker(app: &mut App, run: String, request: PreviewRequest) -> V
 pub fn on_preview_made(app: &mut App, run: &str, made: Result<(), String>) -> Vec<Effect> {
     app.pending.previews.remove(run);
     app.notify(match made {
-        Ok(()) => Notice::info(format!("{run}: the preview is made")).about_command(run),
+        Ok(()) => Notice::info(format!("{run}: preview made")).about_command(run),
         Err(problem) => Notice::error(problem).about(run),
     });
     if let Some(open) = app.open_run_mut(run) {

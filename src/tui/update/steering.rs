@@ -14,7 +14,7 @@ pub const NO_OPEN_RUN: &str = "there is no run on screen; n launches one";
 /// Why an action is refused at once, before anything is typed for it.
 pub fn refusal(app: &App, action: Action) -> Option<Notice> {
     if app.read_only && action.steers() {
-        let words = "this dashboard only looks; 'mosaic' without --read-only steers";
+        let words = "this dashboard is read-only; start 'mosaic' without --read-only";
         return Some(Notice::warning(words));
     }
     let run = app.open_summary()?;
@@ -24,10 +24,10 @@ pub fn refusal(app: &App, action: Action) -> Option<Notice> {
             Health::Over | Health::Lost,
         ) => {
             let advice = if app.is_available(Action::Resume) { "; r starts one" } else { "" };
-            format!("no worker is at work on {}{advice}", run.id)
+            format!("{} has no worker{advice}", run.id)
         }
         (Action::Rename | Action::Delete, Health::Alive | Health::Silent) => {
-            format!("a worker is at work on {}; x stops it", run.id)
+            format!("{} has a worker; x stops it", run.id)
         }
         _ => return None,
     };
@@ -61,7 +61,7 @@ pub fn resume(app: &mut App) -> Vec<Effect> {
         return send(app, Command::Resume);
     }
     if !app.is_available(Action::Resume) {
-        let words = "there is nothing to resume: a worker is at work on it, or it is finished";
+        let words = "nothing to resume: the run has a worker or is finished";
         app.notify(Notice::warning(words));
         return Vec::new();
     }
