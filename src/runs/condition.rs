@@ -44,6 +44,17 @@ impl Condition {
         }
     }
 
+    /// Whether a worker is expected to change the run's files.
+    pub fn is_at_work(self) -> bool {
+        use Condition::{Comparing, Paused, Queued, Silent, Starting, Training};
+        matches!(self, Queued | Starting | Training | Paused | Comparing | Silent)
+    }
+
+    /// Whether the run ended by itself: it was not stopped.
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Finished | Self::Failed | Self::Lost)
+    }
+
     /// The condition as one word.
     pub fn word(self) -> &'static str {
         self.into()

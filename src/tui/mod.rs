@@ -18,7 +18,6 @@ pub mod typed;
 pub mod tab;
 pub mod keys;
 pub mod inspector_keys;
-pub mod run_condition;
 pub mod theme;
 pub mod pictures;
 pub mod chart;

@@ -6,7 +6,6 @@
 use crate::config::lab_settings::NotifyChoice;
 use std::io::{self, Write};
 
-use super::run_condition::RunCondition;
 use super::state::Notice;
 use crate::console;
 use crate::runs::holder::Steering;
@@ -50,10 +49,10 @@ impl Bell {
 /// stopped is not named.
 pub fn ended_runs(before: &[RunSummary], now: &[RunSummary]) -> Option<String> {
     let was_at_work =
-        |id: &str| before.iter().any(|run| run.id == id && RunCondition::of(run).is_at_work());
-    let ended = now.iter().filter(|run| RunCondition::of(run).has_ended() && was_at_work(&run.id));
+        |id: &str| before.iter().any(|run| run.id == id && run.condition().is_at_work());
+    let ended = now.iter().filter(|run| run.condition().has_ended() && was_at_work(&run.id));
     let words: Vec<String> =
-        ended.map(|run| format!("{} {}", run.id, RunCondition::of(run).name())).collect();
+        ended.map(|run| format!("{} {}", run.id, run.condition().word())).collect();
     (!words.is_empty()).then(|| format!("mosaic: {}", words.join(", ")))
 }
 

@@ -5,7 +5,6 @@
 
 use super::inspector_keys::{INSPECTOR_BINDINGS, InspectorAction};
 use super::keys::{Action, BINDINGS};
-use super::run_condition::RunCondition;
 use super::state::App;
 
 /// One line of the palette.
@@ -76,7 +75,7 @@ fn entries(app: &App) -> Vec<Entry> {
     });
     let runs = app.runs.all.iter().map(|run| Entry {
         name: format!("run {}", run.id),
-        help: RunCondition::of(run).name().to_owned(),
+        help: run.condition().word().to_owned(),
         key: "",
         choice: Choice::OpenRun(run.id.clone()),
     });

@@ -4,9 +4,8 @@
 use crate::config::lab_settings::ThemeChoice;
 use ratatui::style::{Color, Modifier, Style};
 
-use super::run_condition::RunCondition;
+use crate::runs::condition::Condition;
 use crate::runs::event::NoticeLevel;
-use crate::runs::status::RunState;
 
 const ORANGE: Color = Color::Rgb(230, 159, 0);
 const SKY: Color = Color::Rgb(86, 180, 233);
@@ -119,13 +118,14 @@ impl Theme {
     }
 
     /// For the condition of a run.
-    pub fn condition(self, condition: RunCondition) -> Style {
+    pub fn condition(self, condition: Condition) -> Style {
         match condition {
-            RunCondition::Reported(RunState::Training | RunState::Comparing) => self.strong(),
-            RunCondition::Reported(RunState::Finished) => self.good(),
-            RunCondition::Reported(RunState::Failed) | RunCondition::Lost => self.bad(),
-            RunCondition::Reported(RunState::Queued | RunState::Paused | RunState::Stopped)
-            | RunCondition::Newer => self.warning(),
+            Condition::Training | Condition::Comparing => self.strong(),
+            Condition::Finished => self.good(),
+            Condition::Failed | Condition::Lost => self.bad(),
+            Condition::Queued | Condition::Paused | Condition::Stopped | Condition::Newer => {
+                self.warning()
+            }
             _ => Style::new(),
         }
     }
@@ -191,7 +191,7 @@ mod tests {
             plain.good(),
             plain.bad(),
             plain.curve(2),
-            plain.condition(RunCondition::Lost),
+            plain.condition(Condition::Lost),
         ];
         assert!(all.iter().all(|style| style.fg.is_none() && style.bg.is_none()));
     }

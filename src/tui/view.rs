@@ -20,7 +20,6 @@ use super::panels::header::header;
 use super::panels::{inspector, log, overlay, runs, samples, settings, system, training};
 use super::pictures::Placement;
 use super::pictures::placement::release;
-use super::run_condition::RunCondition;
 use super::state::pane::focused_region;
 use super::state::{App, Pane, Popup, Region};
 use super::tab::Tab;
@@ -185,7 +184,7 @@ fn samples(app: &App, frame: &mut Frame, area: Rect, drawn: &mut Drawn) {
 /// The open run in words, for screens on which nothing else fits.
 fn summary(app: &App) -> Paragraph<'static> {
     let Some(run) = app.open_summary() else { return Paragraph::new("no run chosen") };
-    let mut text = format!("{}\n{}", console::line(&run.id), RunCondition::of(run).name());
+    let mut text = format!("{}\n{}", console::line(&run.id), run.condition().word());
     if let Some(status) = &run.status {
         text += &format!("\nstep {}/{}", status.step, status.steps);
         if let Some(loss) = status.loss {

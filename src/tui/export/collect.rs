@@ -6,7 +6,6 @@ use crate::hardware::system::Reading;
 use crate::runs::preview::NETWORK;
 use crate::runs::runs_dir::RunSummary;
 use crate::tui::curves::Recorded;
-use crate::tui::run_condition::RunCondition;
 use crate::tui::screenshot::Screenshot;
 use crate::tui::state::open_run::News;
 use crate::tui::state::{App, Inspector, OpenRun, Pane, ScoredPreview};
@@ -126,7 +125,7 @@ fn runs_table(listed: &[&RunSummary]) -> Content {
         vec![
             run.id.clone(),
             run.experiment.clone(),
-            RunCondition::of(run).name().to_owned(),
+            run.condition().word().to_owned(),
             field(status.map(|status| status.step)),
             field(status.map(|status| status.steps)),
             field(status.and_then(|status| status.loss)),
@@ -141,8 +140,8 @@ fn runs_table(listed: &[&RunSummary]) -> Content {
 /// The news of a run, a row per entry.
 fn news_table(open: &OpenRun) -> Content {
     let row = |news: &News| {
-        let level = format!("{:?}", news.level).to_lowercase();
-        vec![news.time_ms.to_string(), news.step.to_string(), level, news.text.clone()]
+        let level: &str = news.level.into();
+        vec![news.time_ms.to_string(), news.step.to_string(), level.to_owned(), news.text.clone()]
     };
     Content::Table(table(&["time_ms", "step", "level", "text"], open.news.iter().map(row)))
 }

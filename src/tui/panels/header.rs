@@ -6,7 +6,6 @@ use ratatui::text::{Line, Span};
 use crate::runs::holder::Steering;
 use crate::runs::liveness::Health;
 use crate::runs::status::RunState;
-use crate::tui::run_condition::RunCondition;
 use crate::tui::state::App;
 use crate::tui::tab::{TABS, Tab, TabRow};
 use crate::tui::words::{clipped_name, columns, duration, number};
@@ -132,9 +131,9 @@ fn header_words(app: &App, omitted: Omitted, name_room: usize) -> Vec<Span<'stat
     };
     let mut spans = vec![Span::styled(name, theme.strong().add_modifier(Modifier::REVERSED))];
     let Some(run) = app.open_summary() else { return spans };
-    let condition = RunCondition::of(run);
+    let condition = run.condition();
     spans.push(Span::raw(format!(" {}  ", clipped_name(&run.id, name_room))));
-    spans.push(Span::styled(condition.name(), theme.condition(condition)));
+    spans.push(Span::styled(condition.word(), theme.condition(condition)));
     match run.steering {
         // A dead worker is steered by nobody.
         _ if !matches!(run.health, Health::Alive | Health::Silent) => {}

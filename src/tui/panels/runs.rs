@@ -8,12 +8,12 @@ use ratatui::widgets::{Block, Paragraph, Wrap};
 use crate::analysis::summary::quartiles;
 use crate::config::experiment::ArchitectureKind;
 use crate::console;
+use crate::runs::condition::Condition;
 use crate::runs::event::{Rate, Rates};
 use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
 use crate::runs::status::RunState;
 use crate::tui::chart::letter;
-use crate::tui::run_condition::RunCondition;
 use crate::tui::state::{App, OpenRun};
 use crate::tui::words::{clipped, clipped_name, columns, duration, number};
 
@@ -23,7 +23,7 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let width = usize::from(area.width.saturating_sub(2));
     let first = first_row(app, rows);
     let line = |(index, run): (usize, &RunSummary)| {
-        let condition = RunCondition::of(run);
+        let condition = run.condition();
         let share = run.status.as_ref().filter(|s| !s.state.is_over()).map_or(String::new(), |s| {
             format!(" {:.0}%", 100.0 * s.step as f64 / s.steps.max(1) as f64)
         });
@@ -38,7 +38,7 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
             None => Span::raw(" "),
         };
         let line = Line::from(vec![
-            Span::styled(condition.symbol(), app.theme.condition(condition)),
+            Span::styled(condition_symbol(condition), app.theme.condition(condition)),
             marked,
             Span::raw(if app.marked.is_empty() { "" } else { " " }),
             Span::raw(name),
@@ -209,5 +209,20 @@ fn notices(app: &App, open: &OpenRun, lines: &mut Vec<Line<'static>>) {
     for news in open.news.iter().rev().take(12) {
         let text = format!("{}: {}", news.step, console::line(&news.text));
         lines.push(Line::styled(text, app.theme.notice(news.level)));
+    }
+}
+
+/// A character that tells conditions apart without colour.
+fn condition_symbol(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Training => "▶",
+        Condition::Comparing => "◆",
+        Condition::Queued => "⋯",
+        Condition::Paused => "‖",
+        Condition::Finished => "✓",
+        Condition::Stopped => "■",
+        Condition::Failed | Condition::Lost => "✗",
+        Condition::Newer => "?",
+        Condition::Launching | Condition::Checking | Condition::Silent | Condition::Starting => "…",
     }
 }

@@ -3,12 +3,12 @@
 use crate::analysis::agreement::{Agreement, agreement};
 use crate::config::Experiment;
 use crate::image::ImageBatch;
+use crate::runs::condition::Condition;
 use crate::runs::event::{
     AttentionMetrics, Event, EventBody, LossByLevel, NoticeLevel, PreviewSummary,
 };
 use crate::runs::preview::Preview;
 use crate::tui::curves::Curves;
-use crate::tui::run_condition::state_name;
 use crate::tui::series::HISTORY_POINTS_MAX;
 
 /// News entries kept per run.
@@ -112,7 +112,7 @@ impl OpenRun {
             }
             EventBody::State { state, reason } => {
                 let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
-                let text = format!("{}{reason}", state_name(state));
+                let text = format!("{}{reason}", Condition::from(state).word());
                 self.add_news(News { time_ms, step, level: NoticeLevel::Info, text });
             }
             EventBody::Metrics(_)

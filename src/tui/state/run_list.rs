@@ -2,7 +2,6 @@
 
 use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
-use crate::tui::run_condition::RunCondition;
 use crate::tui::typed::Typed;
 
 /// All runs of the directory, and how they are listed.
@@ -62,8 +61,9 @@ impl RunList {
         match self.order {
             Order::Newest => {}
             Order::Name => listed.sort_by(|a, b| a.id.cmp(&b.id)),
-            Order::State => listed
-                .sort_by_key(|run| (run.health != Health::Alive, RunCondition::of(run).name())),
+            Order::State => {
+                listed.sort_by_key(|run| (run.health != Health::Alive, run.condition().word()))
+            }
             Order::Loss => listed.sort_by(|a, b| {
                 let key = |run| loss(run).unwrap_or(f64::INFINITY);
                 key(a).total_cmp(&key(b))
@@ -76,7 +76,7 @@ impl RunList {
 /// Whether every word of the filter is in the run's name, condition, tags or note, whatever the case.
 fn passes(run: &RunSummary, filter: &str) -> bool {
     let tags: String = run.about.tags.iter().map(|tag| format!(" #{tag}")).collect();
-    let condition = RunCondition::of(run).name();
+    let condition = run.condition().word();
     let text = format!("{} {condition}{tags} {}", run.id, run.about.note).to_lowercase();
     filter.to_lowercase().split_whitespace().all(|word| text.contains(word))
 }

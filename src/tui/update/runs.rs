@@ -7,7 +7,6 @@ use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
 use crate::tui::message::Effect;
 use crate::tui::notify;
-use crate::tui::run_condition::RunCondition;
 use crate::tui::state::{App, Notice, OpenRun};
 
 /// Takes over a new list of runs.
@@ -17,9 +16,9 @@ pub fn on_runs(app: &mut App, runs: Vec<RunSummary>) -> Vec<Effect> {
         app.notify(warning);
     }
     let open = app.open_run.as_ref().map(|run| run.id.clone()).unwrap_or_default();
-    let before = app.runs.find(&open).map(RunCondition::of);
+    let before = app.runs.find(&open).map(RunSummary::condition);
     app.runs.all = runs;
-    let now = app.runs.find(&open).map(RunCondition::of);
+    let now = app.runs.find(&open).map(RunSummary::condition);
     if before.is_some() && now.is_some() && before != now {
         // The command has had its effect.
         app.notice.take_if(|notice| notice.acknowledges_command_to(&open));
