@@ -9,7 +9,7 @@ use candle_core::{Device, Result, Tensor, Var};
 use criterion::{Criterion, criterion_group, criterion_main};
 use mosaic_lab::diffusion::Grid;
 use mosaic_lab::network::config::Padding;
-use mosaic_lab::network::ops::attend::attend;
+use mosaic_lab::network::ops::softmax_attention::attend;
 use mosaic_lab::network::ops::attention_figures::attention_figures;
 use mosaic_lab::network::ops::convolution::{Form, convolve};
 use mosaic_lab::network::ops::group_norm::group_norm;

@@ -15,11 +15,11 @@ use super::{Times, peak_memory_mb, reset_peak_memory};
 use crate::dataset::Dataset;
 use crate::image::ImageShape;
 use crate::network::config::{Body, NetworkConfig, Output, Padding};
-use crate::network::ops::attend::attend;
+use crate::network::ops::softmax_attention::attend;
 use crate::network::ops::clock;
 use crate::random::{Purpose, fill_normal, stream};
 use crate::training::Trainer;
-use crate::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
+use crate::training::config::{ComputeType, LossWeighting, RateDecay, TrainingConfig};
 
 /// Side of the images.
 const SIDE: usize = 32;
@@ -119,7 +119,7 @@ fn step_of(net: Net) -> Result<Box<dyn FnMut() -> Result<()>>> {
         seed: 0,
         rate: 1e-4,
         accumulate: 1,
-        arithmetic: Arithmetic::Full,
+        compute_type: ComputeType::F32,
         warmup: 0,
         hold: 0,
         decay: RateDecay::Constant,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::control::find;
 use super::{Place, words_beside};
 use crate::console;
-use crate::diffusion::attention::row_entropy;
+use crate::diffusion::attention_maps::row_entropy;
 use crate::evaluation::inspect::picture::{At, film, sheet};
 use crate::evaluation::inspect::{Trace, path_of, trace};
 use crate::evaluation::trained::Trained;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::theory::masked::DEFAULT_THRESHOLD;
-use crate::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
+use crate::training::config::{ComputeType, LossWeighting, RateDecay, TrainingConfig};
 
 /// One experiment: a data set, a network, its training, and the theory it is compared with.
 #[derive(Clone, Debug, PartialEq)]
@@ -214,7 +214,7 @@ impl Default for Experiment {
                 seed: 0,
                 rate: 4e-3,
                 accumulate: 1,
-                arithmetic: Arithmetic::Tf32,
+                compute_type: ComputeType::Tf32,
                 warmup: 300,
                 hold: 0,
                 decay: RateDecay::Cosine,

@@ -7,7 +7,7 @@ use super::error::SettingError;
 use super::experiment::Experiment;
 use super::noise_seeds::CALIBRATION_SEEDS_MAX;
 use super::value::{Accepted, Field, Value, nearest};
-use crate::training::config::{Arithmetic, LossWeighting, RateDecay};
+use crate::training::config::{ComputeType, LossWeighting, RateDecay};
 
 /// One key.
 #[derive(Clone, Copy, Debug)]
@@ -282,11 +282,11 @@ pub static SETTINGS: &[Setting] = &[
         doc: "what a GPU multiplies in; f32 is as exact as the CPU, tf32 rounds factors to 11 bits, bf16 keeps hidden layers \
               in 8 bits and half the memory",
         accepted: Accepted::Choice(&["tf32", "f32", "bf16"]),
-        get: |experiment| Value::Text(experiment.training.arithmetic.name().to_owned()),
+        get: |experiment| Value::Text(experiment.training.compute_type.name().to_owned()),
         set: |experiment, value| {
             let Value::Text(name) = value else { return };
-            let named = Arithmetic::ALL.into_iter().find(|arithmetic| arithmetic.name() == name);
-            experiment.training.arithmetic = named.unwrap_or(experiment.training.arithmetic);
+            let named = ComputeType::ALL.into_iter().find(|compute_type| compute_type.name() == name);
+            experiment.training.compute_type = named.unwrap_or(experiment.training.compute_type);
         },
     },
     row!(

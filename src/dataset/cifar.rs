@@ -22,7 +22,8 @@ use super::error::DatasetError;
 use super::file_kind::{FileKind, is_tar};
 use super::litter::is_litter;
 use super::packed::{self, Member, wrong_kind};
-use super::{Dataset, mapped};
+use super::mapped;
+use super::set::Dataset;
 use crate::image::ImageShape;
 
 /// Of all images.

@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::cifar;
 use super::error::{DatasetError, Failures};
 use super::picture::{self, Picture};
+use super::set::Dataset;
 use super::survey::{Listed, Survey};
-use super::{Dataset, cifar};
 use crate::image::ImageShape;
 
 /// Labels are bytes.

@@ -8,7 +8,7 @@ use std::error::Error;
 
 use thiserror::Error as ThisError;
 
-use super::attention::{AttentionMaps, AttentionStatistics};
+use super::attention_maps::{AttentionMaps, AttentionStatistics};
 use super::schedule::NoiseLevel;
 use crate::image::{ImageBatch, ImageShape};
 

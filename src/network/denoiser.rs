@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
-use super::attention::{AttentionDetail, AttentionRecord};
+use super::attention_layer::{AttentionDetail, AttentionRecord};
 use super::model::Network;
 use super::ops::attention_figures::N_FIGURES;
 use super::parameters::NetworkError;

@@ -3,7 +3,7 @@
 //! Deliberately absent: score machines (a sibling), training loops, files.
 //!
 //! Reading order: [`config`] (the choices), [`parameters`] (named, seeded), [`ops`] (fast and right
-//! tensor operations), [`embedding`], [`blocks`], [`resnet`], [`unet`], [`attention`], [`model`]
+//! tensor operations), [`embedding`], [`blocks`], [`resnet`], [`unet`], [`attention_layer`], [`model`]
 //! (one network), [`denoiser`] (the network behind the lab's one interface).
 
 pub mod config;
@@ -13,12 +13,14 @@ pub mod embedding;
 pub mod blocks;
 pub mod resnet;
 pub mod unet;
-pub mod attention;
+pub mod attention_layer;
+pub mod prediction;
 pub mod model;
 pub mod denoiser;
 pub mod gpu;
 
-pub use attention::{AttentionDetail, AttentionRecord, Mode};
+pub use attention_layer::{AttentionDetail, AttentionRecord, Mode};
 pub use denoiser::NetworkDenoiser;
-pub use model::{Network, Prediction};
+pub use model::Network;
 pub use parameters::{NetworkError, TensorMap};
+pub use prediction::Prediction;

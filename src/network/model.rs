@@ -2,12 +2,15 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::attention::{Attention, AttentionDetail, AttentionRecord, Mode};
+use super::attention_layer::{AttentionDetail, AttentionLayer, AttentionRecord, Mode};
 use super::blocks::{Conv, Norm};
 use super::config::{Body, NetworkConfig, Output};
 use super::embedding::Embedding;
+#[cfg(feature = "cudnn")]
+use super::gpu::bound_predictor::BoundPredictor;
 use super::ops::convolution::Form;
 use super::parameters::{Builder, NetworkError, Source, TensorMap};
+use super::prediction::Prediction;
 use super::resnet::ResNet;
 use super::unet::UNet;
 use crate::diffusion::Schedule;
@@ -21,26 +24,18 @@ pub struct Network {
     device: Device,
     embedding: Embedding,
     body: BodyLayers,
-    attention: Option<Attention>,
+    attention: Option<AttentionLayer>,
     last_norm: Option<Norm>,
     last: Conv,
     parameters: Vec<(String, Tensor)>,
     /// What predicts on a GPU in place of tensors, where something can.
     #[cfg(feature = "cudnn")]
-    on_gpu: super::gpu::BoundPredictor,
+    on_gpu: BoundPredictor,
 }
 
 enum BodyLayers {
     ResNet(ResNet),
     UNet(UNet),
-}
-
-/// What a network makes of a batch.
-pub struct Prediction {
-    /// `eps_hat` [B, C, H, W].
-    pub eps: Tensor,
-    /// Where pixels looked, on request.
-    pub record: AttentionRecord,
 }
 
 impl Network {
@@ -72,7 +67,7 @@ impl Network {
         };
         let attention = match config.attention {
             Some(attention) => {
-                Some(Attention::new(&mut builder, attention, features, config.padding)?)
+                Some(AttentionLayer::new(&mut builder, attention, features, config.padding)?)
             }
             None => None,
         };
@@ -89,7 +84,7 @@ impl Network {
             last,
             parameters: builder.finish()?,
             #[cfg(feature = "cudnn")]
-            on_gpu: super::gpu::BoundPredictor::new(config, dtype, device),
+            on_gpu: BoundPredictor::new(config, dtype, device),
         })
     }
 

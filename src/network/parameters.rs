@@ -32,7 +32,7 @@ pub enum NetworkError {
     Tensor(#[from] candle_core::Error),
     #[cfg(feature = "cudnn")]
     #[error(transparent)]
-    Gpu(#[from] super::gpu::cuda::EngineError),
+    Gpu(#[from] super::gpu::error::EngineError),
 }
 
 /// Named tensors in no particular order, as they come from a file.

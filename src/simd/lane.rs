@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 
 use pulp::{Arch, Simd, WithSimd, bytemuck};
 
-use super::Real;
+use super::real::Real;
 
 /// Keeps [`Lane`] to the two types of this file.
 mod sealed {

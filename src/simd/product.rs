@@ -17,7 +17,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::Lane;
+use super::lane::Lane;
 
 /// What happens to the values that are in the product's place already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -232,7 +232,7 @@ impl Evidence {
 mod tests {
     use super::*;
     use crate::random::noise_seeds;
-    use crate::theory::attentive::Sharing;
+    use crate::theory::attention_machine::Sharing;
     use crate::theory::patches::Pool;
     use crate::theory::spec::{AttentionSettings, AttentionSource};
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::attention::{AttentionProvider, check_rows};
-use super::attentive::{Shared, Sharing};
+use super::attention_provider::{AttentionProvider, check_rows};
+use super::attention_machine::{Shared, Sharing};
 use super::composite::{Composite, CropPosteriors, Mosaic, entropies, normalisers};
 use super::error::TheoryError;
 use super::evidence::Portions;

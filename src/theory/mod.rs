@@ -4,7 +4,7 @@
 //! posterior mean under assumptions about what the network can see (a patch, its place, attention).
 //!
 //! ```text
-//! spec (which machine) + images (dictionary) -> machine -> patches | ideal | wiener | masked | composite | attentive
+//! spec (which machine) + images (dictionary) -> machine -> patches | ideal | wiener | masked | composite | attention_machine
 //!                                                             passes: over the dictionary, in pieces
 //!                                                             kernels: logits, then weights
 //!                                                             GPU: the same on GPUs
@@ -25,14 +25,14 @@ pub mod ideal;
 pub mod wiener;
 pub mod masked;
 pub mod composite;
-pub mod attention;
+pub mod attention_provider;
 pub mod evidence;
 pub mod pooled;
-pub mod attentive;
+pub mod attention_machine;
 pub mod machine;
 pub mod sweep;
 
-pub use attention::{AttentionProvider, FixedAttention, RecordedAttention};
+pub use attention_provider::{AttentionProvider, FixedAttention, RecordedAttention};
 pub use error::TheoryError;
 pub use images::TrainingImages;
 pub use kernels::Precision;

@@ -3,7 +3,7 @@
 //! Calibration asks for hundreds of settings at each state. Evidence depends on the patch side alone, attention on
 //! the source, votes on lambda; gamma only mixes two images ([`Mixture::estimate`]).
 
-use super::attentive::{Mixture, Sharing};
+use super::attention_machine::{Mixture, Sharing};
 use super::evidence::Portions;
 use super::images::TrainingImages;
 use super::kernels::PatchQuery;

@@ -1,6 +1,6 @@
 //! How a network is trained: the choices, already checked.
 
-pub use crate::network::gpu::plan::Arithmetic;
+pub use crate::network::gpu::plan::ComputeType;
 
 /// Everything that decides the result of training besides network and data.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +17,7 @@ pub struct TrainingConfig {
     /// same to rounding. Divides `batch`.
     pub accumulate: usize,
     /// What a GPU computes products and convolutions in; the CPU always uses single precision.
-    pub arithmetic: Arithmetic,
+    pub compute_type: ComputeType,
     /// Updates over which the rate rises linearly from 0.
     pub warmup: usize,
     /// Updates at the peak rate after that, before `decay` begins.
@@ -107,7 +107,7 @@ pub fn example() -> TrainingConfig {
         seed: 1,
         rate: 3e-3,
         accumulate: 1,
-        arithmetic: Arithmetic::Full,
+        compute_type: ComputeType::F32,
         warmup: 5,
         hold: 0,
         decay: RateDecay::Cosine,

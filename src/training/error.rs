@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::checkpoint::CheckpointError;
 use crate::network::NetworkError;
 #[cfg(feature = "cudnn")]
-use crate::network::gpu::cuda::EngineError;
+use crate::network::gpu::error::EngineError;
 
 /// Why training could not start or a step was not taken.
 #[derive(Debug, Error)]

@@ -12,7 +12,7 @@ use mosaic_lab::network::TensorMap;
 use mosaic_lab::network::config::{
     AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding,
 };
-use mosaic_lab::network::gpu::plan::{Arithmetic, Command, Launch, Plan, Storage};
+use mosaic_lab::network::gpu::plan::{ComputeType, Command, Launch, Plan, Storage};
 use mosaic_lab::training::config::TrainingConfig;
 use mosaic_lab::training::gpu_step::GpuStep;
 use mosaic_lab::training::loss::{Draw, noisy_batch};
@@ -37,7 +37,7 @@ fn found(
 ) -> Found {
     let mut step = GpuStep::new(config, network, piece).unwrap();
     step.plan.check(&step.gradients).unwrap();
-    assert_eq!(step.plan.has_bf16(), config.arithmetic == Arithmetic::Bf16);
+    assert_eq!(step.plan.has_bf16(), config.compute_type == ComputeType::Bf16);
     if !rounds {
         step.plan.buffers.iter_mut().for_each(|buffer| buffer.storage = Storage::F32);
     }
@@ -85,18 +85,18 @@ fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
     let dataset = images(network.image);
     let trainer = Trainer::new(config.clone(), network, dataset, &Device::Cpu).unwrap();
     let weights = trainer.contents().unwrap().weights;
-    let run = |arithmetic, rounds| {
-        let config = TrainingConfig { arithmetic, ..config.clone() };
+    let run = |compute_type, rounds| {
+        let config = TrainingConfig { compute_type, ..config.clone() };
         found(network, &config, (piece, rounds), &weights)
     };
-    let exact = run(Arithmetic::Full, false);
+    let exact = run(ComputeType::F32, false);
     // The same commands without rounding, which must make no difference, and with it.
     let label = format!("{network:?}");
-    compare(&exact, &run(Arithmetic::Bf16, false), 1e-4, &label);
-    let worst = compare(&exact, &run(Arithmetic::Bf16, true), 0.3, &label);
+    compare(&exact, &run(ComputeType::Bf16, false), 1e-4, &label);
+    let worst = compare(&exact, &run(ComputeType::Bf16, true), 0.3, &label);
     assert!(worst > 1e-4, "{label}: nothing was rounded");
-    compare(&exact, &run(Arithmetic::Tf32, false), 1e-4, &label);
-    compare(&exact, &run(Arithmetic::Tf32, true), 1e-2, &label);
+    compare(&exact, &run(ComputeType::Tf32, false), 1e-4, &label);
+    compare(&exact, &run(ComputeType::Tf32, true), 1e-2, &label);
 }
 
 /// The largest distance of a parameter's gradients, in their lengths; it and errors may differ by `limit`, as may those of
@@ -158,7 +158,7 @@ fn heads_of_every_width_over_several_tiles_keep_their_gradients() {
         let attention = Some(attention);
         let network = NetworkConfig { attention, image, last_kernel: 1, ..network(resnet()) };
         let step = GpuStep::new(
-            &TrainingConfig { arithmetic: Arithmetic::Tf32, ..training(2) },
+            &TrainingConfig { compute_type: ComputeType::Tf32, ..training(2) },
             &network,
             1,
         );

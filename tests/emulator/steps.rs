@@ -13,7 +13,7 @@ use mosaic_lab::network::config::{
 use mosaic_lab::network::gpu::plan::{
     Command, Convolution, Launch, Matrix, Pass, Place, Plan, Product, Storage,
 };
-use mosaic_lab::training::config::{Arithmetic, LossWeighting, RateDecay, TrainingConfig};
+use mosaic_lab::training::config::{ComputeType, LossWeighting, RateDecay, TrainingConfig};
 use mosaic_lab::training::gpu_step::GpuStep;
 use mosaic_lab::training::loss::{Draw, noisy_batch};
 use mosaic_lab::training::schedule::learning_rate;
@@ -151,7 +151,7 @@ pub fn training(batch: usize) -> TrainingConfig {
         seed: 3,
         rate: 2e-3,
         accumulate: 1,
-        arithmetic: Arithmetic::Full,
+        compute_type: ComputeType::F32,
         warmup: 0,
         hold: 0,
         decay: RateDecay::Cosine,

@@ -5,11 +5,11 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{DType, Device, DeviceLocation, Tensor};
 
 use super::predictor::{Predicted, Predictor, Query, Weights};
-use crate::network::attention::{AttentionDetail, AttentionRecord};
+use crate::network::attention_layer::{AttentionDetail, AttentionRecord};
 use crate::network::config::{AttentionVariant, NetworkConfig};
-use crate::network::model::Prediction;
 use crate::network::ops::attention_figures::N_FIGURES;
 use crate::network::parameters::NetworkError;
+use crate::network::prediction::Prediction;
 
 /// A network's predictor, which networks of one architecture share, and its weights as that one takes them.
 pub struct BoundPredictor {

@@ -14,30 +14,19 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cudarc::driver::sys::{CUgraphInstantiate_flags, CUresult, CUstreamCaptureMode};
+use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use cudarc::driver::{
     CudaContext, CudaEvent, CudaFunction, CudaGraph, CudaSlice, CudaStream, DevicePtr, DeviceRepr,
     DriverError, LaunchConfig, PinnedHostSlice, PushKernelArg,
 };
 use cudarc::nvrtc::Ptx;
-use thiserror::Error;
 
 use super::check::{N_BUFFERS, N_NUMBERS, N_REALS};
+use super::error::{EngineError, failed, no_room};
 use super::libraries::{Libraries, Operand};
 use super::plan::{
-    Arithmetic, Buffer, Command, Convolution, Launch, Place, Plan, Product, Storage,
+    ComputeType, Buffer, Command, Convolution, Launch, Place, Plan, Product, Storage,
 };
-
-/// Why a GPU did not do what it was told.
-#[derive(Clone, Debug, Error)]
-pub enum EngineError {
-    #[error("the GPU's memory has no room for {megabytes} MB")]
-    OutOfMemory { megabytes: usize },
-    #[error("a step is too large for a GPU: {problem}")]
-    TooLarge { problem: String },
-    #[error("the GPU failed while {doing}: {problem}")]
-    Failed { doing: &'static str, problem: String },
-}
 
 /// What a kernel is given, as `kernels/values.cuh` declares it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -101,18 +90,6 @@ impl Drop for Engine {
     }
 }
 
-pub(super) fn failed(doing: &'static str) -> impl Fn(DriverError) -> EngineError {
-    move |error| EngineError::Failed { doing, problem: crate::hardware::driver::reason(error) }
-}
-
-/// What a refused request for memory is.
-pub(super) fn no_room(bytes: usize) -> impl Fn(DriverError) -> EngineError {
-    move |error| match error.0 {
-        CUresult::CUDA_ERROR_OUT_OF_MEMORY => EngineError::OutOfMemory { megabytes: bytes >> 20 },
-        _ => failed("taking memory")(error),
-    }
-}
-
 /// A buffer on a GPU.
 enum Memory {
     F32(CudaSlice<f32>),
@@ -172,7 +149,7 @@ impl Engine {
         ordinal: usize,
         plan: Plan,
         commands: [&[Command]; N],
-        arithmetic: Arithmetic,
+        compute_type: ComputeType,
     ) -> Result<(Self, [Segment; N]), EngineError> {
         let opening = failed("opening it");
         let context = CudaContext::new(ordinal).map_err(&opening)?;
@@ -188,7 +165,7 @@ impl Engine {
         let buffer = |&buffer: &Buffer| Memory::new(&stream, buffer).map_err(no_room(all));
         let buffers = plan.buffers.iter().map(buffer).collect::<Result<Vec<_>, _>>()?;
         let pointers = buffers.iter().map(|buffer| buffer.pointer(&stream)).collect();
-        let libraries = Libraries::open(&stream, &plan, &commands, arithmetic)?;
+        let libraries = Libraries::open(&stream, &plan, &commands, compute_type)?;
         let functions =
             functions(&context, &plan, &commands).map_err(failed("loading its kernels"))?;
         let number = N_ENGINES.fetch_add(1, Ordering::Relaxed);

@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 
 use super::parameters::{Homes, Parameters, rounded};
-use super::plan::{Arithmetic, Buffer, Command, Launch, Matrix, Place, Plan, Product, Storage};
+use super::plan::{ComputeType, Buffer, Command, Launch, Matrix, Place, Plan, Product, Storage};
 use crate::network::ops::convolution::Form;
 
 /// Threads of most blocks.
@@ -167,7 +167,7 @@ pub struct Layers {
     pub commands: Vec<Command>,
     pub parameters: Parameters,
     homes: Homes,
-    pub(super) arithmetic: Arithmetic,
+    pub(super) compute_type: ComputeType,
     /// What hidden layers keep.
     pub(super) hidden: Storage,
     pub(super) batch: usize,
@@ -180,8 +180,8 @@ pub struct Layers {
 impl Layers {
     /// Nothing yet, for `batch` images at a time. The first buffers are the parameters and their gradients, whose sizes
     /// are known once the network is [`Self::complete`].
-    pub fn new(batch: usize, arithmetic: Arithmetic) -> Self {
-        let (mut plan, hidden) = (Plan::default(), arithmetic.hidden());
+    pub fn new(batch: usize, compute_type: ComputeType) -> Self {
+        let (mut plan, hidden) = (Plan::default(), compute_type.hidden());
         let [parameters, gradients] = [(); 2].map(|()| plan.buffer(0));
         let rounded = match hidden {
             Storage::F32 => parameters,
@@ -193,7 +193,7 @@ impl Layers {
             commands: Vec::new(),
             parameters: Parameters::default(),
             homes,
-            arithmetic,
+            compute_type,
             hidden,
             batch,
             known: Vec::new(),

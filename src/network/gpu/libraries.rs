@@ -30,9 +30,9 @@ use cudarc::cudnn::{
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DeviceSlice, SyncOnDrop};
 use half::bf16;
 
-use super::cuda::{EngineError, no_room};
+use super::error::{EngineError, no_room};
 use super::plan::{
-    Arithmetic, Command, Convolution, ConvolutionSizes, Matrix, Pass, Plan, Product, Storage,
+    ComputeType, Command, Convolution, ConvolutionSizes, Matrix, Pass, Plan, Product, Storage,
 };
 
 /// cuBLAS may use so much memory beside its operands; what NVIDIA recommends for Hopper.
@@ -112,7 +112,7 @@ pub(super) struct Libraries {
     convolutions: HashMap<ConvolutionSizes, Prepared<f32>>,
     bf16_convolutions: HashMap<ConvolutionSizes, Prepared<bf16>>,
     workspace: CudaSlice<u8>,
-    arithmetic: Arithmetic,
+    compute_type: ComputeType,
 }
 
 fn library(doing: &'static str, problem: impl std::fmt::Debug) -> EngineError {
@@ -124,7 +124,7 @@ impl Libraries {
         stream: &Arc<CudaStream>,
         plan: &Plan,
         commands: &[&[Command]],
-        arithmetic: Arithmetic,
+        compute_type: ComputeType,
     ) -> Result<Self, EngineError> {
         let take = |bytes: usize| stream.alloc_zeros::<u8>(bytes.max(1)).map_err(no_room(bytes));
         let blas = CudaBlas::new(stream.clone()).map_err(|e| library("opening cuBLAS", e))?;
@@ -140,8 +140,8 @@ impl Libraries {
         for command in commands.iter().copied().flatten() {
             let Command::Convolution(Convolution { sizes, x, .. }) = command else { continue };
             match plan.storage(*x) {
-                Storage::F32 => prepare(&mut convolutions, &cudnn, sizes, arithmetic)?,
-                Storage::Bf16 => prepare(&mut bf16_convolutions, &cudnn, sizes, arithmetic)?,
+                Storage::F32 => prepare(&mut convolutions, &cudnn, sizes, compute_type)?,
+                Storage::Bf16 => prepare(&mut bf16_convolutions, &cudnn, sizes, compute_type)?,
             }
         }
         let singles = convolutions.values().map(|prepared| prepared.workspace);
@@ -155,7 +155,7 @@ impl Libraries {
             convolutions,
             bf16_convolutions,
             workspace,
-            arithmetic,
+            compute_type,
         })
     }
 
@@ -166,7 +166,7 @@ impl Libraries {
         [a_at, b_at, c_at]: [Operand; 3],
     ) -> Result<(), EngineError> {
         let doing = "multiplying matrices";
-        let is_full = product.exact || self.arithmetic == Arithmetic::Full;
+        let is_full = product.exact || self.compute_type == ComputeType::F32;
         let is_bf16 = a_at.storage == Storage::Bf16;
         let math = match is_full {
             _ if is_bf16 => cublasMath_t::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION,
@@ -292,10 +292,10 @@ fn prepare<T: CudnnDataType>(
     all: &mut HashMap<ConvolutionSizes, Prepared<T>>,
     cudnn: &Arc<Cudnn>,
     sizes: &ConvolutionSizes,
-    arithmetic: Arithmetic,
+    compute_type: ComputeType,
 ) -> Result<(), EngineError> {
     if !all.contains_key(sizes) {
-        let prepared = Prepared::new(cudnn, sizes, arithmetic)
+        let prepared = Prepared::new(cudnn, sizes, compute_type)
             .map_err(|e| library("asking cuDNN for a convolution", e))?;
         all.insert(*sizes, prepared);
     }
@@ -334,7 +334,7 @@ impl<T: CudnnDataType> Prepared<T> {
     fn new(
         cudnn: &Arc<Cudnn>,
         sizes: &ConvolutionSizes,
-        arithmetic: Arithmetic,
+        compute_type: ComputeType,
     ) -> Result<Self, CudnnError> {
         use cudnnConvolutionBwdDataAlgo_t::CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
         use cudnnConvolutionBwdFilterAlgo_t::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1;
@@ -348,9 +348,9 @@ impl<T: CudnnDataType> Prepared<T> {
         let y = cudnn.create_4d_tensor::<T>(nhwc, dims([batch, c_out, high, wide]))?;
         let cross = cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
         let mut conv = cudnn.create_conv2d::<f32>([border as i32; 2], [1; 2], [1; 2], cross)?;
-        conv.set_math_type(match arithmetic {
-            Arithmetic::Full => cudnnMathType_t::CUDNN_FMA_MATH,
-            Arithmetic::Tf32 | Arithmetic::Bf16 => cudnnMathType_t::CUDNN_TENSOR_OP_MATH,
+        conv.set_math_type(match compute_type {
+            ComputeType::F32 => cudnnMathType_t::CUDNN_FMA_MATH,
+            ComputeType::Tf32 | ComputeType::Bf16 => cudnnMathType_t::CUDNN_TENSOR_OP_MATH,
         })?;
         let op = ConvForward { conv: &conv, x: &x, w: &w, y: &y };
         let (forward, room) = algorithm(

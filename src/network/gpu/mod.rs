@@ -5,7 +5,7 @@
 //! our kernels for what lies between them (`kernels/`). The list is made without a GPU, so tests run the very same one
 //! on the CPU against the networks' operations (`tests/emulator`).
 //!
-//! Reading order: [`plan`] (commands), [`check`] (whether they fit), [`parameters`] (where they lie), [`layers`], `forward`, `attention` and `gradients`
+//! Reading order: [`plan`] (commands), [`check`] (whether they fit), [`parameters`] (where they lie), [`layers`], `forward`, `attention_commands` and `gradients`
 //! (each layer's commands), [`network`] (the walk), [`sampling`] (a forward pass), `cuda` and `libraries` (a GPU that
 //! obeys), `predictor` and `on_gpu` (forward passes where sampling asks for them).
 
@@ -15,9 +15,11 @@ pub mod parameters;
 pub mod layers;
 mod forward;
 mod gradients;
-mod attention;
+mod attention_commands;
 pub mod network;
 pub mod sampling;
+#[cfg(feature = "cudnn")]
+pub mod error;
 #[cfg(feature = "cudnn")]
 pub mod cuda;
 #[cfg(feature = "cudnn")]
@@ -25,7 +27,4 @@ mod libraries;
 #[cfg(feature = "cudnn")]
 pub mod predictor;
 #[cfg(feature = "cudnn")]
-mod bound_predictor;
-
-#[cfg(feature = "cudnn")]
-pub use bound_predictor::BoundPredictor;
+pub(super) mod bound_predictor;

@@ -1,11 +1,11 @@
 //! A network as a GPU's commands: the same walk through the layers as [`crate::network::Network`] makes, with the same
 //! names.
 
-use super::attention::Watch;
+use super::attention_commands::Watch;
 use super::layers::{CHANNELS_MAX, Columns, Conv2d, Layers, Value};
 use super::parameters::rounded;
-use super::plan::{Arithmetic, Place};
-use crate::network::attention::AttentionDetail;
+use super::plan::{ComputeType, Place};
+use crate::network::attention_layer::AttentionDetail;
 use crate::network::config::{AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding};
 use crate::network::embedding::waves;
 use crate::network::ops::attention_figures::N_FIGURES;
@@ -78,10 +78,10 @@ impl GpuNetwork {
         config: &NetworkConfig,
         batch: usize,
         n_rest: usize,
-        (arithmetic, detail): (Arithmetic, AttentionDetail),
+        (compute_type, detail): (ComputeType, AttentionDetail),
     ) -> Result<Self, String> {
         check(config)?;
-        let mut layers = Layers::new(batch, arithmetic);
+        let mut layers = Layers::new(batch, compute_type);
         let (width, sides) = (config.embedding_width(), [config.image.height, config.image.width]);
         let inputs = Inputs::new(&mut layers, config, batch, n_rest);
         let watch = watch(&mut layers, config, detail);
@@ -311,7 +311,7 @@ mod tests {
     use crate::network::config::Output;
     use candle_core::Device;
 
-    const NOTHING: (Arithmetic, AttentionDetail) = (Arithmetic::Full, AttentionDetail::Nothing);
+    const NOTHING: (ComputeType, AttentionDetail) = (ComputeType::F32, AttentionDetail::Nothing);
 
     fn config(body: Body, group_norm: bool, variant: Option<AttentionVariant>) -> NetworkConfig {
         NetworkConfig {

@@ -85,9 +85,9 @@ impl Plan {
 
 /// What products and convolutions are computed in on a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arithmetic {
+pub enum ComputeType {
     /// Single precision.
-    Full,
+    F32,
     /// TensorFloat-32: factors with ten bits of mantissa, sums in single precision.
     Tf32,
     /// Hidden layers' convolutions and attention read and write bfloat16 and sum in single precision; the rest is
@@ -95,13 +95,13 @@ pub enum Arithmetic {
     Bf16,
 }
 
-impl Arithmetic {
-    pub const ALL: [Self; 3] = [Self::Tf32, Self::Full, Self::Bf16];
+impl ComputeType {
+    pub const ALL: [Self; 3] = [Self::Tf32, Self::F32, Self::Bf16];
 
     /// As settings say it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Full => "f32",
+            Self::F32 => "f32",
             Self::Tf32 => "tf32",
             Self::Bf16 => "bf16",
         }
@@ -110,7 +110,7 @@ impl Arithmetic {
     /// What hidden layers keep.
     pub fn hidden(self) -> Storage {
         match self {
-            Self::Full | Self::Tf32 => Storage::F32,
+            Self::F32 | Self::Tf32 => Storage::F32,
             Self::Bf16 => Storage::Bf16,
         }
     }

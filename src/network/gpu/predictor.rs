@@ -5,11 +5,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::cuda::{Engine, EngineError, Segment};
+use super::cuda::{Engine, Segment};
+use super::error::EngineError;
 use super::parameters::Parameter;
-use super::plan::Arithmetic;
+use super::plan::ComputeType;
 use super::sampling::GpuForward;
-use crate::network::attention::AttentionDetail;
+use crate::network::attention_layer::AttentionDetail;
 use crate::network::config::NetworkConfig;
 use crate::network::ops::attention_figures::N_FIGURES;
 
@@ -161,12 +162,12 @@ impl Pass {
         let forward = GpuForward::new(&of.network, batch, detail)
             .map_err(|problem| EngineError::TooLarge { problem })?;
         // As exact as the CPU: what networks make is compared with theory.
-        let arithmetic = Arithmetic::Full;
+        let compute_type = ComputeType::F32;
         #[expect(unsafe_code, reason = "the contract of `Engine::new`")]
         // SAFETY: the commands are those that `GpuForward::new` made over this very plan; its kernels stay inside their
         // buffers, as `tests/emulator/predictions.rs` checks for every kind of network.
         let (engine, [segment]) = unsafe {
-            Engine::new(of.ordinal, forward.plan.clone(), [&forward.commands[..]], arithmetic)
+            Engine::new(of.ordinal, forward.plan.clone(), [&forward.commands[..]], compute_type)
         }?;
         Ok(Self { forward, detail, engine, segment, weights: None })
     }

@@ -1,11 +1,11 @@
 //! A network's forward pass as a GPU's commands: what sampling needs, for whatever weights.
 
-use super::attention::Watch;
+use super::attention_commands::Watch;
 use super::network::{GpuNetwork, Inputs};
 use super::parameters::{Parameter, rounded};
-use super::plan::{Arithmetic, Command, Place, Plan};
+use super::plan::{ComputeType, Command, Place, Plan};
 use crate::diffusion::Schedule;
-use crate::network::attention::AttentionDetail;
+use crate::network::attention_layer::AttentionDetail;
 use crate::network::config::{NetworkConfig, Output};
 
 /// A forward pass over `batch` images.
@@ -33,7 +33,7 @@ impl GpuForward {
         detail: AttentionDetail,
     ) -> Result<Self, String> {
         // As exact as the CPU: what networks make is compared with theory.
-        let made = GpuNetwork::new(config, batch, 0, (Arithmetic::Full, detail))?;
+        let made = GpuNetwork::new(config, batch, 0, (ComputeType::F32, detail))?;
         let GpuNetwork { layers, inputs, output, watch } = made;
         let (homes, output) = (layers.homes(), layers.place(output));
         let n_parameters = layers.parameters.n_values();

@@ -7,13 +7,13 @@
 //! 3  what key r receives      mean_p A[p, r]
 //! ```
 //!
-//! with `Z = sum_r exp(S[p, r] - max_r S)`. One pass over the blocks of [`super::attend`].
+//! with `Z = sum_r exp(S[p, r] - max_r S)`. One pass over the blocks of [`super::softmax_attention`].
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::attend::{QUERIES, Sizes};
+use super::softmax_attention::{QUERIES, Sizes};
 use super::clock::{Work, timed};
 use super::real::Real;
 use super::tensor::{by_dtype, values};
@@ -161,7 +161,7 @@ impl<T: Lane> WithSimd for Pass<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::ops::attend::{logits, weights};
+    use crate::network::ops::softmax_attention::{logits, weights};
     use crate::network::ops::tensor::check;
 
     #[test]

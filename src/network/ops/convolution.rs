@@ -23,11 +23,11 @@ use rayon::prelude::*;
 
 use super::clock::{Work, timed};
 use super::convolution_gradient::{Active, Known, backward};
+use super::convolution_operands::{Biases, Tables};
 use super::padded::{Geometry, pad};
 use super::real::Real;
 use super::tensor::{by_dtype, values};
 use crate::network::config::Padding;
-use crate::simd::product::{Left, Right, Write, every, multiply};
 
 /// What becomes of the convolution's values `y`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,55 +192,6 @@ fn geometry(x: &Layout, weight: &Layout, padding: Padding) -> Result<(usize, Geo
         bail!("a {:?} kernel does not fit {:?}", weight.shape(), x.shape());
     }
     Ok((batch, Geometry { c_in, c_out, height, width, kernel, padding }))
-}
-
-/// What is added after the convolution, `[O]`, and before it, `[B, I]` or nothing.
-#[derive(Clone, Copy)]
-pub struct Biases<'a, T> {
-    pub after: &'a [T],
-    pub before: &'a [T],
-}
-
-impl<'a, T> Biases<'a, T> {
-    fn new(joined: &'a [T], batch: usize, geometry: &Geometry) -> Result<Self> {
-        let (n_after, n_before) = (geometry.c_out, batch * geometry.c_in);
-        if joined.len() != n_after && joined.len() != n_after + n_before {
-            bail!("{} biases for {n_after} channels and {n_before} inputs", joined.len());
-        }
-        let (after, before) = joined.split_at(n_after);
-        Ok(Self { after, before })
-    }
-
-    /// What image `index`'s `channels` are told; empty if nothing.
-    pub fn before(&self, index: usize, channels: usize) -> &'a [T] {
-        if self.before.is_empty() { &[] } else { &self.before[index * channels..][..channels] }
-    }
-}
-
-/// The tables of the product `[O, depth] x [depth, pixels]`.
-pub struct Tables {
-    weight_rows: Vec<usize>,
-    weight_columns: Vec<usize>,
-    right_rows: Vec<usize>,
-    out_rows: Vec<usize>,
-}
-
-impl Tables {
-    pub fn new(geometry: &Geometry) -> Self {
-        Self {
-            weight_rows: every(geometry.depth(), geometry.c_out),
-            weight_columns: every(1, geometry.depth()),
-            right_rows: geometry.shifted_rows(),
-            out_rows: every(geometry.padded_run(), geometry.c_out),
-        }
-    }
-
-    /// Convolves one image that has its border already. `wide` has what lies between the rows too.
-    pub fn convolve<T: Real>(&self, weight: &[T], padded: &[T], n: usize, wide: &mut [T]) {
-        let left = Left { values: weight, rows: &self.weight_rows, columns: &self.weight_columns };
-        let right = Right { values: padded, rows: &self.right_rows };
-        multiply(Write::Overwrite, n, (wide, &self.out_rows), left, right);
-    }
 }
 
 fn forward<T: Real>(

@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use super::convolution::{Biases, Tables};
+use super::convolution_operands::{Biases, Tables};
 use super::padded::{Geometry, pad};
 use super::real::Real;
 use super::tensor::transpose;

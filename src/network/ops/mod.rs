@@ -8,13 +8,14 @@ pub mod clock;
 pub mod real;
 pub mod tensor;
 pub mod padded;
+pub mod convolution_operands;
 pub mod convolution_gradient;
 pub mod convolution;
 pub mod channels;
 pub mod group_norm;
 pub mod pixel_norm;
 pub mod resample;
-pub mod attend;
+pub mod softmax_attention;
 pub mod attention_figures;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::attend::attend;
+use super::softmax_attention::attend;
 use super::channels::{add_per_channel, relu};
 use super::convolution::{Form, convolve};
 use super::group_norm::group_norm;

@@ -23,10 +23,9 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::Ptx;
 
-use super::cuda_images::LoadedImages;
 use super::kernel::{Kernel, Module};
 use super::plan::{Launch, PosteriorPlan};
-use super::{Ceilings, Gpu, GpuError, GpuPixels, Loaded};
+use super::device::{Ceilings, GpuError};
 use crate::hardware::driver::{keep_memory, reason};
 use crate::image::ImageShape;
 
@@ -44,9 +43,9 @@ const COPIED_BYTES: usize = 1 << 30;
 /// Chains of a thread, as in `ceilings.cu`.
 const CHAINS: usize = 8;
 
-/// One GPU, opened.
+/// An opened GPU.
 pub struct CudaGpu {
-    name: String,
+    pub(super) name: String,
     context: Arc<CudaContext>,
     pub(super) stream: Arc<CudaStream>,
     copies: Arc<CudaStream>,
@@ -266,6 +265,20 @@ impl CudaGpu {
         Ok(fastest)
     }
 
+    /// Bytes of memory that are free now.
+    pub(super) fn free_bytes(&self) -> Result<usize, GpuError> {
+        self.context.mem_get_info().map(|(free, _)| free).map_err(|error| self.failed(error))
+    }
+
+    /// Copies `bytes` to the GPU, on the stream for copies.
+    pub(super) fn upload(&self, bytes: &[u8]) -> Result<CudaSlice<u8>, GpuError> {
+        let no_room = self.no_room(bytes.len());
+        // SAFETY: `send` writes all of them or fails, and then they are dropped; nothing reads them before.
+        let mut images = unsafe { self.copies.alloc::<u8>(bytes.len()) }.map_err(&no_room)?;
+        self.send(bytes, &mut images).map_err(no_room)?;
+        Ok(images)
+    }
+
     /// Puts bytes on the GPU through pinned buffers, one filled while the other travels.
     fn send(&self, bytes: &[u8], place: &mut CudaSlice<u8>) -> Result<(), DriverError> {
         let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -290,27 +303,5 @@ impl CudaGpu {
         }
         // The caller's memory may go once this returns.
         self.copies.synchronize()
-    }
-}
-
-impl Gpu for Arc<CudaGpu> {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn room(&self) -> Result<usize, GpuError> {
-        self.context.mem_get_info().map(|(free, _)| free).map_err(|error| self.failed(error))
-    }
-
-    fn load(&self, pixels: GpuPixels<'_>) -> Result<Box<dyn Loaded>, GpuError> {
-        let bytes = match pixels {
-            GpuPixels::Bytes(bytes) => bytes,
-            GpuPixels::Singles(values) => pulp::bytemuck::cast_slice(values),
-        };
-        let no_room = self.no_room(bytes.len());
-        // SAFETY: `send` writes all of them or fails, and then they are dropped; nothing reads them before.
-        let mut images = unsafe { self.copies.alloc::<u8>(bytes.len()) }.map_err(&no_room)?;
-        self.send(bytes, &mut images).map_err(no_room)?;
-        Ok(Box::new(LoadedImages::new(self.clone(), images, pixels.is_bytes())))
     }
 }

@@ -18,7 +18,7 @@ use super::cuda::CudaGpu;
 use super::evidence::{FoundEvidence, IMAGES_MAX, Mask, Votes, bytes_of_image};
 use super::kernel::{Kernel, Module};
 use super::plan::{Found, Launch, N_OTHERS, PosteriorPlan};
-use super::{GpuError, Loaded};
+use super::device::{Gpu, GpuError, GpuPixels, Loaded};
 
 /// Threads of a block that has a pixel a thread.
 const THREADS: usize = 128;
@@ -30,7 +30,7 @@ const PRODUCT_THREADS: usize = 256;
 const PRODUCT_SHARED_BYTES: usize = 2 * 8 * (PRODUCT_SIDE + 4) * size_of::<f32>();
 
 /// Images, until dropped.
-pub struct LoadedImages {
+struct LoadedImages {
     gpu: Arc<CudaGpu>,
     images: CudaSlice<u8>,
     is_bytes: bool,
@@ -68,11 +68,26 @@ fn grid([columns, rows]: [usize; 2], n_threads: usize, shared_bytes: usize) -> L
     }
 }
 
-impl LoadedImages {
-    pub fn new(gpu: Arc<CudaGpu>, images: CudaSlice<u8>, is_bytes: bool) -> Self {
-        Self { gpu, images, is_bytes }
+impl Gpu for Arc<CudaGpu> {
+    fn name(&self) -> String {
+        self.name.clone()
     }
 
+    fn room(&self) -> Result<usize, GpuError> {
+        self.free_bytes()
+    }
+
+    fn load(&self, pixels: GpuPixels<'_>) -> Result<Box<dyn Loaded>, GpuError> {
+        let bytes = match pixels {
+            GpuPixels::Bytes(bytes) => bytes,
+            GpuPixels::Singles(values) => pulp::bytemuck::cast_slice(values),
+        };
+        let (images, is_bytes) = (self.upload(bytes)?, pixels.is_bytes());
+        Ok(Box::new(LoadedImages { gpu: self.clone(), images, is_bytes }))
+    }
+}
+
+impl LoadedImages {
     fn image_bytes(&self, launch: &Launch) -> usize {
         launch.n_values() * if self.is_bytes { 1 } else { size_of::<f32>() }
     }
@@ -106,7 +121,7 @@ impl LoadedImages {
 
     fn unsuited(&self) -> GpuError {
         let problem = "a launch does not suit the images that were loaded".to_owned();
-        GpuError::Failed { gpu: super::Gpu::name(&self.gpu), problem }
+        GpuError::Failed { gpu: self.gpu.name.clone(), problem }
     }
 
     fn function(&self, name: &'static str, n_threads: usize) -> Result<CudaFunction, GpuError> {

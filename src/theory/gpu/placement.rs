@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::device::{Gpu, GpuError, Loaded};
 use super::evidence::{FoundEvidence, Mask, Mixed, Votes, images_per_launch};
 use super::plan::{CHANNELS_MAX, Launch};
-use super::{Gpu, GpuError, Loaded};
 use crate::theory::images::TrainingImages;
 use crate::theory::kernels::PatchQuery;
 use crate::theory::weights::Accumulator;

@@ -1,11 +1,11 @@
 //! Softmax attention and its gradient as commands, which compute the weights again rather than keep them.
 //!
-//! As [`crate::network::ops::attend`]. In full single precision, where attention is watched and for heads that our kernels
+//! As [`crate::network::ops::softmax_attention`]. In full single precision, where attention is watched and for heads that our kernels
 //! do not know, a few images and one head at a time, so that the maps stay in a GPU's cache; else by kernels that keep no
 //! map at all (`kernels/attention.cuh`).
 
 use super::layers::{Layer, Layers, Value};
-use super::plan::{Arithmetic, Launch, Matrix, Place, Storage};
+use super::plan::{ComputeType, Launch, Matrix, Place, Storage};
 use crate::network::ops::attention_figures::N_FIGURES;
 
 /// Values of an attention map that are kept at a time: small enough for a GPU's cache.
@@ -54,7 +54,7 @@ impl Layers {
     ) -> Value {
         let y = self.like(values);
         let parts = self.attention(looking, values, heads, width);
-        if watch.is_none() && self.arithmetic != Arithmetic::Full && parts.has_kernels() {
+        if watch.is_none() && self.compute_type != ComputeType::F32 && parts.has_kernels() {
             let sums = self.plan.buffer(self.batch * heads * parts.n_pixels);
             let buffers = vec![parts.looking.place, parts.values.place, self.place(y), sums];
             self.fused(&parts, 0, buffers, [false; 2]);

@@ -16,7 +16,7 @@ use rand::RngExt;
 
 use super::blocks::Conv;
 use super::config::{AttentionConfig, AttentionVariant, Padding};
-use super::ops::attend::{attend, logits, mix, weights};
+use super::ops::softmax_attention::{attend, logits, mix, weights};
 use super::ops::attention_figures::attention_figures;
 use super::ops::convolution::Form;
 use super::ops::pixel_norm::pixel_norm;
@@ -53,7 +53,7 @@ pub struct AttentionRecord {
 }
 
 /// The attention layer.
-pub struct Attention {
+pub struct AttentionLayer {
     config: AttentionConfig,
     /// Queries and keys, where the variant has them.
     looking: Option<[Conv; 2]>,
@@ -63,7 +63,7 @@ pub struct Attention {
     circular: bool,
 }
 
-impl Attention {
+impl AttentionLayer {
     pub fn new(
         builder: &mut Builder<'_>,
         config: AttentionConfig,
