@@ -285,7 +285,8 @@ pub static SETTINGS: &[Setting] = &[
         get: |experiment| Value::Text(experiment.training.compute_type.name().to_owned()),
         set: |experiment, value| {
             let Value::Text(name) = value else { return };
-            let named = ComputeType::ALL.into_iter().find(|compute_type| compute_type.name() == name);
+            let named =
+                ComputeType::ALL.into_iter().find(|compute_type| compute_type.name() == name);
             experiment.training.compute_type = named.unwrap_or(experiment.training.compute_type);
         },
     },

@@ -21,8 +21,8 @@ use rayon::prelude::*;
 use super::error::DatasetError;
 use super::file_kind::{FileKind, is_tar};
 use super::litter::is_litter;
-use super::packed::{self, Member, wrong_kind};
 use super::mapped;
+use super::packed::{self, Member, wrong_kind};
 use super::set::Dataset;
 use crate::image::ImageShape;
 

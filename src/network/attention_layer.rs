@@ -16,10 +16,10 @@ use rand::RngExt;
 
 use super::blocks::Conv;
 use super::config::{AttentionConfig, AttentionVariant, Padding};
-use super::ops::softmax_attention::{attend, logits, mix, weights};
 use super::ops::attention_figures::attention_figures;
 use super::ops::convolution::Form;
 use super::ops::pixel_norm::pixel_norm;
+use super::ops::softmax_attention::{attend, logits, mix, weights};
 use super::parameters::{Builder, NetworkError};
 use crate::diffusion::Grid;
 use crate::random::{Purpose, stream};

@@ -17,10 +17,12 @@
 
 use pulp::{Arch, Simd, WithSimd, bytemuck};
 
+use super::kernels::all_images::AllImages;
 use super::kernels::boxes::squares;
 use super::kernels::posterior::{Posterior, Row};
 use super::kernels::tile::Tile;
 use super::kernels::windows::{LineSums, RowSums};
+use super::passes::Merge;
 use super::weights::Accumulator;
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
@@ -88,21 +90,21 @@ impl Crops {
 #[derive(Debug)]
 pub struct CropPosteriors {
     crops: Crops,
-    posterior: Posterior<f64, false>,
+    posterior: Posterior<f64, AllImages>,
 }
 
 impl CropPosteriors {
-    /// `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `precision` is `abar / (2 sigma^2)`; `k` is at most the smaller side.
+    /// `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `logit_scale` is `abar / (2 sigma^2)`; `k` is at most the smaller side.
     pub fn new(
         shape: ImageShape,
         k: usize,
         x: &[f64],
-        precision: f64,
+        logit_scale: f64,
         n_lanes: usize,
         n_entries: usize,
     ) -> Self {
         let crops = Crops::new(shape, k, x, n_lanes);
-        let posterior = Posterior::new(crops.grid, n_lanes, precision, n_entries, true);
+        let posterior = Posterior::new(crops.grid, n_lanes, logit_scale, n_entries, true);
         Self { crops, posterior }
     }
 
@@ -149,8 +151,8 @@ impl WithSimd for First<'_> {
 #[derive(Debug)]
 pub struct Composite<'a> {
     crops: Crops,
-    precision: f64,
-    /// `-ln Z / precision` of every crop: distances to it in `precision` are minus the weights' logarithms.
+    logit_scale: f64,
+    /// `-ln Z / logit_scale` of every crop: distances to it in units of 1 / `logit_scale` are minus the weights' logarithms.
     normalisers: &'a [f64],
     /// Normalised weights of a row of crops between k - 1 zeros on either side.
     line: Buffer<f64>,
@@ -182,13 +184,13 @@ impl<'a> Composite<'a> {
         shape: ImageShape,
         k: usize,
         x: &[f64],
-        precision: f64,
+        logit_scale: f64,
         n_lanes: usize,
         normalisers: &'a [f64],
     ) -> Self {
         let crops = Crops::new(shape, k, x, n_lanes);
         Self {
-            precision,
+            logit_scale,
             normalisers,
             line: Buffer::zeros((shape.width + k - 1) * n_lanes),
             line_sums: LineSums::new(k, n_lanes),
@@ -227,7 +229,7 @@ impl<'a> Composite<'a> {
         let ImageShape { channels, height, width } = self.crops.shape;
         let grid = self.crops.grid;
         let distances = f64::vectors::<S>(&self.crops.distances);
-        let limit = f64::splat(simd, PRUNED_NATS / self.precision);
+        let limit = f64::splat(simd, PRUNED_NATS / self.logit_scale);
         let mut is_near = false;
         for (&distance, &normaliser) in distances.iter().zip(self.normalisers) {
             let beyond = f64::minus(simd, distance, f64::splat(simd, normaliser));
@@ -236,7 +238,7 @@ impl<'a> Composite<'a> {
         if !is_near {
             return;
         }
-        let scale = f64::splat(simd, -self.precision * std::f64::consts::LOG2_E);
+        let scale = f64::splat(simd, -self.logit_scale * std::f64::consts::LOG2_E);
         let zero = f64::splat(simd, 0.0);
         // Lanes to spare repeat an image and must not count again.
         let counts: Vec<f64> = (0..self.crops.n_lanes)
@@ -310,9 +312,8 @@ impl WithSimd for Second<'_, '_> {
     }
 }
 
-impl Mosaic {
-    /// Adds what was found over later images.
-    pub fn merge(&mut self, other: &Self) {
+impl Merge for Mosaic {
+    fn merge(&mut self, other: &Self) {
         let add = |to: &mut [f64], from: &[f64]| {
             to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
         };
@@ -324,7 +325,9 @@ impl Mosaic {
             }
         }
     }
+}
 
+impl Mosaic {
     /// The estimate `[C, H W]`.
     pub fn mean(&self) -> Vec<f64> {
         let n_pixels = self.totals.len();
@@ -342,9 +345,9 @@ impl Mosaic {
     }
 }
 
-/// `-ln Z / precision` of every crop.
-pub fn normalisers(crops: &Accumulator, precision: f64) -> Vec<f64> {
-    (0..crops.n_pixels()).map(|a| -crops.log_sum(a) / precision).collect()
+/// `-ln Z / logit_scale` of every crop.
+pub fn normalisers(crops: &Accumulator, logit_scale: f64) -> Vec<f64> {
+    (0..crops.n_pixels()).map(|a| -crops.log_sum(a) / logit_scale).collect()
 }
 
 /// Mean entropy of the crops that hold each pixel; `entropy` is that of a crop by row and column.

@@ -16,10 +16,12 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::images::TrainingImages;
+use super::estimate::Estimate;
+use super::kernels::all_images::AllImages;
 use super::kernels::boxes::{squares, twice_over};
 use super::kernels::posterior::{Posterior, Row};
 use super::kernels::tile::Tile;
+use super::pixels::ImagePixels;
 use super::weights::Accumulator;
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
@@ -36,19 +38,19 @@ pub struct WholeSums {
     x: Vec<f64>,
     shifts: bool,
     n_lanes: usize,
-    posterior: Posterior<f64, false>,
+    posterior: Posterior<f64, AllImages>,
     squares: Buffer<f64>,
     /// A tile's pixels in the order of the query's.
     shifted: Buffer<f64>,
 }
 
 impl WholeSums {
-    /// `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `precision` is `abar / (2 sigma^2)`; `shifts` puts every
+    /// `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `logit_scale` is `abar / (2 sigma^2)`; `shifts` puts every
     /// circular shift of an image into the dictionary. `n_entries` bounds the number of entries.
     pub fn new(
         shape: ImageShape,
         x: &[f64],
-        precision: f64,
+        logit_scale: f64,
         shifts: bool,
         n_lanes: usize,
         n_entries: usize,
@@ -60,7 +62,7 @@ impl WholeSums {
             x: twice_over(x, shape),
             shifts,
             n_lanes,
-            posterior: Posterior::new(whole, n_lanes, precision, n_entries, true),
+            posterior: Posterior::new(whole, n_lanes, logit_scale, n_entries, true),
             squares: Buffer::zeros(shape.width * n_lanes),
             shifted: Buffer::zeros(shape.n_values() * n_lanes),
         }
@@ -73,12 +75,7 @@ impl WholeSums {
     }
 
     /// Adds images without shifts, as many as fit into `tile`, which is scratch.
-    pub fn add_images(
-        &mut self,
-        images: &TrainingImages,
-        which: Range<usize>,
-        tile: &mut Tile<f64>,
-    ) {
+    pub fn add_images(&mut self, images: &ImagePixels, which: Range<usize>, tile: &mut Tile<f64>) {
         assert!(!self.shifts, "shifts need whole tiles");
         Arch::new().dispatch(AddImages { sums: self, images, which, tile });
         self.posterior.added(1);
@@ -130,7 +127,7 @@ impl WholeSums {
     fn add_rows<S: Simd>(
         &mut self,
         simd: S,
-        images: &TrainingImages,
+        images: &ImagePixels,
         which: Range<usize>,
         tile: &mut Tile<f64>,
     ) {
@@ -224,7 +221,7 @@ impl WithSimd for AddTile<'_> {
 
 struct AddImages<'a> {
     sums: &'a mut WholeSums,
-    images: &'a TrainingImages,
+    images: &'a ImagePixels,
     which: Range<usize>,
     tile: &'a mut Tile<f64>,
 }
@@ -238,8 +235,8 @@ impl WithSimd for AddImages<'_> {
     }
 }
 
-/// Entropy and provenance of every pixel from the one shared posterior.
-pub fn expand(all: &Accumulator, shape: ImageShape) -> (Vec<f64>, Vec<Provenance>) {
+/// The estimate of an image from the one posterior that all its pixels share.
+pub fn expand(all: &Accumulator, shape: ImageShape) -> Estimate {
     // The nearest entry's place is that of the query's first pixel.
     let Provenance { image, row, column } = all.best[0];
     let provenance = (0..shape.n_pixels()).map(|p| Provenance {
@@ -247,5 +244,10 @@ pub fn expand(all: &Accumulator, shape: ImageShape) -> (Vec<f64>, Vec<Provenance
         row: ((p / shape.width + usize::from(row)) % shape.height) as u16,
         column: ((p % shape.width + usize::from(column)) % shape.width) as u16,
     });
-    (vec![all.entropy(0); shape.n_pixels()], provenance.collect())
+    Estimate {
+        x0: all.mean(),
+        entropy_nats: vec![all.entropy(0); shape.n_pixels()],
+        provenance: provenance.collect(),
+        attention: None,
+    }
 }

@@ -25,6 +25,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use faer::Mat;
 use pulp::{Arch, Simd, WithSimd};
 
+use super::estimate::Estimate;
+use super::kernels::all_images::AllImages;
 use super::kernels::boxes::squares;
 use super::kernels::posterior::{Posterior, Row};
 use super::kernels::tile::Tile;
@@ -160,18 +162,18 @@ pub struct MaskedSums<'a> {
     x: Vec<f64>,
     n_lanes: usize,
     /// Every coordinate is a pixel of its own.
-    posterior: Posterior<f64, false>,
+    posterior: Posterior<f64, AllImages>,
     squares: Buffer<f64>,
     distances: Buffer<f64>,
 }
 
 impl<'a> MaskedSums<'a> {
-    /// `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `precision` is `abar / (2 sigma^2)`.
+    /// `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `logit_scale` is `abar / (2 sigma^2)`.
     pub fn new(
         shape: ImageShape,
         masks: &'a Masks,
         x: &[f64],
-        precision: f64,
+        logit_scale: f64,
         n_lanes: usize,
         n_entries: usize,
     ) -> Self {
@@ -182,7 +184,7 @@ impl<'a> MaskedSums<'a> {
             masks,
             x: (0..d).map(|at| x[at % channels * n_pixels + at / channels]).collect(),
             n_lanes,
-            posterior: Posterior::new(line, n_lanes, precision, n_entries, true),
+            posterior: Posterior::new(line, n_lanes, logit_scale, n_entries, true),
             squares: Buffer::zeros(d * n_lanes),
             distances: Buffer::zeros(d * n_lanes),
         }
@@ -249,8 +251,8 @@ impl WithSimd for AddTile<'_, '_> {
     }
 }
 
-/// From posteriors of coordinates to an image `[C, H, W]`, and entropy and provenance of its pixels.
-pub fn by_pixel(all: &Accumulator, shape: ImageShape) -> (Vec<f64>, Vec<f64>, Vec<Provenance>) {
+/// The estimate of an image from the posteriors of its coordinates.
+pub fn by_pixel(all: &Accumulator, shape: ImageShape) -> Estimate {
     let (channels, n_pixels) = (shape.channels, shape.n_pixels());
     let means = all.mean();
     let x0 = (0..channels * n_pixels).map(|at| means[at % n_pixels * channels + at / n_pixels]);
@@ -265,5 +267,10 @@ pub fn by_pixel(all: &Accumulator, shape: ImageShape) -> (Vec<f64>, Vec<f64>, Ve
             column: (p % shape.width) as u16,
         }
     };
-    (x0.collect(), (0..n_pixels).map(entropy).collect(), (0..n_pixels).map(provenance).collect())
+    Estimate {
+        x0: x0.collect(),
+        entropy_nats: (0..n_pixels).map(entropy).collect(),
+        provenance: (0..n_pixels).map(provenance).collect(),
+        attention: None,
+    }
 }

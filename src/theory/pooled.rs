@@ -19,11 +19,10 @@ use std::sync::{Arc, Mutex};
 use faer::Mat;
 use faer::prelude::Solve;
 
-use super::evidence::Portions;
-use super::images::TrainingImages;
 use super::kernels::PatchQuery;
-use super::passes::patch_posteriors;
 use super::patches::Pool;
+use super::pixels::ImagePixels;
+use super::weights::Accumulator;
 use crate::random::{Purpose, fill_normal, stream};
 use crate::simd::Lane;
 
@@ -40,7 +39,7 @@ pub struct PooledModel {
     /// `a + B s_n`, `[N, C]`.
     means: Vec<f64>,
     /// `V^-1`, `[C, C]`.
-    precision: Vec<f64>,
+    inverse_covariance: Vec<f64>,
     n_channels: usize,
 }
 
@@ -52,17 +51,20 @@ pub struct PooledCache(Mutex<HashMap<Key, Arc<PooledModel>>>);
 type Key = (Pool, usize, u64);
 
 impl PooledCache {
-    /// The model that goes with a query. Made outside the lock: threads that make it wait for each other's pieces.
-    pub fn get<T: Lane>(
+    /// The model for the patches and noise level of `query`, made by `fit` on first use.
+    ///
+    /// `fit` runs without the lock: it computes in parallel, and a thread that waits for its pieces may run a job that
+    /// asks for a model.
+    pub fn get<T>(
         &self,
-        images: &TrainingImages,
         query: &PatchQuery<'_, T>,
+        fit: impl FnOnce() -> PooledModel,
     ) -> Arc<PooledModel> {
-        let key = (query.pool, query.k, query.precision.to_bits());
+        let key = (query.pool, query.k, query.logit_scale.to_bits());
         if let Some(found) = self.lock().get(&key) {
             return found.clone();
         }
-        let made = Arc::new(PooledModel::fit::<T>(images, query));
+        let made = Arc::new(fit());
         self.lock().entry(key).or_insert(made).clone()
     }
 
@@ -73,15 +75,20 @@ impl PooledCache {
 }
 
 impl PooledModel {
-    /// Fits the likelihood for the patches and noise level of `query`, whatever its image.
-    fn fit<T: Lane>(images: &TrainingImages, query: &PatchQuery<'_, T>) -> Self {
+    /// Fits the likelihood for the patches and noise level of `query`, whatever its image. `estimates` returns the
+    /// posteriors of the machine without attention.
+    pub fn fit<T: Lane>(
+        images: &ImagePixels,
+        query: &PatchQuery<'_, T>,
+        estimates: impl Fn(&[PatchQuery<'_, T>]) -> Vec<Accumulator>,
+    ) -> Self {
         let shape = query.shape;
         let (n_channels, n_pixels, n_values) = (shape.channels, shape.n_pixels(), shape.n_values());
         let n = images.len();
         let clean: Vec<f64> =
             (0..n).flat_map(|image| pool(&images.values(image..image + 1), n_pixels)).collect();
         // `x_t / sqrt(abar) = phi + noise`, with a variance of sigma^2 / abar.
-        let sigma = (1.0 / (2.0 * query.precision)).sqrt();
+        let sigma = (1.0 / (2.0 * query.logit_scale)).sqrt();
         let n_used = n.min(N_FITTED);
         let n_rows = n_used * N_FITTED.div_ceil(n_used);
         let image_of = |row: usize| row % n_used * n / n_used;
@@ -97,9 +104,9 @@ impl PooledModel {
         for first in (0..n_rows).step_by(TOGETHER) {
             let rows = first..(first + TOGETHER).min(n_rows);
             let noised: Vec<Vec<T>> = rows.clone().map(noised).collect();
-            let queries: Vec<PatchQuery<'_, T>> = noised.iter().map(|x| query.of(x)).collect();
-            let estimates = patch_posteriors(images, &queries, false);
-            for (row, estimate) in rows.zip(&estimates) {
+            let queries: Vec<PatchQuery<'_, T>> =
+                noised.iter().map(|x| query.with_values(x)).collect();
+            for (row, estimate) in rows.zip(&estimates(&queries)) {
                 let pooled = pool(&estimate.mean(), n_pixels);
                 for c in 0..n_channels {
                     design[(row, c)] = clean[image_of(row) * n_channels + c];
@@ -129,7 +136,7 @@ impl PooledModel {
         let square = (0..n_channels).flat_map(|i| (0..n_channels).map(move |j| (i, j)));
         Self {
             means: each.map(|(n, c)| mean(n, c)).collect(),
-            precision: square.map(|(i, j)| inverse[(i, j)]).collect(),
+            inverse_covariance: square.map(|(i, j)| inverse[(i, j)]).collect(),
             n_channels,
         }
     }
@@ -139,7 +146,7 @@ impl PooledModel {
         let each = self.means.chunks_exact(self.n_channels);
         each.map(|mean| {
             let gap: Vec<f64> = pooled.iter().zip(mean).map(|(s, mean)| s - mean).collect();
-            let rows = self.precision.chunks_exact(self.n_channels).zip(&gap);
+            let rows = self.inverse_covariance.chunks_exact(self.n_channels).zip(&gap);
             let square = rows.map(|(row, gap_i)| {
                 gap_i * row.iter().zip(&gap).map(|(p, gap_j)| p * gap_j).sum::<f64>()
             });
@@ -149,16 +156,8 @@ impl PooledModel {
     }
 }
 
-/// The mean over pixels of the estimate without attention, `[C]`.
-pub fn pooled_estimate<T: Lane>(portions: &Portions<'_, T>) -> Vec<f64> {
-    let shape = portions.shape();
-    let mut estimate = portions.equivariant_local().mean();
-    estimate.truncate(shape.n_values());
-    pool(&estimate, shape.n_pixels())
-}
-
 /// Means over pixels of `[C, P]`.
-fn pool(values: &[f64], n_pixels: usize) -> Vec<f64> {
+pub(super) fn pool(values: &[f64], n_pixels: usize) -> Vec<f64> {
     let planes = values.chunks_exact(n_pixels);
     planes.map(|plane| plane.iter().sum::<f64>() / n_pixels as f64).collect()
 }
@@ -167,15 +166,21 @@ fn pool(values: &[f64], n_pixels: usize) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::image::ImageShape;
+    use crate::theory::cpu::patch_posteriors;
+    use crate::theory::pixels::Storage;
+
+    fn fit(images: &ImagePixels, query: &PatchQuery<'_, f64>) -> PooledModel {
+        PooledModel::fit(images, query, |queries| patch_posteriors(images, queries, false))
+    }
 
     /// Images of one value each, which hardly any noise hides.
-    fn model(values: &[f64], precision: f64) -> PooledModel {
+    fn model(values: &[f64], logit_scale: f64) -> PooledModel {
         let shape = ImageShape::new(1, 3, 3);
         let all: Vec<f64> = values.iter().flat_map(|v| [*v; 9]).collect();
-        let images = TrainingImages::from_values(shape, all).unwrap();
+        let images = ImagePixels::new(shape, Storage::Values(all)).unwrap();
         let x = [0.0_f64; 9];
-        let query = PatchQuery { shape, pool: Pool::Wrap, k: 3, x: &x[..], precision };
-        PooledModel::fit(&images, &query)
+        let query = PatchQuery { shape, pool: Pool::Wrap, k: 3, x: &x[..], logit_scale };
+        fit(&images, &query)
     }
 
     #[test]
@@ -203,12 +208,12 @@ mod tests {
     #[test]
     fn a_model_is_fitted_once_for_its_level() {
         let shape = ImageShape::new(1, 3, 3);
-        let images = TrainingImages::from_values(shape, vec![0.5; 18]).unwrap();
+        let images = ImagePixels::new(shape, Storage::Values(vec![0.5; 18])).unwrap();
         let x = [0.0_f64; 9];
         let cache = PooledCache::default();
-        let at = |precision| {
-            let query = PatchQuery { shape, pool: Pool::Wrap, k: 3, x: &x[..], precision };
-            cache.get(&images, &query)
+        let at = |logit_scale| {
+            let query = PatchQuery { shape, pool: Pool::Wrap, k: 3, x: &x[..], logit_scale };
+            cache.get(&query, || fit(&images, &query))
         };
         assert!(Arc::ptr_eq(&at(1.0), &at(1.0)) && !Arc::ptr_eq(&at(1.0), &at(2.0)));
     }

@@ -3,11 +3,11 @@
 //! Calibration asks for hundreds of settings at each state. Evidence depends on the patch side alone, attention on
 //! the source, votes on lambda; gamma only mixes two images ([`Mixture::estimate`]).
 
-use super::attention_machine::{Mixture, Sharing};
-use super::evidence::Portions;
+use super::attention_machine::{AttentionWeights, Mixture};
 use super::images::TrainingImages;
-use super::kernels::PatchQuery;
+use super::kernels::{PatchQuery, logit_scale};
 use super::patches::Pool;
+use super::portions::Portions;
 use super::spec::AttentionSource;
 use crate::diffusion::{AttentionMaps, NoiseLevel};
 
@@ -41,7 +41,7 @@ impl Sweep<'_> {
         let x = self.scaled();
         let portions = self.portions(&x);
         let mixtures = |source: &AttentionSource| {
-            self.sharing(*source, &portions).mixtures(&portions, lambdas)
+            self.attention(*source, &portions).mixtures(&portions, lambdas)
         };
         sources.iter().map(mixtures).collect()
     }
@@ -59,7 +59,7 @@ impl Sweep<'_> {
     ) -> Vec<Vec<(usize, f64)>> {
         let x = self.scaled();
         let portions = self.portions(&x);
-        self.sharing(source, &portions).leading(&portions, lambda, n_top)
+        self.attention(source, &portions).leading(&portions, lambda, n_top)
     }
 
     /// `x_t / sqrt(abar)`.
@@ -74,17 +74,17 @@ impl Sweep<'_> {
             pool: self.pool,
             k: self.k,
             x,
-            precision: super::machine::logit_scale(self.level),
+            logit_scale: logit_scale(self.level),
         };
         Portions::new(self.images, query)
     }
 
-    fn sharing(&self, source: AttentionSource, portions: &Portions<'_, f32>) -> Sharing {
+    fn attention(&self, source: AttentionSource, portions: &Portions<'_, f32>) -> AttentionWeights {
         let maps = self.maps.map(|maps| {
             let weights: Vec<f64> = maps.weights().iter().map(|&w| f64::from(w)).collect();
             (maps.n_heads(), weights)
         });
-        Sharing::of_source(source, portions, maps)
+        AttentionWeights::of_source(source, portions, maps)
     }
 }
 

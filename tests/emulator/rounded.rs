@@ -12,7 +12,7 @@ use mosaic_lab::network::TensorMap;
 use mosaic_lab::network::config::{
     AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding,
 };
-use mosaic_lab::network::gpu::plan::{ComputeType, Command, Launch, Plan, Storage};
+use mosaic_lab::network::gpu::plan::{Command, ComputeType, Launch, Plan, Storage};
 use mosaic_lab::training::config::TrainingConfig;
 use mosaic_lab::training::gpu_step::GpuStep;
 use mosaic_lab::training::loss::{Draw, noisy_batch};

@@ -25,7 +25,7 @@ use super::check::{N_BUFFERS, N_NUMBERS, N_REALS};
 use super::error::{EngineError, failed, no_room};
 use super::libraries::{Libraries, Operand};
 use super::plan::{
-    ComputeType, Buffer, Command, Convolution, Launch, Place, Plan, Product, Storage,
+    Buffer, Command, ComputeType, Convolution, Launch, Place, Plan, Product, Storage,
 };
 
 /// What a kernel is given, as `kernels/values.cuh` declares it.

@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 
 use super::parameters::{Homes, Parameters, rounded};
-use super::plan::{ComputeType, Buffer, Command, Launch, Matrix, Place, Plan, Product, Storage};
+use super::plan::{Buffer, Command, ComputeType, Launch, Matrix, Place, Plan, Product, Storage};
 use crate::network::ops::convolution::Form;
 
 /// Threads of most blocks.

@@ -32,7 +32,7 @@ use half::bf16;
 
 use super::error::{EngineError, no_room};
 use super::plan::{
-    ComputeType, Command, Convolution, ConvolutionSizes, Matrix, Pass, Plan, Product, Storage,
+    Command, ComputeType, Convolution, ConvolutionSizes, Matrix, Pass, Plan, Product, Storage,
 };
 
 /// cuBLAS may use so much memory beside its operands; what NVIDIA recommends for Hopper.

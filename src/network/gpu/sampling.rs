@@ -3,7 +3,7 @@
 use super::attention_commands::Watch;
 use super::network::{GpuNetwork, Inputs};
 use super::parameters::{Parameter, rounded};
-use super::plan::{ComputeType, Command, Place, Plan};
+use super::plan::{Command, ComputeType, Place, Plan};
 use crate::diffusion::Schedule;
 use crate::network::attention_layer::AttentionDetail;
 use crate::network::config::{NetworkConfig, Output};

@@ -13,9 +13,9 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDTyp
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::softmax_attention::{QUERIES, Sizes};
 use super::clock::{Work, timed};
 use super::real::Real;
+use super::softmax_attention::{QUERIES, Sizes};
 use super::tensor::{by_dtype, values};
 use crate::diffusion::Grid;
 use crate::simd::Lane;

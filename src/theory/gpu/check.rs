@@ -89,7 +89,7 @@ mod tests {
     const SHAPE: ImageShape = ImageShape { channels: 3, height: 8, width: 6 };
 
     fn launch(pool: Pool, k: usize) -> Launch {
-        let query = PatchQuery { shape: SHAPE, pool, k, x: &[0.0_f32], precision: 2.0 };
+        let query = PatchQuery { shape: SHAPE, pool, k, x: &[0.0_f32], logit_scale: 2.0 };
         Launch::new(&query, 1..5, 7, 100, true)
     }
 

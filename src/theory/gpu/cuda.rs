@@ -23,9 +23,9 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::Ptx;
 
+use super::device::{Ceilings, GpuError};
 use super::kernel::{Kernel, Module};
 use super::plan::{Launch, PosteriorPlan};
-use super::device::{Ceilings, GpuError};
 use crate::hardware::driver::{keep_memory, reason};
 use crate::image::ImageShape;
 

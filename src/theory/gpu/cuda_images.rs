@@ -15,10 +15,10 @@ use cudarc::driver::{
 };
 
 use super::cuda::CudaGpu;
+use super::device::{Gpu, GpuError, GpuPixels, Loaded};
 use super::evidence::{FoundEvidence, IMAGES_MAX, Mask, Votes, bytes_of_image};
 use super::kernel::{Kernel, Module};
 use super::plan::{Found, Launch, N_OTHERS, PosteriorPlan};
-use super::device::{Gpu, GpuError, GpuPixels, Loaded};
 
 /// Threads of a block that has a pixel a thread.
 const THREADS: usize = 128;
@@ -415,7 +415,7 @@ impl Loaded for LoadedImages {
             let mut sees = self.alloc(n_values * n_values)?;
             let n_rows = n_values as i32;
             let mut arguments = stream.launch_builder(&matrix);
-            arguments.arg(&n_rows).arg(&mask.precision).arg(&bits).arg(&mut sees);
+            arguments.arg(&n_rows).arg(&mask.logit_scale).arg(&bits).arg(&mut sees);
             // SAFETY: as for posteriors: a square of n_values, and as many bits as was checked.
             unsafe { arguments.launch(grid([blocks, n_values], THREADS, 0)) }?;
 

@@ -3,7 +3,7 @@
 
 use super::plan::{Found, Launch, N_OTHERS};
 use crate::diffusion::Provenance;
-use crate::theory::weights::Accumulator;
+use crate::theory::evidence::ImageMixture;
 
 /// Bytes that a launch may take for what is known of each image and pixel.
 const LAUNCH_BYTES: usize = 1 << 30;
@@ -43,74 +43,48 @@ pub struct Mask<'a> {
     /// `[d, ceil(d / 32)]`: bit `m % 32` of word `m / 32` of row j, where m sees j.
     pub bits: &'a [u32],
     /// Nats per squared distance.
-    pub precision: f32,
+    pub logit_scale: f32,
 }
 
 impl Mask<'_> {
     /// The variance of the noise, which is what a coordinate's squared difference from its own image is typically.
     pub fn typical(&self) -> f32 {
-        0.5 / self.precision
+        0.5 / self.logit_scale
     }
 }
 
-/// Images mixed by their weights at each pixel.
-#[derive(Clone, Debug)]
-pub struct Mixed {
-    /// The last channel is the entropy within images.
-    pub mixture: Accumulator,
-    /// The largest product of an image's weight and its best patch's, up to what all share, in nats, and whose it is.
-    pub top: Vec<(Provenance, f64)>,
+/// The mixture of a launch's images from one block of sums in the layout of `mix_images`.
+pub fn mixture(launch: &Launch, found: &Found) -> ImageMixture {
+    let (n_channels, n_pixels) = (launch.plan.channels as usize, launch.n_pixels());
+    mixture_of(found, n_channels, n_pixels, launch.plan.width as usize)
 }
 
-impl Mixed {
-    pub fn new(n_channels: usize, n_pixels: usize) -> Self {
-        let top = vec![(Provenance::default(), f64::NEG_INFINITY); n_pixels];
-        Self { mixture: Accumulator::new(n_channels + 1, n_pixels), top }
-    }
+/// Like [`mixture`] for coordinates, each of which is a pixel in one long row.
+pub fn mixture_by_coordinate(launch: &Launch, found: &Found) -> ImageMixture {
+    mixture_of(found, 1, launch.n_values(), launch.n_values())
+}
 
-    /// Adds what was found over other images.
-    pub fn merge(&mut self, other: &Self) {
-        self.mixture.merge(&other.mixture);
-        for (mine, theirs) in self.top.iter_mut().zip(&other.top) {
-            if theirs.1 > mine.1 {
-                *mine = *theirs;
-            }
+fn mixture_of(found: &Found, n_channels: usize, n_pixels: usize, width: usize) -> ImageMixture {
+    let mut all = ImageMixture::new(n_channels, n_pixels);
+    for p in 0..n_pixels {
+        let sum = |which: usize| found.sums[which * n_pixels + p];
+        if sum(0) == f64::INFINITY {
+            continue;
         }
-    }
-
-    /// What a launch found: one block's sums in the layout of `mix_images`.
-    pub fn of_found(launch: &Launch, found: &Found) -> Self {
-        let (n_channels, n_pixels) = (launch.plan.channels as usize, launch.n_pixels());
-        Self::of_pixels(found, n_channels, n_pixels, launch.plan.width as usize)
-    }
-
-    /// The same for coordinates, each of which is a pixel of its own in one long row.
-    pub fn of_coordinates(launch: &Launch, found: &Found) -> Self {
-        Self::of_pixels(found, 1, launch.n_values(), launch.n_values())
-    }
-
-    fn of_pixels(found: &Found, n_channels: usize, n_pixels: usize, width: usize) -> Self {
-        let mut all = Self::new(n_channels, n_pixels);
-        for p in 0..n_pixels {
-            let sum = |which: usize| found.sums[which * n_pixels + p];
-            if sum(0) == f64::INFINITY {
-                continue;
-            }
-            let mixture = &mut all.mixture;
-            mixture.max[p] = -std::f64::consts::LN_2 * sum(0);
-            mixture.total[p] = sum(1);
-            mixture.spread[p] = std::f64::consts::LN_2 * sum(2);
-            for c in 0..=n_channels {
-                mixture.sums[c * n_pixels + p] = sum(N_OTHERS + c);
-            }
-            let (image, pixel) = (found.best[p] as u32, found.best[n_pixels + p] as usize);
-            let (row, column) = ((pixel / width) as u16, (pixel % width) as u16);
-            let place = Provenance { image, row, column };
-            mixture.best[p] = place;
-            all.top[p] = (place, -f64::from(found.nearest[p]));
+        let mixture = &mut all.mixture;
+        mixture.max[p] = -std::f64::consts::LN_2 * sum(0);
+        mixture.total[p] = sum(1);
+        mixture.spread[p] = std::f64::consts::LN_2 * sum(2);
+        for c in 0..=n_channels {
+            mixture.sums[c * n_pixels + p] = sum(N_OTHERS + c);
         }
-        all
+        let (image, pixel) = (found.best[p] as u32, found.best[n_pixels + p] as usize);
+        let (row, column) = ((pixel / width) as u16, (pixel % width) as u16);
+        let place = Provenance { image, row, column };
+        mixture.best[p] = place;
+        all.top[p] = (place, -f64::from(found.nearest[p]));
     }
+    all
 }
 
 /// Bytes that a GPU needs for what is known of each pixel of one image.

@@ -151,7 +151,7 @@ mod tests {
         mean_only: bool,
     ) -> Option<Kernel> {
         let shape = ImageShape::new(shape.0, shape.1, shape.2);
-        let query = PatchQuery { shape, pool, k, x: &[0.0_f32], precision: 1.0 };
+        let query = PatchQuery { shape, pool, k, x: &[0.0_f32], logit_scale: 1.0 };
         let launch = Launch { mean_only, ..Launch::new(&query, 0..1, 0, 1, true) };
         Kernel::all(&launch).first().copied()
     }

@@ -15,7 +15,7 @@ pub mod check;
 pub mod evidence;
 pub mod kernel;
 pub mod placement;
-pub mod published;
+pub mod posteriors;
 #[cfg(feature = "cuda")]
 mod cuda_images;
 #[cfg(feature = "cuda")]

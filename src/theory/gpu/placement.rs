@@ -13,10 +13,13 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::device::{Gpu, GpuError, Loaded};
-use super::evidence::{FoundEvidence, Mask, Mixed, Votes, images_per_launch};
+use super::evidence::{
+    FoundEvidence, Mask, Votes, images_per_launch, mixture, mixture_by_coordinate,
+};
 use super::plan::{CHANNELS_MAX, Launch};
-use crate::theory::images::TrainingImages;
+use crate::theory::evidence::ImageMixture;
 use crate::theory::kernels::PatchQuery;
+use crate::theory::pixels::ImagePixels;
 use crate::theory::weights::Accumulator;
 
 /// Queries of one launch, so that what blocks find takes little memory.
@@ -104,7 +107,7 @@ impl GpuPlacement {
     /// compute.
     pub fn posteriors(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         queries: &[PatchQuery<'_, f32>],
         mean_only: bool,
     ) -> Option<Vec<Accumulator>> {
@@ -121,7 +124,7 @@ impl GpuPlacement {
     /// What each of some of these images says about a query; `None` as above.
     pub fn evidence(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         some: Range<usize>,
         query: PatchQuery<'_, f32>,
     ) -> Option<FoundEvidence> {
@@ -147,11 +150,11 @@ impl GpuPlacement {
     /// All images mixed by their evidence and votes; `None` as above.
     pub fn mixed(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         query: PatchQuery<'_, f32>,
         votes: Votes<'_>,
         lambda: f32,
-    ) -> Option<Mixed> {
+    ) -> Option<ImageMixture> {
         let shape = images.shape();
         // One more sum than channels.
         if shape.channels >= CHANNELS_MAX {
@@ -163,16 +166,16 @@ impl GpuPlacement {
                 Votes::Images(all) => Votes::Images(&all[first..first + launch.loaded.len()]),
                 votes => votes,
             };
-            Ok(Mixed::of_found(launch, &loaded.mixed(launch, query.x, votes, lambda)?))
+            Ok(mixture(launch, &loaded.mixed(launch, query.x, votes, lambda)?))
         };
-        self.mixed_by(images, query, || Mixed::new(shape.channels, shape.n_pixels()), find)
+        self.mixed_by(images, query, || ImageMixture::new(shape.channels, shape.n_pixels()), find)
     }
 
     /// The posterior over images of every coordinate of a query through a mask, with a coordinate for a pixel and entropies of
     /// nothing as a second channel; `None` as above. Only the query's image and shape count.
     pub fn masked(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         query: PatchQuery<'_, f32>,
         mask: Mask<'_>,
     ) -> Option<Accumulator> {
@@ -181,39 +184,39 @@ impl GpuPlacement {
             return None;
         }
         let find = |loaded: &dyn Loaded, launch: &Launch| {
-            Ok(Mixed::of_coordinates(launch, &loaded.masked(launch, query.x, mask)?))
+            Ok(mixture_by_coordinate(launch, &loaded.masked(launch, query.x, mask)?))
         };
-        Some(self.mixed_by(images, query, || Mixed::new(1, n_values), find)?.mixture)
+        Some(self.mixed_by(images, query, || ImageMixture::new(1, n_values), find)?.mixture)
     }
 
     /// All images mixed by the crops that hold a pixel, `log_sums` being those of the query's evidence at the crops' centres;
     /// weights are for logarithms in what was largest. `None` as above.
     pub fn crops(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         query: PatchQuery<'_, f32>,
         log_sums: &[f32],
-    ) -> Option<Mixed> {
+    ) -> Option<ImageMixture> {
         let shape = images.shape();
         // As for `mixed`, which comes first.
         if shape.channels >= CHANNELS_MAX {
             return None;
         }
         let find = |loaded: &dyn Loaded, launch: &Launch| {
-            Ok(Mixed::of_found(launch, &loaded.crops(launch, query.x, log_sums)?))
+            Ok(mixture(launch, &loaded.crops(launch, query.x, log_sums)?))
         };
-        self.mixed_by(images, query, || Mixed::new(shape.channels, shape.n_pixels()), find)
+        self.mixed_by(images, query, || ImageMixture::new(shape.channels, shape.n_pixels()), find)
     }
 
     /// What `find` mixes of the images of each launch, mixed.
     fn mixed_by(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         query: PatchQuery<'_, f32>,
-        new: impl Fn() -> Mixed + Sync,
-        find: impl Fn(&dyn Loaded, &Launch) -> Result<Mixed, GpuError> + Copy + Send + Sync,
-    ) -> Option<Mixed> {
-        let merge = |all: &mut Mixed, _: &Launch, found: Mixed| all.merge(&found);
+        new: impl Fn() -> ImageMixture + Sync,
+        find: impl Fn(&dyn Loaded, &Launch) -> Result<ImageMixture, GpuError> + Copy + Send + Sync,
+    ) -> Option<ImageMixture> {
+        let merge = |all: &mut ImageMixture, _: &Launch, found: ImageMixture| all.merge(&found);
         let work = || ByImage { images, query, find, merge, all: new() };
         let found = self.work(images, 0..images.len(), work)?;
         let mut all = new();
@@ -224,7 +227,7 @@ impl GpuPlacement {
     /// `sum_n P(n|p) P(n|r)` over all images, `P(n|p) = exp(E[n,p] - log_sums[p])`, `[P, P]`; `None` as above.
     pub fn co_origin(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         query: PatchQuery<'_, f32>,
         log_sums: &[f32],
     ) -> Option<Vec<f64>> {
@@ -247,7 +250,7 @@ impl GpuPlacement {
     /// Has each GPU do its share of some images, in their order; `None` where GPUs cannot.
     fn work<W: Work + Send>(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         some: Range<usize>,
         work: impl Fn() -> W + Sync,
     ) -> Option<Vec<W>> {
@@ -267,7 +270,7 @@ impl GpuPlacement {
     }
 
     /// The images' places, found when first asked for.
-    fn shares(&self, images: &TrainingImages) -> Option<Arc<Vec<Share>>> {
+    fn shares(&self, images: &ImagePixels) -> Option<Arc<Vec<Share>>> {
         if self.gpus.is_out() {
             return None;
         }
@@ -300,7 +303,7 @@ impl GpuPlacement {
         }
     }
 
-    fn place(&self, images: &TrainingImages) -> Result<Vec<Share>, GpuError> {
+    fn place(&self, images: &ImagePixels) -> Result<Vec<Share>, GpuError> {
         let (n, n_gpus) = (images.len(), self.gpus.gpus.len());
         let mut shares = Vec::with_capacity(n_gpus);
         for (number, gpu) in self.gpus.gpus.iter().enumerate() {
@@ -328,7 +331,7 @@ impl GpuPlacement {
     fn of_shares<W: Work + Send>(
         &self,
         shares: &[Share],
-        images: &TrainingImages,
+        images: &ImagePixels,
         some: Range<usize>,
         work: impl Fn() -> W + Sync,
     ) -> Result<Vec<W>, GpuError> {
@@ -356,7 +359,7 @@ impl GpuPlacement {
     /// Adds images portion by portion; portions that do not fit are halved.
     fn stream(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         gpu: usize,
         mine: Range<usize>,
         per_portion: &AtomicUsize,
@@ -378,7 +381,7 @@ impl GpuPlacement {
     /// Goes on from image `next`, which it leaves at the first image that is not added.
     fn stream_from(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         gpu: usize,
         (next, end): (&mut usize, usize),
         n: usize,
@@ -423,18 +426,14 @@ trait Work {
 
 /// Posteriors that images are added to.
 struct Sums<'a> {
-    images: &'a TrainingImages,
+    images: &'a ImagePixels,
     queries: &'a [PatchQuery<'a, f32>],
     mean_only: bool,
     all: Vec<Accumulator>,
 }
 
 impl<'a> Sums<'a> {
-    fn new(
-        images: &'a TrainingImages,
-        queries: &'a [PatchQuery<'a, f32>],
-        mean_only: bool,
-    ) -> Self {
+    fn new(images: &'a ImagePixels, queries: &'a [PatchQuery<'a, f32>], mean_only: bool) -> Self {
         let shape = images.shape();
         let all =
             queries.iter().map(|_| Accumulator::new(shape.channels, shape.n_pixels())).collect();
@@ -475,7 +474,7 @@ impl Work for Sums<'_> {
 
 /// Something that is kept of each image and pixel: how a launch finds it, and what all of them come to.
 struct ByImage<'a, A, F, M> {
-    images: &'a TrainingImages,
+    images: &'a ImagePixels,
     query: PatchQuery<'a, f32>,
     find: F,
     merge: M,
@@ -485,7 +484,7 @@ struct ByImage<'a, A, F, M> {
 /// What a GPU finds over images for which it keeps something of each image and pixel, launch by launch, in the order of the
 /// images; launches that do not fit are halved.
 fn by_image<R>(
-    images: &TrainingImages,
+    images: &ImagePixels,
     query: &PatchQuery<'_, f32>,
     place: Range<usize>,
     some: Range<usize>,

@@ -76,7 +76,7 @@ impl Launch {
         n_images: usize,
         is_bytes: bool,
     ) -> Self {
-        let PatchQuery { shape, pool, k, precision, .. } = *query;
+        let PatchQuery { shape, pool, k, logit_scale, .. } = *query;
         let n_entries = n_images * shape.n_pixels();
         let (rows, columns) = (pool.window(k, shape.height), pool.window(k, shape.width));
         let stretches = |len| -> Vec<[i32; 3]> {
@@ -96,8 +96,8 @@ impl Launch {
             n_column_stretches: int(column_stretches.len()),
             windows: [rows.before, rows.after, columns.before, columns.after].map(int),
             cut: i32::from(pool.border() == Border::Cut),
-            scale: (precision * std::f64::consts::LOG2_E) as f32,
-            width_of_weights: (pruned_nats::<f32>(n_entries) / precision) as f32,
+            scale: (logit_scale * std::f64::consts::LOG2_E) as f32,
+            width_of_weights: (pruned_nats::<f32>(n_entries) / logit_scale) as f32,
         };
         Self { plan, loaded, k, mean_only: false, row_stretches, column_stretches }
     }
@@ -142,7 +142,7 @@ impl Launch {
         let n_sums = N_OTHERS + n_channels;
         // As the kernel rounded it.
         let bits = f64::from(plan.scale);
-        let precision = bits * std::f64::consts::LN_2;
+        let logit_scale = bits * std::f64::consts::LN_2;
         for (block, sums) in sums.chunks_exact(n_sums * n_pixels).enumerate() {
             let nearest = &nearest[block * n_pixels..][..n_pixels];
             let best = &best[2 * block * n_pixels..][..2 * n_pixels];
@@ -159,7 +159,7 @@ impl Launch {
                     one.sums[c * n_pixels + p] = sum(N_OTHERS + c);
                 }
                 // As the CPU rounds it: which entry is the nearest must not depend on who found it.
-                one.raise(p, -precision * f64::from(nearest[p]));
+                one.raise(p, -logit_scale * f64::from(nearest[p]));
                 let pixel = best[n_pixels + p] as usize;
                 let (row, column) = ((pixel / width) as u16, (pixel % width) as u16);
                 one.best[p] = Provenance { image: best[p] as u32, row, column };
@@ -179,7 +179,8 @@ mod tests {
     fn the_plan_is_laid_out_as_the_kernel_reads_it() {
         assert_eq!(std::mem::size_of::<PosteriorPlan>(), 15 * 4);
         let shape = ImageShape::new(3, 8, 6);
-        let query = PatchQuery { shape, pool: Pool::Interior, k: 5, x: &[0.0_f32], precision: 2.0 };
+        let query =
+            PatchQuery { shape, pool: Pool::Interior, k: 5, x: &[0.0_f32], logit_scale: 2.0 };
         let launch = Launch::new(&query, 0..9, 7, 100, true);
         let Launch { plan, row_stretches, column_stretches, .. } = &launch;
         assert_eq!((plan.first_image, plan.n_images, plan.cut, plan.is_bytes), (7, 9, 0, 1));

@@ -16,7 +16,9 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::PatchQuery;
-use super::posterior::{Evidence, Posterior, Row};
+use super::all_images::AllImages;
+use super::per_image::{PerImage, PixelEvidence};
+use super::posterior::{Grouping, Posterior, Row};
 use super::tile::Tile;
 use super::windows::{LineSums, RowSums};
 use crate::diffusion::Provenance;
@@ -25,8 +27,8 @@ use crate::simd::{Buffer, Lane};
 use crate::theory::patches::{Border, Stretch, Window};
 use crate::theory::weights::Accumulator;
 
-/// One query and its running posterior; `APART` keeps one posterior per image of a tile.
-pub struct BoxSums<'a, T, const APART: bool> {
+/// One query and its running posteriors.
+pub struct BoxSums<'a, T, G> {
     query: PatchQuery<'a, T>,
     n_lanes: usize,
     /// The query's rows twice over, `[H, 2 W, C]`: any W neighbours on the circle are one slice.
@@ -35,7 +37,7 @@ pub struct BoxSums<'a, T, const APART: bool> {
     columns: Vec<Stretch>,
     row_window: Window,
     column_window: Window,
-    posterior: Posterior<T, APART>,
+    posterior: Posterior<T, G>,
     scratch: Scratch<T>,
 }
 
@@ -76,14 +78,8 @@ fn parts(stretch: Stretch, width: usize) -> impl Iterator<Item = Part> {
     })
 }
 
-impl<'a, T: Lane, const APART: bool> BoxSums<'a, T, APART> {
-    /// `n_entries` bounds the entries of one posterior; `diagnostics` asks for entropy and provenance.
-    pub fn new(
-        query: PatchQuery<'a, T>,
-        n_lanes: usize,
-        n_entries: usize,
-        diagnostics: bool,
-    ) -> Self {
+impl<'a, T: Lane, G: Grouping<T>> BoxSums<'a, T, G> {
+    fn new(query: PatchQuery<'a, T>, n_lanes: usize, n_entries: usize, diagnostics: bool) -> Self {
         let shape = query.shape;
         let row_window = query.pool.window(query.k, shape.height);
         let column_window = query.pool.window(query.k, shape.width);
@@ -96,7 +92,7 @@ impl<'a, T: Lane, const APART: bool> BoxSums<'a, T, APART> {
             columns: query.pool.stretches(query.k, shape.width),
             row_window,
             column_window,
-            posterior: Posterior::new(shape, n_lanes, query.precision, n_entries, diagnostics),
+            posterior: Posterior::new(shape, n_lanes, query.logit_scale, n_entries, diagnostics),
             scratch: Scratch {
                 line: vectors(shape.width + n_along),
                 line_sums: LineSums::new(n_along, n_lanes),
@@ -211,7 +207,18 @@ impl<'a, T: Lane, const APART: bool> BoxSums<'a, T, APART> {
     }
 }
 
-impl<T: Lane> BoxSums<'_, T, false> {
+impl<'a, T: Lane> BoxSums<'a, T, AllImages> {
+    /// One posterior per pixel over all images, without entries yet. `n_entries` is the most that one will have; entropy
+    /// and provenance are kept if `diagnostics`.
+    pub fn over_images(
+        query: PatchQuery<'a, T>,
+        n_lanes: usize,
+        n_entries: usize,
+        diagnostics: bool,
+    ) -> Self {
+        Self::new(query, n_lanes, n_entries, diagnostics)
+    }
+
     /// Adds every accepted patch of the tile's images.
     pub fn add_tile(&mut self, tile: &Tile<T>) {
         Arch::new().dispatch(Scan { sums: self, tile });
@@ -223,22 +230,27 @@ impl<T: Lane> BoxSums<'_, T, false> {
     }
 }
 
-impl<T: Lane> BoxSums<'_, T, true> {
-    /// Weighs the tile's images one by one; see [`BoxSums::evidence`].
+impl<'a, T: Lane> BoxSums<'a, T, PerImage<T>> {
+    /// One posterior per image of a tile and pixel.
+    pub fn per_image(query: PatchQuery<'a, T>, n_lanes: usize) -> Self {
+        Self::new(query, n_lanes, query.shape.n_pixels(), true)
+    }
+
+    /// Computes the posteriors of the tile's images; see [`BoxSums::evidence`].
     pub fn weigh_tile(&mut self, tile: &Tile<T>) {
         self.posterior.forget();
         Arch::new().dispatch(Scan { sums: self, tile });
     }
 
-    /// What image `lane` of the last tile says about `pixel`, with the estimate it makes (into `mean`,
-    /// channel by channel) and the place of its nearest patch.
+    /// The evidence of image `lane` of the last tile at `pixel`, and the place of its nearest patch; the estimate within
+    /// the image goes to `mean`, channel by channel.
     pub fn evidence(
         &self,
         tile: &Tile<T>,
         lane: usize,
         pixel: usize,
         mean: impl FnMut(f64),
-    ) -> (Evidence, Provenance) {
+    ) -> (PixelEvidence, Provenance) {
         let ImageShape { height, width, .. } = self.query.shape;
         let evidence = self.posterior.image(lane, pixel, mean);
         let row = self.rows[evidence.displacement / self.columns.len()].shift;
@@ -254,12 +266,12 @@ impl<T: Lane> BoxSums<'_, T, true> {
 
 /// One tile, compiled once per instruction set and chosen at run time. A closure would not do: its shim
 /// is compiled for the base instruction set.
-struct Scan<'b, 'a, T, const APART: bool> {
-    sums: &'b mut BoxSums<'a, T, APART>,
+struct Scan<'b, 'a, T, G> {
+    sums: &'b mut BoxSums<'a, T, G>,
     tile: &'b Tile<T>,
 }
 
-impl<T: Lane, const APART: bool> WithSimd for Scan<'_, '_, T, APART> {
+impl<T: Lane, G: Grouping<T>> WithSimd for Scan<'_, '_, T, G> {
     type Output = ();
 
     #[inline(always)]

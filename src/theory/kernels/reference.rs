@@ -31,7 +31,7 @@ pub fn accumulate<T: Real>(
             if !rows || !query.pool.accepts(query.k, width, pc, s.1) {
                 continue;
             }
-            let logit = -query.precision * squared_distance(query, image, (pr, pc), (qr, qc));
+            let logit = -query.logit_scale * squared_distance(query, image, (pr, pc), (qr, qc));
             let place = Provenance { image: (first + n) as u32, row: qr as u16, column: qc as u16 };
             let value = |c: usize| image[c * n_pixels + qr * width + qc].to_f64();
             all.add(pr * width + pc, logit, place, value);
