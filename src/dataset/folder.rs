@@ -69,15 +69,7 @@ impl Folder {
             for image in &images {
                 survey.left_out.add("images beside the class folders", survey.relative(image));
             }
-            if !empty.is_empty() {
-                notices.push(format!(
-                    "sub-folders without images: {} of {} ('{}'{}); they are no classes, and labels number the others",
-                    empty.len(),
-                    empty.len() + classes.len(),
-                    empty.iter().take(3).cloned().collect::<Vec<_>>().join("', '"),
-                    if empty.len() > 3 { ", ..." } else { "" }
-                ));
-            }
+            notices.extend(without_images(&empty, classes.len()));
             notices.extend(splits(&classes));
             let labels = labels(&classes);
             if labels.is_none() {
@@ -205,6 +197,19 @@ fn given_up(pictures: &[Picture]) -> Vec<String> {
     .filter(|(n, _)| *n > 0)
     .map(|(n, words)| format!("of {all} images {n} {words}"))
     .collect()
+}
+
+/// A notice that names sub-folders without images, if there are any beside `n_classes` others.
+fn without_images(empty: &[String], n_classes: usize) -> Option<String> {
+    (!empty.is_empty()).then(|| {
+        format!(
+            "sub-folders without images: {} of {} ('{}'{}); they are no classes, and labels number the others",
+            empty.len(),
+            empty.len() + n_classes,
+            empty[..empty.len().min(3)].join("', '"),
+            if empty.len() > 3 { ", ..." } else { "" }
+        )
+    })
 }
 
 #[cfg(test)]

@@ -134,14 +134,8 @@ impl WithSimd for First<'_> {
         let width = pass.crops.grid.width;
         let distances = f64::vectors::<S>(&pass.crops.distances);
         for (training_row, distances) in distances.chunks_exact(width).enumerate() {
-            let row = Row {
-                query_pixel: training_row * width,
-                training_row,
-                training_column: 0,
-                displacement: 0,
-                first_image: tile.first,
-                n_images: tile.n_images(),
-            };
+            let query_pixel = training_row * width;
+            let row = Row { query_pixel, training_row, ..Row::of_tile(tile) };
             pass.posterior.add_row::<S, 1>(simd, row, distances, distances);
         }
     }

@@ -109,14 +109,8 @@ impl WholeSums {
                     let q = row * width + column;
                     to.copy_from_slice(&all[q * channels..(q + 1) * channels]);
                 }
-                let row = Row {
-                    query_pixel: 0,
-                    training_row: down,
-                    training_column: along,
-                    displacement: 0,
-                    first_image: tile.first,
-                    n_images: tile.n_images(),
-                };
+                let pairs = Row::of_tile(tile);
+                let row = Row { training_row: down, training_column: along, ..pairs };
                 let shifted = f64::vectors::<S>(&self.shifted);
                 self.posterior.add_row::<S, 0>(simd, row, &[distance], shifted);
             }
@@ -162,16 +156,8 @@ impl WholeSums {
                 return;
             }
         }
-        let row = Row {
-            query_pixel: 0,
-            training_row: 0,
-            training_column: 0,
-            displacement: 0,
-            first_image: tile.first,
-            n_images: tile.n_images(),
-        };
         let values = f64::vectors::<S>(tile.pixels(0..height * width, channels));
-        self.posterior.add_row::<S, 0>(simd, row, &[distance], values);
+        self.posterior.add_row::<S, 0>(simd, Row::of_tile(tile), &[distance], values);
     }
 
     /// The distances at one shift, unless all are beyond the limit.

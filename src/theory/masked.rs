@@ -225,15 +225,7 @@ impl<'a> MaskedSums<'a> {
             let [a, b, c, d] = sums;
             *distance = f64::plus(simd, f64::plus(simd, a, b), f64::plus(simd, c, d));
         }
-        let row = Row {
-            query_pixel: 0,
-            training_row: 0,
-            training_column: 0,
-            displacement: 0,
-            first_image: tile.first,
-            n_images: tile.n_images(),
-        };
-        self.posterior.add_row::<S, 1>(simd, row, distances, values);
+        self.posterior.add_row::<S, 1>(simd, Row::of_tile(tile), distances, values);
     }
 }
 

@@ -206,10 +206,10 @@ fn values_are_rounded_to_the_nearest_bfloat16() {
         launch("columns", vec![places[from], places[to]], vec![1, n, n, 0, n, 0, 0])
     };
     // Four at a time, without an addend.
-    let tell = |from: usize, to: usize| {
-        launch("tell", vec![places[from], places[0], places[to]], vec![1, n / 8, 8, 0, 0, 0])
+    let pad = |from: usize, to: usize| {
+        launch("pad", vec![places[from], places[0], places[to]], vec![1, n / 8, 8, 0, 0, 0])
     };
-    let commands = [copy(0, 1), tell(0, 2), copy(1, 3), tell(2, 4)];
+    let commands = [copy(0, 1), pad(0, 2), copy(1, 3), pad(2, 4)];
     plan.check(&commands).unwrap();
     let mut gpu = Emulated::new(program, &plan, 0.0);
     gpu.buffers[0].clone_from(&values);

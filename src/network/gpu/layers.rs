@@ -76,22 +76,26 @@ pub(super) struct Filters {
     pub kernel: usize,
 }
 
-/// What a gradient needs to know of a layer.
+/// What the gradient of a convolution needs.
+#[derive(Clone, Debug)]
+pub(super) struct Convolved {
+    pub x: Value,
+    pub addend: Option<Columns>,
+    /// The convolved input: `x` with the addend and the border.
+    pub padded: Place,
+    /// Wrapped-around pixels on each side of it.
+    pub border: usize,
+    pub filters: Filters,
+    pub form: Form,
+    /// The values of the convolution before `form`.
+    pub plain: Place,
+    pub y: Value,
+}
+
+/// What the gradient of a layer needs.
 #[derive(Clone, Debug)]
 pub(super) enum Layer {
-    Convolve {
-        x: Value,
-        addend: Option<Columns>,
-        /// What was convolved.
-        told: Place,
-        /// Wrapped-around pixels on each side of it.
-        border: usize,
-        filters: Filters,
-        form: Form,
-        /// The convolution's own values.
-        plain: Place,
-        y: Value,
-    },
+    Convolve(Convolved),
     Linear {
         x: Value,
         weight: usize,
@@ -120,7 +124,7 @@ pub(super) enum Layer {
         b: Value,
         y: Value,
     },
-    Tell {
+    AddPerChannel {
         x: Value,
         addend: Columns,
         y: Value,
@@ -257,15 +261,9 @@ impl Layers {
         let y = self.input(sides, n_true);
         let known = &self.known[y.0];
         let (n_pixels, channels, out) = (known.n_pixels(), known.channels(), known.place);
-        self.launch(Launch {
-            kernel: "enter",
-            blocks: [n_pixels.div_ceil(THREADS), self.batch],
-            threads: THREADS,
-            shared: 0,
-            buffers: vec![images, out],
-            numbers: vec![n_pixels, n_true, channels],
-            reals: vec![],
-        });
+        let blocks = [n_pixels.div_ceil(THREADS), self.batch];
+        let numbers = vec![n_pixels, n_true, channels];
+        self.tiled("enter", blocks, 0, vec![images, out], numbers);
         y
     }
 
@@ -352,7 +350,7 @@ impl Layers {
         [BLOCKS.div_ceil(self.batch).clamp(1, n_pixels.div_ceil(rows)), self.batch]
     }
 
-    /// A launch over all of a value's pixels, four channels a thread.
+    /// A launch of blocks of [`THREADS`] threads with `shared` values of shared memory per thread.
     pub(super) fn tiled(
         &mut self,
         kernel: &'static str,
@@ -361,16 +359,8 @@ impl Layers {
         buffers: Vec<Place>,
         numbers: Vec<usize>,
     ) {
-        let shared = shared * THREADS;
-        self.launch(Launch {
-            kernel,
-            blocks,
-            threads: THREADS,
-            shared,
-            buffers,
-            numbers,
-            reals: vec![],
-        });
+        let (threads, shared) = (THREADS, shared * THREADS);
+        self.launch(Launch { kernel, blocks, threads, shared, buffers, numbers, reals: vec![] });
     }
 
     /// A launch over `n` values; `numbers` as the kernel wants them.
@@ -381,16 +371,7 @@ impl Layers {
         buffers: Vec<Place>,
         numbers: Vec<usize>,
     ) {
-        let blocks = [n.div_ceil(THREADS).min(4 * BLOCKS), 1];
-        self.launch(Launch {
-            kernel,
-            blocks,
-            threads: THREADS,
-            shared: 0,
-            buffers,
-            numbers,
-            reals: vec![],
-        });
+        self.tiled(kernel, [n.div_ceil(THREADS).min(4 * BLOCKS), 1], 0, buffers, numbers);
     }
 
     /// `to[n] (+)= from[n]`, each as it is stored.
@@ -417,17 +398,8 @@ impl Layers {
         adds: bool,
         exact: bool,
     ) {
-        let beta = if adds { 1.0 } else { 0.0 };
-        self.commands.push(Command::Product(Product {
-            sizes,
-            a,
-            b,
-            c,
-            alpha: 1.0,
-            beta,
-            count: 1,
-            exact,
-        }));
+        let (alpha, beta, count) = (1.0, if adds { 1.0 } else { 0.0 }, 1);
+        self.commands.push(Command::Product(Product { sizes, a, b, c, alpha, beta, count, exact }));
     }
 }
 

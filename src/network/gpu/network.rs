@@ -261,11 +261,11 @@ impl Walk<'_> {
         let stride = if self.config.group_norm { 3 } else { 2 };
         let mut state = x;
         for i in 0..2 {
-            let told = if i == 0 { time } else { None };
+            let addend = if i == 0 { time } else { None };
             let name_of_conv = format!("{name}.model.{}", i * stride);
             let conv = self.conv(&name_of_conv, width, 3);
             let form = if self.config.group_norm { Form::Plain } else { Form::Relu };
-            state = self.layers.convolve(state, told, conv, form);
+            state = self.layers.convolve(state, addend, conv, form);
             if self.config.group_norm {
                 let norm = [format!("{name}.model.{}", i * stride + 1)];
                 state = self.layers.group_norm(state, &norm, N_GROUPS, true);

@@ -311,7 +311,7 @@ const TAKE_BF16: [(&str, &[usize]); 20] = [
     ("attend", &[0, 1, 2]),
     ("attend_gradient_queries", &[0, 1, 2, 3, 5]),
     ("attend_gradient_keys", &[0, 1, 2, 5, 6]),
-    ("tell", &[0, 2]),
+    ("pad", &[0, 2]),
     ("finish", &[0, 2, 3]),
     ("finish_gradient", &[0, 1, 3]),
     ("fold", &[0, 1, 2]),

@@ -71,16 +71,16 @@ fn composed(
     padding: Padding,
     form: Form,
 ) -> Result<Tensor> {
-    let told = match addend {
+    let input = match addend {
         Some(addend) => &super::channels::add_per_channel(x, addend)?,
         None => x,
     };
     let radius = weight.dim(2)? / 2;
     let y = match padding {
         Padding::Circular if radius > 0 => {
-            wrap(&wrap(told, 2, radius)?, 3, radius)?.contiguous()?.conv2d(weight, 0, 1, 1, 1)?
+            wrap(&wrap(input, 2, radius)?, 3, radius)?.contiguous()?.conv2d(weight, 0, 1, 1, 1)?
         }
-        _ => told.conv2d(weight, radius, 1, 1, 1)?,
+        _ => input.conv2d(weight, radius, 1, 1, 1)?,
     };
     let y = y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?;
     match form {
@@ -167,7 +167,7 @@ impl CustomOp3 for Convolution {
                 (Form::Plain, _) => Active::Everywhere,
                 (Form::Relu, _) => Active::Above(values::<T>(out_of.0, out_of.1)?),
                 (Form::Residual, Some(saved)) => Active::Saved(saved),
-                (Form::Residual, None) => bail!("a residual was not told to expect a gradient"),
+                (Form::Residual, None) => bail!("a residual convolution ran without tracking gradients"),
             };
             let found = backward(&Known {
                 x: values::<T>(x_of.0, x_of.1)?,
@@ -210,10 +210,10 @@ fn forward<T: Real>(
     let room = || (vec![T::ZERO; geometry.padded_values()], vec![T::ZERO; geometry.c_out * run]);
     let images = out.par_chunks_mut(n_out).zip(x.par_chunks(n_in)).zip(saved).enumerate();
     images.for_each_init(room, |(padded, wide), (index, ((out, image), saved))| {
-        let told = biases.before(index, geometry.c_in);
-        let record = pad(image, told, geometry, padded);
+        let addend = biases.before(index, geometry.c_in);
+        let input = pad(image, addend, geometry, padded);
         let is_narrow = geometry.kernel == 1;
-        tables.convolve(weight, record, run, if is_narrow { &mut *out } else { &mut *wide });
+        tables.convolve(weight, input, run, if is_narrow { &mut *out } else { &mut *wide });
         for (o, plane) in out.chunks_exact_mut(geometry.n_pixels()).enumerate() {
             if !is_narrow {
                 geometry.narrow(&wide[o * run..][..run], plane);

@@ -159,8 +159,8 @@ impl<T: Real> Sums<T> {
         self.dafter.iter_mut().zip(planes).for_each(|(total, plane)| *total += sum(plane));
         transpose(&room.dy, geometry.n_pixels(), &mut room.dy_last, back.lanes);
         let image = &known.x[index * geometry.n_in()..][..geometry.n_in()];
-        let told = known.biases.before(index, geometry.c_in);
-        let values = pad(image, told, geometry, &mut room.padded);
+        let addend = known.biases.before(index, geometry.c_in);
+        let values = pad(image, addend, geometry, &mut room.padded);
         let left = Left { values, rows: &back.shifts, columns: &back.pixels };
         let right = Right { values: &room.dy_last, rows: &back.last_rows };
         multiply(Write::Add, back.lanes, (&mut self.dw, &back.sum_rows), left, right);

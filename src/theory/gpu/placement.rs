@@ -132,12 +132,11 @@ impl GpuPlacement {
             images,
             query,
             find: |loaded: &dyn Loaded, launch: &Launch| loaded.evidence(launch, query.x),
-            merge: |all: &mut Vec<FoundEvidence>, _: &Launch, found| all.push(found),
+            merge: |all: &mut Vec<FoundEvidence>, found| all.push(found),
             all: Vec::new(),
         };
-        let found = self.work(images, some, work)?;
         let mut all = FoundEvidence::default();
-        for one in found.into_iter().flat_map(|work| work.all) {
+        for one in self.work(images, some, work)?.into_iter().flat_map(|work| work.all) {
             all.log_sums.extend(one.log_sums);
             all.entropies.extend(one.entropies);
             all.estimates.extend(one.estimates);
@@ -216,7 +215,7 @@ impl GpuPlacement {
         new: impl Fn() -> ImageMixture + Sync,
         find: impl Fn(&dyn Loaded, &Launch) -> Result<ImageMixture, GpuError> + Copy + Send + Sync,
     ) -> Option<ImageMixture> {
-        let merge = |all: &mut ImageMixture, _: &Launch, found: ImageMixture| all.merge(&found);
+        let merge = |all: &mut ImageMixture, found: ImageMixture| all.merge(&found);
         let work = || ByImage { images, query, find, merge, all: new() };
         let found = self.work(images, 0..images.len(), work)?;
         let mut all = new();
@@ -235,7 +234,7 @@ impl GpuPlacement {
         let new = || vec![0.0; n_pixels * n_pixels];
         let find =
             |loaded: &dyn Loaded, launch: &Launch| loaded.co_origin(launch, query.x, log_sums);
-        let merge = |all: &mut Vec<f64>, _: &Launch, found: Vec<f32>| {
+        let merge = |all: &mut Vec<f64>, found: Vec<f32>| {
             all.iter_mut().zip(found).for_each(|(all, one)| *all += f64::from(one));
         };
         let work = || ByImage { images, query, find, merge, all: new() };
@@ -472,7 +471,8 @@ impl Work for Sums<'_> {
     }
 }
 
-/// Something that is kept of each image and pixel: how a launch finds it, and what all of them come to.
+/// Work whose launches keep something of each image and pixel: `find` runs a launch and `merge` adds its result to `all`,
+/// in the order of the images. Launches that do not fit into memory are halved.
 struct ByImage<'a, A, F, M> {
     images: &'a ImagePixels,
     query: PatchQuery<'a, f32>,
@@ -481,40 +481,10 @@ struct ByImage<'a, A, F, M> {
     all: A,
 }
 
-/// What a GPU finds over images for which it keeps something of each image and pixel, launch by launch, in the order of the
-/// images; launches that do not fit are halved.
-fn by_image<R>(
-    images: &ImagePixels,
-    query: &PatchQuery<'_, f32>,
-    place: Range<usize>,
-    some: Range<usize>,
-    find: impl Fn(&Launch) -> Result<R, GpuError>,
-) -> Result<Vec<(Launch, R)>, GpuError> {
-    let shape = images.shape();
-    let mut per_launch = images_per_launch(shape.channels, shape.n_pixels());
-    let mut found = Vec::new();
-    let mut done = 0;
-    while done < place.len() {
-        let n = per_launch.min(place.len() - done);
-        let mine = place.start + done..place.start + done + n;
-        let first = some.start + done;
-        let launch = Launch::new(query, mine, first, images.len(), images.are_bytes());
-        match find(&launch) {
-            Ok(one) => {
-                found.push((launch, one));
-                done += n;
-            }
-            Err(GpuError::OutOfMemory { .. }) if n > 1 => per_launch = n.div_ceil(2),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(found)
-}
-
 impl<A, R, F, M> Work for ByImage<'_, A, F, M>
 where
     F: Fn(&dyn Loaded, &Launch) -> Result<R, GpuError>,
-    M: Fn(&mut A, &Launch, R),
+    M: Fn(&mut A, R),
 {
     fn add(
         &mut self,
@@ -522,10 +492,28 @@ where
         place: Range<usize>,
         images: Range<usize>,
     ) -> Result<(), GpuError> {
-        let find = |launch: &Launch| (self.find)(loaded, launch);
-        for (launch, found) in by_image(self.images, &self.query, place, images, find)? {
-            (self.merge)(&mut self.all, &launch, found);
+        let shape = self.images.shape();
+        let (n_images, are_bytes) = (self.images.len(), self.images.are_bytes());
+        let mut per_launch = images_per_launch(shape.channels, shape.n_pixels());
+        let mut found = Vec::new();
+        let mut next = place.start;
+        while next < place.end {
+            let part = next..(next + per_launch).min(place.end);
+            let first = images.start + part.start - place.start;
+            let launch = Launch::new(&self.query, part.clone(), first, n_images, are_bytes);
+            match (self.find)(loaded, &launch) {
+                Ok(one) => {
+                    found.push(one);
+                    next = part.end;
+                }
+                Err(GpuError::OutOfMemory { .. }) if part.len() > 1 => {
+                    per_launch = part.len().div_ceil(2);
+                }
+                Err(error) => return Err(error),
+            }
         }
+        // Only now: if a launch fails, the images are added again.
+        found.into_iter().for_each(|one| (self.merge)(&mut self.all, one));
         Ok(())
     }
 }

@@ -13,6 +13,8 @@
 //! so that everything but the running posterior stays in the nearest cache. Only pairs that the pool
 //! accepts are visited. [`super::reference`] is the specification.
 
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use super::PatchQuery;
@@ -127,7 +129,17 @@ impl<'a, T: Lane, G: Grouping<T>> BoxSums<'a, T, G> {
         }
     }
 
-    /// All pairs at one displacement.
+    /// The training columns that the windows of a stretch cover (all of them where windows wrap round), and how many values
+    /// of a line come before them.
+    #[inline(always)]
+    fn columns_seen(&self, along: Stretch) -> (Range<usize>, usize) {
+        let window = self.column_window;
+        let first = along.start.saturating_sub(window.before);
+        let last = (along.start + along.len + window.after).min(self.query.shape.width);
+        (first..last, window.before + first - along.start)
+    }
+
+    /// Adds all pairs at one displacement.
     #[inline(always)]
     fn displacement<S: Simd, const C: usize>(
         &mut self,
@@ -140,11 +152,9 @@ impl<'a, T: Lane, G: Grouping<T>> BoxSums<'a, T, G> {
         let (down, along) = (self.rows[row], self.columns[column]);
         let wraps = self.query.pool.border() == Border::Wrap;
         let (n_down, n_along) = (self.row_window.n_offsets(), self.column_window.n_offsets());
-        // The part of a row that the windows see, as training columns; on a circle all of it.
-        let first = along.start.saturating_sub(self.column_window.before);
-        let last = (along.start + along.len + self.column_window.after).min(width);
-        let front = (self.column_window.before + first) - along.start;
-        let seen = front..front + (last - first);
+        let (training, front) = self.columns_seen(along);
+        let (first, last) = (training.start, training.end);
+        let seen = front..front + training.len();
         let x_first = (first + width - along.shift) % width;
 
         let displacement = row * self.columns.len() + column;
@@ -196,8 +206,7 @@ impl<'a, T: Lane, G: Grouping<T>> BoxSums<'a, T, G> {
                     training_row: q_row,
                     training_column: part.q,
                     displacement,
-                    first_image: tile.first,
-                    n_images: tile.n_images(),
+                    ..Row::of_tile(tile)
                 };
                 let values = tile.pixels(training_pixel..training_pixel + part.len, channels);
                 let distances = &distances[part.first..part.first + part.len];

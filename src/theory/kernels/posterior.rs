@@ -17,6 +17,7 @@ use std::ops::Range;
 
 use pulp::Simd;
 
+use super::tile::Tile;
 use crate::image::ImageShape;
 use crate::simd::{Buffer, Lane, Real};
 
@@ -95,6 +96,20 @@ pub struct Row {
     pub first_image: usize,
     /// Images in the tile; further lanes do not count.
     pub n_images: usize,
+}
+
+impl Row {
+    /// Pairs of the images of `tile` from query pixel 0 and training pixel 0 on, at displacement 0.
+    pub fn of_tile<T: Lane>(tile: &Tile<T>) -> Self {
+        Self {
+            query_pixel: 0,
+            training_row: 0,
+            training_column: 0,
+            displacement: 0,
+            first_image: tile.first,
+            n_images: tile.n_images(),
+        }
+    }
 }
 
 impl<T: Lane, G: Grouping<T>> Posterior<T, G> {
