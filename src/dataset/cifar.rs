@@ -6,10 +6,10 @@
 //! ```
 //!
 //! A path names the directory with the training files, the archive that it came in (tar, gzipped or not), or one file.
-//! Directory and archive: `data_batch_N.bin` or `train.bin`, in the order of their names; what looks like one of these and
-//! is none is left out, which the notices say. Files do not say which of the two sets they are; their lengths do, and labels
-//! in range are what shows that a file is CIFAR at all. Both sets at once, or one batch twice, are refused. The Python
-//! version is pickled code, which the lab does not run.
+//! Directory and archive: `data_batch_N.bin` or `train.bin`, in the order of their names; what looks like one of these
+//! and is none is left out, which the notices say. Files do not say which of the two sets they are; their lengths do,
+//! and labels in range are what shows that a file is CIFAR at all. Both sets at once, or one batch twice, are refused.
+//! The Python version is pickled code, which the lab does not run.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -158,7 +158,8 @@ fn number(path: &Path) -> Option<&str> {
     (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(number)
 }
 
-/// Whether a file that is no training file is called much like one, however it is spelt: copies, packed ones, other versions.
+/// Whether a file that is no training file is called much like one, however it is spelt: copies, packed ones, other
+/// versions.
 fn is_lookalike(path: &Path) -> bool {
     let name: String =
         file_name(path).to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
@@ -236,8 +237,8 @@ fn refuse_twice(path: &Path, files: &[Member]) -> Result<(), DatasetError> {
     Ok(())
 }
 
-/// Refuses two files of which one holds half of the other's records (labels and image) or more; a notice for each two that
-/// share some, and for each file that repeats its own. One in a hundred is nothing: CIFAR has a few images twice.
+/// Refuses two files of which one holds half of the other's records (labels and image) or more; a notice for each two
+/// that share some, and for each file that repeats its own. One in a hundred is nothing: CIFAR has a few images twice.
 fn shared_records(
     path: &Path,
     files: &[Member],

@@ -251,7 +251,8 @@ fn is_safetensors(start: &[u8]) -> bool {
         if u64::from_le_bytes(*length) < 100 << 20)
 }
 
-/// By its magic, or by the checksum of its first header where a tar is older than that. A damaged header keeps its magic.
+/// By its magic, or by the checksum of its first header where a tar is older than that. A damaged header keeps its
+/// magic.
 pub fn is_tar(start: &[u8]) -> bool {
     let Some(block) = start.get(..512) else { return false };
     if block[257..].starts_with(b"ustar") {

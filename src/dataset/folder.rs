@@ -1,4 +1,5 @@
-//! Folders of PNG and JPEG images, as torchvision's `ImageFolder` has them: below sub-folders, each a class, or all in one.
+//! Folders of PNG and JPEG images, as torchvision's `ImageFolder` has them: below sub-folders, each a class, or all in
+//! one.
 //!
 //! Of every image the square in its middle is taken and resized with a triangle filter that widens when images shrink
 //! (antialiasing, as PIL's bilinear does). Images come in the order of their names; transparency is ignored; where every

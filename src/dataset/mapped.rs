@@ -102,8 +102,9 @@ fn map_copy(file: &mut File, path: &Path) -> io::Result<Bytes> {
             ),
         )
     })?;
-    // SAFETY: the file was made above and has no name, so no other process can open, change or shorten it; this one wrote
-    // the last byte above and drops its only handle on return, while the map stays. `Bytes` gives it out for reading only.
+    // SAFETY: the file was made above and has no name, so no other process can open, change or shorten it; this one
+    // wrote the last byte above and drops its only handle on return, while the map stays. `Bytes` gives it out for
+    // reading only.
     #[allow(unsafe_code)]
     let map = unsafe { Mmap::map(&copy) }?;
     Ok(Bytes::from_owner(map))

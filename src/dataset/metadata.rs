@@ -1,4 +1,5 @@
-//! What PNG and JPEG files say beside their pixels that this lab ignores: how to turn them, and that there are more images.
+//! What PNG and JPEG files say beside their pixels that this lab ignores: how to turn them, and that there are more
+//! images.
 //!
 //! ```text
 //! JPEG: APP1 'Exif' and a TIFF header: tag 0x0112 is the orientation, 1 for upright

@@ -1,7 +1,7 @@
 //! Gzip files and tar archives as bytes, with nothing lost in silence.
 //!
-//! As gunzip does, members that follow each other are joined and zeros behind the last one are padding. Other bytes there
-//! are left out, which the data set's notices say. What breaks off or fails its checksum is refused.
+//! As gunzip does, members that follow each other are joined and zeros behind the last one are padding. Other bytes
+//! there are left out, which the data set's notices say. What breaks off or fails its checksum is refused.
 //!
 //! A small file may unpack to any size: of an IDX file no more is kept than its header promises, and of anything no more
 //! than memory should hold.
@@ -131,9 +131,9 @@ const BLOCK: usize = 512;
 
 /// The files of a tar archive in their order, without hidden ones and litter, and what is to be said of them.
 ///
-/// Two blocks of zeros end an archive, and most programs stop there. Archives that were joined go on behind them, and so
-/// does one with a hole: reading goes on as long as headers follow, which is said. What follows and is no header is counted,
-/// or refused where there are headers farther on.
+/// Two blocks of zeros end an archive, and most programs stop there. Archives that were joined go on behind them, and
+/// so does one with a hole: reading goes on as long as headers follow, which is said. What follows and is no header is
+/// counted, or refused where there are headers farther on.
 ///
 /// # Errors
 /// An archive that is cut short or damaged.
@@ -207,8 +207,8 @@ fn zeros_at(archive: &[u8], start: usize) -> usize {
     rest.chunks_exact(BLOCK).take_while(|block| block.iter().all(|&byte| byte == 0)).count() * BLOCK
 }
 
-/// A notice of bytes behind an archive's end that start no header; `Err` if a header comes farther on, because then they are
-/// what is left of a damaged one.
+/// A notice of bytes behind an archive's end that start no header; `Err` if a header comes farther on, because then
+/// they are what is left of a damaged one.
 fn behind_the_end(archive: &[u8], start: usize, path: &Path) -> Result<String, String> {
     let garbage = &archive[start..];
     if let Some(block) = garbage.chunks(BLOCK).position(is_tar) {

@@ -24,9 +24,9 @@ use super::metadata::Metadata;
 const DECODED_MAX: u64 = 512 << 20;
 
 /// Bytes of pixels that a byte of a file can stand for: a header may claim any size, and nothing is allocated for more
-/// than the file can unpack to. Deflate, which PNG uses, packs 1,032 bytes into one, of up to eight pixels each, which are
-/// decoded to four bytes at most. A JPEG needs a bit at least for 64 pixels of a channel (two colours of four kept at half
-/// the sides: 1,024 bytes of pixels).
+/// than the file can unpack to. Deflate, which PNG uses, packs 1,032 bytes into one, of up to eight pixels each, which
+/// are decoded to four bytes at most. A JPEG needs a bit at least for 64 pixels of a channel (two colours of four kept
+/// at half the sides: 1,024 bytes of pixels).
 const PNG_RATIO: u64 = 1 << 15;
 const JPEG_RATIO: u64 = 1 << 11;
 

@@ -1,8 +1,8 @@
 //! The look at a folder of images: which files and sub-folders there are, and what is none of them.
 //!
-//! Hidden entries and litter ([`super::litter`]) are passed over without a word, everything else is counted by what it is
-//! ([`LeftOut`]). Nothing is opened that could block (pipes, devices), and no link is followed below class folders, so that
-//! a look ends wherever links lead.
+//! Hidden entries and litter ([`super::litter`]) are passed over without a word, everything else is counted by what it
+//! is ([`LeftOut`]). Nothing is opened that could block (pipes, devices), and no link is followed below class folders,
+//! so that a look ends wherever links lead.
 
 use std::fs;
 use std::io::{self, Read};

@@ -1,9 +1,9 @@
-//! Diffusion: one interface for everything that denoises, one noise schedule, one sampler.
+//! Diffusion: the interface of all denoisers, the noise schedule and the sampler.
 //!
-//! Nothing in here knows whether a [`Denoiser`] is a network or a score machine; that is what makes
-//! every comparison in the lab a fair one. Deliberately absent: training, files, devices.
+//! The code here does not depend on whether a [`Denoiser`] is a network or a score machine, so comparisons between them
+//! are fair. Deliberately absent: training, files, devices.
 //!
-//! Reading order: [`schedule`] (noise levels), [`attention_maps`] (maps as plain arrays), [`denoiser`] (the
+//! Reading order: [`schedule`] (noise levels), [`attention_maps`] (attention weights as plain arrays), [`denoiser`] (the
 //! trait), [`sampler`] (the reverse process).
 
 pub mod schedule;

@@ -2,9 +2,9 @@
 //!
 //! Deliberately absent: score machines (a sibling), training loops, files.
 //!
-//! Reading order: [`config`] (the choices), [`parameters`] (named, seeded), [`ops`] (fast and right
-//! tensor operations), [`embedding`], [`blocks`], [`resnet`], [`unet`], [`attention_layer`], [`model`]
-//! (one network), [`denoiser`] (the network behind the lab's one interface).
+//! Reading order: [`config`] (the choices), [`parameters`] (named, seeded), [`ops`] (fast and correct
+//! tensor operations), [`embedding`], [`blocks`], [`resnet`], [`unet`], [`attention_layer`] (the final layer), [`model`]
+//! (one network), [`denoiser`] (the network as a [`crate::diffusion::Denoiser`]), [`gpu`] (the same on NVIDIA GPUs).
 
 pub mod config;
 pub mod parameters;

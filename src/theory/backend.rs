@@ -1,8 +1,8 @@
 //! Where sums over a dictionary are computed: on its GPUs or on the CPU.
 //!
-//! [`Backend::new`] is the only place that chooses, and [`Backend::compute`] the only one that falls back to the CPU: for
-//! images that GPUs cannot take and after a GPU has failed. The two implementations are [`super::gpu::posteriors`] and
-//! [`super::cpu`].
+//! [`Backend::new`] is the only place that chooses, and [`Backend::compute`] the only one that falls back to the CPU:
+//! for images that GPUs cannot take and after a GPU has failed. The two implementations are [`super::gpu::posteriors`]
+//! and [`super::cpu`].
 
 use super::estimate::Estimate;
 use super::gpu::placement::GpuPlacement;

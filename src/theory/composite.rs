@@ -1,5 +1,5 @@
-//! `pspc`: overlapping patches, each with a posterior of its own, averaged (N, Niedoba et al.,
-//! arXiv 2411.19339: patch set posterior composites with square patches, eq. 11).
+//! `pspc`: the average of overlapping patches, each with its own posterior (Niedoba et al., arXiv 2411.19339: patch set
+//! posterior composites with square patches, eq. 11).
 //!
 //! ```text
 //! w[n,a] = softmax_n( -|| x_t[a] - sqrt(abar) phi_n[a] ||^2 / (2 sigma^2) )     a: a k x k crop inside the image
@@ -7,13 +7,13 @@
 //!          = sum_n phi_n(p) sum_{a holds p} w[n,a] / #{a holds p}
 //! ```
 //!
-//! Two passes over the images: the first finds every crop's normaliser, the second sums normalised weights
-//! over the crops that hold a pixel, which is again a window sum, so that a pixel and image cost about
-//! `6 C + 15` operations in all, whatever k. A pixel's entropy is the mean of its crops', its provenance the image
-//! of the largest mean weight. With k the side of the image this is `ideal`, with k = 1 `ls`.
+//! Two passes over the images: the first computes the normaliser of every crop, the second sums normalised weights over
+//! the crops that hold a pixel. That is again a window sum, so a pixel and image cost about `6 C + 15` operations in
+//! all, for any k. The entropy of a pixel is the mean of those of its crops, its provenance the image of the largest
+//! mean weight. With k the side of the image this is `ideal`, with k = 1 `ls`.
 //!
-//! On the CPU always in doubles, as weights of many crops are added up. GPUs take crops by their centres, where they are
-//! the patches of `ls`.
+//! The CPU always uses doubles, because weights of many crops are added up. GPUs index crops by their centres, where
+//! crops are the patches of `ls`.
 
 use pulp::{Arch, Simd, WithSimd, bytemuck};
 
@@ -28,8 +28,7 @@ use crate::diffusion::Provenance;
 use crate::image::ImageShape;
 use crate::simd::{Buffer, Lane};
 
-/// Weights below `exp` of minus this, in nats, are left out: less than 1e-18 of a pixel's weight in all for
-/// a billion images.
+/// Weights below `exp(-PRUNED_NATS)` are left out: in all less than 1e-18 of the weight of a pixel for a billion images.
 const PRUNED_NATS: f64 = 62.0;
 
 /// All crops of one noisy image, and their distances to the images of a tile.
@@ -76,7 +75,7 @@ impl Crops {
             let phi = f64::vectors::<S>(tile.pixels(row * width..(row + 1) * width, channels));
             squares::<S, f64, 0>(simd, &self.x[row * width * channels..], phi, channels, line);
             self.line_sums.sum(simd, line, self.row_sums.next_row::<S>());
-            // Until there are k rows the sums are of nothing, and the next one takes their place.
+            // The sums of fewer than k rows mean nothing; the next ones overwrite them.
             if let Some(distances) = out.as_mut()
                 && self.row_sums.push(simd, distances)
             {
@@ -94,7 +93,8 @@ pub struct CropPosteriors {
 }
 
 impl CropPosteriors {
-    /// `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `logit_scale` is `abar / (2 sigma^2)`; `k` is at most the smaller side.
+    /// Posteriors without entries. `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `logit_scale` is `abar / (2 sigma^2)`; `k`
+    /// is at most the smaller side.
     pub fn new(
         shape: ImageShape,
         k: usize,
@@ -108,12 +108,13 @@ impl CropPosteriors {
         Self { crops, posterior }
     }
 
+    /// Adds the images of a tile.
     pub fn add_tile(&mut self, tile: &Tile<f64>) {
         Arch::new().dispatch(First { pass: self, tile });
         self.posterior.added(1);
     }
 
-    /// One pixel a crop; the values mean nothing.
+    /// The posteriors, one pixel per crop; their values are meaningless.
     pub fn finish(self) -> Accumulator {
         self.posterior.finish()
     }
@@ -146,7 +147,8 @@ impl WithSimd for First<'_> {
 pub struct Composite<'a> {
     crops: Crops,
     logit_scale: f64,
-    /// `-ln Z / logit_scale` of every crop: distances to it in units of 1 / `logit_scale` are minus the weights' logarithms.
+    /// `-ln Z / logit_scale` of every crop: a squared distance minus this is minus the logarithm of a weight, in units
+    /// of `1 / logit_scale`.
     normalisers: &'a [f64],
     /// Normalised weights of a row of crops between k - 1 zeros on either side.
     line: Buffer<f64>,
@@ -162,18 +164,18 @@ pub struct Composite<'a> {
     top: Vec<(f64, u32)>,
 }
 
-/// What the second pass finds over some images.
+/// The result of the second pass over some images.
 #[derive(Clone, Debug)]
 pub struct Mosaic {
     /// `[C, H W]`.
     sums: Vec<f64>,
     totals: Vec<f64>,
-    /// Largest weight and whose it is.
+    /// The largest weight of each pixel and the number of its image.
     top: Vec<(f64, u32)>,
 }
 
 impl<'a> Composite<'a> {
-    /// As [`CropPosteriors::new`]; `normalisers` are those of [`normalisers`].
+    /// Sums over no images yet; arguments as [`CropPosteriors::new`], and the result of [`normalisers`].
     pub fn new(
         shape: ImageShape,
         k: usize,
@@ -198,10 +200,12 @@ impl<'a> Composite<'a> {
         }
     }
 
+    /// Adds the images of a tile.
     pub fn add_tile(&mut self, tile: &Tile<f64>) {
         Arch::new().dispatch(Second { pass: self, tile });
     }
 
+    /// The sums over all added images.
     pub fn finish(self) -> Mosaic {
         let (shape, n_lanes) = (self.crops.shape, self.crops.n_lanes);
         let (channels, n_pixels) = (shape.channels, shape.n_pixels());
@@ -234,7 +238,7 @@ impl<'a> Composite<'a> {
         }
         let scale = f64::splat(simd, -self.logit_scale * std::f64::consts::LOG2_E);
         let zero = f64::splat(simd, 0.0);
-        // Lanes to spare repeat an image and must not count again.
+        // Lanes beyond the images of the tile repeat an image and must not count.
         let counts: Vec<f64> = (0..self.crops.n_lanes)
             .map(|lane| if lane < tile.n_images() { 1.0 } else { 0.0 })
             .collect();
@@ -344,7 +348,7 @@ pub fn normalisers(crops: &Accumulator, logit_scale: f64) -> Vec<f64> {
     (0..crops.n_pixels()).map(|a| -crops.log_sum(a) / logit_scale).collect()
 }
 
-/// Mean entropy of the crops that hold each pixel; `entropy` is that of a crop by row and column.
+/// Mean entropy in nats of the crops that hold each pixel, `[H, W]`; `entropy` takes the row and column of a crop.
 pub fn entropies(entropy: impl Fn(usize, usize) -> f64, shape: ImageShape, k: usize) -> Vec<f64> {
     let ImageShape { height, width, .. } = shape;
     let (rows, columns) = (height + 1 - k, width + 1 - k);

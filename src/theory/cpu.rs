@@ -137,14 +137,14 @@ pub fn evidence<T: Lane>(
             boxes.weigh_tile(tile);
             for lane in 0..tile.n_images() {
                 let means = &mut estimates[lane * n_channels * n_pixels..];
-                for p in 0..n_pixels {
+                for (p, log_pool) in log_pool.iter().enumerate() {
                     let mut channel = p;
                     let (found, place) = boxes.evidence(tile, lane, p, |mean| {
                         means[channel] = mean;
                         channel += n_pixels;
                     });
                     let at = lane * n_pixels + p;
-                    log_evidence[at] = found.log_sum - log_pool[p];
+                    log_evidence[at] = found.log_sum - log_pool;
                     inner_entropy[at] = found.entropy_nats;
                     inner_best[at] = (place, found.log_weight);
                 }

@@ -49,8 +49,8 @@ impl Evidence {
 pub struct ImageMixture {
     /// `C + 1` channels: the mean estimate, then the mean entropy within images.
     pub mixture: Accumulator,
-    /// At each pixel the patch of the largest weight (of its image times of the patch within it), and the logarithm of that
-    /// weight in nats, up to a constant of the pixel.
+    /// At each pixel the patch of the largest weight (of its image times of the patch within it), and the logarithm of
+    /// that weight in nats, up to a constant of the pixel.
     pub top: Vec<(Provenance, f64)>,
 }
 

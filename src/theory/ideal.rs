@@ -7,10 +7,10 @@
 //! x0hat(p) = sum_{n,s} softmax(L)[n,s] phi_n(p + s)
 //! ```
 //!
-//! Always in doubles: a whole image has too many terms for singles. Summing a distance stops where it is
-//! beyond the limit of every image of the tile already, which changes nothing: what follows only adds to it.
-//! Without shifts, the rows that follow are not even read; those in the middle, where images differ
-//! most, come first.
+//! (THEORY.md section 2, IS and ES.) Always in doubles: a whole image has too many terms for singles. A distance is no
+//! longer summed once it exceeds the cutoff in every lane, which changes no result because the remaining terms are
+//! positive. Without shifts the remaining rows are not even read; rows in the middle, where images differ most, come
+//! first.
 
 use std::ops::Range;
 
@@ -27,26 +27,26 @@ use crate::diffusion::Provenance;
 use crate::image::ImageShape;
 use crate::simd::{Buffer, Lane};
 
-/// Rows that are read together.
+/// Rows that are read at a time.
 const ROWS: usize = 4;
 
-/// One noisy image against whole training images.
+/// The posterior of one noisy image over whole training images.
 #[derive(Debug)]
 pub struct WholeSums {
     shape: ImageShape,
-    /// The query's rows twice over, `[H, 2 W, C]`.
+    /// The rows of the query twice over, `[H, 2 W, C]`.
     x: Vec<f64>,
     shifts: bool,
     n_lanes: usize,
     posterior: Posterior<f64, AllImages>,
     squares: Buffer<f64>,
-    /// A tile's pixels in the order of the query's.
+    /// The pixels of a tile in the order of those of the query.
     shifted: Buffer<f64>,
 }
 
 impl WholeSums {
-    /// `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `logit_scale` is `abar / (2 sigma^2)`; `shifts` puts every
-    /// circular shift of an image into the dictionary. `n_entries` bounds the number of entries.
+    /// A posterior without entries. `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `logit_scale` is `abar / (2 sigma^2)`; with
+    /// `shifts`, every circular shift of an image is an entry. `n_entries` is the most that there will be.
     pub fn new(
         shape: ImageShape,
         x: &[f64],
@@ -74,19 +74,23 @@ impl WholeSums {
         self.posterior.added(if self.shifts { self.shape.n_pixels() } else { 1 });
     }
 
-    /// Adds images without shifts, as many as fit into `tile`, which is scratch.
+    /// Adds the first images of `which` without shifts, as many as fit into `tile`, which is overwritten.
+    ///
+    /// # Panics
+    ///
+    /// If this posterior is over shifts.
     pub fn add_images(&mut self, images: &ImagePixels, which: Range<usize>, tile: &mut Tile<f64>) {
         assert!(!self.shifts, "shifts need whole tiles");
         Arch::new().dispatch(AddImages { sums: self, images, which, tile });
         self.posterior.added(1);
     }
 
-    /// The shared posterior, its sums `[C, H, W]` for one pixel; [`expand`] gives every pixel its own.
+    /// The posterior that all pixels share, with sums `[C, H, W]`; see [`expand`].
     pub fn finish(self) -> Accumulator {
         let ImageShape { channels, .. } = self.shape;
         let n_pixels = self.shape.n_pixels();
         let mut all = self.posterior.finish();
-        // Tiles are pixel by pixel, images are channel by channel.
+        // Tiles are stored pixel by pixel, images channel by channel.
         all.sums = (0..channels * n_pixels)
             .map(|at| all.sums[at % n_pixels * channels + at / n_pixels])
             .collect();
@@ -160,7 +164,7 @@ impl WholeSums {
         self.posterior.add_row::<S, 0>(simd, Row::of_tile(tile), &[distance], values);
     }
 
-    /// The distances at one shift, unless all are beyond the limit.
+    /// The squared distances at one shift, or none if all exceed the cutoff.
     #[inline(always)]
     fn distance<S: Simd>(
         &mut self,
@@ -223,7 +227,7 @@ impl WithSimd for AddImages<'_> {
 
 /// The estimate of an image from the one posterior that all its pixels share.
 pub fn expand(all: &Accumulator, shape: ImageShape) -> Estimate {
-    // The nearest entry's place is that of the query's first pixel.
+    // The place of the nearest entry is the shift, that is the training pixel of the first query pixel.
     let Provenance { image, row, column } = all.best[0];
     let provenance = (0..shape.n_pixels()).map(|p| Provenance {
         image,

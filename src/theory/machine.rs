@@ -1,4 +1,4 @@
-//! A score machine: one choice of [`MachineSpec`] over one dictionary, behind the denoiser seam.
+//! A score machine: one [`MachineSpec`] over one dictionary, as a [`Denoiser`].
 
 use std::sync::Arc;
 
@@ -37,8 +37,12 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Checks the settings against the dictionary; `provider` serves the attention sources
-    /// `trajectory` and `measured`.
+    /// A machine over `images`; `provider` serves the attention sources `trajectory` and `measured`.
+    ///
+    /// # Errors
+    ///
+    /// If there are no images, if a setting is out of range or does not suit their shape, or if the attention source
+    /// needs a provider and there is none.
     pub fn new(
         spec: MachineSpec,
         images: Arc<TrainingImages>,
@@ -57,7 +61,7 @@ impl Machine {
         machine.checked()
     }
 
-    /// Itself, if its settings suit its dictionary, with the filter if it needs one.
+    /// Checks the settings against the dictionary, and computes the Wiener filter if the machine needs it.
     fn checked(mut self) -> Result<Self, TheoryError> {
         let spec = &self.spec;
         if self.images.is_empty() {
@@ -82,26 +86,32 @@ impl Machine {
         Ok(self)
     }
 
-    /// Whether to return entropy, provenance and (attention machine) the attention used.
+    /// Sets whether estimates come with entropy, provenance and (attention machine) the attention that was used.
     pub fn with_posterior(mut self, wanted: bool) -> Self {
         self.with_posterior = wanted;
         self
     }
 
-    /// The same dictionary under other settings: nothing that still holds is computed again.
+    /// A machine with other settings over the same dictionary; reuses the Wiener filter.
+    ///
+    /// # Errors
+    ///
+    /// As [`Machine::new`].
     pub fn with_spec(&self, spec: MachineSpec) -> Result<Self, TheoryError> {
         Self { spec, masks: Arc::default(), ..self.clone() }.checked()
     }
 
+    /// The settings.
     pub fn spec(&self) -> &MachineSpec {
         &self.spec
     }
 
+    /// The dictionary.
     pub fn images(&self) -> &Arc<TrainingImages> {
         &self.images
     }
 
-    /// The patch side at a level; for machines without patches it has no meaning.
+    /// The patch side at a noise level, in pixels; meaningless for machines without patches.
     pub fn patch_side(&self, level: NoiseLevel) -> usize {
         *self.spec.k.at(level.t)
     }
@@ -282,14 +292,15 @@ impl Denoiser for Machine {
     }
 }
 
-/// Maps of a network or a file for one batch.
+/// Attention maps for one batch, from the provider.
 struct GivenMaps<'a> {
     provider: &'a dyn AttentionProvider,
     maps: AttentionMaps,
 }
 
 impl GivenMaps<'_> {
-    /// Heads and weights of one image's maps, as exact as the provider has them.
+    /// Number of heads and weights `[heads, P, P]` of one image of a batch of `n`, in double precision where the
+    /// provider has them.
     fn exact(&self, index: usize, n: usize) -> Result<(usize, Vec<f64>), DenoiseError> {
         let n_heads = self.maps.n_heads();
         if let Some(exact) = self.provider.exact() {

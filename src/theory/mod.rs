@@ -1,13 +1,15 @@
-//! Score machines: what analytic theory says a network must make of a noisy image.
+//! Score machines: denoisers that analytic theory predicts networks to approximate.
 //!
-//! A [`Machine`] is a [`crate::diffusion::Denoiser`] computed from training images alone: the exact
-//! posterior mean under assumptions about what the network can see (a patch, its place, attention).
+//! A [`Machine`] is a [`crate::diffusion::Denoiser`] computed from training images alone: the exact posterior mean under
+//! assumptions about what the network can see (a patch, its place, attention). THEORY.md states each one.
 //!
 //! ```text
-//! spec (which machine) + images (dictionary) -> machine -> patches | ideal | wiener | masked | composite | attention_machine
-//!                                                             passes: over the dictionary, in pieces
-//!                                                             kernels: logits, then weights
-//!                                                             GPU: the same on GPUs
+//! machine   one spec (which machine) over one dictionary of images
+//!   backend   chooses GPUs or the CPU for
+//!     cpu             passes over the dictionary: kernels, ideal, masked, composite
+//!     gpu::posteriors the same on GPUs
+//!   portions, attention_machine   evidence for each image, shared along attention
+//!   wiener    closed form
 //! ```
 //!
 //! Deliberately absent: networks (a sibling; their attention maps arrive as plain arrays), training.

@@ -1,17 +1,17 @@
-//! `pooled`: what the image's mean clean estimate says about which training image it is (our derivation).
+//! `pooled`: the likelihood of the mean clean estimate of an image given each training image (our derivation).
 //!
-//! Attention that looks everywhere alike hands each pixel the mean over the image of what every pixel thinks of
-//! itself. With values `z(r)`, the estimates of the machine without attention, that is one colour,
-//! `s(x_t) = 1/P sum_r z(r)`, and what it says about training image n is the likelihood of such a colour:
+//! Uniform attention gives each pixel the mean over the image of the values of all pixels. With values `z(r)`, the
+//! estimates of the machine without attention, that is one colour, `s(x_t) = 1/P sum_r z(r)`, whose likelihood given
+//! training image n is
 //!
 //! ```text
 //! s(x_t) given n  ~  Normal( a + B s_n, V ),   s_n = 1/P sum_r phi_n(r)
 //! ```
 //!
-//! a, B and V depend on the noise level and the patches. They need no network: training images are noised, their
-//! pooled estimates are regressed on their pooled clean values, and V is the covariance of the rest. The log likelihood
-//! takes the place of attended patches' votes; images of like colour then weigh alike, so that the *colour* is shared and
-//! not, as by votes, the identity of one training image.
+//! a, B and V depend on the noise level and the patches. They need no network: training images are noised, their pooled
+//! estimates are regressed on their pooled clean values, and V is the covariance of the residuals. The log likelihood
+//! replaces the votes of attended patches. Images of similar colour then have similar weights, so that pixels share the
+//! *colour* and not, as with votes, the identity of one training image.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -26,11 +26,11 @@ use super::weights::Accumulator;
 use crate::random::{Purpose, fill_normal, stream};
 use crate::simd::Lane;
 
-/// Noised training images that the likelihood is fitted to, at least, and images that they are made of, at most.
+/// The likelihood is fitted to at least this many noised images, made of at most this many training images.
 const N_FITTED: usize = 64;
-/// Noised images that are estimated at a time, which takes memory for each.
+/// Noised images that are estimated at a time; each takes memory.
 const TOGETHER: usize = 16;
-/// Keeps sets of one colour solvable, in units of squared pixel values.
+/// Added to the diagonals, in squared pixel values, so that a data set of one colour can be solved.
 const RIDGE: f64 = 1e-10;
 
 /// The likelihood of a pooled estimate given each training image, at one noise level and patch side.
@@ -43,7 +43,7 @@ pub struct PooledModel {
     n_channels: usize,
 }
 
-/// Models by patches and noise level. They belong to a dictionary as its mean does.
+/// The models of one dictionary, by patches and noise level.
 #[derive(Debug, Default)]
 pub struct PooledCache(Mutex<HashMap<Key, Arc<PooledModel>>>);
 
@@ -141,7 +141,7 @@ impl PooledModel {
         }
     }
 
-    /// The log likelihood of a pooled estimate given each training image, up to what they share.
+    /// The log likelihood of a pooled estimate, `[C]`, given each training image, `[N]`, up to a common constant.
     pub fn log_likelihoods(&self, pooled: &[f64]) -> Vec<f64> {
         let each = self.means.chunks_exact(self.n_channels);
         each.map(|mean| {

@@ -1,7 +1,7 @@
 //! The evidence of all training images for one noisy image, portion by portion.
 //!
-//! Evidence is `C + 4` numbers per pixel and training image, too many to keep for a large dictionary. Images are therefore
-//! processed in portions. If there is only one portion it is kept; otherwise every pass computes them again.
+//! Evidence is `C + 4` numbers per pixel and training image, too many to keep for a large dictionary. Images are
+//! therefore processed in portions. If there is only one portion it is kept; otherwise every pass computes them again.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -57,7 +57,7 @@ impl<'a, T: Lane> Portions<'a, T> {
         self.query.shape
     }
 
-    /// [`Backend::compute`] for this query; `on_gpus` also gets [`Self::log_pool`].
+    /// [`Backend::compute`] for this query; `on_gpus` also gets `ln |pool(p)|`, `[P]`.
     pub fn compute<R>(
         &self,
         on_gpus: impl FnOnce(&GpuPlacement, &ImagePixels, PatchQuery<'a, T>, &[f64]) -> Option<R>,
@@ -95,8 +95,8 @@ impl<'a, T: Lane> Portions<'a, T> {
         }
     }
 
-    /// The images mixed by their own evidence alone, the posterior of the machine without attention: `C` channels, or one
-    /// more. Its log-sum-exps are those of [`Evidence::log_evidence`].
+    /// The images mixed by their own evidence alone, the posterior of the machine without attention: `C` channels, or
+    /// one more. Its log-sum-exps are those of [`Evidence::log_evidence`].
     pub fn local_mixture(&self) -> Accumulator {
         self.compute(gpu::posteriors::local_mixture, || {
             let shape = self.shape();

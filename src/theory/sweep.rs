@@ -1,7 +1,7 @@
-//! Many settings of the attention machine on one noisy image, sharing what does not depend on them.
+//! The attention machine under many settings on one noisy image, sharing what does not depend on them.
 //!
-//! Calibration asks for hundreds of settings at each state. Evidence depends on the patch side alone, attention on
-//! the source, votes on lambda; gamma only mixes two images ([`Mixture::estimate`]).
+//! Calibration tries hundreds of settings at each state. Evidence depends on the patch side only, attention on the
+//! source, votes on lambda; gamma only mixes two images ([`Mixture::estimate`]).
 
 use super::attention_machine::{AttentionWeights, Mixture};
 use super::images::TrainingImages;
@@ -11,22 +11,22 @@ use super::portions::Portions;
 use super::spec::AttentionSource;
 use crate::diffusion::{AttentionMaps, NoiseLevel};
 
-/// One noisy image before one dictionary.
+/// One noisy image and one dictionary.
 #[derive(Clone, Copy, Debug)]
 pub struct Sweep<'a> {
     pub images: &'a TrainingImages,
     pub pool: Pool,
-    /// Odd; at least for [`Pool::Interior`] no larger than the image.
+    /// Patch side: odd, and for [`Pool::Interior`] no larger than the image.
     pub k: usize,
     pub level: NoiseLevel,
     /// `x_t`, `[C, P]`.
     pub x: &'a [f64],
-    /// Maps of this one image, for the sources `trajectory` and `measured`.
+    /// Attention maps of this image, `[1, heads, P, P]`, for the sources `trajectory` and `measured`.
     pub maps: Option<&'a AttentionMaps>,
 }
 
 impl Sweep<'_> {
-    /// Makes what `source` needs whatever the image, once, before threads ask for it all at the same time.
+    /// Computes what `source` needs for any image, so that threads do not compute it at the same time.
     pub fn prepare(&self, source: AttentionSource) {
         if source == AttentionSource::Pooled {
             self.portions(&self.scaled()).pooled_model();
@@ -36,7 +36,8 @@ impl Sweep<'_> {
     /// The estimates of each source under each lambda, `[sources][lambdas]`.
     ///
     /// # Panics
-    /// If a source needs maps and there are none; [`super::Machine::new`] is where people's choices are checked.
+    ///
+    /// If a source needs maps and there are none; [`super::Machine::new`] checks the settings of users.
     pub fn mixtures(&self, sources: &[AttentionSource], lambdas: &[f64]) -> Vec<Vec<Mixture>> {
         let x = self.scaled();
         let portions = self.portions(&x);
@@ -46,10 +47,11 @@ impl Sweep<'_> {
         sources.iter().map(mixtures).collect()
     }
 
-    /// The `n_top` training images that weigh most at each pixel, largest first, with their weights: what the posterior of
-    /// the machine with this source and lambda says about *which image*. Machines without attention have lambda 0.
+    /// The `n_top` training images of the largest posterior weight at each pixel, largest first, with their weights,
+    /// under this source and lambda. Lambda is 0 for machines without attention.
     ///
     /// # Panics
+    ///
     /// As [`Sweep::mixtures`].
     pub fn leading(
         &self,

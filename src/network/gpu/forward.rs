@@ -1,4 +1,4 @@
-//! The layers' forward passes as commands; what their gradients need is noted as a [`Layer`].
+//! The forward passes of the layers as commands. Each pushes a [`Layer`] with what its gradient needs.
 
 use super::layers::{
     CHANNELS_MAX, Columns, Conv2d, Convolved, EPSILON, Filters, Known, Layer, Layers, THREADS,
@@ -19,7 +19,8 @@ impl Layers {
         Filters { weight, bias, kernel }
     }
 
-    /// A hidden layer's convolution, as [`crate::network::ops::convolution::convolve`]; of an image, in single precision.
+    /// A hidden layer's convolution, as [`crate::network::ops::convolution::convolve`]; of an image, in single
+    /// precision.
     pub fn convolve(
         &mut self,
         x: Value,
@@ -32,7 +33,7 @@ impl Layers {
         self.convolve_kept(x, addend, conv, inner, form)
     }
 
-    /// A convolution that makes images, in single precision.
+    /// A convolution whose output is images, in single precision.
     pub fn convolve_to_images(
         &mut self,
         x: Value,
@@ -101,7 +102,7 @@ impl Layers {
         y
     }
 
-    /// `x` with an addend on every pixel and `border` wrapped-around pixels on each side, kept as `inner`.
+    /// `x` with an addend on every pixel and `border` wrapped-around pixels on each side, in number format `inner`.
     fn padded(
         &mut self,
         x: Value,
@@ -133,7 +134,7 @@ impl Layers {
         self.tiled("pad", blocks, 0, vec![x.place, from, out], numbers);
     }
 
-    /// One of a convolution's three passes over `padded` [.., c_in] and `y` [.., c_out].
+    /// One of the three passes of a convolution over `padded`, `[.., c_in]`, and `y`, `[.., c_out]`.
     #[expect(clippy::too_many_arguments, reason = "a convolution has that many sizes")]
     pub(super) fn convolution(
         &mut self,
@@ -180,7 +181,7 @@ impl Layers {
             self.commands.push(Command::Convolution(convolution));
             return;
         }
-        // A gradient of filters comes as its factors are kept.
+        // cuDNN writes the gradient of the filters in the number format of its inputs.
         let n_filters = c_out * kernel * kernel * c_in;
         let found = self.room_of(n_filters, inner);
         (convolution.w, convolution.adds) = (found, false);
@@ -196,7 +197,7 @@ impl Layers {
             let firsts = maps.iter().map(|(name, c_out)| {
                 self.parameters.add(format!("{name}.{part}"), &dims(*c_out, c_in), order)
             });
-            // They lie one after the other; all but the first are found from it.
+            // They are stored one after the other, so the first one is enough.
             firsts.collect::<Vec<usize>>()[0]
         };
         let weight = add("weight", |c_out, c_in| vec![c_out, c_in], Order::Filters);
@@ -259,7 +260,7 @@ impl Layers {
         y
     }
 
-    /// A launch with a warp a row.
+    /// A launch with one warp per row.
     pub(super) fn warps(
         &mut self,
         kernel: &'static str,
@@ -337,7 +338,7 @@ impl Layers {
         y
     }
 
-    /// Channels of both, one after the other.
+    /// The channels of `a`, then those of `b`.
     pub fn join(&mut self, a: Value, b: Value) -> Value {
         let (left, right) = (self.known[a.0].clone(), self.known[b.0].clone());
         let (c_a, c_b) = (left.channels(), right.channels());
@@ -383,7 +384,7 @@ impl Layers {
         );
     }
 
-    /// A class's vector added to each image's.
+    /// Adds the vector of its class to that of each image.
     pub fn classes(
         &mut self,
         waves: Place,

@@ -1,7 +1,7 @@
-//! The layers' gradients as commands, from the last to the first.
+//! The gradients of the layers as commands, from the last layer to the first.
 //!
-//! Gradients of parameters are added to what is there, so that a batch can come in pieces. A value's gradient is given
-//! back once the layer that made the value has used it.
+//! Gradients of parameters are added to the values in their buffers, so that a batch can be computed in pieces. The
+//! buffer of the gradient of a value is freed after the gradient of the layer that produced the value.
 
 use super::layers::{Columns, Convolved, Known, Layer, Layers, Value};
 use super::parameters::rounded;
@@ -22,7 +22,7 @@ impl Layers {
         }
     }
 
-    /// Where `x`'s gradient goes and whether it is added there; `None` if nobody asks for it.
+    /// The place of the gradient of `x` and whether to add to it instead of overwriting; `None` if it is not needed.
     pub(super) fn wanted(&mut self, x: Value) -> Option<(Place, bool)> {
         if !self.known[x.0].needs_gradient {
             return None;
@@ -32,7 +32,7 @@ impl Layers {
         Some((place, adds))
     }
 
-    /// The gradient of a layer's output is used up.
+    /// Frees the gradient of the output of a layer.
     fn done(&mut self, y: Value) {
         if let Some(place) = self.known[y.0].gradient.take() {
             self.give_back(place);
@@ -158,7 +158,7 @@ impl Layers {
         }
     }
 
-    /// `y`'s gradient is added to `x`'s as it is.
+    /// Adds the gradient of `y` to that of `x`.
     fn pass_on(&mut self, y: Value, x: Value) {
         let dy = self.gradient(y);
         if let Some((dx, adds)) = self.wanted(x) {
@@ -232,7 +232,7 @@ impl Layers {
                 flags |= RESIDUAL;
                 let from = self.gradient(y);
                 if !known.is_begun {
-                    // What is read there is read before it is written, by the same thread.
+                    // In place: each thread reads a value before it writes it.
                     self.hand_over(y, x);
                 }
                 from
@@ -260,7 +260,7 @@ impl Layers {
         self.give_back(sums);
     }
 
-    /// `x`'s gradient will be where `y`'s is.
+    /// Makes the place of the gradient of `y` that of `x`.
     fn hand_over(&mut self, y: Value, x: Value) {
         let place = self.known[y.0].gradient.take();
         let unused = std::mem::replace(&mut self.known[x.0].gradient, place);
@@ -293,7 +293,7 @@ impl Layers {
             numbers: vec![n_pixels, channels, per_group, usize::from(relu), usize::from(adds)],
             reals: vec![],
         });
-        // Beta's gradient lies after gamma's.
+        // The gradient of beta is stored after that of gamma.
         self.sum_rows((sums, batch, 2 * channels), (self.gradient_of(gamma), 0, 1), true);
         self.give_back(sums);
     }

@@ -1,7 +1,6 @@
-//! cuBLAS and cuDNN on a GPU's stream: matrix products and convolutions of single precision and of bfloat16.
+//! cuBLAS and cuDNN on the stream of an engine: matrix products and convolutions in single precision and bfloat16.
 //!
-//! Every algorithm is chosen when the libraries are opened, and whatever memory they need beside their operands is taken
-//! then, so that their calls can be recorded.
+//! Algorithms are chosen and workspaces allocated when the libraries are opened, so that their calls can be recorded.
 
 #![allow(
     unsafe_code,
@@ -35,20 +34,20 @@ use super::plan::{
     Command, ComputeType, Convolution, ConvolutionSizes, Matrix, Pass, Plan, Product, Storage,
 };
 
-/// cuBLAS may use so much memory beside its operands; what NVIDIA recommends for Hopper.
+/// Workspace of cuBLAS: the size that NVIDIA recommends for Hopper.
 const BLAS_BYTES: usize = 32 << 20;
 
-/// Values on the GPU from a place on.
+/// Values on the GPU from a place to the end of its buffer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operand {
     pub pointer: u64,
-    /// To the end of their buffer.
+    /// Number of values.
     pub len: usize,
     pub storage: Storage,
 }
 
 impl Operand {
-    /// As values kept as `T`.
+    /// The values as `T`.
     fn at<T>(self, stream: &Arc<CudaStream>) -> At<'_, T> {
         At { pointer: self.pointer, len: self.len, stream, kept: PhantomData }
     }
@@ -61,7 +60,7 @@ impl Operand {
     }
 }
 
-/// Values on the GPU from a place on, kept as `T`.
+/// Values of type `T` on the GPU.
 struct At<'a, T> {
     pointer: u64,
     len: usize,
@@ -103,7 +102,7 @@ struct Prepared<T> {
     workspace: usize,
 }
 
-/// Both libraries, ready for the commands that they were opened for.
+/// Both libraries, prepared for the commands that they were opened for.
 pub(super) struct Libraries {
     stream: Arc<CudaStream>,
     blas: CudaBlas,
@@ -179,7 +178,7 @@ impl Libraries {
             set.result().map_err(|e| library(doing, e))?;
             self.math = math;
         }
-        // cuBLAS counts by columns: what it sees are our transposed matrices, so the factors change places.
+        // cuBLAS is column-major and sees our matrices transposed, so the factors change places.
         let Product { sizes: [m, n, k], a, b, c, alpha, beta, count, .. } = *product;
         let operation = |matrix: Matrix| match matrix.transposed {
             true => cublasOperation_t::CUBLAS_OP_T,
@@ -203,9 +202,9 @@ impl Libraries {
         }
         let [left, right] = [b_at, a_at].map(|operand| operand.at::<f32>(&self.stream));
         let mut out = c_at.at::<f32>(&self.stream);
-        // SAFETY: commands come from a segment, so `Plan::check` has seen that each matrix, `count` of them included, lies
-        // inside its buffer, that rows are as long as they are said to be, that all sizes fit 32 bits, and that what is
-        // written in single precision is kept so.
+        // SAFETY: commands come from a segment, so `Plan::check` has seen that each matrix, `count` of them included,
+        // lies inside its buffer, that rows are as long as they are said to be, that all sizes fit 32 bits, and that
+        // what is written in single precision is kept so.
         let done = unsafe {
             if count == 1 {
                 self.blas.gemm(gemm, &left, &right, &mut out)
@@ -223,7 +222,7 @@ impl Libraries {
         done.map_err(|e| library(doing, e))
     }
 
-    /// A product of bfloat16 into what `c` keeps, summed in single precision.
+    /// A product of bfloat16 matrices, summed in single precision and stored in the number format of `c`.
     fn bf16_product(
         &self,
         product: &Product,
@@ -231,8 +230,8 @@ impl Libraries {
         [a, b, c]: [Operand; 3],
     ) -> Result<(), CublasError> {
         let pointer = |operand: Operand| operand.pointer as *mut c_void;
-        // SAFETY: as for products of single precision, each matrix with the type that its buffer keeps; scales are on the
-        // host and `f32`, the type that sums are made in.
+        // SAFETY: as for products of single precision, each matrix with the type that its buffer keeps; scales are on
+        // the host and `f32`, the type that sums are made in.
         unsafe {
             gemm_strided_batched_ex(
                 *self.blas.handle(),
@@ -262,7 +261,7 @@ impl Libraries {
         }
     }
 
-    /// One of a convolution's passes over x, w and y.
+    /// Runs one pass of a convolution over x, w and y.
     pub fn convolution(
         &mut self,
         convolution: &Convolution,
@@ -314,9 +313,9 @@ impl<T: CudnnDataType + From<bf16>> Prepared<T> {
         let scales = (T::from(bf16::ONE), T::from(beta));
         let workspace = Some(workspace);
         let Self { x: dx, w: dw, y: dy, conv, forward, input, weight, .. } = self;
-        // SAFETY: `Plan::check` has seen that x, w and y of these sizes lie inside their buffers and are all kept as `T`;
-        // the descriptors were made for the same sizes. The workspace has as many bytes as the hungriest of all prepared
-        // convolutions asked for.
+        // SAFETY: `Plan::check` has seen that x, w and y of these sizes lie inside their buffers and are all kept as
+        // `T`; the descriptors were made for the same sizes. The workspace has as many bytes as the hungriest of all
+        // prepared convolutions asked for.
         unsafe {
             match convolution.pass {
                 Pass::Forward => ConvForward { conv, x: dx, w: dw, y: dy }
@@ -375,8 +374,8 @@ impl<T: CudnnDataType> Prepared<T> {
     }
 }
 
-/// `reproducible`, which gives the same bits each time, or where a shape has none what cuDNN would take; and the bytes
-/// that it needs.
+/// The algorithm `reproducible`, which returns the same bits each time, or if it does not support the shape the one that
+/// cuDNN picks; and the bytes of its workspace.
 fn algorithm<A: Copy>(
     reproducible: A,
     bytes_of: impl Fn(A) -> Result<usize, CudnnError>,

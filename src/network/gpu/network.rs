@@ -1,5 +1,5 @@
-//! A network as a GPU's commands: the same walk through the layers as [`crate::network::Network`] makes, with the same
-//! names.
+//! A network as commands for a GPU: the layers of [`crate::network::Network`] in the same order, with the same names of
+//! parameters.
 
 use super::attention_commands::Watch;
 use super::layers::{CHANNELS_MAX, Columns, Conv2d, Layers, Value};
@@ -11,10 +11,10 @@ use crate::network::embedding::waves;
 use crate::network::ops::attention_figures::N_FIGURES;
 use crate::network::ops::convolution::Form;
 
-/// KG's number of groups.
+/// Number of groups in the networks of Kamb & Ganguli (arXiv 2412.20292).
 const N_GROUPS: usize = 8;
 
-/// What a GPU is sent for each batch, in one buffer.
+/// The inputs of a batch, in one buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs {
     /// Noisy images [B, C, H, W].
@@ -23,9 +23,9 @@ pub struct Inputs {
     pub waves: Place,
     /// Classes as numbers, `[B]`.
     pub labels: Place,
-    /// What else whoever made the network wants to send.
+    /// Further inputs of the caller.
     pub rest: Place,
-    /// Values of all.
+    /// Number of values of all inputs.
     pub n_values: usize,
 }
 
@@ -67,13 +67,17 @@ pub struct GpuNetwork {
     pub layers: Layers,
     pub inputs: Inputs,
     pub output: Value,
-    /// Of softmax attention, where it is watched.
+    /// Where softmax attention is recorded, if it is.
     pub watch: Option<Watch>,
 }
 
 impl GpuNetwork {
-    /// Commands for `batch` images at a time, with room for `n_rest` more inputs; `Err` says what a GPU cannot do of
-    /// this network. Attention is watched in full single precision only.
+    /// Commands for `batch` images at a time, with `n_rest` further inputs. Attention is recorded in full single
+    /// precision only.
+    ///
+    /// # Errors
+    ///
+    /// Names the part of the network that is not supported on GPUs.
     pub fn new(
         config: &NetworkConfig,
         batch: usize,
@@ -96,7 +100,7 @@ impl GpuNetwork {
             Body::ResNet { width, kernels } => walk.resnet(x, embedding, *width, kernels),
             Body::UNet { widths, .. } => walk.unet(x, embedding, widths),
         };
-        // The last convolution can take the time on its way in; what is in between cannot.
+        // The last convolution can add the time to its input; attention and normalisation cannot.
         let last_norm = config.group_norm && matches!(config.body, Body::ResNet { .. });
         if (config.attention.is_some() || last_norm)
             && let Some(columns) = addend.take()

@@ -29,7 +29,7 @@ use super::real::Real;
 use super::tensor::{by_dtype, values};
 use crate::network::config::Padding;
 
-/// What becomes of the convolution's values `y`.
+/// What is applied to the values `y` of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     Plain,
@@ -38,9 +38,13 @@ pub enum Form {
     Residual,
 }
 
-/// `x` `[B, I, H, W]`, `weight` `[O, I, k, k]`, `bias` `[O]` to `[B, O, H, W]`. `addend` `[B, I]` is added to every
-/// pixel of the convolution's input, inside the image: not to a border of zeros, nor to the `x` that a
-/// residual adds up.
+/// Convolves `x`, `[B, I, H, W]`, with `weight`, `[O, I, k, k]`, and `bias`, `[O]`; returns `[B, O, H, W]`. `addend`,
+/// `[B, I]`, is added to every pixel of the input of the convolution inside the image: not to a border of zeros, nor to
+/// the `x` that a residual adds.
+///
+/// # Errors
+///
+/// If the shapes do not fit or `k` is even.
 pub fn convolve(
     x: &Tensor,
     weight: &Tensor,
@@ -62,7 +66,7 @@ pub fn convolve(
     x.contiguous()?.apply_op3(&weight.contiguous()?, &biases, op)
 }
 
-/// The same from candle's operations, for devices that our kernels do not know.
+/// Like [`convolve`], from candle's operations, for devices other than the CPU.
 fn composed(
     x: &Tensor,
     weight: &Tensor,
@@ -104,7 +108,7 @@ struct Convolution {
     form: Form,
     /// Whether a gradient may be asked for.
     is_tracked: bool,
-    /// Of a residual: where `y` is above zero. (`out - x` does not tell it where `y` is tiny.)
+    /// For a residual: where `y` is above zero. (`out - x` is not precise enough where `y` is tiny.)
     is_active: OnceLock<Vec<bool>>,
 }
 

@@ -8,7 +8,7 @@ use super::evidence::{FoundEvidence, Mask, Votes};
 use super::plan::{Found, Launch};
 use crate::image::ImageShape;
 
-/// Why a GPU did not answer.
+/// Why a GPU could not compute.
 #[derive(Debug, Error)]
 pub enum GpuError {
     #[error("{gpu} has no room for {bytes} bytes")]
@@ -19,7 +19,7 @@ pub enum GpuError {
     Failed { gpu: String, problem: String },
 }
 
-/// Training images as a GPU takes them, `[n, C, H, W]`.
+/// Training images in a format that GPUs take, `[n, C, H, W]`.
 #[derive(Clone, Copy, Debug)]
 pub enum GpuPixels<'a> {
     /// Mapped to [-1, 1] by `b / 127.5 - 1`.
@@ -28,6 +28,7 @@ pub enum GpuPixels<'a> {
 }
 
 impl GpuPixels<'_> {
+    /// Size in bytes.
     pub fn n_bytes(&self) -> usize {
         match self {
             Self::Bytes(bytes) => bytes.len(),
@@ -35,43 +36,50 @@ impl GpuPixels<'_> {
         }
     }
 
+    /// Whether values are bytes.
     pub fn is_bytes(&self) -> bool {
         matches!(self, Self::Bytes(_))
     }
 }
 
-/// What a GPU reaches at best.
+/// Measured peak rates of a GPU.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ceilings {
-    /// Read and written, by a copy.
+    /// Bytes read plus bytes written by a copy.
     pub bytes_per_s: f64,
-    /// Of single precision.
+    /// In single precision.
     pub multiply_adds_per_s: f64,
     pub exponentials_per_s: f64,
 }
 
-/// One graphics GPU, or what stands for one.
+/// A GPU, or an emulator of one.
+///
+/// Every method fails with [`GpuError`] if the GPU does.
 pub trait Gpu: Send + Sync {
-    /// As people know it, such as `cuda:0`.
+    /// The name for users, such as `cuda:0`.
     fn name(&self) -> String;
 
-    /// Bytes that images may take now.
+    /// Bytes of memory that are free now.
     fn room(&self) -> Result<usize, GpuError>;
 
-    /// Puts images where kernels read them.
+    /// Copies images to the memory of the GPU.
     fn load(&self, pixels: GpuPixels<'_>) -> Result<Box<dyn Loaded>, GpuError>;
 }
 
-/// Images on a GPU, until dropped.
+/// Images in the memory of a GPU, freed when dropped.
+///
+/// Every method fails with [`GpuError::OutOfMemory`] if its temporary buffers do not fit, with [`GpuError::TooLarge`]
+/// if no kernel takes images of this size, and with [`GpuError::Failed`] if the launch does not suit the images or the
+/// GPU fails.
 pub trait Loaded: Send + Sync {
-    /// Posteriors of `queries` [n, C, H, W], one after the other, over the images that the launch names.
+    /// Posteriors of each of `queries`, `[n, C, H, W]`, over the images of the launch.
     fn posteriors(&self, launch: &Launch, queries: &[f32]) -> Result<Found, GpuError>;
 
-    /// What each of these images says about one query [C, H, W].
+    /// Evidence of each image of the launch for one query, `[C, H, W]`.
     fn evidence(&self, launch: &Launch, query: &[f32]) -> Result<FoundEvidence, GpuError>;
 
-    /// The images mixed by `softmax_n(E[n,p] + lambda votes)`, as one block in the layout of `mix_images`; votes an image
-    /// are for the images of the launch.
+    /// The images mixed by `softmax_n(E[n,p] + lambda votes)`, as one block in the layout of `mix_images`.
+    /// [`Votes::Images`] has one number for each image of the launch.
     fn mixed(
         &self,
         launch: &Launch,
@@ -80,12 +88,12 @@ pub trait Loaded: Send + Sync {
         lambda: f32,
     ) -> Result<Found, GpuError>;
 
-    /// The values of images mixed, coordinate by coordinate, by their distances to one query through a mask; in the layout
-    /// of `mix_images` with a coordinate for a pixel.
+    /// The images mixed at each coordinate by their masked distances to one query, in the layout of `mix_images` with a
+    /// coordinate per pixel.
     fn masked(&self, launch: &Launch, query: &[f32], mask: Mask<'_>) -> Result<Found, GpuError>;
 
-    /// The images mixed by the crops that hold a pixel, whose chances are `exp(E[n,a] - log_sums[a])` by their centres a; in
-    /// the layout of `mix_crops`.
+    /// The images mixed at each pixel by the sum over the crops that hold it of the probabilities `exp(E[n,a] -
+    /// log_sums[a])`, a the centre of a crop; in the layout of `mix_crops`.
     fn crops(&self, launch: &Launch, query: &[f32], log_sums: &[f32]) -> Result<Found, GpuError>;
 
     /// `sum_n exp(E[n,p] - log_sums[p]) exp(E[n,r] - log_sums[r])`, `[P, P]`.

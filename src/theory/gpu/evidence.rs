@@ -1,53 +1,52 @@
-//! What training images say about the pixels of one query, image by image, as GPUs tell it; see
-//! [`crate::theory::evidence`] and `kernels/evidence.cuh`.
+//! Arguments and results of the kernels that keep something per image and pixel (`kernels/evidence.cuh`).
 
 use super::plan::{Found, Launch, N_OTHERS};
 use crate::diffusion::Provenance;
 use crate::theory::evidence::ImageMixture;
 
-/// Bytes that a launch may take for what is known of each image and pixel.
+/// Largest size of the temporary buffers of a launch.
 const LAUNCH_BYTES: usize = 1 << 30;
-/// Blocks along the second axis, which are images.
+/// Most images of a launch: they are blocks along the second axis.
 pub const IMAGES_MAX: usize = u16::MAX as usize;
 
-/// What some images say, in the order of the images.
+/// Evidence of `n` images, without the size of the pool; see [`crate::theory::evidence`].
 #[derive(Clone, Debug, Default)]
 pub struct FoundEvidence {
     /// `logsumexp_q L[n,q,p]` in nats, `[n, P]`.
     pub log_sums: Vec<f32>,
-    /// Of the patch weights within an image, in nats, `[n, P]`.
+    /// Entropy of the patch weights within an image in nats, `[n, P]`.
     pub entropies: Vec<f32>,
-    /// `[n, C, P]`.
+    /// Estimates within each image, `[n, C, P]`.
     pub estimates: Vec<f32>,
     /// Logarithm of the largest patch weight within an image, `[n, P]`.
     pub log_weights: Vec<f32>,
-    /// The training pixel that has it, `[n, P]`.
+    /// The training pixel of that patch, `[n, P]`.
     pub places: Vec<i32>,
 }
 
-/// What is added to images' evidence, times lambda, before they are weighed against each other.
+/// Votes that are added to the evidence of images, times lambda, before the softmax over images.
 #[derive(Clone, Copy, Debug)]
 pub enum Votes<'a> {
     Nothing,
-    /// The evidence itself.
+    /// The evidence itself: identity attention.
     Own,
-    /// A number an image of the dictionary.
+    /// One number per image, `[N]`.
     Images(&'a [f32]),
     /// `sum_r W[r,p] E[n,r]`, W of `[P, P]`.
     Shared(&'a [f32]),
 }
 
-/// Which coordinates (channels of pixels, pixel by pixel) each of them sees; see [`crate::theory::masked`].
+/// The coordinates (channels of pixels, pixel by pixel) that each coordinate sees; see [`crate::theory::masked`].
 #[derive(Clone, Copy, Debug)]
 pub struct Mask<'a> {
-    /// `[d, ceil(d / 32)]`: bit `m % 32` of word `m / 32` of row j, where m sees j.
+    /// `[d, ceil(d / 32)]`: bit `m % 32` of word `m / 32` of row j is set if m sees j.
     pub bits: &'a [u32],
     /// Nats per squared distance.
     pub logit_scale: f32,
 }
 
 impl Mask<'_> {
-    /// The variance of the noise, which is what a coordinate's squared difference from its own image is typically.
+    /// The variance of the noise: the expected squared difference of a coordinate from its own image.
     pub fn typical(&self) -> f32 {
         0.5 / self.logit_scale
     }
@@ -87,14 +86,14 @@ fn mixture_of(found: &Found, n_channels: usize, n_pixels: usize, width: usize) -
     all
 }
 
-/// Bytes that a GPU needs for what is known of each pixel of one image.
+/// Bytes of temporary buffers for one image.
 pub fn bytes_of_image(n_channels: usize, n_pixels: usize) -> usize {
     let doubles = N_OTHERS + n_channels;
     let singles = n_channels + 8;
     n_pixels * (doubles * size_of::<f64>() + singles * size_of::<f32>())
 }
 
-/// Images of one launch, so that what is known of each image and pixel fits.
+/// Images of one launch, so that its temporary buffers stay below a gigabyte.
 pub fn images_per_launch(n_channels: usize, n_pixels: usize) -> usize {
     (LAUNCH_BYTES / bytes_of_image(n_channels, n_pixels)).clamp(1, IMAGES_MAX)
 }

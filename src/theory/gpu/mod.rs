@@ -1,13 +1,15 @@
-//! Patch posteriors on GPUs: the same sums as [`super::kernels`], where a GPU does them sooner.
+//! Posteriors on GPUs: the same sums as [`super::cpu`].
 //!
 //! ```text
-//! GPUs: who computes which images -> plan, evidence: what kernels are told and answer     -> GPU: one that computes
-//!                                                                                            cuda.rs, or a test's
+//! posteriors   functions by machine
+//!   placement    which GPU computes which images
+//!     plan, evidence   arguments and results of the kernels
+//!     device           the interface of a GPU: cuda.rs, or the emulator of the tests
 //! ```
 //!
-//! A dictionary knows its GPUs ([`super::TrainingImages::gpu_placement`]); machines over it ask them first and compute
-//! themselves where GPUs cannot help. The kernels (`kernels/*.cuh`) are written in what C and CUDA C++ share, so that
-//! `tests/emulator` checks the very files that nvcc compiles on any machine with a C compiler.
+//! A dictionary holds its GPUs ([`super::TrainingImages::gpu_placement`]); [`super::backend`] uses them if there are
+//! any and falls back to the CPU. The kernels (`kernels/*.cuh`) are written in the common subset of C and CUDA C++, so
+//! that `tests/emulator` can test the files that nvcc compiles on any host with a C compiler.
 
 pub mod device;
 pub mod plan;

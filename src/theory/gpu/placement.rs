@@ -1,10 +1,11 @@
-//! Which GPU computes which images.
+//! The distribution of a dictionary over GPUs.
 //!
-//! A dictionary is dealt to the GPUs in equal, contiguous shares. A share that fits stays on its GPU, as bytes where
-//! the images are bytes; a larger one is streamed through in portions, the next one loaded while one is computed with.
-//! What GPUs answer, a few kilobytes a query, is merged here in the order of the images.
+//! Each GPU gets an equal, contiguous share of the images. A share that fits stays on its GPU (as bytes if the images
+//! are bytes); a larger one is streamed in portions, each loaded while the previous one is processed. Results, a few
+//! kilobytes per query, are merged here in the order of the images.
 //!
-//! A GPU that fails is not asked again by anyone: the reason is reported once, and the CPU computes from there on.
+//! After a GPU has failed, none is used again: the reason is reported once, every function returns `None`, and
+//! [`crate::theory::backend`] computes on the CPU.
 
 use std::fmt;
 use std::ops::Range;
@@ -22,17 +23,16 @@ use crate::theory::kernels::PatchQuery;
 use crate::theory::pixels::ImagePixels;
 use crate::theory::weights::Accumulator;
 
-/// Queries of one launch, so that what blocks find takes little memory.
+/// Queries of one launch, so that the results of the blocks take little memory.
 const QUERIES_MAX: usize = 8;
-/// Pairs of pixels of one launch: well under a second, so that a GPU that also draws a screen stays usable.
+/// Pairs of pixels of one launch: well under a second, so that a GPU that also drives a display stays responsive.
 const PAIRS_MAX: usize = 100_000_000_000;
-/// Kernels number a launch's entries in 32 bits, and its images in 31.
+/// Kernels number the entries of a launch in 32 bits, and its images in 31.
 const ENTRIES_MAX: usize = u32::MAX as usize;
-
-/// Kernels have a row of blocks for each, and the mask's matrix has as many columns: a gigabyte.
+/// Coordinates of a mask: kernels have a row of blocks for each, and the matrix of the mask then takes a gigabyte.
 const COORDINATES_MAX: usize = 1 << 14;
 
-/// What is told why GPUs are no longer used.
+/// Receives the reason why GPUs are no longer used.
 type Report = Box<dyn Fn(&str) + Send + Sync>;
 
 /// GPUs that work together.
@@ -42,21 +42,21 @@ pub struct Gpus {
     is_out: AtomicBool,
 }
 
-/// A dictionary's GPUs and where its images are on them.
+/// The GPUs of a dictionary and the images that each of them holds.
 pub struct GpuPlacement {
     gpus: Arc<Gpus>,
     placement: Mutex<Location>,
 }
 
 enum Location {
-    /// Nobody asked yet.
+    /// Before the first use.
     Unplaced,
     Placed(Arc<Vec<Share>>),
     /// These GPUs cannot take these images.
     Unusable,
 }
 
-/// Images that one GPU answers for.
+/// The images of one GPU.
 struct Share {
     gpu: usize,
     images: Range<usize>,
@@ -64,25 +64,25 @@ struct Share {
 }
 
 enum Held {
-    /// All of them, for good.
+    /// All of them stay on the GPU.
     Whole(Box<dyn Loaded>),
-    /// So many at a time; fewer once these did not fit.
+    /// This many at a time; halved when they do not fit.
     Portions(AtomicUsize),
 }
 
 impl Gpus {
-    /// `report` is told, once, why GPUs are no longer used.
+    /// GPUs that share a dictionary; `report` is called once with the reason if they are no longer used.
     pub fn new(gpus: Vec<Box<dyn Gpu>>, report: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self { gpus, report: Box::new(report), is_out: AtomicBool::new(false) }
     }
 
-    /// Names, separated by commas.
+    /// Names of the GPUs, separated by commas.
     pub fn names(&self) -> String {
         let names: Vec<String> = self.gpus.iter().map(|gpu| gpu.name()).collect();
         names.join(", ")
     }
 
-    /// Whether one of them failed.
+    /// Whether one of them has failed.
     pub fn is_out(&self) -> bool {
         self.is_out.load(Ordering::Relaxed)
     }
@@ -95,16 +95,18 @@ impl fmt::Debug for GpuPlacement {
 }
 
 impl GpuPlacement {
+    /// Nothing is loaded before the first use.
     pub fn new(gpus: Arc<Gpus>) -> Self {
         Self { gpus, placement: Mutex::new(Location::Unplaced) }
     }
 
+    /// The GPUs.
     pub fn gpus(&self) -> &Arc<Gpus> {
         &self.gpus
     }
 
-    /// Posteriors over `images` of each query in turn, or no more of them than means and log-sum-exps; `None` where the CPU has to
-    /// compute.
+    /// Posteriors of each query over all images; without spread and nearest entry if `mean_only`. `None` if GPUs cannot
+    /// compute them.
     pub fn posteriors(
         &self,
         images: &ImagePixels,
@@ -121,7 +123,7 @@ impl GpuPlacement {
         Some(all)
     }
 
-    /// What each of some of these images says about a query; `None` as above.
+    /// Evidence of the images `some` for a query; `None` as above.
     pub fn evidence(
         &self,
         images: &ImagePixels,
@@ -170,8 +172,9 @@ impl GpuPlacement {
         self.mixed_by(images, query, || ImageMixture::new(shape.channels, shape.n_pixels()), find)
     }
 
-    /// The posterior over images of every coordinate of a query through a mask, with a coordinate for a pixel and entropies of
-    /// nothing as a second channel; `None` as above. Only the query's image and shape count.
+    /// The posterior over images at each coordinate of a query, seen through a mask: one coordinate per pixel, with a
+    /// second channel that is zero. `None` as above. Of the query only the values, the shape and the logit scale are
+    /// used.
     pub fn masked(
         &self,
         images: &ImagePixels,
@@ -188,8 +191,8 @@ impl GpuPlacement {
         Some(self.mixed_by(images, query, || ImageMixture::new(1, n_values), find)?.mixture)
     }
 
-    /// All images mixed by the crops that hold a pixel, `log_sums` being those of the query's evidence at the crops' centres;
-    /// weights are for logarithms in what was largest. `None` as above.
+    /// All images mixed at each pixel by the crops that hold it; `log_sums` are those of the evidence at the centres of
+    /// the crops. `top` has weights instead of logarithms. `None` as above.
     pub fn crops(
         &self,
         images: &ImagePixels,
@@ -207,7 +210,7 @@ impl GpuPlacement {
         self.mixed_by(images, query, || ImageMixture::new(shape.channels, shape.n_pixels()), find)
     }
 
-    /// What `find` mixes of the images of each launch, mixed.
+    /// The mixture of the mixtures that `find` computes for the images of each launch.
     fn mixed_by(
         &self,
         images: &ImagePixels,
@@ -246,7 +249,7 @@ impl GpuPlacement {
         Some(all)
     }
 
-    /// Has each GPU do its share of some images, in their order; `None` where GPUs cannot.
+    /// Lets each GPU process its share of the images `some`, in their order; `None` if GPUs cannot.
     fn work<W: Work + Send>(
         &self,
         images: &ImagePixels,
@@ -268,7 +271,7 @@ impl GpuPlacement {
         self.placement.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The images' places, found when first asked for.
+    /// The shares of the GPUs, assigned on first use.
     fn shares(&self, images: &ImagePixels) -> Option<Arc<Vec<Share>>> {
         if self.gpus.is_out() {
             return None;
@@ -293,7 +296,8 @@ impl GpuPlacement {
         }
     }
 
-    /// Says why, and has nobody ask GPUs again that failed; others may suit other images.
+    /// Reports why GPUs are not used. After a failure they are never used again; a dictionary that is too large does not
+    /// keep them from others.
     fn give_up(&self, error: &GpuError) {
         let failed = matches!(error, GpuError::Failed { .. });
         let is_known = failed && self.gpus.is_out.swap(true, Ordering::Relaxed);
@@ -355,7 +359,7 @@ impl GpuPlacement {
         })
     }
 
-    /// Adds images portion by portion; portions that do not fit are halved.
+    /// Processes images portion by portion; portions that do not fit are halved.
     fn stream(
         &self,
         images: &ImagePixels,
@@ -377,7 +381,7 @@ impl GpuPlacement {
         Ok(())
     }
 
-    /// Goes on from image `next`, which it leaves at the first image that is not added.
+    /// Continues at image `next` and leaves there the first image that was not processed.
     fn stream_from(
         &self,
         images: &ImagePixels,
@@ -389,7 +393,7 @@ impl GpuPlacement {
         let gpu = &self.gpus.gpus[gpu];
         let first = *next;
         std::thread::scope(|scope| {
-            // Nobody waits in the channel: one portion is on its way while another is computed with.
+            // No buffer: one portion is loaded while another is processed.
             let (sender, receiver) = sync_channel(0);
             scope.spawn(move || {
                 for first in (first..end).step_by(n) {
@@ -411,10 +415,10 @@ impl GpuPlacement {
     }
 }
 
-/// What is done with a dictionary's images, some after others.
+/// A computation over the images of a dictionary, some at a time and in order.
 trait Work {
-    /// Takes in the dictionary's `images`, which are at `place` among those loaded; in order. All of them or, if it fails,
-    /// none: they may be taken in again.
+    /// Adds `images` of the dictionary, which are at `place` among those loaded. If it fails, none of them is added,
+    /// and they may be added again.
     fn add(
         &mut self,
         loaded: &dyn Loaded,
@@ -423,7 +427,7 @@ trait Work {
     ) -> Result<(), GpuError>;
 }
 
-/// Posteriors that images are added to.
+/// Work that adds images to posteriors.
 struct Sums<'a> {
     images: &'a ImagePixels,
     queries: &'a [PatchQuery<'a, f32>],
@@ -471,8 +475,8 @@ impl Work for Sums<'_> {
     }
 }
 
-/// Work whose launches keep something of each image and pixel: `find` runs a launch and `merge` adds its result to `all`,
-/// in the order of the images. Launches that do not fit into memory are halved.
+/// Work whose launches keep something of each image and pixel: `find` runs a launch and `merge` adds its result to
+/// `all`, in the order of the images. Launches that do not fit into memory are halved.
 struct ByImage<'a, A, F, M> {
     images: &'a ImagePixels,
     query: PatchQuery<'a, f32>,

@@ -1,17 +1,16 @@
-//! The patch machines by displacement: window sums instead of patch distances.
+//! The patch machines, displacement by displacement: window sums instead of patch distances.
 //!
-//! For one displacement `s = q - p` the k x k distances of *all* pairs (p, p + s) are window sums over
-//! one image of squared differences, so a pair costs about `3 C + 6` operations and one exponential,
-//! whatever k:
+//! At one displacement `s = q - p` the k x k distances of *all* pairs (p, p + s) are window sums over one image of
+//! squared differences, so a pair costs about `3 C + 6` operations and one exponential for any k:
 //!
 //! ```text
 //! squares[q] = sum_c (x[c, q - s] / sqrt(abar) - phi_n[c, q])^2
 //! L[n,q,p]   = -abar / (2 sigma^2) sum_{o in window} squares[q + o]         along lines, then down rows
 //! ```
 //!
-//! A tile of images is compared at a time, one vector lane each. Rows of squares are summed as they come,
-//! so that everything but the running posterior stays in the nearest cache. Only pairs that the pool
-//! accepts are visited. [`super::reference`] is the specification.
+//! A tile of images is compared at a time, one per vector lane. Rows of squares are summed as they are computed, so that
+//! everything but the running posteriors stays in the first-level cache. Only pairs that the pool accepts are visited.
+//! [`super::reference`] is the specification.
 
 use std::ops::Range;
 
@@ -33,7 +32,7 @@ use crate::theory::weights::Accumulator;
 pub struct BoxSums<'a, T, G> {
     query: PatchQuery<'a, T>,
     n_lanes: usize,
-    /// The query's rows twice over, `[H, 2 W, C]`: any W neighbours on the circle are one slice.
+    /// The rows of the query twice over, `[H, 2 W, C]`, so that any W circular neighbours are one slice.
     x: Vec<T>,
     rows: Vec<Stretch>,
     columns: Vec<Stretch>,
@@ -45,11 +44,11 @@ pub struct BoxSums<'a, T, G> {
 
 /// Buffers of one displacement.
 struct Scratch<T> {
-    /// Squares of a row and what the windows see beyond its ends.
+    /// Squares of a row, extended by what the windows cover beyond its ends.
     line: Buffer<T>,
     line_sums: LineSums<T>,
     row_sums: RowSums<T>,
-    /// The first rows' sums, which come again at the end of a circle.
+    /// Sums of the first rows, needed again where windows wrap round.
     again: Buffer<T>,
     /// Patch distances of one row of pairs.
     distances: Buffer<T>,
@@ -129,8 +128,8 @@ impl<'a, T: Lane, G: Grouping<T>> BoxSums<'a, T, G> {
         }
     }
 
-    /// The training columns that the windows of a stretch cover (all of them where windows wrap round), and how many values
-    /// of a line come before them.
+    /// The training columns that the windows of a stretch cover (all of them where windows wrap round), and how many
+    /// values of a line come before them.
     #[inline(always)]
     fn columns_seen(&self, along: Stretch) -> (Range<usize>, usize) {
         let window = self.column_window;
@@ -233,7 +232,7 @@ impl<'a, T: Lane> BoxSums<'a, T, AllImages> {
         Arch::new().dispatch(Scan { sums: self, tile });
     }
 
-    /// The posteriors over all that was added.
+    /// The posteriors over all added images.
     pub fn finish(self) -> Accumulator {
         self.posterior.finish()
     }
@@ -273,8 +272,8 @@ impl<'a, T: Lane> BoxSums<'a, T, PerImage<T>> {
     }
 }
 
-/// One tile, compiled once per instruction set and chosen at run time. A closure would not do: its shim
-/// is compiled for the base instruction set.
+/// The scan of one tile, compiled once per instruction set, which is chosen at run time. (A closure would be compiled
+/// for the base instruction set.)
 struct Scan<'b, 'a, T, G> {
     sums: &'b mut BoxSums<'a, T, G>,
     tile: &'b Tile<T>,
@@ -315,7 +314,7 @@ pub fn squares<S: Simd, T: Lane, const C: usize>(
     }
 }
 
-/// `[C, H, W]` to `[H, 2 W, C]`.
+/// Reorders `[C, H, W]` to `[H, 2 W, C]`, each row twice over.
 pub fn twice_over<T: Copy>(x: &[T], shape: ImageShape) -> Vec<T> {
     let ImageShape { channels, height, width } = shape;
     let mut out = Vec::with_capacity(2 * x.len());

@@ -1,8 +1,8 @@
 //! The inner loops of the patch machines: logits over a whole dictionary, log-sum-exp per pixel.
 //!
-//! [`mod@reference`] is the specification, kept for ever; [`boxes`] computes the same faster and is
-//! checked against it: [`tile`]s of images in vectors ([`crate::simd::lane`]) go through [`windows`] into running
-//! [`posterior`]s. [`precision`] is what they are generic over.
+//! [`mod@reference`] is the specification. [`boxes`] computes the same faster and is tested against it: it sums squared
+//! differences of [`tile`]s of images over [`windows`] and adds the results to running [`posterior`]s, over
+//! [`all_images`] or [`per_image`]. All are generic over the number type (see [`precision`]).
 
 pub mod precision;
 pub mod reference;

@@ -29,8 +29,8 @@ pub(super) const TOTAL: usize = 0;
 pub(super) const SPREAD: usize = 1;
 pub(super) const OTHERS: usize = 2;
 
-/// How far below the total weight an entry is skipped, in nats, so that all `n_entries` of a pixel together lose less than
-/// `exp(-T::NEGLIGIBLE_NATS)` of it: 1.5e-8 in `f32`, 1.6e-18 in `f64`.
+/// How far below the total weight an entry is skipped, in nats, so that all `n_entries` of a pixel together lose less
+/// than `exp(-T::NEGLIGIBLE_NATS)` of it: 1.5e-8 in `f32`, 1.6e-18 in `f64`.
 pub fn pruned_nats<T: Real>(n_entries: usize) -> f64 {
     T::NEGLIGIBLE_NATS + (n_entries.max(1) as f64).ln()
 }

@@ -1,14 +1,14 @@
-//! Training images side by side: one vector lane each.
+//! Training images side by side, one per vector lane: `[H W, C, lanes]`.
 //!
-//! `[H W, C, lanes]`: the same pixel of all images of a tile is one vector, so that sums over
-//! neighbouring pixels never shift lanes, and each image's own posterior is there for the asking.
+//! One channel of a pixel of all images of a tile is one vector, so that sums over neighbouring pixels never shift lanes
+//! and each lane can have the posterior of its own image.
 
 use std::ops::Range;
 
 use crate::image::ImageShape;
 use crate::simd::{Buffer, Lane};
 
-/// As many images as a vector has lanes.
+/// Up to as many images as a vector has lanes.
 #[derive(Debug)]
 pub struct Tile<T> {
     n_lanes: usize,
@@ -19,13 +19,18 @@ pub struct Tile<T> {
 }
 
 impl<T: Lane> Tile<T> {
+    /// A tile for images of `shape`, without images.
     pub fn new(shape: ImageShape, n_lanes: usize) -> Self {
         let values = Buffer::zeros(shape.n_values() * n_lanes);
         Self { n_lanes, n_images: 0, first: 0, values }
     }
 
-    /// Puts images `first..` in, each `[C, H, W]`, as many as there are (one at least) or fit. Lanes to
-    /// spare repeat the last one; [`Tile::n_images`] says how many count.
+    /// Fills the tile with `images`, `[n, C, H, W]`, as many as fit; `first` is the number of the first one. Further
+    /// lanes repeat the last image and do not count for [`Tile::n_images`].
+    ///
+    /// # Panics
+    ///
+    /// If there is no image.
     pub fn fill<V: Copy>(
         &mut self,
         shape: ImageShape,
@@ -36,7 +41,7 @@ impl<T: Lane> Tile<T> {
         self.fill_pixels(shape, first, images, 0..shape.n_pixels(), value);
     }
 
-    /// The same of some pixels only; the others keep what they held.
+    /// Like [`Tile::fill`] for some pixels only; the others keep their values.
     pub fn fill_pixels<V: Copy>(
         &mut self,
         shape: ImageShape,
@@ -65,7 +70,7 @@ impl<T: Lane> Tile<T> {
         }
     }
 
-    /// Lanes that count.
+    /// Number of images.
     pub fn n_images(&self) -> usize {
         self.n_images
     }
