@@ -1,4 +1,4 @@
-//! Which training images come next: endless epochs in a seeded order that can be resumed exactly.
+//! The order of training images: endless epochs in a seeded order that can be resumed exactly.
 //!
 //! The order of epoch `e` is a Fisher-Yates shuffle from `stream(seed, DataOrder, e)`, so the place in
 //! the sequence is one number: the images served so far. A batch may straddle two epochs; none is
@@ -20,7 +20,9 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Panics if there is nothing to serve: settings are checked before.
+    /// # Panics
+    ///
+    /// If there are no images or batches are empty; settings are checked before.
     pub fn new(n_images: usize, batch: usize, seed: u64) -> Self {
         assert!(n_images > 0 && batch > 0, "batches of {batch} from {n_images} images");
         Self { n_images, batch, seed, position: 0, epoch: 0, order: order(n_images, seed, 0) }

@@ -6,10 +6,10 @@
 //! ```
 //!
 //! A path names the directory with the training files, the archive that it came in (tar, gzipped or not), or one file.
-//! Directory and archive: `data_batch_N.bin` or `train.bin`, in the order of their names; what looks like one of these
-//! and is none is left out, which the notices say. Files do not say which of the two sets they are; their lengths do,
-//! and labels in range are what shows that a file is CIFAR at all. Both sets at once, or one batch twice, are refused.
-//! The Python version is pickled code, which the lab does not run.
+//! In directories and archives `data_batch_N.bin` or `train.bin` are read, in the order of their names; files with
+//! similar names are skipped with a notice. The set of a file is recognised by its length, and labels in range show
+//! that it is CIFAR at all. Both sets at once, or one batch twice, are errors. The Python version is pickled code,
+//! which the lab does not run.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -26,15 +26,15 @@ use super::packed::{self, Member, wrong_kind};
 use super::set::Dataset;
 use crate::image::ImageShape;
 
-/// Of all images.
+/// Side of all images, pixels.
 pub const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
-/// Files of CIFAR-10's training images.
+/// Number of training files of CIFAR-10.
 const BATCHES: usize = 5;
 /// Images in each of them.
 const BATCH_IMAGES: usize = 10_000;
 
-/// Which of the two a file is of.
+/// The set that a file belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cifar {
     Ten,
@@ -60,7 +60,8 @@ impl Cifar {
 /// Reads all training images that `path` names, with their classes (CIFAR-100: the fine ones).
 ///
 /// # Errors
-/// What is neither of the sets, by what it is instead, and archives and directories that hold too much.
+///
+/// If the path holds neither of the sets (the error names the kind of file), both of them, or a batch twice.
 pub fn read(name: &str, path: &Path) -> Result<Dataset, DatasetError> {
     let Found { files, mut notices, is_whole_set, was_packed } = find(path)?;
     refuse_twice(path, &files)?;
@@ -167,7 +168,7 @@ fn is_lookalike(path: &Path) -> bool {
     !is_training_file(path) && !is_other && (name.contains("batch") || name.contains("train"))
 }
 
-/// Those of `names` that look like training files and are none.
+/// Those of `names` that look like training files but are not.
 fn left_out(path: &Path, names: &[PathBuf]) -> Vec<String> {
     let names: Vec<&str> =
         names.iter().filter(|path| is_lookalike(path)).map(|path| file_name(path)).collect();
@@ -182,7 +183,7 @@ fn left_out(path: &Path, names: &[PathBuf]) -> Vec<String> {
     }
 }
 
-/// The error for a file that is of some other kind.
+/// The error for a file of another kind.
 fn by_kind(file: &Member, was_packed: bool) -> Option<DatasetError> {
     let is_known = !matches!(FileKind::of(&file.bytes), FileKind::Unknown(_));
     is_known.then(|| wrong_kind(&file.path, &file.bytes, was_packed, "CIFAR's binary version"))
@@ -207,7 +208,7 @@ fn no_cifar(path: &Path, names: &[PathBuf]) -> DatasetError {
     DatasetError::NoCifar { path: path.to_owned(), found }
 }
 
-/// Batches of CIFAR-10 that should be there: between those that are, or behind them where they are the original ones.
+/// Missing batches of CIFAR-10: between the present ones, or after them if these are the original ones.
 fn missing(path: &Path, files: &[Member]) -> Option<String> {
     let numbers: BTreeSet<usize> =
         files.iter().filter_map(|file| number(&file.path)?.parse().ok()).collect();

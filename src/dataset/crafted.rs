@@ -9,7 +9,7 @@
 //! ```
 //!
 //! so that with wrap-around the free distance between neighbours is `size / slots - glyph` or more.
-//! Whether that suits a network's receptive field is the business of whoever pairs the two.
+//! Whether that suits the receptive field of a network is not checked here.
 
 use std::collections::HashSet;
 
@@ -23,7 +23,7 @@ use super::shapes::{GLYPHS, HANDED, HUES, Shape, draw};
 use crate::image::{ImageShape, to_byte};
 use crate::random::{Purpose, stream};
 
-/// A crafted set: what to draw, how many images, which seed.
+/// A crafted set: what to draw, the number of images, the rng seed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CraftedSet {
     pub kind: CraftedKind,
@@ -62,7 +62,7 @@ impl Default for Glyphs {
 }
 
 /// In each of `slots` rows two glyphs, the right one the left one's mirror image; every glyph draws
-/// its own hue, so that only the shape is told by the other side.
+/// its own hue, so that the other side determines only the shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mirror {
     pub size: usize,

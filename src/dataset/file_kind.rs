@@ -1,4 +1,4 @@
-//! What kind of file some bytes are, for the errors of every reader: a file of the wrong kind is called by its name.
+//! Detection of file kinds from their bytes, for error messages of readers about files of the wrong kind.
 //!
 //! Formats of machine learning and the ways in which a download goes wrong are recognised here; archives, pictures,
 //! documents, sound and films by the crate `infer`. Nothing is decoded, and a guess never decides how a file is read,
@@ -100,7 +100,7 @@ const KNOWN: [(&str, &str); 30] = [
     ("wav", "a WAV recording"),
 ];
 
-/// How much of a file is looked at, other than for zeros.
+/// Bytes of a file that are examined, other than for zeros.
 const LOOKED_AT: usize = 8 << 10;
 
 impl FileKind {
@@ -141,7 +141,7 @@ impl FileKind {
         }
     }
 
-    /// What to do about a file of this kind where another was needed.
+    /// Advice to the user about a file of this kind where another was needed.
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Empty | Self::Zeros => "fetch it again",

@@ -1,11 +1,11 @@
 //! Folders of PNG and JPEG images, as torchvision's `ImageFolder` has them: below sub-folders, each a class, or all in
 //! one.
 //!
-//! Of every image the square in its middle is taken and resized with a triangle filter that widens when images shrink
-//! (antialiasing, as PIL's bilinear does). Images come in the order of their names; transparency is ignored; where every
-//! image is grey there is one channel.
+//! Images are centre-cropped to squares and resized with a triangle filter that widens when images shrink (antialiasing,
+//! as PIL's bilinear filter). They are ordered by name; transparency is ignored; if every image is grey there is one
+//! channel.
 //!
-//! Everything that is no image of the set is counted (`survey.rs`) and comes with the data set as its notices.
+//! Everything that is not an image of the set is counted (`survey.rs`) and reported in the notices of the data set.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,21 +23,22 @@ use crate::image::ImageShape;
 /// Labels are bytes.
 const CLASSES_MAX: usize = 256;
 
-/// The images' files and, below sub-folders, their classes in the order of the sub-folders' names.
+/// The files of the images and, below sub-folders, their classes in the order of the names of the sub-folders.
 pub struct Folder {
     files: Vec<PathBuf>,
     labels: Option<Vec<u8>>,
     notices: Vec<String>,
-    /// Folders that cannot be looked into.
+    /// Folders that cannot be read.
     failures: Vec<(PathBuf, String)>,
 }
 
 impl Folder {
-    /// Lists images without decoding them. Where there are images both in the folder and below sub-folders, those are
-    /// taken that are more.
+    /// Lists images without decoding them. If there are images both in the folder and below sub-folders, the larger
+    /// group is taken.
     ///
     /// # Errors
-    /// A folder that cannot be listed, or that has no images.
+    ///
+    /// If the folder cannot be listed or has no images.
     pub fn list(path: &Path) -> Result<Self, DatasetError> {
         let failed = |source| DatasetError::Read { path: path.to_owned(), source };
         let mut survey = Survey::new(path);
@@ -108,10 +109,11 @@ impl Folder {
         self.files.len()
     }
 
-    /// Opens the images of those numbers as squares of `size` pixels.
+    /// Opens the images of these numbers as squares of `size` pixels.
     ///
     /// # Errors
-    /// All images that cannot be used, at once.
+    ///
+    /// If images cannot be used; the error names all of them.
     pub fn open(&self, name: &str, chosen: &[usize], size: usize) -> Result<Dataset, DatasetError> {
         let read = |&i: &usize| picture::read(&self.files[i], size).map_err(|reason| (i, reason));
         let read: Vec<Result<Picture, (usize, String)>> = chosen.par_iter().map(read).collect();
@@ -138,7 +140,7 @@ impl Folder {
     }
 }
 
-/// Names of folders that hold a part of a set for a purpose, in lower case.
+/// Names of folders that hold a split of a set, in lower case.
 const SPLITS: [&str; 10] = [
     "train",
     "training",
@@ -152,7 +154,7 @@ const SPLITS: [&str; 10] = [
     "holdout",
 ];
 
-/// A notice where all classes are called like parts of a set, two or more, of which one is usually to be left out.
+/// A notice if all classes, at least two, have names of splits, of which one is usually held out.
 fn splits(classes: &[(PathBuf, Vec<PathBuf>)]) -> Option<String> {
     let names: Vec<String> = classes
         .iter()
@@ -168,13 +170,13 @@ fn splits(classes: &[(PathBuf, Vec<PathBuf>)]) -> Option<String> {
     })
 }
 
-/// Each image's class; `None` if there are too many classes.
+/// The class of each image; `None` if there are too many classes.
 fn labels(classes: &[(PathBuf, Vec<PathBuf>)]) -> Option<Vec<u8>> {
     let of = |(class, (_, images)): (usize, &(PathBuf, Vec<_>))| vec![class as u8; images.len()];
     (classes.len() <= CLASSES_MAX).then(|| classes.iter().enumerate().flat_map(of).collect())
 }
 
-/// What images lose by becoming squares of bytes.
+/// Notices about what images lose by becoming squares of bytes.
 fn given_up(pictures: &[Picture]) -> Vec<String> {
     let all = pictures.len();
     let count = |is: fn(&Picture) -> bool| pictures.iter().filter(|picture| is(picture)).count();

@@ -22,11 +22,11 @@ use super::packed::{self, Unpacked, wrong_kind};
 pub struct Idx {
     pub sizes: Vec<usize>,
     pub bytes: Bytes,
-    /// What was left out of the file.
+    /// Notices about skipped parts of the file.
     pub notices: Vec<String>,
 }
 
-/// What a file is read for, which says how many dimensions it must have.
+/// The purpose of a file, which determines the number of its dimensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     Images,
@@ -48,7 +48,7 @@ impl Purpose {
         }
     }
 
-    /// What to do about a file of other dimensions.
+    /// Advice to the user about a file of other dimensions.
     fn advice(self, n_found: usize) -> &'static str {
         match (self, n_found) {
             (Self::Images, 1) => "this is a file of labels: name the one of images in dataset.path",
@@ -66,7 +66,7 @@ impl Purpose {
 /// The unsigned byte among the types of an IDX file.
 const UNSIGNED_BYTE: u8 = 8;
 
-/// What the third byte of a file says about its values.
+/// The value type that the third byte of a file stands for.
 fn type_in_words(code: u8) -> Option<&'static str> {
     Some(match code {
         UNSIGNED_BYTE => "unsigned bytes",
@@ -82,7 +82,8 @@ fn type_in_words(code: u8) -> Option<&'static str> {
 /// Reads a file of unsigned bytes.
 ///
 /// # Errors
-/// Whatever is no such file, by what it is instead, and one whose length is not what its header says.
+///
+/// If the file is of another kind, which the error names, or its length differs from that in its header.
 pub fn read(path: &Path, purpose: Purpose) -> Result<Idx, DatasetError> {
     parse(packed::read_promised(path, &promised)?, purpose, path)
 }

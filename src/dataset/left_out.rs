@@ -1,9 +1,9 @@
-//! What a reader leaves out, counted by reason, so that it can be said.
+//! Counts of skipped files by reason, for notices.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// What a file is that is not among the images.
+/// The kind of a file that is not one of the images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A PNG or JPEG image by its content, but not by the ending of its name.
@@ -38,7 +38,7 @@ impl LeftOut {
         self.by_kind.entry(reason).or_default().entry(kind).or_insert((0, path)).0 += 1;
     }
 
-    /// A sentence a reason.
+    /// One sentence per reason.
     pub fn notices(&self) -> Vec<String> {
         let reasons = self.by_reason.iter().map(|(reason, (n, first))| {
             format!("left out: {n} {} ('{}'{})", of_number(reason, *n), first.display(), more(*n))
@@ -66,7 +66,7 @@ fn of_number(reason: &str, n: usize) -> String {
     }
 }
 
-/// What reasons are about.
+/// The subjects of reasons.
 const NOUNS: [&str; 4] = ["images", "files", "links", "folders"];
 
 fn more(n: usize) -> &'static str {

@@ -1,4 +1,4 @@
-//! Names that systems and archivers leave among people's files: they are passed over without a word.
+//! Files that operating systems and archivers create beside those of users; they are skipped silently.
 
 use std::path::{Component, Path};
 

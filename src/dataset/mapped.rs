@@ -1,11 +1,11 @@
-//! Files as bytes that nobody changes: small ones are read, large ones copied and mapped, so that a data set may be
-//! larger than memory.
+//! Files as constant bytes: small files are read, large ones are copied and mapped, so that a data set may be larger
+//! than memory.
 //!
-//! A map of a user's own file would be unsound: whoever writes to the file changes bytes that Rust takes for constant,
-//! and whoever cuts it short ends this process at the next look. So what does not fit [`in_memory_max`] is copied into
-//! a file without a name, which this process alone has, and the copy is mapped: pages come from the disk when they are
-//! looked at and go again when the system needs their room. The copy costs as much disk as the file while the process
-//! lives (none where the file system shares blocks, as btrfs and xfs do) and is gone with it.
+//! Mapping a user's file would be unsound: another process that writes to the file would change bytes that Rust takes
+//! for constant, and one that truncates it would crash this process. A file that exceeds [`in_memory_max`] is therefore
+//! copied into an unnamed file, which only this process has, and the copy is mapped: pages are read from the disk on
+//! access and dropped when the system needs memory. The copy takes as much disk as the file (none on file systems that
+//! share blocks, such as btrfs and xfs) and is deleted when the process ends.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -16,12 +16,12 @@ use bytes::Bytes;
 use memmap2::Mmap;
 use sysinfo::System;
 
-/// The bytes of a file, as they were while they were read, or of a pipe until its other end is closed.
+/// The bytes of a file, or of a pipe until its other end is closed.
 ///
 /// # Errors
 ///
-/// Directories and devices; what the system says of reading; a pipe that does not end within [`in_memory_max`]; no room
-/// for a copy.
+/// If the path is a directory or a device, reading fails, a pipe is longer than [`in_memory_max`], or there is no room
+/// for the copy.
 pub fn read(path: &Path) -> io::Result<Bytes> {
     let kind = fs::metadata(path)?.file_type();
     if kind.is_dir() || kind.is_block_device() || kind.is_char_device() {
@@ -30,18 +30,18 @@ pub fn read(path: &Path) -> io::Result<Bytes> {
     read_within(File::open(path)?, path, in_memory_max())
 }
 
-/// The bytes of a plain file: to wait for a pipe that nobody writes to would be to wait for ever.
+/// The bytes of a plain file. Pipes are refused, because reading one without a writer would block for ever.
 pub fn read_regular(path: &Path) -> io::Result<Bytes> {
     read_within(open_regular(path)?, path, in_memory_max())
 }
 
-/// Opens a plain file, and nothing else.
+/// Opens a plain file; refuses anything else.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let kind = fs::metadata(path)?.file_type();
     if kind.is_file() { File::open(path) } else { Err(not_a_file(kind)) }
 }
 
-/// What an entry of a directory is that is neither a file nor a directory.
+/// The kind of a directory entry that is neither a file nor a directory.
 pub fn special_kind(kind: fs::FileType) -> &'static str {
     match kind {
         kind if kind.is_fifo() => "a pipe",
@@ -56,12 +56,12 @@ fn not_a_file(kind: fs::FileType) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("it is {words}, not a file"))
 }
 
-/// Bytes of a data set that are held in memory at most: half of what the computer has, or of what a container may use.
+/// Most bytes of a data set that are held in memory: half of the memory of the host, or of the limit of its container.
 pub fn in_memory_max() -> u64 {
     let mut system = System::new();
     system.refresh_memory();
-    let machine = system.total_memory();
-    let limit = system.cgroup_limits().map_or(machine, |limits| limits.total_memory.min(machine));
+    let host = system.total_memory();
+    let limit = system.cgroup_limits().map_or(host, |limits| limits.total_memory.min(host));
     // A system that does not tell can surely hold a gigabyte.
     if limit == 0 { 1 << 30 } else { limit / 2 }
 }

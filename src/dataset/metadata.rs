@@ -1,5 +1,4 @@
-//! What PNG and JPEG files say beside their pixels that this lab ignores: how to turn them, and that there are more
-//! images.
+//! Metadata of PNG and JPEG files that the lab ignores: the orientation, and the number of further images.
 //!
 //! ```text
 //! JPEG: APP1 'Exif' and a TIFF header: tag 0x0112 is the orientation, 1 for upright
@@ -7,10 +6,10 @@
 //! PNG:  chunk eXIf, the same TIFF header; chunk acTL, the frames of an animation
 //! ```
 
-/// What is ignored of a file.
+/// Ignored metadata of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
-    /// Viewers turn or mirror it.
+    /// An orientation other than upright.
     pub is_turned: bool,
     /// It holds further frames or pictures.
     pub has_more: bool,
@@ -72,7 +71,7 @@ fn is_turned(tiff: &[u8]) -> bool {
     tag(tiff, ORIENTATION).is_some_and(|value| (2..=8).contains(&value))
 }
 
-/// The number that a tag of a TIFF header's first directory has.
+/// The number of a tag in the first directory of a TIFF header.
 fn tag(tiff: &[u8], wanted: u16) -> Option<u32> {
     let is_little = match tiff.get(..4)? {
         b"II*\0" => true,

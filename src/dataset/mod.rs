@@ -1,8 +1,8 @@
 //! Training images: crafted sets that come with a rule, and files of real images.
 //!
-//! A [`Dataset`] holds bytes, because every source we read is 8-bit: compact (60,000 images of 32x32
-//! are 61 MB) and exact in whatever precision a machine computes. Bytes map to [-1, 1] by
-//! `b / 127.5 - 1` ([`crate::image::from_byte`]). Nothing in here knows about noise or networks.
+//! A [`Dataset`] holds bytes, because all sources are 8-bit: compact (60,000 images of 32x32 are 61 MB) and exact in
+//! any precision of a score machine. Bytes map to [-1, 1] by `b / 127.5 - 1` ([`crate::image::from_byte`]). The code
+//! here does not depend on noise or networks.
 
 mod set;
 pub mod shapes;

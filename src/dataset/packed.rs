@@ -1,9 +1,9 @@
-//! Gzip files and tar archives as bytes, with nothing lost in silence.
+//! Reading of gzip files and tar archives; nothing is skipped silently.
 //!
-//! As gunzip does, members that follow each other are joined and zeros behind the last one are padding. Other bytes
-//! there are left out, which the data set's notices say. What breaks off or fails its checksum is refused.
+//! As in gunzip, consecutive members are joined and zeros after the last one are padding. Other bytes there are skipped
+//! with a notice of the data set. Truncated files and wrong checksums are errors.
 //!
-//! A small file may unpack to any size: of an IDX file no more is kept than its header promises, and of anything no more
+//! A small file may unpack to any size: no more is kept of an IDX file than its header promises, and of any file no more
 //! than memory should hold.
 
 use std::io::{self, Read};
@@ -18,10 +18,10 @@ use super::file_kind::{FileKind, GZIP_MAGIC, is_tar};
 use super::litter::lies_in_litter;
 use super::mapped;
 
-/// Bytes of trailing garbage that are shown.
+/// Bytes of trailing garbage that a notice shows.
 const SHOWN: usize = 8;
 
-/// What a file holds once it is unpacked, and what is to be said of it.
+/// The unpacked bytes of a file, and notices about it.
 #[derive(Debug, PartialEq)]
 pub struct Unpacked {
     pub bytes: Bytes,
@@ -104,7 +104,7 @@ fn unpack(
     Ok(Unpacked { bytes: plain.into(), n_more, was_packed: true, notices })
 }
 
-/// The first bytes of a file, unpacked as far as they can be; for a guess at what it is.
+/// The first bytes of a file, unpacked as far as possible, to detect its kind.
 pub fn start(path: &Path) -> Option<Vec<u8>> {
     const LENGTH: u64 = 512;
     let mut packed = Vec::new();
@@ -129,7 +129,7 @@ pub struct Member {
 /// Bytes of a tar archive's blocks: headers, and what data are filled up to.
 const BLOCK: usize = 512;
 
-/// The files of a tar archive in their order, without hidden ones and litter, and what is to be said of them.
+/// The files of a tar archive in their order, without hidden ones and litter, and notices about them.
 ///
 /// Two blocks of zeros end an archive, and most programs stop there. Archives that were joined go on behind them, and
 /// so does one with a hole: reading goes on as long as headers follow, which is said. What follows and is no header is

@@ -1,8 +1,8 @@
-//! One PNG or JPEG file as a square of bytes; files that are not whole are refused.
+//! One PNG or JPEG file as a square of bytes; incomplete files are errors.
 //!
-//! Decoders make a picture of whatever is left of a cut JPEG and leave the rest grey. Therefore the end of a file is
-//! looked for first (EOI in JPEG, IEND in PNG), JPEG data are decoded strictly, and their codes counted once more
-//! (`jpeg.rs`). A PNG is protected by the checksums of its chunks.
+//! Decoders return a picture of a truncated JPEG with the rest grey. Therefore the end of a file is searched first (EOI
+//! in JPEG, IEND in PNG), JPEG data are decoded strictly, and their codes are counted in addition (`jpeg.rs`). A PNG is
+//! protected by the checksums of its chunks.
 
 use std::fs;
 use std::io::Cursor;
@@ -30,7 +30,7 @@ const DECODED_MAX: u64 = 512 << 20;
 const PNG_RATIO: u64 = 1 << 15;
 const JPEG_RATIO: u64 = 1 << 11;
 
-/// An image's square, and what was given up for it.
+/// The square of an image, and what was discarded for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
     /// `[3, size, size]`.
@@ -41,14 +41,15 @@ pub struct Picture {
     pub was_transparent: bool,
     /// It has 16 bits a channel.
     pub was_deep: bool,
-    /// What else the file says.
+    /// Ignored metadata.
     pub metadata: Metadata,
 }
 
-/// Reads the square in the middle of an image, resized to `size` pixels a side.
+/// Reads the centre square of an image, resized to `size` pixels a side.
 ///
 /// # Errors
-/// Why the file cannot be used, in words that follow its name in brackets.
+///
+/// The reason why the file cannot be used, as words that follow its name in brackets.
 pub fn read(path: &Path, size: usize) -> Result<Picture, String> {
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
     let (image, metadata) = match FileKind::of(&bytes) {

@@ -3,7 +3,7 @@
 //! Convention: half-pixel centres (`align_corners = false`), the two nearest pixels per axis, edges
 //! repeated, **no antialiasing**: `source = (i + 0.5) * from / to - 0.5`. This is what
 //! `torch.nn.functional.interpolate(mode="bilinear")` does, and what `torchvision.transforms.Resize`
-//! does to tensors with `antialias=False`; on PIL images torchvision antialiases whatever it is told,
+//! does to tensors with `antialias=False`; on PIL images torchvision always antialiases,
 //! so shrunk images differ from such pipelines. Results are rounded to the nearest byte.
 
 /// Resizes one `height * width` plane to `size * size`.

@@ -1,7 +1,7 @@
-//! What all images of a crafted set have in common, as plain data for the judge.
+//! The rule that all images of a crafted set obey, as plain data for the judge.
 //!
-//! The rule says which local features exist (templates) and what must hold across the image. It does
-//! not judge: see [`crate::analysis::consistency`].
+//! The rule defines which local features exist (templates) and what must hold across the image. For judging see
+//! [`crate::analysis::consistency`].
 
 use super::shapes::Shape;
 

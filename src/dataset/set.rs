@@ -1,4 +1,4 @@
-//! The set of images itself: bytes, one shape, perhaps labels, perhaps a rule.
+//! A set of images: bytes of one shape, optionally with labels and a rule.
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use crate::image::{ImageBatch, ImageShape, from_byte};
 /// A set of equally shaped 8-bit images.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// What it is called in captions and reports.
+    /// The name in captions and reports.
     pub name: String,
     shape: ImageShape,
     pixels: Bytes,
@@ -46,12 +46,12 @@ impl Dataset {
         self
     }
 
-    /// What was left out of the files that the images come from, or looks wrong in them: a sentence each, for people.
+    /// Notices for users about what was left out of the files of the images or looks wrong in them, a sentence each.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }
 
-    /// What the images have in common, for crafted sets.
+    /// The rule of a crafted set.
     pub fn rule(&self) -> Option<&Rule> {
         self.rule.as_ref()
     }
@@ -74,7 +74,7 @@ impl Dataset {
         &self.pixels
     }
 
-    /// The same to be kept: shared, not copied.
+    /// All pixels, `[N, C, H, W]`, shared and not copied.
     pub fn shared_pixels(&self) -> Bytes {
         self.pixels.clone()
     }
@@ -97,7 +97,7 @@ impl Dataset {
         ImageBatch::new(self.shape, bytes.iter().map(|&b| from_byte(b)).collect())
     }
 
-    /// The first `n` images (all, if there are fewer), as a set of their own that shares their pixels.
+    /// A set of the first `n` images (all, if there are fewer) that shares their pixels.
     pub fn first(&self, n: usize) -> Self {
         let n = n.min(self.len());
         Self {
@@ -110,7 +110,7 @@ impl Dataset {
         }
     }
 
-    /// The named images in that order, as a set of their own with the same name and rule.
+    /// A set of the images at these indices, in that order, with the same name and rule.
     pub fn select(&self, indices: &[usize]) -> Self {
         Self {
             name: self.name.clone(),

@@ -1,4 +1,4 @@
-//! Where a data set comes from, and the one way to open it.
+//! The sources of data sets, and the function that opens them.
 
 use std::path::{Path, PathBuf};
 
@@ -25,8 +25,12 @@ pub enum DatasetSource {
     Folder { path: PathBuf, size: usize },
 }
 
-/// Opens `source`. A `limit` below the number of images takes a random subset by `subset_seed`, in the
-/// source's order: some copies of MNIST are sorted by class, so the first images are no sample.
+/// Opens `source`. A `limit` below the number of images takes a random subset by the rng seed `subset_seed`, in the
+/// order of the source: some copies of MNIST are sorted by class, so the first images are no sample.
+///
+/// # Errors
+///
+/// If the source cannot be read or a setting is out of range.
 pub fn open(
     name: &str,
     source: &DatasetSource,
@@ -76,10 +80,10 @@ pub fn open(
     Ok(dataset.with_notices(notices))
 }
 
-/// Values of an image that differ by so little are taken for one.
+/// Values of an image that differ by no more than this are taken as equal.
 const NEARLY: u8 = 7;
 
-/// A notice where there is nothing to learn: images of one brightness, all of them or each by itself.
+/// A notice if there is nothing to learn: all images have one brightness, or each of them has.
 fn monotony(dataset: &Dataset) -> Option<String> {
     let range = |values: &[u8]| {
         values.iter().fold((u8::MAX, u8::MIN), |(low, high), &v| (low.min(v), high.max(v)))

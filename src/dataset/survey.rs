@@ -1,8 +1,8 @@
-//! The look at a folder of images: which files and sub-folders there are, and what is none of them.
+//! Survey of a folder of images: its files, its sub-folders, and everything else.
 //!
-//! Hidden entries and litter ([`super::litter`]) are passed over without a word, everything else is counted by what it
-//! is ([`LeftOut`]). Nothing is opened that could block (pipes, devices), and no link is followed below class folders,
-//! so that a look ends wherever links lead.
+//! Hidden entries and litter ([`super::litter`]) are skipped silently, everything else that is not an image is counted
+//! by kind ([`LeftOut`]). Nothing is opened that could block (pipes, devices), and links below class folders are not
+//! followed, so that a survey always ends.
 
 use std::fs;
 use std::io::{self, Read};
@@ -13,23 +13,23 @@ use super::left_out::{Kind, LeftOut};
 use super::litter::is_litter;
 use super::mapped::special_kind;
 
-/// Entries below class folders that are looked at in order to count images there.
+/// Most entries below class folders that are examined to count images there.
 const DEEPER_MAX: usize = 100_000;
-/// How much of a file that is not called an image is read to see whether it is one.
+/// Bytes of a file without the name of an image that are read to see whether it is one.
 const SNIFFED: u64 = 1 << 10;
 
-/// A folder's images and sub-folders, by name.
+/// The images and sub-folders of a folder, by name.
 #[derive(Default)]
 pub struct Listed {
     pub images: Vec<PathBuf>,
     pub folders: Vec<PathBuf>,
 }
 
-/// The look at a folder and its sub-folders.
+/// The survey of a folder and its sub-folders.
 pub struct Survey<'a> {
     root: &'a Path,
     pub left_out: LeftOut,
-    /// Entries that cannot be looked at.
+    /// Entries that cannot be read.
     pub failures: Vec<(PathBuf, String)>,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Survey<'a> {
         path.strip_prefix(self.root).unwrap_or(path).to_owned()
     }
 
-    /// The images of a class folder; `None` if it cannot be looked into. What lies deeper is counted.
+    /// The images of a class folder; `None` if it cannot be read. Images further below are counted.
     pub fn class(&mut self, folder: &Path) -> Option<Vec<PathBuf>> {
         match self.listed(folder) {
             Ok(Listed { images, folders }) => {
@@ -59,7 +59,7 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// A folder's images and sub-folders; what is neither is counted.
+    /// The images and sub-folders of a folder; everything else is counted.
     pub fn listed(&mut self, folder: &Path) -> io::Result<Listed> {
         let mut found = Listed::default();
         for path in entries(folder)? {
@@ -116,7 +116,7 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// A folder's entries by name, but for hidden ones and litter.
+/// The entries of a folder by name, without hidden ones and litter.
 fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -137,7 +137,7 @@ fn is_image(path: &Path) -> bool {
     ["png", "jpg", "jpeg"].contains(&ending(path).as_str())
 }
 
-/// What a file is that is not called an image, by its content and else by its ending.
+/// The kind of a file without the name of an image, by its content or else by its extension.
 fn kind_of_file(path: &Path) -> Kind {
     let mut start = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(SNIFFED).read_to_end(&mut start));
@@ -154,7 +154,7 @@ fn kind_of_file(path: &Path) -> Kind {
     }
 }
 
-/// Endings of images that the lab does not read.
+/// Extensions of images that the lab does not read.
 const UNREAD: [&str; 31] = [
     "gif", "bmp", "webp", "tif", "tiff", "npy", "npz", "pgm", "ppm", "pbm", "pnm", "pfm", "tga",
     "ico", "heic", "heif", "avif", "jxl", "jp2", "j2k", "svg", "psd", "exr", "hdr", "dcm", "dng",

@@ -49,7 +49,7 @@ pub enum Mode {
 pub struct AttentionRecord {
     /// Maps [B, heads, P, P].
     pub maps: Option<Tensor>,
-    /// What [`attention_figures`] returns, [B, heads, 4, P]; softmax attention on the CPU only.
+    /// The statistics of [`attention_figures`], `[B, heads, 4, P]`; softmax attention on the CPU only.
     pub figures: Option<Tensor>,
 }
 

@@ -15,12 +15,12 @@
 //! The CPU always uses doubles, because weights of many crops are added up. GPUs index crops by their centres, where
 //! crops are the patches of `ls`.
 
-use pulp::{Arch, Simd, WithSimd, bytemuck};
+use pulp::{Simd, bytemuck};
 
 use super::kernels::all_images::AllImages;
 use super::kernels::boxes::squares;
 use super::kernels::posterior::{Posterior, Row};
-use super::kernels::tile::Tile;
+use super::kernels::tile::{Tile, TileSums, add_tile};
 use super::kernels::windows::{LineSums, RowSums};
 use super::passes::Merge;
 use super::weights::Accumulator;
@@ -65,7 +65,6 @@ impl Crops {
 
     #[inline(always)]
     fn measure<S: Simd>(&mut self, simd: S, tile: &Tile<f64>) {
-        assert_eq!(self.n_lanes, f64::n_lanes::<S>(), "tiles of this machine's vectors");
         let ImageShape { channels, height, width } = self.shape;
         let line = f64::vectors_mut::<S>(&mut self.line);
         let mut rows = f64::vectors_mut::<S>(&mut self.distances).chunks_exact_mut(self.grid.width);
@@ -110,7 +109,7 @@ impl CropPosteriors {
 
     /// Adds the images of a tile.
     pub fn add_tile(&mut self, tile: &Tile<f64>) {
-        Arch::new().dispatch(First { pass: self, tile });
+        add_tile(self, tile);
         self.posterior.added(1);
     }
 
@@ -120,24 +119,16 @@ impl CropPosteriors {
     }
 }
 
-struct First<'a> {
-    pass: &'a mut CropPosteriors,
-    tile: &'a Tile<f64>,
-}
-
-impl WithSimd for First<'_> {
-    type Output = ();
-
+impl TileSums<f64> for CropPosteriors {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { pass, tile } = self;
-        pass.crops.measure(simd, tile);
-        let width = pass.crops.grid.width;
-        let distances = f64::vectors::<S>(&pass.crops.distances);
+    fn add<S: Simd>(&mut self, simd: S, tile: &Tile<f64>) {
+        self.crops.measure(simd, tile);
+        let width = self.crops.grid.width;
+        let distances = f64::vectors::<S>(&self.crops.distances);
         for (training_row, distances) in distances.chunks_exact(width).enumerate() {
             let query_pixel = training_row * width;
             let row = Row { query_pixel, training_row, ..Row::of_tile(tile) };
-            pass.posterior.add_row::<S, 1>(simd, row, distances, distances);
+            self.posterior.add_row::<S, 1>(simd, row, distances, distances);
         }
     }
 }
@@ -202,7 +193,7 @@ impl<'a> Composite<'a> {
 
     /// Adds the images of a tile.
     pub fn add_tile(&mut self, tile: &Tile<f64>) {
-        Arch::new().dispatch(Second { pass: self, tile });
+        add_tile(self, tile);
     }
 
     /// The sums over all added images.
@@ -220,7 +211,9 @@ impl<'a> Composite<'a> {
             top: self.top,
         }
     }
+}
 
+impl TileSums<f64> for Composite<'_> {
     #[inline(always)]
     fn add<S: Simd>(&mut self, simd: S, tile: &Tile<f64>) {
         self.crops.measure(simd, tile);
@@ -293,20 +286,6 @@ fn note_top(top: &mut (f64, u32), weights: &[f64], first_image: usize) {
         if weight > top.0 {
             *top = (weight, (first_image + lane) as u32);
         }
-    }
-}
-
-struct Second<'b, 'a> {
-    pass: &'b mut Composite<'a>,
-    tile: &'b Tile<f64>,
-}
-
-impl WithSimd for Second<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.pass.add(simd, self.tile);
     }
 }
 

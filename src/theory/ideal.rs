@@ -20,7 +20,7 @@ use super::estimate::Estimate;
 use super::kernels::all_images::AllImages;
 use super::kernels::boxes::{squares, twice_over};
 use super::kernels::posterior::{Posterior, Row};
-use super::kernels::tile::Tile;
+use super::kernels::tile::{Tile, TileSums, add_tile};
 use super::pixels::ImagePixels;
 use super::weights::Accumulator;
 use crate::diffusion::Provenance;
@@ -70,7 +70,7 @@ impl WholeSums {
 
     /// Adds the images of a tile.
     pub fn add_tile(&mut self, tile: &Tile<f64>) {
-        Arch::new().dispatch(AddTile { sums: self, tile });
+        add_tile(self, tile);
         self.posterior.added(if self.shifts { self.shape.n_pixels() } else { 1 });
     }
 
@@ -95,30 +95,6 @@ impl WholeSums {
             .map(|at| all.sums[at % n_pixels * channels + at / n_pixels])
             .collect();
         all
-    }
-
-    #[inline(always)]
-    fn add<S: Simd>(&mut self, simd: S, tile: &Tile<f64>) {
-        assert_eq!(self.n_lanes, f64::n_lanes::<S>(), "tiles of this machine's vectors");
-        let ImageShape { channels, height, width } = self.shape;
-        let (n_down, n_along) = if self.shifts { (height, width) } else { (1, 1) };
-        for down in 0..n_down {
-            for along in 0..n_along {
-                let Some(distance) = self.distance(simd, tile, down, along) else { continue };
-                // Query pixel p meets training pixel p + s.
-                let all = f64::vectors::<S>(tile.pixels(0..height * width, channels));
-                let shifted = f64::vectors_mut::<S>(&mut self.shifted);
-                for (p, to) in shifted.chunks_exact_mut(channels).enumerate() {
-                    let (row, column) = ((p / width + down) % height, (p % width + along) % width);
-                    let q = row * width + column;
-                    to.copy_from_slice(&all[q * channels..(q + 1) * channels]);
-                }
-                let pairs = Row::of_tile(tile);
-                let row = Row { training_row: down, training_column: along, ..pairs };
-                let shifted = f64::vectors::<S>(&self.shifted);
-                self.posterior.add_row::<S, 0>(simd, row, &[distance], shifted);
-            }
-        }
     }
 
     #[inline(always)]
@@ -195,17 +171,28 @@ impl WholeSums {
     }
 }
 
-struct AddTile<'a> {
-    sums: &'a mut WholeSums,
-    tile: &'a Tile<f64>,
-}
-
-impl WithSimd for AddTile<'_> {
-    type Output = ();
-
+impl TileSums<f64> for WholeSums {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.sums.add(simd, self.tile);
+    fn add<S: Simd>(&mut self, simd: S, tile: &Tile<f64>) {
+        let ImageShape { channels, height, width } = self.shape;
+        let (n_down, n_along) = if self.shifts { (height, width) } else { (1, 1) };
+        for down in 0..n_down {
+            for along in 0..n_along {
+                let Some(distance) = self.distance(simd, tile, down, along) else { continue };
+                // Query pixel p meets training pixel p + s.
+                let all = f64::vectors::<S>(tile.pixels(0..height * width, channels));
+                let shifted = f64::vectors_mut::<S>(&mut self.shifted);
+                for (p, to) in shifted.chunks_exact_mut(channels).enumerate() {
+                    let (row, column) = ((p / width + down) % height, (p % width + along) % width);
+                    let q = row * width + column;
+                    to.copy_from_slice(&all[q * channels..(q + 1) * channels]);
+                }
+                let pairs = Row::of_tile(tile);
+                let row = Row { training_row: down, training_column: along, ..pairs };
+                let shifted = f64::vectors::<S>(&self.shifted);
+                self.posterior.add_row::<S, 0>(simd, row, &[distance], shifted);
+            }
+        }
     }
 }
 

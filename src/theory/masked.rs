@@ -23,13 +23,13 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use faer::Mat;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Simd;
 
 use super::estimate::Estimate;
 use super::kernels::all_images::AllImages;
 use super::kernels::boxes::squares;
 use super::kernels::posterior::{Posterior, Row};
-use super::kernels::tile::Tile;
+use super::kernels::tile::{Tile, TileSums, add_tile};
 use super::weights::Accumulator;
 use super::wiener::Wiener;
 use crate::diffusion::{NoiseLevel, Provenance};
@@ -161,7 +161,6 @@ pub struct MaskedSums<'a> {
     masks: &'a Masks,
     /// `[H W, C]`.
     x: Vec<f64>,
-    n_lanes: usize,
     /// Each coordinate is one pixel.
     posterior: Posterior<f64, AllImages>,
     squares: Buffer<f64>,
@@ -185,7 +184,6 @@ impl<'a> MaskedSums<'a> {
             shape,
             masks,
             x: (0..d).map(|at| x[at % channels * n_pixels + at / channels]).collect(),
-            n_lanes,
             posterior: Posterior::new(line, n_lanes, logit_scale, n_entries, true),
             squares: Buffer::zeros(d * n_lanes),
             distances: Buffer::zeros(d * n_lanes),
@@ -194,7 +192,7 @@ impl<'a> MaskedSums<'a> {
 
     /// Adds the images of a tile.
     pub fn add_tile(&mut self, tile: &Tile<f64>) {
-        Arch::new().dispatch(AddTile { sums: self, tile });
+        add_tile(self, tile);
         self.posterior.added(1);
     }
 
@@ -202,10 +200,11 @@ impl<'a> MaskedSums<'a> {
     pub fn finish(self) -> Accumulator {
         self.posterior.finish()
     }
+}
 
+impl TileSums<f64> for MaskedSums<'_> {
     #[inline(always)]
     fn add<S: Simd>(&mut self, simd: S, tile: &Tile<f64>) {
-        assert_eq!(self.n_lanes, f64::n_lanes::<S>(), "tiles of this machine's vectors");
         let values = f64::vectors::<S>(tile.pixels(0..self.shape.n_pixels(), self.shape.channels));
         let each = f64::vectors_mut::<S>(&mut self.squares);
         squares::<S, f64, 1>(simd, &self.x, values, 1, each);
@@ -228,20 +227,6 @@ impl<'a> MaskedSums<'a> {
             *distance = f64::plus(simd, f64::plus(simd, a, b), f64::plus(simd, c, d));
         }
         self.posterior.add_row::<S, 1>(simd, Row::of_tile(tile), distances, values);
-    }
-}
-
-struct AddTile<'b, 'a> {
-    sums: &'b mut MaskedSums<'a>,
-    tile: &'b Tile<f64>,
-}
-
-impl WithSimd for AddTile<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.sums.add(simd, self.tile);
     }
 }
 

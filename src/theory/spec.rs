@@ -48,7 +48,7 @@ pub struct AttentionSettings {
 /// Where the attention weights of the attention machine come from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum AttentionSource {
-    /// The network's maps along its own trajectory from the same seed.
+    /// The network's maps along its own trajectory from the same noise seed.
     Trajectory,
     /// The network's maps at the machine's own state.
     Measured,

@@ -40,72 +40,48 @@ impl Layers {
     }
 
     fn layer(&mut self, layer: Layer) {
-        let y = match layer {
-            Layer::Convolve(layer) => {
-                self.convolved(&layer);
-                layer.y
+        let y = layer.output();
+        match layer {
+            Layer::Convolve(layer) => self.convolved(&layer),
+            Layer::Linear { x, weight, bias, .. } => self.linear_gradient((x, y), weight, bias),
+            Layer::GroupNorm { x, gamma, per_group, relu, stats, .. } => {
+                self.group_normed((x, y), gamma, per_group, relu, stats)
             }
-            Layer::Linear { x, weight, bias, y } => {
-                self.linear_gradient((x, y), weight, bias);
-                y
-            }
-            Layer::GroupNorm { x, gamma, per_group, relu, stats, y } => {
-                self.group_normed((x, y), gamma, per_group, relu, stats);
-                y
-            }
-            Layer::PixelNorm { x, inverse, y } => {
-                self.pixel_normed((x, y), inverse);
-                y
-            }
-            Layer::Relu { x, y } => {
+            Layer::PixelNorm { x, inverse, .. } => self.pixel_normed((x, y), inverse),
+            Layer::Relu { x, .. } => {
                 if let Some((dx, adds)) = self.wanted(x) {
                     let (n, dy) = (self.n_values(x), self.gradient(y));
                     let buffers = vec![self.place(y), dy, dx];
                     self.each("relu_gradient", n, buffers, vec![n, usize::from(adds)]);
                 }
-                y
             }
-            Layer::Add { a, b, y } => {
+            Layer::Add { a, b, .. } => {
                 self.pass_on(y, a);
                 self.pass_on(y, b);
-                y
             }
-            Layer::AddPerChannel { x, addend, y } => {
+            Layer::AddPerChannel { x, addend, .. } => {
                 let dy = self.gradient(y);
                 self.folded(x, Some(addend), (dy, 0), None);
-                y
             }
-            Layer::Pool { x, y } => {
-                self.pooled((x, y));
-                y
+            Layer::Pool { x, .. } => self.pooled((x, y)),
+            Layer::Upsample { x, weight, bias, .. } => self.upsampled((x, y), weight, bias),
+            Layer::Join { a, b, .. } => self.joined([a, b], y),
+            Layer::Attend { looking, values, heads, width, sums, .. } => {
+                self.attended((looking, values), (heads, width), sums, y)
             }
-            Layer::Upsample { x, weight, bias, y } => {
-                self.upsampled((x, y), weight, bias);
-                y
-            }
-            Layer::Join { a, b, y } => {
-                self.joined([a, b], y);
-                y
-            }
-            Layer::Attend { looking, values, heads, width, sums, y } => {
-                self.attended((looking, values), (heads, width), sums, y);
-                y
-            }
-            Layer::Mean { x, y } => {
+            Layer::Mean { x, .. } => {
                 let dy = self.gradient(y);
                 if let Some((dx, adds)) = self.wanted(x) {
                     self.mean_into(x, dy, dx, adds);
                 }
-                y
             }
-            Layer::Classes { labels, table, n_classes, y } => {
+            Layer::Classes { labels, table, n_classes, .. } => {
                 let buffers = vec![self.gradient(y), labels, self.gradient_of(table)];
                 let width = self.known[y.0].channels();
                 let numbers = vec![self.batch(), width, n_classes];
                 self.each("classes_gradient", n_classes * width, buffers, numbers);
-                y
             }
-        };
+        }
         self.done(y);
     }
 

@@ -166,6 +166,27 @@ pub(super) enum Layer {
     },
 }
 
+impl Layer {
+    /// The output of the layer.
+    pub fn output(&self) -> Value {
+        match self {
+            Self::Convolve(Convolved { y, .. })
+            | Self::Linear { y, .. }
+            | Self::GroupNorm { y, .. }
+            | Self::PixelNorm { y, .. }
+            | Self::Relu { y, .. }
+            | Self::Add { y, .. }
+            | Self::AddPerChannel { y, .. }
+            | Self::Pool { y, .. }
+            | Self::Upsample { y, .. }
+            | Self::Join { y, .. }
+            | Self::Attend { y, .. }
+            | Self::Mean { y, .. }
+            | Self::Classes { y, .. } => *y,
+        }
+    }
+}
+
 /// The commands of a network for batches of one size, and what its gradient needs.
 pub struct Layers {
     pub plan: Plan,

@@ -6,7 +6,7 @@ use super::padded::Geometry;
 use super::real::Real;
 use crate::simd::product::{Left, Right, Write, every, multiply};
 
-/// What is added after the convolution, `[O]`, and before it, `[B, I]` or nothing.
+/// The values added after the convolution, `[O]`, and before it, `[B, I]` or empty.
 #[derive(Clone, Copy)]
 pub struct Biases<'a, T> {
     pub after: &'a [T],

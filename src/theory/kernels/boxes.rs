@@ -14,13 +14,13 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Simd;
 
 use super::PatchQuery;
 use super::all_images::AllImages;
 use super::per_image::{PerImage, PixelEvidence};
 use super::posterior::{Grouping, Posterior, Row};
-use super::tile::Tile;
+use super::tile::{Tile, TileSums, add_tile};
 use super::windows::{LineSums, RowSums};
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
@@ -31,7 +31,6 @@ use crate::theory::weights::Accumulator;
 /// One query and its running posteriors.
 pub struct BoxSums<'a, T, G> {
     query: PatchQuery<'a, T>,
-    n_lanes: usize,
     /// The rows of the query twice over, `[H, 2 W, C]`, so that any W circular neighbours are one slice.
     x: Vec<T>,
     rows: Vec<Stretch>,
@@ -87,7 +86,6 @@ impl<'a, T: Lane, G: Grouping<T>> BoxSums<'a, T, G> {
         let (n_down, n_along) = (row_window.n_offsets(), column_window.n_offsets());
         let vectors = |n: usize| Buffer::zeros(n * n_lanes);
         Self {
-            n_lanes,
             x: twice_over(query.x, shape),
             rows: query.pool.stretches(query.k, shape.height),
             columns: query.pool.stretches(query.k, shape.width),
@@ -103,15 +101,6 @@ impl<'a, T: Lane, G: Grouping<T>> BoxSums<'a, T, G> {
                 parts: Vec::with_capacity(3),
             },
             query,
-        }
-    }
-
-    #[inline(always)]
-    fn scan<S: Simd>(&mut self, simd: S, tile: &Tile<T>) {
-        match self.query.shape.channels {
-            1 => self.scan_channels::<S, 1>(simd, tile),
-            3 => self.scan_channels::<S, 3>(simd, tile),
-            _ => self.scan_channels::<S, 0>(simd, tile),
         }
     }
 
@@ -215,6 +204,17 @@ impl<'a, T: Lane, G: Grouping<T>> BoxSums<'a, T, G> {
     }
 }
 
+impl<T: Lane, G: Grouping<T>> TileSums<T> for BoxSums<'_, T, G> {
+    #[inline(always)]
+    fn add<S: Simd>(&mut self, simd: S, tile: &Tile<T>) {
+        match self.query.shape.channels {
+            1 => self.scan_channels::<S, 1>(simd, tile),
+            3 => self.scan_channels::<S, 3>(simd, tile),
+            _ => self.scan_channels::<S, 0>(simd, tile),
+        }
+    }
+}
+
 impl<'a, T: Lane> BoxSums<'a, T, AllImages> {
     /// One posterior per pixel over all images, without entries yet. `n_entries` is the most that one will have; entropy
     /// and provenance are kept if `diagnostics`.
@@ -229,7 +229,7 @@ impl<'a, T: Lane> BoxSums<'a, T, AllImages> {
 
     /// Adds every accepted patch of the tile's images.
     pub fn add_tile(&mut self, tile: &Tile<T>) {
-        Arch::new().dispatch(Scan { sums: self, tile });
+        add_tile(self, tile);
     }
 
     /// The posteriors over all added images.
@@ -247,7 +247,7 @@ impl<'a, T: Lane> BoxSums<'a, T, PerImage<T>> {
     /// Computes the posteriors of the tile's images; see [`BoxSums::evidence`].
     pub fn weigh_tile(&mut self, tile: &Tile<T>) {
         self.posterior.forget();
-        Arch::new().dispatch(Scan { sums: self, tile });
+        add_tile(self, tile);
     }
 
     /// The evidence of image `lane` of the last tile at `pixel`, and the place of its nearest patch; the estimate within
@@ -269,23 +269,6 @@ impl<'a, T: Lane> BoxSums<'a, T, PerImage<T>> {
             column: ((pixel % width + column) % width) as u16,
         };
         (evidence, place)
-    }
-}
-
-/// The scan of one tile, compiled once per instruction set, which is chosen at run time. (A closure would be compiled
-/// for the base instruction set.)
-struct Scan<'b, 'a, T, G> {
-    sums: &'b mut BoxSums<'a, T, G>,
-    tile: &'b Tile<T>,
-}
-
-impl<T: Lane, G: Grouping<T>> WithSimd for Scan<'_, '_, T, G> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        assert_eq!(self.sums.n_lanes, T::n_lanes::<S>(), "tiles of this machine's vectors");
-        self.sums.scan(simd, self.tile);
     }
 }
 

@@ -67,7 +67,7 @@ pub struct Posterior<T, G> {
     pub(super) width: T,
     /// How much less than the reference a squared distance may be.
     pub(super) slack: T,
-    /// Whether entropy and provenance are wanted.
+    /// Whether entropy and provenance are computed.
     diagnostics: bool,
     // Squared distances, `[P]` or, per image, `[P, lanes]`.
     pub(super) nearest: Buffer<T>,

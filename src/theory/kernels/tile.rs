@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use pulp::{Arch, Simd, WithSimd};
+
 use crate::image::ImageShape;
 use crate::simd::{Buffer, Lane};
 
@@ -16,6 +18,33 @@ pub struct Tile<T> {
     /// Number of the first image.
     pub first: usize,
     values: Buffer<T>,
+}
+
+/// Sums to which the images of a tile can be added.
+pub trait TileSums<T: Lane> {
+    /// Adds the images of `tile` with the vectors of `simd`; see [`add_tile`]. To be marked `#[inline(always)]`.
+    fn add<S: Simd>(&mut self, simd: S, tile: &Tile<T>);
+}
+
+/// Adds the images of `tile` to `sums`, compiled once per instruction set, which is chosen at run time. (A closure would
+/// be compiled for the base instruction set.)
+pub fn add_tile<T: Lane>(sums: &mut impl TileSums<T>, tile: &Tile<T>) {
+    Arch::new().dispatch(AddTile { sums, tile });
+}
+
+struct AddTile<'a, A, T> {
+    sums: &'a mut A,
+    tile: &'a Tile<T>,
+}
+
+impl<T: Lane, A: TileSums<T>> WithSimd for AddTile<'_, A, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        assert_eq!(self.tile.n_lanes, T::n_lanes::<S>(), "tiles of vectors of this processor");
+        self.sums.add(simd, self.tile);
+    }
 }
 
 impl<T: Lane> Tile<T> {
