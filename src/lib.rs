@@ -10,7 +10,7 @@
 //! | [`allocator`] | the program's memory, with words when there is no more |
 //! | [`files`] | atomic replacement, writing where a user pointed |
 //! | [`console`] | text for terminals without escape sequences; what a terminal can show |
-//! | [`simd`] | vectors of the machine, the matrix product of networks and attention |
+//! | [`simd`] | vectors of the processor, the matrix product of networks and attention |
 //! | [`image`] | image batches: shape, pixel range, channel order |
 //! | [`random`] | seeded randomness, one named stream per purpose |
 //! | [`dataset`] | training images: crafted sets with a rule, IDX and CIFAR files, folders of images |
