@@ -15,11 +15,11 @@ use super::{Times, peak_memory_mb, reset_peak_memory};
 use crate::dataset::Dataset;
 use crate::image::ImageShape;
 use crate::network::config::{Body, NetworkConfig, Output, Padding};
-use crate::network::ops::attend::attend;
 use crate::network::ops::clock;
+use crate::network::ops::softmax_attention::attend;
 use crate::random::{Purpose, fill_normal, stream};
 use crate::training::Trainer;
-use crate::training::config::{Arithmetic, LossWeighting, LrSchedule, TrainingConfig};
+use crate::training::config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
 use crate::training::identity::DecidingSettings;
 
 /// Side of the images.
@@ -119,7 +119,7 @@ fn step_of(net: Net) -> Result<Box<dyn FnMut() -> Result<()>>> {
         batch: BATCH,
         seed: 0,
         learning_rate: 1e-4,
-        arithmetic: Arithmetic::Full,
+        compute_type: ComputeType::F32,
         warmup: 0,
         lr_schedule: LrSchedule::Constant,
         weighting: LossWeighting::Noise,

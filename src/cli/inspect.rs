@@ -13,7 +13,7 @@ use super::control::find;
 use super::place::Place;
 use super::words_beside::words_beside;
 use crate::console;
-use crate::diffusion::attention::row_entropy;
+use crate::diffusion::attention_maps::row_entropy;
 use crate::evaluation::inspect::picture::{At, film, sheet};
 use crate::evaluation::inspect::{Trace, path_of, trace};
 use crate::evaluation::trained::Trained;

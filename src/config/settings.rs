@@ -12,7 +12,7 @@ use super::renamed::new_name;
 use super::value::{Accepted, Value, nearest};
 use crate::diffusion::Schedule;
 use crate::network::config::{Output, Padding};
-use crate::training::config::{Arithmetic, LossWeighting, LrSchedule};
+use crate::training::config::{ComputeType, LossWeighting, LrSchedule};
 
 /// One key of a table for `T`: an [`Experiment`], or the lab's own settings ([`super::lab_settings`]).
 #[derive(Clone, Copy, Debug)]
@@ -324,8 +324,8 @@ pub static SETTINGS: &[Setting] = &[
     .deciding_weights(),
     row!(
         "training.compute_type",
-        Accepted::Choice(Arithmetic::VARIANTS),
-        training.arithmetic,
+        Accepted::Choice(ComputeType::VARIANTS),
+        training.compute_type,
         "format in which a GPU multiplies; the CPU always uses f32. tf32: 11-bit mantissas; bf16: hidden layers are stored in \
          bfloat16, which halves their memory"
     ),

@@ -12,7 +12,7 @@ use strum::VariantNames;
 use crate::diffusion::Schedule;
 use crate::hardware::device::{self, DeviceRequest};
 use crate::network::config::{AttentionVariant, Output, Padding};
-use crate::training::config::{Arithmetic, LossWeighting, LrSchedule};
+use crate::training::config::{ComputeType, LossWeighting, LrSchedule};
 
 /// A plain TOML value.
 #[derive(Clone, Debug, PartialEq)]
@@ -281,7 +281,7 @@ impl Word for Padding {}
 impl Word for AttentionVariant {}
 impl Word for Output {}
 impl Word for Schedule {}
-impl Word for Arithmetic {}
+impl Word for ComputeType {}
 impl Word for LrSchedule {}
 impl Word for LossWeighting {}
 

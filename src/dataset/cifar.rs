@@ -22,8 +22,9 @@ use rayon::prelude::*;
 use super::error::DatasetError;
 use super::file_kind::{FileKind, is_tar};
 use super::litter::is_litter;
+use super::mapped;
 use super::packed::{self, Member, wrong_kind};
-use super::{Dataset, mapped};
+use super::set::Dataset;
 use crate::image::ImageShape;
 
 /// Shape of all images.

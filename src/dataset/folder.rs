@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::cifar;
 use super::error::{DatasetError, Failures};
 use super::picture::{self, Picture};
+use super::set::Dataset;
 use super::survey::{Listed, Survey};
-use super::{Dataset, cifar};
 use crate::image::ImageShape;
 
 /// Labels are bytes.
@@ -70,15 +71,7 @@ impl Folder {
             for image in &images {
                 survey.left_out.add("images beside the class folders", survey.relative(image));
             }
-            if !empty.is_empty() {
-                notices.push(format!(
-                    "sub-folders without images: {} of {} ('{}'{}); they are no classes, and labels number the others",
-                    empty.len(),
-                    empty.len() + classes.len(),
-                    empty.iter().take(3).cloned().collect::<Vec<_>>().join("', '"),
-                    if empty.len() > 3 { ", ..." } else { "" }
-                ));
-            }
+            notices.extend(without_images(&empty, classes.len()));
             notices.extend(splits(&classes));
             let labels = labels(&classes);
             if labels.is_none() {
@@ -178,7 +171,7 @@ fn splits(classes: &[(PathBuf, Vec<PathBuf>)]) -> Option<String> {
     })
 }
 
-/// Each image's class; `None` if there are too many classes.
+/// The class of each image; `None` if there are too many classes.
 fn labels(classes: &[(PathBuf, Vec<PathBuf>)]) -> Option<Vec<u8>> {
     let of = |(class, (_, images)): (usize, &(PathBuf, Vec<_>))| vec![class as u8; images.len()];
     (classes.len() <= CLASSES_MAX).then(|| classes.iter().enumerate().flat_map(of).collect())
@@ -208,6 +201,19 @@ fn given_up(pictures: &[Picture]) -> Vec<String> {
     .filter(|(n, _)| *n > 0)
     .map(|(n, words)| format!("of {all} images {n} {words}"))
     .collect()
+}
+
+/// A notice that names sub-folders without images, if there are any beside `n_classes` others.
+fn without_images(empty: &[String], n_classes: usize) -> Option<String> {
+    (!empty.is_empty()).then(|| {
+        format!(
+            "sub-folders without images: {} of {} ('{}'{}); they are no classes, and labels number the others",
+            empty.len(),
+            empty.len() + n_classes,
+            empty[..empty.len().min(3)].join("', '"),
+            if empty.len() > 3 { ", ..." } else { "" }
+        )
+    })
 }
 
 #[cfg(test)]

@@ -57,14 +57,13 @@ fn not_a_file(kind: fs::FileType) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("it is {words}, not a file"))
 }
 
-/// Maximum number of bytes of a data set kept in memory: half of the computer's memory, or of the container's
-/// limit.
+/// Most bytes of a data set that are held in memory: half of the memory of the host, or of the limit of its container.
 pub fn in_memory_max() -> u64 {
     let mut system = System::new();
     system.refresh_memory();
-    let machine = system.total_memory();
-    let limit = system.cgroup_limits().map_or(machine, |limits| limits.total_memory.min(machine));
-    // If the system does not report its memory, assume that a gigabyte fits.
+    let host = system.total_memory();
+    let limit = system.cgroup_limits().map_or(host, |limits| limits.total_memory.min(host));
+    // A system that does not tell can surely hold a gigabyte.
     if limit == 0 { 1 << 30 } else { limit / 2 }
 }
 

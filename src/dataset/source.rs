@@ -7,7 +7,8 @@ use super::crafted::CraftedSet;
 use super::error::DatasetError;
 use super::folder::Folder;
 use super::resize::bilinear;
-use super::{Dataset, cifar, idx};
+use super::set::Dataset;
+use super::{cifar, idx};
 use crate::image::ImageShape;
 use crate::random::{Purpose, stream};
 

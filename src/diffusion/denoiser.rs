@@ -1,43 +1,48 @@
-//! The seam of the lab: a noisy image in, the posterior mean of the clean image out.
+//! The interface of all denoisers: maps a noisy image to the posterior mean of the clean image.
 //!
-//! Networks (which predict the noise) and score machines (which compute the mean from training
-//! images) both sit behind [`Denoiser`]. The other parametrisations follow from `x0hat`:
+//! Networks (which predict the noise) and score machines (which compute the mean from training images) both implement
+//! [`Denoiser`]. The other parametrisations follow from `x0hat`:
 //! `eps_hat = (x_t - sqrt(abar) x0hat) / sigma` and `score = -eps_hat / sigma`.
 
 use std::error::Error;
 
 use thiserror::Error as ThisError;
 
-use super::attention::{AttentionMaps, AttentionStatistics};
+use super::attention_maps::{AttentionMaps, AttentionStatistics};
 use super::schedule::NoiseLevel;
 use crate::image::{ImageBatch, ImageShape};
 
-/// Anything that estimates the clean image from a noisy one at a known noise level.
+/// Estimates the clean image from a noisy one at a known noise level.
 pub trait Denoiser: Send + Sync {
-    /// The posterior mean `x0hat` of each image in `x` (`[B, C, H, W]`), with whatever diagnostics the
-    /// denoiser was built to return. The answer for one image does not depend on the others.
+    /// The posterior mean `x0hat` of each image in `x`, `[B, C, H, W]`, with the diagnostics that the denoiser is set to
+    /// return. The result for one image does not depend on the others.
+    ///
+    /// # Errors
+    ///
+    /// If the shape, a value or the noise level is not valid for this denoiser, or the computation fails.
     fn denoise(&self, x: &ImageBatch, level: NoiseLevel) -> Result<Denoised, DenoiseError>;
 }
 
-/// What a denoiser returns.
+/// The result of a denoiser.
 #[derive(Clone, Debug)]
 pub struct Denoised {
     /// `x0hat`, shaped like the input.
     pub x0: ImageBatch,
-    /// Where each pixel's estimate came from; score machines only, on request.
+    /// Entropy and provenance of each pixel; score machines only, on request.
     pub posterior: Option<Posterior>,
-    /// Which pixels looked where; attention networks only, on request.
+    /// Attention weights; attention networks and the attention machine, on request.
     pub attention: Option<AttentionMaps>,
-    /// The same in numbers; attention networks only, on request.
+    /// Statistics of the attention; attention networks only, on request.
     pub attention_statistics: Option<AttentionStatistics>,
 }
 
 impl Denoised {
+    /// An estimate without diagnostics.
     pub fn plain(x0: ImageBatch) -> Self {
         Self { x0, posterior: None, attention: None, attention_statistics: None }
     }
 
-    /// The noise that `x` would hold if `x0hat` were right: `(x - sqrt(abar) x0hat) / sigma`.
+    /// The noise in `x` according to `x0hat`: `(x - sqrt(abar) x0hat) / sigma`.
     pub fn eps(&self, x: &ImageBatch, level: NoiseLevel) -> ImageBatch {
         let (signal, sigma) = (level.signal(), level.sigma());
         let eps = x.values().iter().zip(self.x0.values()).map(|(x, x0)| (x - signal * x0) / sigma);
@@ -56,7 +61,7 @@ impl Denoised {
 /// Per-pixel diagnostics of a posterior over training patches, `[B, H, W]`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Posterior {
-    /// `H(W_p)` in nats; `exp` of it is the effective number of patches.
+    /// Entropy `H(W_p)` in nats; its exponential is the effective number of patches.
     pub entropy_nats: Vec<f64>,
     /// The patch of the largest weight.
     pub provenance: Vec<Provenance>,
@@ -70,7 +75,7 @@ pub struct Provenance {
     pub column: u16,
 }
 
-/// Why an estimate could not be made.
+/// Why an image could not be denoised.
 #[derive(Debug, ThisError)]
 pub enum DenoiseError {
     #[error("{denoiser}: the input holds {found} images but this denoiser works on {expected}")]

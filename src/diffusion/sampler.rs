@@ -6,9 +6,8 @@
 //! x_{i-1} = sqrt(abar_{i-1}) x0hat + sigma_{i-1} eps_hat,   eps_hat = (x_i - sqrt(abar_i) x0hat) / sigma_i
 //! ```
 //!
-//! Networks and machines take the same T steps from the same seed. (Kamb & Ganguli's public theory
-//! sampler starts one step later than their network sampler; `start_step` can reproduce that, and
-//! only the parity tests do.)
+//! Networks and machines take the same T steps from the same noise seed. (Kamb & Ganguli's public theory sampler starts
+//! one step later than their network sampler; `start_step` reproduces that for the parity tests.)
 
 use super::denoiser::{DenoiseError, Denoised, Denoiser};
 use super::schedule::{NoiseLevel, Schedule};
@@ -29,11 +28,16 @@ pub struct SampleStep<'a> {
     pub level: NoiseLevel,
     /// The noisy state `x_t`.
     pub state: &'a ImageBatch,
-    /// What the denoiser made of it.
+    /// The estimate of the denoiser.
     pub denoised: &'a Denoised,
 }
 
 impl Ddim {
+    /// A sampler with `n_steps` steps.
+    ///
+    /// # Panics
+    ///
+    /// If `n_steps` is 0.
     pub fn new(schedule: Schedule, n_steps: usize) -> Self {
         assert!(n_steps > 0, "a sampler needs at least one step");
         Self { schedule, n_steps }
@@ -44,7 +48,12 @@ impl Ddim {
         self.schedule.level(index as f64 / self.n_steps as f64)
     }
 
-    /// Samples from standard-normal `seeds`; `observe` sees every step and may stop by an error.
+    /// Samples from the standard-normal noise seeds `seeds`; `observe` is called at every step and may stop with an
+    /// error.
+    ///
+    /// # Errors
+    ///
+    /// Those of the denoiser and of `observe`.
     pub fn sample(
         &self,
         denoiser: &dyn Denoiser,
@@ -54,7 +63,15 @@ impl Ddim {
         self.sample_from(self.n_steps, denoiser, seeds, observe)
     }
 
-    /// As [`Ddim::sample`], with `state` taken as the state at `t = start_step / T`.
+    /// Like [`Ddim::sample`], from `state` at `t = start_step / T`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ddim::sample`].
+    ///
+    /// # Panics
+    ///
+    /// If `start_step` exceeds the number of steps.
     pub fn sample_from(
         &self,
         start_step: usize,
@@ -71,6 +88,10 @@ impl Ddim {
     }
 
     /// One step: from the state at `t = index / T` to that at `t = (index - 1) / T`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ddim::sample`].
     pub fn step(
         &self,
         index: usize,
@@ -84,7 +105,7 @@ impl Ddim {
         Ok(self.advance(index, x, &denoised))
     }
 
-    /// The state at `t = (index - 1) / T`, given what was made of that at `t = index / T`.
+    /// The state at `t = (index - 1) / T`, given the state `x` at `t = index / T` and its estimate.
     pub fn advance(&self, index: usize, x: &ImageBatch, denoised: &Denoised) -> ImageBatch {
         let (from, to) = (self.level(index), self.level(index - 1));
         let mut next = denoised.eps(x, from);

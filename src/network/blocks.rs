@@ -32,7 +32,7 @@ impl Conv {
         Ok(Self { weight, bias, padding })
     }
 
-    /// Convolves `x` with `addend` [B, C], if any, on every pixel.
+    /// Convolves `x`, `[B, C, H, W]`, with `addend`, `[B, C]`, if any, added to every pixel.
     pub fn forward(&self, x: &Tensor, addend: Option<&Tensor>, form: Form) -> Result<Tensor> {
         convolve(x, &self.weight, &self.bias, addend, self.padding, form)
     }

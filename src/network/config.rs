@@ -1,4 +1,4 @@
-//! What a network is made of: the choices, already checked.
+//! The architecture of a network: settings that have been checked.
 
 use crate::diffusion::Grid;
 use crate::image::ImageShape;
@@ -13,11 +13,11 @@ pub struct NetworkConfig {
     pub group_norm: bool,
     /// Kernel of the last convolution: 3, or 1 to make the last layer pointwise.
     pub last_kernel: usize,
-    /// Number of classes when the network is told the class.
+    /// Number of classes of a class-conditional network.
     pub n_classes: Option<usize>,
     /// The final self-attention layer (paper F), before the last convolution.
     pub attention: Option<AttentionConfig>,
-    /// What the last convolution's output stands for.
+    /// The quantity that the last convolution predicts.
     pub output: Output,
     /// Factor on t before its sines and cosines; 1 in KG's networks.
     pub time_scale: f64,
@@ -25,7 +25,7 @@ pub struct NetworkConfig {
     pub clamp: bool,
 }
 
-/// What a network's last convolution computes; either way the network returns `eps_hat`.
+/// The quantity that the last convolution predicts; the network returns `eps_hat` in either case.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
 )]
@@ -52,7 +52,7 @@ pub enum Body {
     UNet { widths: Vec<usize>, embedding: usize },
 }
 
-/// What convolutions see beyond the border.
+/// How convolutions continue images beyond the border.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
 )]
@@ -69,12 +69,12 @@ pub struct AttentionConfig {
     pub heads: usize,
     /// Channels per head of queries, keys and values.
     pub head_width: usize,
-    /// Whether queries and keys see each pixel's features normalised over channels. Attention then
-    /// finds what belongs together several times earlier in training.
+    /// Whether queries and keys are computed from features normalised over channels at each pixel. Attention then
+    /// becomes selective several times earlier in training.
     pub normalise: bool,
 }
 
-/// How attention weights are made; all but `Softmax` are ablations (paper F).
+/// How attention weights are computed; all but `Softmax` are ablations.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
 )]
@@ -83,14 +83,14 @@ pub enum AttentionVariant {
     Softmax,
     /// One-hot on the largest logit; straight-through Gumbel-softmax while training.
     Top1,
-    /// Every pixel looks at all pixels alike.
+    /// The same weight for all pixels.
     Uniform,
-    /// Every pixel looks at itself.
+    /// All weight on the pixel itself.
     Identity,
 }
 
 impl NetworkConfig {
-    /// How the pixels lie, for distances between them.
+    /// The pixel grid, for distances between pixels.
     pub fn grid(&self) -> Grid {
         let ImageShape { height, width, .. } = self.image;
         Grid { height, width, circular: self.padding == Padding::Circular }
@@ -104,7 +104,7 @@ impl NetworkConfig {
         }
     }
 
-    /// Width of what the network is told of time and class.
+    /// Width of the embedding of time and class.
     pub fn embedding_width(&self) -> usize {
         match &self.body {
             Body::ResNet { width, .. } => *width,

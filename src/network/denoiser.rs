@@ -1,14 +1,14 @@
-//! A network behind the lab's one interface: `eps_hat` becomes `x0hat`.
+//! A network as a [`Denoiser`]: turns `eps_hat` into `x0hat`.
 //!
-//! `x0hat = (x - sigma eps_hat) / sqrt(abar)`, on request held to the pixel range. Noisy states cross
-//! in double precision and are rounded to the network's own. Large batches run in pieces, whose size
-//! changes no result: every operation treats images one by one.
+//! `x0hat = (x - sigma eps_hat) / sqrt(abar)`, clamped to the pixel range if configured. Noisy states are passed in
+//! double precision and rounded to that of the network. Large batches run in pieces, whose size changes no result
+//! because every operation treats images one by one.
 
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
-use super::attention::{AttentionDetail, AttentionRecord};
+use super::attention_layer::{AttentionDetail, AttentionRecord};
 use super::model::Network;
 use super::ops::attention_figures::N_FIGURES;
 use super::parameters::NetworkError;
@@ -38,33 +38,39 @@ enum Labels {
 }
 
 impl NetworkDenoiser {
+    /// A denoiser that returns nothing about attention.
     pub fn new(network: Arc<Network>) -> Self {
         Self { network, labels: Labels::None, detail: AttentionDetail::Nothing }
     }
 
+    /// The network.
     pub fn network(&self) -> &Network {
         &self.network
     }
 
-    /// What estimates come with; nothing where the network has no attention.
+    /// Sets what estimates return about attention, if the network has an attention layer.
     pub fn recording(mut self, detail: AttentionDetail) -> Self {
         self.detail = detail;
         self
     }
 
-    /// The class of every image, for a class-conditional network.
+    /// Sets the class of every image, for a class-conditional network.
     pub fn with_label(mut self, label: u32) -> Self {
         self.labels = Labels::All(label);
         self
     }
 
-    /// One class per image of the batches to come.
+    /// Sets one class per image of a batch.
     pub fn with_labels(mut self, labels: Vec<u32>) -> Self {
         self.labels = Labels::Each(labels.into());
         self
     }
 
-    /// The network's attention maps at a noisy state.
+    /// The attention maps of the network at a noisy state `x`, `[B, heads, P, P]`.
+    ///
+    /// # Errors
+    ///
+    /// If the network has no attention layer or denoising fails.
     pub fn attention(
         &self,
         x: &ImageBatch,
@@ -74,7 +80,11 @@ impl NetworkDenoiser {
         denoised.attention.ok_or_else(without_attention)
     }
 
-    /// What attention looks like at a noisy state, in numbers.
+    /// Statistics of the attention at a noisy state `x`.
+    ///
+    /// # Errors
+    ///
+    /// If the network has no attention layer or denoising fails.
     pub fn attention_statistics(
         &self,
         x: &ImageBatch,
@@ -179,7 +189,7 @@ impl Denoiser for NetworkDenoiser {
     }
 }
 
-/// From [B, heads, 4, P], see [`crate::network::ops::attention_figures`].
+/// Statistics from `[B, heads, 4, P]`, see [`crate::network::ops::attention_figures`].
 fn of_figures(figures: &[f64], heads: usize, grid: Grid) -> AttentionStatistics {
     let n = grid.n_pixels();
     let mut all = AttentionStatistics::default();

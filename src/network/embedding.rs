@@ -1,17 +1,17 @@
-//! What a network is told besides the image: the time, and on request the class.
+//! The embedding of the time and, for class-conditional networks, of the class.
 //!
 //! ```text
 //! e[j] = sin(s t / 10000^(j / (d - 1)))     e[d + j] = cos(s t / 10000^(j / (d - 1)))     j = 0..d-1, d = width / 2
 //! ```
 //!
-//! t in [0, 1]; the scale s is 1 in KG's networks. A class adds its learned vector. Times live on
-//! the host, so the wave table is made there in double precision.
+//! t in [0, 1]; the scale s is 1 in the networks of Kamb & Ganguli (arXiv 2412.20292). A class adds its learned vector.
+//! Times are on the CPU, so the waves are computed there in double precision.
 
 use candle_core::{DType, Device, Tensor};
 
 use super::parameters::{Builder, Initial, NetworkError};
 
-/// Time and class to one vector per image.
+/// Maps time and class to one vector per image.
 pub struct Embedding {
     width: usize,
     time_scale: f64,
@@ -40,7 +40,11 @@ impl Embedding {
         Ok(Self { width, time_scale, classes, n_classes, dtype, device: device.clone() })
     }
 
-    /// `[B, width]`; `labels` must be there when the network has classes.
+    /// The embedding of times `t` and class `labels`, `[B, width]`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Embedding::check`].
     pub fn forward(&self, t: &[f64], labels: Option<&[u32]>) -> Result<Tensor, NetworkError> {
         let waves = waves(t, self.width, self.time_scale);
         let shape = (t.len(), self.width);
@@ -52,7 +56,11 @@ impl Embedding {
         Ok((waves + classes.index_select(&indices, 0)?)?)
     }
 
-    /// Whether so many images can come with these classes.
+    /// Checks the class labels of `images` images.
+    ///
+    /// # Errors
+    ///
+    /// If the network has classes and there is not one valid label per image.
     pub fn check(&self, images: usize, labels: Option<&[u32]>) -> Result<(), NetworkError> {
         if self.classes.is_none() {
             return Ok(());
@@ -69,7 +77,7 @@ impl Embedding {
     }
 }
 
-/// The waves of each time, [B, width].
+/// Sines and cosines of each time, `[B, width]`.
 pub fn waves(t: &[f64], width: usize, time_scale: f64) -> Vec<f64> {
     let half = width / 2;
     let angle = |t: f64, j: usize| time_scale * t / 10_000_f64.powf(j as f64 / (half - 1) as f64);

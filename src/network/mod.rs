@@ -2,9 +2,9 @@
 //!
 //! Deliberately absent: score machines (a sibling), training loops, files.
 //!
-//! Reading order: [`config`] (the choices), [`parameters`] (named, seeded), [`ops`] (fast and right
-//! tensor operations), [`embedding`], [`blocks`], [`resnet`], [`unet`], [`attention`], [`model`]
-//! (one network), [`denoiser`] (the network behind the lab's one interface).
+//! Reading order: [`config`] (the choices), [`parameters`] (named, seeded), [`ops`] (fast and correct
+//! tensor operations), [`embedding`], [`blocks`], [`resnet`], [`unet`], [`attention_layer`] (the final layer), [`model`]
+//! (one network), [`denoiser`] (the network as a [`crate::diffusion::Denoiser`]), [`gpu`] (the same on NVIDIA GPUs).
 
 pub mod config;
 pub mod parameters;
@@ -13,12 +13,14 @@ pub mod embedding;
 pub mod blocks;
 pub mod resnet;
 pub mod unet;
-pub mod attention;
+pub mod attention_layer;
+pub mod prediction;
 pub mod model;
 pub mod denoiser;
 pub mod gpu;
 
-pub use attention::{AttentionDetail, AttentionRecord, Mode};
+pub use attention_layer::{AttentionDetail, AttentionRecord, Mode};
 pub use denoiser::NetworkDenoiser;
-pub use model::{Network, Prediction};
+pub use model::Network;
 pub use parameters::{NetworkError, TensorMap};
+pub use prediction::Prediction;

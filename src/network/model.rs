@@ -1,13 +1,16 @@
-//! One network: body, final attention, last convolution; noisy images and times in, `eps_hat` out.
+//! One network: body, final attention layer, last convolution. Maps noisy images and times to `eps_hat`.
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::attention::{Attention, AttentionDetail, AttentionRecord, Mode};
+use super::attention_layer::{AttentionDetail, AttentionLayer, AttentionRecord, Mode};
 use super::blocks::{Conv, Norm};
 use super::config::{Body, NetworkConfig, Output};
 use super::embedding::Embedding;
+#[cfg(feature = "cudnn")]
+use super::gpu::bound_predictor::BoundPredictor;
 use super::ops::convolution::Form;
 use super::parameters::{Builder, NetworkError, Source, TensorMap};
+use super::prediction::Prediction;
 use super::resnet::ResNet;
 use super::unet::UNet;
 use crate::diffusion::Schedule;
@@ -21,13 +24,13 @@ pub struct Network {
     device: Device,
     embedding: Embedding,
     body: BodyLayers,
-    attention: Option<Attention>,
+    attention: Option<AttentionLayer>,
     last_norm: Option<Norm>,
     last: Conv,
     parameters: Vec<(String, Tensor)>,
-    /// What predicts on a GPU in place of tensors, where something can.
+    /// Predicts on a GPU in place of tensor operations, where it can.
     #[cfg(feature = "cudnn")]
-    on_gpu: super::gpu::BoundPredictor,
+    on_gpu: BoundPredictor,
 }
 
 enum BodyLayers {
@@ -35,21 +38,21 @@ enum BodyLayers {
     UNet(UNet),
 }
 
-/// What a network makes of a batch.
-pub struct Prediction {
-    /// `eps_hat` [B, C, H, W].
-    pub eps: Tensor,
-    /// Where pixels looked, on request.
-    pub record: AttentionRecord,
-}
-
 impl Network {
-    /// A fresh trainable network in single precision; its weights depend on nothing but the seed.
+    /// A new trainable network in single precision; its weights depend on the rng seed only.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is invalid.
     pub fn new(config: &NetworkConfig, seed: u64, device: &Device) -> Result<Self, NetworkError> {
         Self::build(config, Source::Seed(seed), DType::F32, device)
     }
 
-    /// A network of parameters from `source`; double precision is for parity tests.
+    /// A network with parameters from `source`; double precision is for parity tests.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is invalid or stored weights do not fit.
     pub fn build(
         config: &NetworkConfig,
         source: Source<'_>,
@@ -72,7 +75,7 @@ impl Network {
         };
         let attention = match config.attention {
             Some(attention) => {
-                Some(Attention::new(&mut builder, attention, features, config.padding)?)
+                Some(AttentionLayer::new(&mut builder, attention, features, config.padding)?)
             }
             None => None,
         };
@@ -89,11 +92,11 @@ impl Network {
             last,
             parameters: builder.finish()?,
             #[cfg(feature = "cudnn")]
-            on_gpu: super::gpu::BoundPredictor::new(config, dtype, device),
+            on_gpu: BoundPredictor::new(config, dtype, device),
         })
     }
 
-    /// A copy whose weights are constants: later training does not reach it and it keeps no graph.
+    /// A copy whose weights are constants: later training does not change it, and it records no graph.
     pub fn frozen(&self) -> Result<Self, NetworkError> {
         self.frozen_with(&self.parameters.iter().cloned().collect())
     }
@@ -107,18 +110,22 @@ impl Network {
         Ok(new)
     }
 
+    /// The architecture.
     pub fn config(&self) -> &NetworkConfig {
         &self.config
     }
 
+    /// The device of its tensors.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
+    /// The number type of its tensors.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
+    /// The noise schedule.
     pub fn schedule(&self) -> Schedule {
         self.schedule
     }
@@ -128,6 +135,7 @@ impl Network {
         &self.parameters
     }
 
+    /// Number of parameter values.
     pub fn n_parameters(&self) -> usize {
         self.parameters.iter().map(|(_, tensor)| tensor.elem_count()).sum()
     }
@@ -138,7 +146,11 @@ impl Network {
         variables.map(|(name, tensor)| Ok((name.clone(), Var::from_tensor(tensor)?))).collect()
     }
 
-    /// `eps_hat` of noisy images `x` [B, C, H, W] at times `t`, one per image.
+    /// `eps_hat` of noisy images `x`, `[B, C, H, W]`, at times `t`, one per image.
+    ///
+    /// # Errors
+    ///
+    /// If there is not one time (and class label) per image, or a tensor operation fails.
     pub fn forward(
         &self,
         t: &[f64],
@@ -170,7 +182,7 @@ impl Network {
         Ok(Prediction { eps, record })
     }
 
-    /// How many images are best predicted at a time on the GPU that sampling uses, if it uses one.
+    /// Images that the GPU of sampling should predict at a time, if there is one.
     pub fn images_on_gpu(&self, detail: AttentionDetail) -> Option<usize> {
         #[cfg(feature = "cudnn")]
         return self.on_gpu.images_max(detail);
@@ -181,7 +193,11 @@ impl Network {
         }
     }
 
-    /// `eps_hat` of noisy images `x` [B, C, H, W] at one time `t`, without a graph.
+    /// `eps_hat` of noisy images `x`, `[B, C, H, W]`, at one time `t`, without a graph.
+    ///
+    /// # Errors
+    ///
+    /// As [`Network::forward`], and if the GPU fails.
     pub fn predict(
         &self,
         t: f64,

@@ -1,8 +1,8 @@
-//! A network's parameters: ordered, named tensors, made from a seed or taken from a store.
+//! The parameters of a network: ordered, named tensors, initialised from an rng seed or copied from stored values.
 //!
-//! Initial values follow PyTorch's defaults for each kind of layer and are drawn on the host, one
-//! random stream per parameter, so that they depend on neither device nor number type. Deliberately
-//! absent: optimiser state and files (`training`).
+//! Initial values follow PyTorch's defaults for each kind of layer and are drawn on the CPU, one random stream per
+//! parameter, so that they do not depend on device or number type. Deliberately absent: optimiser state and files
+//! (`training`).
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::random::{Purpose, stream};
 
-/// Why a network could not be made or run.
+/// Why a network could not be built or run.
 #[derive(Debug, Error)]
 pub enum NetworkError {
     #[error("the weights hold no '{name}', which this network needs")]
@@ -32,13 +32,13 @@ pub enum NetworkError {
     Tensor(#[from] candle_core::Error),
     #[cfg(feature = "cudnn")]
     #[error(transparent)]
-    Gpu(#[from] super::gpu::cuda::EngineError),
+    Gpu(#[from] super::gpu::error::EngineError),
 }
 
 /// Named tensors in no particular order, as they come from a file.
 pub type TensorMap = BTreeMap<String, Tensor>;
 
-/// How a parameter starts.
+/// The initial values of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Initial {
     /// Uniform in +-1/sqrt(fan_in): PyTorch's `kaiming_uniform(a = sqrt(5))` and its biases.
@@ -60,7 +60,7 @@ pub enum Source<'a> {
     Frozen(&'a TensorMap),
 }
 
-/// Hands out parameters by name and remembers them in order.
+/// Creates parameters by name and keeps them in order.
 pub struct Builder<'a> {
     source: Source<'a>,
     dtype: DType,
@@ -69,11 +69,16 @@ pub struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
+    /// A builder of parameters of type `dtype` on `device`.
     pub fn new(source: Source<'a>, dtype: DType, device: &Device) -> Self {
         Self { source, dtype, device: device.clone(), entries: Vec::new() }
     }
 
-    /// The parameter called `name`.
+    /// Creates the parameter called `name`.
+    ///
+    /// # Errors
+    ///
+    /// If the source has no such value, or one of another shape.
     pub fn parameter(
         &mut self,
         name: &str,
@@ -108,7 +113,11 @@ impl<'a> Builder<'a> {
         Ok(copy.contiguous()?)
     }
 
-    /// All parameters in the order they were asked for; an error if the store held others.
+    /// All parameters in the order of their creation.
+    ///
+    /// # Errors
+    ///
+    /// If the source has values that no parameter used.
     pub fn finish(self) -> Result<Vec<(String, Tensor)>, NetworkError> {
         if let Source::Stored(map) | Source::Frozen(map) = self.source {
             let known = |name: &&String| self.entries.iter().any(|(known, _)| known == *name);

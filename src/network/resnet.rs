@@ -20,7 +20,7 @@ use super::ops::convolution::Form;
 use super::parameters::{Builder, NetworkError};
 
 /// Below this each of the eight groups that normalise the time vector holds a single channel: it would
-/// always be zero, and the network would never be told the time.
+/// always be zero, and the network would not depend on the time.
 const WIDTH_MIN: usize = 16;
 
 /// The body up to the features that the last convolution sees.

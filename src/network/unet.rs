@@ -131,11 +131,13 @@ impl Block {
         let time = self.embedding.forward(embedding)?;
         let mut state = x.clone();
         for (i, (conv, norm)) in self.layers.iter().enumerate() {
-            // Only the block's first convolution is told the time.
-            let told = (i == 0).then_some(&time);
+            // Only the first convolution of a block gets the time.
+            let addend = (i == 0).then_some(&time);
             state = match norm {
-                None => conv.forward(&state, told, Form::Relu)?,
-                Some(norm) => relu(&norm.forward(&conv.forward(&state, told, Form::Plain)?)?)?,
+                None => conv.forward(&state, addend, Form::Relu)?,
+                Some(norm) => {
+                    relu(&norm.forward(&conv.forward(&state, addend, Form::Plain)?)?)?
+                }
             };
         }
         Ok(state)

@@ -1,13 +1,13 @@
-//! Vector registers: the operations that the inner loops need, for both precisions.
+//! SIMD vectors of `f32` and `f64`, with the operations that the inner loops need.
 //!
-//! A vector has as many lanes as the machine's registers: 16, 8 or 4 singles. Explicit vectors, because the loops' speed rests on every value being
-//! in a register, which automatic vectorisation does not promise.
+//! A vector has as many lanes as a register of the processor: 16, 8 or 4 singles. Vectors are explicit because the
+//! speed of the loops depends on all values staying in registers, which automatic vectorisation does not guarantee.
 
 use std::ops::{Deref, DerefMut};
 
 use pulp::{Arch, Simd, WithSimd, bytemuck};
 
-use super::Real;
+use super::real::Real;
 
 /// Keeps [`Lane`] to the two types of this file.
 mod sealed {
@@ -16,20 +16,23 @@ mod sealed {
     impl Sealed for f64 {}
 }
 
-/// A number that comes in vectors: `f32` and `f64`.
+/// A number type with SIMD vectors: `f32` and `f64`.
 ///
 /// Sealed, because [`super::product`] reads whole vectors without checking each: it relies on `Vector<S>` being
 /// [`Lane::n_lanes`] numbers one after the other and nothing else.
 pub trait Lane: Real + bytemuck::Pod + sealed::Sealed {
+    /// A vector of the instruction set `S`.
     type Vector<S: Simd>: bytemuck::Pod;
 
+    /// `values` as vectors, without the values that do not fill one.
     fn vectors<S: Simd>(values: &[Self]) -> &[Self::Vector<S>];
     fn vectors_mut<S: Simd>(values: &mut [Self]) -> &mut [Self::Vector<S>];
+    /// `value` in every lane.
     fn splat<S: Simd>(simd: S, value: Self) -> Self::Vector<S>;
     fn plus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     fn minus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     fn times<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// `a * b + c`, fused where the machine can.
+    /// `a * b + c`, fused where the processor can.
     fn mul_add<S: Simd>(
         simd: S,
         a: Self::Vector<S>,
@@ -37,6 +40,7 @@ pub trait Lane: Real + bytemuck::Pod + sealed::Sealed {
         c: Self::Vector<S>,
     ) -> Self::Vector<S>;
     fn min<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// The larger of `a` and `b`.
     fn larger<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// `a` where `x < y`, else `b`.
     fn select_lt<S: Simd>(
@@ -50,7 +54,7 @@ pub trait Lane: Real + bytemuck::Pod + sealed::Sealed {
     fn any_less<S: Simd>(simd: S, x: Self::Vector<S>, y: Self::Vector<S>) -> bool;
     /// Whether `x <= y` in any lane.
     fn any_within<S: Simd>(simd: S, x: Self::Vector<S>, y: Self::Vector<S>) -> bool;
-    /// `2^x`; numbers that are too small for the type may come out as its smallest normal numbers.
+    /// `2^x`; results below the normal range may be the smallest normal number.
     fn exp2<S: Simd>(simd: S, x: Self::Vector<S>) -> Self::Vector<S>;
 
     /// Number of lanes.
@@ -59,7 +63,7 @@ pub trait Lane: Real + bytemuck::Pod + sealed::Sealed {
     }
 }
 
-/// The lanes of a `T` on this machine.
+/// Number of lanes of a vector of `T` on the processor of the host.
 pub fn n_lanes<T: Lane>() -> usize {
     struct Count<T>(std::marker::PhantomData<T>);
     impl<T: Lane> WithSimd for Count<T> {
@@ -73,7 +77,7 @@ pub fn n_lanes<T: Lane>() -> usize {
     Arch::new().dispatch(Count::<T>(std::marker::PhantomData))
 }
 
-/// The operations that are the simd type's own under a name with the number type in it.
+/// Forwards operations to the methods of the `Simd` type whose names contain the number type.
 macro_rules! plain_operations {
     ($number:ty, $vectors:ident, $splat:ident, $slice:ident, $slice_mut:ident, $add:ident, $sub:ident,
      $mul:ident, $mul_add:ident, $min:ident, $max:ident, $less:ident, $within:ident, $select:ident, $first:ident) => {
@@ -171,8 +175,7 @@ impl Lane for f32 {
         first_true_m32s
     );
 
-    /// `2^n 2^f` with `n = round(x)`, `|f| <= 1/2`, and the Taylor polynomial of `2^f`, whose rest is
-    /// below 2e-7.
+    /// `2^n 2^f` with `n = round(x)`, `|f| <= 1/2`, and the Taylor polynomial of `2^f`, whose remainder is below 2e-7.
     #[inline(always)]
     fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
         // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer.
@@ -193,7 +196,7 @@ impl Lane for f32 {
             p = simd.mul_add_e_f32s(p, f, simd.splat_f32s(*coefficient));
         }
         p = simd.mul_add_e_f32s(p, f, simd.splat_f32s(1.0));
-        // The low bits of `shifted` hold n; into the exponent with it.
+        // The low bits of `shifted` are n, which is added to the exponent.
         let n = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
         simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(p), n))
     }
@@ -218,7 +221,7 @@ impl Lane for f64 {
         first_true_m64s
     );
 
-    /// Lane by lane: doubles are for checking, not for speed.
+    /// Lane by lane: doubles are for precision, not for speed.
     #[inline(always)]
     fn exp2<S: Simd>(_: S, mut x: S::f64s) -> S::f64s {
         let lanes: &mut [f64] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut x));
@@ -227,7 +230,7 @@ impl Lane for f64 {
     }
 }
 
-/// Zeros that start on a cache line: a vector never straddles two.
+/// Values that start on a cache line, so that no vector straddles two.
 #[derive(Debug)]
 pub struct Buffer<T> {
     storage: Vec<T>,
@@ -236,6 +239,7 @@ pub struct Buffer<T> {
 }
 
 impl<T: Real> Buffer<T> {
+    /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
         const LINE: usize = 64;
         let storage = vec![T::ZERO; len + LINE / size_of::<T>()];

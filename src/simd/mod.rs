@@ -1,7 +1,7 @@
-//! Explicit vectors for the inner loops of theory and networks, in both precisions.
+//! Explicit SIMD vectors for the inner loops of theory and networks, in both precisions.
 //!
-//! [`lane`] is the vector of a number type on the machine the program finds itself on (16, 8 or 4
-//! singles), [`product`] the one matrix product, of networks and of shared evidence.
+//! [`real`] has the two floating-point types, [`lane`] their vectors on the processor of the host (16, 8 or 4 singles),
+//! and [`product`] the matrix product of convolutions and attention.
 
 pub mod real;
 pub mod lane;

@@ -1,32 +1,30 @@
-//! The one matrix product that convolution and attention are made of.
+//! The matrix product that convolution and attention are computed with.
 //!
 //! ```text
 //! out[m][j] (+)= sum_k left[m][k] right[k][j]          j = 0 .. n, contiguous in `out` and `right`
 //! ```
 //!
-//! Rows and columns are given as tables of where they start, not as strides: the shifted rows of a
-//! convolution's padded image, or a transposed view, are then operands as they lie in memory, with
-//! nothing copied or packed first. That is what general libraries spend most of their time on at our
-//! sizes (a few hundred by a few hundred). Each piece of `out`, up to eight rows by three vectors,
-//! stays in registers while k runs through. Sums run in the order of k, whatever the thread count,
-//! since callers spread whole products over threads themselves.
+//! Rows and columns are given as tables of their first indices, not as strides. The shifted rows of a padded image, or
+//! a transposed view, are then operands without copying or packing, on which general libraries spend most of their time
+//! at our sizes (a few hundred by a few hundred). Each piece of `out`, up to eight rows by three vectors, stays in
+//! registers during the sum over k. Sums run in the order of k for any number of threads, because callers distribute
+//! whole products over threads.
 //!
-//! The only `unsafe` code of theory and networks on the CPU. Before the first value is touched, [`multiply`] checks the
-//! largest place that each table leads to against its slice, without overflow; tables and slices are borrowed from
-//! then on, so that nobody can change them.
+//! This is the only `unsafe` code of theory and networks on the CPU. [`multiply`] first checks the largest index of each
+//! table against its slice, without overflow; tables and slices are borrowed until it returns, so they cannot change.
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::Lane;
+use super::lane::Lane;
 
-/// What happens to the values that are in the product's place already.
+/// Whether a product overwrites its place or is added to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
     Overwrite,
     Add,
 }
 
-/// Where the left factor's elements are: `values[rows[m] + columns[k]]`.
+/// The left factor: element (m, k) is `values[rows[m] + columns[k]]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Left<'a, T> {
     pub values: &'a [T],
@@ -34,19 +32,19 @@ pub struct Left<'a, T> {
     pub columns: &'a [usize],
 }
 
-/// Where the right factor's rows start: element (k, j) is `values[rows[k] + j]`.
+/// The right factor: element (k, j) is `values[rows[k] + j]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Right<'a, T> {
     pub values: &'a [T],
     pub rows: &'a [usize],
 }
 
-/// `out[rows[m] + j] (+)= sum_k left[m][k] right[k][j]` for `j` below `n`, where `out` is values and the
-/// places where rows start.
+/// `out[rows[m] + j] (+)= sum_k left[m][k] right[k][j]` for `j < n`, where `out` is a pair of values and first indices
+/// of rows.
 ///
 /// # Panics
 ///
-/// On factors that do not fit each other or leave their slices, whatever the tables hold: a bug of ours.
+/// If the sizes of the factors do not match, or an index is outside its slice.
 pub fn multiply<T: Lane>(
     how: Write,
     n: usize,
@@ -72,7 +70,7 @@ pub fn multiply<T: Lane>(
     Arch::new().dispatch(Product { how, n, out, out_rows, left, right });
 }
 
-/// `0, step, 2 step ..`, `n` of them: the table of a matrix that lies regularly.
+/// `0, step, 2 step, ..`, `n` of them: the table of a matrix with a constant stride.
 pub fn every(step: usize, n: usize) -> Vec<usize> {
     (0..n).map(|i| i * step).collect()
 }

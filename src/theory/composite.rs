@@ -1,5 +1,5 @@
-//! `pspc`: overlapping patches, each with a posterior of its own, averaged (N, Niedoba et al.,
-//! arXiv 2411.19339: patch set posterior composites with square patches, eq. 11).
+//! `pspc`: the average of overlapping patches, each with its own posterior (Niedoba et al., arXiv 2411.19339: patch set
+//! posterior composites with square patches, eq. 11).
 //!
 //! ```text
 //! w[n,a] = softmax_n( -|| x_t[a] - sqrt(abar) phi_n[a] ||^2 / (2 sigma^2) )     a: a k x k crop inside the image
@@ -7,27 +7,28 @@
 //!          = sum_n phi_n(p) sum_{a holds p} w[n,a] / #{a holds p}
 //! ```
 //!
-//! Two passes over the images: the first finds every crop's normaliser, the second sums normalised weights
-//! over the crops that hold a pixel, which is again a window sum, so that a pixel and image cost about
-//! `6 C + 15` operations in all, whatever k. A pixel's entropy is the mean of its crops', its provenance the image
-//! of the largest mean weight. With k the side of the image this is `ideal`, with k = 1 `ls`.
+//! Two passes over the images: the first computes the normaliser of every crop, the second sums normalised weights over
+//! the crops that hold a pixel. That is again a window sum, so a pixel and image cost about `6 C + 15` operations in
+//! all, for any k. The entropy of a pixel is the mean of those of its crops, its provenance the image of the largest
+//! mean weight. With k the side of the image this is `ideal`, with k = 1 `ls`.
 //!
-//! On the CPU always in doubles, as weights of many crops are added up. GPUs take crops by their centres, where they are
-//! the patches of `ls`.
+//! The CPU always uses doubles, because weights of many crops are added up. GPUs index crops by their centres, where
+//! crops are the patches of `ls`.
 
-use pulp::{Arch, Simd, WithSimd, bytemuck};
+use pulp::{Simd, bytemuck};
 
+use super::kernels::all_images::AllImages;
 use super::kernels::boxes::squares;
 use super::kernels::posterior::{Posterior, Row};
-use super::kernels::tile::Tile;
+use super::kernels::tile::{Tile, TileSums, add_tile};
 use super::kernels::windows::{LineSums, RowSums};
+use super::passes::Merge;
 use super::weights::Accumulator;
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
 use crate::simd::{Buffer, Lane};
 
-/// Weights below `exp` of minus this, in nats, are left out: less than 1e-18 of a pixel's weight in all for
-/// a billion images.
+/// Weights below `exp(-PRUNED_NATS)` are left out: in all less than 1e-18 of the weight of a pixel for a billion images.
 const PRUNED_NATS: f64 = 62.0;
 
 /// All crops of one noisy image, and their distances to the images of a tile.
@@ -64,7 +65,6 @@ impl Crops {
 
     #[inline(always)]
     fn measure<S: Simd>(&mut self, simd: S, tile: &Tile<f64>) {
-        assert_eq!(self.n_lanes, f64::n_lanes::<S>(), "tiles of this machine's vectors");
         let ImageShape { channels, height, width } = self.shape;
         let line = f64::vectors_mut::<S>(&mut self.line);
         let mut rows = f64::vectors_mut::<S>(&mut self.distances).chunks_exact_mut(self.grid.width);
@@ -74,7 +74,7 @@ impl Crops {
             let phi = f64::vectors::<S>(tile.pixels(row * width..(row + 1) * width, channels));
             squares::<S, f64, 0>(simd, &self.x[row * width * channels..], phi, channels, line);
             self.line_sums.sum(simd, line, self.row_sums.next_row::<S>());
-            // Until there are k rows the sums are of nothing, and the next one takes their place.
+            // The sums of fewer than k rows mean nothing; the next ones overwrite them.
             if let Some(distances) = out.as_mut()
                 && self.row_sums.push(simd, distances)
             {
@@ -88,59 +88,47 @@ impl Crops {
 #[derive(Debug)]
 pub struct CropPosteriors {
     crops: Crops,
-    posterior: Posterior<f64, false>,
+    posterior: Posterior<f64, AllImages>,
 }
 
 impl CropPosteriors {
-    /// `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `precision` is `abar / (2 sigma^2)`; `k` is at most the smaller side.
+    /// Posteriors without entries. `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `logit_scale` is `abar / (2 sigma^2)`; `k`
+    /// is at most the smaller side.
     pub fn new(
         shape: ImageShape,
         k: usize,
         x: &[f64],
-        precision: f64,
+        logit_scale: f64,
         n_lanes: usize,
         n_entries: usize,
     ) -> Self {
         let crops = Crops::new(shape, k, x, n_lanes);
-        let posterior = Posterior::new(crops.grid, n_lanes, precision, n_entries, true);
+        let posterior = Posterior::new(crops.grid, n_lanes, logit_scale, n_entries, true);
         Self { crops, posterior }
     }
 
+    /// Adds the images of a tile.
     pub fn add_tile(&mut self, tile: &Tile<f64>) {
-        Arch::new().dispatch(First { pass: self, tile });
+        add_tile(self, tile);
         self.posterior.added(1);
     }
 
-    /// One pixel a crop; the values mean nothing.
+    /// The posteriors, one pixel per crop; their values are meaningless.
     pub fn finish(self) -> Accumulator {
         self.posterior.finish()
     }
 }
 
-struct First<'a> {
-    pass: &'a mut CropPosteriors,
-    tile: &'a Tile<f64>,
-}
-
-impl WithSimd for First<'_> {
-    type Output = ();
-
+impl TileSums<f64> for CropPosteriors {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { pass, tile } = self;
-        pass.crops.measure(simd, tile);
-        let width = pass.crops.grid.width;
-        let distances = f64::vectors::<S>(&pass.crops.distances);
+    fn add<S: Simd>(&mut self, simd: S, tile: &Tile<f64>) {
+        self.crops.measure(simd, tile);
+        let width = self.crops.grid.width;
+        let distances = f64::vectors::<S>(&self.crops.distances);
         for (training_row, distances) in distances.chunks_exact(width).enumerate() {
-            let row = Row {
-                query_pixel: training_row * width,
-                training_row,
-                training_column: 0,
-                displacement: 0,
-                first_image: tile.first,
-                n_images: tile.n_images(),
-            };
-            pass.posterior.add_row::<S, 1>(simd, row, distances, distances);
+            let query_pixel = training_row * width;
+            let row = Row { query_pixel, training_row, ..Row::of_tile(tile) };
+            self.posterior.add_row::<S, 1>(simd, row, distances, distances);
         }
     }
 }
@@ -149,8 +137,9 @@ impl WithSimd for First<'_> {
 #[derive(Debug)]
 pub struct Composite<'a> {
     crops: Crops,
-    precision: f64,
-    /// `-ln Z / precision` of every crop: distances to it in `precision` are minus the weights' logarithms.
+    logit_scale: f64,
+    /// `-ln Z / logit_scale` of every crop: a squared distance minus this is minus the logarithm of a weight, in units
+    /// of `1 / logit_scale`.
     normalisers: &'a [f64],
     /// Normalised weights of a row of crops between k - 1 zeros on either side.
     line: Buffer<f64>,
@@ -166,29 +155,29 @@ pub struct Composite<'a> {
     top: Vec<(f64, u32)>,
 }
 
-/// What the second pass finds over some images.
+/// The result of the second pass over some images.
 #[derive(Clone, Debug)]
 pub struct Mosaic {
     /// `[C, H W]`.
     sums: Vec<f64>,
     totals: Vec<f64>,
-    /// Largest weight and whose it is.
+    /// The largest weight of each pixel and the number of its image.
     top: Vec<(f64, u32)>,
 }
 
 impl<'a> Composite<'a> {
-    /// As [`CropPosteriors::new`]; `normalisers` are those of [`normalisers`].
+    /// Sums over no images yet; arguments as [`CropPosteriors::new`], and the result of [`normalisers`].
     pub fn new(
         shape: ImageShape,
         k: usize,
         x: &[f64],
-        precision: f64,
+        logit_scale: f64,
         n_lanes: usize,
         normalisers: &'a [f64],
     ) -> Self {
         let crops = Crops::new(shape, k, x, n_lanes);
         Self {
-            precision,
+            logit_scale,
             normalisers,
             line: Buffer::zeros((shape.width + k - 1) * n_lanes),
             line_sums: LineSums::new(k, n_lanes),
@@ -202,10 +191,12 @@ impl<'a> Composite<'a> {
         }
     }
 
+    /// Adds the images of a tile.
     pub fn add_tile(&mut self, tile: &Tile<f64>) {
-        Arch::new().dispatch(Second { pass: self, tile });
+        add_tile(self, tile);
     }
 
+    /// The sums over all added images.
     pub fn finish(self) -> Mosaic {
         let (shape, n_lanes) = (self.crops.shape, self.crops.n_lanes);
         let (channels, n_pixels) = (shape.channels, shape.n_pixels());
@@ -220,14 +211,16 @@ impl<'a> Composite<'a> {
             top: self.top,
         }
     }
+}
 
+impl TileSums<f64> for Composite<'_> {
     #[inline(always)]
     fn add<S: Simd>(&mut self, simd: S, tile: &Tile<f64>) {
         self.crops.measure(simd, tile);
         let ImageShape { channels, height, width } = self.crops.shape;
         let grid = self.crops.grid;
         let distances = f64::vectors::<S>(&self.crops.distances);
-        let limit = f64::splat(simd, PRUNED_NATS / self.precision);
+        let limit = f64::splat(simd, PRUNED_NATS / self.logit_scale);
         let mut is_near = false;
         for (&distance, &normaliser) in distances.iter().zip(self.normalisers) {
             let beyond = f64::minus(simd, distance, f64::splat(simd, normaliser));
@@ -236,9 +229,9 @@ impl<'a> Composite<'a> {
         if !is_near {
             return;
         }
-        let scale = f64::splat(simd, -self.precision * std::f64::consts::LOG2_E);
+        let scale = f64::splat(simd, -self.logit_scale * std::f64::consts::LOG2_E);
         let zero = f64::splat(simd, 0.0);
-        // Lanes to spare repeat an image and must not count again.
+        // Lanes beyond the images of the tile repeat an image and must not count.
         let counts: Vec<f64> = (0..self.crops.n_lanes)
             .map(|lane| if lane < tile.n_images() { 1.0 } else { 0.0 })
             .collect();
@@ -296,23 +289,8 @@ fn note_top(top: &mut (f64, u32), weights: &[f64], first_image: usize) {
     }
 }
 
-struct Second<'b, 'a> {
-    pass: &'b mut Composite<'a>,
-    tile: &'b Tile<f64>,
-}
-
-impl WithSimd for Second<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.pass.add(simd, self.tile);
-    }
-}
-
-impl Mosaic {
-    /// Adds what was found over later images.
-    pub fn merge(&mut self, other: &Self) {
+impl Merge for Mosaic {
+    fn merge(&mut self, other: &Self) {
         let add = |to: &mut [f64], from: &[f64]| {
             to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
         };
@@ -324,7 +302,9 @@ impl Mosaic {
             }
         }
     }
+}
 
+impl Mosaic {
     /// The estimate `[C, H W]`.
     pub fn mean(&self) -> Vec<f64> {
         let n_pixels = self.totals.len();
@@ -342,12 +322,12 @@ impl Mosaic {
     }
 }
 
-/// `-ln Z / precision` of every crop.
-pub fn normalisers(crops: &Accumulator, precision: f64) -> Vec<f64> {
-    (0..crops.n_pixels()).map(|a| -crops.log_sum(a) / precision).collect()
+/// `-ln Z / logit_scale` of every crop.
+pub fn normalisers(crops: &Accumulator, logit_scale: f64) -> Vec<f64> {
+    (0..crops.n_pixels()).map(|a| -crops.log_sum(a) / logit_scale).collect()
 }
 
-/// Mean entropy of the crops that hold each pixel; `entropy` is that of a crop by row and column.
+/// Mean entropy in nats of the crops that hold each pixel, `[H, W]`; `entropy` takes the row and column of a crop.
 pub fn entropies(entropy: impl Fn(usize, usize) -> f64, shape: ImageShape, k: usize) -> Vec<f64> {
     let ImageShape { height, width, .. } = shape;
     let (rows, columns) = (height + 1 - k, width + 1 - k);

@@ -1,11 +1,10 @@
-//! Why a machine could not be built. What goes wrong later, on a given input, is a
-//! [`crate::diffusion::DenoiseError`].
+//! Errors while a machine is built. Errors on a given input are a [`crate::diffusion::DenoiseError`].
 
 use thiserror::Error;
 
 use crate::image::ImageShape;
 
-/// Why a machine or its dictionary could not be made.
+/// Why a machine or its dictionary could not be built.
 #[derive(Debug, Error, PartialEq)]
 pub enum TheoryError {
     #[error("no machine is called '{name}'; did you mean '{nearest}'? accepted are {accepted}")]

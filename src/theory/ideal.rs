@@ -7,48 +7,50 @@
 //! x0hat(p) = sum_{n,s} softmax(L)[n,s] phi_n(p + s)
 //! ```
 //!
-//! Always in doubles: a whole image has too many terms for singles. Summing a distance stops where it is
-//! beyond the limit of every image of the tile already, which changes nothing: what follows only adds to it.
-//! Without shifts, the rows that follow are not even read; those in the middle, where images differ
-//! most, come first.
+//! (THEORY.md section 2, IS and ES.) Always in doubles: a whole image has too many terms for singles. A distance is no
+//! longer summed once it exceeds the cutoff in every lane, which changes no result because the remaining terms are
+//! positive. Without shifts the remaining rows are not even read; rows in the middle, where images differ most, come
+//! first.
 
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::images::TrainingImages;
+use super::estimate::Estimate;
+use super::kernels::all_images::AllImages;
 use super::kernels::boxes::{squares, twice_over};
 use super::kernels::posterior::{Posterior, Row};
-use super::kernels::tile::Tile;
+use super::kernels::tile::{Tile, TileSums, add_tile};
+use super::pixels::ImagePixels;
 use super::weights::Accumulator;
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
 use crate::simd::{Buffer, Lane};
 
-/// Rows that are read together.
+/// Rows that are read at a time.
 const ROWS: usize = 4;
 
-/// One noisy image against whole training images.
+/// The posterior of one noisy image over whole training images.
 #[derive(Debug)]
 pub struct WholeSums {
     shape: ImageShape,
-    /// The query's rows twice over, `[H, 2 W, C]`.
+    /// The rows of the query twice over, `[H, 2 W, C]`.
     x: Vec<f64>,
     shifts: bool,
     n_lanes: usize,
-    posterior: Posterior<f64, false>,
+    posterior: Posterior<f64, AllImages>,
     squares: Buffer<f64>,
-    /// A tile's pixels in the order of the query's.
+    /// The pixels of a tile in the order of those of the query.
     shifted: Buffer<f64>,
 }
 
 impl WholeSums {
-    /// `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `precision` is `abar / (2 sigma^2)`; `shifts` puts every
-    /// circular shift of an image into the dictionary. `n_entries` bounds the number of entries.
+    /// A posterior without entries. `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `logit_scale` is `abar / (2 sigma^2)`; with
+    /// `shifts`, every circular shift of an image is an entry. `n_entries` is the most that there will be.
     pub fn new(
         shape: ImageShape,
         x: &[f64],
-        precision: f64,
+        logit_scale: f64,
         shifts: bool,
         n_lanes: usize,
         n_entries: usize,
@@ -60,7 +62,7 @@ impl WholeSums {
             x: twice_over(x, shape),
             shifts,
             n_lanes,
-            posterior: Posterior::new(whole, n_lanes, precision, n_entries, true),
+            posterior: Posterior::new(whole, n_lanes, logit_scale, n_entries, true),
             squares: Buffer::zeros(shape.width * n_lanes),
             shifted: Buffer::zeros(shape.n_values() * n_lanes),
         }
@@ -68,28 +70,27 @@ impl WholeSums {
 
     /// Adds the images of a tile.
     pub fn add_tile(&mut self, tile: &Tile<f64>) {
-        Arch::new().dispatch(AddTile { sums: self, tile });
+        add_tile(self, tile);
         self.posterior.added(if self.shifts { self.shape.n_pixels() } else { 1 });
     }
 
-    /// Adds images without shifts, as many as fit into `tile`, which is scratch.
-    pub fn add_images(
-        &mut self,
-        images: &TrainingImages,
-        which: Range<usize>,
-        tile: &mut Tile<f64>,
-    ) {
+    /// Adds the first images of `which` without shifts, as many as fit into `tile`, which is overwritten.
+    ///
+    /// # Panics
+    ///
+    /// If this posterior is over shifts.
+    pub fn add_images(&mut self, images: &ImagePixels, which: Range<usize>, tile: &mut Tile<f64>) {
         assert!(!self.shifts, "shifts need whole tiles");
         Arch::new().dispatch(AddImages { sums: self, images, which, tile });
         self.posterior.added(1);
     }
 
-    /// The shared posterior, its sums `[C, H, W]` for one pixel; [`expand`] gives every pixel its own.
+    /// The posterior that all pixels share, with sums `[C, H, W]`; see [`expand`].
     pub fn finish(self) -> Accumulator {
         let ImageShape { channels, .. } = self.shape;
         let n_pixels = self.shape.n_pixels();
         let mut all = self.posterior.finish();
-        // Tiles are pixel by pixel, images are channel by channel.
+        // Tiles are stored pixel by pixel, images channel by channel.
         all.sums = (0..channels * n_pixels)
             .map(|at| all.sums[at % n_pixels * channels + at / n_pixels])
             .collect();
@@ -97,40 +98,10 @@ impl WholeSums {
     }
 
     #[inline(always)]
-    fn add<S: Simd>(&mut self, simd: S, tile: &Tile<f64>) {
-        assert_eq!(self.n_lanes, f64::n_lanes::<S>(), "tiles of this machine's vectors");
-        let ImageShape { channels, height, width } = self.shape;
-        let (n_down, n_along) = if self.shifts { (height, width) } else { (1, 1) };
-        for down in 0..n_down {
-            for along in 0..n_along {
-                let Some(distance) = self.distance(simd, tile, down, along) else { continue };
-                // Query pixel p meets training pixel p + s.
-                let all = f64::vectors::<S>(tile.pixels(0..height * width, channels));
-                let shifted = f64::vectors_mut::<S>(&mut self.shifted);
-                for (p, to) in shifted.chunks_exact_mut(channels).enumerate() {
-                    let (row, column) = ((p / width + down) % height, (p % width + along) % width);
-                    let q = row * width + column;
-                    to.copy_from_slice(&all[q * channels..(q + 1) * channels]);
-                }
-                let row = Row {
-                    query_pixel: 0,
-                    training_row: down,
-                    training_column: along,
-                    displacement: 0,
-                    first_image: tile.first,
-                    n_images: tile.n_images(),
-                };
-                let shifted = f64::vectors::<S>(&self.shifted);
-                self.posterior.add_row::<S, 0>(simd, row, &[distance], shifted);
-            }
-        }
-    }
-
-    #[inline(always)]
     fn add_rows<S: Simd>(
         &mut self,
         simd: S,
-        images: &TrainingImages,
+        images: &ImagePixels,
         which: Range<usize>,
         tile: &mut Tile<f64>,
     ) {
@@ -165,19 +136,11 @@ impl WholeSums {
                 return;
             }
         }
-        let row = Row {
-            query_pixel: 0,
-            training_row: 0,
-            training_column: 0,
-            displacement: 0,
-            first_image: tile.first,
-            n_images: tile.n_images(),
-        };
         let values = f64::vectors::<S>(tile.pixels(0..height * width, channels));
-        self.posterior.add_row::<S, 0>(simd, row, &[distance], values);
+        self.posterior.add_row::<S, 0>(simd, Row::of_tile(tile), &[distance], values);
     }
 
-    /// The distances at one shift, unless all are beyond the limit.
+    /// The squared distances at one shift, or none if all exceed the cutoff.
     #[inline(always)]
     fn distance<S: Simd>(
         &mut self,
@@ -208,23 +171,34 @@ impl WholeSums {
     }
 }
 
-struct AddTile<'a> {
-    sums: &'a mut WholeSums,
-    tile: &'a Tile<f64>,
-}
-
-impl WithSimd for AddTile<'_> {
-    type Output = ();
-
+impl TileSums<f64> for WholeSums {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.sums.add(simd, self.tile);
+    fn add<S: Simd>(&mut self, simd: S, tile: &Tile<f64>) {
+        let ImageShape { channels, height, width } = self.shape;
+        let (n_down, n_along) = if self.shifts { (height, width) } else { (1, 1) };
+        for down in 0..n_down {
+            for along in 0..n_along {
+                let Some(distance) = self.distance(simd, tile, down, along) else { continue };
+                // Query pixel p meets training pixel p + s.
+                let all = f64::vectors::<S>(tile.pixels(0..height * width, channels));
+                let shifted = f64::vectors_mut::<S>(&mut self.shifted);
+                for (p, to) in shifted.chunks_exact_mut(channels).enumerate() {
+                    let (row, column) = ((p / width + down) % height, (p % width + along) % width);
+                    let q = row * width + column;
+                    to.copy_from_slice(&all[q * channels..(q + 1) * channels]);
+                }
+                let pairs = Row::of_tile(tile);
+                let row = Row { training_row: down, training_column: along, ..pairs };
+                let shifted = f64::vectors::<S>(&self.shifted);
+                self.posterior.add_row::<S, 0>(simd, row, &[distance], shifted);
+            }
+        }
     }
 }
 
 struct AddImages<'a> {
     sums: &'a mut WholeSums,
-    images: &'a TrainingImages,
+    images: &'a ImagePixels,
     which: Range<usize>,
     tile: &'a mut Tile<f64>,
 }
@@ -238,14 +212,19 @@ impl WithSimd for AddImages<'_> {
     }
 }
 
-/// Entropy and provenance of every pixel from the one shared posterior.
-pub fn expand(all: &Accumulator, shape: ImageShape) -> (Vec<f64>, Vec<Provenance>) {
-    // The nearest entry's place is that of the query's first pixel.
+/// The estimate of an image from the one posterior that all its pixels share.
+pub fn expand(all: &Accumulator, shape: ImageShape) -> Estimate {
+    // The place of the nearest entry is the shift, that is the training pixel of the first query pixel.
     let Provenance { image, row, column } = all.best[0];
     let provenance = (0..shape.n_pixels()).map(|p| Provenance {
         image,
         row: ((p / shape.width + usize::from(row)) % shape.height) as u16,
         column: ((p % shape.width + usize::from(column)) % shape.width) as u16,
     });
-    (vec![all.entropy(0); shape.n_pixels()], provenance.collect())
+    Estimate {
+        x0: all.mean(),
+        entropy_nats: vec![all.entropy(0); shape.n_pixels()],
+        provenance: provenance.collect(),
+        attention: None,
+    }
 }

@@ -1,32 +1,28 @@
-//! A score machine: one choice of [`MachineSpec`] over one dictionary, behind the denoiser seam.
+//! A score machine: one [`MachineSpec`] over one dictionary, as a [`Denoiser`].
 
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::attention::{AttentionProvider, check_rows};
-use super::attentive::{Shared, Sharing};
-use super::composite::{Composite, CropPosteriors, Mosaic, entropies, normalisers};
+use super::attention_machine::AttentionWeights;
+use super::attention_provider::{AttentionProvider, check_rows};
+use super::backend::Backend;
 use super::error::TheoryError;
-use super::evidence::Portions;
-use super::gpu::placement::GpuPlacement;
-use super::gpu::published;
-use super::ideal::{WholeSums, expand};
-use super::images::{LARGEST_VALUE, TrainingImages};
-use super::kernels::tile::Tile;
-use super::kernels::{PatchQuery, Precision};
-use super::masked::{MaskCache, MaskedSums, Masks, by_pixel};
-use super::passes::{Merge, each_tile, merged, patch_posteriors, posteriors_on};
+use super::estimate::Estimate;
+use super::images::TrainingImages;
+use super::kernels::precision::Precision;
+use super::kernels::{PatchQuery, logit_scale};
+use super::masked::{MaskCache, Masks};
 use super::patches::Pool;
+use super::pixels::LARGEST_VALUE;
+use super::portions::Portions;
 use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled};
-use super::weights::Accumulator;
 use super::wiener::Wiener;
 use crate::diffusion::{
     AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel, Posterior, Provenance,
 };
 use crate::image::{ImageBatch, ImageShape};
 use crate::simd::Lane;
-use crate::simd::lane::n_lanes;
 
 /// A machine ready to denoise.
 #[derive(Clone)]
@@ -40,29 +36,13 @@ pub struct Machine {
     with_posterior: bool,
 }
 
-/// What one image's estimate consists of.
-struct Answer {
-    x0: Vec<f64>,
-    entropy_nats: Vec<f64>,
-    provenance: Vec<Provenance>,
-    attention: Option<AttentionMaps>,
-}
-
-impl Answer {
-    /// From a posterior for each pixel.
-    fn by_pixel(all: &Accumulator) -> Self {
-        Self {
-            x0: all.mean(),
-            entropy_nats: (0..all.n_pixels()).map(|p| all.entropy(p)).collect(),
-            provenance: all.best.clone(),
-            attention: None,
-        }
-    }
-}
-
 impl Machine {
-    /// Checks the settings against the dictionary; `provider` serves the attention sources
-    /// `trajectory` and `measured`.
+    /// A machine over `images`; `provider` serves the attention sources `trajectory` and `measured`.
+    ///
+    /// # Errors
+    ///
+    /// If there are no images, if a setting is out of range or does not suit their shape, or if the attention source
+    /// needs a provider and there is none.
     pub fn new(
         spec: MachineSpec,
         images: Arc<TrainingImages>,
@@ -81,7 +61,7 @@ impl Machine {
         machine.checked()
     }
 
-    /// Itself, if its settings suit its dictionary, with the filter if it needs one.
+    /// Checks the settings against the dictionary, and computes the Wiener filter if the machine needs it.
     fn checked(mut self) -> Result<Self, TheoryError> {
         let spec = &self.spec;
         if self.images.is_empty() {
@@ -106,26 +86,32 @@ impl Machine {
         Ok(self)
     }
 
-    /// Whether to return entropy, provenance and (attention machine) the attention used.
+    /// Sets whether estimates come with entropy, provenance and (attention machine) the attention that was used.
     pub fn with_posterior(mut self, wanted: bool) -> Self {
         self.with_posterior = wanted;
         self
     }
 
-    /// The same dictionary under other settings: nothing that still holds is computed again.
+    /// A machine with other settings over the same dictionary; reuses the Wiener filter.
+    ///
+    /// # Errors
+    ///
+    /// As [`Machine::new`].
     pub fn with_spec(&self, spec: MachineSpec) -> Result<Self, TheoryError> {
         Self { spec, masks: Arc::default(), ..self.clone() }.checked()
     }
 
+    /// The settings.
     pub fn spec(&self) -> &MachineSpec {
         &self.spec
     }
 
+    /// The dictionary.
     pub fn images(&self) -> &Arc<TrainingImages> {
         &self.images
     }
 
-    /// The patch side at a level; for machines without patches it has no meaning.
+    /// The patch side at a noise level, in pixels; meaningless for machines without patches.
     pub fn patch_side(&self, level: NoiseLevel) -> usize {
         *self.spec.k.at(level.t)
     }
@@ -160,195 +146,88 @@ impl Machine {
         Err(DenoiseError::Level { denoiser, t: level.t, problem })
     }
 
-    fn answers<T: Lane>(
+    fn estimates<T: Lane>(
         &self,
         x: &ImageBatch,
         level: NoiseLevel,
-    ) -> Result<Vec<Answer>, DenoiseError> {
-        let signal = level.signal();
-        let queries: Vec<Vec<T>> =
-            x.iter().map(|x| x.iter().map(|v| T::from_f64(v / signal)).collect()).collect();
-        let patches = |pool| Ok(self.patch_answers(&queries, pool, level));
+    ) -> Result<Vec<Estimate>, DenoiseError> {
+        let backend = Backend::new::<T>(&self.images);
+        let patches = |pool| Ok(self.patch_estimates(backend, &scaled::<T>(x, level), pool, level));
+        let whole = |shifts| {
+            let (queries, logit_scale) = (scaled(x, level), logit_scale(level));
+            Ok(backend.whole_images(&queries, shifts, logit_scale, self.with_posterior))
+        };
         match &self.spec.kind {
-            MachineKind::Ideal => Ok(self.whole_answers(x, false, level)),
-            MachineKind::EquivariantIdeal => Ok(self.whole_answers(x, true, level)),
+            MachineKind::Ideal => whole(false),
+            MachineKind::EquivariantIdeal => whole(true),
             MachineKind::Local => patches(Pool::SamePlace),
             MachineKind::EquivariantLocal => patches(Pool::Wrap),
             MachineKind::EquivariantLocalInterior => patches(Pool::Interior),
             MachineKind::BoundaryBroken => patches(Pool::SameBorder),
-            MachineKind::Masked { threshold } => Ok(self.masked_answers(x, *threshold, level)),
-            MachineKind::Composite => Ok(self.composite_answers(x, level)),
-            MachineKind::Wiener => Ok(self.wiener_answers(x, level)),
+            MachineKind::Masked { threshold } => {
+                let masks = || Masks::new(self.filter(), self.images.shape(), level, *threshold);
+                let masks = self.masks.get(level, masks);
+                Ok(backend.masked(&scaled(x, level), &masks, logit_scale(level)))
+            }
+            MachineKind::Composite => {
+                let k = self.patch_side(level);
+                Ok(backend.composites(&scaled(x, level), k, logit_scale(level)))
+            }
+            MachineKind::Wiener => {
+                let images: Vec<&[f64]> = x.iter().collect();
+                let x0 = images.into_par_iter().map(|x| self.filter().denoise(x, level));
+                Ok(x0.map(|x0| Estimate { x0, ..Estimate::default() }).collect())
+            }
             MachineKind::Attention { pool, settings } => {
-                self.attention_answers(&queries, *pool, settings.at(level.t), x, level)
+                let queries = scaled::<T>(x, level);
+                self.attention_estimates(&queries, *pool, settings.at(level.t), x, level)
             }
         }
     }
 
-    fn whole_answers(&self, x: &ImageBatch, shifts: bool, level: NoiseLevel) -> Vec<Answer> {
-        let shape = self.images.shape();
-        let precision = logit_scale(level);
-        if let Some(answers) = self.whole_on_gpus(x, shifts, level) {
-            return answers;
-        }
-        let n_lanes = n_lanes::<f64>();
-        let n_entries = self.images.len() * if shifts { shape.n_pixels() } else { 1 };
-        let sums = merged(&self.images, &scaled(x, level), |x, images| {
-            let mut sums = WholeSums::new(shape, x, precision, shifts, n_lanes, n_entries);
-            if shifts {
-                each_tile(&self.images, images, |tile| sums.add_tile(tile));
-            } else {
-                let mut tile = Tile::new(shape, n_lanes);
-                for first in images.clone().step_by(n_lanes) {
-                    sums.add_images(&self.images, first..images.end, &mut tile);
-                }
-            }
-            sums.finish()
-        });
-        let answer = |all: &Accumulator| {
-            let (entropy_nats, provenance) = expand(all, shape);
-            Answer { x0: all.mean(), entropy_nats, provenance, attention: None }
-        };
-        sums.iter().map(answer).collect()
+    /// The Wiener filter of the machines that need one.
+    fn filter(&self) -> &Wiener {
+        self.wiener.as_ref().expect("`checked` made the filter of every machine that needs one")
     }
 
-    /// Whole images are patches that cover them: at the same place, or, shifted, anywhere.
-    fn whole_on_gpus(
+    fn patch_estimates<T: Lane>(
         &self,
-        x: &ImageBatch,
-        shifts: bool,
-        level: NoiseLevel,
-    ) -> Option<Vec<Answer>> {
-        let shape = self.images.shape();
-        let (pool, k) = (
-            if shifts { Pool::Wrap } else { Pool::SamePlace },
-            2 * shape.height.max(shape.width) - 1,
-        );
-        let precision = logit_scale(level);
-        let gpus = self.gpus()?;
-        let scaled = scaled(x, level);
-        let queries: Vec<PatchQuery<'_, f64>> =
-            scaled.iter().map(|x| PatchQuery { shape, pool, k, x, precision }).collect();
-        let sums = posteriors_on(gpus, &self.images, &queries, self.with_posterior)?;
-        Some(sums.iter().map(Answer::by_pixel).collect())
-    }
-
-    fn patch_answers<T: Lane>(
-        &self,
+        backend: Backend<'_>,
         queries: &[Vec<T>],
         pool: Pool,
         level: NoiseLevel,
-    ) -> Vec<Answer> {
+    ) -> Vec<Estimate> {
         let shape = self.images.shape();
-        let (k, precision) = (self.patch_side(level), logit_scale(level));
+        let (k, logit_scale) = (self.patch_side(level), logit_scale(level));
         let queries: Vec<PatchQuery<'_, T>> =
-            queries.iter().map(|x| PatchQuery { shape, pool, k, x, precision }).collect();
-        let sums = patch_posteriors(&self.images, &queries, self.with_posterior);
-        sums.iter().map(Answer::by_pixel).collect()
+            queries.iter().map(|x| PatchQuery { shape, pool, k, x, logit_scale }).collect();
+        let sums = backend.patch_posteriors(&queries, self.with_posterior);
+        sums.iter().map(Estimate::from_pixels).collect()
     }
 
-    fn masked_answers(&self, x: &ImageBatch, threshold: f64, level: NoiseLevel) -> Vec<Answer> {
-        let (shape, n_lanes) = (self.images.shape(), n_lanes::<f64>());
-        let n_entries = self.images.len();
-        let wiener = self.wiener.as_ref().expect("a masked machine is built with its filter");
-        let masks = self.masks.get(level, || Masks::new(wiener, shape, level, threshold));
-        let (queries, precision) = (scaled(x, level), logit_scale(level));
-        let gpu_placement = self
-            .gpus()
-            .and_then(|gpus| published::masked(gpus, &self.images, &queries, &masks, precision));
-        let sums = gpu_placement.unwrap_or_else(|| {
-            merged(&self.images, &queries, |x, images| {
-                let mut sums = MaskedSums::new(shape, &masks, x, precision, n_lanes, n_entries);
-                each_tile(&self.images, images, |tile| sums.add_tile(tile));
-                sums.finish()
-            })
-        });
-        let answer = |all: &Accumulator| {
-            let (x0, entropy_nats, provenance) = by_pixel(all, shape);
-            Answer { x0, entropy_nats, provenance, attention: None }
-        };
-        sums.iter().map(answer).collect()
-    }
-
-    /// GPUs compute in single precision.
-    fn gpus(&self) -> Option<&GpuPlacement> {
-        self.images.gpu_placement().filter(|_| self.precision == Precision::F32)
-    }
-
-    fn composite_answers(&self, x: &ImageBatch, level: NoiseLevel) -> Vec<Answer> {
-        let (shape, n_lanes) = (self.images.shape(), n_lanes::<f64>());
-        let (k, precision) = (self.patch_side(level), logit_scale(level));
-        let queries = scaled(x, level);
-        let gpu_placement = self
-            .gpus()
-            .and_then(|gpus| published::composites(gpus, &self.images, &queries, k, precision));
-        if let Some(found) = gpu_placement {
-            let answer = |found: published::Composed| {
-                let published::Composed { x0, entropy_nats, provenance } = found;
-                Answer { x0, entropy_nats, provenance, attention: None }
-            };
-            return found.into_iter().map(answer).collect();
-        }
-        let crops = merged(&self.images, &queries, |x, images| {
-            let n = self.images.len();
-            let mut pass = CropPosteriors::new(shape, k, x, precision, n_lanes, n);
-            each_tile(&self.images, images, |tile| pass.add_tile(tile));
-            pass.finish()
-        });
-        let normalised = crops.iter().map(|crops| normalisers(crops, precision));
-        let queries: Vec<(Vec<f64>, Vec<f64>)> = queries.into_iter().zip(normalised).collect();
-        let mosaics = merged(&self.images, &queries, |(x, normalisers), images| {
-            let mut pass = Composite::new(shape, k, x, precision, n_lanes, normalisers);
-            each_tile(&self.images, images, |tile| pass.add_tile(tile));
-            pass.finish()
-        });
-        let answer = |(crops, mosaic): (&Accumulator, &Mosaic)| Answer {
-            x0: mosaic.mean(),
-            entropy_nats: entropies(|y, x| crops.entropy(y * (shape.width + 1 - k) + x), shape, k),
-            provenance: mosaic.provenance(shape.width),
-            attention: None,
-        };
-        crops.iter().zip(&mosaics).map(answer).collect()
-    }
-
-    fn wiener_answers(&self, x: &ImageBatch, level: NoiseLevel) -> Vec<Answer> {
-        let wiener = self.wiener.as_ref().expect("a Wiener machine is built with its filter");
-        let denoise = |x| Answer {
-            x0: wiener.denoise(x, level),
-            entropy_nats: Vec::new(),
-            provenance: Vec::new(),
-            attention: None,
-        };
-        let images: Vec<&[f64]> = x.iter().collect();
-        images.into_par_iter().map(denoise).collect()
-    }
-
-    fn attention_answers<T: Lane>(
+    fn attention_estimates<T: Lane>(
         &self,
         queries: &[Vec<T>],
         pool: Pool,
         settings: &AttentionSettings,
         x: &ImageBatch,
         level: NoiseLevel,
-    ) -> Result<Vec<Answer>, DenoiseError> {
-        let n_pixels = self.images.shape().n_pixels();
+    ) -> Result<Vec<Estimate>, DenoiseError> {
         let given = self.given_maps(settings, x, level)?;
-        let mut answers = Vec::with_capacity(queries.len());
-        let (shape, precision) = (self.images.shape(), logit_scale(level));
-        let k = self.patch_side(level);
-        for (index, scaled) in queries.iter().enumerate() {
-            let query = PatchQuery { shape, pool, k, x: scaled, precision };
-            let portions = Portions::new(&self.images, query);
+        let (shape, k, logit_scale) =
+            (self.images.shape(), self.patch_side(level), logit_scale(level));
+        let estimate = |(index, scaled): (usize, &Vec<T>)| {
+            let portions =
+                Portions::new(&self.images, PatchQuery { shape, pool, k, x: scaled, logit_scale });
             let maps = given.as_ref().map(|given| given.exact(index, x.len())).transpose()?;
-            let sharing = Sharing::of_source(settings.source, &portions, maps);
-            let Shared { x0, entropy_nats, provenance } = sharing.estimate(&portions, settings);
+            let weights = AttentionWeights::of_source(settings.source, &portions, maps);
             let attention = self.with_posterior.then(|| match &given {
                 Some(given) => given.maps.slice(index, 1),
-                None => sharing.to_maps(n_pixels),
+                None => weights.to_maps(shape.n_pixels()),
             });
-            answers.push(Answer { x0, entropy_nats, provenance, attention });
-        }
-        Ok(answers)
+            Ok(Estimate { attention, ..weights.estimate(&portions, settings) })
+        };
+        queries.iter().enumerate().map(estimate).collect()
     }
 
     fn given_maps(
@@ -376,19 +255,19 @@ impl Machine {
         Ok(Some(GivenMaps { provider: provider.as_ref(), maps }))
     }
 
-    fn assemble(&self, shape: ImageShape, answers: Vec<Answer>) -> Denoised {
+    fn assemble(&self, shape: ImageShape, estimates: Vec<Estimate>) -> Denoised {
         let wiener = self.spec.kind == MachineKind::Wiener;
         let mut posterior = Posterior::default();
-        let mut x0 = Vec::with_capacity(answers.len() * shape.n_values());
+        let mut x0 = Vec::with_capacity(estimates.len() * shape.n_values());
         let mut attention: Option<(usize, Vec<f32>)> = None;
-        for answer in answers {
-            x0.extend(answer.x0);
-            posterior.entropy_nats.extend(answer.entropy_nats);
-            posterior.provenance.extend(answer.provenance.into_iter().map(|place| Provenance {
+        for estimate in estimates {
+            x0.extend(estimate.x0);
+            posterior.entropy_nats.extend(estimate.entropy_nats);
+            posterior.provenance.extend(estimate.provenance.into_iter().map(|place| Provenance {
                 image: self.images.origin(place.image as usize),
                 ..place
             }));
-            if let Some(maps) = answer.attention {
+            if let Some(maps) = estimate.attention {
                 let all = attention.get_or_insert((maps.n_heads(), Vec::new()));
                 all.1.extend_from_slice(maps.weights());
             }
@@ -405,22 +284,23 @@ impl Machine {
 impl Denoiser for Machine {
     fn denoise(&self, x: &ImageBatch, level: NoiseLevel) -> Result<Denoised, DenoiseError> {
         self.check(x, level)?;
-        let answers = match self.precision {
-            Precision::F32 => self.answers::<f32>(x, level)?,
-            Precision::F64 => self.answers::<f64>(x, level)?,
+        let estimates = match self.precision {
+            Precision::F32 => self.estimates::<f32>(x, level)?,
+            Precision::F64 => self.estimates::<f64>(x, level)?,
         };
-        Ok(self.assemble(x.shape(), answers))
+        Ok(self.assemble(x.shape(), estimates))
     }
 }
 
-/// Maps of a network or a file for one batch.
+/// Attention maps for one batch, from the provider.
 struct GivenMaps<'a> {
     provider: &'a dyn AttentionProvider,
     maps: AttentionMaps,
 }
 
 impl GivenMaps<'_> {
-    /// Heads and weights of one image's maps, as exact as the provider has them.
+    /// Number of heads and weights `[heads, P, P]` of one image of a batch of `n`, in double precision where the
+    /// provider has them.
     fn exact(&self, index: usize, n: usize) -> Result<(usize, Vec<f64>), DenoiseError> {
         let n_heads = self.maps.n_heads();
         if let Some(exact) = self.provider.exact() {
@@ -432,19 +312,9 @@ impl GivenMaps<'_> {
 }
 
 /// `x_t / sqrt(abar)`, image by image.
-fn scaled(x: &ImageBatch, level: NoiseLevel) -> Vec<Vec<f64>> {
-    x.iter().map(|x| x.iter().map(|v| v / level.signal()).collect()).collect()
-}
-
-impl Merge for Mosaic {
-    fn merge(&mut self, other: &Self) {
-        self.merge(other);
-    }
-}
-
-/// `abar / (2 sigma^2)`: logits are minus this times squared distances to `x_t / sqrt(abar)`.
-pub(super) fn logit_scale(level: NoiseLevel) -> f64 {
-    level.abar / (2.0 * level.variance())
+fn scaled<T: Lane>(x: &ImageBatch, level: NoiseLevel) -> Vec<Vec<T>> {
+    let signal = level.signal();
+    x.iter().map(|x| x.iter().map(|v| T::from_f64(v / signal)).collect()).collect()
 }
 
 fn check_patches(spec: &MachineSpec, shape: ImageShape) -> Result<(), TheoryError> {

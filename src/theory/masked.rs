@@ -1,6 +1,6 @@
-//! `ls-wiener`: the local machine whose windows come from the data (L, Lukoianov et al., arXiv 2509.09672).
+//! `ls-wiener`: the local machine whose windows come from the data (Lukoianov et al., arXiv 2509.09672).
 //!
-//! What a coordinate (a channel of a pixel) looks at are those that the Wiener filter gives it a weight for:
+//! A coordinate (a channel of a pixel) sees the coordinates to which its row of the Wiener filter gives enough weight:
 //!
 //! ```text
 //! W = S (S + s^2 I)^-1,   s^2 = sigma^2 / abar                        S the data covariance
@@ -9,25 +9,27 @@
 //! x0hat[m] = sum_n softmax_n(L[n,m]) phi_n[m]
 //! ```
 //!
-//! Masks span channels, so the channels of a pixel may have different posteriors: its entropy is the mean of
-//! theirs, its provenance that of the channel whose nearest image weighs most. As the authors' code does, a diagonal
-//! entry below 1e-6 counts as 1; a coordinate always sees itself. Two things are the paper's and
-//! not its code's: the mask of m is row m (the code sums over columns), and the weights are normalised over
-//! the whole data set (the code normalises each batch of images and averages the batches).
+//! Masks span channels, so the channels of a pixel may have different posteriors: its entropy is their mean, its
+//! provenance that of the channel whose nearest image has the largest weight. As in the authors' code, a diagonal entry
+//! below 1e-6 counts as 1; a coordinate always sees itself. We follow the paper and not its code in two points: the
+//! mask of m is row m (the code sums over columns), and the weights are normalised over the whole data set (the code
+//! normalises each batch of images and averages the batches).
 //!
-//! On the CPU always in doubles, as sums have up to as many terms as an image has values. GPUs take squares and masks as
-//! matrices, of whose product each entry is one `L[n,m]`.
+//! The CPU always uses doubles, because a sum has up to as many terms as an image has values. GPUs multiply a matrix of
+//! squares by a matrix of masks; each entry of the product is one `L[n,m]`.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use faer::Mat;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Simd;
 
+use super::estimate::Estimate;
+use super::kernels::all_images::AllImages;
 use super::kernels::boxes::squares;
 use super::kernels::posterior::{Posterior, Row};
-use super::kernels::tile::Tile;
+use super::kernels::tile::{Tile, TileSums, add_tile};
 use super::weights::Accumulator;
 use super::wiener::Wiener;
 use crate::diffusion::{NoiseLevel, Provenance};
@@ -38,21 +40,22 @@ use crate::simd::{Buffer, Lane};
 pub const DEFAULT_THRESHOLD: f64 = 0.02;
 /// Diagonal entries below this count as 1.
 const SMALLEST_DIAGONAL: f64 = 1e-6;
-/// Noise levels whose masks are kept.
+/// Number of noise levels whose masks are kept.
 const LEVELS_MAX: usize = 64;
 
-/// Which coordinates each coordinate sees at one noise level, in the order of tiles (pixel by pixel).
+/// The coordinates that each coordinate sees at one noise level, in the order of tiles (pixel by pixel).
 #[derive(Debug)]
 pub struct Masks {
     /// Runs of coordinates, row by row.
     runs: Vec<Range<u32>>,
-    /// Where each row's runs are.
+    /// Range of `runs` of each coordinate.
     rows: Vec<Range<u32>>,
-    /// As GPUs take them.
+    /// See [`Masks::bits`].
     bits: OnceLock<Vec<u32>>,
 }
 
 impl Masks {
+    /// The masks of the filter at a noise level; see the formulas above.
     pub fn new(wiener: &Wiener, shape: ImageShape, level: NoiseLevel, threshold: f64) -> Self {
         let (d, n_pixels, channels) = (shape.n_values(), shape.n_pixels(), shape.channels);
         let filter = wiener.filter(level);
@@ -85,7 +88,7 @@ impl Masks {
         masks
     }
 
-    /// As GPUs take them; see [`super::gpu::evidence::Mask`].
+    /// The masks as bits, in the layout of [`super::gpu::evidence::Mask`].
     pub fn bits(&self) -> &[u32] {
         self.bits.get_or_init(|| self.to_bits())
     }
@@ -108,7 +111,7 @@ impl Masks {
     }
 }
 
-/// Masks of the noise levels that were asked for last: they cost more than a small data set's posterior.
+/// Masks of the most recent noise levels: computing them costs more than the posterior over a small data set.
 #[derive(Debug, Default)]
 pub struct MaskCache {
     /// By the bits of `abar`.
@@ -116,13 +119,13 @@ pub struct MaskCache {
 }
 
 impl MaskCache {
-    /// The masks of a level, made where they are not at hand.
+    /// The masks of a level, computed by `make` unless they are kept.
     pub fn get(&self, level: NoiseLevel, make: impl FnOnce() -> Masks) -> Arc<Masks> {
         let key = level.abar.to_bits();
         if let Some(masks) = self.kept(key) {
             return masks;
         }
-        // Not while locked: a thread that waits for the parallel parts of this may take up a job that asks here.
+        // Without the lock: a thread that waits for the parallel parts of `make` may run a job that comes here.
         let masks = Arc::new(make());
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == LEVELS_MAX {
@@ -151,27 +154,27 @@ impl Wiener {
     }
 }
 
-/// One noisy image against training images through masks.
+/// Posteriors of the coordinates of one noisy image, seen through masks.
 #[derive(Debug)]
 pub struct MaskedSums<'a> {
     shape: ImageShape,
     masks: &'a Masks,
     /// `[H W, C]`.
     x: Vec<f64>,
-    n_lanes: usize,
-    /// Every coordinate is a pixel of its own.
-    posterior: Posterior<f64, false>,
+    /// Each coordinate is one pixel.
+    posterior: Posterior<f64, AllImages>,
     squares: Buffer<f64>,
     distances: Buffer<f64>,
 }
 
 impl<'a> MaskedSums<'a> {
-    /// `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `precision` is `abar / (2 sigma^2)`.
+    /// Posteriors without entries. `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `logit_scale` is `abar / (2 sigma^2)`,
+    /// `n_entries` the number of images.
     pub fn new(
         shape: ImageShape,
         masks: &'a Masks,
         x: &[f64],
-        precision: f64,
+        logit_scale: f64,
         n_lanes: usize,
         n_entries: usize,
     ) -> Self {
@@ -181,8 +184,7 @@ impl<'a> MaskedSums<'a> {
             shape,
             masks,
             x: (0..d).map(|at| x[at % channels * n_pixels + at / channels]).collect(),
-            n_lanes,
-            posterior: Posterior::new(line, n_lanes, precision, n_entries, true),
+            posterior: Posterior::new(line, n_lanes, logit_scale, n_entries, true),
             squares: Buffer::zeros(d * n_lanes),
             distances: Buffer::zeros(d * n_lanes),
         }
@@ -190,7 +192,7 @@ impl<'a> MaskedSums<'a> {
 
     /// Adds the images of a tile.
     pub fn add_tile(&mut self, tile: &Tile<f64>) {
-        Arch::new().dispatch(AddTile { sums: self, tile });
+        add_tile(self, tile);
         self.posterior.added(1);
     }
 
@@ -198,16 +200,17 @@ impl<'a> MaskedSums<'a> {
     pub fn finish(self) -> Accumulator {
         self.posterior.finish()
     }
+}
 
+impl TileSums<f64> for MaskedSums<'_> {
     #[inline(always)]
     fn add<S: Simd>(&mut self, simd: S, tile: &Tile<f64>) {
-        assert_eq!(self.n_lanes, f64::n_lanes::<S>(), "tiles of this machine's vectors");
         let values = f64::vectors::<S>(tile.pixels(0..self.shape.n_pixels(), self.shape.channels));
         let each = f64::vectors_mut::<S>(&mut self.squares);
         squares::<S, f64, 1>(simd, &self.x, values, 1, each);
         let distances = f64::vectors_mut::<S>(&mut self.distances);
         for (m, distance) in distances.iter_mut().enumerate() {
-            // Four sums side by side, so that additions need not wait for each other.
+            // Four independent sums, so that additions need not wait for each other.
             let mut sums = [f64::splat(simd, 0.0); 4];
             for run in self.masks.of(m) {
                 let (fours, rest) = each[run.start as usize..run.end as usize].as_chunks::<4>();
@@ -223,34 +226,12 @@ impl<'a> MaskedSums<'a> {
             let [a, b, c, d] = sums;
             *distance = f64::plus(simd, f64::plus(simd, a, b), f64::plus(simd, c, d));
         }
-        let row = Row {
-            query_pixel: 0,
-            training_row: 0,
-            training_column: 0,
-            displacement: 0,
-            first_image: tile.first,
-            n_images: tile.n_images(),
-        };
-        self.posterior.add_row::<S, 1>(simd, row, distances, values);
+        self.posterior.add_row::<S, 1>(simd, Row::of_tile(tile), distances, values);
     }
 }
 
-struct AddTile<'b, 'a> {
-    sums: &'b mut MaskedSums<'a>,
-    tile: &'b Tile<f64>,
-}
-
-impl WithSimd for AddTile<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.sums.add(simd, self.tile);
-    }
-}
-
-/// From posteriors of coordinates to an image `[C, H, W]`, and entropy and provenance of its pixels.
-pub fn by_pixel(all: &Accumulator, shape: ImageShape) -> (Vec<f64>, Vec<f64>, Vec<Provenance>) {
+/// The estimate of an image from the posteriors of its coordinates.
+pub fn by_pixel(all: &Accumulator, shape: ImageShape) -> Estimate {
     let (channels, n_pixels) = (shape.channels, shape.n_pixels());
     let means = all.mean();
     let x0 = (0..channels * n_pixels).map(|at| means[at % n_pixels * channels + at / n_pixels]);
@@ -265,5 +246,10 @@ pub fn by_pixel(all: &Accumulator, shape: ImageShape) -> (Vec<f64>, Vec<f64>, Ve
             column: (p % shape.width) as u16,
         }
     };
-    (x0.collect(), (0..n_pixels).map(entropy).collect(), (0..n_pixels).map(provenance).collect())
+    Estimate {
+        x0: x0.collect(),
+        entropy_nats: (0..n_pixels).map(entropy).collect(),
+        provenance: (0..n_pixels).map(provenance).collect(),
+        attention: None,
+    }
 }

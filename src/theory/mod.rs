@@ -1,13 +1,15 @@
-//! Score machines: what analytic theory says a network must make of a noisy image.
+//! Score machines: denoisers that analytic theory predicts networks to approximate.
 //!
-//! A [`Machine`] is a [`crate::diffusion::Denoiser`] computed from training images alone: the exact
-//! posterior mean under assumptions about what the network can see (a patch, its place, attention).
+//! A [`Machine`] is a [`crate::diffusion::Denoiser`] computed from training images alone: the exact posterior mean under
+//! assumptions about what the network can see (a patch, its place, attention). THEORY.md states each one.
 //!
 //! ```text
-//! spec (which machine) + images (dictionary) -> machine -> patches | ideal | wiener | masked | composite | attentive
-//!                                                             passes: over the dictionary, in pieces
-//!                                                             kernels: logits, then weights
-//!                                                             GPU: the same on GPUs
+//! machine   one spec (which machine) over one dictionary of images
+//!   backend   chooses GPUs or the CPU for
+//!     cpu             passes over the dictionary: kernels, ideal, masked, composite
+//!     gpu::posteriors the same on GPUs
+//!   portions, attention_machine   evidence for each image, shared along attention
+//!   wiener    closed form
 //! ```
 //!
 //! Deliberately absent: networks (a sibling; their attention maps arrive as plain arrays), training.
@@ -16,23 +18,28 @@ pub mod patches;
 pub mod spec;
 pub mod error;
 pub mod names;
+pub mod pixels;
 pub mod images;
 pub mod weights;
+pub mod estimate;
+pub mod evidence;
 pub mod kernels;
 pub mod gpu;
 pub mod passes;
+pub mod cpu;
+pub mod backend;
 pub mod ideal;
 pub mod wiener;
 pub mod masked;
 pub mod composite;
-pub mod attention;
-pub mod evidence;
+pub mod attention_provider;
 pub mod pooled;
-pub mod attentive;
+pub mod portions;
+pub mod attention_machine;
 pub mod machine;
 pub mod sweep;
 
-pub use attention::{AttentionProvider, FixedAttention, RecordedAttention};
+pub use attention_provider::{AttentionProvider, FixedAttention, RecordedAttention};
 pub use error::TheoryError;
 pub use images::TrainingImages;
 pub use kernels::Precision;

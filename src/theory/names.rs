@@ -1,16 +1,16 @@
-//! What machines are called: on the command line, in `lab.toml` and at the head of a column.
+//! The names of machines and attention sources, as used on the command line, in `lab.toml` and in column heads.
 //!
-//! One table; parsing, the list in error messages and the names in reports all read it.
+//! Parsing, the lists in error messages and the names in reports are all derived from one table.
 
 use super::error::TheoryError;
 use super::masked::DEFAULT_THRESHOLD;
 use super::patches::Pool;
 use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled};
 
-/// `tau` of the similarity source where none is given.
+/// Default `tau` of the similarity source.
 pub const DEFAULT_TAU: f64 = 1.0;
 
-/// Settings of an attention machine where none are given, on the command line and in `lab.toml`.
+/// Default settings of the attention machine, on the command line and in `lab.toml`.
 pub const DEFAULT_ATTENTION: AttentionSettings = AttentionSettings {
     lambda: 5.0,
     gamma: 0.3,
@@ -42,6 +42,10 @@ const SOURCES: [AttentionSource; 7] = [
 
 impl MachineKind {
     /// The machine called `name`; `attention` gets [`DEFAULT_ATTENTION`].
+    ///
+    /// # Errors
+    ///
+    /// If there is none; the error suggests the nearest name.
     pub fn parse(name: &str) -> Result<Self, TheoryError> {
         MACHINES.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
             let (nearest, accepted) = suggest(name, &Self::names());
@@ -49,6 +53,7 @@ impl MachineKind {
         })
     }
 
+    /// The name, such as `els`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Ideal => "ideal",
@@ -64,7 +69,7 @@ impl MachineKind {
         }
     }
 
-    /// The head of a column or table row: the attention machine adds its source.
+    /// The head of a column or table row: the name, for the attention machine with its source.
     pub fn column(&self) -> String {
         match self {
             Self::Attention { .. } => {
@@ -95,6 +100,10 @@ impl MachineSpec {
 
 impl AttentionSource {
     /// The source called `name`; `similarity` gets [`DEFAULT_TAU`].
+    ///
+    /// # Errors
+    ///
+    /// If there is none; the error suggests the nearest name.
     pub fn parse(name: &str) -> Result<Self, TheoryError> {
         SOURCES.into_iter().find(|source| source.name() == name).ok_or_else(|| {
             let (nearest, accepted) = suggest(name, &Self::names());
@@ -102,6 +111,7 @@ impl AttentionSource {
         })
     }
 
+    /// The name, such as `co-origin`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Trajectory => "trajectory",

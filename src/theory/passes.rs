@@ -1,28 +1,24 @@
-//! Passes over a whole dictionary, in pieces.
+//! Passes over a whole dictionary on the CPU, in pieces that run in parallel.
 //!
-//! Work is cut into (query, chunk of images) pieces for rayon. The cut depends on the dictionary alone
-//! and pieces are merged in order, so what is found does not depend on the batch it was asked in, nor
-//! on the number of threads: not even by rounding.
+//! Work is cut into (query, chunk of images) pieces for rayon. The cut depends on the dictionary alone and pieces are
+//! merged in order, so results do not depend on the batch or on the number of threads, not even by rounding.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::gpu::placement::GpuPlacement;
-use super::images::TrainingImages;
-use super::kernels::PatchQuery;
-use super::kernels::boxes::BoxSums;
 use super::kernels::tile::Tile;
+use super::pixels::ImagePixels;
 use super::weights::Accumulator;
 use crate::simd::Lane;
 use crate::simd::lane::n_lanes;
 
-/// Images per piece of work are a multiple of this, a whole number of tiles; and pieces per query, at most
-/// (each holds its own sums).
+/// Images per piece of work are a multiple of this, a whole number of tiles.
 const CHUNK_IMAGES: usize = 32;
+/// Pieces per query, at most: each holds its own sums.
 const CHUNKS_MAX: usize = 32;
 
-/// What is found over some images and can take in what is found over later ones.
+/// Sums over some images to which those over later images can be added.
 pub trait Merge: Clone + Send {
     fn merge(&mut self, other: &Self);
 }
@@ -35,11 +31,11 @@ impl Merge for Accumulator {
 
 /// Runs `piece` on every (query, chunk of images) and merges the chunks of each query.
 pub fn merged<Q: Sync, A: Merge>(
-    images: &TrainingImages,
+    n_images: usize,
     queries: &[Q],
     piece: impl Fn(&Q, Range<usize>) -> A + Sync,
 ) -> Vec<A> {
-    let n = images.len();
+    let n = n_images;
     let per_chunk = CHUNK_IMAGES.max(n.div_ceil(CHUNKS_MAX).next_multiple_of(CHUNK_IMAGES));
     let n_chunks = n.div_ceil(per_chunk);
     let pieces: Vec<A> = (0..queries.len() * n_chunks)
@@ -57,9 +53,9 @@ pub fn merged<Q: Sync, A: Merge>(
     pieces.chunks(n_chunks).map(merge).collect()
 }
 
-/// Hands over the images of `range` tile by tile.
+/// Calls `take` with the images of `range`, tile by tile.
 pub fn each_tile<T: Lane>(
-    images: &TrainingImages,
+    images: &ImagePixels,
     range: Range<usize>,
     mut take: impl FnMut(&Tile<T>),
 ) {
@@ -69,37 +65,4 @@ pub fn each_tile<T: Lane>(
         images.fill_tile(first..range.end, &mut tile);
         take(&tile);
     }
-}
-
-/// The posteriors of patches over all images, on the dictionary's GPUs if it has any and `T` is single precision, in
-/// which they compute; entropy and provenance only if `with_posterior`.
-pub fn patch_posteriors<T: Lane>(
-    images: &TrainingImages,
-    queries: &[PatchQuery<'_, T>],
-    with_posterior: bool,
-) -> Vec<Accumulator> {
-    let gpus = images.gpu_placement_in::<T>();
-    let found = gpus.and_then(|gpus| posteriors_on(gpus, images, queries, with_posterior));
-    found.unwrap_or_else(|| {
-        let n_entries = images.len() * images.shape().n_pixels();
-        merged(images, queries, |query, range| {
-            let mut boxes =
-                BoxSums::<T, false>::new(*query, n_lanes::<T>(), n_entries, with_posterior);
-            each_tile(images, range, |tile| boxes.add_tile(tile));
-            boxes.finish()
-        })
-    })
-}
-
-/// The same from GPUs, rounded to single precision; none where they cannot.
-pub fn posteriors_on<T: Lane>(
-    gpus: &GpuPlacement,
-    images: &TrainingImages,
-    queries: &[PatchQuery<'_, T>],
-    with_posterior: bool,
-) -> Option<Vec<Accumulator>> {
-    let singles: Vec<Vec<f32>> = queries.iter().map(PatchQuery::singles).collect();
-    let queries: Vec<PatchQuery<'_, f32>> =
-        queries.iter().zip(&singles).map(|(query, x)| query.of(x)).collect();
-    gpus.posteriors(images, &queries, !with_posterior)
 }

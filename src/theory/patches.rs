@@ -1,9 +1,9 @@
-//! Which training patches a pixel is compared with, and over which offsets.
+//! Which training patches a query pixel is compared with, and over which offsets (THEORY.md section 2).
 //!
-//! Everything here is a statement about one axis; rows and columns never interact. A training place
-//! is written as a circular displacement `s`: the query at `p` meets the patch at `q = (p + s) mod L`.
+//! Everything here concerns one axis of length `L`; rows and columns are independent. A training place is written as a
+//! circular displacement `s`: the query at `p` is compared with the patch at `q = (p + s) mod L`.
 
-/// The dictionary of a patch machine (THEORY section 2).
+/// The patches of the dictionary that a query pixel is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pool {
     /// `els`: every place, both sides wrapped around.
@@ -12,16 +12,16 @@ pub enum Pool {
     Interior,
     /// `ls`: the query's own place, patches cut at the border.
     SamePlace,
-    /// `bbels`: places with the query's overlap with the border, patches cut at the border.
+    /// `bbels`: places with the same overlap with the border as the query; patches cut at the border.
     SameBorder,
 }
 
-/// What lies outside the image.
+/// How patches continue beyond the border of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Border {
     /// The other side of the image.
     Wrap,
-    /// Nothing: the patch ends there.
+    /// Not at all: the patch ends there.
     Cut,
 }
 
@@ -40,6 +40,7 @@ impl Window {
 }
 
 impl Pool {
+    /// How patches of this pool continue beyond the border.
     pub fn border(self) -> Border {
         match self {
             Self::Wrap | Self::Interior => Border::Wrap,
@@ -47,7 +48,7 @@ impl Pool {
         }
     }
 
-    /// The offsets of a k-patch along an axis of length `len`.
+    /// The offsets of a patch of side `k` along an axis of length `len`.
     ///
     /// A wrapped patch that covers the axis holds every place exactly once (so that `els` with a
     /// covering k is `es`, also on even sides); a cut one has nothing beyond `len - 1` offsets.
@@ -107,11 +108,11 @@ impl Pool {
     }
 }
 
-/// Pairs of one displacement along an axis of length L: training places `start..start + len` (mod L),
-/// each with the query place `shift` before it (mod L).
+/// Accepted pairs at one displacement along an axis of length L: training places `start..start + len` (mod L), each with
+/// the query place `shift` before it (mod L).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stretch {
-    /// In 0..L.
+    /// Displacement, in `0..L`.
     pub shift: usize,
     pub start: usize,
     pub len: usize,

@@ -1,17 +1,17 @@
-//! `pooled`: what the image's mean clean estimate says about which training image it is (our derivation).
+//! `pooled`: the likelihood of the mean clean estimate of an image given each training image (our derivation).
 //!
-//! Attention that looks everywhere alike hands each pixel the mean over the image of what every pixel thinks of
-//! itself. With values `z(r)`, the estimates of the machine without attention, that is one colour,
-//! `s(x_t) = 1/P sum_r z(r)`, and what it says about training image n is the likelihood of such a colour:
+//! Uniform attention gives each pixel the mean over the image of the values of all pixels. With values `z(r)`, the
+//! estimates of the machine without attention, that is one colour, `s(x_t) = 1/P sum_r z(r)`, whose likelihood given
+//! training image n is
 //!
 //! ```text
 //! s(x_t) given n  ~  Normal( a + B s_n, V ),   s_n = 1/P sum_r phi_n(r)
 //! ```
 //!
-//! a, B and V depend on the noise level and the patches. They need no network: training images are noised, their
-//! pooled estimates are regressed on their pooled clean values, and V is the covariance of the rest. The log likelihood
-//! takes the place of attended patches' votes; images of like colour then weigh alike, so that the *colour* is shared and
-//! not, as by votes, the identity of one training image.
+//! a, B and V depend on the noise level and the patches. They need no network: training images are noised, their pooled
+//! estimates are regressed on their pooled clean values, and V is the covariance of the residuals. The log likelihood
+//! replaces the votes of attended patches. Images of similar colour then have similar weights, so that pixels share the
+//! *colour* and not, as with votes, the identity of one training image.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,19 +19,18 @@ use std::sync::{Arc, Mutex};
 use faer::Mat;
 use faer::prelude::Solve;
 
-use super::evidence::Portions;
-use super::images::TrainingImages;
 use super::kernels::PatchQuery;
-use super::passes::patch_posteriors;
 use super::patches::Pool;
+use super::pixels::ImagePixels;
+use super::weights::Accumulator;
 use crate::random::{Purpose, fill_normal, stream};
 use crate::simd::Lane;
 
-/// Noised training images that the likelihood is fitted to, at least, and images that they are made of, at most.
+/// The likelihood is fitted to at least this many noised images, made of at most this many training images.
 const N_FITTED: usize = 64;
-/// Noised images that are estimated at a time, which takes memory for each.
+/// Noised images that are estimated at a time; each takes memory.
 const TOGETHER: usize = 16;
-/// Keeps sets of one colour solvable, in units of squared pixel values.
+/// Added to the diagonals, in squared pixel values, so that a data set of one colour can be solved.
 const RIDGE: f64 = 1e-10;
 
 /// The likelihood of a pooled estimate given each training image, at one noise level and patch side.
@@ -40,11 +39,11 @@ pub struct PooledModel {
     /// `a + B s_n`, `[N, C]`.
     means: Vec<f64>,
     /// `V^-1`, `[C, C]`.
-    precision: Vec<f64>,
+    inverse_covariance: Vec<f64>,
     n_channels: usize,
 }
 
-/// Models by patches and noise level. They belong to a dictionary as its mean does.
+/// The models of one dictionary, by patches and noise level.
 #[derive(Debug, Default)]
 pub struct PooledCache(Mutex<HashMap<Key, Arc<PooledModel>>>);
 
@@ -52,17 +51,20 @@ pub struct PooledCache(Mutex<HashMap<Key, Arc<PooledModel>>>);
 type Key = (Pool, usize, u64);
 
 impl PooledCache {
-    /// The model that goes with a query. Made outside the lock: threads that make it wait for each other's pieces.
-    pub fn get<T: Lane>(
+    /// The model for the patches and noise level of `query`, made by `fit` on first use.
+    ///
+    /// `fit` runs without the lock: it computes in parallel, and a thread that waits for its pieces may run a job that
+    /// asks for a model.
+    pub fn get<T>(
         &self,
-        images: &TrainingImages,
         query: &PatchQuery<'_, T>,
+        fit: impl FnOnce() -> PooledModel,
     ) -> Arc<PooledModel> {
-        let key = (query.pool, query.k, query.precision.to_bits());
+        let key = (query.pool, query.k, query.logit_scale.to_bits());
         if let Some(found) = self.lock().get(&key) {
             return found.clone();
         }
-        let made = Arc::new(PooledModel::fit::<T>(images, query));
+        let made = Arc::new(fit());
         self.lock().entry(key).or_insert(made).clone()
     }
 
@@ -73,15 +75,20 @@ impl PooledCache {
 }
 
 impl PooledModel {
-    /// Fits the likelihood for the patches and noise level of `query`, whatever its image.
-    fn fit<T: Lane>(images: &TrainingImages, query: &PatchQuery<'_, T>) -> Self {
+    /// Fits the likelihood for the patches and noise level of `query`, whatever its image. `estimates` returns the
+    /// posteriors of the machine without attention.
+    pub fn fit<T: Lane>(
+        images: &ImagePixels,
+        query: &PatchQuery<'_, T>,
+        estimates: impl Fn(&[PatchQuery<'_, T>]) -> Vec<Accumulator>,
+    ) -> Self {
         let shape = query.shape;
         let (n_channels, n_pixels, n_values) = (shape.channels, shape.n_pixels(), shape.n_values());
         let n = images.len();
         let clean: Vec<f64> =
             (0..n).flat_map(|image| pool(&images.values(image..image + 1), n_pixels)).collect();
         // `x_t / sqrt(abar) = phi + noise`, with a variance of sigma^2 / abar.
-        let sigma = (1.0 / (2.0 * query.precision)).sqrt();
+        let sigma = (1.0 / (2.0 * query.logit_scale)).sqrt();
         let n_used = n.min(N_FITTED);
         let n_rows = n_used * N_FITTED.div_ceil(n_used);
         let image_of = |row: usize| row % n_used * n / n_used;
@@ -97,9 +104,9 @@ impl PooledModel {
         for first in (0..n_rows).step_by(TOGETHER) {
             let rows = first..(first + TOGETHER).min(n_rows);
             let noised: Vec<Vec<T>> = rows.clone().map(noised).collect();
-            let queries: Vec<PatchQuery<'_, T>> = noised.iter().map(|x| query.of(x)).collect();
-            let estimates = patch_posteriors(images, &queries, false);
-            for (row, estimate) in rows.zip(&estimates) {
+            let queries: Vec<PatchQuery<'_, T>> =
+                noised.iter().map(|x| query.with_values(x)).collect();
+            for (row, estimate) in rows.zip(&estimates(&queries)) {
                 let pooled = pool(&estimate.mean(), n_pixels);
                 for c in 0..n_channels {
                     design[(row, c)] = clean[image_of(row) * n_channels + c];
@@ -129,17 +136,17 @@ impl PooledModel {
         let square = (0..n_channels).flat_map(|i| (0..n_channels).map(move |j| (i, j)));
         Self {
             means: each.map(|(n, c)| mean(n, c)).collect(),
-            precision: square.map(|(i, j)| inverse[(i, j)]).collect(),
+            inverse_covariance: square.map(|(i, j)| inverse[(i, j)]).collect(),
             n_channels,
         }
     }
 
-    /// The log likelihood of a pooled estimate given each training image, up to what they share.
+    /// The log likelihood of a pooled estimate, `[C]`, given each training image, `[N]`, up to a common constant.
     pub fn log_likelihoods(&self, pooled: &[f64]) -> Vec<f64> {
         let each = self.means.chunks_exact(self.n_channels);
         each.map(|mean| {
             let gap: Vec<f64> = pooled.iter().zip(mean).map(|(s, mean)| s - mean).collect();
-            let rows = self.precision.chunks_exact(self.n_channels).zip(&gap);
+            let rows = self.inverse_covariance.chunks_exact(self.n_channels).zip(&gap);
             let square = rows.map(|(row, gap_i)| {
                 gap_i * row.iter().zip(&gap).map(|(p, gap_j)| p * gap_j).sum::<f64>()
             });
@@ -149,16 +156,8 @@ impl PooledModel {
     }
 }
 
-/// The mean over pixels of the estimate without attention, `[C]`.
-pub fn pooled_estimate<T: Lane>(portions: &Portions<'_, T>) -> Vec<f64> {
-    let shape = portions.shape();
-    let mut estimate = portions.equivariant_local().mean();
-    estimate.truncate(shape.n_values());
-    pool(&estimate, shape.n_pixels())
-}
-
 /// Means over pixels of `[C, P]`.
-fn pool(values: &[f64], n_pixels: usize) -> Vec<f64> {
+pub(super) fn pool(values: &[f64], n_pixels: usize) -> Vec<f64> {
     let planes = values.chunks_exact(n_pixels);
     planes.map(|plane| plane.iter().sum::<f64>() / n_pixels as f64).collect()
 }
@@ -167,15 +166,21 @@ fn pool(values: &[f64], n_pixels: usize) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::image::ImageShape;
+    use crate::theory::cpu::patch_posteriors;
+    use crate::theory::pixels::Storage;
+
+    fn fit(images: &ImagePixels, query: &PatchQuery<'_, f64>) -> PooledModel {
+        PooledModel::fit(images, query, |queries| patch_posteriors(images, queries, false))
+    }
 
     /// Images of one value each, which hardly any noise hides.
-    fn model(values: &[f64], precision: f64) -> PooledModel {
+    fn model(values: &[f64], logit_scale: f64) -> PooledModel {
         let shape = ImageShape::new(1, 3, 3);
         let all: Vec<f64> = values.iter().flat_map(|v| [*v; 9]).collect();
-        let images = TrainingImages::from_values(shape, all).unwrap();
+        let images = ImagePixels::new(shape, Storage::Values(all)).unwrap();
         let x = [0.0_f64; 9];
-        let query = PatchQuery { shape, pool: Pool::Wrap, k: 3, x: &x[..], precision };
-        PooledModel::fit(&images, &query)
+        let query = PatchQuery { shape, pool: Pool::Wrap, k: 3, x: &x[..], logit_scale };
+        fit(&images, &query)
     }
 
     #[test]
@@ -203,12 +208,12 @@ mod tests {
     #[test]
     fn a_model_is_fitted_once_for_its_level() {
         let shape = ImageShape::new(1, 3, 3);
-        let images = TrainingImages::from_values(shape, vec![0.5; 18]).unwrap();
+        let images = ImagePixels::new(shape, Storage::Values(vec![0.5; 18])).unwrap();
         let x = [0.0_f64; 9];
         let cache = PooledCache::default();
-        let at = |precision| {
-            let query = PatchQuery { shape, pool: Pool::Wrap, k: 3, x: &x[..], precision };
-            cache.get(&images, &query)
+        let at = |logit_scale| {
+            let query = PatchQuery { shape, pool: Pool::Wrap, k: 3, x: &x[..], logit_scale };
+            cache.get(&query, || fit(&images, &query))
         };
         assert!(Arc::ptr_eq(&at(1.0), &at(1.0)) && !Arc::ptr_eq(&at(1.0), &at(2.0)));
     }

@@ -1,4 +1,4 @@
-//! Which machine, with which settings: a choice as plain data.
+//! The kind and settings of a machine, as plain data.
 
 use super::patches::Pool;
 
@@ -6,11 +6,11 @@ use super::patches::Pool;
 #[derive(Clone, Debug, PartialEq)]
 pub struct MachineSpec {
     pub kind: MachineKind,
-    /// Patch side; ignored by machines that see whole images.
+    /// Patch side in pixels; ignored by machines that see whole images.
     pub k: PatchSize,
 }
 
-/// The machines of THEORY section 2 and 4.
+/// The machines of THEORY.md sections 2 and 4.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MachineKind {
     /// `ideal`: whole images (IS).
@@ -25,11 +25,11 @@ pub enum MachineKind {
     EquivariantLocalInterior,
     /// `bbels`: patches with the same overlap with the border.
     BoundaryBroken,
-    /// `ls-wiener`: coordinates at the same place, seen through masks of the Wiener filter (L).
+    /// `ls-wiener`: images seen through masks of the Wiener filter; see [`super::masked`].
     Masked { threshold: f64 },
-    /// `pspc`: overlapping patches at the same place, averaged (N).
+    /// `pspc`: overlapping patches at the same place, averaged; see [`super::composite`].
     Composite,
-    /// `wiener`: the Gaussian with the data's mean and covariance.
+    /// `wiener`: a Gaussian with the mean and covariance of the data.
     Wiener,
     /// `attention`: image evidence of these patches shared along attention (our derivation).
     Attention { pool: Pool, settings: Scheduled<AttentionSettings> },
@@ -38,7 +38,7 @@ pub enum MachineKind {
 /// Settings of the attention machine at one noise level.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionSettings {
-    /// Weight of attended patches' votes on which training image a patch comes from.
+    /// Weight of the votes of attended patches on which training image a patch comes from.
     pub lambda: f64,
     /// Share of the estimate that is an attention-weighted sum of estimates, in [0, 1].
     pub gamma: f64,
@@ -48,7 +48,7 @@ pub struct AttentionSettings {
 /// Where the attention weights of the attention machine come from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum AttentionSource {
-    /// The network's maps along its own trajectory from the same seed.
+    /// The network's maps along its own trajectory from the same noise seed.
     Trajectory,
     /// The network's maps at the machine's own state.
     Measured,
@@ -60,7 +60,7 @@ pub enum AttentionSource {
     Similarity {
         tau: f64,
     },
-    /// Everywhere alike, with the likelihood of the pooled estimate in place of votes: [`super::pooled`].
+    /// Uniform, with the likelihood of the pooled estimate in place of votes; see [`super::pooled`].
     Pooled,
 }
 
@@ -68,7 +68,7 @@ pub enum AttentionSource {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scheduled<T> {
     Fixed(T),
-    /// Entry `i - 1` is used at `t = i / T`, T the length; between, the nearest.
+    /// Entry `i - 1` at `t = i / T`, with T the number of entries; in between, the nearest.
     PerStep(Vec<T>),
 }
 
@@ -76,7 +76,11 @@ pub enum Scheduled<T> {
 pub type PatchSize = Scheduled<usize>;
 
 impl<T> Scheduled<T> {
-    /// The setting at time `t`; an empty schedule, which no machine accepts, has none.
+    /// The setting at time `t` in [0, 1].
+    ///
+    /// # Panics
+    ///
+    /// If the schedule is empty, which no machine accepts.
     pub fn at(&self, t: f64) -> &T {
         match self {
             Self::Fixed(value) => value,
@@ -87,7 +91,7 @@ impl<T> Scheduled<T> {
         }
     }
 
-    /// Every setting that may be asked for.
+    /// All settings.
     pub fn all(&self) -> &[T] {
         match self {
             Self::Fixed(value) => std::slice::from_ref(value),
@@ -95,7 +99,7 @@ impl<T> Scheduled<T> {
         }
     }
 
-    /// The same schedule of something else.
+    /// The schedule of `change` of each setting.
     pub fn map<U>(&self, change: impl FnMut(&T) -> U) -> Scheduled<U> {
         match self {
             Self::Fixed(value) => Scheduled::Fixed({ change }(value)),
@@ -105,7 +109,7 @@ impl<T> Scheduled<T> {
 }
 
 impl MachineKind {
-    /// The patches that a machine's dictionary has; none for machines that are not sums over patches.
+    /// The patches that the machine compares with; none for machines that are not sums over patches.
     pub fn pool(&self) -> Option<Pool> {
         match self {
             Self::Local => Some(Pool::SamePlace),
@@ -121,7 +125,7 @@ impl MachineKind {
         }
     }
 
-    /// Where the attention machine's weights come from; of a schedule with several sources the first one's.
+    /// The source of attention weights of the attention machine; for a schedule, the first one.
     pub fn attention_source(&self) -> Option<AttentionSource> {
         match self {
             Self::Attention { settings, .. } => {

@@ -1,32 +1,32 @@
-//! Many settings of the attention machine on one noisy image, sharing what does not depend on them.
+//! The attention machine under many settings on one noisy image, sharing what does not depend on them.
 //!
-//! Calibration asks for hundreds of settings at each state. Evidence depends on the patch side alone, attention on
-//! the source, votes on lambda; gamma only mixes two images ([`Mixture::estimate`]).
+//! Calibration tries hundreds of settings at each state. Evidence depends on the patch side only, attention on the
+//! source, votes on lambda; gamma only mixes two images ([`Mixture::estimate`]).
 
-use super::attentive::{Mixture, Sharing};
-use super::evidence::Portions;
+use super::attention_machine::{AttentionWeights, Mixture};
 use super::images::TrainingImages;
-use super::kernels::PatchQuery;
+use super::kernels::{PatchQuery, logit_scale};
 use super::patches::Pool;
+use super::portions::Portions;
 use super::spec::AttentionSource;
 use crate::diffusion::{AttentionMaps, NoiseLevel};
 
-/// One noisy image before one dictionary.
+/// One noisy image and one dictionary.
 #[derive(Clone, Copy, Debug)]
 pub struct Sweep<'a> {
     pub images: &'a TrainingImages,
     pub pool: Pool,
-    /// Odd; at least for [`Pool::Interior`] no larger than the image.
+    /// Patch side: odd, and for [`Pool::Interior`] no larger than the image.
     pub k: usize,
     pub level: NoiseLevel,
     /// `x_t`, `[C, P]`.
     pub x: &'a [f64],
-    /// Maps of this one image, for the sources `trajectory` and `measured`.
+    /// Attention maps of this image, `[1, heads, P, P]`, for the sources `trajectory` and `measured`.
     pub maps: Option<&'a AttentionMaps>,
 }
 
 impl Sweep<'_> {
-    /// Makes what `source` needs whatever the image, once, before threads ask for it all at the same time.
+    /// Computes what `source` needs for any image, so that threads do not compute it at the same time.
     pub fn prepare(&self, source: AttentionSource) {
         if source == AttentionSource::Pooled {
             self.portions(&self.scaled()).pooled_model();
@@ -36,20 +36,22 @@ impl Sweep<'_> {
     /// The estimates of each source under each lambda, `[sources][lambdas]`.
     ///
     /// # Panics
-    /// If a source needs maps and there are none; [`super::Machine::new`] is where people's choices are checked.
+    ///
+    /// If a source needs maps and there are none; [`super::Machine::new`] checks the settings of users.
     pub fn mixtures(&self, sources: &[AttentionSource], lambdas: &[f64]) -> Vec<Vec<Mixture>> {
         let x = self.scaled();
         let portions = self.portions(&x);
         let mixtures = |source: &AttentionSource| {
-            self.sharing(*source, &portions).mixtures(&portions, lambdas)
+            self.attention(*source, &portions).mixtures(&portions, lambdas)
         };
         sources.iter().map(mixtures).collect()
     }
 
-    /// The `n_top` training images that weigh most at each pixel, largest first, with their weights: what the posterior of
-    /// the machine with this source and lambda says about *which image*. Machines without attention have lambda 0.
+    /// The `n_top` training images of the largest posterior weight at each pixel, largest first, with their weights,
+    /// under this source and lambda. Lambda is 0 for machines without attention.
     ///
     /// # Panics
+    ///
     /// As [`Sweep::mixtures`].
     pub fn leading(
         &self,
@@ -59,7 +61,7 @@ impl Sweep<'_> {
     ) -> Vec<Vec<(usize, f64)>> {
         let x = self.scaled();
         let portions = self.portions(&x);
-        self.sharing(source, &portions).leading(&portions, lambda, n_top)
+        self.attention(source, &portions).leading(&portions, lambda, n_top)
     }
 
     /// `x_t / sqrt(abar)`.
@@ -74,17 +76,17 @@ impl Sweep<'_> {
             pool: self.pool,
             k: self.k,
             x,
-            precision: super::machine::logit_scale(self.level),
+            logit_scale: logit_scale(self.level),
         };
         Portions::new(self.images, query)
     }
 
-    fn sharing(&self, source: AttentionSource, portions: &Portions<'_, f32>) -> Sharing {
+    fn attention(&self, source: AttentionSource, portions: &Portions<'_, f32>) -> AttentionWeights {
         let maps = self.maps.map(|maps| {
             let weights: Vec<f64> = maps.weights().iter().map(|&w| f64::from(w)).collect();
             (maps.n_heads(), weights)
         });
-        Sharing::of_source(source, portions, maps)
+        AttentionWeights::of_source(source, portions, maps)
     }
 }
 

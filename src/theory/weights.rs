@@ -1,6 +1,6 @@
 //! Posterior weights in the log domain: one streaming log-sum-exp per pixel.
 //!
-//! For logits `L_j` and values `v_j`, in any order and any grouping, kept are
+//! Of logits `L_j` and values `v_j`, in any order and grouping, the accumulator keeps
 //!
 //! ```text
 //! max = max_j L_j    total = sum_j w_j    spread = sum_j w_j (L_j - max)    sums = sum_j w_j v_j
@@ -12,7 +12,7 @@
 
 use crate::diffusion::Provenance;
 
-/// Running sums for each of `n_pixels` pixels with `n_channels` values each.
+/// Running sums at `P` pixels with `C` values each.
 #[derive(Clone, Debug)]
 pub struct Accumulator {
     n_channels: usize,
@@ -26,6 +26,7 @@ pub struct Accumulator {
 }
 
 impl Accumulator {
+    /// No entries yet.
     pub fn new(n_channels: usize, n_pixels: usize) -> Self {
         Self {
             n_channels,
@@ -37,11 +38,12 @@ impl Accumulator {
         }
     }
 
+    /// Number of pixels, `P`.
     pub fn n_pixels(&self) -> usize {
         self.max.len()
     }
 
-    /// Raises pixel `p`'s reference maximum to `max` (no effect if it is not higher).
+    /// Raises the reference maximum of pixel `p` to `max`; does nothing if it is not higher.
     pub fn raise(&mut self, p: usize, max: f64) {
         let old = self.max[p];
         if max <= old {
@@ -60,7 +62,7 @@ impl Accumulator {
         }
     }
 
-    /// Adds one entry to pixel `p`.
+    /// Adds one entry to pixel `p`: its logit in nats, its place, and its value in each channel.
     pub fn add(&mut self, p: usize, logit: f64, place: Provenance, value: impl Fn(usize) -> f64) {
         if logit > self.max[p] {
             self.raise(p, logit);
@@ -104,12 +106,12 @@ impl Accumulator {
         self.sums.iter().enumerate().map(|(at, sum)| sum / self.total[at % n_pixels]).collect()
     }
 
-    /// `logsumexp` of pixel `p`'s logits.
+    /// `logsumexp` of the logits of pixel `p`, in nats.
     pub fn log_sum(&self, p: usize) -> f64 {
         self.max[p] + self.total[p].ln()
     }
 
-    /// Entropy of pixel `p`'s weights in nats; rounding never makes it negative.
+    /// Entropy of the weights of pixel `p` in nats, at least 0.
     pub fn entropy(&self, p: usize) -> f64 {
         (self.total[p].ln() - self.spread[p] / self.total[p]).max(0.0)
     }

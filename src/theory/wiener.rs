@@ -1,13 +1,14 @@
-//! The Gaussian machine: the Wiener filter of the data's mean and covariance (WV, L).
+//! The Gaussian machine: the Wiener filter of the mean and covariance of the data (Wang & Vastola, arXiv 2412.09726;
+//! Lukoianov et al., arXiv 2509.09672).
 //!
 //! ```text
 //! x0hat = mu + sqrt(abar) S (abar S + sigma^2 I)^-1 (x_t - sqrt(abar) mu)
 //!       = mu + U diag( sqrt(abar) v / (abar v + sigma^2) ) U^T (x_t - sqrt(abar) mu),   S = U diag(v) U^T
 //! ```
 //!
-//! S is the population covariance (divided by N). It is decomposed once and serves every noise level.
-//! With fewer images than values the dual N x N Gram matrix is decomposed instead: its eigenvectors
-//! `g` give `U = X^T g / sqrt(N v)`. Always in `f64`; no posterior over patches exists.
+//! S is the population covariance (divided by N). It is decomposed once for all noise levels. With fewer images than
+//! values the N x N Gram matrix is decomposed instead, whose eigenvectors `g` give `U = X^T g / sqrt(N v)`. Always in
+//! `f64`; there is no posterior over patches.
 
 use std::ops::Range;
 
@@ -17,10 +18,10 @@ use super::error::TheoryError;
 use super::images::TrainingImages;
 use crate::diffusion::NoiseLevel;
 
-/// Directions whose variance is below this share of the largest are rounding, not data.
+/// Directions whose variance is below this share of the largest are rounding errors and left out.
 const RELATIVE_RANK: f64 = 1e-13;
 
-/// Images whose share of the covariance is computed at once.
+/// Images whose contributions to the covariance are computed at a time.
 const BLOCK: usize = 1024;
 
 /// Mean and covariance of a dictionary, decomposed.
@@ -34,6 +35,11 @@ pub struct Wiener {
 }
 
 impl Wiener {
+    /// The mean and the decomposed covariance of `images`.
+    ///
+    /// # Errors
+    ///
+    /// If the eigenvalues do not converge.
     pub fn new(images: &TrainingImages) -> Result<Self, TheoryError> {
         let (n, d) = (images.len(), images.shape().n_values());
         let blocks = || (0..n).step_by(BLOCK).map(|first| first..(first + BLOCK).min(n));
@@ -76,6 +82,7 @@ impl Wiener {
         Ok(Self { mean, variances, directions })
     }
 
+    /// Values of an image.
     pub fn n_values(&self) -> usize {
         self.mean.len()
     }
@@ -90,7 +97,7 @@ impl Wiener {
         &self.directions
     }
 
-    /// The posterior mean of one noisy image, `[C, H, W]`.
+    /// The posterior mean of one noisy image `x_t`, both `[C, H, W]`.
     pub fn denoise(&self, x: &[f64], level: NoiseLevel) -> Vec<f64> {
         let (signal, noise) = (level.signal(), level.variance());
         let rest: Vec<f64> = x.iter().zip(&self.mean).map(|(x, mean)| x - signal * mean).collect();

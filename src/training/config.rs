@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-pub use crate::network::gpu::plan::Arithmetic;
+pub use crate::network::gpu::plan::ComputeType;
 
 /// Everything besides network and data that determines the result of training.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub struct TrainingConfig {
     /// Divides `batch`.
     pub accumulate: usize,
     /// Number format of GPU multiplications; the CPU always uses single precision.
-    pub arithmetic: Arithmetic,
+    pub compute_type: ComputeType,
     /// Updates over which the learning rate rises linearly from 0.
     pub warmup: usize,
     /// Updates at the peak learning rate after warm-up, before `lr_schedule` begins.
@@ -60,7 +60,7 @@ impl Default for TrainingConfig {
             seed: 0,
             learning_rate: 4e-3,
             accumulate: 1,
-            arithmetic: Arithmetic::Tf32,
+            compute_type: ComputeType::Tf32,
             warmup: 300,
             lr_hold_steps: 0,
             lr_schedule: LrSchedule::Cosine,
@@ -131,7 +131,7 @@ pub fn example() -> TrainingConfig {
         batch: 8,
         seed: 1,
         learning_rate: 3e-3,
-        arithmetic: Arithmetic::Full,
+        compute_type: ComputeType::F32,
         warmup: 5,
         weighting: LossWeighting::Noise,
         weight_decay: 0.01,

@@ -6,7 +6,7 @@ use super::checkpoint::CheckpointError;
 use super::identity::Mismatch;
 use crate::network::NetworkError;
 #[cfg(feature = "cudnn")]
-use crate::network::gpu::cuda::EngineError;
+use crate::network::gpu::error::EngineError;
 
 /// Reason why training could not start or a step was not taken.
 #[derive(Debug, Error)]

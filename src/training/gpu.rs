@@ -19,7 +19,8 @@ use super::tensors::missing;
 use crate::dataset::{Batches, Dataset};
 use crate::diffusion::Schedule;
 use crate::network::config::NetworkConfig;
-use crate::network::gpu::cuda::{Engine, EngineError, Segment};
+use crate::network::gpu::cuda::{Engine, Segment};
+use crate::network::gpu::error::EngineError;
 use crate::network::gpu::plan::{Command, Place};
 use crate::network::{Network, TensorMap};
 
@@ -75,7 +76,7 @@ impl GpuTraining {
             // SAFETY: the commands are those that `GpuStep::new` made over this very plan; their kernels stay
             // inside their buffers, as `tests/emulator/steps.rs` checks for every kind of network.
             let opened =
-                unsafe { Engine::new(ordinal, step.plan.clone(), commands, config.arithmetic) };
+                unsafe { Engine::new(ordinal, step.plan.clone(), commands, config.compute_type) };
             match opened {
                 Ok((engine, [gradients, update])) => {
                     let note = (n_pieces > config.accumulate).then(|| {

@@ -78,7 +78,7 @@ impl GpuStep {
     ) -> Result<Self, String> {
         let (image, batch) = (network.image, config.batch);
         let n_eps = piece * image.n_values();
-        let keeps = (config.arithmetic, AttentionDetail::Nothing);
+        let keeps = (config.compute_type, AttentionDetail::Nothing);
         let made = GpuNetwork::new(network, piece, n_eps + 3 * piece + 2, keeps)?;
         let GpuNetwork { mut layers, inputs, output, .. } = made;
         let levels = inputs.rest.after(n_eps);

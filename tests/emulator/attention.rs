@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use mosaic_lab::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
-use mosaic_lab::theory::evidence::{Evidence, Portions};
+use mosaic_lab::theory::evidence::Evidence;
 use mosaic_lab::theory::gpu::kernel::Module;
 use mosaic_lab::theory::gpu::{Gpu, Gpus};
 use mosaic_lab::theory::kernels::PatchQuery;
 use mosaic_lab::theory::patches::Pool;
+use mosaic_lab::theory::portions::Portions;
 use mosaic_lab::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,
 };
@@ -54,9 +55,9 @@ fn each_image_says_on_a_gpu_what_it_says_on_the_cpu() {
                 let all = dictionaries(shape, 13, &[gpu.clone(), gpu]);
                 let x = values(&mut random(9), shape.n_values());
                 let exact: Vec<f64> = x.iter().map(|&value| value.into()).collect();
-                let query = PatchQuery { shape, pool, k, x: &x[..], precision: 0.8 };
+                let query = PatchQuery { shape, pool, k, x: &x[..], logit_scale: 0.8 };
                 let on_gpu = Portions::new(&all.on_gpu, query);
-                let on_cpu = Portions::new(&all.plain, query.of(&exact));
+                let on_cpu = Portions::new(&all.plain, query.with_values(&exact));
                 on_gpu.each(|found| on_cpu.each(|expected| check(found, expected)));
                 assert!(all.reports.lock().unwrap().is_empty());
             }

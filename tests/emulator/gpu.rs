@@ -226,7 +226,7 @@ impl Loaded for LoadedImages {
 
     fn masked(&self, launch: &Launch, query: &[f32], mask: Mask<'_>) -> Result<Found, GpuError> {
         let given = mask.bits.iter().map(|word| word.to_ne_bytes()).collect();
-        let purpose = Purpose { what: 4, votes: 0, lambda: mask.precision, given };
+        let purpose = Purpose { what: 4, votes: 0, lambda: mask.logit_scale, given };
         Ok(found(&self.launch(launch, query, &purpose)?, launch.n_values(), 5))
     }
 

@@ -24,7 +24,7 @@ static const struct {
     void (*function)(Arguments);
 } kernels[] = {
 #define NAMED(function) {#function, function}
-    NAMED(enter), NAMED(tell), NAMED(finish), NAMED(finish_gradient), NAMED(fold), NAMED(sum_rows), NAMED(group_norm),
+    NAMED(enter), NAMED(pad), NAMED(finish), NAMED(finish_gradient), NAMED(fold), NAMED(sum_rows), NAMED(group_norm),
     NAMED(group_norm_gradient), NAMED(pixel_norm), NAMED(pixel_norm_gradient), NAMED(softmax), NAMED(softmax_gradient), NAMED(watched_softmax), NAMED(received),
     NAMED(mean_pixels), NAMED(relu), NAMED(relu_gradient), NAMED(add_values), NAMED(add_to_rows), NAMED(columns),
     NAMED(pool), NAMED(pool_gradient), NAMED(deal), NAMED(deal_gradient), NAMED(classes), NAMED(classes_gradient),

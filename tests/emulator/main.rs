@@ -50,7 +50,7 @@ struct Case {
     shape: ImageShape,
     pool: Pool,
     k: usize,
-    precision: f64,
+    logit_scale: f64,
     queries: Vec<Vec<f32>>,
     bytes: Vec<u8>,
     images: Vec<f32>,
@@ -61,17 +61,23 @@ impl Case {
         seed: u64,
         shape: ImageShape,
         (pool, k): (Pool, usize),
-        precision: f64,
+        logit_scale: f64,
         (n_queries, n_images): (usize, usize),
     ) -> Self {
         let random = &mut random(seed);
         let queries = (0..n_queries).map(|_| values(random, shape.n_values())).collect();
         let (bytes, images) = bytes(random, n_images * shape.n_values());
-        Self { shape, pool, k, precision, queries, bytes, images }
+        Self { shape, pool, k, logit_scale, queries, bytes, images }
     }
 
     fn query<'a>(&self, x: &'a [f32]) -> PatchQuery<'a, f32> {
-        PatchQuery { shape: self.shape, pool: self.pool, k: self.k, x, precision: self.precision }
+        PatchQuery {
+            shape: self.shape,
+            pool: self.pool,
+            k: self.k,
+            x,
+            logit_scale: self.logit_scale,
+        }
     }
 
     fn specified(&self, x: &[f32]) -> Accumulator {
@@ -144,8 +150,8 @@ impl Case {
 
     fn label(&self, gpu: &EmulatedGpu) -> String {
         format!(
-            "{:?} {:?} k={} precision {} {:?}",
-            self.shape, self.pool, self.k, self.precision, gpu.choice
+            "{:?} {:?} k={} logit_scale {} {:?}",
+            self.shape, self.pool, self.k, self.logit_scale, gpu.choice
         )
     }
 
@@ -212,8 +218,8 @@ fn the_general_kernel_agrees_with_the_specification_on_every_dictionary() {
                 if pool == Pool::Interior && k > height.min(width) {
                     continue;
                 }
-                let precision = [0.02, 0.4, 6.0][(seed + k) % 3];
-                let case = Case::random(seed as u64, shape, (pool, k), precision, (2, 5));
+                let logit_scale = [0.02, 0.4, 6.0][(seed + k) % 3];
+                let case = Case::random(seed as u64, shape, (pool, k), logit_scale, (2, 5));
                 case.check(&general(), &[]);
             }
         }
@@ -234,9 +240,9 @@ fn kernels_of_small_images_agree_with_the_specification_on_every_dictionary() {
                 if k > height.min(width) || (width > 16 && (pool, k) != (Pool::Wrap, 7)) {
                     continue;
                 }
-                let precision = [0.02, 0.4, 6.0][(seed + k) % 3];
+                let logit_scale = [0.02, 0.4, 6.0][(seed + k) % 3];
                 let gpu = fastest();
-                let case = Case::random(seed as u64, shape, (pool, k), precision, (1, 2));
+                let case = Case::random(seed as u64, shape, (pool, k), logit_scale, (1, 2));
                 // Kernels treat bytes and floats alike, reading them once per image, so each case tests one of
                 // them.
                 let is_bytes = (seed + k / 2).is_multiple_of(2);
@@ -279,15 +285,15 @@ fn low_noise_many_images_and_several_launches_lose_no_digit() {
     if program(Module::General).is_none() {
         return;
     }
-    for precision in [1e-4, 1.0, 40.0, 3000.0] {
+    for logit_scale in [1e-4, 1.0, 40.0, 3000.0] {
         let odd = ImageShape::new(3, 6, 6);
-        let case = Case::random(5, odd, (Pool::Wrap, 3), precision, (2, 60));
+        let case = Case::random(5, odd, (Pool::Wrap, 3), logit_scale, (2, 60));
         // More blocks than images, fewer threads than pixels, and uneven splits.
         for (n_threads, n_blocks, cuts) in [(36, 1, &[][..]), (9, 7, &[1, 50]), (64, 80, &[30])] {
             case.check(&EmulatedGpu { n_threads: Some(n_threads), n_blocks, ..general() }, cuts);
         }
         let even = ImageShape::new(3, 8, 4);
-        let case = Case::random(6, even, (Pool::Wrap, 3), precision, (2, 60));
+        let case = Case::random(6, even, (Pool::Wrap, 3), logit_scale, (2, 60));
         for (n_blocks, cuts) in [(1, &[][..]), (7, &[1, 50]), (80, &[30])] {
             case.check(&EmulatedGpu { n_blocks, ..fastest() }, cuts);
             case.check_mean(&EmulatedGpu { n_blocks, ..fastest() }, cuts);

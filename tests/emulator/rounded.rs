@@ -12,7 +12,7 @@ use mosaic_lab::network::TensorMap;
 use mosaic_lab::network::config::{
     AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding,
 };
-use mosaic_lab::network::gpu::plan::{Arithmetic, Command, Launch, Plan, Storage};
+use mosaic_lab::network::gpu::plan::{Command, ComputeType, Launch, Plan, Storage};
 use mosaic_lab::training::config::TrainingConfig;
 use mosaic_lab::training::gpu_step::GpuStep;
 use mosaic_lab::training::identity::DecidingSettings;
@@ -38,7 +38,7 @@ fn found(
 ) -> Found {
     let mut step = GpuStep::new(config, network, piece).unwrap();
     step.plan.check(&step.gradients).unwrap();
-    assert_eq!(step.plan.has_bf16(), config.arithmetic == Arithmetic::Bf16);
+    assert_eq!(step.plan.has_bf16(), config.compute_type == ComputeType::Bf16);
     if !rounds {
         step.plan.buffers.iter_mut().for_each(|buffer| buffer.storage = Storage::F32);
     }
@@ -88,18 +88,18 @@ fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
         Trainer::new(config.clone(), network, dataset, DecidingSettings::default(), &Device::Cpu)
             .unwrap();
     let weights = trainer.contents().unwrap().weights;
-    let run = |arithmetic, rounds| {
-        let config = TrainingConfig { arithmetic, ..config.clone() };
+    let run = |compute_type, rounds| {
+        let config = TrainingConfig { compute_type, ..config.clone() };
         found(network, &config, (piece, rounds), &weights)
     };
-    let exact = run(Arithmetic::Full, false);
+    let exact = run(ComputeType::F32, false);
     // The same commands without rounding, which must make no difference, and then with it.
     let label = format!("{network:?}");
-    compare(&exact, &run(Arithmetic::Bf16, false), 1e-4, &label);
-    let worst = compare(&exact, &run(Arithmetic::Bf16, true), 0.3, &label);
+    compare(&exact, &run(ComputeType::Bf16, false), 1e-4, &label);
+    let worst = compare(&exact, &run(ComputeType::Bf16, true), 0.3, &label);
     assert!(worst > 1e-4, "{label}: nothing was rounded");
-    compare(&exact, &run(Arithmetic::Tf32, false), 1e-4, &label);
-    compare(&exact, &run(Arithmetic::Tf32, true), 1e-2, &label);
+    compare(&exact, &run(ComputeType::Tf32, false), 1e-4, &label);
+    compare(&exact, &run(ComputeType::Tf32, true), 1e-2, &label);
 }
 
 /// Returns the largest relative distance between a parameter's gradients. Asserts that errors and gradients
@@ -161,7 +161,7 @@ fn heads_of_every_width_over_several_tiles_keep_their_gradients() {
         let attention = Some(attention);
         let network = NetworkConfig { attention, image, last_kernel: 1, ..network(resnet()) };
         let step = GpuStep::new(
-            &TrainingConfig { arithmetic: Arithmetic::Tf32, ..training(2) },
+            &TrainingConfig { compute_type: ComputeType::Tf32, ..training(2) },
             &network,
             1,
         );
@@ -209,10 +209,10 @@ fn values_are_rounded_to_the_nearest_bfloat16() {
         launch("columns", vec![places[from], places[to]], vec![1, n, n, 0, n, 0, 0])
     };
     // Four at a time, without an addend.
-    let tell = |from: usize, to: usize| {
-        launch("tell", vec![places[from], places[0], places[to]], vec![1, n / 8, 8, 0, 0, 0])
+    let pad = |from: usize, to: usize| {
+        launch("pad", vec![places[from], places[0], places[to]], vec![1, n / 8, 8, 0, 0, 0])
     };
-    let commands = [copy(0, 1), tell(0, 2), copy(1, 3), tell(2, 4)];
+    let commands = [copy(0, 1), pad(0, 2), copy(1, 3), pad(2, 4)];
     plan.check(&commands).unwrap();
     let mut gpu = Emulated::new(program, &plan, 0.0);
     gpu.buffers[0].clone_from(&values);

@@ -14,7 +14,7 @@ use mosaic_lab::network::config::{
 use mosaic_lab::network::gpu::plan::{
     Command, Convolution, Launch, Matrix, Pass, Place, Plan, Product, Storage,
 };
-use mosaic_lab::training::config::{Arithmetic, LossWeighting, LrSchedule, TrainingConfig};
+use mosaic_lab::training::config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
 use mosaic_lab::training::gpu_step::GpuStep;
 use mosaic_lab::training::identity::DecidingSettings;
 use mosaic_lab::training::loss::{Draw, noisy_batch};
@@ -152,7 +152,7 @@ pub fn training(batch: usize) -> TrainingConfig {
         batch,
         seed: 3,
         learning_rate: 2e-3,
-        arithmetic: Arithmetic::Full,
+        compute_type: ComputeType::F32,
         warmup: 0,
         lr_schedule: LrSchedule::Cosine,
         weighting: LossWeighting::Velocity,

@@ -163,7 +163,7 @@ fn farther(
     let count = |(number, x): (usize, &[f64])| {
         let x: Vec<f64> = x.iter().map(|value| value / level.signal()).collect();
         let k = *spec.k.at(level.t);
-        let query = PatchQuery { shape, pool, k, x: &x, precision: 1.0 };
+        let query = PatchQuery { shape, pool, k, x: &x, logit_scale: 1.0 };
         let distance = |place: Provenance, p: usize| {
             let image: Vec<f64> = images.values(place.image as usize..place.image as usize + 1);
             let q = (usize::from(place.row), usize::from(place.column));

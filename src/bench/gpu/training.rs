@@ -6,17 +6,17 @@ use candle_core::{DType, Device, DeviceLocation, Tensor};
 use super::{Check, Row, networks};
 use crate::bench::Times;
 use crate::training::Trainer;
-use crate::training::config::{Arithmetic, LossWeighting, LrSchedule, TrainingConfig};
+use crate::training::config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
 use crate::training::gpu::GpuTraining;
 use crate::training::identity::DecidingSettings;
 
-fn config(batch: usize, arithmetic: Arithmetic) -> TrainingConfig {
+fn config(batch: usize, compute_type: ComputeType) -> TrainingConfig {
     TrainingConfig {
         steps: 1000,
         batch,
         seed: 1,
         learning_rate: 1e-3,
-        arithmetic,
+        compute_type,
         warmup: 10,
         lr_schedule: LrSchedule::Cosine,
         weighting: LossWeighting::Noise,
@@ -34,8 +34,8 @@ pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     for (name, network) in networks::small(quick) {
         let dataset = networks::stripes(network.image, 64);
-        let losses = |arithmetic, device: &Device| -> Result<Vec<(f64, f64)>> {
-            let config = config(32, arithmetic);
+        let losses = |compute_type, device: &Device| -> Result<Vec<(f64, f64)>> {
+            let config = config(32, compute_type);
             let mut trainer = Trainer::new(
                 config,
                 &network,
@@ -49,15 +49,15 @@ pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
             };
             (0..100).map(|_| step()).collect()
         };
-        let expected = losses(Arithmetic::Full, &Device::Cpu)?;
+        let expected = losses(ComputeType::F32, &Device::Cpu)?;
         // Rounding grows from step to step, as it does between any two machines.
-        for (arithmetic, first_limit, limit) in [
-            (Arithmetic::Full, 2e-5, 2e-2),
-            (Arithmetic::Tf32, 5e-3, 5e-2),
-            (Arithmetic::Bf16, 2e-2, 5e-2),
+        for (compute_type, first_limit, limit) in [
+            (ComputeType::F32, 2e-5, 2e-2),
+            (ComputeType::Tf32, 5e-3, 5e-2),
+            (ComputeType::Bf16, 2e-2, 5e-2),
         ] {
-            let words = arithmetic.name();
-            let found = losses(arithmetic, device)?;
+            let words = compute_type.name();
+            let found = losses(compute_type, device)?;
             let apart = |a: f64, b: f64| (a / b - 1.0).abs();
             let first = apart(found[0].0, expected[0].0);
             let norm = apart(found[0].1, expected[0].1);
@@ -108,21 +108,21 @@ const BATCH: usize = 128;
 /// Milliseconds a step of the networks that others are compared by, data and report included.
 pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
     let mut cases = Vec::new();
-    for arithmetic in [Arithmetic::Tf32, Arithmetic::Bf16] {
+    for compute_type in [ComputeType::Tf32, ComputeType::Bf16] {
         let timed = networks::timed().into_iter();
-        cases.extend(timed.map(|(name, network)| (name, network, arithmetic)));
+        cases.extend(timed.map(|(name, network)| (name, network, compute_type)));
     }
     if !quick {
         let (name, network, _) = cases[0].clone();
-        cases.push((name, network, Arithmetic::Full));
+        cases.push((name, network, ComputeType::F32));
     }
     let DeviceLocation::Cuda { gpu_id } = device.location() else { return Ok(Vec::new()) };
     let tf32 = products_per_s(device, DType::F32)?;
     let bf16 = products_per_s(device, DType::BF16)?;
     let mut rows = Vec::new();
-    for (name, network, arithmetic) in cases {
+    for (name, network, compute_type) in cases {
         let dataset = networks::stripes(network.image, 1024);
-        let config = config(BATCH, arithmetic);
+        let config = config(BATCH, compute_type);
         let opened = GpuTraining::open(gpu_id, &config, &network, dataset.clone())?;
         let (mut gpu, _) = opened.map_err(anyhow::Error::msg).context("opening the GPU")?;
         let weights = crate::network::Network::new(&network, 1, &Device::Cpu)?;
@@ -139,7 +139,7 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
         }
         let median_ms = times.median_wall_s() * 1e3;
         let parts = gpu.profile(11)?;
-        let words = arithmetic.name();
+        let words = compute_type.name();
         let padding = networks::word(network.padding);
         rows.push(Row {
             what: format!(
@@ -150,10 +150,10 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
             rate: format!("{:.0} images/s", BATCH as f64 / median_ms * 1e3),
             operations: gpu.operations(),
             operations_each: 2.0,
-            operations_per_s_max: match arithmetic {
-                Arithmetic::Full => None,
-                Arithmetic::Tf32 => Some(tf32),
-                Arithmetic::Bf16 => Some(bf16),
+            operations_per_s_max: match compute_type {
+                ComputeType::F32 => None,
+                ComputeType::Tf32 => Some(tf32),
+                ComputeType::Bf16 => Some(bf16),
             },
             bytes: gpu.n_bytes_moved(),
             peer: Some(networks::peer(name, BATCH, &network, words)),

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::{MachineSet, go_on, source, with_classes};
 use crate::analysis::agreement::agreement;
-use crate::diffusion::attention::row_entropy;
+use crate::diffusion::attention_maps::row_entropy;
 use crate::diffusion::{AttentionMaps, DenoiseError, Denoiser, NoiseLevel};
 use crate::image::ImageBatch;
 use crate::network::{AttentionDetail, NetworkDenoiser};

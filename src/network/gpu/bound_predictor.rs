@@ -1,24 +1,24 @@
-//! What predicts on a GPU for a network whose tensors are there.
+//! The GPU predictor of one network whose tensors are on that GPU.
 
 use std::sync::{Arc, OnceLock};
 
 use candle_core::{DType, Device, DeviceLocation, Tensor};
 
 use super::predictor::{Predicted, Predictor, Query, Weights};
-use crate::network::attention::{AttentionDetail, AttentionRecord};
+use crate::network::attention_layer::{AttentionDetail, AttentionRecord};
 use crate::network::config::{AttentionVariant, NetworkConfig};
-use crate::network::model::Prediction;
 use crate::network::ops::attention_figures::N_FIGURES;
 use crate::network::parameters::NetworkError;
+use crate::network::prediction::Prediction;
 
-/// A network's predictor, which networks of one architecture share, and its weights as that one takes them.
+/// The predictor of a network, shared by networks of one architecture, and the weights in its order.
 pub struct BoundPredictor {
     predictor: Option<Arc<Predictor>>,
     weights: OnceLock<Arc<Weights>>,
 }
 
 impl BoundPredictor {
-    /// Empty where tensors are not single precision on a GPU or the GPU cannot do what the network needs.
+    /// Predicts nothing if tensors are not single precision on a GPU or the network is not supported there.
     pub fn new(config: &NetworkConfig, dtype: DType, device: &Device) -> Self {
         let predictor = match device.location() {
             DeviceLocation::Cuda { gpu_id } if dtype == DType::F32 => {
@@ -29,16 +29,17 @@ impl BoundPredictor {
         Self { predictor, weights: OnceLock::new() }
     }
 
-    /// Uses what another network of this architecture has opened.
+    /// Uses the predictor of another network of the same architecture.
     pub fn share(&mut self, other: &Self) {
         self.predictor = other.predictor.clone();
     }
 
+    /// Most images of a pass, if there is a predictor.
     pub fn images_max(&self, detail: AttentionDetail) -> Option<usize> {
         self.predictor.as_ref().map(|predictor| predictor.images_max(detail))
     }
 
-    /// What the network with these parameters, which never change, makes of `query`; `None` where nothing predicts.
+    /// The prediction for `query` with `parameters`, which must be the same at every call; `None` without a predictor.
     pub fn predict(
         &self,
         config: &NetworkConfig,
@@ -66,7 +67,7 @@ fn values(parameters: &[(String, Tensor)], name: &str) -> Result<Vec<f32>, Netwo
     Ok(tensor.flatten_all()?.to_vec1()?)
 }
 
-/// As tensors on the CPU.
+/// Converts to tensors on the CPU.
 fn prediction(
     config: &NetworkConfig,
     query: Query<'_>,

@@ -1,32 +1,37 @@
-//! What can be known of a plan's commands before a GPU obeys them.
+//! Validation of commands before they run on a GPU.
 //!
-//! Products and convolutions are known through and through, since their libraries touch what their sizes say. A kernel
-//! is known by its name, numbers and the places where its buffers start; what it does from there is in its code.
+//! Products and convolutions can be validated completely, because their sizes determine which values the libraries
+//! access. Of a kernel only the numbers and the places where its buffers start can be checked; how far it goes is in
+//! its code.
 
 use super::plan::{
     Command, Convolution, ConvolutionSizes, Launch, Matrix, Place, Plan, Product, Storage,
 };
 
-/// Blocks of a launch, as GPUs count them.
+/// Most blocks of a launch along each axis.
 const BLOCKS_MAX: [usize; 2] = [i32::MAX as usize, u16::MAX as usize];
 const THREADS_MAX: usize = 1024;
-/// Shared memory of a launch in values: no GPU has more than a quarter of a megabyte a block.
+/// Most shared memory of a launch in 4-byte values: no GPU has more than 256 kB per block.
 const SHARED_MAX: usize = 1 << 16;
-/// What `Arguments` of `kernels/values.cuh` has room for.
+/// Capacities of `Arguments` in `kernels/values.cuh`.
 pub const N_BUFFERS: usize = 8;
 pub const N_NUMBERS: usize = 10;
 pub const N_REALS: usize = 4;
 
 impl Plan {
-    /// What can be known of commands without running them; `Err` names one that does not fit.
+    /// Validates commands as far as possible without running them:
     ///
-    /// - Products and convolutions stay inside their buffers, find values stored as their library takes them, and have
-    ///   sizes that the libraries can count.
-    /// - Launches name buffers that are there, in numbers that a GPU and `Arguments` of `kernels/values.cuh` take, and
-    ///   bfloat16 only where the kernel takes it.
+    /// - products and convolutions stay inside their buffers, have number formats that their library takes, and sizes that
+    ///   fit 32 bits,
+    /// - launches use existing buffers, no more arguments than `Arguments` of `kernels/values.cuh` holds, and bfloat16 only
+    ///   where the kernel takes it.
     ///
-    /// How far a *kernel* goes from the places that it is given depends on its code and its numbers, which this does not
-    /// know. That the lists of the network and of training steps stay inside is what `tests/emulator` runs them for.
+    /// How far a *kernel* goes from its places depends on its code, which is not checked here: `tests/emulator` runs the
+    /// commands of networks and training steps over guarded buffers.
+    ///
+    /// # Errors
+    ///
+    /// Names the first invalid command.
     pub fn check(&self, commands: &[Command]) -> Result<(), String> {
         match commands.iter().find(|command| !self.takes(command)) {
             None => Ok(()),
@@ -44,7 +49,7 @@ impl Plan {
         }
     }
 
-    /// Whether `n` values from a place on are in its buffer; `None` is a number that overflowed.
+    /// Whether `n` values from a place on are inside its buffer; `None` stands for an overflow.
     fn holds(&self, place: Place, n: Option<usize>) -> bool {
         let end = n.and_then(|n| place.first.checked_add(n));
         let buffer = self.buffers.get(place.buffer);
@@ -77,10 +82,10 @@ impl Plan {
             && matrix(a, [m, k])
             && matrix(b, [k, n])
             && matrix(c, [m, n])
-            // cuBLAS gets a result that cannot be transposed.
+            // cuBLAS cannot transpose the result.
             && !c.transposed
             && self.storage(a.place) == self.storage(b.place)
-            // What is multiplied in single precision is written so.
+            // Products in single precision are written in single precision.
             && (self.storage(c.place) == self.storage(a.place)
                 || self.storage(a.place) == Storage::Bf16)
     }
@@ -106,7 +111,7 @@ impl Plan {
     }
 }
 
-/// Whether libraries and kernels, which count in 32 bits, can count so far.
+/// Whether `n` fits the 32-bit integers of libraries and kernels.
 fn is_int(n: usize) -> bool {
     i32::try_from(n).is_ok()
 }

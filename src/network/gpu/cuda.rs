@@ -1,8 +1,8 @@
-//! An NVIDIA GPU that obeys a plan: our kernels and libraries' calls on one stream, recorded as CUDA graphs.
+//! Execution of a plan on an NVIDIA GPU: kernels and library calls on one stream, recorded as CUDA graphs.
 //!
-//! The stream is this engine's own, and nothing of it is shared with other streams, so the engine turns off the events
-//! that cudarc would keep for each buffer. A list of commands runs one by one the first time, which loads what it needs,
-//! and is recorded the second time; from then on a GPU gets it as a whole.
+//! The stream and its buffers belong to one engine, so the engine turns off the events that cudarc would keep for each
+//! buffer. A list of commands runs one by one the first time, which loads what it needs, and is recorded the second
+//! time; later runs launch the recorded graph.
 
 #![allow(
     unsafe_code,
@@ -14,32 +14,21 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cudarc::driver::sys::{CUgraphInstantiate_flags, CUresult, CUstreamCaptureMode};
+use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use cudarc::driver::{
     CudaContext, CudaEvent, CudaFunction, CudaGraph, CudaSlice, CudaStream, DevicePtr, DeviceRepr,
     DriverError, LaunchConfig, PinnedHostSlice, PushKernelArg,
 };
 use cudarc::nvrtc::Ptx;
-use thiserror::Error;
 
 use super::check::{N_BUFFERS, N_NUMBERS, N_REALS};
+use super::error::{EngineError, failed, no_room};
 use super::libraries::{Libraries, Operand};
 use super::plan::{
-    Arithmetic, Buffer, Command, Convolution, Launch, Place, Plan, Product, Storage,
+    Buffer, Command, ComputeType, Convolution, Launch, Place, Plan, Product, Storage,
 };
 
-/// Why a GPU did not do what it was told.
-#[derive(Clone, Debug, Error)]
-pub enum EngineError {
-    #[error("the GPU's memory has no room for {megabytes} MB")]
-    OutOfMemory { megabytes: usize },
-    #[error("a step is too large for a GPU: {problem}")]
-    TooLarge { problem: String },
-    #[error("the GPU failed while {doing}: {problem}")]
-    Failed { doing: &'static str, problem: String },
-}
-
-/// What a kernel is given, as `kernels/values.cuh` declares it.
+/// The argument of a kernel, declared in `kernels/values.cuh`.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 struct Arguments {
@@ -52,10 +41,11 @@ struct Arguments {
 // SAFETY: `repr(C)`, and field by field the structure `Arguments` of `values.cuh`, which kernels take by value.
 unsafe impl DeviceRepr for Arguments {}
 
-/// Engines of this process so far: the next one's number.
+/// Number of the next engine of this process.
 static N_ENGINES: AtomicU64 = AtomicU64::new(0);
 
-/// Commands that are obeyed together, by the engine that made it: a recorded graph holds that engine's buffers.
+/// Commands that run together on the engine that created the segment; a recorded graph refers to the buffers of that
+/// engine.
 pub struct Segment {
     engine: u64,
     commands: Vec<Command>,
@@ -64,16 +54,17 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// The commands.
     pub fn commands(&self) -> &[Command] {
         &self.commands
     }
 }
 
-// SAFETY: a graph may be launched and destroyed from any thread, by one at a time. Nothing but `Engine::run`, which takes
-// the segment mutably, launches it, and the segment's owner alone drops it; a `Segment` is not `Sync`.
+// SAFETY: a graph may be launched and destroyed from any thread, by one at a time. Nothing but `Engine::run`, which
+// takes the segment mutably, launches it, and the segment's owner alone drops it; a `Segment` is not `Sync`.
 unsafe impl Send for Segment {}
 
-/// A GPU with a plan's buffers.
+/// A GPU with the buffers of a plan.
 pub struct Engine {
     number: u64,
     context: Arc<CudaContext>,
@@ -83,7 +74,7 @@ pub struct Engine {
     pointers: Vec<u64>,
     functions: HashMap<&'static str, CudaFunction>,
     libraries: Libraries,
-    /// Two of them, one filled while the other travels; with the end of its last journey.
+    /// Two pinned buffers, one filled while the other is copied, each with the end of its last copy.
     staging: Vec<(PinnedHostSlice<f32>, Option<CudaEvent>)>,
     n_sent: usize,
 }
@@ -101,18 +92,6 @@ impl Drop for Engine {
     }
 }
 
-pub(super) fn failed(doing: &'static str) -> impl Fn(DriverError) -> EngineError {
-    move |error| EngineError::Failed { doing, problem: crate::hardware::driver::reason(error) }
-}
-
-/// What a refused request for memory is.
-pub(super) fn no_room(bytes: usize) -> impl Fn(DriverError) -> EngineError {
-    move |error| match error.0 {
-        CUresult::CUDA_ERROR_OUT_OF_MEMORY => EngineError::OutOfMemory { megabytes: bytes >> 20 },
-        _ => failed("taking memory")(error),
-    }
-}
-
 /// A buffer on a GPU.
 enum Memory {
     F32(CudaSlice<f32>),
@@ -120,7 +99,7 @@ enum Memory {
 }
 
 impl Memory {
-    /// Zeros.
+    /// A buffer of zeros.
     fn new(stream: &Arc<CudaStream>, buffer: Buffer) -> Result<Self, DriverError> {
         Ok(match buffer.storage {
             Storage::F32 => Self::F32(stream.alloc_zeros(buffer.len)?),
@@ -160,7 +139,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// Commands that [`Plan::check`] refuses, a GPU that cannot be opened, memory that is full.
+    /// If [`Plan::check`] rejects commands, the GPU cannot be opened or its memory is full.
     ///
     /// # Safety
     ///
@@ -172,7 +151,7 @@ impl Engine {
         ordinal: usize,
         plan: Plan,
         commands: [&[Command]; N],
-        arithmetic: Arithmetic,
+        compute_type: ComputeType,
     ) -> Result<(Self, [Segment; N]), EngineError> {
         let opening = failed("opening it");
         let context = CudaContext::new(ordinal).map_err(&opening)?;
@@ -188,7 +167,7 @@ impl Engine {
         let buffer = |&buffer: &Buffer| Memory::new(&stream, buffer).map_err(no_room(all));
         let buffers = plan.buffers.iter().map(buffer).collect::<Result<Vec<_>, _>>()?;
         let pointers = buffers.iter().map(|buffer| buffer.pointer(&stream)).collect();
-        let libraries = Libraries::open(&stream, &plan, &commands, arithmetic)?;
+        let libraries = Libraries::open(&stream, &plan, &commands, compute_type)?;
         let functions =
             functions(&context, &plan, &commands).map_err(failed("loading its kernels"))?;
         let number = N_ENGINES.fetch_add(1, Ordering::Relaxed);
@@ -213,8 +192,8 @@ impl Engine {
         Ok((engine, segments))
     }
 
-    /// Refuses what another engine has made: its graph would write to that one's buffers, which may be gone, and its
-    /// commands fit that one's plan.
+    /// Checks that `segment` belongs to this engine: the graph of another one would write to its buffers, which may be
+    /// freed.
     fn own(&self, segment: &Segment) -> Result<(), EngineError> {
         match segment.engine == self.number {
             true => Ok(()),
@@ -228,7 +207,11 @@ impl Engine {
         }
     }
 
-    /// Puts values on the GPU; waits for nothing but room to write them.
+    /// Copies `n` values, written by `fill`, to a place; does not wait for the copy.
+    ///
+    /// # Errors
+    ///
+    /// If the place is not a whole single-precision buffer of `n` values, or the GPU fails.
     pub fn send(
         &mut self,
         place: Place,
@@ -264,7 +247,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Overwrites a whole buffer, and waits.
+    /// Copies values to a place, and waits.
+    ///
+    /// # Errors
+    ///
+    /// If the GPU fails.
     pub fn write(&mut self, place: Place, values: &[f32]) -> Result<(), EngineError> {
         let doing = failed("sending it values");
         let n = values.len();
@@ -274,7 +261,11 @@ impl Engine {
         self.stream.synchronize().map_err(doing)
     }
 
-    /// What is at a place once everything before is done.
+    /// Copies `n` values from a place after all earlier commands.
+    ///
+    /// # Errors
+    ///
+    /// If the GPU fails.
     pub fn read(&self, place: Place, n: usize) -> Result<Vec<f32>, EngineError> {
         let doing = failed("reading its values");
         let from = self.buffers[place.buffer].singles()?.slice(place.first..place.first + n);
@@ -283,7 +274,11 @@ impl Engine {
         Ok(values)
     }
 
-    /// Has the GPU obey; returns before it has.
+    /// Runs commands; returns before they have finished.
+    ///
+    /// # Errors
+    ///
+    /// If the segment belongs to another engine or the GPU fails.
     pub fn run(&mut self, segment: &mut Segment) -> Result<(), EngineError> {
         self.own(segment)?;
         let doing = failed("running its commands");
@@ -292,18 +287,22 @@ impl Engine {
         if segment.n_runs == 2 {
             let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
             self.stream.begin_capture(mode).map_err(&doing)?;
-            let done = self.obey(&segment.commands);
+            let done = self.execute(&segment.commands);
             let graph = self.stream.end_capture(CUgraphInstantiate_flags(0)).map_err(&doing);
             done?;
             segment.graph = graph?;
         }
         match &segment.graph {
             Some(graph) => graph.launch().map_err(doing),
-            None => self.obey(&segment.commands),
+            None => self.execute(&segment.commands),
         }
     }
 
-    /// Milliseconds of every command, the median of `repeats` runs.
+    /// Milliseconds of each command, the median of `repeats` runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::run`].
     pub fn time(&mut self, segment: &Segment, repeats: usize) -> Result<Vec<f64>, EngineError> {
         self.own(segment)?;
         let doing = failed("timing its commands");
@@ -313,7 +312,7 @@ impl Engine {
         for _ in 0..repeats {
             let mut marks = vec![self.stream.record_event(flags).map_err(&doing)?];
             for command in &segment.commands {
-                self.obey(std::slice::from_ref(command))?;
+                self.execute(std::slice::from_ref(command))?;
                 marks.push(self.stream.record_event(flags).map_err(&doing)?);
             }
             self.stream.synchronize().map_err(&doing)?;
@@ -328,12 +327,16 @@ impl Engine {
         Ok(all.iter_mut().map(median).collect())
     }
 
-    /// Waits until everything is done.
+    /// Waits for all commands.
+    ///
+    /// # Errors
+    ///
+    /// If the GPU has failed.
     pub fn wait(&self) -> Result<(), EngineError> {
         self.stream.synchronize().map_err(failed("running its commands"))
     }
 
-    fn obey(&mut self, commands: &[Command]) -> Result<(), EngineError> {
+    fn execute(&mut self, commands: &[Command]) -> Result<(), EngineError> {
         for command in commands {
             match command {
                 Command::Launch(launch) => self.launch(launch)?,
@@ -383,14 +386,14 @@ impl Engine {
         };
         let mut builder = self.stream.launch_builder(function);
         builder.arg(&arguments);
-        // SAFETY: every kernel takes one `Arguments`. `Plan::check` saw that its places start inside their buffers and that
-        // nothing was cut off above; that it stays inside is what the caller of `Engine::new` answers for.
+        // SAFETY: every kernel takes one `Arguments`. `Plan::check` saw that its places start inside their buffers and
+        // that nothing was cut off above; that it stays inside is what the caller of `Engine::new` answers for.
         unsafe { builder.launch(shape) }.map_err(failed("launching a kernel"))?;
         Ok(())
     }
 }
 
-/// The kernels that `commands` ask for.
+/// The kernels that `commands` launch.
 fn functions(
     context: &Arc<CudaContext>,
     plan: &Plan,
@@ -413,7 +416,7 @@ fn functions(
     Ok(functions)
 }
 
-/// PTX of a kernel's module.
+/// PTX of the module of a kernel.
 macro_rules! ptx {
     ($name:literal, $bf16:expr) => {
         match $bf16 {

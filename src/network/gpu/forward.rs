@@ -1,8 +1,8 @@
-//! The layers' forward passes as commands; what their gradients need is noted as a [`Layer`].
+//! The forward passes of the layers as commands. Each pushes a [`Layer`] with what its gradient needs.
 
 use super::layers::{
-    CHANNELS_MAX, Columns, Conv2d, EPSILON, Filters, Known, Layer, Layers, THREADS, Value,
-    group_threads,
+    CHANNELS_MAX, Columns, Conv2d, Convolved, EPSILON, Filters, Known, Layer, Layers, THREADS,
+    Value, group_threads,
 };
 use super::parameters::{Order, rounded};
 use super::plan::{
@@ -19,7 +19,8 @@ impl Layers {
         Filters { weight, bias, kernel }
     }
 
-    /// A hidden layer's convolution, as [`crate::network::ops::convolution::convolve`]; of an image, in single precision.
+    /// A hidden layer's convolution, as [`crate::network::ops::convolution::convolve`]; of an image, in single
+    /// precision.
     pub fn convolve(
         &mut self,
         x: Value,
@@ -32,7 +33,7 @@ impl Layers {
         self.convolve_kept(x, addend, conv, inner, form)
     }
 
-    /// A convolution that makes images, in single precision.
+    /// A convolution whose output is images, in single precision.
     pub fn convolve_to_images(
         &mut self,
         x: Value,
@@ -81,13 +82,13 @@ impl Layers {
         let known = self.known[x.0].clone();
         let sides = [known.height, known.width];
         let border = if is_circular { filters.kernel / 2 } else { 0 };
-        let told = match addend {
+        let padded = match addend {
             None if border == 0 && known.storage == inner => known.place,
-            _ => self.told(x, addend, border, inner),
+            _ => self.padded(x, addend, border, inner),
         };
         let n_rows = self.batch * known.n_pixels();
         let plain = self.plan.buffer_of(n_rows * rounded(c_out), inner);
-        self.convolution(Pass::Forward, &known, border, &filters, c_out, [told, plain], false);
+        self.convolution(Pass::Forward, &known, border, &filters, c_out, [padded, plain], false);
         let y = match form {
             Form::Residual => self.value(sides, c_out, known.storage),
             _ => self.value_at(plain, sides, c_out, true),
@@ -96,21 +97,28 @@ impl Layers {
         let buffers = vec![plain, self.parameter(filters.bias), known.place, self.place(y)];
         let blocks = self.tiles(n_pixels, channels);
         self.tiled("finish", blocks, 0, buffers, vec![n_pixels, channels, form as usize]);
-        self.layers.push(Layer::Convolve { x, addend, told, border, filters, form, plain, y });
+        let layer = Convolved { x, addend, padded, border, filters, form, plain, y };
+        self.layers.push(Layer::Convolve(layer));
         y
     }
 
-    /// `x` with an addend on every pixel and `border` wrapped-around pixels on each side, kept as `inner`.
-    fn told(&mut self, x: Value, addend: Option<Columns>, border: usize, inner: Storage) -> Place {
+    /// `x` with an addend on every pixel and `border` wrapped-around pixels on each side, in number format `inner`.
+    fn padded(
+        &mut self,
+        x: Value,
+        addend: Option<Columns>,
+        border: usize,
+        inner: Storage,
+    ) -> Place {
         let known = self.known[x.0].clone();
         let channels = known.channels();
         let n_out = (known.height + 2 * border) * (known.width + 2 * border);
-        let told = self.plan.buffer_of(self.batch * n_out * channels, inner);
-        self.tell(&known, addend, border, told);
-        told
+        let padded = self.plan.buffer_of(self.batch * n_out * channels, inner);
+        self.pad_into(&known, addend, border, padded);
+        padded
     }
 
-    fn tell(&mut self, x: &Known, addend: Option<Columns>, border: usize, out: Place) {
+    fn pad_into(&mut self, x: &Known, addend: Option<Columns>, border: usize, out: Place) {
         let channels = x.channels();
         let n_out = (x.height + 2 * border) * (x.width + 2 * border);
         let (from, stride) = match addend {
@@ -120,13 +128,13 @@ impl Layers {
             }
             None => (self.homes().parameters, 0),
         };
-        let told = usize::from(addend.is_some());
-        let numbers = vec![x.height, x.width, channels, border, stride, told];
+        let has_addend = usize::from(addend.is_some());
+        let numbers = vec![x.height, x.width, channels, border, stride, has_addend];
         let blocks = self.tiles(n_out, channels);
-        self.tiled("tell", blocks, 0, vec![x.place, from, out], numbers);
+        self.tiled("pad", blocks, 0, vec![x.place, from, out], numbers);
     }
 
-    /// One of a convolution's three passes over `told` [.., c_in] and `y` [.., c_out].
+    /// One of the three passes of a convolution over `padded`, `[.., c_in]`, and `y`, `[.., c_out]`.
     #[expect(clippy::too_many_arguments, reason = "a convolution has that many sizes")]
     pub(super) fn convolution(
         &mut self,
@@ -135,7 +143,7 @@ impl Layers {
         border: usize,
         filters: &Filters,
         c_out: usize,
-        [told, y]: [Place; 2],
+        [padded, y]: [Place; 2],
         adds: bool,
     ) {
         let (c_in, c_out, kernel) = (x.channels(), rounded(c_out), filters.kernel);
@@ -146,14 +154,15 @@ impl Layers {
         };
         if kernel == 1 {
             let n_rows = self.batch * x.n_pixels();
-            let [told, y, w] = [Matrix::of(told, c_in), Matrix::of(y, c_out), Matrix::of(w, c_in)];
+            let [padded, y, w] =
+                [Matrix::of(padded, c_in), Matrix::of(y, c_out), Matrix::of(w, c_in)];
             match pass {
                 Pass::Forward => {
-                    self.product([n_rows, c_out, c_in], [told, w.transposed(), y], adds, false)
+                    self.product([n_rows, c_out, c_in], [padded, w.transposed(), y], adds, false)
                 }
-                Pass::Input => self.product([n_rows, c_in, c_out], [y, w, told], adds, false),
+                Pass::Input => self.product([n_rows, c_in, c_out], [y, w, padded], adds, false),
                 Pass::Weight => {
-                    self.product([c_out, c_in, n_rows], [y.transposed(), told, w], adds, false)
+                    self.product([c_out, c_in, n_rows], [y.transposed(), padded, w], adds, false)
                 }
             }
             return;
@@ -167,12 +176,12 @@ impl Layers {
             kernel,
             border: kernel / 2 - border,
         };
-        let mut convolution = Convolution { pass, sizes, x: told, w, y, adds };
+        let mut convolution = Convolution { pass, sizes, x: padded, w, y, adds };
         if inner == self.plan.storage(w) {
             self.commands.push(Command::Convolution(convolution));
             return;
         }
-        // A gradient of filters comes as its factors are kept.
+        // cuDNN writes the gradient of the filters in the number format of its inputs.
         let n_filters = c_out * kernel * kernel * c_in;
         let found = self.room_of(n_filters, inner);
         (convolution.w, convolution.adds) = (found, false);
@@ -188,7 +197,7 @@ impl Layers {
             let firsts = maps.iter().map(|(name, c_out)| {
                 self.parameters.add(format!("{name}.{part}"), &dims(*c_out, c_in), order)
             });
-            // They lie one after the other; all but the first are found from it.
+            // They are stored one after the other, so the first one is enough.
             firsts.collect::<Vec<usize>>()[0]
         };
         let weight = add("weight", |c_out, c_in| vec![c_out, c_in], Order::Filters);
@@ -251,7 +260,7 @@ impl Layers {
         y
     }
 
-    /// A launch with a warp a row.
+    /// A launch with one warp per row.
     pub(super) fn warps(
         &mut self,
         kernel: &'static str,
@@ -261,15 +270,8 @@ impl Layers {
         reals: Vec<f64>,
     ) {
         let blocks = [n_rows.div_ceil(THREADS / 32), 1];
-        self.launch(Launch {
-            kernel,
-            blocks,
-            threads: THREADS,
-            shared: 0,
-            buffers,
-            numbers,
-            reals,
-        });
+        let threads = THREADS;
+        self.launch(Launch { kernel, blocks, threads, shared: 0, buffers, numbers, reals });
     }
 
     pub fn relu(&mut self, x: Value) -> Value {
@@ -299,8 +301,8 @@ impl Layers {
     pub fn add_per_channel(&mut self, x: Value, addend: Columns) -> Value {
         let known = self.known[x.0].clone();
         let y = self.like(x);
-        self.tell(&known, Some(addend), 0, self.known[y.0].place);
-        self.layers.push(Layer::Tell { x, addend, y });
+        self.pad_into(&known, Some(addend), 0, self.known[y.0].place);
+        self.layers.push(Layer::AddPerChannel { x, addend, y });
         y
     }
 
@@ -336,7 +338,7 @@ impl Layers {
         y
     }
 
-    /// Channels of both, one after the other.
+    /// The channels of `a`, then those of `b`.
     pub fn join(&mut self, a: Value, b: Value) -> Value {
         let (left, right) = (self.known[a.0].clone(), self.known[b.0].clone());
         let (c_a, c_b) = (left.channels(), right.channels());
@@ -358,17 +360,8 @@ impl Layers {
         adds: bool,
         count: usize,
     ) {
-        let beta = if adds { 1.0 } else { 0.0 };
-        self.commands.push(Command::Product(Product {
-            sizes,
-            a,
-            b,
-            c,
-            alpha,
-            beta,
-            count,
-            exact: false,
-        }));
+        let (beta, exact) = (if adds { 1.0 } else { 0.0 }, false);
+        self.commands.push(Command::Product(Product { sizes, a, b, c, alpha, beta, count, exact }));
     }
 
     /// The mean over an image's pixels, at every pixel.
@@ -391,7 +384,7 @@ impl Layers {
         );
     }
 
-    /// A class's vector added to each image's.
+    /// Adds the vector of its class to that of each image.
     pub fn classes(
         &mut self,
         waves: Place,

@@ -1,9 +1,9 @@
-//! The layers' gradients as commands, from the last to the first.
+//! The gradients of the layers as commands, from the last layer to the first.
 //!
-//! Gradients of parameters are added to what is there, so that a batch can come in pieces. A value's gradient is given
-//! back once the layer that made the value has used it.
+//! Gradients of parameters are added to the values in their buffers, so that a batch can be computed in pieces. The
+//! buffer of the gradient of a value is freed after the gradient of the layer that produced the value.
 
-use super::layers::{Columns, Filters, Known, Layer, Layers, Value};
+use super::layers::{Columns, Convolved, Known, Layer, Layers, Value};
 use super::parameters::rounded;
 use super::plan::{Launch, Matrix, Pass, Place};
 use crate::network::ops::convolution::Form;
@@ -14,18 +14,6 @@ const RESIDUAL: usize = 2;
 const SUMS: usize = 4;
 const WRITES: usize = 8;
 
-/// A convolution, as its layer kept it.
-struct Convolved {
-    x: Value,
-    addend: Option<Columns>,
-    told: Place,
-    border: usize,
-    filters: Filters,
-    form: Form,
-    plain: Place,
-    y: Value,
-}
-
 impl Layers {
     /// Adds the commands that turn the gradient of `output` into those of all parameters.
     pub fn backward(&mut self) {
@@ -34,7 +22,7 @@ impl Layers {
         }
     }
 
-    /// Where `x`'s gradient goes and whether it is added there; `None` if nobody asks for it.
+    /// The place of the gradient of `x` and whether to add to it instead of overwriting; `None` if it is not needed.
     pub(super) fn wanted(&mut self, x: Value) -> Option<(Place, bool)> {
         if !self.known[x.0].needs_gradient {
             return None;
@@ -44,7 +32,7 @@ impl Layers {
         Some((place, adds))
     }
 
-    /// The gradient of a layer's output is used up.
+    /// Frees the gradient of the output of a layer.
     fn done(&mut self, y: Value) {
         if let Some(place) = self.known[y.0].gradient.take() {
             self.give_back(place);
@@ -52,119 +40,101 @@ impl Layers {
     }
 
     fn layer(&mut self, layer: Layer) {
+        let y = layer.output();
         match layer {
-            Layer::Convolve { x, addend, told, border, filters, form, plain, y } => {
-                self.convolved(&Convolved { x, addend, told, border, filters, form, plain, y });
-                self.done(y);
+            Layer::Convolve(layer) => self.convolved(&layer),
+            Layer::Linear { x, weight, bias, .. } => self.linear_gradient((x, y), weight, bias),
+            Layer::GroupNorm { x, gamma, per_group, relu, stats, .. } => {
+                self.group_normed((x, y), gamma, per_group, relu, stats)
             }
-            Layer::Linear { x, weight, bias, y } => {
-                let dy = self.gradient(y);
-                let (c_in, c_out) = (self.known[x.0].channels(), self.known[y.0].channels());
-                let batch = self.batch();
-                self.sum_rows((dy, batch, c_out), (self.gradient_of(bias), 0, 1), true);
-                let (from, dw) = (self.place(x), self.gradient_of(weight));
-                let dy = Matrix::of(dy, c_out);
-                let matrices = [dy.transposed(), Matrix::of(from, c_in), Matrix::of(dw, c_in)];
-                self.product([c_out, c_in, batch], matrices, true, true);
-                if let Some((dx, adds)) = self.wanted(x) {
-                    let w = Matrix::of(self.parameter(weight), c_in);
-                    self.product([batch, c_in, c_out], [dy, w, Matrix::of(dx, c_in)], adds, true);
-                }
-                self.done(y);
-            }
-            Layer::GroupNorm { x, gamma, per_group, relu, stats, y } => {
-                self.group_normed((x, y), gamma, per_group, relu, stats);
-                self.done(y);
-            }
-            Layer::PixelNorm { x, inverse, y } => {
-                let dy = self.gradient(y);
-                if let Some((dx, adds)) = self.wanted(x) {
-                    let known = &self.known[x.0];
-                    let (n_pixels, channels, n_true) =
-                        (known.n_pixels(), known.channels(), known.n_true);
-                    let n_rows = self.batch() * n_pixels;
-                    let numbers = vec![n_rows, channels, n_true, usize::from(adds)];
-                    let buffers = vec![self.place(y), inverse, dy, dx];
-                    self.warps("pixel_norm_gradient", n_rows, buffers, numbers, vec![]);
-                }
-                self.done(y);
-            }
-            Layer::Relu { x, y } => {
+            Layer::PixelNorm { x, inverse, .. } => self.pixel_normed((x, y), inverse),
+            Layer::Relu { x, .. } => {
                 if let Some((dx, adds)) = self.wanted(x) {
                     let (n, dy) = (self.n_values(x), self.gradient(y));
                     let buffers = vec![self.place(y), dy, dx];
                     self.each("relu_gradient", n, buffers, vec![n, usize::from(adds)]);
                 }
-                self.done(y);
             }
-            Layer::Add { a, b, y } => {
+            Layer::Add { a, b, .. } => {
                 self.pass_on(y, a);
                 self.pass_on(y, b);
-                self.done(y);
             }
-            Layer::Tell { x, addend, y } => {
+            Layer::AddPerChannel { x, addend, .. } => {
                 let dy = self.gradient(y);
                 self.folded(x, Some(addend), (dy, 0), None);
-                self.done(y);
             }
-            Layer::Pool { x, y } => {
-                let dy = self.gradient(y);
-                if let Some((dx, adds)) = self.wanted(x) {
-                    let known = self.known[x.0].clone();
-                    let numbers = vec![
-                        self.batch(),
-                        known.height,
-                        known.width,
-                        known.channels(),
-                        usize::from(adds),
-                    ];
-                    let n = self.n_values(y);
-                    self.each("pool_gradient", n, vec![known.place, dy, dx], numbers);
-                }
-                self.done(y);
+            Layer::Pool { x, .. } => self.pooled((x, y)),
+            Layer::Upsample { x, weight, bias, .. } => self.upsampled((x, y), weight, bias),
+            Layer::Join { a, b, .. } => self.joined([a, b], y),
+            Layer::Attend { looking, values, heads, width, sums, .. } => {
+                self.attended((looking, values), (heads, width), sums, y)
             }
-            Layer::Upsample { x, weight, bias, y } => {
-                self.upsampled((x, y), weight, bias);
-                self.done(y);
-            }
-            Layer::Join { a, b, y } => {
-                let dy = self.gradient(y);
-                let all = self.known[y.0].channels();
-                let mut first = 0;
-                for part in [a, b] {
-                    let known = &self.known[part.0];
-                    let (n, n_rows) = (known.channels(), self.batch() * known.n_pixels());
-                    if let Some((dx, adds)) = self.wanted(part) {
-                        let numbers = vec![n_rows, n, all, first, n, 0, usize::from(adds)];
-                        self.each("columns", n_rows * n, vec![dy, dx], numbers);
-                    }
-                    first += n;
-                }
-                self.done(y);
-            }
-            Layer::Attend { looking, values, heads, width, sums, y } => {
-                self.attended((looking, values), (heads, width), sums, y);
-                self.done(y);
-            }
-            Layer::Mean { x, y } => {
+            Layer::Mean { x, .. } => {
                 let dy = self.gradient(y);
                 if let Some((dx, adds)) = self.wanted(x) {
                     self.mean_into(x, dy, dx, adds);
                 }
-                self.done(y);
             }
-            Layer::Classes { labels, table, n_classes, y } => {
-                let dy = self.gradient(y);
+            Layer::Classes { labels, table, n_classes, .. } => {
+                let buffers = vec![self.gradient(y), labels, self.gradient_of(table)];
                 let width = self.known[y.0].channels();
-                let buffers = vec![dy, labels, self.gradient_of(table)];
                 let numbers = vec![self.batch(), width, n_classes];
                 self.each("classes_gradient", n_classes * width, buffers, numbers);
-                self.done(y);
             }
+        }
+        self.done(y);
+    }
+
+    fn linear_gradient(&mut self, (x, y): (Value, Value), weight: usize, bias: usize) {
+        let dy = self.gradient(y);
+        let (c_in, c_out) = (self.known[x.0].channels(), self.known[y.0].channels());
+        let batch = self.batch();
+        self.sum_rows((dy, batch, c_out), (self.gradient_of(bias), 0, 1), true);
+        let (from, dw) = (self.place(x), self.gradient_of(weight));
+        let dy = Matrix::of(dy, c_out);
+        let matrices = [dy.transposed(), Matrix::of(from, c_in), Matrix::of(dw, c_in)];
+        self.product([c_out, c_in, batch], matrices, true, true);
+        if let Some((dx, adds)) = self.wanted(x) {
+            let w = Matrix::of(self.parameter(weight), c_in);
+            self.product([batch, c_in, c_out], [dy, w, Matrix::of(dx, c_in)], adds, true);
         }
     }
 
-    /// `y`'s gradient is added to `x`'s as it is.
+    fn pixel_normed(&mut self, (x, y): (Value, Value), inverse: Place) {
+        let dy = self.gradient(y);
+        let Some((dx, adds)) = self.wanted(x) else { return };
+        let known = &self.known[x.0];
+        let (n_rows, channels, n_true) =
+            (self.batch() * known.n_pixels(), known.channels(), known.n_true);
+        let numbers = vec![n_rows, channels, n_true, usize::from(adds)];
+        let buffers = vec![self.place(y), inverse, dy, dx];
+        self.warps("pixel_norm_gradient", n_rows, buffers, numbers, vec![]);
+    }
+
+    fn pooled(&mut self, (x, y): (Value, Value)) {
+        let dy = self.gradient(y);
+        let Some((dx, adds)) = self.wanted(x) else { return };
+        let (known, n) = (&self.known[x.0], self.n_values(y));
+        let numbers =
+            vec![self.batch(), known.height, known.width, known.channels(), usize::from(adds)];
+        self.each("pool_gradient", n, vec![known.place, dy, dx], numbers);
+    }
+
+    fn joined(&mut self, parts: [Value; 2], y: Value) {
+        let (dy, all) = (self.gradient(y), self.known[y.0].channels());
+        let mut first = 0;
+        for part in parts {
+            let known = &self.known[part.0];
+            let (n, n_rows) = (known.channels(), self.batch() * known.n_pixels());
+            if let Some((dx, adds)) = self.wanted(part) {
+                let numbers = vec![n_rows, n, all, first, n, 0, usize::from(adds)];
+                self.each("columns", n_rows * n, vec![dy, dx], numbers);
+            }
+            first += n;
+        }
+    }
+
+    /// Adds the gradient of `y` to that of `x`.
     fn pass_on(&mut self, y: Value, x: Value) {
         let dy = self.gradient(y);
         if let Some((dx, adds)) = self.wanted(x) {
@@ -188,36 +158,44 @@ impl Layers {
         self.tiled("finish_gradient", blocks, 4, buffers, numbers);
         self.sum_rows((sums, n_slices, channels), (self.gradient_of(bias), 0, 1), true);
         self.give_back(sums);
-        self.convolution(Pass::Weight, &x, of.border, &of.filters, channels, [of.told, dy], true);
+        self.convolution(Pass::Weight, &x, of.border, &of.filters, channels, [of.padded, dy], true);
 
-        let is_direct = of.told == x.place && of.form != Form::Residual;
+        let is_direct = of.padded == x.place && of.form != Form::Residual;
         if is_direct {
             if let Some((dx, adds)) = self.wanted(of.x) {
                 self.convolution(Pass::Input, &x, 0, &of.filters, channels, [dx, dy], adds);
             }
         } else if x.needs_gradient || of.addend.is_some() {
-            let n_told = self.batch()
+            let n_padded = self.batch()
                 * (x.height + 2 * of.border)
                 * (x.width + 2 * of.border)
                 * x.channels();
-            let dtold = self.room_of(n_told, inner);
-            self.convolution(Pass::Input, &x, of.border, &of.filters, channels, [dtold, dy], false);
+            let dpadded = self.room_of(n_padded, inner);
+            self.convolution(
+                Pass::Input,
+                &x,
+                of.border,
+                &of.filters,
+                channels,
+                [dpadded, dy],
+                false,
+            );
             let residual = (of.form == Form::Residual).then_some(of.y);
-            self.folded(of.x, of.addend, (dtold, of.border), residual);
-            self.give_back(dtold);
+            self.folded(of.x, of.addend, (dpadded, of.border), residual);
+            self.give_back(dpadded);
         }
         if of.form == Form::Residual {
             self.give_back(dy);
         }
     }
 
-    /// From the gradient of what a convolution was told to those of its image and of its addend. The gradient of
-    /// `residual`, if any, goes to the image as well.
+    /// From the gradient of the padded input of a convolution to those of its image and of its addend. The gradient of
+    /// `residual`, if any, is added to that of the image as well.
     fn folded(
         &mut self,
         x: Value,
         addend: Option<Columns>,
-        (dtold, border): (Place, usize),
+        (dpadded, border): (Place, usize),
         residual: Option<Value>,
     ) {
         let known = self.known[x.0].clone();
@@ -230,24 +208,24 @@ impl Layers {
                 flags |= RESIDUAL;
                 let from = self.gradient(y);
                 if !known.is_begun {
-                    // What is read there is read before it is written, by the same thread.
+                    // In place: each thread reads a value before it writes it.
                     self.hand_over(y, x);
                 }
                 from
             }
-            _ => dtold,
+            _ => dpadded,
         };
         let dx = match self.wanted(x) {
             Some((dx, adds)) => {
                 flags |= WRITES | if adds { ADDS } else { 0 };
                 dx
             }
-            None => dtold,
+            None => dpadded,
         };
         let sums = self.room(n_slices * channels);
         flags |= if addend.is_some() { SUMS } else { 0 };
         let numbers = vec![known.height, known.width, channels, border, flags];
-        self.tiled("fold", blocks, 4, vec![dtold, from, dx, sums], numbers);
+        self.tiled("fold", blocks, 4, vec![dpadded, from, dx, sums], numbers);
         if let Some(columns) = addend {
             let stride = self.known[columns.of.0].channels();
             if let Some((gradient, _)) = self.wanted(columns.of) {
@@ -258,7 +236,7 @@ impl Layers {
         self.give_back(sums);
     }
 
-    /// `x`'s gradient will be where `y`'s is.
+    /// Makes the place of the gradient of `y` that of `x`.
     fn hand_over(&mut self, y: Value, x: Value) {
         let place = self.known[y.0].gradient.take();
         let unused = std::mem::replace(&mut self.known[x.0].gradient, place);
@@ -291,7 +269,7 @@ impl Layers {
             numbers: vec![n_pixels, channels, per_group, usize::from(relu), usize::from(adds)],
             reals: vec![],
         });
-        // Beta's gradient lies after gamma's.
+        // The gradient of beta is stored after that of gamma.
         self.sum_rows((sums, batch, 2 * channels), (self.gradient_of(gamma), 0, 1), true);
         self.give_back(sums);
     }

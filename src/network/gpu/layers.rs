@@ -1,24 +1,24 @@
-//! Layers as commands: each forward at once, each gradient once the gradient of the network's output is known.
+//! Layers as commands: values, their buffers and gradients, and launches shared by all layers.
 //!
 //! The formulas are those of [`crate::network::ops`], whose operations on the CPU are the specification. Values are
-//! [B, P, C] with channels rounded up; images lie as the convolutions of GPUs like them best. A value used in several
-//! places gets its gradients added up, the first of them written in place.
+//! `[B, P, C]` with padded channels, the layout that cuDNN prefers. The gradients of a value that is used in several
+//! places are added up; the first one overwrites.
 //!
-//! Where hidden layers keep bfloat16, what their convolutions and attention read and write is bfloat16, gradients
-//! included. Images, what blocks add their changes to, parameters with their gradients, and all sums stay in single
-//! precision. A value's gradient is stored as the value is.
+//! If hidden layers store bfloat16, their convolutions and attention read and write bfloat16, gradients included.
+//! Images, residual sums, parameters with their gradients, and all sums stay in single precision. The gradient of a
+//! value has the number format of the value.
 
 use std::collections::HashMap;
 
 use super::parameters::{Homes, Parameters, rounded};
-use super::plan::{Arithmetic, Buffer, Command, Launch, Matrix, Place, Plan, Product, Storage};
+use super::plan::{Buffer, Command, ComputeType, Launch, Matrix, Place, Plan, Product, Storage};
 use crate::network::ops::convolution::Form;
 
 /// Threads of most blocks.
 pub(super) const THREADS: usize = 256;
-/// Blocks that keep a large GPU busy.
+/// Number of blocks that keeps a large GPU busy.
 const BLOCKS: usize = 1024;
-/// A tile has a thread for every four channels.
+/// Most channels of a value: a block has a thread for every four channels.
 pub const CHANNELS_MAX: usize = 4 * THREADS;
 /// PyTorch's default, as on the CPU.
 pub(super) const EPSILON: f64 = 1e-5;
@@ -34,8 +34,8 @@ pub struct Columns {
     pub first: usize,
 }
 
-/// A convolution over [B, P, C]: the name of its parameters, what it makes, its kernel's side (odd), and its border,
-/// wrapped around or of zeros.
+/// A convolution over `[B, P, C]`: the name of its parameters, its output channels, the odd side of its kernel, and
+/// whether images wrap round.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv2d<'a> {
     pub name: &'a str,
@@ -44,17 +44,18 @@ pub struct Conv2d<'a> {
     pub is_circular: bool,
 }
 
+/// The sizes, the buffers and the state of the gradient of a value.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     pub height: usize,
     pub width: usize,
-    /// Without those that were added.
+    /// Channels without padding.
     pub n_true: usize,
     pub place: Place,
     pub storage: Storage,
     pub needs_gradient: bool,
     pub gradient: Option<Place>,
-    /// Whether some of its gradient is there already.
+    /// Whether its gradient has been written to.
     pub is_begun: bool,
 }
 
@@ -68,7 +69,7 @@ impl Known {
     }
 }
 
-/// A convolution's parameters: where the filters and the bias start.
+/// The parameters of a convolution: first values of the filters and of the bias.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Filters {
     pub weight: usize,
@@ -76,22 +77,26 @@ pub(super) struct Filters {
     pub kernel: usize,
 }
 
-/// What a gradient needs to know of a layer.
+/// What the gradient of a convolution needs.
+#[derive(Clone, Debug)]
+pub(super) struct Convolved {
+    pub x: Value,
+    pub addend: Option<Columns>,
+    /// The convolved input: `x` with the addend and the border.
+    pub padded: Place,
+    /// Wrapped-around pixels on each side of it.
+    pub border: usize,
+    pub filters: Filters,
+    pub form: Form,
+    /// The values of the convolution before `form`.
+    pub plain: Place,
+    pub y: Value,
+}
+
+/// What the gradient of a layer needs.
 #[derive(Clone, Debug)]
 pub(super) enum Layer {
-    Convolve {
-        x: Value,
-        addend: Option<Columns>,
-        /// What was convolved.
-        told: Place,
-        /// Wrapped-around pixels on each side of it.
-        border: usize,
-        filters: Filters,
-        form: Form,
-        /// The convolution's own values.
-        plain: Place,
-        y: Value,
-    },
+    Convolve(Convolved),
     Linear {
         x: Value,
         weight: usize,
@@ -120,7 +125,7 @@ pub(super) enum Layer {
         b: Value,
         y: Value,
     },
-    Tell {
+    AddPerChannel {
         x: Value,
         addend: Columns,
         y: Value,
@@ -145,7 +150,7 @@ pub(super) enum Layer {
         values: Value,
         heads: usize,
         width: usize,
-        /// Of queries over keys, if they were kept.
+        /// Sums of exponentials of each query, if the forward pass kept them.
         sums: Option<Place>,
         y: Value,
     },
@@ -161,27 +166,48 @@ pub(super) enum Layer {
     },
 }
 
-/// Commands of a network for batches of one size, and what its gradient needs.
+impl Layer {
+    /// The output of the layer.
+    pub fn output(&self) -> Value {
+        match self {
+            Self::Convolve(Convolved { y, .. })
+            | Self::Linear { y, .. }
+            | Self::GroupNorm { y, .. }
+            | Self::PixelNorm { y, .. }
+            | Self::Relu { y, .. }
+            | Self::Add { y, .. }
+            | Self::AddPerChannel { y, .. }
+            | Self::Pool { y, .. }
+            | Self::Upsample { y, .. }
+            | Self::Join { y, .. }
+            | Self::Attend { y, .. }
+            | Self::Mean { y, .. }
+            | Self::Classes { y, .. } => *y,
+        }
+    }
+}
+
+/// The commands of a network for batches of one size, and what its gradient needs.
 pub struct Layers {
     pub plan: Plan,
     pub commands: Vec<Command>,
     pub parameters: Parameters,
     homes: Homes,
-    pub(super) arithmetic: Arithmetic,
-    /// What hidden layers keep.
+    pub(super) compute_type: ComputeType,
+    /// Number format of hidden layers.
     pub(super) hidden: Storage,
     pub(super) batch: usize,
     pub(super) known: Vec<Known>,
     pub(super) layers: Vec<Layer>,
-    /// Buffers that may be used again.
+    /// Buffers that can be reused.
     free: HashMap<Buffer, Vec<Place>>,
 }
 
 impl Layers {
-    /// Nothing yet, for `batch` images at a time. The first buffers are the parameters and their gradients, whose sizes
-    /// are known once the network is [`Self::complete`].
-    pub fn new(batch: usize, arithmetic: Arithmetic) -> Self {
-        let (mut plan, hidden) = (Plan::default(), arithmetic.hidden());
+    /// No layers yet, for `batch` images at a time. The first buffers are the parameters and their gradients, whose
+    /// sizes [`Self::complete`] sets.
+    pub fn new(batch: usize, compute_type: ComputeType) -> Self {
+        let (mut plan, hidden) = (Plan::default(), compute_type.hidden());
         let [parameters, gradients] = [(); 2].map(|()| plan.buffer(0));
         let rounded = match hidden {
             Storage::F32 => parameters,
@@ -193,7 +219,7 @@ impl Layers {
             commands: Vec::new(),
             parameters: Parameters::default(),
             homes,
-            arithmetic,
+            compute_type,
             hidden,
             batch,
             known: Vec::new(),
@@ -202,7 +228,7 @@ impl Layers {
         }
     }
 
-    /// The network has all its parameters.
+    /// Sets the sizes of the parameter buffers; to be called after the last layer.
     pub fn complete(&mut self) {
         let n = self.parameters.n_values();
         let Homes { parameters, gradients, rounded } = self.homes;
@@ -215,24 +241,27 @@ impl Layers {
         }
     }
 
+    /// Images of a batch.
     pub fn batch(&self) -> usize {
         self.batch
     }
 
+    /// The buffers of parameters and gradients.
     pub fn homes(&self) -> Homes {
         self.homes
     }
 
+    /// The place of a value.
     pub fn place(&self, value: Value) -> Place {
         self.known[value.0].place
     }
 
-    /// Channels without those that were added.
+    /// Channels of a value without padding.
     pub fn n_channels(&self, value: Value) -> usize {
         self.known[value.0].n_true
     }
 
-    /// Where the gradient of a value is.
+    /// The place of the gradient of a value.
     pub fn gradient(&mut self, value: Value) -> Place {
         let (n, storage) = (self.n_values(value), self.known[value.0].storage);
         match self.known[value.0].gradient {
@@ -245,27 +274,21 @@ impl Layers {
         }
     }
 
-    /// A value that comes from outside, in single precision.
+    /// An input of the network, in single precision.
     pub fn input(&mut self, sides: [usize; 2], n_true: usize) -> Value {
         let value = self.value(sides, n_true, Storage::F32);
         self.known[value.0].needs_gradient = false;
         value
     }
 
-    /// Images [B, Ct, H, W] as a value.
+    /// Converts images `[B, C, H, W]` to a value.
     pub fn enter(&mut self, images: Place, sides: [usize; 2], n_true: usize) -> Value {
         let y = self.input(sides, n_true);
         let known = &self.known[y.0];
         let (n_pixels, channels, out) = (known.n_pixels(), known.channels(), known.place);
-        self.launch(Launch {
-            kernel: "enter",
-            blocks: [n_pixels.div_ceil(THREADS), self.batch],
-            threads: THREADS,
-            shared: 0,
-            buffers: vec![images, out],
-            numbers: vec![n_pixels, n_true, channels],
-            reals: vec![],
-        });
+        let blocks = [n_pixels.div_ceil(THREADS), self.batch];
+        let numbers = vec![n_pixels, n_true, channels];
+        self.tiled("enter", blocks, 0, vec![images, out], numbers);
         y
     }
 
@@ -294,7 +317,7 @@ impl Layers {
         Value(self.known.len() - 1)
     }
 
-    /// A value shaped and stored like another.
+    /// A value with the shape and number format of another.
     pub(super) fn like(&mut self, x: Value) -> Value {
         let storage = self.known[x.0].storage;
         self.shaped_like(x, storage)
@@ -311,7 +334,7 @@ impl Layers {
         self.batch * known.n_pixels() * known.channels()
     }
 
-    /// A buffer of single precision that was used before, or a new one.
+    /// A temporary buffer of single precision, reused or new.
     pub(super) fn room(&mut self, n: usize) -> Place {
         self.room_of(n, Storage::F32)
     }
@@ -321,7 +344,7 @@ impl Layers {
         free.unwrap_or_else(|| self.plan.buffer_of(len, storage))
     }
 
-    /// A whole buffer may be used again.
+    /// Marks the buffer of `place` as free for reuse.
     pub(super) fn give_back(&mut self, place: Place) {
         self.free.entry(self.plan.buffers[place.buffer]).or_default().push(place);
     }
@@ -334,7 +357,7 @@ impl Layers {
         self.homes.parameters.after(first)
     }
 
-    /// A parameter as what is multiplied with values kept so.
+    /// A parameter in the number format of the values that it is multiplied with.
     pub(super) fn factor(&self, first: usize, storage: Storage) -> Place {
         match storage {
             Storage::F32 => self.parameter(first),
@@ -346,13 +369,13 @@ impl Layers {
         self.homes.gradients.after(first)
     }
 
-    /// Blocks over an image's rows of channels: slices of an image, images.
+    /// Blocks of a launch over all pixels, four channels per thread: slices of an image, images.
     pub(super) fn tiles(&self, n_pixels: usize, channels: usize) -> [usize; 2] {
         let rows = THREADS / (channels / 4);
         [BLOCKS.div_ceil(self.batch).clamp(1, n_pixels.div_ceil(rows)), self.batch]
     }
 
-    /// A launch over all of a value's pixels, four channels a thread.
+    /// A launch of blocks of [`THREADS`] threads with `shared` values of shared memory per thread.
     pub(super) fn tiled(
         &mut self,
         kernel: &'static str,
@@ -361,19 +384,11 @@ impl Layers {
         buffers: Vec<Place>,
         numbers: Vec<usize>,
     ) {
-        let shared = shared * THREADS;
-        self.launch(Launch {
-            kernel,
-            blocks,
-            threads: THREADS,
-            shared,
-            buffers,
-            numbers,
-            reals: vec![],
-        });
+        let (threads, shared) = (THREADS, shared * THREADS);
+        self.launch(Launch { kernel, blocks, threads, shared, buffers, numbers, reals: vec![] });
     }
 
-    /// A launch over `n` values; `numbers` as the kernel wants them.
+    /// A launch over `n` values.
     pub(super) fn each(
         &mut self,
         kernel: &'static str,
@@ -381,19 +396,10 @@ impl Layers {
         buffers: Vec<Place>,
         numbers: Vec<usize>,
     ) {
-        let blocks = [n.div_ceil(THREADS).min(4 * BLOCKS), 1];
-        self.launch(Launch {
-            kernel,
-            blocks,
-            threads: THREADS,
-            shared: 0,
-            buffers,
-            numbers,
-            reals: vec![],
-        });
+        self.tiled(kernel, [n.div_ceil(THREADS).min(4 * BLOCKS), 1], 0, buffers, numbers);
     }
 
-    /// `to[n] (+)= from[n]`, each as it is stored.
+    /// `to[n] (+)= from[n]`, converting between number formats.
     pub(super) fn copy(&mut self, n: usize, [from, to]: [Place; 2], adds: bool) {
         self.each("columns", n, vec![from, to], vec![1, n, n, 0, n, 0, usize::from(adds)]);
     }
@@ -409,7 +415,7 @@ impl Layers {
         self.tiled("sum_rows", [channels.div_ceil(16), count], 4, vec![rows, out], numbers);
     }
 
-    /// `c[rows, n] (+)= a[rows, k] b`: a product with every pixel.
+    /// `c[m, n] (+)= a[m, k] b[k, n]`.
     pub(super) fn product(
         &mut self,
         sizes: [usize; 3],
@@ -417,21 +423,12 @@ impl Layers {
         adds: bool,
         exact: bool,
     ) {
-        let beta = if adds { 1.0 } else { 0.0 };
-        self.commands.push(Command::Product(Product {
-            sizes,
-            a,
-            b,
-            c,
-            alpha: 1.0,
-            beta,
-            count: 1,
-            exact,
-        }));
+        let (alpha, beta, count) = (1.0, if adds { 1.0 } else { 0.0 }, 1);
+        self.commands.push(Command::Product(Product { sizes, a, b, c, alpha, beta, count, exact }));
     }
 }
 
-/// Threads of a block that normalises a group: whole rows of its channels.
+/// Threads of a block that normalises a group: a multiple of its channels.
 pub(super) fn group_threads(per_group: usize, n_pixels: usize) -> usize {
     per_group * (THREADS / per_group).clamp(1, n_pixels)
 }

@@ -1,7 +1,6 @@
-//! cuBLAS and cuDNN on a GPU's stream: matrix products and convolutions of single precision and of bfloat16.
+//! cuBLAS and cuDNN on the stream of an engine: matrix products and convolutions in single precision and bfloat16.
 //!
-//! Every algorithm is chosen when the libraries are opened, and whatever memory they need beside their operands is taken
-//! then, so that their calls can be recorded.
+//! Algorithms are chosen and workspaces allocated when the libraries are opened, so that their calls can be recorded.
 
 #![allow(
     unsafe_code,
@@ -30,25 +29,25 @@ use cudarc::cudnn::{
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DeviceSlice, SyncOnDrop};
 use half::bf16;
 
-use super::cuda::{EngineError, no_room};
+use super::error::{EngineError, no_room};
 use super::plan::{
-    Arithmetic, Command, Convolution, ConvolutionSizes, Matrix, Pass, Plan, Product, Storage,
+    Command, ComputeType, Convolution, ConvolutionSizes, Matrix, Pass, Plan, Product, Storage,
 };
 
-/// cuBLAS may use so much memory beside its operands; what NVIDIA recommends for Hopper.
+/// Workspace of cuBLAS: the size that NVIDIA recommends for Hopper.
 const BLAS_BYTES: usize = 32 << 20;
 
-/// Values on the GPU from a place on.
+/// Values on the GPU from a place to the end of its buffer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operand {
     pub pointer: u64,
-    /// To the end of their buffer.
+    /// Number of values.
     pub len: usize,
     pub storage: Storage,
 }
 
 impl Operand {
-    /// As values kept as `T`.
+    /// The values as `T`.
     fn at<T>(self, stream: &Arc<CudaStream>) -> At<'_, T> {
         At { pointer: self.pointer, len: self.len, stream, kept: PhantomData }
     }
@@ -61,7 +60,7 @@ impl Operand {
     }
 }
 
-/// Values on the GPU from a place on, kept as `T`.
+/// Values of type `T` on the GPU.
 struct At<'a, T> {
     pointer: u64,
     len: usize,
@@ -103,7 +102,7 @@ struct Prepared<T> {
     workspace: usize,
 }
 
-/// Both libraries, ready for the commands that they were opened for.
+/// Both libraries, prepared for the commands that they were opened for.
 pub(super) struct Libraries {
     stream: Arc<CudaStream>,
     blas: CudaBlas,
@@ -112,7 +111,7 @@ pub(super) struct Libraries {
     convolutions: HashMap<ConvolutionSizes, Prepared<f32>>,
     bf16_convolutions: HashMap<ConvolutionSizes, Prepared<bf16>>,
     workspace: CudaSlice<u8>,
-    arithmetic: Arithmetic,
+    compute_type: ComputeType,
 }
 
 fn library(doing: &'static str, problem: impl std::fmt::Debug) -> EngineError {
@@ -124,7 +123,7 @@ impl Libraries {
         stream: &Arc<CudaStream>,
         plan: &Plan,
         commands: &[&[Command]],
-        arithmetic: Arithmetic,
+        compute_type: ComputeType,
     ) -> Result<Self, EngineError> {
         let take = |bytes: usize| stream.alloc_zeros::<u8>(bytes.max(1)).map_err(no_room(bytes));
         let blas = CudaBlas::new(stream.clone()).map_err(|e| library("opening cuBLAS", e))?;
@@ -140,8 +139,8 @@ impl Libraries {
         for command in commands.iter().copied().flatten() {
             let Command::Convolution(Convolution { sizes, x, .. }) = command else { continue };
             match plan.storage(*x) {
-                Storage::F32 => prepare(&mut convolutions, &cudnn, sizes, arithmetic)?,
-                Storage::Bf16 => prepare(&mut bf16_convolutions, &cudnn, sizes, arithmetic)?,
+                Storage::F32 => prepare(&mut convolutions, &cudnn, sizes, compute_type)?,
+                Storage::Bf16 => prepare(&mut bf16_convolutions, &cudnn, sizes, compute_type)?,
             }
         }
         let singles = convolutions.values().map(|prepared| prepared.workspace);
@@ -155,7 +154,7 @@ impl Libraries {
             convolutions,
             bf16_convolutions,
             workspace,
-            arithmetic,
+            compute_type,
         })
     }
 
@@ -166,7 +165,7 @@ impl Libraries {
         [a_at, b_at, c_at]: [Operand; 3],
     ) -> Result<(), EngineError> {
         let doing = "multiplying matrices";
-        let is_full = product.exact || self.arithmetic == Arithmetic::Full;
+        let is_full = product.exact || self.compute_type == ComputeType::F32;
         let is_bf16 = a_at.storage == Storage::Bf16;
         let math = match is_full {
             _ if is_bf16 => cublasMath_t::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION,
@@ -179,7 +178,7 @@ impl Libraries {
             set.result().map_err(|e| library(doing, e))?;
             self.math = math;
         }
-        // cuBLAS counts by columns: what it sees are our transposed matrices, so the factors change places.
+        // cuBLAS is column-major and sees our matrices transposed, so the factors change places.
         let Product { sizes: [m, n, k], a, b, c, alpha, beta, count, .. } = *product;
         let operation = |matrix: Matrix| match matrix.transposed {
             true => cublasOperation_t::CUBLAS_OP_T,
@@ -203,9 +202,9 @@ impl Libraries {
         }
         let [left, right] = [b_at, a_at].map(|operand| operand.at::<f32>(&self.stream));
         let mut out = c_at.at::<f32>(&self.stream);
-        // SAFETY: commands come from a segment, so `Plan::check` has seen that each matrix, `count` of them included, lies
-        // inside its buffer, that rows are as long as they are said to be, that all sizes fit 32 bits, and that what is
-        // written in single precision is kept so.
+        // SAFETY: commands come from a segment, so `Plan::check` has seen that each matrix, `count` of them included,
+        // lies inside its buffer, that rows are as long as they are said to be, that all sizes fit 32 bits, and that
+        // what is written in single precision is kept so.
         let done = unsafe {
             if count == 1 {
                 self.blas.gemm(gemm, &left, &right, &mut out)
@@ -223,7 +222,7 @@ impl Libraries {
         done.map_err(|e| library(doing, e))
     }
 
-    /// A product of bfloat16 into what `c` keeps, summed in single precision.
+    /// A product of bfloat16 matrices, summed in single precision and stored in the number format of `c`.
     fn bf16_product(
         &self,
         product: &Product,
@@ -231,8 +230,8 @@ impl Libraries {
         [a, b, c]: [Operand; 3],
     ) -> Result<(), CublasError> {
         let pointer = |operand: Operand| operand.pointer as *mut c_void;
-        // SAFETY: as for products of single precision, each matrix with the type that its buffer keeps; scales are on the
-        // host and `f32`, the type that sums are made in.
+        // SAFETY: as for products of single precision, each matrix with the type that its buffer keeps; scales are on
+        // the host and `f32`, the type that sums are made in.
         unsafe {
             gemm_strided_batched_ex(
                 *self.blas.handle(),
@@ -262,7 +261,7 @@ impl Libraries {
         }
     }
 
-    /// One of a convolution's passes over x, w and y.
+    /// Runs one pass of a convolution over x, w and y.
     pub fn convolution(
         &mut self,
         convolution: &Convolution,
@@ -292,10 +291,10 @@ fn prepare<T: CudnnDataType>(
     all: &mut HashMap<ConvolutionSizes, Prepared<T>>,
     cudnn: &Arc<Cudnn>,
     sizes: &ConvolutionSizes,
-    arithmetic: Arithmetic,
+    compute_type: ComputeType,
 ) -> Result<(), EngineError> {
     if !all.contains_key(sizes) {
-        let prepared = Prepared::new(cudnn, sizes, arithmetic)
+        let prepared = Prepared::new(cudnn, sizes, compute_type)
             .map_err(|e| library("asking cuDNN for a convolution", e))?;
         all.insert(*sizes, prepared);
     }
@@ -314,9 +313,9 @@ impl<T: CudnnDataType + From<bf16>> Prepared<T> {
         let scales = (T::from(bf16::ONE), T::from(beta));
         let workspace = Some(workspace);
         let Self { x: dx, w: dw, y: dy, conv, forward, input, weight, .. } = self;
-        // SAFETY: `Plan::check` has seen that x, w and y of these sizes lie inside their buffers and are all kept as `T`;
-        // the descriptors were made for the same sizes. The workspace has as many bytes as the hungriest of all prepared
-        // convolutions asked for.
+        // SAFETY: `Plan::check` has seen that x, w and y of these sizes lie inside their buffers and are all kept as
+        // `T`; the descriptors were made for the same sizes. The workspace has as many bytes as the hungriest of all
+        // prepared convolutions asked for.
         unsafe {
             match convolution.pass {
                 Pass::Forward => ConvForward { conv, x: dx, w: dw, y: dy }
@@ -334,7 +333,7 @@ impl<T: CudnnDataType> Prepared<T> {
     fn new(
         cudnn: &Arc<Cudnn>,
         sizes: &ConvolutionSizes,
-        arithmetic: Arithmetic,
+        compute_type: ComputeType,
     ) -> Result<Self, CudnnError> {
         use cudnnConvolutionBwdDataAlgo_t::CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
         use cudnnConvolutionBwdFilterAlgo_t::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1;
@@ -348,9 +347,9 @@ impl<T: CudnnDataType> Prepared<T> {
         let y = cudnn.create_4d_tensor::<T>(nhwc, dims([batch, c_out, high, wide]))?;
         let cross = cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
         let mut conv = cudnn.create_conv2d::<f32>([border as i32; 2], [1; 2], [1; 2], cross)?;
-        conv.set_math_type(match arithmetic {
-            Arithmetic::Full => cudnnMathType_t::CUDNN_FMA_MATH,
-            Arithmetic::Tf32 | Arithmetic::Bf16 => cudnnMathType_t::CUDNN_TENSOR_OP_MATH,
+        conv.set_math_type(match compute_type {
+            ComputeType::F32 => cudnnMathType_t::CUDNN_FMA_MATH,
+            ComputeType::Tf32 | ComputeType::Bf16 => cudnnMathType_t::CUDNN_TENSOR_OP_MATH,
         })?;
         let op = ConvForward { conv: &conv, x: &x, w: &w, y: &y };
         let (forward, room) = algorithm(
@@ -375,8 +374,8 @@ impl<T: CudnnDataType> Prepared<T> {
     }
 }
 
-/// `reproducible`, which gives the same bits each time, or where a shape has none what cuDNN would take; and the bytes
-/// that it needs.
+/// The algorithm `reproducible`, which returns the same bits each time, or if it does not support the shape the one that
+/// cuDNN picks; and the bytes of its workspace.
 fn algorithm<A: Copy>(
     reproducible: A,
     bytes_of: impl Fn(A) -> Result<usize, CudnnError>,

@@ -1,13 +1,14 @@
 //! Networks on NVIDIA GPUs: training steps and forward passes as fixed commands that a GPU records once and replays.
 //!
-//! candle's gradients cost a GPU a zeroed buffer and an addition each, and its convolutions' never use cuDNN. Here a
-//! network becomes a list of commands over fixed buffers ([`plan`]): matrix products (cuBLAS), convolutions (cuDNN) and
-//! our kernels for what lies between them (`kernels/`). The list is made without a GPU, so tests run the very same one
-//! on the CPU against the networks' operations (`tests/emulator`).
+//! candle's gradients cost a zeroed buffer and an addition each on a GPU, and those of its convolutions do not use
+//! cuDNN. Here a network becomes a list of commands over fixed buffers ([`plan`]): matrix products (cuBLAS),
+//! convolutions (cuDNN) and our kernels for everything else (`kernels/`). The list is built without a GPU, so
+//! `tests/emulator` runs the same list on the CPU and compares it with the operations of the networks.
 //!
-//! Reading order: [`plan`] (commands), [`check`] (whether they fit), [`parameters`] (where they lie), [`layers`], `forward`, `attention` and `gradients`
-//! (each layer's commands), [`network`] (the walk), [`sampling`] (a forward pass), `cuda` and `libraries` (a GPU that
-//! obeys), `predictor` and `on_gpu` (forward passes where sampling asks for them).
+//! Reading order: [`plan`] (commands), [`check`] (their validation), [`parameters`] (their layout), [`layers`],
+//! `forward`, `attention_commands` and `gradients` (the commands of each layer), [`network`] (all layers), [`sampling`]
+//! (a forward pass), `cuda` and `libraries` (execution on a GPU), `predictor` and `bound_predictor` (forward passes for
+//! sampling).
 
 pub mod plan;
 pub mod check;
@@ -15,9 +16,11 @@ pub mod parameters;
 pub mod layers;
 mod forward;
 mod gradients;
-mod attention;
+mod attention_commands;
 pub mod network;
 pub mod sampling;
+#[cfg(feature = "cudnn")]
+pub mod error;
 #[cfg(feature = "cudnn")]
 pub mod cuda;
 #[cfg(feature = "cudnn")]
@@ -25,7 +28,4 @@ mod libraries;
 #[cfg(feature = "cudnn")]
 pub mod predictor;
 #[cfg(feature = "cudnn")]
-mod bound_predictor;
-
-#[cfg(feature = "cudnn")]
-pub use bound_predictor::BoundPredictor;
+pub(super) mod bound_predictor;

@@ -1,20 +1,20 @@
-//! A network as a GPU's commands: the same walk through the layers as [`crate::network::Network`] makes, with the same
-//! names.
+//! A network as commands for a GPU: the layers of [`crate::network::Network`] in the same order, with the same names of
+//! parameters.
 
-use super::attention::Watch;
+use super::attention_commands::Watch;
 use super::layers::{CHANNELS_MAX, Columns, Conv2d, Layers, Value};
 use super::parameters::rounded;
-use super::plan::{Arithmetic, Place};
-use crate::network::attention::AttentionDetail;
+use super::plan::{ComputeType, Place};
+use crate::network::attention_layer::AttentionDetail;
 use crate::network::config::{AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding};
 use crate::network::embedding::waves;
 use crate::network::ops::attention_figures::N_FIGURES;
 use crate::network::ops::convolution::Form;
 
-/// KG's number of groups.
+/// Number of groups in the networks of Kamb & Ganguli (arXiv 2412.20292).
 const N_GROUPS: usize = 8;
 
-/// What a GPU is sent for each batch, in one buffer.
+/// The inputs of a batch, in one buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs {
     /// Noisy images [B, C, H, W].
@@ -23,9 +23,9 @@ pub struct Inputs {
     pub waves: Place,
     /// Classes as numbers, `[B]`.
     pub labels: Place,
-    /// What else whoever made the network wants to send.
+    /// Further inputs of the caller.
     pub rest: Place,
-    /// Values of all.
+    /// Number of values of all inputs.
     pub n_values: usize,
 }
 
@@ -67,21 +67,25 @@ pub struct GpuNetwork {
     pub layers: Layers,
     pub inputs: Inputs,
     pub output: Value,
-    /// Of softmax attention, where it is watched.
+    /// Where softmax attention is recorded, if it is.
     pub watch: Option<Watch>,
 }
 
 impl GpuNetwork {
-    /// Commands for `batch` images at a time, with room for `n_rest` more inputs; `Err` says what a GPU cannot do of
-    /// this network. Attention is watched in full single precision only.
+    /// Commands for `batch` images at a time, with `n_rest` further inputs. Attention is recorded in full single
+    /// precision only.
+    ///
+    /// # Errors
+    ///
+    /// Names the part of the network that is not supported on GPUs.
     pub fn new(
         config: &NetworkConfig,
         batch: usize,
         n_rest: usize,
-        (arithmetic, detail): (Arithmetic, AttentionDetail),
+        (compute_type, detail): (ComputeType, AttentionDetail),
     ) -> Result<Self, String> {
         check(config)?;
-        let mut layers = Layers::new(batch, arithmetic);
+        let mut layers = Layers::new(batch, compute_type);
         let (width, sides) = (config.embedding_width(), [config.image.height, config.image.width]);
         let inputs = Inputs::new(&mut layers, config, batch, n_rest);
         let watch = watch(&mut layers, config, detail);
@@ -96,7 +100,7 @@ impl GpuNetwork {
             Body::ResNet { width, kernels } => walk.resnet(x, embedding, *width, kernels),
             Body::UNet { widths, .. } => walk.unet(x, embedding, widths),
         };
-        // The last convolution can take the time on its way in; what is in between cannot.
+        // The last convolution can add the time to its input; attention and normalisation cannot.
         let last_norm = config.group_norm && matches!(config.body, Body::ResNet { .. });
         if (config.attention.is_some() || last_norm)
             && let Some(columns) = addend.take()
@@ -261,11 +265,11 @@ impl Walk<'_> {
         let stride = if self.config.group_norm { 3 } else { 2 };
         let mut state = x;
         for i in 0..2 {
-            let told = if i == 0 { time } else { None };
+            let addend = if i == 0 { time } else { None };
             let name_of_conv = format!("{name}.model.{}", i * stride);
             let conv = self.conv(&name_of_conv, width, 3);
             let form = if self.config.group_norm { Form::Plain } else { Form::Relu };
-            state = self.layers.convolve(state, told, conv, form);
+            state = self.layers.convolve(state, addend, conv, form);
             if self.config.group_norm {
                 let norm = [format!("{name}.model.{}", i * stride + 1)];
                 state = self.layers.group_norm(state, &norm, N_GROUPS, true);
@@ -311,7 +315,7 @@ mod tests {
     use crate::network::config::Output;
     use candle_core::Device;
 
-    const NOTHING: (Arithmetic, AttentionDetail) = (Arithmetic::Full, AttentionDetail::Nothing);
+    const NOTHING: (ComputeType, AttentionDetail) = (ComputeType::F32, AttentionDetail::Nothing);
 
     fn config(body: Body, group_norm: bool, variant: Option<AttentionVariant>) -> NetworkConfig {
         NetworkConfig {

@@ -1,14 +1,13 @@
-//! Where a network's parameters lie on a GPU: one after the other, channels last and rounded up.
+//! The layout of the parameters of a network on a GPU: one after the other, channels last and padded.
 //!
-//! The rest of each rounded-up parameter is zero and stays so: what it is multiplied with is zero, and so is its
-//! gradient.
+//! The padding is zero and stays zero: it is multiplied with zeros, and so is its gradient.
 
 use super::plan::Place;
 
-/// Numbers of channels are multiples of this on a GPU; those that are added are zero.
+/// Numbers of channels are padded to multiples of this on a GPU, with zeros.
 const CHANNELS: usize = 8;
 
-/// Channels as a GPU stores them.
+/// The padded number of channels on a GPU.
 pub fn rounded(channels: usize) -> usize {
     channels.next_multiple_of(CHANNELS)
 }
@@ -17,14 +16,14 @@ pub fn rounded(channels: usize) -> usize {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
     pub name: String,
-    /// As networks name its dimensions.
+    /// Dimensions in the network.
     pub dims: Vec<usize>,
     order: Order,
-    /// Where it starts among all parameters.
+    /// Index of its first value among all parameters.
     pub first: usize,
 }
 
-/// How a parameter's values are ordered on a GPU.
+/// The order of the values of a parameter on a GPU; n' is n padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// `[n]` to `[n']`.
@@ -33,12 +32,12 @@ pub enum Order {
     Table,
     /// [O, I, k, k] or [O, I] to [O', k, k, I'].
     Filters,
-    /// A transposed 2x2 convolution's [I, O, 2, 2] to [2, 2, O', I'].
+    /// [I, O, 2, 2] of a transposed 2x2 convolution to [2, 2, O', I'].
     Dealt,
 }
 
 impl Order {
-    /// Values on the GPU.
+    /// Number of values on the GPU.
     fn len(self, dims: &[usize]) -> usize {
         match (self, dims) {
             (Self::Vector, &[n]) => rounded(n),
@@ -51,7 +50,7 @@ impl Order {
         }
     }
 
-    /// Where value `index` of the network's order is on the GPU.
+    /// The index on the GPU of value `index` in the order of the network.
     fn place(self, dims: &[usize], index: usize) -> usize {
         match (self, dims) {
             (Self::Vector, _) => index,
@@ -71,18 +70,18 @@ impl Order {
 }
 
 impl Parameter {
-    /// Values in the network.
+    /// Number of values in the network.
     pub fn n_values(&self) -> usize {
         self.dims.iter().product()
     }
 
-    /// Takes this parameter out of all of a GPU's.
+    /// This parameter in the order of the network, from `all` parameters of the GPU.
     pub fn to_network(&self, all: &[f32]) -> Vec<f32> {
         let place = |index| all[self.first + self.order.place(&self.dims, index)];
         (0..self.n_values()).map(place).collect()
     }
 
-    /// Puts this parameter among all of a GPU's.
+    /// Writes the values of this parameter to `all` parameters of the GPU.
     pub fn to_gpu(&self, values: &[f32], all: &mut [f32]) {
         for (index, &value) in values.iter().enumerate() {
             all[self.first + self.order.place(&self.dims, index)] = value;
@@ -90,7 +89,7 @@ impl Parameter {
     }
 }
 
-/// All parameters of a network, in the order of their places.
+/// All parameters of a network, in their order on the GPU.
 #[derive(Clone, Debug, Default)]
 pub struct Parameters {
     pub all: Vec<Parameter>,
@@ -98,12 +97,12 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Values of all on the GPU.
+    /// Number of values of all parameters on the GPU.
     pub fn n_values(&self) -> usize {
         self.n_values
     }
 
-    /// Adds one after the others; where it starts.
+    /// Adds a parameter and returns the index of its first value.
     pub fn add(&mut self, name: String, dims: &[usize], order: Order) -> usize {
         let first = self.n_values;
         self.n_values += order.len(dims);
@@ -112,12 +111,12 @@ impl Parameters {
     }
 }
 
-/// Where all parameters and all gradients are, and the parameters as hidden layers multiply with them.
+/// The buffers of all parameters and gradients.
 #[derive(Clone, Copy, Debug)]
 pub struct Homes {
     pub parameters: Place,
     pub gradients: Place,
-    /// The parameters themselves where hidden layers keep single precision.
+    /// The parameters in the number format of hidden layers; `parameters` itself for single precision.
     pub rounded: Place,
 }
 

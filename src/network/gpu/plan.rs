@@ -1,24 +1,24 @@
-//! What a GPU is told to do, as data: commands over numbered buffers of values.
+//! Commands for a GPU as data, over numbered buffers of values.
 //!
-//! A plan is made without a GPU and executed by one (`cuda`), or by a C compiler's rendering of the same kernels in
-//! `tests/emulator`. Sizes are fixed, so a GPU can record the commands once and replay them.
+//! A plan is built without a GPU and executed on one (`cuda`), or by the same kernels compiled as C in `tests/emulator`.
+//! Sizes are fixed, so a GPU can record the commands once and replay them.
 
 use std::collections::HashMap;
 
-/// Numbered buffers.
+/// The buffers of a list of commands.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     pub buffers: Vec<Buffer>,
 }
 
-/// So many values.
+/// A buffer of `len` values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Buffer {
     pub len: usize,
     pub storage: Storage,
 }
 
-/// What a value is kept as.
+/// The number format of stored values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Storage {
     F32,
@@ -27,6 +27,7 @@ pub enum Storage {
 }
 
 impl Storage {
+    /// Bytes of a value.
     pub fn n_bytes(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -43,36 +44,37 @@ pub struct Place {
 }
 
 impl Place {
-    /// `n` values further on.
+    /// The place `n` values further.
     pub fn after(self, n: usize) -> Self {
         Self { first: self.first + n, ..self }
     }
 }
 
 impl Buffer {
+    /// Size in bytes.
     pub fn n_bytes(self) -> usize {
         self.len * self.storage.n_bytes()
     }
 }
 
 impl Plan {
-    /// A new buffer of single-precision values.
+    /// Adds a buffer of single-precision values.
     pub fn buffer(&mut self, n_values: usize) -> Place {
         self.buffer_of(n_values, Storage::F32)
     }
 
-    /// A new buffer.
+    /// Adds a buffer.
     pub fn buffer_of(&mut self, n_values: usize, storage: Storage) -> Place {
         self.buffers.push(Buffer { len: n_values.max(1), storage });
         Place { buffer: self.buffers.len() - 1, first: 0 }
     }
 
-    /// What the values at a place are kept as.
+    /// The number format of the values at a place.
     pub fn storage(&self, place: Place) -> Storage {
         self.buffers[place.buffer].storage
     }
 
-    /// Whether any value is kept as bfloat16.
+    /// Whether any buffer is bfloat16.
     pub fn has_bf16(&self) -> bool {
         self.buffers.iter().any(|buffer| buffer.storage == Storage::Bf16)
     }
@@ -83,15 +85,14 @@ impl Plan {
     }
 }
 
-/// What products and convolutions are computed in on a GPU.
+/// The number format in which a GPU multiplies matrices and convolves.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
 )]
 #[strum(serialize_all = "lowercase")]
-pub enum Arithmetic {
+pub enum ComputeType {
     /// Single precision.
-    #[strum(serialize = "f32")]
-    Full,
+    F32,
     /// TensorFloat-32: factors with ten bits of mantissa, sums in single precision.
     Tf32,
     /// Hidden layers' convolutions and attention read and write bfloat16 and sum in single precision; the rest is
@@ -99,28 +100,28 @@ pub enum Arithmetic {
     Bf16,
 }
 
-impl Arithmetic {
-    pub const ALL: [Self; 3] = [Self::Tf32, Self::Full, Self::Bf16];
+impl ComputeType {
+    pub const ALL: [Self; 3] = [Self::Tf32, Self::F32, Self::Bf16];
 
-    /// As settings say it.
+    /// The name in settings.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Full => "f32",
+            Self::F32 => "f32",
             Self::Tf32 => "tf32",
             Self::Bf16 => "bf16",
         }
     }
 
-    /// What hidden layers keep.
+    /// The number format that hidden layers store.
     pub fn hidden(self) -> Storage {
         match self {
-            Self::Full | Self::Tf32 => Storage::F32,
+            Self::F32 | Self::Tf32 => Storage::F32,
             Self::Bf16 => Storage::Bf16,
         }
     }
 }
 
-/// One thing to do; each waits for those before it.
+/// A command; commands run one after the other.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Launch(Launch),
@@ -128,22 +129,22 @@ pub enum Command {
     Convolution(Convolution),
 }
 
-/// A kernel of `kernels/*.cuh`, whose comments say what it is given. Those that
-/// `TAKE_BF16` does not name take single precision alone.
+/// The launch of a kernel of `kernels/*.cuh`, where its arguments are documented. Kernels that are not in `TAKE_BF16`
+/// take single precision only.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Launch {
     pub kernel: &'static str,
     pub blocks: [usize; 2],
     pub threads: usize,
-    /// Shared memory in values.
+    /// Shared memory in 4-byte values.
     pub shared: usize,
     pub buffers: Vec<Place>,
     pub numbers: Vec<usize>,
     pub reals: Vec<f64>,
 }
 
-/// `count` matrix products of rows: `c[m, n] = alpha op(a)[m, k] op(b)[k, n] + beta c`, the matrices of each `stride`
-/// values after those of the one before. `a` and `b` are stored alike.
+/// `count` products of row-major matrices, `c[m, n] = alpha op(a)[m, k] op(b)[k, n] + beta c`; each matrix of the next
+/// product starts `stride` values later. `a` and `b` have the same number format.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Product {
     pub sizes: [usize; 3],
@@ -153,50 +154,52 @@ pub struct Product {
     pub alpha: f64,
     pub beta: f64,
     pub count: usize,
-    /// Whether to compute in full single precision whatever the network's convolutions are computed in.
+    /// Whether to multiply in full single precision for any [`ComputeType`].
     pub exact: bool,
 }
 
-/// Rows of values.
+/// A row-major matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Matrix {
     pub place: Place,
-    /// From row to row, as stored.
+    /// Values from the start of a stored row to that of the next.
     pub row: usize,
-    /// From one product's matrix to the next one's.
+    /// Values from the matrix of one product to that of the next.
     pub stride: usize,
     /// Whether the product is with the transposed matrix.
     pub transposed: bool,
 }
 
 impl Matrix {
-    /// Full rows of `row` values, for a single product.
+    /// A matrix with rows of `row` values, for a single product.
     pub fn of(place: Place, row: usize) -> Self {
         Self { place, row, stride: 0, transposed: false }
     }
 
+    /// The transposed matrix.
     pub fn transposed(self) -> Self {
         Self { transposed: true, ..self }
     }
 
+    /// One matrix every `stride` values, for several products.
     pub fn every(self, stride: usize) -> Self {
         Self { stride, ..self }
     }
 }
 
-/// Which of a convolution's three.
+/// One of the three computations of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pass {
     /// y from x and w.
     Forward,
-    /// x's gradient from w and y's.
+    /// The gradient of x, from w and the gradient of y.
     Input,
-    /// w's gradient from x and y's.
+    /// The gradient of w, from x and the gradient of y.
     Weight,
 }
 
-/// A cross-correlation with stride 1: x [B, H, W, I], w [O, k, k, I], y [B, H', W', O], or one of their gradients, all
-/// stored alike.
+/// A cross-correlation with stride 1 of x, `[B, H, W, I]`, with w, `[O, k, k, I]`, to y, `[B, H', W', O]`, or one of
+/// their gradients; all have the same number format.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Convolution {
     pub pass: Pass,
@@ -204,14 +207,15 @@ pub struct Convolution {
     pub x: Place,
     pub w: Place,
     pub y: Place,
-    /// Whether what is computed is added to what is there.
+    /// Whether the result is added to the values in its place.
     pub adds: bool,
 }
 
+/// The sizes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConvolutionSizes {
     pub batch: usize,
-    /// Of x.
+    /// Height of x.
     pub height: usize,
     pub width: usize,
     pub c_in: usize,
@@ -222,7 +226,7 @@ pub struct ConvolutionSizes {
 }
 
 impl ConvolutionSizes {
-    /// Sides of y.
+    /// Height and width of y.
     pub fn sides_out(&self) -> [usize; 2] {
         [self.height, self.width].map(|side| side + 2 * self.border + 1 - self.kernel)
     }
@@ -243,7 +247,7 @@ impl Launch {
         }
     }
 
-    /// Multiply-adds of attention that no computation of its kind can do without.
+    /// Multiply-adds that an attention kernel needs at least.
     fn multiply_adds(&self) -> usize {
         let products = match self.without_width() {
             "attend" => 2,
@@ -258,7 +262,7 @@ impl Launch {
 }
 
 impl Command {
-    /// Where it reads and writes.
+    /// The places that it reads and writes.
     fn places(&mut self) -> Vec<&mut Place> {
         match self {
             Self::Launch(launch) => launch.buffers.iter_mut().collect(),
@@ -269,7 +273,7 @@ impl Command {
         }
     }
 
-    /// Floating-point operations of products and convolutions: two a multiply-add.
+    /// Floating-point operations of products, convolutions and attention, two per multiply-add.
     pub fn operations(&self) -> f64 {
         let multiply_adds: usize = match self {
             Self::Launch(launch) => launch.multiply_adds(),
@@ -283,7 +287,8 @@ impl Command {
         2.0 * multiply_adds as f64
     }
 
-    /// Bytes that go to and from memory at least: the matrices of products and convolutions, each buffer of a launch once.
+    /// Bytes that are read and written at least: the operands of products and convolutions, each buffer of a launch
+    /// once.
     pub fn n_bytes(&self, plan: &Plan) -> f64 {
         let each = |place: Place| plan.storage(place).n_bytes();
         let bytes: usize = match self {
@@ -310,12 +315,12 @@ impl Command {
     }
 }
 
-/// Kernels that take bfloat16, of whatever width, and which of their buffers may hold it.
+/// Kernels that take bfloat16, of any width, and the numbers of the buffers that may hold it.
 const TAKE_BF16: [(&str, &[usize]); 20] = [
     ("attend", &[0, 1, 2]),
     ("attend_gradient_queries", &[0, 1, 2, 3, 5]),
     ("attend_gradient_keys", &[0, 1, 2, 5, 6]),
-    ("tell", &[0, 2]),
+    ("pad", &[0, 2]),
     ("finish", &[0, 2, 3]),
     ("finish_gradient", &[0, 1, 3]),
     ("fold", &[0, 1, 2]),
@@ -335,8 +340,8 @@ const TAKE_BF16: [(&str, &[usize]); 20] = [
 ];
 
 impl Plan {
-    /// Gives buffers of one kind that are never needed at the same time one place; what only one of `commands` reads and
-    /// what lies in buffers `kept` stays. Buffers that nothing uses any more shrink.
+    /// Lets buffers of the same size and format share memory if they are never in use at the same time. Buffers `kept`
+    /// stay as they are; buffers without any use left shrink to one value.
     pub fn share(&mut self, commands: &mut [Command], kept: &[usize]) {
         let mut used_last = vec![0; self.buffers.len()];
         for (index, command) in commands.iter_mut().enumerate() {
@@ -370,7 +375,7 @@ impl Plan {
         }
     }
 
-    /// Which of a launch's buffers hold bfloat16.
+    /// The numbers of the buffers of a launch that hold bfloat16.
     pub fn bf16_of(&self, launch: &Launch) -> Vec<usize> {
         let places = launch.buffers.iter().enumerate();
         let bf16 = places.filter(|(_, place)| self.storage(**place) == Storage::Bf16);

@@ -1,39 +1,40 @@
-//! A GPU that predicts for sampling: one architecture, whatever weights, any number of images.
+//! Predictions on a GPU for sampling: one architecture, any weights, any number of images.
 //!
-//! Forward passes are kept for a few numbers of images, powers of two; what is missing of one is filled with nothing.
-//! A pass that finds no room is made of half as many images.
+//! Forward passes for a few batch sizes, powers of two, are kept on the GPU; smaller batches are padded with zeros. If a
+//! pass does not fit into memory, the batch size is halved.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::cuda::{Engine, EngineError, Segment};
+use super::cuda::{Engine, Segment};
+use super::error::EngineError;
 use super::parameters::Parameter;
-use super::plan::Arithmetic;
+use super::plan::ComputeType;
 use super::sampling::GpuForward;
-use crate::network::attention::AttentionDetail;
+use crate::network::attention_layer::AttentionDetail;
 use crate::network::config::NetworkConfig;
 use crate::network::ops::attention_figures::N_FIGURES;
 
-/// Forward passes that stay on the GPU.
+/// Forward passes that are kept on the GPU.
 const KEPT: usize = 4;
-/// Values that one pass may hold of activations, and of maps that are asked for.
+/// Most values of the activations and recorded maps of a pass.
 const VALUES: usize = 1 << 26;
 const IMAGES_MAX: usize = 64;
 
-/// Parameters as a GPU orders them.
+/// Parameters in the order of the GPU.
 pub struct Weights(Vec<f32>);
 
-/// What a GPU says of some images.
+/// The prediction for some images.
 #[derive(Default)]
 pub struct Predicted {
     /// `eps_hat` [B, C, H, W].
     pub eps: Vec<f64>,
-    /// As [`crate::network::ops::attention_figures`], [B, heads, 4, P]; empty unless asked for.
+    /// Statistics as in [`crate::network::ops::attention_figures`], `[B, heads, 4, P]`; empty unless recorded.
     pub figures: Vec<f32>,
-    /// [B, heads, P, P]; empty unless asked for.
+    /// Attention maps, `[B, heads, P, P]`; empty unless recorded.
     pub maps: Vec<f32>,
 }
 
-/// Noisy images [B, C, H, W] at one time.
+/// Noisy images, `[B, C, H, W]`, at one time.
 #[derive(Clone, Copy)]
 pub struct Query<'a> {
     pub t: f64,
@@ -42,7 +43,7 @@ pub struct Query<'a> {
     pub detail: AttentionDetail,
 }
 
-/// One architecture on one GPU. Nothing is taken there before the first prediction.
+/// One architecture on one GPU. Memory is allocated at the first prediction.
 pub struct Predictor {
     ordinal: usize,
     network: NetworkConfig,
@@ -52,7 +53,7 @@ pub struct Predictor {
 }
 
 struct Passes {
-    /// The one used last is last.
+    /// In the order of their last use.
     ready: Vec<Pass>,
     images_max: usize,
 }
@@ -66,7 +67,7 @@ struct Pass {
 }
 
 impl Predictor {
-    /// On GPU `ordinal`; `None` if a GPU cannot do what this network needs.
+    /// A predictor on GPU `ordinal`; `None` if the network is not supported on GPUs.
     pub fn new(ordinal: usize, network: &NetworkConfig) -> Option<Self> {
         let one = GpuForward::new(network, 1, AttentionDetail::Nothing).ok()?;
         Some(Self {
@@ -78,7 +79,11 @@ impl Predictor {
         })
     }
 
-    /// Weights in the GPU's order; `value` knows them by name.
+    /// Weights in the order of the GPU; `value` returns those of a name.
+    ///
+    /// # Errors
+    ///
+    /// Those of `value`.
     pub fn weights<E>(&self, value: impl Fn(&str) -> Result<Vec<f32>, E>) -> Result<Weights, E> {
         let mut all = vec![0.0; self.n_parameters];
         for parameter in &self.parameters {
@@ -87,18 +92,22 @@ impl Predictor {
         Ok(Weights(all))
     }
 
-    /// Images that are computed together at most.
+    /// Most images of a pass.
     pub fn images_max(&self, detail: AttentionDetail) -> usize {
         let n_pixels = self.network.image.n_pixels();
         let features = self.network.n_features() * n_pixels;
         let maps = self.network.attention.filter(|_| detail == AttentionDetail::Maps);
         let maps = maps.map_or(0, |attention| attention.heads * n_pixels * n_pixels);
         let most = (VALUES / (8 * features + maps)).clamp(1, IMAGES_MAX);
-        // The largest power of two that is no more.
+        // Rounded down to a power of two.
         1 << most.ilog2()
     }
 
-    /// What the network with these weights says.
+    /// The prediction of the network with these weights.
+    ///
+    /// # Errors
+    ///
+    /// If the GPU fails or has no memory for even one image.
     pub fn predict(
         &self,
         weights: &Arc<Weights>,
@@ -127,7 +136,7 @@ impl Predictor {
 }
 
 impl Passes {
-    /// Where the pass for so many images is, made if it is not there.
+    /// The index of the pass for `batch` images, created if it is not kept.
     fn take(
         &mut self,
         of: &Predictor,
@@ -148,7 +157,7 @@ impl Passes {
         Ok(self.ready.len() - 1)
     }
 
-    /// Makes room for less than so many images; whether there is less.
+    /// Frees all passes and halves the largest batch size; returns false if it was one.
     fn halve(&mut self, images: usize) -> bool {
         self.ready.clear();
         self.images_max = images.next_power_of_two() / 2;
@@ -161,12 +170,12 @@ impl Pass {
         let forward = GpuForward::new(&of.network, batch, detail)
             .map_err(|problem| EngineError::TooLarge { problem })?;
         // As exact as the CPU: what networks make is compared with theory.
-        let arithmetic = Arithmetic::Full;
+        let compute_type = ComputeType::F32;
         #[expect(unsafe_code, reason = "the contract of `Engine::new`")]
         // SAFETY: the commands are those that `GpuForward::new` made over this very plan; its kernels stay inside their
         // buffers, as `tests/emulator/predictions.rs` checks for every kind of network.
         let (engine, [segment]) = unsafe {
-            Engine::new(of.ordinal, forward.plan.clone(), [&forward.commands[..]], arithmetic)
+            Engine::new(of.ordinal, forward.plan.clone(), [&forward.commands[..]], compute_type)
         }?;
         Ok(Self { forward, detail, engine, segment, weights: None })
     }

@@ -1,11 +1,11 @@
-//! A network's forward pass as a GPU's commands: what sampling needs, for whatever weights.
+//! The forward pass of a network as commands for a GPU, for any weights; used by sampling.
 
-use super::attention::Watch;
+use super::attention_commands::Watch;
 use super::network::{GpuNetwork, Inputs};
 use super::parameters::{Parameter, rounded};
-use super::plan::{Arithmetic, Command, Place, Plan};
+use super::plan::{Command, ComputeType, Place, Plan};
 use crate::diffusion::Schedule;
-use crate::network::attention::AttentionDetail;
+use crate::network::attention_layer::AttentionDetail;
 use crate::network::config::{NetworkConfig, Output};
 
 /// A forward pass over `batch` images.
@@ -13,11 +13,11 @@ pub struct GpuForward {
     pub plan: Plan,
     pub commands: Vec<Command>,
     pub parameters: Vec<Parameter>,
-    /// Values of all parameters.
+    /// Number of values of all parameters.
     pub n_parameters: usize,
     pub weights: Place,
     pub inputs: Inputs,
-    /// What the last convolution makes, [B, P, C'].
+    /// Output of the last convolution, `[B, P, C']`.
     pub output: Place,
     pub n_output: usize,
     pub watch: Option<Watch>,
@@ -26,14 +26,18 @@ pub struct GpuForward {
 }
 
 impl GpuForward {
-    /// `Err` says what a GPU cannot do of this network.
+    /// Commands for `batch` images at a time.
+    ///
+    /// # Errors
+    ///
+    /// As [`GpuNetwork::new`].
     pub fn new(
         config: &NetworkConfig,
         batch: usize,
         detail: AttentionDetail,
     ) -> Result<Self, String> {
-        // As exact as the CPU: what networks make is compared with theory.
-        let made = GpuNetwork::new(config, batch, 0, (Arithmetic::Full, detail))?;
+        // As precise as the CPU: predictions are compared with theory.
+        let made = GpuNetwork::new(config, batch, 0, (ComputeType::F32, detail))?;
         let GpuNetwork { layers, inputs, output, watch } = made;
         let (homes, output) = (layers.homes(), layers.place(output));
         let n_parameters = layers.parameters.n_values();
@@ -57,18 +61,19 @@ impl GpuForward {
         })
     }
 
+    /// The architecture.
     pub fn network(&self) -> &NetworkConfig {
         &self.network
     }
 
-    /// Writes up to `batch` noisy images [B, C, H, W] at one time `t`, and as many of nothing as are missing, to the
-    /// GPU's inputs `[n_values]`.
+    /// Writes up to `batch` noisy images `x`, `[B, C, H, W]`, at one time `t` to the inputs `out`, `[n_values]`; missing
+    /// images are zero.
     pub fn fill(&self, t: f64, x: &[f32], labels: Option<&[u32]>, out: &mut [f32]) {
         out.fill(0.0);
         self.inputs.fill(&self.network, &vec![t; self.batch], x, labels, out);
     }
 
-    /// `eps_hat` [B, C, H, W] of the images `x` at time `t` from what the GPU made of them.
+    /// `eps_hat`, `[B, C, H, W]`, of the images `x` at time `t` from the output of the GPU.
     pub fn eps(&self, t: f64, x: &[f32], output: &[f32]) -> Vec<f64> {
         let shape = self.network.image;
         let (n_pixels, row) = (shape.n_pixels(), rounded(shape.channels));

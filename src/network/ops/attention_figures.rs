@@ -1,30 +1,34 @@
-//! Softmax attention in numbers, row by row, without keeping a map.
+//! Per-pixel statistics of softmax attention, computed without keeping a map.
 //!
 //! ```text
 //! 0  entropy of query p      -sum_r A[p, r] ln A[p, r]       = ln Z - sum_r A[p, r] (S[p, r] - max_r S)
 //! 1  distance of query p      sum_r A[p, r] |p - r|
 //! 2  largest logit of query p max_r S[p, r]
-//! 3  what key r receives      mean_p A[p, r]
+//! 3  weight received by key r mean_p A[p, r]
 //! ```
 //!
-//! with `Z = sum_r exp(S[p, r] - max_r S)`. One pass over the blocks of [`super::attend`].
+//! with `Z = sum_r exp(S[p, r] - max_r S)`. One pass over the blocks of [`super::softmax_attention`].
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::attend::{QUERIES, Sizes};
 use super::clock::{Work, timed};
 use super::real::Real;
+use super::softmax_attention::{QUERIES, Sizes};
 use super::tensor::{by_dtype, values};
 use crate::diffusion::Grid;
 use crate::simd::Lane;
 
-/// How many numbers there are a pixel.
+/// Number of statistics per pixel.
 pub const N_FIGURES: usize = 4;
 
-/// The numbers above, [B, heads, 4, P], of `qkv` [B, 3, heads, D, P] over the pixels of `grid`. CPU only; no
+/// The statistics above, `[B, heads, 4, P]`, of `qkv`, `[B, 3, heads, D, P]`, over the pixels of `grid`. CPU only; no
 /// gradient.
+///
+/// # Errors
+///
+/// If `grid` does not have `P` pixels.
 pub fn attention_figures(qkv: &Tensor, grid: Grid) -> Result<Tensor> {
     qkv.contiguous()?.apply_op1_no_bwd(&AttentionFigures { grid })
 }
@@ -161,7 +165,7 @@ impl<T: Lane> WithSimd for Pass<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::ops::attend::{logits, weights};
+    use crate::network::ops::softmax_attention::{logits, weights};
     use crate::network::ops::tensor::check;
 
     #[test]

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::real::Real;
 use super::tensor::{by_dtype, values};
 
-/// Values per piece of work: large enough to pay for a thread, small enough to share.
+/// Values per piece of work: large enough to be worth a thread, small enough to balance the load.
 const PIECE: usize = 1 << 15;
 
 /// `max(x, 0)`, with gradient 0 at 0.

@@ -1,10 +1,10 @@
-//! Where a training step's time goes: wall time per operation, while somebody asks for it.
+//! Wall time per kind of operation, counted while a measurement runs.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-/// What is told apart.
+/// Kinds of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     Convolution,
@@ -33,12 +33,12 @@ static NANOSECONDS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAM
 /// One measurement at a time.
 static IN_USE: Mutex<()> = Mutex::new(());
 
-/// A measurement under way.
+/// A running measurement; ends when dropped.
 pub struct Clock {
     _in_use: std::sync::MutexGuard<'static, ()>,
 }
 
-/// Starts to count from zero. Waits while another measurement is under way.
+/// Starts a measurement at zero; waits while another one runs.
 pub fn start() -> Clock {
     let _in_use = IN_USE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     NANOSECONDS.iter().for_each(|total| total.store(0, Ordering::Relaxed));
@@ -60,7 +60,7 @@ impl Drop for Clock {
     }
 }
 
-/// Counts from now until it is dropped as `work`, if somebody measures.
+/// Counts the time until the result is dropped as `work`, if a measurement runs.
 #[must_use]
 pub fn timed(work: Work) -> Timer {
     Timer { work, start: IS_ON.load(Ordering::Relaxed).then(Instant::now) }

@@ -23,13 +23,13 @@ use rayon::prelude::*;
 
 use super::clock::{Work, timed};
 use super::convolution_gradient::{Active, Known, backward};
+use super::convolution_operands::{Biases, Tables};
 use super::padded::{Geometry, pad};
 use super::real::Real;
 use super::tensor::{by_dtype, values};
 use crate::network::config::Padding;
-use crate::simd::product::{Left, Right, Write, every, multiply};
 
-/// What becomes of the convolution's values `y`.
+/// What is applied to the values `y` of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     Plain,
@@ -38,9 +38,13 @@ pub enum Form {
     Residual,
 }
 
-/// `x` `[B, I, H, W]`, `weight` `[O, I, k, k]`, `bias` `[O]` to `[B, O, H, W]`. `addend` `[B, I]` is added to every
-/// pixel of the convolution's input, inside the image: not to a border of zeros, nor to the `x` that a
-/// residual adds up.
+/// Convolves `x`, `[B, I, H, W]`, with `weight`, `[O, I, k, k]`, and `bias`, `[O]`; returns `[B, O, H, W]`. `addend`,
+/// `[B, I]`, is added to every pixel of the input of the convolution inside the image: not to a border of zeros, nor to
+/// the `x` that a residual adds.
+///
+/// # Errors
+///
+/// If the shapes do not fit or `k` is even.
 pub fn convolve(
     x: &Tensor,
     weight: &Tensor,
@@ -62,7 +66,7 @@ pub fn convolve(
     x.contiguous()?.apply_op3(&weight.contiguous()?, &biases, op)
 }
 
-/// The same from candle's operations, for devices that our kernels do not know.
+/// Like [`convolve`], from candle's operations, for devices other than the CPU.
 fn composed(
     x: &Tensor,
     weight: &Tensor,
@@ -71,16 +75,16 @@ fn composed(
     padding: Padding,
     form: Form,
 ) -> Result<Tensor> {
-    let told = match addend {
+    let input = match addend {
         Some(addend) => &super::channels::add_per_channel(x, addend)?,
         None => x,
     };
     let radius = weight.dim(2)? / 2;
     let y = match padding {
         Padding::Circular if radius > 0 => {
-            wrap(&wrap(told, 2, radius)?, 3, radius)?.contiguous()?.conv2d(weight, 0, 1, 1, 1)?
+            wrap(&wrap(input, 2, radius)?, 3, radius)?.contiguous()?.conv2d(weight, 0, 1, 1, 1)?
         }
-        _ => told.conv2d(weight, radius, 1, 1, 1)?,
+        _ => input.conv2d(weight, radius, 1, 1, 1)?,
     };
     let y = y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?;
     match form {
@@ -104,7 +108,7 @@ struct Convolution {
     form: Form,
     /// Whether a gradient may be asked for.
     is_tracked: bool,
-    /// Of a residual: where `y` is above zero. (`out - x` does not tell it where `y` is tiny.)
+    /// For a residual: where `y` is above zero. (`out - x` is not precise enough where `y` is tiny.)
     is_active: OnceLock<Vec<bool>>,
 }
 
@@ -167,7 +171,7 @@ impl CustomOp3 for Convolution {
                 (Form::Plain, _) => Active::Everywhere,
                 (Form::Relu, _) => Active::Above(values::<T>(out_of.0, out_of.1)?),
                 (Form::Residual, Some(saved)) => Active::Saved(saved),
-                (Form::Residual, None) => bail!("a residual was not told to expect a gradient"),
+                (Form::Residual, None) => bail!("a residual convolution ran without tracking gradients"),
             };
             let found = backward(&Known {
                 x: values::<T>(x_of.0, x_of.1)?,
@@ -194,55 +198,6 @@ fn geometry(x: &Layout, weight: &Layout, padding: Padding) -> Result<(usize, Geo
     Ok((batch, Geometry { c_in, c_out, height, width, kernel, padding }))
 }
 
-/// What is added after the convolution, `[O]`, and before it, `[B, I]` or nothing.
-#[derive(Clone, Copy)]
-pub struct Biases<'a, T> {
-    pub after: &'a [T],
-    pub before: &'a [T],
-}
-
-impl<'a, T> Biases<'a, T> {
-    fn new(joined: &'a [T], batch: usize, geometry: &Geometry) -> Result<Self> {
-        let (n_after, n_before) = (geometry.c_out, batch * geometry.c_in);
-        if joined.len() != n_after && joined.len() != n_after + n_before {
-            bail!("{} biases for {n_after} channels and {n_before} inputs", joined.len());
-        }
-        let (after, before) = joined.split_at(n_after);
-        Ok(Self { after, before })
-    }
-
-    /// What image `index`'s `channels` are told; empty if nothing.
-    pub fn before(&self, index: usize, channels: usize) -> &'a [T] {
-        if self.before.is_empty() { &[] } else { &self.before[index * channels..][..channels] }
-    }
-}
-
-/// The tables of the product `[O, depth] x [depth, pixels]`.
-pub struct Tables {
-    weight_rows: Vec<usize>,
-    weight_columns: Vec<usize>,
-    right_rows: Vec<usize>,
-    out_rows: Vec<usize>,
-}
-
-impl Tables {
-    pub fn new(geometry: &Geometry) -> Self {
-        Self {
-            weight_rows: every(geometry.depth(), geometry.c_out),
-            weight_columns: every(1, geometry.depth()),
-            right_rows: geometry.shifted_rows(),
-            out_rows: every(geometry.padded_run(), geometry.c_out),
-        }
-    }
-
-    /// Convolves one image that has its border already. `wide` has what lies between the rows too.
-    pub fn convolve<T: Real>(&self, weight: &[T], padded: &[T], n: usize, wide: &mut [T]) {
-        let left = Left { values: weight, rows: &self.weight_rows, columns: &self.weight_columns };
-        let right = Right { values: padded, rows: &self.right_rows };
-        multiply(Write::Overwrite, n, (wide, &self.out_rows), left, right);
-    }
-}
-
 fn forward<T: Real>(
     x: &[T],
     weight: &[T],
@@ -259,10 +214,10 @@ fn forward<T: Real>(
     let room = || (vec![T::ZERO; geometry.padded_values()], vec![T::ZERO; geometry.c_out * run]);
     let images = out.par_chunks_mut(n_out).zip(x.par_chunks(n_in)).zip(saved).enumerate();
     images.for_each_init(room, |(padded, wide), (index, ((out, image), saved))| {
-        let told = biases.before(index, geometry.c_in);
-        let record = pad(image, told, geometry, padded);
+        let addend = biases.before(index, geometry.c_in);
+        let input = pad(image, addend, geometry, padded);
         let is_narrow = geometry.kernel == 1;
-        tables.convolve(weight, record, run, if is_narrow { &mut *out } else { &mut *wide });
+        tables.convolve(weight, input, run, if is_narrow { &mut *out } else { &mut *wide });
         for (o, plane) in out.chunks_exact_mut(geometry.n_pixels()).enumerate() {
             if !is_narrow {
                 geometry.narrow(&wide[o * run..][..run], plane);

@@ -1,29 +1,29 @@
 //! All gradients of a convolution in one pass over the images.
 //!
-//! The weight gradient sums images in fixed groups, so its bits do not depend on threads. In it the
-//! output's channels are in the lanes: `dw^T [depth, O] = [depth, pixels] x [pixels, O]`, where the left
-//! factor is the padded image as it lies.
+//! The weight gradient sums images in fixed groups, so its bits do not depend on the number of threads. It has the
+//! output channels in vector lanes: `dw^T [depth, O] = [depth, pixels] x [pixels, O]`, where the left factor is the
+//! padded image without copying.
 
 use rayon::prelude::*;
 
-use super::convolution::{Biases, Tables};
+use super::convolution_operands::{Biases, Tables};
 use super::padded::{Geometry, pad};
 use super::real::Real;
 use super::tensor::transpose;
 use crate::simd::lane::n_lanes;
 use crate::simd::product::{Left, Right, Write, every, multiply};
 
-/// Where gradient passes the activation.
+/// Where the gradient passes the activation.
 #[derive(Clone, Copy)]
 pub enum Active<'a, T> {
     Everywhere,
     /// Where these are above zero.
     Above(&'a [T]),
-    /// There, and past the convolution everywhere.
+    /// Where these are true; besides, the residual passes everywhere.
     Saved(&'a [bool]),
 }
 
-/// What a gradient is made from.
+/// Inputs of the gradients of a convolution.
 pub struct Known<'a, T> {
     pub x: &'a [T],
     pub weight: &'a [T],
@@ -34,20 +34,21 @@ pub struct Known<'a, T> {
     pub wants_dx: bool,
 }
 
-/// Gradients; `dx` is empty if nobody wants it.
+/// The gradients; `dx` is empty if it is not needed.
 pub struct Gradients<T> {
     pub dx: Vec<T>,
     pub dw: Vec<T>,
     pub dbiases: Vec<T>,
 }
 
-/// Groups of images whose weight gradients are summed apart: enough for the threads of a small machine,
-/// few to add up, and a function of the batch alone.
+/// Number of groups of images whose weight gradients are summed separately: enough for the threads of a small host, few
+/// to add up, and a function of the batch size alone.
 fn n_groups(batch: usize) -> usize {
     const GROUPS_MAX: usize = 16;
     batch.div_ceil(2).min(GROUPS_MAX)
 }
 
+/// Gradients of the loss with respect to the input, weights and biases of a convolution.
 pub fn backward<T: Real>(known: &Known<'_, T>) -> Gradients<T> {
     let Known { geometry, biases, .. } = known;
     let (c_in, c_out, depth) = (geometry.c_in, geometry.c_out, geometry.depth());
@@ -104,7 +105,7 @@ pub fn backward<T: Real>(known: &Known<'_, T>) -> Gradients<T> {
     Gradients { dx, dw, dbiases }
 }
 
-/// What all images' gradients have in common.
+/// What the gradients of all images share.
 struct Back<T> {
     /// The convolution that takes `dy` to `dx`.
     geometry: Geometry,
@@ -152,22 +153,22 @@ impl<T: Real> Sums<T> {
         Self { dw, dafter: vec![T::ZERO; geometry.c_out] }
     }
 
-    /// Adds the part of image `index`, whose gradient `room` has taken.
+    /// Adds the part of image `index`, whose output gradient is in `room`.
     fn take_in(&mut self, room: &mut Room<T>, known: &Known<'_, T>, back: &Back<T>, index: usize) {
         let geometry = &known.geometry;
         let planes = room.dy.chunks_exact(geometry.n_pixels());
         self.dafter.iter_mut().zip(planes).for_each(|(total, plane)| *total += sum(plane));
         transpose(&room.dy, geometry.n_pixels(), &mut room.dy_last, back.lanes);
         let image = &known.x[index * geometry.n_in()..][..geometry.n_in()];
-        let told = known.biases.before(index, geometry.c_in);
-        let values = pad(image, told, geometry, &mut room.padded);
+        let addend = known.biases.before(index, geometry.c_in);
+        let values = pad(image, addend, geometry, &mut room.padded);
         let left = Left { values, rows: &back.shifts, columns: &back.pixels };
         let right = Right { values: &room.dy_last, rows: &back.last_rows };
         multiply(Write::Add, back.lanes, (&mut self.dw, &back.sum_rows), left, right);
     }
 }
 
-/// What a thread needs for one image at a time.
+/// Buffers of a thread for one image at a time.
 struct Room<T> {
     /// The gradient before the activation, and the same with channels last.
     dy: Vec<T>,
@@ -189,7 +190,7 @@ impl<T: Real> Room<T> {
         }
     }
 
-    /// The gradient of image `index` back past its activation.
+    /// Stores the output gradient of image `index` before the activation.
     fn take_gradient(&mut self, known: &Known<'_, T>, index: usize) {
         let n_out = known.geometry.n_out();
         let this = index * n_out..(index + 1) * n_out;

@@ -1,4 +1,4 @@
-//! Tensor operations that candle lacks or has slow or wrong on the CPU (see each file for which).
+//! Tensor operations that candle lacks, or whose CPU version is slow or wrong (each file says which).
 //!
 //! Each is a candle `CustomOp` with its own gradient for the CPU, generic over `f32` (training) and
 //! `f64` (parity tests), deterministic whatever the number of threads; on other devices the same
@@ -8,13 +8,14 @@ pub mod clock;
 pub mod real;
 pub mod tensor;
 pub mod padded;
+pub mod convolution_operands;
 pub mod convolution_gradient;
 pub mod convolution;
 pub mod channels;
 pub mod group_norm;
 pub mod pixel_norm;
 pub mod resample;
-pub mod attend;
+pub mod softmax_attention;
 pub mod attention_figures;
 
 #[cfg(test)]

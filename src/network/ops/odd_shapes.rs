@@ -3,12 +3,12 @@
 
 use candle_core::{Result, Tensor};
 
-use super::attend::attend;
 use super::channels::{add_per_channel, relu};
 use super::convolution::{Form, convolve};
 use super::group_norm::group_norm;
 use super::pixel_norm::pixel_norm;
 use super::resample::{max_pool, upsample};
+use super::softmax_attention::attend;
 use super::tensor::check;
 use crate::network::config::Padding;
 

@@ -1,4 +1,4 @@
-//! Images with their border around them, on which a convolution is a product of shifted rows.
+//! Padded images, on which a convolution is a matrix product of shifted rows.
 //!
 //! ```text
 //! padded[c, y, x] = image[c, y - r, x - r]        r = k / 2; zeros or the wrapped-around pixel outside
@@ -10,7 +10,7 @@
 use super::real::Real;
 use crate::network::config::Padding;
 
-/// A convolution's sizes.
+/// Sizes of a convolution.
 #[derive(Clone, Copy, Debug)]
 pub struct Geometry {
     pub c_in: usize,
@@ -22,6 +22,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
+    /// Pixels of an image.
     pub fn n_pixels(&self) -> usize {
         self.height * self.width
     }
@@ -54,7 +55,7 @@ impl Geometry {
         self.c_in * self.padded_plane()
     }
 
-    /// From the first pixel of a padded plane to the last, with what lies between the rows.
+    /// Values from the first image pixel of a padded plane to the last, with the padding between the rows.
     pub fn padded_run(&self) -> usize {
         (self.height - 1) * self.padded_width() + self.width
     }

@@ -1,23 +1,24 @@
-//! What can be known of a launch before a GPU obeys it: that its kernels stay inside what they are given.
+//! Validation of a launch before it runs: its kernels must stay inside their buffers.
 //!
-//! [`Launch`] is made of public numbers, and kernels take them on trust. Whoever hands one to a GPU asks
-//! [`Launch::n_queries`] first; a number that does not fit, overflows or is nothing makes the launch no launch.
+//! [`Launch`] consists of public numbers, which kernels do not check. [`Launch::n_queries`] must be called before a
+//! launch runs; it rejects numbers that do not fit, overflow or are zero.
 
 use super::plan::{Launch, N_OTHERS};
 
-/// Rows of blocks, as GPUs count them; a query is one.
+/// Most queries of a launch: each is a row of blocks.
 const QUERIES_MAX: usize = u16::MAX as usize;
-/// Offsets of a patch at most; twice as many added to a place still count in 32 bits.
+/// Largest patch side: a place plus twice this still fits 32 bits.
 const SIDE_MAX: usize = 1 << 28;
 
 impl Launch {
-    /// The number of queries among `n_query_values`; `None` if the launch does not suit `n_bytes` of images, its own
-    /// numbers or a GPU.
+    /// The number of queries in `n_query_values` values; `None` if the launch is invalid for `n_bytes` bytes of images.
     ///
-    /// - Images have pixels and channels, and everything kept of one counts in 32 bits.
-    /// - The images of the launch are among those loaded, of the same kind, and as many as the plan says.
-    /// - Windows reach no farther than one image beyond each side, which is as far as kernels wrap round.
-    /// - Stretches begin inside an image and are no longer than one.
+    /// A launch is valid if
+    ///
+    /// - images have pixels and channels, and the number of sums of an image fits 32 bits,
+    /// - its images are among those loaded, of the same type, and as many as in the plan,
+    /// - windows extend no farther than one image beyond each side, as far as kernels wrap round,
+    /// - stretches begin inside an image and are no longer than one.
     pub fn n_queries(
         &self,
         n_bytes: usize,
@@ -30,7 +31,7 @@ impl Launch {
             [positive(plan.channels)?, positive(plan.height)?, positive(plan.width)?];
         let n_pixels = height.checked_mul(width)?;
         let n_values = channels.checked_mul(n_pixels)?;
-        // Sums of a pixel and the most that any kernel adds to the channels'.
+        // The largest number of sums per pixel of any kernel.
         let n_sums = channels.checked_add(N_OTHERS + 1)?.checked_mul(n_pixels)?;
         let each = n_values.checked_mul(if is_bytes { 1 } else { size_of::<f32>() })?;
         let n_images = self.loaded.end.checked_sub(self.loaded.start)?;
@@ -61,7 +62,7 @@ impl Launch {
     }
 }
 
-/// Whether an axis's stretches (shift, start, length) and the offsets of a patch fit its length.
+/// Whether the stretches (shift, start, length) and the patch offsets of an axis fit its length.
 fn are_inside(stretches: &[[i32; 3]], counted: i32, window: &[i32], len: i32) -> bool {
     let fits = |&[shift, start, n]: &[i32; 3]| {
         (0..len).contains(&shift) && (0..len).contains(&start) && (0..=len).contains(&n)
@@ -71,7 +72,7 @@ fn are_inside(stretches: &[[i32; 3]], counted: i32, window: &[i32], len: i32) ->
         && window.iter().all(|offset| (0..=len).contains(offset))
 }
 
-/// Whether kernels, which count in 32 bits, can count so far.
+/// Whether `n` fits the 32-bit integers of the kernels.
 fn is_int(n: usize) -> bool {
     i32::try_from(n).is_ok()
 }
@@ -89,7 +90,7 @@ mod tests {
     const SHAPE: ImageShape = ImageShape { channels: 3, height: 8, width: 6 };
 
     fn launch(pool: Pool, k: usize) -> Launch {
-        let query = PatchQuery { shape: SHAPE, pool, k, x: &[0.0_f32], precision: 2.0 };
+        let query = PatchQuery { shape: SHAPE, pool, k, x: &[0.0_f32], logit_scale: 2.0 };
         Launch::new(&query, 1..5, 7, 100, true)
     }
 

@@ -1,11 +1,10 @@
-//! An NVIDIA GPU as a [`Gpu`], through the driver alone.
+//! An NVIDIA GPU: its streams, its kernels and copies to it, through the driver alone.
 //!
-//! Theory has a stream of its own on each GPU, and another for copies: previews go on beside training steps instead of
-//! between them, and portions arrive while others are computed with. Nothing but the driver is needed (no cuBLAS, no
-//! NVRTC): the kernels are PTX in this binary, which the driver compiles for its GPU when first used and keeps.
+//! Theory has its own stream on each GPU, and another one for copies: previews run beside training steps instead of
+//! between them, and portions are copied while others are processed. Only the driver is needed (no cuBLAS, no NVRTC):
+//! the kernels are PTX in this binary, which the driver compiles on first use and caches.
 //!
-//! cudarc holds back each launch until the buffers that it names are ready, and each buffer's end until the launches
-//! that use it are over.
+//! cudarc delays each launch until its buffers are ready, and frees a buffer after the launches that use it.
 
 #![allow(
     unsafe_code,
@@ -23,10 +22,9 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::Ptx;
 
-use super::cuda_images::LoadedImages;
+use super::device::{Ceilings, GpuError};
 use super::kernel::{Kernel, Module};
 use super::plan::{Launch, PosteriorPlan};
-use super::{Ceilings, Gpu, GpuError, GpuPixels, Loaded};
 use crate::hardware::driver::{keep_memory, reason};
 use crate::image::ImageShape;
 
@@ -44,9 +42,9 @@ const COPIED_BYTES: usize = 1 << 30;
 /// Chains of a thread, as in `ceilings.cu`.
 const CHAINS: usize = 8;
 
-/// One GPU, opened.
+/// An opened GPU.
 pub struct CudaGpu {
-    name: String,
+    pub(super) name: String,
     context: Arc<CudaContext>,
     pub(super) stream: Arc<CudaStream>,
     copies: Arc<CudaStream>,
@@ -85,7 +83,11 @@ fn ptx(module: Module) -> Option<(&'static str, &'static str)> {
 }
 
 impl CudaGpu {
-    /// GPU number `ordinal` of those that the driver shows.
+    /// Opens GPU number `ordinal` of those that the driver lists.
+    ///
+    /// # Errors
+    ///
+    /// If the driver fails or the GPU is older than Ampere.
     pub fn open(ordinal: usize) -> Result<Arc<Self>, GpuError> {
         let name = format!("cuda:{ordinal}");
         let failed = |error| GpuError::Failed { gpu: name.clone(), problem: reason(error) };
@@ -121,7 +123,7 @@ impl CudaGpu {
         }))
     }
 
-    /// The maker's name, such as `NVIDIA H200`.
+    /// The name of the model, such as `NVIDIA H200`.
     pub fn model(&self) -> String {
         self.context.name().unwrap_or_else(|_| "a GPU without a name".to_owned())
     }
@@ -130,7 +132,7 @@ impl CudaGpu {
         GpuError::Failed { gpu: self.name.clone(), problem: reason(error) }
     }
 
-    /// The same where a full memory is to be told apart.
+    /// Maps a driver error of an allocation of `bytes` to [`GpuError::OutOfMemory`] if memory was full.
     pub(super) fn no_room(&self, bytes: usize) -> impl Fn(DriverError) -> GpuError {
         move |error| match error.0 {
             CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
@@ -140,7 +142,7 @@ impl CudaGpu {
         }
     }
 
-    /// The fastest kernel for a launch that this GPU can hold.
+    /// The fastest kernel for a launch whose shared memory this GPU has.
     pub(super) fn kernel(&self, launch: &Launch) -> Result<Kernel, GpuError> {
         let kernels = Kernel::all(launch);
         let fits = |kernel: &&Kernel| kernel.shared_bytes <= self.shared_bytes_max;
@@ -161,7 +163,7 @@ impl CudaGpu {
         Err(GpuError::TooLarge { gpu: self.name.clone(), shape, problem })
     }
 
-    /// A kernel's function, loaded when first used, and how many blocks of it the GPU holds at once.
+    /// The function of a kernel, loaded on first use, and the number of its blocks that can be resident at once.
     pub(super) fn function(
         &self,
         module: Module,
@@ -169,7 +171,7 @@ impl CudaGpu {
         (n_threads, shared_bytes): (usize, usize),
     ) -> Result<(CudaFunction, usize), GpuError> {
         let failed = |error| self.failed(error);
-        // Asking about functions needs it, and threads come and go.
+        // Function attributes are queried in the context of the calling thread.
         self.context.bind_to_thread().map_err(failed)?;
         let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (module, function, n_threads, shared_bytes);
@@ -200,7 +202,7 @@ impl CudaGpu {
         Ok(found)
     }
 
-    /// Measures what the GPU reaches at best, in some tenths of a second.
+    /// Measures the peak rates of the GPU; takes some tenths of a second.
     pub fn ceilings(&self) -> Result<Ceilings, GpuError> {
         const THREADS: usize = 256;
         const ROUNDS: i32 = 8192;
@@ -248,7 +250,7 @@ impl CudaGpu {
         run().map_err(self.no_room(2 * COPIED_BYTES))
     }
 
-    /// Seconds of the fastest of some runs after one to warm up.
+    /// Seconds of the fastest of five runs after one warm-up run.
     fn fastest(
         &self,
         mut run: impl FnMut() -> Result<(), DriverError>,
@@ -266,7 +268,21 @@ impl CudaGpu {
         Ok(fastest)
     }
 
-    /// Puts bytes on the GPU through pinned buffers, one filled while the other travels.
+    /// Bytes of memory that are free now.
+    pub(super) fn free_bytes(&self) -> Result<usize, GpuError> {
+        self.context.mem_get_info().map(|(free, _)| free).map_err(|error| self.failed(error))
+    }
+
+    /// Copies `bytes` to the GPU, on the stream for copies.
+    pub(super) fn upload(&self, bytes: &[u8]) -> Result<CudaSlice<u8>, GpuError> {
+        let no_room = self.no_room(bytes.len());
+        // SAFETY: `send` writes all of them or fails, and then they are dropped; nothing reads them before.
+        let mut images = unsafe { self.copies.alloc::<u8>(bytes.len()) }.map_err(&no_room)?;
+        self.send(bytes, &mut images).map_err(no_room)?;
+        Ok(images)
+    }
+
+    /// Copies bytes to the GPU through two pinned buffers, one filled while the other is copied.
     fn send(&self, bytes: &[u8], place: &mut CudaSlice<u8>) -> Result<(), DriverError> {
         let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         if buffers.is_empty() {
@@ -279,38 +295,16 @@ impl CudaGpu {
             let first = number * PORTION_BYTES;
             let mut place = place.slice_mut(first..first + portion.len());
             if portion.len() < PORTION_BYTES {
-                // A buffer travels whole or not at all; what is left is not worth one.
+                // Pinned buffers are copied whole; the rest is not worth one.
                 self.copies.memcpy_htod(portion, &mut place)?;
                 continue;
             }
             let buffer = &mut buffers[number % 2];
-            // Waits until what was in it has arrived.
+            // Waits until its last copy has finished.
             buffer.as_mut_slice()?.copy_from_slice(portion);
             self.copies.memcpy_htod(&*buffer, &mut place)?;
         }
-        // The caller's memory may go once this returns.
+        // The caller may free `bytes` once this returns.
         self.copies.synchronize()
-    }
-}
-
-impl Gpu for Arc<CudaGpu> {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn room(&self) -> Result<usize, GpuError> {
-        self.context.mem_get_info().map(|(free, _)| free).map_err(|error| self.failed(error))
-    }
-
-    fn load(&self, pixels: GpuPixels<'_>) -> Result<Box<dyn Loaded>, GpuError> {
-        let bytes = match pixels {
-            GpuPixels::Bytes(bytes) => bytes,
-            GpuPixels::Singles(values) => pulp::bytemuck::cast_slice(values),
-        };
-        let no_room = self.no_room(bytes.len());
-        // SAFETY: `send` writes all of them or fails, and then they are dropped; nothing reads them before.
-        let mut images = unsafe { self.copies.alloc::<u8>(bytes.len()) }.map_err(&no_room)?;
-        self.send(bytes, &mut images).map_err(no_room)?;
-        Ok(Box::new(LoadedImages::new(self.clone(), images, pixels.is_bytes())))
     }
 }

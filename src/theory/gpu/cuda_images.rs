@@ -1,7 +1,7 @@
-//! Images on an NVIDIA GPU, and what kernels find over them.
+//! Images on an NVIDIA GPU, and the kernels that sum over them: [`Gpu`] and [`Loaded`] for NVIDIA GPUs.
 //!
-//! A posterior kernel leaves a posterior a query and block. For the machines without attention these are merged on the GPU;
-//! for the attention machine each block is one image, and `evidence.cuh` goes on from there.
+//! A posterior kernel computes one posterior per query and block. For the machines without attention these are merged on
+//! the GPU; for the attention machine each block is one image, whose posterior `evidence.cuh` processes further.
 
 #![allow(
     unsafe_code,
@@ -15,35 +15,35 @@ use cudarc::driver::{
 };
 
 use super::cuda::CudaGpu;
+use super::device::{Gpu, GpuError, GpuPixels, Loaded};
 use super::evidence::{FoundEvidence, IMAGES_MAX, Mask, Votes, bytes_of_image};
 use super::kernel::{Kernel, Module};
 use super::plan::{Found, Launch, N_OTHERS, PosteriorPlan};
-use super::{GpuError, Loaded};
 
-/// Threads of a block that has a pixel a thread.
+/// Threads of a block with one pixel per thread.
 const THREADS: usize = 128;
-/// Blocks that images are dealt to for mixing.
+/// Blocks among which images are divided for mixing.
 const MIX_BLOCKS: usize = 64;
-/// Of a product, as in `evidence.cuh`.
+/// Tile side of a matrix product, as in `evidence.cuh`.
 const PRODUCT_SIDE: usize = 128;
 const PRODUCT_THREADS: usize = 256;
 const PRODUCT_SHARED_BYTES: usize = 2 * 8 * (PRODUCT_SIDE + 4) * size_of::<f32>();
 
-/// Images, until dropped.
-pub struct LoadedImages {
+/// Images in the memory of a GPU.
+struct LoadedImages {
     gpu: Arc<CudaGpu>,
     images: CudaSlice<u8>,
     is_bytes: bool,
 }
 
-/// Posteriors as kernels leave them, `[queries, blocks, ...]`; see [`Found`].
+/// Posteriors in the layout of the kernels, `[queries, blocks, ...]`; see [`Found`].
 struct Left {
     sums: CudaSlice<f64>,
     nearest: CudaSlice<f32>,
     best: CudaSlice<i32>,
 }
 
-/// What each image says; see [`FoundEvidence`].
+/// Evidence of each image; see [`FoundEvidence`].
 struct OfImages {
     evidence: CudaSlice<f32>,
     entropies: CudaSlice<f32>,
@@ -56,7 +56,7 @@ struct OfImages {
 struct Posterior {
     kernel: Kernel,
     function: CudaFunction,
-    /// Blocks of it that the GPU holds at once.
+    /// Its blocks that can be resident at once.
     n_resident: usize,
 }
 
@@ -68,23 +68,38 @@ fn grid([columns, rows]: [usize; 2], n_threads: usize, shared_bytes: usize) -> L
     }
 }
 
-impl LoadedImages {
-    pub fn new(gpu: Arc<CudaGpu>, images: CudaSlice<u8>, is_bytes: bool) -> Self {
-        Self { gpu, images, is_bytes }
+impl Gpu for Arc<CudaGpu> {
+    fn name(&self) -> String {
+        self.name.clone()
     }
 
+    fn room(&self) -> Result<usize, GpuError> {
+        self.free_bytes()
+    }
+
+    fn load(&self, pixels: GpuPixels<'_>) -> Result<Box<dyn Loaded>, GpuError> {
+        let bytes = match pixels {
+            GpuPixels::Bytes(bytes) => bytes,
+            GpuPixels::Singles(values) => pulp::bytemuck::cast_slice(values),
+        };
+        let (images, is_bytes) = (self.upload(bytes)?, pixels.is_bytes());
+        Ok(Box::new(LoadedImages { gpu: self.clone(), images, is_bytes }))
+    }
+}
+
+impl LoadedImages {
     fn image_bytes(&self, launch: &Launch) -> usize {
         launch.n_values() * if self.is_bytes { 1 } else { size_of::<f32>() }
     }
 
-    /// Checks what kernels take on trust (`check.rs`); returns the number of queries.
+    /// Validates a launch (`check.rs`) and returns its number of queries.
     fn n_queries(&self, launch: &Launch, queries: &[f32]) -> Result<usize, GpuError> {
         launch
             .n_queries(self.images.len(), self.is_bytes, queries.len())
             .ok_or_else(|| self.unsuited())
     }
 
-    /// The same for what is kept image by image: kernels have a row of blocks for each.
+    /// Validates a launch with one block per image, for which there is one query.
     fn takes_by_image(&self, launch: &Launch, n_queries: usize) -> Result<(), GpuError> {
         let takes = n_queries == 1 && launch.loaded.len() <= IMAGES_MAX;
         if takes { Ok(()) } else { Err(self.unsuited()) }
@@ -106,7 +121,7 @@ impl LoadedImages {
 
     fn unsuited(&self) -> GpuError {
         let problem = "a launch does not suit the images that were loaded".to_owned();
-        GpuError::Failed { gpu: super::Gpu::name(&self.gpu), problem }
+        GpuError::Failed { gpu: self.gpu.name.clone(), problem }
     }
 
     fn function(&self, name: &'static str, n_threads: usize) -> Result<CudaFunction, GpuError> {
@@ -148,14 +163,14 @@ impl LoadedImages {
         arguments.arg(&mut left.sums).arg(&mut left.nearest).arg(&mut left.best);
         let grid = grid([n_blocks, n_queries], kernel.n_threads, kernel.shared_bytes);
         // SAFETY: the kernel's arguments in its order. `n_queries` has checked images, queries, windows and stretches
-        // against the plan, and what is written was allocated for as many queries, blocks, sums and
-        // pixels as it is told; `Kernel` says threads and shared memory. With such numbers the kernel stays inside, which
+        // against the plan, and what is written was allocated for as many queries, blocks, sums and pixels as it is
+        // told; `Kernel` says threads and shared memory. With such numbers the kernel stays inside, which
         // tests/emulator checks with guards.
         unsafe { arguments.launch(grid) }?;
         Ok(left)
     }
 
-    /// One posterior of `channels` sums a query, out of those of its blocks.
+    /// Merges the posteriors of the blocks of each query.
     fn merged(
         &self,
         merge: &CudaFunction,
@@ -198,7 +213,7 @@ impl LoadedImages {
         })
     }
 
-    /// What each image of a launch says about one query.
+    /// Evidence of each image of a launch for one query.
     fn of_images(
         &self,
         launch: &Launch,
@@ -207,7 +222,7 @@ impl LoadedImages {
     ) -> Result<OfImages, DriverError> {
         let (n, n_channels) = (launch.loaded.len(), launch.plan.channels as usize);
         let n_pixels = launch.n_pixels();
-        // A block an image.
+        // One block per image.
         let left = self.launch(launch, posterior, query, (1, n))?;
         let mut all = self.room_for(n, n_channels, n_pixels)?;
         let numbers = [n_channels, n_pixels].map(|number| number as i32);
@@ -227,7 +242,7 @@ impl LoadedImages {
         Ok([self.function("image_evidence", THREADS)?, self.function("image_chances", THREADS)?])
     }
 
-    /// What each image of a launch says about one query, chances in the place of evidence.
+    /// Like [`Self::of_images`], with the probabilities `exp(E[n,p] - log_sums[p])` in place of evidence.
     fn chances(
         &self,
         launch: &Launch,
@@ -247,7 +262,7 @@ impl LoadedImages {
         Ok(all)
     }
 
-    /// `c[m, n] = a[m, k] b[k, n]`; a lies as `[k, m]` if it is transposed.
+    /// `c[m, n] = a[m, k] b[k, n]`; `a` is stored as `[k, m]` if `is_transposed`.
     fn product(
         &self,
         function: &CudaFunction,
@@ -290,13 +305,13 @@ impl LoadedImages {
         arguments.arg(&kind).arg(&lambda).arg(&all.evidence).arg(votes).arg(&all.entropies);
         arguments.arg(&all.estimates).arg(&all.log_weights).arg(&all.places);
         arguments.arg(&mut left.sums).arg(&mut left.nearest).arg(&mut left.best);
-        // SAFETY: as for posteriors: `all` was allocated for the images of the launch, `left` for the blocks; votes are as
-        // many as their kind asks for, which callers have checked.
+        // SAFETY: as for posteriors: `all` was allocated for the images of the launch, `left` for the blocks; votes are
+        // as many as their kind asks for, which callers have checked.
         unsafe { arguments.launch(grid([n_pixels.div_ceil(THREADS), n_blocks], THREADS, 0)) }?;
         self.merged(merge, &left, (1, n_blocks), (n_channels + 1, n_pixels))
     }
 
-    /// Bytes of what is kept of the images of a launch.
+    /// Bytes of the temporary buffers of a launch.
     fn bytes_of_images(launch: &Launch) -> usize {
         launch.loaded.len() * bytes_of_image(launch.plan.channels as usize, launch.n_pixels())
     }
@@ -366,7 +381,7 @@ impl Loaded for LoadedImages {
         let stream = &self.gpu.stream;
         let run = || {
             let all = self.of_images(launch, (&posterior, &evidence), query)?;
-            // No kernel reads votes that there are not.
+            // Kernels do not read votes of a kind without any.
             let given = stream.clone_htod(if given.is_empty() { &[0.0][..] } else { given })?;
             let votes = if kind == 3 {
                 let mut votes = self.alloc(n * n_pixels)?;
@@ -400,7 +415,7 @@ impl Loaded for LoadedImages {
             let mut sees = self.alloc(n_values * n_values)?;
             let n_rows = n_values as i32;
             let mut arguments = stream.launch_builder(&matrix);
-            arguments.arg(&n_rows).arg(&mask.precision).arg(&bits).arg(&mut sees);
+            arguments.arg(&n_rows).arg(&mask.logit_scale).arg(&bits).arg(&mut sees);
             // SAFETY: as for posteriors: a square of n_values, and as many bits as was checked.
             unsafe { arguments.launch(grid([blocks, n_values], THREADS, 0)) }?;
 
@@ -422,7 +437,7 @@ impl Loaded for LoadedImages {
 
             let factors = (&squares, &sees, &mut all.evidence);
             self.product(&product, [n, n_values, n_values], false, factors)?;
-            // No kernel reads votes that there are not.
+            // Kernels do not read votes of a kind without any.
             let no_votes = (0, 0.0, &squares);
             self.mix(launch, [&mix, &merge], &all, no_votes, (1, n_values))
         };

@@ -1,126 +1,99 @@
-//! What training images say about the pixels of one query, image by image, as GPUs tell it; see
-//! [`crate::theory::evidence`] and `kernels/evidence.cuh`.
+//! Arguments and results of the kernels that keep something per image and pixel (`kernels/evidence.cuh`).
 
 use super::plan::{Found, Launch, N_OTHERS};
 use crate::diffusion::Provenance;
-use crate::theory::weights::Accumulator;
+use crate::theory::evidence::ImageMixture;
 
-/// Bytes that a launch may take for what is known of each image and pixel.
+/// Largest size of the temporary buffers of a launch.
 const LAUNCH_BYTES: usize = 1 << 30;
-/// Blocks along the second axis, which are images.
+/// Most images of a launch: they are blocks along the second axis.
 pub const IMAGES_MAX: usize = u16::MAX as usize;
 
-/// What some images say, in the order of the images.
+/// Evidence of `n` images, without the size of the pool; see [`crate::theory::evidence`].
 #[derive(Clone, Debug, Default)]
 pub struct FoundEvidence {
     /// `logsumexp_q L[n,q,p]` in nats, `[n, P]`.
     pub log_sums: Vec<f32>,
-    /// Of the patch weights within an image, in nats, `[n, P]`.
+    /// Entropy of the patch weights within an image in nats, `[n, P]`.
     pub entropies: Vec<f32>,
-    /// `[n, C, P]`.
+    /// Estimates within each image, `[n, C, P]`.
     pub estimates: Vec<f32>,
     /// Logarithm of the largest patch weight within an image, `[n, P]`.
     pub log_weights: Vec<f32>,
-    /// The training pixel that has it, `[n, P]`.
+    /// The training pixel of that patch, `[n, P]`.
     pub places: Vec<i32>,
 }
 
-/// What is added to images' evidence, times lambda, before they are weighed against each other.
+/// Votes that are added to the evidence of images, times lambda, before the softmax over images.
 #[derive(Clone, Copy, Debug)]
 pub enum Votes<'a> {
     Nothing,
-    /// The evidence itself.
+    /// The evidence itself: identity attention.
     Own,
-    /// A number an image of the dictionary.
+    /// One number per image, `[N]`.
     Images(&'a [f32]),
     /// `sum_r W[r,p] E[n,r]`, W of `[P, P]`.
     Shared(&'a [f32]),
 }
 
-/// Which coordinates (channels of pixels, pixel by pixel) each of them sees; see [`crate::theory::masked`].
+/// The coordinates (channels of pixels, pixel by pixel) that each coordinate sees; see [`crate::theory::masked`].
 #[derive(Clone, Copy, Debug)]
 pub struct Mask<'a> {
-    /// `[d, ceil(d / 32)]`: bit `m % 32` of word `m / 32` of row j, where m sees j.
+    /// `[d, ceil(d / 32)]`: bit `m % 32` of word `m / 32` of row j is set if m sees j.
     pub bits: &'a [u32],
     /// Nats per squared distance.
-    pub precision: f32,
+    pub logit_scale: f32,
 }
 
 impl Mask<'_> {
-    /// The variance of the noise, which is what a coordinate's squared difference from its own image is typically.
+    /// The variance of the noise: the expected squared difference of a coordinate from its own image.
     pub fn typical(&self) -> f32 {
-        0.5 / self.precision
+        0.5 / self.logit_scale
     }
 }
 
-/// Images mixed by their weights at each pixel.
-#[derive(Clone, Debug)]
-pub struct Mixed {
-    /// The last channel is the entropy within images.
-    pub mixture: Accumulator,
-    /// The largest product of an image's weight and its best patch's, up to what all share, in nats, and whose it is.
-    pub top: Vec<(Provenance, f64)>,
+/// The mixture of a launch's images from one block of sums in the layout of `mix_images`.
+pub fn mixture(launch: &Launch, found: &Found) -> ImageMixture {
+    let (n_channels, n_pixels) = (launch.plan.channels as usize, launch.n_pixels());
+    mixture_of(found, n_channels, n_pixels, launch.plan.width as usize)
 }
 
-impl Mixed {
-    pub fn new(n_channels: usize, n_pixels: usize) -> Self {
-        let top = vec![(Provenance::default(), f64::NEG_INFINITY); n_pixels];
-        Self { mixture: Accumulator::new(n_channels + 1, n_pixels), top }
-    }
+/// Like [`mixture`] for coordinates, each of which is a pixel in one long row.
+pub fn mixture_by_coordinate(launch: &Launch, found: &Found) -> ImageMixture {
+    mixture_of(found, 1, launch.n_values(), launch.n_values())
+}
 
-    /// Adds what was found over other images.
-    pub fn merge(&mut self, other: &Self) {
-        self.mixture.merge(&other.mixture);
-        for (mine, theirs) in self.top.iter_mut().zip(&other.top) {
-            if theirs.1 > mine.1 {
-                *mine = *theirs;
-            }
+fn mixture_of(found: &Found, n_channels: usize, n_pixels: usize, width: usize) -> ImageMixture {
+    let mut all = ImageMixture::new(n_channels, n_pixels);
+    for p in 0..n_pixels {
+        let sum = |which: usize| found.sums[which * n_pixels + p];
+        if sum(0) == f64::INFINITY {
+            continue;
         }
-    }
-
-    /// What a launch found: one block's sums in the layout of `mix_images`.
-    pub fn of_found(launch: &Launch, found: &Found) -> Self {
-        let (n_channels, n_pixels) = (launch.plan.channels as usize, launch.n_pixels());
-        Self::of_pixels(found, n_channels, n_pixels, launch.plan.width as usize)
-    }
-
-    /// The same for coordinates, each of which is a pixel of its own in one long row.
-    pub fn of_coordinates(launch: &Launch, found: &Found) -> Self {
-        Self::of_pixels(found, 1, launch.n_values(), launch.n_values())
-    }
-
-    fn of_pixels(found: &Found, n_channels: usize, n_pixels: usize, width: usize) -> Self {
-        let mut all = Self::new(n_channels, n_pixels);
-        for p in 0..n_pixels {
-            let sum = |which: usize| found.sums[which * n_pixels + p];
-            if sum(0) == f64::INFINITY {
-                continue;
-            }
-            let mixture = &mut all.mixture;
-            mixture.max[p] = -std::f64::consts::LN_2 * sum(0);
-            mixture.total[p] = sum(1);
-            mixture.spread[p] = std::f64::consts::LN_2 * sum(2);
-            for c in 0..=n_channels {
-                mixture.sums[c * n_pixels + p] = sum(N_OTHERS + c);
-            }
-            let (image, pixel) = (found.best[p] as u32, found.best[n_pixels + p] as usize);
-            let (row, column) = ((pixel / width) as u16, (pixel % width) as u16);
-            let place = Provenance { image, row, column };
-            mixture.best[p] = place;
-            all.top[p] = (place, -f64::from(found.nearest[p]));
+        let mixture = &mut all.mixture;
+        mixture.max[p] = -std::f64::consts::LN_2 * sum(0);
+        mixture.total[p] = sum(1);
+        mixture.spread[p] = std::f64::consts::LN_2 * sum(2);
+        for c in 0..=n_channels {
+            mixture.sums[c * n_pixels + p] = sum(N_OTHERS + c);
         }
-        all
+        let (image, pixel) = (found.best[p] as u32, found.best[n_pixels + p] as usize);
+        let (row, column) = ((pixel / width) as u16, (pixel % width) as u16);
+        let place = Provenance { image, row, column };
+        mixture.best[p] = place;
+        all.top[p] = (place, -f64::from(found.nearest[p]));
     }
+    all
 }
 
-/// Bytes that a GPU needs for what is known of each pixel of one image.
+/// Bytes of temporary buffers for one image.
 pub fn bytes_of_image(n_channels: usize, n_pixels: usize) -> usize {
     let doubles = N_OTHERS + n_channels;
     let singles = n_channels + 8;
     n_pixels * (doubles * size_of::<f64>() + singles * size_of::<f32>())
 }
 
-/// Images of one launch, so that what is known of each image and pixel fits.
+/// Images of one launch, so that its temporary buffers stay below a gigabyte.
 pub fn images_per_launch(n_channels: usize, n_pixels: usize) -> usize {
     (LAUNCH_BYTES / bytes_of_image(n_channels, n_pixels)).clamp(1, IMAGES_MAX)
 }

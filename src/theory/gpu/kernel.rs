@@ -1,8 +1,8 @@
-//! Which kernel computes a launch, and with how many threads and how much shared memory.
+//! The choice of the kernel for a launch, its number of threads and its shared memory.
 
 use super::plan::Launch;
 
-/// Patch sides with a kernel of their own, as `STRIP_SIDES` of `build.rs`.
+/// Patch sides with a specialised kernel: `STRIP_SIDES` of `build.rs`.
 pub const STRIP_SIDES: [usize; 7] = [3, 5, 7, 9, 11, 13, 15];
 
 /// Rows and columns of a thread, as in `strips.cuh`.
@@ -15,13 +15,13 @@ const GENERAL: [(usize, &str); 3] =
     [(1, "general_posterior_1"), (4, "general_posterior_4"), (16, "general_posterior_16")];
 const GENERAL_THREADS_MAX: usize = 256;
 
-/// The file that a kernel is in.
+/// The PTX module that contains a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Module {
     General,
     /// For one patch side.
     Strips(usize),
-    /// What a GPU reaches at best.
+    /// Measurements of peak rates.
     Ceilings,
 }
 
@@ -43,7 +43,7 @@ struct Strip {
     has_all: bool,
     n_pixels_max: usize,
     n_threads_max: usize,
-    /// Displacements between two barriers.
+    /// Displacements computed between two barriers.
     together: usize,
 }
 
@@ -55,7 +55,7 @@ const fn strip(
 ) -> Strip {
     let is_small = n_pixels_max == 1024;
     let n_threads_max = if is_small { 128 } else { 512 };
-    // Only where each displacement is one row on from the one before.
+    // Only if each displacement is one row further than the one before.
     let together = if is_small && is_whole { 2 } else { 1 };
     Strip { function, channels, is_whole, has_all, n_pixels_max, n_threads_max, together }
 }
@@ -63,7 +63,7 @@ const fn strip(
 const WHOLE: (bool, bool) = (true, true);
 const SOME: (bool, bool) = (false, true);
 const MEAN: (bool, bool) = (true, false);
-/// Those for the mean alone first: whoever wants no more takes them.
+/// Variants for the mean alone come first: a launch that needs no more takes them.
 const STRIPS: [Strip; 10] = [
     strip("strip_mean_1_1024", 1, MEAN, 1024),
     strip("strip_mean_3_1024", 3, MEAN, 1024),
@@ -78,8 +78,8 @@ const STRIPS: [Strip; 10] = [
 ];
 
 impl Kernel {
-    /// All kernels that can compute `launch`, the fastest first; a GPU takes the first that it can hold. None for
-    /// images of too many pixels or channels.
+    /// All kernels that can compute `launch`, the fastest first; a GPU runs the first one whose shared memory it has.
+    /// Empty for images of too many pixels or channels.
     pub fn all(launch: &Launch) -> Vec<Self> {
         Self::strips(launch).chain(Self::general(launch)).collect()
     }
@@ -151,7 +151,7 @@ mod tests {
         mean_only: bool,
     ) -> Option<Kernel> {
         let shape = ImageShape::new(shape.0, shape.1, shape.2);
-        let query = PatchQuery { shape, pool, k, x: &[0.0_f32], precision: 1.0 };
+        let query = PatchQuery { shape, pool, k, x: &[0.0_f32], logit_scale: 1.0 };
         let launch = Launch { mean_only, ..Launch::new(&query, 0..1, 0, 1, true) };
         Kernel::all(&launch).first().copied()
     }

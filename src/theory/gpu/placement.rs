@@ -1,10 +1,11 @@
-//! Which GPU computes which images.
+//! The distribution of a dictionary over GPUs.
 //!
-//! A dictionary is dealt to the GPUs in equal, contiguous shares. A share that fits stays on its GPU, as bytes where
-//! the images are bytes; a larger one is streamed through in portions, the next one loaded while one is computed with.
-//! What GPUs answer, a few kilobytes a query, is merged here in the order of the images.
+//! Each GPU gets an equal, contiguous share of the images. A share that fits stays on its GPU (as bytes if the images
+//! are bytes); a larger one is streamed in portions, each loaded while the previous one is processed. Results, a few
+//! kilobytes per query, are merged here in the order of the images.
 //!
-//! A GPU that fails is not asked again by anyone: the reason is reported once, and the CPU computes from there on.
+//! After a GPU has failed, none is used again: the reason is reported once, every function returns `None`, and
+//! [`crate::theory::backend`] computes on the CPU.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,24 +13,26 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::evidence::{FoundEvidence, Mask, Mixed, Votes, images_per_launch};
+use super::device::{Gpu, GpuError, Loaded};
+use super::evidence::{
+    FoundEvidence, Mask, Votes, images_per_launch, mixture, mixture_by_coordinate,
+};
 use super::plan::{CHANNELS_MAX, Launch};
-use super::{Gpu, GpuError, Loaded};
-use crate::theory::images::TrainingImages;
+use crate::theory::evidence::ImageMixture;
 use crate::theory::kernels::PatchQuery;
+use crate::theory::pixels::ImagePixels;
 use crate::theory::weights::Accumulator;
 
-/// Queries of one launch, so that what blocks find takes little memory.
+/// Queries of one launch, so that the results of the blocks take little memory.
 const QUERIES_MAX: usize = 8;
-/// Pairs of pixels of one launch: well under a second, so that a GPU that also draws a screen stays usable.
+/// Pairs of pixels of one launch: well under a second, so that a GPU that also drives a display stays responsive.
 const PAIRS_MAX: usize = 100_000_000_000;
-/// Kernels number a launch's entries in 32 bits, and its images in 31.
+/// Kernels number the entries of a launch in 32 bits, and its images in 31.
 const ENTRIES_MAX: usize = u32::MAX as usize;
-
-/// Kernels have a row of blocks for each, and the mask's matrix has as many columns: a gigabyte.
+/// Coordinates of a mask: kernels have a row of blocks for each, and the matrix of the mask then takes a gigabyte.
 const COORDINATES_MAX: usize = 1 << 14;
 
-/// What is told why GPUs are no longer used.
+/// Receives the reason why GPUs are no longer used.
 type Report = Box<dyn Fn(&str) + Send + Sync>;
 
 /// GPUs that work together.
@@ -39,21 +42,21 @@ pub struct Gpus {
     is_out: AtomicBool,
 }
 
-/// A dictionary's GPUs and where its images are on them.
+/// The GPUs of a dictionary and the images that each of them holds.
 pub struct GpuPlacement {
     gpus: Arc<Gpus>,
     placement: Mutex<Location>,
 }
 
 enum Location {
-    /// Nobody asked yet.
+    /// Before the first use.
     Unplaced,
     Placed(Arc<Vec<Share>>),
     /// These GPUs cannot take these images.
     Unusable,
 }
 
-/// Images that one GPU answers for.
+/// The images of one GPU.
 struct Share {
     gpu: usize,
     images: Range<usize>,
@@ -61,25 +64,25 @@ struct Share {
 }
 
 enum Held {
-    /// All of them, for good.
+    /// All of them stay on the GPU.
     Whole(Box<dyn Loaded>),
-    /// So many at a time; fewer once these did not fit.
+    /// This many at a time; halved when they do not fit.
     Portions(AtomicUsize),
 }
 
 impl Gpus {
-    /// `report` is told, once, why GPUs are no longer used.
+    /// GPUs that share a dictionary; `report` is called once with the reason if they are no longer used.
     pub fn new(gpus: Vec<Box<dyn Gpu>>, report: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self { gpus, report: Box::new(report), is_out: AtomicBool::new(false) }
     }
 
-    /// Names, separated by commas.
+    /// Names of the GPUs, separated by commas.
     pub fn names(&self) -> String {
         let names: Vec<String> = self.gpus.iter().map(|gpu| gpu.name()).collect();
         names.join(", ")
     }
 
-    /// Whether one of them failed.
+    /// Whether one of them has failed.
     pub fn is_out(&self) -> bool {
         self.is_out.load(Ordering::Relaxed)
     }
@@ -92,19 +95,21 @@ impl fmt::Debug for GpuPlacement {
 }
 
 impl GpuPlacement {
+    /// Nothing is loaded before the first use.
     pub fn new(gpus: Arc<Gpus>) -> Self {
         Self { gpus, placement: Mutex::new(Location::Unplaced) }
     }
 
+    /// The GPUs.
     pub fn gpus(&self) -> &Arc<Gpus> {
         &self.gpus
     }
 
-    /// Posteriors over `images` of each query in turn, or no more of them than means and log-sum-exps; `None` where the CPU has to
-    /// compute.
+    /// Posteriors of each query over all images; without spread and nearest entry if `mean_only`. `None` if GPUs cannot
+    /// compute them.
     pub fn posteriors(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         queries: &[PatchQuery<'_, f32>],
         mean_only: bool,
     ) -> Option<Vec<Accumulator>> {
@@ -118,10 +123,10 @@ impl GpuPlacement {
         Some(all)
     }
 
-    /// What each of some of these images says about a query; `None` as above.
+    /// Evidence of the images `some` for a query; `None` as above.
     pub fn evidence(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         some: Range<usize>,
         query: PatchQuery<'_, f32>,
     ) -> Option<FoundEvidence> {
@@ -129,12 +134,11 @@ impl GpuPlacement {
             images,
             query,
             find: |loaded: &dyn Loaded, launch: &Launch| loaded.evidence(launch, query.x),
-            merge: |all: &mut Vec<FoundEvidence>, _: &Launch, found| all.push(found),
+            merge: |all: &mut Vec<FoundEvidence>, found| all.push(found),
             all: Vec::new(),
         };
-        let found = self.work(images, some, work)?;
         let mut all = FoundEvidence::default();
-        for one in found.into_iter().flat_map(|work| work.all) {
+        for one in self.work(images, some, work)?.into_iter().flat_map(|work| work.all) {
             all.log_sums.extend(one.log_sums);
             all.entropies.extend(one.entropies);
             all.estimates.extend(one.estimates);
@@ -147,11 +151,11 @@ impl GpuPlacement {
     /// All images mixed by their evidence and votes; `None` as above.
     pub fn mixed(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         query: PatchQuery<'_, f32>,
         votes: Votes<'_>,
         lambda: f32,
-    ) -> Option<Mixed> {
+    ) -> Option<ImageMixture> {
         let shape = images.shape();
         // One more sum than channels.
         if shape.channels >= CHANNELS_MAX {
@@ -163,16 +167,17 @@ impl GpuPlacement {
                 Votes::Images(all) => Votes::Images(&all[first..first + launch.loaded.len()]),
                 votes => votes,
             };
-            Ok(Mixed::of_found(launch, &loaded.mixed(launch, query.x, votes, lambda)?))
+            Ok(mixture(launch, &loaded.mixed(launch, query.x, votes, lambda)?))
         };
-        self.mixed_by(images, query, || Mixed::new(shape.channels, shape.n_pixels()), find)
+        self.mixed_by(images, query, || ImageMixture::new(shape.channels, shape.n_pixels()), find)
     }
 
-    /// The posterior over images of every coordinate of a query through a mask, with a coordinate for a pixel and entropies of
-    /// nothing as a second channel; `None` as above. Only the query's image and shape count.
+    /// The posterior over images at each coordinate of a query, seen through a mask: one coordinate per pixel, with a
+    /// second channel that is zero. `None` as above. Of the query only the values, the shape and the logit scale are
+    /// used.
     pub fn masked(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         query: PatchQuery<'_, f32>,
         mask: Mask<'_>,
     ) -> Option<Accumulator> {
@@ -181,39 +186,39 @@ impl GpuPlacement {
             return None;
         }
         let find = |loaded: &dyn Loaded, launch: &Launch| {
-            Ok(Mixed::of_coordinates(launch, &loaded.masked(launch, query.x, mask)?))
+            Ok(mixture_by_coordinate(launch, &loaded.masked(launch, query.x, mask)?))
         };
-        Some(self.mixed_by(images, query, || Mixed::new(1, n_values), find)?.mixture)
+        Some(self.mixed_by(images, query, || ImageMixture::new(1, n_values), find)?.mixture)
     }
 
-    /// All images mixed by the crops that hold a pixel, `log_sums` being those of the query's evidence at the crops' centres;
-    /// weights are for logarithms in what was largest. `None` as above.
+    /// All images mixed at each pixel by the crops that hold it; `log_sums` are those of the evidence at the centres of
+    /// the crops. `top` has weights instead of logarithms. `None` as above.
     pub fn crops(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         query: PatchQuery<'_, f32>,
         log_sums: &[f32],
-    ) -> Option<Mixed> {
+    ) -> Option<ImageMixture> {
         let shape = images.shape();
         // As for `mixed`, which comes first.
         if shape.channels >= CHANNELS_MAX {
             return None;
         }
         let find = |loaded: &dyn Loaded, launch: &Launch| {
-            Ok(Mixed::of_found(launch, &loaded.crops(launch, query.x, log_sums)?))
+            Ok(mixture(launch, &loaded.crops(launch, query.x, log_sums)?))
         };
-        self.mixed_by(images, query, || Mixed::new(shape.channels, shape.n_pixels()), find)
+        self.mixed_by(images, query, || ImageMixture::new(shape.channels, shape.n_pixels()), find)
     }
 
-    /// What `find` mixes of the images of each launch, mixed.
+    /// The mixture of the mixtures that `find` computes for the images of each launch.
     fn mixed_by(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         query: PatchQuery<'_, f32>,
-        new: impl Fn() -> Mixed + Sync,
-        find: impl Fn(&dyn Loaded, &Launch) -> Result<Mixed, GpuError> + Copy + Send + Sync,
-    ) -> Option<Mixed> {
-        let merge = |all: &mut Mixed, _: &Launch, found: Mixed| all.merge(&found);
+        new: impl Fn() -> ImageMixture + Sync,
+        find: impl Fn(&dyn Loaded, &Launch) -> Result<ImageMixture, GpuError> + Copy + Send + Sync,
+    ) -> Option<ImageMixture> {
+        let merge = |all: &mut ImageMixture, found: ImageMixture| all.merge(&found);
         let work = || ByImage { images, query, find, merge, all: new() };
         let found = self.work(images, 0..images.len(), work)?;
         let mut all = new();
@@ -224,7 +229,7 @@ impl GpuPlacement {
     /// `sum_n P(n|p) P(n|r)` over all images, `P(n|p) = exp(E[n,p] - log_sums[p])`, `[P, P]`; `None` as above.
     pub fn co_origin(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         query: PatchQuery<'_, f32>,
         log_sums: &[f32],
     ) -> Option<Vec<f64>> {
@@ -232,7 +237,7 @@ impl GpuPlacement {
         let new = || vec![0.0; n_pixels * n_pixels];
         let find =
             |loaded: &dyn Loaded, launch: &Launch| loaded.co_origin(launch, query.x, log_sums);
-        let merge = |all: &mut Vec<f64>, _: &Launch, found: Vec<f32>| {
+        let merge = |all: &mut Vec<f64>, found: Vec<f32>| {
             all.iter_mut().zip(found).for_each(|(all, one)| *all += f64::from(one));
         };
         let work = || ByImage { images, query, find, merge, all: new() };
@@ -244,10 +249,10 @@ impl GpuPlacement {
         Some(all)
     }
 
-    /// Has each GPU do its share of some images, in their order; `None` where GPUs cannot.
+    /// Lets each GPU process its share of the images `some`, in their order; `None` if GPUs cannot.
     fn work<W: Work + Send>(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         some: Range<usize>,
         work: impl Fn() -> W + Sync,
     ) -> Option<Vec<W>> {
@@ -266,8 +271,8 @@ impl GpuPlacement {
         self.placement.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The images' places, found when first asked for.
-    fn shares(&self, images: &TrainingImages) -> Option<Arc<Vec<Share>>> {
+    /// The shares of the GPUs, assigned on first use.
+    fn shares(&self, images: &ImagePixels) -> Option<Arc<Vec<Share>>> {
         if self.gpus.is_out() {
             return None;
         }
@@ -291,7 +296,8 @@ impl GpuPlacement {
         }
     }
 
-    /// Says why, and has nobody ask GPUs again that failed; others may suit other images.
+    /// Reports why GPUs are not used. After a failure they are never used again; a dictionary that is too large does not
+    /// keep them from others.
     fn give_up(&self, error: &GpuError) {
         let failed = matches!(error, GpuError::Failed { .. });
         let is_known = failed && self.gpus.is_out.swap(true, Ordering::Relaxed);
@@ -300,7 +306,7 @@ impl GpuPlacement {
         }
     }
 
-    fn place(&self, images: &TrainingImages) -> Result<Vec<Share>, GpuError> {
+    fn place(&self, images: &ImagePixels) -> Result<Vec<Share>, GpuError> {
         let (n, n_gpus) = (images.len(), self.gpus.gpus.len());
         let mut shares = Vec::with_capacity(n_gpus);
         for (number, gpu) in self.gpus.gpus.iter().enumerate() {
@@ -328,7 +334,7 @@ impl GpuPlacement {
     fn of_shares<W: Work + Send>(
         &self,
         shares: &[Share],
-        images: &TrainingImages,
+        images: &ImagePixels,
         some: Range<usize>,
         work: impl Fn() -> W + Sync,
     ) -> Result<Vec<W>, GpuError> {
@@ -353,10 +359,10 @@ impl GpuPlacement {
         })
     }
 
-    /// Adds images portion by portion; portions that do not fit are halved.
+    /// Processes images portion by portion; portions that do not fit are halved.
     fn stream(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         gpu: usize,
         mine: Range<usize>,
         per_portion: &AtomicUsize,
@@ -375,10 +381,10 @@ impl GpuPlacement {
         Ok(())
     }
 
-    /// Goes on from image `next`, which it leaves at the first image that is not added.
+    /// Continues at image `next` and leaves there the first image that was not processed.
     fn stream_from(
         &self,
-        images: &TrainingImages,
+        images: &ImagePixels,
         gpu: usize,
         (next, end): (&mut usize, usize),
         n: usize,
@@ -387,7 +393,7 @@ impl GpuPlacement {
         let gpu = &self.gpus.gpus[gpu];
         let first = *next;
         std::thread::scope(|scope| {
-            // Nobody waits in the channel: one portion is on its way while another is computed with.
+            // No buffer: one portion is loaded while another is processed.
             let (sender, receiver) = sync_channel(0);
             scope.spawn(move || {
                 for first in (first..end).step_by(n) {
@@ -409,10 +415,10 @@ impl GpuPlacement {
     }
 }
 
-/// What is done with a dictionary's images, some after others.
+/// A computation over the images of a dictionary, some at a time and in order.
 trait Work {
-    /// Takes in the dictionary's `images`, which are at `place` among those loaded; in order. All of them or, if it fails,
-    /// none: they may be taken in again.
+    /// Adds `images` of the dictionary, which are at `place` among those loaded. If it fails, none of them is added,
+    /// and they may be added again.
     fn add(
         &mut self,
         loaded: &dyn Loaded,
@@ -421,20 +427,16 @@ trait Work {
     ) -> Result<(), GpuError>;
 }
 
-/// Posteriors that images are added to.
+/// Work that adds images to posteriors.
 struct Sums<'a> {
-    images: &'a TrainingImages,
+    images: &'a ImagePixels,
     queries: &'a [PatchQuery<'a, f32>],
     mean_only: bool,
     all: Vec<Accumulator>,
 }
 
 impl<'a> Sums<'a> {
-    fn new(
-        images: &'a TrainingImages,
-        queries: &'a [PatchQuery<'a, f32>],
-        mean_only: bool,
-    ) -> Self {
+    fn new(images: &'a ImagePixels, queries: &'a [PatchQuery<'a, f32>], mean_only: bool) -> Self {
         let shape = images.shape();
         let all =
             queries.iter().map(|_| Accumulator::new(shape.channels, shape.n_pixels())).collect();
@@ -473,49 +475,20 @@ impl Work for Sums<'_> {
     }
 }
 
-/// Something that is kept of each image and pixel: how a launch finds it, and what all of them come to.
+/// Work whose launches keep something of each image and pixel: `find` runs a launch and `merge` adds its result to
+/// `all`, in the order of the images. Launches that do not fit into memory are halved.
 struct ByImage<'a, A, F, M> {
-    images: &'a TrainingImages,
+    images: &'a ImagePixels,
     query: PatchQuery<'a, f32>,
     find: F,
     merge: M,
     all: A,
 }
 
-/// What a GPU finds over images for which it keeps something of each image and pixel, launch by launch, in the order of the
-/// images; launches that do not fit are halved.
-fn by_image<R>(
-    images: &TrainingImages,
-    query: &PatchQuery<'_, f32>,
-    place: Range<usize>,
-    some: Range<usize>,
-    find: impl Fn(&Launch) -> Result<R, GpuError>,
-) -> Result<Vec<(Launch, R)>, GpuError> {
-    let shape = images.shape();
-    let mut per_launch = images_per_launch(shape.channels, shape.n_pixels());
-    let mut found = Vec::new();
-    let mut done = 0;
-    while done < place.len() {
-        let n = per_launch.min(place.len() - done);
-        let mine = place.start + done..place.start + done + n;
-        let first = some.start + done;
-        let launch = Launch::new(query, mine, first, images.len(), images.are_bytes());
-        match find(&launch) {
-            Ok(one) => {
-                found.push((launch, one));
-                done += n;
-            }
-            Err(GpuError::OutOfMemory { .. }) if n > 1 => per_launch = n.div_ceil(2),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(found)
-}
-
 impl<A, R, F, M> Work for ByImage<'_, A, F, M>
 where
     F: Fn(&dyn Loaded, &Launch) -> Result<R, GpuError>,
-    M: Fn(&mut A, &Launch, R),
+    M: Fn(&mut A, R),
 {
     fn add(
         &mut self,
@@ -523,10 +496,28 @@ where
         place: Range<usize>,
         images: Range<usize>,
     ) -> Result<(), GpuError> {
-        let find = |launch: &Launch| (self.find)(loaded, launch);
-        for (launch, found) in by_image(self.images, &self.query, place, images, find)? {
-            (self.merge)(&mut self.all, &launch, found);
+        let shape = self.images.shape();
+        let (n_images, are_bytes) = (self.images.len(), self.images.are_bytes());
+        let mut per_launch = images_per_launch(shape.channels, shape.n_pixels());
+        let mut found = Vec::new();
+        let mut next = place.start;
+        while next < place.end {
+            let part = next..(next + per_launch).min(place.end);
+            let first = images.start + part.start - place.start;
+            let launch = Launch::new(&self.query, part.clone(), first, n_images, are_bytes);
+            match (self.find)(loaded, &launch) {
+                Ok(one) => {
+                    found.push(one);
+                    next = part.end;
+                }
+                Err(GpuError::OutOfMemory { .. }) if part.len() > 1 => {
+                    per_launch = part.len().div_ceil(2);
+                }
+                Err(error) => return Err(error),
+            }
         }
+        // Only now: if a launch fails, the images are added again.
+        found.into_iter().for_each(|one| (self.merge)(&mut self.all, one));
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
-//! What a graphics GPU is told of a patch posterior, and what its answer means.
+//! Arguments of the posterior kernels, and the merging of their results.
 //!
-//! `kernels/posterior.cuh` sums in single precision within an image and in double across images; each block of threads
-//! answers for some of the images. Here are the numbers that go in and the merging of what comes out, which are the
-//! same for every GPU and for the emulator that tests the kernels on the CPU. Nothing here needs a GPU.
+//! `kernels/posterior.cuh` sums in single precision within an image and in double precision across images; each block of
+//! threads sums over some of the images. This file is the same for every GPU and for the emulator that tests the kernels
+//! on the CPU, and needs neither.
 
 use std::ops::Range;
 
@@ -12,12 +12,12 @@ use crate::theory::kernels::posterior::pruned_nats;
 use crate::theory::patches::{Border, Stretch};
 use crate::theory::weights::Accumulator;
 
-/// Channels that the kernel has registers for.
+/// Most channels that the kernels have registers for.
 pub const CHANNELS_MAX: usize = 4;
-/// Sums besides the channels': reference, total, spread.
+/// Number of sums besides those of the channels: reference, total, spread.
 pub const N_OTHERS: usize = 3;
 
-/// What every block of a launch is told, laid out as `PosteriorPlan` of `posterior.cuh`.
+/// The argument of every block, with the layout of `PosteriorPlan` in `posterior.cuh`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PosteriorPlan {
@@ -32,43 +32,42 @@ pub struct PosteriorPlan {
     /// Offsets of a patch: before and after along rows, then along columns.
     pub windows: [i32; 4],
     pub cut: i32,
-    /// Bits per squared distance.
+    /// Bits per squared distance: `logit_scale / ln 2`.
     pub scale: f32,
     pub width_of_weights: f32,
 }
 
-/// A launch: the plan, which of the loaded images it is for, and the accepted pairs along both axes as shift, start,
-/// length.
+/// A launch: the plan, the range of loaded images, and the accepted pairs along both axes as (shift, start, length).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Launch {
     pub plan: PosteriorPlan,
     pub loaded: Range<usize>,
     /// Patch side.
     pub k: usize,
-    /// Whether the mean and the log-sum-exp are all that is wanted: spread and nearest entry may be left out.
+    /// Whether only the mean and the log-sum-exp are needed; spread and nearest entry may then be left out.
     pub mean_only: bool,
     pub row_stretches: Vec<[i32; 3]>,
     pub column_stretches: Vec<[i32; 3]>,
 }
 
-/// What blocks found for each query, in the kernels' layout; see `general.cuh`.
+/// Results of the blocks for each query, in the layout of the kernels; see `general.cuh`.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// `[queries, blocks, N_OTHERS + C, P]`.
     pub sums: Vec<f64>,
-    /// `[queries, blocks, P]`.
+    /// Squared distance of the nearest entry, `[queries, blocks, P]`.
     pub nearest: Vec<f32>,
-    /// `[queries, blocks, 2, P]`: image and training pixel.
+    /// Its image and training pixel, `[queries, blocks, 2, P]`.
     pub best: Vec<i32>,
 }
 
-/// Every number of an image is far below this; a whole dictionary's are counted in `usize`.
+/// Numbers of an image are far below `i32::MAX`; those of a whole dictionary are `usize`.
 fn int(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 impl Launch {
-    /// For `loaded` images, the first of which is number `first` of a dictionary with `n_images` in all.
+    /// A launch over `loaded` images, the first of which is number `first` in a dictionary of `n_images`.
     pub fn new<T>(
         query: &PatchQuery<'_, T>,
         loaded: Range<usize>,
@@ -76,7 +75,7 @@ impl Launch {
         n_images: usize,
         is_bytes: bool,
     ) -> Self {
-        let PatchQuery { shape, pool, k, precision, .. } = *query;
+        let PatchQuery { shape, pool, k, logit_scale, .. } = *query;
         let n_entries = n_images * shape.n_pixels();
         let (rows, columns) = (pool.window(k, shape.height), pool.window(k, shape.width));
         let stretches = |len| -> Vec<[i32; 3]> {
@@ -96,8 +95,8 @@ impl Launch {
             n_column_stretches: int(column_stretches.len()),
             windows: [rows.before, rows.after, columns.before, columns.after].map(int),
             cut: i32::from(pool.border() == Border::Cut),
-            scale: (precision * std::f64::consts::LOG2_E) as f32,
-            width_of_weights: (pruned_nats::<f32>(n_entries) / precision) as f32,
+            scale: (logit_scale * std::f64::consts::LOG2_E) as f32,
+            width_of_weights: (pruned_nats::<f32>(n_entries) / logit_scale) as f32,
         };
         Self { plan, loaded, k, mean_only: false, row_stretches, column_stretches }
     }
@@ -112,7 +111,7 @@ impl Launch {
         self.plan.channels as usize * self.n_pixels()
     }
 
-    /// Whether patches go on at an image's other side and every pair is accepted.
+    /// Whether patches wrap round and every pair is accepted.
     pub fn is_whole(&self) -> bool {
         let every = |stretches: &[[i32; 3]], len| {
             let one = |(shift, s): (i32, &[i32; 3])| s[0] == shift && s[2] == len;
@@ -124,7 +123,7 @@ impl Launch {
             && every(&self.column_stretches, plan.width)
     }
 
-    /// Adds what the blocks of each query found to `all`, one a query.
+    /// Adds the results of the blocks of each query to `all`, one accumulator per query.
     pub fn merge(&self, found: &Found, all: &mut [Accumulator]) {
         let each = |len: usize| len / all.len();
         let sums = found.sums.chunks_exact(each(found.sums.len()));
@@ -140,9 +139,9 @@ impl Launch {
         let (n_channels, width) = (plan.channels as usize, plan.width as usize);
         let n_pixels = plan.height as usize * width;
         let n_sums = N_OTHERS + n_channels;
-        // As the kernel rounded it.
+        // Rounded as in the kernel.
         let bits = f64::from(plan.scale);
-        let precision = bits * std::f64::consts::LN_2;
+        let logit_scale = bits * std::f64::consts::LN_2;
         for (block, sums) in sums.chunks_exact(n_sums * n_pixels).enumerate() {
             let nearest = &nearest[block * n_pixels..][..n_pixels];
             let best = &best[2 * block * n_pixels..][..2 * n_pixels];
@@ -158,8 +157,8 @@ impl Launch {
                 for c in 0..n_channels {
                     one.sums[c * n_pixels + p] = sum(N_OTHERS + c);
                 }
-                // As the CPU rounds it: which entry is the nearest must not depend on who found it.
-                one.raise(p, -precision * f64::from(nearest[p]));
+                // Rounded as on the CPU: the nearest entry must not depend on where it was computed.
+                one.raise(p, -logit_scale * f64::from(nearest[p]));
                 let pixel = best[n_pixels + p] as usize;
                 let (row, column) = ((pixel / width) as u16, (pixel % width) as u16);
                 one.best[p] = Provenance { image: best[p] as u32, row, column };
@@ -179,7 +178,8 @@ mod tests {
     fn the_plan_is_laid_out_as_the_kernel_reads_it() {
         assert_eq!(std::mem::size_of::<PosteriorPlan>(), 15 * 4);
         let shape = ImageShape::new(3, 8, 6);
-        let query = PatchQuery { shape, pool: Pool::Interior, k: 5, x: &[0.0_f32], precision: 2.0 };
+        let query =
+            PatchQuery { shape, pool: Pool::Interior, k: 5, x: &[0.0_f32], logit_scale: 2.0 };
         let launch = Launch::new(&query, 0..9, 7, 100, true);
         let Launch { plan, row_stretches, column_stretches, .. } = &launch;
         assert_eq!((plan.first_image, plan.n_images, plan.cut, plan.is_bytes), (7, 9, 0, 1));

@@ -1,23 +1,26 @@
-//! The patch machines by displacement: window sums instead of patch distances.
+//! The patch machines, displacement by displacement: window sums instead of patch distances.
 //!
-//! For one displacement `s = q - p` the k x k distances of *all* pairs (p, p + s) are window sums over
-//! one image of squared differences, so a pair costs about `3 C + 6` operations and one exponential,
-//! whatever k:
+//! At one displacement `s = q - p` the k x k distances of *all* pairs (p, p + s) are window sums over one image of
+//! squared differences, so a pair costs about `3 C + 6` operations and one exponential for any k:
 //!
 //! ```text
 //! squares[q] = sum_c (x[c, q - s] / sqrt(abar) - phi_n[c, q])^2
 //! L[n,q,p]   = -abar / (2 sigma^2) sum_{o in window} squares[q + o]         along lines, then down rows
 //! ```
 //!
-//! A tile of images is compared at a time, one vector lane each. Rows of squares are summed as they come,
-//! so that everything but the running posterior stays in the nearest cache. Only pairs that the pool
-//! accepts are visited. [`super::reference`] is the specification.
+//! A tile of images is compared at a time, one per vector lane. Rows of squares are summed as they are computed, so that
+//! everything but the running posteriors stays in the first-level cache. Only pairs that the pool accepts are visited.
+//! [`super::reference`] is the specification.
 
-use pulp::{Arch, Simd, WithSimd};
+use std::ops::Range;
+
+use pulp::Simd;
 
 use super::PatchQuery;
-use super::posterior::{Evidence, Posterior, Row};
-use super::tile::Tile;
+use super::all_images::AllImages;
+use super::per_image::{PerImage, PixelEvidence};
+use super::posterior::{Grouping, Posterior, Row};
+use super::tile::{Tile, TileSums, add_tile};
 use super::windows::{LineSums, RowSums};
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
@@ -25,27 +28,26 @@ use crate::simd::{Buffer, Lane};
 use crate::theory::patches::{Border, Stretch, Window};
 use crate::theory::weights::Accumulator;
 
-/// One query and its running posterior; `APART` keeps one posterior per image of a tile.
-pub struct BoxSums<'a, T, const APART: bool> {
+/// One query and its running posteriors.
+pub struct BoxSums<'a, T, G> {
     query: PatchQuery<'a, T>,
-    n_lanes: usize,
-    /// The query's rows twice over, `[H, 2 W, C]`: any W neighbours on the circle are one slice.
+    /// The rows of the query twice over, `[H, 2 W, C]`, so that any W circular neighbours are one slice.
     x: Vec<T>,
     rows: Vec<Stretch>,
     columns: Vec<Stretch>,
     row_window: Window,
     column_window: Window,
-    posterior: Posterior<T, APART>,
+    posterior: Posterior<T, G>,
     scratch: Scratch<T>,
 }
 
 /// Buffers of one displacement.
 struct Scratch<T> {
-    /// Squares of a row and what the windows see beyond its ends.
+    /// Squares of a row, extended by what the windows cover beyond its ends.
     line: Buffer<T>,
     line_sums: LineSums<T>,
     row_sums: RowSums<T>,
-    /// The first rows' sums, which come again at the end of a circle.
+    /// Sums of the first rows, needed again where windows wrap round.
     again: Buffer<T>,
     /// Patch distances of one row of pairs.
     distances: Buffer<T>,
@@ -76,27 +78,20 @@ fn parts(stretch: Stretch, width: usize) -> impl Iterator<Item = Part> {
     })
 }
 
-impl<'a, T: Lane, const APART: bool> BoxSums<'a, T, APART> {
-    /// `n_entries` bounds the entries of one posterior; `diagnostics` asks for entropy and provenance.
-    pub fn new(
-        query: PatchQuery<'a, T>,
-        n_lanes: usize,
-        n_entries: usize,
-        diagnostics: bool,
-    ) -> Self {
+impl<'a, T: Lane, G: Grouping<T>> BoxSums<'a, T, G> {
+    fn new(query: PatchQuery<'a, T>, n_lanes: usize, n_entries: usize, diagnostics: bool) -> Self {
         let shape = query.shape;
         let row_window = query.pool.window(query.k, shape.height);
         let column_window = query.pool.window(query.k, shape.width);
         let (n_down, n_along) = (row_window.n_offsets(), column_window.n_offsets());
         let vectors = |n: usize| Buffer::zeros(n * n_lanes);
         Self {
-            n_lanes,
             x: twice_over(query.x, shape),
             rows: query.pool.stretches(query.k, shape.height),
             columns: query.pool.stretches(query.k, shape.width),
             row_window,
             column_window,
-            posterior: Posterior::new(shape, n_lanes, query.precision, n_entries, diagnostics),
+            posterior: Posterior::new(shape, n_lanes, query.logit_scale, n_entries, diagnostics),
             scratch: Scratch {
                 line: vectors(shape.width + n_along),
                 line_sums: LineSums::new(n_along, n_lanes),
@@ -106,15 +101,6 @@ impl<'a, T: Lane, const APART: bool> BoxSums<'a, T, APART> {
                 parts: Vec::with_capacity(3),
             },
             query,
-        }
-    }
-
-    #[inline(always)]
-    fn scan<S: Simd>(&mut self, simd: S, tile: &Tile<T>) {
-        match self.query.shape.channels {
-            1 => self.scan_channels::<S, 1>(simd, tile),
-            3 => self.scan_channels::<S, 3>(simd, tile),
-            _ => self.scan_channels::<S, 0>(simd, tile),
         }
     }
 
@@ -131,7 +117,17 @@ impl<'a, T: Lane, const APART: bool> BoxSums<'a, T, APART> {
         }
     }
 
-    /// All pairs at one displacement.
+    /// The training columns that the windows of a stretch cover (all of them where windows wrap round), and how many
+    /// values of a line come before them.
+    #[inline(always)]
+    fn columns_seen(&self, along: Stretch) -> (Range<usize>, usize) {
+        let window = self.column_window;
+        let first = along.start.saturating_sub(window.before);
+        let last = (along.start + along.len + window.after).min(self.query.shape.width);
+        (first..last, window.before + first - along.start)
+    }
+
+    /// Adds all pairs at one displacement.
     #[inline(always)]
     fn displacement<S: Simd, const C: usize>(
         &mut self,
@@ -144,11 +140,9 @@ impl<'a, T: Lane, const APART: bool> BoxSums<'a, T, APART> {
         let (down, along) = (self.rows[row], self.columns[column]);
         let wraps = self.query.pool.border() == Border::Wrap;
         let (n_down, n_along) = (self.row_window.n_offsets(), self.column_window.n_offsets());
-        // The part of a row that the windows see, as training columns; on a circle all of it.
-        let first = along.start.saturating_sub(self.column_window.before);
-        let last = (along.start + along.len + self.column_window.after).min(width);
-        let front = (self.column_window.before + first) - along.start;
-        let seen = front..front + (last - first);
+        let (training, front) = self.columns_seen(along);
+        let (first, last) = (training.start, training.end);
+        let seen = front..front + training.len();
         let x_first = (first + width - along.shift) % width;
 
         let displacement = row * self.columns.len() + column;
@@ -200,8 +194,7 @@ impl<'a, T: Lane, const APART: bool> BoxSums<'a, T, APART> {
                     training_row: q_row,
                     training_column: part.q,
                     displacement,
-                    first_image: tile.first,
-                    n_images: tile.n_images(),
+                    ..Row::of_tile(tile)
                 };
                 let values = tile.pixels(training_pixel..training_pixel + part.len, channels);
                 let distances = &distances[part.first..part.first + part.len];
@@ -211,34 +204,61 @@ impl<'a, T: Lane, const APART: bool> BoxSums<'a, T, APART> {
     }
 }
 
-impl<T: Lane> BoxSums<'_, T, false> {
-    /// Adds every accepted patch of the tile's images.
-    pub fn add_tile(&mut self, tile: &Tile<T>) {
-        Arch::new().dispatch(Scan { sums: self, tile });
+impl<T: Lane, G: Grouping<T>> TileSums<T> for BoxSums<'_, T, G> {
+    #[inline(always)]
+    fn add<S: Simd>(&mut self, simd: S, tile: &Tile<T>) {
+        match self.query.shape.channels {
+            1 => self.scan_channels::<S, 1>(simd, tile),
+            3 => self.scan_channels::<S, 3>(simd, tile),
+            _ => self.scan_channels::<S, 0>(simd, tile),
+        }
+    }
+}
+
+impl<'a, T: Lane> BoxSums<'a, T, AllImages> {
+    /// One posterior per pixel over all images, without entries yet. `n_entries` is the most that one will have; entropy
+    /// and provenance are kept if `diagnostics`.
+    pub fn over_images(
+        query: PatchQuery<'a, T>,
+        n_lanes: usize,
+        n_entries: usize,
+        diagnostics: bool,
+    ) -> Self {
+        Self::new(query, n_lanes, n_entries, diagnostics)
     }
 
-    /// The posteriors over all that was added.
+    /// Adds every accepted patch of the tile's images.
+    pub fn add_tile(&mut self, tile: &Tile<T>) {
+        add_tile(self, tile);
+    }
+
+    /// The posteriors over all added images.
     pub fn finish(self) -> Accumulator {
         self.posterior.finish()
     }
 }
 
-impl<T: Lane> BoxSums<'_, T, true> {
-    /// Weighs the tile's images one by one; see [`BoxSums::evidence`].
-    pub fn weigh_tile(&mut self, tile: &Tile<T>) {
-        self.posterior.forget();
-        Arch::new().dispatch(Scan { sums: self, tile });
+impl<'a, T: Lane> BoxSums<'a, T, PerImage<T>> {
+    /// One posterior per image of a tile and pixel.
+    pub fn per_image(query: PatchQuery<'a, T>, n_lanes: usize) -> Self {
+        Self::new(query, n_lanes, query.shape.n_pixels(), true)
     }
 
-    /// What image `lane` of the last tile says about `pixel`, with the estimate it makes (into `mean`,
-    /// channel by channel) and the place of its nearest patch.
+    /// Computes the posteriors of the tile's images; see [`BoxSums::evidence`].
+    pub fn weigh_tile(&mut self, tile: &Tile<T>) {
+        self.posterior.forget();
+        add_tile(self, tile);
+    }
+
+    /// The evidence of image `lane` of the last tile at `pixel`, and the place of its nearest patch; the estimate within
+    /// the image goes to `mean`, channel by channel.
     pub fn evidence(
         &self,
         tile: &Tile<T>,
         lane: usize,
         pixel: usize,
         mean: impl FnMut(f64),
-    ) -> (Evidence, Provenance) {
+    ) -> (PixelEvidence, Provenance) {
         let ImageShape { height, width, .. } = self.query.shape;
         let evidence = self.posterior.image(lane, pixel, mean);
         let row = self.rows[evidence.displacement / self.columns.len()].shift;
@@ -249,23 +269,6 @@ impl<T: Lane> BoxSums<'_, T, true> {
             column: ((pixel % width + column) % width) as u16,
         };
         (evidence, place)
-    }
-}
-
-/// One tile, compiled once per instruction set and chosen at run time. A closure would not do: its shim
-/// is compiled for the base instruction set.
-struct Scan<'b, 'a, T, const APART: bool> {
-    sums: &'b mut BoxSums<'a, T, APART>,
-    tile: &'b Tile<T>,
-}
-
-impl<T: Lane, const APART: bool> WithSimd for Scan<'_, '_, T, APART> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        assert_eq!(self.sums.n_lanes, T::n_lanes::<S>(), "tiles of this machine's vectors");
-        self.sums.scan(simd, self.tile);
     }
 }
 
@@ -294,7 +297,7 @@ pub fn squares<S: Simd, T: Lane, const C: usize>(
     }
 }
 
-/// `[C, H, W]` to `[H, 2 W, C]`.
+/// Reorders `[C, H, W]` to `[H, 2 W, C]`, each row twice over.
 pub fn twice_over<T: Copy>(x: &[T], shape: ImageShape) -> Vec<T> {
     let ImageShape { channels, height, width } = shape;
     let mut out = Vec::with_capacity(2 * x.len());

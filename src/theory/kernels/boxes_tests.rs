@@ -13,7 +13,7 @@ struct Case {
     shape: ImageShape,
     pool: Pool,
     k: usize,
-    precision: f64,
+    logit_scale: f64,
     x: Vec<f64>,
     images: Vec<f64>,
 }
@@ -22,7 +22,7 @@ fn cases() -> impl Strategy<Value = Case> {
     let pools =
         prop::sample::select(vec![Pool::Wrap, Pool::Interior, Pool::SamePlace, Pool::SameBorder]);
     let sizes = (1..5_usize, 1..8_usize, 1..8_usize, 1..40_usize, 0..7_usize);
-    (sizes, pools, -2.0..2.0_f64).prop_flat_map(|((c, h, w, n, half), pool, log_precision)| {
+    (sizes, pools, -2.0..2.0_f64).prop_flat_map(|((c, h, w, n, half), pool, log_scale)| {
         let shape = ImageShape::new(c, h, w);
         let largest = if pool == Pool::Interior { (h.min(w) - 1) / 2 } else { half };
         let values = |n| prop::collection::vec(-1.5..1.5_f64, n);
@@ -30,7 +30,7 @@ fn cases() -> impl Strategy<Value = Case> {
             shape,
             pool,
             k: 2 * half.min(largest) + 1,
-            precision: log_precision.exp(),
+            logit_scale: log_scale.exp(),
             x,
             images,
         })
@@ -50,8 +50,8 @@ impl<T: Lane> Values<T> {
     }
 
     fn query(&self, case: &Case) -> PatchQuery<'_, T> {
-        let &Case { shape, pool, k, precision, .. } = case;
-        PatchQuery { shape, pool, k, x: &self.x, precision }
+        let &Case { shape, pool, k, logit_scale, .. } = case;
+        PatchQuery { shape, pool, k, x: &self.x, logit_scale }
     }
 
     fn tiles(&self, case: &Case) -> Vec<Tile<T>> {
@@ -74,7 +74,7 @@ fn plain(case: &Case) -> Accumulator {
 
 fn fast<T: Lane>(case: &Case) -> Accumulator {
     let values = Values::<T>::of(case);
-    let mut sums = BoxSums::<T, false>::new(values.query(case), n_lanes::<T>(), 1000, true);
+    let mut sums = BoxSums::over_images(values.query(case), n_lanes::<T>(), 1000, true);
     values.tiles(case).iter().for_each(|tile| sums.add_tile(tile));
     sums.finish()
 }
@@ -93,9 +93,9 @@ fn close(a: &Accumulator, b: &Accumulator, tolerance: f64) -> Result<(), TestCas
 }
 
 /// The evidence of every image equals a posterior over that image alone.
-fn check_apart<T: Lane>(case: &Case, tolerance: f64) -> Result<(), TestCaseError> {
+fn check_per_image<T: Lane>(case: &Case, tolerance: f64) -> Result<(), TestCaseError> {
     let values = Values::<T>::of(case);
-    let mut sums = BoxSums::<T, true>::new(values.query(case), n_lanes::<T>(), 1000, true);
+    let mut sums = BoxSums::per_image(values.query(case), n_lanes::<T>());
     let each = case.shape.n_values();
     for tile in values.tiles(case) {
         sums.weigh_tile(&tile);
@@ -146,8 +146,8 @@ proptest! {
 
     #[test]
     fn images_apart_equal_posteriors_of_their_own(case in cases()) {
-        check_apart::<f64>(&case, 1e-10)?;
-        check_apart::<f32>(&case, 2e-3)?;
+        check_per_image::<f64>(&case, 1e-10)?;
+        check_per_image::<f32>(&case, 2e-3)?;
     }
 }
 
@@ -158,7 +158,7 @@ fn entries_that_tie_all_count_however_large_their_logits() {
         shape,
         pool: Pool::Wrap,
         k: 5,
-        precision: 1e9,
+        logit_scale: 1e9,
         x: vec![0.5; 36],
         images: vec![-1.0; 40 * 36],
     };

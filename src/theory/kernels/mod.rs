@@ -1,21 +1,29 @@
 //! The inner loops of the patch machines: logits over a whole dictionary, log-sum-exp per pixel.
 //!
-//! [`mod@reference`] is the specification, kept for ever; [`boxes`] computes the same faster and is
-//! checked against it: [`tile`]s of images in vectors ([`crate::simd::lane`]) go through [`windows`] into running
-//! [`posterior`]s. [`precision`] is what they are generic over.
+//! [`mod@reference`] is the specification. [`boxes`] computes the same faster and is tested against it: it sums squared
+//! differences of [`tile`]s of images over [`windows`] and adds the results to running [`posterior`]s, over
+//! [`all_images`] or [`per_image`]. All are generic over the number type (see [`precision`]).
 
 pub mod precision;
 pub mod reference;
 pub mod tile;
 pub mod windows;
 pub mod posterior;
+pub mod all_images;
+pub mod per_image;
 pub mod boxes;
 
 pub use precision::Precision;
 
 use super::patches::Pool;
+use crate::diffusion::NoiseLevel;
 use crate::image::ImageShape;
 use crate::simd::Lane;
+
+/// `abar / (2 sigma^2)`: logits are minus this times squared distances to `x_t / sqrt(abar)`.
+pub fn logit_scale(level: NoiseLevel) -> f64 {
+    level.abar / (2.0 * level.variance())
+}
 
 /// One noisy image against one patch dictionary.
 #[derive(Clone, Copy, Debug)]
@@ -25,20 +33,20 @@ pub struct PatchQuery<'a, T> {
     pub k: usize,
     /// `x_t / sqrt(abar)`, `[C, H, W]`: dividing the query spares scaling the dictionary.
     pub x: &'a [T],
-    /// `abar / (2 sigma^2)`, so that `L = -precision * || x / sqrt(abar) - phi ||^2`.
-    pub precision: f64,
+    /// `abar / (2 sigma^2)`, so that `L = -logit_scale * || x / sqrt(abar) - phi ||^2`.
+    pub logit_scale: f64,
 }
 
 impl<T> PatchQuery<'_, T> {
-    /// The same question about other values, such as the same ones rounded.
-    pub fn of<'b, U>(&self, x: &'b [U]) -> PatchQuery<'b, U> {
-        let &Self { shape, pool, k, precision, .. } = self;
-        PatchQuery { shape, pool, k, x, precision }
+    /// The same query with other values, such as the same ones rounded.
+    pub fn with_values<'b, U>(&self, x: &'b [U]) -> PatchQuery<'b, U> {
+        let &Self { shape, pool, k, logit_scale, .. } = self;
+        PatchQuery { shape, pool, k, x, logit_scale }
     }
 }
 
 impl<T: Lane> PatchQuery<'_, T> {
-    /// The values as GPUs take them.
+    /// The values in single precision, as GPUs take them.
     pub fn singles(&self) -> Vec<f32> {
         self.x.iter().map(|value| value.to_f64() as f32).collect()
     }

@@ -1,7 +1,6 @@
-//! The two precisions a machine can compute in.
+//! The two floating-point precisions of a machine.
 //!
-//! Only the inner loops are generic: squared differences, logits and weights. What is kept for long
-//! (running sums, evidence) is `f64` in both.
+//! It applies to the inner loops: squared differences, logits and weights. Running sums and evidence are `f64` in both.
 
 /// Precision of a machine's inner loops.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The plain specification of the patch machines: direct loops over the definition.
+//! The specification of the patch machines: direct loops over the definition (THEORY.md section 2).
 //!
 //! For each query pixel p, each image n and each accepted place q,
 //!
@@ -6,8 +6,8 @@
 //! L[n,q,p] = -abar / (2 sigma^2) sum_{c,o} (x[c, p+o] / sqrt(abar) - phi_n[c, q+o])^2
 //! ```
 //!
-//! summed in `f64` as squares of differences (norms would cancel). No blocking, no pruning, no
-//! reuse: every faster path must agree with this one. Its cost is `N P^2 k^2 C`.
+//! summed in `f64` as squares of differences (expanding into norms would cancel digits). No blocking, pruning or reuse:
+//! every faster path must agree with this one. Costs `N P^2 k^2 C` operations.
 
 use super::PatchQuery;
 use crate::diffusion::Provenance;
@@ -31,7 +31,7 @@ pub fn accumulate<T: Real>(
             if !rows || !query.pool.accepts(query.k, width, pc, s.1) {
                 continue;
             }
-            let logit = -query.precision * squared_distance(query, image, (pr, pc), (qr, qc));
+            let logit = -query.logit_scale * squared_distance(query, image, (pr, pc), (qr, qc));
             let place = Provenance { image: (first + n) as u32, row: qr as u16, column: qc as u16 };
             let value = |c: usize| image[c * n_pixels + qr * width + qc].to_f64();
             all.add(pr * width + pc, logit, place, value);
@@ -45,7 +45,8 @@ fn places(height: usize, width: usize) -> impl Iterator<Item = (usize, usize, us
     pixels().flat_map(move |p| pixels().map(move |q| (p.0, p.1, q.0, q.1)))
 }
 
-/// Squared distance of the query's patch at `p` and the patch of `image` [C, H, W] at `q`, rows and columns.
+/// Squared distance between the patch of the query at `p` and that of `image`, `[C, H, W]`, at `q`; places are row and
+/// column.
 pub fn squared_distance<T: Real>(
     query: &PatchQuery<'_, T>,
     image: &[T],
@@ -69,7 +70,7 @@ pub fn squared_distance<T: Real>(
     sum
 }
 
-/// The pairs of places that a patch at `p` and one at `q` compare along an axis.
+/// The pairs of places along an axis that are compared for patches at `p` and `q`.
 fn offsets(window: Window, border: Border, len: usize, p: usize, q: usize) -> Vec<(usize, usize)> {
     // Indices are shifted by `before` so that they stay unsigned.
     (0..window.n_offsets())

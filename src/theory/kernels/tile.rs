@@ -1,14 +1,16 @@
-//! Training images side by side: one vector lane each.
+//! Training images side by side, one per vector lane: `[H W, C, lanes]`.
 //!
-//! `[H W, C, lanes]`: the same pixel of all images of a tile is one vector, so that sums over
-//! neighbouring pixels never shift lanes, and each image's own posterior is there for the asking.
+//! One channel of a pixel of all images of a tile is one vector, so that sums over neighbouring pixels never shift lanes
+//! and each lane can have the posterior of its own image.
 
 use std::ops::Range;
+
+use pulp::{Arch, Simd, WithSimd};
 
 use crate::image::ImageShape;
 use crate::simd::{Buffer, Lane};
 
-/// As many images as a vector has lanes.
+/// Up to as many images as a vector has lanes.
 #[derive(Debug)]
 pub struct Tile<T> {
     n_lanes: usize,
@@ -18,14 +20,46 @@ pub struct Tile<T> {
     values: Buffer<T>,
 }
 
+/// Sums to which the images of a tile can be added.
+pub trait TileSums<T: Lane> {
+    /// Adds the images of `tile` with the vectors of `simd`; see [`add_tile`]. To be marked `#[inline(always)]`.
+    fn add<S: Simd>(&mut self, simd: S, tile: &Tile<T>);
+}
+
+/// Adds the images of `tile` to `sums`, compiled once per instruction set, which is chosen at run time. (A closure would
+/// be compiled for the base instruction set.)
+pub fn add_tile<T: Lane>(sums: &mut impl TileSums<T>, tile: &Tile<T>) {
+    Arch::new().dispatch(AddTile { sums, tile });
+}
+
+struct AddTile<'a, A, T> {
+    sums: &'a mut A,
+    tile: &'a Tile<T>,
+}
+
+impl<T: Lane, A: TileSums<T>> WithSimd for AddTile<'_, A, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        assert_eq!(self.tile.n_lanes, T::n_lanes::<S>(), "tiles of vectors of this processor");
+        self.sums.add(simd, self.tile);
+    }
+}
+
 impl<T: Lane> Tile<T> {
+    /// A tile for images of `shape`, without images.
     pub fn new(shape: ImageShape, n_lanes: usize) -> Self {
         let values = Buffer::zeros(shape.n_values() * n_lanes);
         Self { n_lanes, n_images: 0, first: 0, values }
     }
 
-    /// Puts images `first..` in, each `[C, H, W]`, as many as there are (one at least) or fit. Lanes to
-    /// spare repeat the last one; [`Tile::n_images`] says how many count.
+    /// Fills the tile with `images`, `[n, C, H, W]`, as many as fit; `first` is the number of the first one. Further
+    /// lanes repeat the last image and do not count for [`Tile::n_images`].
+    ///
+    /// # Panics
+    ///
+    /// If there is no image.
     pub fn fill<V: Copy>(
         &mut self,
         shape: ImageShape,
@@ -36,7 +70,7 @@ impl<T: Lane> Tile<T> {
         self.fill_pixels(shape, first, images, 0..shape.n_pixels(), value);
     }
 
-    /// The same of some pixels only; the others keep what they held.
+    /// Like [`Tile::fill`] for some pixels only; the others keep their values.
     pub fn fill_pixels<V: Copy>(
         &mut self,
         shape: ImageShape,
@@ -65,7 +99,7 @@ impl<T: Lane> Tile<T> {
         }
     }
 
-    /// Lanes that count.
+    /// Number of images.
     pub fn n_images(&self) -> usize {
         self.n_images
     }

@@ -1,9 +1,9 @@
-//! Sums over k neighbours, along a line and down rows, at a cost that does not grow with k.
+//! Sliding sums over k neighbours, along a line and down rows, at a cost that does not depend on k.
 //!
-//! Values are cut into blocks of k. A window of k lies in two blocks: a tail of the first and a head of
-//! the second, so its sum is a running sum from the block's end plus one from the next block's start
-//! (van Herk; Gil and Werman). Three additions an element, and all terms stay positive: nothing is ever
-//! subtracted, so no digit cancels. Few neighbours are added up directly.
+//! Values are cut into blocks of k. A window covers the tail of one block and the head of the next, so its sum is a
+//! running sum from the end of the first block plus one from the start of the second (van Herk; Gil and Werman). That
+//! takes three additions per element and no subtraction, so no digits cancel. Sums of up to five neighbours are
+//! computed directly.
 
 use pulp::Simd;
 
@@ -17,6 +17,7 @@ pub struct LineSums<T> {
 }
 
 impl<T: Lane> LineSums<T> {
+    /// Sums over `k` neighbours.
     pub fn new(k: usize, n_lanes: usize) -> Self {
         Self { k, tails: Buffer::zeros(k * n_lanes) }
     }
@@ -72,14 +73,14 @@ fn direct<S: Simd, T: Lane, const K: usize>(
     }
 }
 
-/// Window sums down rows of vectors that arrive one by one.
+/// Window sums down rows of vectors that are added one by one.
 #[derive(Debug)]
 pub struct RowSums<T> {
     k: usize,
     /// Vectors in a row.
     n: usize,
     n_lanes: usize,
-    /// The last k rows (whatever was there before, until there are as many); with blocks, those of the finished block are running sums from its end.
+    /// The last k rows, less at the start; with blocks, rows of the finished block are running sums from its end.
     rows: Buffer<T>,
     head: Buffer<T>,
     /// Rows so far.
@@ -87,19 +88,20 @@ pub struct RowSums<T> {
 }
 
 impl<T: Lane> RowSums<T> {
+    /// Sums over `k` rows of up to `n_max` vectors.
     pub fn new(k: usize, n_max: usize, n_lanes: usize) -> Self {
         let rows = Buffer::zeros(k * n_max * n_lanes);
         Self { k, n: n_max, n_lanes, rows, head: Buffer::zeros(n_max * n_lanes), count: 0 }
     }
 
-    /// Starts afresh with rows of `n` vectors.
+    /// Starts again with rows of `n` vectors.
     #[inline(always)]
     pub fn start(&mut self, n: usize) {
         self.n = n;
         self.count = 0;
     }
 
-    /// Where the next row goes.
+    /// The memory for the next row.
     #[inline(always)]
     pub fn next_row<S: Simd>(&mut self) -> &mut [T::Vector<S>] {
         let slot = self.count % self.k;
@@ -107,9 +109,9 @@ impl<T: Lane> RowSums<T> {
         T::vectors_mut::<S>(&mut self.rows[slot * each..(slot + 1) * each])
     }
 
-    /// Takes the row that was written to [`RowSums::next_row`]; from the k-th on, writes the sum of the last k
-    /// rows to `out` and says so.
-    // Loops without closures: one that is not inlined loses the instruction set.
+    /// Adds the row that was written to [`RowSums::next_row`]. From the k-th row on, writes the sum of the last k rows
+    /// to `out` and returns true.
+    // No closures: one that is not inlined is compiled for the base instruction set.
     #[inline(always)]
     pub fn push<S: Simd>(&mut self, simd: S, out: &mut [T::Vector<S>]) -> bool {
         match self.k {

@@ -62,7 +62,7 @@ __global__ void enter(Arguments a) {
 
 // out = x + addend[b] inside the image, with a border of wrapped-around pixels.
 // x [B, H, W, C], addend [B, stride], out [B, H + 2r, W + 2r, C]. H, W, C, r, stride, whether there is an addend.
-__global__ void tell(Arguments a) {
+__global__ void pad(Arguments a) {
     const int height = a.numbers[0], width = a.numbers[1], channels = a.numbers[2], radius = a.numbers[3];
     const int wide = width + 2 * radius, n_out = (height + 2 * radius) * wide;
     const Values x = VALUES(a, 0, (size_t)blockIdx.y * height * width * channels);

@@ -1,6 +1,6 @@
 // What each training image says about each query pixel, shared along attention: the kernels of the attention machine.
 //
-// The specification is src/theory/evidence.rs and attentive.rs. A posterior kernel that has one block an image leaves that
+// The specification is src/theory/evidence.rs and attention_machine.rs. A posterior kernel that has one block an image leaves that
 // image's posterior in `partial`; from there on everything is a number an image and pixel:
 //
 //   evidence E[n,p] = logsumexp_q L[n,q,p], in nats      estimates m[n,c,p], the mean within image n
@@ -130,13 +130,13 @@ __global__ void __launch_bounds__(PRODUCT_THREADS) matrix_product(
     }
 }
 
-// matrix[j,m] = -precision where coordinate m sees coordinate j, and zero elsewhere. bits [n, (n + 31) / 32]: bit m % 32 of
+// matrix[j,m] = -logit_scale where coordinate m sees coordinate j, and zero elsewhere. bits [n, (n + 31) / 32]: bit m % 32 of
 // word m / 32 of row j says which. A thread is coordinate m (x) of row blockIdx.y.
-__global__ void mask_matrix(int n, float precision, const unsigned *bits, float *matrix) {
+__global__ void mask_matrix(int n, float logit_scale, const unsigned *bits, float *matrix) {
     const int m = blockIdx.x * blockDim.x + threadIdx.x;
     if (m >= n) return;
     const unsigned word = bits[(size_t)blockIdx.y * ((n + 31) / 32) + m / 32];
-    matrix[(size_t)blockIdx.y * n + m] = word >> (m % 32) & 1 ? -precision : 0.0f;
+    matrix[(size_t)blockIdx.y * n + m] = word >> (m % 32) & 1 ? -logit_scale : 0.0f;
 }
 
 // The masked machine's images as the kernels here know them, with coordinates (channels of pixels, pixel by pixel) for pixels:

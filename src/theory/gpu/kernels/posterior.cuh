@@ -44,7 +44,7 @@ typedef struct {
     Window rows, columns;
     // Whether a patch ends at the image's border, or goes on at its other side.
     int cut;
-    // Bits per squared distance, precision / ln 2.
+    // Bits per squared distance, logit_scale / ln 2.
     float scale;
     // Beyond the nearest by this much, an entry is skipped.
     float width_of_weights;

@@ -1,4 +1,4 @@
-//! Softmax attention over all pixels of an image, with a gradient that recomputes the weights.
+//! The softmax attention operation over all pixels of an image, with a gradient that recomputes the weights.
 //!
 //! ```text
 //! S[p, r] = sum_d q[d, p] k[d, r] / sqrt(D)      A = softmax_r(S)      o[d, p] = sum_r A[p, r] v[d, r]
@@ -6,10 +6,9 @@
 //! dq = dS k / sqrt(D)      dk = dS^T q / sqrt(D)      dv[d, r] = sum_p do[d, p] A[p, r]
 //! ```
 //!
-//! Queries, keys and values travel as one tensor [B, 3, heads, D, P], which is what three 1x1
-//! convolutions joined along channels give. One image and head at a time, spread over threads, and of
-//! its P x P weights only those of `QUERIES` queries at a time, where candle's composed operations
-//! keep several whole maps per head and image.
+//! Queries, keys and values are one tensor `[B, 3, heads, D, P]`, the result of three 1x1 convolutions joined along
+//! channels. Threads process one image and head at a time, and keep the weights of `QUERIES` queries at a time, where
+//! candle's composed operations keep several whole P x P maps per head and image.
 //! (`candle_nn::ops::softmax_last_dim` would drop the gradient.)
 
 use std::ops::Range;
@@ -25,7 +24,7 @@ use crate::simd::Lane;
 use crate::simd::lane::n_lanes;
 use crate::simd::product::{Left, Right, Write, every, multiply};
 
-/// `qkv` [B, 3, heads, D, P] to [B, heads, D, P].
+/// Attends with `qkv`, `[B, 3, heads, D, P]`; returns mixed values, `[B, heads, D, P]`.
 pub fn attend(qkv: &Tensor) -> Result<Tensor> {
     if qkv.device().is_cpu() {
         return qkv.contiguous()?.apply_op1(Attend);
@@ -72,8 +71,8 @@ pub(super) struct Sizes {
     last: Vec<usize>,
 }
 
-/// Queries that are worked on together. The map of their weights, `[P, QUERIES]`, is all that is ever
-/// kept of the P x P weights, so each column is one query and a vector holds as many queries as lanes.
+/// Queries that are processed together. Only the map of their weights, `[P, QUERIES]`, is kept of the P x P weights;
+/// each column is one query, so a vector holds as many queries as it has lanes.
 pub(super) const QUERIES: usize = 48;
 
 impl Sizes {
@@ -98,7 +97,7 @@ impl Sizes {
         self.width * self.n_pixels
     }
 
-    /// One head's q, k and v out of one image's `[3, heads, D, P]`.
+    /// The q, k and v of one head of an image, `[3, heads, D, P]`.
     pub fn head<'a, T>(&self, image: &'a [T], head: usize) -> [&'a [T]; 3] {
         [0, 1, 2].map(|which| {
             let start = (which * self.heads + head) * self.per_head();
@@ -311,7 +310,7 @@ fn backward<T: Real>(qkv: &[T], dout: &[T], sizes: &Sizes) -> Vec<T> {
     out
 }
 
-/// What a thread needs for the gradient of one head.
+/// Buffers of a thread for the gradient of one head.
 struct Room<T> {
     map: Vec<T>,
     slopes: Vec<T>,

@@ -1,22 +1,23 @@
-//! Softmax attention and its gradient as commands, which compute the weights again rather than keep them.
+//! Softmax attention and its gradient as commands; the gradient recomputes the weights.
 //!
-//! As [`crate::network::ops::attend`]. In full single precision, where attention is watched and for heads that our kernels
-//! do not know, a few images and one head at a time, so that the maps stay in a GPU's cache; else by kernels that keep no
-//! map at all (`kernels/attention.cuh`).
+//! The formulas are those of [`crate::network::ops::softmax_attention`]. In full single precision, for recorded
+//! attention and for head widths without a kernel, a few images and one head are processed at a time, so that the maps
+//! stay in the cache of the GPU. Otherwise fused kernels compute attention without storing maps
+//! (`kernels/attention.cuh`).
 
 use super::layers::{Layer, Layers, Value};
-use super::plan::{Arithmetic, Launch, Matrix, Place, Storage};
+use super::plan::{ComputeType, Launch, Matrix, Place, Storage};
 use crate::network::ops::attention_figures::N_FIGURES;
 
-/// Values of an attention map that are kept at a time: small enough for a GPU's cache.
+/// Values of the attention maps of one piece: few enough for the cache of a GPU.
 const MAP_VALUES: usize = 1 << 23;
 
-/// Channels of heads that kernels are compiled for, as `ATTENTION_WIDTHS` of `build.rs`; narrower ones are filled up.
+/// Head widths with a fused kernel, `ATTENTION_WIDTHS` of `build.rs`; narrower heads are padded.
 const WIDTHS: [usize; 4] = [8, 16, 32, 64];
-/// A block's queries, or keys, and its threads.
+/// Queries, or keys, of a block.
 const TILE: usize = 64;
 const THREADS: usize = 128;
-/// Heads of images in one launch, at most.
+/// Most (image, head) pairs of a launch.
 const HEADS_MAX: usize = u16::MAX as usize;
 
 /// The kernels for a head's width: forward, gradient of queries, gradients of keys and values.
@@ -31,19 +32,19 @@ fn kernels(width: usize) -> Option<(usize, [&'static str; 3])> {
     Some((WIDTHS[which], NAMES[which]))
 }
 
-/// Where to write what attention looks like.
+/// The places where attention is recorded.
 #[derive(Clone, Copy, Debug)]
 pub struct Watch {
-    /// As [`crate::network::ops::attention_figures`], [B, heads, 4, P].
+    /// Statistics as in [`crate::network::ops::attention_figures`], `[B, heads, 4, P]`.
     pub figures: Place,
     /// [B, heads, P, P].
     pub maps: Option<Place>,
-    /// Whether images are tori, which decides distances.
+    /// Whether images wrap round; affects distances.
     pub circular: bool,
 }
 
 impl Layers {
-    /// Softmax attention: queries and keys of `looking`, one after the other, and `values`.
+    /// Softmax attention with the queries and keys in the channels of `looking`, one after the other, and `values`.
     pub fn attend(
         &mut self,
         looking: Value,
@@ -54,7 +55,7 @@ impl Layers {
     ) -> Value {
         let y = self.like(values);
         let parts = self.attention(looking, values, heads, width);
-        if watch.is_none() && self.arithmetic != Arithmetic::Full && parts.has_kernels() {
+        if watch.is_none() && self.compute_type != ComputeType::F32 && parts.has_kernels() {
             let sums = self.plan.buffer(self.batch * heads * parts.n_pixels);
             let buffers = vec![parts.looking.place, parts.values.place, self.place(y), sums];
             self.fused(&parts, 0, buffers, [false; 2]);
@@ -78,7 +79,7 @@ impl Layers {
         y
     }
 
-    /// One of the kernels that keep no map; whether to add to the gradients of looking and of values.
+    /// Launches fused kernel `which`; `adds` says whether it adds to the gradients of `looking` and of `values`.
     fn fused(&mut self, of: &Attention, which: usize, buffers: Vec<Place>, adds: [bool; 2]) {
         let Some((most, names)) = kernels(of.width) else { return };
         let mut numbers =
@@ -95,7 +96,7 @@ impl Layers {
         });
     }
 
-    /// Room for a piece's maps.
+    /// Buffers for the maps of a piece.
     fn maps(&mut self, of: &Attention) -> Maps {
         let exact = self.room(of.map_values());
         let kept = match of.storage {
@@ -179,7 +180,8 @@ impl Layers {
     }
 }
 
-/// Maps of a piece: as products make them, and as they are multiplied with values. One place where both are alike.
+/// The maps of a piece in single precision and in the number format of the values; the same buffer if that is single
+/// precision.
 #[derive(Clone, Copy, Debug)]
 struct Maps {
     exact: Place,
@@ -192,12 +194,12 @@ struct Part {
     pub channels: usize,
 }
 
-/// Sizes of attention in pieces that a cache can hold.
+/// The operands and sizes of attention.
 #[derive(Clone, Copy, Debug)]
 struct Attention {
     pub looking: Part,
     pub values: Part,
-    /// Of all of them.
+    /// Number format of all of them.
     storage: Storage,
     heads: usize,
     pub width: usize,
@@ -215,7 +217,7 @@ struct Piece {
 }
 
 impl Piece {
-    /// This piece's columns, from `first_column` on, of a value with `channels` channels.
+    /// The columns of this piece, from `first_column` on, in a value with `channels` channels.
     pub fn matrix(
         &self,
         place: Place,
@@ -230,7 +232,7 @@ impl Piece {
 }
 
 impl Attention {
-    /// Whether kernels without maps can do it.
+    /// Whether fused kernels can compute it.
     pub fn has_kernels(&self) -> bool {
         kernels(self.width).is_some() && self.batch * self.heads <= HEADS_MAX
     }
@@ -268,7 +270,7 @@ impl Attention {
         (self.width as f64).sqrt().recip()
     }
 
-    /// The piece's weights `A` by way of its logits.
+    /// Computes the logits and then the weights `A` of a piece.
     pub fn weights(&self, layers: &mut Layers, [logits, weights]: [Place; 2], piece: &Piece) {
         self.logits(layers, logits, piece);
         let n_rows = piece.images * self.n_pixels;
@@ -276,7 +278,7 @@ impl Attention {
         layers.warps("softmax", n_rows, vec![logits, weights], numbers, vec![]);
     }
 
-    /// The same, and what `watch` asks for.
+    /// Like [`Self::weights`], and records them in `watch`.
     fn watched_weights(
         &self,
         layers: &mut Layers,

@@ -1,53 +1,56 @@
 //! The attention machine: image evidence shared along attention.
 //!
-//! **Our derivation** in the setting of Finn et al. (arXiv 2506.17324), not a formula of theirs. `els`
-//! splits into evidence for an image and an estimate within it; attention weights `A[p,r]` let other
-//! patches vote on the image, and mix the estimates:
+//! **Our derivation** (THEORY.md section 4) in the setting of Finn et al. (arXiv 2506.17324), not a formula of theirs.
+//! `els` splits into evidence for an image and an estimate within it; attention weights `A[p,r]` let other patches vote
+//! on the image, and mix the estimates:
 //!
 //! ```text
-//! E[n,p], m[n,p]: see [`super::evidence`]
+//! E[n,p], m[n,p]: see `evidence.rs`
 //! z(p)     = sum_n softmax_n( E[n,p] + lambda sum_r A[p,r] E[n,r] ) m[n,p]
 //! x0hat(p) = (1 - gamma) z(p) + gamma sum_r A[p,r] z(r)
 //! ```
 //!
-//! With several heads the votes are summed over heads and gamma mixes with the heads' mean. Entropy
-//! and provenance describe `z`, the mixture over (n, q) at gamma = 0: its entropy is that of the image
-//! weights plus the mean of the entropies within images, and its largest weight is the largest
-//! product of an image's weight and its best patch's.
+//! With several heads the votes are summed over heads and gamma mixes with the mean over heads. Entropy and provenance
+//! describe `z`, the mixture over (n, q) at gamma = 0: its entropy is that of the image weights plus the mean entropy
+//! within images, and its largest weight is the largest product of the weight of an image and that of a patch within it.
 
 use rayon::prelude::*;
 
-use super::evidence::{Evidence, Portions};
-use super::gpu::evidence::{Mixed, Votes};
-use super::pooled::pooled_estimate;
+use super::estimate::Estimate;
+use super::evidence::{Evidence, ImageMixture};
+use super::gpu::evidence::Votes;
+use super::gpu::placement::GpuPlacement;
+use super::gpu::posteriors;
+use super::kernels::PatchQuery;
+use super::pixels::ImagePixels;
+use super::portions::Portions;
 use super::spec::{AttentionSettings, AttentionSource};
 use super::weights::Accumulator;
 use crate::diffusion::{AttentionMaps, Provenance};
-use crate::image::ImageShape;
 use crate::simd::Lane;
 use crate::simd::product::{Left, Right, Write, every, multiply};
 
-/// Images whose evidence is shared by one product of matrices.
+/// Images whose evidence is attended to in one matrix product.
 const GATHERED: usize = 64;
 
-/// Attention weights in a form that knows its shortcuts.
+/// Attention weights `A[p,r]` over `P` pixels.
 #[derive(Debug)]
-pub enum Sharing {
+pub enum AttentionWeights {
     Identity,
     Uniform,
-    /// Uniform, with a vote for each image of the dictionary that does not depend on the pixel.
+    /// Uniform, with votes for each image of the dictionary, `[N]`, in place of attended evidence.
     Pooled {
         votes: Vec<f64>,
     },
-    /// Sum over heads, transposed: `[r, p]`.
+    /// Any weights: their sum over heads, transposed, `[r, p]`.
     Rows {
         n_heads: usize,
         transposed: Vec<f64>,
     },
 }
 
-impl Sharing {
-    /// From maps `[heads, P, P]`.
+impl AttentionWeights {
+    /// Weights from maps `[heads, P, P]`.
     pub fn from_maps(n_heads: usize, n_pixels: usize, maps: &[f64]) -> Self {
         let mut transposed = vec![0.0; n_pixels * n_pixels];
         for map in maps.chunks_exact(n_pixels * n_pixels) {
@@ -60,7 +63,12 @@ impl Sharing {
         Self::Rows { n_heads, transposed }
     }
 
-    /// The weights of a source; `maps` (heads and weights, `[heads, P, P]`) are for those that are given.
+    /// The weights of `source`; `maps` (number of heads, and weights `[heads, P, P]`) serve the sources `trajectory` and
+    /// `measured`.
+    ///
+    /// # Panics
+    ///
+    /// If one of these sources has no maps, which [`super::Machine::new`] checks.
     pub fn of_source<T: Lane>(
         source: AttentionSource,
         portions: &Portions<'_, T>,
@@ -76,7 +84,7 @@ impl Sharing {
             AttentionSource::CoOrigin => Self::co_origin(portions),
             AttentionSource::Similarity { tau } => Self::similarity(portions, tau),
             AttentionSource::Pooled => {
-                let votes = portions.pooled_model().log_likelihoods(&pooled_estimate(portions));
+                let votes = portions.pooled_model().log_likelihoods(&portions.pooled_estimate());
                 Self::Pooled { votes }
             }
         }
@@ -115,7 +123,7 @@ impl Sharing {
         }
     }
 
-    /// As one map for display, the mean over heads.
+    /// The mean over heads as one map `[1, 1, P, P]`, for display.
     pub fn to_maps(&self, n_pixels: usize) -> AttentionMaps {
         let weight = |p: usize, r: usize| match self {
             Self::Identity => f64::from(u8::from(p == r)),
@@ -127,28 +135,17 @@ impl Sharing {
     }
 }
 
-/// The estimate of one image with its diagnostics.
-#[derive(Debug)]
-pub struct Shared {
-    /// `[C, P]`.
-    pub x0: Vec<f64>,
-    pub entropy_nats: Vec<f64>,
-    /// `image` counts in the filtered dictionary.
-    pub provenance: Vec<Provenance>,
-}
-
-impl Sharing {
-    /// The estimate under `settings`, whose source is already resolved into this.
+impl AttentionWeights {
+    /// The estimate with these weights, under the lambda and gamma of `settings`.
     pub fn estimate<T: Lane>(
         &self,
         portions: &Portions<'_, T>,
         settings: &AttentionSettings,
-    ) -> Shared {
-        let ImageShape { channels, .. } = portions.shape();
-        let n_pixels = portions.shape().n_pixels();
-        let Mixed { mixture, top } = self.mixed(portions, settings.lambda);
+    ) -> Estimate {
+        let (n_values, n_pixels) = (portions.shape().n_values(), portions.shape().n_pixels());
+        let ImageMixture { mixture, top } = self.mixed(portions, settings.lambda);
         let mut x0 = mixture.mean();
-        let inner_entropy = x0.split_off(channels * n_pixels);
+        let inner_entropy = x0.split_off(n_values);
         let entropy_nats =
             inner_entropy.iter().enumerate().map(|(p, inner)| inner + mixture.entropy(p)).collect();
         if settings.gamma != 0.0 {
@@ -156,73 +153,68 @@ impl Sharing {
             x0 = Mixture { z: x0, attended }.estimate(settings.gamma);
         }
         let provenance = top.into_iter().map(|(place, _)| place).collect();
-        Shared { x0, entropy_nats, provenance }
+        Estimate { x0, entropy_nats, provenance, attention: None }
     }
 
-    /// Images mixed by their votes.
-    fn mixed<T: Lane>(&self, portions: &Portions<'_, T>, lambda: f64) -> Mixed {
-        if let Some(mixed) = self.mixed_on_gpus(portions, lambda) {
-            return mixed;
-        }
-        let (channels, n_pixels) = (portions.shape().channels, portions.shape().n_pixels());
-        let Mixed { mut mixture, mut top } = Mixed::new(channels, n_pixels);
-        portions.each(|evidence| {
-            let votes = match lambda {
-                0.0 => evidence.log_evidence.clone(),
-                lambda => votes(evidence, &self.shared(evidence), lambda),
-            };
-            evidence.mix(&votes, &mut mixture);
-            for (at, (vote, (place, log_weight))) in
-                votes.iter().zip(&evidence.inner_best).enumerate()
-            {
-                let best = &mut top[at % n_pixels];
-                if vote + log_weight > best.1 {
-                    *best = (*place, vote + log_weight);
-                }
-            }
-        });
-        Mixed { mixture, top }
+    /// All images, mixed by their evidence and votes.
+    fn mixed<T: Lane>(&self, portions: &Portions<'_, T>, lambda: f64) -> ImageMixture {
+        portions.compute(
+            |gpus, images, query, _| self.mixed_on_gpus(gpus, images, query, lambda),
+            || {
+                let shape = portions.shape();
+                let mut all = ImageMixture::new(shape.channels, shape.n_pixels());
+                portions.each(|evidence| all.add(evidence, &self.log_weights(evidence, lambda)));
+                all
+            },
+        )
     }
 
-    fn mixed_on_gpus<T: Lane>(&self, portions: &Portions<'_, T>, lambda: f64) -> Option<Mixed> {
+    fn mixed_on_gpus<T: Lane>(
+        &self,
+        gpus: &GpuPlacement,
+        images: &ImagePixels,
+        query: PatchQuery<'_, T>,
+        lambda: f64,
+    ) -> Option<ImageMixture> {
+        let mixed = |votes| posteriors::mixed(gpus, images, query, votes, lambda);
         let single = |values: &[f64]| -> Vec<f32> { values.iter().map(|&v| v as f32).collect() };
         match self {
-            _ if lambda == 0.0 => portions.mixed_on_gpus(Votes::Nothing, lambda),
-            Self::Identity => portions.mixed_on_gpus(Votes::Own, lambda),
-            Self::Pooled { votes } => portions.mixed_on_gpus(Votes::Images(&single(votes)), lambda),
+            _ if lambda == 0.0 => mixed(Votes::Nothing),
+            Self::Identity => mixed(Votes::Own),
+            Self::Pooled { votes } => mixed(Votes::Images(&single(votes))),
             Self::Uniform => {
-                let n_pixels = portions.shape().n_pixels();
-                let weights = vec![1.0 / n_pixels as f32; n_pixels * n_pixels];
-                portions.mixed_on_gpus(Votes::Shared(&weights), lambda)
+                let n_pixels = images.shape().n_pixels();
+                mixed(Votes::Shared(&vec![1.0 / n_pixels as f32; n_pixels * n_pixels]))
             }
-            Self::Rows { transposed, .. } => {
-                portions.mixed_on_gpus(Votes::Shared(&single(transposed)), lambda)
-            }
+            Self::Rows { transposed, .. } => mixed(Votes::Shared(&single(transposed))),
         }
     }
 
-    /// The estimates under each `lambda`, whatever gamma: see [`Mixture`].
+    /// The estimates under each of `lambdas`, for any gamma: see [`Mixture`].
     pub fn mixtures<T: Lane>(&self, portions: &Portions<'_, T>, lambdas: &[f64]) -> Vec<Mixture> {
-        let ImageShape { channels, .. } = portions.shape();
-        let n_pixels = portions.shape().n_pixels();
+        let (shape, n_pixels) = (portions.shape(), portions.shape().n_pixels());
         let mixture = |mixture: &Accumulator| {
             let mut z = mixture.mean();
-            z.truncate(channels * n_pixels);
+            z.truncate(shape.n_values());
             Mixture { attended: self.attended(&z, n_pixels), z }
         };
-        let gpu_placement: Option<Vec<Mixed>> =
-            lambdas.iter().map(|&lambda| self.mixed_on_gpus(portions, lambda)).collect();
-        if let Some(mixed) = gpu_placement {
-            return mixed.iter().map(|mixed| mixture(&mixed.mixture)).collect();
-        }
-        let mut mixtures = vec![Accumulator::new(channels, n_pixels); lambdas.len()];
-        portions.each(|evidence| {
-            let shared = self.shared(evidence);
-            mixtures.par_iter_mut().zip(lambdas).for_each(|(mixture, lambda)| {
-                evidence.mix(&votes(evidence, &shared, *lambda), mixture);
-            });
-        });
-        mixtures.iter().map(mixture).collect()
+        portions.compute(
+            |gpus, images, query, _| {
+                let mixed = |&lambda| self.mixed_on_gpus(gpus, images, query, lambda);
+                let mixed: Option<Vec<ImageMixture>> = lambdas.iter().map(mixed).collect();
+                Some(mixed?.iter().map(|mixed| mixture(&mixed.mixture)).collect())
+            },
+            || {
+                let mut mixtures = vec![Accumulator::new(shape.channels, n_pixels); lambdas.len()];
+                portions.each(|evidence| {
+                    let votes = self.votes(evidence);
+                    mixtures.par_iter_mut().zip(lambdas).for_each(|(mixture, lambda)| {
+                        evidence.mix(&log_weights(evidence, &votes, *lambda), mixture);
+                    });
+                });
+                mixtures.iter().map(mixture).collect()
+            },
+        )
     }
 
     /// The `n_top` images of the largest weight `softmax_n(E[n,p] + lambda sum_r A[p,r] E[n,r])` at each pixel, largest
@@ -236,33 +228,36 @@ impl Sharing {
         let n_pixels = portions.shape().n_pixels();
         let mut sums = Accumulator::new(0, n_pixels);
         let mut top: Vec<Vec<(usize, f64)>> = vec![Vec::new(); n_pixels];
-        let mut first = 0;
         portions.each(|evidence| {
-            let votes = match lambda {
-                0.0 => evidence.log_evidence.clone(),
-                lambda => votes(evidence, &self.shared(evidence), lambda),
-            };
-            for (n, row) in votes.chunks_exact(n_pixels).enumerate() {
-                for (p, &vote) in row.iter().enumerate() {
-                    sums.add(p, vote, Provenance::default(), |_| 0.0);
+            let log_weights = self.log_weights(evidence, lambda);
+            for (n, row) in log_weights.chunks_exact(n_pixels).enumerate() {
+                for (p, &log_weight) in row.iter().enumerate() {
+                    sums.add(p, log_weight, Provenance::default(), |_| 0.0);
                     let top = &mut top[p];
-                    let at = top.partition_point(|(_, other)| *other >= vote);
+                    let at = top.partition_point(|(_, other)| *other >= log_weight);
                     if at < n_top {
                         top.truncate(n_top - 1);
-                        top.insert(at, (first + n, vote));
+                        top.insert(at, (evidence.first + n, log_weight));
                     }
                 }
             }
-            first += votes.len() / n_pixels;
         });
         for (p, top) in top.iter_mut().enumerate() {
-            top.iter_mut().for_each(|(_, vote)| *vote = (*vote - sums.log_sum(p)).exp());
+            top.iter_mut().for_each(|(_, weight)| *weight = (*weight - sums.log_sum(p)).exp());
         }
         top
     }
 
-    /// `sum_r A[p,r] E[n,r]`, or what takes its place, `[N, P]`.
-    fn shared(&self, evidence: &Evidence) -> Vec<f64> {
+    /// `E[n,p] + lambda votes[n,p]`, `[N, P]`.
+    fn log_weights(&self, evidence: &Evidence, lambda: f64) -> Vec<f64> {
+        match lambda {
+            0.0 => evidence.log_evidence.clone(),
+            lambda => log_weights(evidence, &self.votes(evidence), lambda),
+        }
+    }
+
+    /// `sum_r A[p,r] E[n,r]`, or the votes that replace it, `[N, P]`.
+    fn votes(&self, evidence: &Evidence) -> Vec<f64> {
         if let Self::Pooled { votes } = self {
             let n = evidence.log_evidence.len() / evidence.n_pixels;
             let votes = votes[evidence.first..evidence.first + n].iter();
@@ -280,11 +275,14 @@ impl Sharing {
     /// `co-origin`: `A[p,r]` proportional to `sum_n P(n|p) P(n|r)`, `P(.|p) = softmax_n E[n,p]`.
     pub fn co_origin<T: Lane>(portions: &Portions<'_, T>) -> Self {
         let n_pixels = portions.shape().n_pixels();
-        let mixture = portions.equivariant_local();
+        let mixture = portions.local_mixture();
         let log_sums: Vec<f64> = (0..n_pixels).map(|p| mixture.log_sum(p)).collect();
-        let mut rows = portions
-            .co_origin_on_gpus(&log_sums)
-            .unwrap_or_else(|| Self::common_origins(portions, &log_sums));
+        let mut rows = portions.compute(
+            |gpus, images, query, log_pool| {
+                posteriors::co_origin(gpus, images, query, &log_sums, log_pool)
+            },
+            || Self::common_origins(portions, &log_sums),
+        );
         for row in rows.chunks_exact_mut(n_pixels) {
             // `sum_n P(n|p)^2` is at least 1 / N, so the row is never empty.
             let sum: f64 = row.iter().sum();
@@ -316,7 +314,7 @@ impl Sharing {
     /// `similarity`: `A[p,r] = softmax_r(-||z(p) - z(r)||^2 / tau)`, z the `els` estimate.
     pub fn similarity<T: Lane>(portions: &Portions<'_, T>, tau: f64) -> Self {
         let n_pixels = portions.shape().n_pixels();
-        let z = portions.equivariant_local().mean();
+        let z = portions.local_mixture().mean();
         let mut rows = vec![0.0; n_pixels * n_pixels];
         rows.par_chunks_exact_mut(n_pixels).enumerate().for_each(|(p, row)| {
             for plane in z.chunks_exact(n_pixels).take(portions.shape().channels) {
@@ -348,8 +346,8 @@ impl Mixture {
     }
 }
 
-/// `E[n,p] + lambda shared[n,p]`.
-fn votes(evidence: &Evidence, shared: &[f64], lambda: f64) -> Vec<f64> {
-    let pairs = evidence.log_evidence.iter().zip(shared);
-    pairs.map(|(evidence, shared)| evidence + lambda * shared).collect()
+/// `E[n,p] + lambda votes[n,p]`.
+fn log_weights(evidence: &Evidence, votes: &[f64], lambda: f64) -> Vec<f64> {
+    let pairs = evidence.log_evidence.iter().zip(votes);
+    pairs.map(|(evidence, vote)| evidence + lambda * vote).collect()
 }

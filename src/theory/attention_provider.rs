@@ -1,36 +1,41 @@
-//! Where the attention machine gets maps from: a network, or what was recorded of one.
+//! Sources of attention maps for the attention machine: a network, its recorded trajectory, or a file.
 //!
-//! `theory` never sees a network. Whoever holds one implements [`AttentionProvider`]; maps cross as
-//! plain arrays. [`RecordedAttention`] replays the maps of a network's own trajectory (source
-//! `trajectory`); [`FixedAttention`] serves one set of maps at every level (a file).
+//! `theory` does not know networks: the owner of one implements [`AttentionProvider`], and maps cross as plain arrays.
+//! [`RecordedAttention`] replays the maps of a network's own trajectory (source `trajectory`); [`FixedAttention`]
+//! returns the same maps at every noise level (a file).
 
 use crate::diffusion::{AttentionMaps, DenoiseError, NoiseLevel};
 use crate::image::ImageBatch;
 
-/// Rows may miss 1 by this much: single precision over a few thousand pixels stays far below.
+/// Largest accepted difference of a row sum from 1; rounding of single precision over a few thousand pixels is far less.
 pub const ROW_SUM_TOLERANCE: f64 = 1e-3;
 
-/// Levels closer than this in t are the same sampling step.
+/// Noise levels whose t differ by less are the same sampling step.
 const SAME_TIME: f64 = 1e-6;
 
-/// Anything that knows where pixels look.
+/// Returns the attention maps of noisy images.
 pub trait AttentionProvider: Send + Sync {
-    /// The maps of each image of `x` (`[B, heads, P, P]`).
+    /// The maps of each image of `x`, `[B, heads, P, P]`.
+    ///
+    /// # Errors
+    ///
+    /// If there are no maps for this noise level or number of images.
     fn attention(&self, x: &ImageBatch, level: NoiseLevel) -> Result<AttentionMaps, DenoiseError>;
 
-    /// The same maps in double precision, where the provider has them; they then take precedence.
+    /// The same maps in double precision, if the provider has them; they take precedence.
     fn exact(&self) -> Option<&FixedAttention> {
         None
     }
 }
 
-/// Maps per sampling step of one batch of seeds, chosen by the level's t.
+/// Maps of one batch of noise seeds at each sampling step, looked up by the t of the noise level.
 #[derive(Clone, Debug, Default)]
 pub struct RecordedAttention {
     steps: Vec<(f64, AttentionMaps)>,
 }
 
 impl RecordedAttention {
+    /// No steps yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -80,7 +85,11 @@ pub struct FixedAttention {
 }
 
 impl FixedAttention {
-    /// `weights` are `[B, heads, P, P]`; rows must sum to 1.
+    /// Maps with `weights`, `[B, heads, P, P]`.
+    ///
+    /// # Errors
+    ///
+    /// If `weights` are not a whole number of maps, or a row has a negative or non-finite weight or does not sum to 1.
     pub fn new(n_heads: usize, n_pixels: usize, weights: Vec<f64>) -> Result<Self, DenoiseError> {
         let per_image = n_heads * n_pixels * n_pixels;
         if per_image == 0 || weights.is_empty() || !weights.len().is_multiple_of(per_image) {
@@ -93,15 +102,21 @@ impl FixedAttention {
         Ok(Self { n_heads, n_pixels, weights })
     }
 
+    /// Number of heads.
     pub fn n_heads(&self) -> usize {
         self.n_heads
     }
 
+    /// Number of pixels, `P`.
     pub fn n_pixels(&self) -> usize {
         self.n_pixels
     }
 
     /// The maps of image `index` of a batch of `n`, `[heads, P, P]`.
+    ///
+    /// # Errors
+    ///
+    /// If there is neither one map per image nor a single one.
     pub fn maps(&self, index: usize, n: usize) -> Result<&[f64], DenoiseError> {
         let per_image = self.n_heads * self.n_pixels * self.n_pixels;
         let n_maps = self.weights.len() / per_image;
@@ -130,7 +145,11 @@ impl AttentionProvider for FixedAttention {
     }
 }
 
-/// Refuses weights that are negative or not finite, and rows of `n_pixels` that do not sum to 1.
+/// Checks attention weights, rows of `n_pixels`.
+///
+/// # Errors
+///
+/// If a weight is negative or not finite, or a row does not sum to 1 within [`ROW_SUM_TOLERANCE`].
 pub fn check_rows(n_pixels: usize, weights: impl Iterator<Item = f64>) -> Result<(), DenoiseError> {
     let mut sum = 0.0;
     for (at, weight) in weights.enumerate() {

@@ -1,22 +1,23 @@
-//! Attention maps as plain arrays, and what they look like in numbers.
+//! Attention maps as plain arrays, and statistics of them.
 //!
-//! Networks make maps and score machines use them; neither knows the other, so the type lives here.
+//! Networks produce maps and score machines use them. Neither depends on the other, so the type is defined here.
 
-/// The pixels of an image and how they lie.
+/// The pixel grid of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
     pub height: usize,
     pub width: usize,
-    /// Whether the image is a torus.
+    /// Whether the image wraps round.
     pub circular: bool,
 }
 
 impl Grid {
+    /// Number of pixels, `P`.
     pub fn n_pixels(&self) -> usize {
         self.height * self.width
     }
 
-    /// Euclidean distance of two pixels; the shortest way round on a torus.
+    /// Euclidean distance of two pixels, the shortest one if the image wraps round.
     pub fn distance(&self, p: usize, q: usize) -> f64 {
         let along = |a: usize, b: usize, n: usize| {
             let straight = a.abs_diff(b);
@@ -39,7 +40,11 @@ pub struct AttentionMaps {
 }
 
 impl AttentionMaps {
-    /// Panics unless `weights` fill a whole number of maps, which is a bug of ours.
+    /// Maps with `weights`, `[B, heads, P, P]`.
+    ///
+    /// # Panics
+    ///
+    /// If `weights` are not a whole number of maps.
     pub fn new(n_heads: usize, n_pixels: usize, weights: Vec<f32>) -> Self {
         let per_image = n_heads * n_pixels * n_pixels;
         assert!(per_image > 0 && weights.len().is_multiple_of(per_image), "ragged attention maps");
@@ -51,14 +56,17 @@ impl AttentionMaps {
         self.weights.len() / (self.n_heads * self.n_pixels * self.n_pixels)
     }
 
+    /// Whether there are no maps.
     pub fn is_empty(&self) -> bool {
         self.weights.is_empty()
     }
 
+    /// Number of heads.
     pub fn n_heads(&self) -> usize {
         self.n_heads
     }
 
+    /// Number of pixels, `P`.
     pub fn n_pixels(&self) -> usize {
         self.n_pixels
     }
@@ -68,14 +76,14 @@ impl AttentionMaps {
         &self.weights
     }
 
-    /// One head's map of one image, `[P, P]`: row `p` says where pixel `p` looked.
+    /// The map of one head and image, `[P, P]`: row `p` has the weights of query pixel `p`.
     pub fn map(&self, image: usize, head: usize) -> &[f32] {
         let area = self.n_pixels * self.n_pixels;
         let start = (image * self.n_heads + head) * area;
         &self.weights[start..start + area]
     }
 
-    /// Images `start..start + n` as maps of their own.
+    /// The maps of images `start..start + n`.
     pub fn slice(&self, start: usize, n: usize) -> Self {
         let per_image = self.n_heads * self.n_pixels * self.n_pixels;
         Self::new(
@@ -86,7 +94,7 @@ impl AttentionMaps {
     }
 }
 
-/// What attention looks like in numbers, one entry per head.
+/// Statistics of attention, one entry per head.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AttentionStatistics {
     pub n_images: usize,
@@ -94,15 +102,15 @@ pub struct AttentionStatistics {
     pub entropy_nats: Vec<f64>,
     /// `sum_r A[p, r] |p - r|` in pixels, mean over queries and images.
     pub distance_pixels: Vec<f64>,
-    /// Over all queries, keys and images; empty where maps came without their logits.
+    /// Largest logit of all queries, keys and images; empty if logits are unknown.
     pub largest_logit: Vec<f64>,
-    /// The share of all attention that the most attended pixel of an image receives, mean over images:
-    /// `1 / P` where uniform, 1 if all pixels look at the same one (an attention sink).
+    /// The share of all attention that the most attended pixel of an image receives, mean over images: `1 / P` for
+    /// uniform attention, 1 if all pixels attend to the same one (an attention sink).
     pub sink: Vec<f64>,
 }
 
 impl AttentionStatistics {
-    /// Of maps over the pixels of `grid`; `None` without maps or where sizes differ.
+    /// Statistics of maps over the pixels of `grid`; `None` without maps or if sizes differ.
     pub fn of_maps(maps: &AttentionMaps, grid: Grid) -> Option<Self> {
         let n = maps.n_pixels();
         if maps.is_empty() || n != grid.n_pixels() {
@@ -129,7 +137,7 @@ impl AttentionStatistics {
         Some(all)
     }
 
-    /// Takes in those of other images, by the same heads.
+    /// Adds the statistics of other images, of the same heads.
     pub fn merge(&mut self, other: &Self) {
         if self.n_images == 0 || other.n_images == 0 {
             if self.n_images == 0 {
@@ -153,7 +161,7 @@ impl AttentionStatistics {
     }
 }
 
-/// Entropy of one row in nats; weights of zero contribute nothing.
+/// Entropy of one row of weights in nats; weights of zero contribute nothing.
 pub fn row_entropy(row: &[f32]) -> f64 {
     row.iter().map(|&w| f64::from(w)).filter(|&w| w > 0.0).map(|w| -w * w.ln()).sum()
 }

@@ -1,4 +1,5 @@
-//! The final self-attention layer (paper F): every pixel's features look at all pixels of the image.
+//! The final self-attention layer of the networks: every pixel attends to all pixels of the image (Finn et al.,
+//! arXiv 2506.17324).
 //!
 //! ```text
 //! f' = f + o( A v(f) )        q, k, v, o: 1x1 convolutions; A = softmax(q^T k / sqrt(D)) per head,
@@ -8,23 +9,23 @@
 //! No positional encoding, so with circular padding the whole network commutes with circular shifts.
 //! Ablations replace A: `Top1` by a one-hot row (while training a straight-through Gumbel-softmax,
 //! Jang et al., arXiv 1611.01144, temperature 1), `Uniform` by 1/P, `Identity` by the unit matrix;
-//! the last two have no queries and keys. F's text beyond its abstract is not at hand: residual,
-//! head layout and temperature are ours.
+//! the last two have no queries and keys. Only the abstract of that paper was at hand: residual, head layout and
+//! temperature are ours.
 
 use candle_core::{D, DType, Device, Tensor};
 use rand::RngExt;
 
 use super::blocks::Conv;
 use super::config::{AttentionConfig, AttentionVariant, Padding};
-use super::ops::attend::{attend, logits, mix, weights};
 use super::ops::attention_figures::attention_figures;
 use super::ops::convolution::Form;
 use super::ops::pixel_norm::pixel_norm;
+use super::ops::softmax_attention::{attend, logits, mix, weights};
 use super::parameters::{Builder, NetworkError};
 use crate::diffusion::Grid;
 use crate::random::{Purpose, stream};
 
-/// What is returned of attention.
+/// What a network returns about its attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttentionDetail {
     Nothing,
@@ -34,7 +35,7 @@ pub enum AttentionDetail {
     Maps,
 }
 
-/// How a network is run.
+/// The mode in which a network runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Sampling.
@@ -43,27 +44,32 @@ pub enum Mode {
     Train { seed: u64, step: u64 },
 }
 
-/// Where pixels looked; on request, and at least one of both then.
+/// Attention of a batch as far as an [`AttentionDetail`] asks for it; then at least one field is set.
 #[derive(Clone, Debug, Default)]
 pub struct AttentionRecord {
     /// Maps [B, heads, P, P].
     pub maps: Option<Tensor>,
-    /// What [`attention_figures`] returns, [B, heads, 4, P]; softmax attention on the CPU only.
+    /// The statistics of [`attention_figures`], `[B, heads, 4, P]`; softmax attention on the CPU only.
     pub figures: Option<Tensor>,
 }
 
 /// The attention layer.
-pub struct Attention {
+pub struct AttentionLayer {
     config: AttentionConfig,
     /// Queries and keys, where the variant has them.
     looking: Option<[Conv; 2]>,
     value: Conv,
     out: Conv,
-    /// Whether images are tori, which decides distances only.
+    /// Whether images wrap round; affects distances only.
     circular: bool,
 }
 
-impl Attention {
+impl AttentionLayer {
+    /// The layer over features of `width` channels.
+    ///
+    /// # Errors
+    ///
+    /// If there are no heads or channels, or stored weights do not fit.
     pub fn new(
         builder: &mut Builder<'_>,
         config: AttentionConfig,
@@ -89,7 +95,7 @@ impl Attention {
         Ok(Self { config, looking, value, out, circular: padding == Padding::Circular })
     }
 
-    /// `f'`, and what `mode` asks for.
+    /// `f'` of `features`, both `[B, C, H, W]`, and the attention as far as `mode` asks for it.
     pub fn forward(
         &self,
         features: &Tensor,
@@ -126,7 +132,7 @@ impl Attention {
         Ok(((features + self.out.forward(&mixed, None, Form::Plain)?)?, record))
     }
 
-    /// Softmax and top-1: `qkv` [B, 3, heads, D, P] to mixed values.
+    /// Softmax and top-1 attention of `qkv`, `[B, 3, heads, D, P]`: mixed values, `[B, heads, D, P]`.
     fn look(
         &self,
         qkv: &Tensor,
@@ -168,7 +174,7 @@ impl Attention {
 }
 
 impl AttentionVariant {
-    /// Maps [B, heads, P, P] of attention that looks at nothing: the unit matrix of `Identity`, else 1/P.
+    /// Maps `[B, heads, P, P]` of a variant without queries: the unit matrix for `Identity`, otherwise 1/P.
     pub fn fixed_maps(
         self,
         (batch, heads, n_pixels): (usize, usize, usize),
@@ -192,7 +198,7 @@ fn one_hot(logits: &Tensor) -> candle_core::Result<Tensor> {
     best.broadcast_eq(&positions.reshape((1, 1, 1, n_pixels))?)?.to_dtype(logits.dtype())
 }
 
-/// Standard Gumbel noise shaped like `logits`, drawn on the host.
+/// Standard Gumbel noise of the shape of `logits`, drawn on the CPU.
 fn gumbel(logits: &Tensor, seed: u64, step: u64) -> candle_core::Result<Tensor> {
     let mut generator = stream(seed, Purpose::Gumbel, step);
     let draw = |_| {

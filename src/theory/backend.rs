@@ -1,0 +1,89 @@
+//! Where sums over a dictionary are computed: on its GPUs or on the CPU.
+//!
+//! [`Backend::new`] is the only place that chooses, and [`Backend::compute`] the only one that falls back to the CPU:
+//! for images that GPUs cannot take and after a GPU has failed. The two implementations are [`super::gpu::posteriors`]
+//! and [`super::cpu`].
+
+use super::estimate::Estimate;
+use super::gpu::placement::GpuPlacement;
+use super::images::TrainingImages;
+use super::kernels::PatchQuery;
+use super::masked::Masks;
+use super::pixels::ImagePixels;
+use super::weights::Accumulator;
+use super::{cpu, gpu};
+use crate::simd::Lane;
+
+/// The processors that compute sums over one dictionary.
+#[derive(Clone, Copy)]
+pub struct Backend<'a> {
+    images: &'a TrainingImages,
+    gpus: Option<&'a GpuPlacement>,
+}
+
+impl<'a> Backend<'a> {
+    /// The dictionary's GPUs if it has any and `T` is `f32`, the only type that GPUs compute in; otherwise the CPU.
+    pub fn new<T: Lane>(images: &'a TrainingImages) -> Self {
+        let gpus = images.gpu_placement().filter(|_| size_of::<T>() == size_of::<f32>());
+        Self { images, gpus }
+    }
+
+    /// The dictionary.
+    pub fn images(&self) -> &'a TrainingImages {
+        self.images
+    }
+
+    /// The result of `on_gpus`, or of `on_cpu` if there are no GPUs or they return none.
+    pub fn compute<R>(
+        &self,
+        on_gpus: impl FnOnce(&GpuPlacement, &ImagePixels) -> Option<R>,
+        on_cpu: impl FnOnce(&ImagePixels) -> R,
+    ) -> R {
+        let pixels = self.images.pixels();
+        let found = self.gpus.and_then(|gpus| on_gpus(gpus, pixels));
+        found.unwrap_or_else(|| on_cpu(pixels))
+    }
+
+    /// See [`cpu::patch_posteriors`].
+    pub fn patch_posteriors<T: Lane>(
+        &self,
+        queries: &[PatchQuery<'_, T>],
+        with_posterior: bool,
+    ) -> Vec<Accumulator> {
+        self.compute(
+            |gpus, images| gpu::posteriors::patch_posteriors(gpus, images, queries, with_posterior),
+            |images| cpu::patch_posteriors(images, queries, with_posterior),
+        )
+    }
+
+    /// See [`cpu::whole_images`].
+    pub fn whole_images(
+        &self,
+        queries: &[Vec<f64>],
+        shifts: bool,
+        logit_scale: f64,
+        with_posterior: bool,
+    ) -> Vec<Estimate> {
+        let options = (logit_scale, with_posterior);
+        self.compute(
+            |gpus, images| gpu::posteriors::whole_images(gpus, images, queries, shifts, options),
+            |images| cpu::whole_images(images, queries, shifts, logit_scale),
+        )
+    }
+
+    /// See [`cpu::masked`].
+    pub fn masked(&self, queries: &[Vec<f64>], masks: &Masks, logit_scale: f64) -> Vec<Estimate> {
+        self.compute(
+            |gpus, images| gpu::posteriors::masked(gpus, images, queries, masks, logit_scale),
+            |images| cpu::masked(images, queries, masks, logit_scale),
+        )
+    }
+
+    /// See [`cpu::composites`].
+    pub fn composites(&self, queries: &[Vec<f64>], k: usize, logit_scale: f64) -> Vec<Estimate> {
+        self.compute(
+            |gpus, images| gpu::posteriors::composites(gpus, images, queries, k, logit_scale),
+            |images| cpu::composites(images, queries, k, logit_scale),
+        )
+    }
+}

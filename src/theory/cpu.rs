@@ -1,0 +1,155 @@
+//! Posteriors over a dictionary on the CPU; [`super::gpu::posteriors`] has the same functions on GPUs.
+//!
+//! Queries are `x_t / sqrt(abar)`, `[C, H, W]`; `logit_scale` is `abar / (2 sigma^2)`.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::composite::{Composite, CropPosteriors, Mosaic, entropies, normalisers};
+use super::estimate::Estimate;
+use super::evidence::Evidence;
+use super::ideal::{WholeSums, expand};
+use super::kernels::PatchQuery;
+use super::kernels::boxes::BoxSums;
+use super::kernels::tile::Tile;
+use super::masked::{MaskedSums, Masks, by_pixel};
+use super::passes::{each_tile, merged};
+use super::pixels::ImagePixels;
+use super::weights::Accumulator;
+use crate::diffusion::Provenance;
+use crate::simd::Lane;
+use crate::simd::lane::n_lanes;
+
+/// The posterior at each pixel of each query over patches; entropy and provenance only if `with_posterior`.
+pub fn patch_posteriors<T: Lane>(
+    images: &ImagePixels,
+    queries: &[PatchQuery<'_, T>],
+    with_posterior: bool,
+) -> Vec<Accumulator> {
+    let n_entries = images.len() * images.shape().n_pixels();
+    merged(images.len(), queries, |query, range| {
+        let mut boxes = BoxSums::over_images(*query, n_lanes::<T>(), n_entries, with_posterior);
+        each_tile(images, range, |tile| boxes.add_tile(tile));
+        boxes.finish()
+    })
+}
+
+/// Estimates from whole images, in every circular shift if `shifts`.
+pub fn whole_images(
+    images: &ImagePixels,
+    queries: &[Vec<f64>],
+    shifts: bool,
+    logit_scale: f64,
+) -> Vec<Estimate> {
+    let (shape, n_lanes) = (images.shape(), n_lanes::<f64>());
+    let n_entries = images.len() * if shifts { shape.n_pixels() } else { 1 };
+    let sums = merged(images.len(), queries, |x, range| {
+        let mut sums = WholeSums::new(shape, x, logit_scale, shifts, n_lanes, n_entries);
+        if shifts {
+            each_tile(images, range, |tile| sums.add_tile(tile));
+        } else {
+            let mut tile = Tile::new(shape, n_lanes);
+            for first in range.clone().step_by(n_lanes) {
+                sums.add_images(images, first..range.end, &mut tile);
+            }
+        }
+        sums.finish()
+    });
+    sums.iter().map(|sums| expand(sums, shape)).collect()
+}
+
+/// Estimates from images seen through `masks`; see [`super::masked`].
+pub fn masked(
+    images: &ImagePixels,
+    queries: &[Vec<f64>],
+    masks: &Masks,
+    logit_scale: f64,
+) -> Vec<Estimate> {
+    let (shape, n_lanes, n) = (images.shape(), n_lanes::<f64>(), images.len());
+    let sums = merged(n, queries, |x, range| {
+        let mut sums = MaskedSums::new(shape, masks, x, logit_scale, n_lanes, n);
+        each_tile(images, range, |tile| sums.add_tile(tile));
+        sums.finish()
+    });
+    sums.iter().map(|sums| by_pixel(sums, shape)).collect()
+}
+
+/// Estimates from overlapping `k x k` crops; see [`super::composite`].
+pub fn composites(
+    images: &ImagePixels,
+    queries: &[Vec<f64>],
+    k: usize,
+    logit_scale: f64,
+) -> Vec<Estimate> {
+    let (shape, n_lanes, n) = (images.shape(), n_lanes::<f64>(), images.len());
+    let crops = merged(n, queries, |x, range| {
+        let mut pass = CropPosteriors::new(shape, k, x, logit_scale, n_lanes, n);
+        each_tile(images, range, |tile| pass.add_tile(tile));
+        pass.finish()
+    });
+    let normalised = crops.iter().map(|crops| normalisers(crops, logit_scale));
+    let queries: Vec<(&Vec<f64>, Vec<f64>)> = queries.iter().zip(normalised).collect();
+    let mosaics = merged(n, &queries, |(x, normalisers), range| {
+        let mut pass = Composite::new(shape, k, x, logit_scale, n_lanes, normalisers);
+        each_tile(images, range, |tile| pass.add_tile(tile));
+        pass.finish()
+    });
+    let columns = shape.width + 1 - k;
+    let estimate = |(crops, mosaic): (&Accumulator, &Mosaic)| Estimate {
+        x0: mosaic.mean(),
+        entropy_nats: entropies(|row, column| crops.entropy(row * columns + column), shape, k),
+        provenance: mosaic.provenance(shape.width),
+        attention: None,
+    };
+    crops.iter().zip(&mosaics).map(estimate).collect()
+}
+
+/// Evidence of some images; `log_pool` is `ln |pool(p)|`, `[P]`.
+pub fn evidence<T: Lane>(
+    images: &ImagePixels,
+    range: Range<usize>,
+    query: PatchQuery<'_, T>,
+    log_pool: &[f64],
+) -> Evidence {
+    let (n, n_lanes) = (range.len(), n_lanes::<T>());
+    let (n_channels, n_pixels) = (query.shape.channels, query.shape.n_pixels());
+    let mut all = Evidence {
+        first: range.start,
+        n_channels,
+        n_pixels,
+        log_evidence: vec![0.0; n * n_pixels],
+        estimates: vec![0.0; n * n_channels * n_pixels],
+        inner_entropy: vec![0.0; n * n_pixels],
+        inner_best: vec![(Provenance::default(), 0.0); n * n_pixels],
+    };
+    // The images of a tile fill a chunk of each.
+    let each = n_lanes * n_pixels;
+    let log_evidence = all.log_evidence.par_chunks_mut(each);
+    let estimates = all.estimates.par_chunks_mut(each * n_channels);
+    let inner_entropy = all.inner_entropy.par_chunks_mut(each);
+    let inner_best = all.inner_best.par_chunks_mut(each);
+    let chunks = log_evidence.zip(estimates).zip(inner_entropy.zip(inner_best)).enumerate();
+    chunks.for_each_init(
+        || (BoxSums::per_image(query, n_lanes), Tile::new(query.shape, n_lanes)),
+        |(boxes, tile), (at, ((log_evidence, estimates), (inner_entropy, inner_best)))| {
+            images.fill_tile(range.start + at * n_lanes..range.end, tile);
+            boxes.weigh_tile(tile);
+            for lane in 0..tile.n_images() {
+                let means = &mut estimates[lane * n_channels * n_pixels..];
+                for (p, log_pool) in log_pool.iter().enumerate() {
+                    let mut channel = p;
+                    let (found, place) = boxes.evidence(tile, lane, p, |mean| {
+                        means[channel] = mean;
+                        channel += n_pixels;
+                    });
+                    let at = lane * n_pixels + p;
+                    log_evidence[at] = found.log_sum - log_pool;
+                    inner_entropy[at] = found.entropy_nats;
+                    inner_best[at] = (place, found.log_weight);
+                }
+            }
+        },
+    );
+    all
+}
