@@ -14,7 +14,7 @@ use super::{Place, words_beside};
 use crate::console;
 use crate::diffusion::attention::row_entropy;
 use crate::evaluation::inspect::picture::{At, film, sheet};
-use crate::evaluation::inspect::{Trace, path_of, trace};
+use crate::evaluation::inspect::{Trace, path_of, record_trace};
 use crate::evaluation::trained::Trained;
 use crate::files::{check_output, is_same_output, is_stdout};
 
@@ -75,7 +75,7 @@ pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
     signal_hook::flag::register_conditional_shutdown(interrupt, INTERRUPTED, stop.clone())
         .context("listening for Ctrl-C")?;
     signal_hook::flag::register(interrupt, stop.clone()).context("listening for Ctrl-C")?;
-    let trace = trace(&trained, args.seed, &stop)?;
+    let trace = record_trace(&trained, args.seed, &stop)?;
     let at = place_of(&trace, args)?;
     let path = path_of(&run.dir, args.seed);
     trace.write(&path)?;

@@ -16,8 +16,8 @@ use crate::config::value::nearest;
 use crate::config::{Arm, Lab, Study};
 use crate::console;
 use crate::errorln;
-use crate::evaluation::studies::figures::RunFigures;
 use crate::evaluation::studies::page::{self, Heading};
+use crate::evaluation::studies::run_results::RunResults;
 use crate::evaluation::studies::runner::{Stand, run_all, stop_all};
 use crate::hardware::device::DeviceRequest;
 use crate::runs::launch::LaunchOptions;
@@ -146,7 +146,7 @@ fn one(
     let (mut figures, mut missing) = (Vec::new(), Vec::new());
     for (arm, stand) in arms.iter().zip(&stands) {
         match stand {
-            Stand::Finished(run) => match RunFigures::read(arm, run) {
+            Stand::Finished(run) => match RunResults::read(arm, run) {
                 Ok(found) => figures.push(found),
                 Err(error) => missing.push((
                     arm.clone(),

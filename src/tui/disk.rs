@@ -12,7 +12,7 @@ use super::link::Link;
 use crate::config::Experiment;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::{self, Trace};
-use crate::evaluation::previewing::PreviewRequest;
+use crate::evaluation::preview_request::PreviewRequest;
 use crate::hardware::system::{Monitor, Reading};
 use crate::runs::about::About;
 use crate::runs::command::{Act, Reply};

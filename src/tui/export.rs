@@ -21,6 +21,7 @@ use super::words::run_state;
 use crate::evaluation::charts::{self, Marks, Panel};
 use crate::evaluation::inspect::picture::{At, film, sheet};
 use crate::evaluation::inspect::{Trace, table};
+use crate::evaluation::picture_text::write_labelled;
 use crate::files::write_atomically;
 use crate::hardware::system::Reading;
 use crate::image::picture::contact_sheet;
@@ -323,7 +324,7 @@ impl Export {
             Content::Samples(preview, _) => {
                 let Preview { seeds, network, machines, .. } = &**preview;
                 let sheet = contact_sheet(seeds, network, machines, SEEDS_MAX);
-                charts::write_labelled(sheet, &[], path)?;
+                write_labelled(sheet, &[], path)?;
             }
             Content::Machine(_, looks) => {
                 let series = |(colour, name): (usize, &str)| charts::Series {

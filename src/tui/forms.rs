@@ -9,7 +9,7 @@ use super::app::{App, Popup};
 use super::message::Effect;
 use super::sampling;
 use super::typed::Typed;
-use crate::evaluation::previewing::PreviewRequest;
+use crate::evaluation::preview_request::PreviewRequest;
 use crate::runs::about::About;
 use crate::runs::event::NoticeLevel;
 

@@ -5,7 +5,7 @@
 use super::app::App;
 use super::message::Effect;
 use super::update::on_run;
-use crate::evaluation::previewing::PreviewRequest;
+use crate::evaluation::preview_request::PreviewRequest;
 use crate::runs::command::Command;
 use crate::runs::event::NoticeLevel;
 use crate::runs::liveness::Health;

@@ -16,7 +16,7 @@ use super::pointer::Pane;
 use super::probe::Protocol;
 use super::view::view;
 use super::words::columns;
-use crate::evaluation::charts::{Letter, write_letters};
+use crate::evaluation::picture_text::{Letter, write_letters};
 
 /// Pixels of a cell: a half of one is a square.
 const CELL: (u32, u32) = (8, 16);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use half::f16;
 use mosaic_lab::evaluation::inspect::picture::At;
-use mosaic_lab::evaluation::inspect::{Actor, Inside, Maps, N_LEADING, Trace};
-use mosaic_lab::evaluation::previewing::PreviewRequest;
+use mosaic_lab::evaluation::inspect::{Actor, AttentionTrace, N_LEADING, PosteriorTrace, Trace};
+use mosaic_lab::evaluation::preview_request::PreviewRequest;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::random::{Purpose, stream};
 use mosaic_lab::runs::about::About;
@@ -363,8 +363,8 @@ fn trace() -> Trace {
         ..Actor::default()
     };
     let weights = vec![f16::from_f32(1.0 / 256.0); t * p * p];
-    let network = Actor { maps: Some(Maps { n_heads: 1, weights }), ..actor("network") };
-    let inside = Inside {
+    let network = Actor { maps: Some(AttentionTrace { n_heads: 1, weights }), ..actor("network") };
+    let inside = PosteriorTrace {
         entropy: vec![2.0; t * p],
         places: (0..t * p).flat_map(|i| [(i % 3) as u32, 1, 2]).collect(),
         leading: (0..t * p * N_LEADING).map(|i| (i % 3) as u32).collect(),

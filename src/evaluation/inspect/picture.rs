@@ -5,8 +5,8 @@ use std::path::Path;
 use ::image::{Rgb, RgbImage, imageops};
 use anyhow::Result;
 
-use super::{Actor, N_LEADING, Trace};
-use crate::evaluation::charts::{Label, write_labelled};
+use super::trace::{Actor, N_LEADING, Trace};
+use crate::evaluation::picture_text::{Label, write_labelled};
 use crate::image::grid;
 
 /// Size of one cell of a sheet, and of what stands around it.
@@ -271,7 +271,7 @@ pub fn colour_of(number: u32) -> [u8; 3] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::tests::example;
+    use super::super::fixture::example;
     use super::*;
 
     const AT: At = At { index: 1, pixel: (1, 0) };

@@ -1,19 +1,20 @@
-//! Machines beside the network at the network's own states, step by step: its x0hat, and its attention where a
-//! machine predicts attention from the images alone.
+//! Machines against the network at the network's own states, step by step: x0hat, and attention where a machine
+//! predicts attention from the training images alone.
 
 use std::sync::atomic::AtomicBool;
 
-use super::{MachineSet, go_on, source, with_classes};
+use super::machine_set::MachineSet;
+use super::network::{recording_maps, with_classes};
 use crate::analysis::agreement::agreement;
 use crate::diffusion::attention::row_entropy;
 use crate::diffusion::{AttentionMaps, DenoiseError, Denoiser, NoiseLevel};
+use crate::evaluation::stop::check_stop;
 use crate::image::ImageBatch;
-use crate::network::{AttentionDetail, NetworkDenoiser};
+use crate::network::NetworkDenoiser;
 use crate::theory::RecordedAttention;
-use crate::theory::spec::AttentionSource;
 
-/// Weights below this count as this when maps are compared by their logarithms: single precision's least share of
-/// a large map.
+/// Weights are at least this when maps are compared by their logarithms: about the least share of a large map in
+/// single precision.
 const LEAST_WEIGHT: f32 = 1e-9;
 
 /// One machine against the network along the network's trajectories; cleanest step first.
@@ -30,22 +31,22 @@ pub struct StepFigures {
     /// `R^2` of x0hat against the network's, seed by seed where it is defined.
     pub r_squared: Vec<f64>,
     /// Seed by seed, for machines that predict attention of a network that has some.
-    pub attention: Vec<MapFigures>,
+    pub attention: Vec<MapAgreement>,
 }
 
 /// A predicted attention map against the network's (the mean over its heads).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MapFigures {
-    /// Mean over query pixels of the entropy of what the machine predicts, nats.
+pub struct MapAgreement {
+    /// Mean over query pixels of the entropy of the predicted attention, nats.
     pub predicted_nats: f64,
-    /// The same of the network, its heads averaged after the entropy.
+    /// The same of the network's attention: the mean over its heads of their entropies.
     pub measured_nats: f64,
     /// Pearson's r of the logarithms of all weights; `None` if either map is uniform.
     pub r_of_logs: Option<f64>,
 }
 
-/// The network at one step of its trajectory.
-struct Look {
+/// The network at one step of its trajectories.
+struct NetworkStep {
     index: usize,
     level: NoiseLevel,
     states: ImageBatch,
@@ -72,67 +73,63 @@ impl MachineSet {
         let empty = |name: &str| StepAgreement { machine: name.to_owned(), steps: steps.clone() };
         let mut found: Vec<StepAgreement> = self.names().map(empty).collect();
         let has_attention = network.network().config().attention.is_some();
-        let detail = if has_attention { AttentionDetail::Maps } else { AttentionDetail::Nothing };
         // Maps of every step are held, whichever machines there are.
         let chunk = self.chunk_with_maps(network, seeds, has_attention);
         for start in (0..seeds.len()).step_by(chunk) {
             let seeds = seeds.slice(start, chunk.min(seeds.len() - start));
             let first = first_seed + start as u64;
-            let told = with_classes(network, first, seeds.len()).recording(detail);
-            let mut looks = Vec::with_capacity(self.ddim.n_steps);
-            self.ddim.sample(&told, &seeds, &mut |step| {
-                looks.push(Look {
+            let conditioned = recording_maps(with_classes(network, first, seeds.len()));
+            let mut network_steps = Vec::with_capacity(self.ddim.n_steps);
+            self.ddim.sample(&conditioned, &seeds, &mut |step| {
+                network_steps.push(NetworkStep {
                     index: step.index,
                     level: step.level,
                     states: step.state.clone(),
                     x0: step.denoised.x0.clone(),
                     maps: step.denoised.attention.clone(),
                 });
-                go_on(stop)
+                check_stop(stop)
             })?;
             for (index, found) in found.iter_mut().enumerate() {
-                self.compare_looks(index, network, &looks, first, found, stop)?;
+                self.compare_machine(index, network, &network_steps, first, found, stop)?;
             }
         }
         Ok(found)
     }
 
-    fn compare_looks(
+    /// Adds one machine's figures at the network's states to `found`.
+    fn compare_machine(
         &self,
         index: usize,
         network: &NetworkDenoiser,
-        looks: &[Look],
+        network_steps: &[NetworkStep],
         first_seed: u64,
         found: &mut StepAgreement,
         stop: &AtomicBool,
     ) -> Result<(), DenoiseError> {
-        let entry = &self.machines[index];
-        let predicts = matches!(
-            source(&entry.machine),
-            Some(AttentionSource::CoOrigin | AttentionSource::Similarity { .. })
-        );
-        let n = looks.first().map_or(0, |look| look.states.len());
+        let entry = &self.entries[index];
+        let n = network_steps.first().map_or(0, |step| step.states.len());
         // With classes, machines know one image class each.
         let each = if self.dictionaries.len() > 1 { 1 } else { n };
         for at in (0..n).step_by(each.max(1)) {
             let seed = first_seed + at as u64;
             let mut recorded = RecordedAttention::new();
-            for look in looks {
-                if let Some(maps) = &look.maps {
-                    recorded.push(look.level, maps.slice(at, each));
+            for step in network_steps {
+                if let Some(maps) = &step.maps {
+                    recorded.push(step.level, maps.slice(at, each));
                 }
             }
-            let told = with_classes(network, seed, each);
-            let machine = self.machine(entry, seed, told, Some(recorded))?;
-            let machine = machine.with_posterior(predicts);
-            for look in looks {
-                go_on(stop)?;
-                let made = machine.denoise(&look.states.slice(at, each), look.level)?;
-                let figures = &mut found.steps[look.index - 1];
-                let pairs = made.x0.iter().zip(look.x0.iter().skip(at));
+            let conditioned = with_classes(network, seed, each);
+            let machine = self.machine(entry, seed, conditioned, Some(recorded))?;
+            let machine = machine.with_posterior(entry.predicts_attention());
+            for step in network_steps {
+                check_stop(stop)?;
+                let made = machine.denoise(&step.states.slice(at, each), step.level)?;
+                let figures = &mut found.steps[step.index - 1];
+                let pairs = made.x0.iter().zip(step.x0.iter().skip(at));
                 let cod = pairs.map(|(machine, network)| agreement(machine, network).cod);
                 figures.r_squared.extend(cod.flatten());
-                if let (Some(predicted), Some(measured)) = (&made.attention, &look.maps) {
+                if let (Some(predicted), Some(measured)) = (&made.attention, &step.maps) {
                     let one = |i: usize| compare_maps(predicted, i, measured, at + i);
                     figures.attention.extend((0..predicted.len()).map(one));
                 }
@@ -148,7 +145,7 @@ fn compare_maps(
     i: usize,
     measured: &AttentionMaps,
     j: usize,
-) -> MapFigures {
+) -> MapAgreement {
     let n_pixels = predicted.n_pixels();
     let entropy =
         |map: &[f32]| map.chunks_exact(n_pixels).map(row_entropy).sum::<f64>() / n_pixels as f64;
@@ -164,7 +161,7 @@ fn compare_maps(
         map.iter().map(|&weight| f64::from(weight.max(LEAST_WEIGHT)).ln()).collect()
     };
     let map = predicted.map(i, 0);
-    MapFigures {
+    MapAgreement {
         predicted_nats: entropy(map),
         measured_nats,
         r_of_logs: agreement(&logs(map), &logs(&mean)).r,
@@ -172,7 +169,7 @@ fn compare_maps(
 }
 
 impl StepAgreement {
-    /// Takes in the same machine's figures of more seeds.
+    /// Adds the same machine's figures of more seeds.
     pub fn append(&mut self, other: &Self) {
         for (all, more) in self.steps.iter_mut().zip(&other.steps) {
             all.r_squared.extend(&more.r_squared);
@@ -188,14 +185,14 @@ impl StepAgreement {
         (steps, all)
     }
 
-    /// Whether it predicts attention that can be compared with the network's.
+    /// Whether the machine predicts attention and the network has some to compare with.
     pub fn predicts_attention(&self) -> bool {
         self.steps.iter().any(|step| !step.attention.is_empty())
     }
 
     /// Pearson's r over steps of predicted and measured entropy (means over seeds).
     pub fn r_of_entropies(&self) -> Option<f64> {
-        let all = |pick: fn(&MapFigures) -> f64| -> Vec<f64> {
+        let all = |pick: fn(&MapAgreement) -> f64| -> Vec<f64> {
             self.steps.iter().map(|step| step.mean_map(pick)).collect()
         };
         agreement(&all(|map| map.predicted_nats), &all(|map| map.measured_nats)).r
@@ -204,11 +201,11 @@ impl StepAgreement {
 
 impl StepFigures {
     /// Mean over seeds of a figure of the maps; NaN without any.
-    pub fn mean_map(&self, pick: fn(&MapFigures) -> f64) -> f64 {
+    pub fn mean_map(&self, pick: fn(&MapAgreement) -> f64) -> f64 {
         mean(self.attention.iter().map(pick))
     }
 
-    /// Mean over seeds of [`MapFigures::r_of_logs`].
+    /// Mean over seeds of [`MapAgreement::r_of_logs`].
     pub fn mean_r_of_logs(&self) -> Option<f64> {
         let all: Vec<f64> = self.attention.iter().filter_map(|map| map.r_of_logs).collect();
         (!all.is_empty()).then(|| mean(all.into_iter()))

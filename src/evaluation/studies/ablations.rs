@@ -1,9 +1,9 @@
 //! What attention must be able to do for samples to be consistent: choose, sum, or only look elsewhere at all.
 
 use super::consistency::rates;
-use super::figures::RunFigures;
 use super::finding::{Finding, Reading, Verdict, interval_words};
 use super::page::rate_panel;
+use super::run_results::RunResults;
 
 /// Variants of attention with what each says about a mechanism, against a network without.
 const STATEMENTS: [(&str, &str, bool); 4] = [
@@ -17,13 +17,13 @@ const STATEMENTS: [(&str, &str, bool); 4] = [
     ("top1", "to look at one place is enough", true),
 ];
 
-pub(super) fn read(runs: &[RunFigures]) -> Reading {
+pub(super) fn read(runs: &[RunResults]) -> Reading {
     let mut findings = Vec::new();
     for (variant, statement, gains) in STATEMENTS {
         let mut finding = Finding::new(statement);
         let with = runs.iter().filter(|run| run.arm.experiment.network.attention == variant);
         for run in with {
-            let is_twin = |other: &&RunFigures| {
+            let is_twin = |other: &&RunResults| {
                 !other.has_attention() && run.differs_only_in(other, "network.attention")
             };
             let Some(none) = runs.iter().find(is_twin) else { continue };
@@ -48,7 +48,7 @@ pub(super) fn read(runs: &[RunFigures]) -> Reading {
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::tests::run;
+    use super::super::fixture::run;
     use super::*;
 
     #[test]

@@ -1,21 +1,21 @@
 //! When networks copy their training images: how many there are, how much of one a pixel sees, and whether theory
 //! says so.
 
-use super::figures::{RunFigures, cell, number};
 use super::finding::{Finding, Reading, Table, Verdict, interval_words};
 use super::page::rate_panel;
+use super::run_results::{RunResults, cell, number};
 
 /// Copies everything, whatever there is.
 const COPIER: &str = "ideal";
 
-pub(super) fn read(runs: &[RunFigures]) -> Reading {
+pub(super) fn read(runs: &[RunResults]) -> Reading {
     let mut field = Finding::new("a network that sees more of the image copies more");
     let mut fewer = Finding::new("with more training images a network copies less");
     let mut whole = Finding::new("a machine that sees whole images copies most of its samples");
     let mut theory =
         Finding::new("the local machine copies as often as the network (intervals meet)");
     for (index, run) in runs.iter().enumerate() {
-        let n = |run: &RunFigures| run.arm.experiment.dataset.n;
+        let n = |run: &RunResults| run.arm.experiment.dataset.n;
         let larger = runs[index + 1..]
             .iter()
             .filter(|other| run.differs_only_in(other, "dataset.n") && n(other) > n(run));
@@ -31,7 +31,7 @@ pub(super) fn read(runs: &[RunFigures]) -> Reading {
             );
             fewer.add(Verdict::above(few, many), words);
         }
-        let reach = |run: &RunFigures| -> usize {
+        let reach = |run: &RunResults| -> usize {
             run.arm.experiment.network.kernels.iter().map(|kernel| kernel - 1).sum()
         };
         for other in &runs[..index] {
@@ -103,7 +103,7 @@ pub(super) fn read(runs: &[RunFigures]) -> Reading {
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::tests::run;
+    use super::super::fixture::run;
     use super::*;
     use crate::evaluation::mosaics::MosaicFigures;
 

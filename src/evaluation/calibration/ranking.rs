@@ -1,0 +1,42 @@
+//! Which schedule is kept: the ranking of candidates by their final samples.
+
+use super::record::Candidate;
+
+/// A schedule that has been sampled.
+pub struct SampledSchedule {
+    pub candidate: Candidate,
+    /// Pearson's r of its final samples with the network's, per seed; 0 where it is undefined.
+    pub r: Vec<f64>,
+}
+
+/// Ranks candidates: the one that is kept, then the others by mean r, largest first.
+///
+/// The candidate that is kept is the best one, or the same fit with a larger boost if its r is lower by no more than a
+/// standard error of the difference over seeds. Fits hedge where the network decides, so among schedules that r cannot
+/// tell apart the one with the most sharing is kept.
+pub fn ranked(mut schedules: Vec<SampledSchedule>) -> Vec<Candidate> {
+    let r_mean = |schedule: &SampledSchedule| schedule.candidate.r_mean;
+    let error = |schedule: &SampledSchedule| schedule.candidate.error;
+    schedules.sort_by(|a, b| r_mean(b).total_cmp(&r_mean(a)).then(error(a).total_cmp(&error(b))));
+    let boost = |at: &usize| schedules[*at].candidate.boost;
+    let is_as_good = |at: &usize| {
+        let (best, other) = (&schedules[0], &schedules[*at]);
+        let gaps: Vec<f64> = best.r.iter().zip(&other.r).map(|(best, r)| best - r).collect();
+        let gap = mean(&gaps);
+        let variance = mean(&gaps.iter().map(|g| (g - gap).powi(2)).collect::<Vec<_>>());
+        let error = (variance / (gaps.len().saturating_sub(1).max(1)) as f64).sqrt();
+        best.candidate.origin == other.candidate.origin
+            && best.candidate.boost <= other.candidate.boost
+            && gap <= error
+    };
+    // Of equal boosts (constant settings all have the same) the best one, which comes last.
+    let all = (0..schedules.len()).rev();
+    let kept = all.filter(is_as_good).max_by(|a, b| boost(a).total_cmp(&boost(b)));
+    schedules[..=kept.unwrap_or(0)].rotate_right(1);
+    schedules.into_iter().map(|schedule| schedule.candidate).collect()
+}
+
+/// Mean of values; NaN without any.
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
