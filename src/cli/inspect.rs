@@ -1,4 +1,4 @@
-//! `inspect`: one seed's way through network and machines, and what any pixel looked at.
+//! `inspect`: one seed's trajectory through network and machines, with attention and provenance of any pixel.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -126,7 +126,7 @@ fn place_of(trace: &Trace, args: &InspectArgs) -> Result<At> {
     Ok(At { index: step - 1, pixel })
 }
 
-/// What is known of a pixel at a step, actor by actor.
+/// All figures of a pixel at a step, actor by actor.
 fn describe(trace: &Trace, at: At) -> Value {
     let n = trace.shape.n_pixels();
     let p = at.pixel.0 * trace.shape.width + at.pixel.1;

@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::Place;
 use super::control::find;
-use super::runs::state_word;
 use crate::console;
+use crate::tui::words::run_state;
 
 #[derive(Clone, Debug, Args)]
 pub struct ReportArgs {
@@ -26,7 +26,7 @@ pub fn show(place: &Place, args: &ReportArgs) -> Result<()> {
         bail!(
             "run '{}' has no report yet: it is {}; a report is written when a run is finished",
             run.id,
-            state_word(&run)
+            run_state(&run)
         );
     }
     let text = std::fs::read(&path).with_context(|| format!("reading '{}'", path.display()))?;

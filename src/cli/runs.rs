@@ -15,8 +15,8 @@ use crate::runs::about::About;
 use crate::runs::event::{AttentionAtLevel, AttentionMetrics, Event, EventBody};
 use crate::runs::events::EventTail;
 use crate::runs::holder::Steering;
-use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
+use crate::tui::words::run_state;
 
 #[derive(Clone, Debug, Args)]
 pub struct LsArgs {
@@ -38,19 +38,6 @@ pub struct LogsArgs {
     /// What the worker process printed, in place of its events.
     #[arg(long)]
     pub worker: bool,
-}
-
-/// A state in one word; `lost` where the worker exited without reporting a status, `silent` where it says nothing,
-/// `newer` where a newer mosaic wrote what this one cannot read.
-pub fn state_word(run: &RunSummary) -> String {
-    match (run.health, &run.status) {
-        (Health::Lost, _) => "lost".to_owned(),
-        (Health::Silent, _) => "silent".to_owned(),
-        (Health::Newer, _) => "newer".to_owned(),
-        (Health::Undecided, _) => "checking".to_owned(),
-        (_, Some(status)) => format!("{:?}", status.state).to_lowercase(),
-        (_, None) => "launching".to_owned(),
-    }
 }
 
 /// Why a run stands as it does, if anything is said of it.
@@ -88,7 +75,7 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
                 json!({
                     "run": run.id,
                     "experiment": run.experiment,
-                    "state": state_word(run),
+                    "state": run_state(run),
                     "step": status.map(|status| status.step),
                     "steps": status.map(|status| status.steps),
                     "loss": status.and_then(|status| status.loss),
@@ -124,7 +111,7 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
         let note =
             note.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("  ");
         let line =
-            format!("{:width$}  {:9}  {step:>15}  {loss:>9}  {note}", shown(run), state_word(run));
+            format!("{:width$}  {:9}  {step:>15}  {loss:>9}  {note}", shown(run), run_state(run));
         writeln!(out, "{}", console::line(line.trim_end()))?;
     }
     Ok(())

@@ -1,4 +1,9 @@
-//! What is computed about networks and score machines: samples, calibration, comparison, reports, inspection, studies.
+//! Evaluation of networks and score machines: samples, calibration, comparison, reports, inspection, studies.
+//!
+//! Reading order: [`samples`] (network and machines from the same seeds), [`calibration`], [`compare`], [`report`];
+//! [`inspect`] records one seed in detail, [`studies`] compares whole runs. Pictures: [`charts`] draws plots,
+//! [`picture_text`] writes on pictures, [`inspect::picture`] draws traces. Attention: [`attention_probe`] measures it
+//! during training, [`attention_by_level`] averages it, [`samples::by_step`] compares predicted with measured maps.
 //!
 //! Deliberately absent: training, processes and terminals.
 

@@ -1,4 +1,4 @@
-//! Traces on disk: `traces/seed-S.safetensors` of a run, one file a seed, replaced whole.
+//! Traces on disk: `traces/seed-S.safetensors` of a run, one file per seed, replaced as a whole.
 
 use std::collections::HashMap;
 use std::io;

@@ -180,7 +180,7 @@ fn leading(
     Ok(Some((numbers, weights)))
 }
 
-/// The steps of a trajectory, which is sampled from noise to image and kept the other way round.
+/// The steps of a trajectory, which is sampled from noise to image and kept in reverse order.
 #[derive(Default)]
 struct Steps {
     states: Vec<Vec<f32>>,

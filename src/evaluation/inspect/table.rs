@@ -1,4 +1,4 @@
-//! What is known of one pixel at one step, as the rows of a table.
+//! A trace at one pixel and step, as the rows of a table.
 
 use super::picture::At;
 use super::trace::{Actor, Trace};

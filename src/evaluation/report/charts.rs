@@ -1,7 +1,8 @@
 //! The charts of a report.
 
-use super::contents::{MachineReport, PredictedAttention, Report};
+use super::contents::{MachineReport, Report};
 use crate::evaluation::charts::{Marks, Panel, Series};
+use crate::evaluation::samples::MapAgreement;
 
 /// Colour of the network's line.
 const BLACK: usize = 7;
@@ -50,25 +51,19 @@ fn scatter(report: &Report<'_>, baseline: &MachineReport<'_>) -> Panel {
 
 /// Attention entropy over t, measured and predicted; `None` without predictions.
 fn entropy(report: &Report<'_>) -> Option<Panel> {
-    let line = |name: &str, colour, steps: &[PredictedAttention], measured: bool| {
-        let nats = |step: &PredictedAttention| match measured {
-            true => step.measured_nats,
-            false => step.predicted_nats,
-        };
-        let points = steps.iter().map(|step| (step.t, nats(step))).collect();
+    let line = |name: &str, colour, machine: &MachineReport<'_>, nats: fn(&MapAgreement) -> f64| {
+        let points = machine.attention().map(|(t, map)| (t, nats(&map))).collect();
         Series { name: name.to_owned(), colour, points, marks: Marks::Line }
     };
-    let first = report.predictors().next()?;
-    let machines = report.machines.iter().enumerate();
-    let mut series: Vec<Series> = machines
-        .filter(|(_, machine)| !machine.predicted_attention.is_empty())
-        .map(|(colour, machine)| line(machine.name, colour, &machine.predicted_attention, false))
-        .collect();
-    series.push(line("network", BLACK, &first.predicted_attention, true));
+    let (_, first) = report.predictors().next()?;
+    let predicted = report.predictors();
+    let predicted = predicted
+        .map(|(colour, machine)| line(machine.name, colour, machine, |map| map.predicted_nats));
+    let measured = line("network", BLACK, first, |map| map.measured_nats);
     Some(Panel {
         title: "attention entropy at the network's states, nats".to_owned(),
         x: "t (1: pure noise)".to_owned(),
-        series,
+        series: predicted.chain([measured]).collect(),
         ..Panel::default()
     })
 }

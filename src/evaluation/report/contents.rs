@@ -1,10 +1,11 @@
 //! The figures of a report, computed once for all of its formats.
 
+use crate::analysis::agreement::agreement;
 use crate::analysis::summary::{Quartiles, quartiles};
 use crate::config::{Experiment, NamedMachine};
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::compare::Comparison;
-use crate::evaluation::samples::{StepAgreement, StepFigures};
+use crate::evaluation::samples::{MapAgreement, StepAgreement, StepMean};
 use crate::runs::event::{AgreementFigure, AttentionMetrics, LossByLevel, Rates};
 
 /// Rows of the contact sheet `samples.png`.
@@ -56,39 +57,20 @@ pub struct MachineReport<'a> {
     pub n_seeds_r: usize,
     /// Share of seeds with a larger r than the baseline's.
     pub won: Option<f64>,
-    /// R^2 of x0hat along the network's trajectories, cleanest step first.
+    /// x0hat and predicted attention along the network's trajectories, cleanest step first.
     pub by_step: Vec<StepMean>,
-    /// Mean of [`Self::by_step`].
+    /// Mean over steps of R^2 of x0hat.
     pub r_squared_along_network: Option<f64>,
     /// Pearson's r over steps of predicted and measured attention entropy.
     pub r_of_predicted_entropy: Option<f64>,
-    /// Predicted and measured attention, cleanest step first; empty for machines that predict none.
-    pub predicted_attention: Vec<PredictedAttention>,
-}
-
-/// R^2 of x0hat at one sampling step.
-pub struct StepMean {
-    pub t: f64,
-    /// Mean over seeds.
-    pub r_squared: f64,
-    pub n_seeds: usize,
-}
-
-/// Attention at one sampling step, means over seeds.
-pub struct PredictedAttention {
-    pub t: f64,
-    pub predicted_nats: f64,
-    pub measured_nats: f64,
-    /// Pearson's r of the logarithms of all weights.
-    pub r_of_logs: Option<f64>,
 }
 
 impl<'a> Report<'a> {
     pub fn new(context: &'a ReportContext<'a>, comparison: &'a Comparison) -> Self {
         let baseline = baseline(&comparison.figures);
-        let machine = |(index, agreement): (usize, &'a AgreementFigure)| {
+        let machine = |(index, figure): (usize, &'a AgreementFigure)| {
             let steps = comparison.by_step.get(index);
-            machine_report(agreement, steps, baseline.map(|at| &comparison.figures[at]))
+            machine_report(figure, steps, baseline.map(|at| &comparison.figures[at]))
         };
         let network = comparison.rates.iter().map(|rates| ("network", rates));
         let machines = comparison.machine_rates.iter();
@@ -108,48 +90,45 @@ impl<'a> Report<'a> {
         self.baseline.map(|at| self.machines[at].name)
     }
 
-    /// Machines that predict attention.
-    pub fn predictors(&self) -> impl Iterator<Item = &MachineReport<'a>> {
-        self.machines.iter().filter(|machine| !machine.predicted_attention.is_empty())
+    /// Machines that predict attention, each with its place among the machines.
+    pub fn predictors(&self) -> impl Iterator<Item = (usize, &MachineReport<'a>)> {
+        let machines = self.machines.iter().enumerate();
+        machines.filter(|(_, machine)| machine.attention().next().is_some())
+    }
+}
+
+impl MachineReport<'_> {
+    /// Times and agreements of predicted attention, cleanest step first.
+    pub fn attention(&self) -> impl Iterator<Item = (f64, MapAgreement)> {
+        self.by_step.iter().filter_map(|step| Some((step.t, step.attention?)))
     }
 }
 
 fn machine_report<'a>(
-    agreement: &'a AgreementFigure,
+    figure: &'a AgreementFigure,
     steps: Option<&StepAgreement>,
     baseline: Option<&AgreementFigure>,
 ) -> MachineReport<'a> {
-    let r: Vec<f64> = agreement.r.iter().flatten().copied().collect();
+    let r: Vec<f64> = figure.r.iter().flatten().copied().collect();
     let squares: Vec<f64> = r.iter().map(|r| r * r).collect();
-    let cod: Vec<f64> = agreement.r_squared_cod.iter().flatten().copied().collect();
-    let predicting = steps.filter(|steps| steps.predicts_attention());
-    let (by_step, along_network) = steps.map(StepAgreement::mean).unzip();
-    let step_mean = |((t, r_squared), step): ((f64, f64), &StepFigures)| StepMean {
-        t,
-        r_squared,
-        n_seeds: step.r_squared.len(),
-    };
-    let by_step = by_step.into_iter().flatten().zip(steps.iter().flat_map(|found| &found.steps));
-    let predicted = |step: &StepFigures| PredictedAttention {
-        t: step.t,
-        predicted_nats: step.mean_map(|map| map.predicted_nats),
-        measured_nats: step.mean_map(|map| map.measured_nats),
-        r_of_logs: step.mean_r_of_logs(),
-    };
+    let cod: Vec<f64> = figure.r_squared_cod.iter().flatten().copied().collect();
+    let by_step = steps.map_or_else(Vec::new, StepAgreement::means);
+    let mean = by_step.iter().map(|step| step.r_squared).sum::<f64>() / by_step.len() as f64;
+    let maps = by_step.iter().filter_map(|step| step.attention);
+    let (predicted, measured): (Vec<f64>, Vec<f64>) =
+        maps.map(|map| (map.predicted_nats, map.measured_nats)).unzip();
     MachineReport {
-        name: &agreement.machine,
-        agreement,
+        name: &figure.machine,
+        agreement: figure,
         r: quartiles(&r),
         r2: quartiles(&squares),
         cod: quartiles(&cod),
         n_seeds: cod.len(),
         n_seeds_r: r.len(),
-        won: baseline.and_then(|baseline| share_won(agreement, baseline)),
-        by_step: by_step.map(step_mean).collect(),
-        r_squared_along_network: along_network,
-        r_of_predicted_entropy: steps.and_then(StepAgreement::r_of_entropies),
-        predicted_attention: predicting
-            .map_or_else(Vec::new, |found| found.steps.iter().map(predicted).collect()),
+        won: baseline.and_then(|baseline| share_won(figure, baseline)),
+        r_squared_along_network: steps.map(|_| mean),
+        r_of_predicted_entropy: agreement(&predicted, &measured).r,
+        by_step,
     }
 }
 

@@ -34,10 +34,10 @@ pub fn by_step(report: &Report<'_>) -> String {
 /// seeds.
 pub fn predicted_attention(report: &Report<'_>) -> String {
     let mut text = "machine,t,predicted_nats,measured_nats,r_of_log_maps\n".to_owned();
-    for machine in report.predictors() {
-        for step in &machine.predicted_attention {
-            let (t, predicted, measured) = (step.t, step.predicted_nats, step.measured_nats);
-            let r = number(step.r_of_logs);
+    for (_, machine) in report.predictors() {
+        for (t, map) in machine.attention() {
+            let (predicted, measured) = (map.predicted_nats, map.measured_nats);
+            let r = number(map.r_of_logs);
             text += &format!("{},{t:.6},{predicted:.6},{measured:.6},{r}\n", machine.name);
         }
     }

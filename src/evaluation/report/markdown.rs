@@ -6,6 +6,7 @@ use crate::analysis::summary::Quartiles;
 use crate::config::NamedMachine;
 use crate::config::noise_seeds::FIRST_HELD_OUT_SEED;
 use crate::evaluation::mosaics::{MosaicFigures, SAME_COLOUR};
+use crate::evaluation::samples::MapAgreement;
 use crate::runs::event::{AttentionMetrics, LossByLevel, Rate};
 use crate::theory::spec::AttentionSource;
 
@@ -190,7 +191,7 @@ fn attention_table(metrics: &AttentionMetrics) -> String {
 
 /// Attention that machines predict against the network's.
 fn predicted_attention(report: &Report<'_>) -> String {
-    let predictions: Vec<&MachineReport<'_>> = report.predictors().collect();
+    let predictions: Vec<_> = report.predictors().map(|(_, machine)| machine).collect();
     let Some(first) = predictions.first() else { return String::new() };
     let names: Vec<&str> = predictions.iter().map(|machine| machine.name).collect();
     let heads: Vec<String> =
@@ -205,13 +206,13 @@ fn predicted_attention(report: &Report<'_>) -> String {
         heads.join(" | "),
         " | --- | ---".repeat(names.len())
     );
-    for (at, step) in first.predicted_attention.iter().enumerate() {
-        let cell = |machine: &&MachineReport<'_>| {
-            let step = &machine.predicted_attention[at];
-            format!("{:.3} | {}", step.predicted_nats, number(step.r_of_logs))
+    for (at, (t, map)) in first.attention().enumerate() {
+        let attention = |machine: &&MachineReport<'_>| machine.attention().nth(at);
+        let cell = |(_, map): (f64, MapAgreement)| {
+            format!("{:.3} | {}", map.predicted_nats, number(map.r_of_logs))
         };
-        let cells: Vec<String> = predictions.iter().map(cell).collect();
-        text += &format!("| {:.3} | {:.3} | {} |\n", step.t, step.measured_nats, cells.join(" | "));
+        let cells: Vec<String> = predictions.iter().filter_map(attention).map(cell).collect();
+        text += &format!("| {t:.3} | {:.3} | {} |\n", map.measured_nats, cells.join(" | "));
     }
     text + "\n"
 }

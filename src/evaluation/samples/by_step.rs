@@ -34,6 +34,18 @@ pub struct StepFigures {
     pub attention: Vec<MapAgreement>,
 }
 
+/// One step, means over seeds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepMean {
+    pub t: f64,
+    /// `R^2` of x0hat.
+    pub r_squared: f64,
+    /// Number of seeds for which `R^2` is defined.
+    pub n_seeds: usize,
+    /// For machines that predict attention of a network that has some.
+    pub attention: Option<MapAgreement>,
+}
+
 /// A predicted attention map against the network's (the mean over its heads).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MapAgreement {
@@ -177,41 +189,29 @@ impl StepAgreement {
         }
     }
 
-    /// Mean over seeds of each step's `R^2`, and their mean over steps.
-    pub fn mean(&self) -> (Vec<(f64, f64)>, f64) {
-        let step = |step: &StepFigures| (step.t, mean(step.r_squared.iter().copied()));
-        let steps: Vec<(f64, f64)> = self.steps.iter().map(step).collect();
-        let all = mean(steps.iter().map(|(_, mean)| *mean));
-        (steps, all)
-    }
-
-    /// Whether the machine predicts attention and the network has some to compare with.
-    pub fn predicts_attention(&self) -> bool {
-        self.steps.iter().any(|step| !step.attention.is_empty())
-    }
-
-    /// Pearson's r over steps of predicted and measured entropy (means over seeds).
-    pub fn r_of_entropies(&self) -> Option<f64> {
-        let all = |pick: fn(&MapAgreement) -> f64| -> Vec<f64> {
-            self.steps.iter().map(|step| step.mean_map(pick)).collect()
+    /// Means over seeds, cleanest step first.
+    pub fn means(&self) -> Vec<StepMean> {
+        let of = |step: &StepFigures| StepMean {
+            t: step.t,
+            r_squared: mean(step.r_squared.iter().copied()),
+            n_seeds: step.r_squared.len(),
+            attention: mean_map(&step.attention),
         };
-        agreement(&all(|map| map.predicted_nats), &all(|map| map.measured_nats)).r
+        self.steps.iter().map(of).collect()
     }
 }
 
-impl StepFigures {
-    /// Mean over seeds of a figure of the maps; NaN without any.
-    pub fn mean_map(&self, pick: fn(&MapAgreement) -> f64) -> f64 {
-        mean(self.attention.iter().map(pick))
-    }
-
-    /// Mean over seeds of [`MapAgreement::r_of_logs`].
-    pub fn mean_r_of_logs(&self) -> Option<f64> {
-        let all: Vec<f64> = self.attention.iter().filter_map(|map| map.r_of_logs).collect();
-        (!all.is_empty()).then(|| mean(all.into_iter()))
-    }
+/// Means over maps; `None` without any.
+fn mean_map(maps: &[MapAgreement]) -> Option<MapAgreement> {
+    let some = |values: Vec<f64>| (!values.is_empty()).then(|| mean(values.into_iter()));
+    Some(MapAgreement {
+        predicted_nats: some(maps.iter().map(|map| map.predicted_nats).collect())?,
+        measured_nats: mean(maps.iter().map(|map| map.measured_nats)),
+        r_of_logs: some(maps.iter().filter_map(|map| map.r_of_logs).collect()),
+    })
 }
 
+/// Mean of values; NaN without any.
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, n) = values.fold((0.0, 0.0), |(sum, n), value| (sum + value, n + 1.0));
     sum / n

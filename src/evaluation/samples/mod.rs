@@ -17,7 +17,7 @@ pub mod by_step;
 mod predicted_attention;
 mod calibrated;
 
-pub use by_step::{MapAgreement, StepAgreement, StepFigures};
+pub use by_step::{MapAgreement, StepAgreement, StepFigures, StepMean};
 pub use machine_set::MachineSet;
 pub use network::{recording_maps, with_classes};
 pub use sampling::SampleSet;

@@ -1,11 +1,12 @@
-//! What attention must be able to do for samples to be consistent: choose, sum, or only look elsewhere at all.
+//! Which ability of attention makes samples consistent: choosing a place, summing over places, or just reaching other
+//! pixels.
 
 use super::consistency::rates;
 use super::finding::{Finding, Reading, Verdict, interval_words};
 use super::page::rate_panel;
 use super::run_results::RunResults;
 
-/// Variants of attention with what each says about a mechanism, against a network without.
+/// Variants of attention, the statement about a mechanism that each tests, and whether it claims a gain over no attention.
 const STATEMENTS: [(&str, &str, bool); 4] = [
     ("softmax", "attention makes samples consistent", true),
     (

@@ -12,7 +12,7 @@ use crate::config::{Arm, Study};
 use crate::evaluation::charts::{self, Marks, Panel, Series};
 use crate::files::{make_folder, write_output};
 
-/// What a report is about.
+/// The study that a report is about.
 pub struct Heading<'a> {
     pub study: &'a Study,
     pub is_quick: bool,
@@ -130,7 +130,7 @@ pub(super) fn rate_panel(
             names.len() - 1
         });
         let Some(rate) = pick(run) else { continue };
-        // Neighbours apart, so that their intervals can be told from each other.
+        // Neighbours apart, so that their intervals do not cover each other.
         let x = if by_n { (n(run) as f64).log2() + 0.06 * colour as f64 } else { index as f64 };
         let of = |points, marks| Series { name: name.clone(), colour, points, marks };
         series.push(of(vec![(x, rate.low), (x, rate.high)], Marks::Line));

@@ -14,10 +14,10 @@ use crate::runs::status::{RunState, Status};
 
 const POLL: Duration = Duration::from_millis(250);
 
-/// How one run of a study stands.
+/// The state of one run of a study.
 #[derive(Clone, Debug)]
 pub enum Stand {
-    /// Not begun.
+    /// Not started.
     Waiting,
     Working {
         run: RunDir,
@@ -25,12 +25,12 @@ pub enum Stand {
         since: Instant,
     },
     Finished(RunDir),
-    /// Why there is no result.
+    /// There is no result, for this reason.
     Failed(String),
 }
 
-/// Asks every worker that is at work for a study to write a checkpoint and stop, and waits until all have. Workers that
-/// cannot be reached from here are not waited for.
+/// Asks every worker of a study to write a checkpoint and stop, and waits until all have stopped. Workers that cannot be
+/// reached from here are not waited for.
 pub fn stop_all(stands: &[Stand]) -> Vec<LaunchError> {
     let working = stands.iter().filter_map(|stand| match stand {
         Stand::Working { run, .. } => Some(run),
@@ -53,8 +53,8 @@ pub fn stop_all(stands: &[Stand]) -> Vec<LaunchError> {
     errors
 }
 
-/// Runs `arms`, at most `jobs` at a time, and returns how each stands at the end: finished or failed, unless a signal
-/// came first, which leaves workers at work. `tell` hears of how all stand, four times a second.
+/// Runs `arms`, at most `jobs` at a time, and returns the final state of each: finished or failed, unless a signal came
+/// first, which leaves workers running. `tell` is called with the states of all, four times a second.
 pub fn run_all(
     runs: &RunsDir,
     arms: &[Arm],
@@ -91,7 +91,7 @@ pub fn run_all(
     }
 }
 
-/// The best run there is with the settings of an arm.
+/// An existing run with the settings of an arm: a finished one if there is one, else the newest.
 fn found(runs: &RunsDir, arm: &Arm) -> Stand {
     let mut found = Stand::Waiting;
     for summary in runs.list() {
@@ -120,7 +120,7 @@ fn begin(runs: &RunsDir, arm: &Arm, options: &LaunchOptions) -> Stand {
     }
 }
 
-/// How a run stands now; one that was interrupted goes on.
+/// The state of a run now; one that was interrupted is resumed once.
 fn look(stand: &Stand, resumed: &mut bool, options: &LaunchOptions) -> Stand {
     let Stand::Working { run, since, .. } = stand else { return stand.clone() };
     let (health, status) = (run.health(), run.status());
