@@ -75,7 +75,7 @@ pub fn write(panels: &[Panel], n_columns: usize, path: &Path) -> Result<()> {
     let n_rows = panels.len().div_ceil(n_columns).max(1);
     let width = PANEL.0 * n_columns as u32;
     let names = legend(panels, width);
-    let head = LEGEND * (names.last().map_or(0, |named| named.place.0) + 1);
+    let head = LEGEND * (names.last().map_or(0, |entry| entry.place.0) + 1);
     let height = PANEL.1 * n_rows as u32 + head;
     let mut pixels = vec![255; width as usize * height as usize * 3];
     {
@@ -93,7 +93,7 @@ pub fn write(panels: &[Panel], n_columns: usize, path: &Path) -> Result<()> {
 }
 
 /// A curve or kind of dots in the legend.
-struct Named<'a> {
+struct LegendEntry<'a> {
     name: &'a str,
     colour: usize,
     /// Tells the curve from others without colour; `None` where it is the only one.
@@ -103,31 +103,31 @@ struct Named<'a> {
 }
 
 /// The legend's entries, each name of the panels once, in rows of `width` pixels.
-fn legend<'a>(panels: &'a [Panel], width: u32) -> Vec<Named<'a>> {
-    let mut all: Vec<Named<'a>> = Vec::new();
+fn legend<'a>(panels: &'a [Panel], width: u32) -> Vec<LegendEntry<'a>> {
+    let mut all: Vec<LegendEntry<'a>> = Vec::new();
     for series in panels.iter().flat_map(|panel| &panel.series) {
         if !all.iter().any(|known| known.name == series.name) {
             let (colour, letter) = (series.colour, None);
-            all.push(Named { name: &series.name, colour, letter, place: (0, 0) });
+            all.push(LegendEntry { name: &series.name, colour, letter, place: (0, 0) });
         }
     }
     let has_letters = all.len() > 1;
     let (mut row, mut x) = (0, LEGEND_LEFT);
-    for (letter, named) in ('A'..='Z').cycle().zip(&mut all) {
-        named.letter = has_letters.then_some(letter);
+    for (letter, entry) in ('A'..='Z').cycle().zip(&mut all) {
+        entry.letter = has_letters.then_some(letter);
         // About the width of a letter of this size; too much rather than too little.
-        let length = LEGEND_GAP + 9 * named.name.chars().count() as i32;
+        let length = LEGEND_GAP + 9 * entry.name.chars().count() as i32;
         if x > LEGEND_LEFT && x + length > width as i32 {
             (row, x) = (row + 1, LEGEND_LEFT);
         }
-        named.place = (row, x);
+        entry.place = (row, x);
         x += length;
     }
     all
 }
 
-fn draw_legend(all: &[Named<'_>], area: &Area<'_>) -> Result<()> {
-    for Named { name, colour, letter, place: (row, x) } in all {
+fn draw_legend(all: &[LegendEntry<'_>], area: &Area<'_>) -> Result<()> {
+    for LegendEntry { name, colour, letter, place: (row, x) } in all {
         let colour = COLOURS[colour % COLOURS.len()];
         let y = (*row * LEGEND) as i32;
         area.draw(&Circle::new((*x, y + 20), 5, colour.filled()))?;
@@ -146,7 +146,7 @@ type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
 
 fn draw(
     panel: &Panel,
-    names: &[Named<'_>],
+    legend: &[LegendEntry<'_>],
     area: &Area<'_>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let points = || panel.series.iter().flat_map(|series| series.points.iter().filter(is_finite));
@@ -180,7 +180,7 @@ fn draw(
         chart.draw_series(LineSeries::new(line, RGBColor(150, 150, 150)))?;
     }
     for series in &panel.series {
-        draw_series(&mut chart, series, names)?;
+        draw_series(&mut chart, series, legend)?;
     }
     Ok(())
 }
@@ -191,7 +191,7 @@ type Chart<'a, 'b> =
 fn draw_series(
     chart: &mut Chart<'_, '_>,
     series: &Series,
-    names: &[Named<'_>],
+    legend: &[LegendEntry<'_>],
 ) -> Result<(), Box<dyn std::error::Error>> {
     let colour = COLOURS[series.colour % COLOURS.len()];
     if series.marks == Marks::Dots {
@@ -206,12 +206,12 @@ fn draw_series(
         let line = LineSeries::new(piece.iter().copied(), colour.stroke_width(2));
         chart.draw_series(line.point_size(dot))?;
     }
-    let place = names.iter().position(|named| named.name == series.name);
-    let letter = place.and_then(|place| Some((place, names[place].letter?)));
+    let place = legend.iter().position(|entry| entry.name == series.name);
+    let letter = place.and_then(|place| Some((place, legend[place].letter?)));
     let Some((place, letter)) = letter else { return Ok(()) };
     // Each letter on another part of its curve, so that letters do not cover each other.
     let points: Vec<&(f64, f64)> = series.points.iter().filter(is_finite).collect();
-    let at = points.get(points.len() * (2 * place + 1) / (2 * names.len()));
+    let at = points.get(points.len() * (2 * place + 1) / (2 * legend.len()));
     let Some(&&at) = at else { return Ok(()) };
     let style = (FIXED_FONT, 17).into_font().color(&BLACK);
     let letter = EmptyElement::at(at) + Text::new(letter.to_string(), (-4, -15), style);
@@ -269,9 +269,9 @@ mod tests {
         let all = names.iter().enumerate().map(|(i, name)| series(name, i)).collect();
         let panel = Panel { series: all, ..Panel::default() };
         let found = legend(std::slice::from_ref(&panel), PANEL.0);
-        let letters: String = found.iter().filter_map(|named| named.letter).collect();
+        let letters: String = found.iter().filter_map(|entry| entry.letter).collect();
         assert_eq!(letters, "ABCDEFGHIJ");
-        assert!(found.iter().all(|named| named.place.1 + 120 < PANEL.0 as i32));
+        assert!(found.iter().all(|entry| entry.place.1 + 120 < PANEL.0 as i32));
         let n_rows = found.last().unwrap().place.0 + 1;
         assert_eq!(n_rows, 5);
         let folder = tempfile::tempdir().unwrap();

@@ -179,7 +179,7 @@ fn trajectories(trained: &Trained, noise: &[ImageBatch]) -> Vec<Trajectory> {
 #[test]
 fn calibrated_schedules_are_the_best_of_an_exhaustive_search() {
     let lab = Lab::new();
-    let run = train(&lab);
+    let run = train(&lab, "els");
     let names = "els,attention-similarity,attention-trajectory,attention-pooled";
     let found = calibrate(&lab, &run.id(), names);
     assert_eq!((&found["first_seed"], &found["n_seeds"]), (&500.into(), &N_SEEDS.into()));

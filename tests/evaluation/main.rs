@@ -19,7 +19,8 @@ use mosaic_lab::runs::run_dir::RunDir;
 use serde_json::Value;
 
 /// A trained network of 12 x 12 pixels with two attention heads, about a second's work.
-fn train(lab: &Lab) -> RunDir {
+fn train(lab: &Lab, machines: &str) -> RunDir {
+    let machines = format!("theory.machines={machines}");
     let settings = [
         "dataset.n=8",
         "dataset.size=12",
@@ -28,7 +29,7 @@ fn train(lab: &Lab) -> RunDir {
         "preview.every=0",
         "compare.seeds=1",
         "calibrate.seeds=0",
-        "theory.machines=els",
+        &machines,
     ];
     let output = lab.run("glyphs-attention", &settings, &["--json"]);
     assert!(output.status.success(), "{}", stderr(&output));

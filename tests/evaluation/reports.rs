@@ -18,7 +18,7 @@ use mosaic_lab::theory::spec::{
 use mosaic_lab::theory::{
     AttentionProvider, Machine, Precision, RecordedAttention, TrainingImages,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::common::Lab;
 use crate::plain::{self, Trajectory, mean, pearson, quantile, r_squared};
@@ -120,7 +120,7 @@ fn check_interval(found: &Value, name: &str, expected: [f64; 3]) {
 #[test]
 fn every_number_of_a_report_follows_from_samples_drawn_anew() {
     let lab = Lab::new();
-    let run = train(&lab);
+    let run = train(&lab, "els");
     let out = lab.place.path().join("out");
     let (id, out_words) = (run.id(), out.display().to_string());
     let set = format!("theory.machines={MACHINES}");
@@ -499,49 +499,50 @@ fn check_page(page: &str, report: &Value, machines: &[NamedMachine]) {
 
 #[test]
 fn a_calibrated_comparison_uses_the_schedules_of_the_calibration() {
+    // Sides, lambdas, gammas and taus, cleanest step first; none reads the same backwards.
+    let of_els =
+        [[7.0, 0.0, 0.0, 0.0], [3.0, 0.0, 0.0, 0.0], [5.0, 0.0, 0.0, 0.0], [5.0, 0.0, 0.0, 0.0]];
+    let of_attention =
+        [[3.0, 0.5, 0.1, 0.3], [5.0, 2.0, 0.4, 1.0], [7.0, 1.0, 0.2, 0.5], [5.0, 4.0, 0.0, 2.0]];
+    let machine = |name: &str, steps: [[f64; 4]; T]| {
+        let settings = steps.map(|[k, lambda, gamma, tau]| {
+            json!({ "k": k as usize, "lambda": lambda, "gamma": gamma, "tau": tau })
+        });
+        let fit = json!({ "t": 0.0, "cosine": 0.0, "r_squared": 0.0, "r_squared_sd": 0.0 });
+        let candidate = json!({
+            "origin": "own", "boost": 1.0, "error": 0.0, "r": 0.0, "r_mean": 0.0, "settings": settings,
+        });
+        json!({ "machine": name, "candidates": [candidate], "steps": vec![fit; T] })
+    };
+    let calibration = json!({
+        "format": 1, "step": 30, "noise_seed": 0, "first_seed": 500, "n_seeds": 2, "n_steps": T,
+        "machines": [machine("els", of_els), machine("attention-similarity", of_attention)],
+    });
     let lab = Lab::new();
-    let run = train(&lab);
+    let run = train(&lab, "els,attention-similarity");
+    std::fs::write(run.calibration_path(), calibration.to_string()).unwrap();
     let out = lab.place.path().join("out");
     let (id, out_words) = (run.id(), out.display().to_string());
-    let machines = "theory.machines=els,attention-similarity";
-    let mut arguments =
-        vec!["compare", &id, "--seeds", "3", "--out", &out_words, "--set", machines];
-    for setting in [
-        "calibrate.seeds=2",
-        "calibrate.k=3,5",
-        "calibrate.lambda=0.5,2",
-        "calibrate.gamma=0.1",
-        "calibrate.tau=1",
-    ] {
-        arguments.extend(["--set", setting]);
-    }
-    printed(&lab, &arguments);
+    printed(&lab, &["compare", &id, "--seeds", "3", "--out", &out_words]);
     let folder = out.join(&id);
     let read = |name: &str| -> Value {
         serde_json::from_str(&std::fs::read_to_string(folder.join(name)).unwrap()).unwrap()
     };
-    let calibration = read("calibration.json");
-    assert_eq!(read("report.json")["calibration_seeds"], serde_json::json!([500, 2]));
-    assert!(!run.calibration_path().exists(), "settings were changed: not the run's own");
+    assert_eq!(read("calibration.json"), calibration, "taken as it is");
+    assert_eq!(read("report.json")["calibration_seeds"], json!([500, 2]));
 
-    let schedule = |at: usize| calibration["machines"][at]["candidates"][0]["settings"].clone();
-    let numbers = |at: usize, key: &str| -> Vec<f64> {
-        schedule(at).as_array().unwrap().iter().map(|step| step[key].as_f64().unwrap()).collect()
-    };
-    let sides = |at| PatchSize::PerStep(numbers(at, "k").iter().map(|k| *k as usize).collect());
-    let sharing = numbers(1, "lambda").into_iter().zip(numbers(1, "gamma")).zip(numbers(1, "tau"));
-    let sharing = sharing.map(|((lambda, gamma), tau)| AttentionSettings {
+    let sides =
+        |steps: [[f64; 4]; T]| PatchSize::PerStep(steps.map(|step| step[0] as usize).into());
+    let sharing = of_attention.map(|[_, lambda, gamma, tau]| AttentionSettings {
         lambda,
         gamma,
         source: AttentionSource::Similarity { tau },
     });
-    let attention = MachineKind::Attention {
-        pool: Pool::Wrap,
-        settings: Scheduled::PerStep(sharing.collect()),
-    };
+    let attention =
+        MachineKind::Attention { pool: Pool::Wrap, settings: Scheduled::PerStep(sharing.into()) };
     let specs = [
-        MachineSpec { kind: MachineKind::EquivariantLocal, k: sides(0) },
-        MachineSpec { kind: attention, k: sides(1) },
+        MachineSpec { kind: MachineKind::EquivariantLocal, k: sides(of_els) },
+        MachineSpec { kind: attention, k: sides(of_attention) },
     ];
     let trained = open(&run, "els");
     let images = Arc::new(TrainingImages::from_dataset(&trained.dataset).unwrap());
@@ -549,8 +550,8 @@ fn a_calibrated_comparison_uses_the_schedules_of_the_calibration() {
     for (at, spec) in specs.into_iter().enumerate() {
         let machine = Machine::new(spec, images.clone(), Precision::F32, None).unwrap();
         for i in 0..3 {
-            let noise =
-                noise_seeds(trained.experiment.noise_seed, 1000 + i, 1, trained.dataset.shape());
+            let noise_seed = trained.experiment.noise_seed;
+            let noise = noise_seeds(noise_seed, 1000 + i, 1, trained.dataset.shape());
             let (a, b) =
                 (plain::sample(&machine, &noise, T), plain::sample(&trained.network, &noise, T));
             let found = number(&lines[at * 3 + i as usize][2]);

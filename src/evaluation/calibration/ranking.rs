@@ -40,3 +40,42 @@ pub fn ranked(mut schedules: Vec<SampledSchedule>) -> Vec<Candidate> {
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::Origin;
+    use super::*;
+
+    fn schedule(origin: Origin, boost: f64, r: [f64; 4]) -> SampledSchedule {
+        let (r_mean, settings) = (mean(&r), Vec::new());
+        let candidate = Candidate { origin, boost, error: 0.0, r: None, r_mean, settings };
+        SampledSchedule { candidate, r: r.to_vec() }
+    }
+
+    /// The candidates' origins and boosts after ranking, beside a best one of r = .9, .8, .7, .6.
+    fn check(others: &[(Origin, f64, [f64; 4])], expected: &[(Origin, f64)]) {
+        let best = schedule(Origin::Network, 1.0, [0.9, 0.8, 0.7, 0.6]);
+        let others = others.iter().map(|(origin, boost, gaps)| {
+            let r = [0.9 - gaps[0], 0.8 - gaps[1], 0.7 - gaps[2], 0.6 - gaps[3]];
+            schedule(*origin, *boost, r)
+        });
+        let found = ranked(others.chain([best]).collect());
+        let found: Vec<_> = found.iter().map(|found| (found.origin, found.boost)).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn more_sharing_is_kept_if_its_r_is_within_a_standard_error() {
+        use Origin::{Constant, Network, Own};
+        // Gaps of mean 0.03 with a standard error of 0.039, and of 0.046 with one of 0.039.
+        let (within, beyond) = ([0.12, -0.03, 0.07, -0.04], [0.136, -0.014, 0.086, -0.024]);
+        check(&[(Network, 2.0, within)], &[(Network, 2.0), (Network, 1.0)]);
+        check(&[(Network, 2.0, beyond)], &[(Network, 1.0), (Network, 2.0)]);
+        check(&[(Own, 2.0, within)], &[(Network, 1.0), (Own, 2.0)]);
+        check(&[(Network, 0.5, within)], &[(Network, 1.0), (Network, 0.5)]);
+        check(
+            &[(Network, 4.0, beyond), (Constant, 1.0, [0.01; 4]), (Network, 2.0, within)],
+            &[(Network, 2.0), (Network, 1.0), (Constant, 1.0), (Network, 4.0)],
+        );
+    }
+}

@@ -107,12 +107,12 @@ impl Search<'_> {
     fn maps(
         &self,
         subject: &Subject<'_>,
-        seen: &Denoised,
+        network: &Denoised,
         states: &ImageBatch,
         index: usize,
     ) -> Result<Option<AttentionMaps>, DenoiseError> {
         match subject.source {
-            Some(AttentionSource::Trajectory) => Ok(seen.attention.clone()),
+            Some(AttentionSource::Trajectory) => Ok(network.attention.clone()),
             Some(AttentionSource::Measured) => {
                 let level = self.target.ddim.level(index);
                 Ok(self.target.denoiser.denoise(states, level)?.attention)
@@ -219,12 +219,13 @@ impl Search<'_> {
         settings: &[StepSettings],
     ) -> Result<Vec<StepFit>, DenoiseError> {
         let step = |index: usize| {
-            let (seen, states) = (self.estimate_at(trajectory, index)?, &trajectory.states[index]);
-            let maps = self.maps(subject, &seen, states, index)?;
+            let (network, states) =
+                (self.estimate_at(trajectory, index)?, &trajectory.states[index]);
+            let maps = self.maps(subject, &network, states, index)?;
             let level = self.target.ddim.level(index);
             let grid = CalibrationGrid::one(settings[index - 1]);
             let machines = &subject.machines;
-            let found = errors(machines, states, level, maps.as_ref(), &seen.x0, &grid)?;
+            let found = errors(machines, states, level, maps.as_ref(), &network.x0, &grid)?;
             Ok(step_fit(&found, 0, level.t))
         };
         (1..=self.n_steps()).map(step).collect()
@@ -237,9 +238,10 @@ impl Search<'_> {
         trajectory: &Trajectory,
     ) -> Result<Vec<StepSettings>, DenoiseError> {
         let step = |index: usize| {
-            let (seen, states) = (self.estimate_at(trajectory, index)?, &trajectory.states[index]);
-            let maps = self.maps(subject, &seen, states, index)?;
-            self.fit(subject, index, states, maps.as_ref(), &seen)
+            let (network, states) =
+                (self.estimate_at(trajectory, index)?, &trajectory.states[index]);
+            let maps = self.maps(subject, &network, states, index)?;
+            self.fit(subject, index, states, maps.as_ref(), &network)
         };
         (1..=self.n_steps()).map(step).collect()
     }
@@ -254,9 +256,9 @@ impl Search<'_> {
         let mut steps = Vec::with_capacity(self.n_steps());
         let mut states = self.target.seeds.clone();
         for index in (1..=self.n_steps()).rev() {
-            let seen = self.estimate_at(trajectory, index)?;
-            let maps = self.maps(subject, &seen, &states, index)?;
-            let fit = self.fit(subject, index, &states, maps.as_ref(), &seen)?;
+            let network = self.estimate_at(trajectory, index)?;
+            let maps = self.maps(subject, &network, &states, index)?;
+            let fit = self.fit(subject, index, &states, maps.as_ref(), &network)?;
             let level = self.target.ddim.level(index);
             let made = estimate(&subject.machines, &states, level, maps.as_ref(), fit)?;
             states = self.target.ddim.advance(index, &states, &made);
@@ -273,10 +275,10 @@ impl Search<'_> {
         index: usize,
         states: &ImageBatch,
         maps: Option<&AttentionMaps>,
-        seen: &Denoised,
+        network: &Denoised,
     ) -> Result<StepSettings, DenoiseError> {
         let level = self.target.ddim.level(index);
-        let found = errors(&subject.machines, states, level, maps, &seen.x0, self.grid)?;
+        let found = errors(&subject.machines, states, level, maps, &network.x0, self.grid)?;
         Ok(found.settings[best(&found, subject.source.is_some())])
     }
 
@@ -290,13 +292,13 @@ impl Search<'_> {
         let mut states = self.target.seeds.clone();
         for index in (1..=self.n_steps()).rev() {
             let needs_maps = subject.source == Some(AttentionSource::Trajectory);
-            let seen = if needs_maps {
+            let network = if needs_maps {
                 self.estimate_at(trajectory, index)?
             } else {
                 check_stop(self.stop)?;
                 Denoised::plain(ImageBatch::zeros(states.shape(), 0))
             };
-            let maps = self.maps(subject, &seen, &states, index)?;
+            let maps = self.maps(subject, &network, &states, index)?;
             let level = self.target.ddim.level(index);
             let made =
                 estimate(&subject.machines, &states, level, maps.as_ref(), settings[index - 1])?;
