@@ -1,5 +1,5 @@
 //! Makes previews: samples chosen noise seeds with the network and every machine, and writes them as a
-//! [`Preview`](crate::runs::preview::Preview) with labels and figures.
+//! [`Preview`] with labels and figures.
 //!
 //! A worker makes previews while it trains; `mosaic preview` makes them for a run without a worker.
 

@@ -25,9 +25,7 @@ pub fn ranked(mut schedules: Vec<SampledSchedule>) -> Vec<Candidate> {
         let gap = mean(&gaps);
         let variance = mean(&gaps.iter().map(|g| (g - gap).powi(2)).collect::<Vec<_>>());
         let error = (variance / (gaps.len().saturating_sub(1).max(1)) as f64).sqrt();
-        best.candidate.origin == other.candidate.origin
-            && best.candidate.boost <= other.candidate.boost
-            && gap <= error
+        best.candidate.origin == other.candidate.origin && gap <= error
     };
     // Of equal boosts (constant settings all have the same) the best one, which comes last.
     let all = (0..schedules.len()).rev();

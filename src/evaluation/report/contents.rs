@@ -34,7 +34,7 @@ pub struct Report<'a> {
     pub comparison: &'a Comparison,
     /// In the order of the comparison.
     pub machines: Vec<MachineReport<'a>>,
-    /// Index of the machine that the others are measured against; see [`baseline`].
+    /// Index of the machine that the others are measured against: the first of els, bbels, els-interior, ls, or the first machine.
     pub baseline: Option<usize>,
     /// Judged rates by name, the network first; empty without a judge.
     pub rates: Vec<(&'a str, &'a Rates)>,
