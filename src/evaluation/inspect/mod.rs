@@ -2,7 +2,7 @@
 //!
 //! [`record`] samples one seed and keeps, at every step, the state, the clean estimate, attention maps, and of each
 //! machine's posterior the entropy, the likeliest patch and the training images with the largest weights, pixel by
-//! pixel: a [`trace`]. [`file`] stores it in a run's `traces/`, so that a dashboard without a network can scrub through
+//! pixel: a [`trace`]. [`mod@file`] stores it in a run's `traces/`, so that a dashboard without a network can scrub through
 //! it; [`picture`] draws it, [`table`] lists its figures.
 
 pub mod trace;
