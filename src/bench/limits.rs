@@ -1,4 +1,4 @@
-//! What this machine can do at most, to compare with: multiply-adds of one core, and bytes that it can read.
+//! Peak rates of one core of this host, as a reference: multiply-adds, and bytes read from memory.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::simd::Lane;
 
-/// Each limit is the best of repetitions over this long: anything that disturbs only lowers it.
+/// Each limit is the best of repetitions over this time: disturbances only lower it.
 const PATIENCE: Duration = Duration::from_millis(60);
 /// Far beyond any cache.
 const READ_BYTES: usize = 256 << 20;
@@ -20,7 +20,7 @@ pub struct Limits {
     pub f32_per_s: f64,
     /// The same in `f64`.
     pub f64_per_s: f64,
-    /// From memory, one after the other.
+    /// Sequential reads from memory.
     pub bytes_per_s: f64,
 }
 
@@ -41,7 +41,7 @@ impl Limits {
     }
 }
 
-/// The highest number of units a second that `work`, which says how many it did, was seen to do.
+/// The highest rate, in units per second, over repetitions of `work`, which returns its number of units.
 fn best_rate(mut work: impl FnMut() -> f64) -> f64 {
     let started = Instant::now();
     let mut best = 0.0_f64;

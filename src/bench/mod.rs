@@ -1,7 +1,6 @@
-//! Honest timings on this machine, for `mosaic bench`.
+//! Timings on this host, for `mosaic bench`.
 //!
-//! Times are medians over repeats. CPU time counts all threads, so it hardly depends on who else is at
-//! work; wall time does. Peak memory is the process's high-water mark, reset first where the system can.
+//! Times are medians over repeats. CPU time counts all threads and hardly depends on other processes; wall time does. Peak memory is the process's high-water mark, reset first where the system can.
 
 pub mod gpu;
 pub mod limits;
@@ -14,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::analysis::summary::quartiles;
 
-/// Wall and CPU seconds of each repeat.
+/// Wall and CPU time of each repeat, in seconds.
 #[derive(Clone, Debug, Default)]
 pub struct Times {
     wall: Vec<f64>,
@@ -22,7 +21,7 @@ pub struct Times {
 }
 
 impl Times {
-    /// Times one repeat.
+    /// Runs and times one repeat.
     pub fn take<T>(&mut self, repeat: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
         let (wall, cpu) = (Instant::now(), cpu_seconds());
         let made = repeat()?;
@@ -31,11 +30,12 @@ impl Times {
         Ok(made)
     }
 
-    /// NaN before the first repeat, as is the other.
+    /// Median wall time in seconds; NaN before the first repeat.
     pub fn median_wall_s(&self) -> f64 {
         median(&self.wall)
     }
 
+    /// Median CPU time of all threads in seconds; NaN before the first repeat.
     pub fn median_cpu_s(&self) -> f64 {
         median(&self.cpu)
     }
@@ -51,12 +51,12 @@ fn cpu_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
-/// Asks Linux to count the high-water mark afresh; elsewhere it stays that of the whole process.
+/// Resets the peak memory of the process (Linux only; elsewhere the peak stays that of the whole process).
 fn reset_peak_memory() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
-/// `None` where the system does not say.
+/// Peak memory of the process in MB; `None` where the system does not report it.
 fn peak_memory_mb() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

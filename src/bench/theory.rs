@@ -1,4 +1,4 @@
-//! How fast the theory is.
+//! Times score machines.
 //!
 //! One step is one posterior of every pixel of the queries against the whole dictionary.
 
@@ -30,21 +30,21 @@ pub struct TheoryTiming {
     pub queries: usize,
     pub wall_s: f64,
     pub cpu_s: f64,
-    /// `None` where the system does not say.
+    /// `None` where the system does not report it.
     pub peak_rss_mb: Option<f64>,
     /// Pairs of a query pixel and a dictionary entry, per second of wall time.
     pub pairs_per_s: f64,
     /// The same per second of CPU time.
     pub pairs_per_cpu_s: f64,
-    /// What every pair costs at least (`operations`), as a share of a core's arithmetic; `None` for machines whose
+    /// The least arithmetic that the pairs need (`operations`), as a share of a core's peak; `None` for machines whose
     /// pairs have no such cost.
     pub arithmetic_share: Option<f64>,
-    /// Bytes of the dictionary that go through a second of CPU time, as a share of what a core can read. Neither share
-    /// is known where GPUs compute.
+    /// Bytes of the dictionary read per second of CPU time, as a share of a core's peak. Neither share is known where
+    /// GPUs compute.
     pub memory_share: Option<f64>,
 }
 
-/// What to time.
+/// One case to time.
 #[derive(Clone, Debug)]
 pub struct TheoryCase {
     pub spec: MachineSpec,
@@ -55,7 +55,10 @@ pub struct TheoryCase {
     pub posterior: bool,
 }
 
-/// Times one machine over one dictionary. Queries are the first training images in noise.
+/// Times one machine over one dictionary. Queries are the first training images with noise.
+///
+/// # Errors
+/// If the machine cannot be built or fails.
 pub fn time_theory(
     images: &Arc<TrainingImages>,
     case: &TheoryCase,
@@ -100,9 +103,9 @@ pub fn time_theory(
     })
 }
 
-/// Operations that no pair can do without, and whether in doubles: squared differences of C channels, window
-/// sums along lines and down rows (three additions each), one comparison. What near pairs cost on top, an
-/// exponential and `C + 2` multiply-adds, depends on the noise and is not counted.
+/// The operations that every pair needs, and whether they are in double precision: squared differences of C channels, window
+/// sums along lines and down rows (three additions each), one comparison. The additional cost of near
+/// pairs, an exponential and `C + 2` multiply-adds, depends on the noise and is not counted.
 fn operations(spec: &MachineSpec, channels: usize) -> Option<(f64, bool)> {
     let squares = 3.0 * channels as f64;
     match spec.kind {

@@ -1,6 +1,6 @@
-//! How fast training is, and where its time goes.
+//! Times training steps, and the operations within them.
 //!
-//! The networks are those of the yardstick that other implementations are compared by: KG's ResNet (64
+//! The networks are those that other implementations are compared by: KG's ResNet (64
 //! channels, six 3x3 layers) and UNet (32, 64, 128 channels) on 32x32 grey images in batches of 64, one
 //! step being data, forward, backward, AdamW and average; and the attention operation alone, forward and
 //! backward, over 32x32 pixels of 64 channels in one head, in batches of 16.
@@ -30,7 +30,7 @@ const ATTENTION_CHANNELS: usize = 64;
 /// Training images; their content does not matter.
 const N_IMAGES: usize = 128;
 
-/// What to time.
+/// A network to time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Net {
     ResNet,
@@ -58,7 +58,7 @@ pub struct TrainTiming {
     /// Per step, all threads.
     pub cpu_ms: f64,
     pub wall_ms: f64,
-    /// `None` where the system does not say.
+    /// `None` where the system does not report it.
     pub peak_rss_mb: Option<f64>,
     pub samples_per_s: f64,
     pub threads: usize,
@@ -66,7 +66,10 @@ pub struct TrainTiming {
     pub operations: Vec<(&'static str, f64)>,
 }
 
-/// Times `repeats` steps, after two that do not count, with as many threads as the current pool has.
+/// Times `repeats` steps, after two warm-up steps, in the current thread pool.
+///
+/// # Errors
+/// If a step fails.
 pub fn time_training(net: Net, repeats: usize) -> Result<TrainTiming> {
     let batch = if net == Net::Attention { ATTENTION_BATCH } else { BATCH };
     let mut step = step_of(net)?;

@@ -1,4 +1,4 @@
-//! `mosaic bench`: how fast this machine computes.
+//! `mosaic bench`: how fast theory and training compute on this host.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -14,7 +14,7 @@ use crate::bench::limits::Limits;
 use crate::bench::theory::{TheoryCase, TheoryTiming, fixed, time_theory};
 use crate::bench::train::{Net, TrainTiming, time_training};
 use crate::console;
-use crate::dataset::{DatasetError, DatasetSource, open};
+use crate::dataset::{Dataset, DatasetError, DatasetSource, open};
 use crate::errorln;
 use crate::evaluation::devices::{open_gpus, with_gpus};
 use crate::hardware::device::DeviceRequest;
@@ -168,6 +168,39 @@ fn megabytes(peak: Option<f64>) -> String {
 }
 
 fn theory(args: &TheoryArgs) -> Result<()> {
+    let kinds = check_arguments(args)?;
+    let (path, all) = open_images(args)?;
+    let cases = cases(args, &kinds);
+    let (gpus, device) = open_gpus(&args.device, |problem| errorln!("{problem}"))?;
+    let dictionary = |n: usize| -> Result<Arc<TrainingImages>> {
+        let images = TrainingImages::from_dataset(&all.first(n))?;
+        Ok(Arc::new(with_gpus(images, gpus.clone())))
+    };
+    // Machines that cannot be built are refused before the first minute is spent.
+    let one = dictionary(1)?;
+    for (_, case) in &cases {
+        Machine::new(case.spec.clone(), one.clone(), Precision::F32, None)?;
+    }
+    let limits = Limits::measure();
+    let mut stdout = console::stdout();
+    if !args.json {
+        let (path, repeats) = (path.display(), args.repeats);
+        let (n, shape) = (all.len(), all.shape());
+        writeln!(stdout, "{n} images of {shape} from '{path}'; {device}; medians of {repeats}")?;
+        print_theory_head(&mut stdout, &limits)?;
+    }
+    let mut images: Option<Arc<TrainingImages>> = None;
+    for (n, case) in &cases {
+        let of_size = images.take().filter(|images| images.len() == *n);
+        let of_size = of_size.map_or_else(|| dictionary(*n), Ok)?;
+        print_theory(&mut stdout, &time_theory(&of_size, case, &limits)?, args.json)?;
+        images = Some(of_size);
+    }
+    Ok(())
+}
+
+/// Refuses times and patch sides that cannot be timed; returns the machines.
+fn check_arguments(args: &TheoryArgs) -> Result<Vec<MachineKind>> {
     if let Some(t) = args.t.iter().find(|t| !(**t > 0.0 && **t <= 1.0)) {
         bail!("'--t {t}' cannot be benched; choose times above 0 and up to 1");
     }
@@ -178,9 +211,13 @@ fn theory(args: &TheoryArgs) -> Result<()> {
         [] => DEFAULT_MACHINES.to_vec(),
         names => names.iter().map(String::as_str).collect(),
     };
-    let kinds = names.into_iter().map(MachineKind::parse).collect::<Result<Vec<_>, _>>()?;
-    let images = args.data.clone().unwrap_or_else(|| DIGITS.into());
-    let source = DatasetSource::Idx { images: images.clone(), labels: None, size: Some(args.size) };
+    Ok(names.into_iter().map(MachineKind::parse).collect::<Result<_, _>>()?)
+}
+
+/// The file of training images and its images, enough for every `--n`.
+fn open_images(args: &TheoryArgs) -> Result<(PathBuf, Dataset)> {
+    let path = args.data.clone().unwrap_or_else(|| DIGITS.into());
+    let source = DatasetSource::Idx { images: path.clone(), labels: None, size: Some(args.size) };
     let all = open("bench", &source, None, 0).map_err(|error| match error {
         DatasetError::Read { path, source } => anyhow!(
             "cannot read '{}' ({source}); name a file with --data (without it, the lab's digits are looked \
@@ -190,76 +227,45 @@ fn theory(args: &TheoryArgs) -> Result<()> {
         other => other.into(),
     })?;
     if let Some(n) = args.n.iter().find(|n| **n == 0 || **n > all.len()) {
-        bail!("'--n {n}' cannot be benched; '{}' holds {} images", images.display(), all.len());
+        bail!("'--n {n}' cannot be benched; '{}' holds {} images", path.display(), all.len());
     }
+    Ok((path, all))
+}
+
+/// Every combination of sizes, machines, times and patch sides, with the number of training images.
+fn cases(args: &TheoryArgs, kinds: &[MachineKind]) -> Vec<(usize, TheoryCase)> {
     let mut cases = Vec::new();
     for &n in &args.n {
-        for kind in &kinds {
+        for kind in kinds {
             for &t in &args.t {
                 let sides = if kind.uses_patches() { &args.k[..] } else { &args.k[..1] };
-                for &k in sides {
-                    let case = TheoryCase {
-                        spec: fixed(kind.clone(), k),
-                        t,
-                        n_queries: args.queries,
-                        repeats: args.repeats,
-                        posterior: args.posterior,
-                    };
-                    cases.push((n, case));
-                }
+                let case = |&k: &usize| TheoryCase {
+                    spec: fixed(kind.clone(), k),
+                    t,
+                    n_queries: args.queries,
+                    repeats: args.repeats,
+                    posterior: args.posterior,
+                };
+                cases.extend(sides.iter().map(|k| (n, case(k))));
             }
         }
     }
-    let (gpus, device) = open_gpus(&args.device, |problem| errorln!("{problem}"))?;
-    let dictionary = |n: usize| -> Result<Arc<TrainingImages>> {
-        let images = TrainingImages::from_dataset(&all.first(n))?;
-        Ok(Arc::new(with_gpus(images, gpus.clone())))
-    };
-    // What cannot be built is said before the first minute is spent.
-    let one = dictionary(1)?;
-    for (_, case) in &cases {
-        Machine::new(case.spec.clone(), one.clone(), Precision::F32, None)?;
-    }
-    let limits = Limits::measure();
-    let mut stdout = console::stdout();
-    if !args.json {
-        writeln!(
-            stdout,
-            "{} images of {} from '{}'; {device}; medians of {}",
-            all.len(),
-            all.shape(),
-            images.display(),
-            args.repeats,
-        )?;
-        writeln!(
-            stdout,
-            "one core: {:.0}e9 operations/s in f32, {:.0}e9 in f64; reads {:.1}e9 bytes/s. Shares of these:\n",
-            limits.f32_per_s * 1e-9,
-            limits.f64_per_s * 1e-9,
-            limits.bytes_per_s * 1e-9,
-        )?;
-        writeln!(
-            stdout,
-            "{:22} {:>3} {:>7} {:>5} {:>9} {:>9} {:>8} {:>12} {:>6} {:>6}",
-            "machine",
-            "k",
-            "n",
-            "t",
-            "wall s",
-            "cpu s",
-            "peak MB",
-            "pairs/cpu-s",
-            "arith.",
-            "memory"
-        )?;
-    }
-    let mut images: Option<Arc<TrainingImages>> = None;
-    for (n, case) in &cases {
-        let of_size = images.take().filter(|images| images.len() == *n);
-        let of_size = of_size.map_or_else(|| dictionary(*n), Ok)?;
-        print(&mut stdout, &time_theory(&of_size, case, &limits)?, args.json)?;
-        images = Some(of_size);
-    }
+    cases
+}
+
+fn print_theory_head(out: &mut impl Write, limits: &Limits) -> Result<()> {
+    writeln!(
+        out,
+        "one core: {:.0}e9 operations/s in f32, {:.0}e9 in f64; reads {:.1}e9 bytes/s. Shares of these:\n",
+        limits.f32_per_s * 1e-9,
+        limits.f64_per_s * 1e-9,
+        limits.bytes_per_s * 1e-9,
+    )?;
+    writeln!(
+        out,
+        "{:22} {:>3} {:>7} {:>5} {:>9} {:>9} {:>8} {:>12} {:>6} {:>6}",
+        "machine", "k", "n", "t", "wall s", "cpu s", "peak MB", "pairs/cpu-s", "arith.", "memory"
+    )?;
     Ok(())
 }
 
@@ -275,7 +281,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-fn print(out: &mut impl Write, row: &TheoryTiming, json: bool) -> Result<()> {
+fn print_theory(out: &mut impl Write, row: &TheoryTiming, json: bool) -> Result<()> {
     if json {
         writeln!(out, "{}", serde_json::to_string(row)?)?;
         return Ok(());

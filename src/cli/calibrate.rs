@@ -12,8 +12,8 @@ use super::place::Place;
 use crate::console;
 use crate::errorln;
 use crate::evaluation::calibration::{Calibrated, Origin, StepSettings};
-use crate::evaluation::charts;
-use crate::evaluation::trained::{Trained, calibrate_machines};
+use crate::evaluation::network_calibration::NetworkCalibration;
+use crate::evaluation::trained::Trained;
 
 #[derive(Clone, Debug, Args)]
 pub struct CalibrateArgs {
@@ -37,15 +37,14 @@ pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGINT, stop.clone())
         .context("listening for Ctrl-C")?;
-    let found = calibrate_machines(
-        &trained.experiment,
-        &trained.machine_set,
-        &trained.network,
-        trained.step,
-        &stop,
-        &mut |what| errorln!("calibrating {what}"),
-    )
-    .context("calibrating")?;
+    let calibration = NetworkCalibration {
+        experiment: &trained.experiment,
+        machine_set: &trained.machine_set,
+        network: &trained.network,
+        step: trained.step,
+    };
+    let mut progress = |what: &str| errorln!("calibrating {what}");
+    let found = calibration.calibrate(&stop, &mut progress).context("calibrating")?;
     let Some(found) = found else {
         let machines: Vec<&str> =
             trained.machine_set.machines().map(|machine| machine.name.as_str()).collect();
@@ -57,8 +56,7 @@ pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
     let path = run.dir.calibration_path();
     found.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
     let picture = path.with_extension("png");
-    charts::write(&found.charts(), 2, &picture)
-        .with_context(|| format!("drawing '{}'", picture.display()))?;
+    found.draw(&picture).with_context(|| format!("drawing '{}'", picture.display()))?;
     if args.json {
         writeln!(console::stdout(), "{}", serde_json::to_string(&found)?)?;
     } else {

@@ -13,13 +13,12 @@ use super::place::Place;
 use crate::console;
 use crate::errorln;
 use crate::evaluation::calibration::Calibration;
-use crate::evaluation::charts;
 use crate::evaluation::compare::{HeldOut, compare};
 use crate::evaluation::mosaics::Mosaics;
-use crate::evaluation::report;
-use crate::evaluation::samples::MachineSet;
+use crate::evaluation::network_calibration::NetworkCalibration;
+use crate::evaluation::report::{Report, ReportContext};
 use crate::evaluation::summary::{Row, summary};
-use crate::evaluation::trained::{Trained, calibrate_machines};
+use crate::evaluation::trained::Trained;
 use crate::files::{make_folder, write_output};
 use crate::runs::event::LossByLevel;
 
@@ -88,34 +87,31 @@ pub fn run(place: &Place, args: &CompareArgs) -> Result<()> {
 }
 
 fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) -> Result<Row> {
-    let Trained { experiment, network, machine_set, .. } = trained;
-    let plain: Vec<_> = machine_set.machines().cloned().collect();
-    let found = match args.uncalibrated {
+    let Trained { experiment, network, .. } = trained;
+    let calibration = match args.uncalibrated {
         true => None,
-        false => calibration(trained, args, machine_set, stop)?,
+        false => calibration(trained, args, stop)?,
     };
-    let machines = found.as_ref().map_or_else(|| plain.clone(), |found| found.apply(&plain));
-    let machine_set =
-        &machine_set.with_machines(machines.clone()).context("building the calibrated machines")?;
-    if let Some(found) = &found {
+    let machine_set = trained.machine_set.calibrated(calibration.as_ref())?;
+    if let Some(calibration) = &calibration {
         make_folder(folder).with_context(|| format!("making '{}'", folder.display()))?;
-        charts::write(&found.charts(), 2, &folder.join("calibration.png"))
-            .context("drawing the calibration")?;
-        found
+        calibration.draw(&folder.join("calibration.png")).context("drawing the calibration")?;
+        calibration
             .write(&folder.join("calibration.json"))
             .with_context(|| format!("writing into '{}'", folder.display()))?;
     }
-    let calibration = found;
     let (n, n_judged) = (args.seeds as usize, args.samples as usize);
     let seeds = HeldOut { noise_seed: experiment.noise_seed, n, n_judged };
+    let plain: Vec<_> = trained.machine_set.machines().cloned().collect();
     let mosaics = Mosaics::new(&trained.dataset, network.network().config(), &plain)
         .context("building the search for copies")?;
     let judge = trained.judge.as_ref();
-    let found = compare(machine_set, network, judge, &mosaics, seeds, stop, &mut |done| {
+    let comparison = compare(&machine_set, network, judge, &mosaics, seeds, stop, &mut |done| {
         errorln!("{done} of {n} held-out seeds");
     })
     .with_context(|| format!("comparing run {}", trained.run.id()))?;
-    let context = report::Context {
+    let machines: Vec<_> = machine_set.machines().cloned().collect();
+    let context = ReportContext {
         run: trained.run.id(),
         experiment,
         machines: &machines,
@@ -127,38 +123,39 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
         n_training_images: trained.dataset.len(),
         calibration: calibration.as_ref(),
     };
-    report::write(folder, &context, &found)
+    let report = Report::new(&context, &comparison);
+    report
+        .write(folder)
         .with_context(|| format!("writing the report into '{}'", folder.display()))?;
-    Ok(Row::new(&context, &found))
+    Ok(Row::new(&report))
 }
 
-/// The run's own calibration if it fits the current network and no setting was changed. Otherwise makes a new
-/// one, which becomes the run's own if no setting was changed. `None` if calibrate.seeds is 0.
+/// The run's own calibration if it matches the network and machines and no setting was changed; otherwise a new one,
+/// which becomes the run's own if no setting was changed. `None` if calibrate.seeds is 0.
 fn calibration(
     trained: &Trained,
     args: &CompareArgs,
-    machine_set: &MachineSet,
     stop: &AtomicBool,
 ) -> Result<Option<Calibration>> {
+    let calibration = NetworkCalibration {
+        experiment: &trained.experiment,
+        machine_set: &trained.machine_set,
+        network: &trained.network,
+        step: trained.step,
+    };
     let path = trained.run.calibration_path();
     let is_plain = args.settings.is_empty();
     let saved = if is_plain { Calibration::read(&path)? } else { None };
-    if let Some(found) = saved {
-        let n_steps = machine_set.ddim().n_steps;
-        let covers = |name: &str| found.machines.iter().any(|machine| machine.machine == name);
-        let missing = machine_set.subjects(0).iter().any(|subject| !covers(&subject.name));
-        if found.step == trained.step && found.n_steps == n_steps && !missing {
-            return Ok(Some(found));
+    if let Some(saved) = saved {
+        if calibration.matches(&saved) {
+            return Ok(Some(saved));
         }
         errorln!(
             "the saved calibration does not match: it was made for another step, sampler or list of machines"
         );
     }
-    let (experiment, network) = (&trained.experiment, &trained.network);
     let mut progress = |what: &str| errorln!("calibrating {what}");
-    let found =
-        calibrate_machines(experiment, machine_set, network, trained.step, stop, &mut progress)
-            .context("calibrating")?;
+    let found = calibration.calibrate(stop, &mut progress).context("calibrating")?;
     if stop.load(Ordering::SeqCst) {
         bail!("stopped");
     }

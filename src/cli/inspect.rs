@@ -15,7 +15,7 @@ use super::words_beside::words_beside;
 use crate::console;
 use crate::diffusion::attention_maps::row_entropy;
 use crate::evaluation::inspect::picture::{At, film, sheet};
-use crate::evaluation::inspect::{Trace, path_of, trace};
+use crate::evaluation::inspect::{Trace, path_of, record_trace};
 use crate::evaluation::trained::Trained;
 use crate::files::{check_output, is_same_output, is_stdout};
 use crate::runs::seen_seeds;
@@ -79,7 +79,7 @@ pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
     signal_hook::flag::register(interrupt, stop.clone()).context("listening for Ctrl-C")?;
     let seeds = args.seed..args.seed.saturating_add(1);
     seen_seeds::record(&run.dir, &seeds, "inspect").context("recording the seed as seen")?;
-    let trace = trace(&trained, args.seed, &stop)?;
+    let trace = record_trace(&trained, args.seed, &stop)?;
     let at = place_of(&trace, args)?;
     let path = path_of(&run.dir, args.seed);
     trace.write(&path)?;

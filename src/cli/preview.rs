@@ -3,14 +3,14 @@
 use std::io::Write;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use clap::Args;
 
 use super::control::{find, tell_run};
 use super::place::Place;
 use crate::console;
-use crate::evaluation::calibration::Calibration;
-use crate::evaluation::previewing::{Maker, PreviewRequest};
+use crate::evaluation::preview_maker::PreviewMaker;
+use crate::evaluation::preview_request::PreviewRequest;
 use crate::evaluation::trained::Trained;
 use crate::runs::command::Command;
 use crate::runs::liveness::Health;
@@ -34,7 +34,7 @@ pub struct PreviewArgs {
 pub fn preview(place: &Place, args: &PreviewArgs) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
     let own = PreviewRequest::of(&run.dir.experiment()?);
-    let (steps, seeds) = (own.steps.to_string(), format!("{}..{}", own.seeds.start, own.seeds.end));
+    let (steps, seeds) = (own.steps.to_string(), own.seeds.to_string());
     let is_own = args.seeds.is_none() && args.steps.is_none();
     let request = match is_own {
         true => own,
@@ -56,17 +56,13 @@ pub fn preview(place: &Place, args: &PreviewArgs) -> Result<()> {
     Ok(())
 }
 
-/// Makes a preview from the newest checkpoint, with the machines' calibrated settings if they match its
-/// sampling steps.
+/// Makes the preview of the newest checkpoint, with calibrated machines if the calibration is of its sampling steps;
+/// returns its directory.
 fn make(run: &RunDir, request: &PreviewRequest) -> Result<String> {
     let trained = Trained::open(run, &[])?;
-    let plain: Vec<_> = trained.machine_set.machines().cloned().collect();
-    let calibration = Calibration::read(&run.calibration_path())?;
-    let machines = calibration.filter(|found| found.n_steps == request.steps);
-    let machines = machines.map_or_else(|| plain.clone(), |found| found.apply(&plain));
-    let machine_set =
-        trained.machine_set.with_machines(machines).context("building the machines")?;
-    let maker = Maker {
+    let calibration = run.calibration_path();
+    let machine_set = trained.machine_set.with_saved_calibration(&calibration, request.steps)?;
+    let maker = PreviewMaker {
         previews: &run.previews_path(),
         machine_set: &machine_set,
         judge: trained.judge.as_ref(),

@@ -17,9 +17,9 @@ use crate::config::value::nearest;
 use crate::config::{Arm, Lab, Study};
 use crate::console;
 use crate::errorln;
-use crate::evaluation::studies::figures::RunFigures;
 use crate::evaluation::studies::page::{self, Heading};
-use crate::evaluation::studies::runner::{Stand, run_all, stop_all};
+use crate::evaluation::studies::run_results::RunResults;
+use crate::evaluation::studies::runner::{ArmState, run_all, stop_all};
 use crate::hardware::device::DeviceRequest;
 use crate::runs::condition::Condition;
 use crate::runs::launch::LaunchOptions;
@@ -147,15 +147,15 @@ fn one(
     let (mut figures, mut missing) = (Vec::new(), Vec::new());
     for (arm, stand) in arms.iter().zip(&stands) {
         match stand {
-            Stand::Finished(run) => match RunFigures::read(arm, run) {
+            ArmState::Finished(run) => match RunResults::read(arm, run) {
                 Ok(found) => figures.push(found),
                 Err(error) => missing.push((
                     arm.clone(),
                     format!("{error:#}; 'mosaic compare {}' writes its report anew", run.id()),
                 )),
             },
-            Stand::Failed(reason) => missing.push((arm.clone(), reason.clone())),
-            Stand::Waiting | Stand::Working { .. } => {
+            ArmState::Failed(reason) => missing.push((arm.clone(), reason.clone())),
+            ArmState::Waiting | ArmState::Working { .. } => {
                 leave(&stands, signals);
                 return Ok(false);
             }
@@ -191,7 +191,7 @@ fn one(
 }
 
 /// Reports what happens to the workers of an unfinished study, and stops them if that was requested.
-fn leave(stands: &[Stand], signals: &Signals) {
+fn leave(stands: &[ArmState], signals: &Signals) {
     if !signals.has_stop() {
         errorln!(
             "stopped following; the workers continue. Run the same command again to follow them"
@@ -225,13 +225,13 @@ impl Teller {
         Self { bars, last: None, done: vec![false; arms.len()] }
     }
 
-    fn tell(&mut self, arms: &[Arm], stands: &[Stand]) {
+    fn tell(&mut self, arms: &[Arm], stands: &[ArmState]) {
         if let Some((_, bars)) = &self.bars {
             for (bar, stand) in bars.iter().zip(stands) {
-                if let Stand::Working { status: Some(status), .. } = stand {
+                if let ArmState::Working { status: Some(status), .. } = stand {
                     bar.set_position(status.step);
                 }
-                if matches!(stand, Stand::Finished(_)) {
+                if matches!(stand, ArmState::Finished(_)) {
                     bar.set_position(bar.length().unwrap_or(0));
                 }
                 bar.set_message(console::shown(&in_words(stand)));
@@ -240,10 +240,10 @@ impl Teller {
         }
         let due = self.last.is_none_or(|last| last.elapsed() >= LINE_INTERVAL);
         for (at, (arm, stand)) in arms.iter().zip(stands).enumerate() {
-            let over = matches!(stand, Stand::Finished(_) | Stand::Failed(_));
+            let over = matches!(stand, ArmState::Finished(_) | ArmState::Failed(_));
             let news = over && !self.done[at];
             self.done[at] |= over;
-            if news || (due && matches!(stand, Stand::Working { .. })) {
+            if news || (due && matches!(stand, ArmState::Working { .. })) {
                 errorln!("{}: {}", arm.words(), in_words(stand));
             }
         }
@@ -259,11 +259,11 @@ impl Teller {
     }
 }
 
-fn in_words(stand: &Stand) -> String {
+fn in_words(stand: &ArmState) -> String {
     match stand {
-        Stand::Waiting => "waits".to_owned(),
-        Stand::Working { status: None, .. } => "starts".to_owned(),
-        Stand::Working { status: Some(status), .. } => match (status.state, &status.message) {
+        ArmState::Waiting => "waits".to_owned(),
+        ArmState::Working { status: None, .. } => "starts".to_owned(),
+        ArmState::Working { status: Some(status), .. } => match (status.state, &status.message) {
             (RunState::Training, _) => {
                 let eta = status.eta_s.map_or_else(String::new, |s| format!(", {s:.0} s left"));
                 format!("step {} of {}{eta}", status.step, status.steps)
@@ -271,7 +271,7 @@ fn in_words(stand: &Stand) -> String {
             (_, Some(message)) => message.clone(),
             (state, None) => Condition::from(state).word().to_owned(),
         },
-        Stand::Finished(run) => format!("finished: {}", run.id()),
-        Stand::Failed(reason) => format!("failed: {reason}"),
+        ArmState::Finished(run) => format!("finished: {}", run.id()),
+        ArmState::Failed(reason) => format!("failed: {reason}"),
     }
 }

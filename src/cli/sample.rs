@@ -14,7 +14,7 @@ use super::place::Place;
 use super::words_beside::words_beside;
 use crate::console;
 use crate::errorln;
-use crate::evaluation::figures;
+use crate::evaluation::metrics;
 use crate::evaluation::samples::with_classes;
 use crate::evaluation::trained::Trained;
 use crate::files::{check_output, is_stream, write_output};
@@ -95,7 +95,7 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
     let out = args.out.display().to_string();
     writeln!(words, "wrote {n} samples of step {} to '{}'", trained.step, console::line(&out))?;
     if let Some(judge) = &trained.judge {
-        for (name, rate) in figures::rates(judge, &samples).named() {
+        for (name, rate) in metrics::rates(judge, &samples).named() {
             writeln!(words, "{name:>20} {:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high)?;
         }
     }

@@ -25,8 +25,8 @@ use crate::console;
 use crate::dataset::Dataset;
 use crate::errorln;
 use crate::evaluation::devices::{open_gpus, with_gpus};
-use crate::evaluation::figures;
 use crate::evaluation::loading::network_of;
+use crate::evaluation::metrics;
 use crate::evaluation::theory_samples::{Outcome, Settings, TheorySamples};
 use crate::files::{make_folder, write_output};
 use crate::hardware::device::DeviceRequest;
@@ -212,7 +212,7 @@ impl Bench {
             .iter()
             .zip(made)
             .map(|(machine, (name, samples))| {
-                let rates = judge.as_ref().map(|judge| figures::rates(judge, samples));
+                let rates = judge.as_ref().map(|judge| metrics::rates(judge, samples));
                 let settings = self.settings(machine, args);
                 (name.clone(), json!({ "settings": settings, "rates": rates }))
             })
@@ -226,7 +226,7 @@ impl Bench {
         }
         for (name, samples) in made {
             let Some(judge) = &judge else { break };
-            let rates = figures::rates(judge, samples).named();
+            let rates = metrics::rates(judge, samples).named();
             let words: Vec<String> = rates
                 .into_iter()
                 .map(|(what, rate)| {

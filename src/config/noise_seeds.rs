@@ -8,17 +8,13 @@
 //! 10000 ..         previews and manual inspection
 //! ```
 
+use std::fmt;
 use std::ops::Range;
 
 use thiserror::Error;
 
 const CALIBRATION: Range<u64> = 500..1_000;
 const HELD_OUT: Range<u64> = 1_000..10_000;
-
-/// First calibration seed.
-pub const FIRST_CALIBRATION_SEED: u64 = CALIBRATION.start;
-/// First held-out seed.
-pub const FIRST_HELD_OUT_SEED: u64 = HELD_OUT.start;
 
 /// Consecutive noise seeds with one purpose: the indices of the images x_T of one `diffusion.noise_seed`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +28,13 @@ pub struct NoiseSeeds(Range<u64>);
     .0.start, .0.end, CALIBRATION.start, CALIBRATION.end, HELD_OUT.start, HELD_OUT.end, CALIBRATION.start, HELD_OUT.end
 )]
 pub struct ReservedSeeds(Range<u64>);
+
+/// As users type them: first seed, and one past the last.
+impl fmt::Display for NoiseSeeds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.0.start, self.0.end)
+    }
+}
 
 impl NoiseSeeds {
     /// Maximum number of seeds for a calibration.
@@ -52,6 +55,11 @@ impl NoiseSeeds {
         }
     }
 
+    /// The first `n` preview seeds, at most 500.
+    pub fn first_previews(n: usize) -> Self {
+        Self::first_of(0..CALIBRATION.start, n)
+    }
+
     /// The first `n` calibration seeds, at most [`Self::CALIBRATION_MAX`].
     pub fn calibration(n: usize) -> Self {
         Self::first_of(CALIBRATION, n)
@@ -69,6 +77,18 @@ impl NoiseSeeds {
 
     fn first_of(range: Range<u64>, n: usize) -> Self {
         Self(range.start..range.end.min(range.start.saturating_add(n as u64)))
+    }
+
+    /// These seeds in consecutive parts of at most `n`.
+    pub fn parts(&self, n: usize) -> impl Iterator<Item = Self> {
+        let Range { start, end } = self.0;
+        (start..end).step_by(n.max(1)).map(move |first| Self(first..end.min(first + n as u64)))
+    }
+
+    /// These seeds without the first `n`.
+    pub fn skip(&self, n: usize) -> Self {
+        let Range { start, end } = self.0;
+        Self(end.min(start.saturating_add(n as u64))..end)
     }
 
     pub fn range(&self) -> Range<u64> {
@@ -118,5 +138,13 @@ mod tests {
         assert_eq!((most.len(), most.last()), (NoiseSeeds::CALIBRATION_MAX, 999));
         assert_eq!(least.range(), 1000..1001);
         assert_eq!(NoiseSeeds::held_out(usize::MAX).last(), 9_999);
+    }
+
+    #[test]
+    fn parts_cover_every_seed_once() {
+        let seeds = NoiseSeeds::held_out(7);
+        let parts: Vec<_> = seeds.parts(3).map(|part| part.range()).collect();
+        assert_eq!(parts, [1000..1003, 1003..1006, 1006..1007]);
+        assert_eq!((seeds.skip(5).range(), seeds.skip(9).is_empty()), (1005..1007, true));
     }
 }

@@ -1,17 +1,16 @@
 //! Charts as PNG files: panels of lines or dots, for reports.
 //!
-//! The font comes with a crate, so that figures look the same on any machine and need no font of the system's.
-//! Colours are Okabe & Ito's, which people with any colour vision can tell apart; of several curves each has a letter, too.
+//! Colours are Okabe & Ito's, which people with any colour vision can tell apart; where there are several curves, each
+//! has a letter too.
 
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Once;
 
 use anyhow::{Result, anyhow};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
-use plotters::style::{FontStyle, register_font};
 
-use crate::image::picture;
+use super::picture_text::{FIXED_FONT, FONT, register_fonts, save};
 
 const PANEL: (u32, u32) = (560, 400);
 /// Height of a row that names colours, where it begins, and what a name has besides its letters.
@@ -20,13 +19,6 @@ const LEGEND_LEFT: i32 = 20;
 const LEGEND_GAP: i32 = 44;
 /// Width of a name's letter with the gap behind it.
 const LEGEND_LETTER: i32 = 15;
-const FONT: &str = "lab";
-/// Of equal widths, for text that stands in columns.
-const FIXED_FONT: &str = "lab-fixed";
-const LETTER_SIZE: i32 = 15;
-/// It is drawn so far above its place.
-const LETTER_TOP: i32 = 4;
-static REGISTER: Once = Once::new();
 
 /// Okabe & Ito's, black last.
 const COLOURS: [RGBColor; 8] = [
@@ -53,7 +45,7 @@ pub struct Panel {
     pub y_range: Option<(f64, f64)>,
 }
 
-/// Points of one colour. Those that are not finite are left out, and a line is broken there.
+/// Points of one colour. Points that are not finite are left out, and a line has a gap there.
 #[derive(Clone, Debug)]
 pub struct Series {
     pub name: String,
@@ -63,6 +55,7 @@ pub struct Series {
     pub marks: Marks,
 }
 
+/// How the points of a series are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marks {
     /// With a dot at every point.
@@ -72,14 +65,17 @@ pub enum Marks {
     Dots,
 }
 
-/// Draws panels in rows of `n_columns` and replaces `path`.
+/// Draws panels in rows of `n_columns` and writes a PNG to `path`, replacing a file that is there.
+///
+/// # Errors
+/// If drawing fails or the file cannot be written.
 pub fn write(panels: &[Panel], n_columns: usize, path: &Path) -> Result<()> {
-    register();
+    register_fonts();
     let n_columns = n_columns.clamp(1, panels.len().max(1));
     let n_rows = panels.len().div_ceil(n_columns).max(1);
     let width = PANEL.0 * n_columns as u32;
     let names = legend(panels, width);
-    let head = LEGEND * (names.last().map_or(0, |named| named.place.0) + 1);
+    let head = LEGEND * (names.last().map_or(0, |entry| entry.place.0) + 1);
     let height = PANEL.1 * n_rows as u32 + head;
     let mut pixels = vec![255; width as usize * height as usize * 3];
     {
@@ -96,107 +92,42 @@ pub fn write(panels: &[Panel], n_columns: usize, path: &Path) -> Result<()> {
     save(pixels, (width, height), path)
 }
 
-/// A line of text in a picture, its upper left corner in pixels.
-#[derive(Clone, Debug)]
-pub struct Label {
-    pub text: String,
-    pub at: (u32, u32),
-    pub size: u32,
-}
-
-/// Puts labels on a picture and replaces `path` by it.
-pub fn write_labelled(picture: image::RgbImage, labels: &[Label], path: &Path) -> Result<()> {
-    register();
-    let (width, height) = picture.dimensions();
-    let mut pixels = picture.into_raw();
-    {
-        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-        for label in labels {
-            let style = (FONT, label.size).into_text_style(&area);
-            area.draw_text(&label.text, &style, (label.at.0 as i32, label.at.1 as i32))?;
-        }
-        area.present()?;
-    }
-    save(pixels, (width, height), path)
-}
-
-/// One letter of a text in columns.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Letter {
-    pub letter: char,
-    /// Upper left corner of its place, which is 8 x 16 pixels.
-    pub at: (u32, u32),
-    pub colour: [u8; 3],
-}
-
-/// Puts letters of equal widths on a picture and replaces `path` by it.
-pub fn write_letters(picture: image::RgbImage, letters: &[Letter], path: &Path) -> Result<()> {
-    register();
-    let (width, height) = picture.dimensions();
-    let mut pixels = picture.into_raw();
-    {
-        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-        for Letter { letter, at, colour: [red, green, blue] } in letters {
-            let colour = RGBColor(*red, *green, *blue);
-            let style = (FIXED_FONT, LETTER_SIZE).into_font().color(&colour);
-            area.draw_text(&letter.to_string(), &style, (at.0 as i32, at.1 as i32 + LETTER_TOP))?;
-        }
-        area.present()?;
-    }
-    save(pixels, (width, height), path)
-}
-
-fn register() {
-    REGISTER.call_once(|| {
-        use epaint_default_fonts::{HACK_REGULAR, UBUNTU_LIGHT};
-        for (name, font) in [(FONT, UBUNTU_LIGHT), (FIXED_FONT, HACK_REGULAR)] {
-            // An error would only mean that the font is not one, and then every picture says so.
-            let _ = register_font(name, FontStyle::Normal, font);
-        }
-    });
-}
-
-fn save(pixels: Vec<u8>, (width, height): (u32, u32), path: &Path) -> Result<()> {
-    let image = image::RgbImage::from_raw(width, height, pixels).expect("three bytes a pixel");
-    Ok(picture::write(&image, path)?)
-}
-
-/// A curve or kind of dots, as the legend has it.
-struct Named<'a> {
+/// A curve or kind of dots in the legend.
+struct LegendEntry<'a> {
     name: &'a str,
     colour: usize,
-    /// What tells it from others where colours do not; none where it is the only one.
+    /// Tells the curve from others without colour; `None` where it is the only one.
     letter: Option<char>,
     /// Row, and pixels from the left.
     place: (u32, i32),
 }
 
-/// Each name of the panels once, in rows of this many pixels.
-fn legend<'a>(panels: &'a [Panel], width: u32) -> Vec<Named<'a>> {
-    let mut all: Vec<Named<'a>> = Vec::new();
+/// The legend's entries, each name of the panels once, in rows of `width` pixels.
+fn legend<'a>(panels: &'a [Panel], width: u32) -> Vec<LegendEntry<'a>> {
+    let mut all: Vec<LegendEntry<'a>> = Vec::new();
     for series in panels.iter().flat_map(|panel| &panel.series) {
         if !all.iter().any(|known| known.name == series.name) {
             let (colour, letter) = (series.colour, None);
-            all.push(Named { name: &series.name, colour, letter, place: (0, 0) });
+            all.push(LegendEntry { name: &series.name, colour, letter, place: (0, 0) });
         }
     }
     let has_letters = all.len() > 1;
     let (mut row, mut x) = (0, LEGEND_LEFT);
-    for (letter, named) in ('A'..='Z').cycle().zip(&mut all) {
-        named.letter = has_letters.then_some(letter);
+    for (letter, entry) in ('A'..='Z').cycle().zip(&mut all) {
+        entry.letter = has_letters.then_some(letter);
         // About the width of a letter of this size; too much rather than too little.
-        let length = LEGEND_GAP + 9 * named.name.chars().count() as i32;
+        let length = LEGEND_GAP + 9 * entry.name.chars().count() as i32;
         if x > LEGEND_LEFT && x + length > width as i32 {
             (row, x) = (row + 1, LEGEND_LEFT);
         }
-        named.place = (row, x);
+        entry.place = (row, x);
         x += length;
     }
     all
 }
 
-fn draw_legend(all: &[Named<'_>], area: &Area<'_>) -> Result<()> {
-    for Named { name, colour, letter, place: (row, x) } in all {
+fn draw_legend(all: &[LegendEntry<'_>], area: &Area<'_>) -> Result<()> {
+    for LegendEntry { name, colour, letter, place: (row, x) } in all {
         let colour = COLOURS[colour % COLOURS.len()];
         let y = (*row * LEGEND) as i32;
         area.draw(&Circle::new((*x, y + 20), 5, colour.filled()))?;
@@ -215,11 +146,10 @@ type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
 
 fn draw(
     panel: &Panel,
-    names: &[Named<'_>],
+    legend: &[LegendEntry<'_>],
     area: &Area<'_>,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let finite = |&&(x, y): &&(f64, f64)| x.is_finite() && y.is_finite();
-    let points = || panel.series.iter().flat_map(|series| series.points.iter().filter(finite));
+    let points = || panel.series.iter().flat_map(|series| series.points.iter().filter(is_finite));
     let mut x = range(points().map(|p| p.0));
     let mut y = match panel.y_range {
         Some((low, high)) => low..high,
@@ -250,37 +180,50 @@ fn draw(
         chart.draw_series(LineSeries::new(line, RGBColor(150, 150, 150)))?;
     }
     for series in &panel.series {
-        let colour = COLOURS[series.colour % COLOURS.len()];
-        match series.marks {
-            Marks::Dots => {
-                let dots = series.points.iter().filter(finite);
-                let dots = dots.map(|&at| Circle::new(at, 3, colour.mix(0.75).filled()));
-                chart.draw_series(dots)?;
-            }
-            Marks::Line | Marks::Curve => {
-                let dot = if series.marks == Marks::Line { 2 } else { 0 };
-                let pieces = series.points.split(|p| !finite(&p)).filter(|piece| !piece.is_empty());
-                for piece in pieces {
-                    let line = LineSeries::new(piece.iter().copied(), colour.stroke_width(2));
-                    chart.draw_series(line.point_size(dot))?;
-                }
-                let place = names.iter().position(|named| named.name == series.name);
-                let letter = place.and_then(|place| Some((place, names[place].letter?)));
-                let Some((place, letter)) = letter else { continue };
-                // Each on another part of its curve, so that letters do not lie on each other.
-                let points: Vec<&(f64, f64)> = series.points.iter().filter(finite).collect();
-                let at = points.get(points.len() * (2 * place + 1) / (2 * names.len()));
-                let Some(&&at) = at else { continue };
-                let style = (FIXED_FONT, 17).into_font().color(&BLACK);
-                let letter = EmptyElement::at(at) + Text::new(letter.to_string(), (-4, -15), style);
-                chart.draw_series([letter])?;
-            }
-        }
+        draw_series(&mut chart, series, legend)?;
     }
     Ok(())
 }
 
-/// The range of some values with a little room; of none, 0 to 1.
+type Chart<'a, 'b> =
+    ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+fn draw_series(
+    chart: &mut Chart<'_, '_>,
+    series: &Series,
+    legend: &[LegendEntry<'_>],
+) -> Result<(), Box<dyn std::error::Error>> {
+    let colour = COLOURS[series.colour % COLOURS.len()];
+    if series.marks == Marks::Dots {
+        let dots = series.points.iter().filter(is_finite);
+        let dots = dots.map(|&at| Circle::new(at, 3, colour.mix(0.75).filled()));
+        chart.draw_series(dots)?;
+        return Ok(());
+    }
+    let dot = if series.marks == Marks::Line { 2 } else { 0 };
+    let pieces = series.points.split(|p| !is_finite(&p)).filter(|piece| !piece.is_empty());
+    for piece in pieces {
+        let line = LineSeries::new(piece.iter().copied(), colour.stroke_width(2));
+        chart.draw_series(line.point_size(dot))?;
+    }
+    let place = legend.iter().position(|entry| entry.name == series.name);
+    let letter = place.and_then(|place| Some((place, legend[place].letter?)));
+    let Some((place, letter)) = letter else { return Ok(()) };
+    // Each letter on another part of its curve, so that letters do not cover each other.
+    let points: Vec<&(f64, f64)> = series.points.iter().filter(is_finite).collect();
+    let at = points.get(points.len() * (2 * place + 1) / (2 * legend.len()));
+    let Some(&&at) = at else { return Ok(()) };
+    let style = (FIXED_FONT, 17).into_font().color(&BLACK);
+    let letter = EmptyElement::at(at) + Text::new(letter.to_string(), (-4, -15), style);
+    chart.draw_series([letter])?;
+    Ok(())
+}
+
+fn is_finite(&&(x, y): &&(f64, f64)) -> bool {
+    x.is_finite() && y.is_finite()
+}
+
+/// The range of some values with a margin of 5%; without values, 0 to 1.
 fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
     values.for_each(|v| (low, high) = (low.min(v), high.max(v)));
@@ -326,9 +269,9 @@ mod tests {
         let all = names.iter().enumerate().map(|(i, name)| series(name, i)).collect();
         let panel = Panel { series: all, ..Panel::default() };
         let found = legend(std::slice::from_ref(&panel), PANEL.0);
-        let letters: String = found.iter().filter_map(|named| named.letter).collect();
+        let letters: String = found.iter().filter_map(|entry| entry.letter).collect();
         assert_eq!(letters, "ABCDEFGHIJ");
-        assert!(found.iter().all(|named| named.place.1 + 120 < PANEL.0 as i32));
+        assert!(found.iter().all(|entry| entry.place.1 + 120 < PANEL.0 as i32));
         let n_rows = found.last().unwrap().place.0 + 1;
         assert_eq!(n_rows, 5);
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Entropy collapse: attention that has become so sharp that training is in danger.
+//! Entropy collapse: attention so sharp that training may diverge.
 //!
 //! Zhai et al. (arXiv 2303.06296) find that attention entropy falls to pathologically low values before transformers'
 //! training diverges. In diffusion low entropy is right where an image is nearly clean, so the watch looks at
@@ -13,7 +13,7 @@ use crate::runs::event::AttentionMetrics;
 const COLLAPSED: f64 = 2.0;
 const RECOVERED: f64 = 4.0;
 
-/// Watches the probe's measurements of one run.
+/// Watches the attention probe of one run.
 #[derive(Clone, Debug, Default)]
 pub struct CollapseWatch {
     /// Per head, whether it has been reported.
@@ -21,7 +21,7 @@ pub struct CollapseWatch {
 }
 
 impl CollapseWatch {
-    /// What to tell people about new measurements: one text a head that has just collapsed.
+    /// Returns a warning for every head that has collapsed since the last measurements.
     pub fn look(&mut self, variant: AttentionVariant, metrics: &AttentionMetrics) -> Vec<String> {
         let has_entropy = matches!(variant, AttentionVariant::Softmax | AttentionVariant::Uniform);
         let Some(noisiest) = metrics.levels.last().filter(|_| has_entropy) else {

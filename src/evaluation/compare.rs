@@ -1,26 +1,26 @@
 //! The final comparison: network and machines from held-out noise seeds, judged and correlated.
 //!
-//! Seed indices start at [`FIRST_HELD_OUT_SEED`], beyond any that a preview can show, so that
-//! settings tuned while watching previews are reported on other seeds.
+//! The seeds are held out ([`NoiseSeeds`]): no preview shows them and no calibration uses them, so that settings tuned
+//! while watching previews are reported on other seeds.
 
 use std::sync::atomic::AtomicBool;
 
-use super::entropy::EntropySum;
-use super::figures;
+use super::attention_by_level::AttentionByLevel;
+use super::metrics;
 use super::mosaics::{MosaicFigures, Mosaics};
 use super::samples::{MachineSet, SampleSet, StepAgreement};
 use crate::analysis::consistency::Judge;
-use crate::config::noise_seeds::FIRST_HELD_OUT_SEED;
+use crate::config::noise_seeds::NoiseSeeds;
 use crate::diffusion::DenoiseError;
 use crate::image::{ImageBatch, ImageShape};
 use crate::network::NetworkDenoiser;
 use crate::random::noise_seeds;
 use crate::runs::event::{AgreementFigure, Rates};
 
-/// Seeds sampled between two words of progress.
+/// Seeds sampled between two calls of `progress`.
 const PIECE: usize = 16;
 
-/// What came of it.
+/// The results of a comparison.
 #[derive(Clone, Debug)]
 pub struct Comparison {
     pub noise_seed: u64,
@@ -34,41 +34,40 @@ pub struct Comparison {
     pub machine_rates: Vec<(String, Option<Rates>)>,
     /// Along the network's trajectories.
     pub by_step: Vec<StepAgreement>,
-    /// What samples are made of, of the network first.
+    /// Copies and mosaics among the samples, the network's first.
     pub mosaics: Vec<MosaicFigures>,
-    /// Of the network's attention along its trajectories.
-    pub entropy: Option<EntropySum>,
+    /// The network's attention along its trajectories.
+    pub attention: Option<AttentionByLevel>,
 }
 
-/// The noise that comparisons start from.
-pub fn held_out_seeds(noise_seed: u64, first: usize, n: usize, shape: ImageShape) -> ImageBatch {
-    noise_seeds(noise_seed, seed_at(first), n, shape)
+/// The images x_T of these seeds, `[n, C, H, W]`.
+fn noise(noise_seed: u64, seeds: &NoiseSeeds, shape: ImageShape) -> ImageBatch {
+    noise_seeds(noise_seed, seeds.first(), seeds.len(), shape)
 }
 
-fn seed_at(index: usize) -> u64 {
-    FIRST_HELD_OUT_SEED + index as u64
-}
-
-/// Runs the comparison; `progress` hears the number of seeds done.
+/// Runs the comparison; `progress` is called with the number of seeds done.
+///
+/// # Errors
+/// If a denoiser fails, or [`DenoiseError::Cancelled`] once `stop` is set.
 pub fn compare(
     machine_set: &MachineSet,
     network: &NetworkDenoiser,
     judge: Option<&Judge>,
-    searched: &Mosaics<'_>,
+    mosaics: &Mosaics<'_>,
     seeds: HeldOut,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Comparison, DenoiseError> {
     let shape = network.network().config().image;
-    let mut entropy = EntropySum::for_network(network.network().config());
+    let mut attention = AttentionByLevel::for_network(network.network().config());
     let mut samples: Option<SampleSet> = None;
     let mut by_step: Vec<StepAgreement> = Vec::new();
-    for first in (0..seeds.n).step_by(PIECE) {
-        let n = PIECE.min(seeds.n - first);
-        let noise = held_out_seeds(seeds.noise_seed, first, n, shape);
+    let mut n_done = 0;
+    for part in NoiseSeeds::held_out(seeds.n).parts(PIECE) {
+        let noise = noise(seeds.noise_seed, &part, shape);
         let piece =
-            machine_set.sample(network, &noise, seed_at(first), &mut entropy, stop, &mut |_| {})?;
-        let steps = machine_set.by_step(network, &noise, seed_at(first), stop)?;
+            machine_set.sample(network, &noise, part.first(), &mut attention, stop, &mut |_| {})?;
+        let steps = machine_set.by_step(network, &noise, part.first(), stop)?;
         if by_step.is_empty() {
             by_step = steps;
         } else {
@@ -78,31 +77,32 @@ pub fn compare(
             Some(samples) => samples.append(&piece),
             None => samples = Some(piece),
         }
-        progress(first + n);
+        n_done += part.len();
+        progress(n_done);
     }
     let samples = samples.ok_or(DenoiseError::Cancelled)?;
     let mut judged = samples.network.clone();
     let n_judged = if judge.is_some() { seeds.n_judged } else { 0 };
-    for first in (seeds.n..n_judged).step_by(PIECE) {
-        let noise = held_out_seeds(seeds.noise_seed, first, PIECE.min(n_judged - first), shape);
-        judged.append(&machine_set.sample_network_only(network, &noise, seed_at(first), stop)?);
+    for part in NoiseSeeds::held_out(n_judged).skip(seeds.n).parts(PIECE) {
+        let noise = noise(seeds.noise_seed, &part, shape);
+        judged.append(&machine_set.sample_network_only(network, &noise, part.first(), stop)?);
     }
-    let rates = |batch: &ImageBatch| judge.map(|judge| figures::rates(judge, batch));
+    let rates = |batch: &ImageBatch| judge.map(|judge| metrics::rates(judge, batch));
     let machine_rates =
         samples.machines.iter().map(|(name, batch)| (name.clone(), rates(batch))).collect();
-    let mut mosaics = vec![searched.figures("network", &samples.network)?];
+    let mut mosaic_figures = vec![mosaics.figures("network", &samples.network)?];
     for (name, batch) in &samples.machines {
-        mosaics.push(searched.figures(name, batch)?);
+        mosaic_figures.push(mosaics.figures(name, batch)?);
     }
     Ok(Comparison {
         noise_seed: seeds.noise_seed,
         n_seeds: seeds.n,
-        figures: figures::agreement_figures(&samples),
+        figures: metrics::agreement_figures(&samples),
         rates: rates(&judged),
         machine_rates,
         by_step,
-        mosaics,
-        entropy,
+        mosaics: mosaic_figures,
+        attention,
         samples,
     })
 }
@@ -112,7 +112,7 @@ pub fn compare(
 pub struct HeldOut {
     pub noise_seed: u64,
     pub n: usize,
-    /// Samples of the network that are judged, on crafted sets; at least `n` are.
+    /// Samples of the network that are judged (crafted sets); at least `n` are.
     pub n_judged: usize,
 }
 

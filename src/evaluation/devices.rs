@@ -1,4 +1,4 @@
-//! Devices for networks and theory, opened as they were asked for, with the reason where one cannot be used.
+//! Opens the devices for networks and theory, or explains why one cannot be used.
 //!
 //! Networks compute on one device. Theory uses every GPU that is named: each takes its share of the dictionary.
 
@@ -15,15 +15,15 @@ use crate::theory::gpu::Gpus;
 
 /// A device, opened.
 pub struct Opened {
-    /// Where networks compute.
+    /// The device of networks.
     pub tensors: Device,
-    /// Where theory does, besides the CPU.
+    /// The GPUs that theory uses besides the CPU.
     pub gpus: Option<Arc<Gpus>>,
-    /// Both, for people.
+    /// A description of both.
     pub words: String,
 }
 
-/// What a build without CUDA says to those who ask for a GPU.
+/// A GPU was requested from a build without CUDA.
 #[cfg(not(feature = "cuda"))]
 #[derive(Clone, Debug, Error)]
 #[error(
@@ -39,13 +39,13 @@ impl Opened {
         Self { tensors: Device::Cpu, gpus: None, words }
     }
 
-    /// These images where machines over them can use the GPUs.
+    /// The images, with the GPUs for machines over them.
     pub fn images(&self, images: TrainingImages) -> TrainingImages {
         with_gpus(images, self.gpus.clone())
     }
 }
 
-/// These images where machines over them can use the GPUs, if there are any.
+/// The images, with GPUs for machines over them if there are any.
 pub fn with_gpus(images: TrainingImages, gpus: Option<Arc<Gpus>>) -> TrainingImages {
     match gpus {
         Some(gpus) => images.with_gpus(gpus),
@@ -53,8 +53,11 @@ pub fn with_gpus(images: TrainingImages, gpus: Option<Arc<Gpus>>) -> TrainingIma
     }
 }
 
-/// The device asked for. `auto` takes the first GPU that works and otherwise the CPU, and says why. `report` is told
-/// if GPUs are given up later.
+/// Opens the requested device. `auto` takes the first GPU if it works and otherwise the CPU, with the reason in
+/// [`Opened::words`]. `report` is called with the problem if GPUs are given up later.
+///
+/// # Errors
+/// If a GPU that was requested by number cannot be opened.
 pub fn open(
     request: &DeviceRequest,
     report: impl Fn(&str) + Send + Sync + 'static,
@@ -82,7 +85,10 @@ pub fn open(
     }
 }
 
-/// The GPUs alone, for theory without a network; and what computes, for people.
+/// Opens GPUs alone, for theory without a network; also returns a description of what computes.
+///
+/// # Errors
+/// If a GPU that was requested by number cannot be opened.
 pub fn open_gpus(
     request: &DeviceRequest,
     report: impl Fn(&str) + Send + Sync + 'static,
@@ -136,14 +142,14 @@ mod cuda {
     ) -> Result<Opened> {
         let (gpus, words) = open_gpus(numbers, report)?;
         let first = numbers.first().copied().unwrap_or(0);
-        // One stream for all threads: candle's default is one a thread, whose work on one tensor could overtake.
+        // One stream for all threads: candle's default is one per thread, whose work on one tensor could overtake.
         let tensors = Device::new_cuda_with_stream(first)
             .map_err(|error| first_line(&error))
             .with_context(|| format!("opening 'cuda:{first}' for networks"))?;
         Ok(Opened { tensors, gpus: Some(gpus), words })
     }
 
-    /// What the first of these GPUs reaches at best.
+    /// The peak rates of the first of these GPUs, measured.
     pub fn ceilings(request: &DeviceRequest) -> Result<Ceilings> {
         let first = match request {
             DeviceRequest::Cuda(numbers) => numbers.first().copied().unwrap_or(0),

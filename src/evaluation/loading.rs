@@ -1,4 +1,4 @@
-//! Data sets and networks of experiments and runs, opened.
+//! Opens the data sets and networks of experiments and runs.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::network::config::NetworkConfig;
 use crate::runs::run_dir::RunDir;
 use crate::training::checkpoint::{self, Latest};
 
-/// The experiment's network, which its data have a say in, and the data.
+/// The experiment's network configuration, which depends on the data (shape, classes), and the data set.
 pub fn network_of(experiment: &Experiment) -> Result<(NetworkConfig, Dataset)> {
     let dataset = open_dataset(experiment)?;
     let n_classes = dataset
@@ -21,7 +21,7 @@ pub fn network_of(experiment: &Experiment) -> Result<(NetworkConfig, Dataset)> {
     Ok((experiment.network_config(dataset.shape(), n_classes)?, dataset))
 }
 
-/// The experiment's training images.
+/// Opens the experiment's data set.
 pub fn open_dataset(experiment: &Experiment) -> Result<Dataset> {
     experiment.check_files()?;
     let settings = &experiment.dataset;
@@ -30,7 +30,10 @@ pub fn open_dataset(experiment: &Experiment) -> Result<Dataset> {
         .with_context(|| format!("opening the data set of experiment '{}'", experiment.name))
 }
 
-/// The averaged network of a run's newest whole checkpoint, for sampling without training.
+/// The averaged network of a run's newest whole checkpoint, with its training step.
+///
+/// # Errors
+/// If the run has no whole checkpoint, or its weights do not fit the configuration.
 pub fn load_network(
     run: &Path,
     network: &NetworkConfig,

@@ -1,21 +1,31 @@
-//! What is computed about networks and score machines: samples, calibration, comparison, reports, inspection, studies.
+//! Evaluation of networks and score machines: samples, calibration, comparison, reports, inspection, studies.
+//!
+//! Reading order: [`samples`] (network and machines from the same seeds), [`calibration`], [`compare`], [`report`];
+//! [`inspect`] records one seed in detail, [`studies`] compares whole runs. Pictures: [`charts`] draws plots,
+//! [`picture_text`] writes on pictures, [`inspect::picture`] draws traces. Attention: [`attention_probe`] measures it
+//! during training, [`attention_by_level`] averages it, [`samples::by_step`] compares predicted with measured maps.
 //!
 //! Deliberately absent: training, processes and terminals.
 
 pub mod devices;
 pub mod loading;
-pub mod entropy;
-pub mod samples;
-pub mod figures;
-pub mod previewing;
-pub mod collapse;
+pub mod stop;
+pub mod picture_text;
 pub mod charts;
+pub mod attention_by_level;
 pub mod calibration;
+pub mod samples;
+pub mod network_calibration;
+pub mod trained;
 pub mod theory_samples;
+pub mod metrics;
+pub mod attention_probe;
+pub mod collapse;
 pub mod mosaics;
+pub mod preview_request;
+pub mod preview_maker;
 pub mod compare;
 pub mod report;
 pub mod summary;
-pub mod trained;
 pub mod studies;
 pub mod inspect;

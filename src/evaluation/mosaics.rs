@@ -1,8 +1,8 @@
-//! What samples are made of: copies of training images, or mosaics of their patches.
+//! Copies and mosaics: how far samples consist of whole training images or of their patches.
 //!
-//! The same questions to the network and to every machine: how near is the nearest training image over all circular
-//! shifts, and is it a copy (ratio test, [`crate::analysis::novelty`]); which training patch is nearest to the patch around
-//! each pixel, does the pixel equal that patch's centre (Kamb & Ganguli, Theorem 4.1), and how many images do the
+//! For samples of the network and of every machine: the distance to the nearest training image over all circular shifts,
+//! and whether it is a copy (ratio test, [`crate::analysis::novelty`]); the training patch nearest to the patch around each
+//! pixel, whether the pixel equals that patch's centre (Kamb & Ganguli, Theorem 4.1), and the number of images that the
 //! patches come from.
 
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use crate::network::config::{NetworkConfig, Padding};
 use crate::theory::spec::{MachineKind, MachineSpec, PatchSize};
 use crate::theory::{Machine, Precision, TheoryError, TrainingImages};
 
-/// Samples of each that are looked at: the search over shifts costs `N H^2 W^2 C` each.
+/// Number of samples that are searched: the search over shifts costs `N H^2 W^2 C` per sample.
 const SAMPLES_MAX: usize = 32;
-/// A pixel equals a patch's centre if no channel differs by more: a twentieth of the range.
+/// A pixel equals a patch's centre if no channel differs by more than this, a twentieth of the range.
 pub const SAME_COLOUR: f64 = 0.1;
 
-/// What some samples are made of.
+/// Copies and patches among some samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MosaicFigures {
     pub who: String,
@@ -44,7 +44,7 @@ pub struct MosaicFigures {
     pub region_area: f64,
 }
 
-/// Searches a data set for what samples are made of.
+/// A search of a data set for the images and patches of samples.
 pub struct Mosaics<'a> {
     dataset: &'a Dataset,
     machine: Machine,
@@ -52,8 +52,11 @@ pub struct Mosaics<'a> {
 }
 
 impl<'a> Mosaics<'a> {
-    /// Patches are those that pair with the network's padding, with the side that `machines` use, at most
-    /// its receptive field.
+    /// A search over the patches that pair with the network's padding. Their side is that of the local machine among
+    /// `machines`, or the network's receptive field.
+    ///
+    /// # Errors
+    /// If such patches do not fit the images.
     pub fn new(
         dataset: &'a Dataset,
         network: &NetworkConfig,
@@ -79,7 +82,7 @@ impl<'a> Mosaics<'a> {
         self.machine.spec().k.all()[0]
     }
 
-    /// What the first samples of `samples` are made of.
+    /// Searches the first samples of `samples`, `[B, C, H, W]`.
     pub fn figures(&self, who: &str, samples: &ImageBatch) -> Result<MosaicFigures, DenoiseError> {
         let n = samples.len().min(SAMPLES_MAX);
         let samples = samples.slice(0, n);

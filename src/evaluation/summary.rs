@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::compare::Comparison;
-use super::report::{self, Context};
+use super::report::Report;
+use super::report::json::to_json;
 use crate::runs::event::Rates;
 
-/// What a summary keeps of one run.
+/// The report of one run, as a summary needs it.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub run: String,
@@ -16,12 +16,12 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn new(context: &Context<'_>, found: &Comparison) -> Self {
+    pub fn new(report: &Report<'_>) -> Self {
         Self {
-            run: context.run.clone(),
-            experiment: context.experiment.name.to_string(),
-            report: report::to_json(context, found),
-            rates: found.rates.clone(),
+            run: report.context.run.clone(),
+            experiment: report.context.experiment.name.to_string(),
+            report: to_json(report),
+            rates: report.comparison.rates.clone(),
         }
     }
 
@@ -35,7 +35,7 @@ impl Row {
     }
 }
 
-/// What is said of each machine: heading, key in a report, factor and unit.
+/// Figures of each machine: heading and key in a report.
 const FIGURES: [(&str, &str); 5] = [
     ("median r", "r"),
     ("median r^2", "r2"),
@@ -44,8 +44,8 @@ const FIGURES: [(&str, &str); 5] = [
     ("R^2 of x0hat", "R2_along_network"),
 ];
 
-/// A page for people and the same for programs. An experiment's figures are means over its runs, with the
-/// standard deviation over them where there are several.
+/// A Markdown page and the same as JSON. An experiment's figures are means over its runs, with the standard deviation
+/// over runs where there are several.
 pub fn summary(rows: &[Row]) -> (String, Value) {
     let mut experiments: Vec<&str> = Vec::new();
     for row in rows {

@@ -1,12 +1,12 @@
-//! Samples of score machines with no network, kept in a folder and gone on with after an interruption.
+//! Samples of score machines without a network, kept in a folder and resumed after an interruption.
 //!
 //! ```text
 //! NAME.safetensors           samples [B, C, H, W], once all steps are done
 //! NAME.partial.safetensors   until then the state after every step, with the number of steps left in its header
 //! ```
 //!
-//! Both are f64, because a trajectory that goes on from rounded states ends elsewhere, and carry the settings
-//! that they were made with: samples made otherwise are never gone on with or replaced.
+//! Both are f64, because a trajectory that resumes from rounded states ends elsewhere, and carry the settings
+//! that they were made with: samples of other settings are neither resumed nor replaced.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -26,7 +26,7 @@ const TENSOR: &str = "samples";
 const SETTINGS_KEY: &str = "settings";
 const STEP_KEY: &str = "step";
 
-/// What samples depend on, in words: two folders with the same settings hold the same samples.
+/// The settings that samples depend on, by name: two folders with the same settings hold the same samples.
 pub type Settings = BTreeMap<String, String>;
 
 #[derive(Debug, Error)]
@@ -58,14 +58,14 @@ pub struct TheorySamples<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     Done(ImageBatch),
-    /// Told to stop; so many steps are left.
+    /// Stopped by `observe` with this many steps left.
     Stopped {
         n_left: usize,
     },
 }
 
 impl TheorySamples<'_> {
-    /// Where finished samples are.
+    /// The path of the finished samples.
     pub fn path(&self) -> PathBuf {
         self.folder.join(format!("{}.safetensors", self.name))
     }
@@ -74,8 +74,11 @@ impl TheorySamples<'_> {
         self.folder.join(format!("{}.partial.safetensors", self.name))
     }
 
-    /// Takes what is there or samples what is missing. `observe` is told how many steps are left, before
-    /// each of them and at the end, and says whether to go on. A step that was done is never done again.
+    /// Reads finished samples or computes the missing steps. `observe` is called with the number of steps left before
+    /// each step and at the end, and returns whether to continue. A finished step is never computed again.
+    ///
+    /// # Errors
+    /// If the machine fails, or a file cannot be read or written or is of other settings.
     pub fn make(
         &self,
         machine: &dyn Denoiser,
@@ -173,7 +176,7 @@ impl TheorySamples<'_> {
     }
 }
 
-/// What two settings do not agree on.
+/// A description of the settings that differ; `None` if they are equal.
 fn difference(theirs: &Settings, ours: &Settings) -> Option<String> {
     let keys = theirs.keys().chain(ours.keys().filter(|key| !theirs.contains_key(*key)));
     let value = |of: &Settings, key| of.get(key).cloned().unwrap_or_else(|| "nothing".to_owned());

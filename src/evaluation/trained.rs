@@ -1,27 +1,20 @@
-//! A run's network as it stands in its newest checkpoint, with its data and its machines: what sampling, calibrating
-//! and comparing need without training.
-
-use std::num::NonZeroUsize;
-use std::sync::atomic::AtomicBool;
+//! A run's network from its newest checkpoint, with its data set and machines: for sampling, calibrating and comparing
+//! without training.
 
 use anyhow::{Context, Result, bail};
 
-use super::calibration::{Calibration, Network, calibrate};
 use super::loading::{load_network, network_of};
-use super::samples::{MachineSet, with_classes};
+use super::samples::MachineSet;
 use crate::analysis::consistency::Judge;
 use crate::config::Experiment;
-use crate::config::noise_seeds::FIRST_CALIBRATION_SEED;
 use crate::dataset::Dataset;
-use crate::diffusion::DenoiseError;
 use crate::evaluation::devices;
-use crate::network::{AttentionDetail, NetworkDenoiser};
-use crate::random::noise_seeds;
+use crate::network::NetworkDenoiser;
 use crate::runs::run_dir::RunDir;
 use crate::runs::run_toml;
 use crate::theory::TrainingImages;
 
-/// What a run has made.
+/// A trained network with all that belongs to it.
 pub struct Trained {
     pub run: RunDir,
     pub experiment: Experiment,
@@ -30,7 +23,7 @@ pub struct Trained {
     pub step: u64,
     pub dataset: Dataset,
     pub network: NetworkDenoiser,
-    /// With the settings of the experiment.
+    /// The machines under the settings of the experiment, not calibrated.
     pub machine_set: MachineSet,
     pub judge: Option<Judge>,
     /// Machines that were left out, and why.
@@ -38,7 +31,10 @@ pub struct Trained {
 }
 
 impl Trained {
-    /// Opens a run's averaged weights; `changes` (`KEY=VALUE`) are for settings that the weights do not depend on.
+    /// Opens a run's averaged weights; `changes` (`KEY=VALUE`) are changed settings that the weights do not depend on.
+    ///
+    /// # Errors
+    /// If the run has no whole checkpoint, its data set cannot be opened, or a change concerns the weights.
     pub fn open(run: &RunDir, changes: &[String]) -> Result<Self> {
         let description = run_toml::read(&run.run_toml_path())?;
         let mut experiment = description.experiment.clone();
@@ -73,43 +69,10 @@ impl Trained {
     }
 }
 
-/// The first setting that differs and that training depended on.
+/// The key of the first setting that differs and that the weights depend on.
 fn changed_making(before: &Experiment, after: &Experiment) -> Option<&'static str> {
     let making = ["dataset.", "network.", "training."];
     let pairs = before.entries().into_iter().zip(after.entries());
     let mut changed = pairs.filter(|(before, after)| before.value != after.value);
     changed.find(|(b, _)| making.iter().any(|m| b.key.starts_with(m))).map(|(b, _)| b.key)
-}
-
-/// Fits the machines to a network from calibration seeds; the settings are the experiment's. Nothing where these want no
-/// seeds, or no machine has settings that could be fitted.
-pub fn calibrate_machines(
-    experiment: &Experiment,
-    machine_set: &MachineSet,
-    network: &NetworkDenoiser,
-    step: u64,
-    stop: &AtomicBool,
-    progress: &mut dyn FnMut(&str),
-) -> Result<Option<Calibration>, DenoiseError> {
-    let Some(n_seeds) = experiment.calibrate.seeds.map(NonZeroUsize::get) else { return Ok(None) };
-    let subjects = machine_set.subjects(FIRST_CALIBRATION_SEED);
-    if subjects.is_empty() {
-        return Ok(None);
-    }
-    let config = network.network().config();
-    let detail =
-        if config.attention.is_some() { AttentionDetail::Maps } else { AttentionDetail::Nothing };
-    let told = with_classes(network, FIRST_CALIBRATION_SEED, n_seeds).recording(detail);
-    let seeds = noise_seeds(experiment.noise_seed, FIRST_CALIBRATION_SEED, n_seeds, config.image);
-    let target = Network { denoiser: &told, ddim: machine_set.ddim(), seeds };
-    let grid = experiment.calibration_grid(config);
-    Ok(Some(Calibration {
-        format: 1,
-        step,
-        noise_seed: experiment.noise_seed,
-        first_seed: FIRST_CALIBRATION_SEED,
-        n_seeds,
-        n_steps: machine_set.ddim().n_steps,
-        machines: calibrate(&target, &subjects, &grid, stop, progress)?,
-    }))
 }

@@ -14,7 +14,7 @@ use super::link::Link;
 use crate::config::Experiment;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::{self, Trace};
-use crate::evaluation::previewing::PreviewRequest;
+use crate::evaluation::preview_request::PreviewRequest;
 use crate::hardware::system::{Monitor, Reading};
 use crate::runs::about::About;
 use crate::runs::command::{Act, Reply};
@@ -162,7 +162,7 @@ impl Link for Disk {
         let (runs, run) = (self.runs.path().to_owned(), run.to_owned());
         let PreviewRequest { seeds, steps } = request.clone();
         Box::new(move || {
-            let (seeds, steps) = (format!("{}..{}", seeds.start, seeds.end), steps.to_string());
+            let (seeds, steps) = (seeds.to_string(), steps.to_string());
             let what = format!("making a preview of '{run}'");
             compute(&runs, &["preview", &run, "--seeds", &seeds, "--steps", &steps], &what)
         })

@@ -4,7 +4,7 @@ use super::export::content::Export;
 use crate::config::Experiment;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::Trace;
-use crate::evaluation::previewing::PreviewRequest;
+use crate::evaluation::preview_request::PreviewRequest;
 use crate::hardware::system::Reading;
 use crate::runs::about::About;
 use crate::runs::command::Act;

@@ -9,7 +9,7 @@ use super::state::Notice;
 use crate::config::Experiment;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::Trace;
-use crate::evaluation::previewing::PreviewRequest;
+use crate::evaluation::preview_request::PreviewRequest;
 use crate::hardware::system::Reading;
 use crate::runs::about::About;
 use crate::runs::command::Command;

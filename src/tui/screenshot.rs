@@ -9,7 +9,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
 use super::words::columns;
-use crate::evaluation::charts::{Letter, write_letters};
+use crate::evaluation::picture_text::{Letter, write_letters};
 
 /// Pixels of a cell, across and down: half a cell is a square.
 const CELL: (u32, u32) = (8, 16);

@@ -19,10 +19,9 @@ use crate::diffusion::DenoiseError;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::compare::{HeldOut, compare};
 use crate::evaluation::mosaics::Mosaics;
-use crate::evaluation::previewing::PreviewRequest;
-use crate::evaluation::report;
-use crate::evaluation::samples::MachineSet;
-use crate::evaluation::trained::calibrate_machines;
+use crate::evaluation::network_calibration::NetworkCalibration;
+use crate::evaluation::preview_request::PreviewRequest;
+use crate::evaluation::report::{Report, ReportContext};
 use crate::hardware::resource_limits::{in_words, start_threads};
 use crate::network::NetworkDenoiser;
 use crate::runs::command::{Command, Reply};
@@ -369,10 +368,11 @@ fn finish(
     let n = experiment.compare.seeds;
     let network = context.trainer.ema_denoiser().context("taking the averaged weights")?;
     let step = context.trainer.n_steps_done();
-    let (machine_set, calibration) = match calibrated(run, context, &network, step, board, stop) {
+    let calibration = match calibration(run, context, &network, step, board, stop) {
         Err(error) if is_cancelled(&error) => return Ok(RunState::Stopped),
         other => other?,
     };
+    let machine_set = context.machine_set.calibrated(calibration.as_ref())?;
     let machines: Vec<_> = context.machine_set.machines().cloned().collect();
     let mosaics = Mosaics::new(&context.dataset, &context.network, &machines)
         .context("building the search for copies")?;
@@ -395,7 +395,7 @@ fn finish(
     board.emit(EventBody::Agreement { figures: comparison.figures.clone() });
     let Status { loss, device, .. } = board.status();
     let machines: Vec<_> = machine_set.machines().cloned().collect();
-    let context = report::Context {
+    let context = ReportContext {
         run: run.id(),
         experiment,
         machines: &machines,
@@ -407,51 +407,41 @@ fn finish(
         n_training_images: context.dataset.len(),
         calibration: calibration.as_ref(),
     };
-    report::write(&run.report_path(), &context, &comparison).context("writing the report")?;
+    let report = Report::new(&context, &comparison);
+    report.write(&run.report_path()).context("writing the report")?;
     board.notice(NoticeLevel::Info, "the report is written");
     Ok(RunState::Finished)
 }
 
-/// The machines with the settings that fit the network best; reuses those already found by an interrupted
-/// comparison.
-fn calibrated(
+/// The calibration of the machines: the one that a stopped comparison has already written, or a new one.
+fn calibration(
     run: &RunDir,
     context: &RunContext,
     network: &NetworkDenoiser,
     step: u64,
     board: &Arc<StatusBoard>,
     stop: &AtomicBool,
-) -> Result<(MachineSet, Option<Calibration>)> {
+) -> Result<Option<Calibration>> {
     let path = run.calibration_path();
-    let found = match Calibration::read(&path).unwrap_or(None) {
-        Some(found) if found.step == step => found,
-        _ => {
-            let (experiment, machine_set) = (&context.experiment, &context.machine_set);
+    let (experiment, machine_set) = (&context.experiment, &context.machine_set);
+    let calibration = NetworkCalibration { experiment, machine_set, network, step };
+    let saved = Calibration::read(&path).unwrap_or(None);
+    let found = match saved.filter(|saved| calibration.matches(saved)) {
+        Some(saved) => saved,
+        None => {
             let mut progress = |what: &str| {
                 let message = format!("calibrating {what}");
                 board.update(|status| status.message = Some(message));
             };
-            let found =
-                calibrate_machines(experiment, machine_set, network, step, stop, &mut progress)
-                    .context("calibrating the machines")?;
-            let Some(found) = found else {
-                let machines = machine_set.machines().cloned().collect();
-                return Ok((machine_set.with_machines(machines)?, None));
-            };
+            let found = calibration.calibrate(stop, &mut progress);
+            let Some(found) = found.context("calibrating the machines")? else { return Ok(None) };
             found.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
             found
         }
     };
     std::fs::create_dir_all(run.report_path())?;
-    crate::evaluation::charts::write(
-        &found.charts(),
-        2,
-        &run.report_path().join("calibration.png"),
-    )?;
-    let machines: Vec<_> = context.machine_set.machines().cloned().collect();
-    let machine_set = context.machine_set.with_machines(found.apply(&machines));
-    let machine_set = machine_set.context("building the calibrated machines")?;
-    Ok((machine_set, Some(found)))
+    found.draw(&run.report_path().join("calibration.png"))?;
+    Ok(Some(found))
 }
 
 fn is_cancelled(error: &anyhow::Error) -> bool {

@@ -10,8 +10,9 @@ use std::thread::{self, JoinHandle};
 
 use crate::analysis::consistency::Judge;
 use crate::diffusion::DenoiseError;
-use crate::evaluation::figures;
-use crate::evaluation::previewing::{Maker, PreviewRequest};
+use crate::evaluation::attention_probe::predict_attention;
+use crate::evaluation::preview_maker::PreviewMaker;
+use crate::evaluation::preview_request::PreviewRequest;
 use crate::evaluation::samples::MachineSet;
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
@@ -139,8 +140,7 @@ impl Slot {
 /// Reports once what machines predict for the network's attention; a failure does not affect training.
 fn predict(kit: &PreviewKit) {
     let Some(Probe { network, images, labels, noise_seed }) = &kit.probe else { return };
-    let work =
-        || figures::predict_attention(network, &kit.machine_set, images, labels, *noise_seed);
+    let work = || predict_attention(network, &kit.machine_set, images, labels, *noise_seed);
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(found)) => {
             for (machine, metrics) in found {
@@ -172,7 +172,7 @@ fn serve(kit: &PreviewKit, request: &Request) {
 }
 
 fn make(kit: &PreviewKit, request: &Request) -> anyhow::Result<()> {
-    let maker = Maker {
+    let maker = PreviewMaker {
         previews: &kit.run.previews_path(),
         machine_set: &kit.machine_set,
         judge: kit.judge.as_ref(),

@@ -10,9 +10,9 @@ use anyhow::{Context, Result, bail};
 use super::prepare::RunContext;
 use super::previews::{PreviewDesk, PreviewKit, Probe, Request};
 use crate::analysis::consistency::Judge;
+use crate::evaluation::attention_probe::probe_attention;
 use crate::evaluation::collapse::CollapseWatch;
-use crate::evaluation::figures;
-use crate::evaluation::previewing::PreviewRequest;
+use crate::evaluation::preview_request::PreviewRequest;
 use crate::runs::command::Command;
 use crate::runs::control::ControlServer;
 use crate::runs::event::{EventBody, LossByLevel, Metrics, NoticeLevel};
@@ -359,12 +359,9 @@ impl Loop<'_> {
                 [] => network,
                 labels => network.with_labels(labels.to_vec()),
             };
-            let metrics = figures::probe_attention(
-                &network,
-                &self.context.probe,
-                self.context.experiment.noise_seed,
-            )
-            .context("measuring attention")?;
+            let metrics =
+                probe_attention(&network, &self.context.probe, self.context.experiment.noise_seed)
+                    .context("measuring attention")?;
             let step = self.context.trainer.n_steps_done();
             for text in self.collapse.look(attention.variant, &metrics) {
                 self.board.notice(NoticeLevel::Warning, text);

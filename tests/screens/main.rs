@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use half::f16;
 use mosaic_lab::evaluation::inspect::picture::At;
-use mosaic_lab::evaluation::inspect::{Actor, Inside, Maps, N_LEADING, Trace};
-use mosaic_lab::evaluation::previewing::PreviewRequest;
+use mosaic_lab::evaluation::inspect::{Actor, AttentionTrace, N_LEADING, PosteriorTrace, Trace};
+use mosaic_lab::evaluation::preview_request::PreviewRequest;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::random::{Purpose, stream};
 use mosaic_lab::runs::about::About;
@@ -236,7 +236,7 @@ fn seeds_and_steps_of_a_preview_can_be_chosen() {
     // Without a worker, a process of its own is asked for.
     let over = run(RUN, RunState::Finished, Health::Over);
     update(&mut app, Message::Runs(vec![over]));
-    let request = PreviewRequest { seeds: 0..4, steps: 20 };
+    let request = PreviewRequest::new(0..4, 20).unwrap();
     assert_eq!(
         press(&mut app, KeyCode::Char('s')),
         [Effect::MakePreview { run: RUN.into(), request }]
@@ -371,8 +371,8 @@ fn trace() -> Trace {
         ..Actor::default()
     };
     let weights = vec![f16::from_f32(1.0 / 256.0); t * p * p];
-    let network = Actor { maps: Some(Maps { n_heads: 1, weights }), ..actor("network") };
-    let inside = Inside {
+    let network = Actor { maps: Some(AttentionTrace { n_heads: 1, weights }), ..actor("network") };
+    let inside = PosteriorTrace {
         entropy: vec![2.0; t * p],
         places: (0..t * p).flat_map(|i| [(i % 3) as u32, 1, 2]).collect(),
         leading: (0..t * p * N_LEADING).map(|i| (i % 3) as u32).collect(),
@@ -444,7 +444,7 @@ fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
 fn what_takes_long_is_asked_for_once() {
     let mut app = watching();
     update(&mut app, Message::Runs(vec![run(RUN, RunState::Finished, Health::Over)]));
-    let request = PreviewRequest { seeds: 0..4, steps: 20 };
+    let request = PreviewRequest::new(0..4, 20).unwrap();
     let made = [Effect::MakePreview { run: RUN.into(), request }];
     assert_eq!(press(&mut app, KeyCode::Char('s')), made);
     assert_eq!(press(&mut app, KeyCode::Char('s')), []);

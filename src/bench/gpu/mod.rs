@@ -1,4 +1,4 @@
-//! What a GPU does, checked against the CPU and timed, for `mosaic bench gpu`.
+//! GPU results checked against the CPU, and GPU timings, for `mosaic bench gpu`.
 //!
 //! Checks are of whole machines and whole training steps on seeded random inputs; the CPU's results are the
 //! specification. Times are medians after a warm-up.
@@ -21,31 +21,31 @@ use peer::Peer;
 pub struct Check {
     pub name: String,
     pub passed: bool,
-    /// What was found, and what is allowed.
+    /// The differences found, and their limits.
     pub detail: String,
 }
 
 /// One timing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
-    /// The same words as a peer's for the same work.
+    /// Describes the work in the same words as its peer.
     pub what: String,
-    /// Of a step; of a step and query for theory.
+    /// Milliseconds per step; per step and query for theory.
     pub median_ms: f64,
-    /// What it amounts to, such as pairs a second.
+    /// The rate that this amounts to, such as pairs per second.
     pub rate: String,
-    /// Operations, at least: floating-point ones of training, instructions of theory.
+    /// The least number of operations: floating-point operations for training, instructions for theory.
     pub operations: f64,
-    /// How many of them one multiply-add instruction is.
+    /// Operations per multiply-add instruction.
     pub operations_each: f64,
-    /// The most of them in a second, where they are no such instructions.
+    /// Peak operations per second, where they are not multiply-add instructions.
     pub operations_per_s_max: Option<f64>,
-    /// Bytes to and from the GPU's memory, at least.
+    /// The least number of bytes to and from the GPU's memory.
     pub bytes: f64,
     #[serde(skip)]
     pub peer: Option<Peer>,
     /// PyTorch's time for the same, where it was asked for.
     pub peer_ms: Option<f64>,
-    /// Where the time goes, if known.
+    /// Milliseconds per part of the work, if known.
     pub parts: Vec<(String, f64)>,
 }

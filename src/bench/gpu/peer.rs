@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-/// What is asked for: a script and its arguments.
+/// A script with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
     Step(Vec<String>),
@@ -14,7 +14,7 @@ pub enum Peer {
 
 const STEP: &str = include_str!("../../../benches/peers/torch_step.py");
 const EQUIVARIANT_LOCAL: &str = include_str!("../../../benches/peers/torch_els.py");
-/// Prints what there is.
+/// Prints PyTorch's version if PyTorch sees a GPU.
 const ASK: &str = "import torch\nassert torch.cuda.is_available(), 'it sees no GPU'\nprint('PyTorch', torch.__version__)";
 
 #[derive(Deserialize)]
@@ -22,13 +22,19 @@ struct Timing {
     median_ms: f64,
 }
 
-/// PyTorch's version, or why there is none, in one line.
+/// PyTorch's version.
+///
+/// # Errors
+/// The reason why there is none, in one line.
 pub fn version() -> Result<String, String> {
     python(ASK, &[])
 }
 
 impl Peer {
-    /// Milliseconds of the same work; `Err` says why not, in one line.
+    /// Milliseconds of the same work in PyTorch.
+    ///
+    /// # Errors
+    /// The reason why it cannot be timed, in one line.
     pub fn time(&self) -> Result<f64, String> {
         let (script, arguments) = match self {
             Self::Step(arguments) => (STEP, arguments),

@@ -1,14 +1,17 @@
-//! The search: fits along the network's trajectories and along each machine's own, constant settings, and a contest
-//! of final samples between them all.
+//! The search: schedules fitted along the network's trajectories and along each machine's own, constant schedules,
+//! and the final samples of all of them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use super::fit::{Errors, Families, errors, estimate, mean_squared_error};
-use super::{Calibrated, Candidate, Origin, StepFit, StepSettings};
+use super::errors::{Errors, MachinesByClass, errors, estimate, mean_squared_error};
+use super::ranking::{SampledSchedule, mean, ranked};
+use super::record::{Calibrated, Candidate, Origin, StepFit};
+use super::schedule::StepSettings;
 use crate::analysis::agreement::agreement;
 use crate::analysis::summary::quartiles;
 use crate::config::CalibrationGrid;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoised, Denoiser};
+use crate::evaluation::stop::check_stop;
 use crate::image::ImageBatch;
 use crate::theory::spec::AttentionSource;
 
@@ -22,25 +25,18 @@ const BOOSTS: [f64; 4] = [1.0, 1.5, 2.0, 4.0];
 const POOLED_LAMBDAS: [f64; 3] = [0.05, 0.1, 0.2];
 const POOLED_GAMMAS: [f64; 2] = [0.1, 0.2];
 
-/// A schedule that competes.
+/// A schedule before it is sampled.
 struct Entry {
     origin: Origin,
     boost: f64,
     settings: Vec<StepSettings>,
 }
 
-/// A schedule that has competed.
-struct Raced {
-    candidate: Candidate,
-    /// Pearson's r of final samples, seed by seed; 0 where there is none.
-    r: Vec<f64>,
-}
-
-/// What machines are calibrated against: anything that denoises, with attention maps if it has attention.
-pub struct Network<'a> {
+/// The denoiser that machines are calibrated against, with attention maps if it has attention.
+pub struct Target<'a> {
     pub denoiser: &'a dyn Denoiser,
     pub ddim: Ddim,
-    /// Noise of the calibration seeds.
+    /// Noise of the calibration seeds, `[B, C, H, W]`.
     pub seeds: ImageBatch,
 }
 
@@ -48,7 +44,7 @@ pub struct Network<'a> {
 pub struct Subject<'a> {
     pub name: String,
     pub source: Option<AttentionSource>,
-    pub families: Families<'a>,
+    pub machines: MachinesByClass<'a>,
 }
 
 /// The network's trajectories from all seeds.
@@ -57,70 +53,69 @@ struct Trajectory {
     states: Vec<ImageBatch>,
 }
 
-/// Calibrates every subject; `progress` hears in words what is being done.
+/// Calibrates every subject against the target; `progress` is called with a description of each subject before it.
+///
+/// # Errors
+/// If a denoiser fails, or [`DenoiseError::Cancelled`] once `stop` is set.
 pub fn calibrate(
-    network: &Network<'_>,
+    target: &Target<'_>,
     subjects: &[Subject<'_>],
     grid: &CalibrationGrid,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<Calibrated>, DenoiseError> {
-    let run = Search { network, grid, stop };
-    let trajectory = run.trajectory()?;
+    let search = Search { target, grid, stop };
+    let trajectory = search.trajectory()?;
     let mut found = Vec::with_capacity(subjects.len());
     for (index, subject) in subjects.iter().enumerate() {
         progress(&format!("{} ({} of {})", subject.name, index + 1, subjects.len()));
-        found.push(run.calibrate(subject, &trajectory)?);
+        found.push(search.calibrate(subject, &trajectory)?);
     }
     Ok(found)
 }
 
 struct Search<'a> {
-    network: &'a Network<'a>,
+    target: &'a Target<'a>,
     grid: &'a CalibrationGrid,
     stop: &'a AtomicBool,
 }
 
 impl Search<'_> {
     fn n_steps(&self) -> usize {
-        self.network.ddim.n_steps
-    }
-
-    fn go_on(&self) -> Result<(), DenoiseError> {
-        if self.stop.load(Ordering::SeqCst) { Err(DenoiseError::Cancelled) } else { Ok(()) }
+        self.target.ddim.n_steps
     }
 
     fn trajectory(&self) -> Result<Trajectory, DenoiseError> {
-        let Network { denoiser, ddim, seeds } = self.network;
+        let Target { denoiser, ddim, seeds } = self.target;
         let mut states = Vec::with_capacity(self.n_steps() + 1);
         let samples = ddim.sample(*denoiser, seeds, &mut |step| {
             states.push(step.state.clone());
-            self.go_on()
+            check_stop(self.stop)
         })?;
         states.push(samples);
         states.reverse();
         Ok(Trajectory { states })
     }
 
-    /// What the network makes of its own state at step `index`.
-    fn look(&self, trajectory: &Trajectory, index: usize) -> Result<Denoised, DenoiseError> {
-        self.go_on()?;
-        self.network.denoiser.denoise(&trajectory.states[index], self.network.ddim.level(index))
+    /// The network's estimate at its own states of step `index`.
+    fn estimate_at(&self, trajectory: &Trajectory, index: usize) -> Result<Denoised, DenoiseError> {
+        check_stop(self.stop)?;
+        self.target.denoiser.denoise(&trajectory.states[index], self.target.ddim.level(index))
     }
 
-    /// The maps that a machine gets at step `index`, at its own `states`.
+    /// The attention maps that a machine uses at step `index`, at its own `states`.
     fn maps(
         &self,
         subject: &Subject<'_>,
-        seen: &Denoised,
+        network: &Denoised,
         states: &ImageBatch,
         index: usize,
     ) -> Result<Option<AttentionMaps>, DenoiseError> {
         match subject.source {
-            Some(AttentionSource::Trajectory) => Ok(seen.attention.clone()),
+            Some(AttentionSource::Trajectory) => Ok(network.attention.clone()),
             Some(AttentionSource::Measured) => {
-                let level = self.network.ddim.level(index);
-                Ok(self.network.denoiser.denoise(states, level)?.attention)
+                let level = self.target.ddim.level(index);
+                Ok(self.target.denoiser.denoise(states, level)?.attention)
             }
             _ => Ok(None),
         }
@@ -136,12 +131,12 @@ impl Search<'_> {
             _ => self.fitted(subject, trajectory)?,
         };
         entries.extend(self.constant(subject, trajectory)?);
-        let candidates = ranked(self.race(subject, trajectory, entries)?);
+        let candidates = ranked(self.compete(subject, trajectory, entries)?);
         let steps = self.quality(subject, trajectory, &candidates[0].settings)?;
         Ok(Calibrated { machine: subject.name.clone(), candidates, steps })
     }
 
-    /// The schedules that fit best, step by step.
+    /// The schedules that fit best step by step, with their lambdas multiplied by every factor of [`BOOSTS`].
     fn fitted(
         &self,
         subject: &Subject<'_>,
@@ -177,7 +172,7 @@ impl Search<'_> {
         let entry = |settings| Entry { origin: Origin::Constant, boost: 1.0, settings };
         match subject.source {
             None => {
-                let all = subject.families.settings(self.grid).into_iter();
+                let all = subject.machines.settings(self.grid).into_iter();
                 Ok(all.map(|settings| entry(vec![settings; self.n_steps()])).collect())
             }
             Some(AttentionSource::Pooled) => {
@@ -196,14 +191,14 @@ impl Search<'_> {
         }
     }
 
-    /// Samples every entry from the calibration seeds.
-    fn race(
+    /// Samples every entry from the calibration seeds and compares with the network's samples.
+    fn compete(
         &self,
         subject: &Subject<'_>,
         trajectory: &Trajectory,
         entries: Vec<Entry>,
-    ) -> Result<Vec<Raced>, DenoiseError> {
-        let run = |Entry { origin, boost, settings }: Entry| {
+    ) -> Result<Vec<SampledSchedule>, DenoiseError> {
+        let compete = |Entry { origin, boost, settings }: Entry| {
             let samples = self.sample(subject, trajectory, &settings)?;
             let pairs = || samples.iter().zip(trajectory.states[0].iter());
             let errors: Vec<f64> = pairs().map(|(a, b)| mean_squared_error(a, b)).collect();
@@ -211,12 +206,12 @@ impl Search<'_> {
             let (error, r_mean) = (mean(&errors), mean(&r));
             let r_median = quartiles(&r).map(|q| q.median);
             let candidate = Candidate { origin, boost, error, r: r_median, r_mean, settings };
-            Ok(Raced { candidate, r })
+            Ok(SampledSchedule { candidate, r })
         };
-        entries.into_iter().map(run).collect()
+        entries.into_iter().map(compete).collect()
     }
 
-    /// How well a schedule does at the network's states, cleanest first.
+    /// How well a schedule fits at the network's states, cleanest step first.
     fn quality(
         &self,
         subject: &Subject<'_>,
@@ -224,62 +219,66 @@ impl Search<'_> {
         settings: &[StepSettings],
     ) -> Result<Vec<StepFit>, DenoiseError> {
         let step = |index: usize| {
-            let (seen, states) = (self.look(trajectory, index)?, &trajectory.states[index]);
-            let maps = self.maps(subject, &seen, states, index)?;
-            let level = self.network.ddim.level(index);
+            let (network, states) =
+                (self.estimate_at(trajectory, index)?, &trajectory.states[index]);
+            let maps = self.maps(subject, &network, states, index)?;
+            let level = self.target.ddim.level(index);
             let grid = CalibrationGrid::one(settings[index - 1]);
-            let families = &subject.families;
-            let found = errors(families, states, level, maps.as_ref(), &seen.x0, &grid)?;
+            let machines = &subject.machines;
+            let found = errors(machines, states, level, maps.as_ref(), &network.x0, &grid)?;
             Ok(step_fit(&found, 0, level.t))
         };
         (1..=self.n_steps()).map(step).collect()
     }
 
-    /// Settings that fit best at the network's states, cleanest first.
+    /// The settings that fit best at the network's states, cleanest step first.
     fn along_network(
         &self,
         subject: &Subject<'_>,
         trajectory: &Trajectory,
     ) -> Result<Vec<StepSettings>, DenoiseError> {
         let step = |index: usize| {
-            let (seen, states) = (self.look(trajectory, index)?, &trajectory.states[index]);
-            let maps = self.maps(subject, &seen, states, index)?;
-            self.fit(subject, index, states, maps.as_ref(), &seen)
+            let (network, states) =
+                (self.estimate_at(trajectory, index)?, &trajectory.states[index]);
+            let maps = self.maps(subject, &network, states, index)?;
+            self.fit(subject, index, states, maps.as_ref(), &network)
         };
         (1..=self.n_steps()).map(step).collect()
     }
 
-    /// Settings that fit best at the states that a machine with the settings before comes to, cleanest first.
+    /// The settings that fit best at the states that the machine itself reaches with the settings of the steps before,
+    /// cleanest step first.
     fn along_itself(
         &self,
         subject: &Subject<'_>,
         trajectory: &Trajectory,
     ) -> Result<Vec<StepSettings>, DenoiseError> {
         let mut steps = Vec::with_capacity(self.n_steps());
-        let mut states = self.network.seeds.clone();
+        let mut states = self.target.seeds.clone();
         for index in (1..=self.n_steps()).rev() {
-            let seen = self.look(trajectory, index)?;
-            let maps = self.maps(subject, &seen, &states, index)?;
-            let fit = self.fit(subject, index, &states, maps.as_ref(), &seen)?;
-            let level = self.network.ddim.level(index);
-            let made = estimate(&subject.families, &states, level, maps.as_ref(), fit)?;
-            states = self.network.ddim.advance(index, &states, &made);
+            let network = self.estimate_at(trajectory, index)?;
+            let maps = self.maps(subject, &network, &states, index)?;
+            let fit = self.fit(subject, index, &states, maps.as_ref(), &network)?;
+            let level = self.target.ddim.level(index);
+            let made = estimate(&subject.machines, &states, level, maps.as_ref(), fit)?;
+            states = self.target.ddim.advance(index, &states, &made);
             steps.push(fit);
         }
         steps.reverse();
         Ok(steps)
     }
 
+    /// The settings of the grid that fit best at these states.
     fn fit(
         &self,
         subject: &Subject<'_>,
         index: usize,
         states: &ImageBatch,
         maps: Option<&AttentionMaps>,
-        seen: &Denoised,
+        network: &Denoised,
     ) -> Result<StepSettings, DenoiseError> {
-        let level = self.network.ddim.level(index);
-        let found = errors(&subject.families, states, level, maps, &seen.x0, self.grid)?;
+        let level = self.target.ddim.level(index);
+        let found = errors(&subject.machines, states, level, maps, &network.x0, self.grid)?;
         Ok(found.settings[best(&found, subject.source.is_some())])
     }
 
@@ -290,27 +289,27 @@ impl Search<'_> {
         trajectory: &Trajectory,
         settings: &[StepSettings],
     ) -> Result<ImageBatch, DenoiseError> {
-        let mut states = self.network.seeds.clone();
+        let mut states = self.target.seeds.clone();
         for index in (1..=self.n_steps()).rev() {
             let needs_maps = subject.source == Some(AttentionSource::Trajectory);
-            let seen = if needs_maps {
-                self.look(trajectory, index)?
+            let network = if needs_maps {
+                self.estimate_at(trajectory, index)?
             } else {
-                self.go_on()?;
+                check_stop(self.stop)?;
                 Denoised::plain(ImageBatch::zeros(states.shape(), 0))
             };
-            let maps = self.maps(subject, &seen, &states, index)?;
-            let level = self.network.ddim.level(index);
+            let maps = self.maps(subject, &network, &states, index)?;
+            let level = self.target.ddim.level(index);
             let made =
-                estimate(&subject.families, &states, level, maps.as_ref(), settings[index - 1])?;
-            states = self.network.ddim.advance(index, &states, &made);
+                estimate(&subject.machines, &states, level, maps.as_ref(), settings[index - 1])?;
+            states = self.target.ddim.advance(index, &states, &made);
         }
         Ok(states)
     }
 }
 
-/// The best of a grid at one step: by the median cosine without attention, by the mean squared error with. The
-/// first of equals, which is the one with less sharing.
+/// Index of the best setting of a grid at one step: by median cosine without attention, by mean squared error with
+/// it. The first of equals, which is the one with less sharing.
 fn best(found: &Errors, with_attention: bool) -> usize {
     let cost = |at: usize| match with_attention {
         true => mean(&found.squared[at]),
@@ -321,6 +320,7 @@ fn best(found: &Errors, with_attention: bool) -> usize {
     costs.iter().position(|&cost| cost == least).unwrap_or(0)
 }
 
+/// The fit of setting `at` at one step.
 fn step_fit(found: &Errors, at: usize, t: f64) -> StepFit {
     let pairs = found.squared[at].iter().zip(&found.variance);
     let r_squared: Vec<f64> = pairs.map(|(error, variance)| 1.0 - error / variance).collect();
@@ -334,37 +334,8 @@ fn step_fit(found: &Errors, at: usize, t: f64) -> StepFit {
     }
 }
 
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
 fn median(values: &[f64]) -> f64 {
     quartiles(values).map_or(f64::NEG_INFINITY, |q| q.median)
-}
-
-/// By mean r, the largest first, after the one that is kept: of the boosts of the best fit, the most sharing that does
-/// not do worse by more than a standard error of the difference, seed by seed. Fits hedge where the network decides,
-/// so what r leaves undecided goes to sharing.
-fn ranked(mut raced: Vec<Raced>) -> Vec<Candidate> {
-    let r_mean = |raced: &Raced| raced.candidate.r_mean;
-    let error = |raced: &Raced| raced.candidate.error;
-    raced.sort_by(|a, b| r_mean(b).total_cmp(&r_mean(a)).then(error(a).total_cmp(&error(b))));
-    let boost = |at: &usize| raced[*at].candidate.boost;
-    let is_as_good = |at: &usize| {
-        let (best, other) = (&raced[0], &raced[*at]);
-        let gaps: Vec<f64> = best.r.iter().zip(&other.r).map(|(best, r)| best - r).collect();
-        let gap = mean(&gaps);
-        let variance = mean(&gaps.iter().map(|g| (g - gap).powi(2)).collect::<Vec<_>>());
-        let error = (variance / (gaps.len().saturating_sub(1).max(1)) as f64).sqrt();
-        best.candidate.origin == other.candidate.origin
-            && best.candidate.boost <= other.candidate.boost
-            && gap <= error
-    };
-    // Of equal boosts (constant settings all have the same) the best one, which is seen last.
-    let all = (0..raced.len()).rev();
-    let kept = all.filter(is_as_good).max_by(|a, b| boost(a).total_cmp(&boost(b)));
-    raced[..=kept.unwrap_or(0)].rotate_right(1);
-    raced.into_iter().map(|raced| raced.candidate).collect()
 }
 
 #[cfg(test)]
@@ -373,7 +344,7 @@ mod tests {
 
     use super::*;
     use crate::diffusion::Schedule;
-    use crate::evaluation::calibration::{Family, with_schedule};
+    use crate::evaluation::calibration::{MachineFamily, with_schedule};
     use crate::image::ImageShape;
     use crate::random::noise_seeds;
     use crate::theory::patches::Pool;
@@ -404,21 +375,22 @@ mod tests {
         let target = machine(spec.clone());
         let plain = machine(MachineSpec { k: PatchSize::Fixed(3), ..spec.clone() });
         let (images, source) = (images(), spec.kind.attention_source());
-        let family = match source {
-            Some(source) => Family::Attention { pool: Pool::Wrap, source, images: &images },
-            None => Family::Plain { machine: &plain },
+        let machines = match source {
+            Some(source) => MachineFamily::Attention { pool: Pool::Wrap, source, images: &images },
+            None => MachineFamily::Plain { machine: &plain },
         };
         let subject = Subject {
             name: "it".into(),
             source,
-            families: Families { first_seed: 0, by_class: vec![family] },
+            machines: MachinesByClass { first_seed: 0, by_class: vec![machines] },
         };
         let seeds = noise_seeds(2, 0, 3, SHAPE);
-        let network = Network { denoiser: &target, ddim: ddim(), seeds };
+        let target_network = Target { denoiser: &target, ddim: ddim(), seeds };
         let (lambda, gamma) = (vec![0.0, 0.5, 2.0], vec![0.0, 0.3, 0.6]);
         let grid = CalibrationGrid { k: vec![1, 3, 5], lambda, gamma, tau: vec![0.2, 1.0] };
         let stop = AtomicBool::new(false);
-        let found = calibrate(&network, &[subject], &grid, &stop, &mut |_| {}).unwrap().remove(0);
+        let found =
+            calibrate(&target_network, &[subject], &grid, &stop, &mut |_| {}).unwrap().remove(0);
 
         assert_eq!(found.schedule(), expected);
         assert!(found.steps.iter().all(|step| step.r_squared > 1.0 - 1e-9), "{found:?}");

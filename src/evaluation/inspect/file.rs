@@ -1,4 +1,4 @@
-//! Traces on disk: `traces/seed-S.safetensors` of a run, one file a seed, replaced whole.
+//! Traces on disk: `traces/seed-S.safetensors` of a run, one file per seed, replaced as a whole.
 
 use std::collections::HashMap;
 use std::io;
@@ -8,7 +8,7 @@ use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use thiserror::Error;
 
-use super::{Actor, Inside, Maps, N_LEADING, Trace};
+use super::trace::{Actor, AttentionTrace, N_LEADING, PosteriorTrace, Trace};
 use crate::dataset::file_kind::not_safetensors;
 use crate::files::write_atomically;
 use crate::image::ImageShape;
@@ -16,6 +16,7 @@ use crate::runs::run_dir::RunDir;
 
 const FORMAT: &str = "1";
 
+/// Why a trace file cannot be read or written.
 #[derive(Debug, Error)]
 pub enum TraceError {
     #[error("{attempt} '{}'", path.display())]
@@ -27,12 +28,25 @@ pub enum TraceError {
     Format { path: PathBuf, problem: String },
 }
 
-/// Where the trace of a seed lies.
+/// The path of the trace of a noise seed.
 pub fn path_of(run: &RunDir, seed: u64) -> PathBuf {
     run.path().join("traces").join(format!("seed-{seed}.safetensors"))
 }
 
+/// Whether the trace of a noise seed is newer than the run's checkpoints and calibration.
+pub fn is_current(run: &RunDir, seed: u64) -> bool {
+    let time = |path: &Path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
+    let Some(made) = time(&path_of(run, seed)) else { return false };
+    let checkpoints = std::fs::read_dir(run.state_path()).into_iter().flatten().flatten();
+    let newest = checkpoints.filter_map(|entry| time(&entry.path()));
+    newest.chain(time(&run.calibration_path())).all(|other| other <= made)
+}
+
 impl Trace {
+    /// Writes the trace, replacing a file that is there, and makes the folder if it is missing.
+    ///
+    /// # Errors
+    /// If an array does not have the size of its shape, or the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), TraceError> {
         let failed = |attempt| {
             let path = path.to_owned();
@@ -45,6 +59,10 @@ impl Trace {
         write_atomically(path, &bytes).map_err(failed("writing"))
     }
 
+    /// Reads a trace.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is not a whole trace of this format.
     pub fn read(path: &Path) -> Result<Self, TraceError> {
         let bytes = std::fs::read(path).map_err(|source| TraceError::Io {
             attempt: "reading",
@@ -106,148 +124,157 @@ impl Trace {
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let failed = |error| not_safetensors(bytes, error);
-        let tensors = SafeTensors::deserialize(bytes).map_err(failed)?;
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(failed)?;
-        let words = header.metadata().clone().unwrap_or_default();
-        let word = |key: &str| words.get(key).ok_or_else(|| format!("its header lacks '{key}'"));
-        let number =
-            |key: &str| word(key)?.parse::<u64>().map_err(|_| format!("its '{key}' is no number"));
-        if word("format")? != FORMAT {
-            return Err(format!("its format is '{}'", word("format")?));
+        let file = TraceFile::open(bytes)?;
+        let levels = file.f64s("levels")?;
+        if levels.is_empty() {
+            return Err("it holds no step".to_owned());
         }
-        let of = |name: &str, dtype: Dtype| {
-            let tensor = tensors.tensor(name).map_err(|error| error.to_string())?;
-            match tensor.dtype() == dtype {
-                true => Ok(tensor),
-                false => Err(format!("tensor '{name}' is of {:?}", tensor.dtype())),
-            }
-        };
-        let singles = |name: &str| -> Result<Vec<f32>, String> {
-            let tensor = of(name, Dtype::F32)?;
-            Ok(tensor.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
-        };
-        let numbers = |name: &str| -> Result<Vec<u32>, String> {
-            let tensor = of(name, Dtype::U32)?;
-            Ok(tensor.data().as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect())
-        };
-        let levels = of("levels", Dtype::F64)?;
-        let levels: Vec<f64> =
-            levels.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
-        let pixels = of("images/pixels", Dtype::F32)?;
+        let pixels = file.tensor("images/pixels", Dtype::F32)?;
         let &[_, channels, height, width] = pixels.shape() else {
             return Err("its training images are none".to_owned());
         };
         let shape = ImageShape::of_file(channels, height, width)
             .ok_or_else(|| format!("its images are of {:?}", pixels.shape()))?;
-        let (steps, p, values) = (levels.len(), shape.n_pixels(), shape.n_values());
-        let sized = |name: &str, found: usize, sizes: &[usize]| {
-            let expected = sizes.iter().try_fold(1_usize, |n, &size| n.checked_mul(size));
-            match expected == Some(found) {
-                true => Ok(()),
-                false => Err(format!("'{name}' holds {found} numbers, not those of {sizes:?}")),
-            }
-        };
-        let actor = |name: &str| -> Result<Actor, String> {
-            let key = |array: &str| format!("{name}/{array}");
-            let maps = match tensors.tensor(&key("attention")) {
-                Ok(tensor) => {
-                    let n_heads = tensor.shape().get(1).copied().unwrap_or(0);
-                    let tensor = of(&key("attention"), Dtype::F16)?;
-                    let weights = tensor.data().as_chunks::<2>().0.iter();
-                    let weights: Vec<f16> = weights.map(|b| f16::from_le_bytes(*b)).collect();
-                    sized("attention", weights.len(), &[steps, n_heads, p, p])?;
-                    Some(Maps { n_heads, weights })
-                }
-                Err(_) => None,
-            };
-            let posterior = match tensors.tensor(&key("places")) {
-                Ok(_) => Some(Inside {
-                    entropy: singles(&key("entropy"))?,
-                    places: numbers(&key("places"))?,
-                    leading: numbers(&key("leading"))?,
-                    weights: singles(&key("weights"))?,
-                }),
-                Err(_) => None,
-            };
-            if let Some(inside) = &posterior {
-                sized("places", inside.places.len(), &[steps, p, 3])?;
-                sized("entropy", inside.entropy.len(), &[steps, p])?;
-                let n = if inside.leading.is_empty() { 0 } else { N_LEADING };
-                sized("leading", inside.leading.len(), &[steps, p, n])?;
-                sized("weights", inside.weights.len(), &[steps, p, n])?;
-            }
-            let actor = Actor {
-                name: name.to_owned(),
-                states: singles(&key("states"))?,
-                x0: singles(&key("x0"))?,
-                sample: singles(&key("sample"))?,
-                maps,
-                posterior,
-            };
-            sized("states", actor.states.len(), &[steps, values])?;
-            sized("x0", actor.x0.len(), &[steps, values])?;
-            sized("sample", actor.sample.len(), &[values])?;
-            Ok(actor)
-        };
-        let which = numbers("images/numbers")?;
-        let images = singles("images/pixels")?;
-        sized("images", images.len(), &[which.len(), values])?;
-        if steps == 0 {
-            return Err("it holds no step".to_owned());
-        }
-        let images = which.into_iter().zip(images.chunks_exact(values).map(<[f32]>::to_vec));
-        let names = word("actors")?.split(',').filter(|name| !name.is_empty());
+        let numbers = file.u32s("images/numbers")?;
+        let images = file.f32s("images/pixels")?;
+        check_size("images", images.len(), &[numbers.len(), shape.n_values()])?;
+        let images = images.chunks_exact(shape.n_values()).map(<[f32]>::to_vec);
+        let names = file.word("actors")?.split(',').filter(|name| !name.is_empty());
+        let actor = |name: &str| file.actor(name, levels.len(), shape);
         Ok(Self {
-            run: word("run")?.clone(),
-            step: number("step")?,
-            seed: number("seed")?,
+            run: file.word("run")?.clone(),
+            step: file.number("step")?,
+            seed: file.number("seed")?,
             shape,
-            levels,
             actors: names.map(actor).collect::<Result<_, String>>()?,
-            images: images.collect(),
-            n_images: number("training_images")? as usize,
+            images: numbers.into_iter().zip(images).collect(),
+            n_images: file.number("training_images")? as usize,
+            levels,
         })
     }
 }
 
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
+/// Checks that `found` numbers are those of an array of these sizes.
+fn check_size(name: &str, found: usize, sizes: &[usize]) -> Result<(), String> {
+    let expected = sizes.iter().try_fold(1_usize, |n, &size| n.checked_mul(size));
+    match expected == Some(found) {
+        true => Ok(()),
+        false => Err(format!("'{name}' holds {found} numbers, not those of {sizes:?}")),
+    }
+}
 
-    /// A network with two heads and one machine on 2x2 grey images, two steps.
-    pub fn example() -> Trace {
-        let values = |n: usize, seed: usize| -> Vec<f32> {
-            (0..n).map(|i| ((i * 7 + seed) % 11) as f32 / 5.5 - 1.0).collect()
-        };
-        let actor = |name: &str, seed| Actor {
-            name: name.into(),
-            states: values(8, seed),
-            x0: values(8, seed + 1),
-            sample: values(4, seed + 2),
-            ..Actor::default()
-        };
-        let weights = (0..2 * 2 * 16).map(|i| f16::from_f32([0.5, 0.25, 0.25, 0.0][i % 4]));
-        let mut network = actor("network", 0);
-        network.maps = Some(Maps { n_heads: 2, weights: weights.collect() });
-        let mut machine = actor("els", 3);
-        machine.posterior = Some(Inside {
-            entropy: values(8, 4),
-            places: (0..8).flat_map(|i| [i % 3, i / 4, i % 2]).collect(),
-            leading: (0..48).map(|i| i % 3).collect(),
-            weights: (0..48).map(|i| [0.5, 0.3, 0.2, 0.0, 0.0, 0.0][i % 6]).collect(),
-        });
-        Trace {
-            run: "a-000000".into(),
-            step: 9,
-            seed: 5,
-            shape: ImageShape::new(1, 2, 2),
-            levels: vec![0.5, 1.0],
-            actors: vec![network, machine],
-            images: (0..3).map(|n| (n, values(4, n as usize))).collect(),
-            n_images: 64,
+/// The tensors and the header of a trace file.
+struct TraceFile<'a> {
+    tensors: SafeTensors<'a>,
+    header: HashMap<String, String>,
+}
+
+impl<'a> TraceFile<'a> {
+    fn open(bytes: &'a [u8]) -> Result<Self, String> {
+        let failed = |error| not_safetensors(bytes, error);
+        let tensors = SafeTensors::deserialize(bytes).map_err(failed)?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(failed)?;
+        let file = Self { tensors, header: metadata.metadata().clone().unwrap_or_default() };
+        match file.word("format")? {
+            format if format == FORMAT => Ok(file),
+            format => Err(format!("its format is '{format}'")),
         }
     }
+
+    fn word(&self, key: &str) -> Result<&String, String> {
+        self.header.get(key).ok_or_else(|| format!("its header lacks '{key}'"))
+    }
+
+    fn number(&self, key: &str) -> Result<u64, String> {
+        self.word(key)?.parse().map_err(|_| format!("its '{key}' is no number"))
+    }
+
+    fn tensor(&self, name: &str, dtype: Dtype) -> Result<TensorView<'a>, String> {
+        let tensor = self.tensors.tensor(name).map_err(|error| error.to_string())?;
+        match tensor.dtype() == dtype {
+            true => Ok(tensor),
+            false => Err(format!("tensor '{name}' is of {:?}", tensor.dtype())),
+        }
+    }
+
+    fn f32s(&self, name: &str) -> Result<Vec<f32>, String> {
+        let tensor = self.tensor(name, Dtype::F32)?;
+        Ok(tensor.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    }
+
+    fn f64s(&self, name: &str) -> Result<Vec<f64>, String> {
+        let tensor = self.tensor(name, Dtype::F64)?;
+        Ok(tensor.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect())
+    }
+
+    fn u32s(&self, name: &str) -> Result<Vec<u32>, String> {
+        let tensor = self.tensor(name, Dtype::U32)?;
+        Ok(tensor.data().as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect())
+    }
+
+    /// The arrays of one actor, of the sizes that `n_steps` steps and images of `shape` have.
+    fn actor(&self, name: &str, n_steps: usize, shape: ImageShape) -> Result<Actor, String> {
+        let key = |array: &str| format!("{name}/{array}");
+        let actor = Actor {
+            name: name.to_owned(),
+            states: self.f32s(&key("states"))?,
+            x0: self.f32s(&key("x0"))?,
+            sample: self.f32s(&key("sample"))?,
+            maps: self.attention(&key("attention"), n_steps, shape.n_pixels())?,
+            posterior: self.posterior(&key, n_steps, shape.n_pixels())?,
+        };
+        let n_values = shape.n_values();
+        check_size("states", actor.states.len(), &[n_steps, n_values])?;
+        check_size("x0", actor.x0.len(), &[n_steps, n_values])?;
+        check_size("sample", actor.sample.len(), &[n_values])?;
+        Ok(actor)
+    }
+
+    fn attention(
+        &self,
+        key: &str,
+        n_steps: usize,
+        n_pixels: usize,
+    ) -> Result<Option<AttentionTrace>, String> {
+        if self.tensors.tensor(key).is_err() {
+            return Ok(None);
+        }
+        let tensor = self.tensor(key, Dtype::F16)?;
+        let n_heads = tensor.shape().get(1).copied().unwrap_or(0);
+        let weights = tensor.data().as_chunks().0.iter();
+        let weights: Vec<f16> = weights.map(|b| f16::from_le_bytes(*b)).collect();
+        check_size("attention", weights.len(), &[n_steps, n_heads, n_pixels, n_pixels])?;
+        Ok(Some(AttentionTrace { n_heads, weights }))
+    }
+
+    fn posterior(
+        &self,
+        key: &dyn Fn(&str) -> String,
+        n_steps: usize,
+        n_pixels: usize,
+    ) -> Result<Option<PosteriorTrace>, String> {
+        if self.tensors.tensor(&key("places")).is_err() {
+            return Ok(None);
+        }
+        let posterior = PosteriorTrace {
+            entropy: self.f32s(&key("entropy"))?,
+            places: self.u32s(&key("places"))?,
+            leading: self.u32s(&key("leading"))?,
+            weights: self.f32s(&key("weights"))?,
+        };
+        let n = if posterior.leading.is_empty() { 0 } else { N_LEADING };
+        check_size("places", posterior.places.len(), &[n_steps, n_pixels, 3])?;
+        check_size("entropy", posterior.entropy.len(), &[n_steps, n_pixels])?;
+        check_size("leading", posterior.leading.len(), &[n_steps, n_pixels, n])?;
+        check_size("weights", posterior.weights.len(), &[n_steps, n_pixels, n])?;
+        Ok(Some(posterior))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::example;
+    use super::*;
 
     #[test]
     fn a_trace_survives_the_disk() {

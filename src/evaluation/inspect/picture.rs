@@ -1,12 +1,12 @@
-//! Traces as pictures: what a pixel looked at and where it came from, and the whole way as a film strip.
+//! Traces as pictures: attention and provenance of one pixel, and whole trajectories as a film strip.
 
 use std::path::Path;
 
 use ::image::{Rgb, RgbImage, imageops};
 use anyhow::Result;
 
-use super::{Actor, N_LEADING, Trace};
-use crate::evaluation::charts::{Label, write_labelled};
+use super::trace::{Actor, N_LEADING, Trace};
+use crate::evaluation::picture_text::{Label, write_labelled};
 use crate::image::grid;
 
 /// Size of one cell of a sheet, and of what stands around it.
@@ -17,18 +17,18 @@ const SIDE: u32 = 170;
 /// Under each leading image: its number and weight.
 const FOOT: u32 = 18;
 
-/// What a cell shows, by column.
+/// The content of a cell, one per column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum View {
     State,
     Estimate,
-    /// Where the pixel looks, by one head.
+    /// The pixel's attention in one head.
     Attention(usize),
     /// Which training image each pixel's likeliest patch comes from.
     Provenance,
     /// Entropy of each pixel's posterior.
     Entropy,
-    /// The training image that weighs so much at the pixel, by rank.
+    /// The training image with the largest weight at the pixel, or the next largest, by rank.
     Leading(usize),
 }
 
@@ -59,7 +59,7 @@ impl Trace {
         row * self.shape.width + column
     }
 
-    /// One view of one actor at the images' own size, if it has that; the pixel is marked where it lies.
+    /// One view of one actor at the images' own size; `None` if the actor lacks it.
     pub fn view(&self, actor: &Actor, view: View, at: At) -> Option<RgbImage> {
         let (p, n) = (self.number(at.pixel), self.shape.n_pixels());
         let image = |values: &[f32], scale: f32| {
@@ -102,7 +102,7 @@ impl Trace {
         RgbImage::from_fn(width, height, |x, y| Rgb(colour((y * width + x) as usize)))
     }
 
-    /// Where in a view's image the pixel, or the centre of its likeliest patch, lies: row and column.
+    /// Row and column of the pixel in a view's image, or of the centre of its likeliest patch.
     pub fn mark(&self, actor: &Actor, view: View, at: At) -> Option<(usize, usize)> {
         let View::Leading(rank) = view else { return Some(at.pixel) };
         let (p, n) = (self.number(at.pixel), self.shape.n_pixels());
@@ -112,7 +112,7 @@ impl Trace {
         (number == image).then_some((row as usize, column as usize))
     }
 
-    /// The columns that an actor has anything to show in.
+    /// The views that an actor has.
     pub fn views(&self, actor: &Actor) -> Vec<View> {
         let heads = actor.maps.as_ref().map_or(0, |maps| maps.n_heads);
         let mut views = vec![View::State, View::Estimate];
@@ -127,7 +127,7 @@ impl Trace {
     }
 }
 
-/// Everything about one pixel at one step, a row an actor.
+/// Draws everything about one pixel at one step, one row per actor, and replaces `path`.
 pub fn sheet(trace: &Trace, at: At, path: &Path) -> Result<()> {
     let n_columns = trace.actors.iter().map(|actor| trace.views(actor).len()).max().unwrap_or(0);
     let row_height = HEAD + CELL + FOOT + GAP;
@@ -163,7 +163,7 @@ pub fn sheet(trace: &Trace, at: At, path: &Path) -> Result<()> {
 }
 
 impl Trace {
-    /// The number that belongs under a view.
+    /// The caption below a view.
     pub fn figure(&self, actor: &Actor, view: View, at: At) -> Option<String> {
         let (p, n) = (self.number(at.pixel), self.shape.n_pixels());
         match view {
@@ -191,7 +191,7 @@ impl Trace {
     }
 }
 
-/// Every actor's clean estimates from noise to sample, a row an actor.
+/// Draws every actor's clean estimates from noise to sample, one row per actor, and replaces `path`.
 pub fn film(trace: &Trace, path: &Path) -> Result<()> {
     let n_columns = trace.n_steps() as u32 + 1;
     let cell = (1400 / n_columns).clamp(32, CELL);
@@ -271,7 +271,7 @@ pub fn colour_of(number: u32) -> [u8; 3] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::tests::example;
+    use super::super::fixture::example;
     use super::*;
 
     const AT: At = At { index: 1, pixel: (1, 0) };

@@ -1,7 +1,7 @@
-//! What is known of one pixel at one step, as the rows of a table.
+//! A trace at one pixel and step, as the rows of a table.
 
 use super::picture::At;
-use super::{Actor, Trace};
+use super::trace::{Actor, Trace};
 
 /// Names of the columns. `index` is a channel, an attention head, or a training image's number; `row` and `column` say which
 /// pixel, or where in the training image.
@@ -50,7 +50,7 @@ fn of_actor(trace: &Trace, actor: &Actor, at: At) -> Vec<[String; 6]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::tests::example;
+    use super::super::fixture::example;
     use super::*;
 
     #[test]

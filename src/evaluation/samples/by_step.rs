@@ -1,19 +1,20 @@
-//! Machines beside the network at the network's own states, step by step: its x0hat, and its attention where a
-//! machine predicts attention from the images alone.
+//! Machines against the network at the network's own states, step by step: x0hat, and attention where a machine
+//! predicts attention from the training images alone.
 
 use std::sync::atomic::AtomicBool;
 
-use super::{MachineSet, go_on, source, with_classes};
+use super::machine_set::MachineSet;
+use super::network::{recording_maps, with_classes};
 use crate::analysis::agreement::agreement;
 use crate::diffusion::attention_maps::row_entropy;
 use crate::diffusion::{AttentionMaps, DenoiseError, Denoiser, NoiseLevel};
+use crate::evaluation::stop::check_stop;
 use crate::image::ImageBatch;
-use crate::network::{AttentionDetail, NetworkDenoiser};
+use crate::network::NetworkDenoiser;
 use crate::theory::RecordedAttention;
-use crate::theory::spec::AttentionSource;
 
-/// Weights below this count as this when maps are compared by their logarithms: single precision's least share of
-/// a large map.
+/// Weights are at least this when maps are compared by their logarithms: about the least share of a large map in
+/// single precision.
 const LEAST_WEIGHT: f32 = 1e-9;
 
 /// One machine against the network along the network's trajectories; cleanest step first.
@@ -30,22 +31,34 @@ pub struct StepFigures {
     /// `R^2` of x0hat against the network's, seed by seed where it is defined.
     pub r_squared: Vec<f64>,
     /// Seed by seed, for machines that predict attention of a network that has some.
-    pub attention: Vec<MapFigures>,
+    pub attention: Vec<MapAgreement>,
+}
+
+/// One step, means over seeds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepMean {
+    pub t: f64,
+    /// `R^2` of x0hat.
+    pub r_squared: f64,
+    /// Number of seeds for which `R^2` is defined.
+    pub n_seeds: usize,
+    /// For machines that predict attention of a network that has some.
+    pub attention: Option<MapAgreement>,
 }
 
 /// A predicted attention map against the network's (the mean over its heads).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MapFigures {
-    /// Mean over query pixels of the entropy of what the machine predicts, nats.
+pub struct MapAgreement {
+    /// Mean over query pixels of the entropy of the predicted attention, nats.
     pub predicted_nats: f64,
-    /// The same of the network, its heads averaged after the entropy.
+    /// The same of the network's attention: the mean over its heads of their entropies.
     pub measured_nats: f64,
     /// Pearson's r of the logarithms of all weights; `None` if either map is uniform.
     pub r_of_logs: Option<f64>,
 }
 
-/// The network at one step of its trajectory.
-struct Look {
+/// The network at one step of its trajectories.
+struct NetworkStep {
     index: usize,
     level: NoiseLevel,
     states: ImageBatch,
@@ -72,67 +85,63 @@ impl MachineSet {
         let empty = |name: &str| StepAgreement { machine: name.to_owned(), steps: steps.clone() };
         let mut found: Vec<StepAgreement> = self.names().map(empty).collect();
         let has_attention = network.network().config().attention.is_some();
-        let detail = if has_attention { AttentionDetail::Maps } else { AttentionDetail::Nothing };
         // Maps of every step are held, whichever machines there are.
         let chunk = self.chunk_with_maps(network, seeds, has_attention);
         for start in (0..seeds.len()).step_by(chunk) {
             let seeds = seeds.slice(start, chunk.min(seeds.len() - start));
             let first = first_seed + start as u64;
-            let told = with_classes(network, first, seeds.len()).recording(detail);
-            let mut looks = Vec::with_capacity(self.ddim.n_steps);
-            self.ddim.sample(&told, &seeds, &mut |step| {
-                looks.push(Look {
+            let conditioned = recording_maps(with_classes(network, first, seeds.len()));
+            let mut network_steps = Vec::with_capacity(self.ddim.n_steps);
+            self.ddim.sample(&conditioned, &seeds, &mut |step| {
+                network_steps.push(NetworkStep {
                     index: step.index,
                     level: step.level,
                     states: step.state.clone(),
                     x0: step.denoised.x0.clone(),
                     maps: step.denoised.attention.clone(),
                 });
-                go_on(stop)
+                check_stop(stop)
             })?;
             for (index, found) in found.iter_mut().enumerate() {
-                self.compare_looks(index, network, &looks, first, found, stop)?;
+                self.compare_machine(index, network, &network_steps, first, found, stop)?;
             }
         }
         Ok(found)
     }
 
-    fn compare_looks(
+    /// Adds one machine's figures at the network's states to `found`.
+    fn compare_machine(
         &self,
         index: usize,
         network: &NetworkDenoiser,
-        looks: &[Look],
+        network_steps: &[NetworkStep],
         first_seed: u64,
         found: &mut StepAgreement,
         stop: &AtomicBool,
     ) -> Result<(), DenoiseError> {
-        let entry = &self.machines[index];
-        let predicts = matches!(
-            source(&entry.machine),
-            Some(AttentionSource::CoOrigin | AttentionSource::Similarity { .. })
-        );
-        let n = looks.first().map_or(0, |look| look.states.len());
+        let entry = &self.entries[index];
+        let n = network_steps.first().map_or(0, |step| step.states.len());
         // With classes, machines know one image class each.
         let each = if self.dictionaries.len() > 1 { 1 } else { n };
         for at in (0..n).step_by(each.max(1)) {
             let seed = first_seed + at as u64;
             let mut recorded = RecordedAttention::new();
-            for look in looks {
-                if let Some(maps) = &look.maps {
-                    recorded.push(look.level, maps.slice(at, each));
+            for step in network_steps {
+                if let Some(maps) = &step.maps {
+                    recorded.push(step.level, maps.slice(at, each));
                 }
             }
-            let told = with_classes(network, seed, each);
-            let machine = self.machine(entry, seed, told, Some(recorded))?;
-            let machine = machine.with_posterior(predicts);
-            for look in looks {
-                go_on(stop)?;
-                let made = machine.denoise(&look.states.slice(at, each), look.level)?;
-                let figures = &mut found.steps[look.index - 1];
-                let pairs = made.x0.iter().zip(look.x0.iter().skip(at));
+            let conditioned = with_classes(network, seed, each);
+            let machine = self.machine(entry, seed, conditioned, Some(recorded))?;
+            let machine = machine.with_posterior(entry.predicts_attention());
+            for step in network_steps {
+                check_stop(stop)?;
+                let made = machine.denoise(&step.states.slice(at, each), step.level)?;
+                let figures = &mut found.steps[step.index - 1];
+                let pairs = made.x0.iter().zip(step.x0.iter().skip(at));
                 let cod = pairs.map(|(machine, network)| agreement(machine, network).cod);
                 figures.r_squared.extend(cod.flatten());
-                if let (Some(predicted), Some(measured)) = (&made.attention, &look.maps) {
+                if let (Some(predicted), Some(measured)) = (&made.attention, &step.maps) {
                     let one = |i: usize| compare_maps(predicted, i, measured, at + i);
                     figures.attention.extend((0..predicted.len()).map(one));
                 }
@@ -148,7 +157,7 @@ fn compare_maps(
     i: usize,
     measured: &AttentionMaps,
     j: usize,
-) -> MapFigures {
+) -> MapAgreement {
     let n_pixels = predicted.n_pixels();
     let entropy =
         |map: &[f32]| map.chunks_exact(n_pixels).map(row_entropy).sum::<f64>() / n_pixels as f64;
@@ -164,7 +173,7 @@ fn compare_maps(
         map.iter().map(|&weight| f64::from(weight.max(LEAST_WEIGHT)).ln()).collect()
     };
     let map = predicted.map(i, 0);
-    MapFigures {
+    MapAgreement {
         predicted_nats: entropy(map),
         measured_nats,
         r_of_logs: agreement(&logs(map), &logs(&mean)).r,
@@ -172,7 +181,7 @@ fn compare_maps(
 }
 
 impl StepAgreement {
-    /// Takes in the same machine's figures of more seeds.
+    /// Adds the same machine's figures of more seeds.
     pub fn append(&mut self, other: &Self) {
         for (all, more) in self.steps.iter_mut().zip(&other.steps) {
             all.r_squared.extend(&more.r_squared);
@@ -180,41 +189,29 @@ impl StepAgreement {
         }
     }
 
-    /// Mean over seeds of each step's `R^2`, and their mean over steps.
-    pub fn mean(&self) -> (Vec<(f64, f64)>, f64) {
-        let step = |step: &StepFigures| (step.t, mean(step.r_squared.iter().copied()));
-        let steps: Vec<(f64, f64)> = self.steps.iter().map(step).collect();
-        let all = mean(steps.iter().map(|(_, mean)| *mean));
-        (steps, all)
-    }
-
-    /// Whether it predicts attention that can be compared with the network's.
-    pub fn predicts_attention(&self) -> bool {
-        self.steps.iter().any(|step| !step.attention.is_empty())
-    }
-
-    /// Pearson's r over steps of predicted and measured entropy (means over seeds).
-    pub fn r_of_entropies(&self) -> Option<f64> {
-        let all = |pick: fn(&MapFigures) -> f64| -> Vec<f64> {
-            self.steps.iter().map(|step| step.mean_map(pick)).collect()
+    /// Means over seeds, cleanest step first.
+    pub fn means(&self) -> Vec<StepMean> {
+        let of = |step: &StepFigures| StepMean {
+            t: step.t,
+            r_squared: mean(step.r_squared.iter().copied()),
+            n_seeds: step.r_squared.len(),
+            attention: mean_map(&step.attention),
         };
-        agreement(&all(|map| map.predicted_nats), &all(|map| map.measured_nats)).r
+        self.steps.iter().map(of).collect()
     }
 }
 
-impl StepFigures {
-    /// Mean over seeds of a figure of the maps; NaN without any.
-    pub fn mean_map(&self, pick: fn(&MapFigures) -> f64) -> f64 {
-        mean(self.attention.iter().map(pick))
-    }
-
-    /// Mean over seeds of [`MapFigures::r_of_logs`].
-    pub fn mean_r_of_logs(&self) -> Option<f64> {
-        let all: Vec<f64> = self.attention.iter().filter_map(|map| map.r_of_logs).collect();
-        (!all.is_empty()).then(|| mean(all.into_iter()))
-    }
+/// Means over maps; `None` without any.
+fn mean_map(maps: &[MapAgreement]) -> Option<MapAgreement> {
+    let some = |values: Vec<f64>| (!values.is_empty()).then(|| mean(values.into_iter()));
+    Some(MapAgreement {
+        predicted_nats: some(maps.iter().map(|map| map.predicted_nats).collect())?,
+        measured_nats: mean(maps.iter().map(|map| map.measured_nats)),
+        r_of_logs: some(maps.iter().filter_map(|map| map.r_of_logs).collect()),
+    })
 }
 
+/// Mean of values; NaN without any.
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, n) = values.fold((0.0, 0.0), |(sum, n), value| (sum + value, n + 1.0));
     sum / n

@@ -1,12 +1,13 @@
-//! What attention must be able to do for samples to be consistent: choose, sum, or only look elsewhere at all.
+//! Which ability of attention makes samples consistent: choosing a place, summing over places, or just reaching other
+//! pixels.
 
 use super::consistency::rates;
-use super::figures::RunFigures;
 use super::finding::{Finding, Reading, Verdict, interval_words};
 use super::page::rate_panel;
+use super::run_results::RunResults;
 use crate::network::config::AttentionVariant;
 
-/// Variants of attention with what each says about a mechanism, against a network without.
+/// Variants of attention, the statement about a mechanism that each tests, and whether it claims a gain over no attention.
 const STATEMENTS: [(AttentionVariant, &str, bool); 4] = [
     (AttentionVariant::Softmax, "attention makes samples consistent", true),
     (
@@ -18,13 +19,13 @@ const STATEMENTS: [(AttentionVariant, &str, bool); 4] = [
     (AttentionVariant::Top1, "to look at one place is enough", true),
 ];
 
-pub(super) fn read(runs: &[RunFigures]) -> Reading {
+pub(super) fn read(runs: &[RunResults]) -> Reading {
     let mut findings = Vec::new();
     for (variant, statement, gains) in STATEMENTS {
         let mut finding = Finding::new(statement);
         let with = runs.iter().filter(|run| run.arm.experiment.network.attention == Some(variant));
         for run in with {
-            let is_twin = |other: &&RunFigures| {
+            let is_twin = |other: &&RunResults| {
                 !other.has_attention() && run.differs_only_in(other, "network.attention")
             };
             let Some(none) = runs.iter().find(is_twin) else { continue };
@@ -49,7 +50,7 @@ pub(super) fn read(runs: &[RunFigures]) -> Reading {
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::tests::run;
+    use super::super::fixture::run;
     use super::*;
 
     #[test]

@@ -1,10 +1,10 @@
 //! Networks with attention against their twins: are samples globally consistent, and are they creative?
 
-use super::figures::{RunFigures, cell, twins};
 use super::finding::{Finding, Reading, Table, Verdict, interval_words};
 use super::page::rate_panel;
+use super::run_results::{RunResults, cell, twins};
 
-pub(super) fn read(runs: &[RunFigures]) -> Reading {
+pub(super) fn read(runs: &[RunResults]) -> Reading {
     let mut consistent = Finding::new(
         "networks with attention make more consistent samples than their twins without",
     );
@@ -34,7 +34,7 @@ pub(super) fn read(runs: &[RunFigures]) -> Reading {
 }
 
 /// Every judged rate of every run's network.
-pub(super) fn rates(runs: &[RunFigures]) -> Table {
+pub(super) fn rates(runs: &[RunResults]) -> Table {
     let names = ["whole", "valid", "consistent", "novel", "creative", "hue_purity"];
     let head: Vec<&str> = ["run", "judged"].into_iter().chain(names).collect();
     let mut table = Table::new("Judged samples of the networks, with 95% intervals", &head);
@@ -48,7 +48,7 @@ pub(super) fn rates(runs: &[RunFigures]) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::tests::run;
+    use super::super::fixture::run;
     use super::*;
 
     #[test]

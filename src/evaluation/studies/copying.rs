@@ -1,77 +1,98 @@
-//! When networks copy their training images: how many there are, how much of one a pixel sees, and whether theory
-//! says so.
+//! When networks copy their training images: by the number of images and the receptive field, and whether theory agrees.
 
 use std::num::NonZeroUsize;
 
-use super::figures::{RunFigures, cell, number};
 use super::finding::{Finding, Reading, Table, Verdict, interval_words};
 use super::page::rate_panel;
+use super::run_results::{RunResults, cell, number};
 
 /// Copies everything, whatever there is.
 const COPIER: &str = "ideal";
 
-pub(super) fn read(runs: &[RunFigures]) -> Reading {
+pub(super) fn read(runs: &[RunResults]) -> Reading {
     let mut field = Finding::new("a network that sees more of the image copies more");
     let mut fewer = Finding::new("with more training images a network copies less");
     let mut whole = Finding::new("a machine that sees whole images copies most of its samples");
     let mut theory =
         Finding::new("the local machine copies as often as the network (intervals meet)");
     for (index, run) in runs.iter().enumerate() {
-        let n = |run: &RunFigures| run.arm.experiment.dataset.n.map_or(0, NonZeroUsize::get);
-        let larger = runs[index + 1..]
-            .iter()
-            .filter(|other| run.differs_only_in(other, "dataset.n") && n(other) > n(run));
-        if let Some(other) = larger.max_by_key(|other| n(other))
-            && let (Some(few), Some(many)) = (run.copies("network"), other.copies("network"))
-        {
-            let words = format!(
-                "{}: copies {}, with {} images {}",
-                run.arm.words(),
-                interval_words(few),
-                n(other),
-                interval_words(many)
-            );
-            fewer.add(Verdict::above(few, many), words);
-        }
-        let reach = |run: &RunFigures| -> usize {
-            run.arm.experiment.network.kernels.iter().map(|kernel| kernel - 1).sum()
-        };
+        compare_set_sizes(&mut fewer, run, &runs[index + 1..]);
         for other in &runs[..index] {
-            let (small, large) =
-                if reach(other) < reach(run) { (other, run) } else { (run, other) };
-            if !run.differs_only_in(other, "network.kernels") || reach(small) == reach(large) {
-                continue;
-            }
-            if let (Some(a), Some(b)) = (large.copies("network"), small.copies("network")) {
-                let words = format!(
-                    "{}: copies {}, with kernels {} {}",
-                    large.arm.words(),
-                    interval_words(a),
-                    small.setting("network.kernels"),
-                    interval_words(b)
-                );
-                field.add(Verdict::above(a, b), words);
-            }
+            compare_fields(&mut field, run, other);
         }
         if let Some(copies) = run.copies(COPIER) {
             let words = format!("{}: {}", run.arm.words(), interval_words(copies));
             whole.add(Verdict::above_half(copies), words);
         }
-        let local = ["els", "bbels"].into_iter().find(|name| !run.r(name).is_empty());
-        if let Some(local) = local
-            && let (Some(machine), Some(network)) = (run.copies(local), run.copies("network"))
-        {
-            let apart = machine.low > network.high || machine.high < network.low;
-            let verdict = if apart { Verdict::Fails } else { Verdict::Holds };
-            let words = format!(
-                "{}: {local} {}, the network {}",
-                run.arm.words(),
-                interval_words(machine),
-                interval_words(network)
-            );
-            theory.add(verdict, words);
-        }
+        compare_local_machine(&mut theory, run);
     }
+    let panel = rate_panel("copies among the network's samples", runs, |run| run.copies("network"));
+    Reading {
+        findings: vec![field, fewer, whole, theory],
+        tables: vec![table(runs)],
+        panels: vec![panel],
+    }
+}
+
+/// Compares a run with the one of the largest set among `others` that differ in the number of images only.
+fn compare_set_sizes(finding: &mut Finding, run: &RunResults, others: &[RunResults]) {
+    let n = |run: &RunResults| run.arm.experiment.dataset.n.map_or(0, NonZeroUsize::get);
+    let larger =
+        others.iter().filter(|other| run.differs_only_in(other, "dataset.n") && n(other) > n(run));
+    if let Some(other) = larger.max_by_key(|other| n(other))
+        && let (Some(few), Some(many)) = (run.copies("network"), other.copies("network"))
+    {
+        let words = format!(
+            "{}: copies {}, with {} images {}",
+            run.arm.words(),
+            interval_words(few),
+            n(other),
+            interval_words(many)
+        );
+        finding.add(Verdict::above(few, many), words);
+    }
+}
+
+/// Compares two runs that differ in their receptive fields only.
+fn compare_fields(finding: &mut Finding, run: &RunResults, other: &RunResults) {
+    let reach = |run: &RunResults| -> usize {
+        run.arm.experiment.network.kernels.iter().map(|kernel| kernel - 1).sum()
+    };
+    let (small, large) = if reach(other) < reach(run) { (other, run) } else { (run, other) };
+    if !run.differs_only_in(other, "network.kernels") || reach(small) == reach(large) {
+        return;
+    }
+    if let (Some(a), Some(b)) = (large.copies("network"), small.copies("network")) {
+        let words = format!(
+            "{}: copies {}, with kernels {} {}",
+            large.arm.words(),
+            interval_words(a),
+            small.setting("network.kernels"),
+            interval_words(b)
+        );
+        finding.add(Verdict::above(a, b), words);
+    }
+}
+
+/// Compares a run's network with the local machine that pairs with it.
+fn compare_local_machine(finding: &mut Finding, run: &RunResults) {
+    let local = ["els", "bbels"].into_iter().find(|name| !run.r(name).is_empty());
+    if let Some(local) = local
+        && let (Some(machine), Some(network)) = (run.copies(local), run.copies("network"))
+    {
+        let apart = machine.low > network.high || machine.high < network.low;
+        let verdict = if apart { Verdict::Fails } else { Verdict::Holds };
+        let words = format!(
+            "{}: {local} {}, the network {}",
+            run.arm.words(),
+            interval_words(machine),
+            interval_words(network)
+        );
+        finding.add(verdict, words);
+    }
+}
+
+fn table(runs: &[RunResults]) -> Table {
     let head = [
         "run",
         "who",
@@ -95,17 +116,12 @@ pub(super) fn read(runs: &[RunFigures]) -> Reading {
             ]);
         }
     }
-    let panel = rate_panel("copies among the network's samples", runs, |run| run.copies("network"));
-    Reading {
-        findings: vec![field, fewer, whole, theory],
-        tables: vec![table],
-        panels: vec![panel],
-    }
+    table
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::tests::run;
+    use super::super::fixture::run;
     use super::*;
     use crate::evaluation::mosaics::MosaicFigures;
 

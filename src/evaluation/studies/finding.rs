@@ -1,11 +1,11 @@
-//! What runs say about a statement: comparison by comparison, by 95% intervals.
+//! Findings: statements with the evidence of runs, comparison by comparison, by 95% intervals.
 
 use serde::Serialize;
 
 use crate::analysis::summary::Interval;
 use crate::evaluation::charts::Panel;
 
-/// What one comparison says.
+/// The verdict of one comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -46,7 +46,7 @@ impl Verdict {
         Self::above(share, Interval { estimate: 0.5, low: 0.5, high: 0.5 })
     }
 
-    /// That nothing was found: holds unless the difference was.
+    /// The verdict on the absence of a difference: holds unless the difference does.
     pub fn unless(difference: Self) -> Self {
         if difference == Self::Holds { Self::Fails } else { Self::Holds }
     }
@@ -56,11 +56,11 @@ impl Verdict {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evidence {
     pub verdict: Verdict,
-    /// The figures with their intervals.
+    /// The figures with their intervals, as text.
     pub words: String,
 }
 
-/// A statement and what was found.
+/// A statement and its evidence.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
     pub statement: String,
@@ -121,7 +121,7 @@ impl Table {
     }
 }
 
-/// All that an analysis says.
+/// The result of an analysis.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
     pub findings: Vec<Finding>,
@@ -129,7 +129,7 @@ pub struct Reading {
     pub panels: Vec<Panel>,
 }
 
-/// `.66 [.60, .72]` with its leading zeros.
+/// `0.66 [0.60, 0.72]`.
 pub fn interval_words(interval: Interval) -> String {
     format!("{:.2} [{:.2}, {:.2}]", interval.estimate, interval.low, interval.high)
 }

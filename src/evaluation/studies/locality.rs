@@ -1,13 +1,13 @@
 //! Kamb & Ganguli's setting: do networks without attention compute local posterior means, of patches that grow with
 //! the noise, with the dictionary that their padding lets them have?
 
-use super::figures::{RunFigures, number};
 use super::finding::{Finding, Reading, Verdict, interval_words};
+use super::run_results::{RunResults, number};
 use super::theory::{agreement, panels};
 use crate::evaluation::charts::{Marks, Panel, Series};
 use crate::network::config::Padding;
 
-pub(super) fn read(runs: &[RunFigures]) -> Reading {
+pub(super) fn read(runs: &[RunResults]) -> Reading {
     let mut local = Finding::new(
         "the local machine that pairs with the padding predicts samples better than whole images, the Gaussian and patches bound to their place",
     );
@@ -45,7 +45,7 @@ pub(super) fn read(runs: &[RunFigures]) -> Reading {
             scales.add(verdict, words);
         }
     }
-    let curve = |(colour, run): (usize, &RunFigures)| Series {
+    let curve = |(colour, run): (usize, &RunResults)| Series {
         name: run.arm.words(),
         colour,
         points: patch_sides(run, pair(run).0),
@@ -62,7 +62,7 @@ pub(super) fn read(runs: &[RunFigures]) -> Reading {
 }
 
 /// The local machine that pairs with a network's padding, and the other one.
-fn pair(run: &RunFigures) -> (&'static str, &'static str) {
+fn pair(run: &RunResults) -> (&'static str, &'static str) {
     match run.arm.experiment.network.padding {
         Padding::Zeros => ("bbels", "els"),
         Padding::Circular => ("els", "bbels"),
@@ -70,7 +70,7 @@ fn pair(run: &RunFigures) -> (&'static str, &'static str) {
 }
 
 /// Calibrated patch sides by t.
-fn patch_sides(run: &RunFigures, machine: &str) -> Vec<(f64, f64)> {
+fn patch_sides(run: &RunResults, machine: &str) -> Vec<(f64, f64)> {
     let found = run.calibration.as_ref().and_then(|calibration| {
         let machine = calibration.machines.iter().find(|found| found.machine == machine)?;
         Some((calibration.n_steps, &machine.candidates.first()?.settings))
@@ -82,7 +82,7 @@ fn patch_sides(run: &RunFigures, machine: &str) -> Vec<(f64, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::tests::run;
+    use super::super::fixture::run;
     use super::*;
 
     #[test]

@@ -7,14 +7,14 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::figures::RunFigures;
 use super::finding::{Finding, Reading, Verdict};
+use super::run_results::RunResults;
 use crate::analysis::summary::Interval;
 use crate::config::{Arm, Study};
 use crate::evaluation::charts::{self, Marks, Panel, Series};
 use crate::files::{make_folder, write_output};
 
-/// What a report is about.
+/// The study that a report is about.
 pub struct Heading<'a> {
     pub study: &'a Study,
     pub is_quick: bool,
@@ -26,7 +26,7 @@ pub struct Heading<'a> {
 pub fn write(
     folder: &Path,
     heading: &Heading<'_>,
-    runs: &[RunFigures],
+    runs: &[RunResults],
     reading: &Reading,
 ) -> io::Result<String> {
     make_folder(folder)?;
@@ -51,7 +51,7 @@ fn overall(findings: &[Finding]) -> String {
     format!("{} statements; {}", findings.len(), words.join(", "))
 }
 
-fn markdown(heading: &Heading<'_>, runs: &[RunFigures], reading: &Reading) -> String {
+fn markdown(heading: &Heading<'_>, runs: &[RunResults], reading: &Reading) -> String {
     let Heading { study, is_quick, missing } = heading;
     let form = if *is_quick { "quick form" } else { "full form" };
     let mut text = format!(
@@ -81,7 +81,7 @@ fn markdown(heading: &Heading<'_>, runs: &[RunFigures], reading: &Reading) -> St
     text + &format!("\nFigures: figures.png. Each run's own report has the rest. {machine}\n")
 }
 
-fn to_json(heading: &Heading<'_>, runs: &[RunFigures], reading: &Reading) -> serde_json::Value {
+fn to_json(heading: &Heading<'_>, runs: &[RunResults], reading: &Reading) -> serde_json::Value {
     let findings: Vec<_> = reading
         .findings
         .iter()
@@ -93,7 +93,7 @@ fn to_json(heading: &Heading<'_>, runs: &[RunFigures], reading: &Reading) -> ser
             })
         })
         .collect();
-    let run = |run: &RunFigures| json!({ "run": run.run, "varied": run.arm.varied });
+    let run = |run: &RunResults| json!({ "run": run.run, "varied": run.arm.varied });
     let missing = |(arm, reason): &(Arm, String)| json!({ "arm": arm.words(), "reason": reason });
     json!({
         "format": 1,
@@ -110,12 +110,12 @@ fn to_json(heading: &Heading<'_>, runs: &[RunFigures], reading: &Reading) -> ser
 /// A rate of every run with its interval: over the number of training images if that varies, side by side otherwise.
 pub(super) fn rate_panel(
     title: &str,
-    runs: &[RunFigures],
-    pick: impl Fn(&RunFigures) -> Option<Interval>,
+    runs: &[RunResults],
+    pick: impl Fn(&RunResults) -> Option<Interval>,
 ) -> Panel {
-    let n = |run: &RunFigures| run.arm.experiment.dataset.n.map_or(0, NonZeroUsize::get);
+    let n = |run: &RunResults| run.arm.experiment.dataset.n.map_or(0, NonZeroUsize::get);
     let by_n = runs.iter().any(|run| n(run) != n(&runs[0]));
-    let name = |run: &RunFigures| {
+    let name = |run: &RunResults| {
         let varied = run.arm.varied.iter().filter(|(key, _)| !by_n || *key != "dataset.n");
         let words = varied.map(|(key, value)| {
             let (_, short) = key.rsplit_once('.').unwrap_or(("", key));
@@ -132,7 +132,7 @@ pub(super) fn rate_panel(
             names.len() - 1
         });
         let Some(rate) = pick(run) else { continue };
-        // Neighbours apart, so that their intervals can be told from each other.
+        // Neighbours apart, so that their intervals do not cover each other.
         let x = if by_n { (n(run) as f64).log2() + 0.06 * colour as f64 } else { index as f64 };
         let of = |points, marks| Series { name: name.clone(), colour, points, marks };
         series.push(of(vec![(x, rate.low), (x, rate.high)], Marks::Line));
@@ -151,7 +151,7 @@ pub(super) fn rate_panel(
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::tests::run;
+    use super::super::fixture::run;
     use super::*;
     use crate::config::{Analysis, Plan};
 
@@ -171,7 +171,7 @@ mod tests {
         let missing = vec![(runs[0].arm.clone(), "no file".to_owned())];
         let heading = Heading { study: &study, is_quick: true, missing: &missing };
         let folder = tempfile::tempdir().unwrap();
-        let reading = super::super::read(study.analysis, &runs);
+        let reading = super::super::analyses::read(study.analysis, &runs);
         let page = write(folder.path(), &heading, &runs, &reading).unwrap();
         for words in ["attention matters", "2 statements; holds: 2", "not run: no file"] {
             assert!(page.contains(words), "{page}");

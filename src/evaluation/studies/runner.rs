@@ -14,10 +14,10 @@ use crate::runs::status::{RunState, Status};
 
 const POLL: Duration = Duration::from_millis(250);
 
-/// How one run of a study stands.
+/// The state of one run of a study.
 #[derive(Clone, Debug)]
-pub enum Stand {
-    /// Not begun.
+pub enum ArmState {
+    /// Not started.
     Waiting,
     Working {
         run: RunDir,
@@ -25,15 +25,15 @@ pub enum Stand {
         since: Instant,
     },
     Finished(RunDir),
-    /// Why there is no result.
+    /// There is no result, for this reason.
     Failed(String),
 }
 
-/// Asks every worker that is at work for a study to write a checkpoint and stop, and waits until all have. Workers that
-/// cannot be reached from here are not waited for.
-pub fn stop_all(stands: &[Stand]) -> Vec<LaunchError> {
-    let working = stands.iter().filter_map(|stand| match stand {
-        Stand::Working { run, .. } => Some(run),
+/// Asks every worker of a study to write a checkpoint and stop, and waits until all have stopped. Workers that cannot be
+/// reached from here are not waited for.
+pub fn stop_all(states: &[ArmState]) -> Vec<LaunchError> {
+    let working = states.iter().filter_map(|state| match state {
+        ArmState::Working { run, .. } => Some(run),
         _ => None,
     });
     let mut errors = Vec::new();
@@ -53,47 +53,48 @@ pub fn stop_all(stands: &[Stand]) -> Vec<LaunchError> {
     errors
 }
 
-/// Runs `arms`, at most `jobs` at a time, and returns how each stands at the end: finished or failed, unless a signal
-/// came first, which leaves workers at work. `tell` hears of how all stand, four times a second.
+/// Runs `arms`, at most `jobs` at a time, and returns the final state of each: finished or failed, unless a signal came
+/// first, which leaves workers running. `observe` is called with the states of all, four times a second.
 pub fn run_all(
     runs: &RunsDir,
     arms: &[Arm],
     options: &LaunchOptions,
     jobs: usize,
     signals: &Signals,
-    tell: &mut dyn FnMut(&[Stand]),
-) -> Vec<Stand> {
-    let mut stands: Vec<Stand> = arms.iter().map(|arm| found(runs, arm)).collect();
+    observe: &mut dyn FnMut(&[ArmState]),
+) -> Vec<ArmState> {
+    let mut states: Vec<ArmState> = arms.iter().map(|arm| found(runs, arm)).collect();
     // A run is resumed once; one that fails again stays failed.
     let mut resumed = vec![false; arms.len()];
     loop {
         // Workers that a signal to all of a job has stopped are not resumed.
         if signals.has_stop() || signals.has_left() {
-            return stands;
+            return states;
         }
-        for (at, stand) in stands.iter_mut().enumerate() {
-            *stand = look(stand, &mut resumed[at], options);
+        for (at, state) in states.iter_mut().enumerate() {
+            *state = look(state, &mut resumed[at], options);
         }
-        let working = stands.iter().filter(|stand| matches!(stand, Stand::Working { .. })).count();
+        let working =
+            states.iter().filter(|state| matches!(state, ArmState::Working { .. })).count();
         let mut free = jobs.max(1).saturating_sub(working);
-        for (arm, stand) in arms.iter().zip(&mut stands) {
-            if free > 0 && matches!(stand, Stand::Waiting) {
-                *stand = begin(runs, arm, options);
+        for (arm, state) in arms.iter().zip(&mut states) {
+            if free > 0 && matches!(state, ArmState::Waiting) {
+                *state = begin(runs, arm, options);
                 free -= 1;
             }
         }
-        tell(&stands);
-        let over = |stand: &Stand| matches!(stand, Stand::Finished(_) | Stand::Failed(_));
-        if stands.iter().all(over) {
-            return stands;
+        observe(&states);
+        let over = |state: &ArmState| matches!(state, ArmState::Finished(_) | ArmState::Failed(_));
+        if states.iter().all(over) {
+            return states;
         }
         thread::sleep(POLL);
     }
 }
 
-/// The best run there is with the settings of an arm.
-fn found(runs: &RunsDir, arm: &Arm) -> Stand {
-    let mut found = Stand::Waiting;
+/// An existing run with the settings of an arm: a finished one if there is one, else the newest.
+fn found(runs: &RunsDir, arm: &Arm) -> ArmState {
+    let mut found = ArmState::Waiting;
     for summary in runs.list() {
         let same = summary.dir.experiment().is_ok_and(|e| same_settings(&e, &arm.experiment));
         if !same {
@@ -103,51 +104,51 @@ fn found(runs: &RunsDir, arm: &Arm) -> Stand {
         if state == Some(RunState::Finished)
             && summary.dir.report_path().join("report.json").is_file()
         {
-            return Stand::Finished(summary.dir);
+            return ArmState::Finished(summary.dir);
         }
         // The newest of the others; `look` finds out whether it must be resumed.
-        if matches!(found, Stand::Waiting) && state != Some(RunState::Finished) {
-            found = Stand::Working { run: summary.dir, status: None, since: Instant::now() };
+        if matches!(found, ArmState::Waiting) && state != Some(RunState::Finished) {
+            found = ArmState::Working { run: summary.dir, status: None, since: Instant::now() };
         }
     }
     found
 }
 
-fn begin(runs: &RunsDir, arm: &Arm, options: &LaunchOptions) -> Stand {
+fn begin(runs: &RunsDir, arm: &Arm, options: &LaunchOptions) -> ArmState {
     match launch(runs, &arm.experiment, options) {
-        Ok(run) => Stand::Working { run, status: None, since: Instant::now() },
-        Err(error) => Stand::Failed(in_words(&error)),
+        Ok(run) => ArmState::Working { run, status: None, since: Instant::now() },
+        Err(error) => ArmState::Failed(in_words(&error)),
     }
 }
 
-/// How a run stands now; one that was interrupted goes on.
-fn look(stand: &Stand, resumed: &mut bool, options: &LaunchOptions) -> Stand {
-    let Stand::Working { run, since, .. } = stand else { return stand.clone() };
+/// The state of a run now; one that was interrupted is resumed once.
+fn look(state: &ArmState, resumed: &mut bool, options: &LaunchOptions) -> ArmState {
+    let ArmState::Working { run, since, .. } = state else { return state.clone() };
     let (health, status) = (run.health(), run.status());
     let state = status.as_ref().map(|status| status.state);
     if !run.path().is_dir() {
-        return Stand::Failed(format!("run {}: its directory is gone", run.id()));
+        return ArmState::Failed(format!("run {}: its directory is gone", run.id()));
     }
     let interrupted = match (health, state) {
-        (Health::Over, Some(RunState::Finished)) => return Stand::Finished(run.clone()),
+        (Health::Over, Some(RunState::Finished)) => return ArmState::Finished(run.clone()),
         (Health::Over | Health::Lost | Health::Newer, _) => true,
         (Health::Unknown, _) => since.elapsed() > START_LIMIT,
         _ => false,
     };
     if !interrupted {
-        return Stand::Working { run: run.clone(), status: status.map(Box::new), since: *since };
+        return ArmState::Working { run: run.clone(), status: status.map(Box::new), since: *since };
     }
     if *resumed {
         let message = status.and_then(|status| status.message);
         let message = message.unwrap_or_else(|| {
             format!("its worker exited without reporting a status; {}", log_words(run))
         });
-        return Stand::Failed(format!("run {}: {message}", run.id()));
+        return ArmState::Failed(format!("run {}: {message}", run.id()));
     }
     *resumed = true;
     match resume(run, options.threads) {
-        Ok(()) => Stand::Working { run: run.clone(), status: None, since: Instant::now() },
-        Err(error) => Stand::Failed(in_words(&error)),
+        Ok(()) => ArmState::Working { run: run.clone(), status: None, since: Instant::now() },
+        Err(error) => ArmState::Failed(in_words(&error)),
     }
 }
 

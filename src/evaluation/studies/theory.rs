@@ -1,15 +1,15 @@
 //! Which machine predicts which network: with attention, without, and how far theory gets without a network.
 
 use super::consistency::rates;
-use super::figures::{RunFigures, cell, number, twins, won};
 use super::finding::{Finding, Reading, Table, Verdict, interval_words};
+use super::run_results::{RunResults, cell, number, twins, won};
 use crate::analysis::summary::Interval;
 use crate::evaluation::charts::{Marks, Panel, Series};
 
 /// The machine without attention that pairs with circular padding, and with zeros.
 const PLAIN: [&str; 2] = ["els", "bbels"];
 
-pub(super) fn read(runs: &[RunFigures]) -> Reading {
+pub(super) fn read(runs: &[RunResults]) -> Reading {
     let mut better = Finding::new(
         "a network with attention is predicted better by an attention machine than by the machine without",
     );
@@ -76,11 +76,11 @@ pub(super) fn read(runs: &[RunFigures]) -> Reading {
     Reading { findings, tables, panels: panels(runs) }
 }
 
-fn plain(run: &RunFigures) -> Option<&'static str> {
+fn plain(run: &RunResults) -> Option<&'static str> {
     PLAIN.into_iter().find(|name| !run.r(name).is_empty())
 }
 
-fn median(run: &RunFigures, machine: &str) -> String {
+fn median(run: &RunResults, machine: &str) -> String {
     number(run.r_quartiles(machine).map(|q| q.median))
 }
 
@@ -96,7 +96,7 @@ fn within(theory: Interval, network: Interval) -> Verdict {
 }
 
 /// Every machine against every network.
-pub(super) fn agreement(runs: &[RunFigures]) -> Table {
+pub(super) fn agreement(runs: &[RunResults]) -> Table {
     let head = [
         "run",
         "machine",
@@ -131,7 +131,7 @@ pub(super) fn agreement(runs: &[RunFigures]) -> Table {
     table
 }
 
-fn machine_rates(runs: &[RunFigures]) -> Table {
+fn machine_rates(runs: &[RunResults]) -> Table {
     let names = ["whole", "consistent", "novel", "creative", "hue_purity"];
     let head: Vec<&str> = ["run", "machine"].into_iter().chain(names).collect();
     let mut table = Table::new("Judged samples of the machines", &head);
@@ -146,7 +146,7 @@ fn machine_rates(runs: &[RunFigures]) -> Table {
 }
 
 /// A panel a run: `R^2` of x0hat by t, a line a machine.
-pub(super) fn panels(runs: &[RunFigures]) -> Vec<Panel> {
+pub(super) fn panels(runs: &[RunResults]) -> Vec<Panel> {
     // One colour a machine in all panels.
     let mut names: Vec<&str> = Vec::new();
     for run in runs {
@@ -156,7 +156,7 @@ pub(super) fn panels(runs: &[RunFigures]) -> Vec<Panel> {
             }
         }
     }
-    let panel = |run: &RunFigures| Panel {
+    let panel = |run: &RunResults| Panel {
         title: format!("{}: R^2 of x0hat", run.arm.words()),
         x: "t (1: pure noise)".to_owned(),
         y_range: Some((-0.5, 1.02)),
@@ -177,7 +177,7 @@ pub(super) fn panels(runs: &[RunFigures]) -> Vec<Panel> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::tests::run;
+    use super::super::fixture::run;
     use super::*;
 
     #[test]

@@ -12,6 +12,7 @@ use super::content::{Content, Export, ExportedCurve};
 use crate::evaluation::charts::{self, Marks, Panel};
 use crate::evaluation::inspect::picture::{film, sheet};
 use crate::evaluation::inspect::table;
+use crate::evaluation::picture_text::write_labelled;
 use crate::files::write_atomically;
 use crate::image::picture::contact_sheet;
 use crate::runs::preview::Preview;
@@ -117,7 +118,7 @@ impl Export {
             Content::Samples(preview, _) => {
                 let Preview { seeds, network, machines, .. } = &**preview;
                 let sheet = contact_sheet(seeds, network, machines, SEEDS_MAX);
-                charts::write_labelled(sheet, &[], path)?;
+                write_labelled(sheet, &[], path)?;
             }
             Content::Machine(_, percent) => charts::write(&[machine_panel(percent)], 1, path)?,
             Content::Charts(curves) => {

@@ -4,7 +4,8 @@
 
 use super::loading::load_preview;
 use super::steering::on_open_run;
-use crate::evaluation::previewing::PreviewRequest;
+use crate::config::Experiment;
+use crate::evaluation::preview_request::PreviewRequest;
 use crate::runs::command::Command;
 use crate::runs::liveness::Health;
 use crate::runs::preview::Preview;
@@ -79,9 +80,9 @@ pub fn typed_request(app: &App) -> Vec<String> {
         let seeds = preview.first_seed..preview.first_seed + preview.seeds.len() as u64;
         PreviewRequest::new(seeds, preview.sampling_steps).ok()
     });
-    let PreviewRequest { seeds, steps } =
-        shown.or(own).unwrap_or(PreviewRequest { seeds: 0..4, steps: 20 });
-    vec![format!("{}..{}", seeds.start, seeds.end), steps.to_string()]
+    let default = || PreviewRequest::of(&Experiment::default());
+    let PreviewRequest { seeds, steps } = shown.or(own).unwrap_or_else(default);
+    vec![seeds.to_string(), steps.to_string()]
 }
 
 /// Shows an older or newer preview, and stays with it.

@@ -1,4 +1,4 @@
-//! What a study reads of one finished run: the files of its report.
+//! The results of one finished run, read from the files of its report.
 
 use std::path::Path;
 
@@ -18,20 +18,20 @@ pub type Curve = (String, Vec<(f64, f64)>);
 
 /// One run of a study.
 #[derive(Clone, Debug)]
-pub struct RunFigures {
+pub struct RunResults {
     pub arm: Arm,
     pub run: String,
     /// `report.json`.
-    report: Value,
-    /// Pearson's r of each machine's samples, seed by seed.
-    r: Vec<(String, Vec<Option<f64>>)>,
+    pub(super) report: Value,
+    /// Pearson's r of each machine's samples, per seed.
+    pub(super) r: Vec<(String, Vec<Option<f64>>)>,
     /// `R^2` of x0hat along the network's trajectories by t, of each machine.
     pub by_step: Vec<Curve>,
     pub calibration: Option<Calibration>,
     pub mosaics: Vec<MosaicFigures>,
 }
 
-impl RunFigures {
+impl RunResults {
     pub fn read(arm: &Arm, run: &RunDir) -> Result<Self> {
         let folder = run.report_path();
         let text = |name: &str| {
@@ -56,7 +56,7 @@ impl RunFigures {
         self.r.iter().map(|(machine, _)| machine.as_str())
     }
 
-    /// A machine's r on each seed; nothing of one that did not take part.
+    /// A machine's r for each seed; empty for a machine that did not take part.
     pub fn r(&self, machine: &str) -> &[Option<f64>] {
         let found = self.r.iter().find(|(name, _)| name == machine);
         found.map_or(&[], |(_, r)| r)
@@ -118,12 +118,12 @@ impl RunFigures {
 }
 
 /// Pairs of runs, the first with attention, that differ in nothing else.
-pub fn twins(runs: &[RunFigures]) -> impl Iterator<Item = (&RunFigures, &RunFigures)> {
+pub fn twins(runs: &[RunResults]) -> impl Iterator<Item = (&RunResults, &RunResults)> {
     let with = runs
         .iter()
         .filter(|run| run.arm.experiment.network.attention == Some(AttentionVariant::Softmax));
     with.filter_map(|run| {
-        let is_twin = |other: &&RunFigures| {
+        let is_twin = |other: &&RunResults| {
             !other.has_attention() && run.differs_only_in(other, "network.attention")
         };
         runs.iter().find(is_twin).map(|twin| (run, twin))
@@ -190,37 +190,9 @@ fn by_step(text: &str, folder: &Path) -> Result<Vec<Curve>> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use serde_json::json;
-
+mod tests {
+    use super::super::fixture::run;
     use super::*;
-    use crate::config::Experiment;
-
-    /// A run with the given settings, r of machines and consistency rate.
-    pub fn run(settings: &[&str], r: &[(&str, &[f64])], consistent: [f64; 3]) -> RunFigures {
-        let mut experiment = Experiment::named("a").unwrap();
-        settings.iter().for_each(|pair| experiment.set_pair(pair).unwrap());
-        let rates = json!({
-            "consistent": consistent[0],
-            "creative": consistent[0],
-            "intervals95": {
-                "consistent": [consistent[1], consistent[2]],
-                "creative": [consistent[1], consistent[2]],
-            },
-            "n_samples": 100,
-        });
-        let each =
-            |(name, r): &(&str, &[f64])| ((*name).to_owned(), r.iter().map(|r| Some(*r)).collect());
-        RunFigures {
-            arm: Arm { experiment, base: "a".into(), varied: Vec::new() },
-            run: settings.join(" "),
-            report: json!({ "rates": rates, "machine_rates": { "attention-similarity": rates } }),
-            r: r.iter().map(each).collect(),
-            by_step: Vec::new(),
-            calibration: None,
-            mosaics: Vec::new(),
-        }
-    }
 
     #[test]
     fn twins_differ_in_attention_alone() {

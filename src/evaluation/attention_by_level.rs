@@ -1,4 +1,4 @@
-//! Attention statistics by noise level, added up over images: what reports and charts of attention entropy show.
+//! Attention statistics by noise level, accumulated over images, for reports and charts of attention entropy.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ const TIME_UNIT: f64 = 1e6;
 
 /// Running means of attention statistics by noise level.
 #[derive(Clone, Debug)]
-pub struct EntropySum {
+pub struct AttentionByLevel {
     grid: Grid,
     levels: BTreeMap<u64, AttentionStatistics>,
 }
 
-impl EntropySum {
-    pub(super) fn new(network: &NetworkConfig) -> Self {
+impl AttentionByLevel {
+    pub fn new(network: &NetworkConfig) -> Self {
         Self { grid: network.grid(), levels: BTreeMap::new() }
     }
 
@@ -26,12 +26,12 @@ impl EntropySum {
         network.attention.is_some().then(|| Self::new(network))
     }
 
-    /// Takes in the attention of some images at time `t`.
+    /// Adds the attention of some images at time `t`.
     pub fn add(&mut self, t: f64, found: &AttentionStatistics) {
         self.levels.entry((t * TIME_UNIT).round() as u64).or_default().merge(found);
     }
 
-    /// Means per level, in increasing t.
+    /// Means over images per level, in increasing t.
     pub fn metrics(&self) -> AttentionMetrics {
         let level = |(time, found): (&u64, &AttentionStatistics)| AttentionAtLevel {
             t: *time as f64 / TIME_UNIT,
@@ -46,7 +46,7 @@ impl EntropySum {
         }
     }
 
-    /// Mean over levels and heads, nats.
+    /// Mean entropy over levels and heads, in nats; `None` without any level.
     pub fn mean_nats(&self) -> Option<f64> {
         let levels = self.metrics().levels;
         let all: Vec<f64> = levels.iter().flat_map(|level| level.entropy_nats.clone()).collect();

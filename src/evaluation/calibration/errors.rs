@@ -1,8 +1,8 @@
-//! Errors of a grid of settings at given states.
+//! Errors of a machine's x0hat against the network's, for every setting of a grid, at given states.
 
 use rayon::prelude::*;
 
-use super::StepSettings;
+use super::schedule::StepSettings;
 use crate::config::CalibrationGrid;
 use crate::diffusion::{AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel};
 use crate::image::ImageBatch;
@@ -11,71 +11,73 @@ use crate::theory::spec::{AttentionSource, MachineSpec, PatchSize};
 use crate::theory::sweep::Sweep;
 use crate::theory::{Machine, TrainingImages};
 
-/// What is asked for estimates: one machine at every setting of a grid.
-pub enum Family<'a> {
+/// One kind of machine, which makes estimates under every setting of a grid.
+pub enum MachineFamily<'a> {
     Plain { machine: &'a Machine },
     Attention { pool: Pool, source: AttentionSource, images: &'a TrainingImages },
 }
 
-/// The machine of each seed: one a class, or one for all.
-pub struct Families<'a> {
+/// The machine for each seed: one per class, or one for all.
+pub struct MachinesByClass<'a> {
     /// Seed i's class is `(first_seed + i) mod n_classes`.
     pub first_seed: u64,
-    pub by_class: Vec<Family<'a>>,
+    pub by_class: Vec<MachineFamily<'a>>,
 }
 
-impl<'a> Families<'a> {
-    /// The settings of a grid that these machines take.
+impl<'a> MachinesByClass<'a> {
+    /// The settings of the grid that apply to these machines.
     pub fn settings(&self, grid: &CalibrationGrid) -> Vec<StepSettings> {
         grid.settings(self.of(0))
     }
 
-    /// Before seeds are looked at side by side.
+    /// Computes what all seeds share, before they run in parallel.
     fn prepare(&self, level: NoiseLevel, grid: &CalibrationGrid) {
-        for family in &self.by_class {
-            let Family::Attention { pool, source, images } = family else { continue };
+        for machine in &self.by_class {
+            let MachineFamily::Attention { pool, source, images } = machine else { continue };
             let of_k = |&k| Sweep { images, pool: *pool, k, level, x: &[], maps: None };
             grid.k.iter().map(of_k).for_each(|sweep| sweep.prepare(*source));
         }
     }
 
-    fn of(&self, seed: usize) -> &Family<'a> {
+    fn of(&self, seed: usize) -> &MachineFamily<'a> {
         &self.by_class[((self.first_seed + seed as u64) % self.by_class.len() as u64) as usize]
     }
 }
 
-/// One noisy image and what is known of the network there.
-pub struct Look<'a> {
+/// One noisy image, with the network's attention there.
+pub struct State<'a> {
     pub x: &'a [f64],
     pub level: NoiseLevel,
-    /// The network's maps, for the sources that need them.
+    /// The network's attention maps, for sources that need them.
     pub maps: Option<&'a AttentionMaps>,
 }
 
-/// How far each setting is from the network at some states: `[settings][seeds]`.
+/// Errors of every setting against the network at some states: `[settings][seeds]`.
 #[derive(Clone, Debug)]
 pub struct Errors {
     pub settings: Vec<StepSettings>,
     pub squared: Vec<Vec<f64>>,
     pub cosine: Vec<Vec<f64>>,
-    /// Variance of the network's x0hat, seed by seed.
+    /// Variance of the network's x0hat, per seed.
     pub variance: Vec<f64>,
 }
 
 impl CalibrationGrid {
-    /// A single setting.
+    /// A grid of a single setting.
     pub fn one(settings: StepSettings) -> Self {
         let StepSettings { k, lambda, gamma, tau } = settings;
         Self { k: vec![k], lambda: vec![lambda], gamma: vec![gamma], tau: vec![tau] }
     }
 
-    /// The settings that a family takes, in the order of its estimates.
-    fn settings(&self, family: &Family<'_>) -> Vec<StepSettings> {
+    /// The settings that apply to a machine, in the order of its estimates.
+    fn settings(&self, machine: &MachineFamily<'_>) -> Vec<StepSettings> {
         let plain = |&k: &usize| StepSettings { k, lambda: 0.0, gamma: 0.0, tau: 0.0 };
-        let taus = match family {
-            Family::Plain { .. } => return self.k.iter().map(plain).collect(),
-            Family::Attention { source: AttentionSource::Similarity { .. }, .. } => &self.tau[..],
-            Family::Attention { .. } => &[0.0],
+        let taus = match machine {
+            MachineFamily::Plain { .. } => return self.k.iter().map(plain).collect(),
+            MachineFamily::Attention { source: AttentionSource::Similarity { .. }, .. } => {
+                &self.tau[..]
+            }
+            MachineFamily::Attention { .. } => &[0.0],
         };
         let mut settings = Vec::new();
         for &k in &self.k {
@@ -90,11 +92,11 @@ impl CalibrationGrid {
     }
 }
 
-impl Family<'_> {
-    /// The estimate under each setting of the grid, in the order of [`CalibrationGrid::settings`].
+impl MachineFamily<'_> {
+    /// Passes the estimate under each setting of the grid to `take`, in the order of [`CalibrationGrid::settings`].
     fn estimates(
         &self,
-        look: &Look<'_>,
+        state: &State<'_>,
         grid: &CalibrationGrid,
         take: &mut dyn FnMut(Vec<f64>),
     ) -> Result<(), DenoiseError> {
@@ -108,8 +110,8 @@ impl Family<'_> {
                             denoiser: machine.spec().column(),
                             source: Box::new(error),
                         })?;
-                    let x = ImageBatch::new(machine.images().shape(), look.x.to_vec());
-                    take(machine.denoise(&x, look.level)?.x0.into_values());
+                    let x = ImageBatch::new(machine.images().shape(), state.x.to_vec());
+                    take(machine.denoise(&x, state.level)?.x0.into_values());
                 }
                 Self::Attention { pool, source, images } => {
                     let sources: Vec<AttentionSource> = match source {
@@ -120,7 +122,7 @@ impl Family<'_> {
                             .collect(),
                         other => vec![*other],
                     };
-                    let Look { x, level, maps } = *look;
+                    let State { x, level, maps } = *state;
                     let sweep = Sweep { images, pool: *pool, k, level, x, maps };
                     for mixtures in sweep.mixtures(&sources, &grid.lambda) {
                         for mixture in mixtures {
@@ -134,9 +136,9 @@ impl Family<'_> {
     }
 }
 
-/// The estimates of one setting at all states.
+/// The estimates (x0hat) of one setting at all states `[B, C, H, W]`.
 pub fn estimate(
-    families: &Families<'_>,
+    machines: &MachinesByClass<'_>,
     states: &ImageBatch,
     level: NoiseLevel,
     maps: Option<&AttentionMaps>,
@@ -145,19 +147,19 @@ pub fn estimate(
     let grid = CalibrationGrid::one(settings);
     let one = |seed: usize| {
         let maps = maps.map(|maps| maps.slice(seed, 1));
-        let look = Look { x: states.image(seed), level, maps: maps.as_ref() };
+        let state = State { x: states.image(seed), level, maps: maps.as_ref() };
         let mut x0 = Vec::new();
-        families.of(seed).estimates(&look, &grid, &mut |found| x0 = found)?;
+        machines.of(seed).estimates(&state, &grid, &mut |found| x0 = found)?;
         Ok(x0)
     };
-    families.prepare(level, &grid);
+    machines.prepare(level, &grid);
     let all = (0..states.len()).into_par_iter().map(one).collect::<Result<Vec<_>, _>>()?;
     Ok(Denoised::plain(ImageBatch::new(states.shape(), all.concat())))
 }
 
-/// The errors of a whole grid at all states against the network's `target` (x0hat).
+/// The errors of a whole grid at all states `[B, C, H, W]` against the network's `target` (x0hat).
 pub fn errors(
-    families: &Families<'_>,
+    machines: &MachinesByClass<'_>,
     states: &ImageBatch,
     level: NoiseLevel,
     maps: Option<&AttentionMaps>,
@@ -167,16 +169,16 @@ pub fn errors(
     let one = |seed: usize| {
         let maps = maps.map(|maps| maps.slice(seed, 1));
         let (x, target) = (states.image(seed), target.image(seed));
-        let look = Look { x, level, maps: maps.as_ref() };
+        let state = State { x, level, maps: maps.as_ref() };
         let mut found = Vec::new();
-        families.of(seed).estimates(&look, grid, &mut |x0| {
+        machines.of(seed).estimates(&state, grid, &mut |x0| {
             found.push((mean_squared_error(&x0, target), noise_cosine(x, &x0, target, level)));
         })?;
         Ok(found)
     };
-    families.prepare(level, grid);
+    machines.prepare(level, grid);
     let seeds = (0..states.len()).into_par_iter().map(one).collect::<Result<Vec<_>, _>>()?;
-    let settings = if states.is_empty() { Vec::new() } else { families.settings(grid) };
+    let settings = if states.is_empty() { Vec::new() } else { machines.settings(grid) };
     let by_setting = |pick: fn(&(f64, f64)) -> f64| {
         (0..settings.len()).map(|at| seeds.iter().map(|seed| pick(&seed[at])).collect()).collect()
     };
@@ -188,12 +190,12 @@ pub fn errors(
     })
 }
 
-/// Mean of `(a - b)^2`.
+/// Mean over values of `(a - b)^2`.
 pub fn mean_squared_error(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>() / a.len() as f64
 }
 
-/// The cosine of the angle between the noises that two estimates leave in `x`.
+/// The cosine of the angle between the noises that two estimates leave in `x`; 0 if either leaves none.
 fn noise_cosine(x: &[f64], x0: &[f64], target: &[f64], level: NoiseLevel) -> f64 {
     let signal = level.signal();
     let (mut aa, mut bb, mut ab) = (0.0, 0.0, 0.0);
@@ -203,7 +205,6 @@ fn noise_cosine(x: &[f64], x0: &[f64], target: &[f64], level: NoiseLevel) -> f64
         bb += b * b;
         ab += a * b;
     }
-    // Without any noise left in either there is no angle.
     if aa * bb > 0.0 { ab / (aa * bb).sqrt() } else { 0.0 }
 }
 

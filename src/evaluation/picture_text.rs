@@ -1,0 +1,88 @@
+//! Text on pictures.
+//!
+//! The fonts come with a crate, so that pictures look the same on every host and need no installed font.
+
+use std::path::Path;
+use std::sync::Once;
+
+use anyhow::Result;
+use plotters::prelude::*;
+use plotters::style::{FontStyle, register_font};
+
+use crate::image::picture;
+
+/// Name of the proportional font.
+pub const FONT: &str = "lab";
+/// Name of the monospaced font.
+pub const FIXED_FONT: &str = "lab-fixed";
+const LETTER_SIZE: i32 = 15;
+/// Letters are drawn this many pixels below the top of their place.
+const LETTER_TOP: i32 = 4;
+static REGISTER: Once = Once::new();
+
+/// A line of text on a picture; `at` is its upper left corner in pixels.
+#[derive(Clone, Debug)]
+pub struct Label {
+    pub text: String,
+    pub at: (u32, u32),
+    pub size: u32,
+}
+
+/// Draws labels on a picture and writes it to `path`, replacing a file that is there.
+pub fn write_labelled(picture: image::RgbImage, labels: &[Label], path: &Path) -> Result<()> {
+    register_fonts();
+    let (width, height) = picture.dimensions();
+    let mut pixels = picture.into_raw();
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        for label in labels {
+            let style = (FONT, label.size).into_text_style(&area);
+            area.draw_text(&label.text, &style, (label.at.0 as i32, label.at.1 as i32))?;
+        }
+        area.present()?;
+    }
+    save(pixels, (width, height), path)
+}
+
+/// One letter of monospaced text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Letter {
+    pub letter: char,
+    /// Upper left corner of its place, which is 8 x 16 pixels.
+    pub at: (u32, u32),
+    pub colour: [u8; 3],
+}
+
+/// Draws monospaced letters on a picture and writes it to `path`, replacing a file that is there.
+pub fn write_letters(picture: image::RgbImage, letters: &[Letter], path: &Path) -> Result<()> {
+    register_fonts();
+    let (width, height) = picture.dimensions();
+    let mut pixels = picture.into_raw();
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        for Letter { letter, at, colour: [red, green, blue] } in letters {
+            let colour = RGBColor(*red, *green, *blue);
+            let style = (FIXED_FONT, LETTER_SIZE).into_font().color(&colour);
+            area.draw_text(&letter.to_string(), &style, (at.0 as i32, at.1 as i32 + LETTER_TOP))?;
+        }
+        area.present()?;
+    }
+    save(pixels, (width, height), path)
+}
+
+/// Makes the fonts known to the plotting library, once per process.
+pub fn register_fonts() {
+    REGISTER.call_once(|| {
+        use epaint_default_fonts::{HACK_REGULAR, UBUNTU_LIGHT};
+        for (name, font) in [(FONT, UBUNTU_LIGHT), (FIXED_FONT, HACK_REGULAR)] {
+            // An error would mean that the font is damaged, and then every drawing fails with a message.
+            let _ = register_font(name, FontStyle::Normal, font);
+        }
+    });
+}
+
+/// Writes RGB pixels as a picture.
+pub fn save(pixels: Vec<u8>, (width, height): (u32, u32), path: &Path) -> Result<()> {
+    let image = image::RgbImage::from_raw(width, height, pixels).expect("three bytes a pixel");
+    Ok(picture::write(&image, path)?)
+}

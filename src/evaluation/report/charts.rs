@@ -1,0 +1,69 @@
+//! The charts of a report.
+
+use super::contents::{MachineReport, Report};
+use crate::evaluation::charts::{Marks, Panel, Series};
+use crate::evaluation::samples::MapAgreement;
+
+/// Colour of the network's line.
+const BLACK: usize = 7;
+
+/// Agreement by step, final samples against the baseline's seed by seed, and attention entropy.
+pub fn panels(report: &Report<'_>) -> Vec<Panel> {
+    let by_step = |(colour, machine): (usize, &MachineReport<'_>)| Series {
+        name: machine.name.to_owned(),
+        colour,
+        points: machine.by_step.iter().map(|step| (step.t, step.r_squared)).collect(),
+        marks: Marks::Line,
+    };
+    let steps = Panel {
+        title: "x0hat at the network's states: R^2, mean over seeds".to_owned(),
+        x: "t (1: pure noise)".to_owned(),
+        y_range: Some((-0.5, 1.02)),
+        series: report.machines.iter().enumerate().map(by_step).collect(),
+        ..Panel::default()
+    };
+    let mut panels = vec![steps];
+    if let Some(at) = report.baseline {
+        panels.push(scatter(report, &report.machines[at]));
+        panels.extend(entropy(report));
+    }
+    panels
+}
+
+/// r of final samples against the baseline's, a dot per seed.
+fn scatter(report: &Report<'_>, baseline: &MachineReport<'_>) -> Panel {
+    let against = |(colour, machine): (usize, &MachineReport<'_>)| {
+        let pairs = baseline.agreement.r.iter().zip(&machine.agreement.r);
+        let points = pairs.filter_map(|(base, r)| Some(((*base)?, (*r)?))).collect();
+        let name = machine.name.to_owned();
+        let series = Series { name, colour, points, marks: Marks::Dots };
+        (machine.name != baseline.name).then_some(series)
+    };
+    Panel {
+        title: "final samples: r with the network, a dot a seed".to_owned(),
+        x: format!("r of {}", baseline.name),
+        y: "r of the others".to_owned(),
+        series: report.machines.iter().enumerate().filter_map(against).collect(),
+        diagonal: true,
+        ..Panel::default()
+    }
+}
+
+/// Attention entropy over t, measured and predicted; `None` without predictions.
+fn entropy(report: &Report<'_>) -> Option<Panel> {
+    let line = |name: &str, colour, machine: &MachineReport<'_>, nats: fn(&MapAgreement) -> f64| {
+        let points = machine.attention().map(|(t, map)| (t, nats(&map))).collect();
+        Series { name: name.to_owned(), colour, points, marks: Marks::Line }
+    };
+    let (_, first) = report.predictors().next()?;
+    let predicted = report.predictors();
+    let predicted = predicted
+        .map(|(colour, machine)| line(machine.name, colour, machine, |map| map.predicted_nats));
+    let measured = line("network", BLACK, first, |map| map.measured_nats);
+    Some(Panel {
+        title: "attention entropy at the network's states, nats".to_owned(),
+        x: "t (1: pure noise)".to_owned(),
+        series: predicted.chain([measured]).collect(),
+        ..Panel::default()
+    })
+}

@@ -1,0 +1,87 @@
+//! A report as JSON.
+
+use serde_json::{Map, Value, json};
+
+use super::contents::{MachineReport, Report};
+use super::machine_settings;
+use crate::analysis::summary::Quartiles;
+use crate::config::noise_seeds::NoiseSeeds;
+use crate::runs::event::Rates;
+
+/// `report.json`, which `mosaic run --json` prints too.
+pub fn to_json(report: &Report<'_>) -> Value {
+    let (context, comparison) = (report.context, report.comparison);
+    let machines = report.machines.iter();
+    let agreement: Map<String, Value> =
+        machines.map(|machine| (machine.name.to_owned(), agreement(machine))).collect();
+    let settings: Map<String, Value> = context
+        .machines
+        .iter()
+        .map(|machine| (machine.name.clone(), json!(machine_settings::words(&machine.spec))))
+        .collect();
+    let of_machines = comparison.machine_rates.iter();
+    let machine_rates: Map<String, Value> = of_machines
+        .filter_map(|(name, found)| Some((name.clone(), rates(found.as_ref()?))))
+        .collect();
+    json!({
+        "format": 1,
+        "run": context.run,
+        "experiment": &*context.experiment.name,
+        "device": context.device,
+        "steps": context.n_steps,
+        "steps_planned": context.experiment.training.steps,
+        "n_parameters": context.n_parameters,
+        "n_training_images": context.n_training_images,
+        "final_loss": context.final_loss,
+        "loss_by_level": context.loss_by_level.loss,
+        "noise_seed": comparison.noise_seed,
+        "first_seed": NoiseSeeds::held_out(comparison.n_seeds).first(),
+        "n_seeds": comparison.n_seeds,
+        "judged_seeds": comparison.rates.as_ref().map(|rates| rates.n_samples),
+        "machines": settings,
+        "calibration_seeds": context.calibration.map(|found| json!([found.first_seed, found.n_seeds])),
+        "agreement": agreement,
+        "baseline": report.baseline_name(),
+        "rates": comparison.rates.as_ref().map(rates),
+        "machine_rates": machine_rates,
+        "mosaics": comparison.mosaics,
+        "attention_entropy_nats": comparison.attention.as_ref().and_then(|sum| sum.mean_nats()),
+        "attention": report.attention,
+    })
+}
+
+fn agreement(machine: &MachineReport<'_>) -> Value {
+    let median = |quartiles: &Option<Quartiles>| quartiles.as_ref().map(|q| q.median);
+    json!({
+        "r": median(&machine.r),
+        "r2": median(&machine.r2),
+        "R2": median(&machine.cod),
+        "quartiles": {
+            "r": quartiles(&machine.r),
+            "r2": quartiles(&machine.r2),
+            "R2": quartiles(&machine.cod),
+        },
+        "n_seeds": machine.n_seeds,
+        "n_seeds_r": machine.n_seeds_r,
+        "won": machine.won,
+        "r_of_predicted_entropy": machine.r_of_predicted_entropy,
+        "R2_along_network": machine.r_squared_along_network,
+    })
+}
+
+fn quartiles(quartiles: &Option<Quartiles>) -> Option<[f64; 3]> {
+    quartiles.as_ref().map(|q| [q.low, q.median, q.high])
+}
+
+fn rates(rates: &Rates) -> Value {
+    let mut object = Map::new();
+    let mut intervals = Map::new();
+    for (name, rate) in rates.named() {
+        object.insert(name.to_owned(), json!(rate.value));
+        intervals.insert(name.to_owned(), json!([rate.low, rate.high]));
+    }
+    object.insert("n_samples".to_owned(), json!(rates.n_samples));
+    object.insert("chance".to_owned(), json!(rates.chance));
+    object.insert("intervals95".to_owned(), Value::Object(intervals));
+    Value::Object(object)
+}

@@ -1,0 +1,224 @@
+//! A report as a Markdown page.
+
+use super::contents::{MachineReport, Report, ReportContext, SHEET_ROWS};
+use super::machine_settings;
+use crate::analysis::summary::Quartiles;
+use crate::config::NamedMachine;
+use crate::config::noise_seeds::NoiseSeeds;
+use crate::evaluation::mosaics::{MosaicFigures, SAME_COLOUR};
+use crate::evaluation::samples::MapAgreement;
+use crate::runs::event::{AttentionMetrics, LossByLevel, Rate};
+use crate::theory::spec::AttentionSource;
+
+/// `report.md`.
+pub fn page(report: &Report<'_>) -> String {
+    let (context, comparison) = (report.context, report.comparison);
+    let mut text = heading(report);
+    text += &agreement_table(report);
+    text += &rates_table(report);
+    text += &mosaics_table(&comparison.mosaics);
+    if let Some(attention) = &report.attention {
+        text += &attention_table(attention);
+    }
+    text += &predicted_attention(report);
+    text += "## Machines\n\n";
+    for machine in context.machines {
+        text += &format!("- **{}**: {}\n", machine.name, machine_settings::words(&machine.spec));
+    }
+    text += &origin_of_settings(context);
+    let n_rows = comparison.n_seeds.min(SHEET_ROWS);
+    text +=
+        &format!("\n`samples.png`: the first {n_rows} seeds, a row each; columns: seed, network, ");
+    let names: Vec<&str> = context.machines.iter().map(|machine| machine.name.as_str()).collect();
+    text + &format!("{}, then machine minus network in the same order.\n", names.join(", "))
+}
+
+/// What was trained and which seeds were compared.
+fn heading(report: &Report<'_>) -> String {
+    let (context, comparison) = (report.context, report.comparison);
+    let experiment = context.experiment;
+    let seeds = NoiseSeeds::held_out(comparison.n_seeds);
+    let n_judged = comparison.rates.as_ref().map_or(comparison.n_seeds, |rates| rates.n_samples);
+    let loss = context.final_loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.5}"));
+    let run = format!(
+        "# {}\n\nExperiment `{}` ({}), {}{} steps of {} images, {} training images, {} parameters, {}.\nFinal loss {loss}{}.\n\n",
+        context.run,
+        experiment.name,
+        experiment.description,
+        context.n_steps,
+        match experiment.training.steps as u64 {
+            planned if planned != context.n_steps => format!(" of {planned} planned"),
+            _ => String::new(),
+        },
+        experiment.training.batch,
+        context.n_training_images,
+        context.n_parameters,
+        context.device,
+        levels_in_words(context.loss_by_level),
+    );
+    run + &format!(
+        "Held-out noise seeds {} to {} of noise seed {} (for the network's rates: to {}); {} DDIM steps for network and machines alike.\n\n",
+        seeds.first(),
+        seeds.last(),
+        comparison.noise_seed,
+        NoiseSeeds::held_out(n_judged).last(),
+        experiment.sampling_steps
+    )
+}
+
+/// The loss in ranges of t, as the rest of a sentence.
+fn levels_in_words(levels: &LossByLevel) -> String {
+    let words: Vec<String> =
+        levels.ranges().map(|(end, loss)| format!("{loss:.5} up to t = {end:.1}")).collect();
+    if words.is_empty() { String::new() } else { format!("; by noise level, {}", words.join(", ")) }
+}
+
+/// The seeds that settings were calibrated on, and what the `trajectory` source knows of the sample.
+fn origin_of_settings(context: &ReportContext<'_>) -> String {
+    let mut text = String::new();
+    if let Some(found) = context.calibration {
+        let last = found.first_seed + found.n_seeds as u64 - 1;
+        text += &format!(
+            "\nSettings per step were calibrated on noise seeds {} to {last}, none of which is used above (calibration.png, the run's calibration.json).\n",
+            found.first_seed
+        );
+    }
+    let is_trajectory = |machine: &NamedMachine| {
+        machine.spec.kind.attention_source() == Some(AttentionSource::Trajectory)
+    };
+    if context.machines.iter().any(is_trajectory) {
+        text += "\nThe source `trajectory` uses the network's attention maps along the trajectory of the very sample that is predicted, and so knows which pixels end up alike; the other sources know only the noise seed.\n";
+    }
+    text
+}
+
+fn agreement_table(report: &Report<'_>) -> String {
+    let baseline = report.baseline_name();
+    let mut text = format!(
+        "## Agreement with the network (median [quartiles] over seeds)\n\n| machine | r | r^2 | R^2 | seeds (R^2) | won against {} | R^2 of x0hat |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+        baseline.unwrap_or("the first")
+    );
+    for machine in &report.machines {
+        let [r, r2, cod] = [&machine.r, &machine.r2, &machine.cod].map(quartiles);
+        let (n_r, n) = (machine.n_seeds_r, machine.n_seeds);
+        let seeds = if n_r == n { n.to_string() } else { format!("{n_r} ({n})") };
+        let won = machine.won.filter(|_| baseline != Some(machine.name));
+        let won = won.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", 100.0 * share));
+        let steps = machine.r_squared_along_network;
+        let steps = steps.map_or_else(|| "-".to_owned(), |mean| format!("{mean:.3}"));
+        text += &format!("| {} | {r} | {r2} | {cod} | {seeds} | {won} | {steps} |\n", machine.name);
+    }
+    text + "\nOf final samples but for the last column, which is the mean over seeds and steps of R^2 of x0hat at the network's own states (by_step.csv, agreement.png).\n\n"
+}
+
+fn quartiles(quartiles: &Option<Quartiles>) -> String {
+    match quartiles {
+        Some(q) => format!("{:.3} [{:.3}, {:.3}]", q.median, q.low, q.high),
+        None => "undefined".to_owned(),
+    }
+}
+
+/// Rates of the table and their headings.
+const COLUMNS: [(&str, &str); 7] = [
+    ("whole", "whole"),
+    ("valid", "valid"),
+    ("consistent", "consistent"),
+    ("consistent_of_valid", "of valid ones"),
+    ("novel", "novel"),
+    ("creative", "creative"),
+    ("hue_purity", "hue purity"),
+];
+
+fn rates_table(report: &Report<'_>) -> String {
+    if report.rates.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = COLUMNS.iter().map(|(_, heading)| *heading).collect();
+    let mut text = format!(
+        "## Judged samples (share [95% interval])\n\n| who | n | {} | chance |\n| --- | ---{} | --- |\n",
+        names.join(" | "),
+        " | ---".repeat(names.len())
+    );
+    for (who, rates) in &report.rates {
+        let found = rates.named();
+        let cell = |(name, _): &(&str, &str)| match found.iter().find(|(other, _)| other == name) {
+            Some((_, Rate { value, low, high })) => format!("{value:.2} [{low:.2}, {high:.2}]"),
+            None => "-".to_owned(),
+        };
+        let cells: Vec<String> = COLUMNS.iter().map(cell).collect();
+        let chance = rates.chance.map_or_else(|| "-".to_owned(), |chance| format!("{chance:.2}"));
+        text += &format!("| {who} | {} | {} | {chance} |\n", rates.n_samples, cells.join(" | "));
+    }
+    text + "\nWhole: share of components that are a feature of the set. Valid: all of an image's are. Chance: what consistent would be if the same features were dealt to images at random.\n\n"
+}
+
+fn mosaics_table(mosaics: &[MosaicFigures]) -> String {
+    let n = mosaics.first().map_or(0, |figures| figures.n);
+    let mut text = format!(
+        "## Mosaics and copies (the first {n} samples of each)\n\n| who | copies | distance | patch centres | leading image | images used | region |\n| --- | --- | --- | --- | --- | --- | --- |\n"
+    );
+    for figures in mosaics {
+        let [share, low, high] = figures.copies;
+        text += &format!(
+            "| {} | {share:.2} [{low:.2}, {high:.2}] | {} | {:.2} | {:.2} | {:.1} | {:.1} |\n",
+            figures.who,
+            number(figures.distance),
+            figures.centres,
+            figures.leading_share,
+            figures.images_used,
+            figures.region_area
+        );
+    }
+    text + &format!(
+        "\nCopies: the nearest training image, over all shifts, is less than a third as far as the second nearest. Distance: to the nearest, root mean square, median. Patch centres: pixels within {SAME_COLOUR} of the centre of their nearest training patch (Kamb & Ganguli, Theorem 4.1). Leading image: share of pixels whose nearest patch comes from the image most used. Region: pixels in a connected region from one image.\n\n"
+    )
+}
+
+fn attention_table(metrics: &AttentionMetrics) -> String {
+    let uniform = (metrics.n_pixels as f64).ln();
+    let mut text = format!(
+        "## Attention along the network's own trajectories\n\nPer head: entropy in nats (uniform attention: {uniform:.3}), mean distance in pixels, the share of all attention that an image's most attended pixel receives and the largest logit (of softmax attention).\n\n| t | entropy | distance | sink | largest logit |\n| --- | --- | --- | --- | --- |\n"
+    );
+    let list = |values: &[f64]| {
+        values.iter().map(|value| format!("{value:.3}")).collect::<Vec<_>>().join(", ")
+    };
+    for level in &metrics.levels {
+        let figures =
+            [&level.entropy_nats, &level.distance_pixels, &level.sink, &level.largest_logit];
+        let cells = figures.map(|values| list(values)).join(" | ");
+        text += &format!("| {:.3} | {cells} |\n", level.t);
+    }
+    text + "\n"
+}
+
+/// Attention that machines predict against the network's.
+fn predicted_attention(report: &Report<'_>) -> String {
+    let predictions: Vec<_> = report.predictors().map(|(_, machine)| machine).collect();
+    let Some(first) = predictions.first() else { return String::new() };
+    let names: Vec<&str> = predictions.iter().map(|machine| machine.name).collect();
+    let heads: Vec<String> =
+        names.iter().map(|name| format!("{name}: entropy | r of log maps")).collect();
+    let mut text = format!(
+        "## Attention predicted without the network\n\nAt the network's own states: mean entropy (nats) and Pearson's r of the logarithms of all weights, against the mean over the network's heads; means over seeds. Over all steps, the r of predicted and measured entropy is {}.\n\n| t | measured entropy | {} |\n| --- | ---{} |\n",
+        predictions
+            .iter()
+            .map(|machine| format!("{} ({})", number(machine.r_of_predicted_entropy), machine.name))
+            .collect::<Vec<_>>()
+            .join(", "),
+        heads.join(" | "),
+        " | --- | ---".repeat(names.len())
+    );
+    for (at, (t, map)) in first.attention().enumerate() {
+        let attention = |machine: &&MachineReport<'_>| machine.attention().nth(at);
+        let cell = |(_, map): (f64, MapAgreement)| {
+            format!("{:.3} | {}", map.predicted_nats, number(map.r_of_logs))
+        };
+        let cells: Vec<String> = predictions.iter().filter_map(attention).map(cell).collect();
+        text += &format!("| {t:.3} | {:.3} | {} |\n", map.measured_nats, cells.join(" | "));
+    }
+    text + "\n"
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(|| "undefined".to_owned(), |value| format!("{value:.3}"))
+}

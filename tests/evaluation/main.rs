@@ -1,0 +1,55 @@
+//! Reports, calibration and benches against plain recomputation, with the real binary on tiny experiments.
+//!
+//! `plain` computes every statistic anew, from samples that the tests draw themselves; it shares no code with
+//! `mosaic_lab::evaluation` and `mosaic_lab::analysis`.
+
+mod bench;
+mod calibration;
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "no run goes on beside these tests")]
+mod common;
+mod mosaics;
+mod plain;
+mod reports;
+mod undefined;
+
+use common::{Lab, stderr, stdout};
+use mosaic_lab::evaluation::trained::Trained;
+use mosaic_lab::runs::run_dir::RunDir;
+use serde_json::Value;
+
+/// A trained network of 12 x 12 pixels with two attention heads, about a second's work.
+fn train(lab: &Lab, machines: &str) -> RunDir {
+    let machines = format!("theory.machines={machines}");
+    let settings = [
+        "dataset.n=8",
+        "dataset.size=12",
+        "dataset.gap=3",
+        "training.steps=30",
+        "preview.every=0",
+        "compare.seeds=1",
+        "calibrate.seeds=0",
+        &machines,
+    ];
+    let output = lab.run("glyphs-attention", &settings, &["--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    RunDir::open(lab.runs().join(report["run"].as_str().unwrap()))
+}
+
+fn open(run: &RunDir, machines: &str) -> Trained {
+    Trained::open(run, &[format!("theory.machines={machines}")]).unwrap()
+}
+
+/// What a command prints, which succeeds.
+fn printed(lab: &Lab, arguments: &[&str]) -> String {
+    let output = lab.mosaic(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    stdout(&output)
+}
+
+#[track_caller]
+fn check_close(found: f64, expected: f64, tolerance: f64, what: &str) {
+    let is_close = (found - expected).abs() <= tolerance * (1.0 + expected.abs());
+    assert!(is_close, "{what}: {found}, expected {expected}");
+}
