@@ -46,6 +46,7 @@ fn cases() -> Vec<Case> {
         let Ok(tensors) = candle_core::safetensors::load(&path, &Device::Cpu) else { continue };
         let (_, channels, height, width) = tensors["x"].dims4().unwrap();
         let config = NetworkConfig {
+            schedule: Schedule::default(),
             image: ImageShape::new(channels, height, width),
             body,
             padding,

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::{Times, peak_memory_mb, reset_peak_memory};
 use crate::dataset::Dataset;
+use crate::diffusion::Schedule;
 use crate::image::ImageShape;
 use crate::network::config::{Body, NetworkConfig, Output, Padding};
 use crate::network::ops::clock;
@@ -106,6 +107,7 @@ fn step_of(net: Net) -> Result<Box<dyn FnMut() -> Result<()>>> {
     };
     let image = ImageShape::new(1, SIDE, SIDE);
     let network = NetworkConfig {
+        schedule: Schedule::default(),
         image,
         body,
         padding: Padding::Zeros,

@@ -1,5 +1,6 @@
 //! `compare`: compares the networks of one or more runs with every machine, on held-out noise seeds.
 
+use crate::runs::seen_seeds;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -122,6 +123,7 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
         n_parameters: network.network().n_parameters(),
         n_training_images: trained.dataset.len(),
         calibration: calibration.as_ref(),
+        seen_seeds: seen_seeds::read(&trained.run),
     };
     let report = Report::new(&context, &comparison);
     report

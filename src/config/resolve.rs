@@ -248,6 +248,7 @@ impl Experiment {
         });
         Ok(NetworkConfig {
             image,
+            schedule: self.schedule,
             body,
             padding: settings.padding,
             group_norm: settings.group_norm,

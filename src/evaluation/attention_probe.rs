@@ -22,7 +22,7 @@ pub fn probe_attention(
     noise_seed: u64,
 ) -> Result<AttentionMetrics, DenoiseError> {
     let mut sum = AttentionByLevel::new(network.network().config());
-    for (x, level) in probe_states(images, noise_seed) {
+    for (x, level) in probe_states(images, network.network().schedule(), noise_seed) {
         sum.add(level.t, &network.attention_statistics(&x, level)?);
     }
     Ok(sum.metrics())
@@ -38,7 +38,7 @@ pub fn predict_attention(
     noise_seed: u64,
 ) -> Result<Vec<(String, AttentionMetrics)>, DenoiseError> {
     let mut sums: Vec<(String, AttentionByLevel)> = Vec::new();
-    for (x, level) in probe_states(images, noise_seed) {
+    for (x, level) in probe_states(images, network.schedule, noise_seed) {
         let found = machine_set.predicted_attention(&x, labels, level, network.grid())?;
         for (index, (machine, statistics)) in found.into_iter().enumerate() {
             if index == sums.len() {
@@ -53,11 +53,12 @@ pub fn predict_attention(
 /// The probe's noisy images, the same at every training step.
 fn probe_states(
     images: &ImageBatch,
+    schedule: Schedule,
     noise_seed: u64,
 ) -> impl Iterator<Item = (ImageBatch, NoiseLevel)> {
     let noise = noise_seeds(noise_seed, PROBE_SEED, images.len(), images.shape());
     PROBE_TIMES.into_iter().map(move |t| {
-        let level = Schedule::Cosine.level(t);
+        let level = schedule.level(t);
         let (signal, sigma) = (level.signal(), level.sigma());
         let noisy = images.values().iter().zip(noise.values());
         let noisy = noisy.map(|(phi, eps)| signal * phi + sigma * eps).collect();

@@ -136,6 +136,7 @@ mod tests {
 
     fn network(image: ImageShape) -> NetworkConfig {
         NetworkConfig {
+            schedule: Schedule::default(),
             image,
             body: Body::ResNet { width: 16, kernels: vec![] },
             padding: Padding::Circular,

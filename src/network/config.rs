@@ -1,12 +1,14 @@
 //! The architecture of a network: settings that have been checked.
 
-use crate::diffusion::Grid;
+use crate::diffusion::{Grid, Schedule};
 use crate::image::ImageShape;
 
 /// A network's architecture and the images it works on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkConfig {
     pub image: ImageShape,
+    /// The noise schedule that the network is trained on: it gives t its meaning.
+    pub schedule: Schedule,
     pub body: Body,
     pub padding: Padding,
     /// Group normalisation after convolutions and embeddings, as KG's option.

@@ -238,6 +238,7 @@ mod tests {
 
     fn denoiser(clamp: bool) -> NetworkDenoiser {
         let config = NetworkConfig {
+            schedule: Schedule::default(),
             image: ImageShape::new(3, 4, 4),
             body: Body::ResNet { width: 16, kernels: vec![3] },
             padding: Padding::Zeros,

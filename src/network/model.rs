@@ -19,7 +19,6 @@ use crate::image::ImageShape;
 /// A network with its parameters on one device.
 pub struct Network {
     config: NetworkConfig,
-    schedule: Schedule,
     dtype: DType,
     device: Device,
     embedding: Embedding,
@@ -82,7 +81,6 @@ impl Network {
         let (last_norm, last) = last_layers(&mut builder, config, features)?;
         Ok(Self {
             config: config.clone(),
-            schedule: Schedule::default(),
             dtype,
             device: device.clone(),
             embedding,
@@ -127,7 +125,7 @@ impl Network {
 
     /// The noise schedule.
     pub fn schedule(&self) -> Schedule {
-        self.schedule
+        self.config.schedule
     }
 
     /// Names and values, in a fixed order.
@@ -229,7 +227,7 @@ impl Network {
         x: &Tensor,
         v: &Tensor,
     ) -> candle_core::Result<Tensor> {
-        let levels = t.iter().map(|&t| self.schedule.level(t));
+        let levels = t.iter().map(|&t| self.config.schedule.level(t));
         let (sigma, signal): (Vec<f64>, Vec<f64>) = levels.map(|l| (l.sigma(), l.signal())).unzip();
         let column = |values: Vec<f64>| {
             Tensor::from_vec(values, (t.len(), 1, 1, 1), &self.device)?.to_dtype(self.dtype)
@@ -274,6 +272,7 @@ mod tests {
 
     fn config(variant: AttentionVariant) -> NetworkConfig {
         NetworkConfig {
+            schedule: Schedule::default(),
             image: ImageShape::new(2, 4, 6),
             body: Body::ResNet { width: 16, kernels: vec![3, 1] },
             padding: Padding::Circular,

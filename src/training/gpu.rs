@@ -17,7 +17,6 @@ use super::schedule::learning_rate;
 use super::state::{Outcome, Restored, TrainingState};
 use super::tensors::missing;
 use crate::dataset::{Batches, Dataset};
-use crate::diffusion::Schedule;
 use crate::network::config::NetworkConfig;
 use crate::network::gpu::cuda::{Engine, Segment};
 use crate::network::gpu::error::EngineError;
@@ -316,7 +315,7 @@ fn ready(
     order: &mut Batches,
     number: u64,
 ) -> Ready {
-    let (seed, batch, schedule) = (config.seed, config.batch, Schedule::default());
+    let (seed, batch, schedule) = (config.seed, config.batch, step.schedule());
     let drawn = noisy_batch(dataset, order, Draw { seed, batch, step: number, schedule });
     let rate = learning_rate(config, number);
     let piece = |which| {

@@ -160,6 +160,11 @@ impl GpuStep {
         })
     }
 
+    /// The noise schedule of the network that is trained.
+    pub fn schedule(&self) -> Schedule {
+        self.network.schedule
+    }
+
     /// Number of micro-batches in a batch.
     pub fn n_pieces(&self) -> usize {
         self.config.batch.div_ceil(self.piece)
@@ -167,7 +172,7 @@ impl GpuStep {
 
     /// Writes the inputs of micro-batch `number` of a batch to `out`, `[n_values]`.
     pub fn fill(&self, batch: &HostBatch, number: usize, rate: f64, out: &mut [f32]) {
-        let schedule = Schedule::default();
+        let schedule = self.network.schedule;
         let images = number * self.piece..(number + 1) * self.piece;
         let n = self.network.image.n_values();
         let values = images.start * n..images.end * n;

@@ -195,11 +195,13 @@ fn training_v1(config: &TrainingConfig) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diffusion::Schedule;
     use crate::image::ImageShape;
     use crate::training::config::example;
 
     fn network() -> NetworkConfig {
         NetworkConfig {
+            schedule: Schedule::default(),
             image: ImageShape::new(1, 2, 2),
             body: Body::ResNet { width: 16, kernels: vec![3] },
             padding: Padding::Circular,
@@ -252,7 +254,14 @@ mod tests {
     }
 
     #[test]
-    fn format_1_is_what_rust_printed() {
-        assert_eq!(network_v1(&network()), format!("{:?}", network()));
+    fn format_1_is_what_version_0_1_printed() {
+        let expected = "NetworkConfig { image: ImageShape { channels: 1, height: 2, width: 2 }, body: ResNet { \
+                        width: 16, kernels: [3] }, padding: Circular, group_norm: false, last_kernel: 1, n_classes: \
+                        None, attention: None, output: Velocity, time_scale: 1000.0, clamp: true }";
+        assert_eq!(network_v1(&network()), expected);
+        let unet = Body::UNet { widths: vec![4, 8], embedding: 8 };
+        let words = network_v1(&NetworkConfig { body: unet, n_classes: Some(3), ..network() });
+        assert!(words.contains("body: UNet { widths: [4, 8], embedding: 8 }"), "{words}");
+        assert!(words.contains("n_classes: Some(3)"), "{words}");
     }
 }

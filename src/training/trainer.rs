@@ -274,6 +274,7 @@ fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diffusion::Schedule;
     use crate::image::ImageShape;
     use crate::network::config::{AttentionConfig, AttentionVariant, Body, Output, Padding};
     use crate::training::config::{LossWeighting, example};
@@ -287,6 +288,7 @@ mod tests {
 
     fn network(variant: Option<AttentionVariant>) -> NetworkConfig {
         NetworkConfig {
+            schedule: Schedule::default(),
             image: ImageShape::new(1, 6, 6),
             body: Body::ResNet { width: 16, kernels: vec![3, 1] },
             padding: Padding::Circular,

@@ -1,5 +1,6 @@
 //! Entry point of the worker process: from a run directory to an exit code.
 
+use crate::runs::seen_seeds;
 use std::any::Any;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -406,6 +407,7 @@ fn finish(
         n_parameters: network.network().n_parameters(),
         n_training_images: context.dataset.len(),
         calibration: calibration.as_ref(),
+        seen_seeds: seen_seeds::read(run),
     };
     let report = Report::new(&context, &comparison);
     report.write(&run.report_path()).context("writing the report")?;

@@ -167,6 +167,7 @@ pub fn training(batch: usize) -> TrainingConfig {
 
 pub fn network(body: Body) -> NetworkConfig {
     NetworkConfig {
+        schedule: Schedule::default(),
         image: ImageShape::new(1, 6, 4),
         body,
         padding: Padding::Circular,

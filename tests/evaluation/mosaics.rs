@@ -1,6 +1,7 @@
 //! What samples are made of, against a plain search over all patches and shifts.
 
 use mosaic_lab::dataset::Dataset;
+use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::evaluation::mosaics::Mosaics;
 use mosaic_lab::image::{ImageBatch, ImageShape};
 use mosaic_lab::network::config::{Body, NetworkConfig, Output, Padding};
@@ -77,6 +78,7 @@ fn figures_of_mosaics_are_those_of_a_search_over_all_patches() {
         (0..4 * N as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let data = Dataset::new("noise", shape, pixels, None);
     let network = NetworkConfig {
+        schedule: Schedule::default(),
         image: shape,
         body: Body::ResNet { width: 16, kernels: vec![] },
         padding: Padding::Circular,

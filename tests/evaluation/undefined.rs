@@ -38,7 +38,7 @@ fn undefined_figures_are_left_out_and_ties_are_not_won() {
         mosaics: Vec::new(),
         attention: None,
     };
-    let experiment = Experiment::new("e");
+    let experiment = Experiment::named("e").unwrap();
     let spec = |kind| MachineSpec { kind, k: PatchSize::Fixed(3) };
     let machines = [("ideal", MachineKind::Ideal), ("ls", MachineKind::Local)];
     let machines =
@@ -54,6 +54,7 @@ fn undefined_figures_are_left_out_and_ties_are_not_won() {
         n_parameters: 1,
         n_training_images: 2,
         calibration: None,
+        seen_seeds: Vec::new(),
     };
     let folder = tempfile::tempdir().unwrap();
     Report::new(&context, &comparison).write(folder.path()).unwrap();

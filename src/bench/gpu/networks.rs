@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::peer::Peer;
 use crate::dataset::Dataset;
+use crate::diffusion::Schedule;
 use crate::image::ImageShape;
 use crate::network::config::{
     AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
@@ -11,6 +12,7 @@ use crate::network::config::{
 
 fn network(image: ImageShape, body: Body, padding: Padding) -> NetworkConfig {
     NetworkConfig {
+        schedule: Schedule::default(),
         image,
         body,
         padding,

@@ -1,7 +1,10 @@
 //! The figures of a report, computed once for all of its formats.
 
+use std::ops::Range;
+
 use crate::analysis::agreement::agreement;
 use crate::analysis::summary::{Quartiles, quartiles};
+use crate::config::noise_seeds::NoiseSeeds;
 use crate::config::{Experiment, NamedMachine};
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::compare::Comparison;
@@ -26,6 +29,8 @@ pub struct ReportContext<'a> {
     pub n_training_images: usize,
     /// The source of the machines' settings, if they were calibrated.
     pub calibration: Option<&'a Calibration>,
+    /// Held-out seeds that were inspected or sampled by hand before, in increasing order.
+    pub seen_seeds: Vec<Range<u64>>,
 }
 
 /// Everything that a report says, before it is put into a format.
@@ -83,6 +88,16 @@ impl<'a> Report<'a> {
             rates: network.chain(machines).collect(),
             attention: comparison.attention.as_ref().map(|sum| sum.metrics()),
         }
+    }
+
+    /// The seeds of this comparison, judged ones included, that were inspected or sampled by hand before it.
+    pub fn seen_seeds(&self) -> Vec<Range<u64>> {
+        let comparison = self.comparison;
+        let n_judged = comparison.rates.as_ref().map_or(0, |rates| rates.n_samples);
+        let used = NoiseSeeds::held_out(comparison.n_seeds.max(n_judged)).range();
+        let common = |seen: &Range<u64>| seen.start.max(used.start)..seen.end.min(used.end);
+        let seen = self.context.seen_seeds.iter().map(common);
+        seen.filter(|range| !range.is_empty()).collect()
     }
 
     /// The name of the machine that the others are measured against.

@@ -37,6 +37,7 @@ pub fn to_json(report: &Report<'_>) -> Value {
         "noise_seed": comparison.noise_seed,
         "first_seed": NoiseSeeds::held_out(comparison.n_seeds).first(),
         "n_seeds": comparison.n_seeds,
+        "seen_seeds": report.seen_seeds().iter().map(|seen| (seen.start, seen.end)).collect::<Vec<_>>(),
         "judged_seeds": comparison.rates.as_ref().map(|rates| rates.n_samples),
         "machines": settings,
         "calibration_seeds": context.calibration.map(|found| json!([found.first_seed, found.n_seeds])),

@@ -1,5 +1,7 @@
 //! A report as a Markdown page.
 
+use std::ops::Range;
+
 use super::contents::{MachineReport, Report, ReportContext, SHEET_ROWS};
 use super::machine_settings;
 use crate::analysis::summary::Quartiles;
@@ -63,6 +65,22 @@ fn heading(report: &Report<'_>) -> String {
         comparison.noise_seed,
         NoiseSeeds::held_out(n_judged).last(),
         experiment.sampling_steps
+    ) + &seen_in_words(&report.seen_seeds())
+}
+
+/// The held-out seeds that somebody has looked at before, as a sentence; nothing if there are none.
+fn seen_in_words(seen: &[Range<u64>]) -> String {
+    if seen.is_empty() {
+        return String::new();
+    }
+    let one = |range: &Range<u64>| match range.end - range.start {
+        1 => range.start.to_string(),
+        _ => format!("{} to {}", range.start, range.end - 1),
+    };
+    let words: Vec<String> = seen.iter().map(one).collect();
+    format!(
+        "**Not unseen:** seeds {} were inspected or sampled by hand before this comparison (seen_seeds.jsonl).\n\n",
+        words.join(", ")
     )
 }
 

@@ -178,6 +178,7 @@ mod tests {
     fn network() -> NetworkDenoiser {
         let variant = AttentionVariant::Softmax;
         let config = NetworkConfig {
+            schedule: Schedule::default(),
             image: ImageShape::new(1, 4, 4),
             body: Body::ResNet { width: 16, kernels: vec![3] },
             padding: Padding::Zeros,

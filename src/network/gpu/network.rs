@@ -310,6 +310,7 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diffusion::Schedule;
     use crate::image::ImageShape;
     use crate::network::Network;
     use crate::network::config::Output;
@@ -319,6 +320,7 @@ mod tests {
 
     fn config(body: Body, group_norm: bool, variant: Option<AttentionVariant>) -> NetworkConfig {
         NetworkConfig {
+            schedule: Schedule::default(),
             image: ImageShape::new(3, 8, 8),
             body,
             padding: Padding::Circular,

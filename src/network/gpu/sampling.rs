@@ -4,7 +4,6 @@ use super::attention_commands::Watch;
 use super::network::{GpuNetwork, Inputs};
 use super::parameters::{Parameter, rounded};
 use super::plan::{Command, ComputeType, Place, Plan};
-use crate::diffusion::Schedule;
 use crate::network::attention_layer::AttentionDetail;
 use crate::network::config::{NetworkConfig, Output};
 
@@ -80,7 +79,7 @@ impl GpuForward {
         let (sigma, signal) = match self.network.output {
             Output::Noise => (0.0, 1.0),
             Output::Velocity => {
-                let level = Schedule::default().level(t);
+                let level = self.network.schedule.level(t);
                 (level.sigma(), level.signal())
             }
         };
