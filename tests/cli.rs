@@ -316,7 +316,7 @@ fn what_cannot_be_shown_or_attached_to_is_named() {
     let picture = lab.place.path().join("picture.png");
     image::RgbImage::new(4, 4).save(&picture).unwrap();
     let output = lab.mosaic(&["show", picture.to_str().unwrap()]);
-    assert!(stderr(&output).contains("needs a terminal"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the terminal cannot show"), "{}", stderr(&output));
     let output = lab.mosaic(&["attach"]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
 }

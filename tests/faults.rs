@@ -206,7 +206,7 @@ fn queued_runs_start_in_order_as_those_ahead_end_die_or_pause() {
 
     // A stop, a kill while training, a kill while queued and a pause each let the next run start.
     let paused = lab.mosaic(&["pause", &second.id()]);
-    assert!(stderr(&paused).contains("waits in the queue"), "{}", stderr(&paused));
+    assert!(stderr(&paused).contains("the run is queued"), "{}", stderr(&paused));
     assert!(lab.mosaic(&["stop", &first.id()]).status.success());
     only(&second, &[&third, &fourth, &fifth, &last]);
     assert!(lab.mosaic(&["kill", &third.id()]).status.success());

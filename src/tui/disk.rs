@@ -241,12 +241,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_that_was_not_followed_is_not_followed_for_one_who_only_looks() {
+    fn a_read_only_dashboard_makes_no_trace() {
         let place = tempfile::tempdir().unwrap();
         let run = RunsDir::new(place.path()).create("a").unwrap();
         let disk = Disk::new(RunsDir::new(place.path()), DeviceRequest::Cpu);
         let refused = disk.trace(&run.id(), 3, false)().unwrap_err();
-        assert_eq!(refused, "seed 3 was not followed yet, and this dashboard only looks");
+        assert_eq!(refused, "seed 3 has no trace yet, and this dashboard is read-only");
         assert!(!inspect::path_of(&run, 3).exists());
     }
 }

@@ -147,7 +147,7 @@ fn what_cannot_be_benched_is_refused_by_name() {
         (
             &["bench", "train"],
             &["--net", "resnett"],
-            "'resnett' is no network to bench; choose from resnet, unet, attention",
+            "unknown network 'resnett'; choose from resnet, unet, attention",
         ),
         (&["bench", "train"], &["--threads", "0"], "'0' is no number of at least 1"),
         (&["bench", "train"], &["--repeats", "0"], "'0' is no number of at least 1"),
