@@ -43,7 +43,7 @@
 //! - **preview**: samples of fixed seeds, by the network and by machines, at one training step.
 //! - **agreement**: r, r^2 and R^2 between two images made from one seed.
 //!
-//! # Notation (THEORY sections of `docs/architecture.md`)
+//! # Notation (docs/theory.md)
 //!
 //! | symbol | meaning | in code |
 //! | --- | --- | --- |

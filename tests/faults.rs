@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use common::{Lab, stderr, stdout, wait_for};
 use mosaic_lab::random::{Purpose, stream};
 use mosaic_lab::runs::event::EventBody;
-use mosaic_lab::runs::events::EventTail;
+use mosaic_lab::runs::event_log::EventTail;
 use mosaic_lab::runs::liveness::Health;
 use mosaic_lab::runs::preview;
 use mosaic_lab::runs::run_dir::RunDir;

@@ -13,7 +13,7 @@ use crate::console;
 use crate::errorln;
 use crate::evaluation::calibration::{Calibrated, Origin, StepSettings};
 use crate::evaluation::network_calibration::NetworkCalibration;
-use crate::evaluation::trained::Trained;
+use crate::evaluation::trained_run::Trained;
 
 #[derive(Clone, Debug, Args)]
 pub struct CalibrateArgs {

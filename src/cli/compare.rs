@@ -19,7 +19,7 @@ use crate::evaluation::mosaics::Mosaics;
 use crate::evaluation::network_calibration::NetworkCalibration;
 use crate::evaluation::report::{Report, ReportContext};
 use crate::evaluation::summary::{Row, summary};
-use crate::evaluation::trained::Trained;
+use crate::evaluation::trained_run::Trained;
 use crate::files::{make_folder, write_output};
 use crate::runs::event::LossByLevel;
 

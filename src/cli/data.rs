@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
+use super::message_stream::words_beside;
 use super::place::Place;
-use super::words_beside::words_beside;
 use crate::analysis::consistency::Judge;
 use crate::config::Experiment;
 use crate::config::experiment::ExperimentName;
@@ -18,7 +18,8 @@ use crate::console;
 use crate::dataset::cifar;
 use crate::evaluation::loading::open_dataset;
 use crate::files::{check_output, is_stdout};
-use crate::image::picture;
+use crate::image::contact_sheet;
+use crate::image::picture_file;
 
 #[derive(Clone, Debug, Args)]
 pub struct DataArgs {
@@ -67,7 +68,7 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
         DataCommand::Show { dataset, settings, out, images } => {
             if let Some(path) = out {
                 check_output(path).with_context(|| format!("writing '{}'", path.display()))?;
-                if picture::format_of(path).is_none() {
+                if picture_file::format_of(path).is_none() {
                     bail!("'{}' must end in .png or .jpg", path.display());
                 }
             }
@@ -100,7 +101,7 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
             }
             if let Some(path) = out {
                 let batch = dataset.batch(0, (*images).min(dataset.len()));
-                picture::write(&picture::gallery(&batch), path)
+                picture_file::write(&contact_sheet::gallery(&batch), path)
                     .with_context(|| format!("writing '{}'", path.display()))?;
             }
         }

@@ -17,7 +17,7 @@ use crate::hardware::device::DeviceRequest;
 use crate::hardware::system::{Gpu, Monitor};
 use crate::tui::multiplexer::Multiplexer;
 use crate::tui::pictures::Depth;
-use crate::tui::probe::{ProbedTerminal, Wish, probe_once};
+use crate::tui::terminal_probe::{ProbedTerminal, Wish, probe_once};
 use crate::tui::theme::Background;
 use crate::tui::words::bytes;
 

@@ -10,13 +10,13 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::control::find;
+use super::message_stream::words_beside;
 use super::place::Place;
-use super::words_beside::words_beside;
 use crate::console;
 use crate::diffusion::attention_maps::row_entropy;
 use crate::evaluation::inspect::picture::{At, film, sheet};
 use crate::evaluation::inspect::{Trace, path_of, record_trace};
-use crate::evaluation::trained::Trained;
+use crate::evaluation::trained_run::Trained;
 use crate::files::{check_output, is_same_output, is_stdout};
 use crate::runs::seen_seeds;
 

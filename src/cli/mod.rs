@@ -3,7 +3,7 @@
 //! Results go to stdout, progress and errors to stderr. Nothing is computed here that the dashboard could not
 //! show as well.
 //!
-//! Reading order: [`arguments`] (the command line), [`dispatch`] (the choice of command), `exit_codes`, `place`
+//! Reading order: [`arguments`] (the command line), [`mod@dispatch`] (the choice of command), `exit_codes`, `place`
 //! (the lab file and the runs), then one file per command.
 
 mod exit_codes;
@@ -29,7 +29,7 @@ mod doctor;
 mod show;
 mod preview;
 mod progress;
-mod words_beside;
+mod message_stream;
 pub mod arguments;
 pub mod dispatch;
 

@@ -11,7 +11,7 @@ use super::place::Place;
 use crate::console;
 use crate::evaluation::preview_maker::PreviewMaker;
 use crate::evaluation::preview_request::PreviewRequest;
-use crate::evaluation::trained::Trained;
+use crate::evaluation::trained_run::Trained;
 use crate::runs::command::Command;
 use crate::runs::liveness::Health;
 use crate::runs::run_dir::RunDir;

@@ -22,7 +22,7 @@ use crate::console;
 use crate::errorln;
 use crate::hardware::device::DeviceRequest;
 use crate::runs::event::{Event, EventBody, NoticeLevel};
-use crate::runs::events::EventTail;
+use crate::runs::event_log::EventTail;
 use crate::runs::launch::{LaunchOptions, launch, log_words, terminate};
 use crate::runs::liveness::{Health, START_LIMIT};
 use crate::runs::process::{FileId, ends_a_container};

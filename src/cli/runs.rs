@@ -11,11 +11,11 @@ use super::control::{RunArg, find};
 use super::place::Place;
 use crate::console;
 use crate::errorln;
-use crate::runs::about::About;
 use crate::runs::condition::Condition;
+use crate::runs::control_holder::Steering;
 use crate::runs::event::{AttentionAtLevel, AttentionMetrics, Event, EventBody};
-use crate::runs::events::EventTail;
-use crate::runs::holder::Steering;
+use crate::runs::event_log::EventTail;
+use crate::runs::note::About;
 use crate::runs::runs_dir::RunSummary;
 
 #[derive(Clone, Debug, Args)]

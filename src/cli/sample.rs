@@ -10,15 +10,16 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
 use super::control::find;
+use super::message_stream::words_beside;
 use super::place::Place;
-use super::words_beside::words_beside;
 use crate::console;
 use crate::errorln;
 use crate::evaluation::metrics;
 use crate::evaluation::samples::with_classes;
-use crate::evaluation::trained::Trained;
+use crate::evaluation::trained_run::Trained;
 use crate::files::{check_output, is_stream, write_output};
-use crate::image::picture;
+use crate::image::contact_sheet;
+use crate::image::picture_file;
 use crate::random::noise_seeds;
 use crate::runs::preview::tensor_file;
 use crate::runs::seen_seeds;
@@ -77,10 +78,10 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
     let samples = sampler.sample(&denoiser, &seeds, &mut |_| Ok(())).context("sampling")?;
     if extension == Some("png") {
         let picture = match n {
-            0..=PAIRS_MAX => picture::contact_sheet(&seeds, &samples, &[], PAIRS_MAX),
-            _ => picture::gallery(&samples),
+            0..=PAIRS_MAX => contact_sheet::with_differences(&seeds, &samples, &[], PAIRS_MAX),
+            _ => contact_sheet::gallery(&samples),
         };
-        picture::write(&picture, &args.out).with_context(writing)?;
+        picture_file::write(&picture, &args.out).with_context(writing)?;
     } else {
         let header = HashMap::from([
             ("run".to_owned(), run.id.clone()),

@@ -12,9 +12,9 @@ use crate::config::lab_settings::{ColourChoice, ImageChoice};
 use crate::console;
 use crate::console::abilities;
 use crate::runs::preview;
-use crate::tui::pictures::plain::print_plain;
+use crate::tui::pictures::print_once::print_plain;
 use crate::tui::pictures::{Depth, Protocol};
-use crate::tui::probe::{Wish, probe_once};
+use crate::tui::terminal_probe::{Wish, probe_once};
 
 /// Width if the terminal does not report its own.
 const COLUMNS: u16 = 80;

@@ -31,7 +31,8 @@ use crate::evaluation::theory_samples::{Outcome, Settings, TheorySamples};
 use crate::files::{make_folder, write_output};
 use crate::hardware::device::DeviceRequest;
 use crate::image::ImageBatch;
-use crate::image::picture;
+use crate::image::contact_sheet;
+use crate::image::picture_file;
 use crate::random::noise_seeds;
 use crate::theory::{Machine, Precision, TrainingImages};
 
@@ -204,7 +205,7 @@ impl Bench {
     /// Writes the picture and figures, and prints a message.
     fn conclude(&self, made: &[(String, ImageBatch)], args: &TheoryArgs) -> Result<()> {
         let picture = self.folder.join("samples.png");
-        picture::write(&picture::columns(&self.seeds, made, PICTURE_ROWS_MAX), &picture)
+        picture_file::write(&contact_sheet::columns(&self.seeds, made, PICTURE_ROWS_MAX), &picture)
             .with_context(|| format!("writing '{}'", picture.display()))?;
         let judge = Judge::new(&self.dataset);
         let machines: serde_json::Map<String, serde_json::Value> = self

@@ -1,6 +1,6 @@
 //! The typed settings of one experiment: an [`Experiment`] cannot hold a value that the settings table refuses.
 //!
-//! [`super::file`] and [`super::edit`] parse text into an experiment by the table in [`super::settings`];
+//! [`super::file`] and `set` parse text into an experiment by the table in [`super::settings`];
 //! [`super::resolve`] turns it into what a worker builds (network, data set, machines).
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use super::error::SettingError;
 use super::value::Word;
 use crate::diffusion::Schedule;
 use crate::network::config::{AttentionVariant, Output, Padding};
-use crate::theory::masked::DEFAULT_THRESHOLD;
+use crate::theory::ls_wiener::DEFAULT_THRESHOLD;
 use crate::theory::names::{DEFAULT_ATTENTION, DEFAULT_TAU};
 use crate::training::config::TrainingConfig;
 

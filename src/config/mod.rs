@@ -15,8 +15,8 @@ pub mod experiment;
 pub mod noise_seeds;
 pub mod renamed;
 pub mod settings;
-mod edit;
-mod identity;
+mod set;
+mod deciding_settings;
 pub mod error;
 mod toml_text;
 pub mod lab_settings;
@@ -26,7 +26,6 @@ mod study_sections;
 pub mod file;
 pub mod resolve;
 
-pub use edit::SettingEntry;
 pub use error::{ConfigError, SettingError};
 pub use experiment::{
     CalibrateSettings, CalibrationGrid, CompareSettings, DatasetSettings, Experiment,
@@ -35,4 +34,5 @@ pub use experiment::{
 pub use file::{BUILT_IN, Lab, load};
 pub use lab_settings::LabSettings;
 pub use resolve::NamedMachine;
+pub use set::SettingEntry;
 pub use study::{Analysis, Arm, Plan, Study};

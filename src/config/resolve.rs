@@ -1,7 +1,7 @@
 //! Resolves user-facing settings into what the worker builds: network, machines, warnings.
 //!
 //! Settings that cannot be built are refused here, before anything is launched; settings that can be built but
-//! give misleading results (a receptive field that reaches the next glyph, THEORY section 7) produce a warning.
+//! give misleading results (a receptive field that reaches the next glyph, docs/theory.md section 7) produce a warning.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

@@ -25,7 +25,7 @@ pub struct Setting<T = Experiment> {
     /// Called only with values admitted by `accepted`.
     pub set: fn(&mut T, &Value),
     /// True if the weights after a given number of updates depend on it; a checkpoint is then continued only
-    /// with the same value. See [`super::identity`].
+    /// with the same value. See `deciding_settings`.
     pub decides_weights: bool,
 }
 

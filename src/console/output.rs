@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal, StderrLock, StdoutLock, Write};
 use std::{panic, thread};
 
 use super::abilities;
-use super::plain::{ascii_lines, lines};
+use super::escape::{ascii_lines, lines};
 use crate::errorln;
 
 /// A text stream that escapes everything a terminal would interpret.

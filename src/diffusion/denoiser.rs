@@ -9,7 +9,7 @@ use std::error::Error;
 use thiserror::Error as ThisError;
 
 use super::attention_maps::{AttentionMaps, AttentionStatistics};
-use super::schedule::NoiseLevel;
+use super::noise_schedule::NoiseLevel;
 use crate::image::{ImageBatch, ImageShape};
 
 /// Estimates the clean image from a noisy one at a known noise level.

@@ -3,15 +3,15 @@
 //! The code here does not depend on whether a [`Denoiser`] is a network or a score machine, so comparisons between them
 //! are fair. Deliberately absent: training, files, devices.
 //!
-//! Reading order: [`schedule`] (noise levels), [`attention_maps`] (attention weights as plain arrays), [`denoiser`] (the
+//! Reading order: [`noise_schedule`] (noise levels), [`attention_maps`] (attention weights as plain arrays), [`denoiser`] (the
 //! trait), [`sampler`] (the reverse process).
 
-pub mod schedule;
+pub mod noise_schedule;
 pub mod attention_maps;
 pub mod denoiser;
 pub mod sampler;
 
 pub use attention_maps::{AttentionMaps, AttentionStatistics, Grid};
 pub use denoiser::{DenoiseError, Denoised, Denoiser, Posterior, Provenance};
+pub use noise_schedule::{NoiseLevel, Schedule};
 pub use sampler::{Ddim, SampleStep};
-pub use schedule::{NoiseLevel, Schedule};

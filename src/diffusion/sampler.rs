@@ -10,7 +10,7 @@
 //! one step later than their network sampler; `start_step` reproduces that for the parity tests.)
 
 use super::denoiser::{DenoiseError, Denoised, Denoiser};
-use super::schedule::{NoiseLevel, Schedule};
+use super::noise_schedule::{NoiseLevel, Schedule};
 use crate::image::ImageBatch;
 
 /// The deterministic sampler with `n_steps` equal steps in t.

@@ -16,7 +16,7 @@ pub mod attention_by_level;
 pub mod calibration;
 pub mod samples;
 pub mod network_calibration;
-pub mod trained;
+pub mod trained_run;
 pub mod theory_samples;
 pub mod metrics;
 pub mod attention_probe;

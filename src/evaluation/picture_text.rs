@@ -9,7 +9,7 @@ use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
-use crate::image::picture;
+use crate::image::picture_file;
 
 /// Name of the proportional font.
 pub const FONT: &str = "lab";
@@ -84,5 +84,5 @@ pub fn register_fonts() {
 /// Writes RGB pixels as a picture.
 pub fn save(pixels: Vec<u8>, (width, height): (u32, u32), path: &Path) -> Result<()> {
     let image = image::RgbImage::from_raw(width, height, pixels).expect("three bytes a pixel");
-    Ok(picture::write(&image, path)?)
+    Ok(picture_file::write(&image, path)?)
 }

@@ -2,6 +2,7 @@
 
 mod batch;
 pub mod grid;
-pub mod picture;
+pub mod picture_file;
+pub mod contact_sheet;
 
 pub use batch::{ImageBatch, ImageShape, from_byte, to_byte};

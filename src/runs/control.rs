@@ -5,7 +5,7 @@
 //! training loop drains between steps, so a client that stalls or floods the socket can never block training.
 //! `Accepted` means that the command will be carried out at the next step.
 //!
-//! One process has control at a time ([`super::holder`]). The client's process is identified by the kernel
+//! One process has control at a time ([`super::control_holder`]). The client's process is identified by the kernel
 //! (`SO_PEERCRED`); its display name is its own choice.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::command::{Act, Command, Reply, Request};
-use super::holder::{Claim, Holder, claim, my_name};
+use super::control_holder::{Claim, Holder, claim, my_name};
 use super::liveness;
 use super::process::ProcessId;
 use super::run_dir::RunDir;

@@ -20,8 +20,8 @@ use thiserror::Error;
 
 use super::command::{Act, Command, Reply};
 use super::control;
+use super::control_holder::Steering;
 use super::format::NewerFormat;
-use super::holder::Steering;
 use super::liveness::{self, Delivery, START_LIMIT};
 use super::process::{ProcessId, this_program};
 use super::queue;

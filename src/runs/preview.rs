@@ -18,7 +18,7 @@ use thiserror::Error;
 use crate::analysis::consistency::Judgement;
 use crate::dataset::file_kind::not_safetensors;
 use crate::files::directories;
-use crate::image::picture;
+use crate::image::contact_sheet;
 use crate::image::{ImageBatch, ImageShape};
 
 const SAMPLES: &str = "samples.safetensors";
@@ -132,7 +132,7 @@ impl Preview {
         }
         std::fs::create_dir(&beside).map_err(failed("making"))?;
         std::fs::write(beside.join(SAMPLES), self.to_bytes(path)?).map_err(failed("writing"))?;
-        picture::contact_sheet(&self.seeds, &self.network, &self.machines, usize::MAX)
+        contact_sheet::with_differences(&self.seeds, &self.network, &self.machines, usize::MAX)
             .save(beside.join(PICTURE))
             .map_err(|error| failed("drawing")(io::Error::other(error)))?;
         directories::replace(&beside, path).map_err(failed("finishing"))

@@ -9,8 +9,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::control_holder::Steering;
 use super::format::NewerFormat;
-use super::holder::Steering;
 use super::run_lock::RunLock;
 use super::run_toml::{self, RunTomlError};
 use super::status::Status;

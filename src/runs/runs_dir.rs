@@ -12,11 +12,11 @@ use std::thread;
 
 use thiserror::Error;
 
-use super::about::About;
 use super::condition::Condition;
+use super::control_holder::Steering;
 use super::format::NewerFormat;
-use super::holder::Steering;
 use super::liveness::{self, BETWEEN_LOOKS, Health};
+use super::note::About;
 use super::run_dir::{RunDir, steering};
 use super::run_lock::RunLock;
 use super::status::{Status, now_ms};

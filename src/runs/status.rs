@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::control_holder::Holder;
 use super::format::{self, NewerFormat, RUN_FORMAT};
-use super::holder::Holder;
 use super::process::{ProcessId, host_name};
 use crate::files::write_atomically;
 
@@ -67,7 +67,7 @@ pub struct Status {
     pub loss: Option<f64>,
     /// Message for the user: an error, or the current activity.
     pub message: Option<String>,
-    /// The process that has control of the worker, if it is alive; see [`super::holder`].
+    /// The process that has control of the worker, if it is alive; see [`super::control_holder`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
 }

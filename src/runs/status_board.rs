@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::event::{EventBody, NoticeLevel};
-use super::events::EventLog;
+use super::event_log::EventLog;
 use super::run_dir::RunDir;
 use super::status::{RunState, Status, now_ms};
 use crate::console;

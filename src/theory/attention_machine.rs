@@ -1,6 +1,6 @@
 //! The attention machine: image evidence shared along attention.
 //!
-//! **Our derivation** (THEORY.md section 4) in the setting of Finn et al. (arXiv 2506.17324), not a formula of theirs.
+//! **Our derivation** (docs/theory.md section 4) in the setting of Finn et al. (arXiv 2506.17324), not a formula of theirs.
 //! `els` splits into evidence for an image and an estimate within it; attention weights `A[p,r]` let other patches vote
 //! on the image, and mix the estimates:
 //!

@@ -8,7 +8,7 @@ use super::estimate::Estimate;
 use super::gpu::placement::GpuPlacement;
 use super::images::TrainingImages;
 use super::kernels::PatchQuery;
-use super::masked::Masks;
+use super::ls_wiener::Masks;
 use super::pixels::ImagePixels;
 use super::weights::Accumulator;
 use super::{cpu, gpu};

@@ -6,16 +6,16 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::composite::{Composite, CropPosteriors, Mosaic, entropies, normalisers};
 use super::estimate::Estimate;
 use super::evidence::Evidence;
 use super::ideal::{WholeSums, expand};
 use super::kernels::PatchQuery;
 use super::kernels::boxes::BoxSums;
 use super::kernels::tile::Tile;
-use super::masked::{MaskedSums, Masks, by_pixel};
+use super::ls_wiener::{MaskedSums, Masks, by_pixel};
 use super::passes::{each_tile, merged};
 use super::pixels::ImagePixels;
+use super::pspc::{Composite, CropPosteriors, Mosaic, entropies, normalisers};
 use super::weights::Accumulator;
 use crate::diffusion::Provenance;
 use crate::simd::Lane;
@@ -59,7 +59,7 @@ pub fn whole_images(
     sums.iter().map(|sums| expand(sums, shape)).collect()
 }
 
-/// Estimates from images seen through `masks`; see [`super::masked`].
+/// Estimates from images seen through `masks`; see [`super::ls_wiener`].
 pub fn masked(
     images: &ImagePixels,
     queries: &[Vec<f64>],
@@ -75,7 +75,7 @@ pub fn masked(
     sums.iter().map(|sums| by_pixel(sums, shape)).collect()
 }
 
-/// Estimates from overlapping `k x k` crops; see [`super::composite`].
+/// Estimates from overlapping `k x k` crops; see [`super::pspc`].
 pub fn composites(
     images: &ImagePixels,
     queries: &[Vec<f64>],

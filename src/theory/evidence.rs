@@ -5,7 +5,7 @@
 //! m[n,p] = sum_q softmax_q(L[n,q,p]) phi_n(q)         estimate at p if it did
 //! ```
 //!
-//! THEORY.md section 4 (our derivation). [`super::portions`] computes them portion by portion.
+//! docs/theory.md section 4 (our derivation). [`super::portions`] computes them portion by portion.
 
 use super::weights::Accumulator;
 use crate::diffusion::Provenance;

@@ -7,7 +7,7 @@
 //! x0hat(p) = sum_{n,s} softmax(L)[n,s] phi_n(p + s)
 //! ```
 //!
-//! (THEORY.md section 2, IS and ES.) Always in doubles: a whole image has too many terms for singles. A distance is no
+//! (docs/theory.md section 2, IS and ES.) Always in doubles: a whole image has too many terms for singles. A distance is no
 //! longer summed once it exceeds the cutoff in every lane, which changes no result because the remaining terms are
 //! positive. Without shifts the remaining rows are not even read; rows in the middle, where images differ most, come
 //! first.

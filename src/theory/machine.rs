@@ -12,7 +12,7 @@ use super::estimate::Estimate;
 use super::images::TrainingImages;
 use super::kernels::precision::Precision;
 use super::kernels::{PatchQuery, logit_scale};
-use super::masked::{MaskCache, Masks};
+use super::ls_wiener::{MaskCache, Masks};
 use super::patches::Pool;
 use super::pixels::LARGEST_VALUE;
 use super::portions::Portions;

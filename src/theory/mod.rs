@@ -1,7 +1,7 @@
 //! Score machines: denoisers that analytic theory predicts networks to approximate.
 //!
 //! A [`Machine`] is a [`crate::diffusion::Denoiser`] computed from training images alone: the exact posterior mean under
-//! assumptions about what the network can see (a patch, its place, attention). THEORY.md states each one.
+//! assumptions about what the network can see (a patch, its place, attention). docs/theory.md states each one.
 //!
 //! ```text
 //! machine   one spec (which machine) over one dictionary of images
@@ -30,8 +30,8 @@ pub mod cpu;
 pub mod backend;
 pub mod ideal;
 pub mod wiener;
-pub mod masked;
-pub mod composite;
+pub mod ls_wiener;
+pub mod pspc;
 pub mod attention_provider;
 pub mod pooled;
 pub mod portions;

@@ -3,7 +3,7 @@
 //! Parsing, the lists in error messages and the names in reports are all derived from one table.
 
 use super::error::TheoryError;
-use super::masked::DEFAULT_THRESHOLD;
+use super::ls_wiener::DEFAULT_THRESHOLD;
 use super::patches::Pool;
 use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled};
 

@@ -10,7 +10,7 @@ pub struct MachineSpec {
     pub k: PatchSize,
 }
 
-/// The machines of THEORY.md sections 2 and 4.
+/// The machines of docs/theory.md sections 2 and 4.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MachineKind {
     /// `ideal`: whole images (IS).
@@ -25,9 +25,9 @@ pub enum MachineKind {
     EquivariantLocalInterior,
     /// `bbels`: patches with the same overlap with the border.
     BoundaryBroken,
-    /// `ls-wiener`: images seen through masks of the Wiener filter; see [`super::masked`].
+    /// `ls-wiener`: images seen through masks of the Wiener filter; see [`super::ls_wiener`].
     Masked { threshold: f64 },
-    /// `pspc`: overlapping patches at the same place, averaged; see [`super::composite`].
+    /// `pspc`: overlapping patches at the same place, averaged; see [`super::pspc`].
     Composite,
     /// `wiener`: a Gaussian with the mean and covariance of the data.
     Wiener,

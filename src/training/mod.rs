@@ -2,18 +2,18 @@
 //!
 //! It knows neither who observes a run nor what the numbers mean (`analysis`, a sibling).
 //!
-//! Reading order: [`config`] (the settings), [`loss`] (one step's data and objective), [`schedule`] (the
+//! Reading order: [`config`] (the settings), [`loss`] (one step's data and objective), [`learning_rate`] (the
 //! learning rate), [`adamw`], [`ema`], [`trainer`] (the loop), [`checkpoint`] (format), [`retention`].
 
 pub mod config;
 pub mod loss;
-pub mod schedule;
+pub mod learning_rate;
 pub mod adamw;
 pub mod ema;
 pub mod identity;
 pub mod checkpoint;
 pub mod retention;
-pub mod progress;
+pub mod early_end;
 pub mod gpu_step;
 pub mod error;
 mod tensors;

@@ -1,5 +1,5 @@
 //! The state of training - weights, optimiser and averaged weights - and its steps. There are two
-//! implementations: candle tensors ([`super::tensors`]) and recorded GPU commands ([`super::gpu`]).
+//! implementations: candle tensors (`tensors`) and recorded GPU commands ([`super::gpu`]).
 
 use super::error::TrainingError;
 use crate::network::{Network, TensorMap};

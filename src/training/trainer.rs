@@ -13,12 +13,12 @@ use candle_core::{DType, Device};
 
 use super::checkpoint::{self, Contents};
 use super::config::TrainingConfig;
+use super::early_end::Progress;
 use super::error::TrainingError;
 use super::gpu;
 use super::identity::{Current, DecidingSettings, SavedIdentity};
-use super::progress::Progress;
+use super::learning_rate::learning_rate;
 use super::retention;
-use super::schedule::learning_rate;
 use super::state::{Outcome, Restored, TrainingState};
 use super::tensors::Tensors;
 use crate::dataset::Dataset;

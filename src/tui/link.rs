@@ -1,14 +1,14 @@
 //! The lab as the dashboard sees it, as one trait. It holds no state of the screen; errors are texts for the screen.
 
-use super::export::content::Export;
+use super::export::contents::Export;
 use crate::config::Experiment;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::Trace;
 use crate::evaluation::preview_request::PreviewRequest;
 use crate::hardware::system::Reading;
-use crate::runs::about::About;
 use crate::runs::command::Act;
 use crate::runs::event::Event;
+use crate::runs::note::About;
 use crate::runs::preview::Preview;
 use crate::runs::runs_dir::RunSummary;
 

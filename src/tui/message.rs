@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
-use super::export::content::Export;
+use super::export::contents::Export;
 use super::state::Notice;
 use crate::config::Experiment;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::Trace;
 use crate::evaluation::preview_request::PreviewRequest;
 use crate::hardware::system::Reading;
-use crate::runs::about::About;
 use crate::runs::command::Command;
 use crate::runs::event::Event;
+use crate::runs::note::About;
 use crate::runs::preview::Preview;
 use crate::runs::runs_dir::RunSummary;
 

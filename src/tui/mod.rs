@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`update`] changes the [`state`] according to a [`message::Message`] and returns effects, without input or output.
-//! [`view`] and the [`panels`] draw the state and change nothing. [`shell`] owns the terminal, [`effects`] carries out
+//! [`view`] and the [`panels`] draw the state and change nothing. [`event_loop`] owns the terminal, [`effects`] carries out
 //! effects through a [`link::Link`], which hides the file system and the workers. Networks, machines and training are
 //! unknown here, and no run stops because the dashboard ends.
 //!
@@ -39,11 +39,11 @@ pub mod capture;
 pub mod multiplexer;
 pub mod input;
 pub mod terminal;
-pub mod probe;
+pub mod terminal_probe;
 pub mod watchdog;
 pub mod effects;
-pub mod shell;
+pub mod event_loop;
 pub mod start;
 
-pub use shell::Left;
+pub use event_loop::Left;
 pub use start::{Opening, run};

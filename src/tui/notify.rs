@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use super::state::Notice;
 use crate::console;
-use crate::runs::holder::Steering;
+use crate::runs::control_holder::Steering;
 use crate::runs::runs_dir::RunSummary;
 
 /// How to notify a user who is not looking.

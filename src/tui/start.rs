@@ -6,15 +6,15 @@ use std::time::Instant;
 use anyhow::Context;
 
 use super::disk::Disk;
+use super::event_loop::Left;
 use super::input::decoder::Decoder;
 use super::notify::Bell;
 use super::pictures::Depth;
-use super::probe::Wish;
-use super::shell::Left;
 use super::state::{App, Notice, OpenRun};
 use super::terminal::Raw;
+use super::terminal_probe::Wish;
 use super::theme::Theme;
-use super::{probe, shell, watchdog};
+use super::{event_loop, terminal_probe, watchdog};
 use crate::config::Lab;
 use crate::runs::runs_dir::RunsDir;
 
@@ -52,7 +52,7 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<Left> {
     let mut decoder = Decoder::new(Instant::now());
     let asks_background = settings.theme == ThemeChoice::Auto && !no_colour;
     let wish = Wish { pictures: settings.images, background: asks_background, cell: true };
-    let found = probe::probe(&wish, &mut raw, &mut decoder);
+    let found = terminal_probe::probe(&wish, &mut raw, &mut decoder);
     app.theme = Theme::new(settings.theme, no_colour, found.background);
     app.display.protocol = found.protocol;
     app.display.protocols = found.available;
@@ -61,5 +61,5 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<Left> {
         app.notify(Notice::warning(note));
     }
     let disk = Disk::new(RunsDir::new(settings.runs_dir), settings.device);
-    shell::run(&mut app, Box::new(disk), Bell::new(settings.notify), raw, decoder)
+    event_loop::run(&mut app, Box::new(disk), Bell::new(settings.notify), raw, decoder)
 }

@@ -8,7 +8,7 @@ use tui_input::{Input, InputRequest};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::words::{clipped, columns, ending};
-use crate::console::plain::is_harmful;
+use crate::console::escape::is_harmful;
 
 /// The text and its cursor.
 #[derive(Clone, Debug, Default)]

@@ -17,14 +17,14 @@ use ratatui::widgets::{Paragraph, Wrap};
 
 use super::panels::footer::{footer, message, message_lines};
 use super::panels::header::header;
-use super::panels::{inspector, log, overlay, runs, samples, settings, system, training};
+use super::panels::{charts, inspector, log, popups, runs, samples, settings, system};
 use super::pictures::Placement;
 use super::pictures::placement::release;
 use super::state::pane::focused_region;
 use super::state::{App, Pane, Popup, Region};
 use super::tab::Tab;
 use super::words::{clipped, number};
-use crate::console::{self, plain};
+use crate::console::{self, escape};
 
 /// Smallest size at which the panels are drawn side by side.
 const WIDE: (u16, u16) = (100, 30);
@@ -59,10 +59,10 @@ pub fn view(app: &App, frame: &mut Frame) -> Drawn {
 /// Removes everything from cells that a terminal would obey, such as an escape sequence in a run's name or note.
 fn disarm(buffer: &mut Buffer) {
     for cell in &mut buffer.content {
-        if cell.symbol().chars().any(plain::is_harmful) {
+        if cell.symbol().chars().any(escape::is_harmful) {
             // An escape would need more cells than this one.
             let clean: String =
-                cell.symbol().chars().filter(|letter| !plain::is_harmful(*letter)).collect();
+                cell.symbol().chars().filter(|letter| !escape::is_harmful(*letter)).collect();
             cell.set_symbol(if clean.is_empty() { "\u{fffd}" } else { &clean });
         }
     }
@@ -85,7 +85,7 @@ fn draw(app: &App, frame: &mut Frame) -> Drawn {
     let mut drawn = Drawn::default();
     drawn.region(Pane::Header, head);
     if app.runs.all.is_empty() && app.open_run.is_none() {
-        overlay::welcome(app, frame, body);
+        popups::welcome(app, frame, body);
     } else if area.width < SMALL.0 || area.height < SMALL.1 {
         frame.render_widget(summary(app), body);
     } else if let Some(inspector) = &app.inspector {
@@ -97,7 +97,7 @@ fn draw(app: &App, frame: &mut Frame) -> Drawn {
     let over =
         Rect { height: area.height - foot.height.min(area.height.saturating_sub(1)), ..area };
     if let Some(popup) = &app.popup {
-        overlay::popup(app, popup, frame, over);
+        popups::popup(app, popup, frame, over);
     }
     drawn
 }
@@ -173,7 +173,7 @@ fn runs(app: &App, frame: &mut Frame, [list, facts]: [Rect; 2], drawn: &mut Draw
 
 fn charts(app: &App, frame: &mut Frame, area: Rect, drawn: &mut Drawn) {
     drawn.region(Pane::Charts, area);
-    training::charts(app, frame, area);
+    charts::charts(app, frame, area);
 }
 
 fn samples(app: &App, frame: &mut Frame, area: Rect, drawn: &mut Drawn) {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use crate::allocator::when_exhausted;
 use crate::hardware::resource_limits::memory;
 use crate::runs::event::EventBody;
-use crate::runs::events::EventLog;
+use crate::runs::event_log::EventLog;
 use crate::runs::run_dir::RunDir;
 use crate::runs::status::{RunState, Status};
 use crate::runs::status_board::log;

@@ -13,6 +13,6 @@ pub mod train;
 pub mod previews;
 
 mod last_words;
-mod body;
+mod entry;
 
-pub use body::run;
+pub use entry::run;

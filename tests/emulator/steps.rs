@@ -17,8 +17,8 @@ use mosaic_lab::network::gpu::plan::{
 use mosaic_lab::training::config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
 use mosaic_lab::training::gpu_step::GpuStep;
 use mosaic_lab::training::identity::DecidingSettings;
+use mosaic_lab::training::learning_rate::learning_rate;
 use mosaic_lab::training::loss::{Draw, noisy_batch};
-use mosaic_lab::training::schedule::learning_rate;
 use mosaic_lab::training::trainer::Trainer;
 
 use crate::gpu::{compiled, run};

@@ -14,7 +14,7 @@ mod reports;
 mod undefined;
 
 use common::{Lab, stderr, stdout};
-use mosaic_lab::evaluation::trained::Trained;
+use mosaic_lab::evaluation::trained_run::Trained;
 use mosaic_lab::runs::run_dir::RunDir;
 use serde_json::Value;
 

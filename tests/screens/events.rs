@@ -1,8 +1,8 @@
 //! The mouse, news of runs, and ten thousand random events.
 
+use mosaic_lab::runs::control_holder::Steering;
 use mosaic_lab::runs::event::NoticeLevel;
 use mosaic_lab::runs::format::NewerFormat;
-use mosaic_lab::runs::holder::Steering;
 use mosaic_lab::runs::liveness::Health;
 use mosaic_lab::runs::runs_dir::RunSummary;
 use mosaic_lab::runs::status::RunState;

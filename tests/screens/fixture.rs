@@ -4,13 +4,13 @@ use mosaic_lab::config::Experiment;
 use mosaic_lab::hardware::system::{Gpu, Reading, Used, WorkerUse};
 use mosaic_lab::image::{ImageBatch, ImageShape};
 use mosaic_lab::random::noise_seeds;
-use mosaic_lab::runs::about::About;
+use mosaic_lab::runs::control_holder::Steering;
 use mosaic_lab::runs::event::{
     AttentionAtLevel, AttentionMetrics, Event, EventBody, Metrics, NoticeLevel,
 };
 use mosaic_lab::runs::format::RUN_FORMAT;
-use mosaic_lab::runs::holder::Steering;
 use mosaic_lab::runs::liveness::Health;
+use mosaic_lab::runs::note::About;
 use mosaic_lab::runs::preview::{Label, Preview};
 use mosaic_lab::runs::process::ProcessId;
 use mosaic_lab::runs::run_dir::RunDir;

@@ -13,12 +13,12 @@ use mosaic_lab::evaluation::inspect::{Actor, AttentionTrace, N_LEADING, Posterio
 use mosaic_lab::evaluation::preview_request::PreviewRequest;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::random::{Purpose, stream};
-use mosaic_lab::runs::about::About;
 use mosaic_lab::runs::command::Command;
 use mosaic_lab::runs::event::{EventBody, NoticeLevel};
 use mosaic_lab::runs::liveness::Health;
+use mosaic_lab::runs::note::About;
 use mosaic_lab::runs::status::RunState;
-use mosaic_lab::tui::export::content::Content;
+use mosaic_lab::tui::export::contents::Content;
 use mosaic_lab::tui::inspector_keys::INSPECTOR_BINDINGS;
 use mosaic_lab::tui::keys::BINDINGS;
 use mosaic_lab::tui::message::{Effect, Message};

@@ -6,46 +6,11 @@
 #[cfg(feature = "cudnn")]
 mod networks;
 pub mod peer;
+pub mod results;
 #[cfg(feature = "cudnn")]
 pub mod sampling;
 pub mod theory;
 #[cfg(feature = "cudnn")]
 pub mod training;
 
-use serde::Serialize;
-
-use peer::Peer;
-
-/// One comparison with the CPU.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Check {
-    pub name: String,
-    pub passed: bool,
-    /// The differences found, and their limits.
-    pub detail: String,
-}
-
-/// One timing.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
-    /// Describes the work in the same words as its peer.
-    pub what: String,
-    /// Milliseconds per step; per step and query for theory.
-    pub median_ms: f64,
-    /// The rate that this amounts to, such as pairs per second.
-    pub rate: String,
-    /// The least number of operations: floating-point operations for training, instructions for theory.
-    pub operations: f64,
-    /// Operations per multiply-add instruction.
-    pub operations_each: f64,
-    /// Peak operations per second, where they are not multiply-add instructions.
-    pub operations_per_s_max: Option<f64>,
-    /// The least number of bytes to and from the GPU's memory.
-    pub bytes: f64,
-    #[serde(skip)]
-    pub peer: Option<Peer>,
-    /// PyTorch's time for the same, where it was asked for.
-    pub peer_ms: Option<f64>,
-    /// Milliseconds per part of the work, if known.
-    pub parts: Vec<(String, f64)>,
-}
+pub use results::{Check, Row};

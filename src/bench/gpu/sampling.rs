@@ -4,7 +4,8 @@ use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 
 use super::peer::Peer;
-use super::{Check, Row, networks};
+use super::networks;
+use super::results::{Check, Row};
 use crate::bench::Times;
 use crate::network::config::NetworkConfig;
 use crate::network::gpu::sampling::GpuForward;

@@ -8,7 +8,7 @@ use rand::RngExt;
 use rayon::prelude::*;
 
 use super::peer::Peer;
-use super::{Check, Row};
+use super::results::{Check, Row};
 use crate::bench::Times;
 use crate::bench::theory::{fixed, n_pairs};
 use crate::diffusion::{Denoiser, NoiseLevel, Posterior, Provenance, Schedule};
@@ -18,7 +18,7 @@ use crate::random::{Purpose, noise_seeds, stream};
 use crate::theory::gpu::Gpus;
 use crate::theory::kernels::PatchQuery;
 use crate::theory::kernels::reference::squared_distance;
-use crate::theory::masked::DEFAULT_THRESHOLD;
+use crate::theory::ls_wiener::DEFAULT_THRESHOLD;
 use crate::theory::patches::Pool;
 use crate::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,

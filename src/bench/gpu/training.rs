@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, DeviceLocation, Tensor};
 
-use super::{Check, Row, networks};
+use super::networks;
+use super::results::{Check, Row};
 use crate::bench::Times;
 use crate::training::Trainer;
 use crate::training::config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};

@@ -10,7 +10,7 @@ use crate::dataset::Dataset;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, NoiseLevel, Posterior, SampleStep};
 use crate::evaluation::samples::{recording_maps, with_classes};
 use crate::evaluation::stop::check_stop;
-use crate::evaluation::trained::Trained;
+use crate::evaluation::trained_run::Trained;
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
 use crate::random::noise_seeds;

@@ -7,7 +7,8 @@ use super::contents::{Report, SHEET_ROWS};
 use super::{charts, csv, json, markdown};
 use crate::evaluation::charts as chart_files;
 use crate::files::{make_folder, write_output};
-use crate::image::picture;
+use crate::image::contact_sheet;
+use crate::image::picture_file;
 
 impl Report<'_> {
     /// Writes all files of the report into `folder`, which is made if it is missing.
@@ -25,9 +26,13 @@ impl Report<'_> {
         chart_files::write(&charts, 2, &folder.join("agreement.png")).map_err(io::Error::other)?;
         put("report.md", markdown::page(self))?;
         let samples = &self.comparison.samples;
-        let sheet =
-            picture::contact_sheet(&samples.seeds, &samples.network, &samples.machines, SHEET_ROWS);
-        picture::write(&sheet, &folder.join("samples.png"))?;
+        let sheet = contact_sheet::with_differences(
+            &samples.seeds,
+            &samples.network,
+            &samples.machines,
+            SHEET_ROWS,
+        );
+        picture_file::write(&sheet, &folder.join("samples.png"))?;
         // Last: whoever finds it finds the others.
         put("report.json", format!("{:#}\n", json::to_json(self)))?;
         Ok(())

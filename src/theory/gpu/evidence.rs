@@ -36,7 +36,7 @@ pub enum Votes<'a> {
     Shared(&'a [f32]),
 }
 
-/// The coordinates (channels of pixels, pixel by pixel) that each coordinate sees; see [`crate::theory::masked`].
+/// The coordinates (channels of pixels, pixel by pixel) that each coordinate sees; see [`crate::theory::ls_wiener`].
 #[derive(Clone, Copy, Debug)]
 pub struct Mask<'a> {
     /// `[d, ceil(d / 32)]`: bit `m % 32` of word `m / 32` of row j is set if m sees j.

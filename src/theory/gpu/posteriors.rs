@@ -11,13 +11,13 @@ use super::evidence::{Mask, Votes};
 use super::placement::GpuPlacement;
 use crate::diffusion::Provenance;
 use crate::simd::Lane;
-use crate::theory::composite::entropies;
 use crate::theory::estimate::Estimate;
 use crate::theory::evidence::{Evidence, ImageMixture};
 use crate::theory::kernels::PatchQuery;
-use crate::theory::masked::{Masks, by_pixel};
+use crate::theory::ls_wiener::{Masks, by_pixel};
 use crate::theory::patches::Pool;
 use crate::theory::pixels::ImagePixels;
+use crate::theory::pspc::entropies;
 use crate::theory::weights::Accumulator;
 
 fn singles(x: &[f64]) -> Vec<f32> {
@@ -55,7 +55,7 @@ pub fn whole_images(
     Some(sums.iter().map(Estimate::from_pixels).collect())
 }
 
-/// Estimates from images seen through `masks`; see [`crate::theory::masked`].
+/// Estimates from images seen through `masks`; see [`crate::theory::ls_wiener`].
 pub fn masked(
     gpus: &GpuPlacement,
     images: &ImagePixels,
@@ -73,7 +73,7 @@ pub fn masked(
     queries.iter().map(of_query).collect()
 }
 
-/// Estimates from overlapping `k x k` crops; see [`crate::theory::composite`]. A crop is the patch of `ls` around its
+/// Estimates from overlapping `k x k` crops; see [`crate::theory::pspc`]. A crop is the patch of `ls` around its
 /// centre, so the evidence of images at crop centres is their evidence for the crops.
 pub fn composites(
     gpus: &GpuPlacement,

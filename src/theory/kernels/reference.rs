@@ -1,4 +1,4 @@
-//! The specification of the patch machines: direct loops over the definition (THEORY.md section 2).
+//! The specification of the patch machines: direct loops over the definition (docs/theory.md section 2).
 //!
 //! For each query pixel p, each image n and each accepted place q,
 //!

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 
-use super::content::{Content, Export, ExportedCurve};
+use super::contents::{Content, Export, ExportedCurve};
 use crate::evaluation::charts::{self, Marks, Panel};
 use crate::evaluation::inspect::picture::{film, sheet};
 use crate::evaluation::inspect::table;
 use crate::evaluation::picture_text::write_labelled;
 use crate::files::write_atomically;
-use crate::image::picture::contact_sheet;
+use crate::image::contact_sheet;
 use crate::runs::preview::Preview;
 use crate::tui::curves::Quantity;
 use crate::tui::series::Series;
@@ -117,7 +117,7 @@ impl Export {
             Content::Inside(trace, at) => sheet(trace, *at, path)?,
             Content::Samples(preview, _) => {
                 let Preview { seeds, network, machines, .. } = &**preview;
-                let sheet = contact_sheet(seeds, network, machines, SEEDS_MAX);
+                let sheet = contact_sheet::with_differences(seeds, network, machines, SEEDS_MAX);
                 write_labelled(sheet, &[], path)?;
             }
             Content::Machine(_, percent) => charts::write(&[machine_panel(percent)], 1, path)?,
@@ -199,7 +199,7 @@ mod tests {
     use crate::runs::event::{Event, EventBody, Metrics};
     use crate::runs::format::RUN_FORMAT;
     use crate::tui::capture::capture;
-    use crate::tui::export::collect::collect;
+    use crate::tui::export::contents::collect;
     use crate::tui::state::{App, OpenRun};
     use crate::tui::tab::Tab;
 

@@ -3,8 +3,8 @@
 use ratatui::text::{Line, Span};
 
 use crate::console;
+use crate::runs::control_holder::Steering;
 use crate::runs::event::NoticeLevel;
-use crate::runs::holder::Steering;
 use crate::runs::liveness::Health;
 use crate::tui::inspector_keys::INSPECTOR_BINDINGS;
 use crate::tui::keys::{Action, BINDINGS};

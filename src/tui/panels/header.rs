@@ -3,7 +3,7 @@
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
-use crate::runs::holder::Steering;
+use crate::runs::control_holder::Steering;
 use crate::runs::liveness::Health;
 use crate::runs::status::RunState;
 use crate::tui::state::App;

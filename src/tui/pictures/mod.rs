@@ -1,6 +1,6 @@
 //! Pictures in terminals: as half-blocks inside ratatui's buffer, or as pixels printed after the frame.
 //!
-//! Composing pictures is the work of `crate::image::picture`; here they are only shown.
+//! Composing pictures is the work of `crate::image::contact_sheet`; here they are only shown.
 
 pub mod protocol;
 pub mod depth;
@@ -9,7 +9,7 @@ pub mod placement;
 pub mod sixel;
 pub mod encode;
 pub mod printer;
-pub mod plain;
+pub mod print_once;
 
 pub use depth::Depth;
 pub use placement::Placement;

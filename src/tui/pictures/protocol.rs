@@ -1,6 +1,8 @@
-//! The ways to show a picture in a terminal.
+//! The ways to show a picture in a terminal, and which one a terminal gets. What a terminal offers is found out in
+//! [`crate::tui::terminal_probe`].
 
 use crate::config::lab_settings::ImageChoice;
+use crate::tui::multiplexer::Multiplexer;
 
 /// A way to show a picture in a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +45,30 @@ impl Protocol {
         matches!(self, Protocol::Kitty | Protocol::Iterm | Protocol::Sixel)
     }
 
+    /// The protocol for a setting in a terminal that offers `available`, best first; and a note if it is not what was
+    /// set, or was not offered.
+    pub fn choose(
+        choice: ImageChoice,
+        available: &[Protocol],
+        multiplexer: Option<Multiplexer>,
+    ) -> (Protocol, Option<String>) {
+        let best = available.first().copied().unwrap_or(Protocol::Blocks);
+        let Some(named) = Self::of_setting(choice) else { return (best, None) };
+        if available.contains(&named) {
+            return (named, None);
+        }
+        // The pictures would be dropped, or taken for window titles.
+        if let (Some(inside), Protocol::Kitty | Protocol::Iterm) = (multiplexer, named) {
+            let (inside, shown) = (inside.name(), best.name());
+            let note = format!("no '{choice}' pictures inside {inside}; showing '{shown}'");
+            return (best, Some(note));
+        }
+        let note = format!("images = '{choice}' as set, though this terminal did not offer it");
+        (named, Some(note))
+    }
+
     /// The protocol that a setting names; `None` for `auto`.
-    pub fn of_setting(choice: ImageChoice) -> Option<Protocol> {
+    fn of_setting(choice: ImageChoice) -> Option<Protocol> {
         match choice {
             ImageChoice::Auto => None,
             ImageChoice::Kitty => Some(Protocol::Kitty),

@@ -84,8 +84,8 @@ fn passes(run: &RunSummary, filter: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::about::About;
-    use crate::runs::holder::Steering;
+    use crate::runs::control_holder::Steering;
+    use crate::runs::note::About;
     use crate::runs::run_dir::RunDir;
     use crate::runs::status::{RunState, Status};
 

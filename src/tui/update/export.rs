@@ -1,6 +1,6 @@
 //! Exports what is on screen.
 
-use crate::tui::export::collect::collect;
+use crate::tui::export::contents::collect;
 use crate::tui::message::Effect;
 use crate::tui::state::{App, Notice};
 

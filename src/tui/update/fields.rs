@@ -6,7 +6,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent};
 use super::samples;
 use super::steering::NO_OPEN_RUN;
 use crate::evaluation::preview_request::PreviewRequest;
-use crate::runs::about::About;
+use crate::runs::note::About;
 use crate::tui::message::Effect;
 use crate::tui::state::{App, FieldsForm, Notice, Popup, Purpose};
 

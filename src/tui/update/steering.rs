@@ -1,7 +1,7 @@
 //! Commands to the open run's worker, and why an action is refused.
 
 use crate::runs::command::Command;
-use crate::runs::holder::Steering;
+use crate::runs::control_holder::Steering;
 use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
 use crate::tui::keys::Action;

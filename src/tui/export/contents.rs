@@ -1,15 +1,68 @@
-//! Collects from the state what an export writes: the content of the tab on screen.
+//! What an export of each tab contains, collected from the state.
 
-use super::content::{Content, DrawnCurve, Export, ExportedCurve};
+use std::sync::Arc;
+
+use crate::evaluation::inspect::Trace;
 use crate::evaluation::inspect::picture::At;
 use crate::hardware::system::Reading;
-use crate::runs::preview::NETWORK;
+use crate::runs::preview::{NETWORK, Preview};
 use crate::runs::runs_dir::RunSummary;
-use crate::tui::curves::Recorded;
+use crate::tui::curves::{Quantity, Recorded};
 use crate::tui::screenshot::Screenshot;
 use crate::tui::state::open_run::News;
 use crate::tui::state::{App, Inspector, OpenRun, Pane, ScoredPreview};
 use crate::tui::tab::Tab;
+
+/// A tab to write; work that takes time is left to the writer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Export {
+    /// The run whose directory it is written to; `None` for the current directory.
+    pub run: Option<String>,
+    /// The files' name, before number and extension.
+    pub stem: String,
+    pub content: Content,
+    /// The pane that `screen` shows; `None` for the whole screen.
+    pub pane: Option<Pane>,
+    /// Filled in by the shell, which knows the size of the screen.
+    pub screen: Screenshot,
+}
+
+/// What is written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    Charts(Vec<ExportedCurve>),
+    /// A preview, and seed, column, r, R^2 and label of every sample.
+    Samples(Box<Preview>, Vec<[String; 5]>),
+    /// Rows, the head first; the picture is the screen.
+    Table(Vec<Vec<String>>),
+    /// A step and pixel of a noise seed's trace.
+    Inside(Arc<Trace>, At),
+    /// Rows of readings of this computer, and processor and memory use in percent for the picture.
+    Machine(Vec<Vec<String>>, Vec<[f64; 2]>),
+}
+
+/// One curve with all of its points.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExportedCurve {
+    pub run: String,
+    pub quantity: Quantity,
+    pub name: String,
+    /// Index of its colour and letter.
+    pub index: usize,
+    pub points: Vec<(f64, f64)>,
+    /// How the picture shows it; `None` for curves that are in the table only.
+    pub drawn: Option<DrawnCurve>,
+}
+
+/// How the picture of an export shows a curve.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DrawnCurve {
+    /// Share of its past that the moving average keeps per point.
+    pub smoothing: f64,
+    /// First and last x.
+    pub range: [f64; 2],
+    pub log_scale: bool,
+}
 
 /// The tab on screen as files; `None` if it has no content yet.
 pub fn collect(app: &App) -> Option<Export> {

@@ -1,11 +1,7 @@
 //! Contact sheets: one row per seed, `seed | network | machines ... | differences ...`.
 
-use std::io;
-use std::path::Path;
+use ::image::RgbImage;
 
-use ::image::{ImageError, ImageFormat, RgbImage};
-
-use crate::files::{OutputError, is_stream, write_output};
 use crate::image::ImageBatch;
 use crate::image::grid::{self, Grid};
 
@@ -14,37 +10,9 @@ const CELL_PIXELS_MIN: u32 = 64;
 const GAP: u32 = 4;
 const BACKGROUND: [u8; 3] = [32; 3];
 
-/// Writes a picture to a path chosen by the user, as PNG or, by its extension, as JPEG.
-///
-/// # Errors
-///
-/// Those of [`write_output`], or if encoding fails.
-pub fn write(picture: &RgbImage, path: &Path) -> Result<(), OutputError> {
-    let mut bytes = io::Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, format_of(path).unwrap_or(ImageFormat::Png)).map_err(|error| {
-        let source = match error {
-            ImageError::IoError(source) => source,
-            other => io::Error::other(other),
-        };
-        OutputError::Io { attempt: "encoding the picture for", path: path.to_owned(), source }
-    })?;
-    write_output(path, &bytes.into_inner())
-}
-
-/// The picture format for a file name: by its extension, PNG for devices and pipes, `None` if the extension is
-/// neither PNG's nor JPEG's.
-pub fn format_of(path: &Path) -> Option<ImageFormat> {
-    let extension = path.extension().map(|end| end.to_string_lossy().to_ascii_lowercase());
-    match extension.as_deref() {
-        Some("png") => Some(ImageFormat::Png),
-        Some("jpg" | "jpeg") => Some(ImageFormat::Jpeg),
-        _ => is_stream(path).then_some(ImageFormat::Png),
-    }
-}
-
 /// Draws the first `rows_max` seeds. Columns are in the order of the arguments; after the machines come their
 /// differences from the network, in the same order.
-pub fn contact_sheet(
+pub fn with_differences(
     seeds: &ImageBatch,
     network: &ImageBatch,
     machines: &[(String, ImageBatch)],

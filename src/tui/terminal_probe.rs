@@ -205,24 +205,10 @@ fn after_each<'a>(bytes: &'a [u8], opening: &'a [u8]) -> impl Iterator<Item = &'
     (0..bytes.len()).filter_map(move |start| bytes[start..].strip_prefix(opening))
 }
 
-/// Chooses a protocol for a setting from the answers.
+/// The answers, and the protocol that they allow for a setting.
 fn choose(choice: ImageChoice, answers: &Answers, environment: &Environment) -> Probe {
     let available = answers.available.clone();
-    let best = available.first().copied().unwrap_or(Protocol::Blocks);
-    let unoffered = || format!("images = '{choice}' as set, though this terminal did not offer it");
-    let (protocol, note) = match Protocol::of_setting(choice) {
-        None => (best, None),
-        Some(one) if available.contains(&one) => (one, None),
-        // The pictures would be dropped, or taken for window titles.
-        Some(one @ (Protocol::Kitty | Protocol::Iterm)) => match environment.multiplexer {
-            Some(inside) => {
-                let (inside, shown) = (inside.name(), best.name());
-                (best, Some(format!("no '{choice}' pictures inside {inside}; showing '{shown}'")))
-            }
-            None => (one, Some(unoffered())),
-        },
-        Some(one) => (one, Some(unoffered())),
-    };
+    let (protocol, note) = Protocol::choose(choice, &available, environment.multiplexer);
     Probe { protocol, available, note, background: answers.background, cell: answers.cell }
 }
 
