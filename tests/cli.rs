@@ -443,6 +443,41 @@ fn theory_takes_folders_of_images() {
 }
 
 #[test]
+fn held_out_seeds_that_were_looked_at_are_named_in_every_later_report() {
+    let lab = Lab::new();
+    let small =
+        ["calibrate.seeds=0", "preview.every=0", "training.steps=10", "theory.machines=wiener"];
+    let output = lab.run("glyphs-attention", &small, &["--json"]);
+    let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(report["seen_seeds"], serde_json::json!([]), "{report}");
+    let id = report["run"].as_str().unwrap();
+    for seeds in ["1003", "498..502", "990..1001"] {
+        let refused = lab.mosaic(&["preview", id, "--seeds", seeds]);
+        assert!(!refused.status.success() && stderr(&refused).contains("held out"), "{seeds}");
+    }
+    assert!(lab.mosaic(&["preview", id, "--seeds", "10000..10002"]).status.success());
+    let out = lab.place.path().join("samples.safetensors");
+    let out = out.to_str().unwrap();
+    assert!(lab.mosaic(&["sample", id, "--seeds", "990..1002", "--out", out]).status.success());
+    assert!(lab.mosaic(&["inspect", id, "--seed", "1003"]).status.success());
+    let compare = |more: &[&str]| {
+        let folder = lab.place.path().join(format!("compared-{}", more.len()));
+        let base = ["compare", id, "--seeds", "4", "--samples", "4", "--uncalibrated", "--out"];
+        let output = lab.mosaic(&[&base[..], &[folder.to_str().unwrap()], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+        (read(&format!("{id}/report.md")), read("summary.md"))
+    };
+    let (page, summary) = compare(&[]);
+    for text in [page, summary] {
+        assert!(text.contains("**Seen before:** seeds 1000 to 1001, 1003"), "{text}");
+    }
+    // Other noise was never seen.
+    let (page, _) = compare(&["--set", "diffusion.noise_seed=9"]);
+    assert!(!page.contains("Seen before"), "{page}");
+}
+
+#[test]
 fn wrong_use_is_answered_in_words() {
     let lab = Lab::new();
     let out = lab.place.path().join("out");

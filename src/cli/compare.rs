@@ -1,5 +1,6 @@
 //! `compare`: compares the networks of one or more runs with every machine, on held-out noise seeds.
 
+use crate::config::noise_seeds::NoiseSeeds;
 use crate::runs::seen_seeds;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,10 +30,10 @@ pub struct CompareArgs {
     #[arg(required = true)]
     pub runs: Vec<String>,
     /// Held-out noise seeds.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=NoiseSeeds::HELD_OUT_MAX as i64))]
     pub seeds: u32,
     /// Judged samples of each network (crafted sets); at least as many as seeds.
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=NoiseSeeds::HELD_OUT_MAX as i64))]
     pub samples: u32,
     /// Change a theory.*, calibrate.* or diffusion.* setting of the runs; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -107,6 +108,8 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
     let mosaics = Mosaics::new(&trained.dataset, network.network().config(), &plain)
         .context("building the search for copies")?;
     let judge = trained.judge.as_ref();
+    let seen_seeds = seen_seeds::read(&trained.run, experiment.noise_seed)
+        .context("reading which seeds were seen")?;
     let comparison = compare(&machine_set, network, judge, &mosaics, seeds, stop, &mut |done| {
         errorln!("{done} of {n} held-out seeds");
     })
@@ -123,7 +126,7 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
         n_parameters: network.network().n_parameters(),
         n_training_images: trained.dataset.len(),
         calibration: calibration.as_ref(),
-        seen_seeds: seen_seeds::read(&trained.run),
+        seen_seeds,
     };
     let report = Report::new(&context, &comparison);
     report

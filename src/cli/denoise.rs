@@ -45,7 +45,7 @@ pub struct DenoiseArgs {
     /// Patch side, odd; for machines that compare patches.
     #[arg(long)]
     pub k: Option<usize>,
-    /// Time in (0, 1] of the cosine schedule.
+    /// Time in (0, 1]; larger is noisier.
     #[arg(long)]
     pub t: f64,
     /// Noisy images: tensor 'x' `[B,C,H,W]`.

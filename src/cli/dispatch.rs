@@ -85,7 +85,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
 const WITHOUT_DASHBOARD: &str = "without the dashboard use
   mosaic experiments        what can be run
   mosaic run EXPERIMENT     train, compare and report
-  mosaic ls                 runs and how they stand
+  mosaic ls                 list runs and their state
   mosaic --help             everything else";
 
 fn dashboard(place: &Place, args: &AttachArgs) -> Result<ExitCode> {

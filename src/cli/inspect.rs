@@ -78,7 +78,8 @@ pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
         .context("listening for Ctrl-C")?;
     signal_hook::flag::register(interrupt, stop.clone()).context("listening for Ctrl-C")?;
     let seeds = args.seed..args.seed.saturating_add(1);
-    seen_seeds::record(&run.dir, &seeds, "inspect").context("recording the seed as seen")?;
+    seen_seeds::record(&run.dir, trained.experiment.noise_seed, &seeds, "inspect")
+        .context("recording the seed as seen")?;
     let trace = record_trace(&trained, args.seed, &stop)?;
     let at = place_of(&trace, args)?;
     let path = path_of(&run.dir, args.seed);

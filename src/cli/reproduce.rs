@@ -151,7 +151,7 @@ fn one(
                 Ok(found) => figures.push(found),
                 Err(error) => missing.push((
                     arm.clone(),
-                    format!("{error:#}; 'mosaic compare {}' writes its report anew", run.id()),
+                    format!("{error:#}; 'mosaic compare {}' recreates its report", run.id()),
                 )),
             },
             ArmState::Failed(reason) => missing.push((arm.clone(), reason.clone())),

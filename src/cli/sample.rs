@@ -13,7 +13,6 @@ use super::control::find;
 use super::message_stream::words_beside;
 use super::place::Place;
 use crate::console;
-use crate::errorln;
 use crate::evaluation::metrics;
 use crate::evaluation::samples::with_classes;
 use crate::evaluation::trained_run::Trained;
@@ -28,7 +27,8 @@ use crate::runs::seen_seeds;
 pub struct SampleArgs {
     /// Run name, or a unique prefix of it.
     pub run: String,
-    /// Noise seeds, first to one past the last.
+    /// Noise seeds, first to one past the last. 1000 to 9999 are held out for comparisons: later reports name those that
+    /// were sampled here.
     #[arg(long, value_name = "A..B", default_value = "0..16", value_parser = parse_range)]
     pub seeds: Range<u64>,
     /// Sampling steps [default: the run's own].
@@ -63,12 +63,8 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
     let trained = Trained::open(&run.dir, &[])?;
     let experiment = &trained.experiment;
-    if let Err(error) = seen_seeds::record(&run.dir, &args.seeds, "sample") {
-        errorln!(
-            "warning: reports of run '{}' will not name the seeds sampled now: {error}",
-            run.id
-        );
-    }
+    seen_seeds::record(&run.dir, experiment.noise_seed, &args.seeds, "sample")
+        .context("recording the seeds as seen")?;
     let n = usize::try_from(args.seeds.end - args.seeds.start)?;
     let shape = trained.dataset.shape();
     let seeds = noise_seeds(experiment.noise_seed, args.seeds.start, n, shape);

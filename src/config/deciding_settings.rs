@@ -1,6 +1,7 @@
 //! Selects the settings that must match for training to continue from a checkpoint.
 
 use super::experiment::{ArchitectureKind, Experiment};
+use super::renamed;
 use super::settings::SETTINGS;
 use crate::training::config::{LossWeighting, LrSchedule};
 use crate::training::identity::DecidingSettings;
@@ -9,7 +10,8 @@ impl Experiment {
     /// The settings that determine the weights after a given number of updates, in their TOML form.
     pub fn deciding_settings(&self) -> DecidingSettings {
         let default = Self::default();
-        let mut found = DecidingSettings::default();
+        let renamed = renamed::all().map(|(old, new)| (old.to_owned(), new.to_owned())).collect();
+        let mut found = DecidingSettings { renamed, ..DecidingSettings::default() };
         for setting in SETTINGS.iter().filter(|s| s.decides_weights && self.uses(s.key)) {
             let value = (setting.get)(self);
             if value == (setting.get)(&default) {

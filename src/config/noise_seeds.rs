@@ -37,6 +37,8 @@ impl fmt::Display for NoiseSeeds {
 }
 
 impl NoiseSeeds {
+    /// Maximum number of seeds of one preview.
+    pub const PREVIEW_MAX: usize = 64;
     /// Maximum number of seeds for a calibration.
     pub const CALIBRATION_MAX: usize = (CALIBRATION.end - CALIBRATION.start) as usize;
     /// Maximum number of seeds for a comparison.
@@ -49,6 +51,7 @@ impl NoiseSeeds {
     /// If the range overlaps the seeds reserved for calibration or comparisons.
     pub fn preview(range: Range<u64>) -> Result<Self, ReservedSeeds> {
         let reserved = CALIBRATION.start..HELD_OUT.end;
+        let range = range.start..range.end.max(range.start);
         match range.start < reserved.end && reserved.start < range.end {
             true => Err(ReservedSeeds(range)),
             false => Ok(Self(range)),
@@ -82,7 +85,9 @@ impl NoiseSeeds {
     /// These seeds in consecutive parts of at most `n`.
     pub fn parts(&self, n: usize) -> impl Iterator<Item = Self> {
         let Range { start, end } = self.0;
-        (start..end).step_by(n.max(1)).map(move |first| Self(first..end.min(first + n as u64)))
+        (start..end)
+            .step_by(n.max(1))
+            .map(move |first| Self(first..end.min(first.saturating_add(n as u64))))
     }
 
     /// These seeds without the first `n`.

@@ -12,6 +12,11 @@ const RENAMED: [(&str, &str); 7] = [
     ("theory.mask", "theory.mask_threshold"),
 ];
 
+/// Every old name with its new one.
+pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    RENAMED.into_iter()
+}
+
 /// The new name of a renamed setting; `None` if `old` was not renamed.
 pub fn new_name(old: &str) -> Option<&'static str> {
     RENAMED.iter().find(|(name, _)| *name == old).map(|(_, new)| *new)

@@ -48,7 +48,7 @@ impl Experiment {
         if !data.is_read() {
             if let Some(path) = &data.path {
                 let problem = format!(
-                    "kind '{kind}' is drawn, not read; set dataset.kind to 'idx', 'cifar' or 'folder' to read '{}'",
+                    "kind '{kind}' is generated, not read from files; set dataset.kind to 'idx', 'cifar' or 'folder' to read '{}'",
                     path.display()
                 );
                 return refuse("dataset.path", problem);
@@ -229,7 +229,7 @@ impl Experiment {
         let settings = &self.network;
         if settings.conditional && n_classes.is_none() {
             let problem = format!(
-                "it needs classes, but '{}' has none; of a folder, up to 256 sub-folders are classes",
+                "it needs classes, but '{}' has none; in a folder data set, up to 256 sub-folders serve as classes",
                 self.dataset.path.as_deref().unwrap_or(Path::new("")).display()
             );
             return Err(SettingError::combination("network.conditional", problem));

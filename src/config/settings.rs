@@ -111,7 +111,7 @@ pub static SETTINGS: &[Setting] = &[
         "dataset.kind",
         Accepted::Choice(DatasetKind::VARIANTS),
         dataset.kind,
-        "drawn (glyphs: one hue; mirror: left decides right; stripes: one texture) or read (idx: MNIST's format; cifar: binary version; folder: PNG and JPEG, sub-folders are classes)"
+        "generated (glyphs: one hue; mirror: left decides right; stripes: one texture) or read (idx: MNIST's format; cifar: binary version; folder: PNG and JPEG, sub-folders are classes)"
     ),
     row!(
         "dataset.path",
@@ -136,13 +136,13 @@ pub static SETTINGS: &[Setting] = &[
         "dataset.size",
         Accepted::Integer { min: 0, max: 256 },
         dataset.size,
-        "side of the square images; those of files are resized to it, 0 leaves them as they are; of a folder, squares of their middles"
+        "side of the square images; those of files are resized to it, 0 leaves them as they are; folder images are centre-cropped to squares"
     ),
     row!(
         "dataset.slots",
         Accepted::Integer { min: 2, max: 3 },
         dataset.slots,
-        "places for glyphs per side of the image: 2 or 3"
+        "glyph positions per side of the image: 2 or 3"
     ),
     row!(
         "dataset.glyph",
@@ -154,19 +154,19 @@ pub static SETTINGS: &[Setting] = &[
         "dataset.gap",
         Accepted::Integer { min: 0, max: 64 },
         dataset.gap,
-        "free pixels between neighbouring glyphs, at least; twice the receptive field's radius is best"
+        "minimum gap between glyphs in pixels; use at least twice the receptive field's radius"
     ),
     row!(
         "dataset.shapes",
         Accepted::Integer { min: 1, max: 12 },
         dataset.shapes,
-        "how many shapes glyphs are drawn from"
+        "number of glyph shapes"
     ),
     row!(
         "dataset.hues",
         Accepted::Integer { min: 1, max: 6 },
         dataset.hues,
-        "how many hues glyphs or textures are drawn in"
+        "number of hues of glyphs or textures"
     ),
     row!(
         "dataset.shift",
@@ -225,7 +225,7 @@ pub static SETTINGS: &[Setting] = &[
         "network.padding",
         Accepted::Choice(Padding::VARIANTS),
         network.padding,
-        "what convolutions see beyond the border; circular pairs with els, zeros with bbels"
+        "how convolutions continue images beyond the border; circular pairs with els, zeros with bbels"
     )
     .deciding_weights(),
     row!("network.group_norm", Accepted::Boolean, network.group_norm, "group normalisation")
@@ -257,21 +257,21 @@ pub static SETTINGS: &[Setting] = &[
         "network.normalise",
         Accepted::Boolean,
         network.normalise,
-        "attention's queries and keys see each pixel's features normalised over channels"
+        "normalise each pixel's features over channels before queries and keys"
     )
     .deciding_weights(),
     row!(
         "network.conditional",
         Accepted::Boolean,
         network.conditional,
-        "tell the network the class (needs classes: dataset.labels, cifar, or sub-folders)"
+        "condition the network on the class (needs classes: dataset.labels, cifar, or sub-folders)"
     )
     .deciding_weights(),
     row!(
         "network.output",
         Accepted::Choice(Output::VARIANTS),
         network.output,
-        "what the last convolution stands for: the noise (as Kamb & Ganguli), or v, from which the noise follows and which trains far faster"
+        "prediction target: noise (Kamb & Ganguli), or velocity v, which trains much faster"
     )
     .deciding_weights(),
     row!(
@@ -285,7 +285,7 @@ pub static SETTINGS: &[Setting] = &[
         "network.clamp",
         Accepted::Boolean,
         network.clamp,
-        "hold the network's clean estimate to the pixel range when sampling"
+        "clamp the network's clean estimate to the pixel range when sampling"
     ),
     row!(
         "diffusion.schedule",
@@ -306,7 +306,7 @@ pub static SETTINGS: &[Setting] = &[
         noise_seed,
         "seed of the noise that previews and comparisons start from"
     ),
-    row!("training.steps", COUNT, training.steps, "optimiser updates in all")
+    row!("training.steps", COUNT, training.steps, "total number of optimiser updates")
     .deciding_weights(),
     row!(
         "training.batch",
@@ -319,14 +319,14 @@ pub static SETTINGS: &[Setting] = &[
         "training.accumulate",
         Accepted::Integer { min: 1, max: 65_536 },
         training.accumulate,
-        "pieces that a batch is computed in, to need less memory; divides training.batch"
+        "micro-batches per batch (gradient accumulation), to save memory; divides training.batch"
     )
     .deciding_weights(),
     row!(
         "training.compute_type",
         Accepted::Choice(ComputeType::VARIANTS),
         training.compute_type,
-        "format in which a GPU multiplies; the CPU always uses f32. tf32: 11-bit mantissas; bf16: hidden layers are stored in \
+        "GPU compute precision; the CPU always uses f32. tf32: 11-bit mantissas; bf16: hidden layers are stored in \
          bfloat16, which halves their memory"
     ),
     row!(
@@ -392,14 +392,14 @@ pub static SETTINGS: &[Setting] = &[
         "training.clip_norm",
         POSITIVE,
         training.clip_norm,
-        "gradients are scaled down to this norm; inf leaves them alone"
+        "gradients are scaled down to this norm; inf disables clipping"
     )
     .deciding_weights(),
     row!(
         "training.ema_decay",
         Accepted::Number { min: 0.0, max: 0.999_999 },
         training.ema_decay,
-        "decay of the moving average of weights that samples are made with"
+        "EMA decay of the weights; samples use the averaged weights"
     )
     .deciding_weights(),
     row!(
@@ -424,13 +424,13 @@ pub static SETTINGS: &[Setting] = &[
         "training.rollback_after",
         COUNT,
         training.rollback_after,
-        "updates in a row without a finite loss after which training goes back to the last checkpoint"
+        "consecutive non-finite losses before training returns to the last checkpoint"
     ),
     row!(
         "training.patience",
         WHOLE,
         training.patience,
-        "updates over which the mean loss must fall by a thousandth, or training ends early; 0: never"
+        "stop early if the mean loss falls by less than a thousandth over this many updates; 0: never"
     ),
     row!(
         "training.minutes",
@@ -460,13 +460,13 @@ pub static SETTINGS: &[Setting] = &[
         "theory.lambda",
         POSITIVE,
         theory.lambda,
-        "attention machine: weight of attended patches' votes on the training image"
+        "attention machine: weight of the attended patches' evidence for a training image"
     ),
     row!(
         "theory.gamma",
         SHARE,
         theory.gamma,
-        "attention machine: share of the estimate that is attention-mixed"
+        "attention machine: share of the estimate that is an attention-weighted mean"
     ),
     row!(
         "theory.tau",
@@ -478,7 +478,7 @@ pub static SETTINGS: &[Setting] = &[
         "theory.mask_threshold",
         Accepted::Number { min: 1e-6, max: 1.0 },
         theory.mask_threshold,
-        "ls-wiener: the least share of the largest filter weight that a mask lets through"
+        "ls-wiener: masks keep filter weights of at least this fraction of the largest"
     ),
     row!(
         "preview.every",
@@ -488,19 +488,19 @@ pub static SETTINGS: &[Setting] = &[
     ),
     row!(
         "preview.seeds",
-        Accepted::Integer { min: 1, max: 64 },
+        Accepted::Integer { min: 1, max: NoiseSeeds::PREVIEW_MAX as i64 },
         preview.seeds,
         "noise seeds of a preview"
     ),
     row!(
         "compare.samples",
-        Accepted::Integer { min: 1, max: 9_000 },
+        Accepted::Integer { min: 1, max: NoiseSeeds::HELD_OUT_MAX as i64 },
         compare.samples,
-        "samples of the network that are judged at the end (crafted sets); at least compare.seeds are"
+        "judged samples of the network in the final comparison (crafted sets); at least compare.seeds"
     ),
     row!(
         "compare.seeds",
-        Accepted::Integer { min: 1, max: 9_000 },
+        Accepted::Integer { min: 1, max: NoiseSeeds::HELD_OUT_MAX as i64 },
         compare.seeds,
         "held-out noise seeds on which machines are compared with the network"
     ),
@@ -514,25 +514,25 @@ pub static SETTINGS: &[Setting] = &[
         "calibrate.k",
         Accepted::OddIntegers { max: 511, may_be_empty: true },
         calibrate.k,
-        "patch sides that compete; empty: odd sides from 3 to the larger of theory.patch_size and the receptive field"
+        "candidate patch sides; empty: odd sides from 3 to the larger of theory.patch_size and the receptive field"
     ),
     row!(
         "calibrate.lambda",
         Accepted::Numbers { min: 0.0, max: 1e6 },
         calibrate.lambda,
-        "attention machine: lambdas that compete"
+        "attention machine: candidate lambdas"
     ),
     row!(
         "calibrate.gamma",
         Accepted::Numbers { min: 0.0, max: 1.0 },
         calibrate.gamma,
-        "attention machine: gammas that compete"
+        "attention machine: candidate gammas"
     ),
     row!(
         "calibrate.tau",
         Accepted::Numbers { min: 1e-6, max: 1e6 },
         calibrate.tau,
-        "attention-similarity: temperatures that compete"
+        "attention-similarity: candidate temperatures"
     ),
 ];
 

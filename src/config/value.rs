@@ -108,10 +108,12 @@ impl Accepted {
             }
             (Self::Words(choices), Value::List(items)) => {
                 let fits = |item: &Value| match item {
-                    Value::Text(word) => choices.is_empty() || choices.contains(&word.as_str()),
+                    Value::Text(word) => choices.contains(&word.as_str()),
                     _ => false,
                 };
-                items.iter().all(fits).then_some(Value::List(items))
+                let is_repeated = |(i, item): (usize, &Value)| items[..i].contains(item);
+                let admitted = items.iter().all(fits) && !items.iter().enumerate().any(is_repeated);
+                admitted.then_some(Value::List(items))
             }
             _ => None,
         }
@@ -199,8 +201,9 @@ impl fmt::Display for Accepted {
                 write!(f, "a list of numbers of at least {min}")
             }
             Self::Numbers { min, max } => write!(f, "a list of numbers from {min} to {max}"),
-            Self::Words([]) => write!(f, "a list of words"),
-            Self::Words(choices) => write!(f, "a list out of {}", choices.join(", ")),
+            Self::Words(choices) => {
+                write!(f, "a list of distinct words out of {}", choices.join(", "))
+            }
         }
     }
 }

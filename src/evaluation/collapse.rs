@@ -38,7 +38,7 @@ impl CollapseWatch {
             } else if pixels < COLLAPSED {
                 *collapsed = true;
                 texts.push(format!(
-                    "entropy collapse: at t = {} head {head} attends to {pixels:.2} of {} pixels (entropy {nats:.2} nats; fewer than {COLLAPSED} at this noise is called a collapse); a lower training.rate, a longer training.warmup or network.normalise = true help",
+                    "entropy collapse: at t = {} head {head} attends to {pixels:.2} of {} pixels (entropy {nats:.2} nats; fewer than {COLLAPSED} at this noise counts as a collapse); try a lower training.learning_rate, a longer training.warmup or network.normalise = true",
                     noisiest.t, metrics.n_pixels
                 ));
             }

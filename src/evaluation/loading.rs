@@ -41,7 +41,7 @@ pub fn load_network(
 ) -> Result<(u64, crate::network::Network)> {
     let Latest { found, .. } = checkpoint::latest_valid(&RunDir::open(run).state_path())?;
     let Some((place, saved)) = found else {
-        bail!("run '{}' has no whole checkpoint yet", RunDir::open(run).id());
+        bail!("run '{}' has no complete checkpoint yet", RunDir::open(run).id());
     };
     let source = crate::network::parameters::Source::Frozen(&saved.ema);
     let network = crate::network::Network::build(network, source, candle_core::DType::F32, device)?;

@@ -6,8 +6,8 @@ use crate::config::Experiment;
 use crate::config::noise_seeds::NoiseSeeds;
 use crate::runs::command::Command;
 
-/// The largest number of seeds and of sampling steps in a preview: previews are for looking at.
-pub const SEEDS_MAX: u64 = 64;
+const SEEDS_MAX: u64 = NoiseSeeds::PREVIEW_MAX as u64;
+/// The largest number of sampling steps in a preview: previews are for looking at.
 pub const STEPS_MAX: usize = 1000;
 
 /// The noise seeds of a preview and its number of sampling steps.
@@ -32,7 +32,7 @@ impl PreviewRequest {
         if seeds.is_empty() || seeds.end - seeds.start > SEEDS_MAX {
             let Range { start, end } = seeds;
             return Err(format!(
-                "seeds {start}..{end} are not 1 to {SEEDS_MAX} seeds; 0..4 are four"
+                "seeds {start}..{end}: a preview has 1 to {SEEDS_MAX} seeds; 0..4 are four"
             ));
         }
         if steps == 0 || steps > STEPS_MAX {
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_order_leaves_open_is_the_run_s_own() {
+    fn omitted_fields_default_to_the_runs_own() {
         let own = of(0..4, 20);
         assert_eq!(own.or(None, None), Ok(own.clone()));
         assert_eq!(own.or(Some((3, 5)), None), Ok(of(3..5, 20)));

@@ -1,5 +1,7 @@
 //! Several runs side by side: one row a run, and the spread over the training seeds of an experiment.
 
+use crate::evaluation::report::json::seen_seeds;
+use crate::runs::seen_seeds::in_words;
 use serde_json::{Value, json};
 
 use super::report::Report;
@@ -82,6 +84,18 @@ fn over_runs(runs: &[&Row]) -> Value {
     Value::Object(each.collect())
 }
 
+/// A line that names the seeds of a run's report that were seen before; empty if there are none.
+pub fn seen_line(run: &str, report: &Value) -> String {
+    let seen = seen_seeds(report);
+    if seen.is_empty() {
+        return String::new();
+    }
+    let words = in_words(&seen);
+    format!(
+        "\n**Seen before:** seeds {words} of run {run} were inspected or sampled by hand before.\n"
+    )
+}
+
 fn section(experiment: &str, runs: &[&Row]) -> String {
     let names: Vec<&str> = runs.iter().map(|row| row.run.as_str()).collect();
     let first = runs[0];
@@ -104,6 +118,7 @@ fn section(experiment: &str, runs: &[&Row]) -> String {
         let cells: Vec<String> = FIGURES.iter().map(cell).collect();
         text += &format!("| {machine} | {} |\n", cells.join(" | "));
     }
+    runs.iter().for_each(|row| text += &seen_line(&row.run, &row.report));
     text += "\n";
     if runs.iter().any(|row| row.rates.is_some()) {
         text += "| network of | judged | whole | consistent | novel | creative | hue purity |\n| --- | --- | --- | --- | --- | --- | --- |\n";

@@ -38,7 +38,7 @@ pub enum TheorySamplesError {
         path.display()
     )]
     Other { path: PathBuf, difference: String },
-    #[error("'{}' is no file of ours or damaged ({problem}); delete it to start anew", path.display())]
+    #[error("'{}' is not a samples file or is damaged ({problem}); delete it to start over", path.display())]
     Damaged { path: PathBuf, problem: String },
     #[error(transparent)]
     Denoise(#[from] DenoiseError),

@@ -1,6 +1,7 @@
 //! A run's network from its newest checkpoint, with its data set and machines: for sampling, calibrating and comparing
 //! without training.
 
+use crate::config::settings::{SETTINGS, Setting};
 use anyhow::{Context, Result, bail};
 
 use super::loading::{load_network, network_of};
@@ -39,7 +40,7 @@ impl Trained {
         let description = run_toml::read(&run.run_toml_path())?;
         let mut experiment = description.experiment.clone();
         experiment.set_pairs(changes)?;
-        if let Some(key) = changed_making(&description.experiment, &experiment) {
+        if let Some(key) = changed_fixed(&description.experiment, &experiment) {
             bail!(
                 "'{key}' made the network of run '{}' what it is and cannot be changed now; 'mosaic run' trains another",
                 run.id()
@@ -69,10 +70,11 @@ impl Trained {
     }
 }
 
-/// The key of the first setting that differs and that the weights depend on.
-fn changed_making(before: &Experiment, after: &Experiment) -> Option<&'static str> {
-    let making = ["dataset.", "network.", "training."];
-    let pairs = before.entries().into_iter().zip(after.entries());
-    let mut changed = pairs.filter(|(before, after)| before.value != after.value);
-    changed.find(|(b, _)| making.iter().any(|m| b.key.starts_with(m))).map(|(b, _)| b.key)
+/// The key of the first setting that differs and is fixed once a network is trained: the weights depend on it, or it
+/// has no effect any more.
+fn changed_fixed(before: &Experiment, after: &Experiment) -> Option<&'static str> {
+    let of_training = |key: &str| key.starts_with("dataset.") || key.starts_with("training.");
+    let fixed = |setting: &&Setting| setting.decides_weights || of_training(setting.key);
+    let differs = |setting: &&Setting| (setting.get)(before) != (setting.get)(after);
+    SETTINGS.iter().filter(fixed).find(differs).map(|setting| setting.key)
 }

@@ -7,7 +7,9 @@
 
 use thiserror::Error;
 
-/// Version of `run.toml`, `status.json` and `events.jsonl`.
+/// Version of `run.toml`. Version 2 has settings under new names.
+pub const RUN_TOML_FORMAT: u32 = 2;
+/// Version of `status.json` and `events.jsonl`.
 pub const RUN_FORMAT: u32 = 1;
 /// Version of requests to `control.sock`. Version 1 was bare commands, which scripts may still send.
 pub const CONTROL_FORMAT: u32 = 2;

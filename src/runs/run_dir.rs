@@ -132,7 +132,7 @@ impl RunDir {
     /// Breaks hard links of append-only files in a hard-linked copy of a run (`cp -al`), so that appending does
     /// not change the original.
     pub fn unshare_files(&self) -> io::Result<()> {
-        for path in [self.events_path(), self.log_path()] {
+        for path in [self.events_path(), self.log_path(), self.seen_seeds_path()] {
             if std::fs::metadata(&path).is_ok_and(|data| data.nlink() > 1) {
                 let beside = path.with_extension("unshared");
                 std::fs::copy(&path, &beside)?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::format::{self, NewerFormat, RUN_FORMAT};
+use super::format::{self, NewerFormat, RUN_TOML_FORMAT};
 use crate::config::value::Value;
 use crate::config::{ConfigError, Experiment, file};
 use crate::files::write_atomically;
@@ -47,7 +47,7 @@ pub fn write(path: &Path, run: &RunToml) -> io::Result<()> {
     let text = |text: &str| Value::Text(text.to_owned());
     let parent = run.parent.as_deref().unwrap_or_default();
     let content = format!(
-        "# Resolved configuration of this run; written by mosaic at launch.\n[run]\nformat = {RUN_FORMAT}\ncreated_ms = {}\nversion = {}\ndevice = {}\nparent = {}\nroot = {}\n\n{}",
+        "# Resolved configuration of this run; written by mosaic at launch.\n[run]\nformat = {RUN_TOML_FORMAT}\ncreated_ms = {}\nversion = {}\ndevice = {}\nparent = {}\nroot = {}\n\n{}",
         run.created_ms,
         text(&run.version),
         text(&run.device.to_string()),
@@ -70,7 +70,7 @@ pub fn read(path: &Path) -> Result<RunToml, RunTomlError> {
     let format = header.get("format").and_then(toml::Value::as_integer);
     let format = format.and_then(|format| u32::try_from(format).ok());
     let writer = header.get("version").and_then(toml::Value::as_str);
-    format::check(format.unwrap_or(RUN_FORMAT), RUN_FORMAT, writer)
+    format::check(format.unwrap_or(RUN_TOML_FORMAT), RUN_TOML_FORMAT, writer)
         .map_err(|source| RunTomlError::Newer { path: path.to_owned(), source })?;
     let word = |key: &str| {
         let value = header.get(key).and_then(toml::Value::as_str);
@@ -114,7 +114,7 @@ mod tests {
         assert!(again.experiment.root.is_absolute());
         assert_eq!((again.parent, again.device), (run.parent, run.device));
         let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, text.replace("format = 1", "format = 7\nwings = 2")).unwrap();
+        std::fs::write(&path, text.replace("format = 2", "format = 7\nwings = 2")).unwrap();
         assert!(matches!(read(&path), Err(RunTomlError::Newer { .. })), "format before all else");
     }
 }

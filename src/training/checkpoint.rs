@@ -270,7 +270,7 @@ impl Checkpoint {
         let v2 = manifest.identity.clone().map(SavedIdentity::V2);
         v2.or(v1).ok_or_else(|| CheckpointError::Damaged {
             path: self.path.join(MANIFEST),
-            problem: "it does not say what the checkpoint was trained with".to_owned(),
+            problem: "it records no training settings".to_owned(),
         })
     }
 

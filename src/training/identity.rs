@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::config::{LossWeighting, LrSchedule, TrainingConfig};
 use crate::dataset::Dataset;
+use crate::diffusion::Schedule;
 use crate::network::config::{AttentionVariant, Body, NetworkConfig, Output, Padding};
 
 /// The settings that determine the weights after a given number of updates.
@@ -19,6 +20,7 @@ pub struct DecidingSettings {
     /// Values by key.
     pub values: BTreeMap<String, String>,
     /// Keys with default values.
+    pub renamed: BTreeMap<String, String>,
     pub at_default: BTreeSet<String>,
 }
 
@@ -48,7 +50,9 @@ pub enum SavedIdentity {
 
 /// A checkpoint has settings or training images that differ from the run's.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the checkpoint's {what} is '{saved}' but this run's is '{now}'; resume with the same")]
+#[error(
+    "the checkpoint's {what} is '{saved}' but this run's is '{now}'; resume with the same value"
+)]
 pub struct Mismatch {
     /// The key of a setting, or `dataset`.
     pub what: String,
@@ -90,19 +94,30 @@ impl Current<'_> {
             let (what, saved) = ("dataset".to_owned(), saved.dataset.clone());
             return Some(Mismatch { what, saved, now: dataset });
         }
-        let keys: BTreeSet<&String> = saved.settings.keys().chain(now.keys()).collect();
-        let differing = |key: &&String| match (saved.settings.get(*key), now.get(*key)) {
-            (None, Some(_)) => !self.settings.at_default.contains(*key),
-            (saved, now) => saved != now,
+        let new_name = |key: &String| self.settings.renamed.get(key).unwrap_or(key).clone();
+        let saved: BTreeMap<String, String> =
+            saved.settings.iter().map(|(key, value)| (new_name(key), value.clone())).collect();
+        let is_expected = |key: &&String| match (saved.get(*key), now.get(*key)) {
+            (None, Some(_)) => self.settings.at_default.contains(*key),
+            (saved, now) => saved == now,
         };
-        let key = keys.into_iter().find(differing)?;
-        let value =
-            |of: &BTreeMap<String, String>| of.get(key).cloned().unwrap_or("unset".to_owned());
-        Some(Mismatch { what: key.clone(), saved: value(&saved.settings), now: value(now) })
+        // A change of one setting may give others an effect, or none: the change itself is named first.
+        let (both, one): (Vec<_>, Vec<_>) = saved
+            .keys()
+            .chain(now.keys().filter(|key| !saved.contains_key(*key)))
+            .partition(|key| saved.contains_key(*key) && now.contains_key(*key));
+        let key = both.into_iter().chain(one).find(|key| !is_expected(key))?;
+        let value = |of: &BTreeMap<String, String>| {
+            of.get(key).map_or("unset".to_owned(), |value| value.trim_matches('"').to_owned())
+        };
+        Some(Mismatch { what: key.clone(), saved: value(&saved), now: value(now) })
     }
 
     fn difference_v1(&self, saved: &IdentityV1) -> Option<Mismatch> {
+        // The only schedule of the versions that wrote this format.
+        let schedule = <&str>::from(Schedule::Cosine).to_owned();
         let pairs = [
+            ("noise schedule", &schedule, <&str>::from(self.network.schedule).to_owned()),
             ("network", &saved.network, network_v1(self.network)),
             ("dataset", &saved.dataset, in_words(self.dataset)),
             ("training", &saved.training, training_v1(self.training)),
@@ -219,6 +234,7 @@ mod tests {
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         DecidingSettings {
             values: pairs.iter().map(owned).collect(),
+            renamed: [("a.old".to_owned(), "a.x".to_owned())].into(),
             at_default: at_default.iter().map(|key| (*key).to_owned()).collect(),
         }
     }
@@ -249,6 +265,11 @@ mod tests {
     fn a_difference_is_named() {
         let error = check(&settings(&[("a.x", "1")], &[]), &settings(&[("a.x", "2")], &["a.x"]));
         assert!(error.unwrap_err().contains("a.x is '1' but this run's is '2'"));
+        // A checkpoint from before a setting was renamed.
+        assert_eq!(
+            check(&settings(&[("a.old", "1")], &[]), &settings(&[("a.x", "1")], &[])),
+            Ok(())
+        );
         // A setting that no longer exists may have mattered.
         assert!(check(&settings(&[("a.gone", "1")], &[]), &settings(&[], &[])).is_err());
     }

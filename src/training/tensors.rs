@@ -153,6 +153,6 @@ fn gradients_of(
 
 /// Error for a tensor that a checkpoint lacks.
 pub fn missing(what: &str, name: &str) -> TrainingError {
-    let problem = format!("the checkpoint's {what} has no fitting '{name}'");
+    let problem = format!("the checkpoint's {what} has no tensor '{name}' of the expected shape");
     TrainingError::Setup { problem }
 }

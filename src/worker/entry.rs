@@ -377,6 +377,8 @@ fn finish(
     let machines: Vec<_> = context.machine_set.machines().cloned().collect();
     let mosaics = Mosaics::new(&context.dataset, &context.network, &machines)
         .context("building the search for copies")?;
+    let seen_seeds = seen_seeds::read(run, experiment.noise_seed);
+    let seen_seeds = seen_seeds.context("reading which seeds were seen")?;
     let result = compare(
         &machine_set,
         &network,
@@ -407,7 +409,7 @@ fn finish(
         n_parameters: network.network().n_parameters(),
         n_training_images: context.dataset.len(),
         calibration: calibration.as_ref(),
-        seen_seeds: seen_seeds::read(run),
+        seen_seeds,
     };
     let report = Report::new(&context, &comparison);
     report.write(&run.report_path()).context("writing the report")?;

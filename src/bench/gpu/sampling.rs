@@ -3,8 +3,8 @@
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 
-use super::peer::Peer;
 use super::networks;
+use super::peer::Peer;
 use super::results::{Check, Row};
 use crate::bench::Times;
 use crate::network::config::NetworkConfig;

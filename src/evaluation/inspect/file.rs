@@ -22,7 +22,7 @@ pub enum TraceError {
     #[error("{attempt} '{}'", path.display())]
     Io { attempt: &'static str, path: PathBuf, source: io::Error },
     #[error(
-        "'{}' is no trace that this version reads: {problem}; 'mosaic inspect' makes it anew",
+        "'{}' is not a trace that this version can read: {problem}; 'mosaic inspect' recreates it",
         path.display()
     )]
     Format { path: PathBuf, problem: String },

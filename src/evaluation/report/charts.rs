@@ -40,7 +40,7 @@ fn scatter(report: &Report<'_>, baseline: &MachineReport<'_>) -> Panel {
         (machine.name != baseline.name).then_some(series)
     };
     Panel {
-        title: "final samples: r with the network, a dot a seed".to_owned(),
+        title: "final samples: r with the network, one dot per seed".to_owned(),
         x: format!("r of {}", baseline.name),
         y: "r of the others".to_owned(),
         series: report.machines.iter().enumerate().filter_map(against).collect(),

@@ -1,5 +1,7 @@
 //! A report as JSON.
 
+use std::ops::Range;
+
 use serde_json::{Map, Value, json};
 
 use super::contents::{MachineReport, Report};
@@ -49,6 +51,12 @@ pub fn to_json(report: &Report<'_>) -> Value {
         "attention_entropy_nats": comparison.attention.as_ref().and_then(|sum| sum.mean_nats()),
         "attention": report.attention,
     })
+}
+
+/// The seeds that a report names as seen before; none in reports of versions that did not record them.
+pub fn seen_seeds(report: &Value) -> Vec<Range<u64>> {
+    let range = |pair: &Value| Some(pair[0].as_u64()?..pair[1].as_u64()?);
+    report["seen_seeds"].as_array().into_iter().flatten().filter_map(range).collect()
 }
 
 fn agreement(machine: &MachineReport<'_>) -> Value {

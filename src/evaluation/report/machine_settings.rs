@@ -15,7 +15,7 @@ pub fn words(spec: &MachineSpec) -> String {
         MachineKind::Ideal => "whole training images".to_owned(),
         MachineKind::EquivariantIdeal => "whole training images at every shift".to_owned(),
         MachineKind::Local => format!("patches at the same place, {k}"),
-        MachineKind::EquivariantLocal => format!("patches anywhere, wrapping round, {k}"),
+        MachineKind::EquivariantLocal => format!("patches at any position, with wrap-around, {k}"),
         MachineKind::EquivariantLocalInterior => {
             format!("patches anywhere inside, {k}")
         }

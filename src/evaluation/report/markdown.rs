@@ -1,5 +1,6 @@
 //! A report as a Markdown page.
 
+use crate::runs::seen_seeds;
 use std::ops::Range;
 
 use super::contents::{MachineReport, Report, ReportContext, SHEET_ROWS};
@@ -73,14 +74,9 @@ fn seen_in_words(seen: &[Range<u64>]) -> String {
     if seen.is_empty() {
         return String::new();
     }
-    let one = |range: &Range<u64>| match range.end - range.start {
-        1 => range.start.to_string(),
-        _ => format!("{} to {}", range.start, range.end - 1),
-    };
-    let words: Vec<String> = seen.iter().map(one).collect();
     format!(
-        "**Not unseen:** seeds {} were inspected or sampled by hand before this comparison (seen_seeds.jsonl).\n\n",
-        words.join(", ")
+        "**Seen before:** seeds {} were inspected or sampled by hand before this comparison (seen_seeds.jsonl).\n\n",
+        seen_seeds::in_words(seen)
     )
 }
 
@@ -167,7 +163,7 @@ fn rates_table(report: &Report<'_>) -> String {
         let chance = rates.chance.map_or_else(|| "-".to_owned(), |chance| format!("{chance:.2}"));
         text += &format!("| {who} | {} | {} | {chance} |\n", rates.n_samples, cells.join(" | "));
     }
-    text + "\nWhole: share of components that are a feature of the set. Valid: all of an image's are. Chance: what consistent would be if the same features were dealt to images at random.\n\n"
+    text + "\nWhole: share of components that are a feature of the set. Valid: all of an image's are. Chance: what consistent would be if the same features were assigned to images at random.\n\n"
 }
 
 fn mosaics_table(mosaics: &[MosaicFigures]) -> String {

@@ -1,5 +1,6 @@
 //! A study's report: `report.md` for people, `report.json` for programs, `figures.png`.
 
+use crate::evaluation::summary::seen_line;
 use std::num::NonZeroUsize;
 
 use std::io;
@@ -77,6 +78,7 @@ fn markdown(heading: &Heading<'_>, runs: &[RunResults], reading: &Reading) -> St
     for (arm, reason) in *missing {
         text += &format!("| - | {} | not run: {reason} |\n", arm.words());
     }
+    runs.iter().for_each(|run| text += &seen_line(&run.run, &run.report));
     let machine = "The attention machine (attention-*) is this lab's derivation (docs/theory.md), not a formula of a paper.";
     text + &format!("\nFigures: figures.png. Each run's own report has the rest. {machine}\n")
 }
