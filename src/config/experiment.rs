@@ -3,6 +3,8 @@
 //! [`super::file`] and `set` parse text into an experiment by the table in [`super::settings`];
 //! [`super::resolve`] turns it into what a worker builds (network, data set, machines).
 
+use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -98,17 +100,7 @@ impl fmt::Display for ExperimentName {
 }
 
 /// Values of `dataset.kind`.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    strum::EnumString,
-    strum::IntoStaticStr,
-    strum::VariantNames,
-    strum::Display,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames, Display)]
 #[strum(serialize_all = "lowercase")]
 pub enum DatasetKind {
     Glyphs,
@@ -120,9 +112,7 @@ pub enum DatasetKind {
 }
 
 /// Values of `network.architecture`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum ArchitectureKind {
     ResNet,
@@ -131,15 +121,7 @@ pub enum ArchitectureKind {
 
 /// An entry of `theory.machines`: a score machine, and for the attention machine the source of its attention.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    strum::EnumString,
-    strum::IntoStaticStr,
-    strum::VariantNames,
-    strum::VariantArray,
+    Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames, VariantArray,
 )]
 #[strum(serialize_all = "kebab-case")]
 pub enum MachineName {

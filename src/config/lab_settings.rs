@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use strum::VariantNames;
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -27,9 +27,7 @@ pub struct LabSettings {
 }
 
 /// Colour theme of the dashboard.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum ThemeChoice {
     /// According to the terminal's background.
@@ -39,17 +37,7 @@ pub enum ThemeChoice {
 }
 
 /// How pictures are drawn in the terminal.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    strum::Display,
-    strum::EnumString,
-    strum::IntoStaticStr,
-    strum::VariantNames,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum ImageChoice {
     /// The best protocol that the terminal supports.
@@ -63,9 +51,7 @@ pub enum ImageChoice {
 }
 
 /// Colour depth of the terminal.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum ColourChoice {
     /// According to the environment.
@@ -78,9 +64,7 @@ pub enum ColourChoice {
 }
 
 /// Whether the dashboard captures the mouse.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum MouseChoice {
     Off,
@@ -88,9 +72,7 @@ pub enum MouseChoice {
 }
 
 /// How the dashboard notifies the user that a run ended.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum NotifyChoice {
     Bell,

@@ -3,6 +3,8 @@
 //! A study runs its experiments with every combination of the values that it varies. Its `quick` table modifies
 //! the full plan into one that takes a few minutes.
 
+use strum::{EnumString, IntoStaticStr, VariantNames};
+
 use std::path::Path;
 
 use super::error::SettingError;
@@ -11,9 +13,7 @@ use super::settings::{self, Setting};
 use super::value::{Value, nearest};
 
 /// How the reports of a study's runs are evaluated.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum Analysis {
     /// Networks with attention against the same networks without it: are samples consistent and creative?

@@ -64,6 +64,15 @@ pub enum Accepted {
     Words(&'static [&'static str]),
 }
 
+impl Value {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
 impl Accepted {
     /// Converts a value to the form stored for this key (a whole number where a fraction is accepted becomes a
     /// fraction); `None` if it is not accepted.
@@ -294,10 +303,7 @@ impl<T: Word> Field for T {
         Value::Text(word.to_owned())
     }
     fn from_value(value: &Value) -> Option<Self> {
-        match value {
-            Value::Text(word) => word.parse().ok(),
-            _ => None,
-        }
+        value.text()?.parse().ok()
     }
 }
 
@@ -307,8 +313,8 @@ impl<T: Word> Field for Option<T> {
         self.map_or_else(|| Value::Text("none".to_owned()), |word| word.to_value())
     }
     fn from_value(value: &Value) -> Option<Self> {
-        match value {
-            Value::Text(word) if word == "none" => Some(None),
+        match value.text()? {
+            "none" => Some(None),
             _ => T::from_value(value).map(Some),
         }
     }
@@ -331,10 +337,8 @@ impl Field for Option<PathBuf> {
         Value::Text(text.unwrap_or_default())
     }
     fn from_value(value: &Value) -> Option<Self> {
-        match value {
-            Value::Text(text) => Some((!text.is_empty()).then(|| PathBuf::from(text))),
-            _ => None,
-        }
+        let text = value.text()?;
+        Some((!text.is_empty()).then(|| PathBuf::from(text)))
     }
 }
 
@@ -352,10 +356,7 @@ impl Field for DeviceRequest {
         Value::Text(self.to_string())
     }
     fn from_value(value: &Value) -> Option<Self> {
-        match value {
-            Value::Text(text) => text.parse().ok(),
-            _ => None,
-        }
+        value.text()?.parse().ok()
     }
 }
 

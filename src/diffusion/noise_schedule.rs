@@ -4,6 +4,8 @@
 //! the cosine schedule of Kamb & Ganguli (arXiv 2412.20292, public code, "legacy" mode):
 //! `abar(t) = cos^2(pi t / (2 * 1.008))`, t in [0, 1], so `abar(0) = 1` and `abar(1) = 1.55e-4`.
 
+use strum::{EnumString, IntoStaticStr, VariantNames};
+
 use std::f64::consts::FRAC_PI_2;
 
 /// The paper's 1.008: keeps `abar(1)` above zero.
@@ -36,17 +38,7 @@ impl NoiseLevel {
 }
 
 /// How signal power falls with time.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    strum::EnumString,
-    strum::IntoStaticStr,
-    strum::VariantNames,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum Schedule {
     #[default]

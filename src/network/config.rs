@@ -1,5 +1,7 @@
 //! The architecture of a network: settings that have been checked.
 
+use strum::{EnumString, IntoStaticStr, VariantNames};
+
 use crate::diffusion::{Grid, Schedule};
 use crate::image::ImageShape;
 
@@ -28,9 +30,7 @@ pub struct NetworkConfig {
 }
 
 /// The quantity that the last convolution predicts; the network returns `eps_hat` in either case.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum Output {
     /// `eps_hat` itself, as KG's networks do.
@@ -55,9 +55,7 @@ pub enum Body {
 }
 
 /// How convolutions continue images beyond the border.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum Padding {
     Zeros,
@@ -77,9 +75,7 @@ pub struct AttentionConfig {
 }
 
 /// How attention weights are computed; all but `Softmax` are ablations.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum AttentionVariant {
     Softmax,

@@ -1,5 +1,7 @@
 //! Training settings, already validated.
 
+use strum::{EnumString, IntoStaticStr, VariantNames};
+
 use std::num::NonZeroUsize;
 
 pub use crate::network::gpu::plan::ComputeType;
@@ -88,9 +90,7 @@ impl TrainingConfig {
 }
 
 /// The learning rate's course after warm-up and `lr_hold_steps`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum LrSchedule {
     Constant,
@@ -101,9 +101,7 @@ pub enum LrSchedule {
 }
 
 /// Weight of the noise-prediction error at each noise level.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum LossWeighting {
     /// Equal at all levels: the loss of KG and of most diffusion models.

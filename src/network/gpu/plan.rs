@@ -3,6 +3,8 @@
 //! A plan is built without a GPU and executed on one (`cuda`), or by the same kernels compiled as C in `tests/emulator`.
 //! Sizes are fixed, so a GPU can record the commands once and replay them.
 
+use strum::{EnumString, IntoStaticStr, VariantNames};
+
 use std::collections::HashMap;
 
 /// The buffers of a list of commands.
@@ -86,9 +88,7 @@ impl Plan {
 }
 
 /// The number format in which a GPU multiplies matrices and convolves.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum ComputeType {
     /// Single precision.
