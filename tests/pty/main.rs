@@ -110,7 +110,7 @@ fn one_of_two_dashboards_steers_until_the_other_takes_over() {
     ben.shows("paused, steered");
     ben.shows("ana@pts/");
     ben.press("p");
-    ben.shows("T takes control over");
+    ben.shows("T takes it");
     assert_eq!(state(), Some(RunState::Paused), "what is refused does nothing");
     // A command may not either, and killing needs the same permission.
     for command in ["stop", "kill"] {

@@ -96,7 +96,7 @@ fn a_dashboard_that_nobody_could_continue_is_not_stopped() {
     dashboard.shows("help");
     kill_process(pid(&dashboard), Signal::TSTP).unwrap();
     dashboard.press("\x1a");
-    dashboard.shows("no shell with job control");
+    dashboard.shows("no job-control shell");
     dashboard.press("q");
     assert_eq!(dashboard.exit_code(), 0);
     quiet();
