@@ -360,7 +360,7 @@ fn a_study_that_is_ended_stops_its_workers() {
     assert!(runs().iter().all(|run| run.health == Health::Alive));
     let ended = study(TERM);
     assert_eq!(ended.status.code(), Some(3), "{}", stderr(&ended));
-    assert!(stderr(&ended).contains("the workers have stopped"), "{}", stderr(&ended));
+    assert!(stderr(&ended).contains("all workers have stopped"), "{}", stderr(&ended));
     assert_eq!(runs().len(), 2, "the second command took the runs of the first over");
     for run in runs() {
         assert_eq!(state(&run.dir), Some(RunState::Stopped));

@@ -104,7 +104,7 @@ fn a_marked_run_that_is_deleted_or_renamed_loses_its_mark() {
     update(&mut app, Message::Experiment { run: other.into(), experiment });
     let effects = update(&mut app, Message::Runs(left.clone()));
     assert_eq!(effects, [Effect::Open(RUN.into())]);
-    let words = format!("{other} is gone; another run is shown");
+    let words = format!("{other} no longer exists; showing another run");
     assert_eq!(app.notice.take().unwrap().text, words);
     update(&mut app, Message::Runs(left));
     assert_eq!(app.notice, None);
@@ -183,7 +183,7 @@ fn who_steers_is_shown_and_a_hand_over_is_told() {
     assert!(seen.contains("ana@pts/3 (process 7) took control of"), "{seen}");
     assert_eq!((effects, said.unwrap().level), (hold, NoticeLevel::Warning));
     let (seen, _, said) = see(ana);
-    assert!(seen.contains("ana@pts/3 (process 7) steers this run; T takes it"), "{seen}");
+    assert!(seen.contains("ana@pts/3 (process 7) has control of this run; T takes it"), "{seen}");
     assert_eq!(said, None, "it is told once");
 }
 

@@ -400,7 +400,7 @@ fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
     press(&mut app, KeyCode::Down);
     let request = [Effect::Trace { run: RUN.into(), seed: 1, may_compute: true }];
     assert_eq!(press(&mut app, KeyCode::Enter), request);
-    assert!(screen(&app, 80, 24).contains("Following noise seed 1"));
+    assert!(screen(&app, 80, 24).contains("Tracing noise seed 1"));
     assert_eq!(press(&mut app, KeyCode::Up), [], "keys wait for the trace");
     let other = Message::Trace { run: RUN.into(), seed: 7, trace: Err("late".into()) };
     update(&mut app, other);
@@ -448,7 +448,7 @@ fn what_takes_long_is_asked_for_once() {
     let made = [Effect::MakePreview { run: RUN.into(), request }];
     assert_eq!(press(&mut app, KeyCode::Char('s')), made);
     assert_eq!(press(&mut app, KeyCode::Char('s')), []);
-    assert!(app.notice.take().unwrap().text.contains("a preview is being made already"));
+    assert!(app.notice.take().unwrap().text.contains("a preview is already being made"));
     // The other way of asking is no way round.
     press(&mut app, KeyCode::Char('S'));
     assert_eq!(press(&mut app, KeyCode::Enter), []);
@@ -471,7 +471,7 @@ fn pasted_text_is_typed_where_something_is_typed_and_no_key_anywhere() {
     // As keys, these would stop the run.
     assert_eq!(update(&mut app, Message::Pasted("xy\n".into())), []);
     assert_eq!(app.popup, None);
-    assert!(app.notice.as_ref().unwrap().text.contains("where something is typed"));
+    assert!(app.notice.as_ref().unwrap().text.contains("only in text fields"));
     press(&mut app, KeyCode::Char('x'));
     assert_eq!(update(&mut app, Message::Pasted("y\n".into())), []);
     assert!(matches!(app.popup, Some(Popup::ConfirmStop { .. })), "nothing was answered");
@@ -535,14 +535,14 @@ fn what_cannot_be_done_is_refused_before_anything_is_typed() {
         assert_eq!(app.notice.take().unwrap().text, words, "{key}");
     };
     for key in ['D', 'R'] {
-        refused(&mut app, key, &format!("a worker is at work on {RUN}; x stops it"));
+        refused(&mut app, key, &format!("{RUN} has a worker; x stops it"));
     }
     update(&mut app, Message::Runs(vec![run(RUN, RunState::Training, Health::Lost)]));
     for key in ['p', 'x', 'X', 'T'] {
-        refused(&mut app, key, &format!("no worker is at work on {RUN}; r starts one"));
+        refused(&mut app, key, &format!("{RUN} has no worker; r starts one"));
     }
     update(&mut app, Message::Runs(vec![run(RUN, RunState::Finished, Health::Over)]));
-    refused(&mut app, 'x', &format!("no worker is at work on {RUN}"));
+    refused(&mut app, 'x', &format!("{RUN} has no worker"));
 }
 
 #[test]
