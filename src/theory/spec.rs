@@ -46,7 +46,8 @@ pub struct AttentionSettings {
 }
 
 /// Where the attention weights of the attention machine come from.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum AttentionSource {
     /// The network's maps along its own trajectory from the same noise seed.
     Trajectory,

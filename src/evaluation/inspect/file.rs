@@ -158,7 +158,8 @@ impl Trace {
 fn check_size(name: &str, found: usize, sizes: &[usize]) -> Result<(), String> {
     let expected = sizes.iter().try_fold(1_usize, |n, &size| n.checked_mul(size));
     let fits = expected == Some(found);
-    fits.then_some(()).ok_or_else(|| format!("'{name}' holds {found} numbers, not those of {sizes:?}"))
+    fits.then_some(())
+        .ok_or_else(|| format!("'{name}' holds {found} numbers, not those of {sizes:?}"))
 }
 
 /// The tensors and the header of a trace file.

@@ -19,6 +19,7 @@ use pulp::Simd;
 
 use super::tile::Tile;
 use crate::image::ImageShape;
+use crate::simd::lane::n_lanes;
 use crate::simd::{Buffer, Lane, Real};
 
 /// A weight may reach `2^30` before the reference is lowered.
@@ -114,13 +115,8 @@ impl Row {
 
 impl<T: Lane, G: Grouping<T>> Posterior<T, G> {
     /// Posteriors of logits `-logit_scale * distance` without entries; `n_entries` is the most that one will have.
-    pub fn new(
-        shape: ImageShape,
-        n_lanes: usize,
-        logit_scale: f64,
-        n_entries: usize,
-        diagnostics: bool,
-    ) -> Self {
+    pub fn new(shape: ImageShape, logit_scale: f64, n_entries: usize, diagnostics: bool) -> Self {
+        let n_lanes = n_lanes::<T>();
         let (n_channels, n_pixels) = (shape.channels, shape.n_pixels());
         let zeros = |n| Buffer::zeros(n * n_lanes);
         let limits = || Buffer::zeros(if G::PER_IMAGE { n_pixels * n_lanes } else { n_pixels });

@@ -8,6 +8,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::image::ImageShape;
+use crate::simd::lane::n_lanes;
 use crate::simd::{Buffer, Lane};
 
 /// Up to as many images as a vector has lanes.
@@ -49,7 +50,8 @@ impl<T: Lane, A: TileSums<T>> WithSimd for AddTile<'_, A, T> {
 
 impl<T: Lane> Tile<T> {
     /// A tile for images of `shape`, without images.
-    pub fn new(shape: ImageShape, n_lanes: usize) -> Self {
+    pub fn new(shape: ImageShape) -> Self {
+        let n_lanes = n_lanes::<T>();
         let values = Buffer::zeros(shape.n_values() * n_lanes);
         Self { n_lanes, n_images: 0, first: 0, values }
     }
