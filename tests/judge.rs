@@ -92,7 +92,7 @@ fn training_images_are_valid_and_consistent_and_never_novel() {
         let rates = judge.rates(&data.batch(0, data.len()));
         let n = data.len();
         let found = (rates.valid.count, rates.consistent.count, rates.novel.count);
-        assert_eq!(found, (n, n, 0), "{:?} {}", data.rule().unwrap().sentence(), data.shape());
+        assert_eq!(found, (n, n, 0), "{:?} {}", data.rule(), data.shape());
         assert_eq!(rates.creative.count, 0);
     }
 }

@@ -255,8 +255,7 @@ impl Glyphs {
     }
 
     fn rule(&self, shapes: Vec<Shape>) -> Result<GlyphRule, DatasetError> {
-        let Self { glyph, gap, slots, .. } = *self;
-        Ok(GlyphRule { shapes, hues: hues(self.n_hues)?, glyph, gap, slots })
+        Ok(GlyphRule { shapes, hues: hues(self.n_hues)?, glyph: self.glyph })
     }
 
     /// Position at which slot `k` of a side starts.

@@ -9,12 +9,13 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use candle_core::{Device, DeviceLocation, Tensor};
 
+use super::checkpoint::Contents;
 use super::config::TrainingConfig;
 use super::error::TrainingError;
 use super::gpu_step::GpuStep;
 use super::learning_rate::learning_rate;
 use super::loss::{Draw, noisy_batch};
-use super::state::{Outcome, Restored, TrainingState};
+use super::state::{Opened, Outcome, TrainingState};
 use super::tensors::missing;
 use crate::dataset::{Batches, Dataset};
 use crate::network::config::NetworkConfig;
@@ -254,12 +255,11 @@ impl From<TakeError> for TrainingError {
 
 /// Training state of an untrained network, on the network's GPU; `Ok(Err)` explains why the GPU cannot train
 /// it.
-#[expect(clippy::type_complexity, reason = "a refusal is no failure")]
 pub fn fresh(
     config: &TrainingConfig,
     network: &Network,
     dataset: &Arc<Dataset>,
-) -> Result<Result<(Box<dyn TrainingState>, Option<String>), String>, TrainingError> {
+) -> Result<Opened, TrainingError> {
     let DeviceLocation::Cuda { gpu_id } = network.device().location() else {
         return Ok(Err("the device is not an NVIDIA GPU".to_owned()));
     };
@@ -297,9 +297,9 @@ impl TrainingState for GpuTraining {
         Ok(all)
     }
 
-    fn restore(&mut self, _network: &Network, saved: Restored) -> Result<(), TrainingError> {
-        let Restored { n_updates, weights, moments, average } = saved;
-        Ok(self.take(n_updates, &weights, Some(&moments), &average)?)
+    fn restore(&mut self, _network: &Network, saved: Contents) -> Result<(), TrainingError> {
+        let Contents { n_updates, weights, optimizer, ema, .. } = saved;
+        Ok(self.take(n_updates, &weights, Some(&optimizer), &ema)?)
     }
 }
 

@@ -214,7 +214,8 @@ mod tests {
         for (i, class) in [1, 2, 0, 1].into_iter().enumerate() {
             let some = images().only_label(class).unwrap_or_else(|_| images());
             let seed = seeds.slice(i, 1);
-            let conditioned = network().with_label(class as u32).recording(AttentionDetail::Maps);
+            let conditioned = network().with_labels(vec![class as u32]);
+            let conditioned = conditioned.recording(AttentionDetail::Maps);
             let mut recorded = RecordedAttention::new();
             let expected = ddim.sample(&conditioned, &seed, &mut |step| {
                 recorded.push(step.level, step.denoised.attention.clone().unwrap());
