@@ -20,8 +20,7 @@ use std::collections::HashSet;
 use super::summary::{Interval, mean_interval, wilson};
 use super::templates::{Pixels, Placed, find_glyphs, nearest_hue};
 use super::textures::{TexturesFound, find_textures};
-use crate::dataset::rule::Rule;
-use crate::dataset::{Dataset, shapes::HUES};
+use crate::dataset::{Dataset, rule::Rule, shapes::HUES};
 use crate::image::{ImageBatch, ImageShape};
 
 /// Judges samples by the rule of the set that was learnt.

@@ -8,8 +8,7 @@
 //! of sd 0.2 adds 0.04, but 2.0 and about 0.8 to the worst.
 
 use super::components::{Component, Connectivity, components};
-use crate::dataset::rule::GlyphRule;
-use crate::dataset::shapes::HUES;
+use crate::dataset::{rule::GlyphRule, shapes::HUES};
 
 /// Half-way between the background (-1) and a hue's bright channels (1).
 pub const FOREGROUND: f64 = 0.0;

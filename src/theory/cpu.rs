@@ -9,17 +9,14 @@ use rayon::prelude::*;
 use super::estimate::Estimate;
 use super::evidence::Evidence;
 use super::ideal::{WholeSums, expand};
-use super::kernels::PatchQuery;
-use super::kernels::boxes::BoxSums;
-use super::kernels::tile::Tile;
+use super::kernels::{PatchQuery, boxes::BoxSums, tile::Tile};
 use super::ls_wiener::{MaskedSums, Masks, by_pixel};
 use super::passes::{add_images, merged};
 use super::pixels::ImagePixels;
 use super::pspc::{Composite, CropPosteriors, Mosaic, entropies, normalisers};
 use super::weights::Accumulator;
 use crate::diffusion::Provenance;
-use crate::simd::Lane;
-use crate::simd::lane::n_lanes;
+use crate::simd::{Lane, lane::n_lanes};
 
 /// The posterior at each pixel of each query over patches; entropy and provenance only if `with_posterior`.
 pub fn patch_posteriors<T: Lane>(

@@ -25,8 +25,7 @@ use super::pixels::ImagePixels;
 use super::weights::Accumulator;
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
-use crate::simd::lane::n_lanes;
-use crate::simd::{Buffer, Lane};
+use crate::simd::{Buffer, Lane, lane::n_lanes};
 
 /// Rows that are read at a time.
 const ROWS: usize = 4;

@@ -34,8 +34,7 @@ use super::weights::Accumulator;
 use super::wiener::Wiener;
 use crate::diffusion::{NoiseLevel, Provenance};
 use crate::image::ImageShape;
-use crate::simd::lane::n_lanes;
-use crate::simd::{Buffer, Lane};
+use crate::simd::{Buffer, Lane, lane::n_lanes};
 
 /// The authors' default.
 pub const DEFAULT_THRESHOLD: f64 = 0.02;

@@ -9,8 +9,7 @@ use rayon::prelude::*;
 
 use super::kernels::tile::{Tile, TileSums, add_tile};
 use super::pixels::ImagePixels;
-use crate::simd::Lane;
-use crate::simd::lane::n_lanes;
+use crate::simd::{Lane, lane::n_lanes};
 
 /// Images per piece of work are a multiple of this, a whole number of tiles.
 const CHUNK_IMAGES: usize = 32;

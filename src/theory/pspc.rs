@@ -25,8 +25,7 @@ use super::kernels::windows::{LineSums, RowSums};
 use super::weights::Accumulator;
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
-use crate::simd::lane::n_lanes;
-use crate::simd::{Buffer, Lane};
+use crate::simd::{Buffer, Lane, lane::n_lanes};
 
 /// Weights below `exp(-PRUNED_NATS)` are left out: in all less than 1e-18 of the weight of a pixel for a billion images.
 const PRUNED_NATS: f64 = 62.0;

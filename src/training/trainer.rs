@@ -22,9 +22,7 @@ use super::retention;
 use super::state::{Outcome, TrainingState};
 use super::tensors::Tensors;
 use crate::dataset::Dataset;
-use crate::network::config::NetworkConfig;
-use crate::network::parameters::Source;
-use crate::network::{Network, NetworkDenoiser};
+use crate::network::{Network, NetworkDenoiser, config::NetworkConfig, parameters::Source};
 
 /// Report of one step.
 #[derive(Clone, Debug, PartialEq)]

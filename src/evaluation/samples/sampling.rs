@@ -5,12 +5,10 @@ use std::sync::atomic::AtomicBool;
 use super::machine_set::MachineSet;
 use super::network::with_classes;
 use crate::diffusion::{DenoiseError, Denoiser};
-use crate::evaluation::attention_by_level::AttentionByLevel;
-use crate::evaluation::stop::check_stop;
+use crate::evaluation::{attention_by_level::AttentionByLevel, stop::check_stop};
 use crate::image::ImageBatch;
 use crate::network::{AttentionDetail, NetworkDenoiser};
-use crate::theory::RecordedAttention;
-use crate::theory::spec::AttentionSource;
+use crate::theory::{RecordedAttention, spec::AttentionSource};
 
 /// Attention maps of one chunk's trajectory may take this much memory.
 const MAPS_BYTES_MAX: usize = 256 << 20;

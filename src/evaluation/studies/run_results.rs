@@ -8,8 +8,7 @@ use serde_json::Value;
 use super::finding::interval_words;
 use crate::analysis::summary::{Interval, Quartiles, quartiles, wilson};
 use crate::config::Arm;
-use crate::evaluation::calibration::Calibration;
-use crate::evaluation::mosaics::MosaicFigures;
+use crate::evaluation::{calibration::Calibration, mosaics::MosaicFigures};
 use crate::network::config::AttentionVariant;
 use crate::runs::run_dir::RunDir;
 

@@ -24,8 +24,7 @@ use super::tile::{Tile, TileSums, add_tile};
 use super::windows::{LineSums, RowSums};
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
-use crate::simd::lane::n_lanes;
-use crate::simd::{Buffer, Lane};
+use crate::simd::{Buffer, Lane, lane::n_lanes};
 use crate::theory::patches::{Border, Stretch, Window};
 
 /// One query and its running posteriors.

@@ -19,8 +19,7 @@ use pulp::Simd;
 
 use super::tile::Tile;
 use crate::image::ImageShape;
-use crate::simd::lane::n_lanes;
-use crate::simd::{Buffer, Lane, Real};
+use crate::simd::{Buffer, Lane, Real, lane::n_lanes};
 
 /// A weight may reach `2^30` before the reference is lowered.
 pub const SLACK_BITS: f64 = 30.0;

@@ -8,8 +8,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::image::ImageShape;
-use crate::simd::lane::n_lanes;
-use crate::simd::{Buffer, Lane};
+use crate::simd::{Buffer, Lane, lane::n_lanes};
 
 /// Up to as many images as a vector has lanes.
 #[derive(Debug)]
