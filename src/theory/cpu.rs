@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::estimate::Estimate;
 use super::evidence::Evidence;
 use super::ideal::{WholeSums, expand};
-use super::kernels::{PatchQuery, boxes::BoxSums, tile::Tile};
+use super::kernels::{PatchQuery, all_images::AllImages, boxes::BoxSums, tile::Tile};
 use super::ls_wiener::{MaskedSums, Masks, by_pixel};
 use super::passes::{add_images, merged};
 use super::pixels::ImagePixels;
@@ -26,7 +26,7 @@ pub fn patch_posteriors<T: Lane>(
 ) -> Vec<Accumulator> {
     let n_entries = images.len() * images.shape().n_pixels();
     merged(Accumulator::merge, images.len(), queries, |query, range| {
-        let mut boxes = BoxSums::over_images(*query, n_entries, with_posterior);
+        let mut boxes = BoxSums::<T, AllImages>::new(*query, n_entries, with_posterior);
         add_images(images, range, &mut boxes);
         boxes.posterior.finish()
     })

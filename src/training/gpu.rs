@@ -157,7 +157,7 @@ impl GpuTraining {
         weights: &TensorMap,
         moments: Option<&TensorMap>,
         average: &TensorMap,
-    ) -> Result<(), TakeError> {
+    ) -> Result<(), TrainingError> {
         let kept = self.step.kept;
         let zeros = vec![0.0; self.step.n_parameters];
         let all = [(kept.parameters, Some(weights), ""), (kept.average, Some(average), "")];
@@ -175,14 +175,14 @@ impl GpuTraining {
         Ok(())
     }
 
-    fn joined(&self, map: &TensorMap, prefix: &str) -> Result<Vec<f32>, TakeError> {
+    fn joined(&self, map: &TensorMap, prefix: &str) -> Result<Vec<f32>, TrainingError> {
         let mut all = vec![0.0; self.step.n_parameters];
         for parameter in &self.step.parameters {
             let name = format!("{prefix}{}", parameter.name);
             let tensor = map.get(&name).filter(|tensor| tensor.dims() == parameter.dims);
-            let tensor = tensor.ok_or_else(|| TakeError::Missing { name: name.clone() })?;
+            let tensor = tensor.ok_or_else(|| missing("state", &name))?;
             let values = tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
-            parameter.to_gpu(&values.map_err(|_| TakeError::Missing { name })?, &mut all);
+            parameter.to_gpu(&values.map_err(|_| missing("state", &name))?, &mut all);
         }
         Ok(all)
     }
@@ -235,24 +235,6 @@ impl GpuTraining {
     }
 }
 
-/// Reason why a checkpoint's state could not be loaded onto the GPU.
-#[derive(Debug, thiserror::Error)]
-pub enum TakeError {
-    #[error("no fitting '{name}'")]
-    Missing { name: String },
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-}
-
-impl From<TakeError> for TrainingError {
-    fn from(error: TakeError) -> Self {
-        match error {
-            TakeError::Missing { name } => missing("state", &name),
-            TakeError::Engine(error) => Self::Gpu(error),
-        }
-    }
-}
-
 /// Training state of an untrained network, on the network's GPU; `Ok(Err)` explains why the GPU cannot train
 /// it.
 pub fn fresh(
@@ -299,7 +281,7 @@ impl TrainingState for GpuTraining {
 
     fn restore(&mut self, _network: &Network, saved: Contents) -> Result<(), TrainingError> {
         let Contents { n_updates, weights, optimizer, ema, .. } = saved;
-        Ok(self.take(n_updates, &weights, Some(&optimizer), &ema)?)
+        self.take(n_updates, &weights, Some(&optimizer), &ema)
     }
 }
 

@@ -276,16 +276,10 @@ impl Layers {
 
     pub fn relu(&mut self, x: Value) -> Value {
         let n = self.n_values(x);
-        let y = self.value_like(x);
-        self.each("relu", n, vec![self.place(x), self.place(y)], vec![n]);
-        self.layers.push((Layer::Relu(x), y));
-        y
-    }
-
-    /// Shaped like another value, with a gradient only if that one has.
-    fn value_like(&mut self, x: Value) -> Value {
         let y = self.like(x);
         self.known[y.0].needs_gradient = self.known[x.0].needs_gradient;
+        self.each("relu", n, vec![self.place(x), self.place(y)], vec![n]);
+        self.layers.push((Layer::Relu(x), y));
         y
     }
 

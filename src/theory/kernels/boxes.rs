@@ -17,7 +17,6 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::PatchQuery;
-use super::all_images::AllImages;
 use super::per_image::{PerImage, PixelEvidence};
 use super::posterior::{Grouping, Posterior, Row};
 use super::tile::{Tile, TileSums, add_tile};
@@ -78,7 +77,9 @@ fn parts(stretch: Stretch, width: usize) -> impl Iterator<Item = Part> {
 }
 
 impl<'a, T: Lane, G: Grouping<T>> BoxSums<'a, T, G> {
-    fn new(query: PatchQuery<'a, T>, n_entries: usize, diagnostics: bool) -> Self {
+    /// Posteriors without entries yet. `n_entries` is the most that one will have; entropy and provenance are kept if
+    /// `diagnostics`.
+    pub fn new(query: PatchQuery<'a, T>, n_entries: usize, diagnostics: bool) -> Self {
         let (shape, n_lanes) = (query.shape, n_lanes::<T>());
         let row_window = query.pool.window(query.k, shape.height);
         let column_window = query.pool.window(query.k, shape.width);
@@ -211,14 +212,6 @@ impl<T: Lane, G: Grouping<T>> TileSums<T> for BoxSums<'_, T, G> {
             3 => self.scan_channels::<S, 3>(simd, tile),
             _ => self.scan_channels::<S, 0>(simd, tile),
         }
-    }
-}
-
-impl<'a, T: Lane> BoxSums<'a, T, AllImages> {
-    /// One posterior per pixel over all images, without entries yet. `n_entries` is the most that one will have; entropy
-    /// and provenance are kept if `diagnostics`.
-    pub fn over_images(query: PatchQuery<'a, T>, n_entries: usize, diagnostics: bool) -> Self {
-        Self::new(query, n_entries, diagnostics)
     }
 }
 

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::image::ImageShape;
 use crate::simd::lane::n_lanes;
+use crate::theory::kernels::all_images::AllImages;
 use crate::theory::kernels::reference;
 use crate::theory::patches::Pool;
 use crate::theory::weights::Accumulator;
@@ -75,7 +76,7 @@ fn plain(case: &Case) -> Accumulator {
 
 fn fast<T: Lane>(case: &Case) -> Accumulator {
     let values = Values::<T>::of(case);
-    let mut sums = BoxSums::over_images(values.query(case), 1000, true);
+    let mut sums = BoxSums::<T, AllImages>::new(values.query(case), 1000, true);
     values.tiles(case).iter().for_each(|tile| add_tile(&mut sums, tile));
     sums.posterior.finish()
 }
