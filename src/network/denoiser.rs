@@ -110,10 +110,8 @@ impl NetworkDenoiser {
     ) -> Result<(AttentionStatistics, Option<AttentionMaps>), DenoiseError> {
         let config = self.network.config();
         let (grid, heads) = (config.grid(), config.attention.map_or(0, |a| a.heads));
-        let maps = match &record.maps {
-            Some(maps) => Some(AttentionMaps::new(heads, grid.n_pixels(), host(maps, DType::F32)?)),
-            None => None,
-        };
+        let maps = record.maps.as_ref().map(|maps| host(maps, DType::F32)).transpose()?;
+        let maps = maps.map(|weights| AttentionMaps::new(heads, grid.n_pixels(), weights));
         let statistics = match (&record.figures, &maps) {
             (Some(figures), _) => of_figures(&host(figures, DType::F64)?, heads, grid),
             (None, Some(maps)) => AttentionStatistics::of_maps(maps, grid).unwrap_or_default(),
