@@ -142,7 +142,7 @@ fn a_full_disk_pauses_the_run_until_there_is_space() {
     assert_eq!(preview::list(&run.previews_path()).len(), 1, "the one that was asked for");
     let checkpoint = &checkpoint::list(&run.state_path()).unwrap()[0];
     assert_eq!(checkpoint.step, 600);
-    checkpoint.verify().unwrap();
+    checkpoint.load().unwrap();
 }
 
 /// Runs until it is stopped.

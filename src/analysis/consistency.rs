@@ -17,12 +17,10 @@
 
 use std::collections::HashSet;
 
-use super::components::{Connectivity, components};
 use super::summary::{Interval, mean_interval, wilson};
 use super::templates::{Pixels, Placed, find_glyphs, nearest_hue};
 use super::textures::{TexturesFound, find_textures};
-use crate::dataset::rule::{GlyphRule, Rule, Texture};
-use crate::dataset::{Dataset, shapes::HUES};
+use crate::dataset::{Dataset, rule::Rule, shapes::HUES};
 use crate::image::{ImageBatch, ImageShape};
 
 /// Judges samples by the rule of the set that was learnt.
@@ -208,8 +206,10 @@ impl Judge {
 
     fn look(&self, pixels: &Pixels) -> Features {
         match &self.rule {
-            Rule::OneHue(rule) | Rule::Mirror(rule) => look_at_glyphs(pixels, rule),
-            Rule::OneTexture { textures, period } => look_at_textures(pixels, textures, *period),
+            Rule::OneHue(rule) | Rule::Mirror(rule) => Features::Glyphs(find_glyphs(pixels, rule)),
+            Rule::OneTexture { textures, period } => {
+                Features::Textures(find_textures(pixels, textures, *period))
+            }
         }
     }
 
@@ -248,19 +248,9 @@ enum Features {
     Textures(TexturesFound),
 }
 
-fn look_at_glyphs(pixels: &Pixels, rule: &GlyphRule) -> Features {
-    Features::Glyphs(find_glyphs(pixels, rule))
-}
-
-fn look_at_textures(pixels: &Pixels, textures: &[Texture], period: usize) -> Features {
-    Features::Textures(find_textures(pixels, textures, period))
-}
-
-/// The leading hue of each component.
 fn component_hues(pixels: &Pixels) -> Vec<usize> {
-    let labels: Vec<Option<()>> =
-        (0..pixels.rgb.len()).map(|p| pixels.is_foreground(p).then_some(())).collect();
-    components(&labels, pixels.height, pixels.width, Connectivity::Eight)
+    pixels
+        .foreground()
         .iter()
         .map(|component| leading(&hue_counts(pixels, component.pixels.iter().copied())).0)
         .collect()

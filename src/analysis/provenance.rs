@@ -46,19 +46,6 @@ pub fn provenance_statistics(
     })
 }
 
-/// A colour for each training image, the same in every picture: hues advance by the golden ratio, so that
-/// neighbouring indices are far apart, at three brightness levels.
-pub fn image_colour(image: u32) -> [u8; 3] {
-    let hue = (f64::from(image) * 0.618_033_988_749_895).fract() * 6.0;
-    let value = [230.0, 180.0, 255.0][image as usize % 3];
-    let ramp = |offset: f64| {
-        let k = (offset + hue) % 6.0;
-        let strength = k.min(4.0 - k).clamp(0.0, 1.0);
-        (value * (1.0 - 0.75 * strength)).round() as u8
-    };
-    [ramp(5.0), ramp(3.0), ramp(1.0)]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,10 +70,5 @@ mod tests {
         assert_eq!((s.n_images, s.mean_region_area), (2, 3.0));
         assert_eq!(provenance_statistics(&map, 0, 3, 3, true).unwrap().mean_region_area, 4.5);
         assert!(provenance_statistics(&map, 1, 3, 3, true).is_none());
-    }
-
-    #[test]
-    fn neighbouring_images_have_different_colours() {
-        assert!((0..100).all(|i| image_colour(i) != image_colour(i + 1)));
     }
 }

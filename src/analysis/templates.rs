@@ -8,8 +8,7 @@
 //! of sd 0.2 adds 0.04, but 2.0 and about 0.8 to the worst.
 
 use super::components::{Component, Connectivity, components};
-use crate::dataset::rule::GlyphRule;
-use crate::dataset::shapes::HUES;
+use crate::dataset::{rule::GlyphRule, shapes::HUES};
 
 /// Half-way between the background (-1) and a hue's bright channels (1).
 pub const FOREGROUND: f64 = 0.0;
@@ -46,6 +45,13 @@ impl Pixels {
     pub fn is_foreground(&self, p: usize) -> bool {
         self.rgb[p].iter().any(|&v| v > FOREGROUND)
     }
+
+    /// The 8-connected components of the foreground.
+    pub fn foreground(&self) -> Vec<Component> {
+        let labels: Vec<Option<()>> =
+            (0..self.rgb.len()).map(|p| self.is_foreground(p).then_some(())).collect();
+        components(&labels, self.height, self.width, Connectivity::Eight)
+    }
 }
 
 /// The squared RGB distance.
@@ -62,10 +68,8 @@ pub fn nearest_hue(rgb: [f64; 3]) -> usize {
 
 /// All glyphs of an image, one for each component; fragments of one valid glyph count once.
 pub fn find_glyphs(pixels: &Pixels, rule: &GlyphRule) -> Vec<Placed> {
-    let labels: Vec<Option<()>> =
-        (0..pixels.rgb.len()).map(|p| pixels.is_foreground(p).then_some(())).collect();
     let mut placed: Vec<Placed> = Vec::new();
-    for component in components(&labels, pixels.height, pixels.width, Connectivity::Eight) {
+    for component in pixels.foreground() {
         let glyph = place(pixels, &component, rule);
         if !(glyph.is_valid && placed.contains(&glyph)) {
             placed.push(glyph);

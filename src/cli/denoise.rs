@@ -28,6 +28,7 @@ use crate::files::{check_output, write_output};
 use crate::hardware::device::DeviceRequest;
 use crate::image::{ImageBatch, ImageShape};
 use crate::theory::names::{DEFAULT_ATTENTION, DEFAULT_TAU};
+use crate::theory::pixels::Storage;
 use crate::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
 };
@@ -208,12 +209,13 @@ fn read_images(path: &Path, label: Option<i64>) -> Result<TrainingImages> {
         let tensor = named(&tensors, "images")?;
         let shape = batch_shape("images", tensor.shape())?;
         let bytes = || file.slice(tensor.data());
-        let mut images = match tensor.dtype() {
-            Dtype::U8 => TrainingImages::from_bytes(shape, bytes())?,
-            Dtype::F32 => TrainingImages::from_singles(shape, bytes())?,
-            Dtype::F64 => TrainingImages::from_doubles(shape, bytes())?,
+        let storage = match tensor.dtype() {
+            Dtype::U8 => Storage::Bytes(bytes()),
+            Dtype::F32 => Storage::Singles(bytes()),
+            Dtype::F64 => Storage::Doubles(bytes()),
             other => bail!("tensor 'images' holds '{other:?}'; give it as U8, F32 or F64"),
         };
+        let mut images = TrainingImages::new(shape, storage)?;
         for doubt in tensor_file::doubts_of_images(&tensor) {
             errorln!("warning: '{}': {doubt}", path.display());
         }

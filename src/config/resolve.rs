@@ -12,7 +12,7 @@ use super::experiment::{
     ArchitectureKind, CalibrateSettings, CalibrationGrid, DatasetKind, DatasetSettings, Experiment,
     MachineName, NetworkSettings, TheorySettings,
 };
-use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Mirror, Stripes};
+use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Stripes};
 use crate::diffusion::Ddim;
 use crate::image::ImageShape;
 use crate::network::config::{AttentionConfig, Body, NetworkConfig, Padding};
@@ -202,7 +202,7 @@ impl Experiment {
             DatasetKind::Cifar => return DatasetSource::Cifar { path: path(), size: read_size },
             DatasetKind::Folder => return DatasetSource::Folder { path: path(), size },
             DatasetKind::Mirror => {
-                CraftedKind::Mirror(Mirror { size, slots, glyph, gap, n_shapes, n_hues, shift })
+                CraftedKind::Mirror(Glyphs { size, slots, glyph, gap, n_shapes, n_hues, shift })
             }
             DatasetKind::Stripes => {
                 CraftedKind::Stripes(Stripes { size, period, n_patterns, n_hues })

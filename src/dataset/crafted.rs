@@ -33,12 +33,17 @@ pub struct CraftedSet {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum CraftedKind {
+    /// Glyphs of any shapes in `slots * slots` slots, all in one hue.
     Glyphs(Glyphs),
-    Mirror(Mirror),
+    /// Two glyphs in the first and last slot of each of `slots` rows, the right one the mirror image of the left one.
+    /// `n_shapes` counts the left-hand shapes; their mirror images are further shapes. Every glyph draws its own hue, so
+    /// that one side determines only the shape of the other.
+    Mirror(Glyphs),
+    /// One of `n_patterns * n_hues` textures at a random phase.
     Stripes(Stripes),
 }
 
-/// Glyphs of any shapes in `slots * slots` slots, all in one hue.
+/// The layout of an image with glyphs, and what they are drawn from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Glyphs {
     /// Side of the image in pixels.
@@ -61,28 +66,7 @@ impl Default for Glyphs {
     }
 }
 
-/// Two glyphs in each of `slots` rows, the right one the mirror image of the left one. Every glyph draws its
-/// own hue, so that one side determines only the shape of the other.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mirror {
-    pub size: usize,
-    /// Rows of glyphs, 2 or 3; each row uses its first and last slot.
-    pub slots: usize,
-    pub glyph: usize,
-    pub gap: usize,
-    /// Number of left-hand shapes; their mirror images are further shapes.
-    pub n_shapes: usize,
-    pub n_hues: usize,
-    pub shift: bool,
-}
-
-impl Default for Mirror {
-    fn default() -> Self {
-        Self { size: 16, slots: 2, glyph: 3, gap: 5, n_shapes: 3, n_hues: 2, shift: false }
-    }
-}
-
-/// One of `n_patterns * n_hues` textures at a random phase.
+/// The layout of an image with a texture, and what it is drawn from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stripes {
     pub size: usize,
@@ -146,8 +130,7 @@ impl CraftedSet {
 impl CraftedKind {
     fn size(&self) -> usize {
         match self {
-            Self::Glyphs(g) => g.size,
-            Self::Mirror(m) => m.size,
+            Self::Glyphs(g) | Self::Mirror(g) => g.size,
             Self::Stripes(s) => s.size,
         }
     }
@@ -159,18 +142,11 @@ impl CraftedKind {
     /// If the parameters are invalid.
     pub fn rule(&self) -> Result<Rule, DatasetError> {
         match self {
-            Self::Glyphs(g) => {
-                check_layout(g.size, g.slots, g.glyph, g.gap)?;
-                check("n_shapes", g.n_shapes, 1, GLYPHS.len())?;
-                let shapes = GLYPHS[..g.n_shapes].iter().filter_map(|s| draw(s, g.glyph)).collect();
-                Ok(Rule::OneHue(glyph_rule(shapes, g.n_hues, g.glyph, g.gap, g.slots)?))
-            }
-            Self::Mirror(m) => {
-                check_layout(m.size, m.slots, m.glyph, m.gap)?;
-                check("n_shapes", m.n_shapes, 1, HANDED.len())?;
-                let left = HANDED[..m.n_shapes].iter().filter_map(|s| draw(s, m.glyph));
+            Self::Glyphs(g) => Ok(Rule::OneHue(g.rule(g.shapes(&GLYPHS)?)?)),
+            Self::Mirror(g) => {
+                let left = g.shapes(&HANDED)?.into_iter();
                 let shapes = left.flat_map(|s| [s.clone(), s.mirrored()]).collect();
-                Ok(Rule::Mirror(glyph_rule(shapes, m.n_hues, m.glyph, m.gap, m.slots)?))
+                Ok(Rule::Mirror(g.rule(shapes)?))
             }
             Self::Stripes(s) => {
                 check("size", s.size, 4, 256)?;
@@ -196,15 +172,15 @@ impl CraftedKind {
 
     /// The number of values for each choice.
     fn radices(&self) -> Vec<usize> {
-        let shifts = |shift: bool, size: usize| if shift { vec![size; 2] } else { vec![] };
+        let shifts = |g: &Glyphs| if g.shift { vec![g.size; 2] } else { vec![] };
         match self {
             Self::Glyphs(g) => {
                 let shapes = vec![g.n_shapes; g.slots * g.slots];
-                [vec![g.n_hues], shapes, shifts(g.shift, g.size)].concat()
+                [vec![g.n_hues], shapes, shifts(g)].concat()
             }
-            Self::Mirror(m) => {
-                let row = [m.n_shapes, m.n_hues, m.n_hues];
-                [row.repeat(m.slots), shifts(m.shift, m.size)].concat()
+            Self::Mirror(g) => {
+                let row = [g.n_shapes, g.n_hues, g.n_hues];
+                [row.repeat(g.slots), shifts(g)].concat()
             }
             Self::Stripes(s) => vec![s.n_patterns, s.n_hues, s.period, s.period],
         }
@@ -223,20 +199,20 @@ impl CraftedKind {
         let mut canvas = Canvas::new(self.size());
         match (self, rule) {
             (Self::Glyphs(g), Rule::OneHue(r)) => {
-                canvas.shift = shift_of(g.shift, choices);
+                canvas.shift = g.shift_of(choices);
                 for slot in 0..g.slots * g.slots {
-                    let at = |k| slot_start(g.size, g.slots, g.glyph, k);
+                    let at = |k| g.slot_start(k);
                     let shape = &r.shapes[choices[1 + slot]];
                     canvas.stamp(shape, r.hues[choices[0]], at(slot / g.slots), at(slot % g.slots));
                 }
             }
-            (Self::Mirror(m), Rule::Mirror(r)) => {
-                canvas.shift = shift_of(m.shift, choices);
-                let at = |k| slot_start(m.size, m.slots, m.glyph, k);
-                for (row, choice) in choices.chunks_exact(3).take(m.slots).enumerate() {
+            (Self::Mirror(g), Rule::Mirror(r)) => {
+                canvas.shift = g.shift_of(choices);
+                let at = |k| g.slot_start(k);
+                for (row, choice) in choices.chunks_exact(3).take(g.slots).enumerate() {
                     let left = 2 * choice[0];
                     canvas.stamp(&r.shapes[left], r.hues[choice[1]], at(row), at(0));
-                    let right = at(m.slots - 1);
+                    let right = at(g.slots - 1);
                     canvas.stamp(&r.shapes[left + 1], r.hues[choice[2]], at(row), right);
                 }
             }
@@ -256,15 +232,42 @@ impl CraftedKind {
     }
 }
 
-/// Position at which slot `k` of a side starts.
-pub fn slot_start(size: usize, slots: usize, glyph: usize, k: usize) -> usize {
-    k * size / slots + (size / slots - glyph) / 2
-}
+impl Glyphs {
+    /// Checks the layout and draws the first `n_shapes` of the named shapes.
+    fn shapes(&self, names: &[&str]) -> Result<Vec<Shape>, DatasetError> {
+        let Self { size, slots, glyph, gap, n_shapes, .. } = *self;
+        check("size", size, 8, 256)?;
+        check("slots", slots, 2, 3)?;
+        check("glyph", glyph, 3, 7)?;
+        // Closer glyphs would form one component for the judge, whose window extends one pixel beyond a glyph.
+        check("gap", gap, 2, 64)?;
+        let needed = slots * (glyph + gap);
+        if needed > size {
+            return Err(DatasetError::Layout {
+                problem: format!(
+                    "{slots} glyphs of '{glyph}' pixels with gaps of '{gap}' need '{needed}' pixels but the \
+                     image has '{size}'; enlarge the image or shrink the gap"
+                ),
+            });
+        }
+        check("n_shapes", n_shapes, 1, names.len())?;
+        Ok(names[..n_shapes].iter().filter_map(|name| draw(name, glyph)).collect())
+    }
 
-fn shift_of(shift: bool, choices: &Choices) -> (usize, usize) {
-    match choices[..] {
-        [.., row, column] if shift => (row, column),
-        _ => (0, 0),
+    fn rule(&self, shapes: Vec<Shape>) -> Result<GlyphRule, DatasetError> {
+        Ok(GlyphRule { shapes, hues: hues(self.n_hues)?, glyph: self.glyph })
+    }
+
+    /// Position at which slot `k` of a side starts.
+    fn slot_start(&self, k: usize) -> usize {
+        k * self.size / self.slots + (self.size / self.slots - self.glyph) / 2
+    }
+
+    fn shift_of(&self, choices: &Choices) -> (usize, usize) {
+        match choices[..] {
+            [.., row, column] if self.shift => (row, column),
+            _ => (0, 0),
+        }
     }
 }
 
@@ -288,39 +291,11 @@ fn hues(n: usize) -> Result<Vec<Hue>, DatasetError> {
     Ok(HUES[..n].to_vec())
 }
 
-fn glyph_rule(
-    shapes: Vec<Shape>,
-    n_hues: usize,
-    glyph: usize,
-    gap: usize,
-    slots: usize,
-) -> Result<GlyphRule, DatasetError> {
-    Ok(GlyphRule { shapes, hues: hues(n_hues)?, glyph, gap, slots })
-}
-
 fn check(name: &'static str, value: usize, low: usize, high: usize) -> Result<(), DatasetError> {
     if (low..=high).contains(&value) {
         return Ok(());
     }
     Err(DatasetError::Setting { name, value, low, high })
-}
-
-fn check_layout(size: usize, slots: usize, glyph: usize, gap: usize) -> Result<(), DatasetError> {
-    check("size", size, 8, 256)?;
-    check("slots", slots, 2, 3)?;
-    check("glyph", glyph, 3, 7)?;
-    // Closer glyphs would form one component for the judge, whose window extends one pixel beyond a glyph.
-    check("gap", gap, 2, 64)?;
-    if slots * (glyph + gap) > size {
-        return Err(DatasetError::Layout {
-            problem: format!(
-                "{slots} glyphs of '{glyph}' pixels with gaps of '{gap}' need '{}' pixels but the \
-                 image has '{size}'; enlarge the image or shrink the gap",
-                slots * (glyph + gap)
-            ),
-        });
-    }
-    Ok(())
 }
 
 /// A black image being drawn on, with a circular shift applied to everything.
@@ -364,7 +339,7 @@ mod tests {
         [
             CraftedKind::Glyphs(Glyphs::default()),
             CraftedKind::Glyphs(Glyphs { shift: true, slots: 3, size: 27, ..Glyphs::default() }),
-            CraftedKind::Mirror(Mirror::default()),
+            CraftedKind::Mirror(Glyphs { n_shapes: 3, n_hues: 2, ..Glyphs::default() }),
             CraftedKind::Stripes(Stripes::default()),
         ]
     }

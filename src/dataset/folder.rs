@@ -50,7 +50,7 @@ impl Folder {
         for folder in &folders {
             let place = fs::canonicalize(folder).unwrap_or_else(|_| folder.clone());
             if root.starts_with(&place) {
-                survey.left_out.add("links to a folder above them", survey.relative(folder));
+                survey.leave_out("links to a folder above them", folder);
                 continue;
             }
             if let Some(first) = seen.insert(place, folder.clone()) {
@@ -69,7 +69,7 @@ impl Folder {
         let n_below: usize = classes.iter().map(|(_, images)| images.len()).sum();
         let (files, labels) = if n_below > 0 && n_below >= images.len() {
             for image in &images {
-                survey.left_out.add("images beside the class folders", survey.relative(image));
+                survey.leave_out("images beside the class folders", image);
             }
             notices.extend(without_images(&empty, classes.len()));
             notices.extend(splits(&classes));
@@ -84,10 +84,8 @@ impl Folder {
             (classes.into_iter().flat_map(|(_, images)| images).collect(), labels)
         } else {
             for image in classes.iter().flat_map(|(_, images)| images) {
-                survey.left_out.add(
-                    "images in sub-folders, which are fewer than those beside them",
-                    survey.relative(image),
-                );
+                let reason = "images in sub-folders, which are fewer than those beside them";
+                survey.leave_out(reason, image);
             }
             (images, None)
         };

@@ -3,15 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// The kind of a file that is not among the images.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A PNG or JPEG image by its content, but not by its extension.
-    Misnamed(String),
-    /// An image in another format.
-    Unread(String),
-    Other(String),
-}
+/// A PNG or JPEG image by its content, but not by its extension.
+pub const MISNAMED: &str = "images with names that do not end in .png, .jpg or .jpeg";
+/// An image in another format.
+pub const UNREAD: &str = "images in formats other than PNG and JPEG";
+pub const OTHER: &str = "other files";
 
 /// Counts by reason, each with the first path.
 #[derive(Clone, Debug, Default)]
@@ -27,14 +23,8 @@ impl LeftOut {
         self.by_reason.entry(reason.into()).or_insert((0, path)).0 += 1;
     }
 
-    pub fn add_file(&mut self, kind: Kind, path: PathBuf) {
-        let (reason, kind) = match kind {
-            Kind::Misnamed(end) => {
-                ("images with names that do not end in .png, .jpg or .jpeg", end)
-            }
-            Kind::Unread(format) => ("images in formats other than PNG and JPEG", format),
-            Kind::Other(end) => ("other files", end),
-        };
+    /// Counts a file of some kind, with the kinds of each reason apart.
+    pub fn add_file(&mut self, (reason, kind): (&'static str, String), path: PathBuf) {
         self.by_kind.entry(reason).or_default().entry(kind).or_insert((0, path)).0 += 1;
     }
 
@@ -83,9 +73,9 @@ mod tests {
         left_out.add("dangling links", "a.png".into());
         left_out.add("dangling links", "b.png".into());
         for (kind, name) in [(".csv", "x.csv"), (".txt", "y.txt"), (".txt", "z.txt")] {
-            left_out.add_file(Kind::Other(kind.to_owned()), name.into());
+            left_out.add_file((OTHER, kind.to_owned()), name.into());
         }
-        left_out.add_file(Kind::Unread("GIF image".to_owned()), "1.gif".into());
+        left_out.add_file((UNREAD, "GIF image".to_owned()), "1.gif".into());
         assert_eq!(
             left_out.notices(),
             [

@@ -27,7 +27,7 @@ pub mod source;
 pub mod batches;
 
 pub use batches::Batches;
-pub use crafted::{CraftedKind, CraftedSet, Glyphs, Mirror, Stripes};
+pub use crafted::{CraftedKind, CraftedSet, Glyphs, Stripes};
 pub use error::DatasetError;
 pub use rule::Rule;
 pub use set::Dataset;

@@ -112,14 +112,9 @@ fn decode_jpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
         ));
     }
     let damaged = |error: String| format!("it is damaged: {error}");
-    let decoded = decode(bytes).map_err(damaged)?;
+    let image = decode(bytes).map_err(damaged)?;
     // Runs after the decoder, which refuses headers that claim more than the file can hold.
     jpeg::check(bytes).map_err(|problem| format!("it is {problem}"))?;
-    let Decoded { pixels, width, height, is_grey } = decoded;
-    let image = match is_grey {
-        true => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
-        false => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
-    };
     image.ok_or_else(|| damaged("its pixels do not fill its size".to_owned()))
 }
 
@@ -143,14 +138,8 @@ fn jpeg_end(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-struct Decoded {
-    pixels: Vec<u8>,
-    width: u32,
-    height: u32,
-    is_grey: bool,
-}
-
-fn decode(bytes: &[u8]) -> Result<Decoded, String> {
+/// The image, or `None` if its pixels do not fill its size.
+fn decode(bytes: &[u8]) -> Result<Option<DynamicImage>, String> {
     match decode_with(bytes, true) {
         // Bytes between headers do not affect any pixel.
         Err(error) if error.contains("Extra bytes between headers") => decode_with(bytes, false),
@@ -158,7 +147,7 @@ fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     }
 }
 
-fn decode_with(bytes: &[u8], is_strict: bool) -> Result<Decoded, String> {
+fn decode_with(bytes: &[u8], is_strict: bool) -> Result<Option<DynamicImage>, String> {
     let words = |error: zune_jpeg::errors::DecodeErrors| error.to_string();
     let options = DecoderOptions::default()
         .set_strict_mode(is_strict)
@@ -181,7 +170,11 @@ fn decode_with(bytes: &[u8], is_strict: bool) -> Result<Decoded, String> {
     let decoded = catch_unwind(AssertUnwindSafe(|| decoder.decode()));
     let pixels = decoded.map_err(|_| "the decoder fails on it; convert it to PNG".to_owned())?;
     let pixels = pixels.map_err(words)?;
-    Ok(Decoded { pixels, width: width as u32, height: height as u32, is_grey })
+    let (width, height) = (width as u32, height as u32);
+    Ok(match is_grey {
+        true => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        false => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
+    })
 }
 
 #[cfg(test)]

@@ -20,28 +20,13 @@ pub enum Rule {
     OneTexture { textures: Vec<Texture>, period: usize },
 }
 
-impl Rule {
-    /// The rule in one sentence, for captions.
-    pub fn sentence(&self) -> &'static str {
-        match self {
-            Self::OneHue(_) => "every glyph of an image has the same hue",
-            Self::Mirror(_) => "in each row the right glyph is the left one's mirror image",
-            Self::OneTexture { .. } => "one texture covers the whole image",
-        }
-    }
-}
-
-/// Templates and layout of a set of glyphs.
+/// Templates of a set of glyphs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GlyphRule {
     pub shapes: Vec<Shape>,
     pub hues: Vec<Hue>,
     /// Side of a glyph in pixels.
     pub glyph: usize,
-    /// Minimum gap between neighbouring glyphs in pixels, including wrap-around.
-    pub gap: usize,
-    /// Slots per side.
-    pub slots: usize,
 }
 
 /// Spatial pattern of a texture.

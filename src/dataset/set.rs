@@ -105,24 +105,18 @@ impl Dataset {
     pub fn first(&self, n: usize) -> Self {
         let n = n.min(self.len());
         Self {
-            name: self.name.clone(),
-            shape: self.shape,
             pixels: self.pixels.slice(..n * self.shape.n_values()),
             labels: self.labels.as_ref().map(|labels| labels[..n].to_vec()),
-            rule: self.rule.clone(),
-            notices: self.notices.clone(),
+            ..self.clone()
         }
     }
 
     /// A new set with the given images in that order, and the same name and rule.
     pub fn select(&self, indices: &[usize]) -> Self {
         Self {
-            name: self.name.clone(),
-            shape: self.shape,
             pixels: indices.iter().flat_map(|&i| self.image(i)).copied().collect::<Vec<_>>().into(),
             labels: self.labels.as_ref().map(|l| indices.iter().map(|&i| l[i]).collect()),
-            rule: self.rule.clone(),
-            notices: self.notices.clone(),
+            ..self.clone()
         }
     }
 }

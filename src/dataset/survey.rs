@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::file_kind::FileKind;
-use super::left_out::{Kind, LeftOut};
+use super::left_out::{LeftOut, MISNAMED, OTHER, UNREAD};
 use super::litter::is_litter;
 use super::mapped::special_kind;
 
@@ -43,6 +43,11 @@ impl<'a> Survey<'a> {
         path.strip_prefix(self.root).unwrap_or(path).to_owned()
     }
 
+    /// Counts a path that is left out; `reason` is a plural noun phrase.
+    pub fn leave_out(&mut self, reason: impl Into<String>, path: &Path) {
+        self.left_out.add(reason, self.relative(path));
+    }
+
     /// The images of a class folder; `None` if it cannot be listed. Images in deeper folders are only counted.
     pub fn class(&mut self, folder: &Path) -> Option<Vec<PathBuf>> {
         match self.listed(folder) {
@@ -70,13 +75,13 @@ impl<'a> Survey<'a> {
                         io::ErrorKind::PermissionDenied => "links that may not be followed",
                         _ => "dangling links",
                     };
-                    self.left_out.add(what, self.relative(&path));
+                    self.leave_out(what, &path);
                 }
                 Err(error) => self.failures.push((path, error.to_string())),
                 Ok(about) if about.is_dir() => found.folders.push(path),
                 Ok(about) if !about.is_file() => {
                     let what = format!("special files ({})", special_kind(about.file_type()));
-                    self.left_out.add(what, self.relative(&path));
+                    self.leave_out(what, &path);
                 }
                 Ok(_) if is_image(&path) => found.images.push(path),
                 Ok(_) => self.left_out.add_file(kind_of_file(&path), self.relative(&path)),
@@ -90,26 +95,24 @@ impl<'a> Survey<'a> {
         let (mut pending, mut n_looked_at) = (vec![folder], 0);
         while let Some(folder) = pending.pop() {
             if fs::symlink_metadata(&folder).is_ok_and(|about| about.is_symlink()) {
-                self.left_out
-                    .add("links to folders below the class folders", self.relative(&folder));
+                self.leave_out("links to folders below the class folders", &folder);
                 continue;
             }
             // A folder that cannot be listed counts as left out, like the images in it.
             let Ok(entries) = entries(&folder) else {
-                self.left_out
-                    .add("unreadable folders below the class folders", self.relative(&folder));
+                self.leave_out("unreadable folders below the class folders", &folder);
                 continue;
             };
             for path in entries {
                 n_looked_at += 1;
                 if n_looked_at > DEEPER_MAX {
-                    self.left_out.add("folders too large to be counted", self.relative(&folder));
+                    self.leave_out("folders too large to be counted", &folder);
                     return;
                 }
                 if path.is_dir() {
                     pending.push(path);
                 } else if is_image(&path) {
-                    self.left_out.add("images deeper than the class folders", self.relative(&path));
+                    self.leave_out("images deeper than the class folders", &path);
                 }
             }
         }
@@ -137,25 +140,25 @@ fn is_image(path: &Path) -> bool {
     ["png", "jpg", "jpeg"].contains(&ending(path).as_str())
 }
 
-/// The kind of a file without an image extension: by its content, otherwise by its extension.
-fn kind_of_file(path: &Path) -> Kind {
+/// The reason why a file is left out, and its kind: by its content, otherwise by its extension.
+fn kind_of_file(path: &Path) -> (&'static str, String) {
     let mut start = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(SNIFFED).read_to_end(&mut start));
     let end = ending(path);
     let name = if end.is_empty() { "no ending".to_owned() } else { format!(".{end}") };
     match FileKind::of(&start) {
-        FileKind::Png | FileKind::Jpeg if read.is_ok() => Kind::Misnamed(name),
+        FileKind::Png | FileKind::Jpeg if read.is_ok() => (MISNAMED, name),
         FileKind::Known(words) if words.ends_with("image") => {
-            Kind::Unread(words.trim_start_matches("a ").trim_start_matches("an ").to_owned())
+            (UNREAD, words.trim_start_matches("a ").trim_start_matches("an ").to_owned())
         }
-        FileKind::Npy | FileKind::Npz => Kind::Unread("NumPy array".to_owned()),
-        _ if UNREAD.contains(&end.as_str()) => Kind::Unread(name),
-        _ => Kind::Other(name),
+        FileKind::Npy | FileKind::Npz => (UNREAD, "NumPy array".to_owned()),
+        _ if NOT_READ.contains(&end.as_str()) => (UNREAD, name),
+        _ => (OTHER, name),
     }
 }
 
 /// Extensions of image formats that the lab does not read.
-const UNREAD: [&str; 31] = [
+const NOT_READ: [&str; 31] = [
     "gif", "bmp", "webp", "tif", "tiff", "npy", "npz", "pgm", "ppm", "pbm", "pnm", "pfm", "tga",
     "ico", "heic", "heif", "avif", "jxl", "jp2", "j2k", "svg", "psd", "exr", "hdr", "dcm", "dng",
     "cr2", "nef", "jfif", "jpe", "apng",

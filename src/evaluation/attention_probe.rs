@@ -5,8 +5,7 @@ use super::attention_by_level::AttentionByLevel;
 use super::samples::MachineSet;
 use crate::diffusion::{DenoiseError, NoiseLevel, Schedule};
 use crate::image::ImageBatch;
-use crate::network::NetworkDenoiser;
-use crate::network::config::NetworkConfig;
+use crate::network::{NetworkDenoiser, config::NetworkConfig};
 use crate::random::noise_seeds;
 use crate::runs::event::AttentionMetrics;
 

@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-use super::picture_text::{FIXED_FONT, FONT, register_fonts, save};
+use super::picture_text::{Area, FIXED_FONT, FONT, write_drawn};
 
 const PANEL: (u32, u32) = (560, 400);
 /// Height of a row that names colours, where it begins, and what a name has besides its letters.
@@ -70,26 +70,22 @@ pub enum Marks {
 /// # Errors
 /// If drawing fails or the file cannot be written.
 pub fn write(panels: &[Panel], n_columns: usize, path: &Path) -> Result<()> {
-    register_fonts();
     let n_columns = n_columns.clamp(1, panels.len().max(1));
     let n_rows = panels.len().div_ceil(n_columns).max(1);
     let width = PANEL.0 * n_columns as u32;
     let names = legend(panels, width);
     let head = LEGEND * (names.last().map_or(0, |entry| entry.place.0) + 1);
     let height = PANEL.1 * n_rows as u32 + head;
-    let mut pixels = vec![255; width as usize * height as usize * 3];
-    {
-        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-        area.fill(&WHITE)?;
+    let sheet = image::RgbImage::from_pixel(width, height, image::Rgb([255; 3]));
+    write_drawn(sheet, path, |area| {
         let (head, body) = area.split_vertically(head);
         draw_legend(&names, &head)?;
         for (panel, area) in panels.iter().zip(body.split_evenly((n_rows, n_columns))) {
             draw(panel, &names, &area)
                 .map_err(|error| anyhow!("drawing '{}': {error}", panel.title))?;
         }
-        area.present()?;
-    }
-    save(pixels, (width, height), path)
+        Ok(())
+    })
 }
 
 /// A curve or kind of dots in the legend.
@@ -141,8 +137,6 @@ fn draw_legend(all: &[LegendEntry<'_>], area: &Area<'_>) -> Result<()> {
     }
     Ok(())
 }
-
-type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
 
 fn draw(
     panel: &Panel,

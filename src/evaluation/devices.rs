@@ -10,8 +10,7 @@ use candle_core::Device;
 use thiserror::Error;
 
 use crate::hardware::device::DeviceRequest;
-use crate::theory::TrainingImages;
-use crate::theory::gpu::Gpus;
+use crate::theory::{TrainingImages, gpu::Gpus};
 
 /// A device, opened.
 pub struct Opened {

@@ -5,8 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::calibration::{Calibration, Target, calibrate};
 use super::samples::{MachineSet, recording_maps, with_classes};
-use crate::config::Experiment;
-use crate::config::noise_seeds::NoiseSeeds;
+use crate::config::{Experiment, noise_seeds::NoiseSeeds};
 use crate::diffusion::DenoiseError;
 use crate::network::NetworkDenoiser;
 use crate::random::noise_seeds;

@@ -20,6 +20,9 @@ const LETTER_SIZE: i32 = 15;
 const LETTER_TOP: i32 = 4;
 static REGISTER: Once = Once::new();
 
+/// What pictures are drawn on.
+pub type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
+
 /// A line of text on a picture; `at` is its upper left corner in pixels.
 #[derive(Clone, Debug)]
 pub struct Label {
@@ -30,18 +33,13 @@ pub struct Label {
 
 /// Draws labels on a picture and writes it to `path`, replacing a file that is there.
 pub fn write_labelled(picture: image::RgbImage, labels: &[Label], path: &Path) -> Result<()> {
-    register_fonts();
-    let (width, height) = picture.dimensions();
-    let mut pixels = picture.into_raw();
-    {
-        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-        for label in labels {
-            let style = (FONT, label.size).into_text_style(&area);
-            area.draw_text(&label.text, &style, (label.at.0 as i32, label.at.1 as i32))?;
+    write_drawn(picture, path, |area| {
+        for Label { text, at, size } in labels {
+            let style = (FONT, *size).into_text_style(area);
+            area.draw_text(text, &style, (at.0 as i32, at.1 as i32))?;
         }
-        area.present()?;
-    }
-    save(pixels, (width, height), path)
+        Ok(())
+    })
 }
 
 /// One letter of monospaced text.
@@ -55,23 +53,36 @@ pub struct Letter {
 
 /// Draws monospaced letters on a picture and writes it to `path`, replacing a file that is there.
 pub fn write_letters(picture: image::RgbImage, letters: &[Letter], path: &Path) -> Result<()> {
-    register_fonts();
-    let (width, height) = picture.dimensions();
-    let mut pixels = picture.into_raw();
-    {
-        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+    write_drawn(picture, path, |area| {
         for Letter { letter, at, colour: [red, green, blue] } in letters {
             let colour = RGBColor(*red, *green, *blue);
             let style = (FIXED_FONT, LETTER_SIZE).into_font().color(&colour);
             area.draw_text(&letter.to_string(), &style, (at.0 as i32, at.1 as i32 + LETTER_TOP))?;
         }
+        Ok(())
+    })
+}
+
+/// Draws on a picture and writes it to `path`, replacing a file that is there.
+pub fn write_drawn(
+    picture: image::RgbImage,
+    path: &Path,
+    draw: impl FnOnce(&Area<'_>) -> Result<()>,
+) -> Result<()> {
+    register_fonts();
+    let (width, height) = picture.dimensions();
+    let mut pixels = picture.into_raw();
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        draw(&area)?;
         area.present()?;
     }
-    save(pixels, (width, height), path)
+    let picture = image::RgbImage::from_raw(width, height, pixels).expect("three bytes a pixel");
+    Ok(picture_file::write(&picture, path)?)
 }
 
 /// Makes the fonts known to the plotting library, once per process.
-pub fn register_fonts() {
+fn register_fonts() {
     REGISTER.call_once(|| {
         use epaint_default_fonts::{HACK_REGULAR, UBUNTU_LIGHT};
         for (name, font) in [(FONT, UBUNTU_LIGHT), (FIXED_FONT, HACK_REGULAR)] {
@@ -79,10 +90,4 @@ pub fn register_fonts() {
             let _ = register_font(name, FontStyle::Normal, font);
         }
     });
-}
-
-/// Writes RGB pixels as a picture.
-pub fn save(pixels: Vec<u8>, (width, height): (u32, u32), path: &Path) -> Result<()> {
-    let image = image::RgbImage::from_raw(width, height, pixels).expect("three bytes a pixel");
-    Ok(picture_file::write(&image, path)?)
 }

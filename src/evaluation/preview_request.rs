@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use crate::config::Experiment;
-use crate::config::noise_seeds::NoiseSeeds;
+use crate::config::{Experiment, noise_seeds::NoiseSeeds};
 use crate::runs::command::Command;
 
 const SEEDS_MAX: u64 = NoiseSeeds::PREVIEW_MAX as u64;

@@ -1,12 +1,10 @@
 //! Several runs side by side: one row a run, and the spread over the training seeds of an experiment.
 
 use crate::evaluation::report::json::seen_seeds;
-use crate::runs::seen_seeds::in_words;
+use crate::runs::{event::Rates, seen_seeds::in_words};
 use serde_json::{Value, json};
 
-use super::report::Report;
-use super::report::json::to_json;
-use crate::runs::event::Rates;
+use super::report::{Report, json::to_json};
 
 /// The report of one run, as a summary needs it.
 #[derive(Clone, Debug)]

@@ -11,8 +11,7 @@ use crate::config::Experiment;
 use crate::dataset::Dataset;
 use crate::evaluation::devices;
 use crate::network::NetworkDenoiser;
-use crate::runs::run_dir::RunDir;
-use crate::runs::run_toml;
+use crate::runs::{run_dir::RunDir, run_toml};
 use crate::theory::TrainingImages;
 
 /// A trained network with all that belongs to it.

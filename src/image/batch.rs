@@ -111,11 +111,6 @@ impl ImageBatch {
         &self.values[index * n..(index + 1) * n]
     }
 
-    pub fn image_mut(&mut self, index: usize) -> &mut [f64] {
-        let n = self.shape.n_values();
-        &mut self.values[index * n..(index + 1) * n]
-    }
-
     /// Iterates over the images, each `[C, H, W]`.
     pub fn iter(&self) -> std::slice::ChunksExact<'_, f64> {
         self.values.chunks_exact(self.shape.n_values())

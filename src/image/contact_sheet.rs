@@ -2,8 +2,8 @@
 
 use ::image::RgbImage;
 
-use crate::image::ImageBatch;
 use crate::image::grid::{self, Grid};
+use crate::image::{ImageBatch, ImageShape};
 
 /// Cells are enlarged by integer factors to at least this size, so that pixels stay visible as pixels.
 const CELL_PIXELS_MIN: u32 = 64;
@@ -19,36 +19,31 @@ pub fn with_differences(
     rows_max: usize,
 ) -> RgbImage {
     let shape = seeds.shape();
-    let rows: Vec<Vec<RgbImage>> = (0..seeds.len().min(rows_max))
-        .map(|row| {
-            let mut cells = vec![of_seed(seeds, row), grid::to_rgb(network.image(row), shape)];
-            cells.extend(machines.iter().map(|(_, batch)| grid::to_rgb(batch.image(row), shape)));
-            cells.extend(
-                machines.iter().map(|(_, batch)| {
-                    grid::difference(batch.image(row), network.image(row), shape)
-                }),
-            );
-            cells
-        })
-        .collect();
-    compose(&rows, shape.width as u32, shape.height as u32)
+    rows(seeds, rows_max, |row| {
+        let network = network.image(row);
+        let samples = machines.iter().map(|(_, batch)| batch.image(row));
+        let mut cells = vec![grid::to_rgb(network, shape)];
+        cells.extend(samples.clone().map(|sample| grid::to_rgb(sample, shape)));
+        cells.extend(samples.map(|sample| grid::difference(sample, network, shape)));
+        cells
+    })
 }
 
 /// Draws the first `rows_max` seeds, one row each: `seed | column ...`.
 pub fn columns(seeds: &ImageBatch, columns: &[(String, ImageBatch)], rows_max: usize) -> RgbImage {
-    let shape = seeds.shape();
-    let row = |row: usize| {
-        let others = columns.iter().map(|(_, batch)| grid::to_rgb(batch.image(row), shape));
-        std::iter::once(of_seed(seeds, row)).chain(others).collect()
-    };
-    let rows: Vec<Vec<RgbImage>> = (0..seeds.len().min(rows_max)).map(row).collect();
-    compose(&rows, shape.width as u32, shape.height as u32)
+    let cell = |batch: &ImageBatch, row| grid::to_rgb(batch.image(row), seeds.shape());
+    rows(seeds, rows_max, |row| columns.iter().map(|(_, batch)| cell(batch, row)).collect())
 }
 
-/// Seeds exceed the pixel range; scaled by a third, most values fit.
-fn of_seed(seeds: &ImageBatch, row: usize) -> RgbImage {
-    let seed: Vec<f64> = seeds.image(row).iter().map(|value| value / 3.0).collect();
-    grid::to_rgb(&seed, seeds.shape())
+/// Rows of a seed and further cells.
+fn rows(seeds: &ImageBatch, rows_max: usize, cells: impl Fn(usize) -> Vec<RgbImage>) -> RgbImage {
+    let row = |row: usize| {
+        // Seeds exceed the pixel range; scaled by a third, most values fit.
+        let seed: Vec<f64> = seeds.image(row).iter().map(|value| value / 3.0).collect();
+        [vec![grid::to_rgb(&seed, seeds.shape())], cells(row)].concat()
+    };
+    let rows: Vec<Vec<RgbImage>> = (0..seeds.len().min(rows_max)).map(row).collect();
+    compose(&rows, seeds.shape())
 }
 
 /// Draws images alone, at least eight per row, and as many as make the picture about square.
@@ -57,10 +52,11 @@ pub fn gallery(images: &ImageBatch) -> RgbImage {
     let shape = images.shape();
     let cells: Vec<RgbImage> = images.iter().map(|image| grid::to_rgb(image, shape)).collect();
     let rows: Vec<Vec<RgbImage>> = cells.chunks(columns).map(<[RgbImage]>::to_vec).collect();
-    compose(&rows, shape.width as u32, shape.height as u32)
+    compose(&rows, shape)
 }
 
-fn compose(rows: &[Vec<RgbImage>], width: u32, height: u32) -> RgbImage {
-    let upscale = CELL_PIXELS_MIN.div_ceil(width.min(height).max(1)).max(1);
+fn compose(rows: &[Vec<RgbImage>], shape: ImageShape) -> RgbImage {
+    let side = shape.width.min(shape.height) as u32;
+    let upscale = CELL_PIXELS_MIN.div_ceil(side.max(1)).max(1);
     Grid { upscale, gap: GAP, background: BACKGROUND }.compose(rows)
 }

@@ -53,6 +53,14 @@ pub struct AttentionRecord {
     pub figures: Option<Tensor>,
 }
 
+/// What a network predicts for a batch.
+pub struct Prediction {
+    /// Predicted noise `eps_hat`, `[B, C, H, W]`.
+    pub eps: Tensor,
+    /// Attention of the final layer, as far as the [`AttentionDetail`] of the call asks for it.
+    pub record: AttentionRecord,
+}
+
 /// The attention layer.
 pub struct AttentionLayer {
     config: AttentionConfig,

@@ -26,21 +26,15 @@ const NAME: &str = "network";
 #[derive(Clone)]
 pub struct NetworkDenoiser {
     network: Arc<Network>,
-    labels: Labels,
+    /// One class per image of a batch.
+    labels: Option<Arc<[u32]>>,
     detail: AttentionDetail,
-}
-
-#[derive(Clone)]
-enum Labels {
-    None,
-    All(u32),
-    Each(Arc<[u32]>),
 }
 
 impl NetworkDenoiser {
     /// A denoiser that returns nothing about attention.
     pub fn new(network: Arc<Network>) -> Self {
-        Self { network, labels: Labels::None, detail: AttentionDetail::Nothing }
+        Self { network, labels: None, detail: AttentionDetail::Nothing }
     }
 
     /// The network.
@@ -54,15 +48,9 @@ impl NetworkDenoiser {
         self
     }
 
-    /// Sets the class of every image, for a class-conditional network.
-    pub fn with_label(mut self, label: u32) -> Self {
-        self.labels = Labels::All(label);
-        self
-    }
-
-    /// Sets one class per image of a batch.
+    /// Sets one class per image of a batch, for a class-conditional network.
     pub fn with_labels(mut self, labels: Vec<u32>) -> Self {
-        self.labels = Labels::Each(labels.into());
+        self.labels = Some(labels.into());
         self
     }
 
@@ -94,15 +82,13 @@ impl NetworkDenoiser {
         denoised.attention_statistics.ok_or_else(without_attention)
     }
 
-    fn labels(&self, n_images: usize) -> Result<Option<Vec<u32>>, DenoiseError> {
-        match &self.labels {
-            Labels::None => Ok(None),
-            Labels::All(label) => Ok(Some(vec![*label; n_images])),
-            Labels::Each(labels) if labels.len() == n_images => Ok(Some(labels.to_vec())),
-            Labels::Each(labels) => Err(DenoiseError::Unusable {
+    fn labels(&self, n_images: usize) -> Result<Option<&[u32]>, DenoiseError> {
+        match self.labels.as_deref() {
+            Some(labels) if labels.len() != n_images => Err(DenoiseError::Unusable {
                 denoiser: NAME.to_owned(),
                 problem: format!("{} class labels for {n_images} images", labels.len()),
             }),
+            labels => Ok(labels),
         }
     }
 
@@ -124,10 +110,8 @@ impl NetworkDenoiser {
     ) -> Result<(AttentionStatistics, Option<AttentionMaps>), DenoiseError> {
         let config = self.network.config();
         let (grid, heads) = (config.grid(), config.attention.map_or(0, |a| a.heads));
-        let maps = match &record.maps {
-            Some(maps) => Some(AttentionMaps::new(heads, grid.n_pixels(), host(maps, DType::F32)?)),
-            None => None,
-        };
+        let maps = record.maps.as_ref().map(|maps| host(maps, DType::F32)).transpose()?;
+        let maps = maps.map(|weights| AttentionMaps::new(heads, grid.n_pixels(), weights));
         let statistics = match (&record.figures, &maps) {
             (Some(figures), _) => of_figures(&host(figures, DType::F64)?, heads, grid),
             (None, Some(maps)) => AttentionStatistics::of_maps(maps, grid).unwrap_or_default(),
@@ -164,7 +148,7 @@ impl Denoiser for NetworkDenoiser {
         for start in (0..x.len()).step_by(self.piece()) {
             let n = self.piece().min(x.len() - start);
             let piece = x.slice(start, n);
-            let labels = labels.as_ref().map(|labels| &labels[start..start + n]);
+            let labels = labels.map(|labels| &labels[start..start + n]);
             let found = self.network.predict(level.t, piece.values(), labels, self.detail);
             let prediction = found.map_err(failed)?;
             let eps = host::<f64>(&prediction.eps, DType::F64)?;
@@ -266,7 +250,7 @@ mod tests {
         let labels: Vec<u32> = (0..n as u32).map(|i| i % 4).collect();
         let all = denoiser.clone().with_labels(labels).denoise(&seeds(n), level).unwrap().x0;
         for i in [0, 255, 256, 299] {
-            let alone = denoiser.clone().with_label(i as u32 % 4);
+            let alone = denoiser.clone().with_labels(vec![i as u32 % 4]);
             let alone = alone.denoise(&seeds(n).slice(i, 1), level).unwrap().x0;
             for (a, b) in all.image(i).iter().zip(alone.values()) {
                 assert!((a - b).abs() < 1e-5, "image {i}: {a} {b}");
@@ -313,7 +297,7 @@ mod tests {
     fn estimates_are_held_to_the_pixel_range_on_request() {
         let level = Schedule::Cosine.level(1.0);
         let largest = |clamp| {
-            let x0 = denoiser(clamp).with_label(0).denoise(&seeds(2), level).unwrap().x0;
+            let x0 = denoiser(clamp).with_labels(vec![0; 2]).denoise(&seeds(2), level).unwrap().x0;
             x0.values().iter().fold(0.0_f64, |m, v| m.max(v.abs()))
         };
         assert!(largest(false) > 1.0 && largest(true) == 1.0);
@@ -327,7 +311,7 @@ mod tests {
             let source = std::error::Error::source(&error).map(ToString::to_string);
             format!("{error}: {}", source.unwrap_or_default())
         };
-        let labelled = denoiser.clone().with_label(9);
+        let labelled = denoiser.clone().with_labels(vec![9]);
         assert!(
             error(&labelled, &seeds(1)).contains("class '9' is outside this network's 4 classes")
         );

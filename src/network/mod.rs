@@ -14,13 +14,11 @@ pub mod blocks;
 pub mod resnet;
 pub mod unet;
 pub mod attention_layer;
-pub mod prediction;
 pub mod model;
 pub mod denoiser;
 pub mod gpu;
 
-pub use attention_layer::{AttentionDetail, AttentionRecord, Mode};
+pub use attention_layer::{AttentionDetail, AttentionRecord, Mode, Prediction};
 pub use denoiser::NetworkDenoiser;
 pub use model::Network;
 pub use parameters::{NetworkError, TensorMap};
-pub use prediction::Prediction;

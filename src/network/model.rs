@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::attention_layer::{AttentionDetail, AttentionLayer, AttentionRecord, Mode};
+use super::attention_layer::{AttentionDetail, AttentionLayer, AttentionRecord, Mode, Prediction};
 use super::blocks::{Conv, Norm};
 use super::config::{Body, NetworkConfig, Output};
 use super::embedding::Embedding;
@@ -10,7 +10,6 @@ use super::embedding::Embedding;
 use super::gpu::bound_predictor::BoundPredictor;
 use super::ops::convolution::Form;
 use super::parameters::{Builder, NetworkError, Source, TensorMap};
-use super::prediction::Prediction;
 use super::resnet::ResNet;
 use super::unet::UNet;
 use crate::diffusion::Schedule;
@@ -72,12 +71,10 @@ impl Network {
                 BodyLayers::UNet(UNet::new(&mut builder, config, widths, *embedding)?)
             }
         };
-        let attention = match config.attention {
-            Some(attention) => {
-                Some(AttentionLayer::new(&mut builder, attention, features, config.padding)?)
-            }
-            None => None,
-        };
+        let attention = config.attention.map(|attention| {
+            AttentionLayer::new(&mut builder, attention, features, config.padding)
+        });
+        let attention = attention.transpose()?;
         let (last_norm, last) = last_layers(&mut builder, config, features)?;
         Ok(Self {
             config: config.clone(),

@@ -42,11 +42,10 @@ pub type TensorMap = BTreeMap<String, Tensor>;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Initial {
     /// Uniform in +-1/sqrt(fan_in): PyTorch's `kaiming_uniform(a = sqrt(5))` and its biases.
-    Uniform {
-        fan_in: usize,
-    },
+    Uniform { fan_in: usize },
     /// Standard normal: PyTorch's `Embedding`.
     Normal,
+    /// The same value everywhere.
     Constant(f64),
 }
 

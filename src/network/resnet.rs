@@ -71,10 +71,8 @@ impl ResNet {
             let embedding = TimeLayer::new(builder, i, width)?;
             let conv =
                 Conv::new(builder, &format!("convs.{i}.0"), (width, width), kernel, padding)?;
-            let norm = match config.group_norm {
-                true => Some(Norm::new(builder, &format!("convs.{i}.1"), width)?),
-                false => None,
-            };
+            let norm = || Norm::new(builder, &format!("convs.{i}.1"), width);
+            let norm = config.group_norm.then(norm).transpose()?;
             layers.push(Layer { embedding, conv, norm });
         }
         let last_embedding = TimeLayer::new(builder, kernels.len(), width)?;

@@ -116,12 +116,8 @@ impl Block {
         for (i, c_in) in [n_in, n_out].into_iter().enumerate() {
             let conv_name = format!("{name}.model.{}", i * stride);
             let conv = Conv::new(builder, &conv_name, (c_in, n_out), 3, config.padding)?;
-            let norm = match config.group_norm {
-                true => {
-                    Some(Norm::new(builder, &format!("{name}.model.{}", i * stride + 1), n_out)?)
-                }
-                false => None,
-            };
+            let norm = || Norm::new(builder, &format!("{name}.model.{}", i * stride + 1), n_out);
+            let norm = config.group_norm.then(norm).transpose()?;
             layers.push((conv, norm));
         }
         Ok(Self { embedding: linear, layers })

@@ -18,9 +18,7 @@ use rayon::prelude::*;
 
 use super::estimate::Estimate;
 use super::evidence::{Evidence, ImageMixture};
-use super::gpu::evidence::Votes;
-use super::gpu::placement::GpuPlacement;
-use super::gpu::posteriors;
+use super::gpu::{evidence::Votes, placement::GpuPlacement, posteriors};
 use super::kernels::PatchQuery;
 use super::pixels::ImagePixels;
 use super::portions::Portions;

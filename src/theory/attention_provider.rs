@@ -102,16 +102,6 @@ impl FixedAttention {
         Ok(Self { n_heads, n_pixels, weights })
     }
 
-    /// Number of heads.
-    pub fn n_heads(&self) -> usize {
-        self.n_heads
-    }
-
-    /// Number of pixels, `P`.
-    pub fn n_pixels(&self) -> usize {
-        self.n_pixels
-    }
-
     /// The maps of image `index` of a batch of `n`, `[heads, P, P]`.
     ///
     /// # Errors

@@ -9,17 +9,14 @@ use rayon::prelude::*;
 use super::estimate::Estimate;
 use super::evidence::Evidence;
 use super::ideal::{WholeSums, expand};
-use super::kernels::PatchQuery;
-use super::kernels::boxes::BoxSums;
-use super::kernels::tile::Tile;
+use super::kernels::{PatchQuery, all_images::AllImages, boxes::BoxSums, tile::Tile};
 use super::ls_wiener::{MaskedSums, Masks, by_pixel};
-use super::passes::{each_tile, merged};
+use super::passes::{add_images, merged};
 use super::pixels::ImagePixels;
 use super::pspc::{Composite, CropPosteriors, Mosaic, entropies, normalisers};
 use super::weights::Accumulator;
 use crate::diffusion::Provenance;
-use crate::simd::Lane;
-use crate::simd::lane::n_lanes;
+use crate::simd::{Lane, lane::n_lanes};
 
 /// The posterior at each pixel of each query over patches; entropy and provenance only if `with_posterior`.
 pub fn patch_posteriors<T: Lane>(
@@ -28,10 +25,10 @@ pub fn patch_posteriors<T: Lane>(
     with_posterior: bool,
 ) -> Vec<Accumulator> {
     let n_entries = images.len() * images.shape().n_pixels();
-    merged(images.len(), queries, |query, range| {
-        let mut boxes = BoxSums::over_images(*query, n_lanes::<T>(), n_entries, with_posterior);
-        each_tile(images, range, |tile| boxes.add_tile(tile));
-        boxes.finish()
+    merged(Accumulator::merge, images.len(), queries, |query, range| {
+        let mut boxes = BoxSums::<T, AllImages>::new(*query, n_entries, with_posterior);
+        add_images(images, range, &mut boxes);
+        boxes.posterior.finish()
     })
 }
 
@@ -42,15 +39,15 @@ pub fn whole_images(
     shifts: bool,
     logit_scale: f64,
 ) -> Vec<Estimate> {
-    let (shape, n_lanes) = (images.shape(), n_lanes::<f64>());
+    let shape = images.shape();
     let n_entries = images.len() * if shifts { shape.n_pixels() } else { 1 };
-    let sums = merged(images.len(), queries, |x, range| {
-        let mut sums = WholeSums::new(shape, x, logit_scale, shifts, n_lanes, n_entries);
+    let sums = merged(Accumulator::merge, images.len(), queries, |x, range| {
+        let mut sums = WholeSums::new(shape, x, logit_scale, shifts, n_entries);
         if shifts {
-            each_tile(images, range, |tile| sums.add_tile(tile));
+            add_images(images, range, &mut sums);
         } else {
-            let mut tile = Tile::new(shape, n_lanes);
-            for first in range.clone().step_by(n_lanes) {
+            let mut tile = Tile::new(shape);
+            for first in range.clone().step_by(n_lanes::<f64>()) {
                 sums.add_images(images, first..range.end, &mut tile);
             }
         }
@@ -66,11 +63,11 @@ pub fn masked(
     masks: &Masks,
     logit_scale: f64,
 ) -> Vec<Estimate> {
-    let (shape, n_lanes, n) = (images.shape(), n_lanes::<f64>(), images.len());
-    let sums = merged(n, queries, |x, range| {
-        let mut sums = MaskedSums::new(shape, masks, x, logit_scale, n_lanes, n);
-        each_tile(images, range, |tile| sums.add_tile(tile));
-        sums.finish()
+    let (shape, n) = (images.shape(), images.len());
+    let sums = merged(Accumulator::merge, n, queries, |x, range| {
+        let mut sums = MaskedSums::new(shape, masks, x, logit_scale, n);
+        add_images(images, range, &mut sums);
+        sums.posterior.finish()
     });
     sums.iter().map(|sums| by_pixel(sums, shape)).collect()
 }
@@ -82,17 +79,17 @@ pub fn composites(
     k: usize,
     logit_scale: f64,
 ) -> Vec<Estimate> {
-    let (shape, n_lanes, n) = (images.shape(), n_lanes::<f64>(), images.len());
-    let crops = merged(n, queries, |x, range| {
-        let mut pass = CropPosteriors::new(shape, k, x, logit_scale, n_lanes, n);
-        each_tile(images, range, |tile| pass.add_tile(tile));
-        pass.finish()
+    let (shape, n) = (images.shape(), images.len());
+    let crops = merged(Accumulator::merge, n, queries, |x, range| {
+        let mut pass = CropPosteriors::new(shape, k, x, logit_scale, n);
+        add_images(images, range, &mut pass);
+        pass.posterior.finish()
     });
     let normalised = crops.iter().map(|crops| normalisers(crops, logit_scale));
     let queries: Vec<(&Vec<f64>, Vec<f64>)> = queries.iter().zip(normalised).collect();
-    let mosaics = merged(n, &queries, |(x, normalisers), range| {
-        let mut pass = Composite::new(shape, k, x, logit_scale, n_lanes, normalisers);
-        each_tile(images, range, |tile| pass.add_tile(tile));
+    let mosaics = merged(Mosaic::merge, n, &queries, |(x, normalisers), range| {
+        let mut pass = Composite::new(shape, k, x, logit_scale, normalisers);
+        add_images(images, range, &mut pass);
         pass.finish()
     });
     let columns = shape.width + 1 - k;
@@ -131,7 +128,7 @@ pub fn evidence<T: Lane>(
     let inner_best = all.inner_best.par_chunks_mut(each);
     let chunks = log_evidence.zip(estimates).zip(inner_entropy.zip(inner_best)).enumerate();
     chunks.for_each_init(
-        || (BoxSums::per_image(query, n_lanes), Tile::new(query.shape, n_lanes)),
+        || (BoxSums::per_image(query), Tile::new(query.shape)),
         |(boxes, tile), (at, ((log_evidence, estimates), (inner_entropy, inner_best)))| {
             images.fill_tile(range.start + at * n_lanes..range.end, tile);
             boxes.weigh_tile(tile);

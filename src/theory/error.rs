@@ -7,12 +7,8 @@ use crate::image::ImageShape;
 /// Why a machine or its dictionary could not be built.
 #[derive(Debug, Error, PartialEq)]
 pub enum TheoryError {
-    #[error("no machine is called '{name}'; did you mean '{nearest}'? accepted are {accepted}")]
-    UnknownMachine { name: String, nearest: String, accepted: String },
-    #[error(
-        "no attention source is called '{name}'; did you mean '{nearest}'? accepted are {accepted}"
-    )]
-    UnknownSource { name: String, nearest: String, accepted: String },
+    #[error("no {what} is called '{name}'; did you mean '{nearest}'? accepted are {accepted}")]
+    Unknown { what: &'static str, name: String, nearest: String, accepted: String },
     #[error("cannot build '{machine}': the dictionary holds no training image; give at least one")]
     EmptyDictionary { machine: String },
     #[error("the dictionary has '{found}' values, which is no whole number of {shape} images")]
@@ -39,14 +35,8 @@ pub enum TheoryError {
          use k up to {largest}, or 'els'"
     )]
     PatchTooLarge { machine: String, k: usize, shape: ImageShape, largest: usize },
-    #[error("lambda is '{found}', but must be a finite number of at least 0")]
-    Lambda { found: f64 },
-    #[error("gamma is '{found}', but must lie in [0, 1]")]
-    Gamma { found: f64 },
-    #[error("the mask's threshold is '{found}', but must lie above 0 and at most at 1")]
-    Threshold { found: f64 },
-    #[error("tau is '{found}', but must be a finite number above 0")]
-    Tau { found: f64 },
+    #[error("{name} is '{found}', but must {limits}")]
+    Setting { name: &'static str, found: f64, limits: &'static str },
     #[error(
         "attention source '{source_name}' needs maps from a network or a file, and none were given"
     )]

@@ -20,12 +20,12 @@ use super::estimate::Estimate;
 use super::kernels::all_images::AllImages;
 use super::kernels::boxes::{squares, twice_over};
 use super::kernels::posterior::{Posterior, Row};
-use super::kernels::tile::{Tile, TileSums, add_tile};
+use super::kernels::tile::{Tile, TileSums};
 use super::pixels::ImagePixels;
 use super::weights::Accumulator;
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
-use crate::simd::{Buffer, Lane};
+use crate::simd::{Buffer, Lane, lane::n_lanes};
 
 /// Rows that are read at a time.
 const ROWS: usize = 4;
@@ -37,7 +37,6 @@ pub struct WholeSums {
     /// The rows of the query twice over, `[H, 2 W, C]`.
     x: Vec<f64>,
     shifts: bool,
-    n_lanes: usize,
     posterior: Posterior<f64, AllImages>,
     squares: Buffer<f64>,
     /// The pixels of a tile in the order of those of the query.
@@ -52,26 +51,18 @@ impl WholeSums {
         x: &[f64],
         logit_scale: f64,
         shifts: bool,
-        n_lanes: usize,
         n_entries: usize,
     ) -> Self {
         // One pixel with as many channels as an image has values.
-        let whole = ImageShape::new(shape.n_values(), 1, 1);
+        let (whole, n_lanes) = (ImageShape::new(shape.n_values(), 1, 1), n_lanes::<f64>());
         Self {
             shape,
             x: twice_over(x, shape),
             shifts,
-            n_lanes,
-            posterior: Posterior::new(whole, n_lanes, logit_scale, n_entries, true),
+            posterior: Posterior::new(whole, logit_scale, n_entries, true),
             squares: Buffer::zeros(shape.width * n_lanes),
             shifted: Buffer::zeros(shape.n_values() * n_lanes),
         }
-    }
-
-    /// Adds the images of a tile.
-    pub fn add_tile(&mut self, tile: &Tile<f64>) {
-        add_tile(self, tile);
-        self.posterior.added(if self.shifts { self.shape.n_pixels() } else { 1 });
     }
 
     /// Adds the first images of `which` without shifts, as many as fit into `tile`, which is overwritten.
@@ -105,7 +96,6 @@ impl WholeSums {
         which: Range<usize>,
         tile: &mut Tile<f64>,
     ) {
-        assert_eq!(self.n_lanes, f64::n_lanes::<S>(), "tiles of this machine's vectors");
         let ImageShape { channels, height, width } = self.shape;
         let limit = self.posterior.cutoff(simd, 0);
         let mut distance = f64::splat(simd, 0.0);
@@ -193,6 +183,7 @@ impl TileSums<f64> for WholeSums {
                 self.posterior.add_row::<S, 0>(simd, row, &[distance], shifted);
             }
         }
+        self.posterior.added(n_down * n_along);
     }
 }
 

@@ -34,7 +34,7 @@ impl TrainingImages {
     ///
     /// As [`Self::from_bytes`].
     pub fn from_dataset(dataset: &Dataset) -> Result<Self, TheoryError> {
-        let images = Self::build(dataset.shape(), Storage::Bytes(dataset.shared_pixels()))?;
+        let images = Self::new(dataset.shape(), Storage::Bytes(dataset.shared_pixels()))?;
         match dataset.labels() {
             Some(labels) => images.with_labels(labels.iter().map(|&l| i64::from(l)).collect()),
             None => Ok(images),
@@ -47,25 +47,7 @@ impl TrainingImages {
     ///
     /// As [`ImagePixels::new`].
     pub fn from_values(shape: ImageShape, values: Vec<f64>) -> Result<Self, TheoryError> {
-        Self::build(shape, Storage::Values(values))
-    }
-
-    /// Images of little-endian `f32`s `[N, C, H, W]`.
-    ///
-    /// # Errors
-    ///
-    /// As [`ImagePixels::new`].
-    pub fn from_singles(shape: ImageShape, bytes: Bytes) -> Result<Self, TheoryError> {
-        Self::build(shape, Storage::Singles(bytes))
-    }
-
-    /// Images of little-endian `f64`s `[N, C, H, W]`.
-    ///
-    /// # Errors
-    ///
-    /// As [`ImagePixels::new`].
-    pub fn from_doubles(shape: ImageShape, bytes: Bytes) -> Result<Self, TheoryError> {
-        Self::build(shape, Storage::Doubles(bytes))
+        Self::new(shape, Storage::Values(values))
     }
 
     /// Images of bytes `[N, C, H, W]`, mapped to [-1, 1] by `b / 127.5 - 1`.
@@ -74,10 +56,15 @@ impl TrainingImages {
     ///
     /// As [`ImagePixels::new`].
     pub fn from_bytes(shape: ImageShape, bytes: impl Into<Bytes>) -> Result<Self, TheoryError> {
-        Self::build(shape, Storage::Bytes(bytes.into()))
+        Self::new(shape, Storage::Bytes(bytes.into()))
     }
 
-    fn build(shape: ImageShape, storage: Storage) -> Result<Self, TheoryError> {
+    /// Images of values in any number format.
+    ///
+    /// # Errors
+    ///
+    /// As [`ImagePixels::new`].
+    pub fn new(shape: ImageShape, storage: Storage) -> Result<Self, TheoryError> {
         let pixels = ImagePixels::new(shape, storage)?;
         let origins = (0..pixels.len() as u32).collect();
         let pooled = PooledCache::default();

@@ -29,12 +29,12 @@ use super::estimate::Estimate;
 use super::kernels::all_images::AllImages;
 use super::kernels::boxes::squares;
 use super::kernels::posterior::{Posterior, Row};
-use super::kernels::tile::{Tile, TileSums, add_tile};
+use super::kernels::tile::{Tile, TileSums};
 use super::weights::Accumulator;
 use super::wiener::Wiener;
 use crate::diffusion::{NoiseLevel, Provenance};
 use crate::image::ImageShape;
-use crate::simd::{Buffer, Lane};
+use crate::simd::{Buffer, Lane, lane::n_lanes};
 
 /// The authors' default.
 pub const DEFAULT_THRESHOLD: f64 = 0.02;
@@ -161,8 +161,8 @@ pub struct MaskedSums<'a> {
     masks: &'a Masks,
     /// `[H W, C]`.
     x: Vec<f64>,
-    /// Each coordinate is one pixel.
-    posterior: Posterior<f64, AllImages>,
+    /// Each coordinate is one pixel; see [`by_pixel`].
+    pub posterior: Posterior<f64, AllImages>,
     squares: Buffer<f64>,
     distances: Buffer<f64>,
 }
@@ -175,30 +175,18 @@ impl<'a> MaskedSums<'a> {
         masks: &'a Masks,
         x: &[f64],
         logit_scale: f64,
-        n_lanes: usize,
         n_entries: usize,
     ) -> Self {
         let (d, n_pixels, channels) = (shape.n_values(), shape.n_pixels(), shape.channels);
-        let line = ImageShape::new(1, 1, d);
+        let (line, n_lanes) = (ImageShape::new(1, 1, d), n_lanes::<f64>());
         Self {
             shape,
             masks,
             x: (0..d).map(|at| x[at % channels * n_pixels + at / channels]).collect(),
-            posterior: Posterior::new(line, n_lanes, logit_scale, n_entries, true),
+            posterior: Posterior::new(line, logit_scale, n_entries, true),
             squares: Buffer::zeros(d * n_lanes),
             distances: Buffer::zeros(d * n_lanes),
         }
-    }
-
-    /// Adds the images of a tile.
-    pub fn add_tile(&mut self, tile: &Tile<f64>) {
-        add_tile(self, tile);
-        self.posterior.added(1);
-    }
-
-    /// The posteriors of all coordinates; see [`by_pixel`].
-    pub fn finish(self) -> Accumulator {
-        self.posterior.finish()
     }
 }
 
@@ -227,6 +215,7 @@ impl TileSums<f64> for MaskedSums<'_> {
             *distance = f64::plus(simd, f64::plus(simd, a, b), f64::plus(simd, c, d));
         }
         self.posterior.add_row::<S, 1>(simd, Row::of_tile(tile), distances, values);
+        self.posterior.added(1);
     }
 }
 

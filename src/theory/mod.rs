@@ -42,5 +42,4 @@ pub mod sweep;
 pub use attention_provider::{AttentionProvider, FixedAttention, RecordedAttention};
 pub use error::TheoryError;
 pub use images::TrainingImages;
-pub use kernels::Precision;
-pub use machine::Machine;
+pub use machine::{Machine, Precision};

@@ -47,10 +47,8 @@ impl MachineKind {
     ///
     /// If there is none; the error suggests the nearest name.
     pub fn parse(name: &str) -> Result<Self, TheoryError> {
-        MACHINES.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-            let (nearest, accepted) = suggest(name, &Self::names());
-            TheoryError::UnknownMachine { name: name.into(), nearest, accepted }
-        })
+        let found = MACHINES.into_iter().find(|kind| kind.name() == name);
+        found.ok_or_else(|| unknown("machine", name, &Self::names()))
     }
 
     /// The name, such as `els`.
@@ -105,23 +103,13 @@ impl AttentionSource {
     ///
     /// If there is none; the error suggests the nearest name.
     pub fn parse(name: &str) -> Result<Self, TheoryError> {
-        SOURCES.into_iter().find(|source| source.name() == name).ok_or_else(|| {
-            let (nearest, accepted) = suggest(name, &Self::names());
-            TheoryError::UnknownSource { name: name.into(), nearest, accepted }
-        })
+        let found = SOURCES.into_iter().find(|source| source.name() == name);
+        found.ok_or_else(|| unknown("attention source", name, &Self::names()))
     }
 
     /// The name, such as `co-origin`.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Trajectory => "trajectory",
-            Self::Measured => "measured",
-            Self::Uniform => "uniform",
-            Self::Identity => "identity",
-            Self::CoOrigin => "co-origin",
-            Self::Similarity { .. } => "similarity",
-            Self::Pooled => "pooled",
-        }
+        self.into()
     }
 
     /// Every accepted name.
@@ -135,11 +123,12 @@ impl AttentionSource {
     }
 }
 
-fn suggest(name: &str, accepted: &[&str]) -> (String, String) {
+fn unknown(what: &'static str, name: &str, accepted: &[&str]) -> TheoryError {
     let distance = |other: &&&str| strsim::damerau_levenshtein(name, other);
     let nearest = accepted.iter().min_by_key(distance).map_or("", |nearest| nearest);
     let quoted: Vec<String> = accepted.iter().map(|name| format!("'{name}'")).collect();
-    (nearest.to_owned(), quoted.join(", "))
+    let (name, nearest, accepted) = (name.to_owned(), nearest.to_owned(), quoted.join(", "));
+    TheoryError::Unknown { what, name, nearest, accepted }
 }
 
 #[cfg(test)]

@@ -7,30 +7,18 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::kernels::tile::Tile;
+use super::kernels::tile::{Tile, TileSums, add_tile};
 use super::pixels::ImagePixels;
-use super::weights::Accumulator;
-use crate::simd::Lane;
-use crate::simd::lane::n_lanes;
+use crate::simd::{Lane, lane::n_lanes};
 
 /// Images per piece of work are a multiple of this, a whole number of tiles.
 const CHUNK_IMAGES: usize = 32;
 /// Pieces per query, at most: each holds its own sums.
 const CHUNKS_MAX: usize = 32;
 
-/// Sums over some images to which those over later images can be added.
-pub trait Merge: Clone + Send {
-    fn merge(&mut self, other: &Self);
-}
-
-impl Merge for Accumulator {
-    fn merge(&mut self, other: &Self) {
-        self.merge(other);
-    }
-}
-
-/// Runs `piece` on every (query, chunk of images) and merges the chunks of each query.
-pub fn merged<Q: Sync, A: Merge>(
+/// Runs `piece` on every (query, chunk of images) and merges the chunks of each query, in order, with `merge`.
+pub fn merged<Q: Sync, A: Clone + Send>(
+    merge: impl Fn(&mut A, &A),
     n_images: usize,
     queries: &[Q],
     piece: impl Fn(&Q, Range<usize>) -> A + Sync,
@@ -45,24 +33,19 @@ pub fn merged<Q: Sync, A: Merge>(
             piece(&queries[query], first..(first + per_chunk).min(n))
         })
         .collect();
-    let merge = |parts: &[A]| {
+    let of_query = |parts: &[A]| {
         let mut all = parts[0].clone();
-        parts[1..].iter().for_each(|part| all.merge(part));
+        parts[1..].iter().for_each(|part| merge(&mut all, part));
         all
     };
-    pieces.chunks(n_chunks).map(merge).collect()
+    pieces.chunks(n_chunks).map(of_query).collect()
 }
 
-/// Calls `take` with the images of `range`, tile by tile.
-pub fn each_tile<T: Lane>(
-    images: &ImagePixels,
-    range: Range<usize>,
-    mut take: impl FnMut(&Tile<T>),
-) {
-    let n_lanes = n_lanes::<T>();
-    let mut tile = Tile::new(images.shape(), n_lanes);
-    for first in range.clone().step_by(n_lanes) {
+/// Adds the images of `range` to `sums`, tile by tile.
+pub fn add_images<T: Lane>(images: &ImagePixels, range: Range<usize>, sums: &mut impl TileSums<T>) {
+    let mut tile = Tile::new(images.shape());
+    for first in range.clone().step_by(n_lanes::<T>()) {
         images.fill_tile(first..range.end, &mut tile);
-        take(&tile);
+        add_tile(sums, &tile);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 
 use super::error::TheoryError;
-use super::gpu::device::GpuPixels;
+use super::gpu::device::{Gpu, GpuError, GpuPixels, Loaded};
 use super::kernels::tile::Tile;
 use crate::image::{ImageShape, from_byte};
 use crate::simd::Lane;
@@ -38,25 +38,6 @@ pub enum Storage {
     /// Little-endian `f64`s.
     Doubles(Bytes),
     Values(Vec<f64>),
-}
-
-/// Some images in a format that GPUs take.
-#[derive(Debug)]
-pub enum GpuUpload<'a> {
-    Bytes(&'a [u8]),
-    Borrowed(&'a [f32]),
-    Converted(Vec<f32>),
-}
-
-impl GpuUpload<'_> {
-    /// The values to copy to the GPU.
-    pub fn pixels(&self) -> GpuPixels<'_> {
-        match self {
-            Self::Bytes(bytes) => GpuPixels::Bytes(bytes),
-            Self::Borrowed(values) => GpuPixels::Singles(values),
-            Self::Converted(values) => GpuPixels::Singles(values),
-        }
-    }
 }
 
 impl ImagePixels {
@@ -117,22 +98,22 @@ impl ImagePixels {
         self.shape.n_values() * if self.are_bytes() { 1 } else { size_of::<f32>() }
     }
 
-    /// Some images as a GPU takes them: bytes, or single precision.
-    pub fn for_gpu(&self, images: Range<usize>) -> GpuUpload<'_> {
+    /// Copies some images to a GPU: bytes, or single precision.
+    pub fn load(&self, gpu: &dyn Gpu, images: Range<usize>) -> Result<Box<dyn Loaded>, GpuError> {
         let values = self.values_of(&images);
-        let singles = |images| self.values(images).into_iter().map(|v| v as f32).collect();
         match &self.storage {
-            Storage::Bytes(all) => GpuUpload::Bytes(&all[values]),
+            Storage::Bytes(all) => return gpu.load(GpuPixels::Bytes(&all[values])),
             Storage::Singles(all) if cfg!(target_endian = "little") => {
+                // Values of a file need not be aligned for `f32`.
                 let bytes = &all[4 * values.start..4 * values.end];
-                match pulp::bytemuck::try_cast_slice(bytes) {
-                    Ok(values) => GpuUpload::Borrowed(values),
-                    // Values of a file need not be aligned for `f32`.
-                    Err(_) => GpuUpload::Converted(singles(images)),
+                if let Ok(values) = pulp::bytemuck::try_cast_slice(bytes) {
+                    return gpu.load(GpuPixels::Singles(values));
                 }
             }
-            _ => GpuUpload::Converted(singles(images)),
+            _ => {}
         }
+        let singles: Vec<f32> = self.values(images).into_iter().map(|v| v as f32).collect();
+        gpu.load(GpuPixels::Singles(&singles))
     }
 
     /// The values of some images, `[n, C, H, W]`.
@@ -246,9 +227,10 @@ mod tests {
             let images = ImagePixels::new(shape, storage).unwrap();
             assert_eq!((images.len(), images.values(1..2)), (2, vec![0.25, 2.0]));
             assert_eq!(images.select(&[1]).values(0..1), [0.25, 2.0]);
-            let mut tile = Tile::<f64>::new(shape, 1);
+            let mut tile = Tile::<f64>::new(shape);
             images.fill_tile(1..2, &mut tile);
-            assert_eq!(tile.pixels(0..2, 1), [0.25, 2.0]);
+            let (first, second) = (tile.pixels(0..1, 1), tile.pixels(1..2, 1));
+            assert!(first.iter().all(|&v| v == 0.25) && second.iter().all(|&v| v == 2.0));
         }
         let broken: Vec<u8> = [0.0_f64, f64::NAN].iter().flat_map(|v| v.to_le_bytes()).collect();
         assert!(ImagePixels::new(shape, Storage::Doubles(broken.into())).is_err());

@@ -16,8 +16,7 @@ use super::pooled::{PooledModel, pool};
 use super::weights::Accumulator;
 use super::{cpu, gpu};
 use crate::image::ImageShape;
-use crate::simd::Lane;
-use crate::simd::lane::n_lanes;
+use crate::simd::{Lane, lane::n_lanes};
 
 /// Largest size of a portion.
 const PORTION_BYTES: usize = 512 << 20;

@@ -20,13 +20,12 @@ use pulp::{Simd, bytemuck};
 use super::kernels::all_images::AllImages;
 use super::kernels::boxes::squares;
 use super::kernels::posterior::{Posterior, Row};
-use super::kernels::tile::{Tile, TileSums, add_tile};
+use super::kernels::tile::{Tile, TileSums};
 use super::kernels::windows::{LineSums, RowSums};
-use super::passes::Merge;
 use super::weights::Accumulator;
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
-use crate::simd::{Buffer, Lane};
+use crate::simd::{Buffer, Lane, lane::n_lanes};
 
 /// Weights below `exp(-PRUNED_NATS)` are left out: in all less than 1e-18 of the weight of a pixel for a billion images.
 const PRUNED_NATS: f64 = 62.0;
@@ -47,7 +46,8 @@ struct Crops {
 }
 
 impl Crops {
-    fn new(shape: ImageShape, k: usize, x: &[f64], n_lanes: usize) -> Self {
+    fn new(shape: ImageShape, k: usize, x: &[f64]) -> Self {
+        let n_lanes = n_lanes::<f64>();
         let ImageShape { channels, height, width } = shape;
         let (n_pixels, grid) =
             (shape.n_pixels(), ImageShape::new(1, height + 1 - k, width + 1 - k));
@@ -88,34 +88,17 @@ impl Crops {
 #[derive(Debug)]
 pub struct CropPosteriors {
     crops: Crops,
-    posterior: Posterior<f64, AllImages>,
+    /// One pixel per crop; values are meaningless.
+    pub posterior: Posterior<f64, AllImages>,
 }
 
 impl CropPosteriors {
     /// Posteriors without entries. `x` is `x_t / sqrt(abar)`, `[C, H, W]`, `logit_scale` is `abar / (2 sigma^2)`; `k`
     /// is at most the smaller side.
-    pub fn new(
-        shape: ImageShape,
-        k: usize,
-        x: &[f64],
-        logit_scale: f64,
-        n_lanes: usize,
-        n_entries: usize,
-    ) -> Self {
-        let crops = Crops::new(shape, k, x, n_lanes);
-        let posterior = Posterior::new(crops.grid, n_lanes, logit_scale, n_entries, true);
+    pub fn new(shape: ImageShape, k: usize, x: &[f64], logit_scale: f64, n_entries: usize) -> Self {
+        let crops = Crops::new(shape, k, x);
+        let posterior = Posterior::new(crops.grid, logit_scale, n_entries, true);
         Self { crops, posterior }
-    }
-
-    /// Adds the images of a tile.
-    pub fn add_tile(&mut self, tile: &Tile<f64>) {
-        add_tile(self, tile);
-        self.posterior.added(1);
-    }
-
-    /// The posteriors, one pixel per crop; their values are meaningless.
-    pub fn finish(self) -> Accumulator {
-        self.posterior.finish()
     }
 }
 
@@ -130,6 +113,7 @@ impl TileSums<f64> for CropPosteriors {
             let row = Row { query_pixel, training_row, ..Row::of_tile(tile) };
             self.posterior.add_row::<S, 1>(simd, row, distances, distances);
         }
+        self.posterior.added(1);
     }
 }
 
@@ -172,10 +156,10 @@ impl<'a> Composite<'a> {
         k: usize,
         x: &[f64],
         logit_scale: f64,
-        n_lanes: usize,
         normalisers: &'a [f64],
     ) -> Self {
-        let crops = Crops::new(shape, k, x, n_lanes);
+        let crops = Crops::new(shape, k, x);
+        let n_lanes = crops.n_lanes;
         Self {
             logit_scale,
             normalisers,
@@ -189,11 +173,6 @@ impl<'a> Composite<'a> {
             top: vec![(0.0, 0); shape.n_pixels()],
             crops,
         }
-    }
-
-    /// Adds the images of a tile.
-    pub fn add_tile(&mut self, tile: &Tile<f64>) {
-        add_tile(self, tile);
     }
 
     /// The sums over all added images.
@@ -289,8 +268,9 @@ fn note_top(top: &mut (f64, u32), weights: &[f64], first_image: usize) {
     }
 }
 
-impl Merge for Mosaic {
-    fn merge(&mut self, other: &Self) {
+impl Mosaic {
+    /// Adds the sums over other, later images.
+    pub fn merge(&mut self, other: &Self) {
         let add = |to: &mut [f64], from: &[f64]| {
             to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
         };
@@ -302,9 +282,7 @@ impl Merge for Mosaic {
             }
         }
     }
-}
 
-impl Mosaic {
     /// The estimate `[C, H W]`.
     pub fn mean(&self) -> Vec<f64> {
         let n_pixels = self.totals.len();

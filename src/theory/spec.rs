@@ -46,20 +46,21 @@ pub struct AttentionSettings {
 }
 
 /// Where the attention weights of the attention machine come from.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum AttentionSource {
     /// The network's maps along its own trajectory from the same noise seed.
     Trajectory,
     /// The network's maps at the machine's own state.
     Measured,
+    /// Every pixel attends to all alike.
     Uniform,
+    /// Every pixel attends to itself.
     Identity,
     /// The chance that both patches come from one training image.
     CoOrigin,
     /// Softmax of `-||z(p) - z(r)||^2 / tau` over clean estimates z.
-    Similarity {
-        tau: f64,
-    },
+    Similarity { tau: f64 },
     /// Uniform, with the likelihood of the pooled estimate in place of votes; see [`super::pooled`].
     Pooled,
 }

@@ -10,9 +10,10 @@
 //! could not be resumed exactly.
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 
-use crate::network::ops::tensor::{by_dtype, values, values_mut};
+use crate::network::ops::real::Real;
+use crate::network::ops::tensor::{Change, InPlace};
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.99;
@@ -82,10 +83,10 @@ impl AdamW {
             let Some(gradient) = gradients.get(&slot.parameter) else { continue };
             let gradient = gradient.detach();
             if gradient.device().is_cpu() {
-                let take = TakeGradient { factor: update.gradient_factor };
+                let take = InPlace(TakeGradient { factor: update.gradient_factor });
                 slot.moments.inplace_op2(&gradient.contiguous()?, &take)?;
                 let kept = 1.0 - update.rate * update.weight_decay;
-                let step = Step { rate: update.rate, kept, unbias_1, unbias_2 };
+                let step = InPlace(Step { rate: update.rate, kept, unbias_1, unbias_2 });
                 slot.parameter.inplace_op2(&slot.moments, &step)?;
                 continue;
             }
@@ -146,30 +147,17 @@ struct TakeGradient {
     factor: f64,
 }
 
-impl InplaceOp2 for TakeGradient {
-    fn name(&self) -> &'static str {
-        "adamw-moments"
-    }
+impl Change for TakeGradient {
+    const NAME: &'static str = "adamw-moments";
 
-    fn cpu_fwd(
-        &self,
-        moments: &mut CpuStorage,
-        moments_layout: &Layout,
-        gradient: &CpuStorage,
-        layout: &Layout,
-    ) -> Result<()> {
-        by_dtype!(gradient, T => {
-            let moments = values_mut::<T>(moments, moments_layout)?;
-            let (mean, square) = moments.split_at_mut(layout.shape().elem_count());
-            let [b1, b2, factor] = [BETA_1, BETA_2, self.factor].map(|v| v as T);
-            let moments = mean.iter_mut().zip(square);
-            for ((m, v), &g) in moments.zip(values::<T>(gradient, layout)?) {
-                let g = g * factor;
-                *m = *m * b1 + g * (1.0 - b1);
-                *v = *v * b2 + g * g * (1.0 - b2);
-            }
-            Ok(())
-        })
+    fn apply<T: Real>(&self, moments: &mut [T], gradient: &[T]) {
+        let (mean, square) = moments.split_at_mut(gradient.len());
+        let [b1, b2, factor] = [BETA_1, BETA_2, self.factor].map(T::number);
+        for ((m, v), &g) in mean.iter_mut().zip(square).zip(gradient) {
+            let g = g * factor;
+            *m = *m * b1 + g * (T::one() - b1);
+            *v = *v * b2 + g * g * (T::one() - b2);
+        }
     }
 }
 
@@ -182,28 +170,16 @@ struct Step {
     unbias_2: f64,
 }
 
-impl InplaceOp2 for Step {
-    fn name(&self) -> &'static str {
-        "adamw-step"
-    }
+impl Change for Step {
+    const NAME: &'static str = "adamw-step";
 
-    fn cpu_fwd(
-        &self,
-        parameter: &mut CpuStorage,
-        layout: &Layout,
-        moments: &CpuStorage,
-        moments_layout: &Layout,
-    ) -> Result<()> {
-        by_dtype!(moments, T => {
-            let parameter = values_mut::<T>(parameter, layout)?;
-            let (mean, square) = values::<T>(moments, moments_layout)?.split_at(parameter.len());
-            let [rate, kept, unbias_1, unbias_2, epsilon] =
-                [self.rate, self.kept, self.unbias_1, self.unbias_2, EPSILON].map(|v| v as T);
-            for ((p, &m), &v) in parameter.iter_mut().zip(mean).zip(square) {
-                *p = *p * kept - rate * ((m / unbias_1) / ((v / unbias_2).sqrt() + epsilon));
-            }
-            Ok(())
-        })
+    fn apply<T: Real>(&self, parameter: &mut [T], moments: &[T]) {
+        let (mean, square) = moments.split_at(parameter.len());
+        let [rate, kept, unbias_1, unbias_2, epsilon] =
+            [self.rate, self.kept, self.unbias_1, self.unbias_2, EPSILON].map(T::number);
+        for ((p, &m), &v) in parameter.iter_mut().zip(mean).zip(square) {
+            *p = *p * kept - rate * ((m / unbias_1) / (Real::sqrt(v / unbias_2) + epsilon));
+        }
     }
 }
 

@@ -26,6 +26,9 @@ use crate::network::TensorMap;
 /// Version of the layout; a reader refuses a newer one. Format 1 has an [`IdentityV1`].
 const FORMAT: u32 = 2;
 const MANIFEST: &str = "manifest.json";
+const WEIGHTS: &str = "weights.safetensors";
+const EMA: &str = "ema.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
 const PARTIAL: &str = ".partial-";
 
 /// Reason why a checkpoint could not be written or read.
@@ -63,26 +66,6 @@ pub struct Contents {
     pub weights: TensorMap,
     pub ema: TensorMap,
     pub optimizer: TensorMap,
-}
-
-/// One of a checkpoint's files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    Weights,
-    Ema,
-    Optimizer,
-}
-
-impl Part {
-    const ALL: [Self; 3] = [Self::Weights, Self::Ema, Self::Optimizer];
-
-    fn file(self) -> &'static str {
-        match self {
-            Self::Weights => "weights.safetensors",
-            Self::Ema => "ema.safetensors",
-            Self::Optimizer => "optimizer.safetensors",
-        }
-    }
 }
 
 /// The manifest as stored: its body and the CRC-32 of the body's compact JSON.
@@ -129,11 +112,12 @@ pub fn write(state_dir: &Path, contents: &Contents) -> Result<Checkpoint, Checkp
     let partial = state_dir.join(format!("{PARTIAL}{name}"));
     fs::create_dir(&partial).map_err(io_error("create", &partial))?;
     let mut files = BTreeMap::new();
-    for part in Part::ALL {
-        let bytes = encode(contents.part(part))?;
-        write_flushed(&partial.join(part.file()), &bytes)?;
+    let Contents { weights, ema, optimizer, .. } = contents;
+    for (file, tensors) in [(WEIGHTS, weights), (EMA, ema), (OPTIMIZER, optimizer)] {
+        let bytes = encode(tensors)?;
+        write_flushed(&partial.join(file), &bytes)?;
         let record = FileRecord { bytes: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
-        files.insert(part.file().to_owned(), record);
+        files.insert(file.to_owned(), record);
     }
     let (format, echo, identity) = match contents.identity.clone() {
         SavedIdentity::V1(old) => (1, Some(old), None),
@@ -217,7 +201,8 @@ impl Checkpoint {
     /// If a file is missing or fails its checksum, or if the format is newer than this version.
     pub fn load(&self) -> Result<Contents, CheckpointError> {
         let manifest = self.manifest()?;
-        let [weights, ema, optimizer] = Part::ALL.map(|part| self.read(&manifest, part));
+        let [weights, ema, optimizer] =
+            [WEIGHTS, EMA, OPTIMIZER].map(|file| self.read(&manifest, file));
         Ok(Contents {
             step: manifest.step,
             n_updates: manifest.n_updates,
@@ -227,20 +212,6 @@ impl Checkpoint {
             ema: ema?,
             optimizer: optimizer?,
         })
-    }
-
-    /// Reads and verifies one part; sampling from a finished run needs only that.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Checkpoint::load`].
-    pub fn load_part(&self, part: Part) -> Result<TensorMap, CheckpointError> {
-        self.read(&self.manifest()?, part)
-    }
-
-    /// Verifies all parts without keeping them.
-    pub fn verify(&self) -> Result<(), CheckpointError> {
-        self.load().map(|_| ())
     }
 
     fn manifest(&self) -> Result<Manifest, CheckpointError> {
@@ -274,11 +245,11 @@ impl Checkpoint {
         })
     }
 
-    fn read(&self, manifest: &Manifest, part: Part) -> Result<TensorMap, CheckpointError> {
-        let path = self.path.join(part.file());
+    fn read(&self, manifest: &Manifest, file: &str) -> Result<TensorMap, CheckpointError> {
+        let path = self.path.join(file);
         let bytes = fs::read(&path).map_err(io_error("read", &path))?;
         let damaged = |problem: String| CheckpointError::Damaged { path: path.clone(), problem };
-        let record = manifest.files.get(part.file());
+        let record = manifest.files.get(file);
         let record = record.ok_or_else(|| damaged("the manifest does not know it".to_owned()))?;
         if bytes.len() as u64 != record.bytes {
             return Err(damaged(format!("{} bytes instead of {}", bytes.len(), record.bytes)));
@@ -294,14 +265,6 @@ impl Checkpoint {
 }
 
 impl Contents {
-    fn part(&self, part: Part) -> &TensorMap {
-        match part {
-            Part::Weights => &self.weights,
-            Part::Ema => &self.ema,
-            Part::Optimizer => &self.optimizer,
-        }
-    }
-
     /// The first tensor that contains NaN or infinity.
     pub fn not_finite(&self) -> candle_core::Result<Option<String>> {
         for (name, tensor) in self.weights.iter().chain(&self.ema).chain(&self.optimizer) {
@@ -387,7 +350,7 @@ mod tests {
             assert_eq!((loaded.step, loaded.n_updates), (7, 7));
             assert_eq!(loaded.identity, contents(7).identity);
             assert_eq!(values(&loaded.weights), [0.5, 2.0, 3.0]);
-            assert_eq!(values(&checkpoint.load_part(Part::Optimizer).unwrap()), [7.0, 2.0, 3.0]);
+            assert_eq!(values(&loaded.optimizer), [7.0, 2.0, 3.0]);
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
     }
@@ -403,11 +366,11 @@ mod tests {
                 let mut damaged = whole.clone();
                 damaged[index] ^= 1 << (index % 8);
                 fs::write(&path, &damaged).unwrap();
-                assert!(checkpoint.verify().is_err(), "byte {index} of {}", path.display());
+                assert!(checkpoint.load().is_err(), "byte {index} of {}", path.display());
             }
             fs::write(&path, &whole).unwrap();
         }
-        checkpoint.verify().unwrap();
+        checkpoint.load().unwrap();
     }
 
     #[test]

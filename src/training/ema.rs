@@ -3,10 +3,11 @@
 //! `e = d e + (1 - d) p` with `d = min(decay, (1 + n) / (10 + n))` after n earlier averages, so that early
 //! averages follow the weights instead of remembering their random initialisation.
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Var};
+use candle_core::{Result, Var};
 
 use crate::network::TensorMap;
-use crate::network::ops::tensor::{by_dtype, values, values_mut};
+use crate::network::ops::real::Real;
+use crate::network::ops::tensor::{Change, InPlace};
 
 /// The averaged weights.
 pub struct Ema {
@@ -39,7 +40,7 @@ impl Ema {
             if let Some(average) = self.weights.get_mut(name) {
                 let parameter = parameter.as_tensor().detach();
                 if parameter.device().is_cpu() {
-                    average.inplace_op2(&parameter, &TakeIn { decay })?;
+                    average.inplace_op2(&parameter, &InPlace(TakeIn { decay }))?;
                 } else {
                     *average = ((&*average * decay)? + (parameter * (1.0 - decay))?)?;
                 }
@@ -54,26 +55,14 @@ struct TakeIn {
     decay: f64,
 }
 
-impl InplaceOp2 for TakeIn {
-    fn name(&self) -> &'static str {
-        "moving-average"
-    }
+impl Change for TakeIn {
+    const NAME: &'static str = "moving-average";
 
-    fn cpu_fwd(
-        &self,
-        average: &mut CpuStorage,
-        average_layout: &Layout,
-        parameter: &CpuStorage,
-        layout: &Layout,
-    ) -> Result<()> {
-        by_dtype!(parameter, T => {
-            let [decay, rest] = [self.decay, 1.0 - self.decay].map(|v| v as T);
-            let averages = values_mut::<T>(average, average_layout)?;
-            for (e, &p) in averages.iter_mut().zip(values::<T>(parameter, layout)?) {
-                *e = *e * decay + p * rest;
-            }
-            Ok(())
-        })
+    fn apply<T: Real>(&self, average: &mut [T], parameter: &[T]) {
+        let [decay, rest] = [self.decay, 1.0 - self.decay].map(T::number);
+        for (e, &p) in average.iter_mut().zip(parameter) {
+            *e = *e * decay + p * rest;
+        }
     }
 }
 

@@ -9,12 +9,13 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use candle_core::{Device, DeviceLocation, Tensor};
 
+use super::checkpoint::Contents;
 use super::config::TrainingConfig;
 use super::error::TrainingError;
 use super::gpu_step::GpuStep;
 use super::learning_rate::learning_rate;
 use super::loss::{Draw, noisy_batch};
-use super::state::{Outcome, Restored, TrainingState};
+use super::state::{Opened, Outcome, TrainingState};
 use super::tensors::missing;
 use crate::dataset::{Batches, Dataset};
 use crate::network::config::NetworkConfig;
@@ -156,7 +157,7 @@ impl GpuTraining {
         weights: &TensorMap,
         moments: Option<&TensorMap>,
         average: &TensorMap,
-    ) -> Result<(), TakeError> {
+    ) -> Result<(), TrainingError> {
         let kept = self.step.kept;
         let zeros = vec![0.0; self.step.n_parameters];
         let all = [(kept.parameters, Some(weights), ""), (kept.average, Some(average), "")];
@@ -174,14 +175,14 @@ impl GpuTraining {
         Ok(())
     }
 
-    fn joined(&self, map: &TensorMap, prefix: &str) -> Result<Vec<f32>, TakeError> {
+    fn joined(&self, map: &TensorMap, prefix: &str) -> Result<Vec<f32>, TrainingError> {
         let mut all = vec![0.0; self.step.n_parameters];
         for parameter in &self.step.parameters {
             let name = format!("{prefix}{}", parameter.name);
             let tensor = map.get(&name).filter(|tensor| tensor.dims() == parameter.dims);
-            let tensor = tensor.ok_or_else(|| TakeError::Missing { name: name.clone() })?;
+            let tensor = tensor.ok_or_else(|| missing("state", &name))?;
             let values = tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
-            parameter.to_gpu(&values.map_err(|_| TakeError::Missing { name })?, &mut all);
+            parameter.to_gpu(&values.map_err(|_| missing("state", &name))?, &mut all);
         }
         Ok(all)
     }
@@ -234,32 +235,13 @@ impl GpuTraining {
     }
 }
 
-/// Reason why a checkpoint's state could not be loaded onto the GPU.
-#[derive(Debug, thiserror::Error)]
-pub enum TakeError {
-    #[error("no fitting '{name}'")]
-    Missing { name: String },
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-}
-
-impl From<TakeError> for TrainingError {
-    fn from(error: TakeError) -> Self {
-        match error {
-            TakeError::Missing { name } => missing("state", &name),
-            TakeError::Engine(error) => Self::Gpu(error),
-        }
-    }
-}
-
 /// Training state of an untrained network, on the network's GPU; `Ok(Err)` explains why the GPU cannot train
 /// it.
-#[expect(clippy::type_complexity, reason = "a refusal is no failure")]
 pub fn fresh(
     config: &TrainingConfig,
     network: &Network,
     dataset: &Arc<Dataset>,
-) -> Result<Result<(Box<dyn TrainingState>, Option<String>), String>, TrainingError> {
+) -> Result<Opened, TrainingError> {
     let DeviceLocation::Cuda { gpu_id } = network.device().location() else {
         return Ok(Err("the device is not an NVIDIA GPU".to_owned()));
     };
@@ -297,9 +279,9 @@ impl TrainingState for GpuTraining {
         Ok(all)
     }
 
-    fn restore(&mut self, _network: &Network, saved: Restored) -> Result<(), TrainingError> {
-        let Restored { n_updates, weights, moments, average } = saved;
-        Ok(self.take(n_updates, &weights, Some(&moments), &average)?)
+    fn restore(&mut self, _network: &Network, saved: Contents) -> Result<(), TrainingError> {
+        let Contents { n_updates, weights, optimizer, ema, .. } = saved;
+        self.take(n_updates, &weights, Some(&optimizer), &ema)
     }
 }
 

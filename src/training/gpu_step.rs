@@ -100,7 +100,7 @@ impl GpuStep {
             reals: vec![batch as f64],
         }));
         layers.backward();
-        let homes = layers.homes();
+        let homes = layers.homes;
         let mut plan = layers.plan;
         let [mean, square, average] = [(); 3].map(|()| plan.buffer(n_parameters));
         let (state, partial) = (plan.buffer(STATE_VALUES), plan.buffer(PARTIAL_SUMS));

@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use super::config::TrainingConfig;
 use super::error::TrainingError;
-use super::state::TrainingState;
+use super::state::Opened;
 use crate::dataset::Dataset;
 use crate::network::Network;
 
 /// Always returns the reason why there is no GPU training.
-#[expect(clippy::type_complexity, reason = "the type of gpu.rs")]
 pub fn fresh(
     _config: &TrainingConfig,
     _network: &Network,
     _dataset: &Arc<Dataset>,
-) -> Result<Result<(Box<dyn TrainingState>, Option<String>), String>, TrainingError> {
+) -> Result<Opened, TrainingError> {
     Ok(Err("this build has no cuDNN (--features cudnn)".to_owned()))
 }

@@ -1,6 +1,7 @@
 //! The state of training - weights, optimiser and averaged weights - and its steps. There are two
 //! implementations: candle tensors (`tensors`) and recorded GPU commands ([`super::gpu`]).
 
+use super::checkpoint::Contents;
 use super::error::TrainingError;
 use crate::network::{Network, TensorMap};
 
@@ -12,15 +13,8 @@ pub struct Outcome {
     pub gradient_norm: f64,
 }
 
-/// The part of a checkpoint that is restored.
-pub struct Restored {
-    pub n_updates: u64,
-    pub weights: TensorMap,
-    /// The optimiser's moments.
-    pub moments: TensorMap,
-    /// Averaged weights.
-    pub average: TensorMap,
-}
+/// A state and a warning for the user, or the reason why there is none on this device.
+pub type Opened = Result<(Box<dyn TrainingState>, Option<String>), String>;
 
 /// Weights, optimiser state and averaged weights of one network in training.
 pub trait TrainingState {
@@ -37,5 +31,5 @@ pub trait TrainingState {
 
     fn moments(&self) -> Result<TensorMap, TrainingError>;
 
-    fn restore(&mut self, network: &Network, saved: Restored) -> Result<(), TrainingError>;
+    fn restore(&mut self, network: &Network, saved: Contents) -> Result<(), TrainingError>;
 }

@@ -6,12 +6,13 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Var};
 
 use super::adamw::{AdamW, Update, clip_factor};
+use super::checkpoint::Contents;
 use super::config::TrainingConfig;
 use super::ema::Ema;
 use super::error::TrainingError;
 use super::learning_rate::learning_rate;
 use super::loss::{Draw, NoisyBatch, noise_loss, noisy_batch};
-use super::state::{Outcome, Restored, TrainingState};
+use super::state::{Outcome, TrainingState};
 use crate::dataset::{Batches, Dataset};
 use crate::network::ops::clock::{Work, timed};
 use crate::network::{Mode, Network, TensorMap};
@@ -115,7 +116,7 @@ impl TrainingState for Tensors {
         Ok(self.optimizer.state()?.into_iter().collect())
     }
 
-    fn restore(&mut self, network: &Network, saved: Restored) -> Result<(), TrainingError> {
+    fn restore(&mut self, network: &Network, saved: Contents) -> Result<(), TrainingError> {
         let device = network.device();
         for (name, variable) in &self.variables {
             let stored = saved.weights.get(name).filter(|stored| stored.dims() == variable.dims());
@@ -123,7 +124,7 @@ impl TrainingState for Tensors {
             let stored = stored.ok_or_else(|| missing("weights", name))?.copy()?;
             variable.set(&stored.to_device(device)?)?;
         }
-        let mut moments = saved.moments;
+        let mut moments = saved.optimizer;
         for tensor in moments.values_mut() {
             *tensor = tensor.to_device(device)?;
         }
@@ -131,7 +132,7 @@ impl TrainingState for Tensors {
             .restore(saved.n_updates, |name| moments.remove(name))
             .map_err(|name| missing("optimiser state", &name))?;
         // Building a network of this shape reports any tensor that does not fit.
-        let average = network.frozen_with(&saved.average)?;
+        let average = network.frozen_with(&saved.ema)?;
         let average = average.parameters().iter().cloned().collect();
         self.ema = Ema::resume(self.config.ema_decay, average);
         Ok(())

@@ -19,12 +19,10 @@ use super::gpu;
 use super::identity::{Current, DecidingSettings, SavedIdentity};
 use super::learning_rate::learning_rate;
 use super::retention;
-use super::state::{Outcome, Restored, TrainingState};
+use super::state::{Outcome, TrainingState};
 use super::tensors::Tensors;
 use crate::dataset::Dataset;
-use crate::network::config::NetworkConfig;
-use crate::network::parameters::Source;
-use crate::network::{Network, NetworkDenoiser};
+use crate::network::{Network, NetworkDenoiser, config::NetworkConfig, parameters::Source};
 
 /// Report of one step.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,7 +86,7 @@ impl Trainer {
         let mut trainer = Self::with_network(config, network, dataset, settings)?;
         trainer.n_steps_done = saved.step;
         trainer.progress = saved.progress;
-        trainer.restore(saved)?;
+        trainer.state.restore(&trainer.network, saved)?;
         Ok(trainer)
     }
 
@@ -100,7 +98,7 @@ impl Trainer {
     /// If the checkpoint has other settings or training images.
     pub fn roll_back(&mut self, saved: Contents) -> Result<(), TrainingError> {
         self.current().check(&saved.identity)?;
-        self.restore(saved)
+        self.state.restore(&self.network, saved)
     }
 
     fn current(&self) -> Current<'_> {
@@ -110,11 +108,6 @@ impl Trainer {
             network: self.network.config(),
             dataset: &self.dataset,
         }
-    }
-
-    fn restore(&mut self, saved: Contents) -> Result<(), TrainingError> {
-        let Contents { n_updates, weights, optimizer: moments, ema: average, .. } = saved;
-        self.state.restore(&self.network, Restored { n_updates, weights, moments, average })
     }
 
     fn with_network(

@@ -7,8 +7,7 @@ use super::errors::{Errors, MachinesByClass, errors, estimate, mean_squared_erro
 use super::ranking::{SampledSchedule, mean, ranked};
 use super::record::{Calibrated, Candidate, Origin, StepFit};
 use super::schedule::StepSettings;
-use crate::analysis::agreement::agreement;
-use crate::analysis::summary::quartiles;
+use crate::analysis::{agreement::agreement, summary::quartiles};
 use crate::config::CalibrationGrid;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoised, Denoiser};
 use crate::evaluation::stop::check_stop;
@@ -47,12 +46,6 @@ pub struct Subject<'a> {
     pub machines: MachinesByClass<'a>,
 }
 
-/// The network's trajectories from all seeds.
-struct Trajectory {
-    /// Entry `i` is the state at `t = i / T`; the first holds the samples.
-    states: Vec<ImageBatch>,
-}
-
 /// Calibrates every subject against the target; `progress` is called with a description of each subject before it.
 ///
 /// # Errors
@@ -64,54 +57,67 @@ pub fn calibrate(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<Calibrated>, DenoiseError> {
-    let search = Search { target, grid, stop };
-    let trajectory = search.trajectory()?;
+    let states = &trajectory(target, stop)?;
     let mut found = Vec::with_capacity(subjects.len());
     for (index, subject) in subjects.iter().enumerate() {
         progress(&format!("{} ({} of {})", subject.name, index + 1, subjects.len()));
-        found.push(search.calibrate(subject, &trajectory)?);
+        found.push(Search { target, states, subject, grid, stop }.calibrate()?);
     }
     Ok(found)
 }
 
+/// The network's trajectories from all seeds: entry `i` is the state at `t = i / T`; the first holds the samples.
+fn trajectory(target: &Target<'_>, stop: &AtomicBool) -> Result<Vec<ImageBatch>, DenoiseError> {
+    let mut states = Vec::with_capacity(target.ddim.n_steps + 1);
+    let samples = target.ddim.sample(target.denoiser, &target.seeds, &mut |step| {
+        states.push(step.state.clone());
+        check_stop(stop)
+    })?;
+    states.push(samples);
+    states.reverse();
+    Ok(states)
+}
+
+/// The search for one subject's schedule.
 struct Search<'a> {
     target: &'a Target<'a>,
+    /// The network's states, as [`trajectory`] returns them.
+    states: &'a [ImageBatch],
+    subject: &'a Subject<'a>,
     grid: &'a CalibrationGrid,
     stop: &'a AtomicBool,
 }
 
 impl Search<'_> {
+    fn calibrate(&self) -> Result<Calibrated, DenoiseError> {
+        let mut entries = match self.subject.source {
+            Some(AttentionSource::Pooled) => Vec::new(),
+            _ => self.fitted()?,
+        };
+        entries.extend(self.constant()?);
+        let candidates = ranked(self.compete(entries)?);
+        let steps = self.quality(&candidates[0].settings)?;
+        Ok(Calibrated { machine: self.subject.name.clone(), candidates, steps })
+    }
+
     fn n_steps(&self) -> usize {
         self.target.ddim.n_steps
     }
 
-    fn trajectory(&self) -> Result<Trajectory, DenoiseError> {
-        let Target { denoiser, ddim, seeds } = self.target;
-        let mut states = Vec::with_capacity(self.n_steps() + 1);
-        let samples = ddim.sample(*denoiser, seeds, &mut |step| {
-            states.push(step.state.clone());
-            check_stop(self.stop)
-        })?;
-        states.push(samples);
-        states.reverse();
-        Ok(Trajectory { states })
-    }
-
     /// The network's estimate at its own states of step `index`.
-    fn estimate_at(&self, trajectory: &Trajectory, index: usize) -> Result<Denoised, DenoiseError> {
+    fn estimate_at(&self, index: usize) -> Result<Denoised, DenoiseError> {
         check_stop(self.stop)?;
-        self.target.denoiser.denoise(&trajectory.states[index], self.target.ddim.level(index))
+        self.target.denoiser.denoise(&self.states[index], self.target.ddim.level(index))
     }
 
-    /// The attention maps that a machine uses at step `index`, at its own `states`.
+    /// The attention maps that the machine uses at step `index`, at its own `states`.
     fn maps(
         &self,
-        subject: &Subject<'_>,
         network: &Denoised,
         states: &ImageBatch,
         index: usize,
     ) -> Result<Option<AttentionMaps>, DenoiseError> {
-        match subject.source {
+        match self.subject.source {
             Some(AttentionSource::Trajectory) => Ok(network.attention.clone()),
             Some(AttentionSource::Measured) => {
                 let level = self.target.ddim.level(index);
@@ -121,40 +127,15 @@ impl Search<'_> {
         }
     }
 
-    fn calibrate(
-        &self,
-        subject: &Subject<'_>,
-        trajectory: &Trajectory,
-    ) -> Result<Calibrated, DenoiseError> {
-        let mut entries = match subject.source {
-            Some(AttentionSource::Pooled) => Vec::new(),
-            _ => self.fitted(subject, trajectory)?,
-        };
-        entries.extend(self.constant(subject, trajectory)?);
-        let candidates = ranked(self.compete(subject, trajectory, entries)?);
-        let steps = self.quality(subject, trajectory, &candidates[0].settings)?;
-        Ok(Calibrated { machine: subject.name.clone(), candidates, steps })
-    }
-
     /// The schedules that fit best step by step, with their lambdas multiplied by every factor of [`BOOSTS`].
-    fn fitted(
-        &self,
-        subject: &Subject<'_>,
-        trajectory: &Trajectory,
-    ) -> Result<Vec<Entry>, DenoiseError> {
-        let fits = [
-            (Origin::Network, self.along_network(subject, trajectory)?),
-            (Origin::Own, self.along_itself(subject, trajectory)?),
-        ];
-        let boosts = if subject.source.is_some() { &BOOSTS[..] } else { &BOOSTS[..1] };
+    fn fitted(&self) -> Result<Vec<Entry>, DenoiseError> {
+        let fits = [(Origin::Network, self.along_network()?), (Origin::Own, self.along_itself()?)];
+        let boosts = if self.subject.source.is_some() { &BOOSTS[..] } else { &BOOSTS[..1] };
         let mut entries = Vec::new();
         for (origin, fit) in fits {
             for &boost in boosts {
-                let boosted = |step: &StepSettings| {
-                    let lambda = step.lambda * boost;
-                    StepSettings { lambda, ..*step }
-                };
-                let settings = fit.iter().map(boosted).collect();
+                let mut settings = fit.clone();
+                settings.iter_mut().for_each(|step| step.lambda *= boost);
                 entries.push(Entry { origin, boost, settings });
             }
         }
@@ -164,21 +145,17 @@ impl Search<'_> {
     /// The same patch side at every step, for machines without attention; the same sharing at every step, with the
     /// patch sides that fit best without any, for the pooled one. (With other attention, constant settings were tried
     /// and never came first.)
-    fn constant(
-        &self,
-        subject: &Subject<'_>,
-        trajectory: &Trajectory,
-    ) -> Result<Vec<Entry>, DenoiseError> {
+    fn constant(&self) -> Result<Vec<Entry>, DenoiseError> {
         let entry = |settings| Entry { origin: Origin::Constant, boost: 1.0, settings };
-        match subject.source {
+        match self.subject.source {
             None => {
-                let all = subject.machines.settings(self.grid).into_iter();
+                let all = self.subject.machines.settings(self.grid).into_iter();
                 Ok(all.map(|settings| entry(vec![settings; self.n_steps()])).collect())
             }
             Some(AttentionSource::Pooled) => {
                 let grid =
                     CalibrationGrid { lambda: vec![0.0], gamma: vec![0.0], ..self.grid.clone() };
-                let plain = Search { grid: &grid, ..*self }.along_network(subject, trajectory)?;
+                let plain = Search { grid: &grid, ..*self }.along_network()?;
                 let sharing =
                     POOLED_LAMBDAS.into_iter().flat_map(|l| POOLED_GAMMAS.map(|g| (l, g)));
                 let schedule = |(lambda, gamma)| {
@@ -192,15 +169,10 @@ impl Search<'_> {
     }
 
     /// Samples every entry from the calibration seeds and compares with the network's samples.
-    fn compete(
-        &self,
-        subject: &Subject<'_>,
-        trajectory: &Trajectory,
-        entries: Vec<Entry>,
-    ) -> Result<Vec<SampledSchedule>, DenoiseError> {
+    fn compete(&self, entries: Vec<Entry>) -> Result<Vec<SampledSchedule>, DenoiseError> {
         let compete = |Entry { origin, boost, settings }: Entry| {
-            let samples = self.sample(subject, trajectory, &settings)?;
-            let pairs = || samples.iter().zip(trajectory.states[0].iter());
+            let samples = self.sample(&settings)?;
+            let pairs = || samples.iter().zip(self.states[0].iter());
             let errors: Vec<f64> = pairs().map(|(a, b)| mean_squared_error(a, b)).collect();
             let r: Vec<f64> = pairs().map(|(a, b)| agreement(a, b).r.unwrap_or(0.0)).collect();
             let (error, r_mean) = (mean(&errors), mean(&r));
@@ -212,112 +184,99 @@ impl Search<'_> {
     }
 
     /// How well a schedule fits at the network's states, cleanest step first.
-    fn quality(
-        &self,
-        subject: &Subject<'_>,
-        trajectory: &Trajectory,
-        settings: &[StepSettings],
-    ) -> Result<Vec<StepFit>, DenoiseError> {
+    fn quality(&self, settings: &[StepSettings]) -> Result<Vec<StepFit>, DenoiseError> {
         let step = |index: usize| {
-            let (network, states) =
-                (self.estimate_at(trajectory, index)?, &trajectory.states[index]);
-            let maps = self.maps(subject, &network, states, index)?;
-            let level = self.target.ddim.level(index);
+            let (network, states) = (self.estimate_at(index)?, &self.states[index]);
+            let maps = self.maps(&network, states, index)?;
             let grid = CalibrationGrid::one(settings[index - 1]);
-            let machines = &subject.machines;
-            let found = errors(machines, states, level, maps.as_ref(), &network.x0, &grid)?;
-            Ok(step_fit(&found, 0, level.t))
+            let found = self.errors(index, states, maps.as_ref(), &network, &grid)?;
+            Ok(step_fit(&found, 0, self.target.ddim.level(index).t))
         };
         (1..=self.n_steps()).map(step).collect()
     }
 
     /// The settings that fit best at the network's states, cleanest step first.
-    fn along_network(
-        &self,
-        subject: &Subject<'_>,
-        trajectory: &Trajectory,
-    ) -> Result<Vec<StepSettings>, DenoiseError> {
+    fn along_network(&self) -> Result<Vec<StepSettings>, DenoiseError> {
         let step = |index: usize| {
-            let (network, states) =
-                (self.estimate_at(trajectory, index)?, &trajectory.states[index]);
-            let maps = self.maps(subject, &network, states, index)?;
-            self.fit(subject, index, states, maps.as_ref(), &network)
+            let (network, states) = (self.estimate_at(index)?, &self.states[index]);
+            let maps = self.maps(&network, states, index)?;
+            let found = self.errors(index, states, maps.as_ref(), &network, self.grid)?;
+            Ok(self.best(&found))
         };
         (1..=self.n_steps()).map(step).collect()
     }
 
     /// The settings that fit best at the states that the machine itself reaches with the settings of the steps before,
     /// cleanest step first.
-    fn along_itself(
-        &self,
-        subject: &Subject<'_>,
-        trajectory: &Trajectory,
-    ) -> Result<Vec<StepSettings>, DenoiseError> {
+    fn along_itself(&self) -> Result<Vec<StepSettings>, DenoiseError> {
         let mut steps = Vec::with_capacity(self.n_steps());
         let mut states = self.target.seeds.clone();
         for index in (1..=self.n_steps()).rev() {
-            let network = self.estimate_at(trajectory, index)?;
-            let maps = self.maps(subject, &network, &states, index)?;
-            let fit = self.fit(subject, index, &states, maps.as_ref(), &network)?;
-            let level = self.target.ddim.level(index);
-            let made = estimate(&subject.machines, &states, level, maps.as_ref(), fit)?;
-            states = self.target.ddim.advance(index, &states, &made);
+            let network = self.estimate_at(index)?;
+            let maps = self.maps(&network, &states, index)?;
+            let found = self.errors(index, &states, maps.as_ref(), &network, self.grid)?;
+            let fit = self.best(&found);
+            states = self.advance(index, &states, maps.as_ref(), fit)?;
             steps.push(fit);
         }
         steps.reverse();
         Ok(steps)
     }
 
-    /// The settings of the grid that fit best at these states.
-    fn fit(
+    /// The errors of a grid of settings at the states of step `index`.
+    fn errors(
         &self,
-        subject: &Subject<'_>,
         index: usize,
         states: &ImageBatch,
         maps: Option<&AttentionMaps>,
         network: &Denoised,
-    ) -> Result<StepSettings, DenoiseError> {
+        grid: &CalibrationGrid,
+    ) -> Result<Errors, DenoiseError> {
         let level = self.target.ddim.level(index);
-        let found = errors(&subject.machines, states, level, maps, &network.x0, self.grid)?;
-        Ok(found.settings[best(&found, subject.source.is_some())])
+        errors(&self.subject.machines, states, level, maps, &network.x0, grid)
+    }
+
+    /// The states after step `index` of the machine under the given settings.
+    fn advance(
+        &self,
+        index: usize,
+        states: &ImageBatch,
+        maps: Option<&AttentionMaps>,
+        settings: StepSettings,
+    ) -> Result<ImageBatch, DenoiseError> {
+        let level = self.target.ddim.level(index);
+        let made = estimate(&self.subject.machines, states, level, maps, settings)?;
+        Ok(self.target.ddim.advance(index, states, &made))
+    }
+
+    /// The best settings of a grid at one step: by median cosine without attention, by mean squared error with it. The
+    /// first of equals, which are those with less sharing.
+    fn best(&self, found: &Errors) -> StepSettings {
+        let cost = |at: usize| match self.subject.source {
+            Some(_) => mean(&found.squared[at]),
+            None => -median(&found.cosine[at]),
+        };
+        let costs: Vec<f64> = (0..found.settings.len()).map(cost).collect();
+        let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
+        found.settings[costs.iter().position(|&cost| cost == least).unwrap_or(0)]
     }
 
     /// The machine's samples from the calibration seeds under a schedule.
-    fn sample(
-        &self,
-        subject: &Subject<'_>,
-        trajectory: &Trajectory,
-        settings: &[StepSettings],
-    ) -> Result<ImageBatch, DenoiseError> {
+    fn sample(&self, settings: &[StepSettings]) -> Result<ImageBatch, DenoiseError> {
         let mut states = self.target.seeds.clone();
         for index in (1..=self.n_steps()).rev() {
-            let needs_maps = subject.source == Some(AttentionSource::Trajectory);
+            let needs_maps = self.subject.source == Some(AttentionSource::Trajectory);
             let network = if needs_maps {
-                self.estimate_at(trajectory, index)?
+                self.estimate_at(index)?
             } else {
                 check_stop(self.stop)?;
                 Denoised::plain(ImageBatch::zeros(states.shape(), 0))
             };
-            let maps = self.maps(subject, &network, &states, index)?;
-            let level = self.target.ddim.level(index);
-            let made =
-                estimate(&subject.machines, &states, level, maps.as_ref(), settings[index - 1])?;
-            states = self.target.ddim.advance(index, &states, &made);
+            let maps = self.maps(&network, &states, index)?;
+            states = self.advance(index, &states, maps.as_ref(), settings[index - 1])?;
         }
         Ok(states)
     }
-}
-
-/// Index of the best setting of a grid at one step: by median cosine without attention, by mean squared error with
-/// it. The first of equals, which is the one with less sharing.
-fn best(found: &Errors, with_attention: bool) -> usize {
-    let cost = |at: usize| match with_attention {
-        true => mean(&found.squared[at]),
-        false => -median(&found.cosine[at]),
-    };
-    let costs: Vec<f64> = (0..found.settings.len()).map(cost).collect();
-    let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
-    costs.iter().position(|&cost| cost == least).unwrap_or(0)
 }
 
 /// The fit of setting `at` at one step.

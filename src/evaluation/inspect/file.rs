@@ -157,10 +157,9 @@ impl Trace {
 /// Checks that `found` numbers are those of an array of these sizes.
 fn check_size(name: &str, found: usize, sizes: &[usize]) -> Result<(), String> {
     let expected = sizes.iter().try_fold(1_usize, |n, &size| n.checked_mul(size));
-    match expected == Some(found) {
-        true => Ok(()),
-        false => Err(format!("'{name}' holds {found} numbers, not those of {sizes:?}")),
-    }
+    let fits = expected == Some(found);
+    fits.then_some(())
+        .ok_or_else(|| format!("'{name}' holds {found} numbers, not those of {sizes:?}"))
 }
 
 /// The tensors and the header of a trace file.

@@ -14,7 +14,6 @@ use crate::evaluation::trained_run::Trained;
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
 use crate::random::noise_seeds;
-use crate::theory::patches::Pool;
 use crate::theory::spec::{AttentionSource, MachineKind};
 use crate::theory::sweep::Sweep;
 use crate::theory::{AttentionProvider, Machine, RecordedAttention};
@@ -149,16 +148,14 @@ fn leading(
     own_maps: Option<&AttentionMaps>,
     recorded: Option<&RecordedAttention>,
 ) -> Result<Option<Leading>, DenoiseError> {
-    let (pool, source, lambda) = match &machine.spec().kind {
-        MachineKind::EquivariantLocal => (Pool::Wrap, AttentionSource::Identity, 0.0),
-        MachineKind::BoundaryBroken => (Pool::SameBorder, AttentionSource::Identity, 0.0),
-        MachineKind::Local => (Pool::SamePlace, AttentionSource::Identity, 0.0),
-        MachineKind::EquivariantLocalInterior => (Pool::Interior, AttentionSource::Identity, 0.0),
-        MachineKind::Attention { pool, settings } => {
+    let kind = &machine.spec().kind;
+    let Some(pool) = kind.pool() else { return Ok(None) };
+    let (source, lambda) = match kind {
+        MachineKind::Attention { settings, .. } => {
             let settings = settings.at(level.t);
-            (*pool, settings.source, settings.lambda)
+            (settings.source, settings.lambda)
         }
-        _ => return Ok(None),
+        _ => (AttentionSource::Identity, 0.0),
     };
     let maps = match (source, recorded) {
         (AttentionSource::Trajectory, Some(recorded)) => Some(recorded.attention(x, level)?),

@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use crate::analysis::agreement::agreement;
 use crate::analysis::summary::{Quartiles, quartiles};
-use crate::config::noise_seeds::NoiseSeeds;
-use crate::config::{Experiment, NamedMachine};
+use crate::config::{Experiment, NamedMachine, noise_seeds::NoiseSeeds};
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::compare::Comparison;
 use crate::evaluation::samples::{MapAgreement, StepAgreement, StepMean};

@@ -7,8 +7,7 @@ use super::contents::{Report, SHEET_ROWS};
 use super::{charts, csv, json, markdown};
 use crate::evaluation::charts as chart_files;
 use crate::files::{make_folder, write_output};
-use crate::image::contact_sheet;
-use crate::image::picture_file;
+use crate::image::{contact_sheet, picture_file};
 
 impl Report<'_> {
     /// Writes all files of the report into `folder`, which is made if it is missing.

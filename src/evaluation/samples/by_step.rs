@@ -7,7 +7,7 @@ use super::machine_set::MachineSet;
 use super::network::{recording_maps, with_classes};
 use crate::analysis::agreement::agreement;
 use crate::diffusion::attention_maps::row_entropy;
-use crate::diffusion::{AttentionMaps, DenoiseError, Denoiser, NoiseLevel};
+use crate::diffusion::{AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel};
 use crate::evaluation::stop::check_stop;
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
@@ -62,8 +62,7 @@ struct NetworkStep {
     index: usize,
     level: NoiseLevel,
     states: ImageBatch,
-    x0: ImageBatch,
-    maps: Option<AttentionMaps>,
+    denoised: Denoised,
 }
 
 impl MachineSet {
@@ -97,8 +96,7 @@ impl MachineSet {
                     index: step.index,
                     level: step.level,
                     states: step.state.clone(),
-                    x0: step.denoised.x0.clone(),
-                    maps: step.denoised.attention.clone(),
+                    denoised: step.denoised.clone(),
                 });
                 check_stop(stop)
             })?;
@@ -127,7 +125,7 @@ impl MachineSet {
             let seed = first_seed + at as u64;
             let mut recorded = RecordedAttention::new();
             for step in network_steps {
-                if let Some(maps) = &step.maps {
+                if let Some(maps) = &step.denoised.attention {
                     recorded.push(step.level, maps.slice(at, each));
                 }
             }
@@ -138,10 +136,12 @@ impl MachineSet {
                 check_stop(stop)?;
                 let made = machine.denoise(&step.states.slice(at, each), step.level)?;
                 let figures = &mut found.steps[step.index - 1];
-                let pairs = made.x0.iter().zip(step.x0.iter().skip(at));
+                let pairs = made.x0.iter().zip(step.denoised.x0.iter().skip(at));
                 let cod = pairs.map(|(machine, network)| agreement(machine, network).cod);
                 figures.r_squared.extend(cod.flatten());
-                if let (Some(predicted), Some(measured)) = (&made.attention, &step.maps) {
+                if let (Some(predicted), Some(measured)) =
+                    (&made.attention, &step.denoised.attention)
+                {
                     let one = |i: usize| compare_maps(predicted, i, measured, at + i);
                     figures.attention.extend((0..predicted.len()).map(one));
                 }

@@ -5,12 +5,10 @@ use std::sync::atomic::AtomicBool;
 use super::machine_set::MachineSet;
 use super::network::with_classes;
 use crate::diffusion::{DenoiseError, Denoiser};
-use crate::evaluation::attention_by_level::AttentionByLevel;
-use crate::evaluation::stop::check_stop;
+use crate::evaluation::{attention_by_level::AttentionByLevel, stop::check_stop};
 use crate::image::ImageBatch;
 use crate::network::{AttentionDetail, NetworkDenoiser};
-use crate::theory::RecordedAttention;
-use crate::theory::spec::AttentionSource;
+use crate::theory::{RecordedAttention, spec::AttentionSource};
 
 /// Attention maps of one chunk's trajectory may take this much memory.
 const MAPS_BYTES_MAX: usize = 256 << 20;
@@ -214,7 +212,8 @@ mod tests {
         for (i, class) in [1, 2, 0, 1].into_iter().enumerate() {
             let some = images().only_label(class).unwrap_or_else(|_| images());
             let seed = seeds.slice(i, 1);
-            let conditioned = network().with_label(class as u32).recording(AttentionDetail::Maps);
+            let conditioned = network().with_labels(vec![class as u32]);
+            let conditioned = conditioned.recording(AttentionDetail::Maps);
             let mut recorded = RecordedAttention::new();
             let expected = ddim.sample(&conditioned, &seed, &mut |step| {
                 recorded.push(step.level, step.denoised.attention.clone().unwrap());

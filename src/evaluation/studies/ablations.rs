@@ -25,10 +25,7 @@ pub(super) fn read(runs: &[RunResults]) -> Reading {
         let mut finding = Finding::new(statement);
         let with = runs.iter().filter(|run| run.arm.experiment.network.attention == Some(variant));
         for run in with {
-            let is_twin = |other: &&RunResults| {
-                !other.has_attention() && run.differs_only_in(other, "network.attention")
-            };
-            let Some(none) = runs.iter().find(is_twin) else { continue };
+            let Some(none) = run.twin(runs) else { continue };
             let (Some(a), Some(b)) = (run.rate("consistent"), none.rate("consistent")) else {
                 continue;
             };

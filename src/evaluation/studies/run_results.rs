@@ -8,8 +8,7 @@ use serde_json::Value;
 use super::finding::interval_words;
 use crate::analysis::summary::{Interval, Quartiles, quartiles, wilson};
 use crate::config::Arm;
-use crate::evaluation::calibration::Calibration;
-use crate::evaluation::mosaics::MosaicFigures;
+use crate::evaluation::{calibration::Calibration, mosaics::MosaicFigures};
 use crate::network::config::AttentionVariant;
 use crate::runs::run_dir::RunDir;
 
@@ -44,8 +43,13 @@ impl RunResults {
         Ok(Self {
             arm: arm.clone(),
             run: run.id(),
-            r: correlations(&text("agreement.csv")?, &folder)?,
-            by_step: by_step(&text("by_step.csv")?, &folder)?,
+            r: by_machine(&text("agreement.csv")?, &folder, |[_, machine, r]| {
+                (machine, r.parse().ok())
+            })?,
+            by_step: by_machine(&text("by_step.csv")?, &folder, |[machine, t, r_squared]| {
+                let number = |text: &str| text.parse().unwrap_or(f64::NAN);
+                (machine, (number(t), number(r_squared)))
+            })?,
             calibration: Calibration::read(&run.calibration_path())?,
             mosaics: mosaics.unwrap_or_default(),
             report,
@@ -104,6 +108,12 @@ impl RunResults {
         found.map(|entry| entry.value).unwrap_or_default()
     }
 
+    /// The run of the same settings but for attention, of which it has none.
+    pub fn twin<'a>(&self, runs: &'a [Self]) -> Option<&'a Self> {
+        let differs = |other: &Self| self.differs_only_in(other, "network.attention");
+        runs.iter().find(|other| !other.has_attention() && differs(other))
+    }
+
     /// Whether the network has attention of any kind.
     pub fn has_attention(&self) -> bool {
         self.arm.experiment.network.attention.is_some()
@@ -122,12 +132,7 @@ pub fn twins(runs: &[RunResults]) -> impl Iterator<Item = (&RunResults, &RunResu
     let with = runs
         .iter()
         .filter(|run| run.arm.experiment.network.attention == Some(AttentionVariant::Softmax));
-    with.filter_map(|run| {
-        let is_twin = |other: &&RunResults| {
-            !other.has_attention() && run.differs_only_in(other, "network.attention")
-        };
-        runs.iter().find(is_twin).map(|twin| (run, twin))
-    })
+    with.filter_map(|run| Some((run, run.twin(runs)?)))
 }
 
 /// Share of seeds on which `a` is above `b`, of those where both are defined.
@@ -157,33 +162,23 @@ pub fn number(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
 }
 
-fn correlations(text: &str, folder: &Path) -> Result<Vec<(String, Vec<Option<f64>>)>> {
-    let mut found: Vec<(String, Vec<Option<f64>>)> = Vec::new();
+/// The values of each machine, in the file's order, of which `read` finds the machine and one value in the first three
+/// cells of a line.
+fn by_machine<T>(
+    text: &str,
+    folder: &Path,
+    read: impl for<'a> Fn([&'a str; 3]) -> (&'a str, T),
+) -> Result<Vec<(String, Vec<T>)>> {
+    let mut found: Vec<(String, Vec<T>)> = Vec::new();
     for line in text.lines().skip(1) {
         let cells: Vec<&str> = line.split(',').collect();
-        let [_, machine, r, ..] = cells[..] else {
+        let [a, b, c, ..] = cells[..] else {
             bail!("'{}' has the line '{line}'; compare the run again", folder.display());
         };
-        let r = r.parse().ok();
+        let (machine, value) = read([a, b, c]);
         match found.iter_mut().find(|(name, _)| name == machine) {
-            Some((_, all)) => all.push(r),
-            None => found.push((machine.to_owned(), vec![r])),
-        }
-    }
-    Ok(found)
-}
-
-fn by_step(text: &str, folder: &Path) -> Result<Vec<Curve>> {
-    let mut found: Vec<Curve> = Vec::new();
-    for line in text.lines().skip(1) {
-        let cells: Vec<&str> = line.split(',').collect();
-        let [machine, t, r_squared, ..] = cells[..] else {
-            bail!("'{}' has the line '{line}'; compare the run again", folder.display());
-        };
-        let point = (t.parse().unwrap_or(f64::NAN), r_squared.parse().unwrap_or(f64::NAN));
-        match found.iter_mut().find(|(name, _)| name == machine) {
-            Some((_, all)) => all.push(point),
-            None => found.push((machine.to_owned(), vec![point])),
+            Some((_, all)) => all.push(value),
+            None => found.push((machine.to_owned(), vec![value])),
         }
     }
     Ok(found)
@@ -210,10 +205,13 @@ mod tests {
     fn seeds_without_r_are_left_out_of_the_share_won() {
         let csv =
             "seed,machine,r,r2,R2\n0,a,0.5,,\n1,a,,,\n0,b,0.4,,\n1,b,0.1,,\n2,b,0.2,,\n2,a,0.1,,\n";
-        let r = correlations(csv, Path::new("x")).unwrap();
+        let read = |csv: &str| -> Result<Vec<(String, Vec<Option<f64>>)>> {
+            by_machine(csv, Path::new("x"), |[_, machine, r]| (machine, r.parse().ok()))
+        };
+        let r = read(csv).unwrap();
         assert_eq!(r[0].1, [Some(0.5), None, Some(0.1)]);
         assert_eq!(won(&r[0].1, &r[1].1), Some(wilson(1, 2)));
         assert_eq!(won(&[None], &[Some(1.0)]), None);
-        assert!(correlations("x\nbroken\n", Path::new("x")).is_err());
+        assert!(read("x\nbroken\n").is_err());
     }
 }

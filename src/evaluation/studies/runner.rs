@@ -3,8 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::config::Arm;
-use crate::config::study::same_settings;
+use crate::config::{Arm, study::same_settings};
 use crate::runs::launch::{LaunchError, LaunchOptions, launch, log_words, resume, terminate};
 use crate::runs::liveness::{Health, START_LIMIT};
 use crate::runs::run_dir::RunDir;

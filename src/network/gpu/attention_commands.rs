@@ -59,7 +59,8 @@ impl Layers {
             let sums = self.plan.buffer(self.batch * heads * parts.n_pixels);
             let buffers = vec![parts.looking.place, parts.values.place, self.place(y), sums];
             self.fused(&parts, 0, buffers, [false; 2]);
-            self.layers.push(Layer::Attend { looking, values, heads, width, sums: Some(sums), y });
+            let sums = Some(sums);
+            self.layers.push((Layer::Attend { looking, values, heads, width, sums }, y));
             return y;
         }
         let maps = self.maps(&parts);
@@ -75,7 +76,7 @@ impl Layers {
             self.batched(sizes, [parts.map(maps.kept), v, out], 1.0, false, piece.images);
         }
         self.give_back_maps(maps);
-        self.layers.push(Layer::Attend { looking, values, heads, width, sums: None, y });
+        self.layers.push((Layer::Attend { looking, values, heads, width, sums: None }, y));
         y
     }
 
@@ -119,8 +120,8 @@ impl Layers {
             let known = &self.known[value.0];
             Part { place: known.place, channels: known.channels() }
         });
-        let per_piece = (MAP_VALUES / (n_pixels * n_pixels)).clamp(1, self.batch());
-        let batch = self.batch();
+        let per_piece = (MAP_VALUES / (n_pixels * n_pixels)).clamp(1, self.batch);
+        let batch = self.batch;
         Attention { looking, values, storage, heads, width, n_pixels, batch, per_piece }
     }
 
@@ -140,7 +141,7 @@ impl Layers {
             return;
         };
         if let Some(sums) = sums {
-            let products = self.room(self.batch() * heads * parts.n_pixels);
+            let products = self.room(self.batch * heads * parts.n_pixels);
             let (from, of) = (parts.looking.place, parts.values.place);
             let adds = [looking_adds, values_adds];
             let buffers = vec![from, of, self.place(y), dy, sums, dlooking, products];

@@ -5,11 +5,10 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{DType, Device, DeviceLocation, Tensor};
 
 use super::predictor::{Predicted, Predictor, Query, Weights};
-use crate::network::attention_layer::{AttentionDetail, AttentionRecord};
+use crate::network::attention_layer::{AttentionDetail, AttentionRecord, Prediction};
 use crate::network::config::{AttentionVariant, NetworkConfig};
 use crate::network::ops::attention_figures::N_FIGURES;
 use crate::network::parameters::NetworkError;
-use crate::network::prediction::Prediction;
 
 /// The predictor of a network, shared by networks of one architecture, and the weights in its order.
 pub struct BoundPredictor {

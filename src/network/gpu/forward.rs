@@ -97,8 +97,8 @@ impl Layers {
         let buffers = vec![plain, self.parameter(filters.bias), known.place, self.place(y)];
         let blocks = self.tiles(n_pixels, channels);
         self.tiled("finish", blocks, 0, buffers, vec![n_pixels, channels, form as usize]);
-        let layer = Convolved { x, addend, padded, border, filters, form, plain, y };
-        self.layers.push(Layer::Convolve(layer));
+        let layer = Convolved { x, addend, padded, border, filters, form, plain };
+        self.layers.push((Layer::Convolve(layer), y));
         y
     }
 
@@ -126,7 +126,7 @@ impl Layers {
                 let of = &self.known[columns.of.0];
                 (of.place.after(columns.first), of.channels())
             }
-            None => (self.homes().parameters, 0),
+            None => (self.homes.parameters, 0),
         };
         let has_addend = usize::from(addend.is_some());
         let numbers = vec![x.height, x.width, channels, border, stride, has_addend];
@@ -211,7 +211,7 @@ impl Layers {
         self.product([self.batch, c_out, c_in], matrices, false, true);
         let n = self.batch * c_out;
         self.each("add_to_rows", n, vec![self.parameter(bias), to], vec![n, c_out]);
-        self.layers.push(Layer::Linear { x, weight, bias, y });
+        self.layers.push((Layer::Linear { x, weight, bias }, y));
         y
     }
 
@@ -243,7 +243,7 @@ impl Layers {
             numbers: vec![n_pixels, channels, per_group, usize::from(relu)],
             reals: vec![EPSILON],
         });
-        self.layers.push(Layer::GroupNorm { x, gamma, per_group, relu, stats, y });
+        self.layers.push((Layer::GroupNorm { x, gamma, per_group, relu, stats }, y));
         y
     }
 
@@ -256,7 +256,7 @@ impl Layers {
         let numbers = vec![n_rows, known.channels(), known.n_true];
         let buffers = vec![known.place, self.place(y), inverse];
         self.warps("pixel_norm", n_rows, buffers, numbers, vec![EPSILON]);
-        self.layers.push(Layer::PixelNorm { x, inverse, y });
+        self.layers.push((Layer::PixelNorm { x, inverse }, y));
         y
     }
 
@@ -276,16 +276,10 @@ impl Layers {
 
     pub fn relu(&mut self, x: Value) -> Value {
         let n = self.n_values(x);
-        let y = self.value_like(x);
-        self.each("relu", n, vec![self.place(x), self.place(y)], vec![n]);
-        self.layers.push(Layer::Relu { x, y });
-        y
-    }
-
-    /// Shaped like another value, with a gradient only if that one has.
-    fn value_like(&mut self, x: Value) -> Value {
         let y = self.like(x);
         self.known[y.0].needs_gradient = self.known[x.0].needs_gradient;
+        self.each("relu", n, vec![self.place(x), self.place(y)], vec![n]);
+        self.layers.push((Layer::Relu(x), y));
         y
     }
 
@@ -293,7 +287,7 @@ impl Layers {
         let n = self.n_values(a);
         let y = self.like(a);
         self.each("add_values", n, vec![self.place(a), self.place(b), self.place(y)], vec![n]);
-        self.layers.push(Layer::Add { a, b, y });
+        self.layers.push((Layer::Add([a, b]), y));
         y
     }
 
@@ -302,7 +296,7 @@ impl Layers {
         let known = self.known[x.0].clone();
         let y = self.like(x);
         self.pad_into(&known, Some(addend), 0, self.known[y.0].place);
-        self.layers.push(Layer::AddPerChannel { x, addend, y });
+        self.layers.push((Layer::AddPerChannel { x, addend }, y));
         y
     }
 
@@ -313,7 +307,7 @@ impl Layers {
         let n = self.n_values(y);
         let numbers = vec![self.batch, known.height, known.width, known.channels()];
         self.each("pool", n, vec![known.place, self.place(y)], numbers);
-        self.layers.push(Layer::Pool { x, y });
+        self.layers.push((Layer::Pool(x), y));
         y
     }
 
@@ -334,7 +328,7 @@ impl Layers {
         let buffers = vec![dealt, self.parameter(bias), self.place(y)];
         self.each("deal", n_rows * 4 * channels, buffers, numbers);
         self.give_back(dealt);
-        self.layers.push(Layer::Upsample { x, weight, bias, y });
+        self.layers.push((Layer::Upsample { x, weight, bias }, y));
         y
     }
 
@@ -348,7 +342,7 @@ impl Layers {
             let numbers = vec![n_rows, n, n, 0, c_a + c_b, first, 0];
             self.each("columns", n_rows * n, vec![from, self.place(y)], numbers);
         }
-        self.layers.push(Layer::Join { a, b, y });
+        self.layers.push((Layer::Join([a, b]), y));
         y
     }
 
@@ -368,7 +362,7 @@ impl Layers {
     pub fn mean(&mut self, x: Value) -> Value {
         let y = self.like(x);
         self.mean_into(x, self.place(x), self.place(y), false);
-        self.layers.push(Layer::Mean { x, y });
+        self.layers.push((Layer::Mean(x), y));
         y
     }
 
@@ -398,7 +392,7 @@ impl Layers {
         let n = self.n_values(y);
         let buffers = vec![waves, labels, self.parameter(table), self.place(y)];
         self.each("classes", n, buffers, vec![self.batch, rounded(width)]);
-        self.layers.push(Layer::Classes { labels, table, n_classes, y });
+        self.layers.push((Layer::Classes { labels, table, n_classes }, y));
         y
     }
 

@@ -17,8 +17,8 @@ const WRITES: usize = 8;
 impl Layers {
     /// Adds the commands that turn the gradient of `output` into those of all parameters.
     pub fn backward(&mut self) {
-        for layer in self.layers.clone().into_iter().rev() {
-            self.layer(layer);
+        for (layer, y) in self.layers.clone().into_iter().rev() {
+            self.layer(layer, y);
         }
     }
 
@@ -39,46 +39,42 @@ impl Layers {
         }
     }
 
-    fn layer(&mut self, layer: Layer) {
-        let y = layer.output();
+    fn layer(&mut self, layer: Layer, y: Value) {
         match layer {
-            Layer::Convolve(layer) => self.convolved(&layer),
-            Layer::Linear { x, weight, bias, .. } => self.linear_gradient((x, y), weight, bias),
-            Layer::GroupNorm { x, gamma, per_group, relu, stats, .. } => {
+            Layer::Convolve(layer) => self.convolved(&layer, y),
+            Layer::Linear { x, weight, bias } => self.linear_gradient((x, y), weight, bias),
+            Layer::GroupNorm { x, gamma, per_group, relu, stats } => {
                 self.group_normed((x, y), gamma, per_group, relu, stats)
             }
-            Layer::PixelNorm { x, inverse, .. } => self.pixel_normed((x, y), inverse),
-            Layer::Relu { x, .. } => {
+            Layer::PixelNorm { x, inverse } => self.pixel_normed((x, y), inverse),
+            Layer::Relu(x) => {
                 if let Some((dx, adds)) = self.wanted(x) {
                     let (n, dy) = (self.n_values(x), self.gradient(y));
                     let buffers = vec![self.place(y), dy, dx];
                     self.each("relu_gradient", n, buffers, vec![n, usize::from(adds)]);
                 }
             }
-            Layer::Add { a, b, .. } => {
-                self.pass_on(y, a);
-                self.pass_on(y, b);
-            }
-            Layer::AddPerChannel { x, addend, .. } => {
+            Layer::Add(parts) => parts.into_iter().for_each(|x| self.pass_on(y, x)),
+            Layer::AddPerChannel { x, addend } => {
                 let dy = self.gradient(y);
                 self.folded(x, Some(addend), (dy, 0), None);
             }
-            Layer::Pool { x, .. } => self.pooled((x, y)),
-            Layer::Upsample { x, weight, bias, .. } => self.upsampled((x, y), weight, bias),
-            Layer::Join { a, b, .. } => self.joined([a, b], y),
-            Layer::Attend { looking, values, heads, width, sums, .. } => {
+            Layer::Pool(x) => self.pooled((x, y)),
+            Layer::Upsample { x, weight, bias } => self.upsampled((x, y), weight, bias),
+            Layer::Join(parts) => self.joined(parts, y),
+            Layer::Attend { looking, values, heads, width, sums } => {
                 self.attended((looking, values), (heads, width), sums, y)
             }
-            Layer::Mean { x, .. } => {
+            Layer::Mean(x) => {
                 let dy = self.gradient(y);
                 if let Some((dx, adds)) = self.wanted(x) {
                     self.mean_into(x, dy, dx, adds);
                 }
             }
-            Layer::Classes { labels, table, n_classes, .. } => {
+            Layer::Classes { labels, table, n_classes } => {
                 let buffers = vec![self.gradient(y), labels, self.gradient_of(table)];
                 let width = self.known[y.0].channels();
-                let numbers = vec![self.batch(), width, n_classes];
+                let numbers = vec![self.batch, width, n_classes];
                 self.each("classes_gradient", n_classes * width, buffers, numbers);
             }
         }
@@ -88,7 +84,7 @@ impl Layers {
     fn linear_gradient(&mut self, (x, y): (Value, Value), weight: usize, bias: usize) {
         let dy = self.gradient(y);
         let (c_in, c_out) = (self.known[x.0].channels(), self.known[y.0].channels());
-        let batch = self.batch();
+        let batch = self.batch;
         self.sum_rows((dy, batch, c_out), (self.gradient_of(bias), 0, 1), true);
         let (from, dw) = (self.place(x), self.gradient_of(weight));
         let dy = Matrix::of(dy, c_out);
@@ -105,7 +101,7 @@ impl Layers {
         let Some((dx, adds)) = self.wanted(x) else { return };
         let known = &self.known[x.0];
         let (n_rows, channels, n_true) =
-            (self.batch() * known.n_pixels(), known.channels(), known.n_true);
+            (self.batch * known.n_pixels(), known.channels(), known.n_true);
         let numbers = vec![n_rows, channels, n_true, usize::from(adds)];
         let buffers = vec![self.place(y), inverse, dy, dx];
         self.warps("pixel_norm_gradient", n_rows, buffers, numbers, vec![]);
@@ -116,7 +112,7 @@ impl Layers {
         let Some((dx, adds)) = self.wanted(x) else { return };
         let (known, n) = (&self.known[x.0], self.n_values(y));
         let numbers =
-            vec![self.batch(), known.height, known.width, known.channels(), usize::from(adds)];
+            vec![self.batch, known.height, known.width, known.channels(), usize::from(adds)];
         self.each("pool_gradient", n, vec![known.place, dy, dx], numbers);
     }
 
@@ -125,7 +121,7 @@ impl Layers {
         let mut first = 0;
         for part in parts {
             let known = &self.known[part.0];
-            let (n, n_rows) = (known.channels(), self.batch() * known.n_pixels());
+            let (n, n_rows) = (known.channels(), self.batch * known.n_pixels());
             if let Some((dx, adds)) = self.wanted(part) {
                 let numbers = vec![n_rows, n, all, first, n, 0, usize::from(adds)];
                 self.each("columns", n_rows * n, vec![dy, dx], numbers);
@@ -142,11 +138,10 @@ impl Layers {
         }
     }
 
-    fn convolved(&mut self, of: &Convolved) {
+    fn convolved(&mut self, of: &Convolved, y: Value) {
         let x = self.known[of.x.0].clone();
-        let dout = self.gradient(of.y);
-        let (n, channels, n_pixels) =
-            (self.n_values(of.y), self.known[of.y.0].channels(), x.n_pixels());
+        let dout = self.gradient(y);
+        let (n, channels, n_pixels) = (self.n_values(y), self.known[y.0].channels(), x.n_pixels());
         let inner = self.plan.storage(of.plain);
         let dy = if of.form == Form::Residual { self.room_of(n, inner) } else { dout };
         let blocks = self.tiles(n_pixels, channels);
@@ -166,10 +161,8 @@ impl Layers {
                 self.convolution(Pass::Input, &x, 0, &of.filters, channels, [dx, dy], adds);
             }
         } else if x.needs_gradient || of.addend.is_some() {
-            let n_padded = self.batch()
-                * (x.height + 2 * of.border)
-                * (x.width + 2 * of.border)
-                * x.channels();
+            let n_padded =
+                self.batch * (x.height + 2 * of.border) * (x.width + 2 * of.border) * x.channels();
             let dpadded = self.room_of(n_padded, inner);
             self.convolution(
                 Pass::Input,
@@ -180,7 +173,7 @@ impl Layers {
                 [dpadded, dy],
                 false,
             );
-            let residual = (of.form == Form::Residual).then_some(of.y);
+            let residual = (of.form == Form::Residual).then_some(y);
             self.folded(of.x, of.addend, (dpadded, of.border), residual);
             self.give_back(dpadded);
         }
@@ -229,7 +222,7 @@ impl Layers {
         if let Some(columns) = addend {
             let stride = self.known[columns.of.0].channels();
             if let Some((gradient, _)) = self.wanted(columns.of) {
-                let out = (gradient.after(columns.first), stride, self.batch());
+                let out = (gradient.after(columns.first), stride, self.batch);
                 self.sum_rows((sums, blocks[0], channels), out, false);
             }
         }
@@ -256,7 +249,7 @@ impl Layers {
         let known: Known = self.known[x.0].clone();
         let (n_pixels, channels, dy) = (known.n_pixels(), known.channels(), self.gradient(y));
         let Some((dx, adds)) = self.wanted(x) else { return };
-        let batch = self.batch();
+        let batch = self.batch;
         let sums = self.room(2 * batch * channels);
         let threads = super::layers::group_threads(per_group, n_pixels);
         let buffers = vec![known.place, self.parameter(gamma), self.place(y), dy, stats, dx, sums];
@@ -277,7 +270,7 @@ impl Layers {
     fn upsampled(&mut self, (x, y): (Value, Value), weight: usize, bias: usize) {
         let (known, out) = (self.known[x.0].clone(), self.known[y.0].clone());
         let (c_in, channels) = (known.channels(), rounded(out.n_true));
-        let n_rows = self.batch() * known.n_pixels();
+        let n_rows = self.batch * known.n_pixels();
         let dy = self.gradient(y);
         let blocks = self.tiles(out.n_pixels(), channels);
         let n_slices = blocks[0] * blocks[1];
@@ -288,7 +281,7 @@ impl Layers {
         self.sum_rows((sums, n_slices, channels), (self.gradient_of(bias), 0, 1), true);
         self.give_back(sums);
         let dealt = self.room_of(n_rows * 4 * channels, known.storage);
-        let numbers = vec![self.batch(), known.height, known.width, channels];
+        let numbers = vec![self.batch, known.height, known.width, channels];
         self.each("deal_gradient", n_rows * 4 * channels, vec![dy, dealt], numbers);
         let d = Matrix::of(dealt, 4 * channels);
         let dw = Matrix::of(self.gradient_of(weight), c_in);

@@ -90,101 +90,25 @@ pub(super) struct Convolved {
     pub form: Form,
     /// The values of the convolution before `form`.
     pub plain: Place,
-    pub y: Value,
 }
 
-/// What the gradient of a layer needs.
+/// What the gradient of a layer needs. The `sums` of attention are the sums of exponentials of each query, if the forward
+/// pass kept them.
 #[derive(Clone, Debug)]
 pub(super) enum Layer {
     Convolve(Convolved),
-    Linear {
-        x: Value,
-        weight: usize,
-        bias: usize,
-        y: Value,
-    },
-    GroupNorm {
-        x: Value,
-        gamma: usize,
-        per_group: usize,
-        relu: bool,
-        stats: Place,
-        y: Value,
-    },
-    PixelNorm {
-        x: Value,
-        inverse: Place,
-        y: Value,
-    },
-    Relu {
-        x: Value,
-        y: Value,
-    },
-    Add {
-        a: Value,
-        b: Value,
-        y: Value,
-    },
-    AddPerChannel {
-        x: Value,
-        addend: Columns,
-        y: Value,
-    },
-    Pool {
-        x: Value,
-        y: Value,
-    },
-    Upsample {
-        x: Value,
-        weight: usize,
-        bias: usize,
-        y: Value,
-    },
-    Join {
-        a: Value,
-        b: Value,
-        y: Value,
-    },
-    Attend {
-        looking: Value,
-        values: Value,
-        heads: usize,
-        width: usize,
-        /// Sums of exponentials of each query, if the forward pass kept them.
-        sums: Option<Place>,
-        y: Value,
-    },
-    Mean {
-        x: Value,
-        y: Value,
-    },
-    Classes {
-        labels: Place,
-        table: usize,
-        n_classes: usize,
-        y: Value,
-    },
-}
-
-impl Layer {
-    /// The output of the layer.
-    pub fn output(&self) -> Value {
-        match self {
-            Self::Convolve(Convolved { y, .. })
-            | Self::Linear { y, .. }
-            | Self::GroupNorm { y, .. }
-            | Self::PixelNorm { y, .. }
-            | Self::Relu { y, .. }
-            | Self::Add { y, .. }
-            | Self::AddPerChannel { y, .. }
-            | Self::Pool { y, .. }
-            | Self::Upsample { y, .. }
-            | Self::Join { y, .. }
-            | Self::Attend { y, .. }
-            | Self::Mean { y, .. }
-            | Self::Classes { y, .. } => *y,
-        }
-    }
+    Linear { x: Value, weight: usize, bias: usize },
+    GroupNorm { x: Value, gamma: usize, per_group: usize, relu: bool, stats: Place },
+    PixelNorm { x: Value, inverse: Place },
+    Relu(Value),
+    Add([Value; 2]),
+    AddPerChannel { x: Value, addend: Columns },
+    Pool(Value),
+    Upsample { x: Value, weight: usize, bias: usize },
+    Join([Value; 2]),
+    Attend { looking: Value, values: Value, heads: usize, width: usize, sums: Option<Place> },
+    Mean(Value),
+    Classes { labels: Place, table: usize, n_classes: usize },
 }
 
 /// The commands of a network for batches of one size, and what its gradient needs.
@@ -192,13 +116,15 @@ pub struct Layers {
     pub plan: Plan,
     pub commands: Vec<Command>,
     pub parameters: Parameters,
-    homes: Homes,
+    /// The buffers of parameters and gradients.
+    pub homes: Homes,
     pub(super) compute_type: ComputeType,
     /// Number format of hidden layers.
     pub(super) hidden: Storage,
+    /// Images of a batch.
     pub(super) batch: usize,
     pub(super) known: Vec<Known>,
-    pub(super) layers: Vec<Layer>,
+    pub(super) layers: Vec<(Layer, Value)>,
     /// Buffers that can be reused.
     free: HashMap<Buffer, Vec<Place>>,
 }
@@ -239,16 +165,6 @@ impl Layers {
             self.copy(n, [parameters, rounded], false);
             self.commands.rotate_right(1);
         }
-    }
-
-    /// Images of a batch.
-    pub fn batch(&self) -> usize {
-        self.batch
-    }
-
-    /// The buffers of parameters and gradients.
-    pub fn homes(&self) -> Homes {
-        self.homes
     }
 
     /// The place of a value.

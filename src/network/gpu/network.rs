@@ -132,7 +132,7 @@ fn watch(layers: &mut Layers, config: &NetworkConfig, detail: AttentionDetail) -
     if detail == AttentionDetail::Nothing || attention.variant != AttentionVariant::Softmax {
         return None;
     }
-    let (n_pixels, n_heads) = (config.image.n_pixels(), layers.batch() * attention.heads);
+    let (n_pixels, n_heads) = (config.image.n_pixels(), layers.batch * attention.heads);
     let figures = layers.plan.buffer(n_heads * N_FIGURES * n_pixels);
     let maps = (detail == AttentionDetail::Maps)
         .then(|| layers.plan.buffer(n_heads * n_pixels * n_pixels));

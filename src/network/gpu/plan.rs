@@ -105,11 +105,7 @@ impl ComputeType {
 
     /// The name in settings.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Tf32 => "tf32",
-            Self::Bf16 => "bf16",
-        }
+        self.into()
     }
 
     /// The number format that hidden layers store.

@@ -199,7 +199,7 @@ impl Pass {
         let output = engine.read(forward.output, forward.n_output)?;
         all.eps.extend(forward.eps(query.t, query.x, &output));
         if let Some(watch) = &forward.watch {
-            let config = forward.network();
+            let config = &forward.network;
             let n_pixels = config.image.n_pixels();
             let n_rows = images * config.attention.map_or(0, |a| a.heads) * n_pixels;
             all.figures.extend(engine.read(watch.figures, n_rows * N_FIGURES)?);

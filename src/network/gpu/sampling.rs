@@ -21,7 +21,7 @@ pub struct GpuForward {
     pub n_output: usize,
     pub watch: Option<Watch>,
     pub batch: usize,
-    network: NetworkConfig,
+    pub network: NetworkConfig,
 }
 
 impl GpuForward {
@@ -38,7 +38,7 @@ impl GpuForward {
         // As precise as the CPU: predictions are compared with theory.
         let made = GpuNetwork::new(config, batch, 0, (ComputeType::F32, detail))?;
         let GpuNetwork { layers, inputs, output, watch } = made;
-        let (homes, output) = (layers.homes(), layers.place(output));
+        let (homes, output) = (layers.homes, layers.place(output));
         let n_parameters = layers.parameters.n_values();
         let (mut plan, mut commands) = (layers.plan, layers.commands);
         let detail = watch.iter().flat_map(|watch| [Some(watch.figures), watch.maps]);
@@ -58,11 +58,6 @@ impl GpuForward {
             batch,
             network: config.clone(),
         })
-    }
-
-    /// The architecture.
-    pub fn network(&self) -> &NetworkConfig {
-        &self.network
     }
 
     /// Writes up to `batch` noisy images `x`, `[B, C, H, W]`, at one time `t` to the inputs `out`, `[n_values]`; missing

@@ -9,7 +9,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tenso
 use rayon::prelude::*;
 
 use super::real::Real;
-use super::tensor::{by_dtype, values};
+use super::tensor::{Backward, Gradient, by_dtype, values};
 
 /// Values per piece of work: large enough to be worth a thread, small enough to balance the load.
 const PIECE: usize = 1 << 15;
@@ -48,36 +48,25 @@ impl CustomOp1 for Relu {
     }
 
     fn bwd(&self, _x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(dy.contiguous()?.apply_op2_no_bwd(y, &ReluGradient)?))
+        Ok(Some(dy.contiguous()?.apply_op2_no_bwd(y, &Backward(ReluGradient))?))
     }
 }
 
 /// `dy` where `y` is above zero, from (`dy`, `y`).
 struct ReluGradient;
 
-impl CustomOp2 for ReluGradient {
-    fn name(&self) -> &'static str {
-        "relu-gradient"
-    }
+impl Gradient for ReluGradient {
+    const NAME: &'static str = "relu-gradient";
 
-    fn cpu_fwd(
-        &self,
-        dy: &CpuStorage,
-        dy_layout: &Layout,
-        y: &CpuStorage,
-        y_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        by_dtype!(dy, T => {
-            let (dy, y) = (values::<T>(dy, dy_layout)?, values::<T>(y, y_layout)?);
-            let mut out: Vec<T> = vec![0.0; dy.len()];
-            let pieces = out.par_chunks_mut(PIECE).zip(dy.par_chunks(PIECE)).zip(y.par_chunks(PIECE));
-            pieces.for_each(|((out, dy), y)| {
-                for ((out, &dy), &y) in out.iter_mut().zip(dy).zip(y) {
-                    *out = if y > 0.0 { dy } else { 0.0 };
-                }
-            });
-            Ok((candle_core::WithDType::to_cpu_storage_owned(out), dy_layout.shape().clone()))
-        })
+    fn compute<T: Real>(&self, dy: &[T], y: &[T], layout: &Layout) -> Result<(Vec<T>, Shape)> {
+        let mut out = vec![T::ZERO; dy.len()];
+        let pieces = out.par_chunks_mut(PIECE).zip(dy.par_chunks(PIECE)).zip(y.par_chunks(PIECE));
+        pieces.for_each(|((out, dy), y)| {
+            for ((out, &dy), &y) in out.iter_mut().zip(dy).zip(y) {
+                *out = if y > T::ZERO { dy } else { T::ZERO };
+            }
+        });
+        Ok((out, layout.shape().clone()))
     }
 }
 

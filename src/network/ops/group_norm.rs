@@ -8,13 +8,13 @@
 //!
 //! Works on [B, C] and [B, C, H, W]. candle's own is right but spends most of its time on temporaries.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use pulp::Arch;
 use rayon::prelude::*;
 
 use super::clock::{Work, timed};
 use super::real::Real;
-use super::tensor::{by_dtype, values};
+use super::tensor::{Backward, Gradient, by_dtype, values};
 
 /// PyTorch's default.
 const EPSILON: f64 = 1e-5;
@@ -109,7 +109,8 @@ impl CustomOp3 for GroupNorm {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (dy, gamma) = (dy.contiguous()?, gamma.contiguous()?);
         let dx = x.apply_op3_no_bwd(&gamma, &dy, &InputGradient { n_groups: self.n_groups })?;
-        let sums = x.apply_op2_no_bwd(&dy, &AffineGradient { n_groups: self.n_groups })?;
+        let sums =
+            x.apply_op2_no_bwd(&dy, &Backward(AffineGradient { n_groups: self.n_groups }))?;
         Ok((Some(dx), Some(sums.get(0)?), Some(sums.get(1)?)))
     }
 }
@@ -206,25 +207,14 @@ struct AffineGradient {
     n_groups: usize,
 }
 
-impl CustomOp2 for AffineGradient {
-    fn name(&self) -> &'static str {
-        "group-norm-affine-gradient"
-    }
+impl Gradient for AffineGradient {
+    const NAME: &'static str = "group-norm-affine-gradient";
+    const WORK: Option<Work> = Some(Work::NormGradient);
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        dy: &CpuStorage,
-        dy_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let _timer = timed(Work::NormGradient);
-        let channels = x_layout.dims()[1];
-        by_dtype!(x, T => {
-            let (x, dy) = (values::<T>(x, x_layout)?, values::<T>(dy, dy_layout)?);
-            let sums = affine_gradient(x, dy, x.len() / x_layout.dims()[0], channels, self.n_groups);
-            Ok((candle_core::WithDType::to_cpu_storage_owned(sums), Shape::from((2, channels))))
-        })
+    fn compute<T: Real>(&self, x: &[T], dy: &[T], layout: &Layout) -> Result<(Vec<T>, Shape)> {
+        let (batch, channels) = (layout.dims()[0], layout.dims()[1]);
+        let sums = affine_gradient(x, dy, x.len() / batch, channels, self.n_groups);
+        Ok((sums, Shape::from((2, channels))))
     }
 }
 

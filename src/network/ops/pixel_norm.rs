@@ -9,13 +9,13 @@
 //! Pixels do not see each other, so unlike group normalisation over an image it keeps locality.
 //! (`candle_nn::ops::layer_norm` drops gradients and wants channels last.)
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use pulp::Arch;
 use rayon::prelude::*;
 
 use super::clock::{Work, timed};
 use super::real::Real;
-use super::tensor::{by_dtype, values};
+use super::tensor::{Backward, Gradient, by_dtype, values};
 
 /// PyTorch's default.
 const EPSILON: f64 = 1e-5;
@@ -50,7 +50,7 @@ impl CustomOp1 for PixelNorm {
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(x.apply_op2_no_bwd(&dy.contiguous()?, &PixelNormGradient)?))
+        Ok(Some(x.apply_op2_no_bwd(&dy.contiguous()?, &Backward(PixelNormGradient))?))
     }
 }
 
@@ -97,25 +97,13 @@ fn normalise<T: Real>(x: &[T], channels: usize, n_pixels: usize) -> Vec<T> {
 /// `dx` from (`x`, `dy`).
 struct PixelNormGradient;
 
-impl CustomOp2 for PixelNormGradient {
-    fn name(&self) -> &'static str {
-        "pixel-norm-gradient"
-    }
+impl Gradient for PixelNormGradient {
+    const NAME: &'static str = "pixel-norm-gradient";
+    const WORK: Option<Work> = Some(Work::NormGradient);
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        dy: &CpuStorage,
-        dy_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let _timer = timed(Work::NormGradient);
-        let (_, channels, height, width) = x_layout.shape().dims4()?;
-        by_dtype!(x, T => {
-            let (x, dy) = (values::<T>(x, x_layout)?, values::<T>(dy, dy_layout)?);
-            let dx = gradient(x, dy, channels, height * width);
-            Ok((candle_core::WithDType::to_cpu_storage_owned(dx), x_layout.shape().clone()))
-        })
+    fn compute<T: Real>(&self, x: &[T], dy: &[T], layout: &Layout) -> Result<(Vec<T>, Shape)> {
+        let (_, channels, height, width) = layout.shape().dims4()?;
+        Ok((gradient(x, dy, channels, height * width), layout.shape().clone()))
     }
 }
 

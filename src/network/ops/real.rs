@@ -7,7 +7,11 @@ use crate::simd::Lane;
 /// The numbers the operations of this module work on.
 pub trait Real: WithDType + Lane {
     fn sqrt(self) -> Self;
-    fn larger(self, other: Self) -> Self;
+
+    /// `self` unless `other` is larger.
+    fn larger(self, other: Self) -> Self {
+        if other > self { other } else { self }
+    }
 
     /// All values of a storage of this type.
     fn of_storage(storage: &mut CpuStorage) -> Result<&mut [Self]>;
@@ -29,10 +33,6 @@ impl Real for f32 {
             _ => Err(Error::Msg("f32 values were expected".to_owned())),
         }
     }
-
-    fn larger(self, other: Self) -> Self {
-        if other > self { other } else { self }
-    }
 }
 
 impl Real for f64 {
@@ -45,9 +45,5 @@ impl Real for f64 {
             CpuStorage::F64(values) => Ok(values),
             _ => Err(Error::Msg("f64 values were expected".to_owned())),
         }
-    }
-
-    fn larger(self, other: Self) -> Self {
-        if other > self { other } else { self }
     }
 }

@@ -4,16 +4,14 @@
 //! is slow. With kernel and stride alike the transposed convolution has no overlap: it is a 1x1
 //! convolution to four times the channels, whose values are then dealt out to 2x2 blocks.
 
-use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail,
-};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, bail};
 use pulp::Arch;
 use rayon::prelude::*;
 
 use super::clock::{Work, timed};
 use super::convolution::{Form, convolve};
 use super::real::Real;
-use super::tensor::{by_dtype, values};
+use super::tensor::{Backward, Gradient, by_dtype, values};
 use crate::network::config::Padding;
 
 /// Largest of each 2x2 block of `x` [B, C, H, W]; the first in reading order gets the gradient.
@@ -75,7 +73,7 @@ impl CustomOp1 for MaxPool {
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(x.apply_op2_no_bwd(&dy.contiguous()?, &MaxPoolGradient)?))
+        Ok(Some(x.apply_op2_no_bwd(&dy.contiguous()?, &Backward(MaxPoolGradient))?))
     }
 }
 
@@ -92,30 +90,19 @@ fn pool_plane<T: Real>(x: &[T], out: &mut [T], width: usize) {
 /// `dx` from (`x`, `dy`).
 struct MaxPoolGradient;
 
-impl CustomOp2 for MaxPoolGradient {
-    fn name(&self) -> &'static str {
-        "max-pool-gradient"
-    }
+impl Gradient for MaxPoolGradient {
+    const NAME: &'static str = "max-pool-gradient";
+    const WORK: Option<Work> = Some(Work::Resample);
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        dy: &CpuStorage,
-        dy_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let _timer = timed(Work::Resample);
-        let (_, _, height, width) = x_layout.shape().dims4()?;
-        by_dtype!(x, T => {
-            let (x, dy) = (values::<T>(x, x_layout)?, values::<T>(dy, dy_layout)?);
-            let mut dx = vec![0.0; x.len()];
-            let planes = dx.par_chunks_mut(height * width).zip(x.par_chunks(height * width));
-            let planes = planes.zip(dy.par_chunks(height * width / 4));
-            planes.for_each(|((dx, x), dy)| {
-                Arch::new().dispatch(|| pool_plane_gradient(x, dy, dx, width));
-            });
-            Ok((WithDType::to_cpu_storage_owned(dx), x_layout.shape().clone()))
-        })
+    fn compute<T: Real>(&self, x: &[T], dy: &[T], layout: &Layout) -> Result<(Vec<T>, Shape)> {
+        let (_, _, height, width) = layout.shape().dims4()?;
+        let mut dx = vec![T::ZERO; x.len()];
+        let planes = dx.par_chunks_mut(height * width).zip(x.par_chunks(height * width));
+        let planes = planes.zip(dy.par_chunks(height * width / 4));
+        planes.for_each(|((dx, x), dy)| {
+            Arch::new().dispatch(|| pool_plane_gradient(x, dy, dx, width));
+        });
+        Ok((dx, layout.shape().clone()))
     }
 }
 

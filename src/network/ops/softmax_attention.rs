@@ -13,13 +13,13 @@
 
 use std::ops::Range;
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::clock::{Work, timed};
 use super::real::Real;
-use super::tensor::{by_dtype, transpose, values};
+use super::tensor::{Backward, Gradient, by_dtype, transpose, values};
 use crate::simd::Lane;
 use crate::simd::lane::n_lanes;
 use crate::simd::product::{Left, Right, Write, every, multiply};
@@ -239,7 +239,7 @@ impl CustomOp1 for Attend {
     }
 
     fn bwd(&self, qkv: &Tensor, _out: &Tensor, dout: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(qkv.apply_op2_no_bwd(&dout.contiguous()?, &AttendGradient)?))
+        Ok(Some(qkv.apply_op2_no_bwd(&dout.contiguous()?, &Backward(AttendGradient))?))
     }
 }
 
@@ -268,25 +268,13 @@ fn forward<T: Real>(qkv: &[T], sizes: &Sizes, batch: usize) -> Vec<T> {
 /// `dqkv` from (`qkv`, `dout`).
 struct AttendGradient;
 
-impl CustomOp2 for AttendGradient {
-    fn name(&self) -> &'static str {
-        "attend-gradient"
-    }
+impl Gradient for AttendGradient {
+    const NAME: &'static str = "attend-gradient";
+    const WORK: Option<Work> = Some(Work::AttentionGradient);
 
-    fn cpu_fwd(
-        &self,
-        qkv: &CpuStorage,
-        layout: &Layout,
-        dout: &CpuStorage,
-        dout_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let _timer = timed(Work::AttentionGradient);
-        by_dtype!(qkv, T => {
-            let (_, sizes) = Sizes::of::<T>(layout)?;
-            let (qkv, dout) = (values::<T>(qkv, layout)?, values::<T>(dout, dout_layout)?);
-            let dqkv = backward(qkv, dout, &sizes);
-            Ok((candle_core::WithDType::to_cpu_storage_owned(dqkv), layout.shape().clone()))
-        })
+    fn compute<T: Real>(&self, qkv: &[T], dout: &[T], layout: &Layout) -> Result<(Vec<T>, Shape)> {
+        let (_, sizes) = Sizes::of::<T>(layout)?;
+        Ok((backward(qkv, dout, &sizes), layout.shape().clone()))
     }
 }
 

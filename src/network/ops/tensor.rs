@@ -1,26 +1,18 @@
-//! Slices of candle's CPU storage, as the operations beside this file need them.
+//! Slices of candle's CPU storage, and operations that are functions of such slices.
 
-use candle_core::{CpuStorage, Error, Layout, Result, WithDType};
+use candle_core::{CpuStorage, CustomOp2, Error, InplaceOp2, Layout, Result, Shape, WithDType};
 
+use super::clock::{Work, timed};
 use super::real::Real;
 
 /// The values of a contiguous tensor.
 pub fn values<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
-    let (start, end) = layout.contiguous_offsets().ok_or_else(|| {
-        Error::Msg("an operation was given a tensor that is not contiguous".into())
-    })?;
+    let (start, end) = layout.contiguous_offsets().ok_or_else(not_contiguous)?;
     Ok(&T::cpu_storage_as_slice(storage)?[start..end])
 }
 
-/// The same to be changed in place.
-pub fn values_mut<'a, T: Real>(
-    storage: &'a mut CpuStorage,
-    layout: &Layout,
-) -> Result<&'a mut [T]> {
-    let (start, end) = layout.contiguous_offsets().ok_or_else(|| {
-        Error::Msg("an operation was given a tensor that is not contiguous".into())
-    })?;
-    Ok(&mut T::of_storage(storage)?[start..end])
+fn not_contiguous() -> Error {
+    Error::Msg("an operation was given a tensor that is not contiguous".into())
 }
 
 /// `rows` of `n` values as columns: value (row, i) goes to `out[i * stride + row]`.
@@ -53,6 +45,70 @@ macro_rules! by_dtype {
     };
 }
 pub(crate) use by_dtype;
+
+/// The gradient of an operation, from the values of two tensors on the CPU.
+pub trait Gradient {
+    const NAME: &'static str;
+    const WORK: Option<Work> = None;
+
+    /// The gradient and its shape; `layout` is that of `a`.
+    fn compute<T: Real>(&self, a: &[T], b: &[T], layout: &Layout) -> Result<(Vec<T>, Shape)>;
+}
+
+/// A [`Gradient`] as candle takes it.
+pub struct Backward<G>(pub G);
+
+impl<G: Gradient> CustomOp2 for Backward<G> {
+    fn name(&self) -> &'static str {
+        G::NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        a: &CpuStorage,
+        a_layout: &Layout,
+        b: &CpuStorage,
+        b_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let _timer = G::WORK.map(timed);
+        by_dtype!(a, T => {
+            let (a, b) = (values::<T>(a, a_layout)?, values::<T>(b, b_layout)?);
+            let (gradient, shape) = self.0.compute(a, b, a_layout)?;
+            Ok((T::to_cpu_storage_owned(gradient), shape))
+        })
+    }
+}
+
+/// A change of a tensor's values from those of another, in place and in one pass on the CPU.
+pub trait Change {
+    const NAME: &'static str;
+
+    fn apply<T: Real>(&self, changed: &mut [T], other: &[T]);
+}
+
+/// A [`Change`] as candle takes it.
+pub struct InPlace<C>(pub C);
+
+impl<C: Change> InplaceOp2 for InPlace<C> {
+    fn name(&self) -> &'static str {
+        C::NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        changed: &mut CpuStorage,
+        layout: &Layout,
+        other: &CpuStorage,
+        other_layout: &Layout,
+    ) -> Result<()> {
+        let (start, end) = layout.contiguous_offsets().ok_or_else(not_contiguous)?;
+        by_dtype!(other, T => {
+            let changed = &mut T::of_storage(changed)?[start..end];
+            self.0.apply(changed, values::<T>(other, other_layout)?);
+            Ok(())
+        })
+    }
+}
 
 /// How operations are checked: against another way to compute the same, or finite differences.
 #[cfg(test)]

@@ -11,7 +11,8 @@
 use std::sync::Arc;
 
 use cudarc::driver::{
-    CudaFunction, CudaSlice, CudaView, DeviceRepr, DriverError, LaunchConfig, PushKernelArg,
+    CudaFunction, CudaSlice, CudaView, DeviceRepr, DriverError, LaunchArgs, LaunchConfig,
+    PushKernelArg,
 };
 
 use super::cuda::CudaGpu;
@@ -181,10 +182,7 @@ impl LoadedImages {
         let stream = &self.gpu.stream;
         let mut all = self.left(n_queries, N_OTHERS + channels, n_pixels)?;
         let numbers = [n_blocks, channels, n_pixels].map(|number| number as i32);
-        let mut arguments = stream.launch_builder(merge);
-        for number in &numbers {
-            arguments.arg(number);
-        }
+        let mut arguments = self.arguments(merge, &numbers);
         arguments.arg(&left.sums).arg(&left.nearest).arg(&left.best);
         arguments.arg(&mut all.sums).arg(&mut all.nearest).arg(&mut all.best);
         // SAFETY: as for posteriors: the kernel's arguments, over what `left` allocated for the numbers that it is told.
@@ -226,16 +224,22 @@ impl LoadedImages {
         let left = self.launch(launch, posterior, query, (1, n))?;
         let mut all = self.room_for(n, n_channels, n_pixels)?;
         let numbers = [n_channels, n_pixels].map(|number| number as i32);
-        let mut arguments = self.gpu.stream.launch_builder(evidence);
-        for number in &numbers {
-            arguments.arg(number);
-        }
+        let mut arguments = self.arguments(evidence, &numbers);
         arguments.arg(&left.sums).arg(&left.best);
         arguments.arg(&mut all.evidence).arg(&mut all.entropies).arg(&mut all.estimates);
         arguments.arg(&mut all.log_weights).arg(&mut all.places);
         // SAFETY: as for posteriors: posteriors of n blocks, and what `room_for` allocated for n images.
         unsafe { arguments.launch(grid([n_pixels.div_ceil(THREADS), n], THREADS, 0)) }?;
         Ok(all)
+    }
+
+    /// A launch of `function` whose first arguments are `numbers`.
+    fn arguments<'a>(&'a self, function: &'a CudaFunction, numbers: &'a [i32]) -> LaunchArgs<'a> {
+        let mut arguments = self.gpu.stream.launch_builder(function);
+        for number in numbers {
+            arguments.arg(number);
+        }
+        arguments
     }
 
     fn chances_functions(&self) -> Result<[CudaFunction; 2], GpuError> {
@@ -275,10 +279,7 @@ impl LoadedImages {
             "factors that do not fit"
         );
         let numbers = [m, n, k, usize::from(is_transposed)].map(|number| number as i32);
-        let mut arguments = self.gpu.stream.launch_builder(function);
-        for number in &numbers {
-            arguments.arg(number);
-        }
+        let mut arguments = self.arguments(function, &numbers);
         arguments.arg(a).arg(b).arg(c);
         let blocks = [n.div_ceil(PRODUCT_SIDE), m.div_ceil(PRODUCT_SIDE)];
         // SAFETY: as for posteriors: the factors hold m k and k n values and the product m n, as was just checked.
@@ -298,10 +299,7 @@ impl LoadedImages {
         let n_blocks = MIX_BLOCKS.min(n.max(1));
         let mut left = self.left(n_blocks, N_OTHERS + n_channels + 1, n_pixels)?;
         let numbers = [n as i32, launch.plan.first_image, n_channels as i32, n_pixels as i32];
-        let mut arguments = self.gpu.stream.launch_builder(mix);
-        for number in &numbers {
-            arguments.arg(number);
-        }
+        let mut arguments = self.arguments(mix, &numbers);
         arguments.arg(&kind).arg(&lambda).arg(&all.evidence).arg(votes).arg(&all.entropies);
         arguments.arg(&all.estimates).arg(&all.log_weights).arg(&all.places);
         arguments.arg(&mut left.sums).arg(&mut left.nearest).arg(&mut left.best);
@@ -424,10 +422,7 @@ impl Loaded for LoadedImages {
             let mut squares = self.alloc(n * n_values)?;
             let mut all = self.room_for(n, 1, n_values)?;
             let numbers = [launch.plan.channels, launch.n_pixels() as i32, launch.plan.is_bytes];
-            let mut arguments = stream.launch_builder(&values);
-            for number in &numbers {
-                arguments.arg(number);
-            }
+            let mut arguments = self.arguments(&values, &numbers);
             let typical = mask.typical();
             arguments.arg(&typical).arg(&query).arg(&images);
             arguments.arg(&mut squares).arg(&mut all.entropies);
@@ -465,10 +460,7 @@ impl Loaded for LoadedImages {
             let PosteriorPlan { first_image, height, width, is_bytes, .. } = launch.plan;
             let half = (launch.k / 2) as i32;
             let numbers = [n as i32, first_image, channels, height, width, half, is_bytes];
-            let mut arguments = self.gpu.stream.launch_builder(&mix);
-            for number in &numbers {
-                arguments.arg(number);
-            }
+            let mut arguments = self.arguments(&mix, &numbers);
             arguments.arg(&all.evidence).arg(&images);
             arguments.arg(&mut left.sums).arg(&mut left.nearest).arg(&mut left.best);
             // SAFETY: as for posteriors: chances of each image and pixel, the loaded images, and blocks that `left`

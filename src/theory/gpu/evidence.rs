@@ -1,6 +1,6 @@
 //! Arguments and results of the kernels that keep something per image and pixel (`kernels/evidence.cuh`).
 
-use super::plan::{Found, Launch, N_OTHERS};
+use super::plan::{Found, Launch, N_OTHERS, accumulator};
 use crate::diffusion::Provenance;
 use crate::theory::evidence::ImageMixture;
 
@@ -64,26 +64,14 @@ pub fn mixture_by_coordinate(launch: &Launch, found: &Found) -> ImageMixture {
 }
 
 fn mixture_of(found: &Found, n_channels: usize, n_pixels: usize, width: usize) -> ImageMixture {
-    let mut all = ImageMixture::new(n_channels, n_pixels);
-    for p in 0..n_pixels {
-        let sum = |which: usize| found.sums[which * n_pixels + p];
-        if sum(0) == f64::INFINITY {
-            continue;
-        }
-        let mixture = &mut all.mixture;
-        mixture.max[p] = -std::f64::consts::LN_2 * sum(0);
-        mixture.total[p] = sum(1);
-        mixture.spread[p] = std::f64::consts::LN_2 * sum(2);
-        for c in 0..=n_channels {
-            mixture.sums[c * n_pixels + p] = sum(N_OTHERS + c);
-        }
-        let (image, pixel) = (found.best[p] as u32, found.best[n_pixels + p] as usize);
-        let (row, column) = ((pixel / width) as u16, (pixel % width) as u16);
-        let place = Provenance { image, row, column };
-        mixture.best[p] = place;
-        all.top[p] = (place, -f64::from(found.nearest[p]));
-    }
-    all
+    let sizes = (n_channels + 1, n_pixels);
+    let mixture = accumulator(&found.sums, &found.best, sizes, width);
+    let top = |(p, &place): (usize, &Provenance)| match found.sums[p] {
+        f64::INFINITY => (place, f64::NEG_INFINITY),
+        _ => (place, -f64::from(found.nearest[p])),
+    };
+    let top = mixture.best.iter().enumerate().map(top).collect();
+    ImageMixture { mixture, top }
 }
 
 /// Bytes of temporary buffers for one image.

@@ -318,7 +318,7 @@ impl GpuPlacement {
             let room = gpu.room()?;
             let portions = |n: usize| Held::Portions(AtomicUsize::new(n.max(1)));
             let held = if mine.len() * each <= room / 2 {
-                match gpu.load(images.for_gpu(mine.clone()).pixels()) {
+                match images.load(gpu.as_ref(), mine.clone()) {
                     Ok(loaded) => Held::Whole(loaded),
                     Err(GpuError::OutOfMemory { .. }) => portions(mine.len() / 4),
                     Err(error) => return Err(error),
@@ -398,7 +398,7 @@ impl GpuPlacement {
             scope.spawn(move || {
                 for first in (first..end).step_by(n) {
                     let portion = first..(first + n).min(end);
-                    let loaded = gpu.load(images.for_gpu(portion.clone()).pixels());
+                    let loaded = images.load(gpu.as_ref(), portion.clone());
                     let is_last = loaded.is_err();
                     if sender.send((portion, loaded)).is_err() || is_last {
                         return;

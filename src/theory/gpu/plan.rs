@@ -145,27 +145,38 @@ impl Launch {
         for (block, sums) in sums.chunks_exact(n_sums * n_pixels).enumerate() {
             let nearest = &nearest[block * n_pixels..][..n_pixels];
             let best = &best[2 * block * n_pixels..][..2 * n_pixels];
-            let mut one = Accumulator::new(n_channels, n_pixels);
-            for p in 0..n_pixels {
-                let sum = |which: usize| sums[which * n_pixels + p];
-                if sum(0) == f64::INFINITY {
-                    continue;
-                }
-                one.max[p] = -std::f64::consts::LN_2 * sum(0);
-                one.total[p] = sum(1);
-                one.spread[p] = std::f64::consts::LN_2 * sum(2);
-                for c in 0..n_channels {
-                    one.sums[c * n_pixels + p] = sum(N_OTHERS + c);
-                }
+            let mut one = accumulator(sums, best, (n_channels, n_pixels), width);
+            for p in (0..n_pixels).filter(|&p| sums[p] != f64::INFINITY) {
                 // Rounded as on the CPU: the nearest entry must not depend on where it was computed.
                 one.raise(p, -logit_scale * f64::from(nearest[p]));
-                let pixel = best[n_pixels + p] as usize;
-                let (row, column) = ((pixel / width) as u16, (pixel % width) as u16);
-                one.best[p] = Provenance { image: best[p] as u32, row, column };
             }
             all.merge(&one);
         }
     }
+}
+
+/// The posteriors of one block, from its sums over entries, the others and `n_sums` more, and the places of the nearest
+/// entries; pixels without entries, whose first sum is infinite, are left out.
+pub(super) fn accumulator(
+    sums: &[f64],
+    best: &[i32],
+    (n_sums, n_pixels): (usize, usize),
+    width: usize,
+) -> Accumulator {
+    let mut all = Accumulator::new(n_sums, n_pixels);
+    for p in (0..n_pixels).filter(|&p| sums[p] != f64::INFINITY) {
+        let sum = |which: usize| sums[which * n_pixels + p];
+        all.max[p] = -std::f64::consts::LN_2 * sum(0);
+        all.total[p] = sum(1);
+        all.spread[p] = std::f64::consts::LN_2 * sum(2);
+        for c in 0..n_sums {
+            all.sums[c * n_pixels + p] = sum(N_OTHERS + c);
+        }
+        let (image, pixel) = (best[p] as u32, best[n_pixels + p] as usize);
+        let (row, column) = ((pixel / width) as u16, (pixel % width) as u16);
+        all.best[p] = Provenance { image, row, column };
+    }
+    all
 }
 
 #[cfg(test)]

@@ -17,16 +17,14 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::PatchQuery;
-use super::all_images::AllImages;
 use super::per_image::{PerImage, PixelEvidence};
 use super::posterior::{Grouping, Posterior, Row};
 use super::tile::{Tile, TileSums, add_tile};
 use super::windows::{LineSums, RowSums};
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
-use crate::simd::{Buffer, Lane};
+use crate::simd::{Buffer, Lane, lane::n_lanes};
 use crate::theory::patches::{Border, Stretch, Window};
-use crate::theory::weights::Accumulator;
 
 /// One query and its running posteriors.
 pub struct BoxSums<'a, T, G> {
@@ -37,7 +35,7 @@ pub struct BoxSums<'a, T, G> {
     columns: Vec<Stretch>,
     row_window: Window,
     column_window: Window,
-    posterior: Posterior<T, G>,
+    pub posterior: Posterior<T, G>,
     scratch: Scratch<T>,
 }
 
@@ -79,8 +77,10 @@ fn parts(stretch: Stretch, width: usize) -> impl Iterator<Item = Part> {
 }
 
 impl<'a, T: Lane, G: Grouping<T>> BoxSums<'a, T, G> {
-    fn new(query: PatchQuery<'a, T>, n_lanes: usize, n_entries: usize, diagnostics: bool) -> Self {
-        let shape = query.shape;
+    /// Posteriors without entries yet. `n_entries` is the most that one will have; entropy and provenance are kept if
+    /// `diagnostics`.
+    pub fn new(query: PatchQuery<'a, T>, n_entries: usize, diagnostics: bool) -> Self {
+        let (shape, n_lanes) = (query.shape, n_lanes::<T>());
         let row_window = query.pool.window(query.k, shape.height);
         let column_window = query.pool.window(query.k, shape.width);
         let (n_down, n_along) = (row_window.n_offsets(), column_window.n_offsets());
@@ -91,7 +91,7 @@ impl<'a, T: Lane, G: Grouping<T>> BoxSums<'a, T, G> {
             columns: query.pool.stretches(query.k, shape.width),
             row_window,
             column_window,
-            posterior: Posterior::new(shape, n_lanes, query.logit_scale, n_entries, diagnostics),
+            posterior: Posterior::new(shape, query.logit_scale, n_entries, diagnostics),
             scratch: Scratch {
                 line: vectors(shape.width + n_along),
                 line_sums: LineSums::new(n_along, n_lanes),
@@ -215,33 +215,10 @@ impl<T: Lane, G: Grouping<T>> TileSums<T> for BoxSums<'_, T, G> {
     }
 }
 
-impl<'a, T: Lane> BoxSums<'a, T, AllImages> {
-    /// One posterior per pixel over all images, without entries yet. `n_entries` is the most that one will have; entropy
-    /// and provenance are kept if `diagnostics`.
-    pub fn over_images(
-        query: PatchQuery<'a, T>,
-        n_lanes: usize,
-        n_entries: usize,
-        diagnostics: bool,
-    ) -> Self {
-        Self::new(query, n_lanes, n_entries, diagnostics)
-    }
-
-    /// Adds every accepted patch of the tile's images.
-    pub fn add_tile(&mut self, tile: &Tile<T>) {
-        add_tile(self, tile);
-    }
-
-    /// The posteriors over all added images.
-    pub fn finish(self) -> Accumulator {
-        self.posterior.finish()
-    }
-}
-
 impl<'a, T: Lane> BoxSums<'a, T, PerImage<T>> {
     /// One posterior per image of a tile and pixel.
-    pub fn per_image(query: PatchQuery<'a, T>, n_lanes: usize) -> Self {
-        Self::new(query, n_lanes, query.shape.n_pixels(), true)
+    pub fn per_image(query: PatchQuery<'a, T>) -> Self {
+        Self::new(query, query.shape.n_pixels(), true)
     }
 
     /// Computes the posteriors of the tile's images; see [`BoxSums::evidence`].

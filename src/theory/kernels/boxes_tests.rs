@@ -5,8 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::image::ImageShape;
 use crate::simd::lane::n_lanes;
+use crate::theory::kernels::all_images::AllImages;
 use crate::theory::kernels::reference;
 use crate::theory::patches::Pool;
+use crate::theory::weights::Accumulator;
 
 #[derive(Debug, Clone)]
 struct Case {
@@ -57,7 +59,7 @@ impl<T: Lane> Values<T> {
     fn tiles(&self, case: &Case) -> Vec<Tile<T>> {
         let n_lanes = n_lanes::<T>();
         let fill = |(i, images): (usize, &[T])| {
-            let mut tile = Tile::new(case.shape, n_lanes);
+            let mut tile = Tile::new(case.shape);
             tile.fill(case.shape, i * n_lanes, images, |v| v);
             tile
         };
@@ -74,9 +76,9 @@ fn plain(case: &Case) -> Accumulator {
 
 fn fast<T: Lane>(case: &Case) -> Accumulator {
     let values = Values::<T>::of(case);
-    let mut sums = BoxSums::over_images(values.query(case), n_lanes::<T>(), 1000, true);
-    values.tiles(case).iter().for_each(|tile| sums.add_tile(tile));
-    sums.finish()
+    let mut sums = BoxSums::<T, AllImages>::new(values.query(case), 1000, true);
+    values.tiles(case).iter().for_each(|tile| add_tile(&mut sums, tile));
+    sums.posterior.finish()
 }
 
 fn close(a: &Accumulator, b: &Accumulator, tolerance: f64) -> Result<(), TestCaseError> {
@@ -95,7 +97,7 @@ fn close(a: &Accumulator, b: &Accumulator, tolerance: f64) -> Result<(), TestCas
 /// The evidence of every image equals a posterior over that image alone.
 fn check_per_image<T: Lane>(case: &Case, tolerance: f64) -> Result<(), TestCaseError> {
     let values = Values::<T>::of(case);
-    let mut sums = BoxSums::per_image(values.query(case), n_lanes::<T>());
+    let mut sums = BoxSums::per_image(values.query(case));
     let each = case.shape.n_values();
     for tile in values.tiles(case) {
         sums.weigh_tile(&tile);

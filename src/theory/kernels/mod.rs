@@ -2,9 +2,8 @@
 //!
 //! [`mod@reference`] is the specification. [`boxes`] computes the same faster and is tested against it: it sums squared
 //! differences of [`tile`]s of images over [`windows`] and adds the results to running [`posterior`]s, over
-//! [`all_images`] or [`per_image`]. All are generic over the number type (see [`precision`]).
+//! [`all_images`] or [`per_image`]. All are generic over the number type (see [`super::machine::Precision`]).
 
-pub mod precision;
 pub mod reference;
 pub mod tile;
 pub mod windows;
@@ -12,8 +11,6 @@ pub mod posterior;
 pub mod all_images;
 pub mod per_image;
 pub mod boxes;
-
-pub use precision::Precision;
 
 use super::patches::Pool;
 use crate::diffusion::NoiseLevel;

@@ -19,7 +19,7 @@ use pulp::Simd;
 
 use super::tile::Tile;
 use crate::image::ImageShape;
-use crate::simd::{Buffer, Lane, Real};
+use crate::simd::{Buffer, Lane, Real, lane::n_lanes};
 
 /// A weight may reach `2^30` before the reference is lowered.
 pub const SLACK_BITS: f64 = 30.0;
@@ -114,13 +114,8 @@ impl Row {
 
 impl<T: Lane, G: Grouping<T>> Posterior<T, G> {
     /// Posteriors of logits `-logit_scale * distance` without entries; `n_entries` is the most that one will have.
-    pub fn new(
-        shape: ImageShape,
-        n_lanes: usize,
-        logit_scale: f64,
-        n_entries: usize,
-        diagnostics: bool,
-    ) -> Self {
+    pub fn new(shape: ImageShape, logit_scale: f64, n_entries: usize, diagnostics: bool) -> Self {
+        let n_lanes = n_lanes::<T>();
         let (n_channels, n_pixels) = (shape.channels, shape.n_pixels());
         let zeros = |n| Buffer::zeros(n * n_lanes);
         let limits = || Buffer::zeros(if G::PER_IMAGE { n_pixels * n_lanes } else { n_pixels });

@@ -8,7 +8,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::image::ImageShape;
-use crate::simd::{Buffer, Lane};
+use crate::simd::{Buffer, Lane, lane::n_lanes};
 
 /// Up to as many images as a vector has lanes.
 #[derive(Debug)]
@@ -49,7 +49,8 @@ impl<T: Lane, A: TileSums<T>> WithSimd for AddTile<'_, A, T> {
 
 impl<T: Lane> Tile<T> {
     /// A tile for images of `shape`, without images.
-    pub fn new(shape: ImageShape, n_lanes: usize) -> Self {
+    pub fn new(shape: ImageShape) -> Self {
+        let n_lanes = n_lanes::<T>();
         let values = Buffer::zeros(shape.n_values() * n_lanes);
         Self { n_lanes, n_images: 0, first: 0, values }
     }
