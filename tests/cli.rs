@@ -259,7 +259,11 @@ fn a_preview_of_a_finished_run_is_made_of_chosen_seeds_in_chosen_steps() {
     assert!(done.status.success(), "{}", stderr(&done));
     let refused = lab.mosaic(&["preview", "glyphs", "--seeds", "9..9"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(stderr(&refused).contains("seeds 9..9: a preview has 1 to 64 seeds"), "{}", stderr(&refused));
+    assert!(
+        stderr(&refused).contains("seeds 9..9: a preview has 1 to 64 seeds"),
+        "{}",
+        stderr(&refused)
+    );
     let made = lab.mosaic(&["preview", "glyphs", "--seeds", "8..11", "--steps", "6"]);
     assert!(made.status.success(), "{}", stderr(&made));
     let place = PathBuf::from(String::from_utf8_lossy(&made.stdout).trim());

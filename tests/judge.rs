@@ -1,6 +1,6 @@
 //! The judge of crafted sets: samples that it must accept or refuse.
 
-use mosaic_lab::analysis::consistency::{Judge, Judgement};
+use mosaic_lab::analysis::judge::{Judge, Judgement};
 use mosaic_lab::dataset::shapes::HUES;
 use mosaic_lab::dataset::{CraftedKind, CraftedSet, Dataset, Glyphs, Rule, Stripes};
 use mosaic_lab::image::grid::{Grid, to_rgb};

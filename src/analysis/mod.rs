@@ -5,9 +5,9 @@
 
 pub mod agreement;
 pub mod summary;
-pub mod consistency;
+pub mod judge;
 mod templates;
 mod textures;
 mod components;
 pub mod provenance;
-pub mod novelty;
+pub mod copies;

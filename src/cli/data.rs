@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 
 use super::message_stream::words_beside;
 use super::place::Place;
-use crate::analysis::consistency::Judge;
+use crate::analysis::judge::Judge;
 use crate::config::Experiment;
 use crate::config::experiment::ExperimentName;
 use crate::console;

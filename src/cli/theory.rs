@@ -18,7 +18,7 @@ use super::exit_codes::STOPPED;
 use super::place::Place;
 use super::progress;
 use super::sample::parse_range;
-use crate::analysis::consistency::Judge;
+use crate::analysis::judge::Judge;
 use crate::config::experiment::MachineName;
 use crate::config::{Experiment, NamedMachine};
 use crate::console;

@@ -1,7 +1,7 @@
 //! The common property of all images of a crafted set, as plain data for the judge.
 //!
 //! The rule defines the local features (templates) and a condition across the image. Judging is done by
-//! [`crate::analysis::consistency`].
+//! [`crate::analysis::judge`].
 
 use super::shapes::Shape;
 

@@ -9,7 +9,7 @@ use super::attention_by_level::AttentionByLevel;
 use super::metrics;
 use super::mosaics::{MosaicFigures, Mosaics};
 use super::samples::{MachineSet, SampleSet, StepAgreement};
-use crate::analysis::consistency::Judge;
+use crate::analysis::judge::Judge;
 use crate::config::noise_seeds::NoiseSeeds;
 use crate::diffusion::DenoiseError;
 use crate::image::{ImageBatch, ImageShape};

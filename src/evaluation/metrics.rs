@@ -3,7 +3,7 @@
 
 use super::samples::SampleSet;
 use crate::analysis::agreement::agreement;
-use crate::analysis::consistency::{Judge, Rate as Counted};
+use crate::analysis::judge::{Judge, Rate as Counted};
 use crate::analysis::summary::Interval;
 use crate::image::ImageBatch;
 use crate::runs::event::{AgreementFigure, Rate, Rates};

@@ -1,7 +1,7 @@
 //! Copies and mosaics: how far samples consist of whole training images or of their patches.
 //!
 //! For samples of the network and of every machine: the distance to the nearest training image over all circular shifts,
-//! and whether it is a copy (ratio test, [`crate::analysis::novelty`]); the training patch nearest to the patch around each
+//! and whether it is a copy (ratio test, [`crate::analysis::copies`]); the training patch nearest to the patch around each
 //! pixel, whether the pixel equals that patch's centre (Kamb & Ganguli, Theorem 4.1), and the number of images that the
 //! patches come from.
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::novelty::nearest;
+use crate::analysis::copies::nearest;
 use crate::analysis::provenance::provenance_statistics;
 use crate::analysis::summary::{quartiles, wilson};
 use crate::config::NamedMachine;

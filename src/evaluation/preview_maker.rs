@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use super::metrics::{agreement_figures, rates};
 use super::preview_request::PreviewRequest;
 use super::samples::{MachineSet, SampleSet};
-use crate::analysis::consistency::Judge;
+use crate::analysis::judge::Judge;
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
 use crate::random::noise_seeds;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use super::loading::{load_network, network_of};
 use super::samples::MachineSet;
-use crate::analysis::consistency::Judge;
+use crate::analysis::judge::Judge;
 use crate::config::Experiment;
 use crate::dataset::Dataset;
 use crate::evaluation::devices;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use thiserror::Error;
 
-use crate::analysis::consistency::Judgement;
+use crate::analysis::judge::Judgement;
 use crate::dataset::file_kind::not_safetensors;
 use crate::files::directories;
 use crate::image::contact_sheet;
@@ -50,7 +50,7 @@ pub struct Preview {
     pub labels: Vec<(String, Vec<Label>)>,
 }
 
-/// Verdict of a rule on one sample; see [`crate::analysis::consistency`].
+/// Verdict of a rule on one sample; see [`crate::analysis::judge`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Label {
     pub valid: bool,

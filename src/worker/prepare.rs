@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use candle_core::Device;
 
-use crate::analysis::consistency::Judge;
+use crate::analysis::judge::Judge;
 use crate::config::Experiment;
 use crate::dataset::Dataset;
 use crate::evaluation::devices;

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use crate::analysis::consistency::Judge;
+use crate::analysis::judge::Judge;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::attention_probe::predict_attention;
 use crate::evaluation::preview_maker::PreviewMaker;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::prepare::RunContext;
 use super::previews::{PreviewDesk, PreviewKit, Probe, Request};
-use crate::analysis::consistency::Judge;
+use crate::analysis::judge::Judge;
 use crate::evaluation::attention_probe::probe_attention;
 use crate::evaluation::collapse::CollapseWatch;
 use crate::evaluation::preview_request::PreviewRequest;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use mosaic_lab::analysis::consistency::Judge;
+use mosaic_lab::analysis::judge::Judge;
 use mosaic_lab::config::NamedMachine;
 use mosaic_lab::diffusion::{AttentionMaps, Denoiser};
 use mosaic_lab::evaluation::trained_run::Trained;
