@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use candle_core::{Device, Var};
 use serde::Serialize;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::{Times, peak_memory_mb, reset_peak_memory};
 use crate::dataset::Dataset;
@@ -32,7 +33,8 @@ const ATTENTION_CHANNELS: usize = 64;
 const N_IMAGES: usize = 128;
 
 /// A network to time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase")]
 pub enum Net {
     ResNet,
     UNet,
@@ -42,14 +44,6 @@ pub enum Net {
 
 impl Net {
     pub const ALL: [Self; 3] = [Self::ResNet, Self::UNet, Self::Attention];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ResNet => "resnet",
-            Self::UNet => "unet",
-            Self::Attention => "attention",
-        }
-    }
 }
 
 /// One row of the table.
@@ -89,7 +83,7 @@ pub fn time_training(net: Net, repeats: usize) -> Result<TrainTiming> {
     operations.sort_by(|a, b| b.1.total_cmp(&a.1));
     let wall_s = times.median_wall_s();
     Ok(TrainTiming {
-        net: net.name(),
+        net: net.into(),
         cpu_ms: times.median_cpu_s() * 1e3,
         wall_ms: wall_s * 1e3,
         peak_rss_mb: peak_memory_mb(),

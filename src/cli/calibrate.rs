@@ -9,11 +9,10 @@ use clap::Args;
 
 use super::control::find;
 use super::place::Place;
-use crate::console;
-use crate::errorln;
 use crate::evaluation::calibration::{Calibrated, Origin, StepSettings};
 use crate::evaluation::network_calibration::NetworkCalibration;
 use crate::evaluation::trained_run::Trained;
+use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]
 pub struct CalibrateArgs {

@@ -12,8 +12,6 @@ use clap::Args;
 
 use super::control::find;
 use super::place::Place;
-use crate::console;
-use crate::errorln;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::compare::{HeldOut, compare};
 use crate::evaluation::mosaics::Mosaics;
@@ -23,6 +21,7 @@ use crate::evaluation::summary::{Row, summary};
 use crate::evaluation::trained_run::Trained;
 use crate::files::{make_folder, write_output};
 use crate::runs::event::LossByLevel;
+use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {
@@ -90,10 +89,7 @@ pub fn run(place: &Place, args: &CompareArgs) -> Result<()> {
 
 fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) -> Result<Row> {
     let Trained { experiment, network, .. } = trained;
-    let calibration = match args.uncalibrated {
-        true => None,
-        false => calibration(trained, args, stop)?,
-    };
+    let calibration = if args.uncalibrated { None } else { calibration(trained, args, stop)? };
     let machine_set = trained.machine_set.calibrated(calibration.as_ref())?;
     if let Some(calibration) = &calibration {
         make_folder(folder).with_context(|| format!("making '{}'", folder.display()))?;

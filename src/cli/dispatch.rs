@@ -17,13 +17,12 @@ use super::{
 };
 use crate::allocator::when_exhausted;
 use crate::console::{self, abilities};
-use crate::errorln;
 use crate::hardware::resource_limits::{memory, start_threads};
 use crate::runs::command::Command as WorkerCommand;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals;
 use crate::tui::Left;
-use crate::worker;
+use crate::{errorln, worker};
 
 /// Runs the requested command.
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {

@@ -100,10 +100,7 @@ pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
         writeln!(words_beside(outputs.clone()), "drawn: '{}'", console::line(&drawn))?;
     }
     let found = describe(&trace, at);
-    let text = match args.json {
-        true => format!("{found}\n"),
-        false => page(&trace, at, &found),
-    };
+    let text = if args.json { format!("{found}\n") } else { page(&trace, at, &found) };
     // A picture on stdout must not be mixed with text.
     match outputs.clone().any(is_stdout) {
         true => write!(words_beside(outputs), "{text}")?,

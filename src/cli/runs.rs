@@ -9,14 +9,13 @@ use serde::Serialize;
 
 use super::control::{RunArg, find};
 use super::place::Place;
-use crate::console;
-use crate::errorln;
 use crate::runs::condition::Condition;
 use crate::runs::control_holder::Steering;
 use crate::runs::event::{AttentionAtLevel, AttentionMetrics, Event, EventBody};
 use crate::runs::event_log::EventTail;
 use crate::runs::note::About;
 use crate::runs::runs_dir::RunSummary;
+use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]
 pub struct LsArgs {

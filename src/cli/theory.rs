@@ -21,20 +21,17 @@ use super::sample::parse_range;
 use crate::analysis::consistency::Judge;
 use crate::config::experiment::MachineName;
 use crate::config::{Experiment, NamedMachine};
-use crate::console;
 use crate::dataset::Dataset;
-use crate::errorln;
 use crate::evaluation::devices::{open_gpus, with_gpus};
 use crate::evaluation::loading::network_of;
 use crate::evaluation::metrics;
 use crate::evaluation::theory_samples::{Outcome, Settings, TheorySamples};
 use crate::files::{make_folder, write_output};
 use crate::hardware::device::DeviceRequest;
-use crate::image::ImageBatch;
-use crate::image::contact_sheet;
-use crate::image::picture_file;
+use crate::image::{ImageBatch, contact_sheet, picture_file};
 use crate::random::noise_seeds;
 use crate::theory::{Machine, Precision, TrainingImages};
+use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]
 pub struct TheoryArgs {

@@ -155,10 +155,7 @@ pub fn look(run: &Path) -> Lock {
     match try_shared(&file) {
         Lock::Held => {
             let id = FileId::of_open(&directory);
-            match id.is_ok_and(|id| belongs(&mut file, &id)) {
-                true => Lock::Held,
-                false => of_directory,
-            }
+            if id.is_ok_and(|id| belongs(&mut file, &id)) { Lock::Held } else { of_directory }
         }
         Lock::Free => Lock::Free,
         Lock::Refused => of_directory,

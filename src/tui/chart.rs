@@ -69,12 +69,6 @@ impl Average {
     }
 }
 
-/// The moving average of a curve; gaps stay gaps.
-pub fn smooth(points: &[(f64, f64)], past: f64) -> Vec<(f64, f64)> {
-    let mut average = Average::new(past);
-    points.iter().map(|&(x, y)| (x, average.take(y))).collect()
-}
-
 /// The smallest and largest finite value, widened on both sides by `margin` times their difference; never an empty range.
 pub fn bounds(values: impl Iterator<Item = f64>, margin: f64) -> [f64; 2] {
     let (low, high) = values
@@ -185,6 +179,11 @@ mod tests {
         assert_eq!(steps([-5.0, 50.0]).len(), 10);
         assert_eq!(steps([20.0, 30.0]), [9.0]);
         assert!(Window::cut(&[], [0.0, 1.0]).is_empty());
+    }
+
+    fn smooth(points: &[(f64, f64)], past: f64) -> Vec<(f64, f64)> {
+        let mut average = Average::new(past);
+        points.iter().map(|&(x, y)| (x, average.take(y))).collect()
     }
 
     #[test]

@@ -4,12 +4,11 @@
 //! Frames are drawn on change, at most thirty times a second.
 
 use std::io::{self, BufWriter, Write};
-use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{panic, thread};
 
 use ratatui::Terminal;
 use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
@@ -19,10 +18,10 @@ use ratatui::layout::Rect;
 use ratatui::prelude::CrosstermBackend;
 
 use super::capture::capture;
+use super::disk::Disk;
 use super::effects::{self, POLL};
 use super::input::decoder::Decoder;
 use super::input::reader::{self, PendingAnswer};
-use super::link::Link;
 use super::message::{Effect, Message};
 use super::notify::Bell;
 use super::pictures::printer::Printer;
@@ -55,7 +54,7 @@ pub enum Left {
 /// If the terminal cannot be written to, or a thread cannot be started.
 pub fn run(
     app: &mut App,
-    link: Box<dyn Link>,
+    disk: Disk,
     bell: Bell,
     mut raw: Raw,
     decoder: Decoder,
@@ -69,7 +68,7 @@ pub fn run(
     let pending_answer = reader::spawn(decoder, messages.clone())?;
     restore_on_panic(pending_answer.clone());
     let left = terminal::show_screen()
-        .and_then(|()| effects::spawn(messages, received, link))
+        .and_then(|()| effects::spawn(messages, received, disk))
         .and_then(|()| Shell::new(app, orders, bell, pending_answer.clone())?.serve(&inbox));
     terminal::restore(&pending_answer);
     Ok(left?)

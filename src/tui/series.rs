@@ -80,11 +80,6 @@ impl Series {
         }
     }
 
-    /// Whether points were dropped, so that each of the others represents several.
-    pub fn is_thinned(&self) -> bool {
-        !self.represented.is_empty()
-    }
-
     /// The moving average at the point of index `place`; `past` is the share of its past that the average keeps per
     /// point.
     pub fn smoothed(&self, past: f64, place: usize) -> Option<f64> {
@@ -286,8 +281,12 @@ impl Deref for Series {
 
 #[cfg(test)]
 mod tests {
-    use super::super::chart::smooth;
     use super::*;
+
+    fn smooth(points: &[(f64, f64)], past: f64) -> Vec<(f64, f64)> {
+        let mut average = Average::new(past);
+        points.iter().map(|&(x, y)| (x, average.take(y))).collect()
+    }
 
     fn series(values: impl IntoIterator<Item = f64>) -> Series {
         let mut series = Series::default();
@@ -397,7 +396,7 @@ mod tests {
                 assert!((found - expected).abs() < 0.02, "{i}: {found} {expected}");
             }
         }
-        assert!(series.is_thinned());
+        assert!(!series.represented.is_empty());
         // A mean far from the end too, where points were left out over and over.
         let early = series.smoothed(past, series.len() / 2).unwrap();
         assert!((early - 1.0 / 9.0).abs() < 0.02, "{early}");

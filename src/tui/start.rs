@@ -61,5 +61,5 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<Left> {
         app.notify(Notice::warning(note));
     }
     let disk = Disk::new(RunsDir::new(settings.runs_dir), settings.device);
-    event_loop::run(&mut app, Box::new(disk), Bell::new(settings.notify), raw, decoder)
+    event_loop::run(&mut app, disk, Bell::new(settings.notify), raw, decoder)
 }

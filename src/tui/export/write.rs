@@ -2,9 +2,8 @@
 //!
 //! A curve of more than 100,000 points is written with its extremes; `events.jsonl` has all points.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context, anyhow};
 

@@ -22,6 +22,7 @@ use crate::tui::theme::Theme;
 const READINGS_MAX: usize = 150;
 
 /// Everything the dashboard knows, and how it is shown.
+#[derive(Default)]
 pub struct App {
     /// The experiments of lab.toml.
     pub experiments: Vec<Experiment>,
@@ -76,24 +77,7 @@ pub struct Cursors {
 
 impl App {
     pub fn new(experiments: Vec<Experiment>, runs_dir: String) -> Self {
-        Self {
-            experiments,
-            runs_dir,
-            read_only: false,
-            runs: RunList::default(),
-            open_run: None,
-            marked: Vec::new(),
-            readings: Vec::new(),
-            pending: Pending::default(),
-            screen: Screen::default(),
-            charts: ChartSettings::default(),
-            cursors: Cursors::default(),
-            inspector: None,
-            popup: None,
-            notice: None,
-            theme: Theme::default(),
-            display: Display::default(),
-        }
+        Self { experiments, runs_dir, ..Self::default() }
     }
 
     /// The open run's entry in the list of runs.
