@@ -5,13 +5,14 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::data::experiment_over;
 use super::exit_codes::STOPPED;
@@ -30,6 +31,7 @@ use crate::files::{make_folder, write_output};
 use crate::hardware::device::DeviceRequest;
 use crate::image::{ImageBatch, contact_sheet, picture_file};
 use crate::random::noise_seeds;
+use crate::runs::signals;
 use crate::theory::{Machine, Precision, TrainingImages};
 use crate::{console, errorln};
 
@@ -89,10 +91,7 @@ pub fn run(place: &Place, args: &TheoryArgs) -> Result<ExitCode> {
     let bench = prepare(place, args)?;
     make_folder(&bench.folder)
         .with_context(|| format!("making the folder '{}'", bench.folder.display()))?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, stop.clone()).context("listening for Ctrl-C")?;
-    }
+    let stop = signals::stop_on(&[SIGINT, SIGTERM]).context("listening for Ctrl-C")?;
     let ddim = bench.experiment.ddim();
     let mut progress = Progress::new(bench.machines.len(), ddim.n_steps);
     let mut made: Vec<(String, ImageBatch)> = Vec::new();

@@ -11,6 +11,7 @@ use std::{io, thread};
 use super::disk::Disk;
 use super::message::{Effect, Message};
 use super::state::Notice;
+use crate::console::output::panic_words;
 use crate::runs::command::{Act, Command};
 use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
@@ -233,11 +234,8 @@ fn outcome(result: Result<(), String>, words: String) -> Notice {
 
 /// The result of work; a panic in it is an error, so that the screen does not wait for ever.
 fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let words = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-        Err(format!("internal error: {}", words.unwrap_or_else(|| "it panicked".to_owned())))
-    })
+    panic::catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(format!("internal error: {}", panic_words(&*panic))))
 }
 
 /// Runs work that takes seconds in a thread of its own, so that it does not delay other messages. Its message is sent when

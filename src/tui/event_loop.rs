@@ -119,7 +119,9 @@ impl<'a> Shell<'a> {
         pending_answer: PendingAnswer,
     ) -> io::Result<Self> {
         let written = Arc::new(AtomicU64::new(0));
-        let mut terminal = Terminal::new(CrosstermBackend::new(Counted::new(written.clone())))?;
+        let out = BufWriter::with_capacity(FRAME_BYTES, io::stdout());
+        let out = Counted { out, bytes: written.clone() };
+        let mut terminal = Terminal::new(CrosstermBackend::new(out))?;
         wipe(&mut terminal)?;
         Ok(Self {
             printer: Printer::new(app.display.cell_pixels),
@@ -264,12 +266,6 @@ struct Counted {
 
 /// Size of the buffer: one write to the terminal per frame, unless a frame is very large.
 const FRAME_BYTES: usize = 1 << 16;
-
-impl Counted {
-    fn new(bytes: Arc<AtomicU64>) -> Self {
-        Self { out: BufWriter::with_capacity(FRAME_BYTES, io::stdout()), bytes }
-    }
-}
 
 impl Write for Counted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
