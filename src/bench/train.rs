@@ -100,33 +100,17 @@ fn step_of(net: Net) -> Result<Box<dyn FnMut() -> Result<()>>> {
         Net::Attention => return attention_step(),
     };
     let image = ImageShape::new(1, SIDE, SIDE);
-    let network = NetworkConfig {
-        schedule: Schedule::default(),
-        image,
-        body,
-        padding: Padding::Zeros,
-        group_norm: false,
-        last_kernel: 3,
-        n_classes: None,
-        attention: None,
-        output: Output::Noise,
-        time_scale: 1.0,
-        clamp: false,
-    };
+    let velocity = network(image, body, Padding::Zeros);
+    let network = NetworkConfig { output: Output::Noise, time_scale: 1.0, ..velocity };
     let config = TrainingConfig {
         steps: 1000,
         batch: BATCH,
-        seed: 0,
         learning_rate: 1e-4,
         compute_type: ComputeType::F32,
         warmup: 0,
         lr_schedule: LrSchedule::Constant,
         weighting: LossWeighting::Noise,
-        weight_decay: 0.0,
         ema_decay: 0.99,
-        checkpoint_every: 1000,
-        keep_checkpoints: 1,
-        rollback_after: 1,
         ..TrainingConfig::default()
     };
     let pixels: Vec<u8> = (0..N_IMAGES * image.n_values()).map(|i| (i * 37 % 251) as u8).collect();
@@ -134,6 +118,23 @@ fn step_of(net: Net) -> Result<Box<dyn FnMut() -> Result<()>>> {
     let mut trainer =
         Trainer::new(config, &network, dataset, DecidingSettings::default(), &Device::Cpu)?;
     Ok(Box::new(move || Ok(trainer.step().map(drop)?)))
+}
+
+/// A network that predicts velocities, without attention, classes or normalisation.
+pub(super) fn network(image: ImageShape, body: Body, padding: Padding) -> NetworkConfig {
+    NetworkConfig {
+        schedule: Schedule::default(),
+        image,
+        body,
+        padding,
+        group_norm: false,
+        last_kernel: 3,
+        n_classes: None,
+        attention: None,
+        output: Output::Velocity,
+        time_scale: 1000.0,
+        clamp: false,
+    }
 }
 
 fn attention_step() -> Result<Box<dyn FnMut() -> Result<()>>> {

@@ -45,4 +45,4 @@ pub mod event_loop;
 pub mod start;
 
 pub use event_loop::Left;
-pub use start::{Opening, run};
+pub use start::run;

@@ -64,7 +64,6 @@ pub fn train(
             network: context.network.clone(),
             images: context.probe.clone(),
             labels: context.probe_labels.clone(),
-            noise_seed: context.experiment.noise_seed,
         }),
     })
     .context("starting the preview thread")?;
@@ -106,7 +105,7 @@ pub fn train(
         // Commands are decided by this state from here on, even if the last preview is still in progress.
         board.set_state(RunState::Comparing, None);
     }
-    desk.close();
+    drop(desk);
     Ok(if is_done { Ending::Done(levels) } else { Ending::Stopped })
 }
 

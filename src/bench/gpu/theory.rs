@@ -260,11 +260,9 @@ pub fn time(gpus: &Arc<Gpus>, quick: bool) -> Result<Vec<Row>> {
                 rate: format!("{:.0}e9 pairs/s", pairs / median_ms * 1e-6),
                 operations,
                 operations_each,
-                operations_per_s_max: None,
                 bytes: (n * shape.n_values()) as f64 / case.n_queries as f64,
                 peer: (spec.kind == MachineKind::EquivariantLocal).then(|| peer(&case, shape, n)),
-                peer_ms: None,
-                parts: Vec::new(),
+                ..Row::default()
             });
         }
     }

@@ -10,7 +10,7 @@ use super::open_run::OpenRun;
 use super::popup::{EditForm, Popup};
 use super::run_list::RunList;
 use super::screen::Screen;
-use crate::config::Experiment;
+use crate::config::{Experiment, SettingEntry};
 use crate::hardware::system::Reading;
 use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
@@ -110,6 +110,23 @@ impl App {
     /// The open run, then the other marked runs.
     pub fn compared_runs(&self) -> impl Iterator<Item = &OpenRun> {
         self.open_run.iter().chain(self.other_marked().map(|(_, run)| run))
+    }
+
+    /// The open run, then the other marked runs, as far as their settings are known.
+    pub fn runs_with_settings(&self) -> Vec<&OpenRun> {
+        self.compared_runs().filter(|run| run.experiment.is_some()).collect()
+    }
+
+    /// The keys of the listed settings: all settings of a single run, or those that differ between several.
+    pub fn listed_settings(&self) -> Vec<&'static str> {
+        let runs = self.runs_with_settings();
+        let known = runs.iter().filter_map(|run| run.experiment.as_ref());
+        let all: Vec<Vec<SettingEntry>> = known.map(Experiment::entries).collect();
+        let Some((first, others)) = all.split_first() else { return Vec::new() };
+        let differs = |&(row, entry): &(usize, &SettingEntry)| {
+            others.is_empty() || others.iter().any(|other| other[row].value != entry.value)
+        };
+        first.iter().enumerate().filter(differs).map(|(_, entry)| entry.key).collect()
     }
 
     /// Whether an action would do something now; the footer and the palette offer only such actions.

@@ -13,7 +13,6 @@ pub mod screen;
 pub mod display;
 pub mod app;
 pub mod chart_curves;
-pub mod settings_rows;
 
 pub use app::App;
 pub use charts::{Crosshair, Dots};
