@@ -15,7 +15,7 @@ use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::{self, Trace};
 use crate::evaluation::preview_request::PreviewRequest;
 use crate::hardware::device::DeviceRequest;
-use crate::hardware::system::{Monitor, Reading};
+use crate::hardware::system::Monitor;
 use crate::runs::command::{Act, Reply};
 use crate::runs::control;
 use crate::runs::event::Event;
@@ -25,7 +25,7 @@ use crate::runs::note::About;
 use crate::runs::preview::{self, Preview};
 use crate::runs::process::this_program;
 use crate::runs::run_dir::RunDir;
-use crate::runs::runs_dir::{RunSummary, RunsDir};
+use crate::runs::runs_dir::RunsDir;
 
 /// What a thread of its own does in the background.
 type Work<T> = Box<dyn FnOnce() -> Result<T, String> + Send>;
@@ -35,14 +35,14 @@ const LOG_BYTES: u64 = 64 << 10;
 
 /// Reads and steers the runs of one directory.
 pub struct Disk {
-    runs: RunsDir,
+    pub runs: RunsDir,
     /// The device of launched runs.
     device: DeviceRequest,
     /// Readers of the events of runs, by run.
     tails: HashMap<String, EventTail>,
     /// Bytes of logs when they were read last, by run; `None` for a log that could not be read.
     logs: HashMap<String, Option<u64>>,
-    monitor: Monitor,
+    pub monitor: Monitor,
 }
 
 impl Disk {
@@ -77,11 +77,6 @@ fn words(error: impl Error + Send + Sync + 'static) -> String {
 }
 
 impl Disk {
-    /// All runs, newest first.
-    pub fn runs(&self) -> Vec<RunSummary> {
-        self.runs.list()
-    }
-
     /// The events of a run since the last call for it; all of them on the first call and after [`Disk::forget`].
     pub fn events(&mut self, run: &str) -> Vec<Event> {
         let path = self.dir(run).events_path();
@@ -224,11 +219,6 @@ impl Disk {
 
     pub fn delete(&self, run: &str) -> Result<(), String> {
         self.dir(run).delete().map_err(words)
-    }
-
-    /// A reading of this computer, and of the process `worker`.
-    pub fn system(&mut self, worker: Option<u32>) -> Reading {
-        self.monitor.read(worker)
     }
 
     /// Sends a command to a worker in the dashboard's name.

@@ -87,13 +87,13 @@ impl EffectRunner {
     /// What has changed since the last poll.
     fn news(&mut self) -> Vec<Message> {
         let mut news = Vec::new();
-        let runs = self.disk.runs();
+        let runs = self.disk.runs.list();
         if runs != self.runs {
             self.runs.clone_from(&runs);
             news.push(Message::Runs(runs));
         }
         if self.polls == 0 {
-            news.push(Message::System(Box::new(self.disk.system(self.worker()))));
+            news.push(Message::System(Box::new(self.disk.monitor.read(self.worker()))));
         }
         self.polls = (self.polls + 1) % POLLS_PER_READING;
         let marked = self.marked.iter().filter(|run| Some(*run) != self.open.as_ref());
@@ -161,7 +161,7 @@ impl EffectRunner {
                 let work = self.disk.make_preview(&run, &request);
                 in_background(messages, work, move |made| Message::PreviewMade { run, made })
             }
-            effect => self.steer(effect).into_iter().collect(),
+            effect => steer(&self.disk, effect).into_iter().collect(),
         }
     }
 
@@ -186,41 +186,38 @@ impl EffectRunner {
         }
         self.marked = runs;
     }
+}
 
-    /// Launches a run, or does something to one. The effects of the terminal were carried out by the shell.
-    fn steer(&mut self, effect: Effect) -> Option<Message> {
-        let disk = &self.disk;
-        let notice = match effect {
-            Effect::Launch { experiment, parent, queued } => {
-                let launched = disk.launch(&experiment, parent.as_deref(), queued);
-                return Some(Message::Launched(launched));
-            }
-            Effect::Rename { run, to } => {
-                let renamed = disk.rename(&run, &to);
-                return Some(Message::Renamed { from: run, renamed });
-            }
-            Effect::Resume(run) => {
-                outcome(disk.resume(&run), format!("a new worker for {run}")).about(run)
-            }
-            Effect::Delete(run) => {
-                outcome(disk.delete(&run), format!("{run} is deleted")).about(run)
-            }
-            Effect::Kill(run) => {
-                outcome(disk.kill(&run), format!("killed the worker of {run}")).about(run)
-            }
-            Effect::Describe { run, about } => {
-                outcome(disk.describe(&run, &about), format!("{run}: noted")).about_command(run)
-            }
-            Effect::Send { run, command } => {
-                let words = progress_words(&command);
-                send(disk, run, Act::Steer { command, take: false }, words)
-            }
-            Effect::Hold(run) => send(disk, run, Act::Hold, "you have control"),
-            Effect::Release(run) => send(disk, run, Act::Release, "you gave up control"),
-            _ => return None,
-        };
-        Some(Message::Notice(notice))
-    }
+/// Launches a run, or does something to one. The effects of the terminal were carried out by the shell.
+fn steer(disk: &Disk, effect: Effect) -> Option<Message> {
+    let notice = match effect {
+        Effect::Launch { experiment, parent, queued } => {
+            let launched = disk.launch(&experiment, parent.as_deref(), queued);
+            return Some(Message::Launched(launched));
+        }
+        Effect::Rename { run, to } => {
+            let renamed = disk.rename(&run, &to);
+            return Some(Message::Renamed { from: run, renamed });
+        }
+        Effect::Resume(run) => {
+            outcome(disk.resume(&run), format!("a new worker for {run}")).about(run)
+        }
+        Effect::Delete(run) => outcome(disk.delete(&run), format!("{run} is deleted")).about(run),
+        Effect::Kill(run) => {
+            outcome(disk.kill(&run), format!("killed the worker of {run}")).about(run)
+        }
+        Effect::Describe { run, about } => {
+            outcome(disk.describe(&run, &about), format!("{run}: noted")).about_command(run)
+        }
+        Effect::Send { run, command } => {
+            let words = progress_words(&command);
+            send(disk, run, Act::Steer { command, take: false }, words)
+        }
+        Effect::Hold(run) => send(disk, run, Act::Hold, "you have control"),
+        Effect::Release(run) => send(disk, run, Act::Release, "you gave up control"),
+        _ => return None,
+    };
+    Some(Message::Notice(notice))
 }
 
 /// The notice on something that was done or failed.
@@ -232,12 +229,6 @@ fn outcome(result: Result<(), String>, words: String) -> Notice {
     result.map_or_else(Notice::error, |()| Notice::info(words))
 }
 
-/// The result of work; a panic in it is an error, so that the screen does not wait for ever.
-fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    panic::catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(format!("internal error: {}", panic_words(&*panic))))
-}
-
 /// Runs work that takes seconds in a thread of its own, so that it does not delay other messages. Its message is sent when
 /// it is done.
 fn in_background<T>(
@@ -247,8 +238,11 @@ fn in_background<T>(
 ) -> Vec<Message> {
     let (messages, refused) = (messages.clone(), to_message.clone());
     let begun = thread::Builder::new().name("background".to_owned()).spawn(move || {
+        // A panic is an error, so that the screen does not wait for ever.
+        let done = panic::catch_unwind(AssertUnwindSafe(work))
+            .unwrap_or_else(|panic| Err(format!("internal error: {}", panic_words(&*panic))));
         // Nobody listens when the dashboard has been left.
-        let _ = messages.send(to_message(caught(work)));
+        let _ = messages.send(to_message(done));
     });
     match begun {
         Ok(_) => Vec::new(),

@@ -15,7 +15,7 @@ pub const HISTORY_POINTS_MAX: usize = 100_000;
 const VISIBLE_MAX: usize = 8;
 
 /// Points in increasing order of x; NaN where a value was not finite.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Series {
     points: Vec<(f64, f64)>,
     /// The values that each point represents, once points were dropped; empty before. The points that are kept are
@@ -32,7 +32,7 @@ struct Represented {
 }
 
 /// Results computed from the points. A change of the points clears the visible parts; averages continue with new points.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Cache {
     smoothed: Option<(Average, Vec<(f64, f64)>)>,
     visible: Vec<(Key, Arc<VisibleCurve>)>,
@@ -262,13 +262,6 @@ fn halved(
         kept_represented.extend((0..n_kept).map(|_| Represented { mean, n: n / n_kept as f64 }));
     }
     (kept, kept_represented)
-}
-
-impl Clone for Series {
-    fn clone(&self) -> Self {
-        let (points, represented) = (self.points.clone(), self.represented.clone());
-        Self { points, represented, cache: RefCell::default() }
-    }
 }
 
 impl Deref for Series {
