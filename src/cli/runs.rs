@@ -156,7 +156,7 @@ pub fn logs(place: &Place, args: &LogsArgs) -> Result<()> {
         }
         // Health was read first, so that an ending worker's last events are not missed.
         if !args.follow || over {
-            if let Some(newer) = tail.newer() {
+            if let Some(newer) = tail.newer {
                 errorln!("some events of {} were skipped: {newer}", run.id);
             }
             return Ok(());

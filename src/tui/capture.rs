@@ -21,5 +21,5 @@ pub fn capture(app: &mut App, (width, height): (u16, u16), pane: Option<Pane>) -
     let area = found.map_or(drawn.area, |region| region.area).intersection(drawn.area);
     let mut buffer = Buffer::empty(area);
     area.positions().for_each(|place| buffer[place] = drawn.buffer[place].clone());
-    Screenshot::new(buffer, app.theme.is_light())
+    Screenshot { buffer, is_light: app.theme.is_light() }
 }

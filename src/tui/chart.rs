@@ -31,7 +31,7 @@ pub fn thin(points: &[(f64, f64)], n_buckets: usize) -> Vec<(f64, f64)> {
 /// not finite is returned as it is and does not enter the average.
 #[derive(Clone, Copy, Debug)]
 pub struct Average {
-    past: f64,
+    pub past: f64,
     sum: f64,
     weight: f64,
 }
@@ -46,10 +46,6 @@ impl Average {
     pub fn after(past: f64, n_finite: f64, value: f64) -> Self {
         let weight = 1.0 - past.powf(n_finite);
         Self { past, sum: if n_finite > 0.0 { value * weight } else { 0.0 }, weight }
-    }
-
-    pub fn past(&self) -> f64 {
-        self.past
     }
 
     /// Adds a value and returns the average.

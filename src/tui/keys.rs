@@ -207,6 +207,49 @@ pub const BINDINGS: &[Binding<Action>] = {
     ]
 };
 
+/// What a key does in the inspector. The palette lists actions under the names of these variants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InspectorAction {
+    Up,
+    Down,
+    Left,
+    Right,
+    Noisier,
+    Cleaner,
+    NextViews,
+    NextActor,
+    PreviousActor,
+    Export,
+    Close,
+}
+
+/// The keys of the inspector; other keys keep their usual meaning.
+pub const INSPECTOR_BINDINGS: &[Binding<InspectorAction>] = {
+    use InspectorAction::*;
+    &[
+        key(KeyCode::Up, Up, "Up", "the pixel above", ""),
+        letter("k", Up, "the same", ""),
+        key(KeyCode::Down, Down, "Down", "the pixel below", ""),
+        letter("j", Down, "the same", ""),
+        key(KeyCode::Left, Left, "Left", "the pixel on the left", ""),
+        letter("h", Left, "the same", ""),
+        key(KeyCode::Right, Right, "Right", "the pixel on the right", ""),
+        key(KeyCode::Char('l'), Right, "hjkl", "the same", "pixel"),
+        letter("[", Noisier, "previous sampling step (noisier)", "noisier"),
+        letter("]", Cleaner, "next sampling step (cleaner)", "cleaner"),
+        key(KeyCode::Tab, NextViews, "Tab", "more pictures of each row", "more"),
+        key(KeyCode::PageDown, NextActor, "PgDn", "more machines", "machines"),
+        key(KeyCode::PageUp, PreviousActor, "PgUp", "previous machines", ""),
+        letter(
+            "E",
+            Export,
+            "export: pixel as CSV and PNG, all steps as PNG, screen as text",
+            "export",
+        ),
+        key(KeyCode::Esc, Close, "Esc", "back to the samples", "back"),
+    ]
+};
+
 /// The action of a key in a key table, if it has one.
 pub fn action_of<A: Copy>(bindings: &[Binding<A>], event: KeyEvent) -> Option<A> {
     // Shift is part of the character already.
@@ -241,7 +284,7 @@ mod tests {
 
     #[test]
     fn help_fits_a_screen_of_eighty_columns() {
-        let inside = crate::tui::inspector_keys::INSPECTOR_BINDINGS.iter().map(|row| row.help);
+        let inside = INSPECTOR_BINDINGS.iter().map(|row| row.help);
         for help in BINDINGS.iter().map(|row| row.help).chain(inside) {
             assert!(help.len() <= 66, "{} columns: {help}", help.len());
         }

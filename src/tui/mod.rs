@@ -17,7 +17,6 @@ pub mod words;
 pub mod typed;
 pub mod tab;
 pub mod keys;
-pub mod inspector_keys;
 pub mod theme;
 pub mod pictures;
 pub mod chart;

@@ -3,8 +3,7 @@
 //! Actions are read from the key tables, so every bound action is listed. Only entries that would do something now are
 //! offered.
 
-use super::inspector_keys::{INSPECTOR_BINDINGS, InspectorAction};
-use super::keys::{Action, BINDINGS, Binding};
+use super::keys::{Action, BINDINGS, Binding, INSPECTOR_BINDINGS, InspectorAction};
 use super::state::App;
 
 /// One line of the palette.

@@ -19,16 +19,12 @@ const GROUNDS: [[[u8; 3]; 2]; 2] = [[[24; 3], [220; 3]], [[255; 3], [20; 3]]];
 /// A part of the screen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Screenshot {
-    buffer: Buffer,
-    is_light: bool,
+    pub buffer: Buffer,
+    pub is_light: bool,
 }
 
 impl Screenshot {
     /// A copy of these cells.
-    pub fn new(buffer: Buffer, is_light: bool) -> Self {
-        Self { buffer, is_light }
-    }
-
     /// The cells as text: one line per row, without trailing blanks.
     pub fn text(&self) -> String {
         let area = self.buffer.area;

@@ -119,7 +119,7 @@ impl Series {
 
 impl Cache {
     fn smoothed(&mut self, series: &Series, past: f64) -> &[(f64, f64)] {
-        if self.smoothed.as_ref().is_none_or(|(average, _)| average.past() != past) {
+        if self.smoothed.as_ref().is_none_or(|(average, _)| average.past != past) {
             self.smoothed = None;
         }
         let (_, smoothed) = self.smoothed.get_or_insert_with(|| {
@@ -146,7 +146,7 @@ impl Cache {
             represented => represented.iter().map(|all| all.n).sum(),
         };
         let last = smoothed.iter().rfind(|point| point.1.is_finite());
-        *average = Average::after(average.past(), n_finite, last.map_or(0.0, |point| point.1));
+        *average = Average::after(average.past, n_finite, last.map_or(0.0, |point| point.1));
     }
 }
 

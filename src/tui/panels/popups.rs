@@ -7,8 +7,7 @@ use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
 use super::settings::{self, WORDS};
 use crate::console;
-use crate::tui::inspector_keys::INSPECTOR_BINDINGS;
-use crate::tui::keys::BINDINGS;
+use crate::tui::keys::{BINDINGS, INSPECTOR_BINDINGS};
 use crate::tui::palette::matching;
 use crate::tui::state::{App, EditForm, FieldsForm, Popup};
 use crate::tui::typed::Typed;

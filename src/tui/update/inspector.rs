@@ -7,8 +7,7 @@ use ratatui::crossterm::event::KeyEvent;
 use super::export::export;
 use super::steering::{NO_OPEN_RUN, warn};
 use crate::evaluation::inspect::Trace;
-use crate::tui::inspector_keys::{INSPECTOR_BINDINGS, InspectorAction};
-use crate::tui::keys::action_of;
+use crate::tui::keys::{INSPECTOR_BINDINGS, InspectorAction, action_of};
 use crate::tui::message::Effect;
 use crate::tui::state::{App, Inspector, Notice};
 

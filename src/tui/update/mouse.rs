@@ -37,10 +37,10 @@ fn on_click(app: &mut App, Region { pane, area }: Region, at: Position) -> Vec<E
         app.screen.focus = pane;
     }
     match pane {
-        Pane::Header => match header::tab_at(app, area.width, at.x.saturating_sub(area.x)) {
-            Some(tab) => actions::perform(app, Action::Tab(tab)),
-            None => Vec::new(),
-        },
+        Pane::Header => {
+            let tab = header::tab_at(app, area.width, at.x.saturating_sub(area.x));
+            tab.map(|tab| actions::perform(app, Action::Tab(tab))).unwrap_or_default()
+        }
         Pane::Runs => match runs::row_at(app, area, at.y) {
             Some(id) if app.open_run_mut(&id).is_none() => open_run(app, id),
             _ => Vec::new(),
