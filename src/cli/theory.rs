@@ -128,18 +128,14 @@ pub fn run(place: &Place, args: &TheoryArgs) -> Result<ExitCode> {
 
 fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
     let (name, mut experiment) = experiment_over(place, &args.dataset)?;
-    let set = |experiment: &mut Experiment, key: &str, text: &str| {
-        experiment.set(key, text).with_context(|| format!("setting {key} to '{text}'"))
-    };
-    if !args.machine.is_empty() {
-        set(&mut experiment, "theory.machines", &args.machine.join(","))?;
-    }
-    if let Some(steps) = args.steps {
-        set(&mut experiment, "diffusion.sampling_steps", &steps.to_string())?;
-    }
-    if let Some(k) = args.k {
-        set(&mut experiment, "theory.patch_size", &k.to_string())?;
-        set(&mut experiment, "theory.scales", "[]")?;
+    let given = [
+        ("theory.machines", (!args.machine.is_empty()).then(|| args.machine.join(","))),
+        ("diffusion.sampling_steps", args.steps.map(|steps| steps.to_string())),
+        ("theory.patch_size", args.k.map(|k| k.to_string())),
+        ("theory.scales", args.k.map(|_| "[]".to_owned())),
+    ];
+    for (key, text) in given.into_iter().filter_map(|(key, text)| Some((key, text?))) {
+        experiment.set(key, &text).with_context(|| format!("setting {key} to '{text}'"))?;
     }
     experiment.set_pairs(&args.settings)?;
     let of_network = [MachineName::AttentionTrajectory, MachineName::AttentionMeasured];

@@ -180,7 +180,6 @@ fn readable(run: &RunDir) -> Result<Option<Status>, LaunchError> {
 /// If there is no worker, if it cannot be reached or does not exit within 5 seconds, or if another process has
 /// control and `force` is false.
 pub fn kill(run: &RunDir, force: bool) -> Result<(), LaunchError> {
-    let no_worker = || LaunchError::NoWorker { run: run.id() };
     // A worker whose status cannot be read is found by its lock.
     let status = readable(run)?;
     match run.steering() {
@@ -188,7 +187,7 @@ pub fn kill(run: &RunDir, force: bool) -> Result<(), LaunchError> {
         _ => {}
     }
     let Some(pid) = signal(run, status.as_ref(), rustix::process::Signal::KILL)? else {
-        return Err(no_worker());
+        return Err(LaunchError::NoWorker { run: run.id() });
     };
     // The kernel may take a while to end a process that waits for a disk or a GPU.
     let since = Instant::now();

@@ -17,7 +17,6 @@ use ratatui::crossterm::{execute, queue};
 use ratatui::layout::Rect;
 use ratatui::prelude::CrosstermBackend;
 
-use super::capture::capture;
 use super::disk::Disk;
 use super::effects::{self, POLL};
 use super::input::decoder::Decoder;
@@ -25,6 +24,7 @@ use super::input::reader::{self, PendingAnswer};
 use super::message::{Effect, Message};
 use super::notify::Bell;
 use super::pictures::printer::Printer;
+use super::screenshot::capture;
 use super::state::display::Output;
 use super::state::{App, Notice};
 use super::terminal::{self, Raw};

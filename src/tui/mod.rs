@@ -33,7 +33,6 @@ pub mod disk;
 pub mod panels;
 pub mod update;
 pub mod view;
-pub mod capture;
 pub mod multiplexer;
 pub mod input;
 pub mod terminal;

@@ -4,10 +4,15 @@ use std::path::Path;
 
 use anyhow::Result;
 use image::{Rgb, RgbImage};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
+use super::pictures::{Depth, Protocol};
+use super::state::{App, Pane};
+use super::view::view;
 use super::words::columns;
 use crate::evaluation::picture_text::{Letter, write_letters};
 
@@ -19,8 +24,8 @@ const GROUNDS: [[[u8; 3]; 2]; 2] = [[[24; 3], [220; 3]], [[255; 3], [20; 3]]];
 /// A part of the screen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Screenshot {
-    pub buffer: Buffer,
-    pub is_light: bool,
+    buffer: Buffer,
+    is_light: bool,
 }
 
 impl Screenshot {
@@ -67,6 +72,21 @@ impl Screenshot {
         }
         write_letters(picture, &letters, path)
     }
+}
+
+/// Draws a pane, or the whole screen, as if it had `width` x `height` cells, all colours, and pictures as half-blocks.
+pub fn capture(app: &mut App, (width, height): (u16, u16), pane: Option<Pane>) -> Screenshot {
+    let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
+    let usual = (app.display.protocol, app.display.depth);
+    (app.display.protocol, app.display.depth) = (Protocol::Blocks, Depth::Truecolour);
+    let mut regions = Vec::new();
+    let Ok(drawn) = terminal.draw(|frame| regions = view(app, frame).regions);
+    (app.display.protocol, app.display.depth) = usual;
+    let found = regions.iter().rev().find(|region| Some(region.pane) == pane);
+    let area = found.map_or(drawn.area, |region| region.area).intersection(drawn.area);
+    let mut buffer = Buffer::empty(area);
+    area.positions().for_each(|place| buffer[place] = drawn.buffer[place].clone());
+    Screenshot { buffer, is_light: app.theme.is_light() }
 }
 
 fn each_pixel(mut what: impl FnMut(u32, u32)) {

@@ -197,8 +197,8 @@ mod tests {
     use super::*;
     use crate::runs::event::{Event, EventBody, Metrics};
     use crate::runs::format::RUN_FORMAT;
-    use crate::tui::capture::capture;
     use crate::tui::export::contents::collect;
+    use crate::tui::screenshot::capture;
     use crate::tui::state::{App, OpenRun};
     use crate::tui::tab::Tab;
 
