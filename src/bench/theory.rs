@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::limits::Limits;
 use super::{Times, peak_memory_mb, reset_peak_memory};
-use crate::diffusion::{Denoiser, Schedule};
+use crate::diffusion::{Denoiser, NoiseLevel, Schedule};
 use crate::image::{ImageBatch, ImageShape};
 use crate::random::noise_seeds;
 use crate::theory::spec::{MachineKind, MachineSpec, PatchSize};
@@ -66,11 +66,7 @@ pub fn time_theory(
 ) -> Result<TheoryTiming> {
     let (shape, n) = (images.shape(), images.len());
     let level = Schedule::Cosine.level(case.t);
-    let clean = images.values(0..case.n_queries.min(n));
-    let noise = noise_seeds(QUERY_SEED, 0, case.n_queries, shape);
-    let pairs = clean.iter().cycle().zip(noise.values());
-    let x = pairs.map(|(phi, eps)| level.signal() * phi + level.sigma() * eps).collect();
-    let x = ImageBatch::new(shape, x);
+    let x = queries(images, case.n_queries, level, QUERY_SEED);
     let machine = Machine::new(case.spec.clone(), images.clone(), Precision::F32, None)?
         .with_posterior(case.posterior);
     reset_peak_memory();
@@ -132,6 +128,21 @@ pub fn n_pairs(spec: &MachineSpec, shape: ImageShape, k: usize) -> f64 {
     };
     let along = |len| pool.stretches(k, len).iter().map(|s| s.len as f64).sum::<f64>();
     along(shape.height) * along(shape.width)
+}
+
+/// The first training images in noise.
+pub(super) fn queries(
+    images: &TrainingImages,
+    n: usize,
+    level: NoiseLevel,
+    seed: u64,
+) -> ImageBatch {
+    let shape = images.shape();
+    let clean = images.values(0..n.min(images.len()));
+    let noise = noise_seeds(seed, 0, n, shape);
+    let pairs = clean.iter().cycle().zip(noise.values());
+    let x = pairs.map(|(phi, eps)| level.signal() * phi + level.sigma() * eps).collect();
+    ImageBatch::new(shape, x)
 }
 
 /// A spec with one patch side throughout.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use candle_core::{Device, Var};
 use serde::Serialize;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::{Times, peak_memory_mb, reset_peak_memory};
 use crate::dataset::Dataset;
@@ -32,7 +33,8 @@ const ATTENTION_CHANNELS: usize = 64;
 const N_IMAGES: usize = 128;
 
 /// A network to time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase")]
 pub enum Net {
     ResNet,
     UNet,
@@ -42,14 +44,6 @@ pub enum Net {
 
 impl Net {
     pub const ALL: [Self; 3] = [Self::ResNet, Self::UNet, Self::Attention];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ResNet => "resnet",
-            Self::UNet => "unet",
-            Self::Attention => "attention",
-        }
-    }
 }
 
 /// One row of the table.
@@ -89,7 +83,7 @@ pub fn time_training(net: Net, repeats: usize) -> Result<TrainTiming> {
     operations.sort_by(|a, b| b.1.total_cmp(&a.1));
     let wall_s = times.median_wall_s();
     Ok(TrainTiming {
-        net: net.name(),
+        net: net.into(),
         cpu_ms: times.median_cpu_s() * 1e3,
         wall_ms: wall_s * 1e3,
         peak_rss_mb: peak_memory_mb(),
@@ -106,33 +100,17 @@ fn step_of(net: Net) -> Result<Box<dyn FnMut() -> Result<()>>> {
         Net::Attention => return attention_step(),
     };
     let image = ImageShape::new(1, SIDE, SIDE);
-    let network = NetworkConfig {
-        schedule: Schedule::default(),
-        image,
-        body,
-        padding: Padding::Zeros,
-        group_norm: false,
-        last_kernel: 3,
-        n_classes: None,
-        attention: None,
-        output: Output::Noise,
-        time_scale: 1.0,
-        clamp: false,
-    };
+    let velocity = network(image, body, Padding::Zeros);
+    let network = NetworkConfig { output: Output::Noise, time_scale: 1.0, ..velocity };
     let config = TrainingConfig {
         steps: 1000,
         batch: BATCH,
-        seed: 0,
         learning_rate: 1e-4,
         compute_type: ComputeType::F32,
         warmup: 0,
         lr_schedule: LrSchedule::Constant,
         weighting: LossWeighting::Noise,
-        weight_decay: 0.0,
         ema_decay: 0.99,
-        checkpoint_every: 1000,
-        keep_checkpoints: 1,
-        rollback_after: 1,
         ..TrainingConfig::default()
     };
     let pixels: Vec<u8> = (0..N_IMAGES * image.n_values()).map(|i| (i * 37 % 251) as u8).collect();
@@ -140,6 +118,23 @@ fn step_of(net: Net) -> Result<Box<dyn FnMut() -> Result<()>>> {
     let mut trainer =
         Trainer::new(config, &network, dataset, DecidingSettings::default(), &Device::Cpu)?;
     Ok(Box::new(move || Ok(trainer.step().map(drop)?)))
+}
+
+/// A network that predicts velocities, without attention, classes or normalisation.
+pub(super) fn network(image: ImageShape, body: Body, padding: Padding) -> NetworkConfig {
+    NetworkConfig {
+        schedule: Schedule::default(),
+        image,
+        body,
+        padding,
+        group_norm: false,
+        last_kernel: 3,
+        n_classes: None,
+        attention: None,
+        output: Output::Velocity,
+        time_scale: 1000.0,
+        clamp: false,
+    }
 }
 
 fn attention_step() -> Result<Box<dyn FnMut() -> Result<()>>> {

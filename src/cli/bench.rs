@@ -8,20 +8,20 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
+use strum::VariantNames;
 
 use super::bench_gpu::GpuArgs;
 use crate::bench::limits::Limits;
 use crate::bench::theory::{TheoryCase, TheoryTiming, fixed, time_theory};
 use crate::bench::train::{Net, TrainTiming, time_training};
-use crate::console;
 use crate::dataset::{Dataset, DatasetError, DatasetSource, open};
-use crate::errorln;
 use crate::evaluation::devices::{open_gpus, with_gpus};
 use crate::hardware::device::DeviceRequest;
 use crate::runs::launch::{KEEP_FREED_MEMORY, KEPT};
 use crate::runs::process::this_program;
 use crate::theory::spec::MachineKind;
 use crate::theory::{Machine, Precision, TrainingImages};
+use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
@@ -56,11 +56,8 @@ pub struct TrainArgs {
 }
 
 fn parse_net(text: &str) -> Result<Net, String> {
-    let known = Net::ALL.map(Net::name);
-    Net::ALL
-        .into_iter()
-        .find(|net| net.name() == text)
-        .ok_or_else(|| format!("unknown network '{text}'; choose from {}", known.join(", ")))
+    let known = || Net::VARIANTS.join(", ");
+    text.parse().map_err(|_| format!("unknown network '{text}'; choose from {}", known()))
 }
 
 #[derive(Clone, Debug, Args)]

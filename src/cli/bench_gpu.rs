@@ -7,11 +7,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::bench::gpu::{self, Check, Row, peer};
-use crate::console;
-use crate::errorln;
 use crate::evaluation::devices::{Opened, open};
 use crate::hardware::device::DeviceRequest;
 use crate::theory::gpu::Ceilings;
+use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]
 pub struct GpuArgs {

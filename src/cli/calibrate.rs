@@ -1,19 +1,18 @@
 //! `calibrate`: fit the machines' settings to a run's network, step by step.
 
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use signal_hook::consts::SIGINT;
 
 use super::control::find;
 use super::place::Place;
-use crate::console;
-use crate::errorln;
 use crate::evaluation::calibration::{Calibrated, Origin, StepSettings};
 use crate::evaluation::network_calibration::NetworkCalibration;
 use crate::evaluation::trained_run::Trained;
+use crate::runs::signals;
+use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]
 pub struct CalibrateArgs {
@@ -34,20 +33,13 @@ pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
         bail!("calibrate.seeds is 0; set a number, for example --set calibrate.seeds=16");
     }
     trained.notes.iter().for_each(|note| errorln!("{note}"));
-    let stop = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGINT, stop.clone())
-        .context("listening for Ctrl-C")?;
-    let calibration = NetworkCalibration {
-        experiment: &trained.experiment,
-        machine_set: &trained.machine_set,
-        network: &trained.network,
-        step: trained.step,
-    };
+    let stop = signals::stop_on(&[SIGINT]).context("listening for Ctrl-C")?;
+    let Trained { experiment, machine_set, network, step, .. } = &trained;
+    let calibration = NetworkCalibration { experiment, machine_set, network, step: *step };
     let mut progress = |what: &str| errorln!("calibrating {what}");
     let found = calibration.calibrate(&stop, &mut progress).context("calibrating")?;
     let Some(found) = found else {
-        let machines: Vec<&str> =
-            trained.machine_set.machines().map(|machine| machine.name.as_str()).collect();
+        let machines: Vec<&str> = machine_set.machines().map(|machine| &*machine.name).collect();
         bail!(
             "none of the run's machines ({}) has settings to calibrate; choose others, for example --set theory.machines=els,ls",
             machines.join(", ")

@@ -1,19 +1,16 @@
 //! `compare`: compares the networks of one or more runs with every machine, on held-out noise seeds.
 
-use crate::config::noise_seeds::NoiseSeeds;
-use crate::runs::seen_seeds;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use signal_hook::consts::SIGINT;
 
 use super::control::find;
 use super::place::Place;
-use crate::console;
-use crate::errorln;
+use crate::config::noise_seeds::NoiseSeeds;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::compare::{HeldOut, compare};
 use crate::evaluation::mosaics::Mosaics;
@@ -23,6 +20,8 @@ use crate::evaluation::summary::{Row, summary};
 use crate::evaluation::trained_run::Trained;
 use crate::files::{make_folder, write_output};
 use crate::runs::event::LossByLevel;
+use crate::runs::{seen_seeds, signals};
+use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {
@@ -55,9 +54,7 @@ pub fn run(place: &Place, args: &CompareArgs) -> Result<()> {
     if let Some(out) = &args.out {
         make_folder(out).with_context(|| format!("making '{}'", out.display()))?;
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGINT, stop.clone())
-        .context("listening for Ctrl-C")?;
+    let stop = signals::stop_on(&[SIGINT]).context("listening for Ctrl-C")?;
     let mut rows = Vec::new();
     for (index, run) in runs.iter().enumerate() {
         errorln!("run {} ({} of {})", run.id, index + 1, runs.len());
@@ -90,10 +87,7 @@ pub fn run(place: &Place, args: &CompareArgs) -> Result<()> {
 
 fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) -> Result<Row> {
     let Trained { experiment, network, .. } = trained;
-    let calibration = match args.uncalibrated {
-        true => None,
-        false => calibration(trained, args, stop)?,
-    };
+    let calibration = if args.uncalibrated { None } else { calibration(trained, args, stop)? };
     let machine_set = trained.machine_set.calibrated(calibration.as_ref())?;
     if let Some(calibration) = &calibration {
         make_folder(folder).with_context(|| format!("making '{}'", folder.display()))?;
@@ -142,12 +136,8 @@ fn calibration(
     args: &CompareArgs,
     stop: &AtomicBool,
 ) -> Result<Option<Calibration>> {
-    let calibration = NetworkCalibration {
-        experiment: &trained.experiment,
-        machine_set: &trained.machine_set,
-        network: &trained.network,
-        step: trained.step,
-    };
+    let Trained { experiment, machine_set, network, step, .. } = trained;
+    let calibration = NetworkCalibration { experiment, machine_set, network, step: *step };
     let path = trained.run.calibration_path();
     let is_plain = args.settings.is_empty();
     let saved = if is_plain { Calibration::read(&path)? } else { None };

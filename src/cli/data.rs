@@ -18,8 +18,7 @@ use crate::console;
 use crate::dataset::cifar;
 use crate::evaluation::loading::open_dataset;
 use crate::files::{check_output, is_stdout};
-use crate::image::contact_sheet;
-use crate::image::picture_file;
+use crate::image::{contact_sheet, picture_file};
 
 #[derive(Clone, Debug, Args)]
 pub struct DataArgs {

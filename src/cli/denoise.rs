@@ -201,10 +201,14 @@ fn attention_settings(args: &DenoiseArgs) -> Result<AttentionSettings> {
     })
 }
 
+/// Builds something of a file; `role` tells in errors what it is used as.
+fn read<T>(path: &Path, role: &str, build: impl FnOnce(&TensorFile) -> Result<T>) -> Result<T> {
+    let built = TensorFile::read(path).and_then(|file| build(&file));
+    built.with_context(|| format!("cannot use '{}' as {role}", path.display()))
+}
+
 fn read_images(path: &Path, label: Option<i64>) -> Result<TrainingImages> {
-    let attempt = || format!("cannot use '{}' as training images", path.display());
-    let file = TensorFile::read(path).with_context(attempt)?;
-    let build = || -> Result<TrainingImages> {
+    read(path, "training images", |file| {
         let tensors = file.tensors()?;
         let tensor = named(&tensors, "images")?;
         let shape = batch_shape("images", tensor.shape())?;
@@ -226,14 +230,11 @@ fn read_images(path: &Path, label: Option<i64>) -> Result<TrainingImages> {
             Some(label) => images.only_label(label)?,
             None => images,
         })
-    };
-    build().with_context(attempt)
+    })
 }
 
 fn read_input(path: &Path) -> Result<ImageBatch> {
-    let attempt = || format!("cannot use '{}' as input", path.display());
-    let file = TensorFile::read(path).with_context(attempt)?;
-    let build = || -> Result<ImageBatch> {
+    read(path, "input", |file| {
         let tensors = file.tensors()?;
         let tensor = named(&tensors, "x")?;
         let shape = batch_shape("x", tensor.shape())?;
@@ -242,14 +243,11 @@ fn read_input(path: &Path) -> Result<ImageBatch> {
             errorln!("warning: '{}': {doubt}", path.display());
         }
         Ok(ImageBatch::new(shape, values))
-    };
-    build().with_context(attempt)
+    })
 }
 
 fn read_attention(path: &Path, shape: ImageShape) -> Result<Arc<dyn AttentionProvider>> {
-    let attempt = || format!("cannot use '{}' as attention maps", path.display());
-    let file = TensorFile::read(path).with_context(attempt)?;
-    let build = || -> Result<Arc<dyn AttentionProvider>> {
+    read(path, "attention maps", |file| {
         let tensors = file.tensors()?;
         let tensor = named(&tensors, "attention")?;
         let p = shape.n_pixels();
@@ -263,9 +261,8 @@ fn read_attention(path: &Path, shape: ImageShape) -> Result<Arc<dyn AttentionPro
             ),
         };
         let maps = FixedAttention::new(n_heads, p, floats("attention", &tensor)?)?;
-        Ok(Arc::new(maps))
-    };
-    build().with_context(attempt)
+        Ok(Arc::new(maps) as Arc<dyn AttentionProvider>)
+    })
 }
 
 /// One output tensor: name, element type, shape, little-endian bytes.

@@ -17,13 +17,12 @@ use super::{
 };
 use crate::allocator::when_exhausted;
 use crate::console::{self, abilities};
-use crate::errorln;
 use crate::hardware::resource_limits::{memory, start_threads};
 use crate::runs::command::Command as WorkerCommand;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals;
-use crate::tui::Left;
-use crate::worker;
+use crate::tui::{self, Left};
+use crate::{errorln, worker};
 
 /// Runs the requested command.
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {
@@ -100,8 +99,7 @@ fn dashboard(place: &Place, args: &AttachArgs) -> Result<ExitCode> {
         Some(name) => Some(control::find(&RunsDir::new(&lab.settings.runs_dir), name)?.id),
         None => None,
     };
-    let opening = crate::tui::Opening { run, read_only: args.read_only };
-    match crate::tui::run(lab, opening)? {
+    match tui::run(lab, run, args.read_only)? {
         Left::Detached => Ok(ExitCode::SUCCESS),
         Left::Signalled(signal) => Ok(ExitCode::from(SIGNALLED.saturating_add(signal))),
     }

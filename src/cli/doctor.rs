@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,7 +15,7 @@ use crate::console;
 use crate::console::abilities;
 use crate::evaluation::devices;
 use crate::hardware::device::DeviceRequest;
-use crate::hardware::system::{Gpu, Monitor};
+use crate::hardware::system::{Gpu, Monitor, Used};
 use crate::tui::multiplexer::Multiplexer;
 use crate::tui::pictures::Depth;
 use crate::tui::terminal_probe::{ProbedTerminal, Wish, probe_once};
@@ -77,23 +78,15 @@ pub fn run(place: &Place, args: &DoctorArgs) -> Result<bool> {
     findings.push(match &lab {
         Ok(lab) => {
             let n = lab.experiments.len();
-            match &lab.path {
-                Some(path) => {
-                    Finding::good("lab file", format!("'{}', {n} experiments", path.display()))
-                }
-                None => Finding::good(
-                    "lab file",
-                    format!(
-                        "the built-in one, {n} experiments ('mosaic init' writes it to ./lab.toml)"
-                    ),
-                ),
-            }
+            let init = "('mosaic init' writes it to ./lab.toml)";
+            let built_in = format!("the built-in one, {n} experiments {init}");
+            let of_path = |path: &PathBuf| format!("'{}', {n} experiments", path.display());
+            Finding::good("lab file", lab.path.as_ref().map_or(built_in, of_path))
         }
-        Err(error) => Finding::bad(
-            "lab file",
-            format!("{error:#}"),
-            "fix the line named above, or move the file away",
-        ),
+        Err(error) => {
+            let remedy = "fix the line named above, or move the file away";
+            Finding::bad("lab file", format!("{error:#}"), remedy)
+        }
     });
     let n_before = findings.len();
     let runs = place.runs().map(|runs| runs.path().to_owned()).unwrap_or_else(|_| ".".into());
@@ -111,10 +104,7 @@ pub fn run(place: &Place, args: &DoctorArgs) -> Result<bool> {
         ),
     ));
     findings.push(match reading.memory {
-        Some(memory) => Finding::good(
-            "memory",
-            format!("{} free of {}", bytes(memory.left()), bytes(memory.total)),
-        ),
+        Some(memory) => Finding::good("memory", free(memory)),
         None => Finding::fair("memory", "n/a", "nothing; only the dashboard's figure is missing"),
     });
     findings.push(disk(&runs, reading.disk.map(|disk| disk.left())));
@@ -171,13 +161,10 @@ fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<ProbedTerminal>) {
     let inside = Multiplexer::of(|name| env::var(name).ok())
         .map_or_else(String::new, |inside| format!(" inside {}", inside.name()));
     let locale = locale();
-    match abilities::lack_of_screen() {
-        None => {}
-        Some(lack) => {
-            let found = format!("'{name}'{inside}; no dashboard and no pictures: {lack}");
-            let remedy = "commands still work ('mosaic --help'); progress is printed as lines";
-            return (vec![Finding::fair("terminal", found, remedy), locale], None);
-        }
+    if let Some(lack) = abilities::lack_of_screen() {
+        let found = format!("'{name}'{inside}; no dashboard and no pictures: {lack}");
+        let remedy = "commands still work ('mosaic --help'); progress is printed as lines";
+        return (vec![Finding::fair("terminal", found, remedy), locale], None);
     }
     let size = ratatui::crossterm::terminal::size();
     let mut findings = vec![match size {
@@ -189,11 +176,10 @@ fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<ProbedTerminal>) {
         Ok((width, height)) => {
             Finding::good("terminal", format!("{name}{inside}, {width}x{height}"))
         }
-        Err(error) => Finding::fair(
-            "terminal",
-            format!("{name}{inside}, size unknown: {error}"),
-            "try another terminal",
-        ),
+        Err(error) => {
+            let found = format!("{name}{inside}, size unknown: {error}");
+            Finding::fair("terminal", found, "try another terminal")
+        }
     }];
     findings.push(locale);
     findings.push(match Depth::new(ColourChoice::Auto) {
@@ -210,7 +196,7 @@ fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<ProbedTerminal>) {
         ),
     });
     let (found, asked) = probe_once(&Wish { pictures: images, background: true, cell: false });
-    let behind = match found.background {
+    findings.push(match found.background {
         Some(Background::Dark) => Finding::good("background", "dark"),
         Some(Background::Light) => Finding::good("background", "light"),
         None => Finding::fair(
@@ -218,8 +204,7 @@ fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<ProbedTerminal>) {
             "the terminal does not say; dark is assumed",
             "if it is light: theme = \"light\" under [lab] in lab.toml",
         ),
-    };
-    findings.push(behind);
+    });
     let ways: Vec<&str> = found.available.iter().map(|one| one.name()).collect();
     let words = format!("{} (of {}; images = '{images}')", found.protocol.name(), ways.join(", "));
     findings.push(match found.note {
@@ -241,11 +226,10 @@ fn locale() -> Finding {
     }
 }
 
-fn disk(runs: &std::path::Path, left: Option<u64>) -> Finding {
+fn disk(runs: &Path, left: Option<u64>) -> Finding {
     let shown = runs.display();
     // Runs would be created below the nearest existing folder.
-    let there =
-        runs.ancestors().find(|folder| folder.is_dir()).unwrap_or(std::path::Path::new("."));
+    let there = runs.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
     if let Err(error) = tempfile_in(there) {
         let remedy = "choose another place with --runs-dir, or runs_dir in lab.toml";
         return Finding::bad("runs", format!("'{shown}' cannot be written: {error}"), remedy);
@@ -262,15 +246,17 @@ fn disk(runs: &std::path::Path, left: Option<u64>) -> Finding {
 }
 
 /// Creates a file in `folder` and deletes it again.
-fn tempfile_in(folder: &std::path::Path) -> io::Result<()> {
+fn tempfile_in(folder: &Path) -> io::Result<()> {
     let path = folder.join(format!(".mosaic-doctor-{}", std::process::id()));
     std::fs::write(&path, b"x").and_then(|()| std::fs::remove_file(&path))
 }
 
+fn free(memory: Used) -> String {
+    format!("{} free of {}", bytes(memory.left()), bytes(memory.total))
+}
+
 fn gpu(gpu: &Gpu) -> Finding {
-    let memory = gpu.memory.map_or("memory n/a".to_owned(), |memory| {
-        format!("{} free of {}", bytes(memory.left()), bytes(memory.total))
-    });
+    let memory = gpu.memory.map_or("memory n/a".to_owned(), free);
     let parts = match gpu.parts.len() {
         0 => String::new(),
         n => format!(", cut into {n} MIG instances"),

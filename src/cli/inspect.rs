@@ -100,10 +100,7 @@ pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
         writeln!(words_beside(outputs.clone()), "drawn: '{}'", console::line(&drawn))?;
     }
     let found = describe(&trace, at);
-    let text = match args.json {
-        true => format!("{found}\n"),
-        false => page(&trace, at, &found),
-    };
+    let text = if args.json { format!("{found}\n") } else { page(&trace, at, &found) };
     // A picture on stdout must not be mixed with text.
     match outputs.clone().any(is_stdout) {
         true => write!(words_beside(outputs), "{text}")?,
@@ -182,33 +179,29 @@ fn describe(trace: &Trace, at: At) -> Value {
     })
 }
 
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn number(value: &Value, missing: f64) -> f64 {
+    value.as_f64().unwrap_or(missing)
+}
+
 fn page(trace: &Trace, at: At, found: &Value) -> String {
     let mut text = format!(
         "{}, noise seed {}, t = {:.3}, pixel row {}, column {}\n",
         trace.run, trace.seed, trace.levels[at.index], at.pixel.0, at.pixel.1
     );
-    for actor in found["actors"].as_array().into_iter().flatten() {
-        let x0: Vec<String> = actor["x0hat"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|v| format!("{:.2}", v.as_f64().unwrap_or(f64::NAN)))
-            .collect();
+    for actor in list(&found["actors"]) {
+        let x0: Vec<String> =
+            list(&actor["x0hat"]).map(|v| format!("{:.2}", number(v, f64::NAN))).collect();
         let name = actor["who"].as_str().unwrap_or_default();
         text += &format!("{name}: x0hat {}\n", x0.join(" "));
-        for (head, row) in actor["attention"].as_array().into_iter().flatten().enumerate() {
-            let nats = row["entropy_nats"].as_f64().unwrap_or(f64::NAN);
-            let top = row["attended"].as_array().into_iter().flatten();
-            let top: Vec<String> = top
-                .map(|q| {
-                    format!(
-                        "{},{} {:.3}",
-                        q["row"],
-                        q["column"],
-                        q["weight"].as_f64().unwrap_or(0.0)
-                    )
-                })
-                .collect();
+        for (head, row) in list(&actor["attention"]).enumerate() {
+            let nats = number(&row["entropy_nats"], f64::NAN);
+            let top = list(&row["attended"])
+                .map(|q| format!("{},{} {:.3}", q["row"], q["column"], number(&q["weight"], 0.0)));
+            let top: Vec<String> = top.collect();
             let pixels = nats.exp();
             text += &format!(
                 "  head {head}: {nats:.2} nats ({pixels:.0} pixels); most: {}\n",
@@ -218,10 +211,10 @@ fn page(trace: &Trace, at: At, found: &Value) -> String {
         let posterior = &actor["posterior"];
         if posterior.is_object() {
             let patch = &posterior["patch"];
-            let nats = posterior["entropy_nats"].as_f64().unwrap_or(f64::NAN);
-            let images = posterior["images"].as_array().into_iter().flatten();
+            let nats = number(&posterior["entropy_nats"], f64::NAN);
+            let images = list(&posterior["images"]);
             let images: Vec<String> = images
-                .map(|i| format!("#{} {:.3}", i["image"], i["weight"].as_f64().unwrap_or(0.0)))
+                .map(|i| format!("#{} {:.3}", i["image"], number(&i["weight"], 0.0)))
                 .collect();
             text += &format!(
                 "  posterior: {nats:.2} nats; likeliest patch: image #{} at {},{}\n",

@@ -15,8 +15,6 @@ use super::progress;
 use super::run::follower_terminal;
 use crate::config::value::nearest;
 use crate::config::{Arm, Lab, Study};
-use crate::console;
-use crate::errorln;
 use crate::evaluation::studies::page::{self, Heading};
 use crate::evaluation::studies::run_results::RunResults;
 use crate::evaluation::studies::runner::{ArmState, run_all, stop_all};
@@ -26,6 +24,7 @@ use crate::runs::launch::LaunchOptions;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals::{self, Signals};
 use crate::runs::status::RunState;
+use crate::{console, errorln};
 
 /// Interval of progress lines in plain output, without a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(15);

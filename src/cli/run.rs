@@ -18,8 +18,6 @@ use super::exit_codes::STOPPED;
 use super::place::Place;
 use super::progress;
 use super::runs::in_words;
-use crate::console;
-use crate::errorln;
 use crate::hardware::device::DeviceRequest;
 use crate::runs::event::{Event, EventBody, NoticeLevel};
 use crate::runs::event_log::EventTail;
@@ -30,6 +28,7 @@ use crate::runs::run_dir::RunDir;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals::{self, Signals, Terminal};
 use crate::runs::status::RunState;
+use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {

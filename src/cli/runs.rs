@@ -9,14 +9,14 @@ use serde::Serialize;
 
 use super::control::{RunArg, find};
 use super::place::Place;
-use crate::console;
-use crate::errorln;
+use crate::analysis::summary::quartiles;
 use crate::runs::condition::Condition;
 use crate::runs::control_holder::Steering;
-use crate::runs::event::{AttentionAtLevel, AttentionMetrics, Event, EventBody};
+use crate::runs::event::{AgreementFigure, AttentionAtLevel, AttentionMetrics, Event, EventBody};
 use crate::runs::event_log::EventTail;
 use crate::runs::note::About;
 use crate::runs::runs_dir::RunSummary;
+use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]
 pub struct LsArgs {
@@ -156,7 +156,7 @@ pub fn logs(place: &Place, args: &LogsArgs) -> Result<()> {
         }
         // Health was read first, so that an ending worker's last events are not missed.
         if !args.follow || over {
-            if let Some(newer) = tail.newer() {
+            if let Some(newer) = tail.newer {
                 errorln!("some events of {} were skipped: {newer}", run.id);
             }
             return Ok(());
@@ -204,17 +204,8 @@ pub fn in_words(event: &Event) -> String {
             format!("loss by noise level: {}", ranges.join(", "))
         }
         EventBody::Preview(preview) => {
-            let figures: Vec<String> = preview
-                .figures
-                .iter()
-                .map(|figure| format!("{} {}", figure.machine, median_square(&figure.r)))
-                .collect();
-            format!(
-                "preview {} in {:.1} s; r^2: {}",
-                preview.path,
-                preview.seconds,
-                figures.join(", ")
-            )
+            let figures = agreement(&preview.figures);
+            format!("preview {} in {:.1} s; r^2: {figures}", preview.path, preview.seconds)
         }
         EventBody::Checkpoint { path, seconds } => format!("checkpoint {path} in {seconds:.2} s"),
         EventBody::Notice { level, text } => {
@@ -222,21 +213,21 @@ pub fn in_words(event: &Event) -> String {
             format!("{level}: {text}")
         }
         EventBody::Agreement { figures } => {
-            let figures: Vec<String> = figures
-                .iter()
-                .map(|figure| format!("{} {}", figure.machine, median_square(&figure.r)))
-                .collect();
-            format!("agreement, median r^2: {}", figures.join(", "))
+            format!("agreement, median r^2: {}", agreement(figures))
         }
         EventBody::Unknown => "unknown event (written by a newer version)".to_owned(),
     };
     format!("step {:>6}  {}", event.step, console::line(&text))
 }
 
-fn median_square(r: &[Option<f64>]) -> String {
-    let squares: Vec<f64> = r.iter().flatten().map(|r| r * r).collect();
-    crate::analysis::summary::quartiles(&squares)
-        .map_or_else(|| "undefined".to_owned(), |q| format!("{:.2}", q.median))
+/// The median r^2 with each machine.
+fn agreement(figures: &[AgreementFigure]) -> String {
+    let words = |figure: &AgreementFigure| {
+        let squares: Vec<f64> = figure.r.iter().flatten().map(|r| r * r).collect();
+        let median = quartiles(&squares).map(|q| format!("{:.2}", q.median));
+        format!("{} {}", figure.machine, median.unwrap_or_else(|| "undefined".to_owned()))
+    };
+    figures.iter().map(words).collect::<Vec<_>>().join(", ")
 }
 
 pub fn remove(place: &Place, args: &RunArg) -> Result<()> {

@@ -12,13 +12,13 @@ use clap::Args;
 use super::control::find;
 use super::message_stream::words_beside;
 use super::place::Place;
+use crate::config::noise_seeds::parse_range;
 use crate::console;
 use crate::evaluation::metrics;
 use crate::evaluation::samples::with_classes;
 use crate::evaluation::trained_run::Trained;
 use crate::files::{check_output, is_stream, write_output};
-use crate::image::contact_sheet;
-use crate::image::picture_file;
+use crate::image::{contact_sheet, picture_file};
 use crate::random::noise_seeds;
 use crate::runs::preview::tensor_file;
 use crate::runs::seen_seeds;
@@ -29,7 +29,7 @@ pub struct SampleArgs {
     pub run: String,
     /// Noise seeds, first to one past the last. 1000 to 9999 are held out for comparisons: later reports name those that
     /// were sampled here.
-    #[arg(long, value_name = "A..B", default_value = "0..16", value_parser = parse_range)]
+    #[arg(long, value_name = "A..B", default_value = "0..16", value_parser = parse_seeds)]
     pub seeds: Range<u64>,
     /// Sampling steps [default: the run's own].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -43,12 +43,16 @@ pub struct SampleArgs {
 /// Maximum number of samples drawn next to their seeds; more are drawn alone.
 const PAIRS_MAX: usize = 24;
 
-/// Parses a non-empty range `A..B`.
-pub fn parse_range(text: &str) -> Result<Range<u64>, String> {
-    let parts = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-    match parts {
-        Some((first, end)) if first < end && end - first <= 100_000 => Ok(first..end),
-        _ => Err(format!("'{text}' is not a range such as 0..16, or has more than 100000 seeds")),
+/// Most samples of one command.
+const SAMPLES_MAX: u64 = 100_000;
+
+/// Parses the seeds of `--seeds`: `A..B`, or one seed.
+pub fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
+    let seeds = parse_range(text)?;
+    match seeds.end - seeds.start {
+        0 => Err(format!("seeds '{text}': there are none; 0..4 are four")),
+        n if n > SAMPLES_MAX => Err(format!("seeds '{text}': more than {SAMPLES_MAX}")),
+        _ => Ok(seeds),
     }
 }
 
@@ -105,9 +109,10 @@ mod tests {
 
     #[test]
     fn ranges_are_half_open_and_not_empty() {
-        assert_eq!(parse_range("2..5"), Ok(2..5));
-        for wrong in ["5..5", "5..2", "a..b", "3", "0..999999"] {
-            assert!(parse_range(wrong).is_err(), "{wrong}");
+        assert_eq!(parse_seeds("2..5"), Ok(2..5));
+        assert_eq!(parse_seeds("3"), Ok(3..4));
+        for wrong in ["5..5", "5..2", "a..b", "", "0..999999"] {
+            assert!(parse_seeds(wrong).is_err(), "{wrong}");
         }
     }
 }

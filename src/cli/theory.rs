@@ -5,36 +5,35 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::data::experiment_over;
 use super::exit_codes::STOPPED;
 use super::place::Place;
 use super::progress;
-use super::sample::parse_range;
+use super::sample::parse_seeds;
 use crate::analysis::judge::Judge;
 use crate::config::experiment::MachineName;
 use crate::config::{Experiment, NamedMachine};
-use crate::console;
 use crate::dataset::Dataset;
-use crate::errorln;
 use crate::evaluation::devices::{open_gpus, with_gpus};
 use crate::evaluation::loading::network_of;
 use crate::evaluation::metrics;
 use crate::evaluation::theory_samples::{Outcome, Settings, TheorySamples};
 use crate::files::{make_folder, write_output};
 use crate::hardware::device::DeviceRequest;
-use crate::image::ImageBatch;
-use crate::image::contact_sheet;
-use crate::image::picture_file;
+use crate::image::{ImageBatch, contact_sheet, picture_file};
 use crate::random::noise_seeds;
+use crate::runs::signals;
 use crate::theory::{Machine, Precision, TrainingImages};
+use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]
 pub struct TheoryArgs {
@@ -45,7 +44,7 @@ pub struct TheoryArgs {
     #[arg(long, value_delimiter = ',', num_args = 1..)]
     pub machine: Vec<String>,
     /// Noise seeds, first to one past the last.
-    #[arg(long, value_name = "A..B", default_value = "0..8", value_parser = parse_range)]
+    #[arg(long, value_name = "A..B", default_value = "0..8", value_parser = parse_seeds)]
     pub seeds: Range<u64>,
     /// Sampling steps [default: the experiment's].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -92,10 +91,7 @@ pub fn run(place: &Place, args: &TheoryArgs) -> Result<ExitCode> {
     let bench = prepare(place, args)?;
     make_folder(&bench.folder)
         .with_context(|| format!("making the folder '{}'", bench.folder.display()))?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, stop.clone()).context("listening for Ctrl-C")?;
-    }
+    let stop = signals::stop_on(&[SIGINT, SIGTERM]).context("listening for Ctrl-C")?;
     let ddim = bench.experiment.ddim();
     let mut progress = Progress::new(bench.machines.len(), ddim.n_steps);
     let mut made: Vec<(String, ImageBatch)> = Vec::new();
@@ -132,18 +128,14 @@ pub fn run(place: &Place, args: &TheoryArgs) -> Result<ExitCode> {
 
 fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
     let (name, mut experiment) = experiment_over(place, &args.dataset)?;
-    let set = |experiment: &mut Experiment, key: &str, text: &str| {
-        experiment.set(key, text).with_context(|| format!("setting {key} to '{text}'"))
-    };
-    if !args.machine.is_empty() {
-        set(&mut experiment, "theory.machines", &args.machine.join(","))?;
-    }
-    if let Some(steps) = args.steps {
-        set(&mut experiment, "diffusion.sampling_steps", &steps.to_string())?;
-    }
-    if let Some(k) = args.k {
-        set(&mut experiment, "theory.patch_size", &k.to_string())?;
-        set(&mut experiment, "theory.scales", "[]")?;
+    let given = [
+        ("theory.machines", (!args.machine.is_empty()).then(|| args.machine.join(","))),
+        ("diffusion.sampling_steps", args.steps.map(|steps| steps.to_string())),
+        ("theory.patch_size", args.k.map(|k| k.to_string())),
+        ("theory.scales", args.k.map(|_| "[]".to_owned())),
+    ];
+    for (key, text) in given.into_iter().filter_map(|(key, text)| Some((key, text?))) {
+        experiment.set(key, &text).with_context(|| format!("setting {key} to '{text}'"))?;
     }
     experiment.set_pairs(&args.settings)?;
     let of_network = [MachineName::AttentionTrajectory, MachineName::AttentionMeasured];

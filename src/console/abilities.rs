@@ -3,11 +3,11 @@
 //! Detection uses the environment and the window size known to the kernel; the terminal itself is not queried.
 
 use std::env;
-use std::fmt::{self, Display};
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
 use rustix::termios::tcgetwinsize;
+use thiserror::Error;
 
 /// Columns and rows of the smallest screen on which the dashboard is readable.
 const SMALLEST: (u16, u16) = (10, 3);
@@ -21,41 +21,30 @@ const DUMB: [&str; 15] = [
 const DUMB_FAMILIES: [&str; 3] = ["dumb-", "vt52-", "tty"];
 
 /// Reason why the dashboard or a picture cannot be shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Lack {
     /// Input or output is a file or a pipe.
+    #[error("input and output must be a terminal")]
     NoTerminal,
     /// The value of `$TERM`, which names a terminal without the required capabilities.
+    #[error("{}", of_dumb(.0))]
     Dumb(String),
     /// The variable and value that select an encoding other than UTF-8.
+    #[error(
+        "the locale ({0}) is not a UTF-8 one (export LC_ALL=C.UTF-8 if the terminal shows UTF-8)"
+    )]
     NotUtf8(String),
     /// The terminal's columns and rows.
+    #[error(
+        "the terminal says that it has {0}x{1} characters (stty cols 80 rows 24 sets another size)"
+    )]
     TooSmall(u16, u16),
 }
 
-impl Display for Lack {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoTerminal => write!(out, "input and output must be a terminal"),
-            Self::Dumb(term) if term.is_empty() => {
-                write!(
-                    out,
-                    "$TERM is not set, so the terminal's abilities are unknown (export TERM=xterm-256color if it can move its cursor)"
-                )
-            }
-            Self::Dumb(term) => write!(
-                out,
-                "$TERM is '{term}': a terminal that cannot move its cursor (export TERM=xterm-256color if it can)"
-            ),
-            Self::NotUtf8(locale) => write!(
-                out,
-                "the locale ({locale}) is not a UTF-8 one (export LC_ALL=C.UTF-8 if the terminal shows UTF-8)"
-            ),
-            Self::TooSmall(columns, rows) => write!(
-                out,
-                "the terminal says that it has {columns}x{rows} characters (stty cols 80 rows 24 sets another size)"
-            ),
-        }
+fn of_dumb(term: &str) -> String {
+    match term {
+        "" => "$TERM is not set, so the terminal's abilities are unknown (export TERM=xterm-256color if it can move its cursor)".to_owned(),
+        term => format!("$TERM is '{term}': a terminal that cannot move its cursor (export TERM=xterm-256color if it can)"),
     }
 }
 

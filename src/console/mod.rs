@@ -14,8 +14,5 @@ pub use output::{stderr, stdout};
 
 /// [`line()`] for text that another crate writes to the terminal; ASCII only if the locale is not UTF-8.
 pub fn shown(text: &str) -> String {
-    match abilities::is_utf8() {
-        true => line(text).into_owned(),
-        false => escape::ascii_line(text),
-    }
+    if abilities::is_utf8() { line(text).into_owned() } else { escape::ascii_line(text) }
 }

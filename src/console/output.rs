@@ -3,6 +3,7 @@
 //! Only pictures and the dashboard write to the terminal directly. Text that must stay on one line (notes,
 //! names) goes through [`super::line`] first, because a stream cannot tell which line feeds are forged.
 
+use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::{self, Debug};
 use std::io::{self, IsTerminal, StderrLock, StdoutLock, Write};
@@ -100,6 +101,12 @@ pub fn error_line(message: fmt::Arguments<'_>) {
     let message = message.to_string().replace('\n', "\n  ");
     // There is no way to report that standard error is closed.
     let _ = writeln!(stderr(), "{message}");
+}
+
+/// The message of a caught panic.
+pub fn panic_words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
 }
 
 /// Installs a panic hook that reports panics like other messages, since they may contain file names.

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::config::{Experiment, noise_seeds::NoiseSeeds};
+use crate::config::Experiment;
+use crate::config::noise_seeds::{NoiseSeeds, parse_range};
 use crate::runs::command::Command;
 
 const SEEDS_MAX: u64 = NoiseSeeds::PREVIEW_MAX as u64;
@@ -46,14 +47,7 @@ impl PreviewRequest {
     /// # Errors
     /// If the text is not of that form, or as [`Self::new`].
     pub fn parse(seeds: &str, steps: &str) -> Result<Self, String> {
-        let number = |text: &str| text.trim().parse::<u64>().ok();
-        let range = match seeds.split_once("..") {
-            Some((first, end)) => number(first).zip(number(end)).map(|(first, end)| first..end),
-            None => number(seeds).and_then(|seed| Some(seed..seed.checked_add(1)?)),
-        };
-        let range = range.ok_or_else(|| {
-            format!("seeds '{seeds}': must be one such as 8, or a range such as 8..12")
-        })?;
+        let range = parse_range(seeds)?;
         let steps = steps
             .trim()
             .parse()

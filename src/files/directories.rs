@@ -2,9 +2,8 @@
 //! flags of `renameat2` (NFS, 9p and some FUSE file systems return EINVAL or ENOSYS).
 
 use std::ffi::OsString;
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;

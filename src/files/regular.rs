@@ -19,8 +19,8 @@ use super::error::{OutputError, failed};
 pub(super) fn write(path: &Path, old: &Metadata, content: &[u8]) -> Result<(), OutputError> {
     match replace(path, old, content)? {
         Replaced::Yes => Ok(()),
-        Replaced::NotPossible => write_over(path, old, content, Room::Expected),
-        Replaced::NoRoom(source) => write_over(path, old, content, Room::Missing(source)),
+        Replaced::NotPossible => write_over(path, old, content, None),
+        Replaced::NoRoom(source) => write_over(path, old, content, Some(source)),
     }
 }
 
@@ -76,31 +76,27 @@ fn has_attributes(path: &Path) -> bool {
     }
 }
 
-/// Knowledge about free disk space before a file is overwritten.
-enum Room {
-    Expected,
-    /// A second file did not fit: overwrite nothing unless the file system can reserve space.
-    Missing(io::Error),
-}
-
-fn write_over(path: &Path, old: &Metadata, content: &[u8], room: Room) -> Result<(), OutputError> {
+/// Overwrites a regular file in place. With `no_room`, the error of a second file that did not fit, nothing is
+/// overwritten unless the file system can reserve space.
+fn write_over(
+    path: &Path,
+    old: &Metadata,
+    content: &[u8],
+    no_room: Option<io::Error>,
+) -> Result<(), OutputError> {
     let mut file = OpenOptions::new().write(true).open(path).map_err(failed("opening", path))?;
     let n_bytes = content.len() as u64;
     let reserved = match n_bytes {
         0 => Ok(()),
         n_bytes => fallocate(&file, FallocateFlags::KEEP_SIZE, 0, n_bytes),
     };
-    match (reserved, room) {
+    match (reserved, no_room) {
         (Ok(()), _) => {}
-        (Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL), Room::Expected) => {}
-        (Err(error), room) => {
+        (Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL), None) => {}
+        (Err(error), no_room) => {
             // Releases the space reserved beyond the end; the content has not been touched.
             let _ = file.set_len(old.len());
-            let source = match room {
-                Room::Missing(error) => error,
-                Room::Expected => error.into(),
-            };
-            return Err(failed("making room for", path)(source));
+            return Err(failed("making room for", path)(no_room.unwrap_or(error.into())));
         }
     }
     let written = file.write_all(content).and_then(|()| file.set_len(n_bytes));
@@ -160,7 +156,7 @@ mod tests {
         let path = place.path().join("a");
         fs::write(&path, "old").unwrap();
         let old = fs::metadata(&path).unwrap();
-        let full = || Room::Missing(io::ErrorKind::StorageFull.into());
+        let full = || Some(io::ErrorKind::StorageFull.into());
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         let promises = fallocate(&file, FallocateFlags::KEEP_SIZE, 0, 1).is_ok();
         let done = write_over(&path, &old, b"new, longer", full());
@@ -168,7 +164,7 @@ mod tests {
             true => assert_eq!((done.is_ok(), read(&path)), (true, "new, longer".into())),
             false => assert_eq!((done.is_ok(), read(&path)), (false, "old".into())),
         }
-        write_over(&path, &old, b"", Room::Expected).unwrap();
+        write_over(&path, &old, b"", None).unwrap();
         assert_eq!(read(&path), "");
     }
 }

@@ -9,9 +9,10 @@ use thiserror::Error;
 pub const ACCEPTED: &str = "auto, cpu, cuda:N or cuda:N,M,...";
 
 /// A requested device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceRequest {
     /// The first working GPU, otherwise the CPU.
+    #[default]
     Auto,
     Cpu,
     /// GPUs by index, at least one; networks use the first.

@@ -1,20 +1,14 @@
-//! NVIDIA driver support shared by networks and theory: error messages and the memory pool. Empty without the
-//! feature `cuda`.
+//! NVIDIA driver support shared by networks and theory: error messages and the memory pool. Built only with
+//! the feature `cuda`.
 
-#![cfg_attr(
-    feature = "cuda",
-    allow(unsafe_code, reason = "two calls that cudarc has no safe words for")
-)]
+#![allow(unsafe_code, reason = "two calls that cudarc has no safe words for")]
 
-#[cfg(feature = "cuda")]
 use cudarc::driver::sys::{
     CUmemPool_attribute, CUresult, cuDeviceGetDefaultMemPool, cuMemPoolSetAttribute,
 };
-#[cfg(feature = "cuda")]
 use cudarc::driver::{CudaContext, DriverError};
 
 /// A one-line explanation of a driver error for the user.
-#[cfg(feature = "cuda")]
 pub fn reason(error: DriverError) -> String {
     let words = match error.0 {
         CUresult::CUDA_ERROR_STUB_LIBRARY | CUresult::CUDA_ERROR_SHARED_OBJECT_INIT_FAILED => {
@@ -45,7 +39,6 @@ pub fn reason(error: DriverError) -> String {
 }
 
 /// Keeps freed memory in the process's pool: allocating it again from the system costs more than most launches.
-#[cfg(feature = "cuda")]
 pub fn keep_memory(context: &CudaContext) {
     let mut pool = std::ptr::null_mut();
     let mut threshold = u64::MAX;

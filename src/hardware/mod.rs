@@ -5,5 +5,6 @@
 
 pub mod system;
 pub mod device;
+#[cfg(feature = "cuda")]
 pub mod driver;
 pub mod resource_limits;

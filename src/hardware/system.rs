@@ -44,7 +44,7 @@ impl Used {
 }
 
 /// A GPU, or a MIG instance of one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gpu {
     pub name: String,
     /// Share of time in which a kernel was running, 0 to 100; unknown for MIG instances and for GPUs divided
@@ -76,12 +76,6 @@ pub struct Monitor {
     has_looked: bool,
     /// The worker of the last reading; the first CPU share of a new one is meaningless.
     last_worker: Option<u32>,
-}
-
-impl std::fmt::Debug for Monitor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Monitor").field("place", &self.place).finish_non_exhaustive()
-    }
 }
 
 impl Monitor {
@@ -163,25 +157,11 @@ fn gpus(driver: &Nvml) -> Result<Vec<Gpu>, String> {
     // A GPU that has fallen off the bus must not hide the others.
     let one = |index| match driver.device_by_index(index) {
         Ok(device) => gpu(&device),
-        Err(error) => Gpu::unknown(format!("GPU {index}: {error}")),
+        Err(error) => Gpu { name: format!("GPU {index}: {error}"), ..Gpu::default() },
     };
     match n {
         0 => Err("the NVIDIA driver finds no GPU".to_owned()),
         n => Ok((0..n).map(one).collect()),
-    }
-}
-
-impl Gpu {
-    fn unknown(name: String) -> Self {
-        Self {
-            name,
-            percent: None,
-            memory: None,
-            celsius: None,
-            watts: None,
-            watts_limit: None,
-            parts: Vec::new(),
-        }
     }
 }
 

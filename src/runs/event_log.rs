@@ -67,7 +67,7 @@ pub struct EventTail {
     /// Start of a line whose newline has not been written yet.
     partial: Vec<u8>,
     /// Set once a line was in a format that this version does not know.
-    newer: Option<NewerFormat>,
+    pub newer: Option<NewerFormat>,
 }
 
 impl EventTail {
@@ -97,11 +97,6 @@ impl EventTail {
         let rest = self.partial.split_off(end + 1);
         let whole = std::mem::replace(&mut self.partial, rest);
         Ok(whole.split(|&byte| byte == b'\n').filter_map(|line| self.read(line)).collect())
-    }
-
-    /// Reports that lines were skipped because a newer mosaic wrote them.
-    pub fn newer(&self) -> Option<&NewerFormat> {
-        self.newer.as_ref()
     }
 
     fn read(&mut self, line: &[u8]) -> Option<Event> {
@@ -156,13 +151,13 @@ mod tests {
         let path = place.path().join("events.jsonl");
         EventLog::open(&path).unwrap().append(1, notice("one")).unwrap();
         let mut tail = EventTail::new(&path);
-        assert_eq!((texts(&tail.poll().unwrap()), tail.newer()), (vec!["one"], None));
+        assert_eq!((texts(&tail.poll().unwrap()), tail.newer.clone()), (vec!["one"], None));
         let newer =
             br#"{"v":7,"time_ms":1,"step":2,"body":{"kind":"notice","level":"info","text":"x"}}"#;
         OpenOptions::new().append(true).open(&path).unwrap().write_all(newer).unwrap();
         EventLog::open(&path).unwrap().append(3, notice("three")).unwrap();
         assert_eq!(texts(&tail.poll().unwrap()), ["three"]);
-        assert_eq!(tail.newer().map(|newer| newer.found), Some(7));
+        assert_eq!(tail.newer.map(|newer| newer.found), Some(7));
     }
 
     #[test]

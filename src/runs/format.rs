@@ -18,7 +18,7 @@ pub const CONTROL_FORMAT: u32 = 2;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "written by a newer mosaic{} in format {found}; this one, {}, supports formats up to {known}: use the newer one",
-    of(writer),
+    writer.as_ref().map_or(String::new(), |version| format!(" ({version})")),
     env!("CARGO_PKG_VERSION")
 )]
 pub struct NewerFormat {
@@ -28,16 +28,12 @@ pub struct NewerFormat {
     pub writer: Option<String>,
 }
 
-fn of(writer: &Option<String>) -> String {
-    writer.as_ref().map_or(String::new(), |version| format!(" ({version})"))
-}
-
 /// Returns an error if version `found` is newer than `known`.
 pub fn check(found: u32, known: u32, writer: Option<&str>) -> Result<(), NewerFormat> {
-    match found <= known {
-        true => Ok(()),
-        false => Err(NewerFormat { found, known, writer: writer.map(str::to_owned) }),
+    if found <= known {
+        return Ok(());
     }
+    Err(NewerFormat { found, known, writer: writer.map(str::to_owned) })
 }
 
 #[cfg(test)]

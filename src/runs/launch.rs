@@ -8,34 +8,32 @@
 //! the error message and no run is left that looks as if it were being launched.
 
 use std::fs::OpenOptions;
-use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, ExitStatus, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{io, thread};
 
 use thiserror::Error;
 
 use super::command::{Act, Command, Reply};
-use super::control;
 use super::control_holder::Steering;
 use super::format::NewerFormat;
 use super::liveness::{self, Delivery, START_LIMIT};
 use super::process::{ProcessId, this_program};
-use super::queue;
 use super::run_dir::RunDir;
 use super::run_lock::{self, Lock};
 use super::run_toml::{self, RunToml};
 use super::runs_dir::RunsDir;
 use super::signals::masked;
 use super::status::{RunState, Status, now_ms};
+use super::{control, queue};
 use crate::config::{ConfigError, Experiment, SettingError};
 use crate::hardware::device::DeviceRequest;
 
 /// Options of a launch besides the experiment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LaunchOptions {
     pub device: DeviceRequest,
     /// The run that this one was edited from.
@@ -44,12 +42,6 @@ pub struct LaunchOptions {
     pub threads: Option<usize>,
     /// Wait until no other run in the directory is active.
     pub queued: bool,
-}
-
-impl Default for LaunchOptions {
-    fn default() -> Self {
-        Self { device: DeviceRequest::Auto, parent: None, threads: None, queued: false }
-    }
 }
 
 #[derive(Debug, Error)]
@@ -188,7 +180,6 @@ fn readable(run: &RunDir) -> Result<Option<Status>, LaunchError> {
 /// If there is no worker, if it cannot be reached or does not exit within 5 seconds, or if another process has
 /// control and `force` is false.
 pub fn kill(run: &RunDir, force: bool) -> Result<(), LaunchError> {
-    let no_worker = || LaunchError::NoWorker { run: run.id() };
     // A worker whose status cannot be read is found by its lock.
     let status = readable(run)?;
     match run.steering() {
@@ -196,7 +187,7 @@ pub fn kill(run: &RunDir, force: bool) -> Result<(), LaunchError> {
         _ => {}
     }
     let Some(pid) = signal(run, status.as_ref(), rustix::process::Signal::KILL)? else {
-        return Err(no_worker());
+        return Err(LaunchError::NoWorker { run: run.id() });
     };
     // The kernel may take a while to end a process that waits for a disk or a GPU.
     let since = Instant::now();

@@ -13,11 +13,10 @@
 //! one-shot commands use [`settled`], which waits for the second look.
 
 use std::collections::HashMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
+use std::{io, thread};
 
 use rustix::fs::statfs;
 use rustix::process::Signal;

@@ -18,8 +18,7 @@ use thiserror::Error;
 use crate::analysis::judge::Judgement;
 use crate::dataset::file_kind::not_safetensors;
 use crate::files::directories;
-use crate::image::contact_sheet;
-use crate::image::{ImageBatch, ImageShape};
+use crate::image::{ImageBatch, ImageShape, contact_sheet};
 
 const SAMPLES: &str = "samples.safetensors";
 const MACHINE_PREFIX: &str = "machine/";

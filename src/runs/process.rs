@@ -41,7 +41,7 @@ pub enum Sighting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileId {
     device: u64,
-    inode: u64,
+    pub(super) inode: u64,
 }
 
 impl ProcessId {
@@ -138,11 +138,6 @@ impl FileId {
             fields.get(4)?.parse().ok().filter(|&pid: &u32| is_ours && pid > 0)
         };
         locks.lines().filter_map(holder).collect()
-    }
-
-    /// The inode number, which is the same on every computer that shares the directory; device numbers differ.
-    pub fn inode(&self) -> u64 {
-        self.inode
     }
 }
 

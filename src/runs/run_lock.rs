@@ -155,10 +155,7 @@ pub fn look(run: &Path) -> Lock {
     match try_shared(&file) {
         Lock::Held => {
             let id = FileId::of_open(&directory);
-            match id.is_ok_and(|id| belongs(&mut file, &id)) {
-                true => Lock::Held,
-                false => of_directory,
-            }
+            if id.is_ok_and(|id| belongs(&mut file, &id)) { Lock::Held } else { of_directory }
         }
         Lock::Free => Lock::Free,
         Lock::Refused => of_directory,
@@ -188,7 +185,7 @@ fn try_shared(file: &File) -> Lock {
 
 fn mark(file: &mut File, id: &FileId) -> io::Result<()> {
     file.set_len(0)?;
-    file.write_all(id.inode().to_string().as_bytes())
+    file.write_all(id.inode.to_string().as_bytes())
 }
 
 /// True if the lock file belongs to directory `id`. Only a file with several names can belong to another
@@ -199,7 +196,7 @@ fn belongs(file: &mut File, id: &FileId) -> bool {
     }
     let mut text = String::new();
     let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_string(&mut text));
-    read.is_err() || text.is_empty() || text == id.inode().to_string()
+    read.is_err() || text.is_empty() || text == id.inode.to_string()
 }
 
 #[cfg(test)]

@@ -5,10 +5,9 @@
 //! foreign files.
 
 use std::fs::DirBuilder;
-use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::thread;
+use std::{io, thread};
 
 use thiserror::Error;
 

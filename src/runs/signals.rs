@@ -24,16 +24,10 @@ const ENDING: [i32; 11] = [
 ];
 /// Linux's SIGPWR and SIGSTKFLT, which not every C library names: power failure (LXC stops containers with it),
 /// and one that the kernel never sends.
-#[cfg(target_os = "linux")]
 const ENDING_ON_LINUX: [i32; 2] = [30, 16];
-#[cfg(not(target_os = "linux"))]
-const ENDING_ON_LINUX: [i32; 0] = [];
 /// Real-time signals available to programs; systemd stops containers with the fourth. The C library reserves
 /// the kernel's first two (32 and 33).
-#[cfg(target_os = "linux")]
 const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
-#[cfg(not(target_os = "linux"))]
-const REAL_TIME: std::ops::Range<i32> = 0..0;
 /// Signals of terminals and pipes, which a process without a terminal can ignore, and of the file size limit,
 /// after which writes fail with a more informative error.
 const HARMLESS: [i32; 5] = [SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU, SIGXFSZ];
@@ -113,9 +107,22 @@ fn ignored_signals() -> u64 {
     line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
+/// A flag that is set on any of these signals, which otherwise have no effect from now on.
+///
+/// # Errors
+///
+/// If a signal cannot be caught.
+pub fn stop_on(signals: &[i32]) -> io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in signals {
+        signal_hook::flag::register(*signal, stop.clone())?;
+    }
+    Ok(stop)
+}
+
 /// Replaces the default action by a handler that does nothing; unlike an ignored signal, this is not inherited.
 pub fn pass_over(signal: i32) -> io::Result<()> {
-    signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false))).map(|_| ())
+    stop_on(&[signal]).map(drop)
 }
 
 /// Runs `act`, such as starting a process, with all signals blocked. A process started this way receives them

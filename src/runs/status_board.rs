@@ -25,7 +25,7 @@ pub struct StatusBoard {
     log: Mutex<EventLog>,
     ended: AtomicBool,
     /// Reason why the worker is ending; the first one reported is kept.
-    reason: OnceLock<String>,
+    pub reason: OnceLock<String>,
     is_orphaned: AtomicBool,
 }
 
@@ -61,16 +61,6 @@ impl StatusBoard {
                 thread::park_timeout(HEARTBEAT);
             }
         })
-    }
-
-    /// Records why the worker is ending; only the first reason is kept.
-    pub fn end_because(&self, reason: String) {
-        let _ = self.reason.set(reason);
-    }
-
-    /// The reason why the worker was asked to end, if one was recorded.
-    pub fn reason(&self) -> Option<String> {
-        self.reason.get().cloned()
     }
 
     /// Records that the run's directory was deleted: nothing is written from now on.

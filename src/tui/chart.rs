@@ -31,7 +31,7 @@ pub fn thin(points: &[(f64, f64)], n_buckets: usize) -> Vec<(f64, f64)> {
 /// not finite is returned as it is and does not enter the average.
 #[derive(Clone, Copy, Debug)]
 pub struct Average {
-    past: f64,
+    pub past: f64,
     sum: f64,
     weight: f64,
 }
@@ -46,10 +46,6 @@ impl Average {
     pub fn after(past: f64, n_finite: f64, value: f64) -> Self {
         let weight = 1.0 - past.powf(n_finite);
         Self { past, sum: if n_finite > 0.0 { value * weight } else { 0.0 }, weight }
-    }
-
-    pub fn past(&self) -> f64 {
-        self.past
     }
 
     /// Adds a value and returns the average.
@@ -67,12 +63,6 @@ impl Average {
         self.weight = past * self.weight + (1.0 - past);
         self.sum / self.weight
     }
-}
-
-/// The moving average of a curve; gaps stay gaps.
-pub fn smooth(points: &[(f64, f64)], past: f64) -> Vec<(f64, f64)> {
-    let mut average = Average::new(past);
-    points.iter().map(|&(x, y)| (x, average.take(y))).collect()
 }
 
 /// The smallest and largest finite value, widened on both sides by `margin` times their difference; never an empty range.
@@ -185,6 +175,11 @@ mod tests {
         assert_eq!(steps([-5.0, 50.0]).len(), 10);
         assert_eq!(steps([20.0, 30.0]), [9.0]);
         assert!(Window::cut(&[], [0.0, 1.0]).is_empty());
+    }
+
+    fn smooth(points: &[(f64, f64)], past: f64) -> Vec<(f64, f64)> {
+        let mut average = Average::new(past);
+        points.iter().map(|&(x, y)| (x, average.take(y))).collect()
     }
 
     #[test]

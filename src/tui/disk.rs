@@ -1,6 +1,6 @@
-//! The [`Link`] to run directories on disk and to workers behind their sockets.
+//! The lab as the dashboard sees it: run directories on disk, and workers behind their sockets. It holds no state of
+//! the screen; errors are texts for the screen.
 
-use crate::hardware::device::DeviceRequest;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fs::File;
@@ -10,12 +10,12 @@ use std::process::{Command as Process, Stdio};
 
 use super::export::contents::Export;
 use super::export::write::EXPORTS_DIR;
-use super::link::Link;
 use crate::config::Experiment;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::{self, Trace};
 use crate::evaluation::preview_request::PreviewRequest;
-use crate::hardware::system::{Monitor, Reading};
+use crate::hardware::device::DeviceRequest;
+use crate::hardware::system::Monitor;
 use crate::runs::command::{Act, Reply};
 use crate::runs::control;
 use crate::runs::event::Event;
@@ -25,21 +25,24 @@ use crate::runs::note::About;
 use crate::runs::preview::{self, Preview};
 use crate::runs::process::this_program;
 use crate::runs::run_dir::RunDir;
-use crate::runs::runs_dir::{RunSummary, RunsDir};
+use crate::runs::runs_dir::RunsDir;
+
+/// What a thread of its own does in the background.
+type Work<T> = Box<dyn FnOnce() -> Result<T, String> + Send>;
 
 /// Bytes that are read from the end of a log.
 const LOG_BYTES: u64 = 64 << 10;
 
 /// Reads and steers the runs of one directory.
 pub struct Disk {
-    runs: RunsDir,
+    pub runs: RunsDir,
     /// The device of launched runs.
     device: DeviceRequest,
     /// Readers of the events of runs, by run.
     tails: HashMap<String, EventTail>,
     /// Bytes of logs when they were read last, by run; `None` for a log that could not be read.
     logs: HashMap<String, Option<u64>>,
-    monitor: Monitor,
+    pub monitor: Monitor,
 }
 
 impl Disk {
@@ -69,51 +72,47 @@ fn compute(runs: &Path, arguments: &[&str], what: &str) -> Result<(), String> {
 }
 
 /// An error with its causes, in one line.
-fn words(error: impl Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
+fn words(error: impl Error + Send + Sync + 'static) -> String {
+    format!("{:#}", anyhow::Error::new(error))
 }
 
-impl Link for Disk {
-    fn runs(&mut self) -> Vec<RunSummary> {
-        self.runs.list()
-    }
-
-    fn events(&mut self, run: &str) -> Vec<Event> {
+impl Disk {
+    /// The events of a run since the last call for it; all of them on the first call and after [`Disk::forget`].
+    pub fn events(&mut self, run: &str) -> Vec<Event> {
         let path = self.dir(run).events_path();
         let tail = self.tails.entry(run.to_owned()).or_insert_with(|| EventTail::new(path));
         // A file that cannot be read now is read at the next poll; the run list shows the state.
         tail.poll().unwrap_or_default()
     }
 
-    fn forget(&mut self, run: &str) {
+    /// Makes the next calls for a run read its events and log from the start.
+    pub fn forget(&mut self, run: &str) {
         self.tails.remove(run);
         self.logs.remove(run);
     }
 
-    fn experiment(&mut self, run: &str) -> Result<Experiment, String> {
+    /// The settings a run was launched with.
+    pub fn experiment(&self, run: &str) -> Result<Experiment, String> {
         self.dir(run).experiment().map_err(words)
     }
 
-    fn preview_steps(&mut self, run: &str) -> Vec<u64> {
+    /// Training steps of a run's complete previews, in increasing order.
+    pub fn preview_steps(&self, run: &str) -> Vec<u64> {
         preview::list(&self.dir(run).previews_path()).into_iter().map(|(step, _)| step).collect()
     }
 
-    fn preview(&mut self, run: &str, step: u64) -> Result<Preview, String> {
+    pub fn preview(&self, run: &str, step: u64) -> Result<Preview, String> {
         let place = self.dir(run).previews_path().join(preview::directory_name(step));
         Preview::read(&place).map_err(words)
     }
 
-    fn calibration(&mut self, run: &str) -> Result<Option<Calibration>, String> {
+    /// The calibrated settings of a run's machines; `None` before they are calibrated.
+    pub fn calibration(&self, run: &str) -> Result<Option<Calibration>, String> {
         Calibration::read(&self.dir(run).calibration_path()).map_err(words)
     }
 
-    fn log(&mut self, run: &str) -> Option<Result<String, String>> {
+    /// The end of the worker's log; `None` if it has not changed since the last call.
+    pub fn log(&mut self, run: &str) -> Option<Result<String, String>> {
         let path = self.dir(run).log_path();
         let length = std::fs::metadata(&path).map(|data| data.len()).ok();
         if self.logs.insert(run.to_owned(), length) == Some(length) {
@@ -131,12 +130,9 @@ impl Link for Disk {
         Some(read().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).map_err(failed))
     }
 
-    fn trace(
-        &self,
-        run: &str,
-        seed: u64,
-        may_compute: bool,
-    ) -> Box<dyn FnOnce() -> Result<Trace, String> + Send> {
+    /// Reads the trace of a noise seed through a run's newest network, and computes it first if there is none. The returned
+    /// closure takes seconds: it is for a thread of its own.
+    pub fn trace(&self, run: &str, seed: u64, may_compute: bool) -> Work<Trace> {
         let dir = self.dir(run);
         let runs = self.runs.path().to_owned();
         Box::new(move || {
@@ -154,11 +150,8 @@ impl Link for Disk {
         })
     }
 
-    fn make_preview(
-        &self,
-        run: &str,
-        request: &PreviewRequest,
-    ) -> Box<dyn FnOnce() -> Result<(), String> + Send> {
+    /// Makes a preview of a run's newest checkpoint, in a thread of its own.
+    pub fn make_preview(&self, run: &str, request: &PreviewRequest) -> Work<()> {
         let (runs, run) = (self.runs.path().to_owned(), run.to_owned());
         let PreviewRequest { seeds, steps } = request.clone();
         Box::new(move || {
@@ -168,7 +161,8 @@ impl Link for Disk {
         })
     }
 
-    fn export(&self, export: Export) -> Box<dyn FnOnce() -> Result<String, String> + Send> {
+    /// Writes an export and returns a text that names the files, in a thread of its own.
+    pub fn export(&self, export: Export) -> Work<String> {
         let folder = match &export.run {
             Some(run) => self.runs.path().join(run).join(EXPORTS_DIR),
             None => PathBuf::from("."),
@@ -184,8 +178,9 @@ impl Link for Disk {
         })
     }
 
-    fn launch(
-        &mut self,
+    /// Starts an experiment, or queues it, and returns the new run's id.
+    pub fn launch(
+        &self,
         experiment: &Experiment,
         parent: Option<&str>,
         queued: bool,
@@ -199,35 +194,35 @@ impl Link for Disk {
         launch::launch(&self.runs, experiment, &options).map(|run| run.id()).map_err(words)
     }
 
-    fn resume(&mut self, run: &str) -> Result<(), String> {
+    /// Starts a worker on a run that was stopped, failed or lost.
+    pub fn resume(&self, run: &str) -> Result<(), String> {
         launch::resume(&self.dir(run), None).map_err(words)
     }
 
-    fn kill(&mut self, run: &str) -> Result<(), String> {
+    pub fn kill(&self, run: &str) -> Result<(), String> {
         launch::kill(&self.dir(run), false).map_err(|error| match error {
             LaunchError::Held { by, .. } => format!("{by} has control of '{run}'; T takes it"),
             error => words(error),
         })
     }
 
-    fn describe(&mut self, run: &str, about: &About) -> Result<(), String> {
+    /// Writes a run's note and tags.
+    pub fn describe(&self, run: &str, about: &About) -> Result<(), String> {
         let path = self.dir(run).about_path();
         about.write(&path).map_err(|error| format!("writing '{}': {error}", path.display()))
     }
 
-    fn rename(&mut self, run: &str, to: &str) -> Result<String, String> {
+    /// Renames a run and returns its new id.
+    pub fn rename(&self, run: &str, to: &str) -> Result<String, String> {
         self.runs.rename(&self.dir(run), to).map_err(words)
     }
 
-    fn delete(&mut self, run: &str) -> Result<(), String> {
+    pub fn delete(&self, run: &str) -> Result<(), String> {
         self.dir(run).delete().map_err(words)
     }
 
-    fn system(&mut self, worker: Option<u32>) -> Reading {
-        self.monitor.read(worker)
-    }
-
-    fn send(&mut self, run: &str, act: Act) -> Result<(), String> {
+    /// Sends a command to a worker in the dashboard's name.
+    pub fn send(&self, run: &str, act: Act) -> Result<(), String> {
         match control::send(&self.dir(run), act).map_err(words)? {
             Reply::Accepted => Ok(()),
             Reply::Refused { reason } => Err(format!("run '{run}' refused: {reason}")),

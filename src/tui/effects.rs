@@ -2,16 +2,16 @@
 //!
 //! It does everything that may block (files, sockets), so that keys never wait.
 
-use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
-use super::link::Link;
+use super::disk::Disk;
 use super::message::{Effect, Message};
 use super::state::Notice;
+use crate::console::output::panic_words;
 use crate::runs::command::{Act, Command};
 use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
@@ -26,14 +26,10 @@ const POLLS_PER_READING: u32 = 8;
 /// # Errors
 ///
 /// If no thread can be started.
-pub fn spawn(
-    messages: Sender<Message>,
-    orders: Receiver<Effect>,
-    link: Box<dyn Link>,
-) -> io::Result<()> {
+pub fn spawn(messages: Sender<Message>, orders: Receiver<Effect>, disk: Disk) -> io::Result<()> {
     thread::Builder::new().name("lab".to_owned()).spawn(move || {
         let mut runner = EffectRunner {
-            link,
+            disk,
             open: None,
             marked: Vec::new(),
             runs: Vec::new(),
@@ -52,7 +48,7 @@ pub fn spawn(
 
 /// The state of the lab thread.
 struct EffectRunner {
-    link: Box<dyn Link>,
+    disk: Disk,
     /// The open run, whose files are read.
     open: Option<String>,
     /// Marked runs, whose events are read.
@@ -91,30 +87,27 @@ impl EffectRunner {
     /// What has changed since the last poll.
     fn news(&mut self) -> Vec<Message> {
         let mut news = Vec::new();
-        let runs = self.link.runs();
+        let runs = self.disk.runs.list();
         if runs != self.runs {
             self.runs.clone_from(&runs);
             news.push(Message::Runs(runs));
         }
         if self.polls == 0 {
-            news.push(Message::System(Box::new(self.link.system(self.worker()))));
+            news.push(Message::System(Box::new(self.disk.monitor.read(self.worker()))));
         }
         self.polls = (self.polls + 1) % POLLS_PER_READING;
-        for run in self.marked.iter().filter(|run| Some(*run) != self.open.as_ref()) {
-            let events = self.link.events(run);
+        let marked = self.marked.iter().filter(|run| Some(*run) != self.open.as_ref());
+        for run in marked.chain(&self.open) {
+            let events = self.disk.events(run);
             if !events.is_empty() {
                 news.push(Message::Events { run: run.clone(), events });
             }
         }
         if let Some(run) = self.open.clone() {
-            let events = self.link.events(&run);
-            if !events.is_empty() {
-                news.push(Message::Events { run: run.clone(), events });
-            }
-            if let Some(log) = self.link.log(&run) {
+            if let Some(log) = self.disk.log(&run) {
                 news.push(Message::Log { run: run.clone(), log });
             }
-            let steps = self.link.preview_steps(&run);
+            let steps = self.disk.preview_steps(&run);
             if steps != self.steps {
                 self.steps.clone_from(&steps);
                 news.push(Message::PreviewSteps { run, steps });
@@ -139,16 +132,16 @@ impl EffectRunner {
                 Vec::new()
             }
             Effect::LoadPreview { run, step } => {
-                let preview = self.link.preview(&run, step).map(Box::new);
+                let preview = self.disk.preview(&run, step).map(Box::new);
                 vec![Message::Preview { run, preview }]
             }
             Effect::LoadCalibration(run) => {
-                let calibration = self.link.calibration(&run).map(|found| found.map(Box::new));
+                let calibration = self.disk.calibration(&run).map(|found| found.map(Box::new));
                 vec![Message::Calibration { run, calibration }]
             }
             Effect::Export(export) => {
                 let run = export.run.clone();
-                let work = self.link.export(*export);
+                let work = self.disk.export(*export);
                 in_background(messages, work, move |written| {
                     let notice = written.map_or_else(Notice::error, Notice::info);
                     Message::Notice(match run {
@@ -158,17 +151,17 @@ impl EffectRunner {
                 })
             }
             Effect::Trace { run, seed, may_compute } => {
-                let work = self.link.trace(&run, seed, may_compute);
+                let work = self.disk.trace(&run, seed, may_compute);
                 in_background(messages, work, move |trace| {
                     let trace = trace.map(Arc::new);
                     Message::Trace { run, seed, trace }
                 })
             }
             Effect::MakePreview { run, request } => {
-                let work = self.link.make_preview(&run, &request);
+                let work = self.disk.make_preview(&run, &request);
                 in_background(messages, work, move |made| Message::PreviewMade { run, made })
             }
-            effect => self.steer(effect).into_iter().collect(),
+            effect => steer(&self.disk, effect).into_iter().collect(),
         }
     }
 
@@ -177,78 +170,63 @@ impl EffectRunner {
         if let Some(old) = self.open.replace(run.clone())
             && !self.marked.contains(&old)
         {
-            self.link.forget(&old);
+            self.disk.forget(&old);
         }
         // The screen has nothing of it yet, even if its events were read as those of a marked run.
-        self.link.forget(&run);
+        self.disk.forget(&run);
         self.steps.clear();
-        let experiment = self.link.experiment(&run).map(Box::new);
+        let experiment = self.disk.experiment(&run).map(Box::new);
         Message::Experiment { run, experiment }
     }
 
     fn follow_marked(&mut self, runs: Vec<String>) {
         let gone = self.marked.iter().filter(|run| !runs.contains(run));
         for run in gone.filter(|run| Some(*run) != self.open.as_ref()) {
-            self.link.forget(run);
+            self.disk.forget(run);
         }
         self.marked = runs;
     }
+}
 
-    /// Launches a run, or does something to one. The effects of the terminal were carried out by the shell.
-    fn steer(&mut self, effect: Effect) -> Option<Message> {
-        let link = &mut self.link;
-        let notice = match effect {
-            Effect::Launch { experiment, parent, queued } => {
-                let launched = link.launch(&experiment, parent.as_deref(), queued);
-                return Some(Message::Launched(launched));
-            }
-            Effect::Rename { run, to } => {
-                let renamed = link.rename(&run, &to);
-                return Some(Message::Renamed { from: run, renamed });
-            }
-            Effect::Resume(run) => {
-                outcome(link.resume(&run), format!("a new worker for {run}")).about(run)
-            }
-            Effect::Delete(run) => {
-                outcome(link.delete(&run), format!("{run} is deleted")).about(run)
-            }
-            Effect::Kill(run) => {
-                outcome(link.kill(&run), format!("killed the worker of {run}")).about(run)
-            }
-            Effect::Describe { run, about } => {
-                outcome(link.describe(&run, &about), format!("{run}: noted")).about_command(run)
-            }
-            Effect::Send { run, command } => {
-                let words = format!("{run}: {}", progress_words(&command));
-                let sent = link.send(&run, Act::Steer { command, take: false });
-                outcome(sent, words).about_command(run)
-            }
-            Effect::Hold(run) => {
-                let words = format!("{run}: you have control");
-                outcome(link.send(&run, Act::Hold), words).about_command(run)
-            }
-            Effect::Release(run) => {
-                let words = format!("{run}: you gave up control");
-                outcome(link.send(&run, Act::Release), words).about_command(run)
-            }
-            _ => return None,
-        };
-        Some(Message::Notice(notice))
-    }
+/// Launches a run, or does something to one. The effects of the terminal were carried out by the shell.
+fn steer(disk: &Disk, effect: Effect) -> Option<Message> {
+    let notice = match effect {
+        Effect::Launch { experiment, parent, queued } => {
+            let launched = disk.launch(&experiment, parent.as_deref(), queued);
+            return Some(Message::Launched(launched));
+        }
+        Effect::Rename { run, to } => {
+            let renamed = disk.rename(&run, &to);
+            return Some(Message::Renamed { from: run, renamed });
+        }
+        Effect::Resume(run) => {
+            outcome(disk.resume(&run), format!("a new worker for {run}")).about(run)
+        }
+        Effect::Delete(run) => outcome(disk.delete(&run), format!("{run} is deleted")).about(run),
+        Effect::Kill(run) => {
+            outcome(disk.kill(&run), format!("killed the worker of {run}")).about(run)
+        }
+        Effect::Describe { run, about } => {
+            outcome(disk.describe(&run, &about), format!("{run}: noted")).about_command(run)
+        }
+        Effect::Send { run, command } => {
+            let words = progress_words(&command);
+            send(disk, run, Act::Steer { command, take: false }, words)
+        }
+        Effect::Hold(run) => send(disk, run, Act::Hold, "you have control"),
+        Effect::Release(run) => send(disk, run, Act::Release, "you gave up control"),
+        _ => return None,
+    };
+    Some(Message::Notice(notice))
 }
 
 /// The notice on something that was done or failed.
-fn outcome(result: Result<(), String>, words: String) -> Notice {
-    result.map_or_else(Notice::error, |()| Notice::info(words))
+fn send(disk: &Disk, run: String, act: Act, words: &str) -> Notice {
+    outcome(disk.send(&run, act), format!("{run}: {words}")).about_command(run)
 }
 
-/// The result of work; a panic in it is an error, so that the screen does not wait for ever.
-fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let words = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-        Err(format!("internal error: {}", words.unwrap_or_else(|| "it panicked".to_owned())))
-    })
+fn outcome(result: Result<(), String>, words: String) -> Notice {
+    result.map_or_else(Notice::error, |()| Notice::info(words))
 }
 
 /// Runs work that takes seconds in a thread of its own, so that it does not delay other messages. Its message is sent when
@@ -260,8 +238,11 @@ fn in_background<T>(
 ) -> Vec<Message> {
     let (messages, refused) = (messages.clone(), to_message.clone());
     let begun = thread::Builder::new().name("background".to_owned()).spawn(move || {
+        // A panic is an error, so that the screen does not wait for ever.
+        let done = panic::catch_unwind(AssertUnwindSafe(work))
+            .unwrap_or_else(|panic| Err(format!("internal error: {}", panic_words(&*panic))));
         // Nobody listens when the dashboard has been left.
-        let _ = messages.send(to_message(caught(work)));
+        let _ = messages.send(to_message(done));
     });
     match begun {
         Ok(_) => Vec::new(),

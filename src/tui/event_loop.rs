@@ -4,12 +4,11 @@
 //! Frames are drawn on change, at most thirty times a second.
 
 use std::io::{self, BufWriter, Write};
-use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{panic, thread};
 
 use ratatui::Terminal;
 use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
@@ -18,14 +17,14 @@ use ratatui::crossterm::{execute, queue};
 use ratatui::layout::Rect;
 use ratatui::prelude::CrosstermBackend;
 
-use super::capture::capture;
+use super::disk::Disk;
 use super::effects::{self, POLL};
 use super::input::decoder::Decoder;
 use super::input::reader::{self, PendingAnswer};
-use super::link::Link;
 use super::message::{Effect, Message};
 use super::notify::Bell;
 use super::pictures::printer::Printer;
+use super::screenshot::capture;
 use super::state::display::Output;
 use super::state::{App, Notice};
 use super::terminal::{self, Raw};
@@ -55,7 +54,7 @@ pub enum Left {
 /// If the terminal cannot be written to, or a thread cannot be started.
 pub fn run(
     app: &mut App,
-    link: Box<dyn Link>,
+    disk: Disk,
     bell: Bell,
     mut raw: Raw,
     decoder: Decoder,
@@ -69,7 +68,7 @@ pub fn run(
     let pending_answer = reader::spawn(decoder, messages.clone())?;
     restore_on_panic(pending_answer.clone());
     let left = terminal::show_screen()
-        .and_then(|()| effects::spawn(messages, received, link))
+        .and_then(|()| effects::spawn(messages, received, disk))
         .and_then(|()| Shell::new(app, orders, bell, pending_answer.clone())?.serve(&inbox));
     terminal::restore(&pending_answer);
     Ok(left?)
@@ -120,7 +119,9 @@ impl<'a> Shell<'a> {
         pending_answer: PendingAnswer,
     ) -> io::Result<Self> {
         let written = Arc::new(AtomicU64::new(0));
-        let mut terminal = Terminal::new(CrosstermBackend::new(Counted::new(written.clone())))?;
+        let out = BufWriter::with_capacity(FRAME_BYTES, io::stdout());
+        let out = Counted { out, bytes: written.clone() };
+        let mut terminal = Terminal::new(CrosstermBackend::new(out))?;
         wipe(&mut terminal)?;
         Ok(Self {
             printer: Printer::new(app.display.cell_pixels),
@@ -265,12 +266,6 @@ struct Counted {
 
 /// Size of the buffer: one write to the terminal per frame, unless a frame is very large.
 const FRAME_BYTES: usize = 1 << 16;
-
-impl Counted {
-    fn new(bytes: Arc<AtomicU64>) -> Self {
-        Self { out: BufWriter::with_capacity(FRAME_BYTES, io::stdout()), bytes }
-    }
-}
 
 impl Write for Counted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

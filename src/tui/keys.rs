@@ -207,12 +207,66 @@ pub const BINDINGS: &[Binding<Action>] = {
     ]
 };
 
+/// What a key does in the inspector. The palette lists actions under the names of these variants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InspectorAction {
+    Up,
+    Down,
+    Left,
+    Right,
+    Noisier,
+    Cleaner,
+    NextViews,
+    NextActor,
+    PreviousActor,
+    Export,
+    Close,
+}
+
+/// The keys of the inspector; other keys keep their usual meaning.
+pub const INSPECTOR_BINDINGS: &[Binding<InspectorAction>] = {
+    use InspectorAction::*;
+    &[
+        key(KeyCode::Up, Up, "Up", "the pixel above", ""),
+        letter("k", Up, "the same", ""),
+        key(KeyCode::Down, Down, "Down", "the pixel below", ""),
+        letter("j", Down, "the same", ""),
+        key(KeyCode::Left, Left, "Left", "the pixel on the left", ""),
+        letter("h", Left, "the same", ""),
+        key(KeyCode::Right, Right, "Right", "the pixel on the right", ""),
+        key(KeyCode::Char('l'), Right, "hjkl", "the same", "pixel"),
+        letter("[", Noisier, "previous sampling step (noisier)", "noisier"),
+        letter("]", Cleaner, "next sampling step (cleaner)", "cleaner"),
+        key(KeyCode::Tab, NextViews, "Tab", "more pictures of each row", "more"),
+        key(KeyCode::PageDown, NextActor, "PgDn", "more machines", "machines"),
+        key(KeyCode::PageUp, PreviousActor, "PgUp", "previous machines", ""),
+        letter(
+            "E",
+            Export,
+            "export: pixel as CSV and PNG, all steps as PNG, screen as text",
+            "export",
+        ),
+        key(KeyCode::Esc, Close, "Esc", "back to the samples", "back"),
+    ]
+};
+
 /// The action of a key in a key table, if it has one.
 pub fn action_of<A: Copy>(bindings: &[Binding<A>], event: KeyEvent) -> Option<A> {
     // Shift is part of the character already.
     let modifiers = event.modifiers.difference(KeyModifiers::SHIFT);
     let row = bindings.iter().find(|row| row.code == event.code && row.modifiers == modifiers);
     row.map(|row| row.action)
+}
+
+/// The position after a key that moves; `None` for other keys. The caller bounds it by the length of the list.
+pub fn moved(code: KeyCode, position: usize) -> Option<usize> {
+    match code {
+        KeyCode::Down | KeyCode::Char('j') => Some(position + 1),
+        KeyCode::Up | KeyCode::Char('k') => Some(position.saturating_sub(1)),
+        KeyCode::PageDown | KeyCode::Char(' ') => Some(position + 10),
+        KeyCode::PageUp => Some(position.saturating_sub(10)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -230,7 +284,7 @@ mod tests {
 
     #[test]
     fn help_fits_a_screen_of_eighty_columns() {
-        let inside = crate::tui::inspector_keys::INSPECTOR_BINDINGS.iter().map(|row| row.help);
+        let inside = INSPECTOR_BINDINGS.iter().map(|row| row.help);
         for help in BINDINGS.iter().map(|row| row.help).chain(inside) {
             assert!(help.len() <= 66, "{} columns: {help}", help.len());
         }

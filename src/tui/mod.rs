@@ -8,7 +8,7 @@
 //!
 //! [`update`] changes the [`state`] according to a [`message::Message`] and returns effects, without input or output.
 //! [`view`] and the [`panels`] draw the state and change nothing. [`event_loop`] owns the terminal, [`effects`] carries out
-//! effects through a [`link::Link`], which hides the file system and the workers. Networks, machines and training are
+//! effects through a [`disk::Disk`], which hides the file system and the workers. Networks, machines and training are
 //! unknown here, and no run stops because the dashboard ends.
 //!
 //! The modules below are in reading order; each imports only modules above it.
@@ -17,7 +17,6 @@ pub mod words;
 pub mod typed;
 pub mod tab;
 pub mod keys;
-pub mod inspector_keys;
 pub mod theme;
 pub mod pictures;
 pub mod chart;
@@ -30,12 +29,10 @@ pub mod notify;
 pub mod screenshot;
 pub mod export;
 pub mod message;
-pub mod link;
 pub mod disk;
 pub mod panels;
 pub mod update;
 pub mod view;
-pub mod capture;
 pub mod multiplexer;
 pub mod input;
 pub mod terminal;
@@ -46,4 +43,4 @@ pub mod event_loop;
 pub mod start;
 
 pub use event_loop::Left;
-pub use start::{Opening, run};
+pub use start::run;

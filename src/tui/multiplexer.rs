@@ -7,51 +7,41 @@
 /// A terminal inside another, recognised by its variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Multiplexer {
-    Tmux,
-    Screen,
-    Zellij,
-    Dvtm,
     Neovim,
     Vim,
     Emacs,
+    Zellij,
+    Tmux,
+    Screen,
+    Dvtm,
 }
+
+/// By multiplexer: its name, variables of which one is set inside it, and beginnings of TERM inside it. The innermost
+/// comes first: an editor inside a multiplexer is more likely than the reverse.
+const SIGNS: [(Multiplexer, &str, &[&str], &[&str]); 7] = [
+    (Multiplexer::Neovim, "Neovim's terminal", &["NVIM", "NVIM_LISTEN_ADDRESS"], &[]),
+    (Multiplexer::Vim, "Vim's terminal", &["VIM_TERMINAL"], &[]),
+    (Multiplexer::Emacs, "Emacs", &["INSIDE_EMACS"], &["eterm", "eat-"]),
+    (Multiplexer::Zellij, "Zellij", &["ZELLIJ", "ZELLIJ_SESSION_NAME"], &[]),
+    (Multiplexer::Tmux, "tmux", &["TMUX"], &["tmux"]),
+    (Multiplexer::Screen, "screen", &["STY"], &["screen"]),
+    (Multiplexer::Dvtm, "dvtm", &["DVTM"], &["dvtm"]),
+];
 
 impl Multiplexer {
     /// The innermost multiplexer, from variables read through `lookup`, so that tests need not set real ones.
     pub fn of(lookup: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let value = |name: &str| lookup(name).filter(|value| !value.is_empty());
-        let is_set = |name: &str| value(name).is_some();
         let term = value("TERM").unwrap_or_default();
-        // An editor inside a multiplexer is more likely than the reverse.
-        if is_set("NVIM") || is_set("NVIM_LISTEN_ADDRESS") {
-            Some(Self::Neovim)
-        } else if is_set("VIM_TERMINAL") {
-            Some(Self::Vim)
-        } else if is_set("INSIDE_EMACS") || term.starts_with("eterm") || term.starts_with("eat-") {
-            Some(Self::Emacs)
-        } else if is_set("ZELLIJ") || is_set("ZELLIJ_SESSION_NAME") {
-            Some(Self::Zellij)
-        } else if is_set("TMUX") || term.starts_with("tmux") {
-            Some(Self::Tmux)
-        } else if is_set("STY") || term.starts_with("screen") {
-            Some(Self::Screen)
-        } else if is_set("DVTM") || term.starts_with("dvtm") {
-            Some(Self::Dvtm)
-        } else {
-            None
-        }
+        let found = SIGNS.iter().find(|(_, _, variables, terms)| {
+            variables.iter().any(|name| value(name).is_some())
+                || terms.iter().any(|beginning| term.starts_with(beginning))
+        });
+        found.map(|(multiplexer, ..)| *multiplexer)
     }
 
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Tmux => "tmux",
-            Self::Screen => "screen",
-            Self::Zellij => "Zellij",
-            Self::Dvtm => "dvtm",
-            Self::Neovim => "Neovim's terminal",
-            Self::Vim => "Vim's terminal",
-            Self::Emacs => "Emacs",
-        }
+        SIGNS[self as usize].1
     }
 }
 

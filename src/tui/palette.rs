@@ -3,8 +3,7 @@
 //! Actions are read from the key tables, so every bound action is listed. Only entries that would do something now are
 //! offered.
 
-use super::inspector_keys::{INSPECTOR_BINDINGS, InspectorAction};
-use super::keys::{Action, BINDINGS};
+use super::keys::{Action, BINDINGS, Binding, INSPECTOR_BINDINGS, InspectorAction};
 use super::state::App;
 
 /// One line of the palette.
@@ -48,26 +47,29 @@ pub fn matching(app: &App, typed: &str) -> Vec<Entry> {
     ranked.into_iter().map(|(_, entry)| entry).collect()
 }
 
+/// The first key of each action.
+fn of_actions<A: PartialEq>(rows: &[Binding<A>]) -> impl Iterator<Item = &Binding<A>> {
+    let is_first = |(index, row): &(usize, &Binding<A>)| {
+        rows[..*index].iter().all(|other| other.action != row.action)
+    };
+    rows.iter().enumerate().filter(is_first).map(|(_, row)| row)
+}
+
 fn entries(app: &App) -> Vec<Entry> {
     // The keys of the inspector hide the usual meaning of those keys.
     let inspector = if app.inspector.is_some() { INSPECTOR_BINDINGS } else { &[] };
-    let is_first = |index: &usize| {
-        !inspector[..*index].iter().any(|row| row.action == inspector[*index].action)
-    };
-    let inspecting = (0..inspector.len()).filter(is_first).map(|index| Entry {
-        name: format!("inside: {}", hyphenated(inspector[index].action)),
-        help: inspector[index].help.to_owned(),
-        key: inspector[index].label,
-        choice: Choice::Inspector(inspector[index].action),
+    let inspecting = of_actions(inspector).map(|row| Entry {
+        name: format!("inside: {}", hyphenated(row.action)),
+        help: row.help.to_owned(),
+        key: row.label,
+        choice: Choice::Inspector(row.action),
     });
-    let is_first =
-        |index: usize| !BINDINGS[..index].iter().any(|row| row.action == BINDINGS[index].action);
-    let rows = BINDINGS.iter().enumerate().filter(|(index, row)| {
+    let rows = of_actions(BINDINGS).filter(|row| {
         let is_free = inspector.iter().all(|other| other.code != row.code);
         let is_offered = row.action != Action::Palette && app.is_available(row.action);
-        is_first(*index) && is_offered && is_free
+        is_offered && is_free
     });
-    let actions = rows.map(|(_, row)| Entry {
+    let actions = rows.map(|row| Entry {
         name: name(row.action),
         help: row.help.to_owned(),
         key: row.label,

@@ -157,7 +157,7 @@ impl Plot {
             .render(place.graph, &mut sheet);
         // Without colours, faint curves are dim.
         let dim = if is_faint { theme.faint().add_modifier } else { Default::default() };
-        for (drawn, cell) in sheet.content.iter().zip(cells(place.graph)) {
+        for (drawn, cell) in sheet.content.iter().zip(place.graph.positions()) {
             if !matches!(drawn.symbol(), " " | "\u{2800}") {
                 let style = Style::reset().fg(drawn.fg).add_modifier(dim);
                 buffer[cell].set_symbol(drawn.symbol()).set_style(style);
@@ -234,7 +234,7 @@ impl Plot {
         for (row, line) in entries.iter().enumerate() {
             let (x, y) = (graph.right() - width as u16, graph.y + row as u16);
             let under = Rect::new(x, y, width as u16, 1);
-            cells(under).for_each(|cell| buffer[cell].reset());
+            under.positions().for_each(|cell| buffer[cell].reset());
             buffer.set_line(x, y, line, width as u16);
         }
     }
@@ -249,7 +249,7 @@ impl Plot {
         let mut x = graph.right() - width as u16;
         for entry in entries {
             let n = entry.width() as u16;
-            cells(Rect::new(x, graph.y, n + 2, 1)).for_each(|cell| buffer[cell].reset());
+            Rect::new(x, graph.y, n + 2, 1).positions().for_each(|cell| buffer[cell].reset());
             buffer.set_line(x + 1, graph.y, entry, n);
             x += n + 2;
         }
@@ -285,8 +285,4 @@ impl Place {
         let row = (share * f64::from(self.graph.height - 1)).round();
         (0.0..=1.0).contains(&share).then(|| self.graph.y + row as u16)
     }
-}
-
-fn cells(area: Rect) -> impl Iterator<Item = (u16, u16)> {
-    (area.top()..area.bottom()).flat_map(move |y| (area.left()..area.right()).map(move |x| (x, y)))
 }

@@ -4,10 +4,15 @@ use std::path::Path;
 
 use anyhow::Result;
 use image::{Rgb, RgbImage};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
+use super::pictures::{Depth, Protocol};
+use super::state::{App, Pane};
+use super::view::view;
 use super::words::columns;
 use crate::evaluation::picture_text::{Letter, write_letters};
 
@@ -25,10 +30,6 @@ pub struct Screenshot {
 
 impl Screenshot {
     /// A copy of these cells.
-    pub fn new(buffer: Buffer, is_light: bool) -> Self {
-        Self { buffer, is_light }
-    }
-
     /// The cells as text: one line per row, without trailing blanks.
     pub fn text(&self) -> String {
         let area = self.buffer.area;
@@ -71,6 +72,21 @@ impl Screenshot {
         }
         write_letters(picture, &letters, path)
     }
+}
+
+/// Draws a pane, or the whole screen, as if it had `width` x `height` cells, all colours, and pictures as half-blocks.
+pub fn capture(app: &mut App, (width, height): (u16, u16), pane: Option<Pane>) -> Screenshot {
+    let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
+    let usual = (app.display.protocol, app.display.depth);
+    (app.display.protocol, app.display.depth) = (Protocol::Blocks, Depth::Truecolour);
+    let mut regions = Vec::new();
+    let Ok(drawn) = terminal.draw(|frame| regions = view(app, frame).regions);
+    (app.display.protocol, app.display.depth) = usual;
+    let found = regions.iter().rev().find(|region| Some(region.pane) == pane);
+    let area = found.map_or(drawn.area, |region| region.area).intersection(drawn.area);
+    let mut buffer = Buffer::empty(area);
+    area.positions().for_each(|place| buffer[place] = drawn.buffer[place].clone());
+    Screenshot { buffer, is_light: app.theme.is_light() }
 }
 
 fn each_pixel(mut what: impl FnMut(u32, u32)) {

@@ -15,7 +15,7 @@ pub const HISTORY_POINTS_MAX: usize = 100_000;
 const VISIBLE_MAX: usize = 8;
 
 /// Points in increasing order of x; NaN where a value was not finite.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Series {
     points: Vec<(f64, f64)>,
     /// The values that each point represents, once points were dropped; empty before. The points that are kept are
@@ -32,7 +32,7 @@ struct Represented {
 }
 
 /// Results computed from the points. A change of the points clears the visible parts; averages continue with new points.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Cache {
     smoothed: Option<(Average, Vec<(f64, f64)>)>,
     visible: Vec<(Key, Arc<VisibleCurve>)>,
@@ -80,11 +80,6 @@ impl Series {
         }
     }
 
-    /// Whether points were dropped, so that each of the others represents several.
-    pub fn is_thinned(&self) -> bool {
-        !self.represented.is_empty()
-    }
-
     /// The moving average at the point of index `place`; `past` is the share of its past that the average keeps per
     /// point.
     pub fn smoothed(&self, past: f64, place: usize) -> Option<f64> {
@@ -124,7 +119,7 @@ impl Series {
 
 impl Cache {
     fn smoothed(&mut self, series: &Series, past: f64) -> &[(f64, f64)] {
-        if self.smoothed.as_ref().is_none_or(|(average, _)| average.past() != past) {
+        if self.smoothed.as_ref().is_none_or(|(average, _)| average.past != past) {
             self.smoothed = None;
         }
         let (_, smoothed) = self.smoothed.get_or_insert_with(|| {
@@ -151,7 +146,7 @@ impl Cache {
             represented => represented.iter().map(|all| all.n).sum(),
         };
         let last = smoothed.iter().rfind(|point| point.1.is_finite());
-        *average = Average::after(average.past(), n_finite, last.map_or(0.0, |point| point.1));
+        *average = Average::after(average.past, n_finite, last.map_or(0.0, |point| point.1));
     }
 }
 
@@ -269,13 +264,6 @@ fn halved(
     (kept, kept_represented)
 }
 
-impl Clone for Series {
-    fn clone(&self) -> Self {
-        let (points, represented) = (self.points.clone(), self.represented.clone());
-        Self { points, represented, cache: RefCell::default() }
-    }
-}
-
 impl Deref for Series {
     type Target = [(f64, f64)];
 
@@ -286,8 +274,12 @@ impl Deref for Series {
 
 #[cfg(test)]
 mod tests {
-    use super::super::chart::smooth;
     use super::*;
+
+    fn smooth(points: &[(f64, f64)], past: f64) -> Vec<(f64, f64)> {
+        let mut average = Average::new(past);
+        points.iter().map(|&(x, y)| (x, average.take(y))).collect()
+    }
 
     fn series(values: impl IntoIterator<Item = f64>) -> Series {
         let mut series = Series::default();
@@ -397,7 +389,7 @@ mod tests {
                 assert!((found - expected).abs() < 0.02, "{i}: {found} {expected}");
             }
         }
-        assert!(series.is_thinned());
+        assert!(!series.represented.is_empty());
         // A mean far from the end too, where points were left out over and over.
         let early = series.smoothed(past, series.len() / 2).unwrap();
         assert!((early - 1.0 / 9.0).abs() < 0.02, "{early}");

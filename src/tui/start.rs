@@ -18,21 +18,13 @@ use super::{event_loop, terminal_probe, watchdog};
 use crate::config::Lab;
 use crate::runs::runs_dir::RunsDir;
 
-/// How the dashboard is opened.
-#[derive(Clone, Debug, Default)]
-pub struct Opening {
-    /// The id of the run to open; by default the newest live run.
-    pub run: Option<String>,
-    /// Whether nothing can be launched or steered.
-    pub read_only: bool,
-}
-
-/// Shows the dashboard until the user leaves. Standard input and output must be a terminal.
+/// Shows the dashboard until the user leaves: first the run of this id, by default the newest live run. If `read_only`,
+/// nothing can be launched or steered. Standard input and output must be a terminal.
 ///
 /// # Errors
 ///
 /// If the terminal cannot be set up or written to.
-pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<Left> {
+pub fn run(lab: Lab, run: Option<String>, read_only: bool) -> anyhow::Result<Left> {
     let is_built_in = lab.path.is_none();
     let settings = lab.settings;
     let mut app = App::new(lab.experiments, settings.runs_dir.display().to_string());
@@ -40,8 +32,8 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<Left> {
         let words = "no lab.toml here: built-in experiments are shown; 'mosaic init' writes them";
         app.notify(Notice::info(words));
     }
-    app.read_only = opening.read_only;
-    app.open_run = opening.run.map(OpenRun::new);
+    app.read_only = read_only;
+    app.open_run = run.map(OpenRun::new);
     // An empty NO_COLOR counts as unset (no-color.org).
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     app.display.depth = Depth::new(settings.colours);
@@ -61,5 +53,5 @@ pub fn run(lab: Lab, opening: Opening) -> anyhow::Result<Left> {
         app.notify(Notice::warning(note));
     }
     let disk = Disk::new(RunsDir::new(settings.runs_dir), settings.device);
-    event_loop::run(&mut app, Box::new(disk), Bell::new(settings.notify), raw, decoder)
+    event_loop::run(&mut app, disk, Bell::new(settings.notify), raw, decoder)
 }

@@ -249,20 +249,16 @@ impl Drop for ProbedTerminal {
 /// [`probe`] for a command, which drops [`ProbedTerminal`] when its output is written.
 pub fn probe_once(wish: &Wish) -> (Probe, ProbedTerminal) {
     let environment = Environment::read(|name| env::var(name).ok());
-    let unasked = || choose(wish.pictures, &parse_answers(b"", &environment), &environment);
-    if environment.questions(wish).is_empty() {
-        return (unasked(), ProbedTerminal { raw: None });
-    }
+    let is_asked = !environment.questions(wish).is_empty();
+    let Some(mut raw) = is_asked.then(Raw::enter).and_then(Result::ok) else {
+        let unasked = parse_answers(b"", &environment);
+        return (choose(wish.pictures, &unasked, &environment), ProbedTerminal { raw: None });
+    };
     let mut decoder = Decoder::new(Instant::now());
-    match Raw::enter() {
-        Ok(mut raw) => {
-            let found = probe(wish, &mut raw, &mut decoder);
-            // If this fails, lines look worse and nothing else happens.
-            let _ = raw.write_lines();
-            (found, ProbedTerminal { raw: Some((raw, decoder)) })
-        }
-        Err(_) => (unasked(), ProbedTerminal { raw: None }),
-    }
+    let found = probe(wish, &mut raw, &mut decoder);
+    // If this fails, lines look worse and nothing else happens.
+    let _ = raw.write_lines();
+    (found, ProbedTerminal { raw: Some((raw, decoder)) })
 }
 
 /// Writes the queries and collects reports until DA1 is answered or time is up.

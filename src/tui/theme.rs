@@ -29,16 +29,10 @@ pub enum Background {
 }
 
 /// The styles of the dashboard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Theme {
-    colours: bool,
+    no_colour: bool,
     light: bool,
-}
-
-impl Default for Theme {
-    fn default() -> Self {
-        Self { colours: true, light: false }
-    }
 }
 
 impl Theme {
@@ -49,11 +43,11 @@ impl Theme {
             ThemeChoice::Dark => false,
             ThemeChoice::Auto => background == Some(Background::Light),
         };
-        Self { colours: !no_colour, light }
+        Self { no_colour, light }
     }
 
     pub fn has_colours(self) -> bool {
-        self.colours
+        !self.no_colour
     }
 
     pub fn is_light(self) -> bool {
@@ -61,7 +55,7 @@ impl Theme {
     }
 
     fn colour(self, colour: Color) -> Style {
-        if self.colours { Style::new().fg(self.legible(colour)) } else { Style::new() }
+        if self.no_colour { Style::new() } else { Style::new().fg(self.legible(colour)) }
     }
 
     /// The colour, darkened or lightened until it is legible on this theme's background.
@@ -85,7 +79,7 @@ impl Theme {
     }
 
     pub fn faint(self) -> Style {
-        if self.colours { self.colour(GREY) } else { Style::new().add_modifier(Modifier::DIM) }
+        if self.no_colour { Style::new().add_modifier(Modifier::DIM) } else { self.colour(GREY) }
     }
 
     pub fn good(self) -> Style {
@@ -157,7 +151,7 @@ mod tests {
     fn every_colour_can_be_read_on_its_background() {
         assert!((contrast([0; 3], [255; 3]) - 21.0).abs() < 1e-9);
         for (light, behind) in [(false, BACKGROUNDS[0]), (true, BACKGROUNDS[1])] {
-            let theme = Theme { colours: true, light };
+            let theme = Theme { no_colour: false, light };
             let named = [theme.strong(), theme.faint(), theme.good(), theme.bad(), theme.warning()];
             let curves: Vec<_> = (0..7).map(|index| theme.curve(index)).collect();
             for style in named.iter().chain(&curves) {

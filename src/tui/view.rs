@@ -20,7 +20,7 @@ use super::panels::header::header;
 use super::panels::{charts, inspector, log, popups, runs, samples, settings, system};
 use super::pictures::Placement;
 use super::pictures::placement::release;
-use super::state::pane::focused_region;
+use super::state::screen::focused_region;
 use super::state::{App, Pane, Popup, Region};
 use super::tab::Tab;
 use super::words::{clipped, number};

@@ -1,7 +1,6 @@
 //! Entry point of the worker process: from a run directory to an exit code.
 
 use crate::runs::seen_seeds;
-use std::any::Any;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -16,6 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::last_words;
 use super::prepare::{RunContext, prepare};
 use super::train::{Ending, train};
+use crate::console::output::panic_words;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::compare::{HeldOut, compare};
@@ -71,7 +71,7 @@ pub fn run(path: &Path) -> u8 {
         let work = work.spawn_scoped(scope, || start(&run, &signals));
         work.context("starting the thread of the worker")?
             .join()
-            .unwrap_or_else(|panic| bail!("internal error: {}", words(&*panic)))
+            .unwrap_or_else(|panic| bail!("internal error: {}", panic_words(&*panic)))
     });
     outcome.unwrap_or_else(|error| {
         log(&format!("error: {}", in_words(&error)));
@@ -134,22 +134,22 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
     stop.store(true, Ordering::SeqCst);
     drop(spare);
     let (state, reason) = match outcome {
-        Ok(Ok(RunState::Stopped)) => (RunState::Stopped, why_stopped(&board, signals)),
+        Ok(Ok(RunState::Stopped)) => {
+            let by_signal = || signals.name().map(|name| format!("stopped by {name}"));
+            (RunState::Stopped, board.reason.get().cloned().or_else(by_signal))
+        }
         Ok(Ok(state)) => (state, None),
         Ok(Err(error)) => (RunState::Failed, Some(in_words(&error))),
-        Err(panic) => (RunState::Failed, Some(format!("internal error: {}", words(&*panic)))),
+        Err(panic) => (RunState::Failed, Some(format!("internal error: {}", panic_words(&*panic)))),
     };
     if board.is_orphaned() {
-        log(&format!("error: {}", board.reason().unwrap_or_else(|| DELETED.to_owned())));
+        log(&format!("error: {}", board.reason.get().map_or(DELETED, String::as_str)));
         board.end();
         return Ok(FAILED);
     }
     if let Some(reason) = &reason {
-        log(&format!(
-            "{}: {}",
-            if state == RunState::Failed { "error" } else { "stopped" },
-            run.in_words(reason)
-        ));
+        let word = if state == RunState::Failed { "error" } else { "stopped" };
+        log(&format!("{word}: {}", run.in_words(reason)));
     }
     board.set_state(state, reason);
     board.end();
@@ -164,10 +164,6 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
 /// Message for a run whose directory was deleted while its worker was running.
 const DELETED: &str =
     "the directory of the run was deleted; the worker exits and writes nothing more";
-
-fn why_stopped(board: &StatusBoard, signals: &Signals) -> Option<String> {
-    board.reason().or_else(|| signals.name().map(|name| format!("stopped by {name}")))
-}
 
 /// Number of heartbeats for which `run.toml` may be missing, as while an editor or a sync tool replaces it.
 const MISSING_MAX: u32 = 4;
@@ -212,7 +208,7 @@ fn watch(
                 run.path().display()
             ),
         };
-        board.end_because(reason);
+        let _ = board.reason.set(reason);
         stop.store(true, Ordering::SeqCst);
     }
 }
@@ -292,11 +288,6 @@ fn wait_for_turn(
     }
     queue::leave(run).context("leaving the queue")?;
     Ok(false)
-}
-
-fn words(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
 }
 
 /// The control server's view of this worker.

@@ -47,7 +47,6 @@ pub struct Probe {
     pub network: NetworkConfig,
     pub images: ImageBatch,
     pub labels: Vec<u32>,
-    pub noise_seed: u64,
 }
 
 /// Handle of the preview thread.
@@ -95,25 +94,17 @@ impl PreviewDesk {
         self.slot.lock().waiting = Some(request);
         self.slot.changed.notify_one();
     }
+}
 
+impl Drop for PreviewDesk {
     /// Waits for the last request to be served (or cancelled by the stop flag) and ends the thread.
-    pub fn close(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
+    fn drop(&mut self) {
         self.slot.lock().closed = true;
         self.slot.changed.notify_one();
         if let Some(thread) = self.thread.take() {
             // `serve` catches panics, so the join carries no information.
             let _ = thread.join();
         }
-    }
-}
-
-impl Drop for PreviewDesk {
-    fn drop(&mut self) {
-        self.end();
     }
 }
 
@@ -139,8 +130,8 @@ impl Slot {
 
 /// Reports once what machines predict for the network's attention; a failure does not affect training.
 fn predict(kit: &PreviewKit) {
-    let Some(Probe { network, images, labels, noise_seed }) = &kit.probe else { return };
-    let work = || predict_attention(network, &kit.machine_set, images, labels, *noise_seed);
+    let Some(Probe { network, images, labels }) = &kit.probe else { return };
+    let work = || predict_attention(network, &kit.machine_set, images, labels, kit.noise_seed);
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(found)) => {
             for (machine, metrics) in found {

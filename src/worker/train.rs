@@ -64,7 +64,6 @@ pub fn train(
             network: context.network.clone(),
             images: context.probe.clone(),
             labels: context.probe_labels.clone(),
-            noise_seed: context.experiment.noise_seed,
         }),
     })
     .context("starting the preview thread")?;
@@ -106,7 +105,7 @@ pub fn train(
         // Commands are decided by this state from here on, even if the last preview is still in progress.
         board.set_state(RunState::Comparing, None);
     }
-    desk.close();
+    drop(desk);
     Ok(if is_done { Ending::Done(levels) } else { Ending::Stopped })
 }
 
@@ -135,7 +134,7 @@ struct Loop<'a> {
 impl Loop<'_> {
     /// Carries out pending commands; true if one of them was to stop.
     fn obey(&mut self) -> Result<bool> {
-        while let Some(command) = self.next_command() {
+        while let Some(command) = self.put_off.pop_front().or_else(|| self.control.try_next()) {
             match command {
                 Command::Stop => return Ok(true),
                 Command::Pause => {
@@ -149,17 +148,15 @@ impl Loop<'_> {
         Ok(false)
     }
 
-    fn next_command(&mut self) -> Option<Command> {
-        self.put_off.pop_front().or_else(|| self.control.try_next())
-    }
-
     /// Waits for `Resume`. Writes a checkpoint first, because a pause may outlast the computer's uptime.
     /// Returns true if asked to stop instead.
     fn pause(&mut self) -> Result<bool> {
         // The status is updated only at intervals, but a paused run must show its exact step.
         let step = self.context.trainer.n_steps_done();
         self.board.update(|status| status.step = step);
-        self.meter.flush(self.board);
+        if let Some(metrics) = self.meter.take() {
+            self.board.emit(EventBody::Metrics(metrics));
+        }
         self.save()?;
         self.board.set_state(RunState::Paused, None);
         while !self.stop.load(Ordering::SeqCst) {
@@ -500,12 +497,6 @@ impl Meter {
         };
         self.restart();
         Some(metrics)
-    }
-
-    fn flush(&mut self, board: &StatusBoard) {
-        if let Some(metrics) = self.take() {
-            board.emit(EventBody::Metrics(metrics));
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use mosaic_lab::runs::format::NewerFormat;
 use mosaic_lab::runs::liveness::Health;
 use mosaic_lab::runs::runs_dir::RunSummary;
 use mosaic_lab::runs::status::RunState;
-use mosaic_lab::tui::inspector_keys::INSPECTOR_BINDINGS;
+use mosaic_lab::tui::keys::INSPECTOR_BINDINGS;
 use mosaic_lab::tui::keys::{Action, BINDINGS};
 use mosaic_lab::tui::message::{Effect, Message};
 use mosaic_lab::tui::state::{App, Notice, Popup};

@@ -3,28 +3,10 @@
 use std::sync::Arc;
 
 use super::peer::Peer;
+use crate::bench::train::network;
 use crate::dataset::Dataset;
-use crate::diffusion::Schedule;
 use crate::image::ImageShape;
-use crate::network::config::{
-    AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
-};
-
-fn network(image: ImageShape, body: Body, padding: Padding) -> NetworkConfig {
-    NetworkConfig {
-        schedule: Schedule::default(),
-        image,
-        body,
-        padding,
-        group_norm: false,
-        last_kernel: 3,
-        n_classes: None,
-        attention: None,
-        output: Output::Velocity,
-        time_scale: 1000.0,
-        clamp: false,
-    }
-}
+use crate::network::config::{AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding};
 
 fn resnet(width: usize) -> Body {
     Body::ResNet { width, kernels: vec![3; 6] }

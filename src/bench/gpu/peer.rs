@@ -66,10 +66,7 @@ fn python(script: &str, arguments: &[String]) -> Result<String, String> {
         let text = String::from_utf8_lossy(text);
         text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()
     };
-    match output.status.success() {
-        true => Ok(last(&output.stdout)),
-        false => Err(last(&output.stderr)),
-    }
+    if output.status.success() { Ok(last(&output.stdout)) } else { Err(last(&output.stderr)) }
 }
 
 #[cfg(test)]

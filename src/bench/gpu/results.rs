@@ -14,7 +14,7 @@ pub struct Check {
 }
 
 /// One timing.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Row {
     /// Describes the work in the same words as its peer.
     pub what: String,

@@ -118,11 +118,9 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
             rate: format!("{:.0} images/s", BATCH as f64 / median_ms * 1e3),
             operations: forward.commands.iter().map(|command| command.operations()).sum(),
             operations_each: 2.0,
-            operations_per_s_max: None,
             bytes: forward.commands.iter().map(|command| command.n_bytes(&forward.plan)).sum(),
             peer: Some(Peer::Step(arguments)),
-            peer_ms: None,
-            parts: Vec::new(),
+            ..Row::default()
         });
     }
     Ok(rows)

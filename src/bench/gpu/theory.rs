@@ -10,11 +10,11 @@ use rayon::prelude::*;
 use super::peer::Peer;
 use super::results::{Check, Row};
 use crate::bench::Times;
-use crate::bench::theory::{fixed, n_pairs};
+use crate::bench::theory::{fixed, n_pairs, queries};
 use crate::diffusion::{Denoiser, NoiseLevel, Posterior, Provenance, Schedule};
 use crate::evaluation::devices::with_gpus;
 use crate::image::{ImageBatch, ImageShape};
-use crate::random::{Purpose, noise_seeds, stream};
+use crate::random::{Purpose, stream};
 use crate::theory::gpu::Gpus;
 use crate::theory::kernels::PatchQuery;
 use crate::theory::kernels::reference::squared_distance;
@@ -53,17 +53,8 @@ fn images(shape: ImageShape, n: usize, seed: u64) -> TrainingImages {
     TrainingImages::from_bytes(shape, bytes).expect("as many bytes as pixels")
 }
 
-/// The first training images in noise.
-fn queries(images: &TrainingImages, n: usize, t: f64) -> ImageBatch {
-    let level = Schedule::Cosine.level(t);
-    let shape = images.shape();
-    let clean = images.values(0..n.min(images.len()));
-    let noise = noise_seeds(5, 0, n, shape);
-    let pairs = clean.iter().cycle().zip(noise.values());
-    let x = pairs.map(|(phi, eps)| level.signal() * phi + level.sigma() * eps).collect();
-    ImageBatch::new(shape, x)
-}
-
+/// Seed of the noise on the queries.
+const QUERY_SEED: u64 = 5;
 const MASKED: MachineKind = MachineKind::Masked { threshold: DEFAULT_THRESHOLD };
 
 const KINDS: [MachineKind; 12] = [
@@ -108,7 +99,8 @@ pub fn check(gpus: &Arc<Gpus>, quick: bool) -> Result<Vec<Check>> {
                 let (mut mean, mut entropy, mut moved) = (0.0_f64, 0.0_f64, 0);
                 let mut failure = None;
                 for t in [0.05, 0.5, 0.95] {
-                    let (x, level) = (queries(&on_cpu, 3, t), Schedule::Cosine.level(t));
+                    let level = Schedule::Cosine.level(t);
+                    let x = queries(&on_cpu, 3, level, QUERY_SEED);
                     let run = |images: &Arc<TrainingImages>, precision| {
                         Machine::new(spec.clone(), images.clone(), precision, None)?
                             .with_posterior(true)
@@ -231,8 +223,8 @@ pub fn time(gpus: &Arc<Gpus>, quick: bool) -> Result<Vec<Row>> {
         let dictionary = Arc::new(with_gpus(images(shape, n, 4), Some(gpus.clone())));
         for case in cases {
             let spec = fixed(case.kind.clone(), case.k);
-            let (x, level) =
-                (queries(&dictionary, case.n_queries, case.t), Schedule::Cosine.level(case.t));
+            let level = Schedule::Cosine.level(case.t);
+            let x = queries(&dictionary, case.n_queries, level, QUERY_SEED);
             let machine = Machine::new(spec.clone(), dictionary.clone(), Precision::F32, None)?;
             let mut times = Times::default();
             black_box(machine.denoise(&x, level)?);
@@ -260,11 +252,9 @@ pub fn time(gpus: &Arc<Gpus>, quick: bool) -> Result<Vec<Row>> {
                 rate: format!("{:.0}e9 pairs/s", pairs / median_ms * 1e-6),
                 operations,
                 operations_each,
-                operations_per_s_max: None,
                 bytes: (n * shape.n_values()) as f64 / case.n_queries as f64,
                 peer: (spec.kind == MachineKind::EquivariantLocal).then(|| peer(&case, shape, n)),
-                peer_ms: None,
-                parts: Vec::new(),
+                ..Row::default()
             });
         }
     }

@@ -7,7 +7,7 @@ use super::networks;
 use super::results::{Check, Row};
 use crate::bench::Times;
 use crate::training::Trainer;
-use crate::training::config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
+use crate::training::config::{ComputeType, LossWeighting, TrainingConfig};
 use crate::training::gpu::GpuTraining;
 use crate::training::identity::DecidingSettings;
 
@@ -19,13 +19,9 @@ fn config(batch: usize, compute_type: ComputeType) -> TrainingConfig {
         learning_rate: 1e-3,
         compute_type,
         warmup: 10,
-        lr_schedule: LrSchedule::Cosine,
         weighting: LossWeighting::Noise,
         weight_decay: 0.01,
         ema_decay: 0.99,
-        checkpoint_every: 1000,
-        keep_checkpoints: 1,
-        rollback_after: 1,
         ..TrainingConfig::default()
     }
 }

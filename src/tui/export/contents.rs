@@ -66,11 +66,16 @@ pub struct DrawnCurve {
 
 /// The tab on screen as files; `None` if it has no content yet.
 pub fn collect(app: &App) -> Option<Export> {
-    if let Some(inspector) = &app.inspector {
-        return collect_inspector(app, inspector);
-    }
-    let run = own_directory(app);
     let open = app.open_run.as_ref();
+    // The open run, if its directory may be written to.
+    let run = open.map(|open| open.id.clone()).filter(|_| !app.read_only);
+    let screen = Screenshot::default();
+    if let Some(Inspector { seed, at, trace, .. }) = &app.inspector {
+        let At { index, pixel: (row, column) } = at;
+        let stem = format!("seed-{seed}-step-{}-pixel-{row}-{column}", index + 1);
+        let content = Content::Inside(trace.clone()?, *at);
+        return Some(Export { run, stem, content, pane: None, screen });
+    }
     let (run, stem, content, pane) = match app.screen.tab {
         Tab::Charts => {
             let stem = format!("charts-{}", app.charts.quantity.slug());
@@ -88,23 +93,7 @@ pub fn collect(app: &App) -> Option<Export> {
         Tab::System => (None, "mosaic-machine".to_owned(), machine_table(&app.readings), None),
         Tab::Overview => (None, "mosaic-runs".to_owned(), runs_table(&app.runs.listed()), None),
     };
-    Some(Export { run, stem, content, pane, screen: Screenshot::default() })
-}
-
-/// The open run, if its directory may be written to.
-fn own_directory(app: &App) -> Option<String> {
-    app.open_run.as_ref().map(|open| open.id.clone()).filter(|_| !app.read_only)
-}
-
-fn collect_inspector(app: &App, inspector: &Inspector) -> Option<Export> {
-    let At { index, pixel: (row, column) } = inspector.at;
-    Some(Export {
-        run: own_directory(app),
-        stem: format!("seed-{}-step-{}-pixel-{row}-{column}", inspector.seed, index + 1),
-        content: Content::Inside(inspector.trace.clone()?, inspector.at),
-        pane: None,
-        screen: Screenshot::default(),
-    })
+    Some(Export { run, stem, content, pane, screen })
 }
 
 /// All curves of the open run, and those of the marked runs that are drawn.

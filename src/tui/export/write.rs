@@ -2,9 +2,8 @@
 //!
 //! A curve of more than 100,000 points is written with its extremes; `events.jsonl` has all points.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context, anyhow};
 
@@ -198,8 +197,8 @@ mod tests {
     use super::*;
     use crate::runs::event::{Event, EventBody, Metrics};
     use crate::runs::format::RUN_FORMAT;
-    use crate::tui::capture::capture;
     use crate::tui::export::contents::collect;
+    use crate::tui::screenshot::capture;
     use crate::tui::state::{App, OpenRun};
     use crate::tui::tab::Tab;
 

@@ -53,13 +53,13 @@ const TAILS: [(&[u8], &[u8]); 11] = [
 const SHORT_TAILS: [&[u8]; 2] = [b"\x1b", b"\x1b["];
 
 /// Decodes bytes into inputs, and keeps incomplete sequences.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Decoder {
     bytes: Vec<u8>,
     /// Whether the first byte, ESC, was already taken for a key, and is kept only to recognise the rest.
     is_rest: bool,
     /// When bytes arrived last.
-    last: Instant,
+    last: Option<Instant>,
     /// When ESC was taken for a key, if nothing has arrived since.
     escaped: Option<Instant>,
     /// When the terminal was queried.
@@ -72,15 +72,12 @@ pub struct Decoder {
 
 impl Decoder {
     pub fn new(now: Instant) -> Self {
-        Self {
-            bytes: Vec::new(),
-            is_rest: false,
-            last: now,
-            escaped: None,
-            asked: None,
-            waits_for_answer: false,
-            said: None,
-        }
+        Self { last: Some(now), ..Self::default() }
+    }
+
+    /// How long no bytes have arrived.
+    fn silence(&self, now: Instant) -> Duration {
+        self.last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last))
     }
 
     /// Notes that the terminal was queried, last for its attributes (DA1).
@@ -114,9 +111,9 @@ impl Decoder {
     /// Decodes bytes that arrived at `now`.
     pub fn take(&mut self, bytes: &[u8], now: Instant) -> Vec<Input> {
         let mut inputs = Vec::new();
-        let silence = now.saturating_duration_since(self.last);
+        let silence = self.silence(now);
         let expects = self.expects(now);
-        self.last = now;
+        self.last = Some(now);
         let Some(&next) = bytes.first() else { return inputs };
         // An ESC that was held for a late answer or for the end of one, and a key after it.
         let is_key = match &self.bytes[..] {
@@ -195,7 +192,7 @@ impl Decoder {
 
     /// How long to wait for more bytes before [`Decoder::expire`] must be called; `None` if nothing is held.
     pub fn patience(&self, now: Instant) -> Option<Duration> {
-        let silence = now.saturating_duration_since(self.last);
+        let silence = self.silence(now);
         self.limit(now).map(|limit| limit.saturating_sub(silence))
     }
 
@@ -217,7 +214,7 @@ impl Decoder {
 
     /// Decides about bytes that were held long enough without more of them.
     pub fn expire(&mut self, now: Instant) -> Vec<Input> {
-        let silence = now.saturating_duration_since(self.last);
+        let silence = self.silence(now);
         let mut inputs = Vec::new();
         if self.limit(now).is_none_or(|limit| silence < limit) {
             return inputs;

@@ -6,8 +6,7 @@ use crate::console;
 use crate::runs::control_holder::Steering;
 use crate::runs::event::NoticeLevel;
 use crate::runs::liveness::Health;
-use crate::tui::inspector_keys::INSPECTOR_BINDINGS;
-use crate::tui::keys::{Action, BINDINGS};
+use crate::tui::keys::{Action, BINDINGS, INSPECTOR_BINDINGS};
 use crate::tui::state::{App, Notice, Popup};
 use crate::tui::words::lines_of;
 

@@ -20,13 +20,6 @@ const SHADES: [&str; 5] = [" ", "░", "▒", "▓", "█"];
 const COLOURS: [[u8; 3]; 5] =
     [[0, 34, 78], [66, 78, 108], [124, 123, 120], [187, 174, 108], [253, 231, 55]];
 
-/// The smallest and largest value on the map.
-#[derive(Clone, Copy)]
-struct Range {
-    low: f64,
-    high: f64,
-}
-
 /// Draws the map of the open run.
 pub fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
     let Some((_, last)) = open.attention.last() else { return };
@@ -37,10 +30,10 @@ pub fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
     let (low, high) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
     // An empty range would show rounding errors.
-    let range = Range { low: low.min(high - 0.01), high };
+    let low = low.min(high - 0.01);
     let most = (last.n_pixels as f64).ln();
     let title = " attention entropy, nats (v: curves) ";
-    let scale = format!(" dark {:.2}, bright {high:.2}; uniform {most:.2} ", range.low);
+    let scale = format!(" dark {low:.2}, bright {high:.2}; uniform {most:.2} ");
     let block = Block::bordered().title(title).title_bottom(scale);
     let inner = block.inner(area);
     frame.render_widget(block, area);
@@ -68,14 +61,14 @@ pub fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
         let value = |at: &AttentionMetrics| mean_at(at, times[level]);
         for (x, at) in columns.iter().enumerate() {
             let place = (inner.x + LABEL + x as u16, y);
-            paint(app, buffer, place, value(at), range);
+            paint(app, buffer, place, value(at), [low, high]);
         }
         for (index, (_, at)) in
             open.predicted_attention.iter().take(usize::from(n_shown)).enumerate()
         {
             let left = inner.x + LABEL + width + 1 + index as u16 * PREDICTION;
             for x in 0..PREDICTION - 1 {
-                paint(app, buffer, (left + x, y), value(at), range);
+                paint(app, buffer, (left + x, y), value(at), [low, high]);
             }
         }
     }
@@ -110,13 +103,19 @@ fn columns(open: &OpenRun, width: usize) -> Vec<&AttentionMetrics> {
 }
 
 /// Colours a cell by its value; a dot marks a missing value.
-fn paint(app: &App, buffer: &mut Buffer, place: (u16, u16), value: Option<f64>, range: Range) {
+fn paint(
+    app: &App,
+    buffer: &mut Buffer,
+    place: (u16, u16),
+    value: Option<f64>,
+    [low, high]: [f64; 2],
+) {
     let Some(cell) = buffer.cell_mut(place) else { return };
     let Some(value) = value else {
         cell.set_symbol("·");
         return;
     };
-    let share = ((value - range.low) / (range.high - range.low)).clamp(0.0, 1.0);
+    let share = ((value - low) / (high - low)).clamp(0.0, 1.0);
     match app.theme.has_colours() {
         true => drop(cell.set_symbol(" ").set_bg(app.display.depth.colour(colour(share)))),
         false => {

@@ -20,24 +20,18 @@ pub fn news(app: &App, frame: &mut Frame, area: Rect) {
     let entries = app.open_run.iter().flat_map(|open| {
         open.news.iter().map(|news| {
             let since = news.time_ms.saturating_sub(open.started_ms.unwrap_or(news.time_ms));
-            let text = format!("{:>8}  step {}: {}", since_begun(since), news.step, news.text);
+            let text = format!(
+                "{:>8}  step {}: {}",
+                duration(since as f64 / 1000.0),
+                news.step,
+                news.text
+            );
             (text, app.theme.notice(news.level))
         })
     });
     let entries: Vec<_> = entries.collect();
-    list(
-        app,
-        frame,
-        area,
-        "news, by time since launch",
-        "no news yet",
-        &entries,
-        app.cursors.news_back,
-    );
-}
-
-fn since_begun(milliseconds: u64) -> String {
-    duration(milliseconds as f64 / 1000.0)
+    let words = ["news, by time since launch", "no news yet"];
+    list(app, frame, area, words, &entries, app.cursors.news_back);
 }
 
 /// Draws the end of the worker's log.
@@ -48,17 +42,16 @@ pub fn log(app: &App, frame: &mut Frame, area: Rect) {
         Some(Err(problem)) => vec![(problem.clone(), app.theme.bad())],
         None => Vec::new(),
     };
-    let none = "the log is empty";
-    list(app, frame, area, "worker's log", none, &entries, app.cursors.log_back);
+    let words = ["worker's log", "the log is empty"];
+    list(app, frame, area, words, &entries, app.cursors.log_back);
 }
 
-/// Draws as many entries as fit, without the newest `back`.
+/// Draws as many entries as fit, without the newest `back`; `none` if there are no entries.
 fn list(
     app: &App,
     frame: &mut Frame,
     area: Rect,
-    title: &str,
-    none: &str,
+    [title, none]: [&str; 2],
     entries: &[(String, Style)],
     back: usize,
 ) {

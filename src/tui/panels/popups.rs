@@ -7,8 +7,7 @@ use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
 use super::settings::{self, WORDS};
 use crate::console;
-use crate::tui::inspector_keys::INSPECTOR_BINDINGS;
-use crate::tui::keys::BINDINGS;
+use crate::tui::keys::{BINDINGS, INSPECTOR_BINDINGS};
 use crate::tui::palette::matching;
 use crate::tui::state::{App, EditForm, FieldsForm, Popup};
 use crate::tui::typed::Typed;
@@ -62,7 +61,8 @@ pub fn popup(app: &App, popup: &Popup, frame: &mut Frame, area: Rect) {
             let text = format!(
                 "Stop {run}?\n\nIts worker writes a checkpoint and exits; r resumes the run later.\n\n y  yes    any other key  no"
             );
-            question(frame, area, " stop ", &text);
+            let words = Paragraph::new(text).wrap(Wrap { trim: false });
+            put(frame, place(area, 64, 9), " stop ", words);
         }
         Popup::Edit(form) => edit(app, frame, area, form),
         Popup::Fields(form) => fields(app, frame, area, form),
@@ -75,17 +75,9 @@ fn place(area: Rect, width: u16, height: u16) -> Rect {
     Rect::new(area.x + (area.width - width) / 2, area.y + (area.height - height) / 2, width, height)
 }
 
-fn put(frame: &mut Frame, area: Rect, title: &str, lines: Vec<Line<'_>>) {
+fn put(frame: &mut Frame, area: Rect, title: &str, words: Paragraph<'_>) {
     frame.render_widget(Clear, area);
-    let block = Block::bordered().title(title.to_owned());
-    frame.render_widget(Paragraph::new(lines).block(block), area);
-}
-
-fn question(frame: &mut Frame, area: Rect, title: &str, text: &str) {
-    let area = place(area, 64, 9);
-    frame.render_widget(Clear, area);
-    let block = Block::bordered().title(title.to_owned());
-    frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: false }).block(block), area);
+    frame.render_widget(words.block(Block::bordered().title(title)), area);
 }
 
 fn help(app: &App, frame: &mut Frame, area: Rect, first: usize) {
@@ -106,8 +98,8 @@ fn help(app: &App, frame: &mut Frame, area: Rect, first: usize) {
             Span::raw(format!(" {help}")),
         ]),
     };
-    let lines = rows.iter().skip(first).take(n_rows).map(line).collect();
-    put(frame, area, " keys ", lines);
+    let lines: Vec<Line> = rows.iter().skip(first).take(n_rows).map(line).collect();
+    put(frame, area, " keys ", Paragraph::new(lines));
 }
 
 fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &Typed, cursor: usize) {
@@ -130,7 +122,7 @@ fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &Typed, cursor: u
         ]);
         lines.push(if index == cursor { line.style(app.theme.selected()) } else { line });
     }
-    put(frame, area, " everything by name ", lines);
+    put(frame, area, " everything by name ", Paragraph::new(lines));
 }
 
 fn launch(app: &App, frame: &mut Frame, area: Rect, cursor: usize) {
@@ -146,8 +138,9 @@ fn launch(app: &App, frame: &mut Frame, area: Rect, cursor: usize) {
         ]);
         if index == cursor { line.style(app.theme.selected()) } else { line }
     };
-    let lines = app.experiments.iter().enumerate().skip(first).take(rows).map(line).collect();
-    put(frame, area, " launch an experiment ", lines);
+    let lines: Vec<Line> =
+        app.experiments.iter().enumerate().skip(first).take(rows).map(line).collect();
+    put(frame, area, " launch an experiment ", Paragraph::new(lines));
 }
 
 fn edit(app: &App, frame: &mut Frame, area: Rect, form: &EditForm) {
@@ -182,7 +175,7 @@ fn edit(app: &App, frame: &mut Frame, area: Rect, form: &EditForm) {
         "" => format!(" a new run of {} ", form.experiment.name),
         parent => format!(" a new run with the settings of {} ", console::line(parent)),
     };
-    put(frame, area, &title, lines);
+    put(frame, area, &title, Paragraph::new(lines));
     let words = match (&form.error, entries.get(form.cursor)) {
         (Some(error), _) => Line::styled(console::line(error).into_owned(), app.theme.bad()),
         (None, Some(entry)) => settings::explained(app, entry),
@@ -214,7 +207,6 @@ fn fields(app: &App, frame: &mut Frame, area: Rect, form: &FieldsForm) {
         Some(error) => Line::styled(format!(" {error}"), app.theme.bad()),
         None => Line::raw(format!(" {}", form.purpose.explanation(&form.run))),
     });
-    frame.render_widget(Clear, area);
-    let block = Block::bordered().title(format!(" {} ", form.purpose.title()));
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
+    let words = Paragraph::new(lines).wrap(Wrap { trim: false });
+    put(frame, area, &format!(" {} ", form.purpose.title()), words);
 }

@@ -98,10 +98,7 @@ fn title(open: &OpenRun, scored: &ScoredPreview, width: u16) -> String {
         n if Some(n) == own => String::new(),
         n => format!(", in {n} steps"),
     };
-    let legend = match preview.labels.is_empty() {
-        true => "",
-        false => "v valid c consistent n novel ",
-    };
+    let legend = if preview.labels.is_empty() { "" } else { "v valid c consistent n novel " };
     let title = format!(" samples, step {step} ({position} of {}{pinned}){sampling} ", steps.len());
     // A legend that is cut explains nothing.
     let has_room = title.len() + legend.len() + 2 <= usize::from(width);

@@ -17,24 +17,16 @@ pub enum Depth {
 }
 
 /// xterm's 16 colours.
-const SIXTEEN: [[u8; 3]; 16] = [
-    [0, 0, 0],
-    [205, 0, 0],
-    [0, 205, 0],
-    [205, 205, 0],
-    [0, 0, 238],
-    [205, 0, 205],
-    [0, 205, 205],
-    [229, 229, 229],
-    [127, 127, 127],
-    [255, 0, 0],
-    [0, 255, 0],
-    [255, 255, 0],
-    [92, 92, 255],
-    [255, 0, 255],
-    [0, 255, 255],
-    [255, 255, 255],
+const SIXTEEN: [u32; 16] = [
+    0x000000, 0xcd0000, 0x00cd00, 0xcdcd00, 0x0000ee, 0xcd00cd, 0x00cdcd, 0xe5e5e5, 0x7f7f7f,
+    0xff0000, 0x00ff00, 0xffff00, 0x5c5cff, 0xff00ff, 0x00ffff, 0xffffff,
 ];
+
+/// Red, green and blue of one of the sixteen colours.
+fn of_sixteen(index: u8) -> [u8; 3] {
+    let [_, colour @ ..] = SIXTEEN[usize::from(index)].to_be_bytes();
+    colour
+}
 
 /// Smallest contrast ratio of text in one of the 16 colours: that of large or bold text in WCAG 2.2.
 const READABLE_OF_SIXTEEN: f64 = 3.0;
@@ -96,7 +88,7 @@ impl Depth {
         }
         let readable = |one: [u8; 3]| theme::stands_out(one, light, READABLE_OF_SIXTEEN);
         let fits = |one: [u8; 3]| is_grey(one) == is_grey(colour) && readable(one);
-        let numbered = (0..16_u8).map(|index| (index, SIXTEEN[usize::from(index)]));
+        let numbered = (0..16_u8).map(|index| (index, of_sixteen(index)));
         let nearest =
             numbered.filter(|&(_, one)| fits(one)).min_by_key(|&(_, one)| distance(colour, one));
         nearest.map_or(Color::Reset, |(index, _)| Color::Indexed(index))
@@ -108,8 +100,8 @@ impl Depth {
             Depth::Truecolour => Color::Rgb(red, green, blue),
             Depth::Palette => Color::Indexed(nearest_in_palette([red, green, blue])),
             Depth::Sixteen => {
-                let nearest = (0..16_u8)
-                    .min_by_key(|&index| distance([red, green, blue], SIXTEEN[usize::from(index)]));
+                let nearest =
+                    (0..16_u8).min_by_key(|&index| distance([red, green, blue], of_sixteen(index)));
                 Color::Indexed(nearest.unwrap_or(7))
             }
         }
@@ -204,7 +196,7 @@ mod tests {
                 let Color::Indexed(index) = found else {
                     panic!("{style:?} has none in {wanted:?}")
                 };
-                let colour = SIXTEEN[usize::from(index)];
+                let colour = of_sixteen(index);
                 assert!(!is_grey(colour) && theme::stands_out(colour, theme.is_light(), 3.0));
                 seen.insert(index);
             }

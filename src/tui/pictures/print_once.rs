@@ -27,38 +27,30 @@ pub fn print_plain(
     // Cells are about twice as high as wide.
     let rows = (height * columns).div_ceil(2 * width.max(1)).max(1);
     let cells = (columns as u16, rows as u16);
+    let area = Rect::new(0, 0, cells.0, cells.1);
     match protocol {
-        Protocol::Off => Ok(()),
-        Protocol::Kitty => {
-            let area = Rect::new(0, 0, cells.0, cells.1);
-            send_kitty(&enlarged(image, area), cells, "", out)?;
-            writeln!(out)?;
-            out.flush()
-        }
+        Protocol::Off => return Ok(()),
+        Protocol::Kitty => send_kitty(&enlarged(image, area), cells, "", out)?,
+        Protocol::Iterm => send_iterm(&enlarged(image, area), cells, out)?,
         Protocol::Sixel => {
             let cell = sixel::cell_size(None);
             let size = (u32::from(cells.0) * cell.0, u32::from(cells.1) * cell.1);
             let image = imageops::resize(image, size.0, size.1, imageops::FilterType::Nearest);
-            writeln!(out, "{}", sixel::encode(&image)?)?;
-            out.flush()
-        }
-        Protocol::Iterm => {
-            let area = Rect::new(0, 0, cells.0, cells.1);
-            send_iterm(&enlarged(image, area), cells, out)?;
-            writeln!(out)?;
-            out.flush()
+            out.write_all(sixel::encode(&image)?.as_bytes())?;
         }
         Protocol::Blocks if depth != Depth::Sixteen => {
             out.flush()?;
-            print_with_viuer(image, cells, depth)
+            return print_with_viuer(image, cells, depth);
         }
         // viuer does not support 16 colours.
         Protocol::Blocks => {
-            let mut buffer = Buffer::empty(Rect::new(0, 0, cells.0, cells.1));
-            draw_blocks(depth, image, buffer.area, &mut buffer);
-            print_cells(&buffer, out)
+            let mut buffer = Buffer::empty(area);
+            draw_blocks(depth, image, area, &mut buffer);
+            return print_cells(&buffer, out);
         }
     }
+    writeln!(out)?;
+    out.flush()
 }
 
 /// Prints half-blocks at the cursor with viuer, whose other printers query the terminal.

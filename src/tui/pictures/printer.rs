@@ -97,8 +97,7 @@ impl Printer {
 }
 
 fn screen() -> io::Result<Size> {
-    let (width, height) = size()?;
-    Ok(Size { width, height })
+    Ok(size()?.into())
 }
 
 fn identity(placed: &[(&Placement, Rect)]) -> Shown {

@@ -5,7 +5,8 @@ use crate::config::lab_settings::ImageChoice;
 use crate::tui::multiplexer::Multiplexer;
 
 /// A way to show a picture in a terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Protocol {
     Kitty,
     Iterm,
@@ -22,13 +23,7 @@ impl Protocol {
 
     /// The name used in lab.toml.
     pub fn name(self) -> &'static str {
-        match self {
-            Protocol::Kitty => "kitty",
-            Protocol::Iterm => "iterm",
-            Protocol::Sixel => "sixel",
-            Protocol::Blocks => "blocks",
-            Protocol::Off => "off",
-        }
+        self.into()
     }
 
     /// The protocol after this one in `available`; the first follows the last, and one that is not available.
@@ -53,7 +48,8 @@ impl Protocol {
         multiplexer: Option<Multiplexer>,
     ) -> (Protocol, Option<String>) {
         let best = available.first().copied().unwrap_or(Protocol::Blocks);
-        let Some(named) = Self::of_setting(choice) else { return (best, None) };
+        let is_named = |protocol: &Self| protocol.name() == <&str>::from(choice);
+        let Some(named) = Self::ALL.into_iter().find(is_named) else { return (best, None) };
         if available.contains(&named) {
             return (named, None);
         }
@@ -65,17 +61,5 @@ impl Protocol {
         }
         let note = format!("images = '{choice}' as set, though this terminal did not offer it");
         (named, Some(note))
-    }
-
-    /// The protocol that a setting names; `None` for `auto`.
-    fn of_setting(choice: ImageChoice) -> Option<Protocol> {
-        match choice {
-            ImageChoice::Auto => None,
-            ImageChoice::Kitty => Some(Protocol::Kitty),
-            ImageChoice::Iterm => Some(Protocol::Iterm),
-            ImageChoice::Sixel => Some(Protocol::Sixel),
-            ImageChoice::Blocks => Some(Protocol::Blocks),
-            ImageChoice::Off => Some(Protocol::Off),
-        }
     }
 }

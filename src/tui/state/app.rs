@@ -10,7 +10,7 @@ use super::open_run::OpenRun;
 use super::popup::{EditForm, Popup};
 use super::run_list::RunList;
 use super::screen::Screen;
-use crate::config::Experiment;
+use crate::config::{Experiment, SettingEntry};
 use crate::hardware::system::Reading;
 use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
@@ -22,6 +22,7 @@ use crate::tui::theme::Theme;
 const READINGS_MAX: usize = 150;
 
 /// Everything the dashboard knows, and how it is shown.
+#[derive(Default)]
 pub struct App {
     /// The experiments of lab.toml.
     pub experiments: Vec<Experiment>,
@@ -76,24 +77,7 @@ pub struct Cursors {
 
 impl App {
     pub fn new(experiments: Vec<Experiment>, runs_dir: String) -> Self {
-        Self {
-            experiments,
-            runs_dir,
-            read_only: false,
-            runs: RunList::default(),
-            open_run: None,
-            marked: Vec::new(),
-            readings: Vec::new(),
-            pending: Pending::default(),
-            screen: Screen::default(),
-            charts: ChartSettings::default(),
-            cursors: Cursors::default(),
-            inspector: None,
-            popup: None,
-            notice: None,
-            theme: Theme::default(),
-            display: Display::default(),
-        }
+        Self { experiments, runs_dir, ..Self::default() }
     }
 
     /// The open run's entry in the list of runs.
@@ -126,6 +110,23 @@ impl App {
     /// The open run, then the other marked runs.
     pub fn compared_runs(&self) -> impl Iterator<Item = &OpenRun> {
         self.open_run.iter().chain(self.other_marked().map(|(_, run)| run))
+    }
+
+    /// The open run, then the other marked runs, as far as their settings are known.
+    pub fn runs_with_settings(&self) -> Vec<&OpenRun> {
+        self.compared_runs().filter(|run| run.experiment.is_some()).collect()
+    }
+
+    /// The keys of the listed settings: all settings of a single run, or those that differ between several.
+    pub fn listed_settings(&self) -> Vec<&'static str> {
+        let runs = self.runs_with_settings();
+        let known = runs.iter().filter_map(|run| run.experiment.as_ref());
+        let all: Vec<Vec<SettingEntry>> = known.map(Experiment::entries).collect();
+        let Some((first, others)) = all.split_first() else { return Vec::new() };
+        let differs = |&(row, entry): &(usize, &SettingEntry)| {
+            others.is_empty() || others.iter().any(|other| other[row].value != entry.value)
+        };
+        first.iter().enumerate().filter(differs).map(|(_, entry)| entry.key).collect()
     }
 
     /// Whether an action would do something now; the footer and the palette offer only such actions.

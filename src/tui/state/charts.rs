@@ -31,7 +31,8 @@ pub struct Crosshair {
 }
 
 /// The characters that curves are drawn with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Dots {
     #[default]
     Braille,
@@ -68,18 +69,10 @@ impl ChartSettings {
 
 impl Dots {
     pub fn next(self) -> Self {
-        match self {
-            Self::Braille => Self::Blocks,
-            Self::Blocks => Self::Dots,
-            Self::Dots => Self::Braille,
-        }
+        [Self::Blocks, Self::Dots, Self::Braille][self as usize]
     }
 
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Braille => "braille",
-            Self::Blocks => "blocks",
-            Self::Dots => "dots",
-        }
+        self.into()
     }
 }

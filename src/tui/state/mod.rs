@@ -3,7 +3,6 @@
 //! Nothing here draws, reads a key or touches a file. `update` changes the state; `panels`, `view` and `export` read it.
 
 pub mod notice;
-pub mod pane;
 pub mod run_list;
 pub mod open_run;
 pub mod charts;
@@ -13,12 +12,11 @@ pub mod screen;
 pub mod display;
 pub mod app;
 pub mod chart_curves;
-pub mod settings_rows;
 
 pub use app::App;
 pub use charts::{Crosshair, Dots};
 pub use inspector::Inspector;
 pub use notice::Notice;
 pub use open_run::{OpenRun, ScoredPreview};
-pub use pane::{Pane, Region};
 pub use popup::{EditForm, FieldsForm, Popup, Purpose};
+pub use screen::{Pane, Region};

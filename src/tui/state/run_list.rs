@@ -28,21 +28,11 @@ pub enum Order {
 
 impl Order {
     pub fn next(self) -> Self {
-        match self {
-            Self::Newest => Self::Name,
-            Self::Name => Self::State,
-            Self::State => Self::Loss,
-            Self::Loss => Self::Newest,
-        }
+        [Self::Name, Self::State, Self::Loss, Self::Newest][self as usize]
     }
 
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Newest => "newest first",
-            Self::Name => "by name",
-            Self::State => "by state",
-            Self::Loss => "by loss",
-        }
+        ["newest first", "by name", "by state", "by loss"][self as usize]
     }
 }
 

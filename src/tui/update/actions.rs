@@ -1,7 +1,8 @@
 //! Performs the actions of the key table.
 
 use super::export::export;
-use super::{charts, crosshair, cursors, edit_form, fields, inspector, runs, samples, steering};
+use super::loading::load_calibration;
+use super::{crosshair, cursors, edit_form, fields, inspector, runs, samples, steering};
 use crate::tui::chart::Window;
 use crate::tui::keys::Action;
 use crate::tui::message::Effect;
@@ -42,10 +43,10 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Right => cursors::step_sideways(app, true),
         Action::Order => next_order(app),
         Action::Mark => return runs::toggle_mark(app),
-        Action::Quantity => return charts::next_quantity(app),
-        Action::AsMap => charts::toggle_entropy_map(app),
+        Action::Quantity => return next_quantity(app),
+        Action::AsMap => toggle_entropy_map(app),
         Action::Crosshair => crosshair::cycle(app),
-        Action::Dots => charts::next_dots(app),
+        Action::Dots => next_dots(app),
         Action::ZoomIn => app.charts.window = app.charts.window.closer(),
         Action::ZoomOut => app.charts.window = app.charts.window.wider(),
         Action::ZoomAll => app.charts.window = Window::default(),
@@ -95,4 +96,36 @@ fn toggle_mouse(app: &mut App) {
 fn next_protocol(app: &mut App) {
     app.display.protocol = app.display.protocol.next(&app.display.protocols);
     app.notify(Notice::info(format!("images: {}", app.display.protocol.name())));
+}
+
+/// Shows the next quantity; calibrated settings are read when they are first shown.
+fn next_quantity(app: &mut App) -> Vec<Effect> {
+    let charts = &mut app.charts;
+    let before = charts.quantity;
+    charts.quantity = before.next();
+    if before.is_calibrated() != charts.quantity.is_calibrated() {
+        // One is over t, the other over training steps.
+        charts.crosshair = None;
+        charts.window = Window::default();
+    }
+    let words = format!("chart: {}", charts.quantity.name());
+    app.notify(Notice::info(words));
+    load_calibration(app)
+}
+
+/// Draws attention entropy as a map, or as curves again.
+fn toggle_entropy_map(app: &mut App) {
+    app.charts.entropy_map = !app.charts.entropy_map;
+    let has_attention = app.open_run.as_ref().is_none_or(|run| !run.attention.is_empty());
+    app.notify(Notice::info(match (app.charts.entropy_map, has_attention) {
+        (true, true) => "attention entropy as a map over steps and t",
+        (true, false) => "entropy map is on; this run has no attention",
+        (false, _) => "attention entropy as curves",
+    }));
+}
+
+/// Draws curves with other characters.
+fn next_dots(app: &mut App) {
+    app.charts.dots = app.charts.dots.next();
+    app.notify(Notice::info(format!("charts of {}", app.charts.dots.name())));
 }

@@ -2,7 +2,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
-use super::list_keys::moved;
+use crate::tui::keys::moved;
 use crate::tui::message::Effect;
 use crate::tui::state::{App, EditForm, Notice, Popup};
 use crate::tui::tab::Tab;

@@ -5,19 +5,15 @@ use std::sync::Arc;
 use ratatui::crossterm::event::KeyEvent;
 
 use super::export::export;
-use super::steering::NO_OPEN_RUN;
+use super::steering::{NO_OPEN_RUN, warn};
 use crate::evaluation::inspect::Trace;
-use crate::tui::inspector_keys::{INSPECTOR_BINDINGS, InspectorAction};
-use crate::tui::keys::action_of;
+use crate::tui::keys::{INSPECTOR_BINDINGS, InspectorAction, action_of};
 use crate::tui::message::Effect;
 use crate::tui::state::{App, Inspector, Notice};
 
 /// Opens the inspector on the first seed on screen, and requests its trace.
 pub fn open(app: &mut App) -> Vec<Effect> {
-    let Some(open) = &app.open_run else {
-        app.notify(Notice::warning(NO_OPEN_RUN));
-        return Vec::new();
-    };
+    let Some(open) = &app.open_run else { return warn(app, NO_OPEN_RUN) };
     let run = open.id.clone();
     let first_seed = open.preview.as_ref().map_or(0, |scored| scored.preview.first_seed);
     let seed = first_seed + app.cursors.first_seed as u64;

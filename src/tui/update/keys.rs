@@ -4,8 +4,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::{actions, crosshair, inspector, popups};
 use crate::runs::event::NoticeLevel;
-use crate::tui::inspector_keys::INSPECTOR_BINDINGS;
-use crate::tui::keys::{Action, BINDINGS, action_of};
+use crate::tui::keys::{Action, BINDINGS, INSPECTOR_BINDINGS, action_of};
 use crate::tui::message::Effect;
 use crate::tui::state::App;
 

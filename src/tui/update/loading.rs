@@ -17,10 +17,6 @@ pub fn load_preview(app: &mut App) -> Vec<Effect> {
 
 /// Requests the calibrated settings of the open run, if a chart shows them.
 pub fn load_calibration(app: &App) -> Vec<Effect> {
-    match &app.open_run {
-        Some(open) if app.charts.quantity.is_calibrated() => {
-            vec![Effect::LoadCalibration(open.id.clone())]
-        }
-        _ => Vec::new(),
-    }
+    let shown = app.open_run.iter().filter(|_| app.charts.quantity.is_calibrated());
+    shown.map(|open| Effect::LoadCalibration(open.id.clone())).collect()
 }

@@ -8,8 +8,6 @@ pub mod runs;
 pub mod steering;
 pub mod samples;
 pub mod crosshair;
-pub mod charts;
-pub mod list_keys;
 pub mod fields;
 pub mod edit_form;
 pub mod export;

@@ -16,10 +16,8 @@ pub fn on_key(app: &mut App, key: KeyEvent, mut typed: Typed, mut cursor: usize)
     match key.code {
         KeyCode::Esc => return Vec::new(),
         KeyCode::Enter => {
-            return match found.into_iter().nth(cursor) {
-                Some(entry) => choose(app, entry.choice),
-                None => Vec::new(),
-            };
+            let chosen = found.into_iter().nth(cursor);
+            return chosen.map(|entry| choose(app, entry.choice)).unwrap_or_default();
         }
         KeyCode::Down => cursor = (cursor + 1).min(last),
         KeyCode::Up => cursor = cursor.saturating_sub(1),
@@ -41,12 +39,10 @@ fn choose(app: &mut App, choice: Choice) -> Vec<Effect> {
         Choice::Action(action) => actions::perform(app, action),
         Choice::Inspector(action) => inspector::perform(app, action),
         Choice::OpenRun(run) => open_run(app, run),
-        Choice::Launch(index) => match app.experiments.get(index).cloned() {
-            Some(experiment) => {
-                let experiment = Box::new(experiment);
-                vec![Effect::Launch { experiment, parent: None, queued: false }]
-            }
-            None => Vec::new(),
-        },
+        Choice::Launch(index) => {
+            let Some(experiment) = app.experiments.get(index).cloned() else { return Vec::new() };
+            let experiment = Box::new(experiment);
+            vec![Effect::Launch { experiment, parent: None, queued: false }]
+        }
     }
 }

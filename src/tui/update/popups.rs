@@ -2,10 +2,10 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::list_keys::moved;
 use super::runs::open_listed_run;
 use super::{edit_form, fields, palette};
 use crate::runs::command::Command;
+use crate::tui::keys::moved;
 use crate::tui::message::Effect;
 use crate::tui::state::{App, EditForm, Notice, Popup};
 use crate::tui::typed::Typed;

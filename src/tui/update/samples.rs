@@ -21,10 +21,8 @@ pub fn make_preview(app: &mut App) -> Vec<Effect> {
         }),
         Some(_) => {
             let Some(open) = &app.open_run else { return Vec::new() };
-            match open.experiment.as_ref().map(PreviewRequest::of) {
-                Some(request) => make_without_worker(app, open.id.clone(), request),
-                None => Vec::new(),
-            }
+            let Some(experiment) = &open.experiment else { return Vec::new() };
+            make_without_worker(app, open.id.clone(), PreviewRequest::of(experiment))
         }
     }
 }

@@ -34,15 +34,16 @@ pub fn refusal(app: &App, action: Action) -> Option<Notice> {
     Some(Notice::warning(words).about(&run.id))
 }
 
+/// Shows a warning, without any effect.
+pub fn warn(app: &mut App, words: &str) -> Vec<Effect> {
+    app.notify(Notice::warning(words));
+    Vec::new()
+}
+
 /// The effect on the open run, or a warning that no run is open.
 pub fn on_open_run(app: &mut App, effect: impl Fn(&RunSummary) -> Effect) -> Vec<Effect> {
-    match app.open_summary().map(effect) {
-        Some(effect) => vec![effect],
-        None => {
-            app.notify(Notice::warning(NO_OPEN_RUN));
-            Vec::new()
-        }
-    }
+    let Some(effect) = app.open_summary().map(effect) else { return warn(app, NO_OPEN_RUN) };
+    vec![effect]
 }
 
 fn send(app: &mut App, command: Command) -> Vec<Effect> {
@@ -61,9 +62,7 @@ pub fn resume(app: &mut App) -> Vec<Effect> {
         return send(app, Command::Resume);
     }
     if !app.is_available(Action::Resume) {
-        let words = "nothing to resume: the run has a worker or is finished";
-        app.notify(Notice::warning(words));
-        return Vec::new();
+        return warn(app, "nothing to resume: the run has a worker or is finished");
     }
     on_open_run(app, |run| Effect::Resume(run.id.clone()))
 }
