@@ -22,6 +22,10 @@ pub struct Times {
 
 impl Times {
     /// Runs and times one repeat.
+    ///
+    /// # Errors
+    ///
+    /// If `repeat` fails; it is not timed then.
     pub fn take<T>(&mut self, repeat: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
         let (wall, cpu) = (Instant::now(), cpu_seconds());
         let made = repeat()?;

@@ -100,6 +100,12 @@ pub struct TheoryArgs {
 const DIGITS: &str = "datasets/digits/images-idx3-ubyte.gz";
 const DEFAULT_MACHINES: [&str; 6] = ["ideal", "ls", "els", "els-interior", "bbels", "attention"];
 
+/// Runs the requested benchmark.
+///
+/// # Errors
+///
+/// If the arguments or the images are unusable, if a computation cannot be prepared or fails, if a GPU is
+/// required and missing, if a check on it fails, or if writing to standard output fails.
 pub fn run(args: &BenchArgs) -> Result<()> {
     match &args.command {
         BenchCommand::Theory(args) => theory(args),

@@ -37,6 +37,12 @@ impl GpuArgs {
     }
 }
 
+/// Checks and times the commands of our own on a GPU.
+///
+/// # Errors
+///
+/// If there is no GPU or the requested one cannot be opened, if a computation fails, if a check finds a
+/// difference, or if writing to standard output fails.
 pub fn run(args: &GpuArgs) -> Result<()> {
     let opened = open(&args.device, |problem| errorln!("{problem}"))?;
     let Some(gpus) = &opened.gpus else {

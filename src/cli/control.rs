@@ -70,12 +70,22 @@ pub fn find(runs: &RunsDir, prefix: &str) -> Result<RunSummary> {
 }
 
 /// Sends a command to a run's worker and prints the outcome.
+///
+/// # Errors
+///
+/// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, or if the
+/// command fails as in [`tell_run`].
 pub fn tell(place: &Place, args: &SteerArgs, command: &Command) -> Result<()> {
     let run = find(&place.runs()?, &args.run.run)?;
     tell_run(&run.dir, command, args.force)
 }
 
 /// Like [`tell`], for a known run; `force` takes control from its current holder.
+///
+/// # Errors
+///
+/// If the worker cannot be reached, does not reply in time or refuses, if another process has control of it
+/// and `force` is false, or if writing to standard output fails.
 pub fn tell_run(run: &RunDir, command: &Command, force: bool) -> Result<()> {
     let act = Act::Steer { command: command.clone(), take: force };
     let reply = match control::send(run, act) {
@@ -108,6 +118,11 @@ pub fn tell_run(run: &RunDir, command: &Command, force: bool) -> Result<()> {
 }
 
 /// Resumes a paused or queued worker, or starts a new one if there is none.
+///
+/// # Errors
+///
+/// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if the worker
+/// cannot be told to go on, if a new one cannot be started, or if writing to standard output fails.
 pub fn resume(place: &Place, args: &SteerArgs) -> Result<()> {
     let run = find(&place.runs()?, &args.run.run)?;
     let waits = |state| matches!(state, RunState::Paused | RunState::Queued);
@@ -120,6 +135,13 @@ pub fn resume(place: &Place, args: &SteerArgs) -> Result<()> {
     Ok(())
 }
 
+/// Kills a run's worker, without a checkpoint.
+///
+/// # Errors
+///
+/// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if another
+/// process has control and `--force` is not given, if there is no worker or it cannot be killed, or if
+/// writing to standard output fails.
 pub fn kill(place: &Place, args: &SteerArgs) -> Result<()> {
     let run = find(&place.runs()?, &args.run.run)?;
     match launch::kill(&run.dir, args.force) {

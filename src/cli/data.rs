@@ -46,6 +46,12 @@ pub enum DataCommand {
     },
 }
 
+/// Lists the data sets of the experiments, or describes one.
+///
+/// # Errors
+///
+/// If the lab file or the data set is unusable, if a setting is invalid, if the picture's name is unsuitable,
+/// or if an output cannot be written.
 pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
     let mut stdout = console::stdout();
     match &args.command {
@@ -139,6 +145,11 @@ fn name_of(path: &Path) -> String {
 }
 
 /// The experiment called `name`, or one for the images at that path, and its display name.
+///
+/// # Errors
+///
+/// If the lab file is unusable, if `name` is neither a path nor an experiment, or if the settings for the
+/// images at that path cannot be made.
 pub fn experiment_over(place: &Place, name: &str) -> Result<(String, Experiment)> {
     let lab = place.lab()?;
     let path = Path::new(name);

@@ -99,6 +99,11 @@ pub enum OutputType {
 }
 
 /// Runs the command.
+///
+/// # Errors
+///
+/// If the arguments are out of range or do not fit together, if a GPU that was requested by number cannot be
+/// opened, if an input is unusable, if the machine fails, or if the output cannot be written.
 pub fn run(args: &DenoiseArgs) -> Result<()> {
     ensure!(
         args.t > 0.0 && args.t <= 1.0,

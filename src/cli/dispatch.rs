@@ -25,6 +25,10 @@ use crate::tui::{self, Left};
 use crate::{errorln, worker};
 
 /// Runs the requested command.
+///
+/// # Errors
+///
+/// If signals cannot be caught, if threads cannot be started, or if the command or the dashboard fails.
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     let place = &cli.place;
     // Exceeding a file size limit then causes an error message instead of ending the process.

@@ -18,6 +18,11 @@ pub struct ExperimentsArgs {
     pub json: bool,
 }
 
+/// Prints the list of experiments, or the settings of one.
+///
+/// # Errors
+///
+/// If the lab file is unusable, the experiment is unknown, or writing to standard output fails.
 pub fn show(place: &Place, args: &ExperimentsArgs) -> Result<()> {
     let lab = place.lab()?;
     let mut out = console::stdout();

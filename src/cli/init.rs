@@ -19,6 +19,10 @@ pub struct InitArgs {
 }
 
 /// Writes `lab.toml` into the current directory; replaces an existing file only with `--force`.
+///
+/// # Errors
+///
+/// If the file exists and `--force` is not given, or if it cannot be written.
 pub fn write(args: &InitArgs) -> Result<()> {
     let path = Path::new("lab.toml");
     if args.force {

@@ -18,6 +18,12 @@ pub struct ReportArgs {
     pub json: bool,
 }
 
+/// Prints the report of a run.
+///
+/// # Errors
+///
+/// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if the run has
+/// no report or it cannot be read, or if writing to standard output fails.
 pub fn show(place: &Place, args: &ReportArgs) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
     let path = run.dir.report_path().join(if args.json { "report.json" } else { "report.md" });

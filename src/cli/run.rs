@@ -57,6 +57,13 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// Interval of loss lines in plain output, without a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Launches a run, follows it unless `--detach` is given, and prints its report.
+///
+/// # Errors
+///
+/// If the lab file is unusable, if the experiment or a setting is unknown or unusable, if signals cannot be
+/// caught, if the worker does not start or is lost, if the run fails or its directory vanishes, if its events
+/// or report cannot be read, or if writing to standard output fails.
 pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
     let lab = place.lab()?;
     let mut experiment = lab.experiment(&args.experiment)?.clone();

@@ -93,6 +93,12 @@ impl<'a> ListedRun<'a> {
     }
 }
 
+/// Prints the runs and their state.
+///
+/// # Errors
+///
+/// If the lab file is unusable, if the directory of runs cannot be read, or if writing to standard output
+/// fails.
 pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
     let runs = place.runs()?;
     let place = runs.path().display();
@@ -139,6 +145,12 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
     Ok(())
 }
 
+/// Prints a run's events, or its worker's log.
+///
+/// # Errors
+///
+/// If the lab file is unusable, if the runs, the events or the log cannot be read, if no run or several runs
+/// match, or if writing to standard output fails.
 pub fn logs(place: &Place, args: &LogsArgs) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
     let mut out = console::stdout();
@@ -230,6 +242,12 @@ fn agreement(figures: &[AgreementFigure]) -> String {
     figures.iter().map(words).collect::<Vec<_>>().join(", ")
 }
 
+/// Deletes a run.
+///
+/// # Errors
+///
+/// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if the run has a
+/// worker or was written by a newer mosaic, if it cannot be deleted, or if writing to standard output fails.
 pub fn remove(place: &Place, args: &RunArg) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
     run.dir.delete()?;
@@ -245,6 +263,13 @@ pub struct RenameArgs {
     pub to: String,
 }
 
+/// Renames a run.
+///
+/// # Errors
+///
+/// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if the new name
+/// is invalid or taken, if the run has a worker or was written by a newer mosaic, if it cannot be renamed, or
+/// if writing to standard output fails.
 pub fn rename(place: &Place, args: &RenameArgs) -> Result<()> {
     let runs = place.runs()?;
     let run = find(&runs, &args.run)?;
@@ -267,6 +292,12 @@ pub struct NoteArgs {
     pub untag: Vec<String>,
 }
 
+/// Changes a run's note and tags if any are given, and prints them.
+///
+/// # Errors
+///
+/// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if the note or a
+/// tag is invalid, or if the note's file or standard output cannot be written.
 pub fn note(place: &Place, args: &NoteArgs) -> Result<()> {
     let run = find(&place.runs()?, &args.run)?;
     let mut about = run.about;

@@ -47,6 +47,10 @@ const PAIRS_MAX: usize = 24;
 const SAMPLES_MAX: u64 = 100_000;
 
 /// Parses the seeds of `--seeds`: `A..B`, or one seed.
+///
+/// # Errors
+///
+/// If the text has another form, or if it names no seeds or more than 100 000.
 pub fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
     let seeds = parse_range(text)?;
     match seeds.end - seeds.start {
@@ -56,6 +60,12 @@ pub fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
     }
 }
 
+/// Samples a run's network and writes the samples to a file.
+///
+/// # Errors
+///
+/// If the output's name is unsuitable, if no run or several runs match, if the lab file is unusable, if the
+/// run cannot be read, if sampling fails, or if an output or the record of seen seeds cannot be written.
 pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
     let extension = args.out.extension().and_then(|extension| extension.to_str());
     let writing = || format!("writing '{}'", args.out.display());

@@ -87,6 +87,13 @@ struct Bench {
     checksum: u32,
 }
 
+/// Samples the machines of theory without a network, and writes samples, a picture and figures.
+///
+/// # Errors
+///
+/// If the arguments, the lab file or the data set are unusable, if a machine needs a network, if a GPU that
+/// was requested by number cannot be opened, if signals cannot be caught, if a machine fails, or if a file
+/// cannot be read or written.
 pub fn run(place: &Place, args: &TheoryArgs) -> Result<ExitCode> {
     let bench = prepare(place, args)?;
     make_folder(&bench.folder)

@@ -67,6 +67,10 @@ pub fn load(path: Option<&Path>) -> Result<Lab, ConfigError> {
 }
 
 /// Parses the text of a lab file read from `origin`; relative paths in it are relative to `root`.
+///
+/// # Errors
+///
+/// If the text is not valid TOML, or if a section, key or value in it is not accepted.
 pub fn read(
     text: &str,
     origin: &Path,
@@ -79,6 +83,10 @@ pub fn read(
 
 /// Parses the single experiment of a `run.toml`, possibly written by an earlier version; `None` if it does not
 /// hold exactly one.
+///
+/// # Errors
+///
+/// As [`read`], but old names of settings are accepted.
 pub fn read_run(text: &str, origin: &Path, root: &Path) -> Result<Option<Experiment>, ConfigError> {
     let reader = Reader { text, origin, root, old_names: OldNames::Read };
     let mut experiments = read_with(&reader)?.experiments;

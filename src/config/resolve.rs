@@ -221,6 +221,11 @@ impl Experiment {
     }
 
     /// The network configuration for images of this shape.
+    ///
+    /// # Errors
+    ///
+    /// If a conditional network has no classes, or if the sides cannot be halved as often as the U-Net
+    /// requires.
     pub fn network_config(
         &self,
         image: ImageShape,

@@ -35,6 +35,10 @@ impl Experiment {
     }
 
     /// Changes one setting from a pair `key=value`.
+    ///
+    /// # Errors
+    ///
+    /// If there is no `=`, or as [`Self::set`].
     pub fn set_pair(&mut self, pair: &str) -> Result<(), SettingError> {
         let (key, value) =
             pair.split_once('=').ok_or_else(|| SettingError::Form { found: pair.to_owned() })?;
@@ -42,6 +46,10 @@ impl Experiment {
     }
 
     /// Changes settings from `key=value` pairs in order, as given by `--set`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first error; the pairs before it remain applied.
     pub fn set_pairs(&mut self, pairs: &[String]) -> Result<(), PairError> {
         pairs.iter().try_for_each(|pair| {
             self.set_pair(pair).map_err(|source| PairError { pair: pair.clone(), source })
@@ -49,6 +57,10 @@ impl Experiment {
     }
 
     /// The value of a setting, in its TOML form.
+    ///
+    /// # Errors
+    ///
+    /// If the key was renamed or is unknown.
     pub fn get(&self, key: &str) -> Result<Value, SettingError> {
         settings::find(key).map(|setting| (setting.get)(self))
     }

@@ -62,6 +62,10 @@ pub struct Arm {
 
 impl Plan {
     /// The runs of the plan, omitting those with the same settings as another.
+    ///
+    /// # Errors
+    ///
+    /// If an experiment or a setting is unknown, or if the settings of a run cannot work together.
     pub fn arms(&self, experiments: &[Experiment]) -> Result<Vec<Arm>, SettingError> {
         let mut arms: Vec<Arm> = Vec::new();
         for name in &self.experiments {

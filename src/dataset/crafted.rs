@@ -87,6 +87,10 @@ type Choices = Vec<usize>;
 
 impl CraftedSet {
     /// Validates the parameters and draws the set.
+    ///
+    /// # Errors
+    ///
+    /// If the parameters are invalid.
     pub fn generate(&self, name: &str) -> Result<Dataset, DatasetError> {
         let rule = self.kind.rule()?;
         let size = self.kind.size();

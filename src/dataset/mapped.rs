@@ -30,13 +30,21 @@ pub fn read(path: &Path) -> io::Result<Bytes> {
     read_within(File::open(path)?, path, in_memory_max())
 }
 
-/// Reads a regular file. Anything else is an error, since reading a pipe that has no writer would block
-/// forever.
+/// Reads a regular file.
+///
+/// # Errors
+///
+/// Anything else is an error, since reading a pipe that has no writer would block forever. Also errors of
+/// reading; no disk space for a copy.
 pub fn read_regular(path: &Path) -> io::Result<Bytes> {
     read_within(open_regular(path)?, path, in_memory_max())
 }
 
-/// Opens a regular file; anything else is an error.
+/// Opens a regular file.
+///
+/// # Errors
+///
+/// Anything else is an error; so is a file that cannot be opened.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let kind = fs::metadata(path)?.file_type();
     if kind.is_file() { File::open(path) } else { Err(not_a_file(kind)) }

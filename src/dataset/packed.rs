@@ -53,6 +53,10 @@ fn too_large() -> io::Error {
 
 /// Like [`read`], but keeps no more of a gzipped file than its first bytes specify: `promise` returns the total
 /// length in bytes, or `None` if they do not specify one.
+///
+/// # Errors
+///
+/// If the file is not a regular one, cannot be read, or holds truncated or damaged gzip data.
 pub fn read_promised(
     path: &Path,
     promise: &dyn Fn(&[u8]) -> Option<u64>,

@@ -15,6 +15,10 @@ const PROBE_TIMES: [f64; 5] = [0.1, 0.3, 0.5, 0.7, 0.9];
 const PROBE_SEED: u64 = 1 << 40;
 
 /// The network's attention on noisy training images `[B, C, H, W]`, by noise level.
+///
+/// # Errors
+///
+/// If the network has no attention layer or denoising fails.
 pub fn probe_attention(
     network: &NetworkDenoiser,
     images: &ImageBatch,
@@ -29,6 +33,10 @@ pub fn probe_attention(
 
 /// The attention that machines without a network predict for [`probe_attention`], by name; `labels` are the images'
 /// classes if the network is conditional.
+///
+/// # Errors
+///
+/// If a machine cannot denoise the images, for instance because they have another shape.
 pub fn predict_attention(
     network: &NetworkConfig,
     machine_set: &MachineSet,

@@ -149,6 +149,10 @@ mod cuda {
     }
 
     /// The peak rates of the first of these GPUs, measured.
+    ///
+    /// # Errors
+    ///
+    /// If the GPU cannot be opened or fails.
     pub fn ceilings(request: &DeviceRequest) -> Result<Ceilings> {
         let first = match request {
             DeviceRequest::Cuda(numbers) => numbers.first().copied().unwrap_or(0),

@@ -13,6 +13,10 @@ use crate::runs::run_dir::RunDir;
 use crate::training::checkpoint::{self, Latest};
 
 /// The experiment's network configuration, which depends on the data (shape, classes), and the data set.
+///
+/// # Errors
+///
+/// If the data set cannot be opened, or the network's settings are invalid or do not fit it.
 pub fn network_of(experiment: &Experiment) -> Result<(NetworkConfig, Dataset)> {
     let dataset = open_dataset(experiment)?;
     let n_classes = dataset
@@ -22,6 +26,11 @@ pub fn network_of(experiment: &Experiment) -> Result<(NetworkConfig, Dataset)> {
 }
 
 /// Opens the experiment's data set.
+///
+/// # Errors
+///
+/// If files are missing, unreadable or not of the expected format, or if the number of images or their size
+/// is out of range.
 pub fn open_dataset(experiment: &Experiment) -> Result<Dataset> {
     experiment.check_files()?;
     let settings = &experiment.dataset;

@@ -83,6 +83,10 @@ impl<'a> Mosaics<'a> {
     }
 
     /// Searches the first samples of `samples`, `[B, C, H, W]`.
+    ///
+    /// # Errors
+    ///
+    /// If the search for patches fails, for instance because a sample is not finite.
     pub fn figures(&self, who: &str, samples: &ImageBatch) -> Result<MosaicFigures, DenoiseError> {
         let n = samples.len().min(SAMPLES_MAX);
         let samples = samples.slice(0, n);

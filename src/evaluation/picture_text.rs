@@ -32,6 +32,10 @@ pub struct Label {
 }
 
 /// Draws labels on a picture and writes it to `path`, replacing a file that is there.
+///
+/// # Errors
+///
+/// If drawing fails or the file cannot be written.
 pub fn write_labelled(picture: image::RgbImage, labels: &[Label], path: &Path) -> Result<()> {
     write_drawn(picture, path, |area| {
         for Label { text, at, size } in labels {
@@ -52,6 +56,10 @@ pub struct Letter {
 }
 
 /// Draws monospaced letters on a picture and writes it to `path`, replacing a file that is there.
+///
+/// # Errors
+///
+/// If drawing fails or the file cannot be written.
 pub fn write_letters(picture: image::RgbImage, letters: &[Letter], path: &Path) -> Result<()> {
     write_drawn(picture, path, |area| {
         for Letter { letter, at, colour: [red, green, blue] } in letters {
@@ -64,6 +72,10 @@ pub fn write_letters(picture: image::RgbImage, letters: &[Letter], path: &Path) 
 }
 
 /// Draws on a picture and writes it to `path`, replacing a file that is there.
+///
+/// # Errors
+///
+/// If `draw` fails or the file cannot be written.
 pub fn write_drawn(
     picture: image::RgbImage,
     path: &Path,

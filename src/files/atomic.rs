@@ -10,6 +10,10 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 
 /// Replaces `path` by a new file with this content: a reader sees the old file or the new one, and on failure
 /// the old one stays. A symbolic link at `path` is replaced, not followed.
+///
+/// # Errors
+///
+/// If the new file cannot be created, written or renamed.
 pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut beside = Temporary::beside(path)?;
     beside.file.write_all(content)?;

@@ -9,6 +9,10 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 /// Renames directory `from` to `to`, which must not exist.
+///
+/// # Errors
+///
+/// If `to` exists, or if the directory cannot be renamed.
 pub fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(error) if refuses_flags(error) => claim_then_rename(from, to),
@@ -27,6 +31,10 @@ fn claim_then_rename(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Replaces directory `old` by `new` and deletes `old`. Readers find one or the other at any time; on file
 /// systems without atomic exchange, for a moment they find neither.
+///
+/// # Errors
+///
+/// If a directory cannot be renamed, exchanged or deleted.
 pub fn replace(new: &Path, old: &Path) -> io::Result<()> {
     if !old.exists() {
         return fs::rename(new, old);

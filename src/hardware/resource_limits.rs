@@ -19,6 +19,10 @@ pub struct ThreadsError {
 
 /// Starts the compute threads of theory and networks: one per processor, or as many as `RAYON_NUM_THREADS`
 /// specifies. Later calls do nothing.
+///
+/// # Errors
+///
+/// If the system refuses to start a thread.
 pub fn start_threads() -> Result<(), ThreadsError> {
     let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());
     let n = wanted

@@ -104,6 +104,10 @@ impl AttentionLayer {
     }
 
     /// `f'` of `features`, both `[B, C, H, W]`, and the attention as far as `mode` asks for it.
+    ///
+    /// # Errors
+    ///
+    /// If the shape or number type of `features` does not fit, or a tensor operation fails.
     pub fn forward(
         &self,
         features: &Tensor,
@@ -183,6 +187,10 @@ impl AttentionLayer {
 
 impl AttentionVariant {
     /// Maps `[B, heads, P, P]` of a variant without queries: the unit matrix for `Identity`, otherwise 1/P.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor operation fails, for instance because `device` has no room for the maps.
     pub fn fixed_maps(
         self,
         (batch, heads, n_pixels): (usize, usize, usize),

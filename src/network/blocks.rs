@@ -18,6 +18,11 @@ pub struct Conv {
 }
 
 impl Conv {
+    /// The convolution called `name`, of `c_in` to `c_out` channels.
+    ///
+    /// # Errors
+    ///
+    /// If stored weights do not fit, or a tensor operation fails.
     pub fn new(
         builder: &mut Builder<'_>,
         name: &str,
@@ -33,6 +38,10 @@ impl Conv {
     }
 
     /// Convolves `x`, `[B, C, H, W]`, with `addend`, `[B, C]`, if any, added to every pixel.
+    ///
+    /// # Errors
+    ///
+    /// If the shape or number type of `x` or `addend` does not fit, or a tensor operation fails.
     pub fn forward(&self, x: &Tensor, addend: Option<&Tensor>, form: Form) -> Result<Tensor> {
         convolve(x, &self.weight, &self.bias, addend, self.padding, form)
     }
@@ -45,6 +54,11 @@ pub struct Linear {
 }
 
 impl Linear {
+    /// The linear map called `name`, of `n_in` to `n_out` values.
+    ///
+    /// # Errors
+    ///
+    /// If stored weights do not fit, or a tensor operation fails.
     pub fn new(
         builder: &mut Builder<'_>,
         name: &str,
@@ -57,6 +71,11 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
+    /// Maps `x`, `[B, in]`.
+    ///
+    /// # Errors
+    ///
+    /// If the shape or number type of `x` does not fit, or a tensor operation fails.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias)
     }
@@ -69,6 +88,11 @@ pub struct Norm {
 }
 
 impl Norm {
+    /// The normalisation called `name`, of `channels` channels.
+    ///
+    /// # Errors
+    ///
+    /// If `channels` is no multiple of eight, if stored weights do not fit, or if a tensor operation fails.
     pub fn new(
         builder: &mut Builder<'_>,
         name: &str,
@@ -87,6 +111,11 @@ impl Norm {
         Ok(Self { gamma, beta })
     }
 
+    /// Normalises `x`, `[B, C, ...]`.
+    ///
+    /// # Errors
+    ///
+    /// If `x` has another number type than the layer, or a tensor operation fails.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         group_norm(x, &self.gamma, &self.beta, N_GROUPS)
     }

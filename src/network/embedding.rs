@@ -22,6 +22,11 @@ pub struct Embedding {
 }
 
 impl Embedding {
+    /// An embedding of `width` values, of times at the scale `time_scale` and of classes, if any.
+    ///
+    /// # Errors
+    ///
+    /// If `width` is odd or less than 4, or stored weights do not fit.
     pub fn new(
         builder: &mut Builder<'_>,
         width: usize,

@@ -92,11 +92,19 @@ impl Network {
     }
 
     /// A copy whose weights are constants: later training does not change it, and it records no graph.
+    ///
+    /// # Errors
+    ///
+    /// If a weight cannot be copied.
     pub fn frozen(&self) -> Result<Self, NetworkError> {
         self.frozen_with(&self.parameters.iter().cloned().collect())
     }
 
     /// The same architecture with other weights, as constants.
+    ///
+    /// # Errors
+    ///
+    /// If `weights` do not fit the architecture, or cannot be copied.
     pub fn frozen_with(&self, weights: &TensorMap) -> Result<Self, NetworkError> {
         #[cfg_attr(not(feature = "cudnn"), expect(unused_mut, reason = "GPUs are shared"))]
         let mut new = Self::build(&self.config, Source::Frozen(weights), self.dtype, &self.device)?;
@@ -136,6 +144,10 @@ impl Network {
     }
 
     /// The trainable parameters; none for a frozen network.
+    ///
+    /// # Errors
+    ///
+    /// If candle refuses to take a parameter as a variable.
     pub fn variables(&self) -> Result<Vec<(String, Var)>, NetworkError> {
         let variables = self.parameters.iter().filter(|(_, tensor)| tensor.is_variable());
         variables.map(|(name, tensor)| Ok((name.clone(), Var::from_tensor(tensor)?))).collect()

@@ -53,6 +53,11 @@ impl TimeLayer {
 }
 
 impl ResNet {
+    /// The body with `width` channels and a layer for each of `kernels`.
+    ///
+    /// # Errors
+    ///
+    /// If `width` is less than 16 or no multiple of eight, or stored weights do not fit.
     pub fn new(
         builder: &mut Builder<'_>,
         config: &NetworkConfig,
@@ -80,6 +85,10 @@ impl ResNet {
     }
 
     /// Features [B, width, H, W].
+    ///
+    /// # Errors
+    ///
+    /// If the shape or number type of `x` or `embedding` does not fit, or a tensor operation fails.
     pub fn forward(&self, x: &Tensor, embedding: &Tensor) -> candle_core::Result<Tensor> {
         let mut state = self.up.forward(x, None, Form::Plain)?;
         for layer in &self.layers {

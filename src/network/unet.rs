@@ -35,6 +35,12 @@ struct Upsample {
 }
 
 impl UNet {
+    /// The body with `widths` channels at each resolution, for embeddings of `embedding` values.
+    ///
+    /// # Errors
+    ///
+    /// If there are fewer than two widths, if the image cannot be halved once per width but the last, if
+    /// there is normalisation and a width is no multiple of eight, or if stored weights do not fit.
     pub fn new(
         builder: &mut Builder<'_>,
         config: &NetworkConfig,
@@ -64,6 +70,10 @@ impl UNet {
     }
 
     /// Features, `[B, widths[0], H, W]`.
+    ///
+    /// # Errors
+    ///
+    /// If the shape or number type of `x` or `embedding` does not fit, or a tensor operation fails.
     pub fn forward(&self, x: &Tensor, embedding: &Tensor) -> candle_core::Result<Tensor> {
         // Every block starts its embedding with the same ReLU.
         let embedding = relu(embedding)?;

@@ -127,6 +127,11 @@ pub struct ControlServer {
 
 impl ControlServer {
     /// Listens on the run's socket, replacing one left over from a dead worker.
+    ///
+    /// # Errors
+    ///
+    /// If an old socket cannot be removed, if the new one cannot be created or restricted to its owner, or if
+    /// the thread cannot be started.
     pub fn start(run: &RunDir, worker: Arc<dyn Steered>) -> io::Result<Self> {
         let path = run.socket_path();
         match std::fs::remove_file(&path) {

@@ -24,6 +24,10 @@ pub struct EventLog {
 
 impl EventLog {
     /// Opens the log for appending, terminating any line that an earlier worker left torn.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be opened, read or terminated.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut file =
             OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
@@ -40,6 +44,10 @@ impl EventLog {
 
     /// Appends one event in a single write. State changes and final figures are also synced to disk; losing a
     /// few metrics in a power cut is acceptable.
+    ///
+    /// # Errors
+    ///
+    /// If the event cannot be written, or cannot be synced to disk where that is required.
     pub fn append(&mut self, step: u64, body: EventBody) -> io::Result<()> {
         let durable = matches!(body, EventBody::State { .. } | EventBody::Agreement { .. });
         let event = Event { v: RUN_FORMAT, time_ms: now_ms(), step, body };
@@ -77,6 +85,10 @@ impl EventTail {
 
     /// Returns the events added since the last call; none if there is no file yet. A file that became shorter
     /// was replaced and is read from its start.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be opened or read.
     pub fn poll(&mut self) -> io::Result<Vec<Event>> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,

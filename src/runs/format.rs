@@ -28,6 +28,10 @@ pub struct NewerFormat {
     pub writer: Option<String>,
 }
 
+/// Compares the version `found` in a file with `known`, the newest one supported.
+///
+/// # Errors
+///
 /// Returns an error if version `found` is newer than `known`.
 pub fn check(found: u32, known: u32, writer: Option<&str>) -> Result<(), NewerFormat> {
     if found <= known {

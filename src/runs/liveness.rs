@@ -229,6 +229,10 @@ pub enum Delivery {
 
 /// Sends a signal to the worker that holds `run`, and to no other process. The process must hold the lock of
 /// this very directory, or have it open if the system does not list the holders of locks.
+///
+/// # Errors
+///
+/// If the worker's process was found but the signal cannot be delivered.
 pub fn signal_worker(
     run: &RunDir,
     status: Option<&Status>,

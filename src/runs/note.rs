@@ -28,7 +28,11 @@ pub struct About {
 }
 
 impl About {
-    /// Parses user input: a one-line note, and tags separated by blanks or commas. The error is a message for
+    /// Parses user input: a one-line note, and tags separated by blanks or commas.
+    ///
+    /// # Errors
+    ///
+    /// If the note is too long or has control characters, or as [`Self::add`]. The error is a message for
     /// the user.
     pub fn new(note: &str, tags: &str) -> Result<Self, String> {
         let note = note.trim();
@@ -49,6 +53,10 @@ impl About {
     }
 
     /// Adds a tag; a tag that is already present is not added twice.
+    ///
+    /// # Errors
+    ///
+    /// If the tag is empty, is too long, or has characters other than letters, digits and `- _ . / :`.
     pub fn add(&mut self, tag: &str) -> Result<(), String> {
         let is_word = tag.chars().all(|c| c.is_alphanumeric() || "-_./:".contains(c));
         if tag.is_empty() || !is_word || tag.chars().count() > TAG_MAX {
@@ -70,6 +78,11 @@ impl About {
         text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
+    /// Replaces the file `path` by this note and its tags.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let about = Self { v: FORMAT, ..self.clone() };
         write_atomically(path, &serde_json::to_vec(&about).map_err(io::Error::other)?)

@@ -118,6 +118,10 @@ impl Preview {
     }
 
     /// Writes the preview to the directory `path`, replacing an existing one.
+    ///
+    /// # Errors
+    ///
+    /// If the samples cannot be serialised, or if the directory cannot be written or replaced.
     pub fn write(&self, path: &Path) -> Result<(), PreviewError> {
         let failed = |attempt| {
             let path = path.to_owned();
@@ -230,6 +234,10 @@ impl Preview {
 
 /// Serialises batches as a safetensors file, `[B, C, H, W]` in f32: the precision networks compute in, and
 /// enough for viewing.
+///
+/// # Errors
+///
+/// If a batch or the header cannot be serialised.
 pub fn tensor_file<'a>(
     batches: impl Iterator<Item = (String, &'a ImageBatch)>,
     header: HashMap<String, String>,

@@ -104,10 +104,20 @@ impl ProcessId {
 }
 
 impl FileId {
+    /// The identity of the file at `path`, following symbolic links.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be examined.
     pub fn of(path: &Path) -> io::Result<Self> {
         std::fs::metadata(path).map(|data| Self { device: data.dev(), inode: data.ino() })
     }
 
+    /// The identity of an open file.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be examined.
     pub fn of_open(file: &File) -> io::Result<Self> {
         file.metadata().map(|data| Self { device: data.dev(), inode: data.ino() })
     }
@@ -159,6 +169,10 @@ pub fn visible() -> impl Iterator<Item = u32> {
 /// Sends `signal` to process `pid` of our namespace if `is_it` still holds once the process is pinned by a
 /// pidfd, so that its number cannot be reused in between. Kernels before 5.3 have no pidfd, and there the race
 /// remains.
+///
+/// # Errors
+///
+/// If `pid` is not a valid process number, or if the system cannot deliver the signal.
 pub fn signal_if(pid: u32, signal: Signal, is_it: impl Fn() -> bool) -> io::Result<bool> {
     let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let raw = raw.ok_or_else(|| io::Error::other(format!("'{pid}' is not a process number")))?;
@@ -198,6 +212,10 @@ pub fn ends_a_container() -> bool {
 }
 
 /// Path to this process's executable, valid even after the file was replaced or deleted, as by a new build.
+///
+/// # Errors
+///
+/// If `/proc` is missing and the path cannot be determined otherwise.
 pub fn this_program() -> io::Result<PathBuf> {
     let own = PathBuf::from("/proc/self/exe");
     if own.exists() {

@@ -36,12 +36,20 @@ pub struct Ticket {
 }
 
 /// Appends a run to the queue.
+///
+/// # Errors
+///
+/// If the ticket cannot be written.
 pub fn enter(run: &RunDir) -> io::Result<()> {
     let ticket = Ticket { queued_ms: now_ms() };
     write_atomically(&run.ticket_path(), &serde_json::to_vec(&ticket).map_err(io::Error::other)?)
 }
 
 /// Removes a run from the queue; does nothing if it is not queued.
+///
+/// # Errors
+///
+/// If the ticket cannot be removed.
 pub fn leave(run: &RunDir) -> io::Result<()> {
     match std::fs::remove_file(run.ticket_path()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -66,6 +74,10 @@ impl Turn {
     /// directory, a lock file created by another user could not be opened for writing. If directories cannot be
     /// locked (NFS) or read (mode 1733), each user has a lock file; if nothing can be locked, two runs may
     /// start at once.
+    ///
+    /// # Errors
+    ///
+    /// If the directory cannot be locked and the user's lock file cannot be opened.
     pub fn try_take(runs: &Path) -> io::Result<Option<Self>> {
         let attempt = |file: File| match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Some(Some(Self { _lock: Some(file) })),

@@ -115,6 +115,10 @@ impl RunDir {
     }
 
     /// Like [`RunDir::status`], for callers about to act on it: a status in a newer format is an error.
+    ///
+    /// # Errors
+    ///
+    /// If the status has a newer format.
     pub fn readable_status(&self) -> Result<Option<Status>, NewerFormat> {
         Status::read(&self.status_path())
     }
@@ -125,12 +129,20 @@ impl RunDir {
     }
 
     /// The resolved experiment that this run was launched with.
+    ///
+    /// # Errors
+    ///
+    /// If `run.toml` cannot be read, is invalid or has a newer format.
     pub fn experiment(&self) -> Result<Experiment, RunTomlError> {
         run_toml::read(&self.run_toml_path()).map(|run| run.experiment)
     }
 
     /// Breaks hard links of append-only files in a hard-linked copy of a run (`cp -al`), so that appending does
     /// not change the original.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be copied or replaced.
     pub fn unshare_files(&self) -> io::Result<()> {
         for path in [self.events_path(), self.log_path(), self.seen_seeds_path()] {
             if std::fs::metadata(&path).is_ok_and(|data| data.nlink() > 1) {

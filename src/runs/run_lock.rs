@@ -54,6 +54,11 @@ pub struct RunLock {
 
 impl RunLock {
     /// Takes the run's lock; `None` if another worker holds it.
+    ///
+    /// # Errors
+    ///
+    /// If the directory cannot be opened, or if its lock file cannot be opened or replaced. It is no error if
+    /// the file system does not support locks.
     pub fn take(run: &Path) -> io::Result<Option<Self>> {
         let directory = File::open(run)?;
         let id = FileId::of_open(&directory)?;

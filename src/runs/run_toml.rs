@@ -40,6 +40,10 @@ pub enum RunTomlError {
 }
 
 /// Writes `run.toml`.
+///
+/// # Errors
+///
+/// If the experiment's root cannot be made absolute, or if the file cannot be written.
 pub fn write(path: &Path, run: &RunToml) -> io::Result<()> {
     // Paths in the experiment are relative to its root, which must not depend on the worker's working
     // directory.
@@ -59,6 +63,10 @@ pub fn write(path: &Path, run: &RunToml) -> io::Result<()> {
 }
 
 /// Reads `run.toml`.
+///
+/// # Errors
+///
+/// If the file cannot be read, is invalid, has a newer format, or does not hold exactly one experiment.
 pub fn read(path: &Path) -> Result<RunToml, RunTomlError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| RunTomlError::Read { path: path.to_owned(), source })?;

@@ -123,6 +123,10 @@ impl RunsDir {
     }
 
     /// Checks that runs can be kept here at all.
+    ///
+    /// # Errors
+    ///
+    /// If the path, or a parent of it, exists but is not a directory.
     pub fn check(&self) -> io::Result<()> {
         match std::fs::metadata(&self.path) {
             Ok(about) if !about.is_dir() => Err(self.no_directory()),
@@ -140,6 +144,10 @@ impl RunsDir {
     }
 
     /// Like [`RunsDir::listing`], for one-shot commands: waits for a second look at runs that need one.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunsDir::listing`].
     pub fn settled_listing(&self) -> io::Result<Listing> {
         let mut listing = self.listing()?;
         settle(&mut listing.runs);
@@ -147,6 +155,10 @@ impl RunsDir {
     }
 
     /// The runs whose names start with `prefix`, or the single run with exactly that name.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunsDir::listing`].
     pub fn matching(&self, prefix: &str) -> io::Result<Vec<RunSummary>> {
         let runs = self.listing()?.runs;
         let mut found = match runs.iter().find(|run| run.id == prefix) {
@@ -190,6 +202,10 @@ impl RunsDir {
     }
 
     /// Creates the directory of a new run, never reusing an existing one.
+    ///
+    /// # Errors
+    ///
+    /// If the runs directory or the run's own directories cannot be created.
     pub fn create(&self, experiment: &str) -> io::Result<RunDir> {
         // Also creates the target of a dangling link.
         make_folder(&self.path)?;

@@ -55,6 +55,10 @@ pub enum Terminal {
 
 /// Replaces the default action of every signal that ends or stops processes. Signals that arrived since the
 /// process was started by [`masked`] count too.
+///
+/// # Errors
+///
+/// If a signal handler cannot be registered, or if the signals cannot be unblocked.
 pub fn catch(terminal: Terminal) -> io::Result<Signals> {
     let signals = Signals::default();
     let ask = |signal: i32| -> io::Result<()> {
@@ -121,12 +125,20 @@ pub fn stop_on(signals: &[i32]) -> io::Result<Arc<AtomicBool>> {
 }
 
 /// Replaces the default action by a handler that does nothing; unlike an ignored signal, this is not inherited.
+///
+/// # Errors
+///
+/// If the handler cannot be registered.
 pub fn pass_over(signal: i32) -> io::Result<()> {
     stop_on(&[signal]).map(drop)
 }
 
 /// Runs `act`, such as starting a process, with all signals blocked. A process started this way receives them
 /// once it has called [`catch`], and cannot be ended by one before that.
+///
+/// # Errors
+///
+/// If the signal mask cannot be changed, or cannot be restored after `act` has run.
 pub fn masked<T>(act: impl FnOnce() -> T) -> io::Result<T> {
     let before = SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
     let result = act();

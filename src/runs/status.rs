@@ -122,6 +122,10 @@ impl Status {
     /// Replaces `status.json` atomically: a reader sees the old one or the new one, never a mixture. On a full
     /// disk, with no room for a second file, the old one is overwritten in place: only then can a reader see a
     /// mixture, which does not parse, and has to read again.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written, or, on a full disk, cannot be overwritten in place either.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let mut text = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
         // Padded to a constant size, so that overwriting needs no new disk space.

@@ -32,6 +32,10 @@ pub struct StatusBoard {
 impl StatusBoard {
     /// Opens the log and reports `Starting`. The progress of an earlier worker of the run is kept until this
     /// one has its own.
+    ///
+    /// # Errors
+    ///
+    /// If the event log cannot be opened.
     pub fn open(run: &RunDir, steps: u64) -> io::Result<Arc<Self>> {
         let before = run.status();
         let status = Status {
@@ -52,6 +56,10 @@ impl StatusBoard {
     }
 
     /// Refreshes the heartbeat until [`StatusBoard::end`] is called, and calls `look` on every beat.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses to start a thread.
     pub fn beat(self: &Arc<Self>, look: impl Fn() + Send + 'static) -> io::Result<JoinHandle<()>> {
         let board = self.clone();
         thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {

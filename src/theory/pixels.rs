@@ -99,6 +99,10 @@ impl ImagePixels {
     }
 
     /// Copies some images to a GPU: bytes, or single precision.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gpu::load`].
     pub fn load(&self, gpu: &dyn Gpu, images: Range<usize>) -> Result<Box<dyn Loaded>, GpuError> {
         let values = self.values_of(&images);
         match &self.storage {

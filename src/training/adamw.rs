@@ -46,6 +46,10 @@ struct Slot {
 
 impl AdamW {
     /// Initialises all moments to zero.
+    ///
+    /// # Errors
+    ///
+    /// If the tensors for the moments cannot be created.
     pub fn new(parameters: Vec<(String, Var)>) -> Result<Self> {
         let slot = |(name, parameter): (String, Var)| {
             let zeros = parameter.as_tensor().zeros_like()?.detach();
@@ -61,6 +65,10 @@ impl AdamW {
     }
 
     /// The global 2-norm of all gradients.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor operation fails.
     pub fn gradient_norm(&self, gradients: &GradStore) -> Result<f64> {
         let mut squares = Vec::with_capacity(self.slots.len());
         for slot in &self.slots {
@@ -75,6 +83,10 @@ impl AdamW {
     }
 
     /// Updates every parameter that has a gradient.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor operation fails.
     pub fn update(&mut self, gradients: &GradStore, update: Update) -> Result<()> {
         self.n_updates += 1;
         let n = self.n_updates as f64;
@@ -105,6 +117,10 @@ impl AdamW {
     }
 
     /// Copies the moments into named tensors, `mean.NAME` and `square.NAME`.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor operation fails.
     pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
         let mut state = Vec::with_capacity(2 * self.slots.len());
         for slot in &self.slots {

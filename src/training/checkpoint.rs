@@ -105,6 +105,10 @@ pub struct Checkpoint {
 }
 
 /// Writes `contents` as `state_dir/step-N`, replacing a checkpoint of the same step.
+///
+/// # Errors
+///
+/// If a directory or file cannot be written, flushed, moved or removed, or a tensor cannot be encoded.
 pub fn write(state_dir: &Path, contents: &Contents) -> Result<Checkpoint, CheckpointError> {
     fs::create_dir_all(state_dir).map_err(io_error("create", state_dir))?;
     remove_partial(state_dir)?;
@@ -146,6 +150,10 @@ pub fn write(state_dir: &Path, contents: &Contents) -> Result<Checkpoint, Checkp
 }
 
 /// The checkpoints of a run, newest first; none if the directory does not exist.
+///
+/// # Errors
+///
+/// If the directory exists but cannot be listed.
 pub fn list(state_dir: &Path) -> Result<Vec<Checkpoint>, CheckpointError> {
     let entries = match fs::read_dir(state_dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -172,6 +180,10 @@ pub struct Latest {
 }
 
 /// Finds the newest intact checkpoint, skipping damaged ones.
+///
+/// # Errors
+///
+/// If the directory exists but cannot be listed; damaged checkpoints are in [`Latest::refused`].
 pub fn latest_valid(state_dir: &Path) -> Result<Latest, CheckpointError> {
     let mut latest = Latest::default();
     for checkpoint in list(state_dir)? {
@@ -187,6 +199,10 @@ pub fn latest_valid(state_dir: &Path) -> Result<Latest, CheckpointError> {
 }
 
 /// Deletes one checkpoint atomically: a reader never sees part of it.
+///
+/// # Errors
+///
+/// If the checkpoint's directory cannot be renamed or removed.
 pub fn delete(checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
     let doomed = checkpoint.path.with_file_name(format!("{PARTIAL}deleted-{}", checkpoint.step));
     fs::rename(&checkpoint.path, &doomed).map_err(io_error("delete", &checkpoint.path))?;
@@ -266,6 +282,10 @@ impl Checkpoint {
 
 impl Contents {
     /// The first tensor that contains NaN or infinity.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor operation fails.
     pub fn not_finite(&self) -> candle_core::Result<Option<String>> {
         for (name, tensor) in self.weights.iter().chain(&self.ema).chain(&self.optimizer) {
             // NaN or infinity times zero is NaN, and so is the sum.

@@ -17,6 +17,10 @@ pub struct Ema {
 
 impl Ema {
     /// Starts from the current weights.
+    ///
+    /// # Errors
+    ///
+    /// If a weight cannot be copied.
     pub fn new(decay: f64, parameters: &[(String, Var)]) -> Result<Self> {
         let copy = |(name, parameter): &(String, Var)| {
             Ok((name.clone(), parameter.as_tensor().detach().copy()?))
@@ -34,6 +38,10 @@ impl Ema {
     }
 
     /// Averages in the weights after update `n`, counted from 0.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor operation fails.
     pub fn update(&mut self, parameters: &[(String, Var)], n: u64) -> Result<()> {
         let decay = self.decay.min((1 + n) as f64 / (10 + n) as f64);
         for (name, parameter) in parameters {

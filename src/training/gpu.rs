@@ -58,6 +58,10 @@ impl GpuTraining {
     /// Sets up training on GPU `ordinal`. A batch that does not fit into memory is split into smaller
     /// micro-batches, and a note about that is returned. `Ok(Err)` explains which part of the network is not
     /// supported on the GPU.
+    ///
+    /// # Errors
+    ///
+    /// If the GPU cannot be opened, or has no room for a single image.
     pub fn open(
         ordinal: usize,
         config: &TrainingConfig,
@@ -119,6 +123,10 @@ impl GpuTraining {
     }
 
     /// Runs one step; `step` counts from 0.
+    ///
+    /// # Errors
+    ///
+    /// If the GPU fails.
     pub fn step(&mut self, step: u64) -> Result<Outcome, EngineError> {
         let ready = self.draw(step);
         let inputs = self.step.inputs;
@@ -151,6 +159,10 @@ impl GpuTraining {
     }
 
     /// Uploads weights, moments and the moving average of the weights, as stored in checkpoints.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor is missing or has another shape, or the GPU fails.
     pub fn take(
         &mut self,
         n_updates: u64,
@@ -203,6 +215,10 @@ impl GpuTraining {
     }
 
     /// Median time in milliseconds of a step's commands over `repeats`, summed by kind of command.
+    ///
+    /// # Errors
+    ///
+    /// If the GPU fails.
     pub fn profile(&mut self, repeats: usize) -> Result<Vec<(String, f64)>, EngineError> {
         use crate::network::gpu::plan::{Command, Convolution, Pass};
         let mut totals: BTreeMap<String, f64> = BTreeMap::new();
@@ -237,6 +253,10 @@ impl GpuTraining {
 
 /// Training state of an untrained network, on the network's GPU; `Ok(Err)` explains why the GPU cannot train
 /// it.
+///
+/// # Errors
+///
+/// If the GPU cannot be opened, or has no room for a single image.
 pub fn fresh(
     config: &TrainingConfig,
     network: &Network,

@@ -69,8 +69,11 @@ pub struct GpuStep {
 }
 
 impl GpuStep {
-    /// Records the commands for micro-batches of `piece` images; `Err` explains what is not supported on the
-    /// GPU.
+    /// Records the commands for micro-batches of `piece` images.
+    ///
+    /// # Errors
+    ///
+    /// Explains what is not supported on the GPU.
     pub fn new(
         config: &TrainingConfig,
         network: &NetworkConfig,

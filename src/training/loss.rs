@@ -76,6 +76,10 @@ pub fn noisy_batch(dataset: &Dataset, order: &mut Batches, draw: Draw) -> HostBa
 
 impl HostBatch {
     /// Converts to tensors of `dtype` on a device, for images of `shape`.
+    ///
+    /// # Errors
+    ///
+    /// If the tensors cannot be created on the device or converted to `dtype`.
     pub fn tensors(
         &self,
         shape: ImageShape,
@@ -96,6 +100,10 @@ impl NoisyBatch {
     }
 
     /// Splits the batch into `n` equal consecutive pieces.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor operation fails.
     pub fn pieces(&self, n: usize) -> candle_core::Result<Vec<NoisyBatch>> {
         let size = self.t.len() / n;
         let piece = |i: usize| {
@@ -119,6 +127,10 @@ pub struct Loss {
 }
 
 /// Computes the mean squared error of the predicted noise.
+///
+/// # Errors
+///
+/// If the network cannot compute its prediction, or a tensor operation fails.
 pub fn noise_loss(
     network: &Network,
     batch: &NoisyBatch,

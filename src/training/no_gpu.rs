@@ -9,6 +9,10 @@ use crate::dataset::Dataset;
 use crate::network::Network;
 
 /// Always returns the reason why there is no GPU training.
+///
+/// # Errors
+///
+/// Never: the reason is the inner result's error.
 pub fn fresh(
     _config: &TrainingConfig,
     _network: &Network,

@@ -19,17 +19,40 @@ pub type Opened = Result<(Box<dyn TrainingState>, Option<String>), String>;
 /// Weights, optimiser state and averaged weights of one network in training.
 pub trait TrainingState {
     /// Takes step `step`, counted from 0. No weight changes unless loss and gradient are finite.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor operation or the GPU fails.
     fn step(&mut self, network: &Network, step: u64) -> Result<Outcome, TrainingError>;
 
     /// Number of updates made; skipped steps do not count.
     fn n_updates(&self) -> u64;
 
     /// The weights; shared with `network` if that itself is being trained.
+    ///
+    /// # Errors
+    ///
+    /// If the weights cannot be read from the GPU.
     fn weights(&self, network: &Network) -> Result<TensorMap, TrainingError>;
 
+    /// The averaged weights.
+    ///
+    /// # Errors
+    ///
+    /// If the averaged weights cannot be read from the GPU.
     fn average(&self) -> Result<TensorMap, TrainingError>;
 
+    /// The optimiser's moments, as `mean.NAME` and `square.NAME`.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor operation fails or the moments cannot be read from the GPU.
     fn moments(&self) -> Result<TensorMap, TrainingError>;
 
+    /// Restores weights, optimiser state and averaged weights from a checkpoint's contents.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor is missing from `saved` or has another shape, or cannot be copied to the device.
     fn restore(&mut self, network: &Network, saved: Contents) -> Result<(), TrainingError>;
 }

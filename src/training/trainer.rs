@@ -54,6 +54,11 @@ pub struct Trainer {
 impl Trainer {
     /// Creates a network from the configuration's rng seed. `settings` are stored in checkpoints: training
     /// continues only with the same ones.
+    ///
+    /// # Errors
+    ///
+    /// If the dataset is empty, if dataset, batch settings and network do not fit together, or if the network
+    /// or the training state cannot be created on the device.
     pub fn new(
         config: TrainingConfig,
         network: &NetworkConfig,
@@ -174,6 +179,10 @@ impl Trainer {
     }
 
     /// The contents of a checkpoint. Weights are shared, not copied: the next step changes them.
+    ///
+    /// # Errors
+    ///
+    /// If the training state cannot be read from its device.
     pub fn contents(&self) -> Result<Contents, TrainingError> {
         Ok(Contents {
             step: self.n_steps_done,
@@ -187,6 +196,11 @@ impl Trainer {
     }
 
     /// Writes a checkpoint, then deletes those that the configuration no longer keeps.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainingError::Poisoned`] if the state contains NaN or infinity; other errors if the state cannot be
+    /// read, the checkpoint cannot be written, or the older ones cannot be listed or deleted.
     pub fn save(&self, state_dir: &Path) -> Result<PathBuf, TrainingError> {
         let contents = self.contents()?;
         if let Some(name) = contents.not_finite()? {
@@ -206,6 +220,10 @@ impl Trainer {
     }
 
     /// A snapshot of the averaged weights that later steps do not change.
+    ///
+    /// # Errors
+    ///
+    /// If the averaged weights cannot be read or the network cannot be built from them.
     pub fn ema_denoiser(&self) -> Result<NetworkDenoiser, TrainingError> {
         let network = self.network.frozen_with(&self.state.average()?)?;
         Ok(NetworkDenoiser::new(Arc::new(network)))

@@ -92,6 +92,10 @@ impl Disk {
     }
 
     /// The settings a run was launched with.
+    ///
+    /// # Errors
+    ///
+    /// If the run's `run.toml` cannot be read or is invalid.
     pub fn experiment(&self, run: &str) -> Result<Experiment, String> {
         self.dir(run).experiment().map_err(words)
     }
@@ -101,12 +105,21 @@ impl Disk {
         preview::list(&self.dir(run).previews_path()).into_iter().map(|(step, _)| step).collect()
     }
 
+    /// Reads the preview that a run made at a training step.
+    ///
+    /// # Errors
+    ///
+    /// If its file is missing or invalid.
     pub fn preview(&self, run: &str, step: u64) -> Result<Preview, String> {
         let place = self.dir(run).previews_path().join(preview::directory_name(step));
         Preview::read(&place).map_err(words)
     }
 
     /// The calibrated settings of a run's machines; `None` before they are calibrated.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, is of another format, or lacks a step of a schedule.
     pub fn calibration(&self, run: &str) -> Result<Option<Calibration>, String> {
         Calibration::read(&self.dir(run).calibration_path()).map_err(words)
     }
@@ -179,6 +192,11 @@ impl Disk {
     }
 
     /// Starts an experiment, or queues it, and returns the new run's id.
+    ///
+    /// # Errors
+    ///
+    /// If the settings or data files are unusable, the run's directory cannot be made, or the worker does not
+    /// start.
     pub fn launch(
         &self,
         experiment: &Experiment,
@@ -195,10 +213,21 @@ impl Disk {
     }
 
     /// Starts a worker on a run that was stopped, failed or lost.
+    ///
+    /// # Errors
+    ///
+    /// If the directory is not a run, has a live worker, is finished or was written by a newer mosaic, or if
+    /// the worker does not start.
     pub fn resume(&self, run: &str) -> Result<(), String> {
         launch::resume(&self.dir(run), None).map_err(words)
     }
 
+    /// Kills a run's worker, without a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// If another process has control of the run, if there is no worker, if it cannot be reached or does not
+    /// exit within 5 seconds, or if the run was written by a newer mosaic.
     pub fn kill(&self, run: &str) -> Result<(), String> {
         launch::kill(&self.dir(run), false).map_err(|error| match error {
             LaunchError::Held { by, .. } => format!("{by} has control of '{run}'; T takes it"),
@@ -207,21 +236,40 @@ impl Disk {
     }
 
     /// Writes a run's note and tags.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
     pub fn describe(&self, run: &str, about: &About) -> Result<(), String> {
         let path = self.dir(run).about_path();
         about.write(&path).map_err(|error| format!("writing '{}': {error}", path.display()))
     }
 
     /// Renames a run and returns its new id.
+    ///
+    /// # Errors
+    ///
+    /// If the name is invalid or taken, if the run has a worker or was written by a newer mosaic, or if its
+    /// directory cannot be renamed.
     pub fn rename(&self, run: &str, to: &str) -> Result<String, String> {
         self.runs.rename(&self.dir(run), to).map_err(words)
     }
 
+    /// Deletes a run and its directory's content.
+    ///
+    /// # Errors
+    ///
+    /// If the run has a worker or was written by a newer mosaic, or if its directory cannot be deleted.
     pub fn delete(&self, run: &str) -> Result<(), String> {
         self.dir(run).delete().map_err(words)
     }
 
     /// Sends a command to a worker in the dashboard's name.
+    ///
+    /// # Errors
+    ///
+    /// If there is no worker, if it does not reply in time, if it refuses, or if another process has control
+    /// of it.
     pub fn send(&self, run: &str, act: Act) -> Result<(), String> {
         match control::send(&self.dir(run), act).map_err(words)? {
             Reply::Accepted => Ok(()),

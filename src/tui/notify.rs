@@ -30,6 +30,10 @@ impl Bell {
     }
 
     /// Rings the bell, with a text if the terminal can show one.
+    ///
+    /// # Errors
+    ///
+    /// If writing to `out` fails.
     pub fn ring(self, words: &str, out: &mut impl Write) -> io::Result<()> {
         if self.osc9 {
             let words = console::line(words);

@@ -48,6 +48,10 @@ impl Screenshot {
     }
 
     /// Draws the cells into a PNG file.
+    ///
+    /// # Errors
+    ///
+    /// If the picture cannot be drawn, or if the file cannot be written.
     pub fn draw(&self, path: &Path) -> Result<()> {
         let Rect { x: left, y: top, width, height } = self.buffer.area;
         let size = [(width, CELL.0), (height, CELL.1)].map(|(n, side)| u32::from(n.max(1)) * side);

@@ -81,6 +81,10 @@ impl Raw {
 
     /// For a command that writes lines while it waits for an answer: newlines work as usual and Ctrl-C is a signal, but
     /// nothing is echoed.
+    ///
+    /// # Errors
+    ///
+    /// If standard input is no terminal, or if its settings cannot be changed.
     pub fn write_lines(&self) -> io::Result<()> {
         let mut modes = tcgetattr(io::stdin())?;
         modes.output_modes |= OutputModes::OPOST;
@@ -90,6 +94,10 @@ impl Raw {
 
     /// Handles the signals that have arrived: ends the process, or stops it and then returns to raw mode. For a loop that
     /// waits for answers. `settle` is called before other programs read from the terminal.
+    ///
+    /// # Errors
+    ///
+    /// If the terminal's settings cannot be changed.
     pub fn heed(&mut self, mut settle: impl FnMut()) -> io::Result<()> {
         let Some(signals) = &mut self.signals else { return Ok(()) };
         for signal in signals.pending() {
@@ -117,6 +125,10 @@ impl Raw {
     }
 
     /// Starts a thread that turns signals into messages.
+    ///
+    /// # Errors
+    ///
+    /// If the thread cannot be started.
     pub fn send_signals(&mut self, messages: Sender<Message>) -> io::Result<()> {
         let Some(mut signals) = self.signals.take() else { return Ok(()) };
         let work = move || {
@@ -164,6 +176,10 @@ impl Raw {
 }
 
 /// Switches to the dashboard's screen, on a terminal in raw mode.
+///
+/// # Errors
+///
+/// If writing to standard output fails.
 pub fn show_screen() -> io::Result<()> {
     execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
 }
@@ -185,6 +201,10 @@ pub fn restore(pending_answer: &PendingAnswer) {
 }
 
 /// Returns to raw mode and the dashboard's screen, whatever the settings are now.
+///
+/// # Errors
+///
+/// If the terminal's settings cannot be changed, or if writing to standard output fails.
 pub fn come_back() -> io::Result<()> {
     // A shell may have changed the settings; crossterm would not set raw mode again if it thinks it is on.
     disable_raw_mode()?;

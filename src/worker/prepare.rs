@@ -41,6 +41,11 @@ pub struct RunContext {
 const PROBE_IMAGES: usize = 4;
 
 /// Opens the data, builds network and machines, and loads the newest valid checkpoint.
+///
+/// # Errors
+///
+/// If the data or the device cannot be opened, if the network or the machines cannot be built from the
+/// settings, or if the checkpoint cannot be loaded.
 pub fn prepare(
     run: &RunDir,
     description: &RunToml,

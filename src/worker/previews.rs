@@ -68,6 +68,11 @@ struct Content {
 }
 
 impl PreviewDesk {
+    /// Starts the thread that makes previews.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses to start a thread.
     pub fn open(kit: PreviewKit) -> std::io::Result<Self> {
         let slot = Arc::new(Slot::default());
         let inbox = slot.clone();

@@ -46,6 +46,11 @@ pub enum Ending {
 }
 
 /// Trains until the last step or a stop request, and writes a checkpoint in both cases.
+///
+/// # Errors
+///
+/// If the preview thread cannot be started, if a training step, a checkpoint, a snapshot of the network or an
+/// attention measurement fails, or if rollbacks do not restore a finite loss.
 pub fn train(
     context: &mut RunContext,
     board: &Arc<StatusBoard>,

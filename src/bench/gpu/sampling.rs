@@ -30,6 +30,10 @@ fn frozen(network: &NetworkConfig, device: &Device) -> Result<Network> {
 }
 
 /// Predictions, figures of attention and maps on the GPU and on the CPU.
+///
+/// # Errors
+///
+/// If the GPU fails, or there is no room on it.
 pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     for (name, config) in networks::small(quick) {
@@ -93,6 +97,10 @@ fn difference(found: &[f64], expected: &[f64]) -> f64 {
 }
 
 /// Milliseconds a pass over 64 images, from images in memory to `eps_hat` in memory.
+///
+/// # Errors
+///
+/// If the GPU fails, or there is no room on it.
 pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (name, config) in networks::timed() {

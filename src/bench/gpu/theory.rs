@@ -78,6 +78,10 @@ const fn attention(source: AttentionSource) -> MachineKind {
 }
 
 /// Estimates, entropy and provenance of every patch machine on the GPUs against double precision on the CPU.
+///
+/// # Errors
+///
+/// If a machine cannot be built or cannot denoise its queries.
 pub fn check(gpus: &Arc<Gpus>, quick: bool) -> Result<Vec<Check>> {
     let shapes = [
         (ImageShape::new(1, 9, 13), 150),
@@ -198,6 +202,10 @@ fn peer(case: &Case, shape: ImageShape, n: usize) -> Peer {
 }
 
 /// Times of patch machines over dictionaries of the sizes that the field uses; the images are synthetic.
+///
+/// # Errors
+///
+/// If a machine cannot be built or cannot denoise its queries.
 pub fn time(gpus: &Arc<Gpus>, quick: bool) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let case = |kind, k, n_queries, t| Case { kind, k, n_queries, t };

@@ -27,6 +27,10 @@ fn config(batch: usize, compute_type: ComputeType) -> TrainingConfig {
 }
 
 /// Losses of 100 steps on the GPU and on the CPU from the same seed.
+///
+/// # Errors
+///
+/// If the GPU fails, or there is no room on it.
 pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     for (name, network) in networks::small(quick) {
@@ -103,6 +107,10 @@ fn products_per_s(device: &Device, dtype: DType) -> Result<f64> {
 const BATCH: usize = 128;
 
 /// Milliseconds a step of the networks that others are compared by, data and report included.
+///
+/// # Errors
+///
+/// If the GPU fails, or there is no room on it.
 pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
     let mut cases = Vec::new();
     for compute_type in [ComputeType::Tf32, ComputeType::Bf16] {

@@ -10,6 +10,10 @@ use crate::evaluation::charts::{self, Marks, Panel, Series};
 
 impl Calibration {
     /// Draws [`Self::charts`] and replaces `path`, a PNG file.
+    ///
+    /// # Errors
+    ///
+    /// If drawing fails or the file cannot be written.
     pub fn draw(&self, path: &Path) -> Result<()> {
         charts::write(&self.charts(), 2, path)
     }

@@ -128,6 +128,10 @@ impl Trace {
 }
 
 /// Draws everything about one pixel at one step, one row per actor, and replaces `path`.
+///
+/// # Errors
+///
+/// If drawing fails or the file cannot be written.
 pub fn sheet(trace: &Trace, at: At, path: &Path) -> Result<()> {
     let n_columns = trace.actors.iter().map(|actor| trace.views(actor).len()).max().unwrap_or(0);
     let row_height = HEAD + CELL + FOOT + GAP;
@@ -192,6 +196,10 @@ impl Trace {
 }
 
 /// Draws every actor's clean estimates from noise to sample, one row per actor, and replaces `path`.
+///
+/// # Errors
+///
+/// If drawing fails or the file cannot be written.
 pub fn film(trace: &Trace, path: &Path) -> Result<()> {
     let n_columns = trace.n_steps() as u32 + 1;
     let cell = (1400 / n_columns).clamp(32, CELL);

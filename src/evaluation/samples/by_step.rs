@@ -68,6 +68,10 @@ struct NetworkStep {
 impl MachineSet {
     /// Compares every machine with the network at the network's states from `seeds`, the first of which
     /// decides the classes.
+    ///
+    /// # Errors
+    ///
+    /// If a machine cannot be built, a denoiser fails, or [`DenoiseError::Cancelled`] once `stop` is set.
     pub fn by_step(
         &self,
         network: &NetworkDenoiser,

@@ -106,6 +106,10 @@ impl MachineSet {
 
     /// The same machines with another number of sampling steps. Settings that differ from step to step belong to their
     /// t, so machines with such settings need the number of steps that these were made for.
+    ///
+    /// # Errors
+    ///
+    /// If a machine's settings do not fit the images.
     pub fn in_steps(&self, n_steps: usize) -> Result<Self, TheoryError> {
         let machines = self.machines().cloned().collect();
         let mut same = self.with_machines(machines)?;
@@ -119,6 +123,10 @@ impl MachineSet {
 
     /// Every machine for one noise seed, with its name; `recorded` holds the network's attention maps along its
     /// trajectory from that seed.
+    ///
+    /// # Errors
+    ///
+    /// If a machine cannot be built, for instance because it needs `recorded` and that is `None`.
     pub fn built_for(
         &self,
         network: &NetworkDenoiser,

@@ -7,6 +7,10 @@ use crate::image::ImageBatch;
 impl MachineSet {
     /// Attention statistics of every machine that predicts attention, by name, on noisy images `x` `[B, C, H, W]`.
     /// `labels` are the images' classes where the set has one dictionary per class.
+    ///
+    /// # Errors
+    ///
+    /// If a machine cannot denoise the images, for instance because they have another shape.
     pub fn predicted_attention(
         &self,
         x: &ImageBatch,

@@ -71,6 +71,10 @@ impl MachineSet {
     }
 
     /// Samples `seeds` with the network alone: rates need more samples than machines have time for.
+    ///
+    /// # Errors
+    ///
+    /// If the network fails, or [`DenoiseError::Cancelled`] once `stop` is set.
     pub fn sample_network_only(
         &self,
         network: &NetworkDenoiser,

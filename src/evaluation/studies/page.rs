@@ -24,6 +24,10 @@ pub struct Heading<'a> {
 }
 
 /// Writes a study's report into `folder` and returns its page.
+///
+/// # Errors
+///
+/// If the folder cannot be made, the figures cannot be drawn, or a file cannot be written.
 pub fn write(
     folder: &Path,
     heading: &Heading<'_>,

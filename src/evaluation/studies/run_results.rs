@@ -31,6 +31,11 @@ pub struct RunResults {
 }
 
 impl RunResults {
+    /// Reads the results of `run`, one arm of a study, from the files of its report.
+    ///
+    /// # Errors
+    ///
+    /// If a file of the report or the calibration cannot be read or is not of the expected format.
     pub fn read(arm: &Arm, run: &RunDir) -> Result<Self> {
         let folder = run.report_path();
         let text = |name: &str| {

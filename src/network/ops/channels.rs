@@ -15,6 +15,10 @@ use super::tensor::{Backward, Gradient, by_dtype, values};
 const PIECE: usize = 1 << 15;
 
 /// `max(x, 0)`, with gradient 0 at 0.
+///
+/// # Errors
+///
+/// If a tensor operation fails; on the CPU, if `x` is neither in `f32` nor in `f64`.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
     if x.device().is_cpu() {
         return x.contiguous()?.apply_op1(Relu);
@@ -24,6 +28,10 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
 }
 
 /// `x` [B, C, ...] plus `addend` [B, C] on every pixel.
+///
+/// # Errors
+///
+/// If a tensor operation fails; on the CPU, if `x` and `addend` are not both in `f32` or both in `f64`.
 pub fn add_per_channel(x: &Tensor, addend: &Tensor) -> Result<Tensor> {
     if x.device().is_cpu() {
         return x.contiguous()?.apply_op2(&addend.contiguous()?, AddPerChannel);

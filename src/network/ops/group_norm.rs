@@ -20,6 +20,10 @@ use super::tensor::{Backward, Gradient, by_dtype, values};
 const EPSILON: f64 = 1e-5;
 
 /// `x` `[B, C, ...]`, `gamma` `[C]`, `beta` `[C]`; `n_groups` divides C.
+///
+/// # Errors
+///
+/// If a tensor operation fails; on the CPU, if the tensors are not all in `f32` or all in `f64`.
 pub fn group_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, n_groups: usize) -> Result<Tensor> {
     if !x.device().is_cpu() {
         return composed(x, gamma, beta, n_groups);

@@ -21,6 +21,11 @@ use super::tensor::{Backward, Gradient, by_dtype, values};
 const EPSILON: f64 = 1e-5;
 
 /// `x` [B, C, H, W], normalised over C.
+///
+/// # Errors
+///
+/// If a tensor operation fails; on the CPU, if `x` has not four dimensions, or is neither in `f32` nor in
+/// `f64`.
 pub fn pixel_norm(x: &Tensor) -> Result<Tensor> {
     if x.device().is_cpu() {
         return x.contiguous()?.apply_op1(PixelNorm);

@@ -14,6 +14,10 @@ pub trait Real: WithDType + Lane {
     }
 
     /// All values of a storage of this type.
+    ///
+    /// # Errors
+    ///
+    /// If the storage has another type.
     fn of_storage(storage: &mut CpuStorage) -> Result<&mut [Self]>;
 
     /// Both parents have a `from_f64`; this is one name for either.

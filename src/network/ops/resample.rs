@@ -15,6 +15,10 @@ use super::tensor::{Backward, Gradient, by_dtype, values};
 use crate::network::config::Padding;
 
 /// Largest of each 2x2 block of `x` [B, C, H, W]; the first in reading order gets the gradient.
+///
+/// # Errors
+///
+/// If `x` has not four dimensions, if its height or width is odd, or if a tensor operation fails.
 pub fn max_pool(x: &Tensor) -> Result<Tensor> {
     let (batch, channels, height, width) = x.dims4()?;
     if height % 2 == 1 || width % 2 == 1 {
@@ -31,6 +35,10 @@ pub fn max_pool(x: &Tensor) -> Result<Tensor> {
 }
 
 /// `x` `[B, I, H, W]`, `weight` `[I, O, 2, 2]` (PyTorch's order), `bias` `[O]` to `[B, O, 2H, 2W]`.
+///
+/// # Errors
+///
+/// If the shapes do not fit, or a tensor operation fails.
 pub fn upsample(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let (batch, c_in, height, width) = x.dims4()?;
     let c_out = weight.dim(1)?;

@@ -25,6 +25,11 @@ use crate::simd::lane::n_lanes;
 use crate::simd::product::{Left, Right, Write, every, multiply};
 
 /// Attends with `qkv`, `[B, 3, heads, D, P]`; returns mixed values, `[B, heads, D, P]`.
+///
+/// # Errors
+///
+/// If a tensor operation fails; on the CPU, if `qkv` has not five dimensions, or is neither in `f32` nor in
+/// `f64`.
 pub fn attend(qkv: &Tensor) -> Result<Tensor> {
     if qkv.device().is_cpu() {
         return qkv.contiguous()?.apply_op1(Attend);
@@ -33,6 +38,10 @@ pub fn attend(qkv: &Tensor) -> Result<Tensor> {
 }
 
 /// Attention logits `S` [B, heads, P, P].
+///
+/// # Errors
+///
+/// If `qkv` has too few dimensions, or a tensor operation fails.
 pub fn logits(qkv: &Tensor) -> Result<Tensor> {
     let (q, k) = (part(qkv, 0)?, part(qkv, 1)?);
     let width = q.dim(2)? as f64;
@@ -40,11 +49,19 @@ pub fn logits(qkv: &Tensor) -> Result<Tensor> {
 }
 
 /// Attention weights `A` [B, heads, P, P]; rows sum to one.
+///
+/// # Errors
+///
+/// As [`logits`].
 pub fn weights(qkv: &Tensor) -> Result<Tensor> {
     candle_nn::ops::softmax(&logits(qkv)?, D::Minus1)
 }
 
 /// Values of `qkv` mixed by given weights [B, heads, P, P]: [B, heads, D, P].
+///
+/// # Errors
+///
+/// If the shapes of `weights` and `qkv` do not fit, or a tensor operation fails.
 pub fn mix(weights: &Tensor, qkv: &Tensor) -> Result<Tensor> {
     part(qkv, 2)?.matmul(&weights.transpose(2, 3)?.contiguous()?)
 }

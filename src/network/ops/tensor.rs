@@ -6,6 +6,10 @@ use super::clock::{Work, timed};
 use super::real::Real;
 
 /// The values of a contiguous tensor.
+///
+/// # Errors
+///
+/// If the tensor is not contiguous, or its values are not of type `T`.
 pub fn values<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
     let (start, end) = layout.contiguous_offsets().ok_or_else(not_contiguous)?;
     Ok(&T::cpu_storage_as_slice(storage)?[start..end])
@@ -52,6 +56,10 @@ pub trait Gradient {
     const WORK: Option<Work> = None;
 
     /// The gradient and its shape; `layout` is that of `a`.
+    ///
+    /// # Errors
+    ///
+    /// If the operation does not accept the shape in `layout`.
     fn compute<T: Real>(&self, a: &[T], b: &[T], layout: &Layout) -> Result<(Vec<T>, Shape)>;
 }
 

@@ -203,6 +203,10 @@ impl CudaGpu {
     }
 
     /// Measures the peak rates of the GPU; takes some tenths of a second.
+    ///
+    /// # Errors
+    ///
+    /// If the GPU fails.
     pub fn ceilings(&self) -> Result<Ceilings, GpuError> {
         const THREADS: usize = 256;
         const ROUNDS: i32 = 8192;

@@ -60,9 +60,17 @@ pub trait Gpu: Send + Sync {
     fn name(&self) -> String;
 
     /// Bytes of memory that are free now.
+    ///
+    /// # Errors
+    ///
+    /// If the GPU fails.
     fn room(&self) -> Result<usize, GpuError>;
 
     /// Copies images to the memory of the GPU.
+    ///
+    /// # Errors
+    ///
+    /// If the GPU has no room for the images, or fails.
     fn load(&self, pixels: GpuPixels<'_>) -> Result<Box<dyn Loaded>, GpuError>;
 }
 
@@ -73,13 +81,25 @@ pub trait Gpu: Send + Sync {
 /// GPU fails.
 pub trait Loaded: Send + Sync {
     /// Posteriors of each of `queries`, `[n, C, H, W]`, over the images of the launch.
+    ///
+    /// # Errors
+    ///
+    /// See [`Loaded`].
     fn posteriors(&self, launch: &Launch, queries: &[f32]) -> Result<Found, GpuError>;
 
     /// Evidence of each image of the launch for one query, `[C, H, W]`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Loaded`].
     fn evidence(&self, launch: &Launch, query: &[f32]) -> Result<FoundEvidence, GpuError>;
 
     /// The images mixed by `softmax_n(E[n,p] + lambda votes)`, as one block in the layout of `mix_images`.
     /// [`Votes::Images`] has one number for each image of the launch.
+    ///
+    /// # Errors
+    ///
+    /// See [`Loaded`].
     fn mixed(
         &self,
         launch: &Launch,
@@ -90,13 +110,25 @@ pub trait Loaded: Send + Sync {
 
     /// The images mixed at each coordinate by their masked distances to one query, in the layout of `mix_images` with a
     /// coordinate per pixel.
+    ///
+    /// # Errors
+    ///
+    /// See [`Loaded`].
     fn masked(&self, launch: &Launch, query: &[f32], mask: Mask<'_>) -> Result<Found, GpuError>;
 
     /// The images mixed at each pixel by the sum over the crops that hold it of the probabilities `exp(E[n,a] -
     /// log_sums[a])`, a the centre of a crop; in the layout of `mix_crops`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Loaded`].
     fn crops(&self, launch: &Launch, query: &[f32], log_sums: &[f32]) -> Result<Found, GpuError>;
 
     /// `sum_n exp(E[n,p] - log_sums[p]) exp(E[n,r] - log_sums[r])`, `[P, P]`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Loaded`].
     fn co_origin(
         &self,
         launch: &Launch,

@@ -19,6 +19,10 @@ const PIXELS_PER_CELL: u32 = 8;
 
 /// Prints one picture over the cells of `area` in kitty's protocol: 24-bit pixels (`f=24`) in base64, scaled by the
 /// terminal, without an answer (`q=2`) and without moving the cursor (`C=1`).
+///
+/// # Errors
+///
+/// If writing to `out` fails.
 pub fn print_kitty(image: &RgbImage, area: Rect, out: &mut impl Write) -> io::Result<()> {
     let bitmap = enlarged(image, area);
     queue!(out, SavePosition, MoveTo(area.x, area.y))?;
@@ -28,6 +32,10 @@ pub fn print_kitty(image: &RgbImage, area: Rect, out: &mut impl Write) -> io::Re
 }
 
 /// Prints a picture at the cursor, over this many cells; `more_keys` must end in a comma.
+///
+/// # Errors
+///
+/// If writing to `out` fails.
 pub fn send_kitty(
     bitmap: &RgbImage,
     (columns, rows): (u16, u16),
@@ -46,6 +54,10 @@ pub fn send_kitty(
 }
 
 /// Prints one picture over the cells of `area` in iTerm2's protocol. The cursor returns.
+///
+/// # Errors
+///
+/// If the picture cannot be encoded as PNG, or if writing to `out` fails.
 pub fn print_iterm(image: &RgbImage, area: Rect, out: &mut impl Write) -> io::Result<()> {
     queue!(out, SavePosition, MoveTo(area.x, area.y))?;
     send_iterm(&enlarged(image, area), (area.width, area.height), out)?;
@@ -54,6 +66,10 @@ pub fn print_iterm(image: &RgbImage, area: Rect, out: &mut impl Write) -> io::Re
 }
 
 /// Prints a PNG file at the cursor, over this many cells (iTerm2, "Images").
+///
+/// # Errors
+///
+/// If the picture cannot be encoded as PNG, or if writing to `out` fails.
 pub fn send_iterm(
     bitmap: &RgbImage,
     (columns, rows): (u16, u16),

@@ -16,6 +16,10 @@ use super::protocol::Protocol;
 use super::sixel;
 
 /// Prints a picture at the cursor of a plain terminal, in at most `columns` columns, and leaves the cursor below it.
+///
+/// # Errors
+///
+/// If the picture cannot be encoded, or if writing to `out` (with viuer, to standard output) fails.
 pub fn print_plain(
     (protocol, depth): (Protocol, Depth),
     image: &RgbImage,

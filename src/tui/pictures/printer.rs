@@ -36,6 +36,10 @@ impl Printer {
 
     /// Prints `placements` in place of the pictures on the screen, if they changed. To be called after each frame. `Blocks`
     /// and `Off` only remove the pictures of another protocol.
+    ///
+    /// # Errors
+    ///
+    /// If the size of the screen is unknown, a picture cannot be encoded, or writing to `out` fails.
     pub fn show(
         &mut self,
         protocol: Protocol,
@@ -66,6 +70,10 @@ impl Printer {
     }
 
     /// Removes the pictures, so that the next [`Printer::show`] prints all of them.
+    ///
+    /// # Errors
+    ///
+    /// If writing to `out` fails.
     pub fn clear(&mut self, out: &mut impl Write) -> io::Result<()> {
         let result = self.remove_kitty(out);
         self.shown = None;

@@ -28,6 +28,10 @@ pub fn cell_size(answered: Option<(u32, u32)>) -> (u32, u32) {
 
 /// Prints a picture over the cells of `area`, in parts that every terminal accepts. The cursor's position is undefined
 /// afterwards.
+///
+/// # Errors
+///
+/// If a part of the picture cannot be encoded, or if writing to `out` fails.
 pub fn print(
     image: &RgbImage,
     area: Rect,
@@ -48,6 +52,10 @@ pub fn print(
 }
 
 /// A picture as one sixel sequence of its own size.
+///
+/// # Errors
+///
+/// If a side of the picture is zero, or if the encoder fails.
 pub fn encode(image: &RgbImage) -> io::Result<String> {
     let (width, height) = image.dimensions();
     let pixels = image.pixels().flat_map(|pixel| [pixel[0], pixel[1], pixel[2], u8::MAX]).collect();
