@@ -121,11 +121,10 @@ mod tests {
     use super::super::plan::Pass;
     use super::*;
 
-    #[test]
-    fn commands_beyond_their_buffers_are_refused() {
-        let mut plan = Plan::default();
+    /// A product of 3x2 by 2x4 values whose buffers are as large as it needs.
+    fn product(plan: &mut Plan) -> Product {
         let [a, b, c] = [6, 8, 12].map(|n| plan.buffer(n));
-        let product = Product {
+        Product {
             sizes: [3, 4, 2],
             a: Matrix::of(a, 2),
             b: Matrix::of(b, 4),
@@ -134,7 +133,14 @@ mod tests {
             beta: 0.0,
             count: 1,
             exact: true,
-        };
+        }
+    }
+
+    #[test]
+    fn commands_beyond_their_buffers_are_refused() {
+        let mut plan = Plan::default();
+        let product = product(&mut plan);
+        let c = product.c.place;
         assert_eq!(plan.check(&[Command::Product(product)]), Ok(()));
         let wrong = Product { c: Matrix::of(c.after(1), 4), ..product };
         assert!(plan.check(&[Command::Product(wrong)]).is_err());
@@ -147,17 +153,8 @@ mod tests {
     #[test]
     fn sizes_that_overflow_or_are_nothing_are_refused() {
         let mut plan = Plan::default();
-        let [a, b, c] = [6, 8, 12].map(|n| plan.buffer(n));
-        let good = Product {
-            sizes: [3, 4, 2],
-            a: Matrix::of(a, 2),
-            b: Matrix::of(b, 4),
-            c: Matrix::of(c, 4),
-            alpha: 1.0,
-            beta: 0.0,
-            count: 1,
-            exact: true,
-        };
+        let good = product(&mut plan);
+        let [a, b, c] = [good.a, good.b, good.c].map(|matrix| matrix.place);
         let half = plan.buffer_of(12, Storage::Bf16);
         let far = Place { buffer: a.buffer, first: usize::MAX };
         for wrong in [
