@@ -14,6 +14,7 @@
 //! describe `z`, the mixture over (n, q) at gamma = 0: its entropy is that of the image weights plus the mean entropy
 //! within images, and its largest weight is the largest product of the weight of an image and that of a patch within it.
 
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::estimate::Estimate;
@@ -312,18 +313,50 @@ impl AttentionWeights {
     /// `similarity`: `A[p,r] = softmax_r(-||z(p) - z(r)||^2 / tau)`, z the `els` estimate.
     pub fn similarity<T: Lane>(portions: &Portions<'_, T>, tau: f64) -> Self {
         let n_pixels = portions.shape().n_pixels();
-        let z = portions.local_mixture().mean();
-        let mut rows = vec![0.0; n_pixels * n_pixels];
-        rows.par_chunks_exact_mut(n_pixels).enumerate().for_each(|(p, row)| {
-            for plane in z.chunks_exact(n_pixels).take(portions.shape().channels) {
-                row.iter_mut().zip(plane).for_each(|(a, z)| *a += (plane[p] - z).powi(2));
+        let mut z = portions.local_mixture().mean();
+        z.truncate(portions.shape().n_values());
+        let mut transposed = vec![0.0; n_pixels * n_pixels];
+        // The largest logit of a row is that of r = p, and it is 0.
+        Arch::new().dispatch(Similarities { z: &z, tau, out: &mut transposed });
+        // Similarities are symmetric: the sum over r of row p is that of column p.
+        let sums: Vec<f64> =
+            transposed.chunks_exact(n_pixels).map(|column| column.iter().sum()).collect();
+        for row in transposed.chunks_exact_mut(n_pixels) {
+            row.iter_mut().zip(&sums).for_each(|(a, sum)| *a /= sum);
+        }
+        Self::Rows { n_heads: 1, transposed }
+    }
+}
+
+/// `exp(-||z(p) - z(r)||^2 / tau)` for every p and r, `[P, P]`, of `z`, `[C, P]`.
+struct Similarities<'a> {
+    z: &'a [f64],
+    tau: f64,
+    out: &'a mut [f64],
+}
+
+impl WithSimd for Similarities<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let n_pixels = self.out.len().isqrt();
+        let scale = simd.splat_f64s(-std::f64::consts::LOG2_E / self.tau);
+        for (p, row) in self.out.chunks_exact_mut(n_pixels).enumerate() {
+            for (at, out) in row.chunks_mut(f64::n_lanes::<S>()).enumerate() {
+                let first = at * f64::n_lanes::<S>();
+                let mut distance = simd.splat_f64s(0.0);
+                for plane in self.z.chunks_exact(n_pixels) {
+                    let other = simd.partial_load_f64s(&plane[first..first + out.len()]);
+                    let gap = simd.sub_f64s(simd.splat_f64s(plane[p]), other);
+                    distance = simd.mul_add_e_f64s(gap, gap, distance);
+                }
+                simd.partial_store_f64s(
+                    out,
+                    <f64 as Lane>::exp2(simd, simd.mul_f64s(distance, scale)),
+                );
             }
-            // The largest logit is that of r = p, and it is 0.
-            row.iter_mut().for_each(|a| *a = (-*a / tau).exp());
-            let sum: f64 = row.iter().sum();
-            row.iter_mut().for_each(|a| *a /= sum);
-        });
-        Self::from_maps(1, n_pixels, &rows)
+        }
     }
 }
 

@@ -1,17 +1,20 @@
 //! Where sums over a dictionary are computed: on its GPUs or on the CPU.
 //!
 //! [`Backend::new`] is the only place that chooses, and [`Backend::compute`] the only one that falls back to the CPU:
-//! for images that GPUs cannot take and after a GPU has failed. The two implementations are [`super::gpu::posteriors`]
-//! and [`super::cpu`].
+//! for images that GPUs cannot take and after a GPU has failed. The implementations are [`super::gpu::posteriors`],
+//! [`super::cpu`] and, for patches that repeat, [`super::distinct::posteriors`].
+
+use std::ops::Range;
 
 use super::estimate::Estimate;
+use super::evidence::Evidence;
 use super::gpu::placement::GpuPlacement;
 use super::images::TrainingImages;
 use super::kernels::PatchQuery;
 use super::ls_wiener::Masks;
 use super::pixels::ImagePixels;
 use super::weights::Accumulator;
-use super::{cpu, gpu};
+use super::{cpu, distinct, gpu};
 use crate::simd::Lane;
 
 /// The processors that compute sums over one dictionary.
@@ -44,7 +47,7 @@ impl<'a> Backend<'a> {
         found.unwrap_or_else(|| on_cpu(pixels))
     }
 
-    /// See [`cpu::patch_posteriors`].
+    /// See [`cpu::patch_posteriors`]. All queries have the same patches.
     pub fn patch_posteriors<T: Lane>(
         &self,
         queries: &[PatchQuery<'_, T>],
@@ -52,7 +55,31 @@ impl<'a> Backend<'a> {
     ) -> Vec<Accumulator> {
         self.compute(
             |gpus, images| gpu::posteriors::patch_posteriors(gpus, images, queries, with_posterior),
-            |images| cpu::patch_posteriors(images, queries, with_posterior),
+            |images| match queries
+                .first()
+                .and_then(|query| self.images.distinct(query.pool, query.k))
+            {
+                Some(patches) => distinct::posteriors::patch_posteriors(&patches, queries),
+                None => cpu::patch_posteriors(images, queries, with_posterior),
+            },
+        )
+    }
+
+    /// See [`cpu::evidence`].
+    pub fn evidence<T: Lane>(
+        &self,
+        range: Range<usize>,
+        query: PatchQuery<'_, T>,
+        log_pool: &[f64],
+    ) -> Evidence {
+        self.compute(
+            |gpus, images| gpu::posteriors::evidence(gpus, images, range.clone(), query, log_pool),
+            |images| match self.images.distinct(query.pool, query.k) {
+                Some(patches) => {
+                    distinct::posteriors::evidence(&patches, range.clone(), query, log_pool)
+                }
+                None => cpu::evidence(images, range.clone(), query, log_pool),
+            },
         )
     }
 

@@ -15,7 +15,6 @@ use super::passes::{add_images, merged};
 use super::pixels::ImagePixels;
 use super::pspc::{Composite, CropPosteriors, Mosaic, entropies, normalisers};
 use super::weights::Accumulator;
-use crate::diffusion::Provenance;
 use crate::simd::{Lane, lane::n_lanes};
 
 /// The posterior at each pixel of each query over patches; entropy and provenance only if `with_posterior`.
@@ -109,17 +108,9 @@ pub fn evidence<T: Lane>(
     query: PatchQuery<'_, T>,
     log_pool: &[f64],
 ) -> Evidence {
-    let (n, n_lanes) = (range.len(), n_lanes::<T>());
+    let n_lanes = n_lanes::<T>();
     let (n_channels, n_pixels) = (query.shape.channels, query.shape.n_pixels());
-    let mut all = Evidence {
-        first: range.start,
-        n_channels,
-        n_pixels,
-        log_evidence: vec![0.0; n * n_pixels],
-        estimates: vec![0.0; n * n_channels * n_pixels],
-        inner_entropy: vec![0.0; n * n_pixels],
-        inner_best: vec![(Provenance::default(), 0.0); n * n_pixels],
-    };
+    let mut all = Evidence::zeros(range.clone(), n_channels, n_pixels);
     // The images of a tile fill a chunk of each.
     let each = n_lanes * n_pixels;
     let log_evidence = all.log_evidence.par_chunks_mut(each);

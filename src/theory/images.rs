@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::distinct::{DistinctCache, DistinctPatches};
 use super::error::TheoryError;
 use super::gpu::placement::{GpuPlacement, Gpus};
+use super::patches::Pool;
 use super::pixels::{ImagePixels, Storage, gather};
 use super::pooled::PooledCache;
 use crate::dataset::Dataset;
@@ -24,6 +26,7 @@ pub struct TrainingImages {
     /// Number of each image in the unfiltered set.
     origins: Vec<u32>,
     pooled: PooledCache,
+    distinct: DistinctCache,
     gpu_placement: Option<GpuPlacement>,
 }
 
@@ -67,8 +70,8 @@ impl TrainingImages {
     pub fn new(shape: ImageShape, storage: Storage) -> Result<Self, TheoryError> {
         let pixels = ImagePixels::new(shape, storage)?;
         let origins = (0..pixels.len() as u32).collect();
-        let pooled = PooledCache::default();
-        Ok(Self { pixels, labels: None, origins, pooled, gpu_placement: None })
+        let (pooled, distinct) = (PooledCache::default(), DistinctCache::default());
+        Ok(Self { pixels, labels: None, origins, pooled, distinct, gpu_placement: None })
     }
 
     /// The same images with a class label each.
@@ -108,6 +111,7 @@ impl TrainingImages {
             labels: self.labels.as_ref().map(|all| gather(all, indices, 1)),
             origins: gather(&self.origins, indices, 1),
             pooled: PooledCache::default(),
+            distinct: DistinctCache::default(),
             gpu_placement: gpus.map(GpuPlacement::new),
         }
     }
@@ -131,6 +135,11 @@ impl TrainingImages {
     /// Models of pooled estimates over these images, fitted noise level by noise level.
     pub(super) fn pooled(&self) -> &PooledCache {
         &self.pooled
+    }
+
+    /// The distinct patches of these images; none if sums over all patches are faster.
+    pub(super) fn distinct(&self, pool: Pool, k: usize) -> Option<Arc<DistinctPatches>> {
+        self.distinct.get(&self.pixels, pool, k)
     }
 
     /// Shape of one image.

@@ -7,6 +7,7 @@
 //! machine   one spec (which machine) over one dictionary of images
 //!   backend   chooses GPUs or the CPU for
 //!     cpu             passes over the dictionary: kernels, ideal, masked, composite
+//!     distinct        the same for patches, over distinct ones where they are few
 //!     gpu::posteriors the same on GPUs
 //!   portions, attention_machine   evidence for each image, shared along attention
 //!   wiener    closed form
@@ -27,6 +28,7 @@ pub mod kernels;
 pub mod gpu;
 pub mod passes;
 pub mod cpu;
+pub mod distinct;
 pub mod backend;
 pub mod ideal;
 pub mod wiener;

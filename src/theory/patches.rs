@@ -3,6 +3,8 @@
 //! Everything here concerns one axis of length `L`; rows and columns are independent. A training place is written as a
 //! circular displacement `s`: the query at `p` is compared with the patch at `q = (p + s) mod L`.
 
+use std::ops::Range;
+
 /// The patches of the dictionary that a query pixel is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pool {
@@ -82,6 +84,35 @@ impl Pool {
         along(height, p.0) * along(width, p.1)
     }
 
+    /// The places along an axis, grouped by the places that they are compared with; every place is in one group.
+    pub fn groups(self, k: usize, len: usize) -> Vec<PlaceGroup> {
+        let Window { before, .. } = self.window(k, len);
+        let half = k / 2;
+        let group = |queries: Range<usize>, training: Range<usize>, before, n_offsets| PlaceGroup {
+            queries,
+            training,
+            before,
+            n_offsets,
+        };
+        // A window that ends at the borders has fewer offsets.
+        let alone = |p: usize| {
+            let (first, last) = (p.saturating_sub(half), (p + half).min(len - 1));
+            group(p..p + 1, p..p + 1, p - first, last + 1 - first)
+        };
+        let inner = half..len.saturating_sub(half).max(half);
+        match self {
+            Self::Wrap => vec![group(0..len, 0..len, before, self.window(k, len).n_offsets())],
+            Self::Interior => vec![group(0..len, inner, half, k)],
+            Self::SamePlace => (0..len).map(alone).collect(),
+            Self::SameBorder => {
+                let edges = (0..len).filter(|p| !inner.contains(p)).map(alone);
+                let within =
+                    (!inner.is_empty()).then(|| group(inner.clone(), inner.clone(), half, k));
+                within.into_iter().chain(edges).collect()
+            }
+        }
+    }
+
     /// The accepted pairs along an axis, displacement by displacement.
     pub fn stretches(self, k: usize, len: usize) -> Vec<Stretch> {
         let window = self.window(k, len);
@@ -106,6 +137,16 @@ impl Pool {
             }
         }
     }
+}
+
+/// Places along an axis that are compared with the same training places over the same offsets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceGroup {
+    pub queries: Range<usize>,
+    pub training: Range<usize>,
+    /// The offsets are `-before..n_offsets - before`.
+    pub before: usize,
+    pub n_offsets: usize,
 }
 
 /// Accepted pairs at one displacement along an axis of length L: training places `start..start + len` (mod L), each with
@@ -155,6 +196,31 @@ mod tests {
                 let expected: Vec<(usize, usize)> =
                     all.filter(|&(p, q)| pool.accepts(k, len, p, (q + len - p) % len)).collect();
                 assert_eq!(found, expected, "{pool:?}, k = {k}, length {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn groups_hold_every_accepted_pair_once() {
+        for pool in [Pool::Wrap, Pool::Interior, Pool::SamePlace, Pool::SameBorder] {
+            for (k, len) in [(1, 5), (3, 8), (5, 8), (7, 7), (9, 8), (5, 4), (1, 1)] {
+                if pool == Pool::Interior && k > len {
+                    continue;
+                }
+                let groups = pool.groups(k, len);
+                let mut found: Vec<(usize, usize)> = groups
+                    .iter()
+                    .flat_map(|g| {
+                        g.queries.clone().flat_map(|p| g.training.clone().map(move |q| (p, q)))
+                    })
+                    .collect();
+                found.sort_unstable();
+                let all = (0..len).flat_map(|p| (0..len).map(move |q| (p, q)));
+                let expected: Vec<(usize, usize)> =
+                    all.filter(|&(p, q)| pool.accepts(k, len, p, (q + len - p) % len)).collect();
+                assert_eq!(found, expected, "{pool:?}, k = {k}, length {len}");
+                let queries: usize = groups.iter().map(|group| group.queries.len()).sum();
+                assert_eq!(queries, len, "{pool:?}, k = {k}, length {len}");
             }
         }
     }

@@ -6,6 +6,7 @@ use super::schedule::StepSettings;
 use crate::config::CalibrationGrid;
 use crate::diffusion::{AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel};
 use crate::image::ImageBatch;
+use crate::theory::attention_machine::Mixture;
 use crate::theory::patches::Pool;
 use crate::theory::spec::{AttentionSource, MachineSpec, PatchSize};
 use crate::theory::sweep::Sweep;
@@ -93,12 +94,13 @@ impl CalibrationGrid {
 }
 
 impl MachineFamily<'_> {
-    /// Passes the estimate under each setting of the grid to `take`, in the order of [`CalibrationGrid::settings`].
+    /// Passes the estimates under the settings of the grid to `take`, those that differ in gamma together, in the order
+    /// of [`CalibrationGrid::settings`].
     fn estimates(
         &self,
         state: &State<'_>,
         grid: &CalibrationGrid,
-        take: &mut dyn FnMut(Vec<f64>),
+        take: &mut dyn FnMut(Mixture, &[f64]),
     ) -> Result<(), DenoiseError> {
         for &k in &grid.k {
             match self {
@@ -111,7 +113,8 @@ impl MachineFamily<'_> {
                             source: Box::new(error),
                         })?;
                     let x = ImageBatch::new(machine.images().shape(), state.x.to_vec());
-                    take(machine.denoise(&x, state.level)?.x0.into_values());
+                    let z = machine.denoise(&x, state.level)?.x0.into_values();
+                    take(Mixture { attended: z.clone(), z }, &[0.0]);
                 }
                 Self::Attention { pool, source, images } => {
                     let sources: Vec<AttentionSource> = match source {
@@ -124,11 +127,8 @@ impl MachineFamily<'_> {
                     };
                     let State { x, level, maps } = *state;
                     let sweep = Sweep { images, pool: *pool, k, level, x, maps };
-                    for mixtures in sweep.mixtures(&sources, &grid.lambda) {
-                        for mixture in mixtures {
-                            grid.gamma.iter().for_each(|&gamma| take(mixture.estimate(gamma)));
-                        }
-                    }
+                    let found = sweep.mixtures(&sources, &grid.lambda);
+                    found.into_iter().flatten().for_each(|mixture| take(mixture, &grid.gamma));
                 }
             }
         }
@@ -149,7 +149,9 @@ pub fn estimate(
         let maps = maps.map(|maps| maps.slice(seed, 1));
         let state = State { x: states.image(seed), level, maps: maps.as_ref() };
         let mut x0 = Vec::new();
-        machines.of(seed).estimates(&state, &grid, &mut |found| x0 = found)?;
+        machines.of(seed).estimates(&state, &grid, &mut |found, gammas| {
+            x0 = found.estimate(gammas[0]);
+        })?;
         Ok(x0)
     };
     machines.prepare(level, &grid);
@@ -171,8 +173,9 @@ pub fn errors(
         let (x, target) = (states.image(seed), target.image(seed));
         let state = State { x, level, maps: maps.as_ref() };
         let mut found = Vec::new();
-        machines.of(seed).estimates(&state, grid, &mut |x0| {
-            found.push((mean_squared_error(&x0, target), noise_cosine(x, &x0, target, level)));
+        machines.of(seed).estimates(&state, grid, &mut |mixture, gammas| {
+            let along = ErrorsAlongGamma::new(&mixture, x, target, level);
+            found.extend(gammas.iter().map(|&g| (along.squared(g), along.noise_cosine(g))));
         })?;
         Ok(found)
     };
@@ -195,20 +198,87 @@ pub fn mean_squared_error(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>() / a.len() as f64
 }
 
-/// The cosine of the angle between the noises that two estimates leave in `x`; 0 if either leaves none.
-fn noise_cosine(x: &[f64], x0: &[f64], target: &[f64], level: NoiseLevel) -> f64 {
-    let signal = level.signal();
-    let (mut aa, mut bb, mut ab) = (0.0, 0.0, 0.0);
-    for ((x, a), b) in x.iter().zip(x0).zip(target) {
-        let (a, b) = (x - signal * a, x - signal * b);
-        aa += a * a;
-        bb += b * b;
-        ab += a * b;
+/// Dot products from which the errors of `z + gamma (attended - z)` follow for any gamma: with `d = attended - z`,
+/// `e = z - target`, and the noises `a = x - signal z` and `b = x - signal target`.
+#[derive(Default)]
+struct ErrorsAlongGamma {
+    n_values: f64,
+    signal: f64,
+    ee: f64,
+    ed: f64,
+    dd: f64,
+    aa: f64,
+    ad: f64,
+    ab: f64,
+    bb: f64,
+    bd: f64,
+}
+
+impl ErrorsAlongGamma {
+    fn new(mixture: &Mixture, x: &[f64], target: &[f64], level: NoiseLevel) -> Self {
+        let (n_values, signal) = (x.len() as f64, level.signal());
+        let mut all = Self { n_values, signal, ..Self::default() };
+        let estimates = mixture.z.iter().zip(&mixture.attended);
+        for ((x, target), (z, attended)) in x.iter().zip(target).zip(estimates) {
+            let (e, d) = (z - target, attended - z);
+            let (a, b) = (x - signal * z, x - signal * target);
+            all.ee += e * e;
+            all.ed += e * d;
+            all.dd += d * d;
+            all.aa += a * a;
+            all.ad += a * d;
+            all.ab += a * b;
+            all.bb += b * b;
+            all.bd += b * d;
+        }
+        all
     }
-    if aa * bb > 0.0 { ab / (aa * bb).sqrt() } else { 0.0 }
+
+    /// Mean over values of the squared error.
+    fn squared(&self, gamma: f64) -> f64 {
+        (self.ee + gamma * (2.0 * self.ed + gamma * self.dd)) / self.n_values
+    }
+
+    /// The cosine of the angle between the noises that the estimate and the target leave in `x`; 0 if either leaves
+    /// none.
+    fn noise_cosine(&self, gamma: f64) -> f64 {
+        let step = gamma * self.signal;
+        let aa = self.aa - step * (2.0 * self.ad - step * self.dd);
+        let ab = self.ab - step * self.bd;
+        if aa * self.bb > 0.0 { ab / (aa * self.bb).sqrt() } else { 0.0 }
+    }
 }
 
 fn variance(image: &[f64]) -> f64 {
     let mean = image.iter().sum::<f64>() / image.len() as f64;
     image.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / image.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diffusion::Schedule;
+    use crate::image::ImageShape;
+    use crate::random::noise_seeds;
+
+    #[test]
+    fn errors_along_gamma_are_those_of_each_estimate() {
+        let shape = ImageShape::new(3, 4, 4);
+        let image = |seed| noise_seeds(seed, 0, 1, shape).into_values();
+        let (x, target) = (image(1), image(2));
+        let mixture = Mixture { z: image(3), attended: image(4) };
+        let level = Schedule::Cosine.level(0.4);
+        let along = ErrorsAlongGamma::new(&mixture, &x, &target, level);
+        let noise = |x0: &[f64]| -> Vec<f64> {
+            x.iter().zip(x0).map(|(x, x0)| x - level.signal() * x0).collect()
+        };
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        for gamma in [0.0, 0.3, 1.0] {
+            let x0 = mixture.estimate(gamma);
+            let (a, b) = (noise(&x0), noise(&target));
+            let cosine = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
+            assert!((along.squared(gamma) - mean_squared_error(&x0, &target)).abs() < 1e-12);
+            assert!((along.noise_cosine(gamma) - cosine).abs() < 1e-12);
+        }
+    }
 }

@@ -25,9 +25,9 @@ use crate::simd::{Buffer, Lane, Real, lane::n_lanes};
 pub const SLACK_BITS: f64 = 30.0;
 
 // Indices of a pixel's sums; those of the channels follow.
-pub(super) const TOTAL: usize = 0;
-pub(super) const SPREAD: usize = 1;
-pub(super) const OTHERS: usize = 2;
+pub const TOTAL: usize = 0;
+pub const SPREAD: usize = 1;
+pub const OTHERS: usize = 2;
 
 /// How far below the total weight an entry is skipped, in nats, so that all `n_entries` of a pixel together lose less
 /// than `exp(-T::NEGLIGIBLE_NATS)` of it: 1.5e-8 in `f32`, 1.6e-18 in `f64`.

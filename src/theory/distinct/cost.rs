@@ -1,0 +1,32 @@
+//! Predicted time of sums over distinct patches and over all of them, in operations on vectors, per query.
+//!
+//! Fitted to `mosaic bench theory` on one core with AVX-512; only the ratio matters.
+
+use super::table::TableSizes;
+use crate::image::ImageShape;
+use crate::simd::lane::n_lanes;
+use crate::theory::patches::Pool;
+
+/// Operations per distinct patch and vector of query pixels, besides one for each row of the patch.
+const PER_PATCH: f64 = 8.0;
+/// Operations per pair of patches, besides three per channel ([`crate::theory::kernels::boxes`]).
+const PER_PAIR: f64 = 6.0;
+
+/// The time of sums over the distinct patches of one table.
+pub fn of_distinct(shape: ImageShape, sizes: &TableSizes) -> f64 {
+    let vectors = |n: usize| n.div_ceil(n_lanes::<f32>()) as f64;
+    let strips = sizes.n_strips as f64
+        * (sizes.width * shape.channels) as f64
+        * vectors((sizes.n_rows + sizes.height - 1) * sizes.n_columns);
+    let patches = sizes.n_patches as f64
+        * (sizes.height as f64 + PER_PATCH)
+        * vectors(sizes.n_rows * sizes.n_columns);
+    strips + patches
+}
+
+/// The time of sums over all patches of `n_images`, by window sums.
+pub fn of_boxes(shape: ImageShape, n_images: usize, pool: Pool, k: usize) -> f64 {
+    let pairs = |len| -> usize { pool.stretches(k, len).iter().map(|stretch| stretch.len).sum() };
+    let n_pairs = (pairs(shape.height) * pairs(shape.width) * n_images) as f64;
+    n_pairs * (3.0 * shape.channels as f64 + PER_PAIR) / n_lanes::<f32>() as f64
+}
