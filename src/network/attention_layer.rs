@@ -167,12 +167,16 @@ impl AttentionLayer {
                 let maps = ((one_hot(&noisy)? - soft.detach())? + &soft)?;
                 return Ok((mix(&maps, qkv)?, AttentionRecord::default()));
             }
-            (AttentionVariant::Top1, _) => one_hot(&logits(qkv)?)?,
-            (_, Mode::Evaluate(AttentionDetail::Maps)) => weights(qkv)?,
-            (_, Mode::Evaluate(AttentionDetail::Statistics)) if !has_figures => weights(qkv)?,
-            _ => return Ok((attend(qkv)?, AttentionRecord { maps: None, figures })),
+            (AttentionVariant::Top1, _) => {
+                let maps = one_hot(&logits(qkv)?)?;
+                let mixed = mix(&maps, qkv)?;
+                return Ok((mixed, AttentionRecord { maps: is_asked.then_some(maps), figures }));
+            }
+            (_, Mode::Evaluate(AttentionDetail::Maps)) => Some(weights(qkv)?),
+            (_, Mode::Evaluate(AttentionDetail::Statistics)) if !has_figures => Some(weights(qkv)?),
+            _ => None,
         };
-        Ok((mix(&maps, qkv)?, AttentionRecord { maps: is_asked.then_some(maps), figures }))
+        Ok((attend(qkv)?, AttentionRecord { maps, figures }))
     }
 
     /// Uniform and identity attention of values [B, C, H, W].

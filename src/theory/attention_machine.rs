@@ -347,7 +347,11 @@ impl WithSimd for Similarities<'_> {
                 let first = at * f64::n_lanes::<S>();
                 let mut distance = simd.splat_f64s(0.0);
                 for plane in self.z.chunks_exact(n_pixels) {
-                    let other = simd.partial_load_f64s(&plane[first..first + out.len()]);
+                    let values = &plane[first..first + out.len()];
+                    let other = match f64::vectors::<S>(values) {
+                        [all] => *all,
+                        _ => simd.partial_load_f64s(values),
+                    };
                     let gap = simd.sub_f64s(simd.splat_f64s(plane[p]), other);
                     distance = simd.mul_add_e_f64s(gap, gap, distance);
                 }

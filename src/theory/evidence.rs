@@ -85,7 +85,10 @@ impl WithSimd for Mix<'_> {
             let pixels = first..(first + n_lanes).min(n_pixels);
             let load = |values: &[f64], row: usize| {
                 let row = &values[row * n_pixels..(row + 1) * n_pixels];
-                simd.partial_load_f64s(&row[pixels.clone()])
+                match f64::vectors::<S>(&row[pixels.clone()]) {
+                    [all] => *all,
+                    _ => simd.partial_load_f64s(&row[pixels.clone()]),
+                }
             };
             let max = load(&self.mixture.max, 0);
             let mut total = load(&self.mixture.total, 0);

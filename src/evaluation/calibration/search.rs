@@ -1,6 +1,8 @@
 //! The search: schedules fitted along the network's trajectories and along each machine's own, constant schedules,
 //! and the final samples of all of them.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::errors::{Errors, MachinesByClass, errors, estimate, mean_squared_error};
@@ -57,32 +59,51 @@ pub fn calibrate(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<Calibrated>, DenoiseError> {
-    let states = &trajectory(target, stop)?;
+    let trajectory = &Trajectory::of(target, stop)?;
     let mut found = Vec::with_capacity(subjects.len());
     for (index, subject) in subjects.iter().enumerate() {
         progress(&format!("{} ({} of {})", subject.name, index + 1, subjects.len()));
-        found.push(Search { target, states, subject, grid, stop }.calibrate()?);
+        found.push(Search { target, trajectory, subject, grid, stop }.calibrate()?);
     }
     Ok(found)
 }
 
-/// The network's trajectories from all seeds: entry `i` is the state at `t = i / T`; the first holds the samples.
-fn trajectory(target: &Target<'_>, stop: &AtomicBool) -> Result<Vec<ImageBatch>, DenoiseError> {
-    let mut states = Vec::with_capacity(target.ddim.n_steps + 1);
-    let samples = target.ddim.sample(target.denoiser, &target.seeds, &mut |step| {
-        states.push(step.state.clone());
-        check_stop(stop)
-    })?;
-    states.push(samples);
-    states.reverse();
-    Ok(states)
+/// Estimates of the network are kept if they take no more than this, and made again otherwise.
+const KEPT_BYTES: usize = 1 << 30;
+
+/// The network's trajectories from all seeds.
+struct Trajectory {
+    /// Entry `i` is the state at `t = i / T`; the first holds the samples.
+    states: Vec<ImageBatch>,
+    /// What the network makes of states 1 and up; empty if it is made again when it is needed.
+    estimates: Vec<Denoised>,
+}
+
+impl Trajectory {
+    fn of(target: &Target<'_>, stop: &AtomicBool) -> Result<Self, DenoiseError> {
+        let n_steps = target.ddim.n_steps;
+        let (mut states, mut estimates) = (Vec::with_capacity(n_steps + 1), Vec::new());
+        let samples = target.ddim.sample(target.denoiser, &target.seeds, &mut |step| {
+            let attention = step.denoised.attention.as_ref();
+            let bytes = size_of_val(step.denoised.x0.values())
+                + attention.map_or(0, |maps| size_of_val(maps.weights()));
+            if bytes * n_steps <= KEPT_BYTES {
+                estimates.push(step.denoised.clone());
+            }
+            states.push(step.state.clone());
+            check_stop(stop)
+        })?;
+        states.push(samples);
+        states.reverse();
+        estimates.reverse();
+        Ok(Self { states, estimates })
+    }
 }
 
 /// The search for one subject's schedule.
 struct Search<'a> {
     target: &'a Target<'a>,
-    /// The network's states, as [`trajectory`] returns them.
-    states: &'a [ImageBatch],
+    trajectory: &'a Trajectory,
     subject: &'a Subject<'a>,
     grid: &'a CalibrationGrid,
     stop: &'a AtomicBool,
@@ -105,23 +126,29 @@ impl Search<'_> {
     }
 
     /// The network's estimate at its own states of step `index`.
-    fn estimate_at(&self, index: usize) -> Result<Denoised, DenoiseError> {
+    fn estimate_at(&self, index: usize) -> Result<Cow<'_, Denoised>, DenoiseError> {
         check_stop(self.stop)?;
-        self.target.denoiser.denoise(&self.states[index], self.target.ddim.level(index))
+        let Trajectory { states, estimates } = self.trajectory;
+        if let Some(kept) = estimates.get(index - 1) {
+            return Ok(Cow::Borrowed(kept));
+        }
+        let level = self.target.ddim.level(index);
+        Ok(Cow::Owned(self.target.denoiser.denoise(&states[index], level)?))
     }
 
-    /// The attention maps that the machine uses at step `index`, at its own `states`.
-    fn maps(
+    /// The attention maps that the machine uses at step `index`, at its own `states`; `network` is the network's estimate
+    /// at that step.
+    fn maps<'n>(
         &self,
-        network: &Denoised,
+        network: &'n Denoised,
         states: &ImageBatch,
         index: usize,
-    ) -> Result<Option<AttentionMaps>, DenoiseError> {
+    ) -> Result<Option<Cow<'n, AttentionMaps>>, DenoiseError> {
         match self.subject.source {
-            Some(AttentionSource::Trajectory) => Ok(network.attention.clone()),
+            Some(AttentionSource::Trajectory) => Ok(network.attention.as_ref().map(Cow::Borrowed)),
             Some(AttentionSource::Measured) => {
                 let level = self.target.ddim.level(index);
-                Ok(self.target.denoiser.denoise(states, level)?.attention)
+                Ok(self.target.denoiser.denoise(states, level)?.attention.map(Cow::Owned))
             }
             _ => Ok(None),
         }
@@ -170,26 +197,66 @@ impl Search<'_> {
 
     /// Samples every entry from the calibration seeds and compares with the network's samples.
     fn compete(&self, entries: Vec<Entry>) -> Result<Vec<SampledSchedule>, DenoiseError> {
-        let compete = |Entry { origin, boost, settings }: Entry| {
-            let samples = self.sample(&settings)?;
-            let pairs = || samples.iter().zip(self.states[0].iter());
+        let all_samples = self.samples(&entries)?;
+        let compete = |(Entry { origin, boost, settings }, samples): (Entry, Arc<ImageBatch>)| {
+            let pairs = || samples.iter().zip(self.trajectory.states[0].iter());
             let errors: Vec<f64> = pairs().map(|(a, b)| mean_squared_error(a, b)).collect();
             let r: Vec<f64> = pairs().map(|(a, b)| agreement(a, b).r.unwrap_or(0.0)).collect();
             let (error, r_mean) = (mean(&errors), mean(&r));
             let r_median = quartiles(&r).map(|q| q.median);
             let candidate = Candidate { origin, boost, error, r: r_median, r_mean, settings };
-            Ok(SampledSchedule { candidate, r })
+            SampledSchedule { candidate, r }
         };
-        entries.into_iter().map(compete).collect()
+        Ok(entries.into_iter().zip(all_samples).map(compete).collect())
+    }
+
+    /// The machine's samples from the calibration seeds under each schedule. Schedules that agree from the noise down to
+    /// some step are sampled once down to there.
+    fn samples(&self, entries: &[Entry]) -> Result<Vec<Arc<ImageBatch>>, DenoiseError> {
+        let mut states = vec![Arc::new(self.target.seeds.clone()); entries.len()];
+        for index in (1..=self.n_steps()).rev() {
+            let setting = |entry: usize| entries[entry].settings[index - 1];
+            let mut next: Vec<Arc<ImageBatch>> = Vec::with_capacity(entries.len());
+            for entry in 0..entries.len() {
+                let is_same = |other: &usize| {
+                    Arc::ptr_eq(&states[*other], &states[entry])
+                        && setting(*other) == setting(entry)
+                };
+                next.push(match (0..entry).find(is_same) {
+                    Some(other) => next[other].clone(),
+                    None => Arc::new(self.sampled(index, &states[entry], setting(entry))?),
+                });
+            }
+            states = next;
+        }
+        Ok(states)
+    }
+
+    /// The states after step `index` of a sample that takes the network's maps from its trajectory, if any.
+    fn sampled(
+        &self,
+        index: usize,
+        states: &ImageBatch,
+        settings: StepSettings,
+    ) -> Result<ImageBatch, DenoiseError> {
+        let network = match self.subject.source {
+            Some(AttentionSource::Trajectory) => self.estimate_at(index)?,
+            _ => {
+                check_stop(self.stop)?;
+                Cow::Owned(Denoised::plain(ImageBatch::zeros(states.shape(), 0)))
+            }
+        };
+        let maps = self.maps(&network, states, index)?;
+        self.advance(index, states, maps.as_deref(), settings)
     }
 
     /// How well a schedule fits at the network's states, cleanest step first.
     fn quality(&self, settings: &[StepSettings]) -> Result<Vec<StepFit>, DenoiseError> {
         let step = |index: usize| {
-            let (network, states) = (self.estimate_at(index)?, &self.states[index]);
+            let (network, states) = (self.estimate_at(index)?, &self.trajectory.states[index]);
             let maps = self.maps(&network, states, index)?;
             let grid = CalibrationGrid::one(settings[index - 1]);
-            let found = self.errors(index, states, maps.as_ref(), &network, &grid)?;
+            let found = self.errors(index, states, maps.as_deref(), &network, &grid)?;
             Ok(step_fit(&found, 0, self.target.ddim.level(index).t))
         };
         (1..=self.n_steps()).map(step).collect()
@@ -198,9 +265,9 @@ impl Search<'_> {
     /// The settings that fit best at the network's states, cleanest step first.
     fn along_network(&self) -> Result<Vec<StepSettings>, DenoiseError> {
         let step = |index: usize| {
-            let (network, states) = (self.estimate_at(index)?, &self.states[index]);
+            let (network, states) = (self.estimate_at(index)?, &self.trajectory.states[index]);
             let maps = self.maps(&network, states, index)?;
-            let found = self.errors(index, states, maps.as_ref(), &network, self.grid)?;
+            let found = self.errors(index, states, maps.as_deref(), &network, self.grid)?;
             Ok(self.best(&found))
         };
         (1..=self.n_steps()).map(step).collect()
@@ -214,9 +281,9 @@ impl Search<'_> {
         for index in (1..=self.n_steps()).rev() {
             let network = self.estimate_at(index)?;
             let maps = self.maps(&network, &states, index)?;
-            let found = self.errors(index, &states, maps.as_ref(), &network, self.grid)?;
+            let found = self.errors(index, &states, maps.as_deref(), &network, self.grid)?;
             let fit = self.best(&found);
-            states = self.advance(index, &states, maps.as_ref(), fit)?;
+            states = self.advance(index, &states, maps.as_deref(), fit)?;
             steps.push(fit);
         }
         steps.reverse();
@@ -259,23 +326,6 @@ impl Search<'_> {
         let costs: Vec<f64> = (0..found.settings.len()).map(cost).collect();
         let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
         found.settings[costs.iter().position(|&cost| cost == least).unwrap_or(0)]
-    }
-
-    /// The machine's samples from the calibration seeds under a schedule.
-    fn sample(&self, settings: &[StepSettings]) -> Result<ImageBatch, DenoiseError> {
-        let mut states = self.target.seeds.clone();
-        for index in (1..=self.n_steps()).rev() {
-            let needs_maps = self.subject.source == Some(AttentionSource::Trajectory);
-            let network = if needs_maps {
-                self.estimate_at(index)?
-            } else {
-                check_stop(self.stop)?;
-                Denoised::plain(ImageBatch::zeros(states.shape(), 0))
-            };
-            let maps = self.maps(&network, &states, index)?;
-            states = self.advance(index, &states, maps.as_ref(), settings[index - 1])?;
-        }
-        Ok(states)
     }
 }
 

@@ -17,6 +17,7 @@ pub fn patch_posteriors<T: Lane>(
     patches: &DistinctPatches,
     queries: &[PatchQuery<'_, T>],
 ) -> Vec<Accumulator> {
+    let n_lanes = n_lanes::<T>();
     let posterior = |query: &PatchQuery<'_, T>| {
         let mut all = Accumulator::new(query.shape.channels, query.shape.n_pixels());
         for table in &patches.groups {
@@ -24,15 +25,17 @@ pub fn patch_posteriors<T: Lane>(
             let found = each_vector(table, query, |group, distances| {
                 group.weigh(distances, &table.all, n_compared)
             });
-            each_query::<T, _>(table, query, &found, |p, lane, sums| {
-                all.max[p] = -query.logit_scale * sums.nearest[lane];
-                all.total[p] = sums.total(lane);
-                all.spread[p] = sums.spread(lane);
-                for c in 0..query.shape.channels {
-                    all.sums[c * query.shape.n_pixels() + p] = sums.sum(lane, c);
+            for (at, sums) in found.iter().enumerate() {
+                for (lane, p) in table.query_pixels(at, n_lanes, query.shape.width) {
+                    all.max[p] = -query.logit_scale * sums.nearest[lane];
+                    all.total[p] = sums.total(lane);
+                    all.spread[p] = sums.spread(lane);
+                    for c in 0..query.shape.channels {
+                        all.sums[c * query.shape.n_pixels() + p] = sums.sum(lane, c);
+                    }
+                    all.best[p] = table.first_places[sums.best[lane]];
                 }
-                all.best[p] = table.first_places[sums.best[lane]];
-            });
+            }
         }
         all
     };
@@ -47,6 +50,7 @@ pub fn evidence<T: Lane>(
     log_pool: &[f64],
 ) -> Evidence {
     let (n_channels, n_pixels) = (query.shape.channels, query.shape.n_pixels());
+    let n_lanes = n_lanes::<T>();
     let mut all = Evidence::zeros(range.clone(), n_channels, n_pixels);
     for table in &patches.groups {
         let n_compared = table.n_compared(1);
@@ -54,22 +58,28 @@ pub fn evidence<T: Lane>(
             let sums = |n| group.weigh(distances, table.image(n).0, n_compared);
             range.clone().map(sums).collect::<Vec<LaneSums>>()
         });
-        each_query::<T, _>(table, &query, &found, |p, lane, images| {
+        for (at, images) in found.iter().enumerate() {
+            let pixels: Vec<(usize, usize)> =
+                table.query_pixels(at, n_lanes, query.shape.width).collect();
             for (n, sums) in images.iter().enumerate() {
-                let (at, total) = (n * n_pixels + p, sums.total(lane));
-                for c in 0..n_channels {
-                    all.estimates[(n * n_channels + c) * n_pixels + p] = sums.sum(lane, c) / total;
-                }
-                let log_total = total.ln();
-                all.log_evidence[at] =
-                    -query.logit_scale * sums.nearest[lane] + log_total - log_pool[p];
-                all.inner_entropy[at] = (log_total - sums.spread(lane) / total).max(0.0);
                 let image = range.start + n;
-                let (row, column) = table.image(image).1[sums.best[lane]];
-                let place = Provenance { image: image as u32, row, column };
-                all.inner_best[at] = (place, -log_total);
+                let places = table.image(image).1;
+                for &(lane, p) in &pixels {
+                    let (at, total) = (n * n_pixels + p, sums.total(lane));
+                    for c in 0..n_channels {
+                        let at = (n * n_channels + c) * n_pixels + p;
+                        all.estimates[at] = sums.sum(lane, c) / total;
+                    }
+                    let log_total = total.ln();
+                    all.log_evidence[at] =
+                        -query.logit_scale * sums.nearest[lane] + log_total - log_pool[p];
+                    all.inner_entropy[at] = (log_total - sums.spread(lane) / total).max(0.0);
+                    let (row, column) = places[sums.best[lane]];
+                    let place = Provenance { image: image as u32, row, column };
+                    all.inner_best[at] = (place, -log_total);
+                }
             }
-        });
+        }
     }
     all
 }
@@ -82,17 +92,4 @@ fn each_vector<T: Lane, R: Send>(
 ) -> Vec<R> {
     let group = GroupQuery::new(table, query);
     (0..group.n_vectors()).into_par_iter().map(|at| weigh(&group, &group.distances(at))).collect()
-}
-
-/// Calls `take` with the pixel, the lane and the result of its vector for each query of `table`.
-fn each_query<T: Lane, R>(
-    table: &GroupTable,
-    query: &PatchQuery<'_, T>,
-    found: &[R],
-    mut take: impl FnMut(usize, usize, &R),
-) {
-    let n_lanes = n_lanes::<T>();
-    for at in 0..table.n_queries() {
-        take(table.query_pixel(at, query.shape.width), at % n_lanes, &found[at / n_lanes]);
-    }
 }

@@ -127,10 +127,19 @@ impl GroupTable {
         self.rows.queries.len() * self.columns.queries.len()
     }
 
-    /// The pixel of query `at`, in an image `width` wide.
-    pub fn query_pixel(&self, at: usize, width: usize) -> usize {
-        let across = self.columns.queries.len();
-        (self.rows.queries.start + at / across) * width + self.columns.queries.start + at % across
+    /// The lanes of vector `at` of query pixels, with the pixel of each in an image `width` wide.
+    pub fn query_pixels(
+        &self,
+        at: usize,
+        n_lanes: usize,
+        width: usize,
+    ) -> impl Iterator<Item = (usize, usize)> {
+        let (rows, columns) = (&self.rows.queries, &self.columns.queries);
+        let queries = at * n_lanes..((at + 1) * n_lanes).min(self.n_queries());
+        queries.enumerate().map(move |(lane, query)| {
+            let (row, column) = (query / columns.len(), query % columns.len());
+            (lane, (rows.start + row) * width + columns.start + column)
+        })
     }
 
     /// Patches that one query is compared with.

@@ -224,17 +224,19 @@ impl<T: Lane> Weigh<'_, T> {
         let splat = |value: f64| T::splat(simd, T::from_f64(value));
         let zero = splat(0.0);
         let distances = T::vectors::<S>(self.distances);
-        let (nearest, best) = self.nearest(simd, distances);
+        let nearest = self.nearest(simd, distances);
         let cutoff = T::plus(simd, nearest, T::splat(simd, self.width));
         let scale = splat(self.logit_scale * std::f64::consts::LOG2_E);
+        let mut best = zero;
         let mut sums = vec![zero; OTHERS + n_channels];
         let mut n_unflushed = 0;
-        for entry in self.entries {
+        for (at, entry) in self.entries.iter().enumerate() {
             let patch = entry.patch as usize;
             let distance = distances[patch];
             if !T::any_within(simd, distance, cutoff) {
                 continue;
             }
+            best = T::select_lt(simd, nearest, distance, best, splat(at as f64));
             let bits = T::times(simd, T::minus(simd, nearest, distance), scale);
             let weights = T::times(simd, T::exp2(simd, bits), splat(f64::from(entry.count)));
             let values = &self.centres[patch * n_channels..(patch + 1) * n_channels];
@@ -256,23 +258,22 @@ impl<T: Lane> Weigh<'_, T> {
         self.sums.best.extend(lanes.iter().map(|v| v.to_f64() as usize));
     }
 
-    /// The least distance, and the number of the first entry that has it.
+    /// The least distance.
     #[inline(always)]
-    fn nearest<S: Simd>(
-        &self,
-        simd: S,
-        distances: &[T::Vector<S>],
-    ) -> (T::Vector<S>, T::Vector<S>) {
-        let one = T::splat(simd, T::from_f64(1.0));
-        let mut number = T::splat(simd, T::ZERO);
-        let (mut nearest, mut best) = (T::splat(simd, T::INFINITY), number);
-        for entry in self.entries {
-            let distance = distances[entry.patch as usize];
-            best = T::select_lt(simd, distance, nearest, number, best);
-            nearest = T::min(simd, nearest, distance);
-            number = T::plus(simd, number, one);
+    fn nearest<S: Simd>(&self, simd: S, distances: &[T::Vector<S>]) -> T::Vector<S> {
+        // Four at a time: each minimum would wait for the one before.
+        let mut nearest = [T::splat(simd, T::INFINITY); 4];
+        let (fours, others) = self.entries.as_chunks::<4>();
+        for four in fours {
+            for (nearest, entry) in nearest.iter_mut().zip(four) {
+                *nearest = T::min(simd, *nearest, distances[entry.patch as usize]);
+            }
         }
-        (nearest, best)
+        for entry in others {
+            nearest[0] = T::min(simd, nearest[0], distances[entry.patch as usize]);
+        }
+        let [a, b, c, d] = nearest;
+        T::min(simd, T::min(simd, a, b), T::min(simd, c, d))
     }
 }
 
