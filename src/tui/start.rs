@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use super::disk::Disk;
 use super::event_loop::Left;
 use super::input::decoder::Decoder;
 use super::notify::Bell;
@@ -52,6 +51,6 @@ pub fn run(lab: Lab, run: Option<String>, read_only: bool) -> anyhow::Result<Lef
     if let Some(note) = found.note {
         app.notify(Notice::warning(note));
     }
-    let disk = Disk::new(RunsDir::new(settings.runs_dir), settings.device);
-    event_loop::run(&mut app, disk, Bell::new(settings.notify), raw, decoder)
+    let lab = (RunsDir::new(settings.runs_dir), settings.device);
+    event_loop::run(&mut app, lab, Bell::new(settings.notify), raw, decoder)
 }

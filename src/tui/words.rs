@@ -1,5 +1,7 @@
 //! Numbers, durations and names as the dashboard writes them.
 
+use std::error::Error;
+
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
@@ -57,6 +59,11 @@ pub fn precise(value: f64) -> String {
         let digits = (4 - size.log10().floor() as i32).max(0) as usize;
         format!("{value:.digits$}")
     }
+}
+
+/// An error with its causes, in one line.
+pub fn with_causes(error: impl Error + Send + Sync + 'static) -> String {
+    format!("{:#}", anyhow::Error::new(error))
 }
 
 /// The columns that a text takes on the screen: two for many Asian characters and emoji, none for combining marks.

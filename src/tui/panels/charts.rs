@@ -11,7 +11,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
-use super::{heat, readings};
+use super::{crosshair_readings, heat};
 use crate::runs::event::{AttentionAtLevel, AttentionMetrics};
 use crate::tui::chart::{bounds, letter};
 use crate::tui::curves::{Quantity, Recorded};
@@ -37,7 +37,7 @@ pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
     quantity(app, open, app.charts.quantity, frame, above);
     let below = match app.charts.crosshair {
         Some(crosshair) if app.screen.tab == Tab::Charts => {
-            readings::panel(app, crosshair, frame, below)
+            crosshair_readings::panel(app, crosshair, frame, below)
         }
         _ => below,
     };

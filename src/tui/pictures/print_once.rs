@@ -10,7 +10,7 @@ use ratatui::layout::Rect;
 use ratatui::prelude::IntoCrossterm;
 
 use super::blocks::draw_blocks;
-use super::depth::Depth;
+use super::colour_depth::Depth;
 use super::encode::{enlarged, send_iterm, send_kitty};
 use super::protocol::Protocol;
 use super::sixel;

@@ -165,7 +165,7 @@ mod tests {
     use ratatui::buffer::Buffer;
 
     use super::super::blocks::draw_blocks;
-    use super::super::depth::Depth;
+    use super::super::colour_depth::Depth;
     use super::super::placement::reserve;
     use super::*;
 
