@@ -129,7 +129,7 @@ fn charts_turn_through_every_quantity_and_say_what_was_not_recorded() {
     let mut app = watching();
     press(&mut app, KeyCode::Char('2'));
     let mut asked = Vec::new();
-    for quantity in UPPER_CHART {
+    for &quantity in UPPER_CHART {
         assert_eq!(app.charts.quantity, quantity);
         let shown = screen(&app, 80, 24);
         let is_recorded = app.open_run.as_ref().unwrap().curves.of(quantity).next().is_some();
