@@ -20,7 +20,7 @@ use ratatui::prelude::CrosstermBackend;
 use super::input::decoder::Decoder;
 use super::input::reader::{self, PendingAnswer};
 use super::lab_thread::{self, POLL};
-use super::message::{Effect, Message};
+use super::message::{Effect, Message, RunEffect};
 use super::notify::Bell;
 use super::pictures::printer::Printer;
 use super::screenshot::capture;
@@ -64,7 +64,7 @@ pub fn run(
     let (messages, inbox) = mpsc::channel();
     let (orders, received) = mpsc::channel();
     if let Some(open) = &app.open_run {
-        orders.send(Effect::Open(open.id.clone()))?;
+        orders.send(Effect::OnRun(open.id.clone(), RunEffect::Open))?;
     }
     raw.send_signals(messages.clone())?;
     let pending_answer = reader::spawn(decoder, messages.clone())?;

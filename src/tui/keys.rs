@@ -5,7 +5,8 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::tab::{TABS, Tab, TabRow};
 
 /// What a key does. The palette lists actions under the names of these variants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Action {
     Help,
     Palette,
@@ -208,7 +209,8 @@ pub const BINDINGS: &[Binding<Action>] = {
 };
 
 /// What a key does in the inspector. The palette lists actions under the names of these variants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
 pub enum InspectorAction {
     Up,
     Down,

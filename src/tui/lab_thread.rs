@@ -13,13 +13,14 @@ use std::{io, thread};
 
 use super::export::contents::Export;
 use super::export::write::EXPORTS_DIR;
-use super::message::{Effect, Message};
+use super::message::{Effect, Message, RunEffect, RunMessage};
 use super::run_watcher::RunWatcher;
 use super::state::Notice;
 use super::words::with_causes;
 use crate::console::output::panic_words;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::{self, Trace};
+use crate::evaluation::preview_request::PreviewRequest;
 use crate::hardware::device::DeviceRequest;
 use crate::runs::command::{Act, Command, Reply};
 use crate::runs::control;
@@ -79,26 +80,23 @@ impl LabThread {
         }
     }
 
-    /// Carries out an effect and returns what came of it; slow work sends its message later.
+    /// Carries out an effect and returns what came of it; slow work sends its message later. The effects of the terminal
+    /// were carried out by the shell.
     fn carry_out(&mut self, effect: Effect) -> Option<Message> {
-        let runs = self.watcher.runs.path().to_owned();
         match effect {
-            Effect::Open(run) => Some(self.watcher.open(run)),
+            Effect::OnRun(run, effect) => self.carry_out_on(run, effect),
             Effect::FollowMarked(runs) => {
                 self.watcher.follow_marked(runs);
                 None
             }
-            Effect::LoadPreview { run, step } => {
-                let place = self.watcher.dir(&run).previews_path();
-                let read = Preview::read(&place.join(preview::directory_name(step)));
-                Some(Message::Preview { run, preview: read.map(Box::new).map_err(with_causes) })
-            }
-            Effect::LoadCalibration(run) => {
-                let read = Calibration::read(&self.watcher.dir(&run).calibration_path());
-                let calibration = read.map(|found| found.map(Box::new)).map_err(with_causes);
-                Some(Message::Calibration { run, calibration })
+            Effect::Launch { experiment, parent, queued } => {
+                let device = self.device.clone();
+                let options = LaunchOptions { device, parent, threads: None, queued };
+                let launched = launch::launch(&self.watcher.runs, &experiment, &options);
+                Some(Message::Launched(launched.map(|run| run.id()).map_err(with_causes)))
             }
             Effect::Export(export) => {
+                let runs = self.watcher.runs.path().to_owned();
                 let run = export.run.clone();
                 self.in_background(
                     move || write_export(&runs, &export),
@@ -111,83 +109,75 @@ impl LabThread {
                     },
                 )
             }
-            Effect::Trace { run, seed, may_compute } => {
-                let dir = self.watcher.dir(&run);
-                self.in_background(
-                    move || trace(&runs, &dir, seed, may_compute).map(Arc::new),
-                    move |trace| Message::Trace { run, seed, trace },
-                )
-            }
-            Effect::MakePreview { run, request } => {
-                let id = run.clone();
-                let (seeds, steps) = (request.seeds.to_string(), request.steps.to_string());
-                self.in_background(
-                    move || {
-                        let arguments = ["preview", &id, "--seeds", &seeds, "--steps", &steps];
-                        compute(&runs, &arguments, &format!("making a preview of '{id}'"))
-                    },
-                    move |made| Message::PreviewMade { run, made },
-                )
-            }
-            effect => self.steer(effect),
+            _ => None,
         }
     }
 
-    /// Launches a run, or does something to one. The effects of the terminal were carried out by the shell.
-    fn steer(&self, effect: Effect) -> Option<Message> {
-        let dir = |run: &str| self.watcher.dir(run);
+    fn carry_out_on(&mut self, run: String, effect: RunEffect) -> Option<Message> {
+        let dir = self.watcher.dir(&run);
+        let runs = self.watcher.runs.path().to_owned();
         let notice = match effect {
-            Effect::Launch { experiment, parent, queued } => {
-                let device = self.device.clone();
-                let options = LaunchOptions { device, parent, threads: None, queued };
-                let launched = launch::launch(&self.watcher.runs, &experiment, &options);
-                return Some(Message::Launched(launched.map(|run| run.id()).map_err(with_causes)));
+            RunEffect::Open => return Some(self.watcher.open(run)),
+            RunEffect::LoadPreview(step) => {
+                let read = Preview::read(&dir.previews_path().join(preview::directory_name(step)));
+                let preview = read.map(Box::new).map_err(with_causes);
+                return Some(Message::OfRun(run, RunMessage::Preview(preview)));
             }
-            Effect::Rename { run, to } => {
-                let renamed = self.watcher.runs.rename(&dir(&run), &to).map_err(with_causes);
-                return Some(Message::Renamed { from: run, renamed });
+            RunEffect::LoadCalibration => {
+                let read = Calibration::read(&dir.calibration_path());
+                let calibration = read.map(|found| found.map(Box::new)).map_err(with_causes);
+                return Some(Message::OfRun(run, RunMessage::Calibration(calibration)));
             }
-            Effect::Resume(run) => {
-                let resumed = launch::resume(&dir(&run), None).map_err(with_causes);
+            RunEffect::Trace { seed, may_compute } => {
+                return self.in_background(
+                    move || trace(&runs, &dir, seed, may_compute).map(Arc::new),
+                    move |trace| Message::OfRun(run, RunMessage::Trace { seed, trace }),
+                );
+            }
+            RunEffect::MakePreview(PreviewRequest { seeds, steps }) => {
+                let (seeds, steps) = (seeds.to_string(), steps.to_string());
+                return self.in_background(
+                    move || {
+                        let what = format!("making a preview of '{}'", dir.id());
+                        let request = ["--seeds", &seeds, "--steps", &steps];
+                        compute(&runs, &[&["preview", &dir.id()], &request[..]].concat(), &what)
+                    },
+                    move |made| Message::OfRun(run, RunMessage::PreviewMade(made)),
+                );
+            }
+            RunEffect::Rename(to) => {
+                let renamed = self.watcher.runs.rename(&dir, &to).map_err(with_causes);
+                return Some(Message::OfRun(run, RunMessage::Renamed(renamed)));
+            }
+            RunEffect::Resume => {
+                let resumed = launch::resume(&dir, None).map_err(with_causes);
                 outcome(resumed, format!("a new worker for {run}")).about(run)
             }
-            Effect::Delete(run) => {
-                let deleted = dir(&run).delete().map_err(with_causes);
+            RunEffect::Delete => {
+                let deleted = dir.delete().map_err(with_causes);
                 outcome(deleted, format!("{run} is deleted")).about(run)
             }
-            Effect::Kill(run) => {
-                let killed = launch::kill(&dir(&run), false).map_err(|error| match error {
+            RunEffect::Kill => {
+                let killed = launch::kill(&dir, false).map_err(|error| match error {
                     LaunchError::Held { by, .. } => held(&by, &run),
                     error => with_causes(error),
                 });
                 outcome(killed, format!("killed the worker of {run}")).about(run)
             }
-            Effect::Describe { run, about } => {
-                let path = dir(&run).about_path();
+            RunEffect::Describe(about) => {
+                let path = dir.about_path();
                 let failed = |error| format!("writing '{}': {error}", path.display());
                 let written = about.write(&path).map_err(failed);
                 outcome(written, format!("{run}: noted")).about_command(run)
             }
-            Effect::Send { run, command } => {
+            RunEffect::Send(command) => {
                 let words = progress_words(&command);
-                self.send(run, Act::Steer { command, take: false }, words)
+                send(&dir, run, Act::Steer { command, take: false }, words)
             }
-            Effect::Hold(run) => self.send(run, Act::Hold, "you have control"),
-            Effect::Release(run) => self.send(run, Act::Release, "you gave up control"),
-            _ => return None,
+            RunEffect::Hold => send(&dir, run, Act::Hold, "you have control"),
+            RunEffect::Release => send(&dir, run, Act::Release, "you gave up control"),
         };
         Some(Message::Notice(notice))
-    }
-
-    /// Sends a command to a worker in the dashboard's name.
-    fn send(&self, run: String, act: Act, words: &str) -> Notice {
-        let sent = match control::send(&self.watcher.dir(&run), act) {
-            Ok(Reply::Accepted) => Ok(()),
-            Ok(Reply::Refused { reason }) => Err(format!("run '{run}' refused: {reason}")),
-            Ok(Reply::Held { by }) => Err(held(&by, &run)),
-            Err(error) => Err(with_causes(error)),
-        };
-        outcome(sent, format!("{run}: {words}")).about_command(run)
     }
 
     /// Runs work that takes seconds in a thread of its own, so that it does not delay other messages. Its message is sent
@@ -207,6 +197,17 @@ impl LabThread {
         });
         begun.err().map(|error| refused(Err(format!("starting a thread: {error}"))))
     }
+}
+
+/// Sends a command to a worker in the dashboard's name.
+fn send(dir: &RunDir, run: String, act: Act, words: &str) -> Notice {
+    let sent = match control::send(dir, act) {
+        Ok(Reply::Accepted) => Ok(()),
+        Ok(Reply::Refused { reason }) => Err(format!("run '{run}' refused: {reason}")),
+        Ok(Reply::Held { by }) => Err(held(&by, &run)),
+        Err(error) => Err(with_causes(error)),
+    };
+    outcome(sent, format!("{run}: {words}")).about_command(run)
 }
 
 /// The notice on something that was done or failed.

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::message::Message;
+use super::message::{Message, RunMessage};
 use super::words::with_causes;
 use crate::hardware::system::Monitor;
 use crate::runs::event_log::EventTail;
@@ -79,7 +79,7 @@ impl RunWatcher {
             // A file that cannot be read now is read at the next poll; the run list shows the state.
             let events = tail.poll().unwrap_or_default();
             if !events.is_empty() {
-                news.push(Message::Events { run: run.clone(), events });
+                news.push(Message::OfRun(run.clone(), RunMessage::Events(events)));
             }
         }
         if let Some(run) = self.open.clone() {
@@ -88,13 +88,16 @@ impl RunWatcher {
             let bytes = fs::metadata(&path).map(|data| data.len()).ok();
             if self.log_bytes.replace(bytes) != Some(bytes) {
                 let failed = |error| format!("reading '{}': {error}", path.display());
-                news.push(Message::Log { run: run.clone(), log: end_of(&path).map_err(failed) });
+                news.push(Message::OfRun(
+                    run.clone(),
+                    RunMessage::Log(end_of(&path).map_err(failed)),
+                ));
             }
             let steps: Vec<u64> =
                 preview::list(&dir.previews_path()).into_iter().map(|(step, _)| step).collect();
             if steps != self.steps {
                 self.steps.clone_from(&steps);
-                news.push(Message::PreviewSteps { run, steps });
+                news.push(Message::OfRun(run, RunMessage::PreviewSteps(steps)));
             }
         }
         news
@@ -119,7 +122,7 @@ impl RunWatcher {
         self.log_bytes = None;
         self.steps.clear();
         let experiment = self.dir(&run).experiment().map(Box::new).map_err(with_causes);
-        Message::Experiment { run, experiment }
+        Message::OfRun(run, RunMessage::Experiment(experiment))
     }
 
     /// Reads the events of these marked runs from now on.

@@ -58,7 +58,7 @@ pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
 /// Draws the curves of a quantity.
 fn quantity(app: &App, open: &OpenRun, quantity: Quantity, frame: &mut Frame, area: Rect) {
     let smoothing = app.charts.smoothing_of(quantity);
-    let has_log_scale = app.charts.log_scale && quantity.has_log_scale();
+    let has_log_scale = !app.charts.linear_scale && quantity.has_log_scale();
     let title = match (quantity.is_smoothed(), smoothing > 0.0) {
         (false, _) => format!(" {} ", quantity.name()),
         (true, true) => {
@@ -83,18 +83,17 @@ fn quantity(app: &App, open: &OpenRun, quantity: Quantity, frame: &mut Frame, ar
     let n_columns = DOTS_PER_CELL * usize::from(area.width);
     let mut curves = Vec::new();
     for curve in &chart_curves {
-        let style = match curve.colour {
-            Some(index) => app.theme.curve(index),
-            None => app.theme.strong(),
-        };
         if curve.colour.is_none() && smoothing > 0.0 {
             let visible = curve.series.visible(0.0, x, n_columns);
-            let (name, letter) = (String::new(), None);
-            curves.push(Curve { name, letter, style: app.theme.faint(), is_faint: true, visible });
+            curves.push(Curve::faint("", app.theme, visible));
         }
-        let (name, letter) = (curve.name.clone(), curve.letter);
-        let visible = curve.series.visible(smoothing, x, n_columns);
-        curves.push(Curve { name, letter, style, is_faint: false, visible });
+        curves.push(Curve {
+            name: curve.name.clone(),
+            letter: curve.letter,
+            style: app.theme.curve_or_strong(curve.colour),
+            is_faint: false,
+            visible: curve.series.visible(smoothing, x, n_columns),
+        });
     }
     let is_read = app.screen.tab == Tab::Charts && quantity == app.charts.quantity;
     let at = app.charts.crosshair.filter(|_| is_read);
@@ -164,8 +163,7 @@ fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
     let most = (last.n_pixels as f64).ln();
     let pieces = vec![x.map(|step| (step, most)).to_vec()];
     let visible = Arc::new(VisibleCurve { pieces, broken: Vec::new() });
-    let style = app.theme.faint();
-    curves.push(Curve { name: "uniform".to_owned(), letter: None, style, is_faint: true, visible });
+    curves.push(Curve::faint("uniform", app.theme, visible));
     let long = format!(" attention entropy, nats (uniform {most:.2}) ");
     let title = match long.len() + 2 <= usize::from(area.width) {
         true => long,

@@ -8,7 +8,7 @@ use super::export::export;
 use super::steering::{NO_OPEN_RUN, warn};
 use crate::evaluation::inspect::Trace;
 use crate::tui::keys::{INSPECTOR_BINDINGS, InspectorAction, action_of};
-use crate::tui::message::Effect;
+use crate::tui::message::{Effect, RunEffect};
 use crate::tui::state::{App, Inspector, Notice};
 
 /// Opens the inspector on the first seed on screen, and requests its trace.
@@ -23,7 +23,7 @@ pub fn open(app: &mut App) -> Vec<Effect> {
         return Vec::new();
     }
     let may_compute = !app.read_only;
-    vec![Effect::Trace { run, seed, may_compute }]
+    vec![Effect::OnRun(run, RunEffect::Trace { seed, may_compute })]
 }
 
 /// Shows a trace that has arrived, or closes the inspector if there is none.

@@ -1,6 +1,6 @@
 //! Requests for what the screen shows and the state does not have yet.
 
-use crate::tui::message::Effect;
+use crate::tui::message::{Effect, RunEffect};
 use crate::tui::state::App;
 
 /// Requests the preview that should be on screen, once.
@@ -9,7 +9,7 @@ pub fn load_preview(app: &mut App) -> Vec<Effect> {
     match open.step_to_show() {
         Some(step) if open.requested_step != Some(step) => {
             open.requested_step = Some(step);
-            vec![Effect::LoadPreview { run: open.id.clone(), step }]
+            vec![Effect::OnRun(open.id.clone(), RunEffect::LoadPreview(step))]
         }
         _ => Vec::new(),
     }
@@ -18,5 +18,5 @@ pub fn load_preview(app: &mut App) -> Vec<Effect> {
 /// Requests the calibrated settings of the open run, if a chart shows them.
 pub fn load_calibration(app: &App) -> Vec<Effect> {
     let shown = app.open_run.iter().filter(|_| app.charts.quantity.is_calibrated());
-    shown.map(|open| Effect::LoadCalibration(open.id.clone())).collect()
+    shown.map(|open| Effect::OnRun(open.id.clone(), RunEffect::LoadCalibration)).collect()
 }

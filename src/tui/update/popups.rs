@@ -6,7 +6,7 @@ use super::runs::open_listed_run;
 use super::{edit_form, fields, palette};
 use crate::runs::command::Command;
 use crate::tui::keys::moved;
-use crate::tui::message::Effect;
+use crate::tui::message::{Effect, RunEffect};
 use crate::tui::state::{App, EditForm, Notice, Popup};
 use crate::tui::typed::Typed;
 
@@ -27,7 +27,7 @@ pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
         }
         Popup::ConfirmStop { run } => match key.code {
             KeyCode::Char('y') | KeyCode::Enter => {
-                vec![Effect::Send { run, command: Command::Stop }]
+                vec![Effect::OnRun(run, RunEffect::Send(Command::Stop))]
             }
             _ => Vec::new(),
         },

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::loading::load_calibration;
 use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
-use crate::tui::message::Effect;
+use crate::tui::message::{Effect, RunEffect};
 use crate::tui::notify;
 use crate::tui::state::{App, Notice, OpenRun};
 
@@ -75,7 +75,7 @@ pub fn open_run(app: &mut App, id: String) -> Vec<Effect> {
     let cursors = &mut app.cursors;
     (cursors.first_column, cursors.first_seed) = (0, 0);
     (cursors.news_back, cursors.log_back) = (0, 0);
-    let mut effects = vec![Effect::Open(id)];
+    let mut effects = vec![Effect::OnRun(id, RunEffect::Open)];
     effects.extend(load_calibration(app));
     effects
 }
