@@ -37,11 +37,8 @@ pub fn columns(seeds: &ImageBatch, columns: &[(String, ImageBatch)], rows_max: u
 
 /// Rows of a seed and further cells.
 fn rows(seeds: &ImageBatch, rows_max: usize, cells: impl Fn(usize) -> Vec<RgbImage>) -> RgbImage {
-    let row = |row: usize| {
-        // Seeds exceed the pixel range; scaled by a third, most values fit.
-        let seed: Vec<f64> = seeds.image(row).iter().map(|value| value / 3.0).collect();
-        [vec![grid::to_rgb(&seed, seeds.shape())], cells(row)].concat()
-    };
+    let seed = |row| grid::seed_to_rgb(seeds.image(row), seeds.shape());
+    let row = |row| [vec![seed(row)], cells(row)].concat();
     let rows: Vec<Vec<RgbImage>> = (0..seeds.len().min(rows_max)).map(row).collect();
     compose(&rows, seeds.shape())
 }

@@ -27,6 +27,16 @@ pub fn to_rgb(image: &[f64], shape: ImageShape) -> RgbImage {
     })
 }
 
+/// Converts a noise seed to RGB. Noise exceeds the pixel range; scaled by a third, most values fit.
+///
+/// # Panics
+///
+/// If `seed` is not one image of this shape.
+pub fn seed_to_rgb(seed: &[f64], shape: ImageShape) -> RgbImage {
+    let scaled: Vec<f64> = seed.iter().map(|value| value / 3.0).collect();
+    to_rgb(&scaled, shape)
+}
+
 /// Draws the signed difference `a - b`, averaged over channels: vermilion if `a` is larger, blue if it is
 /// smaller, white if they agree; full colour at a difference of 1 (half the range), grey for NaN. Channels that
 /// differ in opposite directions could cancel: the mean takes the sign of the largest difference and the mean

@@ -7,6 +7,7 @@ use ::image::{Rgb, RgbImage, imageops};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
+use crate::image::ImageShape;
 use crate::tui::pictures::blocks::draw_blocks;
 use crate::tui::pictures::placement::reserve;
 use crate::tui::pictures::{Placement, Protocol};
@@ -26,6 +27,14 @@ impl From<RgbImage> for Picture {
     fn from(image: RgbImage) -> Self {
         Self { image, mark: None }
     }
+}
+
+/// The columns and rows, at least `least`, of a picture that is enlarged `scale` and shrunk `divisor` times; at one to one, a
+/// column is a pixel wide and a row two pixels high.
+pub fn cells(shape: ImageShape, (scale, divisor): (usize, usize), least: (u16, u16)) -> (u16, u16) {
+    let columns = (shape.width * scale).div_ceil(divisor) as u16;
+    let rows = (shape.height * scale).div_ceil(2 * divisor) as u16;
+    (columns.max(least.0), rows.max(least.1))
 }
 
 /// Draws `pictures` from the upper left corner of `area`, each `width` x `height` cells, with a free column after it.

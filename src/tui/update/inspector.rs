@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use ratatui::crossterm::event::KeyEvent;
-
 use super::export::export;
 use super::steering::{NO_OPEN_RUN, warn};
 use crate::evaluation::inspect::Trace;
-use crate::tui::keys::{INSPECTOR_BINDINGS, InspectorAction, action_of};
+use crate::tui::keys::InspectorAction;
 use crate::tui::message::{Effect, RunEffect};
 use crate::tui::state::{App, Inspector, Notice};
 
@@ -39,12 +37,6 @@ pub fn show_trace(app: &mut App, run: String, seed: u64, trace: Result<Arc<Trace
         }
     }
     app.pending.traces.remove(&(run, seed));
-}
-
-/// Performs the action of a key of the inspector; other keys do nothing.
-pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
-    let action = action_of(INSPECTOR_BINDINGS, key);
-    action.map(|action| perform(app, action)).unwrap_or_default()
 }
 
 /// Performs an action of the inspector, if it is open and its trace has arrived.

@@ -63,13 +63,12 @@ pub fn paste(app: &mut App, text: &str) {
 fn on_filter_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     match key.code {
         KeyCode::Enter => return open_listed_run(app),
-        KeyCode::Esc => {
-            app.runs.filter.clear();
-            return Vec::new();
+        KeyCode::Esc => app.runs.filter.clear(),
+        _ => {
+            app.runs.filter.on_key(key);
+            app.popup = Some(Popup::Filter);
         }
-        _ => drop(app.runs.filter.on_key(key)),
     }
-    app.popup = Some(Popup::Filter);
     Vec::new()
 }
 

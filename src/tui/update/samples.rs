@@ -14,16 +14,12 @@ use crate::tui::state::{App, Notice, ScoredPreview};
 
 /// Makes a preview of the run's own seeds.
 pub fn make_preview(app: &mut App) -> Vec<Effect> {
-    match app.open_summary().map(|run| run.health) {
-        Some(Health::Alive) | None => {
-            on_open_run(app, RunEffect::Send(Command::Sample { seeds: None, steps: None }))
-        }
-        Some(_) => {
-            let Some(open) = &app.open_run else { return Vec::new() };
-            let Some(experiment) = &open.experiment else { return Vec::new() };
-            make_without_worker(app, open.id.clone(), PreviewRequest::of(experiment))
-        }
+    if app.open_summary().is_none_or(|run| run.health == Health::Alive) {
+        return on_open_run(app, RunEffect::Send(Command::Sample { seeds: None, steps: None }));
     }
+    let Some(open) = &app.open_run else { return Vec::new() };
+    let Some(experiment) = &open.experiment else { return Vec::new() };
+    make_without_worker(app, open.id.clone(), PreviewRequest::of(experiment))
 }
 
 /// Makes a preview of chosen seeds of a run.
