@@ -90,14 +90,10 @@ impl Series {
     /// part: zooming must not change the average.
     pub fn visible(&self, past: f64, part: [f64; 2], n_columns: usize) -> Arc<VisibleCurve> {
         let key = (past.to_bits(), part.map(f64::to_bits), n_columns);
-        let known = |cache: &Cache| {
-            let found = cache.visible.iter().find(|(of, _)| *of == key);
-            found.map(|(_, visible)| visible.clone())
-        };
-        if let Some(visible) = known(&self.cache.borrow()) {
-            return visible;
-        }
         let mut cache = self.cache.borrow_mut();
+        if let Some((_, visible)) = cache.visible.iter().find(|(of, _)| *of == key) {
+            return visible.clone();
+        }
         let visible = Arc::new(match past > 0.0 {
             true => VisibleCurve::of(cache.smoothed(self, past), part, n_columns),
             false => VisibleCurve::of(&self.points, part, n_columns),
@@ -156,16 +152,8 @@ impl VisibleCurve {
         let mut visible = Self::default();
         let mut piece = Vec::new();
         if points.len() <= 2 * n_columns {
-            // Every gap is wide enough to be seen.
-            for point in points {
-                match point.1.is_finite() {
-                    true => piece.push(*point),
-                    false => {
-                        visible.broken.push(point.0);
-                        visible.end(&mut piece);
-                    }
-                }
-            }
+            // Every gap is wide enough to be seen: a point is a column.
+            points.chunks(1).for_each(|point| visible.column(point, &mut piece));
             visible.end(&mut piece);
             return visible;
         }

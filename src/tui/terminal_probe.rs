@@ -67,11 +67,6 @@ impl Environment {
         }
     }
 
-    /// Whether pictures of pixels would not belong to a pane, although the terminal answers.
-    fn has_panes_without_pictures(&self) -> bool {
-        matches!(self.multiplexer, Some(Multiplexer::Tmux | Multiplexer::Screen))
-    }
-
     /// The queries that are needed and safe here; none if no answer is needed. tmux takes an APC string for a window title,
     /// Emacs's terminal prints it, and GNU screen is sent no query that it does not know.
     fn questions(&self, wish: &Wish) -> Vec<&'static [u8]> {
@@ -122,7 +117,8 @@ pub struct Answers {
 pub fn parse_answers(bytes: &[u8], environment: &Environment) -> Answers {
     let attributes = device_attributes(bytes);
     let mut available = Vec::new();
-    if !environment.has_panes_without_pictures() {
+    // In tmux and screen, pictures of pixels would not belong to a pane, although the terminal answers.
+    if !matches!(environment.multiplexer, Some(Multiplexer::Tmux | Multiplexer::Screen)) {
         available.extend(kitty_accepted(bytes).then_some(Protocol::Kitty));
         available.extend(speaks_iterm(bytes).then_some(Protocol::Iterm));
     }

@@ -59,18 +59,12 @@ pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
 fn quantity(app: &App, open: &OpenRun, quantity: Quantity, frame: &mut Frame, area: Rect) {
     let smoothing = app.charts.smoothing_of(quantity);
     let has_log_scale = !app.charts.linear_scale && quantity.has_log_scale();
-    let title = match (quantity.is_smoothed(), smoothing > 0.0) {
-        (false, _) => format!(" {} ", quantity.name()),
-        (true, true) => {
-            format!(
-                " {} (m: average over ~{:.0} points) ",
-                quantity.name(),
-                1.0 / (1.0 - smoothing)
-            )
-        }
-        (true, false) => format!(" {} (m: not smoothed) ", quantity.name()),
+    let average = match (quantity.is_smoothed(), smoothing > 0.0) {
+        (false, _) => String::new(),
+        (true, true) => format!("(m: average over ~{:.0} points) ", 1.0 / (1.0 - smoothing)),
+        (true, false) => "(m: not smoothed) ".to_owned(),
     };
-    let mut block = Block::bordered().title(title);
+    let mut block = Block::bordered().title(format!(" {} {average}", quantity.name()));
     if quantity == Quantity::Loss {
         block = block.title_bottom(by_level(open, area.width));
     }

@@ -21,16 +21,17 @@ pub fn message(app: &App) -> Line<'static> {
         return Line::from(spans);
     }
     let of_run = run_message(app);
-    let of_run = Span::styled(format!(" {}", console::line(&of_run)), app.theme.faint());
-    let Some(Notice { level, text, .. }) = &app.notice else { return Line::from(of_run) };
-    let answer = Span::styled(format!(" {}", console::line(text)), app.theme.notice(*level));
+    let (of_run, faint) = (console::line(&of_run), app.theme.faint());
+    let Some(Notice { level, text, .. }) = &app.notice else {
+        return Line::styled(format!(" {of_run}"), faint);
+    };
+    let answer = format!(" {}", console::line(text));
+    let mut spans = vec![Span::styled(answer, app.theme.notice(*level))];
     // An answer to a key does not hide what the run is busy with.
-    match level {
-        NoticeLevel::Info if of_run.content != " " => {
-            Line::from(vec![answer, Span::raw(" "), of_run])
-        }
-        _ => Line::from(answer),
+    if *level == NoticeLevel::Info && !of_run.is_empty() {
+        spans.push(Span::styled(format!("  {of_run}"), faint));
     }
+    Line::from(spans)
 }
 
 /// Columns of the filter, while it is typed.

@@ -1,7 +1,6 @@
 //! Performs the actions of the key table.
 
-use super::export::export;
-use super::loading::load_calibration;
+use super::requests::{export, load_calibration};
 use super::{crosshair, cursors, edit_form, fields, inspector, runs, samples, steering};
 use crate::tui::chart::Window;
 use crate::tui::keys::Action;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::export::export;
+use super::requests::export;
 use super::steering::{NO_OPEN_RUN, warn};
 use crate::evaluation::inspect::Trace;
 use crate::tui::keys::InspectorAction;

@@ -1,6 +1,6 @@
 //! Handles every message: the entry of `update`.
 
-use super::loading::{load_calibration, load_preview};
+use super::requests::{load_calibration, load_preview};
 use super::{edit_form, inspector, keys, mouse, popups, runs, samples};
 use crate::runs::event::{Event, EventBody};
 use crate::tui::message::{Effect, Message, RunMessage};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::loading::load_calibration;
+use super::requests::load_calibration;
 use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
 use crate::tui::message::{Effect, RunEffect};

@@ -2,7 +2,7 @@
 //!
 //! A live worker is sent a command; for a run without one, a process of its own makes the preview.
 
-use super::loading::load_preview;
+use super::requests::load_preview;
 use super::steering::on_open_run;
 use crate::config::Experiment;
 use crate::evaluation::preview_request::PreviewRequest;

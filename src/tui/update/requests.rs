@@ -1,5 +1,7 @@
-//! Requests for what the screen shows and the state does not have yet.
+//! Requests for what the screen shows and the state does not have yet, and for an export of what it shows.
 
+use super::steering::warn;
+use crate::tui::export::contents::collect;
 use crate::tui::message::{Effect, RunEffect};
 use crate::tui::state::App;
 
@@ -19,4 +21,12 @@ pub fn load_preview(app: &mut App) -> Vec<Effect> {
 pub fn load_calibration(app: &App) -> Vec<Effect> {
     let shown = app.open_run.iter().filter(|_| app.charts.quantity.is_calibrated());
     shown.map(|open| Effect::OnRun(open.id.clone(), RunEffect::LoadCalibration)).collect()
+}
+
+/// Exports the tab or the inspector on screen, or warns that it is empty.
+pub fn export(app: &mut App) -> Vec<Effect> {
+    match collect(app) {
+        Some(export) => vec![Effect::Export(Box::new(export))],
+        None => warn(app, "there is nothing here yet to export"),
+    }
 }
