@@ -2,8 +2,7 @@
 
 use ::image::RgbImage;
 
-use crate::image::grid::{self, Grid};
-use crate::image::{ImageBatch, ImageShape};
+use crate::image::{ImageBatch, ImageShape, grid};
 
 /// Cells are enlarged by integer factors to at least this size, so that pixels stay visible as pixels.
 const CELL_PIXELS_MIN: u32 = 64;
@@ -55,5 +54,5 @@ pub fn gallery(images: &ImageBatch) -> RgbImage {
 fn compose(rows: &[Vec<RgbImage>], shape: ImageShape) -> RgbImage {
     let side = shape.width.min(shape.height) as u32;
     let upscale = CELL_PIXELS_MIN.div_ceil(side.max(1)).max(1);
-    Grid { upscale, gap: GAP, background: BACKGROUND }.compose(rows)
+    grid::compose(rows, upscale, GAP, BACKGROUND)
 }

@@ -7,6 +7,7 @@ use ::image::{Rgb, RgbImage, imageops};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
+use crate::evaluation::inspect::picture::enlarged;
 use crate::image::ImageShape;
 use crate::tui::pictures::blocks::draw_blocks;
 use crate::tui::pictures::placement::reserve;
@@ -97,17 +98,8 @@ fn bitmap(
         // Enlarging by a whole number keeps pixels square and sharp.
         let scale = (room.0 / image.width().max(1)).min(room.1 / image.height().max(1)).max(1);
         let side = image.width().max(image.height()) * scale;
-        let cell = match mark {
-            Some(_) => crate::evaluation::inspect::picture::enlarged(image, *mark, side),
-            None => imageops::resize(
-                image,
-                image.width() * scale,
-                image.height() * scale,
-                imageops::FilterType::Nearest,
-            ),
-        };
         let x = i64::from(i as u32 * (u32::from(width) + 1) * CELL.0);
-        imageops::replace(&mut sheet, &cell, x, 0);
+        imageops::replace(&mut sheet, &enlarged(image, *mark, side), x, 0);
     }
     sheet
 }
