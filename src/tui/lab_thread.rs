@@ -113,6 +113,7 @@ impl LabThread {
         }
     }
 
+    /// Carries out an effect on one run.
     fn carry_out_on(&mut self, run: String, effect: RunEffect) -> Option<Message> {
         let dir = self.watcher.dir(&run);
         let runs = self.watcher.runs.path().to_owned();
@@ -135,12 +136,11 @@ impl LabThread {
                 );
             }
             RunEffect::MakePreview(PreviewRequest { seeds, steps }) => {
-                let (seeds, steps) = (seeds.to_string(), steps.to_string());
+                let (id, seeds, steps) = (dir.id(), seeds.to_string(), steps.to_string());
                 return self.in_background(
                     move || {
-                        let what = format!("making a preview of '{}'", dir.id());
-                        let request = ["--seeds", &seeds, "--steps", &steps];
-                        compute(&runs, &[&["preview", &dir.id()], &request[..]].concat(), &what)
+                        let arguments = ["preview", &id, "--seeds", &seeds, "--steps", &steps];
+                        compute(&runs, &arguments, &format!("making a preview of '{id}'"))
                     },
                     move |made| Message::OfRun(run, RunMessage::PreviewMade(made)),
                 );
