@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use mosaic_lab::runs::event::{Event, EventBody, Metrics};
 use mosaic_lab::runs::format::RUN_FORMAT;
-use mosaic_lab::tui::message::Message;
+use mosaic_lab::tui::message::{Message, RunMessage};
 use mosaic_lab::tui::series::HISTORY_POINTS_MAX;
 use mosaic_lab::tui::state::{App, OpenRun};
 use mosaic_lab::tui::tab::Tab;
@@ -49,7 +49,7 @@ fn app() -> App {
     app.marked = (1..N_RUNS).map(|run| OpenRun::new(name(run))).collect();
     for run in 0..N_RUNS {
         let events = (0..HISTORY_POINTS_MAX).map(|step| metrics(run, step)).collect();
-        update(&mut app, Message::Events { run: name(run), events });
+        update(&mut app, Message::OfRun(name(run), RunMessage::Events(events)));
     }
     app
 }
@@ -78,7 +78,7 @@ fn frames(c: &mut Criterion) {
                 for run in 0..N_RUNS {
                     // The last point anew: a history that only grew would be thinned to half now and then.
                     let events = vec![metrics(run, HISTORY_POINTS_MAX - 1)];
-                    update(&mut app, Message::Events { run: name(run), events });
+                    update(&mut app, Message::OfRun(name(run), RunMessage::Events(events)));
                 }
                 draw(&app);
             });

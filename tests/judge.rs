@@ -3,7 +3,7 @@
 use mosaic_lab::analysis::judge::{Judge, Judgement};
 use mosaic_lab::dataset::shapes::HUES;
 use mosaic_lab::dataset::{CraftedKind, CraftedSet, Dataset, Glyphs, Rule, Stripes};
-use mosaic_lab::image::grid::{Grid, to_rgb};
+use mosaic_lab::image::grid::{compose, to_rgb};
 use mosaic_lab::image::{ImageBatch, ImageShape};
 use mosaic_lab::random::noise_seeds;
 
@@ -248,7 +248,7 @@ fn a_grid_of_every_crafted_set_can_be_drawn() {
         .iter()
         .map(|d| d.batch(0, 10).iter().map(|image| to_rgb(image, d.shape())).collect())
         .collect();
-    let sheet = Grid::default().compose(&rows);
+    let sheet = compose(&rows, 4, 4, [64; 3]);
     assert!(sheet.pixels().any(|p| p.0 == [255, 0, 0]));
     // To view the sheet: MOSAIC_SHEET=sheet.png cargo test --release --test judge grid
     if let Some(path) = std::env::var_os("MOSAIC_SHEET") {

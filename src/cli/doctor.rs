@@ -196,7 +196,7 @@ fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<ProbedTerminal>) {
         ),
     });
     let (found, asked) = probe_once(&Wish { pictures: images, background: true, cell: false });
-    findings.push(match found.background {
+    findings.push(match found.answers.background {
         Some(Background::Dark) => Finding::good("background", "dark"),
         Some(Background::Light) => Finding::good("background", "light"),
         None => Finding::fair(
@@ -205,7 +205,7 @@ fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<ProbedTerminal>) {
             "if it is light: theme = \"light\" under [lab] in lab.toml",
         ),
     });
-    let ways: Vec<&str> = found.available.iter().map(|one| one.name()).collect();
+    let ways: Vec<&str> = found.answers.available.iter().map(|one| one.name()).collect();
     let words = format!("{} (of {}; images = '{images}')", found.protocol.name(), ways.join(", "));
     findings.push(match found.note {
         Some(note) => Finding::fair("pictures", words, note),

@@ -14,37 +14,28 @@ use std::fmt::Write;
 /// assert_eq!(mosaic_lab::console::line("a\u{1b}]0;b\u{7}\r\n"), r"a\u001b]0;b\u0007\r\n");
 /// ```
 pub fn line(text: &str) -> Cow<'_, str> {
-    cleaned(text, |letter, clean| match letter {
+    cleaned(text, is_harmful, |letter, clean| match letter {
         '\t' => clean.push(' '),
-        letter if is_harmful(letter) => escape(letter, clean),
-        letter => clean.push(letter),
+        letter => escape(letter, clean),
     })
 }
 
 /// Escapes a text of any number of lines, keeping line feeds and tabs.
 pub fn lines(text: &str) -> Cow<'_, str> {
-    cleaned(text, |letter, clean| match letter {
-        '\n' | '\t' => clean.push(letter),
-        letter if is_harmful(letter) => escape(letter, clean),
-        letter => clean.push(letter),
-    })
+    cleaned(text, |letter| is_harmful(letter) && !matches!(letter, '\n' | '\t'), escape)
 }
 
 /// [`lines`] for a terminal that shows only ASCII.
 pub fn ascii_lines(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() {
-        return lines(text);
-    }
-    let mut clean = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '\n' | '\t' => clean.push(letter),
+    let is_kept = |letter: char| matches!(letter, '\n' | '\t' | ' '..='~');
+    cleaned(
+        text,
+        |letter| !is_kept(letter),
+        |letter, clean| match letter {
             '\u{b1}' => clean.push_str("+-"),
-            letter if !letter.is_ascii() || is_harmful(letter) => escape(letter, &mut clean),
-            letter => clean.push(letter),
-        }
-    }
-    Cow::Owned(clean)
+            letter => escape(letter, clean),
+        },
+    )
 }
 
 /// [`line()`] for a terminal that shows only ASCII.
@@ -52,12 +43,19 @@ pub fn ascii_line(text: &str) -> String {
     ascii_lines(&line(text)).into_owned()
 }
 
-fn cleaned(text: &str, put: impl Fn(char, &mut String)) -> Cow<'_, str> {
-    if !text.chars().any(is_harmful) {
+/// The text with each character that `is_changed` replaced by what `put` appends for it.
+fn cleaned(
+    text: &str,
+    is_changed: impl Fn(char) -> bool,
+    put: impl Fn(char, &mut String),
+) -> Cow<'_, str> {
+    if !text.contains(&is_changed) {
         return Cow::Borrowed(text);
     }
     let mut clean = String::with_capacity(text.len() + 16);
-    text.chars().for_each(|letter| put(letter, &mut clean));
+    for letter in text.chars() {
+        if is_changed(letter) { put(letter, &mut clean) } else { clean.push(letter) }
+    }
     Cow::Owned(clean)
 }
 

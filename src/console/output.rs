@@ -38,35 +38,23 @@ impl<W: Write> Write for Plain<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = bytes.len();
         let joined;
-        let mut rest = match self.begun.is_empty() {
+        let all = match self.begun.is_empty() {
             true => bytes,
             false => {
                 joined = [std::mem::take(&mut self.begun).as_slice(), bytes].concat();
                 &joined
             }
         };
-        loop {
-            match std::str::from_utf8(rest) {
-                Ok(text) => {
-                    self.pass(text)?;
-                    return Ok(n);
-                }
-                Err(error) => {
-                    let (valid, after) = rest.split_at(error.valid_up_to());
-                    self.pass(&String::from_utf8_lossy(valid))?;
-                    match error.error_len() {
-                        Some(length) => {
-                            self.pass("\u{fffd}")?;
-                            rest = &after[length..];
-                        }
-                        None => {
-                            self.begun = after.to_vec();
-                            return Ok(n);
-                        }
-                    }
-                }
+        for chunk in all.utf8_chunks() {
+            self.pass(chunk.valid())?;
+            let is_begun = |rest| str::from_utf8(rest).is_err_and(|e| e.error_len().is_none());
+            match chunk.invalid() {
+                [] => {}
+                rest if is_begun(rest) => self.begun = rest.to_vec(),
+                _ => self.pass("\u{fffd}")?,
             }
         }
+        Ok(n)
     }
 
     fn flush(&mut self) -> io::Result<()> {

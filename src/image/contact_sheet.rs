@@ -2,8 +2,7 @@
 
 use ::image::RgbImage;
 
-use crate::image::grid::{self, Grid};
-use crate::image::{ImageBatch, ImageShape};
+use crate::image::{ImageBatch, ImageShape, grid};
 
 /// Cells are enlarged by integer factors to at least this size, so that pixels stay visible as pixels.
 const CELL_PIXELS_MIN: u32 = 64;
@@ -37,11 +36,8 @@ pub fn columns(seeds: &ImageBatch, columns: &[(String, ImageBatch)], rows_max: u
 
 /// Rows of a seed and further cells.
 fn rows(seeds: &ImageBatch, rows_max: usize, cells: impl Fn(usize) -> Vec<RgbImage>) -> RgbImage {
-    let row = |row: usize| {
-        // Seeds exceed the pixel range; scaled by a third, most values fit.
-        let seed: Vec<f64> = seeds.image(row).iter().map(|value| value / 3.0).collect();
-        [vec![grid::to_rgb(&seed, seeds.shape())], cells(row)].concat()
-    };
+    let seed = |row| grid::seed_to_rgb(seeds.image(row), seeds.shape());
+    let row = |row| [vec![seed(row)], cells(row)].concat();
     let rows: Vec<Vec<RgbImage>> = (0..seeds.len().min(rows_max)).map(row).collect();
     compose(&rows, seeds.shape())
 }
@@ -58,5 +54,5 @@ pub fn gallery(images: &ImageBatch) -> RgbImage {
 fn compose(rows: &[Vec<RgbImage>], shape: ImageShape) -> RgbImage {
     let side = shape.width.min(shape.height) as u32;
     let upscale = CELL_PIXELS_MIN.div_ceil(side.max(1)).max(1);
-    Grid { upscale, gap: GAP, background: BACKGROUND }.compose(rows)
+    grid::compose(rows, upscale, GAP, BACKGROUND)
 }

@@ -27,6 +27,16 @@ pub fn to_rgb(image: &[f64], shape: ImageShape) -> RgbImage {
     })
 }
 
+/// Converts a noise seed to RGB. Noise exceeds the pixel range; scaled by a third, most values fit.
+///
+/// # Panics
+///
+/// If `seed` is not one image of this shape.
+pub fn seed_to_rgb(seed: &[f64], shape: ImageShape) -> RgbImage {
+    let scaled: Vec<f64> = seed.iter().map(|value| value / 3.0).collect();
+    to_rgb(&scaled, shape)
+}
+
 /// Draws the signed difference `a - b`, averaged over channels: vermilion if `a` is larger, blue if it is
 /// smaller, white if they agree; full colour at a difference of 1 (half the range), grey for NaN. Channels that
 /// differ in opposite directions could cancel: the mean takes the sign of the largest difference and the mean
@@ -62,51 +72,34 @@ fn picture(shape: ImageShape, pixel: impl Fn(usize) -> [u8; 3]) -> RgbImage {
     })
 }
 
-/// Layout of a grid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grid {
-    /// Every pixel becomes `upscale * upscale` pixels.
-    pub upscale: u32,
-    /// Width in pixels of the gaps between and around cells.
-    pub gap: u32,
-    pub background: [u8; 3],
-}
-
-impl Default for Grid {
-    fn default() -> Self {
-        Self { upscale: 4, gap: 4, background: [64; 3] }
-    }
-}
-
-impl Grid {
-    /// Composes rows of cells into one picture. Columns and rows are as wide and high as their largest cell;
-    /// short rows are filled with background, and each cell is aligned to the upper left.
-    pub fn compose(&self, rows: &[Vec<RgbImage>]) -> RgbImage {
-        let scale = self.upscale.max(1);
-        let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-        let widths: Vec<u32> = (0..n_columns)
-            .map(|c| rows.iter().filter_map(|r| r.get(c)).map(RgbImage::width).max().unwrap_or(0))
-            .collect();
-        let height_of = |row: &Vec<RgbImage>| row.iter().map(RgbImage::height).max().unwrap_or(0);
-        let width = self.gap + widths.iter().map(|w| w * scale + self.gap).sum::<u32>();
-        let height = self.gap + rows.iter().map(|r| height_of(r) * scale + self.gap).sum::<u32>();
-        let mut sheet = RgbImage::from_pixel(width.max(1), height.max(1), Rgb(self.background));
-        let mut top = self.gap;
-        for row in rows {
-            let mut left = self.gap;
-            for (cell, column_width) in row.iter().zip(&widths) {
-                for (x, y, pixel) in cell.enumerate_pixels() {
-                    for i in 0..scale * scale {
-                        let (dx, dy) = (i % scale, i / scale);
-                        sheet.put_pixel(left + x * scale + dx, top + y * scale + dy, *pixel);
-                    }
+/// Composes rows of cells into one picture. Every pixel becomes `upscale * upscale` pixels, and gaps of `gap` pixels of the
+/// background are between and around cells. Columns and rows are as wide and high as their largest cell; short rows are filled
+/// with background, and each cell is aligned to the upper left.
+pub fn compose(rows: &[Vec<RgbImage>], upscale: u32, gap: u32, background: [u8; 3]) -> RgbImage {
+    let scale = upscale.max(1);
+    let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<u32> = (0..n_columns)
+        .map(|c| rows.iter().filter_map(|r| r.get(c)).map(RgbImage::width).max().unwrap_or(0))
+        .collect();
+    let height_of = |row: &Vec<RgbImage>| row.iter().map(RgbImage::height).max().unwrap_or(0);
+    let width = gap + widths.iter().map(|w| w * scale + gap).sum::<u32>();
+    let height = gap + rows.iter().map(|r| height_of(r) * scale + gap).sum::<u32>();
+    let mut sheet = RgbImage::from_pixel(width.max(1), height.max(1), Rgb(background));
+    let mut top = gap;
+    for row in rows {
+        let mut left = gap;
+        for (cell, column_width) in row.iter().zip(&widths) {
+            for (x, y, pixel) in cell.enumerate_pixels() {
+                for i in 0..scale * scale {
+                    let (dx, dy) = (i % scale, i / scale);
+                    sheet.put_pixel(left + x * scale + dx, top + y * scale + dy, *pixel);
                 }
-                left += column_width * scale + self.gap;
             }
-            top += height_of(row) * scale + self.gap;
+            left += column_width * scale + gap;
         }
-        sheet
+        top += height_of(row) * scale + gap;
     }
+    sheet
 }
 
 #[cfg(test)]
@@ -132,8 +125,7 @@ mod tests {
     #[test]
     fn cells_stand_where_the_layout_says() {
         let cell = |v| RgbImage::from_pixel(2, 3, Rgb([v; 3]));
-        let grid = Grid { upscale: 2, gap: 1, background: [9; 3] };
-        let sheet = grid.compose(&[vec![cell(1), cell(2)], vec![cell(3)]]);
+        let sheet = compose(&[vec![cell(1), cell(2)], vec![cell(3)]], 2, 1, [9; 3]);
         assert_eq!(sheet.dimensions(), (1 + 2 * 5, 1 + 2 * 7));
         let at = |x, y| sheet.get_pixel(x, y).0[0];
         assert_eq!((at(0, 0), at(1, 1), at(4, 6), at(5, 1), at(6, 1)), (9, 1, 1, 9, 2));

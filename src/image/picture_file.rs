@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use ::image::{ImageError, ImageFormat, RgbImage};
+use ::image::{ImageFormat, RgbImage};
 
 use crate::files::{OutputError, is_stream, write_output};
 
@@ -15,10 +15,7 @@ use crate::files::{OutputError, is_stream, write_output};
 pub fn write(picture: &RgbImage, path: &Path) -> Result<(), OutputError> {
     let mut bytes = io::Cursor::new(Vec::new());
     picture.write_to(&mut bytes, format_of(path).unwrap_or(ImageFormat::Png)).map_err(|error| {
-        let source = match error {
-            ImageError::IoError(source) => source,
-            other => io::Error::other(other),
-        };
+        let source = io::Error::other(error);
         OutputError::Io { attempt: "encoding the picture for", path: path.to_owned(), source }
     })?;
     write_output(path, &bytes.into_inner())

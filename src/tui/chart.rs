@@ -1,30 +1,16 @@
-//! Arithmetic of charts: thinning, moving averages, ranges and the visible window. It draws nothing.
+//! Arithmetic of charts: extremes, moving averages, ranges and the visible window. It draws nothing.
 
-/// At most `2 * n_buckets` points: the minimum and maximum of each bucket, in order of x. Points that are not finite are
-/// left out.
-pub fn thin(points: &[(f64, f64)], n_buckets: usize) -> Vec<(f64, f64)> {
-    let finite: Vec<_> = points.iter().copied().filter(|p| p.1.is_finite()).collect();
-    if n_buckets == 0 || finite.len() <= 2 * n_buckets {
-        return finite;
+/// The places of the smallest and the largest finite value, the earlier place first; `None` if no value is finite.
+pub fn extremes(points: &[(f64, f64)]) -> Option<(usize, usize)> {
+    let finite = points.iter().enumerate().filter(|(_, point)| point.1.is_finite());
+    let mut found = None;
+    for (place, &(_, y)) in finite {
+        let (low, high) = found.unwrap_or((place, place));
+        let low = if y < points[low].1 { place } else { low };
+        let high = if y > points[high].1 { place } else { high };
+        found = Some((low, high));
     }
-    let size = finite.len().div_ceil(n_buckets);
-    let mut thinned = Vec::with_capacity(2 * n_buckets);
-    for bucket in finite.chunks(size) {
-        let (mut low, mut high) = (0, 0);
-        for (i, point) in bucket.iter().enumerate() {
-            if point.1 < bucket[low].1 {
-                low = i;
-            }
-            if point.1 > bucket[high].1 {
-                high = i;
-            }
-        }
-        thinned.push(bucket[low.min(high)]);
-        if low != high {
-            thinned.push(bucket[low.max(high)]);
-        }
-    }
-    thinned
+    found.map(|(low, high)| (low.min(high), low.max(high)))
 }
 
 /// Exponential moving average with the bias correction of Adam's moments (Kingma and Ba 2015, algorithm 1). A value that is
@@ -140,14 +126,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thinning_keeps_the_extremes() {
+    fn extremes_are_found_in_order_and_gaps_are_none() {
         let mut points: Vec<_> = (0..10_000).map(|i| (i as f64, (i % 7) as f64)).collect();
         points[5_003].1 = 99.0;
         points[7_001].1 = -99.0;
         points[3].1 = f64::NAN;
-        let thinned = thin(&points, 50);
-        assert!(thinned.len() <= 100);
-        assert!(thinned.contains(&(5_003.0, 99.0)) && thinned.contains(&(7_001.0, -99.0)));
+        assert_eq!(extremes(&points), Some((5_003, 7_001)));
+        assert_eq!(extremes(&points[..4]), Some((0, 2)));
+        assert_eq!(extremes(&points[3..4]), None);
     }
 
     #[test]

@@ -2,13 +2,15 @@
 //!
 //! A quantity that was never recorded has no curve: the screen says so and draws no flat line.
 
+use strum::VariantArray;
+
 use super::series::Series;
 use crate::analysis::summary::quartiles;
 use crate::evaluation::calibration::{Calibration, StepSettings};
 use crate::runs::event::{AgreementFigure, Event, EventBody, Metrics};
 
 /// A quantity that a chart can show, in the order in which a key cycles through them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, strum::VariantArray)]
 pub enum Quantity {
     #[default]
     Loss,
@@ -33,7 +35,7 @@ pub enum Quantity {
 use Quantity::*;
 
 /// Every quantity with its name on the screen and its name in files, in the order of the enum.
-const NAMES: [(Quantity, &str, &str); 16] = [
+const NAMES: [(Quantity, &str, &str); Quantity::VARIANTS.len()] = [
     (Loss, "loss", "loss"),
     (LossByLevel, "loss by noise level", "loss-by-level"),
     (GradientNorm, "gradient norm", "gradient-norm"),
@@ -53,15 +55,7 @@ const NAMES: [(Quantity, &str, &str); 16] = [
 ];
 
 /// The quantities that the upper chart cycles through: all but the last, which is the lower chart's.
-pub const UPPER_CHART: [Quantity; NAMES.len() - 1] = {
-    let mut all = [Loss; NAMES.len() - 1];
-    let mut index = 0;
-    while index < all.len() {
-        all[index] = NAMES[index].0;
-        index += 1;
-    }
-    all
-};
+pub const UPPER_CHART: &[Quantity] = Quantity::VARIANTS.split_at(NAMES.len() - 1).0;
 
 impl Quantity {
     /// The next quantity of the upper chart; the first follows the last.
@@ -274,8 +268,7 @@ mod tests {
         let curves = taken(vec![EventBody::Metrics(metrics)]);
         assert!(last(&curves, Loss)[0].is_nan(), "a loss that is not finite is a gap");
         assert_eq!(last(&curves, LearningRate), [0.1]);
-        let absent =
-            UPPER_CHART.into_iter().filter(|quantity| curves.of(*quantity).next().is_none());
+        let absent = UPPER_CHART.iter().filter(|quantity| curves.of(**quantity).next().is_none());
         assert_eq!(absent.count(), UPPER_CHART.len() - 4);
     }
 

@@ -1,5 +1,5 @@
 //! Owns the terminal: feeds messages to `update`, draws, and carries out effects of the terminal. Effects on runs go to
-//! the lab thread ([`super::effects`]).
+//! the lab thread ([`super::lab_thread`]).
 //!
 //! Frames are drawn on change, at most thirty times a second.
 
@@ -17,11 +17,10 @@ use ratatui::crossterm::{execute, queue};
 use ratatui::layout::Rect;
 use ratatui::prelude::CrosstermBackend;
 
-use super::disk::Disk;
-use super::effects::{self, POLL};
 use super::input::decoder::Decoder;
 use super::input::reader::{self, PendingAnswer};
-use super::message::{Effect, Message};
+use super::lab_thread::{self, POLL};
+use super::message::{Effect, Message, RunEffect};
 use super::notify::Bell;
 use super::pictures::printer::Printer;
 use super::screenshot::capture;
@@ -30,6 +29,8 @@ use super::state::{App, Notice};
 use super::terminal::{self, Raw};
 use super::update::messages::update;
 use super::view::{Drawn, view};
+use crate::hardware::device::DeviceRequest;
+use crate::runs::runs_dir::RunsDir;
 
 /// The number of a frame at which to panic, for tests.
 const PANIC_AT: &str = "MOSAIC_PANIC_AT_FRAME";
@@ -46,7 +47,8 @@ pub enum Left {
     Signalled(u8),
 }
 
-/// Shows the dashboard until the user leaves or a signal ends it. `decoder` has read what came from the terminal so far.
+/// Shows the dashboard until the user leaves or a signal ends it. `runs` are shown, and launched on
+/// `device`; `decoder` has read what came from the terminal so far.
 /// The terminal is restored on every path.
 ///
 /// # Errors
@@ -54,7 +56,7 @@ pub enum Left {
 /// If the terminal cannot be written to, or a thread cannot be started.
 pub fn run(
     app: &mut App,
-    disk: Disk,
+    (runs, device): (RunsDir, DeviceRequest),
     bell: Bell,
     mut raw: Raw,
     decoder: Decoder,
@@ -62,13 +64,13 @@ pub fn run(
     let (messages, inbox) = mpsc::channel();
     let (orders, received) = mpsc::channel();
     if let Some(open) = &app.open_run {
-        orders.send(Effect::Open(open.id.clone()))?;
+        orders.send(Effect::OnRun(open.id.clone(), RunEffect::Open))?;
     }
     raw.send_signals(messages.clone())?;
     let pending_answer = reader::spawn(decoder, messages.clone())?;
     restore_on_panic(pending_answer.clone());
     let left = terminal::show_screen()
-        .and_then(|()| effects::spawn(messages, received, disk))
+        .and_then(|()| lab_thread::spawn(messages, received, runs, device))
         .and_then(|()| Shell::new(app, orders, bell, pending_answer.clone())?.serve(&inbox));
     terminal::restore(&pending_answer);
     Ok(left?)

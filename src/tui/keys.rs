@@ -5,7 +5,8 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::tab::{TABS, Tab, TabRow};
 
 /// What a key does. The palette lists actions under the names of these variants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Action {
     Help,
     Palette,
@@ -94,121 +95,114 @@ pub const fn key<A: Copy>(
     action: A,
     label: &'static str,
     help: &'static str,
-    footer: &'static str,
 ) -> Binding<A> {
-    Binding { code, modifiers: KeyModifiers::NONE, action, label, help, footer }
+    Binding { code, modifiers: KeyModifiers::NONE, action, label, help, footer: "" }
 }
 
 /// A row for the ASCII character that is its label.
-pub const fn letter<A: Copy>(
-    label: &'static str,
-    action: A,
-    help: &'static str,
-    footer: &'static str,
-) -> Binding<A> {
-    key(KeyCode::Char(label.as_bytes()[0] as char), action, label, help, footer)
+pub const fn letter<A: Copy>(label: &'static str, action: A, help: &'static str) -> Binding<A> {
+    key(KeyCode::Char(label.as_bytes()[0] as char), action, label, help)
+}
+
+impl<A: Copy> Binding<A> {
+    /// The same row with a word in the footer.
+    const fn footer(self, footer: &'static str) -> Self {
+        Self { footer, ..self }
+    }
+
+    /// The same row for the key with Ctrl.
+    const fn with_control(self) -> Self {
+        Self { modifiers: KeyModifiers::CONTROL, ..self }
+    }
 }
 
 const fn tab_key(row: &TabRow) -> Binding<Action> {
-    letter(row.key, Action::Tab(row.tab), row.help, "")
-}
-
-const fn control(
-    letter: char,
-    action: Action,
-    label: &'static str,
-    help: &'static str,
-) -> Binding<Action> {
-    let (code, modifiers) = (KeyCode::Char(letter), KeyModifiers::CONTROL);
-    Binding { code, modifiers, action, label, help, footer: "" }
+    letter(row.key, Action::Tab(row.tab), row.help)
 }
 
 /// The keys outside popups.
 pub const BINDINGS: &[Binding<Action>] = {
     use Action::*;
     &[
-        letter("?", Help, "this list", "help"),
-        letter(":", Palette, "everything by name: actions, runs, experiments", ""),
-        letter("n", Launch, "launch an experiment", "launch"),
-        letter("p", Pause, "pause the run, or resume a paused or queued one", "pause"),
-        letter("s", Sample, "make a preview now", "sample"),
-        letter("S", SampleChosen, "make a preview of chosen seeds and sampling steps", ""),
-        letter("x", Stop, "checkpoint and stop the run (asks first)", "stop"),
-        letter("r", Resume, "resume the run (stopped, failed, lost or paused)", "resume"),
-        letter("e", Edit, "edit the run's settings and launch them as a new run", "edit"),
-        letter("X", Kill, "kill the worker (asks for the run's name)", ""),
-        letter("T", Take, "take control of the run, or give it up", ""),
-        letter("a", Describe, "edit the run's note and tags", ""),
-        letter("R", Rename, "rename the run", ""),
-        letter("D", Delete, "delete the run (asks for its name)", ""),
+        letter("?", Help, "this list").footer("help"),
+        letter(":", Palette, "everything by name: actions, runs, experiments"),
+        letter("n", Launch, "launch an experiment").footer("launch"),
+        letter("p", Pause, "pause the run, or resume a paused or queued one").footer("pause"),
+        letter("s", Sample, "make a preview now").footer("sample"),
+        letter("S", SampleChosen, "make a preview of chosen seeds and sampling steps"),
+        letter("x", Stop, "checkpoint and stop the run (asks first)").footer("stop"),
+        letter("r", Resume, "resume the run (stopped, failed, lost or paused)").footer("resume"),
+        letter("e", Edit, "edit the run's settings and launch them as a new run").footer("edit"),
+        letter("X", Kill, "kill the worker (asks for the run's name)"),
+        letter("T", Take, "take control of the run, or give it up"),
+        letter("a", Describe, "edit the run's note and tags"),
+        letter("R", Rename, "rename the run"),
+        letter("D", Delete, "delete the run (asks for its name)"),
         key(
             KeyCode::Char(' '),
             Mark,
             "Space",
             "mark the run: curves of marked runs are drawn together",
-            "mark",
-        ),
-        letter("/", Filter, "filter the list of runs", "filter"),
-        letter("o", Order, "change the sort order", ""),
-        key(KeyCode::Tab, NextTab, "Tab", "next panel or tab", "next"),
-        key(KeyCode::BackTab, PreviousTab, "S-Tab", "previous panel or tab", ""),
+        )
+        .footer("mark"),
+        letter("/", Filter, "filter the list of runs").footer("filter"),
+        letter("o", Order, "change the sort order"),
+        key(KeyCode::Tab, NextTab, "Tab", "next panel or tab").footer("next"),
+        key(KeyCode::BackTab, PreviousTab, "S-Tab", "previous panel or tab"),
         tab_key(&TABS[0]),
         tab_key(&TABS[1]),
         tab_key(&TABS[2]),
         tab_key(&TABS[3]),
         tab_key(&TABS[4]),
         tab_key(&TABS[5]),
-        key(KeyCode::Up, Up, "Up", "previous run, setting or seed; older news", ""),
-        letter("k", Up, "the same", ""),
-        key(KeyCode::Down, Down, "Down", "next run, setting or seed; newer news", ""),
-        letter("j", Down, "the same", ""),
-        key(KeyCode::Left, Left, "Left", "earlier columns of samples, earlier part of charts", ""),
-        letter("h", Left, "the same", ""),
-        key(KeyCode::Right, Right, "Right", "later columns of samples, later part of charts", ""),
-        letter("l", Right, "the same", ""),
-        letter("[", Older, "older preview", ""),
-        letter("]", Newer, "newer preview", ""),
-        letter("f", Follow, "follow the newest preview", ""),
+        key(KeyCode::Up, Up, "Up", "previous run, setting or seed; older news"),
+        letter("k", Up, "the same"),
+        key(KeyCode::Down, Down, "Down", "next run, setting or seed; newer news"),
+        letter("j", Down, "the same"),
+        key(KeyCode::Left, Left, "Left", "earlier columns of samples, earlier part of charts"),
+        letter("h", Left, "the same"),
+        key(KeyCode::Right, Right, "Right", "later columns of samples, later part of charts"),
+        letter("l", Right, "the same"),
+        letter("[", Older, "older preview"),
+        letter("]", Newer, "newer preview"),
+        letter("f", Follow, "follow the newest preview"),
         key(
             KeyCode::Enter,
             Look,
             "Enter",
             "look inside the first seed: attention and provenance of any pixel",
-            "inside",
-        ),
-        letter("+", ZoomIn, "charts: half as many steps, at the newest end", ""),
-        letter("-", ZoomOut, "charts: twice as many steps", ""),
-        letter("0", ZoomAll, "charts: all steps", ""),
-        letter("y", LogScale, "logarithmic axis of losses, gradients and rates", ""),
-        letter("v", AsMap, "entropy as curves, or as a map next to theory's", ""),
-        letter("m", Smoothing, "more or less smoothing of noisy curves", ""),
-        letter(
-            "g",
-            Quantity,
-            "charts: the next quantity (loss, gradient, rates, agreement, ...)",
-            "",
-        ),
-        letter(
-            "c",
-            Crosshair,
-            "charts: crosshair; Left, Right, H, L move it; again: differences",
-            "",
-        ),
-        letter("E", Export, "export the tab: figures as CSV, pictures as PNG, screen as text", ""),
-        letter("b", Dots, "charts in braille, blocks or dots", ""),
-        letter("z", Expand, "the panel alone, or back to the overview", ""),
-        letter("i", Images, "next image protocol", ""),
-        letter("M", Mouse, "mouse on or off", ""),
-        letter("L", Log, "the worker's log", ""),
-        control('l', Redraw, "Ctrl-L", "redraw the screen"),
-        control('z', Suspend, "Ctrl-Z", "suspend the dashboard (fg resumes it); runs continue"),
-        letter("q", Detach, "quit the dashboard; runs continue", "leave"),
-        control('c', Detach, "Ctrl-C", "the same"),
+        )
+        .footer("inside"),
+        letter("+", ZoomIn, "charts: half as many steps, at the newest end"),
+        letter("-", ZoomOut, "charts: twice as many steps"),
+        letter("0", ZoomAll, "charts: all steps"),
+        letter("y", LogScale, "logarithmic axis of losses, gradients and rates"),
+        letter("v", AsMap, "entropy as curves, or as a map next to theory's"),
+        letter("m", Smoothing, "more or less smoothing of noisy curves"),
+        letter("g", Quantity, "charts: the next quantity (loss, gradient, rates, agreement, ...)"),
+        letter("c", Crosshair, "charts: crosshair; Left, Right, H, L move it; again: differences"),
+        letter("E", Export, "export the tab: figures as CSV, pictures as PNG, screen as text"),
+        letter("b", Dots, "charts in braille, blocks or dots"),
+        letter("z", Expand, "the panel alone, or back to the overview"),
+        letter("i", Images, "next image protocol"),
+        letter("M", Mouse, "mouse on or off"),
+        letter("L", Log, "the worker's log"),
+        key(KeyCode::Char('l'), Redraw, "Ctrl-L", "redraw the screen").with_control(),
+        key(
+            KeyCode::Char('z'),
+            Suspend,
+            "Ctrl-Z",
+            "suspend the dashboard (fg resumes it); runs continue",
+        )
+        .with_control(),
+        letter("q", Detach, "quit the dashboard; runs continue").footer("leave"),
+        key(KeyCode::Char('c'), Detach, "Ctrl-C", "the same").with_control(),
     ]
 };
 
 /// What a key does in the inspector. The palette lists actions under the names of these variants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
 pub enum InspectorAction {
     Up,
     Down,
@@ -227,26 +221,22 @@ pub enum InspectorAction {
 pub const INSPECTOR_BINDINGS: &[Binding<InspectorAction>] = {
     use InspectorAction::*;
     &[
-        key(KeyCode::Up, Up, "Up", "the pixel above", ""),
-        letter("k", Up, "the same", ""),
-        key(KeyCode::Down, Down, "Down", "the pixel below", ""),
-        letter("j", Down, "the same", ""),
-        key(KeyCode::Left, Left, "Left", "the pixel on the left", ""),
-        letter("h", Left, "the same", ""),
-        key(KeyCode::Right, Right, "Right", "the pixel on the right", ""),
-        key(KeyCode::Char('l'), Right, "hjkl", "the same", "pixel"),
-        letter("[", Noisier, "previous sampling step (noisier)", "noisier"),
-        letter("]", Cleaner, "next sampling step (cleaner)", "cleaner"),
-        key(KeyCode::Tab, NextViews, "Tab", "more pictures of each row", "more"),
-        key(KeyCode::PageDown, NextActor, "PgDn", "more machines", "machines"),
-        key(KeyCode::PageUp, PreviousActor, "PgUp", "previous machines", ""),
-        letter(
-            "E",
-            Export,
-            "export: pixel as CSV and PNG, all steps as PNG, screen as text",
-            "export",
-        ),
-        key(KeyCode::Esc, Close, "Esc", "back to the samples", "back"),
+        key(KeyCode::Up, Up, "Up", "the pixel above"),
+        letter("k", Up, "the same"),
+        key(KeyCode::Down, Down, "Down", "the pixel below"),
+        letter("j", Down, "the same"),
+        key(KeyCode::Left, Left, "Left", "the pixel on the left"),
+        letter("h", Left, "the same"),
+        key(KeyCode::Right, Right, "Right", "the pixel on the right"),
+        key(KeyCode::Char('l'), Right, "hjkl", "the same").footer("pixel"),
+        letter("[", Noisier, "previous sampling step (noisier)").footer("noisier"),
+        letter("]", Cleaner, "next sampling step (cleaner)").footer("cleaner"),
+        key(KeyCode::Tab, NextViews, "Tab", "more pictures of each row").footer("more"),
+        key(KeyCode::PageDown, NextActor, "PgDn", "more machines").footer("machines"),
+        key(KeyCode::PageUp, PreviousActor, "PgUp", "previous machines"),
+        letter("E", Export, "export: pixel as CSV and PNG, all steps as PNG, screen as text")
+            .footer("export"),
+        key(KeyCode::Esc, Close, "Esc", "back to the samples").footer("back"),
     ]
 };
 

@@ -38,53 +38,35 @@ pub enum Message {
     Runs(Vec<RunSummary>),
     /// A reading of this computer.
     System(Box<Reading>),
-    /// New events of one run, in the order they were written.
-    Events {
-        run: String,
-        events: Vec<Event>,
-    },
-    Experiment {
-        run: String,
-        experiment: Result<Box<Experiment>, String>,
-    },
-    /// The calibrated settings of a run's machines; `None` if it was not calibrated.
-    Calibration {
-        run: String,
-        calibration: Result<Option<Box<Calibration>>, String>,
-    },
-    PreviewSteps {
-        run: String,
-        steps: Vec<u64>,
-    },
-    Preview {
-        run: String,
-        preview: Result<Box<Preview>, String>,
-    },
-    /// The result of renaming a run: its new id.
-    Renamed {
-        from: String,
-        renamed: Result<String, String>,
-    },
-    /// The result of making a preview of a run without a worker.
-    PreviewMade {
-        run: String,
-        made: Result<(), String>,
-    },
-    /// The end of a run's log, after a change.
-    Log {
-        run: String,
-        log: Result<String, String>,
-    },
-    /// The result of tracing a noise seed through a run's network and machines.
-    Trace {
-        run: String,
-        seed: u64,
-        trace: Result<Arc<Trace>, String>,
-    },
+    /// News of the run of this id, or the result of an effect on it.
+    OfRun(String, RunMessage),
     /// The result of a launch: the new run's id.
     Launched(Result<String, String>),
     /// The result of another effect, for the user.
     Notice(Notice),
+}
+
+/// What has happened to one run.
+#[derive(Debug)]
+pub enum RunMessage {
+    /// New events, in the order they were written.
+    Events(Vec<Event>),
+    Experiment(Result<Box<Experiment>, String>),
+    /// The calibrated settings of the run's machines; `None` if it was not calibrated.
+    Calibration(Result<Option<Box<Calibration>>, String>),
+    PreviewSteps(Vec<u64>),
+    Preview(Result<Box<Preview>, String>),
+    /// The result of renaming the run: its new id.
+    Renamed(Result<String, String>),
+    /// The result of making a preview of a run without a worker.
+    PreviewMade(Result<(), String>),
+    /// The end of the run's log, after a change.
+    Log(Result<String, String>),
+    /// The result of tracing a noise seed through the run's network and machines.
+    Trace {
+        seed: u64,
+        trace: Result<Arc<Trace>, String>,
+    },
 }
 
 /// Something to do in the world: by the shell (terminal), or by the lab thread (runs).
@@ -104,52 +86,43 @@ pub enum Effect {
     Redraw,
     /// Notify a user who is not looking, with this text.
     Ring(String),
-    /// Read this run's files from now on: it is the open run.
-    Open(String),
     /// Read the events of these runs too: they are all marked runs.
     FollowMarked(Vec<String>),
-    LoadPreview {
-        run: String,
-        step: u64,
-    },
-    LoadCalibration(String),
     /// Write the content of a tab into files.
     Export(Box<Export>),
-    /// Make a preview of a run that has no worker.
-    MakePreview {
-        run: String,
-        request: PreviewRequest,
-    },
-    /// Trace a noise seed through the newest network of a run and its machines.
-    Trace {
-        run: String,
-        seed: u64,
-        /// Whether a trace may be computed; otherwise only one on disk is shown.
-        may_compute: bool,
-    },
     Launch {
         experiment: Box<Experiment>,
         parent: Option<String>,
         /// Whether the run waits until no other run is at work.
         queued: bool,
     },
-    Resume(String),
-    Kill(String),
-    Describe {
-        run: String,
-        about: About,
+    OnRun(String, RunEffect),
+}
+
+/// Something to do with one run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunEffect {
+    /// Read its files from now on: it is the open run.
+    Open,
+    /// Read the preview of this training step.
+    LoadPreview(u64),
+    LoadCalibration,
+    /// Make a preview; the run has no worker.
+    MakePreview(PreviewRequest),
+    /// Trace a noise seed through the newest network and the machines; unless `may_compute`, only a trace on disk is shown.
+    Trace {
+        seed: u64,
+        may_compute: bool,
     },
-    Rename {
-        run: String,
-        to: String,
-    },
-    Delete(String),
-    Send {
-        run: String,
-        command: Command,
-    },
-    /// Take control of a run's worker, even from someone else.
-    Hold(String),
-    /// Give control of a run's worker back.
-    Release(String),
+    /// Start a worker.
+    Resume,
+    Kill,
+    Describe(About),
+    Rename(String),
+    Delete,
+    Send(Command),
+    /// Take control of the worker, even from someone else.
+    Hold,
+    /// Give control of the worker back.
+    Release,
 }

@@ -7,9 +7,9 @@
 //! ```
 //!
 //! [`update`] changes the [`state`] according to a [`message::Message`] and returns effects, without input or output.
-//! [`view`] and the [`panels`] draw the state and change nothing. [`event_loop`] owns the terminal, [`effects`] carries out
-//! effects through a [`disk::Disk`], which hides the file system and the workers. Networks, machines and training are
-//! unknown here, and no run stops because the dashboard ends.
+//! [`view`] and the [`panels`] draw the state and change nothing. [`event_loop`] owns the terminal, [`run_watcher`] reads
+//! the run directories, and [`lab_thread`] carries out effects on runs. Networks, machines and training are unknown here,
+//! and no run stops because the dashboard ends.
 //!
 //! The modules below are in reading order; each imports only modules above it.
 
@@ -29,7 +29,7 @@ pub mod notify;
 pub mod screenshot;
 pub mod export;
 pub mod message;
-pub mod disk;
+pub mod run_watcher;
 pub mod panels;
 pub mod update;
 pub mod view;
@@ -38,7 +38,7 @@ pub mod input;
 pub mod terminal;
 pub mod terminal_probe;
 pub mod watchdog;
-pub mod effects;
+pub mod lab_thread;
 pub mod event_loop;
 pub mod start;
 

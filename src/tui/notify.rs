@@ -12,21 +12,17 @@ use crate::runs::control_holder::Steering;
 use crate::runs::runs_dir::RunSummary;
 
 /// How to notify a user who is not looking.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bell {
-    bell: bool,
-    osc9: bool,
+    choice: NotifyChoice,
     tmux: bool,
 }
 
 impl Bell {
     /// The notice of a setting.
     pub fn new(choice: NotifyChoice) -> Self {
-        Self {
-            bell: matches!(choice, NotifyChoice::Bell | NotifyChoice::Both),
-            osc9: matches!(choice, NotifyChoice::Osc9 | NotifyChoice::Both),
-            tmux: std::env::var_os("TMUX").is_some_and(|value| !value.is_empty()),
-        }
+        let tmux = std::env::var_os("TMUX").is_some_and(|value| !value.is_empty());
+        Self { choice, tmux }
     }
 
     /// Rings the bell, with a text if the terminal can show one.
@@ -35,14 +31,14 @@ impl Bell {
     ///
     /// If writing to `out` fails.
     pub fn ring(self, words: &str, out: &mut impl Write) -> io::Result<()> {
-        if self.osc9 {
+        if matches!(self.choice, NotifyChoice::Osc9 | NotifyChoice::Both) {
             let words = console::line(words);
             match self.tmux {
                 true => write!(out, "\x1bPtmux;\x1b\x1b]9;{words}\x07\x1b\\")?,
                 false => write!(out, "\x1b]9;{words}\x1b\\")?,
             }
         }
-        if self.bell {
+        if matches!(self.choice, NotifyChoice::Bell | NotifyChoice::Both) {
             out.write_all(b"\x07")?;
         }
         out.flush()

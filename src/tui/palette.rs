@@ -59,7 +59,7 @@ fn entries(app: &App) -> Vec<Entry> {
     // The keys of the inspector hide the usual meaning of those keys.
     let inspector = if app.inspector.is_some() { INSPECTOR_BINDINGS } else { &[] };
     let inspecting = of_actions(inspector).map(|row| Entry {
-        name: format!("inside: {}", hyphenated(row.action)),
+        name: format!("inside: {}", row.action),
         help: row.help.to_owned(),
         key: row.label,
         choice: Choice::Inspector(row.action),
@@ -96,19 +96,8 @@ fn entries(app: &App) -> Vec<Entry> {
 fn name(action: Action) -> String {
     match action {
         Action::Tab(tab) => format!("show {}", tab.title()),
-        action => hyphenated(action),
+        action => action.to_string(),
     }
-}
-
-fn hyphenated(action: impl std::fmt::Debug) -> String {
-    let mut name = String::new();
-    for letter in format!("{action:?}").chars() {
-        if letter.is_uppercase() && !name.is_empty() {
-            name.push('-');
-        }
-        name.extend(letter.to_lowercase());
-    }
-    name
 }
 
 #[cfg(test)]

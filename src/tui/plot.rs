@@ -41,6 +41,13 @@ pub struct Curve {
     pub visible: Arc<VisibleCurve>,
 }
 
+impl Curve {
+    /// A curve under all others, without a letter.
+    pub fn faint(name: &str, theme: Theme, visible: Arc<VisibleCurve>) -> Self {
+        Self { name: name.to_owned(), letter: None, style: theme.faint(), is_faint: true, visible }
+    }
+}
+
 /// Curves and the window that is drawn.
 #[derive(Clone, Debug, Default)]
 pub struct Plot {

@@ -29,7 +29,6 @@ pub struct Screenshot {
 }
 
 impl Screenshot {
-    /// A copy of these cells.
     /// The cells as text: one line per row, without trailing blanks.
     pub fn text(&self) -> String {
         let area = self.buffer.area;

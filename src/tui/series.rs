@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::chart::{Average, Window, thin};
+use super::chart::{Average, Window, extremes};
 
 /// Points kept per curve. A longer curve is thinned to half, and its extremes are kept.
 pub const HISTORY_POINTS_MAX: usize = 100_000;
@@ -90,14 +90,10 @@ impl Series {
     /// part: zooming must not change the average.
     pub fn visible(&self, past: f64, part: [f64; 2], n_columns: usize) -> Arc<VisibleCurve> {
         let key = (past.to_bits(), part.map(f64::to_bits), n_columns);
-        let known = |cache: &Cache| {
-            let found = cache.visible.iter().find(|(of, _)| *of == key);
-            found.map(|(_, visible)| visible.clone())
-        };
-        if let Some(visible) = known(&self.cache.borrow()) {
-            return visible;
-        }
         let mut cache = self.cache.borrow_mut();
+        if let Some((_, visible)) = cache.visible.iter().find(|(of, _)| *of == key) {
+            return visible.clone();
+        }
         let visible = Arc::new(match past > 0.0 {
             true => VisibleCurve::of(cache.smoothed(self, past), part, n_columns),
             false => VisibleCurve::of(&self.points, part, n_columns),
@@ -156,16 +152,8 @@ impl VisibleCurve {
         let mut visible = Self::default();
         let mut piece = Vec::new();
         if points.len() <= 2 * n_columns {
-            // Every gap is wide enough to be seen.
-            for point in points {
-                match point.1.is_finite() {
-                    true => piece.push(*point),
-                    false => {
-                        visible.broken.push(point.0);
-                        visible.end(&mut piece);
-                    }
-                }
-            }
+            // Every gap is wide enough to be seen: a point is a column.
+            points.chunks(1).for_each(|point| visible.column(point, &mut piece));
             visible.end(&mut piece);
             return visible;
         }
@@ -186,24 +174,11 @@ impl VisibleCurve {
 
     /// Adds the smallest and largest value of a column in their order, and its first gap. A column of gaps ends the piece.
     fn column(&mut self, points: &[(f64, f64)], piece: &mut Vec<(f64, f64)>) {
-        let (mut low, mut high, mut gap) = (None, None, None);
-        for (place, &(_, y)) in points.iter().enumerate() {
-            if y.is_nan() {
-                gap = gap.or(Some(place));
-            } else {
-                low = low.filter(|&(_, least)| least <= y).or(Some((place, y)));
-                high = high.filter(|&(_, most)| most >= y).or(Some((place, y)));
-            }
-        }
-        self.broken.extend(gap.map(|place| points[place].0));
-        match (low, high) {
-            (Some((low, _)), Some((high, _))) => {
-                piece.push(points[low.min(high)]);
-                if low != high {
-                    piece.push(points[low.max(high)]);
-                }
-            }
-            _ => self.end(piece),
+        let gap = points.iter().find(|point| !point.1.is_finite());
+        self.broken.extend(gap.map(|point| point.0));
+        match extremes(points) {
+            Some(ends) => piece.extend(both(points, ends)),
+            None => self.end(piece),
         }
     }
 
@@ -216,6 +191,11 @@ impl VisibleCurve {
     pub fn points(&self) -> impl Iterator<Item = &(f64, f64)> {
         self.pieces.iter().flatten()
     }
+}
+
+/// The points at two places, or the one point if they are the same place.
+fn both(points: &[(f64, f64)], (one, other): (usize, usize)) -> impl Iterator<Item = (f64, f64)> {
+    std::iter::once(points[one]).chain((one != other).then(|| points[other]))
 }
 
 impl Represented {
@@ -242,14 +222,12 @@ fn halved(
     let mut kept_represented = Vec::with_capacity(points.len() / 2 + 1);
     for (number, four) in points.chunks(4).enumerate() {
         let n_before = kept.len();
-        let extremes = thin(four, 1);
-        let gap = four.iter().find(|point| !point.1.is_finite());
-        match (gap, extremes.last()) {
-            (Some(gap), Some(last)) if gap.0 < last.0 => kept.extend([*gap, *last]),
-            (Some(gap), Some(last)) => kept.extend([*last, *gap]),
-            (Some(gap), None) => kept.push(*gap),
-            (None, _) => kept.extend(extremes),
-        }
+        let gap = four.iter().position(|point| !point.1.is_finite());
+        let ends = match (gap, extremes(four)) {
+            (Some(gap), Some((_, last))) => (gap.min(last), gap.max(last)),
+            (gap, ends) => ends.unwrap_or_else(|| (gap.unwrap_or(0), gap.unwrap_or(0))),
+        };
+        kept.extend(both(four, ends));
         let of = |place: usize| match represented {
             [] => Represented::single(four[place].1),
             represented => represented[4 * number + place],

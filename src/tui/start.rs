@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use super::disk::Disk;
 use super::event_loop::Left;
 use super::input::decoder::Decoder;
 use super::notify::Bell;
@@ -45,13 +44,13 @@ pub fn run(lab: Lab, run: Option<String>, read_only: bool) -> anyhow::Result<Lef
     let asks_background = settings.theme == ThemeChoice::Auto && !no_colour;
     let wish = Wish { pictures: settings.images, background: asks_background, cell: true };
     let found = terminal_probe::probe(&wish, &mut raw, &mut decoder);
-    app.theme = Theme::new(settings.theme, no_colour, found.background);
+    app.theme = Theme::new(settings.theme, no_colour, found.answers.background);
     app.display.protocol = found.protocol;
-    app.display.protocols = found.available;
-    app.display.cell_pixels = found.cell;
+    app.display.protocols = found.answers.available;
+    app.display.cell_pixels = found.answers.cell;
     if let Some(note) = found.note {
         app.notify(Notice::warning(note));
     }
-    let disk = Disk::new(RunsDir::new(settings.runs_dir), settings.device);
-    event_loop::run(&mut app, disk, Bell::new(settings.notify), raw, decoder)
+    let lab = (RunsDir::new(settings.runs_dir), settings.device);
+    event_loop::run(&mut app, lab, Bell::new(settings.notify), raw, decoder)
 }

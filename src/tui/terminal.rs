@@ -159,18 +159,12 @@ impl Drop for Raw {
     fn drop(&mut self) {
         // Nothing can be done about a terminal that is gone.
         let _ = disable_raw_mode();
-        let _ = self.heed_at_end();
-    }
-}
-
-impl Raw {
-    /// Lets a signal that arrived last have its effect, after the settings were restored.
-    fn heed_at_end(&mut self) -> io::Result<()> {
-        is_default()?.store(true, Ordering::SeqCst);
-        let Some(signals) = &mut self.signals else { return Ok(()) };
-        match signals.pending().find(|signal| ENDING.contains(signal)) {
-            Some(signal) => process::exit(EXIT_CODE + signal),
-            None => Ok(()),
+        let Ok(is_default) = is_default() else { return };
+        is_default.store(true, Ordering::SeqCst);
+        // A signal that arrived last has its effect, now that the settings are restored.
+        let mut last = self.signals.iter_mut().flat_map(Signals::pending);
+        if let Some(signal) = last.find(|signal| ENDING.contains(signal)) {
+            process::exit(EXIT_CODE + signal);
         }
     }
 }

@@ -45,14 +45,9 @@ const ITERM_SPEAKERS: [&[u8]; 3] = [b"iTerm2", b"WezTerm", b"mintty"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     pub protocol: Protocol,
-    /// The protocols that the `i` key cycles through, best first; the last are always blocks and off.
-    pub available: Vec<Protocol>,
     /// A warning, if the choice needs an explanation.
     pub note: Option<String>,
-    /// The background, if the terminal or `COLORFGBG` reports it.
-    pub background: Option<Background>,
-    /// Pixels of a cell, across and down, if the terminal reports them.
-    pub cell: Option<(u32, u32)>,
+    pub answers: Answers,
 }
 
 /// The environment variables that tell terminals apart.
@@ -70,11 +65,6 @@ impl Environment {
             colorfgbg: lookup("COLORFGBG").filter(|value| !value.is_empty()),
             multiplexer: Multiplexer::of(lookup),
         }
-    }
-
-    /// Whether pictures of pixels would not belong to a pane, although the terminal answers.
-    fn has_panes_without_pictures(&self) -> bool {
-        matches!(self.multiplexer, Some(Multiplexer::Tmux | Multiplexer::Screen))
     }
 
     /// The queries that are needed and safe here; none if no answer is needed. tmux takes an APC string for a window title,
@@ -113,9 +103,11 @@ pub struct Wish {
 /// The terminal's answers, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answers {
+    /// The protocols that the `i` key cycles through, best first; the last are always blocks and off.
     pub available: Vec<Protocol>,
+    /// The background, if the terminal or `COLORFGBG` reports it.
     pub background: Option<Background>,
-    /// Pixels of a cell, across and down.
+    /// Pixels of a cell, across and down, if the terminal reports them.
     pub cell: Option<(u32, u32)>,
     /// Whether DA1 was answered: no more answers will arrive.
     pub complete: bool,
@@ -125,7 +117,8 @@ pub struct Answers {
 pub fn parse_answers(bytes: &[u8], environment: &Environment) -> Answers {
     let attributes = device_attributes(bytes);
     let mut available = Vec::new();
-    if !environment.has_panes_without_pictures() {
+    // In tmux and screen, pictures of pixels would not belong to a pane, although the terminal answers.
+    if !matches!(environment.multiplexer, Some(Multiplexer::Tmux | Multiplexer::Screen)) {
         available.extend(kitty_accepted(bytes).then_some(Protocol::Kitty));
         available.extend(speaks_iterm(bytes).then_some(Protocol::Iterm));
     }
@@ -206,10 +199,9 @@ fn after_each<'a>(bytes: &'a [u8], opening: &'a [u8]) -> impl Iterator<Item = &'
 }
 
 /// The answers, and the protocol that they allow for a setting.
-fn choose(choice: ImageChoice, answers: &Answers, environment: &Environment) -> Probe {
-    let available = answers.available.clone();
-    let (protocol, note) = Protocol::choose(choice, &available, environment.multiplexer);
-    Probe { protocol, available, note, background: answers.background, cell: answers.cell }
+fn choose(choice: ImageChoice, answers: Answers, environment: &Environment) -> Probe {
+    let (protocol, note) = Protocol::choose(choice, &answers.available, environment.multiplexer);
+    Probe { protocol, note, answers }
 }
 
 /// Queries the terminal, for about a second at most. `decoder` keeps the beginning of an answer that is incomplete by then.
@@ -221,7 +213,7 @@ pub fn probe(wish: &Wish, raw: &mut Raw, decoder: &mut Decoder) -> Probe {
         // A terminal that cannot be queried can show text.
         false => ask(&questions, raw, decoder).unwrap_or_default(),
     };
-    choose(wish.pictures, &parse_answers(&bytes, &environment), &environment)
+    choose(wish.pictures, parse_answers(&bytes, &environment), &environment)
 }
 
 /// A terminal that a command has queried. Dropping this waits a little for an answer that is missing, discards keys and
@@ -252,7 +244,7 @@ pub fn probe_once(wish: &Wish) -> (Probe, ProbedTerminal) {
     let is_asked = !environment.questions(wish).is_empty();
     let Some(mut raw) = is_asked.then(Raw::enter).and_then(Result::ok) else {
         let unasked = parse_answers(b"", &environment);
-        return (choose(wish.pictures, &unasked, &environment), ProbedTerminal { raw: None });
+        return (choose(wish.pictures, unasked, &environment), ProbedTerminal { raw: None });
     };
     let mut decoder = Decoder::new(Instant::now());
     let found = probe(wish, &mut raw, &mut decoder);
@@ -401,7 +393,7 @@ mod tests {
         let available = vec![Sixel, Blocks, Off];
         let answers = Answers { available, background: None, cell: None, complete: true };
         let chosen = |wanted| {
-            let probe = choose(wanted, &answers, &Environment::default());
+            let probe = choose(wanted, answers.clone(), &Environment::default());
             (probe.protocol, probe.note.is_some())
         };
         assert_eq!(chosen(ImageChoice::Auto), (Sixel, false));
@@ -410,7 +402,7 @@ mod tests {
         assert_eq!(chosen(ImageChoice::Kitty), (Kitty, true));
         for inside in [Multiplexer::Tmux, Multiplexer::Zellij, Multiplexer::Neovim] {
             let inside = Environment { multiplexer: Some(inside), ..Environment::default() };
-            let probe = choose(ImageChoice::Kitty, &answers, &inside);
+            let probe = choose(ImageChoice::Kitty, answers.clone(), &inside);
             assert_eq!((probe.protocol, probe.note.is_some()), (Sixel, true));
         }
     }

@@ -103,6 +103,11 @@ impl Theme {
         self.colour([SKY, GREEN, YELLOW, VERMILLION, PURPLE, ORANGE, BLUE][index % 7])
     }
 
+    /// For the curve of this index, or for the open run's.
+    pub fn curve_or_strong(self, index: Option<usize>) -> Style {
+        index.map_or_else(|| self.strong(), |index| self.curve(index))
+    }
+
     pub fn notice(self, level: NoticeLevel) -> Style {
         match level {
             NoticeLevel::Info => Style::new(),

@@ -112,12 +112,7 @@ fn panels(app: &App, frame: &mut Frame, body: Rect, area: Rect, drawn: &mut Draw
     let wide = area.width >= WIDE.0 && area.height >= WIDE.1;
     match (app.screen.tab, wide && !app.screen.is_expanded) {
         (Tab::Overview, true) => overview(app, frame, body, drawn),
-        (Tab::Overview, false) => {
-            let height = (app.runs.all.len() as u16 + 2).clamp(4, body.height / 2);
-            let [list, facts] =
-                Layout::vertical([Constraint::Length(height), Constraint::Min(0)]).areas(body);
-            runs(app, frame, [list, facts], drawn);
-        }
+        (Tab::Overview, false) => runs(app, frame, body, 4, drawn),
         (Tab::Charts, _) => charts(app, frame, body, drawn),
         (Tab::Samples, _) => samples(app, frame, body, drawn),
         (Tab::System, _) => system::panel(app, frame, body),
@@ -157,15 +152,16 @@ fn overview(app: &App, frame: &mut Frame, body: Rect, drawn: &mut Drawn) {
     let right = (body.width * 11 / 24).max(52).max(three.unwrap_or(0));
     let columns = [Constraint::Length(left), Constraint::Min(20), Constraint::Length(right)];
     let [left, middle, right] = Layout::horizontal(columns).areas(body);
-    let height = (app.runs.all.len() as u16 + 2).clamp(5, body.height / 2);
-    let [list, facts] =
-        Layout::vertical([Constraint::Length(height), Constraint::Min(0)]).areas(left);
-    runs(app, frame, [list, facts], drawn);
+    runs(app, frame, left, 5, drawn);
     charts(app, frame, middle, drawn);
     samples(app, frame, right, drawn);
 }
 
-fn runs(app: &App, frame: &mut Frame, [list, facts]: [Rect; 2], drawn: &mut Drawn) {
+/// Draws the list of runs, on at least `least` lines, above the facts on the open run.
+fn runs(app: &App, frame: &mut Frame, area: Rect, least: u16, drawn: &mut Drawn) {
+    let height = (app.runs.all.len() as u16 + 2).clamp(least, area.height / 2);
+    let heights = [Constraint::Length(height), Constraint::Min(0)];
+    let [list, facts] = Layout::vertical(heights).areas(area);
     drawn.region(Pane::Runs, list);
     runs::list(app, frame, list);
     runs::facts(app, frame, facts);

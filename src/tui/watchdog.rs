@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -37,15 +37,9 @@ pub fn start() {
 /// need not be the same when a wrapper opened a pty without making it the controlling terminal.
 fn terminals() -> Vec<OwnedFd> {
     let (input, output) = (io::stdin(), io::stdout());
-    let mut found: Vec<OwnedFd> = Vec::new();
-    found.extend(File::open("/dev/tty").ok().map(OwnedFd::from));
-    found.extend(input.is_terminal().then(|| duplicate(input.as_fd())).flatten());
-    found.extend(output.is_terminal().then(|| duplicate(output.as_fd())).flatten());
-    found
-}
-
-fn duplicate(descriptor: BorrowedFd<'_>) -> Option<OwnedFd> {
-    descriptor.try_clone_to_owned().ok()
+    let streams = [input.as_fd(), output.as_fd()].into_iter().filter(|stream| stream.is_terminal());
+    let copies = streams.filter_map(|stream| stream.try_clone_to_owned().ok());
+    File::open("/dev/tty").ok().map(OwnedFd::from).into_iter().chain(copies).collect()
 }
 
 /// Waits at most `patience`; true if any of the terminals is gone.

@@ -1,5 +1,7 @@
 //! Numbers, durations and names as the dashboard writes them.
 
+use std::error::Error;
+
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
@@ -59,6 +61,11 @@ pub fn precise(value: f64) -> String {
     }
 }
 
+/// An error with its causes, in one line.
+pub fn with_causes(error: impl Error + Send + Sync + 'static) -> String {
+    format!("{:#}", anyhow::Error::new(error))
+}
+
 /// The columns that a text takes on the screen: two for many Asian characters and emoji, none for combining marks.
 pub fn columns(text: &str) -> usize {
     console::line(text).width()
@@ -71,7 +78,7 @@ pub fn clipped(text: &str, width: usize) -> String {
         return text.to_owned();
     }
     match width.checked_sub(1) {
-        Some(room) => start(text, room) + "…",
+        Some(room) => format!("{}…", start(text, room)),
         None => String::new(),
     }
 }
@@ -99,41 +106,38 @@ pub fn ending(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
-    let mut used = 1;
-    let fits = |letter: &&str| {
-        used += letter.width();
-        used <= width
-    };
-    let kept: Vec<&str> = text.graphemes(true).rev().take_while(fits).collect();
-    "…".to_owned() + &kept.into_iter().rev().collect::<String>()
+    format!("…{}", end(text, width.saturating_sub(1)))
 }
 
 /// The first graphemes of a text that fit into `width` columns.
-fn start(text: &str, width: usize) -> String {
+fn start(text: &str, width: usize) -> &str {
+    &text[..fitting(text.graphemes(true), width)]
+}
+
+/// The last graphemes of a text that fit into `width` columns.
+fn end(text: &str, width: usize) -> &str {
+    &text[text.len() - fitting(text.graphemes(true).rev(), width)..]
+}
+
+/// Bytes of the graphemes that fit into `width` columns, up to the first that does not.
+fn fitting<'a>(graphemes: impl Iterator<Item = &'a str>, width: usize) -> usize {
     let mut used = 0;
     let fits = |letter: &&str| {
         used += letter.width();
         used <= width
     };
-    text.graphemes(true).take_while(fits).collect()
+    graphemes.take_while(fits).map(str::len).sum()
 }
 
 /// A name in at most `width` columns. Its middle is cut, because its end tells it from other names.
 pub fn clipped_name(name: &str, width: usize) -> String {
     let name = &*console::line(name);
     // Room for the suffix of a run's id; a part of the suffix would be useless.
-    let end = 7.min(width / 2);
-    if name.width() <= width || end < 4 {
+    let room = 7.min(width / 2);
+    if name.width() <= width || room < 4 {
         return clipped(name, width);
     }
-    let letters: Vec<&str> = name.graphemes(true).collect();
-    let mut first = letters.len();
-    while first > 0
-        && letters[first - 1..].iter().map(|letter| letter.width()).sum::<usize>() <= end
-    {
-        first -= 1;
-    }
-    start(name, width - end - 1) + "…" + &letters[first..].concat()
+    format!("{}…{}", start(name, width - room - 1), end(name, room))
 }
 
 /// The text filled with blanks to `width` columns, or clipped to them.

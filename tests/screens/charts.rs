@@ -7,7 +7,7 @@ use mosaic_lab::evaluation::calibration::{
 use mosaic_lab::runs::liveness::Health;
 use mosaic_lab::runs::status::RunState;
 use mosaic_lab::tui::curves::UPPER_CHART;
-use mosaic_lab::tui::message::{Effect, Message};
+use mosaic_lab::tui::message::{Effect, Message, RunEffect, RunMessage};
 use mosaic_lab::tui::state::{App, OpenRun};
 use mosaic_lab::tui::tab::Tab;
 use mosaic_lab::tui::theme::Theme;
@@ -129,7 +129,7 @@ fn charts_turn_through_every_quantity_and_say_what_was_not_recorded() {
     let mut app = watching();
     press(&mut app, KeyCode::Char('2'));
     let mut asked = Vec::new();
-    for quantity in UPPER_CHART {
+    for &quantity in UPPER_CHART {
         assert_eq!(app.charts.quantity, quantity);
         let shown = screen(&app, 80, 24);
         let is_recorded = app.open_run.as_ref().unwrap().curves.of(quantity).next().is_some();
@@ -137,13 +137,17 @@ fn charts_turn_through_every_quantity_and_say_what_was_not_recorded() {
         assert_eq!(shown.contains("not recorded"), !is_recorded, "{quantity:?}");
         asked.extend(press(&mut app, KeyCode::Char('g')));
     }
-    assert_eq!(asked, vec![Effect::LoadCalibration(RUN.into()); 4], "read when it is looked at");
+    assert_eq!(
+        asked,
+        vec![Effect::OnRun(RUN.into(), RunEffect::LoadCalibration); 4],
+        "read when it is looked at"
+    );
     // Gradient norms were not measured here, and no machine was calibrated yet.
     app.charts.quantity = UPPER_CHART[2];
     assert!(screen(&app, 80, 24).contains("not recorded: it comes with the first metrics"));
     app.charts.quantity = UPPER_CHART[12];
     let found =
-        Message::Calibration { run: RUN.into(), calibration: Ok(Some(Box::new(calibration()))) };
+        Message::OfRun(RUN.into(), RunMessage::Calibration(Ok(Some(Box::new(calibration())))));
     update(&mut app, found);
     insta::assert_snapshot!("calibrated-80x24", screen(&app, 80, 24));
     app.charts.quantity = UPPER_CHART[11];
@@ -165,7 +169,7 @@ fn ten_runs() -> App {
     for number in 0..10 {
         let loss = |i: u64| Some((1.0 + number as f64) / i as f64);
         let events = (1..150).map(|i| metrics(i * 10, loss(i))).collect();
-        update(&mut app, Message::Events { run: id(number), events });
+        update(&mut app, Message::OfRun(id(number), RunMessage::Events(events)));
     }
     app
 }
@@ -232,10 +236,10 @@ fn nothing_that_a_name_note_or_message_holds_reaches_the_terminal_as_an_order() 
     app.marked = vec![OpenRun::new(evil.into())];
     update(
         &mut app,
-        Message::Events {
-            run: evil.into(),
-            events: vec![metrics(10, Some(0.5)), metrics(1400, Some(0.1))],
-        },
+        Message::OfRun(
+            evil.into(),
+            RunMessage::Events(vec![metrics(10, Some(0.5)), metrics(1400, Some(0.1))]),
+        ),
     );
     let sizes = [(59, 15), (80, 24), (120, 36), (200, 60)];
     let check = |app: &App, what: &str| {
@@ -267,7 +271,10 @@ fn nothing_that_a_name_note_or_message_holds_reaches_the_terminal_as_an_order() 
     press(&mut app, KeyCode::Char('1'));
     assert_eq!(column(&app, 2)[..3], column(&app, 3)[..3], "the list's border is straight");
     app.open_run = Some(OpenRun::new(evil.into()));
-    update(&mut app, Message::Log { run: evil.into(), log: Ok(format!("line {evil}\n{evil}")) });
+    update(
+        &mut app,
+        Message::OfRun(evil.into(), RunMessage::Log(Ok(format!("line {evil}\n{evil}")))),
+    );
     for key in "61:".chars() {
         press(&mut app, KeyCode::Char(key));
         check(&app, &format!("on screen, {key}"));

@@ -8,7 +8,7 @@ use mosaic_lab::runs::runs_dir::RunSummary;
 use mosaic_lab::runs::status::RunState;
 use mosaic_lab::tui::keys::INSPECTOR_BINDINGS;
 use mosaic_lab::tui::keys::{Action, BINDINGS};
-use mosaic_lab::tui::message::{Effect, Message};
+use mosaic_lab::tui::message::{Effect, Message, RunEffect, RunMessage};
 use mosaic_lab::tui::state::{App, Notice, Popup};
 use mosaic_lab::tui::tab::Tab;
 use mosaic_lab::tui::update::update;
@@ -32,11 +32,11 @@ fn the_mouse_chooses_runs_and_tabs_and_turns_what_is_under_it() {
     let down = MouseEventKind::Down(MouseButton::Left);
     let size = (200, 60);
     let effects = click(&mut app, size, (5, 3), down);
-    assert_eq!(effects, [Effect::Open("glyphs-cnn-3abcd0".into())]);
+    assert_eq!(effects, [Effect::OnRun("glyphs-cnn-3abcd0".into(), RunEffect::Open)]);
     assert_eq!(click(&mut app, size, (5, 3), down), [], "it is on screen already");
     assert_eq!(click(&mut app, size, (5, 4), down), [], "there is no third run");
     let effects = click(&mut app, size, (5, 3), MouseEventKind::ScrollUp);
-    assert_eq!(effects, [Effect::Open(RUN.into())]);
+    assert_eq!(effects, [Effect::OnRun(RUN.into(), RunEffect::Open)]);
     click(&mut app, size, (80, 20), MouseEventKind::ScrollUp);
     assert_eq!(app.charts.window.zoom, 1);
     let head = screen(&app, 200, 60);
@@ -44,7 +44,7 @@ fn the_mouse_chooses_runs_and_tabs_and_turns_what_is_under_it() {
     click(&mut app, size, (tab, 0), down);
     assert_eq!(app.screen.tab, Tab::Settings);
     let experiment = Ok(Box::new(experiments().remove(0)));
-    update(&mut app, Message::Experiment { run: RUN.into(), experiment });
+    update(&mut app, Message::OfRun(RUN.into(), RunMessage::Experiment(experiment)));
     click(&mut app, size, (80, 20), MouseEventKind::ScrollDown);
     assert_eq!(app.cursors.setting, 1);
     // A popup takes the wheel, and no click goes through it.
@@ -101,16 +101,16 @@ fn a_marked_run_that_is_deleted_or_renamed_loses_its_mark() {
     // What the list has not got yet may still come, so long as nothing is known of it.
     assert_eq!(app.open_run.as_ref().unwrap().id, other);
     let experiment = Ok(Box::new(experiments().remove(0)));
-    update(&mut app, Message::Experiment { run: other.into(), experiment });
+    update(&mut app, Message::OfRun(other.into(), RunMessage::Experiment(experiment)));
     let effects = update(&mut app, Message::Runs(left.clone()));
-    assert_eq!(effects, [Effect::Open(RUN.into())]);
+    assert_eq!(effects, [Effect::OnRun(RUN.into(), RunEffect::Open)]);
     let words = format!("{other} no longer exists; showing another run");
     assert_eq!(app.notice.take().unwrap().text, words);
     update(&mut app, Message::Runs(left));
     assert_eq!(app.notice, None);
 
     let mut app = marked();
-    let renamed = Message::Renamed { from: RUN.into(), renamed: Ok("baseline-3abcde".into()) };
+    let renamed = Message::OfRun(RUN.into(), RunMessage::Renamed(Ok("baseline-3abcde".into())));
     assert_eq!(update(&mut app, renamed), [Effect::FollowMarked(vec![other.into()])]);
 }
 
@@ -170,7 +170,8 @@ fn who_steers_is_shown_and_a_hand_over_is_told() {
         (seen, press(&mut app, KeyCode::Char('T')), app.notice.take())
     };
     let [hold, release] =
-        [Effect::Hold(RUN.into()), Effect::Release(RUN.into())].map(|effect| vec![effect]);
+        [Effect::OnRun(RUN.into(), RunEffect::Hold), Effect::OnRun(RUN.into(), RunEffect::Release)]
+            .map(|effect| vec![effect]);
     let (seen, effects, _) = see(Steering::Free);
     assert!(seen.contains("training  step"), "{seen}");
     assert_eq!(effects, hold);
@@ -282,13 +283,13 @@ fn check(app: &App, effects: &[Effect], was_read_only: bool) {
         matches!(
             effect,
             Effect::Launch { .. }
-                | Effect::Resume(_)
-                | Effect::Kill(_)
-                | Effect::Send { .. }
-                | Effect::MakePreview { .. }
-                | Effect::Describe { .. }
-                | Effect::Rename { .. }
-                | Effect::Delete(_)
+                | Effect::OnRun(_, RunEffect::Resume)
+                | Effect::OnRun(_, RunEffect::Kill)
+                | Effect::OnRun(_, RunEffect::Send(_))
+                | Effect::OnRun(_, RunEffect::MakePreview(_))
+                | Effect::OnRun(_, RunEffect::Describe(_))
+                | Effect::OnRun(_, RunEffect::Rename(_))
+                | Effect::OnRun(_, RunEffect::Delete)
         )
     };
     assert!(!was_read_only || !effects.iter().any(steers), "{effects:?} by one who only looks");

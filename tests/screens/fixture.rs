@@ -16,7 +16,7 @@ use mosaic_lab::runs::process::ProcessId;
 use mosaic_lab::runs::run_dir::RunDir;
 use mosaic_lab::runs::runs_dir::RunSummary;
 use mosaic_lab::runs::status::{RunState, Status};
-use mosaic_lab::tui::message::{Effect, Message};
+use mosaic_lab::tui::message::{Effect, Message, RunEffect, RunMessage};
 use mosaic_lab::tui::state::App;
 use mosaic_lab::tui::update::update;
 use mosaic_lab::tui::view::view;
@@ -144,9 +144,9 @@ pub fn watching() -> App {
     let other = run("glyphs-cnn-3abcd0", RunState::Training, Health::Lost);
     let effects =
         update(&mut app, Message::Runs(vec![run(RUN, RunState::Training, Health::Alive), other]));
-    assert_eq!(effects, [Effect::Open(RUN.into())]);
+    assert_eq!(effects, [Effect::OnRun(RUN.into(), RunEffect::Open)]);
     let experiment = experiments().remove(0);
-    update(&mut app, Message::Experiment { run: RUN.into(), experiment: Ok(Box::new(experiment)) });
+    update(&mut app, Message::OfRun(RUN.into(), RunMessage::Experiment(Ok(Box::new(experiment)))));
     let mut events: Vec<Event> =
         (1..150).map(|i| metrics(i * 10, (i != 75).then(|| 1.0 / i as f64))).collect();
     events.extend((1..15).map(|i| attention(i * 100)));
@@ -155,11 +155,11 @@ pub fn watching() -> App {
     }
     let text = "machines use the whole data set".to_owned();
     events.push(event(1490, EventBody::Notice { level: NoticeLevel::Info, text }));
-    update(&mut app, Message::Events { run: RUN.into(), events });
+    update(&mut app, Message::OfRun(RUN.into(), RunMessage::Events(events)));
     let effects =
-        update(&mut app, Message::PreviewSteps { run: RUN.into(), steps: vec![500, 1500] });
-    assert_eq!(effects, [Effect::LoadPreview { run: RUN.into(), step: 1500 }]);
-    update(&mut app, Message::Preview { run: RUN.into(), preview: Ok(Box::new(preview())) });
+        update(&mut app, Message::OfRun(RUN.into(), RunMessage::PreviewSteps(vec![500, 1500])));
+    assert_eq!(effects, [Effect::OnRun(RUN.into(), RunEffect::LoadPreview(1500))]);
+    update(&mut app, Message::OfRun(RUN.into(), RunMessage::Preview(Ok(Box::new(preview())))));
     app
 }
 

@@ -21,7 +21,7 @@ use mosaic_lab::runs::status::RunState;
 use mosaic_lab::tui::export::contents::Content;
 use mosaic_lab::tui::keys::BINDINGS;
 use mosaic_lab::tui::keys::INSPECTOR_BINDINGS;
-use mosaic_lab::tui::message::{Effect, Message};
+use mosaic_lab::tui::message::{Effect, Message, RunEffect, RunMessage};
 use mosaic_lab::tui::state::{App, Popup};
 use mosaic_lab::tui::tab::Tab;
 use mosaic_lab::tui::theme::Theme;
@@ -73,7 +73,7 @@ fn the_setting_that_is_looked_at_is_explained_and_edited() {
     let other = "glyphs-cnn-3abcd0";
     press(&mut app, KeyCode::Down);
     let twin = Ok(Box::new(experiments().remove(0)));
-    update(&mut app, Message::Experiment { run: other.into(), experiment: twin });
+    update(&mut app, Message::OfRun(other.into(), RunMessage::Experiment(twin)));
     press(&mut app, KeyCode::Char('4'));
     assert!(screen(&app, 80, 24).contains("all settings are the same"));
     press(&mut app, KeyCode::Down);
@@ -132,7 +132,7 @@ fn keys_are_for_one_panel_of_several_and_z_shows_it_alone() {
 fn news_and_log_are_scrolled_back_and_follow() {
     let mut app = watching();
     let lines: Vec<String> = (0..60).map(|i| format!("line {i} of the log")).collect();
-    update(&mut app, Message::Log { run: RUN.into(), log: Ok(lines.join("\n")) });
+    update(&mut app, Message::OfRun(RUN.into(), RunMessage::Log(Ok(lines.join("\n")))));
     let mut events: Vec<_> = (0..30).map(|i| metrics(1500 + i, None)).collect();
     for (i, event) in events.iter_mut().enumerate() {
         event.time_ms = 60_000 * i as u64;
@@ -141,7 +141,7 @@ fn news_and_log_are_scrolled_back_and_follow() {
         );
         event.body = EventBody::Notice { level: NoticeLevel::Warning, text };
     }
-    update(&mut app, Message::Events { run: RUN.into(), events });
+    update(&mut app, Message::OfRun(RUN.into(), RunMessage::Events(events)));
     press(&mut app, KeyCode::Char('6'));
     insta::assert_snapshot!("log-80x24", seen(&mut app, 80, 24));
     press(&mut app, KeyCode::Up);
@@ -154,10 +154,10 @@ fn news_and_log_are_scrolled_back_and_follow() {
     assert!(seen(&mut app, 80, 24).contains("line 0 of"), "the first line is the end");
     (0..100).for_each(|_| drop(press(&mut app, KeyCode::Down)));
     let log = Ok((lines.join("\n")) + "\nthe newest");
-    update(&mut app, Message::Log { run: RUN.into(), log });
+    update(&mut app, Message::OfRun(RUN.into(), RunMessage::Log(log)));
     assert!(seen(&mut app, 80, 24).contains("the newest"));
     let log = Err("reading 'worker.log': it is gone".to_owned());
-    update(&mut app, Message::Log { run: RUN.into(), log });
+    update(&mut app, Message::OfRun(RUN.into(), RunMessage::Log(log)));
     assert!(seen(&mut app, 80, 24).contains("it is gone"));
 }
 
@@ -167,16 +167,19 @@ fn marked_runs_stand_beside_the_one_on_screen() {
     let effects = press(&mut app, KeyCode::Char(' '));
     assert_eq!(effects, [Effect::FollowMarked(vec![RUN.into()])]);
     let other = "glyphs-cnn-3abcd0";
-    assert_eq!(press(&mut app, KeyCode::Down), [Effect::Open(other.into())]);
+    assert_eq!(press(&mut app, KeyCode::Down), [Effect::OnRun(other.into(), RunEffect::Open)]);
     let mut twin = experiments().remove(1);
     twin.set("network.attention", "none").unwrap();
     twin.set("training.learning_rate", "0.001").unwrap();
-    update(&mut app, Message::Experiment { run: other.into(), experiment: Ok(Box::new(twin)) });
+    update(&mut app, Message::OfRun(other.into(), RunMessage::Experiment(Ok(Box::new(twin)))));
     let events = (1..150).map(|i| metrics(i * 10, Some(2.0 / i as f64))).collect();
-    update(&mut app, Message::Events { run: other.into(), events });
+    update(&mut app, Message::OfRun(other.into(), RunMessage::Events(events)));
     // News of a marked run that is not on screen is taken in too.
     let n = app.marked[0].curves.all()[0].series.len();
-    update(&mut app, Message::Events { run: RUN.into(), events: vec![metrics(1500, Some(0.1))] });
+    update(
+        &mut app,
+        Message::OfRun(RUN.into(), RunMessage::Events(vec![metrics(1500, Some(0.1))])),
+    );
     assert_eq!(app.marked[0].curves.all()[0].series.len(), n + 1);
     insta::assert_snapshot!("marked-120x36", screen(&app, 120, 36));
     press(&mut app, KeyCode::Char('4'));
@@ -195,7 +198,7 @@ fn attention_entropy_is_a_map_over_steps_and_levels_beside_theory() {
         let machine = "attention-similarity".to_owned();
         theory.body = EventBody::PredictedAttention { machine, metrics };
     }
-    update(&mut app, Message::Events { run: RUN.into(), events: vec![theory] });
+    update(&mut app, Message::OfRun(RUN.into(), RunMessage::Events(vec![theory])));
     app.theme = Theme::new(ThemeChoice::Dark, true, None);
     press(&mut app, KeyCode::Char('2'));
     press(&mut app, KeyCode::Char('v'));
@@ -218,7 +221,7 @@ fn attention_entropy_is_a_map_over_steps_and_levels_beside_theory() {
 fn seeds_and_steps_of_a_preview_can_be_chosen() {
     let mut app = watching();
     let own = Command::Sample { seeds: None, steps: None };
-    let sent = |command| [Effect::Send { run: RUN.into(), command }];
+    let sent = |command| [Effect::OnRun(RUN.into(), RunEffect::Send(command))];
     assert_eq!(press(&mut app, KeyCode::Char('s')), sent(own));
     press(&mut app, KeyCode::Char('S'));
     press(&mut app, KeyCode::Backspace);
@@ -239,11 +242,11 @@ fn seeds_and_steps_of_a_preview_can_be_chosen() {
     let request = PreviewRequest::new(0..4, 20).unwrap();
     assert_eq!(
         press(&mut app, KeyCode::Char('s')),
-        [Effect::MakePreview { run: RUN.into(), request }]
+        [Effect::OnRun(RUN.into(), RunEffect::MakePreview(request))]
     );
     // What it made may replace what is on screen, so that is read again.
-    let made = Message::PreviewMade { run: RUN.into(), made: Ok(()) };
-    assert_eq!(update(&mut app, made), [Effect::LoadPreview { run: RUN.into(), step: 1500 }]);
+    let made = Message::OfRun(RUN.into(), RunMessage::PreviewMade(Ok(())));
+    assert_eq!(update(&mut app, made), [Effect::OnRun(RUN.into(), RunEffect::LoadPreview(1500))]);
 }
 
 #[test]
@@ -260,7 +263,7 @@ fn a_run_is_noted_tagged_renamed_and_deleted_by_name() {
     insta::assert_snapshot!("note-form-80x24", screen(&app, 80, 24));
     press(&mut app, KeyCode::Backspace);
     let about = About::new("a lower rate", "rates keep").unwrap();
-    let expected = [Effect::Describe { run: RUN.into(), about: about.clone() }];
+    let expected = [Effect::OnRun(RUN.into(), RunEffect::Describe(about.clone()))];
     assert_eq!(press(&mut app, KeyCode::Enter), expected);
     let mut noted = run(RUN, RunState::Finished, Health::Over);
     noted.about = about;
@@ -275,17 +278,17 @@ fn a_run_is_noted_tagged_renamed_and_deleted_by_name() {
     "glyphs-attention".chars().for_each(|_| drop(press(&mut app, KeyCode::Backspace)));
     typed(&mut app, "baseline");
     let to = "baseline".to_owned();
-    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::Rename { run: RUN.into(), to }]);
+    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::OnRun(RUN.into(), RunEffect::Rename(to))]);
     let new = "baseline-3abcde".to_owned();
-    let renamed = Message::Renamed { from: RUN.into(), renamed: Ok(new.clone()) };
-    assert_eq!(update(&mut app, renamed), [Effect::Open(new.clone())]);
+    let renamed = Message::OfRun(RUN.into(), RunMessage::Renamed(Ok(new.clone())));
+    assert_eq!(update(&mut app, renamed), [Effect::OnRun(new.clone(), RunEffect::Open)]);
     update(&mut app, Message::Runs(vec![run(&new, RunState::Finished, Health::Over)]));
 
     press(&mut app, KeyCode::Char('D'));
     typed(&mut app, "baseline");
     assert_eq!(press(&mut app, KeyCode::Enter), [], "not its whole name");
     typed(&mut app, "-3abcde");
-    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::Delete(new)]);
+    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::OnRun(new, RunEffect::Delete)]);
 }
 
 #[test]
@@ -295,7 +298,7 @@ fn the_filter_narrows_the_list_and_chooses_from_it() {
     "cnn lost".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
     insta::assert_snapshot!("filter-80x24", screen(&app, 80, 24));
     let effects = press(&mut app, KeyCode::Enter);
-    assert_eq!(effects, [Effect::Open("glyphs-cnn-3abcd0".into())]);
+    assert_eq!(effects, [Effect::OnRun("glyphs-cnn-3abcd0".into(), RunEffect::Open)]);
     assert_eq!((app.popup.clone(), app.runs.filter.text()), (None, "cnn lost"));
     press(&mut app, KeyCode::Char('/'));
     press(&mut app, KeyCode::Esc);
@@ -312,7 +315,7 @@ fn settings_of_several_marked_runs_fit_beside_each_other_or_say_how_many_do() {
         let mut experiment = experiments().remove(0);
         experiment.set("training.steps", &format!("{}00", n + 1)).unwrap();
         let run = names[n].clone();
-        update(app, Message::Experiment { run, experiment: Ok(Box::new(experiment)) });
+        update(app, Message::OfRun(run, RunMessage::Experiment(Ok(Box::new(experiment)))));
         press(app, KeyCode::Char(' '));
         press(app, KeyCode::Down);
     };
@@ -324,7 +327,7 @@ fn settings_of_several_marked_runs_fit_beside_each_other_or_say_how_many_do() {
     let mut experiment = experiments().remove(0);
     experiment.set("training.steps", "300").unwrap();
     let (run, experiment) = (names[2].clone(), Ok(Box::new(experiment)));
-    update(&mut app, Message::Experiment { run, experiment });
+    update(&mut app, Message::OfRun(run, RunMessage::Experiment(experiment)));
     let seen = screen(&app, 80, 24);
     let row = seen.lines().find(|line| line.contains("training.steps")).unwrap();
     assert!(["100", "200", "300"].iter().all(|value| row.contains(value)), "{seen}");
@@ -398,14 +401,16 @@ fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
     let mut app = watching();
     press(&mut app, KeyCode::Char('3'));
     press(&mut app, KeyCode::Down);
-    let request = [Effect::Trace { run: RUN.into(), seed: 1, may_compute: true }];
+    let request = [Effect::OnRun(RUN.into(), RunEffect::Trace { seed: 1, may_compute: true })];
     assert_eq!(press(&mut app, KeyCode::Enter), request);
     assert!(screen(&app, 80, 24).contains("Tracing noise seed 1"));
     assert_eq!(press(&mut app, KeyCode::Up), [], "keys wait for the trace");
-    let other = Message::Trace { run: RUN.into(), seed: 7, trace: Err("late".into()) };
+    let other =
+        Message::OfRun(RUN.into(), RunMessage::Trace { seed: 7, trace: Err("late".into()) });
     update(&mut app, other);
     assert!(app.inspector.is_some(), "news of another seed is passed over");
-    let came = Message::Trace { run: RUN.into(), seed: 1, trace: Ok(Arc::new(trace())) };
+    let came =
+        Message::OfRun(RUN.into(), RunMessage::Trace { seed: 1, trace: Ok(Arc::new(trace())) });
     update(&mut app, came);
     for (width, height) in [(80, 24), (120, 36)] {
         insta::assert_snapshot!(format!("look-{width}x{height}"), screen(&app, width, height));
@@ -435,7 +440,10 @@ fn a_seed_is_looked_into_pixel_by_pixel_and_step_by_step() {
     press(&mut app, KeyCode::Esc);
     assert!(app.inspector.is_none());
     press(&mut app, KeyCode::Enter);
-    let failed = Message::Trace { run: RUN.into(), seed: 1, trace: Err("no checkpoint".into()) };
+    let failed = Message::OfRun(
+        RUN.into(),
+        RunMessage::Trace { seed: 1, trace: Err("no checkpoint".into()) },
+    );
     update(&mut app, failed);
     assert!(app.inspector.is_none() && screen(&app, 80, 24).contains("no checkpoint"));
 }
@@ -445,23 +453,23 @@ fn what_takes_long_is_asked_for_once() {
     let mut app = watching();
     update(&mut app, Message::Runs(vec![run(RUN, RunState::Finished, Health::Over)]));
     let request = PreviewRequest::new(0..4, 20).unwrap();
-    let made = [Effect::MakePreview { run: RUN.into(), request }];
+    let made = [Effect::OnRun(RUN.into(), RunEffect::MakePreview(request))];
     assert_eq!(press(&mut app, KeyCode::Char('s')), made);
     assert_eq!(press(&mut app, KeyCode::Char('s')), []);
     assert!(app.notice.take().unwrap().text.contains("a preview is already being made"));
     // The other way of asking is no way round.
     press(&mut app, KeyCode::Char('S'));
     assert_eq!(press(&mut app, KeyCode::Enter), []);
-    let failed = Message::PreviewMade { run: RUN.into(), made: Err("no checkpoint".into()) };
+    let failed = Message::OfRun(RUN.into(), RunMessage::PreviewMade(Err("no checkpoint".into())));
     update(&mut app, failed);
     assert_eq!(press(&mut app, KeyCode::Char('s')), made, "once more, as the first try failed");
 
-    let followed = [Effect::Trace { run: RUN.into(), seed: 0, may_compute: true }];
+    let followed = [Effect::OnRun(RUN.into(), RunEffect::Trace { seed: 0, may_compute: true })];
     assert_eq!(press(&mut app, KeyCode::Enter), followed);
     press(&mut app, KeyCode::Esc);
     assert_eq!(press(&mut app, KeyCode::Enter), [], "it is under way");
     let trace = Ok(Arc::new(Trace { seed: 0, ..trace() }));
-    update(&mut app, Message::Trace { run: RUN.into(), seed: 0, trace });
+    update(&mut app, Message::OfRun(RUN.into(), RunMessage::Trace { seed: 0, trace }));
     assert!(app.inspector.as_ref().unwrap().trace.is_some(), "and shown when it comes");
 }
 
@@ -478,7 +486,7 @@ fn pasted_text_is_typed_where_something_is_typed_and_no_key_anywhere() {
     press(&mut app, KeyCode::Esc);
     press(&mut app, KeyCode::Char('X'));
     assert_eq!(update(&mut app, Message::Pasted(format!("{RUN}\n"))), []);
-    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::Kill(RUN.into())]);
+    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::OnRun(RUN.into(), RunEffect::Kill)]);
 }
 
 #[test]
@@ -495,7 +503,9 @@ fn a_value_is_edited_in_its_middle() {
     let seen: String = of_note.map(|cell| cell.symbol()).collect();
     assert!(seen.contains("a loer rate"), "the letter at the cursor stands out: {seen}");
     let effects = press(&mut app, KeyCode::Enter);
-    let [Effect::Describe { about, .. }] = &effects[..] else { panic!("{effects:?}") };
+    let [Effect::OnRun(_, RunEffect::Describe(about))] = &effects[..] else {
+        panic!("{effects:?}")
+    };
     assert_eq!(about.note, "a lower rate");
 }
 
@@ -577,17 +587,20 @@ fn everything_can_be_asked_for_by_name() {
     "pau".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
     insta::assert_snapshot!("palette-80x24", screen(&app, 80, 24));
     let effects = press(&mut app, KeyCode::Enter);
-    assert_eq!(effects, [Effect::Send { run: RUN.into(), command: Command::Pause }]);
+    assert_eq!(effects, [Effect::OnRun(RUN.into(), RunEffect::Send(Command::Pause))]);
     assert_eq!(app.popup, None);
     press(&mut app, KeyCode::Char(':'));
     "cnn 3abcd0".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
-    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::Open("glyphs-cnn-3abcd0".into())]);
+    assert_eq!(
+        press(&mut app, KeyCode::Enter),
+        [Effect::OnRun("glyphs-cnn-3abcd0".into(), RunEffect::Open)]
+    );
     press(&mut app, KeyCode::Char(':'));
     "log-s".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
     press(&mut app, KeyCode::Tab);
     assert_eq!(app.popup, Some(Popup::Palette { typed: "log-scale".into(), cursor: 0 }));
     press(&mut app, KeyCode::Enter);
-    assert!(!app.charts.log_scale);
+    assert!(app.charts.linear_scale);
 }
 
 #[test]
@@ -604,10 +617,10 @@ fn who_only_looks_steers_nothing() {
     press(&mut app, KeyCode::Char('L'));
     assert_eq!(app.screen.tab, Tab::Log);
     // Inside a seed: what is there already is shown, nothing is computed or written.
-    let shown = [Effect::Trace { run: RUN.into(), seed: 0, may_compute: false }];
+    let shown = [Effect::OnRun(RUN.into(), RunEffect::Trace { seed: 0, may_compute: false })];
     assert_eq!(press(&mut app, KeyCode::Enter), shown);
     let trace = Ok(Arc::new(Trace { seed: 0, ..trace() }));
-    update(&mut app, Message::Trace { run: RUN.into(), seed: 0, trace });
+    update(&mut app, Message::OfRun(RUN.into(), RunMessage::Trace { seed: 0, trace }));
     // What is exported goes to where the dashboard was started, not into the run.
     let effects = press(&mut app, KeyCode::Char('E'));
     assert!(matches!(&effects[..], [Effect::Export(export)] if export.run.is_none()));
@@ -619,19 +632,19 @@ fn stopping_asks_first_and_killing_wants_the_name() {
     assert_eq!(press(&mut app, KeyCode::Char('x')), []);
     assert_eq!(press(&mut app, KeyCode::Char('n')), [], "no means no");
     press(&mut app, KeyCode::Char('x'));
-    let stop = Effect::Send { run: RUN.into(), command: Command::Stop };
+    let stop = Effect::OnRun(RUN.into(), RunEffect::Send(Command::Stop));
     assert_eq!(press(&mut app, KeyCode::Char('y')), [stop]);
 
     press(&mut app, KeyCode::Char('X'));
     assert_eq!(press(&mut app, KeyCode::Enter), [], "no name was typed");
     RUN.chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
-    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::Kill(RUN.into())]);
+    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::OnRun(RUN.into(), RunEffect::Kill)]);
 }
 
 #[test]
 fn one_key_pauses_and_resumes() {
     let mut app = watching();
-    let send = |command| [Effect::Send { run: RUN.into(), command }];
+    let send = |command| [Effect::OnRun(RUN.into(), RunEffect::Send(command))];
     assert_eq!(press(&mut app, KeyCode::Char('p')), send(Command::Pause));
     update(&mut app, Message::Runs(vec![run(RUN, RunState::Paused, Health::Alive)]));
     assert_eq!(press(&mut app, KeyCode::Char('p')), send(Command::Resume));
@@ -727,10 +740,10 @@ fn a_terminal_that_changed_its_size_is_drawn_anew() {
 #[test]
 fn previews_are_stepped_through_and_followed() {
     let mut app = watching();
-    let load = |step| [Effect::LoadPreview { run: RUN.into(), step }];
+    let load = |step| [Effect::OnRun(RUN.into(), RunEffect::LoadPreview(step))];
     assert_eq!(press(&mut app, KeyCode::Char('[')), load(500));
     assert_eq!(press(&mut app, KeyCode::Char('[')), [], "there is no older one");
-    let more = Message::PreviewSteps { run: RUN.into(), steps: vec![500, 1500, 2000] };
+    let more = Message::OfRun(RUN.into(), RunMessage::PreviewSteps(vec![500, 1500, 2000]));
     assert_eq!(update(&mut app, more), [], "a held preview stays");
     assert_eq!(press(&mut app, KeyCode::Char('f')), load(2000));
 }
@@ -751,13 +764,15 @@ fn no_sequence_of_keys_at_any_size_panics() {
             };
             for effect in press(&mut app, code) {
                 match effect {
-                    Effect::Open(run) => {
+                    Effect::OnRun(run, RunEffect::Open) => {
                         let preview = Ok(Box::new(preview()));
-                        update(&mut app, Message::Preview { run, preview });
+                        update(&mut app, Message::OfRun(run, RunMessage::Preview(preview)));
                     }
-                    Effect::Trace { run, seed, .. } if random.random_range(0..4) > 0 => {
+                    Effect::OnRun(run, RunEffect::Trace { seed, .. })
+                        if random.random_range(0..4) > 0 =>
+                    {
                         let trace = Ok(Arc::new(Trace { seed, ..trace() }));
-                        update(&mut app, Message::Trace { run, seed, trace });
+                        update(&mut app, Message::OfRun(run, RunMessage::Trace { seed, trace }));
                     }
                     _ => {}
                 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::config::SettingEntry;
 use crate::evaluation::inspect::Trace;
 use crate::evaluation::inspect::picture::At;
 use crate::hardware::system::Reading;
@@ -31,8 +32,8 @@ pub struct Export {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     Charts(Vec<ExportedCurve>),
-    /// A preview, and seed, column, r, R^2 and label of every sample.
-    Samples(Box<Preview>, Vec<[String; 5]>),
+    /// A preview, and rows of the figures of its samples.
+    Samples(Box<Preview>, Vec<Vec<String>>),
     /// Rows, the head first; the picture is the screen.
     Table(Vec<Vec<String>>),
     /// A step and pixel of a noise seed's trace.
@@ -84,8 +85,8 @@ pub fn collect(app: &App) -> Option<Export> {
         Tab::Samples => {
             let scored = open?.preview.as_ref()?;
             let stem = format!("samples-step-{}", scored.preview.step);
-            let figures = sample_figures(scored);
-            let content = Content::Samples(Box::new(scored.preview.clone()), figures);
+            let rows = sample_table(scored);
+            let content = Content::Samples(Box::new(scored.preview.clone()), rows);
             (run, stem, content, Some(Pane::Samples))
         }
         Tab::Settings => (run, "settings".to_owned(), settings_table(app)?, Some(Pane::Settings)),
@@ -102,7 +103,7 @@ fn exported_curves(app: &App) -> Vec<ExportedCurve> {
     let drawn = DrawnCurve {
         smoothing: app.charts.smoothing_of(quantity),
         range: app.visible_range(&app.chart_curves()),
-        log_scale: app.charts.log_scale && quantity.has_log_scale(),
+        log_scale: !app.charts.linear_scale && quantity.has_log_scale(),
     };
     let others = app.other_marked().map(|(number, run)| (number + 1, run));
     let runs = app.open_run.iter().map(|run| (0, run)).chain(others);
@@ -127,21 +128,19 @@ fn exported_curves(app: &App) -> Vec<ExportedCurve> {
 
 /// The settings of the open run and of the marked runs, a column per run.
 fn settings_table(app: &App) -> Option<Content> {
-    let runs = app.runs_with_settings();
-    let entries: Vec<_> =
-        runs.iter().filter_map(|run| run.experiment.as_ref()).map(|e| e.entries()).collect();
-    let head = std::iter::once("setting".to_owned()).chain(runs.iter().map(|r| r.id.clone()));
-    let row = |index: usize, key: &str| {
-        let values =
-            entries.iter().map(|all| all.get(index).map_or(String::new(), |e| e.value.clone()));
-        std::iter::once(key.to_owned()).chain(values).collect()
+    let runs = app.known_settings();
+    let head: Vec<&str> =
+        std::iter::once("setting").chain(runs.iter().map(|(run, _)| run.id.as_str())).collect();
+    let row = |(index, entry): (usize, &SettingEntry)| {
+        let values = runs.iter().map(|(_, all)| all[index].value.clone());
+        std::iter::once(entry.key.to_owned()).chain(values).collect()
     };
-    let rows = entries.first()?.iter().enumerate().map(|(index, entry)| row(index, entry.key));
-    Some(Content::Table(std::iter::once(head.collect()).chain(rows).collect()))
+    let (_, first) = runs.first()?;
+    Some(Content::Table(table(&head, first.iter().enumerate().map(row))))
 }
 
-/// Seed, column, r, R^2 and label of every sample.
-fn sample_figures(scored: &ScoredPreview) -> Vec<[String; 5]> {
+/// A row per sample.
+fn sample_table(scored: &ScoredPreview) -> Vec<Vec<String>> {
     let ScoredPreview { preview, agreement } = scored;
     let label = |name: &str, seed: usize| {
         field(preview.labels_of(name).and_then(|labels| labels.get(seed)))
@@ -150,14 +149,14 @@ fn sample_figures(scored: &ScoredPreview) -> Vec<[String; 5]> {
     for seed in 0..preview.seeds.len() {
         let first = (preview.first_seed + seed as u64).to_string();
         let none = String::new;
-        rows.push([first.clone(), NETWORK.to_owned(), none(), none(), label(NETWORK, seed)]);
+        rows.push(vec![first.clone(), NETWORK.to_owned(), none(), none(), label(NETWORK, seed)]);
         for ((name, _), found) in preview.machines.iter().zip(agreement) {
             let Some(found) = found.get(seed) else { continue };
             let (r, cod) = (field(found.r), field(found.cod));
-            rows.push([first.clone(), name.clone(), r, cod, label(name, seed)]);
+            rows.push(vec![first.clone(), name.clone(), r, cod, label(name, seed)]);
         }
     }
-    rows
+    table(&["seed", "column", "r", "R2", "label"], rows.into_iter())
 }
 
 /// The listed runs, a row per run.
@@ -223,7 +222,8 @@ fn field(value: Option<impl ToString>) -> String {
     value.map_or(String::new(), |value| value.to_string())
 }
 
-fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<Vec<String>> {
+/// Rows after their head.
+pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<Vec<String>> {
     let head = head.iter().map(|name| (*name).to_owned()).collect();
     std::iter::once(head).chain(rows).collect()
 }

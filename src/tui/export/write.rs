@@ -7,10 +7,10 @@ use std::{fs, io};
 
 use anyhow::{Context, anyhow};
 
-use super::contents::{Content, Export, ExportedCurve};
+use super::contents::{Content, Export, ExportedCurve, table};
 use crate::evaluation::charts::{self, Marks, Panel};
+use crate::evaluation::inspect;
 use crate::evaluation::inspect::picture::{film, sheet};
-use crate::evaluation::inspect::table;
 use crate::evaluation::picture_text::write_labelled;
 use crate::files::write_atomically;
 use crate::image::contact_sheet;
@@ -83,17 +83,14 @@ impl Export {
     }
 
     fn rows(&self) -> Vec<Vec<String>> {
-        let head = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         match &self.content {
-            Content::Table(rows) | Content::Machine(rows, _) => rows.clone(),
-            Content::Samples(_, figures) => {
-                let rows = figures.iter().map(|row| row.to_vec());
-                std::iter::once(head(&["seed", "column", "r", "R2", "label"])).chain(rows).collect()
+            Content::Table(rows) | Content::Machine(rows, _) | Content::Samples(_, rows) => {
+                rows.clone()
             }
-            Content::Inside(trace, at) => {
-                let rows = table::rows(trace, *at).into_iter().map(Vec::from);
-                std::iter::once(head(&table::HEAD)).chain(rows).collect()
-            }
+            Content::Inside(trace, at) => table(
+                &inspect::table::HEAD,
+                inspect::table::rows(trace, *at).into_iter().map(Vec::from),
+            ),
             Content::Charts(curves) => {
                 let rows = curves.iter().flat_map(|curve| {
                     let (run, name) = (&curve.run, &curve.name);
@@ -103,8 +100,7 @@ impl Export {
                         vec![run.clone(), what.to_owned(), name.clone(), x, y]
                     })
                 });
-                let first = head(&["run", "quantity", "curve", "x", "value"]);
-                std::iter::once(first).chain(rows).collect()
+                table(&["run", "quantity", "curve", "x", "value"], rows)
             }
         }
     }

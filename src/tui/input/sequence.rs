@@ -130,18 +130,25 @@ fn single_shift(bytes: &[u8], start: usize) -> First {
     let code = match bytes.get(at) {
         None if n_digits < 8 => return Incomplete,
         None => return Taken(at, None),
-        Some(b'A') => KeyCode::Up,
-        Some(b'B') => KeyCode::Down,
-        Some(b'C') => KeyCode::Right,
-        Some(b'D') => KeyCode::Left,
-        Some(b'H') => KeyCode::Home,
-        Some(b'F') => KeyCode::End,
-        Some(b'M') => KeyCode::Enter,
-        Some(byte @ b'P'..=b'S') => KeyCode::F(1 + byte - b'P'),
-        Some(b'@'..=b'~') => return Taken(at + 1, None),
+        Some(b'M') => Some(KeyCode::Enter),
+        Some(byte @ b'@'..=b'~') => lettered(*byte),
         Some(_) => return Taken(at, None),
     };
-    Taken(at + 1, Some(key(code)))
+    Taken(at + 1, code.map(key))
+}
+
+/// The key that a final letter names.
+fn lettered(letter: u8) -> Option<KeyCode> {
+    Some(match letter {
+        b'A' => KeyCode::Up,
+        b'B' => KeyCode::Down,
+        b'C' => KeyCode::Right,
+        b'D' => KeyCode::Left,
+        b'H' => KeyCode::Home,
+        b'F' => KeyCode::End,
+        b'P'..=b'S' => KeyCode::F(1 + letter - b'P'),
+        _ => return None,
+    })
 }
 
 fn control_sequence(bytes: &[u8], start: usize) -> First {
@@ -163,13 +170,10 @@ fn control_sequence(bytes: &[u8], start: usize) -> First {
         },
         // X10's mouse: three bytes that are not text.
         b'M' if end == 0 => match body.get(1..4) {
-            Some(at) => Taken(
-                n + 3,
-                mouse(
-                    at[0].saturating_sub(32).into(),
-                    [at[1], at[2]].map(|at| u16::from(at).saturating_sub(32)),
-                ),
-            ),
+            Some(at) => {
+                let [button, x, y] = [at[0], at[1], at[2]].map(|at| at.saturating_sub(32).into());
+                Taken(n + 3, mouse(button, [x, y]))
+            }
             None => Incomplete,
         },
         b'~' if parameters == b"200" && between.is_empty() => paste(bytes, n),
@@ -229,18 +233,9 @@ fn meaning(parameters: &[u8], last: u8) -> Option<Input> {
             let &[button, x, y] = &numbers[..] else { return None };
             return mouse(button.saturating_sub(32), [x, y]);
         }
-        _ if first != 1 => return None,
-        b'A' => KeyCode::Up,
-        b'B' => KeyCode::Down,
-        b'C' => KeyCode::Right,
-        b'D' => KeyCode::Left,
-        b'H' => KeyCode::Home,
-        b'F' => KeyCode::End,
-        b'P' => KeyCode::F(1),
-        b'Q' => KeyCode::F(2),
         // `R` would be F3, but is the cursor report.
-        b'S' => KeyCode::F(4),
-        _ => return None,
+        _ if first != 1 || last == b'R' => return None,
+        _ => lettered(last)?,
     };
     Some(Input::Key(KeyEvent::new(code, modifiers)))
 }
@@ -303,18 +298,17 @@ fn string(bytes: &[u8], start: usize) -> First {
         0x90 => b'P',
         other => other,
     };
+    let report = |n: usize| Taken(n, Some(Input::Report(bytes[..n].to_vec())));
     for (at, &byte) in bytes.iter().enumerate().skip(start) {
         match byte {
-            BEL => return Taken(at + 1, Some(Input::Report(bytes[..=at].to_vec()))),
-            0x9c if start == 1 => return Taken(at + 1, Some(Input::Report(bytes[..=at].to_vec()))),
+            BEL => return report(at + 1),
+            0x9c if start == 1 => return report(at + 1),
             // The same end in UTF-8.
-            0xc2 if bytes.get(at + 1) == Some(&0x9c) => {
-                return Taken(at + 2, Some(Input::Report(bytes[..at + 2].to_vec())));
-            }
+            0xc2 if bytes.get(at + 1) == Some(&0x9c) => return report(at + 2),
             0xc2 if at + 1 == bytes.len() => return Incomplete,
             ESC => {
                 return match bytes.get(at + 1) {
-                    Some(b'\\') => Taken(at + 2, Some(Input::Report(bytes[..at + 2].to_vec()))),
+                    Some(b'\\') => report(at + 2),
                     // Another sequence, or the Esc key: this one was cut off.
                     Some(_) => Taken(at, None),
                     None => Incomplete,

@@ -11,7 +11,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
-use super::{heat, readings};
+use super::{crosshair_readings, heat};
 use crate::runs::event::{AttentionAtLevel, AttentionMetrics};
 use crate::tui::chart::{bounds, letter};
 use crate::tui::curves::{Quantity, Recorded};
@@ -37,7 +37,7 @@ pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
     quantity(app, open, app.charts.quantity, frame, above);
     let below = match app.charts.crosshair {
         Some(crosshair) if app.screen.tab == Tab::Charts => {
-            readings::panel(app, crosshair, frame, below)
+            crosshair_readings::panel(app, crosshair, frame, below)
         }
         _ => below,
     };
@@ -58,19 +58,13 @@ pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
 /// Draws the curves of a quantity.
 fn quantity(app: &App, open: &OpenRun, quantity: Quantity, frame: &mut Frame, area: Rect) {
     let smoothing = app.charts.smoothing_of(quantity);
-    let has_log_scale = app.charts.log_scale && quantity.has_log_scale();
-    let title = match (quantity.is_smoothed(), smoothing > 0.0) {
-        (false, _) => format!(" {} ", quantity.name()),
-        (true, true) => {
-            format!(
-                " {} (m: average over ~{:.0} points) ",
-                quantity.name(),
-                1.0 / (1.0 - smoothing)
-            )
-        }
-        (true, false) => format!(" {} (m: not smoothed) ", quantity.name()),
+    let has_log_scale = !app.charts.linear_scale && quantity.has_log_scale();
+    let average = match (quantity.is_smoothed(), smoothing > 0.0) {
+        (false, _) => String::new(),
+        (true, true) => format!("(m: average over ~{:.0} points) ", 1.0 / (1.0 - smoothing)),
+        (true, false) => "(m: not smoothed) ".to_owned(),
     };
-    let mut block = Block::bordered().title(title);
+    let mut block = Block::bordered().title(format!(" {} {average}", quantity.name()));
     if quantity == Quantity::Loss {
         block = block.title_bottom(by_level(open, area.width));
     }
@@ -83,18 +77,17 @@ fn quantity(app: &App, open: &OpenRun, quantity: Quantity, frame: &mut Frame, ar
     let n_columns = DOTS_PER_CELL * usize::from(area.width);
     let mut curves = Vec::new();
     for curve in &chart_curves {
-        let style = match curve.colour {
-            Some(index) => app.theme.curve(index),
-            None => app.theme.strong(),
-        };
         if curve.colour.is_none() && smoothing > 0.0 {
             let visible = curve.series.visible(0.0, x, n_columns);
-            let (name, letter) = (String::new(), None);
-            curves.push(Curve { name, letter, style: app.theme.faint(), is_faint: true, visible });
+            curves.push(Curve::faint("", app.theme, visible));
         }
-        let (name, letter) = (curve.name.clone(), curve.letter);
-        let visible = curve.series.visible(smoothing, x, n_columns);
-        curves.push(Curve { name, letter, style, is_faint: false, visible });
+        curves.push(Curve {
+            name: curve.name.clone(),
+            letter: curve.letter,
+            style: app.theme.curve_or_strong(curve.colour),
+            is_faint: false,
+            visible: curve.series.visible(smoothing, x, n_columns),
+        });
     }
     let is_read = app.screen.tab == Tab::Charts && quantity == app.charts.quantity;
     let at = app.charts.crosshair.filter(|_| is_read);
@@ -164,8 +157,7 @@ fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
     let most = (last.n_pixels as f64).ln();
     let pieces = vec![x.map(|step| (step, most)).to_vec()];
     let visible = Arc::new(VisibleCurve { pieces, broken: Vec::new() });
-    let style = app.theme.faint();
-    curves.push(Curve { name: "uniform".to_owned(), letter: None, style, is_faint: true, visible });
+    curves.push(Curve::faint("uniform", app.theme, visible));
     let long = format!(" attention entropy, nats (uniform {most:.2}) ");
     let title = match long.len() + 2 <= usize::from(area.width) {
         true => long,

@@ -20,24 +20,18 @@ pub fn message(app: &App) -> Line<'static> {
         spans.push(Span::styled(words, app.theme.faint()));
         return Line::from(spans);
     }
-    match &app.notice {
-        Some(Notice { level, text, .. }) => {
-            let style = app.theme.notice(*level);
-            let mut spans = vec![Span::styled(format!(" {}", console::line(text)), style)];
-            // An answer to a key does not hide what the run is busy with.
-            if let (NoticeLevel::Info, Some(message)) = (level, run_message(app)) {
-                spans.push(Span::styled(
-                    format!("  {}", console::line(&message)),
-                    app.theme.faint(),
-                ));
-            }
-            Line::from(spans)
-        }
-        None => {
-            let message = run_message(app).unwrap_or_default();
-            Line::styled(format!(" {}", console::line(&message)), app.theme.faint())
-        }
+    let of_run = run_message(app);
+    let (of_run, faint) = (console::line(&of_run), app.theme.faint());
+    let Some(Notice { level, text, .. }) = &app.notice else {
+        return Line::styled(format!(" {of_run}"), faint);
+    };
+    let answer = format!(" {}", console::line(text));
+    let mut spans = vec![Span::styled(answer, app.theme.notice(*level))];
+    // An answer to a key does not hide what the run is busy with.
+    if *level == NoticeLevel::Info && !of_run.is_empty() {
+        spans.push(Span::styled(format!("  {of_run}"), faint));
     }
+    Line::from(spans)
 }
 
 /// Columns of the filter, while it is typed.
@@ -54,9 +48,9 @@ pub fn message_lines(app: &App, message: &Line<'_>, width: u16) -> u16 {
     (lines_of(&message.to_string(), width.into()) as u16).clamp(1, MESSAGE_LINES_MAX)
 }
 
-/// What the open run is busy with, an error, and who steers it.
-fn run_message(app: &App) -> Option<String> {
-    let run = app.open_summary()?;
+/// What the open run is busy with, an error, and who steers it; empty if there is nothing to say.
+fn run_message(app: &App) -> String {
+    let Some(run) = app.open_summary() else { return String::new() };
     let holder = match &run.steering {
         Steering::Theirs(name) if matches!(run.health, Health::Alive | Health::Silent) => {
             let advice = if app.read_only { "" } else { "; T takes it" };
@@ -67,7 +61,7 @@ fn run_message(app: &App) -> Option<String> {
     let newer = run.newer.as_ref().map(|newer| format!("this run cannot be read: {newer}"));
     let message = run.status.as_ref().and_then(|status| status.message.clone());
     let words: Vec<String> = [newer, message, holder].into_iter().flatten().collect();
-    (!words.is_empty()).then(|| words.join("; "))
+    words.join("; ")
 }
 
 /// The line at the bottom: the most important keys that do something now, as many as fit, and the key that leaves. A popup

@@ -2,6 +2,7 @@
 
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
+use strum::VariantArray;
 
 use crate::runs::control_holder::Steering;
 use crate::runs::liveness::Health;
@@ -45,7 +46,7 @@ pub fn tab_at(app: &App, width: u16, x: u16) -> Option<Tab> {
 }
 
 /// How far the header is shortened: each step also omits what the steps before it do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::VariantArray)]
 enum Omitted {
     Nothing,
     Device,
@@ -98,11 +99,10 @@ impl Head {
                 return Self { words, tabs, tabs_start: Some(start) };
             }
         }
-        let all = [Nothing, Device, Share, Rate, Step, Mosaic, TimeLeft, Loss];
-        let words = all.map(|omitted| header_words(app, omitted, name));
-        let last = words.len() - 1;
-        let fitting = words.iter().position(|words| used(words) <= width).unwrap_or(last);
-        Self { words: words[fitting].clone(), tabs: Vec::new(), tabs_start: None }
+        let mut all = Omitted::VARIANTS.iter().map(|omitted| header_words(app, *omitted, name));
+        let words = all.find(|words| used(words) <= width);
+        let words = words.unwrap_or_else(|| header_words(app, Loss, name));
+        Self { words, tabs: Vec::new(), tabs_start: None }
     }
 }
 

@@ -45,6 +45,8 @@ pub fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
     if width == 0 || height == 0 || times.is_empty() {
         return;
     }
+    let lefts = (inner.x + LABEL + width + 1..).step_by(PREDICTION.into());
+    let predictions = || lefts.clone().zip(open.predicted_attention.iter().take(n_shown.into()));
     let columns = columns(open, usize::from(width));
     let buffer = frame.buffer_mut();
     for row in 0..height {
@@ -63,10 +65,7 @@ pub fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
             let place = (inner.x + LABEL + x as u16, y);
             paint(app, buffer, place, value(at), [low, high]);
         }
-        for (index, (_, at)) in
-            open.predicted_attention.iter().take(usize::from(n_shown)).enumerate()
-        {
-            let left = inner.x + LABEL + width + 1 + index as u16 * PREDICTION;
+        for (left, (_, at)) in predictions() {
             for x in 0..PREDICTION - 1 {
                 paint(app, buffer, (left + x, y), value(at), [low, high]);
             }
@@ -78,10 +77,7 @@ pub fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
     let gap = usize::from(width).saturating_sub(first.len() + end.len());
     let line = Line::styled(format!("{first}{}{end}", " ".repeat(gap)), app.theme.faint());
     buffer.set_line(inner.x + LABEL, foot, &line, width);
-    for (index, (machine, _)) in
-        open.predicted_attention.iter().take(usize::from(n_shown)).enumerate()
-    {
-        let left = inner.x + LABEL + width + 1 + index as u16 * PREDICTION;
+    for (left, (machine, _)) in predictions() {
         let name = machine.strip_prefix("attention-").unwrap_or(machine);
         let room = usize::from(PREDICTION - 1);
         buffer.set_stringn(left, foot, clipped(name, room), room, app.theme.faint());

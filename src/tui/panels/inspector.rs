@@ -46,11 +46,7 @@ fn title(inspector: &Inspector) -> String {
 /// Columns and rows of a picture: the largest with which all rows and pictures fit, or else two rows of four pictures, or
 /// else one row of three.
 fn cell(trace: &Trace, area: Rect) -> (u16, u16) {
-    let (width, height) = (trace.shape.width, trace.shape.height);
-    let size = |scale: usize, divisor: usize| {
-        let wide = (width * scale).div_ceil(divisor).max(6) as u16;
-        (wide, ((height * scale).div_ceil(2 * divisor)).max(3) as u16)
-    };
+    let size = |scale, divisor| picture_row::cells(trace.shape, (scale, divisor), (6, 3));
     let n_views = trace.actors.iter().map(|actor| trace.views(actor).len()).max().unwrap_or(1);
     let fits = |(w, h): (u16, u16), views: u16, actors: u16| {
         u32::from(w + 1) * u32::from(views) <= u32::from(area.width) + 1

@@ -4,7 +4,7 @@ pub mod picture_row;
 pub mod header;
 pub mod footer;
 pub mod runs;
-pub mod readings;
+pub mod crosshair_readings;
 pub mod heat;
 pub mod charts;
 pub mod samples;

@@ -7,6 +7,8 @@ use ::image::{Rgb, RgbImage, imageops};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
+use crate::evaluation::inspect::picture::enlarged;
+use crate::image::ImageShape;
 use crate::tui::pictures::blocks::draw_blocks;
 use crate::tui::pictures::placement::reserve;
 use crate::tui::pictures::{Placement, Protocol};
@@ -26,6 +28,14 @@ impl From<RgbImage> for Picture {
     fn from(image: RgbImage) -> Self {
         Self { image, mark: None }
     }
+}
+
+/// The columns and rows, at least `least`, of a picture that is enlarged `scale` and shrunk `divisor` times; at one to one, a
+/// column is a pixel wide and a row two pixels high.
+pub fn cells(shape: ImageShape, (scale, divisor): (usize, usize), least: (u16, u16)) -> (u16, u16) {
+    let columns = (shape.width * scale).div_ceil(divisor) as u16;
+    let rows = (shape.height * scale).div_ceil(2 * divisor) as u16;
+    (columns.max(least.0), rows.max(least.1))
 }
 
 /// Draws `pictures` from the upper left corner of `area`, each `width` x `height` cells, with a free column after it.
@@ -88,17 +98,8 @@ fn bitmap(
         // Enlarging by a whole number keeps pixels square and sharp.
         let scale = (room.0 / image.width().max(1)).min(room.1 / image.height().max(1)).max(1);
         let side = image.width().max(image.height()) * scale;
-        let cell = match mark {
-            Some(_) => crate::evaluation::inspect::picture::enlarged(image, *mark, side),
-            None => imageops::resize(
-                image,
-                image.width() * scale,
-                image.height() * scale,
-                imageops::FilterType::Nearest,
-            ),
-        };
         let x = i64::from(i as u32 * (u32::from(width) + 1) * CELL.0);
-        imageops::replace(&mut sheet, &cell, x, 0);
+        imageops::replace(&mut sheet, &enlarged(image, *mark, side), x, 0);
     }
     sheet
 }

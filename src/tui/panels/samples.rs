@@ -18,9 +18,6 @@ use crate::tui::pictures::Placement;
 use crate::tui::state::{App, OpenRun, ScoredPreview};
 use crate::tui::words::{clipped, columns, padded};
 
-/// Scale of noise for display: its values exceed the pixel range of [-1, 1], and most lie within three.
-const SEED_SCALE: f64 = 1.0 / 3.0;
-
 /// What a column shows, with indices of machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Column {
@@ -111,10 +108,7 @@ fn plan(app: &App, scored: &ScoredPreview, area: Rect) -> Plan {
     let n_machines = scored.preview.machines.len();
     let n_seeds = scored.preview.seeds.len().saturating_sub(app.cursors.first_seed).max(1);
     let n_all = 2 + 2 * n_machines;
-    let size = |scale: usize, divisor: usize| {
-        let width = (shape.width * scale).div_ceil(divisor).max(4) as u16;
-        (width, ((shape.height * scale).div_ceil(2 * divisor)).max(2) as u16)
-    };
+    let size = |scale, divisor| picture_row::cells(shape, (scale, divisor), (4, 2));
     let fit = |(width, height): (u16, u16)| {
         let columns = usize::from((area.width + 1) / (width + 1));
         // One line of names at the top, one line of figures below each row.
@@ -205,16 +199,17 @@ fn rows(
 }
 
 fn name(scored: &ScoredPreview, column: Column) -> String {
-    let machine = |index: usize| {
-        let name = scored.preview.machines.get(index).map_or("", |(name, _)| name.as_str());
-        name.replace("attention-", "att-")
-    };
+    let machine = |index| machine_name(scored, index).replace("attention-", "att-");
     match column {
         Column::Seed => "seed".to_owned(),
         Column::Network => "network".to_owned(),
         Column::Machine(index) => machine(index),
         Column::Difference(index) => format!("{} - net", machine(index)),
     }
+}
+
+fn machine_name(scored: &ScoredPreview, index: usize) -> &str {
+    scored.preview.machines.get(index).map_or("", |(name, _)| name)
 }
 
 /// The figures below a picture, the most important first.
@@ -224,11 +219,10 @@ fn figures(scored: &ScoredPreview, column: Column, seed: usize) -> Vec<String> {
         Column::Network => vec![label(scored, NETWORK, seed)],
         Column::Difference(_) => Vec::new(),
         Column::Machine(index) => {
-            let name = scored.preview.machines.get(index).map_or("", |(name, _)| name.as_str());
+            let name = machine_name(scored, index);
             let found = scored.agreement.get(index).and_then(|all| all.get(seed));
-            let figure = |name: &str, value: Option<f64>| match value {
-                Some(value) => format!("{name} {value:.2}"),
-                None => format!("{name} n/a"),
+            let figure = |name: &str, value: Option<f64>| {
+                value.map_or(format!("{name} n/a"), |value| format!("{name} {value:.2}"))
             };
             vec![
                 figure("r^2", found.and_then(|found| found.r_squared)),
@@ -269,11 +263,7 @@ fn picture(scored: &ScoredPreview, column: Column, seed: usize) -> RgbImage {
     let network = preview.network.image(seed);
     let machine = |index: usize| preview.machines[index].1.image(seed);
     match column {
-        Column::Seed => {
-            let noise: Vec<f64> =
-                preview.seeds.image(seed).iter().map(|value| SEED_SCALE * value).collect();
-            grid::to_rgb(&noise, shape)
-        }
+        Column::Seed => grid::seed_to_rgb(preview.seeds.image(seed), shape),
         Column::Network => grid::to_rgb(network, shape),
         Column::Machine(index) => grid::to_rgb(machine(index), shape),
         Column::Difference(index) => grid::difference(machine(index), network, shape),

@@ -6,7 +6,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
-use crate::config::{Experiment, SettingEntry as Entry};
+use crate::config::SettingEntry;
 use crate::tui::chart::letter;
 use crate::tui::state::{App, OpenRun};
 use crate::tui::words::{clipped, clipped_name, padded};
@@ -23,8 +23,8 @@ pub const WORDS: u16 = 3;
 
 /// Draws the list of settings, and the explanation of the selected one.
 pub fn list(app: &App, frame: &mut Frame, area: Rect) {
-    let runs = app.runs_with_settings();
-    let Some(experiment) = runs.first().and_then(|open| open.experiment.as_ref()) else {
+    let runs = app.known_settings();
+    let Some((_, entries)) = runs.first() else {
         frame.render_widget(Block::bordered().title(" settings "), area);
         return;
     };
@@ -35,11 +35,11 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
         1 => {
             let title =
                 " settings (bold: not the default; e edits, launches a new run) ".to_owned();
-            (title, None, all(app, experiment, room))
+            (title, None, all(app, entries, room))
         }
         n => {
             let fit = if n == shown { String::new() } else { format!("({shown} of {n} fit) ") };
-            let (head, lines) = differing(app, &runs, &rows, shown, room);
+            let (head, lines) = differing(app, &runs[..shown], &rows, room);
             (format!("{TITLE} {fit}"), Some(head), lines)
         }
     };
@@ -64,21 +64,21 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
         false => line,
     });
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), list);
-    let entry = experiment.entries().into_iter().find(|entry| entry.key == rows[cursor]);
-    let explained = Paragraph::new(entry.map_or(Line::default(), |entry| explained(app, &entry)));
+    let entry = entries.iter().find(|entry| entry.key == rows[cursor]);
+    let explained = Paragraph::new(entry.map_or(Line::default(), |entry| explained(app, entry)));
     frame.render_widget(explained.wrap(Wrap { trim: true }), words);
 }
 
 /// The explanation of a setting and its accepted values.
-pub fn explained(app: &App, entry: &Entry) -> Line<'static> {
+pub fn explained(app: &App, entry: &SettingEntry) -> Line<'static> {
     Line::styled(format!("{} ({})", entry.doc, entry.accepted), app.theme.faint())
 }
 
 /// A line per setting of one run.
-fn all(app: &App, experiment: &Experiment, room: usize) -> Vec<Line<'static>> {
+fn all(app: &App, entries: &[SettingEntry], room: usize) -> Vec<Line<'static>> {
     let has_docs = room >= VALUE + 1 + DOC_MIN;
     let value_room = if has_docs { VALUE } else { room };
-    let lines = experiment.entries().into_iter().map(|entry| {
+    let lines = entries.iter().map(|entry| {
         let style = if entry.is_default { app.theme.faint() } else { app.theme.strong() };
         let mut spans = vec![
             Span::raw(format!(" {:<KEY$} ", clipped(entry.key, KEY))),
@@ -95,22 +95,15 @@ fn all(app: &App, experiment: &Experiment, room: usize) -> Vec<Line<'static>> {
 
 const TITLE: &str = " where the settings of marked runs differ";
 
-/// The head, and a row per setting with a column for each of the first `shown` runs.
+/// The head, and a row per setting with a column per run.
 fn differing(
     app: &App,
-    runs: &[&OpenRun],
+    runs: &[(&OpenRun, Vec<SettingEntry>)],
     rows: &[&str],
-    shown: usize,
     room: usize,
 ) -> (Line<'static>, Vec<Line<'static>>) {
-    let width = (room / shown).saturating_sub(1).clamp(BESIDE[0], BESIDE[1]);
-    let columns: Vec<Vec<Entry>> = runs
-        .iter()
-        .take(shown)
-        .filter_map(|run| run.experiment.as_ref())
-        .map(Experiment::entries)
-        .collect();
-    let names = runs.iter().take(shown).map(|run| {
+    let width = (room / runs.len()).saturating_sub(1).clamp(BESIDE[0], BESIDE[1]);
+    let names = runs.iter().map(|(run, _)| {
         // The letter of its curve identifies a name that is cut.
         let letter = app.marked.iter().position(|marked| marked.id == run.id).map(letter);
         let letter = letter.map_or(String::new(), |letter| format!("{letter} "));
@@ -119,7 +112,7 @@ fn differing(
     });
     let head = format!(" {:<KEY$}{}", "", names.collect::<String>());
     let line = |key: &&str| {
-        let found = columns.iter().map(|all| all.iter().find(|entry| entry.key == *key));
+        let found = runs.iter().map(|(_, all)| all.iter().find(|entry| entry.key == *key));
         let values = found.map(|entry| entry.map_or("", |entry| entry.value.as_str()));
         let cells: String = values.map(|value| format!(" {}", padded(value, width))).collect();
         Line::raw(format!(" {:<KEY$}{cells}", clipped(key, KEY)))

@@ -119,14 +119,16 @@ fn rows(reading: &Reading) -> Vec<Row> {
         share: reading.cpu_percent.map(|percent| percent / 100.0),
         ..Row::new("cpu", format!("{cpu} of {}", reading.n_cpus), format!("cpu {cpu}"))
     }];
-    rows.push(amount("memory", reading.memory, |Used { used, total }| {
-        let words = (of(used, total), format!("memory {}", of(used, total)));
-        (words, Used { used, total }.share() > FULL)
+    rows.push(amount("memory", reading.memory, |memory| {
+        let words = of(memory.used, memory.total);
+        let short = format!("memory {words}");
+        (words, short, memory.share() > FULL)
     }));
     rows.push(amount("disk", reading.disk, |disk| {
         let left = bytes(disk.left());
-        let words = (format!("{left} of {} left", bytes(disk.total)), format!("disk {left} left"));
-        (words, disk.left() < LOW_DISK_BYTES || disk.share() > FULL)
+        let words = format!("{left} of {} left", bytes(disk.total));
+        let is_low = disk.left() < LOW_DISK_BYTES || disk.share() > FULL;
+        (words, format!("disk {left} left"), is_low)
     }));
     match &reading.gpus {
         Err(why) => rows.push(Row::new("gpu", why.clone(), "no gpu".to_owned())),
@@ -174,13 +176,9 @@ fn of(used: u64, total: u64) -> String {
     }
 }
 
-fn amount(
-    name: &str,
-    found: Option<Used>,
-    words: impl Fn(Used) -> ((String, String), bool),
-) -> Row {
-    let unknown = || (("n/a".to_owned(), format!("{name} n/a")), false);
-    let ((said, short), is_low) = found.map_or_else(unknown, words);
+fn amount(name: &str, found: Option<Used>, words: impl Fn(Used) -> (String, String, bool)) -> Row {
+    let unknown = || ("n/a".to_owned(), format!("{name} n/a"), false);
+    let (said, short, is_low) = found.map_or_else(unknown, words);
     Row { share: found.map(Used::share), is_low, ..Row::new(name, said, short) }
 }
 

@@ -6,7 +6,7 @@ use image::RgbImage;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::depth::Depth;
+use super::colour_depth::Depth;
 
 const UPPER_HALF_BLOCK: &str = "\u{2580}";
 

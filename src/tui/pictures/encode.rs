@@ -9,6 +9,8 @@ use ratatui::crossterm::cursor::{MoveTo, RestorePosition, SavePosition};
 use ratatui::crossterm::queue;
 use ratatui::layout::Rect;
 
+use super::protocol::Protocol;
+
 /// Bytes of 4096 base64 digits, the most that one kitty command may carry.
 const KITTY_CHUNK_BYTES: usize = 3072;
 
@@ -17,32 +19,42 @@ const SMALLEST_SIDE: u32 = 32;
 /// Enlarging beyond the pixels of a cell would only cost bytes.
 const PIXELS_PER_CELL: u32 = 8;
 
-/// Prints one picture over the cells of `area` in kitty's protocol: 24-bit pixels (`f=24`) in base64, scaled by the
-/// terminal, without an answer (`q=2`) and without moving the cursor (`C=1`).
+/// Prints one picture over the cells of `area` in kitty's protocol (without moving the cursor, `C=1`) or in iTerm2's. The
+/// cursor returns.
 ///
 /// # Errors
 ///
-/// If writing to `out` fails.
-pub fn print_kitty(image: &RgbImage, area: Rect, out: &mut impl Write) -> io::Result<()> {
-    let bitmap = enlarged(image, area);
+/// If the picture cannot be encoded as PNG, or if writing to `out` fails.
+pub fn print(
+    protocol: Protocol,
+    image: &RgbImage,
+    area: Rect,
+    out: &mut impl Write,
+) -> io::Result<()> {
     queue!(out, SavePosition, MoveTo(area.x, area.y))?;
-    send_kitty(&bitmap, (area.width, area.height), "C=1,", out)?;
+    match protocol {
+        Protocol::Kitty => send_kitty(image, area, "C=1,", out)?,
+        _ => send_iterm(image, area, out)?,
+    }
     queue!(out, RestorePosition)?;
     out.flush()
 }
 
-/// Prints a picture at the cursor, over this many cells; `more_keys` must end in a comma.
+/// Prints a picture at the cursor, over as many cells as `area` has, in kitty's protocol: 24-bit pixels (`f=24`) in base64,
+/// scaled by the terminal, without an answer (`q=2`). `more_keys` must end in a comma.
 ///
 /// # Errors
 ///
 /// If writing to `out` fails.
 pub fn send_kitty(
-    bitmap: &RgbImage,
-    (columns, rows): (u16, u16),
+    image: &RgbImage,
+    area: Rect,
     more_keys: &str,
     out: &mut impl Write,
 ) -> io::Result<()> {
+    let bitmap = enlarged(image, area);
     let (width, height) = bitmap.dimensions();
+    let Rect { width: columns, height: rows, .. } = area;
     let mut chunks = bitmap.as_raw().chunks(KITTY_CHUNK_BYTES).peekable();
     let mut keys = format!("a=T,f=24,s={width},v={height},c={columns},r={rows},{more_keys}");
     while let Some(chunk) = chunks.next() {
@@ -53,41 +65,27 @@ pub fn send_kitty(
     Ok(())
 }
 
-/// Prints one picture over the cells of `area` in iTerm2's protocol. The cursor returns.
+/// Prints a PNG file at the cursor, over as many cells as `area` has (iTerm2, "Images").
 ///
 /// # Errors
 ///
 /// If the picture cannot be encoded as PNG, or if writing to `out` fails.
-pub fn print_iterm(image: &RgbImage, area: Rect, out: &mut impl Write) -> io::Result<()> {
-    queue!(out, SavePosition, MoveTo(area.x, area.y))?;
-    send_iterm(&enlarged(image, area), (area.width, area.height), out)?;
-    queue!(out, RestorePosition)?;
-    out.flush()
-}
-
-/// Prints a PNG file at the cursor, over this many cells (iTerm2, "Images").
-///
-/// # Errors
-///
-/// If the picture cannot be encoded as PNG, or if writing to `out` fails.
-pub fn send_iterm(
-    bitmap: &RgbImage,
-    (columns, rows): (u16, u16),
-    out: &mut impl Write,
-) -> io::Result<()> {
+pub fn send_iterm(image: &RgbImage, area: Rect, out: &mut impl Write) -> io::Result<()> {
     let mut file = Cursor::new(Vec::new());
-    bitmap.write_to(&mut file, ImageFormat::Png).map_err(io::Error::other)?;
+    enlarged(image, area).write_to(&mut file, ImageFormat::Png).map_err(io::Error::other)?;
     let file = file.into_inner();
     write!(
         out,
-        "\x1b]1337;File=inline=1;preserveAspectRatio=0;size={};width={columns};height={rows}:{}\x07",
+        "\x1b]1337;File=inline=1;preserveAspectRatio=0;size={};width={};height={}:{}\x07",
         file.len(),
+        area.width,
+        area.height,
         BASE64.encode(file)
     )
 }
 
 /// Enlarges by a whole number, so that pixels stay sharp squares when the terminal scales the rest.
-pub fn enlarged(image: &RgbImage, area: Rect) -> RgbImage {
+fn enlarged(image: &RgbImage, area: Rect) -> RgbImage {
     let (width, height) = image.dimensions();
     let sharp = (PIXELS_PER_CELL * u32::from(area.width)).div_ceil(width.max(1));
     let smallest = SMALLEST_SIDE.div_ceil(width.min(height).max(1));
@@ -102,7 +100,7 @@ mod tests {
     #[test]
     fn a_kitty_picture_is_sent_whole_and_ended() {
         let mut out = Vec::new();
-        print_kitty(&RgbImage::new(64, 64), Rect::new(2, 3, 8, 4), &mut out).unwrap();
+        print(Protocol::Kitty, &RgbImage::new(64, 64), Rect::new(2, 3, 8, 4), &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         let commands: Vec<&str> = text.split("\x1b_G").skip(1).collect();
         assert!(text.contains("\x1b[4;3H\x1b_Ga=T,f=24,s=64,v=64,c=8,r=4,C=1,q=2,m=1;"));

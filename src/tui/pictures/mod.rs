@@ -3,7 +3,7 @@
 //! Composing pictures is the work of `crate::image::contact_sheet`; here they are only shown.
 
 pub mod protocol;
-pub mod depth;
+pub mod colour_depth;
 pub mod blocks;
 pub mod placement;
 pub mod sixel;
@@ -11,6 +11,6 @@ pub mod encode;
 pub mod printer;
 pub mod print_once;
 
-pub use depth::Depth;
+pub use colour_depth::Depth;
 pub use placement::Placement;
 pub use protocol::Protocol;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use image::{DynamicImage, RgbImage, imageops};
+use image::{DynamicImage, RgbImage};
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::queue;
 use ratatui::crossterm::style::{Colors, ResetColor, SetColors};
@@ -10,8 +10,8 @@ use ratatui::layout::Rect;
 use ratatui::prelude::IntoCrossterm;
 
 use super::blocks::draw_blocks;
-use super::depth::Depth;
-use super::encode::{enlarged, send_iterm, send_kitty};
+use super::colour_depth::Depth;
+use super::encode::{send_iterm, send_kitty};
 use super::protocol::Protocol;
 use super::sixel;
 
@@ -30,21 +30,18 @@ pub fn print_plain(
     let columns = u32::from(columns).min(width).max(1);
     // Cells are about twice as high as wide.
     let rows = (height * columns).div_ceil(2 * width.max(1)).max(1);
-    let cells = (columns as u16, rows as u16);
-    let area = Rect::new(0, 0, cells.0, cells.1);
+    let area = Rect::new(0, 0, columns as u16, rows as u16);
     match protocol {
         Protocol::Off => return Ok(()),
-        Protocol::Kitty => send_kitty(&enlarged(image, area), cells, "", out)?,
-        Protocol::Iterm => send_iterm(&enlarged(image, area), cells, out)?,
+        Protocol::Kitty => send_kitty(image, area, "", out)?,
+        Protocol::Iterm => send_iterm(image, area, out)?,
         Protocol::Sixel => {
-            let cell = sixel::cell_size(None);
-            let size = (u32::from(cells.0) * cell.0, u32::from(cells.1) * cell.1);
-            let image = imageops::resize(image, size.0, size.1, imageops::FilterType::Nearest);
+            let image = sixel::filling(image, area, sixel::cell_size(None));
             out.write_all(sixel::encode(&image)?.as_bytes())?;
         }
         Protocol::Blocks if depth != Depth::Sixteen => {
             out.flush()?;
-            return print_with_viuer(image, cells, depth);
+            return print_with_viuer(image, area, depth);
         }
         // viuer does not support 16 colours.
         Protocol::Blocks => {
@@ -58,11 +55,11 @@ pub fn print_plain(
 }
 
 /// Prints half-blocks at the cursor with viuer, whose other printers query the terminal.
-fn print_with_viuer(image: &RgbImage, (columns, rows): (u16, u16), depth: Depth) -> io::Result<()> {
+fn print_with_viuer(image: &RgbImage, area: Rect, depth: Depth) -> io::Result<()> {
     let config = viuer::Config {
         absolute_offset: false,
-        width: Some(columns.into()),
-        height: Some(rows.into()),
+        width: Some(area.width.into()),
+        height: Some(area.height.into()),
         truecolor: depth == Depth::Truecolour,
         use_kitty: false,
         use_iterm: false,

@@ -10,10 +10,9 @@ use ratatui::crossterm::{execute, queue};
 use ratatui::layout::{Rect, Size};
 
 use super::blocks::shrunk;
-use super::encode::{print_iterm, print_kitty};
 use super::placement::Placement;
 use super::protocol::Protocol;
-use super::sixel;
+use super::{encode, sixel};
 
 const DELETE_KITTY_PICTURES: &[u8] = b"\x1b_Ga=d,d=A,q=2\x1b\\";
 
@@ -46,7 +45,7 @@ impl Printer {
         placements: &[Placement],
         out: &mut impl Write,
     ) -> io::Result<()> {
-        let screen = screen()?;
+        let screen = size()?.into();
         let placed = placed(protocol, placements, screen);
         let request = identity(&placed);
         if !self.must_print(protocol, &request) {
@@ -59,9 +58,8 @@ impl Printer {
         execute!(out, BeginSynchronizedUpdate, SavePosition)?;
         let printed = self.remove_kitty(out).and_then(|()| blank(&erase, out)).and_then(|()| {
             placed.iter().try_for_each(|(one, area)| match protocol {
-                Protocol::Kitty => print_kitty(&one.image, *area, out),
                 Protocol::Sixel => sixel::print(&one.image, *area, cell, out),
-                _ => print_iterm(&one.image, *area, out),
+                _ => encode::print(protocol, &one.image, *area, out),
             })
         });
         execute!(out, RestorePosition, EndSynchronizedUpdate)?;
@@ -84,9 +82,10 @@ impl Printer {
     /// should clear the screen then.
     pub fn leaves_traces(&self, protocol: Protocol, placements: &[Placement]) -> bool {
         let in_cells = matches!(self.shown, Some((Protocol::Sixel | Protocol::Iterm, _)));
-        let changed =
-            |screen| self.must_print(protocol, &identity(&placed(protocol, placements, screen)));
-        in_cells && screen().is_ok_and(changed)
+        let changed = |screen: (u16, u16)| {
+            self.must_print(protocol, &identity(&placed(protocol, placements, screen.into())))
+        };
+        in_cells && size().is_ok_and(changed)
     }
 
     fn must_print(&self, protocol: Protocol, request: &Shown) -> bool {
@@ -102,10 +101,6 @@ impl Printer {
         }
         out.flush()
     }
-}
-
-fn screen() -> io::Result<Size> {
-    Ok(size()?.into())
 }
 
 fn identity(placed: &[(&Placement, Rect)]) -> Shown {
@@ -165,7 +160,7 @@ mod tests {
     use ratatui::buffer::Buffer;
 
     use super::super::blocks::draw_blocks;
-    use super::super::depth::Depth;
+    use super::super::colour_depth::Depth;
     use super::super::placement::reserve;
     use super::*;
 

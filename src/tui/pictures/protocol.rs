@@ -1,11 +1,13 @@
 //! The ways to show a picture in a terminal, and which one a terminal gets. What a terminal offers is found out in
 //! [`crate::tui::terminal_probe`].
 
+use strum::VariantArray;
+
 use crate::config::lab_settings::ImageChoice;
 use crate::tui::multiplexer::Multiplexer;
 
-/// A way to show a picture in a terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+/// A way to show a picture in a terminal, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "lowercase")]
 pub enum Protocol {
     Kitty,
@@ -17,10 +19,6 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// All protocols, best first: the order of automatic choice and of cycling.
-    pub const ALL: [Protocol; 5] =
-        [Protocol::Kitty, Protocol::Iterm, Protocol::Sixel, Protocol::Blocks, Protocol::Off];
-
     /// The name used in lab.toml.
     pub fn name(self) -> &'static str {
         self.into()
@@ -48,8 +46,8 @@ impl Protocol {
         multiplexer: Option<Multiplexer>,
     ) -> (Protocol, Option<String>) {
         let best = available.first().copied().unwrap_or(Protocol::Blocks);
-        let is_named = |protocol: &Self| protocol.name() == <&str>::from(choice);
-        let Some(named) = Self::ALL.into_iter().find(is_named) else { return (best, None) };
+        let is_named = |protocol: &&Self| protocol.name() == <&str>::from(choice);
+        let Some(&named) = Self::VARIANTS.iter().find(is_named) else { return (best, None) };
         if available.contains(&named) {
             return (named, None);
         }

@@ -38,17 +38,23 @@ pub fn print(
     cell: (u32, u32),
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let size = (u32::from(area.width) * cell.0, u32::from(area.height) * cell.1);
-    let whole = imageops::resize(image, size.0, size.1, imageops::FilterType::Nearest);
+    let whole = filling(image, area, cell);
     let step = (WIDTH_MAX / cell.0).max(1);
     for first in (0..u32::from(area.width)).step_by(step as usize) {
         let n_columns = step.min(u32::from(area.width) - first);
-        let part = imageops::crop_imm(&whole, first * cell.0, 0, n_columns * cell.0, size.1);
+        let part =
+            imageops::crop_imm(&whole, first * cell.0, 0, n_columns * cell.0, whole.height());
         // Both are below the width of a terminal.
         queue!(out, MoveTo(area.x + first as u16, area.y))?;
         out.write_all(encode(&part.to_image())?.as_bytes())?;
     }
     out.flush()
+}
+
+/// A picture with as many pixels as these cells have.
+pub fn filling(image: &RgbImage, area: Rect, cell: (u32, u32)) -> RgbImage {
+    let (width, height) = (u32::from(area.width) * cell.0, u32::from(area.height) * cell.1);
+    imageops::resize(image, width, height, imageops::FilterType::Nearest)
 }
 
 /// A picture as one sixel sequence of its own size.

@@ -107,24 +107,18 @@ impl App {
         self.marked.iter().enumerate().filter(move |(_, run)| Some(&run.id) != open)
     }
 
-    /// The open run, then the other marked runs.
-    pub fn compared_runs(&self) -> impl Iterator<Item = &OpenRun> {
-        self.open_run.iter().chain(self.other_marked().map(|(_, run)| run))
-    }
-
-    /// The open run, then the other marked runs, as far as their settings are known.
-    pub fn runs_with_settings(&self) -> Vec<&OpenRun> {
-        self.compared_runs().filter(|run| run.experiment.is_some()).collect()
+    /// The settings of the open run, then of the other marked runs, as far as they are known.
+    pub fn known_settings(&self) -> Vec<(&OpenRun, Vec<SettingEntry>)> {
+        let runs = self.open_run.iter().chain(self.other_marked().map(|(_, run)| run));
+        runs.filter_map(|run| Some((run, run.experiment.as_ref()?.entries()))).collect()
     }
 
     /// The keys of the listed settings: all settings of a single run, or those that differ between several.
     pub fn listed_settings(&self) -> Vec<&'static str> {
-        let runs = self.runs_with_settings();
-        let known = runs.iter().filter_map(|run| run.experiment.as_ref());
-        let all: Vec<Vec<SettingEntry>> = known.map(Experiment::entries).collect();
-        let Some((first, others)) = all.split_first() else { return Vec::new() };
+        let runs = self.known_settings();
+        let Some(((_, first), others)) = runs.split_first() else { return Vec::new() };
         let differs = |&(row, entry): &(usize, &SettingEntry)| {
-            others.is_empty() || others.iter().any(|other| other[row].value != entry.value)
+            others.is_empty() || others.iter().any(|(_, other)| other[row].value != entry.value)
         };
         first.iter().enumerate().filter(differs).map(|(_, entry)| entry.key).collect()
     }

@@ -29,11 +29,8 @@ pub struct Value {
 }
 
 /// What the crosshair reads from one curve; a value is `None` beyond the ends of the curve.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CurveReading {
-    pub name: String,
-    pub letter: Option<char>,
-    pub colour: Option<usize>,
+pub struct CurveReading<'a> {
+    pub curve: ChartCurve<'a>,
     pub here: Option<Value>,
     pub anchor: Option<Value>,
 }
@@ -88,7 +85,7 @@ impl App {
     }
 
     /// What the crosshair reads from each curve of the upper chart.
-    pub fn crosshair_readings(&self) -> Vec<CurveReading> {
+    pub fn crosshair_readings(&self) -> Vec<CurveReading<'_>> {
         let Some(crosshair) = self.charts.crosshair else { return Vec::new() };
         let smoothing = self.charts.smoothing_of(self.charts.quantity);
         let value = |series: &Series, x: f64| {
@@ -96,13 +93,11 @@ impl App {
             let smoothed = series.smoothed(smoothing, place).filter(|_| smoothing > 0.0);
             Some(Value { x: series[place].0, raw: series[place].1, smoothed })
         };
-        let reading = |curve: ChartCurve<'_>| CurveReading {
+        let readings = self.chart_curves().into_iter().map(|curve| CurveReading {
             here: value(curve.series, crosshair.x),
             anchor: crosshair.anchor.and_then(|x| value(curve.series, x)),
-            name: curve.name,
-            letter: curve.letter,
-            colour: curve.colour,
-        };
-        self.chart_curves().into_iter().map(reading).collect()
+            curve,
+        });
+        readings.collect()
     }
 }

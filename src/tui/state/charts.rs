@@ -7,7 +7,7 @@ use crate::tui::curves::Quantity;
 const SMOOTHINGS: [f64; 4] = [0.9, 0.98, 0.995, 0.0];
 
 /// The settings of the charts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ChartSettings {
     /// The quantity of the upper chart.
     pub quantity: Quantity,
@@ -15,7 +15,8 @@ pub struct ChartSettings {
     pub window: Window,
     /// Index into [`SMOOTHINGS`].
     smoothing: usize,
-    pub log_scale: bool,
+    /// Whether all axes are linear, even those of quantities of many magnitudes.
+    pub linear_scale: bool,
     pub dots: Dots,
     /// Whether attention entropy is drawn as a map over training steps and t instead of curves.
     pub entropy_map: bool,
@@ -40,20 +41,6 @@ pub enum Dots {
     Blocks,
     /// For terminals without either.
     Dots,
-}
-
-impl Default for ChartSettings {
-    fn default() -> Self {
-        Self {
-            quantity: Quantity::default(),
-            window: Window::default(),
-            smoothing: 0,
-            log_scale: true,
-            dots: Dots::default(),
-            entropy_map: false,
-            crosshair: None,
-        }
-    }
 }
 
 impl ChartSettings {

@@ -1,7 +1,6 @@
 //! Performs the actions of the key table.
 
-use super::export::export;
-use super::loading::load_calibration;
+use super::requests::{export, load_calibration};
 use super::{crosshair, cursors, edit_form, fields, inspector, runs, samples, steering};
 use crate::tui::chart::Window;
 use crate::tui::keys::Action;
@@ -50,7 +49,7 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         Action::ZoomIn => app.charts.window = app.charts.window.closer(),
         Action::ZoomOut => app.charts.window = app.charts.window.wider(),
         Action::ZoomAll => app.charts.window = Window::default(),
-        Action::LogScale => app.charts.log_scale = !app.charts.log_scale,
+        Action::LogScale => app.charts.linear_scale = !app.charts.linear_scale,
         Action::Smoothing => app.charts.cycle_smoothing(),
         Action::Mouse => toggle_mouse(app),
         Action::Images => next_protocol(app),

@@ -11,7 +11,7 @@ const FAST: usize = 10;
 
 /// Places the crosshair on the newest point; then marks the place that differences are computed from; then removes both.
 pub fn cycle(app: &mut App) {
-    let Some(newest) = newest_visible(app) else {
+    let Some(newest) = moved(app, f64::INFINITY, true, false) else {
         app.notify(Notice::warning("no curve yet for a crosshair"));
         return;
     };
@@ -28,15 +28,6 @@ pub fn cycle(app: &mut App) {
     };
     app.charts.crosshair = crosshair;
     app.notify(Notice::info(words));
-}
-
-/// The x of the last point of the first curve in the window.
-fn newest_visible(app: &App) -> Option<f64> {
-    let curves = app.chart_curves();
-    let end = app.visible_range(&curves)[1];
-    let series = curves.first()?.series;
-    let index = series.partition_point(|point| point.0 <= end).checked_sub(1)?;
-    Some(series[index].0)
 }
 
 /// Handles a key while the crosshair is on screen. Returns false for a key that does not move or remove it.

@@ -9,14 +9,12 @@ use crate::tui::tab::Tab;
 
 /// Opens the form on the settings of the open run, at the setting that is selected in the settings tab.
 pub fn open(app: &mut App) {
-    let open = app.open_run.as_ref();
-    let Some((parent, experiment)) =
-        open.and_then(|run| Some((run.id.clone(), run.experiment.clone()?)))
-    else {
+    let known = app.open_run.as_ref().and_then(|run| Some((&run.id, run.experiment.as_ref()?)));
+    let Some((parent, experiment)) = known else {
         app.notify(Notice::warning("there are no settings to edit yet"));
         return;
     };
-    let mut form = EditForm::new(parent, experiment);
+    let mut form = EditForm::new(parent.clone(), experiment.clone());
     if app.screen.tab == Tab::Settings {
         let selected = app.listed_settings().get(app.cursors.setting).copied();
         let entries = form.experiment.entries();

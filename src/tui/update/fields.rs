@@ -7,7 +7,7 @@ use super::samples;
 use super::steering::NO_OPEN_RUN;
 use crate::evaluation::preview_request::PreviewRequest;
 use crate::runs::note::About;
-use crate::tui::message::Effect;
+use crate::tui::message::{Effect, RunEffect};
 use crate::tui::state::{App, FieldsForm, Notice, Popup, Purpose};
 
 /// Opens a form about the open run, with the values that it has now.
@@ -62,13 +62,13 @@ fn submit(app: &mut App, form: &FieldsForm) -> Result<Vec<Effect>, String> {
         }
         Purpose::Describe => {
             let about = About::new(form.value(0), form.value(1))?;
-            vec![Effect::Describe { run, about }]
+            vec![Effect::OnRun(run, RunEffect::Describe(about))]
         }
-        Purpose::Rename => vec![Effect::Rename { run, to: form.value(0).to_owned() }],
+        Purpose::Rename => vec![Effect::OnRun(run, RunEffect::Rename(form.value(0).to_owned()))],
         Purpose::Kill | Purpose::Delete if form.value(0) != run => {
             return Err(format!("does not match the name: {run}"));
         }
-        Purpose::Kill => vec![Effect::Kill(run)],
-        Purpose::Delete => vec![Effect::Delete(run)],
+        Purpose::Kill => vec![Effect::OnRun(run, RunEffect::Kill)],
+        Purpose::Delete => vec![Effect::OnRun(run, RunEffect::Delete)],
     })
 }

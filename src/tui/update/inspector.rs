@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use ratatui::crossterm::event::KeyEvent;
-
-use super::export::export;
+use super::requests::export;
 use super::steering::{NO_OPEN_RUN, warn};
 use crate::evaluation::inspect::Trace;
-use crate::tui::keys::{INSPECTOR_BINDINGS, InspectorAction, action_of};
-use crate::tui::message::Effect;
+use crate::tui::keys::InspectorAction;
+use crate::tui::message::{Effect, RunEffect};
 use crate::tui::state::{App, Inspector, Notice};
 
 /// Opens the inspector on the first seed on screen, and requests its trace.
@@ -23,7 +21,7 @@ pub fn open(app: &mut App) -> Vec<Effect> {
         return Vec::new();
     }
     let may_compute = !app.read_only;
-    vec![Effect::Trace { run, seed, may_compute }]
+    vec![Effect::OnRun(run, RunEffect::Trace { seed, may_compute })]
 }
 
 /// Shows a trace that has arrived, or closes the inspector if there is none.
@@ -39,12 +37,6 @@ pub fn show_trace(app: &mut App, run: String, seed: u64, trace: Result<Arc<Trace
         }
     }
     app.pending.traces.remove(&(run, seed));
-}
-
-/// Performs the action of a key of the inspector; other keys do nothing.
-pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
-    let action = action_of(INSPECTOR_BINDINGS, key);
-    action.map(|action| perform(app, action)).unwrap_or_default()
 }
 
 /// Performs an action of the inspector, if it is open and its trace has arrived.

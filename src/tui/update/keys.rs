@@ -20,7 +20,8 @@ pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     dismiss_notice(app, key);
     let is_for_inspector = INSPECTOR_BINDINGS.iter().any(|row| row.code == key.code);
     if app.inspector.is_some() && is_for_inspector && !is_control {
-        return inspector::on_key(app, key);
+        let action = action_of(INSPECTOR_BINDINGS, key);
+        return action.map(|action| inspector::perform(app, action)).unwrap_or_default();
     }
     if crosshair::on_key(app, key) {
         return Vec::new();

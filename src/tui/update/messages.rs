@@ -1,11 +1,9 @@
 //! Handles every message: the entry of `update`.
 
-use super::loading::{load_calibration, load_preview};
+use super::requests::{load_calibration, load_preview};
 use super::{edit_form, inspector, keys, mouse, popups, runs, samples};
-use crate::config::Experiment;
-use crate::evaluation::calibration::Calibration;
 use crate::runs::event::{Event, EventBody};
-use crate::tui::message::{Effect, Message};
+use crate::tui::message::{Effect, Message, RunMessage};
 use crate::tui::state::{App, Notice};
 
 /// Changes the state according to a message, and returns what must be done in the world.
@@ -24,32 +22,41 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
         Message::Runs(found) => return runs::on_runs(app, found),
         Message::Launched(Ok(run)) => return runs::on_launched(app, run),
         Message::Launched(Err(problem)) => edit_form::on_launch_failed(app, problem),
-        Message::Renamed { from, renamed: Ok(to) } => return runs::on_renamed(app, &from, to),
-        Message::Renamed { from, renamed: Err(problem) } => {
-            app.notify(Notice::error(problem).about(from));
+        Message::OfRun(run, message) => return on_run_message(app, run, message),
+    }
+    Vec::new()
+}
+
+fn on_run_message(app: &mut App, run: String, message: RunMessage) -> Vec<Effect> {
+    match message {
+        RunMessage::Events(events) => return on_events(app, &run, &events),
+        RunMessage::Experiment(Ok(experiment)) => {
+            app.runs_mut(&run).for_each(|open| open.experiment = Some((*experiment).clone()));
         }
-        Message::Events { run, events } => return on_events(app, &run, &events),
-        Message::Experiment { run, experiment } => on_experiment(app, &run, experiment),
-        Message::Calibration { run, calibration } => on_calibration(app, &run, calibration),
-        Message::Log { run, log } => {
+        RunMessage::Calibration(Ok(found)) => {
+            if let (Some(open), Some(calibration)) = (app.open_run_mut(&run), found) {
+                open.curves.calibrate(&calibration);
+            }
+        }
+        RunMessage::Renamed(Ok(to)) => return runs::on_renamed(app, &run, to),
+        RunMessage::Experiment(Err(problem))
+        | RunMessage::Calibration(Err(problem))
+        | RunMessage::Renamed(Err(problem)) => app.notify(Notice::error(problem).about(run)),
+        RunMessage::Log(log) => {
             if let Some(open) = app.open_run_mut(&run) {
                 open.log = Some(log);
             }
         }
-        Message::PreviewSteps { run, steps } => {
+        RunMessage::PreviewSteps(steps) => {
             if let Some(open) = app.open_run_mut(&run) {
                 open.preview_steps = steps;
             }
             return load_preview(app);
         }
-        Message::Preview { run, preview: Ok(preview) } => {
-            samples::show_preview(app, &run, *preview);
-        }
-        Message::Preview { run, preview: Err(problem) } => {
-            app.notify(Notice::warning(problem).about(run));
-        }
-        Message::PreviewMade { run, made } => return samples::on_preview_made(app, &run, made),
-        Message::Trace { run, seed, trace } => inspector::show_trace(app, run, seed, trace),
+        RunMessage::Preview(Ok(preview)) => samples::show_preview(app, &run, *preview),
+        RunMessage::Preview(Err(problem)) => app.notify(Notice::warning(problem).about(run)),
+        RunMessage::PreviewMade(made) => return samples::on_preview_made(app, &run, made),
+        RunMessage::Trace { seed, trace } => inspector::show_trace(app, run, seed, trace),
     }
     Vec::new()
 }
@@ -64,25 +71,4 @@ fn on_events(app: &mut App, run: &str, events: &[Event]) -> Vec<Effect> {
         effects.extend(load_calibration(app));
     }
     effects
-}
-
-fn on_experiment(app: &mut App, run: &str, experiment: Result<Box<Experiment>, String>) {
-    match experiment {
-        Ok(experiment) => {
-            app.runs_mut(run).for_each(|open| open.experiment = Some((*experiment).clone()));
-        }
-        Err(problem) => app.notify(Notice::error(problem).about(run)),
-    }
-}
-
-fn on_calibration(app: &mut App, run: &str, found: Result<Option<Box<Calibration>>, String>) {
-    match found {
-        Ok(Some(calibration)) => {
-            if let Some(open) = app.open_run_mut(run) {
-                open.curves.calibrate(&calibration);
-            }
-        }
-        Ok(None) => {}
-        Err(problem) => app.notify(Notice::error(problem).about(run)),
-    }
 }

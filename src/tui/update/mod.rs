@@ -3,18 +3,16 @@
 //! [`messages::update`] is the entry. Below it, each file handles one concern; keys go to the popup, the inspector, the
 //! crosshair and the key table, in this order ([`keys`]).
 
-pub mod loading;
-pub mod runs;
 pub mod steering;
+pub mod requests;
+pub mod runs;
 pub mod samples;
 pub mod crosshair;
 pub mod fields;
 pub mod edit_form;
-pub mod export;
 pub mod inspector;
 pub mod cursors;
 pub mod actions;
-pub mod palette;
 pub mod popups;
 pub mod mouse;
 pub mod keys;

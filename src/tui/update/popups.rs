@@ -2,11 +2,12 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::runs::open_listed_run;
-use super::{edit_form, fields, palette};
+use super::runs::{open_listed_run, open_run};
+use super::{actions, edit_form, fields, inspector};
 use crate::runs::command::Command;
 use crate::tui::keys::moved;
-use crate::tui::message::Effect;
+use crate::tui::message::{Effect, RunEffect};
+use crate::tui::palette::{Choice, matching};
 use crate::tui::state::{App, EditForm, Notice, Popup};
 use crate::tui::typed::Typed;
 
@@ -20,14 +21,14 @@ pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     let Some(popup) = app.popup.take() else { return Vec::new() };
     match popup {
         Popup::Filter => on_filter_key(app, key),
-        Popup::Palette { typed, cursor } => palette::on_key(app, key, typed, cursor),
+        Popup::Palette { typed, cursor } => on_palette_key(app, key, typed, cursor),
         Popup::Help { first } => {
             app.popup = moved(key.code, first).map(|first| Popup::Help { first });
             Vec::new()
         }
         Popup::ConfirmStop { run } => match key.code {
             KeyCode::Char('y') | KeyCode::Enter => {
-                vec![Effect::Send { run, command: Command::Stop }]
+                vec![Effect::OnRun(run, RunEffect::Send(Command::Stop))]
             }
             _ => Vec::new(),
         },
@@ -63,13 +64,12 @@ pub fn paste(app: &mut App, text: &str) {
 fn on_filter_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     match key.code {
         KeyCode::Enter => return open_listed_run(app),
-        KeyCode::Esc => {
-            app.runs.filter.clear();
-            return Vec::new();
+        KeyCode::Esc => app.runs.filter.clear(),
+        _ => {
+            app.runs.filter.on_key(key);
+            app.popup = Some(Popup::Filter);
         }
-        _ => drop(app.runs.filter.on_key(key)),
     }
-    app.popup = Some(Popup::Filter);
     Vec::new()
 }
 
@@ -95,4 +95,47 @@ fn on_launch_key(app: &mut App, code: KeyCode, cursor: usize) -> Vec<Effect> {
         }
     }
     Vec::new()
+}
+
+/// Handles a key while the palette is open.
+fn on_palette_key(
+    app: &mut App,
+    key: KeyEvent,
+    mut typed: Typed,
+    mut cursor: usize,
+) -> Vec<Effect> {
+    let found = matching(app, typed.text());
+    let last = found.len().saturating_sub(1);
+    match key.code {
+        KeyCode::Esc => return Vec::new(),
+        KeyCode::Enter => {
+            let chosen = found.into_iter().nth(cursor);
+            return chosen.map(|entry| choose(app, entry.choice)).unwrap_or_default();
+        }
+        KeyCode::Down => cursor = (cursor + 1).min(last),
+        KeyCode::Up => cursor = cursor.saturating_sub(1),
+        KeyCode::Tab => {
+            if let Some(entry) = found.get(cursor) {
+                typed = entry.name.as_str().into();
+                cursor = 0;
+            }
+        }
+        _ if typed.on_key(key) => cursor = 0,
+        _ => {}
+    }
+    app.popup = Some(Popup::Palette { typed, cursor });
+    Vec::new()
+}
+
+fn choose(app: &mut App, choice: Choice) -> Vec<Effect> {
+    match choice {
+        Choice::Action(action) => actions::perform(app, action),
+        Choice::Inspector(action) => inspector::perform(app, action),
+        Choice::OpenRun(run) => open_run(app, run),
+        Choice::Launch(index) => {
+            let Some(experiment) = app.experiments.get(index).cloned() else { return Vec::new() };
+            let experiment = Box::new(experiment);
+            vec![Effect::Launch { experiment, parent: None, queued: false }]
+        }
+    }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::loading::load_calibration;
+use super::requests::load_calibration;
 use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
-use crate::tui::message::Effect;
+use crate::tui::message::{Effect, RunEffect};
 use crate::tui::notify;
+use crate::tui::state::app::Cursors;
 use crate::tui::state::{App, Notice, OpenRun};
 
 /// Takes over a new list of runs.
@@ -44,25 +45,19 @@ fn replace_missing_run(app: &mut App) -> Vec<Effect> {
     let live = app.runs.all.iter().find(|run| run.health == Health::Alive);
     let Some(next) = live.or(app.runs.all.first()).map(|run| run.id.clone()) else {
         app.inspector = None;
-        let cursors = &mut app.cursors;
-        (cursors.first_column, cursors.first_seed, cursors.setting) = (0, 0, 0);
+        app.cursors = Cursors::default();
         return Vec::new();
     };
     let notice = app.notice.take();
     let effects = open_run(app, next);
-    match gone {
-        None => app.notice = notice,
-        Some(gone) => {
-            // It may be explained already, for instance by a notice that the run was deleted.
-            let explanation = notice.filter(|notice| notice.run() == Some(&gone));
-            app.notice = explanation.or_else(|| {
-                Some(
-                    Notice::warning(format!("{gone} no longer exists; showing another run"))
-                        .about(gone),
-                )
-            });
-        }
-    }
+    app.notice = match gone {
+        None => notice,
+        // It may be explained already, for instance by a notice that the run was deleted.
+        Some(gone) => notice.filter(|notice| notice.run() == Some(&gone)).or_else(|| {
+            let words = format!("{gone} no longer exists; showing another run");
+            Some(Notice::warning(words).about(gone))
+        }),
+    };
     effects
 }
 
@@ -72,10 +67,8 @@ pub fn open_run(app: &mut App, id: String) -> Vec<Effect> {
     app.inspector = None;
     // It was about another run.
     app.notice = None;
-    let cursors = &mut app.cursors;
-    (cursors.first_column, cursors.first_seed) = (0, 0);
-    (cursors.news_back, cursors.log_back) = (0, 0);
-    let mut effects = vec![Effect::Open(id)];
+    app.cursors = Cursors { setting: app.cursors.setting, ..Cursors::default() };
+    let mut effects = vec![Effect::OnRun(id, RunEffect::Open)];
     effects.extend(load_calibration(app));
     effects
 }

@@ -2,36 +2,31 @@
 //!
 //! A live worker is sent a command; for a run without one, a process of its own makes the preview.
 
-use super::loading::load_preview;
+use super::requests::load_preview;
 use super::steering::on_open_run;
 use crate::config::Experiment;
 use crate::evaluation::preview_request::PreviewRequest;
 use crate::runs::command::Command;
 use crate::runs::liveness::Health;
 use crate::runs::preview::Preview;
-use crate::tui::message::Effect;
+use crate::tui::message::{Effect, RunEffect};
 use crate::tui::state::{App, Notice, ScoredPreview};
 
 /// Makes a preview of the run's own seeds.
 pub fn make_preview(app: &mut App) -> Vec<Effect> {
-    match app.open_summary().map(|run| run.health) {
-        Some(Health::Alive) | None => on_open_run(app, |run| Effect::Send {
-            run: run.id.clone(),
-            command: Command::Sample { seeds: None, steps: None },
-        }),
-        Some(_) => {
-            let Some(open) = &app.open_run else { return Vec::new() };
-            let Some(experiment) = &open.experiment else { return Vec::new() };
-            make_without_worker(app, open.id.clone(), PreviewRequest::of(experiment))
-        }
+    if app.open_summary().is_none_or(|run| run.health == Health::Alive) {
+        return on_open_run(app, RunEffect::Send(Command::Sample { seeds: None, steps: None }));
     }
+    let Some(open) = &app.open_run else { return Vec::new() };
+    let Some(experiment) = &open.experiment else { return Vec::new() };
+    make_without_worker(app, open.id.clone(), PreviewRequest::of(experiment))
 }
 
 /// Makes a preview of chosen seeds of a run.
 pub fn make_chosen_preview(app: &mut App, run: &str, request: PreviewRequest) -> Vec<Effect> {
     match app.runs.find(run).map(|run| run.health) {
         Some(Health::Alive) => {
-            vec![Effect::Send { run: run.to_owned(), command: request.command() }]
+            vec![Effect::OnRun(run.to_owned(), RunEffect::Send(request.command()))]
         }
         _ => make_without_worker(app, run.to_owned(), request),
     }
@@ -44,7 +39,7 @@ fn make_without_worker(app: &mut App, run: String, request: PreviewRequest) -> V
         return Vec::new();
     }
     app.notify(Notice::info("making a preview of the newest checkpoint"));
-    vec![Effect::MakePreview { run, request }]
+    vec![Effect::OnRun(run, RunEffect::MakePreview(request))]
 }
 
 /// A process has made a preview, or failed to.

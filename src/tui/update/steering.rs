@@ -3,9 +3,8 @@
 use crate::runs::command::Command;
 use crate::runs::control_holder::Steering;
 use crate::runs::liveness::Health;
-use crate::runs::runs_dir::RunSummary;
 use crate::tui::keys::Action;
-use crate::tui::message::Effect;
+use crate::tui::message::{Effect, RunEffect};
 use crate::tui::state::{App, Notice, Popup};
 
 /// The warning when an action needs a run and none is open.
@@ -41,38 +40,32 @@ pub fn warn(app: &mut App, words: &str) -> Vec<Effect> {
 }
 
 /// The effect on the open run, or a warning that no run is open.
-pub fn on_open_run(app: &mut App, effect: impl Fn(&RunSummary) -> Effect) -> Vec<Effect> {
-    let Some(effect) = app.open_summary().map(effect) else { return warn(app, NO_OPEN_RUN) };
-    vec![effect]
-}
-
-fn send(app: &mut App, command: Command) -> Vec<Effect> {
-    on_open_run(app, |run| Effect::Send { run: run.id.clone(), command: command.clone() })
+pub fn on_open_run(app: &mut App, effect: RunEffect) -> Vec<Effect> {
+    let Some(run) = app.open_summary() else { return warn(app, NO_OPEN_RUN) };
+    vec![Effect::OnRun(run.id.clone(), effect)]
 }
 
 /// Pauses the run, or lets a paused or queued one continue.
 pub fn pause_or_continue(app: &mut App) -> Vec<Effect> {
     let command = if app.is_waiting() { Command::Resume } else { Command::Pause };
-    send(app, command)
+    on_open_run(app, RunEffect::Send(command))
 }
 
 /// Starts a worker on a run that has none; a paused or queued run continues.
 pub fn resume(app: &mut App) -> Vec<Effect> {
     if app.is_waiting() {
-        return send(app, Command::Resume);
+        return on_open_run(app, RunEffect::Send(Command::Resume));
     }
     if !app.is_available(Action::Resume) {
         return warn(app, "nothing to resume: the run has a worker or is finished");
     }
-    on_open_run(app, |run| Effect::Resume(run.id.clone()))
+    on_open_run(app, RunEffect::Resume)
 }
 
 /// Takes control of the run's worker, or gives it back.
 pub fn take_or_give_back(app: &mut App) -> Vec<Effect> {
-    on_open_run(app, |run| match run.steering {
-        Steering::Mine => Effect::Release(run.id.clone()),
-        Steering::Free | Steering::Theirs(_) => Effect::Hold(run.id.clone()),
-    })
+    let is_mine = app.open_summary().is_some_and(|run| run.steering == Steering::Mine);
+    on_open_run(app, if is_mine { RunEffect::Release } else { RunEffect::Hold })
 }
 
 /// Asks whether the open run is to be stopped.

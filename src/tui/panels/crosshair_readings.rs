@@ -42,9 +42,9 @@ pub fn panel(app: &App, crosshair: Crosshair, frame: &mut Frame, area: Rect) -> 
     rest
 }
 
-fn head(readings: &[CurveReading]) -> String {
+fn head(readings: &[CurveReading<'_>]) -> String {
     let mut text = format!("{} {}", padded("", NAME), padded("value", FIGURE));
-    if readings.iter().any(|reading| smoothed(reading.here).is_some()) {
+    if readings.iter().any(|reading| reading.here.is_some_and(|here| here.smoothed.is_some())) {
         text += &padded("smoothed", FIGURE);
     }
     if readings.iter().any(|reading| reading.anchor.is_some()) {
@@ -53,17 +53,10 @@ fn head(readings: &[CurveReading]) -> String {
     text
 }
 
-fn smoothed(value: Option<Value>) -> Option<f64> {
-    value.and_then(|value| value.smoothed)
-}
-
-fn line(app: &App, crosshair: Crosshair, reading: &CurveReading) -> Line<'static> {
-    let style = match reading.colour {
-        Some(index) => app.theme.curve(index),
-        None => app.theme.strong(),
-    };
-    let letter = reading.letter.map_or("─".to_owned(), |letter| letter.to_string());
-    let name = match reading.name.as_str() {
+fn line(app: &App, crosshair: Crosshair, reading: &CurveReading<'_>) -> Line<'static> {
+    let style = app.theme.curve_or_strong(reading.curve.colour);
+    let letter = reading.curve.letter.unwrap_or('─');
+    let name = match reading.curve.name.as_str() {
         "" => app.charts.quantity.name(),
         name => name,
     };

@@ -88,10 +88,7 @@ impl Depth {
         }
         let readable = |one: [u8; 3]| theme::stands_out(one, light, READABLE_OF_SIXTEEN);
         let fits = |one: [u8; 3]| is_grey(one) == is_grey(colour) && readable(one);
-        let numbered = (0..16_u8).map(|index| (index, of_sixteen(index)));
-        let nearest =
-            numbered.filter(|&(_, one)| fits(one)).min_by_key(|&(_, one)| distance(colour, one));
-        nearest.map_or(Color::Reset, |(index, _)| Color::Indexed(index))
+        nearest_of_sixteen(colour, fits)
     }
 
     /// The nearest colour that the terminal has.
@@ -99,13 +96,16 @@ impl Depth {
         match self {
             Depth::Truecolour => Color::Rgb(red, green, blue),
             Depth::Palette => Color::Indexed(nearest_in_palette([red, green, blue])),
-            Depth::Sixteen => {
-                let nearest =
-                    (0..16_u8).min_by_key(|&index| distance([red, green, blue], of_sixteen(index)));
-                Color::Indexed(nearest.unwrap_or(7))
-            }
+            Depth::Sixteen => nearest_of_sixteen([red, green, blue], |_| true),
         }
     }
+}
+
+/// The nearest of the 16 colours that fit.
+fn nearest_of_sixteen(colour: [u8; 3], fits: impl Fn([u8; 3]) -> bool) -> Color {
+    let fitting = (0..16_u8).filter(|&index| fits(of_sixteen(index)));
+    let nearest = fitting.min_by_key(|&index| distance(colour, of_sixteen(index)));
+    nearest.map_or(Color::Reset, Color::Indexed)
 }
 
 /// Whether a colour has hardly any hue.
