@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::error::{ConfigError, SettingError};
 use super::experiment::{Experiment, ExperimentName};
-use super::settings::SETTINGS;
+use super::settings;
 use super::toml_text::{Reader, in_words};
 use super::value::nearest;
 
@@ -155,7 +155,7 @@ impl Reader<'_> {
 
     /// Adds `base` and `description`, which are not settings, to the candidates for a misspelt key.
     fn with_base(&self, key: &str, error: SettingError) -> SettingError {
-        let candidates = SETTINGS.iter().map(|setting| setting.key).chain(["base", "description"]);
+        let candidates = settings::all().map(|setting| setting.key).chain(["base", "description"]);
         match error {
             SettingError::Unknown { key: name, .. } => SettingError::Unknown {
                 key: name,

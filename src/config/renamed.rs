@@ -25,11 +25,11 @@ pub fn new_name(old: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings::SETTINGS;
+    use crate::config::settings;
 
     #[test]
     fn old_names_lead_to_settings_and_are_none() {
-        let is_setting = |key: &str| SETTINGS.iter().any(|setting| setting.key == key);
+        let is_setting = |key: &str| settings::all().any(|setting| setting.key == key);
         for (old, new) in RENAMED {
             assert!(!is_setting(old) && is_setting(new), "{old} -> {new}");
         }

@@ -45,7 +45,7 @@ impl Experiment {
         let refuse = |key: &str, problem: String| Err(SettingError::combination(key, problem));
         let data = &self.dataset;
         let kind = data.kind;
-        if !data.is_read() {
+        if !kind.is_read() {
             if let Some(path) = &data.path {
                 let problem = format!(
                     "kind '{kind}' is generated, not read from files; set dataset.kind to 'idx', 'cifar' or 'folder' to read '{}'",
@@ -71,7 +71,7 @@ impl Experiment {
             return refuse("dataset.size", problem.into());
         }
         if let Some(labels) = &data.labels
-            && data.is_read()
+            && kind.is_read()
             && kind != DatasetKind::Idx
         {
             let problem = format!(
@@ -85,7 +85,7 @@ impl Experiment {
                 let problem = "it needs classes; set dataset.labels";
                 return refuse("network.conditional", problem.into());
             }
-            if !data.is_read() {
+            if !kind.is_read() {
                 let problem = format!("it needs classes, which kind '{kind}' does not have");
                 return refuse("network.conditional", problem);
             }
@@ -365,7 +365,7 @@ impl Experiment {
     /// Warnings from the geometry rule for crafted sets: the receptive field should cover a glyph and reach no
     /// other one.
     pub fn geometry_warnings(&self, network: &NetworkConfig) -> Vec<String> {
-        if self.dataset.is_read() || self.dataset.kind == DatasetKind::Stripes {
+        if self.dataset.kind.is_read() || self.dataset.kind == DatasetKind::Stripes {
             return Vec::new();
         }
         let field = network.receptive_field();
@@ -428,7 +428,7 @@ fn problem_of(path: &Path, kind: DatasetKind) -> Option<(&'static str, Option<&'
 
 #[cfg(test)]
 mod tests {
-    use strum::VariantArray;
+    use strum::VariantNames;
 
     use super::*;
 
@@ -439,9 +439,9 @@ mod tests {
     #[test]
     fn a_machine_is_called_as_its_column() {
         let experiment = Experiment::default();
-        for &name in MachineName::VARIANTS {
-            let kind = experiment.machine_kind(name, Padding::Circular);
-            assert_eq!(kind.column(), <&str>::from(name));
+        for name in MachineName::VARIANTS {
+            let kind = experiment.machine_kind(name.parse().unwrap(), Padding::Circular);
+            assert_eq!(kind.column(), *name);
         }
     }
 

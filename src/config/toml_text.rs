@@ -12,7 +12,8 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, SettingError};
 use super::experiment::ExperimentName;
 use super::renamed::new_name;
-use super::settings::{self, Setting};
+use super::setting::Setting;
+use super::settings;
 use super::value::{Accepted, Value};
 
 /// How renamed settings are treated.
@@ -51,7 +52,7 @@ impl Reader<'_> {
     }
 
     /// Finds the setting with this key.
-    pub fn setting(&self, key: &str) -> Result<&'static Setting, SettingError> {
+    pub fn setting(&self, key: &str) -> Result<&'static settings::Setting, SettingError> {
         match (self.old_names, new_name(key)) {
             (OldNames::Read, Some(new)) => settings::find(new),
             _ => settings::find(key),

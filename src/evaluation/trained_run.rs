@@ -1,7 +1,8 @@
 //! A run's network from its newest checkpoint, with its data set and machines: for sampling, calibrating and comparing
 //! without training.
 
-use crate::config::settings::{SETTINGS, Setting};
+use crate::config::deciding_settings::decides_weights;
+use crate::config::settings::{self, Setting};
 use anyhow::{Context, Result, bail};
 
 use super::loading::{load_network, network_of};
@@ -73,7 +74,7 @@ impl Trained {
 /// has no effect any more.
 fn changed_fixed(before: &Experiment, after: &Experiment) -> Option<&'static str> {
     let of_training = |key: &str| key.starts_with("dataset.") || key.starts_with("training.");
-    let fixed = |setting: &&Setting| setting.decides_weights || of_training(setting.key);
+    let fixed = |setting: &&Setting| decides_weights(setting.key) || of_training(setting.key);
     let differs = |setting: &&Setting| (setting.get)(before) != (setting.get)(after);
-    SETTINGS.iter().filter(fixed).find(differs).map(|setting| setting.key)
+    settings::all().filter(fixed).find(differs).map(|setting| setting.key)
 }
