@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use super::{
     bench, calibrate, compare, control, data, denoise, doctor, experiments, init, inspect, preview,
     report, reproduce, run, runs, sample, show, theory,
@@ -22,7 +22,7 @@ Ctrl-C only leaves them, and the workers go on.";
 #[command(name = "mosaic", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
-    pub place: Place,
+    pub paths: LabPaths,
     #[command(subcommand)]
     pub command: Option<Subcommands>,
 }

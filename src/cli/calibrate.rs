@@ -7,7 +7,7 @@ use clap::Args;
 use signal_hook::consts::SIGINT;
 
 use super::control::find;
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use crate::evaluation::calibration::{Calibrated, Origin, StepSettings};
 use crate::evaluation::network_calibration::NetworkCalibration;
 use crate::evaluation::trained_run::Trained;
@@ -26,8 +26,8 @@ pub struct CalibrateArgs {
     pub json: bool,
 }
 
-pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
-    let run = find(&place.runs()?, &args.run)?;
+pub fn calibrate(paths: &LabPaths, args: &CalibrateArgs) -> Result<()> {
+    let run = find(&paths.runs()?, &args.run)?;
     let trained = Trained::open(&run.dir, &args.settings)?;
     if trained.experiment.calibrate.seeds.is_none() {
         bail!("calibrate.seeds is 0; set a number, for example --set calibrate.seeds=16");

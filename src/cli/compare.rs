@@ -9,7 +9,7 @@ use clap::Args;
 use signal_hook::consts::SIGINT;
 
 use super::control::find;
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use crate::config::noise_seeds::NoiseSeeds;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::compare::{HeldOut, compare};
@@ -48,8 +48,8 @@ pub struct CompareArgs {
     pub json: bool,
 }
 
-pub fn run(place: &Place, args: &CompareArgs) -> Result<()> {
-    let all = place.runs()?;
+pub fn run(paths: &LabPaths, args: &CompareArgs) -> Result<()> {
+    let all = paths.runs()?;
     let runs = args.runs.iter().map(|name| find(&all, name)).collect::<Result<Vec<_>>>()?;
     if let Some(out) = &args.out {
         make_folder(out).with_context(|| format!("making '{}'", out.display()))?;

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use crate::console;
 use crate::runs::command::{Act, Command, Reply};
 use crate::runs::control::{self, ControlError};
@@ -75,8 +75,8 @@ pub fn find(runs: &RunsDir, prefix: &str) -> Result<RunSummary> {
 ///
 /// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, or if the
 /// command fails as in [`tell_run`].
-pub fn tell(place: &Place, args: &SteerArgs, command: &Command) -> Result<()> {
-    let run = find(&place.runs()?, &args.run.run)?;
+pub fn tell(paths: &LabPaths, args: &SteerArgs, command: &Command) -> Result<()> {
+    let run = find(&paths.runs()?, &args.run.run)?;
     tell_run(&run.dir, command, args.force)
 }
 
@@ -123,8 +123,8 @@ pub fn tell_run(run: &RunDir, command: &Command, force: bool) -> Result<()> {
 ///
 /// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if the worker
 /// cannot be told to go on, if a new one cannot be started, or if writing to standard output fails.
-pub fn resume(place: &Place, args: &SteerArgs) -> Result<()> {
-    let run = find(&place.runs()?, &args.run.run)?;
+pub fn resume(paths: &LabPaths, args: &SteerArgs) -> Result<()> {
+    let run = find(&paths.runs()?, &args.run.run)?;
     let waits = |state| matches!(state, RunState::Paused | RunState::Queued);
     if run.status.as_ref().is_some_and(|status| waits(status.state)) && run.health == Health::Alive
     {
@@ -142,8 +142,8 @@ pub fn resume(place: &Place, args: &SteerArgs) -> Result<()> {
 /// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if another
 /// process has control and `--force` is not given, if there is no worker or it cannot be killed, or if
 /// writing to standard output fails.
-pub fn kill(place: &Place, args: &SteerArgs) -> Result<()> {
-    let run = find(&place.runs()?, &args.run.run)?;
+pub fn kill(paths: &LabPaths, args: &SteerArgs) -> Result<()> {
+    let run = find(&paths.runs()?, &args.run.run)?;
     match launch::kill(&run.dir, args.force) {
         Err(LaunchError::Held { run, by }) => {
             bail!("{by} has control of run '{run}'; use --force to kill its worker anyway")

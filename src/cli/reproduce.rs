@@ -10,7 +10,7 @@ use indicatif::{MultiProgress, ProgressBar};
 use serde_json::json;
 
 use super::exit_codes::STOPPED;
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use super::progress;
 use super::run::follower_terminal;
 use crate::config::value::nearest;
@@ -50,8 +50,8 @@ pub struct ReproduceArgs {
     pub json: bool,
 }
 
-pub fn run(place: &Place, args: &ReproduceArgs) -> Result<ExitCode> {
-    let lab = place.lab()?;
+pub fn run(paths: &LabPaths, args: &ReproduceArgs) -> Result<ExitCode> {
+    let lab = paths.lab()?;
     let studies = chosen(&lab, &args.studies)?;
     if studies.is_empty() {
         return list(&lab, args).map(|()| ExitCode::SUCCESS);

@@ -3,8 +3,8 @@
 use super::experiment::{ArchitectureKind, Experiment};
 use super::renamed;
 use super::settings;
+use crate::training::checkpoint_identity::DecidingSettings;
 use crate::training::config::{LossWeighting, LrSchedule};
-use crate::training::identity::DecidingSettings;
 
 /// Settings of the network and of training that leave the weights after a given number of updates as they are.
 const WITHOUT_EFFECT: [&str; 8] = [

@@ -22,8 +22,8 @@ use rayon::prelude::*;
 use super::error::DatasetError;
 use super::file_kind::{FileKind, is_tar};
 use super::litter::is_litter;
-use super::mapped;
 use super::packed::{self, Member, wrong_kind};
+use super::private_copy;
 use super::set::Dataset;
 use crate::image::ImageShape;
 
@@ -136,7 +136,7 @@ fn directory(path: &Path) -> Result<Found, DatasetError> {
     names.sort();
     let mut files = Vec::new();
     for file in names.iter().filter(|file| is_training_file(file)) {
-        let bytes = mapped::read_regular(file)
+        let bytes = private_copy::read_regular(file)
             .map_err(|source| DatasetError::Read { path: file.clone(), source })?;
         files.push(Member { path: file.clone(), bytes });
     }

@@ -9,7 +9,7 @@ pub mod shapes;
 pub mod rule;
 pub mod crafted;
 pub mod error;
-pub mod mapped;
+pub mod private_copy;
 pub mod file_kind;
 pub mod litter;
 pub mod packed;

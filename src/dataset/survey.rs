@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::file_kind::FileKind;
 use super::left_out::{LeftOut, MISNAMED, OTHER, UNREAD};
 use super::litter::is_litter;
-use super::mapped::special_kind;
+use super::private_copy::special_kind;
 
 /// Maximum number of entries below class folders that are examined in order to count images there.
 const DEEPER_MAX: usize = 100_000;

@@ -10,7 +10,7 @@ mod descriptor;
 pub mod directories;
 mod error;
 mod output;
-mod regular;
+mod existing_file;
 
 pub use atomic::write_atomically;
 pub use error::OutputError;

@@ -19,8 +19,8 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::checkpoint_identity::{Identity, IdentityV1, SavedIdentity};
 use super::early_end::Progress;
-use super::identity::{Identity, IdentityV1, SavedIdentity};
 use crate::network::TensorMap;
 
 /// Version of the layout; a reader refuses a newer one. Format 1 has an [`IdentityV1`].

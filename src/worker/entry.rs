@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::last_words;
+use super::out_of_memory;
 use super::prepare::{RunContext, prepare};
 use super::train::{Ending, train};
 use crate::console::output::panic_words;
@@ -111,7 +111,7 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
     let steps = description.experiment.training.steps as u64;
     let own = PreviewRequest::of(&description.experiment);
     let board = StatusBoard::open(run, steps).context("opening the run's status and events")?;
-    last_words::prepare(run);
+    out_of_memory::prepare(run);
     let stop = &signals.stop;
     if let Some(error) = &lock.refused {
         board.notice(NoticeLevel::Warning, format!("'{}' is on a file system without locks ({error}): a second worker cannot be prevented, and a lost worker is detected only by its heartbeat", run.path().display()));

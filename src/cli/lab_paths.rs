@@ -9,7 +9,7 @@ use crate::runs::runs_dir::RunsDir;
 
 /// Locations of experiments and runs.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Place {
+pub struct LabPaths {
     /// Lab file with experiments and settings [default: ./lab.toml, else the built-in one].
     #[arg(long, value_name = "FILE", global = true)]
     pub lab: Option<PathBuf>,
@@ -18,7 +18,7 @@ pub struct Place {
     pub runs_dir: Option<PathBuf>,
 }
 
-impl Place {
+impl LabPaths {
     /// Reads the lab file and applies `--runs-dir`.
     pub fn lab(&self) -> Result<Lab> {
         let mut lab = config::load(self.lab.as_deref())?;
