@@ -9,7 +9,6 @@ use signal_hook::consts::SIGINT;
 use super::control::find;
 use super::lab_paths::LabPaths;
 use crate::evaluation::calibration::{Calibrated, Origin, StepSettings};
-use crate::evaluation::network_calibration::NetworkCalibration;
 use crate::evaluation::trained_run::Trained;
 use crate::runs::signals;
 use crate::{console, errorln};
@@ -34,12 +33,10 @@ pub fn calibrate(paths: &LabPaths, args: &CalibrateArgs) -> Result<()> {
     }
     trained.notes.iter().for_each(|note| errorln!("{note}"));
     let stop = signals::stop_on(&[SIGINT]).context("listening for Ctrl-C")?;
-    let Trained { experiment, machine_set, network, step, .. } = &trained;
-    let calibration = NetworkCalibration { experiment, machine_set, network, step: *step };
     let mut progress = |what: &str| errorln!("calibrating {what}");
-    let found = calibration.calibrate(&stop, &mut progress).context("calibrating")?;
+    let found = trained.calibrate(&stop, &mut progress).context("calibrating")?;
     let Some(found) = found else {
-        let machines: Vec<&str> = machine_set.machines().map(|machine| &*machine.name).collect();
+        let machines: Vec<&str> = trained.machine_set.names().collect();
         bail!(
             "none of the run's machines ({}) has settings to calibrate; choose others, for example --set theory.machines=els,ls",
             machines.join(", ")

@@ -1,14 +1,16 @@
 //! A run's network from its newest checkpoint, with its data set and machines: for sampling, calibrating and comparing
 //! without training.
 
-use crate::config::deciding_settings::decides_weights;
-use crate::config::settings::{self, Setting};
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail};
 
 use super::loading::{load_network, network_of};
 use super::samples::MachineSet;
 use crate::analysis::judge::Judge;
 use crate::config::Experiment;
+use crate::config::deciding_settings::decides_weights;
+use crate::config::settings::{self, Setting};
 use crate::dataset::Dataset;
 use crate::evaluation::devices;
 use crate::network::NetworkDenoiser;
@@ -22,10 +24,10 @@ pub struct Trained {
     pub device: String,
     /// Training step of the weights.
     pub step: u64,
-    pub dataset: Dataset,
+    pub dataset: Arc<Dataset>,
     pub network: NetworkDenoiser,
     /// The machines under the settings of the experiment, not calibrated.
-    pub machine_set: MachineSet,
+    pub machine_set: Arc<MachineSet>,
     pub judge: Option<Judge>,
     /// Machines that were left out, and why.
     pub notes: Vec<String>,
@@ -59,12 +61,12 @@ impl Trained {
         Ok(Self {
             run: run.clone(),
             judge: Judge::new(&dataset),
-            network: NetworkDenoiser::new(std::sync::Arc::new(network)),
+            network: NetworkDenoiser::new(Arc::new(network)),
             device: opened.words,
             experiment,
             step,
-            dataset,
-            machine_set,
+            dataset: Arc::new(dataset),
+            machine_set: Arc::new(machine_set),
             notes,
         })
     }

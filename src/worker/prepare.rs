@@ -11,6 +11,7 @@ use crate::dataset::Dataset;
 use crate::evaluation::devices;
 use crate::evaluation::loading::network_of;
 use crate::evaluation::samples::MachineSet;
+use crate::evaluation::trained_run::Trained;
 use crate::image::ImageBatch;
 use crate::network::config::NetworkConfig;
 use crate::runs::event::NoticeLevel;
@@ -35,6 +36,27 @@ pub struct RunContext {
     pub probe: ImageBatch,
     /// Classes of the probe images if the network is class-conditional; otherwise empty.
     pub probe_labels: Vec<u32>,
+}
+
+impl RunContext {
+    /// The trained network with all that it is compared with; `device` describes where it was trained.
+    ///
+    /// # Errors
+    ///
+    /// If the averaged weights cannot be taken.
+    pub fn trained(self, device: String) -> Result<Trained> {
+        Ok(Trained {
+            network: self.trainer.ema_denoiser().context("taking the averaged weights")?,
+            step: self.trainer.n_steps_done(),
+            device,
+            run: self.run,
+            experiment: self.experiment,
+            dataset: self.dataset,
+            machine_set: self.machine_set,
+            judge: self.judge,
+            notes: Vec::new(),
+        })
+    }
 }
 
 /// Number of training images in the attention probe.
