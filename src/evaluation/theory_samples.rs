@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::dataset::file_kind::not_safetensors;
 use crate::diffusion::{Ddim, DenoiseError, Denoiser};
-use crate::files::write_output;
+use crate::files::{if_there, write_output};
 use crate::image::{ImageBatch, ImageShape};
 
 const TENSOR: &str = "samples";
@@ -103,15 +103,13 @@ impl TheorySamples<'_> {
         }
         self.write(&self.path(), 0, &state)?;
         let partial = self.partial_path();
-        match fs::remove_file(&partial) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(TheorySamplesError::Io { attempt: "removing", path: partial, source })
-            }
-            _ => {
-                observe(0);
-                Ok(Outcome::Done(state))
-            }
-        }
+        if_there(fs::remove_file(&partial)).map_err(|source| TheorySamplesError::Io {
+            attempt: "removing",
+            path: partial,
+            source,
+        })?;
+        observe(0);
+        Ok(Outcome::Done(state))
     }
 
     fn write(&self, path: &Path, step: usize, x: &ImageBatch) -> Result<(), TheorySamplesError> {
@@ -136,14 +134,12 @@ impl TheorySamples<'_> {
 
     /// The step and the state of a file of these settings, if it is there.
     fn read(&self, path: &Path) -> Result<Option<(usize, ImageBatch)>, TheorySamplesError> {
-        let bytes = match fs::read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => {
-                let path = path.to_owned();
-                return Err(TheorySamplesError::Io { attempt: "reading", path, source });
-            }
-            Ok(bytes) => bytes,
-        };
+        let bytes = if_there(fs::read(path)).map_err(|source| TheorySamplesError::Io {
+            attempt: "reading",
+            path: path.to_owned(),
+            source,
+        })?;
+        let Some(bytes) = bytes else { return Ok(None) };
         let damaged = |problem: String| TheorySamplesError::Damaged { path: path.into(), problem };
         let parse = || -> Result<(Settings, usize, ImageBatch), String> {
             let file = SafeTensors::deserialize(&bytes).map_err(|e| not_safetensors(&bytes, e))?;

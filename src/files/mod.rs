@@ -5,6 +5,7 @@
 //! pipes and symbolic links are preserved, and a regular file keeps its mode and owner. Reading is left to the
 //! modules that know a format.
 
+mod absent;
 mod atomic;
 mod descriptor;
 pub mod directories;
@@ -12,6 +13,7 @@ mod error;
 mod output;
 mod existing_file;
 
+pub use absent::if_there;
 pub use atomic::write_atomically;
 pub use error::OutputError;
 pub use output::{
