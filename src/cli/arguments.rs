@@ -80,7 +80,8 @@ pub enum Subcommands {
     /// Show the report of a finished run.
     Report(report::ReportArgs),
     /// List data sets, or show one.
-    Data(data::DataArgs),
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// Write the built-in lab file to ./lab.toml for editing.
     Init(init::InitArgs),
     /// Sample score machines from noise seeds without a network; continues an interrupted run.
@@ -88,7 +89,8 @@ pub enum Subcommands {
     /// Run one score machine on given tensors.
     Denoise(denoise::DenoiseArgs),
     /// Benchmark theory and training on this computer.
-    Bench(bench::BenchArgs),
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Report what this terminal and computer support, and how to fix problems.
     Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell.

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use super::lab_paths::LabPaths;
 use super::message_stream::words_beside;
@@ -19,12 +19,6 @@ use crate::dataset::cifar;
 use crate::evaluation::loading::open_dataset;
 use crate::files::{check_output, is_stdout};
 use crate::image::{contact_sheet, picture_file};
-
-#[derive(Clone, Debug, Args)]
-pub struct DataArgs {
-    #[command(subcommand)]
-    pub command: DataCommand,
-}
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum DataCommand {
@@ -52,9 +46,9 @@ pub enum DataCommand {
 ///
 /// If the lab file or the data set is unusable, if a setting is invalid, if the picture's name is unsuitable,
 /// or if an output cannot be written.
-pub fn run(paths: &LabPaths, args: &DataArgs) -> Result<()> {
+pub fn run(paths: &LabPaths, command: &DataCommand) -> Result<()> {
     let mut stdout = console::stdout();
-    match &args.command {
+    match command {
         DataCommand::Ls => {
             let lab = paths.lab()?;
             let width = lab.experiments.iter().map(|e| e.name.len()).max().unwrap_or(0);

@@ -123,10 +123,7 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
         }
     };
     let x = read_input(&args.input)?;
-    let provider = match &args.attention {
-        Some(path) => Some(read_attention(path, x.shape())?),
-        None => None,
-    };
+    let provider = args.attention.as_ref().map(|path| read_attention(path, x.shape()));
     let precision = match args.dtype {
         OutputType::F32 => Precision::F32,
         OutputType::F64 => Precision::F64,
@@ -134,7 +131,7 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
     if args.posterior && spec.kind == MachineKind::Wiener {
         bail!("--posterior cannot be given with 'wiener': it has no posterior over patches");
     }
-    let machine = Machine::new(spec, Arc::new(images), precision, provider)?;
+    let machine = Machine::new(spec, Arc::new(images), precision, provider.transpose()?)?;
     let machine = machine.with_posterior(args.posterior);
     let level = args.schedule.level(args.t);
     let denoised = machine.denoise(&x, level)?;

@@ -71,9 +71,9 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Compare(args) => compare::run(paths, &args)?,
         Subcommands::Show(args) => show::run(paths, &args)?,
         Subcommands::Report(args) => report::show(paths, &args)?,
-        Subcommands::Data(args) => data::run(paths, &args)?,
+        Subcommands::Data(command) => data::run(paths, &command)?,
         Subcommands::Denoise(args) => denoise::run(&args)?,
-        Subcommands::Bench(args) => bench::run(&args)?,
+        Subcommands::Bench(command) => bench::run(&command)?,
         Subcommands::Completions { shell } => {
             // Written to memory first: clap_complete panics if stdout is closed early.
             let mut script = Vec::new();

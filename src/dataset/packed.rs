@@ -40,7 +40,7 @@ pub fn read(path: &Path) -> Result<Unpacked, DatasetError> {
     let unpacked = read_promised(path, &|_| None)?;
     match unpacked.n_more {
         0 => Ok(unpacked),
-        _ => Err(DatasetError::Read { path: path.to_owned(), source: too_large() }),
+        _ => Err(DatasetError::reading(path)(too_large())),
     }
 }
 
@@ -61,8 +61,7 @@ pub fn read_promised(
     path: &Path,
     promise: &dyn Fn(&[u8]) -> Option<u64>,
 ) -> Result<Unpacked, DatasetError> {
-    let file = private_copy::read_regular(path)
-        .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
+    let file = private_copy::read_regular(path).map_err(DatasetError::reading(path))?;
     if !file.starts_with(&GZIP_MAGIC) {
         return Ok(Unpacked { bytes: file, n_more: 0, was_packed: false, notices: Vec::new() });
     }
