@@ -66,7 +66,7 @@ pub enum Accepted {
 
 impl Value {
     /// A whole number as a fraction; any other value as it is.
-    fn as_fraction(self) -> Self {
+    fn into_fraction(self) -> Self {
         match self {
             Self::Integer(v) => Self::Number(v as f64),
             other => other,
@@ -79,9 +79,9 @@ impl Accepted {
     /// fraction); `None` if it is not accepted.
     pub fn admit(&self, value: Value) -> Option<Value> {
         let value = match (self, value) {
-            (Self::Number { .. }, value) => value.as_fraction(),
+            (Self::Number { .. }, value) => value.into_fraction(),
             (Self::Numbers { .. }, Value::List(items)) => {
-                Value::List(items.into_iter().map(Value::as_fraction).collect())
+                Value::List(items.into_iter().map(Value::into_fraction).collect())
             }
             (_, value) => value,
         };
