@@ -17,7 +17,7 @@ pub mod sample;
 pub mod report;
 pub mod data;
 pub mod denoise;
-mod tensor_file;
+mod denoise_input;
 pub mod theory;
 pub mod bench;
 pub mod bench_gpu;

@@ -11,6 +11,7 @@ pub mod crafted;
 pub mod error;
 pub mod private_copy;
 pub mod file_kind;
+pub mod tensor_file;
 pub mod litter;
 pub mod packed;
 pub mod idx;

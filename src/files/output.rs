@@ -155,7 +155,7 @@ fn target(path: &Path) -> Result<Target, OutputError> {
         let about = match fs::symlink_metadata(&at) {
             Ok(about) => about,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return new(at),
-            Err(source) => return Err(OutputError::Io { attempt: "finding", path: at, source }),
+            Err(error) => return Err(failed("finding", &at)(error)),
         };
         if !about.is_symlink() {
             return there(at, about);
@@ -183,9 +183,7 @@ fn there(path: PathBuf, about: Metadata) -> Result<Target, OutputError> {
             let (mode, owner) = (about.mode() & 0o7777, about.uid());
             return Err(OutputError::Protected { path, mode, owner });
         }
-        Err(error) => {
-            return Err(OutputError::Io { attempt: "opening", path, source: error.into() });
-        }
+        Err(error) => return Err(failed("opening", &path)(error.into())),
     }
     Ok(if about.is_file() { Target::File(path, about) } else { Target::Stream(path) })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ::image::{ImageError, ImageFormat, RgbImage};
 
-use crate::files::{OutputError, is_stream, write_output};
+use crate::files::{FileError, OutputError, is_stream, write_output};
 
 /// Writes a picture to a path chosen by the user, as PNG or, by its extension, as JPEG.
 ///
@@ -19,7 +19,7 @@ pub fn write(picture: &RgbImage, path: &Path) -> Result<(), OutputError> {
             ImageError::IoError(source) => source,
             other => io::Error::other(other),
         };
-        OutputError::Io { attempt: "encoding the picture for", path: path.to_owned(), source }
+        OutputError::Io(FileError::of("encoding the picture for", path)(source))
     })?;
     write_output(path, &bytes.into_inner())
 }

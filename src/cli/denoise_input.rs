@@ -22,11 +22,11 @@ const TOLERANCE: f64 = 0.01;
 const NOISY_MAX: f64 = 10.0;
 
 /// The content of a tensor file.
-pub struct TensorFile {
+pub struct InputFile {
     bytes: Bytes,
 }
 
-impl TensorFile {
+impl InputFile {
     pub fn read(path: &Path) -> Result<Self> {
         Ok(Self { bytes: private_copy::read(path).context("cannot read the file")? })
     }
