@@ -6,7 +6,6 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use signal_hook::consts::SIGINT;
 
-use super::control::find;
 use super::lab_paths::LabPaths;
 use crate::evaluation::calibration::{Calibrated, Origin, StepSettings};
 use crate::evaluation::trained_run::Trained;
@@ -26,7 +25,7 @@ pub struct CalibrateArgs {
 }
 
 pub fn calibrate(paths: &LabPaths, args: &CalibrateArgs) -> Result<()> {
-    let run = find(&paths.runs()?, &args.run)?;
+    let run = paths.run(&args.run)?;
     let trained = Trained::open(&run.dir, &args.settings)?;
     if trained.experiment.calibrate.seeds.is_none() {
         bail!("calibrate.seeds is 0; set a number, for example --set calibrate.seeds=16");

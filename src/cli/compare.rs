@@ -8,7 +8,6 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use signal_hook::consts::SIGINT;
 
-use super::control::find;
 use super::lab_paths::LabPaths;
 use crate::config::noise_seeds::NoiseSeeds;
 use crate::evaluation::calibration::Calibration;
@@ -46,8 +45,7 @@ pub struct CompareArgs {
 }
 
 pub fn run(paths: &LabPaths, args: &CompareArgs) -> Result<()> {
-    let all = paths.runs()?;
-    let runs = args.runs.iter().map(|name| find(&all, name)).collect::<Result<Vec<_>>>()?;
+    let runs = args.runs.iter().map(|name| paths.run(name)).collect::<Result<Vec<_>>>()?;
     if let Some(out) = &args.out {
         make_folder(out).with_context(|| format!("making '{}'", out.display()))?;
     }

@@ -99,11 +99,8 @@ fn dashboard(paths: &LabPaths, args: &AttachArgs) -> Result<ExitCode> {
     }
     let lab = paths.lab()?;
     RunsDir::new(&lab.settings.runs_dir).check()?;
-    let run = match &args.run {
-        Some(name) => Some(control::find(&RunsDir::new(&lab.settings.runs_dir), name)?.id),
-        None => None,
-    };
-    match tui::run(lab, run, args.read_only)? {
+    let run = args.run.as_ref().map(|name| paths.run(name)).transpose()?;
+    match tui::run(lab, run.map(|run| run.id), args.read_only)? {
         Left::Detached => Ok(ExitCode::SUCCESS),
         Left::Signalled(signal) => Ok(ExitCode::from(SIGNALLED.saturating_add(signal))),
     }

@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::control::find;
 use super::lab_paths::LabPaths;
 use super::message_stream::words_beside;
 use crate::console;
@@ -57,7 +56,7 @@ fn parse_pixel(text: &str) -> Result<(usize, usize), String> {
 }
 
 pub fn run(paths: &LabPaths, args: &InspectArgs) -> Result<()> {
-    let run = find(&paths.runs()?, &args.run)?;
+    let run = paths.run(&args.run)?;
     for path in args.out.iter().chain(&args.film) {
         check_output(path).with_context(|| format!("writing '{}'", path.display()))?;
     }

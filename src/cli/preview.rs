@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use super::control::{find, tell_run};
+use super::control::tell_run;
 use super::lab_paths::LabPaths;
 use crate::console;
 use crate::evaluation::preview_maker::PreviewMaker;
@@ -32,7 +32,7 @@ pub struct PreviewArgs {
 }
 
 pub fn preview(paths: &LabPaths, args: &PreviewArgs) -> Result<()> {
-    let run = find(&paths.runs()?, &args.run)?;
+    let run = paths.run(&args.run)?;
     let own = PreviewRequest::of(&run.dir.experiment()?);
     let (steps, seeds) = (own.steps.to_string(), own.seeds.to_string());
     let is_own = args.seeds.is_none() && args.steps.is_none();

@@ -5,7 +5,6 @@ use std::io::Write;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::control::find;
 use super::lab_paths::LabPaths;
 use crate::console;
 
@@ -25,7 +24,7 @@ pub struct ReportArgs {
 /// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if the run has
 /// no report or it cannot be read, or if writing to standard output fails.
 pub fn show(paths: &LabPaths, args: &ReportArgs) -> Result<()> {
-    let run = find(&paths.runs()?, &args.run)?;
+    let run = paths.run(&args.run)?;
     let path = run.dir.report_path().join(if args.json { "report.json" } else { "report.md" });
     if !path.exists() {
         bail!(

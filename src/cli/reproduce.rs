@@ -56,10 +56,7 @@ pub fn run(paths: &LabPaths, args: &ReproduceArgs) -> Result<ExitCode> {
     if studies.is_empty() {
         return list(&lab, args).map(|()| ExitCode::SUCCESS);
     }
-    let device = match &args.device {
-        Some(device) => device.clone(),
-        None => lab.settings.device.clone(),
-    };
+    let device = args.device.as_ref().unwrap_or(&lab.settings.device);
     let signals = signals::catch(follower_terminal()).context("listening for signals")?;
     for study in studies {
         let plan = if args.quick { &study.quick } else { &study.full };
@@ -73,7 +70,7 @@ pub fn run(paths: &LabPaths, args: &ReproduceArgs) -> Result<ExitCode> {
             }
             continue;
         }
-        if !one(&lab, study, &arms, args, &device, &signals)? {
+        if !one(&lab, study, &arms, args, device, &signals)? {
             return Ok(ExitCode::from(STOPPED));
         }
     }

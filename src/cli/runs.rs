@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
 
-use super::control::{RunArg, find};
+use super::control::RunArg;
 use super::lab_paths::LabPaths;
 use crate::analysis::summary::quartiles;
 use crate::runs::condition::Condition;
@@ -152,7 +152,7 @@ pub fn list(paths: &LabPaths, args: &LsArgs) -> Result<()> {
 /// If the lab file is unusable, if the runs, the events or the log cannot be read, if no run or several runs
 /// match, or if writing to standard output fails.
 pub fn logs(paths: &LabPaths, args: &LogsArgs) -> Result<()> {
-    let run = find(&paths.runs()?, &args.run)?;
+    let run = paths.run(&args.run)?;
     let mut out = console::stdout();
     if args.worker {
         let text = std::fs::read(run.dir.log_path()).context("reading the worker's log")?;
@@ -249,7 +249,7 @@ fn agreement(figures: &[AgreementFigure]) -> String {
 /// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if the run has a
 /// worker or was written by a newer mosaic, if it cannot be deleted, or if writing to standard output fails.
 pub fn remove(paths: &LabPaths, args: &RunArg) -> Result<()> {
-    let run = find(&paths.runs()?, &args.run)?;
+    let run = paths.run(&args.run)?;
     run.dir.delete()?;
     writeln!(console::stdout(), "{} is deleted", run.id)?;
     Ok(())
@@ -271,9 +271,8 @@ pub struct RenameArgs {
 /// is invalid or taken, if the run has a worker or was written by a newer mosaic, if it cannot be renamed, or
 /// if writing to standard output fails.
 pub fn rename(paths: &LabPaths, args: &RenameArgs) -> Result<()> {
-    let runs = paths.runs()?;
-    let run = find(&runs, &args.run)?;
-    let name = runs.rename(&run.dir, &args.to)?;
+    let run = paths.run(&args.run)?;
+    let name = paths.runs()?.rename(&run.dir, &args.to)?;
     writeln!(console::stdout(), "{} is now {name}", run.id)?;
     Ok(())
 }
@@ -299,7 +298,7 @@ pub struct NoteArgs {
 /// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if the note or a
 /// tag is invalid, or if the note's file or standard output cannot be written.
 pub fn note(paths: &LabPaths, args: &NoteArgs) -> Result<()> {
-    let run = find(&paths.runs()?, &args.run)?;
+    let run = paths.run(&args.run)?;
     let mut about = run.about;
     if args.text.is_some() || !args.tag.is_empty() || !args.untag.is_empty() {
         let text = args.text.as_deref().unwrap_or(&about.note);

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
-use super::control::find;
 use super::lab_paths::LabPaths;
 use super::message_stream::words_beside;
 use crate::config::noise_seeds::parse_range;
@@ -74,7 +73,7 @@ pub fn sample(paths: &LabPaths, args: &SampleArgs) -> Result<()> {
     if !matches!(extension, Some("safetensors" | "png")) && !is_stream(&args.out) {
         bail!("'{}' must end in .safetensors or .png", args.out.display());
     }
-    let run = find(&paths.runs()?, &args.run)?;
+    let run = paths.run(&args.run)?;
     let trained = Trained::open(&run.dir, &[])?;
     let experiment = &trained.experiment;
     seen_seeds::record(&run.dir, experiment.noise_seed, &args.seeds, "sample")

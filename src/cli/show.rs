@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::control::find;
 use super::lab_paths::LabPaths;
 use crate::config::lab_settings::{ColourChoice, ImageChoice};
 use crate::console;
@@ -60,7 +59,8 @@ pub fn run(paths: &LabPaths, args: &ShowArgs) -> Result<()> {
 
 /// Path of the composed picture in a run's preview.
 fn preview_of(paths: &LabPaths, args: &ShowArgs) -> Result<PathBuf> {
-    let run = find(&paths.runs()?, &args.what)
+    let run = paths
+        .run(&args.what)
         .with_context(|| format!("'{}' is neither a file nor a run", args.what))?;
     let all = preview::list(&run.dir.previews_path());
     let wanted = match args.step {

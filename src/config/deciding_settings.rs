@@ -1,7 +1,7 @@
 //! Selects the settings that must match for training to continue from a checkpoint.
 
 use super::experiment::{ArchitectureKind, Experiment};
-use super::renamed;
+use super::renamed::RENAMED;
 use super::settings;
 use crate::training::checkpoint_identity::DecidingSettings;
 use crate::training::config::{LossWeighting, LrSchedule};
@@ -29,7 +29,8 @@ impl Experiment {
     /// The settings that determine the weights after a given number of updates, in their TOML form.
     pub fn deciding_settings(&self) -> DecidingSettings {
         let default = Self::default();
-        let renamed = renamed::all().map(|(old, new)| (old.to_owned(), new.to_owned())).collect();
+        let renamed =
+            RENAMED.into_iter().map(|(old, new)| (old.to_owned(), new.to_owned())).collect();
         let mut found = DecidingSettings { renamed, ..DecidingSettings::default() };
         for setting in settings::all().filter(|s| decides_weights(s.key) && self.uses(s.key)) {
             let value = (setting.get)(self);

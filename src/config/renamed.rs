@@ -2,7 +2,7 @@
 //! written by an earlier version, it is read as the new one.
 
 /// Pairs of old and new names.
-const RENAMED: [(&str, &str); 7] = [
+pub const RENAMED: [(&str, &str); 7] = [
     ("network.body", "network.architecture"),
     ("training.rate", "training.learning_rate"),
     ("training.hold", "training.lr_hold_steps"),
@@ -11,11 +11,6 @@ const RENAMED: [(&str, &str); 7] = [
     ("theory.k", "theory.patch_size"),
     ("theory.mask", "theory.mask_threshold"),
 ];
-
-/// Every old name with its new one.
-pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
-    RENAMED.into_iter()
-}
 
 /// The new name of a renamed setting; `None` if `old` was not renamed.
 pub fn new_name(old: &str) -> Option<&'static str> {

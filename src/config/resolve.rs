@@ -194,6 +194,7 @@ impl Experiment {
         let path = || self.path(data.path.as_deref().unwrap_or(Path::new("")));
         let DatasetSettings { slots, glyph, gap, shift, period, .. } = *data;
         let (n_shapes, n_hues, n_patterns) = (data.shapes, data.hues, data.patterns);
+        let glyphs = Glyphs { size, slots, glyph, gap, n_shapes, n_hues, shift };
         let kind = match data.kind {
             DatasetKind::Idx => {
                 let labels = data.labels.as_ref().map(|labels| self.path(labels));
@@ -201,14 +202,10 @@ impl Experiment {
             }
             DatasetKind::Cifar => return DatasetSource::Cifar { path: path(), size: read_size },
             DatasetKind::Folder => return DatasetSource::Folder { path: path(), size },
-            DatasetKind::Mirror => {
-                CraftedKind::Mirror(Glyphs { size, slots, glyph, gap, n_shapes, n_hues, shift })
-            }
+            DatasetKind::Mirror => CraftedKind::Mirror(glyphs),
+            DatasetKind::Glyphs => CraftedKind::Glyphs(glyphs),
             DatasetKind::Stripes => {
                 CraftedKind::Stripes(Stripes { size, period, n_patterns, n_hues })
-            }
-            DatasetKind::Glyphs => {
-                CraftedKind::Glyphs(Glyphs { size, slots, glyph, gap, n_shapes, n_hues, shift })
             }
         };
         let n = data.n.map_or(0, NonZeroUsize::get);
