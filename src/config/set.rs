@@ -73,10 +73,7 @@ impl Experiment {
             SettingEntry {
                 key: setting.key,
                 is_default: value == (setting.get)(&default),
-                value: match value {
-                    Value::Text(text) => text,
-                    other => other.to_string(),
-                },
+                value: value.plain(),
                 doc: setting.doc,
                 accepted: setting.accepted.to_string(),
             }

@@ -65,6 +65,14 @@ pub enum Accepted {
 }
 
 impl Value {
+    /// The value for people: text without quotes, any other value as in TOML.
+    pub fn plain(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// A whole number as a fraction; any other value as it is.
     fn into_fraction(self) -> Self {
         match self {
