@@ -13,7 +13,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::out_of_memory;
 use super::prepare::{RunContext, prepare};
-use super::train::{Ending, train};
+use super::train::train;
 use crate::config::CompareSettings;
 use crate::console::output::panic_words;
 use crate::diffusion::DenoiseError;
@@ -338,16 +338,14 @@ fn work(
 ) -> Result<RunState> {
     start_threads()?;
     let mut context = prepare(run, description, board)?;
-    let loss_by_level = match train(&mut context, board, control, stop)? {
-        Ending::Stopped => return Ok(RunState::Stopped),
-        Ending::Done(levels) => levels,
-    };
-    finish(run, context, &loss_by_level, board, stop)
+    match train(&mut context, board, control, stop)? {
+        Some(loss_by_level) => finish(context, &loss_by_level, board, stop),
+        None => Ok(RunState::Stopped),
+    }
 }
 
 /// Compares network and machines on held-out seeds and writes the report.
 fn finish(
-    run: &RunDir,
     context: RunContext,
     loss_by_level: &LossByLevel,
     board: &Arc<StatusBoard>,
@@ -373,7 +371,7 @@ fn finish(
     };
     board.emit(EventBody::Agreement { figures: comparison.figures.clone() });
     let report = Report::new(&context, &comparison);
-    report.write(&run.report_path()).context("writing the report")?;
+    report.write(&trained.run.report_path()).context("writing the report")?;
     board.notice(NoticeLevel::Info, "the report is written");
     Ok(RunState::Finished)
 }

@@ -32,10 +32,17 @@ pub struct RunContext {
     pub machine_set: Arc<MachineSet>,
     /// `Some` for crafted sets only.
     pub judge: Option<Judge>,
-    /// Training images on which attention is measured during training.
-    pub probe: ImageBatch,
-    /// Classes of the probe images if the network is class-conditional; otherwise empty.
-    pub probe_labels: Vec<u32>,
+    /// `Some` for networks with attention.
+    pub probe: Option<Probe>,
+}
+
+/// The inputs on which attention is measured during training, and on which machines predict it.
+#[derive(Clone)]
+pub struct Probe {
+    pub network: NetworkConfig,
+    pub images: ImageBatch,
+    /// Classes of the images if the network is class-conditional; otherwise empty.
+    pub labels: Vec<u32>,
 }
 
 impl RunContext {
@@ -114,13 +121,16 @@ pub fn prepare(
         .context("building the score machines")?;
     Ok(RunContext {
         run: run.clone(),
-        probe_labels: match (network.n_classes, dataset.labels()) {
-            (Some(_), Some(labels)) => {
-                labels.iter().take(PROBE_IMAGES).map(|&label| u32::from(label)).collect()
-            }
-            _ => Vec::new(),
-        },
-        probe: dataset.batch(0, PROBE_IMAGES.min(dataset.len())),
+        probe: network.attention.is_some().then(|| Probe {
+            labels: match (network.n_classes, dataset.labels()) {
+                (Some(_), Some(labels)) => {
+                    labels.iter().take(PROBE_IMAGES).map(|&label| u32::from(label)).collect()
+                }
+                _ => Vec::new(),
+            },
+            images: dataset.batch(0, PROBE_IMAGES.min(dataset.len())),
+            network: network.clone(),
+        }),
         judge: Judge::new(&dataset),
         machine_set: Arc::new(machine_set),
         experiment,
