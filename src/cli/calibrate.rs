@@ -60,13 +60,12 @@ pub fn calibrate(paths: &LabPaths, args: &CalibrateArgs) -> Result<()> {
 
 /// Settings that are equal at every step, as text.
 fn constant(settings: &[StepSettings]) -> String {
-    settings.first().map_or_else(
-        String::new,
-        |StepSettings { k, lambda, gamma, .. }| match settings.iter().all(|step| step.k == *k) {
-            true => format!("constant k {k}, lambda {lambda}, gamma {gamma}"),
-            false => format!("constant lambda {lambda}, gamma {gamma}"),
-        },
-    )
+    let Some(StepSettings { k, lambda, gamma, .. }) = settings.first() else {
+        return String::new();
+    };
+    let k =
+        if settings.iter().all(|step| step.k == *k) { format!("k {k}, ") } else { String::new() };
+    format!("constant {k}lambda {lambda}, gamma {gamma}")
 }
 
 fn table(machine: &Calibrated) -> String {

@@ -69,18 +69,17 @@ fn preview_of(paths: &LabPaths, args: &ShowArgs) -> Result<PathBuf> {
     };
     let Some((_, folder)) = wanted else {
         let steps: Vec<String> = all.iter().map(|(step, _)| step.to_string()).collect();
-        match (args.step, steps.is_empty()) {
-            (_, true) => bail!(
-                "run '{}' has no preview yet; make one with 'mosaic preview {}'",
-                run.id,
-                run.id
-            ),
-            (Some(step), false) => bail!(
+        match args.step {
+            Some(step) if !steps.is_empty() => bail!(
                 "run '{}' has no preview of step {step}; it has those of {}",
                 run.id,
                 steps.join(", ")
             ),
-            (None, false) => unreachable!("the last of some is one of them"),
+            _ => bail!(
+                "run '{}' has no preview yet; make one with 'mosaic preview {}'",
+                run.id,
+                run.id
+            ),
         }
     };
     Ok(folder.join(preview::PICTURE))

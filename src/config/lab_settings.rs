@@ -111,7 +111,7 @@ impl Reader<'_> {
         &self,
         value: &Spanned<DeValue<'_>>,
     ) -> Result<LabSettings, ConfigError> {
-        let mut settings = LabSettings::default();
+        let mut settings = LabSettings::at(self.root);
         for (key, value) in self.table(value, "lab")? {
             let setting = find_in(LabSettings::ROWS.iter(), &format!("lab.{}", key.get_ref()))
                 .map_err(|problem: SettingError| self.at(&key.span(), problem))?;

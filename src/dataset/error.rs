@@ -98,6 +98,19 @@ impl DatasetError {
     pub(super) fn reading(path: &Path) -> impl Fn(io::Error) -> Self {
         |source| Self::Read { path: path.to_owned(), source }
     }
+
+    /// Refuses a value of a setting that is not in `low..=high`.
+    pub(super) fn check(
+        name: &'static str,
+        value: usize,
+        low: usize,
+        high: usize,
+    ) -> Result<(), Self> {
+        match (low..=high).contains(&value) {
+            true => Ok(()),
+            false => Err(Self::Setting { name, value, low, high }),
+        }
+    }
 }
 
 fn advice(error: &io::Error) -> &'static str {

@@ -101,12 +101,7 @@ fn unpack(
     let padding = rest.iter().take_while(|&&byte| byte == 0).count();
     let garbage = &rest[padding..];
     if !garbage.is_empty() {
-        notices.push(format!(
-            "'{}': {} bytes behind the end of the gzip data are left out; they start {:?}",
-            path.display(),
-            garbage.len(),
-            &garbage[..garbage.len().min(SHOWN)]
-        ));
+        notices.push(behind(path, "the gzip data", garbage));
     }
     Ok(Unpacked { bytes: plain.into(), n_more, was_packed: true, notices })
 }
@@ -225,12 +220,17 @@ fn behind_the_end(archive: &[u8], start: usize, path: &Path) -> Result<String, S
             block * BLOCK
         ));
     }
-    Ok(format!(
-        "'{}': {} bytes behind the end of the archive are left out; they start {:?}",
+    Ok(behind(path, "the archive", garbage))
+}
+
+/// A notice about bytes behind the end of what a file should hold.
+fn behind(path: &Path, what: &str, garbage: &[u8]) -> String {
+    format!(
+        "'{}': {} bytes behind the end of {what} are left out; they start {:?}",
         path.display(),
         garbage.len(),
         &garbage[..garbage.len().min(SHOWN)]
-    ))
+    )
 }
 
 /// The error for a file of the wrong kind.

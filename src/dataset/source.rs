@@ -111,12 +111,7 @@ fn monotony(dataset: &Dataset) -> Option<String> {
 }
 
 fn check_size(size: Option<usize>) -> Result<(), DatasetError> {
-    match size {
-        Some(value) if !(1..=256).contains(&value) => {
-            Err(DatasetError::Setting { name: "size", value, low: 1, high: 256 })
-        }
-        _ => Ok(()),
-    }
+    size.map_or(Ok(()), |size| DatasetError::check("size", size, 1, 256))
 }
 
 fn open_idx(name: &str, images: &Path, labels: Option<&PathBuf>) -> Result<Dataset, DatasetError> {
