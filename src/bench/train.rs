@@ -21,8 +21,8 @@ use crate::network::ops::clock;
 use crate::network::ops::softmax_attention::attend;
 use crate::random::{Purpose, fill_normal, stream};
 use crate::training::Trainer;
+use crate::training::checkpoint_identity::DecidingSettings;
 use crate::training::config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
-use crate::training::identity::DecidingSettings;
 
 /// Side of the images.
 const SIDE: usize = 32;

@@ -23,12 +23,6 @@ use crate::theory::spec::MachineKind;
 use crate::theory::{Machine, Precision, TrainingImages};
 use crate::{console, errorln};
 
-#[derive(Clone, Debug, Args)]
-pub struct BenchArgs {
-    #[command(subcommand)]
-    pub command: BenchCommand,
-}
-
 #[derive(Clone, Debug, Subcommand)]
 pub enum BenchCommand {
     /// Seconds a step of score machines, by patch side, dictionary and noise level.
@@ -106,8 +100,8 @@ const DEFAULT_MACHINES: [&str; 6] = ["ideal", "ls", "els", "els-interior", "bbel
 ///
 /// If the arguments or the images are unusable, if a computation cannot be prepared or fails, if a GPU is
 /// required and missing, if a check on it fails, or if writing to standard output fails.
-pub fn run(args: &BenchArgs) -> Result<()> {
-    match &args.command {
+pub fn run(command: &BenchCommand) -> Result<()> {
+    match command {
         BenchCommand::Theory(args) => theory(args),
         BenchCommand::Train(args) => train(args),
         BenchCommand::Gpu(args) => super::bench_gpu::run(args),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use super::error::{ConfigError, SettingError};
+use super::error::ConfigError;
 use super::experiment::Experiment;
 use super::lab_settings::LabSettings;
 use super::study::Study;
@@ -108,14 +108,7 @@ fn read_with(reader: &Reader<'_>) -> Result<Lab, ConfigError> {
             "study" => studies = reader.studies(value)?,
             // Belongs to `run.toml`; written and read by `runs::run_toml`.
             "run" => {}
-            other => {
-                let nearest = nearest(other, ["lab", "experiment", "study"].into_iter());
-                let problem = SettingError::Unknown {
-                    key: other.to_owned(),
-                    nearest: nearest.map(str::to_owned),
-                };
-                return Err(reader.at(&key.span(), problem));
-            }
+            other => return Err(reader.unknown(key, other, ["lab", "experiment", "study"])),
         }
     }
     let studies = reader.check_studies(studies, &experiments)?;

@@ -12,7 +12,7 @@ pub mod loss;
 pub mod learning_rate;
 pub mod adamw;
 pub mod ema;
-pub mod identity;
+pub mod checkpoint_identity;
 pub mod checkpoint;
 pub mod retention;
 pub mod early_end;

@@ -12,11 +12,11 @@ use std::time::Instant;
 use candle_core::{DType, Device};
 
 use super::checkpoint::{self, Contents};
+use super::checkpoint_identity::{Current, DecidingSettings, SavedIdentity};
 use super::config::TrainingConfig;
 use super::early_end::Progress;
 use super::error::TrainingError;
 use super::gpu;
-use super::identity::{Current, DecidingSettings, SavedIdentity};
 use super::learning_rate::learning_rate;
 use super::retention;
 use super::state::{Outcome, TrainingState};

@@ -8,15 +8,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use super::prepare::Probe;
 use crate::analysis::judge::Judge;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::attention_probe::predict_attention;
 use crate::evaluation::preview_maker::PreviewMaker;
 use crate::evaluation::preview_request::PreviewRequest;
 use crate::evaluation::samples::MachineSet;
-use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
-use crate::network::config::NetworkConfig;
 use crate::runs::event::{EventBody, NoticeLevel};
 use crate::runs::run_dir::RunDir;
 use crate::runs::status_board::StatusBoard;
@@ -39,14 +38,6 @@ pub struct Request {
     pub step: u64,
     pub network: NetworkDenoiser,
     pub request: PreviewRequest,
-}
-
-/// The inputs on which attention is measured during training, so that machines can be evaluated on the same
-/// ones.
-pub struct Probe {
-    pub network: NetworkConfig,
-    pub images: ImageBatch,
-    pub labels: Vec<u32>,
 }
 
 /// Handle of the preview thread.

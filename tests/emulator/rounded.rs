@@ -13,9 +13,9 @@ use mosaic_lab::network::config::{
     AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding,
 };
 use mosaic_lab::network::gpu::plan::{Command, ComputeType, Launch, Plan, Storage};
+use mosaic_lab::training::checkpoint_identity::DecidingSettings;
 use mosaic_lab::training::config::TrainingConfig;
 use mosaic_lab::training::gpu_step::GpuStep;
-use mosaic_lab::training::identity::DecidingSettings;
 use mosaic_lab::training::loss::{Draw, noisy_batch};
 use mosaic_lab::training::trainer::Trainer;
 use rand::RngExt;

@@ -14,9 +14,9 @@ use mosaic_lab::network::config::{
 use mosaic_lab::network::gpu::plan::{
     Command, Convolution, Launch, Matrix, Pass, Place, Plan, Product, Storage,
 };
+use mosaic_lab::training::checkpoint_identity::DecidingSettings;
 use mosaic_lab::training::config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
 use mosaic_lab::training::gpu_step::GpuStep;
-use mosaic_lab::training::identity::DecidingSettings;
 use mosaic_lab::training::learning_rate::learning_rate;
 use mosaic_lab::training::loss::{Draw, noisy_batch};
 use mosaic_lab::training::trainer::Trainer;

@@ -7,9 +7,9 @@ use super::networks;
 use super::results::{Check, Row};
 use crate::bench::Times;
 use crate::training::Trainer;
+use crate::training::checkpoint_identity::DecidingSettings;
 use crate::training::config::{ComputeType, LossWeighting, TrainingConfig};
 use crate::training::gpu::GpuTraining;
-use crate::training::identity::DecidingSettings;
 
 fn config(batch: usize, compute_type: ComputeType) -> TrainingConfig {
     TrainingConfig {

@@ -2,13 +2,17 @@
 
 use std::ops::Range;
 
+use anyhow::{Context, Result};
+
 use crate::analysis::agreement::agreement;
 use crate::analysis::summary::{Quartiles, quartiles};
 use crate::config::{Experiment, NamedMachine, noise_seeds::NoiseSeeds};
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::compare::Comparison;
-use crate::evaluation::samples::{MapAgreement, StepAgreement, StepMean};
+use crate::evaluation::samples::{MachineSet, MapAgreement, StepAgreement, StepMean};
+use crate::evaluation::trained_run::Trained;
 use crate::runs::event::{AgreementFigure, AttentionMetrics, LossByLevel, Rates};
+use crate::runs::seen_seeds;
 
 /// Rows of the contact sheet `samples.png`.
 pub const SHEET_ROWS: usize = 12;
@@ -17,7 +21,7 @@ pub const SHEET_ROWS: usize = 12;
 pub struct ReportContext<'a> {
     pub run: String,
     pub experiment: &'a Experiment,
-    pub machines: &'a [NamedMachine],
+    pub machines: Vec<NamedMachine>,
     pub final_loss: Option<f64>,
     /// Over the last steps.
     pub loss_by_level: &'a LossByLevel,
@@ -30,6 +34,36 @@ pub struct ReportContext<'a> {
     pub calibration: Option<&'a Calibration>,
     /// Held-out seeds that were inspected or sampled by hand before, in increasing order.
     pub seen_seeds: Vec<Range<u64>>,
+}
+
+impl<'a> ReportContext<'a> {
+    /// The context of a comparison of a run's network with the machines of `machine_set`.
+    ///
+    /// # Errors
+    /// If the record of the seeds seen before cannot be read.
+    pub fn new(
+        trained: &'a Trained,
+        machine_set: &MachineSet,
+        calibration: Option<&'a Calibration>,
+        final_loss: Option<f64>,
+        loss_by_level: &'a LossByLevel,
+    ) -> Result<Self> {
+        let Trained { run, experiment, .. } = trained;
+        Ok(Self {
+            run: run.id(),
+            experiment,
+            machines: machine_set.machines().cloned().collect(),
+            final_loss,
+            loss_by_level,
+            n_steps: trained.step,
+            device: trained.device.clone(),
+            n_parameters: trained.network.network().n_parameters(),
+            n_training_images: trained.dataset.len(),
+            calibration,
+            seen_seeds: seen_seeds::read(run, experiment.noise_seed)
+                .context("reading which seeds were seen")?,
+        })
+    }
 }
 
 /// Everything that a report says, before it is put into a format.

@@ -24,7 +24,7 @@ pub fn page(report: &Report<'_>) -> String {
     }
     text += &predicted_attention(report);
     text += "## Machines\n\n";
-    for machine in context.machines {
+    for machine in &context.machines {
         text += &format!("- **{}**: {}\n", machine.name, machine_settings::words(&machine.spec));
     }
     text += &origin_of_settings(context);

@@ -1,8 +1,8 @@
 //! Settings and data that a checkpoint was trained with; training continues only with the same ones.
 //!
 //! Settings are compared by key, using their values as written in `lab.toml`. A setting that did not exist when
-//! a checkpoint was written must have its default value now. Which settings determine the weights is marked in
-//! the settings table of `config`.
+//! a checkpoint was written must have its default value now. Which settings determine the weights is listed in
+//! `config::deciding_settings`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +19,9 @@ use crate::network::config::{AttentionVariant, Body, NetworkConfig, Output, Padd
 pub struct DecidingSettings {
     /// Values by key.
     pub values: BTreeMap<String, String>,
-    /// Keys with default values.
+    /// New names of renamed keys.
     pub renamed: BTreeMap<String, String>,
+    /// Keys with default values.
     pub at_default: BTreeSet<String>,
 }
 
