@@ -136,13 +136,13 @@ impl<'a> Mosaics<'a> {
 mod tests {
     use super::*;
     use crate::image::ImageShape;
-    use crate::network::config::{Body, Output};
+    use crate::network::config::{Architecture, Output};
 
     fn network(image: ImageShape) -> NetworkConfig {
         NetworkConfig {
             schedule: Schedule::default(),
             image,
-            body: Body::ResNet { width: 16, kernels: vec![] },
+            architecture: Architecture::ResNet { width: 16, kernels: vec![] },
             padding: Padding::Circular,
             group_norm: false,
             last_kernel: 1,

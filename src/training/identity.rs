@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::config::{LossWeighting, LrSchedule, TrainingConfig};
 use crate::dataset::Dataset;
 use crate::diffusion::Schedule;
-use crate::network::config::{AttentionVariant, Body, NetworkConfig, Output, Padding};
+use crate::network::config::{Architecture, AttentionVariant, NetworkConfig, Output, Padding};
 
 /// The settings that determine the weights after a given number of updates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,11 +135,11 @@ fn in_words(dataset: &Dataset) -> String {
 /// The network configuration as written in format 1; must never change.
 fn network_v1(config: &NetworkConfig) -> String {
     let image = config.image;
-    let body = match &config.body {
-        Body::ResNet { width, kernels } => {
+    let body = match &config.architecture {
+        Architecture::ResNet { width, kernels } => {
             format!("ResNet {{ width: {width}, kernels: {kernels:?} }}")
         }
-        Body::UNet { widths, embedding } => {
+        Architecture::UNet { widths, embedding } => {
             format!("UNet {{ widths: {widths:?}, embedding: {embedding} }}")
         }
     };
@@ -218,7 +218,7 @@ mod tests {
         NetworkConfig {
             schedule: Schedule::default(),
             image: ImageShape::new(1, 2, 2),
-            body: Body::ResNet { width: 16, kernels: vec![3] },
+            architecture: Architecture::ResNet { width: 16, kernels: vec![3] },
             padding: Padding::Circular,
             group_norm: false,
             last_kernel: 1,
@@ -280,8 +280,9 @@ mod tests {
                         width: 16, kernels: [3] }, padding: Circular, group_norm: false, last_kernel: 1, n_classes: \
                         None, attention: None, output: Velocity, time_scale: 1000.0, clamp: true }";
         assert_eq!(network_v1(&network()), expected);
-        let unet = Body::UNet { widths: vec![4, 8], embedding: 8 };
-        let words = network_v1(&NetworkConfig { body: unet, n_classes: Some(3), ..network() });
+        let unet = Architecture::UNet { widths: vec![4, 8], embedding: 8 };
+        let words =
+            network_v1(&NetworkConfig { architecture: unet, n_classes: Some(3), ..network() });
         assert!(words.contains("body: UNet { widths: [4, 8], embedding: 8 }"), "{words}");
         assert!(words.contains("n_classes: Some(3)"), "{words}");
     }

@@ -9,13 +9,13 @@ use mosaic_lab::dataset::{Batches, Dataset};
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::network::config::{
-    AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
+    Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Output, Padding,
 };
 use mosaic_lab::network::gpu::plan::{
     Command, Convolution, Launch, Matrix, Pass, Place, Plan, Product, Storage,
 };
 use mosaic_lab::training::config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
-use mosaic_lab::training::gpu_step::GpuStep;
+use mosaic_lab::training::gpu_commands::GpuStep;
 use mosaic_lab::training::identity::DecidingSettings;
 use mosaic_lab::training::learning_rate::learning_rate;
 use mosaic_lab::training::loss::{Draw, noisy_batch};
@@ -165,11 +165,11 @@ pub fn training(batch: usize) -> TrainingConfig {
     }
 }
 
-pub fn network(body: Body) -> NetworkConfig {
+pub fn network(architecture: Architecture) -> NetworkConfig {
     NetworkConfig {
         schedule: Schedule::default(),
         image: ImageShape::new(1, 6, 4),
-        body,
+        architecture,
         padding: Padding::Circular,
         group_norm: false,
         last_kernel: 3,
@@ -181,8 +181,8 @@ pub fn network(body: Body) -> NetworkConfig {
     }
 }
 
-pub fn resnet() -> Body {
-    Body::ResNet { width: 16, kernels: vec![3, 1] }
+pub fn resnet() -> Architecture {
+    Architecture::ResNet { width: 16, kernels: vec![3, 1] }
 }
 
 pub fn attention(variant: AttentionVariant, normalise: bool) -> Option<AttentionConfig> {
@@ -311,8 +311,8 @@ fn a_resnets_steps_are_those_of_the_cpu() {
 fn a_unets_steps_are_those_of_the_cpu() {
     for (image, group_norm) in [(ImageShape::new(3, 4, 8), false), (ImageShape::new(1, 8, 4), true)]
     {
-        let body = Body::UNet { widths: vec![8, 16, 24], embedding: 16 };
-        let network = NetworkConfig { image, group_norm, ..network(body) };
+        let architecture = Architecture::UNet { widths: vec![8, 16, 24], embedding: 16 };
+        let network = NetworkConfig { image, group_norm, ..network(architecture) };
         check(&network, &training(3), 3);
     }
 }

@@ -8,7 +8,7 @@ use super::results::{Check, Row};
 use crate::bench::Times;
 use crate::training::Trainer;
 use crate::training::config::{ComputeType, LossWeighting, TrainingConfig};
-use crate::training::gpu::GpuTraining;
+use crate::training::gpu_state::GpuTraining;
 use crate::training::identity::DecidingSettings;
 
 fn config(batch: usize, compute_type: ComputeType) -> TrainingConfig {

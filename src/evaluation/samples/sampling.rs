@@ -162,7 +162,7 @@ mod tests {
     use crate::image::ImageShape;
     use crate::network::Network;
     use crate::network::config::{
-        AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
+        Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Output, Padding,
     };
     use crate::random::noise_seeds;
     use crate::theory::patches::Pool;
@@ -182,7 +182,7 @@ mod tests {
         let config = NetworkConfig {
             schedule: Schedule::default(),
             image: ImageShape::new(1, 4, 4),
-            body: Body::ResNet { width: 16, kernels: vec![3] },
+            architecture: Architecture::ResNet { width: 16, kernels: vec![3] },
             padding: Padding::Zeros,
             group_norm: false,
             last_kernel: 3,

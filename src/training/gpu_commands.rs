@@ -38,7 +38,7 @@ pub struct Kept {
 
 /// Inputs of a micro-batch besides its images.
 #[derive(Clone, Copy, Debug)]
-struct Told {
+struct StepInputs {
     /// The noise in the images, `[B, C, H, W]`.
     eps: Place,
     /// For each image: sigma, signal and the loss weight, `[3, B]`.
@@ -63,7 +63,7 @@ pub struct GpuStep {
     pub kept: Kept,
     /// Number of images in a micro-batch.
     pub piece: usize,
-    told: Told,
+    step_inputs: StepInputs,
     network: NetworkConfig,
     config: TrainingConfig,
 }
@@ -86,12 +86,19 @@ impl GpuStep {
         let GpuNetwork { mut layers, inputs, output, .. } = made;
         let levels = inputs.rest.after(n_eps);
         let [number, rate] = [0, 1].map(|i| levels.after(3 * piece + i));
-        let told = Told { eps: inputs.rest, levels, piece: number, rate };
+        let step_inputs = StepInputs { eps: inputs.rest, levels, piece: number, rate };
         let n_parameters = layers.parameters.n_values();
         let report = layers.plan.buffer(batch + 2);
         let dout = layers.gradient(output);
-        let buffers =
-            vec![layers.place(output), inputs.x, told.eps, told.levels, told.piece, dout, report];
+        let buffers = vec![
+            layers.place(output),
+            inputs.x,
+            step_inputs.eps,
+            step_inputs.levels,
+            step_inputs.piece,
+            dout,
+            report,
+        ];
         let channels = crate::network::gpu::parameters::rounded(image.channels);
         layers.commands.push(Command::Launch(Launch {
             kernel: "noise_loss",
@@ -135,7 +142,7 @@ impl GpuStep {
                 "decide",
                 1,
                 THREADS,
-                vec![partial, report, told.rate, state, report.after(batch)],
+                vec![partial, report, step_inputs.rate, state, report.after(batch)],
                 vec![sums, batch],
                 vec![config.clip_norm, config.ema_decay],
             ),
@@ -157,7 +164,7 @@ impl GpuStep {
             inputs,
             kept,
             piece,
-            told,
+            step_inputs,
             network: network.clone(),
             config: config.clone(),
         })
@@ -185,14 +192,14 @@ impl GpuStep {
         let mut put = |place: Place, values: &mut dyn Iterator<Item = f32>| {
             out[place.first..].iter_mut().zip(values).for_each(|(out, value)| *out = value);
         };
-        put(self.told.eps, &mut batch.eps[values].iter().copied());
+        put(self.step_inputs.eps, &mut batch.eps[values].iter().copied());
         let levels: Vec<_> = t.iter().map(|&t| schedule.level(t)).collect();
         let is_velocity = self.network.output == Output::Velocity;
         let sigmas = levels.iter().map(|level| if is_velocity { level.sigma() } else { 0.0 });
         let signals = levels.iter().map(|level| if is_velocity { level.signal() } else { 1.0 });
         let factors = levels.iter().map(|level| self.config.loss_weight(level.abar));
-        put(self.told.levels, &mut sigmas.chain(signals).chain(factors).map(|v| v as f32));
-        put(self.told.piece, &mut std::iter::once(number as f32));
-        put(self.told.rate, &mut std::iter::once(rate as f32));
+        put(self.step_inputs.levels, &mut sigmas.chain(signals).chain(factors).map(|v| v as f32));
+        put(self.step_inputs.piece, &mut std::iter::once(number as f32));
+        put(self.step_inputs.rate, &mut std::iter::once(rate as f32));
     }
 }
