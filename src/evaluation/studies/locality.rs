@@ -1,8 +1,8 @@
 //! Kamb & Ganguli's setting: do networks without attention compute local posterior means, of patches that grow with
 //! the noise, with the dictionary that their padding lets them have?
 
-use super::finding::{Finding, Reading, Verdict, interval_words};
-use super::run_results::{RunResults, number};
+use super::finding::{Finding, Reading, Verdict};
+use super::run_results::RunResults;
 use super::theory::{agreement, panels};
 use crate::evaluation::charts::{Marks, Panel, Series};
 use crate::network::config::Padding;
@@ -16,14 +16,7 @@ pub(super) fn read(runs: &[RunResults]) -> Reading {
     for run in runs {
         let (own, other) = pair(run);
         for rival in ["ideal", "wiener", "ls", other] {
-            let Some(share) = run.won(own, rival) else { continue };
-            let words = format!(
-                "{}: {own} above {rival} on {} of seeds; median r {} against {}",
-                run.arm.words(),
-                interval_words(share),
-                number(run.r_quartiles(own).map(|q| q.median)),
-                number(run.r_quartiles(rival).map(|q| q.median))
-            );
+            let Some((share, words)) = run.contest(own, rival) else { continue };
             let finding = if rival == other { &mut padding } else { &mut local };
             finding.add(Verdict::above_half(share), words);
         }
