@@ -14,7 +14,7 @@ use crate::network::gpu::plan::{Command, Launch, Place, Plan};
 use super::config::TrainingConfig;
 use super::loss::HostBatch;
 
-const THREADS: usize = 256;
+const THREADS: usize = Launch::THREADS;
 /// Number of partial sums for the squared gradient norm.
 const PARTIAL_SUMS: usize = 256;
 /// Number of values in the optimiser's state, as named in `kernels/training.cuh`.
@@ -100,15 +100,10 @@ impl GpuStep {
             report,
         ];
         let channels = crate::network::gpu::parameters::rounded(image.channels);
-        layers.commands.push(Command::Launch(Launch {
-            kernel: "noise_loss",
-            blocks: [piece, 1],
-            threads: THREADS,
-            shared: THREADS,
-            buffers,
-            numbers: vec![image.n_pixels(), image.channels, channels],
-            reals: vec![batch as f64],
-        }));
+        let numbers = vec![image.n_pixels(), image.channels, channels];
+        let (shared, reals) = (THREADS, vec![batch as f64]);
+        let loss = Launch::new("noise_loss", [piece, 1], buffers, numbers);
+        layers.commands.push(Command::Launch(Launch { shared, reals, ..loss }));
         layers.backward();
         let homes = layers.homes;
         let mut plan = layers.plan;
@@ -117,44 +112,23 @@ impl GpuStep {
         let (parameters, gradients) = (homes.parameters, homes.gradients);
         let kept = Kept { parameters, gradients, mean, square, average, state, report };
         let sums = PARTIAL_SUMS.min(n_parameters.div_ceil(THREADS));
-        let launch = |kernel, blocks, shared, buffers, numbers, reals| {
-            let blocks = [blocks, 1];
-            Command::Launch(Launch {
-                kernel,
-                blocks,
-                threads: THREADS,
-                shared,
-                buffers,
-                numbers,
-                reals,
-            })
+        let square_sums = Launch {
+            shared: THREADS,
+            ..Launch::new("square_sums", [sums, 1], vec![gradients, partial], vec![n_parameters])
         };
-        let update = vec![
-            launch(
-                "square_sums",
-                sums,
-                THREADS,
-                vec![gradients, partial],
-                vec![n_parameters],
-                vec![],
-            ),
-            launch(
-                "decide",
-                1,
-                THREADS,
-                vec![partial, report, step_inputs.rate, state, report.after(batch)],
-                vec![sums, batch],
-                vec![config.clip_norm, config.ema_decay],
-            ),
-            launch(
-                "update",
-                n_parameters.div_ceil(THREADS),
-                0,
-                vec![parameters, gradients, mean, square, average, state],
-                vec![n_parameters],
-                vec![config.weight_decay],
-            ),
-        ];
+        let buffers = vec![partial, report, step_inputs.rate, state, report.after(batch)];
+        let decide = Launch {
+            shared: THREADS,
+            reals: vec![config.clip_norm, config.ema_decay],
+            ..Launch::new("decide", [1, 1], buffers, vec![sums, batch])
+        };
+        let buffers = vec![parameters, gradients, mean, square, average, state];
+        let blocks = [n_parameters.div_ceil(THREADS), 1];
+        let update = Launch {
+            reals: vec![config.weight_decay],
+            ..Launch::new("update", blocks, buffers, vec![n_parameters])
+        };
+        let update = [square_sums, decide, update].map(Command::Launch).to_vec();
         Ok(Self {
             plan,
             gradients: layers.commands,

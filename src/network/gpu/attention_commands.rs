@@ -86,15 +86,10 @@ impl Layers {
         let mut numbers =
             vec![of.n_pixels, of.looking.channels, of.values.channels, of.heads, of.width];
         numbers.extend(adds.map(usize::from));
-        self.launch(Launch {
-            kernel: names[which],
-            blocks: [of.n_pixels.div_ceil(TILE), of.batch * of.heads],
-            threads: THREADS,
-            shared: 2 * TILE * (most + 4) + if which == 2 { 2 * TILE } else { 0 },
-            buffers,
-            numbers,
-            reals: vec![of.scale()],
-        });
+        let blocks = [of.n_pixels.div_ceil(TILE), of.batch * of.heads];
+        let shared = 2 * TILE * (most + 4) + if which == 2 { 2 * TILE } else { 0 };
+        let launch = Launch::new(names[which], blocks, buffers, numbers);
+        self.launch(Launch { threads: THREADS, shared, reals: vec![of.scale()], ..launch });
     }
 
     /// Buffers for the maps of a piece.

@@ -144,15 +144,7 @@ impl Layers {
         let (n, channels, n_pixels) = (self.n_values(y), self.known[y.0].channels(), x.n_pixels());
         let inner = self.plan.storage(of.plain);
         let dy = if of.form == Form::Residual { self.room_of(n, inner) } else { dout };
-        let blocks = self.tiles(n_pixels, channels);
-        let n_slices = blocks[0] * blocks[1];
-        let sums = self.room(n_slices * channels);
-        let bias = of.filters.bias;
-        let buffers = vec![dout, of.plain, self.parameter(bias), dy, sums];
-        let numbers = vec![n_pixels, channels, of.form as usize];
-        self.tiled("finish_gradient", blocks, 4, buffers, numbers);
-        self.sum_rows((sums, n_slices, channels), (self.gradient_of(bias), 0, 1), true);
-        self.give_back(sums);
+        self.unfinished([dout, of.plain, dy], (n_pixels, channels), of.filters.bias, of.form);
         self.convolution(Pass::Weight, &x, of.border, &of.filters, channels, [of.padded, dy], true);
 
         let is_direct = of.padded == x.place && of.form != Form::Residual;
@@ -164,15 +156,8 @@ impl Layers {
             let n_padded =
                 self.batch * (x.height + 2 * of.border) * (x.width + 2 * of.border) * x.channels();
             let dpadded = self.room_of(n_padded, inner);
-            self.convolution(
-                Pass::Input,
-                &x,
-                of.border,
-                &of.filters,
-                channels,
-                [dpadded, dy],
-                false,
-            );
+            let places = [dpadded, dy];
+            self.convolution(Pass::Input, &x, of.border, &of.filters, channels, places, false);
             let residual = (of.form == Form::Residual).then_some(y);
             self.folded(of.x, of.addend, (dpadded, of.border), residual);
             self.give_back(dpadded);
@@ -180,6 +165,24 @@ impl Layers {
         if of.form == Form::Residual {
             self.give_back(dy);
         }
+    }
+
+    /// From the gradient `dout` after bias and `form` to that of the values `plain` before them, `dy`, and of the bias.
+    fn unfinished(
+        &mut self,
+        [dout, plain, dy]: [Place; 3],
+        (n_pixels, channels): (usize, usize),
+        bias: usize,
+        form: Form,
+    ) {
+        let blocks = self.tiles(n_pixels, channels);
+        let n_slices = blocks[0] * blocks[1];
+        let sums = self.room(n_slices * channels);
+        let buffers = vec![dout, plain, self.parameter(bias), dy, sums];
+        let numbers = vec![n_pixels, channels, form as usize];
+        self.tiled("finish_gradient", blocks, 4, buffers, numbers);
+        self.sum_rows((sums, n_slices, channels), (self.gradient_of(bias), 0, 1), true);
+        self.give_back(sums);
     }
 
     /// From the gradient of the padded input of a convolution to those of its image and of its addend. The gradient of
@@ -253,15 +256,10 @@ impl Layers {
         let sums = self.room(2 * batch * channels);
         let threads = super::layers::group_threads(per_group, n_pixels);
         let buffers = vec![known.place, self.parameter(gamma), self.place(y), dy, stats, dx, sums];
-        self.launch(Launch {
-            kernel: "group_norm_gradient",
-            blocks: [channels / per_group, batch],
-            threads,
-            shared: 2 * threads,
-            buffers,
-            numbers: vec![n_pixels, channels, per_group, usize::from(relu), usize::from(adds)],
-            reals: vec![],
-        });
+        let numbers = vec![n_pixels, channels, per_group, usize::from(relu), usize::from(adds)];
+        let blocks = [channels / per_group, batch];
+        let launch = Launch::new("group_norm_gradient", blocks, buffers, numbers);
+        self.launch(Launch { threads, shared: 2 * threads, ..launch });
         // The gradient of beta is stored after that of gamma.
         self.sum_rows((sums, batch, 2 * channels), (self.gradient_of(gamma), 0, 1), true);
         self.give_back(sums);
@@ -272,14 +270,7 @@ impl Layers {
         let (c_in, channels) = (known.channels(), rounded(out.n_true));
         let n_rows = self.batch * known.n_pixels();
         let dy = self.gradient(y);
-        let blocks = self.tiles(out.n_pixels(), channels);
-        let n_slices = blocks[0] * blocks[1];
-        let sums = self.room(n_slices * channels);
-        let numbers = vec![out.n_pixels(), channels, Form::Plain as usize];
-        let buffers = vec![dy, dy, self.parameter(bias), dy, sums];
-        self.tiled("finish_gradient", blocks, 4, buffers, numbers);
-        self.sum_rows((sums, n_slices, channels), (self.gradient_of(bias), 0, 1), true);
-        self.give_back(sums);
+        self.unfinished([dy; 3], (out.n_pixels(), channels), bias, Form::Plain);
         let dealt = self.room_of(n_rows * 4 * channels, known.storage);
         let numbers = vec![self.batch, known.height, known.width, channels];
         self.each("deal_gradient", n_rows * 4 * channels, vec![dy, dealt], numbers);

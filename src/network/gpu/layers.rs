@@ -14,8 +14,7 @@ use super::parameters::{Homes, Parameters, rounded};
 use super::plan::{Buffer, Command, ComputeType, Launch, Matrix, Place, Plan, Product, Storage};
 use crate::network::ops::convolution::Form;
 
-/// Threads of most blocks.
-pub(super) const THREADS: usize = 256;
+pub(super) const THREADS: usize = Launch::THREADS;
 /// Number of blocks that keeps a large GPU busy.
 const BLOCKS: usize = 1024;
 /// Most channels of a value: a block has a thread for every four channels.
@@ -34,14 +33,15 @@ pub struct Columns {
     pub first: usize,
 }
 
-/// A convolution over `[B, P, C]`: the name of its parameters, its output channels, the odd side of its kernel, and
-/// whether images wrap round.
+/// A convolution over `[B, P, C]`: the name of its parameters, its output channels, the odd side of its kernel, whether
+/// images wrap round, and the number format that it computes in; over images, that is single precision.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv2d<'a> {
     pub name: &'a str,
     pub c_out: usize,
     pub kernel: usize,
     pub is_circular: bool,
+    pub inner: Storage,
 }
 
 /// The sizes, the buffers and the state of the gradient of a value.
@@ -300,8 +300,8 @@ impl Layers {
         buffers: Vec<Place>,
         numbers: Vec<usize>,
     ) {
-        let (threads, shared) = (THREADS, shared * THREADS);
-        self.launch(Launch { kernel, blocks, threads, shared, buffers, numbers, reals: vec![] });
+        let shared = shared * THREADS;
+        self.launch(Launch { shared, ..Launch::new(kernel, blocks, buffers, numbers) });
     }
 
     /// A launch over `n` values.

@@ -4,7 +4,7 @@
 use super::attention_commands::Watch;
 use super::layers::{CHANNELS_MAX, Columns, Conv2d, Layers, Value};
 use super::parameters::rounded;
-use super::plan::{ComputeType, Place};
+use super::plan::{ComputeType, Place, Storage};
 use crate::network::attention_layer::AttentionDetail;
 use crate::network::config::{
     Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Padding,
@@ -122,8 +122,10 @@ impl GpuNetwork {
             Architecture::ResNet { .. } => "down_projection",
             Architecture::UNet { .. } => "output_conv",
         };
+        // Images are in single precision.
         let last = walk.conv(name, config.image.channels, config.last_kernel);
-        let output = walk.layers.convolve_to_images(features, addend, last);
+        let last = Conv2d { inner: Storage::F32, ..last };
+        let output = walk.layers.convolve(features, addend, last, Form::Plain);
         let mut layers = walk.layers;
         layers.complete();
         Ok(Self { layers, inputs, output, watch })
@@ -184,7 +186,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn conv<'b>(&self, name: &'b str, c_out: usize, kernel: usize) -> Conv2d<'b> {
-        Conv2d { name, c_out, kernel, is_circular: self.circular }
+        Conv2d { name, c_out, kernel, is_circular: self.circular, inner: self.layers.hidden }
     }
 
     fn resnet(
