@@ -15,7 +15,7 @@ use super::error::TrainingError;
 use super::gpu_commands::GpuStep;
 use super::gpu_pieces::largest_pieces;
 use super::learning_rate::learning_rate;
-use super::loss::{Draw, noisy_batch};
+use super::loss::noisy_batch;
 use super::state::{Opened, Outcome, TrainingState};
 use super::tensors::missing;
 use crate::dataset::{Batches, Dataset};
@@ -204,7 +204,7 @@ impl GpuTraining {
         let mut totals: BTreeMap<String, f64> = BTreeMap::new();
         for segment in [&self.gradients, &self.update] {
             let times = self.engine.time(segment, repeats)?;
-            for (command, ms) in segment.commands().iter().zip(times) {
+            for (command, ms) in segment.commands.iter().zip(times) {
                 let name;
                 let said = match command {
                     Command::Launch(launch) => launch.kernel,
@@ -292,8 +292,7 @@ fn ready(
     order: &mut Batches,
     number: u64,
 ) -> Ready {
-    let (seed, batch, schedule) = (config.seed, config.batch, step.schedule());
-    let drawn = noisy_batch(dataset, order, Draw { seed, batch, step: number, schedule });
+    let drawn = noisy_batch(dataset, order, config, step.schedule(), number);
     let rate = learning_rate(config, number);
     let piece = |which| {
         let mut values = vec![0.0; step.inputs.n_values];

@@ -42,30 +42,26 @@ pub struct NoisyBatch {
     labels: Option<Vec<u32>>,
 }
 
-/// Everything besides the data that determines a batch.
-#[derive(Clone, Copy, Debug)]
-pub struct Draw {
-    pub seed: u64,
-    pub batch: usize,
-    /// Index of the update, counted from 0.
-    pub step: u64,
-    pub schedule: Schedule,
-}
-
-/// Draws the noisy batch of one step.
-pub fn noisy_batch(dataset: &Dataset, order: &mut Batches, draw: Draw) -> HostBatch {
-    let shape = dataset.shape();
+/// Draws the noisy batch of update `step`, counted from 0, of which `config` gives the rng seed and the number of images.
+pub fn noisy_batch(
+    dataset: &Dataset,
+    order: &mut Batches,
+    config: &TrainingConfig,
+    schedule: Schedule,
+    step: u64,
+) -> HostBatch {
+    let (shape, batch, seed) = (dataset.shape(), config.batch, config.seed);
     // Seeking is free in sequence, and makes a resumed step identical.
-    order.seek(draw.step * draw.batch as u64);
+    order.seek(step * batch as u64);
     let indices = order.next();
-    let mut times = stream(draw.seed, Purpose::TrainingTime, draw.step);
-    let stratum = |i: usize, u: f64| ((i as f64 + u) / draw.batch as f64).max(T_MIN);
-    let t: Vec<f64> = (0..draw.batch).map(|i| stratum(i, times.random_range(0.0..1.0))).collect();
-    let mut eps = vec![0.0_f32; draw.batch * shape.n_values()];
-    fill_normal(&mut stream(draw.seed, Purpose::TrainingNoise, draw.step), &mut eps);
+    let mut times = stream(seed, Purpose::TrainingTime, step);
+    let stratum = |i: usize, u: f64| ((i as f64 + u) / batch as f64).max(T_MIN);
+    let t: Vec<f64> = (0..batch).map(|i| stratum(i, times.random_range(0.0..1.0))).collect();
+    let mut eps = vec![0.0_f32; batch * shape.n_values()];
+    fill_normal(&mut stream(seed, Purpose::TrainingNoise, step), &mut eps);
     let mut x = Vec::with_capacity(eps.len());
     for ((&index, eps), &t) in indices.iter().zip(eps.chunks_exact(shape.n_values())).zip(&t) {
-        let level = draw.schedule.level(t);
+        let level = schedule.level(t);
         let (signal, sigma) = (level.signal(), level.sigma());
         let noisy = |(&byte, &eps)| (signal * from_byte(byte) + sigma * f64::from(eps)) as f32;
         x.extend(dataset.image(index).iter().zip(eps).map(noisy));

@@ -16,7 +16,7 @@ use mosaic_lab::network::gpu::plan::{Command, ComputeType, Launch, Plan, Storage
 use mosaic_lab::training::config::TrainingConfig;
 use mosaic_lab::training::gpu_commands::GpuStep;
 use mosaic_lab::training::identity::DecidingSettings;
-use mosaic_lab::training::loss::{Draw, noisy_batch};
+use mosaic_lab::training::loss::noisy_batch;
 use mosaic_lab::training::trainer::Trainer;
 use rand::RngExt;
 
@@ -57,8 +57,7 @@ fn found(
     }
     let dataset = images(network.image);
     let mut order = Batches::new(dataset.len(), config.batch, config.seed);
-    let (seed, batch, schedule) = (config.seed, config.batch, Schedule::default());
-    let drawn = noisy_batch(&dataset, &mut order, Draw { seed, batch, step: 0, schedule });
+    let drawn = noisy_batch(&dataset, &mut order, config, Schedule::default(), 0);
     for number in 0..step.n_pieces() {
         step.fill(&drawn, number, config.learning_rate, &mut gpu.buffers[step.inputs.x.buffer]);
         gpu.run(&step.gradients);

@@ -18,7 +18,7 @@ use mosaic_lab::training::config::{ComputeType, LossWeighting, LrSchedule, Train
 use mosaic_lab::training::gpu_commands::GpuStep;
 use mosaic_lab::training::identity::DecidingSettings;
 use mosaic_lab::training::learning_rate::learning_rate;
-use mosaic_lab::training::loss::{Draw, noisy_batch};
+use mosaic_lab::training::loss::noisy_batch;
 use mosaic_lab::training::trainer::Trainer;
 
 use crate::gpu::{compiled, run};
@@ -241,9 +241,7 @@ fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
             let parameters = gpu.buffers[step.kept.parameters.buffer].clone();
             gpu.buffers[step.kept.average.buffer] = parameters;
         }
-        let draw =
-            Draw { seed: config.seed, batch: config.batch, step: n, schedule: Schedule::default() };
-        let batch = noisy_batch(&dataset, &mut order, draw);
+        let batch = noisy_batch(&dataset, &mut order, config, Schedule::default(), n);
         let report = trainer.step().unwrap();
         for number in 0..step.n_pieces() {
             let rate = learning_rate(config, n);

@@ -38,7 +38,7 @@ impl MachineSet {
         stop: &AtomicBool,
         ready: &mut dyn FnMut(&SampleSet),
     ) -> Result<SampleSet, DenoiseError> {
-        let chunk = self.chunk(network, seeds);
+        let chunk = self.chunk_with_maps(network, seeds, self.wants_trajectory());
         let empty = ImageBatch::zeros(seeds.shape(), 0);
         let mut set = SampleSet {
             seeds: seeds.clone(),
@@ -92,10 +92,6 @@ impl MachineSet {
             true => AttentionDetail::Statistics,
             false => AttentionDetail::Nothing,
         }
-    }
-
-    fn chunk(&self, network: &NetworkDenoiser, seeds: &ImageBatch) -> usize {
-        self.chunk_with_maps(network, seeds, self.wants_trajectory())
     }
 
     /// The number of seeds that are sampled at once, so that their maps at every step fit into memory.
