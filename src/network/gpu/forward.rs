@@ -1,8 +1,8 @@
-//! The forward passes of the layers as commands. Each pushes a [`Layer`] with what its gradient needs.
+//! The forward passes of the layers as commands. Each is given the function of its gradient, with what that needs.
 
 use super::layers::{
-    CHANNELS_MAX, Columns, Conv2d, Convolved, EPSILON, Filters, Known, Layer, Layers, THREADS,
-    Value, group_threads,
+    CHANNELS_MAX, Columns, Conv2d, Convolved, EPSILON, Filters, Known, Layers, THREADS, Value,
+    group_threads,
 };
 use super::parameters::{Order, rounded};
 use super::plan::{
@@ -71,8 +71,7 @@ impl Layers {
         let blocks = self.tiles(n_pixels, channels);
         self.tiled("finish", blocks, 0, buffers, vec![n_pixels, channels, form as usize]);
         let layer = Convolved { x, addend, padded, border, filters, form, plain };
-        self.layers.push((Layer::Convolve(layer), y));
-        y
+        self.made(y, move |layers| layers.convolved(&layer, y))
     }
 
     /// `x` with an addend on every pixel and `border` wrapped-around pixels on each side, in number format `inner`.
@@ -181,8 +180,7 @@ impl Layers {
         self.product([self.batch, c_out, c_in], matrices, false, true);
         let n = self.batch * c_out;
         self.each("add_to_rows", n, vec![self.parameter(bias), to], vec![n, c_out]);
-        self.layers.push((Layer::Linear { x, weight, bias }, y));
-        y
+        self.made(y, move |layers| layers.linear_gradient((x, y), weight, bias))
     }
 
     /// Group normalisations of equally wide parts of one value, side by side, as
@@ -204,8 +202,7 @@ impl Layers {
         let numbers = vec![n_pixels, channels, per_group, usize::from(relu)];
         let launch = Launch::new("group_norm", [n_groups, self.batch], buffers, numbers);
         self.launch(Launch { threads, shared: threads, reals: vec![EPSILON], ..launch });
-        self.layers.push((Layer::GroupNorm { x, gamma, per_group, relu, stats }, y));
-        y
+        self.made(y, move |layers| layers.group_normed((x, y), gamma, per_group, relu, stats))
     }
 
     /// As [`crate::network::ops::pixel_norm::pixel_norm`], for hidden layers.
@@ -217,8 +214,7 @@ impl Layers {
         let numbers = vec![n_rows, known.channels(), known.n_true];
         let buffers = vec![known.place, self.place(y), inverse];
         self.warps("pixel_norm", n_rows, buffers, numbers, vec![EPSILON]);
-        self.layers.push((Layer::PixelNorm { x, inverse }, y));
-        y
+        self.made(y, move |layers| layers.pixel_normed((x, y), inverse))
     }
 
     /// A launch with one warp per row.
@@ -239,16 +235,14 @@ impl Layers {
         let y = self.like(x);
         self.known[y.0].needs_gradient = self.known[x.0].needs_gradient;
         self.each("relu", n, vec![self.place(x), self.place(y)], vec![n]);
-        self.layers.push((Layer::Relu(x), y));
-        y
+        self.made(y, move |layers| layers.relu_gradient((x, y)))
     }
 
     pub fn add(&mut self, a: Value, b: Value) -> Value {
         let n = self.n_values(a);
         let y = self.like(a);
         self.each("add_values", n, vec![self.place(a), self.place(b), self.place(y)], vec![n]);
-        self.layers.push((Layer::Add([a, b]), y));
-        y
+        self.made(y, move |layers| [a, b].into_iter().for_each(|x| layers.pass_on(y, x)))
     }
 
     /// `x` with an addend on every pixel.
@@ -256,8 +250,10 @@ impl Layers {
         let known = self.known[x.0].clone();
         let y = self.like(x);
         self.pad_into(&known, Some(addend), 0, self.known[y.0].place);
-        self.layers.push((Layer::AddPerChannel { x, addend }, y));
-        y
+        self.made(y, move |layers| {
+            let dy = layers.gradient(y);
+            layers.folded(x, Some(addend), (dy, 0), None);
+        })
     }
 
     /// Largest of each 2x2 block.
@@ -267,8 +263,7 @@ impl Layers {
         let n = self.n_values(y);
         let numbers = vec![self.batch, known.height, known.width, known.channels()];
         self.each("pool", n, vec![known.place, self.place(y)], numbers);
-        self.layers.push((Layer::Pool(x), y));
-        y
+        self.made(y, move |layers| layers.pooled((x, y)))
     }
 
     /// A transposed 2x2 convolution with stride 2.
@@ -288,8 +283,7 @@ impl Layers {
         let buffers = vec![dealt, self.parameter(bias), self.place(y)];
         self.each("deal", n_rows * 4 * channels, buffers, numbers);
         self.give_back(dealt);
-        self.layers.push((Layer::Upsample { x, weight, bias }, y));
-        y
+        self.made(y, move |layers| layers.upsampled((x, y), weight, bias))
     }
 
     /// The channels of `a`, then those of `b`.
@@ -302,8 +296,7 @@ impl Layers {
             let numbers = vec![n_rows, n, n, 0, c_a + c_b, first, 0];
             self.each("columns", n_rows * n, vec![from, self.place(y)], numbers);
         }
-        self.layers.push((Layer::Join([a, b]), y));
-        y
+        self.made(y, move |layers| layers.joined([a, b], y))
     }
 
     pub(super) fn batched(
@@ -322,8 +315,7 @@ impl Layers {
     pub fn mean(&mut self, x: Value) -> Value {
         let y = self.like(x);
         self.mean_into(x, self.place(x), self.place(y), false);
-        self.layers.push((Layer::Mean(x), y));
-        y
+        self.made(y, move |layers| layers.mean_gradient((x, y)))
     }
 
     pub(super) fn mean_into(&mut self, like: Value, from: Place, to: Place, adds: bool) {
@@ -347,8 +339,7 @@ impl Layers {
         let n = self.n_values(y);
         let buffers = vec![waves, labels, self.parameter(table), self.place(y)];
         self.each("classes", n, buffers, vec![self.batch, rounded(width)]);
-        self.layers.push((Layer::Classes { labels, table, n_classes }, y));
-        y
+        self.made(y, move |layers| layers.classes_gradient(labels, table, n_classes, y))
     }
 
     /// A value of the embedding's waves, which need no gradient.

@@ -3,7 +3,7 @@
 //! Gradients of parameters are added to the values in their buffers, so that a batch can be computed in pieces. The
 //! buffer of the gradient of a value is freed after the gradient of the layer that produced the value.
 
-use super::layers::{Columns, Convolved, Known, Layer, Layers, Value};
+use super::layers::{Columns, Convolved, Known, Layers, Value};
 use super::parameters::rounded;
 use super::plan::{Launch, Matrix, Pass, Place};
 use crate::network::ops::convolution::Form;
@@ -17,8 +17,11 @@ const WRITES: usize = 8;
 impl Layers {
     /// Adds the commands that turn the gradient of `output` into those of all parameters.
     pub fn backward(&mut self) {
-        for (layer, y) in self.layers.clone().into_iter().rev() {
-            self.layer(layer, y);
+        for (gradient, y) in std::mem::take(&mut self.gradients).into_iter().rev() {
+            gradient(self);
+            if let Some(place) = self.known[y.0].gradient.take() {
+                self.give_back(place);
+            }
         }
     }
 
@@ -32,56 +35,34 @@ impl Layers {
         Some((place, adds))
     }
 
-    /// Frees the gradient of the output of a layer.
-    fn done(&mut self, y: Value) {
-        if let Some(place) = self.known[y.0].gradient.take() {
-            self.give_back(place);
+    pub(super) fn relu_gradient(&mut self, (x, y): (Value, Value)) {
+        let dy = self.gradient(y);
+        let Some((dx, adds)) = self.wanted(x) else { return };
+        let (n, buffers) = (self.n_values(x), vec![self.place(y), dy, dx]);
+        self.each("relu_gradient", n, buffers, vec![n, usize::from(adds)]);
+    }
+
+    pub(super) fn mean_gradient(&mut self, (x, y): (Value, Value)) {
+        let dy = self.gradient(y);
+        if let Some((dx, adds)) = self.wanted(x) {
+            self.mean_into(x, dy, dx, adds);
         }
     }
 
-    fn layer(&mut self, layer: Layer, y: Value) {
-        match layer {
-            Layer::Convolve(layer) => self.convolved(&layer, y),
-            Layer::Linear { x, weight, bias } => self.linear_gradient((x, y), weight, bias),
-            Layer::GroupNorm { x, gamma, per_group, relu, stats } => {
-                self.group_normed((x, y), gamma, per_group, relu, stats)
-            }
-            Layer::PixelNorm { x, inverse } => self.pixel_normed((x, y), inverse),
-            Layer::Relu(x) => {
-                if let Some((dx, adds)) = self.wanted(x) {
-                    let (n, dy) = (self.n_values(x), self.gradient(y));
-                    let buffers = vec![self.place(y), dy, dx];
-                    self.each("relu_gradient", n, buffers, vec![n, usize::from(adds)]);
-                }
-            }
-            Layer::Add(parts) => parts.into_iter().for_each(|x| self.pass_on(y, x)),
-            Layer::AddPerChannel { x, addend } => {
-                let dy = self.gradient(y);
-                self.folded(x, Some(addend), (dy, 0), None);
-            }
-            Layer::Pool(x) => self.pooled((x, y)),
-            Layer::Upsample { x, weight, bias } => self.upsampled((x, y), weight, bias),
-            Layer::Join(parts) => self.joined(parts, y),
-            Layer::Attend { looking, values, heads, width, sums } => {
-                self.attended((looking, values), (heads, width), sums, y)
-            }
-            Layer::Mean(x) => {
-                let dy = self.gradient(y);
-                if let Some((dx, adds)) = self.wanted(x) {
-                    self.mean_into(x, dy, dx, adds);
-                }
-            }
-            Layer::Classes { labels, table, n_classes } => {
-                let buffers = vec![self.gradient(y), labels, self.gradient_of(table)];
-                let width = self.known[y.0].channels();
-                let numbers = vec![self.batch, width, n_classes];
-                self.each("classes_gradient", n_classes * width, buffers, numbers);
-            }
-        }
-        self.done(y);
+    pub(super) fn classes_gradient(
+        &mut self,
+        labels: Place,
+        table: usize,
+        n_classes: usize,
+        y: Value,
+    ) {
+        let buffers = vec![self.gradient(y), labels, self.gradient_of(table)];
+        let width = self.known[y.0].channels();
+        let numbers = vec![self.batch, width, n_classes];
+        self.each("classes_gradient", n_classes * width, buffers, numbers);
     }
 
-    fn linear_gradient(&mut self, (x, y): (Value, Value), weight: usize, bias: usize) {
+    pub(super) fn linear_gradient(&mut self, (x, y): (Value, Value), weight: usize, bias: usize) {
         let dy = self.gradient(y);
         let (c_in, c_out) = (self.known[x.0].channels(), self.known[y.0].channels());
         let batch = self.batch;
@@ -96,7 +77,7 @@ impl Layers {
         }
     }
 
-    fn pixel_normed(&mut self, (x, y): (Value, Value), inverse: Place) {
+    pub(super) fn pixel_normed(&mut self, (x, y): (Value, Value), inverse: Place) {
         let dy = self.gradient(y);
         let Some((dx, adds)) = self.wanted(x) else { return };
         let known = &self.known[x.0];
@@ -107,7 +88,7 @@ impl Layers {
         self.warps("pixel_norm_gradient", n_rows, buffers, numbers, vec![]);
     }
 
-    fn pooled(&mut self, (x, y): (Value, Value)) {
+    pub(super) fn pooled(&mut self, (x, y): (Value, Value)) {
         let dy = self.gradient(y);
         let Some((dx, adds)) = self.wanted(x) else { return };
         let (known, n) = (&self.known[x.0], self.n_values(y));
@@ -116,7 +97,7 @@ impl Layers {
         self.each("pool_gradient", n, vec![known.place, dy, dx], numbers);
     }
 
-    fn joined(&mut self, parts: [Value; 2], y: Value) {
+    pub(super) fn joined(&mut self, parts: [Value; 2], y: Value) {
         let (dy, all) = (self.gradient(y), self.known[y.0].channels());
         let mut first = 0;
         for part in parts {
@@ -131,14 +112,14 @@ impl Layers {
     }
 
     /// Adds the gradient of `y` to that of `x`.
-    fn pass_on(&mut self, y: Value, x: Value) {
+    pub(super) fn pass_on(&mut self, y: Value, x: Value) {
         let dy = self.gradient(y);
         if let Some((dx, adds)) = self.wanted(x) {
             self.copy(self.n_values(x), [dy, dx], adds);
         }
     }
 
-    fn convolved(&mut self, of: &Convolved, y: Value) {
+    pub(super) fn convolved(&mut self, of: &Convolved, y: Value) {
         let x = self.known[of.x.0].clone();
         let dout = self.gradient(y);
         let (n, channels, n_pixels) = (self.n_values(y), self.known[y.0].channels(), x.n_pixels());
@@ -187,7 +168,7 @@ impl Layers {
 
     /// From the gradient of the padded input of a convolution to those of its image and of its addend. The gradient of
     /// `residual`, if any, is added to that of the image as well.
-    fn folded(
+    pub(super) fn folded(
         &mut self,
         x: Value,
         addend: Option<Columns>,
@@ -241,7 +222,7 @@ impl Layers {
         }
     }
 
-    fn group_normed(
+    pub(super) fn group_normed(
         &mut self,
         (x, y): (Value, Value),
         gamma: usize,
@@ -265,7 +246,7 @@ impl Layers {
         self.give_back(sums);
     }
 
-    fn upsampled(&mut self, (x, y): (Value, Value), weight: usize, bias: usize) {
+    pub(super) fn upsampled(&mut self, (x, y): (Value, Value), weight: usize, bias: usize) {
         let (known, out) = (self.known[x.0].clone(), self.known[y.0].clone());
         let (c_in, channels) = (known.channels(), rounded(out.n_true));
         let n_rows = self.batch * known.n_pixels();

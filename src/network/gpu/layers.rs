@@ -92,24 +92,8 @@ pub(super) struct Convolved {
     pub plain: Place,
 }
 
-/// What the gradient of a layer needs. The `sums` of attention are the sums of exponentials of each query, if the forward
-/// pass kept them.
-#[derive(Clone, Debug)]
-pub(super) enum Layer {
-    Convolve(Convolved),
-    Linear { x: Value, weight: usize, bias: usize },
-    GroupNorm { x: Value, gamma: usize, per_group: usize, relu: bool, stats: Place },
-    PixelNorm { x: Value, inverse: Place },
-    Relu(Value),
-    Add([Value; 2]),
-    AddPerChannel { x: Value, addend: Columns },
-    Pool(Value),
-    Upsample { x: Value, weight: usize, bias: usize },
-    Join([Value; 2]),
-    Attend { looking: Value, values: Value, heads: usize, width: usize, sums: Option<Place> },
-    Mean(Value),
-    Classes { labels: Place, table: usize, n_classes: usize },
-}
+/// Adds the commands of the gradient of a layer.
+type Gradient = Box<dyn FnOnce(&mut Layers)>;
 
 /// The commands of a network for batches of one size, and what its gradient needs.
 pub struct Layers {
@@ -124,7 +108,8 @@ pub struct Layers {
     /// Images of a batch.
     pub(super) batch: usize,
     pub(super) known: Vec<Known>,
-    pub(super) layers: Vec<(Layer, Value)>,
+    /// The gradient of each layer, with the value that the layer produced.
+    pub(super) gradients: Vec<(Gradient, Value)>,
     /// Buffers that can be reused.
     free: HashMap<Buffer, Vec<Place>>,
 }
@@ -149,7 +134,7 @@ impl Layers {
             hidden,
             batch,
             known: Vec::new(),
-            layers: Vec::new(),
+            gradients: Vec::new(),
             free: HashMap::new(),
         }
     }
@@ -188,6 +173,12 @@ impl Layers {
                 place
             }
         }
+    }
+
+    /// `y`, whose layer has the gradient that `gradient` adds the commands of.
+    pub(super) fn made(&mut self, y: Value, gradient: impl FnOnce(&mut Self) + 'static) -> Value {
+        self.gradients.push((Box::new(gradient), y));
+        y
     }
 
     /// An input of the network, in single precision.
