@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use candle_core::Device;
-#[cfg(not(feature = "cuda"))]
-use thiserror::Error;
 
 use crate::hardware::device::DeviceRequest;
 use crate::theory::{TrainingImages, gpu::Gpus};
@@ -22,22 +20,7 @@ pub struct Opened {
     pub words: String,
 }
 
-/// A GPU was requested from a build without CUDA.
-#[cfg(not(feature = "cuda"))]
-#[derive(Clone, Debug, Error)]
-#[error(
-    "device '{request}' needs a build with CUDA: cargo build --release --features cuda (docs/gpu.md)"
-)]
-struct NoCuda {
-    request: DeviceRequest,
-}
-
 impl Opened {
-    fn cpu() -> Self {
-        let words = format!("cpu ({} threads)", rayon::current_num_threads());
-        Self { tensors: Device::Cpu, gpus: None, words }
-    }
-
     /// The images, with the GPUs for machines over them.
     pub fn images(&self, images: TrainingImages) -> TrainingImages {
         with_gpus(images, self.gpus.clone())
@@ -61,27 +44,8 @@ pub fn open(
     request: &DeviceRequest,
     report: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Opened> {
-    match request {
-        DeviceRequest::Cpu => Ok(Opened::cpu()),
-        #[cfg(feature = "cuda")]
-        DeviceRequest::Auto => Ok(cuda::open(&[0], report).unwrap_or_else(|error| {
-            let mut opened = Opened::cpu();
-            opened.words += &format!("; no CUDA: {error:#}");
-            opened
-        })),
-        #[cfg(feature = "cuda")]
-        DeviceRequest::Cuda(numbers) => cuda::open(numbers, report),
-        #[cfg(not(feature = "cuda"))]
-        DeviceRequest::Auto => {
-            drop(report);
-            Ok(Opened::cpu())
-        }
-        #[cfg(not(feature = "cuda"))]
-        DeviceRequest::Cuda(_) => {
-            drop(report);
-            Err(NoCuda { request: request.clone() }.into())
-        }
-    }
+    let cpu = |words| Opened { tensors: Device::Cpu, gpus: None, words };
+    choose(request, cpu, |numbers| cuda::open(numbers, report))
 }
 
 /// Opens GPUs alone, for theory without a network; also returns a description of what computes.
@@ -92,25 +56,44 @@ pub fn open_gpus(
     request: &DeviceRequest,
     report: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<(Option<Arc<Gpus>>, String)> {
-    #[cfg(feature = "cuda")]
-    {
-        let numbers: &[usize] = match request {
-            DeviceRequest::Cpu => &[],
-            DeviceRequest::Auto => &[0],
-            DeviceRequest::Cuda(numbers) => numbers,
-        };
-        match cuda::open_gpus(numbers, report) {
-            Ok((gpus, words)) if !numbers.is_empty() => return Ok((Some(gpus), words)),
-            Err(error) if matches!(request, DeviceRequest::Cuda(_)) => return Err(error),
-            Err(error) => {
-                return Ok((None, format!("{}; no CUDA: {error:#}", Opened::cpu().words)));
-            }
-            Ok(_) => {}
+    let gpus = |numbers: &[usize]| {
+        let (gpus, words) = cuda::open_gpus(numbers, report)?;
+        Ok((Some(gpus), words))
+    };
+    choose(request, |words| (None, words), gpus)
+}
+
+/// The requested device, of which `cpu` takes a description; `auto` takes the CPU if the first GPU does not work.
+fn choose<T>(
+    request: &DeviceRequest,
+    cpu: impl FnOnce(String) -> T,
+    gpus: impl FnOnce(&[usize]) -> Result<T>,
+) -> Result<T> {
+    let words = format!("cpu ({} threads)", rayon::current_num_threads());
+    match request {
+        DeviceRequest::Auto if cfg!(feature = "cuda") => {
+            gpus(&[0]).or_else(|error| Ok(cpu(format!("{words}; no CUDA: {error:#}"))))
         }
-        Ok((None, Opened::cpu().words))
+        DeviceRequest::Auto | DeviceRequest::Cpu => Ok(cpu(words)),
+        DeviceRequest::Cuda(numbers) => gpus(numbers),
     }
-    #[cfg(not(feature = "cuda"))]
-    open(request, report).map(|opened| (opened.gpus, opened.words))
+}
+
+/// A build without CUDA opens no GPU.
+#[cfg(not(feature = "cuda"))]
+mod cuda {
+    use super::*;
+
+    pub fn open<T>(numbers: &[usize], _report: impl Fn(&str)) -> Result<T> {
+        let request = DeviceRequest::Cuda(numbers.to_vec());
+        anyhow::bail!(
+            "device '{request}' needs a build with CUDA: cargo build --release --features cuda (docs/gpu.md)"
+        )
+    }
+
+    pub fn open_gpus(numbers: &[usize], report: impl Fn(&str)) -> Result<(Arc<Gpus>, String)> {
+        open(numbers, report)
+    }
 }
 
 #[cfg(feature = "cuda")]

@@ -12,7 +12,6 @@ use super::ops::convolution::Form;
 use super::parameters::{Builder, NetworkError, Source, TensorMap};
 use super::resnet::ResNet;
 use super::unet::UNet;
-use crate::diffusion::Schedule;
 use crate::image::ImageShape;
 
 /// A network with its parameters on one device.
@@ -126,11 +125,6 @@ impl Network {
     /// The number type of its tensors.
     pub fn dtype(&self) -> DType {
         self.dtype
-    }
-
-    /// The noise schedule.
-    pub fn schedule(&self) -> Schedule {
-        self.config.schedule
     }
 
     /// Names and values, in a fixed order.
@@ -277,6 +271,7 @@ fn check(config: &NetworkConfig) -> Result<(), NetworkError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diffusion::Schedule;
     use crate::network::config::{AttentionConfig, AttentionVariant, Padding};
 
     fn config(variant: AttentionVariant) -> NetworkConfig {
@@ -415,7 +410,7 @@ mod tests {
                     .eps,
             )
         };
-        let level = noise.schedule().level(t);
+        let level = noise.config().schedule.level(t);
         for ((v, eps), x) in run(&noise).iter().zip(run(&velocity)).zip(flat(&x)) {
             assert!((level.sigma() * x + level.signal() * v - eps).abs() < 1e-12);
         }

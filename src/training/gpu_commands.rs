@@ -4,7 +4,6 @@
 //! so that a step never waits for the host. The formulas are those of [`super::loss`], [`super::adamw`] and
 //! [`super::ema`].
 
-use crate::diffusion::Schedule;
 use crate::network::AttentionDetail;
 use crate::network::config::{NetworkConfig, Output};
 use crate::network::gpu::network::{GpuNetwork, Inputs};
@@ -64,7 +63,7 @@ pub struct GpuStep {
     /// Number of images in a micro-batch.
     pub piece: usize,
     step_inputs: StepInputs,
-    network: NetworkConfig,
+    pub network: NetworkConfig,
     config: TrainingConfig,
 }
 
@@ -142,11 +141,6 @@ impl GpuStep {
             network: network.clone(),
             config: config.clone(),
         })
-    }
-
-    /// The noise schedule of the network that is trained.
-    pub fn schedule(&self) -> Schedule {
-        self.network.schedule
     }
 
     /// Number of micro-batches in a batch.

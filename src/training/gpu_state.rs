@@ -292,7 +292,7 @@ fn ready(
     order: &mut Batches,
     number: u64,
 ) -> Ready {
-    let drawn = noisy_batch(dataset, order, config, step.schedule(), number);
+    let drawn = noisy_batch(dataset, order, config, step.network.schedule, number);
     let rate = learning_rate(config, number);
     let piece = |which| {
         let mut values = vec![0.0; step.inputs.n_values];

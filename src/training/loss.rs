@@ -137,7 +137,7 @@ pub fn noise_loss(
     let labels = batch.labels.as_deref().filter(|_| conditional);
     let eps = network.forward(&batch.t, &batch.x, labels, mode)?.eps;
     let errors = (eps - &batch.eps)?.sqr()?.flatten_from(1)?.mean(1)?;
-    let schedule = network.schedule();
+    let schedule = network.config().schedule;
     let factors = batch.t.iter().map(|&t| config.loss_weight(schedule.level(t).abar));
     let factors = Tensor::from_iter(factors, network.device())?.to_dtype(network.dtype())?;
     Ok(Loss { weighted: (&errors * factors)?.mean_all()?, errors: errors.detach() })

@@ -82,7 +82,7 @@ impl Tensors {
 
 impl TrainingState for Tensors {
     fn step(&mut self, network: &Network, step: u64) -> Result<Outcome, TrainingError> {
-        let schedule = network.schedule();
+        let schedule = network.config().schedule;
         let batch = noisy_batch(&self.dataset, &mut self.order, &self.config, schedule, step);
         let batch = batch.tensors(network.config().image, network.dtype(), network.device())?;
         let (errors, gradients) = self.gradients(network, &batch, step)?;

@@ -4,7 +4,7 @@
 use super::finding::{Finding, Reading, Verdict};
 use super::run_results::RunResults;
 use super::theory::{agreement, panels};
-use crate::evaluation::charts::{Marks, Panel, Series};
+use crate::evaluation::charts::{Panel, Series};
 use crate::network::config::Padding;
 
 pub(super) fn read(runs: &[RunResults]) -> Reading {
@@ -38,18 +38,11 @@ pub(super) fn read(runs: &[RunResults]) -> Reading {
             scales.add(verdict, words);
         }
     }
-    let curve = |(colour, run): (usize, &RunResults)| Series {
-        name: run.arm.words(),
-        colour,
-        points: patch_sides(run, pair(run).0),
-        marks: Marks::Line,
+    let curve = |(colour, run): (usize, &RunResults)| {
+        Series::line(&run.arm.words(), colour, patch_sides(run, pair(run).0))
     };
-    let k = Panel {
-        title: "patch side that fits best, k(t)".to_owned(),
-        x: "t (1: pure noise)".to_owned(),
-        series: runs.iter().enumerate().map(curve).collect(),
-        ..Panel::default()
-    };
+    let title = "patch side that fits best, k(t)".to_owned();
+    let k = Panel::over_time(title, runs.iter().enumerate().map(curve).collect());
     let panels = std::iter::once(k).chain(panels(runs)).collect();
     Reading { findings: vec![local, padding, scales], tables: vec![agreement(runs)], panels }
 }

@@ -4,7 +4,7 @@ use super::consistency::rates;
 use super::finding::{Finding, Reading, Verdict};
 use super::run_results::{RunResults, twins};
 use crate::analysis::summary::{Interval, share_won};
-use crate::evaluation::charts::{Marks, Panel, Series};
+use crate::evaluation::charts::{Panel, Series};
 use crate::evaluation::table::{Table, cell, number};
 
 /// The machine without attention that pairs with circular padding, and with zeros.
@@ -139,21 +139,13 @@ pub(super) fn panels(runs: &[RunResults]) -> Vec<Panel> {
             }
         }
     }
-    let panel = |run: &RunResults| Panel {
-        title: format!("{}: R^2 of x0hat", run.arm.words()),
-        x: "t (1: pure noise)".to_owned(),
-        y_range: Some((-0.5, 1.02)),
-        series: run
-            .by_step
-            .iter()
-            .map(|(name, points)| Series {
-                name: name.clone(),
-                colour: names.iter().position(|other| other == name).unwrap_or(0),
-                points: points.clone(),
-                marks: Marks::Line,
-            })
-            .collect(),
-        ..Panel::default()
+    let panel = |run: &RunResults| {
+        let curves = run.by_step.iter().map(|(name, points)| {
+            let colour = names.iter().position(|other| other == name).unwrap_or(0);
+            Series::line(name, colour, points.clone())
+        });
+        let title = format!("{}: R^2 of x0hat", run.arm.words());
+        Panel { y_range: Some((-0.5, 1.02)), ..Panel::over_time(title, curves.collect()) }
     };
     runs.iter().filter(|run| !run.by_step.is_empty()).map(panel).collect()
 }
