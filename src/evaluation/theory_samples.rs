@@ -118,19 +118,19 @@ impl TheorySamples<'_> {
         let shape = x.shape();
         let sizes = vec![x.len(), shape.channels, shape.height, shape.width];
         let bytes: Vec<u8> = x.values().iter().flat_map(|v| v.to_le_bytes()).collect();
-        let settings = serde_json::to_string(self.settings).map_err(io::Error::other);
-        let header = settings.map(|settings| {
-            HashMap::from([
-                (SETTINGS_KEY.to_owned(), settings),
+        let write = || {
+            let header = HashMap::from([
+                (SETTINGS_KEY.to_owned(), serde_json::to_string(self.settings)?),
                 (STEP_KEY.to_owned(), step.to_string()),
-            ])
-        });
-        let encoded = header.and_then(|header| {
+            ]);
             let view = TensorView::new(Dtype::F64, sizes, &bytes).map_err(io::Error::other)?;
-            safetensors::serialize([(TENSOR, view)], Some(header)).map_err(io::Error::other)
-        });
-        encoded.and_then(|bytes| Ok(write_output(path, &bytes)?)).map_err(|source| {
-            TheorySamplesError::Io { attempt: "writing", path: path.to_owned(), source }
+            let encoded = safetensors::serialize([(TENSOR, view)], Some(header));
+            Ok(write_output(path, &encoded.map_err(io::Error::other)?)?)
+        };
+        write().map_err(|source| TheorySamplesError::Io {
+            attempt: "writing",
+            path: path.to_owned(),
+            source,
         })
     }
 

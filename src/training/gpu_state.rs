@@ -22,7 +22,7 @@ use crate::dataset::{Batches, Dataset};
 use crate::network::config::NetworkConfig;
 use crate::network::gpu::cuda::{Engine, Segment};
 use crate::network::gpu::error::EngineError;
-use crate::network::gpu::plan::{Command, Place};
+use crate::network::gpu::plan::{Command, Convolution, Pass, Place};
 use crate::network::{Network, TensorMap};
 
 /// Maximum number of threads that draw batches.
@@ -200,29 +200,26 @@ impl GpuTraining {
     ///
     /// If the GPU fails.
     pub fn profile(&mut self, repeats: usize) -> Result<Vec<(String, f64)>, EngineError> {
-        use crate::network::gpu::plan::{Command, Convolution, Pass};
         let mut totals: BTreeMap<String, f64> = BTreeMap::new();
         for segment in [&self.gradients, &self.update] {
             let times = self.engine.time(segment, repeats)?;
             for (command, ms) in segment.commands.iter().zip(times) {
-                let name;
-                let said = match command {
-                    Command::Launch(launch) => launch.kernel,
-                    Command::Product(_) => "cublas",
+                let name = match command {
+                    Command::Launch(launch) => launch.kernel.to_owned(),
+                    Command::Product(_) => "cublas".to_owned(),
                     Command::Convolution(Convolution { pass, sizes, .. }) => {
                         let pass = match pass {
                             Pass::Forward => "forward",
                             Pass::Input => "input gradient",
                             Pass::Weight => "weight gradient",
                         };
-                        name = format!(
+                        format!(
                             "cudnn {pass} {} to {} at {}x{}",
                             sizes.c_in, sizes.c_out, sizes.height, sizes.width
-                        );
-                        &name
+                        )
                     }
                 };
-                *totals.entry(said.to_owned()).or_default() += ms;
+                *totals.entry(name).or_default() += ms;
             }
         }
         let mut totals: Vec<(String, f64)> = totals.into_iter().collect();

@@ -341,9 +341,4 @@ impl Layers {
         self.each("classes", n, buffers, vec![self.batch, rounded(width)]);
         self.made(y, move |layers| layers.classes_gradient(labels, table, n_classes, y))
     }
-
-    /// A value of the embedding's waves, which need no gradient.
-    pub fn waves(&mut self, place: Place, width: usize) -> Value {
-        self.value_at(place, [1, 1], width, false)
-    }
 }

@@ -157,11 +157,6 @@ impl Layers {
         self.known[value.0].place
     }
 
-    /// Channels of a value without padding.
-    pub fn n_channels(&self, value: Value) -> usize {
-        self.known[value.0].n_true
-    }
-
     /// The place of the gradient of a value.
     pub fn gradient(&mut self, value: Value) -> Place {
         let (n, storage) = (self.n_values(value), self.known[value.0].storage);

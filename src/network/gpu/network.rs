@@ -94,7 +94,7 @@ impl GpuNetwork {
         let name = "embedding.class_embeddings.weight";
         let embedding = match config.n_classes {
             Some(n) => layers.classes(inputs.waves, inputs.labels, name, n, width),
-            None => layers.waves(inputs.waves, width),
+            None => layers.value_at(inputs.waves, [1, 1], width, false),
         };
         let x = layers.enter(inputs.x, sides, config.image.channels);
         let mut walk = Walk { layers, config, circular: config.padding == Padding::Circular };
@@ -290,7 +290,7 @@ impl Walk<'_> {
         watch: Option<&Watch>,
     ) -> Value {
         let inner = config.heads * config.head_width;
-        let n_features = self.layers.n_channels(features);
+        let n_features = self.layers.known[features.0].n_true;
         let [v, o] = [("attention.v", inner), ("attention.o", n_features)]
             .map(|(name, c_out)| self.conv(name, c_out, 1));
         let layers = &mut self.layers;

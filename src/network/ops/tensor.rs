@@ -208,11 +208,16 @@ impl<C: Change> InplaceOp2 for InPlace<C> {
         other_layout: &Layout,
     ) -> Result<()> {
         let (start, end) = layout.contiguous_offsets().ok_or_else(not_contiguous)?;
-        by_dtype!(other, T => {
-            let changed = &mut T::of_storage(changed)?[start..end];
-            self.0.apply(changed, values::<T>(other, other_layout)?);
-            Ok(())
-        })
+        match changed {
+            CpuStorage::F32(all) => {
+                self.0.apply(&mut all[start..end], values(other, other_layout)?)
+            }
+            CpuStorage::F64(all) => {
+                self.0.apply(&mut all[start..end], values(other, other_layout)?)
+            }
+            _ => return Err(Error::Msg("network operations work in f32 or f64 only".into())),
+        }
+        Ok(())
     }
 }
 
