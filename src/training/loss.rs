@@ -150,9 +150,15 @@ mod tests {
 
     #[test]
     fn velocity_weights_rise_with_noise_up_to_their_limit() {
-        let factor = |t| LossWeighting::Velocity.factor(10.0, Schedule::Cosine.level(t).abar);
+        let weighted = |weighting| TrainingConfig {
+            weighting,
+            weighting_limit: 10.0,
+            ..TrainingConfig::default()
+        };
+        let velocity = weighted(LossWeighting::Velocity);
+        let factor = |t| velocity.loss_weight(Schedule::Cosine.level(t).abar);
         assert_eq!((factor(0.0), factor(1.0)), (1.0, 10.0));
         assert!(factor(0.5) > 1.9 && factor(0.5) < 2.1);
-        assert_eq!(LossWeighting::Noise.factor(10.0, 0.1), 1.0);
+        assert_eq!(weighted(LossWeighting::Noise).loss_weight(0.1), 1.0);
     }
 }

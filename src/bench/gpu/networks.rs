@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::peer::Peer;
+use super::peer::{Peer, STEP};
 use crate::bench::train::network;
 use crate::dataset::Dataset;
 use crate::image::ImageShape;
@@ -85,11 +85,17 @@ pub fn word(padding: Padding) -> &'static str {
     if padding == Padding::Zeros { "zeros" } else { "circular" }
 }
 
-/// A training step of one of [`timed`] in PyTorch.
-pub fn peer(name: &str, batch: usize, network: &NetworkConfig, precision: &str) -> Peer {
+/// A training step of one of [`timed`] in PyTorch; with the `mode` ` --sample`, a forward pass.
+pub fn peer(
+    name: &str,
+    batch: usize,
+    network: &NetworkConfig,
+    precision: &str,
+    mode: &str,
+) -> Peer {
     let (channels, padding) = (network.image.channels, word(network.padding));
     let arguments = format!(
-        "--net {name} --batch {batch} --channels {channels} --padding {padding} --precision {precision}"
+        "--net {name} --batch {batch} --channels {channels} --padding {padding} --precision {precision}{mode}"
     );
-    Peer::Step(arguments.split(' ').map(str::to_owned).collect())
+    Peer::new(STEP, &arguments)
 }

@@ -161,7 +161,7 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
                 ComputeType::Bf16 => Some(bf16),
             },
             bytes: gpu.n_bytes_moved(),
-            peer: Some(networks::peer(name, BATCH, &network, words)),
+            peer: Some(networks::peer(name, BATCH, &network, words, "")),
             peer_ms: None,
             parts,
         });
