@@ -3,9 +3,9 @@
 //! It knows neither who observes a run nor what the numbers mean (`analysis`, a sibling).
 //!
 //! Reading order: [`config`] (the settings), [`loss`] (one step's data and objective), [`learning_rate`] (the
-//! learning rate), [`adamw`], [`ema`], [`state`] (weights, optimiser and average,
-//! on candle tensors or, by the commands of [`gpu_commands`], in `gpu_state`), [`trainer`] (the loop), [`identity`] (what a checkpoint was trained with),
-//! [`checkpoint`] (format), [`retention`], [`early_end`].
+//! learning rate), [`adamw`], [`ema`], [`state`] (weights, optimiser and average, on candle tensors or, by the
+//! commands of [`gpu_commands`], in `gpu_state`), [`trainer`] (the loop), [`identity`] (what a checkpoint was trained
+//! with), [`checkpoint`] (format), [`retention`], [`early_end`].
 
 pub mod config;
 pub mod loss;
