@@ -75,9 +75,11 @@ impl Operation<2> for AddPerChannel {
     const NAME: &'static str = "add-per-channel";
 
     fn compute<T: Real>(&self, [x, addend]: [&[T]; 2], shapes: [&Shape; 2]) -> Computed<T> {
-        let planes = x.chunks_exact(x.len() / addend.len()).zip(addend);
-        let out = planes.flat_map(|(plane, &addend)| plane.iter().map(move |&x| x + addend));
-        Ok((out.collect(), shapes[0].clone()))
+        let mut out = x.to_vec();
+        for (plane, &addend) in out.chunks_exact_mut(x.len() / addend.len()).zip(addend) {
+            plane.iter_mut().for_each(|value| *value += addend);
+        }
+        Ok((out, shapes[0].clone()))
     }
 
     fn gradients(&self, [x, addend]: [&Tensor; 2], _y: &Tensor, dy: &Tensor) -> Gradients<2> {
