@@ -15,7 +15,7 @@ use super::experiment::{
 use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Stripes};
 use crate::diffusion::Ddim;
 use crate::image::ImageShape;
-use crate::network::config::{AttentionConfig, Body, NetworkConfig, Padding};
+use crate::network::config::{Architecture, AttentionConfig, NetworkConfig, Padding};
 use crate::theory::patches::Pool;
 use crate::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
@@ -236,10 +236,10 @@ impl Experiment {
             );
             return Err(SettingError::combination("network.conditional", problem));
         }
-        let body = match settings.architecture {
+        let architecture = match settings.architecture {
             ArchitectureKind::UNet => self.unet(image)?,
             ArchitectureKind::ResNet => {
-                Body::ResNet { width: settings.width, kernels: settings.kernels.clone() }
+                Architecture::ResNet { width: settings.width, kernels: settings.kernels.clone() }
             }
         };
         let attention = settings.attention.map(|variant| AttentionConfig {
@@ -251,7 +251,7 @@ impl Experiment {
         Ok(NetworkConfig {
             image,
             schedule: self.schedule,
-            body,
+            architecture,
             padding: settings.padding,
             group_norm: settings.group_norm,
             last_kernel: settings.last_kernel,
@@ -263,7 +263,7 @@ impl Experiment {
         })
     }
 
-    fn unet(&self, image: ImageShape) -> Result<Body, SettingError> {
+    fn unet(&self, image: ImageShape) -> Result<Architecture, SettingError> {
         let NetworkSettings { widths, embedding, .. } = &self.network;
         let halvings = widths.len().saturating_sub(1) as u32;
         let multiple = 1_usize << halvings;
@@ -274,7 +274,7 @@ impl Experiment {
             );
             return Err(SettingError::combination("network.widths", problem));
         }
-        Ok(Body::UNet { widths: widths.clone(), embedding: *embedding })
+        Ok(Architecture::UNet { widths: widths.clone(), embedding: *embedding })
     }
 
     /// The machines to compare with a network of this architecture, and messages about machines that were left

@@ -41,7 +41,7 @@ pub struct Request {
 }
 
 /// Handle of the preview thread.
-pub struct PreviewDesk {
+pub struct PreviewThread {
     slot: Arc<Slot>,
     thread: Option<JoinHandle<()>>,
 }
@@ -58,7 +58,7 @@ struct Content {
     closed: bool,
 }
 
-impl PreviewDesk {
+impl PreviewThread {
     /// Starts the thread that makes previews.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ impl PreviewDesk {
     }
 }
 
-impl Drop for PreviewDesk {
+impl Drop for PreviewThread {
     /// Waits for the last request to be served (or cancelled by the stop flag) and ends the thread.
     fn drop(&mut self) {
         self.slot.lock().closed = true;
@@ -109,7 +109,7 @@ impl Slot {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a request; `None` once the desk is closed and none is waiting.
+    /// Waits for a request; `None` once the thread is to end and none is waiting.
     fn take(&self) -> Option<Request> {
         let mut content = self.lock();
         loop {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::prepare::{Probe, RunContext};
-use super::previews::{PreviewDesk, PreviewKit, Request};
+use super::previews::{PreviewKit, PreviewThread, Request};
 use crate::analysis::judge::Judge;
 use crate::evaluation::attention_probe::probe_attention;
 use crate::evaluation::collapse::CollapseWatch;
@@ -51,7 +51,7 @@ pub fn train(
     stop: &Arc<AtomicBool>,
 ) -> Result<Option<LossByLevel>> {
     let steps = context.experiment.training.steps as u64;
-    let desk = PreviewDesk::open(PreviewKit {
+    let previews = PreviewThread::open(PreviewKit {
         run: context.run.clone(),
         noise_seed: context.experiment.noise_seed,
         machine_set: context.machine_set.clone(),
@@ -77,7 +77,7 @@ pub fn train(
         stop,
         context,
         board,
-        desk: &desk,
+        previews: &previews,
     };
     board.set_state(RunState::Training, None);
     let is_done = loop {
@@ -99,14 +99,14 @@ pub fn train(
         // Commands are decided by this state from here on, even if the last preview is still in progress.
         board.set_state(RunState::Comparing, None);
     }
-    drop(desk);
+    drop(previews);
     Ok(is_done.then_some(levels))
 }
 
 struct Loop<'a> {
     context: &'a mut RunContext,
     board: &'a Arc<StatusBoard>,
-    desk: &'a PreviewDesk,
+    previews: &'a PreviewThread,
     control: &'a ControlServer,
     stop: &'a AtomicBool,
     meter: Meter,
@@ -273,7 +273,7 @@ impl Loop<'_> {
         let network = self.context.trainer.ema_denoiser().context("taking a snapshot")?;
         let step = self.context.trainer.n_steps_done();
         self.preview_step = Some(step);
-        self.desk.request(Request { step, network, request });
+        self.previews.request(Request { step, network, request });
         Ok(())
     }
 

@@ -114,7 +114,7 @@ impl Trace {
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let file = TraceFile::open(bytes)?;
-        let levels = file.f64s("levels")?;
+        let levels = file.numbers("levels", Dtype::F64, f64::from_le_bytes)?;
         if levels.is_empty() {
             return Err("it holds no step".to_owned());
         }
@@ -175,37 +175,43 @@ impl<'a> TraceFile<'a> {
         }
     }
 
-    fn f32s(&self, name: &str) -> Result<Vec<f32>, String> {
-        let tensor = self.tensor(name, Dtype::F32)?;
-        Ok(tensor.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    /// The numbers of an array, which `parse` makes of their bytes.
+    fn numbers<T, const SIZE: usize>(
+        &self,
+        name: &str,
+        dtype: Dtype,
+        parse: fn([u8; SIZE]) -> T,
+    ) -> Result<Vec<T>, String> {
+        let tensor = self.tensor(name, dtype)?;
+        Ok(tensor.data().as_chunks().0.iter().map(|bytes| parse(*bytes)).collect())
     }
 
-    fn f64s(&self, name: &str) -> Result<Vec<f64>, String> {
-        let tensor = self.tensor(name, Dtype::F64)?;
-        Ok(tensor.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect())
+    fn f32s(&self, name: &str) -> Result<Vec<f32>, String> {
+        self.numbers(name, Dtype::F32, f32::from_le_bytes)
     }
 
     fn u32s(&self, name: &str) -> Result<Vec<u32>, String> {
-        let tensor = self.tensor(name, Dtype::U32)?;
-        Ok(tensor.data().as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect())
+        self.numbers(name, Dtype::U32, u32::from_le_bytes)
+    }
+
+    /// An array of an actor, of these sizes.
+    fn f32s_of(&self, actor: &str, array: &str, sizes: &[usize]) -> Result<Vec<f32>, String> {
+        let values = self.f32s(&format!("{actor}/{array}"))?;
+        check_size(array, values.len(), sizes)?;
+        Ok(values)
     }
 
     /// The arrays of one actor, of the sizes that `n_steps` steps and images of `shape` have.
     fn actor(&self, name: &str, n_steps: usize, shape: ImageShape) -> Result<Actor, String> {
-        let key = |array: &str| format!("{name}/{array}");
-        let actor = Actor {
-            name: name.to_owned(),
-            states: self.f32s(&key("states"))?,
-            x0: self.f32s(&key("x0"))?,
-            sample: self.f32s(&key("sample"))?,
-            maps: self.attention(&key("attention"), n_steps, shape.n_pixels())?,
-            posterior: self.posterior(&key, n_steps, shape.n_pixels())?,
-        };
         let n_values = shape.n_values();
-        check_size("states", actor.states.len(), &[n_steps, n_values])?;
-        check_size("x0", actor.x0.len(), &[n_steps, n_values])?;
-        check_size("sample", actor.sample.len(), &[n_values])?;
-        Ok(actor)
+        Ok(Actor {
+            name: name.to_owned(),
+            states: self.f32s_of(name, "states", &[n_steps, n_values])?,
+            x0: self.f32s_of(name, "x0", &[n_steps, n_values])?,
+            sample: self.f32s_of(name, "sample", &[n_values])?,
+            maps: self.attention(&format!("{name}/attention"), n_steps, shape.n_pixels())?,
+            posterior: self.posterior(name, n_steps, shape.n_pixels())?,
+        })
     }
 
     fn attention(
@@ -217,35 +223,29 @@ impl<'a> TraceFile<'a> {
         if self.0.tensor(key).is_err() {
             return Ok(None);
         }
-        let tensor = self.tensor(key, Dtype::F16)?;
-        let n_heads = tensor.shape().get(1).copied().unwrap_or(0);
-        let weights = tensor.data().as_chunks().0.iter();
-        let weights: Vec<f16> = weights.map(|b| f16::from_le_bytes(*b)).collect();
+        let n_heads = self.tensor(key, Dtype::F16)?.shape().get(1).copied().unwrap_or(0);
+        let weights = self.numbers(key, Dtype::F16, f16::from_le_bytes)?;
         check_size("attention", weights.len(), &[n_steps, n_heads, n_pixels, n_pixels])?;
         Ok(Some(AttentionTrace { n_heads, weights }))
     }
 
     fn posterior(
         &self,
-        key: &dyn Fn(&str) -> String,
+        actor: &str,
         n_steps: usize,
         n_pixels: usize,
     ) -> Result<Option<PosteriorTrace>, String> {
+        let key = |array: &str| format!("{actor}/{array}");
         if self.0.tensor(&key("places")).is_err() {
             return Ok(None);
         }
-        let posterior = PosteriorTrace {
-            entropy: self.f32s(&key("entropy"))?,
-            places: self.u32s(&key("places"))?,
-            leading: self.u32s(&key("leading"))?,
-            weights: self.f32s(&key("weights"))?,
-        };
-        let n = if posterior.leading.is_empty() { 0 } else { N_LEADING };
-        check_size("places", posterior.places.len(), &[n_steps, n_pixels, 3])?;
-        check_size("entropy", posterior.entropy.len(), &[n_steps, n_pixels])?;
-        check_size("leading", posterior.leading.len(), &[n_steps, n_pixels, n])?;
-        check_size("weights", posterior.weights.len(), &[n_steps, n_pixels, n])?;
-        Ok(Some(posterior))
+        let (places, leading) = (self.u32s(&key("places"))?, self.u32s(&key("leading"))?);
+        let n = if leading.is_empty() { 0 } else { N_LEADING };
+        check_size("places", places.len(), &[n_steps, n_pixels, 3])?;
+        check_size("leading", leading.len(), &[n_steps, n_pixels, n])?;
+        let entropy = self.f32s_of(actor, "entropy", &[n_steps, n_pixels])?;
+        let weights = self.f32s_of(actor, "weights", &[n_steps, n_pixels, n])?;
+        Ok(Some(PosteriorTrace { entropy, places, leading, weights }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use anyhow::{Context, Result};
 
 use crate::analysis::agreement::agreement;
-use crate::analysis::summary::{Quartiles, quartiles};
+use crate::analysis::summary::{Quartiles, quartiles, share_won};
 use crate::config::{Experiment, NamedMachine, noise_seeds::NoiseSeeds};
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::compare::Comparison;
@@ -173,7 +173,9 @@ fn machine_report<'a>(
         cod: quartiles(&cod),
         n_seeds: cod.len(),
         n_seeds_r: r.len(),
-        won: baseline.and_then(|baseline| share_won(figure, baseline)),
+        won: baseline
+            .and_then(|baseline| share_won(&figure.r, &baseline.r))
+            .map(|share| share.estimate),
         r_squared_along_network: steps.map(|_| mean),
         r_of_predicted_entropy: agreement(&predicted, &measured).r,
         by_step,
@@ -186,11 +188,4 @@ fn baseline(figures: &[AgreementFigure]) -> Option<usize> {
     let named = |name: &str| figures.iter().position(|figure| figure.machine == name);
     let found = ["els", "bbels", "els-interior", "ls"].into_iter().find_map(named);
     found.or((!figures.is_empty()).then_some(0))
-}
-
-/// Share of seeds for which the r of `figure` is larger than that of `other`, of those where both are defined.
-fn share_won(figure: &AgreementFigure, other: &AgreementFigure) -> Option<f64> {
-    let pairs = figure.r.iter().zip(&other.r).filter_map(|(a, b)| Some(((*a)?, (*b)?)));
-    let (won, n) = pairs.fold((0, 0), |(won, n), (a, b)| (won + usize::from(a > b), n + 1));
-    (n > 0).then(|| won as f64 / n as f64)
 }
