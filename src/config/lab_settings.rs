@@ -96,12 +96,8 @@ impl Word for MouseChoice {}
 impl Word for NotifyChoice {}
 
 impl LabSettings {
-    /// Default settings of a lab file in the directory `root`.
-    pub fn at(root: &Path) -> Self {
-        Self::default().below(root)
-    }
-
-    fn below(self, root: &Path) -> Self {
+    /// These settings in a lab file in the directory `root`, at which relative paths start.
+    pub(super) fn below(self, root: &Path) -> Self {
         Self { runs_dir: root.join(self.runs_dir), ..self }
     }
 }
@@ -111,7 +107,7 @@ impl Reader<'_> {
         &self,
         value: &Spanned<DeValue<'_>>,
     ) -> Result<LabSettings, ConfigError> {
-        let mut settings = LabSettings::at(self.root);
+        let mut settings = LabSettings::default();
         for (key, value) in self.table(value, "lab")? {
             let setting = find_in(LabSettings::ROWS.iter(), &format!("lab.{}", key.get_ref()))
                 .map_err(|problem: SettingError| self.at(&key.span(), problem))?;
@@ -120,6 +116,6 @@ impl Reader<'_> {
                 .map_err(|problem| self.at(&value.span(), problem))?;
             (setting.set)(&mut settings, &value);
         }
-        Ok(settings.below(self.root))
+        Ok(settings)
     }
 }
