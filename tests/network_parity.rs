@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use mosaic_lab::diffusion::{Ddim, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
-use mosaic_lab::network::config::{Body, NetworkConfig, Output, Padding};
+use mosaic_lab::network::config::{Architecture, NetworkConfig, Output, Padding};
 use mosaic_lab::network::parameters::Source;
 use mosaic_lab::network::{AttentionDetail, Mode, Network, NetworkDenoiser, TensorMap};
 
@@ -26,29 +26,34 @@ fn committed() -> PathBuf {
 /// The cases, with the configuration that each name stands for.
 fn cases() -> Vec<Case> {
     let folder = std::env::var_os("MOSAIC_GOLDEN_NETS").map_or_else(committed, PathBuf::from);
-    let resnet = |n: usize| Body::ResNet { width: 16, kernels: vec![3; n] };
-    let known: [(&str, Body, Padding, usize); 6] = [
+    let resnet = |n: usize| Architecture::ResNet { width: 16, kernels: vec![3; n] };
+    let known: [(&str, Architecture, Padding, usize); 6] = [
         ("0_resnet_zeros", resnet(3), Padding::Zeros, 3),
         ("1_resnet_circular", resnet(2), Padding::Circular, 1),
         ("2_resnet_zeros_cond", resnet(2), Padding::Zeros, 3),
         ("3_resnet_zeros_gn", resnet(2), Padding::Zeros, 3),
-        ("4_unet_zeros", Body::UNet { widths: vec![8, 16, 32], embedding: 32 }, Padding::Zeros, 3),
+        (
+            "4_unet_zeros",
+            Architecture::UNet { widths: vec![8, 16, 32], embedding: 32 },
+            Padding::Zeros,
+            3,
+        ),
         (
             "5_unet_circular_cond",
-            Body::UNet { widths: vec![8, 16], embedding: 16 },
+            Architecture::UNet { widths: vec![8, 16], embedding: 16 },
             Padding::Circular,
             1,
         ),
     ];
     let mut cases = Vec::new();
-    for (name, body, padding, last_kernel) in known {
+    for (name, architecture, padding, last_kernel) in known {
         let path = folder.join(format!("{name}.safetensors"));
         let Ok(tensors) = candle_core::safetensors::load(&path, &Device::Cpu) else { continue };
         let (_, channels, height, width) = tensors["x"].dims4().unwrap();
         let config = NetworkConfig {
             schedule: Schedule::default(),
             image: ImageShape::new(channels, height, width),
-            body,
+            architecture,
             padding,
             group_norm: name.ends_with("_gn"),
             last_kernel,

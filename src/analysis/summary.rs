@@ -2,6 +2,8 @@
 //!
 //! Non-finite values are left out, never averaged in.
 
+use std::fmt;
+
 /// The 97.5th percentile of the standard normal: two-sided 95%.
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -18,6 +20,20 @@ pub struct Interval {
     pub estimate: f64,
     pub low: f64,
     pub high: f64,
+}
+
+/// `0.530 [0.410, 0.620]`.
+impl fmt::Display for Quartiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} [{:.3}, {:.3}]", self.median, self.low, self.high)
+    }
+}
+
+/// `0.66 [0.60, 0.72]`.
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} [{:.2}, {:.2}]", self.estimate, self.low, self.high)
+    }
 }
 
 /// Quartiles, interpolated linearly between order statistics (numpy's default).
@@ -55,6 +71,15 @@ pub fn wilson(successes: usize, n: usize) -> Interval {
         low: (centre - half).clamp(0.0, p),
         high: (centre + half).clamp(p, 1.0),
     }
+}
+
+/// Share of pairs whose first value is the larger one, of those where both are defined, with Wilson's 95% interval; `None`
+/// without any.
+pub fn share_won(a: &[Option<f64>], b: &[Option<f64>]) -> Option<Interval> {
+    let pairs: Vec<(f64, f64)> =
+        a.iter().zip(b).filter_map(|(a, b)| Some(((*a)?, (*b)?))).collect();
+    let n = pairs.iter().filter(|(a, b)| a > b).count();
+    (!pairs.is_empty()).then(|| wilson(n, pairs.len()))
 }
 
 /// A mean with its 95% interval by the normal approximation (1.96 standard errors). The interval of a single

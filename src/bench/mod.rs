@@ -3,7 +3,7 @@
 //! Times are medians over repeats. CPU time counts all threads and hardly depends on other processes; wall time does. Peak memory is the process's high-water mark, reset first where the system can.
 
 pub mod gpu;
-pub mod limits;
+pub mod peak_rates;
 pub mod theory;
 pub mod train;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::limits::Limits;
+use super::peak_rates::PeakRates;
 use super::{Times, peak_memory_mb, reset_peak_memory};
 use crate::diffusion::{Denoiser, NoiseLevel, Schedule};
 use crate::image::{ImageBatch, ImageShape};
@@ -62,7 +62,7 @@ pub struct TheoryCase {
 pub fn time_theory(
     images: &Arc<TrainingImages>,
     case: &TheoryCase,
-    limits: &Limits,
+    peak_rates: &PeakRates,
 ) -> Result<TheoryTiming> {
     let (shape, n) = (images.shape(), images.len());
     let level = Schedule::Cosine.level(case.t);
@@ -78,7 +78,7 @@ pub fn time_theory(
     let k = case.spec.kind.uses_patches().then(|| machine.patch_side(level));
     let pairs = n_pairs(&case.spec, shape, k.unwrap_or(1)) * n as f64 * case.n_queries as f64;
     let arithmetic = operations(&case.spec, shape.channels).map(|(each, is_double)| {
-        let limit = if is_double { limits.f64_per_s } else { limits.f32_per_s };
+        let limit = if is_double { peak_rates.f64_per_s } else { peak_rates.f32_per_s };
         each * pairs / cpu_s / limit
     });
     let on_cpu = images.gpu_placement().is_none();
@@ -95,7 +95,7 @@ pub fn time_theory(
         pairs_per_s: pairs / wall_s,
         pairs_per_cpu_s: pairs / cpu_s,
         arithmetic_share: arithmetic.filter(|_| on_cpu),
-        memory_share: on_cpu.then(|| bytes / cpu_s / limits.bytes_per_s),
+        memory_share: on_cpu.then(|| bytes / cpu_s / peak_rates.bytes_per_s),
     })
 }
 

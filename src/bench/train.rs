@@ -16,13 +16,13 @@ use super::{Times, peak_memory_mb, reset_peak_memory};
 use crate::dataset::Dataset;
 use crate::diffusion::Schedule;
 use crate::image::ImageShape;
-use crate::network::config::{Body, NetworkConfig, Output, Padding};
+use crate::network::config::{Architecture, NetworkConfig, Output, Padding};
 use crate::network::ops::clock;
 use crate::network::ops::softmax_attention::attend;
 use crate::random::{Purpose, fill_normal, stream};
 use crate::training::Trainer;
+use crate::training::checkpoint_identity::DecidingSettings;
 use crate::training::config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
-use crate::training::identity::DecidingSettings;
 
 /// Side of the images.
 const SIDE: usize = 32;
@@ -94,13 +94,13 @@ pub fn time_training(net: Net, repeats: usize) -> Result<TrainTiming> {
 }
 
 fn step_of(net: Net) -> Result<Box<dyn FnMut() -> Result<()>>> {
-    let body = match net {
-        Net::ResNet => Body::ResNet { width: 64, kernels: vec![3; 6] },
-        Net::UNet => Body::UNet { widths: vec![32, 64, 128], embedding: 64 },
+    let architecture = match net {
+        Net::ResNet => Architecture::ResNet { width: 64, kernels: vec![3; 6] },
+        Net::UNet => Architecture::UNet { widths: vec![32, 64, 128], embedding: 64 },
         Net::Attention => return attention_step(),
     };
     let image = ImageShape::new(1, SIDE, SIDE);
-    let velocity = network(image, body, Padding::Zeros);
+    let velocity = network(image, architecture, Padding::Zeros);
     let network = NetworkConfig { output: Output::Noise, time_scale: 1.0, ..velocity };
     let config = TrainingConfig {
         steps: 1000,
@@ -121,11 +121,15 @@ fn step_of(net: Net) -> Result<Box<dyn FnMut() -> Result<()>>> {
 }
 
 /// A network that predicts velocities, without attention, classes or normalisation.
-pub(super) fn network(image: ImageShape, body: Body, padding: Padding) -> NetworkConfig {
+pub(super) fn network(
+    image: ImageShape,
+    architecture: Architecture,
+    padding: Padding,
+) -> NetworkConfig {
     NetworkConfig {
         schedule: Schedule::default(),
         image,
-        body,
+        architecture,
         padding,
         group_norm: false,
         last_kernel: 3,

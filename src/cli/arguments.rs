@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use super::{
     bench, calibrate, compare, control, data, denoise, doctor, experiments, init, inspect, preview,
     report, reproduce, run, runs, sample, show, theory,
@@ -22,7 +22,7 @@ Ctrl-C only leaves them, and the workers go on.";
 #[command(name = "mosaic", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
-    pub place: Place,
+    pub paths: LabPaths,
     #[command(subcommand)]
     pub command: Option<Subcommands>,
 }
@@ -80,7 +80,8 @@ pub enum Subcommands {
     /// Show the report of a finished run.
     Report(report::ReportArgs),
     /// List data sets, or show one.
-    Data(data::DataArgs),
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// Write the built-in lab file to ./lab.toml for editing.
     Init(init::InitArgs),
     /// Sample score machines from noise seeds without a network; continues an interrupted run.
@@ -88,7 +89,8 @@ pub enum Subcommands {
     /// Run one score machine on given tensors.
     Denoise(denoise::DenoiseArgs),
     /// Benchmark theory and training on this computer.
-    Bench(bench::BenchArgs),
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Report what this terminal and computer support, and how to fix problems.
     Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell.

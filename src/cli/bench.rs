@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use strum::VariantNames;
 
 use super::bench_gpu::GpuArgs;
-use crate::bench::limits::Limits;
+use crate::bench::peak_rates::PeakRates;
 use crate::bench::theory::{TheoryCase, TheoryTiming, fixed, time_theory};
 use crate::bench::train::{Net, TrainTiming, time_training};
 use crate::dataset::{Dataset, DatasetError, DatasetSource, open};
@@ -22,12 +22,6 @@ use crate::runs::process::this_program;
 use crate::theory::spec::MachineKind;
 use crate::theory::{Machine, Precision, TrainingImages};
 use crate::{console, errorln};
-
-#[derive(Clone, Debug, Args)]
-pub struct BenchArgs {
-    #[command(subcommand)]
-    pub command: BenchCommand,
-}
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum BenchCommand {
@@ -106,8 +100,8 @@ const DEFAULT_MACHINES: [&str; 6] = ["ideal", "ls", "els", "els-interior", "bbel
 ///
 /// If the arguments or the images are unusable, if a computation cannot be prepared or fails, if a GPU is
 /// required and missing, if a check on it fails, or if writing to standard output fails.
-pub fn run(args: &BenchArgs) -> Result<()> {
-    match &args.command {
+pub fn run(command: &BenchCommand) -> Result<()> {
+    match command {
         BenchCommand::Theory(args) => theory(args),
         BenchCommand::Train(args) => train(args),
         BenchCommand::Gpu(args) => super::bench_gpu::run(args),
@@ -184,19 +178,19 @@ fn theory(args: &TheoryArgs) -> Result<()> {
     for (_, case) in &cases {
         Machine::new(case.spec.clone(), one.clone(), Precision::F32, None)?;
     }
-    let limits = Limits::measure();
+    let peak_rates = PeakRates::measure();
     let mut stdout = console::stdout();
     if !args.json {
         let (path, repeats) = (path.display(), args.repeats);
         let (n, shape) = (all.len(), all.shape());
         writeln!(stdout, "{n} images of {shape} from '{path}'; {device}; medians of {repeats}")?;
-        print_theory_head(&mut stdout, &limits)?;
+        print_theory_head(&mut stdout, &peak_rates)?;
     }
     let mut images: Option<Arc<TrainingImages>> = None;
     for (n, case) in &cases {
         let of_size = images.take().filter(|images| images.len() == *n);
         let of_size = of_size.map_or_else(|| dictionary(*n), Ok)?;
-        print_theory(&mut stdout, &time_theory(&of_size, case, &limits)?, args.json)?;
+        print_theory(&mut stdout, &time_theory(&of_size, case, &peak_rates)?, args.json)?;
         images = Some(of_size);
     }
     Ok(())
@@ -256,13 +250,13 @@ fn cases(args: &TheoryArgs, kinds: &[MachineKind]) -> Vec<(usize, TheoryCase)> {
     cases
 }
 
-fn print_theory_head(out: &mut impl Write, limits: &Limits) -> Result<()> {
+fn print_theory_head(out: &mut impl Write, peak_rates: &PeakRates) -> Result<()> {
     writeln!(
         out,
         "one core: {:.0}e9 operations/s in f32, {:.0}e9 in f64; reads {:.1}e9 bytes/s. Shares of these:\n",
-        limits.f32_per_s * 1e-9,
-        limits.f64_per_s * 1e-9,
-        limits.bytes_per_s * 1e-9,
+        peak_rates.f32_per_s * 1e-9,
+        peak_rates.f64_per_s * 1e-9,
+        peak_rates.bytes_per_s * 1e-9,
     )?;
     writeln!(
         out,

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::bench::gpu::{self, Check, Row, peer};
-use crate::evaluation::devices::{Opened, open};
+use crate::evaluation::devices::{Opened, ceilings, open};
 use crate::hardware::device::DeviceRequest;
 use crate::theory::gpu::Ceilings;
 use crate::{console, errorln};
@@ -67,7 +67,7 @@ pub fn run(args: &GpuArgs) -> Result<()> {
         }
     }
     if ["theory", "training", "sampling"].into_iter().any(|what| args.wants(what)) {
-        let ceilings = ceilings(args)?;
+        let ceilings = ceilings(&args.device)?;
         let peers = if args.no_peers { Err("not asked for".to_owned()) } else { peer::version() };
         print_head(&mut out, &ceilings, &peers, args.json)?;
         let mut rows = Vec::new();
@@ -123,17 +123,6 @@ fn time_networks(_: &Opened, args: &GpuArgs) -> Result<Vec<Row>> {
         errorln!("{what} is left out: this build is without the feature 'cudnn'");
     }
     Ok(Vec::new())
-}
-
-#[cfg(feature = "cuda")]
-fn ceilings(args: &GpuArgs) -> Result<Ceilings> {
-    crate::evaluation::devices::ceilings(&args.device)
-}
-
-/// Without CUDA there is no GPU to get here with.
-#[cfg(not(feature = "cuda"))]
-fn ceilings(_: &GpuArgs) -> Result<Ceilings> {
-    bail!("this build is without CUDA")
 }
 
 fn print_check(out: &mut impl Write, check: &Check, json: bool) -> Result<()> {

@@ -6,10 +6,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use signal_hook::consts::SIGINT;
 
-use super::control::find;
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use crate::evaluation::calibration::{Calibrated, Origin, StepSettings};
-use crate::evaluation::network_calibration::NetworkCalibration;
 use crate::evaluation::trained_run::Trained;
 use crate::runs::signals;
 use crate::{console, errorln};
@@ -26,20 +24,18 @@ pub struct CalibrateArgs {
     pub json: bool,
 }
 
-pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
-    let run = find(&place.runs()?, &args.run)?;
+pub fn calibrate(paths: &LabPaths, args: &CalibrateArgs) -> Result<()> {
+    let run = paths.run(&args.run)?;
     let trained = Trained::open(&run.dir, &args.settings)?;
     if trained.experiment.calibrate.seeds.is_none() {
         bail!("calibrate.seeds is 0; set a number, for example --set calibrate.seeds=16");
     }
     trained.notes.iter().for_each(|note| errorln!("{note}"));
     let stop = signals::stop_on(&[SIGINT]).context("listening for Ctrl-C")?;
-    let Trained { experiment, machine_set, network, step, .. } = &trained;
-    let calibration = NetworkCalibration { experiment, machine_set, network, step: *step };
     let mut progress = |what: &str| errorln!("calibrating {what}");
-    let found = calibration.calibrate(&stop, &mut progress).context("calibrating")?;
+    let found = trained.calibrate(&stop, &mut progress).context("calibrating")?;
     let Some(found) = found else {
-        let machines: Vec<&str> = machine_set.machines().map(|machine| &*machine.name).collect();
+        let machines: Vec<&str> = trained.machine_set.names().collect();
         bail!(
             "none of the run's machines ({}) has settings to calibrate; choose others, for example --set theory.machines=els,ls",
             machines.join(", ")
@@ -64,13 +60,12 @@ pub fn calibrate(place: &Place, args: &CalibrateArgs) -> Result<()> {
 
 /// Settings that are equal at every step, as text.
 fn constant(settings: &[StepSettings]) -> String {
-    settings.first().map_or_else(
-        String::new,
-        |StepSettings { k, lambda, gamma, .. }| match settings.iter().all(|step| step.k == *k) {
-            true => format!("constant k {k}, lambda {lambda}, gamma {gamma}"),
-            false => format!("constant lambda {lambda}, gamma {gamma}"),
-        },
-    )
+    let Some(StepSettings { k, lambda, gamma, .. }) = settings.first() else {
+        return String::new();
+    };
+    let k =
+        if settings.iter().all(|step| step.k == *k) { format!("k {k}, ") } else { String::new() };
+    format!("constant {k}lambda {lambda}, gamma {gamma}")
 }
 
 fn table(machine: &Calibrated) -> String {

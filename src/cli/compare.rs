@@ -8,19 +8,15 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use signal_hook::consts::SIGINT;
 
-use super::control::find;
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use crate::config::noise_seeds::NoiseSeeds;
 use crate::evaluation::calibration::Calibration;
-use crate::evaluation::compare::{HeldOut, compare};
-use crate::evaluation::mosaics::Mosaics;
-use crate::evaluation::network_calibration::NetworkCalibration;
 use crate::evaluation::report::{Report, ReportContext};
 use crate::evaluation::summary::{Row, summary};
 use crate::evaluation::trained_run::Trained;
 use crate::files::{make_folder, write_output};
 use crate::runs::event::LossByLevel;
-use crate::runs::{seen_seeds, signals};
+use crate::runs::signals;
 use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]
@@ -48,9 +44,8 @@ pub struct CompareArgs {
     pub json: bool,
 }
 
-pub fn run(place: &Place, args: &CompareArgs) -> Result<()> {
-    let all = place.runs()?;
-    let runs = args.runs.iter().map(|name| find(&all, name)).collect::<Result<Vec<_>>>()?;
+pub fn run(paths: &LabPaths, args: &CompareArgs) -> Result<()> {
+    let runs = args.runs.iter().map(|name| paths.run(name)).collect::<Result<Vec<_>>>()?;
     if let Some(out) = &args.out {
         make_folder(out).with_context(|| format!("making '{}'", out.display()))?;
     }
@@ -86,7 +81,6 @@ pub fn run(place: &Place, args: &CompareArgs) -> Result<()> {
 }
 
 fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) -> Result<Row> {
-    let Trained { experiment, network, .. } = trained;
     let calibration = if args.uncalibrated { None } else { calibration(trained, args, stop)? };
     let machine_set = trained.machine_set.calibrated(calibration.as_ref())?;
     if let Some(calibration) = &calibration {
@@ -96,32 +90,14 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
             .write(&folder.join("calibration.json"))
             .with_context(|| format!("writing into '{}'", folder.display()))?;
     }
+    let final_loss = trained.run.status().and_then(|status| status.loss);
+    let (calibration, levels) = (calibration.as_ref(), LossByLevel::default());
+    let context = ReportContext::new(trained, &machine_set, calibration, final_loss, &levels)?;
     let (n, n_judged) = (args.seeds as usize, args.samples as usize);
-    let seeds = HeldOut { noise_seed: experiment.noise_seed, n, n_judged };
-    let plain: Vec<_> = trained.machine_set.machines().cloned().collect();
-    let mosaics = Mosaics::new(&trained.dataset, network.network().config(), &plain)
-        .context("building the search for copies")?;
-    let judge = trained.judge.as_ref();
-    let seen_seeds = seen_seeds::read(&trained.run, experiment.noise_seed)
-        .context("reading which seeds were seen")?;
-    let comparison = compare(&machine_set, network, judge, &mosaics, seeds, stop, &mut |done| {
-        errorln!("{done} of {n} held-out seeds");
-    })
-    .with_context(|| format!("comparing run {}", trained.run.id()))?;
-    let machines: Vec<_> = machine_set.machines().cloned().collect();
-    let context = ReportContext {
-        run: trained.run.id(),
-        experiment,
-        machines: &machines,
-        final_loss: trained.run.status().and_then(|status| status.loss),
-        loss_by_level: &LossByLevel::default(),
-        n_steps: trained.step,
-        device: trained.device.clone(),
-        n_parameters: network.network().n_parameters(),
-        n_training_images: trained.dataset.len(),
-        calibration: calibration.as_ref(),
-        seen_seeds,
-    };
+    let mut progress = |done| errorln!("{done} of {n} held-out seeds");
+    let comparison = trained
+        .compare(&machine_set, n, n_judged, stop, &mut progress)
+        .with_context(|| format!("comparing run {}", trained.run.id()))?;
     let report = Report::new(&context, &comparison);
     report
         .write(folder)
@@ -136,13 +112,11 @@ fn calibration(
     args: &CompareArgs,
     stop: &AtomicBool,
 ) -> Result<Option<Calibration>> {
-    let Trained { experiment, machine_set, network, step, .. } = trained;
-    let calibration = NetworkCalibration { experiment, machine_set, network, step: *step };
     let path = trained.run.calibration_path();
     let is_plain = args.settings.is_empty();
     let saved = if is_plain { Calibration::read(&path)? } else { None };
     if let Some(saved) = saved {
-        if calibration.matches(&saved) {
+        if trained.is_fitted_by(&saved) {
             return Ok(Some(saved));
         }
         errorln!(
@@ -150,7 +124,7 @@ fn calibration(
         );
     }
     let mut progress = |what: &str| errorln!("calibrating {what}");
-    let found = calibration.calibrate(stop, &mut progress).context("calibrating")?;
+    let found = trained.calibrate(stop, &mut progress).context("calibrating")?;
     if stop.load(Ordering::SeqCst) {
         bail!("stopped");
     }

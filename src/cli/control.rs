@@ -2,17 +2,16 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use crate::console;
 use crate::runs::command::{Act, Command, Reply};
 use crate::runs::control::{self, ControlError};
 use crate::runs::launch::{self, LaunchError};
 use crate::runs::liveness::Health;
 use crate::runs::run_dir::RunDir;
-use crate::runs::runs_dir::{RunSummary, RunsDir};
 use crate::runs::status::RunState;
 
 /// A run's name.
@@ -32,51 +31,14 @@ pub struct SteerArgs {
     pub force: bool,
 }
 
-/// Finds the run that a name or prefix refers to.
-///
-/// # Errors
-///
-/// If no run or several runs match.
-pub fn find(runs: &RunsDir, prefix: &str) -> Result<RunSummary> {
-    let place = runs.path().display();
-    let reading = || format!("reading the runs in '{place}'");
-    let mut found = runs.matching(prefix).with_context(reading)?;
-    if found.len() == 1 {
-        return Ok(found.remove(0));
-    }
-    if found.is_empty() {
-        let listing = runs.listing().with_context(reading)?;
-        let hidden = match listing.n_unreadable {
-            0 => String::new(),
-            n => format!(" ({n} unreadable directories skipped; they may belong to other users)"),
-        };
-        let known: Vec<String> = listing.runs.into_iter().take(10).map(|run| run.id).collect();
-        if known.is_empty() {
-            bail!(
-                "there is no run '{prefix}': '{place}' holds no runs that can be read{hidden}; start one with 'mosaic run EXPERIMENT'"
-            );
-        }
-        bail!(
-            "there is no run '{prefix}' in '{place}'{hidden}; the newest are {}",
-            known.join(", ")
-        );
-    }
-    let candidates: Vec<String> = found.into_iter().map(|run| run.id).collect();
-    bail!(
-        "'{prefix}' matches {} runs: {}; type more of the name",
-        candidates.len(),
-        candidates.join(", ")
-    )
-}
-
 /// Sends a command to a run's worker and prints the outcome.
 ///
 /// # Errors
 ///
 /// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, or if the
 /// command fails as in [`tell_run`].
-pub fn tell(place: &Place, args: &SteerArgs, command: &Command) -> Result<()> {
-    let run = find(&place.runs()?, &args.run.run)?;
+pub fn tell(paths: &LabPaths, args: &SteerArgs, command: &Command) -> Result<()> {
+    let run = paths.run(&args.run.run)?;
     tell_run(&run.dir, command, args.force)
 }
 
@@ -123,8 +85,8 @@ pub fn tell_run(run: &RunDir, command: &Command, force: bool) -> Result<()> {
 ///
 /// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if the worker
 /// cannot be told to go on, if a new one cannot be started, or if writing to standard output fails.
-pub fn resume(place: &Place, args: &SteerArgs) -> Result<()> {
-    let run = find(&place.runs()?, &args.run.run)?;
+pub fn resume(paths: &LabPaths, args: &SteerArgs) -> Result<()> {
+    let run = paths.run(&args.run.run)?;
     let waits = |state| matches!(state, RunState::Paused | RunState::Queued);
     if run.status.as_ref().is_some_and(|status| waits(status.state)) && run.health == Health::Alive
     {
@@ -142,8 +104,8 @@ pub fn resume(place: &Place, args: &SteerArgs) -> Result<()> {
 /// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if another
 /// process has control and `--force` is not given, if there is no worker or it cannot be killed, or if
 /// writing to standard output fails.
-pub fn kill(place: &Place, args: &SteerArgs) -> Result<()> {
-    let run = find(&place.runs()?, &args.run.run)?;
+pub fn kill(paths: &LabPaths, args: &SteerArgs) -> Result<()> {
+    let run = paths.run(&args.run.run)?;
     match launch::kill(&run.dir, args.force) {
         Err(LaunchError::Held { run, by }) => {
             bail!("{by} has control of run '{run}'; use --force to kill its worker anyway")

@@ -7,10 +7,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
+use super::lab_paths::LabPaths;
 use super::message_stream::words_beside;
-use super::place::Place;
 use crate::analysis::judge::Judge;
 use crate::config::Experiment;
 use crate::config::experiment::ExperimentName;
@@ -19,12 +19,6 @@ use crate::dataset::cifar;
 use crate::evaluation::loading::open_dataset;
 use crate::files::{check_output, is_stdout};
 use crate::image::{contact_sheet, picture_file};
-
-#[derive(Clone, Debug, Args)]
-pub struct DataArgs {
-    #[command(subcommand)]
-    pub command: DataCommand,
-}
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum DataCommand {
@@ -52,11 +46,11 @@ pub enum DataCommand {
 ///
 /// If the lab file or the data set is unusable, if a setting is invalid, if the picture's name is unsuitable,
 /// or if an output cannot be written.
-pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
+pub fn run(paths: &LabPaths, command: &DataCommand) -> Result<()> {
     let mut stdout = console::stdout();
-    match &args.command {
+    match command {
         DataCommand::Ls => {
-            let lab = place.lab()?;
+            let lab = paths.lab()?;
             let width = lab.experiments.iter().map(|e| e.name.len()).max().unwrap_or(0);
             for experiment in &lab.experiments {
                 let data = &experiment.dataset;
@@ -82,7 +76,7 @@ pub fn run(place: &Place, args: &DataArgs) -> Result<()> {
                 true => words_beside(out.iter().map(PathBuf::as_path)),
                 false => Box::new(stdout),
             };
-            let (_, mut experiment) = experiment_over(place, dataset)?;
+            let (_, mut experiment) = experiment_over(paths, dataset)?;
             experiment.set_pairs(settings)?;
             experiment.check().context("checking the settings")?;
             let dataset = open_dataset(&experiment)?;
@@ -150,8 +144,8 @@ fn name_of(path: &Path) -> String {
 ///
 /// If the lab file is unusable, if `name` is neither a path nor an experiment, or if the settings for the
 /// images at that path cannot be made.
-pub fn experiment_over(place: &Place, name: &str) -> Result<(String, Experiment)> {
-    let lab = place.lab()?;
+pub fn experiment_over(paths: &LabPaths, name: &str) -> Result<(String, Experiment)> {
+    let lab = paths.lab()?;
     let path = Path::new(name);
     if lab.experiment(name).is_err() && path.exists() {
         let stem = name_of(path);

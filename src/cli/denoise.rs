@@ -17,10 +17,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 use strum::VariantNames;
 
-use super::tensor_file::{self, TensorFile, batch_shape, floats, integers, named};
+use super::denoise_input::{self, InputFile, batch_shape, floats, integers, named};
+use crate::dataset::tensor_file::{Array, to_bytes};
 use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use crate::errorln;
 use crate::evaluation::devices::{open_gpus, with_gpus};
@@ -123,10 +123,7 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
         }
     };
     let x = read_input(&args.input)?;
-    let provider = match &args.attention {
-        Some(path) => Some(read_attention(path, x.shape())?),
-        None => None,
-    };
+    let provider = args.attention.as_ref().map(|path| read_attention(path, x.shape()));
     let precision = match args.dtype {
         OutputType::F32 => Precision::F32,
         OutputType::F64 => Precision::F64,
@@ -134,12 +131,12 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
     if args.posterior && spec.kind == MachineKind::Wiener {
         bail!("--posterior cannot be given with 'wiener': it has no posterior over patches");
     }
-    let machine = Machine::new(spec, Arc::new(images), precision, provider)?;
+    let machine = Machine::new(spec, Arc::new(images), precision, provider.transpose()?)?;
     let machine = machine.with_posterior(args.posterior);
     let level = args.schedule.level(args.t);
     let denoised = machine.denoise(&x, level)?;
     let tensors = output_tensors(&x, &denoised, level, args.dtype);
-    write_output(&args.output, &to_bytes(&tensors)?).with_context(cannot)
+    write_output(&args.output, &to_bytes(&tensors, None)?).with_context(cannot)
 }
 
 fn parse_schedule(text: &str) -> Result<Schedule, String> {
@@ -207,8 +204,8 @@ fn attention_settings(args: &DenoiseArgs) -> Result<AttentionSettings> {
 }
 
 /// Builds something of a file; `role` tells in errors what it is used as.
-fn read<T>(path: &Path, role: &str, build: impl FnOnce(&TensorFile) -> Result<T>) -> Result<T> {
-    let built = TensorFile::read(path).and_then(|file| build(&file));
+fn read<T>(path: &Path, role: &str, build: impl FnOnce(&InputFile) -> Result<T>) -> Result<T> {
+    let built = InputFile::read(path).and_then(|file| build(&file));
     built.with_context(|| format!("cannot use '{}' as {role}", path.display()))
 }
 
@@ -225,7 +222,7 @@ fn read_images(path: &Path, label: Option<i64>) -> Result<TrainingImages> {
             other => bail!("tensor 'images' holds '{other:?}'; give it as U8, F32 or F64"),
         };
         let mut images = TrainingImages::new(shape, storage)?;
-        for doubt in tensor_file::doubts_of_images(&tensor) {
+        for doubt in denoise_input::doubts_of_images(&tensor) {
             errorln!("warning: '{}': {doubt}", path.display());
         }
         if let Ok(labels) = tensors.tensor("labels") {
@@ -244,7 +241,7 @@ fn read_input(path: &Path) -> Result<ImageBatch> {
         let tensor = named(&tensors, "x")?;
         let shape = batch_shape("x", tensor.shape())?;
         let values = floats("x", &tensor)?;
-        if let Some(doubt) = tensor_file::doubt_of_input(&values) {
+        if let Some(doubt) = denoise_input::doubt_of_input(&values) {
             errorln!("warning: '{}': {doubt}", path.display());
         }
         Ok(ImageBatch::new(shape, values))
@@ -270,26 +267,23 @@ fn read_attention(path: &Path, shape: ImageShape) -> Result<Arc<dyn AttentionPro
     })
 }
 
-/// One output tensor: name, element type, shape, little-endian bytes.
-type Output = (&'static str, Dtype, Vec<usize>, Vec<u8>);
-
 fn output_tensors(
     x: &ImageBatch,
     denoised: &Denoised,
     level: NoiseLevel,
     dtype: OutputType,
-) -> Vec<Output> {
+) -> Vec<Array> {
     let ImageShape { channels, height, width } = x.shape();
     let images = vec![x.len(), channels, height, width];
     let pixels = vec![x.len(), height, width];
-    let float = |name, shape: &[usize], values: &[f64]| match dtype {
+    let float = |name: &str, shape: &[usize], values: &[f64]| match dtype {
         OutputType::F32 => {
             let bytes = values.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect();
-            (name, Dtype::F32, shape.to_vec(), bytes)
+            (name.to_owned(), Dtype::F32, shape.to_vec(), bytes)
         }
         OutputType::F64 => {
             let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            (name, Dtype::F64, shape.to_vec(), bytes)
+            (name.to_owned(), Dtype::F64, shape.to_vec(), bytes)
         }
     };
     let mut tensors = vec![
@@ -303,17 +297,7 @@ fn output_tensors(
             [i64::from(place.image), i64::from(place.row), i64::from(place.column)]
         });
         let bytes = places.flat_map(i64::to_le_bytes).collect();
-        tensors.push(("provenance", Dtype::I64, [pixels, vec![3]].concat(), bytes));
+        tensors.push(("provenance".to_owned(), Dtype::I64, [pixels, vec![3]].concat(), bytes));
     }
     tensors
-}
-
-fn to_bytes(tensors: &[Output]) -> Result<Vec<u8>> {
-    let views = tensors
-        .iter()
-        .map(|(name, dtype, shape, bytes)| {
-            Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    Ok(safetensors::serialize(views, None)?)
 }

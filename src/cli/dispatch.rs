@@ -10,7 +10,7 @@ use signal_hook::consts::SIGXFSZ;
 
 use super::arguments::{AttachArgs, Cli, Subcommands};
 use super::exit_codes::{MISUSE, SIGNALLED};
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use super::{
     bench, calibrate, compare, control, data, denoise, doctor, experiments, init, inspect, preview,
     report, reproduce, run, runs, sample, show, theory,
@@ -30,10 +30,10 @@ use crate::{errorln, worker};
 ///
 /// If signals cannot be caught, if threads cannot be started, or if the command or the dashboard fails.
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {
-    let place = &cli.place;
+    let paths = &cli.paths;
     // Exceeding a file size limit then causes an error message instead of ending the process.
     signals::pass_over(SIGXFSZ).context("listening for signals")?;
-    let Some(command) = cli.command else { return dashboard(place, &AttachArgs::default()) };
+    let Some(command) = cli.command else { return dashboard(paths, &AttachArgs::default()) };
     if command.computes() {
         start_threads()?;
     }
@@ -45,35 +45,35 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     }
     match command {
         Subcommands::Worker { run_dir } => return Ok(ExitCode::from(worker::run(&run_dir))),
-        Subcommands::Attach(args) => return dashboard(place, &args),
+        Subcommands::Attach(args) => return dashboard(paths, &args),
         Subcommands::Doctor(args) => {
-            let is_well = doctor::run(place, &args)?;
+            let is_well = doctor::run(paths, &args)?;
             return Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Subcommands::Run(args) => return run::run(place, &args),
-        Subcommands::Reproduce(args) => return reproduce::run(place, &args),
-        Subcommands::Theory(args) => return theory::run(place, &args),
-        Subcommands::Experiments(args) => experiments::show(place, &args)?,
+        Subcommands::Run(args) => return run::run(paths, &args),
+        Subcommands::Reproduce(args) => return reproduce::run(paths, &args),
+        Subcommands::Theory(args) => return theory::run(paths, &args),
+        Subcommands::Experiments(args) => experiments::show(paths, &args)?,
         Subcommands::Init(args) => init::write(&args)?,
-        Subcommands::Ls(args) => runs::list(place, &args)?,
-        Subcommands::Logs(args) => runs::logs(place, &args)?,
-        Subcommands::Note(args) => runs::note(place, &args)?,
-        Subcommands::Rename(args) => runs::rename(place, &args)?,
-        Subcommands::Rm(args) => runs::remove(place, &args)?,
-        Subcommands::Pause(args) => control::tell(place, &args, &WorkerCommand::Pause)?,
-        Subcommands::Stop(args) => control::tell(place, &args, &WorkerCommand::Stop)?,
-        Subcommands::Preview(args) => preview::preview(place, &args)?,
-        Subcommands::Resume(args) => control::resume(place, &args)?,
-        Subcommands::Kill(args) => control::kill(place, &args)?,
-        Subcommands::Sample(args) => sample::sample(place, &args)?,
-        Subcommands::Calibrate(args) => calibrate::calibrate(place, &args)?,
-        Subcommands::Inspect(args) => inspect::run(place, &args)?,
-        Subcommands::Compare(args) => compare::run(place, &args)?,
-        Subcommands::Show(args) => show::run(place, &args)?,
-        Subcommands::Report(args) => report::show(place, &args)?,
-        Subcommands::Data(args) => data::run(place, &args)?,
+        Subcommands::Ls(args) => runs::list(paths, &args)?,
+        Subcommands::Logs(args) => runs::logs(paths, &args)?,
+        Subcommands::Note(args) => runs::note(paths, &args)?,
+        Subcommands::Rename(args) => runs::rename(paths, &args)?,
+        Subcommands::Rm(args) => runs::remove(paths, &args)?,
+        Subcommands::Pause(args) => control::tell(paths, &args, &WorkerCommand::Pause)?,
+        Subcommands::Stop(args) => control::tell(paths, &args, &WorkerCommand::Stop)?,
+        Subcommands::Preview(args) => preview::preview(paths, &args)?,
+        Subcommands::Resume(args) => control::resume(paths, &args)?,
+        Subcommands::Kill(args) => control::kill(paths, &args)?,
+        Subcommands::Sample(args) => sample::sample(paths, &args)?,
+        Subcommands::Calibrate(args) => calibrate::calibrate(paths, &args)?,
+        Subcommands::Inspect(args) => inspect::run(paths, &args)?,
+        Subcommands::Compare(args) => compare::run(paths, &args)?,
+        Subcommands::Show(args) => show::run(paths, &args)?,
+        Subcommands::Report(args) => report::show(paths, &args)?,
+        Subcommands::Data(command) => data::run(paths, &command)?,
         Subcommands::Denoise(args) => denoise::run(&args)?,
-        Subcommands::Bench(args) => bench::run(&args)?,
+        Subcommands::Bench(command) => bench::run(&command)?,
         Subcommands::Completions { shell } => {
             // Written to memory first: clap_complete panics if stdout is closed early.
             let mut script = Vec::new();
@@ -91,19 +91,16 @@ const WITHOUT_DASHBOARD: &str = "without the dashboard use
   mosaic ls                 list runs and their state
   mosaic --help             everything else";
 
-fn dashboard(place: &Place, args: &AttachArgs) -> Result<ExitCode> {
+fn dashboard(paths: &LabPaths, args: &AttachArgs) -> Result<ExitCode> {
     if let Some(lack) = abilities::lack_of_screen() {
         errorln!("mosaic's dashboard needs a terminal that can show it: {lack}");
         WITHOUT_DASHBOARD.lines().for_each(|line| errorln!("{line}"));
         return Ok(ExitCode::from(MISUSE));
     }
-    let lab = place.lab()?;
+    let lab = paths.lab()?;
     RunsDir::new(&lab.settings.runs_dir).check()?;
-    let run = match &args.run {
-        Some(name) => Some(control::find(&RunsDir::new(&lab.settings.runs_dir), name)?.id),
-        None => None,
-    };
-    match tui::run(lab, run, args.read_only)? {
+    let run = args.run.as_ref().map(|name| paths.run(name)).transpose()?;
+    match tui::run(lab, run.map(|run| run.id), args.read_only)? {
         Left::Detached => Ok(ExitCode::SUCCESS),
         Left::Signalled(signal) => Ok(ExitCode::from(SIGNALLED.saturating_add(signal))),
     }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use crate::config::lab_settings::{ColourChoice, ImageChoice};
 use crate::console;
 use crate::console::abilities;
@@ -71,9 +71,9 @@ impl Finding {
 }
 
 /// Runs all checks and prints the findings; `false` if a requested feature does not work.
-pub fn run(place: &Place, args: &DoctorArgs) -> Result<bool> {
+pub fn run(paths: &LabPaths, args: &DoctorArgs) -> Result<bool> {
     let mut findings = vec![Finding::good("version", version())];
-    let lab = place.lab();
+    let lab = paths.lab();
     let settings = lab.as_ref().map(|lab| lab.settings.clone());
     findings.push(match &lab {
         Ok(lab) => {
@@ -89,7 +89,7 @@ pub fn run(place: &Place, args: &DoctorArgs) -> Result<bool> {
         }
     });
     let n_before = findings.len();
-    let runs = place.runs().map(|runs| runs.path().to_owned()).unwrap_or_else(|_| ".".into());
+    let runs = paths.runs().map(|runs| runs.path().to_owned()).unwrap_or_else(|_| ".".into());
     let mut monitor = Monitor::new(&runs);
     monitor.read(None);
     std::thread::sleep(LOOK);

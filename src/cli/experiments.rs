@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use crate::console;
 
 #[derive(Clone, Debug, Args)]
@@ -23,8 +23,8 @@ pub struct ExperimentsArgs {
 /// # Errors
 ///
 /// If the lab file is unusable, the experiment is unknown, or writing to standard output fails.
-pub fn show(place: &Place, args: &ExperimentsArgs) -> Result<()> {
-    let lab = place.lab()?;
+pub fn show(paths: &LabPaths, args: &ExperimentsArgs) -> Result<()> {
+    let lab = paths.lab()?;
     let mut out = console::stdout();
     let Some(name) = &args.experiment else {
         if args.json {

@@ -9,9 +9,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::control::find;
+use super::lab_paths::LabPaths;
 use super::message_stream::words_beside;
-use super::place::Place;
 use crate::console;
 use crate::diffusion::attention_maps::row_entropy;
 use crate::evaluation::inspect::picture::{At, film, sheet};
@@ -56,8 +55,8 @@ fn parse_pixel(text: &str) -> Result<(usize, usize), String> {
     parts.ok_or_else(|| format!("'{text}' is not ROW,COLUMN, for example 9,4"))
 }
 
-pub fn run(place: &Place, args: &InspectArgs) -> Result<()> {
-    let run = find(&place.runs()?, &args.run)?;
+pub fn run(paths: &LabPaths, args: &InspectArgs) -> Result<()> {
+    let run = paths.run(&args.run)?;
     for path in args.out.iter().chain(&args.film) {
         check_output(path).with_context(|| format!("writing '{}'", path.display()))?;
     }

@@ -3,11 +3,11 @@
 //! Results go to stdout, progress and errors to stderr. Nothing is computed here that the dashboard could not
 //! show as well.
 //!
-//! Reading order: [`arguments`] (the command line), [`mod@dispatch`] (the choice of command), `exit_codes`, `place`
+//! Reading order: [`arguments`] (the command line), [`mod@dispatch`] (the choice of command), `exit_codes`, `lab_paths`
 //! (the lab file and the runs), then one file per command.
 
 mod exit_codes;
-mod place;
+mod lab_paths;
 pub mod experiments;
 pub mod init;
 pub mod runs;
@@ -17,7 +17,7 @@ pub mod sample;
 pub mod report;
 pub mod data;
 pub mod denoise;
-mod tensor_file;
+mod denoise_input;
 pub mod theory;
 pub mod bench;
 pub mod bench_gpu;

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use super::control::{find, tell_run};
-use super::place::Place;
+use super::control::tell_run;
+use super::lab_paths::LabPaths;
 use crate::console;
 use crate::evaluation::preview_maker::PreviewMaker;
 use crate::evaluation::preview_request::PreviewRequest;
@@ -31,8 +31,8 @@ pub struct PreviewArgs {
     pub force: bool,
 }
 
-pub fn preview(place: &Place, args: &PreviewArgs) -> Result<()> {
-    let run = find(&place.runs()?, &args.run)?;
+pub fn preview(paths: &LabPaths, args: &PreviewArgs) -> Result<()> {
+    let run = paths.run(&args.run)?;
     let own = PreviewRequest::of(&run.dir.experiment()?);
     let (steps, seeds) = (own.steps.to_string(), own.seeds.to_string());
     let is_own = args.seeds.is_none() && args.steps.is_none();

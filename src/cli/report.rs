@@ -5,8 +5,7 @@ use std::io::Write;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::control::find;
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use crate::console;
 
 #[derive(Clone, Debug, Args)]
@@ -24,8 +23,8 @@ pub struct ReportArgs {
 ///
 /// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if the run has
 /// no report or it cannot be read, or if writing to standard output fails.
-pub fn show(place: &Place, args: &ReportArgs) -> Result<()> {
-    let run = find(&place.runs()?, &args.run)?;
+pub fn show(paths: &LabPaths, args: &ReportArgs) -> Result<()> {
+    let run = paths.run(&args.run)?;
     let path = run.dir.report_path().join(if args.json { "report.json" } else { "report.md" });
     if !path.exists() {
         bail!(

@@ -10,7 +10,7 @@ use indicatif::{MultiProgress, ProgressBar};
 use serde_json::json;
 
 use super::exit_codes::STOPPED;
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use super::progress;
 use super::run::follower_terminal;
 use crate::config::value::nearest;
@@ -50,16 +50,13 @@ pub struct ReproduceArgs {
     pub json: bool,
 }
 
-pub fn run(place: &Place, args: &ReproduceArgs) -> Result<ExitCode> {
-    let lab = place.lab()?;
+pub fn run(paths: &LabPaths, args: &ReproduceArgs) -> Result<ExitCode> {
+    let lab = paths.lab()?;
     let studies = chosen(&lab, &args.studies)?;
     if studies.is_empty() {
         return list(&lab, args).map(|()| ExitCode::SUCCESS);
     }
-    let device = match &args.device {
-        Some(device) => device.clone(),
-        None => lab.settings.device.clone(),
-    };
+    let device = args.device.as_ref().unwrap_or(&lab.settings.device);
     let signals = signals::catch(follower_terminal()).context("listening for signals")?;
     for study in studies {
         let plan = if args.quick { &study.quick } else { &study.full };
@@ -73,7 +70,7 @@ pub fn run(place: &Place, args: &ReproduceArgs) -> Result<ExitCode> {
             }
             continue;
         }
-        if !one(&lab, study, &arms, args, &device, &signals)? {
+        if !one(&lab, study, &arms, args, device, &signals)? {
             return Ok(ExitCode::from(STOPPED));
         }
     }

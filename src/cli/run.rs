@@ -15,7 +15,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 
 use super::exit_codes::STOPPED;
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use super::progress;
 use super::runs::in_words;
 use crate::hardware::device::DeviceRequest;
@@ -64,8 +64,8 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 /// If the lab file is unusable, if the experiment or a setting is unknown or unusable, if signals cannot be
 /// caught, if the worker does not start or is lost, if the run fails or its directory vanishes, if its events
 /// or report cannot be read, or if writing to standard output fails.
-pub fn run(place: &Place, args: &RunArgs) -> Result<ExitCode> {
-    let lab = place.lab()?;
+pub fn run(paths: &LabPaths, args: &RunArgs) -> Result<ExitCode> {
+    let lab = paths.lab()?;
     let mut experiment = lab.experiment(&args.experiment)?.clone();
     experiment.set_pairs(&args.settings)?;
     let device = args.device.clone().unwrap_or(lab.settings.device);

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
 
-use super::control::{RunArg, find};
-use super::place::Place;
+use super::control::RunArg;
+use super::lab_paths::LabPaths;
 use crate::analysis::summary::quartiles;
 use crate::runs::condition::Condition;
 use crate::runs::control_holder::Steering;
@@ -99,8 +99,8 @@ impl<'a> ListedRun<'a> {
 ///
 /// If the lab file is unusable, if the directory of runs cannot be read, or if writing to standard output
 /// fails.
-pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
-    let runs = place.runs()?;
+pub fn list(paths: &LabPaths, args: &LsArgs) -> Result<()> {
+    let runs = paths.runs()?;
     let place = runs.path().display();
     let listing =
         runs.settled_listing().with_context(|| format!("reading the runs in '{place}'"))?;
@@ -151,8 +151,8 @@ pub fn list(place: &Place, args: &LsArgs) -> Result<()> {
 ///
 /// If the lab file is unusable, if the runs, the events or the log cannot be read, if no run or several runs
 /// match, or if writing to standard output fails.
-pub fn logs(place: &Place, args: &LogsArgs) -> Result<()> {
-    let run = find(&place.runs()?, &args.run)?;
+pub fn logs(paths: &LabPaths, args: &LogsArgs) -> Result<()> {
+    let run = paths.run(&args.run)?;
     let mut out = console::stdout();
     if args.worker {
         let text = std::fs::read(run.dir.log_path()).context("reading the worker's log")?;
@@ -248,8 +248,8 @@ fn agreement(figures: &[AgreementFigure]) -> String {
 ///
 /// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if the run has a
 /// worker or was written by a newer mosaic, if it cannot be deleted, or if writing to standard output fails.
-pub fn remove(place: &Place, args: &RunArg) -> Result<()> {
-    let run = find(&place.runs()?, &args.run)?;
+pub fn remove(paths: &LabPaths, args: &RunArg) -> Result<()> {
+    let run = paths.run(&args.run)?;
     run.dir.delete()?;
     writeln!(console::stdout(), "{} is deleted", run.id)?;
     Ok(())
@@ -270,10 +270,9 @@ pub struct RenameArgs {
 /// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if the new name
 /// is invalid or taken, if the run has a worker or was written by a newer mosaic, if it cannot be renamed, or
 /// if writing to standard output fails.
-pub fn rename(place: &Place, args: &RenameArgs) -> Result<()> {
-    let runs = place.runs()?;
-    let run = find(&runs, &args.run)?;
-    let name = runs.rename(&run.dir, &args.to)?;
+pub fn rename(paths: &LabPaths, args: &RenameArgs) -> Result<()> {
+    let run = paths.run(&args.run)?;
+    let name = paths.runs()?.rename(&run.dir, &args.to)?;
     writeln!(console::stdout(), "{} is now {name}", run.id)?;
     Ok(())
 }
@@ -298,8 +297,8 @@ pub struct NoteArgs {
 ///
 /// If the lab file is unusable, if the runs cannot be read, if no run or several runs match, if the note or a
 /// tag is invalid, or if the note's file or standard output cannot be written.
-pub fn note(place: &Place, args: &NoteArgs) -> Result<()> {
-    let run = find(&place.runs()?, &args.run)?;
+pub fn note(paths: &LabPaths, args: &NoteArgs) -> Result<()> {
+    let run = paths.run(&args.run)?;
     let mut about = run.about;
     if args.text.is_some() || !args.tag.is_empty() || !args.untag.is_empty() {
         let text = args.text.as_deref().unwrap_or(&about.note);

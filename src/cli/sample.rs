@@ -9,9 +9,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
-use super::control::find;
+use super::lab_paths::LabPaths;
 use super::message_stream::words_beside;
-use super::place::Place;
 use crate::config::noise_seeds::parse_range;
 use crate::console;
 use crate::evaluation::metrics;
@@ -66,7 +65,7 @@ pub fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
 ///
 /// If the output's name is unsuitable, if no run or several runs match, if the lab file is unusable, if the
 /// run cannot be read, if sampling fails, or if an output or the record of seen seeds cannot be written.
-pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
+pub fn sample(paths: &LabPaths, args: &SampleArgs) -> Result<()> {
     let extension = args.out.extension().and_then(|extension| extension.to_str());
     let writing = || format!("writing '{}'", args.out.display());
     check_output(&args.out).with_context(writing)?;
@@ -74,7 +73,7 @@ pub fn sample(place: &Place, args: &SampleArgs) -> Result<()> {
     if !matches!(extension, Some("safetensors" | "png")) && !is_stream(&args.out) {
         bail!("'{}' must end in .safetensors or .png", args.out.display());
     }
-    let run = find(&place.runs()?, &args.run)?;
+    let run = paths.run(&args.run)?;
     let trained = Trained::open(&run.dir, &[])?;
     let experiment = &trained.experiment;
     seen_seeds::record(&run.dir, experiment.noise_seed, &args.seeds, "sample")

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::control::find;
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use crate::config::lab_settings::{ColourChoice, ImageChoice};
 use crate::console;
 use crate::console::abilities;
@@ -31,10 +30,10 @@ pub struct ShowArgs {
     pub width: Option<u16>,
 }
 
-pub fn run(place: &Place, args: &ShowArgs) -> Result<()> {
+pub fn run(paths: &LabPaths, args: &ShowArgs) -> Result<()> {
     let path = match Path::new(&args.what) {
         file if file.is_file() && args.step.is_none() => file.to_owned(),
-        _ => preview_of(place, args)?,
+        _ => preview_of(paths, args)?,
     };
     let image = image::open(&path)
         .with_context(|| format!("reading '{}' as PNG", path.display()))?
@@ -42,7 +41,7 @@ pub fn run(place: &Place, args: &ShowArgs) -> Result<()> {
     if let Some(lack) = abilities::lack_of_screen() {
         bail!("the terminal cannot show '{}': {lack}", path.display());
     }
-    let pictures = place.lab().map_or(ImageChoice::Auto, |lab| lab.settings.images);
+    let pictures = paths.lab().map_or(ImageChoice::Auto, |lab| lab.settings.images);
     // Kept until the end, so that the picture does not wait for a late answer.
     let (found, _asked) = probe_once(&Wish { pictures, background: false, cell: false });
     // The user asks for a picture explicitly, even if the dashboard is set to show none.
@@ -59,8 +58,9 @@ pub fn run(place: &Place, args: &ShowArgs) -> Result<()> {
 }
 
 /// Path of the composed picture in a run's preview.
-fn preview_of(place: &Place, args: &ShowArgs) -> Result<PathBuf> {
-    let run = find(&place.runs()?, &args.what)
+fn preview_of(paths: &LabPaths, args: &ShowArgs) -> Result<PathBuf> {
+    let run = paths
+        .run(&args.what)
         .with_context(|| format!("'{}' is neither a file nor a run", args.what))?;
     let all = preview::list(&run.dir.previews_path());
     let wanted = match args.step {
@@ -69,18 +69,17 @@ fn preview_of(place: &Place, args: &ShowArgs) -> Result<PathBuf> {
     };
     let Some((_, folder)) = wanted else {
         let steps: Vec<String> = all.iter().map(|(step, _)| step.to_string()).collect();
-        match (args.step, steps.is_empty()) {
-            (_, true) => bail!(
-                "run '{}' has no preview yet; make one with 'mosaic preview {}'",
-                run.id,
-                run.id
-            ),
-            (Some(step), false) => bail!(
+        match args.step {
+            Some(step) if !steps.is_empty() => bail!(
                 "run '{}' has no preview of step {step}; it has those of {}",
                 run.id,
                 steps.join(", ")
             ),
-            (None, false) => unreachable!("the last of some is one of them"),
+            _ => bail!(
+                "run '{}' has no preview yet; make one with 'mosaic preview {}'",
+                run.id,
+                run.id
+            ),
         }
     };
     Ok(folder.join(preview::PICTURE))

@@ -16,7 +16,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::data::experiment_over;
 use super::exit_codes::STOPPED;
-use super::place::Place;
+use super::lab_paths::LabPaths;
 use super::progress;
 use super::sample::parse_seeds;
 use crate::analysis::judge::Judge;
@@ -94,8 +94,8 @@ struct Bench {
 /// If the arguments, the lab file or the data set are unusable, if a machine needs a network, if a GPU that
 /// was requested by number cannot be opened, if signals cannot be caught, if a machine fails, or if a file
 /// cannot be read or written.
-pub fn run(place: &Place, args: &TheoryArgs) -> Result<ExitCode> {
-    let bench = prepare(place, args)?;
+pub fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
+    let bench = prepare(paths, args)?;
     make_folder(&bench.folder)
         .with_context(|| format!("making the folder '{}'", bench.folder.display()))?;
     let stop = signals::stop_on(&[SIGINT, SIGTERM]).context("listening for Ctrl-C")?;
@@ -133,8 +133,8 @@ pub fn run(place: &Place, args: &TheoryArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
-    let (name, mut experiment) = experiment_over(place, &args.dataset)?;
+fn prepare(paths: &LabPaths, args: &TheoryArgs) -> Result<Bench> {
+    let (name, mut experiment) = experiment_over(paths, &args.dataset)?;
     let given = [
         ("theory.machines", (!args.machine.is_empty()).then(|| args.machine.join(","))),
         ("diffusion.sampling_steps", args.steps.map(|steps| steps.to_string())),
@@ -160,7 +160,7 @@ fn prepare(place: &Place, args: &TheoryArgs) -> Result<Bench> {
     ensure!(!machines.is_empty(), "no machines to sample; choose one with --machine");
     let device = match &args.device {
         Some(device) => device.clone(),
-        None => place.lab()?.settings.device,
+        None => paths.lab()?.settings.device,
     };
     let (gpus, _) = open_gpus(&device, |problem| errorln!("{problem}"))?;
     let images = with_gpus(TrainingImages::from_dataset(&dataset)?, gpus);

@@ -1,18 +1,38 @@
 //! Selects the settings that must match for training to continue from a checkpoint.
 
 use super::experiment::{ArchitectureKind, Experiment};
-use super::renamed;
-use super::settings::SETTINGS;
+use super::renamed::RENAMED;
+use super::settings;
+use crate::training::checkpoint_identity::DecidingSettings;
 use crate::training::config::{LossWeighting, LrSchedule};
-use crate::training::identity::DecidingSettings;
+
+/// Settings of the network and of training that leave the weights after a given number of updates as they are.
+const WITHOUT_EFFECT: [&str; 8] = [
+    "network.clamp",
+    "training.compute_type",
+    "training.checkpoint_every",
+    "training.keep_checkpoints",
+    "training.keep_every",
+    "training.rollback_after",
+    "training.patience",
+    "training.minutes",
+];
+
+/// True if the weights after a given number of updates depend on this setting; a checkpoint is then continued only
+/// with the same value. (The images of a data set are compared by themselves.)
+pub fn decides_weights(key: &str) -> bool {
+    let is_of_training = ["network.", "training."].iter().any(|section| key.starts_with(section));
+    (is_of_training && !WITHOUT_EFFECT.contains(&key)) || key == "diffusion.schedule"
+}
 
 impl Experiment {
     /// The settings that determine the weights after a given number of updates, in their TOML form.
     pub fn deciding_settings(&self) -> DecidingSettings {
         let default = Self::default();
-        let renamed = renamed::all().map(|(old, new)| (old.to_owned(), new.to_owned())).collect();
+        let renamed =
+            RENAMED.into_iter().map(|(old, new)| (old.to_owned(), new.to_owned())).collect();
         let mut found = DecidingSettings { renamed, ..DecidingSettings::default() };
-        for setting in SETTINGS.iter().filter(|s| s.decides_weights && self.uses(s.key)) {
+        for setting in settings::all().filter(|s| decides_weights(s.key) && self.uses(s.key)) {
             let value = (setting.get)(self);
             if value == (setting.get)(&default) {
                 found.at_default.insert(setting.key.to_owned());
@@ -72,12 +92,12 @@ mod tests {
             "training.patience",
             "training.minutes",
         ];
-        for setting in SETTINGS {
+        for setting in settings::all() {
             let is_of_training =
                 ["network.", "training."].iter().any(|of| setting.key.starts_with(of))
                     || setting.key == "diffusion.schedule";
             let expected = is_of_training && !free.contains(&setting.key);
-            assert_eq!(setting.decides_weights, expected, "{}", setting.key);
+            assert_eq!(decides_weights(setting.key), expected, "{}", setting.key);
         }
     }
 }

@@ -26,17 +26,16 @@ impl SettingError {
     }
 
     /// The same error with `section` prefixed to the key.
-    pub fn under(self, section: &str) -> Self {
-        let longer = |key: String| format!("{section}.{key}");
-        match self {
-            Self::Unknown { key, nearest } => Self::Unknown { key: longer(key), nearest },
-            Self::Value { key, found, accepted, nearest } => {
-                Self::Value { key: longer(key), found, accepted, nearest }
+    pub fn under(mut self, section: &str) -> Self {
+        let extend = |key: &mut String| *key = format!("{section}.{key}");
+        match &mut self {
+            Self::Unknown { key, .. } | Self::Value { key, .. } | Self::Combination { key, .. } => {
+                extend(key);
             }
-            Self::Combination { key, problem } => Self::Combination { key: longer(key), problem },
-            Self::Renamed { key, new } => Self::Renamed { key: longer(key), new: longer(new) },
-            Self::Form { found } => Self::Form { found },
+            Self::Renamed { key, new } => [key, new].into_iter().for_each(extend),
+            Self::Form { .. } => {}
         }
+        self
     }
 }
 

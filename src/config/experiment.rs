@@ -1,9 +1,11 @@
 //! The typed settings of one experiment: an [`Experiment`] cannot hold a value that the settings table refuses.
 //!
-//! [`super::file`] and `set` parse text into an experiment by the table in [`super::settings`];
-//! [`super::resolve`] turns it into what a worker builds (network, data set, machines).
+//! Each section of settings is defined once: a field, its default, the values that it accepts and the text that
+//! explains it to users. [`super::settings`] joins the sections into one table; [`super::file`] and `set` parse text
+//! into an experiment by it, and [`super::resolve`] turns an experiment into what a worker builds (network, data
+//! set, machines).
 
-use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +14,9 @@ use std::ops::Deref;
 use std::path::PathBuf;
 
 use super::error::SettingError;
-use super::value::Word;
+use super::noise_seeds::NoiseSeeds;
+use super::setting::{POSITIVE, SEED, SHARE, WHOLE, section};
+use super::value::{Accepted, Word};
 use crate::diffusion::Schedule;
 use crate::network::config::{AttentionVariant, Output, Padding};
 use crate::theory::ls_wiener::DEFAULT_THRESHOLD;
@@ -120,9 +124,7 @@ pub enum ArchitectureKind {
 }
 
 /// An entry of `theory.machines`: a score machine, and for the attention machine the source of its attention.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames, VariantArray,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum MachineName {
     Ideal,
@@ -147,96 +149,127 @@ impl Word for DatasetKind {}
 impl Word for ArchitectureKind {}
 impl Word for MachineName {}
 
-/// Settings `dataset.*`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DatasetSettings {
-    pub kind: DatasetKind,
-    /// Path of the images; crafted sets have none.
-    pub path: Option<PathBuf>,
-    /// IDX label file.
-    pub labels: Option<PathBuf>,
-    /// Number of images: to generate for crafted sets, to use for sets read from files (`None` means all).
-    pub n: Option<NonZeroUsize>,
-    /// Rng seed of a crafted set, or of the subset drawn from files.
-    pub seed: u64,
-    /// Side of the square images in pixels; images from files are resized to it, or keep their size if `None`.
-    pub size: Option<NonZeroUsize>,
-    /// Positions for glyphs per side, 2 or 3.
-    pub slots: usize,
-    /// Side of a glyph in pixels.
-    pub glyph: usize,
-    /// Minimum gap between glyphs in pixels.
-    pub gap: usize,
-    /// Number of shapes and hues to draw from.
-    pub shapes: usize,
-    pub hues: usize,
-    /// Shift each image by a random circular translation.
-    pub shift: bool,
-    /// Stripes: period in pixels.
-    pub period: usize,
-    /// Stripes: number of patterns to draw from.
-    pub patterns: usize,
+section! {
+    /// Settings `dataset.*`.
+    DatasetSettings: Experiment, "dataset", [dataset];
+
+    /// generated (glyphs: one hue; mirror: left decides right; stripes: one texture) or read (idx: MNIST's format;
+    /// cifar: binary version; folder: PNG and JPEG, sub-folders are classes)
+    kind: DatasetKind = DatasetKind::Glyphs, Accepted::Choice(DatasetKind::VARIANTS);
+    /// idx: image file (.gz or not); cifar: directory, archive or file; folder: the folder; relative to lab.toml
+    path: Option<PathBuf> = None, Accepted::Text;
+    /// idx: label file, or empty
+    labels: Option<PathBuf> = None, Accepted::Text;
+    /// number of training images; 0 takes all that can be read
+    n: Option<NonZeroUsize> = NonZeroUsize::new(64), Accepted::Integer { min: 0, max: 10_000_000 };
+    /// seed of a crafted set, or of the random subset of a file
+    seed: u64 = 0, SEED;
+    /// side of the square images; those of files are resized to it, 0 leaves them as they are; folder images are
+    /// centre-cropped to squares
+    size: Option<NonZeroUsize> = NonZeroUsize::new(18), Accepted::Integer { min: 0, max: 256 };
+    /// glyph positions per side of the image: 2 or 3
+    slots: usize = 2, Accepted::Integer { min: 2, max: 3 };
+    /// side of a glyph in pixels
+    glyph: usize = 3, Accepted::Integer { min: 3, max: 7 };
+    /// minimum gap between glyphs in pixels; use at least twice the receptive field's radius
+    gap: usize = 6, Accepted::Integer { min: 0, max: 64 };
+    /// number of glyph shapes
+    shapes: usize = 4, Accepted::Integer { min: 1, max: 12 };
+    /// number of hues of glyphs or textures
+    hues: usize = 4, Accepted::Integer { min: 1, max: 6 };
+    /// shift each drawn image by a random circular translation
+    shift: bool = false, Accepted::Boolean;
+    /// kind stripes: pixels from stripe to stripe; even, and a divisor of dataset.size
+    period: usize = 4, Accepted::Integer { min: 2, max: 64 };
+    /// kind stripes: how many patterns to draw from
+    patterns: usize = 5, Accepted::Integer { min: 1, max: 5 };
 }
 
-impl DatasetSettings {
-    /// True if images are read from files; false if they are generated.
-    pub fn is_read(&self) -> bool {
-        self.kind.is_read()
-    }
+/// `none`, or one of the words of [`AttentionVariant`].
+const ATTENTION: &[&str] = &["none", "softmax", "top1", "uniform", "identity"];
+
+section! {
+    /// Settings `network.*`.
+    NetworkSettings: Experiment, "network", [network];
+
+    /// convolutional network: one residual layer per kernel, or one resolution per width
+    architecture: ArchitectureKind = ArchitectureKind::ResNet,
+        Accepted::Choice(ArchitectureKind::VARIANTS);
+    /// channels of the resnet
+    width: usize = 64, Accepted::Integer { min: 16, max: 4096 };
+    /// kernel of each residual layer (odd); the sum of their radii, plus those of the first and last convolution, is
+    /// the receptive radius
+    kernels: Vec<usize> = vec![3, 3, 1, 1], Accepted::OddIntegers { max: 63, may_be_empty: false };
+    /// channels of the unet at each resolution
+    widths: Vec<usize> = vec![32, 64], Accepted::Integers { min: 1, max: 4096 };
+    /// width of the unet's time embedding
+    embedding: usize = 128, Accepted::Integer { min: 2, max: 8192 };
+    /// how convolutions continue images beyond the border; circular pairs with els, zeros with bbels
+    padding: Padding = Padding::Circular, Accepted::Choice(Padding::VARIANTS);
+    /// group normalisation
+    group_norm: bool = false, Accepted::Boolean;
+    /// kernel of the last convolution: 1 or 3
+    last_kernel: usize = 1, Accepted::Odd { max: 3, or_zero: false };
+    /// final self-attention layer over all pixels: none, softmax, or an ablation
+    attention: Option<AttentionVariant> = Some(AttentionVariant::Softmax),
+        Accepted::Choice(ATTENTION);
+    /// attention heads
+    heads: usize = 2, Accepted::Integer { min: 1, max: 64 };
+    /// channels per head of queries, keys and values
+    head_width: usize = 16, Accepted::Integer { min: 1, max: 4096 };
+    /// normalise each pixel's features over channels before queries and keys
+    normalise: bool = true, Accepted::Boolean;
+    /// condition the network on the class (needs classes: dataset.labels, cifar, or sub-folders)
+    conditional: bool = false, Accepted::Boolean;
+    /// prediction target: noise (Kamb & Ganguli), or velocity v, which trains much faster
+    output: Output = Output::Velocity, Accepted::Choice(Output::VARIANTS);
+    /// factor on t before its sines and cosines; 1 in Kamb & Ganguli's networks
+    time_scale: f64 = 1000.0, Accepted::Number { min: 1e-6, max: 1e6 };
+    /// clamp the network's clean estimate to the pixel range when sampling
+    clamp: bool = true, Accepted::Boolean;
 }
 
-/// Settings `network.*`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NetworkSettings {
-    pub architecture: ArchitectureKind,
-    pub width: usize,
-    pub kernels: Vec<usize>,
-    pub widths: Vec<usize>,
-    pub embedding: usize,
-    pub padding: Padding,
-    pub group_norm: bool,
-    pub last_kernel: usize,
-    pub attention: Option<AttentionVariant>,
-    pub heads: usize,
-    pub head_width: usize,
-    pub normalise: bool,
-    pub conditional: bool,
-    pub output: Output,
-    pub time_scale: f64,
-    /// Clamp `x0hat` to the pixel range when sampling.
-    pub clamp: bool,
+section! {
+    /// Settings `theory.*`; their defaults are also those of `mosaic denoise` and `mosaic theory`.
+    TheorySettings: Experiment, "theory", [theory];
+
+    /// score machines to compare with; attention-* is our derivation, one per source of its attention
+    machines: Vec<MachineName> = {
+        use MachineName::*;
+        vec![Els, AttentionTrajectory, AttentionSimilarity, AttentionPooled, Ideal, Wiener]
+    }, Accepted::Words(MachineName::VARIANTS);
+    /// patch side (odd) of local machines; 0 takes the network's receptive field
+    patch_size: Option<NonZeroUsize> = None, Accepted::Odd { max: 511, or_zero: true };
+    /// patch side per sampling step, first for the cleanest; empty: theory.patch_size throughout
+    scales: Vec<usize> = Vec::new(), Accepted::OddIntegers { max: 511, may_be_empty: true };
+    /// attention machine: weight of the attended patches' evidence for a training image
+    lambda: f64 = DEFAULT_ATTENTION.lambda, POSITIVE;
+    /// attention machine: share of the estimate that is an attention-weighted mean
+    gamma: f64 = DEFAULT_ATTENTION.gamma, SHARE;
+    /// temperature of attention-similarity
+    tau: f64 = DEFAULT_TAU, Accepted::Number { min: 1e-6, max: f64::INFINITY };
+    /// ls-wiener: masks keep filter weights of at least this fraction of the largest
+    mask_threshold: f64 = DEFAULT_THRESHOLD, Accepted::Number { min: 1e-6, max: 1.0 };
 }
 
-/// Settings `theory.*`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TheorySettings {
-    pub machines: Vec<MachineName>,
-    /// Patch side in pixels, odd; `None` means the network's receptive field.
-    pub patch_size: Option<NonZeroUsize>,
-    /// Patch side per sampling step; empty means `patch_size` throughout.
-    pub scales: Vec<usize>,
-    pub lambda: f64,
-    pub gamma: f64,
-    pub tau: f64,
-    /// Mask threshold of `ls-wiener`.
-    pub mask_threshold: f64,
+section! {
+    /// Settings `preview.*`.
+    PreviewSettings: Experiment, "preview", [preview];
+
+    /// updates between previews; 0: only on demand
+    every: Option<NonZeroUsize> = NonZeroUsize::new(1000), WHOLE;
+    /// noise seeds of a preview
+    seeds: usize = 4, Accepted::Integer { min: 1, max: NoiseSeeds::PREVIEW_MAX as i64 };
 }
 
-/// Settings `preview.*`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PreviewSettings {
-    /// Training steps between previews; `None` means only on demand.
-    pub every: Option<NonZeroUsize>,
-    pub seeds: usize,
-}
+section! {
+    /// Settings `compare.*`.
+    CompareSettings: Experiment, "compare", [compare];
 
-/// Settings `compare.*`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CompareSettings {
-    /// Number of the network's samples that are judged, on crafted sets.
-    pub samples: usize,
-    /// Number of held-out noise seeds in the final comparison.
-    pub seeds: usize,
+    /// judged samples of the network in the final comparison (crafted sets); at least compare.seeds
+    samples: usize = 128, Accepted::Integer { min: 1, max: NoiseSeeds::HELD_OUT_MAX as i64 };
+    /// held-out noise seeds on which machines are compared with the network
+    seeds: usize = 32, Accepted::Integer { min: 1, max: NoiseSeeds::HELD_OUT_MAX as i64 };
 }
 
 /// Candidate settings of a machine's calibration: every combination that applies to the machine.
@@ -249,101 +282,29 @@ pub struct CalibrationGrid {
     pub tau: Vec<f64>,
 }
 
-/// Settings `calibrate.*`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CalibrateSettings {
-    /// Number of noise seeds; `None` means no calibration.
-    pub seeds: Option<NonZeroUsize>,
-    /// Candidate patch sides; empty means odd ones up to the receptive field.
-    pub k: Vec<usize>,
-    pub lambda: Vec<f64>,
-    pub gamma: Vec<f64>,
-    pub tau: Vec<f64>,
+section! {
+    /// Settings `calibrate.*`.
+    CalibrateSettings: Experiment, "calibrate", [calibrate];
+
+    /// noise seeds on which machines are fitted to the network once it is trained; 0: use theory.* as they are
+    seeds: Option<NonZeroUsize> = NonZeroUsize::new(16),
+        Accepted::Integer { min: 0, max: NoiseSeeds::CALIBRATION_MAX as i64 };
+    /// candidate patch sides; empty: odd sides from 3 to the larger of theory.patch_size and the receptive field
+    k: Vec<usize> = Vec::new(), Accepted::OddIntegers { max: 511, may_be_empty: true };
+    /// attention machine: candidate lambdas
+    lambda: Vec<f64> = vec![0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
+        Accepted::Numbers { min: 0.0, max: 1e6 };
+    /// attention machine: candidate gammas
+    gamma: Vec<f64> = vec![0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+        Accepted::Numbers { min: 0.0, max: 1.0 };
+    /// attention-similarity: candidate temperatures
+    tau: Vec<f64> = vec![0.3, 1.0, 3.0, 10.0], Accepted::Numbers { min: 1e-6, max: 1e6 };
 }
 
 impl DatasetKind {
     /// True if images are read from files; false if they are generated.
     pub fn is_read(self) -> bool {
         matches!(self, Self::Idx | Self::Cifar | Self::Folder)
-    }
-}
-
-impl Default for DatasetSettings {
-    fn default() -> Self {
-        Self {
-            kind: DatasetKind::Glyphs,
-            path: None,
-            labels: None,
-            n: NonZeroUsize::new(64),
-            seed: 0,
-            size: NonZeroUsize::new(18),
-            slots: 2,
-            glyph: 3,
-            gap: 6,
-            shapes: 4,
-            hues: 4,
-            shift: false,
-            period: 4,
-            patterns: 5,
-        }
-    }
-}
-
-impl Default for NetworkSettings {
-    fn default() -> Self {
-        Self {
-            architecture: ArchitectureKind::ResNet,
-            width: 64,
-            kernels: vec![3, 3, 1, 1],
-            widths: vec![32, 64],
-            embedding: 128,
-            padding: Padding::Circular,
-            group_norm: false,
-            last_kernel: 1,
-            attention: Some(AttentionVariant::Softmax),
-            heads: 2,
-            head_width: 16,
-            normalise: true,
-            conditional: false,
-            output: Output::Velocity,
-            time_scale: 1000.0,
-            clamp: true,
-        }
-    }
-}
-
-/// Also the defaults of `mosaic denoise` and `mosaic theory`.
-impl Default for TheorySettings {
-    fn default() -> Self {
-        use MachineName::*;
-        Self {
-            machines: vec![
-                Els,
-                AttentionTrajectory,
-                AttentionSimilarity,
-                AttentionPooled,
-                Ideal,
-                Wiener,
-            ],
-            patch_size: None,
-            scales: Vec::new(),
-            lambda: DEFAULT_ATTENTION.lambda,
-            gamma: DEFAULT_ATTENTION.gamma,
-            tau: DEFAULT_TAU,
-            mask_threshold: DEFAULT_THRESHOLD,
-        }
-    }
-}
-
-impl Default for CalibrateSettings {
-    fn default() -> Self {
-        Self {
-            seeds: NonZeroUsize::new(16),
-            k: Vec::new(),
-            lambda: vec![0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
-            gamma: vec![0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
-            tau: vec![0.3, 1.0, 3.0, 10.0],
-        }
     }
 }
 
@@ -370,8 +331,8 @@ impl Default for Experiment {
             noise_seed: 0,
             training: TrainingConfig::default(),
             theory: TheorySettings::default(),
-            preview: PreviewSettings { every: NonZeroUsize::new(1000), seeds: 4 },
-            compare: CompareSettings { samples: 128, seeds: 32 },
+            preview: PreviewSettings::default(),
+            compare: CompareSettings::default(),
             calibrate: CalibrateSettings::default(),
             root: PathBuf::from("."),
             origin: PathBuf::from("lab.toml"),

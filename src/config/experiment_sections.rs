@@ -7,8 +7,8 @@ use toml::de::DeValue;
 
 use super::error::{ConfigError, SettingError};
 use super::experiment::{Experiment, ExperimentName};
-use super::settings::SETTINGS;
-use super::toml_text::{Reader, in_words};
+use super::settings;
+use super::toml_text::Reader;
 use super::value::nearest;
 
 /// One `[experiment.NAME]` with its keys flattened: `training.steps`, whether written dotted or in a table.
@@ -54,14 +54,9 @@ impl Reader<'_> {
                     ("description", DeValue::String(text)) => {
                         section.description = Some(text.to_string());
                     }
-                    ("base" | "description", other) => {
-                        let problem = SettingError::Value {
-                            key: format!("{path}.{}", key.get_ref()),
-                            found: in_words(other),
-                            accepted: "text".to_owned(),
-                            nearest: None,
-                        };
-                        return Err(self.at(&value.span(), problem));
+                    ("base" | "description", _) => {
+                        let key = format!("{path}.{}", key.get_ref());
+                        return Err(self.refuse(value, &key, "text", None));
                     }
                     (name, DeValue::Table(table)) => {
                         for (inner, value) in table {
@@ -155,7 +150,7 @@ impl Reader<'_> {
 
     /// Adds `base` and `description`, which are not settings, to the candidates for a misspelt key.
     fn with_base(&self, key: &str, error: SettingError) -> SettingError {
-        let candidates = SETTINGS.iter().map(|setting| setting.key).chain(["base", "description"]);
+        let candidates = settings::all().map(|setting| setting.key).chain(["base", "description"]);
         match error {
             SettingError::Unknown { key: name, .. } => SettingError::Unknown {
                 key: name,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use super::error::{ConfigError, SettingError};
+use super::error::ConfigError;
 use super::experiment::Experiment;
 use super::lab_settings::LabSettings;
 use super::study::Study;
@@ -99,7 +99,7 @@ fn read_with(reader: &Reader<'_>) -> Result<Lab, ConfigError> {
         line: error.span().map_or(1, |span| reader.line(&span)),
         problem: error.message().to_owned(),
     })?;
-    let mut settings = LabSettings::at(reader.root);
+    let mut settings = LabSettings::default();
     let (mut experiments, mut studies) = (Vec::new(), Vec::new());
     for (key, value) in table.get_ref() {
         match key.get_ref().as_ref() {
@@ -108,23 +108,29 @@ fn read_with(reader: &Reader<'_>) -> Result<Lab, ConfigError> {
             "study" => studies = reader.studies(value)?,
             // Belongs to `run.toml`; written and read by `runs::run_toml`.
             "run" => {}
-            other => {
-                let nearest = nearest(other, ["lab", "experiment", "study"].into_iter());
-                let problem = SettingError::Unknown {
-                    key: other.to_owned(),
-                    nearest: nearest.map(str::to_owned),
-                };
-                return Err(reader.at(&key.span(), problem));
-            }
+            other => return Err(reader.unknown(key, other, ["lab", "experiment", "study"])),
         }
     }
     let studies = reader.check_studies(studies, &experiments)?;
-    Ok(Lab { settings, experiments, studies, path: None })
+    Ok(Lab { settings: settings.below(reader.root), experiments, studies, path: None })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_directory_of_runs_starts_at_the_lab_file() {
+        for (text, expected) in [
+            ("", "sub/checkpoints"),
+            ("[lab]\ndevice = \"cpu\"\n", "sub/checkpoints"),
+            ("[lab]\nruns_dir = \"runs\"\n", "sub/runs"),
+            ("[lab]\nruns_dir = \"/runs\"\n", "/runs"),
+        ] {
+            let lab = read(text, Path::new("sub/lab.toml"), Path::new("sub"), None).unwrap();
+            assert_eq!(lab.settings.runs_dir, Path::new(expected), "{text}");
+        }
+    }
 
     fn read_text(text: &str) -> Result<Lab, ConfigError> {
         read(text, Path::new("lab.toml"), Path::new("."), None)

@@ -8,22 +8,29 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::error::{ConfigError, SettingError};
-use super::settings::{Setting, find_in, setting};
+use super::setting::{find_in, section};
 use super::toml_text::Reader;
 use super::value::{Accepted, Word};
 use crate::hardware::device::DeviceRequest;
 
-/// Settings of the `[lab]` section.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LabSettings {
-    /// Directory of the runs.
-    pub runs_dir: PathBuf,
-    pub device: DeviceRequest,
-    pub theme: ThemeChoice,
-    pub images: ImageChoice,
-    pub colours: ColourChoice,
-    pub mouse: MouseChoice,
-    pub notify: NotifyChoice,
+section! {
+    /// Settings of the `[lab]` section.
+    LabSettings: LabSettings, "lab", [];
+
+    /// directory of runs, relative to the lab file
+    runs_dir: PathBuf = "checkpoints".into(), Accepted::Text;
+    /// where networks and theory are computed
+    device: DeviceRequest = DeviceRequest::Auto, Accepted::Device;
+    /// colours
+    theme: ThemeChoice = ThemeChoice::Auto, Accepted::Choice(ThemeChoice::VARIANTS);
+    /// how pictures are drawn
+    images: ImageChoice = ImageChoice::Auto, Accepted::Choice(ImageChoice::VARIANTS);
+    /// number of colours
+    colours: ColourChoice = ColourChoice::Auto, Accepted::Choice(ColourChoice::VARIANTS);
+    /// whether to take the mouse
+    mouse: MouseChoice = MouseChoice::Off, Accepted::Choice(MouseChoice::VARIANTS);
+    /// notice of ended runs
+    notify: NotifyChoice = NotifyChoice::Bell, Accepted::Choice(NotifyChoice::VARIANTS);
 }
 
 /// Colour theme of the dashboard.
@@ -88,34 +95,10 @@ impl Word for ColourChoice {}
 impl Word for MouseChoice {}
 impl Word for NotifyChoice {}
 
-macro_rules! row {
-    ($($row:tt)*) => {
-        setting!(LabSettings, $($row)*)
-    };
-}
-
-static LAB_SETTINGS: &[Setting<LabSettings>] = &[
-    row!("lab.runs_dir", Accepted::Text, runs_dir, "directory of runs"),
-    row!("lab.device", Accepted::Device, device, "where networks and theory are computed"),
-    row!("lab.theme", Accepted::Choice(ThemeChoice::VARIANTS), theme, "colours"),
-    row!("lab.images", Accepted::Choice(ImageChoice::VARIANTS), images, "how pictures are drawn"),
-    row!("lab.colours", Accepted::Choice(ColourChoice::VARIANTS), colours, "number of colours"),
-    row!("lab.mouse", Accepted::Choice(MouseChoice::VARIANTS), mouse, "whether to take the mouse"),
-    row!("lab.notify", Accepted::Choice(NotifyChoice::VARIANTS), notify, "notice of ended runs"),
-];
-
 impl LabSettings {
-    /// Default settings, with runs in `checkpoints` under `root`.
-    pub fn at(root: &Path) -> Self {
-        Self {
-            runs_dir: root.join("checkpoints"),
-            device: DeviceRequest::Auto,
-            theme: ThemeChoice::Auto,
-            images: ImageChoice::Auto,
-            colours: ColourChoice::Auto,
-            mouse: MouseChoice::Off,
-            notify: NotifyChoice::Bell,
-        }
+    /// These settings in a lab file in the directory `root`, at which relative paths start.
+    pub(super) fn below(self, root: &Path) -> Self {
+        Self { runs_dir: root.join(self.runs_dir), ..self }
     }
 }
 
@@ -124,16 +107,15 @@ impl Reader<'_> {
         &self,
         value: &Spanned<DeValue<'_>>,
     ) -> Result<LabSettings, ConfigError> {
-        let mut settings = LabSettings::at(self.root);
+        let mut settings = LabSettings::default();
         for (key, value) in self.table(value, "lab")? {
-            let setting = find_in(LAB_SETTINGS, &format!("lab.{}", key.get_ref()))
+            let setting = find_in(LabSettings::ROWS.iter(), &format!("lab.{}", key.get_ref()))
                 .map_err(|problem: SettingError| self.at(&key.span(), problem))?;
             let value = self
                 .admit(setting, value.get_ref())
                 .map_err(|problem| self.at(&value.span(), problem))?;
             (setting.set)(&mut settings, &value);
         }
-        settings.runs_dir = self.root.join(settings.runs_dir);
         Ok(settings)
     }
 }

@@ -1,22 +1,23 @@
 //! `lab.toml`: the experiments and the settings of the lab.
 //!
-//! One settings table ([`settings`]) defines every key with its doc, accepted values, getter and setter for an
-//! [`Experiment`], whose `Default` holds the defaults. It is used to read `lab.toml` and `--set key=value`, to write the resolved
-//! `run.toml`, and for the dashboard's edit form and `mosaic experiments`, so that a key means the same
+//! Each setting is defined once ([`experiment`]): a field of an [`Experiment`] with its default, the values that it
+//! accepts and its explanation. The table of all of them ([`settings`]) is used to read `lab.toml` and `--set key=value`, to
+//! write the resolved `run.toml`, and for the dashboard's edit form and `mosaic experiments`, so that a key means the same
 //! everywhere. Opening data sets and building networks is not done here; the worker does that from what
 //! [`resolve`] returns.
 //!
-//! Reading order: [`value`] (values of a key), [`experiment`] (the settings of one experiment), [`noise_seeds`] (ranges
-//! with a purpose), [`settings`] (the table), [`renamed`] (old keys), [`lab_settings`] (`[lab]`), [`mod@file`] (the TOML
+//! Reading order: [`value`] (values of a key), [`setting`] (one key), [`noise_seeds`] (ranges with a purpose),
+//! [`experiment`] (the settings of one experiment), [`settings`] (the table), [`renamed`] (old keys), [`lab_settings`] (`[lab]`), [`mod@file`] (the TOML
 //! text), [`study`] (its studies), [`resolve`] (into domain types).
 
 pub mod value;
-pub mod experiment;
+pub mod setting;
 pub mod noise_seeds;
+pub mod experiment;
 pub mod renamed;
 pub mod settings;
 mod set;
-mod deciding_settings;
+pub mod deciding_settings;
 pub mod error;
 mod toml_text;
 pub mod lab_settings;

@@ -2,7 +2,7 @@
 //! written by an earlier version, it is read as the new one.
 
 /// Pairs of old and new names.
-const RENAMED: [(&str, &str); 7] = [
+pub const RENAMED: [(&str, &str); 7] = [
     ("network.body", "network.architecture"),
     ("training.rate", "training.learning_rate"),
     ("training.hold", "training.lr_hold_steps"),
@@ -12,11 +12,6 @@ const RENAMED: [(&str, &str); 7] = [
     ("theory.mask", "theory.mask_threshold"),
 ];
 
-/// Every old name with its new one.
-pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
-    RENAMED.into_iter()
-}
-
 /// The new name of a renamed setting; `None` if `old` was not renamed.
 pub fn new_name(old: &str) -> Option<&'static str> {
     RENAMED.iter().find(|(name, _)| *name == old).map(|(_, new)| *new)
@@ -25,11 +20,11 @@ pub fn new_name(old: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings::SETTINGS;
+    use crate::config::settings;
 
     #[test]
     fn old_names_lead_to_settings_and_are_none() {
-        let is_setting = |key: &str| SETTINGS.iter().any(|setting| setting.key == key);
+        let is_setting = |key: &str| settings::all().any(|setting| setting.key == key);
         for (old, new) in RENAMED {
             assert!(!is_setting(old) && is_setting(new), "{old} -> {new}");
         }

@@ -15,7 +15,7 @@ use super::experiment::{
 use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Stripes};
 use crate::diffusion::Ddim;
 use crate::image::ImageShape;
-use crate::network::config::{AttentionConfig, Body, NetworkConfig, Padding};
+use crate::network::config::{Architecture, AttentionConfig, NetworkConfig, Padding};
 use crate::theory::patches::Pool;
 use crate::theory::spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
@@ -45,7 +45,7 @@ impl Experiment {
         let refuse = |key: &str, problem: String| Err(SettingError::combination(key, problem));
         let data = &self.dataset;
         let kind = data.kind;
-        if !data.is_read() {
+        if !kind.is_read() {
             if let Some(path) = &data.path {
                 let problem = format!(
                     "kind '{kind}' is generated, not read from files; set dataset.kind to 'idx', 'cifar' or 'folder' to read '{}'",
@@ -71,7 +71,7 @@ impl Experiment {
             return refuse("dataset.size", problem.into());
         }
         if let Some(labels) = &data.labels
-            && data.is_read()
+            && kind.is_read()
             && kind != DatasetKind::Idx
         {
             let problem = format!(
@@ -85,7 +85,7 @@ impl Experiment {
                 let problem = "it needs classes; set dataset.labels";
                 return refuse("network.conditional", problem.into());
             }
-            if !data.is_read() {
+            if !kind.is_read() {
                 let problem = format!("it needs classes, which kind '{kind}' does not have");
                 return refuse("network.conditional", problem);
             }
@@ -194,6 +194,7 @@ impl Experiment {
         let path = || self.path(data.path.as_deref().unwrap_or(Path::new("")));
         let DatasetSettings { slots, glyph, gap, shift, period, .. } = *data;
         let (n_shapes, n_hues, n_patterns) = (data.shapes, data.hues, data.patterns);
+        let glyphs = Glyphs { size, slots, glyph, gap, n_shapes, n_hues, shift };
         let kind = match data.kind {
             DatasetKind::Idx => {
                 let labels = data.labels.as_ref().map(|labels| self.path(labels));
@@ -201,14 +202,10 @@ impl Experiment {
             }
             DatasetKind::Cifar => return DatasetSource::Cifar { path: path(), size: read_size },
             DatasetKind::Folder => return DatasetSource::Folder { path: path(), size },
-            DatasetKind::Mirror => {
-                CraftedKind::Mirror(Glyphs { size, slots, glyph, gap, n_shapes, n_hues, shift })
-            }
+            DatasetKind::Mirror => CraftedKind::Mirror(glyphs),
+            DatasetKind::Glyphs => CraftedKind::Glyphs(glyphs),
             DatasetKind::Stripes => {
                 CraftedKind::Stripes(Stripes { size, period, n_patterns, n_hues })
-            }
-            DatasetKind::Glyphs => {
-                CraftedKind::Glyphs(Glyphs { size, slots, glyph, gap, n_shapes, n_hues, shift })
             }
         };
         let n = data.n.map_or(0, NonZeroUsize::get);
@@ -239,10 +236,10 @@ impl Experiment {
             );
             return Err(SettingError::combination("network.conditional", problem));
         }
-        let body = match settings.architecture {
+        let architecture = match settings.architecture {
             ArchitectureKind::UNet => self.unet(image)?,
             ArchitectureKind::ResNet => {
-                Body::ResNet { width: settings.width, kernels: settings.kernels.clone() }
+                Architecture::ResNet { width: settings.width, kernels: settings.kernels.clone() }
             }
         };
         let attention = settings.attention.map(|variant| AttentionConfig {
@@ -254,7 +251,7 @@ impl Experiment {
         Ok(NetworkConfig {
             image,
             schedule: self.schedule,
-            body,
+            architecture,
             padding: settings.padding,
             group_norm: settings.group_norm,
             last_kernel: settings.last_kernel,
@@ -266,7 +263,7 @@ impl Experiment {
         })
     }
 
-    fn unet(&self, image: ImageShape) -> Result<Body, SettingError> {
+    fn unet(&self, image: ImageShape) -> Result<Architecture, SettingError> {
         let NetworkSettings { widths, embedding, .. } = &self.network;
         let halvings = widths.len().saturating_sub(1) as u32;
         let multiple = 1_usize << halvings;
@@ -277,7 +274,7 @@ impl Experiment {
             );
             return Err(SettingError::combination("network.widths", problem));
         }
-        Ok(Body::UNet { widths: widths.clone(), embedding: *embedding })
+        Ok(Architecture::UNet { widths: widths.clone(), embedding: *embedding })
     }
 
     /// The machines to compare with a network of this architecture, and messages about machines that were left
@@ -365,7 +362,7 @@ impl Experiment {
     /// Warnings from the geometry rule for crafted sets: the receptive field should cover a glyph and reach no
     /// other one.
     pub fn geometry_warnings(&self, network: &NetworkConfig) -> Vec<String> {
-        if self.dataset.is_read() || self.dataset.kind == DatasetKind::Stripes {
+        if self.dataset.kind.is_read() || self.dataset.kind == DatasetKind::Stripes {
             return Vec::new();
         }
         let field = network.receptive_field();
@@ -428,7 +425,7 @@ fn problem_of(path: &Path, kind: DatasetKind) -> Option<(&'static str, Option<&'
 
 #[cfg(test)]
 mod tests {
-    use strum::VariantArray;
+    use strum::VariantNames;
 
     use super::*;
 
@@ -439,9 +436,9 @@ mod tests {
     #[test]
     fn a_machine_is_called_as_its_column() {
         let experiment = Experiment::default();
-        for &name in MachineName::VARIANTS {
-            let kind = experiment.machine_kind(name, Padding::Circular);
-            assert_eq!(kind.column(), <&str>::from(name));
+        for name in MachineName::VARIANTS {
+            let kind = experiment.machine_kind(name.parse().unwrap(), Padding::Circular);
+            assert_eq!(kind.column(), *name);
         }
     }
 

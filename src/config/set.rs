@@ -3,7 +3,7 @@
 
 use super::error::{PairError, SettingError};
 use super::experiment::Experiment;
-use super::settings::{self, SETTINGS};
+use super::settings;
 use super::value::Value;
 
 /// One row of the dashboard's edit form.
@@ -73,15 +73,12 @@ impl Experiment {
             SettingEntry {
                 key: setting.key,
                 is_default: value == (setting.get)(&default),
-                value: match value {
-                    Value::Text(text) => text,
-                    other => other.to_string(),
-                },
+                value: value.plain(),
                 doc: setting.doc,
                 accepted: setting.accepted.to_string(),
             }
         };
-        SETTINGS.iter().map(entry).collect()
+        settings::all().map(entry).collect()
     }
 
     /// The experiment as a TOML section that [`super::file::read`] reads back; values equal to their defaults
@@ -89,7 +86,7 @@ impl Experiment {
     pub fn to_toml(&self) -> String {
         let mut text = format!("[experiment.{}]\n", self.name);
         text += &format!("description = {}\n", Value::Text(self.description.to_string()));
-        for setting in SETTINGS {
+        for setting in settings::all() {
             text += &format!("{} = {}\n", setting.key, (setting.get)(self));
         }
         text

@@ -110,10 +110,7 @@ impl Arm {
 
     fn varying(mut self, setting: &'static Setting, value: &Value) -> Self {
         self.put(setting, value);
-        let words = match value {
-            Value::Text(text) => text.clone(),
-            other => other.to_string(),
-        };
+        let words = value.plain();
         let (_, short) = setting.key.rsplit_once('.').unwrap_or(("", setting.key));
         // A number needs the name of its setting; a word is clear by itself.
         let suffix = match value {

@@ -6,12 +6,11 @@ use strum::VariantNames;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::error::{ConfigError, SettingError};
+use super::error::ConfigError;
 use super::experiment::Experiment;
-use super::settings::Setting;
 use super::study::{Analysis, Plan, Study};
-use super::toml_text::{Reader, in_words, to_value};
-use super::value::{Value, nearest};
+use super::toml_text::{Reader, to_value};
+use super::value::{Accepted, Value, nearest};
 
 /// A study and its position in the text, before its experiments are resolved.
 pub(super) struct StudySection {
@@ -75,13 +74,13 @@ impl Reader<'_> {
                     for (key, value) in self.table(value, &here)? {
                         let inner = format!("{here}.{}", key.get_ref());
                         if !self.change(key.get_ref(), value, &inner, &mut quick)? {
-                            return Err(self.unknown(key, &inner, &KEYS[2..5]));
+                            return Err(self.unknown(key, &inner, KEYS[2..5].iter().copied()));
                         }
                     }
                 }
                 (word, _) => {
                     if !self.change(word, value, &here, &mut full)? {
-                        return Err(self.unknown(key, &here, &KEYS));
+                        return Err(self.unknown(key, &here, KEYS));
                     }
                 }
             }
@@ -113,100 +112,53 @@ impl Reader<'_> {
     ) -> Result<bool, ConfigError> {
         match key {
             "experiments" => {
-                let names = match to_value(value.get_ref()) {
-                    Some(Value::List(items)) => items
-                        .into_iter()
-                        .map(|item| match item {
-                            Value::Text(name) => Some(name),
-                            _ => None,
-                        })
-                        .collect(),
-                    _ => None,
-                };
+                let items = to_value(value.get_ref()).and_then(Value::try_as_list);
+                let names =
+                    items.and_then(|items| items.into_iter().map(Value::try_as_text).collect());
                 let accepted = "a list of names of experiments";
                 changes.experiments =
                     Some(names.ok_or_else(|| self.refuse(value, path, accepted, None))?);
             }
-            "set" => {
-                self.each_setting(value, path, &mut |Place { setting, value, path: place }| {
-                    let admitted =
-                        to_value(value.get_ref()).and_then(|v| setting.accepted.admit(v));
-                    let accepted = || setting.accepted.to_string();
-                    let admitted =
-                        admitted.ok_or_else(|| self.refuse(value, &place, &accepted(), None))?;
-                    changes.set.push((setting.key, admitted));
-                    Ok(())
-                })?
-            }
+            "set" => changes.set.extend(self.each_setting(value, path, "", Accepted::admit)?),
             "vary" => {
-                self.each_setting(value, path, &mut |Place { setting, value, path: place }| {
-                    let items = match to_value(value.get_ref()) {
-                        Some(Value::List(items)) if !items.is_empty() => {
-                            items.into_iter().map(|item| setting.accepted.admit(item)).collect()
-                        }
-                        _ => None,
-                    };
-                    let accepted = || format!("a list, each item {}", setting.accepted);
-                    let items: Vec<Value> =
-                        items.ok_or_else(|| self.refuse(value, &place, &accepted(), None))?;
-                    changes.vary.push((setting.key, items));
-                    Ok(())
-                })?
+                let admit = |accepted: &Accepted, value: Value| {
+                    let items = value.try_as_list().filter(|items| !items.is_empty())?;
+                    items.into_iter().map(|item| accepted.admit(item)).collect()
+                };
+                let settings = self.each_setting(value, path, "a list, each item ", admit)?;
+                changes.vary.extend(settings);
             }
             _ => return Ok(false),
         }
         Ok(true)
     }
 
-    /// Visits every setting of a table, written as `set.training.steps` or
-    /// `set = { training = { steps = .. } }`.
-    fn each_setting(
+    /// Every setting of a table, written as `set.training.steps` or `set = { training = { steps = .. } }`, with what
+    /// `admit` makes of its value; `form` introduces what is accepted in the error for another value.
+    fn each_setting<T>(
         &self,
         value: &Spanned<DeValue<'_>>,
         path: &str,
-        take: &mut dyn FnMut(Place<'_, '_>) -> Result<(), ConfigError>,
-    ) -> Result<(), ConfigError> {
+        form: &str,
+        admit: impl Fn(&Accepted, Value) -> Option<T>,
+    ) -> Result<Vec<(&'static str, T)>, ConfigError> {
+        let mut found = Vec::new();
         for (group, value) in self.table(value, path)? {
             let here = format!("{path}.{}", group.get_ref());
             for (key, value) in self.table(value, &here)? {
                 let name = format!("{}.{}", group.get_ref(), key.get_ref());
                 let setting =
                     self.setting(&name).map_err(|error| self.at(&key.span(), error.under(path)))?;
-                take(Place { setting, value, path: format!("{here}.{}", key.get_ref()) })?;
+                let admitted = to_value(value.get_ref()).and_then(|v| admit(&setting.accepted, v));
+                let admitted = admitted.ok_or_else(|| {
+                    let place = format!("{here}.{}", key.get_ref());
+                    self.refuse(value, &place, &format!("{form}{}", setting.accepted), None)
+                })?;
+                found.push((setting.key, admitted));
             }
         }
-        Ok(())
+        Ok(found)
     }
-
-    fn refuse(
-        &self,
-        value: &Spanned<DeValue<'_>>,
-        key: &str,
-        accepted: &str,
-        nearest: Option<&str>,
-    ) -> ConfigError {
-        let problem = SettingError::Value {
-            key: key.to_owned(),
-            found: in_words(value.get_ref()),
-            accepted: accepted.to_owned(),
-            nearest: nearest.map(str::to_owned),
-        };
-        self.at(&value.span(), problem)
-    }
-
-    fn unknown<T: AsRef<str>>(&self, key: &Spanned<T>, path: &str, known: &[&str]) -> ConfigError {
-        let near = nearest(key.get_ref().as_ref(), known.iter().copied());
-        let problem =
-            SettingError::Unknown { key: path.to_owned(), nearest: near.map(str::to_owned) };
-        self.at(&key.span(), problem)
-    }
-}
-
-/// A setting in a study with its value.
-struct Place<'a, 'b> {
-    setting: &'static Setting,
-    value: &'a Spanned<DeValue<'b>>,
-    path: String,
 }
 
 /// Changes to the plan made by one form of a study.

@@ -12,8 +12,9 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, SettingError};
 use super::experiment::ExperimentName;
 use super::renamed::new_name;
-use super::settings::{self, Setting};
-use super::value::{Accepted, Value};
+use super::setting::Setting;
+use super::settings;
+use super::value::{Accepted, Value, nearest};
 
 /// How renamed settings are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Reader<'_> {
     }
 
     /// Finds the setting with this key.
-    pub fn setting(&self, key: &str) -> Result<&'static Setting, SettingError> {
+    pub fn setting(&self, key: &str) -> Result<&'static settings::Setting, SettingError> {
         match (self.old_names, new_name(key)) {
             (OldNames::Read, Some(new)) => settings::find(new),
             _ => settings::find(key),
@@ -75,15 +76,36 @@ impl Reader<'_> {
         value: &'b Spanned<DeValue<'b>>,
         key: &str,
     ) -> Result<&'b DeTable<'b>, ConfigError> {
-        value.get_ref().as_table().ok_or_else(|| {
-            let problem = SettingError::Value {
-                key: key.to_owned(),
-                found: in_words(value.get_ref()),
-                accepted: format!("a table, [{key}]"),
-                nearest: None,
-            };
-            self.at(&value.span(), problem)
-        })
+        let table = value.get_ref().as_table();
+        table.ok_or_else(|| self.refuse(value, key, &format!("a table, [{key}]"), None))
+    }
+
+    /// The error for the value of `key`, which is not what is accepted there.
+    pub fn refuse(
+        &self,
+        value: &Spanned<DeValue<'_>>,
+        key: &str,
+        accepted: &str,
+        nearest: Option<&str>,
+    ) -> ConfigError {
+        let problem = SettingError::Value {
+            key: key.to_owned(),
+            found: in_words(value.get_ref()),
+            accepted: accepted.to_owned(),
+            nearest: nearest.map(str::to_owned),
+        };
+        self.at(&value.span(), problem)
+    }
+
+    /// The error for a key that is none of `known`; `path` is the key with its sections.
+    pub fn unknown<'b, T: AsRef<str>>(
+        &self,
+        key: &Spanned<T>,
+        path: &str,
+        known: impl IntoIterator<Item = &'b str>,
+    ) -> ConfigError {
+        let nearest = nearest(key.get_ref().as_ref(), known.into_iter()).map(str::to_owned);
+        self.at(&key.span(), SettingError::Unknown { key: path.to_owned(), nearest })
     }
 
     /// Checks the name of a section, which is also used for directories.
@@ -113,7 +135,7 @@ pub fn to_value(value: &DeValue<'_>) -> Option<Value> {
 }
 
 /// A value as written in the file, with its type if that is the likely mistake.
-pub fn in_words(value: &DeValue<'_>) -> String {
+fn in_words(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("the text '{text}'"),
         DeValue::Integer(integer) => format!("'{}'", integer.as_str()),

@@ -7,7 +7,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use strum::VariantNames;
+use strum::{EnumTryAs, VariantNames};
 
 use crate::diffusion::Schedule;
 use crate::hardware::device::{self, DeviceRequest};
@@ -15,7 +15,7 @@ use crate::network::config::{AttentionVariant, Output, Padding};
 use crate::training::config::{ComputeType, LossWeighting, LrSchedule};
 
 /// A plain TOML value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, EnumTryAs)]
 pub enum Value {
     Integer(i64),
     Number(f64),
@@ -60,15 +60,24 @@ pub enum Accepted {
     },
     /// A device in the syntax of [`DeviceRequest`].
     Device,
-    /// A list of distinct words from the given ones; if none are given, any word is accepted.
+    /// A list of distinct words from the given ones.
     Words(&'static [&'static str]),
 }
 
 impl Value {
-    fn text(&self) -> Option<&str> {
+    /// The value for people: text without quotes, any other value as in TOML.
+    pub fn plain(&self) -> String {
         match self {
-            Self::Text(text) => Some(text),
-            _ => None,
+            Self::Text(text) => text.clone(),
+            other => other.to_string(),
+        }
+    }
+
+    /// A whole number as a fraction; any other value as it is.
+    fn into_fraction(self) -> Self {
+        match self {
+            Self::Integer(v) => Self::Number(v as f64),
+            other => other,
         }
     }
 }
@@ -77,54 +86,44 @@ impl Accepted {
     /// Converts a value to the form stored for this key (a whole number where a fraction is accepted becomes a
     /// fraction); `None` if it is not accepted.
     pub fn admit(&self, value: Value) -> Option<Value> {
-        match (self, value) {
-            (Self::Integer { min, max }, Value::Integer(v)) if (*min..=*max).contains(&v) => {
-                Some(Value::Integer(v))
+        let value = match (self, value) {
+            (Self::Number { .. }, value) => value.into_fraction(),
+            (Self::Numbers { .. }, Value::List(items)) => {
+                Value::List(items.into_iter().map(Value::into_fraction).collect())
             }
-            (Self::Odd { max, or_zero }, Value::Integer(v))
-                if (1..=*max).contains(&v) && v % 2 == 1 || *or_zero && v == 0 =>
-            {
-                Some(Value::Integer(v))
+            (_, value) => value,
+        };
+        self.accepts(&value).then_some(value)
+    }
+
+    fn accepts(&self, value: &Value) -> bool {
+        let each = |items: &[Value], one: Self, may_be_empty: bool| {
+            (may_be_empty || !items.is_empty()) && items.iter().all(|item| one.accepts(item))
+        };
+        match (*self, value) {
+            (Self::Integer { min, max }, Value::Integer(v)) => (min..=max).contains(v),
+            (Self::Odd { max, or_zero }, Value::Integer(v)) => {
+                (1..=max).contains(v) && v % 2 == 1 || or_zero && *v == 0
             }
-            (Self::Device, Value::Text(v)) if v.parse::<DeviceRequest>().is_ok() => {
-                Some(Value::Text(v))
-            }
-            (Self::Number { min, max }, Value::Integer(v)) => {
-                Self::Number { min: *min, max: *max }.admit(Value::Number(v as f64))
-            }
-            (Self::Number { min, max }, Value::Number(v)) if (*min..=*max).contains(&v) => {
-                Some(Value::Number(v))
-            }
-            (Self::Boolean, Value::Boolean(v)) => Some(Value::Boolean(v)),
-            (Self::Text, Value::Text(v)) => Some(Value::Text(v)),
-            (Self::Choice(choices), Value::Text(v)) if choices.contains(&v.as_str()) => {
-                Some(Value::Text(v))
-            }
+            (Self::Number { min, max }, Value::Number(v)) => (min..=max).contains(v),
+            (Self::Boolean, Value::Boolean(_)) | (Self::Text, Value::Text(_)) => true,
+            (Self::Device, Value::Text(v)) => v.parse::<DeviceRequest>().is_ok(),
+            (Self::Choice(choices), Value::Text(v)) => choices.contains(&v.as_str()),
             (Self::OddIntegers { max, may_be_empty }, Value::List(items)) => {
-                let fits = |item: &Value| matches!(item, Value::Integer(v) if (1..=*max).contains(v) && v % 2 == 1);
-                let admitted = items.iter().all(fits) && (*may_be_empty || !items.is_empty());
-                admitted.then_some(Value::List(items))
+                each(items, Self::Odd { max, or_zero: false }, may_be_empty)
             }
             (Self::Integers { min, max }, Value::List(items)) => {
-                let fits =
-                    |item: &Value| matches!(item, Value::Integer(v) if (*min..=*max).contains(v));
-                (!items.is_empty() && items.iter().all(fits)).then_some(Value::List(items))
+                each(items, Self::Integer { min, max }, false)
             }
             (Self::Numbers { min, max }, Value::List(items)) => {
-                let one = Self::Number { min: *min, max: *max };
-                let items: Option<Vec<Value>> = items.into_iter().map(|v| one.admit(v)).collect();
-                items.filter(|items| !items.is_empty()).map(Value::List)
+                each(items, Self::Number { min, max }, false)
             }
             (Self::Words(choices), Value::List(items)) => {
-                let fits = |item: &Value| match item {
-                    Value::Text(word) => choices.contains(&word.as_str()),
-                    _ => false,
-                };
                 let is_repeated = |(i, item): (usize, &Value)| items[..i].contains(item);
-                let admitted = items.iter().all(fits) && !items.iter().enumerate().any(is_repeated);
-                admitted.then_some(Value::List(items))
+                each(items, Self::Choice(choices), true)
+                    && !items.iter().enumerate().any(is_repeated)
             }
-            _ => None,
+            _ => false,
         }
     }
 
@@ -145,16 +144,10 @@ impl Accepted {
                 Value::Text(text.trim_matches('"').to_owned())
             }
             Self::OddIntegers { .. } | Self::Integers { .. } => {
-                let items = list_items(text).map(|item| item.parse().map(Value::Integer));
-                Value::List(items.collect::<Result<_, _>>().ok()?)
+                list(text, |item| item.parse().ok().map(Value::Integer))?
             }
-            Self::Numbers { .. } => {
-                let items = list_items(text).map(|item| item.parse().map(Value::Number));
-                Value::List(items.collect::<Result<_, _>>().ok()?)
-            }
-            Self::Words(_) => {
-                Value::List(list_items(text).map(|word| Value::Text(word.to_owned())).collect())
-            }
+            Self::Numbers { .. } => list(text, |item| item.parse().ok().map(Value::Number))?,
+            Self::Words(_) => list(text, |word| Some(Value::Text(word.to_owned())))?,
         };
         self.admit(value)
     }
@@ -169,13 +162,11 @@ impl Accepted {
     }
 }
 
-/// Splits `[a, "b", c]` or `a,b,c` into items.
-fn list_items(text: &str) -> impl Iterator<Item = &str> {
-    text.trim_start_matches('[')
-        .trim_end_matches(']')
-        .split(',')
-        .map(|item| item.trim().trim_matches('"'))
-        .filter(|item| !item.is_empty())
+/// Parses the items of `[a, "b", c]` or `a,b,c`.
+fn list(text: &str, parse: impl Fn(&str) -> Option<Value>) -> Option<Value> {
+    let items = text.trim_start_matches('[').trim_end_matches(']').split(',');
+    let items = items.map(|item| item.trim().trim_matches('"')).filter(|item| !item.is_empty());
+    items.map(parse).collect::<Option<_>>().map(Value::List)
 }
 
 /// The candidate most likely meant by a misspelt word, if any is close enough to suggest.
@@ -228,11 +219,8 @@ impl fmt::Display for Value {
             Self::Boolean(v) => write!(f, "{v}"),
             Self::Text(v) => write!(f, "{}", toml::Value::String(v.clone())),
             Self::List(items) => {
-                write!(f, "[")?;
-                for (index, item) in items.iter().enumerate() {
-                    write!(f, "{}{item}", if index > 0 { ", " } else { "" })?;
-                }
-                write!(f, "]")
+                let items: Vec<String> = items.iter().map(Self::to_string).collect();
+                write!(f, "[{}]", items.join(", "))
             }
         }
     }
@@ -251,11 +239,9 @@ macro_rules! integer_field {
             fn to_value(&self) -> Value {
                 Value::Integer(i64::try_from(*self).unwrap_or(i64::MAX))
             }
+
             fn from_value(value: &Value) -> Option<Self> {
-                match value {
-                    Value::Integer(v) => Self::try_from(*v).ok(),
-                    _ => None,
-                }
+                Self::try_from(*value.try_as_integer_ref()?).ok()
             }
         }
     )*};
@@ -266,11 +252,9 @@ impl Field for f64 {
     fn to_value(&self) -> Value {
         Value::Number(*self)
     }
+
     fn from_value(value: &Value) -> Option<Self> {
-        match value {
-            Value::Number(v) => Some(*v),
-            _ => None,
-        }
+        value.try_as_number_ref().copied()
     }
 }
 
@@ -278,11 +262,9 @@ impl Field for bool {
     fn to_value(&self) -> Value {
         Value::Boolean(*self)
     }
+
     fn from_value(value: &Value) -> Option<Self> {
-        match value {
-            Value::Boolean(v) => Some(*v),
-            _ => None,
-        }
+        value.try_as_boolean_ref().copied()
     }
 }
 
@@ -303,7 +285,7 @@ impl<T: Word> Field for T {
         Value::Text(word.to_owned())
     }
     fn from_value(value: &Value) -> Option<Self> {
-        value.text()?.parse().ok()
+        value.try_as_text_ref()?.parse().ok()
     }
 }
 
@@ -313,7 +295,7 @@ impl<T: Word> Field for Option<T> {
         self.map_or_else(|| Value::Text("none".to_owned()), |word| word.to_value())
     }
     fn from_value(value: &Value) -> Option<Self> {
-        match value.text()? {
+        match value.try_as_text_ref()?.as_str() {
             "none" => Some(None),
             _ => T::from_value(value).map(Some),
         }
@@ -337,7 +319,7 @@ impl Field for Option<PathBuf> {
         Value::Text(text.unwrap_or_default())
     }
     fn from_value(value: &Value) -> Option<Self> {
-        let text = value.text()?;
+        let text = value.try_as_text_ref()?;
         Some((!text.is_empty()).then(|| PathBuf::from(text)))
     }
 }
@@ -356,7 +338,7 @@ impl Field for DeviceRequest {
         Value::Text(self.to_string())
     }
     fn from_value(value: &Value) -> Option<Self> {
-        value.text()?.parse().ok()
+        value.try_as_text_ref()?.parse().ok()
     }
 }
 
@@ -364,11 +346,9 @@ impl<T: Field> Field for Vec<T> {
     fn to_value(&self) -> Value {
         Value::List(self.iter().map(Field::to_value).collect())
     }
+
     fn from_value(value: &Value) -> Option<Self> {
-        match value {
-            Value::List(items) => items.iter().map(T::from_value).collect(),
-            _ => None,
-        }
+        value.try_as_list_ref()?.iter().map(T::from_value).collect()
     }
 }
 

@@ -21,9 +21,9 @@ use rayon::prelude::*;
 
 use super::error::DatasetError;
 use super::file_kind::{FileKind, is_tar};
-use super::litter::is_litter;
-use super::mapped;
+use super::litter::entries;
 use super::packed::{self, Member, wrong_kind};
+use super::private_copy;
 use super::set::Dataset;
 use crate::image::ImageShape;
 
@@ -125,19 +125,10 @@ fn find(path: &Path) -> Result<Found, DatasetError> {
 
 /// Reads the training files of a directory.
 fn directory(path: &Path) -> Result<Found, DatasetError> {
-    let failed = |source| DatasetError::Read { path: path.to_owned(), source };
-    let mut names = Vec::new();
-    for entry in fs::read_dir(path).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if !is_litter(&entry.file_name().to_string_lossy()) {
-            names.push(entry.path());
-        }
-    }
-    names.sort();
+    let names = entries(path).map_err(DatasetError::reading(path))?;
     let mut files = Vec::new();
     for file in names.iter().filter(|file| is_training_file(file)) {
-        let bytes = mapped::read_regular(file)
-            .map_err(|source| DatasetError::Read { path: file.clone(), source })?;
+        let bytes = private_copy::read_regular(file).map_err(DatasetError::reading(file))?;
         files.push(Member { path: file.clone(), bytes });
     }
     if files.is_empty() {

@@ -153,8 +153,8 @@ impl CraftedKind {
                 Ok(Rule::Mirror(g.rule(shapes)?))
             }
             Self::Stripes(s) => {
-                check("size", s.size, 4, 256)?;
-                check("n_patterns", s.n_patterns, 1, Pattern::ALL.len())?;
+                DatasetError::check("size", s.size, 4, 256)?;
+                DatasetError::check("n_patterns", s.n_patterns, 1, Pattern::ALL.len())?;
                 if s.period < 4 || s.period % 2 != 0 || s.size % s.period != 0 {
                     return Err(DatasetError::Layout {
                         problem: format!(
@@ -240,11 +240,11 @@ impl Glyphs {
     /// Checks the layout and draws the first `n_shapes` of the named shapes.
     fn shapes(&self, names: &[&str]) -> Result<Vec<Shape>, DatasetError> {
         let Self { size, slots, glyph, gap, n_shapes, .. } = *self;
-        check("size", size, 8, 256)?;
-        check("slots", slots, 2, 3)?;
-        check("glyph", glyph, 3, 7)?;
+        DatasetError::check("size", size, 8, 256)?;
+        DatasetError::check("slots", slots, 2, 3)?;
+        DatasetError::check("glyph", glyph, 3, 7)?;
         // Closer glyphs would form one component for the judge, whose window extends one pixel beyond a glyph.
-        check("gap", gap, 2, 64)?;
+        DatasetError::check("gap", gap, 2, 64)?;
         let needed = slots * (glyph + gap);
         if needed > size {
             return Err(DatasetError::Layout {
@@ -254,7 +254,7 @@ impl Glyphs {
                 ),
             });
         }
-        check("n_shapes", n_shapes, 1, names.len())?;
+        DatasetError::check("n_shapes", n_shapes, 1, names.len())?;
         Ok(names[..n_shapes].iter().filter_map(|name| draw(name, glyph)).collect())
     }
 
@@ -291,15 +291,8 @@ fn normalise_phase(choices: &mut Choices, period: usize) {
 }
 
 fn hues(n: usize) -> Result<Vec<Hue>, DatasetError> {
-    check("n_hues", n, 1, HUES.len())?;
+    DatasetError::check("n_hues", n, 1, HUES.len())?;
     Ok(HUES[..n].to_vec())
-}
-
-fn check(name: &'static str, value: usize, low: usize, high: usize) -> Result<(), DatasetError> {
-    if (low..=high).contains(&value) {
-        return Ok(());
-    }
-    Err(DatasetError::Setting { name, value, low, high })
 }
 
 /// A black image being drawn on, with a circular shift applied to everything.

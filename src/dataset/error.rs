@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -91,6 +91,26 @@ pub enum DatasetError {
     Setting { name: &'static str, value: usize, low: usize, high: usize },
     #[error("the images cannot be laid out: {problem}")]
     Layout { problem: String },
+}
+
+impl DatasetError {
+    /// The error for a file or folder that cannot be read.
+    pub(super) fn reading(path: &Path) -> impl Fn(io::Error) -> Self {
+        |source| Self::Read { path: path.to_owned(), source }
+    }
+
+    /// Refuses a value of a setting that is not in `low..=high`.
+    pub(super) fn check(
+        name: &'static str,
+        value: usize,
+        low: usize,
+        high: usize,
+    ) -> Result<(), Self> {
+        match (low..=high).contains(&value) {
+            true => Ok(()),
+            false => Err(Self::Setting { name, value, low, high }),
+        }
+    }
 }
 
 fn advice(error: &io::Error) -> &'static str {

@@ -6,40 +6,69 @@
 
 use std::fmt;
 
+use strum::Display;
+
 /// The kind of a file, detected from its bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Display)]
 pub enum FileKind {
+    #[strum(to_string = "an empty file")]
     Empty,
     /// Nothing but zero bytes.
+    #[strum(to_string = "a file of nothing but zeros")]
     Zeros,
+    #[strum(to_string = "a git-lfs pointer")]
     LfsPointer,
+    #[strum(to_string = "a git-annex pointer")]
     AnnexPointer,
+    #[strum(to_string = "an HTML page")]
     Html,
+    #[strum(to_string = "an XML document")]
     Xml,
+    #[strum(to_string = "a JSON text")]
     Json,
     /// PyTorch's `.pt` and `.pth`, which are zip archives of a pickle and tensors.
+    #[strum(to_string = "a PyTorch file (.pt, a zip archive with a pickle)")]
     Torch,
+    #[strum(to_string = "a Python pickle")]
     Pickle,
+    #[strum(to_string = "a NumPy array (.npy)")]
     Npy,
+    #[strum(to_string = "a NumPy archive (.npz)")]
     Npz,
+    #[strum(to_string = "a zip archive")]
     Zip,
+    #[strum(to_string = "an HDF5 file")]
     Hdf5,
+    #[strum(to_string = "a MATLAB file (.mat)")]
     Matlab,
+    #[strum(to_string = "a Parquet file")]
     Parquet,
+    #[strum(to_string = "an Arrow file")]
     Arrow,
+    #[strum(to_string = "a GGUF file")]
     Gguf,
+    #[strum(to_string = "a safetensors file")]
     Safetensors,
+    #[strum(to_string = "an IDX file")]
     Idx,
+    #[strum(to_string = "a tar archive")]
     Tar,
+    #[strum(to_string = "an AppleDouble file (macOS metadata)")]
     AppleDouble,
+    #[strum(to_string = "a gzip file")]
     Gzip,
+    #[strum(to_string = "a PNG image")]
     Png,
+    #[strum(to_string = "a JPEG image")]
     Jpeg,
     /// A kind known to the crate `infer`, as a phrase.
+    #[strum(to_string = "{0}")]
     Known(&'static str),
     /// Readable text, with its first line.
+    #[strum(to_string = "a text that starts '{0}'")]
     Text(String),
     /// None of these, with the first bytes.
+    #[strum(to_string = "a file of an unknown kind that starts with the bytes {0:?}")]
     Unknown(Vec<u8>),
 }
 
@@ -166,43 +195,6 @@ impl FileKind {
             }
             _ => "name another file",
         }
-    }
-}
-
-impl fmt::Display for FileKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = match self {
-            Self::Empty => "an empty file",
-            Self::Zeros => "a file of nothing but zeros",
-            Self::LfsPointer => "a git-lfs pointer",
-            Self::AnnexPointer => "a git-annex pointer",
-            Self::Html => "an HTML page",
-            Self::Xml => "an XML document",
-            Self::Json => "a JSON text",
-            Self::Torch => "a PyTorch file (.pt, a zip archive with a pickle)",
-            Self::Pickle => "a Python pickle",
-            Self::Npy => "a NumPy array (.npy)",
-            Self::Npz => "a NumPy archive (.npz)",
-            Self::Zip => "a zip archive",
-            Self::Hdf5 => "an HDF5 file",
-            Self::Matlab => "a MATLAB file (.mat)",
-            Self::Parquet => "a Parquet file",
-            Self::Arrow => "an Arrow file",
-            Self::Gguf => "a GGUF file",
-            Self::Safetensors => "a safetensors file",
-            Self::Idx => "an IDX file",
-            Self::Tar => "a tar archive",
-            Self::AppleDouble => "an AppleDouble file (macOS metadata)",
-            Self::Gzip => "a gzip file",
-            Self::Png => "a PNG image",
-            Self::Jpeg => "a JPEG image",
-            Self::Known(words) => words,
-            Self::Text(line) => return write!(f, "a text that starts '{line}'"),
-            Self::Unknown(bytes) => {
-                return write!(f, "a file of an unknown kind that starts with the bytes {bytes:?}");
-            }
-        };
-        f.write_str(words)
     }
 }
 

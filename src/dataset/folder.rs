@@ -40,10 +40,10 @@ impl Folder {
     ///
     /// If the folder cannot be listed or contains no images.
     pub fn list(path: &Path) -> Result<Self, DatasetError> {
-        let failed = |source| DatasetError::Read { path: path.to_owned(), source };
+        let failed = DatasetError::reading(path);
         let mut survey = Survey::new(path);
-        let Listed { images, folders } = survey.listed(path).map_err(failed)?;
-        let root = fs::canonicalize(path).map_err(failed)?;
+        let Listed { images, folders } = survey.listed(path).map_err(&failed)?;
+        let root = fs::canonicalize(path).map_err(&failed)?;
         let mut classes: Vec<(PathBuf, Vec<PathBuf>)> = Vec::new();
         let (mut empty, mut notices) = (Vec::new(), Vec::new());
         let mut seen: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();

@@ -1,6 +1,7 @@
 //! Names of files that operating systems and archivers leave in users' folders; they are skipped silently.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
+use std::{fs, io};
 
 /// Created by Windows, macOS, Synology, QNAP, file systems and tar; in lower case.
 const LITTER: [&str; 13] = [
@@ -20,13 +21,30 @@ const LITTER: [&str; 13] = [
 ];
 
 /// True if a file or folder of this name is hidden (it begins with a dot) or litter.
-pub fn is_litter(name: &str) -> bool {
+fn is_litter(name: &str) -> bool {
     let name = name.to_lowercase();
     name.starts_with('.')
         || LITTER.contains(&name.as_str())
         // Left by archive readers without support for pax headers: 'PaxHeaders.1234/name', 'PaxHeader/name'.
         || name.starts_with("paxheader")
         || name.starts_with("@synoeastream")
+}
+
+/// A folder's entries sorted by name, without hidden ones and litter.
+///
+/// # Errors
+///
+/// If the folder cannot be listed.
+pub fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !is_litter(&entry.file_name().to_string_lossy()) {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 /// True if any component of a path within an archive is hidden or litter.

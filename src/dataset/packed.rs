@@ -16,7 +16,7 @@ use tar::{Archive, EntryType};
 use super::error::DatasetError;
 use super::file_kind::{FileKind, GZIP_MAGIC, is_tar};
 use super::litter::lies_in_litter;
-use super::mapped;
+use super::private_copy;
 
 /// Number of bytes of trailing garbage that are shown.
 const SHOWN: usize = 8;
@@ -40,14 +40,14 @@ pub fn read(path: &Path) -> Result<Unpacked, DatasetError> {
     let unpacked = read_promised(path, &|_| None)?;
     match unpacked.n_more {
         0 => Ok(unpacked),
-        _ => Err(DatasetError::Read { path: path.to_owned(), source: too_large() }),
+        _ => Err(DatasetError::reading(path)(too_large())),
     }
 }
 
 fn too_large() -> io::Error {
     io::Error::other(format!(
         "it unpacks to more than '{}' bytes, half of this computer's memory; unpack it to a file and name that",
-        mapped::in_memory_max()
+        private_copy::in_memory_max()
     ))
 }
 
@@ -61,8 +61,7 @@ pub fn read_promised(
     path: &Path,
     promise: &dyn Fn(&[u8]) -> Option<u64>,
 ) -> Result<Unpacked, DatasetError> {
-    let file = mapped::read_regular(path)
-        .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
+    let file = private_copy::read_regular(path).map_err(DatasetError::reading(path))?;
     if !file.starts_with(&GZIP_MAGIC) {
         return Ok(Unpacked { bytes: file, n_more: 0, was_packed: false, notices: Vec::new() });
     }
@@ -77,7 +76,7 @@ fn unpack(
     path: &Path,
     promise: &dyn Fn(&[u8]) -> Option<u64>,
 ) -> Result<Unpacked, DatasetError> {
-    let most = mapped::in_memory_max();
+    let most = private_copy::in_memory_max();
     let (mut plain, mut n_more, mut rest, mut notices) = (Vec::new(), 0, file, Vec::new());
     while rest.starts_with(&GZIP_MAGIC) {
         let mut member = GzDecoder::new(rest);
@@ -102,12 +101,7 @@ fn unpack(
     let padding = rest.iter().take_while(|&&byte| byte == 0).count();
     let garbage = &rest[padding..];
     if !garbage.is_empty() {
-        notices.push(format!(
-            "'{}': {} bytes behind the end of the gzip data are left out; they start {:?}",
-            path.display(),
-            garbage.len(),
-            &garbage[..garbage.len().min(SHOWN)]
-        ));
+        notices.push(behind(path, "the gzip data", garbage));
     }
     Ok(Unpacked { bytes: plain.into(), n_more, was_packed: true, notices })
 }
@@ -116,7 +110,7 @@ fn unpack(
 pub fn start(path: &Path) -> Option<Vec<u8>> {
     const LENGTH: u64 = 512;
     let mut packed = Vec::new();
-    mapped::open_regular(path).ok()?.take(1 << 16).read_to_end(&mut packed).ok()?;
+    private_copy::open_regular(path).ok()?.take(1 << 16).read_to_end(&mut packed).ok()?;
     if !packed.starts_with(&GZIP_MAGIC) {
         packed.truncate(LENGTH as usize);
         return Some(packed);
@@ -226,12 +220,17 @@ fn behind_the_end(archive: &[u8], start: usize, path: &Path) -> Result<String, S
             block * BLOCK
         ));
     }
-    Ok(format!(
-        "'{}': {} bytes behind the end of the archive are left out; they start {:?}",
+    Ok(behind(path, "the archive", garbage))
+}
+
+/// A notice about bytes behind the end of what a file should hold.
+fn behind(path: &Path, what: &str, garbage: &[u8]) -> String {
+    format!(
+        "'{}': {} bytes behind the end of {what} are left out; they start {:?}",
         path.display(),
         garbage.len(),
         &garbage[..garbage.len().min(SHOWN)]
-    ))
+    )
 }
 
 /// The error for a file of the wrong kind.

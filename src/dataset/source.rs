@@ -111,21 +111,14 @@ fn monotony(dataset: &Dataset) -> Option<String> {
 }
 
 fn check_size(size: Option<usize>) -> Result<(), DatasetError> {
-    match size {
-        Some(value) if !(1..=256).contains(&value) => {
-            Err(DatasetError::Setting { name: "size", value, low: 1, high: 256 })
-        }
-        _ => Ok(()),
-    }
+    size.map_or(Ok(()), |size| DatasetError::check("size", size, 1, 256))
 }
 
 fn open_idx(name: &str, images: &Path, labels: Option<&PathBuf>) -> Result<Dataset, DatasetError> {
     let file = idx::read(images, idx::Purpose::Images)?;
     let (n, height, width) = (file.sizes[0], file.sizes[1], file.sizes[2]);
-    let labels = match labels {
-        Some(path) => Some((path, idx::read(path, idx::Purpose::Labels)?)),
-        None => None,
-    };
+    let labels = labels.map(|path| Ok((path, idx::read(path, idx::Purpose::Labels)?)));
+    let labels = labels.transpose()?;
     if let Some((path, labels)) = labels.as_ref().filter(|(_, labels)| labels.bytes.len() != n) {
         return Err(DatasetError::Labels {
             path: (*path).clone(),

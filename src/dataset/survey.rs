@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::file_kind::FileKind;
 use super::left_out::{LeftOut, MISNAMED, OTHER, UNREAD};
-use super::litter::is_litter;
-use super::mapped::special_kind;
+use super::litter::entries;
+use super::private_copy::special_kind;
 
 /// Maximum number of entries below class folders that are examined in order to count images there.
 const DEEPER_MAX: usize = 100_000;
@@ -117,19 +117,6 @@ impl<'a> Survey<'a> {
             }
         }
     }
-}
-
-/// A folder's entries sorted by name, without hidden ones and litter.
-fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if !is_litter(&entry.file_name().to_string_lossy()) {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 fn ending(path: &Path) -> String {

@@ -25,7 +25,7 @@ pub fn probe_attention(
     noise_seed: u64,
 ) -> Result<AttentionMetrics, DenoiseError> {
     let mut sum = AttentionByLevel::new(network.network().config());
-    for (x, level) in probe_states(images, network.network().schedule(), noise_seed) {
+    for (x, level) in probe_states(images, network.network().config().schedule, noise_seed) {
         sum.add(level.t, &network.attention_statistics(&x, level)?);
     }
     Ok(sum.metrics())

@@ -55,6 +55,20 @@ pub struct Series {
     pub marks: Marks,
 }
 
+impl Series {
+    /// A line with a dot at every point.
+    pub fn line(name: &str, colour: usize, points: Vec<(f64, f64)>) -> Self {
+        Self { name: name.to_owned(), colour, points, marks: Marks::Line }
+    }
+}
+
+impl Panel {
+    /// A chart over t.
+    pub fn over_time(title: String, series: Vec<Series>) -> Self {
+        Self { title, x: "t (1: pure noise)".to_owned(), series, ..Self::default() }
+    }
+}
+
 /// How the points of a series are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marks {

@@ -5,15 +5,16 @@
 
 use std::sync::atomic::AtomicBool;
 
+use anyhow::{Context, Result};
+
 use super::attention_by_level::AttentionByLevel;
 use super::metrics;
 use super::mosaics::{MosaicFigures, Mosaics};
 use super::samples::{MachineSet, SampleSet, StepAgreement};
-use crate::analysis::judge::Judge;
+use super::trained_run::Trained;
 use crate::config::noise_seeds::NoiseSeeds;
 use crate::diffusion::DenoiseError;
 use crate::image::{ImageBatch, ImageShape};
-use crate::network::NetworkDenoiser;
 use crate::random::noise_seeds;
 use crate::runs::event::{AgreementFigure, Rates};
 
@@ -45,75 +46,79 @@ fn noise(noise_seed: u64, seeds: &NoiseSeeds, shape: ImageShape) -> ImageBatch {
     noise_seeds(noise_seed, seeds.first(), seeds.len(), shape)
 }
 
-/// Runs the comparison; `progress` is called with the number of seeds done.
-///
-/// # Errors
-/// If a denoiser fails, or [`DenoiseError::Cancelled`] once `stop` is set.
-pub fn compare(
-    machine_set: &MachineSet,
-    network: &NetworkDenoiser,
-    judge: Option<&Judge>,
-    mosaics: &Mosaics<'_>,
-    seeds: HeldOut,
-    stop: &AtomicBool,
-    progress: &mut dyn FnMut(usize),
-) -> Result<Comparison, DenoiseError> {
-    let shape = network.network().config().image;
-    let mut attention = AttentionByLevel::for_network(network.network().config());
-    let mut samples: Option<SampleSet> = None;
-    let mut by_step: Vec<StepAgreement> = Vec::new();
-    let mut n_done = 0;
-    for part in NoiseSeeds::held_out(seeds.n).parts(PIECE) {
-        let noise = noise(seeds.noise_seed, &part, shape);
-        let piece =
-            machine_set.sample(network, &noise, part.first(), &mut attention, stop, &mut |_| {})?;
-        let steps = machine_set.by_step(network, &noise, part.first(), stop)?;
-        if by_step.is_empty() {
-            by_step = steps;
-        } else {
-            by_step.iter_mut().zip(&steps).for_each(|(all, more)| all.append(more));
+impl Trained {
+    /// Compares the network with the machines of `machine_set` on `n` held-out seeds; on crafted sets, at least
+    /// `n_judged` samples of the network are judged. `progress` is called with the number of seeds done.
+    ///
+    /// # Errors
+    /// If a denoiser fails, or [`DenoiseError::Cancelled`] once `stop` is set.
+    pub fn compare(
+        &self,
+        machine_set: &MachineSet,
+        n: usize,
+        n_judged: usize,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Comparison> {
+        let (network, noise_seed) = (&self.network, self.experiment.noise_seed);
+        let config = network.network().config();
+        let machines: Vec<_> = self.machine_set.machines().cloned().collect();
+        let mosaics = Mosaics::new(&self.dataset, config, &machines)
+            .context("building the search for copies")?;
+        let mut attention = AttentionByLevel::for_network(config);
+        let mut samples: Option<SampleSet> = None;
+        let mut by_step: Vec<StepAgreement> = Vec::new();
+        let mut n_done = 0;
+        for part in NoiseSeeds::held_out(n).parts(PIECE) {
+            let noise = noise(noise_seed, &part, config.image);
+            let piece = machine_set.sample(
+                network,
+                &noise,
+                part.first(),
+                &mut attention,
+                stop,
+                &mut |_| {},
+            )?;
+            let steps = machine_set.by_step(network, &noise, part.first(), stop)?;
+            if by_step.is_empty() {
+                by_step = steps;
+            } else {
+                by_step.iter_mut().zip(&steps).for_each(|(all, more)| all.append(more));
+            }
+            match &mut samples {
+                Some(samples) => samples.append(&piece),
+                None => samples = Some(piece),
+            }
+            n_done += part.len();
+            progress(n_done);
         }
-        match &mut samples {
-            Some(samples) => samples.append(&piece),
-            None => samples = Some(piece),
+        let samples = samples.ok_or(DenoiseError::Cancelled)?;
+        let mut judged = samples.network.clone();
+        let n_judged = self.judge.as_ref().map_or(0, |_| n_judged);
+        for part in NoiseSeeds::held_out(n_judged).skip(n).parts(PIECE) {
+            let noise = noise(noise_seed, &part, config.image);
+            judged.append(&machine_set.sample_network_only(network, &noise, part.first(), stop)?);
         }
-        n_done += part.len();
-        progress(n_done);
+        let rates =
+            |batch: &ImageBatch| self.judge.as_ref().map(|judge| metrics::rates(judge, batch));
+        let machine_rates =
+            samples.machines.iter().map(|(name, batch)| (name.clone(), rates(batch))).collect();
+        let mut mosaic_figures = vec![mosaics.figures("network", &samples.network)?];
+        for (name, batch) in &samples.machines {
+            mosaic_figures.push(mosaics.figures(name, batch)?);
+        }
+        Ok(Comparison {
+            noise_seed,
+            n_seeds: n,
+            figures: metrics::agreement_figures(&samples),
+            rates: rates(&judged),
+            machine_rates,
+            by_step,
+            mosaics: mosaic_figures,
+            attention,
+            samples,
+        })
     }
-    let samples = samples.ok_or(DenoiseError::Cancelled)?;
-    let mut judged = samples.network.clone();
-    let n_judged = if judge.is_some() { seeds.n_judged } else { 0 };
-    for part in NoiseSeeds::held_out(n_judged).skip(seeds.n).parts(PIECE) {
-        let noise = noise(seeds.noise_seed, &part, shape);
-        judged.append(&machine_set.sample_network_only(network, &noise, part.first(), stop)?);
-    }
-    let rates = |batch: &ImageBatch| judge.map(|judge| metrics::rates(judge, batch));
-    let machine_rates =
-        samples.machines.iter().map(|(name, batch)| (name.clone(), rates(batch))).collect();
-    let mut mosaic_figures = vec![mosaics.figures("network", &samples.network)?];
-    for (name, batch) in &samples.machines {
-        mosaic_figures.push(mosaics.figures(name, batch)?);
-    }
-    Ok(Comparison {
-        noise_seed: seeds.noise_seed,
-        n_seeds: seeds.n,
-        figures: metrics::agreement_figures(&samples),
-        rates: rates(&judged),
-        machine_rates,
-        by_step,
-        mosaics: mosaic_figures,
-        attention,
-        samples,
-    })
-}
-
-/// Which seeds to compare on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeldOut {
-    pub noise_seed: u64,
-    pub n: usize,
-    /// Samples of the network that are judged (crafted sets); at least `n` are.
-    pub n_judged: usize,
 }
 
 impl SampleSet {

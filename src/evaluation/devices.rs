@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use candle_core::Device;
-#[cfg(not(feature = "cuda"))]
-use thiserror::Error;
 
 use crate::hardware::device::DeviceRequest;
 use crate::theory::{TrainingImages, gpu::Gpus};
@@ -22,22 +20,7 @@ pub struct Opened {
     pub words: String,
 }
 
-/// A GPU was requested from a build without CUDA.
-#[cfg(not(feature = "cuda"))]
-#[derive(Clone, Debug, Error)]
-#[error(
-    "device '{request}' needs a build with CUDA: cargo build --release --features cuda (docs/gpu.md)"
-)]
-struct NoCuda {
-    request: DeviceRequest,
-}
-
 impl Opened {
-    fn cpu() -> Self {
-        let words = format!("cpu ({} threads)", rayon::current_num_threads());
-        Self { tensors: Device::Cpu, gpus: None, words }
-    }
-
     /// The images, with the GPUs for machines over them.
     pub fn images(&self, images: TrainingImages) -> TrainingImages {
         with_gpus(images, self.gpus.clone())
@@ -61,27 +44,8 @@ pub fn open(
     request: &DeviceRequest,
     report: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Opened> {
-    match request {
-        DeviceRequest::Cpu => Ok(Opened::cpu()),
-        #[cfg(feature = "cuda")]
-        DeviceRequest::Auto => Ok(cuda::open(&[0], report).unwrap_or_else(|error| {
-            let mut opened = Opened::cpu();
-            opened.words += &format!("; no CUDA: {error:#}");
-            opened
-        })),
-        #[cfg(feature = "cuda")]
-        DeviceRequest::Cuda(numbers) => cuda::open(numbers, report),
-        #[cfg(not(feature = "cuda"))]
-        DeviceRequest::Auto => {
-            drop(report);
-            Ok(Opened::cpu())
-        }
-        #[cfg(not(feature = "cuda"))]
-        DeviceRequest::Cuda(_) => {
-            drop(report);
-            Err(NoCuda { request: request.clone() }.into())
-        }
-    }
+    let on_cpu = |words| Opened { tensors: Device::Cpu, gpus: None, words };
+    choose(request, on_cpu, |numbers| cuda::open(numbers, report))
 }
 
 /// Opens GPUs alone, for theory without a network; also returns a description of what computes.
@@ -92,29 +56,57 @@ pub fn open_gpus(
     request: &DeviceRequest,
     report: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<(Option<Arc<Gpus>>, String)> {
-    #[cfg(feature = "cuda")]
-    {
-        let numbers: &[usize] = match request {
-            DeviceRequest::Cpu => &[],
-            DeviceRequest::Auto => &[0],
-            DeviceRequest::Cuda(numbers) => numbers,
-        };
-        match cuda::open_gpus(numbers, report) {
-            Ok((gpus, words)) if !numbers.is_empty() => return Ok((Some(gpus), words)),
-            Err(error) if matches!(request, DeviceRequest::Cuda(_)) => return Err(error),
-            Err(error) => {
-                return Ok((None, format!("{}; no CUDA: {error:#}", Opened::cpu().words)));
-            }
-            Ok(_) => {}
-        }
-        Ok((None, Opened::cpu().words))
-    }
-    #[cfg(not(feature = "cuda"))]
-    open(request, report).map(|opened| (opened.gpus, opened.words))
+    let on_gpus = |numbers: &[usize]| {
+        cuda::open_gpus(numbers, report).map(|(gpus, words)| (Some(gpus), words))
+    };
+    choose(request, |words| (None, words), on_gpus)
 }
 
-#[cfg(feature = "cuda")]
+/// Opens the requested GPUs, or the CPU if `auto` finds no GPU that works; `on_cpu` gets a description.
+fn choose<T>(
+    request: &DeviceRequest,
+    on_cpu: impl FnOnce(String) -> T,
+    on_gpus: impl FnOnce(&[usize]) -> Result<T>,
+) -> Result<T> {
+    let cpu = format!("cpu ({} threads)", rayon::current_num_threads());
+    match request {
+        DeviceRequest::Auto if cfg!(feature = "cuda") => {
+            Ok(on_gpus(&[0]).unwrap_or_else(|error| on_cpu(format!("{cpu}; no CUDA: {error:#}"))))
+        }
+        DeviceRequest::Auto | DeviceRequest::Cpu => Ok(on_cpu(cpu)),
+        DeviceRequest::Cuda(numbers) => on_gpus(numbers),
+    }
+}
+
 pub use cuda::ceilings;
+
+/// A build without CUDA opens no GPU.
+#[cfg(not(feature = "cuda"))]
+mod cuda {
+    use super::*;
+    use crate::theory::gpu::Ceilings;
+
+    pub fn open_gpus(numbers: &[usize], _: impl Fn(&str)) -> Result<(Arc<Gpus>, String)> {
+        let request = DeviceRequest::Cuda(numbers.to_vec());
+        anyhow::bail!(
+            "device '{request}' needs a build with CUDA: cargo build --release --features cuda (docs/gpu.md)"
+        )
+    }
+
+    pub fn open(numbers: &[usize], report: impl Fn(&str)) -> Result<Opened> {
+        let (gpus, words) = open_gpus(numbers, report)?;
+        Ok(Opened { tensors: Device::Cpu, gpus: Some(gpus), words })
+    }
+
+    /// The peak rates of the first of these GPUs.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    pub fn ceilings(_: &DeviceRequest) -> Result<Ceilings> {
+        anyhow::bail!("this build is without CUDA")
+    }
+}
 
 #[cfg(feature = "cuda")]
 mod cuda {

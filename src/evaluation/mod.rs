@@ -11,6 +11,7 @@ pub mod devices;
 pub mod loading;
 pub mod stop;
 pub mod picture_text;
+pub mod table;
 pub mod charts;
 pub mod attention_by_level;
 pub mod calibration;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::copies::nearest;
 use crate::analysis::provenance::provenance_statistics;
-use crate::analysis::summary::{quartiles, wilson};
+use crate::analysis::summary::{Interval, quartiles, wilson};
 use crate::config::NamedMachine;
 use crate::dataset::Dataset;
 use crate::diffusion::{DenoiseError, Denoiser, Schedule};
@@ -42,6 +42,14 @@ pub struct MosaicFigures {
     pub leading_share: f64,
     pub images_used: f64,
     pub region_area: f64,
+}
+
+impl MosaicFigures {
+    /// Share of samples that are copies, with its 95% interval.
+    pub fn copies(&self) -> Interval {
+        let [estimate, low, high] = self.copies;
+        Interval { estimate, low, high }
+    }
 }
 
 /// A search of a data set for the images and patches of samples.
@@ -136,13 +144,13 @@ impl<'a> Mosaics<'a> {
 mod tests {
     use super::*;
     use crate::image::ImageShape;
-    use crate::network::config::{Body, Output};
+    use crate::network::config::{Architecture, Output};
 
     fn network(image: ImageShape) -> NetworkConfig {
         NetworkConfig {
             schedule: Schedule::default(),
             image,
-            body: Body::ResNet { width: 16, kernels: vec![] },
+            architecture: Architecture::ResNet { width: 16, kernels: vec![] },
             padding: Padding::Circular,
             group_norm: false,
             last_kernel: 1,

@@ -1,27 +1,18 @@
-//! Calibrates an experiment's machines against its network, from the calibration seeds.
+//! Calibrates a run's machines against its network, from the calibration seeds.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
 
 use super::calibration::{Calibration, Target, calibrate};
-use super::samples::{MachineSet, recording_maps, with_classes};
-use crate::config::{Experiment, noise_seeds::NoiseSeeds};
+use super::samples::{recording_maps, with_classes};
+use super::trained_run::Trained;
+use crate::config::noise_seeds::NoiseSeeds;
 use crate::diffusion::DenoiseError;
-use crate::network::NetworkDenoiser;
 use crate::random::noise_seeds;
 
-/// A network with the machines to calibrate against it.
-pub struct NetworkCalibration<'a> {
-    pub experiment: &'a Experiment,
-    pub machine_set: &'a MachineSet,
-    pub network: &'a NetworkDenoiser,
-    /// Training step of the network.
-    pub step: u64,
-}
-
-impl NetworkCalibration<'_> {
+impl Trained {
     /// Whether a saved calibration is of this network, this number of sampling steps and all of these machines.
-    pub fn matches(&self, saved: &Calibration) -> bool {
+    pub fn is_fitted_by(&self, saved: &Calibration) -> bool {
         let covers = |name: &str| saved.machines.iter().any(|machine| machine.machine == name);
         saved.step == self.step
             && saved.n_steps == self.machine_set.ddim().n_steps
@@ -38,7 +29,7 @@ impl NetworkCalibration<'_> {
         stop: &AtomicBool,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Option<Calibration>, DenoiseError> {
-        let Self { experiment, machine_set, network, step } = *self;
+        let Self { experiment, machine_set, network, step, .. } = self;
         let n_seeds = experiment.calibrate.seeds.map_or(0, NonZeroUsize::get);
         let chosen = NoiseSeeds::calibration(n_seeds);
         let (first, n_seeds) = (chosen.first(), chosen.len());
@@ -53,7 +44,7 @@ impl NetworkCalibration<'_> {
         let grid = experiment.calibration_grid(config);
         Ok(Some(Calibration {
             format: 1,
-            step,
+            step: *step,
             noise_seed: experiment.noise_seed,
             first_seed: first,
             n_seeds,

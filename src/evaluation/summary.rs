@@ -1,10 +1,13 @@
 //! Several runs side by side: one row a run, and the spread over the training seeds of an experiment.
 
+use std::fmt;
+
 use crate::evaluation::report::json::seen_seeds;
 use crate::runs::{event::Rates, seen_seeds::in_words};
 use serde_json::{Value, json};
 
 use super::report::{Report, json::to_json};
+use super::table::{Table, cell, rate_cell};
 
 /// The report of one run, as a summary needs it.
 #[derive(Clone, Debug)]
@@ -70,11 +73,9 @@ fn over_runs(runs: &[&Row]) -> Value {
     let machines = runs.first().map(|row| row.machines()).unwrap_or_default();
     let figures = |machine: &str| -> Value {
         let entry = |(_, key): &(&str, &str)| {
-            let spread = spread(runs.iter().filter_map(|row| row.number(machine, key)));
-            (
-                (*key).to_owned(),
-                json!(spread.map(|s| json!({ "mean": s.mean, "sd": s.sd, "runs": s.n }))),
-            )
+            let spread = spread(runs, machine, key);
+            let spread = spread.map(|s| json!({ "mean": s.mean, "sd": s.sd, "runs": s.n }));
+            ((*key).to_owned(), json!(spread))
         };
         Value::Object(FIGURES.iter().map(entry).collect())
     };
@@ -97,40 +98,33 @@ pub fn seen_line(run: &str, report: &Value) -> String {
 fn section(experiment: &str, runs: &[&Row]) -> String {
     let names: Vec<&str> = runs.iter().map(|row| row.run.as_str()).collect();
     let first = runs[0];
-    let headings: Vec<&str> = FIGURES.iter().map(|(heading, _)| *heading).collect();
+    let head: Vec<&str> = ["machine"].into_iter().chain(FIGURES.map(|(head, _)| head)).collect();
+    let mut table = Table::new(experiment, &head);
+    for machine in first.machines() {
+        let figures = FIGURES.iter().map(|(_, key)| cell(spread(runs, machine, key)));
+        table.rows.push([machine.to_owned()].into_iter().chain(figures).collect());
+    }
     let mut text = format!(
-        "## {experiment}\n\nRuns: {}. {} held-out noise seeds each.\n\n| machine | {} |\n| ---{} |\n",
+        "## {experiment}\n\nRuns: {}. {} held-out noise seeds each.\n\n{}",
         names.join(", "),
         first.report["n_seeds"],
-        headings.join(" | "),
-        " | ---".repeat(headings.len())
+        table.markdown()
     );
-    for machine in first.machines() {
-        let cell = |(_, key): &(&str, &str)| match spread(
-            runs.iter().filter_map(|row| row.number(machine, key)),
-        ) {
-            Some(Spread { mean, sd: Some(sd), .. }) => format!("{mean:.3} ± {sd:.3}"),
-            Some(Spread { mean, .. }) => format!("{mean:.3}"),
-            None => "-".to_owned(),
-        };
-        let cells: Vec<String> = FIGURES.iter().map(cell).collect();
-        text += &format!("| {machine} | {} |\n", cells.join(" | "));
-    }
     runs.iter().for_each(|row| text += &seen_line(&row.run, &row.report));
     text += "\n";
-    if runs.iter().any(|row| row.rates.is_some()) {
-        text += "| network of | judged | whole | consistent | novel | creative | hue purity |\n| --- | --- | --- | --- | --- | --- | --- |\n";
-        for row in runs {
-            let Some(rates) = &row.rates else { continue };
-            let named = rates.named();
-            let cell = |name: &str| match named.iter().find(|(other, _)| *other == name) {
-                Some((_, rate)) => format!("{:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high),
-                None => "-".to_owned(),
-            };
-            let cells =
-                ["whole", "consistent", "novel", "creative", "hue_purity"].map(cell).join(" | ");
-            text += &format!("| {} | {} | {cells} |\n", row.run, rates.n_samples);
-        }
+    let judged = runs.iter().filter_map(|row| Some((&row.run, row.rates.as_ref()?)));
+    let mut table = Table::new(
+        "Judged samples",
+        &["network of", "judged", "whole", "consistent", "novel", "creative", "hue purity"],
+    );
+    for (run, rates) in judged {
+        let mut row = vec![run.clone(), rates.n_samples.to_string()];
+        let names = ["whole", "consistent", "novel", "creative", "hue_purity"];
+        row.extend(names.map(|name| rate_cell(rates, name)));
+        table.rows.push(row);
+    }
+    if !table.rows.is_empty() {
+        text += &table.markdown();
         text += "\n";
     }
     text
@@ -143,8 +137,16 @@ struct Spread {
     n: usize,
 }
 
-fn spread(values: impl Iterator<Item = f64>) -> Option<Spread> {
-    let values: Vec<f64> = values.collect();
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.mean)?;
+        self.sd.map_or(Ok(()), |sd| write!(f, " ± {sd:.3}"))
+    }
+}
+
+/// The spread of one figure of a machine; `None` if no run has it.
+fn spread(runs: &[&Row], machine: &str, key: &str) -> Option<Spread> {
+    let values: Vec<f64> = runs.iter().filter_map(|row| row.number(machine, key)).collect();
     let n = values.len();
     if n == 0 {
         return None;

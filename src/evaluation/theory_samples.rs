@@ -13,13 +13,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::Dtype;
 use thiserror::Error;
 
-use crate::dataset::file_kind::not_safetensors;
+use crate::dataset::tensor_file::{TensorFile, to_bytes};
 use crate::diffusion::{Ddim, DenoiseError, Denoiser};
-use crate::files::write_output;
+use crate::files::{FileError, if_there, write_output};
 use crate::image::{ImageBatch, ImageShape};
 
 const TENSOR: &str = "samples";
@@ -31,8 +30,8 @@ pub type Settings = BTreeMap<String, String>;
 
 #[derive(Debug, Error)]
 pub enum TheorySamplesError {
-    #[error("{attempt} '{}'", path.display())]
-    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Io(#[from] FileError),
     #[error(
         "'{}' holds samples of other settings: {difference}; name another folder with --out, or delete it",
         path.display()
@@ -103,57 +102,40 @@ impl TheorySamples<'_> {
         }
         self.write(&self.path(), 0, &state)?;
         let partial = self.partial_path();
-        match fs::remove_file(&partial) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(TheorySamplesError::Io { attempt: "removing", path: partial, source })
-            }
-            _ => {
-                observe(0);
-                Ok(Outcome::Done(state))
-            }
-        }
+        if_there(fs::remove_file(&partial)).map_err(FileError::of("removing", &partial))?;
+        observe(0);
+        Ok(Outcome::Done(state))
     }
 
     fn write(&self, path: &Path, step: usize, x: &ImageBatch) -> Result<(), TheorySamplesError> {
         let shape = x.shape();
         let sizes = vec![x.len(), shape.channels, shape.height, shape.width];
         let bytes: Vec<u8> = x.values().iter().flat_map(|v| v.to_le_bytes()).collect();
-        let settings = serde_json::to_string(self.settings).map_err(io::Error::other);
-        let header = settings.map(|settings| {
-            HashMap::from([
+        let write = || -> io::Result<()> {
+            let settings = serde_json::to_string(self.settings)?;
+            let header = HashMap::from([
                 (SETTINGS_KEY.to_owned(), settings),
                 (STEP_KEY.to_owned(), step.to_string()),
-            ])
-        });
-        let encoded = header.and_then(|header| {
-            let view = TensorView::new(Dtype::F64, sizes, &bytes).map_err(io::Error::other)?;
-            safetensors::serialize([(TENSOR, view)], Some(header)).map_err(io::Error::other)
-        });
-        encoded.and_then(|bytes| Ok(write_output(path, &bytes)?)).map_err(|source| {
-            TheorySamplesError::Io { attempt: "writing", path: path.to_owned(), source }
-        })
+            ]);
+            let arrays = [(TENSOR.to_owned(), Dtype::F64, sizes, bytes)];
+            let bytes = to_bytes(&arrays, Some(header)).map_err(io::Error::other)?;
+            Ok(write_output(path, &bytes)?)
+        };
+        Ok(write().map_err(FileError::of("writing", path))?)
     }
 
     /// The step and the state of a file of these settings, if it is there.
     fn read(&self, path: &Path) -> Result<Option<(usize, ImageBatch)>, TheorySamplesError> {
-        let bytes = match fs::read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => {
-                let path = path.to_owned();
-                return Err(TheorySamplesError::Io { attempt: "reading", path, source });
-            }
-            Ok(bytes) => bytes,
-        };
+        let bytes = if_there(fs::read(path)).map_err(FileError::of("reading", path))?;
+        let Some(bytes) = bytes else { return Ok(None) };
         let damaged = |problem: String| TheorySamplesError::Damaged { path: path.into(), problem };
         let parse = || -> Result<(Settings, usize, ImageBatch), String> {
-            let file = SafeTensors::deserialize(&bytes).map_err(|e| not_safetensors(&bytes, e))?;
-            let (_, metadata) =
-                SafeTensors::read_metadata(&bytes).map_err(|e| not_safetensors(&bytes, e))?;
-            let words = metadata.metadata().clone().unwrap_or_default();
-            let word = |key| words.get(key).ok_or_else(|| format!("its header lacks '{key}'"));
-            let settings = serde_json::from_str(word(SETTINGS_KEY)?).map_err(|e| e.to_string())?;
-            let step = word(STEP_KEY)?.parse().map_err(|_| "its step is no number".to_owned())?;
-            let tensor = file.tensor(TENSOR).map_err(|e| e.to_string())?;
+            let file = TensorFile::parse(&bytes)?;
+            let settings =
+                serde_json::from_str(file.word(SETTINGS_KEY)?).map_err(|e| e.to_string())?;
+            let step =
+                file.word(STEP_KEY)?.parse().map_err(|_| "its step is no number".to_owned())?;
+            let tensor = file.tensor(TENSOR)?;
             let (&[_, channels, height, width], Dtype::F64) = (tensor.shape(), tensor.dtype())
             else {
                 return Err(format!("tensor '{TENSOR}' is no batch of f64 images"));

@@ -1,13 +1,16 @@
 //! A run's network from its newest checkpoint, with its data set and machines: for sampling, calibrating and comparing
 //! without training.
 
-use crate::config::settings::{SETTINGS, Setting};
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail};
 
 use super::loading::{load_network, network_of};
 use super::samples::MachineSet;
 use crate::analysis::judge::Judge;
 use crate::config::Experiment;
+use crate::config::deciding_settings::decides_weights;
+use crate::config::settings::{self, Setting};
 use crate::dataset::Dataset;
 use crate::evaluation::devices;
 use crate::network::NetworkDenoiser;
@@ -21,10 +24,10 @@ pub struct Trained {
     pub device: String,
     /// Training step of the weights.
     pub step: u64,
-    pub dataset: Dataset,
+    pub dataset: Arc<Dataset>,
     pub network: NetworkDenoiser,
     /// The machines under the settings of the experiment, not calibrated.
-    pub machine_set: MachineSet,
+    pub machine_set: Arc<MachineSet>,
     pub judge: Option<Judge>,
     /// Machines that were left out, and why.
     pub notes: Vec<String>,
@@ -58,12 +61,12 @@ impl Trained {
         Ok(Self {
             run: run.clone(),
             judge: Judge::new(&dataset),
-            network: NetworkDenoiser::new(std::sync::Arc::new(network)),
+            network: NetworkDenoiser::new(Arc::new(network)),
             device: opened.words,
             experiment,
             step,
-            dataset,
-            machine_set,
+            dataset: Arc::new(dataset),
+            machine_set: Arc::new(machine_set),
             notes,
         })
     }
@@ -73,7 +76,7 @@ impl Trained {
 /// has no effect any more.
 fn changed_fixed(before: &Experiment, after: &Experiment) -> Option<&'static str> {
     let of_training = |key: &str| key.starts_with("dataset.") || key.starts_with("training.");
-    let fixed = |setting: &&Setting| setting.decides_weights || of_training(setting.key);
+    let fixed = |setting: &&Setting| decides_weights(setting.key) || of_training(setting.key);
     let differs = |setting: &&Setting| (setting.get)(before) != (setting.get)(after);
-    SETTINGS.iter().filter(fixed).find(differs).map(|setting| setting.key)
+    settings::all().filter(fixed).find(differs).map(|setting| setting.key)
 }

@@ -39,14 +39,14 @@ pub enum OutputError {
         "writing '{}' was interrupted and its content is incomplete; write it again", path.display()
     )]
     Incomplete { path: PathBuf, source: io::Error },
-    #[error("{attempt} '{}'", path.display())]
-    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Io(#[from] FileError),
 }
 
 impl From<OutputError> for io::Error {
     fn from(error: OutputError) -> Self {
         let kind = match &error {
-            OutputError::Io { source, .. } | OutputError::Incomplete { source, .. } => {
+            OutputError::Io(FileError { source, .. }) | OutputError::Incomplete { source, .. } => {
                 source.kind()
             }
             _ => io::ErrorKind::Other,
@@ -55,7 +55,24 @@ impl From<OutputError> for io::Error {
     }
 }
 
-pub(super) fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OutputError {
-    let path = path.to_owned();
-    move |source| OutputError::Io { attempt, path, source }
+pub(super) fn failed(attempt: &'static str, path: &Path) -> impl Fn(io::Error) -> OutputError {
+    let failed = FileError::of(attempt, path);
+    move |source| OutputError::Io(failed(source))
+}
+
+/// Something that was attempted with a file or directory failed.
+#[derive(Debug, Error)]
+#[error("{attempt} '{}'", path.display())]
+pub struct FileError {
+    pub attempt: &'static str,
+    pub path: PathBuf,
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// The error of this attempt, for its cause.
+    pub fn of(attempt: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { attempt, path: path.clone(), source }
+    }
 }

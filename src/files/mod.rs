@@ -5,15 +5,17 @@
 //! pipes and symbolic links are preserved, and a regular file keeps its mode and owner. Reading is left to the
 //! modules that know a format.
 
+mod absent;
 mod atomic;
 mod descriptor;
 pub mod directories;
 mod error;
 mod output;
-mod regular;
+mod existing_file;
 
+pub use absent::if_there;
 pub use atomic::write_atomically;
-pub use error::OutputError;
+pub use error::{FileError, OutputError};
 pub use output::{
     check_output, is_same_output, is_stderr, is_stdout, is_stream, make_folder, write_output,
 };

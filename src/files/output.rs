@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use super::atomic::write_atomically;
 use super::descriptor::{self, Magic};
 use super::error::{LINKS_MAX, OutputError, failed};
-use super::regular;
+use super::existing_file;
 
 /// The file, stream or descriptor that a path resolves to.
 enum Target {
@@ -49,7 +49,7 @@ pub fn write_output(path: &Path, content: &[u8]) -> Result<(), OutputError> {
         }
         Target::Stream(stream) => write_stream(&stream, content),
         Target::New(file) => write_atomically(&file, content).map_err(failed("writing", &file)),
-        Target::File(file, old) => regular::write(&file, &old, content),
+        Target::File(file, old) => existing_file::write(&file, &old, content),
     }
 }
 
@@ -155,7 +155,7 @@ fn target(path: &Path) -> Result<Target, OutputError> {
         let about = match fs::symlink_metadata(&at) {
             Ok(about) => about,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return new(at),
-            Err(source) => return Err(OutputError::Io { attempt: "finding", path: at, source }),
+            Err(error) => return Err(failed("finding", &at)(error)),
         };
         if !about.is_symlink() {
             return there(at, about);
@@ -183,9 +183,7 @@ fn there(path: PathBuf, about: Metadata) -> Result<Target, OutputError> {
             let (mode, owner) = (about.mode() & 0o7777, about.uid());
             return Err(OutputError::Protected { path, mode, owner });
         }
-        Err(error) => {
-            return Err(OutputError::Io { attempt: "opening", path, source: error.into() });
-        }
+        Err(error) => return Err(failed("opening", &path)(error.into())),
     }
     Ok(if about.is_file() { Target::File(path, about) } else { Target::Stream(path) })
 }

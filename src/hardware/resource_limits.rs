@@ -93,13 +93,10 @@ fn processes() -> Option<String> {
         format!("memory is limited to {} MiB, stacks of threads included ('ulimit -v')", n >> 20)
     });
     let known: Vec<String> = [own, group, memory].into_iter().flatten().collect();
-    match known.is_empty() {
-        true => None,
-        false => Some(format!(
+    (!known.is_empty()).then(|| format!(
             "{}; end other processes, raise the limit, or compute with fewer threads (RAYON_NUM_THREADS=1)",
             known.join(", ")
-        )),
-    }
+    ))
 }
 
 /// Advice if memory is exhausted.

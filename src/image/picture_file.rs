@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ::image::{ImageFormat, RgbImage};
 
-use crate::files::{OutputError, is_stream, write_output};
+use crate::files::{FileError, OutputError, is_stream, write_output};
 
 /// Writes a picture to a path chosen by the user, as PNG or, by its extension, as JPEG.
 ///
@@ -16,7 +16,7 @@ pub fn write(picture: &RgbImage, path: &Path) -> Result<(), OutputError> {
     let mut bytes = io::Cursor::new(Vec::new());
     picture.write_to(&mut bytes, format_of(path).unwrap_or(ImageFormat::Png)).map_err(|error| {
         let source = io::Error::other(error);
-        OutputError::Io { attempt: "encoding the picture for", path: path.to_owned(), source }
+        OutputError::Io(FileError::of("encoding the picture for", path)(source))
     })?;
     write_output(path, &bytes.into_inner())
 }

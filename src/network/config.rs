@@ -11,7 +11,7 @@ pub struct NetworkConfig {
     pub image: ImageShape,
     /// The noise schedule that the network is trained on: it gives t its meaning.
     pub schedule: Schedule,
-    pub body: Body,
+    pub architecture: Architecture,
     pub padding: Padding,
     /// Group normalisation after convolutions and embeddings, as KG's option.
     pub group_norm: bool,
@@ -43,7 +43,7 @@ pub enum Output {
 
 /// The convolutional body.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Body {
+pub enum Architecture {
     /// KG's MinimalResNet: 3x3 in-convolution, then one residual layer per kernel.
     ResNet {
         width: usize,
@@ -96,28 +96,28 @@ impl NetworkConfig {
 
     /// Channels of the features that attention and the last convolution see.
     pub fn n_features(&self) -> usize {
-        match &self.body {
-            Body::ResNet { width, .. } => *width,
-            Body::UNet { widths, .. } => widths.first().copied().unwrap_or(0),
+        match &self.architecture {
+            Architecture::ResNet { width, .. } => *width,
+            Architecture::UNet { widths, .. } => widths.first().copied().unwrap_or(0),
         }
     }
 
     /// Width of the embedding of time and class.
     pub fn embedding_width(&self) -> usize {
-        match &self.body {
-            Body::ResNet { width, .. } => *width,
-            Body::UNet { embedding, .. } => *embedding,
+        match &self.architecture {
+            Architecture::ResNet { width, .. } => *width,
+            Architecture::UNet { embedding, .. } => *embedding,
         }
     }
 
     /// Side of the square of input pixels that the convolutional body lets one output pixel see
     /// (attention, which sees everything, not counted). A UNet's pooling makes it approximate.
     pub fn receptive_field(&self) -> usize {
-        let radius = match &self.body {
-            Body::ResNet { kernels, .. } => {
+        let radius = match &self.architecture {
+            Architecture::ResNet { kernels, .. } => {
                 1 + kernels.iter().map(|k| k / 2).sum::<usize>() + self.last_kernel / 2
             }
-            Body::UNet { widths, .. } => {
+            Architecture::UNet { widths, .. } => {
                 // Two 3x3 convolutions per block; each level doubles the reach of what lies below.
                 let levels = widths.len();
                 let down: usize = (0..levels).map(|level| 2 << level).sum();

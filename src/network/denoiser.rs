@@ -216,7 +216,7 @@ mod tests {
     use crate::diffusion::Schedule;
     use crate::image::ImageShape;
     use crate::network::config::{
-        AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
+        Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Output, Padding,
     };
     use crate::random::noise_seeds;
 
@@ -224,7 +224,7 @@ mod tests {
         let config = NetworkConfig {
             schedule: Schedule::default(),
             image: ImageShape::new(3, 4, 4),
-            body: Body::ResNet { width: 16, kernels: vec![3] },
+            architecture: Architecture::ResNet { width: 16, kernels: vec![3] },
             padding: Padding::Zeros,
             group_norm: false,
             last_kernel: 3,

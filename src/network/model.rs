@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor, Var};
 
 use super::attention_layer::{AttentionDetail, AttentionLayer, AttentionRecord, Mode, Prediction};
 use super::blocks::{Conv, Norm};
-use super::config::{Body, NetworkConfig, Output};
+use super::config::{Architecture, NetworkConfig, Output};
 use super::embedding::Embedding;
 #[cfg(feature = "cudnn")]
 use super::gpu::bound_predictor::BoundPredictor;
@@ -12,7 +12,6 @@ use super::ops::convolution::Form;
 use super::parameters::{Builder, NetworkError, Source, TensorMap};
 use super::resnet::ResNet;
 use super::unet::UNet;
-use crate::diffusion::Schedule;
 use crate::image::ImageShape;
 
 /// A network with its parameters on one device.
@@ -21,7 +20,7 @@ pub struct Network {
     dtype: DType,
     device: Device,
     embedding: Embedding,
-    body: BodyLayers,
+    architecture: ArchitectureLayers,
     attention: Option<AttentionLayer>,
     last_norm: Option<Norm>,
     last: Conv,
@@ -31,7 +30,7 @@ pub struct Network {
     on_gpu: BoundPredictor,
 }
 
-enum BodyLayers {
+enum ArchitectureLayers {
     ResNet(ResNet),
     UNet(UNet),
 }
@@ -63,12 +62,12 @@ impl Network {
         let place = (dtype, device);
         let embedding =
             Embedding::new(&mut builder, width, config.time_scale, config.n_classes, place)?;
-        let body = match &config.body {
-            Body::ResNet { width, kernels } => {
-                BodyLayers::ResNet(ResNet::new(&mut builder, config, *width, kernels)?)
+        let architecture = match &config.architecture {
+            Architecture::ResNet { width, kernels } => {
+                ArchitectureLayers::ResNet(ResNet::new(&mut builder, config, *width, kernels)?)
             }
-            Body::UNet { widths, embedding } => {
-                BodyLayers::UNet(UNet::new(&mut builder, config, widths, *embedding)?)
+            Architecture::UNet { widths, embedding } => {
+                ArchitectureLayers::UNet(UNet::new(&mut builder, config, widths, *embedding)?)
             }
         };
         let attention = config.attention.map(|attention| {
@@ -81,7 +80,7 @@ impl Network {
             dtype,
             device: device.clone(),
             embedding,
-            body,
+            architecture,
             attention,
             last_norm,
             last,
@@ -128,11 +127,6 @@ impl Network {
         self.dtype
     }
 
-    /// The noise schedule.
-    pub fn schedule(&self) -> Schedule {
-        self.config.schedule
-    }
-
     /// Names and values, in a fixed order.
     pub fn parameters(&self) -> &[(String, Tensor)] {
         &self.parameters
@@ -170,9 +164,9 @@ impl Network {
             return Err(NetworkError::Count { images, what: "times", found: t.len() });
         }
         let embedding = self.embedding.forward(t, labels)?;
-        let mut features = match &self.body {
-            BodyLayers::ResNet(body) => body.forward(x, &embedding)?,
-            BodyLayers::UNet(body) => body.forward(x, &embedding)?,
+        let mut features = match &self.architecture {
+            ArchitectureLayers::ResNet(body) => body.forward(x, &embedding)?,
+            ArchitectureLayers::UNet(body) => body.forward(x, &embedding)?,
         };
         let mut record = AttentionRecord::default();
         if let Some(attention) = &self.attention {
@@ -252,22 +246,22 @@ fn last_layers(
     features: usize,
 ) -> Result<(Option<Norm>, Conv), NetworkError> {
     let channels = (features, config.image.channels);
-    let (norm, name) = match &config.body {
-        Body::ResNet { .. } if config.group_norm => {
+    let (norm, name) = match &config.architecture {
+        Architecture::ResNet { .. } if config.group_norm => {
             (Some(Norm::new(builder, "down_projection.0", features)?), "down_projection.1")
         }
-        Body::ResNet { .. } => (None, "down_projection"),
-        Body::UNet { .. } => (None, "output_conv"),
+        Architecture::ResNet { .. } => (None, "down_projection"),
+        Architecture::UNet { .. } => (None, "output_conv"),
     };
     Ok((norm, Conv::new(builder, name, channels, config.last_kernel, config.padding)?))
 }
 
 fn check(config: &NetworkConfig) -> Result<(), NetworkError> {
-    let body = match &config.body {
-        Body::ResNet { kernels, .. } => kernels.as_slice(),
-        Body::UNet { .. } => &[],
+    let architecture = match &config.architecture {
+        Architecture::ResNet { kernels, .. } => kernels.as_slice(),
+        Architecture::UNet { .. } => &[],
     };
-    if let Some(kernel) = body.iter().chain([&config.last_kernel]).find(|k| **k % 2 == 0) {
+    if let Some(kernel) = architecture.iter().chain([&config.last_kernel]).find(|k| **k % 2 == 0) {
         let problem = format!("kernels must be odd, not '{kernel}'");
         return Err(NetworkError::Config { problem });
     }
@@ -277,13 +271,14 @@ fn check(config: &NetworkConfig) -> Result<(), NetworkError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diffusion::Schedule;
     use crate::network::config::{AttentionConfig, AttentionVariant, Padding};
 
     fn config(variant: AttentionVariant) -> NetworkConfig {
         NetworkConfig {
             schedule: Schedule::default(),
             image: ImageShape::new(2, 4, 6),
-            body: Body::ResNet { width: 16, kernels: vec![3, 1] },
+            architecture: Architecture::ResNet { width: 16, kernels: vec![3, 1] },
             padding: Padding::Circular,
             group_norm: false,
             last_kernel: 1,
@@ -415,7 +410,7 @@ mod tests {
                     .eps,
             )
         };
-        let level = noise.schedule().level(t);
+        let level = noise.config().schedule.level(t);
         for ((v, eps), x) in run(&noise).iter().zip(run(&velocity)).zip(flat(&x)) {
             assert!((level.sigma() * x + level.signal() * v - eps).abs() < 1e-12);
         }

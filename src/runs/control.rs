@@ -27,6 +27,7 @@ use super::liveness;
 use super::process::ProcessId;
 use super::run_dir::RunDir;
 use super::run_lock::{self, Lock};
+use crate::files::if_there;
 
 /// Read and write timeout on both sides.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -134,10 +135,7 @@ impl ControlServer {
     /// the thread cannot be started.
     pub fn start(run: &RunDir, worker: Arc<dyn Steered>) -> io::Result<Self> {
         let path = run.socket_path();
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        if_there(std::fs::remove_file(&path))?;
         let listener = with_short_path(&path, |path| UnixListener::bind(path))?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         let (sender, commands) = mpsc::sync_channel(QUEUE);

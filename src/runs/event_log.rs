@@ -8,11 +8,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use super::event::{Event, EventBody};
 use super::format::{self, NewerFormat, RUN_FORMAT};
 use super::status::now_ms;
+use crate::files::if_there;
 
 /// The writing end, held by the worker.
 #[derive(Debug)]
@@ -61,12 +60,6 @@ impl EventLog {
     }
 }
 
-/// The field common to all versions of a line.
-#[derive(Deserialize)]
-struct Version {
-    v: u32,
-}
-
 /// A reader that remembers its position in the file.
 #[derive(Debug)]
 pub struct EventTail {
@@ -90,11 +83,7 @@ impl EventTail {
     ///
     /// If the file cannot be opened or read.
     pub fn poll(&mut self) -> io::Result<Vec<Event>> {
-        let mut file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
+        let Some(mut file) = if_there(File::open(&self.path))? else { return Ok(Vec::new()) };
         if file.metadata()?.len() < self.offset {
             self.offset = 0;
             self.partial.clear();
@@ -113,14 +102,10 @@ impl EventTail {
 
     fn read(&mut self, line: &[u8]) -> Option<Event> {
         // A line that does not parse was torn by a crash; everything after it is still good.
-        let Version { v } = serde_json::from_slice(line).ok()?;
-        match format::check(v, RUN_FORMAT, None) {
-            Ok(()) => serde_json::from_slice(line).ok(),
-            Err(newer) => {
-                self.newer = Some(newer);
-                None
-            }
-        }
+        format::parse(line, RUN_FORMAT).unwrap_or_else(|newer| {
+            self.newer = Some(newer);
+            None
+        })
     }
 }
 

@@ -5,6 +5,8 @@
 //! be ignored does not raise it. A reader checks the version first and does not touch data of a version it does
 //! not know.
 
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 /// Version of `run.toml`. Version 2 has settings under new names.
@@ -26,6 +28,25 @@ pub struct NewerFormat {
     pub known: u32,
     /// The version of mosaic that wrote it, if known.
     pub writer: Option<String>,
+}
+
+/// The fields common to all versions of what is written as JSON.
+#[derive(Deserialize)]
+struct Version {
+    v: u32,
+    version: Option<String>,
+}
+
+/// Parses what was written as JSON with its version; `None` if it is invalid.
+///
+/// # Errors
+///
+/// If its version is newer than `known`, so that its meaning must not be guessed.
+pub fn parse<T: DeserializeOwned>(json: &[u8], known: u32) -> Result<Option<T>, NewerFormat> {
+    if let Ok(Version { v, version }) = serde_json::from_slice(json) {
+        check(v, known, version.as_deref())?;
+    }
+    Ok(serde_json::from_slice(json).ok())
 }
 
 /// Compares the version `found` in a file with `known`, the newest one supported.

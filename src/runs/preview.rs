@@ -12,12 +12,12 @@ use std::fmt::{self, Write as _};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, TensorView};
 use thiserror::Error;
 
 use crate::analysis::judge::Judgement;
-use crate::dataset::file_kind::not_safetensors;
-use crate::files::directories;
+use crate::dataset::tensor_file::{Array, TensorFile, to_bytes};
+use crate::files::{FileError, directories};
 use crate::image::{ImageBatch, ImageShape, contact_sheet};
 
 const SAMPLES: &str = "samples.safetensors";
@@ -82,8 +82,8 @@ impl From<Judgement> for Label {
 
 #[derive(Debug, Error)]
 pub enum PreviewError {
-    #[error("{attempt} '{}'", path.display())]
-    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Io(#[from] FileError),
     #[error("'{}' is not a preview that this version can read: {problem}", path.display())]
     Format { path: PathBuf, problem: String },
 }
@@ -123,10 +123,7 @@ impl Preview {
     ///
     /// If the samples cannot be serialised, or if the directory cannot be written or replaced.
     pub fn write(&self, path: &Path) -> Result<(), PreviewError> {
-        let failed = |attempt| {
-            let path = path.to_owned();
-            move |source| PreviewError::Io { attempt, path, source }
-        };
+        let failed = |attempt| FileError::of(attempt, path);
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".tmp");
         let beside = path.with_file_name(name);
@@ -138,7 +135,7 @@ impl Preview {
         contact_sheet::with_differences(&self.seeds, &self.network, &self.machines, usize::MAX)
             .save(beside.join(PICTURE))
             .map_err(|error| failed("drawing")(io::Error::other(error)))?;
-        directories::replace(&beside, path).map_err(failed("finishing"))
+        Ok(directories::replace(&beside, path).map_err(failed("finishing"))?)
     }
 
     /// Reads the preview in the directory `path`.
@@ -148,11 +145,7 @@ impl Preview {
     /// If the file is missing or invalid, or if its batches differ in size or shape.
     pub fn read(path: &Path) -> Result<Self, PreviewError> {
         let file = path.join(SAMPLES);
-        let bytes = std::fs::read(&file).map_err(|source| PreviewError::Io {
-            attempt: "reading",
-            path: file.clone(),
-            source,
-        })?;
+        let bytes = std::fs::read(&file).map_err(FileError::of("reading", &file))?;
         Self::from_bytes(&bytes).map_err(|problem| PreviewError::Format { path: file, problem })
     }
 
@@ -180,16 +173,9 @@ impl Preview {
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let failed = |error| not_safetensors(bytes, error);
-        let tensors = SafeTensors::deserialize(bytes).map_err(failed)?;
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(failed)?;
-        let words = header.metadata().clone().unwrap_or_default();
-        let word = |key: &str| words.get(key).ok_or_else(|| format!("its header lacks '{key}'"));
-        let batch = |name: &str| {
-            let tensor = tensors.tensor(name).map_err(|error| error.to_string())?;
-            to_batch(name, &tensor)
-        };
-        let names = word(ORDER_KEY)?.split(',').filter(|name| !name.is_empty());
+        let file = TensorFile::parse(bytes)?;
+        let batch = |name: &str| to_batch(name, &file.tensor(name)?);
+        let names = file.word(ORDER_KEY)?.split(',').filter(|name| !name.is_empty());
         let machines = names
             .map(|name| Ok((name.to_owned(), batch(&format!("{MACHINE_PREFIX}{name}"))?)))
             .collect::<Result<_, String>>()?;
@@ -197,9 +183,9 @@ impl Preview {
             text.parse().map_err(|_| format!("its {key} '{text}' is not a number"))
         };
         // Earlier versions recorded neither seed indices nor sampling steps.
-        let or_zero = |key: &str| words.get(key).map_or(Ok(0), |text| number(key, text));
+        let or_zero = |key: &str| file.word(key).map_or(Ok(0), |text| number(key, text));
         let labels = |name: &str| {
-            let text = words.get(&format!("{LABEL_PREFIX}{name}"))?;
+            let text = file.word(&format!("{LABEL_PREFIX}{name}")).ok()?;
             Some((name.to_owned(), text.split(' ').map(Label::parse).collect()))
         };
         let machines: Vec<(String, ImageBatch)> = machines;
@@ -221,7 +207,7 @@ impl Preview {
         }
         let all = std::iter::once(NETWORK).chain(machines.iter().map(|(name, _)| name.as_str()));
         Ok(Self {
-            step: number(STEP_KEY, word(STEP_KEY)?)?,
+            step: number(STEP_KEY, file.word(STEP_KEY)?)?,
             first_seed: or_zero(SEED_KEY)?,
             sampling_steps: or_zero(SAMPLING_KEY)? as usize,
             seeds,
@@ -242,22 +228,14 @@ pub fn tensor_file<'a>(
     batches: impl Iterator<Item = (String, &'a ImageBatch)>,
     header: HashMap<String, String>,
 ) -> Result<Vec<u8>, String> {
-    let encoded: Vec<(String, Vec<usize>, Vec<u8>)> = batches
-        .map(|(name, batch)| {
-            let shape = batch.shape();
-            let sizes = vec![batch.len(), shape.channels, shape.height, shape.width];
-            let bytes = batch.values().iter().flat_map(|&v| (v as f32).to_le_bytes()).collect();
-            (name, sizes, bytes)
-        })
-        .collect();
-    let views = encoded
-        .iter()
-        .map(|(name, sizes, bytes)| {
-            let view = TensorView::new(Dtype::F32, sizes.clone(), bytes);
-            view.map(|view| (name.as_str(), view)).map_err(|error| error.to_string())
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    safetensors::serialize(views, Some(header)).map_err(|error| error.to_string())
+    let array = |(name, batch): (String, &ImageBatch)| {
+        let shape = batch.shape();
+        let sizes = vec![batch.len(), shape.channels, shape.height, shape.width];
+        let bytes = batch.values().iter().flat_map(|&v| (v as f32).to_le_bytes()).collect();
+        (name, Dtype::F32, sizes, bytes)
+    };
+    let arrays: Vec<Array> = batches.map(array).collect();
+    to_bytes(&arrays, Some(header)).map_err(|error| error.to_string())
 }
 
 fn to_batch(name: &str, tensor: &TensorView<'_>) -> Result<ImageBatch, String> {
@@ -319,7 +297,7 @@ mod tests {
             assert!(error.to_string().contains(&file.display().to_string()), "{error}");
             match error {
                 PreviewError::Format { problem, .. } => problem,
-                error @ PreviewError::Io { .. } => panic!("{error}"),
+                error @ PreviewError::Io(_) => panic!("{error}"),
             }
         };
         let few = refused(batch(2, shape), batch(1, shape), batch(2, shape));

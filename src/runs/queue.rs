@@ -24,7 +24,7 @@ use super::run_dir::RunDir;
 use super::run_toml;
 use super::runs_dir::{RunSummary, RunsDir};
 use super::status::{RunState, now_ms};
-use crate::files::write_atomically;
+use crate::files::{if_there, write_atomically};
 use crate::hardware::device::DeviceRequest;
 
 const LOCK: &str = ".queue.lock";
@@ -51,10 +51,7 @@ pub fn enter(run: &RunDir) -> io::Result<()> {
 ///
 /// If the ticket cannot be removed.
 pub fn leave(run: &RunDir) -> io::Result<()> {
-    match std::fs::remove_file(run.ticket_path()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    if_there(std::fs::remove_file(run.ticket_path())).map(drop)
 }
 
 /// The run's ticket, if it is queued.

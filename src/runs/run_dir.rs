@@ -61,54 +61,6 @@ impl RunDir {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    pub fn run_toml_path(&self) -> PathBuf {
-        self.base.join("run.toml")
-    }
-
-    pub fn status_path(&self) -> PathBuf {
-        self.base.join("status.json")
-    }
-
-    pub fn events_path(&self) -> PathBuf {
-        self.base.join("events.jsonl")
-    }
-
-    pub fn seen_seeds_path(&self) -> PathBuf {
-        self.base.join("seen_seeds.jsonl")
-    }
-
-    pub fn log_path(&self) -> PathBuf {
-        self.base.join("worker.log")
-    }
-
-    pub fn ticket_path(&self) -> PathBuf {
-        self.base.join("queue.json")
-    }
-
-    pub fn about_path(&self) -> PathBuf {
-        self.base.join("about.json")
-    }
-
-    pub fn socket_path(&self) -> PathBuf {
-        self.base.join("control.sock")
-    }
-
-    pub fn state_path(&self) -> PathBuf {
-        self.base.join("state")
-    }
-
-    pub fn previews_path(&self) -> PathBuf {
-        self.base.join("previews")
-    }
-
-    pub fn calibration_path(&self) -> PathBuf {
-        self.base.join("calibration.json")
-    }
-
-    pub fn report_path(&self) -> PathBuf {
-        self.base.join("report")
-    }
-
     /// The run's status; `None` if there is no readable one.
     pub fn status(&self) -> Option<Status> {
         self.readable_status().unwrap_or(None)
@@ -153,6 +105,32 @@ impl RunDir {
         }
         Ok(())
     }
+}
+
+/// The paths of a run's files and directories, by their names in its directory.
+macro_rules! paths {
+    ($($path:ident: $name:literal,)+) => {
+        impl RunDir {
+            $(pub fn $path(&self) -> PathBuf {
+                self.base.join($name)
+            })+
+        }
+    };
+}
+
+paths! {
+    run_toml_path: "run.toml",
+    status_path: "status.json",
+    events_path: "events.jsonl",
+    seen_seeds_path: "seen_seeds.jsonl",
+    log_path: "worker.log",
+    ticket_path: "queue.json",
+    about_path: "about.json",
+    socket_path: "control.sock",
+    state_path: "state",
+    previews_path: "previews",
+    calibration_path: "calibration.json",
+    report_path: "report",
 }
 
 /// A worker that is gone has no holder.

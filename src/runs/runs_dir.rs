@@ -19,7 +19,7 @@ use super::note::About;
 use super::run_dir::{RunDir, steering};
 use super::run_lock::RunLock;
 use super::status::{Status, now_ms};
-use crate::files::{directories, make_folder};
+use crate::files::{directories, if_there, make_folder};
 
 /// 2020-01-01 in milliseconds since the Unix epoch.
 const EPOCH_2020_MS: u64 = 1_577_836_800_000;
@@ -100,14 +100,9 @@ impl RunsDir {
     /// If the directory exists and cannot be read.
     pub fn listing(&self) -> io::Result<Listing> {
         let mut listing = Listing::default();
-        let entries = match std::fs::read_dir(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listing),
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(self.no_directory());
-            }
-            entries => entries?,
-        };
-        for entry in entries.filter_map(Result::ok) {
+        self.check()?;
+        let entries = if_there(std::fs::read_dir(&self.path))?;
+        for entry in entries.into_iter().flatten().filter_map(Result::ok) {
             let dir = RunDir::open(entry.path());
             match std::fs::metadata(dir.run_toml_path()) {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::run_dir::RunDir;
 use crate::config::noise_seeds::NoiseSeeds;
+use crate::files::if_there;
 
 #[derive(Serialize, Deserialize)]
 struct Look {
@@ -45,10 +46,7 @@ pub fn record(run: &RunDir, noise_seed: u64, seeds: &Range<u64>, by: &str) -> io
 /// # Errors
 /// The file exists but cannot be read.
 pub fn read(run: &RunDir, noise_seed: u64) -> io::Result<Vec<Range<u64>>> {
-    let text = match std::fs::read_to_string(run.seen_seeds_path()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        text => text?,
-    };
+    let text = if_there(std::fs::read_to_string(run.seen_seeds_path()))?.unwrap_or_default();
     let looks = text.lines().filter_map(|line| serde_json::from_str::<Look>(line).ok());
     let looks = looks.filter(|look| look.noise_seed == noise_seed);
     let mut ranges: Vec<Range<u64>> = looks.map(|look| look.seeds.0..look.seeds.1).collect();

@@ -72,13 +72,6 @@ pub struct Status {
     pub holder: Option<Holder>,
 }
 
-/// The field common to all versions of `status.json`.
-#[derive(Deserialize)]
-struct Version {
-    v: u32,
-    version: Option<String>,
-}
-
 /// Current time in milliseconds since the Unix epoch.
 pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -113,10 +106,7 @@ impl Status {
     /// If it has a newer format, whose meaning must not be guessed.
     pub fn read(path: &Path) -> Result<Option<Self>, NewerFormat> {
         let Ok(text) = std::fs::read(path) else { return Ok(None) };
-        if let Ok(Version { v, version }) = serde_json::from_slice(&text) {
-            format::check(v, RUN_FORMAT, version.as_deref())?;
-        }
-        Ok(serde_json::from_slice(&text).ok())
+        format::parse(&text, RUN_FORMAT)
     }
 
     /// Replaces `status.json` atomically: a reader sees the old one or the new one, never a mixture. On a full

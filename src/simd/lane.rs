@@ -77,103 +77,59 @@ pub fn n_lanes<T: Lane>() -> usize {
     Arch::new().dispatch(Count::<T>(std::marker::PhantomData))
 }
 
-/// Forwards operations to the methods of the `Simd` type whose names contain the number type.
-macro_rules! plain_operations {
-    ($number:ty, $vectors:ident, $splat:ident, $slice:ident, $slice_mut:ident, $add:ident, $sub:ident,
-     $mul:ident, $mul_add:ident, $min:ident, $max:ident, $less:ident, $within:ident, $select:ident, $first:ident) => {
-        type Vector<S: Simd> = S::$vectors;
-
-        #[inline(always)]
-        fn vectors<S: Simd>(values: &[Self]) -> &[S::$vectors] {
-            S::$slice(values).0
-        }
-
-        #[inline(always)]
-        fn vectors_mut<S: Simd>(values: &mut [Self]) -> &mut [S::$vectors] {
-            S::$slice_mut(values).0
-        }
-
-        #[inline(always)]
-        fn splat<S: Simd>(simd: S, value: Self) -> S::$vectors {
-            simd.$splat(value)
-        }
-
-        #[inline(always)]
-        fn plus<S: Simd>(simd: S, a: S::$vectors, b: S::$vectors) -> S::$vectors {
-            simd.$add(a, b)
-        }
-
-        #[inline(always)]
-        fn minus<S: Simd>(simd: S, a: S::$vectors, b: S::$vectors) -> S::$vectors {
-            simd.$sub(a, b)
-        }
-
-        #[inline(always)]
-        fn times<S: Simd>(simd: S, a: S::$vectors, b: S::$vectors) -> S::$vectors {
-            simd.$mul(a, b)
-        }
-
-        #[inline(always)]
-        fn mul_add<S: Simd>(
-            simd: S,
-            a: S::$vectors,
-            b: S::$vectors,
-            c: S::$vectors,
-        ) -> S::$vectors {
-            simd.$mul_add(a, b, c)
-        }
-
-        #[inline(always)]
-        fn min<S: Simd>(simd: S, a: S::$vectors, b: S::$vectors) -> S::$vectors {
-            simd.$min(a, b)
-        }
-
-        #[inline(always)]
-        fn larger<S: Simd>(simd: S, a: S::$vectors, b: S::$vectors) -> S::$vectors {
-            simd.$max(a, b)
-        }
-
-        #[inline(always)]
-        fn select_lt<S: Simd>(
-            simd: S,
-            x: S::$vectors,
-            y: S::$vectors,
-            a: S::$vectors,
-            b: S::$vectors,
-        ) -> S::$vectors {
-            simd.$select(simd.$less(x, y), a, b)
-        }
-
-        #[inline(always)]
-        fn any_less<S: Simd>(simd: S, x: S::$vectors, y: S::$vectors) -> bool {
-            simd.$first(simd.$less(x, y)) < Self::n_lanes::<S>()
-        }
-
-        #[inline(always)]
-        fn any_within<S: Simd>(simd: S, x: S::$vectors, y: S::$vectors) -> bool {
-            simd.$first(simd.$within(x, y)) < Self::n_lanes::<S>()
-        }
+/// Operations on vectors that are methods of the `Simd` type under a name with the number type.
+macro_rules! forward {
+    ($($operation:ident($($vector:ident),*) = $method:ident;)*) => {
+        $(
+            #[inline(always)]
+            fn $operation<S: Simd>(simd: S, $($vector: Self::Vector<S>),*) -> Self::Vector<S> {
+                simd.$method($($vector),*)
+            }
+        )*
     };
 }
 
 impl Lane for f32 {
-    plain_operations!(
-        f32,
-        f32s,
-        splat_f32s,
-        as_simd_f32s,
-        as_mut_simd_f32s,
-        add_f32s,
-        sub_f32s,
-        mul_f32s,
-        mul_add_e_f32s,
-        min_f32s,
-        max_f32s,
-        less_than_f32s,
-        less_than_or_equal_f32s,
-        select_f32s,
-        first_true_m32s
-    );
+    type Vector<S: Simd> = S::f32s;
+
+    forward! {
+        plus(a, b) = add_f32s;
+        minus(a, b) = sub_f32s;
+        times(a, b) = mul_f32s;
+        mul_add(a, b, c) = mul_add_e_f32s;
+        min(a, b) = min_f32s;
+        larger(a, b) = max_f32s;
+    }
+
+    #[inline(always)]
+    fn vectors<S: Simd>(values: &[Self]) -> &[S::f32s] {
+        S::as_simd_f32s(values).0
+    }
+
+    #[inline(always)]
+    fn vectors_mut<S: Simd>(values: &mut [Self]) -> &mut [S::f32s] {
+        S::as_mut_simd_f32s(values).0
+    }
+
+    #[inline(always)]
+    fn splat<S: Simd>(simd: S, value: Self) -> S::f32s {
+        simd.splat_f32s(value)
+    }
+
+    #[inline(always)]
+    fn select_lt<S: Simd>(simd: S, x: S::f32s, y: S::f32s, a: S::f32s, b: S::f32s) -> S::f32s {
+        simd.select_f32s(simd.less_than_f32s(x, y), a, b)
+    }
+
+    #[inline(always)]
+    fn any_less<S: Simd>(simd: S, x: S::f32s, y: S::f32s) -> bool {
+        simd.first_true_m32s(simd.less_than_f32s(x, y)) < Self::n_lanes::<S>()
+    }
+
+    #[inline(always)]
+    fn any_within<S: Simd>(simd: S, x: S::f32s, y: S::f32s) -> bool {
+        simd.first_true_m32s(simd.less_than_or_equal_f32s(x, y)) < Self::n_lanes::<S>()
+    }
 
     /// `2^n 2^f` with `n = round(x)`, `|f| <= 1/2`, and the Taylor polynomial of `2^f`, whose remainder is below 2e-7.
     #[inline(always)]
@@ -203,23 +159,46 @@ impl Lane for f32 {
 }
 
 impl Lane for f64 {
-    plain_operations!(
-        f64,
-        f64s,
-        splat_f64s,
-        as_simd_f64s,
-        as_mut_simd_f64s,
-        add_f64s,
-        sub_f64s,
-        mul_f64s,
-        mul_add_e_f64s,
-        min_f64s,
-        max_f64s,
-        less_than_f64s,
-        less_than_or_equal_f64s,
-        select_f64s,
-        first_true_m64s
-    );
+    type Vector<S: Simd> = S::f64s;
+
+    forward! {
+        plus(a, b) = add_f64s;
+        minus(a, b) = sub_f64s;
+        times(a, b) = mul_f64s;
+        mul_add(a, b, c) = mul_add_e_f64s;
+        min(a, b) = min_f64s;
+        larger(a, b) = max_f64s;
+    }
+
+    #[inline(always)]
+    fn vectors<S: Simd>(values: &[Self]) -> &[S::f64s] {
+        S::as_simd_f64s(values).0
+    }
+
+    #[inline(always)]
+    fn vectors_mut<S: Simd>(values: &mut [Self]) -> &mut [S::f64s] {
+        S::as_mut_simd_f64s(values).0
+    }
+
+    #[inline(always)]
+    fn splat<S: Simd>(simd: S, value: Self) -> S::f64s {
+        simd.splat_f64s(value)
+    }
+
+    #[inline(always)]
+    fn select_lt<S: Simd>(simd: S, x: S::f64s, y: S::f64s, a: S::f64s, b: S::f64s) -> S::f64s {
+        simd.select_f64s(simd.less_than_f64s(x, y), a, b)
+    }
+
+    #[inline(always)]
+    fn any_less<S: Simd>(simd: S, x: S::f64s, y: S::f64s) -> bool {
+        simd.first_true_m64s(simd.less_than_f64s(x, y)) < Self::n_lanes::<S>()
+    }
+
+    #[inline(always)]
+    fn any_within<S: Simd>(simd: S, x: S::f64s, y: S::f64s) -> bool {
+        simd.first_true_m64s(simd.less_than_or_equal_f64s(x, y)) < Self::n_lanes::<S>()
+    }
 
     /// As for `f32`, with a remainder below 5e-18.
     #[inline(always)]

@@ -19,8 +19,9 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::checkpoint_identity::{Identity, IdentityV1, SavedIdentity};
 use super::early_end::Progress;
-use super::identity::{Identity, IdentityV1, SavedIdentity};
+use crate::files::if_there;
 use crate::network::TensorMap;
 
 /// Version of the layout; a reader refuses a newer one. Format 1 has an [`IdentityV1`].
@@ -155,12 +156,9 @@ pub fn write(state_dir: &Path, contents: &Contents) -> Result<Checkpoint, Checkp
 ///
 /// If the directory exists but cannot be listed.
 pub fn list(state_dir: &Path) -> Result<Vec<Checkpoint>, CheckpointError> {
-    let entries = match fs::read_dir(state_dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(io_error("list", state_dir))?,
-    };
+    let entries = if_there(fs::read_dir(state_dir)).map_err(io_error("list", state_dir))?;
     let mut found = Vec::new();
-    for entry in entries {
+    for entry in entries.into_iter().flatten() {
         let entry = entry.map_err(io_error("list", state_dir))?;
         let name = entry.file_name();
         let step = name.to_str().and_then(|name| name.strip_prefix("step-")?.parse().ok());

@@ -85,7 +85,10 @@ impl Default for TrainingConfig {
 impl TrainingConfig {
     /// The factor on the squared error of the predicted noise at signal power `abar`, in (0, 1].
     pub fn loss_weight(&self, abar: f64) -> f64 {
-        self.weighting.factor(self.weighting_limit, abar)
+        match self.weighting {
+            LossWeighting::Noise => 1.0,
+            LossWeighting::Velocity => abar.recip().min(self.weighting_limit),
+        }
     }
 }
 
@@ -109,16 +112,6 @@ pub enum LossWeighting {
     /// Equivalent to the error of the velocity, `1 / abar` = 1 + sigma^2 / abar, but at most `weighting_limit`:
     /// more weight at high noise, where the global structure of the image is decided.
     Velocity,
-}
-
-impl LossWeighting {
-    /// The factor on the squared error of the noise at signal power `abar`; at most `limit` for `Velocity`.
-    pub fn factor(self, limit: f64, abar: f64) -> f64 {
-        match self {
-            Self::Noise => 1.0,
-            Self::Velocity => abar.recip().min(limit),
-        }
-    }
 }
 
 /// A small configuration for tests.

@@ -42,30 +42,26 @@ pub struct NoisyBatch {
     labels: Option<Vec<u32>>,
 }
 
-/// Everything besides the data that determines a batch.
-#[derive(Clone, Copy, Debug)]
-pub struct Draw {
-    pub seed: u64,
-    pub batch: usize,
-    /// Index of the update, counted from 0.
-    pub step: u64,
-    pub schedule: Schedule,
-}
-
-/// Draws the noisy batch of one step.
-pub fn noisy_batch(dataset: &Dataset, order: &mut Batches, draw: Draw) -> HostBatch {
-    let shape = dataset.shape();
+/// Draws the noisy batch of update `step`, counted from 0, of which `config` gives the rng seed and the number of images.
+pub fn noisy_batch(
+    dataset: &Dataset,
+    order: &mut Batches,
+    config: &TrainingConfig,
+    schedule: Schedule,
+    step: u64,
+) -> HostBatch {
+    let (shape, batch, seed) = (dataset.shape(), config.batch, config.seed);
     // Seeking is free in sequence, and makes a resumed step identical.
-    order.seek(draw.step * draw.batch as u64);
+    order.seek(step * batch as u64);
     let indices = order.next();
-    let mut times = stream(draw.seed, Purpose::TrainingTime, draw.step);
-    let stratum = |i: usize, u: f64| ((i as f64 + u) / draw.batch as f64).max(T_MIN);
-    let t: Vec<f64> = (0..draw.batch).map(|i| stratum(i, times.random_range(0.0..1.0))).collect();
-    let mut eps = vec![0.0_f32; draw.batch * shape.n_values()];
-    fill_normal(&mut stream(draw.seed, Purpose::TrainingNoise, draw.step), &mut eps);
+    let mut times = stream(seed, Purpose::TrainingTime, step);
+    let stratum = |i: usize, u: f64| ((i as f64 + u) / batch as f64).max(T_MIN);
+    let t: Vec<f64> = (0..batch).map(|i| stratum(i, times.random_range(0.0..1.0))).collect();
+    let mut eps = vec![0.0_f32; batch * shape.n_values()];
+    fill_normal(&mut stream(seed, Purpose::TrainingNoise, step), &mut eps);
     let mut x = Vec::with_capacity(eps.len());
     for ((&index, eps), &t) in indices.iter().zip(eps.chunks_exact(shape.n_values())).zip(&t) {
-        let level = draw.schedule.level(t);
+        let level = schedule.level(t);
         let (signal, sigma) = (level.signal(), level.sigma());
         let noisy = |(&byte, &eps)| (signal * from_byte(byte) + sigma * f64::from(eps)) as f32;
         x.extend(dataset.image(index).iter().zip(eps).map(noisy));
@@ -141,7 +137,7 @@ pub fn noise_loss(
     let labels = batch.labels.as_deref().filter(|_| conditional);
     let eps = network.forward(&batch.t, &batch.x, labels, mode)?.eps;
     let errors = (eps - &batch.eps)?.sqr()?.flatten_from(1)?.mean(1)?;
-    let schedule = network.schedule();
+    let schedule = network.config().schedule;
     let factors = batch.t.iter().map(|&t| config.loss_weight(schedule.level(t).abar));
     let factors = Tensor::from_iter(factors, network.device())?.to_dtype(network.dtype())?;
     Ok(Loss { weighted: (&errors * factors)?.mean_all()?, errors: errors.detach() })
@@ -154,9 +150,15 @@ mod tests {
 
     #[test]
     fn velocity_weights_rise_with_noise_up_to_their_limit() {
-        let factor = |t| LossWeighting::Velocity.factor(10.0, Schedule::Cosine.level(t).abar);
+        let weighted = |weighting| TrainingConfig {
+            weighting,
+            weighting_limit: 10.0,
+            ..TrainingConfig::default()
+        };
+        let velocity = weighted(LossWeighting::Velocity);
+        let factor = |t| velocity.loss_weight(Schedule::Cosine.level(t).abar);
         assert_eq!((factor(0.0), factor(1.0)), (1.0, 10.0));
         assert!(factor(0.5) > 1.9 && factor(0.5) < 2.1);
-        assert_eq!(LossWeighting::Noise.factor(10.0, 0.1), 1.0);
+        assert_eq!(weighted(LossWeighting::Noise).loss_weight(0.1), 1.0);
     }
 }

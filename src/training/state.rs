@@ -1,5 +1,5 @@
 //! The state of training - weights, optimiser and averaged weights - and its steps. There are two
-//! implementations: candle tensors (`tensors`) and recorded GPU commands ([`super::gpu`]).
+//! implementations: candle tensors (`tensors`) and recorded GPU commands (`gpu_state`).
 
 use super::checkpoint::Contents;
 use super::error::TrainingError;

@@ -11,7 +11,7 @@ use super::config::TrainingConfig;
 use super::ema::Ema;
 use super::error::TrainingError;
 use super::learning_rate::learning_rate;
-use super::loss::{Draw, NoisyBatch, noise_loss, noisy_batch};
+use super::loss::{NoisyBatch, noise_loss, noisy_batch};
 use super::state::{Outcome, TrainingState};
 use crate::dataset::{Batches, Dataset};
 use crate::network::ops::clock::{Work, timed};
@@ -82,9 +82,8 @@ impl Tensors {
 
 impl TrainingState for Tensors {
     fn step(&mut self, network: &Network, step: u64) -> Result<Outcome, TrainingError> {
-        let (seed, batch) = (self.config.seed, self.config.batch);
-        let draw = Draw { seed, batch, step, schedule: network.schedule() };
-        let batch = noisy_batch(&self.dataset, &mut self.order, draw);
+        let schedule = network.config().schedule;
+        let batch = noisy_batch(&self.dataset, &mut self.order, &self.config, schedule, step);
         let batch = batch.tensors(network.config().image, network.dtype(), network.device())?;
         let (errors, gradients) = self.gradients(network, &batch, step)?;
         let gradient_norm = self.optimizer.gradient_norm(&gradients)?;

@@ -12,11 +12,10 @@ use std::time::Instant;
 use candle_core::{DType, Device};
 
 use super::checkpoint::{self, Contents};
+use super::checkpoint_identity::{Current, DecidingSettings, SavedIdentity};
 use super::config::TrainingConfig;
 use super::early_end::Progress;
 use super::error::TrainingError;
-use super::gpu;
-use super::identity::{Current, DecidingSettings, SavedIdentity};
 use super::learning_rate::learning_rate;
 use super::retention;
 use super::state::{Outcome, TrainingState};
@@ -238,14 +237,15 @@ fn fresh_state(
 ) -> Result<(Box<dyn TrainingState>, Option<String>), TrainingError> {
     let mut warning = None;
     if !network.device().is_cpu() {
-        match gpu::fresh(config, network, dataset)? {
+        #[cfg(feature = "cudnn")]
+        let problem = match super::gpu_state::fresh(config, network, dataset)? {
             Ok(found) => return Ok(found),
-            Err(problem) => {
-                warning = Some(format!(
-                    "training uses the slower path, candle in single precision: {problem}"
-                ));
-            }
-        }
+            Err(problem) => problem,
+        };
+        #[cfg(not(feature = "cudnn"))]
+        let problem = "this build has no cuDNN (--features cudnn)";
+        let path = "training uses the slower path, candle in single precision";
+        warning = Some(format!("{path}: {problem}"));
     }
     Ok((Box::new(Tensors::new(config, network, dataset.clone())?), warning))
 }
@@ -287,7 +287,9 @@ mod tests {
     use super::*;
     use crate::diffusion::Schedule;
     use crate::image::ImageShape;
-    use crate::network::config::{AttentionConfig, AttentionVariant, Body, Output, Padding};
+    use crate::network::config::{
+        Architecture, AttentionConfig, AttentionVariant, Output, Padding,
+    };
     use crate::training::config::{LossWeighting, example};
 
     fn stripes() -> Arc<Dataset> {
@@ -301,7 +303,7 @@ mod tests {
         NetworkConfig {
             schedule: Schedule::default(),
             image: ImageShape::new(1, 6, 6),
-            body: Body::ResNet { width: 16, kernels: vec![3, 1] },
+            architecture: Architecture::ResNet { width: 16, kernels: vec![3, 1] },
             padding: Padding::Circular,
             group_norm: false,
             last_kernel: 1,

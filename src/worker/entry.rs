@@ -1,6 +1,5 @@
 //! Entry point of the worker process: from a run directory to an exit code.
 
-use crate::runs::seen_seeds;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -12,19 +11,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::last_words;
+use super::out_of_memory;
 use super::prepare::{RunContext, prepare};
-use super::train::{Ending, train};
+use super::train::train;
+use crate::config::CompareSettings;
 use crate::console::output::panic_words;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::calibration::Calibration;
-use crate::evaluation::compare::{HeldOut, compare};
-use crate::evaluation::mosaics::Mosaics;
-use crate::evaluation::network_calibration::NetworkCalibration;
 use crate::evaluation::preview_request::PreviewRequest;
 use crate::evaluation::report::{Report, ReportContext};
+use crate::evaluation::trained_run::Trained;
 use crate::hardware::resource_limits::{in_words, start_threads};
-use crate::network::NetworkDenoiser;
 use crate::runs::command::{Command, Reply};
 use crate::runs::control::{ControlServer, Steered};
 use crate::runs::control_holder::Holder;
@@ -111,7 +108,7 @@ fn start(run: &RunDir, signals: &Signals) -> Result<u8> {
     let steps = description.experiment.training.steps as u64;
     let own = PreviewRequest::of(&description.experiment);
     let board = StatusBoard::open(run, steps).context("opening the run's status and events")?;
-    last_words::prepare(run);
+    out_of_memory::prepare(run);
     let stop = &signals.stop;
     if let Some(error) = &lock.refused {
         board.notice(NoticeLevel::Warning, format!("'{}' is on a file system without locks ({error}): a second worker cannot be prevented, and a lost worker is detected only by its heartbeat", run.path().display()));
@@ -341,94 +338,61 @@ fn work(
 ) -> Result<RunState> {
     start_threads()?;
     let mut context = prepare(run, description, board)?;
-    let loss_by_level = match train(&mut context, board, control, stop)? {
-        Ending::Stopped => return Ok(RunState::Stopped),
-        Ending::Done(levels) => levels,
-    };
-    finish(run, &context, &loss_by_level, board, stop)
+    match train(&mut context, board, control, stop)? {
+        Some(loss_by_level) => finish(context, &loss_by_level, board, stop),
+        None => Ok(RunState::Stopped),
+    }
 }
 
 /// Compares network and machines on held-out seeds and writes the report.
 fn finish(
-    run: &RunDir,
-    context: &RunContext,
+    context: RunContext,
     loss_by_level: &LossByLevel,
     board: &Arc<StatusBoard>,
     stop: &Arc<AtomicBool>,
 ) -> Result<RunState> {
-    let experiment = &context.experiment;
-    let n = experiment.compare.seeds;
-    let network = context.trainer.ema_denoiser().context("taking the averaged weights")?;
-    let step = context.trainer.n_steps_done();
-    let calibration = match calibration(run, context, &network, step, board, stop) {
+    let Status { loss, device, .. } = board.status();
+    let trained = context.trained(device)?;
+    let calibration = match calibration(&trained, board, stop) {
         Err(error) if is_cancelled(&error) => return Ok(RunState::Stopped),
         other => other?,
     };
-    let machine_set = context.machine_set.calibrated(calibration.as_ref())?;
-    let machines: Vec<_> = context.machine_set.machines().cloned().collect();
-    let mosaics = Mosaics::new(&context.dataset, &context.network, &machines)
-        .context("building the search for copies")?;
-    let seen_seeds = seen_seeds::read(run, experiment.noise_seed);
-    let seen_seeds = seen_seeds.context("reading which seeds were seen")?;
-    let result = compare(
-        &machine_set,
-        &network,
-        context.judge.as_ref(),
-        &mosaics,
-        HeldOut { noise_seed: experiment.noise_seed, n, n_judged: experiment.compare.samples },
-        stop,
-        &mut |done| {
-            let message = format!("comparing on held-out seeds: {done} of {n}");
-            board.update(|status| status.message = Some(message));
-        },
-    );
-    let comparison = match result {
-        Err(DenoiseError::Cancelled) => return Ok(RunState::Stopped),
+    let machine_set = trained.machine_set.calibrated(calibration.as_ref())?;
+    let context =
+        ReportContext::new(&trained, &machine_set, calibration.as_ref(), loss, loss_by_level)?;
+    let CompareSettings { seeds: n, samples: n_judged } = trained.experiment.compare;
+    let mut progress = |done| {
+        let message = format!("comparing on held-out seeds: {done} of {n}");
+        board.update(|status| status.message = Some(message));
+    };
+    let comparison = match trained.compare(&machine_set, n, n_judged, stop, &mut progress) {
+        Err(error) if is_cancelled(&error) => return Ok(RunState::Stopped),
         other => other.context("comparing network and machines")?,
     };
     board.emit(EventBody::Agreement { figures: comparison.figures.clone() });
-    let Status { loss, device, .. } = board.status();
-    let machines: Vec<_> = machine_set.machines().cloned().collect();
-    let context = ReportContext {
-        run: run.id(),
-        experiment,
-        machines: &machines,
-        final_loss: loss,
-        loss_by_level,
-        n_steps: context.trainer.n_steps_done(),
-        device,
-        n_parameters: network.network().n_parameters(),
-        n_training_images: context.dataset.len(),
-        calibration: calibration.as_ref(),
-        seen_seeds,
-    };
     let report = Report::new(&context, &comparison);
-    report.write(&run.report_path()).context("writing the report")?;
+    report.write(&trained.run.report_path()).context("writing the report")?;
     board.notice(NoticeLevel::Info, "the report is written");
     Ok(RunState::Finished)
 }
 
 /// The calibration of the machines: the one that a stopped comparison has already written, or a new one.
 fn calibration(
-    run: &RunDir,
-    context: &RunContext,
-    network: &NetworkDenoiser,
-    step: u64,
+    trained: &Trained,
     board: &Arc<StatusBoard>,
     stop: &AtomicBool,
 ) -> Result<Option<Calibration>> {
+    let run = &trained.run;
     let path = run.calibration_path();
-    let (experiment, machine_set) = (&context.experiment, &context.machine_set);
-    let calibration = NetworkCalibration { experiment, machine_set, network, step };
     let saved = Calibration::read(&path).unwrap_or(None);
-    let found = match saved.filter(|saved| calibration.matches(saved)) {
+    let found = match saved.filter(|saved| trained.is_fitted_by(saved)) {
         Some(saved) => saved,
         None => {
             let mut progress = |what: &str| {
                 let message = format!("calibrating {what}");
                 board.update(|status| status.message = Some(message));
             };
-            let found = calibration.calibrate(stop, &mut progress);
+            let found = trained.calibrate(stop, &mut progress);
             let Some(found) = found.context("calibrating the machines")? else { return Ok(None) };
             found.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
             found

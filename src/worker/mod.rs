@@ -12,7 +12,7 @@ pub mod prepare;
 pub mod train;
 pub mod previews;
 
-mod last_words;
+mod out_of_memory;
 mod entry;
 
 pub use entry::run;

@@ -11,6 +11,7 @@ use crate::dataset::Dataset;
 use crate::evaluation::devices;
 use crate::evaluation::loading::network_of;
 use crate::evaluation::samples::MachineSet;
+use crate::evaluation::trained_run::Trained;
 use crate::image::ImageBatch;
 use crate::network::config::NetworkConfig;
 use crate::runs::event::NoticeLevel;
@@ -31,10 +32,38 @@ pub struct RunContext {
     pub machine_set: Arc<MachineSet>,
     /// `Some` for crafted sets only.
     pub judge: Option<Judge>,
-    /// Training images on which attention is measured during training.
-    pub probe: ImageBatch,
-    /// Classes of the probe images if the network is class-conditional; otherwise empty.
-    pub probe_labels: Vec<u32>,
+    /// `Some` for networks with attention.
+    pub probe: Option<Probe>,
+}
+
+/// The inputs on which attention is measured during training, and on which machines predict it.
+#[derive(Clone)]
+pub struct Probe {
+    pub network: NetworkConfig,
+    pub images: ImageBatch,
+    /// Classes of the images if the network is class-conditional; otherwise empty.
+    pub labels: Vec<u32>,
+}
+
+impl RunContext {
+    /// The trained network with all that it is compared with; `device` describes where it was trained.
+    ///
+    /// # Errors
+    ///
+    /// If the averaged weights cannot be taken.
+    pub fn trained(self, device: String) -> Result<Trained> {
+        Ok(Trained {
+            network: self.trainer.ema_denoiser().context("taking the averaged weights")?,
+            step: self.trainer.n_steps_done(),
+            device,
+            run: self.run,
+            experiment: self.experiment,
+            dataset: self.dataset,
+            machine_set: self.machine_set,
+            judge: self.judge,
+            notes: Vec::new(),
+        })
+    }
 }
 
 /// Number of training images in the attention probe.
@@ -92,13 +121,16 @@ pub fn prepare(
         .context("building the score machines")?;
     Ok(RunContext {
         run: run.clone(),
-        probe_labels: match (network.n_classes, dataset.labels()) {
-            (Some(_), Some(labels)) => {
-                labels.iter().take(PROBE_IMAGES).map(|&label| u32::from(label)).collect()
-            }
-            _ => Vec::new(),
-        },
-        probe: dataset.batch(0, PROBE_IMAGES.min(dataset.len())),
+        probe: network.attention.is_some().then(|| Probe {
+            labels: match (network.n_classes, dataset.labels()) {
+                (Some(_), Some(labels)) => {
+                    labels.iter().take(PROBE_IMAGES).map(|&label| u32::from(label)).collect()
+                }
+                _ => Vec::new(),
+            },
+            images: dataset.batch(0, PROBE_IMAGES.min(dataset.len())),
+            network: network.clone(),
+        }),
         judge: Judge::new(&dataset),
         machine_set: Arc::new(machine_set),
         experiment,

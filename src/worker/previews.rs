@@ -8,15 +8,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use super::prepare::Probe;
 use crate::analysis::judge::Judge;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::attention_probe::predict_attention;
 use crate::evaluation::preview_maker::PreviewMaker;
 use crate::evaluation::preview_request::PreviewRequest;
 use crate::evaluation::samples::MachineSet;
-use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
-use crate::network::config::NetworkConfig;
 use crate::runs::event::{EventBody, NoticeLevel};
 use crate::runs::run_dir::RunDir;
 use crate::runs::status_board::StatusBoard;
@@ -41,16 +40,8 @@ pub struct Request {
     pub request: PreviewRequest,
 }
 
-/// The inputs on which attention is measured during training, so that machines can be evaluated on the same
-/// ones.
-pub struct Probe {
-    pub network: NetworkConfig,
-    pub images: ImageBatch,
-    pub labels: Vec<u32>,
-}
-
 /// Handle of the preview thread.
-pub struct PreviewDesk {
+pub struct PreviewThread {
     slot: Arc<Slot>,
     thread: Option<JoinHandle<()>>,
 }
@@ -67,7 +58,7 @@ struct Content {
     closed: bool,
 }
 
-impl PreviewDesk {
+impl PreviewThread {
     /// Starts the thread that makes previews.
     ///
     /// # Errors
@@ -101,7 +92,7 @@ impl PreviewDesk {
     }
 }
 
-impl Drop for PreviewDesk {
+impl Drop for PreviewThread {
     /// Waits for the last request to be served (or cancelled by the stop flag) and ends the thread.
     fn drop(&mut self) {
         self.slot.lock().closed = true;
@@ -118,7 +109,7 @@ impl Slot {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a request; `None` once the desk is closed and none is waiting.
+    /// Waits for a request; `None` once the thread is to end and none is waiting.
     fn take(&self) -> Option<Request> {
         let mut content = self.lock();
         loop {

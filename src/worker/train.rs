@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::prepare::RunContext;
-use super::previews::{PreviewDesk, PreviewKit, Probe, Request};
+use super::prepare::{Probe, RunContext};
+use super::previews::{PreviewKit, PreviewThread, Request};
 use crate::analysis::judge::Judge;
 use crate::evaluation::attention_probe::probe_attention;
 use crate::evaluation::collapse::CollapseWatch;
@@ -37,15 +37,8 @@ const DISK_INTERVAL: Duration = Duration::from_secs(2);
 /// The final loss is averaged over this many last steps; a single step's loss is mostly noise.
 const FINAL_LOSS_STEPS: usize = 100;
 
-/// How training ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Ending {
-    /// Completed; the loss at each noise level over the last steps.
-    Done(LossByLevel),
-    Stopped,
-}
-
-/// Trains until the last step or a stop request, and writes a checkpoint in both cases.
+/// Trains until the last step or a stop request, and writes a checkpoint in both cases. Returns the loss at each
+/// noise level over the last steps; `None` if training was stopped.
 ///
 /// # Errors
 ///
@@ -56,20 +49,16 @@ pub fn train(
     board: &Arc<StatusBoard>,
     control: &ControlServer,
     stop: &Arc<AtomicBool>,
-) -> Result<Ending> {
+) -> Result<Option<LossByLevel>> {
     let steps = context.experiment.training.steps as u64;
-    let desk = PreviewDesk::open(PreviewKit {
+    let previews = PreviewThread::open(PreviewKit {
         run: context.run.clone(),
         noise_seed: context.experiment.noise_seed,
         machine_set: context.machine_set.clone(),
         judge: Judge::new(&context.dataset),
         board: board.clone(),
         stop: stop.clone(),
-        probe: context.network.attention.is_some().then(|| Probe {
-            network: context.network.clone(),
-            images: context.probe.clone(),
-            labels: context.probe_labels.clone(),
-        }),
+        probe: context.probe.clone(),
     })
     .context("starting the preview thread")?;
     let mut loop_state = Loop {
@@ -88,7 +77,7 @@ pub fn train(
         stop,
         context,
         board,
-        desk: &desk,
+        previews: &previews,
     };
     board.set_state(RunState::Training, None);
     let is_done = loop {
@@ -110,14 +99,14 @@ pub fn train(
         // Commands are decided by this state from here on, even if the last preview is still in progress.
         board.set_state(RunState::Comparing, None);
     }
-    drop(desk);
-    Ok(if is_done { Ending::Done(levels) } else { Ending::Stopped })
+    drop(previews);
+    Ok(is_done.then_some(levels))
 }
 
 struct Loop<'a> {
     context: &'a mut RunContext,
     board: &'a Arc<StatusBoard>,
-    desk: &'a PreviewDesk,
+    previews: &'a PreviewThread,
     control: &'a ControlServer,
     stop: &'a AtomicBool,
     meter: Meter,
@@ -284,7 +273,7 @@ impl Loop<'_> {
         let network = self.context.trainer.ema_denoiser().context("taking a snapshot")?;
         let step = self.context.trainer.n_steps_done();
         self.preview_step = Some(step);
-        self.desk.request(Request { step, network, request });
+        self.previews.request(Request { step, network, request });
         Ok(())
     }
 
@@ -355,15 +344,15 @@ impl Loop<'_> {
     /// Measures attention on the probe images at several noise levels.
     fn probe(&mut self) -> Result<()> {
         let started = Instant::now();
-        if let Some(attention) = self.context.network.attention {
+        let RunContext { network, probe, .. } = &*self.context;
+        if let (Some(attention), Some(Probe { images, labels, .. })) = (network.attention, probe) {
             let network = self.context.trainer.ema_denoiser().context("taking a snapshot")?;
-            let network = match &self.context.probe_labels[..] {
+            let network = match &labels[..] {
                 [] => network,
                 labels => network.with_labels(labels.to_vec()),
             };
-            let metrics =
-                probe_attention(&network, &self.context.probe, self.context.experiment.noise_seed)
-                    .context("measuring attention")?;
+            let metrics = probe_attention(&network, images, self.context.experiment.noise_seed)
+                .context("measuring attention")?;
             let step = self.context.trainer.n_steps_done();
             for text in self.collapse.look(attention.variant, &metrics) {
                 self.board.notice(NoticeLevel::Warning, text);

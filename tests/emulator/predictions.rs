@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 use mosaic_lab::image::ImageShape;
-use mosaic_lab::network::config::{AttentionVariant, Body, NetworkConfig, Output, Padding};
+use mosaic_lab::network::config::{Architecture, AttentionVariant, NetworkConfig, Output, Padding};
 use mosaic_lab::network::gpu::sampling::GpuForward;
 use mosaic_lab::network::ops::attention_figures::N_FIGURES;
 use mosaic_lab::network::{AttentionDetail, Network};
@@ -72,7 +72,7 @@ fn check(config: &NetworkConfig, detail: AttentionDetail) {
 
 #[test]
 fn convolutional_networks_predict_what_they_do_on_the_cpu() {
-    let unet = || Body::UNet { widths: vec![8, 16, 24], embedding: 16 };
+    let unet = || Architecture::UNet { widths: vec![8, 16, 24], embedding: 16 };
     for (body, image) in [(resnet(), ImageShape::new(3, 5, 6)), (unet(), ImageShape::new(1, 8, 4))]
     {
         for group_norm in [false, true] {

@@ -10,13 +10,13 @@ use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::network::TensorMap;
 use mosaic_lab::network::config::{
-    AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding,
+    Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Padding,
 };
 use mosaic_lab::network::gpu::plan::{Command, ComputeType, Launch, Plan, Storage};
+use mosaic_lab::training::checkpoint_identity::DecidingSettings;
 use mosaic_lab::training::config::TrainingConfig;
-use mosaic_lab::training::gpu_step::GpuStep;
-use mosaic_lab::training::identity::DecidingSettings;
-use mosaic_lab::training::loss::{Draw, noisy_batch};
+use mosaic_lab::training::gpu_commands::GpuStep;
+use mosaic_lab::training::loss::noisy_batch;
 use mosaic_lab::training::trainer::Trainer;
 use rand::RngExt;
 
@@ -57,8 +57,7 @@ fn found(
     }
     let dataset = images(network.image);
     let mut order = Batches::new(dataset.len(), config.batch, config.seed);
-    let (seed, batch, schedule) = (config.seed, config.batch, Schedule::default());
-    let drawn = noisy_batch(&dataset, &mut order, Draw { seed, batch, step: 0, schedule });
+    let drawn = noisy_batch(&dataset, &mut order, config, Schedule::default(), 0);
     for number in 0..step.n_pieces() {
         step.fill(&drawn, number, config.learning_rate, &mut gpu.buffers[step.inputs.x.buffer]);
         gpu.run(&step.gradients);
@@ -136,8 +135,8 @@ fn convolutions_keep_their_gradients() {
     for (image, group_norm) in
         [(ImageShape::new(3, 8, 16), false), (ImageShape::new(1, 16, 8), true)]
     {
-        let body = Body::UNet { widths: vec![16, 32, 64], embedding: 16 };
-        check(&NetworkConfig { image, group_norm, ..network(body) }, &training(3), 3);
+        let architecture = Architecture::UNet { widths: vec![16, 32, 64], embedding: 16 };
+        check(&NetworkConfig { image, group_norm, ..network(architecture) }, &training(3), 3);
     }
 }
 

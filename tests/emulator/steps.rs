@@ -9,16 +9,16 @@ use mosaic_lab::dataset::{Batches, Dataset};
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::network::config::{
-    AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
+    Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Output, Padding,
 };
 use mosaic_lab::network::gpu::plan::{
     Command, Convolution, Launch, Matrix, Pass, Place, Plan, Product, Storage,
 };
+use mosaic_lab::training::checkpoint_identity::DecidingSettings;
 use mosaic_lab::training::config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
-use mosaic_lab::training::gpu_step::GpuStep;
-use mosaic_lab::training::identity::DecidingSettings;
+use mosaic_lab::training::gpu_commands::GpuStep;
 use mosaic_lab::training::learning_rate::learning_rate;
-use mosaic_lab::training::loss::{Draw, noisy_batch};
+use mosaic_lab::training::loss::noisy_batch;
 use mosaic_lab::training::trainer::Trainer;
 
 use crate::gpu::{compiled, run};
@@ -165,11 +165,11 @@ pub fn training(batch: usize) -> TrainingConfig {
     }
 }
 
-pub fn network(body: Body) -> NetworkConfig {
+pub fn network(architecture: Architecture) -> NetworkConfig {
     NetworkConfig {
         schedule: Schedule::default(),
         image: ImageShape::new(1, 6, 4),
-        body,
+        architecture,
         padding: Padding::Circular,
         group_norm: false,
         last_kernel: 3,
@@ -181,8 +181,8 @@ pub fn network(body: Body) -> NetworkConfig {
     }
 }
 
-pub fn resnet() -> Body {
-    Body::ResNet { width: 16, kernels: vec![3, 1] }
+pub fn resnet() -> Architecture {
+    Architecture::ResNet { width: 16, kernels: vec![3, 1] }
 }
 
 pub fn attention(variant: AttentionVariant, normalise: bool) -> Option<AttentionConfig> {
@@ -241,9 +241,7 @@ fn check(network: &NetworkConfig, config: &TrainingConfig, piece: usize) {
             let parameters = gpu.buffers[step.kept.parameters.buffer].clone();
             gpu.buffers[step.kept.average.buffer] = parameters;
         }
-        let draw =
-            Draw { seed: config.seed, batch: config.batch, step: n, schedule: Schedule::default() };
-        let batch = noisy_batch(&dataset, &mut order, draw);
+        let batch = noisy_batch(&dataset, &mut order, config, Schedule::default(), n);
         let report = trainer.step().unwrap();
         for number in 0..step.n_pieces() {
             let rate = learning_rate(config, n);
@@ -311,8 +309,8 @@ fn a_resnets_steps_are_those_of_the_cpu() {
 fn a_unets_steps_are_those_of_the_cpu() {
     for (image, group_norm) in [(ImageShape::new(3, 4, 8), false), (ImageShape::new(1, 8, 4), true)]
     {
-        let body = Body::UNet { widths: vec![8, 16, 24], embedding: 16 };
-        let network = NetworkConfig { image, group_norm, ..network(body) };
+        let architecture = Architecture::UNet { widths: vec![8, 16, 24], embedding: 16 };
+        let network = NetworkConfig { image, group_norm, ..network(architecture) };
         check(&network, &training(3), 3);
     }
 }

@@ -4,7 +4,7 @@ use mosaic_lab::dataset::Dataset;
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::evaluation::mosaics::Mosaics;
 use mosaic_lab::image::{ImageBatch, ImageShape};
-use mosaic_lab::network::config::{Body, NetworkConfig, Output, Padding};
+use mosaic_lab::network::config::{Architecture, NetworkConfig, Output, Padding};
 use mosaic_lab::random::noise_seeds;
 
 use crate::check_close;
@@ -80,7 +80,7 @@ fn figures_of_mosaics_are_those_of_a_search_over_all_patches() {
     let network = NetworkConfig {
         schedule: Schedule::default(),
         image: shape,
-        body: Body::ResNet { width: 16, kernels: vec![] },
+        architecture: Architecture::ResNet { width: 16, kernels: vec![] },
         padding: Padding::Circular,
         group_norm: false,
         last_kernel: 1,

@@ -46,7 +46,7 @@ fn undefined_figures_are_left_out_and_ties_are_not_won() {
     let context = ReportContext {
         run: "r".to_owned(),
         experiment: &experiment,
-        machines: &machines,
+        machines: machines.into(),
         final_loss: None,
         loss_by_level: &LossByLevel { loss: vec![Some(0.5), None, None, Some(0.125)] },
         n_steps: 5,

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use super::peer::Peer;
+use super::peer::{Peer, STEP};
 use crate::bench::train::network;
 use crate::dataset::Dataset;
 use crate::image::ImageShape;
-use crate::network::config::{AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding};
+use crate::network::config::{
+    Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Padding,
+};
 
-fn resnet(width: usize) -> Body {
-    Body::ResNet { width, kernels: vec![3; 6] }
+fn resnet(width: usize) -> Architecture {
+    Architecture::ResNet { width, kernels: vec![3; 6] }
 }
 
 fn attention(head_width: usize) -> Option<AttentionConfig> {
@@ -33,7 +35,7 @@ pub fn stripes(image: ImageShape, n: usize) -> Arc<Dataset> {
 pub fn small(quick: bool) -> Vec<(&'static str, NetworkConfig)> {
     let grey = ImageShape::new(1, 16, 16);
     let colour = ImageShape::new(3, 12, 16);
-    let unet = || Body::UNet { widths: vec![16, 32, 64], embedding: 32 };
+    let unet = || Architecture::UNet { widths: vec![16, 32, 64], embedding: 32 };
     let mut cases = vec![
         ("resnet, zeros", network(grey, resnet(32), Padding::Zeros)),
         ("resnet, circular, colour", network(colour, resnet(32), Padding::Circular)),
@@ -69,7 +71,7 @@ pub fn small(quick: bool) -> Vec<(&'static str, NetworkConfig)> {
 pub fn timed() -> [(&'static str, NetworkConfig); 4] {
     let grey = ImageShape::new(1, 32, 32);
     let colour = ImageShape::new(3, 32, 32);
-    let unet = Body::UNet { widths: vec![32, 64, 128], embedding: 64 };
+    let unet = Architecture::UNet { widths: vec![32, 64, 128], embedding: 64 };
     let plain = network(grey, resnet(64), Padding::Zeros);
     [
         ("resnet", plain.clone()),
@@ -83,11 +85,17 @@ pub fn word(padding: Padding) -> &'static str {
     if padding == Padding::Zeros { "zeros" } else { "circular" }
 }
 
-/// A training step of one of [`timed`] in PyTorch.
-pub fn peer(name: &str, batch: usize, network: &NetworkConfig, precision: &str) -> Peer {
+/// A training step of one of [`timed`] in PyTorch; with the `mode` ` --sample`, a forward pass.
+pub fn peer(
+    name: &str,
+    batch: usize,
+    network: &NetworkConfig,
+    precision: &str,
+    mode: &str,
+) -> Peer {
     let (channels, padding) = (network.image.channels, word(network.padding));
     let arguments = format!(
-        "--net {name} --batch {batch} --channels {channels} --padding {padding} --precision {precision}"
+        "--net {name} --batch {batch} --channels {channels} --padding {padding} --precision {precision}{mode}"
     );
-    Peer::Step(arguments.split(' ').map(str::to_owned).collect())
+    Peer::new(STEP, &arguments)
 }

@@ -7,13 +7,15 @@ use serde::Deserialize;
 
 /// A script with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Peer {
-    Step(Vec<String>),
-    EquivariantLocal(Vec<String>),
+pub struct Peer {
+    script: &'static str,
+    arguments: Vec<String>,
 }
 
-const STEP: &str = include_str!("../../../benches/peers/torch_step.py");
-const EQUIVARIANT_LOCAL: &str = include_str!("../../../benches/peers/torch_els.py");
+/// A training step, or with `--sample` a forward pass.
+pub const STEP: &str = include_str!("../../../benches/peers/torch_step.py");
+/// The equivariant local machine.
+pub const EQUIVARIANT_LOCAL: &str = include_str!("../../../benches/peers/torch_els.py");
 /// Prints PyTorch's version if PyTorch sees a GPU.
 const ASK: &str = "import torch\nassert torch.cuda.is_available(), 'it sees no GPU'\nprint('PyTorch', torch.__version__)";
 
@@ -31,16 +33,17 @@ pub fn version() -> Result<String, String> {
 }
 
 impl Peer {
+    /// One of the scripts above, with arguments that are separated by blanks.
+    pub fn new(script: &'static str, arguments: &str) -> Self {
+        Self { script, arguments: arguments.split(' ').map(str::to_owned).collect() }
+    }
+
     /// Milliseconds of the same work in PyTorch.
     ///
     /// # Errors
     /// The reason why it cannot be timed, in one line.
     pub fn time(&self) -> Result<f64, String> {
-        let (script, arguments) = match self {
-            Self::Step(arguments) => (STEP, arguments),
-            Self::EquivariantLocal(arguments) => (EQUIVARIANT_LOCAL, arguments),
-        };
-        let line = python(script, arguments)?;
+        let line = python(self.script, &self.arguments)?;
         let timing: Result<Timing, _> = serde_json::from_str(&line);
         timing.map(|timing| timing.median_ms).map_err(|error| format!("'{line}': {error}"))
     }

@@ -4,7 +4,6 @@ use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 
 use super::networks;
-use super::peer::Peer;
 use super::results::{Check, Row};
 use crate::bench::Times;
 use crate::network::config::NetworkConfig;
@@ -116,10 +115,6 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
         let forward = GpuForward::new(&config, BATCH, AttentionDetail::Nothing);
         let forward = forward.map_err(anyhow::Error::msg)?;
         let (channels, padding) = (config.image.channels, networks::word(config.padding));
-        let Peer::Step(mut arguments) = networks::peer(name, BATCH, &config, "f32") else {
-            continue;
-        };
-        arguments.push("--sample".to_owned());
         rows.push(Row {
             what: format!("sample {name} batch {BATCH} channels {channels} {padding} f32"),
             median_ms,
@@ -127,7 +122,7 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
             operations: forward.commands.iter().map(|command| command.operations()).sum(),
             operations_each: 2.0,
             bytes: forward.commands.iter().map(|command| command.n_bytes(&forward.plan)).sum(),
-            peer: Some(Peer::Step(arguments)),
+            peer: Some(networks::peer(name, BATCH, &config, "f32", " --sample")),
             ..Row::default()
         });
     }

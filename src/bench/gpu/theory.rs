@@ -7,7 +7,7 @@ use anyhow::Result;
 use rand::RngExt;
 use rayon::prelude::*;
 
-use super::peer::Peer;
+use super::peer::{EQUIVARIANT_LOCAL, Peer};
 use super::results::{Check, Row};
 use crate::bench::Times;
 use crate::bench::theory::{fixed, n_pairs, queries};
@@ -198,7 +198,7 @@ fn peer(case: &Case, shape: ImageShape, n: usize) -> Peer {
     let arguments = format!(
         "--k {k} --images {n} --channels {channels} --size {width} --t {t} --queries {n_queries} --repeats 1"
     );
-    Peer::EquivariantLocal(arguments.split(' ').map(str::to_owned).collect())
+    Peer::new(EQUIVARIANT_LOCAL, &arguments)
 }
 
 /// Times of patch machines over dictionaries of the sizes that the field uses; the images are synthetic.

@@ -7,9 +7,9 @@ use super::networks;
 use super::results::{Check, Row};
 use crate::bench::Times;
 use crate::training::Trainer;
+use crate::training::checkpoint_identity::DecidingSettings;
 use crate::training::config::{ComputeType, LossWeighting, TrainingConfig};
-use crate::training::gpu::GpuTraining;
-use crate::training::identity::DecidingSettings;
+use crate::training::gpu_state::GpuTraining;
 
 fn config(batch: usize, compute_type: ComputeType) -> TrainingConfig {
     TrainingConfig {
@@ -161,7 +161,7 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
                 ComputeType::Bf16 => Some(bf16),
             },
             bytes: gpu.n_bytes_moved(),
-            peer: Some(networks::peer(name, BATCH, &network, words)),
+            peer: Some(networks::peer(name, BATCH, &network, words, "")),
             peer_ms: None,
             parts,
         });

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::schedule::{StepSettings, with_schedule};
 use crate::config::NamedMachine;
-use crate::files::write_output;
+use crate::files::{if_there, write_output};
 
 /// The schedules of all machines that were calibrated against one network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,11 +99,9 @@ impl Calibration {
     /// # Errors
     /// If the file cannot be read, is of another format, or lacks a step of a schedule.
     pub fn read(path: &Path) -> Result<Option<Self>, CalibrationError> {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(CalibrationError::Read { path: path.to_owned(), source }),
-        };
+        let bytes = if_there(std::fs::read(path))
+            .map_err(|source| CalibrationError::Read { path: path.to_owned(), source })?;
+        let Some(bytes) = bytes else { return Ok(None) };
         let unusable =
             |problem: String| CalibrationError::Unusable { path: path.to_owned(), problem };
         let found: Self =

@@ -5,12 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use half::f16;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, TensorView};
 use thiserror::Error;
 
 use super::trace::{Actor, AttentionTrace, N_LEADING, PosteriorTrace, Trace};
-use crate::dataset::file_kind::not_safetensors;
-use crate::files::write_atomically;
+use crate::dataset::tensor_file::{self, Array, TensorFile};
+use crate::files::{FileError, write_atomically};
 use crate::image::ImageShape;
 use crate::runs::run_dir::RunDir;
 
@@ -19,8 +19,8 @@ const FORMAT: &str = "1";
 /// Why a trace file cannot be read or written.
 #[derive(Debug, Error)]
 pub enum TraceError {
-    #[error("{attempt} '{}'", path.display())]
-    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Io(#[from] FileError),
     #[error(
         "'{}' is not a trace that this version can read: {problem}; 'mosaic inspect' recreates it",
         path.display()
@@ -48,15 +48,12 @@ impl Trace {
     /// # Errors
     /// If an array does not have the size of its shape, or the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), TraceError> {
-        let failed = |attempt| {
-            let path = path.to_owned();
-            move |source| TraceError::Io { attempt, path, source }
-        };
+        let failed = |attempt| FileError::of(attempt, path);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(failed("making the folder of"))?;
         }
         let bytes = self.to_bytes().map_err(io::Error::other).map_err(failed("encoding"))?;
-        write_atomically(path, &bytes).map_err(failed("writing"))
+        Ok(write_atomically(path, &bytes).map_err(failed("writing"))?)
     }
 
     /// Reads a trace.
@@ -64,11 +61,7 @@ impl Trace {
     /// # Errors
     /// If the file cannot be read or is not a whole trace of this format.
     pub fn read(path: &Path) -> Result<Self, TraceError> {
-        let bytes = std::fs::read(path).map_err(|source| TraceError::Io {
-            attempt: "reading",
-            path: path.to_owned(),
-            source,
-        })?;
+        let bytes = std::fs::read(path).map_err(FileError::of("reading", path))?;
         Self::from_bytes(&bytes)
             .map_err(|problem| TraceError::Format { path: path.to_owned(), problem })
     }
@@ -76,7 +69,7 @@ impl Trace {
     fn to_bytes(&self) -> Result<Vec<u8>, safetensors::SafeTensorError> {
         let (steps, p) = (self.n_steps(), self.shape.n_pixels());
         let image = [self.shape.channels, self.shape.height, self.shape.width];
-        let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+        let mut tensors: Vec<Array> = Vec::new();
         let mut put = |name: String, dtype, sizes: Vec<usize>, bytes: Vec<u8>| {
             tensors.push((name, dtype, sizes, bytes));
         };
@@ -116,16 +109,12 @@ impl Trace {
             ("training_images".to_owned(), self.n_images.to_string()),
             ("actors".to_owned(), names.join(",")),
         ]);
-        let views = tensors.iter().map(|(name, dtype, sizes, bytes)| {
-            Ok((name.as_str(), TensorView::new(*dtype, sizes.clone(), bytes)?))
-        });
-        let views = views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-        safetensors::serialize(views, Some(header))
+        tensor_file::to_bytes(&tensors, Some(header))
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let file = TraceFile::open(bytes)?;
-        let levels = file.f64s("levels")?;
+        let levels = file.numbers("levels", Dtype::F64, f64::from_le_bytes)?;
         if levels.is_empty() {
             return Err("it holds no step".to_owned());
         }
@@ -139,10 +128,10 @@ impl Trace {
         let images = file.f32s("images/pixels")?;
         check_size("images", images.len(), &[numbers.len(), shape.n_values()])?;
         let images = images.chunks_exact(shape.n_values()).map(<[f32]>::to_vec);
-        let names = file.word("actors")?.split(',').filter(|name| !name.is_empty());
+        let names = file.0.word("actors")?.split(',').filter(|name| !name.is_empty());
         let actor = |name: &str| file.actor(name, levels.len(), shape);
         Ok(Self {
-            run: file.word("run")?.clone(),
+            run: file.0.word("run")?.clone(),
             step: file.number("step")?,
             seed: file.number("seed")?,
             shape,
@@ -163,70 +152,66 @@ fn check_size(name: &str, found: usize, sizes: &[usize]) -> Result<(), String> {
 }
 
 /// The tensors and the header of a trace file.
-struct TraceFile<'a> {
-    tensors: SafeTensors<'a>,
-    header: HashMap<String, String>,
-}
+struct TraceFile<'a>(TensorFile<'a>);
 
 impl<'a> TraceFile<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self, String> {
-        let failed = |error| not_safetensors(bytes, error);
-        let tensors = SafeTensors::deserialize(bytes).map_err(failed)?;
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(failed)?;
-        let file = Self { tensors, header: metadata.metadata().clone().unwrap_or_default() };
+        let file = TensorFile::parse(bytes)?;
         match file.word("format")? {
-            format if format == FORMAT => Ok(file),
+            format if format == FORMAT => Ok(Self(file)),
             format => Err(format!("its format is '{format}'")),
         }
     }
 
-    fn word(&self, key: &str) -> Result<&String, String> {
-        self.header.get(key).ok_or_else(|| format!("its header lacks '{key}'"))
-    }
-
     fn number(&self, key: &str) -> Result<u64, String> {
-        self.word(key)?.parse().map_err(|_| format!("its '{key}' is no number"))
+        self.0.word(key)?.parse().map_err(|_| format!("its '{key}' is no number"))
     }
 
     fn tensor(&self, name: &str, dtype: Dtype) -> Result<TensorView<'a>, String> {
-        let tensor = self.tensors.tensor(name).map_err(|error| error.to_string())?;
+        let tensor = self.0.tensor(name)?;
         match tensor.dtype() == dtype {
             true => Ok(tensor),
             false => Err(format!("tensor '{name}' is of {:?}", tensor.dtype())),
         }
     }
 
-    fn f32s(&self, name: &str) -> Result<Vec<f32>, String> {
-        let tensor = self.tensor(name, Dtype::F32)?;
-        Ok(tensor.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    /// The numbers of an array, which `parse` makes of their bytes.
+    fn numbers<T, const SIZE: usize>(
+        &self,
+        name: &str,
+        dtype: Dtype,
+        parse: fn([u8; SIZE]) -> T,
+    ) -> Result<Vec<T>, String> {
+        let tensor = self.tensor(name, dtype)?;
+        Ok(tensor.data().as_chunks().0.iter().map(|bytes| parse(*bytes)).collect())
     }
 
-    fn f64s(&self, name: &str) -> Result<Vec<f64>, String> {
-        let tensor = self.tensor(name, Dtype::F64)?;
-        Ok(tensor.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect())
+    fn f32s(&self, name: &str) -> Result<Vec<f32>, String> {
+        self.numbers(name, Dtype::F32, f32::from_le_bytes)
     }
 
     fn u32s(&self, name: &str) -> Result<Vec<u32>, String> {
-        let tensor = self.tensor(name, Dtype::U32)?;
-        Ok(tensor.data().as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect())
+        self.numbers(name, Dtype::U32, u32::from_le_bytes)
+    }
+
+    /// An array of an actor, of these sizes.
+    fn f32s_of(&self, actor: &str, array: &str, sizes: &[usize]) -> Result<Vec<f32>, String> {
+        let values = self.f32s(&format!("{actor}/{array}"))?;
+        check_size(array, values.len(), sizes)?;
+        Ok(values)
     }
 
     /// The arrays of one actor, of the sizes that `n_steps` steps and images of `shape` have.
     fn actor(&self, name: &str, n_steps: usize, shape: ImageShape) -> Result<Actor, String> {
-        let key = |array: &str| format!("{name}/{array}");
-        let actor = Actor {
-            name: name.to_owned(),
-            states: self.f32s(&key("states"))?,
-            x0: self.f32s(&key("x0"))?,
-            sample: self.f32s(&key("sample"))?,
-            maps: self.attention(&key("attention"), n_steps, shape.n_pixels())?,
-            posterior: self.posterior(&key, n_steps, shape.n_pixels())?,
-        };
         let n_values = shape.n_values();
-        check_size("states", actor.states.len(), &[n_steps, n_values])?;
-        check_size("x0", actor.x0.len(), &[n_steps, n_values])?;
-        check_size("sample", actor.sample.len(), &[n_values])?;
-        Ok(actor)
+        Ok(Actor {
+            name: name.to_owned(),
+            states: self.f32s_of(name, "states", &[n_steps, n_values])?,
+            x0: self.f32s_of(name, "x0", &[n_steps, n_values])?,
+            sample: self.f32s_of(name, "sample", &[n_values])?,
+            maps: self.attention(&format!("{name}/attention"), n_steps, shape.n_pixels())?,
+            posterior: self.posterior(name, n_steps, shape.n_pixels())?,
+        })
     }
 
     fn attention(
@@ -235,38 +220,32 @@ impl<'a> TraceFile<'a> {
         n_steps: usize,
         n_pixels: usize,
     ) -> Result<Option<AttentionTrace>, String> {
-        if self.tensors.tensor(key).is_err() {
+        if self.0.tensor(key).is_err() {
             return Ok(None);
         }
-        let tensor = self.tensor(key, Dtype::F16)?;
-        let n_heads = tensor.shape().get(1).copied().unwrap_or(0);
-        let weights = tensor.data().as_chunks().0.iter();
-        let weights: Vec<f16> = weights.map(|b| f16::from_le_bytes(*b)).collect();
+        let n_heads = self.tensor(key, Dtype::F16)?.shape().get(1).copied().unwrap_or(0);
+        let weights = self.numbers(key, Dtype::F16, f16::from_le_bytes)?;
         check_size("attention", weights.len(), &[n_steps, n_heads, n_pixels, n_pixels])?;
         Ok(Some(AttentionTrace { n_heads, weights }))
     }
 
     fn posterior(
         &self,
-        key: &dyn Fn(&str) -> String,
+        actor: &str,
         n_steps: usize,
         n_pixels: usize,
     ) -> Result<Option<PosteriorTrace>, String> {
-        if self.tensors.tensor(&key("places")).is_err() {
+        let key = |array: &str| format!("{actor}/{array}");
+        if self.0.tensor(&key("places")).is_err() {
             return Ok(None);
         }
-        let posterior = PosteriorTrace {
-            entropy: self.f32s(&key("entropy"))?,
-            places: self.u32s(&key("places"))?,
-            leading: self.u32s(&key("leading"))?,
-            weights: self.f32s(&key("weights"))?,
-        };
-        let n = if posterior.leading.is_empty() { 0 } else { N_LEADING };
-        check_size("places", posterior.places.len(), &[n_steps, n_pixels, 3])?;
-        check_size("entropy", posterior.entropy.len(), &[n_steps, n_pixels])?;
-        check_size("leading", posterior.leading.len(), &[n_steps, n_pixels, n])?;
-        check_size("weights", posterior.weights.len(), &[n_steps, n_pixels, n])?;
-        Ok(Some(posterior))
+        let (places, leading) = (self.u32s(&key("places"))?, self.u32s(&key("leading"))?);
+        let n = if leading.is_empty() { 0 } else { N_LEADING };
+        check_size("places", places.len(), &[n_steps, n_pixels, 3])?;
+        check_size("leading", leading.len(), &[n_steps, n_pixels, n])?;
+        let entropy = self.f32s_of(actor, "entropy", &[n_steps, n_pixels])?;
+        let weights = self.f32s_of(actor, "weights", &[n_steps, n_pixels, n])?;
+        Ok(Some(PosteriorTrace { entropy, places, leading, weights }))
     }
 }
 

@@ -9,20 +9,13 @@ const BLACK: usize = 7;
 
 /// Agreement by step, final samples against the baseline's seed by seed, and attention entropy.
 pub fn panels(report: &Report<'_>) -> Vec<Panel> {
-    let by_step = |(colour, machine): (usize, &MachineReport<'_>)| Series {
-        name: machine.name.to_owned(),
-        colour,
-        points: machine.by_step.iter().map(|step| (step.t, step.r_squared)).collect(),
-        marks: Marks::Line,
+    let by_step = |(colour, machine): (usize, &MachineReport<'_>)| {
+        let points = machine.by_step.iter().map(|step| (step.t, step.r_squared));
+        Series::line(machine.name, colour, points.collect())
     };
-    let steps = Panel {
-        title: "x0hat at the network's states: R^2, mean over seeds".to_owned(),
-        x: "t (1: pure noise)".to_owned(),
-        y_range: Some((-0.5, 1.02)),
-        series: report.machines.iter().enumerate().map(by_step).collect(),
-        ..Panel::default()
-    };
-    let mut panels = vec![steps];
+    let title = "x0hat at the network's states: R^2, mean over seeds".to_owned();
+    let steps = Panel::over_time(title, report.machines.iter().enumerate().map(by_step).collect());
+    let mut panels = vec![Panel { y_range: Some((-0.5, 1.02)), ..steps }];
     if let Some(at) = report.baseline {
         panels.push(scatter(report, &report.machines[at]));
         panels.extend(entropy(report));
@@ -52,18 +45,14 @@ fn scatter(report: &Report<'_>, baseline: &MachineReport<'_>) -> Panel {
 /// Attention entropy over t, measured and predicted; `None` without predictions.
 fn entropy(report: &Report<'_>) -> Option<Panel> {
     let line = |name: &str, colour, machine: &MachineReport<'_>, nats: fn(&MapAgreement) -> f64| {
-        let points = machine.attention().map(|(t, map)| (t, nats(&map))).collect();
-        Series { name: name.to_owned(), colour, points, marks: Marks::Line }
+        let points = machine.attention().map(|(t, map)| (t, nats(&map)));
+        Series::line(name, colour, points.collect())
     };
     let (_, first) = report.predictors().next()?;
     let predicted = report.predictors();
     let predicted = predicted
         .map(|(colour, machine)| line(machine.name, colour, machine, |map| map.predicted_nats));
     let measured = line("network", BLACK, first, |map| map.measured_nats);
-    Some(Panel {
-        title: "attention entropy at the network's states, nats".to_owned(),
-        x: "t (1: pure noise)".to_owned(),
-        series: predicted.chain([measured]).collect(),
-        ..Panel::default()
-    })
+    let title = "attention entropy at the network's states, nats".to_owned();
+    Some(Panel::over_time(title, predicted.chain([measured]).collect()))
 }

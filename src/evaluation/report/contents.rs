@@ -2,13 +2,17 @@
 
 use std::ops::Range;
 
+use anyhow::{Context, Result};
+
 use crate::analysis::agreement::agreement;
-use crate::analysis::summary::{Quartiles, quartiles};
+use crate::analysis::summary::{Quartiles, quartiles, share_won};
 use crate::config::{Experiment, NamedMachine, noise_seeds::NoiseSeeds};
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::compare::Comparison;
-use crate::evaluation::samples::{MapAgreement, StepAgreement, StepMean};
+use crate::evaluation::samples::{MachineSet, MapAgreement, StepAgreement, StepMean};
+use crate::evaluation::trained_run::Trained;
 use crate::runs::event::{AgreementFigure, AttentionMetrics, LossByLevel, Rates};
+use crate::runs::seen_seeds;
 
 /// Rows of the contact sheet `samples.png`.
 pub const SHEET_ROWS: usize = 12;
@@ -17,7 +21,7 @@ pub const SHEET_ROWS: usize = 12;
 pub struct ReportContext<'a> {
     pub run: String,
     pub experiment: &'a Experiment,
-    pub machines: &'a [NamedMachine],
+    pub machines: Vec<NamedMachine>,
     pub final_loss: Option<f64>,
     /// Over the last steps.
     pub loss_by_level: &'a LossByLevel,
@@ -30,6 +34,36 @@ pub struct ReportContext<'a> {
     pub calibration: Option<&'a Calibration>,
     /// Held-out seeds that were inspected or sampled by hand before, in increasing order.
     pub seen_seeds: Vec<Range<u64>>,
+}
+
+impl<'a> ReportContext<'a> {
+    /// The context of a comparison of a run's network with the machines of `machine_set`.
+    ///
+    /// # Errors
+    /// If the record of the seeds seen before cannot be read.
+    pub fn new(
+        trained: &'a Trained,
+        machine_set: &MachineSet,
+        calibration: Option<&'a Calibration>,
+        final_loss: Option<f64>,
+        loss_by_level: &'a LossByLevel,
+    ) -> Result<Self> {
+        let Trained { run, experiment, .. } = trained;
+        Ok(Self {
+            run: run.id(),
+            experiment,
+            machines: machine_set.machines().cloned().collect(),
+            final_loss,
+            loss_by_level,
+            n_steps: trained.step,
+            device: trained.device.clone(),
+            n_parameters: trained.network.network().n_parameters(),
+            n_training_images: trained.dataset.len(),
+            calibration,
+            seen_seeds: seen_seeds::read(run, experiment.noise_seed)
+                .context("reading which seeds were seen")?,
+        })
+    }
 }
 
 /// Everything that a report says, before it is put into a format.
@@ -139,7 +173,9 @@ fn machine_report<'a>(
         cod: quartiles(&cod),
         n_seeds: cod.len(),
         n_seeds_r: r.len(),
-        won: baseline.and_then(|baseline| share_won(figure, baseline)),
+        won: baseline
+            .and_then(|baseline| share_won(&figure.r, &baseline.r))
+            .map(|share| share.estimate),
         r_squared_along_network: steps.map(|_| mean),
         r_of_predicted_entropy: agreement(&predicted, &measured).r,
         by_step,
@@ -152,11 +188,4 @@ fn baseline(figures: &[AgreementFigure]) -> Option<usize> {
     let named = |name: &str| figures.iter().position(|figure| figure.machine == name);
     let found = ["els", "bbels", "els-interior", "ls"].into_iter().find_map(named);
     found.or((!figures.is_empty()).then_some(0))
-}
-
-/// Share of seeds for which the r of `figure` is larger than that of `other`, of those where both are defined.
-fn share_won(figure: &AgreementFigure, other: &AgreementFigure) -> Option<f64> {
-    let pairs = figure.r.iter().zip(&other.r).filter_map(|(a, b)| Some(((*a)?, (*b)?)));
-    let (won, n) = pairs.fold((0, 0), |(won, n), (a, b)| (won + usize::from(a > b), n + 1));
-    (n > 0).then(|| won as f64 / n as f64)
 }

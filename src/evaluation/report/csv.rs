@@ -2,6 +2,7 @@
 
 use super::contents::Report;
 use crate::config::noise_seeds::NoiseSeeds;
+use crate::evaluation::table::text_or;
 use crate::runs::event::Rate;
 
 /// `agreement.csv`: agreement of final samples, one line per machine and seed; undefined values are empty.
@@ -57,5 +58,5 @@ pub fn rates(report: &Report<'_>) -> String {
 }
 
 fn number(value: Option<f64>) -> String {
-    value.map_or_else(String::new, |value| format!("{value:.6}"))
+    text_or(value.map(|value| format!("{value:.6}")), "")
 }

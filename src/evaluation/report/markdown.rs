@@ -3,13 +3,12 @@
 use crate::runs::seen_seeds;
 use std::ops::Range;
 
-use super::contents::{MachineReport, Report, ReportContext, SHEET_ROWS};
+use super::contents::{Report, ReportContext, SHEET_ROWS};
 use super::machine_settings;
-use crate::analysis::summary::Quartiles;
 use crate::config::{NamedMachine, noise_seeds::NoiseSeeds};
 use crate::evaluation::mosaics::{MosaicFigures, SAME_COLOUR};
-use crate::evaluation::samples::MapAgreement;
-use crate::runs::event::{AttentionMetrics, LossByLevel, Rate};
+use crate::evaluation::table::{Table, cell, number, rate_cell, text_or};
+use crate::runs::event::{AttentionMetrics, LossByLevel};
 use crate::theory::spec::AttentionSource;
 
 /// `report.md`.
@@ -24,7 +23,7 @@ pub fn page(report: &Report<'_>) -> String {
     }
     text += &predicted_attention(report);
     text += "## Machines\n\n";
-    for machine in context.machines {
+    for machine in &context.machines {
         text += &format!("- **{}**: {}\n", machine.name, machine_settings::words(&machine.spec));
     }
     text += &origin_of_settings(context);
@@ -41,7 +40,7 @@ fn heading(report: &Report<'_>) -> String {
     let experiment = context.experiment;
     let seeds = NoiseSeeds::held_out(comparison.n_seeds);
     let n_judged = comparison.rates.as_ref().map_or(comparison.n_seeds, |rates| rates.n_samples);
-    let loss = context.final_loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.5}"));
+    let loss = cell(context.final_loss.map(|loss| format!("{loss:.5}")));
     let run = format!(
         "# {}\n\nExperiment `{}` ({}), {}{} steps of {} images, {} training images, {} parameters, {}.\nFinal loss {loss}{}.\n\n",
         context.run,
@@ -107,28 +106,22 @@ fn origin_of_settings(context: &ReportContext<'_>) -> String {
 
 fn agreement_table(report: &Report<'_>) -> String {
     let baseline = report.baseline_name();
-    let mut text = format!(
-        "## Agreement with the network (median [quartiles] over seeds)\n\n| machine | r | r^2 | R^2 | seeds (R^2) | won against {} | R^2 of x0hat |\n| --- | --- | --- | --- | --- | --- | --- |\n",
-        baseline.unwrap_or("the first")
-    );
+    let won_against = format!("won against {}", baseline.unwrap_or("the first"));
+    let head = ["machine", "r", "r^2", "R^2", "seeds (R^2)", &won_against, "R^2 of x0hat"];
+    let title = "Agreement with the network (median [quartiles] over seeds)";
+    let mut table = Table::new(title, &head);
     for machine in &report.machines {
-        let [r, r2, cod] = [&machine.r, &machine.r2, &machine.cod].map(quartiles);
+        let [r, r2, cod] =
+            [machine.r, machine.r2, machine.cod].map(|quartiles| text_or(quartiles, UNDEFINED));
         let (n_r, n) = (machine.n_seeds_r, machine.n_seeds);
         let seeds = if n_r == n { n.to_string() } else { format!("{n_r} ({n})") };
         let won = machine.won.filter(|_| baseline != Some(machine.name));
-        let won = won.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", 100.0 * share));
-        let steps = machine.r_squared_along_network;
-        let steps = steps.map_or_else(|| "-".to_owned(), |mean| format!("{mean:.3}"));
-        text += &format!("| {} | {r} | {r2} | {cod} | {seeds} | {won} | {steps} |\n", machine.name);
+        let won = cell(won.map(|share| format!("{:.0}%", 100.0 * share)));
+        let steps = number(machine.r_squared_along_network);
+        table.rows.push(vec![machine.name.to_owned(), r, r2, cod, seeds, won, steps]);
     }
-    text + "\nOf final samples but for the last column, which is the mean over seeds and steps of R^2 of x0hat at the network's own states (by_step.csv, agreement.png).\n\n"
-}
-
-fn quartiles(quartiles: &Option<Quartiles>) -> String {
-    match quartiles {
-        Some(q) => format!("{:.3} [{:.3}, {:.3}]", q.median, q.low, q.high),
-        None => "undefined".to_owned(),
-    }
+    table.section()
+        + "\nOf final samples but for the last column, which is the mean over seeds and steps of R^2 of x0hat at the network's own states (by_step.csv, agreement.png).\n\n"
 }
 
 /// Rates of the table and their headings.
@@ -146,92 +139,93 @@ fn rates_table(report: &Report<'_>) -> String {
     if report.rates.is_empty() {
         return String::new();
     }
-    let names: Vec<&str> = COLUMNS.iter().map(|(_, heading)| *heading).collect();
-    let mut text = format!(
-        "## Judged samples (share [95% interval])\n\n| who | n | {} | chance |\n| --- | ---{} | --- |\n",
-        names.join(" | "),
-        " | ---".repeat(names.len())
-    );
+    let head: Vec<&str> =
+        ["who", "n"].into_iter().chain(COLUMNS.map(|(_, head)| head)).chain(["chance"]).collect();
+    let mut table = Table::new("Judged samples (share [95% interval])", &head);
     for (who, rates) in &report.rates {
-        let found = rates.named();
-        let cell = |(name, _): &(&str, &str)| match found.iter().find(|(other, _)| other == name) {
-            Some((_, Rate { value, low, high })) => format!("{value:.2} [{low:.2}, {high:.2}]"),
-            None => "-".to_owned(),
-        };
-        let cells: Vec<String> = COLUMNS.iter().map(cell).collect();
-        let chance = rates.chance.map_or_else(|| "-".to_owned(), |chance| format!("{chance:.2}"));
-        text += &format!("| {who} | {} | {} | {chance} |\n", rates.n_samples, cells.join(" | "));
+        let mut row = vec![(*who).to_owned(), rates.n_samples.to_string()];
+        row.extend(COLUMNS.iter().map(|(name, _)| rate_cell(rates, name)));
+        row.push(cell(rates.chance.map(|chance| format!("{chance:.2}"))));
+        table.rows.push(row);
     }
-    text + "\nWhole: share of components that are a feature of the set. Valid: all of an image's are. Chance: what consistent would be if the same features were assigned to images at random.\n\n"
+    table.section()
+        + "\nWhole: share of components that are a feature of the set. Valid: all of an image's are. Chance: what consistent would be if the same features were assigned to images at random.\n\n"
 }
 
 fn mosaics_table(mosaics: &[MosaicFigures]) -> String {
     let n = mosaics.first().map_or(0, |figures| figures.n);
-    let mut text = format!(
-        "## Mosaics and copies (the first {n} samples of each)\n\n| who | copies | distance | patch centres | leading image | images used | region |\n| --- | --- | --- | --- | --- | --- | --- |\n"
+    let title = format!("Mosaics and copies (the first {n} samples of each)");
+    let mut table = Table::new(
+        &title,
+        &["who", "copies", "distance", "patch centres", "leading image", "images used", "region"],
     );
     for figures in mosaics {
-        let [share, low, high] = figures.copies;
-        text += &format!(
-            "| {} | {share:.2} [{low:.2}, {high:.2}] | {} | {:.2} | {:.2} | {:.1} | {:.1} |\n",
-            figures.who,
-            number(figures.distance),
-            figures.centres,
-            figures.leading_share,
-            figures.images_used,
-            figures.region_area
-        );
+        table.rows.push(vec![
+            figures.who.clone(),
+            figures.copies().to_string(),
+            or_undefined(figures.distance),
+            format!("{:.2}", figures.centres),
+            format!("{:.2}", figures.leading_share),
+            format!("{:.1}", figures.images_used),
+            format!("{:.1}", figures.region_area),
+        ]);
     }
-    text + &format!(
-        "\nCopies: the nearest training image, over all shifts, is less than a third as far as the second nearest. Distance: to the nearest, root mean square, median. Patch centres: pixels within {SAME_COLOUR} of the centre of their nearest training patch (Kamb & Ganguli, Theorem 4.1). Leading image: share of pixels whose nearest patch comes from the image most used. Region: pixels in a connected region from one image.\n\n"
-    )
+    table.section()
+        + &format!(
+            "\nCopies: the nearest training image, over all shifts, is less than a third as far as the second nearest. Distance: to the nearest, root mean square, median. Patch centres: pixels within {SAME_COLOUR} of the centre of their nearest training patch (Kamb & Ganguli, Theorem 4.1). Leading image: share of pixels whose nearest patch comes from the image most used. Region: pixels in a connected region from one image.\n\n"
+        )
 }
 
 fn attention_table(metrics: &AttentionMetrics) -> String {
     let uniform = (metrics.n_pixels as f64).ln();
-    let mut text = format!(
-        "## Attention along the network's own trajectories\n\nPer head: entropy in nats (uniform attention: {uniform:.3}), mean distance in pixels, the share of all attention that an image's most attended pixel receives and the largest logit (of softmax attention).\n\n| t | entropy | distance | sink | largest logit |\n| --- | --- | --- | --- | --- |\n"
-    );
-    let list = |values: &[f64]| {
+    let list = |values: &Vec<f64>| {
         values.iter().map(|value| format!("{value:.3}")).collect::<Vec<_>>().join(", ")
     };
+    let title = "Attention along the network's own trajectories";
+    let mut table = Table::new(title, &["t", "entropy", "distance", "sink", "largest logit"]);
     for level in &metrics.levels {
         let figures =
             [&level.entropy_nats, &level.distance_pixels, &level.sink, &level.largest_logit];
-        let cells = figures.map(|values| list(values)).join(" | ");
-        text += &format!("| {:.3} | {cells} |\n", level.t);
+        let time = format!("{:.3}", level.t);
+        table.rows.push([time].into_iter().chain(figures.map(list)).collect());
     }
-    text + "\n"
+    format!(
+        "## {title}\n\nPer head: entropy in nats (uniform attention: {uniform:.3}), mean distance in pixels, the share of all attention that an image's most attended pixel receives and the largest logit (of softmax attention).\n\n{}\n",
+        table.markdown()
+    )
 }
 
 /// Attention that machines predict against the network's.
 fn predicted_attention(report: &Report<'_>) -> String {
     let predictions: Vec<_> = report.predictors().map(|(_, machine)| machine).collect();
     let Some(first) = predictions.first() else { return String::new() };
-    let names: Vec<&str> = predictions.iter().map(|machine| machine.name).collect();
-    let heads: Vec<String> =
-        names.iter().map(|name| format!("{name}: entropy | r of log maps")).collect();
-    let mut text = format!(
-        "## Attention predicted without the network\n\nAt the network's own states: mean entropy (nats) and Pearson's r of the logarithms of all weights, against the mean over the network's heads; means over seeds. Over all steps, the r of predicted and measured entropy is {}.\n\n| t | measured entropy | {} |\n| --- | ---{} |\n",
-        predictions
-            .iter()
-            .map(|machine| format!("{} ({})", number(machine.r_of_predicted_entropy), machine.name))
-            .collect::<Vec<_>>()
-            .join(", "),
-        heads.join(" | "),
-        " | --- | ---".repeat(names.len())
-    );
-    for (at, (t, map)) in first.attention().enumerate() {
-        let attention = |machine: &&MachineReport<'_>| machine.attention().nth(at);
-        let cell = |(_, map): (f64, MapAgreement)| {
-            format!("{:.3} | {}", map.predicted_nats, number(map.r_of_logs))
-        };
-        let cells: Vec<String> = predictions.iter().filter_map(attention).map(cell).collect();
-        text += &format!("| {t:.3} | {:.3} | {} |\n", map.measured_nats, cells.join(" | "));
+    let title = "Attention predicted without the network";
+    let mut table = Table::new(title, &["t", "measured entropy"]);
+    for machine in &predictions {
+        table.head.extend([format!("{}: entropy", machine.name), "r of log maps".to_owned()]);
     }
-    text + "\n"
+    for (at, (t, map)) in first.attention().enumerate() {
+        let mut row = vec![format!("{t:.3}"), format!("{:.3}", map.measured_nats)];
+        for (_, map) in predictions.iter().filter_map(|machine| machine.attention().nth(at)) {
+            row.extend([format!("{:.3}", map.predicted_nats), or_undefined(map.r_of_logs)]);
+        }
+        table.rows.push(row);
+    }
+    let over_steps: Vec<String> = predictions
+        .iter()
+        .map(|machine| {
+            format!("{} ({})", or_undefined(machine.r_of_predicted_entropy), machine.name)
+        })
+        .collect();
+    format!(
+        "## {title}\n\nAt the network's own states: mean entropy (nats) and Pearson's r of the logarithms of all weights, against the mean over the network's heads; means over seeds. Over all steps, the r of predicted and measured entropy is {}.\n\n{}\n",
+        over_steps.join(", "),
+        table.markdown()
+    )
 }
 
-fn number(value: Option<f64>) -> String {
-    value.map_or_else(|| "undefined".to_owned(), |value| format!("{value:.3}"))
+const UNDEFINED: &str = "undefined";
+
+fn or_undefined(value: Option<f64>) -> String {
+    text_or(value.map(|value| format!("{value:.3}")), UNDEFINED)
 }

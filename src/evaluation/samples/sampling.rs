@@ -38,7 +38,7 @@ impl MachineSet {
         stop: &AtomicBool,
         ready: &mut dyn FnMut(&SampleSet),
     ) -> Result<SampleSet, DenoiseError> {
-        let chunk = self.chunk(network, seeds);
+        let chunk = self.chunk_with_maps(network, seeds, self.wants_trajectory());
         let empty = ImageBatch::zeros(seeds.shape(), 0);
         let mut set = SampleSet {
             seeds: seeds.clone(),
@@ -92,10 +92,6 @@ impl MachineSet {
             true => AttentionDetail::Statistics,
             false => AttentionDetail::Nothing,
         }
-    }
-
-    fn chunk(&self, network: &NetworkDenoiser, seeds: &ImageBatch) -> usize {
-        self.chunk_with_maps(network, seeds, self.wants_trajectory())
     }
 
     /// The number of seeds that are sampled at once, so that their maps at every step fit into memory.
@@ -162,7 +158,7 @@ mod tests {
     use crate::image::ImageShape;
     use crate::network::Network;
     use crate::network::config::{
-        AttentionConfig, AttentionVariant, Body, NetworkConfig, Output, Padding,
+        Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Output, Padding,
     };
     use crate::random::noise_seeds;
     use crate::theory::patches::Pool;
@@ -182,7 +178,7 @@ mod tests {
         let config = NetworkConfig {
             schedule: Schedule::default(),
             image: ImageShape::new(1, 4, 4),
-            body: Body::ResNet { width: 16, kernels: vec![3] },
+            architecture: Architecture::ResNet { width: 16, kernels: vec![3] },
             padding: Padding::Zeros,
             group_norm: false,
             last_kernel: 3,

@@ -2,7 +2,7 @@
 //! pixels.
 
 use super::consistency::rates;
-use super::finding::{Finding, Reading, Verdict, interval_words};
+use super::finding::{Finding, Reading, Verdict};
 use super::page::rate_panel;
 use super::run_results::RunResults;
 use crate::network::config::AttentionVariant;
@@ -31,13 +31,8 @@ pub(super) fn read(runs: &[RunResults]) -> Reading {
             };
             let above = Verdict::above(a, b);
             let verdict = if gains { above } else { Verdict::unless(above) };
-            let words = format!(
-                "{}: consistent {}, without attention {}",
-                run.arm.words(),
-                interval_words(a),
-                interval_words(b)
-            );
-            finding.add(verdict, words);
+            let words = run.arm.words();
+            finding.add(verdict, format!("{words}: consistent {a}, without attention {b}"));
         }
         findings.push(finding);
     }

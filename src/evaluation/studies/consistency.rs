@@ -1,8 +1,9 @@
 //! Networks with attention against their twins: are samples globally consistent, and are they creative?
 
-use super::finding::{Finding, Reading, Table, Verdict, interval_words};
+use super::finding::{Finding, Reading};
 use super::page::rate_panel;
-use super::run_results::{RunResults, cell, twins};
+use super::run_results::{RunResults, twins};
+use crate::evaluation::table::{Table, cell};
 
 pub(super) fn read(runs: &[RunResults]) -> Reading {
     let mut consistent = Finding::new(
@@ -12,15 +13,9 @@ pub(super) fn read(runs: &[RunResults]) -> Reading {
         Finding::new("and more creative ones (valid, consistent and not in the training set)");
     for (with, without) in twins(runs) {
         for (finding, name) in [(&mut consistent, "consistent"), (&mut creative, "creative")] {
-            if let (Some(a), Some(b)) = (with.rate(name), without.rate(name)) {
-                let words = format!(
-                    "{}: {name} {} with, {} without",
-                    with.arm.words(),
-                    interval_words(a),
-                    interval_words(b)
-                );
-                finding.add(Verdict::above(a, b), words);
-            }
+            finding.add_above(with.rate(name), without.rate(name), |a, b| {
+                format!("{}: {name} {a} with, {b} without", with.arm.words())
+            });
         }
     }
     let panels = ["consistent", "creative"].map(|name| {
@@ -39,15 +34,15 @@ pub(super) fn rates(runs: &[RunResults]) -> Table {
     let head: Vec<&str> = ["run", "judged"].into_iter().chain(names).collect();
     let mut table = Table::new("Judged samples of the networks, with 95% intervals", &head);
     for run in runs {
-        let judged = run.judged().map_or_else(|| "-".to_owned(), |n| n.to_string());
         let cells = names.iter().map(|name| cell(run.rate(name)));
-        table.rows.push([run.arm.words(), judged].into_iter().chain(cells).collect());
+        table.rows.push([run.arm.words(), cell(run.judged())].into_iter().chain(cells).collect());
     }
     table
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::finding::Verdict;
     use super::super::fixture::run;
     use super::*;
 

@@ -2,9 +2,10 @@
 
 use std::num::NonZeroUsize;
 
-use super::finding::{Finding, Reading, Table, Verdict, interval_words};
+use super::finding::{Finding, Reading, Verdict};
 use super::page::rate_panel;
-use super::run_results::{RunResults, cell, number};
+use super::run_results::RunResults;
+use crate::evaluation::table::{Table, cell, number};
 
 /// Copies everything, whatever there is.
 const COPIER: &str = "ideal";
@@ -21,8 +22,7 @@ pub(super) fn read(runs: &[RunResults]) -> Reading {
             compare_fields(&mut field, run, other);
         }
         if let Some(copies) = run.copies(COPIER) {
-            let words = format!("{}: {}", run.arm.words(), interval_words(copies));
-            whole.add(Verdict::above_half(copies), words);
+            whole.add(Verdict::above_half(copies), format!("{}: {copies}", run.arm.words()));
         }
         compare_local_machine(&mut theory, run);
     }
@@ -39,18 +39,10 @@ fn compare_set_sizes(finding: &mut Finding, run: &RunResults, others: &[RunResul
     let n = |run: &RunResults| run.arm.experiment.dataset.n.map_or(0, NonZeroUsize::get);
     let larger =
         others.iter().filter(|other| run.differs_only_in(other, "dataset.n") && n(other) > n(run));
-    if let Some(other) = larger.max_by_key(|other| n(other))
-        && let (Some(few), Some(many)) = (run.copies("network"), other.copies("network"))
-    {
-        let words = format!(
-            "{}: copies {}, with {} images {}",
-            run.arm.words(),
-            interval_words(few),
-            n(other),
-            interval_words(many)
-        );
-        finding.add(Verdict::above(few, many), words);
-    }
+    let Some(other) = larger.max_by_key(|other| n(other)) else { return };
+    finding.add_above(run.copies("network"), other.copies("network"), |few, many| {
+        format!("{}: copies {few}, with {} images {many}", run.arm.words(), n(other))
+    });
 }
 
 /// Compares two runs that differ in their receptive fields only.
@@ -62,16 +54,10 @@ fn compare_fields(finding: &mut Finding, run: &RunResults, other: &RunResults) {
     if !run.differs_only_in(other, "network.kernels") || reach(small) == reach(large) {
         return;
     }
-    if let (Some(a), Some(b)) = (large.copies("network"), small.copies("network")) {
-        let words = format!(
-            "{}: copies {}, with kernels {} {}",
-            large.arm.words(),
-            interval_words(a),
-            small.setting("network.kernels"),
-            interval_words(b)
-        );
-        finding.add(Verdict::above(a, b), words);
-    }
+    finding.add_above(large.copies("network"), small.copies("network"), |a, b| {
+        let kernels = small.setting("network.kernels");
+        format!("{}: copies {a}, with kernels {kernels} {b}", large.arm.words())
+    });
 }
 
 /// Compares a run's network with the local machine that pairs with it.
@@ -82,13 +68,8 @@ fn compare_local_machine(finding: &mut Finding, run: &RunResults) {
     {
         let apart = machine.low > network.high || machine.high < network.low;
         let verdict = if apart { Verdict::Fails } else { Verdict::Holds };
-        let words = format!(
-            "{}: {local} {}, the network {}",
-            run.arm.words(),
-            interval_words(machine),
-            interval_words(network)
-        );
-        finding.add(verdict, words);
+        let words = run.arm.words();
+        finding.add(verdict, format!("{words}: {local} {machine}, the network {network}"));
     }
 }
 

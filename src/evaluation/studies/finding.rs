@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::analysis::summary::Interval;
 use crate::evaluation::charts::Panel;
+use crate::evaluation::table::Table;
 
 /// The verdict of one comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -76,6 +77,18 @@ impl Finding {
         self.evidence.push(Evidence { verdict, words });
     }
 
+    /// Adds whether `a` lies above `b`, if both are known; `words` describes them.
+    pub fn add_above(
+        &mut self,
+        a: Option<Interval>,
+        b: Option<Interval>,
+        words: impl FnOnce(Interval, Interval) -> String,
+    ) {
+        if let (Some(a), Some(b)) = (a, b) {
+            self.add(Verdict::above(a, b), words(a, b));
+        }
+    }
+
     /// Holds if some comparison does and none fails.
     pub fn verdict(&self) -> Verdict {
         let any = |verdict| self.evidence.iter().any(|evidence| evidence.verdict == verdict);
@@ -99,39 +112,12 @@ impl Finding {
     }
 }
 
-/// A table of a study's report.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Table {
-    pub title: String,
-    pub head: Vec<String>,
-    pub rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    pub fn new(title: &str, head: &[&str]) -> Self {
-        let head = head.iter().map(|word| (*word).to_owned()).collect();
-        Self { title: title.to_owned(), head, rows: Vec::new() }
-    }
-
-    pub fn markdown(&self) -> String {
-        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-        let rule: Vec<String> = self.head.iter().map(|_| "---".to_owned()).collect();
-        let rows: String = self.rows.iter().map(|row| line(row)).collect();
-        format!("{}{}{rows}", line(&self.head), line(&rule))
-    }
-}
-
 /// The result of an analysis.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
     pub findings: Vec<Finding>,
     pub tables: Vec<Table>,
     pub panels: Vec<Panel>,
-}
-
-/// `0.66 [0.60, 0.72]`.
-pub fn interval_words(interval: Interval) -> String {
-    format!("{:.2} [{:.2}, {:.2}]", interval.estimate, interval.low, interval.high)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Kamb & Ganguli's setting: do networks without attention compute local posterior means, of patches that grow with
 //! the noise, with the dictionary that their padding lets them have?
 
-use super::finding::{Finding, Reading, Verdict, interval_words};
-use super::run_results::{RunResults, number};
+use super::finding::{Finding, Reading, Verdict};
+use super::run_results::RunResults;
 use super::theory::{agreement, panels};
-use crate::evaluation::charts::{Marks, Panel, Series};
+use crate::evaluation::charts::{Panel, Series};
 use crate::network::config::Padding;
 
 pub(super) fn read(runs: &[RunResults]) -> Reading {
@@ -16,14 +16,7 @@ pub(super) fn read(runs: &[RunResults]) -> Reading {
     for run in runs {
         let (own, other) = pair(run);
         for rival in ["ideal", "wiener", "ls", other] {
-            let Some(share) = run.won(own, rival) else { continue };
-            let words = format!(
-                "{}: {own} above {rival} on {} of seeds; median r {} against {}",
-                run.arm.words(),
-                interval_words(share),
-                number(run.r_quartiles(own).map(|q| q.median)),
-                number(run.r_quartiles(rival).map(|q| q.median))
-            );
+            let Some((share, words)) = run.contest(own, rival) else { continue };
             let finding = if rival == other { &mut padding } else { &mut local };
             finding.add(Verdict::above_half(share), words);
         }
@@ -45,18 +38,11 @@ pub(super) fn read(runs: &[RunResults]) -> Reading {
             scales.add(verdict, words);
         }
     }
-    let curve = |(colour, run): (usize, &RunResults)| Series {
-        name: run.arm.words(),
-        colour,
-        points: patch_sides(run, pair(run).0),
-        marks: Marks::Line,
+    let curve = |(colour, run): (usize, &RunResults)| {
+        Series::line(&run.arm.words(), colour, patch_sides(run, pair(run).0))
     };
-    let k = Panel {
-        title: "patch side that fits best, k(t)".to_owned(),
-        x: "t (1: pure noise)".to_owned(),
-        series: runs.iter().enumerate().map(curve).collect(),
-        ..Panel::default()
-    };
+    let title = "patch side that fits best, k(t)".to_owned();
+    let k = Panel::over_time(title, runs.iter().enumerate().map(curve).collect());
     let panels = std::iter::once(k).chain(panels(runs)).collect();
     Reading { findings: vec![local, padding, scales], tables: vec![agreement(runs)], panels }
 }

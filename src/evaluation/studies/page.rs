@@ -13,6 +13,7 @@ use super::run_results::RunResults;
 use crate::analysis::summary::Interval;
 use crate::config::{Arm, Study};
 use crate::evaluation::charts::{self, Marks, Panel, Series};
+use crate::evaluation::table::Table;
 use crate::files::{make_folder, write_output};
 
 /// The study that a report is about.
@@ -72,16 +73,19 @@ fn markdown(heading: &Heading<'_>, runs: &[RunResults], reading: &Reading) -> St
         }
     }
     for table in &reading.tables {
-        text += &format!("\n## {}\n\n{}", table.title, table.markdown());
+        text += &format!("\n{}", table.section());
     }
-    text += "\n## Runs\n\n| run | settings | training steps |\n| --- | --- | --- |\n";
-    for run in runs {
-        let steps = run.arm.experiment.training.steps;
-        text += &format!("| {} | {} | {steps} |\n", run.run, run.arm.words());
-    }
-    for (arm, reason) in *missing {
-        text += &format!("| - | {} | not run: {reason} |\n", arm.words());
-    }
+    let mut table = Table::new("Runs", &["run", "settings", "training steps"]);
+    table.rows.extend(runs.iter().map(|run| {
+        let steps = run.arm.experiment.training.steps.to_string();
+        vec![run.run.clone(), run.arm.words(), steps]
+    }));
+    table.rows.extend(
+        missing
+            .iter()
+            .map(|(arm, reason)| vec!["-".to_owned(), arm.words(), format!("not run: {reason}")]),
+    );
+    text += &format!("\n{}", table.section());
     runs.iter().for_each(|run| text += &seen_line(&run.run, &run.report));
     let machine = "The attention machine (attention-*) is this lab's derivation (docs/theory.md), not a formula of a paper.";
     text + &format!("\nFigures: figures.png. Each run's own report has the rest. {machine}\n")

@@ -5,10 +5,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::finding::interval_words;
-use crate::analysis::summary::{Interval, Quartiles, quartiles, wilson};
+use crate::analysis::summary::{Interval, Quartiles, quartiles, share_won};
 use crate::config::Arm;
-use crate::evaluation::{calibration::Calibration, mosaics::MosaicFigures};
+use crate::evaluation::{calibration::Calibration, mosaics::MosaicFigures, table::number};
 use crate::network::config::AttentionVariant;
 use crate::runs::run_dir::RunDir;
 
@@ -81,9 +80,26 @@ impl RunResults {
         self.report["agreement"][machine][key].as_f64()
     }
 
+    /// The median of a machine's r over seeds, as text.
+    pub fn median_r(&self, machine: &str) -> String {
+        number(self.r_quartiles(machine).map(|quartiles| quartiles.median))
+    }
+
     /// Share of seeds on which a machine's r is above another's, with Wilson's 95% interval.
     pub fn won(&self, machine: &str, other: &str) -> Option<Interval> {
-        won(self.r(machine), self.r(other))
+        share_won(self.r(machine), self.r(other))
+    }
+
+    /// The same share, and a description of it with the medians of both.
+    pub fn contest(&self, machine: &str, other: &str) -> Option<(Interval, String)> {
+        let share = self.won(machine, other)?;
+        let words = format!(
+            "{}: {machine} above {other} on {share} of seeds; median r {} against {}",
+            self.arm.words(),
+            self.median_r(machine),
+            self.median_r(other)
+        );
+        Some((share, words))
     }
 
     /// A rate of the network's judged samples.
@@ -102,9 +118,7 @@ impl RunResults {
 
     /// Share of samples that are copies of training images; `who` is `network` or a machine.
     pub fn copies(&self, who: &str) -> Option<Interval> {
-        let found = self.mosaics.iter().find(|figures| figures.who == who)?;
-        let [estimate, low, high] = found.copies;
-        Some(Interval { estimate, low, high })
+        self.mosaics.iter().find(|figures| figures.who == who).map(MosaicFigures::copies)
     }
 
     /// A setting of the run, as `lab.toml` would have it.
@@ -140,14 +154,6 @@ pub fn twins(runs: &[RunResults]) -> impl Iterator<Item = (&RunResults, &RunResu
     with.filter_map(|run| Some((run, run.twin(runs)?)))
 }
 
-/// Share of seeds on which `a` is above `b`, of those where both are defined.
-pub fn won(a: &[Option<f64>], b: &[Option<f64>]) -> Option<Interval> {
-    let pairs: Vec<(f64, f64)> =
-        a.iter().zip(b).filter_map(|(a, b)| Some(((*a)?, (*b)?))).collect();
-    let n = pairs.iter().filter(|(a, b)| a > b).count();
-    (!pairs.is_empty()).then(|| wilson(n, pairs.len()))
-}
-
 fn interval(rates: &Value, name: &str) -> Option<Interval> {
     let ends = &rates["intervals95"][name];
     Some(Interval {
@@ -155,16 +161,6 @@ fn interval(rates: &Value, name: &str) -> Option<Interval> {
         low: ends[0].as_f64()?,
         high: ends[1].as_f64()?,
     })
-}
-
-/// A cell of a table.
-pub fn cell(interval: Option<Interval>) -> String {
-    interval.map_or_else(|| "-".to_owned(), interval_words)
-}
-
-/// A cell of a table.
-pub fn number(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
 }
 
 /// The values of each machine, in the file's order, of which `read` finds the machine and one value in the first three
@@ -193,6 +189,7 @@ fn by_machine<T>(
 mod tests {
     use super::super::fixture::run;
     use super::*;
+    use crate::analysis::summary::wilson;
 
     #[test]
     fn twins_differ_in_attention_alone() {
@@ -215,8 +212,8 @@ mod tests {
         };
         let r = read(csv).unwrap();
         assert_eq!(r[0].1, [Some(0.5), None, Some(0.1)]);
-        assert_eq!(won(&r[0].1, &r[1].1), Some(wilson(1, 2)));
-        assert_eq!(won(&[None], &[Some(1.0)]), None);
+        assert_eq!(share_won(&r[0].1, &r[1].1), Some(wilson(1, 2)));
+        assert_eq!(share_won(&[None], &[Some(1.0)]), None);
         assert!(read("x\nbroken\n").is_err());
     }
 }

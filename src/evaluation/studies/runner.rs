@@ -116,7 +116,7 @@ fn found(runs: &RunsDir, arm: &Arm) -> ArmState {
 fn begin(runs: &RunsDir, arm: &Arm, options: &LaunchOptions) -> ArmState {
     match launch(runs, &arm.experiment, options) {
         Ok(run) => ArmState::Working { run, status: None, since: Instant::now() },
-        Err(error) => ArmState::Failed(in_words(&error)),
+        Err(error) => ArmState::Failed(format!("{:#}", anyhow::Error::new(error))),
     }
 }
 
@@ -147,16 +147,6 @@ fn look(state: &ArmState, resumed: &mut bool, options: &LaunchOptions) -> ArmSta
     *resumed = true;
     match resume(run, options.threads) {
         Ok(()) => ArmState::Working { run: run.clone(), status: None, since: Instant::now() },
-        Err(error) => ArmState::Failed(in_words(&error)),
+        Err(error) => ArmState::Failed(format!("{:#}", anyhow::Error::new(error))),
     }
-}
-
-fn in_words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words += &format!(": {error}");
-        cause = error.source();
-    }
-    words
 }

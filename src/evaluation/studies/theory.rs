@@ -1,10 +1,11 @@
 //! Which machine predicts which network: with attention, without, and how far theory gets without a network.
 
 use super::consistency::rates;
-use super::finding::{Finding, Reading, Table, Verdict, interval_words};
-use super::run_results::{RunResults, cell, number, twins, won};
-use crate::analysis::summary::Interval;
-use crate::evaluation::charts::{Marks, Panel, Series};
+use super::finding::{Finding, Reading, Verdict};
+use super::run_results::{RunResults, twins};
+use crate::analysis::summary::{Interval, share_won};
+use crate::evaluation::charts::{Panel, Series};
+use crate::evaluation::table::{Table, cell, number};
 
 /// The machine without attention that pairs with circular padding, and with zeros.
 const PLAIN: [&str; 2] = ["els", "bbels"];
@@ -25,14 +26,7 @@ pub(super) fn read(runs: &[RunResults]) -> Reading {
     for run in runs {
         let Some(plain) = plain(run) else { continue };
         for machine in run.machines().filter(|name| name.starts_with("attention-")) {
-            let Some(share) = run.won(machine, plain) else { continue };
-            let words = format!(
-                "{}: {machine} above {plain} on {} of seeds; median r {} against {}",
-                run.arm.words(),
-                interval_words(share),
-                median(run, machine),
-                median(run, plain)
-            );
+            let Some((share, words)) = run.contest(machine, plain) else { continue };
             match run.has_attention() {
                 true => better.add(Verdict::above_half(share), words),
                 false => nothing.add(Verdict::unless(Verdict::above_half(share)), words),
@@ -44,10 +38,8 @@ pub(super) fn read(runs: &[RunResults]) -> Reading {
                     (run.machine_rate(machine, "consistent"), run.rate("consistent"))
             {
                 let words = format!(
-                    "{}: {machine} {}, the network {}, {plain} {}",
+                    "{}: {machine} {theory}, the network {network}, {plain} {}",
                     run.arm.words(),
-                    interval_words(theory),
-                    interval_words(network),
                     cell(run.machine_rate(plain, "consistent"))
                 );
                 rate.add(within(theory, network), words);
@@ -56,13 +48,12 @@ pub(super) fn read(runs: &[RunResults]) -> Reading {
     }
     for (with, without) in twins(runs) {
         let Some(plain) = plain(with) else { continue };
-        if let Some(share) = won(without.r(plain), with.r(plain)) {
+        if let Some(share) = share_won(without.r(plain), with.r(plain)) {
             let words = format!(
-                "{}: {plain} predicts the twin better on {} of seeds; median r {} against {}",
+                "{}: {plain} predicts the twin better on {share} of seeds; median r {} against {}",
                 with.arm.words(),
-                interval_words(share),
-                median(without, plain),
-                median(with, plain)
+                without.median_r(plain),
+                with.median_r(plain)
             );
             worse.add(Verdict::above_half(share), words);
         }
@@ -78,10 +69,6 @@ pub(super) fn read(runs: &[RunResults]) -> Reading {
 
 fn plain(run: &RunResults) -> Option<&'static str> {
     PLAIN.into_iter().find(|name| !run.r(name).is_empty())
-}
-
-fn median(run: &RunResults, machine: &str) -> String {
-    number(run.r_quartiles(machine).map(|q| q.median))
 }
 
 /// Whether an estimate lies within another's interval; undecided if only the intervals meet.
@@ -110,16 +97,12 @@ pub(super) fn agreement(runs: &[RunResults]) -> Table {
     let mut table = Table::new("Agreement of final samples, held-out seeds", &head);
     for run in runs {
         for machine in run.machines() {
-            let quartiles = run.r_quartiles(machine).map_or_else(
-                || "-".to_owned(),
-                |q| format!("{:.3} [{:.3}, {:.3}]", q.median, q.low, q.high),
-            );
             let won = plain(run).filter(|p| *p != machine).and_then(|p| run.won(machine, p));
             let figure = |key| number(run.agreement(machine, key));
             table.rows.push(vec![
                 run.arm.words(),
                 machine.to_owned(),
-                quartiles,
+                cell(run.r_quartiles(machine)),
                 figure("r2"),
                 figure("R2"),
                 figure("R2_along_network"),
@@ -156,21 +139,13 @@ pub(super) fn panels(runs: &[RunResults]) -> Vec<Panel> {
             }
         }
     }
-    let panel = |run: &RunResults| Panel {
-        title: format!("{}: R^2 of x0hat", run.arm.words()),
-        x: "t (1: pure noise)".to_owned(),
-        y_range: Some((-0.5, 1.02)),
-        series: run
-            .by_step
-            .iter()
-            .map(|(name, points)| Series {
-                name: name.clone(),
-                colour: names.iter().position(|other| other == name).unwrap_or(0),
-                points: points.clone(),
-                marks: Marks::Line,
-            })
-            .collect(),
-        ..Panel::default()
+    let panel = |run: &RunResults| {
+        let curves = run.by_step.iter().map(|(name, points)| {
+            let colour = names.iter().position(|other| other == name).unwrap_or(0);
+            Series::line(name, colour, points.clone())
+        });
+        let title = format!("{}: R^2 of x0hat", run.arm.words());
+        Panel { y_range: Some((-0.5, 1.02)), ..Panel::over_time(title, curves.collect()) }
     };
     runs.iter().filter(|run| !run.by_step.is_empty()).map(panel).collect()
 }

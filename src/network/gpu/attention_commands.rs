@@ -5,7 +5,7 @@
 //! stay in the cache of the GPU. Otherwise fused kernels compute attention without storing maps
 //! (`kernels/attention.cuh`).
 
-use super::layers::{Layer, Layers, Value};
+use super::layers::{Layers, Value};
 use super::plan::{ComputeType, Launch, Matrix, Place, Storage};
 use crate::network::ops::attention_figures::N_FIGURES;
 
@@ -59,9 +59,9 @@ impl Layers {
             let sums = self.plan.buffer(self.batch * heads * parts.n_pixels);
             let buffers = vec![parts.looking.place, parts.values.place, self.place(y), sums];
             self.fused(&parts, 0, buffers, [false; 2]);
-            let sums = Some(sums);
-            self.layers.push((Layer::Attend { looking, values, heads, width, sums }, y));
-            return y;
+            return self.made(y, move |layers| {
+                layers.attended((looking, values), (heads, width), Some(sums), y);
+            });
         }
         let maps = self.maps(&parts);
         let image_width = self.known[looking.0].width;
@@ -76,8 +76,7 @@ impl Layers {
             self.batched(sizes, [parts.map(maps.kept), v, out], 1.0, false, piece.images);
         }
         self.give_back_maps(maps);
-        self.layers.push((Layer::Attend { looking, values, heads, width, sums: None }, y));
-        y
+        self.made(y, move |layers| layers.attended((looking, values), (heads, width), None, y))
     }
 
     /// Launches fused kernel `which`; `adds` says whether it adds to the gradients of `looking` and of `values`.
@@ -86,15 +85,10 @@ impl Layers {
         let mut numbers =
             vec![of.n_pixels, of.looking.channels, of.values.channels, of.heads, of.width];
         numbers.extend(adds.map(usize::from));
-        self.launch(Launch {
-            kernel: names[which],
-            blocks: [of.n_pixels.div_ceil(TILE), of.batch * of.heads],
-            threads: THREADS,
-            shared: 2 * TILE * (most + 4) + if which == 2 { 2 * TILE } else { 0 },
-            buffers,
-            numbers,
-            reals: vec![of.scale()],
-        });
+        let blocks = [of.n_pixels.div_ceil(TILE), of.batch * of.heads];
+        let shared = 2 * TILE * (most + 4) + if which == 2 { 2 * TILE } else { 0 };
+        let launch = Launch::new(names[which], blocks, buffers, numbers);
+        self.launch(Launch { threads: THREADS, shared, reals: vec![of.scale()], ..launch });
     }
 
     /// Buffers for the maps of a piece.
@@ -125,7 +119,8 @@ impl Layers {
         Attention { looking, values, storage, heads, width, n_pixels, batch, per_piece }
     }
 
-    /// The gradient of [`Layers::attend`].
+    /// The gradient of [`Layers::attend`]; `sums` are the sums of exponentials of each query, if the forward pass kept
+    /// them.
     pub(super) fn attended(
         &mut self,
         (looking, values): (Value, Value),

@@ -81,17 +81,17 @@ fn prediction(
         return Ok(Prediction { eps, record: AttentionRecord::default() });
     };
     let (heads, variant) = (attention.heads, attention.variant);
-    let is_softmax = variant == AttentionVariant::Softmax;
-    let figures = match is_softmax {
-        true => Some(Tensor::from_vec(found.figures, (batch, heads, N_FIGURES, n), &Device::Cpu)?),
-        false => None,
-    };
-    let maps = match (is_softmax, query.detail) {
-        (true, AttentionDetail::Maps) => {
+    if variant != AttentionVariant::Softmax {
+        let maps = Some(variant.fixed_maps((batch, heads, n), DType::F32, &Device::Cpu)?);
+        return Ok(Prediction { eps, record: AttentionRecord { maps, figures: None } });
+    }
+    let figures =
+        Some(Tensor::from_vec(found.figures, (batch, heads, N_FIGURES, n), &Device::Cpu)?);
+    let maps = match query.detail {
+        AttentionDetail::Maps => {
             Some(Tensor::from_vec(found.maps, (batch, heads, n, n), &Device::Cpu)?)
         }
-        (true, _) => None,
-        (false, _) => Some(variant.fixed_maps((batch, heads, n), DType::F32, &Device::Cpu)?),
+        _ => None,
     };
     Ok(Prediction { eps, record: AttentionRecord { maps, figures } })
 }

@@ -48,16 +48,9 @@ static N_ENGINES: AtomicU64 = AtomicU64::new(0);
 /// engine.
 pub struct Segment {
     engine: u64,
-    commands: Vec<Command>,
+    pub commands: Vec<Command>,
     n_runs: usize,
     graph: Option<CudaGraph>,
-}
-
-impl Segment {
-    /// The commands.
-    pub fn commands(&self) -> &[Command] {
-        &self.commands
-    }
 }
 
 // SAFETY: a graph may be launched and destroyed from any thread, by one at a time. Nothing but `Engine::run`, which

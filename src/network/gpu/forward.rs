@@ -1,8 +1,8 @@
-//! The forward passes of the layers as commands. Each pushes a [`Layer`] with what its gradient needs.
+//! The forward passes of the layers as commands. Each is given the function of its gradient, with what that needs.
 
 use super::layers::{
-    CHANNELS_MAX, Columns, Conv2d, Convolved, EPSILON, Filters, Known, Layer, Layers, THREADS,
-    Value, group_threads,
+    CHANNELS_MAX, Columns, Conv2d, Convolved, EPSILON, Filters, Known, Layers, THREADS, Value,
+    group_threads,
 };
 use super::parameters::{Order, rounded};
 use super::plan::{
@@ -11,16 +11,7 @@ use super::plan::{
 use crate::network::ops::convolution::Form;
 
 impl Layers {
-    /// Filters [O, I, k, k] and a bias [O].
-    fn filters(&mut self, name: &str, [c_out, c_in, kernel]: [usize; 3]) -> Filters {
-        let dims = [c_out, c_in, kernel, kernel];
-        let weight = self.parameters.add(format!("{name}.weight"), &dims, Order::Filters);
-        let bias = self.parameters.add(format!("{name}.bias"), &[c_out], Order::Vector);
-        Filters { weight, bias, kernel }
-    }
-
-    /// A hidden layer's convolution, as [`crate::network::ops::convolution::convolve`]; of an image, in single
-    /// precision.
+    /// A convolution, as [`crate::network::ops::convolution::convolve`].
     pub fn convolve(
         &mut self,
         x: Value,
@@ -28,43 +19,25 @@ impl Layers {
         conv: Conv2d<'_>,
         form: Form,
     ) -> Value {
+        let Conv2d { name, c_out, kernel, is_circular, inner } = conv;
         let known = &self.known[x.0];
-        let inner = if known.needs_gradient { self.hidden } else { known.storage };
-        self.convolve_kept(x, addend, conv, inner, form)
-    }
-
-    /// A convolution whose output is images, in single precision.
-    pub fn convolve_to_images(
-        &mut self,
-        x: Value,
-        addend: Option<Columns>,
-        conv: Conv2d<'_>,
-    ) -> Value {
-        self.convolve_kept(x, addend, conv, Storage::F32, Form::Plain)
-    }
-
-    fn convolve_kept(
-        &mut self,
-        x: Value,
-        addend: Option<Columns>,
-        conv: Conv2d<'_>,
-        inner: Storage,
-        form: Form,
-    ) -> Value {
-        let filters = self.filters(conv.name, [conv.c_out, self.known[x.0].n_true, conv.kernel]);
-        self.convolve_with(x, addend, filters, (conv.c_out, inner), conv.is_circular, form)
+        let inner = if known.needs_gradient { inner } else { known.storage };
+        let dims = [c_out, known.n_true, kernel, kernel];
+        let weight = self.parameters.add(format!("{name}.weight"), &dims, Order::Filters);
+        let bias = self.parameters.add(format!("{name}.bias"), &[c_out], Order::Vector);
+        let filters = Filters { weight, bias, kernel };
+        self.convolve_with(x, addend, filters, (c_out, inner), is_circular, form)
     }
 
     /// Two 1x1 convolutions of one value, side by side: `c_out` channels each.
     pub fn pointwise_pair(&mut self, x: Value, names: [&str; 2], c_out: usize) -> Value {
         let c_in = self.known[x.0].n_true;
-        let [weight, bias] = ["weight", "bias"].map(|part| {
-            let dims: &[usize] = if part == "bias" { &[c_out] } else { &[c_out, c_in, 1, 1] };
-            let order = if part == "bias" { Order::Vector } else { Order::Filters };
-            let firsts =
-                names.map(|name| self.parameters.add(format!("{name}.{part}"), dims, order));
-            firsts[0]
-        });
+        let mut add = |part: &str, dims: &[usize], order| {
+            let all = names.map(|name| (format!("{name}.{part}"), dims.to_vec()));
+            self.parameters.add_all(all, order)
+        };
+        let weight = add("weight", &[c_out, c_in, 1, 1], Order::Filters);
+        let bias = add("bias", &[c_out], Order::Vector);
         let filters = Filters { weight, bias, kernel: 1 };
         let c_out = (2 * rounded(c_out), self.hidden);
         self.convolve_with(x, None, filters, c_out, false, Form::Plain)
@@ -98,8 +71,7 @@ impl Layers {
         let blocks = self.tiles(n_pixels, channels);
         self.tiled("finish", blocks, 0, buffers, vec![n_pixels, channels, form as usize]);
         let layer = Convolved { x, addend, padded, border, filters, form, plain };
-        self.layers.push((Layer::Convolve(layer), y));
-        y
+        self.made(y, move |layers| layers.convolved(&layer, y))
     }
 
     /// `x` with an addend on every pixel and `border` wrapped-around pixels on each side, in number format `inner`.
@@ -193,15 +165,12 @@ impl Layers {
     /// Linear maps of one value [B, 1, C], side by side: names and widths. Each takes `rounded` columns.
     pub fn linear(&mut self, x: Value, maps: &[(String, usize)]) -> Value {
         let c_in = self.known[x.0].n_true;
-        let mut add = |part: &str, dims: fn(usize, usize) -> Vec<usize>, order| {
-            let firsts = maps.iter().map(|(name, c_out)| {
-                self.parameters.add(format!("{name}.{part}"), &dims(*c_out, c_in), order)
-            });
-            // They are stored one after the other, so the first one is enough.
-            firsts.collect::<Vec<usize>>()[0]
-        };
-        let weight = add("weight", |c_out, c_in| vec![c_out, c_in], Order::Filters);
-        let bias = add("bias", |c_out, _| vec![c_out], Order::Vector);
+        let parameters = &mut self.parameters;
+        let weights =
+            maps.iter().map(|(name, c_out)| (format!("{name}.weight"), vec![*c_out, c_in]));
+        let weight = parameters.add_all(weights, Order::Filters);
+        let biases = maps.iter().map(|(name, c_out)| (format!("{name}.bias"), vec![*c_out]));
+        let bias = parameters.add_all(biases, Order::Vector);
         let c_out: usize = maps.iter().map(|(_, c_out)| rounded(*c_out)).sum();
         let y = self.value([1, 1], c_out, Storage::F32);
         let (from, to) = (self.place(x), self.place(y));
@@ -211,8 +180,7 @@ impl Layers {
         self.product([self.batch, c_out, c_in], matrices, false, true);
         let n = self.batch * c_out;
         self.each("add_to_rows", n, vec![self.parameter(bias), to], vec![n, c_out]);
-        self.layers.push((Layer::Linear { x, weight, bias }, y));
-        y
+        self.made(y, move |layers| layers.linear_gradient((x, y), weight, bias))
     }
 
     /// Group normalisations of equally wide parts of one value, side by side, as
@@ -221,30 +189,20 @@ impl Layers {
         let known = self.known[x.0].clone();
         let (n_pixels, channels) = (known.n_pixels(), known.channels());
         let width = known.n_true / names.len();
-        let mut add = |part: &str| {
-            let firsts = names
-                .iter()
-                .map(|name| self.parameters.add(format!("{name}.{part}"), &[width], Order::Vector));
-            firsts.collect::<Vec<usize>>()[0]
-        };
-        let (gamma, beta) = (add("weight"), add("bias"));
+        let [gamma, beta] = ["weight", "bias"].map(|part| {
+            let all = names.iter().map(|name| (format!("{name}.{part}"), vec![width]));
+            self.parameters.add_all(all, Order::Vector)
+        });
         let (n_groups, per_group) = (groups * names.len(), width / groups);
         let y = self.like(x);
         let stats = self.plan.buffer(2 * self.batch * n_groups);
         let threads = group_threads(per_group, n_pixels);
         let buffers =
             vec![known.place, self.parameter(gamma), self.parameter(beta), self.place(y), stats];
-        self.launch(Launch {
-            kernel: "group_norm",
-            blocks: [n_groups, self.batch],
-            threads,
-            shared: threads,
-            buffers,
-            numbers: vec![n_pixels, channels, per_group, usize::from(relu)],
-            reals: vec![EPSILON],
-        });
-        self.layers.push((Layer::GroupNorm { x, gamma, per_group, relu, stats }, y));
-        y
+        let numbers = vec![n_pixels, channels, per_group, usize::from(relu)];
+        let launch = Launch::new("group_norm", [n_groups, self.batch], buffers, numbers);
+        self.launch(Launch { threads, shared: threads, reals: vec![EPSILON], ..launch });
+        self.made(y, move |layers| layers.group_normed((x, y), gamma, per_group, relu, stats))
     }
 
     /// As [`crate::network::ops::pixel_norm::pixel_norm`], for hidden layers.
@@ -256,8 +214,7 @@ impl Layers {
         let numbers = vec![n_rows, known.channels(), known.n_true];
         let buffers = vec![known.place, self.place(y), inverse];
         self.warps("pixel_norm", n_rows, buffers, numbers, vec![EPSILON]);
-        self.layers.push((Layer::PixelNorm { x, inverse }, y));
-        y
+        self.made(y, move |layers| layers.pixel_normed((x, y), inverse))
     }
 
     /// A launch with one warp per row.
@@ -270,8 +227,7 @@ impl Layers {
         reals: Vec<f64>,
     ) {
         let blocks = [n_rows.div_ceil(THREADS / 32), 1];
-        let threads = THREADS;
-        self.launch(Launch { kernel, blocks, threads, shared: 0, buffers, numbers, reals });
+        self.launch(Launch { reals, ..Launch::new(kernel, blocks, buffers, numbers) });
     }
 
     pub fn relu(&mut self, x: Value) -> Value {
@@ -279,16 +235,14 @@ impl Layers {
         let y = self.like(x);
         self.known[y.0].needs_gradient = self.known[x.0].needs_gradient;
         self.each("relu", n, vec![self.place(x), self.place(y)], vec![n]);
-        self.layers.push((Layer::Relu(x), y));
-        y
+        self.made(y, move |layers| layers.relu_gradient((x, y)))
     }
 
     pub fn add(&mut self, a: Value, b: Value) -> Value {
         let n = self.n_values(a);
         let y = self.like(a);
         self.each("add_values", n, vec![self.place(a), self.place(b), self.place(y)], vec![n]);
-        self.layers.push((Layer::Add([a, b]), y));
-        y
+        self.made(y, move |layers| [a, b].into_iter().for_each(|x| layers.pass_on(y, x)))
     }
 
     /// `x` with an addend on every pixel.
@@ -296,8 +250,10 @@ impl Layers {
         let known = self.known[x.0].clone();
         let y = self.like(x);
         self.pad_into(&known, Some(addend), 0, self.known[y.0].place);
-        self.layers.push((Layer::AddPerChannel { x, addend }, y));
-        y
+        self.made(y, move |layers| {
+            let dy = layers.gradient(y);
+            layers.folded(x, Some(addend), (dy, 0), None);
+        })
     }
 
     /// Largest of each 2x2 block.
@@ -307,8 +263,7 @@ impl Layers {
         let n = self.n_values(y);
         let numbers = vec![self.batch, known.height, known.width, known.channels()];
         self.each("pool", n, vec![known.place, self.place(y)], numbers);
-        self.layers.push((Layer::Pool(x), y));
-        y
+        self.made(y, move |layers| layers.pooled((x, y)))
     }
 
     /// A transposed 2x2 convolution with stride 2.
@@ -328,8 +283,7 @@ impl Layers {
         let buffers = vec![dealt, self.parameter(bias), self.place(y)];
         self.each("deal", n_rows * 4 * channels, buffers, numbers);
         self.give_back(dealt);
-        self.layers.push((Layer::Upsample { x, weight, bias }, y));
-        y
+        self.made(y, move |layers| layers.upsampled((x, y), weight, bias))
     }
 
     /// The channels of `a`, then those of `b`.
@@ -342,8 +296,7 @@ impl Layers {
             let numbers = vec![n_rows, n, n, 0, c_a + c_b, first, 0];
             self.each("columns", n_rows * n, vec![from, self.place(y)], numbers);
         }
-        self.layers.push((Layer::Join([a, b]), y));
-        y
+        self.made(y, move |layers| layers.joined([a, b], y))
     }
 
     pub(super) fn batched(
@@ -362,20 +315,14 @@ impl Layers {
     pub fn mean(&mut self, x: Value) -> Value {
         let y = self.like(x);
         self.mean_into(x, self.place(x), self.place(y), false);
-        self.layers.push((Layer::Mean(x), y));
-        y
+        self.made(y, move |layers| layers.mean_gradient((x, y)))
     }
 
     pub(super) fn mean_into(&mut self, like: Value, from: Place, to: Place, adds: bool) {
         let known = &self.known[like.0];
         let numbers = vec![known.n_pixels(), known.channels(), usize::from(adds)];
-        self.tiled(
-            "mean_pixels",
-            [1, self.batch],
-            4 + CHANNELS_MAX / THREADS,
-            vec![from, to],
-            numbers,
-        );
+        let (blocks, shared) = ([1, self.batch], 4 + CHANNELS_MAX / THREADS);
+        self.tiled("mean_pixels", blocks, shared, vec![from, to], numbers);
     }
 
     /// Adds the vector of its class to that of each image.
@@ -392,12 +339,6 @@ impl Layers {
         let n = self.n_values(y);
         let buffers = vec![waves, labels, self.parameter(table), self.place(y)];
         self.each("classes", n, buffers, vec![self.batch, rounded(width)]);
-        self.layers.push((Layer::Classes { labels, table, n_classes }, y));
-        y
-    }
-
-    /// A value of the embedding's waves, which need no gradient.
-    pub fn waves(&mut self, place: Place, width: usize) -> Value {
-        self.value_at(place, [1, 1], width, false)
+        self.made(y, move |layers| layers.classes_gradient(labels, table, n_classes, y))
     }
 }

@@ -3,7 +3,7 @@
 //! Gradients of parameters are added to the values in their buffers, so that a batch can be computed in pieces. The
 //! buffer of the gradient of a value is freed after the gradient of the layer that produced the value.
 
-use super::layers::{Columns, Convolved, Known, Layer, Layers, Value};
+use super::layers::{Columns, Convolved, Known, Layers, Value};
 use super::parameters::rounded;
 use super::plan::{Launch, Matrix, Pass, Place};
 use crate::network::ops::convolution::Form;
@@ -17,8 +17,11 @@ const WRITES: usize = 8;
 impl Layers {
     /// Adds the commands that turn the gradient of `output` into those of all parameters.
     pub fn backward(&mut self) {
-        for (layer, y) in self.layers.clone().into_iter().rev() {
-            self.layer(layer, y);
+        for (gradient, y) in std::mem::take(&mut self.gradients).into_iter().rev() {
+            gradient(self);
+            if let Some(place) = self.known[y.0].gradient.take() {
+                self.give_back(place);
+            }
         }
     }
 
@@ -32,56 +35,34 @@ impl Layers {
         Some((place, adds))
     }
 
-    /// Frees the gradient of the output of a layer.
-    fn done(&mut self, y: Value) {
-        if let Some(place) = self.known[y.0].gradient.take() {
-            self.give_back(place);
+    pub(super) fn relu_gradient(&mut self, (x, y): (Value, Value)) {
+        let dy = self.gradient(y);
+        let Some((dx, adds)) = self.wanted(x) else { return };
+        let (n, buffers) = (self.n_values(x), vec![self.place(y), dy, dx]);
+        self.each("relu_gradient", n, buffers, vec![n, usize::from(adds)]);
+    }
+
+    pub(super) fn mean_gradient(&mut self, (x, y): (Value, Value)) {
+        let dy = self.gradient(y);
+        if let Some((dx, adds)) = self.wanted(x) {
+            self.mean_into(x, dy, dx, adds);
         }
     }
 
-    fn layer(&mut self, layer: Layer, y: Value) {
-        match layer {
-            Layer::Convolve(layer) => self.convolved(&layer, y),
-            Layer::Linear { x, weight, bias } => self.linear_gradient((x, y), weight, bias),
-            Layer::GroupNorm { x, gamma, per_group, relu, stats } => {
-                self.group_normed((x, y), gamma, per_group, relu, stats)
-            }
-            Layer::PixelNorm { x, inverse } => self.pixel_normed((x, y), inverse),
-            Layer::Relu(x) => {
-                if let Some((dx, adds)) = self.wanted(x) {
-                    let (n, dy) = (self.n_values(x), self.gradient(y));
-                    let buffers = vec![self.place(y), dy, dx];
-                    self.each("relu_gradient", n, buffers, vec![n, usize::from(adds)]);
-                }
-            }
-            Layer::Add(parts) => parts.into_iter().for_each(|x| self.pass_on(y, x)),
-            Layer::AddPerChannel { x, addend } => {
-                let dy = self.gradient(y);
-                self.folded(x, Some(addend), (dy, 0), None);
-            }
-            Layer::Pool(x) => self.pooled((x, y)),
-            Layer::Upsample { x, weight, bias } => self.upsampled((x, y), weight, bias),
-            Layer::Join(parts) => self.joined(parts, y),
-            Layer::Attend { looking, values, heads, width, sums } => {
-                self.attended((looking, values), (heads, width), sums, y)
-            }
-            Layer::Mean(x) => {
-                let dy = self.gradient(y);
-                if let Some((dx, adds)) = self.wanted(x) {
-                    self.mean_into(x, dy, dx, adds);
-                }
-            }
-            Layer::Classes { labels, table, n_classes } => {
-                let buffers = vec![self.gradient(y), labels, self.gradient_of(table)];
-                let width = self.known[y.0].channels();
-                let numbers = vec![self.batch, width, n_classes];
-                self.each("classes_gradient", n_classes * width, buffers, numbers);
-            }
-        }
-        self.done(y);
+    pub(super) fn classes_gradient(
+        &mut self,
+        labels: Place,
+        table: usize,
+        n_classes: usize,
+        y: Value,
+    ) {
+        let buffers = vec![self.gradient(y), labels, self.gradient_of(table)];
+        let width = self.known[y.0].channels();
+        let numbers = vec![self.batch, width, n_classes];
+        self.each("classes_gradient", n_classes * width, buffers, numbers);
     }
 
-    fn linear_gradient(&mut self, (x, y): (Value, Value), weight: usize, bias: usize) {
+    pub(super) fn linear_gradient(&mut self, (x, y): (Value, Value), weight: usize, bias: usize) {
         let dy = self.gradient(y);
         let (c_in, c_out) = (self.known[x.0].channels(), self.known[y.0].channels());
         let batch = self.batch;
@@ -96,7 +77,7 @@ impl Layers {
         }
     }
 
-    fn pixel_normed(&mut self, (x, y): (Value, Value), inverse: Place) {
+    pub(super) fn pixel_normed(&mut self, (x, y): (Value, Value), inverse: Place) {
         let dy = self.gradient(y);
         let Some((dx, adds)) = self.wanted(x) else { return };
         let known = &self.known[x.0];
@@ -107,7 +88,7 @@ impl Layers {
         self.warps("pixel_norm_gradient", n_rows, buffers, numbers, vec![]);
     }
 
-    fn pooled(&mut self, (x, y): (Value, Value)) {
+    pub(super) fn pooled(&mut self, (x, y): (Value, Value)) {
         let dy = self.gradient(y);
         let Some((dx, adds)) = self.wanted(x) else { return };
         let (known, n) = (&self.known[x.0], self.n_values(y));
@@ -116,7 +97,7 @@ impl Layers {
         self.each("pool_gradient", n, vec![known.place, dy, dx], numbers);
     }
 
-    fn joined(&mut self, parts: [Value; 2], y: Value) {
+    pub(super) fn joined(&mut self, parts: [Value; 2], y: Value) {
         let (dy, all) = (self.gradient(y), self.known[y.0].channels());
         let mut first = 0;
         for part in parts {
@@ -131,28 +112,20 @@ impl Layers {
     }
 
     /// Adds the gradient of `y` to that of `x`.
-    fn pass_on(&mut self, y: Value, x: Value) {
+    pub(super) fn pass_on(&mut self, y: Value, x: Value) {
         let dy = self.gradient(y);
         if let Some((dx, adds)) = self.wanted(x) {
             self.copy(self.n_values(x), [dy, dx], adds);
         }
     }
 
-    fn convolved(&mut self, of: &Convolved, y: Value) {
+    pub(super) fn convolved(&mut self, of: &Convolved, y: Value) {
         let x = self.known[of.x.0].clone();
         let dout = self.gradient(y);
         let (n, channels, n_pixels) = (self.n_values(y), self.known[y.0].channels(), x.n_pixels());
         let inner = self.plan.storage(of.plain);
         let dy = if of.form == Form::Residual { self.room_of(n, inner) } else { dout };
-        let blocks = self.tiles(n_pixels, channels);
-        let n_slices = blocks[0] * blocks[1];
-        let sums = self.room(n_slices * channels);
-        let bias = of.filters.bias;
-        let buffers = vec![dout, of.plain, self.parameter(bias), dy, sums];
-        let numbers = vec![n_pixels, channels, of.form as usize];
-        self.tiled("finish_gradient", blocks, 4, buffers, numbers);
-        self.sum_rows((sums, n_slices, channels), (self.gradient_of(bias), 0, 1), true);
-        self.give_back(sums);
+        self.unfinished([dout, of.plain, dy], (n_pixels, channels), of.filters.bias, of.form);
         self.convolution(Pass::Weight, &x, of.border, &of.filters, channels, [of.padded, dy], true);
 
         let is_direct = of.padded == x.place && of.form != Form::Residual;
@@ -164,15 +137,8 @@ impl Layers {
             let n_padded =
                 self.batch * (x.height + 2 * of.border) * (x.width + 2 * of.border) * x.channels();
             let dpadded = self.room_of(n_padded, inner);
-            self.convolution(
-                Pass::Input,
-                &x,
-                of.border,
-                &of.filters,
-                channels,
-                [dpadded, dy],
-                false,
-            );
+            let places = [dpadded, dy];
+            self.convolution(Pass::Input, &x, of.border, &of.filters, channels, places, false);
             let residual = (of.form == Form::Residual).then_some(y);
             self.folded(of.x, of.addend, (dpadded, of.border), residual);
             self.give_back(dpadded);
@@ -182,9 +148,27 @@ impl Layers {
         }
     }
 
+    /// From the gradient `dout` after bias and `form` to that of the values `plain` before them, `dy`, and of the bias.
+    fn unfinished(
+        &mut self,
+        [dout, plain, dy]: [Place; 3],
+        (n_pixels, channels): (usize, usize),
+        bias: usize,
+        form: Form,
+    ) {
+        let blocks = self.tiles(n_pixels, channels);
+        let n_slices = blocks[0] * blocks[1];
+        let sums = self.room(n_slices * channels);
+        let buffers = vec![dout, plain, self.parameter(bias), dy, sums];
+        let numbers = vec![n_pixels, channels, form as usize];
+        self.tiled("finish_gradient", blocks, 4, buffers, numbers);
+        self.sum_rows((sums, n_slices, channels), (self.gradient_of(bias), 0, 1), true);
+        self.give_back(sums);
+    }
+
     /// From the gradient of the padded input of a convolution to those of its image and of its addend. The gradient of
     /// `residual`, if any, is added to that of the image as well.
-    fn folded(
+    pub(super) fn folded(
         &mut self,
         x: Value,
         addend: Option<Columns>,
@@ -238,7 +222,7 @@ impl Layers {
         }
     }
 
-    fn group_normed(
+    pub(super) fn group_normed(
         &mut self,
         (x, y): (Value, Value),
         gamma: usize,
@@ -253,33 +237,21 @@ impl Layers {
         let sums = self.room(2 * batch * channels);
         let threads = super::layers::group_threads(per_group, n_pixels);
         let buffers = vec![known.place, self.parameter(gamma), self.place(y), dy, stats, dx, sums];
-        self.launch(Launch {
-            kernel: "group_norm_gradient",
-            blocks: [channels / per_group, batch],
-            threads,
-            shared: 2 * threads,
-            buffers,
-            numbers: vec![n_pixels, channels, per_group, usize::from(relu), usize::from(adds)],
-            reals: vec![],
-        });
+        let numbers = vec![n_pixels, channels, per_group, usize::from(relu), usize::from(adds)];
+        let blocks = [channels / per_group, batch];
+        let launch = Launch::new("group_norm_gradient", blocks, buffers, numbers);
+        self.launch(Launch { threads, shared: 2 * threads, ..launch });
         // The gradient of beta is stored after that of gamma.
         self.sum_rows((sums, batch, 2 * channels), (self.gradient_of(gamma), 0, 1), true);
         self.give_back(sums);
     }
 
-    fn upsampled(&mut self, (x, y): (Value, Value), weight: usize, bias: usize) {
+    pub(super) fn upsampled(&mut self, (x, y): (Value, Value), weight: usize, bias: usize) {
         let (known, out) = (self.known[x.0].clone(), self.known[y.0].clone());
         let (c_in, channels) = (known.channels(), rounded(out.n_true));
         let n_rows = self.batch * known.n_pixels();
         let dy = self.gradient(y);
-        let blocks = self.tiles(out.n_pixels(), channels);
-        let n_slices = blocks[0] * blocks[1];
-        let sums = self.room(n_slices * channels);
-        let numbers = vec![out.n_pixels(), channels, Form::Plain as usize];
-        let buffers = vec![dy, dy, self.parameter(bias), dy, sums];
-        self.tiled("finish_gradient", blocks, 4, buffers, numbers);
-        self.sum_rows((sums, n_slices, channels), (self.gradient_of(bias), 0, 1), true);
-        self.give_back(sums);
+        self.unfinished([dy; 3], (out.n_pixels(), channels), bias, Form::Plain);
         let dealt = self.room_of(n_rows * 4 * channels, known.storage);
         let numbers = vec![self.batch, known.height, known.width, channels];
         self.each("deal_gradient", n_rows * 4 * channels, vec![dy, dealt], numbers);

@@ -14,8 +14,7 @@ use super::parameters::{Homes, Parameters, rounded};
 use super::plan::{Buffer, Command, ComputeType, Launch, Matrix, Place, Plan, Product, Storage};
 use crate::network::ops::convolution::Form;
 
-/// Threads of most blocks.
-pub(super) const THREADS: usize = 256;
+pub(super) const THREADS: usize = Launch::THREADS;
 /// Number of blocks that keeps a large GPU busy.
 const BLOCKS: usize = 1024;
 /// Most channels of a value: a block has a thread for every four channels.
@@ -34,14 +33,15 @@ pub struct Columns {
     pub first: usize,
 }
 
-/// A convolution over `[B, P, C]`: the name of its parameters, its output channels, the odd side of its kernel, and
-/// whether images wrap round.
+/// A convolution over `[B, P, C]`: the name of its parameters, its output channels, the odd side of its kernel, whether
+/// images wrap round, and the number format that it computes in; over images, that is single precision.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv2d<'a> {
     pub name: &'a str,
     pub c_out: usize,
     pub kernel: usize,
     pub is_circular: bool,
+    pub inner: Storage,
 }
 
 /// The sizes, the buffers and the state of the gradient of a value.
@@ -92,24 +92,8 @@ pub(super) struct Convolved {
     pub plain: Place,
 }
 
-/// What the gradient of a layer needs. The `sums` of attention are the sums of exponentials of each query, if the forward
-/// pass kept them.
-#[derive(Clone, Debug)]
-pub(super) enum Layer {
-    Convolve(Convolved),
-    Linear { x: Value, weight: usize, bias: usize },
-    GroupNorm { x: Value, gamma: usize, per_group: usize, relu: bool, stats: Place },
-    PixelNorm { x: Value, inverse: Place },
-    Relu(Value),
-    Add([Value; 2]),
-    AddPerChannel { x: Value, addend: Columns },
-    Pool(Value),
-    Upsample { x: Value, weight: usize, bias: usize },
-    Join([Value; 2]),
-    Attend { looking: Value, values: Value, heads: usize, width: usize, sums: Option<Place> },
-    Mean(Value),
-    Classes { labels: Place, table: usize, n_classes: usize },
-}
+/// Adds the commands of the gradient of a layer.
+type Gradient = Box<dyn FnOnce(&mut Layers)>;
 
 /// The commands of a network for batches of one size, and what its gradient needs.
 pub struct Layers {
@@ -124,7 +108,8 @@ pub struct Layers {
     /// Images of a batch.
     pub(super) batch: usize,
     pub(super) known: Vec<Known>,
-    pub(super) layers: Vec<(Layer, Value)>,
+    /// The gradient of each layer, with the value that the layer produced.
+    pub(super) gradients: Vec<(Gradient, Value)>,
     /// Buffers that can be reused.
     free: HashMap<Buffer, Vec<Place>>,
 }
@@ -149,7 +134,7 @@ impl Layers {
             hidden,
             batch,
             known: Vec::new(),
-            layers: Vec::new(),
+            gradients: Vec::new(),
             free: HashMap::new(),
         }
     }
@@ -172,11 +157,6 @@ impl Layers {
         self.known[value.0].place
     }
 
-    /// Channels of a value without padding.
-    pub fn n_channels(&self, value: Value) -> usize {
-        self.known[value.0].n_true
-    }
-
     /// The place of the gradient of a value.
     pub fn gradient(&mut self, value: Value) -> Place {
         let (n, storage) = (self.n_values(value), self.known[value.0].storage);
@@ -188,6 +168,12 @@ impl Layers {
                 place
             }
         }
+    }
+
+    /// `y`, whose layer has the gradient that `gradient` adds the commands of.
+    pub(super) fn made(&mut self, y: Value, gradient: impl FnOnce(&mut Self) + 'static) -> Value {
+        self.gradients.push((Box::new(gradient), y));
+        y
     }
 
     /// An input of the network, in single precision.
@@ -300,8 +286,8 @@ impl Layers {
         buffers: Vec<Place>,
         numbers: Vec<usize>,
     ) {
-        let (threads, shared) = (THREADS, shared * THREADS);
-        self.launch(Launch { kernel, blocks, threads, shared, buffers, numbers, reals: vec![] });
+        let shared = shared * THREADS;
+        self.launch(Launch { shared, ..Launch::new(kernel, blocks, buffers, numbers) });
     }
 
     /// A launch over `n` values.

@@ -4,9 +4,11 @@
 use super::attention_commands::Watch;
 use super::layers::{CHANNELS_MAX, Columns, Conv2d, Layers, Value};
 use super::parameters::rounded;
-use super::plan::{ComputeType, Place};
+use super::plan::{ComputeType, Place, Storage};
 use crate::network::attention_layer::AttentionDetail;
-use crate::network::config::{AttentionConfig, AttentionVariant, Body, NetworkConfig, Padding};
+use crate::network::config::{
+    Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Padding,
+};
 use crate::network::embedding::waves;
 use crate::network::ops::attention_figures::N_FIGURES;
 use crate::network::ops::convolution::Form;
@@ -92,16 +94,17 @@ impl GpuNetwork {
         let name = "embedding.class_embeddings.weight";
         let embedding = match config.n_classes {
             Some(n) => layers.classes(inputs.waves, inputs.labels, name, n, width),
-            None => layers.waves(inputs.waves, width),
+            None => layers.value_at(inputs.waves, [1, 1], width, false),
         };
         let x = layers.enter(inputs.x, sides, config.image.channels);
         let mut walk = Walk { layers, config, circular: config.padding == Padding::Circular };
-        let (mut features, mut addend) = match &config.body {
-            Body::ResNet { width, kernels } => walk.resnet(x, embedding, *width, kernels),
-            Body::UNet { widths, .. } => walk.unet(x, embedding, widths),
+        let (mut features, mut addend) = match &config.architecture {
+            Architecture::ResNet { width, kernels } => walk.resnet(x, embedding, *width, kernels),
+            Architecture::UNet { widths, .. } => walk.unet(x, embedding, widths),
         };
         // The last convolution can add the time to its input; attention and normalisation cannot.
-        let last_norm = config.group_norm && matches!(config.body, Body::ResNet { .. });
+        let last_norm =
+            config.group_norm && matches!(config.architecture, Architecture::ResNet { .. });
         if (config.attention.is_some() || last_norm)
             && let Some(columns) = addend.take()
         {
@@ -110,17 +113,19 @@ impl GpuNetwork {
         if let Some(attention) = &config.attention {
             features = walk.attention(features, attention, watch.as_ref());
         }
-        let name = match &config.body {
-            Body::ResNet { .. } if config.group_norm => {
+        let name = match &config.architecture {
+            Architecture::ResNet { .. } if config.group_norm => {
                 let names = ["down_projection.0".to_owned()];
                 features = walk.layers.group_norm(features, &names, N_GROUPS, false);
                 "down_projection.1"
             }
-            Body::ResNet { .. } => "down_projection",
-            Body::UNet { .. } => "output_conv",
+            Architecture::ResNet { .. } => "down_projection",
+            Architecture::UNet { .. } => "output_conv",
         };
+        // Images are in single precision.
         let last = walk.conv(name, config.image.channels, config.last_kernel);
-        let output = walk.layers.convolve_to_images(features, addend, last);
+        let last = Conv2d { inner: Storage::F32, ..last };
+        let output = walk.layers.convolve(features, addend, last, Form::Plain);
         let mut layers = walk.layers;
         layers.complete();
         Ok(Self { layers, inputs, output, watch })
@@ -141,9 +146,9 @@ fn watch(layers: &mut Layers, config: &NetworkConfig, detail: AttentionDetail) -
 
 fn check(config: &NetworkConfig) -> Result<(), String> {
     let needs = |problem: String| Err(format!("training on a GPU needs {problem}"));
-    let (widths, names): (Vec<usize>, &str) = match &config.body {
-        Body::ResNet { width, .. } => (vec![*width], "width"),
-        Body::UNet { widths, embedding } => {
+    let (widths, names): (Vec<usize>, &str) = match &config.architecture {
+        Architecture::ResNet { width, .. } => (vec![*width], "width"),
+        Architecture::UNet { widths, embedding } => {
             let all = widths.iter().copied().chain([*embedding]);
             (all.collect(), "widths and embedding")
         }
@@ -181,7 +186,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn conv<'b>(&self, name: &'b str, c_out: usize, kernel: usize) -> Conv2d<'b> {
-        Conv2d { name, c_out, kernel, is_circular: self.circular }
+        Conv2d { name, c_out, kernel, is_circular: self.circular, inner: self.layers.hidden }
     }
 
     fn resnet(
@@ -285,7 +290,7 @@ impl Walk<'_> {
         watch: Option<&Watch>,
     ) -> Value {
         let inner = config.heads * config.head_width;
-        let n_features = self.layers.n_channels(features);
+        let n_features = self.layers.known[features.0].n_true;
         let [v, o] = [("attention.v", inner), ("attention.o", n_features)]
             .map(|(name, c_out)| self.conv(name, c_out, 1));
         let layers = &mut self.layers;
@@ -318,11 +323,15 @@ mod tests {
 
     const NOTHING: (ComputeType, AttentionDetail) = (ComputeType::F32, AttentionDetail::Nothing);
 
-    fn config(body: Body, group_norm: bool, variant: Option<AttentionVariant>) -> NetworkConfig {
+    fn config(
+        architecture: Architecture,
+        group_norm: bool,
+        variant: Option<AttentionVariant>,
+    ) -> NetworkConfig {
         NetworkConfig {
             schedule: Schedule::default(),
             image: ImageShape::new(3, 8, 8),
-            body,
+            architecture,
             padding: Padding::Circular,
             group_norm,
             last_kernel: 3,
@@ -343,8 +352,8 @@ mod tests {
     fn a_gpu_has_a_networks_parameters_by_name_and_shape() {
         use AttentionVariant::{Identity, Softmax, Uniform};
         let bodies = [
-            Body::ResNet { width: 16, kernels: vec![3, 1, 5] },
-            Body::UNet { widths: vec![8, 16, 24], embedding: 16 },
+            Architecture::ResNet { width: 16, kernels: vec![3, 1, 5] },
+            Architecture::UNet { widths: vec![8, 16, 24], embedding: 16 },
         ];
         for body in bodies {
             for group_norm in [false, true] {
@@ -374,11 +383,11 @@ mod tests {
 
     #[test]
     fn what_a_gpu_cannot_train_is_named() {
-        let narrow = Body::ResNet { width: 20, kernels: vec![3] };
+        let narrow = Architecture::ResNet { width: 20, kernels: vec![3] };
         let problem = GpuNetwork::new(&config(narrow, false, None), 2, 0, NOTHING).err().unwrap();
         assert!(problem.contains("multiples of 8") && problem.contains("'20'"), "{problem}");
-        let body = Body::ResNet { width: 16, kernels: vec![3] };
-        let top1 = config(body, false, Some(AttentionVariant::Top1));
+        let architecture = Architecture::ResNet { width: 16, kernels: vec![3] };
+        let top1 = config(architecture, false, Some(AttentionVariant::Top1));
         assert!(GpuNetwork::new(&top1, 2, 0, NOTHING).err().unwrap().contains("'top1'"));
     }
 }

@@ -109,6 +109,19 @@ impl Parameters {
         self.all.push(Parameter { name, dims: dims.to_vec(), order, first });
         first
     }
+
+    /// Adds parameters of these names and dimensions, one after the other, and returns the index of the first value.
+    pub fn add_all(
+        &mut self,
+        all: impl IntoIterator<Item = (String, Vec<usize>)>,
+        order: Order,
+    ) -> usize {
+        let first = self.n_values;
+        for (name, dims) in all {
+            self.add(name, &dims, order);
+        }
+        first
+    }
 }
 
 /// The buffers of all parameters and gradients.

@@ -139,6 +139,22 @@ pub struct Launch {
     pub reals: Vec<f64>,
 }
 
+impl Launch {
+    /// Threads of most blocks.
+    pub const THREADS: usize = 256;
+
+    /// A launch of blocks of [`Self::THREADS`] threads without shared memory and reals.
+    pub fn new(
+        kernel: &'static str,
+        blocks: [usize; 2],
+        buffers: Vec<Place>,
+        numbers: Vec<usize>,
+    ) -> Self {
+        let (threads, shared, reals) = (Self::THREADS, 0, Vec::new());
+        Self { kernel, blocks, threads, shared, buffers, numbers, reals }
+    }
+}
+
 /// `count` products of row-major matrices, `c[m, n] = alpha op(a)[m, k] op(b)[k, n] + beta c`; each matrix of the next
 /// product starts `stride` values later. `a` and `b` have the same number format.
 #[derive(Clone, Copy, Debug, PartialEq)]

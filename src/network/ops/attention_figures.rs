@@ -9,14 +9,14 @@
 //!
 //! with `Z = sum_r exp(S[p, r] - max_r S)`. One pass over the blocks of [`super::softmax_attention`].
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{Error, Result, Shape, Tensor, WithDType};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::clock::{Work, timed};
+use super::clock::Work;
 use super::real::Real;
 use super::softmax_attention::{QUERIES, Sizes};
-use super::tensor::{by_dtype, values};
+use super::tensor::{Computed, Op, Operation};
 use crate::diffusion::Grid;
 use crate::simd::Lane;
 
@@ -30,31 +30,26 @@ pub const N_FIGURES: usize = 4;
 ///
 /// If `grid` does not have `P` pixels.
 pub fn attention_figures(qkv: &Tensor, grid: Grid) -> Result<Tensor> {
-    qkv.contiguous()?.apply_op1_no_bwd(&AttentionFigures { grid })
+    qkv.contiguous()?.apply_op1_no_bwd(&Op(AttentionFigures { grid }))
 }
 
 struct AttentionFigures {
     grid: Grid,
 }
 
-impl CustomOp1 for AttentionFigures {
-    fn name(&self) -> &'static str {
-        "attention-figures"
-    }
+impl Operation<1> for AttentionFigures {
+    const NAME: &'static str = "attention-figures";
+    const WORK: Option<Work> = Some(Work::Attention);
 
-    fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let _timer = timed(Work::Attention);
-        by_dtype!(qkv, T => {
-            let (batch, sizes) = Sizes::of::<T>(layout)?;
-            let (found, expected) = (self.grid.n_pixels(), sizes.n_pixels);
-            if found != expected {
-                let problem = format!("attention over {expected} pixels has no grid of {found}");
-                return Err(candle_core::Error::Msg(problem));
-            }
-            let out = figures(values::<T>(qkv, layout)?, &sizes, batch, self.grid);
-            let shape = Shape::from((batch, sizes.heads, N_FIGURES, sizes.n_pixels));
-            Ok((WithDType::to_cpu_storage_owned(out), shape))
-        })
+    fn compute<T: Real>(&self, [qkv]: [&[T]; 1], [shape]: [&Shape; 1]) -> Computed<T> {
+        let (batch, sizes) = Sizes::of::<T>(shape)?;
+        let (found, expected) = (self.grid.n_pixels(), sizes.n_pixels);
+        if found != expected {
+            let problem = format!("attention over {expected} pixels has no grid of {found}");
+            return Err(Error::Msg(problem));
+        }
+        let shape = Shape::from((batch, sizes.heads, N_FIGURES, sizes.n_pixels));
+        Ok((figures(qkv, &sizes, batch, self.grid), shape))
     }
 }
 

@@ -5,11 +5,10 @@
 //! reducing the last one, and its ReLU passes gradient at exactly 0 (PyTorch does not: it matters
 //! where whole regions sit at 0).
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
+use candle_core::{Result, Shape, Tensor};
 
 use super::real::Real;
-use super::tensor::{Backward, Gradient, by_dtype, values};
+use super::tensor::{Computed, Gradients, Op, Operation, by_image};
 
 /// Values per piece of work: large enough to be worth a thread, small enough to balance the load.
 const PIECE: usize = 1 << 15;
@@ -21,7 +20,7 @@ const PIECE: usize = 1 << 15;
 /// If a tensor operation fails; on the CPU, if `x` is neither in `f32` nor in `f64`.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
     if x.device().is_cpu() {
-        return x.contiguous()?.apply_op1(Relu);
+        return x.contiguous()?.apply_op1(Op(Relu));
     }
     // The mask is a constant, so the gradient is the mask itself.
     x * x.gt(0.0)?.to_dtype(x.dtype())?.detach()
@@ -34,7 +33,7 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
 /// If a tensor operation fails; on the CPU, if `x` and `addend` are not both in `f32` or both in `f64`.
 pub fn add_per_channel(x: &Tensor, addend: &Tensor) -> Result<Tensor> {
     if x.device().is_cpu() {
-        return x.contiguous()?.apply_op2(&addend.contiguous()?, AddPerChannel);
+        return x.contiguous()?.apply_op2(&addend.contiguous()?, Op(AddPerChannel));
     }
     let (batch, channels) = addend.dims2()?;
     x.broadcast_add(&addend.reshape((batch, channels, 1, 1))?)
@@ -42,79 +41,51 @@ pub fn add_per_channel(x: &Tensor, addend: &Tensor) -> Result<Tensor> {
 
 struct Relu;
 
-impl CustomOp1 for Relu {
-    fn name(&self) -> &'static str {
-        "relu"
+impl Operation<1> for Relu {
+    const NAME: &'static str = "relu";
+
+    fn compute<T: Real>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> Computed<T> {
+        Ok((x.iter().map(|v| v.larger(T::ZERO)).collect(), shape.clone()))
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        by_dtype!(x, T => {
-            let mut out = values::<T>(x, layout)?.to_vec();
-            out.iter_mut().for_each(|v| *v = v.larger(0.0));
-            Ok((candle_core::WithDType::to_cpu_storage_owned(out), layout.shape().clone()))
-        })
-    }
-
-    fn bwd(&self, _x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(dy.contiguous()?.apply_op2_no_bwd(y, &Backward(ReluGradient))?))
+    fn gradients(&self, _: [&Tensor; 1], y: &Tensor, dy: &Tensor) -> Gradients<1> {
+        Ok([Some(dy.contiguous()?.apply_op2_no_bwd(y, &Op(ReluGradient))?)])
     }
 }
 
 /// `dy` where `y` is above zero, from (`dy`, `y`).
 struct ReluGradient;
 
-impl Gradient for ReluGradient {
+impl Operation<2> for ReluGradient {
     const NAME: &'static str = "relu-gradient";
 
-    fn compute<T: Real>(&self, dy: &[T], y: &[T], layout: &Layout) -> Result<(Vec<T>, Shape)> {
-        let mut out = vec![T::ZERO; dy.len()];
-        let pieces = out.par_chunks_mut(PIECE).zip(dy.par_chunks(PIECE)).zip(y.par_chunks(PIECE));
-        pieces.for_each(|((out, dy), y)| {
+    fn compute<T: Real>(&self, inputs: [&[T]; 2], shapes: [&Shape; 2]) -> Computed<T> {
+        let out = by_image(inputs, PIECE, |out, [dy, y]| {
             for ((out, &dy), &y) in out.iter_mut().zip(dy).zip(y) {
                 *out = if y > T::ZERO { dy } else { T::ZERO };
             }
         });
-        Ok((out, layout.shape().clone()))
+        Ok((out, shapes[0].clone()))
     }
 }
 
 struct AddPerChannel;
 
-impl CustomOp2 for AddPerChannel {
-    fn name(&self) -> &'static str {
-        "add-per-channel"
+impl Operation<2> for AddPerChannel {
+    const NAME: &'static str = "add-per-channel";
+
+    fn compute<T: Real>(&self, [x, addend]: [&[T]; 2], shapes: [&Shape; 2]) -> Computed<T> {
+        let mut out = x.to_vec();
+        for (plane, &addend) in out.chunks_exact_mut(x.len() / addend.len()).zip(addend) {
+            plane.iter_mut().for_each(|value| *value += addend);
+        }
+        Ok((out, shapes[0].clone()))
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        addend: &CpuStorage,
-        addend_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        by_dtype!(x, T => {
-            let (x, addend) = (values::<T>(x, x_layout)?, values::<T>(addend, addend_layout)?);
-            let n_pixels = x.len() / addend.len();
-            let mut out: Vec<T> = vec![0.0; x.len()];
-            for ((out, x), &addend) in
-                out.chunks_exact_mut(n_pixels).zip(x.chunks_exact(n_pixels)).zip(addend)
-            {
-                out.iter_mut().zip(x).for_each(|(out, &x)| *out = x + addend);
-            }
-            Ok((candle_core::WithDType::to_cpu_storage_owned(out), x_layout.shape().clone()))
-        })
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        addend: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn gradients(&self, [x, addend]: [&Tensor; 2], _y: &Tensor, dy: &Tensor) -> Gradients<2> {
         let (batch, channels) = addend.dims2()?;
         let sums = dy.contiguous()?.reshape((batch, channels, ()))?.sum(2)?;
-        Ok((x.track_op().then(|| dy.clone()), Some(sums)))
+        Ok([x.track_op().then(|| dy.clone()), Some(sums)])
     }
 }
 

@@ -18,7 +18,7 @@
 
 use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor, WithDType, bail};
+use candle_core::{Result, Shape, Storage, Tensor, bail};
 use rayon::prelude::*;
 
 use super::clock::{Work, timed};
@@ -26,7 +26,7 @@ use super::convolution_gradient::{Active, Known, backward};
 use super::convolution_operands::{Biases, Tables};
 use super::padded::{Geometry, pad};
 use super::real::Real;
-use super::tensor::{by_dtype, values};
+use super::tensor::{Computed, Gradients, Op, Operation, by_dtype, values};
 use crate::network::config::Padding;
 
 /// What is applied to the values `y` of a convolution.
@@ -62,7 +62,7 @@ pub fn convolve(
         None => bias.contiguous()?,
     };
     let is_tracked = x.track_op() || weight.track_op();
-    let op = Convolution { padding, form, is_tracked, is_active: OnceLock::new() };
+    let op = Op(Convolution { padding, form, is_tracked, is_active: OnceLock::new() });
     x.contiguous()?.apply_op3(&weight.contiguous()?, &biases, op)
 }
 
@@ -112,46 +112,35 @@ struct Convolution {
     is_active: OnceLock<Vec<bool>>,
 }
 
-impl CustomOp3 for Convolution {
-    fn name(&self) -> &'static str {
-        "same-padding-convolution"
-    }
+impl Operation<3> for Convolution {
+    const NAME: &'static str = "same-padding-convolution";
+    const WORK: Option<Work> = Some(Work::Convolution);
 
-    fn cpu_fwd(
+    fn compute<T: Real>(
         &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-        biases: &CpuStorage,
-        biases_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let _timer = timed(Work::Convolution);
-        let (batch, geometry) = geometry(x_layout, weight_layout, self.padding)?;
+        [x, weight, biases]: [&[T]; 3],
+        [x_shape, weight_shape, _]: [&Shape; 3],
+    ) -> Computed<T> {
+        let (batch, geometry) = geometry(x_shape, weight_shape, self.padding)?;
         if self.form == Form::Residual && geometry.c_in != geometry.c_out {
             bail!("a residual of {} channels on {}", geometry.c_out, geometry.c_in);
         }
         let shape = Shape::from((batch, geometry.c_out, geometry.height, geometry.width));
-        by_dtype!(x, T => {
-            let biases = Biases::new(values::<T>(biases, biases_layout)?, batch, &geometry)?;
-            let (x, weight) = (values::<T>(x, x_layout)?, values::<T>(weight, weight_layout)?);
-            let keeps = self.is_tracked && self.form == Form::Residual;
-            let mut is_active = vec![false; if keeps { batch * geometry.n_out() } else { 0 }];
-            let out = forward(x, weight, biases, &geometry, self.form, &mut is_active);
-            // Only ever set here; an operation runs once.
-            let _ = self.is_active.set(is_active);
-            Ok((T::to_cpu_storage_owned(out), shape))
-        })
+        let biases = Biases::new(biases, batch, &geometry)?;
+        let keeps = self.is_tracked && self.form == Form::Residual;
+        let mut is_active = vec![false; if keeps { batch * geometry.n_out() } else { 0 }];
+        let out = forward(x, weight, biases, &geometry, self.form, &mut is_active);
+        // Only ever set here; an operation runs once.
+        let _ = self.is_active.set(is_active);
+        Ok((out, shape))
     }
 
-    fn bwd(
+    fn gradients(
         &self,
-        x: &Tensor,
-        weight: &Tensor,
-        biases: &Tensor,
+        [x, weight, biases]: [&Tensor; 3],
         out: &Tensor,
         dout: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    ) -> Gradients<3> {
         let _timer = timed(Work::ConvolutionGradient);
         let dout = dout.contiguous()?;
         let tensors = [x, weight, biases, out, &dout];
@@ -164,7 +153,7 @@ impl CustomOp3 for Convolution {
         else {
             bail!("a convolution's gradient was asked for on another device");
         };
-        let (batch, geometry) = geometry(x_of.1, weight_of.1, self.padding)?;
+        let (batch, geometry) = geometry(x.shape(), weight.shape(), self.padding)?;
         by_dtype!(x_of.0, T => {
             let saved = self.is_active.get().filter(|saved| !saved.is_empty());
             let is_active = match (self.form, saved) {
@@ -184,16 +173,16 @@ impl CustomOp3 for Convolution {
             });
             let tensor = |v: Vec<T>, like: &Tensor| Tensor::from_vec(v, like.shape(), like.device());
             let dx = if x.track_op() { Some(tensor(found.dx, x)?) } else { None };
-            Ok((dx, Some(tensor(found.dw, weight)?), Some(tensor(found.dbiases, biases)?)))
+            Ok([dx, Some(tensor(found.dw, weight)?), Some(tensor(found.dbiases, biases)?)])
         })
     }
 }
 
-fn geometry(x: &Layout, weight: &Layout, padding: Padding) -> Result<(usize, Geometry)> {
-    let (batch, c_in, height, width) = x.shape().dims4()?;
-    let (c_out, expected, kernel, kernel_width) = weight.shape().dims4()?;
+fn geometry(x: &Shape, weight: &Shape, padding: Padding) -> Result<(usize, Geometry)> {
+    let (batch, c_in, height, width) = x.dims4()?;
+    let (c_out, expected, kernel, kernel_width) = weight.dims4()?;
     if expected != c_in || kernel != kernel_width || kernel % 2 == 0 {
-        bail!("a {:?} kernel does not fit {:?}", weight.shape(), x.shape());
+        bail!("a {weight:?} kernel does not fit {x:?}");
     }
     Ok((batch, Geometry { c_in, c_out, height, width, kernel, padding }))
 }

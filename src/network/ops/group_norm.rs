@@ -8,13 +8,13 @@
 //!
 //! Works on [B, C] and [B, C, H, W]. candle's own is right but spends most of its time on temporaries.
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::clock::{Work, timed};
+use super::clock::Work;
 use super::real::Real;
-use super::tensor::{Backward, Gradient, by_dtype, values};
+use super::tensor::{Computed, Gradients, Op, Operation, by_image};
 
 /// PyTorch's default.
 const EPSILON: f64 = 1e-5;
@@ -28,7 +28,8 @@ pub fn group_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, n_groups: usize) ->
     if !x.device().is_cpu() {
         return composed(x, gamma, beta, n_groups);
     }
-    x.contiguous()?.apply_op3(&gamma.contiguous()?, &beta.contiguous()?, GroupNorm { n_groups })
+    let op = Op(GroupNorm { n_groups });
+    x.contiguous()?.apply_op3(&gamma.contiguous()?, &beta.contiguous()?, op)
 }
 
 fn composed(x: &Tensor, gamma: &Tensor, beta: &Tensor, n_groups: usize) -> Result<Tensor> {
@@ -80,63 +81,33 @@ fn moments<T: Real>(group: &[T]) -> (T, T) {
     (mean, T::one() / Real::sqrt(squares / n + T::number(EPSILON)))
 }
 
-impl CustomOp3 for GroupNorm {
-    fn name(&self) -> &'static str {
-        "group-norm"
-    }
+impl Operation<3> for GroupNorm {
+    const NAME: &'static str = "group-norm";
+    const WORK: Option<Work> = Some(Work::Norm);
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        gamma: &CpuStorage,
-        gamma_layout: &Layout,
-        beta: &CpuStorage,
-        beta_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let _timer = timed(Work::Norm);
-        by_dtype!(x, T => {
-            let x = values::<T>(x, x_layout)?;
-            let (gamma, beta) = (values::<T>(gamma, gamma_layout)?, values::<T>(beta, beta_layout)?);
-            let out = normalise(x, gamma, beta, x.len() / x_layout.dims()[0], self.n_groups);
-            Ok((candle_core::WithDType::to_cpu_storage_owned(out), x_layout.shape().clone()))
-        })
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        gamma: &Tensor,
-        _beta: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (dy, gamma) = (dy.contiguous()?, gamma.contiguous()?);
-        let dx = x.apply_op3_no_bwd(&gamma, &dy, &InputGradient { n_groups: self.n_groups })?;
-        let sums =
-            x.apply_op2_no_bwd(&dy, &Backward(AffineGradient { n_groups: self.n_groups }))?;
-        Ok((Some(dx), Some(sums.get(0)?), Some(sums.get(1)?)))
-    }
-}
-
-fn normalise<T: Real>(x: &[T], gamma: &[T], beta: &[T], per_image: usize, groups: usize) -> Vec<T> {
-    let n_pixels = per_image / gamma.len();
-    let per_group = per_image / groups;
-    let mut out = vec![T::ZERO; x.len()];
-    let image = |(out, x): (&mut [T], &[T])| {
-        for (g, (out, x)) in out.chunks_mut(per_group).zip(x.chunks(per_group)).enumerate() {
-            let (mean, inverse) = moments(x);
-            let first = g * per_group / n_pixels;
-            for (c, (out, x)) in out.chunks_mut(n_pixels).zip(x.chunks(n_pixels)).enumerate() {
-                let scale = gamma[first + c] * inverse;
-                let shift = beta[first + c] - mean * scale;
-                out.iter_mut().zip(x).for_each(|(out, &x)| *out = x * scale + shift);
+    fn compute<T: Real>(&self, [x, gamma, beta]: [&[T]; 3], shapes: [&Shape; 3]) -> Computed<T> {
+        let per_image = x.len() / shapes[0].dims()[0];
+        let (n_pixels, per_group) = (per_image / gamma.len(), per_image / self.n_groups);
+        let out = by_image([x], per_image, |out, [x]| {
+            for (g, (out, x)) in out.chunks_mut(per_group).zip(x.chunks(per_group)).enumerate() {
+                let (mean, inverse) = moments(x);
+                let first = g * per_group / n_pixels;
+                for (c, (out, x)) in out.chunks_mut(n_pixels).zip(x.chunks(n_pixels)).enumerate() {
+                    let scale = gamma[first + c] * inverse;
+                    let shift = beta[first + c] - mean * scale;
+                    out.iter_mut().zip(x).for_each(|(out, &x)| *out = x * scale + shift);
+                }
             }
-        }
-    };
-    let images = out.par_chunks_mut(per_image).zip(x.par_chunks(per_image));
-    images.for_each(|each| Arch::new().dispatch(|| image(each)));
-    out
+        });
+        Ok((out, shapes[0].clone()))
+    }
+
+    fn gradients(&self, [x, gamma, _]: [&Tensor; 3], _y: &Tensor, dy: &Tensor) -> Gradients<3> {
+        let (dy, gamma, n_groups) = (dy.contiguous()?, gamma.contiguous()?, self.n_groups);
+        let dx = x.apply_op3_no_bwd(&gamma, &dy, &Op(InputGradient { n_groups }))?;
+        let sums = x.apply_op2_no_bwd(&dy, &Op(AffineGradient { n_groups }))?;
+        Ok([Some(dx), Some(sums.get(0)?), Some(sums.get(1)?)])
+    }
 }
 
 /// `dx` from (`x`, `gamma`, `dy`).
@@ -144,66 +115,38 @@ struct InputGradient {
     n_groups: usize,
 }
 
-impl CustomOp3 for InputGradient {
-    fn name(&self) -> &'static str {
-        "group-norm-input-gradient"
-    }
+impl Operation<3> for InputGradient {
+    const NAME: &'static str = "group-norm-input-gradient";
+    const WORK: Option<Work> = Some(Work::NormGradient);
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        gamma: &CpuStorage,
-        gamma_layout: &Layout,
-        dy: &CpuStorage,
-        dy_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let _timer = timed(Work::NormGradient);
-        by_dtype!(x, T => {
-            let x = values::<T>(x, x_layout)?;
-            let (gamma, dy) = (values::<T>(gamma, gamma_layout)?, values::<T>(dy, dy_layout)?);
-            let out = input_gradient(x, gamma, dy, x.len() / x_layout.dims()[0], self.n_groups);
-            Ok((candle_core::WithDType::to_cpu_storage_owned(out), x_layout.shape().clone()))
-        })
-    }
-}
-
-fn input_gradient<T: Real>(
-    x: &[T],
-    gamma: &[T],
-    dy: &[T],
-    per_image: usize,
-    groups: usize,
-) -> Vec<T> {
-    let n_pixels = per_image / gamma.len();
-    let per_group = per_image / groups;
-    let n = T::number(per_group as f64);
-    let mut out = vec![T::ZERO; x.len()];
-    let image = |((out, x), dy): ((&mut [T], &[T]), &[T])| {
-        for g in 0..groups {
-            let range = g * per_group..(g + 1) * per_group;
-            let (out, x, dy) = (&mut out[range.clone()], &x[range.clone()], &dy[range.clone()]);
-            let (mean, inverse) = moments(x);
-            let gamma = &gamma[range.start / n_pixels..];
-            let (mut sum, mut product) = (T::ZERO, T::ZERO);
-            for ((x, dy), &gamma) in x.chunks(n_pixels).zip(dy.chunks(n_pixels)).zip(gamma) {
-                let [a, b] = sums(x, dy, |x, dy| [dy, dy * (x - mean)]);
-                sum += gamma * a;
-                product += gamma * b * inverse;
-            }
-            let (sum, product) = (sum / n, product / n);
-            let planes = out.chunks_mut(n_pixels).zip(x.chunks(n_pixels)).zip(dy.chunks(n_pixels));
-            for (((out, x), dy), &gamma) in planes.zip(gamma) {
-                for ((out, &x), &dy) in out.iter_mut().zip(x).zip(dy) {
-                    *out = inverse * (gamma * dy - sum - (x - mean) * inverse * product);
+    fn compute<T: Real>(&self, [x, gamma, dy]: [&[T]; 3], shapes: [&Shape; 3]) -> Computed<T> {
+        let per_image = x.len() / shapes[0].dims()[0];
+        let (n_pixels, per_group) = (per_image / gamma.len(), per_image / self.n_groups);
+        let n = T::number(per_group as f64);
+        let out = by_image([x, dy], per_image, |out, [x, dy]| {
+            for g in 0..self.n_groups {
+                let range = g * per_group..(g + 1) * per_group;
+                let (out, x, dy) = (&mut out[range.clone()], &x[range.clone()], &dy[range.clone()]);
+                let (mean, inverse) = moments(x);
+                let gamma = &gamma[range.start / n_pixels..];
+                let (mut sum, mut product) = (T::ZERO, T::ZERO);
+                for ((x, dy), &gamma) in x.chunks(n_pixels).zip(dy.chunks(n_pixels)).zip(gamma) {
+                    let [a, b] = sums(x, dy, |x, dy| [dy, dy * (x - mean)]);
+                    sum += gamma * a;
+                    product += gamma * b * inverse;
+                }
+                let (sum, product) = (sum / n, product / n);
+                let planes =
+                    out.chunks_mut(n_pixels).zip(x.chunks(n_pixels)).zip(dy.chunks(n_pixels));
+                for (((out, x), dy), &gamma) in planes.zip(gamma) {
+                    for ((out, &x), &dy) in out.iter_mut().zip(x).zip(dy) {
+                        *out = inverse * (gamma * dy - sum - (x - mean) * inverse * product);
+                    }
                 }
             }
-        }
-    };
-    let images = out.par_chunks_mut(per_image).zip(x.par_chunks(per_image));
-    let images = images.zip(dy.par_chunks(per_image));
-    images.for_each(|each| Arch::new().dispatch(|| image(each)));
-    out
+        });
+        Ok((out, shapes[0].clone()))
+    }
 }
 
 /// `[2, C]`: the gradients of gamma and beta, from (`x`, `dy`).
@@ -211,46 +154,36 @@ struct AffineGradient {
     n_groups: usize,
 }
 
-impl Gradient for AffineGradient {
+impl Operation<2> for AffineGradient {
     const NAME: &'static str = "group-norm-affine-gradient";
     const WORK: Option<Work> = Some(Work::NormGradient);
 
-    fn compute<T: Real>(&self, x: &[T], dy: &[T], layout: &Layout) -> Result<(Vec<T>, Shape)> {
-        let (batch, channels) = (layout.dims()[0], layout.dims()[1]);
-        let sums = affine_gradient(x, dy, x.len() / batch, channels, self.n_groups);
-        Ok((sums, Shape::from((2, channels))))
-    }
-}
-
-fn affine_gradient<T: Real>(
-    x: &[T],
-    dy: &[T],
-    per_image: usize,
-    channels: usize,
-    groups: usize,
-) -> Vec<T> {
-    let (n_pixels, per_group) = (per_image / channels, per_image / groups);
-    // Every image's own, summed in order: the threads' number changes nothing.
-    let image = |(x, dy): (&[T], &[T])| {
-        let mut of_image = vec![T::ZERO; 2 * channels];
-        for (g, (x, dy)) in x.chunks(per_group).zip(dy.chunks(per_group)).enumerate() {
-            let (mean, inverse) = moments(x);
-            let first = g * per_group / n_pixels;
-            for (c, (x, dy)) in x.chunks(n_pixels).zip(dy.chunks(n_pixels)).enumerate() {
-                let [sum, product] = sums(x, dy, |x, dy| [dy, dy * (x - mean)]);
-                of_image[first + c] = product * inverse;
-                of_image[channels + first + c] = sum;
+    fn compute<T: Real>(&self, [x, dy]: [&[T]; 2], shapes: [&Shape; 2]) -> Computed<T> {
+        let (batch, channels) = (shapes[0].dims()[0], shapes[0].dims()[1]);
+        let per_image = x.len() / batch;
+        let (n_pixels, per_group) = (per_image / channels, per_image / self.n_groups);
+        // Every image's own, summed in order: the threads' number changes nothing.
+        let image = |(x, dy): (&[T], &[T])| {
+            let mut of_image = vec![T::ZERO; 2 * channels];
+            for (g, (x, dy)) in x.chunks(per_group).zip(dy.chunks(per_group)).enumerate() {
+                let (mean, inverse) = moments(x);
+                let first = g * per_group / n_pixels;
+                for (c, (x, dy)) in x.chunks(n_pixels).zip(dy.chunks(n_pixels)).enumerate() {
+                    let [sum, product] = sums(x, dy, |x, dy| [dy, dy * (x - mean)]);
+                    of_image[first + c] = product * inverse;
+                    of_image[channels + first + c] = sum;
+                }
             }
+            of_image
+        };
+        let images = x.par_chunks(per_image).zip(dy.par_chunks(per_image));
+        let each: Vec<Vec<T>> = images.map(|each| Arch::new().dispatch(|| image(each))).collect();
+        let mut total = vec![T::ZERO; 2 * channels];
+        for of_image in &each {
+            total.iter_mut().zip(of_image).for_each(|(total, &value)| *total += value);
         }
-        of_image
-    };
-    let images = x.par_chunks(per_image).zip(dy.par_chunks(per_image));
-    let each: Vec<Vec<T>> = images.map(|each| Arch::new().dispatch(|| image(each))).collect();
-    let mut total = vec![T::ZERO; 2 * channels];
-    for of_image in &each {
-        total.iter_mut().zip(of_image).for_each(|(total, &value)| *total += value);
+        Ok((total, Shape::from((2, channels))))
     }
-    total
 }
 
 #[cfg(test)]

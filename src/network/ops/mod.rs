@@ -19,4 +19,4 @@ pub mod softmax_attention;
 pub mod attention_figures;
 
 #[cfg(test)]
-mod odd_shapes;
+mod gradient_tests;

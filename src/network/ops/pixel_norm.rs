@@ -9,13 +9,11 @@
 //! Pixels do not see each other, so unlike group normalisation over an image it keeps locality.
 //! (`candle_nn::ops::layer_norm` drops gradients and wants channels last.)
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use pulp::Arch;
-use rayon::prelude::*;
+use candle_core::{Result, Shape, Tensor};
 
-use super::clock::{Work, timed};
+use super::clock::Work;
 use super::real::Real;
-use super::tensor::{Backward, Gradient, by_dtype, values};
+use super::tensor::{Computed, Gradients, Op, Operation, by_image};
 
 /// PyTorch's default.
 const EPSILON: f64 = 1e-5;
@@ -28,7 +26,7 @@ const EPSILON: f64 = 1e-5;
 /// `f64`.
 pub fn pixel_norm(x: &Tensor) -> Result<Tensor> {
     if x.device().is_cpu() {
-        return x.contiguous()?.apply_op1(PixelNorm);
+        return x.contiguous()?.apply_op1(Op(PixelNorm));
     }
     composed(x)
 }
@@ -40,22 +38,27 @@ fn composed(x: &Tensor) -> Result<Tensor> {
 
 struct PixelNorm;
 
-impl CustomOp1 for PixelNorm {
-    fn name(&self) -> &'static str {
-        "pixel-norm"
+impl Operation<1> for PixelNorm {
+    const NAME: &'static str = "pixel-norm";
+    const WORK: Option<Work> = Some(Work::Norm);
+
+    fn compute<T: Real>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> Computed<T> {
+        let (_, channels, height, width) = shape.dims4()?;
+        let n_pixels = height * width;
+        let out = by_image([x], channels * n_pixels, |out, [x]| {
+            let (means, inverse) = moments(x, n_pixels);
+            for (out, x) in out.chunks_exact_mut(n_pixels).zip(x.chunks_exact(n_pixels)) {
+                let moments = means.iter().zip(&inverse);
+                for ((out, &x), (&mean, &inverse)) in out.iter_mut().zip(x).zip(moments) {
+                    *out = (x - mean) * inverse;
+                }
+            }
+        });
+        Ok((out, shape.clone()))
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let _timer = timed(Work::Norm);
-        let (_, channels, height, width) = layout.shape().dims4()?;
-        by_dtype!(x, T => {
-            let out = normalise(values::<T>(x, layout)?, channels, height * width);
-            Ok((candle_core::WithDType::to_cpu_storage_owned(out), layout.shape().clone()))
-        })
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(x.apply_op2_no_bwd(&dy.contiguous()?, &Backward(PixelNormGradient))?))
+    fn gradients(&self, [x]: [&Tensor; 1], _: &Tensor, dy: &Tensor) -> Gradients<1> {
+        Ok([Some(x.apply_op2_no_bwd(&dy.contiguous()?, &Op(PixelNormGradient))?)])
     }
 }
 
@@ -82,57 +85,32 @@ fn moments<T: Real>(x: &[T], n_pixels: usize) -> (Vec<T>, Vec<T>) {
     (means, inverse)
 }
 
-fn normalise<T: Real>(x: &[T], channels: usize, n_pixels: usize) -> Vec<T> {
-    let mut out = vec![T::ZERO; x.len()];
-    let per_image = channels * n_pixels;
-    let image = |(out, x): (&mut [T], &[T])| {
-        let (means, inverse) = moments(x, n_pixels);
-        for (out, x) in out.chunks_exact_mut(n_pixels).zip(x.chunks_exact(n_pixels)) {
-            let moments = means.iter().zip(&inverse);
-            for ((out, &x), (&mean, &inverse)) in out.iter_mut().zip(x).zip(moments) {
-                *out = (x - mean) * inverse;
-            }
-        }
-    };
-    let images = out.par_chunks_mut(per_image).zip(x.par_chunks(per_image));
-    images.for_each(|each| Arch::new().dispatch(|| image(each)));
-    out
-}
-
 /// `dx` from (`x`, `dy`).
 struct PixelNormGradient;
 
-impl Gradient for PixelNormGradient {
+impl Operation<2> for PixelNormGradient {
     const NAME: &'static str = "pixel-norm-gradient";
     const WORK: Option<Work> = Some(Work::NormGradient);
 
-    fn compute<T: Real>(&self, x: &[T], dy: &[T], layout: &Layout) -> Result<(Vec<T>, Shape)> {
-        let (_, channels, height, width) = layout.shape().dims4()?;
-        Ok((gradient(x, dy, channels, height * width), layout.shape().clone()))
-    }
-}
-
-fn gradient<T: Real>(x: &[T], dy: &[T], channels: usize, n_pixels: usize) -> Vec<T> {
-    let mut out = vec![T::ZERO; x.len()];
-    let per_image = channels * n_pixels;
-    let image = |((out, x), dy): ((&mut [T], &[T]), &[T])| {
-        let (means, inverse) = moments(x, n_pixels);
-        let (means, inverse) = (&means[..n_pixels], &inverse[..n_pixels]);
-        let normal = |p: usize, x: T| (x - means[p]) * inverse[p];
-        let slope = mean(x, dy, n_pixels, |_, _, dy| dy);
-        let product = mean(x, dy, n_pixels, |p, x, dy| dy * normal(p, x));
-        let (slope, product) = (&slope[..n_pixels], &product[..n_pixels]);
-        let planes = x.chunks_exact(n_pixels).zip(dy.chunks_exact(n_pixels));
-        for (out, (x, dy)) in out.chunks_exact_mut(n_pixels).zip(planes) {
-            for (p, (out, (&x, &dy))) in out.iter_mut().zip(x.iter().zip(dy)).enumerate() {
-                *out = (dy - slope[p] - normal(p, x) * product[p]) * inverse[p];
+    fn compute<T: Real>(&self, [x, dy]: [&[T]; 2], shapes: [&Shape; 2]) -> Computed<T> {
+        let (_, channels, height, width) = shapes[0].dims4()?;
+        let n_pixels = height * width;
+        let out = by_image([x, dy], channels * n_pixels, |out, [x, dy]| {
+            let (means, inverse) = moments(x, n_pixels);
+            let (means, inverse) = (&means[..n_pixels], &inverse[..n_pixels]);
+            let normal = |p: usize, x: T| (x - means[p]) * inverse[p];
+            let slope = mean(x, dy, n_pixels, |_, _, dy| dy);
+            let product = mean(x, dy, n_pixels, |p, x, dy| dy * normal(p, x));
+            let (slope, product) = (&slope[..n_pixels], &product[..n_pixels]);
+            let planes = x.chunks_exact(n_pixels).zip(dy.chunks_exact(n_pixels));
+            for (out, (x, dy)) in out.chunks_exact_mut(n_pixels).zip(planes) {
+                for (p, (out, (&x, &dy))) in out.iter_mut().zip(x.iter().zip(dy)).enumerate() {
+                    *out = (dy - slope[p] - normal(p, x) * product[p]) * inverse[p];
+                }
             }
-        }
-    };
-    let images = out.par_chunks_mut(per_image).zip(x.par_chunks(per_image));
-    let images = images.zip(dy.par_chunks(per_image));
-    images.for_each(|each| Arch::new().dispatch(|| image(each)));
-    out
+        });
+        Ok((out, shapes[0].clone()))
+    }
 }
 
 #[cfg(test)]

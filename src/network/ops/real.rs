@@ -1,6 +1,6 @@
 //! The numbers that network operations work on: those of candle that have vectors.
 
-use candle_core::{CpuStorage, Error, Result, WithDType};
+use candle_core::WithDType;
 
 use crate::simd::Lane;
 
@@ -13,13 +13,6 @@ pub trait Real: WithDType + Lane {
         if other > self { other } else { self }
     }
 
-    /// All values of a storage of this type.
-    ///
-    /// # Errors
-    ///
-    /// If the storage has another type.
-    fn of_storage(storage: &mut CpuStorage) -> Result<&mut [Self]>;
-
     /// Both parents have a `from_f64`; this is one name for either.
     fn number(value: f64) -> Self {
         <Self as WithDType>::from_f64(value)
@@ -30,24 +23,10 @@ impl Real for f32 {
     fn sqrt(self) -> Self {
         f32::sqrt(self)
     }
-
-    fn of_storage(storage: &mut CpuStorage) -> Result<&mut [Self]> {
-        match storage {
-            CpuStorage::F32(values) => Ok(values),
-            _ => Err(Error::Msg("f32 values were expected".to_owned())),
-        }
-    }
 }
 
 impl Real for f64 {
     fn sqrt(self) -> Self {
         f64::sqrt(self)
-    }
-
-    fn of_storage(storage: &mut CpuStorage) -> Result<&mut [Self]> {
-        match storage {
-            CpuStorage::F64(values) => Ok(values),
-            _ => Err(Error::Msg("f64 values were expected".to_owned())),
-        }
     }
 }

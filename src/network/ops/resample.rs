@@ -4,14 +4,14 @@
 //! is slow. With kernel and stride alike the transposed convolution has no overlap: it is a 1x1
 //! convolution to four times the channels, whose values are then dealt out to 2x2 blocks.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{Result, Shape, Tensor, bail};
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::clock::{Work, timed};
+use super::clock::Work;
 use super::convolution::{Form, convolve};
 use super::real::Real;
-use super::tensor::{Backward, Gradient, by_dtype, values};
+use super::tensor::{Computed, Gradients, Op, Operation};
 use crate::network::config::Padding;
 
 /// Largest of each 2x2 block of `x` [B, C, H, W]; the first in reading order gets the gradient.
@@ -25,7 +25,7 @@ pub fn max_pool(x: &Tensor) -> Result<Tensor> {
         bail!("2x2 pooling needs even sides, not {height}x{width}");
     }
     if x.device().is_cpu() {
-        return x.contiguous()?.apply_op1(MaxPool);
+        return x.contiguous()?.apply_op1(Op(MaxPool));
     }
     // Four interleaved quarters. Where two are equal, candle shares the gradient between them.
     let blocks = x.reshape((batch, channels, height / 2, 2, width / 2, 2))?;
@@ -46,7 +46,7 @@ pub fn upsample(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let bias = bias.reshape((c_out, 1))?.broadcast_as((c_out, 4))?.contiguous()?.flatten_all()?;
     let dealt = convolve(x, &pointwise, &bias, None, Padding::Zeros, Form::Plain)?;
     if x.device().is_cpu() {
-        return dealt.contiguous()?.apply_op1(Deal { back: false });
+        return dealt.contiguous()?.apply_op1(Op(Deal { back: false }));
     }
     dealt
         .reshape((batch, c_out, 2, 2, height, width))?
@@ -62,26 +62,20 @@ fn rows<T>(plane: &[T], width: usize) -> impl Iterator<Item = (&[T], &[T])> {
 
 struct MaxPool;
 
-impl CustomOp1 for MaxPool {
-    fn name(&self) -> &'static str {
-        "max-pool"
+impl Operation<1> for MaxPool {
+    const NAME: &'static str = "max-pool";
+    const WORK: Option<Work> = Some(Work::Resample);
+
+    fn compute<T: Real>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> Computed<T> {
+        let (batch, channels, height, width) = shape.dims4()?;
+        let mut out = vec![T::ZERO; x.len() / 4];
+        let planes = out.par_chunks_mut(height * width / 4).zip(x.par_chunks(height * width));
+        planes.for_each(|(out, x)| Arch::new().dispatch(|| pool_plane(x, out, width)));
+        Ok((out, Shape::from((batch, channels, height / 2, width / 2))))
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let _timer = timed(Work::Resample);
-        let (batch, channels, height, width) = layout.shape().dims4()?;
-        by_dtype!(x, T => {
-            let x = values::<T>(x, layout)?;
-            let mut out = vec![0.0; x.len() / 4];
-            let planes = out.par_chunks_mut(height * width / 4).zip(x.par_chunks(height * width));
-            planes.for_each(|(out, x)| Arch::new().dispatch(|| pool_plane(x, out, width)));
-            let shape = Shape::from((batch, channels, height / 2, width / 2));
-            Ok((WithDType::to_cpu_storage_owned(out), shape))
-        })
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(x.apply_op2_no_bwd(&dy.contiguous()?, &Backward(MaxPoolGradient))?))
+    fn gradients(&self, [x]: [&Tensor; 1], _: &Tensor, dy: &Tensor) -> Gradients<1> {
+        Ok([Some(x.apply_op2_no_bwd(&dy.contiguous()?, &Op(MaxPoolGradient))?)])
     }
 }
 
@@ -98,19 +92,19 @@ fn pool_plane<T: Real>(x: &[T], out: &mut [T], width: usize) {
 /// `dx` from (`x`, `dy`).
 struct MaxPoolGradient;
 
-impl Gradient for MaxPoolGradient {
+impl Operation<2> for MaxPoolGradient {
     const NAME: &'static str = "max-pool-gradient";
     const WORK: Option<Work> = Some(Work::Resample);
 
-    fn compute<T: Real>(&self, x: &[T], dy: &[T], layout: &Layout) -> Result<(Vec<T>, Shape)> {
-        let (_, _, height, width) = layout.shape().dims4()?;
+    fn compute<T: Real>(&self, [x, dy]: [&[T]; 2], shapes: [&Shape; 2]) -> Computed<T> {
+        let (_, _, height, width) = shapes[0].dims4()?;
         let mut dx = vec![T::ZERO; x.len()];
         let planes = dx.par_chunks_mut(height * width).zip(x.par_chunks(height * width));
         let planes = planes.zip(dy.par_chunks(height * width / 4));
         planes.for_each(|((dx, x), dy)| {
             Arch::new().dispatch(|| pool_plane_gradient(x, dy, dx, width));
         });
-        Ok((dx, layout.shape().clone()))
+        Ok((dx, shapes[0].clone()))
     }
 }
 
@@ -136,14 +130,12 @@ struct Deal {
     back: bool,
 }
 
-impl CustomOp1 for Deal {
-    fn name(&self) -> &'static str {
-        "deal"
-    }
+impl Operation<1> for Deal {
+    const NAME: &'static str = "deal";
+    const WORK: Option<Work> = Some(Work::Resample);
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let _timer = timed(Work::Resample);
-        let (batch, channels, height, width) = layout.shape().dims4()?;
+    fn compute<T: Real>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> Computed<T> {
+        let (batch, channels, height, width) = shape.dims4()?;
         let shape = match self.back {
             true => (batch, channels * 4, height / 2, width / 2),
             false => (batch, channels / 4, 2 * height, 2 * width),
@@ -151,20 +143,17 @@ impl CustomOp1 for Deal {
         // Of the large planes.
         let width = if self.back { width } else { 2 * width };
         let area = if self.back { height * width } else { 2 * height * width };
-        by_dtype!(x, T => {
-            let x = values::<T>(x, layout)?;
-            let mut out = vec![0.0; x.len()];
-            let planes = out.par_chunks_mut(area).zip(x.par_chunks(area));
-            planes.for_each(|(out, x)| match self.back {
-                true => gather(x, out, width),
-                false => deal(x, out, width),
-            });
-            Ok((WithDType::to_cpu_storage_owned(out), Shape::from(shape)))
-        })
+        let mut out = vec![T::ZERO; x.len()];
+        let planes = out.par_chunks_mut(area).zip(x.par_chunks(area));
+        planes.for_each(|(out, x)| match self.back {
+            true => gather(x, out, width),
+            false => deal(x, out, width),
+        });
+        Ok((out, Shape::from(shape)))
     }
 
-    fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(dy.contiguous()?.apply_op1_no_bwd(&Deal { back: !self.back })?))
+    fn gradients(&self, _: [&Tensor; 1], _: &Tensor, dy: &Tensor) -> Gradients<1> {
+        Ok([Some(dy.contiguous()?.apply_op1_no_bwd(&Op(Deal { back: !self.back }))?)])
     }
 }
 

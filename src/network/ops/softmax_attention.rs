@@ -13,13 +13,13 @@
 
 use std::ops::Range;
 
-use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
+use candle_core::{D, Result, Shape, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::clock::{Work, timed};
+use super::clock::Work;
 use super::real::Real;
-use super::tensor::{Backward, Gradient, by_dtype, transpose, values};
+use super::tensor::{Computed, Gradients, Op, Operation, transpose};
 use crate::simd::Lane;
 use crate::simd::lane::n_lanes;
 use crate::simd::product::{Left, Right, Write, every, multiply};
@@ -32,7 +32,7 @@ use crate::simd::product::{Left, Right, Write, every, multiply};
 /// `f64`.
 pub fn attend(qkv: &Tensor) -> Result<Tensor> {
     if qkv.device().is_cpu() {
-        return qkv.contiguous()?.apply_op1(Attend);
+        return qkv.contiguous()?.apply_op1(Op(Attend));
     }
     mix(&weights(qkv)?, qkv)
 }
@@ -93,8 +93,8 @@ pub(super) struct Sizes {
 pub(super) const QUERIES: usize = 48;
 
 impl Sizes {
-    pub fn of<T: Real>(qkv: &Layout) -> Result<(usize, Self)> {
-        let (batch, _, heads, width, n_pixels) = qkv.shape().dims5()?;
+    pub fn of<T: Real>(qkv: &Shape) -> Result<(usize, Self)> {
+        let (batch, _, heads, width, n_pixels) = qkv.dims5()?;
         let lanes = width.next_multiple_of(n_lanes::<T>());
         let sizes = Self {
             heads,
@@ -240,23 +240,18 @@ fn weigh<T: Real>(
 
 struct Attend;
 
-impl CustomOp1 for Attend {
-    fn name(&self) -> &'static str {
-        "attend"
+impl Operation<1> for Attend {
+    const NAME: &'static str = "attend";
+    const WORK: Option<Work> = Some(Work::Attention);
+
+    fn compute<T: Real>(&self, [qkv]: [&[T]; 1], [shape]: [&Shape; 1]) -> Computed<T> {
+        let (batch, sizes) = Sizes::of::<T>(shape)?;
+        let shape = Shape::from((batch, sizes.heads, sizes.width, sizes.n_pixels));
+        Ok((forward(qkv, &sizes, batch), shape))
     }
 
-    fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let _timer = timed(Work::Attention);
-        by_dtype!(qkv, T => {
-            let (batch, sizes) = Sizes::of::<T>(layout)?;
-            let out = forward(values::<T>(qkv, layout)?, &sizes, batch);
-            let shape = Shape::from((batch, sizes.heads, sizes.width, sizes.n_pixels));
-            Ok((candle_core::WithDType::to_cpu_storage_owned(out), shape))
-        })
-    }
-
-    fn bwd(&self, qkv: &Tensor, _out: &Tensor, dout: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(qkv.apply_op2_no_bwd(&dout.contiguous()?, &Backward(AttendGradient))?))
+    fn gradients(&self, [qkv]: [&Tensor; 1], _out: &Tensor, dout: &Tensor) -> Gradients<1> {
+        Ok([Some(qkv.apply_op2_no_bwd(&dout.contiguous()?, &Op(AttendGradient))?)])
     }
 }
 
@@ -285,13 +280,13 @@ fn forward<T: Real>(qkv: &[T], sizes: &Sizes, batch: usize) -> Vec<T> {
 /// `dqkv` from (`qkv`, `dout`).
 struct AttendGradient;
 
-impl Gradient for AttendGradient {
+impl Operation<2> for AttendGradient {
     const NAME: &'static str = "attend-gradient";
     const WORK: Option<Work> = Some(Work::AttentionGradient);
 
-    fn compute<T: Real>(&self, qkv: &[T], dout: &[T], layout: &Layout) -> Result<(Vec<T>, Shape)> {
-        let (_, sizes) = Sizes::of::<T>(layout)?;
-        Ok((backward(qkv, dout, &sizes), layout.shape().clone()))
+    fn compute<T: Real>(&self, [qkv, dout]: [&[T]; 2], shapes: [&Shape; 2]) -> Computed<T> {
+        let (_, sizes) = Sizes::of::<T>(shapes[0])?;
+        Ok((backward(qkv, dout, &sizes), shapes[0].clone()))
     }
 }
 

@@ -1,6 +1,11 @@
 //! Slices of candle's CPU storage, and operations that are functions of such slices.
 
-use candle_core::{CpuStorage, CustomOp2, Error, InplaceOp2, Layout, Result, Shape, WithDType};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Error, InplaceOp2, Layout, Result, Shape, Tensor,
+    WithDType,
+};
+use pulp::Arch;
+use rayon::prelude::*;
 
 use super::clock::{Work, timed};
 use super::real::Real;
@@ -50,25 +55,69 @@ macro_rules! by_dtype {
 }
 pub(crate) use by_dtype;
 
-/// The gradient of an operation, from the values of two tensors on the CPU.
-pub trait Gradient {
+/// The values of a result, and its shape.
+pub type Computed<T> = Result<(Vec<T>, Shape)>;
+
+/// The gradients of an operation's inputs; `None` for those that need none.
+pub type Gradients<const N: usize> = Result<[Option<Tensor>; N]>;
+
+/// An operation on the values of `N` tensors on the CPU.
+pub trait Operation<const N: usize> {
     const NAME: &'static str;
     const WORK: Option<Work> = None;
 
-    /// The gradient and its shape; `layout` is that of `a`.
+    /// The result and its shape.
     ///
     /// # Errors
     ///
-    /// If the operation does not accept the shape in `layout`.
-    fn compute<T: Real>(&self, a: &[T], b: &[T], layout: &Layout) -> Result<(Vec<T>, Shape)>;
+    /// If the operation does not accept inputs of these shapes.
+    fn compute<T: Real>(&self, values: [&[T]; N], shapes: [&Shape; N]) -> Computed<T>;
+
+    /// The gradients of the inputs, from that of the result `y`; an error for an operation without any.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor operation fails.
+    fn gradients(&self, _inputs: [&Tensor; N], _y: &Tensor, _dy: &Tensor) -> Gradients<N> {
+        Err(Error::BackwardNotSupported { op: Self::NAME })
+    }
 }
 
-/// A [`Gradient`] as candle takes it.
-pub struct Backward<G>(pub G);
+/// An [`Operation`] as candle takes it.
+pub struct Op<O>(pub O);
 
-impl<G: Gradient> CustomOp2 for Backward<G> {
+fn run<const N: usize, O: Operation<N>>(
+    operation: &O,
+    inputs: [(&CpuStorage, &Layout); N],
+) -> Result<(CpuStorage, Shape)> {
+    let _timer = O::WORK.map(timed);
+    by_dtype!(inputs[0].0, T => {
+        let mut slices: [&[T]; N] = [&[]; N];
+        for (slice, (storage, layout)) in slices.iter_mut().zip(inputs) {
+            *slice = values(storage, layout)?;
+        }
+        let (out, shape) = operation.compute(slices, inputs.map(|(_, layout)| layout.shape()))?;
+        Ok((T::to_cpu_storage_owned(out), shape))
+    })
+}
+
+impl<O: Operation<1>> CustomOp1 for Op<O> {
     fn name(&self) -> &'static str {
-        G::NAME
+        O::NAME
+    }
+
+    fn cpu_fwd(&self, a: &CpuStorage, a_layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        run(&self.0, [(a, a_layout)])
+    }
+
+    fn bwd(&self, a: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        self.0.gradients([a], y, dy).map(|[da]| da)
+    }
+}
+
+impl<O: Operation<2>> CustomOp2 for Op<O> {
+    fn name(&self) -> &'static str {
+        O::NAME
     }
 
     fn cpu_fwd(
@@ -78,13 +127,62 @@ impl<G: Gradient> CustomOp2 for Backward<G> {
         b: &CpuStorage,
         b_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let _timer = G::WORK.map(timed);
-        by_dtype!(a, T => {
-            let (a, b) = (values::<T>(a, a_layout)?, values::<T>(b, b_layout)?);
-            let (gradient, shape) = self.0.compute(a, b, a_layout)?;
-            Ok((T::to_cpu_storage_owned(gradient), shape))
-        })
+        run(&self.0, [(a, a_layout), (b, b_layout)])
     }
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        self.0.gradients([a, b], y, dy).map(Into::into)
+    }
+}
+
+impl<O: Operation<3>> CustomOp3 for Op<O> {
+    fn name(&self) -> &'static str {
+        O::NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        a: &CpuStorage,
+        a_layout: &Layout,
+        b: &CpuStorage,
+        b_layout: &Layout,
+        c: &CpuStorage,
+        c_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        run(&self.0, [(a, a_layout), (b, b_layout), (c, c_layout)])
+    }
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        c: &Tensor,
+        y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        self.0.gradients([a, b, c], y, dy).map(Into::into)
+    }
+}
+
+/// Values of the size of `inputs`, which are cut into images of `per_image` values: `image` computes one from those of
+/// the inputs, on all threads and with the vectors of the processor.
+pub fn by_image<T: Real, const N: usize>(
+    inputs: [&[T]; N],
+    per_image: usize,
+    image: impl Fn(&mut [T], [&[T]; N]) + Sync,
+) -> Vec<T> {
+    let mut out = vec![T::ZERO; inputs[0].len()];
+    out.par_chunks_mut(per_image).enumerate().for_each(|(index, out)| {
+        let inputs = inputs.map(|values| &values[index * per_image..][..out.len()]);
+        Arch::new().dispatch(|| image(out, inputs));
+    });
+    out
 }
 
 /// A change of a tensor's values from those of another, in place and in one pass on the CPU.
@@ -110,11 +208,16 @@ impl<C: Change> InplaceOp2 for InPlace<C> {
         other_layout: &Layout,
     ) -> Result<()> {
         let (start, end) = layout.contiguous_offsets().ok_or_else(not_contiguous)?;
-        by_dtype!(other, T => {
-            let changed = &mut T::of_storage(changed)?[start..end];
-            self.0.apply(changed, values::<T>(other, other_layout)?);
-            Ok(())
-        })
+        match changed {
+            CpuStorage::F32(all) => {
+                self.0.apply(&mut all[start..end], values(other, other_layout)?)
+            }
+            CpuStorage::F64(all) => {
+                self.0.apply(&mut all[start..end], values(other, other_layout)?)
+            }
+            _ => return Err(Error::Msg("network operations work in f32 or f64 only".into())),
+        }
+        Ok(())
     }
 }
 

@@ -10,6 +10,8 @@
 
 use std::sync::Arc;
 
+use thiserror::Error;
+
 use cudarc::driver::{
     CudaFunction, CudaSlice, CudaView, DeviceRepr, DriverError, LaunchArgs, LaunchConfig,
     PushKernelArg,
@@ -61,6 +63,15 @@ struct Posterior {
     n_resident: usize,
 }
 
+/// Why a computation failed, before it is known as one of its launch.
+#[derive(Debug, Error)]
+enum Failure {
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}
+
 fn grid([columns, rows]: [usize; 2], n_threads: usize, shared_bytes: usize) -> LaunchConfig {
     LaunchConfig {
         grid_dim: (columns as u32, rows as u32, 1),
@@ -101,8 +112,8 @@ impl LoadedImages {
     }
 
     /// Validates a launch with one block per image, for which there is one query.
-    fn takes_by_image(&self, launch: &Launch, n_queries: usize) -> Result<(), GpuError> {
-        let takes = n_queries == 1 && launch.loaded.len() <= IMAGES_MAX;
+    fn takes_by_image(&self, launch: &Launch, query: &[f32]) -> Result<(), GpuError> {
+        let takes = self.n_queries(launch, query)? == 1 && launch.loaded.len() <= IMAGES_MAX;
         if takes { Ok(()) } else { Err(self.unsuited()) }
     }
 
@@ -174,15 +185,15 @@ impl LoadedImages {
     /// Merges the posteriors of the blocks of each query.
     fn merged(
         &self,
-        merge: &CudaFunction,
         left: &Left,
         (n_queries, n_blocks): (usize, usize),
         (channels, n_pixels): (usize, usize),
-    ) -> Result<Found, DriverError> {
+    ) -> Result<Found, Failure> {
+        let merge = self.function("merge_posteriors", THREADS)?;
         let stream = &self.gpu.stream;
         let mut all = self.left(n_queries, N_OTHERS + channels, n_pixels)?;
         let numbers = [n_blocks, channels, n_pixels].map(|number| number as i32);
-        let mut arguments = self.arguments(merge, &numbers);
+        let mut arguments = self.arguments(&merge, &numbers);
         arguments.arg(&left.sums).arg(&left.nearest).arg(&left.best);
         arguments.arg(&mut all.sums).arg(&mut all.nearest).arg(&mut all.best);
         // SAFETY: as for posteriors: the kernel's arguments, over what `left` allocated for the numbers that it is told.
@@ -212,19 +223,16 @@ impl LoadedImages {
     }
 
     /// Evidence of each image of a launch for one query.
-    fn of_images(
-        &self,
-        launch: &Launch,
-        (posterior, evidence): (&Posterior, &CudaFunction),
-        query: &[f32],
-    ) -> Result<OfImages, DriverError> {
+    fn of_images(&self, launch: &Launch, query: &[f32]) -> Result<OfImages, Failure> {
+        let (posterior, _) = self.posterior(launch, query)?;
+        let evidence = self.function("image_evidence", THREADS)?;
         let (n, n_channels) = (launch.loaded.len(), launch.plan.channels as usize);
         let n_pixels = launch.n_pixels();
         // One block per image.
-        let left = self.launch(launch, posterior, query, (1, n))?;
+        let left = self.launch(launch, &posterior, query, (1, n))?;
         let mut all = self.room_for(n, n_channels, n_pixels)?;
         let numbers = [n_channels, n_pixels].map(|number| number as i32);
-        let mut arguments = self.arguments(evidence, &numbers);
+        let mut arguments = self.arguments(&evidence, &numbers);
         arguments.arg(&left.sums).arg(&left.best);
         arguments.arg(&mut all.evidence).arg(&mut all.entropies).arg(&mut all.estimates);
         arguments.arg(&mut all.log_weights).arg(&mut all.places);
@@ -242,26 +250,25 @@ impl LoadedImages {
         arguments
     }
 
-    fn chances_functions(&self) -> Result<[CudaFunction; 2], GpuError> {
-        Ok([self.function("image_evidence", THREADS)?, self.function("image_chances", THREADS)?])
-    }
-
     /// Like [`Self::of_images`], with the probabilities `exp(E[n,p] - log_sums[p])` in place of evidence.
     fn chances(
         &self,
         launch: &Launch,
-        (posterior, [evidence, chances]): (&Posterior, &[CudaFunction; 2]),
         query: &[f32],
         log_sums: &[f32],
-    ) -> Result<OfImages, DriverError> {
+    ) -> Result<OfImages, Failure> {
         let n_pixels = launch.n_pixels();
-        let mut all = self.of_images(launch, (posterior, evidence), query)?;
+        if log_sums.len() != n_pixels {
+            return Err(self.unsuited().into());
+        }
+        let chances = self.function("image_chances", THREADS)?;
+        let mut all = self.of_images(launch, query)?;
         let log_sums = self.gpu.stream.clone_htod(log_sums)?;
         let pixels = n_pixels as i32;
-        let mut arguments = self.gpu.stream.launch_builder(chances);
+        let mut arguments = self.gpu.stream.launch_builder(&chances);
         arguments.arg(&pixels).arg(&log_sums).arg(&mut all.evidence);
         let blocks = [n_pixels.div_ceil(THREADS), launch.loaded.len()];
-        // SAFETY: as for posteriors: evidence of each image and pixel; callers have checked that there is a sum a pixel.
+        // SAFETY: as for posteriors: evidence of each image and pixel, and a sum a pixel, as was checked.
         unsafe { arguments.launch(grid(blocks, THREADS, 0)) }?;
         Ok(all)
     }
@@ -269,56 +276,65 @@ impl LoadedImages {
     /// `c[m, n] = a[m, k] b[k, n]`; `a` is stored as `[k, m]` if `is_transposed`.
     fn product(
         &self,
-        function: &CudaFunction,
         [m, n, k]: [usize; 3],
         is_transposed: bool,
         (a, b, c): (&CudaSlice<f32>, &CudaSlice<f32>, &mut CudaSlice<f32>),
-    ) -> Result<(), DriverError> {
+    ) -> Result<(), Failure> {
         assert!(
             a.len() >= m * k && b.len() >= k * n && c.len() >= m * n,
             "factors that do not fit"
         );
+        let product = self.function("matrix_product", PRODUCT_THREADS)?;
         let numbers = [m, n, k, usize::from(is_transposed)].map(|number| number as i32);
-        let mut arguments = self.arguments(function, &numbers);
+        let mut arguments = self.arguments(&product, &numbers);
         arguments.arg(a).arg(b).arg(c);
         let blocks = [n.div_ceil(PRODUCT_SIDE), m.div_ceil(PRODUCT_SIDE)];
         // SAFETY: as for posteriors: the factors hold m k and k n values and the product m n, as was just checked.
-        unsafe { arguments.launch(grid(blocks, PRODUCT_THREADS, PRODUCT_SHARED_BYTES)) }.map(drop)
+        unsafe { arguments.launch(grid(blocks, PRODUCT_THREADS, PRODUCT_SHARED_BYTES)) }?;
+        Ok(())
     }
 
     /// The images of a launch mixed by their evidence and votes, as one block.
     fn mix(
         &self,
         launch: &Launch,
-        [mix, merge]: [&CudaFunction; 2],
         all: &OfImages,
         (kind, lambda, votes): (i32, f32, &CudaSlice<f32>),
         (n_channels, n_pixels): (usize, usize),
-    ) -> Result<Found, DriverError> {
+    ) -> Result<Found, Failure> {
+        let mix = self.function("mix_images", THREADS)?;
         let n = launch.loaded.len();
         let n_blocks = MIX_BLOCKS.min(n.max(1));
         let mut left = self.left(n_blocks, N_OTHERS + n_channels + 1, n_pixels)?;
         let numbers = [n as i32, launch.plan.first_image, n_channels as i32, n_pixels as i32];
-        let mut arguments = self.arguments(mix, &numbers);
+        let mut arguments = self.arguments(&mix, &numbers);
         arguments.arg(&kind).arg(&lambda).arg(&all.evidence).arg(votes).arg(&all.entropies);
         arguments.arg(&all.estimates).arg(&all.log_weights).arg(&all.places);
         arguments.arg(&mut left.sums).arg(&mut left.nearest).arg(&mut left.best);
         // SAFETY: as for posteriors: `all` was allocated for the images of the launch, `left` for the blocks; votes are
         // as many as their kind asks for, which callers have checked.
         unsafe { arguments.launch(grid([n_pixels.div_ceil(THREADS), n_blocks], THREADS, 0)) }?;
-        self.merged(merge, &left, (1, n_blocks), (n_channels + 1, n_pixels))
+        self.merged(&left, (1, n_blocks), (n_channels + 1, n_pixels))
     }
 
-    /// Bytes of the temporary buffers of a launch.
-    fn bytes_of_images(launch: &Launch) -> usize {
-        launch.loaded.len() * bytes_of_image(launch.plan.channels as usize, launch.n_pixels())
+    /// Maps a failure of a computation whose temporary buffers have `bytes` bytes.
+    fn failed(&self, bytes: usize) -> impl Fn(Failure) -> GpuError {
+        move |failure| match failure {
+            Failure::Driver(error) => self.gpu.no_room(bytes)(error),
+            Failure::Gpu(error) => error,
+        }
+    }
+
+    /// Like [`Self::failed`], for the temporary buffers of a launch that keeps something of each image.
+    fn failed_by_image(&self, launch: &Launch) -> impl Fn(Failure) -> GpuError {
+        let each = bytes_of_image(launch.plan.channels as usize, launch.n_pixels());
+        self.failed(launch.loaded.len() * each)
     }
 }
 
 impl Loaded for LoadedImages {
     fn posteriors(&self, launch: &Launch, queries: &[f32]) -> Result<Found, GpuError> {
         let (posterior, n_queries) = self.posterior(launch, queries)?;
-        let merge = self.function("merge_posteriors", THREADS)?;
         // As many blocks as the GPU holds at once; each takes every n_blocks-th image.
         let n_blocks = (posterior.n_resident / n_queries).clamp(1, launch.loaded.len().max(1));
         let (channels, n_pixels) = (launch.plan.channels as usize, launch.n_pixels());
@@ -326,18 +342,16 @@ impl Loaded for LoadedImages {
         let counts = (n_queries, n_blocks);
         let run = || {
             let left = self.launch(launch, &posterior, queries, counts)?;
-            self.merged(&merge, &left, counts, (channels, n_pixels))
+            self.merged(&left, counts, (channels, n_pixels))
         };
-        run().map_err(self.gpu.no_room(n_queries * n_blocks * each))
+        run().map_err(self.failed(n_queries * n_blocks * each))
     }
 
     fn evidence(&self, launch: &Launch, query: &[f32]) -> Result<FoundEvidence, GpuError> {
-        let (posterior, n_queries) = self.posterior(launch, query)?;
-        self.takes_by_image(launch, n_queries)?;
-        let evidence = self.function("image_evidence", THREADS)?;
+        self.takes_by_image(launch, query)?;
         let stream = &self.gpu.stream;
         let run = || {
-            let all = self.of_images(launch, (&posterior, &evidence), query)?;
+            let all = self.of_images(launch, query)?;
             let found = FoundEvidence {
                 log_sums: stream.clone_dtoh(&all.evidence)?,
                 entropies: stream.clone_dtoh(&all.entropies)?,
@@ -348,7 +362,7 @@ impl Loaded for LoadedImages {
             stream.synchronize()?;
             Ok(found)
         };
-        run().map_err(self.gpu.no_room(Self::bytes_of_images(launch)))
+        run().map_err(self.failed_by_image(launch))
     }
 
     fn mixed(
@@ -358,7 +372,7 @@ impl Loaded for LoadedImages {
         votes: Votes<'_>,
         lambda: f32,
     ) -> Result<Found, GpuError> {
-        let (posterior, n_queries) = self.posterior(launch, query)?;
+        self.takes_by_image(launch, query)?;
         let (n, n_channels) = (launch.loaded.len(), launch.plan.channels as usize);
         let n_pixels = launch.n_pixels();
         let (kind, given): (i32, &[f32]) = match votes {
@@ -368,44 +382,35 @@ impl Loaded for LoadedImages {
             Votes::Shared(weights) => (3, weights),
         };
         let n_given = [0, 0, n, n_pixels * n_pixels][kind as usize];
-        self.takes_by_image(launch, n_queries)?;
         if given.len() != n_given {
             return Err(self.unsuited());
         }
-        let evidence = self.function("image_evidence", THREADS)?;
-        let product = self.function("matrix_product", PRODUCT_THREADS)?;
-        let mix = self.function("mix_images", THREADS)?;
-        let merge = self.function("merge_posteriors", THREADS)?;
         let stream = &self.gpu.stream;
         let run = || {
-            let all = self.of_images(launch, (&posterior, &evidence), query)?;
+            let all = self.of_images(launch, query)?;
             // Kernels do not read votes of a kind without any.
             let given = stream.clone_htod(if given.is_empty() { &[0.0][..] } else { given })?;
             let votes = if kind == 3 {
                 let mut votes = self.alloc(n * n_pixels)?;
                 let factors = (&all.evidence, &given, &mut votes);
-                self.product(&product, [n, n_pixels, n_pixels], false, factors)?;
+                self.product([n, n_pixels, n_pixels], false, factors)?;
                 votes
             } else {
                 given
             };
-            self.mix(launch, [&mix, &merge], &all, (kind, lambda, &votes), (n_channels, n_pixels))
+            self.mix(launch, &all, (kind, lambda, &votes), (n_channels, n_pixels))
         };
-        run().map_err(self.gpu.no_room(Self::bytes_of_images(launch)))
+        run().map_err(self.failed_by_image(launch))
     }
 
     fn masked(&self, launch: &Launch, query: &[f32], mask: Mask<'_>) -> Result<Found, GpuError> {
-        let n_queries = self.n_queries(launch, query)?;
+        self.takes_by_image(launch, query)?;
         let (n, n_values) = (launch.loaded.len(), launch.n_values());
-        self.takes_by_image(launch, n_queries)?;
         if mask.bits.len() != n_values * n_values.div_ceil(u32::BITS as usize) {
             return Err(self.unsuited());
         }
         let matrix = self.function("mask_matrix", THREADS)?;
         let values = self.function("coordinate_values", THREADS)?;
-        let product = self.function("matrix_product", PRODUCT_THREADS)?;
-        let mix = self.function("mix_images", THREADS)?;
-        let merge = self.function("merge_posteriors", THREADS)?;
         let stream = &self.gpu.stream;
         let blocks = n_values.div_ceil(THREADS);
         let run = || {
@@ -431,27 +436,21 @@ impl Loaded for LoadedImages {
             unsafe { arguments.launch(grid([blocks, n], THREADS, 0)) }?;
 
             let factors = (&squares, &sees, &mut all.evidence);
-            self.product(&product, [n, n_values, n_values], false, factors)?;
+            self.product([n, n_values, n_values], false, factors)?;
             // Kernels do not read votes of a kind without any.
             let no_votes = (0, 0.0, &squares);
-            self.mix(launch, [&mix, &merge], &all, no_votes, (1, n_values))
+            self.mix(launch, &all, no_votes, (1, n_values))
         };
         let n_bytes = n_values * (n_values + 7 * n) * size_of::<f32>();
-        run().map_err(self.gpu.no_room(n_bytes))
+        run().map_err(self.failed(n_bytes))
     }
 
     fn crops(&self, launch: &Launch, query: &[f32], log_sums: &[f32]) -> Result<Found, GpuError> {
-        let (posterior, n_queries) = self.posterior(launch, query)?;
+        self.takes_by_image(launch, query)?;
         let (n, n_pixels) = (launch.loaded.len(), launch.n_pixels());
-        self.takes_by_image(launch, n_queries)?;
-        if log_sums.len() != n_pixels {
-            return Err(self.unsuited());
-        }
-        let functions = self.chances_functions()?;
         let mix = self.function("mix_crops", THREADS)?;
-        let merge = self.function("merge_posteriors", THREADS)?;
         let run = || {
-            let all = self.chances(launch, (&posterior, &functions), query, log_sums)?;
+            let all = self.chances(launch, query, log_sums)?;
             let images = self.images_of(launch);
             let channels = launch.plan.channels;
             let n_sums = channels as usize + 1;
@@ -466,9 +465,9 @@ impl Loaded for LoadedImages {
             // SAFETY: as for posteriors: chances of each image and pixel, the loaded images, and blocks that `left`
             // allocated.
             unsafe { arguments.launch(grid([n_pixels.div_ceil(THREADS), n_blocks], THREADS, 0)) }?;
-            self.merged(&merge, &left, (1, n_blocks), (n_sums, n_pixels))
+            self.merged(&left, (1, n_blocks), (n_sums, n_pixels))
         };
-        run().map_err(self.gpu.no_room(Self::bytes_of_images(launch)))
+        run().map_err(self.failed_by_image(launch))
     }
 
     fn co_origin(
@@ -477,24 +476,18 @@ impl Loaded for LoadedImages {
         query: &[f32],
         log_sums: &[f32],
     ) -> Result<Vec<f32>, GpuError> {
-        let (posterior, n_queries) = self.posterior(launch, query)?;
+        self.takes_by_image(launch, query)?;
         let (n, n_pixels) = (launch.loaded.len(), launch.n_pixels());
-        self.takes_by_image(launch, n_queries)?;
-        if log_sums.len() != n_pixels {
-            return Err(self.unsuited());
-        }
-        let functions = self.chances_functions()?;
-        let product = self.function("matrix_product", PRODUCT_THREADS)?;
         let stream = &self.gpu.stream;
         let run = || {
-            let all = self.chances(launch, (&posterior, &functions), query, log_sums)?;
+            let all = self.chances(launch, query, log_sums)?;
             let mut pairs = self.alloc(n_pixels * n_pixels)?;
             let factors = (&all.evidence, &all.evidence, &mut pairs);
-            self.product(&product, [n_pixels, n_pixels, n], true, factors)?;
+            self.product([n_pixels, n_pixels, n], true, factors)?;
             let found = stream.clone_dtoh(&pairs)?;
             stream.synchronize()?;
             Ok(found)
         };
-        run().map_err(self.gpu.no_room(Self::bytes_of_images(launch)))
+        run().map_err(self.failed_by_image(launch))
     }
 }

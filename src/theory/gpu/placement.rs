@@ -63,6 +63,13 @@ struct Share {
     held: Held,
 }
 
+/// Some images of the dictionary, which are at `place` among those loaded.
+struct Part<'a> {
+    loaded: &'a dyn Loaded,
+    place: Range<usize>,
+    images: Range<usize>,
+}
+
 enum Held {
     /// All of them stay on the GPU.
     Whole(Box<dyn Loaded>),
@@ -113,14 +120,16 @@ impl GpuPlacement {
         queries: &[PatchQuery<'_, f32>],
         mean_only: bool,
     ) -> Option<Vec<Accumulator>> {
-        let work = || Sums::new(images, queries, mean_only);
-        let found = self.work(images, 0..images.len(), work)?;
-        let mut found = found.into_iter().map(|sums| sums.all);
-        let mut all = found.next().unwrap_or_default();
-        for found in found {
+        let shape = images.shape();
+        let one = || Accumulator::new(shape.channels, shape.n_pixels());
+        let new = || queries.iter().map(|_| one()).collect();
+        let add = |all: &mut Vec<Accumulator>, part: Part<'_>| {
+            add_posteriors(images, queries, mean_only, part, all)
+        };
+        let merge = |all: &mut Vec<Accumulator>, found: Vec<Accumulator>| {
             all.iter_mut().zip(&found).for_each(|(all, one)| all.merge(one));
-        }
-        Some(all)
+        };
+        self.work(images, 0..images.len(), new, add, merge)
     }
 
     /// Evidence of the images `some` for a query; `None` as above.
@@ -130,22 +139,15 @@ impl GpuPlacement {
         some: Range<usize>,
         query: PatchQuery<'_, f32>,
     ) -> Option<FoundEvidence> {
-        let work = || ByImage {
-            images,
-            query,
-            find: |loaded: &dyn Loaded, launch: &Launch| loaded.evidence(launch, query.x),
-            merge: |all: &mut Vec<FoundEvidence>, found| all.push(found),
-            all: Vec::new(),
-        };
-        let mut all = FoundEvidence::default();
-        for one in self.work(images, some, work)?.into_iter().flat_map(|work| work.all) {
+        let find = |loaded: &dyn Loaded, launch: &Launch| loaded.evidence(launch, query.x);
+        let merge = |all: &mut FoundEvidence, one: FoundEvidence| {
             all.log_sums.extend(one.log_sums);
             all.entropies.extend(one.entropies);
             all.estimates.extend(one.estimates);
             all.log_weights.extend(one.log_weights);
             all.places.extend(one.places);
-        }
-        Some(all)
+        };
+        self.by_image(images, some, query, FoundEvidence::default, find, merge)
     }
 
     /// All images mixed by their evidence and votes; `None` as above.
@@ -216,14 +218,10 @@ impl GpuPlacement {
         images: &ImagePixels,
         query: PatchQuery<'_, f32>,
         new: impl Fn() -> ImageMixture + Sync,
-        find: impl Fn(&dyn Loaded, &Launch) -> Result<ImageMixture, GpuError> + Copy + Send + Sync,
+        find: impl Fn(&dyn Loaded, &Launch) -> Result<ImageMixture, GpuError> + Sync,
     ) -> Option<ImageMixture> {
         let merge = |all: &mut ImageMixture, found: ImageMixture| all.merge(&found);
-        let work = || ByImage { images, query, find, merge, all: new() };
-        let found = self.work(images, 0..images.len(), work)?;
-        let mut all = new();
-        found.iter().for_each(|work| all.merge(&work.all));
-        Some(all)
+        self.by_image(images, 0..images.len(), query, new, find, merge)
     }
 
     /// `sum_n P(n|p) P(n|r)` over all images, `P(n|p) = exp(E[n,p] - log_sums[p])`, `[P, P]`; `None` as above.
@@ -235,36 +233,70 @@ impl GpuPlacement {
     ) -> Option<Vec<f64>> {
         let n_pixels = images.shape().n_pixels();
         let new = || vec![0.0; n_pixels * n_pixels];
-        let find =
-            |loaded: &dyn Loaded, launch: &Launch| loaded.co_origin(launch, query.x, log_sums);
-        let merge = |all: &mut Vec<f64>, found: Vec<f32>| {
-            all.iter_mut().zip(found).for_each(|(all, one)| *all += f64::from(one));
+        let find = |loaded: &dyn Loaded, launch: &Launch| {
+            let found = loaded.co_origin(launch, query.x, log_sums)?;
+            Ok(found.into_iter().map(f64::from).collect())
         };
-        let work = || ByImage { images, query, find, merge, all: new() };
-        let found = self.work(images, 0..images.len(), work)?;
-        let mut all = new();
-        for one in found {
-            all.iter_mut().zip(one.all).for_each(|(all, one)| *all += one);
-        }
-        Some(all)
+        let merge = |all: &mut Vec<f64>, found: Vec<f64>| {
+            all.iter_mut().zip(found).for_each(|(all, one)| *all += one);
+        };
+        self.by_image(images, 0..images.len(), query, new, find, merge)
     }
 
-    /// Lets each GPU process its share of the images `some`, in their order; `None` if GPUs cannot.
-    fn work<W: Work + Send>(
+    /// The merged results of `find` for launches over the images `some`, which keep something of each image and pixel.
+    /// Launches that do not fit into memory are halved.
+    fn by_image<A: Send>(
         &self,
         images: &ImagePixels,
         some: Range<usize>,
-        work: impl Fn() -> W + Sync,
-    ) -> Option<Vec<W>> {
-        let shares = self.shares(images)?;
-        match self.of_shares(&shares, images, some, work) {
-            Ok(found) => Some(found),
-            Err(error) => {
-                *self.lock() = Location::Unusable;
-                self.give_up(&error);
-                None
+        query: PatchQuery<'_, f32>,
+        new: impl Fn() -> A + Sync,
+        find: impl Fn(&dyn Loaded, &Launch) -> Result<A, GpuError> + Sync,
+        merge: impl Fn(&mut A, A) + Sync,
+    ) -> Option<A> {
+        let shape = images.shape();
+        let (n_images, are_bytes) = (images.len(), images.are_bytes());
+        let add = |all: &mut A, Part { loaded, place, images }: Part<'_>| {
+            let mut per_launch = images_per_launch(shape.channels, shape.n_pixels());
+            let mut found = Vec::new();
+            let mut next = place.start;
+            while next < place.end {
+                let part = next..(next + per_launch).min(place.end);
+                let first = images.start + part.start - place.start;
+                let launch = Launch::new(&query, part.clone(), first, n_images, are_bytes);
+                match find(loaded, &launch) {
+                    Ok(one) => {
+                        found.push(one);
+                        next = part.end;
+                    }
+                    Err(GpuError::OutOfMemory { .. }) if part.len() > 1 => {
+                        per_launch = part.len().div_ceil(2);
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-        }
+            // Only now: if a launch fails, the images are added again.
+            found.into_iter().for_each(|one| merge(all, one));
+            Ok(())
+        };
+        self.work(images, some, new, add, &merge)
+    }
+
+    /// Lets each GPU `add` its share of the images `some` to a result, in their order, and merges the results; `None` if
+    /// GPUs cannot. If `add` fails, it has added none of its images, and they may be added again.
+    fn work<A: Send>(
+        &self,
+        images: &ImagePixels,
+        some: Range<usize>,
+        new: impl Fn() -> A + Sync,
+        add: impl Fn(&mut A, Part<'_>) -> Result<(), GpuError> + Sync,
+        merge: impl Fn(&mut A, A),
+    ) -> Option<A> {
+        let shares = self.shares(images)?;
+        let found = self.of_shares(&shares, images, some, &new, add);
+        let mut all = new();
+        self.or_give_up(&mut self.lock(), found)?.into_iter().for_each(|one| merge(&mut all, one));
+        Some(all)
     }
 
     fn lock(&self) -> MutexGuard<'_, Location> {
@@ -282,18 +314,18 @@ impl GpuPlacement {
             Location::Unusable => return None,
             Location::Unplaced => {}
         }
-        match self.place(images) {
-            Ok(shares) => {
-                let shares = Arc::new(shares);
-                *placement = Location::Placed(shares.clone());
-                Some(shares)
-            }
-            Err(error) => {
-                *placement = Location::Unusable;
-                self.give_up(&error);
-                None
-            }
-        }
+        let shares = Arc::new(self.or_give_up(&mut placement, self.place(images))?);
+        *placement = Location::Placed(shares.clone());
+        Some(shares)
+    }
+
+    /// What GPUs have found. After an error the dictionary no longer uses them.
+    fn or_give_up<T>(&self, placement: &mut Location, found: Result<T, GpuError>) -> Option<T> {
+        let report = |error: &GpuError| {
+            *placement = Location::Unusable;
+            self.give_up(error);
+        };
+        found.inspect_err(report).ok()
     }
 
     /// Reports why GPUs are not used. After a failure they are never used again; a dictionary that is too large does not
@@ -331,25 +363,27 @@ impl GpuPlacement {
         Ok(shares)
     }
 
-    fn of_shares<W: Work + Send>(
+    fn of_shares<A: Send>(
         &self,
         shares: &[Share],
         images: &ImagePixels,
         some: Range<usize>,
-        work: impl Fn() -> W + Sync,
-    ) -> Result<Vec<W>, GpuError> {
+        new: impl Fn() -> A + Sync,
+        add: impl Fn(&mut A, Part<'_>) -> Result<(), GpuError> + Sync,
+    ) -> Result<Vec<A>, GpuError> {
         let of_share = |share: &Share| {
-            let mut work = work();
+            let mut all = new();
+            let mut add = |part: Part<'_>| add(&mut all, part);
             let mine = share.images.start.max(some.start)..share.images.end.min(some.end);
             match &share.held {
                 _ if mine.is_empty() => {}
                 Held::Whole(loaded) => {
                     let place = mine.start - share.images.start..mine.end - share.images.start;
-                    work.add(loaded.as_ref(), place, mine)?;
+                    add(Part { loaded: loaded.as_ref(), place, images: mine })?;
                 }
-                Held::Portions(n) => self.stream(images, share.gpu, mine, n, &mut work)?,
+                Held::Portions(n) => self.stream(images, share.gpu, mine, n, &mut add)?,
             }
-            Ok(work)
+            Ok(all)
         };
         std::thread::scope(|scope| {
             let threads: Vec<_> =
@@ -366,12 +400,12 @@ impl GpuPlacement {
         gpu: usize,
         mine: Range<usize>,
         per_portion: &AtomicUsize,
-        work: &mut impl Work,
+        add: &mut impl FnMut(Part<'_>) -> Result<(), GpuError>,
     ) -> Result<(), GpuError> {
         let mut next = mine.start;
         while next < mine.end {
             let n = per_portion.load(Ordering::Relaxed);
-            match self.stream_from(images, gpu, (&mut next, mine.end), n, work) {
+            match self.stream_from(images, gpu, (&mut next, mine.end), n, add) {
                 Err(GpuError::OutOfMemory { .. }) if n > 1 => {
                     per_portion.store(n.div_ceil(2), Ordering::Relaxed);
                 }
@@ -388,7 +422,7 @@ impl GpuPlacement {
         gpu: usize,
         (next, end): (&mut usize, usize),
         n: usize,
-        work: &mut impl Work,
+        add: &mut impl FnMut(Part<'_>) -> Result<(), GpuError>,
     ) -> Result<(), GpuError> {
         let gpu = &self.gpus.gpus[gpu];
         let first = *next;
@@ -407,117 +441,43 @@ impl GpuPlacement {
             });
             for (portion, loaded) in receiver {
                 *next = portion.start;
-                work.add(loaded?.as_ref(), 0..portion.len(), portion.clone())?;
-                *next = portion.end;
+                let (place, end) = (0..portion.len(), portion.end);
+                add(Part { loaded: loaded?.as_ref(), place, images: portion })?;
+                *next = end;
             }
             Ok(())
         })
     }
 }
 
-/// A computation over the images of a dictionary, some at a time and in order.
-trait Work {
-    /// Adds `images` of the dictionary, which are at `place` among those loaded. If it fails, none of them is added,
-    /// and they may be added again.
-    fn add(
-        &mut self,
-        loaded: &dyn Loaded,
-        place: Range<usize>,
-        images: Range<usize>,
-    ) -> Result<(), GpuError>;
-}
-
-/// Work that adds images to posteriors.
-struct Sums<'a> {
-    images: &'a ImagePixels,
-    queries: &'a [PatchQuery<'a, f32>],
+/// Adds the posteriors of `queries` over some images to `all`.
+fn add_posteriors(
+    images: &ImagePixels,
+    queries: &[PatchQuery<'_, f32>],
     mean_only: bool,
-    all: Vec<Accumulator>,
-}
-
-impl<'a> Sums<'a> {
-    fn new(images: &'a ImagePixels, queries: &'a [PatchQuery<'a, f32>], mean_only: bool) -> Self {
-        let shape = images.shape();
-        let all =
-            queries.iter().map(|_| Accumulator::new(shape.channels, shape.n_pixels())).collect();
-        Self { images, queries, mean_only, all }
-    }
-}
-
-impl Work for Sums<'_> {
-    fn add(
-        &mut self,
-        loaded: &dyn Loaded,
-        place: Range<usize>,
-        images: Range<usize>,
-    ) -> Result<(), GpuError> {
-        let n_pixels = self.images.shape().n_pixels();
-        let mut found = Vec::new();
-        for queries in self.queries.chunks(QUERIES_MAX) {
-            let mut of_group = Vec::new();
-            let flat: Vec<f32> = queries.iter().flat_map(|query| query.x).copied().collect();
-            let by_pairs = PAIRS_MAX / queries.len() / n_pixels / n_pixels;
-            let per_launch = by_pairs.min(ENTRIES_MAX / n_pixels).min(i32::MAX as usize).max(1);
-            for first in (0..place.len()).step_by(per_launch) {
-                let mine = place.start + first..(place.start + first + per_launch).min(place.end);
-                let (n, is_bytes) = (self.images.len(), self.images.are_bytes());
-                let launch = Launch::new(&queries[0], mine, images.start + first, n, is_bytes);
-                let launch = Launch { mean_only: self.mean_only, ..launch };
-                let answer = loaded.posteriors(&launch, &flat)?;
-                of_group.push((launch, answer));
-            }
-            found.push(of_group);
+    part: Part<'_>,
+    all: &mut [Accumulator],
+) -> Result<(), GpuError> {
+    let n_pixels = images.shape().n_pixels();
+    let (n_images, are_bytes) = (images.len(), images.are_bytes());
+    let Part { loaded, place, images } = part;
+    let mut found = Vec::new();
+    for queries in queries.chunks(QUERIES_MAX) {
+        let mut of_group = Vec::new();
+        let flat: Vec<f32> = queries.iter().flat_map(|query| query.x).copied().collect();
+        let by_pairs = PAIRS_MAX / queries.len() / n_pixels / n_pixels;
+        let per_launch = by_pairs.min(ENTRIES_MAX / n_pixels).min(i32::MAX as usize).max(1);
+        for first in (0..place.len()).step_by(per_launch) {
+            let mine = place.start + first..(place.start + first + per_launch).min(place.end);
+            let launch = Launch::new(&queries[0], mine, images.start + first, n_images, are_bytes);
+            let launch = Launch { mean_only, ..launch };
+            let answer = loaded.posteriors(&launch, &flat)?;
+            of_group.push((launch, answer));
         }
-        for (of_group, all) in found.iter().zip(self.all.chunks_mut(QUERIES_MAX)) {
-            of_group.iter().for_each(|(launch, answer)| launch.merge(answer, all));
-        }
-        Ok(())
+        found.push(of_group);
     }
-}
-
-/// Work whose launches keep something of each image and pixel: `find` runs a launch and `merge` adds its result to
-/// `all`, in the order of the images. Launches that do not fit into memory are halved.
-struct ByImage<'a, A, F, M> {
-    images: &'a ImagePixels,
-    query: PatchQuery<'a, f32>,
-    find: F,
-    merge: M,
-    all: A,
-}
-
-impl<A, R, F, M> Work for ByImage<'_, A, F, M>
-where
-    F: Fn(&dyn Loaded, &Launch) -> Result<R, GpuError>,
-    M: Fn(&mut A, R),
-{
-    fn add(
-        &mut self,
-        loaded: &dyn Loaded,
-        place: Range<usize>,
-        images: Range<usize>,
-    ) -> Result<(), GpuError> {
-        let shape = self.images.shape();
-        let (n_images, are_bytes) = (self.images.len(), self.images.are_bytes());
-        let mut per_launch = images_per_launch(shape.channels, shape.n_pixels());
-        let mut found = Vec::new();
-        let mut next = place.start;
-        while next < place.end {
-            let part = next..(next + per_launch).min(place.end);
-            let first = images.start + part.start - place.start;
-            let launch = Launch::new(&self.query, part.clone(), first, n_images, are_bytes);
-            match (self.find)(loaded, &launch) {
-                Ok(one) => {
-                    found.push(one);
-                    next = part.end;
-                }
-                Err(GpuError::OutOfMemory { .. }) if part.len() > 1 => {
-                    per_launch = part.len().div_ceil(2);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        // Only now: if a launch fails, the images are added again.
-        found.into_iter().for_each(|one| (self.merge)(&mut self.all, one));
-        Ok(())
+    for (of_group, all) in found.iter().zip(all.chunks_mut(QUERIES_MAX)) {
+        of_group.iter().for_each(|(launch, answer)| launch.merge(answer, all));
     }
+    Ok(())
 }

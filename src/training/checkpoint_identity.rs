@@ -1,8 +1,8 @@
 //! Settings and data that a checkpoint was trained with; training continues only with the same ones.
 //!
 //! Settings are compared by key, using their values as written in `lab.toml`. A setting that did not exist when
-//! a checkpoint was written must have its default value now. Which settings determine the weights is marked in
-//! the settings table of `config`.
+//! a checkpoint was written must have its default value now. Which settings determine the weights is listed in
+//! `config::deciding_settings`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,15 +12,16 @@ use thiserror::Error;
 use super::config::{LossWeighting, LrSchedule, TrainingConfig};
 use crate::dataset::Dataset;
 use crate::diffusion::Schedule;
-use crate::network::config::{AttentionVariant, Body, NetworkConfig, Output, Padding};
+use crate::network::config::NetworkConfig;
 
 /// The settings that determine the weights after a given number of updates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DecidingSettings {
     /// Values by key.
     pub values: BTreeMap<String, String>,
-    /// Keys with default values.
+    /// New names of renamed keys.
     pub renamed: BTreeMap<String, String>,
+    /// Keys with default values.
     pub at_default: BTreeSet<String>,
 }
 
@@ -132,49 +133,15 @@ fn in_words(dataset: &Dataset) -> String {
     format!("{} images of {}, checksum {pixels:08x}", dataset.len(), dataset.shape())
 }
 
-/// The network configuration as written in format 1; must never change.
+/// The network configuration as written in format 1, by the names that types, fields and values have in `network::config`
+/// (a test keeps them); must never change.
 fn network_v1(config: &NetworkConfig) -> String {
-    let image = config.image;
-    let body = match &config.body {
-        Body::ResNet { width, kernels } => {
-            format!("ResNet {{ width: {width}, kernels: {kernels:?} }}")
-        }
-        Body::UNet { widths, embedding } => {
-            format!("UNet {{ widths: {widths:?}, embedding: {embedding} }}")
-        }
-    };
-    let padding = match config.padding {
-        Padding::Zeros => "Zeros",
-        Padding::Circular => "Circular",
-    };
-    let attention = config.attention.map_or("None".to_owned(), |attention| {
-        let variant = match attention.variant {
-            AttentionVariant::Softmax => "Softmax",
-            AttentionVariant::Top1 => "Top1",
-            AttentionVariant::Uniform => "Uniform",
-            AttentionVariant::Identity => "Identity",
-        };
-        format!(
-            "Some(AttentionConfig {{ variant: {variant}, heads: {}, head_width: {}, normalise: {} }})",
-            attention.heads, attention.head_width, attention.normalise
-        )
-    });
-    let output = match config.output {
-        Output::Noise => "Noise",
-        Output::Velocity => "Velocity",
-    };
+    let NetworkConfig { image, architecture, padding, group_norm, last_kernel, .. } = config;
+    let NetworkConfig { n_classes, attention, output, time_scale, clamp, .. } = config;
     format!(
-        "NetworkConfig {{ image: ImageShape {{ channels: {}, height: {}, width: {} }}, body: {body}, \
-         padding: {padding}, group_norm: {}, last_kernel: {}, n_classes: {:?}, attention: {attention}, \
-         output: {output}, time_scale: {:?}, clamp: {} }}",
-        image.channels,
-        image.height,
-        image.width,
-        config.group_norm,
-        config.last_kernel,
-        config.n_classes,
-        config.time_scale,
-        config.clamp
+        "NetworkConfig {{ image: {image:?}, body: {architecture:?}, padding: {padding:?}, group_norm: {group_norm}, \
+         last_kernel: {last_kernel}, n_classes: {n_classes:?}, attention: {attention:?}, output: {output:?}, \
+         time_scale: {time_scale:?}, clamp: {clamp} }}"
     )
 }
 
@@ -183,11 +150,10 @@ fn training_v1(config: &TrainingConfig) -> String {
     let TrainingConfig { steps, batch, seed, learning_rate, warmup, .. } = config;
     let TrainingConfig { weight_decay, clip_norm, ema_decay, .. } = config;
     let decay = match config.lr_schedule {
-        LrSchedule::Constant => "Constant".to_owned(),
-        LrSchedule::Cosine => "Cosine".to_owned(),
         LrSchedule::Exponential => {
             format!("Exponential {{ final_factor: {:?} }}", config.final_factor)
         }
+        schedule @ (LrSchedule::Constant | LrSchedule::Cosine) => format!("{schedule:?}"),
     };
     let weighting = match config.weighting {
         LossWeighting::Noise => "Noise".to_owned(),
@@ -212,13 +178,16 @@ mod tests {
     use super::*;
     use crate::diffusion::Schedule;
     use crate::image::ImageShape;
+    use crate::network::config::{
+        Architecture, AttentionConfig, AttentionVariant, Output, Padding,
+    };
     use crate::training::config::example;
 
     fn network() -> NetworkConfig {
         NetworkConfig {
             schedule: Schedule::default(),
             image: ImageShape::new(1, 2, 2),
-            body: Body::ResNet { width: 16, kernels: vec![3] },
+            architecture: Architecture::ResNet { width: 16, kernels: vec![3] },
             padding: Padding::Circular,
             group_norm: false,
             last_kernel: 1,
@@ -280,9 +249,32 @@ mod tests {
                         width: 16, kernels: [3] }, padding: Circular, group_norm: false, last_kernel: 1, n_classes: \
                         None, attention: None, output: Velocity, time_scale: 1000.0, clamp: true }";
         assert_eq!(network_v1(&network()), expected);
-        let unet = Body::UNet { widths: vec![4, 8], embedding: 8 };
-        let words = network_v1(&NetworkConfig { body: unet, n_classes: Some(3), ..network() });
+        let unet = Architecture::UNet { widths: vec![4, 8], embedding: 8 };
+        let words =
+            network_v1(&NetworkConfig { architecture: unet, n_classes: Some(3), ..network() });
         assert!(words.contains("body: UNet { widths: [4, 8], embedding: 8 }"), "{words}");
         assert!(words.contains("n_classes: Some(3)"), "{words}");
+        let variants = [
+            (AttentionVariant::Softmax, "Softmax"),
+            (AttentionVariant::Top1, "Top1"),
+            (AttentionVariant::Uniform, "Uniform"),
+            (AttentionVariant::Identity, "Identity"),
+        ];
+        for (variant, name) in variants {
+            let attention = AttentionConfig { variant, heads: 2, head_width: 8, normalise: true };
+            let (padding, output) = (Padding::Zeros, Output::Noise);
+            let network =
+                NetworkConfig { attention: Some(attention), padding, output, ..network() };
+            let expected = format!(
+                "attention: Some(AttentionConfig {{ variant: {name}, heads: 2, head_width: 8, normalise: true }}), \
+                 output: Noise,"
+            );
+            let words = network_v1(&network);
+            assert!(words.contains(&expected) && words.contains("padding: Zeros,"), "{words}");
+        }
+        let words =
+            |lr_schedule| training_v1(&TrainingConfig { lr_schedule, ..TrainingConfig::default() });
+        assert!(words(LrSchedule::Constant).contains("decay Constant,"));
+        assert!(words(LrSchedule::Cosine).contains("decay Cosine,"));
     }
 }

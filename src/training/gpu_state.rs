@@ -12,16 +12,17 @@ use candle_core::{Device, DeviceLocation, Tensor};
 use super::checkpoint::Contents;
 use super::config::TrainingConfig;
 use super::error::TrainingError;
-use super::gpu_step::GpuStep;
+use super::gpu_commands::GpuStep;
+use super::gpu_pieces::largest_pieces;
 use super::learning_rate::learning_rate;
-use super::loss::{Draw, noisy_batch};
+use super::loss::noisy_batch;
 use super::state::{Opened, Outcome, TrainingState};
 use super::tensors::missing;
 use crate::dataset::{Batches, Dataset};
 use crate::network::config::NetworkConfig;
 use crate::network::gpu::cuda::{Engine, Segment};
 use crate::network::gpu::error::EngineError;
-use crate::network::gpu::plan::{Command, Place};
+use crate::network::gpu::plan::{Command, Convolution, Pass, Place};
 use crate::network::{Network, TensorMap};
 
 /// Maximum number of threads that draw batches.
@@ -68,43 +69,22 @@ impl GpuTraining {
         network: &NetworkConfig,
         dataset: Arc<Dataset>,
     ) -> Result<Result<(Self, Option<String>), String>, EngineError> {
-        let mut n_pieces = config.accumulate;
-        loop {
-            let piece = config.batch / n_pieces;
+        let open = |piece| {
             let step = match GpuStep::new(config, network, piece) {
-                Ok(step) => step,
+                Ok(step) => Arc::new(step),
                 Err(problem) => return Ok(Err(problem)),
             };
             let commands = [&step.gradients[..], &step.update[..]];
             #[expect(unsafe_code, reason = "the contract of `Engine::new`")]
             // SAFETY: the commands are those that `GpuStep::new` made over this very plan; their kernels stay
             // inside their buffers, as `tests/emulator/steps.rs` checks for every kind of network.
-            let opened =
-                unsafe { Engine::new(ordinal, step.plan.clone(), commands, config.compute_type) };
-            match opened {
-                Ok((engine, [gradients, update])) => {
-                    let note = (n_pieces > config.accumulate).then(|| {
-                        format!(
-                            "the GPU has no room for {} images at a time: batches of {} are computed in {n_pieces} \
-                             pieces, with the same result to rounding",
-                            config.batch / config.accumulate,
-                            config.batch
-                        )
-                    });
-                    let (config, step) = (config.clone(), Arc::new(step));
-                    let (drawn, n_updates) = (None, 0);
-                    let gpu =
-                        Self { step, engine, gradients, update, drawn, n_updates, config, dataset };
-                    return Ok(Ok((gpu, note)));
-                }
-                Err(EngineError::OutOfMemory { .. } | EngineError::TooLarge { .. })
-                    if next_pieces(config.batch, n_pieces).is_some() =>
-                {
-                    n_pieces = next_pieces(config.batch, n_pieces).unwrap_or(config.batch);
-                }
-                Err(error) => return Err(error),
-            }
-        }
+            let (engine, [gradients, update]) =
+                unsafe { Engine::new(ordinal, step.plan.clone(), commands, config.compute_type) }?;
+            let (config, dataset, drawn, n_updates) = (config.clone(), dataset.clone(), None, 0);
+            Ok(Ok(Self { step, engine, gradients, update, drawn, n_updates, config, dataset }))
+        };
+        let (opened, note) = largest_pieces(config, open)?;
+        Ok(opened.map(|gpu| (gpu, note)))
     }
 
     /// Floating-point operations of the matrix products and convolutions in a step.
@@ -220,29 +200,26 @@ impl GpuTraining {
     ///
     /// If the GPU fails.
     pub fn profile(&mut self, repeats: usize) -> Result<Vec<(String, f64)>, EngineError> {
-        use crate::network::gpu::plan::{Command, Convolution, Pass};
         let mut totals: BTreeMap<String, f64> = BTreeMap::new();
         for segment in [&self.gradients, &self.update] {
             let times = self.engine.time(segment, repeats)?;
-            for (command, ms) in segment.commands().iter().zip(times) {
-                let name;
-                let said = match command {
-                    Command::Launch(launch) => launch.kernel,
-                    Command::Product(_) => "cublas",
+            for (command, ms) in segment.commands.iter().zip(times) {
+                let name = match command {
+                    Command::Launch(launch) => launch.kernel.to_owned(),
+                    Command::Product(_) => "cublas".to_owned(),
                     Command::Convolution(Convolution { pass, sizes, .. }) => {
                         let pass = match pass {
                             Pass::Forward => "forward",
                             Pass::Input => "input gradient",
                             Pass::Weight => "weight gradient",
                         };
-                        name = format!(
+                        format!(
                             "cudnn {pass} {} to {} at {}x{}",
                             sizes.c_in, sizes.c_out, sizes.height, sizes.width
-                        );
-                        &name
+                        )
                     }
                 };
-                *totals.entry(said.to_owned()).or_default() += ms;
+                *totals.entry(name).or_default() += ms;
             }
         }
         let mut totals: Vec<(String, f64)> = totals.into_iter().collect();
@@ -305,11 +282,6 @@ impl TrainingState for GpuTraining {
     }
 }
 
-/// The next larger number of equal micro-batches that a batch can be split into.
-fn next_pieces(batch: usize, n_pieces: usize) -> Option<usize> {
-    (2 * n_pieces..=batch).find(|n| batch.is_multiple_of(*n))
-}
-
 fn ready(
     step: &GpuStep,
     config: &TrainingConfig,
@@ -317,8 +289,7 @@ fn ready(
     order: &mut Batches,
     number: u64,
 ) -> Ready {
-    let (seed, batch, schedule) = (config.seed, config.batch, step.schedule());
-    let drawn = noisy_batch(dataset, order, Draw { seed, batch, step: number, schedule });
+    let drawn = noisy_batch(dataset, order, config, step.network.schedule, number);
     let rate = learning_rate(config, number);
     let piece = |which| {
         let mut values = vec![0.0; step.inputs.n_values];

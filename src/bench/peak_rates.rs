@@ -8,14 +8,14 @@ use serde::Serialize;
 
 use crate::simd::Lane;
 
-/// Each limit is the best of repetitions over this time: disturbances only lower it.
+/// Each rate is the best of repetitions over this time: disturbances only lower it.
 const PATIENCE: Duration = Duration::from_millis(60);
 /// Far beyond any cache.
 const READ_BYTES: usize = 256 << 20;
 
-/// Limits of one core.
+/// Peak rates of one core.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Limits {
+pub struct PeakRates {
     /// Operations a second in `f32`, a multiply-add counted as two.
     pub f32_per_s: f64,
     /// The same in `f64`.
@@ -24,7 +24,7 @@ pub struct Limits {
     pub bytes_per_s: f64,
 }
 
-impl Limits {
+impl PeakRates {
     /// Measures for about a quarter of a second.
     pub fn measure() -> Self {
         let numbers = vec![1_u64; READ_BYTES / size_of::<u64>()];
@@ -86,8 +86,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_are_those_of_a_computer() {
-        let Limits { f32_per_s, f64_per_s, bytes_per_s } = Limits::measure();
+    fn peak_rates_are_those_of_a_computer() {
+        let PeakRates { f32_per_s, f64_per_s, bytes_per_s } = PeakRates::measure();
         assert!(f32_per_s > 1e8 && f64_per_s > 1e8 && bytes_per_s > 1e7);
     }
 }

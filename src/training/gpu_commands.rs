@@ -4,7 +4,6 @@
 //! so that a step never waits for the host. The formulas are those of [`super::loss`], [`super::adamw`] and
 //! [`super::ema`].
 
-use crate::diffusion::Schedule;
 use crate::network::AttentionDetail;
 use crate::network::config::{NetworkConfig, Output};
 use crate::network::gpu::network::{GpuNetwork, Inputs};
@@ -14,7 +13,7 @@ use crate::network::gpu::plan::{Command, Launch, Place, Plan};
 use super::config::TrainingConfig;
 use super::loss::HostBatch;
 
-const THREADS: usize = 256;
+const THREADS: usize = Launch::THREADS;
 /// Number of partial sums for the squared gradient norm.
 const PARTIAL_SUMS: usize = 256;
 /// Number of values in the optimiser's state, as named in `kernels/training.cuh`.
@@ -38,7 +37,7 @@ pub struct Kept {
 
 /// Inputs of a micro-batch besides its images.
 #[derive(Clone, Copy, Debug)]
-struct Told {
+struct StepInputs {
     /// The noise in the images, `[B, C, H, W]`.
     eps: Place,
     /// For each image: sigma, signal and the loss weight, `[3, B]`.
@@ -63,8 +62,8 @@ pub struct GpuStep {
     pub kept: Kept,
     /// Number of images in a micro-batch.
     pub piece: usize,
-    told: Told,
-    network: NetworkConfig,
+    step_inputs: StepInputs,
+    pub network: NetworkConfig,
     config: TrainingConfig,
 }
 
@@ -86,22 +85,24 @@ impl GpuStep {
         let GpuNetwork { mut layers, inputs, output, .. } = made;
         let levels = inputs.rest.after(n_eps);
         let [number, rate] = [0, 1].map(|i| levels.after(3 * piece + i));
-        let told = Told { eps: inputs.rest, levels, piece: number, rate };
+        let step_inputs = StepInputs { eps: inputs.rest, levels, piece: number, rate };
         let n_parameters = layers.parameters.n_values();
         let report = layers.plan.buffer(batch + 2);
         let dout = layers.gradient(output);
-        let buffers =
-            vec![layers.place(output), inputs.x, told.eps, told.levels, told.piece, dout, report];
+        let buffers = vec![
+            layers.place(output),
+            inputs.x,
+            step_inputs.eps,
+            step_inputs.levels,
+            step_inputs.piece,
+            dout,
+            report,
+        ];
         let channels = crate::network::gpu::parameters::rounded(image.channels);
-        layers.commands.push(Command::Launch(Launch {
-            kernel: "noise_loss",
-            blocks: [piece, 1],
-            threads: THREADS,
-            shared: THREADS,
-            buffers,
-            numbers: vec![image.n_pixels(), image.channels, channels],
-            reals: vec![batch as f64],
-        }));
+        let numbers = vec![image.n_pixels(), image.channels, channels];
+        let (shared, reals) = (THREADS, vec![batch as f64]);
+        let loss = Launch::new("noise_loss", [piece, 1], buffers, numbers);
+        layers.commands.push(Command::Launch(Launch { shared, reals, ..loss }));
         layers.backward();
         let homes = layers.homes;
         let mut plan = layers.plan;
@@ -110,44 +111,23 @@ impl GpuStep {
         let (parameters, gradients) = (homes.parameters, homes.gradients);
         let kept = Kept { parameters, gradients, mean, square, average, state, report };
         let sums = PARTIAL_SUMS.min(n_parameters.div_ceil(THREADS));
-        let launch = |kernel, blocks, shared, buffers, numbers, reals| {
-            let blocks = [blocks, 1];
-            Command::Launch(Launch {
-                kernel,
-                blocks,
-                threads: THREADS,
-                shared,
-                buffers,
-                numbers,
-                reals,
-            })
+        let square_sums = Launch {
+            shared: THREADS,
+            ..Launch::new("square_sums", [sums, 1], vec![gradients, partial], vec![n_parameters])
         };
-        let update = vec![
-            launch(
-                "square_sums",
-                sums,
-                THREADS,
-                vec![gradients, partial],
-                vec![n_parameters],
-                vec![],
-            ),
-            launch(
-                "decide",
-                1,
-                THREADS,
-                vec![partial, report, told.rate, state, report.after(batch)],
-                vec![sums, batch],
-                vec![config.clip_norm, config.ema_decay],
-            ),
-            launch(
-                "update",
-                n_parameters.div_ceil(THREADS),
-                0,
-                vec![parameters, gradients, mean, square, average, state],
-                vec![n_parameters],
-                vec![config.weight_decay],
-            ),
-        ];
+        let buffers = vec![partial, report, step_inputs.rate, state, report.after(batch)];
+        let decide = Launch {
+            shared: THREADS,
+            reals: vec![config.clip_norm, config.ema_decay],
+            ..Launch::new("decide", [1, 1], buffers, vec![sums, batch])
+        };
+        let buffers = vec![parameters, gradients, mean, square, average, state];
+        let blocks = [n_parameters.div_ceil(THREADS), 1];
+        let update = Launch {
+            reals: vec![config.weight_decay],
+            ..Launch::new("update", blocks, buffers, vec![n_parameters])
+        };
+        let update = [square_sums, decide, update].map(Command::Launch).to_vec();
         Ok(Self {
             plan,
             gradients: layers.commands,
@@ -157,15 +137,10 @@ impl GpuStep {
             inputs,
             kept,
             piece,
-            told,
+            step_inputs,
             network: network.clone(),
             config: config.clone(),
         })
-    }
-
-    /// The noise schedule of the network that is trained.
-    pub fn schedule(&self) -> Schedule {
-        self.network.schedule
     }
 
     /// Number of micro-batches in a batch.
@@ -185,14 +160,14 @@ impl GpuStep {
         let mut put = |place: Place, values: &mut dyn Iterator<Item = f32>| {
             out[place.first..].iter_mut().zip(values).for_each(|(out, value)| *out = value);
         };
-        put(self.told.eps, &mut batch.eps[values].iter().copied());
+        put(self.step_inputs.eps, &mut batch.eps[values].iter().copied());
         let levels: Vec<_> = t.iter().map(|&t| schedule.level(t)).collect();
         let is_velocity = self.network.output == Output::Velocity;
         let sigmas = levels.iter().map(|level| if is_velocity { level.sigma() } else { 0.0 });
         let signals = levels.iter().map(|level| if is_velocity { level.signal() } else { 1.0 });
         let factors = levels.iter().map(|level| self.config.loss_weight(level.abar));
-        put(self.told.levels, &mut sigmas.chain(signals).chain(factors).map(|v| v as f32));
-        put(self.told.piece, &mut std::iter::once(number as f32));
-        put(self.told.rate, &mut std::iter::once(rate as f32));
+        put(self.step_inputs.levels, &mut sigmas.chain(signals).chain(factors).map(|v| v as f32));
+        put(self.step_inputs.piece, &mut std::iter::once(number as f32));
+        put(self.step_inputs.rate, &mut std::iter::once(rate as f32));
     }
 }

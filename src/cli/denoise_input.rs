@@ -11,7 +11,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::dataset::file_kind::not_safetensors;
-use crate::dataset::mapped;
+use crate::dataset::private_copy;
 use crate::image::ImageShape;
 
 /// Maximum number of tensor names listed in an error.
@@ -22,13 +22,13 @@ const TOLERANCE: f64 = 0.01;
 const NOISY_MAX: f64 = 10.0;
 
 /// The content of a tensor file.
-pub struct TensorFile {
+pub struct InputFile {
     bytes: Bytes,
 }
 
-impl TensorFile {
+impl InputFile {
     pub fn read(path: &Path) -> Result<Self> {
-        Ok(Self { bytes: mapped::read(path).context("cannot read the file")? })
+        Ok(Self { bytes: private_copy::read(path).context("cannot read the file")? })
     }
 
     pub fn tensors(&self) -> Result<SafeTensors<'_>> {
