@@ -98,7 +98,7 @@ impl FixedAttention {
                 weights.len()
             )));
         }
-        check_rows(n_pixels, weights.iter().copied())?;
+        check_rows(n_pixels, &weights)?;
         Ok(Self { n_heads, n_pixels, weights })
     }
 
@@ -140,22 +140,33 @@ impl AttentionProvider for FixedAttention {
 /// # Errors
 ///
 /// If a weight is negative or not finite, or a row does not sum to 1 within [`ROW_SUM_TOLERANCE`].
-pub fn check_rows(n_pixels: usize, weights: impl Iterator<Item = f64>) -> Result<(), DenoiseError> {
-    let mut sum = 0.0;
-    for (at, weight) in weights.enumerate() {
-        if !weight.is_finite() || weight < -ROW_SUM_TOLERANCE {
-            return Err(unusable(format!("attention weight {at} is '{weight}'")));
-        }
-        sum += weight;
-        if (at + 1).is_multiple_of(n_pixels) {
-            if (sum - 1.0).abs() > ROW_SUM_TOLERANCE {
-                let row = at / n_pixels;
-                return Err(unusable(format!(
-                    "row {row} of the attention maps sums to '{sum}' instead of 1; the last axis \
-                     must be the attended pixels"
-                )));
+pub fn check_rows<T: Copy + Into<f64>>(n_pixels: usize, weights: &[T]) -> Result<(), DenoiseError> {
+    for (row, weights) in weights.chunks(n_pixels).enumerate() {
+        // In eight interleaved parts, which become vector instructions.
+        let (mut sums, mut least) = ([0.0; 8], [f64::INFINITY; 8]);
+        for chunk in weights.chunks(8) {
+            for ((sum, least), &weight) in sums.iter_mut().zip(&mut least).zip(chunk) {
+                let weight = weight.into();
+                *sum += weight;
+                *least = least.min(weight);
             }
-            sum = 0.0;
+        }
+        let sum: f64 = sums.iter().sum();
+        let is_negative = least.iter().any(|least| *least < -ROW_SUM_TOLERANCE);
+        if is_negative || !sum.is_finite() {
+            let is_wrong = |weight: &f64| !weight.is_finite() || *weight < -ROW_SUM_TOLERANCE;
+            let mut all = weights.iter().map(|&weight| weight.into());
+            if let Some(at) = all.clone().position(|weight| is_wrong(&weight)) {
+                let weight = all.nth(at).unwrap_or(f64::NAN);
+                let at = row * n_pixels + at;
+                return Err(unusable(format!("attention weight {at} is '{weight}'")));
+            }
+        }
+        if (sum - 1.0).abs() > ROW_SUM_TOLERANCE {
+            return Err(unusable(format!(
+                "row {row} of the attention maps sums to '{sum}' instead of 1; the last axis \
+                 must be the attended pixels"
+            )));
         }
     }
     Ok(())

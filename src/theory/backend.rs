@@ -13,7 +13,7 @@ use super::images::TrainingImages;
 use super::kernels::PatchQuery;
 use super::ls_wiener::Masks;
 use super::pixels::ImagePixels;
-use super::weights::Accumulator;
+use super::posterior_weights::Accumulator;
 use super::{cpu, distinct, gpu};
 use crate::simd::Lane;
 

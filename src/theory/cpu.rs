@@ -13,8 +13,8 @@ use super::kernels::{PatchQuery, all_images::AllImages, boxes::BoxSums, tile::Ti
 use super::ls_wiener::{MaskedSums, Masks, by_pixel};
 use super::passes::{add_images, merged};
 use super::pixels::ImagePixels;
+use super::posterior_weights::Accumulator;
 use super::pspc::{Composite, CropPosteriors, Mosaic, entropies, normalisers};
-use super::weights::Accumulator;
 use crate::simd::{Lane, lane::n_lanes};
 
 /// The posterior at each pixel of each query over patches; entropy and provenance only if `with_posterior`.

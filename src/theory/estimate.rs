@@ -1,6 +1,6 @@
 //! The estimate of one image by a machine.
 
-use super::weights::Accumulator;
+use super::posterior_weights::Accumulator;
 use crate::diffusion::{AttentionMaps, Provenance};
 
 /// The estimate of one image, with its diagnostics. `image` of a [`Provenance`] counts in the filtered dictionary.

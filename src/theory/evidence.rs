@@ -12,7 +12,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::kernels::posterior::pruned_nats;
-use super::weights::Accumulator;
+use super::posterior_weights::Accumulator;
 use crate::diffusion::Provenance;
 use crate::simd::Lane;
 

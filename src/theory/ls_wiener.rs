@@ -30,7 +30,7 @@ use super::kernels::all_images::AllImages;
 use super::kernels::boxes::squares;
 use super::kernels::posterior::{Posterior, Row};
 use super::kernels::tile::{Tile, TileSums};
-use super::weights::Accumulator;
+use super::posterior_weights::Accumulator;
 use super::wiener::Wiener;
 use crate::diffusion::{NoiseLevel, Provenance};
 use crate::image::ImageShape;

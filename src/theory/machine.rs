@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::attention_machine::AttentionWeights;
 use super::attention_provider::{AttentionProvider, check_rows};
+use super::attention_weights::AttentionWeights;
 use super::backend::Backend;
 use super::error::TheoryError;
 use super::estimate::Estimate;
@@ -262,7 +262,7 @@ impl Machine {
             );
             return Err(DenoiseError::Unusable { denoiser: self.spec.column(), problem });
         }
-        check_rows(n_pixels, maps.weights().iter().map(|&w| f64::from(w)))?;
+        check_rows(n_pixels, maps.weights())?;
         Ok(Some(GivenMaps { provider: provider.as_ref(), maps }))
     }
 

@@ -22,7 +22,7 @@ use faer::prelude::Solve;
 use super::kernels::PatchQuery;
 use super::patches::Pool;
 use super::pixels::ImagePixels;
-use super::weights::Accumulator;
+use super::posterior_weights::Accumulator;
 use crate::random::{Purpose, fill_normal, stream};
 use crate::simd::Lane;
 

@@ -14,7 +14,7 @@ use super::images::TrainingImages;
 use super::kernels::PatchQuery;
 use super::pixels::ImagePixels;
 use super::pooled::{PooledModel, pool};
-use super::weights::Accumulator;
+use super::posterior_weights::Accumulator;
 use crate::image::ImageShape;
 use crate::simd::{Lane, lane::n_lanes};
 
@@ -114,7 +114,7 @@ impl<'a, T: Lane> Portions<'a, T> {
 mod tests {
     use super::*;
     use crate::random::noise_seeds;
-    use crate::theory::attention_machine::AttentionWeights;
+    use crate::theory::attention_weights::AttentionWeights;
     use crate::theory::patches::Pool;
     use crate::theory::spec::{AttentionSettings, AttentionSource};
 

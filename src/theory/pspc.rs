@@ -22,7 +22,7 @@ use super::kernels::boxes::squares;
 use super::kernels::posterior::{Posterior, Row};
 use super::kernels::tile::{Tile, TileSums};
 use super::kernels::windows::{LineSums, RowSums};
-use super::weights::Accumulator;
+use super::posterior_weights::Accumulator;
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
 use crate::simd::{Buffer, Lane, lane::n_lanes};

@@ -3,7 +3,8 @@
 //! Calibration tries hundreds of settings at each state. Evidence depends on the patch side only, attention on the
 //! source, votes on lambda; gamma only mixes two images ([`Mixture::estimate`]).
 
-use super::attention_machine::{AttentionWeights, Mixture};
+use super::attention_machine::Mixture;
+use super::attention_weights::AttentionWeights;
 use super::images::TrainingImages;
 use super::kernels::{PatchQuery, logit_scale};
 use super::patches::Pool;

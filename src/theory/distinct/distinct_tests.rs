@@ -9,7 +9,7 @@ use crate::simd::{Lane, Real};
 use crate::theory::kernels::{PatchQuery, reference};
 use crate::theory::patches::Pool;
 use crate::theory::pixels::{ImagePixels, Storage};
-use crate::theory::weights::Accumulator;
+use crate::theory::posterior_weights::Accumulator;
 
 #[derive(Debug, Clone)]
 struct Case {

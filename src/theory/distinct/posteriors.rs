@@ -10,7 +10,7 @@ use crate::diffusion::Provenance;
 use crate::simd::{Lane, lane::n_lanes};
 use crate::theory::evidence::Evidence;
 use crate::theory::kernels::PatchQuery;
-use crate::theory::weights::Accumulator;
+use crate::theory::posterior_weights::Accumulator;
 
 /// As [`crate::theory::cpu::patch_posteriors`].
 pub fn patch_posteriors<T: Lane>(

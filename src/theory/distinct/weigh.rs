@@ -25,7 +25,7 @@ pub struct GroupQuery<'a, T> {
     centres: Vec<T>,
 }
 
-/// Sums of weights of the query pixels of one vector, in doubles; see [`crate::theory::weights`].
+/// Sums of weights of the query pixels of one vector, in doubles; see [`crate::theory::posterior_weights`].
 #[derive(Clone, Debug)]
 pub struct LaneSums {
     n_lanes: usize,

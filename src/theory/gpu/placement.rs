@@ -21,7 +21,7 @@ use super::plan::{CHANNELS_MAX, Launch};
 use crate::theory::evidence::ImageMixture;
 use crate::theory::kernels::PatchQuery;
 use crate::theory::pixels::ImagePixels;
-use crate::theory::weights::Accumulator;
+use crate::theory::posterior_weights::Accumulator;
 
 /// Queries of one launch, so that the results of the blocks take little memory.
 const QUERIES_MAX: usize = 8;

@@ -10,7 +10,7 @@ use crate::diffusion::Provenance;
 use crate::theory::kernels::PatchQuery;
 use crate::theory::kernels::posterior::pruned_nats;
 use crate::theory::patches::{Border, Stretch};
-use crate::theory::weights::Accumulator;
+use crate::theory::posterior_weights::Accumulator;
 
 /// Most channels that the kernels have registers for.
 pub const CHANNELS_MAX: usize = 4;

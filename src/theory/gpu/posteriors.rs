@@ -17,8 +17,8 @@ use crate::theory::kernels::PatchQuery;
 use crate::theory::ls_wiener::{Masks, by_pixel};
 use crate::theory::patches::Pool;
 use crate::theory::pixels::ImagePixels;
+use crate::theory::posterior_weights::Accumulator;
 use crate::theory::pspc::entropies;
-use crate::theory::weights::Accumulator;
 
 fn singles(x: &[f64]) -> Vec<f32> {
     x.iter().map(|&value| value as f32).collect()

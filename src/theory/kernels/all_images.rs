@@ -4,7 +4,7 @@ use super::posterior::{Grouping, OTHERS, Posterior, Row, SPREAD, TOTAL};
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
 use crate::simd::Lane;
-use crate::theory::weights::Accumulator;
+use crate::theory::posterior_weights::Accumulator;
 
 /// Entries of a pixel and lane after which its sums are moved to doubles and its limit is updated.
 const FLUSH_AFTER: usize = if cfg!(test) { 16 } else { 256 };

@@ -8,7 +8,7 @@ use crate::simd::lane::n_lanes;
 use crate::theory::kernels::all_images::AllImages;
 use crate::theory::kernels::reference;
 use crate::theory::patches::Pool;
-use crate::theory::weights::Accumulator;
+use crate::theory::posterior_weights::Accumulator;
 
 #[derive(Debug, Clone)]
 struct Case {
