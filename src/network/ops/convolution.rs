@@ -23,8 +23,9 @@ use rayon::prelude::*;
 
 use super::clock::{Work, timed};
 use super::convolution_gradient::{Active, Known, backward};
-use super::convolution_operands::{Biases, Tables};
-use super::padded::{Geometry, pad};
+use super::convolution_operands::Biases;
+use super::image_convolution::ImageConvolution;
+use super::padded::Geometry;
 use super::real::Real;
 use super::tensor::{Computed, Gradients, Op, Operation, by_dtype, values};
 use crate::network::config::Padding;
@@ -195,22 +196,16 @@ fn forward<T: Real>(
     form: Form,
     is_active: &mut [bool],
 ) -> Vec<T> {
-    let (n_in, n_out, run) = (geometry.n_in(), geometry.n_out(), geometry.padded_run());
-    let tables = Tables::new(geometry);
+    let (n_in, n_out) = (geometry.n_in(), geometry.n_out());
+    let convolution = ImageConvolution::new(geometry, weight);
     let mut out = vec![T::ZERO; x.len() / n_in * n_out];
     let mut saved: Vec<&mut [bool]> = is_active.chunks_mut(n_out).collect();
     saved.resize_with(out.len() / n_out, Default::default);
-    let room = || (vec![T::ZERO; geometry.padded_values()], vec![T::ZERO; geometry.c_out * run]);
     let images = out.par_chunks_mut(n_out).zip(x.par_chunks(n_in)).zip(saved).enumerate();
-    images.for_each_init(room, |(padded, wide), (index, ((out, image), saved))| {
-        let addend = biases.before(index, geometry.c_in);
-        let input = pad(image, addend, geometry, padded);
-        let is_narrow = geometry.kernel == 1;
-        tables.convolve(weight, input, run, if is_narrow { &mut *out } else { &mut *wide });
+    let room = || convolution.room();
+    images.for_each_init(room, |room, (index, ((out, image), saved))| {
+        convolution.convolve(image, biases.before(index, geometry.c_in), room, out);
         for (o, plane) in out.chunks_exact_mut(geometry.n_pixels()).enumerate() {
-            if !is_narrow {
-                geometry.narrow(&wide[o * run..][..run], plane);
-            }
             let bias = biases.after[o];
             match form {
                 Form::Plain => plane.iter_mut().for_each(|v| *v += bias),

@@ -2,14 +2,15 @@
 //!
 //! The weight gradient sums images in fixed groups, so its bits do not depend on the number of threads. It has the
 //! output channels in vector lanes: `dw^T [depth, O] = [depth, pixels] x [pixels, O]`, where the left factor is the
-//! padded image without copying.
+//! padded image without copying; or by [`super::winograd`].
 
 use rayon::prelude::*;
 
-use super::convolution_operands::{Biases, Tables};
+use super::convolution_operands::Biases;
+use super::image_convolution::{self, ImageConvolution};
 use super::padded::{Geometry, pad};
 use super::real::Real;
-use super::tensor::transpose;
+use super::winograd::{Winograd, applies, channels_last};
 use crate::simd::lane::n_lanes;
 use crate::simd::product::{Left, Right, Write, every, multiply};
 
@@ -55,7 +56,8 @@ pub fn backward<T: Real>(known: &Known<'_, T>) -> Gradients<T> {
     let (n_in, n_out) = (geometry.n_in(), geometry.n_out());
     let batch = known.x.len() / n_in;
     let wants_dx = known.wants_dx || !biases.before.is_empty();
-    let back = Back::new(known);
+    let flipped = flip(known.weight, c_out, c_in, geometry.kernel * geometry.kernel);
+    let back = Back::new(geometry, &flipped);
     let mut dx = vec![T::ZERO; if wants_dx { known.x.len() } else { 0 }];
     let mut dbiases = vec![T::ZERO; c_out + biases.before.len()];
     let (dafter, dbefore) = dbiases.split_at_mut(c_out);
@@ -70,14 +72,14 @@ pub fn backward<T: Real>(known: &Known<'_, T>) -> Gradients<T> {
         .map_init(
             || Room::new(geometry, &back),
             |room, (group, (dx, dbefore))| {
-                let mut sums = Sums::new(geometry, back.lanes);
+                let mut sums = Sums::new(geometry, &back);
                 let last = (group + 1) * per_group;
                 for (i, index) in (group * per_group..last.min(batch)).enumerate() {
                     room.take_gradient(known, index);
                     sums.take_in(room, known, &back, index);
                     if !dx.is_empty() {
                         let dx = &mut dx[i * n_in..][..n_in];
-                        room.input_gradient(known, &back, dx);
+                        back.input.convolve(&room.dy, &[], &mut room.back, dx);
                         if !dbefore.is_empty() {
                             let sums = dbefore[i * c_in..][..c_in].iter_mut();
                             let planes = dx.chunks_exact(geometry.n_pixels());
@@ -93,10 +95,13 @@ pub fn backward<T: Real>(known: &Known<'_, T>) -> Gradients<T> {
             },
         )
         .collect();
-    let mut total = vec![T::ZERO; depth * back.lanes];
+    let mut total = vec![T::ZERO; back.sum_values];
     for group in sums {
         total.iter_mut().zip(&group.dw).for_each(|(total, &v)| *total += v);
         dafter.iter_mut().zip(&group.dafter).for_each(|(total, &v)| *total += v);
+    }
+    if let Some(plan) = &back.winograd {
+        total = plan.weight_gradient(&total);
     }
     let mut dw = vec![T::ZERO; c_out * depth];
     for (row, values) in total.chunks_exact(back.lanes).enumerate() {
@@ -106,62 +111,76 @@ pub fn backward<T: Real>(known: &Known<'_, T>) -> Gradients<T> {
 }
 
 /// What the gradients of all images share.
-struct Back<T> {
+struct Back<'a, T> {
     /// The convolution that takes `dy` to `dx`.
-    geometry: Geometry,
-    tables: Tables,
-    /// `[I, O, S]` with S reversed.
-    flipped: Vec<T>,
+    input: ImageConvolution<'a, T>,
+    /// For the weight gradient, if it is computed so.
+    winograd: Option<Winograd>,
     /// Output channels rounded up to full vectors: in the weight gradient they are in the lanes.
     lanes: usize,
+    /// Values of the sums of a group for the weight gradient.
+    sum_values: usize,
     pixels: Vec<usize>,
     shifts: Vec<usize>,
     sum_rows: Vec<usize>,
     last_rows: Vec<usize>,
 }
 
-impl<T: Real> Back<T> {
-    fn new(known: &Known<'_, T>) -> Self {
-        let forth = &known.geometry;
+impl<'a, T: Real> Back<'a, T> {
+    /// `flipped` are the weights `[I, O, S]` with S reversed.
+    fn new(forth: &Geometry, flipped: &'a [T]) -> Self {
         let geometry = Geometry { c_in: forth.c_out, c_out: forth.c_in, ..*forth };
-        let area = forth.kernel * forth.kernel;
         let lanes = forth.c_out.next_multiple_of(n_lanes::<T>());
+        let winograd = applies::<T>(forth).then(|| Winograd::new::<T>(forth));
         Self {
-            tables: Tables::new(&geometry),
-            flipped: flip(known.weight, forth.c_out, forth.c_in, area),
+            input: ImageConvolution::new(&geometry, flipped),
             lanes,
+            sum_values: winograd.as_ref().map_or(forth.depth() * lanes, Winograd::weight_values),
+            winograd,
             pixels: forth.pixel_places(),
             shifts: forth.shifted_rows(),
             sum_rows: every(lanes, forth.depth()),
             last_rows: every(lanes, forth.n_pixels()),
-            geometry,
         }
     }
 }
 
 /// Sums over one group of images.
 struct Sums<T> {
-    /// `[depth, lanes]`
+    /// `[depth, lanes]`, or what [`Winograd::weight_gradient`] takes.
     dw: Vec<T>,
     /// `[O]`
     dafter: Vec<T>,
 }
 
 impl<T: Real> Sums<T> {
-    fn new(geometry: &Geometry, lanes: usize) -> Self {
-        let dw = vec![T::ZERO; geometry.depth() * lanes];
-        Self { dw, dafter: vec![T::ZERO; geometry.c_out] }
+    fn new(geometry: &Geometry, back: &Back<'_, T>) -> Self {
+        Self { dw: vec![T::ZERO; back.sum_values], dafter: vec![T::ZERO; geometry.c_out] }
     }
 
     /// Adds the part of image `index`, whose output gradient is in `room`.
-    fn take_in(&mut self, room: &mut Room<T>, known: &Known<'_, T>, back: &Back<T>, index: usize) {
+    fn take_in(
+        &mut self,
+        room: &mut Room<T>,
+        known: &Known<'_, T>,
+        back: &Back<'_, T>,
+        index: usize,
+    ) {
         let geometry = &known.geometry;
-        let planes = room.dy.chunks_exact(geometry.n_pixels());
+        let n_pixels = geometry.n_pixels();
+        let planes = room.dy.chunks_exact(n_pixels);
         self.dafter.iter_mut().zip(planes).for_each(|(total, plane)| *total += sum(plane));
-        transpose(&room.dy, geometry.n_pixels(), &mut room.dy_last, back.lanes);
+        channels_last(&room.dy, n_pixels, &[], back.lanes, &mut room.dy_last);
         let image = &known.x[index * geometry.n_in()..][..geometry.n_in()];
         let addend = known.biases.before(index, geometry.c_in);
-        let values = pad(image, addend, geometry, &mut room.padded);
+        if let Some(plan) = &back.winograd {
+            channels_last(image, n_pixels, addend, plan.lanes_in(), &mut room.input);
+            plan.input(&room.input, &mut room.transformed);
+            plan.output_gradient(&room.dy_last, &mut room.dy_transformed);
+            plan.add_weight_gradient(&room.transformed, &room.dy_transformed, &mut self.dw);
+            return;
+        }
+        let values = pad(image, addend, geometry, &mut room.input);
         let left = Left { values, rows: &back.shifts, columns: &back.pixels };
         let right = Right { values: &room.dy_last, rows: &back.last_rows };
         multiply(Write::Add, back.lanes, (&mut self.dw, &back.sum_rows), left, right);
@@ -170,23 +189,28 @@ impl<T: Real> Sums<T> {
 
 /// Buffers of a thread for one image at a time.
 struct Room<T> {
-    /// The gradient before the activation, and the same with channels last.
+    /// The gradient before the activation, and the same with channels last, `[P + 1, lanes]` (the last row stays 0).
     dy: Vec<T>,
     dy_last: Vec<T>,
-    padded: Vec<T>,
-    padded_back: Vec<T>,
-    wide: Vec<T>,
+    /// The input, padded or with channels last; transformed input and gradient, if there are any.
+    input: Vec<T>,
+    transformed: Vec<T>,
+    dy_transformed: Vec<T>,
+    back: image_convolution::Room<T>,
 }
 
 impl<T: Real> Room<T> {
-    fn new(forth: &Geometry, back: &Back<T>) -> Self {
-        let (lanes, back) = (back.lanes, &back.geometry);
+    fn new(forth: &Geometry, back: &Back<'_, T>) -> Self {
+        let values = |of_plan: fn(&Winograd) -> usize, direct: usize| {
+            vec![T::ZERO; back.winograd.as_ref().map_or(direct, of_plan)]
+        };
         Self {
             dy: vec![T::ZERO; forth.n_out()],
-            dy_last: vec![T::ZERO; forth.n_pixels() * lanes],
-            padded: vec![T::ZERO; forth.padded_values()],
-            padded_back: vec![T::ZERO; back.padded_values()],
-            wide: vec![T::ZERO; back.c_out * back.padded_run()],
+            dy_last: vec![T::ZERO; (forth.n_pixels() + 1) * back.lanes],
+            input: values(Winograd::last_in, forth.padded_values()),
+            transformed: values(Winograd::input_values, 0),
+            dy_transformed: values(Winograd::output_values, 0),
+            back: back.input.room(),
         }
     }
 
@@ -206,15 +230,6 @@ impl<T: Real> Room<T> {
                 values.for_each(|(dy, &active)| *dy = if active { *dy } else { T::ZERO });
             }
         }
-    }
-
-    fn input_gradient(&mut self, known: &Known<'_, T>, back: &Back<T>, dx: &mut [T]) {
-        let run = back.geometry.padded_run();
-        let padded = pad(&self.dy, &[], &back.geometry, &mut self.padded_back);
-        back.tables.convolve(&back.flipped, padded, run, &mut self.wide);
-        let planes = dx.chunks_exact_mut(known.geometry.n_pixels());
-        let runs = self.wide.chunks_exact(run);
-        runs.zip(planes).for_each(|(run, plane)| back.geometry.narrow(run, plane));
     }
 }
 

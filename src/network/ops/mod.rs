@@ -9,6 +9,8 @@ pub mod real;
 pub mod tensor;
 pub mod padded;
 pub mod convolution_operands;
+pub mod winograd;
+pub mod image_convolution;
 pub mod convolution_gradient;
 pub mod convolution;
 pub mod channels;

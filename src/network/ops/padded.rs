@@ -133,7 +133,7 @@ fn border<T: Real>(padded: &mut [T], geometry: &Geometry) {
 }
 
 /// Index `padded - radius` of a side of `length`, wrapped or `None` beyond the border.
-fn beyond(padded: usize, radius: usize, length: usize, padding: Padding) -> Option<usize> {
+pub fn beyond(padded: usize, radius: usize, length: usize, padding: Padding) -> Option<usize> {
     match padding {
         Padding::Zeros => padded.checked_sub(radius).filter(|&index| index < length),
         // A kernel may be larger than the image: any number of times round.

@@ -1,0 +1,487 @@
+//! 3x3 convolutions by Winograd's minimal filtering F(4x4, 3x3), in single precision (Lavin & Gray, arXiv 1509.09308).
+//!
+//! ```text
+//! Y  = A^T [ (G g G^T) * (B^T d B) ] A        one 4x4 tile of one channel; d: the 6x6 pixels that it sees
+//! dg = G^T [ (B^T d B) * (A dY A^T) ] G       * is the product of the 36 positions, one by one
+//! ```
+//!
+//! Summed over channels (or, for the weight gradient, over tiles), the products of each position are one matrix product.
+//! A tile takes 36 multiplications where a direct convolution takes 144, and the transforms cost little because channels
+//! are in the vector lanes. Images are therefore brought into the order `[pixels, lanes]`, lanes being channels rounded
+//! up to full vectors.
+//!
+//! Rounding: relative to the largest value, results are off by about 2e-6 (a direct sum in single precision: 3e-7),
+//! because the transforms add values with factors up to 8. `tests` states the bound. Double precision, which gradients
+//! are checked in, always uses the direct convolution.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::padded::{Geometry, beyond};
+use super::real::Real;
+use crate::simd::Lane;
+use crate::simd::lane::n_lanes;
+use crate::simd::product::{Left, Right, Write, every, multiply};
+
+/// Side of a tile of outputs, and of the pixels that it sees.
+const OUT: usize = 4;
+const SEEN: usize = 6;
+/// Positions of a transformed tile.
+const POSITIONS: usize = SEEN * SEEN;
+/// Fewer channels do not fill the vectors.
+const CHANNELS_MIN: usize = 16;
+/// Smaller images are mostly the rims of tiles.
+const SIDE_MIN: usize = 6;
+
+/// The tiles of an image and the tables of its products.
+pub struct Winograd {
+    geometry: Geometry,
+    n_tiles: usize,
+    /// Input and output channels, rounded up to full vectors.
+    lanes_in: usize,
+    lanes_out: usize,
+    /// The input pixels that each tile sees, `[tiles, 36]`; `P` outside the image.
+    seen: Vec<usize>,
+    /// The output pixels of each tile, `[tiles, 16]`; `P` outside the image.
+    made: Vec<usize>,
+    // Tables of the products: where tiles, channels and rows of weights start.
+    input_rows: Vec<usize>,
+    output_rows: Vec<usize>,
+    channels_in: Vec<usize>,
+    weight_rows: Vec<usize>,
+}
+
+/// Whether convolutions of this geometry in `T` are computed this way.
+pub fn applies<T: Real>(geometry: &Geometry) -> bool {
+    size_of::<T>() == size_of::<f32>()
+        && geometry.kernel == 3
+        && geometry.c_in.min(geometry.c_out) >= CHANNELS_MIN
+        && geometry.height.min(geometry.width) >= SIDE_MIN
+}
+
+impl Winograd {
+    /// Tiles and tables for images and kernels of `geometry`.
+    pub fn new<T: Real>(geometry: &Geometry) -> Self {
+        let Geometry { c_in, c_out, height, width, padding, .. } = *geometry;
+        let n_pixels = geometry.n_pixels();
+        let (down, across) = (height.div_ceil(OUT), width.div_ceil(OUT));
+        let (mut seen, mut made) = (Vec::new(), Vec::new());
+        for (row, column) in (0..down).flat_map(|row| (0..across).map(move |c| (row, c))) {
+            let (top, left) = (row * OUT, column * OUT);
+            for (y, x) in (0..POSITIONS).map(|at| (top + at / SEEN, left + at % SEEN)) {
+                // Beyond the border of the padded image there are only outputs that are not kept.
+                let inside =
+                    |at: usize, length| (at < length + 2).then(|| beyond(at, 1, length, padding));
+                let place = match (inside(y, height).flatten(), inside(x, width).flatten()) {
+                    (Some(y), Some(x)) => y * width + x,
+                    _ => n_pixels,
+                };
+                seen.push(place);
+            }
+            for (y, x) in (0..OUT * OUT).map(|at| (top + at / OUT, left + at % OUT)) {
+                made.push(if y < height && x < width { y * width + x } else { n_pixels });
+            }
+        }
+        let n_tiles = down * across;
+        let (lanes_in, lanes_out) =
+            (c_in.next_multiple_of(n_lanes::<T>()), c_out.next_multiple_of(n_lanes::<T>()));
+        Self {
+            geometry: *geometry,
+            n_tiles,
+            lanes_in,
+            lanes_out,
+            seen,
+            made,
+            input_rows: every(lanes_in, n_tiles),
+            output_rows: every(lanes_out, n_tiles),
+            channels_in: every(1, c_in),
+            weight_rows: every(lanes_out, c_in),
+        }
+    }
+
+    /// Pixels of an image, `P`.
+    pub fn n_pixels(&self) -> usize {
+        self.geometry.n_pixels()
+    }
+
+    /// Input channels, rounded up to full vectors.
+    pub fn lanes_in(&self) -> usize {
+        self.lanes_in
+    }
+
+    /// Output channels, rounded up to full vectors.
+    pub fn lanes_out(&self) -> usize {
+        self.lanes_out
+    }
+
+    /// Values of a transformed input, `[36, tiles, lanes]`.
+    pub fn input_values(&self) -> usize {
+        POSITIONS * self.n_tiles * self.lanes_in
+    }
+
+    /// Values of a transformed output or of products, `[36, tiles, lanes]`.
+    pub fn output_values(&self) -> usize {
+        POSITIONS * self.n_tiles * self.lanes_out
+    }
+
+    /// Values of an input in the order `[P + 1, lanes]`, the last row of zeros.
+    pub fn last_in(&self) -> usize {
+        (self.geometry.n_pixels() + 1) * self.lanes_in
+    }
+
+    /// Values of an output in the order `[P + 1, lanes]`, the last row of zeros or of no meaning.
+    pub fn last_out(&self) -> usize {
+        (self.geometry.n_pixels() + 1) * self.lanes_out
+    }
+
+    /// Values of transformed weights, `[36, I, lanes]`.
+    pub fn weight_values(&self) -> usize {
+        POSITIONS * self.geometry.c_in * self.lanes_out
+    }
+
+    /// `G g G^T` of weights `[O, I, 3, 3]`.
+    pub fn weights<T: Real>(&self, weight: &[T]) -> Vec<T> {
+        let (depth, lanes) = (self.geometry.depth(), self.lanes_out);
+        let mut last = vec![T::ZERO; depth * lanes];
+        channels_last(weight, depth, &[], lanes, &mut last);
+        let mut out = vec![T::ZERO; self.weight_values()];
+        let places = every(1, depth);
+        transform::<T, Weights, 3, SEEN>((&last, &places), &mut out, self.geometry.c_in, lanes);
+        out
+    }
+
+    /// `B^T d B` of an input `[P + 1, lanes]`.
+    pub fn input<T: Real>(&self, last: &[T], out: &mut [T]) {
+        transform::<T, Input, SEEN, SEEN>((last, &self.seen), out, self.n_tiles, self.lanes_in);
+    }
+
+    /// The products of transformed weights and a transformed input.
+    pub fn multiply<T: Real>(&self, weights: &[T], input: &[T], out: &mut [T]) {
+        let inputs = input.chunks_exact(self.n_tiles * self.lanes_in);
+        let weights = weights.chunks_exact(self.geometry.c_in * self.lanes_out);
+        let outs = out.chunks_exact_mut(self.n_tiles * self.lanes_out);
+        for ((input, weights), out) in inputs.zip(weights).zip(outs) {
+            let left = Left { values: input, rows: &self.input_rows, columns: &self.channels_in };
+            let right = Right { values: weights, rows: &self.weight_rows };
+            multiply(Write::Overwrite, self.lanes_out, (out, &self.output_rows), left, right);
+        }
+    }
+
+    /// `A^T m A` of products: an output `[P + 1, lanes]`.
+    pub fn output<T: Real>(&self, products: &[T], last: &mut [T]) {
+        scatter::<T, Output, SEEN, OUT>(products, (last, &self.made), self.n_tiles, self.lanes_out);
+    }
+
+    /// `A dY A^T` of an output gradient `[P + 1, lanes]`.
+    pub fn output_gradient<T: Real>(&self, last: &[T], out: &mut [T]) {
+        transform::<T, OutputGradient, OUT, SEEN>(
+            (last, &self.made),
+            out,
+            self.n_tiles,
+            self.lanes_out,
+        );
+    }
+
+    /// Adds the products of a transformed input and output gradient to `sums`, `[36, I, lanes]`.
+    pub fn add_weight_gradient<T: Real>(&self, input: &[T], gradient: &[T], sums: &mut [T]) {
+        let inputs = input.chunks_exact(self.n_tiles * self.lanes_in);
+        let gradients = gradient.chunks_exact(self.n_tiles * self.lanes_out);
+        let sums = sums.chunks_exact_mut(self.geometry.c_in * self.lanes_out);
+        for ((input, gradient), sums) in inputs.zip(gradients).zip(sums) {
+            let left = Left { values: input, rows: &self.channels_in, columns: &self.input_rows };
+            let right = Right { values: gradient, rows: &self.output_rows };
+            multiply(Write::Add, self.lanes_out, (sums, &self.weight_rows), left, right);
+        }
+    }
+
+    /// `G^T u G` of sums: the weight gradient, `[I, 3, 3, lanes]`.
+    pub fn weight_gradient<T: Real>(&self, sums: &[T]) -> Vec<T> {
+        let (depth, lanes) = (self.geometry.depth(), self.lanes_out);
+        let mut out = vec![T::ZERO; depth * lanes];
+        let places = every(1, depth);
+        let n = self.geometry.c_in;
+        scatter::<T, WeightGradient, SEEN, 3>(sums, (&mut out, &places), n, lanes);
+        out
+    }
+}
+
+/// `image`, `[C, n]`, with `addend`, `[C]` or nothing, in the order `[n, lanes]`.
+pub fn channels_last<T: Real>(image: &[T], n: usize, addend: &[T], lanes: usize, out: &mut [T]) {
+    /// Places and channels that are moved together, so that what is read and written stays in the cache.
+    const BLOCK: usize = 16;
+    for (block, planes) in image.chunks(BLOCK * n).enumerate() {
+        let first_channel = block * BLOCK;
+        for first in (0..n).step_by(BLOCK) {
+            let end = (first + BLOCK).min(n);
+            for (p, row) in (first..end).zip(out[first * lanes..].chunks_exact_mut(lanes)) {
+                let row = &mut row[first_channel..];
+                for (to, plane) in row.iter_mut().zip(planes.chunks_exact(n)) {
+                    *to = plane[p];
+                }
+            }
+        }
+    }
+    if !addend.is_empty() {
+        for row in out[..n * lanes].chunks_exact_mut(lanes) {
+            row.iter_mut().zip(addend).for_each(|(v, &addend)| *v += addend);
+        }
+    }
+}
+
+/// `last`, `[n, lanes]`, in the order `[C, n]`.
+pub fn channels_first<T: Real>(last: &[T], n: usize, lanes: usize, out: &mut [T]) {
+    const BLOCK: usize = 16;
+    for (block, planes) in out.chunks_mut(BLOCK * n).enumerate() {
+        for first in (0..n).step_by(BLOCK) {
+            let end = (first + BLOCK).min(n);
+            for (c, plane) in planes.chunks_exact_mut(n).enumerate() {
+                let values = last[first * lanes + block * BLOCK + c..].iter().step_by(lanes);
+                plane[first..end].iter_mut().zip(values).for_each(|(to, &v)| *to = v);
+            }
+        }
+    }
+}
+
+/// A transform of one line of `N` values into `M`, with one channel per lane.
+trait Line<const N: usize, const M: usize> {
+    fn line<T: Lane, S: Simd>(simd: S, d: [T::Vector<S>; N]) -> [T::Vector<S>; M];
+}
+
+/// The operations of lines.
+struct Maths<T, S>(std::marker::PhantomData<T>, S);
+
+impl<T: Lane, S: Simd> Maths<T, S> {
+    #[inline(always)]
+    fn add(&self, a: T::Vector<S>, b: T::Vector<S>) -> T::Vector<S> {
+        T::plus(self.1, a, b)
+    }
+
+    #[inline(always)]
+    fn sub(&self, a: T::Vector<S>, b: T::Vector<S>) -> T::Vector<S> {
+        T::minus(self.1, a, b)
+    }
+
+    /// `factor a + b`
+    #[inline(always)]
+    fn fma(&self, factor: f64, a: T::Vector<S>, b: T::Vector<S>) -> T::Vector<S> {
+        T::mul_add(self.1, T::splat(self.1, T::from_f64(factor)), a, b)
+    }
+
+    #[inline(always)]
+    fn scale(&self, factor: f64, a: T::Vector<S>) -> T::Vector<S> {
+        T::times(self.1, T::splat(self.1, T::from_f64(factor)), a)
+    }
+}
+
+/// `B^T`
+struct Input;
+
+impl Line<SEEN, SEEN> for Input {
+    #[inline(always)]
+    fn line<T: Lane, S: Simd>(simd: S, d: [T::Vector<S>; SEEN]) -> [T::Vector<S>; SEEN] {
+        let m = Maths::<T, S>(std::marker::PhantomData, simd);
+        let (even, odd) = (m.fma(-4.0, d[2], d[4]), m.fma(-4.0, d[1], d[3]));
+        let (far_even, far_odd) = (m.sub(d[4], d[2]), m.sub(d[3], d[1]));
+        [
+            m.fma(4.0, d[0], m.fma(-5.0, d[2], d[4])),
+            m.add(even, odd),
+            m.sub(even, odd),
+            m.fma(2.0, far_odd, far_even),
+            m.fma(-2.0, far_odd, far_even),
+            m.fma(4.0, d[1], m.fma(-5.0, d[3], d[5])),
+        ]
+    }
+}
+
+/// `A^T`
+struct Output;
+
+impl Line<SEEN, OUT> for Output {
+    #[inline(always)]
+    fn line<T: Lane, S: Simd>(simd: S, d: [T::Vector<S>; SEEN]) -> [T::Vector<S>; OUT] {
+        let m = Maths::<T, S>(std::marker::PhantomData, simd);
+        let (near, near_odd) = (m.add(d[1], d[2]), m.sub(d[1], d[2]));
+        let (far, far_odd) = (m.add(d[3], d[4]), m.sub(d[3], d[4]));
+        [
+            m.add(m.add(d[0], near), far),
+            m.fma(2.0, far_odd, near_odd),
+            m.fma(4.0, far, near),
+            m.add(m.fma(8.0, far_odd, near_odd), d[5]),
+        ]
+    }
+}
+
+/// `A`
+struct OutputGradient;
+
+impl Line<OUT, SEEN> for OutputGradient {
+    #[inline(always)]
+    fn line<T: Lane, S: Simd>(simd: S, d: [T::Vector<S>; OUT]) -> [T::Vector<S>; SEEN] {
+        let m = Maths::<T, S>(std::marker::PhantomData, simd);
+        let (even, odd) = (m.add(d[0], d[2]), m.add(d[1], d[3]));
+        let (far, far_odd) = (m.fma(4.0, d[2], d[0]), m.scale(2.0, m.fma(4.0, d[3], d[1])));
+        [d[0], m.add(even, odd), m.sub(even, odd), m.add(far, far_odd), m.sub(far, far_odd), d[3]]
+    }
+}
+
+/// `G`
+struct Weights;
+
+impl Line<3, SEEN> for Weights {
+    #[inline(always)]
+    fn line<T: Lane, S: Simd>(simd: S, d: [T::Vector<S>; 3]) -> [T::Vector<S>; SEEN] {
+        let m = Maths::<T, S>(std::marker::PhantomData, simd);
+        let (even, odd) = (m.scale(-1.0 / 6.0, m.add(d[0], d[2])), m.scale(-1.0 / 6.0, d[1]));
+        let far = m.fma(1.0 / 24.0, d[0], m.scale(1.0 / 6.0, d[2]));
+        let far_odd = m.scale(1.0 / 12.0, d[1]);
+        [
+            m.scale(0.25, d[0]),
+            m.add(even, odd),
+            m.sub(even, odd),
+            m.add(far, far_odd),
+            m.sub(far, far_odd),
+            d[2],
+        ]
+    }
+}
+
+/// `G^T`
+struct WeightGradient;
+
+impl Line<SEEN, 3> for WeightGradient {
+    #[inline(always)]
+    fn line<T: Lane, S: Simd>(simd: S, d: [T::Vector<S>; SEEN]) -> [T::Vector<S>; 3] {
+        let m = Maths::<T, S>(std::marker::PhantomData, simd);
+        let (near, near_odd) = (m.add(d[1], d[2]), m.sub(d[2], d[1]));
+        let (far, far_odd) = (m.add(d[3], d[4]), m.sub(d[3], d[4]));
+        [
+            m.fma(0.25, d[0], m.fma(-1.0 / 6.0, near, m.scale(1.0 / 24.0, far))),
+            m.fma(1.0 / 6.0, near_odd, m.scale(1.0 / 12.0, far_odd)),
+            m.fma(-1.0 / 6.0, near, m.fma(1.0 / 6.0, far, d[5])),
+        ]
+    }
+}
+
+/// Columns, then rows, of a square.
+#[inline(always)]
+fn both<T: Lane, S: Simd, L: Line<N, M>, const N: usize, const M: usize>(
+    simd: S,
+    square: &[[T::Vector<S>; N]; N],
+) -> [[T::Vector<S>; M]; M] {
+    let zero = T::splat(simd, T::ZERO);
+    let mut half = [[zero; N]; M];
+    for x in 0..N {
+        let mut column = [zero; N];
+        for y in 0..N {
+            column[y] = square[y][x];
+        }
+        let column = L::line::<T, S>(simd, column);
+        for y in 0..M {
+            half[y][x] = column[y];
+        }
+    }
+    let mut out = [[zero; M]; M];
+    for y in 0..M {
+        out[y] = L::line::<T, S>(simd, half[y]);
+    }
+    out
+}
+
+/// Transforms `n` squares of `N x N` rows of `last`, `[.., lanes]`, named by `places`, `[n, N N]`, into `[M M, n, lanes]`.
+fn transform<T: Lane, L: Line<N, M>, const N: usize, const M: usize>(
+    (last, places): (&[T], &[usize]),
+    out: &mut [T],
+    n: usize,
+    lanes: usize,
+) {
+    let line = std::marker::PhantomData::<L>;
+    Arch::new().dispatch(Transform::<T, L, N, M> { last, places, out, n, lanes, line });
+}
+
+struct Transform<'a, T, L, const N: usize, const M: usize> {
+    last: &'a [T],
+    places: &'a [usize],
+    out: &'a mut [T],
+    n: usize,
+    lanes: usize,
+    line: std::marker::PhantomData<L>,
+}
+
+impl<T: Lane, L: Line<N, M>, const N: usize, const M: usize> WithSimd
+    for Transform<'_, T, L, N, M>
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { n, lanes, .. } = self;
+        let n_vectors = lanes / T::n_lanes::<S>();
+        let last = T::vectors::<S>(self.last);
+        let out = T::vectors_mut::<S>(self.out);
+        let zero = T::splat(simd, T::ZERO);
+        for (square, places) in self.places.chunks_exact(N * N).enumerate() {
+            for v in 0..n_vectors {
+                let mut values = [[zero; N]; N];
+                for y in 0..N {
+                    for x in 0..N {
+                        values[y][x] = last[places[y * N + x] * n_vectors + v];
+                    }
+                }
+                let values = both::<T, S, L, N, M>(simd, &values);
+                for y in 0..M {
+                    for x in 0..M {
+                        out[((y * M + x) * n + square) * n_vectors + v] = values[y][x];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Transforms `n` squares of `[N N, n, lanes]` into the rows of `last`, `[.., lanes]`, named by `places`, `[n, M M]`.
+fn scatter<T: Lane, L: Line<N, M>, const N: usize, const M: usize>(
+    squares: &[T],
+    (last, places): (&mut [T], &[usize]),
+    n: usize,
+    lanes: usize,
+) {
+    let line = std::marker::PhantomData::<L>;
+    Arch::new().dispatch(Scatter::<T, L, N, M> { squares, last, places, n, lanes, line });
+}
+
+struct Scatter<'a, T, L, const N: usize, const M: usize> {
+    squares: &'a [T],
+    last: &'a mut [T],
+    places: &'a [usize],
+    n: usize,
+    lanes: usize,
+    line: std::marker::PhantomData<L>,
+}
+
+impl<T: Lane, L: Line<N, M>, const N: usize, const M: usize> WithSimd for Scatter<'_, T, L, N, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { n, lanes, .. } = self;
+        let n_vectors = lanes / T::n_lanes::<S>();
+        let squares = T::vectors::<S>(self.squares);
+        let last = T::vectors_mut::<S>(self.last);
+        let zero = T::splat(simd, T::ZERO);
+        for (square, places) in self.places.chunks_exact(M * M).enumerate() {
+            for v in 0..n_vectors {
+                let mut values = [[zero; N]; N];
+                for y in 0..N {
+                    for x in 0..N {
+                        values[y][x] = squares[((y * N + x) * n + square) * n_vectors + v];
+                    }
+                }
+                let values = both::<T, S, L, N, M>(simd, &values);
+                for y in 0..M {
+                    for x in 0..M {
+                        last[places[y * M + x] * n_vectors + v] = values[y][x];
+                    }
+                }
+            }
+        }
+    }
+}
