@@ -17,7 +17,7 @@
 
 use std::collections::HashSet;
 
-use super::summary::{Interval, mean_interval, wilson};
+use super::intervals::{Interval, mean_interval, wilson};
 use super::templates::{Pixels, Placed, find_glyphs, nearest_hue};
 use super::textures::{TexturesFound, find_textures};
 use crate::dataset::{Dataset, rule::Rule, shapes::HUES};

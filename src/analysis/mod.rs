@@ -4,7 +4,7 @@
 //! without a value (the correlation with a constant image) is `None`, never NaN.
 
 pub mod agreement;
-pub mod summary;
+pub mod intervals;
 pub mod judge;
 mod templates;
 mod textures;

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::analysis::summary::quartiles;
+use crate::analysis::intervals::quartiles;
 
 /// Wall and CPU time of each repeat, in seconds.
 #[derive(Clone, Debug, Default)]

@@ -13,7 +13,7 @@ use super::exit_codes::STOPPED;
 use super::lab_paths::LabPaths;
 use super::progress;
 use super::run::follower_terminal;
-use crate::config::value::nearest;
+use crate::config::accepted::nearest;
 use crate::config::{Arm, Lab, Study};
 use crate::evaluation::studies::page::{self, Heading};
 use crate::evaluation::studies::run_results::RunResults;

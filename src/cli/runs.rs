@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::control::RunArg;
 use super::lab_paths::LabPaths;
-use crate::analysis::summary::quartiles;
+use crate::analysis::intervals::quartiles;
 use crate::runs::condition::Condition;
 use crate::runs::control_holder::Steering;
 use crate::runs::event::{AgreementFigure, AttentionAtLevel, AttentionMetrics, Event, EventBody};

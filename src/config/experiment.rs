@@ -13,10 +13,11 @@ use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::path::PathBuf;
 
+use super::accepted::Accepted;
 use super::error::SettingError;
+use super::field::Word;
 use super::noise_seeds::NoiseSeeds;
 use super::setting::{POSITIVE, SEED, SHARE, WHOLE, section};
-use super::value::{Accepted, Word};
 use crate::diffusion::Schedule;
 use crate::network::config::{AttentionVariant, Output, Padding};
 use crate::theory::ls_wiener::DEFAULT_THRESHOLD;

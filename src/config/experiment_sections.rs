@@ -5,11 +5,11 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::accepted::nearest;
 use super::error::{ConfigError, SettingError};
 use super::experiment::{Experiment, ExperimentName};
 use super::settings;
 use super::toml_text::Reader;
-use super::value::nearest;
 
 /// One `[experiment.NAME]` with its keys flattened: `training.steps`, whether written dotted or in a table.
 pub(super) struct Section<'a> {

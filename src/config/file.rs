@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use super::accepted::nearest;
 use super::error::ConfigError;
 use super::experiment::Experiment;
 use super::lab_settings::LabSettings;
 use super::study::Study;
 use super::toml_text::{OldNames, Reader};
-use super::value::nearest;
 
 /// The default `lab.toml`, used if there is none.
 pub const BUILT_IN: &str = include_str!("../../lab.toml");

@@ -7,10 +7,11 @@ use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::accepted::Accepted;
 use super::error::{ConfigError, SettingError};
+use super::field::Word;
 use super::setting::{find_in, section};
 use super::toml_text::Reader;
-use super::value::{Accepted, Word};
 use crate::hardware::device::DeviceRequest;
 
 section! {

@@ -6,11 +6,13 @@
 //! everywhere. Opening data sets and building networks is not done here; the worker does that from what
 //! [`resolve`] returns.
 //!
-//! Reading order: [`value`] (values of a key), [`setting`] (one key), [`noise_seeds`] (ranges with a purpose),
+//! Reading order: [`value`] (values of a key), [`accepted`] (which of them it takes), [`field`] (their Rust types), [`setting`] (one key), [`noise_seeds`] (ranges with a purpose),
 //! [`experiment`] (the settings of one experiment), [`settings`] (the table), [`renamed`] (old keys), [`lab_settings`] (`[lab]`), [`mod@file`] (the TOML
 //! text), [`study`] (its studies), [`resolve`] (into domain types).
 
 pub mod value;
+pub mod accepted;
+pub mod field;
 pub mod setting;
 pub mod noise_seeds;
 pub mod experiment;

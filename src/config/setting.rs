@@ -3,8 +3,9 @@
 //! A section of settings is a struct whose fields are defined together with their rows of the table, so that nothing
 //! about a setting is said twice.
 
+use super::accepted::{Accepted, nearest};
 use super::error::SettingError;
-use super::value::{Accepted, Value, nearest};
+use super::value::Value;
 
 /// One key of a table for `T`: an experiment, or the lab's own settings.
 #[derive(Clone, Copy, Debug)]
@@ -76,12 +77,12 @@ macro_rules! rows {
             doc: concat!($($doc),+).trim_ascii_start(),
             accepted: $accepted,
             get: |settings: &$of| {
-                $crate::config::value::Field::to_value(
+                $crate::config::field::Field::to_value(
                     &$crate::config::setting::part!(settings $part).$field,
                 )
             },
             set: |settings: &mut $of, value| {
-                if let Some(value) = $crate::config::value::Field::from_value(value) {
+                if let Some(value) = $crate::config::field::Field::from_value(value) {
                     $crate::config::setting::part!(settings $part).$field = value;
                 }
             },

@@ -6,6 +6,7 @@
 
 use strum::VariantNames;
 
+use super::accepted::Accepted;
 use super::error::SettingError;
 use super::experiment::{
     CalibrateSettings, CompareSettings, DatasetSettings, Experiment, NetworkSettings,
@@ -13,7 +14,6 @@ use super::experiment::{
 };
 use super::renamed::new_name;
 use super::setting::{COUNT, POSITIVE, SEED, WHOLE, find_in, rows};
-use super::value::Accepted;
 use crate::diffusion::Schedule;
 use crate::training::config::{ComputeType, LossWeighting, LrSchedule};
 

@@ -7,10 +7,11 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use std::path::Path;
 
+use super::accepted::nearest;
 use super::error::SettingError;
 use super::experiment::Experiment;
 use super::settings::{self, Setting};
-use super::value::{Value, nearest};
+use super::value::Value;
 
 /// How the reports of a study's runs are evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]

@@ -6,11 +6,12 @@ use strum::VariantNames;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::accepted::{Accepted, nearest};
 use super::error::ConfigError;
 use super::experiment::Experiment;
 use super::study::{Analysis, Plan, Study};
 use super::toml_text::{Reader, to_value};
-use super::value::{Accepted, Value, nearest};
+use super::value::Value;
 
 /// A study and its position in the text, before its experiments are resolved.
 pub(super) struct StudySection {

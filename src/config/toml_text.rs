@@ -9,12 +9,13 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::accepted::{Accepted, nearest};
 use super::error::{ConfigError, SettingError};
 use super::experiment::ExperimentName;
 use super::renamed::new_name;
 use super::setting::Setting;
 use super::settings;
-use super::value::{Accepted, Value, nearest};
+use super::value::Value;
 
 /// How renamed settings are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 
 use super::samples::SampleSet;
 use crate::analysis::agreement::agreement;
+use crate::analysis::intervals::Interval;
 use crate::analysis::judge::{Judge, Rate as Counted};
-use crate::analysis::summary::Interval;
 use crate::image::ImageBatch;
 use crate::runs::event::{AgreementFigure, Rate, Rates};
 

@@ -1,7 +1,7 @@
 //! Evaluation of networks and score machines: samples, calibration, comparison, reports, inspection, studies.
 //!
 //! Reading order: [`samples`] (network and machines from the same seeds), [`calibration`], [`compare`], [`report`];
-//! [`inspect`] records one seed in detail, [`studies`] compares whole runs. Pictures: [`charts`] draws plots,
+//! [`inspect`] records one seed in detail, [`studies`] compares whole runs. Pictures: [`png_charts`] draws plots,
 //! [`picture_text`] writes on pictures, [`inspect::picture`] draws traces. Attention: [`attention_probe`] measures it
 //! during training, [`attention_by_level`] averages it, [`samples::by_step`] compares predicted with measured maps.
 //!
@@ -12,7 +12,7 @@ pub mod loading;
 pub mod stop;
 pub mod picture_text;
 pub mod table;
-pub mod charts;
+pub mod png_charts;
 pub mod attention_by_level;
 pub mod calibration;
 pub mod samples;

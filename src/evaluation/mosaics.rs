@@ -10,8 +10,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::copies::nearest;
+use crate::analysis::intervals::{Interval, quartiles, wilson};
 use crate::analysis::provenance::provenance_statistics;
-use crate::analysis::summary::{Interval, quartiles, wilson};
 use crate::config::NamedMachine;
 use crate::dataset::Dataset;
 use crate::diffusion::{DenoiseError, Denoiser, Schedule};

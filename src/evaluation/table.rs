@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use serde::Serialize;
 
-use crate::analysis::summary::Interval;
+use crate::analysis::intervals::Interval;
 use crate::runs::event::{Rate, Rates};
 
 /// A table of a report.

@@ -4,7 +4,7 @@
 //!
 //! Reading order: [`config`] (the settings), [`loss`] (one step's data and objective), [`learning_rate`] (the
 //! learning rate), [`adamw`], [`ema`], [`state`] (weights, optimiser and average, on candle tensors or, by the
-//! commands of [`gpu_commands`], in `gpu_state`), [`trainer`] (the loop), [`identity`] (what a checkpoint was trained
+//! commands of [`gpu_commands`], in `gpu_state`), [`trainer`] (the loop), [`checkpoint_identity`] (what a checkpoint was trained
 //! with), [`checkpoint`] (format), [`retention`], [`early_end`].
 
 pub mod config;

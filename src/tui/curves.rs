@@ -5,7 +5,7 @@
 use strum::VariantArray;
 
 use super::series::Series;
-use crate::analysis::summary::quartiles;
+use crate::analysis::intervals::quartiles;
 use crate::evaluation::calibration::{Calibration, StepSettings};
 use crate::runs::event::{AgreementFigure, Event, EventBody, Metrics};
 

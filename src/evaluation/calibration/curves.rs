@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::record::{Calibrated, Calibration, StepFit};
 use super::schedule::StepSettings;
-use crate::evaluation::charts::{self, Marks, Panel, Series};
+use crate::evaluation::png_charts::{self, Marks, Panel, Series};
 
 impl Calibration {
     /// Draws [`Self::charts`] and replaces `path`, a PNG file.
@@ -15,7 +15,7 @@ impl Calibration {
     ///
     /// If drawing fails or the file cannot be written.
     pub fn draw(&self, path: &Path) -> Result<()> {
-        charts::write(&self.charts(), 2, path)
+        png_charts::write(&self.charts(), 2, path)
     }
 
     /// Panels of k(t), lambda(t), gamma(t) and the fit, one line per machine. Panels without any machine are left out.

@@ -9,7 +9,7 @@ use super::errors::{Errors, MachinesByClass, errors, estimate, mean_squared_erro
 use super::ranking::{SampledSchedule, mean, ranked};
 use super::record::{Calibrated, Candidate, Origin, StepFit};
 use super::schedule::StepSettings;
-use crate::analysis::{agreement::agreement, summary::quartiles};
+use crate::analysis::{agreement::agreement, intervals::quartiles};
 use crate::config::CalibrationGrid;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoised, Denoiser};
 use crate::evaluation::stop::check_stop;

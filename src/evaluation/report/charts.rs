@@ -1,7 +1,7 @@
 //! The charts of a report.
 
 use super::contents::{MachineReport, Report};
-use crate::evaluation::charts::{Marks, Panel, Series};
+use crate::evaluation::png_charts::{Marks, Panel, Series};
 use crate::evaluation::samples::MapAgreement;
 
 /// Colour of the network's line.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use anyhow::{Context, Result};
 
 use crate::analysis::agreement::agreement;
-use crate::analysis::summary::{Quartiles, quartiles, share_won};
+use crate::analysis::intervals::{Quartiles, quartiles, share_won};
 use crate::config::{Experiment, NamedMachine, noise_seeds::NoiseSeeds};
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::compare::Comparison;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::contents::{Report, SHEET_ROWS};
 use super::{charts, csv, json, markdown};
-use crate::evaluation::charts as chart_files;
+use crate::evaluation::png_charts;
 use crate::files::{make_folder, write_output};
 use crate::image::{contact_sheet, picture_file};
 
@@ -22,7 +22,7 @@ impl Report<'_> {
         put("by_step.csv", csv::by_step(self))?;
         put("predicted_attention.csv", csv::predicted_attention(self))?;
         let charts = charts::panels(self);
-        chart_files::write(&charts, 2, &folder.join("agreement.png")).map_err(io::Error::other)?;
+        png_charts::write(&charts, 2, &folder.join("agreement.png")).map_err(io::Error::other)?;
         put("report.md", markdown::page(self))?;
         let samples = &self.comparison.samples;
         let sheet = contact_sheet::with_differences(

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::contents::{MachineReport, Report};
 use super::machine_settings;
-use crate::analysis::summary::Quartiles;
+use crate::analysis::intervals::Quartiles;
 use crate::config::noise_seeds::NoiseSeeds;
 use crate::runs::event::Rates;
 

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::analysis::summary::Interval;
-use crate::evaluation::charts::Panel;
+use crate::analysis::intervals::Interval;
+use crate::evaluation::png_charts::Panel;
 use crate::evaluation::table::Table;
 
 /// The verdict of one comparison.

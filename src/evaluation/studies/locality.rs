@@ -4,7 +4,7 @@
 use super::finding::{Finding, Reading, Verdict};
 use super::run_results::RunResults;
 use super::theory::{agreement, panels};
-use crate::evaluation::charts::{Panel, Series};
+use crate::evaluation::png_charts::{Panel, Series};
 use crate::network::config::Padding;
 
 pub(super) fn read(runs: &[RunResults]) -> Reading {

@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::finding::{Finding, Reading, Verdict};
 use super::run_results::RunResults;
-use crate::analysis::summary::Interval;
+use crate::analysis::intervals::Interval;
 use crate::config::{Arm, Study};
-use crate::evaluation::charts::{self, Marks, Panel, Series};
+use crate::evaluation::png_charts::{self, Marks, Panel, Series};
 use crate::evaluation::table::Table;
 use crate::files::{make_folder, write_output};
 
@@ -39,7 +39,8 @@ pub fn write(
     let page = markdown(heading, runs, reading);
     let put = |name: &str, text: &str| write_output(&folder.join(name), text.as_bytes());
     if !reading.panels.is_empty() {
-        charts::write(&reading.panels, 2, &folder.join("figures.png")).map_err(io::Error::other)?;
+        png_charts::write(&reading.panels, 2, &folder.join("figures.png"))
+            .map_err(io::Error::other)?;
     }
     put("report.md", &page)?;
     put("report.json", &format!("{:#}\n", to_json(heading, runs, reading)))?;

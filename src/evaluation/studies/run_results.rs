@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::analysis::summary::{Interval, Quartiles, quartiles, share_won};
+use crate::analysis::intervals::{Interval, Quartiles, quartiles, share_won};
 use crate::config::Arm;
 use crate::evaluation::{calibration::Calibration, mosaics::MosaicFigures, table::number};
 use crate::network::config::AttentionVariant;
@@ -189,7 +189,7 @@ fn by_machine<T>(
 mod tests {
     use super::super::fixture::run;
     use super::*;
-    use crate::analysis::summary::wilson;
+    use crate::analysis::intervals::wilson;
 
     #[test]
     fn twins_differ_in_attention_alone() {

@@ -3,8 +3,8 @@
 use super::consistency::rates;
 use super::finding::{Finding, Reading, Verdict};
 use super::run_results::{RunResults, twins};
-use crate::analysis::summary::{Interval, share_won};
-use crate::evaluation::charts::{Panel, Series};
+use crate::analysis::intervals::{Interval, share_won};
+use crate::evaluation::png_charts::{Panel, Series};
 use crate::evaluation::table::{Table, cell, number};
 
 /// The machine without attention that pairs with circular padding, and with zeros.

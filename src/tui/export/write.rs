@@ -8,10 +8,10 @@ use std::{fs, io};
 use anyhow::{Context, anyhow};
 
 use super::contents::{Content, Export, ExportedCurve, table};
-use crate::evaluation::charts::{self, Marks, Panel};
 use crate::evaluation::inspect;
 use crate::evaluation::inspect::picture::{film, sheet};
 use crate::evaluation::picture_text::write_labelled;
+use crate::evaluation::png_charts::{self, Marks, Panel};
 use crate::files::write_atomically;
 use crate::image::contact_sheet;
 use crate::runs::preview::Preview;
@@ -115,7 +115,7 @@ impl Export {
                 let sheet = contact_sheet::with_differences(seeds, network, machines, SEEDS_MAX);
                 write_labelled(sheet, &[], path)?;
             }
-            Content::Machine(_, percent) => charts::write(&[machine_panel(percent)], 1, path)?,
+            Content::Machine(_, percent) => png_charts::write(&[machine_panel(percent)], 1, path)?,
             Content::Charts(curves) => {
                 let drawn = curves.iter().find(|curve| curve.drawn.is_some());
                 // The lower chart goes with the upper one.
@@ -126,7 +126,7 @@ impl Export {
                 if panels.is_empty() {
                     return Ok(false);
                 }
-                charts::write(&panels, 2, path)?;
+                png_charts::write(&panels, 2, path)?;
             }
         }
         Ok(true)
@@ -135,7 +135,7 @@ impl Export {
 
 /// Processor and memory use in percent.
 fn machine_panel(percent: &[[f64; 2]]) -> Panel {
-    let series = |(colour, name): (usize, &str)| charts::Series {
+    let series = |(colour, name): (usize, &str)| png_charts::Series {
         name: name.to_owned(),
         colour,
         points: percent.iter().enumerate().map(|(i, both)| (i as f64, both[colour])).collect(),
@@ -169,7 +169,7 @@ fn panel(curves: &[ExportedCurve], quantity: Quantity) -> Panel {
             "" => curve.run.clone(),
             name => name.to_owned(),
         };
-        charts::Series { name, colour: curve.index, points, marks: Marks::Curve }
+        png_charts::Series { name, colour: curve.index, points, marks: Marks::Curve }
     });
     let series = series.collect();
     let name = quantity.name();

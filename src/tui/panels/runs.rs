@@ -5,7 +5,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
-use crate::analysis::summary::quartiles;
+use crate::analysis::intervals::quartiles;
 use crate::config::experiment::ArchitectureKind;
 use crate::console;
 use crate::runs::condition::Condition;
