@@ -4,7 +4,7 @@
 //! out[m][j] (+)= sum_k left[m][k] right[k][j]          j = 0 .. n, contiguous in `out` and `right`
 //! ```
 //!
-//! Rows and columns are given as tables of their first indices, not as strides. The shifted rows of a padded image, or
+//! Rows and columns are given as tables of their first indices ([`Places`]), not as strides. The shifted rows of a padded image, or
 //! a transposed view, are then operands without copying or packing, on which general libraries spend most of their time
 //! at our sizes (a few hundred by a few hundred). Each piece of `out`, up to eight rows by three vectors, stays in
 //! registers during the sum over k. Sums run in the order of k for any number of threads, because callers distribute
@@ -12,6 +12,8 @@
 //!
 //! This is the only `unsafe` code of theory and networks on the CPU. [`multiply`] first checks the largest index of each
 //! table against its slice, without overflow; tables and slices are borrowed until it returns, so they cannot change.
+
+use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -24,19 +26,62 @@ pub enum Write {
     Add,
 }
 
+/// First indices of rows or columns, and the largest of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    all: &'a [usize],
+    largest: Option<usize>,
+}
+
+impl<'a> Places<'a> {
+    /// These indices, whose largest is looked for.
+    pub fn of(all: &'a [usize]) -> Self {
+        Self { all, largest: all.iter().copied().max() }
+    }
+}
+
+/// A table of first indices that is used for many products.
+#[derive(Clone, Debug)]
+pub struct PlaceTable {
+    all: Vec<usize>,
+    largest: Option<usize>,
+}
+
+impl PlaceTable {
+    /// A table of these indices.
+    pub fn new(all: Vec<usize>) -> Self {
+        let largest = all.iter().copied().max();
+        Self { all, largest }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Places<'_> {
+        Places { all: &self.all, largest: self.largest }
+    }
+
+    /// Those of `range`.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer.
+    pub fn part(&self, range: Range<usize>) -> Places<'_> {
+        Places::of(&self.all[range])
+    }
+}
+
 /// The left factor: element (m, k) is `values[rows[m] + columns[k]]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Left<'a, T> {
     pub values: &'a [T],
-    pub rows: &'a [usize],
-    pub columns: &'a [usize],
+    pub rows: Places<'a>,
+    pub columns: Places<'a>,
 }
 
 /// The right factor: element (k, j) is `values[rows[k] + j]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Right<'a, T> {
     pub values: &'a [T],
-    pub rows: &'a [usize],
+    pub rows: Places<'a>,
 }
 
 /// `out[rows[m] + j] (+)= sum_k left[m][k] right[k][j]` for `j < n`, where `out` is a pair of values and first indices
@@ -48,31 +93,38 @@ pub struct Right<'a, T> {
 pub fn multiply<T: Lane>(
     how: Write,
     n: usize,
-    (out, out_rows): (&mut [T], &[usize]),
+    (out, out_rows): (&mut [T], Places<'_>),
     left: Left<'_, T>,
     right: Right<'_, T>,
 ) {
-    let last = |places: &[usize]| places.iter().copied().max();
     // Whether `count` values from `first` on lie in a slice of `len`.
     let holds = |len: usize, first: usize, count: usize| {
         first.checked_add(count).is_some_and(|end| end <= len)
     };
-    assert_eq!(out_rows.len(), left.rows.len(), "rows of the product and of its left factor");
-    assert_eq!(left.columns.len(), right.rows.len(), "columns of the left, rows of the right");
-    let (Some(out_last), Some(left_last)) = (last(out_rows), last(left.rows)) else { return };
+    assert_eq!(
+        out_rows.all.len(),
+        left.rows.all.len(),
+        "rows of the product and of its left factor"
+    );
+    assert_eq!(
+        left.columns.all.len(),
+        right.rows.all.len(),
+        "columns of the left, rows of the right"
+    );
+    let (Some(out_last), Some(left_last)) = (out_rows.largest, left.rows.largest) else { return };
     assert!(holds(out.len(), out_last, n), "the product leaves its slice");
-    if let (Some(column), Some(row)) = (last(left.columns), last(right.rows)) {
+    if let (Some(column), Some(row)) = (left.columns.largest, right.rows.largest) {
         let first = left_last.checked_add(column);
         let is_inside = first.is_some_and(|first| holds(left.values.len(), first, 1));
         assert!(is_inside, "the left factor leaves its slice");
         assert!(holds(right.values.len(), row, n), "the right factor leaves its slice");
     }
-    Arch::new().dispatch(Product { how, n, out, out_rows, left, right });
+    Arch::new().dispatch(Product { how, n, out, out_rows: out_rows.all, left, right });
 }
 
 /// `0, step, 2 step, ..`, `n` of them: the table of a matrix with a constant stride.
-pub fn every(step: usize, n: usize) -> Vec<usize> {
-    (0..n).map(|i| i * step).collect()
+pub fn every(step: usize, n: usize) -> PlaceTable {
+    PlaceTable::new((0..n).map(|i| i * step).collect())
 }
 
 /// A product whose extents [`multiply`], which alone makes one, has checked.
@@ -153,12 +205,12 @@ impl<T: Lane> Product<'_, T> {
     ) -> usize {
         let mut sums = [[T::splat(simd, T::ZERO); V]; M];
         let mut left = [self.left.values.as_ptr(); M];
-        for (left, &row) in left.iter_mut().zip(&self.left.rows[first_row..]) {
+        for (left, &row) in left.iter_mut().zip(&self.left.rows.all[first_row..]) {
             // Wrapping, because nothing is said of where rows start that have no column.
             *left = left.wrapping_add(row);
         }
         let right = self.right.values.as_ptr();
-        for (&column, &row) in self.left.columns.iter().zip(self.right.rows) {
+        for (&column, &row) in self.left.columns.all.iter().zip(self.right.rows.all) {
             let mut factors = sums[0];
             for (v, factor) in factors.iter_mut().enumerate() {
                 let at = row + start + v * T::n_lanes::<S>();
@@ -189,10 +241,10 @@ impl<T: Lane> Product<'_, T> {
 
     /// Columns from `start` on that are too few for a vector.
     fn one_by_one(&mut self, start: usize) {
-        for (&out_row, &left_row) in self.out_rows.iter().zip(self.left.rows) {
+        for (&out_row, &left_row) in self.out_rows.iter().zip(self.left.rows.all) {
             for j in start..self.n {
                 let mut sum = T::ZERO;
-                for (&column, &row) in self.left.columns.iter().zip(self.right.rows) {
+                for (&column, &row) in self.left.columns.all.iter().zip(self.right.rows.all) {
                     sum += self.left.values[left_row + column] * self.right.values[row + j];
                 }
                 let out = &mut self.out[out_row + j];
@@ -215,9 +267,10 @@ mod tests {
 
     fn matches_plain_loops<T: Lane>(how: Write, m: usize, n: usize, k: usize) {
         // A transposed left factor, rows with gaps and out of order everywhere.
-        let (left_rows, columns) = (every(1, m), every(m + 2, k));
-        let right_rows: Vec<usize> = every(n + 3, k).into_iter().rev().collect();
-        let out_rows: Vec<usize> = every(n + 1, m).into_iter().rev().collect();
+        let steps = |step: usize, n: usize| -> Vec<usize> { (0..n).map(|i| i * step).collect() };
+        let (left_rows, columns) = (steps(1, m), steps(m + 2, k));
+        let right_rows: Vec<usize> = steps(n + 3, k).into_iter().rev().collect();
+        let out_rows: Vec<usize> = steps(n + 1, m).into_iter().rev().collect();
         let left = integers::<T>((m + 2) * k, 1);
         let right = integers::<T>((n + 3) * k, 2);
         let before = integers::<T>((n + 1) * m, 3);
@@ -231,8 +284,10 @@ mod tests {
             }
         }
         let mut out = before;
-        let left = Left { values: &left, rows: &left_rows, columns: &columns };
-        multiply(how, n, (&mut out, &out_rows), left, Right { values: &right, rows: &right_rows });
+        let (rows, columns) = (Places::of(&left_rows), Places::of(&columns));
+        let left = Left { values: &left, rows, columns };
+        let right = Right { values: &right, rows: Places::of(&right_rows) };
+        multiply(how, n, (&mut out, Places::of(&out_rows)), left, right);
         assert_eq!(out, expected);
     }
 
@@ -250,9 +305,11 @@ mod tests {
     fn refusal(n: usize, out: usize, row: usize, column: usize, right: usize) -> String {
         let product = || {
             let (values, mut to) = ([1.0_f32; 6], [0.0; 6]);
-            let left = Left { values: &values, rows: &[row], columns: &[column] };
-            let right = Right { values: &values, rows: &[right] };
-            multiply(Write::Overwrite, n, (&mut to, &[out]), left, right);
+            let (rows, columns, right, out) = ([row], [column], [right], [out]);
+            let (rows, columns) = (Places::of(&rows), Places::of(&columns));
+            let left = Left { values: &values, rows, columns };
+            let right = Right { values: &values, rows: Places::of(&right) };
+            multiply(Write::Overwrite, n, (&mut to, Places::of(&out)), left, right);
         };
         let panic = std::panic::catch_unwind(product).unwrap_err();
         (*panic.downcast::<&str>().unwrap()).to_owned()
@@ -279,9 +336,10 @@ mod tests {
     #[test]
     fn a_product_without_columns_is_zero_wherever_its_rows_start() {
         let mut out = [1.0_f32; 40];
-        let left = Left { values: &[], rows: &[7, usize::MAX], columns: &[] };
-        let right = Right { values: &[], rows: &[] };
-        multiply(Write::Overwrite, 20, (&mut out, &[0, 20]), left, right);
+        let (rows, none) = (Places::of(&[7, usize::MAX]), Places::of(&[]));
+        let left = Left { values: &[], rows, columns: none };
+        let right = Right { values: &[], rows: none };
+        multiply(Write::Overwrite, 20, (&mut out, Places::of(&[0, 20])), left, right);
         assert_eq!(out, [0.0; 40]);
     }
 }

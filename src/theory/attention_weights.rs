@@ -83,14 +83,15 @@ impl AttentionWeights {
                 });
             }
             Self::Rows { transposed, .. } => {
-                let right = Right { values: transposed, rows: &every(n_pixels, n_pixels) };
+                let right_rows = every(n_pixels, n_pixels);
+                let right = Right { values: transposed, rows: right_rows.all() };
                 let columns = every(1, n_pixels);
                 let each = GATHERED * n_pixels;
                 let pairs = out.par_chunks_mut(each).zip(values.par_chunks(each));
                 pairs.for_each(|(out, values)| {
                     let rows = every(n_pixels, values.len() / n_pixels);
-                    let left = Left { values, rows: &rows, columns: &columns };
-                    multiply(Write::Overwrite, n_pixels, (out, &rows), left, right);
+                    let left = Left { values, rows: rows.all(), columns: columns.all() };
+                    multiply(Write::Overwrite, n_pixels, (out, rows.all()), left, right);
                 });
             }
         }

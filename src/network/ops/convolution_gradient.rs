@@ -12,7 +12,7 @@ use super::padded::{Geometry, pad};
 use super::real::Real;
 use super::winograd::{Winograd, applies, channels_last};
 use crate::simd::lane::n_lanes;
-use crate::simd::product::{Left, Right, Write, every, multiply};
+use crate::simd::product::{Left, PlaceTable, Right, Write, every, multiply};
 
 /// Where the gradient passes the activation.
 #[derive(Clone, Copy)]
@@ -79,7 +79,7 @@ pub fn backward<T: Real>(known: &Known<'_, T>) -> Gradients<T> {
                     sums.take_in(room, known, &back, index);
                     if !dx.is_empty() {
                         let dx = &mut dx[i * n_in..][..n_in];
-                        back.input.convolve(&room.dy, &[], &mut room.back, dx);
+                        back.input.convolve_last(&room.dy, &room.dy_last, &mut room.back, dx);
                         if !dbefore.is_empty() {
                             let sums = dbefore[i * c_in..][..c_in].iter_mut();
                             let planes = dx.chunks_exact(geometry.n_pixels());
@@ -120,10 +120,10 @@ struct Back<'a, T> {
     lanes: usize,
     /// Values of the sums of a group for the weight gradient.
     sum_values: usize,
-    pixels: Vec<usize>,
-    shifts: Vec<usize>,
-    sum_rows: Vec<usize>,
-    last_rows: Vec<usize>,
+    pixels: PlaceTable,
+    shifts: PlaceTable,
+    sum_rows: PlaceTable,
+    last_rows: PlaceTable,
 }
 
 impl<'a, T: Real> Back<'a, T> {
@@ -137,8 +137,8 @@ impl<'a, T: Real> Back<'a, T> {
             lanes,
             sum_values: winograd.as_ref().map_or(forth.depth() * lanes, Winograd::weight_values),
             winograd,
-            pixels: forth.pixel_places(),
-            shifts: forth.shifted_rows(),
+            pixels: PlaceTable::new(forth.pixel_places()),
+            shifts: PlaceTable::new(forth.shifted_rows()),
             sum_rows: every(lanes, forth.depth()),
             last_rows: every(lanes, forth.n_pixels()),
         }
@@ -181,9 +181,9 @@ impl<T: Real> Sums<T> {
             return;
         }
         let values = pad(image, addend, geometry, &mut room.input);
-        let left = Left { values, rows: &back.shifts, columns: &back.pixels };
-        let right = Right { values: &room.dy_last, rows: &back.last_rows };
-        multiply(Write::Add, back.lanes, (&mut self.dw, &back.sum_rows), left, right);
+        let left = Left { values, rows: back.shifts.all(), columns: back.pixels.all() };
+        let right = Right { values: &room.dy_last, rows: back.last_rows.all() };
+        multiply(Write::Add, back.lanes, (&mut self.dw, back.sum_rows.all()), left, right);
     }
 }
 

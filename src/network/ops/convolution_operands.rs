@@ -4,7 +4,7 @@ use candle_core::{Result, bail};
 
 use super::padded::Geometry;
 use super::real::Real;
-use crate::simd::product::{Left, Right, Write, every, multiply};
+use crate::simd::product::{Left, PlaceTable, Right, Write, every, multiply};
 
 /// The values added after the convolution, `[O]`, and before it, `[B, I]` or empty.
 #[derive(Clone, Copy)]
@@ -36,10 +36,10 @@ impl<'a, T> Biases<'a, T> {
 
 /// Offset tables of the product `[O, depth] x [depth, pixels]` that a convolution is.
 pub struct Tables {
-    weight_rows: Vec<usize>,
-    weight_columns: Vec<usize>,
-    right_rows: Vec<usize>,
-    out_rows: Vec<usize>,
+    weight_rows: PlaceTable,
+    weight_columns: PlaceTable,
+    right_rows: PlaceTable,
+    out_rows: PlaceTable,
 }
 
 impl Tables {
@@ -48,7 +48,7 @@ impl Tables {
         Self {
             weight_rows: every(geometry.depth(), geometry.c_out),
             weight_columns: every(1, geometry.depth()),
-            right_rows: geometry.shifted_rows(),
+            right_rows: PlaceTable::new(geometry.shifted_rows()),
             out_rows: every(geometry.padded_run(), geometry.c_out),
         }
     }
@@ -56,8 +56,12 @@ impl Tables {
     /// Convolves one padded image. `n` values a channel are written to `wide`, rows at the padded width: the values
     /// between the end of one row and the start of the next mean nothing.
     pub fn convolve<T: Real>(&self, weight: &[T], padded: &[T], n: usize, wide: &mut [T]) {
-        let left = Left { values: weight, rows: &self.weight_rows, columns: &self.weight_columns };
-        let right = Right { values: padded, rows: &self.right_rows };
-        multiply(Write::Overwrite, n, (wide, &self.out_rows), left, right);
+        let left = Left {
+            values: weight,
+            rows: self.weight_rows.all(),
+            columns: self.weight_columns.all(),
+        };
+        let right = Right { values: padded, rows: self.right_rows.all() };
+        multiply(Write::Overwrite, n, (wide, self.out_rows.all()), left, right);
     }
 }

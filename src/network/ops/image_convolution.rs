@@ -68,11 +68,32 @@ impl<'a, T: Real> ImageConvolution<'a, T> {
             }
             Self::Winograd { plan, weights } => {
                 channels_last(image, plan.n_pixels(), addend, plan.lanes_in(), input);
-                plan.input(input, transformed);
-                plan.multiply(weights, transformed, products);
-                plan.output(products, output);
-                channels_first(output, plan.n_pixels(), plan.lanes_out(), out);
+                tiles(plan, weights, input, (transformed, products, output), out);
             }
         }
     }
+
+    /// As [`Self::convolve`], given the image with channels last as well, `[P + 1, lanes]` with a last row of zeros.
+    pub fn convolve_last(&self, image: &[T], last: &[T], room: &mut Room<T>, out: &mut [T]) {
+        match self {
+            Self::Direct { .. } => self.convolve(image, &[], room, out),
+            Self::Winograd { plan, weights } => {
+                let Room { output, transformed, products, .. } = room;
+                tiles(plan, weights, last, (transformed, products, output), out);
+            }
+        }
+    }
+}
+
+fn tiles<T: Real>(
+    plan: &Winograd,
+    weights: &[T],
+    last: &[T],
+    (transformed, products, output): (&mut [T], &mut [T], &mut [T]),
+    out: &mut [T],
+) {
+    plan.input(last, transformed);
+    plan.multiply(weights, transformed, products);
+    plan.output(products, output);
+    channels_first(output, plan.n_pixels(), plan.lanes_out(), out);
 }

@@ -22,7 +22,7 @@ use super::real::Real;
 use super::tensor::{Computed, Gradients, Op, Operation, transpose};
 use crate::simd::Lane;
 use crate::simd::lane::n_lanes;
-use crate::simd::product::{Left, Right, Write, every, multiply};
+use crate::simd::product::{Left, PlaceTable, Right, Write, every, multiply};
 
 /// Attends with `qkv`, `[B, 3, heads, D, P]`; returns mixed values, `[B, heads, D, P]`.
 ///
@@ -79,13 +79,13 @@ pub(super) struct Sizes {
     /// Channels rounded up to full vectors, for sums with channels in the lanes.
     lanes: usize,
     /// Where channels start in `[D, P]`.
-    channels: Vec<usize>,
+    channels: PlaceTable,
     /// Pixels of one channel.
-    pixels: Vec<usize>,
+    pixels: PlaceTable,
     /// Where keys start in a map `[P, QUERIES]`.
-    keys: Vec<usize>,
+    keys: PlaceTable,
     /// Where pixels start in `[P, lanes]`.
-    last: Vec<usize>,
+    last: PlaceTable,
 }
 
 /// Queries that are processed together. Only the map of their weights, `[P, QUERIES]`, is kept of the P x P weights;
@@ -140,25 +140,25 @@ impl Sizes {
         block: &Range<usize>,
         out: &mut [T],
     ) {
-        let left = Left { values: of_keys, rows: &self.pixels, columns: &self.channels };
-        let right = Right { values: &of_queries[block.start..], rows: &self.channels };
-        multiply(Write::Overwrite, block.len(), (out, &self.keys), left, right);
+        let left = Left { values: of_keys, rows: self.pixels.all(), columns: self.channels.all() };
+        let right = Right { values: &of_queries[block.start..], rows: self.channels.all() };
+        multiply(Write::Overwrite, block.len(), (out, self.keys.all()), left, right);
     }
 
     /// `out[d, p] = sum_r of_keys[d, r] map[r, p]` for the queries of one block.
     fn gather<T: Real>(&self, of_keys: &[T], map: &[T], block: &Range<usize>, out: &mut [T]) {
-        let left = Left { values: of_keys, rows: &self.channels, columns: &self.pixels };
-        let right = Right { values: map, rows: &self.keys };
-        let out = (&mut out[block.start..], &*self.channels);
+        let left = Left { values: of_keys, rows: self.channels.all(), columns: self.pixels.all() };
+        let right = Right { values: map, rows: self.keys.all() };
+        let out = (&mut out[block.start..], self.channels.all());
         multiply(Write::Overwrite, block.len(), out, left, right);
     }
 
     /// `out[r, d] += sum_p map[r, p] of_queries[p, d]` over the queries of one block.
     fn scatter<T: Real>(&self, map: &[T], of_queries: &[T], block: &Range<usize>, out: &mut [T]) {
-        let columns = &self.pixels[..block.len()];
-        let left = Left { values: map, rows: &self.keys, columns };
-        let right = Right { values: of_queries, rows: &self.last[block.clone()] };
-        multiply(Write::Add, self.lanes, (out, &self.last), left, right);
+        let columns = self.pixels.part(0..block.len());
+        let left = Left { values: map, rows: self.keys.all(), columns };
+        let right = Right { values: of_queries, rows: self.last.part(block.clone()) };
+        multiply(Write::Add, self.lanes, (out, self.last.all()), left, right);
     }
 }
 
@@ -362,7 +362,8 @@ impl<T: Real> Room<T> {
         for (from, place) in [(&self.dk, dk_place), (&self.dv, dv_place)] {
             let channels = out[place].chunks_exact_mut(n_pixels).enumerate();
             for (d, channel) in channels {
-                channel.iter_mut().zip(&sizes.last).for_each(|(value, &p)| *value = from[p + d]);
+                let values = from[d..].iter().step_by(sizes.lanes);
+                channel.iter_mut().zip(values).for_each(|(value, &v)| *value = v);
             }
         }
     }

@@ -246,7 +246,7 @@ pub mod check {
 
     /// A scalar that weighs every output differently, so that no gradient is hidden by symmetry.
     fn weigh(y: &Tensor) -> Tensor {
-        (y * pseudo_random(y.dims(), 77)).unwrap().sum_all().unwrap()
+        (y * pseudo_random(y.dims(), 77).to_dtype(y.dtype()).unwrap()).unwrap().sum_all().unwrap()
     }
 
     /// Gradients of a weighted sum of the operation's output with respect to each input.

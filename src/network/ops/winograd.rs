@@ -20,7 +20,7 @@ use super::padded::{Geometry, beyond};
 use super::real::Real;
 use crate::simd::Lane;
 use crate::simd::lane::n_lanes;
-use crate::simd::product::{Left, Right, Write, every, multiply};
+use crate::simd::product::{Left, PlaceTable, Right, Write, every, multiply};
 
 /// Side of a tile of outputs, and of the pixels that it sees.
 const OUT: usize = 4;
@@ -29,6 +29,8 @@ const SEEN: usize = 6;
 const POSITIONS: usize = SEEN * SEEN;
 /// Fewer channels do not fill the vectors.
 const CHANNELS_MIN: usize = 16;
+/// Values of a cache line.
+const LINE: usize = 16;
 /// Smaller images are mostly the rims of tiles.
 const SIDE_MIN: usize = 6;
 
@@ -44,10 +46,10 @@ pub struct Winograd {
     /// The output pixels of each tile, `[tiles, 16]`; `P` outside the image.
     made: Vec<usize>,
     // Tables of the products: where tiles, channels and rows of weights start.
-    input_rows: Vec<usize>,
-    output_rows: Vec<usize>,
-    channels_in: Vec<usize>,
-    weight_rows: Vec<usize>,
+    input_rows: PlaceTable,
+    output_rows: PlaceTable,
+    channels_in: PlaceTable,
+    weight_rows: PlaceTable,
 }
 
 /// Whether convolutions of this geometry in `T` are computed this way.
@@ -115,12 +117,27 @@ impl Winograd {
 
     /// Values of a transformed input, `[36, tiles, lanes]`.
     pub fn input_values(&self) -> usize {
-        POSITIONS * self.n_tiles * self.lanes_in
+        POSITIONS * self.input_stride()
     }
 
     /// Values of a transformed output or of products, `[36, tiles, lanes]`.
     pub fn output_values(&self) -> usize {
-        POSITIONS * self.n_tiles * self.lanes_out
+        POSITIONS * self.output_stride()
+    }
+
+    // From one position to the next there is a cache line more than the values take: with strides of a power of two,
+    // all positions of a tile would share the same few lines of the cache.
+
+    fn input_stride(&self) -> usize {
+        self.n_tiles * self.lanes_in + LINE
+    }
+
+    fn output_stride(&self) -> usize {
+        self.n_tiles * self.lanes_out + LINE
+    }
+
+    fn weight_stride(&self) -> usize {
+        self.geometry.c_in * self.lanes_out + LINE
     }
 
     /// Values of an input in the order `[P + 1, lanes]`, the last row of zeros.
@@ -135,7 +152,7 @@ impl Winograd {
 
     /// Values of transformed weights, `[36, I, lanes]`.
     pub fn weight_values(&self) -> usize {
-        POSITIONS * self.geometry.c_in * self.lanes_out
+        POSITIONS * self.weight_stride()
     }
 
     /// `G g G^T` of weights `[O, I, 3, 3]`.
@@ -144,52 +161,61 @@ impl Winograd {
         let mut last = vec![T::ZERO; depth * lanes];
         channels_last(weight, depth, &[], lanes, &mut last);
         let mut out = vec![T::ZERO; self.weight_values()];
-        let places = every(1, depth);
-        transform::<T, Weights, 3, SEEN>((&last, &places), &mut out, self.geometry.c_in, lanes);
+        let places: Vec<usize> = (0..depth).collect();
+        transform::<T, Weights, 3, SEEN>((&last, &places), (&mut out, self.weight_stride()), lanes);
         out
     }
 
     /// `B^T d B` of an input `[P + 1, lanes]`.
     pub fn input<T: Real>(&self, last: &[T], out: &mut [T]) {
-        transform::<T, Input, SEEN, SEEN>((last, &self.seen), out, self.n_tiles, self.lanes_in);
+        let out = (out, self.input_stride());
+        transform::<T, Input, SEEN, SEEN>((last, &self.seen), out, self.lanes_in);
     }
 
     /// The products of transformed weights and a transformed input.
     pub fn multiply<T: Real>(&self, weights: &[T], input: &[T], out: &mut [T]) {
-        let inputs = input.chunks_exact(self.n_tiles * self.lanes_in);
-        let weights = weights.chunks_exact(self.geometry.c_in * self.lanes_out);
-        let outs = out.chunks_exact_mut(self.n_tiles * self.lanes_out);
+        let inputs = input.chunks_exact(self.input_stride());
+        let weights = weights.chunks_exact(self.weight_stride());
+        let outs = out.chunks_exact_mut(self.output_stride());
         for ((input, weights), out) in inputs.zip(weights).zip(outs) {
-            let left = Left { values: input, rows: &self.input_rows, columns: &self.channels_in };
-            let right = Right { values: weights, rows: &self.weight_rows };
-            multiply(Write::Overwrite, self.lanes_out, (out, &self.output_rows), left, right);
+            let left = Left {
+                values: input,
+                rows: self.input_rows.all(),
+                columns: self.channels_in.all(),
+            };
+            let right = Right { values: weights, rows: self.weight_rows.all() };
+            multiply(Write::Overwrite, self.lanes_out, (out, self.output_rows.all()), left, right);
         }
     }
 
     /// `A^T m A` of products: an output `[P + 1, lanes]`.
     pub fn output<T: Real>(&self, products: &[T], last: &mut [T]) {
-        scatter::<T, Output, SEEN, OUT>(products, (last, &self.made), self.n_tiles, self.lanes_out);
+        let products = (products, self.output_stride());
+        scatter::<T, Output, SEEN, OUT>(products, (last, &self.made), self.lanes_out);
     }
 
     /// `A dY A^T` of an output gradient `[P + 1, lanes]`.
     pub fn output_gradient<T: Real>(&self, last: &[T], out: &mut [T]) {
         transform::<T, OutputGradient, OUT, SEEN>(
             (last, &self.made),
-            out,
-            self.n_tiles,
+            (out, self.output_stride()),
             self.lanes_out,
         );
     }
 
     /// Adds the products of a transformed input and output gradient to `sums`, `[36, I, lanes]`.
     pub fn add_weight_gradient<T: Real>(&self, input: &[T], gradient: &[T], sums: &mut [T]) {
-        let inputs = input.chunks_exact(self.n_tiles * self.lanes_in);
-        let gradients = gradient.chunks_exact(self.n_tiles * self.lanes_out);
-        let sums = sums.chunks_exact_mut(self.geometry.c_in * self.lanes_out);
+        let inputs = input.chunks_exact(self.input_stride());
+        let gradients = gradient.chunks_exact(self.output_stride());
+        let sums = sums.chunks_exact_mut(self.weight_stride());
         for ((input, gradient), sums) in inputs.zip(gradients).zip(sums) {
-            let left = Left { values: input, rows: &self.channels_in, columns: &self.input_rows };
-            let right = Right { values: gradient, rows: &self.output_rows };
-            multiply(Write::Add, self.lanes_out, (sums, &self.weight_rows), left, right);
+            let left = Left {
+                values: input,
+                rows: self.channels_in.all(),
+                columns: self.input_rows.all(),
+            };
+            let right = Right { values: gradient, rows: self.output_rows.all() };
+            multiply(Write::Add, self.lanes_out, (sums, self.weight_rows.all()), left, right);
         }
     }
 
@@ -197,9 +223,9 @@ impl Winograd {
     pub fn weight_gradient<T: Real>(&self, sums: &[T]) -> Vec<T> {
         let (depth, lanes) = (self.geometry.depth(), self.lanes_out);
         let mut out = vec![T::ZERO; depth * lanes];
-        let places = every(1, depth);
-        let n = self.geometry.c_in;
-        scatter::<T, WeightGradient, SEEN, 3>(sums, (&mut out, &places), n, lanes);
+        let places: Vec<usize> = (0..depth).collect();
+        let sums = (sums, self.weight_stride());
+        scatter::<T, WeightGradient, SEEN, 3>(sums, (&mut out, &places), lanes);
         out
     }
 }
@@ -386,22 +412,22 @@ fn both<T: Lane, S: Simd, L: Line<N, M>, const N: usize, const M: usize>(
     out
 }
 
-/// Transforms `n` squares of `N x N` rows of `last`, `[.., lanes]`, named by `places`, `[n, N N]`, into `[M M, n, lanes]`.
+/// Transforms squares of `N x N` rows of `last`, `[.., lanes]`, named by `places`, `[squares, N N]`, into
+/// `[M M, squares, lanes]`, with a stride from position to position.
 fn transform<T: Lane, L: Line<N, M>, const N: usize, const M: usize>(
     (last, places): (&[T], &[usize]),
-    out: &mut [T],
-    n: usize,
+    (out, stride): (&mut [T], usize),
     lanes: usize,
 ) {
     let line = std::marker::PhantomData::<L>;
-    Arch::new().dispatch(Transform::<T, L, N, M> { last, places, out, n, lanes, line });
+    Arch::new().dispatch(Transform::<T, L, N, M> { last, places, out, stride, lanes, line });
 }
 
 struct Transform<'a, T, L, const N: usize, const M: usize> {
     last: &'a [T],
     places: &'a [usize],
     out: &'a mut [T],
-    n: usize,
+    stride: usize,
     lanes: usize,
     line: std::marker::PhantomData<L>,
 }
@@ -413,8 +439,8 @@ impl<T: Lane, L: Line<N, M>, const N: usize, const M: usize> WithSimd
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { n, lanes, .. } = self;
-        let n_vectors = lanes / T::n_lanes::<S>();
+        let n_vectors = self.lanes / T::n_lanes::<S>();
+        let stride = self.stride / T::n_lanes::<S>();
         let last = T::vectors::<S>(self.last);
         let out = T::vectors_mut::<S>(self.out);
         let zero = T::splat(simd, T::ZERO);
@@ -429,7 +455,7 @@ impl<T: Lane, L: Line<N, M>, const N: usize, const M: usize> WithSimd
                 let values = both::<T, S, L, N, M>(simd, &values);
                 for y in 0..M {
                     for x in 0..M {
-                        out[((y * M + x) * n + square) * n_vectors + v] = values[y][x];
+                        out[(y * M + x) * stride + square * n_vectors + v] = values[y][x];
                     }
                 }
             }
@@ -437,22 +463,22 @@ impl<T: Lane, L: Line<N, M>, const N: usize, const M: usize> WithSimd
     }
 }
 
-/// Transforms `n` squares of `[N N, n, lanes]` into the rows of `last`, `[.., lanes]`, named by `places`, `[n, M M]`.
+/// Transforms squares of `[N N, squares, lanes]`, with a stride from position to position, into the rows of `last`,
+/// `[.., lanes]`, named by `places`, `[squares, M M]`.
 fn scatter<T: Lane, L: Line<N, M>, const N: usize, const M: usize>(
-    squares: &[T],
+    (squares, stride): (&[T], usize),
     (last, places): (&mut [T], &[usize]),
-    n: usize,
     lanes: usize,
 ) {
     let line = std::marker::PhantomData::<L>;
-    Arch::new().dispatch(Scatter::<T, L, N, M> { squares, last, places, n, lanes, line });
+    Arch::new().dispatch(Scatter::<T, L, N, M> { squares, stride, last, places, lanes, line });
 }
 
 struct Scatter<'a, T, L, const N: usize, const M: usize> {
     squares: &'a [T],
+    stride: usize,
     last: &'a mut [T],
     places: &'a [usize],
-    n: usize,
     lanes: usize,
     line: std::marker::PhantomData<L>,
 }
@@ -462,8 +488,8 @@ impl<T: Lane, L: Line<N, M>, const N: usize, const M: usize> WithSimd for Scatte
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { n, lanes, .. } = self;
-        let n_vectors = lanes / T::n_lanes::<S>();
+        let n_vectors = self.lanes / T::n_lanes::<S>();
+        let stride = self.stride / T::n_lanes::<S>();
         let squares = T::vectors::<S>(self.squares);
         let last = T::vectors_mut::<S>(self.last);
         let zero = T::splat(simd, T::ZERO);
@@ -472,7 +498,7 @@ impl<T: Lane, L: Line<N, M>, const N: usize, const M: usize> WithSimd for Scatte
                 let mut values = [[zero; N]; N];
                 for y in 0..N {
                     for x in 0..N {
-                        values[y][x] = squares[((y * N + x) * n + square) * n_vectors + v];
+                        values[y][x] = squares[(y * N + x) * stride + square * n_vectors + v];
                     }
                 }
                 let values = both::<T, S, L, N, M>(simd, &values);
@@ -483,5 +509,79 @@ impl<T: Lane, L: Line<N, M>, const N: usize, const M: usize> WithSimd for Scatte
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Tensor};
+
+    use super::*;
+    use crate::network::config::Padding;
+    use crate::network::ops::convolution::{Form, convolve};
+    use crate::network::ops::tensor::check;
+
+    /// The largest difference between two tensors, relative to the largest value of the second.
+    fn error(found: &Tensor, exact: &Tensor) -> f64 {
+        let values = |tensor: &Tensor| -> Vec<f64> {
+            tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+        };
+        let (found, exact) = (values(found), values(exact));
+        let largest = exact.iter().fold(0.0_f64, |a, b| a.max(b.abs()));
+        let gaps = found.iter().zip(&exact).map(|(a, b)| (a - b).abs());
+        gaps.fold(0.0, f64::max) / largest
+    }
+
+    /// Single precision, computed this way, against double, computed directly: values and all gradients.
+    #[test]
+    fn values_and_gradients_are_those_of_the_direct_convolution() {
+        for [batch, c_in, c_out, height, width] in
+            [[3, 16, 16, 6, 6], [2, 64, 64, 18, 18], [1, 32, 48, 9, 14], [5, 17, 20, 7, 8]]
+        {
+            for padding in [Padding::Zeros, Padding::Circular] {
+                for form in [Form::Plain, Form::Relu, Form::Residual] {
+                    let c_out = if form == Form::Residual { c_in } else { c_out };
+                    let inputs = [
+                        check::pseudo_random(&[batch, c_in, height, width], 1),
+                        check::pseudo_random(&[c_out, c_in, 3, 3], 2),
+                        check::pseudo_random(&[c_out], 3),
+                        check::pseudo_random(&[batch, c_in], 4),
+                    ];
+                    let geometry = Geometry { c_in, c_out, height, width, kernel: 3, padding };
+                    assert!(applies::<f32>(&geometry) && !applies::<f64>(&geometry));
+                    let all = |inputs: &[Tensor]| {
+                        let run = |v: &[Tensor]| {
+                            convolve(&v[0], &v[1], &v[2], Some(&v[3]), padding, form)
+                        };
+                        let mut found = check::gradients(inputs, run);
+                        found.push(run(inputs).unwrap());
+                        found
+                    };
+                    let exact: Vec<Tensor> =
+                        inputs.iter().map(|v| v.to_dtype(DType::F64).unwrap()).collect();
+                    let single: Vec<Tensor> =
+                        inputs.iter().map(|v| v.to_dtype(DType::F32).unwrap()).collect();
+                    for (at, (found, exact)) in all(&single).iter().zip(&all(&exact)).enumerate() {
+                        let error = error(found, exact);
+                        assert!(
+                            error < 1e-5,
+                            "{at}: {error} ({c_in} x {height}, {padding:?}, {form:?})"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn orders_of_channels_are_each_others_inverse() {
+        let (channels, n, lanes) = (19, 35, 32);
+        let image: Vec<f32> = (0..channels * n).map(|i| i as f32).collect();
+        let mut last = vec![0.0; n * lanes];
+        channels_last(&image, n, &[], lanes, &mut last);
+        assert_eq!(last[3 * lanes + 2], (2 * n + 3) as f32);
+        let mut back = vec![0.0; channels * n];
+        channels_first(&last, n, lanes, &mut back);
+        assert_eq!(back, image);
     }
 }
