@@ -1,12 +1,10 @@
 //! `mosaic bench`: how fast theory and training compute on this host.
 
 use std::io::Write;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use strum::VariantNames;
 
@@ -17,8 +15,6 @@ use crate::bench::train::{Net, TrainTiming, time_training};
 use crate::dataset::{Dataset, DatasetError, DatasetSource, open};
 use crate::evaluation::devices::{open_gpus, with_gpus};
 use crate::hardware::device::DeviceRequest;
-use crate::runs::launch::{KEEP_FREED_MEMORY, KEPT};
-use crate::runs::process::this_program;
 use crate::theory::spec::MachineKind;
 use crate::theory::{Machine, Precision, TrainingImages};
 use crate::{console, errorln};
@@ -109,14 +105,6 @@ pub fn run(command: &BenchCommand) -> Result<()> {
 }
 
 fn train(args: &TrainArgs) -> Result<()> {
-    if std::env::var_os(KEEP_FREED_MEMORY).is_none() {
-        // The allocator reads its settings when a process starts: go on as a worker would.
-        let error = Command::new(this_program()?)
-            .args(std::env::args_os().skip(1))
-            .env(KEEP_FREED_MEMORY, KEPT)
-            .exec();
-        return Err(error).context("starting again with the allocator's settings of a worker");
-    }
     let nets = if args.net.is_empty() { Net::ALL.to_vec() } else { args.net.clone() };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads.unwrap_or(0)).build()?;
     let mut stdout = console::stdout();

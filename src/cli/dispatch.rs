@@ -2,7 +2,8 @@
 
 use std::env;
 use std::io::{self, Write};
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command as Process, ExitCode};
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
@@ -17,8 +18,10 @@ use super::{
 };
 use crate::allocator::when_exhausted;
 use crate::console::{self, abilities};
+use crate::hardware::compute_environment;
 use crate::hardware::resource_limits::{memory, start_threads};
 use crate::runs::command::Command as WorkerCommand;
+use crate::runs::process::this_program;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals;
 use crate::tui::{self, Left};
@@ -35,6 +38,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     signals::pass_over(SIGXFSZ).context("listening for signals")?;
     let Some(command) = cli.command else { return dashboard(paths, &AttachArgs::default()) };
     if command.computes() {
+        restart_to_compute();
         start_threads()?;
     }
     // A worker has its own out-of-memory report.
@@ -82,6 +86,23 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Starts this program again, in the same process, if its environment lacks variables that libraries read when a
+/// process starts. Without a way to do so the command is slower.
+fn restart_to_compute() {
+    let missing: Vec<_> = compute_environment::missing().collect();
+    if missing.is_empty() {
+        return;
+    }
+    let mut arguments = env::args_os();
+    let Ok(program) = this_program() else { return };
+    let mut again = Process::new(program);
+    if let Some(name) = arguments.next() {
+        again.arg0(name);
+    }
+    // Only returns on failure.
+    let _ = again.args(arguments).envs(missing).exec();
 }
 
 /// Printed if the dashboard cannot be shown.

@@ -8,3 +8,4 @@ pub mod device;
 #[cfg(feature = "cuda")]
 pub mod driver;
 pub mod resource_limits;
+pub mod compute_environment;

@@ -30,6 +30,7 @@ use super::signals::masked;
 use super::status::{RunState, Status, now_ms};
 use super::{control, queue};
 use crate::config::{ConfigError, Experiment, SettingError};
+use crate::hardware::compute_environment;
 use crate::hardware::device::DeviceRequest;
 
 /// Options of a launch besides the experiment.
@@ -234,12 +235,6 @@ fn signal(
     }
 }
 
-/// Environment variable, read by the allocator at process start: delay before freed memory is returned to the
-/// system; -1 means never. Each training step frees and allocates the same few hundred megabytes, and the
-/// kernel zeroes every page it hands out.
-pub const KEEP_FREED_MEMORY: &str = "MIMALLOC_PURGE_DELAY";
-pub const KEPT: &str = "-1";
-
 /// Standard input of a worker.
 const NOTHING: &str = "/dev/null";
 /// Maximum length of a runs directory's path in bytes; the kernel allows 4,096 including the files inside.
@@ -259,9 +254,7 @@ fn spawn(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
         // The name shown by `ps` and `top`, whatever the executable file is called.
         worker.arg0("mosaic").arg("worker").arg(std::path::absolute(run.path())?);
         worker.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        if std::env::var_os(KEEP_FREED_MEMORY).is_none() {
-            worker.env(KEEP_FREED_MEMORY, KEPT);
-        }
+        worker.envs(compute_environment::missing());
         if let Some(threads) = threads {
             worker.env("RAYON_NUM_THREADS", threads.to_string());
         }

@@ -86,16 +86,10 @@ impl AttentionWeights {
     /// The estimates under each of `lambdas`, for any gamma: see [`Mixture`].
     pub fn mixtures<T: Lane>(&self, portions: &Portions<'_, T>, lambdas: &[f64]) -> Vec<Mixture> {
         let (shape, n_pixels) = (portions.shape(), portions.shape().n_pixels());
-        let mixture = |mixture: &Accumulator| {
-            let mut z = mixture.mean();
-            z.truncate(shape.n_values());
-            Mixture { attended: self.attended(&z, n_pixels), z }
-        };
-        portions.compute(
+        let mixed: Vec<Accumulator> = portions.compute(
             |gpus, images, query, _| {
                 let mixed = |&lambda| self.mixed_on_gpus(gpus, images, query, lambda);
-                let mixed: Option<Vec<ImageMixture>> = lambdas.iter().map(mixed).collect();
-                Some(mixed?.iter().map(|mixed| mixture(&mixed.mixture)).collect())
+                lambdas.iter().map(|lambda| Some(mixed(lambda)?.mixture)).collect()
             },
             || {
                 let mut mixtures = vec![Accumulator::new(shape.channels, n_pixels); lambdas.len()];
@@ -105,9 +99,19 @@ impl AttentionWeights {
                         evidence.mix(&log_weights(evidence, &votes, *lambda), mixture);
                     });
                 });
-                mixtures.iter().map(mixture).collect()
+                mixtures
             },
-        )
+        );
+        let z = |mixture: &Accumulator| {
+            let mut z = mixture.mean();
+            z.truncate(shape.n_values());
+            z
+        };
+        let all: Vec<f64> = mixed.iter().flat_map(z).collect();
+        // Together, because the weights are read once for all of them.
+        let attended = self.attended(&all, n_pixels);
+        let pairs = all.chunks_exact(shape.n_values()).zip(attended.chunks_exact(shape.n_values()));
+        pairs.map(|(z, attended)| Mixture { z: z.to_vec(), attended: attended.to_vec() }).collect()
     }
 
     /// The `n_top` images of the largest weight `softmax_n(E[n,p] + lambda sum_r A[p,r] E[n,r])` at each pixel, largest

@@ -238,6 +238,9 @@ impl Machine {
             });
             Ok(Estimate { attention, ..weights.estimate(&portions, settings) })
         };
+        if Portions::<T>::is_small(&self.images) {
+            return queries.par_iter().enumerate().map(estimate).collect();
+        }
         queries.iter().enumerate().map(estimate).collect()
     }
 

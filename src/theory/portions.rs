@@ -21,6 +21,9 @@ use crate::simd::{Lane, lane::n_lanes};
 /// Largest size of a portion.
 const PORTION_BYTES: usize = 512 << 20;
 
+/// See [`Portions::is_small`].
+const SMALL_BYTES: usize = 32 << 20;
+
 /// The evidence of all images for one query.
 pub struct Portions<'a, T> {
     backend: Backend<'a>,
@@ -49,6 +52,13 @@ impl<'a, T: Lane> Portions<'a, T> {
             |p: usize| query.pool.n_places(query.k, (height, width), (p / width, p % width));
         let log_pool = (0..query.shape.n_pixels()).map(|p| (n_places(p) as f64).ln()).collect();
         Self { backend: Backend::new::<T>(images), query, size, only: OnceLock::new(), log_pool }
+    }
+
+    /// Whether the evidence of `images` is small enough for many queries to have theirs at a time: computed on the CPU,
+    /// and at most [`SMALL_BYTES`].
+    pub fn is_small(images: &TrainingImages) -> bool {
+        let numbers = images.len() * images.shape().n_pixels() * (images.shape().channels + 4);
+        images.gpu_placement().is_none() && numbers * size_of::<f64>() <= SMALL_BYTES
     }
 
     /// Shape of an image.

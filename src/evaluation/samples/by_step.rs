@@ -3,6 +3,8 @@
 
 use std::sync::atomic::AtomicBool;
 
+use rayon::prelude::*;
+
 use super::machine_set::MachineSet;
 use super::network::{recording_maps, with_classes};
 use crate::analysis::agreement::agreement;
@@ -147,7 +149,7 @@ impl MachineSet {
                     (&made.attention, &step.denoised.attention)
                 {
                     let one = |i: usize| compare_maps(predicted, i, measured, at + i);
-                    figures.attention.extend((0..predicted.len()).map(one));
+                    figures.attention.par_extend((0..predicted.len()).into_par_iter().map(one));
                 }
             }
         }
