@@ -18,6 +18,7 @@ use super::{
 };
 use crate::allocator::when_exhausted;
 use crate::console::{self, abilities};
+use crate::files::is_stdout_closed;
 use crate::hardware::compute_environment;
 use crate::hardware::resource_limits::{memory, start_threads};
 use crate::runs::command::Command as WorkerCommand;
@@ -92,7 +93,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
 /// process starts. Without a way to do so the command is slower.
 fn restart_to_compute() {
     let missing: Vec<_> = compute_environment::missing().collect();
-    if missing.is_empty() {
+    if missing.is_empty() || is_stdout_closed() {
         return;
     }
     let mut arguments = env::args_os();

@@ -41,7 +41,13 @@ static LOOK_AT_STDOUT: extern "C" fn() = {
 
 /// True if output to the descriptor would be discarded.
 pub(super) fn is_closed(number: RawFd) -> bool {
-    number == 1 && IS_STDOUT_CLOSED.load(Ordering::Relaxed)
+    number == 1 && is_stdout_closed()
+}
+
+/// True if standard output was closed when the process started. A program that replaces this one by `exec` cannot
+/// find out.
+pub fn is_stdout_closed() -> bool {
+    IS_STDOUT_CLOSED.load(Ordering::Relaxed)
 }
 
 /// True if two descriptors refer to the same file, pipe or device.

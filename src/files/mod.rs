@@ -15,6 +15,7 @@ mod existing_file;
 
 pub use absent::if_there;
 pub use atomic::write_atomically;
+pub use descriptor::is_stdout_closed;
 pub use error::{FileError, OutputError};
 pub use output::{
     check_output, is_same_output, is_stderr, is_stdout, is_stream, make_folder, write_output,
