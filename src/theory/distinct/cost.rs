@@ -2,10 +2,22 @@
 //!
 //! Fitted to `mosaic bench theory` on one core with AVX-512; only the ratio matters.
 
-use super::table::TableSizes;
 use crate::image::ImageShape;
 use crate::simd::lane::n_lanes;
 use crate::theory::patches::Pool;
+
+/// What the time to sum over a table depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct TableSizes {
+    pub n_strips: usize,
+    pub n_patches: usize,
+    /// Sides of a patch.
+    pub height: usize,
+    pub width: usize,
+    /// Sides of the rectangle of query pixels.
+    pub n_rows: usize,
+    pub n_columns: usize,
+}
 
 /// Operations per distinct patch and vector of query pixels, besides one for each row of the patch.
 const PER_PATCH: f64 = 8.0;

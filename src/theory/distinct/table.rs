@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::cost;
+use super::cost::{self, TableSizes};
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
 use crate::theory::patches::{PlaceGroup, Pool};
@@ -101,19 +101,6 @@ impl DistinctPatches {
         let groups = builders.into_iter().map(|b| b.finish(&pixels, n_channels)).collect();
         Some(Self { shape, n_images: images.len(), groups })
     }
-}
-
-/// What the time to sum over a table depends on.
-#[derive(Clone, Copy, Debug)]
-pub struct TableSizes {
-    pub n_strips: usize,
-    pub n_patches: usize,
-    /// Sides of a patch.
-    pub height: usize,
-    pub width: usize,
-    /// Sides of the rectangle of query pixels.
-    pub n_rows: usize,
-    pub n_columns: usize,
 }
 
 impl GroupTable {
