@@ -4,9 +4,9 @@
                          [--chunk N] [--repeats 3] [--device cuda|cpu] [--threads N]
 
 What one would write without a kernel of one's own: patches by unfold, distances by one matrix product a chunk of images,
-a running log-sum-exp over chunks of images: by default 64, and on CPUs so many that their distances are 16 MB, which stay
-in the cache (four 32x32 images; with PyTorch 2.15, sixteen took over twice as long). Wrap-around dictionary; the images are noise, which costs the same as others.
-Times are medians per query; CPU time is that of all threads, spinning ones included.
+a running log-sum-exp over chunks. Wrap-around dictionary; the images are noise, which costs the same as others. A chunk has
+64 images; on CPUs so many that their distances take 16 MB and stay in the cache (four 32x32 images; with PyTorch 2.15,
+sixteen took over twice as long). Times are medians per query; CPU time is that of all threads, spinning ones included.
 """
 
 import argparse

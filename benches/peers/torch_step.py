@@ -13,7 +13,7 @@ already. The operation alone has neither parameters nor optimiser: forward and b
 of sampling takes images from memory and brings what it predicts back there.
 
 PyTorch runs eagerly unless --compile is given, with the fused AdamW, and keeps channels last: on CPUs too, where contiguous
-images took 7 to 50% longer (PyTorch 2.15, one thread of a CPU with AVX-512).
+images took 7 to 50% longer (PyTorch 2.15, one and two threads of a CPU with AVX-512).
 Times are medians; CPU time is that of all threads, spinning ones included.
 """
 

@@ -38,7 +38,7 @@ pub struct TheoryTiming {
     /// The same per second of CPU time.
     pub pairs_per_cpu_s: f64,
     /// The least arithmetic that the pairs need (`operations`), as a share of a core's peak; `None` for machines whose
-    /// pairs have no such cost.
+    /// pairs have no such cost. It exceeds 1 where patches repeat, because each distinct one is computed once.
     pub arithmetic_share: Option<f64>,
     /// Bytes of the dictionary read per second of CPU time, as a share of a core's peak. Neither share is known where
     /// GPUs compute.

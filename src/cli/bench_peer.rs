@@ -40,6 +40,17 @@ pub fn time(what: &str, peer: &Peer) -> Option<PeerTiming> {
     timed.inspect_err(|problem| errorln!("{what} in PyTorch: {problem}")).ok()
 }
 
+/// Our CPU time over a peer's, with two digits; '-' without a peer.
+pub fn ratio(peer: Option<&PeerTiming>, our_cpu_ms: f64) -> String {
+    peer.map_or_else(
+        || "-".to_owned(),
+        |peer| match our_cpu_ms / peer.cpu_ms {
+            ratio if ratio < 0.1 => format!("{ratio:.1e}"),
+            ratio => format!("{ratio:.2}"),
+        },
+    )
+}
+
 /// A figure of a peer's; '-' without one.
 pub fn cell(
     peer: Option<&PeerTiming>,
