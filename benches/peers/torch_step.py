@@ -1,12 +1,20 @@
 """One training step, or one forward pass of sampling, of the lab's networks in PyTorch: prints one JSON line.
 
-    python3 torch_step.py --net resnet|unet|attention [--batch 128] [--channels 1|3] [--padding zeros|circular]
-                          [--precision f32|tf32|bf16] [--compile] [--no-channels-last] [--sample] [--repeats 50] [--device cuda|cpu]
+    python3 torch_step.py [--net resnet|unet|attention] [--width 64] [--kernels 3 3 3 3 3 3] [--widths 32 64 128]
+                          [--embedding 64] [--last-kernel 3] [--heads 0] [--head-width 64] [--padding zeros|circular]
+                          [--output noise|velocity] [--weighting noise|velocity] [--batch 128] [--channels 1] [--size 32]
+                          [--precision f32|tf32|bf16] [--compile] [--no-channels-last] [--sample] [--repeats 50]
+                          [--device cuda|cpu] [--threads N]
 
-The networks are those of `mosaic bench gpu`: six 3x3 layers of 64 channels with a time embedding (linear, group norm,
-ReLU), a UNet of 32, 64 and 128 channels, and the first with a final self-attention layer. A step is forward, noise loss,
-backward, clipping to norm 1, AdamW and the moving average; inputs are on the device already. A pass of sampling takes
-images from memory and brings what it predicts back there.
+The networks are those of `mosaic bench gpu` and `mosaic bench train`: a ResNet with a time embedding in each layer (linear,
+group norm, ReLU) and, if it has heads, a final self-attention layer; a UNet; and the operation of attention alone. A step
+is forward, weighted noise loss, backward, clipping to norm 1, AdamW and the moving average; inputs are on the device
+already. The operation alone has neither parameters nor optimiser: forward and backward to queries, keys and values. A pass
+of sampling takes images from memory and brings what it predicts back there.
+
+PyTorch runs eagerly unless --compile is given, with the fused AdamW, and keeps channels last: on CPUs too, where contiguous
+images took 7 to 50% longer (PyTorch 2.15, one and two threads of a CPU with AVX-512).
+Times are medians; CPU time is that of all threads, spinning ones included.
 """
 
 import argparse
@@ -39,27 +47,32 @@ class Time(nn.Module):
 
 
 class Attention(nn.Module):
-    def __init__(self, width):
+    def __init__(self, width, heads, head_width):
         super().__init__()
-        self.q, self.k, self.v, self.o = (nn.Conv2d(width, width, 1) for _ in range(4))
+        self.heads, inner = heads, heads * head_width
+        self.q, self.k, self.v = (nn.Conv2d(width, inner, 1) for _ in range(3))
+        self.o = nn.Conv2d(inner, width, 1)
 
     def forward(self, f):
         b, c, h, w = f.shape
         seen = F.layer_norm(f.permute(0, 2, 3, 1), [c]).permute(0, 3, 1, 2)
-        q, k, v = (m(x).flatten(2).transpose(1, 2)[:, None] for m, x in ((self.q, seen), (self.k, seen), (self.v, f)))
-        mixed = F.scaled_dot_product_attention(q, k, v)[:, 0].transpose(1, 2).reshape(b, c, h, w)
+        q, k, v = (
+            m(x).reshape(b, self.heads, -1, h * w).transpose(2, 3)
+            for m, x in ((self.q, seen), (self.k, seen), (self.v, f))
+        )
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(2, 3).reshape(b, -1, h, w)
         return f + self.o(mixed)
 
 
 class ResNet(nn.Module):
-    def __init__(self, channels, padding, attention, width=64, layers=6):
+    def __init__(self, a):
         super().__init__()
-        self.width = width
-        self.up = conv(channels, width, 3, padding)
-        self.convs = nn.ModuleList(conv(width, width, 3, padding) for _ in range(layers))
-        self.times = nn.ModuleList(Time(width) for _ in range(layers + 1))
-        self.attention = Attention(width) if attention else nn.Identity()
-        self.down = conv(width, channels, 3, padding)
+        self.width = width = a.width
+        self.up = conv(a.channels, width, 3, a.padding)
+        self.convs = nn.ModuleList(conv(width, width, kernel, a.padding) for kernel in a.kernels)
+        self.times = nn.ModuleList(Time(width) for _ in range(len(a.kernels) + 1))
+        self.attention = Attention(width, a.heads, a.head_width) if a.heads else nn.Identity()
+        self.down = conv(width, a.channels, a.last_kernel, a.padding)
 
     def forward(self, x, t):
         e = waves(t, self.width)
@@ -80,16 +93,20 @@ class Block(nn.Module):
 
 
 class UNet(nn.Module):
-    def __init__(self, channels, padding, widths=(32, 64, 128), embedding=64):
+    def __init__(self, a):
         super().__init__()
-        self.embedding = embedding
-        a, b, c = widths
-        self.downs = nn.ModuleList([Block(channels, a, embedding, padding), Block(a, b, embedding, padding)])
-        self.middle = Block(b, c, embedding, padding)
-        self.raises = nn.ModuleList([nn.ConvTranspose2d(c, b, 2, 2), nn.ConvTranspose2d(b, a, 2, 2)])
-        self.ups = nn.ModuleList([Block(2 * b, b, embedding, padding), Block(2 * a, a, embedding, padding)])
-        self.last_time = nn.Linear(embedding, a)
-        self.out = conv(a, channels, 3, padding)
+        self.embedding = embedding = a.embedding
+        widths, pairs = a.widths, list(zip(a.widths, a.widths[1:]))
+
+        def block(c_in, c_out):
+            return Block(c_in, c_out, embedding, a.padding)
+
+        self.downs = nn.ModuleList(block(*pair) for pair in zip([a.channels, *widths], widths[:-1]))
+        self.middle = block(*pairs[-1])
+        self.raises = nn.ModuleList(nn.ConvTranspose2d(large, small, 2, 2) for small, large in reversed(pairs))
+        self.ups = nn.ModuleList(block(2 * small, small) for small, _ in reversed(pairs))
+        self.last_time = nn.Linear(embedding, widths[0])
+        self.out = conv(widths[0], a.channels, a.last_kernel, a.padding)
 
     def forward(self, x, t):
         e, kept = F.relu(waves(t, self.embedding)), []
@@ -103,42 +120,69 @@ class UNet(nn.Module):
         return self.out(x + self.last_time(e)[:, :, None, None])
 
 
-def main():
+def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--net", choices=["resnet", "unet", "attention"], default="resnet")
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--size", type=int, default=32)
-    parser.add_argument("--channels", type=int, default=1)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--kernels", type=int, nargs="+", default=[3] * 6)
+    parser.add_argument("--widths", type=int, nargs="+", default=[32, 64, 128])
+    parser.add_argument("--embedding", type=int, default=64)
+    parser.add_argument("--last-kernel", type=int, default=3)
+    parser.add_argument("--heads", type=int, default=0)
+    parser.add_argument("--head-width", type=int, default=64)
     parser.add_argument("--padding", choices=["zeros", "circular"], default="zeros")
+    parser.add_argument("--output", choices=["noise", "velocity"], default="velocity")
+    parser.add_argument("--weighting", choices=["noise", "velocity"], default="noise")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--channels", type=int, default=1)
+    parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--precision", choices=["f32", "tf32", "bf16"], default="tf32")
     parser.add_argument("--no-channels-last", action="store_true")
     parser.add_argument("--sample", action="store_true")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--repeats", type=int, default=50)
     parser.add_argument("--device", default="cuda")
-    a = parser.parse_args()
+    parser.add_argument("--threads", type=int)
+    return parser.parse_args()
 
-    torch.manual_seed(0)
-    is_tf32 = a.precision == "tf32"
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = is_tf32
-    torch.backends.cudnn.benchmark = True
-    net = UNet(a.channels, a.padding) if a.net == "unet" else ResNet(a.channels, a.padding, a.net == "attention")
+
+def step_of_attention(a):
+    """Forward and backward of the operation alone."""
+    shape = (a.batch, a.heads, a.size**2, a.head_width)
+    qkv = [torch.randn(shape, device=a.device, requires_grad=True) for _ in range(3)]
+
+    def step():
+        for values in qkv:
+            values.grad = None
+        F.scaled_dot_product_attention(*qkv).square().mean().backward()
+
+    return step
+
+
+def step_of_network(a):
+    """A training step, or a pass of sampling."""
+    net = UNet(a) if a.net == "unet" else ResNet(a)
     layout = torch.contiguous_format if a.no_channels_last else torch.channels_last
     net = net.to(a.device).to(memory_format=layout)
     run = torch.compile(net) if a.compile else net
     parameters = list(net.parameters())
-    optimizer = torch.optim.AdamW(parameters, 1e-3, (0.9, 0.99), weight_decay=0.01, fused=a.device == "cuda")
+    optimizer = torch.optim.AdamW(parameters, 1e-3, (0.9, 0.99), weight_decay=0.01, fused=True)
     average = [p.detach().clone() for p in parameters]
     shape = (a.batch, a.channels, a.size, a.size)
     x, eps = (torch.randn(shape, device=a.device).to(memory_format=layout) for _ in range(2))
     t = torch.rand(a.batch, device=a.device)
     sigma, signal = (torch.rand(a.batch, 1, 1, 1, device=a.device) for _ in range(2))
+    weight = torch.ones_like(t) if a.weighting == "noise" else signal.flatten().pow(-2).clamp(max=10)
 
-    def step():
-        optimizer.zero_grad()
+    def predicted_noise(x):
         with torch.autocast(a.device, torch.bfloat16, enabled=a.precision == "bf16"):
-            v = run(x, t)
-        ((sigma * x + signal * v.float() - eps) ** 2).flatten(1).mean(1).mean().backward()
+            out = run(x, t)
+        return out.float() if a.output == "noise" else sigma * x + signal * out.float()
+
+    def train():
+        optimizer.zero_grad()
+        errors = (predicted_noise(x) - eps).square().flatten(1).mean(1)
+        (errors * weight).mean().backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
         optimizer.step()
         torch._foreach_lerp_(average, [p.detach() for p in parameters], 0.01)
@@ -147,32 +191,43 @@ def main():
 
     @torch.no_grad()
     def predict():
-        noisy = images.to(a.device).to(memory_format=layout)
-        with torch.autocast(a.device, torch.bfloat16, enabled=a.precision == "bf16"):
-            v = run(noisy, t)
-        return (sigma * noisy + signal * v.float()).cpu()
+        return predicted_noise(images.to(a.device).to(memory_format=layout)).cpu()
 
-    if a.sample:
-        step = predict
-    wait = torch.cuda.synchronize if a.device == "cuda" else lambda: None
-    for _ in range(10 if a.device == "cuda" else 1):
+    return predict if a.sample else train
+
+
+def main():
+    a = arguments()
+    torch.manual_seed(0)
+    if a.threads:
+        torch.set_num_threads(a.threads)
+        torch.set_num_interop_threads(1)
+    is_tf32 = a.precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = is_tf32
+    torch.backends.cudnn.benchmark = True
+    step = step_of_attention(a) if a.net == "attention" else step_of_network(a)
+
+    is_cuda = a.device == "cuda"
+    wait = torch.cuda.synchronize if is_cuda else lambda: None
+    for _ in range(10 if is_cuda else 2):
         step()
     wait()
-    times = []
+    walls, cpus = [], []
     for _ in range(a.repeats):
-        start = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         step()
         wait()
-        times.append(1e3 * (time.perf_counter() - start))
-    start = time.perf_counter()
-    for _ in range(a.repeats):
-        step()
-    wait()
-    together = 1e3 * (time.perf_counter() - start) / a.repeats
-    what = f"{'sample ' if a.sample else ''}{a.net} batch {a.batch} channels {a.channels} {a.padding} {a.precision}"
-    median = statistics.median(times)
-    print(json.dumps({"what": what, "median_ms": min(median, together), "one_by_one_ms": median, "together_ms": together,
-                      "torch": torch.__version__, "compiled": a.compile}), flush=True)
+        walls.append(1e3 * (time.perf_counter() - wall))
+        cpus.append(1e3 * (time.process_time() - cpu))
+    wall_ms = statistics.median(walls)
+    if is_cuda:
+        # Steps that do not wait for each other can be faster.
+        start = time.perf_counter()
+        for _ in range(a.repeats):
+            step()
+        wait()
+        wall_ms = min(wall_ms, 1e3 * (time.perf_counter() - start) / a.repeats)
+    print(json.dumps({"wall_ms": wall_ms, "cpu_ms": statistics.median(cpus), "torch": torch.__version__}), flush=True)
 
 
 main()

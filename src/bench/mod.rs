@@ -4,6 +4,7 @@
 
 pub mod gpu;
 pub mod peak_rates;
+pub mod peer;
 pub mod theory;
 pub mod train;
 

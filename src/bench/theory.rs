@@ -9,6 +9,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::peak_rates::PeakRates;
+use super::peer::{Peer, PeerTiming};
 use super::{Times, peak_memory_mb, reset_peak_memory};
 use crate::diffusion::{Denoiser, NoiseLevel, Schedule};
 use crate::image::{ImageBatch, ImageShape};
@@ -37,11 +38,13 @@ pub struct TheoryTiming {
     /// The same per second of CPU time.
     pub pairs_per_cpu_s: f64,
     /// The least arithmetic that the pairs need (`operations`), as a share of a core's peak; `None` for machines whose
-    /// pairs have no such cost.
+    /// pairs have no such cost. It exceeds 1 where patches repeat, because each distinct one is computed once.
     pub arithmetic_share: Option<f64>,
     /// Bytes of the dictionary read per second of CPU time, as a share of a core's peak. Neither share is known where
     /// GPUs compute.
     pub memory_share: Option<f64>,
+    /// The same in PyTorch, on as many threads, where it was asked for.
+    pub peer: Option<PeerTiming>,
 }
 
 /// One case to time.
@@ -53,6 +56,18 @@ pub struct TheoryCase {
     pub repeats: usize,
     /// Entropy and provenance too.
     pub posterior: bool,
+}
+
+impl TheoryCase {
+    /// The same in PyTorch on the CPU; only `els` has a peer, which computes the mean alone.
+    pub fn peer(&self, images: &TrainingImages) -> Option<Peer> {
+        let is_els = self.spec.kind == MachineKind::EquivariantLocal;
+        if !is_els || self.posterior || images.gpu_placement().is_some() {
+            return None;
+        }
+        let k = *self.spec.k.at(self.t);
+        Some(Peer::equivariant_local(images.shape(), images.len(), k, self.n_queries, self.t))
+    }
 }
 
 /// Times one machine over one dictionary. Queries are the first training images with noise.
@@ -96,6 +111,7 @@ pub fn time_theory(
         pairs_per_cpu_s: pairs / cpu_s,
         arithmetic_share: arithmetic.filter(|_| on_cpu),
         memory_share: on_cpu.then(|| bytes / cpu_s / peak_rates.bytes_per_s),
+        peer: None,
     })
 }
 

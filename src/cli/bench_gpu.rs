@@ -6,7 +6,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::bench::gpu::{self, Check, Row, peer};
+use super::bench_peer::{self, PeerArgs};
+use crate::bench::gpu::{self, Check, Row};
+use crate::bench::peer;
 use crate::evaluation::devices::{Opened, ceilings, open};
 use crate::hardware::device::DeviceRequest;
 use crate::theory::gpu::Ceilings;
@@ -23,9 +25,8 @@ pub struct GpuArgs {
     /// Only what is named: checks, theory, training, sampling.
     #[arg(long, value_delimiter = ',', num_args = 1.., value_parser = ["checks", "theory", "training", "sampling"])]
     only: Vec<String>,
-    /// Do not time the same work in PyTorch, which is done where python3 has it.
-    #[arg(long)]
-    no_peers: bool,
+    #[command(flatten)]
+    peers: PeerArgs,
     /// Print one JSON object a row.
     #[arg(long)]
     json: bool,
@@ -68,7 +69,7 @@ pub fn run(args: &GpuArgs) -> Result<()> {
     }
     if ["theory", "training", "sampling"].into_iter().any(|what| args.wants(what)) {
         let ceilings = ceilings(&args.device)?;
-        let peers = if args.no_peers { Err("not asked for".to_owned()) } else { peer::version() };
+        let peers = args.peers.version(peer::version_on_gpu);
         print_head(&mut out, &ceilings, &peers, args.json)?;
         let mut rows = Vec::new();
         if args.wants("theory") {
@@ -77,10 +78,7 @@ pub fn run(args: &GpuArgs) -> Result<()> {
         rows.extend(time_networks(&opened, args)?);
         for mut row in rows {
             if let (Ok(_), Some(peer)) = (&peers, &row.peer) {
-                match peer.time() {
-                    Ok(ms) => row.peer_ms = Some(ms),
-                    Err(problem) => errorln!("{} in PyTorch: {problem}", row.what),
-                }
+                row.peer_ms = bench_peer::time(&row.what, peer).map(|timing| timing.wall_ms);
             }
             print_row(&mut out, &row, &ceilings, args.json)?;
         }
@@ -160,7 +158,7 @@ fn print_head(
     )?;
     match peers {
         Ok(version) => writeln!(out, "ratio: {version} over ours")?,
-        Err(problem) => writeln!(out, "no PyTorch to compare with: {problem}")?,
+        Err(problem) => writeln!(out, "{}", bench_peer::no_peers(problem))?,
     }
     let heads = ["ms", "PyTorch", "ratio", "operations/s", "bytes/s"];
     let [ms, peer, ratio, operations, bytes] = heads;

@@ -78,7 +78,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Report(args) => report::show(paths, &args)?,
         Subcommands::Data(command) => data::run(paths, &command)?,
         Subcommands::Denoise(args) => denoise::run(&args)?,
-        Subcommands::Bench(command) => bench::run(&command)?,
+        Subcommands::Bench(command) => bench::run(paths, &command)?,
         Subcommands::Completions { shell } => {
             // Written to memory first: clap_complete panics if stdout is closed early.
             let mut script = Vec::new();

@@ -21,6 +21,7 @@ mod denoise_input;
 pub mod theory;
 pub mod bench;
 pub mod bench_gpu;
+mod bench_peer;
 mod calibrate;
 mod compare;
 mod reproduce;

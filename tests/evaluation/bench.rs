@@ -1,6 +1,11 @@
 //! `mosaic bench`: every field is there, units fit each other, and what cannot be timed is refused by name.
 
-use serde_json::Value;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use serde_json::{Value, json};
 
 use crate::common::{Lab, stderr, stdout};
 use crate::{check_close, printed};
@@ -123,9 +128,130 @@ fn theory_rows_have_units_that_fit_each_other() {
         assert_eq!(cells[1], row["k"].as_u64().map_or("-".to_owned(), |k| k.to_string()));
         assert_eq!((cells[2].parse::<f64>().unwrap(), cells[3]), (number(row, "n"), "0.3"));
         assert!(
-            cells.len() == 10 && cells[7].ends_with("e6") && cells[8].ends_with('%'),
+            cells.len() == 13 && cells[7].ends_with("e6") && cells[8].ends_with('%'),
             "{cells:?}"
         );
+    }
+}
+
+/// Runs `mosaic` with another `python3`: a shell script, or none.
+fn with_python(lab: &Lab, script: Option<&str>, arguments: &[&str]) -> String {
+    let folder = lab.place.path().join("bin");
+    fs::create_dir_all(&folder).unwrap();
+    if let Some(script) = script {
+        let path = folder.join("python3");
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut mosaic = Command::new(env!("CARGO_BIN_EXE_mosaic"));
+    let path = std::env::join_paths([folder.as_path(), "/bin".as_ref(), "/usr/bin".as_ref()]);
+    match script {
+        Some(_) => mosaic.env("PATH", path.unwrap()),
+        None => mosaic.env("PATH", &folder),
+    };
+    let output = mosaic.args(arguments).current_dir(lab.place.path()).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    stdout(&output)
+}
+
+/// Answers as PyTorch's scripts do, and keeps the arguments that it was called with.
+const FAKE_PYTHON: &str = r#"#!/bin/sh
+/bin/cat > /dev/null
+if [ $# -gt 1 ]; then
+  echo "$@" >> arguments
+  echo '{"wall_ms": 200.0, "cpu_ms": 400.0, "torch": "9.9"}'
+else
+  echo 'PyTorch 9.9'
+fi
+"#;
+const TRAIN: [&str; 8] =
+    ["bench", "train", "--net", "attention,glyphs", "--threads", "1", "--repeats", "1"];
+/// `els` has a peer, `ls` has none.
+const THEORY: [&str; 11] = [
+    "bench",
+    "theory",
+    "--experiment",
+    "glyphs-attention",
+    "--machine",
+    "els,ls",
+    "--k",
+    "7",
+    "--queries",
+    "2",
+    "--device=cpu",
+];
+
+#[test]
+fn pytorch_is_timed_beside_ours_with_the_same_shapes() {
+    let lab = Lab::new();
+    let page = with_python(&lab, Some(FAKE_PYTHON), &TRAIN);
+    assert!(
+        page.contains("PT: PyTorch 9.9 on as many threads; ratio: our CPU time over"),
+        "{page}"
+    );
+    let row = page.lines().find(|line| line.starts_with("glyphs")).unwrap();
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(cells[6..9], ["400.0", "200.0", "5.0"], "{page}");
+    check_close(
+        cells[9].parse().unwrap(),
+        cells[1].parse::<f64>().unwrap() / 400.0,
+        1e-2,
+        "ratio of CPU times, as printed",
+    );
+
+    let found = rows(&with_python(&lab, Some(FAKE_PYTHON), &[&THEORY[..], &["--json"]].concat()));
+    let [els, ls] = &found[..] else { panic!("two machines, two rows: {found:?}") };
+    // All images of the experiment; PyTorch's time is of one query.
+    assert_eq!((&els["n"], &ls["peer"]), (&json!(64), &Value::Null));
+    assert_eq!(els["peer"], json!({"wall_ms": 400.0, "cpu_ms": 800.0, "torch": "9.9"}));
+
+    let arguments = fs::read_to_string(lab.place.path().join("arguments")).unwrap();
+    let lines: Vec<&str> = arguments.lines().collect();
+    assert_eq!(lines.len(), 3, "{arguments}");
+    assert!(lines[1].contains("--heads 2 --head-width 16"), "{arguments}");
+    assert!(lines[1].ends_with("--device cpu --threads 1 --repeats 1"), "{arguments}");
+    assert!(lines[2].contains("--k 7 --images 64 --channels 3 --size 18 18 --t 0.5 --queries 2"));
+}
+
+#[test]
+fn without_pytorch_one_line_says_why() {
+    let lab = Lab::new();
+    let no_torch = "#!/bin/sh\n/bin/cat > /dev/null\necho 'no torch' >&2\nexit 1\n";
+    for (script, more, why) in [
+        (None, &[][..], "running python3: No such file"),
+        (Some(no_torch), &[], "no torch"),
+        (Some(FAKE_PYTHON), &["--no-peers"], "not asked for"),
+    ] {
+        for arguments in [&TRAIN[..], &THEORY] {
+            let page = with_python(&lab, script, &[arguments, more].concat());
+            assert!(page.contains(&format!("\nno PyTorch to compare with: {why}")), "{page}");
+            let last = page.lines().last().unwrap();
+            assert!(last.contains(" - "), "{page}");
+        }
+    }
+    for row in rows(&with_python(&lab, Some(no_torch), &[&TRAIN[..], &["--json"]].concat())) {
+        assert_eq!(row["peer"], Value::Null);
+    }
+}
+
+#[test]
+fn every_peer_runs_in_pytorch() {
+    let torch = Command::new("python3").args(["-c", "import torch"]).output();
+    if !torch.is_ok_and(|output| output.status.success()) {
+        let _ = writeln!(io::stderr(), "SKIPPED peers in PyTorch: python3 has no torch");
+        return;
+    }
+    let lab = Lab::new();
+    let all = ["bench", "train", "--threads", "1", "--repeats", "1", "--json"];
+    let trained = rows(&printed(&lab, &all));
+    let els = rows(&printed(&lab, &[&THEORY[..4], &["--machine", "els", "--json"]].concat()));
+    assert_eq!(trained.len(), 4);
+    // Three patch sides.
+    assert_eq!(els.len(), 3);
+    for row in trained.iter().chain(&els) {
+        let peer = &row["peer"];
+        assert!(number(peer, "cpu_ms") > 0.0 && number(peer, "wall_ms") > 0.0, "{row}");
+        assert!(!peer["torch"].as_str().unwrap().is_empty());
     }
 }
 
@@ -133,7 +259,7 @@ fn theory_rows_have_units_that_fit_each_other() {
 fn what_cannot_be_benched_is_refused_by_name() {
     let lab = Lab::new();
     let theory = ["bench", "theory", "--data", DIGITS, "--size", "8", "--n", "5"];
-    let cases: [(&[&str], &[&str], &str); 13] = [
+    let cases: [(&[&str], &[&str], &str); 16] = [
         (&theory, &["--t", "0"], "'--t 0' cannot be benched; choose times above 0 and up to 1"),
         (&theory, &["--t", "0.5,1.5"], "'--t 1.5' cannot be benched"),
         (&theory, &["--k", "3,4"], "'--k 4' cannot be benched; patch sides are odd"),
@@ -143,6 +269,17 @@ fn what_cannot_be_benched_is_refused_by_name() {
         (&theory, &["--queries", "0"], "'0' is no number of at least 1"),
         (&theory, &["--repeats", "no"], "'no' is no number of at least 1"),
         (&theory, &["--device", "gpu"], "'gpu'"),
+        (&["bench", "theory"], &["--experiment", "nothing"], "neither a file nor an experiment"),
+        (
+            &["bench", "theory", "--experiment", "glyphs-cnn"],
+            &["--size", "8"],
+            "cannot be used with",
+        ),
+        (
+            &["bench", "theory", "--experiment", "glyphs-cnn"],
+            &["--n", "65"],
+            "'--n 65' cannot be benched; 'glyphs-cnn' holds 64 images",
+        ),
         (&["bench", "theory"], &["--data", "nowhere.gz"], "cannot read 'nowhere.gz'"),
         (
             &["bench", "train"],

@@ -5,7 +5,6 @@
 
 #[cfg(feature = "cudnn")]
 mod networks;
-pub mod peer;
 pub mod results;
 #[cfg(feature = "cudnn")]
 pub mod sampling;

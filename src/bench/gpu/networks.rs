@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::peer::{Peer, STEP};
 use crate::bench::train::network;
 use crate::dataset::Dataset;
 use crate::image::ImageShape;
@@ -67,7 +66,7 @@ pub fn small(quick: bool) -> Vec<(&'static str, NetworkConfig)> {
     cases
 }
 
-/// The networks that others are compared by, under the names that PyTorch's script has for them.
+/// The networks that others are compared by, with their names.
 pub fn timed() -> [(&'static str, NetworkConfig); 4] {
     let grey = ImageShape::new(1, 32, 32);
     let colour = ImageShape::new(3, 32, 32);
@@ -79,23 +78,4 @@ pub fn timed() -> [(&'static str, NetworkConfig); 4] {
         ("unet", network(grey, unet, Padding::Zeros)),
         ("attention", NetworkConfig { attention: attention(64), ..plain }),
     ]
-}
-
-pub fn word(padding: Padding) -> &'static str {
-    if padding == Padding::Zeros { "zeros" } else { "circular" }
-}
-
-/// A training step of one of [`timed`] in PyTorch; with the `mode` ` --sample`, a forward pass.
-pub fn peer(
-    name: &str,
-    batch: usize,
-    network: &NetworkConfig,
-    precision: &str,
-    mode: &str,
-) -> Peer {
-    let (channels, padding) = (network.image.channels, word(network.padding));
-    let arguments = format!(
-        "--net {name} --batch {batch} --channels {channels} --padding {padding} --precision {precision}{mode}"
-    );
-    Peer::new(STEP, &arguments)
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::peer::Peer;
+use crate::bench::peer::Peer;
 
 /// One comparison with the CPU.
 #[derive(Clone, Debug, PartialEq, Serialize)]

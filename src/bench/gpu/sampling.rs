@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use super::networks;
 use super::results::{Check, Row};
 use crate::bench::Times;
+use crate::bench::peer::Peer;
 use crate::network::config::NetworkConfig;
 use crate::network::gpu::sampling::GpuForward;
 use crate::network::parameters::Source;
@@ -114,7 +115,7 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
         let median_ms = times.median_wall_s() * 1e3;
         let forward = GpuForward::new(&config, BATCH, AttentionDetail::Nothing);
         let forward = forward.map_err(anyhow::Error::msg)?;
-        let (channels, padding) = (config.image.channels, networks::word(config.padding));
+        let (channels, padding): (_, &str) = (config.image.channels, config.padding.into());
         rows.push(Row {
             what: format!("sample {name} batch {BATCH} channels {channels} {padding} f32"),
             median_ms,
@@ -122,7 +123,7 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
             operations: forward.commands.iter().map(|command| command.operations()).sum(),
             operations_each: 2.0,
             bytes: forward.commands.iter().map(|command| command.n_bytes(&forward.plan)).sum(),
-            peer: Some(networks::peer(name, BATCH, &config, "f32", " --sample")),
+            peer: Some(Peer::training_step(&config, BATCH).with("--precision f32 --sample")),
             ..Row::default()
         });
     }

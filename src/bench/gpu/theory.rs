@@ -7,9 +7,9 @@ use anyhow::Result;
 use rand::RngExt;
 use rayon::prelude::*;
 
-use super::peer::{EQUIVARIANT_LOCAL, Peer};
 use super::results::{Check, Row};
 use crate::bench::Times;
+use crate::bench::peer::Peer;
 use crate::bench::theory::{fixed, n_pairs, queries};
 use crate::diffusion::{Denoiser, NoiseLevel, Posterior, Provenance, Schedule};
 use crate::evaluation::devices::with_gpus;
@@ -193,12 +193,7 @@ const WINDOW_SUMS: f64 = 7.0;
 
 /// The same in PyTorch.
 fn peer(case: &Case, shape: ImageShape, n: usize) -> Peer {
-    let Case { k, n_queries, t, .. } = case;
-    let ImageShape { channels, width, .. } = shape;
-    let arguments = format!(
-        "--k {k} --images {n} --channels {channels} --size {width} --t {t} --queries {n_queries} --repeats 1"
-    );
-    Peer::new(EQUIVARIANT_LOCAL, &arguments)
+    Peer::equivariant_local(shape, n, case.k, case.n_queries, case.t).with("--repeats 1")
 }
 
 /// Times of patch machines over dictionaries of the sizes that the field uses; the images are synthetic.

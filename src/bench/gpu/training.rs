@@ -6,6 +6,7 @@ use candle_core::{DType, Device, DeviceLocation, Tensor};
 use super::networks;
 use super::results::{Check, Row};
 use crate::bench::Times;
+use crate::bench::peer::Peer;
 use crate::training::Trainer;
 use crate::training::checkpoint_identity::DecidingSettings;
 use crate::training::config::{ComputeType, LossWeighting, TrainingConfig};
@@ -145,7 +146,7 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
         let median_ms = times.median_wall_s() * 1e3;
         let parts = gpu.profile(11)?;
         let words = compute_type.name();
-        let padding = networks::word(network.padding);
+        let padding: &str = network.padding.into();
         rows.push(Row {
             what: format!(
                 "{name} batch {BATCH} channels {} {padding} {words}",
@@ -161,7 +162,7 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
                 ComputeType::Bf16 => Some(bf16),
             },
             bytes: gpu.n_bytes_moved(),
-            peer: Some(networks::peer(name, BATCH, &network, words, "")),
+            peer: Some(Peer::training_step(&network, BATCH).with(&format!("--precision {words}"))),
             peer_ms: None,
             parts,
         });
