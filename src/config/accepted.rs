@@ -171,8 +171,6 @@ impl fmt::Display for Accepted {
     }
 }
 
-/// Written as in TOML, so that the output can be pasted into `lab.toml`.
-
 #[cfg(test)]
 mod tests {
     use super::*;

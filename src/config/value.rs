@@ -35,6 +35,7 @@ impl Value {
     }
 }
 
+/// Written as in TOML, so that the output can be pasted into `lab.toml`.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -213,7 +213,8 @@ impl Search<'_> {
     /// The machine's samples from the calibration seeds under each schedule. Schedules that agree from the noise down to
     /// some step are sampled once down to there.
     fn samples(&self, entries: &[Entry]) -> Result<Vec<Arc<ImageBatch>>, DenoiseError> {
-        let mut states = vec![Arc::new(self.target.seeds.clone()); entries.len()];
+        let noise = Arc::new(self.target.seeds.clone());
+        let mut states: Vec<Arc<ImageBatch>> = entries.iter().map(|_| noise.clone()).collect();
         for index in (1..=self.n_steps()).rev() {
             let setting = |entry: usize| entries[entry].settings[index - 1];
             let mut next: Vec<Arc<ImageBatch>> = Vec::with_capacity(entries.len());

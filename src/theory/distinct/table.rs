@@ -10,7 +10,7 @@ use crate::image::ImageShape;
 use crate::theory::patches::{PlaceGroup, Pool};
 use crate::theory::pixels::ImagePixels;
 
-/// Images whose pixels are looked at together.
+/// Images whose patches are looked at before it is decided whether to go on.
 const IMAGES_AT_ONCE: usize = 64;
 
 /// The distinct patches of one pool and patch side, group by group of query pixels.
