@@ -55,7 +55,7 @@ impl<'a, T: Lane> Portions<'a, T> {
     }
 
     /// Whether the evidence of `images` is small enough for many queries to have theirs at a time: computed on the CPU,
-    /// and at most [`SMALL_BYTES`].
+    /// and at most 32 MB.
     pub fn is_small(images: &TrainingImages) -> bool {
         let numbers = images.len() * images.shape().n_pixels() * (images.shape().channels + 4);
         images.gpu_placement().is_none() && numbers * size_of::<f64>() <= SMALL_BYTES
