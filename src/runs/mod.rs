@@ -14,6 +14,7 @@ pub mod event;
 pub mod command;
 pub mod run_toml;
 pub mod run_lock;
+pub mod watched;
 pub mod run_dir;
 pub mod liveness;
 pub mod condition;

@@ -15,6 +15,7 @@ use crate::runs::liveness::Health;
 use crate::runs::preview;
 use crate::runs::run_dir::RunDir;
 use crate::runs::runs_dir::{RunSummary, RunsDir};
+use crate::runs::watched::Watcher;
 
 /// Bytes that are read from the end of a log.
 const LOG_BYTES: u64 = 64 << 10;
@@ -27,6 +28,8 @@ pub struct RunWatcher {
     monitor: Monitor,
     /// The open run, whose files are read.
     open: Option<String>,
+    /// Shows the open run's worker that somebody looks.
+    watcher: Option<Watcher>,
     /// Marked runs, whose events are read.
     marked: Vec<String>,
     /// Readers of the events of runs, by run.
@@ -47,6 +50,7 @@ impl RunWatcher {
             monitor: Monitor::new(runs.path()),
             runs,
             open: None,
+            watcher: None,
             marked: Vec::new(),
             tails: HashMap::new(),
             listed: Vec::new(),
@@ -84,6 +88,9 @@ impl RunWatcher {
         }
         if let Some(run) = self.open.clone() {
             let dir = self.dir(&run);
+            if self.watcher.is_none() {
+                self.watcher = Watcher::of(&dir);
+            }
             let path = dir.log_path();
             let bytes = fs::metadata(&path).map(|data| data.len()).ok();
             if self.log_bytes.replace(bytes) != Some(bytes) {
@@ -121,6 +128,7 @@ impl RunWatcher {
         self.tails.remove(&run);
         self.log_bytes = None;
         self.steps.clear();
+        self.watcher = None;
         let experiment = self.dir(&run).experiment().map(Box::new).map_err(with_causes);
         Message::OfRun(run, RunMessage::Experiment(experiment))
     }

@@ -1,12 +1,15 @@
 //! Previews made alongside training: one thread with a latest-wins slot.
 //!
 //! Machines can take longer than the steps between two previews. A newer snapshot then replaces the waiting
-//! one, so that previews stay recent and no queue builds up.
+//! one, so that previews stay recent and no queue builds up. Previews share the cores with training while a dashboard
+//! shows the run, and take what training leaves while nobody looks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+
+use rayon::ThreadPool;
 
 use super::prepare::Probe;
 use crate::analysis::judge::Judge;
@@ -19,6 +22,10 @@ use crate::network::NetworkDenoiser;
 use crate::runs::event::{EventBody, NoticeLevel};
 use crate::runs::run_dir::RunDir;
 use crate::runs::status_board::StatusBoard;
+use crate::runs::watched::is_watched;
+
+/// Added to the niceness of previews that nobody waits for, so that training keeps its cores.
+const BACKGROUND_NICENESS: i32 = 10;
 
 /// Inputs common to all previews of a run.
 pub struct PreviewKit {
@@ -67,17 +74,13 @@ impl PreviewThread {
     pub fn open(kit: PreviewKit) -> std::io::Result<Self> {
         let slot = Arc::new(Slot::default());
         let inbox = slot.clone();
-        // A separate pool: in the shared one, training's short tasks would queue behind the machines' long
+        // Separate pools: in the shared one, training's short tasks would queue behind the machines' long
         // ones, and training would stall while a preview is made.
-        let n_threads = (rayon::current_num_threads() / 2).max(1);
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(n_threads)
-            .thread_name(|index| format!("previews {index}"))
-            .build()
-            .map_err(std::io::Error::other)?;
+        let (at_once, in_background) = (pool(0)?, pool(BACKGROUND_NICENESS)?);
         let work = move || {
-            pool.install(|| predict(&kit));
+            in_background.install(|| predict(&kit));
             while let Some(request) = inbox.take() {
+                let pool = if is_watched(&kit.run) { &at_once } else { &in_background };
                 pool.install(|| serve(&kit, &request));
             }
         };
@@ -90,6 +93,19 @@ impl PreviewThread {
         self.slot.lock().waiting = Some(request);
         self.slot.changed.notify_one();
     }
+}
+
+/// Threads for previews, half as many as training has.
+fn pool(niceness: i32) -> std::io::Result<ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads((rayon::current_num_threads() / 2).max(1))
+        .thread_name(|index| format!("previews {index}"))
+        .start_handler(move |_| {
+            // On Linux, of the calling thread alone. If it is refused, previews compete with training.
+            let _ = rustix::process::nice(niceness);
+        })
+        .build()
+        .map_err(std::io::Error::other)
 }
 
 impl Drop for PreviewThread {
@@ -169,4 +185,24 @@ fn make(kit: &PreviewKit, request: &Request) -> anyhow::Result<()> {
     let summary = maker.make(request.step, &request.network, &request.request)?;
     kit.board.emit_at(request.step, EventBody::Preview(Box::new(summary)));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn previews_in_the_background_yield_to_training() {
+        let niceness = |niceness: i32| {
+            pool(niceness).unwrap().install(|| {
+                let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+                // The name in parentheses may hold blanks; niceness is the 19th field.
+                let fields: Vec<&str> =
+                    stat.rsplit(')').next().unwrap().split_whitespace().collect();
+                fields[16].parse::<i32>().unwrap()
+            })
+        };
+        assert_eq!(niceness(BACKGROUND_NICENESS) - niceness(0), BACKGROUND_NICENESS);
+    }
 }
