@@ -97,7 +97,9 @@ fn restart_to_compute() {
         return;
     }
     let mut arguments = env::args_os();
-    let Ok(program) = this_program() else { return };
+    // By its own path if it is still there, because the system takes the name of a process from it.
+    let own = env::current_exe().ok().filter(|path| path.exists());
+    let Some(program) = own.or_else(|| this_program().ok()) else { return };
     let mut again = Process::new(program);
     if let Some(name) = arguments.next() {
         again.arg0(name);

@@ -96,7 +96,8 @@ impl AttentionMaps {
         &self.weights()[start..start + area]
     }
 
-    /// The maps of images `start..start + n`.
+    /// The maps of images `start..start + n`. They share the weights with `self`, which therefore stay in memory as long
+    /// as one of them does.
     ///
     /// # Panics
     ///

@@ -238,6 +238,11 @@ impl Machine {
             });
             Ok(Estimate { attention, ..weights.estimate(&portions, settings) })
         };
+        if let (AttentionSource::Pooled, Some(x)) = (settings.source, queries.first()) {
+            // Fitted before queries run side by side: each of them would fit it.
+            let query = PatchQuery { shape, pool, k, x, logit_scale };
+            Portions::new(&self.images, query).pooled_model();
+        }
         if Portions::<T>::is_small(&self.images) {
             return queries.par_iter().enumerate().map(estimate).collect();
         }

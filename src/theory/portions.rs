@@ -22,7 +22,7 @@ use crate::simd::{Lane, lane::n_lanes};
 const PORTION_BYTES: usize = 512 << 20;
 
 /// See [`Portions::is_small`].
-const SMALL_BYTES: usize = 32 << 20;
+const SMALL_BYTES: usize = 4 << 20;
 
 /// The evidence of all images for one query.
 pub struct Portions<'a, T> {
@@ -55,7 +55,7 @@ impl<'a, T: Lane> Portions<'a, T> {
     }
 
     /// Whether the evidence of `images` is small enough for many queries to have theirs at a time: computed on the CPU,
-    /// and at most 32 MB.
+    /// and at most 4 MB.
     pub fn is_small(images: &TrainingImages) -> bool {
         let numbers = images.len() * images.shape().n_pixels() * (images.shape().channels + 4);
         images.gpu_placement().is_none() && numbers * size_of::<f64>() <= SMALL_BYTES

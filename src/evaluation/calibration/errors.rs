@@ -236,7 +236,8 @@ impl ErrorsAlongGamma {
 
     /// Mean over values of the squared error.
     fn squared(&self, gamma: f64) -> f64 {
-        (self.ee + gamma * (2.0 * self.ed + gamma * self.dd)) / self.n_values
+        // Where the estimate is the target, rounding may leave less than nothing.
+        ((self.ee + gamma * (2.0 * self.ed + gamma * self.dd)) / self.n_values).max(0.0)
     }
 
     /// The cosine of the angle between the noises that the estimate and the target leave in `x`; 0 if either leaves
@@ -245,7 +246,7 @@ impl ErrorsAlongGamma {
         let step = gamma * self.signal;
         let aa = self.aa - step * (2.0 * self.ad - step * self.dd);
         let ab = self.ab - step * self.bd;
-        if aa * self.bb > 0.0 { ab / (aa * self.bb).sqrt() } else { 0.0 }
+        if aa * self.bb > 0.0 { (ab / (aa * self.bb).sqrt()).clamp(-1.0, 1.0) } else { 0.0 }
     }
 }
 
@@ -280,5 +281,9 @@ mod tests {
             assert!((along.squared(gamma) - mean_squared_error(&x0, &target)).abs() < 1e-12);
             assert!((along.noise_cosine(gamma) - cosine).abs() < 1e-12);
         }
+        let mixture = Mixture { attended: target.clone(), ..mixture };
+        let met = ErrorsAlongGamma::new(&mixture, &x, &target, level);
+        assert!((0.0..1e-12).contains(&met.squared(1.0)));
+        assert!((1.0 - 1e-12..=1.0).contains(&met.noise_cosine(1.0)));
     }
 }

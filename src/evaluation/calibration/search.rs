@@ -83,12 +83,17 @@ impl Trajectory {
     fn of(target: &Target<'_>, stop: &AtomicBool) -> Result<Self, DenoiseError> {
         let n_steps = target.ddim.n_steps;
         let (mut states, mut estimates) = (Vec::with_capacity(n_steps + 1), Vec::new());
+        let mut keeps = true;
         let samples = target.ddim.sample(target.denoiser, &target.seeds, &mut |step| {
             let attention = step.denoised.attention.as_ref();
             let bytes = size_of_val(step.denoised.x0.values())
                 + attention.map_or(0, |maps| size_of_val(maps.weights()));
-            if bytes * n_steps <= KEPT_BYTES {
+            // All or none of the steps.
+            keeps &= bytes * n_steps <= KEPT_BYTES;
+            if keeps {
                 estimates.push(step.denoised.clone());
+            } else {
+                estimates.clear();
             }
             states.push(step.state.clone());
             check_stop(stop)

@@ -91,17 +91,17 @@ pub fn backward<T: Real>(known: &Known<'_, T>) -> Gradients<T> {
                         }
                     }
                 }
+                if let Some(plan) = &back.winograd {
+                    sums.dw = plan.weight_gradient(&sums.dw);
+                }
                 sums
             },
         )
         .collect();
-    let mut total = vec![T::ZERO; back.sum_values];
+    let mut total = vec![T::ZERO; depth * back.lanes];
     for group in sums {
         total.iter_mut().zip(&group.dw).for_each(|(total, &v)| *total += v);
         dafter.iter_mut().zip(&group.dafter).for_each(|(total, &v)| *total += v);
-    }
-    if let Some(plan) = &back.winograd {
-        total = plan.weight_gradient(&total);
     }
     let mut dw = vec![T::ZERO; c_out * depth];
     for (row, values) in total.chunks_exact(back.lanes).enumerate() {
@@ -132,6 +132,7 @@ impl<'a, T: Real> Back<'a, T> {
         let geometry = Geometry { c_in: forth.c_out, c_out: forth.c_in, ..*forth };
         let lanes = forth.c_out.next_multiple_of(n_lanes::<T>());
         let winograd = applies::<T>(forth).then(|| Winograd::new::<T>(forth));
+        let winograd = winograd.filter(Winograd::pays_for_weights);
         Self {
             input: ImageConvolution::new(&geometry, flipped),
             lanes,

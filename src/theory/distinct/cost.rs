@@ -11,6 +11,8 @@ use crate::theory::patches::Pool;
 pub struct TableSizes {
     pub n_strips: usize,
     pub n_patches: usize,
+    /// Patches of each image, summed over images.
+    pub n_entries: usize,
     /// Sides of a patch.
     pub height: usize,
     pub width: usize,
@@ -22,6 +24,8 @@ pub struct TableSizes {
 /// Distinct patches of a table, at most: the distances of one vector of queries, 64 bytes a patch, stay in the cache.
 /// (With 500,000 patches of MNIST, sums over distinct patches took twice the time of window sums.)
 const PATCHES_MAX: usize = 32_768;
+/// Entries of a table, at most: 12 bytes each.
+const ENTRIES_MAX: usize = 16 << 20;
 /// Operations per distinct patch and vector of query pixels, besides one for each row of the patch.
 const PER_PATCH: f64 = 8.0;
 /// Operations per pair of patches, besides three per channel ([`crate::theory::kernels::boxes`]).
@@ -29,7 +33,7 @@ const PER_PAIR: f64 = 6.0;
 
 /// The time of sums over the distinct patches of one table; infinite if there are too many.
 pub fn of_distinct(shape: ImageShape, sizes: &TableSizes) -> f64 {
-    if sizes.n_patches > PATCHES_MAX {
+    if sizes.n_patches > PATCHES_MAX || sizes.n_entries > ENTRIES_MAX {
         return f64::INFINITY;
     }
     let vectors = |n: usize| n.div_ceil(n_lanes::<f32>()) as f64;

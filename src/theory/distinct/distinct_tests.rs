@@ -1,10 +1,13 @@
 //! Sums over distinct patches against the specification, over random shapes, pools, patch sides and repetition.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
-use super::DistinctPatches;
 use super::posteriors::{evidence, patch_posteriors};
+use super::{DistinctCache, DistinctPatches};
 use crate::image::ImageShape;
+use crate::random::noise_seeds;
 use crate::simd::{Lane, Real};
 use crate::theory::kernels::{PatchQuery, reference};
 use crate::theory::patches::Pool;
@@ -132,6 +135,12 @@ impl Case {
                 let (place, log_weight) = found.inner_best[at];
                 prop_assert!((log_weight + plain.total[p].ln()).abs() < 10.0 * tolerance);
                 prop_assert_eq!(place.image as usize, n);
+                let training = (usize::from(place.row), usize::from(place.column));
+                let query = self.query(&self.x);
+                let here = (p / self.shape.width, p % self.shape.width);
+                let distance = reference::squared_distance(&query, self.image(n), here, training);
+                let nearest = -plain.max[p] / self.logit_scale;
+                prop_assert!((distance - nearest).abs() < tolerance * (1.0 + nearest));
             }
         }
         Ok(())
@@ -166,6 +175,36 @@ proptest! {
             prop_assert_eq!(by_image, all);
         }
     }
+}
+
+/// Images of noise, or of the given number of values.
+fn images(n: usize, n_levels: usize) -> ImagePixels {
+    let shape = ImageShape::new(1, 12, 12);
+    let value = |v: f64| match n_levels {
+        0 => v,
+        n_levels => (v * n_levels as f64 / 4.0).round().clamp(-1.0, 1.0),
+    };
+    let values = noise_seeds(5, 0, n, shape).into_values().into_iter().map(value).collect();
+    ImagePixels::new(shape, Storage::Values(values)).unwrap()
+}
+
+#[test]
+fn a_table_is_made_where_patches_repeat() {
+    let cache = DistinctCache::default();
+    let found = cache.get(&images(200, 1), Pool::Wrap, 3).expect("patches that repeat");
+    assert!(Arc::ptr_eq(&found, &cache.get(&images(1, 0), Pool::Wrap, 3).unwrap()));
+    assert!(DistinctPatches::find(&images(200, 0), Pool::Wrap, 3).is_none());
+    assert!(DistinctPatches::find(&images(200, 1), Pool::SamePlace, 3).is_none());
+    assert!(DistinctPatches::find(&images(200, 1), Pool::SameBorder, 3).is_some());
+}
+
+#[test]
+fn of_patches_at_the_same_distance_the_first_is_named() {
+    let shape = ImageShape::new(1, 1, 1);
+    let images = ImagePixels::new(shape, Storage::Values(vec![-1.0, 1.0, 1.0])).unwrap();
+    let patches = DistinctPatches::of(&images, Pool::Wrap, 1);
+    let query = PatchQuery { shape, pool: Pool::Wrap, k: 1, x: &[0.0], logit_scale: 1.0 };
+    assert_eq!(patch_posteriors(&patches, &[query])[0].best[0].image, 0);
 }
 
 #[test]

@@ -10,8 +10,10 @@ use crate::image::ImageShape;
 use crate::theory::patches::{PlaceGroup, Pool};
 use crate::theory::pixels::ImagePixels;
 
-/// Images whose patches are looked at before it is decided whether to go on.
+/// Images whose values are read together.
 const IMAGES_AT_ONCE: usize = 64;
+/// Images after which patches that hardly repeat are given up.
+const IMAGES_AT_LEAST: usize = 64;
 
 /// The distinct patches of one pool and patch side, group by group of query pixels.
 #[derive(Debug)]
@@ -56,11 +58,16 @@ impl DistinctPatches {
     /// The distinct patches of `images`; none if sums over all patches are expected to be faster ([`cost`]).
     pub fn find(images: &ImagePixels, pool: Pool, k: usize) -> Option<Self> {
         let shape = images.shape();
+        let n_places = images.len().saturating_mul(shape.n_pixels());
+        if pool == Pool::SamePlace || u32::try_from(n_places).is_err() {
+            // With one query pixel in a vector, and a table for each pixel, it would hardly pay; and counts are `u32`.
+            return None;
+        }
         let boxes = |n: usize| cost::of_boxes(shape, n, pool, k);
         Self::while_worth(images, pool, k, |tables, n| {
             let distinct: f64 = tables.map(|sizes| cost::of_distinct(shape, &sizes)).sum();
             // Patches that hardly repeat in the first images will not repeat in the others.
-            distinct < boxes(images.len()) && (n < IMAGES_AT_ONCE || distinct < 0.8 * boxes(n))
+            distinct < boxes(images.len()) && (n < IMAGES_AT_LEAST || distinct < 0.8 * boxes(n))
         })
     }
 
@@ -89,12 +96,12 @@ impl DistinctPatches {
         for first in (0..images.len()).step_by(IMAGES_AT_ONCE) {
             let range = first..(first + IMAGES_AT_ONCE).min(images.len());
             let values = images.values(range.clone());
-            for (n, image) in range.clone().zip(values.chunks_exact(shape.n_values())) {
+            for (n, image) in range.zip(values.chunks_exact(shape.n_values())) {
                 let numbers = pixels.of(image, shape);
                 builders.iter_mut().for_each(|builder| builder.add(n, &numbers, shape));
-            }
-            if !is_worth_it(&mut builders.iter().map(GroupBuilder::sizes), range.end) {
-                return None;
+                if !is_worth_it(&mut builders.iter().map(GroupBuilder::sizes), n + 1) {
+                    return None;
+                }
             }
         }
         let n_channels = shape.channels;
@@ -227,6 +234,7 @@ impl GroupBuilder {
         TableSizes {
             n_strips: self.strips.len(),
             n_patches: self.all.len(),
+            n_entries: self.entries.len(),
             height: self.rows.n_offsets,
             width: self.columns.n_offsets,
             n_rows: self.rows.queries.len(),

@@ -230,7 +230,8 @@ impl<T: Lane> Weigh<'_, T> {
         let mut best = zero;
         let mut sums = vec![zero; OTHERS + n_channels];
         let mut n_unflushed = 0;
-        for (at, entry) in self.entries.iter().enumerate() {
+        // From the last to the first, which is then the best of those at the same distance.
+        for (at, entry) in self.entries.iter().enumerate().rev() {
             let patch = entry.patch as usize;
             let distance = distances[patch];
             if !T::any_within(simd, distance, cutoff) {

@@ -294,8 +294,10 @@ impl GpuPlacement {
     ) -> Option<A> {
         let shares = self.shares(images)?;
         let found = self.of_shares(&shares, images, some, &new, add);
+        // The lock ends with this statement: others need not wait while results are merged.
+        let found = self.or_give_up(&mut self.lock(), found)?;
         let mut all = new();
-        self.or_give_up(&mut self.lock(), found)?.into_iter().for_each(|one| merge(&mut all, one));
+        found.into_iter().for_each(|one| merge(&mut all, one));
         Some(all)
     }
 
