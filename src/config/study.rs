@@ -133,16 +133,19 @@ impl Arm {
 
 /// True if two experiments lead to the same run: all settings are equal, whatever the names.
 pub fn same_settings(a: &Experiment, b: &Experiment) -> bool {
-    let pairs = a.entries().into_iter().zip(b.entries());
     // Paths are relative to where an experiment was read.
-    let path = |experiment: &Experiment, key: &str, value: &str| match key {
-        "dataset.path" | "dataset.labels" if !value.is_empty() => {
-            std::path::absolute(experiment.path(Path::new(value))).ok()
+    let path = |experiment: &Experiment, value: &Value| match value {
+        Value::Text(path) if !path.is_empty() => {
+            std::path::absolute(experiment.path(Path::new(path))).ok()
         }
         _ => None,
     };
-    pairs.into_iter().all(|(x, y)| match (path(a, x.key, &x.value), path(b, y.key, &y.value)) {
-        (Some(x), Some(y)) => x == y,
-        _ => x.value == y.value,
+    settings::all().all(|setting| {
+        let (x, y) = ((setting.get)(a), (setting.get)(b));
+        let are_paths = matches!(setting.key, "dataset.path" | "dataset.labels");
+        match are_paths.then(|| (path(a, &x), path(b, &y))) {
+            Some((Some(x), Some(y))) => x == y,
+            _ => x == y,
+        }
     })
 }
