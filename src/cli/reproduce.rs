@@ -18,7 +18,7 @@ use crate::config::{Arm, Lab, Study};
 use crate::evaluation::studies::page::{self, Heading};
 use crate::evaluation::studies::run_results::RunResults;
 use crate::evaluation::studies::runner::{ArmState, run_all, stop_all};
-use crate::hardware::device::DeviceRequest;
+use crate::hardware::device_request::DeviceRequest;
 use crate::runs::condition::Condition;
 use crate::runs::launch::LaunchOptions;
 use crate::runs::runs_dir::RunsDir;

@@ -7,7 +7,7 @@
 //!
 //! Deliberately absent: training, processes and terminals.
 
-pub mod devices;
+pub mod open_devices;
 pub mod loading;
 pub mod stop;
 pub mod picture_text;

@@ -12,7 +12,7 @@ use crate::config::Experiment;
 use crate::config::deciding_settings::decides_weights;
 use crate::config::settings::{self, Setting};
 use crate::dataset::Dataset;
-use crate::evaluation::devices;
+use crate::evaluation::open_devices;
 use crate::network::NetworkDenoiser;
 use crate::runs::{run_dir::RunDir, run_toml};
 use crate::theory::TrainingImages;
@@ -49,7 +49,8 @@ impl Trained {
             );
         }
         experiment.check()?;
-        let opened = devices::open(&description.device, |problem| crate::errorln!("{problem}"))?;
+        let opened =
+            open_devices::open(&description.device, |problem| crate::errorln!("{problem}"))?;
         let (config, dataset) = network_of(&experiment)?;
         let (step, network) = load_network(run.path(), &config, &opened.tensors)?;
         let (machines, notes) = experiment.machines(&config);
