@@ -14,7 +14,7 @@
 //! The modules below are in reading order; each imports only modules above it.
 
 pub mod words;
-pub mod typed;
+pub mod text_field;
 pub mod tab;
 pub mod keys;
 pub mod theme;

@@ -2,7 +2,7 @@
 
 use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
-use crate::tui::typed::Typed;
+use crate::tui::text_field::TextField;
 
 /// All runs of the directory, and how they are listed.
 #[derive(Clone, Debug, Default)]
@@ -10,7 +10,7 @@ pub struct RunList {
     /// Newest first.
     pub all: Vec<RunSummary>,
     /// Words that a listed run must contain.
-    pub filter: Typed,
+    pub filter: TextField,
     pub order: Order,
 }
 
