@@ -19,7 +19,7 @@ pub mod experiment;
 pub mod renamed;
 pub mod settings;
 mod set;
-pub mod deciding_settings;
+pub mod fixed_by_training;
 pub mod error;
 mod toml_text;
 pub mod lab_settings;
