@@ -18,7 +18,8 @@ pub mod noise_seeds;
 pub mod experiment;
 pub mod renamed;
 pub mod settings;
-mod set;
+mod set_argument;
+mod setting_entries;
 pub mod fixed_by_training;
 pub mod error;
 mod toml_text;
@@ -37,5 +38,5 @@ pub use experiment::{
 pub use file::{BUILT_IN, Lab, load};
 pub use lab_settings::LabSettings;
 pub use resolve::NamedMachine;
-pub use set::SettingEntry;
+pub use setting_entries::SettingEntry;
 pub use study::{Analysis, Arm, Plan, Study};

@@ -166,7 +166,7 @@ fn runs_table(listed: &[&RunSummary]) -> Content {
         vec![
             run.id.clone(),
             run.experiment.clone(),
-            run.condition().word().to_owned(),
+            run.listed_state().word().to_owned(),
             field(status.map(|status| status.step)),
             field(status.map(|status| status.steps)),
             field(status.and_then(|status| status.loss)),
