@@ -205,7 +205,7 @@ fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<ProbedTerminal>) {
             "if it is light: theme = \"light\" under [lab] in lab.toml",
         ),
     });
-    let ways: Vec<&str> = found.answers.available.iter().map(|one| one.name()).collect();
+    let ways: Vec<&str> = found.available.iter().map(|one| one.name()).collect();
     let words = format!("{} (of {}; images = '{images}')", found.protocol.name(), ways.join(", "));
     findings.push(match found.note {
         Some(note) => Finding::fair("pictures", words, note),

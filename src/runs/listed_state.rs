@@ -1,5 +1,5 @@
-//! The state of a run as it is listed, in one word: its worker's state, or an inference from the outside if the worker is silent
-//! or gone.
+//! The state of a run as it is listed, in one word: its worker's state, or an inference from the outside if the
+//! worker is silent or gone.
 
 use serde::Serialize;
 
