@@ -8,7 +8,7 @@ use crate::evaluation::inspect::picture::At;
 use crate::hardware::system::Reading;
 use crate::runs::preview::{NETWORK, Preview};
 use crate::runs::runs_dir::RunSummary;
-use crate::tui::curves::{Quantity, Recorded};
+use crate::tui::recorded_curves::{Quantity, Recorded};
 use crate::tui::screenshot::Screenshot;
 use crate::tui::state::open_run::News;
 use crate::tui::state::{App, Inspector, OpenRun, Pane, ScoredPreview};

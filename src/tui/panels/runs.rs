@@ -13,7 +13,7 @@ use crate::runs::listed_state::ListedState;
 use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
 use crate::runs::status::RunState;
-use crate::tui::chart::letter;
+use crate::tui::chart_arithmetic::letter;
 use crate::tui::state::{App, OpenRun};
 use crate::tui::words::{clipped, clipped_name, columns, duration, number};
 

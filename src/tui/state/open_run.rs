@@ -8,8 +8,8 @@ use crate::runs::event::{
 };
 use crate::runs::listed_state::ListedState;
 use crate::runs::preview::Preview;
-use crate::tui::curves::Curves;
-use crate::tui::series::HISTORY_POINTS_MAX;
+use crate::tui::curve_points::HISTORY_POINTS_MAX;
+use crate::tui::recorded_curves::Curves;
 
 /// News entries kept per run.
 const NEWS_MAX: usize = 200;

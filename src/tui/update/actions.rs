@@ -2,7 +2,7 @@
 
 use super::requests::{export, load_calibration};
 use super::{crosshair, cursors, edit_form, inspector, run_forms, runs, samples, steering};
-use crate::tui::chart::Window;
+use crate::tui::chart_arithmetic::Window;
 use crate::tui::keys::Action;
 use crate::tui::message::Effect;
 use crate::tui::state::{App, Notice, Pane, Popup, Purpose};
