@@ -22,7 +22,7 @@ use crate::diffusion::Schedule;
 use crate::evaluation::loading::network_of;
 use crate::image::ImageShape;
 use crate::network::config::{Architecture, NetworkConfig, Output, Padding};
-use crate::network::ops::clock;
+use crate::network::ops::operation_times;
 use crate::network::ops::softmax_attention::attend;
 use crate::random::{Purpose, fill_normal, stream};
 use crate::training::Trainer;
@@ -106,13 +106,13 @@ pub fn time_training(net: Net, repeats: usize) -> Result<TrainTiming> {
         step()?;
     }
     let mut times = Times::default();
-    let clock = clock::start();
+    let measurement = operation_times::start();
     for _ in 0..repeats.max(1) {
         times.take(&mut step)?;
     }
     let per_step = 1e3 / repeats.max(1) as f64;
     let mut operations: Vec<_> =
-        clock.stop().into_iter().map(|(name, seconds)| (name, seconds * per_step)).collect();
+        measurement.stop().into_iter().map(|(name, seconds)| (name, seconds * per_step)).collect();
     operations.sort_by(|a, b| b.1.total_cmp(&a.1));
     let wall_s = times.median_wall_s();
     Ok(TrainTiming {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::bench_peer::{self, PeerArgs};
 use crate::bench::gpu::{self, Check, Row};
 use crate::bench::peer;
-use crate::evaluation::devices::{Opened, ceilings, open};
-use crate::hardware::device::DeviceRequest;
+use crate::evaluation::open_devices::{Opened, ceilings, open};
+use crate::hardware::device_request::DeviceRequest;
 use crate::theory::gpu::Ceilings;
 use crate::{console, errorln};
 

@@ -23,9 +23,9 @@ use super::denoise_input::{self, InputFile, batch_shape, floats, integers, named
 use crate::dataset::tensor_file::{Array, to_bytes};
 use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use crate::errorln;
-use crate::evaluation::devices::{open_gpus, with_gpus};
+use crate::evaluation::open_devices::{open_gpus, with_gpus};
 use crate::files::{check_output, write_output};
-use crate::hardware::device::DeviceRequest;
+use crate::hardware::device_request::DeviceRequest;
 use crate::image::{ImageBatch, ImageShape};
 use crate::theory::names::{DEFAULT_ATTENTION, DEFAULT_TAU};
 use crate::theory::pixels::Storage;

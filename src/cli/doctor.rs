@@ -13,8 +13,8 @@ use super::lab_paths::LabPaths;
 use crate::config::lab_settings::{ColourChoice, ImageChoice};
 use crate::console;
 use crate::console::abilities;
-use crate::evaluation::devices;
-use crate::hardware::device::DeviceRequest;
+use crate::evaluation::open_devices;
+use crate::hardware::device_request::DeviceRequest;
 use crate::hardware::system::{Gpu, Monitor, Used};
 use crate::tui::multiplexer::Multiplexer;
 use crate::tui::pictures::Depth;
@@ -205,7 +205,7 @@ fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<ProbedTerminal>) {
             "if it is light: theme = \"light\" under [lab] in lab.toml",
         ),
     });
-    let ways: Vec<&str> = found.answers.available.iter().map(|one| one.name()).collect();
+    let ways: Vec<&str> = found.available.iter().map(|one| one.name()).collect();
     let words = format!("{} (of {}; images = '{images}')", found.protocol.name(), ways.join(", "));
     findings.push(match found.note {
         Some(note) => Finding::fair("pictures", words, note),
@@ -266,7 +266,7 @@ fn gpu(gpu: &Gpu) -> Finding {
 
 fn opened(request: &DeviceRequest, has_gpu: bool) -> Finding {
     let about = "device";
-    match devices::open(request, |_| {}).map(|opened| opened.words) {
+    match open_devices::open(request, |_| {}).map(|opened| opened.words) {
         Ok(words) if has_gpu && !cfg!(feature = "cuda") => Finding::fair(
             about,
             format!("{words}, though there is a GPU"),

@@ -30,7 +30,7 @@ pub fn show(paths: &LabPaths, args: &ReportArgs) -> Result<()> {
         bail!(
             "run '{}' has no report yet: it is {}; the report is written when the run finishes",
             run.id,
-            run.condition().word()
+            run.listed_state().word()
         );
     }
     let text = std::fs::read(&path).with_context(|| format!("reading '{}'", path.display()))?;

@@ -18,9 +18,9 @@ use crate::config::{Arm, Lab, Study};
 use crate::evaluation::studies::page::{self, Heading};
 use crate::evaluation::studies::run_results::RunResults;
 use crate::evaluation::studies::runner::{ArmState, run_all, stop_all};
-use crate::hardware::device::DeviceRequest;
-use crate::runs::condition::Condition;
+use crate::hardware::device_request::DeviceRequest;
 use crate::runs::launch::LaunchOptions;
+use crate::runs::listed_state::ListedState;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals::{self, Signals};
 use crate::runs::status::RunState;
@@ -265,7 +265,7 @@ fn in_words(stand: &ArmState) -> String {
                 format!("step {} of {}{eta}", status.step, status.steps)
             }
             (_, Some(message)) => message.clone(),
-            (state, None) => Condition::from(state).word().to_owned(),
+            (state, None) => ListedState::from(state).word().to_owned(),
         },
         ArmState::Finished(run) => format!("finished: {}", run.id()),
         ArmState::Failed(reason) => format!("failed: {reason}"),

@@ -18,7 +18,7 @@ use super::exit_codes::STOPPED;
 use super::lab_paths::LabPaths;
 use super::progress;
 use super::runs::in_words;
-use crate::hardware::device::DeviceRequest;
+use crate::hardware::device_request::DeviceRequest;
 use crate::runs::event::{Event, EventBody, NoticeLevel};
 use crate::runs::event_log::EventTail;
 use crate::runs::launch::{LaunchOptions, launch, log_words, terminate};

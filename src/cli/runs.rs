@@ -10,10 +10,10 @@ use serde::Serialize;
 use super::control::RunArg;
 use super::lab_paths::LabPaths;
 use crate::analysis::intervals::quartiles;
-use crate::runs::condition::Condition;
 use crate::runs::control_holder::Steering;
 use crate::runs::event::{AgreementFigure, AttentionAtLevel, AttentionMetrics, Event, EventBody};
 use crate::runs::event_log::EventTail;
+use crate::runs::listed_state::ListedState;
 use crate::runs::note::About;
 use crate::runs::runs_dir::RunSummary;
 use crate::{console, errorln};
@@ -59,7 +59,7 @@ fn holder(run: &RunSummary) -> Option<&str> {
 struct ListedRun<'a> {
     run: &'a str,
     experiment: &'a str,
-    state: Condition,
+    state: ListedState,
     step: Option<u64>,
     steps: Option<u64>,
     loss: Option<f64>,
@@ -78,7 +78,7 @@ impl<'a> ListedRun<'a> {
         Self {
             run: &run.id,
             experiment: &run.experiment,
-            state: run.condition(),
+            state: run.listed_state(),
             step: status.map(|status| status.step),
             steps: status.map(|status| status.steps),
             loss: status.and_then(|status| status.loss),
@@ -138,7 +138,7 @@ pub fn list(paths: &LabPaths, args: &LsArgs) -> Result<()> {
         let line = format!(
             "{:width$}  {:9}  {step:>15}  {loss:>9}  {note}",
             shown(run),
-            run.condition().word()
+            run.listed_state().word()
         );
         writeln!(out, "{}", console::line(line.trim_end()))?;
     }
@@ -194,7 +194,7 @@ pub fn in_words(event: &Event) -> String {
     let text = match &event.body {
         EventBody::State { state, reason } => {
             let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-            format!("{}{reason}", Condition::from(*state).word())
+            format!("{}{reason}", ListedState::from(*state).word())
         }
         EventBody::Metrics(metrics) => format!(
             "loss {}, {:.2} steps/s, rate {:.2e}",

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::value::Value;
-use crate::hardware::device::{self, DeviceRequest};
+use crate::hardware::device_request::{self, DeviceRequest};
 
 /// The values that a key accepts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -157,7 +157,7 @@ impl fmt::Display for Accepted {
             Self::Choice(choices) => write!(f, "one of {}", choices.join(", ")),
             Self::Odd { max, or_zero: false } => write!(f, "an odd number from 1 to {max}"),
             Self::Odd { max, or_zero: true } => write!(f, "0 or an odd number from 1 to {max}"),
-            Self::Device => write!(f, "{}", device::ACCEPTED),
+            Self::Device => write!(f, "{}", device_request::ACCEPTED),
             Self::OddIntegers { max, .. } => write!(f, "a list of odd numbers from 1 to {max}"),
             Self::Integers { min, max } => write!(f, "a list of whole numbers from {min} to {max}"),
             Self::Numbers { min, max } if max.is_infinite() => {

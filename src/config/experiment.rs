@@ -1,9 +1,9 @@
 //! The typed settings of one experiment: an [`Experiment`] cannot hold a value that the settings table refuses.
 //!
 //! Each section of settings is defined once: a field, its default, the values that it accepts and the text that
-//! explains it to users. [`super::settings`] joins the sections into one table; [`super::file`] and `set` parse text
-//! into an experiment by it, and [`super::resolve`] turns an experiment into what a worker builds (network, data
-//! set, machines).
+//! explains it to users. [`super::settings`] joins the sections into one table; [`super::file`] and
+//! `set_argument` parse text into an experiment by it, and [`super::resolve`] turns an experiment into what a
+//! worker builds (network, data set, machines).
 
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 

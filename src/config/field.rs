@@ -7,7 +7,7 @@ use strum::VariantNames;
 
 use super::value::Value;
 use crate::diffusion::Schedule;
-use crate::hardware::device::DeviceRequest;
+use crate::hardware::device_request::DeviceRequest;
 use crate::network::config::{AttentionVariant, Output, Padding};
 use crate::training::config::{ComputeType, LossWeighting, LrSchedule};
 

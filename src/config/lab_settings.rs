@@ -12,7 +12,7 @@ use super::error::{ConfigError, SettingError};
 use super::field::Word;
 use super::setting::{find_in, section};
 use super::toml_text::Reader;
-use crate::hardware::device::DeviceRequest;
+use crate::hardware::device_request::DeviceRequest;
 
 section! {
     /// Settings of the `[lab]` section.

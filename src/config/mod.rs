@@ -18,8 +18,9 @@ pub mod noise_seeds;
 pub mod experiment;
 pub mod renamed;
 pub mod settings;
-mod set;
-pub mod deciding_settings;
+mod set_argument;
+mod setting_entries;
+pub mod fixed_by_training;
 pub mod error;
 mod toml_text;
 pub mod lab_settings;
@@ -37,5 +38,5 @@ pub use experiment::{
 pub use file::{BUILT_IN, Lab, load};
 pub use lab_settings::LabSettings;
 pub use resolve::NamedMachine;
-pub use set::SettingEntry;
+pub use setting_entries::SettingEntry;
 pub use study::{Analysis, Arm, Plan, Study};

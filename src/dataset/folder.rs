@@ -7,21 +7,17 @@
 //!
 //! Everything that is not an image of the set is counted (`survey.rs`) and reported in the data set's notices.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use super::cifar;
 use super::error::{DatasetError, Failures};
+use super::folder_classes::FolderClasses;
 use super::picture::{self, Picture};
 use super::set::Dataset;
 use super::survey::{Listed, Survey};
 use crate::image::ImageShape;
-
-/// Labels are bytes.
-const CLASSES_MAX: usize = 256;
 
 /// The image files and, with sub-folders, their classes in the order of the sub-folders' names.
 pub struct Folder {
@@ -43,51 +39,19 @@ impl Folder {
         let failed = DatasetError::reading(path);
         let mut survey = Survey::new(path);
         let Listed { images, folders } = survey.listed(path).map_err(&failed)?;
-        let root = fs::canonicalize(path).map_err(&failed)?;
-        let mut classes: Vec<(PathBuf, Vec<PathBuf>)> = Vec::new();
-        let (mut empty, mut notices) = (Vec::new(), Vec::new());
-        let mut seen: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
-        for folder in &folders {
-            let place = fs::canonicalize(folder).unwrap_or_else(|_| folder.clone());
-            if root.starts_with(&place) {
-                survey.leave_out("links to a folder above them", folder);
-                continue;
-            }
-            if let Some(first) = seen.insert(place, folder.clone()) {
-                notices.push(format!(
-                    "'{}' and '{}' are the same folder, whose images are taken twice",
-                    first.display(),
-                    folder.display()
-                ));
-            }
-            let Some(found) = survey.class(folder) else { continue };
-            match found.is_empty() {
-                true => empty.push(survey.relative(folder).display().to_string()),
-                false => classes.push((folder.clone(), found)),
-            }
-        }
-        let n_below: usize = classes.iter().map(|(_, images)| images.len()).sum();
-        let (files, labels) = if n_below > 0 && n_below >= images.len() {
+        let classes = FolderClasses::find(&mut survey, path, &folders).map_err(&failed)?;
+        let n_below = classes.images().count();
+        let (files, labels, mut notices) = if n_below > 0 && n_below >= images.len() {
             for image in &images {
                 survey.leave_out("images beside the class folders", image);
             }
-            notices.extend(without_images(&empty, classes.len()));
-            notices.extend(splits(&classes));
-            let labels = labels(&classes);
-            if labels.is_none() {
-                notices.push(format!(
-                    "'{}' sub-folders hold images, more than the '{CLASSES_MAX}' classes that there can be: images have \
-                     no labels",
-                    classes.len()
-                ));
-            }
-            (classes.into_iter().flat_map(|(_, images)| images).collect(), labels)
+            classes.into_labelled()
         } else {
-            for image in classes.iter().flat_map(|(_, images)| images) {
+            for image in classes.images() {
                 let reason = "images in sub-folders, which are fewer than those beside them";
                 survey.leave_out(reason, image);
             }
-            (images, None)
+            (images, None, classes.notices)
         };
         let Survey { left_out, failures, .. } = survey;
         notices.extend(left_out.notices());
@@ -138,43 +102,6 @@ impl Folder {
     }
 }
 
-/// Typical folder names for the parts of a split data set, in lower case.
-const SPLITS: [&str; 10] = [
-    "train",
-    "training",
-    "test",
-    "testing",
-    "val",
-    "valid",
-    "validation",
-    "dev",
-    "eval",
-    "holdout",
-];
-
-/// A notice if there are at least two classes and all have names of splits, one of which should usually be left
-/// out.
-fn splits(classes: &[(PathBuf, Vec<PathBuf>)]) -> Option<String> {
-    let names: Vec<String> = classes
-        .iter()
-        .map(|(folder, _)| folder.file_name().unwrap_or_default().to_string_lossy().into_owned())
-        .collect();
-    let is_split = |name: &String| SPLITS.contains(&name.to_lowercase().as_str());
-    (names.len() > 1 && names.iter().all(is_split)).then(|| {
-        format!(
-            "the sub-folders '{}' look like parts of a set, but are taken for classes, images for tests included; name \
-             the one to train on",
-            names.join("', '")
-        )
-    })
-}
-
-/// The class of each image; `None` if there are too many classes.
-fn labels(classes: &[(PathBuf, Vec<PathBuf>)]) -> Option<Vec<u8>> {
-    let of = |(class, (_, images)): (usize, &(PathBuf, Vec<_>))| vec![class as u8; images.len()];
-    (classes.len() <= CLASSES_MAX).then(|| classes.iter().enumerate().flat_map(of).collect())
-}
-
 /// Notices about information lost when images become squares of bytes.
 fn given_up(pictures: &[Picture]) -> Vec<String> {
     let all = pictures.len();
@@ -201,21 +128,10 @@ fn given_up(pictures: &[Picture]) -> Vec<String> {
     .collect()
 }
 
-/// A notice that names sub-folders without images, if there are any beside `n_classes` others.
-fn without_images(empty: &[String], n_classes: usize) -> Option<String> {
-    (!empty.is_empty()).then(|| {
-        format!(
-            "sub-folders without images: {} of {} ('{}'{}); they are no classes, and labels number the others",
-            empty.len(),
-            empty.len() + n_classes,
-            empty[..empty.len().min(3)].join("', '"),
-            if empty.len() > 3 { ", ..." } else { "" }
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use ::image::{GrayImage, Luma, Rgb, RgbImage};
     use tempfile::TempDir;

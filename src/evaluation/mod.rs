@@ -3,11 +3,12 @@
 //! Reading order: [`samples`] (network and machines from the same seeds), [`calibration`], [`compare`], [`report`];
 //! [`inspect`] records one seed in detail, [`studies`] compares whole runs. Pictures: [`png_charts`] draws plots,
 //! [`picture_text`] writes on pictures, [`inspect::picture`] draws traces. Attention: [`attention_probe`] measures it
-//! during training, [`attention_by_level`] averages it, [`samples::by_step`] compares predicted with measured maps.
+//! during training, [`attention_by_level`] averages it, [`samples::attention_agreement`] compares predicted
+//! with measured maps.
 //!
 //! Deliberately absent: training, processes and terminals.
 
-pub mod devices;
+pub mod open_devices;
 pub mod loading;
 pub mod stop;
 pub mod picture_text;

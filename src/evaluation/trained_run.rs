@@ -3,16 +3,14 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::loading::{load_network, network_of};
 use super::samples::MachineSet;
 use crate::analysis::judge::Judge;
 use crate::config::Experiment;
-use crate::config::deciding_settings::decides_weights;
-use crate::config::settings::{self, Setting};
 use crate::dataset::Dataset;
-use crate::evaluation::devices;
+use crate::evaluation::open_devices;
 use crate::network::NetworkDenoiser;
 use crate::runs::{run_dir::RunDir, run_toml};
 use crate::theory::TrainingImages;
@@ -42,14 +40,10 @@ impl Trained {
         let description = run_toml::read(&run.run_toml_path())?;
         let mut experiment = description.experiment.clone();
         experiment.set_pairs(changes)?;
-        if let Some(key) = changed_fixed(&description.experiment, &experiment) {
-            bail!(
-                "'{key}' made the network of run '{}' what it is and cannot be changed now; 'mosaic run' trains another",
-                run.id()
-            );
-        }
+        experiment.check_fixed(&description.experiment, &run.id())?;
         experiment.check()?;
-        let opened = devices::open(&description.device, |problem| crate::errorln!("{problem}"))?;
+        let opened =
+            open_devices::open(&description.device, |problem| crate::errorln!("{problem}"))?;
         let (config, dataset) = network_of(&experiment)?;
         let (step, network) = load_network(run.path(), &config, &opened.tensors)?;
         let (machines, notes) = experiment.machines(&config);
@@ -70,13 +64,4 @@ impl Trained {
             notes,
         })
     }
-}
-
-/// The key of the first setting that differs and is fixed once a network is trained: the weights depend on it, or it
-/// has no effect any more.
-fn changed_fixed(before: &Experiment, after: &Experiment) -> Option<&'static str> {
-    let of_training = |key: &str| key.starts_with("dataset.") || key.starts_with("training.");
-    let fixed = |setting: &&Setting| decides_weights(setting.key) || of_training(setting.key);
-    let differs = |setting: &&Setting| (setting.get)(before) != (setting.get)(after);
-    settings::all().filter(fixed).find(differs).map(|setting| setting.key)
 }

@@ -5,7 +5,7 @@
 //! pipes and symbolic links are preserved, and a regular file keeps its mode and owner. Reading is left to the
 //! modules that know a format.
 
-mod absent;
+mod not_found;
 mod atomic;
 mod descriptor;
 pub mod directories;
@@ -13,10 +13,10 @@ mod error;
 mod output;
 mod existing_file;
 
-pub use absent::if_there;
 pub use atomic::write_atomically;
 pub use descriptor::is_stdout_closed;
 pub use error::{FileError, OutputError};
+pub use not_found::if_there;
 pub use output::{
     check_output, is_same_output, is_stderr, is_stdout, is_stream, make_folder, write_output,
 };

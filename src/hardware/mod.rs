@@ -4,7 +4,7 @@
 //! This module does not know what is computed, or on which device.
 
 pub mod system;
-pub mod device;
+pub mod device_request;
 #[cfg(feature = "cuda")]
 pub mod driver;
 pub mod resource_limits;

@@ -31,7 +31,7 @@ use super::status::{RunState, Status, now_ms};
 use super::{control, queue};
 use crate::config::{ConfigError, Experiment, SettingError};
 use crate::hardware::compute_environment;
-use crate::hardware::device::DeviceRequest;
+use crate::hardware::device_request::DeviceRequest;
 
 /// Options of a launch besides the experiment.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -17,7 +17,7 @@ pub mod run_lock;
 pub mod watched;
 pub mod run_dir;
 pub mod liveness;
-pub mod condition;
+pub mod listed_state;
 pub mod runs_dir;
 pub mod queue;
 pub mod seen_seeds;

@@ -25,7 +25,7 @@ use super::run_toml;
 use super::runs_dir::{RunSummary, RunsDir};
 use super::status::{RunState, now_ms};
 use crate::files::{if_there, write_atomically};
-use crate::hardware::device::DeviceRequest;
+use crate::hardware::device_request::DeviceRequest;
 
 const LOCK: &str = ".queue.lock";
 

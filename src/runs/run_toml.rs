@@ -12,7 +12,7 @@ use super::format::{self, NewerFormat, RUN_TOML_FORMAT};
 use crate::config::value::Value;
 use crate::config::{ConfigError, Experiment, file};
 use crate::files::write_atomically;
-use crate::hardware::device::{DeviceRequest, UnknownDevice};
+use crate::hardware::device_request::{DeviceRequest, UnknownDevice};
 
 /// A run's `run.toml`.
 #[derive(Clone, Debug, PartialEq)]

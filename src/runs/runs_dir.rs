@@ -11,9 +11,9 @@ use std::{io, thread};
 
 use thiserror::Error;
 
-use super::condition::Condition;
 use super::control_holder::Steering;
 use super::format::NewerFormat;
+use super::listed_state::ListedState;
 use super::liveness::{self, BETWEEN_LOOKS, Health};
 use super::note::About;
 use super::run_dir::{RunDir, steering};
@@ -60,8 +60,8 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
-    pub fn condition(&self) -> Condition {
-        Condition::new(self.health, self.status.as_ref())
+    pub fn listed_state(&self) -> ListedState {
+        ListedState::new(self.health, self.status.as_ref())
     }
 }
 

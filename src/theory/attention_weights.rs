@@ -4,8 +4,8 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::evidence::Evidence;
+use super::evidence_portions::Portions;
 use super::gpu::posteriors;
-use super::portions::Portions;
 use super::spec::AttentionSource;
 use crate::diffusion::AttentionMaps;
 use crate::simd::Lane;

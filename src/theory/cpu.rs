@@ -6,12 +6,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::cpu_passes::{add_images, merged};
 use super::estimate::Estimate;
 use super::evidence::Evidence;
 use super::ideal::{WholeSums, expand};
 use super::kernels::{PatchQuery, all_images::AllImages, boxes::BoxSums, tile::Tile};
 use super::ls_wiener::{MaskedSums, Masks, by_pixel};
-use super::passes::{add_images, merged};
 use super::pixels::ImagePixels;
 use super::posterior_weights::Accumulator;
 use super::pspc::{Composite, CropPosteriors, Mosaic, entropies, normalisers};

@@ -5,7 +5,7 @@
 //! m[n,p] = sum_q softmax_q(L[n,q,p]) phi_n(q)         estimate at p if it did
 //! ```
 //!
-//! docs/theory.md section 4 (our derivation). [`super::portions`] computes them portion by portion.
+//! docs/theory.md section 4 (our derivation). [`super::evidence_portions`] computes them portion by portion.
 
 use std::ops::Range;
 

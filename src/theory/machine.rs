@@ -9,12 +9,12 @@ use super::attention_weights::AttentionWeights;
 use super::backend::Backend;
 use super::error::TheoryError;
 use super::estimate::Estimate;
+use super::evidence_portions::Portions;
 use super::images::TrainingImages;
 use super::kernels::{PatchQuery, logit_scale};
 use super::ls_wiener::{MaskCache, Masks};
 use super::patches::Pool;
 use super::pixels::LARGEST_VALUE;
-use super::portions::Portions;
 use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled};
 use super::wiener::Wiener;
 use crate::diffusion::{

@@ -9,7 +9,7 @@
 //!     cpu             passes over the dictionary: kernels, ideal, masked, composite
 //!     distinct        the same for patches, over distinct ones where they are few
 //!     gpu::posteriors the same on GPUs
-//!   portions, attention_machine   evidence for each image, shared along attention
+//!   evidence_portions, attention_machine   evidence for each image, shared along attention
 //!   wiener    closed form
 //! ```
 //!
@@ -26,7 +26,7 @@ pub mod estimate;
 pub mod evidence;
 pub mod kernels;
 pub mod gpu;
-pub mod passes;
+pub mod cpu_passes;
 pub mod cpu;
 pub mod distinct;
 pub mod backend;
@@ -36,11 +36,11 @@ pub mod ls_wiener;
 pub mod pspc;
 pub mod attention_provider;
 pub mod pooled;
-pub mod portions;
+pub mod evidence_portions;
 pub mod attention_weights;
 pub mod attention_machine;
 pub mod machine;
-pub mod sweep;
+pub mod settings_sweep;
 
 pub use attention_provider::{AttentionProvider, FixedAttention, RecordedAttention};
 pub use error::TheoryError;

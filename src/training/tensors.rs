@@ -14,7 +14,7 @@ use super::learning_rate::learning_rate;
 use super::loss::{NoisyBatch, noise_loss, noisy_batch};
 use super::state::{Outcome, TrainingState};
 use crate::dataset::{Batches, Dataset};
-use crate::network::ops::clock::{Work, timed};
+use crate::network::ops::operation_times::{Work, timed};
 use crate::network::{Mode, Network, TensorMap};
 
 /// A network's variables, their optimiser and average, and the data for the steps.

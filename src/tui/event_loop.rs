@@ -29,7 +29,7 @@ use super::state::{App, Notice};
 use super::terminal::{self, Raw};
 use super::update::messages::update;
 use super::view::{Drawn, view};
-use crate::hardware::device::DeviceRequest;
+use crate::hardware::device_request::DeviceRequest;
 use crate::runs::runs_dir::RunsDir;
 
 /// The number of a frame at which to panic, for tests.

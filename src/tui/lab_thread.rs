@@ -21,7 +21,7 @@ use crate::console::output::panic_words;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::{self, Trace};
 use crate::evaluation::preview_request::PreviewRequest;
-use crate::hardware::device::DeviceRequest;
+use crate::hardware::device_request::DeviceRequest;
 use crate::runs::command::{Act, Command, Reply};
 use crate::runs::control;
 use crate::runs::launch::{self, LaunchError, LaunchOptions};

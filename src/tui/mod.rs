@@ -14,16 +14,17 @@
 //! The modules below are in reading order; each imports only modules above it.
 
 pub mod words;
-pub mod typed;
+pub mod text_field;
 pub mod tab;
 pub mod keys;
 pub mod theme;
+pub mod multiplexer;
 pub mod pictures;
-pub mod chart;
-pub mod series;
-pub mod curves;
+pub mod chart_arithmetic;
+pub mod curve_points;
+pub mod recorded_curves;
 pub mod state;
-pub mod plot;
+pub mod terminal_plot;
 pub mod palette;
 pub mod notify;
 pub mod screenshot;
@@ -33,7 +34,6 @@ pub mod run_watcher;
 pub mod panels;
 pub mod update;
 pub mod view;
-pub mod multiplexer;
 pub mod input;
 pub mod terminal;
 pub mod terminal_probe;

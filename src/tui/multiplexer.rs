@@ -1,7 +1,8 @@
 //! Programs that are a terminal inside another terminal: tmux, screen, Zellij, an editor's terminal.
 //!
 //! Programs inside them inherit the outer terminal's variables (`TERM_PROGRAM`, `KITTY_WINDOW_ID`), but graphics commands are
-//! dropped, or become text or window titles. So these variables do not tell what can be shown; only answers do (`probe`).
+//! dropped, or become text or window titles. So these variables do not tell what can be shown; only answers do
+//! (`terminal_probe`).
 //! Some queries are not sent to multiplexers that would misunderstand them.
 
 /// A terminal inside another, recognised by its variables.

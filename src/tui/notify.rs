@@ -49,10 +49,10 @@ impl Bell {
 /// stopped is not named.
 pub fn ended_runs(before: &[RunSummary], now: &[RunSummary]) -> Option<String> {
     let was_at_work =
-        |id: &str| before.iter().any(|run| run.id == id && run.condition().is_at_work());
-    let ended = now.iter().filter(|run| run.condition().has_ended() && was_at_work(&run.id));
+        |id: &str| before.iter().any(|run| run.id == id && run.listed_state().is_at_work());
+    let ended = now.iter().filter(|run| run.listed_state().has_ended() && was_at_work(&run.id));
     let words: Vec<String> =
-        ended.map(|run| format!("{} {}", run.id, run.condition().word())).collect();
+        ended.map(|run| format!("{} {}", run.id, run.listed_state().word())).collect();
     (!words.is_empty()).then(|| format!("mosaic: {}", words.join(", ")))
 }
 

@@ -77,7 +77,7 @@ fn entries(app: &App) -> Vec<Entry> {
     });
     let runs = app.runs.all.iter().map(|run| Entry {
         name: format!("run {}", run.id),
-        help: run.condition().word().to_owned(),
+        help: run.listed_state().word().to_owned(),
         key: "",
         choice: Choice::OpenRun(run.id.clone()),
     });

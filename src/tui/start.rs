@@ -46,7 +46,7 @@ pub fn run(lab: Lab, run: Option<String>, read_only: bool) -> anyhow::Result<Lef
     let found = terminal_probe::probe(&wish, &mut raw, &mut decoder);
     app.theme = Theme::new(settings.theme, no_colour, found.answers.background);
     app.display.protocol = found.protocol;
-    app.display.protocols = found.answers.available;
+    app.display.protocols = found.available;
     app.display.cell_pixels = found.answers.cell;
     if let Some(note) = found.note {
         app.notify(Notice::warning(note));

@@ -7,8 +7,9 @@
 //!
 //! Keys that arrive meanwhile are dropped. The dashboard's input thread continues with the same [`Decoder`], so that a late
 //! answer is not taken for keys. A command waits for late answers at its end ([`ProbedTerminal`]), so that they are not typed into
-//! the shell. kitty's pictures are not used in tmux and screen, even if these pass the answer on, because the pictures
-//! would not belong to a pane.
+//! the shell.
+//!
+//! The bytes are only parsed here. [`Protocol::available`] decides what the answers allow.
 
 use crate::config::lab_settings::ImageChoice;
 use std::env;
@@ -21,7 +22,7 @@ use super::input::decoder::Decoder;
 use super::input::reader::read_inputs;
 use super::input::sequence::Input;
 use super::multiplexer::Multiplexer;
-use super::pictures::Protocol;
+use super::pictures::protocol::{Protocol, Reported};
 use super::terminal::Raw;
 use super::theme::Background;
 
@@ -38,13 +39,13 @@ const BACKGROUND_QUERY: &[u8] = b"\x1b]11;?\x1b\\";
 /// XTWINOPS 16, the pixels of a cell: not every connection passes on what the system knows.
 const CELL_QUERY: &[u8] = b"\x1b[16t";
 const DEVICE_ATTRIBUTES_QUERY: &[u8] = b"\x1b[c";
-/// Names of terminals that show iTerm2's pictures, in their answer to XTVERSION.
-const ITERM_SPEAKERS: [&[u8]; 3] = [b"iTerm2", b"WezTerm", b"mintty"];
 
 /// The result of the queries, and the protocol chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     pub protocol: Protocol,
+    /// The protocols that the `i` key cycles through, best first; the last are always blocks and off.
+    pub available: Vec<Protocol>,
     /// A warning, if the choice needs an explanation.
     pub note: Option<String>,
     pub answers: Answers,
@@ -103,8 +104,8 @@ pub struct Wish {
 /// The terminal's answers, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answers {
-    /// The protocols that the `i` key cycles through, best first; the last are always blocks and off.
-    pub available: Vec<Protocol>,
+    /// The pictures that the terminal itself reports.
+    pub pictures: Reported,
     /// The background, if the terminal or `COLORFGBG` reports it.
     pub background: Option<Background>,
     /// Pixels of a cell, across and down, if the terminal reports them.
@@ -116,19 +117,15 @@ pub struct Answers {
 /// Parses the answers in the bytes that arrived; anything else, such as keys, is skipped.
 pub fn parse_answers(bytes: &[u8], environment: &Environment) -> Answers {
     let attributes = device_attributes(bytes);
-    let mut available = Vec::new();
-    // In tmux and screen, pictures of pixels would not belong to a pane, although the terminal answers.
-    if !matches!(environment.multiplexer, Some(Multiplexer::Tmux | Multiplexer::Screen)) {
-        available.extend(kitty_accepted(bytes).then_some(Protocol::Kitty));
-        available.extend(speaks_iterm(bytes).then_some(Protocol::Iterm));
-    }
-    let sixel = attributes
-        .is_some_and(|list| list.split(|&byte| byte == b';').skip(1).any(|one| one == b"4"));
-    available.extend(sixel.then_some(Protocol::Sixel));
-    available.extend([Protocol::Blocks, Protocol::Off]);
+    let has_sixel = |list: &[u8]| list.split(|&byte| byte == b';').skip(1).any(|one| one == b"4");
+    let pictures = Reported {
+        kitty: kitty_accepted(bytes),
+        iterm: after_each(bytes, b"\x1bP>|").any(Reported::shows_iterm),
+        sixel: attributes.is_some_and(has_sixel),
+    };
     let said = environment.colorfgbg.as_deref().and_then(of_colorfgbg);
     let background = background(bytes).or(said);
-    Answers { available, background, cell: cell(bytes), complete: attributes.is_some() }
+    Answers { pictures, background, cell: cell(bytes), complete: attributes.is_some() }
 }
 
 /// The answer to XTWINOPS 16, `ESC [ 6 ; height ; width t`.
@@ -187,12 +184,6 @@ fn kitty_accepted(bytes: &[u8]) -> bool {
     })
 }
 
-/// Whether the answer to XTVERSION, `ESC P > | name ESC \`, names a terminal that shows iTerm2's pictures.
-fn speaks_iterm(bytes: &[u8]) -> bool {
-    after_each(bytes, b"\x1bP>|")
-        .any(|rest| ITERM_SPEAKERS.iter().any(|name| rest.starts_with(name)))
-}
-
 /// The bytes after each occurrence of `opening`.
 fn after_each<'a>(bytes: &'a [u8], opening: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     (0..bytes.len()).filter_map(move |start| bytes[start..].strip_prefix(opening))
@@ -200,8 +191,9 @@ fn after_each<'a>(bytes: &'a [u8], opening: &'a [u8]) -> impl Iterator<Item = &'
 
 /// The answers, and the protocol that they allow for a setting.
 fn choose(choice: ImageChoice, answers: Answers, environment: &Environment) -> Probe {
-    let (protocol, note) = Protocol::choose(choice, &answers.available, environment.multiplexer);
-    Probe { protocol, note, answers }
+    let available = Protocol::available(answers.pictures, environment.multiplexer);
+    let (protocol, note) = Protocol::choose(choice, &available, environment.multiplexer);
+    Probe { protocol, available, note, answers }
 }
 
 /// Queries the terminal, for about a second at most. `decoder` keeps the beginning of an answer that is incomplete by then.
@@ -300,11 +292,17 @@ mod tests {
         parse_answers(bytes, &environment(pairs))
     }
 
+    fn available(bytes: &[u8], pairs: &[(&str, &str)]) -> Vec<Protocol> {
+        let multiplexer = environment(pairs).multiplexer;
+        Protocol::available(parsed(bytes, pairs).pictures, multiplexer)
+    }
+
     #[test]
     fn kitty_is_found_by_its_reply() {
-        let found = parsed(b"\x1b_Gi=31;OK\x1b\\\x1b[?62;c", &[("TERM", "xterm-kitty")]);
-        assert_eq!(found.available, [Kitty, Blocks, Off]);
-        assert!(found.complete);
+        let reply = b"\x1b_Gi=31;OK\x1b\\\x1b[?62;c";
+        let variables = [("TERM", "xterm-kitty")];
+        assert_eq!(available(reply, &variables), [Kitty, Blocks, Off]);
+        assert!(parsed(reply, &variables).complete);
     }
 
     #[test]
@@ -327,31 +325,33 @@ mod tests {
 
     #[test]
     fn a_kitty_error_is_not_support() {
-        let found = parsed(b"\x1b_Gi=31;ENOTSUPPORTED\x1b\\\x1b[?62;22c", &[]);
-        assert_eq!(found.available, [Blocks, Off]);
+        let reply = b"\x1b_Gi=31;ENOTSUPPORTED\x1b\\\x1b[?62;22c";
+        assert_eq!(available(reply, &[]), [Blocks, Off]);
     }
 
     #[test]
     fn sixel_is_attribute_four_and_nothing_that_contains_a_four() {
-        assert_eq!(parsed(b"\x1b[?62;4;22c", &[]).available, [Sixel, Blocks, Off]);
-        assert_eq!(parsed(b"\x1b[?1;2;4c", &[]).available, [Sixel, Blocks, Off]);
-        assert_eq!(parsed(b"\x1b[?64;1;14;44c", &[]).available, [Blocks, Off]);
+        assert_eq!(available(b"\x1b[?62;4;22c", &[]), [Sixel, Blocks, Off]);
+        assert_eq!(available(b"\x1b[?1;2;4c", &[]), [Sixel, Blocks, Off]);
+        assert_eq!(available(b"\x1b[?64;1;14;44c", &[]), [Blocks, Off]);
         // The first parameter is the terminal's class (4: a VT132), not an ability.
-        assert_eq!(parsed(b"\x1b[?4;6c", &[]).available, [Blocks, Off]);
+        assert_eq!(available(b"\x1b[?4;6c", &[]), [Blocks, Off]);
     }
 
     #[test]
     fn a_mute_terminal_gets_blocks_and_is_never_complete() {
+        let pictures = Reported::default();
         assert_eq!(
             parsed(b"", &[]),
-            Answers { available: vec![Blocks, Off], background: None, cell: None, complete: false }
+            Answers { pictures, background: None, cell: None, complete: false }
         );
+        assert_eq!(available(b"", &[]), [Blocks, Off]);
     }
 
     #[test]
     fn keys_typed_ahead_neither_hide_nor_fake_an_answer() {
         let mixed = b"qc4\x1b[A\x1b_Gi=31;OK\x1b\\jjc\x1b[?62;4cx\x1b";
-        assert_eq!(parsed(mixed, &[]).available, [Kitty, Sixel, Blocks, Off]);
+        assert_eq!(available(mixed, &[]), [Kitty, Sixel, Blocks, Off]);
         assert!(!parsed(b"ccc\x1b[?62;4", &[]).complete);
         assert!(!parsed(b"\x1b[?1h;4c", &[]).complete);
     }
@@ -360,16 +360,16 @@ mod tests {
     fn iterms_pictures_are_offered_where_the_terminal_names_itself_and_no_variable_counts() {
         for name in ["iTerm2 3.5.4", "WezTerm 20240203-110809-5046fc22", "mintty 3.7.1"] {
             let said = format!("\x1bP>|{name}\x1b\\\x1b[?62;4c");
-            assert_eq!(parsed(said.as_bytes(), &[]).available, [Iterm, Sixel, Blocks, Off]);
-            let tmux = parsed(said.as_bytes(), &[("TMUX", "socket")]);
-            assert_eq!(tmux.available, [Sixel, Blocks, Off]);
+            assert_eq!(available(said.as_bytes(), &[]), [Iterm, Sixel, Blocks, Off]);
+            let tmux = available(said.as_bytes(), &[("TMUX", "socket")]);
+            assert_eq!(tmux, [Sixel, Blocks, Off]);
         }
         for pair in
             [("TERM_PROGRAM", "iTerm.app"), ("TERM_PROGRAM", "WezTerm"), ("LC_TERMINAL", "iTerm2")]
         {
-            assert_eq!(parsed(b"\x1b[?62;4c", &[pair]).available, [Sixel, Blocks, Off]);
+            assert_eq!(available(b"\x1b[?62;4c", &[pair]), [Sixel, Blocks, Off]);
             let zellij = b"\x1bP>|Zellij(4201)\x1b\\\x1b[?62c";
-            assert_eq!(parsed(zellij, &[pair]).available, [Blocks, Off]);
+            assert_eq!(available(zellij, &[pair]), [Blocks, Off]);
         }
     }
 
@@ -382,29 +382,10 @@ mod tests {
             ("TERM", "screen-256color"),
             ("TERM", "tmux"),
         ] {
-            let found = parsed(reply, &[pair, ("LC_TERMINAL", "iTerm2")]);
-            assert_eq!(found.available, [Sixel, Blocks, Off], "{pair:?}");
+            let found = available(reply, &[pair, ("LC_TERMINAL", "iTerm2")]);
+            assert_eq!(found, [Sixel, Blocks, Off], "{pair:?}");
         }
-        assert_eq!(parsed(b"\x1b[?1;2c", &[("TMUX", "x")]).available, [Blocks, Off]);
-    }
-
-    #[test]
-    fn the_setting_is_honoured_and_an_unoffered_one_is_noted() {
-        let available = vec![Sixel, Blocks, Off];
-        let answers = Answers { available, background: None, cell: None, complete: true };
-        let chosen = |wanted| {
-            let probe = choose(wanted, answers.clone(), &Environment::default());
-            (probe.protocol, probe.note.is_some())
-        };
-        assert_eq!(chosen(ImageChoice::Auto), (Sixel, false));
-        assert_eq!(chosen(ImageChoice::Blocks), (Blocks, false));
-        assert_eq!(chosen(ImageChoice::Off), (Off, false));
-        assert_eq!(chosen(ImageChoice::Kitty), (Kitty, true));
-        for inside in [Multiplexer::Tmux, Multiplexer::Zellij, Multiplexer::Neovim] {
-            let inside = Environment { multiplexer: Some(inside), ..Environment::default() };
-            let probe = choose(ImageChoice::Kitty, answers.clone(), &inside);
-            assert_eq!((probe.protocol, probe.note.is_some()), (Sixel, true));
-        }
+        assert_eq!(available(b"\x1b[?1;2c", &[("TMUX", "x")]), [Blocks, Off]);
     }
 
     #[test]
@@ -426,14 +407,5 @@ mod tests {
         assert_eq!(n(ImageChoice::Auto, true, true, &[]), 5);
         assert_eq!(n(ImageChoice::Auto, true, true, &[("TMUX", "x")]), 3);
         assert_eq!(n(ImageChoice::Auto, true, true, &[("STY", "x")]), 1);
-    }
-
-    #[test]
-    fn cycling_visits_each_and_returns() {
-        let available = [Kitty, Blocks, Off];
-        assert_eq!(Kitty.next(&available), Blocks);
-        assert_eq!(Off.next(&available), Kitty);
-        assert_eq!(Sixel.next(&available), Kitty);
-        assert_eq!(Sixel.next(&[]), Sixel);
     }
 }

@@ -4,8 +4,8 @@
 use crate::config::lab_settings::ThemeChoice;
 use ratatui::style::{Color, Modifier, Style};
 
-use crate::runs::condition::Condition;
 use crate::runs::event::NoticeLevel;
+use crate::runs::listed_state::ListedState;
 
 const ORANGE: Color = Color::Rgb(230, 159, 0);
 const SKY: Color = Color::Rgb(86, 180, 233);
@@ -116,15 +116,16 @@ impl Theme {
         }
     }
 
-    /// For the condition of a run.
-    pub fn condition(self, condition: Condition) -> Style {
-        match condition {
-            Condition::Training | Condition::Comparing => self.strong(),
-            Condition::Finished => self.good(),
-            Condition::Failed | Condition::Lost => self.bad(),
-            Condition::Queued | Condition::Paused | Condition::Stopped | Condition::Newer => {
-                self.warning()
-            }
+    /// For the listed state of a run.
+    pub fn listed_state(self, state: ListedState) -> Style {
+        match state {
+            ListedState::Training | ListedState::Comparing => self.strong(),
+            ListedState::Finished => self.good(),
+            ListedState::Failed | ListedState::Lost => self.bad(),
+            ListedState::Queued
+            | ListedState::Paused
+            | ListedState::Stopped
+            | ListedState::Newer => self.warning(),
             _ => Style::new(),
         }
     }
@@ -190,7 +191,7 @@ mod tests {
             plain.good(),
             plain.bad(),
             plain.curve(2),
-            plain.condition(Condition::Lost),
+            plain.listed_state(ListedState::Lost),
         ];
         assert!(all.iter().all(|style| style.fg.is_none() && style.bg.is_none()));
     }

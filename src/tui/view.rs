@@ -180,7 +180,7 @@ fn samples(app: &App, frame: &mut Frame, area: Rect, drawn: &mut Drawn) {
 /// The open run in words, for screens on which nothing else fits.
 fn summary(app: &App) -> Paragraph<'static> {
     let Some(run) = app.open_summary() else { return Paragraph::new("no run chosen") };
-    let mut text = format!("{}\n{}", console::line(&run.id), run.condition().word());
+    let mut text = format!("{}\n{}", console::line(&run.id), run.listed_state().word());
     if let Some(status) = &run.status {
         text += &format!("\nstep {}/{}", status.step, status.steps);
         if let Some(loss) = status.loss {

@@ -8,8 +8,8 @@ use candle_core::Device;
 use crate::analysis::judge::Judge;
 use crate::config::Experiment;
 use crate::dataset::Dataset;
-use crate::evaluation::devices;
 use crate::evaluation::loading::network_of;
+use crate::evaluation::open_devices;
 use crate::evaluation::samples::MachineSet;
 use crate::evaluation::trained_run::Trained;
 use crate::image::ImageBatch;
@@ -107,7 +107,7 @@ pub fn prepare(
         board.notice(NoticeLevel::Warning, warning);
     }
     let told = board.clone();
-    let opened = devices::open(&description.device, move |problem| {
+    let opened = open_devices::open(&description.device, move |problem| {
         told.notice(NoticeLevel::Warning, problem);
     })?;
     board.update(|status| status.device = opened.words.clone());

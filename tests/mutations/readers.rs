@@ -12,7 +12,7 @@ use mosaic_lab::dataset::{self, DatasetSource};
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::evaluation::calibration::Calibration;
 use mosaic_lab::evaluation::inspect::Trace;
-use mosaic_lab::hardware::device::DeviceRequest;
+use mosaic_lab::hardware::device_request::DeviceRequest;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::random::noise_seeds;
 use mosaic_lab::runs::command::{Act, Command, Request};

@@ -6,8 +6,8 @@ use mosaic_lab::evaluation::calibration::{
 };
 use mosaic_lab::runs::liveness::Health;
 use mosaic_lab::runs::status::RunState;
-use mosaic_lab::tui::curves::UPPER_CHART;
 use mosaic_lab::tui::message::{Effect, Message, RunEffect, RunMessage};
+use mosaic_lab::tui::recorded_curves::UPPER_CHART;
 use mosaic_lab::tui::state::{App, OpenRun};
 use mosaic_lab::tui::tab::Tab;
 use mosaic_lab::tui::theme::Theme;

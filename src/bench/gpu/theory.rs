@@ -12,7 +12,7 @@ use crate::bench::Times;
 use crate::bench::peer::Peer;
 use crate::bench::theory::{fixed, n_pairs, queries};
 use crate::diffusion::{Denoiser, NoiseLevel, Posterior, Provenance, Schedule};
-use crate::evaluation::devices::with_gpus;
+use crate::evaluation::open_devices::with_gpus;
 use crate::image::{ImageBatch, ImageShape};
 use crate::random::{Purpose, stream};
 use crate::theory::gpu::Gpus;

@@ -8,8 +8,8 @@ use crate::diffusion::{AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLev
 use crate::image::ImageBatch;
 use crate::theory::attention_machine::Mixture;
 use crate::theory::patches::Pool;
+use crate::theory::settings_sweep::Sweep;
 use crate::theory::spec::{AttentionSource, MachineSpec, PatchSize};
-use crate::theory::sweep::Sweep;
 use crate::theory::{Machine, TrainingImages};
 
 /// One kind of machine, which makes estimates under every setting of a grid.

@@ -14,8 +14,8 @@ use crate::evaluation::trained_run::Trained;
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
 use crate::random::noise_seeds;
+use crate::theory::settings_sweep::Sweep;
 use crate::theory::spec::{AttentionSource, MachineKind};
-use crate::theory::sweep::Sweep;
 use crate::theory::{AttentionProvider, Machine, RecordedAttention};
 
 /// Samples noise seed `seed` with a run's network and machines, under calibrated settings if the run has them.

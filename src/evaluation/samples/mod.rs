@@ -7,17 +7,20 @@
 //! A conditional network (seed i is of class `i mod n_classes`, wherever it is sampled) is compared with machines over
 //! the training images of that class only.
 //!
-//! Reading order: [`network`], [`machine_set`] (the machines), [`sampling`] (samples of all), [`by_step`] (machines at
-//! the network's own states), `predicted_attention`, `calibrated`.
+//! Reading order: [`network`], [`machine_set`] (the machines), [`sampling`] (samples of all), [`attention_agreement`]
+//! (predicted against measured attention), [`agreement_by_step`] (machines at the network's own states),
+//! `predicted_attention`, `calibrated`.
 
 pub mod network;
 pub mod machine_set;
 pub mod sampling;
-pub mod by_step;
+pub mod attention_agreement;
+pub mod agreement_by_step;
 mod predicted_attention;
 mod calibrated;
 
-pub use by_step::{MapAgreement, StepAgreement, StepFigures, StepMean};
+pub use agreement_by_step::{StepAgreement, StepFigures, StepMean};
+pub use attention_agreement::MapAgreement;
 pub use machine_set::MachineSet;
 pub use network::{recording_maps, with_classes};
 pub use sampling::SampleSet;

@@ -13,7 +13,7 @@ use candle_core::{Error, Result, Shape, Tensor, WithDType};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::clock::Work;
+use super::operation_times::Work;
 use super::real::Real;
 use super::softmax_attention::{QUERIES, Sizes};
 use super::tensor::{Computed, Op, Operation};

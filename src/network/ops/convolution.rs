@@ -21,10 +21,10 @@ use std::sync::OnceLock;
 use candle_core::{Result, Shape, Storage, Tensor, bail};
 use rayon::prelude::*;
 
-use super::clock::{Work, timed};
 use super::convolution_gradient::{Active, Known, backward};
 use super::convolution_operands::Biases;
 use super::image_convolution::ImageConvolution;
+use super::operation_times::{Work, timed};
 use super::padded::Geometry;
 use super::real::Real;
 use super::tensor::{Computed, Gradients, Op, Operation, by_dtype, values};

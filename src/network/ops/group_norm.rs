@@ -12,7 +12,7 @@ use candle_core::{Result, Shape, Tensor};
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::clock::Work;
+use super::operation_times::Work;
 use super::real::Real;
 use super::tensor::{Computed, Gradients, Op, Operation, by_image};
 

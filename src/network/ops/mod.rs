@@ -4,7 +4,7 @@
 //! `f64` (parity tests), deterministic whatever the number of threads; on other devices the same
 //! function composes candle's own operations. Deliberately absent: parameters and architecture.
 
-pub mod clock;
+pub mod operation_times;
 pub mod real;
 pub mod tensor;
 pub mod padded;

@@ -11,7 +11,7 @@
 
 use candle_core::{Result, Shape, Tensor};
 
-use super::clock::Work;
+use super::operation_times::Work;
 use super::real::Real;
 use super::tensor::{Computed, Gradients, Op, Operation, by_image};
 

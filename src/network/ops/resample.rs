@@ -8,8 +8,8 @@ use candle_core::{Result, Shape, Tensor, bail};
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::clock::Work;
 use super::convolution::{Form, convolve};
+use super::operation_times::Work;
 use super::real::Real;
 use super::tensor::{Computed, Gradients, Op, Operation};
 use crate::network::config::Padding;

@@ -17,7 +17,7 @@ use candle_core::{D, Result, Shape, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::clock::Work;
+use super::operation_times::Work;
 use super::real::Real;
 use super::tensor::{Computed, Gradients, Op, Operation, transpose};
 use crate::simd::Lane;

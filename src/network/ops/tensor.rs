@@ -7,7 +7,7 @@ use candle_core::{
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::clock::{Work, timed};
+use super::operation_times::{Work, timed};
 use super::real::Real;
 
 /// The values of a contiguous tensor.

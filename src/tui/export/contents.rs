@@ -8,7 +8,7 @@ use crate::evaluation::inspect::picture::At;
 use crate::hardware::system::Reading;
 use crate::runs::preview::{NETWORK, Preview};
 use crate::runs::runs_dir::RunSummary;
-use crate::tui::curves::{Quantity, Recorded};
+use crate::tui::recorded_curves::{Quantity, Recorded};
 use crate::tui::screenshot::Screenshot;
 use crate::tui::state::open_run::News;
 use crate::tui::state::{App, Inspector, OpenRun, Pane, ScoredPreview};
@@ -166,7 +166,7 @@ fn runs_table(listed: &[&RunSummary]) -> Content {
         vec![
             run.id.clone(),
             run.experiment.clone(),
-            run.condition().word().to_owned(),
+            run.listed_state().word().to_owned(),
             field(status.map(|status| status.step)),
             field(status.map(|status| status.steps)),
             field(status.and_then(|status| status.loss)),

@@ -15,8 +15,8 @@ use crate::evaluation::png_charts::{self, Marks, Panel};
 use crate::files::write_atomically;
 use crate::image::contact_sheet;
 use crate::runs::preview::Preview;
-use crate::tui::curves::Quantity;
-use crate::tui::series::Series;
+use crate::tui::curve_points::Series;
+use crate::tui::recorded_curves::Quantity;
 
 /// The directory for exports inside a run's directory.
 pub const EXPORTS_DIR: &str = "exports";

@@ -13,13 +13,13 @@ use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use super::{crosshair_readings, heat};
 use crate::runs::event::{AttentionAtLevel, AttentionMetrics};
-use crate::tui::chart::{bounds, letter};
-use crate::tui::curves::{Quantity, Recorded};
-use crate::tui::plot::{Curve, Plot};
-use crate::tui::series::VisibleCurve;
+use crate::tui::chart_arithmetic::{bounds, letter};
+use crate::tui::curve_points::VisibleCurve;
+use crate::tui::recorded_curves::{Quantity, Recorded};
 use crate::tui::state::chart_curves::full_range;
 use crate::tui::state::{App, OpenRun};
 use crate::tui::tab::Tab;
+use crate::tui::terminal_plot::{Curve, Plot};
 use crate::tui::words::number;
 
 /// Dots of a character across: a curve needs its smallest and largest value in each, and no more.

@@ -131,9 +131,9 @@ fn header_words(app: &App, omitted: Omitted, name_room: usize) -> Vec<Span<'stat
     };
     let mut spans = vec![Span::styled(name, theme.strong().add_modifier(Modifier::REVERSED))];
     let Some(run) = app.open_summary() else { return spans };
-    let condition = run.condition();
+    let state = run.listed_state();
     spans.push(Span::raw(format!(" {}  ", clipped_name(&run.id, name_room))));
-    spans.push(Span::styled(condition.word(), theme.condition(condition)));
+    spans.push(Span::styled(state.word(), theme.listed_state(state)));
     match run.steering {
         // A dead worker is steered by nobody.
         _ if !matches!(run.health, Health::Alive | Health::Silent) => {}

@@ -10,7 +10,7 @@ use crate::console;
 use crate::tui::keys::{BINDINGS, INSPECTOR_BINDINGS};
 use crate::tui::palette::matching;
 use crate::tui::state::{App, EditForm, FieldsForm, Popup};
-use crate::tui::typed::Typed;
+use crate::tui::text_field::TextField;
 use crate::tui::words::{clipped, padded};
 
 /// Draws the welcome page.
@@ -102,7 +102,7 @@ fn help(app: &App, frame: &mut Frame, area: Rect, first: usize) {
     put(frame, area, " keys ", Paragraph::new(lines));
 }
 
-fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &Typed, cursor: usize) {
+fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &TextField, cursor: usize) {
     let found = matching(app, typed.text());
     let area = place(area, 90, 20);
     let rows = usize::from(area.height.saturating_sub(3)).max(1);

@@ -8,12 +8,12 @@ use ratatui::widgets::{Block, Paragraph, Wrap};
 use crate::analysis::intervals::quartiles;
 use crate::config::experiment::ArchitectureKind;
 use crate::console;
-use crate::runs::condition::Condition;
 use crate::runs::event::{Rate, Rates};
+use crate::runs::listed_state::ListedState;
 use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
 use crate::runs::status::RunState;
-use crate::tui::chart::letter;
+use crate::tui::chart_arithmetic::letter;
 use crate::tui::state::{App, OpenRun};
 use crate::tui::words::{clipped, clipped_name, columns, duration, number};
 
@@ -23,7 +23,7 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let width = usize::from(area.width.saturating_sub(2));
     let first = first_row(app, rows);
     let line = |(index, run): (usize, &RunSummary)| {
-        let condition = run.condition();
+        let state = run.listed_state();
         let share = run.status.as_ref().filter(|s| !s.state.is_over()).map_or(String::new(), |s| {
             format!(" {:.0}%", 100.0 * s.step as f64 / s.steps.max(1) as f64)
         });
@@ -38,7 +38,7 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
             None => Span::raw(" "),
         };
         let line = Line::from(vec![
-            Span::styled(condition_symbol(condition), app.theme.condition(condition)),
+            Span::styled(state_symbol(state), app.theme.listed_state(state)),
             marked,
             Span::raw(if app.marked.is_empty() { "" } else { " " }),
             Span::raw(name),
@@ -212,17 +212,20 @@ fn notices(app: &App, open: &OpenRun, lines: &mut Vec<Line<'static>>) {
     }
 }
 
-/// A character that tells conditions apart without colour.
-fn condition_symbol(condition: Condition) -> &'static str {
-    match condition {
-        Condition::Training => "▶",
-        Condition::Comparing => "◆",
-        Condition::Queued => "⋯",
-        Condition::Paused => "‖",
-        Condition::Finished => "✓",
-        Condition::Stopped => "■",
-        Condition::Failed | Condition::Lost => "✗",
-        Condition::Newer => "?",
-        Condition::Launching | Condition::Checking | Condition::Silent | Condition::Starting => "…",
+/// A character that tells states apart without colour.
+fn state_symbol(state: ListedState) -> &'static str {
+    match state {
+        ListedState::Training => "▶",
+        ListedState::Comparing => "◆",
+        ListedState::Queued => "⋯",
+        ListedState::Paused => "‖",
+        ListedState::Finished => "✓",
+        ListedState::Stopped => "■",
+        ListedState::Failed | ListedState::Lost => "✗",
+        ListedState::Newer => "?",
+        ListedState::Launching
+        | ListedState::Checking
+        | ListedState::Silent
+        | ListedState::Starting => "…",
     }
 }

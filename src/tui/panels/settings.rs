@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::config::SettingEntry;
-use crate::tui::chart::letter;
+use crate::tui::chart_arithmetic::letter;
 use crate::tui::state::{App, OpenRun};
 use crate::tui::words::{clipped, clipped_name, padded};
 

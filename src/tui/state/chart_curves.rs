@@ -4,9 +4,9 @@
 //! crosshair.
 
 use super::app::App;
-use crate::tui::chart::{bounds, letter};
-use crate::tui::curves::Quantity;
-use crate::tui::series::Series;
+use crate::tui::chart_arithmetic::{bounds, letter};
+use crate::tui::curve_points::Series;
+use crate::tui::recorded_curves::Quantity;
 
 /// One curve of a chart.
 pub struct ChartCurve<'a> {

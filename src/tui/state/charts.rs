@@ -1,7 +1,7 @@
 //! How charts are shown: quantity, window, smoothing, scale, marker and crosshair.
 
-use crate::tui::chart::Window;
-use crate::tui::curves::Quantity;
+use crate::tui::chart_arithmetic::Window;
+use crate::tui::recorded_curves::Quantity;
 
 /// Share of its past that the moving average keeps per point; 0 is no smoothing.
 const SMOOTHINGS: [f64; 4] = [0.9, 0.98, 0.995, 0.0];

@@ -18,7 +18,7 @@ pub enum Topic {
     General,
     /// A run, by its id: that it was launched, deleted or could not be read.
     Run(String),
-    /// A command that a run, by its id, has accepted; outdated once the run's condition changes.
+    /// A command that a run, by its id, has accepted; outdated once the run's listed state changes.
     Command(String),
 }
 
@@ -57,7 +57,7 @@ impl Notice {
         }
     }
 
-    /// Whether it acknowledges a command to this run that a change of the run's condition answers.
+    /// Whether it acknowledges a command to this run that a change of the run's listed state answers.
     pub fn acknowledges_command_to(&self, run: &str) -> bool {
         self.level == NoticeLevel::Info && self.topic == Topic::Command(run.to_owned())
     }

@@ -3,13 +3,13 @@
 use crate::analysis::agreement::{Agreement, agreement};
 use crate::config::Experiment;
 use crate::image::ImageBatch;
-use crate::runs::condition::Condition;
 use crate::runs::event::{
     AttentionMetrics, Event, EventBody, LossByLevel, NoticeLevel, PreviewSummary,
 };
+use crate::runs::listed_state::ListedState;
 use crate::runs::preview::Preview;
-use crate::tui::curves::Curves;
-use crate::tui::series::HISTORY_POINTS_MAX;
+use crate::tui::curve_points::HISTORY_POINTS_MAX;
+use crate::tui::recorded_curves::Curves;
 
 /// News entries kept per run.
 const NEWS_MAX: usize = 200;
@@ -112,7 +112,7 @@ impl OpenRun {
             }
             EventBody::State { state, reason } => {
                 let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
-                let text = format!("{}{reason}", Condition::from(state).word());
+                let text = format!("{}{reason}", ListedState::from(state).word());
                 self.add_news(News { time_ms, step, level: NoticeLevel::Info, text });
             }
             EventBody::Metrics(_)

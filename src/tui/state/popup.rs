@@ -2,7 +2,7 @@
 //! takes all keys but Ctrl-C, Ctrl-L and Ctrl-Z.
 
 use crate::config::Experiment;
-use crate::tui::typed::Typed;
+use crate::tui::text_field::TextField;
 
 /// What is open over the screen.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,7 +10,7 @@ pub enum Popup {
     /// The filter of the list of runs is being typed, and takes effect at once.
     Filter,
     Palette {
-        typed: Typed,
+        typed: TextField,
         cursor: usize,
     },
     Help {
@@ -34,7 +34,7 @@ pub struct EditForm {
     pub experiment: Experiment,
     pub cursor: usize,
     /// The new value of the setting at the cursor, while it is typed.
-    pub typing: Option<Typed>,
+    pub typing: Option<TextField>,
     pub error: Option<String>,
 }
 
@@ -43,7 +43,7 @@ pub struct EditForm {
 pub struct FieldsForm {
     pub purpose: Purpose,
     pub run: String,
-    pub values: Vec<Typed>,
+    pub values: Vec<TextField>,
     /// Index of the field that is typed into.
     pub at: usize,
     pub error: Option<String>,
@@ -65,7 +65,7 @@ impl EditForm {
     }
 
     /// Sets the setting at the cursor to the typed value, or keeps it in the line with an error.
-    pub fn accept(&mut self, text: &Typed) {
+    pub fn accept(&mut self, text: &TextField) {
         let Some(key) = self.experiment.entries().get(self.cursor).map(|entry| entry.key) else {
             return;
         };
@@ -82,7 +82,7 @@ impl FieldsForm {
 
     /// The text of a field.
     pub fn value(&self, index: usize) -> &str {
-        self.values.get(index).map_or("", Typed::text)
+        self.values.get(index).map_or("", TextField::text)
     }
 }
 

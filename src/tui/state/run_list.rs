@@ -2,7 +2,7 @@
 
 use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
-use crate::tui::typed::Typed;
+use crate::tui::text_field::TextField;
 
 /// All runs of the directory, and how they are listed.
 #[derive(Clone, Debug, Default)]
@@ -10,7 +10,7 @@ pub struct RunList {
     /// Newest first.
     pub all: Vec<RunSummary>,
     /// Words that a listed run must contain.
-    pub filter: Typed,
+    pub filter: TextField,
     pub order: Order,
 }
 
@@ -20,7 +20,7 @@ pub enum Order {
     #[default]
     Newest,
     Name,
-    /// Runs with a live worker first, then by condition.
+    /// Runs with a live worker first, then by listed state.
     State,
     /// Smallest last loss first.
     Loss,
@@ -52,7 +52,7 @@ impl RunList {
             Order::Newest => {}
             Order::Name => listed.sort_by(|a, b| a.id.cmp(&b.id)),
             Order::State => {
-                listed.sort_by_key(|run| (run.health != Health::Alive, run.condition().word()))
+                listed.sort_by_key(|run| (run.health != Health::Alive, run.listed_state().word()))
             }
             Order::Loss => listed.sort_by(|a, b| {
                 let key = |run| loss(run).unwrap_or(f64::INFINITY);
@@ -63,11 +63,11 @@ impl RunList {
     }
 }
 
-/// Whether every word of the filter is in the run's name, condition, tags or note, whatever the case.
+/// Whether every word of the filter is in the run's name, state, tags or note, whatever the case.
 fn passes(run: &RunSummary, filter: &str) -> bool {
     let tags: String = run.about.tags.iter().map(|tag| format!(" #{tag}")).collect();
-    let condition = run.condition().word();
-    let text = format!("{} {condition}{tags} {}", run.id, run.about.note).to_lowercase();
+    let state = run.listed_state().word();
+    let text = format!("{} {state}{tags} {}", run.id, run.about.note).to_lowercase();
     filter.to_lowercase().split_whitespace().all(|word| text.contains(word))
 }
 

@@ -1,13 +1,13 @@
 //! Performs the actions of the key table.
 
 use super::requests::{export, load_calibration};
-use super::{crosshair, cursors, edit_form, fields, inspector, runs, samples, steering};
-use crate::tui::chart::Window;
+use super::{crosshair, cursors, edit_form, inspector, run_forms, runs, samples, steering};
+use crate::tui::chart_arithmetic::Window;
 use crate::tui::keys::Action;
 use crate::tui::message::Effect;
 use crate::tui::state::{App, Notice, Pane, Popup, Purpose};
 use crate::tui::tab::Tab;
-use crate::tui::typed::Typed;
+use crate::tui::text_field::TextField;
 
 /// Performs an action, or says why it is refused.
 pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
@@ -18,16 +18,16 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
         Action::Help => app.popup = Some(Popup::Help { first: 0 }),
         Action::Palette => {
-            app.popup = Some(Popup::Palette { typed: Typed::default(), cursor: 0 });
+            app.popup = Some(Popup::Palette { typed: TextField::default(), cursor: 0 });
         }
         Action::Filter => app.popup = Some(Popup::Filter),
         Action::Launch => app.popup = Some(Popup::Launch { cursor: 0 }),
         Action::Edit => edit_form::open(app),
-        Action::SampleChosen => fields::open(app, Purpose::Sample),
-        Action::Describe => fields::open(app, Purpose::Describe),
-        Action::Rename => fields::open(app, Purpose::Rename),
-        Action::Delete => fields::open(app, Purpose::Delete),
-        Action::Kill => fields::open(app, Purpose::Kill),
+        Action::SampleChosen => run_forms::open(app, Purpose::Sample),
+        Action::Describe => run_forms::open(app, Purpose::Describe),
+        Action::Rename => run_forms::open(app, Purpose::Rename),
+        Action::Delete => run_forms::open(app, Purpose::Delete),
+        Action::Kill => run_forms::open(app, Purpose::Kill),
         Action::Stop => steering::confirm_stop(app),
         Action::NextTab if app.screen.cycle_focus(false) => {}
         Action::NextTab => app.screen.tab = app.screen.tab.next(),

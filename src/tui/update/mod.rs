@@ -8,7 +8,7 @@ pub mod requests;
 pub mod runs;
 pub mod samples;
 pub mod crosshair;
-pub mod fields;
+pub mod run_forms;
 pub mod edit_form;
 pub mod inspector;
 pub mod cursors;

@@ -3,19 +3,19 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::runs::{open_listed_run, open_run};
-use super::{actions, edit_form, fields, inspector};
+use super::{actions, edit_form, inspector, run_forms};
 use crate::runs::command::Command;
 use crate::tui::keys::moved;
 use crate::tui::message::{Effect, RunEffect};
 use crate::tui::palette::{Choice, matching};
 use crate::tui::state::{App, EditForm, Notice, Popup};
-use crate::tui::typed::Typed;
+use crate::tui::text_field::TextField;
 
 /// Handles a key while a popup is open. A popup that stays open is put back.
 pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     // A letter with Ctrl or Alt is not that letter: Ctrl-N must not launch.
     let is_other = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
-    if is_other && matches!(key.code, KeyCode::Char(_)) && typed_line(app).is_none() {
+    if is_other && matches!(key.code, KeyCode::Char(_)) && active_field(app).is_none() {
         return Vec::new();
     }
     let Some(popup) = app.popup.take() else { return Vec::new() };
@@ -34,12 +34,12 @@ pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
         },
         Popup::Launch { cursor } => on_launch_key(app, key.code, cursor),
         Popup::Edit(form) => edit_form::on_key(app, key, *form),
-        Popup::Fields(form) => fields::on_key(app, key, form),
+        Popup::Fields(form) => run_forms::on_key(app, key, form),
     }
 }
 
-/// The line that is being typed, if one is.
-fn typed_line(app: &mut App) -> Option<&mut Typed> {
+/// The text field that is typed into, if one is.
+fn active_field(app: &mut App) -> Option<&mut TextField> {
     match app.popup.as_mut()? {
         Popup::Filter => Some(&mut app.runs.filter),
         Popup::Palette { typed, .. } => Some(typed),
@@ -49,10 +49,10 @@ fn typed_line(app: &mut App) -> Option<&mut Typed> {
     }
 }
 
-/// Inserts pasted text into the line that is being typed. Elsewhere it is refused: taken for keys, it might stop a run.
+/// Inserts pasted text into the active text field. Elsewhere it is refused: taken for keys, it might stop a run.
 pub fn paste(app: &mut App, text: &str) {
-    if let Some(line) = typed_line(app) {
-        line.paste(text);
+    if let Some(field) = active_field(app) {
+        field.paste(text);
     } else {
         app.notify(Notice::warning("paste works only in text fields"));
     }
@@ -101,7 +101,7 @@ fn on_launch_key(app: &mut App, code: KeyCode, cursor: usize) -> Vec<Effect> {
 fn on_palette_key(
     app: &mut App,
     key: KeyEvent,
-    mut typed: Typed,
+    mut typed: TextField,
     mut cursor: usize,
 ) -> Vec<Effect> {
     let found = matching(app, typed.text());

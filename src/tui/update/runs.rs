@@ -17,9 +17,9 @@ pub fn on_runs(app: &mut App, runs: Vec<RunSummary>) -> Vec<Effect> {
         app.notify(warning);
     }
     let open = app.open_run.as_ref().map(|run| run.id.clone()).unwrap_or_default();
-    let before = app.runs.find(&open).map(RunSummary::condition);
+    let before = app.runs.find(&open).map(RunSummary::listed_state);
     app.runs.all = runs;
-    let now = app.runs.find(&open).map(RunSummary::condition);
+    let now = app.runs.find(&open).map(RunSummary::listed_state);
     if before.is_some() && now.is_some() && before != now {
         // The command has had its effect.
         app.notice.take_if(|notice| notice.acknowledges_command_to(&open));

@@ -1,13 +1,13 @@
 //! One recorded curve, and the part of it that a screen can show.
 //!
 //! Thinned and smoothed curves are cached until the curve changes, so the cost of a frame depends on the width of the
-//! screen and not on the length of the curve. Scales, colours and characters are left to `plot`.
+//! screen and not on the length of the curve. Scales, colours and characters are left to `terminal_plot`.
 
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::chart::{Average, Window, extremes};
+use super::chart_arithmetic::{Average, Window, extremes};
 
 /// Points kept per curve. A longer curve is thinned to half, and its extremes are kept.
 pub const HISTORY_POINTS_MAX: usize = 100_000;

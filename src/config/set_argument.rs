@@ -1,21 +1,9 @@
-//! Reads, changes, lists and writes an experiment's settings by key, through the settings table
-//! ([`super::settings`]).
+//! Changes an experiment's settings by key, as `--set KEY=VALUE` and the dashboard's edit form do, through the settings
+//! table ([`super::settings`]).
 
 use super::error::{PairError, SettingError};
 use super::experiment::Experiment;
 use super::settings;
-use super::value::Value;
-
-/// One row of the dashboard's edit form.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SettingEntry {
-    pub key: &'static str,
-    pub value: String,
-    pub doc: &'static str,
-    /// Description of the accepted values, e.g. `a whole number of at least 1`.
-    pub accepted: String,
-    pub is_default: bool,
-}
 
 impl Experiment {
     /// Changes one setting from user input.
@@ -54,42 +42,6 @@ impl Experiment {
         pairs.iter().try_for_each(|pair| {
             self.set_pair(pair).map_err(|source| PairError { pair: pair.clone(), source })
         })
-    }
-
-    /// The value of a setting, in its TOML form.
-    ///
-    /// # Errors
-    ///
-    /// If the key was renamed or is unknown.
-    pub fn get(&self, key: &str) -> Result<Value, SettingError> {
-        settings::find(key).map(|setting| (setting.get)(self))
-    }
-
-    /// All settings, in the order of the table.
-    pub fn entries(&self) -> Vec<SettingEntry> {
-        let default = Self::default();
-        let entry = |setting: &settings::Setting| {
-            let value = (setting.get)(self);
-            SettingEntry {
-                key: setting.key,
-                is_default: value == (setting.get)(&default),
-                value: value.plain(),
-                doc: setting.doc,
-                accepted: setting.accepted.to_string(),
-            }
-        };
-        settings::all().map(entry).collect()
-    }
-
-    /// The experiment as a TOML section that [`super::file::read`] reads back; values equal to their defaults
-    /// are included.
-    pub fn to_toml(&self) -> String {
-        let mut text = format!("[experiment.{}]\n", self.name);
-        text += &format!("description = {}\n", Value::Text(self.description.to_string()));
-        for setting in settings::all() {
-            text += &format!("{} = {}\n", setting.key, (setting.get)(self));
-        }
-        text
     }
 }
 

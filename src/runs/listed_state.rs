@@ -1,16 +1,16 @@
-//! Condition of a run in one word: its worker's state, or an inference from the outside if the worker is silent
-//! or gone.
+//! The state of a run as it is listed, in one word: its worker's state, or an inference from the outside if the
+//! worker is silent or gone.
 
 use serde::Serialize;
 
 use super::liveness::Health;
 use super::status::{RunState, Status};
 
-/// The condition words of `mosaic ls --json` and of the dashboard's run list.
+/// The state words of `mosaic ls --json` and of the dashboard's run list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
-pub enum Condition {
+pub enum ListedState {
     Queued,
     Starting,
     Training,
@@ -31,7 +31,7 @@ pub enum Condition {
     Checking,
 }
 
-impl Condition {
+impl ListedState {
     /// Combines a run's health with its last status.
     pub fn new(health: Health, status: Option<&Status>) -> Self {
         match (health, status.map(|status| status.state)) {
@@ -46,7 +46,7 @@ impl Condition {
 
     /// Whether a worker is expected to change the run's files.
     pub fn is_at_work(self) -> bool {
-        use Condition::{Comparing, Paused, Queued, Silent, Starting, Training};
+        use ListedState::{Comparing, Paused, Queued, Silent, Starting, Training};
         matches!(self, Queued | Starting | Training | Paused | Comparing | Silent)
     }
 
@@ -55,13 +55,13 @@ impl Condition {
         matches!(self, Self::Finished | Self::Failed | Self::Lost)
     }
 
-    /// The condition as one word.
+    /// The state as one word.
     pub fn word(self) -> &'static str {
         self.into()
     }
 }
 
-impl From<RunState> for Condition {
+impl From<RunState> for ListedState {
     fn from(state: RunState) -> Self {
         match state {
             RunState::Queued => Self::Queued,
@@ -83,16 +83,16 @@ mod tests {
     #[test]
     fn a_lost_worker_is_lost_whatever_it_said_last() {
         let status = Status::new(RunState::Training, 5);
-        assert_eq!(Condition::new(Health::Alive, Some(&status)).word(), "training");
-        assert_eq!(Condition::new(Health::Lost, Some(&status)), Condition::Lost);
-        assert_eq!(Condition::new(Health::Unknown, None).word(), "launching");
+        assert_eq!(ListedState::new(Health::Alive, Some(&status)).word(), "training");
+        assert_eq!(ListedState::new(Health::Lost, Some(&status)), ListedState::Lost);
+        assert_eq!(ListedState::new(Health::Unknown, None).word(), "launching");
     }
 
     #[test]
     fn words_are_the_same_in_json() {
-        for condition in [Condition::Queued, Condition::Checking, Condition::Newer] {
-            let json = serde_json::to_string(&condition).unwrap();
-            assert_eq!(json, format!("\"{}\"", condition.word()));
+        for state in [ListedState::Queued, ListedState::Checking, ListedState::Newer] {
+            let json = serde_json::to_string(&state).unwrap();
+            assert_eq!(json, format!("\"{}\"", state.word()));
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use strum::VariantArray;
 
-use super::series::Series;
+use super::curve_points::Series;
 use crate::analysis::intervals::quartiles;
 use crate::evaluation::calibration::{Calibration, StepSettings};
 use crate::runs::event::{AgreementFigure, Event, EventBody, Metrics};

@@ -1,4 +1,4 @@
-//! Files that need not exist.
+//! Files that may not be there: a "not found" error as `None`.
 
 use std::io;
 

@@ -19,8 +19,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{Canvas, Line as Stroke, Points};
 
-use super::chart::bounds;
-use super::series::VisibleCurve;
+use super::chart_arithmetic::bounds;
+use super::curve_points::VisibleCurve;
 use super::state::Dots;
 use super::theme::Theme;
 use super::words::{clipped_name, number};

@@ -1,8 +1,9 @@
-//! Selects the settings that must match for training to continue from a checkpoint.
+//! Which settings stay as they are once weights are trained: those that must match for training to continue from a
+//! checkpoint, and those that cannot be changed when a trained network is evaluated.
 
 use super::experiment::{ArchitectureKind, Experiment};
 use super::renamed::RENAMED;
-use super::settings;
+use super::settings::{self, Setting};
 use crate::training::checkpoint_identity::DecidingSettings;
 use crate::training::config::{LossWeighting, LrSchedule};
 
@@ -20,12 +21,43 @@ const WITHOUT_EFFECT: [&str; 8] = [
 
 /// True if the weights after a given number of updates depend on this setting; a checkpoint is then continued only
 /// with the same value. (The images of a data set are compared by themselves.)
-pub fn decides_weights(key: &str) -> bool {
+fn decides_weights(key: &str) -> bool {
     let is_of_training = ["network.", "training."].iter().any(|section| key.starts_with(section));
     (is_of_training && !WITHOUT_EFFECT.contains(&key)) || key == "diffusion.schedule"
 }
 
+/// The refusal to change a setting of a trained network.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "'{key}' made the network of run '{run}' what it is and cannot be changed now; 'mosaic run' trains another"
+)]
+pub struct FixedSetting {
+    pub key: &'static str,
+    pub run: String,
+}
+
 impl Experiment {
+    /// Refuses settings that differ from those with which the network of `run` was trained, where they are fixed.
+    ///
+    /// # Errors
+    ///
+    /// If a setting on which the weights depend has changed, or one that has no effect any more.
+    pub fn check_fixed(&self, trained: &Self, run: &str) -> Result<(), FixedSetting> {
+        match self.changed_fixed(trained) {
+            Some(key) => Err(FixedSetting { key, run: run.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The key of the first setting that differs and is fixed once a network is trained: the weights depend on it, or
+    /// it has no effect any more.
+    fn changed_fixed(&self, trained: &Self) -> Option<&'static str> {
+        let of_training = |key: &str| key.starts_with("dataset.") || key.starts_with("training.");
+        let fixed = |setting: &&Setting| decides_weights(setting.key) || of_training(setting.key);
+        let differs = |setting: &&Setting| (setting.get)(self) != (setting.get)(trained);
+        settings::all().filter(fixed).find(differs).map(|setting| setting.key)
+    }
+
     /// The settings that determine the weights after a given number of updates, in their TOML form.
     pub fn deciding_settings(&self) -> DecidingSettings {
         let default = Self::default();

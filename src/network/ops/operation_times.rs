@@ -34,19 +34,19 @@ static NANOSECONDS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAM
 static IN_USE: Mutex<()> = Mutex::new(());
 
 /// A running measurement; ends when dropped.
-pub struct Clock {
+pub struct Measurement {
     _in_use: std::sync::MutexGuard<'static, ()>,
 }
 
 /// Starts a measurement at zero; waits while another one runs.
-pub fn start() -> Clock {
+pub fn start() -> Measurement {
     let _in_use = IN_USE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     NANOSECONDS.iter().for_each(|total| total.store(0, Ordering::Relaxed));
     IS_ON.store(true, Ordering::Relaxed);
-    Clock { _in_use }
+    Measurement { _in_use }
 }
 
-impl Clock {
+impl Measurement {
     /// Seconds of each operation since the start.
     pub fn stop(self) -> Vec<(&'static str, f64)> {
         let totals = NANOSECONDS.iter().map(|total| total.load(Ordering::Relaxed) as f64 * 1e-9);
@@ -54,7 +54,7 @@ impl Clock {
     }
 }
 
-impl Drop for Clock {
+impl Drop for Measurement {
     fn drop(&mut self) {
         IS_ON.store(false, Ordering::Relaxed);
     }
@@ -87,12 +87,12 @@ mod tests {
 
     #[test]
     fn work_counts_while_somebody_measures() {
-        let clock = start();
+        let measurement = start();
         {
             let _timer = timed(Work::Resample);
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
-        let found = clock.stop();
+        let found = measurement.stop();
         assert!(found.iter().any(|&(name, seconds)| name == "resample" && seconds >= 0.002));
     }
 }

@@ -5,10 +5,10 @@
 
 use super::attention_machine::Mixture;
 use super::attention_weights::AttentionWeights;
+use super::evidence_portions::Portions;
 use super::images::TrainingImages;
 use super::kernels::{PatchQuery, logit_scale};
 use super::patches::Pool;
-use super::portions::Portions;
 use super::spec::AttentionSource;
 use crate::diffusion::{AttentionMaps, NoiseLevel};
 

@@ -1,4 +1,4 @@
-//! A line of text that is being typed, with a cursor and line-editing keys.
+//! A text field: one line of text with a cursor and line-editing keys.
 
 use ratatui::crossterm::event::{Event, KeyEvent};
 use ratatui::style::{Modifier, Style};
@@ -12,21 +12,21 @@ use crate::console::escape::is_harmful;
 
 /// The text and its cursor.
 #[derive(Clone, Debug, Default)]
-pub struct Typed(Input);
+pub struct TextField(Input);
 
-impl PartialEq for Typed {
+impl PartialEq for TextField {
     fn eq(&self, other: &Self) -> bool {
         (self.0.value(), self.0.cursor()) == (other.0.value(), other.0.cursor())
     }
 }
 
-impl From<&str> for Typed {
+impl From<&str> for TextField {
     fn from(text: &str) -> Self {
         Self(Input::new(text.to_owned()))
     }
 }
 
-impl Typed {
+impl TextField {
     pub fn text(&self) -> &str {
         self.0.value()
     }
@@ -78,49 +78,49 @@ mod tests {
 
     use super::*;
 
-    fn shown(typed: &Typed, width: usize) -> Vec<String> {
-        let spans = typed.spans(width, Style::new());
+    fn shown(field: &TextField, width: usize) -> Vec<String> {
+        let spans = field.spans(width, Style::new());
         spans.into_iter().map(|span| span.content.into_owned()).collect()
     }
 
-    fn with(typed: &mut Typed, code: KeyCode, modifiers: KeyModifiers) -> bool {
-        typed.on_key(KeyEvent::new(code, modifiers))
+    fn with(field: &mut TextField, code: KeyCode, modifiers: KeyModifiers) -> bool {
+        field.on_key(KeyEvent::new(code, modifiers))
     }
 
     #[test]
     fn letters_go_where_the_cursor_is() {
-        let mut typed = Typed::from("0.01");
-        assert!(!with(&mut typed, KeyCode::Left, KeyModifiers::NONE));
-        assert!(with(&mut typed, KeyCode::Char('3'), KeyModifiers::NONE));
-        assert_eq!(typed.text(), "0.031");
-        with(&mut typed, KeyCode::Home, KeyModifiers::NONE);
-        assert!(with(&mut typed, KeyCode::Delete, KeyModifiers::NONE));
-        assert_eq!((typed.text(), shown(&typed, 20).join("|")), (".031", "|.|031".into()));
-        with(&mut typed, KeyCode::End, KeyModifiers::NONE);
-        assert!(with(&mut typed, KeyCode::Char('w'), KeyModifiers::CONTROL));
-        assert!(!with(&mut typed, KeyCode::Char('x'), KeyModifiers::ALT), "not a letter");
+        let mut field = TextField::from("0.01");
+        assert!(!with(&mut field, KeyCode::Left, KeyModifiers::NONE));
+        assert!(with(&mut field, KeyCode::Char('3'), KeyModifiers::NONE));
+        assert_eq!(field.text(), "0.031");
+        with(&mut field, KeyCode::Home, KeyModifiers::NONE);
+        assert!(with(&mut field, KeyCode::Delete, KeyModifiers::NONE));
+        assert_eq!((field.text(), shown(&field, 20).join("|")), (".031", "|.|031".into()));
+        with(&mut field, KeyCode::End, KeyModifiers::NONE);
+        assert!(with(&mut field, KeyCode::Char('w'), KeyModifiers::CONTROL));
+        assert!(!with(&mut field, KeyCode::Char('x'), KeyModifiers::ALT), "not a letter");
     }
 
     #[test]
     fn what_is_pasted_is_one_line_that_no_terminal_obeys() {
-        let mut typed = Typed::from("ab");
-        with(&mut typed, KeyCode::Left, KeyModifiers::NONE);
-        typed.paste("  x\x1b[2J\ny  \r\n");
-        assert_eq!(typed.text(), "ax[2J yb");
+        let mut field = TextField::from("ab");
+        with(&mut field, KeyCode::Left, KeyModifiers::NONE);
+        field.paste("  x\x1b[2J\ny  \r\n");
+        assert_eq!(field.text(), "ax[2J yb");
     }
 
     #[test]
     fn the_cursor_is_seen_however_long_the_text_and_wide_the_letters() {
-        let mut typed = Typed::from("0123456789実験🙂");
+        let mut field = TextField::from("0123456789実験🙂");
         for step in 0..14 {
             for width in 3..30 {
-                let found = shown(&typed, width);
+                let found = shown(&field, width);
                 let n: usize = found.iter().map(|part| columns(part)).sum();
                 assert!(n <= width, "{found:?} in {width}");
                 assert!(step == 0 || !found[1].is_empty(), "{found:?}");
             }
-            with(&mut typed, KeyCode::Left, KeyModifiers::NONE);
+            with(&mut field, KeyCode::Left, KeyModifiers::NONE);
         }
-        assert_eq!(shown(&typed, 30).join("|"), "|0|123456789実験🙂");
+        assert_eq!(shown(&field, 30).join("|"), "|0|123456789実験🙂");
     }
 }
