@@ -26,7 +26,7 @@ use crate::network::ops::operation_times;
 use crate::network::ops::softmax_attention::attend;
 use crate::random::{Purpose, fill_normal, stream};
 use crate::training::Trainer;
-use crate::training::checkpoint_identity::DecidingSettings;
+use crate::training::checkpoint_settings::DecidingSettings;
 use crate::training::config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
 
 /// Side of the images.

@@ -4,7 +4,7 @@
 use super::experiment::{ArchitectureKind, Experiment};
 use super::renamed::RENAMED;
 use super::settings::{self, Setting};
-use crate::training::checkpoint_identity::DecidingSettings;
+use crate::training::checkpoint_settings::DecidingSettings;
 use crate::training::config::{LossWeighting, LrSchedule};
 
 /// Settings of the network and of training that leave the weights after a given number of updates as they are.

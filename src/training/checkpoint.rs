@@ -19,7 +19,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::checkpoint_identity::{Identity, IdentityV1, SavedIdentity};
+use super::checkpoint_settings::{Identity, IdentityV1, SavedIdentity};
 use super::early_end::Progress;
 use crate::files::if_there;
 use crate::network::TensorMap;

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::checkpoint::CheckpointError;
-use super::checkpoint_identity::Mismatch;
+use super::checkpoint_settings::Mismatch;
 use crate::network::NetworkError;
 #[cfg(feature = "cudnn")]
 use crate::network::gpu::error::EngineError;

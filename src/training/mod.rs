@@ -4,7 +4,7 @@
 //!
 //! Reading order: [`config`] (the settings), [`loss`] (one step's data and objective), [`learning_rate`] (the
 //! learning rate), [`adamw`], [`ema`], [`state`] (weights, optimiser and average, on candle tensors or, by the
-//! commands of [`gpu_commands`], in `gpu_state`), [`trainer`] (the loop), [`checkpoint_identity`] (what a checkpoint was trained
+//! commands of [`gpu_commands`], in `gpu_state`), [`trainer`] (the loop), [`checkpoint_settings`] (what a checkpoint was trained
 //! with), [`checkpoint`] (format), [`retention`], [`early_end`].
 
 pub mod config;
@@ -12,7 +12,7 @@ pub mod loss;
 pub mod learning_rate;
 pub mod adamw;
 pub mod ema;
-pub mod checkpoint_identity;
+pub mod checkpoint_settings;
 pub mod checkpoint;
 pub mod retention;
 pub mod early_end;

@@ -12,7 +12,7 @@ use std::time::Instant;
 use candle_core::{DType, Device};
 
 use super::checkpoint::{self, Contents};
-use super::checkpoint_identity::{Current, DecidingSettings, SavedIdentity};
+use super::checkpoint_settings::{Current, DecidingSettings, SavedIdentity};
 use super::config::TrainingConfig;
 use super::early_end::Progress;
 use super::error::TrainingError;

@@ -13,7 +13,7 @@ use mosaic_lab::network::config::{
     Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Padding,
 };
 use mosaic_lab::network::gpu::plan::{Command, ComputeType, Launch, Plan, Storage};
-use mosaic_lab::training::checkpoint_identity::DecidingSettings;
+use mosaic_lab::training::checkpoint_settings::DecidingSettings;
 use mosaic_lab::training::config::TrainingConfig;
 use mosaic_lab::training::gpu_commands::GpuStep;
 use mosaic_lab::training::loss::noisy_batch;

@@ -14,7 +14,7 @@ use mosaic_lab::network::config::{
 use mosaic_lab::network::gpu::plan::{
     Command, Convolution, Launch, Matrix, Pass, Place, Plan, Product, Storage,
 };
-use mosaic_lab::training::checkpoint_identity::DecidingSettings;
+use mosaic_lab::training::checkpoint_settings::DecidingSettings;
 use mosaic_lab::training::config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
 use mosaic_lab::training::gpu_commands::GpuStep;
 use mosaic_lab::training::learning_rate::learning_rate;

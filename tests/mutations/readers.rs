@@ -23,7 +23,7 @@ use mosaic_lab::runs::run_dir::RunDir;
 use mosaic_lab::runs::run_toml::{self, RunToml};
 use mosaic_lab::runs::status::{RunState, Status};
 use mosaic_lab::training::checkpoint::{self, Checkpoint, Contents};
-use mosaic_lab::training::checkpoint_identity::{Identity, SavedIdentity};
+use mosaic_lab::training::checkpoint_settings::{Identity, SavedIdentity};
 use mosaic_lab::training::early_end::Progress;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

@@ -8,7 +8,7 @@ use super::results::{Check, Row};
 use crate::bench::Times;
 use crate::bench::peer::Peer;
 use crate::training::Trainer;
-use crate::training::checkpoint_identity::DecidingSettings;
+use crate::training::checkpoint_settings::DecidingSettings;
 use crate::training::config::{ComputeType, LossWeighting, TrainingConfig};
 use crate::training::gpu_state::GpuTraining;
 

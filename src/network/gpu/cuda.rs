@@ -21,7 +21,7 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::Ptx;
 
-use super::check::{N_BUFFERS, N_NUMBERS, N_REALS};
+use super::command_check::{N_BUFFERS, N_NUMBERS, N_REALS};
 use super::error::{EngineError, failed, no_room};
 use super::libraries::{Libraries, Operand};
 use super::plan::{

@@ -5,15 +5,16 @@
 //! convolutions (cuDNN) and our kernels for everything else (`kernels/`). The list is built without a GPU, so
 //! `tests/emulator` runs the same list on the CPU and compares it with the operations of the networks.
 //!
-//! Reading order: [`plan`] (commands), [`check`] (their validation), [`parameters`] (their layout), [`layers`],
+//! Reading order: [`plan`] (commands), [`command_check`] (their validation), [`supported`] (which networks have them), [`parameters`] (their layout), [`layers`],
 //! `forward`, `attention_commands` and `gradients` (the commands of each layer), [`network`] (all layers), [`sampling`]
 //! (a forward pass), `cuda` and `libraries` (execution on a GPU), `predictor` and `bound_predictor` (forward passes for
 //! sampling).
 
 pub mod plan;
-pub mod check;
+pub mod command_check;
 pub mod parameters;
 pub mod layers;
+pub mod supported;
 mod forward;
 mod gradients;
 mod attention_commands;

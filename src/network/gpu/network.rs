@@ -2,9 +2,10 @@
 //! parameters.
 
 use super::attention_commands::Watch;
-use super::layers::{CHANNELS_MAX, Columns, Conv2d, Layers, Value};
+use super::layers::{Columns, Conv2d, Layers, Value};
 use super::parameters::rounded;
 use super::plan::{ComputeType, Place, Storage};
+use super::supported::check_supported;
 use crate::network::attention_layer::AttentionDetail;
 use crate::network::config::{
     Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Padding,
@@ -86,7 +87,7 @@ impl GpuNetwork {
         n_rest: usize,
         (compute_type, detail): (ComputeType, AttentionDetail),
     ) -> Result<Self, String> {
-        check(config)?;
+        check_supported(config)?;
         let mut layers = Layers::new(batch, compute_type);
         let (width, sides) = (config.embedding_width(), [config.image.height, config.image.width]);
         let inputs = Inputs::new(&mut layers, config, batch, n_rest);
@@ -142,40 +143,6 @@ fn watch(layers: &mut Layers, config: &NetworkConfig, detail: AttentionDetail) -
     let maps = (detail == AttentionDetail::Maps)
         .then(|| layers.plan.buffer(n_heads * n_pixels * n_pixels));
     Some(Watch { figures, maps, circular: config.padding == Padding::Circular })
-}
-
-fn check(config: &NetworkConfig) -> Result<(), String> {
-    let needs = |problem: String| Err(format!("training on a GPU needs {problem}"));
-    let (widths, names): (Vec<usize>, &str) = match &config.architecture {
-        Architecture::ResNet { width, .. } => (vec![*width], "width"),
-        Architecture::UNet { widths, embedding } => {
-            let all = widths.iter().copied().chain([*embedding]);
-            (all.collect(), "widths and embedding")
-        }
-    };
-    // Joined skips are twice as wide.
-    let most = CHANNELS_MAX / 2;
-    if let Some(width) = widths.iter().find(|w| **w != rounded(**w) || **w > most) {
-        return needs(format!(
-            "{names} in multiples of {} up to {most}, not '{width}'",
-            rounded(1)
-        ));
-    }
-    if let Some(attention) = &config.attention {
-        let inner = attention.heads * attention.head_width;
-        if inner != rounded(inner) || inner > most {
-            return needs(format!(
-                "attention heads whose widths add up to a multiple of {} up to {most}, not '{inner}'",
-                rounded(1)
-            ));
-        }
-        if attention.variant == AttentionVariant::Top1 {
-            return needs(
-                "another attention variant than 'top1', whose noise is drawn anew each step".into(),
-            );
-        }
-    }
-    Ok(())
 }
 
 struct Walk<'a> {
