@@ -176,6 +176,12 @@ mod tests {
         assert_eq!(n_places(Pool::SameBorder, 5, 8, 2), 4);
     }
 
+    /// Query and training places that are compared, by the definition.
+    fn accepted_pairs(pool: Pool, k: usize, len: usize) -> Vec<(usize, usize)> {
+        let all = (0..len).flat_map(|p| (0..len).map(move |q| (p, q)));
+        all.filter(|&(p, q)| pool.accepts(k, len, p, (q + len - p) % len)).collect()
+    }
+
     #[test]
     fn stretches_hold_every_accepted_pair_once() {
         for pool in [Pool::Wrap, Pool::Interior, Pool::SamePlace, Pool::SameBorder] {
@@ -192,10 +198,7 @@ mod tests {
                     })
                     .collect();
                 found.sort_unstable();
-                let all = (0..len).flat_map(|p| (0..len).map(move |q| (p, q)));
-                let expected: Vec<(usize, usize)> =
-                    all.filter(|&(p, q)| pool.accepts(k, len, p, (q + len - p) % len)).collect();
-                assert_eq!(found, expected, "{pool:?}, k = {k}, length {len}");
+                assert_eq!(found, accepted_pairs(pool, k, len), "{pool:?}, k = {k}, length {len}");
             }
         }
     }
@@ -215,10 +218,7 @@ mod tests {
                     })
                     .collect();
                 found.sort_unstable();
-                let all = (0..len).flat_map(|p| (0..len).map(move |q| (p, q)));
-                let expected: Vec<(usize, usize)> =
-                    all.filter(|&(p, q)| pool.accepts(k, len, p, (q + len - p) % len)).collect();
-                assert_eq!(found, expected, "{pool:?}, k = {k}, length {len}");
+                assert_eq!(found, accepted_pairs(pool, k, len), "{pool:?}, k = {k}, length {len}");
                 let queries: usize = groups.iter().map(|group| group.queries.len()).sum();
                 assert_eq!(queries, len, "{pool:?}, k = {k}, length {len}");
             }

@@ -10,7 +10,8 @@ use super::convolution_operands::Biases;
 use super::image_convolution::{self, ImageConvolution};
 use super::padded::{Geometry, pad};
 use super::real::Real;
-use super::winograd::{Winograd, applies, channels_last};
+use super::tensor::channels_last;
+use super::winograd::{Winograd, applies};
 use crate::simd::lane::n_lanes;
 use crate::simd::product::{Left, PlaceTable, Right, Write, every, multiply};
 
@@ -171,11 +172,11 @@ impl<T: Real> Sums<T> {
         let n_pixels = geometry.n_pixels();
         let planes = room.dy.chunks_exact(n_pixels);
         self.dafter.iter_mut().zip(planes).for_each(|(total, plane)| *total += sum(plane));
-        channels_last(&room.dy, n_pixels, &[], back.lanes, &mut room.dy_last);
+        channels_last(&room.dy, n_pixels, &mut room.dy_last, back.lanes);
         let image = &known.x[index * geometry.n_in()..][..geometry.n_in()];
         let addend = known.biases.before(index, geometry.c_in);
         if let Some(plan) = &back.winograd {
-            channels_last(image, n_pixels, addend, plan.lanes_in(), &mut room.input);
+            plan.input_last(image, addend, &mut room.input);
             plan.input(&room.input, &mut room.transformed);
             plan.output_gradient(&room.dy_last, &mut room.dy_transformed);
             plan.add_weight_gradient(&room.transformed, &room.dy_transformed, &mut self.dw);

@@ -3,7 +3,8 @@
 use super::convolution_operands::Tables;
 use super::padded::{Geometry, pad};
 use super::real::Real;
-use super::winograd::{Winograd, applies, channels_first, channels_last};
+use super::tensor::channels_first;
+use super::winograd::{Winograd, applies};
 
 /// A convolution with its weights.
 pub enum ImageConvolution<'a, T> {
@@ -67,7 +68,7 @@ impl<'a, T: Real> ImageConvolution<'a, T> {
                 output.chunks_exact(run).zip(planes).for_each(|(run, to)| geometry.narrow(run, to));
             }
             Self::Winograd { plan, weights } => {
-                channels_last(image, plan.n_pixels(), addend, plan.lanes_in(), input);
+                plan.input_last(image, addend, input);
                 tiles(plan, weights, input, (transformed, products, output), out);
             }
         }

@@ -19,7 +19,7 @@ use rayon::prelude::*;
 
 use super::operation_times::Work;
 use super::real::Real;
-use super::tensor::{Computed, Gradients, Op, Operation, transpose};
+use super::tensor::{Computed, Gradients, Op, Operation, channels_first, channels_last};
 use crate::simd::Lane;
 use crate::simd::lane::n_lanes;
 use crate::simd::product::{Left, PlaceTable, Right, Write, every, multiply};
@@ -345,8 +345,8 @@ impl<T: Real> Room<T> {
         [dq_place, dk_place, dv_place]: [Range<usize>; 3],
     ) {
         let n_pixels = sizes.n_pixels;
-        transpose(q, n_pixels, &mut self.q, sizes.lanes);
-        transpose(dout, n_pixels, &mut self.dout, sizes.lanes);
+        channels_last(q, n_pixels, &mut self.q, sizes.lanes);
+        channels_last(dout, n_pixels, &mut self.dout, sizes.lanes);
         self.dk.fill(T::ZERO);
         self.dv.fill(T::ZERO);
         for block in sizes.blocks() {
@@ -360,11 +360,7 @@ impl<T: Real> Room<T> {
             sizes.scatter(&self.map, &self.dout, &block, &mut self.dv);
         }
         for (from, place) in [(&self.dk, dk_place), (&self.dv, dv_place)] {
-            let channels = out[place].chunks_exact_mut(n_pixels).enumerate();
-            for (d, channel) in channels {
-                let values = from[d..].iter().step_by(sizes.lanes);
-                channel.iter_mut().zip(values).for_each(|(value, &v)| *value = v);
-            }
+            channels_first(from, n_pixels, sizes.lanes, &mut out[place]);
         }
     }
 }

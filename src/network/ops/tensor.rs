@@ -24,14 +24,30 @@ fn not_contiguous() -> Error {
     Error::Msg("an operation was given a tensor that is not contiguous".into())
 }
 
-/// `rows` of `n` values as columns: value (row, i) goes to `out[i * stride + row]`.
-pub fn transpose<T: Copy>(rows: &[T], n: usize, out: &mut [T], stride: usize) {
-    /// Columns at a time, so that what is written stays in the cache.
-    const BLOCK: usize = 16;
-    for first in (0..n).step_by(BLOCK) {
-        for (row, values) in rows.chunks_exact(n).enumerate() {
-            for (i, &value) in values.iter().enumerate().skip(first).take(BLOCK) {
-                out[i * stride + row] = value;
+/// Places and channels that are moved together, so that what is read and written stays in the cache.
+const BLOCK: usize = 16;
+
+/// `planes`, `[C, n]`, in the order `[n, lanes]`.
+pub fn channels_last<T: Copy>(planes: &[T], n: usize, out: &mut [T], lanes: usize) {
+    for (block, planes) in planes.chunks(BLOCK * n).enumerate() {
+        for first in (0..n).step_by(BLOCK) {
+            let end = (first + BLOCK).min(n);
+            for (p, row) in (first..end).zip(out[first * lanes..].chunks_exact_mut(lanes)) {
+                let row = row[block * BLOCK..].iter_mut();
+                row.zip(planes.chunks_exact(n)).for_each(|(to, plane)| *to = plane[p]);
+            }
+        }
+    }
+}
+
+/// `last`, `[n, lanes]`, in the order `[C, n]`.
+pub fn channels_first<T: Copy>(last: &[T], n: usize, lanes: usize, out: &mut [T]) {
+    for (block, planes) in out.chunks_mut(BLOCK * n).enumerate() {
+        for first in (0..n).step_by(BLOCK) {
+            let end = (first + BLOCK).min(n);
+            for (c, plane) in planes.chunks_exact_mut(n).enumerate() {
+                let values = last[first * lanes + block * BLOCK + c..].iter().step_by(lanes);
+                plane[first..end].iter_mut().zip(values).for_each(|(to, &v)| *to = v);
             }
         }
     }

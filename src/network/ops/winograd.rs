@@ -18,6 +18,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::padded::{Geometry, beyond};
 use super::real::Real;
+use super::tensor::channels_last;
 use crate::simd::Lane;
 use crate::simd::lane::n_lanes;
 use crate::simd::product::{Left, PlaceTable, Right, Write, every, multiply};
@@ -113,11 +114,6 @@ impl Winograd {
         self.geometry.n_pixels()
     }
 
-    /// Input channels, rounded up to full vectors.
-    pub fn lanes_in(&self) -> usize {
-        self.lanes_in
-    }
-
     /// Output channels, rounded up to full vectors.
     pub fn lanes_out(&self) -> usize {
         self.lanes_out
@@ -167,11 +163,22 @@ impl Winograd {
     pub fn weights<T: Real>(&self, weight: &[T]) -> Vec<T> {
         let (depth, lanes) = (self.geometry.depth(), self.lanes_out);
         let mut last = vec![T::ZERO; depth * lanes];
-        channels_last(weight, depth, &[], lanes, &mut last);
+        channels_last(weight, depth, &mut last, lanes);
         let mut out = vec![T::ZERO; self.weight_values()];
         let places: Vec<usize> = (0..depth).collect();
         transform::<T, Weights, 3, SEEN>((&last, &places), (&mut out, self.weight_stride()), lanes);
         out
+    }
+
+    /// An image, `[I, P]`, with `addend`, `[I]` or nothing, on every pixel, in the order `[P, lanes]`.
+    pub fn input_last<T: Real>(&self, image: &[T], addend: &[T], last: &mut [T]) {
+        let (n_pixels, lanes) = (self.n_pixels(), self.lanes_in);
+        channels_last(image, n_pixels, last, lanes);
+        if !addend.is_empty() {
+            for row in last[..n_pixels * lanes].chunks_exact_mut(lanes) {
+                row.iter_mut().zip(addend).for_each(|(v, &addend)| *v += addend);
+            }
+        }
     }
 
     /// `B^T d B` of an input `[P + 1, lanes]`.
@@ -235,43 +242,6 @@ impl Winograd {
         let sums = (sums, self.weight_stride());
         scatter::<T, WeightGradient, SEEN, 3>(sums, (&mut out, &places), lanes);
         out
-    }
-}
-
-/// `image`, `[C, n]`, with `addend`, `[C]` or nothing, in the order `[n, lanes]`.
-pub fn channels_last<T: Real>(image: &[T], n: usize, addend: &[T], lanes: usize, out: &mut [T]) {
-    /// Places and channels that are moved together, so that what is read and written stays in the cache.
-    const BLOCK: usize = 16;
-    for (block, planes) in image.chunks(BLOCK * n).enumerate() {
-        let first_channel = block * BLOCK;
-        for first in (0..n).step_by(BLOCK) {
-            let end = (first + BLOCK).min(n);
-            for (p, row) in (first..end).zip(out[first * lanes..].chunks_exact_mut(lanes)) {
-                let row = &mut row[first_channel..];
-                for (to, plane) in row.iter_mut().zip(planes.chunks_exact(n)) {
-                    *to = plane[p];
-                }
-            }
-        }
-    }
-    if !addend.is_empty() {
-        for row in out[..n * lanes].chunks_exact_mut(lanes) {
-            row.iter_mut().zip(addend).for_each(|(v, &addend)| *v += addend);
-        }
-    }
-}
-
-/// `last`, `[n, lanes]`, in the order `[C, n]`.
-pub fn channels_first<T: Real>(last: &[T], n: usize, lanes: usize, out: &mut [T]) {
-    const BLOCK: usize = 16;
-    for (block, planes) in out.chunks_mut(BLOCK * n).enumerate() {
-        for first in (0..n).step_by(BLOCK) {
-            let end = (first + BLOCK).min(n);
-            for (c, plane) in planes.chunks_exact_mut(n).enumerate() {
-                let values = last[first * lanes + block * BLOCK + c..].iter().step_by(lanes);
-                plane[first..end].iter_mut().zip(values).for_each(|(to, &v)| *to = v);
-            }
-        }
     }
 }
 
@@ -527,7 +497,7 @@ mod tests {
     use super::*;
     use crate::network::config::Padding;
     use crate::network::ops::convolution::{Form, convolve};
-    use crate::network::ops::tensor::check;
+    use crate::network::ops::tensor::{channels_first, check};
 
     /// The largest difference between two tensors, relative to the largest value of the second.
     fn error(found: &Tensor, exact: &Tensor) -> f64 {
@@ -586,7 +556,7 @@ mod tests {
         let (channels, n, lanes) = (19, 35, 32);
         let image: Vec<f32> = (0..channels * n).map(|i| i as f32).collect();
         let mut last = vec![0.0; n * lanes];
-        channels_last(&image, n, &[], lanes, &mut last);
+        channels_last(&image, n, &mut last, lanes);
         assert_eq!(last[3 * lanes + 2], (2 * n + 3) as f32);
         let mut back = vec![0.0; channels * n];
         channels_first(&last, n, lanes, &mut back);

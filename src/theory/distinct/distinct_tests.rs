@@ -9,20 +9,10 @@ use super::{DistinctCache, DistinctPatches};
 use crate::image::ImageShape;
 use crate::random::noise_seeds;
 use crate::simd::{Lane, Real};
+use crate::theory::kernels::test_case::Case;
 use crate::theory::kernels::{PatchQuery, reference};
 use crate::theory::patches::Pool;
 use crate::theory::pixels::{ImagePixels, Storage};
-use crate::theory::posterior_weights::Accumulator;
-
-#[derive(Debug, Clone)]
-struct Case {
-    shape: ImageShape,
-    pool: Pool,
-    k: usize,
-    logit_scale: f64,
-    x: Vec<f64>,
-    images: Vec<f64>,
-}
 
 /// Images whose pixels have 1 to 4 values, or any; the last few images repeat the first.
 fn cases() -> impl Strategy<Value = Case> {
@@ -51,11 +41,6 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 impl Case {
-    fn query<'a, T>(&self, x: &'a [T]) -> PatchQuery<'a, T> {
-        let &Self { shape, pool, k, logit_scale, .. } = self;
-        PatchQuery { shape, pool, k, x, logit_scale }
-    }
-
     fn query_values<T: Real>(&self) -> Vec<T> {
         self.x.iter().map(|v| T::from_f64(*v)).collect()
     }
@@ -64,22 +49,6 @@ impl Case {
         let storage = Storage::Values(self.images.clone());
         let images = ImagePixels::new(self.shape, storage).unwrap();
         DistinctPatches::of(&images, self.pool, self.k)
-    }
-
-    fn image(&self, n: usize) -> &[f64] {
-        let each = self.shape.n_values();
-        &self.images[n * each..(n + 1) * each]
-    }
-
-    fn n_images(&self) -> usize {
-        self.images.len() / self.shape.n_values()
-    }
-
-    /// The specification over `images`, the first of which is number `first`.
-    fn plain(&self, images: &[f64], first: usize) -> Accumulator {
-        let mut all = Accumulator::new(self.shape.channels, self.shape.n_pixels());
-        reference::accumulate(&self.query(&self.x), images, first, &mut all);
-        all
     }
 
     fn check<T: Lane>(&self, tolerance: f64) -> Result<(), TestCaseError> {

@@ -6,19 +6,9 @@ use super::*;
 use crate::image::ImageShape;
 use crate::simd::lane::n_lanes;
 use crate::theory::kernels::all_images::AllImages;
-use crate::theory::kernels::reference;
+use crate::theory::kernels::test_case::Case;
 use crate::theory::patches::Pool;
 use crate::theory::posterior_weights::Accumulator;
-
-#[derive(Debug, Clone)]
-struct Case {
-    shape: ImageShape,
-    pool: Pool,
-    k: usize,
-    logit_scale: f64,
-    x: Vec<f64>,
-    images: Vec<f64>,
-}
 
 fn cases() -> impl Strategy<Value = Case> {
     let pools =
@@ -51,11 +41,6 @@ impl<T: Lane> Values<T> {
         Self { x: convert(&case.x), images: convert(&case.images) }
     }
 
-    fn query(&self, case: &Case) -> PatchQuery<'_, T> {
-        let &Case { shape, pool, k, logit_scale, .. } = case;
-        PatchQuery { shape, pool, k, x: &self.x, logit_scale }
-    }
-
     fn tiles(&self, case: &Case) -> Vec<Tile<T>> {
         let n_lanes = n_lanes::<T>();
         let fill = |(i, images): (usize, &[T])| {
@@ -67,16 +52,9 @@ impl<T: Lane> Values<T> {
     }
 }
 
-fn plain(case: &Case) -> Accumulator {
-    let values = Values::<f64>::of(case);
-    let mut all = Accumulator::new(case.shape.channels, case.shape.n_pixels());
-    reference::accumulate(&values.query(case), &values.images, 0, &mut all);
-    all
-}
-
 fn fast<T: Lane>(case: &Case) -> Accumulator {
     let values = Values::<T>::of(case);
-    let mut sums = BoxSums::<T, AllImages>::new(values.query(case), 1000, true);
+    let mut sums = BoxSums::<T, AllImages>::new(case.query(&values.x), 1000, true);
     values.tiles(case).iter().for_each(|tile| add_tile(&mut sums, tile));
     sums.posterior.finish()
 }
@@ -97,7 +75,7 @@ fn close(a: &Accumulator, b: &Accumulator, tolerance: f64) -> Result<(), TestCas
 /// The evidence of every image equals a posterior over that image alone.
 fn check_per_image<T: Lane>(case: &Case, tolerance: f64) -> Result<(), TestCaseError> {
     let values = Values::<T>::of(case);
-    let mut sums = BoxSums::per_image(values.query(case));
+    let mut sums = BoxSums::per_image(case.query(&values.x));
     let each = case.shape.n_values();
     for tile in values.tiles(case) {
         sums.weigh_tile(&tile);
@@ -105,7 +83,7 @@ fn check_per_image<T: Lane>(case: &Case, tolerance: f64) -> Result<(), TestCaseE
             let n = tile.first + lane;
             let one =
                 Case { images: case.images[n * each..(n + 1) * each].to_vec(), ..case.clone() };
-            let expected = plain(&one);
+            let expected = one.plain(&one.images, 0);
             let mean = expected.mean();
             for p in 0..case.shape.n_pixels() {
                 let mut found = Vec::new();
@@ -136,14 +114,14 @@ fn check_per_image<T: Lane>(case: &Case, tolerance: f64) -> Result<(), TestCaseE
 proptest! {
     #[test]
     fn box_sums_equal_the_reference(case in cases()) {
-        let (fast, plain) = (fast::<f64>(&case), plain(&case));
+        let (fast, plain) = (fast::<f64>(&case), case.plain(&case.images, 0));
         close(&fast, &plain, 1e-11)?;
         prop_assert_eq!(fast.best, plain.best);
     }
 
     #[test]
     fn single_precision_stays_close_to_double(case in cases()) {
-        close(&fast::<f32>(&case), &plain(&case), 2e-3)?;
+        close(&fast::<f32>(&case), &case.plain(&case.images, 0), 2e-3)?;
     }
 
     #[test]

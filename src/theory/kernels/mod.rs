@@ -11,6 +11,8 @@ pub mod posterior;
 pub mod all_images;
 pub mod per_image;
 pub mod boxes;
+#[cfg(test)]
+pub mod test_case;
 
 use super::patches::Pool;
 use crate::diffusion::NoiseLevel;
