@@ -11,3 +11,4 @@ mod textures;
 mod components;
 pub mod provenance;
 pub mod copies;
+pub mod excess;

@@ -9,9 +9,12 @@ use serde::Serialize;
 
 use super::control::RunArg;
 use super::lab_paths::LabPaths;
+use crate::analysis::excess::LevelExcess;
 use crate::analysis::intervals::quartiles;
 use crate::runs::control_holder::Steering;
-use crate::runs::event::{AgreementFigure, AttentionAtLevel, AttentionMetrics, Event, EventBody};
+use crate::runs::event::{
+    AgreementFigure, AttentionAtLevel, AttentionMetrics, Event, EventBody, FloorLevel,
+};
 use crate::runs::event_log::EventTail;
 use crate::runs::listed_state::ListedState;
 use crate::runs::note::About;
@@ -214,6 +217,22 @@ pub fn in_words(event: &Event) -> String {
                 .map(|(end, loss)| format!("{} up to t {end:.1}", number(Some(loss))))
                 .collect();
             format!("loss by noise level: {}", ranges.join(", "))
+        }
+        EventBody::Floors(floors) => {
+            let level = |level: &FloorLevel| {
+                let floors = level.floors.iter();
+                let words = floors.map(|(name, error)| format!("{name} {:.4}", error.mse));
+                format!("t {:.1} {}", level.t, words.collect::<Vec<_>>().join(" "))
+            };
+            let levels: Vec<String> = floors.levels.iter().map(level).collect();
+            format!("floors (error of the clean estimate): {}", levels.join(", "))
+        }
+        EventBody::Excess(excess) => {
+            let level =
+                |level: &LevelExcess| format!("{:+.4} at t {:.1}", level.excess.mse, level.t);
+            let levels: Vec<String> = excess.levels.iter().map(level).collect();
+            let word: &str = excess.convergence.into();
+            format!("{word}; error above {}: {}", excess.class_floor, levels.join(", "))
         }
         EventBody::Preview(preview) => {
             let figures = agreement(&preview.figures);

@@ -33,4 +33,4 @@ pub use crafted::{CraftedKind, CraftedSet, Glyphs, Stripes};
 pub use error::DatasetError;
 pub use rule::Rule;
 pub use set::Dataset;
-pub use source::{DatasetSource, open};
+pub use source::{DatasetSource, open, open_held_out};

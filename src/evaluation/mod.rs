@@ -11,6 +11,7 @@
 pub mod open_devices;
 pub mod loading;
 pub mod stop;
+pub mod floors;
 pub mod picture_text;
 pub mod table;
 pub mod png_charts;

@@ -11,6 +11,7 @@
 pub mod prepare;
 pub mod train;
 pub mod previews;
+pub mod floors;
 
 mod out_of_memory;
 mod entry;
