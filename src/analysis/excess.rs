@@ -106,9 +106,43 @@ impl Convergence {
     }
 }
 
+/// The mean over `[from, to]` of a function given at `points` (in increasing x): interpolated linearly between them,
+/// constant outside. `None` without points.
+pub fn mean_between(points: &[(f64, f64)], from: f64, to: f64) -> Option<f64> {
+    let at = |x: f64| {
+        let after = points.iter().position(|point| point.0 >= x).unwrap_or(points.len() - 1);
+        let (a, b) = (points[after.saturating_sub(1)], points[after]);
+        let share = if b.0 > a.0 { ((x - a.0) / (b.0 - a.0)).clamp(0.0, 1.0) } else { 1.0 };
+        a.1 + share * (b.1 - a.1)
+    };
+    if points.is_empty() {
+        return None;
+    }
+    let inside = points.iter().map(|point| point.0).filter(|&x| x > from && x < to);
+    let xs: Vec<f64> = std::iter::once(from).chain(inside).chain([to]).collect();
+    let area: f64 = xs.windows(2).map(|x| 0.5 * (at(x[0]) + at(x[1])) * (x[1] - x[0])).sum();
+    Some(area / (to - from))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_mean_of_a_line_is_its_value_in_the_middle() {
+        let points: Vec<(f64, f64)> =
+            (1..=10).map(|i| (0.1 * f64::from(i), f64::from(i))).collect();
+        let near = |from, to, expected: f64| {
+            let found = mean_between(&points, from, to).unwrap();
+            assert!((found - expected).abs() < 1e-12, "{from} {to}: {found} {expected}");
+        };
+        near(0.2, 0.4, 3.0);
+        near(0.25, 0.85, 5.5);
+        // Constant below the first point: half of the range at 1, half rising from 1 to 2.
+        near(0.0, 0.2, 1.25);
+        assert_eq!(mean_between(&[], 0.0, 1.0), None);
+        assert_eq!(mean_between(&[(0.5, 7.0)], 0.0, 1.0), Some(7.0));
+    }
 
     fn level(floor: f64, excess: f64) -> LevelExcess {
         let exact = |mse: f64| MeanSquaredError { mse, se: 0.0 };

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::status::RunState;
-use crate::analysis::excess::{Convergence, LevelExcess, MeanSquaredError};
+use crate::analysis::excess::{Convergence, LevelExcess, MeanSquaredError, mean_between};
+use crate::diffusion::Schedule;
 
 /// One line of `events.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,6 +102,20 @@ pub struct FloorLevel {
     pub t: f64,
     /// By machine: `ideal`, `es`, and `els` or `bbels`.
     pub floors: BTreeMap<String, MeanSquaredError>,
+}
+
+impl FloorFigures {
+    /// The floor of the training loss by the machine called `name`: the mean over t in `[from, to]` of its error of the
+    /// predicted noise, `abar / sigma^2` times that of the clean estimate. Between levels it is interpolated, below the
+    /// lowest level it is taken as constant.
+    pub fn loss_floor(&self, name: &str, schedule: Schedule, from: f64, to: f64) -> Option<f64> {
+        let mut points: Vec<(f64, f64)> = Vec::new();
+        for level in &self.levels {
+            let floor = level.floors.get(name)?.of_noise(schedule.level(level.t));
+            points.push((level.t, floor.mse));
+        }
+        mean_between(&points, from, to)
+    }
 }
 
 /// A network's error above the floor of its class, by noise level.

@@ -15,6 +15,7 @@ pub enum Quantity {
     #[default]
     Loss,
     LossByLevel,
+    Excess,
     GradientNorm,
     LearningRate,
     StepsPerSecond,
@@ -38,6 +39,7 @@ use Quantity::*;
 const NAMES: [(Quantity, &str, &str); Quantity::VARIANTS.len()] = [
     (Loss, "loss", "loss"),
     (LossByLevel, "loss by noise level", "loss-by-level"),
+    (Excess, "error above the floor by noise level", "excess"),
     (GradientNorm, "gradient norm", "gradient-norm"),
     (LearningRate, "learning rate", "learning-rate"),
     (StepsPerSecond, "steps per second", "steps-per-second"),
@@ -79,6 +81,7 @@ impl Quantity {
                 "it comes with the first metrics"
             }
             LossByLevel => "it comes with the first metrics of a worker of this version",
+            Excess => "it comes once the floors are measured, beside training",
             Correlation | SquaredCorrelation | Determination => {
                 "it comes with the first whole preview"
             }
@@ -154,6 +157,11 @@ impl Curves {
             EventBody::LossByLevel(levels) => {
                 for (end, loss) in levels.ranges() {
                     self.push(LossByLevel, &format!("t<{end:.1}"), step, loss);
+                }
+            }
+            EventBody::Excess(excess) => {
+                for level in &excess.levels {
+                    self.push(Excess, &format!("t={}", level.t), step, level.excess.mse);
                 }
             }
             EventBody::Attention(attention) => {

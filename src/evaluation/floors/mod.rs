@@ -11,7 +11,7 @@
 //!
 //! A network of a given class (local, equivariant) cannot have a smaller expected error on its training images than the
 //! optimum of that class, which for a CNN is `els` (circular padding) or `bbels` (zero padding) at the CNN's receptive
-//! field, and never a smaller one than `ideal` (docs/theory.md, "Floors").
+//! field, and never a smaller one than `ideal` (docs/theory.md section 10).
 
 pub mod noised_images;
 pub mod squared_error;

@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use super::{crosshair_readings, heat};
+use crate::diffusion::Schedule;
 use crate::runs::event::{AttentionAtLevel, AttentionMetrics};
 use crate::tui::chart_arithmetic::{bounds, letter};
 use crate::tui::curve_points::VisibleCurve;
@@ -68,6 +70,13 @@ fn quantity(app: &App, open: &OpenRun, quantity: Quantity, frame: &mut Frame, ar
     if quantity == Quantity::Loss {
         block = block.title_bottom(by_level(open, area.width));
     }
+    if matches!(quantity, Quantity::Loss | Quantity::LossByLevel | Quantity::Excess)
+        && let Some((_, excess)) = open.excess.last()
+    {
+        let word: &str = excess.convergence.into();
+        let words = Line::from(format!(" {word} (floor: {}) ", excess.class_floor));
+        block = block.title_bottom(words.right_aligned());
+    }
     let chart_curves = app.curves_of(quantity);
     // A window of training steps does not apply to a chart over t.
     let x = match quantity.is_calibrated() == app.charts.quantity.is_calibrated() {
@@ -75,7 +84,7 @@ fn quantity(app: &App, open: &OpenRun, quantity: Quantity, frame: &mut Frame, ar
         false => full_range(&chart_curves),
     };
     let n_columns = DOTS_PER_CELL * usize::from(area.width);
-    let mut curves = Vec::new();
+    let mut curves = floors(app, open, quantity, x);
     for curve in &chart_curves {
         if curve.colour.is_none() && smoothing > 0.0 {
             let visible = curve.series.visible(0.0, x, n_columns);
@@ -104,6 +113,32 @@ fn quantity(app: &App, open: &OpenRun, quantity: Quantity, frame: &mut Frame, ar
         return say(app, frame, area, block, &words);
     }
     draw(app, frame, area, block, &plot);
+}
+
+/// The floor of the network's class as level lines under the open run's loss; in the chart by noise level, in the colours
+/// of the levels.
+fn floors(app: &App, open: &OpenRun, quantity: Quantity, x: [f64; 2]) -> Vec<Curve> {
+    let Some((_, excess)) = open.excess.last() else { return Vec::new() };
+    let schedule = open.experiment.as_ref().map_or(Schedule::default(), |e| e.schedule);
+    let n_ranges = match quantity {
+        Quantity::Loss => 1,
+        Quantity::LossByLevel => open.loss_by_level.loss.len(),
+        _ => 0,
+    };
+    let line = |range: usize| {
+        let end = |i: usize| i as f64 / n_ranges as f64;
+        let name = &excess.class_floor;
+        let floor = open.floors.loss_floor(name, schedule, end(range), end(range + 1))?;
+        let pieces = vec![x.map(|step| (step, floor)).to_vec()];
+        let visible = Arc::new(VisibleCurve { pieces, broken: Vec::new() });
+        let name = if n_ranges == 1 { format!("floor ({name})") } else { String::new() };
+        let mut curve = Curve::faint(&name, app.theme, visible);
+        if n_ranges > 1 {
+            curve.style = app.theme.curve(range);
+        }
+        Some(curve)
+    };
+    (0..n_ranges).filter_map(line).collect()
 }
 
 /// Draws a text in place of curves.
