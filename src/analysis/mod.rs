@@ -4,10 +4,10 @@
 //! without a value (the correlation with a constant image) is `None`, never NaN.
 
 pub mod agreement;
-pub mod intervals;
-pub mod judge;
-mod templates;
-mod textures;
-mod components;
-pub mod provenance;
-pub mod copies;
+pub mod confidence_intervals;
+pub mod creativity_judge;
+mod glyph_finder;
+mod texture_finder;
+mod connected_components;
+pub mod provenance_statistics;
+pub mod nearest_training_image;

@@ -4,7 +4,7 @@
 
 pub mod gpu;
 pub mod peak_rates;
-pub mod peer;
+pub mod pytorch;
 pub mod theory;
 pub mod train;
 
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::analysis::intervals::quartiles;
+use crate::analysis::confidence_intervals::quartiles;
 
 /// Wall and CPU time of each repeat, in seconds.
 #[derive(Clone, Debug, Default)]

@@ -9,12 +9,12 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::peak_rates::PeakRates;
-use super::peer::{Peer, PeerTiming};
+use super::pytorch::{Peer, PeerTiming};
 use super::{Times, peak_memory_mb, reset_peak_memory};
 use crate::diffusion::{Denoiser, NoiseLevel, Schedule};
 use crate::image::{ImageBatch, ImageShape};
 use crate::random::noise_seeds;
-use crate::theory::spec::{MachineKind, MachineSpec, PatchSize};
+use crate::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
 use crate::theory::{Machine, Precision, TrainingImages};
 
 /// Noise of the queries.

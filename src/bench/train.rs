@@ -14,20 +14,20 @@ use candle_core::{Device, Var};
 use serde::Serialize;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
-use super::peer::{Peer, PeerTiming, STEP};
+use super::pytorch::{Peer, PeerTiming, STEP};
 use super::{Times, peak_memory_mb, reset_peak_memory};
 use crate::config::Experiment;
 use crate::dataset::Dataset;
 use crate::diffusion::Schedule;
-use crate::evaluation::loading::network_of;
+use crate::evaluation::load_networks_and_data::network_of;
 use crate::image::ImageShape;
-use crate::network::config::{Architecture, NetworkConfig, Output, Padding};
+use crate::network::network_config::{Architecture, NetworkConfig, Output, Padding};
 use crate::network::ops::operation_times;
 use crate::network::ops::softmax_attention::attend;
 use crate::random::{Purpose, fill_normal, stream};
 use crate::training::Trainer;
 use crate::training::checkpoint_settings::DecidingSettings;
-use crate::training::config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
+use crate::training::training_config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
 
 /// Side of the images.
 const SIDE: usize = 32;
@@ -206,11 +206,11 @@ fn attention_step() -> Result<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{BUILT_IN, file};
+    use crate::config::{BUILT_IN, lab_file};
 
     #[test]
     fn glyphs_is_the_experiment_of_the_built_in_lab() {
-        let lab = file::read(BUILT_IN, "lab.toml".as_ref(), ".".as_ref(), None).unwrap();
+        let lab = lab_file::read(BUILT_IN, "lab.toml".as_ref(), ".".as_ref(), None).unwrap();
         let of_lab = lab.experiment("glyphs-attention").unwrap();
         assert_eq!(of_lab.entries(), Experiment::default().entries());
         let Setup { network, training, dataset } = setup(Net::Glyphs).unwrap().unwrap();

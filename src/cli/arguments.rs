@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::lab_paths::LabPaths;
+use super::lab_and_runs_dir_options::LabPaths;
 use super::{
-    bench, calibrate, compare, control, data, denoise, doctor, experiments, init, inspect, preview,
-    report, reproduce, run, runs, sample, show, theory,
+    bench, calibrate, compare, data, denoise, doctor, experiments, init, inspect,
+    pause_resume_stop_kill, preview, report, reproduce, run, runs, sample, show, theory,
 };
 
 const EXIT_CODES: &str = "\
@@ -48,13 +48,13 @@ pub enum Subcommands {
     /// List runs, newest first.
     Ls(runs::LsArgs),
     /// Pause a run (it writes a checkpoint first).
-    Pause(control::SteerArgs),
+    Pause(pause_resume_stop_kill::SteerArgs),
     /// Resume a paused, stopped, failed or lost run.
-    Resume(control::SteerArgs),
+    Resume(pause_resume_stop_kill::SteerArgs),
     /// Write a checkpoint and stop a run; it can be resumed.
-    Stop(control::SteerArgs),
+    Stop(pause_resume_stop_kill::SteerArgs),
     /// Kill a run's worker immediately, without a checkpoint.
-    Kill(control::SteerArgs),
+    Kill(pause_resume_stop_kill::SteerArgs),
     /// Make a preview now, from chosen seeds (in the run's worker, or in this process if there is none).
     Preview(preview::PreviewArgs),
     /// Show a run's events and its worker's log.
@@ -64,7 +64,7 @@ pub enum Subcommands {
     /// Rename a run that has no worker.
     Rename(runs::RenameArgs),
     /// Delete a run that has no worker.
-    Rm(control::RunArg),
+    Rm(pause_resume_stop_kill::RunArg),
     /// Sample a run's network from noise seeds and save the samples.
     Sample(sample::SampleArgs),
     /// Trace one noise seed through network and machines; show attention and provenance of a pixel.

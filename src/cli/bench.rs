@@ -8,19 +8,19 @@ use anyhow::{Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use strum::VariantNames;
 
+use super::bench_against_pytorch::{self, PeerArgs, cell, ratio};
 use super::bench_gpu::GpuArgs;
-use super::bench_peer::{self, PeerArgs, cell, ratio};
 use super::data::experiment_over;
-use super::lab_paths::LabPaths;
+use super::lab_and_runs_dir_options::LabPaths;
 use crate::bench::peak_rates::PeakRates;
-use crate::bench::peer;
+use crate::bench::pytorch;
 use crate::bench::theory::{TheoryCase, TheoryTiming, fixed, time_theory};
 use crate::bench::train::{Net, TrainTiming, time_training};
 use crate::dataset::{Dataset, DatasetError, DatasetSource, open};
-use crate::evaluation::loading::open_dataset;
+use crate::evaluation::load_networks_and_data::open_dataset;
 use crate::evaluation::open_devices::{open_gpus, with_gpus};
 use crate::hardware::device_request::DeviceRequest;
-use crate::theory::spec::MachineKind;
+use crate::theory::machine_spec::MachineKind;
 use crate::theory::{Machine, Precision, TrainingImages};
 use crate::{console, errorln};
 
@@ -123,7 +123,7 @@ fn train(args: &TrainArgs) -> Result<()> {
     let nets = if args.net.is_empty() { Net::ALL.to_vec() } else { args.net.clone() };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads.unwrap_or(0)).build()?;
     let threads = pool.current_num_threads();
-    let peers = args.peers.version(peer::version);
+    let peers = args.peers.version(pytorch::version);
     let mut stdout = console::stdout();
     if !args.json {
         print_training_head(&mut stdout, threads, args.repeats, &peers)?;
@@ -133,7 +133,7 @@ fn train(args: &TrainArgs) -> Result<()> {
         if peers.is_ok() {
             // Threads of ours sleep meanwhile.
             let peer = net.peer()?.on_cpu(threads, args.repeats);
-            row.peer = bench_peer::time(row.net, &peer);
+            row.peer = bench_against_pytorch::time(row.net, &peer);
         }
         print_training(&mut stdout, &row, args.json)?;
     }
@@ -147,7 +147,7 @@ fn print_training_head(
     peers: &Result<String, String>,
 ) -> Result<()> {
     writeln!(out, "{threads} threads; medians of {repeats} steps, milliseconds a step")?;
-    writeln!(out, "{}", bench_peer::compared_with(peers))?;
+    writeln!(out, "{}", bench_against_pytorch::compared_with(peers))?;
     let heads = ["cpu ms", "wall ms", "peak MB", "images/s", "steps/s"];
     let [cpu, wall, peak, images, steps] = heads;
     let heads = ["PT cpu ms", "PT wall ms", "PT steps/s", "ratio"];
@@ -207,7 +207,7 @@ fn theory(paths: &LabPaths, args: &TheoryArgs) -> Result<()> {
         Machine::new(case.spec.clone(), one.clone(), Precision::F32, None)?;
     }
     let peak_rates = PeakRates::measure();
-    let peers = args.peers.version(peer::version);
+    let peers = args.peers.version(pytorch::version);
     let mut stdout = console::stdout();
     if !args.json {
         let (n, shape, repeats) = (all.len(), all.shape(), args.repeats);
@@ -221,7 +221,7 @@ fn theory(paths: &LabPaths, args: &TheoryArgs) -> Result<()> {
         let mut row = time_theory(&of_size, case, &peak_rates)?;
         if let (Ok(_), Some(peer)) = (&peers, case.peer(&of_size)) {
             let peer = peer.on_cpu(rayon::current_num_threads(), case.repeats);
-            let of_query = bench_peer::time(&row.machine, &peer);
+            let of_query = bench_against_pytorch::time(&row.machine, &peer);
             row.peer = of_query.map(|timing| timing.times(case.n_queries));
         }
         print_theory(&mut stdout, &row, args.json)?;
@@ -303,7 +303,7 @@ fn print_theory_head(
     peak_rates: &PeakRates,
     peers: &Result<String, String>,
 ) -> Result<()> {
-    writeln!(out, "{}", bench_peer::compared_with(peers))?;
+    writeln!(out, "{}", bench_against_pytorch::compared_with(peers))?;
     writeln!(
         out,
         "one core: {:.0}e9 operations/s in f32, {:.0}e9 in f64; reads {:.1}e9 bytes/s. Shares of these:\n",
@@ -364,7 +364,7 @@ fn print_theory(out: &mut impl Write, row: &TheoryTiming, json: bool) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::peer::PeerTiming;
+    use crate::bench::pytorch::PeerTiming;
 
     #[test]
     fn rows_have_a_cell_for_each_head_with_and_without_a_peer() {

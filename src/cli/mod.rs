@@ -7,11 +7,11 @@
 //! (the lab file and the runs), then one file per command.
 
 mod exit_codes;
-mod lab_paths;
+mod lab_and_runs_dir_options;
 pub mod experiments;
 pub mod init;
 pub mod runs;
-pub mod control;
+pub mod pause_resume_stop_kill;
 pub mod run;
 pub mod sample;
 pub mod report;
@@ -21,7 +21,7 @@ mod denoise_input;
 pub mod theory;
 pub mod bench;
 pub mod bench_gpu;
-mod bench_peer;
+mod bench_against_pytorch;
 mod calibrate;
 mod compare;
 mod reproduce;
@@ -29,13 +29,13 @@ mod inspect;
 mod doctor;
 mod show;
 mod preview;
-mod progress;
-mod message_stream;
+mod progress_bar;
+mod stream_of_messages;
 pub mod arguments;
-pub mod dispatch;
+pub mod run_subcommand;
 
 pub use arguments::Cli;
-pub use dispatch::{dispatch, is_broken_pipe, refuse};
+pub use run_subcommand::{dispatch, is_broken_pipe, refuse};
 
 /// Formats an error with its causes, and with advice if a system limit caused it.
 pub use crate::hardware::resource_limits::in_words;

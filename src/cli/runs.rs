@@ -7,14 +7,14 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
 
-use super::control::RunArg;
-use super::lab_paths::LabPaths;
-use crate::analysis::intervals::quartiles;
+use super::lab_and_runs_dir_options::LabPaths;
+use super::pause_resume_stop_kill::RunArg;
+use crate::analysis::confidence_intervals::quartiles;
 use crate::runs::control_holder::Steering;
 use crate::runs::event::{AgreementFigure, AttentionAtLevel, AttentionMetrics, Event, EventBody};
 use crate::runs::event_log::EventTail;
-use crate::runs::listed_state::ListedState;
-use crate::runs::note::About;
+use crate::runs::note_and_tags::About;
+use crate::runs::running_paused_or_lost::ListedState;
 use crate::runs::runs_dir::RunSummary;
 use crate::{console, errorln};
 

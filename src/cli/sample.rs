@@ -9,18 +9,18 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
-use super::lab_paths::LabPaths;
-use super::message_stream::words_beside;
-use crate::config::noise_seeds::parse_range;
+use super::lab_and_runs_dir_options::LabPaths;
+use super::stream_of_messages::words_beside;
+use crate::config::noise_seed_purposes::parse_range;
 use crate::console;
-use crate::evaluation::metrics;
+use crate::evaluation::agreement_and_rates;
 use crate::evaluation::samples::with_classes;
 use crate::evaluation::trained_run::Trained;
 use crate::files::{check_output, is_stream, write_output};
 use crate::image::{contact_sheet, picture_file};
 use crate::random::noise_seeds;
-use crate::runs::preview::tensor_file;
-use crate::runs::seen_seeds;
+use crate::runs::preview_files::tensor_file;
+use crate::runs::seen_held_out_seeds;
 
 #[derive(Clone, Debug, Args)]
 pub struct SampleArgs {
@@ -76,7 +76,7 @@ pub fn sample(paths: &LabPaths, args: &SampleArgs) -> Result<()> {
     let run = paths.run(&args.run)?;
     let trained = Trained::open(&run.dir, &[])?;
     let experiment = &trained.experiment;
-    seen_seeds::record(&run.dir, experiment.noise_seed, &args.seeds, "sample")
+    seen_held_out_seeds::record(&run.dir, experiment.noise_seed, &args.seeds, "sample")
         .context("recording the seeds as seen")?;
     let n = usize::try_from(args.seeds.end - args.seeds.start)?;
     let shape = trained.dataset.shape();
@@ -105,7 +105,7 @@ pub fn sample(paths: &LabPaths, args: &SampleArgs) -> Result<()> {
     let out = args.out.display().to_string();
     writeln!(words, "wrote {n} samples of step {} to '{}'", trained.step, console::line(&out))?;
     if let Some(judge) = &trained.judge {
-        for (name, rate) in metrics::rates(judge, &samples).named() {
+        for (name, rate) in agreement_and_rates::rates(judge, &samples).named() {
             writeln!(words, "{name:>20} {:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high)?;
         }
     }

@@ -10,33 +10,33 @@
 //! [`experiment`] (the settings of one experiment), [`settings`] (the table), [`renamed`] (old keys), [`lab_settings`] (`[lab]`), [`mod@file`] (the TOML
 //! text), [`study`] (its studies), [`resolve`] (into domain types).
 
-pub mod value;
-pub mod accepted;
-pub mod field;
-pub mod setting;
-pub mod noise_seeds;
+pub mod setting_value;
+pub mod accepted_values;
+pub mod setting_types;
+pub mod setting_definition;
+pub mod noise_seed_purposes;
 pub mod experiment;
-pub mod renamed;
-pub mod settings;
+pub mod renamed_settings;
+pub mod settings_table;
 mod set_argument;
-mod setting_entries;
-pub mod fixed_by_training;
+mod settings_with_values;
+pub mod settings_fixed_by_training;
 pub mod error;
-mod toml_text;
+mod toml_reader;
 pub mod lab_settings;
 mod experiment_sections;
 pub mod study;
 mod study_sections;
-pub mod file;
-pub mod resolve;
+pub mod lab_file;
+pub mod network_and_machines_of_experiment;
 
 pub use error::{ConfigError, SettingError};
 pub use experiment::{
     CalibrateSettings, CalibrationGrid, CompareSettings, DatasetSettings, Experiment,
     NetworkSettings, PreviewSettings, TheorySettings,
 };
-pub use file::{BUILT_IN, Lab, load};
+pub use lab_file::{BUILT_IN, Lab, load};
 pub use lab_settings::LabSettings;
-pub use resolve::NamedMachine;
-pub use setting_entries::SettingEntry;
+pub use network_and_machines_of_experiment::NamedMachine;
+pub use settings_with_values::SettingEntry;
 pub use study::{Analysis, Arm, Plan, Study};

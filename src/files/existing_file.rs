@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{FallocateFlags, fallocate, listxattr, listxattr_query};
 use rustix::io::Errno;
 
-use super::atomic::Temporary;
+use super::atomic_replacement::Temporary;
 use super::error::{OutputError, failed};
 
 /// Replaces the content of `path`, whose metadata is `old` and which was found to be writable.

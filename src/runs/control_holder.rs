@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::process::{ProcessId, Sighting};
+use super::process_identity::{ProcessId, Sighting};
 
 /// Maximum length of a name in characters; names are shown on one line.
 const NAME_LETTERS_MAX: usize = 60;

@@ -12,14 +12,14 @@ use std::{io, thread};
 use thiserror::Error;
 
 use super::control_holder::Steering;
-use super::format::NewerFormat;
-use super::listed_state::ListedState;
-use super::liveness::{self, BETWEEN_LOOKS, Health};
-use super::note::About;
+use super::format_versions::NewerFormat;
+use super::note_and_tags::About;
 use super::run_dir::{RunDir, steering};
 use super::run_lock::RunLock;
-use super::status::{Status, now_ms};
-use crate::files::{directories, if_there, make_folder};
+use super::running_paused_or_lost::ListedState;
+use super::status_json::{Status, now_ms};
+use super::worker_liveness::{self, BETWEEN_LOOKS, Health};
+use crate::files::{directory_rename, if_there, make_folder};
 
 /// 2020-01-01 in milliseconds since the Unix epoch.
 const EPOCH_2020_MS: u64 = 1_577_836_800_000;
@@ -189,7 +189,7 @@ impl RunsDir {
         }
         let _lock = run.claim("renaming")?;
         let path = self.path.join(&name);
-        directories::rename_to_free(&run.path, &path).map_err(|source| RunDirError::Io {
+        directory_rename::rename_to_free(&run.path, &path).map_err(|source| RunDirError::Io {
             attempt: format!("renaming run '{from}' to '{name}'"),
             source,
         })?;
@@ -267,7 +267,7 @@ impl RunDir {
         let newer = |source| RunDirError::Newer { attempt, run: self.id(), source };
         self.readable_status().map_err(newer)?;
         let busy = || RunDirError::Busy { attempt, run: self.id() };
-        if liveness::is_at_work(self) {
+        if worker_liveness::is_at_work(self) {
             return Err(busy());
         }
         let io =
@@ -277,7 +277,8 @@ impl RunDir {
 
     /// Health of its worker, judged by one look; see [`liveness`].
     pub fn health(&self) -> Health {
-        self.readable_status().map_or(Health::Newer, |status| liveness::look(self, status.as_ref()))
+        self.readable_status()
+            .map_or(Health::Newer, |status| worker_liveness::look(self, status.as_ref()))
     }
 
     pub fn summary(&self) -> RunSummary {
@@ -290,7 +291,7 @@ impl RunDir {
         RunSummary {
             health: match newer {
                 Some(_) => Health::Newer,
-                None => liveness::look(self, status.as_ref()),
+                None => worker_liveness::look(self, status.as_ref()),
             },
             steering: steering(status.as_ref()),
             newer,
@@ -319,7 +320,7 @@ fn settle(runs: &mut [RunSummary]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::status::RunState;
+    use crate::runs::status_json::RunState;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

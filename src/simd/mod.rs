@@ -5,7 +5,7 @@
 
 pub mod real;
 pub mod lane;
-pub mod product;
+pub mod matrix_product;
 
 pub use lane::{Buffer, Lane};
 pub use real::Real;

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::config::{LossWeighting, LrSchedule, TrainingConfig};
+use super::training_config::{LossWeighting, LrSchedule, TrainingConfig};
 use crate::dataset::Dataset;
 use crate::diffusion::Schedule;
-use crate::network::config::NetworkConfig;
+use crate::network::network_config::NetworkConfig;
 
 /// The settings that determine the weights after a given number of updates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -178,10 +178,10 @@ mod tests {
     use super::*;
     use crate::diffusion::Schedule;
     use crate::image::ImageShape;
-    use crate::network::config::{
+    use crate::network::network_config::{
         Architecture, AttentionConfig, AttentionVariant, Output, Padding,
     };
-    use crate::training::config::example;
+    use crate::training::training_config::example;
 
     fn network() -> NetworkConfig {
         NetworkConfig {

@@ -10,19 +10,19 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use candle_core::{Device, DeviceLocation, Tensor};
 
 use super::checkpoint::Contents;
-use super::config::TrainingConfig;
 use super::error::TrainingError;
 use super::gpu_commands::GpuStep;
-use super::gpu_pieces::largest_pieces;
+use super::gpu_micro_batches::largest_pieces;
 use super::learning_rate::learning_rate;
 use super::loss::noisy_batch;
-use super::state::{Opened, Outcome, TrainingState};
-use super::tensors::missing;
+use super::tensor_state::missing;
+use super::training_config::TrainingConfig;
+use super::training_state::{Opened, Outcome, TrainingState};
 use crate::dataset::{Batches, Dataset};
-use crate::network::config::NetworkConfig;
-use crate::network::gpu::cuda::{Engine, Segment};
+use crate::network::gpu::command_plan::{Command, Convolution, Pass, Place};
+use crate::network::gpu::cuda_engine::{Engine, Segment};
 use crate::network::gpu::error::EngineError;
-use crate::network::gpu::plan::{Command, Convolution, Pass, Place};
+use crate::network::network_config::NetworkConfig;
 use crate::network::{Network, TensorMap};
 
 /// Maximum number of threads that draw batches.

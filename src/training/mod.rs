@@ -7,21 +7,21 @@
 //! commands of [`gpu_commands`], in `gpu_state`), [`trainer`] (the loop), [`checkpoint_settings`] (what a checkpoint was trained
 //! with), [`checkpoint`] (format), [`retention`], [`early_end`].
 
-pub mod config;
+pub mod training_config;
 pub mod loss;
 pub mod learning_rate;
 pub mod adamw;
 pub mod ema;
 pub mod checkpoint_settings;
 pub mod checkpoint;
-pub mod retention;
-pub mod early_end;
+pub mod checkpoints_to_keep;
+pub mod early_end_of_training;
 pub mod gpu_commands;
 pub mod error;
-mod tensors;
-pub mod state;
+mod tensor_state;
+pub mod training_state;
 #[cfg(feature = "cudnn")]
-mod gpu_pieces;
+mod gpu_micro_batches;
 #[cfg(feature = "cudnn")]
 pub mod gpu_state;
 pub mod trainer;

@@ -8,11 +8,11 @@
 //! It has no terminal, and no process waits for it. Errors and panics end in the state `Failed`. Reading order:
 //! [`prepare`], [`train`], [`previews`].
 
-pub mod prepare;
-pub mod train;
-pub mod previews;
+pub mod prepare_training;
+pub mod training_run;
+pub mod preview_thread;
 
 mod out_of_memory;
-mod entry;
+mod worker_process;
 
-pub use entry::run;
+pub use worker_process::run;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::bench::train::network;
 use crate::dataset::Dataset;
 use crate::image::ImageShape;
-use crate::network::config::{
+use crate::network::network_config::{
     Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Padding,
 };
 

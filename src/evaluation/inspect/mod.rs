@@ -6,13 +6,13 @@
 //! it; [`picture`] draws it, [`table`] lists its figures.
 
 pub mod trace;
-pub mod record;
-pub mod file;
-pub mod picture;
-pub mod table;
+pub mod record_trace;
+pub mod trace_file;
+pub mod pixel_picture_and_film;
+pub mod pixel_table;
 #[cfg(test)]
-mod fixture;
+mod example_trace;
 
-pub use file::{TraceError, is_current, path_of};
-pub use record::record_trace;
+pub use record_trace::record_trace;
 pub use trace::{Actor, AttentionTrace, N_LEADING, PosteriorTrace, Trace};
+pub use trace_file::{TraceError, is_current, path_of};

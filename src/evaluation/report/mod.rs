@@ -4,12 +4,12 @@
 //! all into a folder. Every number says which seeds, machines and settings it came from. r, r^2 and R^2 are three columns
 //! under their own names: r is Pearson's, r^2 its square, R^2 = 1 - SS_res / SS_tot with the network as target.
 
-pub mod contents;
-mod machine_settings;
+pub mod report_figures;
+mod machine_settings_caption;
 mod csv;
 pub mod json;
 pub mod markdown;
 mod charts;
-pub mod files;
+pub mod report_files;
 
-pub use contents::{Report, ReportContext};
+pub use report_figures::{Report, ReportContext};

@@ -8,17 +8,17 @@
 //!
 //! The findings are the result, also where theory fails: a claim that does not hold is no error.
 
-pub mod runner;
+pub mod study_runs;
 pub mod run_results;
-pub mod finding;
+pub mod verdict;
 mod consistency;
-mod theory;
+mod which_theory_predicts_which_network;
 mod ablations;
 mod locality;
 mod copying;
-mod analyses;
-pub mod page;
+mod analysis_names;
+pub mod study_report;
 #[cfg(test)]
-mod fixture;
+mod example_runs;
 
-pub use analyses::read;
+pub use analysis_names::read;

@@ -4,7 +4,7 @@
 //! access. Of a kernel only the numbers and the places where its buffers start can be checked; how far it goes is in
 //! its code.
 
-use super::plan::{
+use super::command_plan::{
     Command, Convolution, ConvolutionSizes, Launch, Matrix, Place, Plan, Product, Storage,
 };
 
@@ -118,7 +118,7 @@ fn is_int(n: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::Pass;
+    use super::super::command_plan::Pass;
     use super::*;
 
     /// A product of 3x2 by 2x4 values whose buffers are as large as it needs.

@@ -10,23 +10,23 @@
 //! (a forward pass), `cuda` and `libraries` (execution on a GPU), `predictor` and `bound_predictor` (forward passes for
 //! sampling).
 
-pub mod plan;
+pub mod command_plan;
 pub mod command_check;
-pub mod parameters;
-pub mod layers;
-pub mod supported;
-mod forward;
-mod gradients;
+pub mod parameter_layout;
+pub mod layer_buffers;
+pub mod supported_networks;
+mod layer_forward_commands;
+mod layer_gradient_commands;
 mod attention_commands;
-pub mod network;
-pub mod sampling;
+pub mod network_commands;
+pub mod sampling_commands;
 #[cfg(feature = "cudnn")]
 pub mod error;
 #[cfg(feature = "cudnn")]
-pub mod cuda;
+pub mod cuda_engine;
 #[cfg(feature = "cudnn")]
-mod libraries;
+mod cublas_and_cudnn;
 #[cfg(feature = "cudnn")]
-pub mod predictor;
+pub mod sampling_predictor;
 #[cfg(feature = "cudnn")]
-pub(super) mod bound_predictor;
+pub(super) mod predictor_of_network;

@@ -17,11 +17,11 @@ use cudarc::driver::{
     PushKernelArg,
 };
 
-use super::cuda::CudaGpu;
+use super::cuda_device::CudaGpu;
 use super::device::{Gpu, GpuError, GpuPixels, Loaded};
 use super::evidence::{FoundEvidence, IMAGES_MAX, Mask, Votes, bytes_of_image};
-use super::kernel::{Kernel, Module};
-use super::plan::{Found, Launch, N_OTHERS, PosteriorPlan};
+use super::kernel_choice::{Kernel, Module};
+use super::launch_arguments::{Found, Launch, N_OTHERS, PosteriorPlan};
 
 /// Threads of a block with one pixel per thread.
 const THREADS: usize = 128;

@@ -10,11 +10,11 @@ pub mod windows;
 pub mod posterior;
 pub mod all_images;
 pub mod per_image;
-pub mod boxes;
+pub mod box_sums;
 #[cfg(test)]
 pub mod test_case;
 
-use super::patches::Pool;
+use super::patch_pools_ls_els_bbels::Pool;
 use crate::diffusion::NoiseLevel;
 use crate::image::ImageShape;
 use crate::simd::Lane;

@@ -5,18 +5,18 @@
 pub mod notice;
 pub mod run_list;
 pub mod open_run;
-pub mod charts;
+pub mod chart_settings;
 pub mod inspector;
 pub mod popup;
-pub mod screen;
-pub mod display;
+pub mod focus_and_panes;
+pub mod terminal_display;
 pub mod app;
 pub mod chart_curves;
 
 pub use app::App;
-pub use charts::{Crosshair, Dots};
+pub use chart_settings::{Crosshair, Dots};
+pub use focus_and_panes::{Pane, Region};
 pub use inspector::Inspector;
 pub use notice::Notice;
 pub use open_run::{OpenRun, ScoredPreview};
 pub use popup::{EditForm, FieldsForm, Popup, Purpose};
-pub use screen::{Pane, Region};

@@ -1,0 +1,530 @@
+//! The worker's loop around the trainer: commands between steps, and maintenance once per step.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::prepare_training::{Probe, RunContext};
+use super::preview_thread::{PreviewKit, PreviewThread, Request};
+use crate::analysis::creativity_judge::Judge;
+use crate::evaluation::attention_entropy_collapse::CollapseWatch;
+use crate::evaluation::attention_entropy_probe::probe_attention;
+use crate::evaluation::preview_request::PreviewRequest;
+use crate::runs::control_messages::Command;
+use crate::runs::control_socket::ControlServer;
+use crate::runs::event::{EventBody, LossByLevel, Metrics, NoticeLevel};
+use crate::runs::status_and_heartbeat::StatusBoard;
+use crate::runs::status_json::RunState;
+use crate::training::checkpoint::{self, CheckpointError};
+use crate::training::{StepReport, TrainingError};
+
+/// Minimum interval between metrics events.
+const METRICS_INTERVAL: Duration = Duration::from_millis(200);
+/// The attention probe has this minimum interval, and takes at most a tenth of the time.
+const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+const PROBE_SHARE: u32 = 10;
+/// Step of the first preview, early enough that there is something to look at soon.
+const FIRST_PREVIEW_STEP: u64 = 25;
+/// Number of times the last checkpoint is restored before training is abandoned.
+const ROLLBACKS_MAX: usize = 3;
+/// Number of equal ranges of t for which the loss is reported.
+const LEVELS: usize = 5;
+/// Interval between retries on a full disk.
+const DISK_INTERVAL: Duration = Duration::from_secs(2);
+/// The final loss is averaged over this many last steps; a single step's loss is mostly noise.
+const FINAL_LOSS_STEPS: usize = 100;
+
+/// Trains until the last step or a stop request, and writes a checkpoint in both cases. Returns the loss at each
+/// noise level over the last steps; `None` if training was stopped.
+///
+/// # Errors
+///
+/// If the preview thread cannot be started, if a training step, a checkpoint, a snapshot of the network or an
+/// attention measurement fails, or if rollbacks do not restore a finite loss.
+pub fn train(
+    context: &mut RunContext,
+    board: &Arc<StatusBoard>,
+    control: &ControlServer,
+    stop: &Arc<AtomicBool>,
+) -> Result<Option<LossByLevel>> {
+    let steps = context.experiment.training.steps as u64;
+    let previews = PreviewThread::open(PreviewKit {
+        run: context.run.clone(),
+        noise_seed: context.experiment.noise_seed,
+        machine_set: context.machine_set.clone(),
+        judge: Judge::new(&context.dataset),
+        board: board.clone(),
+        stop: stop.clone(),
+        probe: context.probe.clone(),
+    })
+    .context("starting the preview thread")?;
+    let mut loop_state = Loop {
+        meter: Meter::new(context.experiment.training.batch),
+        preview_every: context.experiment.preview.every.map_or(0, |n| n.get() as u64),
+        next_probe: Instant::now(),
+        saved_step: None,
+        preview_step: None,
+        last_losses: VecDeque::new(),
+        levels: LevelMeter::default(),
+        n_non_finite: 0,
+        n_rollbacks: 0,
+        collapse: CollapseWatch::default(),
+        put_off: VecDeque::new(),
+        control,
+        stop,
+        context,
+        board,
+        previews: &previews,
+    };
+    board.set_state(RunState::Training, None);
+    let is_done = loop {
+        let n_done = loop_state.context.trainer.n_steps_done();
+        if n_done >= steps {
+            break true;
+        }
+        if let Some(reason) = loop_state.context.trainer.early_end() {
+            board.notice(NoticeLevel::Info, format!("training ends at step {n_done}: {reason}"));
+            break true;
+        }
+        if stop.load(Ordering::SeqCst) || loop_state.obey()? {
+            break false;
+        }
+        loop_state.step()?;
+    };
+    let levels = loop_state.finish(is_done)?;
+    if is_done {
+        // Commands are decided by this state from here on, even if the last preview is still in progress.
+        board.set_state(RunState::Comparing, None);
+    }
+    drop(previews);
+    Ok(is_done.then_some(levels))
+}
+
+struct Loop<'a> {
+    context: &'a mut RunContext,
+    board: &'a Arc<StatusBoard>,
+    previews: &'a PreviewThread,
+    control: &'a ControlServer,
+    stop: &'a AtomicBool,
+    meter: Meter,
+    preview_every: u64,
+    next_probe: Instant,
+    /// Step of the newest checkpoint written by this process.
+    saved_step: Option<u64>,
+    /// Step of the newest requested preview.
+    preview_step: Option<u64>,
+    last_losses: VecDeque<f64>,
+    levels: LevelMeter,
+    n_non_finite: usize,
+    n_rollbacks: usize,
+    collapse: CollapseWatch,
+    /// Accepted commands that arrived while the disk was full.
+    put_off: VecDeque<Command>,
+}
+
+impl Loop<'_> {
+    /// Carries out pending commands; true if one of them was to stop.
+    fn obey(&mut self) -> Result<bool> {
+        while let Some(command) = self.put_off.pop_front().or_else(|| self.control.try_next()) {
+            match command {
+                Command::Stop => return Ok(true),
+                Command::Pause => {
+                    if self.pause()? {
+                        return Ok(true);
+                    }
+                }
+                other => self.carry_out(&other)?,
+            }
+        }
+        Ok(false)
+    }
+
+    /// Waits for `Resume`. Writes a checkpoint first, because a pause may outlast the computer's uptime.
+    /// Returns true if asked to stop instead.
+    fn pause(&mut self) -> Result<bool> {
+        // The status is updated only at intervals, but a paused run must show its exact step.
+        let step = self.context.trainer.n_steps_done();
+        self.board.update(|status| status.step = step);
+        if let Some(metrics) = self.meter.take() {
+            self.board.emit(EventBody::Metrics(metrics));
+        }
+        self.save()?;
+        self.board.set_state(RunState::Paused, None);
+        while !self.stop.load(Ordering::SeqCst) {
+            let wait = || self.control.wait(Duration::from_millis(200));
+            match self.put_off.pop_front().or_else(wait) {
+                Some(Command::Stop) => return Ok(true),
+                Some(Command::Resume) => {
+                    self.meter.restart();
+                    self.board.set_state(RunState::Training, None);
+                    return Ok(false);
+                }
+                Some(other) => self.carry_out(&other)?,
+                None => {}
+            }
+        }
+        Ok(true)
+    }
+
+    fn carry_out(&mut self, command: &Command) -> Result<()> {
+        match command {
+            Command::Checkpoint => self.save(),
+            Command::Sample { seeds, steps } => match self.own().or(*seeds, *steps) {
+                Ok(request) => self.preview(request),
+                // The control server has already refused it.
+                Err(_) => Ok(()),
+            },
+            Command::PreviewEvery { steps } => {
+                self.preview_every = *steps;
+                Ok(())
+            }
+            // Handled by the caller.
+            Command::Pause | Command::Resume | Command::Stop => Ok(()),
+        }
+    }
+
+    fn step(&mut self) -> Result<()> {
+        match self.context.trainer.step() {
+            Ok(report) => {
+                self.n_non_finite = 0;
+                self.meter.add(&report);
+                self.levels.add(&report.errors);
+                if self.last_losses.len() == FINAL_LOSS_STEPS {
+                    self.last_losses.pop_front();
+                }
+                self.last_losses.push_back(report.loss);
+            }
+            Err(error @ TrainingError::NonFinite { .. }) => self.note_non_finite(&error)?,
+            Err(error) => return Err(error).context("training"),
+        }
+        let step = self.context.trainer.n_steps_done();
+        self.board_step(step);
+        if self.preview_every > 0
+            && (step.is_multiple_of(self.preview_every)
+                || step == FIRST_PREVIEW_STEP.min(self.preview_every))
+        {
+            self.preview(self.own())?;
+        }
+        if step.is_multiple_of(self.context.experiment.training.checkpoint_every as u64) {
+            self.save()?;
+        }
+        if Instant::now() >= self.next_probe {
+            self.probe()?;
+        }
+        Ok(())
+    }
+
+    fn note_non_finite(&mut self, error: &TrainingError) -> Result<()> {
+        self.n_non_finite += 1;
+        self.meter.add_gap();
+        if self.n_non_finite == 1 {
+            self.board.notice(NoticeLevel::Warning, error.to_string());
+        }
+        if self.n_non_finite >= self.context.experiment.training.rollback_after {
+            self.roll_back(&format!("{} steps in a row had no finite loss", self.n_non_finite))?;
+        }
+        Ok(())
+    }
+
+    /// Restores the last checkpoint's weights; the following steps draw different data.
+    fn roll_back(&mut self, reason: &str) -> Result<()> {
+        let advice = "try a lower training.learning_rate";
+        if self.n_rollbacks >= ROLLBACKS_MAX {
+            bail!("{reason}, after restoring a checkpoint {ROLLBACKS_MAX} times; {advice}");
+        }
+        let latest = checkpoint::latest_valid(&self.context.run.state_path())?;
+        let Some((place, saved)) = latest.found else {
+            bail!("{reason}, and there is no checkpoint to restore; {advice}");
+        };
+        self.n_rollbacks += 1;
+        self.n_non_finite = 0;
+        self.context.trainer.roll_back(saved).context("restoring a checkpoint")?;
+        let text = format!("{reason}: restored the weights of step {}", place.step);
+        self.board.notice(NoticeLevel::Warning, text);
+        Ok(())
+    }
+
+    fn board_step(&mut self, step: u64) {
+        if !self.meter.is_due() {
+            return;
+        }
+        let steps = self.context.experiment.training.steps as u64;
+        if let Some(metrics) = self.meter.take() {
+            self.board.update(|status| {
+                status.step = step;
+                status.loss = metrics.loss.or(status.loss);
+                status.steps_per_s = metrics.steps_per_s;
+                status.eta_s = (metrics.steps_per_s > 0.0)
+                    .then(|| steps.saturating_sub(step) as f64 / metrics.steps_per_s);
+            });
+            self.board.emit_at(step, EventBody::Metrics(metrics));
+        }
+    }
+
+    /// The run's regular previews.
+    fn own(&self) -> PreviewRequest {
+        PreviewRequest::of(&self.context.experiment)
+    }
+
+    fn preview(&mut self, request: PreviewRequest) -> Result<()> {
+        let network = self.context.trainer.ema_denoiser().context("taking a snapshot")?;
+        let step = self.context.trainer.n_steps_done();
+        self.preview_step = Some(step);
+        self.previews.request(Request { step, network, request });
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<()> {
+        let step = self.context.trainer.n_steps_done();
+        if self.saved_step == Some(step) || self.board.is_orphaned() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let path = loop {
+            match self.context.trainer.save(&self.context.run.state_path()) {
+                Ok(path) => break path,
+                Err(TrainingError::Checkpoint(error)) if error.is_full_disk() => {
+                    if !self.wait_for_space(&error) {
+                        return Err(error)
+                            .context("stopping without a checkpoint of the last steps");
+                    }
+                }
+                Err(error @ TrainingError::Poisoned { .. }) => {
+                    return self.roll_back(&error.to_string());
+                }
+                Err(error) => return Err(error).context("writing a checkpoint"),
+            }
+        };
+        self.saved_step = Some(step);
+        let path = self.context.run.relative(&path);
+        let body = EventBody::Checkpoint {
+            path: path.to_string_lossy().into_owned(),
+            seconds: started.elapsed().as_secs_f64(),
+        };
+        self.board.emit_at(step, body);
+        Ok(())
+    }
+
+    /// Pauses until the next retry; returns false if asked to stop.
+    fn wait_for_space(&mut self, error: &CheckpointError) -> bool {
+        let state = self.board.status().state;
+        let free = self.context.run.path().display().to_string();
+        let message = self.context.run.in_words(&format!(
+            "{error}: the disk is full; waiting for space on the disk of '{free}'"
+        ));
+        if self.board.status().message.as_deref() != Some(&message) {
+            self.board.notice(NoticeLevel::Error, message.clone());
+        }
+        self.board.update(|status| {
+            status.state = RunState::Paused;
+            status.message = Some(message);
+        });
+        let until = Instant::now() + DISK_INTERVAL;
+        let mut goes_on = true;
+        while Instant::now() < until && goes_on {
+            goes_on = !self.stop.load(Ordering::SeqCst);
+            match self.control.wait(Duration::from_millis(100)) {
+                Some(Command::Stop) => goes_on = false,
+                Some(Command::Resume) => break,
+                Some(other) => self.put_off.push_back(other),
+                None => {}
+            }
+        }
+        self.board.update(|status| {
+            status.state = state;
+            status.message = None;
+        });
+        self.meter.restart();
+        goes_on
+    }
+
+    /// Measures attention on the probe images at several noise levels.
+    fn probe(&mut self) -> Result<()> {
+        let started = Instant::now();
+        let RunContext { network, probe, .. } = &*self.context;
+        if let (Some(attention), Some(Probe { images, labels, .. })) = (network.attention, probe) {
+            let network = self.context.trainer.ema_denoiser().context("taking a snapshot")?;
+            let network = match &labels[..] {
+                [] => network,
+                labels => network.with_labels(labels.to_vec()),
+            };
+            let metrics = probe_attention(&network, images, self.context.experiment.noise_seed)
+                .context("measuring attention")?;
+            let step = self.context.trainer.n_steps_done();
+            for text in self.collapse.look(attention.variant, &metrics) {
+                self.board.notice(NoticeLevel::Warning, text);
+            }
+            self.board.emit_at(step, EventBody::Attention(metrics));
+        }
+        if let Some(levels) = self.levels.take() {
+            self.board.emit(EventBody::LossByLevel(levels));
+        }
+        let pause = PROBE_INTERVAL.max(started.elapsed() * PROBE_SHARE);
+        self.next_probe = Instant::now() + pause;
+        Ok(())
+    }
+
+    fn finish(&mut self, is_done: bool) -> Result<LossByLevel> {
+        let step = self.context.trainer.n_steps_done();
+        if let Some(metrics) = self.meter.take() {
+            self.board.emit_at(step, EventBody::Metrics(metrics));
+        }
+        let n_losses = self.last_losses.len();
+        let mean = self.last_losses.iter().sum::<f64>() / n_losses.max(1) as f64;
+        self.board.update(|status| {
+            status.step = step;
+            status.loss = if n_losses > 0 { Some(mean) } else { status.loss };
+        });
+        let levels = self.levels.recent();
+        self.save()?;
+        if is_done {
+            self.next_probe = Instant::now();
+            self.probe()?;
+            if self.preview_every > 0 && self.preview_step != Some(step) {
+                self.preview(self.own())?;
+            }
+        }
+        Ok(levels)
+    }
+}
+
+/// Averages the loss per range of noise levels.
+#[derive(Default)]
+struct LevelMeter {
+    /// Sum and count per range: since the last event, and in the interval before it.
+    now: [(f64, usize); LEVELS],
+    before: [(f64, usize); LEVELS],
+}
+
+impl LevelMeter {
+    fn add(&mut self, errors: &[(f64, f64)]) {
+        for &(t, loss) in errors {
+            let level = ((t * LEVELS as f64) as usize).min(LEVELS - 1);
+            self.now[level].0 += loss;
+            self.now[level].1 += 1;
+        }
+    }
+
+    fn take(&mut self) -> Option<LossByLevel> {
+        if self.now.iter().all(|&(_, n)| n == 0) {
+            return None;
+        }
+        self.before = std::mem::take(&mut self.now);
+        Some(means(&self.before))
+    }
+
+    /// Means over the last event's steps and those since.
+    fn recent(&self) -> LossByLevel {
+        let mut sums = self.before;
+        for (sum, now) in sums.iter_mut().zip(self.now) {
+            *sum = (sum.0 + now.0, sum.1 + now.1);
+        }
+        means(&sums)
+    }
+}
+
+fn means(sums: &[(f64, usize)]) -> LossByLevel {
+    LossByLevel { loss: sums.iter().map(|&(sum, n)| (n > 0).then(|| sum / n as f64)).collect() }
+}
+
+/// Averages the steps between two metrics events.
+struct Meter {
+    batch: usize,
+    since: Instant,
+    n_steps: usize,
+    n_finite: usize,
+    loss: f64,
+    grad_norm: f64,
+    learning_rate: f64,
+}
+
+impl Meter {
+    fn new(batch: usize) -> Self {
+        Self {
+            batch,
+            since: Instant::now(),
+            n_steps: 0,
+            n_finite: 0,
+            loss: 0.0,
+            grad_norm: 0.0,
+            learning_rate: 0.0,
+        }
+    }
+
+    fn restart(&mut self) {
+        *self = Self::new(self.batch);
+    }
+
+    fn add(&mut self, report: &StepReport) {
+        self.n_steps += 1;
+        self.n_finite += 1;
+        self.loss += report.loss;
+        self.grad_norm += report.gradient_norm;
+        self.learning_rate = report.learning_rate;
+    }
+
+    /// Counts a step without a finite loss.
+    fn add_gap(&mut self) {
+        self.n_steps += 1;
+    }
+
+    fn is_due(&self) -> bool {
+        self.since.elapsed() >= METRICS_INTERVAL
+    }
+
+    fn take(&mut self) -> Option<Metrics> {
+        if self.n_steps == 0 {
+            return None;
+        }
+        let seconds = self.since.elapsed().as_secs_f64().max(1e-9);
+        let mean = |sum: f64| (self.n_finite > 0).then(|| sum / self.n_finite as f64);
+        let steps_per_s = self.n_steps as f64 / seconds;
+        let metrics = Metrics {
+            loss: mean(self.loss),
+            grad_norm: mean(self.grad_norm),
+            learning_rate: self.learning_rate,
+            steps_per_s,
+            images_per_s: steps_per_s * self.batch as f64,
+        };
+        self.restart();
+        Some(metrics)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_without_a_finite_loss_count_as_steps_but_not_as_losses() {
+        let mut meter = Meter::new(2);
+        assert_eq!(meter.take(), None);
+        let report = StepReport {
+            step: 1,
+            loss: 4.0,
+            gradient_norm: 1.0,
+            learning_rate: 0.1,
+            errors: Vec::new(),
+        };
+        meter.add(&report);
+        meter.add_gap();
+        let metrics = meter.take().unwrap();
+        assert_eq!(metrics.loss, Some(4.0));
+        meter.add_gap();
+        assert_eq!(meter.take().unwrap().loss, None);
+    }
+
+    #[test]
+    fn losses_are_told_apart_by_noise_level() {
+        let mut levels = LevelMeter::default();
+        assert_eq!(levels.take(), None);
+        levels.add(&[(0.0, 1.0), (0.1, 3.0), (1.0, 5.0)]);
+        let expected = vec![Some(2.0), None, None, None, Some(5.0)];
+        assert_eq!(levels.take().unwrap().loss, expected);
+        levels.add(&[(0.3, 7.0)]);
+        assert_eq!(levels.recent().loss[..2], [Some(2.0), Some(7.0)]);
+    }
+}
