@@ -16,8 +16,8 @@ use indicatif::ProgressBar;
 
 use super::exit_codes::STOPPED;
 use super::lab_and_runs_dir_options::LabPaths;
+use super::logs::in_words;
 use super::progress_bar;
-use super::runs::in_words;
 use crate::hardware::device_request::DeviceRequest;
 use crate::runs::event::{Event, EventBody, NoticeLevel};
 use crate::runs::event_log::EventTail;

@@ -1,31 +1,27 @@
 //! Dispatches arguments to the command that handles them, or to the dashboard if there is none.
 
 use std::env;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command as Process, ExitCode};
 
 use anyhow::{Context, Result};
-use clap::{CommandFactory, Parser};
 use signal_hook::consts::SIGXFSZ;
 
-use super::arguments::{AttachArgs, Cli, Subcommands};
-use super::exit_codes::{MISUSE, SIGNALLED};
-use super::lab_and_runs_dir_options::LabPaths;
+use super::arguments::{Cli, Subcommands};
+use super::attach::AttachArgs;
 use super::{
-    bench, calibrate, compare, data, denoise, doctor, experiments, init, inspect,
-    pause_resume_stop_kill, preview, report, reproduce, run, runs, sample, show, theory,
+    attach, bench, calibrate, compare, completions, data, denoise, doctor, experiments, init,
+    inspect, logs, ls, note, pause_resume_stop_kill, preview, rename, report, reproduce, rm, run,
+    sample, show, theory,
 };
 use crate::allocator::when_exhausted;
-use crate::console::{self, terminal_abilities};
 use crate::files::is_stdout_closed;
 use crate::hardware::compute_environment;
 use crate::hardware::resource_limits::{memory, start_threads};
 use crate::runs::control_messages::Command as WorkerCommand;
 use crate::runs::process_identity::this_program;
-use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals;
-use crate::tui::{self, Left};
 use crate::{errorln, worker};
 
 /// Runs the requested command.
@@ -37,7 +33,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     let paths = &cli.paths;
     // Exceeding a file size limit then causes an error message instead of ending the process.
     signals::pass_over(SIGXFSZ).context("listening for signals")?;
-    let Some(command) = cli.command else { return dashboard(paths, &AttachArgs::default()) };
+    let Some(command) = cli.command else { return attach::run(paths, &AttachArgs::default()) };
     if command.computes() {
         restart_to_compute();
         start_threads()?;
@@ -50,7 +46,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     }
     match command {
         Subcommands::Worker { run_dir } => return Ok(ExitCode::from(worker::run(&run_dir))),
-        Subcommands::Attach(args) => return dashboard(paths, &args),
+        Subcommands::Attach(args) => return attach::run(paths, &args),
         Subcommands::Doctor(args) => {
             let is_well = doctor::run(paths, &args)?;
             return Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
@@ -60,11 +56,11 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Theory(args) => return theory::run(paths, &args),
         Subcommands::Experiments(args) => experiments::show(paths, &args)?,
         Subcommands::Init(args) => init::write(&args)?,
-        Subcommands::Ls(args) => runs::list(paths, &args)?,
-        Subcommands::Logs(args) => runs::logs(paths, &args)?,
-        Subcommands::Note(args) => runs::note(paths, &args)?,
-        Subcommands::Rename(args) => runs::rename(paths, &args)?,
-        Subcommands::Rm(args) => runs::remove(paths, &args)?,
+        Subcommands::Ls(args) => ls::run(paths, &args)?,
+        Subcommands::Logs(args) => logs::run(paths, &args)?,
+        Subcommands::Note(args) => note::run(paths, &args)?,
+        Subcommands::Rename(args) => rename::run(paths, &args)?,
+        Subcommands::Rm(args) => rm::run(paths, &args)?,
         Subcommands::Pause(args) => {
             pause_resume_stop_kill::tell(paths, &args, &WorkerCommand::Pause)?
         }
@@ -83,12 +79,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Data(command) => data::run(paths, &command)?,
         Subcommands::Denoise(args) => denoise::run(&args)?,
         Subcommands::Bench(command) => bench::run(paths, &command)?,
-        Subcommands::Completions { shell } => {
-            // Written to memory first: clap_complete panics if stdout is closed early.
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "mosaic", &mut script);
-            io::stdout().write_all(&script)?;
-        }
+        Subcommands::Completions { shell } => completions::run(shell)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -110,57 +101,6 @@ fn restart_to_compute() {
     }
     // Only returns on failure.
     let _ = again.args(arguments).envs(missing).exec();
-}
-
-/// Printed if the dashboard cannot be shown.
-const WITHOUT_DASHBOARD: &str = "without the dashboard use
-  mosaic experiments        what can be run
-  mosaic run EXPERIMENT     train, compare and report
-  mosaic ls                 list runs and their state
-  mosaic --help             everything else";
-
-fn dashboard(paths: &LabPaths, args: &AttachArgs) -> Result<ExitCode> {
-    if let Some(lack) = terminal_abilities::lack_of_screen() {
-        errorln!("mosaic's dashboard needs a terminal that can show it: {lack}");
-        WITHOUT_DASHBOARD.lines().for_each(|line| errorln!("{line}"));
-        return Ok(ExitCode::from(MISUSE));
-    }
-    let lab = paths.lab()?;
-    RunsDir::new(&lab.settings.runs_dir).check()?;
-    let run = args.run.as_ref().map(|name| paths.run(name)).transpose()?;
-    match tui::run(lab, run.map(|run| run.id), args.read_only)? {
-        Left::Detached => Ok(ExitCode::SUCCESS),
-        Left::Signalled(signal) => Ok(ExitCode::from(SIGNALLED.saturating_add(signal))),
-    }
-}
-
-/// Prints the argument parser's output: help on standard output, errors on standard error. Colours are used
-/// unless the terminal shows none or an argument contains characters that it would interpret. (The arguments
-/// are checked rather than the rendered text, which lacks escape sequences that are printed nevertheless.)
-pub fn refuse(error: &clap::Error) -> ExitCode {
-    let given: Vec<String> =
-        env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let clean: Vec<String> =
-        given.iter().map(|argument| console::line(argument).into_owned()).collect();
-    let is_clean = given == clean;
-    // The parser quotes arguments literally, including line feeds, so it is given sanitised ones.
-    let cleaned = (!is_clean).then(|| Cli::try_parse_from(clean).err()).flatten();
-    let error = cleaned.as_ref().unwrap_or(error);
-    let text = error.render().to_string();
-    let code = u8::try_from(error.exit_code()).unwrap_or(MISUSE);
-    let printed = match (is_clean && terminal_abilities::obeys_escapes(), error.use_stderr()) {
-        (true, _) => error.print(),
-        (false, true) => write!(console::stderr(), "{text}"),
-        (false, false) => write!(console::stdout(), "{text}"),
-    };
-    match printed.and_then(|()| io::stdout().flush()) {
-        // The help text could not be written; a closed pipe is not an error.
-        Err(problem) if code == 0 && problem.kind() != io::ErrorKind::BrokenPipe => {
-            errorln!("error: writing to standard output: {problem}");
-            ExitCode::FAILURE
-        }
-        Err(_) | Ok(()) => ExitCode::from(code),
-    }
 }
 
 /// True if the error is only that the reader of our output has closed it (`mosaic ls | head -1`).

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::lab_and_runs_dir_options::LabPaths;
 use super::stream_of_messages::words_beside;
-use crate::config::noise_seed_purposes::parse_range;
+use crate::config::noise_seed_argument::parse_seeds;
 use crate::console;
 use crate::evaluation::agreement_and_rates;
 use crate::evaluation::samples::with_classes;
@@ -41,23 +41,6 @@ pub struct SampleArgs {
 
 /// Maximum number of samples drawn next to their seeds; more are drawn alone.
 const PAIRS_MAX: usize = 24;
-
-/// Most samples of one command.
-const SAMPLES_MAX: u64 = 100_000;
-
-/// Parses the seeds of `--seeds`: `A..B`, or one seed.
-///
-/// # Errors
-///
-/// If the text has another form, or if it names no seeds or more than 100 000.
-pub fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
-    let seeds = parse_range(text)?;
-    match seeds.end - seeds.start {
-        0 => Err(format!("seeds '{text}': there are none; 0..4 are four")),
-        n if n > SAMPLES_MAX => Err(format!("seeds '{text}': more than {SAMPLES_MAX}")),
-        _ => Ok(seeds),
-    }
-}
 
 /// Samples a run's network and writes the samples to a file.
 ///
@@ -110,18 +93,4 @@ pub fn sample(paths: &LabPaths, args: &SampleArgs) -> Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_half_open_and_not_empty() {
-        assert_eq!(parse_seeds("2..5"), Ok(2..5));
-        assert_eq!(parse_seeds("3"), Ok(3..4));
-        for wrong in ["5..5", "5..2", "a..b", "", "0..999999"] {
-            assert!(parse_seeds(wrong).is_err(), "{wrong}");
-        }
-    }
 }

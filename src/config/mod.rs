@@ -15,6 +15,7 @@ pub mod accepted_values;
 pub mod setting_types;
 pub mod setting_definition;
 pub mod noise_seed_purposes;
+pub mod noise_seed_argument;
 pub mod experiment;
 pub mod renamed_settings;
 pub mod settings_table;

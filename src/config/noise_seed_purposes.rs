@@ -119,22 +119,6 @@ impl NoiseSeeds {
     }
 }
 
-/// Parses seeds as users type them: `8..12` (12 is not included) or `8`. The range may be empty.
-///
-/// # Errors
-///
-/// If the text has another form.
-pub fn parse_range(text: &str) -> Result<Range<u64>, String> {
-    let number = |text: &str| text.trim().parse::<u64>().ok();
-    let range = match text.split_once("..") {
-        Some((first, end)) => {
-            number(first).zip(number(end)).map(|(first, end)| first..end.max(first))
-        }
-        None => number(text).and_then(|seed| Some(seed..seed.checked_add(1)?)),
-    };
-    range.ok_or_else(|| format!("seeds '{text}': must be one such as 8, or a range such as 8..12"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use crate::config::Experiment;
-use crate::config::noise_seed_purposes::{NoiseSeeds, parse_range};
+use crate::config::noise_seed_argument::parse_range;
+use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::runs::control_messages::Command;
 
 const SEEDS_MAX: u64 = NoiseSeeds::PREVIEW_MAX as u64;

@@ -25,9 +25,10 @@ use super::run_dir::RunDir;
 use super::run_lock::{self, Lock};
 use super::run_toml::{self, RunToml};
 use super::runs_dir::RunsDir;
+use super::signal_worker::{Delivery, signal_worker};
 use super::signals::masked;
 use super::status_json::{RunState, Status, now_ms};
-use super::worker_liveness::{self, Delivery, START_LIMIT};
+use super::worker_liveness::{self, START_LIMIT};
 use super::{control_socket, queue};
 use crate::config::{ConfigError, Experiment, SettingError};
 use crate::hardware::compute_environment;
@@ -228,7 +229,7 @@ fn signal(
     signal: rustix::process::Signal,
 ) -> Result<Option<u32>, LaunchError> {
     let failed = |source| LaunchError::Signal { run: run.id(), source };
-    match worker_liveness::signal_worker(run, status, signal).map_err(failed)? {
+    match signal_worker(run, status, signal).map_err(failed)? {
         Delivery::Sent(pid) => Ok(Some(pid)),
         Delivery::NoWorker => Ok(None),
         Delivery::OutOfReach(why) => Err(LaunchError::OutOfReach { run: run.id(), why }),

@@ -19,7 +19,8 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::checkpoint_settings::{Identity, IdentityV1, SavedIdentity};
+use super::checkpoint_format_1::IdentityV1;
+use super::checkpoint_settings::{Identity, SavedIdentity};
 use super::early_end_of_training::Progress;
 use crate::files::if_there;
 use crate::network::TensorMap;

@@ -12,6 +12,7 @@ pub mod loss;
 pub mod learning_rate;
 pub mod adamw;
 pub mod ema;
+pub mod checkpoint_format_1;
 pub mod checkpoint_settings;
 pub mod checkpoint;
 pub mod checkpoints_to_keep;

@@ -4,7 +4,7 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use std::num::NonZeroUsize;
 
-pub use crate::network::gpu::command_plan::ComputeType;
+pub use crate::network::gpu::compute_type::ComputeType;
 
 /// Everything besides network and data that determines the result of training.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,9 +6,12 @@
 //! ```
 //!
 //! It has no terminal, and no process waits for it. Errors and panics end in the state `Failed`. Reading order:
-//! [`prepare`], [`train`], [`previews`].
+//! [`prepare_training`], [`training_run`], [`preview_thread`].
 
 pub mod prepare_training;
+mod loss_and_speed_meters;
+mod non_finite_loss_rollback;
+mod full_disk;
 pub mod training_run;
 pub mod preview_thread;
 

@@ -1,12 +1,16 @@
-//! The worker's loop around the trainer: commands between steps, and maintenance once per step.
+//! The training of a run: the worker's loop around the trainer, with commands between steps (pause, checkpoint, preview),
+//! and maintenance once per step.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
+use super::full_disk::{Control, wait_for_space};
+use super::loss_and_speed_meters::{LevelMeter, Meter};
+use super::non_finite_loss_rollback::NonFiniteLosses;
 use super::prepare_training::{Probe, RunContext};
 use super::preview_thread::{PreviewKit, PreviewThread, Request};
 use crate::analysis::creativity_judge::Judge;
@@ -15,25 +19,16 @@ use crate::evaluation::attention_entropy_probe::probe_attention;
 use crate::evaluation::preview_request::PreviewRequest;
 use crate::runs::control_messages::Command;
 use crate::runs::control_socket::ControlServer;
-use crate::runs::event::{EventBody, LossByLevel, Metrics, NoticeLevel};
+use crate::runs::event::{EventBody, LossByLevel, NoticeLevel};
 use crate::runs::status_and_heartbeat::StatusBoard;
 use crate::runs::status_json::RunState;
-use crate::training::checkpoint::{self, CheckpointError};
-use crate::training::{StepReport, TrainingError};
+use crate::training::TrainingError;
 
-/// Minimum interval between metrics events.
-const METRICS_INTERVAL: Duration = Duration::from_millis(200);
 /// The attention probe has this minimum interval, and takes at most a tenth of the time.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 const PROBE_SHARE: u32 = 10;
 /// Step of the first preview, early enough that there is something to look at soon.
 const FIRST_PREVIEW_STEP: u64 = 25;
-/// Number of times the last checkpoint is restored before training is abandoned.
-const ROLLBACKS_MAX: usize = 3;
-/// Number of equal ranges of t for which the loss is reported.
-const LEVELS: usize = 5;
-/// Interval between retries on a full disk.
-const DISK_INTERVAL: Duration = Duration::from_secs(2);
 /// The final loss is averaged over this many last steps; a single step's loss is mostly noise.
 const FINAL_LOSS_STEPS: usize = 100;
 
@@ -69,8 +64,7 @@ pub fn train(
         preview_step: None,
         last_losses: VecDeque::new(),
         levels: LevelMeter::default(),
-        n_non_finite: 0,
-        n_rollbacks: 0,
+        non_finite: NonFiniteLosses::default(),
         collapse: CollapseWatch::default(),
         put_off: VecDeque::new(),
         control,
@@ -118,8 +112,7 @@ struct Loop<'a> {
     preview_step: Option<u64>,
     last_losses: VecDeque<f64>,
     levels: LevelMeter,
-    n_non_finite: usize,
-    n_rollbacks: usize,
+    non_finite: NonFiniteLosses,
     collapse: CollapseWatch,
     /// Accepted commands that arrived while the disk was full.
     put_off: VecDeque<Command>,
@@ -189,7 +182,7 @@ impl Loop<'_> {
     fn step(&mut self) -> Result<()> {
         match self.context.trainer.step() {
             Ok(report) => {
-                self.n_non_finite = 0;
+                self.non_finite.end();
                 self.meter.add(&report);
                 self.levels.add(&report.errors);
                 if self.last_losses.len() == FINAL_LOSS_STEPS {
@@ -197,7 +190,10 @@ impl Loop<'_> {
                 }
                 self.last_losses.push_back(report.loss);
             }
-            Err(error @ TrainingError::NonFinite { .. }) => self.note_non_finite(&error)?,
+            Err(error @ TrainingError::NonFinite { .. }) => {
+                self.meter.add_gap();
+                self.non_finite.add(self.context, self.board, &error)?;
+            }
             Err(error) => return Err(error).context("training"),
         }
         let step = self.context.trainer.n_steps_done();
@@ -214,36 +210,6 @@ impl Loop<'_> {
         if Instant::now() >= self.next_probe {
             self.probe()?;
         }
-        Ok(())
-    }
-
-    fn note_non_finite(&mut self, error: &TrainingError) -> Result<()> {
-        self.n_non_finite += 1;
-        self.meter.add_gap();
-        if self.n_non_finite == 1 {
-            self.board.notice(NoticeLevel::Warning, error.to_string());
-        }
-        if self.n_non_finite >= self.context.experiment.training.rollback_after {
-            self.roll_back(&format!("{} steps in a row had no finite loss", self.n_non_finite))?;
-        }
-        Ok(())
-    }
-
-    /// Restores the last checkpoint's weights; the following steps draw different data.
-    fn roll_back(&mut self, reason: &str) -> Result<()> {
-        let advice = "try a lower training.learning_rate";
-        if self.n_rollbacks >= ROLLBACKS_MAX {
-            bail!("{reason}, after restoring a checkpoint {ROLLBACKS_MAX} times; {advice}");
-        }
-        let latest = checkpoint::latest_valid(&self.context.run.state_path())?;
-        let Some((place, saved)) = latest.found else {
-            bail!("{reason}, and there is no checkpoint to restore; {advice}");
-        };
-        self.n_rollbacks += 1;
-        self.n_non_finite = 0;
-        self.context.trainer.roll_back(saved).context("restoring a checkpoint")?;
-        let text = format!("{reason}: restored the weights of step {}", place.step);
-        self.board.notice(NoticeLevel::Warning, text);
         Ok(())
     }
 
@@ -287,13 +253,18 @@ impl Loop<'_> {
             match self.context.trainer.save(&self.context.run.state_path()) {
                 Ok(path) => break path,
                 Err(TrainingError::Checkpoint(error)) if error.is_full_disk() => {
-                    if !self.wait_for_space(&error) {
+                    let control = Control { server: self.control, stop: self.stop };
+                    let run = &self.context.run;
+                    let goes_on =
+                        wait_for_space(run, self.board, control, &error, &mut self.put_off);
+                    self.meter.restart();
+                    if !goes_on {
                         return Err(error)
                             .context("stopping without a checkpoint of the last steps");
                     }
                 }
                 Err(error @ TrainingError::Poisoned { .. }) => {
-                    return self.roll_back(&error.to_string());
+                    return self.non_finite.roll_back(self.context, self.board, &error.to_string());
                 }
                 Err(error) => return Err(error).context("writing a checkpoint"),
             }
@@ -306,39 +277,6 @@ impl Loop<'_> {
         };
         self.board.emit_at(step, body);
         Ok(())
-    }
-
-    /// Pauses until the next retry; returns false if asked to stop.
-    fn wait_for_space(&mut self, error: &CheckpointError) -> bool {
-        let state = self.board.status().state;
-        let free = self.context.run.path().display().to_string();
-        let message = self.context.run.in_words(&format!(
-            "{error}: the disk is full; waiting for space on the disk of '{free}'"
-        ));
-        if self.board.status().message.as_deref() != Some(&message) {
-            self.board.notice(NoticeLevel::Error, message.clone());
-        }
-        self.board.update(|status| {
-            status.state = RunState::Paused;
-            status.message = Some(message);
-        });
-        let until = Instant::now() + DISK_INTERVAL;
-        let mut goes_on = true;
-        while Instant::now() < until && goes_on {
-            goes_on = !self.stop.load(Ordering::SeqCst);
-            match self.control.wait(Duration::from_millis(100)) {
-                Some(Command::Stop) => goes_on = false,
-                Some(Command::Resume) => break,
-                Some(other) => self.put_off.push_back(other),
-                None => {}
-            }
-        }
-        self.board.update(|status| {
-            status.state = state;
-            status.message = None;
-        });
-        self.meter.restart();
-        goes_on
     }
 
     /// Measures attention on the probe images at several noise levels.
@@ -388,143 +326,5 @@ impl Loop<'_> {
             }
         }
         Ok(levels)
-    }
-}
-
-/// Averages the loss per range of noise levels.
-#[derive(Default)]
-struct LevelMeter {
-    /// Sum and count per range: since the last event, and in the interval before it.
-    now: [(f64, usize); LEVELS],
-    before: [(f64, usize); LEVELS],
-}
-
-impl LevelMeter {
-    fn add(&mut self, errors: &[(f64, f64)]) {
-        for &(t, loss) in errors {
-            let level = ((t * LEVELS as f64) as usize).min(LEVELS - 1);
-            self.now[level].0 += loss;
-            self.now[level].1 += 1;
-        }
-    }
-
-    fn take(&mut self) -> Option<LossByLevel> {
-        if self.now.iter().all(|&(_, n)| n == 0) {
-            return None;
-        }
-        self.before = std::mem::take(&mut self.now);
-        Some(means(&self.before))
-    }
-
-    /// Means over the last event's steps and those since.
-    fn recent(&self) -> LossByLevel {
-        let mut sums = self.before;
-        for (sum, now) in sums.iter_mut().zip(self.now) {
-            *sum = (sum.0 + now.0, sum.1 + now.1);
-        }
-        means(&sums)
-    }
-}
-
-fn means(sums: &[(f64, usize)]) -> LossByLevel {
-    LossByLevel { loss: sums.iter().map(|&(sum, n)| (n > 0).then(|| sum / n as f64)).collect() }
-}
-
-/// Averages the steps between two metrics events.
-struct Meter {
-    batch: usize,
-    since: Instant,
-    n_steps: usize,
-    n_finite: usize,
-    loss: f64,
-    grad_norm: f64,
-    learning_rate: f64,
-}
-
-impl Meter {
-    fn new(batch: usize) -> Self {
-        Self {
-            batch,
-            since: Instant::now(),
-            n_steps: 0,
-            n_finite: 0,
-            loss: 0.0,
-            grad_norm: 0.0,
-            learning_rate: 0.0,
-        }
-    }
-
-    fn restart(&mut self) {
-        *self = Self::new(self.batch);
-    }
-
-    fn add(&mut self, report: &StepReport) {
-        self.n_steps += 1;
-        self.n_finite += 1;
-        self.loss += report.loss;
-        self.grad_norm += report.gradient_norm;
-        self.learning_rate = report.learning_rate;
-    }
-
-    /// Counts a step without a finite loss.
-    fn add_gap(&mut self) {
-        self.n_steps += 1;
-    }
-
-    fn is_due(&self) -> bool {
-        self.since.elapsed() >= METRICS_INTERVAL
-    }
-
-    fn take(&mut self) -> Option<Metrics> {
-        if self.n_steps == 0 {
-            return None;
-        }
-        let seconds = self.since.elapsed().as_secs_f64().max(1e-9);
-        let mean = |sum: f64| (self.n_finite > 0).then(|| sum / self.n_finite as f64);
-        let steps_per_s = self.n_steps as f64 / seconds;
-        let metrics = Metrics {
-            loss: mean(self.loss),
-            grad_norm: mean(self.grad_norm),
-            learning_rate: self.learning_rate,
-            steps_per_s,
-            images_per_s: steps_per_s * self.batch as f64,
-        };
-        self.restart();
-        Some(metrics)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_without_a_finite_loss_count_as_steps_but_not_as_losses() {
-        let mut meter = Meter::new(2);
-        assert_eq!(meter.take(), None);
-        let report = StepReport {
-            step: 1,
-            loss: 4.0,
-            gradient_norm: 1.0,
-            learning_rate: 0.1,
-            errors: Vec::new(),
-        };
-        meter.add(&report);
-        meter.add_gap();
-        let metrics = meter.take().unwrap();
-        assert_eq!(metrics.loss, Some(4.0));
-        meter.add_gap();
-        assert_eq!(meter.take().unwrap().loss, None);
-    }
-
-    #[test]
-    fn losses_are_told_apart_by_noise_level() {
-        let mut levels = LevelMeter::default();
-        assert_eq!(levels.take(), None);
-        levels.add(&[(0.0, 1.0), (0.1, 3.0), (1.0, 5.0)]);
-        let expected = vec![Some(2.0), None, None, None, Some(5.0)];
-        assert_eq!(levels.take().unwrap().loss, expected);
-        levels.add(&[(0.3, 7.0)]);
-        assert_eq!(levels.recent().loss[..2], [Some(2.0), Some(7.0)]);
     }
 }

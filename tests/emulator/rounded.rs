@@ -9,7 +9,8 @@ use mosaic_lab::dataset::Batches;
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::network::TensorMap;
-use mosaic_lab::network::gpu::command_plan::{Command, ComputeType, Launch, Plan, Storage};
+use mosaic_lab::network::gpu::command_plan::{Command, Launch, Plan};
+use mosaic_lab::network::gpu::compute_type::{ComputeType, Storage};
 use mosaic_lab::network::network_config::{
     Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Padding,
 };

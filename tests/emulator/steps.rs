@@ -9,8 +9,9 @@ use mosaic_lab::dataset::{Batches, Dataset};
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::network::gpu::command_plan::{
-    Command, Convolution, Launch, Matrix, Pass, Place, Plan, Product, Storage,
+    Command, Convolution, Launch, Matrix, Pass, Place, Plan, Product,
 };
+use mosaic_lab::network::gpu::compute_type::Storage;
 use mosaic_lab::network::network_config::{
     Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Output, Padding,
 };

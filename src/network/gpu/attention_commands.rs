@@ -5,7 +5,8 @@
 //! stay in the cache of the GPU. Otherwise fused kernels compute attention without storing maps
 //! (`kernels/attention.cuh`).
 
-use super::command_plan::{ComputeType, Launch, Matrix, Place, Storage};
+use super::command_plan::{Launch, Matrix, Place};
+use super::compute_type::{ComputeType, Storage};
 use super::layer_buffers::{Layers, Value};
 use crate::network::ops::attention_statistics::N_FIGURES;
 

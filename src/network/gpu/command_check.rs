@@ -5,8 +5,9 @@
 //! its code.
 
 use super::command_plan::{
-    Command, Convolution, ConvolutionSizes, Launch, Matrix, Place, Plan, Product, Storage,
+    Command, Convolution, ConvolutionSizes, Launch, Matrix, Place, Plan, Product,
 };
+use super::compute_type::Storage;
 
 /// Most blocks of a launch along each axis.
 const BLOCKS_MAX: [usize; 2] = [i32::MAX as usize, u16::MAX as usize];

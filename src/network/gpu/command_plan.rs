@@ -3,9 +3,9 @@
 //! A plan is built without a GPU and executed on one (`cuda`), or by the same kernels compiled as C in `tests/emulator`.
 //! Sizes are fixed, so a GPU can record the commands once and replay them.
 
-use strum::{EnumString, IntoStaticStr, VariantNames};
-
 use std::collections::HashMap;
+
+use super::compute_type::Storage;
 
 /// The buffers of a list of commands.
 #[derive(Clone, Debug, Default)]
@@ -18,24 +18,6 @@ pub struct Plan {
 pub struct Buffer {
     pub len: usize,
     pub storage: Storage,
-}
-
-/// The number format of stored values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Storage {
-    F32,
-    /// The upper half of single precision: its range with eight bits of mantissa.
-    Bf16,
-}
-
-impl Storage {
-    /// Bytes of a value.
-    pub fn n_bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::Bf16 => 2,
-        }
-    }
 }
 
 /// A place in a buffer.
@@ -84,36 +66,6 @@ impl Plan {
     /// Bytes of all buffers.
     pub fn n_bytes(&self) -> usize {
         self.buffers.iter().map(|buffer| buffer.n_bytes()).sum()
-    }
-}
-
-/// The number format in which a GPU multiplies matrices and convolves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
-#[strum(serialize_all = "lowercase")]
-pub enum ComputeType {
-    /// Single precision.
-    F32,
-    /// TensorFloat-32: factors with ten bits of mantissa, sums in single precision.
-    Tf32,
-    /// Hidden layers' convolutions and attention read and write bfloat16 and sum in single precision; the rest is
-    /// [`Self::Tf32`].
-    Bf16,
-}
-
-impl ComputeType {
-    pub const ALL: [Self; 3] = [Self::Tf32, Self::F32, Self::Bf16];
-
-    /// The name in settings.
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
-
-    /// The number format that hidden layers store.
-    pub fn hidden(self) -> Storage {
-        match self {
-            Self::F32 | Self::Tf32 => Storage::F32,
-            Self::Bf16 => Storage::Bf16,
-        }
     }
 }
 

@@ -29,9 +29,8 @@ use cudarc::cudnn::{
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DeviceSlice, SyncOnDrop};
 use half::bf16;
 
-use super::command_plan::{
-    Command, ComputeType, Convolution, ConvolutionSizes, Matrix, Pass, Plan, Product, Storage,
-};
+use super::command_plan::{Command, Convolution, ConvolutionSizes, Matrix, Pass, Plan, Product};
+use super::compute_type::{ComputeType, Storage};
 use super::error::{EngineError, no_room};
 
 /// Workspace of cuBLAS: the size that NVIDIA recommends for Hopper.

@@ -22,9 +22,8 @@ use cudarc::driver::{
 use cudarc::nvrtc::Ptx;
 
 use super::command_check::{N_BUFFERS, N_NUMBERS, N_REALS};
-use super::command_plan::{
-    Buffer, Command, ComputeType, Convolution, Launch, Place, Plan, Product, Storage,
-};
+use super::command_plan::{Buffer, Command, Convolution, Launch, Place, Plan, Product};
+use super::compute_type::{ComputeType, Storage};
 use super::cublas_and_cudnn::{Libraries, Operand};
 use super::error::{EngineError, failed, no_room};
 

@@ -10,9 +10,8 @@
 
 use std::collections::HashMap;
 
-use super::command_plan::{
-    Buffer, Command, ComputeType, Launch, Matrix, Place, Plan, Product, Storage,
-};
+use super::command_plan::{Buffer, Command, Launch, Matrix, Place, Plan, Product};
+use super::compute_type::{ComputeType, Storage};
 use super::parameter_layout::{Homes, Parameters, rounded};
 use crate::network::ops::convolution::Form;
 

@@ -1,8 +1,9 @@
 //! The forward passes of the layers as commands. Each is given the function of its gradient, with what that needs.
 
 use super::command_plan::{
-    Command, Convolution, ConvolutionSizes, Launch, Matrix, Pass, Place, Product, Storage,
+    Command, Convolution, ConvolutionSizes, Launch, Matrix, Pass, Place, Product,
 };
+use super::compute_type::Storage;
 use super::layer_buffers::{
     CHANNELS_MAX, Columns, Conv2d, Convolved, EPSILON, Filters, Known, Layers, THREADS, Value,
     group_threads,

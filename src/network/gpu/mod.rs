@@ -10,6 +10,7 @@
 //! (a forward pass), `cuda` and `libraries` (execution on a GPU), `predictor` and `bound_predictor` (forward passes for
 //! sampling).
 
+pub mod compute_type;
 pub mod command_plan;
 pub mod command_check;
 pub mod parameter_layout;

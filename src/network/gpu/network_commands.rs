@@ -2,7 +2,8 @@
 //! parameters.
 
 use super::attention_commands::Watch;
-use super::command_plan::{ComputeType, Place, Storage};
+use super::command_plan::Place;
+use super::compute_type::{ComputeType, Storage};
 use super::layer_buffers::{Columns, Conv2d, Layers, Value};
 use super::parameter_layout::rounded;
 use super::supported_networks::check_supported;

@@ -1,7 +1,8 @@
 //! The forward pass of a network as commands for a GPU, for any weights; used by sampling.
 
 use super::attention_commands::Watch;
-use super::command_plan::{Command, ComputeType, Place, Plan};
+use super::command_plan::{Command, Place, Plan};
+use super::compute_type::ComputeType;
 use super::network_commands::{GpuNetwork, Inputs};
 use super::parameter_layout::{Parameter, rounded};
 use crate::network::attention_layer::AttentionDetail;

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::command_plan::ComputeType;
+use super::compute_type::ComputeType;
 use super::cuda_engine::{Engine, Segment};
 use super::error::EngineError;
 use super::parameter_layout::Parameter;
