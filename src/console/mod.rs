@@ -1,8 +1,8 @@
 //! Output of commands, and what the terminal that shows it can display.
 //!
 //! Names, notes, messages and logs come from files, arguments and other processes, and may contain escape
-//! sequences. None of these reach a terminal unchanged: [`escape`] makes them visible, [`output`] applies it to
-//! everything that commands print, and the dashboard applies it to its cells. [`abilities`] detects what the
+//! sequences. None of these reach a terminal unchanged: [`escaped_text`] makes them visible, [`output`] applies it to
+//! everything that commands print, and the dashboard applies it to its cells. [`terminal_abilities`] detects what the
 //! terminal cannot show.
 
 pub mod escaped_text;

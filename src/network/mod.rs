@@ -2,9 +2,9 @@
 //!
 //! Deliberately absent: score machines (a sibling), training loops, files.
 //!
-//! Reading order: [`config`] (the choices), [`parameters`] (named, seeded), [`ops`] (fast and correct
-//! tensor operations), [`embedding`], [`blocks`], [`resnet`], [`unet`], [`attention_layer`] (the final layer), [`model`]
-//! (one network), [`denoiser`] (the network as a [`crate::diffusion::Denoiser`]), [`gpu`] (the same on NVIDIA GPUs).
+//! Reading order: [`network_config`] (the choices), [`parameters`] (named, seeded), [`ops`] (fast and correct
+//! tensor operations), [`time_embedding`], [`basic_layers`], [`resnet`], [`unet`], [`attention_layer`] (the final layer), [`model`]
+//! (one network), [`network_denoiser`] (the network as a [`crate::diffusion::Denoiser`]), [`gpu`] (the same on NVIDIA GPUs).
 
 pub mod network_config;
 pub mod parameters;

@@ -2,10 +2,10 @@
 //!
 //! It knows neither who observes a run nor what the numbers mean (`analysis`, a sibling).
 //!
-//! Reading order: [`config`] (the settings), [`loss`] (one step's data and objective), [`learning_rate`] (the
-//! learning rate), [`adamw`], [`ema`], [`state`] (weights, optimiser and average, on candle tensors or, by the
+//! Reading order: [`training_config`] (the settings), [`loss`] (one step's data and objective), [`learning_rate`] (the
+//! learning rate), [`adamw`], [`ema`], [`training_state`] (weights, optimiser and average, on candle tensors or, by the
 //! commands of [`gpu_commands`], in `gpu_state`), [`trainer`] (the loop), [`checkpoint_settings`] (what a checkpoint was trained
-//! with), [`checkpoint`] (format), [`retention`], [`early_end`].
+//! with), [`checkpoint`] (format), [`checkpoints_to_keep`], [`early_end_of_training`].
 
 pub mod training_config;
 pub mod loss;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`update`] changes the [`state`] according to a [`messages_and_effects::Message`] and returns effects, without input or output.
-//! [`view`] and the [`panels`] draw the state and change nothing. [`event_loop`] owns the terminal, [`run_watcher`] reads
+//! [`screen_layout`] and the [`panels`] draw the state and change nothing. [`event_loop`] owns the terminal, [`run_watcher`] reads
 //! the run directories, and [`lab_thread`] carries out effects on runs. Networks, machines and training are unknown here,
 //! and no run stops because the dashboard ends.
 //!

@@ -1,6 +1,6 @@
 //! The inner loops of the patch machines: logits over a whole dictionary, log-sum-exp per pixel.
 //!
-//! [`mod@reference`] is the specification. [`boxes`] computes the same faster and is tested against it: it sums squared
+//! [`mod@reference`] is the specification. [`box_sums`] computes the same faster and is tested against it: it sums squared
 //! differences of [`tile`]s of images over [`windows`] and adds the results to running [`posterior`]s, over
 //! [`all_images`] or [`per_image`]. All are generic over the number type (see [`super::machine::Precision`]).
 
