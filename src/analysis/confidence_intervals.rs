@@ -73,15 +73,6 @@ pub fn wilson(successes: usize, n: usize) -> Interval {
     }
 }
 
-/// Share of pairs whose first value is the larger one, of those where both are defined, with Wilson's 95% interval; `None`
-/// without any.
-pub fn share_won(a: &[Option<f64>], b: &[Option<f64>]) -> Option<Interval> {
-    let pairs: Vec<(f64, f64)> =
-        a.iter().zip(b).filter_map(|(a, b)| Some(((*a)?, (*b)?))).collect();
-    let n = pairs.iter().filter(|(a, b)| a > b).count();
-    (!pairs.is_empty()).then(|| wilson(n, pairs.len()))
-}
-
 /// A mean with its 95% interval by the normal approximation (1.96 standard errors). The interval of a single
 /// value is unbounded; without values the result is `None`.
 pub fn mean_interval(values: &[f64]) -> Option<Interval> {

@@ -1,7 +1,7 @@
 //! The judge of crafted sets: is a sample made of whole features, does the rule hold, is it new?
 //!
-//! - **valid**: there is foreground, and every component is a glyph of the set (`templates.rs`), or every
-//!   window shows a texture of the set (`textures.rs`).
+//! - **valid**: there is foreground, and every component is a glyph of the set (`glyph_finder.rs`), or every
+//!   window shows a texture of the set (`texture_finder.rs`).
 //! - **consistent**: the rule holds across the image, whether or not the glyphs are whole. One hue: every
 //!   component has the same leading hue. Mirror: the glyphs form pairs in one row, each the mirror image of the
 //!   other (on a torus, neither side is the left one). Texture: one unbroken texture everywhere.

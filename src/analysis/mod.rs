@@ -3,8 +3,8 @@
 //! Everything here is a pure function of arrays: nothing samples, trains, reads files or prints. A quantity
 //! without a value (the correlation with a constant image) is `None`, never NaN.
 
-pub mod agreement;
 pub mod confidence_intervals;
+pub mod agreement;
 pub mod creativity_judge;
 mod glyph_finder;
 mod texture_finder;

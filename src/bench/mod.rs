@@ -4,9 +4,9 @@
 
 pub mod gpu;
 pub mod peak_rates;
-pub mod pytorch;
-pub mod theory;
-pub mod train;
+pub mod pytorch_times;
+pub mod score_machine_times;
+pub mod training_step_times;
 
 use std::time::Instant;
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::bench::pytorch::{Peer, PeerTiming};
+use crate::bench::pytorch_times::{Peer, PeerTiming};
 use crate::errorln;
 
 #[derive(Clone, Debug, Args)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::bench_against_pytorch::{self, PeerArgs};
 use crate::bench::gpu::{self, Check, Row};
-use crate::bench::pytorch;
+use crate::bench::pytorch_times;
 use crate::evaluation::open_devices::{Opened, ceilings, open};
 use crate::hardware::device_request::DeviceRequest;
 use crate::theory::gpu::Ceilings;
@@ -69,7 +69,7 @@ pub fn run(args: &GpuArgs) -> Result<()> {
     }
     if ["theory", "training", "sampling"].into_iter().any(|what| args.wants(what)) {
         let ceilings = ceilings(&args.device)?;
-        let peers = args.peers.version(pytorch::version_on_gpu);
+        let peers = args.peers.version(pytorch_times::version_on_gpu);
         print_head(&mut out, &ceilings, &peers, args.json)?;
         let mut rows = Vec::new();
         if args.wants("theory") {

@@ -12,8 +12,8 @@ use super::bench_numbers::{at_least_one, megabytes};
 use super::data::experiment_over;
 use super::lab_and_runs_dir_options::LabPaths;
 use crate::bench::peak_rates::PeakRates;
-use crate::bench::pytorch;
-use crate::bench::theory::{TheoryCase, TheoryTiming, fixed, time_theory};
+use crate::bench::pytorch_times;
+use crate::bench::score_machine_times::{TheoryCase, TheoryTiming, fixed, time_theory};
 use crate::dataset::{Dataset, DatasetError, DatasetSource, open};
 use crate::evaluation::load_networks_and_data::open_dataset;
 use crate::evaluation::open_devices::{open_gpus, with_gpus};
@@ -73,8 +73,8 @@ const DEFAULT_MACHINES: [&str; 6] = ["ideal", "ls", "els", "els-interior", "bbel
 ///
 /// # Errors
 ///
-/// If the arguments or the images are unusable, if a machine cannot be built or fails, if a GPU is required and missing,
-/// or if writing to standard output fails.
+/// If the arguments or the images are unusable, if a machine cannot be built or fails, if a GPU is required and
+/// missing, or if writing to standard output fails.
 pub fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<()> {
     let kinds = check_arguments(args)?;
     let (source, all) = open_images(paths, args)?;
@@ -91,7 +91,7 @@ pub fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<()> {
         Machine::new(case.spec.clone(), one.clone(), Precision::F32, None)?;
     }
     let peak_rates = PeakRates::measure();
-    let peers = args.peers.version(pytorch::version);
+    let peers = args.peers.version(pytorch_times::version);
     let mut stdout = console::stdout();
     if !args.json {
         let (n, shape, repeats) = (all.len(), all.shape(), args.repeats);
@@ -241,7 +241,7 @@ fn print_theory(out: &mut impl Write, row: &TheoryTiming, json: bool) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::pytorch::PeerTiming;
+    use crate::bench::pytorch_times::PeerTiming;
 
     #[test]
     fn rows_have_a_cell_for_each_head_with_and_without_a_peer() {

@@ -8,8 +8,8 @@ use strum::VariantNames;
 
 use super::bench_against_pytorch::{self, PeerArgs, cell, ratio};
 use super::bench_numbers::{at_least_one, megabytes};
-use crate::bench::pytorch;
-use crate::bench::train::{Net, TrainTiming, time_training};
+use crate::bench::pytorch_times;
+use crate::bench::training_step_times::{Net, TrainTiming, time_training};
 use crate::console;
 
 #[derive(Clone, Debug, Args)]
@@ -45,7 +45,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let nets = if args.net.is_empty() { Net::ALL.to_vec() } else { args.net.clone() };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads.unwrap_or(0)).build()?;
     let threads = pool.current_num_threads();
-    let peers = args.peers.version(pytorch::version);
+    let peers = args.peers.version(pytorch_times::version);
     let mut stdout = console::stdout();
     if !args.json {
         print_training_head(&mut stdout, threads, args.repeats, &peers)?;
@@ -112,7 +112,7 @@ fn print_training(out: &mut impl Write, row: &TrainTiming, json: bool) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::pytorch::PeerTiming;
+    use crate::bench::pytorch_times::PeerTiming;
 
     #[test]
     fn rows_have_a_cell_for_each_head_with_and_without_a_peer() {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::lab_and_runs_dir_options::LabPaths;
 use super::stream_of_messages::words_beside;
 use crate::console;
-use crate::diffusion::attention_maps::row_entropy;
+use crate::diffusion::attention_entropy::row_entropy;
 use crate::evaluation::inspect::pixel_picture_and_film::{At, film, sheet};
 use crate::evaluation::inspect::{Trace, path_of, record_trace};
 use crate::evaluation::trained_run::Trained;

@@ -1,4 +1,4 @@
-//! `pause`, `resume`, `stop`, `kill`, `preview`: send one command to one run.
+//! `mosaic pause`, `resume`, `stop` and `kill`: send one command to the worker of one run (`preview` uses it too).
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use super::lab_and_runs_dir_options::LabPaths;
 use crate::console;
 use crate::runs::control_messages::{Act, Command, Reply};
 use crate::runs::control_socket::{self, ControlError};
-use crate::runs::launch_resume_kill::{self, LaunchError};
+use crate::runs::launch_resume_kill_worker::{self, LaunchError};
 use crate::runs::run_dir::RunDir;
 use crate::runs::status_json::RunState;
 use crate::runs::worker_liveness::Health;
@@ -53,7 +53,7 @@ pub fn tell_run(run: &RunDir, command: &Command, force: bool) -> Result<()> {
     let reply = match control_socket::send(run, act) {
         // A worker without a socket can still be asked to stop.
         Err(ControlError::NoWorker { .. })
-            if *command == Command::Stop && launch_resume_kill::terminate(run)? =>
+            if *command == Command::Stop && launch_resume_kill_worker::terminate(run)? =>
         {
             Reply::Accepted
         }
@@ -92,7 +92,7 @@ pub fn resume(paths: &LabPaths, args: &SteerArgs) -> Result<()> {
     {
         return tell_run(&run.dir, &Command::Resume, args.force);
     }
-    launch_resume_kill::resume(&run.dir, None)?;
+    launch_resume_kill_worker::resume(&run.dir, None)?;
     writeln!(console::stdout(), "{} resumes in a new worker", run.id)?;
     Ok(())
 }
@@ -106,7 +106,7 @@ pub fn resume(paths: &LabPaths, args: &SteerArgs) -> Result<()> {
 /// writing to standard output fails.
 pub fn kill(paths: &LabPaths, args: &SteerArgs) -> Result<()> {
     let run = paths.run(&args.run.run)?;
-    match launch_resume_kill::kill(&run.dir, args.force) {
+    match launch_resume_kill_worker::kill(&run.dir, args.force) {
         Err(LaunchError::Held { run, by }) => {
             bail!("{by} has control of run '{run}'; use --force to kill its worker anyway")
         }

@@ -19,7 +19,7 @@ use crate::evaluation::studies::run_results::RunResults;
 use crate::evaluation::studies::study_report::{self, Heading};
 use crate::evaluation::studies::study_runs::{ArmState, run_all, stop_all};
 use crate::hardware::device_request::DeviceRequest;
-use crate::runs::launch_resume_kill::LaunchOptions;
+use crate::runs::launch_resume_kill_worker::LaunchOptions;
 use crate::runs::running_paused_or_lost::ListedState;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals::{self, Signals};

@@ -21,7 +21,7 @@ use super::progress_bar;
 use crate::hardware::device_request::DeviceRequest;
 use crate::runs::event::{Event, EventBody, NoticeLevel};
 use crate::runs::event_log::EventTail;
-use crate::runs::launch_resume_kill::{LaunchOptions, launch, log_words, terminate};
+use crate::runs::launch_resume_kill_worker::{LaunchOptions, launch, log_words, terminate};
 use crate::runs::process_identity::{FileId, ends_a_container};
 use crate::runs::run_dir::RunDir;
 use crate::runs::runs_dir::RunsDir;

@@ -1,14 +1,16 @@
 //! `lab.toml`: the experiments and the settings of the lab.
 //!
 //! Each setting is defined once ([`experiment`]): a field of an [`Experiment`] with its default, the values that it
-//! accepts and its explanation. The table of all of them ([`settings_table`]) is used to read `lab.toml` and `--set key=value`, to
-//! write the resolved `run.toml`, and for the dashboard's edit form and `mosaic experiments`, so that a key means the same
-//! everywhere. Opening data sets and building networks is not done here; the worker does that from what
-//! [`network_and_machines_of_experiment`] returns.
+//! accepts and its explanation. The table of all of them ([`settings_table`]) is used to read `lab.toml` and `--set
+//! key=value`, to write the resolved `run.toml`, and for the dashboard's edit form and `mosaic experiments`, so that a
+//! key means the same everywhere. Opening data sets and building networks is not done here; the worker does that from
+//! what [`network_and_machines_of_experiment`] returns.
 //!
-//! Reading order: [`setting_value`] (values of a key), [`accepted_values`] (which of them it takes), [`setting_types`] (their Rust types), [`setting_definition`] (one key), [`noise_seed_purposes`] (ranges with a purpose),
-//! [`experiment`] (the settings of one experiment), [`settings_table`] (the table), [`renamed_settings`] (old keys), [`lab_settings`] (`[lab]`), [`mod@lab_file`] (the TOML
-//! text), [`study`] (its studies), [`network_and_machines_of_experiment`] (into domain types).
+//! Reading order: [`setting_value`] (values of a key), [`accepted_values`] (which of them it takes), [`setting_types`]
+//! (their Rust types), [`setting_definition`] (one key), [`noise_seed_purposes`] (ranges with a purpose),
+//! [`experiment`] (the settings of one experiment), [`settings_table`] (the table), [`renamed_settings`] (old keys),
+//! [`lab_settings`] (`[lab]`), [`mod@lab_file`] (the TOML text), [`study`] (its studies),
+//! [`network_and_machines_of_experiment`] (into domain types).
 
 pub mod setting_value;
 pub mod accepted_values;

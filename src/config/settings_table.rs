@@ -1,8 +1,8 @@
 //! The settings table: every key of an experiment.
 //!
 //! To add a setting, add a line to its section in [`super::experiment`] (settings of training: a field with its
-//! default in [`crate::training::training_config`], and a line here). Parsing, `--set`, `run.toml`, the edit form and the docs
-//! follow.
+//! default in [`crate::training::training_config`], and a line here). Parsing, `--set`, `run.toml`, the edit form and
+//! the docs follow.
 
 use strum::VariantNames;
 

@@ -24,7 +24,7 @@ use super::file_kind::{FileKind, is_tar};
 use super::gzip_and_tar::{self, Member, wrong_kind};
 use super::ignored_system_files::entries;
 use super::image_set::Dataset;
-use super::private_copy;
+use super::read_or_map_file;
 use crate::image::ImageShape;
 
 /// Shape of all images.
@@ -128,7 +128,7 @@ fn directory(path: &Path) -> Result<Found, DatasetError> {
     let names = entries(path).map_err(DatasetError::reading(path))?;
     let mut files = Vec::new();
     for file in names.iter().filter(|file| is_training_file(file)) {
-        let bytes = private_copy::read_regular(file).map_err(DatasetError::reading(file))?;
+        let bytes = read_or_map_file::read_regular(file).map_err(DatasetError::reading(file))?;
         files.push(Member { path: file.clone(), bytes });
     }
     if files.is_empty() {

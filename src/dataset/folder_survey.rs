@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::file_kind::FileKind;
 use super::ignored_system_files::entries;
 use super::left_out_images::{LeftOut, MISNAMED, OTHER, UNREAD};
-use super::private_copy::special_kind;
+use super::read_or_map_file::special_kind;
 
 /// Maximum number of entries below class folders that are examined in order to count images there.
 const DEEPER_MAX: usize = 100_000;

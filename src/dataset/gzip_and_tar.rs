@@ -16,7 +16,7 @@ use tar::{Archive, EntryType};
 use super::error::DatasetError;
 use super::file_kind::{FileKind, GZIP_MAGIC, is_tar};
 use super::ignored_system_files::lies_in_litter;
-use super::private_copy;
+use super::read_or_map_file;
 
 /// Number of bytes of trailing garbage that are shown.
 const SHOWN: usize = 8;
@@ -47,7 +47,7 @@ pub fn read(path: &Path) -> Result<Unpacked, DatasetError> {
 fn too_large() -> io::Error {
     io::Error::other(format!(
         "it unpacks to more than '{}' bytes, half of this computer's memory; unpack it to a file and name that",
-        private_copy::in_memory_max()
+        read_or_map_file::in_memory_max()
     ))
 }
 
@@ -61,7 +61,7 @@ pub fn read_promised(
     path: &Path,
     promise: &dyn Fn(&[u8]) -> Option<u64>,
 ) -> Result<Unpacked, DatasetError> {
-    let file = private_copy::read_regular(path).map_err(DatasetError::reading(path))?;
+    let file = read_or_map_file::read_regular(path).map_err(DatasetError::reading(path))?;
     if !file.starts_with(&GZIP_MAGIC) {
         return Ok(Unpacked { bytes: file, n_more: 0, was_packed: false, notices: Vec::new() });
     }
@@ -76,7 +76,7 @@ fn unpack(
     path: &Path,
     promise: &dyn Fn(&[u8]) -> Option<u64>,
 ) -> Result<Unpacked, DatasetError> {
-    let most = private_copy::in_memory_max();
+    let most = read_or_map_file::in_memory_max();
     let (mut plain, mut n_more, mut rest, mut notices) = (Vec::new(), 0, file, Vec::new());
     while rest.starts_with(&GZIP_MAGIC) {
         let mut member = GzDecoder::new(rest);
@@ -110,7 +110,7 @@ fn unpack(
 pub fn start(path: &Path) -> Option<Vec<u8>> {
     const LENGTH: u64 = 512;
     let mut packed = Vec::new();
-    private_copy::open_regular(path).ok()?.take(1 << 16).read_to_end(&mut packed).ok()?;
+    read_or_map_file::open_regular(path).ok()?.take(1 << 16).read_to_end(&mut packed).ok()?;
     if !packed.starts_with(&GZIP_MAGIC) {
         packed.truncate(LENGTH as usize);
         return Some(packed);

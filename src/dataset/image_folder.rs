@@ -5,7 +5,7 @@
 //! (antialiasing, as PIL's bilinear does). Images are in the order of their names; transparency is ignored; if
 //! every image is grey, there is one channel.
 //!
-//! Everything that is not an image of the set is counted (`survey.rs`) and reported in the data set's notices.
+//! Everything that is not an image of the set is counted (`folder_survey.rs`) and reported in the data set's notices.
 
 use std::path::{Path, PathBuf};
 

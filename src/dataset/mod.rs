@@ -9,7 +9,7 @@ pub mod glyph_shapes;
 pub mod crafted_rule;
 pub mod crafted_glyphs_mirror_stripes;
 pub mod error;
-pub mod private_copy;
+pub mod read_or_map_file;
 pub mod file_kind;
 pub mod safetensors_file;
 pub mod ignored_system_files;

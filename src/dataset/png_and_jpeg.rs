@@ -2,7 +2,7 @@
 //!
 //! Decoders accept a truncated JPEG and leave the rest grey. Therefore the end of a file is searched for first
 //! (EOI in JPEG, IEND in PNG), JPEG data are decoded strictly, and their codes are counted separately
-//! (`jpeg.rs`). A PNG is protected by the checksums of its chunks.
+//! (`jpeg_completeness.rs`). A PNG is protected by the checksums of its chunks.
 
 use std::fs;
 use std::io::Cursor;

@@ -1,9 +1,9 @@
 //! Copies and mosaics: how far samples consist of whole training images or of their patches.
 //!
-//! For samples of the network and of every machine: the distance to the nearest training image over all circular shifts,
-//! and whether it is a copy (ratio test, [`crate::analysis::nearest_training_image`]); the training patch nearest to the patch around each
-//! pixel, whether the pixel equals that patch's centre (Kamb & Ganguli, Theorem 4.1), and the number of images that the
-//! patches come from.
+//! For samples of the network and of every machine: the distance to the nearest training image over all circular
+//! shifts, and whether it is a copy (ratio test, [`crate::analysis::nearest_training_image`]); the training patch
+//! nearest to the patch around each pixel, whether the pixel equals that patch's centre (Kamb & Ganguli, Theorem 4.1),
+//! and the number of images that the patches come from.
 
 use std::sync::Arc;
 

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use super::atomic_replacement::write_atomically;
 use super::descriptor_paths::{self, Magic};
 use super::error::{LINKS_MAX, OutputError, failed};
-use super::existing_file;
+use super::overwrite_existing_file;
 
 /// The file, stream or descriptor that a path resolves to.
 enum Target {
@@ -49,7 +49,7 @@ pub fn write_output(path: &Path, content: &[u8]) -> Result<(), OutputError> {
         }
         Target::Stream(stream) => write_stream(&stream, content),
         Target::New(file) => write_atomically(&file, content).map_err(failed("writing", &file)),
-        Target::File(file, old) => existing_file::write(&file, &old, content),
+        Target::File(file, old) => overwrite_existing_file::write(&file, &old, content),
     }
 }
 

@@ -3,13 +3,14 @@
 //! Deliberately absent: score machines (a sibling), training loops, files.
 //!
 //! Reading order: [`network_config`] (the choices), [`parameters`] (named, seeded), [`ops`] (fast and correct
-//! tensor operations), [`time_embedding`], [`basic_layers`], [`resnet`], [`unet`], [`attention_layer`] (the final layer), [`model`]
-//! (one network), [`network_denoiser`] (the network as a [`crate::diffusion::Denoiser`]), [`gpu`] (the same on NVIDIA GPUs).
+//! tensor operations), [`time_and_class_embedding`], [`basic_layers`], [`resnet`], [`unet`], [`attention_layer`] (the
+//! final layer), [`model`] (one network), [`network_denoiser`] (the network as a [`crate::diffusion::Denoiser`]),
+//! [`gpu`] (the same on NVIDIA GPUs).
 
 pub mod network_config;
 pub mod parameters;
 pub mod ops;
-pub mod time_embedding;
+pub mod time_and_class_embedding;
 pub mod basic_layers;
 pub mod resnet;
 pub mod unet;

@@ -10,7 +10,7 @@ use super::network_config::{Architecture, NetworkConfig, Output};
 use super::ops::convolution::Form;
 use super::parameters::{Builder, NetworkError, Source, TensorMap};
 use super::resnet::ResNet;
-use super::time_embedding::Embedding;
+use super::time_and_class_embedding::Embedding;
 use super::unet::UNet;
 use crate::image::ImageShape;
 

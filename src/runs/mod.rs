@@ -25,6 +25,6 @@ pub mod queue;
 pub mod seen_held_out_seeds;
 pub mod event_log;
 pub mod control_socket;
-pub mod launch_resume_kill;
+pub mod launch_resume_kill_worker;
 pub mod preview_files;
 pub mod status_and_heartbeat;

@@ -10,7 +10,9 @@ use super::cpu_passes::{add_images, merged};
 use super::estimate::Estimate;
 use super::ideal_and_es::{WholeSums, expand};
 use super::image_evidence::Evidence;
-use super::kernels::{PatchQuery, all_images::AllImages, box_sums::BoxSums, tile::Tile};
+use super::kernels::{
+    PatchQuery, box_sums::BoxSums, posterior_over_all_images::AllImages, tile::Tile,
+};
 use super::ls_wiener::{MaskedSums, Masks, by_pixel};
 use super::posterior_weights::Accumulator;
 use super::pspc::{Composite, CropPosteriors, Mosaic, entropies, normalisers};

@@ -17,9 +17,9 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::estimate::Estimate;
-use super::kernels::all_images::AllImages;
 use super::kernels::box_sums::{squares, twice_over};
 use super::kernels::posterior::{Posterior, Row};
+use super::kernels::posterior_over_all_images::AllImages;
 use super::kernels::tile::{Tile, TileSums};
 use super::posterior_weights::Accumulator;
 use super::training_pixels::ImagePixels;

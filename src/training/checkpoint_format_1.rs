@@ -1,8 +1,8 @@
 //! Old checkpoints, of format 1: the network and the training that they were written with, as texts.
 //!
-//! Versions that wrote this format stored no settings by key. Training continues from such a checkpoint only if the texts of
-//! the present run are the same, so what this file writes must never change. The files of weights are those of format 2
-//! ([`super::checkpoint`]).
+//! Versions that wrote this format stored no settings by key. Training continues from such a checkpoint only if the
+//! texts of the present run are the same, so what this file writes must never change. The files of weights are those of
+//! format 2 ([`super::checkpoint`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -45,8 +45,8 @@ impl IdentityV1 {
     }
 }
 
-/// The network configuration as written in format 1, by the names that types, fields and values have in `network::network_config`
-/// (a test keeps them); must never change.
+/// The network configuration as written in format 1, by the names that types, fields and values have in
+/// `network::network_config` (a test keeps them); must never change.
 fn network_in_words(config: &NetworkConfig) -> String {
     let NetworkConfig { image, architecture, padding, group_norm, last_kernel, .. } = config;
     let NetworkConfig { n_classes, attention, output, time_scale, clamp, .. } = config;

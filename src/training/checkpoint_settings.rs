@@ -2,7 +2,7 @@
 //!
 //! Settings are compared by key, using their values as written in `lab.toml`. A setting that did not exist when
 //! a checkpoint was written must have its default value now. Which settings determine the weights is listed in
-//! `config::fixed_by_training`.
+//! `config::settings_fixed_by_training`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -17,7 +17,7 @@ use super::checkpoints_to_keep;
 use super::early_end_of_training::Progress;
 use super::error::TrainingError;
 use super::learning_rate::learning_rate;
-use super::tensor_state::Tensors;
+use super::tensor_training_state::Tensors;
 use super::training_config::TrainingConfig;
 use super::training_state::{Outcome, TrainingState};
 use crate::dataset::Dataset;
@@ -241,7 +241,7 @@ fn fresh_state(
     let mut warning = None;
     if !network.device().is_cpu() {
         #[cfg(feature = "cudnn")]
-        let problem = match super::gpu_state::fresh(config, network, dataset)? {
+        let problem = match super::gpu_training_state::fresh(config, network, dataset)? {
             Ok(found) => return Ok(found),
             Err(problem) => problem,
         };

@@ -1,5 +1,5 @@
 //! The state of training - weights, optimiser and averaged weights - and its steps. There are two
-//! implementations: candle tensors (`tensors`) and recorded GPU commands (`gpu_state`).
+//! implementations: candle tensors (`tensor_training_state`) and recorded GPU commands (`gpu_training_state`).
 
 use super::checkpoint::Contents;
 use super::error::TrainingError;

@@ -24,7 +24,7 @@ use crate::evaluation::preview_request::PreviewRequest;
 use crate::hardware::device_request::DeviceRequest;
 use crate::runs::control_messages::{Act, Command, Reply};
 use crate::runs::control_socket;
-use crate::runs::launch_resume_kill::{self, LaunchError, LaunchOptions};
+use crate::runs::launch_resume_kill_worker::{self, LaunchError, LaunchOptions};
 use crate::runs::preview_files::{self, Preview};
 use crate::runs::process_identity::this_program;
 use crate::runs::run_dir::RunDir;
@@ -93,7 +93,7 @@ impl LabThread {
                 let device = self.device.clone();
                 let options = LaunchOptions { device, parent, threads: None, queued };
                 let launched =
-                    launch_resume_kill::launch(&self.watcher.runs, &experiment, &options);
+                    launch_resume_kill_worker::launch(&self.watcher.runs, &experiment, &options);
                 Some(Message::Launched(launched.map(|run| run.id()).map_err(with_causes)))
             }
             Effect::Export(export) => {
@@ -152,7 +152,7 @@ impl LabThread {
                 return Some(Message::OfRun(run, RunMessage::Renamed(renamed)));
             }
             RunEffect::Resume => {
-                let resumed = launch_resume_kill::resume(&dir, None).map_err(with_causes);
+                let resumed = launch_resume_kill_worker::resume(&dir, None).map_err(with_causes);
                 outcome(resumed, format!("a new worker for {run}")).about(run)
             }
             RunEffect::Delete => {
@@ -160,10 +160,11 @@ impl LabThread {
                 outcome(deleted, format!("{run} is deleted")).about(run)
             }
             RunEffect::Kill => {
-                let killed = launch_resume_kill::kill(&dir, false).map_err(|error| match error {
-                    LaunchError::Held { by, .. } => held(&by, &run),
-                    error => with_causes(error),
-                });
+                let killed =
+                    launch_resume_kill_worker::kill(&dir, false).map_err(|error| match error {
+                        LaunchError::Held { by, .. } => held(&by, &run),
+                        error => with_causes(error),
+                    });
                 outcome(killed, format!("killed the worker of {run}")).about(run)
             }
             RunEffect::Describe(about) => {

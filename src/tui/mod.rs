@@ -6,10 +6,10 @@
 //! lab thread (runs, events) --/   \--> effects --> lab thread
 //! ```
 //!
-//! [`update`] changes the [`state`] according to a [`messages_and_effects::Message`] and returns effects, without input or output.
-//! [`screen_layout`] and the [`panels`] draw the state and change nothing. [`event_loop`] owns the terminal, [`run_watcher`] reads
-//! the run directories, and [`lab_thread`] carries out effects on runs. Networks, machines and training are unknown here,
-//! and no run stops because the dashboard ends.
+//! [`update`] changes the [`state`] according to a [`messages_and_effects::Message`] and returns effects, without input
+//! or output. [`screen_layout`] and the [`panels`] draw the state and change nothing. [`event_loop`] owns the terminal,
+//! [`run_watcher`] reads the run directories, and [`lab_thread`] carries out effects on runs. Networks, machines and
+//! training are unknown here, and no run stops because the dashboard ends.
 //!
 //! The modules below are in reading order; each imports only modules above it.
 

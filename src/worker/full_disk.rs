@@ -22,8 +22,8 @@ pub struct Control<'a> {
     pub stop: &'a AtomicBool,
 }
 
-/// Shows the run as paused until the next retry, after `error`; returns false if asked to stop. Other commands than those
-/// to stop or to go on are added to `put_off`.
+/// Shows the run as paused until the next retry, after `error`; returns false if asked to stop. Other commands than
+/// those to stop or to go on are added to `put_off`.
 pub fn wait_for_space(
     run: &RunDir,
     board: &StatusBoard,

@@ -1,5 +1,5 @@
-//! The training of a run: the worker's loop around the trainer, with commands between steps (pause, checkpoint, preview),
-//! and maintenance once per step.
+//! The training of a run: the worker's loop around the trainer, with commands between steps (pause, checkpoint,
+//! preview), and maintenance once per step.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

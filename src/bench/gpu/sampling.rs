@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use super::networks;
 use super::results::{Check, Row};
 use crate::bench::Times;
-use crate::bench::pytorch::Peer;
+use crate::bench::pytorch_times::Peer;
 use crate::network::gpu::sampling_commands::GpuForward;
 use crate::network::network_config::NetworkConfig;
 use crate::network::parameters::Source;

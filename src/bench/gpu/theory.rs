@@ -9,8 +9,8 @@ use rayon::prelude::*;
 
 use super::results::{Check, Row};
 use crate::bench::Times;
-use crate::bench::pytorch::Peer;
-use crate::bench::theory::{fixed, n_pairs, queries};
+use crate::bench::pytorch_times::Peer;
+use crate::bench::score_machine_times::{fixed, n_pairs, queries};
 use crate::diffusion::{Denoiser, NoiseLevel, Posterior, Provenance, Schedule};
 use crate::evaluation::open_devices::with_gpus;
 use crate::image::{ImageBatch, ImageShape};

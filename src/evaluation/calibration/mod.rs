@@ -18,8 +18,9 @@
 //! Entry `i - 1` of a schedule belongs to `t = i / T`, both here and where a machine uses it (the public code of Kamb
 //! & Ganguli is off by one there).
 //!
-//! Reading order: [`machine_schedule`] (settings of a step), [`calibration_file`] (the result and its file), [`calibration_charts`] (the result as
-//! charts), `setting_errors` (errors over a grid), `schedule_search` (the fits), `schedule_ranking` (the contest).
+//! Reading order: [`machine_schedule`] (settings of a step), [`calibration_file`] (the result and its file),
+//! [`calibration_charts`] (the result as charts), `setting_errors` (errors over a grid), `schedule_search` (the fits),
+//! `schedule_ranking` (the contest).
 
 pub mod machine_schedule;
 pub mod calibration_file;

@@ -173,7 +173,7 @@ impl Trace {
         match view {
             View::Attention(head) => {
                 let row = actor.maps.as_ref()?.row(n, at.index, head, p);
-                let nats = crate::diffusion::attention_maps::row_entropy(&row);
+                let nats = crate::diffusion::attention_entropy::row_entropy(&row);
                 Some(format!("{nats:.2} nats {:.0}px", nats.exp()))
             }
             View::Provenance => {

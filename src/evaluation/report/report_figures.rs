@@ -5,7 +5,8 @@ use std::ops::Range;
 use anyhow::{Context, Result};
 
 use crate::analysis::agreement::agreement;
-use crate::analysis::confidence_intervals::{Quartiles, quartiles, share_won};
+use crate::analysis::agreement::share_won;
+use crate::analysis::confidence_intervals::{Quartiles, quartiles};
 use crate::config::{Experiment, NamedMachine, noise_seed_purposes::NoiseSeeds};
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::compare_run_with_machines::Comparison;

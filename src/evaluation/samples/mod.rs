@@ -7,8 +7,9 @@
 //! A conditional network (seed i is of class `i mod n_classes`, wherever it is sampled) is compared with machines over
 //! the training images of that class only.
 //!
-//! Reading order: [`network_for_sampling`], [`machine_set`] (the machines), [`sample_network_and_machines`] (samples of all), [`attention_agreement`]
-//! (predicted against measured attention), [`agreement_by_step`] (machines at the network's own states),
+//! Reading order: [`network_for_sampling`], [`machine_set`] (the machines), [`sample_network_and_machines`] (samples of
+//! all), [`attention_agreement`] (predicted against measured attention), [`agreement_by_step`] (machines at the
+//! network's own states),
 //! `predicted_attention`, `calibrated_machines`.
 
 pub mod network_for_sampling;

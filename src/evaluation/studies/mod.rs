@@ -3,8 +3,8 @@
 //! A study trains nothing itself. [`study_runs`] launches the workers that `mosaic run` would launch, in the ordinary
 //! directory of runs, and takes over any run there whose settings are the same, finished or not: that is what makes a
 //! study resumable, and why two studies share runs. [`run_results`] reads a run's own report; an analysis
-//! (`consistency`, `which_theory_predicts_which_network`, `ablations`, `locality`, `copying`) turns that into [`verdict`]s, and
-//! [`study_report`] writes them down.
+//! (`consistency`, `which_theory_predicts_which_network`, `ablations`, `locality`, `copying`) turns that into findings
+//! with a [`verdict`], and [`study_report`] writes them down.
 //!
 //! The findings are the result, also where theory fails: a claim that does not hold is no error.
 

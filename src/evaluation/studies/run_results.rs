@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::analysis::confidence_intervals::{Interval, Quartiles, quartiles, share_won};
+use crate::analysis::agreement::share_won;
+use crate::analysis::confidence_intervals::{Interval, Quartiles, quartiles};
 use crate::config::Arm;
 use crate::evaluation::{
     calibration::Calibration, copies_and_mosaics::MosaicFigures, markdown_table::number,

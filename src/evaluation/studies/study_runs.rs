@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::{Arm, study::same_settings};
-use crate::runs::launch_resume_kill::{
+use crate::runs::launch_resume_kill_worker::{
     LaunchError, LaunchOptions, launch, log_words, resume, terminate,
 };
 use crate::runs::run_dir::RunDir;

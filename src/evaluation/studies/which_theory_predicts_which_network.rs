@@ -3,7 +3,8 @@
 use super::consistency::rates;
 use super::run_results::{RunResults, twins};
 use super::verdict::{Finding, Reading, Verdict};
-use crate::analysis::confidence_intervals::{Interval, share_won};
+use crate::analysis::agreement::share_won;
+use crate::analysis::confidence_intervals::Interval;
 use crate::evaluation::markdown_table::{Table, cell, number};
 use crate::evaluation::png_charts::{Panel, Series};
 

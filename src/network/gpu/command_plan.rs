@@ -118,7 +118,7 @@ pub struct Product {
     pub alpha: f64,
     pub beta: f64,
     pub count: usize,
-    /// Whether to multiply in full single precision for any [`ComputeType`].
+    /// Whether to multiply in full single precision for any [`super::compute_type::ComputeType`].
     pub exact: bool,
 }
 

@@ -5,10 +5,11 @@
 //! convolutions (cuDNN) and our kernels for everything else (`kernels/`). The list is built without a GPU, so
 //! `tests/emulator` runs the same list on the CPU and compares it with the operations of the networks.
 //!
-//! Reading order: [`command_plan`] (commands), [`command_check`] (their validation), [`supported_networks`] (which networks have them), [`parameter_layout`] (their layout), [`layer_buffers`],
-//! `layer_forward_commands`, `attention_commands` and `layer_gradient_commands` (the commands of each layer), [`network_commands`] (all layers), [`sampling_commands`]
-//! (a forward pass), `cuda_engine` and `cublas_and_cudnn` (execution on a GPU), `sampling_predictor` and `predictor_of_network` (forward passes for
-//! sampling).
+//! Reading order: [`compute_type`] (number formats), [`command_plan`] (commands), [`command_check`] (their validation),
+//! [`supported_networks`] (which networks have them), [`parameter_layout`] (their layout), [`layer_buffers`],
+//! `layer_forward_commands`, `attention_commands` and `layer_gradient_commands` (the commands of each layer),
+//! [`network_commands`] (all layers), [`sampling_commands`] (a forward pass), `cuda_engine` and `cublas_and_cudnn`
+//! (execution on a GPU), `sampling_predictor` and `predictor_of_network` (forward passes for sampling).
 
 pub mod compute_type;
 pub mod command_plan;

@@ -13,7 +13,7 @@ use crate::network::network_config::{
 };
 use crate::network::ops::attention_statistics::N_FIGURES;
 use crate::network::ops::convolution::Form;
-use crate::network::time_embedding::waves;
+use crate::network::time_and_class_embedding::waves;
 
 /// Number of groups in the networks of Kamb & Ganguli (arXiv 2412.20292).
 const N_GROUPS: usize = 8;

@@ -9,16 +9,17 @@
 //! sum_q exp L[n,q,p] = sum_j count[n,j] exp L[j,p]                     count[n,j]: copies of j in image n
 //! ```
 //!
-//! [`table`] finds the distinct patches, once per dictionary and patch side; [`weigh`] sums weights over them, with one
-//! query pixel per vector lane; [`posteriors`] has the same functions as [`super::cpu_posteriors`]; and [`cost`] predicts which of
-//! the two is faster. Entropies count every copy. Provenance is the first of equal patches in the dictionary.
+//! [`patch_table`] finds the distinct patches, once per dictionary and patch side; [`patch_weights`] sums weights over
+//! them, with one query pixel per vector lane; [`posteriors`] has the same functions as [`super::cpu_posteriors`]; and
+//! [`cost_estimate`] predicts which of the two is faster. Entropies count every copy. Provenance is the first of equal
+//! patches in the dictionary.
 
-pub mod table;
-pub mod weigh;
-pub mod cost;
+pub mod patch_table;
+pub mod patch_weights;
+pub mod cost_estimate;
 pub mod posteriors;
 
 #[cfg(test)]
 mod distinct_tests;
 
-pub use table::{DistinctCache, DistinctPatches};
+pub use patch_table::{DistinctCache, DistinctPatches};

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::table::{DistinctPatches, GroupTable};
-use super::weigh::{GroupQuery, LaneSums};
+use super::patch_table::{DistinctPatches, GroupTable};
+use super::patch_weights::{GroupQuery, LaneSums};
 use crate::diffusion::Provenance;
 use crate::simd::{Lane, lane::n_lanes};
 use crate::theory::image_evidence::Evidence;

@@ -34,7 +34,7 @@ const PORTION_BYTES: usize = 16 << 20;
 const CAPABILITY_MIN: (i32, i32) = (8, 0);
 
 // SAFETY: `repr(C)`, and field by field the structure `PosteriorPlan` of `posterior.cuh`, which kernels take by value;
-// `plan.rs` tests its size, and `tests/emulator` hands it to the kernels as it lies in memory.
+// `launch_arguments.rs` tests its size, and `tests/emulator` hands it to the kernels as it lies in memory.
 unsafe impl DeviceRepr for PosteriorPlan {}
 
 /// Bytes that are copied to measure how fast; far more than a GPU's cache.

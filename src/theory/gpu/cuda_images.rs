@@ -104,7 +104,7 @@ impl LoadedImages {
         launch.n_values() * if self.is_bytes { 1 } else { size_of::<f32>() }
     }
 
-    /// Validates a launch (`check.rs`) and returns its number of queries.
+    /// Validates a launch (`check_against_cpu.rs`) and returns its number of queries.
     fn n_queries(&self, launch: &Launch, queries: &[f32]) -> Result<usize, GpuError> {
         launch
             .n_queries(self.images.len(), self.is_bytes, queries.len())

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! posteriors   functions by machine
-//!   placement    which GPU computes which images
-//!     plan, evidence   arguments and results of the kernels
-//!     device           the interface of a GPU: cuda.rs, or the emulator of the tests
+//!   images_over_gpus   which GPU computes which images
+//!     launch_arguments, evidence   arguments and results of the kernels
+//!     device           the interface of a GPU: cuda_device.rs, or the emulator of the tests
 //! ```
 //!
 //! A dictionary holds its GPUs ([`super::TrainingImages::gpu_placement`]); [`super::gpu_or_cpu`] uses them if there are

@@ -17,8 +17,8 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::PatchQuery;
-use super::per_image::{PerImage, PixelEvidence};
 use super::posterior::{Grouping, Posterior, Row};
+use super::posterior_per_image::{PerImage, PixelEvidence};
 use super::tile::{Tile, TileSums, add_tile};
 use super::windows::{LineSums, RowSums};
 use crate::diffusion::Provenance;

@@ -1,6 +1,7 @@
 //! The state of the dashboard: plain data, and questions that it answers about itself.
 //!
-//! Nothing here draws, reads a key or touches a file. `update` changes the state; `panels`, `view` and `export` read it.
+//! Nothing here draws, reads a key or touches a file. `update` changes the state; `panels`, `screen_layout` and
+//! `export` read it.
 
 pub mod notice;
 pub mod run_list;

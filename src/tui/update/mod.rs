@@ -1,7 +1,7 @@
 //! How a message changes the state. No input and no output: what must be done in the world is returned as effects.
 //!
-//! [`handle_messages::update`] is the entry. Below it, each file handles one concern; keys go to the popup, the inspector, the
-//! crosshair and the key table, in this order ([`key_presses`]).
+//! [`handle_messages::update`] is the entry. Below it, each file handles one concern; keys go to the popup, the
+//! inspector, the crosshair and the key table, in this order ([`key_presses`]).
 
 pub mod pause_resume_stop_control;
 pub mod preview_and_export_requests;

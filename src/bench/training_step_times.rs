@@ -14,7 +14,7 @@ use candle_core::{Device, Var};
 use serde::Serialize;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
-use super::pytorch::{Peer, PeerTiming, STEP};
+use super::pytorch_times::{Peer, PeerTiming, STEP};
 use super::{Times, peak_memory_mb, reset_peak_memory};
 use crate::config::Experiment;
 use crate::dataset::Dataset;

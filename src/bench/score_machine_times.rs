@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::peak_rates::PeakRates;
-use super::pytorch::{Peer, PeerTiming};
+use super::pytorch_times::{Peer, PeerTiming};
 use super::{Times, peak_memory_mb, reset_peak_memory};
 use crate::diffusion::{Denoiser, NoiseLevel, Schedule};
 use crate::image::{ImageBatch, ImageShape};

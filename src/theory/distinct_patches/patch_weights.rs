@@ -6,7 +6,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::table::{Entry, GroupTable};
+use super::patch_table::{Entry, GroupTable};
 use crate::simd::{Buffer, Lane, lane::n_lanes};
 use crate::theory::kernels::PatchQuery;
 use crate::theory::kernels::posterior::{OTHERS, SPREAD, TOTAL, pruned_nats};

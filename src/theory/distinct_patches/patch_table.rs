@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::cost::{self, TableSizes};
+use super::cost_estimate::{self, TableSizes};
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
 use crate::theory::patch_pools_ls_els_bbels::{PlaceGroup, Pool};
@@ -63,9 +63,9 @@ impl DistinctPatches {
             // With one query pixel in a vector, and a table for each pixel, it would hardly pay; and counts are `u32`.
             return None;
         }
-        let boxes = |n: usize| cost::of_boxes(shape, n, pool, k);
+        let boxes = |n: usize| cost_estimate::of_boxes(shape, n, pool, k);
         Self::while_worth(images, pool, k, |tables, n| {
-            let distinct: f64 = tables.map(|sizes| cost::of_distinct(shape, &sizes)).sum();
+            let distinct: f64 = tables.map(|sizes| cost_estimate::of_distinct(shape, &sizes)).sum();
             // Patches that hardly repeat in the first images will not repeat in the others.
             distinct < boxes(images.len()) && (n < IMAGES_AT_LEAST || distinct < 0.8 * boxes(n))
         })

@@ -15,7 +15,7 @@ use super::gpu_commands::GpuStep;
 use super::gpu_micro_batches::largest_pieces;
 use super::learning_rate::learning_rate;
 use super::loss::noisy_batch;
-use super::tensor_state::missing;
+use super::tensor_training_state::missing;
 use super::training_config::TrainingConfig;
 use super::training_state::{Opened, Outcome, TrainingState};
 use crate::dataset::{Batches, Dataset};
