@@ -1,4 +1,4 @@
-//! The judge of crafted sets: is a sample made of whole features, does the rule hold, is it new?
+//! The judge of crafted sets: is a sample whole, valid, consistent, novel, creative, and what is its hue purity?
 //!
 //! - **valid**: there is foreground, and every component is a glyph of the set (`glyph_finder.rs`), or every
 //!   window shows a texture of the set (`texture_finder.rs`).

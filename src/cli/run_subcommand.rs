@@ -1,4 +1,4 @@
-//! Dispatches arguments to the command that handles them, or to the dashboard if there is none.
+//! Runs the subcommand that the arguments name, or the dashboard if they name none.
 
 use std::env;
 use std::io;

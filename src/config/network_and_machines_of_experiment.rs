@@ -1,4 +1,4 @@
-//! Resolves user-facing settings into what the worker builds: network, machines, warnings.
+//! Turns the settings of an experiment into what the worker builds: network, machines, warnings.
 //!
 //! Settings that cannot be built are refused here, before anything is launched; settings that can be built but
 //! give misleading results (a receptive field that reaches the next glyph, docs/theory.md section 7) produce a warning.

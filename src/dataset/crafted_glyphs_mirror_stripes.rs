@@ -1,4 +1,4 @@
-//! Crafted sets: images drawn by a seeded generator under a known rule.
+//! The crafted sets `glyphs`, `mirror` and `stripes`: images drawn by a seeded generator under a known rule.
 //!
 //! Image `i` is drawn from `stream(seed, Generator, i)`, and drawn again while an earlier image has the same
 //! choices. It therefore depends on the seed and on `i` but never on `n`, and no choice repeats until all have

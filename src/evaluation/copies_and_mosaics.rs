@@ -1,4 +1,4 @@
-//! Copies and mosaics: how far samples consist of whole training images or of their patches.
+//! Copies and mosaics: how far samples are copies of training images, or consist of their patches.
 //!
 //! For samples of the network and of every machine: the distance to the nearest training image over all circular
 //! shifts, and whether it is a copy (ratio test, [`crate::analysis::nearest_training_image`]); the training patch

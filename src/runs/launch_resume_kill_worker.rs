@@ -1,4 +1,4 @@
-//! Starts, resumes and kills workers.
+//! Launches, resumes and kills the workers of runs.
 //!
 //! A worker is this same executable, run as `mosaic worker RUN_DIR`: without a terminal, in a session that it
 //! creates first thing (`worker::run`), with its output in `worker.log`. It outlives its launcher. (It is not

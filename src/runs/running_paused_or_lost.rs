@@ -1,5 +1,5 @@
-//! The state of a run as it is listed, in one word: its worker's state, or an inference from the outside if the
-//! worker is silent or gone.
+//! The state of a run as `mosaic ls` and the dashboard list it, in one word: what its worker says (training, paused,
+//! finished, ...), or *lost* or *silent* if the worker is gone or hangs.
 
 use serde::Serialize;
 

@@ -1,4 +1,5 @@
-//! Sources of attention maps for the attention machine: a network, its recorded trajectory, or a file.
+//! Attention maps that are given to the attention machine: by a network or a file (source `measured`), or by a network's
+//! recorded trajectory (source `trajectory`).
 //!
 //! `theory` does not know networks: the owner of one implements [`AttentionProvider`], and maps cross as plain arrays.
 //! [`RecordedAttention`] replays the maps of a network's own trajectory (source `trajectory`); [`FixedAttention`]

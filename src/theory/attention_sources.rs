@@ -1,4 +1,6 @@
-//! Attention weights over the pixels of an image, and the sources that they come from (docs/theory.md section 5).
+//! The attention that the attention machine uses, by source: computed from the training images (`similarity`,
+//! `co-origin`,
+//! `pooled`), fixed (`uniform`, `identity`), or given (`trajectory`, `measured`); docs/theory.md section 5.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;

@@ -1,4 +1,4 @@
-//! Whole-image machines: the ideal score machine, and the equivariant one.
+//! The whole-image machines: `ideal`, over the training images, and `es`, over all their circular shifts as well.
 //!
 //! One weight per image (`ideal`), or per image and circular shift (`es`), shared by all pixels:
 //!

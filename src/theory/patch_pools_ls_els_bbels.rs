@@ -1,4 +1,5 @@
-//! Which training patches a query pixel is compared with, and over which offsets (docs/theory.md section 2).
+//! What tells the patch machines `ls`, `els`, `els-interior` and `bbels` apart: which training patches a query pixel is
+//! compared with, and over which offsets (docs/theory.md section 2).
 //!
 //! Everything here concerns one axis of length `L`; rows and columns are independent. A training place is written as a
 //! circular displacement `s`: the query at `p` is compared with the patch at `q = (p + s) mod L`.

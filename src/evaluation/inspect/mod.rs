@@ -1,8 +1,8 @@
 //! A look inside: one noise seed's trajectory through the network and through each machine, with attention and posteriors.
 //!
-//! [`record_trace`] samples one seed and keeps, at every step, the state, the clean estimate, attention maps, and of
-//! each machine's posterior the entropy, the likeliest patch and the training images with the largest weights, pixel by
-//! pixel: a [`trace`]. [`mod@trace_file`] stores it in a run's `traces/`, so that a dashboard without a network can
+//! [`mod@record_trace`] samples one seed and keeps, at every step, the state, the clean estimate, attention maps, and
+//! of each machine's posterior the entropy, the likeliest patch and the training images with the largest weights, pixel
+//! by pixel: a [`trace`]. [`mod@trace_file`] stores it in a run's `traces/`, so that a dashboard without a network can
 //! scrub through it; [`pixel_picture_and_film`] draws it, [`pixel_table`] lists its figures.
 
 pub mod trace;

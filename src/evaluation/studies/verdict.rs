@@ -1,4 +1,5 @@
-//! Findings: statements with the evidence of runs, comparison by comparison, by 95% intervals.
+//! Verdicts of a study: whether each statement (finding) holds, fails or is undecided, by 95% intervals of the evidence
+//! of its runs, comparison by comparison.
 
 use serde::Serialize;
 

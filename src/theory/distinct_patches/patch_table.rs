@@ -55,7 +55,7 @@ pub struct Entry {
 }
 
 impl DistinctPatches {
-    /// The distinct patches of `images`; none if sums over all patches are expected to be faster ([`cost`]).
+    /// The distinct patches of `images`; none if sums over all patches are expected to be faster ([`cost_estimate`]).
     pub fn find(images: &ImagePixels, pool: Pool, k: usize) -> Option<Self> {
         let shape = images.shape();
         let n_places = images.len().saturating_mul(shape.n_pixels());
