@@ -33,6 +33,8 @@ pub enum Purpose {
     Subset = 8,
     /// Noise on the training images to which the pooled attention machine is fitted; index = draw.
     PooledNoise = 9,
+    /// Noise (and translation) of images on which errors of clean estimates are measured; index = draw.
+    FloorNoise = 10,
 }
 
 /// The random generator for one purpose and item of an experiment.

@@ -11,3 +11,4 @@ mod texture_finder;
 mod connected_components;
 pub mod provenance_statistics;
 pub mod nearest_training_image;
+pub mod excess;

@@ -12,6 +12,7 @@ use super::lab_and_runs_dir_options::LabPaths;
 use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::comparison_of_runs::{Row, summary};
+use crate::evaluation::floors::run_floors::LEVELS;
 use crate::evaluation::report::{Report, ReportContext};
 use crate::evaluation::trained_run::Trained;
 use crate::files::{make_folder, write_output};
@@ -92,7 +93,10 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
     }
     let final_loss = trained.run.status().and_then(|status| status.loss);
     let (calibration, levels) = (calibration.as_ref(), LossByLevel::default());
-    let context = ReportContext::new(trained, &machine_set, calibration, final_loss, &levels)?;
+    let mut progress = |done| errorln!("floors: {done} of {} noise levels", LEVELS.len());
+    let floors = trained.floors(stop, &mut progress).context("measuring the floors")?;
+    let context =
+        ReportContext::new(trained, &machine_set, calibration, final_loss, &levels, Some(&floors))?;
     let (n, n_judged) = (args.seeds as usize, args.samples as usize);
     let mut progress = |done| errorln!("{done} of {n} held-out seeds");
     let comparison = trained

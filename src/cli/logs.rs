@@ -8,7 +8,10 @@ use clap::Args;
 
 use super::lab_and_runs_dir_options::LabPaths;
 use crate::analysis::confidence_intervals::quartiles;
-use crate::runs::event::{AgreementFigure, AttentionAtLevel, AttentionMetrics, Event, EventBody};
+use crate::analysis::excess::LevelExcess;
+use crate::runs::event::{
+    AgreementFigure, AttentionAtLevel, AttentionMetrics, Event, EventBody, FloorLevel,
+};
 use crate::runs::event_log::EventTail;
 use crate::runs::running_paused_or_lost::ListedState;
 use crate::{console, errorln};
@@ -97,6 +100,22 @@ pub fn in_words(event: &Event) -> String {
                 .map(|(end, loss)| format!("{} up to t {end:.1}", number(Some(loss))))
                 .collect();
             format!("loss by noise level: {}", ranges.join(", "))
+        }
+        EventBody::Floors(floors) => {
+            let level = |level: &FloorLevel| {
+                let floors = level.floors.iter();
+                let words = floors.map(|(name, error)| format!("{name} {:.4}", error.mse));
+                format!("t {:.1} {}", level.t, words.collect::<Vec<_>>().join(" "))
+            };
+            let levels: Vec<String> = floors.levels.iter().map(level).collect();
+            format!("floors (error of the clean estimate): {}", levels.join(", "))
+        }
+        EventBody::Excess(excess) => {
+            let level =
+                |level: &LevelExcess| format!("{:+.4} at t {:.1}", level.excess.mse, level.t);
+            let levels: Vec<String> = excess.levels.iter().map(level).collect();
+            let word: &str = excess.convergence.into();
+            format!("{word}; error above {}: {}", excess.class_floor, levels.join(", "))
         }
         EventBody::Preview(preview) => {
             let figures = agreement(&preview.figures);

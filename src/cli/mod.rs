@@ -23,6 +23,7 @@ pub mod data;
 pub mod denoise;
 mod denoise_input;
 pub mod theory;
+mod theory_floors;
 pub mod bench;
 pub mod bench_gpu;
 pub mod bench_theory;

@@ -1,4 +1,4 @@
-//! `theory`: samples score machines from noise seeds, without a network.
+//! `theory`: samples score machines from noise seeds, without a network; with `--floors`, see [`super::theory_floors`].
 
 use std::io::Write;
 use std::ops::Range;
@@ -18,6 +18,7 @@ use super::data::experiment_over;
 use super::exit_codes::STOPPED;
 use super::lab_and_runs_dir_options::LabPaths;
 use super::progress_bar;
+use super::theory_floors::{self, LEVELS, parse_time};
 use crate::analysis::creativity_judge::Judge;
 use crate::config::experiment::MachineName;
 use crate::config::noise_seed_argument::parse_seeds;
@@ -30,6 +31,7 @@ use crate::evaluation::theory_samples::{Outcome, Settings, TheorySamples};
 use crate::files::{make_folder, write_output};
 use crate::hardware::device_request::DeviceRequest;
 use crate::image::{ImageBatch, contact_sheet, picture_file};
+use crate::network::network_config::NetworkConfig;
 use crate::random::noise_seeds;
 use crate::runs::signals;
 use crate::theory::{Machine, Precision, TrainingImages};
@@ -61,10 +63,20 @@ pub struct TheoryArgs {
     /// auto, cpu, cuda:N or cuda:N,M (several GPUs) [default: the lab file's device].
     #[arg(long)]
     pub device: Option<DeviceRequest>,
+    /// Instead of samples, print the smallest error that theory allows at each noise level: the mean squared error of the
+    /// clean estimate (per value, images in [-1, 1]) of 'ideal', 'es', and 'els' or 'bbels' at the patch side.
+    #[arg(long, conflicts_with_all = ["machine", "seeds", "steps", "out"])]
+    pub floors: bool,
+    /// Noise levels of --floors, from 0 (clean) to 1.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1.., requires = "floors", default_values_t = LEVELS, value_parser = parse_time)]
+    pub t: Vec<f64>,
+    /// Noised images per level of --floors [default: 512, fewer for large data sets].
+    #[arg(long, value_name = "N", requires = "floors", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    pub draws: Option<u32>,
     /// Output directory [default: ./theory/NAME]; existing samples are kept.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Print one JSON object at the end.
+    /// Print one JSON object at the end; with --floors, one per level and line.
     #[arg(long)]
     pub json: bool,
 }
@@ -95,6 +107,9 @@ struct Bench {
 /// was requested by number cannot be opened, if signals cannot be caught, if a machine fails, or if a file
 /// cannot be read or written.
 pub fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
+    if args.floors {
+        return theory_floors::run(paths, args);
+    }
     let bench = prepare(paths, args)?;
     make_folder(&bench.folder)
         .with_context(|| format!("making the folder '{}'", bench.folder.display()))?;
@@ -133,7 +148,18 @@ pub fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn prepare(paths: &LabPaths, args: &TheoryArgs) -> Result<Bench> {
+/// What both kinds of this command start from.
+pub(super) struct Opened {
+    pub name: String,
+    pub experiment: Experiment,
+    pub network: NetworkConfig,
+    pub dataset: Dataset,
+    /// The dictionary: all images, or those with the label that was asked for.
+    pub images: Arc<TrainingImages>,
+}
+
+/// The experiment with the settings of the command line, its data set and the dictionary.
+pub(super) fn open(paths: &LabPaths, args: &TheoryArgs) -> Result<Opened> {
     let (name, mut experiment) = experiment_over(paths, &args.dataset)?;
     let given = [
         ("theory.machines", (!args.machine.is_empty()).then(|| args.machine.join(","))),
@@ -145,19 +171,9 @@ fn prepare(paths: &LabPaths, args: &TheoryArgs) -> Result<Bench> {
         experiment.set(key, &text).with_context(|| format!("setting {key} to '{text}'"))?;
     }
     experiment.set_pairs(&args.settings)?;
-    let of_network = [MachineName::AttentionTrajectory, MachineName::AttentionMeasured];
-    let named = experiment.theory.machines.iter().find(|machine| of_network.contains(machine));
-    if let (Some(machine), false) = (named, args.machine.is_empty()) {
-        let name: &str = machine.into();
-        bail!("machine '{name}' needs a network's attention maps; use 'mosaic run' for it");
-    }
-    experiment.theory.machines.retain(|machine| !of_network.contains(machine));
     experiment.check().context("checking the settings")?;
     let (network, dataset) = network_of(&experiment)?;
     dataset.notices().iter().for_each(|notice| errorln!("warning: {notice}"));
-    let (machines, notes) = experiment.machines(&network);
-    notes.iter().for_each(|note| errorln!("{note}"));
-    ensure!(!machines.is_empty(), "no machines to sample; choose one with --machine");
     let device = match &args.device {
         Some(device) => device.clone(),
         None => paths.lab()?.settings.device,
@@ -168,6 +184,21 @@ fn prepare(paths: &LabPaths, args: &TheoryArgs) -> Result<Bench> {
         Some(label) => images.only_label(label)?,
         None => images,
     };
+    Ok(Opened { name, experiment, network, dataset, images: Arc::new(images) })
+}
+
+fn prepare(paths: &LabPaths, args: &TheoryArgs) -> Result<Bench> {
+    let Opened { name, mut experiment, network, dataset, images } = open(paths, args)?;
+    let of_network = [MachineName::AttentionTrajectory, MachineName::AttentionMeasured];
+    let named = experiment.theory.machines.iter().find(|machine| of_network.contains(machine));
+    if let (Some(machine), false) = (named, args.machine.is_empty()) {
+        let name: &str = machine.into();
+        bail!("machine '{name}' needs a network's attention maps; use 'mosaic run' for it");
+    }
+    experiment.theory.machines.retain(|machine| !of_network.contains(machine));
+    let (machines, notes) = experiment.machines(&network);
+    notes.iter().for_each(|note| errorln!("{note}"));
+    ensure!(!machines.is_empty(), "no machines to sample; choose one with --machine");
     let n = usize::try_from(args.seeds.end - args.seeds.start)?;
     let mut checksum = crc32fast::Hasher::new();
     checksum.update(dataset.pixels());
@@ -178,7 +209,7 @@ fn prepare(paths: &LabPaths, args: &TheoryArgs) -> Result<Bench> {
         checksum: checksum.finalize(),
         seeds: noise_seeds(experiment.noise_seed, args.seeds.start, n, dataset.shape()),
         folder: args.out.clone().unwrap_or_else(|| Path::new("theory").join(name)),
-        images: Arc::new(images),
+        images,
         experiment,
         dataset,
         machines,

@@ -33,4 +33,4 @@ pub use crafted_glyphs_mirror_stripes::{CraftedKind, CraftedSet, Glyphs, Stripes
 pub use crafted_rule::Rule;
 pub use error::DatasetError;
 pub use image_set::Dataset;
-pub use open_dataset::{DatasetSource, open};
+pub use open_dataset::{DatasetSource, open, open_held_out};

@@ -1,5 +1,6 @@
 //! The source of a data set, and the single function that opens it.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::batch_order::shuffled;
@@ -41,15 +42,77 @@ pub fn open(
     if limit == Some(0) || matches!(source, DatasetSource::Crafted(set) if set.n == 0) {
         return Err(DatasetError::Setting { name: "n", value: 0, low: 1, high: u32::MAX as usize });
     }
-    // Indices of the selected images out of `n`.
-    let chosen = |n: usize| {
+    let choice = |n: usize| {
         let limit = limit.filter(|&limit| limit < n)?;
-        let mut chosen = shuffled(n, &mut stream(subset_seed, Purpose::Subset, 0));
-        chosen.truncate(limit);
-        chosen.sort_unstable();
-        Some(chosen)
+        Some(subset(n, 0..limit, subset_seed))
     };
-    let dataset = match source {
+    let dataset = read(name, source, &choice)?;
+    if matches!(source, DatasetSource::Crafted(_)) {
+        return Ok(dataset);
+    }
+    let mut notices = dataset.notices().to_vec();
+    notices.extend(monotony(&dataset));
+    if let Some(limit) = limit.filter(|&limit| limit > dataset.len()) {
+        notices.push(format!("only {} of the {limit} images asked for are there", dataset.len()));
+    }
+    let dataset = match choice(dataset.len()) {
+        Some(chosen) => dataset.select(&chosen),
+        None => dataset,
+    };
+    Ok(dataset.with_notices(notices))
+}
+
+/// Up to `n` images of `source` that [`open`] with the same `limit` and seed leaves out: more images of a crafted set's
+/// generator (no arrangement of the training set among them), or images of the files that are not in the subset. `None` if
+/// there are no others.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn open_held_out(
+    name: &str,
+    source: &DatasetSource,
+    limit: Option<usize>,
+    subset_seed: u64,
+    n: usize,
+) -> Result<Option<Dataset>, DatasetError> {
+    if let DatasetSource::Crafted(set) = source {
+        let n_others = set.n_arrangements().saturating_sub(set.n as u128).min(n as u128) as usize;
+        let all = CraftedSet { n: set.n + n_others, ..set.clone() }.generate(name)?;
+        let others: Vec<usize> = (set.n..all.len()).collect();
+        return Ok((n_others > 0).then(|| all.select(&others)));
+    }
+    let Some(limit) = limit else { return Ok(None) };
+    let choice = |there: usize| {
+        let end = there.min(limit.saturating_add(n));
+        (limit < end).then(|| subset(there, limit..end, subset_seed))
+    };
+    // A folder's reader is given an empty choice rather than none, which would be all images.
+    let dataset = read(name, source, &|there| Some(choice(there).unwrap_or_default()))?;
+    let is_chosen = matches!(source, DatasetSource::Folder { .. });
+    let others = if is_chosen {
+        (0..dataset.len()).collect()
+    } else {
+        choice(dataset.len()).unwrap_or_default()
+    };
+    Ok((!others.is_empty()).then(|| dataset.select(&others)))
+}
+
+/// The images at places `range` of the random order of `n` images, in the order of their files.
+fn subset(n: usize, range: Range<usize>, seed: u64) -> Vec<usize> {
+    let mut chosen = shuffled(n, &mut stream(seed, Purpose::Subset, 0))[range].to_vec();
+    chosen.sort_unstable();
+    chosen
+}
+
+/// Reads a source. `choice` names the images of a folder to be read, out of their number (`None`: all); other sources are
+/// read whole.
+fn read(
+    name: &str,
+    source: &DatasetSource,
+    choice: &dyn Fn(usize) -> Option<Vec<usize>>,
+) -> Result<Dataset, DatasetError> {
+    Ok(match source {
         DatasetSource::Crafted(set) => set.generate(name)?,
         DatasetSource::Idx { images, labels, size } => {
             check_size(*size)?;
@@ -63,22 +126,9 @@ pub fn open(
             check_size(Some(*size))?;
             let folder = Folder::list(path)?;
             let all = || (0..folder.n_images()).collect();
-            folder.open(name, &chosen(folder.n_images()).unwrap_or_else(all), *size)?
+            folder.open(name, &choice(folder.n_images()).unwrap_or_else(all), *size)?
         }
-    };
-    if matches!(source, DatasetSource::Crafted(_)) {
-        return Ok(dataset);
-    }
-    let mut notices = dataset.notices().to_vec();
-    notices.extend(monotony(&dataset));
-    if let Some(limit) = limit.filter(|&limit| limit > dataset.len()) {
-        notices.push(format!("only {} of the {limit} images asked for are there", dataset.len()));
-    }
-    let dataset = match chosen(dataset.len()) {
-        Some(chosen) => dataset.select(&chosen),
-        None => dataset,
-    };
-    Ok(dataset.with_notices(notices))
+    })
 }
 
 /// Maximum difference of pixel values that count as equal.

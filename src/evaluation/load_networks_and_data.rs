@@ -39,6 +39,19 @@ pub fn open_dataset(experiment: &Experiment) -> Result<Dataset> {
         .with_context(|| format!("opening the data set of experiment '{}'", experiment.name))
 }
 
+/// Up to `n` images of the experiment's set that are not training images; `None` if there are none.
+///
+/// # Errors
+///
+/// As [`open_dataset`].
+pub fn open_held_out(experiment: &Experiment, n: usize) -> Result<Option<Dataset>> {
+    let settings = &experiment.dataset;
+    let limit = settings.n.filter(|_| settings.kind.is_read()).map(NonZeroUsize::get);
+    let (name, source) = (&experiment.name, experiment.dataset_source());
+    dataset::open_held_out(name, &source, limit, settings.seed, n)
+        .with_context(|| format!("opening held-out images of experiment '{name}'"))
+}
+
 /// The averaged network of a run's newest whole checkpoint, with its training step.
 ///
 /// # Errors

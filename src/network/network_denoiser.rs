@@ -29,12 +29,14 @@ pub struct NetworkDenoiser {
     /// One class per image of a batch.
     labels: Option<Arc<[u32]>>,
     detail: AttentionDetail,
+    clamp: bool,
 }
 
 impl NetworkDenoiser {
     /// A denoiser that returns nothing about attention.
     pub fn new(network: Arc<Network>) -> Self {
-        Self { network, labels: None, detail: AttentionDetail::Nothing }
+        let clamp = network.config().clamp;
+        Self { network, labels: None, detail: AttentionDetail::Nothing, clamp }
     }
 
     /// The network.
@@ -51,6 +53,12 @@ impl NetworkDenoiser {
     /// Sets one class per image of a batch, for a class-conditional network.
     pub fn with_labels(mut self, labels: Vec<u32>) -> Self {
         self.labels = Some(labels.into());
+        self
+    }
+
+    /// Sets whether estimates are clamped to the pixel range [-1, 1] (at first as `network.clamp` says).
+    pub fn clamped(mut self, wanted: bool) -> Self {
+        self.clamp = wanted;
         self
     }
 
@@ -141,7 +149,7 @@ impl Denoiser for NetworkDenoiser {
         self.check(x, level)?;
         let labels = self.labels(x.len())?;
         let (signal, sigma) = (level.signal(), level.sigma());
-        let clamp = self.network.config().clamp;
+        let clamp = self.clamp;
         let mut x0 = Vec::with_capacity(x.values().len());
         let mut weights: Vec<f32> = Vec::new();
         let mut statistics = AttentionStatistics::default();

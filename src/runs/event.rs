@@ -3,9 +3,12 @@
 //! These are wire types: they carry a format version and are kept apart from domain types. A reader skips event
 //! kinds it does not know (written by a newer worker) and tolerates a torn last line (the worker crashed).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::status_json::RunState;
+use crate::analysis::excess::{Convergence, LevelExcess, MeanSquaredError};
 
 /// One line of `events.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +39,10 @@ pub enum EventBody {
     },
     /// The loss at each noise level.
     LossByLevel(LossByLevel),
+    /// The floors of the run's data set and network class; once, when they are known.
+    Floors(FloorFigures),
+    /// The network's error above the floor of its class.
+    Excess(ExcessByLevel),
     Preview(Box<PreviewSummary>),
     Checkpoint {
         path: String,
@@ -79,6 +86,31 @@ impl LossByLevel {
         let range = move |(i, loss): (usize, &Option<f64>)| Some(((i + 1) as f64 / n, (*loss)?));
         self.loss.iter().enumerate().filter_map(range)
     }
+}
+
+/// Mean squared errors of the machines whose errors are floors, by noise level.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FloorFigures {
+    /// In increasing t.
+    pub levels: Vec<FloorLevel>,
+}
+
+/// Floors at one noise level: errors of the clean estimate per value, for images in [-1, 1].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FloorLevel {
+    pub t: f64,
+    /// By machine: `ideal`, `es`, and `els` or `bbels`.
+    pub floors: BTreeMap<String, MeanSquaredError>,
+}
+
+/// A network's error above the floor of its class, by noise level.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExcessByLevel {
+    /// The machine whose error is the floor.
+    pub class_floor: String,
+    pub convergence: Convergence,
+    /// In increasing t.
+    pub levels: Vec<LevelExcess>,
 }
 
 /// Attention statistics of the final attention layer.

@@ -129,6 +129,7 @@ paths! {
     socket_path: "control.sock",
     state_path: "state",
     previews_path: "previews",
+    floors_path: "floors.json",
     calibration_path: "calibration.json",
     report_path: "report",
 }

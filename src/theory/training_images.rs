@@ -103,6 +103,18 @@ impl TrainingImages {
         Ok(self.select(&kept))
     }
 
+    /// One dictionary per class `0..n`, in which a class without images has all images; without classes, all images alone.
+    pub fn by_class(self: &Arc<Self>, n_classes: Option<usize>) -> Vec<Arc<Self>> {
+        let of_class = |class: usize| match self.only_label(class as i64) {
+            Ok(some) => Arc::new(some),
+            Err(_) => self.clone(),
+        };
+        match n_classes {
+            Some(n) => (0..n).map(of_class).collect(),
+            None => vec![self.clone()],
+        }
+    }
+
     /// The images at `indices`, in that order, on the same GPUs.
     pub fn select(&self, indices: &[usize]) -> Self {
         let gpus = self.gpu_placement.as_ref().map(|placement| placement.gpus().clone());

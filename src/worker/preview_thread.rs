@@ -25,7 +25,7 @@ use crate::runs::status_and_heartbeat::StatusBoard;
 use crate::runs::watching_dashboards::is_watched;
 
 /// Added to the niceness of previews that nobody waits for, so that training keeps its cores.
-const BACKGROUND_NICENESS: i32 = 10;
+pub(super) const BACKGROUND_NICENESS: i32 = 10;
 
 /// Inputs common to all previews of a run.
 pub struct PreviewKit {
@@ -95,8 +95,8 @@ impl PreviewThread {
     }
 }
 
-/// Threads for previews, half as many as training has.
-fn pool(niceness: i32) -> std::io::Result<ThreadPool> {
+/// Threads for previews and floors, half as many as training has.
+pub(super) fn pool(niceness: i32) -> std::io::Result<ThreadPool> {
     rayon::ThreadPoolBuilder::new()
         .num_threads((rayon::current_num_threads() / 2).max(1))
         .thread_name(|index| format!("previews {index}"))

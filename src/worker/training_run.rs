@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::floors::FloorThread;
 use super::full_disk::{Control, wait_for_space};
 use super::loss_and_speed_meters::{LevelMeter, Meter};
 use super::non_finite_loss_rollback::NonFiniteLosses;
@@ -56,6 +57,7 @@ pub fn train(
         probe: context.probe.clone(),
     })
     .context("starting the preview thread")?;
+    let floors = FloorThread::start(context, board).context("starting the thread for floors")?;
     let mut loop_state = Loop {
         meter: Meter::new(context.experiment.training.batch),
         preview_every: context.experiment.preview.every.map_or(0, |n| n.get() as u64),
@@ -72,6 +74,7 @@ pub fn train(
         context,
         board,
         previews: &previews,
+        floors: &floors,
     };
     board.set_state(RunState::Training, None);
     let is_done = loop {
@@ -93,7 +96,7 @@ pub fn train(
         // Commands are decided by this state from here on, even if the last preview is still in progress.
         board.set_state(RunState::Comparing, None);
     }
-    drop(previews);
+    drop((previews, floors));
     Ok(is_done.then_some(levels))
 }
 
@@ -101,6 +104,7 @@ struct Loop<'a> {
     context: &'a mut RunContext,
     board: &'a Arc<StatusBoard>,
     previews: &'a PreviewThread,
+    floors: &'a FloorThread,
     control: &'a ControlServer,
     stop: &'a AtomicBool,
     meter: Meter,
@@ -279,9 +283,10 @@ impl Loop<'_> {
         Ok(())
     }
 
-    /// Measures attention on the probe images at several noise levels.
+    /// Measures the network beside training: its error above the floor, its attention, its loss by noise level.
     fn probe(&mut self) -> Result<()> {
         let started = Instant::now();
+        self.measure_excess()?;
         let RunContext { network, probe, .. } = &*self.context;
         if let (Some(attention), Some(Probe { images, labels, .. })) = (network.attention, probe) {
             let network = self.context.trainer.ema_denoiser().context("taking a snapshot")?;
@@ -302,6 +307,18 @@ impl Loop<'_> {
         }
         let pause = PROBE_INTERVAL.max(started.elapsed() * PROBE_SHARE);
         self.next_probe = Instant::now() + pause;
+        Ok(())
+    }
+
+    /// Measures how far the network's error is above its floor, once that is known.
+    fn measure_excess(&mut self) -> Result<()> {
+        if !self.floors.are_known() {
+            return Ok(());
+        }
+        let network = self.context.trainer.ema_denoiser().context("taking a snapshot")?;
+        if let Some(excess) = self.floors.excess(self.context, &network)? {
+            self.board.emit_at(self.context.trainer.n_steps_done(), EventBody::Excess(excess));
+        }
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use crate::config::CompareSettings;
 use crate::console::output::panic_words;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::calibration::Calibration;
+use crate::evaluation::floors::run_floors::LEVELS;
 use crate::evaluation::preview_request::PreviewRequest;
 use crate::evaluation::report::{Report, ReportContext};
 use crate::evaluation::trained_run::Trained;
@@ -358,8 +359,22 @@ fn finish(
         other => other?,
     };
     let machine_set = trained.machine_set.calibrated(calibration.as_ref())?;
-    let context =
-        ReportContext::new(&trained, &machine_set, calibration.as_ref(), loss, loss_by_level)?;
+    let mut progress = |done| {
+        let message = format!("measuring floors: {done} of {} noise levels", LEVELS.len());
+        board.update(|status| status.message = Some(message));
+    };
+    let floors = match trained.floors(stop, &mut progress) {
+        Err(error) if is_cancelled(&error) => return Ok(RunState::Stopped),
+        other => other.context("measuring the floors")?,
+    };
+    let context = ReportContext::new(
+        &trained,
+        &machine_set,
+        calibration.as_ref(),
+        loss,
+        loss_by_level,
+        Some(&floors),
+    )?;
     let CompareSettings { seeds: n, samples: n_judged } = trained.experiment.compare;
     let mut progress = |done| {
         let message = format!("comparing on held-out seeds: {done} of {n}");

@@ -49,6 +49,7 @@ fn undefined_figures_are_left_out_and_ties_are_not_won() {
         machines: machines.into(),
         final_loss: None,
         loss_by_level: &LossByLevel { loss: vec![Some(0.5), None, None, Some(0.125)] },
+        floors: None,
         n_steps: 5,
         device: "cpu".to_owned(),
         n_parameters: 1,

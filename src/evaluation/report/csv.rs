@@ -1,7 +1,9 @@
 //! The tables of a report as CSV.
 
 use super::report_figures::Report;
+use crate::analysis::excess::MeanSquaredError;
 use crate::config::noise_seed_purposes::NoiseSeeds;
+use crate::evaluation::floors::NetworkFloors;
 use crate::evaluation::markdown_table::text_or;
 use crate::runs::event::Rate;
 
@@ -26,6 +28,23 @@ pub fn by_step(report: &Report<'_>) -> String {
         for step in &machine.by_step {
             let (t, mean, n) = (step.t, step.r_squared, step.n_seeds);
             text += &format!("{},{t:.6},{mean:.6},{n}\n", machine.name);
+        }
+    }
+    text
+}
+
+/// `floors.csv`: mean squared errors of the clean estimate by noise level: network, its excess, and the floors.
+pub fn floors(found: &NetworkFloors) -> String {
+    let mut text = "t,who,mse,se\n".to_owned();
+    for (floor, level) in found.floors.levels.iter().zip(&found.levels) {
+        let of_network = [
+            ("network", Some(level.network)),
+            ("held_out", level.held_out),
+            ("excess", Some(level.excess)),
+        ];
+        let of_network = of_network.into_iter().filter_map(|(who, error)| Some((who, error?)));
+        for (who, MeanSquaredError { mse, se }) in of_network.chain(floor.means()) {
+            text += &format!("{},{who},{mse:.8},{se:.8}\n", level.t);
         }
     }
     text

@@ -7,7 +7,10 @@ use serde_json::{Map, Value, json};
 use super::machine_settings_caption;
 use super::report_figures::{MachineReport, Report};
 use crate::analysis::confidence_intervals::Quartiles;
+use crate::analysis::excess::LevelExcess;
 use crate::config::noise_seed_purposes::NoiseSeeds;
+use crate::evaluation::floors::NetworkFloors;
+use crate::evaluation::floors::run_floors::FloorErrors;
 use crate::runs::event::Rates;
 
 /// `report.json`, which `mosaic run --json` prints too.
@@ -38,6 +41,7 @@ pub fn to_json(report: &Report<'_>) -> Value {
         "n_training_images": context.n_training_images,
         "final_loss": context.final_loss,
         "loss_by_level": context.loss_by_level.loss,
+        "floors": context.floors.map(floors),
         "noise_seed": comparison.noise_seed,
         "first_seed": NoiseSeeds::held_out(comparison.n_seeds).first(),
         "n_seeds": comparison.n_seeds,
@@ -52,6 +56,26 @@ pub fn to_json(report: &Report<'_>) -> Value {
         "mosaics": comparison.mosaics,
         "attention_entropy_nats": comparison.attention.as_ref().and_then(|sum| sum.mean_nats()),
         "attention": report.attention,
+    })
+}
+
+/// Mean squared errors of the clean estimate per value, for images in [-1, 1], level by level.
+fn floors(found: &NetworkFloors) -> Value {
+    let level = |(floor, level): (&FloorErrors, &LevelExcess)| {
+        let mut object: Map<String, Value> =
+            floor.means().map(|(name, error)| (name.to_owned(), json!(error))).collect();
+        object.insert("t".to_owned(), json!(level.t));
+        object.insert("network".to_owned(), json!(level.network));
+        object.insert("held_out".to_owned(), json!(level.held_out));
+        object.insert("excess".to_owned(), json!(level.excess));
+        Value::Object(object)
+    };
+    json!({
+        "class_floor": found.class_floor,
+        "patch_size": found.floors.patch_side,
+        "draws": found.floors.n_draws(),
+        "convergence": found.convergence,
+        "levels": found.floors.levels.iter().zip(&found.levels).map(level).collect::<Vec<_>>(),
     })
 }
 

@@ -5,8 +5,10 @@ use std::ops::Range;
 
 use super::machine_settings_caption;
 use super::report_figures::{Report, ReportContext, SHEET_ROWS};
+use crate::analysis::excess::MeanSquaredError;
 use crate::config::{NamedMachine, noise_seed_purposes::NoiseSeeds};
 use crate::evaluation::copies_and_mosaics::{MosaicFigures, SAME_COLOUR};
+use crate::evaluation::floors::NetworkFloors;
 use crate::evaluation::markdown_table::{Table, cell, number, rate_cell, text_or};
 use crate::runs::event::{AttentionMetrics, LossByLevel};
 use crate::theory::machine_spec::AttentionSource;
@@ -15,6 +17,7 @@ use crate::theory::machine_spec::AttentionSource;
 pub fn page(report: &Report<'_>) -> String {
     let (context, comparison) = (report.context, report.comparison);
     let mut text = heading(report);
+    text += &context.floors.map_or_else(String::new, floors_table);
     text += &agreement_table(report);
     text += &rates_table(report);
     text += &mosaics_table(&comparison.mosaics);
@@ -106,6 +109,53 @@ fn origin_of_settings(context: &ReportContext<'_>) -> String {
         text += "\nThe source `trajectory` uses the network's attention maps along the trajectory of the very sample that is predicted, and so knows which pixels end up alike; the other sources know only the noise seed.\n";
     }
     text
+}
+
+/// The network's error beside the floors, and what the difference means.
+fn floors_table(found: &NetworkFloors) -> String {
+    let title = "Is the network trained enough? Errors by noise level, and the floors";
+    let class = found.class_floor;
+    let mut table = Table::new(title, &["t", "network", "held out", "excess", "of the floor"]);
+    let names: Vec<&str> = found
+        .floors
+        .levels
+        .first()
+        .map_or_else(Vec::new, |level| level.means().map(|(name, _)| name).collect());
+    table.head.extend(names.iter().map(|name| (*name).to_owned()));
+    for (floor, level) in found.floors.levels.iter().zip(&found.levels) {
+        let share = match level.share() {
+            // Below this a share of the floor says nothing.
+            _ if level.floor.mse < 1e-4 => "-".to_owned(),
+            share => format!("{:.0}%", 100.0 * share),
+        };
+        let mut row = vec![
+            format!("{:.1}", level.t),
+            error_cell(level.network),
+            cell(level.held_out.map(error_cell)),
+            error_cell(level.excess),
+            share,
+        ];
+        row.extend(floor.means().map(|(_, error)| error_cell(error)));
+        table.rows.push(row);
+    }
+    let note = if found.has_attention {
+        format!(
+            " With attention, the floor of the network's class is at most that of `{class}`, so the true excess is larger."
+        )
+    } else {
+        String::new()
+    };
+    let word: &str = found.convergence.into();
+    let (draws, side) = (found.floors.n_draws(), found.floors.patch_side);
+    table.section()
+        + &format!(
+            "\n**{word}**: {}.\n\nMean squared error of the clean estimate per value (images in [-1, 1]; standard error in brackets) on {draws} noised images per level. Excess: network minus `{class}` (patches of {side} pixels a side), the floor of its class.{note} Held out: images of the set that are not training images.\n\n",
+            found.convergence.meaning()
+        )
+}
+
+fn error_cell(error: MeanSquaredError) -> String {
+    format!("{:.5} ({:.5})", error.mse, error.se)
 }
 
 fn agreement_table(report: &Report<'_>) -> String {

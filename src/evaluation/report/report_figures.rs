@@ -10,6 +10,7 @@ use crate::analysis::confidence_intervals::{Quartiles, quartiles};
 use crate::config::{Experiment, NamedMachine, noise_seed_purposes::NoiseSeeds};
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::compare_run_with_machines::Comparison;
+use crate::evaluation::floors::NetworkFloors;
 use crate::evaluation::samples::{MachineSet, MapAgreement, StepAgreement, StepMean};
 use crate::evaluation::trained_run::Trained;
 use crate::runs::event::{AgreementFigure, AttentionMetrics, LossByLevel, Rates};
@@ -26,6 +27,8 @@ pub struct ReportContext<'a> {
     pub final_loss: Option<f64>,
     /// Over the last steps.
     pub loss_by_level: &'a LossByLevel,
+    /// The network's error by noise level beside the floors of its class, if they were measured.
+    pub floors: Option<&'a NetworkFloors>,
     /// Training steps done: fewer than planned if training ended early.
     pub n_steps: u64,
     pub device: String,
@@ -48,6 +51,7 @@ impl<'a> ReportContext<'a> {
         calibration: Option<&'a Calibration>,
         final_loss: Option<f64>,
         loss_by_level: &'a LossByLevel,
+        floors: Option<&'a NetworkFloors>,
     ) -> Result<Self> {
         let Trained { run, experiment, .. } = trained;
         Ok(Self {
@@ -56,6 +60,7 @@ impl<'a> ReportContext<'a> {
             machines: machine_set.machines().cloned().collect(),
             final_loss,
             loss_by_level,
+            floors,
             n_steps: trained.step,
             device: trained.device.clone(),
             n_parameters: trained.network.network().n_parameters(),

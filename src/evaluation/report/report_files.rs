@@ -21,6 +21,9 @@ impl Report<'_> {
         put("rates.csv", csv::rates(self))?;
         put("by_step.csv", csv::by_step(self))?;
         put("predicted_attention.csv", csv::predicted_attention(self))?;
+        if let Some(floors) = self.context.floors {
+            put("floors.csv", csv::floors(floors))?;
+        }
         let charts = charts::panels(self);
         png_charts::write(&charts, 2, &folder.join("agreement.png")).map_err(io::Error::other)?;
         put("report.md", markdown::page(self))?;

@@ -51,15 +51,7 @@ impl MachineSet {
         machines: Vec<NamedMachine>,
         n_classes: Option<usize>,
     ) -> Result<Self, TheoryError> {
-        let all = Arc::new(images);
-        let of_class = |class: usize| match all.only_label(class as i64) {
-            Ok(some) => Arc::new(some),
-            Err(_) => all.clone(),
-        };
-        let dictionaries: Vec<_> = match n_classes {
-            Some(n) => (0..n).map(of_class).collect(),
-            None => vec![all.clone()],
-        };
+        let dictionaries = Arc::new(images).by_class(n_classes);
         let build = |spec: &MachineSpec| {
             let each = dictionaries.iter();
             each.map(|images| Machine::new(spec.clone(), images.clone(), Precision::F32, None))
@@ -119,6 +111,11 @@ impl MachineSet {
 
     pub fn ddim(&self) -> Ddim {
         self.ddim
+    }
+
+    /// The training images of each class; all images alone for a network without classes.
+    pub fn dictionaries(&self) -> &[Arc<TrainingImages>] {
+        &self.dictionaries
     }
 
     /// Every machine for one noise seed, with its name; `recorded` holds the network's attention maps along its

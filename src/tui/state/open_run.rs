@@ -4,7 +4,8 @@ use crate::analysis::agreement::{Agreement, agreement};
 use crate::config::Experiment;
 use crate::image::ImageBatch;
 use crate::runs::event::{
-    AttentionMetrics, Event, EventBody, LossByLevel, NoticeLevel, PreviewSummary,
+    AttentionMetrics, Event, EventBody, ExcessByLevel, FloorFigures, LossByLevel, NoticeLevel,
+    PreviewSummary,
 };
 use crate::runs::preview_files::Preview;
 use crate::runs::running_paused_or_lost::ListedState;
@@ -27,6 +28,10 @@ pub struct OpenRun {
     pub predicted_attention: Vec<(String, AttentionMetrics)>,
     /// The latest loss of each range of t.
     pub loss_by_level: LossByLevel,
+    /// The floors of its data set and network class, once they are known.
+    pub floors: FloorFigures,
+    /// The network's excess over the floor of its class, by training step.
+    pub excess: Vec<(f64, ExcessByLevel)>,
     /// Training steps of the previews on disk, in increasing order.
     pub preview_steps: Vec<u64>,
     /// The worker's figures for its previews, by training step.
@@ -84,6 +89,8 @@ impl OpenRun {
             attention: self.attention.clone(),
             predicted_attention: self.predicted_attention.clone(),
             loss_by_level: self.loss_by_level.clone(),
+            floors: self.floors.clone(),
+            excess: self.excess.clone(),
             ..Self::default()
         }
     }
@@ -102,6 +109,8 @@ impl OpenRun {
                 self.predicted_attention.push((machine, metrics));
             }
             EventBody::LossByLevel(levels) => self.loss_by_level = levels,
+            EventBody::Floors(floors) => self.floors = floors,
+            EventBody::Excess(excess) => push_thinned(&mut self.excess, (step as f64, excess)),
             EventBody::Preview(summary) => {
                 // Only a part of it was published before: request it again.
                 self.requested_step = self.requested_step.filter(|other| *other != step);

@@ -1,0 +1,98 @@
+//! `theory --floors`: the smallest error that theory allows a denoiser at each noise level, without a network.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::exit_codes::STOPPED;
+use super::lab_and_runs_dir_options::LabPaths;
+use super::theory::{Opened, TheoryArgs, open};
+use crate::analysis::excess::MeanSquaredError;
+use crate::console;
+use crate::diffusion::DenoiseError;
+use crate::evaluation::floors::{FloorMachine, LevelFloor, draws_for};
+use crate::runs::signals;
+
+/// The noise levels without `--t`.
+pub(super) const LEVELS: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+
+/// A time in (0, 1].
+///
+/// # Errors
+///
+/// If the text is not a number in that range.
+pub(super) fn parse_time(text: &str) -> Result<f64, String> {
+    let t: f64 = text.trim().parse().map_err(|_| format!("'{text}' is not a number"))?;
+    if t > 0.0 && t <= 1.0 {
+        return Ok(t);
+    }
+    Err(format!("'{text}' must lie above 0 (clean) and at most at 1 (noise)"))
+}
+
+/// Measures the floors and prints them level by level, as soon as each is known.
+///
+/// # Errors
+///
+/// If the arguments, the lab file or the data set are unusable, if a machine fails, or if nothing can be printed.
+pub(super) fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
+    let Opened { name, experiment, network, dataset, images } = open(paths, args)?;
+    let dataset = match (args.label, dataset.labels()) {
+        (Some(label), Some(labels)) => {
+            let of_label = |&i: &usize| i64::from(labels[i]) == label;
+            dataset.select(&(0..dataset.len()).filter(of_label).collect::<Vec<_>>())
+        }
+        _ => dataset,
+    };
+    let patch_side = experiment.patch_size(&network);
+    let n_classes = network.n_classes.filter(|_| args.label.is_none());
+    let machines = FloorMachine::all(&images.by_class(n_classes), network.padding, patch_side)?;
+    let n = args.draws.map_or_else(|| draws_for(images.len(), dataset.shape()), |n| n as usize);
+    let stop = signals::stop_on(&[SIGINT, SIGTERM]).context("listening for Ctrl-C")?;
+    if !args.json {
+        let (n_images, shape) = (images.len(), dataset.shape());
+        writeln!(
+            console::stdout(),
+            "Mean squared error of the clean estimate per value of '{name}' ({n_images} images of {shape} in [-1, 1]),\nwith standard error; {n} noised images per level; patches of {patch_side} pixels a side.\n\n{}",
+            heading(&machines)
+        )?;
+    }
+    for &t in &args.t {
+        let level = experiment.schedule.level(t);
+        let seed = experiment.noise_seed;
+        match LevelFloor::measure(&dataset, &machines, level, n, seed, &stop) {
+            Ok(floor) if args.json => writeln!(console::stdout(), "{}", json_line(&floor))?,
+            Ok(floor) => writeln!(console::stdout(), "{}", text_line(&floor))?,
+            Err(DenoiseError::Cancelled) => return Ok(ExitCode::from(STOPPED)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Width of one machine's column: an error and its standard error.
+const COLUMN: usize = 22;
+
+fn heading(machines: &[FloorMachine]) -> String {
+    let columns = machines.iter().map(|machine| format!("{:>COLUMN$}", machine.name));
+    format!("{:>6}{}", "t", columns.collect::<String>())
+}
+
+fn text_line(floor: &LevelFloor) -> String {
+    let columns = floor.means().map(|(_, MeanSquaredError { mse, se })| {
+        let number = |x: f64| if x < 1e-3 { format!("{x:.1e}") } else { format!("{x:.4}") };
+        let digits = format!("{} ({})", number(mse), number(se));
+        format!("{digits:>COLUMN$}")
+    });
+    format!("{:>6}{}", floor.level.t, columns.collect::<String>())
+}
+
+/// `{"t": .., "ideal": {"mse": .., "se": ..}, ..}`.
+fn json_line(floor: &LevelFloor) -> Value {
+    let mut line = Map::new();
+    line.insert("t".to_owned(), json!(floor.level.t));
+    line.extend(floor.means().map(|(name, error)| (name.to_owned(), json!(error))));
+    Value::Object(line)
+}

@@ -1,0 +1,75 @@
+//! A network's error by noise level, beside the floor of its class.
+
+use super::noised_images::{NoisedImages, Translation};
+use super::run_floors::RunFloors;
+use super::squared_error::squared_errors;
+use crate::analysis::excess::{LevelExcess, MeanSquaredError};
+use crate::dataset::Dataset;
+use crate::diffusion::DenoiseError;
+use crate::network::NetworkDenoiser;
+use crate::network::network_config::{Architecture, NetworkConfig, Padding};
+
+/// The machine whose error is the floor of a network's class, by its name in [`RunFloors`].
+///
+/// A network without attention, group normalisation or pooling is local and equivariant: `els` with circular padding,
+/// `bbels` with zeros. An attention layer makes the class larger: the same machines then give an upper bound of its
+/// floor. Group normalisation sees the whole image, and pooling (UNet) breaks the symmetry under translations: `es` and
+/// `ideal` give lower bounds.
+pub fn class_floor(network: &NetworkConfig) -> &'static str {
+    match (&network.architecture, network.group_norm, network.padding) {
+        (Architecture::UNet { .. }, _, _) | (_, true, Padding::Zeros) => "ideal",
+        (_, true, Padding::Circular) => "es",
+        (_, false, Padding::Circular) => "els",
+        (_, false, Padding::Zeros) => "bbels",
+    }
+}
+
+/// The errors of `network` on the first `n` draws of `floors` at every level, and on images that it was not trained on.
+///
+/// # Errors
+///
+/// If the network fails.
+pub fn network_excess(
+    network: &NetworkDenoiser,
+    dataset: &Dataset,
+    held_out: Option<&Dataset>,
+    floors: &RunFloors,
+    n: usize,
+) -> Result<Vec<LevelExcess>, DenoiseError> {
+    let config = network.network().config();
+    let translation = match config.padding {
+        Padding::Circular => Translation::Circular,
+        Padding::Zeros => Translation::None,
+    };
+    let errors = |dataset: &Dataset, level, n| {
+        let noised = NoisedImages::draw(dataset, level, n, translation, floors.seed);
+        let network = network.clone().clamped(false);
+        let network = match (config.n_classes, &noised.classes) {
+            (Some(_), Some(classes)) => network.with_labels(classes.clone()),
+            _ => network,
+        };
+        squared_errors(&network, &noised)
+    };
+    let name = class_floor(config);
+    let mut found = Vec::with_capacity(floors.levels.len());
+    for level in &floors.levels {
+        let Some(floor) = level.errors.get(name) else { continue };
+        let n = n.min(floor.len());
+        let at = config.schedule.level(level.t);
+        let of_network = errors(dataset, at, n)?;
+        let floor: Vec<f64> = floor[..n].iter().map(|&e| f64::from(e)).collect();
+        let above: Vec<f64> = of_network.iter().zip(&floor).map(|(a, b)| a - b).collect();
+        let held_out = match held_out {
+            Some(dataset) => Some(MeanSquaredError::of(&errors(dataset, at, n)?)),
+            None => None,
+        };
+        found.push(LevelExcess {
+            t: level.t,
+            network: MeanSquaredError::of(&of_network),
+            held_out,
+            floor: MeanSquaredError::of(&floor),
+            excess: MeanSquaredError::of(&above),
+        });
+    }
+    Ok(found)
+}

@@ -1,0 +1,155 @@
+//! The machines whose errors are floors, and their errors at every noise level.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::noised_images::{NoisedImages, Translation};
+use super::squared_error::squared_errors;
+use crate::analysis::excess::MeanSquaredError;
+use crate::dataset::Dataset;
+use crate::diffusion::{DenoiseError, NoiseLevel};
+use crate::evaluation::stop_flag::check_stop;
+use crate::image::ImageShape;
+use crate::network::network_config::Padding;
+use crate::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
+use crate::theory::{Machine, Precision, TheoryError, TrainingImages};
+
+/// Draws that are denoised at once, between two looks at the stop flag.
+const PIECE: usize = 16;
+
+/// Most draws per noise level, and fewest, however large the data set is.
+const DRAWS_MAX: usize = 512;
+const DRAWS_MIN: usize = 16;
+/// Pairs of values that may be compared for one machine at one level, were all patches compared one by one: what a few
+/// seconds of two cores allow. Larger data sets get fewer draws.
+const COMPARISONS_MAX: f64 = 4e11;
+
+/// A machine whose error is a floor.
+pub struct FloorMachine {
+    pub name: String,
+    /// Whether the images that it is tested on are moved first. A machine that knows absolute positions is tested on
+    /// images where they were.
+    translation: Translation,
+    /// One per class; a single one for networks without classes.
+    by_class: Vec<Machine>,
+}
+
+/// The errors of every floor machine at one noise level.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LevelFloor {
+    pub level: NoiseLevel,
+    /// Name of each machine and `|| phi - x0hat ||^2` per value of each draw.
+    pub errors: Vec<(String, Vec<f64>)>,
+}
+
+impl LevelFloor {
+    /// The errors of `machines` on `n` draws at one level. The same `seed` gives the same draws.
+    ///
+    /// # Errors
+    ///
+    /// If a machine fails, or [`DenoiseError::Cancelled`] once `stop` is set.
+    pub fn measure(
+        dataset: &Dataset,
+        machines: &[FloorMachine],
+        level: NoiseLevel,
+        n: usize,
+        seed: u64,
+        stop: &AtomicBool,
+    ) -> Result<Self, DenoiseError> {
+        let errors = |machine: &FloorMachine| {
+            Ok((machine.name.clone(), machine.errors(dataset, level, n, seed, stop)?))
+        };
+        let errors = machines.iter().map(errors).collect::<Result<_, DenoiseError>>()?;
+        Ok(Self { level, errors })
+    }
+
+    /// The mean squared error of each machine.
+    pub fn means(&self) -> impl Iterator<Item = (&str, MeanSquaredError)> {
+        self.errors.iter().map(|(name, errors)| (name.as_str(), MeanSquaredError::of(errors)))
+    }
+
+    /// The errors of the machine called `name`, one per draw.
+    pub fn of(&self, name: &str) -> Option<&[f64]> {
+        let found = self.errors.iter().find(|(other, _)| other == name);
+        found.map(|(_, errors)| errors.as_slice())
+    }
+}
+
+/// The number of draws per noise level for `n_images` of a shape: 512, fewer for large data sets.
+pub fn draws_for(n_images: usize, shape: ImageShape) -> usize {
+    let pixels = shape.n_pixels() as f64;
+    let each = n_images as f64 * pixels * pixels * shape.channels as f64;
+    ((COMPARISONS_MAX / each) as usize).clamp(DRAWS_MIN, DRAWS_MAX)
+}
+
+impl FloorMachine {
+    /// `ideal`, `es`, and the local machine that matches the padding (`els` for circular padding, `bbels` for zeros) with
+    /// patches of `patch_side` pixels, over the images of each class (or one dictionary of all images).
+    ///
+    /// # Errors
+    ///
+    /// If a machine does not fit the images.
+    pub fn all(
+        dictionaries: &[Arc<TrainingImages>],
+        padding: Padding,
+        patch_side: usize,
+    ) -> Result<Vec<Self>, TheoryError> {
+        let (local, moved) = match padding {
+            Padding::Circular => (MachineKind::EquivariantLocal, Translation::Circular),
+            Padding::Zeros => (MachineKind::BoundaryBroken, Translation::None),
+        };
+        [
+            (MachineKind::Ideal, Translation::None),
+            (MachineKind::EquivariantIdeal, moved),
+            (local, moved),
+        ]
+        .into_iter()
+        .map(|(kind, translation)| {
+            let spec = MachineSpec { kind, k: PatchSize::Fixed(patch_side) };
+            Self::new(spec, translation, dictionaries)
+        })
+        .collect()
+    }
+
+    fn new(
+        spec: MachineSpec,
+        translation: Translation,
+        dictionaries: &[Arc<TrainingImages>],
+    ) -> Result<Self, TheoryError> {
+        let build = |images: &Arc<TrainingImages>| {
+            Machine::new(spec.clone(), images.clone(), Precision::F32, None)
+        };
+        let by_class = dictionaries.iter().map(build).collect::<Result<_, _>>()?;
+        Ok(Self { name: spec.column(), translation, by_class })
+    }
+
+    /// `|| phi - x0hat ||^2` per value of `n` draws.
+    ///
+    /// # Errors
+    ///
+    /// If the machine fails, or [`DenoiseError::Cancelled`] once `stop` is set.
+    fn errors(
+        &self,
+        dataset: &Dataset,
+        level: NoiseLevel,
+        n: usize,
+        seed: u64,
+        stop: &AtomicBool,
+    ) -> Result<Vec<f64>, DenoiseError> {
+        let noised = NoisedImages::draw(dataset, level, n, self.translation, seed);
+        let mut errors = vec![0.0; n];
+        for (class, machine) in self.by_class.iter().enumerate() {
+            let of_class = |draw: &usize| match &noised.classes {
+                Some(classes) if self.by_class.len() > 1 => classes[*draw] as usize == class,
+                _ => true,
+            };
+            let draws: Vec<usize> = (0..n).filter(of_class).collect();
+            for some in draws.chunks(PIECE) {
+                check_stop(stop)?;
+                let found = squared_errors(machine, &noised.select(some))?;
+                some.iter().zip(found).for_each(|(&draw, error)| errors[draw] = error);
+            }
+        }
+        Ok(errors)
+    }
+}

@@ -1,0 +1,103 @@
+//! The run's floors, measured once beside training, and the network's excess over them while it trains.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context, Result};
+
+use super::prepare_training::RunContext;
+use super::preview_thread::{BACKGROUND_NICENESS, pool};
+use crate::analysis::excess::Convergence;
+use crate::evaluation::floors::{RunFloors, class_floor, network_excess};
+use crate::network::NetworkDenoiser;
+use crate::runs::event::{EventBody, ExcessByLevel, NoticeLevel};
+use crate::runs::status_and_heartbeat::StatusBoard;
+
+/// Draws per noise level on which the network is tested while it trains: as many as a batch has, within these limits.
+const LIVE_DRAWS_MIN: usize = 16;
+const LIVE_DRAWS_MAX: usize = 64;
+
+/// The thread that measures the floors with what training leaves of the processors.
+pub struct FloorThread {
+    floors: Arc<OnceLock<RunFloors>>,
+    cancel: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl FloorThread {
+    /// Starts measuring, or reads the floors that an earlier worker measured. The board reports them.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses to start a thread.
+    pub fn start(context: &RunContext, board: &Arc<StatusBoard>) -> std::io::Result<Self> {
+        let floors = Arc::new(OnceLock::new());
+        let cancel = Arc::new(AtomicBool::new(false));
+        let (result, stop, board) = (floors.clone(), cancel.clone(), board.clone());
+        let (dataset, network) = (context.dataset.clone(), context.network.clone());
+        let (machines, seed) = (context.machine_set.clone(), context.experiment.noise_seed);
+        let path = context.run.floors_path();
+        let pool = pool(BACKGROUND_NICENESS)?;
+        let measuring = stop.clone();
+        let measure = move || {
+            let stop = &measuring;
+            let images = machines.dictionaries();
+            RunFloors::load_or_measure(&path, &dataset, images, &network, seed, stop, &mut |_| {})
+        };
+        let work = move || {
+            // Without floors, training goes on; the comparison tries again and reports its error.
+            let problem = match catch_unwind(AssertUnwindSafe(|| pool.install(measure))) {
+                Ok(Ok(found)) => {
+                    board.emit(EventBody::Floors(found.figures()));
+                    let _ = result.set(found);
+                    return;
+                }
+                Ok(Err(_)) if stop.load(Ordering::SeqCst) || board.is_orphaned() => return,
+                Ok(Err(error)) => format!("measuring the floors failed: {error:#}"),
+                Err(_) => "measuring the floors failed (internal error); see the log".to_owned(),
+            };
+            board.notice(NoticeLevel::Warning, problem);
+        };
+        let thread = thread::Builder::new().name("floors".to_owned()).spawn(work)?;
+        Ok(Self { floors, cancel, thread: Some(thread) })
+    }
+
+    /// Whether the floors are known.
+    pub fn are_known(&self) -> bool {
+        self.floors.get().is_some()
+    }
+
+    /// The network's excess over the floors, on a few draws per level; `None` as long as the floors are not known.
+    ///
+    /// # Errors
+    ///
+    /// If the network fails.
+    pub fn excess(
+        &self,
+        context: &RunContext,
+        network: &NetworkDenoiser,
+    ) -> Result<Option<ExcessByLevel>> {
+        let Some(floors) = self.floors.get() else { return Ok(None) };
+        let n = context.experiment.training.batch.clamp(LIVE_DRAWS_MIN, LIVE_DRAWS_MAX);
+        let levels = network_excess(network, &context.dataset, None, floors, n)
+            .context("measuring the network's error by noise level")?;
+        Ok(Some(ExcessByLevel {
+            class_floor: class_floor(&context.network).to_owned(),
+            convergence: Convergence::of(&levels),
+            levels,
+        }))
+    }
+}
+
+impl Drop for FloorThread {
+    /// Ends the thread: what it has not measured by then is left to the comparison.
+    fn drop(&mut self) {
+        self.cancel.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            // The thread catches panics, so the join carries no information.
+            let _ = thread.join();
+        }
+    }
+}
