@@ -7,10 +7,10 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Patch sides with a kernel of their own, as `STRIP_SIDES` of `src/theory/gpu/kernel.rs`.
+/// Patch sides with a kernel of their own, as `STRIP_SIDES` of `src/theory/gpu/kernel_choice.rs`.
 const STRIP_SIDES: [usize; 7] = [3, 5, 7, 9, 11, 13, 15];
 
-/// Channels of attention heads with kernels of their own, as `WIDTHS` of `src/network/gpu/attention.rs`.
+/// Channels of attention heads with kernels of their own, as `WIDTHS` of `src/network/gpu/attention_commands.rs`.
 const ATTENTION_WIDTHS: [usize; 4] = [8, 16, 32, 64];
 
 fn main() {

@@ -7,13 +7,13 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use mosaic_lab::runs::event::{Event, EventBody, Metrics};
-use mosaic_lab::runs::format::RUN_FORMAT;
+use mosaic_lab::runs::format_versions::RUN_FORMAT;
 use mosaic_lab::tui::curve_points::HISTORY_POINTS_MAX;
-use mosaic_lab::tui::message::{Message, RunMessage};
+use mosaic_lab::tui::messages_and_effects::{Message, RunMessage};
+use mosaic_lab::tui::screen_layout::view;
 use mosaic_lab::tui::state::{App, OpenRun};
-use mosaic_lab::tui::tab::Tab;
+use mosaic_lab::tui::tabs::Tab;
 use mosaic_lab::tui::update::update;
-use mosaic_lab::tui::view::view;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent};

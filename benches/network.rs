@@ -8,12 +8,12 @@ use std::hint::black_box;
 use candle_core::{Device, Result, Tensor, Var};
 use criterion::{Criterion, criterion_group, criterion_main};
 use mosaic_lab::diffusion::Grid;
-use mosaic_lab::network::config::Padding;
-use mosaic_lab::network::ops::attention_figures::attention_figures;
+use mosaic_lab::network::network_config::Padding;
+use mosaic_lab::network::ops::attention_statistics::attention_figures;
 use mosaic_lab::network::ops::convolution::{Form, convolve};
 use mosaic_lab::network::ops::group_norm::group_norm;
 use mosaic_lab::network::ops::pixel_norm::pixel_norm;
-use mosaic_lab::network::ops::resample::{max_pool, upsample};
+use mosaic_lab::network::ops::pooling_and_upsampling::{max_pool, upsample};
 use mosaic_lab::network::ops::softmax_attention::attend;
 
 /// The allocator of the binary: fresh pages would cost more than some of the operations.

@@ -10,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use mosaic_lab::diffusion::{Denoiser, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
 use mosaic_lab::random::noise_seeds;
-use mosaic_lab::theory::spec::{MachineKind, MachineSpec, PatchSize};
+use mosaic_lab::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
 use mosaic_lab::theory::{Machine, Precision, TrainingImages};
 
 const SHAPE: ImageShape = ImageShape { channels: 1, height: 32, width: 32 };

@@ -14,10 +14,10 @@ use common::{Lab, stderr, stdout, wait_for};
 use mosaic_lab::random::{Purpose, stream};
 use mosaic_lab::runs::event::EventBody;
 use mosaic_lab::runs::event_log::EventTail;
-use mosaic_lab::runs::liveness::Health;
-use mosaic_lab::runs::preview;
+use mosaic_lab::runs::preview_files;
 use mosaic_lab::runs::run_dir::RunDir;
-use mosaic_lab::runs::status::RunState;
+use mosaic_lab::runs::status_json::RunState;
+use mosaic_lab::runs::worker_liveness::Health;
 use mosaic_lab::training::checkpoint;
 use rand::RngExt;
 use run::{state, weights};
@@ -136,10 +136,10 @@ fn a_full_disk_pauses_the_run_until_there_is_space() {
     }
     let reached = run.status().unwrap().step;
     assert!(reached < 600, "the disk was filled too late to tell anything");
-    assert!(preview::list(&run.previews_path()).is_empty());
+    assert!(preview_files::list(&run.previews_path()).is_empty());
     std::fs::remove_file(&filler).unwrap();
     wait_for("the end", || state(&run) == Some(RunState::Finished));
-    assert_eq!(preview::list(&run.previews_path()).len(), 1, "the one that was asked for");
+    assert_eq!(preview_files::list(&run.previews_path()).len(), 1, "the one that was asked for");
     let checkpoint = &checkpoint::list(&run.state_path()).unwrap()[0];
     assert_eq!(checkpoint.step, 600);
     checkpoint.load().unwrap();

@@ -1,7 +1,7 @@
 //! The judge of crafted sets: samples that it must accept or refuse.
 
-use mosaic_lab::analysis::judge::{Judge, Judgement};
-use mosaic_lab::dataset::shapes::HUES;
+use mosaic_lab::analysis::creativity_judge::{Judge, Judgement};
+use mosaic_lab::dataset::glyph_shapes::HUES;
 use mosaic_lab::dataset::{CraftedKind, CraftedSet, Dataset, Glyphs, Rule, Stripes};
 use mosaic_lab::image::grid::{compose, to_rgb};
 use mosaic_lab::image::{ImageBatch, ImageShape};

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use mosaic_lab::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
-use mosaic_lab::theory::patches::Pool;
-use mosaic_lab::theory::spec::{
+use mosaic_lab::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
 };
+use mosaic_lab::theory::patch_pools_ls_els_bbels::Pool;
 use mosaic_lab::theory::{FixedAttention, Machine, Precision, TheoryError, TrainingImages};
 use proptest::prelude::*;
 

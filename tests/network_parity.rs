@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use mosaic_lab::diffusion::{Ddim, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
-use mosaic_lab::network::config::{Architecture, NetworkConfig, Output, Padding};
+use mosaic_lab::network::network_config::{Architecture, NetworkConfig, Output, Padding};
 use mosaic_lab::network::parameters::Source;
 use mosaic_lab::network::{AttentionDetail, Mode, Network, NetworkDenoiser, TensorMap};
 

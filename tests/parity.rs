@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use mosaic_lab::diffusion::{Ddim, Denoiser, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
-use mosaic_lab::theory::spec::{MachineKind, MachineSpec, PatchSize};
+use mosaic_lab::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
 use mosaic_lab::theory::{Machine, Precision, TrainingImages};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;

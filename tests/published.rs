@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mosaic_lab::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
-use mosaic_lab::theory::spec::{MachineKind, MachineSpec, PatchSize};
+use mosaic_lab::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
 use mosaic_lab::theory::{Machine, Precision, TrainingImages};
 use proptest::prelude::*;
 

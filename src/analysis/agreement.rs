@@ -1,4 +1,4 @@
-//! Agreement of two images made from one seed: r, r^2 and R^2.
+//! Agreement of network and theory on one noise seed: r, r^2 and R^2 of two images; and the share of seeds won.
 //!
 //! ```text
 //! r   = cov(a, b) / (sd(a) sd(b))                     over all values of one image
@@ -7,6 +7,8 @@
 //!
 //! `r^2` is invariant to contrast and offset; `R^2` is not and may be negative. Papers report either, so each
 //! has its own name here.
+
+use super::confidence_intervals::{Interval, wilson};
 
 /// Measures of agreement between a prediction and its target.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -47,6 +49,15 @@ pub fn agreement(prediction: &[f64], target: &[f64]) -> Agreement {
         .map(|r| r.clamp(-1.0, 1.0));
     let cod = target_varies.then(|| 1.0 - residual / tt).and_then(finite);
     Agreement { r, r_squared: r.map(|r| r * r), cod }
+}
+
+/// Share of seeds won by `a` against `b`: of those where both values of r are defined, the share where that of `a` is
+/// the larger one, with Wilson's 95% interval; `None` without any.
+pub fn share_won(a: &[Option<f64>], b: &[Option<f64>]) -> Option<Interval> {
+    let pairs: Vec<(f64, f64)> =
+        a.iter().zip(b).filter_map(|(a, b)| Some(((*a)?, (*b)?))).collect();
+    let n = pairs.iter().filter(|(a, b)| a > b).count();
+    (!pairs.is_empty()).then(|| wilson(n, pairs.len()))
 }
 
 #[cfg(test)]

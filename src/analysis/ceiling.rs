@@ -5,7 +5,7 @@
 //! - **Chance**: r between samples of one network from different noise seeds.
 
 use super::agreement::agreement;
-use super::intervals::{Interval, jackknife_interval, quartiles};
+use super::confidence_intervals::{Interval, jackknife_interval, quartiles};
 use crate::image::ImageBatch;
 
 /// Median over noise seeds of r between two networks' samples from the same noise seeds; `None` if r is undefined for all.

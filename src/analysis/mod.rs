@@ -3,12 +3,13 @@
 //! Everything here is a pure function of arrays: nothing samples, trains, reads files or prints. A quantity
 //! without a value (the correlation with a constant image) is `None`, never NaN.
 
+pub mod confidence_intervals;
 pub mod agreement;
-pub mod intervals;
-pub mod judge;
-mod templates;
-mod textures;
-mod components;
-pub mod provenance;
-pub mod copies;
+pub mod creativity_judge;
+mod glyph_finder;
+mod texture_finder;
+mod connected_components;
+pub mod provenance_statistics;
+pub mod nearest_training_image;
 pub mod excess;
+pub mod ceiling;

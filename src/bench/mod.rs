@@ -4,15 +4,15 @@
 
 pub mod gpu;
 pub mod peak_rates;
-pub mod peer;
-pub mod theory;
-pub mod train;
+pub mod pytorch_times;
+pub mod score_machine_times;
+pub mod training_step_times;
 
 use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::analysis::intervals::quartiles;
+use crate::analysis::confidence_intervals::quartiles;
 
 /// Wall and CPU time of each repeat, in seconds.
 #[derive(Clone, Debug, Default)]

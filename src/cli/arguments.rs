@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::lab_paths::LabPaths;
+use super::lab_and_runs_dir_options::LabPaths;
 use super::{
-    bench, calibrate, compare, control, data, denoise, doctor, experiments, init, inspect, preview,
-    report, reproduce, run, runs, sample, show, theory,
+    attach, bench, calibrate, compare, data, denoise, doctor, experiments, init, inspect, logs, ls,
+    note, pause_resume_stop_kill, preview, rename, report, reproduce, run, sample, show, theory,
 };
 
 const EXIT_CODES: &str = "\
@@ -27,16 +27,6 @@ pub struct Cli {
     pub command: Option<Subcommands>,
 }
 
-/// Options for opening the dashboard.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct AttachArgs {
-    /// Run name, or a unique prefix of it [default: the newest running one].
-    pub run: Option<String>,
-    /// Read-only: do not launch, pause, stop or change anything.
-    #[arg(long)]
-    pub read_only: bool,
-}
-
 #[derive(Debug, Subcommand)]
 pub enum Subcommands {
     /// Train an experiment, compare it with theory and write a report, without the dashboard.
@@ -44,27 +34,27 @@ pub enum Subcommands {
     /// List experiments, or explain all settings of one.
     Experiments(experiments::ExperimentsArgs),
     /// Open the dashboard on a run.
-    Attach(AttachArgs),
+    Attach(attach::AttachArgs),
     /// List runs, newest first.
-    Ls(runs::LsArgs),
+    Ls(ls::LsArgs),
     /// Pause a run (it writes a checkpoint first).
-    Pause(control::SteerArgs),
+    Pause(pause_resume_stop_kill::SteerArgs),
     /// Resume a paused, stopped, failed or lost run.
-    Resume(control::SteerArgs),
+    Resume(pause_resume_stop_kill::SteerArgs),
     /// Write a checkpoint and stop a run; it can be resumed.
-    Stop(control::SteerArgs),
+    Stop(pause_resume_stop_kill::SteerArgs),
     /// Kill a run's worker immediately, without a checkpoint.
-    Kill(control::SteerArgs),
+    Kill(pause_resume_stop_kill::SteerArgs),
     /// Make a preview now, from chosen seeds (in the run's worker, or in this process if there is none).
     Preview(preview::PreviewArgs),
     /// Show a run's events and its worker's log.
-    Logs(runs::LogsArgs),
+    Logs(logs::LogsArgs),
     /// Set or show a run's note and tags.
-    Note(runs::NoteArgs),
+    Note(note::NoteArgs),
     /// Rename a run that has no worker.
-    Rename(runs::RenameArgs),
+    Rename(rename::RenameArgs),
     /// Delete a run that has no worker.
-    Rm(control::RunArg),
+    Rm(pause_resume_stop_kill::RunArg),
     /// Sample a run's network from noise seeds and save the samples.
     Sample(sample::SampleArgs),
     /// Trace one noise seed through network and machines; show attention and provenance of a pixel.

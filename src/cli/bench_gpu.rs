@@ -6,9 +6,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::bench_peer::{self, PeerArgs};
+use super::bench_against_pytorch::{self, PeerArgs};
 use crate::bench::gpu::{self, Check, Row};
-use crate::bench::peer;
+use crate::bench::pytorch_times;
 use crate::evaluation::open_devices::{Opened, ceilings, open};
 use crate::hardware::device_request::DeviceRequest;
 use crate::theory::gpu::Ceilings;
@@ -69,7 +69,7 @@ pub fn run(args: &GpuArgs) -> Result<()> {
     }
     if ["theory", "training", "sampling"].into_iter().any(|what| args.wants(what)) {
         let ceilings = ceilings(&args.device)?;
-        let peers = args.peers.version(peer::version_on_gpu);
+        let peers = args.peers.version(pytorch_times::version_on_gpu);
         print_head(&mut out, &ceilings, &peers, args.json)?;
         let mut rows = Vec::new();
         if args.wants("theory") {
@@ -78,7 +78,8 @@ pub fn run(args: &GpuArgs) -> Result<()> {
         rows.extend(time_networks(&opened, args)?);
         for mut row in rows {
             if let (Ok(_), Some(peer)) = (&peers, &row.peer) {
-                row.peer_ms = bench_peer::time(&row.what, peer).map(|timing| timing.wall_ms);
+                row.peer_ms =
+                    bench_against_pytorch::time(&row.what, peer).map(|timing| timing.wall_ms);
             }
             print_row(&mut out, &row, &ceilings, args.json)?;
         }
@@ -158,7 +159,7 @@ fn print_head(
     )?;
     match peers {
         Ok(version) => writeln!(out, "ratio: {version} over ours")?,
-        Err(problem) => writeln!(out, "{}", bench_peer::no_peers(problem))?,
+        Err(problem) => writeln!(out, "{}", bench_against_pytorch::no_peers(problem))?,
     }
     let heads = ["ms", "PyTorch", "ratio", "operations/s", "bytes/s"];
     let [ms, peer, ratio, operations, bytes] = heads;

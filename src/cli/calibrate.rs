@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use signal_hook::consts::SIGINT;
 
-use super::lab_paths::LabPaths;
+use super::lab_and_runs_dir_options::LabPaths;
 use crate::evaluation::calibration::{Calibrated, Origin, StepSettings};
 use crate::evaluation::trained_run::Trained;
 use crate::runs::signals;

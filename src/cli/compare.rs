@@ -8,12 +8,12 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use signal_hook::consts::SIGINT;
 
-use super::lab_paths::LabPaths;
-use crate::config::noise_seeds::NoiseSeeds;
+use super::lab_and_runs_dir_options::LabPaths;
+use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::evaluation::calibration::Calibration;
+use crate::evaluation::comparison_of_runs::{Row, summary};
 use crate::evaluation::floors::run_floors::LEVELS;
 use crate::evaluation::report::{Report, ReportContext};
-use crate::evaluation::summary::{Row, summary};
 use crate::evaluation::trained_run::Trained;
 use crate::files::{make_folder, write_output};
 use crate::runs::event::LossByLevel;

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
-use super::lab_paths::LabPaths;
-use super::message_stream::words_beside;
-use crate::analysis::judge::Judge;
+use super::lab_and_runs_dir_options::LabPaths;
+use super::stream_of_messages::words_beside;
+use crate::analysis::creativity_judge::Judge;
 use crate::config::Experiment;
 use crate::config::experiment::ExperimentName;
 use crate::console;
 use crate::dataset::cifar;
-use crate::evaluation::loading::open_dataset;
+use crate::evaluation::load_networks_and_data::open_dataset;
 use crate::files::{check_output, is_stdout};
 use crate::image::{contact_sheet, picture_file};
 

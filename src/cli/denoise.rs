@@ -20,18 +20,18 @@ use safetensors::Dtype;
 use strum::VariantNames;
 
 use super::denoise_input::{self, InputFile, batch_shape, floats, integers, named};
-use crate::dataset::tensor_file::{Array, to_bytes};
+use crate::dataset::safetensors_file::{Array, to_bytes};
 use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use crate::errorln;
 use crate::evaluation::open_devices::{open_gpus, with_gpus};
 use crate::files::{check_output, write_output};
 use crate::hardware::device_request::DeviceRequest;
 use crate::image::{ImageBatch, ImageShape};
-use crate::theory::names::{DEFAULT_ATTENTION, DEFAULT_TAU};
-use crate::theory::pixels::Storage;
-use crate::theory::spec::{
+use crate::theory::machine_names::{DEFAULT_ATTENTION, DEFAULT_TAU};
+use crate::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
 };
+use crate::theory::training_pixels::Storage;
 use crate::theory::{AttentionProvider, FixedAttention, Machine, Precision, TrainingImages};
 
 /// Run one score machine on given tensors.

@@ -11,7 +11,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::dataset::file_kind::not_safetensors;
-use crate::dataset::private_copy;
+use crate::dataset::read_or_map_file;
 use crate::image::ImageShape;
 
 /// Maximum number of tensor names listed in an error.
@@ -28,7 +28,7 @@ pub struct InputFile {
 
 impl InputFile {
     pub fn read(path: &Path) -> Result<Self> {
-        Ok(Self { bytes: private_copy::read(path).context("cannot read the file")? })
+        Ok(Self { bytes: read_or_map_file::read(path).context("cannot read the file")? })
     }
 
     pub fn tensors(&self) -> Result<SafeTensors<'_>> {

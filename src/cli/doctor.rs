@@ -9,18 +9,18 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::lab_paths::LabPaths;
+use super::lab_and_runs_dir_options::LabPaths;
 use crate::config::lab_settings::{ColourChoice, ImageChoice};
 use crate::console;
-use crate::console::abilities;
+use crate::console::terminal_abilities;
 use crate::evaluation::open_devices;
 use crate::hardware::device_request::DeviceRequest;
-use crate::hardware::system::{Gpu, Monitor, Used};
+use crate::hardware::system_load::{Gpu, Monitor, Used};
+use crate::tui::colour_theme::Background;
 use crate::tui::multiplexer::Multiplexer;
+use crate::tui::number_and_text_format::bytes;
 use crate::tui::pictures::Depth;
 use crate::tui::terminal_probe::{ProbedTerminal, Wish, probe_once};
-use crate::tui::theme::Background;
-use crate::tui::words::bytes;
 
 /// Free disk space in bytes below which checkpoints and previews soon fill the disk.
 const LITTLE_DISK: u64 = 2 << 30;
@@ -161,7 +161,7 @@ fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<ProbedTerminal>) {
     let inside = Multiplexer::of(|name| env::var(name).ok())
         .map_or_else(String::new, |inside| format!(" inside {}", inside.name()));
     let locale = locale();
-    if let Some(lack) = abilities::lack_of_screen() {
+    if let Some(lack) = terminal_abilities::lack_of_screen() {
         let found = format!("'{name}'{inside}; no dashboard and no pictures: {lack}");
         let remedy = "commands still work ('mosaic --help'); progress is printed as lines";
         return (vec![Finding::fair("terminal", found, remedy), locale], None);
@@ -216,7 +216,7 @@ fn terminal(images: ImageChoice) -> (Vec<Finding>, Option<ProbedTerminal>) {
 
 /// The encoding selected by the locale.
 fn locale() -> Finding {
-    match abilities::other_locale() {
+    match terminal_abilities::other_locale() {
         None => Finding::good("locale", "UTF-8"),
         Some(locale) => Finding::fair(
             "locale",

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::lab_paths::LabPaths;
+use super::lab_and_runs_dir_options::LabPaths;
 use crate::console;
 
 #[derive(Clone, Debug, Args)]

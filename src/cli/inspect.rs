@@ -9,15 +9,15 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::lab_paths::LabPaths;
-use super::message_stream::words_beside;
+use super::lab_and_runs_dir_options::LabPaths;
+use super::stream_of_messages::words_beside;
 use crate::console;
-use crate::diffusion::attention_maps::row_entropy;
-use crate::evaluation::inspect::picture::{At, film, sheet};
+use crate::diffusion::attention_entropy::row_entropy;
+use crate::evaluation::inspect::pixel_picture_and_film::{At, film, sheet};
 use crate::evaluation::inspect::{Trace, path_of, record_trace};
 use crate::evaluation::trained_run::Trained;
 use crate::files::{check_output, is_same_output, is_stdout};
-use crate::runs::seen_seeds;
+use crate::runs::seen_held_out_seeds;
 
 /// Conventional exit code of a process ended by Ctrl-C.
 const INTERRUPTED: i32 = 130;
@@ -77,7 +77,7 @@ pub fn run(paths: &LabPaths, args: &InspectArgs) -> Result<()> {
         .context("listening for Ctrl-C")?;
     signal_hook::flag::register(interrupt, stop.clone()).context("listening for Ctrl-C")?;
     let seeds = args.seed..args.seed.saturating_add(1);
-    seen_seeds::record(&run.dir, trained.experiment.noise_seed, &seeds, "inspect")
+    seen_held_out_seeds::record(&run.dir, trained.experiment.noise_seed, &seeds, "inspect")
         .context("recording the seed as seen")?;
     let trace = record_trace(&trained, args.seed, &stop)?;
     let at = place_of(&trace, args)?;

@@ -3,15 +3,19 @@
 //! Results go to stdout, progress and errors to stderr. Nothing is computed here that the dashboard could not
 //! show as well.
 //!
-//! Reading order: [`arguments`] (the command line), [`mod@dispatch`] (the choice of command), `exit_codes`, `lab_paths`
-//! (the lab file and the runs), then one file per command.
+//! Reading order: [`arguments`] (the command line), [`run_subcommand`] (the choice of command), `exit_codes`,
+//! `lab_and_runs_dir_options` (the lab file and the runs), then one file per command, named like it.
 
 mod exit_codes;
-mod lab_paths;
+mod lab_and_runs_dir_options;
 pub mod experiments;
 pub mod init;
-pub mod runs;
-pub mod control;
+pub mod ls;
+pub mod logs;
+pub mod note;
+pub mod rename;
+pub mod pause_resume_stop_kill;
+mod rm;
 pub mod run;
 pub mod sample;
 pub mod report;
@@ -22,7 +26,10 @@ pub mod theory;
 mod theory_floors;
 pub mod bench;
 pub mod bench_gpu;
-mod bench_peer;
+pub mod bench_theory;
+pub mod bench_train;
+mod bench_numbers;
+mod bench_against_pytorch;
 mod calibrate;
 mod compare;
 mod reproduce;
@@ -30,13 +37,17 @@ mod inspect;
 mod doctor;
 mod show;
 mod preview;
-mod progress;
-mod message_stream;
+mod progress_bar;
+mod stream_of_messages;
+pub mod attach;
 pub mod arguments;
-pub mod dispatch;
+mod completions;
+mod wrong_arguments;
+pub mod run_subcommand;
 
 pub use arguments::Cli;
-pub use dispatch::{dispatch, is_broken_pipe, refuse};
+pub use run_subcommand::{dispatch, is_broken_pipe};
+pub use wrong_arguments::refuse;
 
 /// Formats an error with its causes, and with advice if a system limit caused it.
 pub use crate::hardware::resource_limits::in_words;

@@ -6,15 +6,15 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use super::control::tell_run;
-use super::lab_paths::LabPaths;
+use super::lab_and_runs_dir_options::LabPaths;
+use super::pause_resume_stop_kill::tell_run;
 use crate::console;
-use crate::evaluation::preview_maker::PreviewMaker;
+use crate::evaluation::make_preview::PreviewMaker;
 use crate::evaluation::preview_request::PreviewRequest;
 use crate::evaluation::trained_run::Trained;
-use crate::runs::command::Command;
-use crate::runs::liveness::Health;
+use crate::runs::control_messages::Command;
 use crate::runs::run_dir::RunDir;
+use crate::runs::worker_liveness::Health;
 
 #[derive(Clone, Debug, Args)]
 pub struct PreviewArgs {

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::lab_paths::LabPaths;
+use super::lab_and_runs_dir_options::LabPaths;
 use crate::console;
 
 #[derive(Clone, Debug, Args)]

@@ -10,20 +10,20 @@ use indicatif::{MultiProgress, ProgressBar};
 use serde_json::json;
 
 use super::exit_codes::STOPPED;
-use super::lab_paths::LabPaths;
-use super::progress;
+use super::lab_and_runs_dir_options::LabPaths;
+use super::progress_bar;
 use super::run::follower_terminal;
-use crate::config::accepted::nearest;
+use crate::config::accepted_values::nearest;
 use crate::config::{Arm, Lab, Study};
-use crate::evaluation::studies::page::{self, Heading};
 use crate::evaluation::studies::run_results::RunResults;
-use crate::evaluation::studies::runner::{ArmState, run_all, stop_all};
+use crate::evaluation::studies::study_report::{self, Heading};
+use crate::evaluation::studies::study_runs::{ArmState, run_all, stop_all};
 use crate::hardware::device_request::DeviceRequest;
-use crate::runs::launch::LaunchOptions;
-use crate::runs::listed_state::ListedState;
+use crate::runs::launch_resume_kill_worker::LaunchOptions;
+use crate::runs::running_paused_or_lost::ListedState;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals::{self, Signals};
-use crate::runs::status::RunState;
+use crate::runs::status_json::RunState;
 use crate::{console, errorln};
 
 /// Interval of progress lines in plain output, without a terminal.
@@ -169,7 +169,7 @@ fn one(
         false => study.name.clone(),
     });
     let heading = Heading { study, is_quick: args.quick, missing: &missing };
-    let page = page::write(&folder, &heading, &figures, &reading)
+    let page = study_report::write(&folder, &heading, &figures, &reading)
         .with_context(|| format!("writing the report into '{}'", folder.display()))?;
     if args.json {
         let path = folder.join("report.json");
@@ -217,7 +217,7 @@ impl Teller {
         let width = arms.iter().map(|arm| arm.words().len()).max().unwrap_or(0).min(60);
         let template = format!("{{prefix:{width}}} {{bar:20}} {{wide_msg}}");
         let steps = |arm: &Arm| (arm.words(), arm.experiment.training.steps as u64);
-        let bars = progress::bars(&template, &arms.iter().map(steps).collect::<Vec<_>>());
+        let bars = progress_bar::bars(&template, &arms.iter().map(steps).collect::<Vec<_>>());
         Self { bars, last: None, done: vec![false; arms.len()] }
     }
 

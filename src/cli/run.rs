@@ -15,19 +15,19 @@ use clap::Args;
 use indicatif::ProgressBar;
 
 use super::exit_codes::STOPPED;
-use super::lab_paths::LabPaths;
-use super::progress;
-use super::runs::in_words;
+use super::lab_and_runs_dir_options::LabPaths;
+use super::logs::in_words;
+use super::progress_bar;
 use crate::hardware::device_request::DeviceRequest;
 use crate::runs::event::{Event, EventBody, NoticeLevel};
 use crate::runs::event_log::EventTail;
-use crate::runs::launch::{LaunchOptions, launch, log_words, terminate};
-use crate::runs::liveness::{Health, START_LIMIT};
-use crate::runs::process::{FileId, ends_a_container};
+use crate::runs::launch_resume_kill_worker::{LaunchOptions, launch, log_words, terminate};
+use crate::runs::process_identity::{FileId, ends_a_container};
 use crate::runs::run_dir::RunDir;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::signals::{self, Signals, Terminal};
-use crate::runs::status::RunState;
+use crate::runs::status_json::RunState;
+use crate::runs::worker_liveness::{Health, START_LIMIT};
 use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]
@@ -167,7 +167,7 @@ struct Follower {
 
 impl Follower {
     fn new(run: &RunDir, steps: u64) -> Self {
-        let bar = progress::bar("{bar:30} {pos}/{len} {per_sec} ETA {eta} {wide_msg}", steps);
+        let bar = progress_bar::bar("{bar:30} {pos}/{len} {per_sec} ETA {eta} {wide_msg}", steps);
         Self {
             tail: EventTail::new(run.events_path()),
             bar,

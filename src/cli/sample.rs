@@ -9,18 +9,18 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
-use super::lab_paths::LabPaths;
-use super::message_stream::words_beside;
-use crate::config::noise_seeds::parse_range;
+use super::lab_and_runs_dir_options::LabPaths;
+use super::stream_of_messages::words_beside;
+use crate::config::noise_seed_argument::parse_seeds;
 use crate::console;
-use crate::evaluation::metrics;
+use crate::evaluation::agreement_and_rates;
 use crate::evaluation::samples::with_classes;
 use crate::evaluation::trained_run::Trained;
 use crate::files::{check_output, is_stream, write_output};
 use crate::image::{contact_sheet, picture_file};
 use crate::random::noise_seeds;
-use crate::runs::preview::tensor_file;
-use crate::runs::seen_seeds;
+use crate::runs::preview_files::tensor_file;
+use crate::runs::seen_held_out_seeds;
 
 #[derive(Clone, Debug, Args)]
 pub struct SampleArgs {
@@ -42,23 +42,6 @@ pub struct SampleArgs {
 /// Maximum number of samples drawn next to their seeds; more are drawn alone.
 const PAIRS_MAX: usize = 24;
 
-/// Most samples of one command.
-const SAMPLES_MAX: u64 = 100_000;
-
-/// Parses the seeds of `--seeds`: `A..B`, or one seed.
-///
-/// # Errors
-///
-/// If the text has another form, or if it names no seeds or more than 100 000.
-pub fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
-    let seeds = parse_range(text)?;
-    match seeds.end - seeds.start {
-        0 => Err(format!("seeds '{text}': there are none; 0..4 are four")),
-        n if n > SAMPLES_MAX => Err(format!("seeds '{text}': more than {SAMPLES_MAX}")),
-        _ => Ok(seeds),
-    }
-}
-
 /// Samples a run's network and writes the samples to a file.
 ///
 /// # Errors
@@ -76,7 +59,7 @@ pub fn sample(paths: &LabPaths, args: &SampleArgs) -> Result<()> {
     let run = paths.run(&args.run)?;
     let trained = Trained::open(&run.dir, &[])?;
     let experiment = &trained.experiment;
-    seen_seeds::record(&run.dir, experiment.noise_seed, &args.seeds, "sample")
+    seen_held_out_seeds::record(&run.dir, experiment.noise_seed, &args.seeds, "sample")
         .context("recording the seeds as seen")?;
     let n = usize::try_from(args.seeds.end - args.seeds.start)?;
     let shape = trained.dataset.shape();
@@ -105,23 +88,9 @@ pub fn sample(paths: &LabPaths, args: &SampleArgs) -> Result<()> {
     let out = args.out.display().to_string();
     writeln!(words, "wrote {n} samples of step {} to '{}'", trained.step, console::line(&out))?;
     if let Some(judge) = &trained.judge {
-        for (name, rate) in metrics::rates(judge, &samples).named() {
+        for (name, rate) in agreement_and_rates::rates(judge, &samples).named() {
             writeln!(words, "{name:>20} {:.2} [{:.2}, {:.2}]", rate.value, rate.low, rate.high)?;
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_half_open_and_not_empty() {
-        assert_eq!(parse_seeds("2..5"), Ok(2..5));
-        assert_eq!(parse_seeds("3"), Ok(3..4));
-        for wrong in ["5..5", "5..2", "a..b", "", "0..999999"] {
-            assert!(parse_seeds(wrong).is_err(), "{wrong}");
-        }
-    }
 }

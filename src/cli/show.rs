@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::lab_paths::LabPaths;
+use super::lab_and_runs_dir_options::LabPaths;
 use crate::config::lab_settings::{ColourChoice, ImageChoice};
 use crate::console;
-use crate::console::abilities;
-use crate::runs::preview;
-use crate::tui::pictures::print_once::print_plain;
+use crate::console::terminal_abilities;
+use crate::runs::preview_files;
+use crate::tui::pictures::print_one_picture::print_plain;
 use crate::tui::pictures::{Depth, Protocol};
 use crate::tui::terminal_probe::{Wish, probe_once};
 
@@ -38,7 +38,7 @@ pub fn run(paths: &LabPaths, args: &ShowArgs) -> Result<()> {
     let image = image::open(&path)
         .with_context(|| format!("reading '{}' as PNG", path.display()))?
         .to_rgb8();
-    if let Some(lack) = abilities::lack_of_screen() {
+    if let Some(lack) = terminal_abilities::lack_of_screen() {
         bail!("the terminal cannot show '{}': {lack}", path.display());
     }
     let pictures = paths.lab().map_or(ImageChoice::Auto, |lab| lab.settings.images);
@@ -62,7 +62,7 @@ fn preview_of(paths: &LabPaths, args: &ShowArgs) -> Result<PathBuf> {
     let run = paths
         .run(&args.what)
         .with_context(|| format!("'{}' is neither a file nor a run", args.what))?;
-    let all = preview::list(&run.dir.previews_path());
+    let all = preview_files::list(&run.dir.previews_path());
     let wanted = match args.step {
         Some(step) => all.iter().find(|(other, _)| *other == step),
         None => all.last(),
@@ -82,5 +82,5 @@ fn preview_of(paths: &LabPaths, args: &ShowArgs) -> Result<PathBuf> {
             ),
         }
     };
-    Ok(folder.join(preview::PICTURE))
+    Ok(folder.join(preview_files::PICTURE))
 }

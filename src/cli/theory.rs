@@ -16,22 +16,22 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::data::experiment_over;
 use super::exit_codes::STOPPED;
-use super::lab_paths::LabPaths;
-use super::progress;
-use super::sample::parse_seeds;
+use super::lab_and_runs_dir_options::LabPaths;
+use super::progress_bar;
 use super::theory_floors::{self, LEVELS, parse_time};
-use crate::analysis::judge::Judge;
+use crate::analysis::creativity_judge::Judge;
 use crate::config::experiment::MachineName;
+use crate::config::noise_seed_argument::parse_seeds;
 use crate::config::{Experiment, NamedMachine};
 use crate::dataset::Dataset;
-use crate::evaluation::loading::network_of;
-use crate::evaluation::metrics;
+use crate::evaluation::agreement_and_rates;
+use crate::evaluation::load_networks_and_data::network_of;
 use crate::evaluation::open_devices::{open_gpus, with_gpus};
 use crate::evaluation::theory_samples::{Outcome, Settings, TheorySamples};
 use crate::files::{make_folder, write_output};
 use crate::hardware::device_request::DeviceRequest;
 use crate::image::{ImageBatch, contact_sheet, picture_file};
-use crate::network::config::NetworkConfig;
+use crate::network::network_config::NetworkConfig;
 use crate::random::noise_seeds;
 use crate::runs::signals;
 use crate::theory::{Machine, Precision, TrainingImages};
@@ -243,7 +243,7 @@ impl Bench {
             .iter()
             .zip(made)
             .map(|(machine, (name, samples))| {
-                let rates = judge.as_ref().map(|judge| metrics::rates(judge, samples));
+                let rates = judge.as_ref().map(|judge| agreement_and_rates::rates(judge, samples));
                 let settings = self.settings(machine, args);
                 (name.clone(), json!({ "settings": settings, "rates": rates }))
             })
@@ -257,7 +257,7 @@ impl Bench {
         }
         for (name, samples) in made {
             let Some(judge) = &judge else { break };
-            let rates = metrics::rates(judge, samples).named();
+            let rates = agreement_and_rates::rates(judge, samples).named();
             let words: Vec<String> = rates
                 .into_iter()
                 .map(|(what, rate)| {
@@ -290,7 +290,7 @@ struct Progress {
 impl Progress {
     fn new(n_machines: usize, n_steps: usize) -> Self {
         let template = "{bar:30} {pos}/{len} steps {wide_msg}";
-        let bar = progress::bar(template, (n_machines * n_steps) as u64);
+        let bar = progress_bar::bar(template, (n_machines * n_steps) as u64);
         let started = Instant::now();
         Self { n_steps, n_machines, bar, started, n_found: 0, n_done: 0, told: None }
     }

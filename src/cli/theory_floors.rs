@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::exit_codes::STOPPED;
-use super::lab_paths::LabPaths;
+use super::lab_and_runs_dir_options::LabPaths;
 use super::theory::{Opened, TheoryArgs, open};
 use crate::analysis::excess::MeanSquaredError;
 use crate::console;

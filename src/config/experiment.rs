@@ -1,8 +1,8 @@
 //! The typed settings of one experiment: an [`Experiment`] cannot hold a value that the settings table refuses.
 //!
 //! Each section of settings is defined once: a field, its default, the values that it accepts and the text that
-//! explains it to users. [`super::settings`] joins the sections into one table; [`super::file`] and
-//! `set_argument` parse text into an experiment by it, and [`super::resolve`] turns an experiment into what a
+//! explains it to users. [`super::settings_table`] joins the sections into one table; [`super::lab_file`] and
+//! `set_argument` parse text into an experiment by it, and [`super::network_and_machines_of_experiment`] turns an experiment into what a
 //! worker builds (network, data set, machines).
 
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
@@ -13,16 +13,16 @@ use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::path::PathBuf;
 
-use super::accepted::Accepted;
+use super::accepted_values::Accepted;
 use super::error::SettingError;
-use super::field::Word;
-use super::noise_seeds::NoiseSeeds;
-use super::setting::{POSITIVE, SEED, SHARE, WHOLE, section};
+use super::noise_seed_purposes::NoiseSeeds;
+use super::setting_definition::{POSITIVE, SEED, SHARE, WHOLE, section};
+use super::setting_types::Word;
 use crate::diffusion::Schedule;
-use crate::network::config::{AttentionVariant, Output, Padding};
+use crate::network::network_config::{AttentionVariant, Output, Padding};
 use crate::theory::ls_wiener::DEFAULT_THRESHOLD;
-use crate::theory::names::{DEFAULT_ATTENTION, DEFAULT_TAU};
-use crate::training::config::TrainingConfig;
+use crate::theory::machine_names::{DEFAULT_ATTENTION, DEFAULT_TAU};
+use crate::training::training_config::TrainingConfig;
 
 /// One experiment: a data set, a network, its training, and the theory it is compared with.
 #[derive(Clone, Debug, PartialEq)]

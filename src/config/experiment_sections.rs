@@ -5,11 +5,11 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::accepted::nearest;
+use super::accepted_values::nearest;
 use super::error::{ConfigError, SettingError};
 use super::experiment::{Experiment, ExperimentName};
-use super::settings;
-use super::toml_text::Reader;
+use super::settings_table;
+use super::toml_reader::Reader;
 
 /// One `[experiment.NAME]` with its keys flattened: `training.steps`, whether written dotted or in a table.
 pub(super) struct Section<'a> {
@@ -150,7 +150,8 @@ impl Reader<'_> {
 
     /// Adds `base` and `description`, which are not settings, to the candidates for a misspelt key.
     fn with_base(&self, key: &str, error: SettingError) -> SettingError {
-        let candidates = settings::all().map(|setting| setting.key).chain(["base", "description"]);
+        let candidates =
+            settings_table::all().map(|setting| setting.key).chain(["base", "description"]);
         match error {
             SettingError::Unknown { key: name, .. } => SettingError::Unknown {
                 key: name,

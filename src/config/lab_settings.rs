@@ -1,5 +1,5 @@
 //! `[lab]`: settings of the lab itself, in the same kind of table as those of an experiment
-//! ([`super::settings`]).
+//! ([`super::settings_table`]).
 
 use std::path::{Path, PathBuf};
 
@@ -7,11 +7,11 @@ use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::accepted::Accepted;
+use super::accepted_values::Accepted;
 use super::error::{ConfigError, SettingError};
-use super::field::Word;
-use super::setting::{find_in, section};
-use super::toml_text::Reader;
+use super::setting_definition::{find_in, section};
+use super::setting_types::Word;
+use super::toml_reader::Reader;
 use crate::hardware::device_request::DeviceRequest;
 
 section! {

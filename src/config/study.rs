@@ -7,11 +7,11 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use std::path::Path;
 
-use super::accepted::nearest;
+use super::accepted_values::nearest;
 use super::error::SettingError;
 use super::experiment::Experiment;
-use super::settings::{self, Setting};
-use super::value::Value;
+use super::setting_value::Value;
+use super::settings_table::{self, Setting};
 
 /// How the reports of a study's runs are evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
@@ -81,11 +81,11 @@ impl Plan {
             let mut first =
                 Arm { experiment: base.clone(), base: name.clone(), varied: Vec::new() };
             for (key, value) in &self.set {
-                first.put(settings::find(key)?, value);
+                first.put(settings_table::find(key)?, value);
             }
             let mut combinations = vec![first];
             for (key, values) in &self.vary {
-                let setting = settings::find(key)?;
+                let setting = settings_table::find(key)?;
                 let each = |arm: &Arm| {
                     let with = |value: &Value| arm.clone().varying(setting, value);
                     values.iter().map(with).collect::<Vec<_>>()
@@ -140,7 +140,7 @@ pub fn same_settings(a: &Experiment, b: &Experiment) -> bool {
         }
         _ => None,
     };
-    settings::all().all(|setting| {
+    settings_table::all().all(|setting| {
         let (x, y) = ((setting.get)(a), (setting.get)(b));
         let are_paths = matches!(setting.key, "dataset.path" | "dataset.labels");
         match are_paths.then(|| (path(a, &x), path(b, &y))) {

@@ -6,12 +6,12 @@ use strum::VariantNames;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::accepted::{Accepted, nearest};
+use super::accepted_values::{Accepted, nearest};
 use super::error::ConfigError;
 use super::experiment::Experiment;
+use super::setting_value::Value;
 use super::study::{Analysis, Plan, Study};
-use super::toml_text::{Reader, to_value};
-use super::value::Value;
+use super::toml_reader::{Reader, to_value};
 
 /// A study and its position in the text, before its experiments are resolved.
 pub(super) struct StudySection {
@@ -199,7 +199,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::Lab;
-    use super::super::file::read;
+    use super::super::lab_file::read;
     use super::*;
 
     fn lab(text: &str) -> Result<Lab, ConfigError> {

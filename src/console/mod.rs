@@ -1,18 +1,22 @@
 //! Output of commands, and what the terminal that shows it can display.
 //!
 //! Names, notes, messages and logs come from files, arguments and other processes, and may contain escape
-//! sequences. None of these reach a terminal unchanged: [`escape`] makes them visible, [`output`] applies it to
-//! everything that commands print, and the dashboard applies it to its cells. [`abilities`] detects what the
+//! sequences. None of these reach a terminal unchanged: [`escaped_text`] makes them visible, [`output`] applies it to
+//! everything that commands print, and the dashboard applies it to its cells. [`terminal_abilities`] detects what the
 //! terminal cannot show.
 
-pub mod escape;
+pub mod escaped_text;
 pub mod output;
-pub mod abilities;
+pub mod terminal_abilities;
 
-pub use escape::{line, lines};
+pub use escaped_text::{line, lines};
 pub use output::{stderr, stdout};
 
 /// [`line()`] for text that another crate writes to the terminal; ASCII only if the locale is not UTF-8.
 pub fn shown(text: &str) -> String {
-    if abilities::is_utf8() { line(text).into_owned() } else { escape::ascii_line(text) }
+    if terminal_abilities::is_utf8() {
+        line(text).into_owned()
+    } else {
+        escaped_text::ascii_line(text)
+    }
 }

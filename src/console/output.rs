@@ -9,8 +9,8 @@ use std::fmt::{self, Debug};
 use std::io::{self, IsTerminal, StderrLock, StdoutLock, Write};
 use std::{panic, thread};
 
-use super::abilities;
-use super::escape::{ascii_lines, lines};
+use super::escaped_text::{ascii_lines, lines};
+use super::terminal_abilities;
 use crate::errorln;
 
 /// A text stream that escapes everything a terminal would interpret.
@@ -73,13 +73,13 @@ impl<W: Write> Drop for Plain<W> {
 
 /// Locks standard output for writing text.
 pub fn stdout() -> Plain<StdoutLock<'static>> {
-    let ascii = io::stdout().is_terminal() && !abilities::is_utf8();
+    let ascii = io::stdout().is_terminal() && !terminal_abilities::is_utf8();
     Plain::new(io::stdout().lock(), ascii)
 }
 
 /// Locks standard error for writing text.
 pub fn stderr() -> Plain<StderrLock<'static>> {
-    let ascii = io::stderr().is_terminal() && !abilities::is_utf8();
+    let ascii = io::stderr().is_terminal() && !terminal_abilities::is_utf8();
     Plain::new(io::stderr().lock(), ascii)
 }
 

@@ -19,12 +19,12 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::compressed::{self, Member, wrong_kind};
 use super::error::DatasetError;
 use super::file_kind::{FileKind, is_tar};
-use super::litter::entries;
-use super::private_copy;
-use super::set::Dataset;
+use super::gzip_and_tar::{self, Member, wrong_kind};
+use super::ignored_system_files::entries;
+use super::image_set::Dataset;
+use super::read_or_map_file;
 use crate::image::ImageShape;
 
 /// Shape of all images.
@@ -105,13 +105,13 @@ fn find(path: &Path) -> Result<Found, DatasetError> {
     if path.is_dir() {
         return directory(path);
     }
-    let unpacked = compressed::read(path)?;
+    let unpacked = gzip_and_tar::read(path)?;
     if !is_tar(&unpacked.bytes) {
         let was_packed = unpacked.was_packed;
         let files = vec![Member { path: path.to_owned(), bytes: unpacked.bytes }];
         return Ok(Found { files, notices: unpacked.notices, is_whole_set: false, was_packed });
     }
-    let (members, notices) = compressed::members(&unpacked.bytes, path)?;
+    let (members, notices) = gzip_and_tar::members(&unpacked.bytes, path)?;
     let names: Vec<PathBuf> = members.iter().map(|member| member.path.clone()).collect();
     let mut files: Vec<Member> =
         members.into_iter().filter(|member| is_training_file(&member.path)).collect();
@@ -128,7 +128,7 @@ fn directory(path: &Path) -> Result<Found, DatasetError> {
     let names = entries(path).map_err(DatasetError::reading(path))?;
     let mut files = Vec::new();
     for file in names.iter().filter(|file| is_training_file(file)) {
-        let bytes = private_copy::read_regular(file).map_err(DatasetError::reading(file))?;
+        let bytes = read_or_map_file::read_regular(file).map_err(DatasetError::reading(file))?;
         files.push(Member { path: file.clone(), bytes });
     }
     if files.is_empty() {
@@ -287,7 +287,7 @@ pub fn is_likely(path: &Path) -> bool {
     let name = path.to_string_lossy().to_lowercase();
     [".bin", ".bin.gz", ".tgz", ".tar"].iter().any(|end| name.ends_with(end))
         || name.contains(".tar.")
-        || compressed::start(path).is_some_and(|start| is_tar(&start))
+        || gzip_and_tar::start(path).is_some_and(|start| is_tar(&start))
 }
 
 fn parse(

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::survey::Survey;
+use super::folder_survey::Survey;
 
 /// Labels are bytes.
 const CLASSES_MAX: usize = 256;

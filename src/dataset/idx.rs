@@ -6,7 +6,7 @@
 //! bytes     row-major
 //! ```
 //!
-//! Gzipped files are recognised by their first two bytes, not by their name ([`super::compressed`]). The length
+//! Gzipped files are recognised by their first two bytes, not by their name ([`super::gzip_and_tar`]). The length
 //! given by the header is checked against the actual one before anything large is allocated; of a gzipped file,
 //! no more is kept than its header specifies.
 
@@ -14,8 +14,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::compressed::{self, Unpacked, wrong_kind};
 use super::error::DatasetError;
+use super::gzip_and_tar::{self, Unpacked, wrong_kind};
 
 /// Sizes and bytes of one file.
 #[derive(Debug, PartialEq)]
@@ -85,7 +85,7 @@ fn type_in_words(code: u8) -> Option<&'static str> {
 ///
 /// If the file is not IDX (the error says what it is instead), or if its length differs from its header's.
 pub fn read(path: &Path, purpose: Purpose) -> Result<Idx, DatasetError> {
-    parse(compressed::read_promised(path, &promised)?, purpose, path)
+    parse(gzip_and_tar::read_promised(path, &promised)?, purpose, path)
 }
 
 /// The length of a file in bytes according to its header; 0 if it is not an IDX file.

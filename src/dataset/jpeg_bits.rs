@@ -1,5 +1,5 @@
-//! Huffman codes and bits of JPEG data between two markers (ITU-T T.81, annexes C and F); `jpeg.rs` interprets
-//! them.
+//! Huffman codes and bits of JPEG data between two markers (ITU-T T.81, annexes C and F); `jpeg_completeness.rs`
+//! interprets them.
 
 /// Maximum number of zero bytes after a scan, which some encoders add for word alignment.
 const FILL_MAX: usize = 3;

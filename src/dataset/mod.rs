@@ -4,33 +4,33 @@
 //! MB) and exact in any precision that a machine computes in. Bytes map to [-1, 1] by `b / 127.5 - 1`
 //! ([`crate::image::from_byte`]). Nothing here knows about noise or networks.
 
-mod set;
-pub mod shapes;
-pub mod rule;
-pub mod crafted;
+mod image_set;
+pub mod glyph_shapes;
+pub mod crafted_rule;
+pub mod crafted_glyphs_mirror_stripes;
 pub mod error;
-pub mod private_copy;
+pub mod read_or_map_file;
 pub mod file_kind;
-pub mod tensor_file;
-pub mod litter;
-pub mod compressed;
+pub mod safetensors_file;
+pub mod ignored_system_files;
+pub mod gzip_and_tar;
 pub mod idx;
 pub mod cifar;
-mod jpeg;
+mod jpeg_completeness;
 mod jpeg_bits;
-mod metadata;
-pub mod picture;
-mod left_out;
-mod survey;
+mod picture_metadata;
+pub mod png_and_jpeg;
+mod left_out_images;
+mod folder_survey;
 mod folder_classes;
-pub mod folder;
-pub mod resize;
-pub mod source;
-pub mod batches;
+pub mod image_folder;
+pub mod image_resize;
+pub mod open_dataset;
+pub mod batch_order;
 
-pub use batches::Batches;
-pub use crafted::{CraftedKind, CraftedSet, Glyphs, Stripes};
+pub use batch_order::Batches;
+pub use crafted_glyphs_mirror_stripes::{CraftedKind, CraftedSet, Glyphs, Stripes};
+pub use crafted_rule::Rule;
 pub use error::DatasetError;
-pub use rule::Rule;
-pub use set::Dataset;
-pub use source::{DatasetSource, open, open_held_out};
+pub use image_set::Dataset;
+pub use open_dataset::{DatasetSource, open, open_held_out};

@@ -8,7 +8,8 @@ use std::error::Error;
 
 use thiserror::Error as ThisError;
 
-use super::attention_maps::{AttentionMaps, AttentionStatistics};
+use super::attention_entropy::AttentionStatistics;
+use super::attention_maps::AttentionMaps;
 use super::noise_schedule::NoiseLevel;
 use crate::image::{ImageBatch, ImageShape};
 

@@ -3,15 +3,17 @@
 //! The code here does not depend on whether a [`Denoiser`] is a network or a score machine, so comparisons between them
 //! are fair. Deliberately absent: training, files, devices.
 //!
-//! Reading order: [`noise_schedule`] (noise levels), [`attention_maps`] (attention weights as plain arrays), [`denoiser`] (the
-//! trait), [`sampler`] (the reverse process).
+//! Reading order: [`noise_schedule`] (noise levels), [`attention_maps`] (attention weights as plain arrays),
+//! [`attention_entropy`], [`denoiser`] (the trait), [`sampler`] (the reverse process).
 
 pub mod noise_schedule;
 pub mod attention_maps;
+pub mod attention_entropy;
 pub mod denoiser;
 pub mod sampler;
 
-pub use attention_maps::{AttentionMaps, AttentionStatistics, Grid};
+pub use attention_entropy::AttentionStatistics;
+pub use attention_maps::{AttentionMaps, Grid};
 pub use denoiser::{DenoiseError, Denoised, Denoiser, Posterior, Provenance};
 pub use noise_schedule::{NoiseLevel, Schedule};
 pub use sampler::{Ddim, SampleStep};

@@ -1,34 +1,34 @@
 //! Evaluation of networks and score machines: samples, calibration, comparison, reports, inspection, studies.
 //!
-//! Reading order: [`samples`] (network and machines from the same seeds), [`calibration`], [`compare`], [`report`];
-//! [`inspect`] records one seed in detail, [`studies`] compares whole runs. Pictures: [`png_charts`] draws plots,
-//! [`picture_text`] writes on pictures, [`inspect::picture`] draws traces. Attention: [`attention_probe`] measures it
-//! during training, [`attention_by_level`] averages it, [`samples::attention_agreement`] compares predicted
-//! with measured maps.
+//! Reading order: [`samples`] (network and machines from the same seeds), [`calibration`],
+//! [`compare_run_with_machines`], [`report`]; [`inspect`] records one seed in detail, [`studies`] compares whole runs.
+//! Pictures: [`png_charts`] draws plots, [`picture_text`] writes on pictures, [`inspect::pixel_picture_and_film`] draws
+//! traces. Attention: [`attention_entropy_probe`] measures it during training, [`attention_entropy_by_noise_level`]
+//! averages it, [`samples::attention_agreement`] compares predicted with measured maps.
 //!
 //! Deliberately absent: training, processes and terminals.
 
 pub mod open_devices;
-pub mod loading;
-pub mod stop;
+pub mod load_networks_and_data;
+pub mod stop_flag;
 pub mod floors;
 pub mod picture_text;
-pub mod table;
+pub mod markdown_table;
 pub mod png_charts;
-pub mod attention_by_level;
+pub mod attention_entropy_by_noise_level;
 pub mod calibration;
 pub mod samples;
-pub mod network_calibration;
+pub mod calibrate_run;
 pub mod trained_run;
 pub mod theory_samples;
-pub mod metrics;
-pub mod attention_probe;
-pub mod collapse;
-pub mod mosaics;
+pub mod agreement_and_rates;
+pub mod attention_entropy_probe;
+pub mod attention_entropy_collapse;
+pub mod copies_and_mosaics;
 pub mod preview_request;
-pub mod preview_maker;
-pub mod compare;
+pub mod make_preview;
+pub mod compare_run_with_machines;
 pub mod report;
-pub mod summary;
+pub mod comparison_of_runs;
 pub mod studies;
 pub mod inspect;

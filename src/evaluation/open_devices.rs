@@ -111,7 +111,7 @@ mod cuda {
 #[cfg(feature = "cuda")]
 mod cuda {
     use super::*;
-    use crate::theory::gpu::cuda::CudaGpu;
+    use crate::theory::gpu::cuda_device::CudaGpu;
     use crate::theory::gpu::{Ceilings, Gpu};
     use anyhow::Context;
 

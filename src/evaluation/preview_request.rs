@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use crate::config::Experiment;
-use crate::config::noise_seeds::{NoiseSeeds, parse_range};
-use crate::runs::command::Command;
+use crate::config::noise_seed_argument::parse_range;
+use crate::config::noise_seed_purposes::NoiseSeeds;
+use crate::runs::control_messages::Command;
 
 const SEEDS_MAX: u64 = NoiseSeeds::PREVIEW_MAX as u64;
 /// The largest number of sampling steps in a preview: previews are for looking at.

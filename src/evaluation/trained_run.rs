@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use super::loading::{load_network, network_of};
+use super::load_networks_and_data::{load_network, network_of};
 use super::samples::MachineSet;
-use crate::analysis::judge::Judge;
+use crate::analysis::creativity_judge::Judge;
 use crate::config::Experiment;
 use crate::dataset::Dataset;
 use crate::evaluation::open_devices;

@@ -5,18 +5,18 @@
 //! pipes and symbolic links are preserved, and a regular file keeps its mode and owner. Reading is left to the
 //! modules that know a format.
 
-mod not_found;
-mod atomic;
-mod descriptor;
-pub mod directories;
+mod missing_file;
+mod atomic_replacement;
+mod descriptor_paths;
+pub mod directory_rename;
 mod error;
-mod output;
-mod existing_file;
+mod output_path;
+mod overwrite_existing_file;
 
-pub use atomic::write_atomically;
-pub use descriptor::is_stdout_closed;
+pub use atomic_replacement::write_atomically;
+pub use descriptor_paths::is_stdout_closed;
 pub use error::{FileError, OutputError};
-pub use not_found::if_there;
-pub use output::{
+pub use missing_file::if_there;
+pub use output_path::{
     check_output, is_same_output, is_stderr, is_stdout, is_stream, make_folder, write_output,
 };

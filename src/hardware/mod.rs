@@ -3,9 +3,9 @@
 //!
 //! This module does not know what is computed, or on which device.
 
-pub mod system;
+pub mod system_load;
 pub mod device_request;
 #[cfg(feature = "cuda")]
-pub mod driver;
+pub mod nvidia_driver;
 pub mod resource_limits;
 pub mod compute_environment;

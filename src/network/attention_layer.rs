@@ -15,9 +15,9 @@
 use candle_core::{D, DType, Device, Tensor};
 use rand::RngExt;
 
-use super::blocks::Conv;
-use super::config::{AttentionConfig, AttentionVariant, Padding};
-use super::ops::attention_figures::attention_figures;
+use super::basic_layers::Conv;
+use super::network_config::{AttentionConfig, AttentionVariant, Padding};
+use super::ops::attention_statistics::attention_figures;
 use super::ops::convolution::Form;
 use super::ops::pixel_norm::pixel_norm;
 use super::ops::softmax_attention::{attend, logits, mix, weights};

@@ -2,23 +2,24 @@
 //!
 //! Deliberately absent: score machines (a sibling), training loops, files.
 //!
-//! Reading order: [`config`] (the choices), [`parameters`] (named, seeded), [`ops`] (fast and correct
-//! tensor operations), [`embedding`], [`blocks`], [`resnet`], [`unet`], [`attention_layer`] (the final layer), [`model`]
-//! (one network), [`denoiser`] (the network as a [`crate::diffusion::Denoiser`]), [`gpu`] (the same on NVIDIA GPUs).
+//! Reading order: [`network_config`] (the choices), [`parameters`] (named, seeded), [`ops`] (fast and correct
+//! tensor operations), [`time_and_class_embedding`], [`basic_layers`], [`resnet`], [`unet`], [`attention_layer`] (the
+//! final layer), [`model`] (one network), [`network_denoiser`] (the network as a [`crate::diffusion::Denoiser`]),
+//! [`gpu`] (the same on NVIDIA GPUs).
 
-pub mod config;
+pub mod network_config;
 pub mod parameters;
 pub mod ops;
-pub mod embedding;
-pub mod blocks;
+pub mod time_and_class_embedding;
+pub mod basic_layers;
 pub mod resnet;
 pub mod unet;
 pub mod attention_layer;
 pub mod model;
-pub mod denoiser;
+pub mod network_denoiser;
 pub mod gpu;
 
 pub use attention_layer::{AttentionDetail, AttentionRecord, Mode, Prediction};
-pub use denoiser::NetworkDenoiser;
 pub use model::Network;
+pub use network_denoiser::NetworkDenoiser;
 pub use parameters::{NetworkError, TensorMap};

@@ -3,14 +3,14 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::attention_layer::{AttentionDetail, AttentionLayer, AttentionRecord, Mode, Prediction};
-use super::blocks::{Conv, Norm};
-use super::config::{Architecture, NetworkConfig, Output};
-use super::embedding::Embedding;
+use super::basic_layers::{Conv, Norm};
 #[cfg(feature = "cudnn")]
-use super::gpu::bound_predictor::BoundPredictor;
+use super::gpu::predictor_of_network::BoundPredictor;
+use super::network_config::{Architecture, NetworkConfig, Output};
 use super::ops::convolution::Form;
 use super::parameters::{Builder, NetworkError, Source, TensorMap};
 use super::resnet::ResNet;
+use super::time_and_class_embedding::Embedding;
 use super::unet::UNet;
 use crate::image::ImageShape;
 
@@ -212,7 +212,7 @@ impl Network {
         if !self.parameters.iter().any(|(_, tensor)| tensor.is_variable()) {
             self.embedding.check(batch, labels)?;
             let x: Vec<f32> = x.iter().map(|&x| x as f32).collect();
-            let query = super::gpu::predictor::Query { t, x: &x, labels, detail };
+            let query = super::gpu::sampling_predictor::Query { t, x: &x, labels, detail };
             let found = self.on_gpu.predict(&self.config, &self.parameters, query);
             if let Some(found) = found {
                 return found;
@@ -272,7 +272,7 @@ fn check(config: &NetworkConfig) -> Result<(), NetworkError> {
 mod tests {
     use super::*;
     use crate::diffusion::Schedule;
-    use crate::network::config::{AttentionConfig, AttentionVariant, Padding};
+    use crate::network::network_config::{AttentionConfig, AttentionVariant, Padding};
 
     fn config(variant: AttentionVariant) -> NetworkConfig {
         NetworkConfig {

@@ -13,10 +13,10 @@
 
 use candle_core::Tensor;
 
-use super::blocks::{Conv, Linear, Norm};
-use super::config::NetworkConfig;
-use super::ops::channels::{add_per_channel, relu};
+use super::basic_layers::{Conv, Linear, Norm};
+use super::network_config::NetworkConfig;
 use super::ops::convolution::Form;
+use super::ops::relu_and_channel_sums::{add_per_channel, relu};
 use super::parameters::{Builder, NetworkError};
 
 /// Below this each of the eight groups that normalise the time vector holds a single channel: it would

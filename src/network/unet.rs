@@ -9,11 +9,11 @@
 
 use candle_core::Tensor;
 
-use super::blocks::{Conv, Linear, Norm};
-use super::config::NetworkConfig;
-use super::ops::channels::{add_per_channel, relu};
+use super::basic_layers::{Conv, Linear, Norm};
+use super::network_config::NetworkConfig;
 use super::ops::convolution::Form;
-use super::ops::resample::{max_pool, upsample};
+use super::ops::pooling_and_upsampling::{max_pool, upsample};
+use super::ops::relu_and_channel_sums::{add_per_channel, relu};
 use super::parameters::{Builder, Initial, NetworkError};
 
 /// The body up to the features that the last convolution sees.

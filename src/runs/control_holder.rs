@@ -1,4 +1,4 @@
-//! Control of a worker: one process at a time holds it.
+//! Who has control of a run's worker (`T`, `--force`): one process at a time.
 //!
 //! The first process that commands a free worker becomes its holder, until it exits, releases control, or
 //! another process explicitly takes it. No keep-alive is needed: a killed holder no longer counts, and control
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::process::{ProcessId, Sighting};
+use super::process_identity::{ProcessId, Sighting};
 
 /// Maximum length of a name in characters; names are shown on one line.
 const NAME_LETTERS_MAX: usize = 60;

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::status::RunState;
+use super::status_json::RunState;
 use crate::analysis::excess::{Convergence, LevelExcess, MeanSquaredError, mean_between};
 use crate::diffusion::Schedule;
 
 /// One line of `events.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// The writer's [`super::format::RUN_FORMAT`].
+    /// The writer's [`super::format_versions::RUN_FORMAT`].
     pub v: u32,
     /// Milliseconds since the Unix epoch.
     pub time_ms: u64,
@@ -232,7 +232,7 @@ pub enum NoticeLevel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::format::RUN_FORMAT;
+    use crate::runs::format_versions::RUN_FORMAT;
 
     #[test]
     fn a_kind_from_a_newer_worker_is_read_as_unknown() {

@@ -9,8 +9,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::event::{Event, EventBody};
-use super::format::{self, NewerFormat, RUN_FORMAT};
-use super::status::now_ms;
+use super::format_versions::{self, NewerFormat, RUN_FORMAT};
+use super::status_json::now_ms;
 use crate::files::if_there;
 
 /// The writing end, held by the worker.
@@ -102,7 +102,7 @@ impl EventTail {
 
     fn read(&mut self, line: &[u8]) -> Option<Event> {
         // A line that does not parse was torn by a crash; everything after it is still good.
-        format::parse(line, RUN_FORMAT).unwrap_or_else(|newer| {
+        format_versions::parse(line, RUN_FORMAT).unwrap_or_else(|newer| {
             self.newer = Some(newer);
             None
         })

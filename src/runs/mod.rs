@@ -4,25 +4,27 @@
 //! know about a run from it, and talk to the run's worker over a socket in it. This module does not know what a
 //! worker computes, and knows nothing of terminals or command-line arguments.
 
-pub mod format;
-pub mod process;
+pub mod format_versions;
+pub mod process_identity;
 pub mod signals;
 pub mod control_holder;
-pub mod status;
-pub mod note;
+pub mod status_json;
+pub mod note_and_tags;
 pub mod event;
-pub mod command;
+pub mod control_messages;
 pub mod run_toml;
 pub mod run_lock;
-pub mod watched;
+pub mod watching_dashboards;
 pub mod run_dir;
-pub mod liveness;
-pub mod listed_state;
+pub mod worker_liveness;
+pub mod signal_worker;
+pub mod running_paused_or_lost;
 pub mod runs_dir;
+pub mod rename_and_delete_run;
 pub mod queue;
-pub mod seen_seeds;
+pub mod seen_held_out_seeds;
 pub mod event_log;
-pub mod control;
-pub mod launch;
-pub mod preview;
-pub mod status_board;
+pub mod control_socket;
+pub mod launch_resume_kill_worker;
+pub mod preview_files;
+pub mod status_and_heartbeat;

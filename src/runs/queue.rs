@@ -19,11 +19,11 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::liveness::Health;
 use super::run_dir::RunDir;
 use super::run_toml;
 use super::runs_dir::{RunSummary, RunsDir};
-use super::status::{RunState, now_ms};
+use super::status_json::{RunState, now_ms};
+use super::worker_liveness::Health;
 use crate::files::{if_there, write_atomically};
 use crate::hardware::device_request::DeviceRequest;
 
@@ -135,9 +135,9 @@ pub fn words(ahead: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::process::ProcessId;
+    use crate::runs::process_identity::ProcessId;
     use crate::runs::run_lock::RunLock;
-    use crate::runs::status::Status;
+    use crate::runs::status_json::Status;
 
     fn say(run: &RunDir, state: RunState, worker: ProcessId) {
         let status = Status { worker, ..Status::new(state, 1) };

@@ -10,10 +10,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::control_holder::Steering;
-use super::format::NewerFormat;
+use super::format_versions::NewerFormat;
 use super::run_lock::RunLock;
 use super::run_toml::{self, RunTomlError};
-use super::status::Status;
+use super::status_json::Status;
 use crate::config::Experiment;
 
 /// One run's directory.

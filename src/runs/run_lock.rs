@@ -10,7 +10,7 @@
 //! The file holds the inode number of the directory it belongs to, which distinguishes a hard-linked copy
 //! (`cp -al`) that shares the locked file. (Device numbers differ between the computers that share a
 //! directory.) If the file system refuses both kinds of lock, the result is [`Lock::Refused`] and
-//! [`super::liveness`] judges by other evidence.
+//! [`super::worker_liveness`] judges by other evidence.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -23,7 +23,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::process::FileId;
+use super::process_identity::FileId;
 
 const LOCK: &str = ".worker.lock";
 /// Retries cover readers, which hold a lock for a moment, and a killed worker, which holds it until its last

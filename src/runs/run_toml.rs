@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::format::{self, NewerFormat, RUN_TOML_FORMAT};
-use crate::config::value::Value;
-use crate::config::{ConfigError, Experiment, file};
+use super::format_versions::{self, NewerFormat, RUN_TOML_FORMAT};
+use crate::config::setting_value::Value;
+use crate::config::{ConfigError, Experiment, lab_file};
 use crate::files::write_atomically;
 use crate::hardware::device_request::{DeviceRequest, UnknownDevice};
 
@@ -78,14 +78,14 @@ pub fn read(path: &Path) -> Result<RunToml, RunTomlError> {
     let format = header.get("format").and_then(toml::Value::as_integer);
     let format = format.and_then(|format| u32::try_from(format).ok());
     let writer = header.get("version").and_then(toml::Value::as_str);
-    format::check(format.unwrap_or(RUN_TOML_FORMAT), RUN_TOML_FORMAT, writer)
+    format_versions::check(format.unwrap_or(RUN_TOML_FORMAT), RUN_TOML_FORMAT, writer)
         .map_err(|source| RunTomlError::Newer { path: path.to_owned(), source })?;
     let word = |key: &str| {
         let value = header.get(key).and_then(toml::Value::as_str);
         value.map(str::to_owned).ok_or_else(|| bad(&format!("no '{key}'")))
     };
     let root = PathBuf::from(word("root")?);
-    let experiment = file::read_run(&text, path, &root)?;
+    let experiment = lab_file::read_run(&text, path, &root)?;
     let experiment = experiment.ok_or_else(|| bad("not exactly one experiment"))?;
     let created = header.get("created_ms").and_then(toml::Value::as_integer).unwrap_or(0);
     Ok(RunToml {

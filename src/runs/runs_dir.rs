@@ -1,4 +1,4 @@
-//! The directory that holds all runs: listing, creating, renaming and deleting them.
+//! The directory that holds all runs: lists them, finds one by the beginning of its name, and creates new ones.
 //!
 //! A run is called `<experiment>-<suffix>`. The suffix is the launch time in seconds since 2020 as six base-36
 //! digits, so names of one experiment sort by time. Directories are private to the owner (0700). Readers ignore
@@ -9,23 +9,18 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::{io, thread};
 
-use thiserror::Error;
-
 use super::control_holder::Steering;
-use super::format::NewerFormat;
-use super::listed_state::ListedState;
-use super::liveness::{self, BETWEEN_LOOKS, Health};
-use super::note::About;
+use super::format_versions::NewerFormat;
+use super::note_and_tags::About;
 use super::run_dir::{RunDir, steering};
-use super::run_lock::RunLock;
-use super::status::{Status, now_ms};
-use crate::files::{directories, if_there, make_folder};
+use super::running_paused_or_lost::ListedState;
+use super::status_json::{Status, now_ms};
+use super::worker_liveness::{self, BETWEEN_LOOKS, Health};
+use crate::files::{if_there, make_folder};
 
 /// 2020-01-01 in milliseconds since the Unix epoch.
 const EPOCH_2020_MS: u64 = 1_577_836_800_000;
 const SUFFIX_DIGITS: usize = 6;
-/// File systems allow 255 bytes; this leaves room for temporary names.
-const NAME_BYTES_MAX: usize = 200;
 
 /// The directory that holds all runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,19 +58,6 @@ impl RunSummary {
     pub fn listed_state(&self) -> ListedState {
         ListedState::new(self.health, self.status.as_ref())
     }
-}
-
-/// Reason why a run's directory could not be renamed or deleted.
-#[derive(Debug, Error)]
-pub enum RunDirError {
-    #[error("{attempt} run '{run}': it has a worker; stop it first: mosaic stop {run}")]
-    Busy { attempt: &'static str, run: String },
-    #[error("{attempt} run '{run}'")]
-    Newer { attempt: &'static str, run: String, source: NewerFormat },
-    #[error("the name '{}' {problem}", name.escape_debug())]
-    Name { name: String, problem: String },
-    #[error("{attempt}")]
-    Io { attempt: String, source: io::Error },
 }
 
 impl RunsDir {
@@ -164,38 +146,6 @@ impl RunsDir {
         Ok(found)
     }
 
-    /// Renames a run and returns the new name, which keeps the launch time at its end.
-    ///
-    /// # Errors
-    ///
-    /// If the name is invalid or taken, or if the run has a worker.
-    pub fn rename(&self, run: &RunDir, to: &str) -> Result<String, RunDirError> {
-        let from = run.id();
-        let refused = |problem: String| RunDirError::Name { name: to.to_owned(), problem };
-        let is_word = |c: char| c.is_alphanumeric() || "-_.+".contains(c);
-        if to.is_empty() || to.starts_with(['.', '-']) || !to.chars().all(is_word) {
-            let problem =
-                "must be letters, digits and any of - _ . +, and start with neither . nor -";
-            return Err(refused(problem.to_owned()));
-        }
-        let time =
-            from.rsplit_once('-').map(|(_, time)| time).filter(|_| created_ms(&from).is_some());
-        let name = match time {
-            Some(time) if !to.ends_with(&format!("-{time}")) => format!("{to}-{time}"),
-            _ => to.to_owned(),
-        };
-        if name.len() > NAME_BYTES_MAX {
-            return Err(refused(format!("is {} bytes long; at most {NAME_BYTES_MAX}", name.len())));
-        }
-        let _lock = run.claim("renaming")?;
-        let path = self.path.join(&name);
-        directories::rename_to_free(&run.path, &path).map_err(|source| RunDirError::Io {
-            attempt: format!("renaming run '{from}' to '{name}'"),
-            source,
-        })?;
-        Ok(name)
-    }
-
     /// Creates the directory of a new run, never reusing an existing one.
     ///
     /// # Errors
@@ -240,7 +190,7 @@ fn suffix(seconds: u64) -> String {
 }
 
 /// The launch time encoded in a run's name, in milliseconds since the Unix epoch.
-fn created_ms(id: &str) -> Option<u64> {
+pub(super) fn created_ms(id: &str) -> Option<u64> {
     let (_, suffix) = id.rsplit_once('-')?;
     if suffix.len() != SUFFIX_DIGITS {
         return None;
@@ -249,35 +199,10 @@ fn created_ms(id: &str) -> Option<u64> {
 }
 
 impl RunDir {
-    /// Deletes the run and its directory's content.
-    ///
-    /// # Errors
-    ///
-    /// If the run has a worker or was written by a newer mosaic.
-    pub fn delete(&self) -> Result<(), RunDirError> {
-        let _lock = self.claim("deleting")?;
-        std::fs::remove_dir_all(&self.path).map_err(|source| RunDirError::Io {
-            attempt: format!("deleting '{}'", self.path.display()),
-            source,
-        })
-    }
-
-    /// Keeps workers out while the directory is deleted or renamed; an error if there is a live worker.
-    fn claim(&self, attempt: &'static str) -> Result<RunLock, RunDirError> {
-        let newer = |source| RunDirError::Newer { attempt, run: self.id(), source };
-        self.readable_status().map_err(newer)?;
-        let busy = || RunDirError::Busy { attempt, run: self.id() };
-        if liveness::is_at_work(self) {
-            return Err(busy());
-        }
-        let io =
-            |source| RunDirError::Io { attempt: format!("{attempt} run '{}'", self.id()), source };
-        RunLock::take(self.path()).map_err(io)?.ok_or_else(busy)
-    }
-
-    /// Health of its worker, judged by one look; see [`liveness`].
+    /// Health of its worker, judged by one look; see [`worker_liveness`].
     pub fn health(&self) -> Health {
-        self.readable_status().map_or(Health::Newer, |status| liveness::look(self, status.as_ref()))
+        self.readable_status()
+            .map_or(Health::Newer, |status| worker_liveness::look(self, status.as_ref()))
     }
 
     pub fn summary(&self) -> RunSummary {
@@ -290,7 +215,7 @@ impl RunDir {
         RunSummary {
             health: match newer {
                 Some(_) => Health::Newer,
-                None => liveness::look(self, status.as_ref()),
+                None => worker_liveness::look(self, status.as_ref()),
             },
             steering: steering(status.as_ref()),
             newer,
@@ -319,7 +244,6 @@ fn settle(runs: &mut [RunSummary]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::status::RunState;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -334,40 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renamed_run_keeps_its_time_and_replaces_none() {
-        let place = tempfile::tempdir().unwrap();
-        let runs = RunsDir::new(place.path());
-        let (first, second) = (runs.create("a").unwrap(), runs.create("b").unwrap());
-        let time = first.id().rsplit_once('-').unwrap().1.to_owned();
-        assert_eq!(runs.rename(&first, "baseline").unwrap(), format!("baseline-{time}"));
-        assert!(!first.path().exists() && place.path().join(format!("baseline-{time}")).is_dir());
-        for wrong in ["", "../up", ".hidden", "a b", "-n", "a\u{1b}[2J"] {
-            assert!(
-                runs.rename(&second, wrong).unwrap_err().to_string().contains("must be letters")
-            );
-        }
-        assert!(runs.rename(&second, &"x".repeat(300)).unwrap_err().to_string().contains("bytes"));
-        std::fs::create_dir(place.path().join(second.id().replacen('b', "c", 1))).unwrap();
-        assert!(matches!(runs.rename(&second, "c"), Err(RunDirError::Io { .. })), "one is there");
-        assert!(second.path().is_dir());
-    }
-
-    #[test]
-    fn the_run_of_a_living_worker_is_neither_deleted_nor_renamed() {
-        let place = tempfile::tempdir().unwrap();
-        let runs = RunsDir::new(place.path());
-        let run = runs.create("a").unwrap();
-        Status::new(RunState::Training, 2).write(&run.status_path()).unwrap();
-        let lock = RunLock::take(run.path()).unwrap();
-        assert!(matches!(run.delete(), Err(RunDirError::Busy { .. })));
-        assert!(matches!(runs.rename(&run, "b"), Err(RunDirError::Busy { .. })));
-        drop(lock);
-        run.delete().unwrap();
-        assert!(!run.path().exists());
-    }
-
-    #[test]
-    fn what_a_newer_mosaic_works_on_is_left_alone() {
+    fn what_a_newer_mosaic_works_on_is_listed_as_such() {
         let place = tempfile::tempdir().unwrap();
         let runs = RunsDir::new(place.path());
         let run = runs.create("a").unwrap();
@@ -376,8 +267,6 @@ mod tests {
         let listed = runs.list().remove(0);
         assert_eq!((listed.health, listed.status), (Health::Newer, None));
         assert!(listed.newer.unwrap().to_string().contains("9.9.9"));
-        assert!(matches!(run.delete(), Err(RunDirError::Newer { .. })));
-        assert!(matches!(runs.rename(&run, "b"), Err(RunDirError::Newer { .. })));
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod sealed {
 
 /// A number type with SIMD vectors: `f32` and `f64`.
 ///
-/// Sealed, because [`super::product`] reads whole vectors without checking each: it relies on `Vector<S>` being
+/// Sealed, because [`super::matrix_product`] reads whole vectors without checking each: it relies on `Vector<S>` being
 /// [`Lane::n_lanes`] numbers one after the other and nothing else.
 pub trait Lane: Real + bytemuck::Pod + sealed::Sealed {
     /// A vector of the instruction set `S`.

@@ -16,15 +16,15 @@
 
 use rayon::prelude::*;
 
-use super::attention_weights::AttentionWeights;
+use super::attention_sources::AttentionWeights;
 use super::estimate::Estimate;
-use super::evidence::{Evidence, ImageMixture};
 use super::evidence_portions::Portions;
-use super::gpu::{evidence::Votes, placement::GpuPlacement, posteriors};
+use super::gpu::{evidence::Votes, images_over_gpus::GpuPlacement, posteriors};
+use super::image_evidence::{Evidence, ImageMixture};
 use super::kernels::PatchQuery;
-use super::pixels::ImagePixels;
+use super::machine_spec::AttentionSettings;
 use super::posterior_weights::Accumulator;
-use super::spec::AttentionSettings;
+use super::training_pixels::ImagePixels;
 use crate::diffusion::Provenance;
 use crate::simd::Lane;
 

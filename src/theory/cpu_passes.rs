@@ -8,7 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::kernels::tile::{Tile, TileSums, add_tile};
-use super::pixels::ImagePixels;
+use super::training_pixels::ImagePixels;
 use crate::simd::{Lane, lane::n_lanes};
 
 /// Images per piece of work are a multiple of this, a whole number of tiles.

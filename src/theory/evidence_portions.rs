@@ -6,15 +6,15 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use super::backend::Backend;
-use super::evidence::Evidence;
 use super::gpu;
-use super::gpu::placement::GpuPlacement;
-use super::images::TrainingImages;
+use super::gpu::images_over_gpus::GpuPlacement;
+use super::gpu_or_cpu::Backend;
+use super::image_evidence::Evidence;
 use super::kernels::PatchQuery;
-use super::pixels::ImagePixels;
-use super::pooled::{PooledModel, pool};
+use super::pooled_attention_source::{PooledModel, pool};
 use super::posterior_weights::Accumulator;
+use super::training_images::TrainingImages;
+use super::training_pixels::ImagePixels;
 use crate::image::ImageShape;
 use crate::simd::{Lane, lane::n_lanes};
 
@@ -124,9 +124,9 @@ impl<'a, T: Lane> Portions<'a, T> {
 mod tests {
     use super::*;
     use crate::random::noise_seeds;
-    use crate::theory::attention_weights::AttentionWeights;
-    use crate::theory::patches::Pool;
-    use crate::theory::spec::{AttentionSettings, AttentionSource};
+    use crate::theory::attention_sources::AttentionWeights;
+    use crate::theory::machine_spec::{AttentionSettings, AttentionSource};
+    use crate::theory::patch_pools_ls_els_bbels::Pool;
 
     #[test]
     fn portions_of_any_size_say_the_same() {

@@ -26,9 +26,9 @@ use faer::Mat;
 use pulp::Simd;
 
 use super::estimate::Estimate;
-use super::kernels::all_images::AllImages;
-use super::kernels::boxes::squares;
+use super::kernels::box_sums::squares;
 use super::kernels::posterior::{Posterior, Row};
+use super::kernels::posterior_over_all_images::AllImages;
 use super::kernels::tile::{Tile, TileSums};
 use super::posterior_weights::Accumulator;
 use super::wiener::Wiener;

@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::attention_provider::{AttentionProvider, check_rows};
-use super::attention_weights::AttentionWeights;
-use super::backend::Backend;
+use super::attention_of_network_or_file::{AttentionProvider, check_rows};
+use super::attention_sources::AttentionWeights;
 use super::error::TheoryError;
 use super::estimate::Estimate;
 use super::evidence_portions::Portions;
-use super::images::TrainingImages;
+use super::gpu_or_cpu::Backend;
 use super::kernels::{PatchQuery, logit_scale};
 use super::ls_wiener::{MaskCache, Masks};
-use super::patches::Pool;
-use super::pixels::LARGEST_VALUE;
-use super::spec::{AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled};
+use super::machine_spec::{
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,
+};
+use super::patch_pools_ls_els_bbels::Pool;
+use super::training_images::TrainingImages;
+use super::training_pixels::LARGEST_VALUE;
 use super::wiener::Wiener;
 use crate::diffusion::{
     AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel, Posterior, Provenance,

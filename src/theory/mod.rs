@@ -15,34 +15,34 @@
 //!
 //! Deliberately absent: networks (a sibling; their attention maps arrive as plain arrays), training.
 
-pub mod patches;
-pub mod spec;
+pub mod patch_pools_ls_els_bbels;
+pub mod machine_spec;
 pub mod error;
-pub mod names;
-pub mod pixels;
-pub mod images;
+pub mod machine_names;
+pub mod training_pixels;
+pub mod training_images;
 pub mod posterior_weights;
 pub mod estimate;
-pub mod evidence;
+pub mod image_evidence;
 pub mod kernels;
 pub mod gpu;
 pub mod cpu_passes;
-pub mod cpu;
-pub mod distinct;
-pub mod backend;
-pub mod ideal;
+pub mod cpu_posteriors;
+pub mod distinct_patches;
+pub mod gpu_or_cpu;
+pub mod ideal_and_es;
 pub mod wiener;
 pub mod ls_wiener;
 pub mod pspc;
-pub mod attention_provider;
-pub mod pooled;
+pub mod attention_of_network_or_file;
+pub mod pooled_attention_source;
 pub mod evidence_portions;
-pub mod attention_weights;
+pub mod attention_sources;
 pub mod attention_machine;
 pub mod machine;
-pub mod settings_sweep;
+pub mod attention_settings_sweep;
 
-pub use attention_provider::{AttentionProvider, FixedAttention, RecordedAttention};
+pub use attention_of_network_or_file::{AttentionProvider, FixedAttention, RecordedAttention};
 pub use error::TheoryError;
-pub use images::TrainingImages;
 pub use machine::{Machine, Precision};
+pub use training_images::TrainingImages;

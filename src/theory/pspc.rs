@@ -17,9 +17,9 @@
 
 use pulp::{Simd, bytemuck};
 
-use super::kernels::all_images::AllImages;
-use super::kernels::boxes::squares;
+use super::kernels::box_sums::squares;
 use super::kernels::posterior::{Posterior, Row};
+use super::kernels::posterior_over_all_images::AllImages;
 use super::kernels::tile::{Tile, TileSums};
 use super::kernels::windows::{LineSums, RowSums};
 use super::posterior_weights::Accumulator;

@@ -15,7 +15,7 @@ use std::ops::Range;
 use faer::{Mat, Side};
 
 use super::error::TheoryError;
-use super::images::TrainingImages;
+use super::training_images::TrainingImages;
 use crate::diffusion::NoiseLevel;
 
 /// Directions whose variance is below this share of the largest are rounding errors and left out.

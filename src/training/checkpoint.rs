@@ -7,8 +7,8 @@
 //! All files are written to a hidden directory next to it, each file and the directory are synced to disk, and
 //! a single rename makes the checkpoint appear. The manifest records the size and CRC-32 of every file, and its
 //! own CRC-32; CRC-32 detects every change within 32 adjacent bits, hence any single damaged byte. Random state
-//! needs no file: every draw is a function of seed and step. [`super::retention`] decides which checkpoints to
-//! keep.
+//! needs no file: every draw is a function of seed and step. [`super::checkpoints_to_keep`] decides which checkpoints
+//! to keep.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -19,8 +19,9 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::checkpoint_settings::{Identity, IdentityV1, SavedIdentity};
-use super::early_end::Progress;
+use super::checkpoint_format_1::IdentityV1;
+use super::checkpoint_settings::{Identity, SavedIdentity};
+use super::early_end_of_training::Progress;
 use crate::files::if_there;
 use crate::network::TensorMap;
 

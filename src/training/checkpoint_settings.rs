@@ -2,17 +2,17 @@
 //!
 //! Settings are compared by key, using their values as written in `lab.toml`. A setting that did not exist when
 //! a checkpoint was written must have its default value now. Which settings determine the weights is listed in
-//! `config::fixed_by_training`.
+//! `config::settings_fixed_by_training`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::config::{LossWeighting, LrSchedule, TrainingConfig};
+use super::checkpoint_format_1::IdentityV1;
+use super::training_config::TrainingConfig;
 use crate::dataset::Dataset;
-use crate::diffusion::Schedule;
-use crate::network::config::NetworkConfig;
+use crate::network::network_config::NetworkConfig;
 
 /// The settings that determine the weights after a given number of updates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,15 +30,6 @@ pub struct DecidingSettings {
 pub struct Identity {
     pub settings: BTreeMap<String, String>,
     /// Number, shape and checksum of the training images.
-    pub dataset: String,
-}
-
-/// The identity in checkpoints of format 1: Rust's debug output of the network configuration, and a text
-/// description of the training configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdentityV1 {
-    pub network: String,
-    pub training: String,
     pub dataset: String,
 }
 
@@ -82,7 +73,7 @@ impl Current<'_> {
     /// Returns the first difference.
     pub fn check(&self, saved: &SavedIdentity) -> Result<(), Mismatch> {
         let difference = match saved {
-            SavedIdentity::V1(saved) => self.difference_v1(saved),
+            SavedIdentity::V1(saved) => self.difference_of_format_1(saved),
             SavedIdentity::V2(saved) => self.difference(saved),
         };
         difference.map_or(Ok(()), Err)
@@ -114,17 +105,11 @@ impl Current<'_> {
         Some(Mismatch { what: key.clone(), saved: value(&saved), now: value(now) })
     }
 
-    fn difference_v1(&self, saved: &IdentityV1) -> Option<Mismatch> {
-        // The only schedule of the versions that wrote this format.
-        let schedule = <&str>::from(Schedule::Cosine).to_owned();
-        let pairs = [
-            ("noise schedule", &schedule, <&str>::from(self.network.schedule).to_owned()),
-            ("network", &saved.network, network_v1(self.network)),
-            ("dataset", &saved.dataset, in_words(self.dataset)),
-            ("training", &saved.training, training_v1(self.training)),
-        ];
-        let (what, saved, now) = pairs.into_iter().find(|(_, saved, now)| *saved != now)?;
-        Some(Mismatch { what: what.to_owned(), saved: saved.clone(), now })
+    fn difference_of_format_1(&self, saved: &IdentityV1) -> Option<Mismatch> {
+        let now = IdentityV1::new(self.network, self.training, in_words(self.dataset));
+        let schedule = self.network.schedule;
+        let (what, saved, now) = saved.difference(&now, schedule)?;
+        Some(Mismatch { what: what.to_owned(), saved, now })
     }
 }
 
@@ -133,71 +118,12 @@ fn in_words(dataset: &Dataset) -> String {
     format!("{} images of {}, checksum {pixels:08x}", dataset.len(), dataset.shape())
 }
 
-/// The network configuration as written in format 1, by the names that types, fields and values have in `network::config`
-/// (a test keeps them); must never change.
-fn network_v1(config: &NetworkConfig) -> String {
-    let NetworkConfig { image, architecture, padding, group_norm, last_kernel, .. } = config;
-    let NetworkConfig { n_classes, attention, output, time_scale, clamp, .. } = config;
-    format!(
-        "NetworkConfig {{ image: {image:?}, body: {architecture:?}, padding: {padding:?}, group_norm: {group_norm}, \
-         last_kernel: {last_kernel}, n_classes: {n_classes:?}, attention: {attention:?}, output: {output:?}, \
-         time_scale: {time_scale:?}, clamp: {clamp} }}"
-    )
-}
-
-/// The training configuration as written in format 1; must never change.
-fn training_v1(config: &TrainingConfig) -> String {
-    let TrainingConfig { steps, batch, seed, learning_rate, warmup, .. } = config;
-    let TrainingConfig { weight_decay, clip_norm, ema_decay, .. } = config;
-    let decay = match config.lr_schedule {
-        LrSchedule::Exponential => {
-            format!("Exponential {{ final_factor: {:?} }}", config.final_factor)
-        }
-        schedule @ (LrSchedule::Constant | LrSchedule::Cosine) => format!("{schedule:?}"),
-    };
-    let weighting = match config.weighting {
-        LossWeighting::Noise => "Noise".to_owned(),
-        LossWeighting::Velocity => format!("Velocity {{ limit: {:?} }}", config.weighting_limit),
-    };
-    let mut words = format!(
-        "steps {steps}, batch {batch}, seed {seed}, rate {learning_rate}, warmup {warmup}, decay {decay}, \
-         weighting {weighting}, weight_decay {weight_decay}, clip_norm {clip_norm}, ema_decay {ema_decay}"
-    );
-    for (name, value, default) in
-        [("accumulate", config.accumulate, 1), ("hold", config.lr_hold_steps, 0)]
-    {
-        if value != default {
-            words.push_str(&format!(", {name} {value}"));
-        }
-    }
-    words
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diffusion::Schedule;
     use crate::image::ImageShape;
-    use crate::network::config::{
-        Architecture, AttentionConfig, AttentionVariant, Output, Padding,
-    };
-    use crate::training::config::example;
-
-    fn network() -> NetworkConfig {
-        NetworkConfig {
-            schedule: Schedule::default(),
-            image: ImageShape::new(1, 2, 2),
-            architecture: Architecture::ResNet { width: 16, kernels: vec![3] },
-            padding: Padding::Circular,
-            group_norm: false,
-            last_kernel: 1,
-            n_classes: None,
-            attention: None,
-            output: Output::Velocity,
-            time_scale: 1000.0,
-            clamp: true,
-        }
-    }
+    use crate::training::checkpoint_format_1::example_network;
+    use crate::training::training_config::example;
 
     fn settings(pairs: &[(&str, &str)], at_default: &[&str]) -> DecidingSettings {
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
@@ -211,7 +137,7 @@ mod tests {
     /// Checks whether training saved with the settings `saved` may continue with the settings `now`.
     fn check(saved: &DecidingSettings, now: &DecidingSettings) -> Result<(), String> {
         let dataset = Dataset::new("d", ImageShape::new(1, 2, 2), vec![0, 1, 2, 3], None);
-        let (training, network) = (example(), network());
+        let (training, network) = (example(), example_network());
         let current = |settings| Current {
             settings,
             training: &training,
@@ -241,40 +167,5 @@ mod tests {
         );
         // A setting that no longer exists may have mattered.
         assert!(check(&settings(&[("a.gone", "1")], &[]), &settings(&[], &[])).is_err());
-    }
-
-    #[test]
-    fn format_1_is_what_version_0_1_printed() {
-        let expected = "NetworkConfig { image: ImageShape { channels: 1, height: 2, width: 2 }, body: ResNet { \
-                        width: 16, kernels: [3] }, padding: Circular, group_norm: false, last_kernel: 1, n_classes: \
-                        None, attention: None, output: Velocity, time_scale: 1000.0, clamp: true }";
-        assert_eq!(network_v1(&network()), expected);
-        let unet = Architecture::UNet { widths: vec![4, 8], embedding: 8 };
-        let words =
-            network_v1(&NetworkConfig { architecture: unet, n_classes: Some(3), ..network() });
-        assert!(words.contains("body: UNet { widths: [4, 8], embedding: 8 }"), "{words}");
-        assert!(words.contains("n_classes: Some(3)"), "{words}");
-        let variants = [
-            (AttentionVariant::Softmax, "Softmax"),
-            (AttentionVariant::Top1, "Top1"),
-            (AttentionVariant::Uniform, "Uniform"),
-            (AttentionVariant::Identity, "Identity"),
-        ];
-        for (variant, name) in variants {
-            let attention = AttentionConfig { variant, heads: 2, head_width: 8, normalise: true };
-            let (padding, output) = (Padding::Zeros, Output::Noise);
-            let network =
-                NetworkConfig { attention: Some(attention), padding, output, ..network() };
-            let expected = format!(
-                "attention: Some(AttentionConfig {{ variant: {name}, heads: 2, head_width: 8, normalise: true }}), \
-                 output: Noise,"
-            );
-            let words = network_v1(&network);
-            assert!(words.contains(&expected) && words.contains("padding: Zeros,"), "{words}");
-        }
-        let words =
-            |lr_schedule| training_v1(&TrainingConfig { lr_schedule, ..TrainingConfig::default() });
-        assert!(words(LrSchedule::Constant).contains("decay Constant,"));
-        assert!(words(LrSchedule::Cosine).contains("decay Cosine,"));
     }
 }

@@ -5,13 +5,13 @@
 //! [`super::ema`].
 
 use crate::network::AttentionDetail;
-use crate::network::config::{NetworkConfig, Output};
-use crate::network::gpu::network::{GpuNetwork, Inputs};
-use crate::network::gpu::parameters::Parameter;
-use crate::network::gpu::plan::{Command, Launch, Place, Plan};
+use crate::network::gpu::command_plan::{Command, Launch, Place, Plan};
+use crate::network::gpu::network_commands::{GpuNetwork, Inputs};
+use crate::network::gpu::parameter_layout::Parameter;
+use crate::network::network_config::{NetworkConfig, Output};
 
-use super::config::TrainingConfig;
 use super::loss::HostBatch;
+use super::training_config::TrainingConfig;
 
 const THREADS: usize = Launch::THREADS;
 /// Number of partial sums for the squared gradient norm.
@@ -98,7 +98,7 @@ impl GpuStep {
             dout,
             report,
         ];
-        let channels = crate::network::gpu::parameters::rounded(image.channels);
+        let channels = crate::network::gpu::parameter_layout::rounded(image.channels);
         let numbers = vec![image.n_pixels(), image.channels, channels];
         let (shared, reals) = (THREADS, vec![batch as f64]);
         let loss = Launch::new("noise_loss", [piece, 1], buffers, numbers);

@@ -3,7 +3,7 @@
 
 use std::f64::consts::PI;
 
-use super::config::{LrSchedule, TrainingConfig};
+use super::training_config::{LrSchedule, TrainingConfig};
 
 /// The learning rate of update `step`, counted from 0.
 ///
@@ -26,7 +26,7 @@ pub fn learning_rate(config: &TrainingConfig, step: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::config::example;
+    use crate::training::training_config::example;
 
     #[test]
     fn rates_follow_their_formulas() {

@@ -12,7 +12,7 @@
 use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
 
-use super::config::TrainingConfig;
+use super::training_config::TrainingConfig;
 use crate::dataset::{Batches, Dataset};
 use crate::diffusion::Schedule;
 use crate::image::{ImageShape, from_byte};
@@ -146,7 +146,7 @@ pub fn noise_loss(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::config::LossWeighting;
+    use crate::training::training_config::LossWeighting;
 
     #[test]
     fn velocity_weights_rise_with_noise_up_to_their_limit() {

@@ -2,28 +2,29 @@
 //!
 //! It knows neither who observes a run nor what the numbers mean (`analysis`, a sibling).
 //!
-//! Reading order: [`config`] (the settings), [`loss`] (one step's data and objective), [`learning_rate`] (the
-//! learning rate), [`adamw`], [`ema`], [`state`] (weights, optimiser and average, on candle tensors or, by the
-//! commands of [`gpu_commands`], in `gpu_state`), [`trainer`] (the loop), [`checkpoint_settings`] (what a checkpoint was trained
-//! with), [`checkpoint`] (format), [`retention`], [`early_end`].
+//! Reading order: [`training_config`] (the settings), [`loss`] (one step's data and objective), [`learning_rate`] (the
+//! learning rate), [`adamw`], [`ema`], [`training_state`] (weights, optimiser and average, on candle tensors or, by the
+//! commands of [`gpu_commands`], in `gpu_training_state`), [`trainer`] (the loop), [`checkpoint_settings`] (what a
+//! checkpoint was trained with), [`checkpoint`] (format), [`checkpoints_to_keep`], [`early_end_of_training`].
 
-pub mod config;
+pub mod training_config;
 pub mod loss;
 pub mod learning_rate;
 pub mod adamw;
 pub mod ema;
+pub mod checkpoint_format_1;
 pub mod checkpoint_settings;
 pub mod checkpoint;
-pub mod retention;
-pub mod early_end;
+pub mod checkpoints_to_keep;
+pub mod early_end_of_training;
 pub mod gpu_commands;
 pub mod error;
-mod tensors;
-pub mod state;
+mod tensor_training_state;
+pub mod training_state;
 #[cfg(feature = "cudnn")]
-mod gpu_pieces;
+mod gpu_micro_batches;
 #[cfg(feature = "cudnn")]
-pub mod gpu_state;
+pub mod gpu_training_state;
 pub mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointError};

@@ -13,15 +13,15 @@ use candle_core::{DType, Device};
 
 use super::checkpoint::{self, Contents};
 use super::checkpoint_settings::{Current, DecidingSettings, SavedIdentity};
-use super::config::TrainingConfig;
-use super::early_end::Progress;
+use super::checkpoints_to_keep;
+use super::early_end_of_training::Progress;
 use super::error::TrainingError;
 use super::learning_rate::learning_rate;
-use super::retention;
-use super::state::{Outcome, TrainingState};
-use super::tensors::Tensors;
+use super::tensor_training_state::Tensors;
+use super::training_config::TrainingConfig;
+use super::training_state::{Outcome, TrainingState};
 use crate::dataset::Dataset;
-use crate::network::{Network, NetworkDenoiser, config::NetworkConfig, parameters::Source};
+use crate::network::{Network, NetworkDenoiser, network_config::NetworkConfig, parameters::Source};
 
 /// Report of one step.
 #[derive(Clone, Debug, PartialEq)]
@@ -208,8 +208,11 @@ impl Trainer {
         let saved = checkpoint::write(state_dir, &contents)?;
         let all = checkpoint::list(state_dir)?;
         let steps: Vec<u64> = all.iter().map(|checkpoint| checkpoint.step).collect();
-        let doomed =
-            retention::to_delete(&steps, self.config.keep_checkpoints, self.config.keep_every);
+        let doomed = checkpoints_to_keep::to_delete(
+            &steps,
+            self.config.keep_checkpoints,
+            self.config.keep_every,
+        );
         let is_doomed =
             |c: &&checkpoint::Checkpoint| doomed.contains(&c.step) && c.step != saved.step;
         for old in all.iter().filter(is_doomed) {
@@ -238,7 +241,7 @@ fn fresh_state(
     let mut warning = None;
     if !network.device().is_cpu() {
         #[cfg(feature = "cudnn")]
-        let problem = match super::gpu_state::fresh(config, network, dataset)? {
+        let problem = match super::gpu_training_state::fresh(config, network, dataset)? {
             Ok(found) => return Ok(found),
             Err(problem) => problem,
         };
@@ -287,10 +290,10 @@ mod tests {
     use super::*;
     use crate::diffusion::Schedule;
     use crate::image::ImageShape;
-    use crate::network::config::{
+    use crate::network::network_config::{
         Architecture, AttentionConfig, AttentionVariant, Output, Padding,
     };
-    use crate::training::config::{LossWeighting, example};
+    use crate::training::training_config::{LossWeighting, example};
 
     fn stripes() -> Arc<Dataset> {
         let shape = ImageShape::new(1, 6, 6);

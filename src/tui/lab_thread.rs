@@ -11,22 +11,22 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 use std::{io, thread};
 
-use super::export::contents::Export;
-use super::export::write::EXPORTS_DIR;
-use super::message::{Effect, Message, RunEffect, RunMessage};
+use super::export::export_contents::Export;
+use super::export::export_files::EXPORTS_DIR;
+use super::messages_and_effects::{Effect, Message, RunEffect, RunMessage};
+use super::number_and_text_format::with_causes;
 use super::run_watcher::RunWatcher;
 use super::state::Notice;
-use super::words::with_causes;
 use crate::console::output::panic_words;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::{self, Trace};
 use crate::evaluation::preview_request::PreviewRequest;
 use crate::hardware::device_request::DeviceRequest;
-use crate::runs::command::{Act, Command, Reply};
-use crate::runs::control;
-use crate::runs::launch::{self, LaunchError, LaunchOptions};
-use crate::runs::preview::{self, Preview};
-use crate::runs::process::this_program;
+use crate::runs::control_messages::{Act, Command, Reply};
+use crate::runs::control_socket;
+use crate::runs::launch_resume_kill_worker::{self, LaunchError, LaunchOptions};
+use crate::runs::preview_files::{self, Preview};
+use crate::runs::process_identity::this_program;
 use crate::runs::run_dir::RunDir;
 use crate::runs::runs_dir::RunsDir;
 
@@ -92,7 +92,8 @@ impl LabThread {
             Effect::Launch { experiment, parent, queued } => {
                 let device = self.device.clone();
                 let options = LaunchOptions { device, parent, threads: None, queued };
-                let launched = launch::launch(&self.watcher.runs, &experiment, &options);
+                let launched =
+                    launch_resume_kill_worker::launch(&self.watcher.runs, &experiment, &options);
                 Some(Message::Launched(launched.map(|run| run.id()).map_err(with_causes)))
             }
             Effect::Export(export) => {
@@ -120,7 +121,8 @@ impl LabThread {
         let notice = match effect {
             RunEffect::Open => return Some(self.watcher.open(run)),
             RunEffect::LoadPreview(step) => {
-                let read = Preview::read(&dir.previews_path().join(preview::directory_name(step)));
+                let read =
+                    Preview::read(&dir.previews_path().join(preview_files::directory_name(step)));
                 let preview = read.map(Box::new).map_err(with_causes);
                 return Some(Message::OfRun(run, RunMessage::Preview(preview)));
             }
@@ -150,7 +152,7 @@ impl LabThread {
                 return Some(Message::OfRun(run, RunMessage::Renamed(renamed)));
             }
             RunEffect::Resume => {
-                let resumed = launch::resume(&dir, None).map_err(with_causes);
+                let resumed = launch_resume_kill_worker::resume(&dir, None).map_err(with_causes);
                 outcome(resumed, format!("a new worker for {run}")).about(run)
             }
             RunEffect::Delete => {
@@ -158,10 +160,11 @@ impl LabThread {
                 outcome(deleted, format!("{run} is deleted")).about(run)
             }
             RunEffect::Kill => {
-                let killed = launch::kill(&dir, false).map_err(|error| match error {
-                    LaunchError::Held { by, .. } => held(&by, &run),
-                    error => with_causes(error),
-                });
+                let killed =
+                    launch_resume_kill_worker::kill(&dir, false).map_err(|error| match error {
+                        LaunchError::Held { by, .. } => held(&by, &run),
+                        error => with_causes(error),
+                    });
                 outcome(killed, format!("killed the worker of {run}")).about(run)
             }
             RunEffect::Describe(about) => {
@@ -201,7 +204,7 @@ impl LabThread {
 
 /// Sends a command to a worker in the dashboard's name.
 fn send(dir: &RunDir, run: String, act: Act, words: &str) -> Notice {
-    let sent = match control::send(dir, act) {
+    let sent = match control_socket::send(dir, act) {
         Ok(Reply::Accepted) => Ok(()),
         Ok(Reply::Refused { reason }) => Err(format!("run '{run}' refused: {reason}")),
         Ok(Reply::Held { by }) => Err(held(&by, &run)),

@@ -6,18 +6,18 @@
 //! lab thread (runs, events) --/   \--> effects --> lab thread
 //! ```
 //!
-//! [`update`] changes the [`state`] according to a [`message::Message`] and returns effects, without input or output.
-//! [`view`] and the [`panels`] draw the state and change nothing. [`event_loop`] owns the terminal, [`run_watcher`] reads
-//! the run directories, and [`lab_thread`] carries out effects on runs. Networks, machines and training are unknown here,
-//! and no run stops because the dashboard ends.
+//! [`update`] changes the [`state`] according to a [`messages_and_effects::Message`] and returns effects, without input
+//! or output. [`screen_layout`] and the [`panels`] draw the state and change nothing. [`event_loop`] owns the terminal,
+//! [`run_watcher`] reads the run directories, and [`lab_thread`] carries out effects on runs. Networks, machines and
+//! training are unknown here, and no run stops because the dashboard ends.
 //!
 //! The modules below are in reading order; each imports only modules above it.
 
-pub mod words;
+pub mod number_and_text_format;
 pub mod text_field;
-pub mod tab;
-pub mod keys;
-pub mod theme;
+pub mod tabs;
+pub mod key_table;
+pub mod colour_theme;
 pub mod multiplexer;
 pub mod pictures;
 pub mod chart_arithmetic;
@@ -25,22 +25,22 @@ pub mod curve_points;
 pub mod recorded_curves;
 pub mod state;
 pub mod terminal_plot;
-pub mod palette;
-pub mod notify;
+pub mod command_palette;
+pub mod notifications;
 pub mod screenshot;
 pub mod export;
-pub mod message;
+pub mod messages_and_effects;
 pub mod run_watcher;
 pub mod panels;
 pub mod update;
-pub mod view;
+pub mod screen_layout;
 pub mod input;
 pub mod terminal;
 pub mod terminal_probe;
 pub mod watchdog;
 pub mod lab_thread;
 pub mod event_loop;
-pub mod start;
+pub mod open_dashboard;
 
 pub use event_loop::Left;
-pub use start::run;
+pub use open_dashboard::run;

@@ -5,7 +5,7 @@
 use strum::VariantArray;
 
 use super::curve_points::Series;
-use crate::analysis::intervals::quartiles;
+use crate::analysis::confidence_intervals::quartiles;
 use crate::evaluation::calibration::{Calibration, StepSettings};
 use crate::runs::event::{AgreementFigure, Event, EventBody, Metrics};
 
@@ -246,7 +246,7 @@ mod tests {
     use crate::runs::event::{
         AttentionAtLevel, AttentionMetrics, LossByLevel as Levels, PreviewSummary,
     };
-    use crate::runs::format::RUN_FORMAT;
+    use crate::runs::format_versions::RUN_FORMAT;
 
     fn taken(bodies: Vec<EventBody>) -> Curves {
         let mut curves = Curves::default();

@@ -7,15 +7,15 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::message::{Message, RunMessage};
-use super::words::with_causes;
-use crate::hardware::system::Monitor;
+use super::messages_and_effects::{Message, RunMessage};
+use super::number_and_text_format::with_causes;
+use crate::hardware::system_load::Monitor;
 use crate::runs::event_log::EventTail;
-use crate::runs::liveness::Health;
-use crate::runs::preview;
+use crate::runs::preview_files;
 use crate::runs::run_dir::RunDir;
 use crate::runs::runs_dir::{RunSummary, RunsDir};
-use crate::runs::watched::Watcher;
+use crate::runs::watching_dashboards::Watcher;
+use crate::runs::worker_liveness::Health;
 
 /// Bytes that are read from the end of a log.
 const LOG_BYTES: u64 = 64 << 10;
@@ -100,8 +100,10 @@ impl RunWatcher {
                     RunMessage::Log(end_of(&path).map_err(failed)),
                 ));
             }
-            let steps: Vec<u64> =
-                preview::list(&dir.previews_path()).into_iter().map(|(step, _)| step).collect();
+            let steps: Vec<u64> = preview_files::list(&dir.previews_path())
+                .into_iter()
+                .map(|(step, _)| step)
+                .collect();
             if steps != self.steps {
                 self.steps.clone_from(&steps);
                 news.push(Message::OfRun(run, RunMessage::PreviewSteps(steps)));

@@ -10,10 +10,10 @@ use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
+use super::number_and_text_format::columns;
 use super::pictures::{Depth, Protocol};
+use super::screen_layout::view;
 use super::state::{App, Pane};
-use super::view::view;
-use super::words::columns;
 use crate::evaluation::picture_text::{Letter, write_letters};
 
 /// Pixels of a cell, across and down: half a cell is a square.

@@ -32,7 +32,7 @@ use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::Signals;
 
 use super::input::reader::PendingAnswer;
-use super::message::Message;
+use super::messages_and_effects::Message;
 
 /// Added to a signal's number for the exit code, as shells do.
 const EXIT_CODE: i32 = 128;

@@ -20,10 +20,10 @@ use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{Canvas, Line as Stroke, Points};
 
 use super::chart_arithmetic::bounds;
+use super::colour_theme::Theme;
 use super::curve_points::VisibleCurve;
+use super::number_and_text_format::{clipped_name, number};
 use super::state::Dots;
-use super::theme::Theme;
-use super::words::{clipped_name, number};
 
 /// Smallest width and height of a chart with axes.
 const AXES: (u16, u16) = (16, 5);

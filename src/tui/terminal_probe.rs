@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 
 use rustix::termios::{QueueSelector, tcflush};
 
+use super::colour_theme::Background;
 use super::input::decoder::Decoder;
 use super::input::reader::read_inputs;
 use super::input::sequence::Input;
 use super::multiplexer::Multiplexer;
-use super::pictures::protocol::{Protocol, Reported};
+use super::pictures::protocol_choice::{Protocol, Reported};
 use super::terminal::Raw;
-use super::theme::Background;
 
 const PATIENCE: Duration = Duration::from_millis(1000);
 /// Longest time until a signal is handled.
@@ -279,7 +279,7 @@ fn settle(decoder: &mut Decoder) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pictures::protocol::Protocol::{Blocks, Iterm, Kitty, Off, Sixel};
+    use super::super::pictures::protocol_choice::Protocol::{Blocks, Iterm, Kitty, Off, Sixel};
     use super::*;
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {

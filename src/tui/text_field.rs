@@ -7,8 +7,8 @@ use tui_input::backend::crossterm::EventHandler;
 use tui_input::{Input, InputRequest};
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::words::{clipped, columns, ending};
-use crate::console::escape::is_harmful;
+use super::number_and_text_format::{clipped, columns, ending};
+use crate::console::escaped_text::is_harmful;
 
 /// The text and its cursor.
 #[derive(Clone, Debug, Default)]

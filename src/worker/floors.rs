@@ -7,13 +7,13 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result};
 
-use super::prepare::RunContext;
-use super::previews::{BACKGROUND_NICENESS, pool};
+use super::prepare_training::RunContext;
+use super::preview_thread::{BACKGROUND_NICENESS, pool};
 use crate::analysis::excess::Convergence;
 use crate::evaluation::floors::{RunFloors, class_floor, network_excess};
 use crate::network::NetworkDenoiser;
 use crate::runs::event::{EventBody, ExcessByLevel, NoticeLevel};
-use crate::runs::status_board::StatusBoard;
+use crate::runs::status_and_heartbeat::StatusBoard;
 
 /// Draws per noise level on which the network is tested while it trains: as many as a batch has, within these limits.
 const LIVE_DRAWS_MIN: usize = 16;

@@ -6,14 +6,17 @@
 //! ```
 //!
 //! It has no terminal, and no process waits for it. Errors and panics end in the state `Failed`. Reading order:
-//! [`prepare`], [`train`], [`previews`].
+//! [`prepare_training`], [`training_run`], [`preview_thread`].
 
-pub mod prepare;
-pub mod train;
-pub mod previews;
+pub mod prepare_training;
+mod loss_and_speed_meters;
+mod non_finite_loss_rollback;
+mod full_disk;
+pub mod training_run;
+pub mod preview_thread;
 pub mod floors;
 
 mod out_of_memory;
-mod entry;
+mod worker_process;
 
-pub use entry::run;
+pub use worker_process::run;

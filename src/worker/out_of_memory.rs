@@ -9,8 +9,8 @@ use crate::hardware::resource_limits::memory;
 use crate::runs::event::EventBody;
 use crate::runs::event_log::EventLog;
 use crate::runs::run_dir::RunDir;
-use crate::runs::status::{RunState, Status};
-use crate::runs::status_board::log;
+use crate::runs::status_and_heartbeat::log;
+use crate::runs::status_json::{RunState, Status};
 
 /// Paths of the run's status and events.
 static PLACE: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use mosaic_lab::runs::launch;
+use mosaic_lab::runs::launch_resume_kill_worker;
 use mosaic_lab::runs::run_dir::RunDir;
 use mosaic_lab::runs::runs_dir::RunsDir;
 
@@ -71,7 +71,7 @@ impl Drop for Lab {
     /// Kills all workers, so that a failed test leaves none behind.
     fn drop(&mut self) {
         for run in RunsDir::new(self.runs()).list() {
-            let _ = launch::kill(&run.dir, true);
+            let _ = launch_resume_kill_worker::kill(&run.dir, true);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Shared queries on run directories.
 
 use mosaic_lab::runs::run_dir::RunDir;
-use mosaic_lab::runs::status::RunState;
+use mosaic_lab::runs::status_json::RunState;
 
 pub fn state(run: &RunDir) -> Option<RunState> {
     run.status().map(|status| status.state)

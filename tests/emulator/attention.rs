@@ -4,16 +4,16 @@ use std::sync::{Arc, Mutex};
 
 use mosaic_lab::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
-use mosaic_lab::theory::evidence::Evidence;
+use mosaic_lab::theory::attention_settings_sweep::Sweep;
 use mosaic_lab::theory::evidence_portions::Portions;
-use mosaic_lab::theory::gpu::kernel::Module;
+use mosaic_lab::theory::gpu::kernel_choice::Module;
 use mosaic_lab::theory::gpu::{Gpu, Gpus};
+use mosaic_lab::theory::image_evidence::Evidence;
 use mosaic_lab::theory::kernels::PatchQuery;
-use mosaic_lab::theory::patches::Pool;
-use mosaic_lab::theory::settings_sweep::Sweep;
-use mosaic_lab::theory::spec::{
+use mosaic_lab::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,
 };
+use mosaic_lab::theory::patch_pools_ls_els_bbels::Pool;
 use mosaic_lab::theory::{AttentionProvider, FixedAttention, Machine, Precision, TrainingImages};
 use rand::RngExt;
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use crate::skip::skip;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::theory::gpu::evidence::{FoundEvidence, Mask, Votes};
-use mosaic_lab::theory::gpu::kernel::{Kernel, Module};
-use mosaic_lab::theory::gpu::plan::{Found, Launch};
+use mosaic_lab::theory::gpu::kernel_choice::{Kernel, Module};
+use mosaic_lab::theory::gpu::launch_arguments::{Found, Launch};
 use mosaic_lab::theory::gpu::{Gpu, GpuError, GpuPixels, Loaded};
 
 /// The compiled kernels of a module; `None` without a C compiler, which is reported as skipped.

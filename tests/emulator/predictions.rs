@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 use mosaic_lab::image::ImageShape;
-use mosaic_lab::network::config::{Architecture, AttentionVariant, NetworkConfig, Output, Padding};
-use mosaic_lab::network::gpu::sampling::GpuForward;
-use mosaic_lab::network::ops::attention_figures::N_FIGURES;
+use mosaic_lab::network::gpu::sampling_commands::GpuForward;
+use mosaic_lab::network::network_config::{
+    Architecture, AttentionVariant, NetworkConfig, Output, Padding,
+};
+use mosaic_lab::network::ops::attention_statistics::N_FIGURES;
 use mosaic_lab::network::{AttentionDetail, Network};
 use mosaic_lab::random::noise_seeds;
 

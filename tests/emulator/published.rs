@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use mosaic_lab::diffusion::{Denoiser, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
-use mosaic_lab::theory::gpu::kernel::Module;
-use mosaic_lab::theory::spec::{MachineKind, MachineSpec, Scheduled};
+use mosaic_lab::theory::gpu::kernel_choice::Module;
+use mosaic_lab::theory::machine_spec::{MachineKind, MachineSpec, Scheduled};
 use mosaic_lab::theory::{Machine, Precision, TrainingImages};
 
 use crate::attention::{dictionaries, worst};

@@ -9,15 +9,16 @@ use mosaic_lab::dataset::Batches;
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::network::TensorMap;
-use mosaic_lab::network::config::{
+use mosaic_lab::network::gpu::command_plan::{Command, Launch, Plan};
+use mosaic_lab::network::gpu::compute_type::{ComputeType, Storage};
+use mosaic_lab::network::network_config::{
     Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Padding,
 };
-use mosaic_lab::network::gpu::plan::{Command, ComputeType, Launch, Plan, Storage};
 use mosaic_lab::training::checkpoint_settings::DecidingSettings;
-use mosaic_lab::training::config::TrainingConfig;
 use mosaic_lab::training::gpu_commands::GpuStep;
 use mosaic_lab::training::loss::noisy_batch;
 use mosaic_lab::training::trainer::Trainer;
+use mosaic_lab::training::training_config::TrainingConfig;
 use rand::RngExt;
 
 use crate::gpu::compiled;

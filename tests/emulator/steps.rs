@@ -8,18 +8,21 @@ use candle_core::Device;
 use mosaic_lab::dataset::{Batches, Dataset};
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::image::ImageShape;
-use mosaic_lab::network::config::{
+use mosaic_lab::network::gpu::command_plan::{
+    Command, Convolution, Launch, Matrix, Pass, Place, Plan, Product,
+};
+use mosaic_lab::network::gpu::compute_type::Storage;
+use mosaic_lab::network::network_config::{
     Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Output, Padding,
 };
-use mosaic_lab::network::gpu::plan::{
-    Command, Convolution, Launch, Matrix, Pass, Place, Plan, Product, Storage,
-};
 use mosaic_lab::training::checkpoint_settings::DecidingSettings;
-use mosaic_lab::training::config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
 use mosaic_lab::training::gpu_commands::GpuStep;
 use mosaic_lab::training::learning_rate::learning_rate;
 use mosaic_lab::training::loss::noisy_batch;
 use mosaic_lab::training::trainer::Trainer;
+use mosaic_lab::training::training_config::{
+    ComputeType, LossWeighting, LrSchedule, TrainingConfig,
+};
 
 use crate::gpu::{compiled, run};
 
@@ -76,7 +79,7 @@ impl Bytes {
                     Pass::Input => 1,
                     Pass::Weight => 2,
                 };
-                let mosaic_lab::network::gpu::plan::ConvolutionSizes {
+                let mosaic_lab::network::gpu::command_plan::ConvolutionSizes {
                     batch,
                     height,
                     width,

@@ -2,9 +2,9 @@
 
 use mosaic_lab::dataset::Dataset;
 use mosaic_lab::diffusion::Schedule;
-use mosaic_lab::evaluation::mosaics::Mosaics;
+use mosaic_lab::evaluation::copies_and_mosaics::Mosaics;
 use mosaic_lab::image::{ImageBatch, ImageShape};
-use mosaic_lab::network::config::{Architecture, NetworkConfig, Output, Padding};
+use mosaic_lab::network::network_config::{Architecture, NetworkConfig, Output, Padding};
 use mosaic_lab::random::noise_seeds;
 
 use crate::check_close;

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use mosaic_lab::analysis::judge::Judge;
+use mosaic_lab::analysis::creativity_judge::Judge;
 use mosaic_lab::config::NamedMachine;
 use mosaic_lab::diffusion::{AttentionMaps, Denoiser};
 use mosaic_lab::evaluation::trained_run::Trained;
 use mosaic_lab::image::ImageBatch;
 use mosaic_lab::network::AttentionDetail;
 use mosaic_lab::random::noise_seeds;
-use mosaic_lab::theory::patches::Pool;
-use mosaic_lab::theory::spec::{
+use mosaic_lab::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
 };
+use mosaic_lab::theory::patch_pools_ls_els_bbels::Pool;
 use mosaic_lab::theory::{
     AttentionProvider, Machine, Precision, RecordedAttention, TrainingImages,
 };

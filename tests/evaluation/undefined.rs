@@ -1,14 +1,14 @@
 //! Reports where figures are undefined: constant images, seeds without r, no judge, no attention.
 
 use mosaic_lab::config::{Experiment, NamedMachine};
-use mosaic_lab::evaluation::compare::Comparison;
-use mosaic_lab::evaluation::metrics::agreement_figures;
+use mosaic_lab::evaluation::agreement_and_rates::agreement_figures;
+use mosaic_lab::evaluation::compare_run_with_machines::Comparison;
 use mosaic_lab::evaluation::report::{Report, ReportContext};
 use mosaic_lab::evaluation::samples::SampleSet;
 use mosaic_lab::image::{ImageBatch, ImageShape};
 use mosaic_lab::random::noise_seeds;
 use mosaic_lab::runs::event::LossByLevel;
-use mosaic_lab::theory::spec::{MachineKind, MachineSpec, PatchSize};
+use mosaic_lab::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
 use serde_json::{Value, json};
 
 use crate::check_close;

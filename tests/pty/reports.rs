@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mosaic_lab::runs::status::RunState;
+use mosaic_lab::runs::status_json::RunState;
 
 use crate::common::{Lab, wait_for};
 use crate::dashboard::{Dashboard, Manner, PLAIN, quiet};

@@ -4,15 +4,15 @@ use mosaic_lab::config::lab_settings::ThemeChoice;
 use mosaic_lab::evaluation::calibration::{
     Calibrated, Calibration, Candidate, Origin, StepFit, StepSettings,
 };
-use mosaic_lab::runs::liveness::Health;
-use mosaic_lab::runs::status::RunState;
-use mosaic_lab::tui::message::{Effect, Message, RunEffect, RunMessage};
+use mosaic_lab::runs::status_json::RunState;
+use mosaic_lab::runs::worker_liveness::Health;
+use mosaic_lab::tui::colour_theme::Theme;
+use mosaic_lab::tui::messages_and_effects::{Effect, Message, RunEffect, RunMessage};
 use mosaic_lab::tui::recorded_curves::UPPER_CHART;
+use mosaic_lab::tui::screen_layout::view;
 use mosaic_lab::tui::state::{App, OpenRun};
-use mosaic_lab::tui::tab::Tab;
-use mosaic_lab::tui::theme::Theme;
+use mosaic_lab::tui::tabs::Tab;
 use mosaic_lab::tui::update::update;
-use mosaic_lab::tui::view::view;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;

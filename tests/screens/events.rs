@@ -2,15 +2,15 @@
 
 use mosaic_lab::runs::control_holder::Steering;
 use mosaic_lab::runs::event::NoticeLevel;
-use mosaic_lab::runs::format::NewerFormat;
-use mosaic_lab::runs::liveness::Health;
+use mosaic_lab::runs::format_versions::NewerFormat;
 use mosaic_lab::runs::runs_dir::RunSummary;
-use mosaic_lab::runs::status::RunState;
-use mosaic_lab::tui::keys::INSPECTOR_BINDINGS;
-use mosaic_lab::tui::keys::{Action, BINDINGS};
-use mosaic_lab::tui::message::{Effect, Message, RunEffect, RunMessage};
+use mosaic_lab::runs::status_json::RunState;
+use mosaic_lab::runs::worker_liveness::Health;
+use mosaic_lab::tui::key_table::INSPECTOR_BINDINGS;
+use mosaic_lab::tui::key_table::{Action, BINDINGS};
+use mosaic_lab::tui::messages_and_effects::{Effect, Message, RunEffect, RunMessage};
 use mosaic_lab::tui::state::{App, Notice, Popup};
-use mosaic_lab::tui::tab::Tab;
+use mosaic_lab::tui::tabs::Tab;
 use mosaic_lab::tui::update::update;
 use proptest::prelude::*;
 use ratatui::crossterm::event::{

@@ -1,25 +1,25 @@
 //! A dashboard with fixed runs, curves and pictures.
 
 use mosaic_lab::config::Experiment;
-use mosaic_lab::hardware::system::{Gpu, Reading, Used, WorkerUse};
+use mosaic_lab::hardware::system_load::{Gpu, Reading, Used, WorkerUse};
 use mosaic_lab::image::{ImageBatch, ImageShape};
 use mosaic_lab::random::noise_seeds;
 use mosaic_lab::runs::control_holder::Steering;
 use mosaic_lab::runs::event::{
     AttentionAtLevel, AttentionMetrics, Event, EventBody, Metrics, NoticeLevel,
 };
-use mosaic_lab::runs::format::RUN_FORMAT;
-use mosaic_lab::runs::liveness::Health;
-use mosaic_lab::runs::note::About;
-use mosaic_lab::runs::preview::{Label, Preview};
-use mosaic_lab::runs::process::ProcessId;
+use mosaic_lab::runs::format_versions::RUN_FORMAT;
+use mosaic_lab::runs::note_and_tags::About;
+use mosaic_lab::runs::preview_files::{Label, Preview};
+use mosaic_lab::runs::process_identity::ProcessId;
 use mosaic_lab::runs::run_dir::RunDir;
 use mosaic_lab::runs::runs_dir::RunSummary;
-use mosaic_lab::runs::status::{RunState, Status};
-use mosaic_lab::tui::message::{Effect, Message, RunEffect, RunMessage};
+use mosaic_lab::runs::status_json::{RunState, Status};
+use mosaic_lab::runs::worker_liveness::Health;
+use mosaic_lab::tui::messages_and_effects::{Effect, Message, RunEffect, RunMessage};
+use mosaic_lab::tui::screen_layout::view;
 use mosaic_lab::tui::state::App;
 use mosaic_lab::tui::update::update;
-use mosaic_lab::tui::view::view;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};

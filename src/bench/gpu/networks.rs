@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::bench::train::network;
+use crate::bench::training_step_times::network;
 use crate::dataset::Dataset;
 use crate::image::ImageShape;
-use crate::network::config::{
+use crate::network::network_config::{
     Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Padding,
 };
 

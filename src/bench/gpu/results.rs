@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::bench::peer::Peer;
+use crate::bench::pytorch_times::Peer;
 
 /// One comparison with the CPU.
 #[derive(Clone, Debug, PartialEq, Serialize)]

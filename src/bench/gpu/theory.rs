@@ -9,8 +9,8 @@ use rayon::prelude::*;
 
 use super::results::{Check, Row};
 use crate::bench::Times;
-use crate::bench::peer::Peer;
-use crate::bench::theory::{fixed, n_pairs, queries};
+use crate::bench::pytorch_times::Peer;
+use crate::bench::score_machine_times::{fixed, n_pairs, queries};
 use crate::diffusion::{Denoiser, NoiseLevel, Posterior, Provenance, Schedule};
 use crate::evaluation::open_devices::with_gpus;
 use crate::image::{ImageBatch, ImageShape};
@@ -19,10 +19,10 @@ use crate::theory::gpu::Gpus;
 use crate::theory::kernels::PatchQuery;
 use crate::theory::kernels::reference::squared_distance;
 use crate::theory::ls_wiener::DEFAULT_THRESHOLD;
-use crate::theory::patches::Pool;
-use crate::theory::spec::{
+use crate::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,
 };
+use crate::theory::patch_pools_ls_els_bbels::Pool;
 use crate::theory::{Machine, Precision, TrainingImages};
 
 /// What single precision on a GPU may differ by from double precision on the CPU: estimates in units of pixels

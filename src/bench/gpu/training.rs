@@ -6,11 +6,11 @@ use candle_core::{DType, Device, DeviceLocation, Tensor};
 use super::networks;
 use super::results::{Check, Row};
 use crate::bench::Times;
-use crate::bench::peer::Peer;
+use crate::bench::pytorch_times::Peer;
 use crate::training::Trainer;
 use crate::training::checkpoint_settings::DecidingSettings;
-use crate::training::config::{ComputeType, LossWeighting, TrainingConfig};
-use crate::training::gpu_state::GpuTraining;
+use crate::training::gpu_training_state::GpuTraining;
+use crate::training::training_config::{ComputeType, LossWeighting, TrainingConfig};
 
 fn config(batch: usize, compute_type: ComputeType) -> TrainingConfig {
     TrainingConfig {

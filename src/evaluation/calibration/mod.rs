@@ -18,17 +18,18 @@
 //! Entry `i - 1` of a schedule belongs to `t = i / T`, both here and where a machine uses it (the public code of Kamb
 //! & Ganguli is off by one there).
 //!
-//! Reading order: [`schedule`] (settings of a step), [`record`] (the result and its file), [`curves`] (the result as
-//! charts), `errors` (errors over a grid), `search` (the fits), `ranking` (the contest).
+//! Reading order: [`machine_schedule`] (settings of a step), [`calibration_file`] (the result and its file),
+//! [`calibration_charts`] (the result as charts), `setting_errors` (errors over a grid), `schedule_search` (the fits),
+//! `schedule_ranking` (the contest).
 
-pub mod schedule;
-pub mod record;
-pub mod curves;
-mod errors;
-mod ranking;
-mod search;
+pub mod machine_schedule;
+pub mod calibration_file;
+pub mod calibration_charts;
+mod setting_errors;
+mod schedule_ranking;
+mod schedule_search;
 
-pub use errors::{MachineFamily, MachinesByClass};
-pub use record::{Calibrated, Calibration, CalibrationError, Candidate, Origin, StepFit};
-pub use schedule::{StepSettings, with_schedule};
-pub use search::{Subject, Target, calibrate};
+pub use calibration_file::{Calibrated, Calibration, CalibrationError, Candidate, Origin, StepFit};
+pub use machine_schedule::{StepSettings, with_schedule};
+pub use schedule_search::{Subject, Target, calibrate};
+pub use setting_errors::{MachineFamily, MachinesByClass};

@@ -7,7 +7,7 @@ use crate::analysis::excess::{LevelExcess, MeanSquaredError};
 use crate::dataset::Dataset;
 use crate::diffusion::DenoiseError;
 use crate::network::NetworkDenoiser;
-use crate::network::config::{Architecture, NetworkConfig, Padding};
+use crate::network::network_config::{Architecture, NetworkConfig, Padding};
 
 /// The machine whose error is the floor of a network's class, by its name in [`RunFloors`].
 ///

@@ -8,10 +8,10 @@ use super::squared_error::squared_errors;
 use crate::analysis::excess::MeanSquaredError;
 use crate::dataset::Dataset;
 use crate::diffusion::{DenoiseError, NoiseLevel};
-use crate::evaluation::stop::check_stop;
+use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageShape;
-use crate::network::config::Padding;
-use crate::theory::spec::{MachineKind, MachineSpec, PatchSize};
+use crate::network::network_config::Padding;
+use crate::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
 use crate::theory::{Machine, Precision, TheoryError, TrainingImages};
 
 /// Draws that are denoised at once, between two looks at the stop flag.

@@ -13,7 +13,7 @@ use super::machines::{FloorMachine, LevelFloor, draws_for};
 use crate::analysis::excess::MeanSquaredError;
 use crate::dataset::Dataset;
 use crate::files::{if_there, write_output};
-use crate::network::config::NetworkConfig;
+use crate::network::network_config::NetworkConfig;
 use crate::runs::event::{FloorFigures, FloorLevel};
 use crate::theory::TrainingImages;
 

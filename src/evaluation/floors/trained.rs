@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::excess::{class_floor, network_excess};
 use super::run_floors::RunFloors;
 use crate::analysis::excess::{Convergence, LevelExcess};
-use crate::evaluation::loading::open_held_out;
+use crate::evaluation::load_networks_and_data::open_held_out;
 use crate::evaluation::trained_run::Trained;
 
 /// A network's errors beside the floors of its class and data set.

@@ -1,18 +1,18 @@
 //! A look inside: one noise seed's trajectory through the network and through each machine, with attention and posteriors.
 //!
-//! [`record`] samples one seed and keeps, at every step, the state, the clean estimate, attention maps, and of each
-//! machine's posterior the entropy, the likeliest patch and the training images with the largest weights, pixel by
-//! pixel: a [`trace`]. [`mod@file`] stores it in a run's `traces/`, so that a dashboard without a network can scrub through
-//! it; [`picture`] draws it, [`table`] lists its figures.
+//! [`mod@record_trace`] samples one seed and keeps, at every step, the state, the clean estimate, attention maps, and
+//! of each machine's posterior the entropy, the likeliest patch and the training images with the largest weights, pixel
+//! by pixel: a [`trace`]. [`mod@trace_file`] stores it in a run's `traces/`, so that a dashboard without a network can
+//! scrub through it; [`pixel_picture_and_film`] draws it, [`pixel_table`] lists its figures.
 
 pub mod trace;
-pub mod record;
-pub mod file;
-pub mod picture;
-pub mod table;
+pub mod record_trace;
+pub mod trace_file;
+pub mod pixel_picture_and_film;
+pub mod pixel_table;
 #[cfg(test)]
-mod fixture;
+mod example_trace;
 
-pub use file::{TraceError, is_current, path_of};
-pub use record::record_trace;
+pub use record_trace::record_trace;
 pub use trace::{Actor, AttentionTrace, N_LEADING, PosteriorTrace, Trace};
+pub use trace_file::{TraceError, is_current, path_of};

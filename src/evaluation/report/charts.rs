@@ -1,6 +1,6 @@
 //! The charts of a report.
 
-use super::contents::{MachineReport, Report};
+use super::report_figures::{MachineReport, Report};
 use crate::evaluation::png_charts::{Marks, Panel, Series};
 use crate::evaluation::samples::MapAgreement;
 

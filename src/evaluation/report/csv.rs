@@ -1,10 +1,10 @@
 //! The tables of a report as CSV.
 
-use super::contents::Report;
+use super::report_figures::Report;
 use crate::analysis::excess::MeanSquaredError;
-use crate::config::noise_seeds::NoiseSeeds;
+use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::evaluation::floors::NetworkFloors;
-use crate::evaluation::table::text_or;
+use crate::evaluation::markdown_table::text_or;
 use crate::runs::event::Rate;
 
 /// `agreement.csv`: agreement of final samples, one line per machine and seed; undefined values are empty.

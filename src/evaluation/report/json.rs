@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use serde_json::{Map, Value, json};
 
-use super::contents::{MachineReport, Report};
-use super::machine_settings;
+use super::machine_settings_caption;
+use super::report_figures::{MachineReport, Report};
+use crate::analysis::confidence_intervals::Quartiles;
 use crate::analysis::excess::LevelExcess;
-use crate::analysis::intervals::Quartiles;
-use crate::config::noise_seeds::NoiseSeeds;
+use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::evaluation::floors::NetworkFloors;
 use crate::evaluation::floors::run_floors::FloorErrors;
 use crate::runs::event::Rates;
@@ -22,7 +22,9 @@ pub fn to_json(report: &Report<'_>) -> Value {
     let settings: Map<String, Value> = context
         .machines
         .iter()
-        .map(|machine| (machine.name.clone(), json!(machine_settings::words(&machine.spec))))
+        .map(|machine| {
+            (machine.name.clone(), json!(machine_settings_caption::words(&machine.spec)))
+        })
         .collect();
     let of_machines = comparison.machine_rates.iter();
     let machine_rates: Map<String, Value> = of_machines

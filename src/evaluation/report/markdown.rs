@@ -1,17 +1,17 @@
 //! A report as a Markdown page.
 
-use crate::runs::seen_seeds;
+use crate::runs::seen_held_out_seeds;
 use std::ops::Range;
 
-use super::contents::{Report, ReportContext, SHEET_ROWS};
-use super::machine_settings;
+use super::machine_settings_caption;
+use super::report_figures::{Report, ReportContext, SHEET_ROWS};
 use crate::analysis::excess::MeanSquaredError;
-use crate::config::{NamedMachine, noise_seeds::NoiseSeeds};
+use crate::config::{NamedMachine, noise_seed_purposes::NoiseSeeds};
+use crate::evaluation::copies_and_mosaics::{MosaicFigures, SAME_COLOUR};
 use crate::evaluation::floors::NetworkFloors;
-use crate::evaluation::mosaics::{MosaicFigures, SAME_COLOUR};
-use crate::evaluation::table::{Table, cell, number, rate_cell, text_or};
+use crate::evaluation::markdown_table::{Table, cell, number, rate_cell, text_or};
 use crate::runs::event::{AttentionMetrics, LossByLevel};
-use crate::theory::spec::AttentionSource;
+use crate::theory::machine_spec::AttentionSource;
 
 /// `report.md`.
 pub fn page(report: &Report<'_>) -> String {
@@ -27,7 +27,11 @@ pub fn page(report: &Report<'_>) -> String {
     text += &predicted_attention(report);
     text += "## Machines\n\n";
     for machine in &context.machines {
-        text += &format!("- **{}**: {}\n", machine.name, machine_settings::words(&machine.spec));
+        text += &format!(
+            "- **{}**: {}\n",
+            machine.name,
+            machine_settings_caption::words(&machine.spec)
+        );
     }
     text += &origin_of_settings(context);
     let n_rows = comparison.n_seeds.min(SHEET_ROWS);
@@ -77,7 +81,7 @@ fn seen_in_words(seen: &[Range<u64>]) -> String {
     }
     format!(
         "**Seen before:** seeds {} were inspected or sampled by hand before this comparison (seen_seeds.jsonl).\n\n",
-        seen_seeds::in_words(seen)
+        seen_held_out_seeds::in_words(seen)
     )
 }
 

@@ -1,15 +1,16 @@
 //! The report of a comparison: tables for programs (CSV, JSON), a page for people (Markdown), charts and a contact sheet.
 //!
-//! [`contents`] computes every figure once; `csv`, [`json`], [`markdown`] and `charts` write them down, [`files`] puts
-//! all into a folder. Every number says which seeds, machines and settings it came from. r, r^2 and R^2 are three columns
-//! under their own names: r is Pearson's, r^2 its square, R^2 = 1 - SS_res / SS_tot with the network as target.
+//! [`report_figures`] computes every figure once; `csv`, [`json`], [`markdown`] and `charts` write them down,
+//! [`report_files`] puts all into a folder. Every number says which seeds, machines and settings it came from. r, r^2
+//! and R^2 are three columns under their own names: r is Pearson's, r^2 its square, R^2 = 1 - SS_res / SS_tot with the
+//! network as target.
 
-pub mod contents;
-mod machine_settings;
+pub mod report_figures;
+mod machine_settings_caption;
 mod csv;
 pub mod json;
 pub mod markdown;
 mod charts;
-pub mod files;
+pub mod report_files;
 
-pub use contents::{Report, ReportContext};
+pub use report_figures::{Report, ReportContext};

@@ -7,10 +7,10 @@ use rayon::prelude::*;
 
 use super::attention_agreement::{MapAgreement, compare_maps, mean, mean_map};
 use super::machine_set::MachineSet;
-use super::network::{recording_maps, with_classes};
+use super::network_for_sampling::{recording_maps, with_classes};
 use crate::analysis::agreement::agreement;
 use crate::diffusion::{DenoiseError, Denoised, Denoiser, NoiseLevel};
-use crate::evaluation::stop::check_stop;
+use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
 use crate::theory::RecordedAttention;

@@ -2,7 +2,7 @@
 
 use crate::analysis::agreement::agreement;
 use crate::diffusion::AttentionMaps;
-use crate::diffusion::attention_maps::row_entropy;
+use crate::diffusion::attention_entropy::row_entropy;
 
 /// Weights are at least this when maps are compared by their logarithms: about the least share of a large map in
 /// single precision.

@@ -6,7 +6,7 @@ use crate::config::NamedMachine;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, NoiseLevel};
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
-use crate::theory::spec::{AttentionSource, MachineSpec};
+use crate::theory::machine_spec::{AttentionSource, MachineSpec};
 use crate::theory::{
     AttentionProvider, Machine, Precision, RecordedAttention, TheoryError, TrainingImages,
 };

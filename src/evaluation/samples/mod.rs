@@ -7,20 +7,21 @@
 //! A conditional network (seed i is of class `i mod n_classes`, wherever it is sampled) is compared with machines over
 //! the training images of that class only.
 //!
-//! Reading order: [`network`], [`machine_set`] (the machines), [`sampling`] (samples of all), [`attention_agreement`]
-//! (predicted against measured attention), [`agreement_by_step`] (machines at the network's own states),
-//! `predicted_attention`, `calibrated`.
+//! Reading order: [`network_for_sampling`], [`machine_set`] (the machines), [`sample_network_and_machines`] (samples of
+//! all), [`attention_agreement`] (predicted against measured attention), [`agreement_by_step`] (machines at the
+//! network's own states),
+//! `predicted_attention`, `calibrated_machines`.
 
-pub mod network;
+pub mod network_for_sampling;
 pub mod machine_set;
-pub mod sampling;
+pub mod sample_network_and_machines;
 pub mod attention_agreement;
 pub mod agreement_by_step;
 mod predicted_attention;
-mod calibrated;
+mod calibrated_machines;
 
 pub use agreement_by_step::{StepAgreement, StepFigures, StepMean};
 pub use attention_agreement::MapAgreement;
 pub use machine_set::MachineSet;
-pub use network::{recording_maps, with_classes};
-pub use sampling::SampleSet;
+pub use network_for_sampling::{recording_maps, with_classes};
+pub use sample_network_and_machines::SampleSet;

@@ -2,10 +2,10 @@
 //! pixels.
 
 use super::consistency::rates;
-use super::finding::{Finding, Reading, Verdict};
-use super::page::rate_panel;
 use super::run_results::RunResults;
-use crate::network::config::AttentionVariant;
+use super::study_report::rate_panel;
+use super::verdict::{Finding, Reading, Verdict};
+use crate::network::network_config::AttentionVariant;
 
 /// Variants of attention, the statement about a mechanism that each tests, and whether it claims a gain over no attention.
 const STATEMENTS: [(AttentionVariant, &str, bool); 4] = [
@@ -42,7 +42,7 @@ pub(super) fn read(runs: &[RunResults]) -> Reading {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::run;
+    use super::super::example_runs::run;
     use super::*;
 
     #[test]

@@ -1,9 +1,9 @@
 //! Networks with attention against their twins: are samples globally consistent, and are they creative?
 
-use super::finding::{Finding, Reading};
-use super::page::rate_panel;
 use super::run_results::{RunResults, twins};
-use crate::evaluation::table::{Table, cell};
+use super::study_report::rate_panel;
+use super::verdict::{Finding, Reading};
+use crate::evaluation::markdown_table::{Table, cell};
 
 pub(super) fn read(runs: &[RunResults]) -> Reading {
     let mut consistent = Finding::new(
@@ -42,8 +42,8 @@ pub(super) fn rates(runs: &[RunResults]) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Verdict;
-    use super::super::fixture::run;
+    use super::super::example_runs::run;
+    use super::super::verdict::Verdict;
     use super::*;
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::num::NonZeroUsize;
 
-use super::finding::{Finding, Reading, Verdict};
-use super::page::rate_panel;
 use super::run_results::RunResults;
-use crate::evaluation::table::{Table, cell, number};
+use super::study_report::rate_panel;
+use super::verdict::{Finding, Reading, Verdict};
+use crate::evaluation::markdown_table::{Table, cell, number};
 
 /// Copies everything, whatever there is.
 const COPIER: &str = "ideal";
@@ -102,9 +102,9 @@ fn table(runs: &[RunResults]) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::run;
+    use super::super::example_runs::run;
     use super::*;
-    use crate::evaluation::mosaics::MosaicFigures;
+    use crate::evaluation::copies_and_mosaics::MosaicFigures;
 
     #[test]
     fn the_fewest_images_are_held_against_the_most() {

@@ -1,11 +1,11 @@
 //! Kamb & Ganguli's setting: do networks without attention compute local posterior means, of patches that grow with
 //! the noise, with the dictionary that their padding lets them have?
 
-use super::finding::{Finding, Reading, Verdict};
 use super::run_results::RunResults;
-use super::theory::{agreement, panels};
+use super::verdict::{Finding, Reading, Verdict};
+use super::which_theory_predicts_which_network::{agreement, panels};
 use crate::evaluation::png_charts::{Panel, Series};
-use crate::network::config::Padding;
+use crate::network::network_config::Padding;
 
 pub(super) fn read(runs: &[RunResults]) -> Reading {
     let mut local = Finding::new(
@@ -68,7 +68,7 @@ fn patch_sides(run: &RunResults, machine: &str) -> Vec<(f64, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::run;
+    use super::super::example_runs::run;
     use super::*;
 
     #[test]

@@ -1,24 +1,24 @@
 //! Studies: the runs of a `[study.NAME]` of `lab.toml` and one report of what they say about its claim.
 //!
-//! A study trains nothing itself. [`runner`] launches the workers that `mosaic run` would launch, in the ordinary
+//! A study trains nothing itself. [`study_runs`] launches the workers that `mosaic run` would launch, in the ordinary
 //! directory of runs, and takes over any run there whose settings are the same, finished or not: that is what makes a
 //! study resumable, and why two studies share runs. [`run_results`] reads a run's own report; an analysis
-//! (`consistency`, `theory`, `ablations`, `locality`, `copying`) turns that into [`finding`]s, and
-//! [`page`] writes them down.
+//! (`consistency`, `which_theory_predicts_which_network`, `ablations`, `locality`, `copying`) turns that into findings
+//! with a [`verdict`], and [`study_report`] writes them down.
 //!
 //! The findings are the result, also where theory fails: a claim that does not hold is no error.
 
-pub mod runner;
+pub mod study_runs;
 pub mod run_results;
-pub mod finding;
+pub mod verdict;
 mod consistency;
-mod theory;
+mod which_theory_predicts_which_network;
 mod ablations;
 mod locality;
 mod copying;
-mod analyses;
-pub mod page;
+mod analysis_names;
+pub mod study_report;
 #[cfg(test)]
-mod fixture;
+mod example_runs;
 
-pub use analyses::read;
+pub use analysis_names::read;

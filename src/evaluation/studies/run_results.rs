@@ -5,10 +5,13 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::analysis::intervals::{Interval, Quartiles, quartiles, share_won};
+use crate::analysis::agreement::share_won;
+use crate::analysis::confidence_intervals::{Interval, Quartiles, quartiles};
 use crate::config::Arm;
-use crate::evaluation::{calibration::Calibration, mosaics::MosaicFigures, table::number};
-use crate::network::config::AttentionVariant;
+use crate::evaluation::{
+    calibration::Calibration, copies_and_mosaics::MosaicFigures, markdown_table::number,
+};
+use crate::network::network_config::AttentionVariant;
 use crate::runs::run_dir::RunDir;
 
 /// A machine and its points (t, value).
@@ -187,9 +190,9 @@ fn by_machine<T>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::run;
+    use super::super::example_runs::run;
     use super::*;
-    use crate::analysis::intervals::wilson;
+    use crate::analysis::confidence_intervals::wilson;
 
     #[test]
     fn twins_differ_in_attention_alone() {

@@ -5,9 +5,10 @@
 //! stay in the cache of the GPU. Otherwise fused kernels compute attention without storing maps
 //! (`kernels/attention.cuh`).
 
-use super::layers::{Layers, Value};
-use super::plan::{ComputeType, Launch, Matrix, Place, Storage};
-use crate::network::ops::attention_figures::N_FIGURES;
+use super::command_plan::{Launch, Matrix, Place};
+use super::compute_type::{ComputeType, Storage};
+use super::layer_buffers::{Layers, Value};
+use crate::network::ops::attention_statistics::N_FIGURES;
 
 /// Values of the attention maps of one piece: few enough for the cache of a GPU.
 const MAP_VALUES: usize = 1 << 23;
@@ -35,7 +36,7 @@ fn kernels(width: usize) -> Option<(usize, [&'static str; 3])> {
 /// The places where attention is recorded.
 #[derive(Clone, Copy, Debug)]
 pub struct Watch {
-    /// Statistics as in [`crate::network::ops::attention_figures`], `[B, heads, 4, P]`.
+    /// Statistics as in [`crate::network::ops::attention_statistics`], `[B, heads, 4, P]`.
     pub figures: Place,
     /// [B, heads, P, P].
     pub maps: Option<Place>,

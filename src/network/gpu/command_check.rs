@@ -4,9 +4,10 @@
 //! access. Of a kernel only the numbers and the places where its buffers start can be checked; how far it goes is in
 //! its code.
 
-use super::plan::{
-    Command, Convolution, ConvolutionSizes, Launch, Matrix, Place, Plan, Product, Storage,
+use super::command_plan::{
+    Command, Convolution, ConvolutionSizes, Launch, Matrix, Place, Plan, Product,
 };
+use super::compute_type::Storage;
 
 /// Most blocks of a launch along each axis.
 const BLOCKS_MAX: [usize; 2] = [i32::MAX as usize, u16::MAX as usize];
@@ -118,7 +119,7 @@ fn is_int(n: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::Pass;
+    use super::super::command_plan::Pass;
     use super::*;
 
     /// A product of 3x2 by 2x4 values whose buffers are as large as it needs.

@@ -4,7 +4,7 @@ use cudarc::driver::DriverError;
 use cudarc::driver::sys::CUresult;
 use thiserror::Error;
 
-use crate::hardware::driver::reason;
+use crate::hardware::nvidia_driver::reason;
 
 /// Why the GPU engine could not be opened or could not run its commands.
 #[derive(Clone, Debug, Error)]

@@ -10,7 +10,7 @@
 //! candle's native backward is about eight times slower than PyTorch's: its input gradient is a
 //! transposed convolution of per-pixel dot products, its weight gradient a convolution with an
 //! image-sized kernel. Here each of the three is one matrix product per image on the padded image as it
-//! lies ([`super::padded`]), images spread over threads. All that surrounds the products, and all
+//! lies ([`super::padded_images`]), images spread over threads. All that surrounds the products, and all
 //! gradients, are made in the same pass while an image is in the cache; apart, each would cost candle a
 //! pass over memory and its gradient two more. A 1x1 kernel needs no padding.
 //!
@@ -25,10 +25,10 @@ use super::convolution_gradient::{Active, Known, backward};
 use super::convolution_operands::Biases;
 use super::image_convolution::ImageConvolution;
 use super::operation_times::{Work, timed};
-use super::padded::Geometry;
+use super::padded_images::Geometry;
 use super::real::Real;
 use super::tensor::{Computed, Gradients, Op, Operation, by_dtype, values};
-use crate::network::config::Padding;
+use crate::network::network_config::Padding;
 
 /// What is applied to the values `y` of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ fn composed(
     form: Form,
 ) -> Result<Tensor> {
     let input = match addend {
-        Some(addend) => &super::channels::add_per_channel(x, addend)?,
+        Some(addend) => &super::relu_and_channel_sums::add_per_channel(x, addend)?,
         None => x,
     };
     let radius = weight.dim(2)? / 2;
@@ -90,8 +90,8 @@ fn composed(
     let y = y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?;
     match form {
         Form::Plain => Ok(y),
-        Form::Relu => super::channels::relu(&y),
-        Form::Residual => x + super::channels::relu(&y)?,
+        Form::Relu => super::relu_and_channel_sums::relu(&y),
+        Form::Residual => x + super::relu_and_channel_sums::relu(&y)?,
     }
 }
 

@@ -8,12 +8,12 @@ use rayon::prelude::*;
 
 use super::convolution_operands::Biases;
 use super::image_convolution::{self, ImageConvolution};
-use super::padded::{Geometry, pad};
+use super::padded_images::{Geometry, pad};
 use super::real::Real;
 use super::tensor::channels_last;
 use super::winograd::{Winograd, applies};
 use crate::simd::lane::n_lanes;
-use crate::simd::product::{Left, PlaceTable, Right, Write, every, multiply};
+use crate::simd::matrix_product::{Left, PlaceTable, Right, Write, every, multiply};
 
 /// Where the gradient passes the activation.
 #[derive(Clone, Copy)]

@@ -2,9 +2,9 @@
 
 use candle_core::{Result, bail};
 
-use super::padded::Geometry;
+use super::padded_images::Geometry;
 use super::real::Real;
-use crate::simd::product::{Left, PlaceTable, Right, Write, every, multiply};
+use crate::simd::matrix_product::{Left, PlaceTable, Right, Write, every, multiply};
 
 /// The values added after the convolution, `[O]`, and before it, `[B, I]` or empty.
 #[derive(Clone, Copy)]

@@ -3,14 +3,14 @@
 
 use candle_core::{Result, Tensor};
 
-use super::channels::{add_per_channel, relu};
 use super::convolution::{Form, convolve};
 use super::group_norm::group_norm;
 use super::pixel_norm::pixel_norm;
-use super::resample::{max_pool, upsample};
+use super::pooling_and_upsampling::{max_pool, upsample};
+use super::relu_and_channel_sums::{add_per_channel, relu};
 use super::softmax_attention::attend;
 use super::tensor::check;
-use crate::network::config::Padding;
+use crate::network::network_config::Padding;
 
 /// `[B, C, H, W]`
 const IMAGES: [[usize; 4]; 4] = [[1, 1, 1, 1], [2, 1, 3, 2], [1, 3, 1, 5], [2, 2, 4, 3]];

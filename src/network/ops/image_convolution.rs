@@ -1,7 +1,7 @@
 //! The convolution of one image: directly on the padded image, or by Winograd's algorithm where that is faster.
 
 use super::convolution_operands::Tables;
-use super::padded::{Geometry, pad};
+use super::padded_images::{Geometry, pad};
 use super::real::Real;
 use super::tensor::channels_first;
 use super::winograd::{Winograd, applies};

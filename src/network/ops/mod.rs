@@ -7,18 +7,18 @@
 pub mod operation_times;
 pub mod real;
 pub mod tensor;
-pub mod padded;
+pub mod padded_images;
 pub mod convolution_operands;
 pub mod winograd;
 pub mod image_convolution;
 pub mod convolution_gradient;
 pub mod convolution;
-pub mod channels;
+pub mod relu_and_channel_sums;
 pub mod group_norm;
 pub mod pixel_norm;
-pub mod resample;
+pub mod pooling_and_upsampling;
 pub mod softmax_attention;
-pub mod attention_figures;
+pub mod attention_statistics;
 
 #[cfg(test)]
 mod gradient_tests;

@@ -22,7 +22,7 @@ use super::real::Real;
 use super::tensor::{Computed, Gradients, Op, Operation, channels_first, channels_last};
 use crate::simd::Lane;
 use crate::simd::lane::n_lanes;
-use crate::simd::product::{Left, PlaceTable, Right, Write, every, multiply};
+use crate::simd::matrix_product::{Left, PlaceTable, Right, Write, every, multiply};
 
 /// Attends with `qkv`, `[B, 3, heads, D, P]`; returns mixed values, `[B, heads, D, P]`.
 ///

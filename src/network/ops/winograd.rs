@@ -16,12 +16,12 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::padded::{Geometry, beyond};
+use super::padded_images::{Geometry, beyond};
 use super::real::Real;
 use super::tensor::channels_last;
 use crate::simd::Lane;
 use crate::simd::lane::n_lanes;
-use crate::simd::product::{Left, PlaceTable, Right, Write, every, multiply};
+use crate::simd::matrix_product::{Left, PlaceTable, Right, Write, every, multiply};
 
 /// Side of a tile of outputs, and of the pixels that it sees.
 const OUT: usize = 4;
@@ -495,7 +495,7 @@ mod tests {
     use candle_core::{DType, Tensor};
 
     use super::*;
-    use crate::network::config::Padding;
+    use crate::network::network_config::Padding;
     use crate::network::ops::convolution::{Form, convolve};
     use crate::network::ops::tensor::{channels_first, check};
 

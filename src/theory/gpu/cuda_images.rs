@@ -17,11 +17,11 @@ use cudarc::driver::{
     PushKernelArg,
 };
 
-use super::cuda::CudaGpu;
+use super::cuda_device::CudaGpu;
 use super::device::{Gpu, GpuError, GpuPixels, Loaded};
 use super::evidence::{FoundEvidence, IMAGES_MAX, Mask, Votes, bytes_of_image};
-use super::kernel::{Kernel, Module};
-use super::plan::{Found, Launch, N_OTHERS, PosteriorPlan};
+use super::kernel_choice::{Kernel, Module};
+use super::launch_arguments::{Found, Launch, N_OTHERS, PosteriorPlan};
 
 /// Threads of a block with one pixel per thread.
 const THREADS: usize = 128;
@@ -104,7 +104,7 @@ impl LoadedImages {
         launch.n_values() * if self.is_bytes { 1 } else { size_of::<f32>() }
     }
 
-    /// Validates a launch (`check.rs`) and returns its number of queries.
+    /// Validates a launch (`check_against_cpu.rs`) and returns its number of queries.
     fn n_queries(&self, launch: &Launch, queries: &[f32]) -> Result<usize, GpuError> {
         launch
             .n_queries(self.images.len(), self.is_bytes, queries.len())

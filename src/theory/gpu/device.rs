@@ -1,11 +1,12 @@
 //! The interface of a GPU that holds training images and sums over them.
 //!
-//! [`super::placement`] drives it; `cuda_images.rs` implements it on NVIDIA GPUs and `tests/emulator` in C on the CPU.
+//! [`super::images_over_gpus`] drives it; `cuda_images.rs` implements it on NVIDIA GPUs and `tests/emulator` in C on
+//! the CPU.
 
 use thiserror::Error;
 
 use super::evidence::{FoundEvidence, Mask, Votes};
-use super::plan::{Found, Launch};
+use super::launch_arguments::{Found, Launch};
 use crate::image::ImageShape;
 
 /// Why a GPU could not compute.

@@ -1,15 +1,15 @@
 //! Arguments and results of the kernels that keep something per image and pixel (`kernels/evidence.cuh`).
 
-use super::plan::{Found, Launch, N_OTHERS, accumulator};
+use super::launch_arguments::{Found, Launch, N_OTHERS, accumulator};
 use crate::diffusion::Provenance;
-use crate::theory::evidence::ImageMixture;
+use crate::theory::image_evidence::ImageMixture;
 
 /// Largest size of the temporary buffers of a launch.
 const LAUNCH_BYTES: usize = 1 << 30;
 /// Most images of a launch: they are blocks along the second axis.
 pub const IMAGES_MAX: usize = u16::MAX as usize;
 
-/// Evidence of `n` images, without the size of the pool; see [`crate::theory::evidence`].
+/// Evidence of `n` images, without the size of the pool; see [`crate::theory::image_evidence`].
 #[derive(Clone, Debug, Default)]
 pub struct FoundEvidence {
     /// `logsumexp_q L[n,q,p]` in nats, `[n, P]`.

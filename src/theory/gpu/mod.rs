@@ -1,27 +1,27 @@
-//! Posteriors on GPUs: the same sums as [`super::cpu`].
+//! Posteriors on GPUs: the same sums as [`super::cpu_posteriors`].
 //!
 //! ```text
 //! posteriors   functions by machine
-//!   placement    which GPU computes which images
-//!     plan, evidence   arguments and results of the kernels
-//!     device           the interface of a GPU: cuda.rs, or the emulator of the tests
+//!   images_over_gpus   which GPU computes which images
+//!     launch_arguments, evidence   arguments and results of the kernels
+//!     device           the interface of a GPU: cuda_device.rs, or the emulator of the tests
 //! ```
 //!
-//! A dictionary holds its GPUs ([`super::TrainingImages::gpu_placement`]); [`super::backend`] uses them if there are
+//! A dictionary holds its GPUs ([`super::TrainingImages::gpu_placement`]); [`super::gpu_or_cpu`] uses them if there are
 //! any and falls back to the CPU. The kernels (`kernels/*.cuh`) are written in the common subset of C and CUDA C++, so
 //! that `tests/emulator` can test the files that nvcc compiles on any host with a C compiler.
 
 pub mod device;
-pub mod plan;
-pub mod check;
+pub mod launch_arguments;
+pub mod check_against_cpu;
 pub mod evidence;
-pub mod kernel;
-pub mod placement;
+pub mod kernel_choice;
+pub mod images_over_gpus;
 pub mod posteriors;
 #[cfg(feature = "cuda")]
 mod cuda_images;
 #[cfg(feature = "cuda")]
-pub mod cuda;
+pub mod cuda_device;
 
 pub use device::{Ceilings, Gpu, GpuError, GpuPixels, Loaded};
-pub use placement::Gpus;
+pub use images_over_gpus::Gpus;

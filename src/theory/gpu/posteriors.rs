@@ -1,4 +1,4 @@
-//! Posteriors over a dictionary on GPUs; [`crate::theory::cpu`] has the same functions on the CPU.
+//! Posteriors over a dictionary on GPUs; [`crate::theory::cpu_posteriors`] has the same functions on the CPU.
 //!
 //! Queries are rounded to single precision, in which GPUs compute. Every function returns `None` where GPUs cannot:
 //! images too large for the kernels, or GPUs that failed, which [`GpuPlacement`] has reported.
@@ -8,17 +8,17 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::evidence::{Mask, Votes};
-use super::placement::GpuPlacement;
+use super::images_over_gpus::GpuPlacement;
 use crate::diffusion::Provenance;
 use crate::simd::Lane;
 use crate::theory::estimate::Estimate;
-use crate::theory::evidence::{Evidence, ImageMixture};
+use crate::theory::image_evidence::{Evidence, ImageMixture};
 use crate::theory::kernels::PatchQuery;
 use crate::theory::ls_wiener::{Masks, by_pixel};
-use crate::theory::patches::Pool;
-use crate::theory::pixels::ImagePixels;
+use crate::theory::patch_pools_ls_els_bbels::Pool;
 use crate::theory::posterior_weights::Accumulator;
 use crate::theory::pspc::entropies;
+use crate::theory::training_pixels::ImagePixels;
 
 fn singles(x: &[f64]) -> Vec<f32> {
     x.iter().map(|&value| value as f32).collect()

@@ -1,20 +1,21 @@
 //! The inner loops of the patch machines: logits over a whole dictionary, log-sum-exp per pixel.
 //!
-//! [`mod@reference`] is the specification. [`boxes`] computes the same faster and is tested against it: it sums squared
-//! differences of [`tile`]s of images over [`windows`] and adds the results to running [`posterior`]s, over
-//! [`all_images`] or [`per_image`]. All are generic over the number type (see [`super::machine::Precision`]).
+//! [`mod@reference`] is the specification. [`box_sums`] computes the same faster and is tested against it: it sums
+//! squared differences of [`tile`]s of images over [`windows`] and adds the results to running [`posterior`]s, over
+//! [`posterior_over_all_images`] or [`posterior_per_image`]. All are generic over the number type (see
+//! [`super::machine::Precision`]).
 
 pub mod reference;
 pub mod tile;
 pub mod windows;
 pub mod posterior;
-pub mod all_images;
-pub mod per_image;
-pub mod boxes;
+pub mod posterior_over_all_images;
+pub mod posterior_per_image;
+pub mod box_sums;
 #[cfg(test)]
 pub mod test_case;
 
-use super::patches::Pool;
+use super::patch_pools_ls_els_bbels::Pool;
 use crate::diffusion::NoiseLevel;
 use crate::image::ImageShape;
 use crate::simd::Lane;

@@ -11,7 +11,8 @@
 //! The nearest entry is the provenance of a pixel. Where patches tie exactly, as in flat backgrounds, it is one of them,
 //! and which one may depend on the vector length of the processor.
 //!
-//! A [`Grouping`] decides which entries share a posterior: [`super::all_images`] or [`super::per_image`].
+//! A [`Grouping`] decides which entries share a posterior: [`super::posterior_over_all_images`] or
+//! [`super::posterior_per_image`].
 
 use std::ops::Range;
 

@@ -12,7 +12,7 @@
 use super::PatchQuery;
 use crate::diffusion::Provenance;
 use crate::simd::Real;
-use crate::theory::patches::{Border, Window};
+use crate::theory::patch_pools_ls_els_bbels::{Border, Window};
 use crate::theory::posterior_weights::Accumulator;
 
 /// Adds images `first..first + n` (`images` holds just those, `[n, C, H, W]`) to `all`.

@@ -2,7 +2,7 @@
 
 use super::{PatchQuery, reference};
 use crate::image::ImageShape;
-use crate::theory::patches::Pool;
+use crate::theory::patch_pools_ls_els_bbels::Pool;
 use crate::theory::posterior_weights::Accumulator;
 
 #[derive(Debug, Clone)]

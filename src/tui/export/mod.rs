@@ -4,5 +4,5 @@
 //! all runs, and everything that a read-only dashboard exports, go into the current directory. A thread of its own
 //! writes them; an export that fails leaves nothing behind.
 
-pub mod contents;
-pub mod write;
+pub mod export_contents;
+pub mod export_files;

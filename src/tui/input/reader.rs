@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::decoder::Decoder;
 use super::sequence::Input;
-use crate::tui::message::Message;
+use crate::tui::messages_and_effects::Message;
 
 /// Pause before reading a terminal again that gave nothing; the watchdog handles one that is gone.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -12,17 +12,17 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
-use super::{crosshair_readings, heat};
+use super::{crosshair_readings, entropy_map};
 use crate::diffusion::Schedule;
 use crate::runs::event::{AttentionAtLevel, AttentionMetrics};
 use crate::tui::chart_arithmetic::{bounds, letter};
 use crate::tui::curve_points::VisibleCurve;
+use crate::tui::number_and_text_format::number;
 use crate::tui::recorded_curves::{Quantity, Recorded};
 use crate::tui::state::chart_curves::full_range;
 use crate::tui::state::{App, OpenRun};
-use crate::tui::tab::Tab;
+use crate::tui::tabs::Tab;
 use crate::tui::terminal_plot::{Curve, Plot};
-use crate::tui::words::number;
 
 /// Dots of a character across: a curve needs its smallest and largest value in each, and no more.
 const DOTS_PER_CELL: usize = 2;
@@ -52,7 +52,7 @@ pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
             quantity(app, open, Quantity::Loss, frame, below);
         }
         (true, _) => quantity(app, open, Quantity::SquaredCorrelation, frame, below),
-        (false, true) => heat::entropy(app, open, frame, below),
+        (false, true) => entropy_map::entropy(app, open, frame, below),
         (false, false) => entropy(app, open, frame, below),
     }
 }

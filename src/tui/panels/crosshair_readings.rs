@@ -5,9 +5,9 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph};
 
+use crate::tui::number_and_text_format::{clipped, clipped_name, padded, precise};
 use crate::tui::state::chart_curves::{CurveReading, Value};
 use crate::tui::state::{App, Crosshair};
-use crate::tui::words::{clipped, clipped_name, padded, precise};
 
 /// Columns of a curve's name, and of a figure.
 const NAME: usize = 24;

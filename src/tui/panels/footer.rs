@@ -5,10 +5,10 @@ use ratatui::text::{Line, Span};
 use crate::console;
 use crate::runs::control_holder::Steering;
 use crate::runs::event::NoticeLevel;
-use crate::runs::liveness::Health;
-use crate::tui::keys::{Action, BINDINGS, INSPECTOR_BINDINGS};
+use crate::runs::worker_liveness::Health;
+use crate::tui::key_table::{Action, BINDINGS, INSPECTOR_BINDINGS};
+use crate::tui::number_and_text_format::lines_of;
 use crate::tui::state::{App, Notice, Popup};
-use crate::tui::words::lines_of;
 
 /// The filter while it is typed, the notice, or what the open run is busy with.
 pub fn message(app: &App) -> Line<'static> {

@@ -5,11 +5,11 @@ use ratatui::text::{Line, Span};
 use strum::VariantArray;
 
 use crate::runs::control_holder::Steering;
-use crate::runs::liveness::Health;
-use crate::runs::status::RunState;
+use crate::runs::status_json::RunState;
+use crate::runs::worker_liveness::Health;
+use crate::tui::number_and_text_format::{clipped_name, columns, duration, number};
 use crate::tui::state::App;
-use crate::tui::tab::{TABS, Tab, TabRow};
-use crate::tui::words::{clipped_name, columns, duration, number};
+use crate::tui::tabs::{TABS, Tab, TabRow};
 
 /// How much the header shows of each tab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,11 +7,11 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use super::picture_row::{self, Picture};
-use crate::evaluation::inspect::picture::{At, View};
+use crate::evaluation::inspect::pixel_picture_and_film::{At, View};
 use crate::evaluation::inspect::{Actor, Trace};
+use crate::tui::number_and_text_format::padded;
 use crate::tui::pictures::Placement;
 use crate::tui::state::{App, Inspector};
-use crate::tui::words::padded;
 
 /// Draws the inspector and returns where its pictures belong.
 pub fn panel(app: &App, inspector: &Inspector, frame: &mut Frame, area: Rect) -> Vec<Placement> {

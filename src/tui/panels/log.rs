@@ -7,8 +7,8 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::console;
+use crate::tui::number_and_text_format::{duration, lines_of};
 use crate::tui::state::App;
-use crate::tui::words::{duration, lines_of};
 
 /// The areas of news and log.
 pub fn places(area: Rect) -> [Rect; 2] {

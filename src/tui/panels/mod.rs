@@ -5,7 +5,7 @@ pub mod header;
 pub mod footer;
 pub mod runs;
 pub mod crosshair_readings;
-pub mod heat;
+pub mod entropy_map;
 pub mod charts;
 pub mod samples;
 pub mod inspector;

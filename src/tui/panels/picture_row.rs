@@ -7,9 +7,9 @@ use ::image::{Rgb, RgbImage, imageops};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
-use crate::evaluation::inspect::picture::enlarged;
+use crate::evaluation::inspect::pixel_picture_and_film::enlarged;
 use crate::image::ImageShape;
-use crate::tui::pictures::blocks::draw_blocks;
+use crate::tui::pictures::half_blocks::draw_blocks;
 use crate::tui::pictures::placement::reserve;
 use crate::tui::pictures::{Placement, Protocol};
 use crate::tui::state::App;

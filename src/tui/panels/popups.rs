@@ -7,11 +7,11 @@ use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
 use super::settings::{self, WORDS};
 use crate::console;
-use crate::tui::keys::{BINDINGS, INSPECTOR_BINDINGS};
-use crate::tui::palette::matching;
+use crate::tui::command_palette::matching;
+use crate::tui::key_table::{BINDINGS, INSPECTOR_BINDINGS};
+use crate::tui::number_and_text_format::{clipped, padded};
 use crate::tui::state::{App, EditForm, FieldsForm, Popup};
 use crate::tui::text_field::TextField;
-use crate::tui::words::{clipped, padded};
 
 /// Draws the welcome page.
 pub fn welcome(app: &App, frame: &mut Frame, area: Rect) {

@@ -5,17 +5,17 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
-use crate::analysis::intervals::quartiles;
+use crate::analysis::confidence_intervals::quartiles;
 use crate::config::experiment::ArchitectureKind;
 use crate::console;
 use crate::runs::event::{Rate, Rates};
-use crate::runs::listed_state::ListedState;
-use crate::runs::liveness::Health;
+use crate::runs::running_paused_or_lost::ListedState;
 use crate::runs::runs_dir::RunSummary;
-use crate::runs::status::RunState;
+use crate::runs::status_json::RunState;
+use crate::runs::worker_liveness::Health;
 use crate::tui::chart_arithmetic::letter;
+use crate::tui::number_and_text_format::{clipped, clipped_name, columns, duration, number};
 use crate::tui::state::{App, OpenRun};
-use crate::tui::words::{clipped, clipped_name, columns, duration, number};
 
 /// Draws the list of runs.
 pub fn list(app: &App, frame: &mut Frame, area: Rect) {

@@ -13,10 +13,10 @@ use ratatui::widgets::{Block, Paragraph};
 use super::picture_row::{self, Picture};
 use super::runs::rate_lines;
 use crate::image::grid;
-use crate::runs::preview::{Label, NETWORK};
+use crate::runs::preview_files::{Label, NETWORK};
+use crate::tui::number_and_text_format::{clipped, columns, padded};
 use crate::tui::pictures::Placement;
 use crate::tui::state::{App, OpenRun, ScoredPreview};
-use crate::tui::words::{clipped, columns, padded};
 
 /// What a column shows, with indices of machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -8,8 +8,8 @@ use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::config::SettingEntry;
 use crate::tui::chart_arithmetic::letter;
+use crate::tui::number_and_text_format::{clipped, clipped_name, padded};
 use crate::tui::state::{App, OpenRun};
-use crate::tui::words::{clipped, clipped_name, padded};
 
 /// Columns of a key, and of a value with an explanation beside it.
 const KEY: usize = 28;

@@ -8,10 +8,10 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Sparkline};
 
-use crate::hardware::system::{Gpu, Reading, Used, WorkerUse};
+use crate::hardware::system_load::{Gpu, Reading, Used, WorkerUse};
+use crate::tui::number_and_text_format::{bytes, clipped};
 use crate::tui::state::App;
-use crate::tui::state::display::Output;
-use crate::tui::words::{bytes, clipped};
+use crate::tui::state::terminal_display::Output;
 
 /// Free space below which the disk is marked: room for a few checkpoints and previews.
 const LOW_DISK_BYTES: u64 = 2 << 30;

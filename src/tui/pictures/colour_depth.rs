@@ -4,7 +4,7 @@ use crate::config::lab_settings::ColourChoice;
 use ratatui::buffer::Buffer;
 use ratatui::style::Color;
 
-use crate::tui::theme;
+use crate::tui::colour_theme;
 
 /// How many colours the terminal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Depth {
         if self != Depth::Sixteen {
             return self.colour(colour);
         }
-        let readable = |one: [u8; 3]| theme::stands_out(one, light, READABLE_OF_SIXTEEN);
+        let readable = |one: [u8; 3]| colour_theme::stands_out(one, light, READABLE_OF_SIXTEEN);
         let fits = |one: [u8; 3]| is_grey(one) == is_grey(colour) && readable(one);
         nearest_of_sixteen(colour, fits)
     }
@@ -145,7 +145,7 @@ mod tests {
     use ratatui::style::Style;
 
     use super::*;
-    use crate::tui::theme::Theme;
+    use crate::tui::colour_theme::Theme;
 
     const RED: [u8; 3] = [255, 0, 0];
     const WHITE: [u8; 3] = [255; 3];
@@ -197,7 +197,9 @@ mod tests {
                     panic!("{style:?} has none in {wanted:?}")
                 };
                 let colour = of_sixteen(index);
-                assert!(!is_grey(colour) && theme::stands_out(colour, theme.is_light(), 3.0));
+                assert!(
+                    !is_grey(colour) && colour_theme::stands_out(colour, theme.is_light(), 3.0)
+                );
                 seen.insert(index);
             }
             assert!(seen.len() >= n_hues, "{wanted:?}: {seen:?}");

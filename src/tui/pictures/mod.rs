@@ -2,15 +2,15 @@
 //!
 //! Composing pictures is the work of `crate::image::contact_sheet`; here they are only shown.
 
-pub mod protocol;
+pub mod protocol_choice;
 pub mod colour_depth;
-pub mod blocks;
+pub mod half_blocks;
 pub mod placement;
 pub mod sixel;
-pub mod encode;
+pub mod kitty_and_iterm2;
 pub mod printer;
-pub mod print_once;
+pub mod print_one_picture;
 
 pub use colour_depth::Depth;
 pub use placement::Placement;
-pub use protocol::Protocol;
+pub use protocol_choice::Protocol;

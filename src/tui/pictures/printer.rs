@@ -9,10 +9,10 @@ use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdat
 use ratatui::crossterm::{execute, queue};
 use ratatui::layout::{Rect, Size};
 
-use super::blocks::shrunk;
+use super::half_blocks::shrunk;
 use super::placement::Placement;
-use super::protocol::Protocol;
-use super::{encode, sixel};
+use super::protocol_choice::Protocol;
+use super::{kitty_and_iterm2, sixel};
 
 const DELETE_KITTY_PICTURES: &[u8] = b"\x1b_Ga=d,d=A,q=2\x1b\\";
 
@@ -59,7 +59,7 @@ impl Printer {
         let printed = self.remove_kitty(out).and_then(|()| blank(&erase, out)).and_then(|()| {
             placed.iter().try_for_each(|(one, area)| match protocol {
                 Protocol::Sixel => sixel::print(&one.image, *area, cell, out),
-                _ => encode::print(protocol, &one.image, *area, out),
+                _ => kitty_and_iterm2::print(protocol, &one.image, *area, out),
             })
         });
         execute!(out, RestorePosition, EndSynchronizedUpdate)?;
@@ -159,8 +159,8 @@ mod tests {
     use image::RgbImage;
     use ratatui::buffer::Buffer;
 
-    use super::super::blocks::draw_blocks;
     use super::super::colour_depth::Depth;
+    use super::super::half_blocks::draw_blocks;
     use super::super::placement::reserve;
     use super::*;
 

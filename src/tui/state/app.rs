@@ -2,21 +2,21 @@
 
 use std::collections::HashSet;
 
-use super::charts::ChartSettings;
-use super::display::Display;
+use super::chart_settings::ChartSettings;
+use super::focus_and_panes::Screen;
 use super::inspector::Inspector;
 use super::notice::Notice;
 use super::open_run::OpenRun;
 use super::popup::{EditForm, Popup};
 use super::run_list::RunList;
-use super::screen::Screen;
+use super::terminal_display::Display;
 use crate::config::{Experiment, SettingEntry};
-use crate::hardware::system::Reading;
-use crate::runs::liveness::Health;
+use crate::hardware::system_load::Reading;
 use crate::runs::runs_dir::RunSummary;
-use crate::runs::status::RunState;
-use crate::tui::keys::Action;
-use crate::tui::theme::Theme;
+use crate::runs::status_json::RunState;
+use crate::runs::worker_liveness::Health;
+use crate::tui::colour_theme::Theme;
+use crate::tui::key_table::Action;
 
 /// Readings of this computer that are kept: five minutes of them.
 const READINGS_MAX: usize = 150;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::evaluation::inspect::Trace;
-use crate::evaluation::inspect::picture::At;
+use crate::evaluation::inspect::pixel_picture_and_film::At;
 
 /// One noise seed under inspection.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The list of runs: which of them pass the filter, and in what order.
 
-use crate::runs::liveness::Health;
 use crate::runs::runs_dir::RunSummary;
+use crate::runs::worker_liveness::Health;
 use crate::tui::text_field::TextField;
 
 /// All runs of the directory, and how they are listed.
@@ -75,9 +75,9 @@ fn passes(run: &RunSummary, filter: &str) -> bool {
 mod tests {
     use super::*;
     use crate::runs::control_holder::Steering;
-    use crate::runs::note::About;
+    use crate::runs::note_and_tags::About;
     use crate::runs::run_dir::RunDir;
-    use crate::runs::status::{RunState, Status};
+    use crate::runs::status_json::{RunState, Status};
 
     fn run(id: &str, state: RunState, health: Health, loss: Option<f64>) -> RunSummary {
         let status = Status { loss, ..Status::new(state, 1) };

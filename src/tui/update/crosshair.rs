@@ -3,7 +3,7 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::tui::state::{App, Crosshair, Notice};
-use crate::tui::tab::Tab;
+use crate::tui::tabs::Tab;
 
 /// Steps of the crosshair that cross the window; a fast step is as long as ten of them.
 const STEPS_ACROSS: usize = 200;

@@ -2,10 +2,10 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
-use crate::tui::keys::moved;
-use crate::tui::message::Effect;
+use crate::tui::key_table::moved;
+use crate::tui::messages_and_effects::Effect;
 use crate::tui::state::{App, EditForm, Notice, Popup};
-use crate::tui::tab::Tab;
+use crate::tui::tabs::Tab;
 
 /// Opens the form on the settings of the open run, at the setting that is selected in the settings tab.
 pub fn open(app: &mut App) {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::requests::export;
-use super::steering::{NO_OPEN_RUN, warn};
+use super::pause_resume_stop_control::{NO_OPEN_RUN, warn};
+use super::preview_and_export_requests::export;
 use crate::evaluation::inspect::Trace;
-use crate::tui::keys::InspectorAction;
-use crate::tui::message::{Effect, RunEffect};
+use crate::tui::key_table::InspectorAction;
+use crate::tui::messages_and_effects::{Effect, RunEffect};
 use crate::tui::state::{App, Inspector, Notice};
 
 /// Opens the inspector on the first seed on screen, and requests its trace.

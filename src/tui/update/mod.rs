@@ -1,21 +1,21 @@
 //! How a message changes the state. No input and no output: what must be done in the world is returned as effects.
 //!
-//! [`messages::update`] is the entry. Below it, each file handles one concern; keys go to the popup, the inspector, the
-//! crosshair and the key table, in this order ([`keys`]).
+//! [`handle_messages::update`] is the entry. Below it, each file handles one concern; keys go to the popup, the
+//! inspector, the crosshair and the key table, in this order ([`key_presses`]).
 
-pub mod steering;
-pub mod requests;
-pub mod runs;
-pub mod samples;
+pub mod pause_resume_stop_control;
+pub mod preview_and_export_requests;
+pub mod open_and_mark_runs;
+pub mod previews;
 pub mod crosshair;
 pub mod run_forms;
 pub mod edit_form;
 pub mod inspector;
-pub mod cursors;
-pub mod actions;
-pub mod popups;
+pub mod cursors_and_scrolling;
+pub mod key_actions;
+pub mod popup_keys;
 pub mod mouse;
-pub mod keys;
-pub mod messages;
+pub mod key_presses;
+pub mod handle_messages;
 
-pub use messages::update;
+pub use handle_messages::update;

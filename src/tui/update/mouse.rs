@@ -3,10 +3,10 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
 
-use super::runs::{open_run, step_run};
-use super::{actions, cursors, popups};
-use crate::tui::keys::Action;
-use crate::tui::message::Effect;
+use super::open_and_mark_runs::{open_run, step_run};
+use super::{cursors_and_scrolling, key_actions, popup_keys};
+use crate::tui::key_table::Action;
+use crate::tui::messages_and_effects::Effect;
 use crate::tui::panels::{header, runs};
 use crate::tui::state::{App, Pane, Region};
 
@@ -15,8 +15,8 @@ pub fn on_mouse(app: &mut App, event: MouseEvent) -> Vec<Effect> {
     if app.popup.is_some() {
         // A click beside a question must not answer it.
         return match event.kind {
-            MouseEventKind::ScrollUp => popups::on_key(app, KeyEvent::from(KeyCode::Up)),
-            MouseEventKind::ScrollDown => popups::on_key(app, KeyEvent::from(KeyCode::Down)),
+            MouseEventKind::ScrollUp => popup_keys::on_key(app, KeyEvent::from(KeyCode::Up)),
+            MouseEventKind::ScrollDown => popup_keys::on_key(app, KeyEvent::from(KeyCode::Down)),
             _ => Vec::new(),
         };
     }
@@ -39,7 +39,7 @@ fn on_click(app: &mut App, Region { pane, area }: Region, at: Position) -> Vec<E
     match pane {
         Pane::Header => {
             let tab = header::tab_at(app, area.width, at.x.saturating_sub(area.x));
-            tab.map(|tab| actions::perform(app, Action::Tab(tab))).unwrap_or_default()
+            tab.map(|tab| key_actions::perform(app, Action::Tab(tab))).unwrap_or_default()
         }
         Pane::Runs => match runs::row_at(app, area, at.y) {
             Some(id) if app.open_run_mut(&id).is_none() => open_run(app, id),
@@ -53,9 +53,11 @@ fn on_click(app: &mut App, Region { pane, area }: Region, at: Position) -> Vec<E
 fn on_wheel(app: &mut App, pane: Pane, by: isize) -> Vec<Effect> {
     match pane {
         Pane::Header => Vec::new(),
-        Pane::Charts if by < 0 => actions::perform(app, Action::ZoomIn),
-        Pane::Charts => actions::perform(app, Action::ZoomOut),
+        Pane::Charts if by < 0 => key_actions::perform(app, Action::ZoomIn),
+        Pane::Charts => key_actions::perform(app, Action::ZoomOut),
         Pane::Runs => step_run(app, by),
-        Pane::Samples | Pane::Settings | Pane::News | Pane::Log => cursors::step(app, pane, by),
+        Pane::Samples | Pane::Settings | Pane::News | Pane::Log => {
+            cursors_and_scrolling::step(app, pane, by)
+        }
     }
 }

@@ -3,11 +3,11 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
-use super::samples;
-use super::steering::NO_OPEN_RUN;
+use super::pause_resume_stop_control::NO_OPEN_RUN;
+use super::previews;
 use crate::evaluation::preview_request::PreviewRequest;
-use crate::runs::note::About;
-use crate::tui::message::{Effect, RunEffect};
+use crate::runs::note_and_tags::About;
+use crate::tui::messages_and_effects::{Effect, RunEffect};
 use crate::tui::state::{App, FieldsForm, Notice, Popup, Purpose};
 
 /// Opens a form about the open run, with the values that it has now.
@@ -17,7 +17,7 @@ pub fn open(app: &mut App, purpose: Purpose) {
         return;
     };
     let values = match purpose {
-        Purpose::Sample => samples::typed_request(app),
+        Purpose::Sample => previews::typed_request(app),
         Purpose::Describe => vec![run.about.note, run.about.tags.join(" ")],
         Purpose::Rename => {
             vec![run.id.rsplit_once('-').map_or(run.id.as_str(), |(name, _)| name).to_owned()]
@@ -58,7 +58,7 @@ fn submit(app: &mut App, form: &FieldsForm) -> Result<Vec<Effect>, String> {
     Ok(match form.purpose {
         Purpose::Sample => {
             let request = PreviewRequest::parse(form.value(0), form.value(1))?;
-            samples::make_chosen_preview(app, &run, request)
+            previews::make_chosen_preview(app, &run, request)
         }
         Purpose::Describe => {
             let about = About::new(form.value(0), form.value(1))?;

@@ -1,6 +1,6 @@
 // What each training image says about each query pixel, shared along attention: the kernels of the attention machine.
 //
-// The specification is src/theory/evidence.rs and attention_machine.rs. A posterior kernel that has one block an image leaves that
+// The specification is src/theory/image_evidence.rs and attention_machine.rs. A posterior kernel that has one block an image leaves that
 // image's posterior in `partial`; from there on everything is a number an image and pixel:
 //
 //   evidence E[n,p] = logsumexp_q L[n,q,p], in nats      estimates m[n,c,p], the mean within image n

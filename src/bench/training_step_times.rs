@@ -1,0 +1,236 @@
+//! Times training steps, and the operations within them.
+//!
+//! The networks are those that other implementations are compared by: KG's ResNet (64
+//! channels, six 3x3 layers) and UNet (32, 64, 128 channels) on 32x32 grey images in batches of 64, one
+//! step being data, forward, backward, AdamW and average; the attention operation alone, forward and
+//! backward, over 32x32 pixels of 64 channels in one head, in batches of 16; and the default experiment
+//! (`glyphs-attention`) with its own network, data, batch and settings. Each has a peer: the same step in PyTorch on the CPU,
+//! without making the data.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use candle_core::{Device, Var};
+use serde::Serialize;
+use strum::{EnumString, IntoStaticStr, VariantNames};
+
+use super::pytorch_times::{Peer, PeerTiming, STEP};
+use super::{Times, peak_memory_mb, reset_peak_memory};
+use crate::config::Experiment;
+use crate::dataset::Dataset;
+use crate::diffusion::Schedule;
+use crate::evaluation::load_networks_and_data::network_of;
+use crate::image::ImageShape;
+use crate::network::network_config::{Architecture, NetworkConfig, Output, Padding};
+use crate::network::ops::operation_times;
+use crate::network::ops::softmax_attention::attend;
+use crate::random::{Purpose, fill_normal, stream};
+use crate::training::Trainer;
+use crate::training::checkpoint_settings::DecidingSettings;
+use crate::training::training_config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
+
+/// Side of the images.
+const SIDE: usize = 32;
+const BATCH: usize = 64;
+const ATTENTION_BATCH: usize = 16;
+const ATTENTION_CHANNELS: usize = 64;
+/// Training images; their content does not matter.
+const N_IMAGES: usize = 128;
+
+/// A network to time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase")]
+pub enum Net {
+    ResNet,
+    UNet,
+    /// The operation alone.
+    Attention,
+    /// The default experiment, `glyphs-attention`.
+    Glyphs,
+}
+
+impl Net {
+    pub const ALL: [Self; 4] = [Self::ResNet, Self::UNet, Self::Attention, Self::Glyphs];
+
+    /// The same step in PyTorch, in the same number format as on the CPU.
+    ///
+    /// # Errors
+    /// If the network's data cannot be made.
+    pub fn peer(self) -> Result<Peer> {
+        let peer = match setup(self)? {
+            Some(Setup { network, training, .. }) => {
+                let weighting: &str = training.weighting.into();
+                Peer::training_step(&network, training.batch)
+                    .with(&format!("--weighting {weighting}"))
+            }
+            None => Peer::new(STEP, "--net attention").with(&format!(
+                "--heads 1 --head-width {ATTENTION_CHANNELS} --size {SIDE} --batch {ATTENTION_BATCH}"
+            )),
+        };
+        Ok(peer.with("--precision f32"))
+    }
+}
+
+/// Everything that a training step depends on.
+struct Setup {
+    network: NetworkConfig,
+    training: TrainingConfig,
+    dataset: Dataset,
+}
+
+/// One row of the table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrainTiming {
+    pub net: &'static str,
+    /// Per step, all threads.
+    pub cpu_ms: f64,
+    pub wall_ms: f64,
+    /// `None` where the system does not report it.
+    pub peak_rss_mb: Option<f64>,
+    pub samples_per_s: f64,
+    pub threads: usize,
+    /// Where the wall time goes: operations and their milliseconds per step, largest first.
+    pub operations: Vec<(&'static str, f64)>,
+    /// The same in PyTorch, on as many threads, where it was asked for.
+    pub peer: Option<PeerTiming>,
+}
+
+/// Times `repeats` steps, after two warm-up steps, in the current thread pool.
+///
+/// # Errors
+/// If a step fails.
+pub fn time_training(net: Net, repeats: usize) -> Result<TrainTiming> {
+    let (batch, mut step) = step_of(net)?;
+    reset_peak_memory();
+    for _ in 0..2 {
+        step()?;
+    }
+    let mut times = Times::default();
+    let measurement = operation_times::start();
+    for _ in 0..repeats.max(1) {
+        times.take(&mut step)?;
+    }
+    let per_step = 1e3 / repeats.max(1) as f64;
+    let mut operations: Vec<_> =
+        measurement.stop().into_iter().map(|(name, seconds)| (name, seconds * per_step)).collect();
+    operations.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let wall_s = times.median_wall_s();
+    Ok(TrainTiming {
+        net: net.into(),
+        cpu_ms: times.median_cpu_s() * 1e3,
+        wall_ms: wall_s * 1e3,
+        peak_rss_mb: peak_memory_mb(),
+        samples_per_s: batch as f64 / wall_s,
+        threads: rayon::current_num_threads(),
+        operations,
+        peer: None,
+    })
+}
+
+/// Takes one step.
+type Step = Box<dyn FnMut() -> Result<()>>;
+
+/// The network's batch, and a function that takes one step.
+fn step_of(net: Net) -> Result<(usize, Step)> {
+    let Some(Setup { network, training, dataset }) = setup(net)? else {
+        return Ok((ATTENTION_BATCH, attention_step()?));
+    };
+    let (batch, settings) = (training.batch, DecidingSettings::default());
+    let mut trainer = Trainer::new(training, &network, Arc::new(dataset), settings, &Device::Cpu)?;
+    Ok((batch, Box::new(move || Ok(trainer.step().map(drop)?))))
+}
+
+/// What is trained; `None` for the operation alone.
+fn setup(net: Net) -> Result<Option<Setup>> {
+    let architecture = match net {
+        Net::ResNet => Architecture::ResNet { width: 64, kernels: vec![3; 6] },
+        Net::UNet => Architecture::UNet { widths: vec![32, 64, 128], embedding: 64 },
+        Net::Glyphs => {
+            let experiment = Experiment::default();
+            let (network, dataset) = network_of(&experiment)?;
+            return Ok(Some(Setup { network, training: experiment.training, dataset }));
+        }
+        Net::Attention => return Ok(None),
+    };
+    let image = ImageShape::new(1, SIDE, SIDE);
+    let velocity = network(image, architecture, Padding::Zeros);
+    let network = NetworkConfig { output: Output::Noise, time_scale: 1.0, ..velocity };
+    let training = TrainingConfig {
+        steps: 1000,
+        batch: BATCH,
+        learning_rate: 1e-4,
+        compute_type: ComputeType::F32,
+        warmup: 0,
+        lr_schedule: LrSchedule::Constant,
+        weighting: LossWeighting::Noise,
+        ema_decay: 0.99,
+        ..TrainingConfig::default()
+    };
+    let pixels: Vec<u8> = (0..N_IMAGES * image.n_values()).map(|i| (i * 37 % 251) as u8).collect();
+    let dataset = Dataset::new("bench", image, pixels, None);
+    Ok(Some(Setup { network, training, dataset }))
+}
+
+/// A network that predicts velocities, without attention, classes or normalisation.
+pub(super) fn network(
+    image: ImageShape,
+    architecture: Architecture,
+    padding: Padding,
+) -> NetworkConfig {
+    NetworkConfig {
+        schedule: Schedule::default(),
+        image,
+        architecture,
+        padding,
+        group_norm: false,
+        last_kernel: 3,
+        n_classes: None,
+        attention: None,
+        output: Output::Velocity,
+        time_scale: 1000.0,
+        clamp: false,
+    }
+}
+
+fn attention_step() -> Result<Step> {
+    let shape = (ATTENTION_BATCH, 3, 1, ATTENTION_CHANNELS, SIDE * SIDE);
+    let mut values = vec![0.0_f32; ATTENTION_BATCH * 3 * ATTENTION_CHANNELS * SIDE * SIDE];
+    fill_normal(&mut stream(0, Purpose::Weights, 0), &mut values);
+    let qkv = Var::from_vec(values, shape, &Device::Cpu)?;
+    Ok(Box::new(move || {
+        attend(qkv.as_tensor())?.sqr()?.mean_all()?.backward()?;
+        Ok(())
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{BUILT_IN, lab_file};
+
+    #[test]
+    fn glyphs_is_the_experiment_of_the_built_in_lab() {
+        let lab = lab_file::read(BUILT_IN, "lab.toml".as_ref(), ".".as_ref(), None).unwrap();
+        let of_lab = lab.experiment("glyphs-attention").unwrap();
+        assert_eq!(of_lab.entries(), Experiment::default().entries());
+        let Setup { network, training, dataset } = setup(Net::Glyphs).unwrap().unwrap();
+        assert_eq!((&network, &training), (&network_of(of_lab).unwrap().0, &of_lab.training));
+        assert_eq!((dataset.len(), training.batch), (64, 16));
+    }
+
+    #[test]
+    fn peers_have_the_shapes_of_ours() {
+        let glyphs =
+            Peer::new(STEP, "--net resnet --width 64 --kernels 3 3 1 1 --batch 16 --channels 3")
+                .with("--size 18 --padding circular --output velocity --last-kernel 1 --heads 2")
+                .with("--head-width 16 --weighting velocity --precision f32");
+        assert_eq!(Net::Glyphs.peer().unwrap(), glyphs);
+        let unet = Peer::new(STEP, "--net unet --widths 32 64 128 --embedding 64 --batch 64")
+            .with("--channels 1 --size 32 --padding zeros --output noise --last-kernel 3")
+            .with("--weighting noise --precision f32");
+        assert_eq!(Net::UNet.peer().unwrap(), unet);
+        let attention = Peer::new(STEP, "--net attention --heads 1 --head-width 64 --size 32")
+            .with("--batch 16 --precision f32");
+        assert_eq!(Net::Attention.peer().unwrap(), attention);
+    }
+}

@@ -1,0 +1,477 @@
+//! Turns the settings of an experiment into what the worker builds: network, machines, warnings.
+//!
+//! Settings that cannot be built are refused here, before anything is launched; settings that can be built but
+//! give misleading results (a receptive field that reaches the next glyph, docs/theory.md section 7) produce a warning.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use super::error::{ConfigError, SettingError};
+use super::experiment::{
+    ArchitectureKind, CalibrateSettings, CalibrationGrid, DatasetKind, DatasetSettings, Experiment,
+    MachineName, NetworkSettings, TheorySettings,
+};
+use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Stripes};
+use crate::diffusion::Ddim;
+use crate::image::ImageShape;
+use crate::network::network_config::{Architecture, AttentionConfig, NetworkConfig, Padding};
+use crate::theory::machine_spec::{
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
+};
+use crate::theory::patch_pools_ls_els_bbels::Pool;
+
+/// A machine and its column name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedMachine {
+    pub name: String,
+    pub spec: MachineSpec,
+}
+
+/// Where to download Fashion-MNIST.
+const FASHION_ADVICE: &str = "; Fashion-MNIST is free: download train-images-idx3-ubyte.gz from \
+    https://github.com/zalandoresearch/fashion-mnist (data/fashion) into that directory";
+/// Where to download CIFAR-10.
+const CIFAR_ADVICE: &str = "; download https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it \
+    in the directory above, or name the archive itself";
+
+impl Experiment {
+    /// Refuses combinations of settings that cannot work with any data.
+    ///
+    /// # Errors
+    ///
+    /// Names the setting at fault and the problem.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let refuse = |key: &str, problem: String| Err(SettingError::combination(key, problem));
+        let data = &self.dataset;
+        let kind = data.kind;
+        if !kind.is_read() {
+            if let Some(path) = &data.path {
+                let problem = format!(
+                    "kind '{kind}' is generated, not read from files; set dataset.kind to 'idx', 'cifar' or 'folder' to read '{}'",
+                    path.display()
+                );
+                return refuse("dataset.path", problem);
+            }
+            if data.n.is_none() {
+                let problem = format!("kind '{kind}' needs a number of images to draw");
+                return refuse("dataset.n", problem);
+            }
+            self.check_crafted()?;
+        } else if data.path.is_none() {
+            let what = match kind {
+                DatasetKind::Idx => "an image file",
+                DatasetKind::Cifar => "the directory or archive of the binary version",
+                _ => "a folder with images",
+            };
+            return refuse("dataset.path", format!("kind '{kind}' needs the path of {what}"));
+        }
+        if kind == DatasetKind::Folder && data.size.is_none() {
+            let problem = "images in a folder have different sizes; set one for all";
+            return refuse("dataset.size", problem.into());
+        }
+        if let Some(labels) = &data.labels
+            && kind.is_read()
+            && kind != DatasetKind::Idx
+        {
+            let problem = format!(
+                "kind '{kind}' does not use a label file, but '{}' is set; leave it empty",
+                labels.display()
+            );
+            return refuse("dataset.labels", problem);
+        }
+        if self.network.conditional {
+            if kind == DatasetKind::Idx && data.labels.is_none() {
+                let problem = "it needs classes; set dataset.labels";
+                return refuse("network.conditional", problem.into());
+            }
+            if !kind.is_read() {
+                let problem = format!("it needs classes, which kind '{kind}' does not have");
+                return refuse("network.conditional", problem);
+            }
+        }
+        if self.network.architecture == ArchitectureKind::UNet && self.network.widths.len() > 6 {
+            return refuse(
+                "network.widths",
+                "more than six resolutions would leave no pixels".into(),
+            );
+        }
+        let n_scales = self.theory.scales.len();
+        if n_scales != 0 && n_scales != self.sampling_steps {
+            return refuse(
+                "theory.scales",
+                format!(
+                    "it lists {n_scales} sides, but diffusion.sampling_steps is {}",
+                    self.sampling_steps
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    fn check_crafted(&self) -> Result<(), SettingError> {
+        let data = &self.dataset;
+        let size = data.size.map_or(0, NonZeroUsize::get);
+        if size < 4 {
+            return Err(SettingError::combination(
+                "dataset.size",
+                "a drawn image needs at least 4 pixels a side",
+            ));
+        }
+        if data.kind != DatasetKind::Stripes {
+            let needed = data.slots * (data.glyph + data.gap);
+            if needed > size {
+                let problem = format!(
+                    "{} glyphs of {} pixels with gaps of {} need {needed} pixels a side (the image wraps round), but dataset.size is {size}",
+                    data.slots, data.glyph, data.gap
+                );
+                return Err(SettingError::combination("dataset.gap", problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// Resolves a path from the settings against the experiment's root.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// Refuses data sets whose files are missing, giving the line that names them.
+    ///
+    /// # Errors
+    ///
+    /// If a path does not exist, is of the wrong kind or is not UTF-8.
+    pub fn check_files(&self) -> Result<(), ConfigError> {
+        for (key, full_key, text) in [
+            ("path", "dataset.path", &self.dataset.path),
+            ("labels", "dataset.labels", &self.dataset.labels),
+        ] {
+            let Some(text) = text else { continue };
+            let path = self.path(text);
+            let kind = if key == "labels" { DatasetKind::Idx } else { self.dataset.kind };
+            let problem = problem_of(&path, kind);
+            // `run.toml` will hold the absolute path, so that one has to be UTF-8.
+            let is_utf8 = std::path::absolute(&path).is_ok_and(|path| path.to_str().is_some());
+            if problem.is_none() && is_utf8 {
+                continue;
+            };
+            let place = match self.lines.get(full_key) {
+                Some(line) => format!("{}:{line}", self.origin.display()),
+                None => full_key.to_owned(),
+            };
+            let Some((problem, of_kind)) = problem else {
+                let name = self.name.to_string();
+                return Err(ConfigError::NotUtf8 { place, name, key, found: path });
+            };
+            let advice = if let Some(advice) = of_kind {
+                advice
+            } else if text.to_string_lossy().contains("fashion-mnist") {
+                FASHION_ADVICE
+            } else if self.dataset.kind == DatasetKind::Cifar
+                && text.to_string_lossy().contains("cifar-10")
+            {
+                CIFAR_ADVICE
+            } else {
+                "; paths start at the directory of the lab file"
+            };
+            return Err(ConfigError::MissingDataset {
+                place,
+                name: self.name.to_string(),
+                key,
+                found: path,
+                problem: format!("{problem}{advice}").into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Source of the training images.
+    pub fn dataset_source(&self) -> DatasetSource {
+        let data = &self.dataset;
+        let read_size = data.size.map(NonZeroUsize::get);
+        // `check` refuses a kind without the settings it needs.
+        let size = read_size.unwrap_or_default();
+        let path = || self.path(data.path.as_deref().unwrap_or(Path::new("")));
+        let DatasetSettings { slots, glyph, gap, shift, period, .. } = *data;
+        let (n_shapes, n_hues, n_patterns) = (data.shapes, data.hues, data.patterns);
+        let glyphs = Glyphs { size, slots, glyph, gap, n_shapes, n_hues, shift };
+        let kind = match data.kind {
+            DatasetKind::Idx => {
+                let labels = data.labels.as_ref().map(|labels| self.path(labels));
+                return DatasetSource::Idx { images: path(), labels, size: read_size };
+            }
+            DatasetKind::Cifar => return DatasetSource::Cifar { path: path(), size: read_size },
+            DatasetKind::Folder => return DatasetSource::Folder { path: path(), size },
+            DatasetKind::Mirror => CraftedKind::Mirror(glyphs),
+            DatasetKind::Glyphs => CraftedKind::Glyphs(glyphs),
+            DatasetKind::Stripes => {
+                CraftedKind::Stripes(Stripes { size, period, n_patterns, n_hues })
+            }
+        };
+        let n = data.n.map_or(0, NonZeroUsize::get);
+        DatasetSource::Crafted(CraftedSet { kind, n, seed: data.seed })
+    }
+
+    /// The sampler shared by network and machines.
+    pub fn ddim(&self) -> Ddim {
+        Ddim::new(self.schedule, self.sampling_steps)
+    }
+
+    /// The network configuration for images of this shape.
+    ///
+    /// # Errors
+    ///
+    /// If a conditional network has no classes, or if the sides cannot be halved as often as the U-Net
+    /// requires.
+    pub fn network_config(
+        &self,
+        image: ImageShape,
+        n_classes: Option<usize>,
+    ) -> Result<NetworkConfig, SettingError> {
+        let settings = &self.network;
+        if settings.conditional && n_classes.is_none() {
+            let problem = format!(
+                "it needs classes, but '{}' has none; in a folder data set, up to 256 sub-folders serve as classes",
+                self.dataset.path.as_deref().unwrap_or(Path::new("")).display()
+            );
+            return Err(SettingError::combination("network.conditional", problem));
+        }
+        let architecture = match settings.architecture {
+            ArchitectureKind::UNet => self.unet(image)?,
+            ArchitectureKind::ResNet => {
+                Architecture::ResNet { width: settings.width, kernels: settings.kernels.clone() }
+            }
+        };
+        let attention = settings.attention.map(|variant| AttentionConfig {
+            variant,
+            heads: settings.heads,
+            head_width: settings.head_width,
+            normalise: settings.normalise,
+        });
+        Ok(NetworkConfig {
+            image,
+            schedule: self.schedule,
+            architecture,
+            padding: settings.padding,
+            group_norm: settings.group_norm,
+            last_kernel: settings.last_kernel,
+            n_classes: if settings.conditional { n_classes } else { None },
+            attention,
+            output: settings.output,
+            time_scale: settings.time_scale,
+            clamp: settings.clamp,
+        })
+    }
+
+    fn unet(&self, image: ImageShape) -> Result<Architecture, SettingError> {
+        let NetworkSettings { widths, embedding, .. } = &self.network;
+        let halvings = widths.len().saturating_sub(1) as u32;
+        let multiple = 1_usize << halvings;
+        if !image.height.is_multiple_of(multiple) || !image.width.is_multiple_of(multiple) {
+            let problem = format!(
+                "{} resolutions need sides that are multiples of {multiple}, but the images are {image}; set dataset.size",
+                widths.len()
+            );
+            return Err(SettingError::combination("network.widths", problem));
+        }
+        Ok(Architecture::UNet { widths: widths.clone(), embedding: *embedding })
+    }
+
+    /// The machines to compare with a network of this architecture, and messages about machines that were left
+    /// out or changed.
+    pub fn machines(&self, network: &NetworkConfig) -> (Vec<NamedMachine>, Vec<String>) {
+        let side = network.image.height.min(network.image.width);
+        let k_max = if side.is_multiple_of(2) { side - 1 } else { side };
+        let k = if self.theory.scales.is_empty() {
+            PatchSize::Fixed(self.patch_size(network))
+        } else {
+            PatchSize::PerStep(self.theory.scales.clone())
+        };
+        let mut notes = Vec::new();
+        let mut machines = Vec::new();
+        for &machine in &self.theory.machines {
+            let name: &str = machine.into();
+            let kind = self.machine_kind(machine, network.padding);
+            let source = kind.attention_source();
+            if source.is_some_and(|source| source.needs_provider()) && network.attention.is_none() {
+                notes.push(format!("machine '{name}' skipped: the network has no attention"));
+                continue;
+            }
+            let mut k = k.clone();
+            // Cropped patches cover the image at twice its side, wrapped ones at its side; patches that must
+            // lie inside the image cannot be larger than it.
+            let is_too_large = k.all().iter().any(|&side| side > k_max);
+            let must_fit =
+                matches!(kind, MachineKind::EquivariantLocalInterior | MachineKind::Composite);
+            if must_fit && is_too_large {
+                notes.push(format!(
+                    "machine '{name}' uses patches of at most {k_max} pixels a side, the largest that fit"
+                ));
+                k = k.map(|&k| k.min(k_max));
+            }
+            machines.push(NamedMachine { name: name.to_owned(), spec: MachineSpec { kind, k } });
+        }
+        (machines, notes)
+    }
+
+    /// Patch side for `theory.patch_size`, in pixels.
+    pub fn patch_size(&self, network: &NetworkConfig) -> usize {
+        self.theory.patch_size.map_or_else(|| network.receptive_field(), NonZeroUsize::get)
+    }
+
+    /// Candidate settings for calibrating the machines of a network with this configuration.
+    pub fn calibration_grid(&self, network: &NetworkConfig) -> CalibrationGrid {
+        let CalibrateSettings { k, lambda, gamma, tau, .. } = &self.calibrate;
+        let largest = network.receptive_field().max(self.patch_size(network)).max(3);
+        let k = if k.is_empty() { (3..=largest).step_by(2).collect() } else { k.clone() };
+        CalibrationGrid { k, lambda: lambda.clone(), gamma: gamma.clone(), tau: tau.clone() }
+    }
+
+    /// The machine with this name and the settings of `theory`.
+    fn machine_kind(&self, name: MachineName, padding: Padding) -> MachineKind {
+        let TheorySettings { lambda, gamma, tau, mask_threshold, .. } = self.theory;
+        // Patches as in the machine without attention that matches this padding.
+        let pool = match padding {
+            Padding::Circular => Pool::Wrap,
+            Padding::Zeros => Pool::SameBorder,
+        };
+        let attention = |source| {
+            let settings = Scheduled::Fixed(AttentionSettings { lambda, gamma, source });
+            MachineKind::Attention { pool, settings }
+        };
+        match name {
+            MachineName::Ideal => MachineKind::Ideal,
+            MachineName::Es => MachineKind::EquivariantIdeal,
+            MachineName::Ls => MachineKind::Local,
+            MachineName::Els => MachineKind::EquivariantLocal,
+            MachineName::ElsInterior => MachineKind::EquivariantLocalInterior,
+            MachineName::Bbels => MachineKind::BoundaryBroken,
+            MachineName::LsWiener => MachineKind::Masked { threshold: mask_threshold },
+            MachineName::Pspc => MachineKind::Composite,
+            MachineName::Wiener => MachineKind::Wiener,
+            MachineName::AttentionTrajectory => attention(AttentionSource::Trajectory),
+            MachineName::AttentionMeasured => attention(AttentionSource::Measured),
+            MachineName::AttentionUniform => attention(AttentionSource::Uniform),
+            MachineName::AttentionIdentity => attention(AttentionSource::Identity),
+            MachineName::AttentionCoOrigin => attention(AttentionSource::CoOrigin),
+            MachineName::AttentionSimilarity => attention(AttentionSource::Similarity { tau }),
+            MachineName::AttentionPooled => attention(AttentionSource::Pooled),
+        }
+    }
+
+    /// Warnings from the geometry rule for crafted sets: the receptive field should cover a glyph and reach no
+    /// other one.
+    pub fn geometry_warnings(&self, network: &NetworkConfig) -> Vec<String> {
+        if self.dataset.kind.is_read() || self.dataset.kind == DatasetKind::Stripes {
+            return Vec::new();
+        }
+        let field = network.receptive_field();
+        let radius = field / 2;
+        let mut warnings = Vec::new();
+        if field < 2 * self.dataset.glyph - 1 {
+            warnings.push(format!(
+                "the receptive field of {field} pixels does not cover a glyph of {} from each of its pixels ({} would): expect broken glyphs; widen network.kernels",
+                self.dataset.glyph,
+                2 * self.dataset.glyph - 1
+            ));
+        }
+        if self.dataset.gap <= radius {
+            warnings.push(format!(
+                "the receptive field's radius of {radius} pixels reaches across the gap of {}: the network can make hues agree without attention; increase dataset.gap",
+                self.dataset.gap
+            ));
+        } else if self.dataset.gap < 2 * radius {
+            warnings.push(format!(
+                "some background pixels see two glyphs at once (gap {}, receptive field of {field} pixels): even local theory draws more broken glyphs; set dataset.gap to at least {}",
+                self.dataset.gap,
+                2 * radius
+            ));
+        }
+        warnings
+    }
+}
+
+/// The reason why `path` is not a data set of that kind, with advice if something else is there.
+fn problem_of(path: &Path, kind: DatasetKind) -> Option<(&'static str, Option<&'static str>)> {
+    let about = match fs::metadata(path) {
+        Ok(about) => about,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Some(("which cannot be accessed", Some("; check its permissions")));
+        }
+        Err(_) if path.is_symlink() => {
+            return Some(("which is a broken link", Some("; correct or remove the link")));
+        }
+        Err(_) => return Some(("which does not exist", None)),
+    };
+    use DatasetKind::{Cifar, Folder};
+    match kind {
+        Folder if about.is_dir() => None,
+        Cifar if about.is_dir() || about.is_file() => None,
+        Folder if about.is_file() => {
+            Some(("which is a file", Some("; files are read with dataset.kind idx or cifar")))
+        }
+        Folder | Cifar => Some(("which is neither a directory nor a file", Some("; name another"))),
+        _ if about.is_file() => None,
+        _ if about.is_dir() => Some((
+            "which is a directory",
+            Some("; directories are read with dataset.kind folder or cifar"),
+        )),
+        _ => Some((
+            "which is a pipe or a device",
+            Some("; name a file, which can be read more than once"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::VariantNames;
+
+    use super::*;
+
+    fn rgb(side: usize) -> ImageShape {
+        ImageShape::new(3, side, side)
+    }
+
+    #[test]
+    fn a_machine_is_called_as_its_column() {
+        let experiment = Experiment::default();
+        for name in MachineName::VARIANTS {
+            let kind = experiment.machine_kind(name.parse().unwrap(), Padding::Circular);
+            assert_eq!(kind.column(), *name);
+        }
+    }
+
+    #[test]
+    fn machines_that_need_attention_are_left_out_with_a_note() {
+        let mut experiment = Experiment::default();
+        experiment.set("network.attention", "none").unwrap();
+        let network = experiment.network_config(rgb(16), None).unwrap();
+        let (machines, notes) = experiment.machines(&network);
+        assert!(machines.iter().all(|machine| machine.name != "attention-trajectory"));
+        assert!(notes[0].contains("attention-trajectory"), "{notes:?}");
+    }
+
+    #[test]
+    fn a_field_that_reaches_the_next_glyph_is_warned_of() {
+        let mut experiment = Experiment::default();
+        let network = experiment.network_config(rgb(16), None).unwrap();
+        assert_eq!(experiment.geometry_warnings(&network), Vec::<String>::new());
+        experiment.set("dataset.gap", "4").unwrap();
+        assert!(experiment.geometry_warnings(&network)[0].contains("two glyphs"));
+        experiment.set("dataset.gap", "2").unwrap();
+        assert!(experiment.geometry_warnings(&network)[0].contains("gap of 2"));
+    }
+
+    #[test]
+    fn only_patches_that_must_lie_inside_are_cut_to_the_image_with_a_note() {
+        let mut experiment = Experiment::default();
+        experiment.set("network.kernels", "9,9,9").unwrap();
+        experiment.set("theory.machines", "els-interior,bbels").unwrap();
+        let network = experiment.network_config(rgb(8), None).unwrap();
+        let (machines, notes) = experiment.machines(&network);
+        assert_eq!(machines[0].spec.k, PatchSize::Fixed(7));
+        assert_eq!(machines[1].spec.k, PatchSize::Fixed(network.receptive_field()));
+        assert!(notes.len() == 1 && notes[0].contains("largest that fit"), "{notes:?}");
+    }
+}

@@ -1,0 +1,122 @@
+//! A set of images: bytes of one shape, with optional labels and an optional rule.
+
+use bytes::Bytes;
+
+use super::crafted_rule::Rule;
+use crate::image::{ImageBatch, ImageShape, from_byte};
+
+/// A set of equally shaped 8-bit images.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// Name in captions and reports.
+    pub name: String,
+    shape: ImageShape,
+    pixels: Bytes,
+    labels: Option<Vec<u8>>,
+    rule: Option<Rule>,
+    /// See [`Dataset::notices`].
+    notices: Vec<String>,
+}
+
+impl Dataset {
+    /// Wraps bytes `[N, C, H, W]`.
+    ///
+    /// # Panics
+    ///
+    /// If they do not fill a whole number of images, or if the labels do not match; readers check files before.
+    pub fn new(
+        name: impl Into<String>,
+        shape: ImageShape,
+        pixels: impl Into<Bytes>,
+        labels: Option<Vec<u8>>,
+    ) -> Self {
+        let pixels = pixels.into();
+        assert!(shape.n_values() > 0, "an image of shape {shape} has no values");
+        assert!(pixels.len().is_multiple_of(shape.n_values()), "ragged {shape} images");
+        if let Some(labels) = &labels {
+            assert_eq!(labels.len() * shape.n_values(), pixels.len(), "one label per image");
+        }
+        Self { name: name.into(), shape, pixels, labels, rule: None, notices: Vec::new() }
+    }
+
+    pub(super) fn with_rule(mut self, rule: Rule) -> Self {
+        self.rule = Some(rule);
+        self
+    }
+
+    pub(super) fn with_notices(mut self, notices: Vec<String>) -> Self {
+        self.notices = notices;
+        self
+    }
+
+    /// Notices for the user about parts of the source files that were left out or look wrong, one sentence
+    /// each.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// The rule that all images follow, for crafted sets.
+    pub fn rule(&self) -> Option<&Rule> {
+        self.rule.as_ref()
+    }
+
+    pub fn shape(&self) -> ImageShape {
+        self.shape
+    }
+
+    /// Number of images, `N`.
+    pub fn len(&self) -> usize {
+        self.pixels.len() / self.shape.n_values()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pixels.is_empty()
+    }
+
+    /// All pixels, `[N, C, H, W]`.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// All pixels as a shared handle, without copying.
+    pub fn shared_pixels(&self) -> Bytes {
+        self.pixels.clone()
+    }
+
+    /// Bytes of one image, `[C, H, W]`.
+    pub fn image(&self, index: usize) -> &[u8] {
+        let n = self.shape.n_values();
+        &self.pixels[index * n..(index + 1) * n]
+    }
+
+    /// Class labels, `[N]`, if the source has them.
+    pub fn labels(&self) -> Option<&[u8]> {
+        self.labels.as_deref()
+    }
+
+    /// Images `start..start + n` with values in [-1, 1].
+    pub fn batch(&self, start: usize, n: usize) -> ImageBatch {
+        let v = self.shape.n_values();
+        let bytes = &self.pixels[start * v..(start + n) * v];
+        ImageBatch::new(self.shape, bytes.iter().map(|&b| from_byte(b)).collect())
+    }
+
+    /// A new set with the first `n` images (or all, if there are fewer), sharing the pixels.
+    pub fn first(&self, n: usize) -> Self {
+        let n = n.min(self.len());
+        Self {
+            pixels: self.pixels.slice(..n * self.shape.n_values()),
+            labels: self.labels.as_ref().map(|labels| labels[..n].to_vec()),
+            ..self.clone()
+        }
+    }
+
+    /// A new set with the given images in that order, and the same name and rule.
+    pub fn select(&self, indices: &[usize]) -> Self {
+        Self {
+            pixels: indices.iter().flat_map(|&i| self.image(i)).copied().collect::<Vec<_>>().into(),
+            labels: self.labels.as_ref().map(|l| indices.iter().map(|&i| l[i]).collect()),
+            ..self.clone()
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Reads one PNG or JPEG file as a square of bytes; incomplete files are refused.
+//!
+//! Decoders accept a truncated JPEG and leave the rest grey. Therefore the end of a file is searched for first
+//! (EOI in JPEG, IEND in PNG), JPEG data are decoded strictly, and their codes are counted separately
+//! (`jpeg_completeness.rs`). A PNG is protected by the checksums of its chunks.
+
+use std::fs;
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use ::image::imageops::{FilterType, crop_imm, resize};
+use ::image::{ColorType, DynamicImage, GrayImage, ImageFormat, ImageReader, Limits, RgbImage};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::file_kind::FileKind;
+use super::jpeg_completeness;
+use super::picture_metadata::Metadata;
+
+/// Maximum size in bytes of a decoded image: 180 million grey pixels, or 60 million in three 16-bit channels.
+const DECODED_MAX: u64 = 512 << 20;
+
+/// Maximum number of decoded bytes per byte of a file. A header may claim any size, and nothing is allocated
+/// beyond what the file can unpack to. Deflate, which PNG uses, packs 1,032 bytes into one, of up to eight
+/// pixels each, which decode to at most four bytes. A JPEG needs at least one bit for 64 pixels of a channel
+/// (with two of four channels at half resolution: 1,024 bytes of pixels).
+const PNG_RATIO: u64 = 1 << 15;
+const JPEG_RATIO: u64 = 1 << 11;
+
+/// The square of an image, and a record of the information lost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picture {
+    /// `[3, size, size]`.
+    pub planes: Vec<u8>,
+    pub is_grey: bool,
+    pub was_cropped: bool,
+    /// True if some pixels are not opaque.
+    pub was_transparent: bool,
+    /// True if the file has 16 bits per channel.
+    pub was_deep: bool,
+    /// Other metadata of the file.
+    pub metadata: Metadata,
+}
+
+/// Reads an image, centre-cropped to a square and resized to `size` pixels per side.
+///
+/// # Errors
+///
+/// Explains why the file cannot be used, in words that follow its name in brackets.
+pub fn read(path: &Path, size: usize) -> Result<Picture, String> {
+    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let (image, metadata) = match FileKind::of(&bytes) {
+        FileKind::Png => (decode_png(&bytes)?, Metadata::of_png(&bytes)),
+        FileKind::Jpeg => (decode_jpeg(&bytes)?, Metadata::of_jpeg(&bytes)),
+        kind => return Err(format!("it is {kind}, not a PNG or JPEG image; {}", kind.advice())),
+    };
+    let color = image.color();
+    let was_deep =
+        matches!(color, ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16);
+    let was_transparent =
+        color.has_alpha() && image.to_rgba8().pixels().any(|pixel| pixel.0[3] < u8::MAX);
+    let image = image.into_rgb8();
+    let (width, height) = image.dimensions();
+    let side = width.min(height);
+    let middle = crop_imm(&image, (width - side) / 2, (height - side) / 2, side, side);
+    let wanted = size as u32;
+    let square = match side == wanted {
+        true => middle.to_image(),
+        false => resize(&middle.to_image(), wanted, wanted, FilterType::Triangle),
+    };
+    Ok(Picture {
+        planes: (0..3).flat_map(|c| square.pixels().map(move |pixel| pixel.0[c])).collect(),
+        is_grey: !color.has_color(),
+        was_cropped: width != height,
+        was_transparent,
+        was_deep,
+        metadata,
+    })
+}
+
+fn decode_png(bytes: &[u8]) -> Result<DynamicImage, String> {
+    check_png_end(bytes)?;
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(DECODED_MAX.min(PNG_RATIO.saturating_mul(bytes.len() as u64)));
+    reader.limits(limits);
+    reader.decode().map_err(|error| format!("it is damaged: {error}"))
+}
+
+/// Walks from chunk to chunk (length, type, data, checksum) to IEND.
+fn check_png_end(bytes: &[u8]) -> Result<(), String> {
+    let mut rest = &bytes[8..];
+    while let Some((length, after)) = rest.split_first_chunk::<4>() {
+        let size = u32::from_be_bytes(*length) as usize;
+        match after.get(size.saturating_add(8)..) {
+            Some(_) if after.starts_with(b"IEND") => return Ok(()),
+            Some(next) => rest = next,
+            None => break,
+        }
+    }
+    Err(format!("it is cut short: a PNG image without its end in '{}' bytes", bytes.len()))
+}
+
+fn decode_jpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
+    if jpeg_end(bytes).is_none() {
+        return Err(format!(
+            "it is cut short: a JPEG image without its end in '{}' bytes",
+            bytes.len()
+        ));
+    }
+    let damaged = |error: String| format!("it is damaged: {error}");
+    let image = decode(bytes).map_err(damaged)?;
+    // Runs after the decoder, which refuses headers that claim more than the file can hold.
+    jpeg_completeness::check(bytes).map_err(|problem| format!("it is {problem}"))?;
+    image.ok_or_else(|| damaged("its pixels do not fill its size".to_owned()))
+}
+
+/// Position of the end marker. Segments are skipped as a whole, because a preview inside one has its own end
+/// marker.
+fn jpeg_end(bytes: &[u8]) -> Option<usize> {
+    let mut at = 2;
+    loop {
+        at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
+        match *bytes.get(at + 1)? {
+            0xd9 => return Some(at),
+            // A fill byte; the marker follows.
+            0xff => at += 1,
+            // A data byte 0xff, or a marker without a segment.
+            0x00 | 0x01 | 0xd0..=0xd8 => at += 2,
+            _ => {
+                let length = bytes.get(at + 2..)?.first_chunk::<2>()?;
+                at += 2 + usize::from(u16::from_be_bytes(*length));
+            }
+        }
+    }
+}
+
+/// The image, or `None` if its pixels do not fill its size.
+fn decode(bytes: &[u8]) -> Result<Option<DynamicImage>, String> {
+    match decode_with(bytes, true) {
+        // Bytes between headers do not affect any pixel.
+        Err(error) if error.contains("Extra bytes between headers") => decode_with(bytes, false),
+        other => other,
+    }
+}
+
+fn decode_with(bytes: &[u8], is_strict: bool) -> Result<Option<DynamicImage>, String> {
+    let words = |error: zune_jpeg::errors::DecodeErrors| error.to_string();
+    let options = DecoderOptions::default()
+        .set_strict_mode(is_strict)
+        .set_max_width(usize::MAX)
+        .set_max_height(usize::MAX);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(words)?;
+    let is_grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
+    let (width, height) = decoder.dimensions().unwrap_or_default();
+    let decoded = (width as u64).saturating_mul(height as u64).saturating_mul(3);
+    if decoded > DECODED_MAX.min(JPEG_RATIO.saturating_mul(bytes.len() as u64)) {
+        return Err(format!(
+            "its header claims {width}x{height} pixels, more than {} bytes can hold",
+            bytes.len()
+        ));
+    }
+    let wanted = if is_grey { ColorSpace::Luma } else { ColorSpace::RGB };
+    decoder.set_options(options.jpeg_set_out_colorspace(wanted));
+    // The decoder panics on some rare kinds of chroma subsampling, which must not end the process.
+    let decoded = catch_unwind(AssertUnwindSafe(|| decoder.decode()));
+    let pixels = decoded.map_err(|_| "the decoder fails on it; convert it to PNG".to_owned())?;
+    let pixels = pixels.map_err(words)?;
+    let (width, height) = (width as u32, height as u32);
+    Ok(match is_grey {
+        true => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        false => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use ::image::{ImageBuffer, Luma, Rgb, Rgba};
+    use base64::Engine;
+
+    use super::*;
+
+    /// Grey, 16x16, progressive, seven scans, by Pillow.
+    const PROGRESSIVE: &str = "\
+        /9j/4AAQSkZJRgABAQAAAQABAAD/2wBDACgcHiMeGSgjISMtKygwPGRBPDc3PHtYXUlkkYCZlo+AjIqgtObDoKrarYqMyP/L2u71\
+        ////m8H////6/+b9//j/wgALCAAQABABAREA/8QAFQABAQAAAAAAAAAAAAAAAAAAAAH/2gAIAQEAAAABiv/EABUQAQEAAAAAAAAA\
+        AAAAAAAAAABB/9oACAEBAAEFAkX/xAAUEAEAAAAAAAAAAAAAAAAAAAAg/9oACAEBAAY/Ah//xAAeEAABBAEFAAAAAAAAAAAAAAAB\
+        ABEhkXExQVFhgf/aAAgBAQABPyEAN1wIFqMKCnfx9aU5WV//2gAIAQEAAAAQ3//EAB4QAAICAgIDAAAAAAAAAAAAAAERITEAQXGR\
+        UWHR/9oACAEBAAE/EGaSlHyCkrvjJMR6haXVmq6wyBGVAXTQQK4whJLDUh8QJa6z/9k=";
+
+    /// 8x8, progressive, with fewer samples of luma than of chroma, by libjpeg: the decoder panics.
+    const THINNED: &str = "\
+        /9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAYEBQYFBAYGBQYHBwYIChAKCgkJChQODwwQFxQYGBcUFhYaHSUfGhsjHBYWICwgIyYnKSop\
+        GR8tMC0oMCUoKSj/2wBDAQcHBwoIChMKChMoGhYaKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgo\
+        KCj/wgARCAAIAAgDAREAAiIBAyIB/8QAFAABAAAAAAAAAAAAAAAAAAAAA//EABYBAQEBAAAAAAAAAAAAAAAAAAABAv/aAAwDAQACEAMQ\
+        AAABODI//8QAFRABAQAAAAAAAAAAAAAAAAAAAQL/2gAIAQEAAQUCJKf/xAAYEQACAwAAAAAAAAAAAAAAAAAAAREiMf/aAAgBAwEBPwF2\
+        UPT/xAAZEQACAwEAAAAAAAAAAAAAAAABAwAREjH/2gAIAQIBAT8BTSTo9n//xAAWEAADAAAAAAAAAAAAAAAAAAAAAhH/2gAIAQEABj8C\
+        an//xAAWEAADAAAAAAAAAAAAAAAAAAAAAVH/2gAIAQEAAT8hcVH/2gAMAwEAAgADAAAAEP8A/wD/xAAWEQEBAQAAAAAAAAAAAAAAAAAB\
+        IQD/2gAIAQMBAT8QACRN/8QAFREBAQAAAAAAAAAAAAAAAAAAAAH/2gAIAQIBAT8QtV//xAAXEAADAQAAAAAAAAAAAAAAAAAAASER/9oA\
+        CAEBAAE/EFgVZh//2Q==";
+
+    fn noise(x: u32, y: u32) -> u8 {
+        (x * 53 + y * 91 + x * y * 7) as u8
+    }
+
+    fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn baseline() -> Vec<u8> {
+        let image = RgbImage::from_fn(24, 17, |x, y| Rgb([noise(x, y), noise(y, x), 90]));
+        encoded(&image.into(), ImageFormat::Jpeg)
+    }
+
+    fn progressive() -> Vec<u8> {
+        base64::engine::general_purpose::STANDARD.decode(PROGRESSIVE).unwrap()
+    }
+
+    fn check(bytes: &[u8]) -> Result<Picture, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), bytes).unwrap();
+        read(file.path(), 8)
+    }
+
+    #[test]
+    fn headers_that_claim_more_than_the_file_can_hold_are_refused() {
+        let png = encoded(&GrayImage::new(8, 8).into(), ImageFormat::Png);
+        for (width, height) in [(65_535_u32, 65_535_u32), (20_000, 20_000), (u32::MAX >> 1, 1)] {
+            let mut png = png.clone();
+            png[16..20].copy_from_slice(&width.to_be_bytes());
+            png[20..24].copy_from_slice(&height.to_be_bytes());
+            let checksum = crc32fast::hash(&png[12..29]);
+            png[29..33].copy_from_slice(&checksum.to_be_bytes());
+            let refused = check(&png).unwrap_err();
+            assert!(refused.contains("damaged"), "{refused}");
+        }
+        let mut jpeg = baseline();
+        let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        jpeg[frame + 5..frame + 9].fill(0xff);
+        let refused = check(&jpeg).unwrap_err();
+        assert!(refused.contains("65535x65535"), "{refused}");
+    }
+
+    #[test]
+    fn images_that_pack_as_well_as_they_can_are_opened() {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+            check(&encoded(&RgbImage::new(1500, 1500).into(), format)).unwrap();
+        }
+    }
+
+    #[test]
+    fn whole_jpegs_are_taken_also_with_bytes_behind_their_end() {
+        for (bytes, is_grey) in [(baseline(), false), (progressive(), true)] {
+            let whole = check(&bytes).unwrap();
+            assert_eq!(whole.is_grey, is_grey);
+            assert_eq!(check(&[&bytes[..], b"\0\0and more\xff\xd9"].concat()), Ok(whole));
+        }
+    }
+
+    #[test]
+    fn a_jpeg_that_was_cut_anywhere_is_refused() {
+        for bytes in [baseline(), progressive()] {
+            for length in (0..bytes.len()).step_by(7).chain(bytes.len() - 3..bytes.len()) {
+                let error = check(&bytes[..length]).unwrap_err();
+                assert!(length < 3 || error.contains("cut short"), "{length}: {error}");
+            }
+            let holed = [&bytes[..bytes.len() / 2], &vec![0; bytes.len() / 2]].concat();
+            assert!(check(&holed).unwrap_err().contains("cut short"), "zeros in place of its end");
+        }
+    }
+
+    #[test]
+    fn a_cut_jpeg_that_was_given_an_end_is_refused() {
+        let bytes = baseline();
+        for left in [40, 100, 200] {
+            let cut = [&bytes[..bytes.len() - left], b"\xff\xd9"].concat();
+            let error = check(&cut).unwrap_err();
+            assert!(error.contains("cut short") || error.contains("damaged"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_preview_within_is_not_the_end() {
+        let bytes = baseline();
+        let preview = [&b"\xff\xe1\0\x0eExif\0\0"[..], b"\xff\xd8\xff\xd9\0\0"].concat();
+        let with = [&bytes[..2], &preview, &bytes[2..]].concat();
+        assert_eq!(check(&with), check(&bytes));
+        assert!(check(&with[..with.len() - 2]).unwrap_err().contains("cut short"));
+    }
+
+    #[test]
+    fn a_png_that_was_cut_or_changed_is_refused() {
+        let image = GrayImage::from_fn(16, 16, |x, y| Luma([noise(x, y)]));
+        let bytes = encoded(&image.into(), ImageFormat::Png);
+        assert!(check(&bytes).is_ok());
+        assert!(check(&[&bytes[..], b"tail"].concat()).is_ok());
+        for length in 8..bytes.len() {
+            assert!(check(&bytes[..length]).unwrap_err().contains("cut short"), "{length}");
+        }
+        for at in [20, bytes.len() / 2] {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert!(check(&changed).unwrap_err().contains("damaged"), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_panic_of_the_decoder_is_a_refusal() {
+        let bytes = base64::engine::general_purpose::STANDARD.decode(THINNED).unwrap();
+        let error = check(&bytes).unwrap_err();
+        assert!(error.contains("convert it to PNG"), "{error}");
+    }
+
+    #[test]
+    fn what_is_given_up_is_noted() {
+        let png = |image: DynamicImage| check(&encoded(&image, ImageFormat::Png)).unwrap();
+        let deep = png(ImageBuffer::from_pixel(4, 4, Luma([40_000_u16])).into());
+        assert!(deep.was_deep && deep.is_grey && deep.planes[0] == 156);
+        let opaque = png(ImageBuffer::from_pixel(4, 4, Rgba([1_u8, 2, 3, 255])).into());
+        assert!(!opaque.was_transparent && !opaque.was_cropped && !opaque.was_deep);
+        assert!(png(ImageBuffer::from_pixel(4, 5, Rgba([1_u8, 2, 3, 9])).into()).was_transparent);
+        assert!(png(ImageBuffer::from_pixel(4, 5, Luma([1_u8])).into()).was_cropped);
+    }
+
+    #[test]
+    fn other_kinds_are_called_by_their_names() {
+        for (bytes, kind) in [
+            (&b""[..], "an empty file"),
+            (b"GIF89a\x01\0\x01\0", "a GIF image"),
+            (b"RIFF\x10\0\0\0WEBPVP8 ", "a WebP image"),
+            (b"<!doctype html>", "an HTML page"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer"),
+        ] {
+            let error = check(bytes).unwrap_err();
+            assert!(error.contains(kind), "'{error}' lacks '{kind}'");
+        }
+    }
+}

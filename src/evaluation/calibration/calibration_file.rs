@@ -1,0 +1,143 @@
+//! The result of a calibration, and its file: a run's `calibration.json`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::machine_schedule::{StepSettings, with_schedule};
+use crate::config::NamedMachine;
+use crate::files::{if_there, write_output};
+
+/// The schedules of all machines that were calibrated against one network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    pub format: u32,
+    /// Training step of the network.
+    pub step: u64,
+    pub noise_seed: u64,
+    pub first_seed: u64,
+    pub n_seeds: usize,
+    /// DDIM steps, T.
+    pub n_steps: usize,
+    pub machines: Vec<Calibrated>,
+}
+
+/// One machine's schedule and how it was found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibrated {
+    pub machine: String,
+    /// The schedules that competed: the one that is kept, then the others by the mean r of their final samples.
+    pub candidates: Vec<Candidate>,
+    /// How the first candidate does at the network's states; entry `i - 1` for `t = i / T`.
+    pub steps: Vec<StepFit>,
+}
+
+/// A schedule and how well it samples.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    pub origin: Origin,
+    /// Factor on the fitted lambdas.
+    pub boost: f64,
+    /// Mean squared error of final samples against the network's, over calibration seeds.
+    pub error: f64,
+    /// Median over calibration seeds of Pearson's r of final samples.
+    pub r: Option<f64>,
+    /// Mean of r, by which candidates are ranked: less noisy than the median where a machine is either right or wrong.
+    pub r_mean: f64,
+    pub settings: Vec<StepSettings>,
+}
+
+/// Where a schedule comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Fitted along the network's trajectories.
+    Network,
+    /// Fitted along the machine's own.
+    Own,
+    /// The same settings at every step.
+    Constant,
+}
+
+/// How well a schedule fits at one step, at the network's states, over calibration seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepFit {
+    pub t: f64,
+    /// Median over seeds of the cosine of the angle between predicted noises.
+    pub cosine: f64,
+    /// Mean over seeds of `R^2` of x0hat, and its standard deviation.
+    pub r_squared: f64,
+    pub r_squared_sd: f64,
+}
+
+/// Why a calibration file cannot be used.
+#[derive(Debug, Error)]
+pub enum CalibrationError {
+    #[error("reading the calibration '{}'", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error(
+        "the calibration '{}' cannot be used: {problem}; 'mosaic calibrate' writes it anew",
+        path.display()
+    )]
+    Unusable { path: PathBuf, problem: String },
+}
+
+impl Calibration {
+    /// Writes the calibration to `path`, replacing a file that is there.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        write_output(path, format!("{}\n", serde_json::to_string_pretty(self)?).as_bytes())?;
+        Ok(())
+    }
+
+    /// Reads the calibration in `path`; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is of another format, or lacks a step of a schedule.
+    pub fn read(path: &Path) -> Result<Option<Self>, CalibrationError> {
+        let bytes = if_there(std::fs::read(path))
+            .map_err(|source| CalibrationError::Read { path: path.to_owned(), source })?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let unusable =
+            |problem: String| CalibrationError::Unusable { path: path.to_owned(), problem };
+        let found: Self =
+            serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
+        if found.format != 1 {
+            return Err(unusable(format!("its format is {}, not 1", found.format)));
+        }
+        let is_whole = |machine: &Calibrated| {
+            let schedule = machine.candidates.first().map(|candidate| candidate.settings.len());
+            schedule == Some(found.n_steps) && machine.steps.len() == found.n_steps
+        };
+        if !found.machines.iter().all(is_whole) {
+            return Err(unusable("it does not hold one setting per step".to_owned()));
+        }
+        Ok(Some(found))
+    }
+
+    /// The machines with their calibrated schedules; those that were not calibrated stay as they are.
+    pub fn apply(&self, machines: &[NamedMachine]) -> Vec<NamedMachine> {
+        let calibrated = |machine: &NamedMachine| {
+            let found = self.machines.iter().find(|found| found.machine == machine.name);
+            NamedMachine {
+                name: machine.name.clone(),
+                spec: found.map_or_else(
+                    || machine.spec.clone(),
+                    |found| with_schedule(&machine.spec, found.schedule()),
+                ),
+            }
+        };
+        machines.iter().map(calibrated).collect()
+    }
+}
+
+impl Calibrated {
+    /// The schedule that is kept, cleanest step first.
+    pub fn schedule(&self) -> &[StepSettings] {
+        self.candidates.first().map_or(&[], |candidate| &candidate.settings)
+    }
+}

@@ -1,0 +1,447 @@
+//! The search: schedules fitted along the network's trajectories and along each machine's own, constant schedules,
+//! and the final samples of all of them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::calibration_file::{Calibrated, Candidate, Origin, StepFit};
+use super::machine_schedule::StepSettings;
+use super::schedule_ranking::{SampledSchedule, mean, ranked};
+use super::setting_errors::{Errors, MachinesByClass, errors, estimate, mean_squared_error};
+use crate::analysis::{agreement::agreement, confidence_intervals::quartiles};
+use crate::config::CalibrationGrid;
+use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoised, Denoiser};
+use crate::evaluation::stop_flag::check_stop;
+use crate::image::ImageBatch;
+use crate::theory::machine_spec::AttentionSource;
+
+/// Factors on fitted lambdas that compete, the least first: a schedule fitted where the network is already consistent
+/// asks for too little sharing where a machine is not.
+const BOOSTS: [f64; 4] = [1.0, 1.5, 2.0, 4.0];
+
+/// Constant settings of the pooled machine that compete. Step by step, the least error is a hedge between the images
+/// that a seed may become, which is as consistent as none of them; a machine that never hedges can only be found by its
+/// samples.
+const POOLED_LAMBDAS: [f64; 3] = [0.05, 0.1, 0.2];
+const POOLED_GAMMAS: [f64; 2] = [0.1, 0.2];
+
+/// A schedule before it is sampled.
+struct Entry {
+    origin: Origin,
+    boost: f64,
+    settings: Vec<StepSettings>,
+}
+
+/// The denoiser that machines are calibrated against, with attention maps if it has attention.
+pub struct Target<'a> {
+    pub denoiser: &'a dyn Denoiser,
+    pub ddim: Ddim,
+    /// Noise of the calibration seeds, `[B, C, H, W]`.
+    pub seeds: ImageBatch,
+}
+
+/// A machine to calibrate.
+pub struct Subject<'a> {
+    pub name: String,
+    pub source: Option<AttentionSource>,
+    pub machines: MachinesByClass<'a>,
+}
+
+/// Calibrates every subject against the target; `progress` is called with a description of each subject before it.
+///
+/// # Errors
+/// If a denoiser fails, or [`DenoiseError::Cancelled`] once `stop` is set.
+pub fn calibrate(
+    target: &Target<'_>,
+    subjects: &[Subject<'_>],
+    grid: &CalibrationGrid,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Vec<Calibrated>, DenoiseError> {
+    let trajectory = &Trajectory::of(target, stop)?;
+    let mut found = Vec::with_capacity(subjects.len());
+    for (index, subject) in subjects.iter().enumerate() {
+        progress(&format!("{} ({} of {})", subject.name, index + 1, subjects.len()));
+        found.push(Search { target, trajectory, subject, grid, stop }.calibrate()?);
+    }
+    Ok(found)
+}
+
+/// Estimates of the network are kept if they take no more than this, and made again otherwise.
+const KEPT_BYTES: usize = 1 << 30;
+
+/// The network's trajectories from all seeds.
+struct Trajectory {
+    /// Entry `i` is the state at `t = i / T`; the first holds the samples.
+    states: Vec<ImageBatch>,
+    /// What the network makes of states 1 and up; empty if it is made again when it is needed.
+    estimates: Vec<Denoised>,
+}
+
+impl Trajectory {
+    fn of(target: &Target<'_>, stop: &AtomicBool) -> Result<Self, DenoiseError> {
+        let n_steps = target.ddim.n_steps;
+        let (mut states, mut estimates) = (Vec::with_capacity(n_steps + 1), Vec::new());
+        let mut keeps = true;
+        let samples = target.ddim.sample(target.denoiser, &target.seeds, &mut |step| {
+            let attention = step.denoised.attention.as_ref();
+            let bytes = size_of_val(step.denoised.x0.values())
+                + attention.map_or(0, |maps| size_of_val(maps.weights()));
+            // All or none of the steps.
+            keeps &= bytes * n_steps <= KEPT_BYTES;
+            if keeps {
+                estimates.push(step.denoised.clone());
+            } else {
+                estimates.clear();
+            }
+            states.push(step.state.clone());
+            check_stop(stop)
+        })?;
+        states.push(samples);
+        states.reverse();
+        estimates.reverse();
+        Ok(Self { states, estimates })
+    }
+}
+
+/// The search for one subject's schedule.
+struct Search<'a> {
+    target: &'a Target<'a>,
+    trajectory: &'a Trajectory,
+    subject: &'a Subject<'a>,
+    grid: &'a CalibrationGrid,
+    stop: &'a AtomicBool,
+}
+
+impl Search<'_> {
+    fn calibrate(&self) -> Result<Calibrated, DenoiseError> {
+        let mut entries = match self.subject.source {
+            Some(AttentionSource::Pooled) => Vec::new(),
+            _ => self.fitted()?,
+        };
+        entries.extend(self.constant()?);
+        let candidates = ranked(self.compete(entries)?);
+        let steps = self.quality(&candidates[0].settings)?;
+        Ok(Calibrated { machine: self.subject.name.clone(), candidates, steps })
+    }
+
+    fn n_steps(&self) -> usize {
+        self.target.ddim.n_steps
+    }
+
+    /// The network's estimate at its own states of step `index`.
+    fn estimate_at(&self, index: usize) -> Result<Cow<'_, Denoised>, DenoiseError> {
+        check_stop(self.stop)?;
+        let Trajectory { states, estimates } = self.trajectory;
+        if let Some(kept) = estimates.get(index - 1) {
+            return Ok(Cow::Borrowed(kept));
+        }
+        let level = self.target.ddim.level(index);
+        Ok(Cow::Owned(self.target.denoiser.denoise(&states[index], level)?))
+    }
+
+    /// The attention maps that the machine uses at step `index`, at its own `states`; `network` is the network's estimate
+    /// at that step.
+    fn maps<'n>(
+        &self,
+        network: &'n Denoised,
+        states: &ImageBatch,
+        index: usize,
+    ) -> Result<Option<Cow<'n, AttentionMaps>>, DenoiseError> {
+        match self.subject.source {
+            Some(AttentionSource::Trajectory) => Ok(network.attention.as_ref().map(Cow::Borrowed)),
+            Some(AttentionSource::Measured) => {
+                let level = self.target.ddim.level(index);
+                Ok(self.target.denoiser.denoise(states, level)?.attention.map(Cow::Owned))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The schedules that fit best step by step, with their lambdas multiplied by every factor of [`BOOSTS`].
+    fn fitted(&self) -> Result<Vec<Entry>, DenoiseError> {
+        let fits = [(Origin::Network, self.along_network()?), (Origin::Own, self.along_itself()?)];
+        let boosts = if self.subject.source.is_some() { &BOOSTS[..] } else { &BOOSTS[..1] };
+        let mut entries = Vec::new();
+        for (origin, fit) in fits {
+            for &boost in boosts {
+                let mut settings = fit.clone();
+                settings.iter_mut().for_each(|step| step.lambda *= boost);
+                entries.push(Entry { origin, boost, settings });
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The same patch side at every step, for machines without attention; the same sharing at every step, with the
+    /// patch sides that fit best without any, for the pooled one. (With other attention, constant settings were tried
+    /// and never came first.)
+    fn constant(&self) -> Result<Vec<Entry>, DenoiseError> {
+        let entry = |settings| Entry { origin: Origin::Constant, boost: 1.0, settings };
+        match self.subject.source {
+            None => {
+                let all = self.subject.machines.settings(self.grid).into_iter();
+                Ok(all.map(|settings| entry(vec![settings; self.n_steps()])).collect())
+            }
+            Some(AttentionSource::Pooled) => {
+                let grid =
+                    CalibrationGrid { lambda: vec![0.0], gamma: vec![0.0], ..self.grid.clone() };
+                let plain = Search { grid: &grid, ..*self }.along_network()?;
+                let sharing =
+                    POOLED_LAMBDAS.into_iter().flat_map(|l| POOLED_GAMMAS.map(|g| (l, g)));
+                let schedule = |(lambda, gamma)| {
+                    let step = |step: &StepSettings| StepSettings { lambda, gamma, ..*step };
+                    entry(plain.iter().map(step).collect())
+                };
+                Ok(sharing.map(schedule).collect())
+            }
+            Some(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Samples every entry from the calibration seeds and compares with the network's samples.
+    fn compete(&self, entries: Vec<Entry>) -> Result<Vec<SampledSchedule>, DenoiseError> {
+        let all_samples = self.samples(&entries)?;
+        let compete = |(Entry { origin, boost, settings }, samples): (Entry, Arc<ImageBatch>)| {
+            let pairs = || samples.iter().zip(self.trajectory.states[0].iter());
+            let errors: Vec<f64> = pairs().map(|(a, b)| mean_squared_error(a, b)).collect();
+            let r: Vec<f64> = pairs().map(|(a, b)| agreement(a, b).r.unwrap_or(0.0)).collect();
+            let (error, r_mean) = (mean(&errors), mean(&r));
+            let r_median = quartiles(&r).map(|q| q.median);
+            let candidate = Candidate { origin, boost, error, r: r_median, r_mean, settings };
+            SampledSchedule { candidate, r }
+        };
+        Ok(entries.into_iter().zip(all_samples).map(compete).collect())
+    }
+
+    /// The machine's samples from the calibration seeds under each schedule. Schedules that agree from the noise down to
+    /// some step are sampled once down to there.
+    fn samples(&self, entries: &[Entry]) -> Result<Vec<Arc<ImageBatch>>, DenoiseError> {
+        let noise = Arc::new(self.target.seeds.clone());
+        let mut states: Vec<Arc<ImageBatch>> = entries.iter().map(|_| noise.clone()).collect();
+        for index in (1..=self.n_steps()).rev() {
+            let setting = |entry: usize| entries[entry].settings[index - 1];
+            let mut next: Vec<Arc<ImageBatch>> = Vec::with_capacity(entries.len());
+            for entry in 0..entries.len() {
+                let is_same = |other: &usize| {
+                    Arc::ptr_eq(&states[*other], &states[entry])
+                        && setting(*other) == setting(entry)
+                };
+                next.push(match (0..entry).find(is_same) {
+                    Some(other) => next[other].clone(),
+                    None => Arc::new(self.sampled(index, &states[entry], setting(entry))?),
+                });
+            }
+            states = next;
+        }
+        Ok(states)
+    }
+
+    /// The states after step `index` of a sample that takes the network's maps from its trajectory, if any.
+    fn sampled(
+        &self,
+        index: usize,
+        states: &ImageBatch,
+        settings: StepSettings,
+    ) -> Result<ImageBatch, DenoiseError> {
+        let network = match self.subject.source {
+            Some(AttentionSource::Trajectory) => self.estimate_at(index)?,
+            _ => {
+                check_stop(self.stop)?;
+                Cow::Owned(Denoised::plain(ImageBatch::zeros(states.shape(), 0)))
+            }
+        };
+        let maps = self.maps(&network, states, index)?;
+        self.advance(index, states, maps.as_deref(), settings)
+    }
+
+    /// How well a schedule fits at the network's states, cleanest step first.
+    fn quality(&self, settings: &[StepSettings]) -> Result<Vec<StepFit>, DenoiseError> {
+        let step = |index: usize| {
+            let (network, states) = (self.estimate_at(index)?, &self.trajectory.states[index]);
+            let maps = self.maps(&network, states, index)?;
+            let grid = CalibrationGrid::one(settings[index - 1]);
+            let found = self.errors(index, states, maps.as_deref(), &network, &grid)?;
+            Ok(step_fit(&found, 0, self.target.ddim.level(index).t))
+        };
+        (1..=self.n_steps()).map(step).collect()
+    }
+
+    /// The settings that fit best at the network's states, cleanest step first.
+    fn along_network(&self) -> Result<Vec<StepSettings>, DenoiseError> {
+        let step = |index: usize| {
+            let (network, states) = (self.estimate_at(index)?, &self.trajectory.states[index]);
+            let maps = self.maps(&network, states, index)?;
+            let found = self.errors(index, states, maps.as_deref(), &network, self.grid)?;
+            Ok(self.best(&found))
+        };
+        (1..=self.n_steps()).map(step).collect()
+    }
+
+    /// The settings that fit best at the states that the machine itself reaches with the settings of the steps before,
+    /// cleanest step first.
+    fn along_itself(&self) -> Result<Vec<StepSettings>, DenoiseError> {
+        let mut steps = Vec::with_capacity(self.n_steps());
+        let mut states = self.target.seeds.clone();
+        for index in (1..=self.n_steps()).rev() {
+            let network = self.estimate_at(index)?;
+            let maps = self.maps(&network, &states, index)?;
+            let found = self.errors(index, &states, maps.as_deref(), &network, self.grid)?;
+            let fit = self.best(&found);
+            states = self.advance(index, &states, maps.as_deref(), fit)?;
+            steps.push(fit);
+        }
+        steps.reverse();
+        Ok(steps)
+    }
+
+    /// The errors of a grid of settings at the states of step `index`.
+    fn errors(
+        &self,
+        index: usize,
+        states: &ImageBatch,
+        maps: Option<&AttentionMaps>,
+        network: &Denoised,
+        grid: &CalibrationGrid,
+    ) -> Result<Errors, DenoiseError> {
+        let level = self.target.ddim.level(index);
+        errors(&self.subject.machines, states, level, maps, &network.x0, grid)
+    }
+
+    /// The states after step `index` of the machine under the given settings.
+    fn advance(
+        &self,
+        index: usize,
+        states: &ImageBatch,
+        maps: Option<&AttentionMaps>,
+        settings: StepSettings,
+    ) -> Result<ImageBatch, DenoiseError> {
+        let level = self.target.ddim.level(index);
+        let made = estimate(&self.subject.machines, states, level, maps, settings)?;
+        Ok(self.target.ddim.advance(index, states, &made))
+    }
+
+    /// The best settings of a grid at one step: by median cosine without attention, by mean squared error with it. The
+    /// first of equals, which are those with less sharing.
+    fn best(&self, found: &Errors) -> StepSettings {
+        let cost = |at: usize| match self.subject.source {
+            Some(_) => mean(&found.squared[at]),
+            None => -median(&found.cosine[at]),
+        };
+        let costs: Vec<f64> = (0..found.settings.len()).map(cost).collect();
+        let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
+        found.settings[costs.iter().position(|&cost| cost == least).unwrap_or(0)]
+    }
+}
+
+/// The fit of setting `at` at one step.
+fn step_fit(found: &Errors, at: usize, t: f64) -> StepFit {
+    let pairs = found.squared[at].iter().zip(&found.variance);
+    let r_squared: Vec<f64> = pairs.map(|(error, variance)| 1.0 - error / variance).collect();
+    let centre = mean(&r_squared);
+    let spread: Vec<f64> = r_squared.iter().map(|r| (r - centre).powi(2)).collect();
+    StepFit {
+        t,
+        cosine: median(&found.cosine[at]),
+        r_squared: centre,
+        r_squared_sd: mean(&spread).sqrt(),
+    }
+}
+
+fn median(values: &[f64]) -> f64 {
+    quartiles(values).map_or(f64::NEG_INFINITY, |q| q.median)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::diffusion::Schedule;
+    use crate::evaluation::calibration::{MachineFamily, with_schedule};
+    use crate::image::ImageShape;
+    use crate::random::noise_seeds;
+    use crate::theory::machine_spec::{
+        AttentionSettings, MachineKind, MachineSpec, PatchSize, Scheduled,
+    };
+    use crate::theory::patch_pools_ls_els_bbels::Pool;
+    use crate::theory::{Machine, Precision, TrainingImages};
+
+    const SHAPE: ImageShape = ImageShape { channels: 1, height: 6, width: 6 };
+
+    fn images() -> Arc<TrainingImages> {
+        let values = noise_seeds(1, 0, 5, SHAPE).into_values();
+        Arc::new(TrainingImages::from_values(SHAPE, values).unwrap())
+    }
+
+    fn machine(spec: MachineSpec) -> Machine {
+        Machine::new(spec, images(), Precision::F32, None).unwrap()
+    }
+
+    fn ddim() -> Ddim {
+        Ddim::new(Schedule::Cosine, 4)
+    }
+
+    fn step(k: usize, lambda: f64, gamma: f64, tau: f64) -> StepSettings {
+        StepSettings { k, lambda, gamma, tau }
+    }
+
+    /// A machine that plays the network is found again, each step's settings at that step, and used so.
+    fn check(spec: MachineSpec, expected: &[StepSettings]) {
+        let target = machine(spec.clone());
+        let plain = machine(MachineSpec { k: PatchSize::Fixed(3), ..spec.clone() });
+        let (images, source) = (images(), spec.kind.attention_source());
+        let machines = match source {
+            Some(source) => MachineFamily::Attention { pool: Pool::Wrap, source, images: &images },
+            None => MachineFamily::Plain { machine: &plain },
+        };
+        let subject = Subject {
+            name: "it".into(),
+            source,
+            machines: MachinesByClass { first_seed: 0, by_class: vec![machines] },
+        };
+        let seeds = noise_seeds(2, 0, 3, SHAPE);
+        let target_network = Target { denoiser: &target, ddim: ddim(), seeds };
+        let (lambda, gamma) = (vec![0.0, 0.5, 2.0], vec![0.0, 0.3, 0.6]);
+        let grid = CalibrationGrid { k: vec![1, 3, 5], lambda, gamma, tau: vec![0.2, 1.0] };
+        let stop = AtomicBool::new(false);
+        let found =
+            calibrate(&target_network, &[subject], &grid, &stop, &mut |_| {}).unwrap().remove(0);
+
+        assert_eq!(found.schedule(), expected);
+        assert!(found.steps.iter().all(|step| step.r_squared > 1.0 - 1e-9), "{found:?}");
+        let again = machine(with_schedule(plain.spec(), found.schedule()));
+        let seeds = noise_seeds(3, 0, 2, SHAPE);
+        let sample = |machine| ddim().sample(machine, &seeds, &mut |_| Ok(())).unwrap();
+        let (a, b) = (sample(&target), sample(&again));
+        assert!(mean_squared_error(a.values(), b.values()) < 1e-10);
+    }
+
+    #[test]
+    fn patch_sides_are_found_at_the_steps_where_they_were_used() {
+        let k = vec![3, 5, 1, 3];
+        let expected: Vec<StepSettings> = k.iter().map(|&k| step(k, 0.0, 0.0, 0.0)).collect();
+        let kind = MachineKind::EquivariantLocal;
+        check(MachineSpec { kind, k: PatchSize::PerStep(k) }, &expected);
+    }
+
+    #[test]
+    fn sharing_is_found_at_the_steps_where_it_was_used() {
+        let expected = [
+            step(3, 0.5, 0.3, 1.0),
+            step(1, 2.0, 0.0, 0.2),
+            step(5, 0.5, 0.6, 0.2),
+            step(3, 2.0, 0.3, 1.0),
+        ];
+        let settings = |step: &StepSettings| AttentionSettings {
+            lambda: step.lambda,
+            gamma: step.gamma,
+            source: AttentionSource::Similarity { tau: step.tau },
+        };
+        let settings = Scheduled::PerStep(expected.iter().map(settings).collect());
+        let kind = MachineKind::Attention { pool: Pool::Wrap, settings };
+        let k = PatchSize::PerStep(expected.iter().map(|step| step.k).collect());
+        check(MachineSpec { kind, k }, &expected);
+    }
+}

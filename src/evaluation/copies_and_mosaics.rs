@@ -1,0 +1,188 @@
+//! Copies and mosaics: how far samples are copies of training images, or consist of their patches.
+//!
+//! For samples of the network and of every machine: the distance to the nearest training image over all circular
+//! shifts, and whether it is a copy (ratio test, [`crate::analysis::nearest_training_image`]); the training patch
+//! nearest to the patch around each pixel, whether the pixel equals that patch's centre (Kamb & Ganguli, Theorem 4.1),
+//! and the number of images that the patches come from.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::analysis::confidence_intervals::{Interval, quartiles, wilson};
+use crate::analysis::nearest_training_image::nearest;
+use crate::analysis::provenance_statistics::provenance_statistics;
+use crate::config::NamedMachine;
+use crate::dataset::Dataset;
+use crate::diffusion::{DenoiseError, Denoiser, Schedule};
+use crate::image::{ImageBatch, from_byte};
+use crate::network::network_config::{NetworkConfig, Padding};
+use crate::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
+use crate::theory::{Machine, Precision, TheoryError, TrainingImages};
+
+/// Number of samples that are searched: the search over shifts costs `N H^2 W^2 C` per sample.
+const SAMPLES_MAX: usize = 32;
+/// A pixel equals a patch's centre if no channel differs by more than this, a twentieth of the range.
+pub const SAME_COLOUR: f64 = 0.1;
+
+/// Copies and patches among some samples.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MosaicFigures {
+    pub who: String,
+    pub n: usize,
+    /// Share of samples that are copies by the ratio test, with its 95% interval.
+    pub copies: [f64; 3],
+    /// Median over samples of the root-mean-square distance to the nearest training image at its best shift, in
+    /// units of the range [-1, 1].
+    pub distance: Option<f64>,
+    /// Share of pixels that equal the centre of their nearest training patch.
+    pub centres: f64,
+    /// Means over samples: share of pixels from the most-used training image, images used, and pixels in a
+    /// connected region from one image.
+    pub leading_share: f64,
+    pub images_used: f64,
+    pub region_area: f64,
+}
+
+impl MosaicFigures {
+    /// Share of samples that are copies, with its 95% interval.
+    pub fn copies(&self) -> Interval {
+        let [estimate, low, high] = self.copies;
+        Interval { estimate, low, high }
+    }
+}
+
+/// A search of a data set for the images and patches of samples.
+pub struct Mosaics<'a> {
+    dataset: &'a Dataset,
+    machine: Machine,
+    circular: bool,
+}
+
+impl<'a> Mosaics<'a> {
+    /// A search over the patches that pair with the network's padding. Their side is that of the local machine among
+    /// `machines`, or the network's receptive field.
+    ///
+    /// # Errors
+    /// If such patches do not fit the images.
+    pub fn new(
+        dataset: &'a Dataset,
+        network: &NetworkConfig,
+        machines: &[NamedMachine],
+    ) -> Result<Self, TheoryError> {
+        let circular = network.padding == Padding::Circular;
+        let kind = match circular {
+            true => MachineKind::EquivariantLocal,
+            false => MachineKind::BoundaryBroken,
+        };
+        let fixed = machines.iter().find_map(|machine| match machine.spec.k {
+            PatchSize::Fixed(k) if machine.spec.kind == kind => Some(k),
+            _ => None,
+        });
+        let k = PatchSize::Fixed(fixed.unwrap_or_else(|| network.receptive_field()));
+        let images = Arc::new(TrainingImages::from_dataset(dataset)?);
+        let machine = Machine::new(MachineSpec { kind, k }, images, Precision::F32, None)?;
+        Ok(Self { dataset, machine: machine.with_posterior(true), circular })
+    }
+
+    /// Patch side of the search.
+    pub fn k(&self) -> usize {
+        self.machine.spec().k.all()[0]
+    }
+
+    /// Searches the first samples of `samples`, `[B, C, H, W]`.
+    ///
+    /// # Errors
+    ///
+    /// If the search for patches fails, for instance because a sample is not finite.
+    pub fn figures(&self, who: &str, samples: &ImageBatch) -> Result<MosaicFigures, DenoiseError> {
+        let n = samples.len().min(SAMPLES_MAX);
+        let samples = samples.slice(0, n);
+        let found: Vec<_> =
+            samples.iter().filter_map(|sample| nearest(sample, self.dataset)).collect();
+        let copies = wilson(found.iter().filter(|found| found.is_copy()).count(), found.len());
+        let distances: Vec<f64> = found.iter().map(|found| found.distance).collect();
+        // The nearest patch is the likeliest at any noise; the machine divides by the signal.
+        let level = Schedule::Cosine.level(0.5);
+        let mut x = samples.clone();
+        x.values_mut().iter_mut().for_each(|v| *v *= level.signal());
+        let denoised = self.machine.denoise(&x, level)?;
+        let posterior = denoised.posterior.unwrap_or_default();
+        let shape = samples.shape();
+        let n_pixels = shape.n_pixels();
+        let mut centres = 0;
+        for (at, place) in posterior.provenance.iter().enumerate() {
+            let (sample, p) = (samples.image(at / n_pixels), at % n_pixels);
+            let image = self.dataset.image(place.image as usize);
+            let q = usize::from(place.row) * shape.width + usize::from(place.column);
+            let same = |c: usize| {
+                let centre = from_byte(image[c * n_pixels + q]);
+                (sample[c * n_pixels + p] - centre).abs() <= SAME_COLOUR
+            };
+            centres += usize::from((0..shape.channels).all(same));
+        }
+        let statistics: Vec<_> = (0..n)
+            .filter_map(|i| {
+                provenance_statistics(&posterior, i, shape.height, shape.width, self.circular)
+            })
+            .collect();
+        let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
+        Ok(MosaicFigures {
+            who: who.to_owned(),
+            n,
+            copies: [copies.estimate, copies.low, copies.high],
+            distance: quartiles(&distances).map(|q| q.median),
+            centres: centres as f64 / posterior.provenance.len().max(1) as f64,
+            leading_share: mean(statistics.iter().map(|s| s.leading_share).collect()),
+            images_used: mean(statistics.iter().map(|s| s.n_images as f64).collect()),
+            region_area: mean(statistics.iter().map(|s| s.mean_region_area).collect()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::ImageShape;
+    use crate::network::network_config::{Architecture, Output};
+
+    fn network(image: ImageShape) -> NetworkConfig {
+        NetworkConfig {
+            schedule: Schedule::default(),
+            image,
+            architecture: Architecture::ResNet { width: 16, kernels: vec![] },
+            padding: Padding::Circular,
+            group_norm: false,
+            last_kernel: 1,
+            n_classes: None,
+            attention: None,
+            output: Output::Noise,
+            time_scale: 1.0,
+            clamp: true,
+        }
+    }
+
+    #[test]
+    fn a_copy_is_one_region_and_a_mosaic_of_two_halves_is_none() {
+        let shape = ImageShape::new(1, 8, 8);
+        let pixels: Vec<u8> =
+            (0..3 * 64_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let data = Dataset::new("noise", shape, pixels, None);
+        let mosaics = Mosaics::new(&data, &network(shape), &[]).unwrap();
+        assert_eq!(mosaics.k(), 3);
+
+        let copy = mosaics.figures("copy", &data.batch(1, 1)).unwrap();
+        assert_eq!((copy.copies[0], copy.distance, copy.centres), (1.0, Some(0.0), 1.0));
+        assert_eq!((copy.leading_share, copy.images_used, copy.region_area), (1.0, 1.0, 64.0));
+
+        let (a, b) = (data.batch(0, 1).into_values(), data.batch(2, 1).into_values());
+        let halves = ImageBatch::new(shape, [&a[..32], &b[32..]].concat());
+        let halves = mosaics.figures("halves", &halves).unwrap();
+        assert_eq!(halves.copies[0], 0.0);
+        assert!(halves.centres > 0.7 && halves.images_used >= 2.0, "{halves:?}");
+        assert!(halves.leading_share < 0.7 && halves.region_area < 64.0, "{halves:?}");
+
+        let grey = mosaics.figures("grey", &ImageBatch::zeros(shape, 2)).unwrap();
+        assert!(grey.centres < 0.5 && grey.distance.unwrap() > 0.3, "{grey:?}");
+    }
+}

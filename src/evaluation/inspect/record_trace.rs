@@ -1,0 +1,212 @@
+//! Records a [`Trace`]: samples one noise seed with the network and every machine.
+
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result};
+use half::f16;
+
+use super::trace::{Actor, AttentionTrace, N_LEADING, PosteriorTrace, Trace};
+use crate::dataset::Dataset;
+use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, NoiseLevel, Posterior, SampleStep};
+use crate::evaluation::samples::{recording_maps, with_classes};
+use crate::evaluation::stop_flag::check_stop;
+use crate::evaluation::trained_run::Trained;
+use crate::image::ImageBatch;
+use crate::network::NetworkDenoiser;
+use crate::random::noise_seeds;
+use crate::theory::attention_settings_sweep::Sweep;
+use crate::theory::machine_spec::{AttentionSource, MachineKind};
+use crate::theory::{AttentionProvider, Machine, RecordedAttention};
+
+/// Samples noise seed `seed` with a run's network and machines, under calibrated settings if the run has them.
+///
+/// # Errors
+/// If the run's calibration cannot be used, a denoiser fails, or `stop` is set.
+pub fn record_trace(trained: &Trained, seed: u64, stop: &AtomicBool) -> Result<Trace> {
+    let ddim = trained.machine_set.ddim();
+    let path = trained.run.calibration_path();
+    let machine_set = trained.machine_set.with_saved_calibration(&path, ddim.n_steps)?;
+    let shape = trained.dataset.shape();
+    let noise = noise_seeds(trained.experiment.noise_seed, seed, 1, shape);
+    let network = with_classes(&trained.network, seed, 1);
+
+    let (actor, recorded) = record_network(&network, ddim, &noise, stop)?;
+    let mut actors = vec![actor];
+    let machines = machine_set.built_for(&network, seed, recorded.clone());
+    for (name, machine) in machines.context("building the machines")? {
+        let machine = machine.with_posterior(true);
+        let actor = record_machine(&name, &machine, ddim, &noise, recorded.as_ref(), stop)
+            .with_context(|| format!("sampling '{name}'"))?;
+        actors.push(actor);
+    }
+    Ok(Trace {
+        run: trained.run.id(),
+        step: trained.step,
+        seed,
+        shape,
+        levels: (1..=ddim.n_steps).map(|index| ddim.level(index).t).collect(),
+        images: images_of(&actors, &trained.dataset),
+        actors,
+        n_images: trained.dataset.len(),
+    })
+}
+
+/// The network's trajectory, and its attention maps along it if it has attention.
+fn record_network(
+    network: &NetworkDenoiser,
+    ddim: Ddim,
+    noise: &ImageBatch,
+    stop: &AtomicBool,
+) -> Result<(Actor, Option<RecordedAttention>)> {
+    let has_attention = network.network().config().attention.is_some();
+    let mut recorded = RecordedAttention::new();
+    let mut steps = Steps::default();
+    let samples = ddim
+        .sample(&recording_maps(network.clone()), noise, &mut |step| {
+            if let Some(maps) = &step.denoised.attention {
+                recorded.push(step.level, maps.clone());
+            }
+            steps.push(&step, step.denoised.attention.as_ref());
+            check_stop(stop)
+        })
+        .context("sampling the network")?;
+    Ok((steps.into_actor("network", &samples), has_attention.then_some(recorded)))
+}
+
+/// A machine's trajectory with its posterior; `recorded` holds the network's attention maps.
+fn record_machine(
+    name: &str,
+    machine: &Machine,
+    ddim: Ddim,
+    noise: &ImageBatch,
+    recorded: Option<&RecordedAttention>,
+    stop: &AtomicBool,
+) -> Result<Actor, DenoiseError> {
+    // Of the source `trajectory`, the maps are the network's own.
+    let has_own_maps = matches!(
+        machine.spec().kind.attention_source(),
+        Some(
+            AttentionSource::CoOrigin
+                | AttentionSource::Similarity { .. }
+                | AttentionSource::Measured
+        )
+    );
+    let mut steps = Steps::default();
+    let mut posterior = PosteriorTrace::default();
+    let samples = ddim.sample(machine, noise, &mut |step| {
+        let attention = step.denoised.attention.as_ref();
+        steps.push(&step, attention.filter(|_| has_own_maps));
+        if let Some(found) = &step.denoised.posterior {
+            posterior.prepend(found);
+        }
+        if let Some((images, weights)) =
+            leading(machine, step.state, step.level, attention, recorded)?
+        {
+            posterior.leading.splice(0..0, images);
+            posterior.weights.splice(0..0, weights);
+        }
+        check_stop(stop)
+    })?;
+    let mut actor = steps.into_actor(name, &samples);
+    actor.posterior = (!posterior.places.is_empty()).then_some(posterior);
+    Ok(actor)
+}
+
+impl PosteriorTrace {
+    /// Puts the posterior of a cleaner step before those that are there.
+    fn prepend(&mut self, posterior: &Posterior) {
+        self.entropy.splice(0..0, posterior.entropy_nats.iter().map(|nats| *nats as f32));
+        let places = posterior.provenance.iter();
+        let places =
+            places.flat_map(|place| [place.image, u32::from(place.row), u32::from(place.column)]);
+        self.places.splice(0..0, places);
+    }
+}
+
+/// The training images that any posterior refers to, with their numbers, in increasing order.
+fn images_of(actors: &[Actor], dataset: &Dataset) -> Vec<(u32, Vec<f32>)> {
+    let mut numbers: Vec<u32> = Vec::new();
+    for posterior in actors.iter().filter_map(|actor| actor.posterior.as_ref()) {
+        numbers.extend(posterior.places.iter().step_by(3));
+        numbers.extend(&posterior.leading);
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    let image = |number: u32| (number, singles(&dataset.batch(number as usize, 1)));
+    numbers.into_iter().map(image).collect()
+}
+
+/// Numbers of training images and their weights, `[P, N_LEADING]` each.
+type Leading = (Vec<u32>, Vec<f32>);
+
+/// The training images with the largest weights at each pixel of `x`; `None` for machines that do not weigh one patch
+/// per pixel.
+fn leading(
+    machine: &Machine,
+    x: &ImageBatch,
+    level: NoiseLevel,
+    own_maps: Option<&AttentionMaps>,
+    recorded: Option<&RecordedAttention>,
+) -> Result<Option<Leading>, DenoiseError> {
+    let kind = &machine.spec().kind;
+    let Some(pool) = kind.pool() else { return Ok(None) };
+    let (source, lambda) = match kind {
+        MachineKind::Attention { settings, .. } => {
+            let settings = settings.at(level.t);
+            (settings.source, settings.lambda)
+        }
+        _ => (AttentionSource::Identity, 0.0),
+    };
+    let maps = match (source, recorded) {
+        (AttentionSource::Trajectory, Some(recorded)) => Some(recorded.attention(x, level)?),
+        (AttentionSource::Measured, _) => own_maps.cloned(),
+        _ => None,
+    };
+    let images = machine.images();
+    let k = machine.patch_side(level);
+    let sweep = Sweep { images, pool, k, level, x: x.values(), maps: maps.as_ref() };
+    let mut numbers = Vec::new();
+    let mut weights = Vec::new();
+    for top in sweep.leading(source, lambda, N_LEADING) {
+        for at in 0..N_LEADING {
+            let (image, weight) = top.get(at).map_or((top[0].0, 0.0), |top| *top);
+            numbers.push(images.origin(image));
+            weights.push(weight as f32);
+        }
+    }
+    Ok(Some((numbers, weights)))
+}
+
+/// The steps of a trajectory, which is sampled from noise to image and kept in reverse order.
+#[derive(Default)]
+struct Steps {
+    states: Vec<Vec<f32>>,
+    x0: Vec<Vec<f32>>,
+    maps: Vec<AttentionMaps>,
+}
+
+impl Steps {
+    fn push(&mut self, step: &SampleStep<'_>, maps: Option<&AttentionMaps>) {
+        self.states.push(singles(step.state));
+        self.x0.push(singles(&step.denoised.x0));
+        self.maps.extend(maps.cloned());
+    }
+
+    fn into_actor(self, name: &str, sample: &ImageBatch) -> Actor {
+        let n_heads = self.maps.first().map_or(0, AttentionMaps::n_heads);
+        let weights = self.maps.iter().rev().flat_map(|maps| maps.weights());
+        let weights: Vec<f16> = weights.map(|weight| f16::from_f32(*weight)).collect();
+        Actor {
+            name: name.to_owned(),
+            states: self.states.into_iter().rev().flatten().collect(),
+            x0: self.x0.into_iter().rev().flatten().collect(),
+            sample: singles(sample),
+            maps: (n_heads > 0).then_some(AttentionTrace { n_heads, weights }),
+            posterior: None,
+        }
+    }
+}
+
+fn singles(batch: &ImageBatch) -> Vec<f32> {
+    batch.values().iter().map(|v| *v as f32).collect()
+}

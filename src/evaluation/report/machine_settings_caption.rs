@@ -1,0 +1,79 @@
+//! A machine's settings as a caption.
+
+use crate::theory::machine_spec::{
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
+};
+use crate::theory::patch_pools_ls_els_bbels::Pool;
+
+/// The kind of a machine and its settings, as the rest of a sentence.
+pub fn words(spec: &MachineSpec) -> String {
+    let k = match &spec.k {
+        PatchSize::Fixed(k) => format!("k = {k}"),
+        PatchSize::PerStep(scales) => format!("k per step, cleanest first: {scales:?}"),
+    };
+    match &spec.kind {
+        MachineKind::Ideal => "whole training images".to_owned(),
+        MachineKind::EquivariantIdeal => "whole training images at every shift".to_owned(),
+        MachineKind::Local => format!("patches at the same place, {k}"),
+        MachineKind::EquivariantLocal => format!("patches at any position, with wrap-around, {k}"),
+        MachineKind::EquivariantLocalInterior => {
+            format!("patches anywhere inside, {k}")
+        }
+        MachineKind::BoundaryBroken => {
+            format!("patches with the same overlap with the border, {k}")
+        }
+        MachineKind::Masked { threshold } => format!(
+            "training images at the same place, through masks of the Wiener filter (threshold {threshold})"
+        ),
+        MachineKind::Composite => format!("overlapping patches at the same place, averaged, {k}"),
+        MachineKind::Wiener => "the Gaussian with the data's mean and covariance".to_owned(),
+        MachineKind::Attention { pool, settings } => format!(
+            "attention machine over {} (this lab's own derivation, not a published formula), attention: {}, {k}",
+            pool_in_words(*pool),
+            sharing_in_words(settings)
+        ),
+    }
+}
+
+fn pool_in_words(pool: Pool) -> &'static str {
+    match pool {
+        Pool::Wrap => "wrapped patches",
+        Pool::Interior => "patches inside",
+        Pool::SamePlace => "patches at the same place",
+        Pool::SameBorder => "patches with the same overlap with the border",
+    }
+}
+
+fn sharing_in_words(settings: &Scheduled<AttentionSettings>) -> String {
+    let tau = |settings: &AttentionSettings| match settings.source {
+        AttentionSource::Similarity { tau } => Some(tau),
+        _ => None,
+    };
+    match settings {
+        Scheduled::Fixed(settings) => format!(
+            "{}{}, lambda = {}, gamma = {}",
+            settings.source.name(),
+            tau(settings).map_or_else(String::new, |tau| format!(" (tau = {tau})")),
+            settings.lambda,
+            settings.gamma
+        ),
+        Scheduled::PerStep(all) => {
+            let list = |number: &dyn Fn(&AttentionSettings) -> f64| {
+                all.iter()
+                    .map(|settings| number(settings).to_string())
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            };
+            let tau = match all.iter().any(|settings| tau(settings).is_some()) {
+                true => format!(", tau {}", list(&|settings| tau(settings).unwrap_or(f64::NAN))),
+                false => String::new(),
+            };
+            format!(
+                "{} per step, cleanest first: lambda {}; gamma {}{tau}",
+                all.first().map_or("", |settings| settings.source.name()),
+                list(&|settings| settings.lambda),
+                list(&|settings| settings.gamma)
+            )
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Writes a report into a folder.
+
+use std::io;
+use std::path::Path;
+
+use super::report_figures::{Report, SHEET_ROWS};
+use super::{charts, csv, json, markdown};
+use crate::evaluation::png_charts;
+use crate::files::{make_folder, write_output};
+use crate::image::{contact_sheet, picture_file};
+
+impl Report<'_> {
+    /// Writes all files of the report into `folder`, which is made if it is missing.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        make_folder(folder)?;
+        let put = |name: &str, text: String| write_output(&folder.join(name), text.as_bytes());
+        put("agreement.csv", csv::agreement(self))?;
+        put("rates.csv", csv::rates(self))?;
+        put("by_step.csv", csv::by_step(self))?;
+        put("predicted_attention.csv", csv::predicted_attention(self))?;
+        if let Some(floors) = self.context.floors {
+            put("floors.csv", csv::floors(floors))?;
+        }
+        let charts = charts::panels(self);
+        png_charts::write(&charts, 2, &folder.join("agreement.png")).map_err(io::Error::other)?;
+        put("report.md", markdown::page(self))?;
+        let samples = &self.comparison.samples;
+        let sheet = contact_sheet::with_differences(
+            &samples.seeds,
+            &samples.network,
+            &samples.machines,
+            SHEET_ROWS,
+        );
+        picture_file::write(&sheet, &folder.join("samples.png"))?;
+        // Last: whoever finds it finds the others.
+        put("report.json", format!("{:#}\n", json::to_json(self)))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! The functions of [`crate::theory::cpu_posteriors`] for patches, over distinct patches.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::patch_table::{DistinctPatches, GroupTable};
+use super::patch_weights::{GroupQuery, LaneSums};
+use crate::diffusion::Provenance;
+use crate::simd::{Lane, lane::n_lanes};
+use crate::theory::image_evidence::Evidence;
+use crate::theory::kernels::PatchQuery;
+use crate::theory::posterior_weights::Accumulator;
+
+/// As [`crate::theory::cpu_posteriors::patch_posteriors`].
+pub fn patch_posteriors<T: Lane>(
+    patches: &DistinctPatches,
+    queries: &[PatchQuery<'_, T>],
+) -> Vec<Accumulator> {
+    let n_lanes = n_lanes::<T>();
+    let posterior = |query: &PatchQuery<'_, T>| {
+        let mut all = Accumulator::new(query.shape.channels, query.shape.n_pixels());
+        for table in &patches.groups {
+            let n_compared = table.n_compared(patches.n_images);
+            let found = each_vector(table, query, |group, distances| {
+                group.weigh(distances, &table.all, n_compared)
+            });
+            for (at, sums) in found.iter().enumerate() {
+                for (lane, p) in table.query_pixels(at, n_lanes, query.shape.width) {
+                    all.max[p] = -query.logit_scale * sums.nearest[lane];
+                    all.total[p] = sums.total(lane);
+                    all.spread[p] = sums.spread(lane);
+                    for c in 0..query.shape.channels {
+                        all.sums[c * query.shape.n_pixels() + p] = sums.sum(lane, c);
+                    }
+                    all.best[p] = table.first_places[sums.best[lane]];
+                }
+            }
+        }
+        all
+    };
+    queries.par_iter().map(posterior).collect()
+}
+
+/// As [`crate::theory::cpu_posteriors::evidence`].
+pub fn evidence<T: Lane>(
+    patches: &DistinctPatches,
+    range: Range<usize>,
+    query: PatchQuery<'_, T>,
+    log_pool: &[f64],
+) -> Evidence {
+    let (n_channels, n_pixels) = (query.shape.channels, query.shape.n_pixels());
+    let n_lanes = n_lanes::<T>();
+    let mut all = Evidence::zeros(range.clone(), n_channels, n_pixels);
+    for table in &patches.groups {
+        let n_compared = table.n_compared(1);
+        let found = each_vector(table, &query, |group, distances| {
+            let sums = |n| group.weigh(distances, table.image(n).0, n_compared);
+            range.clone().map(sums).collect::<Vec<LaneSums>>()
+        });
+        for (at, images) in found.iter().enumerate() {
+            let pixels: Vec<(usize, usize)> =
+                table.query_pixels(at, n_lanes, query.shape.width).collect();
+            for (n, sums) in images.iter().enumerate() {
+                let image = range.start + n;
+                let places = table.image(image).1;
+                for &(lane, p) in &pixels {
+                    let (at, total) = (n * n_pixels + p, sums.total(lane));
+                    for c in 0..n_channels {
+                        let at = (n * n_channels + c) * n_pixels + p;
+                        all.estimates[at] = sums.sum(lane, c) / total;
+                    }
+                    let log_total = total.ln();
+                    all.log_evidence[at] =
+                        -query.logit_scale * sums.nearest[lane] + log_total - log_pool[p];
+                    all.inner_entropy[at] = (log_total - sums.spread(lane) / total).max(0.0);
+                    let (row, column) = places[sums.best[lane]];
+                    let place = Provenance { image: image as u32, row, column };
+                    all.inner_best[at] = (place, -log_total);
+                }
+            }
+        }
+    }
+    all
+}
+
+/// The result of `weigh` for every vector of query pixels of `table`, given the distances of all patches from them.
+fn each_vector<T: Lane, R: Send>(
+    table: &GroupTable,
+    query: &PatchQuery<'_, T>,
+    weigh: impl Fn(&GroupQuery<'_, T>, &[T]) -> R + Sync,
+) -> Vec<R> {
+    let group = GroupQuery::new(table, query);
+    (0..group.n_vectors()).into_par_iter().map(|at| weigh(&group, &group.distances(at))).collect()
+}

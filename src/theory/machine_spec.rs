@@ -1,0 +1,138 @@
+//! The kind and settings of a machine, as plain data.
+
+use super::patch_pools_ls_els_bbels::Pool;
+
+/// A machine's kind and settings at every noise level.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MachineSpec {
+    pub kind: MachineKind,
+    /// Patch side in pixels; ignored by machines that see whole images.
+    pub k: PatchSize,
+}
+
+/// The machines of docs/theory.md sections 2 and 4.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MachineKind {
+    /// `ideal`: whole images (IS).
+    Ideal,
+    /// `es`: whole images at every circular shift (ES).
+    EquivariantIdeal,
+    /// `ls`: patches at the same place, cut at the border.
+    Local,
+    /// `els`: patches anywhere; all H*W wrap-around patches of each image.
+    EquivariantLocal,
+    /// `els-interior`: patches anywhere; only those wholly inside an image.
+    EquivariantLocalInterior,
+    /// `bbels`: patches with the same overlap with the border.
+    BoundaryBroken,
+    /// `ls-wiener`: images seen through masks of the Wiener filter; see [`super::ls_wiener`].
+    Masked { threshold: f64 },
+    /// `pspc`: overlapping patches at the same place, averaged; see [`super::pspc`].
+    Composite,
+    /// `wiener`: a Gaussian with the mean and covariance of the data.
+    Wiener,
+    /// `attention`: image evidence of these patches shared along attention (our derivation).
+    Attention { pool: Pool, settings: Scheduled<AttentionSettings> },
+}
+
+/// Settings of the attention machine at one noise level.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionSettings {
+    /// Weight of the votes of attended patches on which training image a patch comes from.
+    pub lambda: f64,
+    /// Share of the estimate that is an attention-weighted sum of estimates, in [0, 1].
+    pub gamma: f64,
+    pub source: AttentionSource,
+}
+
+/// Where the attention weights of the attention machine come from.
+#[derive(Clone, Copy, Debug, PartialEq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum AttentionSource {
+    /// The network's maps along its own trajectory from the same noise seed.
+    Trajectory,
+    /// The network's maps at the machine's own state.
+    Measured,
+    /// Every pixel attends to all alike.
+    Uniform,
+    /// Every pixel attends to itself.
+    Identity,
+    /// The chance that both patches come from one training image.
+    CoOrigin,
+    /// Softmax of `-||z(p) - z(r)||^2 / tau` over clean estimates z.
+    Similarity { tau: f64 },
+    /// Uniform, with the likelihood of the pooled estimate in place of votes; see [`super::pooled_attention_source`].
+    Pooled,
+}
+
+/// A setting that may change with the noise level.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scheduled<T> {
+    Fixed(T),
+    /// Entry `i - 1` at `t = i / T`, with T the number of entries; in between, the nearest.
+    PerStep(Vec<T>),
+}
+
+/// Patch side per sampling step.
+pub type PatchSize = Scheduled<usize>;
+
+impl<T> Scheduled<T> {
+    /// The setting at time `t` in [0, 1].
+    ///
+    /// # Panics
+    ///
+    /// If the schedule is empty, which no machine accepts.
+    pub fn at(&self, t: f64) -> &T {
+        match self {
+            Self::Fixed(value) => value,
+            Self::PerStep(values) => {
+                let step = (t * values.len() as f64).round() as usize;
+                &values[step.clamp(1, values.len()) - 1]
+            }
+        }
+    }
+
+    /// All settings.
+    pub fn all(&self) -> &[T] {
+        match self {
+            Self::Fixed(value) => std::slice::from_ref(value),
+            Self::PerStep(values) => values,
+        }
+    }
+
+    /// The schedule of `change` of each setting.
+    pub fn map<U>(&self, change: impl FnMut(&T) -> U) -> Scheduled<U> {
+        match self {
+            Self::Fixed(value) => Scheduled::Fixed({ change }(value)),
+            Self::PerStep(values) => Scheduled::PerStep(values.iter().map(change).collect()),
+        }
+    }
+}
+
+impl MachineKind {
+    /// The patches that the machine compares with; none for machines that are not sums over patches.
+    pub fn pool(&self) -> Option<Pool> {
+        match self {
+            Self::Local => Some(Pool::SamePlace),
+            Self::EquivariantLocal => Some(Pool::Wrap),
+            Self::EquivariantLocalInterior => Some(Pool::Interior),
+            Self::BoundaryBroken => Some(Pool::SameBorder),
+            Self::Attention { pool, .. } => Some(*pool),
+            Self::Ideal
+            | Self::EquivariantIdeal
+            | Self::Masked { .. }
+            | Self::Composite
+            | Self::Wiener => None,
+        }
+    }
+
+    /// The source of attention weights of the attention machine; for a schedule, the first one.
+    pub fn attention_source(&self) -> Option<AttentionSource> {
+        match self {
+            Self::Attention { settings, .. } => {
+                settings.all().first().map(|settings| settings.source)
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The colours of the dashboard: Okabe and Ito's palette, which people with colour vision deficiency can tell apart, or none
+//! if `NO_COLOR` is set. A character or word beside every colour says the same.
+
+use crate::config::lab_settings::ThemeChoice;
+use ratatui::style::{Color, Modifier, Style};
+
+use crate::runs::event::NoticeLevel;
+use crate::runs::running_paused_or_lost::ListedState;
+
+const ORANGE: Color = Color::Rgb(230, 159, 0);
+const SKY: Color = Color::Rgb(86, 180, 233);
+const GREEN: Color = Color::Rgb(0, 158, 115);
+const BLUE: Color = Color::Rgb(0, 114, 178);
+const VERMILLION: Color = Color::Rgb(213, 94, 0);
+const PURPLE: Color = Color::Rgb(204, 121, 167);
+const YELLOW: Color = Color::Rgb(240, 228, 66);
+const GREY: Color = Color::Rgb(128, 128, 128);
+
+/// The backgrounds assumed for contrast: a usual dark one, and white.
+const BACKGROUNDS: [[u8; 3]; 2] = [[24, 24, 24], [255, 255, 255]];
+/// Smallest contrast ratio of text (WCAG 2.2, level AA).
+const CONTRAST: f64 = 4.5;
+
+/// The brightness of the terminal's background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Background {
+    Dark,
+    Light,
+}
+
+/// The styles of the dashboard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Theme {
+    no_colour: bool,
+    light: bool,
+}
+
+impl Theme {
+    /// The theme of a setting on this background; `no_colour` is whether NO_COLOR is set.
+    pub fn new(choice: ThemeChoice, no_colour: bool, background: Option<Background>) -> Self {
+        let light = match choice {
+            ThemeChoice::Light => true,
+            ThemeChoice::Dark => false,
+            ThemeChoice::Auto => background == Some(Background::Light),
+        };
+        Self { no_colour, light }
+    }
+
+    pub fn has_colours(self) -> bool {
+        !self.no_colour
+    }
+
+    pub fn is_light(self) -> bool {
+        self.light
+    }
+
+    fn colour(self, colour: Color) -> Style {
+        if self.no_colour { Style::new() } else { Style::new().fg(self.legible(colour)) }
+    }
+
+    /// The colour, darkened or lightened until it is legible on this theme's background.
+    fn legible(self, colour: Color) -> Color {
+        let Color::Rgb(red, green, blue) = colour else { return colour };
+        let (behind, towards) =
+            (BACKGROUNDS[usize::from(self.light)], if self.light { 0.0 } else { 255.0 });
+        let mixed = |share: f64| {
+            [red, green, blue]
+                .map(|c| (f64::from(c) + share * (towards - f64::from(c))).round() as u8)
+        };
+        let shares = (0..=50).map(|step| f64::from(step) / 50.0);
+        let found = shares.map(mixed).find(|&mixed| contrast(mixed, behind) >= CONTRAST);
+        let [red, green, blue] = found.unwrap_or([red, green, blue]);
+        Color::Rgb(red, green, blue)
+    }
+
+    /// For the most important curve or word.
+    pub fn strong(self) -> Style {
+        self.colour(if self.light { BLUE } else { SKY }).add_modifier(Modifier::BOLD)
+    }
+
+    pub fn faint(self) -> Style {
+        if self.no_colour { Style::new().add_modifier(Modifier::DIM) } else { self.colour(GREY) }
+    }
+
+    pub fn good(self) -> Style {
+        self.colour(GREEN)
+    }
+
+    pub fn bad(self) -> Style {
+        self.colour(VERMILLION).add_modifier(Modifier::BOLD)
+    }
+
+    pub fn warning(self) -> Style {
+        self.colour(ORANGE)
+    }
+
+    pub fn selected(self) -> Style {
+        Style::new().add_modifier(Modifier::REVERSED)
+    }
+
+    /// For the curve of this index.
+    pub fn curve(self, index: usize) -> Style {
+        self.colour([SKY, GREEN, YELLOW, VERMILLION, PURPLE, ORANGE, BLUE][index % 7])
+    }
+
+    /// For the curve of this index, or for the open run's.
+    pub fn curve_or_strong(self, index: Option<usize>) -> Style {
+        index.map_or_else(|| self.strong(), |index| self.curve(index))
+    }
+
+    pub fn notice(self, level: NoticeLevel) -> Style {
+        match level {
+            NoticeLevel::Info => Style::new(),
+            NoticeLevel::Warning => self.warning(),
+            NoticeLevel::Error => self.bad(),
+        }
+    }
+
+    /// For the listed state of a run.
+    pub fn listed_state(self, state: ListedState) -> Style {
+        match state {
+            ListedState::Training | ListedState::Comparing => self.strong(),
+            ListedState::Finished => self.good(),
+            ListedState::Failed | ListedState::Lost => self.bad(),
+            ListedState::Queued
+            | ListedState::Paused
+            | ListedState::Stopped
+            | ListedState::Newer => self.warning(),
+            _ => Style::new(),
+        }
+    }
+}
+
+/// Whether text of a colour has at least this contrast ratio on a light or dark background.
+pub fn stands_out(colour: [u8; 3], light: bool, ratio: f64) -> bool {
+    contrast(colour, BACKGROUNDS[usize::from(light)]) >= ratio
+}
+
+/// The contrast ratio of two colours, 1 to 21 (WCAG 2.2).
+fn contrast(one: [u8; 3], other: [u8; 3]) -> f64 {
+    let luminance = |colour: [u8; 3]| -> f64 {
+        let linear = colour.map(|value| {
+            let value = f64::from(value) / 255.0;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        });
+        0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    };
+    let (a, b) = (luminance(one) + 0.05, luminance(other) + 0.05);
+    a.max(b) / a.min(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_colour_can_be_read_on_its_background() {
+        assert!((contrast([0; 3], [255; 3]) - 21.0).abs() < 1e-9);
+        for (light, behind) in [(false, BACKGROUNDS[0]), (true, BACKGROUNDS[1])] {
+            let theme = Theme { no_colour: false, light };
+            let named = [theme.strong(), theme.faint(), theme.good(), theme.bad(), theme.warning()];
+            let curves: Vec<_> = (0..7).map(|index| theme.curve(index)).collect();
+            for style in named.iter().chain(&curves) {
+                let Some(Color::Rgb(red, green, blue)) = style.fg else { panic!("{style:?}") };
+                assert!(contrast([red, green, blue], behind) >= CONTRAST, "{style:?} {light}");
+            }
+            let distinct: std::collections::HashSet<_> =
+                curves.iter().map(|style| style.fg).collect();
+            assert_eq!(distinct.len(), 7);
+        }
+    }
+
+    #[test]
+    fn the_terminal_decides_where_lab_toml_leaves_it_open() {
+        let light = |request, background| Theme::new(request, false, background).is_light();
+        assert!(
+            light(ThemeChoice::Auto, Some(Background::Light))
+                && !light(ThemeChoice::Auto, Some(Background::Dark))
+        );
+        assert!(
+            !light(ThemeChoice::Auto, None) && !light(ThemeChoice::Dark, Some(Background::Light))
+        );
+        assert!(light(ThemeChoice::Light, None));
+    }
+
+    #[test]
+    fn no_colour_means_no_colour() {
+        let plain = Theme::new(ThemeChoice::Auto, true, None);
+        let all = [
+            plain.strong(),
+            plain.good(),
+            plain.bad(),
+            plain.curve(2),
+            plain.listed_state(ListedState::Lost),
+        ];
+        assert!(all.iter().all(|style| style.fg.is_none() && style.bg.is_none()));
+    }
+}

@@ -1,0 +1,272 @@
+//! Writes an export into files: CSV, text and PNG.
+//!
+//! A curve of more than 100,000 points is written with its extremes; `events.jsonl` has all points.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use anyhow::{Context, anyhow};
+
+use super::export_contents::{Content, Export, ExportedCurve, table};
+use crate::evaluation::inspect;
+use crate::evaluation::inspect::pixel_picture_and_film::{film, sheet};
+use crate::evaluation::picture_text::write_labelled;
+use crate::evaluation::png_charts::{self, Marks, Panel};
+use crate::files::write_atomically;
+use crate::image::contact_sheet;
+use crate::runs::preview_files::Preview;
+use crate::tui::curve_points::Series;
+use crate::tui::recorded_curves::Quantity;
+
+/// The directory for exports inside a run's directory.
+pub const EXPORTS_DIR: &str = "exports";
+/// Columns of a chart as PNG; the smallest and largest value of each are kept.
+const PNG_COLUMNS: usize = 500;
+/// Most rows of the picture of samples.
+const SEEDS_MAX: usize = 64;
+
+impl Export {
+    /// Writes the files into `folder`, which is made if necessary, and returns their paths.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written; those written before are removed.
+    pub fn write(&self, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+        fs::create_dir_all(folder).with_context(|| format!("making '{}'", folder.display()))?;
+        let name = self.free_name(folder)?;
+        let path = |extension: &str| folder.join(format!("{name}.{extension}"));
+        let mut written = Vec::new();
+        let result = self.files(path, &mut written);
+        if result.is_err() {
+            // Half an export is useless; a file that cannot be removed either is small.
+            written.iter().for_each(|path| drop(fs::remove_file(path)));
+        }
+        result.map(|()| written)
+    }
+
+    fn files(
+        &self,
+        path: impl Fn(&str) -> PathBuf,
+        written: &mut Vec<PathBuf>,
+    ) -> anyhow::Result<()> {
+        let mut write = |path: PathBuf, content: &str| {
+            let done = write_atomically(&path, content.as_bytes());
+            done.with_context(|| format!("writing '{}'", path.display()))?;
+            written.push(path);
+            anyhow::Ok(())
+        };
+        write(path("csv"), &csv(&self.rows()))?;
+        write(path("txt"), &self.screen.text())?;
+        let png = path("png");
+        if self.draw(&png).with_context(|| format!("drawing '{}'", png.display()))? {
+            written.push(png);
+        }
+        if let Content::Inside(trace, _) = &self.content {
+            let whole = path("film.png");
+            film(trace, &whole).with_context(|| format!("drawing '{}'", whole.display()))?;
+            written.push(whole);
+        }
+        Ok(())
+    }
+
+    /// The name with the first number that no file has.
+    fn free_name(&self, folder: &Path) -> anyhow::Result<String> {
+        let taken: Vec<String> = fs::read_dir(folder)
+            .and_then(|all| all.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>())
+            .with_context(|| format!("reading '{}'", folder.display()))?
+            .iter()
+            .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+            .collect();
+        let names = (1_u32..).map(|number| format!("{}-{number}", self.stem));
+        let free = names.into_iter().find(|name| !taken.contains(name));
+        free.ok_or_else(|| anyhow!("no free name like '{}' in '{}'", self.stem, folder.display()))
+    }
+
+    fn rows(&self) -> Vec<Vec<String>> {
+        match &self.content {
+            Content::Table(rows) | Content::Machine(rows, _) | Content::Samples(_, rows) => {
+                rows.clone()
+            }
+            Content::Inside(trace, at) => table(
+                &inspect::pixel_table::HEAD,
+                inspect::pixel_table::rows(trace, *at).into_iter().map(Vec::from),
+            ),
+            Content::Charts(curves) => {
+                let rows = curves.iter().flat_map(|curve| {
+                    let (run, name) = (&curve.run, &curve.name);
+                    let what = curve.quantity.slug();
+                    curve.points.iter().map(move |(x, y)| {
+                        let (x, y) = (x.to_string(), y.to_string());
+                        vec![run.clone(), what.to_owned(), name.clone(), x, y]
+                    })
+                });
+                table(&["run", "quantity", "curve", "x", "value"], rows)
+            }
+        }
+    }
+
+    /// Draws the picture; returns false if there is nothing to draw.
+    fn draw(&self, path: &Path) -> anyhow::Result<bool> {
+        match &self.content {
+            Content::Table(_) => self.screen.draw(path)?,
+            Content::Inside(trace, at) => sheet(trace, *at, path)?,
+            Content::Samples(preview, _) => {
+                let Preview { seeds, network, machines, .. } = &**preview;
+                let sheet = contact_sheet::with_differences(seeds, network, machines, SEEDS_MAX);
+                write_labelled(sheet, &[], path)?;
+            }
+            Content::Machine(_, percent) => png_charts::write(&[machine_panel(percent)], 1, path)?,
+            Content::Charts(curves) => {
+                let drawn = curves.iter().find(|curve| curve.drawn.is_some());
+                // The lower chart goes with the upper one.
+                let quantities =
+                    drawn.map(|curve| curve.quantity).into_iter().chain([Quantity::Entropy]);
+                let panels = quantities.map(|quantity| panel(curves, quantity));
+                let panels: Vec<Panel> = panels.filter(|panel| !panel.series.is_empty()).collect();
+                if panels.is_empty() {
+                    return Ok(false);
+                }
+                png_charts::write(&panels, 2, path)?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Processor and memory use in percent.
+fn machine_panel(percent: &[[f64; 2]]) -> Panel {
+    let series = |(colour, name): (usize, &str)| png_charts::Series {
+        name: name.to_owned(),
+        colour,
+        points: percent.iter().enumerate().map(|(i, both)| (i as f64, both[colour])).collect(),
+        marks: Marks::Curve,
+    };
+    Panel {
+        title: "the machine".to_owned(),
+        x: "look".to_owned(),
+        y: "%".to_owned(),
+        series: ["processors", "memory"].into_iter().enumerate().map(series).collect(),
+        y_range: Some((0.0, 100.0)),
+        ..Panel::default()
+    }
+}
+
+/// The curves of a quantity, as the charts draw them.
+fn panel(curves: &[ExportedCurve], quantity: Quantity) -> Panel {
+    let all = || curves.iter().filter(|curve| curve.quantity == quantity);
+    let is_log = all().any(|curve| curve.drawn.is_some_and(|drawn| drawn.log_scale));
+    let series = all().map(|curve| {
+        let ends = [curve.points.first(), curve.points.last()].map(|p| p.map_or(0.0, |p| p.0));
+        let (smoothing, range) =
+            curve.drawn.map_or((0.0, ends), |drawn| (drawn.smoothing, drawn.range));
+        let visible = Series::of(curve.points.clone()).visible(smoothing, range, PNG_COLUMNS);
+        let mut points = Vec::new();
+        for piece in &visible.pieces {
+            points.extend(piece.iter().map(|(x, y)| (*x, if is_log { y.log10() } else { *y })));
+            points.push((f64::NAN, f64::NAN));
+        }
+        let name = match curve.name.as_str() {
+            "" => curve.run.clone(),
+            name => name.to_owned(),
+        };
+        png_charts::Series { name, colour: curve.index, points, marks: Marks::Curve }
+    });
+    let series = series.collect();
+    let name = quantity.name();
+    let title = if is_log { format!("log10 of {name}") } else { name.to_owned() };
+    let x = if quantity.is_calibrated() { "t" } else { "training step" };
+    Panel { title, x: x.to_owned(), series, ..Panel::default() }
+}
+
+/// Rows as CSV, with fields quoted where they must be (RFC 4180).
+fn csv(rows: &[Vec<String>]) -> String {
+    let field = |text: &String| match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.clone(),
+    };
+    let line = |row: &Vec<String>| row.iter().map(field).collect::<Vec<_>>().join(",") + "\n";
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runs::event::{Event, EventBody, Metrics};
+    use crate::runs::format_versions::RUN_FORMAT;
+    use crate::tui::export::export_contents::collect;
+    use crate::tui::screenshot::capture;
+    use crate::tui::state::{App, OpenRun};
+    use crate::tui::tabs::Tab;
+
+    fn app(n_points: u64) -> App {
+        let mut app = App::new(Vec::new(), String::new());
+        app.screen.tab = Tab::Charts;
+        let mut open = OpenRun::new("a-run, \"noted\"".to_owned());
+        for step in 0..n_points {
+            let metrics = Metrics {
+                loss: (step != 3).then_some(0.1 + 1.0 / (step + 1) as f64),
+                grad_norm: None,
+                learning_rate: 0.1,
+                steps_per_s: 1.0,
+                images_per_s: 1.0,
+            };
+            let body = EventBody::Metrics(metrics);
+            open.apply(Event { v: RUN_FORMAT, time_ms: 0, step, body });
+        }
+        app.open_run = Some(open);
+        app
+    }
+
+    fn names(paths: &[PathBuf]) -> Vec<String> {
+        paths.iter().map(|p| p.file_name().unwrap().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn charts_come_as_every_point_as_a_picture_and_as_text_and_never_overwrite() {
+        let mut app = app(5000);
+        let mut export = collect(&app).unwrap();
+        export.screen = capture(&mut app, (80, 24), None);
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join(EXPORTS_DIR);
+        let paths = export.write(&folder).unwrap();
+        assert_eq!(names(&paths), ["charts-loss-1.csv", "charts-loss-1.txt", "charts-loss-1.png"]);
+        let table = fs::read_to_string(&paths[0]).unwrap();
+        let losses = table.lines().filter(|line| line.contains(",loss,"));
+        assert_eq!(losses.count(), 5000, "nothing is thinned");
+        assert!(table.contains("\"a-run, \"\"noted\"\"\",loss,,0,1.1\n"));
+        assert!(table.contains(",loss,,3,NaN\n"), "a gap is said");
+        assert!(!table.contains("gradient"), "what was not recorded is not there");
+        assert!(fs::read_to_string(&paths[1]).unwrap().contains("loss"));
+        let picture = image::open(&paths[2]).unwrap().into_rgb8();
+        assert!(picture.pixels().filter(|pixel| pixel.0 == [0, 114, 178]).count() > 200);
+        assert_eq!(names(&export.write(&folder).unwrap())[0], "charts-loss-2.csv");
+    }
+
+    #[test]
+    fn an_export_that_fails_says_where_and_leaves_nothing() {
+        let export = collect(&app(10)).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = format!("{:#}", export.write(&file.join(EXPORTS_DIR)).unwrap_err());
+        assert!(error.contains("making '") && error.contains("file/exports'"), "{error}");
+        // The picture cannot be written: a directory is in its place once the others are there.
+        let folder = place.path().join(EXPORTS_DIR);
+        fs::create_dir_all(folder.join("charts-loss-1.png/inside")).unwrap();
+        fs::create_dir_all(folder.join("charts-loss-1.csv")).unwrap();
+        let mut written = Vec::new();
+        let path = |extension: &str| folder.join(format!("charts-loss-1.{extension}"));
+        assert!(export.files(path, &mut written).is_err());
+        fs::remove_dir(folder.join("charts-loss-1.csv")).unwrap();
+        assert!(export.files(path, &mut written).is_err());
+        assert_eq!(names(&written), ["charts-loss-1.csv", "charts-loss-1.txt"]);
+    }
+
+    #[test]
+    fn whoever_only_looks_writes_nothing_into_the_runs_directory() {
+        let mut app = app(10);
+        assert_eq!(collect(&app).unwrap().run.as_deref(), Some("a-run, \"noted\""));
+        app.read_only = true;
+        assert_eq!(collect(&app).unwrap().run, None);
+    }
+}

@@ -1,0 +1,141 @@
+//! Keys and pasted text while a popup is open.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::open_and_mark_runs::{open_listed_run, open_run};
+use super::{edit_form, inspector, key_actions, run_forms};
+use crate::runs::control_messages::Command;
+use crate::tui::command_palette::{Choice, matching};
+use crate::tui::key_table::moved;
+use crate::tui::messages_and_effects::{Effect, RunEffect};
+use crate::tui::state::{App, EditForm, Notice, Popup};
+use crate::tui::text_field::TextField;
+
+/// Handles a key while a popup is open. A popup that stays open is put back.
+pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
+    // A letter with Ctrl or Alt is not that letter: Ctrl-N must not launch.
+    let is_other = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+    if is_other && matches!(key.code, KeyCode::Char(_)) && active_field(app).is_none() {
+        return Vec::new();
+    }
+    let Some(popup) = app.popup.take() else { return Vec::new() };
+    match popup {
+        Popup::Filter => on_filter_key(app, key),
+        Popup::Palette { typed, cursor } => on_palette_key(app, key, typed, cursor),
+        Popup::Help { first } => {
+            app.popup = moved(key.code, first).map(|first| Popup::Help { first });
+            Vec::new()
+        }
+        Popup::ConfirmStop { run } => match key.code {
+            KeyCode::Char('y') | KeyCode::Enter => {
+                vec![Effect::OnRun(run, RunEffect::Send(Command::Stop))]
+            }
+            _ => Vec::new(),
+        },
+        Popup::Launch { cursor } => on_launch_key(app, key.code, cursor),
+        Popup::Edit(form) => edit_form::on_key(app, key, *form),
+        Popup::Fields(form) => run_forms::on_key(app, key, form),
+    }
+}
+
+/// The text field that is typed into, if one is.
+fn active_field(app: &mut App) -> Option<&mut TextField> {
+    match app.popup.as_mut()? {
+        Popup::Filter => Some(&mut app.runs.filter),
+        Popup::Palette { typed, .. } => Some(typed),
+        Popup::Edit(form) => form.typing.as_mut(),
+        Popup::Fields(form) => form.values.get_mut(form.at),
+        _ => None,
+    }
+}
+
+/// Inserts pasted text into the active text field. Elsewhere it is refused: taken for keys, it might stop a run.
+pub fn paste(app: &mut App, text: &str) {
+    if let Some(field) = active_field(app) {
+        field.paste(text);
+    } else {
+        app.notify(Notice::warning("paste works only in text fields"));
+    }
+    if let Some(Popup::Palette { cursor, .. }) = &mut app.popup {
+        *cursor = 0;
+    }
+}
+
+fn on_filter_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
+    match key.code {
+        KeyCode::Enter => return open_listed_run(app),
+        KeyCode::Esc => app.runs.filter.clear(),
+        _ => {
+            app.runs.filter.on_key(key);
+            app.popup = Some(Popup::Filter);
+        }
+    }
+    Vec::new()
+}
+
+fn on_launch_key(app: &mut App, code: KeyCode, cursor: usize) -> Vec<Effect> {
+    let last = app.experiments.len().saturating_sub(1);
+    match code {
+        KeyCode::Enter | KeyCode::Char('w') => {
+            let Some(experiment) = app.experiments.get(cursor).cloned() else { return Vec::new() };
+            let queued = code == KeyCode::Char('w');
+            let word = if queued { "queueing" } else { "launching" };
+            app.notify(Notice::info(format!("{word} {}", experiment.name)));
+            return vec![Effect::Launch { experiment: Box::new(experiment), parent: None, queued }];
+        }
+        KeyCode::Char('e') => {
+            if let Some(experiment) = app.experiments.get(cursor).cloned() {
+                app.popup = Some(Popup::Edit(Box::new(EditForm::new(String::new(), experiment))));
+            }
+        }
+        KeyCode::Esc | KeyCode::Char('q') => {}
+        code => {
+            let cursor = moved(code, cursor).unwrap_or(cursor).min(last);
+            app.popup = Some(Popup::Launch { cursor });
+        }
+    }
+    Vec::new()
+}
+
+/// Handles a key while the palette is open.
+fn on_palette_key(
+    app: &mut App,
+    key: KeyEvent,
+    mut typed: TextField,
+    mut cursor: usize,
+) -> Vec<Effect> {
+    let found = matching(app, typed.text());
+    let last = found.len().saturating_sub(1);
+    match key.code {
+        KeyCode::Esc => return Vec::new(),
+        KeyCode::Enter => {
+            let chosen = found.into_iter().nth(cursor);
+            return chosen.map(|entry| choose(app, entry.choice)).unwrap_or_default();
+        }
+        KeyCode::Down => cursor = (cursor + 1).min(last),
+        KeyCode::Up => cursor = cursor.saturating_sub(1),
+        KeyCode::Tab => {
+            if let Some(entry) = found.get(cursor) {
+                typed = entry.name.as_str().into();
+                cursor = 0;
+            }
+        }
+        _ if typed.on_key(key) => cursor = 0,
+        _ => {}
+    }
+    app.popup = Some(Popup::Palette { typed, cursor });
+    Vec::new()
+}
+
+fn choose(app: &mut App, choice: Choice) -> Vec<Effect> {
+    match choice {
+        Choice::Action(action) => key_actions::perform(app, action),
+        Choice::Inspector(action) => inspector::perform(app, action),
+        Choice::OpenRun(run) => open_run(app, run),
+        Choice::Launch(index) => {
+            let Some(experiment) = app.experiments.get(index).cloned() else { return Vec::new() };
+            let experiment = Box::new(experiment);
+            vec![Effect::Launch { experiment, parent: None, queued: false }]
+        }
+    }
+}

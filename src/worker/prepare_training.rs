@@ -1,0 +1,165 @@
+//! Builds everything that training and comparing need from a run's settings.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use candle_core::Device;
+
+use crate::analysis::creativity_judge::Judge;
+use crate::config::Experiment;
+use crate::dataset::Dataset;
+use crate::evaluation::load_networks_and_data::network_of;
+use crate::evaluation::open_devices;
+use crate::evaluation::samples::MachineSet;
+use crate::evaluation::trained_run::Trained;
+use crate::image::ImageBatch;
+use crate::network::network_config::NetworkConfig;
+use crate::runs::event::NoticeLevel;
+use crate::runs::run_dir::RunDir;
+use crate::runs::run_toml::RunToml;
+use crate::runs::status_and_heartbeat::StatusBoard;
+use crate::theory::TrainingImages;
+use crate::training::Trainer;
+use crate::training::checkpoint::{self, Latest};
+
+/// State shared by the phases of a run.
+pub struct RunContext {
+    pub run: RunDir,
+    pub experiment: Experiment,
+    pub dataset: Arc<Dataset>,
+    pub network: NetworkConfig,
+    pub trainer: Trainer,
+    pub machine_set: Arc<MachineSet>,
+    /// `Some` for crafted sets only.
+    pub judge: Option<Judge>,
+    /// `Some` for networks with attention.
+    pub probe: Option<Probe>,
+}
+
+/// The inputs on which attention is measured during training, and on which machines predict it.
+#[derive(Clone)]
+pub struct Probe {
+    pub network: NetworkConfig,
+    pub images: ImageBatch,
+    /// Classes of the images if the network is class-conditional; otherwise empty.
+    pub labels: Vec<u32>,
+}
+
+impl RunContext {
+    /// The trained network with all that it is compared with; `device` describes where it was trained.
+    ///
+    /// # Errors
+    ///
+    /// If the averaged weights cannot be taken.
+    pub fn trained(self, device: String) -> Result<Trained> {
+        Ok(Trained {
+            network: self.trainer.ema_denoiser().context("taking the averaged weights")?,
+            step: self.trainer.n_steps_done(),
+            device,
+            run: self.run,
+            experiment: self.experiment,
+            dataset: self.dataset,
+            machine_set: self.machine_set,
+            judge: self.judge,
+            notes: Vec::new(),
+        })
+    }
+}
+
+/// Number of training images in the attention probe.
+const PROBE_IMAGES: usize = 4;
+
+/// Opens the data, builds network and machines, and loads the newest valid checkpoint.
+///
+/// # Errors
+///
+/// If the data or the device cannot be opened, if the network or the machines cannot be built from the
+/// settings, or if the checkpoint cannot be loaded.
+pub fn prepare(
+    run: &RunDir,
+    description: &RunToml,
+    board: &Arc<StatusBoard>,
+) -> Result<RunContext> {
+    let experiment = description.experiment.clone();
+    let (network, dataset) = network_of(&experiment)?;
+    for notice in dataset.notices() {
+        board.notice(NoticeLevel::Warning, notice);
+    }
+    let dataset = Arc::new(dataset);
+    let (machines, notes) = experiment.machines(&network);
+    for note in notes {
+        board.notice(NoticeLevel::Info, note);
+    }
+    if let (Some(n), Some(labels)) = (network.n_classes, dataset.labels()) {
+        let absent: Vec<String> = (0..n)
+            .filter(|&class| !labels.iter().any(|&label| usize::from(label) == class))
+            .map(|class| class.to_string())
+            .collect();
+        let mut text = format!(
+            "conditional network: seed i uses class i mod {n}, and machines use only that class's images"
+        );
+        if !absent.is_empty() {
+            text += &format!("; classes without images use all images: {}", absent.join(", "));
+        }
+        board.notice(NoticeLevel::Info, text);
+    }
+    for warning in experiment.geometry_warnings(&network) {
+        board.notice(NoticeLevel::Warning, warning);
+    }
+    let told = board.clone();
+    let opened = open_devices::open(&description.device, move |problem| {
+        told.notice(NoticeLevel::Warning, problem);
+    })?;
+    board.update(|status| status.device = opened.words.clone());
+    let mut trainer = open_trainer(run, &experiment, &network, &dataset, &opened.tensors, board)?;
+    if let Some(note) = trainer.take_warning() {
+        board.notice(NoticeLevel::Info, note);
+    }
+    let images = TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
+    let images = opened.images(images);
+    let machine_set = MachineSet::new(experiment.ddim(), images, machines, network.n_classes)
+        .context("building the score machines")?;
+    Ok(RunContext {
+        run: run.clone(),
+        probe: network.attention.is_some().then(|| Probe {
+            labels: match (network.n_classes, dataset.labels()) {
+                (Some(_), Some(labels)) => {
+                    labels.iter().take(PROBE_IMAGES).map(|&label| u32::from(label)).collect()
+                }
+                _ => Vec::new(),
+            },
+            images: dataset.batch(0, PROBE_IMAGES.min(dataset.len())),
+            network: network.clone(),
+        }),
+        judge: Judge::new(&dataset),
+        machine_set: Arc::new(machine_set),
+        experiment,
+        dataset,
+        network,
+        trainer,
+    })
+}
+
+fn open_trainer(
+    run: &RunDir,
+    experiment: &Experiment,
+    network: &NetworkConfig,
+    dataset: &Arc<Dataset>,
+    device: &Device,
+    board: &StatusBoard,
+) -> Result<Trainer> {
+    let (config, settings) = (experiment.training.clone(), experiment.deciding_settings());
+    let Latest { found, refused } =
+        checkpoint::latest_valid(&run.state_path()).context("looking for checkpoints")?;
+    for problem in refused {
+        board.notice(NoticeLevel::Warning, format!("skipping a checkpoint: {problem}"));
+    }
+    let Some((place, saved)) = found else {
+        return Trainer::new(config, network, dataset.clone(), settings, device)
+            .context("building the network");
+    };
+    board.update(|status| status.step = place.step);
+    board.notice(NoticeLevel::Info, format!("resuming from the checkpoint of step {}", place.step));
+    Trainer::resume(config, network, dataset.clone(), settings, device, saved)
+        .with_context(|| format!("resuming from '{}'", place.path.display()))
+}
