@@ -11,5 +11,5 @@ mod texture_finder;
 mod connected_components;
 pub mod provenance_statistics;
 pub mod nearest_training_image;
-pub mod excess;
-pub mod ceiling;
+pub mod excess_over_floor;
+pub mod agreement_ceiling;

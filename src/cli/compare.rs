@@ -12,7 +12,7 @@ use super::lab_and_runs_dir_options::LabPaths;
 use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::comparison_of_runs::{Row, summary};
-use crate::evaluation::floors::run_floors::LEVELS;
+use crate::evaluation::floors::floors_file::LEVELS;
 use crate::evaluation::report::{Report, ReportContext};
 use crate::evaluation::trained_run::Trained;
 use crate::files::{make_folder, write_output};

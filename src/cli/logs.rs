@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::lab_and_runs_dir_options::LabPaths;
 use crate::analysis::confidence_intervals::quartiles;
-use crate::analysis::excess::LevelExcess;
+use crate::analysis::excess_over_floor::LevelExcess;
 use crate::runs::event::{
     AgreementFigure, AttentionAtLevel, AttentionMetrics, Event, EventBody, FloorLevel,
 };

@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::exit_codes::STOPPED;
 use super::lab_and_runs_dir_options::LabPaths;
 use super::theory::{Opened, TheoryArgs, open};
-use crate::analysis::excess::MeanSquaredError;
+use crate::analysis::excess_over_floor::MeanSquaredError;
 use crate::console;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::floors::{FloorMachine, LevelFloor, draws_for};

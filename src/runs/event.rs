@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::status_json::RunState;
-use crate::analysis::excess::{Convergence, LevelExcess, MeanSquaredError, mean_between};
+use crate::analysis::excess_over_floor::{
+    Convergence, LevelExcess, MeanSquaredError, mean_between,
+};
 use crate::diffusion::Schedule;
 
 /// One line of `events.jsonl`.

@@ -14,7 +14,7 @@ mod non_finite_loss_rollback;
 mod full_disk;
 pub mod training_run;
 pub mod preview_thread;
-pub mod floors;
+pub mod measure_floors;
 
 mod out_of_memory;
 mod worker_process;

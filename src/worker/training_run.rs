@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::floors::FloorThread;
 use super::full_disk::{Control, wait_for_space};
 use super::loss_and_speed_meters::{LevelMeter, Meter};
+use super::measure_floors::FloorThread;
 use super::non_finite_loss_rollback::NonFiniteLosses;
 use super::prepare_training::{Probe, RunContext};
 use super::preview_thread::{PreviewKit, PreviewThread, Request};

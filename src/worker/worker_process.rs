@@ -18,7 +18,7 @@ use crate::config::CompareSettings;
 use crate::console::output::panic_words;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::calibration::Calibration;
-use crate::evaluation::floors::run_floors::LEVELS;
+use crate::evaluation::floors::floors_file::LEVELS;
 use crate::evaluation::preview_request::PreviewRequest;
 use crate::evaluation::report::{Report, ReportContext};
 use crate::evaluation::trained_run::Trained;

@@ -24,7 +24,7 @@ fn mean_square(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::excess::MeanSquaredError;
+    use crate::analysis::excess_over_floor::MeanSquaredError;
     use crate::diffusion::{Denoised, NoiseLevel, Schedule};
     use crate::image::{ImageBatch, ImageShape};
 

@@ -1,7 +1,7 @@
 //! The tables of a report as CSV.
 
 use super::report_figures::Report;
-use crate::analysis::excess::MeanSquaredError;
+use crate::analysis::excess_over_floor::MeanSquaredError;
 use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::evaluation::floors::NetworkFloors;
 use crate::evaluation::markdown_table::text_or;

@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 use super::machine_settings_caption;
 use super::report_figures::{MachineReport, Report};
 use crate::analysis::confidence_intervals::Quartiles;
-use crate::analysis::excess::LevelExcess;
+use crate::analysis::excess_over_floor::LevelExcess;
 use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::evaluation::floors::NetworkFloors;
-use crate::evaluation::floors::run_floors::FloorErrors;
+use crate::evaluation::floors::floors_file::FloorErrors;
 use crate::runs::event::Rates;
 
 /// `report.json`, which `mosaic run --json` prints too.

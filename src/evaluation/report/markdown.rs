@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::machine_settings_caption;
 use super::report_figures::{Report, ReportContext, SHEET_ROWS};
-use crate::analysis::excess::MeanSquaredError;
+use crate::analysis::excess_over_floor::MeanSquaredError;
 use crate::config::{NamedMachine, noise_seed_purposes::NoiseSeeds};
 use crate::evaluation::copies_and_mosaics::{MosaicFigures, SAME_COLOUR};
 use crate::evaluation::floors::NetworkFloors;

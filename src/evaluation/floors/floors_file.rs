@@ -9,8 +9,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::machines::{FloorMachine, LevelFloor, draws_for};
-use crate::analysis::excess::MeanSquaredError;
+use super::floor_machines::{FloorMachine, LevelFloor, draws_for};
+use crate::analysis::excess_over_floor::MeanSquaredError;
 use crate::dataset::Dataset;
 use crate::files::{if_there, write_output};
 use crate::network::network_config::NetworkConfig;

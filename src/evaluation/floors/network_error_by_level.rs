@@ -1,9 +1,9 @@
 //! A network's error by noise level, beside the floor of its class.
 
+use super::floors_file::RunFloors;
 use super::noised_images::{NoisedImages, Translation};
-use super::run_floors::RunFloors;
 use super::squared_error::squared_errors;
-use crate::analysis::excess::{LevelExcess, MeanSquaredError};
+use crate::analysis::excess_over_floor::{LevelExcess, MeanSquaredError};
 use crate::dataset::Dataset;
 use crate::diffusion::DenoiseError;
 use crate::network::NetworkDenoiser;

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::noised_images::{NoisedImages, Translation};
 use super::squared_error::squared_errors;
-use crate::analysis::excess::MeanSquaredError;
+use crate::analysis::excess_over_floor::MeanSquaredError;
 use crate::dataset::Dataset;
 use crate::diffusion::{DenoiseError, NoiseLevel};
 use crate::evaluation::stop_flag::check_stop;

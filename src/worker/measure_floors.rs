@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::prepare_training::RunContext;
 use super::preview_thread::{BACKGROUND_NICENESS, pool};
-use crate::analysis::excess::Convergence;
+use crate::analysis::excess_over_floor::Convergence;
 use crate::evaluation::floors::{RunFloors, class_floor, network_excess};
 use crate::network::NetworkDenoiser;
 use crate::runs::event::{EventBody, ExcessByLevel, NoticeLevel};

@@ -4,9 +4,9 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 
-use super::excess::{class_floor, network_excess};
-use super::run_floors::RunFloors;
-use crate::analysis::excess::{Convergence, LevelExcess};
+use super::floors_file::RunFloors;
+use super::network_error_by_level::{class_floor, network_excess};
+use crate::analysis::excess_over_floor::{Convergence, LevelExcess};
 use crate::evaluation::load_networks_and_data::open_held_out;
 use crate::evaluation::trained_run::Trained;
 
