@@ -1,21 +1,31 @@
-//! Several runs side by side: one row a run, and the spread over the training seeds of an experiment.
+//! Several runs side by side: one row per run, and over the training seeds of an experiment means with intervals, beside the
+//! ceiling (another training seed) and chance (another noise seed).
 
 use std::fmt;
 
-use crate::evaluation::report::json::seen_seeds;
-use crate::runs::{event::Rates, seen_held_out_seeds::in_words};
-use serde_json::{Value, json};
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
 
-use super::markdown_table::{Table, cell, rate_cell};
-use super::report::{Report, json::to_json};
+use super::markdown_table::{Table, cell, number};
+use super::report::{NetworkSamples, Report, json::to_json};
+use crate::analysis::agreement_ceiling::{ceiling, chance, share_of_the_way};
+use crate::analysis::confidence_intervals::{Interval, mean_interval};
+use crate::config::Experiment;
+use crate::evaluation::report::json::seen_seeds;
+use crate::image::ImageBatch;
+use crate::runs::run_dir::RunDir;
+use crate::runs::seen_held_out_seeds::in_words;
 
 /// The report of one run, as a summary needs it.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub run: String,
     pub experiment: String,
+    /// All settings but the training seed: runs that agree in them are training seeds of one network.
+    settings: Vec<(String, String)>,
     pub report: Value,
-    pub rates: Option<Rates>,
+    /// The network's samples; `None` if a report of an older version did not keep them.
+    samples: Option<NetworkSamples>,
 }
 
 impl Row {
@@ -23,9 +33,32 @@ impl Row {
         Self {
             run: report.context.run.clone(),
             experiment: report.context.experiment.name.to_string(),
+            settings: settings(report.context.experiment),
             report: to_json(report),
-            rates: report.comparison.rates.clone(),
+            samples: Some(NetworkSamples::of(report)),
         }
+    }
+
+    /// The row of a finished run, from the files of its report.
+    ///
+    /// # Errors
+    ///
+    /// If the report or the run's settings cannot be read.
+    pub fn read(run: &RunDir) -> Result<Self> {
+        let folder = run.report_path();
+        let path = folder.join("report.json");
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("reading '{}'", path.display()))?;
+        let report =
+            serde_json::from_str(&text).with_context(|| format!("reading '{}'", path.display()))?;
+        let experiment = run.experiment().context("reading the run's settings")?;
+        Ok(Self {
+            run: run.id(),
+            experiment: experiment.name.to_string(),
+            settings: settings(&experiment),
+            report,
+            samples: NetworkSamples::read(&folder),
+        })
     }
 
     fn number(&self, machine: &str, key: &str) -> Option<f64> {
@@ -36,6 +69,22 @@ impl Row {
         let machines = self.report["agreement"].as_object();
         machines.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
     }
+
+    /// A judged rate of the network with its interval, as a cell.
+    fn rate(&self, name: &str) -> String {
+        let rates = &self.report["rates"];
+        let ends = &rates["intervals95"][name];
+        let interval = || {
+            let (low, high) = (ends[0].as_f64()?, ends[1].as_f64()?);
+            Some(Interval { estimate: rates[name].as_f64()?, low, high })
+        };
+        cell(interval())
+    }
+}
+
+fn settings(experiment: &Experiment) -> Vec<(String, String)> {
+    let entries = experiment.entries().into_iter().filter(|entry| entry.key != "training.seed");
+    entries.map(|entry| (entry.key.to_owned(), entry.value)).collect()
 }
 
 /// Figures of each machine: heading and key in a report.
@@ -47,40 +96,105 @@ const FIGURES: [(&str, &str); 5] = [
     ("R^2 of x0hat", "R2_along_network"),
 ];
 
-/// A Markdown page and the same as JSON. An experiment's figures are means over its runs, with the standard deviation
-/// over runs where there are several.
+/// A Markdown page and the same as JSON. A group's figures are means over its runs, with the 95% interval over training
+/// seeds (Student's t) where there are several.
 pub fn summary(rows: &[Row]) -> (String, Value) {
-    let mut experiments: Vec<&str> = Vec::new();
+    let mut groups: Vec<Vec<&Row>> = Vec::new();
     for row in rows {
-        if !experiments.contains(&row.experiment.as_str()) {
-            experiments.push(&row.experiment);
+        let is_same = |group: &&mut Vec<&Row>| {
+            group[0].experiment == row.experiment && group[0].settings == row.settings
+        };
+        match groups.iter_mut().find(is_same) {
+            Some(group) => group.push(row),
+            None => groups.push(vec![row]),
         }
     }
     let mut page = "# Comparison\n\n".to_owned();
     let mut found = Vec::new();
-    for experiment in experiments {
-        let runs: Vec<&Row> = rows.iter().filter(|row| row.experiment == experiment).collect();
-        page += &section(experiment, &runs);
+    for runs in groups {
+        let yardsticks = Yardsticks::new(&runs);
+        page += &section(&runs, &yardsticks);
         let reports: Vec<&Value> = runs.iter().map(|row| &row.report).collect();
-        found.push(
-            json!({ "experiment": experiment, "runs": reports, "over_runs": over_runs(&runs) }),
-        );
+        found.push(json!({
+            "experiment": runs[0].experiment,
+            "runs": reports,
+            "over_runs": over_runs(&runs, &yardsticks),
+            "ceiling": yardsticks.ceiling.map(|c| json!({ "r": c.estimate, "interval95": ends(c) })),
+            "chance": yardsticks.chance,
+        }));
     }
     (page, json!({ "format": 1, "experiments": found }))
 }
 
-fn over_runs(runs: &[&Row]) -> Value {
-    let machines = runs.first().map(|row| row.machines()).unwrap_or_default();
+/// What an r of this group can be compared with.
+struct Yardsticks {
+    /// Median r between training seeds.
+    ceiling: Option<Interval>,
+    /// Median r between noise seeds, mean over networks.
+    chance: Option<f64>,
+}
+
+impl Yardsticks {
+    fn new(runs: &[&Row]) -> Self {
+        let samples: Vec<&NetworkSamples> =
+            runs.iter().filter_map(|row| row.samples.as_ref()).collect();
+        let chances: Vec<f64> = samples.iter().filter_map(|of| chance(&of.samples)).collect();
+        let chance = (!chances.is_empty()).then(|| mean(&chances));
+        Self { ceiling: common_samples(&samples).and_then(|all| ceiling(&all)), chance }
+    }
+
+    /// How far a machine is on the way from `from` to the ceiling.
+    fn share(&self, r: Option<f64>, from: Option<f64>) -> Option<f64> {
+        share_of_the_way(r?, from?, self.ceiling?.estimate)
+    }
+}
+
+/// The samples of every network, if all are of the same noise seeds and number of sampling steps.
+fn common_samples<'a>(samples: &[&'a NetworkSamples]) -> Option<Vec<&'a ImageBatch>> {
+    let same = |a: &NetworkSamples, b: &NetworkSamples| {
+        (a.first_seed, a.noise_seed, a.sampling_steps)
+            == (b.first_seed, b.noise_seed, b.sampling_steps)
+            && (a.samples.len(), a.samples.shape()) == (b.samples.len(), b.samples.shape())
+    };
+    let first = samples.first()?;
+    let are_same = samples.iter().all(|other| same(first, other));
+    are_same.then(|| samples.iter().map(|of| &of.samples).collect())
+}
+
+fn over_runs(runs: &[&Row], yardsticks: &Yardsticks) -> Value {
+    let baseline = baseline(runs).and_then(|name| spread(runs, name, "r")).map(|s| s.mean);
     let figures = |machine: &str| -> Value {
         let entry = |(_, key): &(&str, &str)| {
             let spread = spread(runs, machine, key);
-            let spread = spread.map(|s| json!({ "mean": s.mean, "sd": s.sd, "runs": s.n }));
+            let spread = spread.map(|s| {
+                json!({ "mean": s.mean, "sd": s.sd, "interval95": s.interval.map(ends), "runs": s.n })
+            });
             ((*key).to_owned(), json!(spread))
         };
-        Value::Object(FIGURES.iter().map(entry).collect())
+        let mut figures: Map<String, Value> = FIGURES.iter().map(entry).collect();
+        let r = spread(runs, machine, "r").map(|s| s.mean);
+        let of_the_way = json!({
+            "from_chance": yardsticks.share(r, yardsticks.chance),
+            "from_baseline": yardsticks.share(r, baseline),
+        });
+        figures.insert("share_of_the_way".to_owned(), of_the_way);
+        Value::Object(figures)
     };
-    let each = machines.into_iter().map(|machine| (machine.to_owned(), figures(machine)));
+    let each = machines(runs).into_iter().map(|machine| (machine.to_owned(), figures(machine)));
     Value::Object(each.collect())
+}
+
+fn ends(interval: Interval) -> [f64; 2] {
+    [interval.low, interval.high]
+}
+
+fn machines<'a>(runs: &[&'a Row]) -> Vec<&'a str> {
+    runs.first().map(|row| row.machines()).unwrap_or_default()
+}
+
+/// The machine without attention that others are measured against.
+fn baseline<'a>(runs: &[&'a Row]) -> Option<&'a str> {
+    runs.first()?.report["baseline"].as_str()
 }
 
 /// A line that names the seeds of a run's report that were seen before; empty if there are none.
@@ -95,52 +209,105 @@ pub fn seen_line(run: &str, report: &Value) -> String {
     )
 }
 
-fn section(experiment: &str, runs: &[&Row]) -> String {
+fn section(runs: &[&Row], yardsticks: &Yardsticks) -> String {
     let names: Vec<&str> = runs.iter().map(|row| row.run.as_str()).collect();
     let first = runs[0];
-    let head: Vec<&str> = ["machine"].into_iter().chain(FIGURES.map(|(head, _)| head)).collect();
-    let mut table = Table::new(experiment, &head);
+    let baseline_name = baseline(runs);
+    let way = [
+        "of the way from chance".to_owned(),
+        format!("from {}", baseline_name.unwrap_or("the baseline")),
+    ];
+    let mut head: Vec<&str> =
+        ["machine"].into_iter().chain(FIGURES.map(|(head, _)| head)).collect();
+    head.splice(2..2, way.iter().map(String::as_str));
+    let mut table = Table::new(&first.experiment, &head);
+    let from = baseline_name.and_then(|name| spread(runs, name, "r")).map(|s| s.mean);
     for machine in first.machines() {
-        let figures = FIGURES.iter().map(|(_, key)| cell(spread(runs, machine, key)));
-        table.rows.push([machine.to_owned()].into_iter().chain(figures).collect());
+        let r = spread(runs, machine, "r").map(|s| s.mean);
+        let share = |from: Option<f64>| {
+            cell(yardsticks.share(r, from).map(|share| format!("{:.0}%", 100.0 * share)))
+        };
+        let mut row = vec![machine.to_owned()];
+        row.extend(FIGURES.iter().map(|(_, key)| cell(spread(runs, machine, key))));
+        let from = from.filter(|_| baseline_name != Some(machine));
+        row.splice(2..2, [share(yardsticks.chance), share(from)]);
+        table.rows.push(row);
     }
+    let blank = || vec!["-".to_owned(); head.len() - 2];
+    let mut add = |name: &str, r: String| {
+        table.rows.push([name.to_owned(), r].into_iter().chain(blank()).collect());
+    };
+    let of_ceiling = yardsticks.ceiling.map(|found| format_interval(found.estimate, Some(found)));
+    add("*another training seed (ceiling)*", cell(of_ceiling));
+    add("*another noise seed (chance)*", number(yardsticks.chance));
+    let what = match (runs.len(), yardsticks.ceiling) {
+        (1, _) => "One training seed: no interval over training seeds, and no ceiling.",
+        (_, None) => {
+            "Means over runs with 95% intervals over training seeds. No ceiling: a report without samples, or of other noise seeds; compare the runs again, together."
+        }
+        _ => {
+            "Means over runs with 95% intervals over training seeds. Of the way: how far r is from chance (or from the machine without attention) to the ceiling."
+        }
+    };
     let mut text = format!(
-        "## {experiment}\n\nRuns: {}. {} held-out noise seeds each.\n\n{}",
+        "## {}\n\nRuns: {}. {} held-out noise seeds each. {what}\n\n{}",
+        first.experiment,
         names.join(", "),
         first.report["n_seeds"],
         table.markdown()
     );
     runs.iter().for_each(|row| text += &seen_line(&row.run, &row.report));
     text += "\n";
-    let judged = runs.iter().filter_map(|row| Some((&row.run, row.rates.as_ref()?)));
-    let mut table = Table::new(
-        "Judged samples",
-        &["network of", "judged", "whole", "consistent", "novel", "creative", "hue purity"],
-    );
-    for (run, rates) in judged {
-        let mut row = vec![run.clone(), rates.n_samples.to_string()];
-        let names = ["whole", "consistent", "novel", "creative", "hue_purity"];
-        row.extend(names.map(|name| rate_cell(rates, name)));
+    text += &rates(runs);
+    text
+}
+
+/// Judged rates and the distance from the floor, run by run.
+fn rates(runs: &[&Row]) -> String {
+    let names = ["whole", "consistent", "novel", "creative", "hue_purity"];
+    let head = [
+        "network of",
+        "trained enough?",
+        "judged",
+        "whole",
+        "consistent",
+        "novel",
+        "creative",
+        "hue purity",
+    ];
+    let mut table = Table::new("Judged samples", &head);
+    let is_known =
+        |row: &&&Row| row.report["rates"].is_object() || row.report["floors"].is_object();
+    for run in runs.iter().filter(is_known) {
+        let word = cell(run.report["floors"]["convergence"].as_str());
+        let judged = cell(run.report["rates"]["n_samples"].as_u64());
+        let mut row = vec![run.run.clone(), word, judged];
+        row.extend(names.map(|name| run.rate(name)));
         table.rows.push(row);
     }
-    if !table.rows.is_empty() {
-        text += &table.markdown();
-        text += "\n";
-    }
-    text
+    if table.rows.is_empty() { String::new() } else { table.markdown() + "\n" }
 }
 
 struct Spread {
     mean: f64,
     /// Standard deviation over runs; of one run there is none.
     sd: Option<f64>,
+    /// The mean's 95% interval over runs; of one run there is none.
+    interval: Option<Interval>,
     n: usize,
 }
 
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", self.mean)?;
-        self.sd.map_or(Ok(()), |sd| write!(f, " ± {sd:.3}"))
+        f.write_str(&format_interval(self.mean, self.interval))
+    }
+}
+
+/// `0.530 [0.410, 0.620]`; without the interval if there is none.
+fn format_interval(estimate: f64, interval: Option<Interval>) -> String {
+    match interval.filter(|found| found.low.is_finite() && found.high.is_finite()) {
+        Some(found) => format!("{estimate:.3} [{:.3}, {:.3}]", found.low, found.high),
+        None => format!("{estimate:.3}"),
     }
 }
 
@@ -151,33 +318,71 @@ fn spread(runs: &[&Row], machine: &str, key: &str) -> Option<Spread> {
     if n == 0 {
         return None;
     }
-    let mean = values.iter().sum::<f64>() / n as f64;
+    let mean = mean(&values);
     let sum = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
-    Some(Spread { mean, sd: (n > 1).then(|| (sum / (n - 1) as f64).sqrt()), n })
+    let sd = (n > 1).then(|| (sum / (n - 1) as f64).sqrt());
+    Some(Spread { mean, sd, interval: mean_interval(&values).filter(|_| n > 1), n })
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::ImageShape;
+    use crate::random::noise_seeds;
 
+    /// A run whose `els` has this r; its network's samples are partly those of all networks.
     fn row(run: &str, experiment: &str, r: f64) -> Row {
         let figures =
             json!({ "r": r, "r2": r * r, "R2": null, "won": 0.5, "R2_along_network": 0.1 });
+        let shape = ImageShape::new(1, 8, 8);
+        let (common, own) =
+            (noise_seeds(1, 0, 9, shape), noise_seeds(run.len() as u64 + r.to_bits(), 0, 9, shape));
+        let values = common.values().iter().zip(own.values()).map(|(a, b)| 2.0 * a + b).collect();
         Row {
             run: run.into(),
             experiment: experiment.into(),
-            report: json!({ "n_seeds": 4, "agreement": { "els": figures } }),
-            rates: None,
+            settings: Vec::new(),
+            report: json!({ "n_seeds": 9, "agreement": { "els": figures }, "baseline": "els" }),
+            samples: Some(NetworkSamples {
+                first_seed: 1000,
+                noise_seed: 0,
+                sampling_steps: 20,
+                samples: ImageBatch::new(shape, values),
+            }),
         }
     }
 
     #[test]
-    fn runs_of_one_experiment_are_one_row_with_their_spread() {
+    fn runs_of_one_experiment_are_one_group_with_its_interval() {
         let rows = [row("a-1", "a", 0.4), row("a-2", "a", 0.6), row("b-1", "b", 0.9)];
         let (page, json) = summary(&rows);
-        assert!(page.contains("| els | 0.500 ± 0.141 |"), "{page}");
+        // The standard error is .1, and Student's t of one degree of freedom 12.706.
+        assert!(page.contains("| els | 0.500 [-0.771, 1.771] |"), "{page}");
         assert!(page.contains("Runs: a-1, a-2.") && page.contains("| els | 0.900 |"), "{page}");
         let over = &json["experiments"][0]["over_runs"]["els"];
         assert_eq!((over["r"]["runs"].as_u64(), over["R2"].is_null()), (Some(2), true));
+    }
+
+    #[test]
+    fn the_ceiling_is_another_training_seed() {
+        let mut rows: Vec<Row> = [0.2, 0.3, 0.4, 0.5].map(|r| row("a", "a", r)).into();
+        let (page, json) = summary(&rows);
+        let group = &json["experiments"][0];
+        // Four fifths of the variance are common to all networks.
+        let (ceiling, chance) =
+            (group["ceiling"]["r"].as_f64().unwrap(), group["chance"].as_f64().unwrap());
+        assert!((ceiling - 0.8).abs() < 0.06 && chance.abs() < 0.1, "{ceiling} {chance}");
+        let share = group["over_runs"]["els"]["share_of_the_way"]["from_chance"].as_f64().unwrap();
+        assert!((share - (0.35 - chance) / (ceiling - chance)).abs() < 1e-12);
+        assert!(page.contains("another training seed (ceiling)"), "{page}");
+
+        rows[1].samples.as_mut().unwrap().noise_seed = 7;
+        assert!(summary(&rows).1["experiments"][0]["ceiling"].is_null());
+        rows[0].settings = vec![("training.steps".into(), "5".into())];
+        assert_eq!(summary(&rows).1["experiments"].as_array().unwrap().len(), 2);
     }
 }

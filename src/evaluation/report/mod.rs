@@ -11,6 +11,8 @@ mod csv;
 pub mod json;
 pub mod markdown;
 mod charts;
+pub mod report_samples;
 pub mod report_files;
 
 pub use report_figures::{Report, ReportContext};
+pub use report_samples::NetworkSamples;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::report_figures::{Report, SHEET_ROWS};
-use super::{charts, csv, json, markdown};
+use super::{charts, csv, json, markdown, report_samples};
 use crate::evaluation::png_charts;
 use crate::files::{make_folder, write_output};
 use crate::image::{contact_sheet, picture_file};
@@ -35,6 +35,7 @@ impl Report<'_> {
             SHEET_ROWS,
         );
         picture_file::write(&sheet, &folder.join("samples.png"))?;
+        report_samples::write(self, folder)?;
         // Last: whoever finds it finds the others.
         put("report.json", format!("{:#}\n", json::to_json(self)))?;
         Ok(())

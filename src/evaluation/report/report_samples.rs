@@ -1,0 +1,89 @@
+//! `samples.safetensors` of a report: the samples that its figures are of, so that runs can be compared with each other
+//! without sampling again.
+//!
+//! Tensors `network` and one per machine, `[n, C, H, W]`, single precision, values in [-1, 1]; sample i is of noise seed
+//! `first_seed + i`. The header holds `first_seed`, `noise_seed` and `sampling_steps` as decimal numbers.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use safetensors::tensor::Dtype;
+
+use super::report_figures::Report;
+use crate::config::noise_seed_purposes::NoiseSeeds;
+use crate::dataset::safetensors_file::{Array, TensorFile, to_bytes};
+use crate::files::write_output;
+use crate::image::{ImageBatch, ImageShape};
+
+/// Name of the file in a report's folder.
+const NAME: &str = "samples.safetensors";
+
+/// The network's samples of a report and what they were made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkSamples {
+    pub first_seed: u64,
+    pub noise_seed: u64,
+    pub sampling_steps: usize,
+    pub samples: ImageBatch,
+}
+
+impl NetworkSamples {
+    /// Those of a report that was just made.
+    pub fn of(report: &Report<'_>) -> Self {
+        let comparison = report.comparison;
+        Self {
+            first_seed: NoiseSeeds::held_out(comparison.n_seeds).first(),
+            noise_seed: comparison.noise_seed,
+            sampling_steps: report.context.experiment.sampling_steps,
+            samples: comparison.samples.network.clone(),
+        }
+    }
+
+    /// Those in a report's folder; `None` if they are missing or cannot be read, as in reports of older versions.
+    pub fn read(folder: &Path) -> Option<Self> {
+        let bytes = std::fs::read(folder.join(NAME)).ok()?;
+        let file = TensorFile::parse(&bytes).ok()?;
+        let number = |key: &str| file.word(key).ok()?.parse::<u64>().ok();
+        let network = file.tensor("network").ok()?;
+        let &[_, channels, height, width] = network.shape() else { return None };
+        if network.dtype() != Dtype::F32 {
+            return None;
+        }
+        let (values, _) = network.data().as_chunks::<4>();
+        let values = values.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes))).collect();
+        let shape = ImageShape::of_file(channels, height, width)?;
+        Some(Self {
+            first_seed: number("first_seed")?,
+            noise_seed: number("noise_seed")?,
+            sampling_steps: usize::try_from(number("sampling_steps")?).ok()?,
+            samples: ImageBatch::new(shape, values),
+        })
+    }
+}
+
+/// Writes the samples of a report into its folder.
+///
+/// # Errors
+///
+/// If the file cannot be written.
+pub(super) fn write(report: &Report<'_>, folder: &Path) -> io::Result<()> {
+    let set = &report.comparison.samples;
+    let of_network = NetworkSamples::of(report);
+    let header = HashMap::from([
+        ("first_seed".to_owned(), of_network.first_seed.to_string()),
+        ("noise_seed".to_owned(), of_network.noise_seed.to_string()),
+        ("sampling_steps".to_owned(), of_network.sampling_steps.to_string()),
+    ]);
+    let machines = set.machines.iter().map(|(name, samples)| (name.as_str(), samples));
+    let arrays: Vec<Array> =
+        std::iter::once(("network", &set.network)).chain(machines).map(array).collect();
+    let bytes = to_bytes(&arrays, Some(header)).map_err(io::Error::other)?;
+    Ok(write_output(&folder.join(NAME), &bytes)?)
+}
+
+fn array((name, samples): (&str, &ImageBatch)) -> Array {
+    let ImageShape { channels, height, width } = samples.shape();
+    let bytes = samples.values().iter().flat_map(|&v| (v as f32).to_le_bytes()).collect();
+    (name.to_owned(), Dtype::F32, vec![samples.len(), channels, height, width], bytes)
+}
