@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::distinct::{DistinctCache, DistinctPatches};
+use super::distinct::{DistinctCache, Tables};
 use super::error::TheoryError;
 use super::gpu::placement::{GpuPlacement, Gpus};
 use super::patches::Pool;
@@ -138,7 +138,7 @@ impl TrainingImages {
     }
 
     /// The distinct patches of these images; none if sums over all patches are faster.
-    pub(super) fn distinct(&self, pool: Pool, k: usize) -> Option<Arc<DistinctPatches>> {
+    pub(super) fn distinct(&self, pool: Pool, k: usize) -> Option<Arc<Tables>> {
         self.distinct.get(&self.pixels, pool, k)
     }
 
