@@ -2,7 +2,7 @@
 //!
 //! [`Backend::new`] is the only place that chooses, and [`Backend::compute`] the only one that falls back to the CPU:
 //! for images that GPUs cannot take and after a GPU has failed. The implementations are [`super::gpu::posteriors`],
-//! [`super::cpu_posteriors`] and, for patches that repeat, [`super::distinct_patches::posteriors`].
+//! [`super::cpu_posteriors`] and, for patches that repeat, [`super::distinct_patches`].
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use super::ls_wiener::Masks;
 use super::posterior_weights::Accumulator;
 use super::training_images::TrainingImages;
 use super::training_pixels::ImagePixels;
-use super::{cpu_posteriors, distinct_patches, gpu};
+use super::{cpu_posteriors, gpu};
 use crate::simd::Lane;
 
 /// The processors that compute sums over one dictionary.
@@ -59,7 +59,7 @@ impl<'a> Backend<'a> {
                 .first()
                 .and_then(|query| self.images.distinct(query.pool, query.k))
             {
-                Some(patches) => distinct_patches::posteriors::patch_posteriors(&patches, queries),
+                Some(tables) => tables.patch_posteriors(images, queries),
                 None => cpu_posteriors::patch_posteriors(images, queries, with_posterior),
             },
         )
@@ -75,9 +75,7 @@ impl<'a> Backend<'a> {
         self.compute(
             |gpus, images| gpu::posteriors::evidence(gpus, images, range.clone(), query, log_pool),
             |images| match self.images.distinct(query.pool, query.k) {
-                Some(patches) => {
-                    distinct_patches::posteriors::evidence(&patches, range.clone(), query, log_pool)
-                }
+                Some(tables) => tables.evidence(images, range.clone(), query, log_pool),
                 None => cpu_posteriors::evidence(images, range.clone(), query, log_pool),
             },
         )

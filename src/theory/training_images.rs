@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::distinct_patches::{DistinctCache, DistinctPatches};
+use super::distinct_patches::{DistinctCache, Tables};
 use super::error::TheoryError;
 use super::gpu::images_over_gpus::{GpuPlacement, Gpus};
 use super::patch_pools_ls_els_bbels::Pool;
@@ -150,7 +150,7 @@ impl TrainingImages {
     }
 
     /// The distinct patches of these images; none if sums over all patches are faster.
-    pub(super) fn distinct(&self, pool: Pool, k: usize) -> Option<Arc<DistinctPatches>> {
+    pub(super) fn distinct(&self, pool: Pool, k: usize) -> Option<Arc<Tables>> {
         self.distinct.get(&self.pixels, pool, k)
     }
 

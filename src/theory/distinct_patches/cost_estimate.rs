@@ -6,7 +6,7 @@ use crate::image::ImageShape;
 use crate::simd::lane::n_lanes;
 use crate::theory::patch_pools_ls_els_bbels::Pool;
 
-/// What the time to sum over a table depends on.
+/// What the time to sum over a table depends on: of all images, or of one.
 #[derive(Clone, Copy, Debug)]
 pub struct TableSizes {
     pub n_strips: usize,
@@ -22,8 +22,10 @@ pub struct TableSizes {
 }
 
 /// Distinct patches of a table, at most: the distances of one vector of queries, 64 bytes a patch, stay in the cache.
-/// (With 500,000 patches of MNIST, sums over distinct patches took twice the time of window sums.)
 const PATCHES_MAX: usize = 32_768;
+/// Bytes of the distances of all strips of a table, at most. Patches read them at random: with 64 MNIST digits, 24 MB for
+/// patches of side 3 and 37 MB for side 5, sums over the distinct patches took 1.2 and 4 times as long as window sums.
+const STRIP_BYTES_MAX: usize = 4 << 20;
 /// Entries of a table, at most: 12 bytes each.
 const ENTRIES_MAX: usize = 16 << 20;
 /// Operations per distinct patch and vector of query pixels, besides one for each row of the patch.
@@ -33,17 +35,39 @@ const PER_PAIR: f64 = 6.0;
 
 /// The time of sums over the distinct patches of one table; infinite if there are too many.
 pub fn of_distinct(shape: ImageShape, sizes: &TableSizes) -> f64 {
-    if sizes.n_patches > PATCHES_MAX || sizes.n_entries > ENTRIES_MAX {
+    let n_places = (sizes.n_rows + sizes.height - 1) * sizes.n_columns;
+    if sizes.n_patches > PATCHES_MAX
+        || sizes.n_entries > ENTRIES_MAX
+        || sizes.n_strips * n_places * size_of::<f32>() > STRIP_BYTES_MAX
+    {
         return f64::INFINITY;
     }
     let vectors = |n: usize| n.div_ceil(n_lanes::<f32>()) as f64;
-    let strips = sizes.n_strips as f64
-        * (sizes.width * shape.channels) as f64
-        * vectors((sizes.n_rows + sizes.height - 1) * sizes.n_columns);
+    let strips = sizes.n_strips as f64 * (sizes.width * shape.channels) as f64 * vectors(n_places);
     let patches = sizes.n_patches as f64
         * (sizes.height as f64 + PER_PATCH)
         * vectors(sizes.n_rows * sizes.n_columns);
     strips + patches
+}
+
+/// Operations per distinct strip or patch of an image, and vector of places or queries: reading it, comparing it with the
+/// cutoffs, adding it.
+const PER_ITEM: f64 = 5.0;
+/// Operations per value of such a strip or row of such a patch, and vector.
+const PER_PART: f64 = 0.4;
+/// Operations per group of an image.
+const PER_GROUP: f64 = 500.0;
+
+/// The time of sums over the distinct patches of one image and group of query pixels.
+pub fn of_image(shape: ImageShape, sizes: &TableSizes) -> f64 {
+    let vectors = |n: usize| n.div_ceil(n_lanes::<f32>()) as f64;
+    let strips = sizes.n_strips as f64
+        * (PER_ITEM + PER_PART * (sizes.width * shape.channels) as f64)
+        * vectors((sizes.n_rows + sizes.height - 1) * sizes.n_columns);
+    let patches = sizes.n_patches as f64
+        * (PER_ITEM + PER_PART * sizes.height as f64)
+        * vectors(sizes.n_rows * sizes.n_columns);
+    PER_GROUP + strips + patches
 }
 
 /// The time of sums over all patches of `n_images`, by window sums.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::posteriors::{evidence, patch_posteriors};
-use super::{DistinctCache, DistinctPatches};
+use super::image_table::ImageTables;
+use super::patch_table::DistinctPatches;
+use super::posteriors::patch_posteriors;
+use super::{DistinctCache, Tables};
 use crate::image::ImageShape;
 use crate::random::noise_seeds;
 use crate::simd::{Lane, Real};
@@ -45,17 +47,31 @@ impl Case {
         self.x.iter().map(|v| T::from_f64(*v)).collect()
     }
 
-    fn patches(&self) -> DistinctPatches {
-        let storage = Storage::Values(self.images.clone());
-        let images = ImagePixels::new(self.shape, storage).unwrap();
-        DistinctPatches::of(&images, self.pool, self.k)
+    fn pixels(&self) -> ImagePixels {
+        ImagePixels::new(self.shape, Storage::Values(self.images.clone())).unwrap()
     }
 
+    /// Checks both kinds of tables against the specification.
     fn check<T: Lane>(&self, tolerance: f64) -> Result<(), TestCaseError> {
+        let images = self.pixels();
+        let of_all = DistinctPatches::of(&images, self.pool, self.k);
+        let of_each = ImageTables::of(&images, self.pool, self.k);
+        for tables in [Tables::AllImages(of_all), Tables::EachImage(of_each)] {
+            self.check_posteriors::<T>(&tables, &images, tolerance)?;
+            self.check_evidence::<T>(&tables, &images, tolerance)?;
+        }
+        Ok(())
+    }
+
+    fn check_posteriors<T: Lane>(
+        &self,
+        tables: &Tables,
+        images: &ImagePixels,
+        tolerance: f64,
+    ) -> Result<(), TestCaseError> {
         let (x, n_pixels) = (self.query_values::<T>(), self.shape.n_pixels());
-        let patches = self.patches();
         let plain = self.plain(&self.images, 0);
-        let found = patch_posteriors(&patches, &[self.query(&x[..])]).remove(0);
+        let found = tables.patch_posteriors(images, &[self.query(&x[..])]).remove(0);
         for (a, b) in found.mean().iter().zip(plain.mean()) {
             prop_assert!((a - b).abs() < tolerance, "mean {a} {b}");
         }
@@ -74,20 +90,21 @@ impl Case {
             let nearest = -plain.max[p] / self.logit_scale;
             prop_assert!((distance - nearest).abs() < tolerance * (1.0 + nearest));
         }
-        self.check_evidence(&patches, &x, tolerance)
+        Ok(())
     }
 
     fn check_evidence<T: Lane>(
         &self,
-        patches: &DistinctPatches,
-        x: &[T],
+        tables: &Tables,
+        images: &ImagePixels,
         tolerance: f64,
     ) -> Result<(), TestCaseError> {
+        let x = self.query_values::<T>();
         let (n_channels, n_pixels) = (self.shape.channels, self.shape.n_pixels());
         let log_pool: Vec<f64> = (0..n_pixels).map(|p| p as f64 / 7.0).collect();
         let first = self.n_images() / 2;
         let range = first..self.n_images();
-        let found = evidence(patches, range.clone(), self.query(x), &log_pool);
+        let found = tables.evidence(images, range.clone(), self.query(&x[..]), &log_pool);
         prop_assert_eq!(found.first, first);
         for (i, n) in range.enumerate() {
             let plain = self.plain(self.image(n), n);
@@ -129,7 +146,7 @@ proptest! {
 
     #[test]
     fn every_patch_is_counted_once(case in cases()) {
-        let patches = case.patches();
+        let patches = DistinctPatches::of(&case.pixels(), case.pool, case.k);
         for table in &patches.groups {
             let n_compared = table.n_compared(patches.n_images);
             let counted: usize = table.all.iter().map(|entry| entry.count as usize).sum();
@@ -142,6 +159,15 @@ proptest! {
             }
             let all: Vec<u32> = table.all.iter().map(|entry| entry.count).collect();
             prop_assert_eq!(by_image, all);
+        }
+        let tables = ImageTables::of(&case.pixels(), case.pool, case.k);
+        for (n, image) in tables.images.iter().enumerate() {
+            for ((group, table), all) in tables.groups.iter().zip(image).zip(&patches.groups) {
+                let counts = table.patches.iter().map(|&(_, count)| u32::from(count));
+                prop_assert_eq!(counts.clone().sum::<u32>() as usize, group.n_places());
+                let of_all = all.image(n).0.iter().map(|entry| entry.count);
+                prop_assert!(counts.eq(of_all));
+            }
         }
     }
 }
@@ -165,6 +191,24 @@ fn a_table_is_made_where_patches_repeat() {
     assert!(DistinctPatches::find(&images(200, 0), Pool::Wrap, 3).is_none());
     assert!(DistinctPatches::find(&images(200, 1), Pool::SamePlace, 3).is_none());
     assert!(DistinctPatches::find(&images(200, 1), Pool::SameBorder, 3).is_some());
+}
+
+#[test]
+fn images_with_flat_parts_have_tables_of_their_own() {
+    // Noise in the middle of flat images, more of it than fits into one table.
+    let shape = ImageShape::new(1, 24, 24);
+    let mut values = noise_seeds(6, 0, 600, shape).into_values();
+    for (at, value) in values.iter_mut().enumerate() {
+        let (row, column) = (at / 24 % 24, at % 24);
+        if !(9..15).contains(&row) || !(9..15).contains(&column) {
+            *value = -1.0;
+        }
+    }
+    let images = ImagePixels::new(shape, Storage::Values(values)).unwrap();
+    for pool in [Pool::Wrap, Pool::Interior, Pool::SameBorder] {
+        assert!(matches!(Tables::find(&images, pool, 3), Some(Tables::EachImage(_))), "{pool:?}");
+    }
+    assert!(Tables::find(&images, Pool::SamePlace, 3).is_none());
 }
 
 #[test]

@@ -9,17 +9,27 @@
 //! sum_q exp L[n,q,p] = sum_j count[n,j] exp L[j,p]                     count[n,j]: copies of j in image n
 //! ```
 //!
-//! [`patch_table`] finds the distinct patches, once per dictionary and patch side; [`patch_weights`] sums weights over
-//! them, with one query pixel per vector lane; [`posteriors`] has the same functions as [`super::cpu_posteriors`]; and
-//! [`cost_estimate`] predicts which of the two is faster. Entropies count every copy. Provenance is the first of equal
-//! patches in the dictionary.
+//! Two kinds of tables hold them, both with one query pixel per vector lane:
+//!
+//! - Of all images, where images repeat each other's patches: [`table`] finds them, [`weigh`] sums weights over them,
+//!   and [`posteriors`] has the same functions as [`super::cpu_posteriors`].
+//! - Of each image, where images have flat parts: [`image_table`], [`strip_distances`], [`image_sums`] and
+//!   [`image_posteriors`].
+//!
+//! [`cost`] predicts which is faster, or whether sums over all patches are, and [`cache`] keeps the tables of a
+//! dictionary. Entropies count every copy. Provenance is the first of equal patches in the dictionary.
 
 pub mod patch_table;
 pub mod patch_weights;
-pub mod cost_estimate;
 pub mod posteriors;
+pub mod image_table;
+pub mod strip_distances;
+pub mod image_sums;
+pub mod image_posteriors;
+pub mod cost_estimate;
+pub mod cache;
 
 #[cfg(test)]
 mod distinct_tests;
 
-pub use patch_table::{DistinctCache, DistinctPatches};
+pub use cache::{DistinctCache, Tables};

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::cost_estimate::{self, TableSizes};
 use crate::diffusion::Provenance;
@@ -324,23 +323,5 @@ impl GroupBuilder {
             rows,
             columns,
         }
-    }
-}
-
-/// The distinct patches of one dictionary, found on first use, by pool and patch side.
-#[derive(Debug, Default)]
-pub struct DistinctCache(Mutex<HashMap<(Pool, usize), Found>>);
-
-/// Nothing where sums over all patches are faster.
-type Found = Arc<OnceLock<Option<Arc<DistinctPatches>>>>;
-
-impl DistinctCache {
-    /// As [`DistinctPatches::find`]. Threads that ask for the same patches wait for the first of them.
-    pub fn get(&self, images: &ImagePixels, pool: Pool, k: usize) -> Option<Arc<DistinctPatches>> {
-        let found = {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            all.entry((pool, k)).or_default().clone()
-        };
-        found.get_or_init(|| DistinctPatches::find(images, pool, k).map(Arc::new)).clone()
     }
 }
