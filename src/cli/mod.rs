@@ -17,6 +17,8 @@ pub mod rename;
 pub mod pause_resume_stop_kill;
 mod rm;
 pub mod run;
+mod run_training_seeds;
+mod follow_several_runs;
 pub mod sample;
 pub mod report;
 pub mod data;

@@ -7,6 +7,7 @@
 //! process it is, Ctrl-C and a hangup have the same effect.
 
 use std::io::Write;
+use std::ops::Range;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use super::exit_codes::STOPPED;
 use super::lab_and_runs_dir_options::LabPaths;
 use super::logs::in_words;
 use super::progress_bar;
+use super::run_training_seeds::{self, parse_training_seeds};
 use crate::hardware::device_request::DeviceRequest;
 use crate::runs::event::{Event, EventBody, NoticeLevel};
 use crate::runs::event_log::EventTail;
@@ -40,6 +42,13 @@ pub struct RunArgs {
     /// auto, cpu, cuda:N or cuda:N,M (several GPUs); overrides device of the lab file.
     #[arg(long)]
     pub device: Option<DeviceRequest>,
+    /// Train these training seeds as a group and compare them: figures with intervals over training seeds, and the
+    /// agreement between training seeds as a ceiling. Existing runs with the same settings are used.
+    #[arg(long, value_name = "A..B", value_parser = parse_training_seeds, conflicts_with_all = ["detach", "queue"])]
+    pub training_seeds: Option<Range<u64>>,
+    /// With --training-seeds: concurrent runs [default: two on a CPU with at least two cores, one on a GPU].
+    #[arg(long, value_name = "N", requires = "training_seeds", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: Option<u16>,
     /// Print one JSON object at the end; progress goes to stderr.
     #[arg(long)]
     pub json: bool,
@@ -71,6 +80,10 @@ pub fn run(paths: &LabPaths, args: &RunArgs) -> Result<ExitCode> {
     let device = args.device.clone().unwrap_or(lab.settings.device);
     let runs = RunsDir::new(&lab.settings.runs_dir);
     let signals = signals::catch(follower_terminal()).context("listening for signals")?;
+    if let Some(seeds) = &args.training_seeds {
+        let how = (&device, args.jobs);
+        return run_training_seeds::run(&runs, &experiment, seeds, how, &signals, args.json);
+    }
     let run = launch(
         &runs,
         &experiment,

@@ -101,9 +101,7 @@ const FIGURES: [(&str, &str); 5] = [
 pub fn summary(rows: &[Row]) -> (String, Value) {
     let mut groups: Vec<Vec<&Row>> = Vec::new();
     for row in rows {
-        let is_same = |group: &&mut Vec<&Row>| {
-            group[0].experiment == row.experiment && group[0].settings == row.settings
-        };
+        let is_same = |group: &&mut Vec<&Row>| group[0].settings == row.settings;
         match groups.iter_mut().find(is_same) {
             Some(group) => group.push(row),
             None => groups.push(vec![row]),
@@ -345,7 +343,7 @@ mod tests {
         Row {
             run: run.into(),
             experiment: experiment.into(),
-            settings: Vec::new(),
+            settings: vec![("name".into(), experiment.into())],
             report: json!({ "n_seeds": 9, "agreement": { "els": figures }, "baseline": "els" }),
             samples: Some(NetworkSamples {
                 first_seed: 1000,

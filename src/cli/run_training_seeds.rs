@@ -1,0 +1,95 @@
+//! `run --training-seeds A..B`: trains several training seeds of one experiment as a group, and compares them: every figure
+//! with its interval over training seeds, beside the ceiling (another training seed) and chance (another noise seed).
+
+use std::io::Write;
+use std::ops::Range;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use super::exit_codes::STOPPED;
+use super::follow_several_runs::{run_together, tell_unfinished};
+use crate::config::{Arm, Experiment};
+use crate::evaluation::comparison_of_runs::{Row, summary};
+use crate::evaluation::studies::study_runs::ArmState;
+use crate::files::{make_folder, write_output};
+use crate::hardware::device_request::DeviceRequest;
+use crate::runs::runs_dir::RunsDir;
+use crate::runs::signals::Signals;
+use crate::{console, errorln};
+
+/// Most training seeds of a group.
+const SEEDS_MAX: u64 = 1000;
+
+/// Parses the value of `--training-seeds`.
+///
+/// # Errors
+///
+/// If the text is no range of seeds, or names none or more than a thousand.
+pub fn parse_training_seeds(text: &str) -> Result<Range<u64>, String> {
+    let seeds = crate::config::noise_seed_argument::parse_range(text)?;
+    match seeds.end - seeds.start {
+        0 => Err(format!("training seeds '{text}': there are none; 0..5 are five")),
+        n if n > SEEDS_MAX => Err(format!("training seeds '{text}': more than {SEEDS_MAX}")),
+        _ => Ok(seeds),
+    }
+}
+
+/// Trains the group and prints its comparison.
+///
+/// # Errors
+///
+/// If no run of the group has a result, if a report cannot be read, or if the comparison cannot be written.
+pub fn run(
+    runs: &RunsDir,
+    experiment: &Experiment,
+    seeds: &Range<u64>,
+    (device, jobs): (&DeviceRequest, Option<u16>),
+    signals: &Signals,
+    as_json: bool,
+) -> Result<ExitCode> {
+    let arms = seeds.clone().map(|seed| arm(experiment, seed)).collect::<Result<Vec<_>>>()?;
+    let stands = run_together(runs, &arms, device, jobs, signals);
+    let mut rows = Vec::new();
+    for (seed, stand) in seeds.clone().zip(&stands) {
+        match stand {
+            ArmState::Finished(run) => rows.push(Row::read(run)?),
+            ArmState::Failed(reason) => errorln!("training seed {seed}: {reason}"),
+            ArmState::Waiting | ArmState::Working { .. } => {
+                tell_unfinished(&stands, signals);
+                return Ok(ExitCode::from(STOPPED));
+            }
+        }
+    }
+    if rows.is_empty() {
+        bail!("no training seed of '{}' has a result", experiment.name);
+    }
+    let (page, json) = summary(&rows);
+    let name = format!("{}-{}-{}", experiment.name, seeds.start, seeds.end);
+    let folder = runs.path().join("groups").join(name);
+    make_folder(&folder).with_context(|| format!("making '{}'", folder.display()))?;
+    for (name, text) in [("summary.md", &page), ("summary.json", &format!("{json:#}\n"))] {
+        let path = folder.join(name);
+        write_output(&path, text.as_bytes())
+            .with_context(|| format!("writing '{}'", path.display()))?;
+    }
+    if as_json {
+        writeln!(console::stdout(), "{json}")?;
+    } else {
+        write!(console::stdout(), "{page}")?;
+    }
+    errorln!("this comparison: '{}'", folder.display());
+    // A group with a failed seed is incomplete.
+    if rows.len() < arms.len() {
+        bail!("{} of {} training seeds failed", arms.len() - rows.len(), arms.len());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The experiment with one training seed. Its name stays: all are runs of one experiment.
+fn arm(experiment: &Experiment, seed: u64) -> Result<Arm> {
+    let mut experiment = experiment.clone();
+    let base = experiment.name.to_string();
+    experiment.set("training.seed", &seed.to_string()).context("setting training.seed")?;
+    Ok(Arm { experiment, base, varied: vec![("training.seed", seed.to_string())] })
+}
