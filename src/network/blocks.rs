@@ -45,6 +45,11 @@ impl Conv {
     pub fn forward(&self, x: &Tensor, addend: Option<&Tensor>, form: Form) -> Result<Tensor> {
         convolve(x, &self.weight, &self.bias, addend, self.padding, form)
     }
+
+    /// Weight, `[O, I, k, k]`, and bias, `[O]`.
+    pub fn parameters(&self) -> [&Tensor; 2] {
+        [&self.weight, &self.bias]
+    }
 }
 
 /// A linear map of [B, in] to [B, out].

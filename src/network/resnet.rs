@@ -14,9 +14,10 @@
 use candle_core::Tensor;
 
 use super::blocks::{Conv, Linear, Norm};
-use super::config::NetworkConfig;
+use super::config::{NetworkConfig, Padding};
 use super::ops::channels::{add_per_channel, relu};
 use super::ops::convolution::Form;
+use super::ops::residual_layers::residual_layers;
 use super::parameters::{Builder, NetworkError};
 
 /// Below this each of the eight groups that normalise the time vector holds a single channel: it would
@@ -28,6 +29,7 @@ pub struct ResNet {
     up: Conv,
     layers: Vec<Layer>,
     last_embedding: TimeLayer,
+    padding: Padding,
 }
 
 struct Layer {
@@ -81,7 +83,7 @@ impl ResNet {
             layers.push(Layer { embedding, conv, norm });
         }
         let last_embedding = TimeLayer::new(builder, kernels.len(), width)?;
-        Ok(Self { up, layers, last_embedding })
+        Ok(Self { up, layers, last_embedding, padding })
     }
 
     /// Features [B, width, H, W].
@@ -90,6 +92,9 @@ impl ResNet {
     ///
     /// If the shape or number type of `x` or `embedding` does not fit, or a tensor operation fails.
     pub fn forward(&self, x: &Tensor, embedding: &Tensor) -> candle_core::Result<Tensor> {
+        if x.device().is_cpu() && self.layers.iter().all(|layer| layer.norm.is_none()) {
+            return self.in_one(x, embedding);
+        }
         let mut state = self.up.forward(x, None, Form::Plain)?;
         for layer in &self.layers {
             let time = layer.embedding.forward(embedding)?;
@@ -102,5 +107,15 @@ impl ResNet {
             };
         }
         add_per_channel(&state, &self.last_embedding.forward(embedding)?)
+    }
+
+    /// The same without normalisation, in one operation for the CPU.
+    fn in_one(&self, x: &Tensor, embedding: &Tensor) -> candle_core::Result<Tensor> {
+        let times = self.layers.iter().map(|layer| &layer.embedding).chain([&self.last_embedding]);
+        let addends: Vec<Tensor> =
+            times.map(|time| time.forward(embedding)).collect::<candle_core::Result<_>>()?;
+        let convs = [&self.up].into_iter().chain(self.layers.iter().map(|layer| &layer.conv));
+        let layers: Vec<_> = convs.map(Conv::parameters).collect();
+        residual_layers(x, &layers, &addends, self.padding)
     }
 }

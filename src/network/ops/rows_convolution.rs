@@ -1,0 +1,206 @@
+//! Same-padding convolution of one image whose channels are last ([`super::pixel_rows`]), and its weight gradient.
+//!
+//! ```text
+//! y[p, o] = sum_{i, s} x[p + s, i] w[o, i, s]                   [P, lanes] x [depth, lanes], depth = I k k
+//! dw[o, i, s] = sum_p x[p + s, i] dy[p, o]                      its transpose: [depth, P] x [P, lanes]
+//! ```
+//!
+//! Either by [`super::winograd`] or as one product whose left factor is the padded image, without copying its patches.
+//! The input gradient is the same convolution with weights from [`flip`].
+
+use super::padded::{Geometry, beyond};
+use super::pixel_rows::first_of;
+use super::real::Real;
+use super::tensor::{channels_first, channels_last};
+use super::winograd::{Winograd, applies};
+use crate::simd::lane::n_lanes;
+use crate::simd::product::{Left, PlaceTable, Right, Write, every, multiply};
+
+/// A convolution with its weights.
+pub struct RowsConvolution<T> {
+    way: Way<T>,
+    /// Where the output rows start.
+    out_rows: PlaceTable,
+    lanes_out: usize,
+}
+
+enum Way<T> {
+    /// Transformed weights, `[36, I, lanes]`.
+    Winograd { plan: Winograd, weights: Vec<T> },
+    /// Weights `[depth, lanes]` and where their rows start.
+    Direct { shifts: Shifts, weights: Vec<T>, weight_rows: PlaceTable },
+}
+
+/// Buffers of a thread, for convolutions of any size.
+#[derive(Default)]
+pub struct Room<T> {
+    input: Vec<T>,
+    output: Vec<T>,
+}
+
+impl<T: Real> RowsConvolution<T> {
+    /// The convolution of `geometry` with `weight`, `[O, I, k, k]`.
+    pub fn new(geometry: &Geometry, weight: &[T]) -> Self {
+        let lanes_out = geometry.c_out.next_multiple_of(n_lanes::<T>());
+        let way = if applies::<T>(geometry) {
+            let plan = Winograd::new::<T>(geometry);
+            Way::Winograd { weights: plan.weights(weight), plan }
+        } else {
+            let depth = geometry.depth();
+            let mut weights = vec![T::ZERO; depth * lanes_out];
+            channels_last(weight, depth, &mut weights, lanes_out);
+            let weight_rows = every(lanes_out, depth);
+            Way::Direct { shifts: Shifts::new::<T>(geometry), weights, weight_rows }
+        };
+        Self { way, out_rows: every(lanes_out, geometry.n_pixels()), lanes_out }
+    }
+
+    /// Convolves `input`, `[P + 1, lanes]` with a last row of zeros, into the first P rows of `out`, `[P + 1, lanes]`;
+    /// its last row means nothing.
+    pub fn convolve(&self, input: &[T], room: &mut Room<T>, out: &mut [T]) {
+        match &self.way {
+            Way::Winograd { plan, weights } => {
+                let transformed = first_of(&mut room.input, plan.input_values());
+                let products = first_of(&mut room.output, plan.output_values());
+                plan.input(input, transformed);
+                plan.multiply(weights, transformed, products);
+                plan.output(products, out);
+            }
+            Way::Direct { shifts, weights, weight_rows } => {
+                let values = shifts.pad(input, &mut room.input);
+                let (rows, columns) = (shifts.pixels.all(), shifts.columns.all());
+                let right = Right { values: weights, rows: weight_rows.all() };
+                let out = (out, self.out_rows.all());
+                let left = Left { values, rows, columns };
+                multiply(Write::Overwrite, self.lanes_out, out, left, right);
+            }
+        }
+    }
+}
+
+/// The weight gradient of convolutions of one geometry.
+pub struct RowsWeightGradient {
+    geometry: Geometry,
+    lanes_out: usize,
+    winograd: Option<Winograd>,
+    shifts: Shifts,
+    out_rows: PlaceTable,
+    sum_rows: PlaceTable,
+}
+
+impl RowsWeightGradient {
+    /// The gradient for numbers of type `T`.
+    pub fn new<T: Real>(geometry: &Geometry) -> Self {
+        let lanes_out = geometry.c_out.next_multiple_of(n_lanes::<T>());
+        let winograd = applies::<T>(geometry).then(|| Winograd::new::<T>(geometry));
+        Self {
+            geometry: *geometry,
+            lanes_out,
+            winograd: winograd.filter(Winograd::pays_for_weights),
+            shifts: Shifts::new::<T>(geometry),
+            out_rows: every(lanes_out, geometry.n_pixels()),
+            sum_rows: every(lanes_out, geometry.depth()),
+        }
+    }
+
+    /// Number of values of the sums over images that [`Self::add`] adds to and [`Self::finish`] takes.
+    pub fn n_sums(&self) -> usize {
+        match &self.winograd {
+            Some(plan) => plan.weight_values(),
+            None => self.geometry.depth() * self.lanes_out,
+        }
+    }
+
+    /// Adds the part of an image with input `input` and output gradient `dy`, `[P + 1, lanes]` both with a last row of
+    /// zeros, to `sums`.
+    pub fn add<T: Real>(&self, input: &[T], dy: &[T], room: &mut Room<T>, sums: &mut [T]) {
+        if let Some(plan) = &self.winograd {
+            let transformed = first_of(&mut room.input, plan.input_values());
+            let gradient = first_of(&mut room.output, plan.output_values());
+            plan.input(input, transformed);
+            plan.output_gradient(dy, gradient);
+            plan.add_weight_gradient(transformed, gradient, sums);
+            return;
+        }
+        let values = self.shifts.pad(input, &mut room.input);
+        let (rows, columns) = (self.shifts.columns.all(), self.shifts.pixels.all());
+        let right = Right { values: dy, rows: self.out_rows.all() };
+        let sums = (sums, self.sum_rows.all());
+        multiply(Write::Add, self.lanes_out, sums, Left { values, rows, columns }, right);
+    }
+
+    /// The weight gradient `[O, I, k, k]` of sums.
+    pub fn finish<T: Real>(&self, sums: &[T]) -> Vec<T> {
+        let transformed = self.winograd.as_ref().map(|plan| plan.weight_gradient(sums));
+        let last = transformed.as_deref().unwrap_or(sums);
+        let depth = self.geometry.depth();
+        let mut weights = vec![T::ZERO; self.geometry.c_out * depth];
+        channels_first(last, depth, self.lanes_out, &mut weights);
+        weights
+    }
+}
+
+/// A padded image with channels last as a factor of a product.
+struct Shifts {
+    /// The pixel that each pixel of the padded image shows; `P` outside the image. Empty for a 1x1 kernel.
+    shown: Vec<usize>,
+    /// Where each pixel starts in the padded image.
+    pixels: PlaceTable,
+    /// Where the value that weight (i, s) sees lies, counted from there.
+    columns: PlaceTable,
+    lanes_in: usize,
+}
+
+impl Shifts {
+    fn new<T: Real>(geometry: &Geometry) -> Self {
+        let Geometry { c_in, height, width, kernel, padding, .. } = *geometry;
+        let lanes_in = c_in.next_multiple_of(n_lanes::<T>());
+        let (radius, stride) = (kernel / 2, width + kernel - 1);
+        let inside = |at, length| beyond(at, radius, length, padding);
+        let shown = |at: usize| match (inside(at / stride, height), inside(at % stride, width)) {
+            (Some(y), Some(x)) => y * width + x,
+            _ => height * width,
+        };
+        let n_shown = if kernel == 1 { 0 } else { (height + kernel - 1) * stride };
+        let area = kernel * kernel;
+        let shift = |s: usize| (s / kernel * stride + s % kernel) * lanes_in;
+        let columns = (0..c_in * area).map(|i| shift(i % area) + i / area).collect();
+        let pixels = geometry.pixel_places().into_iter().map(|place| place * lanes_in).collect();
+        Self {
+            shown: (0..n_shown).map(shown).collect(),
+            pixels: PlaceTable::new(pixels),
+            columns: PlaceTable::new(columns),
+            lanes_in,
+        }
+    }
+
+    /// `input` with its border, in `room`; `input` itself for a 1x1 kernel.
+    fn pad<'a, T: Real>(&self, input: &'a [T], room: &'a mut Vec<T>) -> &'a [T] {
+        if self.shown.is_empty() {
+            return input;
+        }
+        let lanes = self.lanes_in;
+        let padded = first_of(room, self.shown.len() * lanes);
+        for (to, &pixel) in padded.chunks_exact_mut(lanes).zip(&self.shown) {
+            to.copy_from_slice(&input[pixel * lanes..][..lanes]);
+        }
+        padded
+    }
+}
+
+/// Weights `[O, I, S]` of the convolution that takes an output gradient to an input gradient: `[I, O, S]` with S reversed.
+pub fn flip<T: Real>(weight: &[T], c_out: usize, c_in: usize, area: usize) -> Vec<T> {
+    let mut flipped = Vec::with_capacity(weight.len());
+    for i in 0..c_in {
+        for o in 0..c_out {
+            let start = (o * c_in + i) * area;
+            flipped.extend(weight[start..start + area].iter().rev());
+        }
+    }
+    flipped
+}
+
+/// The geometry of the convolution that takes an output gradient to an input gradient.
+pub fn flipped_geometry(geometry: &Geometry) -> Geometry {
+    Geometry { c_in: geometry.c_out, c_out: geometry.c_in, ..*geometry }
+}
