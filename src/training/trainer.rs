@@ -13,7 +13,7 @@ use candle_core::{DType, Device};
 
 use super::checkpoint::{self, Contents};
 use super::checkpoint_settings::{Current, DecidingSettings, SavedIdentity};
-use super::config::TrainingConfig;
+use super::config::{ComputeType, TrainingConfig};
 use super::early_end::Progress;
 use super::error::TrainingError;
 use super::learning_rate::learning_rate;
@@ -116,11 +116,14 @@ impl Trainer {
 
     fn with_network(
         config: TrainingConfig,
-        network: Network,
+        mut network: Network,
         dataset: Arc<Dataset>,
         settings: DecidingSettings,
     ) -> Result<Self, TrainingError> {
         check(&config, network.config(), &dataset)?;
+        if network.device().is_cpu() && config.compute_type == ComputeType::Bf16 {
+            network.multiply_in_bf16()?;
+        }
         let (state, warning) = fresh_state(&config, &network, &dataset)?;
         Ok(Self {
             config,

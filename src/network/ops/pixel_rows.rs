@@ -88,9 +88,9 @@ pub fn padded_row<T: Real>(values: &[T], lanes: usize) -> Vec<T> {
 }
 
 /// The first `n` values of a buffer, which grows if it has fewer.
-pub fn first_of<T: Real>(buffer: &mut Vec<T>, n: usize) -> &mut [T] {
+pub fn first_of<T: Copy + Default>(buffer: &mut Vec<T>, n: usize) -> &mut [T] {
     if buffer.len() < n {
-        buffer.resize(n, T::ZERO);
+        buffer.resize(n, T::default());
     }
     &mut buffer[..n]
 }

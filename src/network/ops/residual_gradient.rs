@@ -15,6 +15,7 @@ use super::padded::Geometry;
 use super::pixel_rows::{accumulate, add_column_sums, add_row, keep_active, padded_row};
 use super::real::Real;
 use super::residual_operands::{Parameters, SavedImage};
+use super::rows_bf16::Factors;
 use super::rows_convolution::{Room, RowsConvolution, RowsWeightGradient, flip, flipped_geometry};
 use super::tensor::{channels_first, channels_last};
 use crate::simd::lane::n_lanes;
@@ -35,10 +36,10 @@ pub fn backward<T: Real>(
     dout: &[T],
     saved: &[SavedImage<T>],
     parameters: &Parameters<'_, T>,
-    geometries: &[Geometry],
+    (geometries, factors): (&[Geometry], Factors),
     wants_dx: bool,
 ) -> Gradients<T> {
-    let layers = Layers::new(x, dout, saved, parameters, geometries, wants_dx);
+    let layers = Layers::new(x, dout, saved, parameters, (geometries, factors), wants_dx);
     let batch = saved.len();
     let per_group = batch.div_ceil(n_groups(batch));
     let groups: Vec<GroupSums<T>> = (0..batch.div_ceil(per_group))
@@ -140,7 +141,7 @@ impl<'a, T: Real> Layers<'a, T> {
         dout: &'a [T],
         saved: &'a [SavedImage<T>],
         parameters: &'a Parameters<'a, T>,
-        geometries: &'a [Geometry],
+        (geometries, factors): (&'a [Geometry], Factors),
         wants_dx: bool,
     ) -> Self {
         let lanes_of = |channels: usize| channels.next_multiple_of(n_lanes::<T>());
@@ -148,7 +149,7 @@ impl<'a, T: Real> Layers<'a, T> {
             let Geometry { c_in, c_out, kernel, .. } = *geometry;
             (layer > 0 || wants_dx).then(|| {
                 let flipped = flip(parameters.weights[layer], c_out, c_in, kernel * kernel);
-                RowsConvolution::new(&flipped_geometry(geometry), &flipped)
+                RowsConvolution::new(&flipped_geometry(geometry), &flipped, factors)
             })
         };
         Self {
@@ -158,7 +159,10 @@ impl<'a, T: Real> Layers<'a, T> {
             parameters,
             geometries,
             back: geometries.iter().enumerate().map(back).collect(),
-            weight_gradients: geometries.iter().map(RowsWeightGradient::new::<T>).collect(),
+            weight_gradients: geometries
+                .iter()
+                .map(|g| RowsWeightGradient::new::<T>(g, factors))
+                .collect(),
             lanes_in: lanes_of(geometries[0].c_in),
             lanes: lanes_of(geometries[0].c_out),
         }

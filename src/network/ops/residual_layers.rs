@@ -25,6 +25,7 @@ use super::pixel_rows::{add_activation, add_row, add_row_in_place, padded_row};
 use super::real::Real;
 use super::residual_gradient::backward;
 use super::residual_operands::{Parameters, SavedImage};
+use super::rows_bf16::Factors;
 use super::rows_convolution::{Room, RowsConvolution};
 use super::tensor::{
     Computed, Gradients, Op, Operation, by_dtype, channels_first, channels_last, values,
@@ -36,7 +37,8 @@ use crate::simd::lane::n_lanes;
 pub type LayerParameters<'a> = [&'a Tensor; 2];
 
 /// `y` of `x`, `[B, I, H, W]`, on the CPU. `layers` are the first convolution and the residual ones; `addends`, `e_0` to
-/// `e_L`, are `[B, O]` each, as many as `layers`. Returns `[B, O, H, W]`.
+/// `e_L`, are `[B, O]` each, as many as `layers`. `factors` is the number format of the convolutions' factors. Returns
+/// `[B, O, H, W]`.
 ///
 /// # Errors
 ///
@@ -46,6 +48,7 @@ pub fn residual_layers(
     layers: &[LayerParameters<'_>],
     addends: &[Tensor],
     padding: Padding,
+    factors: Factors,
 ) -> Result<Tensor> {
     let geometries = geometries(x, layers, padding)?;
     if addends.len() != layers.len() {
@@ -64,7 +67,7 @@ pub fn residual_layers(
     let weights = flat(layers.iter().map(|[weight, _]| *weight).collect())?;
     let biases = flat(layers.iter().map(|[_, bias]| *bias).chain(addends).collect())?;
     let is_tracked = x.track_op() || weights.track_op() || biases.track_op();
-    let op = ResidualLayers { geometries, is_tracked, saved: OnceLock::new() };
+    let op = ResidualLayers { geometries, factors, is_tracked, saved: OnceLock::new() };
     x.contiguous()?.apply_op3(&weights, &biases, Op(op))
 }
 
@@ -94,6 +97,7 @@ fn geometries(
 
 struct ResidualLayers {
     geometries: Vec<Geometry>,
+    factors: Factors,
     /// Whether a gradient may be asked for.
     is_tracked: bool,
     /// A `Vec<SavedImage<T>>` for the number type `T` of the inputs.
@@ -111,7 +115,8 @@ impl Operation<3> for ResidualLayers {
     ) -> Computed<T> {
         let first = self.geometries[0];
         let parameters = Parameters::split(&self.geometries, weights, biases);
-        let (out, saved) = forward(x, &parameters, &self.geometries, self.is_tracked);
+        let (out, saved) =
+            forward(x, &parameters, (&self.geometries, self.factors), self.is_tracked);
         // Only ever set here; an operation runs once.
         let _ = self.saved.set(Box::new(saved));
         Ok((out, Shape::from((x_shape.dims4()?.0, first.c_out, first.height, first.width))))
@@ -146,7 +151,7 @@ impl Operation<3> for ResidualLayers {
             let x_values = values::<T>(x_of.0, x_of.1)?;
             let dout = values::<T>(dout_of.0, dout_of.1)?;
             let found =
-                backward(x_values, dout, saved, &parameters, &self.geometries, x.track_op());
+                backward(x_values, dout, saved, &parameters, (&self.geometries, self.factors), x.track_op());
             let tensor = |v: Vec<T>, like: &Tensor| Tensor::from_vec(v, like.shape(), like.device());
             let dx = found.dx.map(|dx| tensor(dx, x)).transpose()?;
             let (dw, db) = (tensor(found.dweights, weights)?, tensor(found.dbiases, biases)?);
@@ -159,12 +164,12 @@ impl Operation<3> for ResidualLayers {
 fn forward<T: Real>(
     x: &[T],
     parameters: &Parameters<'_, T>,
-    geometries: &[Geometry],
+    (geometries, factors): (&[Geometry], Factors),
     keeps: bool,
 ) -> (Vec<T>, Vec<SavedImage<T>>) {
     let (first, last) = (geometries[0], geometries[geometries.len() - 1]);
     let batch = x.len() / first.n_in();
-    let layers = Layers::new(parameters, geometries, batch);
+    let layers = Layers::new(parameters, (geometries, factors), batch);
     let mut out = vec![T::ZERO; batch * last.n_out()];
     let images = out.par_chunks_mut(last.n_out()).zip(x.par_chunks(first.n_in())).enumerate();
     let saved = images
@@ -209,7 +214,11 @@ impl<T: Real> Buffers<T> {
 }
 
 impl<'a, T: Real> Layers<'a, T> {
-    fn new(parameters: &'a Parameters<'a, T>, geometries: &[Geometry], batch: usize) -> Self {
+    fn new(
+        parameters: &'a Parameters<'a, T>,
+        (geometries, factors): (&[Geometry], Factors),
+        batch: usize,
+    ) -> Self {
         let lanes_of = |channels: usize| channels.next_multiple_of(n_lanes::<T>());
         let (geometry, lanes) = (geometries[0], lanes_of(geometries[0].c_out));
         let weights = geometries.iter().zip(&parameters.weights);
@@ -219,7 +228,9 @@ impl<'a, T: Real> Layers<'a, T> {
             batch,
             lanes_in: lanes_of(geometry.c_in),
             lanes,
-            convolutions: weights.map(|(g, weight)| RowsConvolution::new(g, weight)).collect(),
+            convolutions: weights
+                .map(|(g, weight)| RowsConvolution::new(g, weight, factors))
+                .collect(),
             biases: parameters.biases.iter().map(|bias| padded_row(bias, lanes)).collect(),
         }
     }
@@ -289,7 +300,7 @@ mod tests {
     fn in_one(v: &[Tensor], padding: Padding) -> Result<Tensor> {
         let layers: Vec<LayerParameters<'_>> = v[1..].chunks(3).map(|c| [&c[0], &c[1]]).collect();
         let addends: Vec<Tensor> = v[1..].chunks(3).map(|c| c[2].clone()).collect();
-        residual_layers(&v[0], &layers, &addends, padding)
+        residual_layers(&v[0], &layers, &addends, padding, Factors::Full)
     }
 
     fn layer_by_layer(v: &[Tensor], padding: Padding) -> Result<Tensor> {

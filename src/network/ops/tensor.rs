@@ -193,8 +193,11 @@ pub fn by_image<T: Real, const N: usize>(
     per_image: usize,
     image: impl Fn(&mut [T], [&[T]; N]) + Sync,
 ) -> Vec<T> {
+    /// Values that are worth waking a thread for.
+    const PIECE_MIN: usize = 1 << 12;
     let mut out = vec![T::ZERO; inputs[0].len()];
-    out.par_chunks_mut(per_image).enumerate().for_each(|(index, out)| {
+    let images = out.par_chunks_mut(per_image).with_min_len(PIECE_MIN.div_ceil(per_image));
+    images.enumerate().for_each(|(index, out)| {
         let inputs = inputs.map(|values| &values[index * per_image..][..out.len()]);
         Arch::new().dispatch(|| image(out, inputs));
     });
