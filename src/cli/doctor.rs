@@ -16,6 +16,7 @@ use crate::console::abilities;
 use crate::evaluation::open_devices;
 use crate::hardware::device_request::DeviceRequest;
 use crate::hardware::system::{Gpu, Monitor, Used};
+use crate::simd::bf16::Bf16Instructions;
 use crate::tui::multiplexer::Multiplexer;
 use crate::tui::pictures::Depth;
 use crate::tui::terminal_probe::{ProbedTerminal, Wish, probe_once};
@@ -97,10 +98,12 @@ pub fn run(paths: &LabPaths, args: &DoctorArgs) -> Result<bool> {
     findings.push(Finding::good(
         "processors",
         format!(
-            "{}, {} busy; mosaic uses {} threads (RAYON_NUM_THREADS sets them)",
+            "{}, {} busy; mosaic uses {} threads (RAYON_NUM_THREADS sets them); \
+             training.compute_type 'bf16' {} on them",
             reading.n_cpus,
             reading.cpu_percent.map_or("n/a".to_owned(), |percent| format!("{percent:.0}%")),
-            rayon::current_num_threads()
+            rayon::current_num_threads(),
+            if Bf16Instructions::detect().is_ok() { "works" } else { "does not work" }
         ),
     ));
     findings.push(match reading.memory {

@@ -109,9 +109,9 @@ mod x86 {
     #![allow(unsafe_code, reason = "a bounds check for each operand would cost more than the sums")]
 
     use std::arch::x86_64::{
-        __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh,
-        _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_or_si512, _mm512_set1_epi32,
-        _mm512_setzero_ps, _mm512_slli_epi32, _mm512_storeu_ps,
+        __m256bh, __m256i, __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_cvtepu16_epi32,
+        _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_loadu_ps,
+        _mm512_or_si512, _mm512_set1_epi32, _mm512_setzero_ps, _mm512_slli_epi32, _mm512_storeu_ps,
     };
 
     use half::bf16;
@@ -169,9 +169,7 @@ mod x86 {
     fn rounded(values: __m512) -> __m512i {
         let narrow = _mm512_cvtneps_pbh(values);
         // SAFETY: both are 256 bits of sixteen numbers.
-        _mm512_cvtepu16_epi32(unsafe {
-            std::mem::transmute::<_, std::arch::x86_64::__m256i>(narrow)
-        })
+        _mm512_cvtepu16_epi32(unsafe { std::mem::transmute::<__m256bh, __m256i>(narrow) })
     }
 
     /// # Safety

@@ -287,12 +287,15 @@ fn check(
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
     use crate::diffusion::Schedule;
     use crate::image::ImageShape;
     use crate::network::config::{
         Architecture, AttentionConfig, AttentionVariant, Output, Padding,
     };
+    use crate::simd::bf16::Bf16Instructions;
     use crate::training::config::{LossWeighting, example};
 
     fn stripes() -> Arc<Dataset> {
@@ -352,6 +355,33 @@ mod tests {
         };
         assert_eq!(run(1, 3), run(3, 3));
         assert_ne!(run(1, 3), run(1, 4));
+    }
+
+    #[test]
+    fn bfloat16_factors_train_as_single_precision_within_two_hundredths() {
+        if let Err(reason) = Bf16Instructions::detect() {
+            let _ = writeln!(std::io::stderr(), "SKIPPED training in bfloat16: {reason}");
+            return;
+        }
+        let run = |compute_type| {
+            let mut trainer = trainer(TrainingConfig { compute_type, ..example() });
+            (0..40).map(|_| trainer.step().unwrap().loss).collect::<Vec<f64>>()
+        };
+        let (exact, rounded) = (run(ComputeType::F32), run(ComputeType::Bf16));
+        assert_ne!(exact, rounded);
+        for (step, (a, b)) in exact.iter().zip(&rounded).enumerate() {
+            assert!((a - b).abs() < 0.02 * a, "step {step}: {a} {b}");
+        }
+        assert_eq!(run(ComputeType::Tf32), exact);
+    }
+
+    #[test]
+    fn bfloat16_factors_are_refused_where_nothing_would_use_them() {
+        let training = TrainingConfig { compute_type: ComputeType::Bf16, ..example() };
+        let normalised = NetworkConfig { group_norm: true, ..network(None) };
+        let made = Trainer::new(training, &normalised, stripes(), settings("7"), &Device::Cpu);
+        let problem = made.err().unwrap().to_string();
+        assert!(problem.contains("only a ResNet without group_norm"), "{problem}");
     }
 
     #[test]

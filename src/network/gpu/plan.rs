@@ -87,7 +87,8 @@ impl Plan {
     }
 }
 
-/// The number format in which a GPU multiplies matrices and convolves.
+/// The number format in which a GPU multiplies matrices and convolves. On the CPU, [`Self::Tf32`] is [`Self::F32`], and
+/// [`Self::Bf16`] is [`crate::network::Network::multiply_in_bf16`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum ComputeType {

@@ -28,12 +28,24 @@ pub struct RowsConvolution<T> {
 }
 
 enum Way<T> {
-    /// Transformed weights, `[36, I, lanes]`.
-    Winograd { plan: Winograd, weights: Vec<T>, rounded: Option<Rounded> },
+    Winograd {
+        plan: Winograd,
+        weights: TransformedWeights<T>,
+    },
     /// Weights `[depth, lanes]` and where their rows start.
-    Direct { shifts: Shifts, weights: Vec<T>, weight_rows: PlaceTable },
+    Direct {
+        shifts: Shifts,
+        weights: Vec<T>,
+        weight_rows: PlaceTable,
+    },
     /// A 1x1 kernel in bfloat16.
-    Pointwise(Rounded),
+    Pointwise(Box<Rounded>),
+}
+
+/// Winograd's transformed weights, `[36, I, lanes]`.
+enum TransformedWeights<T> {
+    Full(Vec<T>),
+    Rounded(Box<Rounded>),
 }
 
 /// Products in bfloat16 and the weights for them.
@@ -50,9 +62,9 @@ impl Rounded {
         geometry: &Geometry,
         plan: Option<&Winograd>,
         weights: &[T],
-    ) -> Option<Self> {
+    ) -> Option<Box<Self>> {
         let products = rounded_products::<T>(factors, geometry, plan)?;
-        Some(Self { weights: products.weights(bytemuck::cast_slice(weights)), products })
+        Some(Box::new(Self { weights: products.weights(bytemuck::cast_slice(weights)), products }))
     }
 
     fn multiply<T: Real>(&self, input: &[T], buffers: &mut PairBuffers, out: &mut [T]) {
@@ -90,8 +102,11 @@ impl<T: Real> RowsConvolution<T> {
         if applies::<T>(geometry) {
             let plan = Winograd::new::<T>(geometry);
             let weights = plan.weights(weight);
-            let rounded = Rounded::new(factors, geometry, Some(&plan), &weights);
-            return Self { way: Way::Winograd { plan, weights, rounded }, out_rows, lanes_out };
+            let weights = match Rounded::new(factors, geometry, Some(&plan), &weights) {
+                Some(rounded) => TransformedWeights::Rounded(rounded),
+                None => TransformedWeights::Full(weights),
+            };
+            return Self { way: Way::Winograd { plan, weights }, out_rows, lanes_out };
         }
         let depth = geometry.depth();
         let mut weights = vec![T::ZERO; depth * lanes_out];
@@ -110,13 +125,17 @@ impl<T: Real> RowsConvolution<T> {
     /// its last row means nothing.
     pub fn convolve(&self, input: &[T], room: &mut Room<T>, out: &mut [T]) {
         match &self.way {
-            Way::Winograd { plan, weights, rounded } => {
+            Way::Winograd { plan, weights } => {
                 let transformed = first_of(&mut room.input, plan.input_values());
                 let products = first_of(&mut room.output, plan.output_values());
                 plan.input(input, transformed);
-                match rounded {
-                    Some(rounded) => rounded.multiply(transformed, &mut room.pairs, products),
-                    None => plan.multiply(weights, transformed, products),
+                match weights {
+                    TransformedWeights::Full(weights) => {
+                        plan.multiply(weights, transformed, products);
+                    }
+                    TransformedWeights::Rounded(rounded) => {
+                        rounded.multiply(transformed, &mut room.pairs, products);
+                    }
                 }
                 plan.output(products, out);
             }
@@ -347,7 +366,6 @@ mod tests {
                 }
             }
         }
-        eprintln!("{factors:?}: {worst:e}");
         worst
     }
 

@@ -186,6 +186,9 @@ impl<O: Operation<3>> CustomOp3 for Op<O> {
     }
 }
 
+/// Values that are worth waking a thread for.
+pub const PIECE_MIN: usize = 1 << 12;
+
 /// Values of the size of `inputs`, which are cut into images of `per_image` values: `image` computes one from those of
 /// the inputs, on all threads and with the vectors of the processor.
 pub fn by_image<T: Real, const N: usize>(
@@ -193,8 +196,6 @@ pub fn by_image<T: Real, const N: usize>(
     per_image: usize,
     image: impl Fn(&mut [T], [&[T]; N]) + Sync,
 ) -> Vec<T> {
-    /// Values that are worth waking a thread for.
-    const PIECE_MIN: usize = 1 << 12;
     let mut out = vec![T::ZERO; inputs[0].len()];
     let images = out.par_chunks_mut(per_image).with_min_len(PIECE_MIN.div_ceil(per_image));
     images.enumerate().for_each(|(index, out)| {
