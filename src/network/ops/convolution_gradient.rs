@@ -237,7 +237,7 @@ impl<T: Real> Room<T> {
 }
 
 /// A sum in eight interleaved parts: a fixed order that becomes vector instructions.
-fn sum<T: Real>(values: &[T]) -> T {
+pub fn sum<T: Real>(values: &[T]) -> T {
     let mut parts = [T::ZERO; 8];
     let mut chunks = values.chunks_exact(8);
     for chunk in &mut chunks {

@@ -23,6 +23,7 @@ pub mod channels;
 pub mod linear;
 pub mod group_norm;
 pub mod pixel_norm;
+pub mod projections;
 pub mod resample;
 pub mod softmax_attention;
 pub mod attention_figures;
