@@ -47,12 +47,19 @@ pub enum Net {
     Attention,
     /// The default experiment, `glyphs-attention`.
     Glyphs,
+    /// [`Self::ResNet`] with factors of bfloat16.
+    #[strum(serialize = "resnet-bf16")]
+    ResNetBf16,
+    /// [`Self::Glyphs`] with factors of bfloat16.
+    #[strum(serialize = "glyphs-bf16")]
+    GlyphsBf16,
 }
 
 impl Net {
+    /// Those that every processor can train.
     pub const ALL: [Self; 4] = [Self::ResNet, Self::UNet, Self::Attention, Self::Glyphs];
 
-    /// The same step in PyTorch, in the same number format as on the CPU.
+    /// The same step in PyTorch, in single precision.
     ///
     /// # Errors
     /// If the network's data cannot be made.
@@ -143,12 +150,18 @@ fn step_of(net: Net) -> Result<(usize, Step)> {
 /// What is trained; `None` for the operation alone.
 fn setup(net: Net) -> Result<Option<Setup>> {
     let architecture = match net {
-        Net::ResNet => Architecture::ResNet { width: 64, kernels: vec![3; 6] },
+        Net::ResNet | Net::ResNetBf16 => Architecture::ResNet { width: 64, kernels: vec![3; 6] },
         Net::UNet => Architecture::UNet { widths: vec![32, 64, 128], embedding: 64 },
-        Net::Glyphs => {
+        Net::Glyphs | Net::GlyphsBf16 => {
             let experiment = Experiment::default();
             let (network, dataset) = network_of(&experiment)?;
-            return Ok(Some(Setup { network, training: experiment.training, dataset }));
+            let training = match net {
+                Net::GlyphsBf16 => {
+                    TrainingConfig { compute_type: ComputeType::Bf16, ..experiment.training }
+                }
+                _ => experiment.training,
+            };
+            return Ok(Some(Setup { network, training, dataset }));
         }
         Net::Attention => return Ok(None),
     };
@@ -159,7 +172,7 @@ fn setup(net: Net) -> Result<Option<Setup>> {
         steps: 1000,
         batch: BATCH,
         learning_rate: 1e-4,
-        compute_type: ComputeType::F32,
+        compute_type: if net == Net::ResNetBf16 { ComputeType::Bf16 } else { ComputeType::F32 },
         warmup: 0,
         lr_schedule: LrSchedule::Constant,
         weighting: LossWeighting::Noise,
@@ -225,6 +238,7 @@ mod tests {
                 .with("--size 18 --padding circular --output velocity --last-kernel 1 --heads 2")
                 .with("--head-width 16 --weighting velocity --precision f32");
         assert_eq!(Net::Glyphs.peer().unwrap(), glyphs);
+        assert_eq!(Net::GlyphsBf16.peer().unwrap(), glyphs);
         let unet = Peer::new(STEP, "--net unet --widths 32 64 128 --embedding 64 --batch 64")
             .with("--channels 1 --size 32 --padding zeros --output noise --last-kernel 3")
             .with("--weighting noise --precision f32");

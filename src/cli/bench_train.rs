@@ -15,7 +15,7 @@ use crate::console;
 #[derive(Clone, Debug, Args)]
 pub struct TrainArgs {
     /// Networks [default: resnet unet attention glyphs]; 'attention' is the operation alone, 'glyphs' the default
-    /// experiment with its own network and batch.
+    /// experiment with its own network and batch; names with -bf16 train with training.compute_type = "bf16".
     #[arg(long, value_delimiter = ',', num_args = 1.., value_parser = parse_net)]
     net: Vec<Net>,
     /// Threads [default: as many as cores].
@@ -76,7 +76,7 @@ fn print_training_head(
     let [peer_cpu, peer_wall, peer_steps, ratio] = heads;
     writeln!(
         out,
-        "{:10} {cpu:>9} {wall:>9} {peak:>8} {images:>10} {steps:>8} {peer_cpu:>10} {peer_wall:>10} {peer_steps:>10} \
+        "{:12} {cpu:>9} {wall:>9} {peak:>8} {images:>10} {steps:>8} {peer_cpu:>10} {peer_wall:>10} {peer_steps:>10} \
          {ratio:>6}  where the wall time goes",
         "net"
     )?;
@@ -93,7 +93,7 @@ fn print_training(out: &mut impl Write, row: &TrainTiming, json: bool) -> Result
     let shares: Vec<String> = operations.map(|(name, ms)| format!("{name} {ms:.1}")).collect();
     writeln!(
         out,
-        "{:10} {:>9.1} {:>9.1} {:>8} {:>10.1} {:>8.1} {:>10} {:>10} {:>10} {:>6}  {}",
+        "{:12} {:>9.1} {:>9.1} {:>8} {:>10.1} {:>8.1} {:>10} {:>10} {:>10} {:>6}  {}",
         row.net,
         row.cpu_ms,
         row.wall_ms,

@@ -16,6 +16,7 @@ use crate::console::terminal_abilities;
 use crate::evaluation::open_devices;
 use crate::hardware::device_request::DeviceRequest;
 use crate::hardware::system_load::{Gpu, Monitor, Used};
+use crate::simd::bf16::Bf16Instructions;
 use crate::tui::colour_theme::Background;
 use crate::tui::multiplexer::Multiplexer;
 use crate::tui::number_and_text_format::bytes;
@@ -97,10 +98,12 @@ pub fn run(paths: &LabPaths, args: &DoctorArgs) -> Result<bool> {
     findings.push(Finding::good(
         "processors",
         format!(
-            "{}, {} busy; mosaic uses {} threads (RAYON_NUM_THREADS sets them)",
+            "{}, {} busy; mosaic uses {} threads (RAYON_NUM_THREADS sets them); \
+             training.compute_type 'bf16' {} on them",
             reading.n_cpus,
             reading.cpu_percent.map_or("n/a".to_owned(), |percent| format!("{percent:.0}%")),
-            rayon::current_num_threads()
+            rayon::current_num_threads(),
+            if Bf16Instructions::detect().is_ok() { "works" } else { "does not work" }
         ),
     ));
     findings.push(match reading.memory {

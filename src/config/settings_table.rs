@@ -67,8 +67,9 @@ const TRAINING: &[Setting] = rows! {
     batch, Accepted::Integer { min: 1, max: 65_536 };
     /// micro-batches per batch (gradient accumulation), to save memory; divides training.batch
     accumulate, Accepted::Integer { min: 1, max: 65_536 };
-    /// GPU compute precision; the CPU always uses f32. tf32: 11-bit mantissas; bf16: hidden layers are stored in
-    /// bfloat16, which halves their memory
+    /// compute precision. On a GPU, tf32: 11-bit mantissas; bf16: hidden layers are stored in bfloat16, which halves
+    /// their memory. On the CPU, tf32 means f32; bf16: hidden layers of a ResNet without group_norm multiply bfloat16
+    /// values, on processors with avx512_bf16
     compute_type, Accepted::Choice(ComputeType::VARIANTS);
     /// seed of weights, data order, noise and noise levels
     seed, SEED;

@@ -20,6 +20,7 @@ use super::network_config::{AttentionConfig, AttentionVariant, Padding};
 use super::ops::attention_statistics::attention_figures;
 use super::ops::convolution::Form;
 use super::ops::pixel_norm::pixel_norm;
+use super::ops::projections::project;
 use super::ops::softmax_attention::{attend, logits, mix, weights};
 use super::parameters::{Builder, NetworkError};
 use crate::diffusion::Grid;
@@ -115,18 +116,9 @@ impl AttentionLayer {
     ) -> candle_core::Result<(Tensor, AttentionRecord)> {
         let (batch, _, height, width) = features.dims4()?;
         let n_pixels = height * width;
-        let value = self.value.forward(features, None, Form::Plain)?;
-        let inner = value.dim(1)?;
         let grid = Grid { height, width, circular: self.circular };
         let (mixed, record) = match &self.looking {
-            Some([query, key]) => {
-                let AttentionConfig { heads, head_width, normalise, .. } = self.config;
-                let record = if normalise { pixel_norm(features)? } else { features.clone() };
-                let q = query.forward(&record, None, Form::Plain)?;
-                let k = key.forward(&record, None, Form::Plain)?;
-                let shape = (batch, 3, heads, head_width, n_pixels);
-                self.look(&Tensor::cat(&[&q, &k, &value], 1)?.reshape(shape)?, grid, mode)?
-            }
+            Some(looking) => self.look(&self.projected(features, looking)?, grid, mode)?,
             None => {
                 let record = match mode {
                     Mode::Evaluate(AttentionDetail::Maps | AttentionDetail::Statistics) => {
@@ -137,11 +129,31 @@ impl AttentionLayer {
                     }
                     _ => AttentionRecord::default(),
                 };
-                (self.fixed(&value)?, record)
+                (self.fixed(&self.value.forward(features, None, Form::Plain)?)?, record)
             }
         };
+        let inner = self.config.heads * self.config.head_width;
         let mixed = mixed.reshape((batch, inner, height, width))?;
         Ok(((features + self.out.forward(&mixed, None, Form::Plain)?)?, record))
+    }
+
+    /// Queries, keys and values of `features`, `[B, 3, heads, D, P]`.
+    fn projected(
+        &self,
+        features: &Tensor,
+        [query, key]: &[Conv; 2],
+    ) -> candle_core::Result<Tensor> {
+        let AttentionConfig { heads, head_width, normalise, .. } = self.config;
+        if features.device().is_cpu() {
+            let parameters = [query, key, &self.value].map(Conv::parameters);
+            return project(features, parameters, heads, normalise);
+        }
+        let normal = if normalise { pixel_norm(features)? } else { features.clone() };
+        let q = query.forward(&normal, None, Form::Plain)?;
+        let k = key.forward(&normal, None, Form::Plain)?;
+        let v = self.value.forward(features, None, Form::Plain)?;
+        let (batch, _, height, width) = features.dims4()?;
+        Tensor::cat(&[&q, &k, &v], 1)?.reshape((batch, 3, heads, head_width, height * width))
     }
 
     /// Softmax and top-1 attention of `qkv`, `[B, 3, heads, D, P]`: mixed values, `[B, heads, D, P]`.

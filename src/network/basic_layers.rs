@@ -5,6 +5,7 @@ use candle_core::{Result, Tensor};
 use super::network_config::Padding;
 use super::ops::convolution::{Form, convolve};
 use super::ops::group_norm::group_norm;
+use super::ops::linear::linear;
 use super::parameters::{Builder, Initial, NetworkError};
 
 /// KG's number of groups.
@@ -45,6 +46,11 @@ impl Conv {
     pub fn forward(&self, x: &Tensor, addend: Option<&Tensor>, form: Form) -> Result<Tensor> {
         convolve(x, &self.weight, &self.bias, addend, self.padding, form)
     }
+
+    /// Weight, `[O, I, k, k]`, and bias, `[O]`.
+    pub fn parameters(&self) -> [&Tensor; 2] {
+        [&self.weight, &self.bias]
+    }
 }
 
 /// A linear map of [B, in] to [B, out].
@@ -77,7 +83,7 @@ impl Linear {
     ///
     /// If the shape or number type of `x` does not fit, or a tensor operation fails.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias)
+        linear(x, &self.weight, &self.bias)
     }
 }
 

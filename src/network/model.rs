@@ -8,11 +8,13 @@ use super::basic_layers::{Conv, Norm};
 use super::gpu::predictor_of_network::BoundPredictor;
 use super::network_config::{Architecture, NetworkConfig, Output};
 use super::ops::convolution::Form;
+use super::ops::rows_bf16::Factors;
 use super::parameters::{Builder, NetworkError, Source, TensorMap};
 use super::resnet::ResNet;
 use super::time_and_class_embedding::Embedding;
 use super::unet::UNet;
 use crate::image::ImageShape;
+use crate::simd::bf16::Bf16Instructions;
 
 /// A network with its parameters on one device.
 pub struct Network {
@@ -25,6 +27,7 @@ pub struct Network {
     last_norm: Option<Norm>,
     last: Conv,
     parameters: Vec<(String, Tensor)>,
+    factors: Factors,
     /// Predicts on a GPU in place of tensor operations, where it can.
     #[cfg(feature = "cudnn")]
     on_gpu: BoundPredictor,
@@ -85,6 +88,7 @@ impl Network {
             last_norm,
             last,
             parameters: builder.finish()?,
+            factors: Factors::Full,
             #[cfg(feature = "cudnn")]
             on_gpu: BoundPredictor::new(config, dtype, device),
         })
@@ -110,6 +114,30 @@ impl Network {
         #[cfg(feature = "cudnn")]
         new.on_gpu.share(&self.on_gpu);
         Ok(new)
+    }
+
+    /// Multiplies factors of bfloat16 in the residual layers from now on; copies of the network do not.
+    ///
+    /// # Errors
+    ///
+    /// If the network is not on the CPU or in double precision, has no such layers, or the processor cannot do so.
+    pub fn multiply_in_bf16(&mut self) -> Result<(), NetworkError> {
+        let is_residual = matches!(self.config.architecture, Architecture::ResNet { .. });
+        let problem = if !self.device.is_cpu() || self.dtype != DType::F32 {
+            "this network is not in single precision on a CPU".to_owned()
+        } else if !is_residual || self.config.group_norm {
+            "on the CPU, only a ResNet without group_norm multiplies in bf16; use f32".to_owned()
+        } else {
+            match Bf16Instructions::detect() {
+                Ok(unit) => {
+                    self.factors = Factors::Bf16(unit);
+                    return Ok(());
+                }
+                Err(lacking) => format!("{lacking}; use f32"),
+            }
+        };
+        let problem = format!("training.compute_type 'bf16': {problem}");
+        Err(NetworkError::Config { problem })
     }
 
     /// The architecture.
@@ -165,7 +193,7 @@ impl Network {
         }
         let embedding = self.embedding.forward(t, labels)?;
         let mut features = match &self.architecture {
-            ArchitectureLayers::ResNet(body) => body.forward(x, &embedding)?,
+            ArchitectureLayers::ResNet(body) => body.forward(x, &embedding, self.factors)?,
             ArchitectureLayers::UNet(body) => body.forward(x, &embedding)?,
         };
         let mut record = AttentionRecord::default();

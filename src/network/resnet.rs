@@ -14,9 +14,11 @@
 use candle_core::Tensor;
 
 use super::basic_layers::{Conv, Linear, Norm};
-use super::network_config::NetworkConfig;
+use super::network_config::{NetworkConfig, Padding};
 use super::ops::convolution::Form;
 use super::ops::relu_and_channel_sums::{add_per_channel, relu};
+use super::ops::residual_layers::residual_layers;
+use super::ops::rows_bf16::Factors;
 use super::parameters::{Builder, NetworkError};
 
 /// Below this each of the eight groups that normalise the time vector holds a single channel: it would
@@ -28,6 +30,7 @@ pub struct ResNet {
     up: Conv,
     layers: Vec<Layer>,
     last_embedding: TimeLayer,
+    padding: Padding,
 }
 
 struct Layer {
@@ -81,15 +84,23 @@ impl ResNet {
             layers.push(Layer { embedding, conv, norm });
         }
         let last_embedding = TimeLayer::new(builder, kernels.len(), width)?;
-        Ok(Self { up, layers, last_embedding })
+        Ok(Self { up, layers, last_embedding, padding })
     }
 
-    /// Features [B, width, H, W].
+    /// Features [B, width, H, W]. `factors` is the number format in which layers without normalisation multiply on the CPU.
     ///
     /// # Errors
     ///
     /// If the shape or number type of `x` or `embedding` does not fit, or a tensor operation fails.
-    pub fn forward(&self, x: &Tensor, embedding: &Tensor) -> candle_core::Result<Tensor> {
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        embedding: &Tensor,
+        factors: Factors,
+    ) -> candle_core::Result<Tensor> {
+        if x.device().is_cpu() && self.layers.iter().all(|layer| layer.norm.is_none()) {
+            return self.in_one(x, embedding, factors);
+        }
         let mut state = self.up.forward(x, None, Form::Plain)?;
         for layer in &self.layers {
             let time = layer.embedding.forward(embedding)?;
@@ -102,5 +113,20 @@ impl ResNet {
             };
         }
         add_per_channel(&state, &self.last_embedding.forward(embedding)?)
+    }
+
+    /// The same without normalisation, in one operation for the CPU.
+    fn in_one(
+        &self,
+        x: &Tensor,
+        embedding: &Tensor,
+        factors: Factors,
+    ) -> candle_core::Result<Tensor> {
+        let times = self.layers.iter().map(|layer| &layer.embedding).chain([&self.last_embedding]);
+        let addends: Vec<Tensor> =
+            times.map(|time| time.forward(embedding)).collect::<candle_core::Result<_>>()?;
+        let convs = [&self.up].into_iter().chain(self.layers.iter().map(|layer| &layer.conv));
+        let layers: Vec<_> = convs.map(Conv::parameters).collect();
+        residual_layers(x, &layers, &addends, self.padding, factors)
     }
 }

@@ -10,7 +10,7 @@
 //! registers during the sum over k. Sums run in the order of k for any number of threads, because callers distribute
 //! whole products over threads.
 //!
-//! This is the only `unsafe` code of theory and networks on the CPU. [`multiply`] first checks the largest index of each
+//! With [`super::bf16`], this is the only `unsafe` code of theory and networks on the CPU. [`multiply`] first checks the largest index of each
 //! table against its slice, without overflow; tables and slices are borrowed until it returns, so they cannot change.
 
 use std::ops::Range;
@@ -29,7 +29,7 @@ pub enum Write {
 /// First indices of rows or columns, and the largest of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Places<'a> {
-    all: &'a [usize],
+    pub(super) all: &'a [usize],
     largest: Option<usize>,
 }
 
@@ -97,6 +97,23 @@ pub fn multiply<T: Lane>(
     left: Left<'_, T>,
     right: Right<'_, T>,
 ) {
+    if !check(n, (out.len(), out_rows), &left, &right) {
+        return;
+    }
+    Arch::new().dispatch(Product { how, n, out, out_rows: out_rows.all, left, right });
+}
+
+/// Checks that the operands of a product of `n` columns lie in their slices. Returns whether there is anything to compute.
+///
+/// # Panics
+///
+/// As [`multiply`].
+pub(super) fn check<T>(
+    n: usize,
+    (out_len, out_rows): (usize, Places<'_>),
+    left: &Left<'_, T>,
+    right: &Right<'_, T>,
+) -> bool {
     // Whether `count` values from `first` on lie in a slice of `len`.
     let holds = |len: usize, first: usize, count: usize| {
         first.checked_add(count).is_some_and(|end| end <= len)
@@ -111,15 +128,17 @@ pub fn multiply<T: Lane>(
         right.rows.all.len(),
         "columns of the left, rows of the right"
     );
-    let (Some(out_last), Some(left_last)) = (out_rows.largest, left.rows.largest) else { return };
-    assert!(holds(out.len(), out_last, n), "the product leaves its slice");
+    let (Some(out_last), Some(left_last)) = (out_rows.largest, left.rows.largest) else {
+        return false;
+    };
+    assert!(holds(out_len, out_last, n), "the product leaves its slice");
     if let (Some(column), Some(row)) = (left.columns.largest, right.rows.largest) {
         let first = left_last.checked_add(column);
         let is_inside = first.is_some_and(|first| holds(left.values.len(), first, 1));
         assert!(is_inside, "the left factor leaves its slice");
         assert!(holds(right.values.len(), row, n), "the right factor leaves its slice");
     }
-    Arch::new().dispatch(Product { how, n, out, out_rows: out_rows.all, left, right });
+    true
 }
 
 /// `0, step, 2 step, ..`, `n` of them: the table of a matrix with a constant stride.

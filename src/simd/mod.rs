@@ -1,11 +1,12 @@
 //! Explicit SIMD vectors for the inner loops of theory and networks, in both precisions.
 //!
 //! [`real`] has the two floating-point types, [`lane`] their vectors on the processor of the host (16, 8 or 4 singles),
-//! and [`matrix_product`] the matrix product of convolutions and attention.
+//! [`matrix_product`] the matrix product of convolutions and attention, and [`bf16`] that of factors in bfloat16.
 
 pub mod real;
 pub mod lane;
 pub mod matrix_product;
+pub mod bf16;
 
 pub use lane::{Buffer, Lane};
 pub use real::Real;

@@ -40,6 +40,25 @@ impl Tensors {
         Ok(Self { config: config.clone(), dataset, order, variables, optimizer, ema })
     }
 
+    /// [`TrainingState::step`].
+    fn step_in_pool(&mut self, network: &Network, step: u64) -> Result<Outcome, TrainingError> {
+        let schedule = network.config().schedule;
+        let batch = noisy_batch(&self.dataset, &mut self.order, &self.config, schedule, step);
+        let batch = batch.tensors(network.config().image, network.dtype(), network.device())?;
+        let (errors, gradients) = self.gradients(network, &batch, step)?;
+        let gradient_norm = self.optimizer.gradient_norm(&gradients)?;
+        if errors.iter().all(|error| error.is_finite()) && gradient_norm.is_finite() {
+            let _timer = timed(Work::Optimiser);
+            let rate = learning_rate(&self.config, step);
+            let gradient_factor = clip_factor(gradient_norm, self.config.clip_norm);
+            let weight_decay = self.config.weight_decay;
+            self.optimizer.update(&gradients, Update { rate, weight_decay, gradient_factor })?;
+            self.ema.update(&self.variables, self.optimizer.n_updates() - 1)?;
+        }
+        let errors = batch.times().iter().copied().zip(errors).collect();
+        Ok(Outcome { errors, gradient_norm })
+    }
+
     /// Each image's loss as a number (no graph outlives this call) and the gradients of the mean loss.
     fn gradients(
         &self,
@@ -82,21 +101,9 @@ impl Tensors {
 
 impl TrainingState for Tensors {
     fn step(&mut self, network: &Network, step: u64) -> Result<Outcome, TrainingError> {
-        let schedule = network.config().schedule;
-        let batch = noisy_batch(&self.dataset, &mut self.order, &self.config, schedule, step);
-        let batch = batch.tensors(network.config().image, network.dtype(), network.device())?;
-        let (errors, gradients) = self.gradients(network, &batch, step)?;
-        let gradient_norm = self.optimizer.gradient_norm(&gradients)?;
-        if errors.iter().all(|error| error.is_finite()) && gradient_norm.is_finite() {
-            let _timer = timed(Work::Optimiser);
-            let rate = learning_rate(&self.config, step);
-            let gradient_factor = clip_factor(gradient_norm, self.config.clip_norm);
-            let weight_decay = self.config.weight_decay;
-            self.optimizer.update(&gradients, Update { rate, weight_decay, gradient_factor })?;
-            self.ema.update(&self.variables, self.optimizer.n_updates() - 1)?;
-        }
-        let errors = batch.times().iter().copied().zip(errors).collect();
-        Ok(Outcome { errors, gradient_norm })
+        // On a thread of the pool: from outside, the start and end of each operation's parallel part would each wake a
+        // sleeping thread.
+        rayon::scope(|_| self.step_in_pool(network, step))
     }
 
     fn n_updates(&self) -> u64 {

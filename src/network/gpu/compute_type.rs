@@ -1,10 +1,11 @@
-//! `training.compute_type`: the number format (`f32`, `tf32` or `bf16`) in which a GPU multiplies and stores values.
+//! `training.compute_type`: the number format (`f32`, `tf32` or `bf16`) in which training multiplies and a GPU stores values.
 //!
 //! docs/architecture.md, "Computing a training step on a GPU", says which values are rounded and which are not.
 
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
-/// The number format in which a GPU multiplies matrices and convolves.
+/// The number format in which a GPU multiplies matrices and convolves. On the CPU, [`Self::Tf32`] is [`Self::F32`], and
+/// [`Self::Bf16`] is [`crate::network::Network::multiply_in_bf16`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum ComputeType {

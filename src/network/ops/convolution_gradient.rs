@@ -10,6 +10,7 @@ use super::convolution_operands::Biases;
 use super::image_convolution::{self, ImageConvolution};
 use super::padded_images::{Geometry, pad};
 use super::real::Real;
+use super::rows_convolution::{flip, flipped_geometry};
 use super::tensor::channels_last;
 use super::winograd::{Winograd, applies};
 use crate::simd::lane::n_lanes;
@@ -45,7 +46,7 @@ pub struct Gradients<T> {
 
 /// Number of groups of images whose weight gradients are summed separately: enough for the threads of a small host, few
 /// to add up, and a function of the batch size alone.
-fn n_groups(batch: usize) -> usize {
+pub fn n_groups(batch: usize) -> usize {
     const GROUPS_MAX: usize = 16;
     batch.div_ceil(2).min(GROUPS_MAX)
 }
@@ -130,7 +131,7 @@ struct Back<'a, T> {
 impl<'a, T: Real> Back<'a, T> {
     /// `flipped` are the weights `[I, O, S]` with S reversed.
     fn new(forth: &Geometry, flipped: &'a [T]) -> Self {
-        let geometry = Geometry { c_in: forth.c_out, c_out: forth.c_in, ..*forth };
+        let geometry = flipped_geometry(forth);
         let lanes = forth.c_out.next_multiple_of(n_lanes::<T>());
         let winograd = applies::<T>(forth).then(|| Winograd::new::<T>(forth));
         let winograd = winograd.filter(Winograd::pays_for_weights);
@@ -236,7 +237,7 @@ impl<T: Real> Room<T> {
 }
 
 /// A sum in eight interleaved parts: a fixed order that becomes vector instructions.
-fn sum<T: Real>(values: &[T]) -> T {
+pub fn sum<T: Real>(values: &[T]) -> T {
     let mut parts = [T::ZERO; 8];
     let mut chunks = values.chunks_exact(8);
     for chunk in &mut chunks {
@@ -244,16 +245,4 @@ fn sum<T: Real>(values: &[T]) -> T {
     }
     let rest = chunks.remainder().iter().fold(T::ZERO, |total, &v| total + v);
     parts.into_iter().fold(rest, |a, b| a + b)
-}
-
-/// `[O, I, S]` to `[I, O, S]` with S reversed.
-fn flip<T: Real>(weight: &[T], c_out: usize, c_in: usize, area: usize) -> Vec<T> {
-    let mut flipped = Vec::with_capacity(weight.len());
-    for i in 0..c_in {
-        for o in 0..c_out {
-            let start = (o * c_in + i) * area;
-            flipped.extend(weight[start..start + area].iter().rev());
-        }
-    }
-    flipped
 }

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::operation_times::Work;
 use super::real::Real;
-use super::tensor::{Computed, Gradients, Op, Operation, by_image};
+use super::tensor::{Computed, Gradients, Op, Operation, PIECE_MIN, by_image};
 
 /// PyTorch's default.
 const EPSILON: f64 = 1e-5;
@@ -177,6 +177,7 @@ impl Operation<2> for AffineGradient {
             of_image
         };
         let images = x.par_chunks(per_image).zip(dy.par_chunks(per_image));
+        let images = images.with_min_len(PIECE_MIN.div_ceil(per_image));
         let each: Vec<Vec<T>> = images.map(|each| Arch::new().dispatch(|| image(each))).collect();
         let mut total = vec![T::ZERO; 2 * channels];
         for of_image in &each {

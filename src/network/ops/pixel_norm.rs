@@ -45,15 +45,7 @@ impl Operation<1> for PixelNorm {
     fn compute<T: Real>(&self, [x]: [&[T]; 1], [shape]: [&Shape; 1]) -> Computed<T> {
         let (_, channels, height, width) = shape.dims4()?;
         let n_pixels = height * width;
-        let out = by_image([x], channels * n_pixels, |out, [x]| {
-            let (means, inverse) = moments(x, n_pixels);
-            for (out, x) in out.chunks_exact_mut(n_pixels).zip(x.chunks_exact(n_pixels)) {
-                let moments = means.iter().zip(&inverse);
-                for ((out, &x), (&mean, &inverse)) in out.iter_mut().zip(x).zip(moments) {
-                    *out = (x - mean) * inverse;
-                }
-            }
-        });
+        let out = by_image([x], channels * n_pixels, |out, [x]| normalise(x, n_pixels, out));
         Ok((out, shape.clone()))
     }
 
@@ -85,6 +77,35 @@ fn moments<T: Real>(x: &[T], n_pixels: usize) -> (Vec<T>, Vec<T>) {
     (means, inverse)
 }
 
+/// One image, `[C, P]`, normalised over channels into `out`.
+#[inline(always)]
+pub fn normalise<T: Real>(x: &[T], n_pixels: usize, out: &mut [T]) {
+    let (means, inverse) = moments(x, n_pixels);
+    for (out, x) in out.chunks_exact_mut(n_pixels).zip(x.chunks_exact(n_pixels)) {
+        let moments = means.iter().zip(&inverse);
+        for ((out, &x), (&mean, &inverse)) in out.iter_mut().zip(x).zip(moments) {
+            *out = (x - mean) * inverse;
+        }
+    }
+}
+
+/// The gradient of one image, `[C, P]`, from that of the normalised one, `dy`, into `out`.
+#[inline(always)]
+pub fn normalise_gradient<T: Real>(x: &[T], dy: &[T], n_pixels: usize, out: &mut [T]) {
+    let (means, inverse) = moments(x, n_pixels);
+    let (means, inverse) = (&means[..n_pixels], &inverse[..n_pixels]);
+    let normal = |p: usize, x: T| (x - means[p]) * inverse[p];
+    let slope = mean(x, dy, n_pixels, |_, _, dy| dy);
+    let product = mean(x, dy, n_pixels, |p, x, dy| dy * normal(p, x));
+    let (slope, product) = (&slope[..n_pixels], &product[..n_pixels]);
+    let planes = x.chunks_exact(n_pixels).zip(dy.chunks_exact(n_pixels));
+    for (out, (x, dy)) in out.chunks_exact_mut(n_pixels).zip(planes) {
+        for (p, (out, (&x, &dy))) in out.iter_mut().zip(x.iter().zip(dy)).enumerate() {
+            *out = (dy - slope[p] - normal(p, x) * product[p]) * inverse[p];
+        }
+    }
+}
+
 /// `dx` from (`x`, `dy`).
 struct PixelNormGradient;
 
@@ -96,18 +117,7 @@ impl Operation<2> for PixelNormGradient {
         let (_, channels, height, width) = shapes[0].dims4()?;
         let n_pixels = height * width;
         let out = by_image([x, dy], channels * n_pixels, |out, [x, dy]| {
-            let (means, inverse) = moments(x, n_pixels);
-            let (means, inverse) = (&means[..n_pixels], &inverse[..n_pixels]);
-            let normal = |p: usize, x: T| (x - means[p]) * inverse[p];
-            let slope = mean(x, dy, n_pixels, |_, _, dy| dy);
-            let product = mean(x, dy, n_pixels, |p, x, dy| dy * normal(p, x));
-            let (slope, product) = (&slope[..n_pixels], &product[..n_pixels]);
-            let planes = x.chunks_exact(n_pixels).zip(dy.chunks_exact(n_pixels));
-            for (out, (x, dy)) in out.chunks_exact_mut(n_pixels).zip(planes) {
-                for (p, (out, (&x, &dy))) in out.iter_mut().zip(x.iter().zip(dy)).enumerate() {
-                    *out = (dy - slope[p] - normal(p, x) * product[p]) * inverse[p];
-                }
-            }
+            normalise_gradient(x, dy, n_pixels, out);
         });
         Ok((out, shapes[0].clone()))
     }

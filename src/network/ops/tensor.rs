@@ -186,6 +186,9 @@ impl<O: Operation<3>> CustomOp3 for Op<O> {
     }
 }
 
+/// Values that are worth waking a thread for.
+pub const PIECE_MIN: usize = 1 << 12;
+
 /// Values of the size of `inputs`, which are cut into images of `per_image` values: `image` computes one from those of
 /// the inputs, on all threads and with the vectors of the processor.
 pub fn by_image<T: Real, const N: usize>(
@@ -194,7 +197,8 @@ pub fn by_image<T: Real, const N: usize>(
     image: impl Fn(&mut [T], [&[T]; N]) + Sync,
 ) -> Vec<T> {
     let mut out = vec![T::ZERO; inputs[0].len()];
-    out.par_chunks_mut(per_image).enumerate().for_each(|(index, out)| {
+    let images = out.par_chunks_mut(per_image).with_min_len(PIECE_MIN.div_ceil(per_image));
+    images.enumerate().for_each(|(index, out)| {
         let inputs = inputs.map(|values| &values[index * per_image..][..out.len()]);
         Arch::new().dispatch(|| image(out, inputs));
     });
