@@ -13,7 +13,7 @@ use super::theory::{Opened, TheoryArgs, open};
 use crate::analysis::excess_over_floor::MeanSquaredError;
 use crate::console;
 use crate::diffusion::DenoiseError;
-use crate::evaluation::floors::{FloorMachine, LevelFloor, draws_for};
+use crate::evaluation::floors::{FloorMachine, LevelFloor};
 use crate::runs::signals;
 
 /// The noise levels without `--t`.
@@ -49,13 +49,14 @@ pub(super) fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
     let patch_side = experiment.patch_size(&network);
     let n_classes = network.n_classes.filter(|_| args.label.is_none());
     let machines = FloorMachine::all(&images.by_class(n_classes), network.padding, patch_side)?;
-    let n = args.draws.map_or_else(|| draws_for(images.len(), dataset.shape()), |n| n as usize);
+    let n = args.draws.map(|n| n as usize);
     let stop = signals::stop_on(&[SIGINT, SIGTERM]).context("listening for Ctrl-C")?;
     if !args.json {
         let (n_images, shape) = (images.len(), dataset.shape());
         writeln!(
             console::stdout(),
-            "Mean squared error of the clean estimate per value of '{name}' ({n_images} images of {shape} in [-1, 1]),\nwith standard error; {n} noised images per level; patches of {patch_side} pixels a side.\n\n{}",
+            "Mean squared error of the clean estimate per value of '{name}' ({n_images} images of {shape} in [-1, 1]),\nwith standard error; {} noised images per level; patches of {patch_side} pixels a side.\n\n{}",
+            draws_in_words(n, &machines),
             heading(&machines)
         )?;
     }
@@ -70,6 +71,17 @@ pub(super) fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The number of draws, of each machine if they differ.
+fn draws_in_words(n: Option<usize>, machines: &[FloorMachine]) -> String {
+    let of = |machine: &FloorMachine| n.unwrap_or_else(|| machine.draws());
+    let counts: Vec<usize> = machines.iter().map(of).collect();
+    if counts.iter().all(|count| *count == counts[0]) {
+        return counts[0].to_string();
+    }
+    let each = machines.iter().zip(counts).map(|(machine, n)| format!("{n} ({})", machine.name));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// Width of one machine's column: an error and its standard error.

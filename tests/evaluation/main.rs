@@ -8,9 +8,11 @@ mod calibration;
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "no run goes on beside these tests")]
 mod common;
+mod floors;
 mod mosaics;
 mod plain;
 mod reports;
+mod training_seeds;
 mod undefined;
 
 use common::{Lab, stderr, stdout};

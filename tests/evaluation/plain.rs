@@ -94,11 +94,27 @@ pub fn wilson(count: usize, n: usize) -> [f64; 3] {
     [p, ends[0].max(0.0), ends[1].min(1.0)]
 }
 
-/// A mean with its normal 95% interval, cut off at 0 and 1.
+/// The 97.5th percentile of Student's t: where the integral of the density (1 + x^2 / n)^(-(n + 1) / 2) from 0 is 95% of
+/// the integral to infinity.
+pub fn student_t(n: f64) -> f64 {
+    // With x = sqrt(n) tan(a) the density becomes cos(a)^(n - 1) on [0, pi / 2].
+    const STEPS: usize = 200_000;
+    let width = FRAC_PI_2 / STEPS as f64;
+    let density = |i: usize| ((i as f64 + 0.5) * width).cos().powf(n - 1.0);
+    let whole: f64 = (0..STEPS).map(density).sum();
+    let mut sum = 0.0;
+    let reached = (0..STEPS).find(|&i| {
+        sum += density(i);
+        sum >= 0.95 * whole
+    });
+    n.sqrt() * (reached.unwrap() as f64 * width).tan()
+}
+
+/// A mean with its 95% interval by Student's t, cut off at 0 and 1.
 pub fn mean_of_shares(values: &[f64]) -> [f64; 3] {
     let (n, centre) = (values.len() as f64, mean(values));
     let variance = values.iter().map(|v| (v - centre).powi(2)).sum::<f64>() / (n - 1.0);
-    let half = if n > 1.0 { 1.959963984540054 * (variance / n).sqrt() } else { f64::INFINITY };
+    let half = if n > 1.0 { student_t(n - 1.0) * (variance / n).sqrt() } else { f64::INFINITY };
     [centre, (centre - half).max(0.0), (centre + half).min(1.0)]
 }
 

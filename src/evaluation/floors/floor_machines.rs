@@ -9,7 +9,6 @@ use crate::analysis::excess_over_floor::MeanSquaredError;
 use crate::dataset::Dataset;
 use crate::diffusion::{DenoiseError, NoiseLevel};
 use crate::evaluation::stop_flag::check_stop;
-use crate::image::ImageShape;
 use crate::network::network_config::Padding;
 use crate::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
 use crate::theory::{Machine, Precision, TheoryError, TrainingImages};
@@ -22,7 +21,7 @@ const DRAWS_MAX: usize = 512;
 const DRAWS_MIN: usize = 16;
 /// Pairs of values that may be compared for one machine at one level, were all patches compared one by one: what a few
 /// seconds of two cores allow. Larger data sets get fewer draws.
-const COMPARISONS_MAX: f64 = 4e11;
+const COMPARISONS_MAX: f64 = 1e11;
 
 /// A machine whose error is a floor.
 pub struct FloorMachine {
@@ -43,7 +42,8 @@ pub struct LevelFloor {
 }
 
 impl LevelFloor {
-    /// The errors of `machines` on `n` draws at one level. The same `seed` gives the same draws.
+    /// The errors of `machines` on `n` draws at one level; without a number, on as many as [`FloorMachine::draws`] says.
+    /// The same `seed` gives the same draws.
     ///
     /// # Errors
     ///
@@ -52,11 +52,12 @@ impl LevelFloor {
         dataset: &Dataset,
         machines: &[FloorMachine],
         level: NoiseLevel,
-        n: usize,
+        n: Option<usize>,
         seed: u64,
         stop: &AtomicBool,
     ) -> Result<Self, DenoiseError> {
         let errors = |machine: &FloorMachine| {
+            let n = n.unwrap_or_else(|| machine.draws());
             Ok((machine.name.clone(), machine.errors(dataset, level, n, seed, stop)?))
         };
         let errors = machines.iter().map(errors).collect::<Result<_, DenoiseError>>()?;
@@ -73,13 +74,6 @@ impl LevelFloor {
         let found = self.errors.iter().find(|(other, _)| other == name);
         found.map(|(_, errors)| errors.as_slice())
     }
-}
-
-/// The number of draws per noise level for `n_images` of a shape: 512, fewer for large data sets.
-pub fn draws_for(n_images: usize, shape: ImageShape) -> usize {
-    let pixels = shape.n_pixels() as f64;
-    let each = n_images as f64 * pixels * pixels * shape.channels as f64;
-    ((COMPARISONS_MAX / each) as usize).clamp(DRAWS_MIN, DRAWS_MAX)
 }
 
 impl FloorMachine {
@@ -109,6 +103,21 @@ impl FloorMachine {
             Self::new(spec, translation, dictionaries)
         })
         .collect()
+    }
+
+    /// Default number of draws per noise level: 512, fewer for large data sets, and a quarter of it for `es`, which compares
+    /// with every image at every translation.
+    pub fn draws(&self) -> usize {
+        let machine = &self.by_class[0];
+        let (pixels, shape) =
+            (machine.images().shape().n_pixels() as f64, machine.images().shape());
+        let n_images: usize = self.by_class.iter().map(|machine| machine.images().len()).sum();
+        let each = n_images as f64 * pixels * pixels * shape.channels as f64;
+        let n = ((COMPARISONS_MAX / each) as usize).clamp(DRAWS_MIN, DRAWS_MAX);
+        match machine.spec().kind {
+            MachineKind::EquivariantIdeal => (n / 4).max(DRAWS_MIN),
+            _ => n,
+        }
     }
 
     fn new(

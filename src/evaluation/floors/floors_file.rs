@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::floor_machines::{FloorMachine, LevelFloor, draws_for};
+use super::floor_machines::{FloorMachine, LevelFloor};
 use crate::analysis::excess_over_floor::MeanSquaredError;
 use crate::dataset::Dataset;
 use crate::files::{if_there, write_output};
@@ -86,10 +86,9 @@ impl RunFloors {
         }
         let machines = FloorMachine::all(dictionaries, network.padding, patch_side)
             .context("building the machines whose errors are floors")?;
-        let n = draws_for(dataset.len(), dataset.shape());
         for t in &LEVELS[floors.levels.len()..] {
             let level = network.schedule.level(*t);
-            let floor = LevelFloor::measure(dataset, &machines, level, n, seed, stop)?;
+            let floor = LevelFloor::measure(dataset, &machines, level, None, seed, stop)?;
             floors.levels.push(FloorErrors::from(floor));
             write_output(path, serde_json::to_string(&floors)?.as_bytes())
                 .with_context(|| format!("writing '{}'", path.display()))?;
@@ -113,10 +112,10 @@ impl RunFloors {
         FloorFigures { levels: self.levels.iter().map(level).collect() }
     }
 
-    /// Number of draws per level.
+    /// Largest number of draws per level of a machine.
     pub fn n_draws(&self) -> usize {
-        let first = self.levels.first().and_then(|level| level.errors.values().next());
-        first.map_or(0, Vec::len)
+        let first = self.levels.first().into_iter().flat_map(|level| level.errors.values());
+        first.map(Vec::len).max().unwrap_or(0)
     }
 }
 
