@@ -2,7 +2,8 @@
 //!
 //! Somepalli-style ratio test: a sample is called a copy if its nearest training image is less than a third as
 //! far as the second nearest *other* one, `d1 / d2 < 1/3` (L2 distances). Shifts are included because a
-//! translation-equivariant network may copy an image to another position.
+//! translation-equivariant network may copy an image to another position. Images that are each other's circular shifts
+//! count as one: otherwise a copy of either would be as near to the other, and never called a copy.
 
 use rayon::prelude::*;
 
@@ -58,13 +59,29 @@ pub fn nearest(sample: &[f64], dataset: &Dataset) -> Option<Nearest> {
         })
         .collect();
     let (image, &(d1, shift)) = best.iter().enumerate().min_by(|a, b| a.1.0.total_cmp(&b.1.0))?;
-    let others = best.iter().enumerate().filter(|(i, _)| *i != image).map(|(_, (d, _))| *d);
+    let is_other = |&(i, (d, _)): &(usize, &(f64, usize))| {
+        // Shifts of one image are equally far at their best shifts, up to rounding.
+        let may_be_shifted = (d - d1).abs() <= 1e-9 * (1.0 + d1);
+        i != image && !(may_be_shifted && are_shifts(dataset, image, i))
+    };
+    let others = best.iter().enumerate().filter(is_other).map(|(_, (d, _))| *d);
     let d2 = others.min_by(f64::total_cmp);
     Some(Nearest {
         image,
         shift: (shift / shape.width, shift % shape.width),
         distance: (d1 / shape.n_values() as f64).sqrt(),
         ratio: d2.filter(|&d2| d2 > 0.0).map(|d2| (d1 / d2).sqrt()),
+    })
+}
+
+/// Whether one training image is a circular shift of another.
+fn are_shifts(dataset: &Dataset, a: usize, b: usize) -> bool {
+    let shape = dataset.shape();
+    let values = |index| dataset.image(index).iter().map(|&b| f64::from(b)).collect::<Vec<_>>();
+    let (a, b) = (values(a), values(b));
+    (0..shape.n_pixels()).any(|shift| {
+        let at = (shift / shape.width, shift % shape.width);
+        squared_distance(&a, &b, at, shape.height, shape.width, f64::INFINITY) == 0.0
     })
 }
 
@@ -112,6 +129,17 @@ mod tests {
         let found = nearest(&shifted, &data).unwrap();
         assert_eq!((found.image, found.shift, found.distance), (3, (2, 5), 0.0));
         assert!(found.is_copy());
+    }
+
+    #[test]
+    fn a_copy_of_an_image_that_is_there_twice_is_a_copy() {
+        let data = noise_set();
+        let image = data.image(3).to_vec();
+        let shifted = (0..36).map(|i| image[(i / 6 + 4) % 6 * 6 + (i % 6 + 1) % 6]);
+        let pixels: Vec<u8> = data.pixels().iter().copied().chain(shifted).collect();
+        let twice = Dataset::new("noise", data.shape(), pixels, None);
+        let found = nearest(data.batch(3, 1).values(), &twice).unwrap();
+        assert!(found.is_copy(), "{found:?}");
     }
 
     #[test]

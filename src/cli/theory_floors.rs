@@ -13,7 +13,7 @@ use super::theory::{Opened, TheoryArgs, open};
 use crate::analysis::excess_over_floor::MeanSquaredError;
 use crate::console;
 use crate::diffusion::DenoiseError;
-use crate::evaluation::floors::{FloorMachine, LevelFloor};
+use crate::evaluation::floors::{DRAWS_MAX, Draws, FloorMachine, LevelFloor};
 use crate::runs::signals;
 
 /// The noise levels without `--t`.
@@ -49,7 +49,7 @@ pub(super) fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
     let patch_side = experiment.patch_size(&network);
     let n_classes = network.n_classes.filter(|_| args.label.is_none());
     let machines = FloorMachine::all(&images.by_class(n_classes), network.padding, patch_side)?;
-    let n = args.draws.map(|n| n as usize);
+    let n = args.draws.map_or(Draws::AtMost(DRAWS_MAX), |n| Draws::Exactly(n as usize));
     let stop = signals::stop_on(&[SIGINT, SIGTERM]).context("listening for Ctrl-C")?;
     if !args.json {
         let (n_images, shape) = (images.len(), dataset.shape());
@@ -74,9 +74,8 @@ pub(super) fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
 }
 
 /// The number of draws, of each machine if they differ.
-fn draws_in_words(n: Option<usize>, machines: &[FloorMachine]) -> String {
-    let of = |machine: &FloorMachine| n.unwrap_or_else(|| machine.draws());
-    let counts: Vec<usize> = machines.iter().map(of).collect();
+fn draws_in_words(n: Draws, machines: &[FloorMachine]) -> String {
+    let counts: Vec<usize> = machines.iter().map(|machine| machine.draws(n)).collect();
     if counts.iter().all(|count| *count == counts[0]) {
         return counts[0].to_string();
     }

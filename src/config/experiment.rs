@@ -271,6 +271,9 @@ section! {
     samples: usize = 128, Accepted::Integer { min: 1, max: NoiseSeeds::HELD_OUT_MAX as i64 };
     /// held-out noise seeds on which machines are compared with the network
     seeds: usize = 32, Accepted::Integer { min: 1, max: NoiseSeeds::HELD_OUT_MAX as i64 };
+    /// noised images per noise level on which the network's error is compared with its floor (fewer for large data sets);
+    /// 0: no floors
+    floor_draws: usize = 512, Accepted::Integer { min: 0, max: 100_000 };
 }
 
 /// Candidate settings of a machine's calibration: every combination that applies to the machine.

@@ -12,6 +12,7 @@ pub mod open_devices;
 pub mod load_networks_and_data;
 pub mod stop_flag;
 pub mod floors;
+pub mod novelty_by_chance;
 pub mod picture_text;
 pub mod markdown_table;
 pub mod png_charts;

@@ -27,7 +27,8 @@ pub struct FloorThread {
 }
 
 impl FloorThread {
-    /// Starts measuring, or reads the floors that an earlier worker measured. The board reports them.
+    /// Starts measuring, or reads the floors that an earlier worker measured. The board reports them. Nothing is done if
+    /// compare.floor_draws is 0.
     ///
     /// # Errors
     ///
@@ -37,14 +38,18 @@ impl FloorThread {
         let cancel = Arc::new(AtomicBool::new(false));
         let (result, stop, board) = (floors.clone(), cancel.clone(), board.clone());
         let (dataset, network) = (context.dataset.clone(), context.network.clone());
-        let (machines, seed) = (context.machine_set.clone(), context.experiment.noise_seed);
+        let machines = context.machine_set.clone();
+        let how = (context.experiment.compare.floor_draws, context.experiment.noise_seed);
         let path = context.run.floors_path();
+        if how.0 == 0 {
+            return Ok(Self { floors, cancel, thread: None });
+        }
         let pool = pool(BACKGROUND_NICENESS)?;
         let measuring = stop.clone();
         let measure = move || {
             let stop = &measuring;
             let images = machines.dictionaries();
-            RunFloors::load_or_measure(&path, &dataset, images, &network, seed, stop, &mut |_| {})
+            RunFloors::load_or_measure(&path, &dataset, images, &network, how, stop, &mut |_| {})
         };
         let work = move || {
             // Without floors, training goes on; the comparison tries again and reports its error.

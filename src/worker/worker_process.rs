@@ -373,9 +373,9 @@ fn finish(
         calibration.as_ref(),
         loss,
         loss_by_level,
-        Some(&floors),
+        floors.as_ref(),
     )?;
-    let CompareSettings { seeds: n, samples: n_judged } = trained.experiment.compare;
+    let CompareSettings { seeds: n, samples: n_judged, .. } = trained.experiment.compare;
     let mut progress = |done| {
         let message = format!("comparing on held-out seeds: {done} of {n}");
         board.update(|status| status.message = Some(message));

@@ -21,6 +21,7 @@ pub const TINY: &[&str] = &[
     "preview.every=20",
     "preview.seeds=2",
     "compare.seeds=4",
+    "compare.floor_draws=4",
     "calibrate.seeds=2",
 ];
 

@@ -148,6 +148,10 @@ fn floors_are_errors_of_posterior_means() {
 fn a_report_says_how_far_the_network_is_above_its_floor() {
     let lab = Lab::new();
     let run = train(&lab, "els");
+    let mut arguments = vec!["compare", "--uncalibrated", "--seeds", "2", "--samples", "2"];
+    let id = run.id();
+    arguments.extend([&id, "--set", "theory.machines=els", "--set", "compare.floor_draws=512"]);
+    printed(&lab, &arguments);
     let report: Value = serde_json::from_str(
         &std::fs::read_to_string(run.report_path().join("report.json")).unwrap(),
     )

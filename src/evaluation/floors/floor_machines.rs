@@ -16,12 +16,20 @@ use crate::theory::{Machine, Precision, TheoryError, TrainingImages};
 /// Draws that are denoised at once, between two looks at the stop flag.
 const PIECE: usize = 16;
 
-/// Most draws per noise level, and fewest, however large the data set is.
-const DRAWS_MAX: usize = 512;
+/// Default of the most draws per noise level, and the fewest, however large the data set is.
+pub const DRAWS_MAX: usize = 512;
 const DRAWS_MIN: usize = 16;
 /// Pairs of values that may be compared for one machine at one level, were all patches compared one by one: what a few
 /// seconds of two cores allow. Larger data sets get fewer draws.
 const COMPARISONS_MAX: f64 = 1e11;
+
+/// How many draws per noise level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draws {
+    Exactly(usize),
+    /// So many; fewer for large data sets, and a quarter for `es`, which compares with every image at every translation.
+    AtMost(usize),
+}
 
 /// A machine whose error is a floor.
 pub struct FloorMachine {
@@ -42,8 +50,7 @@ pub struct LevelFloor {
 }
 
 impl LevelFloor {
-    /// The errors of `machines` on `n` draws at one level; without a number, on as many as [`FloorMachine::draws`] says.
-    /// The same `seed` gives the same draws.
+    /// The errors of `machines` at one level, on as many draws as `n` says. The same `seed` gives the same draws.
     ///
     /// # Errors
     ///
@@ -52,12 +59,12 @@ impl LevelFloor {
         dataset: &Dataset,
         machines: &[FloorMachine],
         level: NoiseLevel,
-        n: Option<usize>,
+        n: Draws,
         seed: u64,
         stop: &AtomicBool,
     ) -> Result<Self, DenoiseError> {
         let errors = |machine: &FloorMachine| {
-            let n = n.unwrap_or_else(|| machine.draws());
+            let n = machine.draws(n);
             Ok((machine.name.clone(), machine.errors(dataset, level, n, seed, stop)?))
         };
         let errors = machines.iter().map(errors).collect::<Result<_, DenoiseError>>()?;
@@ -105,18 +112,21 @@ impl FloorMachine {
         .collect()
     }
 
-    /// Default number of draws per noise level: 512, fewer for large data sets, and a quarter of it for `es`, which compares
-    /// with every image at every translation.
-    pub fn draws(&self) -> usize {
+    /// The number of draws per noise level.
+    pub fn draws(&self, wanted: Draws) -> usize {
+        let most = match wanted {
+            Draws::Exactly(n) => return n,
+            Draws::AtMost(most) => most,
+        };
         let machine = &self.by_class[0];
-        let (pixels, shape) =
-            (machine.images().shape().n_pixels() as f64, machine.images().shape());
+        let shape = machine.images().shape();
+        let pixels = shape.n_pixels() as f64;
         let n_images: usize = self.by_class.iter().map(|machine| machine.images().len()).sum();
         let each = n_images as f64 * pixels * pixels * shape.channels as f64;
-        let n = ((COMPARISONS_MAX / each) as usize).clamp(DRAWS_MIN, DRAWS_MAX);
+        let affordable = ((COMPARISONS_MAX / each) as usize).max(DRAWS_MIN).min(most);
         match machine.spec().kind {
-            MachineKind::EquivariantIdeal => (n / 4).max(DRAWS_MIN),
-            _ => n,
+            MachineKind::EquivariantIdeal => (affordable / 4).max(DRAWS_MIN.min(most)),
+            _ => affordable,
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::floor_machines::{FloorMachine, LevelFloor};
+use super::floor_machines::{Draws, FloorMachine, LevelFloor};
 use crate::analysis::excess_over_floor::MeanSquaredError;
 use crate::dataset::Dataset;
 use crate::files::{if_there, write_output};
@@ -31,6 +31,8 @@ pub struct RunFloors {
     checksum: u32,
     /// Patch side of the local machine: the network's receptive field, in pixels.
     pub patch_side: usize,
+    /// Most draws that were asked for.
+    n_draws: usize,
     /// Rng seed of the draws.
     pub seed: u64,
     pub levels: Vec<FloorErrors>,
@@ -56,7 +58,7 @@ impl FloorErrors {
 
 impl RunFloors {
     /// The floors in the file at `path` if they are of this data set and network. Levels that are missing there are measured
-    /// and written one by one, so that an interrupted measurement continues. `progress` is called with the number of levels
+    /// and written one by one, so that an interrupted measurement continues; on at most `n_draws` images each. `progress` is called with the number of levels
     /// done.
     ///
     /// # Errors
@@ -68,18 +70,19 @@ impl RunFloors {
         dataset: &Dataset,
         dictionaries: &[Arc<TrainingImages>],
         network: &NetworkConfig,
-        seed: u64,
+        (n_draws, seed): (usize, u64),
         stop: &AtomicBool,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Self> {
         let checksum = crc32fast::hash(dataset.pixels());
         let patch_side = network.receptive_field();
         let is_of_this_run = |found: &Self| {
-            (found.format, found.checksum, found.patch_side, found.seed)
-                == (FORMAT, checksum, patch_side, seed)
+            (found.format, found.checksum, found.patch_side, found.n_draws, found.seed)
+                == (FORMAT, checksum, patch_side, n_draws, seed)
                 && found.levels.iter().zip(LEVELS).all(|(level, t)| level.t == t)
         };
-        let nothing = Self { format: FORMAT, checksum, patch_side, seed, levels: Vec::new() };
+        let nothing =
+            Self { format: FORMAT, checksum, patch_side, n_draws, seed, levels: Vec::new() };
         let mut floors = Self::read(path).filter(is_of_this_run).unwrap_or(nothing);
         if floors.levels.len() >= LEVELS.len() {
             return Ok(floors);
@@ -88,7 +91,8 @@ impl RunFloors {
             .context("building the machines whose errors are floors")?;
         for t in &LEVELS[floors.levels.len()..] {
             let level = network.schedule.level(*t);
-            let floor = LevelFloor::measure(dataset, &machines, level, None, seed, stop)?;
+            let floor =
+                LevelFloor::measure(dataset, &machines, level, Draws::AtMost(n_draws), seed, stop)?;
             floors.levels.push(FloorErrors::from(floor));
             write_output(path, serde_json::to_string(&floors)?.as_bytes())
                 .with_context(|| format!("writing '{}'", path.display()))?;

@@ -24,7 +24,7 @@ pub struct NetworkFloors {
 
 impl Trained {
     /// Measures the run's floors, or reads them if they are in its directory, and the network's excess. `progress` is
-    /// called with the number of levels whose floors are known.
+    /// called with the number of levels whose floors are known. `None` if compare.floor_draws is 0.
     ///
     /// # Errors
     ///
@@ -34,14 +34,18 @@ impl Trained {
         &self,
         stop: &AtomicBool,
         progress: &mut dyn FnMut(usize),
-    ) -> Result<NetworkFloors> {
+    ) -> Result<Option<NetworkFloors>> {
+        let n_draws = self.experiment.compare.floor_draws;
+        if n_draws == 0 {
+            return Ok(None);
+        }
         let config = self.network.network().config();
         let floors = RunFloors::load_or_measure(
             &self.run.floors_path(),
             &self.dataset,
             self.machine_set.dictionaries(),
             config,
-            self.experiment.noise_seed,
+            (n_draws, self.experiment.noise_seed),
             stop,
             progress,
         )?;
@@ -49,12 +53,12 @@ impl Trained {
         let held_out = open_held_out(&self.experiment, n)?;
         let levels = network_excess(&self.network, &self.dataset, held_out.as_ref(), &floors, n)
             .context("measuring the network's error by noise level")?;
-        Ok(NetworkFloors {
+        Ok(Some(NetworkFloors {
             class_floor: class_floor(config),
             has_attention: config.attention.is_some(),
             convergence: Convergence::of(&levels),
             levels,
             floors,
-        })
+        }))
     }
 }

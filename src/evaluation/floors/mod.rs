@@ -20,7 +20,7 @@ pub mod floors_file;
 pub mod network_error_by_level;
 pub mod floors_of_trained_run;
 
-pub use floor_machines::{FloorMachine, LevelFloor};
+pub use floor_machines::{DRAWS_MAX, Draws, FloorMachine, LevelFloor};
 pub use floors_file::RunFloors;
 pub use floors_of_trained_run::NetworkFloors;
 pub use network_error_by_level::{class_floor, network_excess};

@@ -52,6 +52,7 @@ pub fn to_json(report: &Report<'_>) -> Value {
         "agreement": agreement,
         "baseline": report.baseline_name(),
         "rates": comparison.rates.as_ref().map(rates),
+        "novel_by_chance": context.novel_by_chance.map(|share| json!({ "rate": share.estimate, "interval95": [share.low, share.high] })),
         "machine_rates": machine_rates,
         "mosaics": comparison.mosaics,
         "attention_entropy_nats": comparison.attention.as_ref().and_then(|sum| sum.mean_nats()),

@@ -202,8 +202,13 @@ fn rates_table(report: &Report<'_>) -> String {
         row.push(cell(rates.chance.map(|chance| format!("{chance:.2}"))));
         table.rows.push(row);
     }
+    let novel = report.context.novel_by_chance.map_or_else(String::new, |share| {
+        format!(" Of all arrangements that keep the rule, {share} are novel: what novel would be among consistent samples drawn at random.")
+    });
     table.section()
-        + "\nWhole: share of components that are a feature of the set. Valid: all of an image's are. Chance: what consistent would be if the same features were assigned to images at random.\n\n"
+        + &format!(
+            "\nWhole: share of components that are a feature of the set. Valid: all of an image's are. Chance: what consistent would be if the same features were assigned to images at random.{novel}\n\n"
+        )
 }
 
 fn mosaics_table(mosaics: &[MosaicFigures]) -> String {

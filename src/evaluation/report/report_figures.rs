@@ -6,11 +6,12 @@ use anyhow::{Context, Result};
 
 use crate::analysis::agreement::agreement;
 use crate::analysis::agreement::share_won;
-use crate::analysis::confidence_intervals::{Quartiles, quartiles};
+use crate::analysis::confidence_intervals::{Interval, Quartiles, quartiles};
 use crate::config::{Experiment, NamedMachine, noise_seed_purposes::NoiseSeeds};
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::compare_run_with_machines::Comparison;
 use crate::evaluation::floors::NetworkFloors;
+use crate::evaluation::novelty_by_chance::novelty_by_chance;
 use crate::evaluation::samples::{MachineSet, MapAgreement, StepAgreement, StepMean};
 use crate::evaluation::trained_run::Trained;
 use crate::runs::event::{AgreementFigure, AttentionMetrics, LossByLevel, Rates};
@@ -29,6 +30,8 @@ pub struct ReportContext<'a> {
     pub loss_by_level: &'a LossByLevel,
     /// The network's error by noise level beside the floors of its class, if they were measured.
     pub floors: Option<&'a NetworkFloors>,
+    /// The share of the rule's arrangements that are novel; `None` without a rule.
+    pub novel_by_chance: Option<Interval>,
     /// Training steps done: fewer than planned if training ended early.
     pub n_steps: u64,
     pub device: String,
@@ -44,7 +47,7 @@ impl<'a> ReportContext<'a> {
     /// The context of a comparison of a run's network with the machines of `machine_set`.
     ///
     /// # Errors
-    /// If the record of the seeds seen before cannot be read.
+    /// If the record of the seeds seen before cannot be read, or the images of the rule cannot be drawn.
     pub fn new(
         trained: &'a Trained,
         machine_set: &MachineSet,
@@ -54,8 +57,13 @@ impl<'a> ReportContext<'a> {
         floors: Option<&'a NetworkFloors>,
     ) -> Result<Self> {
         let Trained { run, experiment, .. } = trained;
+        let novel_by_chance = match &trained.judge {
+            Some(judge) => novelty_by_chance(experiment, &trained.dataset, judge)?,
+            None => None,
+        };
         Ok(Self {
             run: run.id(),
+            novel_by_chance,
             experiment,
             machines: machine_set.machines().cloned().collect(),
             final_loss,

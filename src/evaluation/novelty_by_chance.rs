@@ -1,0 +1,59 @@
+//! How often an image that keeps the rule of a crafted set is novel by chance: the share of the rule's arrangements that are
+//! in no training image at any circular shift. The judge's rate of novel images means something only beside it.
+
+use anyhow::Result;
+
+use super::load_networks_and_data::open_held_out;
+use crate::analysis::confidence_intervals::Interval;
+use crate::analysis::creativity_judge::Judge;
+use crate::config::Experiment;
+use crate::dataset::{Dataset, DatasetSource};
+
+/// Arrangements that are judged.
+const DRAWS: usize = 512;
+
+/// The share of all arrangements that are novel, with its 95% interval, from the generator's images that are not training
+/// images. (Those may still be known: a circular shift can turn one arrangement into another.) `None` for sets without a
+/// generator.
+///
+/// # Errors
+///
+/// If the images cannot be drawn.
+pub fn novelty_by_chance(
+    experiment: &Experiment,
+    training: &Dataset,
+    judge: &Judge,
+) -> Result<Option<Interval>> {
+    let DatasetSource::Crafted(set) = experiment.dataset_source() else { return Ok(None) };
+    let Some(others) = open_held_out(experiment, DRAWS)? else {
+        // Every arrangement is a training image.
+        return Ok(Some(Interval { estimate: 0.0, low: 0.0, high: 0.0 }));
+    };
+    let of_others = judge.rates(&others.batch(0, others.len())).novel.interval;
+    let n_known = training.len() as f64;
+    let share_of_others = 1.0 - n_known / (set.n_arrangements() as f64);
+    let scaled = |share: f64| share * share_of_others;
+    Ok(Some(Interval {
+        estimate: scaled(of_others.estimate),
+        low: scaled(of_others.low),
+        high: scaled(of_others.high),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::load_networks_and_data::open_dataset;
+
+    #[test]
+    fn a_quarter_of_the_arrangements_is_known() {
+        // 4 hues times 76 arrangements of 4 shapes on a torus of 2 x 2 places are 304; some of 64 images are shifts of
+        // others.
+        let experiment = Experiment::named("e").unwrap();
+        let dataset = open_dataset(&experiment).unwrap();
+        let judge = Judge::new(&dataset).unwrap();
+        let found = novelty_by_chance(&experiment, &dataset, &judge).unwrap().unwrap();
+        assert!(found.low < found.estimate && found.estimate < found.high, "{found:?}");
+        assert!(found.estimate > 0.72 && found.estimate < 0.9, "{found:?}");
+    }
+}
