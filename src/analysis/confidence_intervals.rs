@@ -75,8 +75,8 @@ pub fn wilson(successes: usize, n: usize) -> Interval {
     }
 }
 
-/// A mean with its 95% interval by the normal approximation (1.96 standard errors). The interval of a single
-/// value is unbounded; without values the result is `None`.
+/// A mean with its 95% interval by Student's t. The interval of a single value is unbounded; without values the result is
+/// `None`.
 pub fn mean_interval(values: &[f64]) -> Option<Interval> {
     let finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     let n = finite.len() as f64;

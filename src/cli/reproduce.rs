@@ -163,7 +163,7 @@ fn one(
     if figures.is_empty() {
         bail!("no run of study '{}' has a result", study.name);
     }
-    let reading = crate::evaluation::studies::read(study.analysis, &figures);
+    let reading = crate::evaluation::studies::read(study.analysis, &study.margins, &figures);
     let folder = lab.settings.runs_dir.join("studies").join(match args.quick {
         true => format!("{}-quick", study.name),
         false => study.name.clone(),
