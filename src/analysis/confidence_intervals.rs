@@ -164,7 +164,8 @@ mod tests {
         let few = mean_interval(&[0.0, 1.0].repeat(50)).unwrap();
         let many = mean_interval(&[0.0, 1.0].repeat(5000)).unwrap();
         let ratio = (few.high - few.low) / (many.high - many.low);
-        assert!((ratio - 10.0).abs() < 0.1, "{ratio}");
+        // Besides the root, Student's t is 1.2% above the normal quantile at 99 degrees, and s^2 has n - 1 in it.
+        assert!((ratio - 10.0).abs() < 0.2, "{ratio}");
         assert_eq!(mean_interval(&[]), None);
     }
 }

@@ -33,7 +33,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(15);
 pub struct ReproduceArgs {
     /// Studies of lab.toml, or 'all'; without any, they are listed.
     pub studies: Vec<String>,
-    /// Small version: minutes on two cores. The full one needs a GPU.
+    /// Small version: minutes on two cores, one training seed, so no verdicts over networks. The full one needs a GPU.
     #[arg(long)]
     pub quick: bool,
     /// Concurrent runs [default: two on a CPU with at least two cores, one on a GPU].

@@ -246,6 +246,14 @@ mod tests {
     }
 
     #[test]
+    fn margins_have_defaults() {
+        let margins = |text: &str| lab(text).unwrap().studies[0].margins;
+        assert_eq!(margins(STUDY), Margins { rate: 0.1, r: 0.05 });
+        let text = STUDY.replace("experiments", "margin = { r = 0.02 }\nexperiments");
+        assert_eq!(margins(&text), Margins { rate: 0.1, r: 0.02 });
+    }
+
+    #[test]
     fn runs_that_are_equal_are_made_once() {
         let text = STUDY.replace("['a']", "['a', 'b']") + "[experiment.b]\nbase = 'a'\n";
         let lab = lab(&text).unwrap();
@@ -269,5 +277,9 @@ mod tests {
         assert!(error.contains("did you mean 'claim'?"), "{error}");
         let error = says("quick.vary", "quick.vari");
         assert!(error.contains("did you mean 'vary'?"), "{error}");
+        let error = says("experiments", "margin.rate = -0.1\nexperiments");
+        assert!(error.starts_with("lab.toml:5: 'study.s.margin.rate' is '-0.1'"), "{error}");
+        let error = says("experiments", "margin.rates = 0.1\nexperiments");
+        assert!(error.contains("did you mean 'rate'?"), "{error}");
     }
 }

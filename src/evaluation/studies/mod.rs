@@ -22,5 +22,7 @@ mod findings_text_and_json;
 pub mod study_report;
 #[cfg(test)]
 mod example_runs;
+#[cfg(test)]
+mod verdict_error_rates;
 
 pub use analysis_names::read;
