@@ -71,7 +71,7 @@ mod tests {
         .concat();
         let reading = read(&runs);
         let finding = &reading.findings[0];
-        assert_eq!(finding.words(), "holds in part (in 1 of 2 comparisons)");
+        assert_eq!(finding.words(), "holds in part (comparisons: 2; holding: 1; failing: 0)");
         assert!(finding.comparisons[0].words.contains("consistent 0.80 with, 0.11 without"));
         assert_eq!(finding.comparisons[0].difference.n, 3);
         assert_eq!(reading.tables[0].rows.len(), 12);

@@ -167,10 +167,10 @@ mod tests {
         assert_eq!(findings[0].verdict(), Verdict::Untested, "one field only");
         let fewer = &findings[1];
         assert!(fewer.comparisons[0].words.contains("copies 0.89, with 64 images 0.04"));
-        assert_eq!(fewer.words(), "holds in part (in 1 of 2 comparisons)");
+        assert_eq!(fewer.words(), "holds in part (comparisons: 2; holding: 1; failing: 0)");
         // The copier has no network: noise seeds alone decide, once per training set.
-        assert_eq!(findings[2].words(), "holds (in 3 of 3 comparisons)");
+        assert_eq!(findings[2].words(), "holds (comparisons: 3; holding: 3; failing: 0)");
         assert_eq!(findings[2].comparisons[0].difference.n, 1);
-        assert_eq!(findings[3].words(), "mixed (in 2 of 3 comparisons)");
+        assert_eq!(findings[3].words(), "mixed (comparisons: 3; holding: 2; failing: 1)");
     }
 }

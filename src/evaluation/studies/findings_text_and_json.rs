@@ -75,11 +75,11 @@ fn comparison_words(claim: Claim, comparison: &Comparison, tested: &Tested) -> S
             (format!("{outcome} within one network"), "over noise seeds".to_owned())
         }
         Scope::Informed => {
-            let seeds = match comparison.difference.n {
-                1 => "one training seed".to_owned(),
-                n => format!("{n} training seeds"),
+            let over = match comparison.difference.n {
+                1 => "over noise seeds".to_owned(),
+                n => format!("over {n} training seeds"),
             };
-            (format!("informed, decides nothing ({outcome})"), format!("over {seeds}"))
+            (format!("informed, decides nothing ({outcome})"), over)
         }
     };
     let margin = match claim {
@@ -157,7 +157,7 @@ mod tests {
         finding.compare(Scope::Informed, &differences(&[0.3]), "c".to_owned());
         let text = markdown(&finding);
         for words in [
-            "- **x**: holds (in 1 of 1 comparisons)",
+            "- **x**: holds (comparisons: 1; holding: 1; failing: 0)",
             "- holds: a against b; difference 0.020 [",
             "] against a margin of +-0.1 (90%) over 3 training seeds; p for it ",
             "- informed, decides nothing (fails): c; difference 0.300 [",

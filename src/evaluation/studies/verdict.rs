@@ -178,7 +178,7 @@ impl Finding {
         (found != Verdict::Untested).then_some(found)
     }
 
-    /// `holds in part (in 3 of 4 comparisons)`.
+    /// `holds in part (comparisons: 4; holding: 3; failing: 0)`.
     pub fn words(&self) -> String {
         let verdict = self.verdict();
         match verdict {
@@ -204,8 +204,9 @@ impl Finding {
 
     fn count(&self, keep: impl Fn(Scope) -> bool) -> String {
         let outcomes = self.outcomes(keep);
-        let holding = outcomes.iter().filter(|outcome| **outcome == Outcome::Holds).count();
-        format!("(in {holding} of {} comparisons)", outcomes.len())
+        let n = |outcome| outcomes.iter().filter(|other| **other == outcome).count();
+        let (holding, failing) = (n(Outcome::Holds), n(Outcome::Fails));
+        format!("(comparisons: {}; holding: {holding}; failing: {failing})", outcomes.len())
     }
 }
 
@@ -235,11 +236,11 @@ mod tests {
     fn a_finding_holds_as_a_whole_only_if_every_comparison_does() {
         for (comparisons, expected) in [
             (vec![], "not tested"),
-            (vec![VARIED], "undecided (in 0 of 1 comparisons)"),
-            (vec![CLEAR, CLEAR], "holds (in 2 of 2 comparisons)"),
-            (vec![CLEAR, VARIED], "holds in part (in 1 of 2 comparisons)"),
-            (vec![CLEAR, REVERSED, VARIED], "mixed (in 1 of 3 comparisons)"),
-            (vec![REVERSED, VARIED], "fails (in 0 of 2 comparisons)"),
+            (vec![VARIED], "undecided (comparisons: 1; holding: 0; failing: 0)"),
+            (vec![CLEAR, CLEAR], "holds (comparisons: 2; holding: 2; failing: 0)"),
+            (vec![CLEAR, VARIED], "holds in part (comparisons: 2; holding: 1; failing: 0)"),
+            (vec![CLEAR, REVERSED, VARIED], "mixed (comparisons: 3; holding: 1; failing: 1)"),
+            (vec![REVERSED, VARIED], "fails (comparisons: 2; holding: 0; failing: 1)"),
         ] {
             assert_eq!(finding(&comparisons).words(), expected);
         }
@@ -250,18 +251,18 @@ mod tests {
         let alone = finding(&[&[0.4], &[0.3]]);
         assert_eq!(alone.verdict(), Verdict::NotTestedOverNetworks);
         assert_eq!(alone.within_networks(), Some(Verdict::Holds));
-        let words = "one training seed: not tested over networks; within these networks: holds (in 2 of 2 comparisons)";
+        let words = "one training seed: not tested over networks; within these networks: holds (comparisons: 2; holding: 2; failing: 0)";
         assert_eq!(alone.words(), words);
         // Beside comparisons over training seeds, it does not count.
         let beside = finding(&[VARIED, &[0.4]]);
-        assert_eq!(beside.words(), "undecided (in 0 of 1 comparisons)");
+        assert_eq!(beside.words(), "undecided (comparisons: 1; holding: 0; failing: 0)");
     }
 
     #[test]
     fn an_informed_machine_decides_nothing() {
         let mut finding = finding(&[VARIED]);
         finding.compare(Scope::Informed, &differences(CLEAR), String::new());
-        assert_eq!(finding.words(), "undecided (in 0 of 1 comparisons)");
+        assert_eq!(finding.words(), "undecided (comparisons: 1; holding: 0; failing: 0)");
         // And it does not count in the correction.
         let tested = finding.tested();
         assert_eq!(tested[0].corrected_for, tested[0].p_for);
