@@ -5,7 +5,7 @@
 
 pub mod confidence_intervals;
 pub mod paired_differences;
-mod holm_correction;
+pub mod holm_correction;
 pub mod claim_tests;
 pub mod agreement;
 pub mod creativity_judge;
