@@ -35,6 +35,8 @@ pub enum Purpose {
     PooledNoise = 9,
     /// Noise (and translation) of images on which errors of clean estimates are measured; index = draw.
     FloorNoise = 10,
+    /// Resampled noise seeds of a standard error; index = resample.
+    Bootstrap = 11,
 }
 
 /// The random generator for one purpose and item of an experiment.

@@ -1,4 +1,5 @@
-//! Agreement of network and theory on one noise seed: r, r^2 and R^2 of two images; and the share of seeds won.
+//! Agreement of network and theory on one noise seed: r, r^2 and R^2 of two images; R^2 of many images together; and the
+//! share of seeds won.
 //!
 //! ```text
 //! r   = cov(a, b) / (sd(a) sd(b))                     over all values of one image
@@ -51,6 +52,50 @@ pub fn agreement(prediction: &[f64], target: &[f64]) -> Agreement {
     Agreement { r, r_squared: r.map(|r| r * r), cod }
 }
 
+/// `R^2` of many images together, such as estimates at all steps from all noise seeds: by the ratio of sums.
+///
+/// ```text
+/// R^2 = 1 - sum over images |target - prediction|^2 / sum over images |target - mean(target)|^2
+/// ```
+///
+/// A mean of the images' own `R^2` would be decided by those with hardly any deviation to explain: at pure noise a network
+/// estimates nearly the same flat image from every noise seed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PooledRSquared {
+    squared_error: f64,
+    squared_deviation: f64,
+}
+
+impl PooledRSquared {
+    /// Adds one image and its prediction; images with values that are not finite are left out.
+    ///
+    /// # Panics
+    ///
+    /// If the images differ in length.
+    pub fn add(&mut self, prediction: &[f64], target: &[f64]) {
+        assert_eq!(prediction.len(), target.len(), "agreement needs equally long images");
+        let mean = target.iter().sum::<f64>() / target.len() as f64;
+        let error: f64 = prediction.iter().zip(target).map(|(p, t)| (t - p).powi(2)).sum();
+        let deviation: f64 = target.iter().map(|t| (t - mean).powi(2)).sum();
+        if error.is_finite() && deviation.is_finite() {
+            self.squared_error += error;
+            self.squared_deviation += deviation;
+        }
+    }
+
+    /// Adds all images of `other`.
+    pub fn append(&mut self, other: Self) {
+        self.squared_error += other.squared_error;
+        self.squared_deviation += other.squared_deviation;
+    }
+
+    /// `R^2` of all images; `None` if they have no deviation.
+    pub fn value(self) -> Option<f64> {
+        let value = 1.0 - self.squared_error / self.squared_deviation;
+        value.is_finite().then_some(value)
+    }
+}
+
 /// Share of seeds won by `a` against `b`: of those where both values of r are defined, the share where that of `a` is
 /// the larger one, with Wilson's 95% interval; `None` without any.
 pub fn share_won(a: &[Option<f64>], b: &[Option<f64>]) -> Option<Interval> {
@@ -77,6 +122,22 @@ mod tests {
         assert!((a.r_squared.unwrap() - 1.0).abs() < 1e-12);
         assert!((a.cod.unwrap() - 0.75).abs() < 1e-12);
         assert!(agreement(&[-1.0, 1.0, -1.0, 1.0], &target).cod.unwrap() < -2.9);
+    }
+
+    #[test]
+    fn a_flat_image_hardly_counts_in_the_pooled_r_squared() {
+        let (target, flat) = ([1.0, -1.0, 1.0, -1.0], [0.001, -0.001, 0.001, -0.001]);
+        let mut pooled = PooledRSquared::default();
+        assert_eq!(pooled.value(), None);
+        pooled.add(&[0.5, -0.5, 0.5, -0.5], &target);
+        assert_eq!(pooled.value(), agreement(&[0.5, -0.5, 0.5, -0.5], &target).cod);
+        let mut other = PooledRSquared::default();
+        other.add(&[0.1; 4], &flat);
+        assert!(other.value().unwrap() < -9000.0);
+        other.add(&[f64::NAN; 4], &target);
+        pooled.append(other);
+        // (1 + .04) squared error of 4 squared deviation.
+        assert!((pooled.value().unwrap() - 0.74).abs() < 1e-4, "{pooled:?}");
     }
 
     #[test]

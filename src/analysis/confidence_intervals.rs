@@ -75,8 +75,8 @@ pub fn wilson(successes: usize, n: usize) -> Interval {
     }
 }
 
-/// A mean with its 95% interval by the normal approximation (1.96 standard errors). The interval of a single
-/// value is unbounded; without values the result is `None`.
+/// A mean with its 95% interval by Student's t. The interval of a single value is unbounded; without values the result is
+/// `None`.
 pub fn mean_interval(values: &[f64]) -> Option<Interval> {
     let finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     let n = finite.len() as f64;
@@ -164,7 +164,8 @@ mod tests {
         let few = mean_interval(&[0.0, 1.0].repeat(50)).unwrap();
         let many = mean_interval(&[0.0, 1.0].repeat(5000)).unwrap();
         let ratio = (few.high - few.low) / (many.high - many.low);
-        assert!((ratio - 10.0).abs() < 0.1, "{ratio}");
+        // Besides the root, Student's t is 1.2% above the normal quantile at 99 degrees, and s^2 has n - 1 in it.
+        assert!((ratio - 10.0).abs() < 0.2, "{ratio}");
         assert_eq!(mean_interval(&[]), None);
     }
 }

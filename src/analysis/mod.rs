@@ -1,9 +1,12 @@
-//! Analysis of samples and maps: agreement, judged creativity, provenance.
+//! Analysis of samples and maps: agreement, judged creativity, provenance; tests of claims about them.
 //!
 //! Everything here is a pure function of arrays: nothing samples, trains, reads files or prints. A quantity
 //! without a value (the correlation with a constant image) is `None`, never NaN.
 
 pub mod confidence_intervals;
+pub mod paired_differences;
+pub mod holm_correction;
+pub mod claim_tests;
 pub mod agreement;
 pub mod creativity_judge;
 mod glyph_finder;

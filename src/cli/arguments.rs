@@ -63,7 +63,7 @@ pub enum Subcommands {
     Calibrate(calibrate::CalibrateArgs),
     /// Compare runs' networks with every machine on held-out seeds and write reports.
     Compare(compare::CompareArgs),
-    /// Run the studies of lab.toml: train, test each claim, report verdicts.
+    /// Run the studies of lab.toml: train, test each claim over training seeds, report verdicts.
     Reproduce(reproduce::ReproduceArgs),
     /// Show a PNG file or a run's newest preview in this terminal.
     Show(show::ShowArgs),

@@ -25,7 +25,7 @@ use crate::{console, errorln};
 pub struct ReproduceArgs {
     /// Studies of lab.toml, or 'all'; without any, they are listed.
     pub studies: Vec<String>,
-    /// Small version: minutes on two cores. The full one needs a GPU.
+    /// Small version: minutes on two cores, one training seed, so no verdicts over networks. The full one needs a GPU.
     #[arg(long)]
     pub quick: bool,
     /// Concurrent runs [default: two on a CPU with at least two cores, one on a GPU].
@@ -145,7 +145,7 @@ fn one(
     if figures.is_empty() {
         bail!("no run of study '{}' has a result", study.name);
     }
-    let reading = crate::evaluation::studies::read(study.analysis, &figures);
+    let reading = crate::evaluation::studies::read(study.analysis, &study.margins, &figures);
     let folder = lab.settings.runs_dir.join("studies").join(match args.quick {
         true => format!("{}-quick", study.name),
         false => study.name.clone(),

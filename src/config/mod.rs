@@ -42,4 +42,4 @@ pub use lab_file::{BUILT_IN, Lab, load};
 pub use lab_settings::LabSettings;
 pub use network_and_machines_of_experiment::NamedMachine;
 pub use settings_with_values::SettingEntry;
-pub use study::{Analysis, Arm, Plan, Study};
+pub use study::{Analysis, Arm, Margins, Plan, Study};

@@ -29,12 +29,28 @@ pub enum Analysis {
     Copying,
 }
 
+/// Differences up to which figures count as equal, in statements that say that something has no effect or happens as often.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Margins {
+    /// Of shares, such as consistent samples or copies.
+    pub rate: f64,
+    /// Of Pearson's r between a machine's and the network's samples.
+    pub r: f64,
+}
+
+impl Default for Margins {
+    fn default() -> Self {
+        Self { rate: 0.1, r: 0.05 }
+    }
+}
+
 /// A study of `lab.toml`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Study {
     pub name: String,
     pub claim: String,
     pub analysis: Analysis,
+    pub margins: Margins,
     pub full: Plan,
     /// The full plan with the changes of the study's `quick` table.
     pub quick: Plan,

@@ -10,7 +10,7 @@ use super::accepted_values::{Accepted, nearest};
 use super::error::ConfigError;
 use super::experiment::Experiment;
 use super::setting_value::Value;
-use super::study::{Analysis, Plan, Study};
+use super::study::{Analysis, Margins, Plan, Study};
 use super::toml_reader::{Reader, to_value};
 
 /// A study and its position in the text, before its experiments are resolved.
@@ -55,10 +55,12 @@ impl Reader<'_> {
     }
 
     fn study(&self, name: String, value: &Spanned<DeValue<'_>>) -> Result<Study, ConfigError> {
-        const KEYS: [&str; 6] = ["claim", "analysis", "experiments", "set", "vary", "quick"];
+        const KEYS: [&str; 7] =
+            ["claim", "analysis", "experiments", "set", "vary", "quick", "margin"];
         let path = format!("study.{name}");
         let (mut claim, mut analysis) = (None, None);
         let (mut full, mut quick) = (Changes::default(), Changes::default());
+        let mut margins = Margins::default();
         for (key, value) in self.table(value, &path)? {
             let here = format!("{path}.{}", key.get_ref());
             match (key.get_ref().as_ref(), value.get_ref()) {
@@ -70,6 +72,7 @@ impl Reader<'_> {
                         self.refuse(value, &here, &accepted, nearest(text, words.iter().copied()))
                     })?);
                 }
+                ("margin", _) => margins = self.margins(value, &here)?,
                 ("claim" | "analysis", _) => return Err(self.refuse(value, &here, "text", None)),
                 ("quick", _) => {
                     for (key, value) in self.table(value, &here)? {
@@ -96,10 +99,30 @@ impl Reader<'_> {
         Ok(Study {
             claim: claim.ok_or_else(|| missing("claim", "text"))?,
             analysis: analysis.ok_or_else(|| missing("analysis", "text"))?,
+            margins,
             quick: quick.over(&full),
             full,
             name,
         })
+    }
+
+    /// `margin.rate` and `margin.r`.
+    fn margins(&self, value: &Spanned<DeValue<'_>>, path: &str) -> Result<Margins, ConfigError> {
+        let accepted = Accepted::Number { min: 0.0, max: 1.0 };
+        let mut margins = Margins::default();
+        for (key, value) in self.table(value, path)? {
+            let here = format!("{path}.{}", key.get_ref());
+            let margin = match key.get_ref().as_ref() {
+                "rate" => &mut margins.rate,
+                "r" => &mut margins.r,
+                _ => return Err(self.unknown(key, &here, ["rate", "r"])),
+            };
+            let found = to_value(value.get_ref()).and_then(|value| accepted.admit(value));
+            *margin = found
+                .and_then(Value::try_as_number)
+                .ok_or_else(|| self.refuse(value, &here, &accepted.to_string(), None))?;
+        }
+        Ok(margins)
     }
 
     /// Handles a key that is allowed in both the full and the quick form of a study; returns false for any
@@ -223,6 +246,14 @@ mod tests {
     }
 
     #[test]
+    fn margins_have_defaults() {
+        let margins = |text: &str| lab(text).unwrap().studies[0].margins;
+        assert_eq!(margins(STUDY), Margins { rate: 0.1, r: 0.05 });
+        let text = STUDY.replace("experiments", "margin = { r = 0.02 }\nexperiments");
+        assert_eq!(margins(&text), Margins { rate: 0.1, r: 0.02 });
+    }
+
+    #[test]
     fn runs_that_are_equal_are_made_once() {
         let text = STUDY.replace("['a']", "['a', 'b']") + "[experiment.b]\nbase = 'a'\n";
         let lab = lab(&text).unwrap();
@@ -246,5 +277,9 @@ mod tests {
         assert!(error.contains("did you mean 'claim'?"), "{error}");
         let error = says("quick.vary", "quick.vari");
         assert!(error.contains("did you mean 'vary'?"), "{error}");
+        let error = says("experiments", "margin.rate = -0.1\nexperiments");
+        assert!(error.starts_with("lab.toml:5: 'study.s.margin.rate' is '-0.1'"), "{error}");
+        let error = says("experiments", "margin.rates = 0.1\nexperiments");
+        assert!(error.contains("did you mean 'rate'?"), "{error}");
     }
 }

@@ -72,6 +72,7 @@ fn a_study_ends_with_verdicts_and_its_runs_are_used_again() {
     let findings = report["findings"].as_array().unwrap();
     assert!(findings.iter().all(|finding| finding["verdict"].is_string()));
     assert_eq!(findings[0]["evidence"].as_array().unwrap().len(), 1, "{report}");
+    assert_eq!(findings[0]["verdict"], "not_tested_over_networks");
     assert_eq!(report["runs"].as_array().unwrap().len(), 2);
     let folder = lab.runs().join("studies").join("attention-quick");
     for name in ["report.md", "report.json", "figures.png"] {
@@ -79,7 +80,10 @@ fn a_study_ends_with_verdicts_and_its_runs_are_used_again() {
     }
 
     // Two of the four runs of the full form exist already, as do those of another study.
-    with(&["attention", "--jobs", "2"]);
+    let (report, _) = with(&["attention", "--jobs", "2"]);
+    let evidence = &report["findings"][0]["evidence"];
+    assert_eq!((&evidence[0]["training_seeds"], &evidence[1]), (&2.into(), &Value::Null));
+    assert_ne!(report["findings"][0]["verdict"], "not_tested_over_networks");
     let n_runs = || RunsDir::new(lab.runs()).list().len();
     assert_eq!(n_runs(), 4);
     let (report, _) = with(&["again"]);

@@ -112,6 +112,7 @@ fn calibration() -> Calibration {
                 r_squared_sd: 0.1,
             })
             .collect(),
+        patch_growth_error: None,
     };
     Calibration {
         format: 1,

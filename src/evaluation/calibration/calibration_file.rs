@@ -32,6 +32,11 @@ pub struct Calibrated {
     pub candidates: Vec<Candidate>,
     /// How the first candidate does at the network's states; entry `i - 1` for `t = i / T`.
     pub steps: Vec<StepFit>,
+    /// Standard error over calibration seeds of the growth of patch sides with the noise, in pixels
+    /// ([`super::patch_side_growth`]), of the schedule that was fitted along the network's trajectories. Only of machines
+    /// without attention; earlier calibrations do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch_growth_error: Option<f64>,
 }
 
 /// A schedule and how well it samples.

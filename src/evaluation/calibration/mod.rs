@@ -26,6 +26,7 @@ pub mod machine_schedule;
 pub mod calibration_file;
 pub mod calibration_charts;
 mod setting_errors;
+pub mod patch_side_growth;
 mod schedule_ranking;
 mod schedule_search;
 

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::calibration_file::{Calibrated, Candidate, Origin, StepFit};
 use super::machine_schedule::StepSettings;
+use super::patch_side_growth::bootstrap_error;
 use super::schedule_ranking::{SampledSchedule, mean, ranked};
 use super::setting_errors::{Errors, MachinesByClass, errors, estimate, mean_squared_error};
 use crate::analysis::{agreement::agreement, confidence_intervals::quartiles};
@@ -116,14 +117,26 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn calibrate(&self) -> Result<Calibrated, DenoiseError> {
-        let mut entries = match self.subject.source {
-            Some(AttentionSource::Pooled) => Vec::new(),
-            _ => self.fitted()?,
+        let along_network = match self.subject.source {
+            Some(AttentionSource::Pooled) => None,
+            _ => Some(self.along_network()?),
+        };
+        let mut entries = match &along_network {
+            Some(found) => self.fitted(found)?,
+            None => Vec::new(),
         };
         entries.extend(self.constant()?);
         let candidates = ranked(self.compete(entries)?);
         let steps = self.quality(&candidates[0].settings)?;
-        Ok(Calibrated { machine: self.subject.name.clone(), candidates, steps })
+        let is_plain = self.subject.source.is_none();
+        Ok(Calibrated {
+            machine: self.subject.name.clone(),
+            candidates,
+            steps,
+            patch_growth_error: along_network
+                .filter(|_| is_plain)
+                .and_then(|found| bootstrap_error(&found)),
+        })
     }
 
     fn n_steps(&self) -> usize {
@@ -160,8 +173,9 @@ impl Search<'_> {
     }
 
     /// The schedules that fit best step by step, with their lambdas multiplied by every factor of [`BOOSTS`].
-    fn fitted(&self) -> Result<Vec<Entry>, DenoiseError> {
-        let fits = [(Origin::Network, self.along_network()?), (Origin::Own, self.along_itself()?)];
+    fn fitted(&self, along_network: &[Errors]) -> Result<Vec<Entry>, DenoiseError> {
+        let fits =
+            [(Origin::Network, self.best_of(along_network)), (Origin::Own, self.along_itself()?)];
         let boosts = if self.subject.source.is_some() { &BOOSTS[..] } else { &BOOSTS[..1] };
         let mut entries = Vec::new();
         for (origin, fit) in fits {
@@ -187,7 +201,8 @@ impl Search<'_> {
             Some(AttentionSource::Pooled) => {
                 let grid =
                     CalibrationGrid { lambda: vec![0.0], gamma: vec![0.0], ..self.grid.clone() };
-                let plain = Search { grid: &grid, ..*self }.along_network()?;
+                let search = Search { grid: &grid, ..*self };
+                let plain = search.best_of(&search.along_network()?);
                 let sharing =
                     POOLED_LAMBDAS.into_iter().flat_map(|l| POOLED_GAMMAS.map(|g| (l, g)));
                 let schedule = |(lambda, gamma)| {
@@ -268,15 +283,19 @@ impl Search<'_> {
         (1..=self.n_steps()).map(step).collect()
     }
 
-    /// The settings that fit best at the network's states, cleanest step first.
-    fn along_network(&self) -> Result<Vec<StepSettings>, DenoiseError> {
+    /// The errors of all settings at the network's states, cleanest step first.
+    fn along_network(&self) -> Result<Vec<Errors>, DenoiseError> {
         let step = |index: usize| {
             let (network, states) = (self.estimate_at(index)?, &self.trajectory.states[index]);
             let maps = self.maps(&network, states, index)?;
-            let found = self.errors(index, states, maps.as_deref(), &network, self.grid)?;
-            Ok(self.best(&found))
+            self.errors(index, states, maps.as_deref(), &network, self.grid)
         };
         (1..=self.n_steps()).map(step).collect()
+    }
+
+    /// The settings that fit best at each step.
+    fn best_of(&self, steps: &[Errors]) -> Vec<StepSettings> {
+        steps.iter().map(|found| self.best(found)).collect()
     }
 
     /// The settings that fit best at the states that the machine itself reaches with the settings of the steps before,
@@ -325,13 +344,10 @@ impl Search<'_> {
     /// The best settings of a grid at one step: by median cosine without attention, by mean squared error with it. The
     /// first of equals, which are those with less sharing.
     fn best(&self, found: &Errors) -> StepSettings {
-        let cost = |at: usize| match self.subject.source {
-            Some(_) => mean(&found.squared[at]),
-            None => -median(&found.cosine[at]),
-        };
-        let costs: Vec<f64> = (0..found.settings.len()).map(cost).collect();
-        let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
-        found.settings[costs.iter().position(|&cost| cost == least).unwrap_or(0)]
+        match self.subject.source {
+            Some(_) => found.best_by_squared_error(),
+            None => found.best_by_median_cosine(&(0..found.n_seeds()).collect::<Vec<_>>()),
+        }
     }
 }
 

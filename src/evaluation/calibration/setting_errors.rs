@@ -3,6 +3,8 @@
 use rayon::prelude::*;
 
 use super::machine_schedule::StepSettings;
+use super::schedule_ranking::mean;
+use crate::analysis::confidence_intervals::quartiles;
 use crate::config::CalibrationGrid;
 use crate::diffusion::{AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel};
 use crate::image::ImageBatch;
@@ -61,6 +63,32 @@ pub struct Errors {
     pub cosine: Vec<Vec<f64>>,
     /// Variance of the network's x0hat, per seed.
     pub variance: Vec<f64>,
+}
+
+impl Errors {
+    pub fn n_seeds(&self) -> usize {
+        self.variance.len()
+    }
+
+    /// The setting with the largest median cosine over `seeds`, which may repeat; the first of equals.
+    pub fn best_by_median_cosine(&self, seeds: &[usize]) -> StepSettings {
+        let cost = |cosine: &Vec<f64>| {
+            let kept: Vec<f64> = seeds.iter().map(|&seed| cosine[seed]).collect();
+            -quartiles(&kept).map_or(f64::NEG_INFINITY, |found| found.median)
+        };
+        self.first_of_least(self.cosine.iter().map(cost))
+    }
+
+    /// The setting with the least mean squared error over all seeds; the first of equals.
+    pub fn best_by_squared_error(&self) -> StepSettings {
+        self.first_of_least(self.squared.iter().map(|squared| mean(squared)))
+    }
+
+    fn first_of_least(&self, costs: impl Iterator<Item = f64>) -> StepSettings {
+        let costs: Vec<f64> = costs.collect();
+        let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
+        self.settings[costs.iter().position(|&cost| cost == least).unwrap_or(0)]
+    }
 }
 
 impl CalibrationGrid {

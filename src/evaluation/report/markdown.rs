@@ -175,7 +175,7 @@ fn agreement_table(report: &Report<'_>) -> String {
         table.rows.push(vec![machine.name.to_owned(), r, r2, cod, seeds, won, steps]);
     }
     table.section()
-        + "\nOf final samples but for the last column, which is the mean over seeds and steps of R^2 of x0hat at the network's own states (by_step.csv, agreement.png).\n\n"
+        + "\nOf final samples but for the last column: R^2 of x0hat at the network's own states, of all noise seeds and steps together (1 - sum of squared errors / sum of squared deviations). by_step.csv and agreement.png have it step by step, as the mean over seeds.\n\n"
 }
 
 /// Rates of the table and their headings.

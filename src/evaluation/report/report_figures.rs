@@ -111,7 +111,7 @@ pub struct MachineReport<'a> {
     pub won: Option<f64>,
     /// x0hat and predicted attention along the network's trajectories, cleanest step first.
     pub by_step: Vec<StepMean>,
-    /// Mean over steps of R^2 of x0hat.
+    /// R^2 of x0hat of all seeds and steps together, by the ratio of sums.
     pub r_squared_along_network: Option<f64>,
     /// Pearson's r over steps of predicted and measured attention entropy.
     pub r_of_predicted_entropy: Option<f64>,
@@ -175,7 +175,6 @@ fn machine_report<'a>(
     let squares: Vec<f64> = r.iter().map(|r| r * r).collect();
     let cod: Vec<f64> = figure.r_squared_cod.iter().flatten().copied().collect();
     let by_step = steps.map_or_else(Vec::new, StepAgreement::means);
-    let mean = by_step.iter().map(|step| step.r_squared).sum::<f64>() / by_step.len() as f64;
     let maps = by_step.iter().filter_map(|step| step.attention);
     let (predicted, measured): (Vec<f64>, Vec<f64>) =
         maps.map(|map| (map.predicted_nats, map.measured_nats)).unzip();
@@ -190,7 +189,7 @@ fn machine_report<'a>(
         won: baseline
             .and_then(|baseline| share_won(&figure.r, &baseline.r))
             .map(|share| share.estimate),
-        r_squared_along_network: steps.map(|_| mean),
+        r_squared_along_network: steps.and_then(StepAgreement::pooled_r_squared),
         r_of_predicted_entropy: agreement(&predicted, &measured).r,
         by_step,
     }

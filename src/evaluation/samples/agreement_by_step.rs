@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::attention_agreement::{MapAgreement, compare_maps, mean, mean_map};
 use super::machine_set::MachineSet;
 use super::network_for_sampling::{recording_maps, with_classes};
-use crate::analysis::agreement::agreement;
+use crate::analysis::agreement::{PooledRSquared, agreement};
 use crate::diffusion::{DenoiseError, Denoised, Denoiser, NoiseLevel};
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
@@ -28,6 +28,8 @@ pub struct StepFigures {
     pub t: f64,
     /// `R^2` of x0hat against the network's, seed by seed where it is defined.
     pub r_squared: Vec<f64>,
+    /// `R^2` of x0hat of all seeds together.
+    pub pooled_r_squared: PooledRSquared,
     /// Seed by seed, for machines that predict attention of a network that has some.
     pub attention: Vec<MapAgreement>,
 }
@@ -69,6 +71,7 @@ impl MachineSet {
         let step = |i: usize| StepFigures {
             t: self.ddim.level(i).t,
             r_squared: Vec::new(),
+            pooled_r_squared: PooledRSquared::default(),
             attention: Vec::new(),
         };
         let steps: Vec<StepFigures> = (1..=self.ddim.n_steps).map(step).collect();
@@ -127,9 +130,10 @@ impl MachineSet {
                 check_stop(stop)?;
                 let made = machine.denoise(&step.states.slice(at, each), step.level)?;
                 let figures = &mut found.steps[step.index - 1];
-                let pairs = made.x0.iter().zip(step.denoised.x0.iter().skip(at));
-                let cod = pairs.map(|(machine, network)| agreement(machine, network).cod);
-                figures.r_squared.extend(cod.flatten());
+                for (machine, network) in made.x0.iter().zip(step.denoised.x0.iter().skip(at)) {
+                    figures.r_squared.extend(agreement(machine, network).cod);
+                    figures.pooled_r_squared.add(machine, network);
+                }
                 if let (Some(predicted), Some(measured)) =
                     (&made.attention, &step.denoised.attention)
                 {
@@ -147,8 +151,16 @@ impl StepAgreement {
     pub fn append(&mut self, other: &Self) {
         for (all, more) in self.steps.iter_mut().zip(&other.steps) {
             all.r_squared.extend(&more.r_squared);
+            all.pooled_r_squared.append(more.pooled_r_squared);
             all.attention.extend(&more.attention);
         }
+    }
+
+    /// `R^2` of x0hat of all seeds and steps together; `None` if the network's estimates have no deviation.
+    pub fn pooled_r_squared(&self) -> Option<f64> {
+        let mut all = PooledRSquared::default();
+        self.steps.iter().for_each(|step| all.append(step.pooled_r_squared));
+        all.value()
     }
 
     /// Means over seeds, cleanest step first.

@@ -3,15 +3,15 @@
 use super::run_results::RunResults;
 use super::verdict::Reading;
 use super::{ablations, consistency, copying, locality, which_theory_predicts_which_network};
-use crate::config::Analysis;
+use crate::config::{Analysis, Margins};
 
-/// Applies an analysis to the runs of a study.
-pub fn read(analysis: Analysis, runs: &[RunResults]) -> Reading {
+/// Applies an analysis to the runs of a study. `margins` say up to which difference figures count as equal.
+pub fn read(analysis: Analysis, margins: &Margins, runs: &[RunResults]) -> Reading {
     match analysis {
         Analysis::Consistency => consistency::read(runs),
-        Analysis::Theory => which_theory_predicts_which_network::read(runs),
-        Analysis::Ablations => ablations::read(runs),
+        Analysis::Theory => which_theory_predicts_which_network::read(runs, margins),
+        Analysis::Ablations => ablations::read(runs, margins),
         Analysis::Locality => locality::read(runs),
-        Analysis::Copying => copying::read(runs),
+        Analysis::Copying => copying::read(runs, margins),
     }
 }

@@ -30,3 +30,17 @@ pub fn run(settings: &[&str], r: &[(&str, &[f64])], consistent: [f64; 3]) -> Run
         mosaics: Vec::new(),
     }
 }
+
+/// Three runs that differ in their training seed, with the consistency rate of each.
+pub fn with_training_seeds(
+    settings: &[&str],
+    r: &[(&str, &[f64])],
+    consistent: [[f64; 3]; 3],
+) -> Vec<RunResults> {
+    let with = |(seed, consistent): (usize, [f64; 3])| {
+        let seed = format!("training.seed={seed}");
+        let settings: Vec<&str> = settings.iter().copied().chain([seed.as_str()]).collect();
+        run(&settings, r, consistent)
+    };
+    consistent.into_iter().enumerate().map(with).collect()
+}

@@ -4,12 +4,13 @@
 //! directory of runs, and takes over any run there whose settings are the same, finished or not: that is what makes a
 //! study resumable, and why two studies share runs. [`run_results`] reads a run's own report; an analysis
 //! (`consistency`, `which_theory_predicts_which_network`, `ablations`, `locality`, `copying`) turns that into findings
-//! with a [`verdict`], and [`study_report`] writes them down.
+//! with a [`verdict`], by paired differences over [`training_seeds`], and [`study_report`] writes them down.
 //!
 //! The findings are the result, also where theory fails: a claim that does not hold is no error.
 
 pub mod study_runs;
 pub mod run_results;
+pub mod training_seeds;
 pub mod verdict;
 mod consistency;
 mod which_theory_predicts_which_network;
@@ -17,8 +18,11 @@ mod ablations;
 mod locality;
 mod copying;
 mod analysis_names;
+mod findings_text_and_json;
 pub mod study_report;
 #[cfg(test)]
 mod example_runs;
+#[cfg(test)]
+mod verdict_error_rates;
 
 pub use analysis_names::read;

@@ -8,10 +8,7 @@ use serde_json::Value;
 use crate::analysis::agreement::share_won;
 use crate::analysis::confidence_intervals::{Interval, Quartiles, quartiles};
 use crate::config::Arm;
-use crate::evaluation::{
-    calibration::Calibration, copies_and_mosaics::MosaicFigures, markdown_table::number,
-};
-use crate::network::network_config::AttentionVariant;
+use crate::evaluation::{calibration::Calibration, copies_and_mosaics::MosaicFigures};
 use crate::runs::run_dir::RunDir;
 
 /// A machine and its points (t, value).
@@ -78,31 +75,14 @@ impl RunResults {
         quartiles(&r)
     }
 
-    /// The median over seeds of another agreement, `r2` or `R2`, or of `R2_along_network`.
+    /// The median over seeds of another agreement, `r2` or `R2`; or `R2_along_network`.
     pub fn agreement(&self, machine: &str, key: &str) -> Option<f64> {
         self.report["agreement"][machine][key].as_f64()
-    }
-
-    /// The median of a machine's r over seeds, as text.
-    pub fn median_r(&self, machine: &str) -> String {
-        number(self.r_quartiles(machine).map(|quartiles| quartiles.median))
     }
 
     /// Share of seeds on which a machine's r is above another's, with Wilson's 95% interval.
     pub fn won(&self, machine: &str, other: &str) -> Option<Interval> {
         share_won(self.r(machine), self.r(other))
-    }
-
-    /// The same share, and a description of it with the medians of both.
-    pub fn contest(&self, machine: &str, other: &str) -> Option<(Interval, String)> {
-        let share = self.won(machine, other)?;
-        let words = format!(
-            "{}: {machine} above {other} on {share} of seeds; median r {} against {}",
-            self.arm.words(),
-            self.median_r(machine),
-            self.median_r(other)
-        );
-        Some((share, words))
     }
 
     /// A rate of the network's judged samples.
@@ -130,31 +110,17 @@ impl RunResults {
         found.map(|entry| entry.value).unwrap_or_default()
     }
 
-    /// The run of the same settings but for attention, of which it has none.
-    pub fn twin<'a>(&self, runs: &'a [Self]) -> Option<&'a Self> {
-        let differs = |other: &Self| self.differs_only_in(other, "network.attention");
-        runs.iter().find(|other| !other.has_attention() && differs(other))
-    }
-
     /// Whether the network has attention of any kind.
     pub fn has_attention(&self) -> bool {
         self.arm.experiment.network.attention.is_some()
     }
 
-    /// Whether two runs differ in nothing but `key`.
+    /// Whether two runs differ in `key` and in nothing else.
     pub fn differs_only_in(&self, other: &Self, key: &str) -> bool {
         let (a, b) = (self.arm.experiment.entries(), other.arm.experiment.entries());
         let mut differing = a.iter().zip(&b).filter(|(a, b)| a.value != b.value);
         differing.next().is_some_and(|(a, _)| a.key == key) && differing.next().is_none()
     }
-}
-
-/// Pairs of runs, the first with attention, that differ in nothing else.
-pub fn twins(runs: &[RunResults]) -> impl Iterator<Item = (&RunResults, &RunResults)> {
-    let with = runs
-        .iter()
-        .filter(|run| run.arm.experiment.network.attention == Some(AttentionVariant::Softmax));
-    with.filter_map(|run| Some((run, run.twin(runs)?)))
 }
 
 fn interval(rates: &Value, name: &str) -> Option<Interval> {
@@ -190,21 +156,8 @@ fn by_machine<T>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::example_runs::run;
     use super::*;
     use crate::analysis::confidence_intervals::wilson;
-
-    #[test]
-    fn twins_differ_in_attention_alone() {
-        let runs = [
-            run(&[], &[], [0.0; 3]),
-            run(&["network.attention=none", "dataset.n=8"], &[], [0.0; 3]),
-            run(&["network.attention=none"], &[], [0.0; 3]),
-            run(&["network.attention=top1"], &[], [0.0; 3]),
-        ];
-        let pairs: Vec<_> = twins(&runs).map(|(a, b)| (a.run.as_str(), b.run.as_str())).collect();
-        assert_eq!(pairs, [("", "network.attention=none")]);
-    }
 
     #[test]
     fn seeds_without_r_are_left_out_of_the_share_won() {

@@ -8,10 +8,11 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::findings_text_and_json;
 use super::run_results::RunResults;
-use super::verdict::{Finding, Reading, Verdict};
+use super::verdict::Reading;
 use crate::analysis::confidence_intervals::Interval;
-use crate::config::{Arm, Study};
+use crate::config::{Arm, Margins, Study};
 use crate::evaluation::markdown_table::Table;
 use crate::evaluation::png_charts::{self, Marks, Panel, Series};
 use crate::files::{make_folder, write_output};
@@ -47,32 +48,17 @@ pub fn write(
     Ok(page)
 }
 
-/// The claim's verdict is that of its findings together.
-fn overall(findings: &[Finding]) -> String {
-    let count = |verdict| findings.iter().filter(|f| f.verdict() == verdict).count();
-    let verdicts =
-        [Verdict::Holds, Verdict::Mixed, Verdict::Undecided, Verdict::Fails, Verdict::Untested];
-    let words = verdicts.into_iter().filter(|verdict| count(*verdict) > 0);
-    let words: Vec<String> =
-        words.map(|verdict| format!("{}: {}", verdict.words(), count(verdict))).collect();
-    format!("{} statements; {}", findings.len(), words.join(", "))
-}
-
 fn markdown(heading: &Heading<'_>, runs: &[RunResults], reading: &Reading) -> String {
     let Heading { study, is_quick, missing } = heading;
     let form = if *is_quick { "quick form" } else { "full form" };
     let mut text = format!(
-        "# {} ({form})\n\n**Claim.** {}\n\n**Found**: {}. Every comparison is by 95% intervals; one whose intervals overlap is undecided.\n\n",
+        "# {} ({form})\n\n**Claim.** {}\n\n**Found**: {}.\n\n{}\n\n",
         study.name,
         study.claim,
-        overall(&reading.findings)
+        findings_text_and_json::summary(&reading.findings),
+        findings_text_and_json::method(&study.margins)
     );
-    for finding in &reading.findings {
-        text += &format!("- **{}**: {}\n", finding.statement, finding.words());
-        for evidence in &finding.evidence {
-            text += &format!("  - {}: {}\n", evidence.verdict.words(), evidence.words);
-        }
-    }
+    reading.findings.iter().for_each(|f| text += &findings_text_and_json::markdown(f));
     for table in &reading.tables {
         text += &format!("\n{}", table.section());
     }
@@ -93,17 +79,8 @@ fn markdown(heading: &Heading<'_>, runs: &[RunResults], reading: &Reading) -> St
 }
 
 fn to_json(heading: &Heading<'_>, runs: &[RunResults], reading: &Reading) -> serde_json::Value {
-    let findings: Vec<_> = reading
-        .findings
-        .iter()
-        .map(|finding| {
-            json!({
-                "statement": finding.statement,
-                "verdict": finding.verdict(),
-                "evidence": finding.evidence,
-            })
-        })
-        .collect();
+    let findings: Vec<_> = reading.findings.iter().map(findings_text_and_json::to_json).collect();
+    let Margins { rate, r } = heading.study.margins;
     let run = |run: &RunResults| json!({ "run": run.run, "varied": run.arm.varied });
     let missing = |(arm, reason): &(Arm, String)| json!({ "arm": arm.words(), "reason": reason });
     json!({
@@ -111,6 +88,7 @@ fn to_json(heading: &Heading<'_>, runs: &[RunResults], reading: &Reading) -> ser
         "study": heading.study.name,
         "quick": heading.is_quick,
         "claim": heading.study.claim,
+        "margins": { "rate": rate, "r": r },
         "findings": findings,
         "tables": reading.tables,
         "runs": runs.iter().map(run).collect::<Vec<_>>(),
@@ -162,7 +140,7 @@ pub(super) fn rate_panel(
 
 #[cfg(test)]
 mod tests {
-    use super::super::example_runs::run;
+    use super::super::example_runs::with_training_seeds;
     use super::*;
     use crate::config::{Analysis, Plan};
 
@@ -172,24 +150,32 @@ mod tests {
             name: "s".into(),
             claim: "attention matters".into(),
             analysis: Analysis::Consistency,
+            margins: Margins::default(),
             full: Plan::default(),
             quick: Plan::default(),
         };
         let runs = [
-            run(&[], &[], [0.8, 0.7, 0.9]),
-            run(&["network.attention=none"], &[], [0.1, 0.0, 0.2]),
-        ];
+            with_training_seeds(&[], &[], [[0.8, 0.75, 0.85]; 3]),
+            with_training_seeds(&["network.attention=none"], &[], [[0.1, 0.05, 0.15]; 3]),
+        ]
+        .concat();
         let missing = vec![(runs[0].arm.clone(), "no file".to_owned())];
         let heading = Heading { study: &study, is_quick: true, missing: &missing };
         let folder = tempfile::tempdir().unwrap();
-        let reading = super::super::analysis_names::read(study.analysis, &runs);
+        let reading = super::super::analysis_names::read(study.analysis, &study.margins, &runs);
         let page = write(folder.path(), &heading, &runs, &reading).unwrap();
-        for words in ["attention matters", "2 statements; holds: 2", "not run: no file"] {
+        for words in [
+            "attention matters",
+            "2 statements; holds: 2",
+            "by less than 0.1 of a share",
+            "not run: no file",
+        ] {
             assert!(page.contains(words), "{page}");
         }
         let json = std::fs::read_to_string(folder.path().join("report.json")).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["findings"][0]["verdict"], "holds");
+        assert_eq!(json["margins"]["r"], 0.05);
         assert!(folder.path().join("figures.png").is_file());
     }
 }
