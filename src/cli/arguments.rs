@@ -7,7 +7,8 @@ use clap::{Parser, Subcommand};
 use super::lab_and_runs_dir_options::LabPaths;
 use super::{
     attach, bench, calibrate, compare, data, denoise, doctor, experiments, init, inspect, logs, ls,
-    note, pause_resume_stop_kill, preview, rename, report, reproduce, run, sample, show, theory,
+    note, pause_resume_stop_kill, preview, rename, report, reproduce, run, sample, show,
+    theory_arguments,
 };
 
 const EXIT_CODES: &str = "\
@@ -75,7 +76,7 @@ pub enum Subcommands {
     /// Write the built-in lab file to ./lab.toml for editing.
     Init(init::InitArgs),
     /// Sample score machines from noise seeds without a network; continues an interrupted run.
-    Theory(theory::TheoryArgs),
+    Theory(theory_arguments::TheoryArgs),
     /// Run one score machine on given tensors.
     Denoise(denoise::DenoiseArgs),
     /// Benchmark theory and training on this computer.

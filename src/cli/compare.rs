@@ -95,8 +95,14 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
     let (calibration, levels) = (calibration.as_ref(), LossByLevel::default());
     let mut progress = |done| errorln!("floors: {done} of {} noise levels", LEVELS.len());
     let floors = trained.floors(stop, &mut progress).context("measuring the floors")?;
-    let context =
-        ReportContext::new(trained, &machine_set, calibration, final_loss, &levels, Some(&floors))?;
+    let context = ReportContext::new(
+        trained,
+        &machine_set,
+        calibration,
+        final_loss,
+        &levels,
+        floors.as_ref(),
+    )?;
     let (n, n_judged) = (args.seeds as usize, args.samples as usize);
     let mut progress = |done| errorln!("{done} of {n} held-out seeds");
     let comparison = trained

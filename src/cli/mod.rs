@@ -26,6 +26,7 @@ pub mod denoise;
 mod denoise_input;
 pub mod theory;
 mod theory_floors;
+pub mod theory_arguments;
 pub mod bench;
 pub mod bench_gpu;
 pub mod bench_theory;

@@ -9,28 +9,12 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::exit_codes::STOPPED;
 use super::lab_and_runs_dir_options::LabPaths;
-use super::theory::{Opened, TheoryArgs, open};
+use super::theory_arguments::{Opened, TheoryArgs, open};
 use crate::analysis::excess_over_floor::MeanSquaredError;
 use crate::console;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::floors::{DRAWS_MAX, Draws, FloorMachine, LevelFloor};
 use crate::runs::signals;
-
-/// The noise levels without `--t`.
-pub(super) const LEVELS: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
-
-/// A time in (0, 1].
-///
-/// # Errors
-///
-/// If the text is not a number in that range.
-pub(super) fn parse_time(text: &str) -> Result<f64, String> {
-    let t: f64 = text.trim().parse().map_err(|_| format!("'{text}' is not a number"))?;
-    if t > 0.0 && t <= 1.0 {
-        return Ok(t);
-    }
-    Err(format!("'{text}' must lie above 0 (clean) and at most at 1 (noise)"))
-}
 
 /// Measures the floors and prints them level by level, as soon as each is known.
 ///

@@ -38,7 +38,7 @@ fn a_group_has_the_ceiling_of_its_training_seeds() {
         .map(|report| {
             let run = RunDir::open(lab.runs().join(report["run"].as_str().unwrap()));
             let trained = open(&run, "els");
-            let noise = |i| noise_seeds(0, 1000 + i, 1, trained.dataset.shape());
+            let noise = |i: u64| noise_seeds(0, 1000 + i, 1, trained.dataset.shape());
             (0..6).map(|i| sample(&trained.network, &noise(i), 4).sample).collect()
         })
         .collect();
