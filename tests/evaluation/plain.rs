@@ -107,7 +107,9 @@ pub fn student_t(n: f64) -> f64 {
         sum += density(i);
         sum >= 0.95 * whole
     });
-    n.sqrt() * (reached.unwrap() as f64 * width).tan()
+    let after = reached.unwrap() + 1;
+    let too_much = (sum - 0.95 * whole) / density(after - 1);
+    n.sqrt() * ((after as f64 - too_much) * width).tan()
 }
 
 /// A mean with its 95% interval by Student's t, cut off at 0 and 1.

@@ -8,7 +8,7 @@ use mosaic_lab::runs::status_json::RunState;
 use mosaic_lab::runs::worker_liveness::Health;
 use mosaic_lab::tui::colour_theme::Theme;
 use mosaic_lab::tui::messages_and_effects::{Effect, Message, RunEffect, RunMessage};
-use mosaic_lab::tui::recorded_curves::UPPER_CHART;
+use mosaic_lab::tui::recorded_curves::{Quantity, UPPER_CHART};
 use mosaic_lab::tui::screen_layout::view;
 use mosaic_lab::tui::state::{App, OpenRun};
 use mosaic_lab::tui::tabs::Tab;
@@ -144,14 +144,14 @@ fn charts_turn_through_every_quantity_and_say_what_was_not_recorded() {
         "read when it is looked at"
     );
     // Gradient norms were not measured here, and no machine was calibrated yet.
-    app.charts.quantity = UPPER_CHART[2];
+    app.charts.quantity = Quantity::GradientNorm;
     assert!(screen(&app, 80, 24).contains("not recorded: it comes with the first metrics"));
-    app.charts.quantity = UPPER_CHART[12];
+    app.charts.quantity = Quantity::PatchSide;
     let found =
         Message::OfRun(RUN.into(), RunMessage::Calibration(Ok(Some(Box::new(calibration())))));
     update(&mut app, found);
     insta::assert_snapshot!("calibrated-80x24", screen(&app, 80, 24));
-    app.charts.quantity = UPPER_CHART[11];
+    app.charts.quantity = Quantity::EntropyByHead;
     let names: Vec<String> = app.chart_curves().into_iter().map(|curve| curve.name).collect();
     assert_eq!(names, ["els", "attention-similarity"]);
     assert_eq!(
