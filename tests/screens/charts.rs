@@ -146,12 +146,12 @@ fn charts_turn_through_every_quantity_and_say_what_was_not_recorded() {
     // Gradient norms were not measured here, and no machine was calibrated yet.
     app.charts.quantity = Quantity::GradientNorm;
     assert!(screen(&app, 80, 24).contains("not recorded: it comes with the first metrics"));
-    app.charts.quantity = Quantity::PatchSide;
+    app.charts.quantity = Quantity::Votes;
     let found =
         Message::OfRun(RUN.into(), RunMessage::Calibration(Ok(Some(Box::new(calibration())))));
     update(&mut app, found);
     insta::assert_snapshot!("calibrated-80x24", screen(&app, 80, 24));
-    app.charts.quantity = Quantity::EntropyByHead;
+    app.charts.quantity = Quantity::PatchSide;
     let names: Vec<String> = app.chart_curves().into_iter().map(|curve| curve.name).collect();
     assert_eq!(names, ["els", "attention-similarity"]);
     assert_eq!(
