@@ -15,9 +15,7 @@ use super::experiment::{
 use super::renamed_settings::new_name;
 use super::setting_definition::{COUNT, POSITIVE, SEED, WHOLE, find_in, rows};
 use crate::diffusion::Schedule;
-use crate::training::training_config::{
-    ComputeType, LossWeighting, LrSchedule, OptimizerKind,
-};
+use crate::training::training_config::{ComputeType, LossWeighting, LrSchedule, OptimizerKind};
 
 /// One key of an experiment.
 pub type Setting = super::setting_definition::Setting<Experiment>;

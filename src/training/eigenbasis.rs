@@ -12,6 +12,7 @@
 //! bits do not depend on the number of threads.
 
 use candle_core::{Error, Result, Tensor};
+use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
 use faer::linalg::householder::{
@@ -21,7 +22,6 @@ use faer::linalg::householder::{
 use faer::linalg::qr::no_pivoting::factor::{
     qr_in_place, qr_in_place_scratch, recommended_block_size,
 };
-use faer::diag::Diag;
 use faer::{Conj, Mat, MatRef, Par};
 
 use crate::simd::Lane;
@@ -95,7 +95,9 @@ impl Eigenbasis {
         let (s, u) = (values.as_mut(), Some(vectors.as_mut()));
         self_adjoint_evd(matrix.as_ref(), s, u, Par::Seq, stack, params).map_err(|problem| {
             let attempt = "decomposing a gradient's second moments";
-            Error::Msg(format!("{attempt} of side '{n}': {problem:?}; use training.optimizer=adamw"))
+            Error::Msg(format!(
+                "{attempt} of side '{n}': {problem:?}; use training.optimizer=adamw"
+            ))
         })?;
         // faer sorts eigenvalues from the smallest to the largest.
         self.vectors = (0..n * n).map(|i| vectors[(i / n, n - 1 - i % n)] as f32).collect();
@@ -128,7 +130,8 @@ impl Eigenbasis {
     ///
     /// If a tensor cannot be created.
     pub fn tensors(&self) -> Result<[Tensor; 2]> {
-        let tensor = |values| Tensor::from_slice(values, (self.n, self.n), &candle_core::Device::Cpu);
+        let tensor =
+            |values| Tensor::from_slice(values, (self.n, self.n), &candle_core::Device::Cpu);
         Ok([tensor(&self.second_moments)?, tensor(&self.vectors)?])
     }
 

@@ -16,6 +16,8 @@ pub mod optimizer;
 pub mod adamw;
 pub mod eigenbasis;
 pub mod soap;
+#[cfg(test)]
+mod soap_specification;
 pub mod ema;
 pub mod checkpoint_format_1;
 pub mod checkpoint_settings;

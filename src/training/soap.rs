@@ -66,20 +66,13 @@ struct Axis {
 }
 
 impl Soap {
-    /// Initialises all moments to zero.
-    ///
-    /// # Errors
-    ///
-    /// If a parameter is not on the CPU.
-    pub fn new(parameters: Vec<(String, Var)>) -> Result<Self> {
-        if let Some((name, _)) = parameters.iter().find(|(_, p)| !p.device().is_cpu()) {
-            return Err(candle_core::Error::Msg(format!("soap: '{name}' is not on the CPU")));
-        }
+    /// Initialises all moments to zero. Updates of parameters that are not on the CPU fail.
+    pub fn new(parameters: Vec<(String, Var)>) -> Self {
         let slot = |(name, parameter): (String, Var)| {
             let moments = Moments::new(parameter.dims());
             Slot { name, parameter, moments }
         };
-        Ok(Self { slots: parameters.into_iter().map(slot).collect(), n_updates: 0 })
+        Self { slots: parameters.into_iter().map(slot).collect(), n_updates: 0 }
     }
 }
 
@@ -128,22 +121,21 @@ impl Optimizer for Soap {
         n_updates: u64,
         take: &mut dyn FnMut(&str) -> Option<Tensor>,
     ) -> std::result::Result<(), String> {
-        let mut of_shape = |name: String, shape: &[usize]| {
-            take(&name).filter(|stored| stored.dims() == shape).ok_or(name)
+        let mut of_shape = |name: &str, shape: &[usize]| {
+            take(name).filter(|stored| stored.dims() == shape).ok_or(name.to_owned())
         };
         for Slot { name, parameter, moments } in &mut self.slots {
             for (kind, values) in [("mean", &mut moments.mean), ("square", &mut moments.square)] {
                 let name = format!("{kind}.{name}");
-                let stored = of_shape(name.clone(), parameter.dims())?;
+                let stored = of_shape(&name, parameter.dims())?;
                 *values = stored.flatten_all().and_then(|v| v.to_vec1()).map_err(|_| name)?;
             }
             for (i, axis) in moments.axes.iter_mut().enumerate() {
                 let Some(basis) = &mut axis.basis else { continue };
-                let [second_moments, vectors] = names_of_axis(i, name);
-                let stored = of_shape(second_moments, &[axis.n; 2])?;
-                let vectors = of_shape(vectors.clone(), &[axis.n; 2]).map(|found| (vectors, found));
-                let (name, vectors) = vectors?;
-                *basis = Eigenbasis::from_tensors([&stored, &vectors]).map_err(|_| name)?;
+                let [second_moments, vectors] = &names_of_axis(i, name);
+                let shape = [axis.n; 2];
+                let stored = [&of_shape(second_moments, &shape)?, &of_shape(vectors, &shape)?];
+                *basis = Eigenbasis::from_tensors(stored).map_err(|_| second_moments.clone())?;
             }
         }
         self.n_updates = n_updates;
@@ -161,11 +153,7 @@ fn axes_of(shape: &[usize]) -> Vec<usize> {
     match shape {
         [] | [_] => Vec::new(),
         [rows, columns] => vec![*rows, *columns],
-        [out, input, kernel @ ..] => match std::env::var("SOAPV").as_deref() {
-            Ok("flat") => vec![*out, shape[1..].iter().product()],
-            Ok("all") => shape.to_vec(),
-            _ => vec![*out, *input, kernel.iter().product()],
-        },
+        [out, input, kernel @ ..] => vec![*out, *input, kernel.iter().product()],
     }
 }
 
@@ -264,6 +252,7 @@ impl Change for Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::training::soap_specification::PlainSoap;
 
     const RATE: f64 = 0.1;
 
@@ -325,7 +314,7 @@ mod tests {
     #[test]
     fn updates_are_those_of_the_reference() {
         let parameters = zeros(&[&[5, 6], &[4, 3, 2, 2], &[3]]);
-        let mut soap = Soap::new(parameters.clone()).unwrap();
+        let mut soap = Soap::new(parameters.clone());
         (0..25).for_each(|n| soap.update(&gradients(&parameters, n), PLAIN).unwrap());
         let expected: [&[f64]; 3] = [
             &[
@@ -345,5 +334,66 @@ mod tests {
         for ((_, parameter), expected) in parameters.iter().zip(expected) {
             close(&values(parameter), expected, 2e-4);
         }
+    }
+
+    #[test]
+    fn updates_are_those_of_the_specification() {
+        for (rows, columns, weight_decay) in [(5, 6, 0.3), (8, 7, 0.0), (3, 3, 0.3)] {
+            let parameters = zeros(&[&[rows, columns]]);
+            let mut soap = Soap::new(parameters.clone());
+            let mut plain = PlainSoap::new(rows, columns);
+            for n in 0..35 {
+                let update = Update { weight_decay, gradient_factor: 0.5, ..PLAIN };
+                soap.update(&gradients(&parameters, n), update).unwrap();
+                let g = (gradient(n, &[rows, columns]) * 0.5).unwrap().to_vec2().unwrap();
+                plain.update(&g, RATE, weight_decay);
+                close(&values(&parameters[0].1), &plain.p.concat(), 3e-4);
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_update_changes_nothing_and_a_vector_is_adam() {
+        let parameters = zeros(&[&[4]]);
+        let mut soap = Soap::new(parameters.clone());
+        let mut expected = [0.0; 4];
+        let [mut m, mut v] = [[0.0; 4]; 2];
+        for n in 0..15 {
+            soap.update(&gradients(&parameters, n), PLAIN).unwrap();
+            if n > 0 {
+                let unbias = 1.0 - 0.95_f64.powf(n as f64);
+                for (i, g) in gradient(n, &[4]).to_vec1::<f64>().unwrap().into_iter().enumerate() {
+                    m[i] = 0.95 * m[i] + 0.05 * g;
+                    v[i] = 0.95 * v[i] + 0.05 * g * g;
+                    expected[i] -= RATE * (m[i] / unbias) / (v[i] / unbias).sqrt();
+                }
+            }
+            close(&values(&parameters[0].1), &expected, 1e-5);
+        }
+    }
+
+    #[test]
+    fn axes_of_one_value_or_too_many_have_no_eigenbasis() {
+        let with_basis = |shape: &[usize]| -> Vec<Option<usize>> {
+            let axes = Moments::new(shape).axes;
+            axes.iter().map(|axis| axis.basis.as_ref().map(|_| axis.n)).collect()
+        };
+        assert_eq!(with_basis(&[64, 3, 3, 3]), [Some(64), Some(3), Some(9)]);
+        assert_eq!(with_basis(&[64, 32, 1, 1]), [Some(64), Some(32), None]);
+        assert_eq!(with_basis(&[SIDE_MAX + 1, 5]), [None, Some(5)]);
+        assert_eq!(with_basis(&[1, 5]), [None, Some(5)]);
+        assert_eq!(with_basis(&[64]), []);
+    }
+
+    #[test]
+    fn a_gradient_of_zero_changes_nothing() {
+        let parameters = zeros(&[&[3, 4]]);
+        let mut soap = Soap::new(parameters.clone());
+        let p = parameters[0].1.as_tensor();
+        for _ in 0..12 {
+            let zero = (p * 0.0).unwrap().sum_all().unwrap().backward().unwrap();
+            soap.update(&zero, PLAIN).unwrap();
+        }
+        assert_eq!(values(&parameters[0].1), [0.0; 12]);
     }
 }

@@ -41,7 +41,7 @@ impl Tensors {
         let parameters = variables.clone();
         let optimizer: Box<dyn Optimizer> = match config.optimizer {
             OptimizerKind::AdamW => Box::new(AdamW::new(parameters)?),
-            OptimizerKind::Soap => Box::new(Soap::new(parameters)?),
+            OptimizerKind::Soap => Box::new(Soap::new(parameters)),
         };
         let ema = Ema::new(config.ema_decay, &variables)?;
         Ok(Self { config: config.clone(), dataset, order, variables, optimizer, ema })
