@@ -10,10 +10,11 @@
 //! The axes of a matrix are its rows and columns; those of a convolution's weight `[out, in, k, k]` are output, input
 //! and the k^2 places of the kernel. An axis of one value or of more than [`SIDE_MAX`] keeps its own coordinates, and so
 //! does a vector, for which this is Adam. Every [`REFRESH_EVERY`] updates the eigenbases ([`super::eigenbasis`]) follow
-//! the second moments; then m' is carried over to the new coordinates, and v' to their new order.
+//! the second moments; then m' is carried over to the new coordinates, and v' to their new order. (The authors keep m in
+//! the parameter's coordinates and project it at every update, which is the same up to rounding.)
 //!
-//! The first update only takes the first gradient's eigenbases and changes no parameter, as in the authors' code, whose
-//! Adam would otherwise divide by moments in another basis. n counts the updates after it.
+//! The first update only takes the first gradient's eigenbases and changes no parameter, so that no gradient is measured
+//! in eigenvectors of its own, as in the authors' code. n counts the updates after it.
 //!
 //! Parameters are distributed over threads, each computed by one, in single precision. CPU only.
 

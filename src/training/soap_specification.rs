@@ -97,11 +97,11 @@ impl PlainSoap {
         Self { p, mean, square, rows: side(rows), columns: side(columns), n_updates: 0 }
     }
 
-    fn into_basis(&self, a: &Matrix) -> Matrix {
+    fn in_eigenbasis(&self, a: &Matrix) -> Matrix {
         product(&transposed(&self.rows[1]), &product(a, &self.columns[1]))
     }
 
-    fn out_of_basis(&self, a: &Matrix) -> Matrix {
+    fn in_own_coordinates(&self, a: &Matrix) -> Matrix {
         product(&self.rows[1], &product(a, &transposed(&self.columns[1])))
     }
 
@@ -110,7 +110,7 @@ impl PlainSoap {
         self.n_updates += 1;
         let n = self.n_updates - 1;
         if n > 0 {
-            let in_basis = self.into_basis(g);
+            let in_basis = self.in_eigenbasis(g);
             let squared = matrix(g.len(), g[0].len(), |i, j| in_basis[i][j].powi(2));
             self.mean = averaged(&self.mean, &in_basis);
             self.square = averaged(&self.square, &squared);
@@ -118,7 +118,7 @@ impl PlainSoap {
             let direction = matrix(g.len(), g[0].len(), |i, j| {
                 self.mean[i][j] / unbias / ((self.square[i][j] / unbias).sqrt() + 1e-8)
             });
-            let direction = self.out_of_basis(&direction);
+            let direction = self.in_own_coordinates(&direction);
             self.p = matrix(g.len(), g[0].len(), |i, j| {
                 self.p[i][j] - rate * (weight_decay * self.p[i][j] + direction[i][j])
             });
@@ -134,7 +134,7 @@ impl PlainSoap {
     }
 
     fn refresh(&mut self) {
-        let mean = self.out_of_basis(&self.mean);
+        let mean = self.in_own_coordinates(&self.mean);
         let next = |[c, q]: &[Matrix; 2]| {
             let c_q = product(c, q);
             let eigenvalues = diagonal(&product(&transposed(q), &c_q));
@@ -144,6 +144,6 @@ impl PlainSoap {
         let square = |i: usize, j: usize| self.square[row_order[i]][column_order[j]];
         self.square = matrix(mean.len(), mean[0].len(), square);
         (self.rows[1], self.columns[1]) = (rows, columns);
-        self.mean = self.into_basis(&mean);
+        self.mean = self.in_eigenbasis(&mean);
     }
 }

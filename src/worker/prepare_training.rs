@@ -113,9 +113,11 @@ pub fn prepare(
     if experiment.trains_on_cpu_only() && !opened.tensors.is_cpu() {
         experiment.check_device(&description.device)?;
         let optimizer: &str = experiment.training.optimizer.into();
-        let device = format!("the network is trained on the CPU, not on '{}'", opened.words);
-        let why = format!("training.optimizer '{optimizer}' has no GPU version");
-        board.notice(NoticeLevel::Warning, format!("{device}: {why}"));
+        let notice = format!(
+            "training.optimizer '{optimizer}' works on the CPU only: the network is trained there, not on {}",
+            opened.words
+        );
+        board.notice(NoticeLevel::Warning, notice);
         opened = opened.with_network_on_cpu();
     }
     board.update(|status| status.device = opened.words.clone());
