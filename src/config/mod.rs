@@ -32,7 +32,7 @@ pub mod study;
 mod study_sections;
 pub mod lab_file;
 pub mod network_and_machines_of_experiment;
-mod training_device;
+pub mod training_device;
 
 pub use error::{ConfigError, SettingError};
 pub use experiment::{
