@@ -10,7 +10,7 @@
 //! (their Rust types), [`setting_definition`] (one key), [`noise_seed_purposes`] (ranges with a purpose),
 //! [`experiment`] (the settings of one experiment), [`settings_table`] (the table), [`renamed_settings`] (old keys),
 //! [`lab_settings`] (`[lab]`), [`mod@lab_file`] (the TOML text), [`study`] (its studies),
-//! [`network_and_machines_of_experiment`] (into domain types).
+//! [`network_and_machines_of_experiment`] (into domain types), [`training_device`] (where it can be trained).
 
 pub mod setting_value;
 pub mod accepted_values;
@@ -32,6 +32,7 @@ pub mod study;
 mod study_sections;
 pub mod lab_file;
 pub mod network_and_machines_of_experiment;
+pub mod training_device;
 
 pub use error::{ConfigError, SettingError};
 pub use experiment::{

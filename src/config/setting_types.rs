@@ -9,7 +9,7 @@ use super::setting_value::Value;
 use crate::diffusion::Schedule;
 use crate::hardware::device_request::DeviceRequest;
 use crate::network::network_config::{AttentionVariant, Output, Padding};
-use crate::training::training_config::{ComputeType, LossWeighting, LrSchedule};
+use crate::training::training_config::{ComputeType, LossWeighting, LrSchedule, OptimizerKind};
 
 /// A type of setting that can be converted to and from a [`Value`].
 pub trait Field: Sized {
@@ -61,6 +61,7 @@ impl Word for AttentionVariant {}
 impl Word for Output {}
 impl Word for Schedule {}
 impl Word for ComputeType {}
+impl Word for OptimizerKind {}
 impl Word for LrSchedule {}
 impl Word for LossWeighting {}
 

@@ -15,7 +15,7 @@ use super::experiment::{
 use super::renamed_settings::new_name;
 use super::setting_definition::{COUNT, POSITIVE, SEED, WHOLE, find_in, rows};
 use crate::diffusion::Schedule;
-use crate::training::training_config::{ComputeType, LossWeighting, LrSchedule};
+use crate::training::training_config::{ComputeType, LossWeighting, LrSchedule, OptimizerKind};
 
 /// One key of an experiment.
 pub type Setting = super::setting_definition::Setting<Experiment>;
@@ -73,6 +73,9 @@ const TRAINING: &[Setting] = rows! {
     compute_type, Accepted::Choice(ComputeType::VARIANTS);
     /// seed of weights, data order, noise and noise levels
     seed, SEED;
+    /// soap: Adam in the eigenbases of the gradients' second moments; needs fewer updates, each a tenth to a fifth
+    /// longer, and suits higher learning rates (0.01); trains on the CPU only
+    optimizer, Accepted::Choice(OptimizerKind::VARIANTS);
     /// peak learning rate
     learning_rate, POSITIVE;
     /// updates over which the learning rate rises linearly from 0
@@ -88,7 +91,7 @@ const TRAINING: &[Setting] = rows! {
     weighting, Accepted::Choice(LossWeighting::VARIANTS);
     /// weighting velocity: largest weight of a noise level
     weighting_limit, Accepted::Number { min: 1.0, max: f64::INFINITY };
-    /// AdamW's decoupled weight decay
+    /// decoupled weight decay of the optimiser
     weight_decay, POSITIVE;
     /// gradients are scaled down to this norm; inf disables clipping
     clip_norm, POSITIVE;

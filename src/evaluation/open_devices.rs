@@ -25,6 +25,16 @@ impl Opened {
     pub fn images(&self, images: TrainingImages) -> TrainingImages {
         with_gpus(images, self.gpus.clone())
     }
+
+    /// The same with the CPU as the device of networks.
+    pub fn with_network_on_cpu(self) -> Self {
+        let words = format!("{}; theory on {}", cpu_in_words(), self.words);
+        Self { tensors: Device::Cpu, words, ..self }
+    }
+}
+
+fn cpu_in_words() -> String {
+    format!("cpu ({} threads)", rayon::current_num_threads())
 }
 
 /// The images, with GPUs for machines over them if there are any.
@@ -68,7 +78,7 @@ fn choose<T>(
     on_cpu: impl FnOnce(String) -> T,
     on_gpus: impl FnOnce(&[usize]) -> Result<T>,
 ) -> Result<T> {
-    let cpu = format!("cpu ({} threads)", rayon::current_num_threads());
+    let cpu = cpu_in_words();
     match request {
         DeviceRequest::Auto if cfg!(feature = "cuda") => {
             Ok(on_gpus(&[0]).unwrap_or_else(|error| on_cpu(format!("{cpu}; no CUDA: {error:#}"))))
@@ -176,5 +186,8 @@ mod tests {
         }
         assert!(matches!(open(&DeviceRequest::Cpu, |_| {}).unwrap().tensors, Device::Cpu));
         assert!(open_gpus(&DeviceRequest::Cpu, |_| {}).unwrap().0.is_none());
+        let gpu = Opened { tensors: Device::Cpu, gpus: None, words: "cuda:0 (X)".into() };
+        let words = gpu.with_network_on_cpu().words;
+        assert!(words.starts_with("cpu (") && words.ends_with("theory on cuda:0 (X)"), "{words}");
     }
 }

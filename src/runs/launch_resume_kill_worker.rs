@@ -90,7 +90,7 @@ fn quoted(log: &str) -> String {
 ///
 /// # Errors
 ///
-/// If the settings or data files are unusable, or if the worker does not start; no run is left behind that
+/// If the settings, the device or data files are unusable, or if the worker does not start; no run is left behind that
 /// looks as if it were being launched.
 pub fn launch(
     runs: &RunsDir,
@@ -98,7 +98,10 @@ pub fn launch(
     options: &LaunchOptions,
 ) -> Result<RunDir, LaunchError> {
     let name = experiment.name.to_string();
-    experiment.check().map_err(|source| LaunchError::Settings { name, source })?;
+    experiment
+        .check()
+        .and_then(|()| experiment.check_device(&options.device))
+        .map_err(|source| LaunchError::Settings { name, source })?;
     experiment.check_files()?;
     let directory = |source| LaunchError::Directory { path: runs.path().to_owned(), source };
     let n_bytes = std::path::absolute(runs.path()).map_err(directory)?.as_os_str().len();

@@ -1,4 +1,4 @@
-//! AdamW (Loshchilov & Hutter, arXiv 1711.05101) with serialisable moments, and gradient clipping.
+//! AdamW (Loshchilov & Hutter, arXiv 1711.05101) with serialisable moments.
 //!
 //! ```text
 //! m = b1 m + (1 - b1) g        v = b2 v + (1 - b2) g^2
@@ -10,8 +10,9 @@
 //! could not be resumed exactly.
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
 
+use super::optimizer::{Optimizer, Update};
 use crate::network::ops::real::Real;
 use crate::network::ops::tensor::{Change, InPlace};
 
@@ -21,15 +22,6 @@ const EPSILON: f64 = 1e-8;
 
 /// Names of the moments in a saved state.
 const MOMENTS: [&str; 2] = ["mean", "square"];
-
-/// Hyperparameters of one update.
-#[derive(Clone, Copy, Debug)]
-pub struct Update {
-    pub rate: f64,
-    pub weight_decay: f64,
-    /// Factor applied to all gradients, from [`clip_factor`].
-    pub gradient_factor: f64,
-}
 
 /// The optimiser's state for a list of parameters.
 pub struct AdamW {
@@ -58,36 +50,14 @@ impl AdamW {
         let slots = parameters.into_iter().map(slot).collect::<Result<Vec<_>>>()?;
         Ok(Self { slots, n_updates: 0 })
     }
+}
 
-    /// Number of updates made so far.
-    pub fn n_updates(&self) -> u64 {
+impl Optimizer for AdamW {
+    fn n_updates(&self) -> u64 {
         self.n_updates
     }
 
-    /// The global 2-norm of all gradients.
-    ///
-    /// # Errors
-    ///
-    /// If a tensor operation fails.
-    pub fn gradient_norm(&self, gradients: &GradStore) -> Result<f64> {
-        let mut squares = Vec::with_capacity(self.slots.len());
-        for slot in &self.slots {
-            if let Some(gradient) = gradients.get(&slot.parameter) {
-                squares.push(gradient.detach().sqr()?.sum_all()?.to_dtype(DType::F64)?);
-            }
-        }
-        if squares.is_empty() {
-            return Ok(0.0);
-        }
-        Ok(Tensor::stack(&squares, 0)?.sum_all()?.to_scalar::<f64>()?.sqrt())
-    }
-
-    /// Updates every parameter that has a gradient.
-    ///
-    /// # Errors
-    ///
-    /// If a tensor operation fails.
-    pub fn update(&mut self, gradients: &GradStore, update: Update) -> Result<()> {
+    fn update(&mut self, gradients: &GradStore, update: Update) -> Result<()> {
         self.n_updates += 1;
         let n = self.n_updates as f64;
         let (unbias_1, unbias_2) = (1.0 - BETA_1.powf(n), 1.0 - BETA_2.powf(n));
@@ -116,12 +86,8 @@ impl AdamW {
         Ok(())
     }
 
-    /// Copies the moments into named tensors, `mean.NAME` and `square.NAME`.
-    ///
-    /// # Errors
-    ///
-    /// If a tensor operation fails.
-    pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
+    /// The moments as `mean.NAME` and `square.NAME`.
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
         let mut state = Vec::with_capacity(2 * self.slots.len());
         for slot in &self.slots {
             for (i, kind) in MOMENTS.iter().enumerate() {
@@ -134,15 +100,10 @@ impl AdamW {
         Ok(state)
     }
 
-    /// Restores the output of [`AdamW::state`] after `n_updates`.
-    ///
-    /// # Errors
-    ///
-    /// Names the tensor that is missing or has another shape.
-    pub fn restore(
+    fn restore(
         &mut self,
         n_updates: u64,
-        mut take: impl FnMut(&str) -> Option<Tensor>,
+        take: &mut dyn FnMut(&str) -> Option<Tensor>,
     ) -> std::result::Result<(), String> {
         for slot in &mut self.slots {
             let shape = slot.parameter.dims();
@@ -199,11 +160,6 @@ impl Change for Step {
     }
 }
 
-/// The factor that scales a gradient of norm `norm` down to `clip_norm`; 1 if it is not larger.
-pub fn clip_factor(norm: f64, clip_norm: f64) -> f64 {
-    if norm > clip_norm { clip_norm / norm } else { 1.0 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,17 +208,6 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_norm_is_global_and_clipping_only_shrinks() {
-        let p = variable(&[0.0, 0.0]);
-        let adamw = AdamW::new(vec![("p".into(), p.clone())]).unwrap();
-        let norm = adamw.gradient_norm(&gradients(&p, &[3.0, 4.0])).unwrap();
-        assert!((norm - 5.0).abs() < 1e-12);
-        assert_eq!(clip_factor(norm, 1.0), 0.2);
-        assert_eq!(clip_factor(norm, f64::INFINITY), 1.0);
-        assert_eq!(clip_factor(0.5, 1.0), 1.0);
-    }
-
-    #[test]
     fn restored_moments_continue_as_if_never_saved() {
         let run = |interrupt: bool| {
             let p = variable(&[1.0, -2.0]);
@@ -272,7 +217,7 @@ mod tests {
                 let (state, n) = (adamw.state().unwrap(), adamw.n_updates());
                 adamw = AdamW::new(vec![("p".into(), p.clone())]).unwrap();
                 let find = |name: &str| Some(state.iter().find(|(n, _)| n == name)?.1.clone());
-                adamw.restore(n, find).unwrap();
+                adamw.restore(n, &mut { find }).unwrap();
             }
             adamw.update(&gradients(&p, &[-1.0, 0.5]), PLAIN).unwrap();
             p.to_vec1::<f64>().unwrap()

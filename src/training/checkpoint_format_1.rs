@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::training_config::{LossWeighting, LrSchedule, TrainingConfig};
+use super::training_config::{LossWeighting, LrSchedule, OptimizerKind, TrainingConfig};
 use crate::diffusion::Schedule;
 use crate::network::network_config::NetworkConfig;
 
@@ -81,6 +81,10 @@ fn training_in_words(config: &TrainingConfig) -> String {
         if value != default {
             words.push_str(&format!(", {name} {value}"));
         }
+    }
+    // The versions that wrote this format had AdamW only.
+    if config.optimizer != OptimizerKind::AdamW {
+        words.push_str(&format!(", optimizer {:?}", config.optimizer));
     }
     words
 }

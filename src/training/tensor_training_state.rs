@@ -5,13 +5,16 @@ use std::sync::Arc;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Var};
 
-use super::adamw::{AdamW, Update, clip_factor};
+use super::adamw::AdamW;
 use super::checkpoint::Contents;
 use super::ema::Ema;
 use super::error::TrainingError;
+use super::gradient_clipping::{clip_factor, gradient_norm};
 use super::learning_rate::learning_rate;
 use super::loss::{NoisyBatch, noise_loss, noisy_batch};
-use super::training_config::TrainingConfig;
+use super::optimizer::{Optimizer, Update};
+use super::soap::Soap;
+use super::training_config::{OptimizerKind, TrainingConfig};
 use super::training_state::{Outcome, TrainingState};
 use crate::dataset::{Batches, Dataset};
 use crate::network::ops::operation_times::{Work, timed};
@@ -23,7 +26,7 @@ pub struct Tensors {
     dataset: Arc<Dataset>,
     order: Batches,
     variables: Vec<(String, Var)>,
-    optimizer: AdamW,
+    optimizer: Box<dyn Optimizer>,
     ema: Ema,
 }
 
@@ -35,7 +38,11 @@ impl Tensors {
     ) -> Result<Self, TrainingError> {
         let order = Batches::new(dataset.len(), config.batch, config.seed);
         let variables = network.variables()?;
-        let optimizer = AdamW::new(variables.clone())?;
+        let parameters = variables.clone();
+        let optimizer: Box<dyn Optimizer> = match config.optimizer {
+            OptimizerKind::AdamW => Box::new(AdamW::new(parameters)?),
+            OptimizerKind::Soap => Box::new(Soap::new(parameters)),
+        };
         let ema = Ema::new(config.ema_decay, &variables)?;
         Ok(Self { config: config.clone(), dataset, order, variables, optimizer, ema })
     }
@@ -46,7 +53,7 @@ impl Tensors {
         let batch = noisy_batch(&self.dataset, &mut self.order, &self.config, schedule, step);
         let batch = batch.tensors(network.config().image, network.dtype(), network.device())?;
         let (errors, gradients) = self.gradients(network, &batch, step)?;
-        let gradient_norm = self.optimizer.gradient_norm(&gradients)?;
+        let gradient_norm = gradient_norm(&self.variables, &gradients)?;
         if errors.iter().all(|error| error.is_finite()) && gradient_norm.is_finite() {
             let _timer = timed(Work::Optimiser);
             let rate = learning_rate(&self.config, step);
@@ -135,7 +142,7 @@ impl TrainingState for Tensors {
             *tensor = tensor.to_device(device)?;
         }
         self.optimizer
-            .restore(saved.n_updates, |name| moments.remove(name))
+            .restore(saved.n_updates, &mut |name| moments.remove(name))
             .map_err(|name| missing("optimiser state", &name))?;
         // Building a network of this shape reports any tensor that does not fit.
         let average = network.frozen_with(&saved.ema)?;

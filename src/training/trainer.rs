@@ -18,7 +18,7 @@ use super::early_end_of_training::Progress;
 use super::error::TrainingError;
 use super::learning_rate::learning_rate;
 use super::tensor_training_state::Tensors;
-use super::training_config::{ComputeType, TrainingConfig};
+use super::training_config::{ComputeType, OptimizerKind, TrainingConfig};
 use super::training_state::{Outcome, TrainingState};
 use crate::dataset::Dataset;
 use crate::network::{Network, NetworkDenoiser, network_config::NetworkConfig, parameters::Source};
@@ -243,6 +243,10 @@ fn fresh_state(
 ) -> Result<(Box<dyn TrainingState>, Option<String>), TrainingError> {
     let mut warning = None;
     if !network.device().is_cpu() {
+        if config.optimizer == OptimizerKind::Soap {
+            let problem = "training.optimizer 'soap' works on the CPU only; use training.optimizer=adamw, or --device cpu";
+            return Err(TrainingError::Setup { problem: problem.to_owned() });
+        }
         #[cfg(feature = "cudnn")]
         let problem = match super::gpu_training_state::fresh(config, network, dataset)? {
             Ok(found) => return Ok(found),
@@ -293,6 +297,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+    use crate::dataset::{CraftedKind, CraftedSet, Glyphs};
     use crate::diffusion::Schedule;
     use crate::image::ImageShape;
     use crate::network::network_config::{
@@ -334,6 +339,8 @@ mod tests {
         Trainer::new(config, &network, stripes(), settings("7"), &Device::Cpu).unwrap()
     }
 
+    const OPTIMIZERS: [OptimizerKind; 2] = [OptimizerKind::AdamW, OptimizerKind::Soap];
+
     fn settings(seed: &str) -> DecidingSettings {
         let values = [("training.seed".to_owned(), seed.to_owned())].into();
         DecidingSettings { values, ..DecidingSettings::default() }
@@ -348,16 +355,23 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
-        let run = |threads, seed| {
+        let run = |optimizer, threads, seed| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let mut trainer = trainer(TrainingConfig { seed, ..example() });
-                (0..5).for_each(|_| assert!(trainer.step().is_ok()));
+                let mut trainer = trainer(TrainingConfig { optimizer, seed, ..example() });
+                (0..12).for_each(|_| assert!(trainer.step().is_ok()));
                 bits(&trainer)
             })
         };
-        assert_eq!(run(1, 3), run(3, 3));
-        assert_ne!(run(1, 3), run(1, 4));
+        for optimizer in OPTIMIZERS {
+            assert_eq!(run(optimizer, 1, 3), run(optimizer, 3, 3), "{optimizer:?}");
+            assert_ne!(run(optimizer, 1, 3), run(optimizer, 1, 4), "{optimizer:?}");
+        }
+    }
+
+    fn resume(config: &TrainingConfig, saved: Contents) -> Result<Trainer, TrainingError> {
+        let network = network(Some(AttentionVariant::Softmax));
+        Trainer::resume(config.clone(), &network, stripes(), settings("7"), &Device::Cpu, saved)
     }
 
     /// Single losses differ more: rounding sends the runs along different ways through the same landscape.
@@ -392,22 +406,60 @@ mod tests {
 
     #[test]
     fn save_and_resume_equals_an_uninterrupted_run_bit_for_bit() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut whole = trainer(example());
-        let mut first = trainer(example());
-        (0..12).for_each(|_| assert!(whole.step().is_ok()));
-        (0..7).for_each(|_| assert!(first.step().is_ok()));
-        first.save(folder.path()).unwrap();
-        let latest = checkpoint::latest_valid(folder.path()).unwrap();
-        assert!(latest.refused.is_empty());
-        let network = network(Some(AttentionVariant::Softmax));
-        let saved = latest.found.unwrap().1;
-        let mut resumed =
-            Trainer::resume(example(), &network, stripes(), settings("7"), &Device::Cpu, saved)
-                .unwrap();
-        assert_eq!(resumed.n_steps_done(), 7);
-        (0..5).for_each(|_| assert!(resumed.step().is_ok()));
-        assert_eq!(bits(&resumed), bits(&whole));
+        for optimizer in OPTIMIZERS {
+            let folder = tempfile::tempdir().unwrap();
+            let config = TrainingConfig { optimizer, ..example() };
+            let [mut whole, mut first] = [(); 2].map(|()| trainer(config.clone()));
+            (0..12).for_each(|_| assert!(whole.step().is_ok()));
+            (0..7).for_each(|_| assert!(first.step().is_ok()));
+            first.save(folder.path()).unwrap();
+            let latest = checkpoint::latest_valid(folder.path()).unwrap();
+            assert!(latest.refused.is_empty());
+            let mut resumed = resume(&config, latest.found.unwrap().1).unwrap();
+            assert_eq!(resumed.n_steps_done(), 7);
+            (0..5).for_each(|_| assert!(resumed.step().is_ok()));
+            assert_eq!(bits(&resumed), bits(&whole), "{optimizer:?}");
+        }
+    }
+
+    #[test]
+    fn every_part_of_the_optimiser_state_is_needed() {
+        for optimizer in OPTIMIZERS {
+            let config = TrainingConfig { optimizer, ..example() };
+            let whole = trainer(config.clone()).contents().unwrap();
+            for name in whole.optimizer.keys() {
+                let without = |replacement: Option<candle_core::Tensor>| {
+                    let mut damaged = whole.clone();
+                    damaged.optimizer.remove(name);
+                    damaged.optimizer.extend(replacement.map(|tensor| (name.clone(), tensor)));
+                    resume(&config, damaged).err().unwrap().to_string()
+                };
+                let other = candle_core::Tensor::zeros((3, 5, 7), DType::F32, &Device::Cpu);
+                for error in [without(None), without(Some(other.unwrap()))] {
+                    assert!(error.contains(&format!("'{name}'")), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn soap_reaches_a_lower_loss_than_adamw_in_as_many_steps() {
+        let glyphs = Glyphs { size: 10, gap: 2, ..Glyphs::default() };
+        let set = CraftedSet { kind: CraftedKind::Glyphs(glyphs), n: 16, seed: 0 };
+        let dataset = Arc::new(set.generate("glyphs").unwrap());
+        let network = NetworkConfig { image: dataset.shape(), ..network(None) };
+        let loss = |optimizer| {
+            let (steps, warmup, learning_rate) = (300, 20, 1e-2);
+            let defaults = TrainingConfig::default();
+            let config = TrainingConfig { optimizer, steps, warmup, learning_rate, ..defaults };
+            let dataset = dataset.clone();
+            let trainer = Trainer::new(config, &network, dataset, settings("7"), &Device::Cpu);
+            let mut trainer = trainer.unwrap();
+            let losses: Vec<f64> = (0..steps).map(|_| trainer.step().unwrap().loss).collect();
+            losses[steps - 50..].iter().sum::<f64>() / 50.0
+        };
+        let [adamw, soap] = OPTIMIZERS.map(loss);
+        assert!(soap < 0.95 * adamw, "SOAP {soap}, AdamW {adamw}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub struct TrainingConfig {
     pub batch: usize,
     /// Rng seed of weights, data order, noise and noise levels.
     pub seed: u64,
+    pub optimizer: OptimizerKind,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Micro-batches per update, computed one after the other: less memory, the same update up to rounding.
@@ -32,7 +33,7 @@ pub struct TrainingConfig {
     pub weighting: LossWeighting,
     /// Largest weight of a noise level, for [`LossWeighting::Velocity`].
     pub weighting_limit: f64,
-    /// AdamW's decoupled weight decay.
+    /// Decoupled weight decay.
     pub weight_decay: f64,
     /// Gradients are scaled down to this global 2-norm; infinity disables clipping.
     pub clip_norm: f64,
@@ -60,6 +61,7 @@ impl Default for TrainingConfig {
             steps: 4000,
             batch: 16,
             seed: 0,
+            optimizer: OptimizerKind::AdamW,
             learning_rate: 4e-3,
             accumulate: 1,
             compute_type: ComputeType::Tf32,
@@ -90,6 +92,16 @@ impl TrainingConfig {
             LossWeighting::Velocity => abar.recip().min(self.weighting_limit),
         }
     }
+}
+
+/// The optimiser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase")]
+pub enum OptimizerKind {
+    /// On the CPU and on GPUs.
+    AdamW,
+    /// On the CPU only.
+    Soap,
 }
 
 /// The learning rate's course after warm-up and `lr_hold_steps`.

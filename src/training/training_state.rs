@@ -42,7 +42,7 @@ pub trait TrainingState {
     /// If the averaged weights cannot be read from the GPU.
     fn average(&self) -> Result<TensorMap, TrainingError>;
 
-    /// The optimiser's moments, as `mean.NAME` and `square.NAME`.
+    /// The optimiser's state; AdamW's moments are `mean.NAME` and `square.NAME`.
     ///
     /// # Errors
     ///

@@ -107,9 +107,19 @@ pub fn prepare(
         board.notice(NoticeLevel::Warning, warning);
     }
     let told = board.clone();
-    let opened = open_devices::open(&description.device, move |problem| {
+    let mut opened = open_devices::open(&description.device, move |problem| {
         told.notice(NoticeLevel::Warning, problem);
     })?;
+    if experiment.trains_on_cpu_only() && !opened.tensors.is_cpu() {
+        experiment.check_device(&description.device)?;
+        let optimizer: &str = experiment.training.optimizer.into();
+        let notice = format!(
+            "training.optimizer '{optimizer}' works on the CPU only: the network is trained there, not on {}",
+            opened.words
+        );
+        board.notice(NoticeLevel::Warning, notice);
+        opened = opened.with_network_on_cpu();
+    }
     board.update(|status| status.device = opened.words.clone());
     let mut trainer = open_trainer(run, &experiment, &network, &dataset, &opened.tensors, board)?;
     if let Some(note) = trainer.take_warning() {

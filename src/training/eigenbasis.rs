@@ -1,0 +1,293 @@
+//! The eigenbasis of one axis of a parameter, which SOAP ([`super::soap`]) computes Adam's update in.
+//!
+//! ```text
+//! G = gradient, unfolded to [n, rest]: row i holds all values at index i of the axis
+//! C = b C + (1 - b) G G^T          second moments [n, n], b = SECOND_MOMENTS_DECAY
+//! Q = eigenvectors of C            [n, n], column j is eigenvector j, largest eigenvalue first
+//! ```
+//!
+//! Q is computed exactly once ([`Eigenbasis::decompose`]) and then improved by one step of power iteration at a time,
+//! Q = QR(C Q) ([`Eigenbasis::refresh`]; Vyas et al., arXiv 2409.11321, algorithm 4). Decompositions are in double
+//! precision, everything that is kept and all other products in single. Nothing here uses more than one thread: the
+//! bits do not depend on the number of threads.
+
+use candle_core::{Error, Result, Tensor};
+use faer::diag::Diag;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
+use faer::linalg::householder::{
+    apply_block_householder_sequence_on_the_left_in_place_scratch as apply_scratch,
+    apply_block_householder_sequence_on_the_left_in_place_with_conj as apply_householder,
+};
+use faer::linalg::qr::no_pivoting::factor::{
+    qr_in_place, qr_in_place_scratch, recommended_block_size,
+};
+use faer::{Conj, Mat, MatRef, Par};
+
+use crate::simd::Lane;
+use crate::simd::matrix_product::{Left, Right, Write, every, multiply};
+
+/// b, the paper's shampoo beta.
+const SECOND_MOMENTS_DECAY: f32 = 0.95;
+
+/// Direction of a change of coordinates along an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the parameter's coordinates to those of the eigenbasis.
+    Into,
+    /// Back to the parameter's coordinates.
+    OutOf,
+}
+
+/// Second moments of the gradient along one axis, and their eigenvectors.
+#[derive(Clone, Debug)]
+pub struct Eigenbasis {
+    n: usize,
+    /// C, row by row, `[n, n]`.
+    second_moments: Vec<f32>,
+    /// Q, row by row, `[n, n]`.
+    vectors: Vec<f32>,
+}
+
+impl Eigenbasis {
+    /// Second moments of zero, and the parameter's own coordinates as the basis.
+    pub fn new(n: usize) -> Self {
+        let vectors = (0..n * n).map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0 }).collect();
+        Self { n, second_moments: vec![0.0; n * n], vectors }
+    }
+
+    /// Adds a gradient to the second moments; `transposed` is G^T, `[rest, n]`.
+    pub fn accumulate(&mut self, transposed: &[f32]) {
+        let n = self.n;
+        let (rows, terms) = (every(1, n), every(n, transposed.len() / n));
+        let left = Left { values: transposed, rows: rows.all(), columns: terms.all() };
+        let right = Right { values: transposed, rows: terms.all() };
+        let mut product = vec![0.0; n * n];
+        multiply(Write::Overwrite, n, (&mut product, every(n, n).all()), left, right);
+        for (c, new) in self.second_moments.iter_mut().zip(product) {
+            *c += (1.0 - SECOND_MOMENTS_DECAY) * (new - *c);
+        }
+    }
+
+    /// `values`, `[n, rest]`, in the other coordinates and with the axis last, `[rest, n]`.
+    pub fn rotate(&self, values: &[f32], direction: Direction) -> Vec<f32> {
+        match direction {
+            Direction::Into => transposed_product(values, &self.vectors, self.n),
+            Direction::OutOf => {
+                transposed_product(values, &transposed(&self.vectors, self.n), self.n)
+            }
+        }
+    }
+
+    /// Replaces the basis by the eigenvectors of the second moments.
+    ///
+    /// # Errors
+    ///
+    /// If the eigenvalues do not converge.
+    pub fn decompose(&mut self) -> Result<()> {
+        let n = self.n;
+        let matrix = Mat::from_fn(n, n, |i, j| f64::from(self.second_moments[i * n + j]));
+        let (mut values, mut vectors) = (Diag::<f64>::zeros(n), Mat::<f64>::zeros(n, n));
+        let (compute, params) = (ComputeEigenvectors::Yes, Default::default());
+        let needed = self_adjoint_evd_scratch::<f64>(n, compute, Par::Seq, params);
+        let mut memory = MemBuffer::new(needed);
+        let stack = MemStack::new(&mut memory);
+        let (s, u) = (values.as_mut(), Some(vectors.as_mut()));
+        self_adjoint_evd(matrix.as_ref(), s, u, Par::Seq, stack, params).map_err(|problem| {
+            let attempt = "decomposing a gradient's second moments";
+            Error::Msg(format!(
+                "{attempt} of side '{n}': {problem:?}; use training.optimizer=adamw"
+            ))
+        })?;
+        // faer sorts eigenvalues from the smallest to the largest.
+        self.vectors = (0..n * n).map(|i| vectors[(i / n, n - 1 - i % n)] as f32).collect();
+        Ok(())
+    }
+
+    /// Improves the basis by one step of power iteration, with the vectors sorted by their estimated eigenvalues.
+    /// Returns the sorted order: new vector j continues old vector `order[j]`.
+    pub fn refresh(&mut self) -> Vec<usize> {
+        let n = self.n;
+        let double = |values: &[f32]| -> Vec<f64> { values.iter().map(|&v| v.into()).collect() };
+        let old = double(&self.vectors);
+        // C is symmetric, so that its transpose is as good.
+        let product = transposed_product(&double(&self.second_moments), &old, n);
+        let mut eigenvalues = vec![0.0; n];
+        for (q, c_q) in old.chunks_exact(n).zip(product.chunks_exact(n)) {
+            eigenvalues.iter_mut().zip(q.iter().zip(c_q)).for_each(|(sum, (q, c))| *sum += q * c);
+        }
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|&a, &b| eigenvalues[b].total_cmp(&eigenvalues[a]));
+        let sorted = Mat::from_fn(n, n, |i, j| product[i * n + order[j]]);
+        let vectors = orthonormal_columns(sorted);
+        self.vectors = (0..n * n).map(|i| vectors[(i / n, i % n)] as f32).collect();
+        order
+    }
+
+    /// The second moments and the basis, `[n, n]` each.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor cannot be created.
+    pub fn tensors(&self) -> Result<[Tensor; 2]> {
+        let tensor =
+            |values| Tensor::from_slice(values, (self.n, self.n), &candle_core::Device::Cpu);
+        Ok([tensor(&self.second_moments)?, tensor(&self.vectors)?])
+    }
+
+    /// The eigenbasis whose [`Self::tensors`] these are.
+    ///
+    /// # Errors
+    ///
+    /// If they are not square matrices of one size in single precision.
+    pub fn from_tensors([second_moments, vectors]: [&Tensor; 2]) -> Result<Self> {
+        let (n, columns) = second_moments.dims2()?;
+        if n != columns || vectors.dims() != [n, n] {
+            return Err(Error::Msg("an eigenbasis is not square".into()));
+        }
+        let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1();
+        Ok(Self { n, second_moments: values(second_moments)?, vectors: values(vectors)? })
+    }
+}
+
+/// `values^T matrix`, `[rest, n]`, for `values` `[n, rest]` and `matrix` `[n, n]`.
+fn transposed_product<T: Lane>(values: &[T], matrix: &[T], n: usize) -> Vec<T> {
+    let rest = values.len() / n;
+    let (rows, columns, matrix_rows) = (every(1, rest), every(rest, n), every(n, n));
+    let left = Left { values, rows: rows.all(), columns: columns.all() };
+    let right = Right { values: matrix, rows: matrix_rows.all() };
+    let mut out = vec![T::ZERO; values.len()];
+    multiply(Write::Overwrite, n, (&mut out, every(n, rest).all()), left, right);
+    out
+}
+
+/// `values`, `[n, rest]`, as `[rest, n]`.
+pub fn transposed(values: &[f32], n: usize) -> Vec<f32> {
+    let rest = values.len() / n;
+    let mut out = vec![0.0; values.len()];
+    for (r, row) in out.chunks_exact_mut(n).enumerate() {
+        row.iter_mut().zip(values[r..].iter().step_by(rest)).for_each(|(to, &v)| *to = v);
+    }
+    out
+}
+
+/// The factor Q of the QR decomposition; orthonormal also if the matrix is singular.
+fn orthonormal_columns(mut matrix: Mat<f64>) -> Mat<f64> {
+    let n = matrix.nrows();
+    let block = recommended_block_size::<f64>(n, n);
+    let mut coefficients = Mat::<f64>::zeros(block, n);
+    let needed = qr_in_place_scratch::<f64>(n, n, block, Par::Seq, Default::default());
+    let mut memory = MemBuffer::new(needed.or(apply_scratch::<f64>(n, block, n)));
+    let stack = MemStack::new(&mut memory);
+    qr_in_place(matrix.as_mut(), coefficients.as_mut(), Par::Seq, stack, Default::default());
+    let mut q = Mat::<f64>::identity(n, n);
+    let (basis, coefficients): (MatRef<'_, f64>, _) = (matrix.as_ref(), coefficients.as_ref());
+    apply_householder(basis, coefficients, Conj::No, q.as_mut(), Par::Seq, stack);
+    q
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gradients `[n, rest]` whose rows shrink, so that all eigenvalues differ.
+    fn gradient(n: usize, rest: usize, seed: u64) -> Vec<f32> {
+        let mut values = vec![0.0; n * rest];
+        let mut stream = crate::random::stream(seed, crate::random::Purpose::Weights, 5);
+        crate::random::fill_normal(&mut stream, &mut values);
+        for (i, row) in values.chunks_exact_mut(rest).enumerate() {
+            row.iter_mut().for_each(|v| *v /= (1 + i) as f32);
+        }
+        values
+    }
+
+    /// `(Q^T C Q)[i][j]` and `(Q^T Q)[i][j]`, by plain sums.
+    fn in_basis(basis: &Eigenbasis, i: usize, j: usize) -> (f64, f64) {
+        let n = basis.n;
+        let at = |values: &[f32], row: usize, column: usize| f64::from(values[row * n + column]);
+        let (mut product, mut scalar) = (0.0, 0.0);
+        for a in 0..n {
+            scalar += at(&basis.vectors, a, i) * at(&basis.vectors, a, j);
+            for b in 0..n {
+                let c = at(&basis.second_moments, a, b);
+                product += at(&basis.vectors, a, i) * c * at(&basis.vectors, b, j);
+            }
+        }
+        (product, scalar)
+    }
+
+    #[test]
+    fn the_second_moments_are_those_of_plain_sums() {
+        let (n, rest) = (5, 7);
+        let (first, second) = (gradient(n, rest, 1), gradient(n, rest, 2));
+        let mut basis = Eigenbasis::new(n);
+        [&first, &second].into_iter().for_each(|g| basis.accumulate(&transposed(g, n)));
+        for i in 0..n {
+            for j in 0..n {
+                let of = |g: &[f32]| -> f32 {
+                    (0..rest).map(|r| g[i * rest + r] * g[j * rest + r]).sum()
+                };
+                let expected = 0.05 * (0.95 * of(&first) + of(&second));
+                assert!((basis.second_moments[i * n + j] - expected).abs() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn power_iteration_converges_to_the_eigenvectors_largest_first() {
+        let n = 9;
+        let mut exact = Eigenbasis::new(n);
+        exact.accumulate(&transposed(&gradient(n, 40, 3), n));
+        let mut iterated = exact.clone();
+        exact.decompose().unwrap();
+        (0..200).for_each(|_| drop(iterated.refresh()));
+        for i in 0..n {
+            for basis in [&exact, &iterated] {
+                let mut last = f64::INFINITY;
+                for j in 0..n {
+                    let (product, scalar) = in_basis(basis, i, j);
+                    let expected = if i == j { 1.0 } else { 0.0 };
+                    assert!((scalar - expected).abs() < 1e-6, "{i} {j}: {scalar}");
+                    assert!(i == j || product.abs() < 1e-6, "{i} {j}: {product}");
+                    let eigenvalue = in_basis(basis, j, j).0;
+                    assert!(eigenvalue <= last);
+                    last = eigenvalue;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn coordinates_change_there_and_back() {
+        let (n, rest) = (6, 11);
+        let values = gradient(n, rest, 4);
+        let mut basis = Eigenbasis::new(n);
+        basis.accumulate(&transposed(&values, n));
+        basis.decompose().unwrap();
+        let inside = transposed(&basis.rotate(&values, Direction::Into), rest);
+        let back = transposed(&basis.rotate(&inside, Direction::OutOf), rest);
+        assert!(back.iter().zip(&values).all(|(a, b)| (a - b).abs() < 1e-5));
+        // A rotation with another length or direction of a row would change the sum of squares of a column.
+        let square = |values: &[f32]| -> f32 { values.iter().step_by(rest).map(|v| v * v).sum() };
+        assert!((square(&inside) - square(&values)).abs() < 1e-4);
+        assert!(inside.iter().zip(&values).any(|(a, b)| (a - b).abs() > 0.1));
+    }
+
+    #[test]
+    fn second_moments_of_zero_or_of_low_rank_give_an_orthonormal_basis() {
+        let n = 7;
+        for row in [vec![0.0; n], vec![0.0, 1.0, 2.0, 0.0, 0.0, -1.0, 0.0]] {
+            let mut basis = Eigenbasis::new(n);
+            basis.accumulate(&row);
+            basis.decompose().unwrap();
+            (0..3).for_each(|_| drop(basis.refresh()));
+            for i in 0..n {
+                for j in 0..n {
+                    let expected = if i == j { 1.0 } else { 0.0 };
+                    let scalar = in_basis(&basis, i, j).1;
+                    assert!((scalar - expected).abs() < 1e-6, "{i} {j}: {scalar}");
+                }
+            }
+        }
+    }
+}
