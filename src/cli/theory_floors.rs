@@ -48,7 +48,7 @@ pub(super) fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
     };
     let patch_side = experiment.patch_size(&network);
     let n_classes = network.n_classes.filter(|_| args.label.is_none());
-    let machines = FloorMachine::all(&images.by_class(n_classes), network.padding, patch_side)?;
+    let machines = FloorMachine::all(&images.by_class(n_classes)?, network.padding, patch_side)?;
     let n = args.draws.map_or_else(|| draws_for(images.len(), dataset.shape()), |n| n as usize);
     let stop = signals::stop_on(&[SIGINT, SIGTERM]).context("listening for Ctrl-C")?;
     if !args.json {
