@@ -122,6 +122,7 @@ fn operations(spec: &MachineSpec, channels: usize) -> Option<(f64, bool)> {
     let squares = 3.0 * channels as f64;
     match spec.kind {
         MachineKind::Local
+        | MachineKind::LocalWrapped
         | MachineKind::EquivariantLocal
         | MachineKind::EquivariantLocalInterior
         | MachineKind::BoundaryBroken

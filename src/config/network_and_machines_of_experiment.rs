@@ -342,7 +342,10 @@ impl Experiment {
         match name {
             MachineName::Ideal => MachineKind::Ideal,
             MachineName::Es => MachineKind::EquivariantIdeal,
-            MachineName::Ls => MachineKind::Local,
+            MachineName::Ls => match padding {
+                Padding::Circular => MachineKind::LocalWrapped,
+                Padding::Zeros => MachineKind::Local,
+            },
             MachineName::Els => MachineKind::EquivariantLocal,
             MachineName::ElsInterior => MachineKind::EquivariantLocalInterior,
             MachineName::Bbels => MachineKind::BoundaryBroken,
@@ -440,6 +443,14 @@ mod tests {
             let kind = experiment.machine_kind(name.parse().unwrap(), Padding::Circular);
             assert_eq!(kind.column(), *name);
         }
+    }
+
+    #[test]
+    fn patches_at_the_same_place_continue_at_the_border_as_the_padding_does() {
+        let experiment = Experiment::default();
+        let kind = |padding| experiment.machine_kind(MachineName::Ls, padding);
+        assert_eq!(kind(Padding::Circular), MachineKind::LocalWrapped);
+        assert_eq!(kind(Padding::Zeros), MachineKind::Local);
     }
 
     #[test]

@@ -174,6 +174,7 @@ impl Machine {
             MachineKind::Ideal => whole(false),
             MachineKind::EquivariantIdeal => whole(true),
             MachineKind::Local => patches(Pool::SamePlace),
+            MachineKind::LocalWrapped => patches(Pool::SamePlaceWrapped),
             MachineKind::EquivariantLocal => patches(Pool::Wrap),
             MachineKind::EquivariantLocalInterior => patches(Pool::Interior),
             MachineKind::BoundaryBroken => patches(Pool::SameBorder),

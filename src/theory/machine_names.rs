@@ -43,7 +43,7 @@ const SOURCES: [AttentionSource; 7] = [
 ];
 
 impl MachineKind {
-    /// The machine called `name`; `attention` gets [`DEFAULT_ATTENTION`].
+    /// The machine called `name`; `attention` gets [`DEFAULT_ATTENTION`], and `ls` is the one for zero padding.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl MachineKind {
         match self {
             Self::Ideal => "ideal",
             Self::EquivariantIdeal => "es",
-            Self::Local => "ls",
+            Self::Local | Self::LocalWrapped => "ls",
             Self::EquivariantLocal => "els",
             Self::EquivariantLocalInterior => "els-interior",
             Self::BoundaryBroken => "bbels",

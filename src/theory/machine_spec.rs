@@ -17,8 +17,10 @@ pub enum MachineKind {
     Ideal,
     /// `es`: whole images at every circular shift (ES).
     EquivariantIdeal,
-    /// `ls`: patches at the same place, cut at the border.
+    /// `ls` for zero padding: patches at the same place, cut at the border.
     Local,
+    /// `ls` for circular padding: patches at the same place, wrapped around.
+    LocalWrapped,
     /// `els`: patches anywhere; all H*W wrap-around patches of each image.
     EquivariantLocal,
     /// `els-interior`: patches anywhere; only those wholly inside an image.
@@ -114,6 +116,7 @@ impl MachineKind {
     pub fn pool(&self) -> Option<Pool> {
         match self {
             Self::Local => Some(Pool::SamePlace),
+            Self::LocalWrapped => Some(Pool::SamePlaceWrapped),
             Self::EquivariantLocal => Some(Pool::Wrap),
             Self::EquivariantLocalInterior => Some(Pool::Interior),
             Self::BoundaryBroken => Some(Pool::SameBorder),
