@@ -137,6 +137,7 @@ pub enum MachineName {
     LsWiener,
     Pspc,
     Wiener,
+    WienerCirculant,
     AttentionTrajectory,
     AttentionMeasured,
     AttentionUniform,

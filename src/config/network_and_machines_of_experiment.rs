@@ -352,6 +352,7 @@ impl Experiment {
             MachineName::LsWiener => MachineKind::Masked { threshold: mask_threshold },
             MachineName::Pspc => MachineKind::Composite,
             MachineName::Wiener => MachineKind::Wiener,
+            MachineName::WienerCirculant => MachineKind::WienerCirculant,
             MachineName::AttentionTrajectory => attention(AttentionSource::Trajectory),
             MachineName::AttentionMeasured => attention(AttentionSource::Measured),
             MachineName::AttentionUniform => attention(AttentionSource::Uniform),

@@ -19,7 +19,7 @@ pub const DEFAULT_ATTENTION: AttentionSettings = AttentionSettings {
     source: AttentionSource::Similarity { tau: DEFAULT_TAU },
 };
 
-const MACHINES: [MachineKind; 10] = [
+const MACHINES: [MachineKind; 11] = [
     MachineKind::Ideal,
     MachineKind::EquivariantIdeal,
     MachineKind::Local,
@@ -29,6 +29,7 @@ const MACHINES: [MachineKind; 10] = [
     MachineKind::Masked { threshold: DEFAULT_THRESHOLD },
     MachineKind::Composite,
     MachineKind::Wiener,
+    MachineKind::WienerCirculant,
     MachineKind::Attention { pool: Pool::Wrap, settings: Scheduled::Fixed(DEFAULT_ATTENTION) },
 ];
 
@@ -65,6 +66,7 @@ impl MachineKind {
             Self::Masked { .. } => "ls-wiener",
             Self::Composite => "pspc",
             Self::Wiener => "wiener",
+            Self::WienerCirculant => "wiener-circulant",
             Self::Attention { .. } => "attention",
         }
     }
@@ -87,7 +89,14 @@ impl MachineKind {
 
     /// Whether the machine compares k x k patches.
     pub fn uses_patches(&self) -> bool {
-        !matches!(self, Self::Ideal | Self::EquivariantIdeal | Self::Masked { .. } | Self::Wiener)
+        !matches!(
+            self,
+            Self::Ideal
+                | Self::EquivariantIdeal
+                | Self::Masked { .. }
+                | Self::Wiener
+                | Self::WienerCirculant
+        )
     }
 }
 

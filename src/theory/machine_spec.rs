@@ -33,6 +33,8 @@ pub enum MachineKind {
     Composite,
     /// `wiener`: a Gaussian with the mean and covariance of the data.
     Wiener,
+    /// `wiener-circulant`: the same with every circular shift of the images; see [`super::wiener_circulant`].
+    WienerCirculant,
     /// `attention`: image evidence of these patches shared along attention (our derivation).
     Attention { pool: Pool, settings: Scheduled<AttentionSettings> },
 }
@@ -125,8 +127,14 @@ impl MachineKind {
             | Self::EquivariantIdeal
             | Self::Masked { .. }
             | Self::Composite
-            | Self::Wiener => None,
+            | Self::Wiener
+            | Self::WienerCirculant => None,
         }
+    }
+
+    /// Whether the machine weighs training images or patches, so that its estimates come with a posterior over them.
+    pub fn has_posterior(&self) -> bool {
+        !matches!(self, Self::Wiener | Self::WienerCirculant)
     }
 
     /// The source of attention weights of the attention machine; for a schedule, the first one.

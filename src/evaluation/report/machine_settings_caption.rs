@@ -30,6 +30,9 @@ pub fn words(spec: &MachineSpec) -> String {
         ),
         MachineKind::Composite => format!("overlapping patches at the same place, averaged, {k}"),
         MachineKind::Wiener => "the Gaussian with the data's mean and covariance".to_owned(),
+        MachineKind::WienerCirculant => {
+            "the Gaussian with the mean and covariance of the data at every shift".to_owned()
+        }
         MachineKind::Attention { pool, settings } => format!(
             "attention machine over {} (this lab's own derivation, not a published formula), attention: {}, {k}",
             pool_in_words(*pool),
