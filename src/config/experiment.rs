@@ -238,8 +238,8 @@ section! {
     /// score machines to compare with; attention-* is our derivation, one per source of its attention
     machines: Vec<MachineName> = {
         use MachineName::*;
-        // `es` and the circulant filter know as little about places as a network with circular padding; `ideal` and `wiener`
-        // know the place of each pixel.
+        // `es` and the circulant filter know as little about places as a network with circular padding; `ideal` and
+        // `wiener` know the place of each pixel.
         vec![
             Els,
             Es,

@@ -4,8 +4,8 @@
 //! X[u,v] = sum_{r,c} x[r,c] exp(-2 pi i (u r / H + v c / W))
 //! ```
 //!
-//! Two products with dense matrices, along rows and then down columns: `H W (H + W)` operations, few for images of at most
-//! 256 pixels a side, and any side will do. The transform of real values is Hermitian, so only the frequencies
+//! Two products with dense matrices, along rows and then down columns: `H W (H + W)` operations, few for images of at
+//! most 256 pixels a side, and any side will do. The transform of real values is Hermitian, so only the frequencies
 //! `v <= W / 2` are kept.
 
 use std::f64::consts::TAU;

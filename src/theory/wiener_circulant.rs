@@ -1,8 +1,8 @@
 //! The circulant Gaussian machine: the best linear denoiser among those that commute with circular translations.
 //!
 //! It is the Wiener filter ([`super::wiener`]) of the data set with every circular shift of its images. Its mean is one
-//! value per channel, and its covariance S depends only on the displacement of two pixels, so that the Fourier transform
-//! splits it into one C x C block per spatial frequency u:
+//! value per channel, and its covariance S depends only on the displacement of two pixels, so the Fourier transform splits
+//! it into one C x C block per spatial frequency u:
 //!
 //! ```text
 //! S(u)     = 1 / (N P) sum_n F_n(u) F_n(u)^H,    F_n = DFT(phi_n - mu),    P = H W
