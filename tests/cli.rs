@@ -182,6 +182,7 @@ fn a_network_that_is_told_the_class_trains_with_attention_and_is_compared() {
     let settings = [
         &path,
         &labels,
+        "dataset.n=40",
         "network.conditional=true",
         "training.steps=5",
         "theory.machines=ls,bbels",
@@ -190,6 +191,19 @@ fn a_network_that_is_told_the_class_trains_with_attention_and_is_compared() {
     assert!(output.status.success(), "{}", stderr(&output));
     let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert!(report["agreement"]["bbels"]["r2"].is_number(), "{report}");
+}
+
+#[test]
+fn a_conditional_network_needs_images_of_every_class() {
+    let lab = Lab::new();
+    let path = format!("dataset.path={DIGITS}");
+    let labels = format!("dataset.labels={LABELS}");
+    // Six images cannot have all ten digits.
+    let settings = [&path, &labels, "network.conditional=true", "dataset.n=6"];
+    let output = lab.run("digits-attention", &settings, &["--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    let message = stderr(&output);
+    assert!(message.contains("have no images: ") && message.contains("consecutively"), "{message}");
 }
 
 #[test]
@@ -401,7 +415,7 @@ fn samples_of_other_settings_are_refused_and_labels_restrict() {
 #[test]
 fn colour_images_of_cifar_with_their_classes_are_trained_on_and_compared() {
     let lab = Lab::new();
-    let settings = ["dataset.size=8", "network.conditional=true"];
+    let settings = ["dataset.size=8", "dataset.n=0", "network.conditional=true"];
     let missing = lab.run("cifar-attention", &settings, &["--json"]);
     assert!(stderr(&missing).contains("cifar-10-binary.tar.gz"), "{}", stderr(&missing));
     let folder = lab.place.path().join("datasets/cifar-10-batches-bin");

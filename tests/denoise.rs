@@ -104,6 +104,7 @@ fn every_machine_writes_consistent_tensors() {
         "ls-wiener",
         "pspc",
         "wiener",
+        "wiener-circulant",
         "attention",
     ] {
         bench.succeed(machine, &[]);
@@ -160,6 +161,7 @@ fn bad_arguments_are_refused_in_words() {
     bench.refuse("attention", &["--attention-source", "measured"], "--attention");
     bench.refuse("attention", &["--attention-source", "simlarity"], "did you mean 'similarity'?");
     bench.refuse("wiener", &["--posterior"], "no posterior over patches");
+    bench.refuse("wiener-circulant", &["--posterior"], "no posterior over patches");
     bench.refuse("els", &["--output", "absent/out.safetensors"], "cannot write the output");
 }
 

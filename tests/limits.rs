@@ -11,8 +11,9 @@ use mosaic_lab::theory::patch_pools_ls_els_bbels::Pool;
 use mosaic_lab::theory::{FixedAttention, Machine, Precision, TheoryError, TrainingImages};
 use proptest::prelude::*;
 
-const PATCHED: [MachineKind; 4] = [
+const PATCHED: [MachineKind; 5] = [
     MachineKind::Local,
+    MachineKind::LocalWrapped,
     MachineKind::EquivariantLocal,
     MachineKind::EquivariantLocalInterior,
     MachineKind::BoundaryBroken,
@@ -100,7 +101,12 @@ proptest! {
 
     #[test]
     fn a_single_image_is_always_returned(mut problem in problems(1..2_usize), shift in 0..64_usize) {
-        for kind in [MachineKind::Ideal, MachineKind::Local, MachineKind::Wiener] {
+        for kind in [
+            MachineKind::Ideal,
+            MachineKind::Local,
+            MachineKind::LocalWrapped,
+            MachineKind::Wiener,
+        ] {
             prop_assert!(gap(problem.run(kind, 3).x0.values(), &problem.images) < 1e-12);
         }
         // Returned up to a shift: the one used to make the noisy image. (If a noisy image resembles no shift,
@@ -115,18 +121,37 @@ proptest! {
     }
 
     #[test]
-    fn a_covering_patch_turns_local_into_ideal(problem in problems(1..5_usize)) {
+    fn a_covering_patch_turns_local_into_ideal(problem in problems(1..5_usize), more in 0..6_usize) {
         let side = problem.shape.height.max(problem.shape.width);
-        let ideal = problem.run(MachineKind::Ideal, 1);
-        for kind in [MachineKind::Local, MachineKind::BoundaryBroken] {
-            let found = problem.run(kind.clone(), 2 * side - 1);
-            prop_assert!(gap(found.x0.values(), ideal.x0.values()) < 1e-10);
-        }
-        let shifted = problem.run(MachineKind::EquivariantIdeal, 1);
-        let found = problem.run(MachineKind::EquivariantLocal, 2 * side - 1);
-        prop_assert!(gap(found.x0.values(), shifted.x0.values()) < 1e-10);
         let entropies = |d: Denoised| d.posterior.unwrap().entropy_nats;
-        prop_assert!(gap(&entropies(found), &entropies(shifted)) < 1e-9);
+        // Patches that are cut must reach from one border to the other; wrapped ones need as many pixels as the image.
+        let (cut, wrapped) = (2 * (side + more) - 1, (side | 1) + 2 * more);
+        for (local, k, whole) in [
+            (MachineKind::Local, cut, MachineKind::Ideal),
+            (MachineKind::BoundaryBroken, cut, MachineKind::Ideal),
+            (MachineKind::LocalWrapped, wrapped, MachineKind::Ideal),
+            (MachineKind::EquivariantLocal, wrapped, MachineKind::EquivariantIdeal),
+        ] {
+            let (found, expected) = (problem.run(local, k), problem.run(whole, 1));
+            prop_assert!(gap(found.x0.values(), expected.x0.values()) < 1e-10);
+            prop_assert!(gap(&entropies(found), &entropies(expected)) < 1e-9);
+        }
+    }
+
+    #[test]
+    fn wrapped_patches_at_the_same_place_follow_a_shift_of_images_and_input(
+        problem in problems(1..4_usize), rows in 0..7_usize, columns in 0..7_usize,
+    ) {
+        let shape = problem.shape;
+        let images = problem.images.chunks(shape.n_values());
+        let images: Vec<f64> =
+            images.flat_map(|image| roll(shape, image, rows, columns)).collect();
+        let x = roll(shape, &problem.x, rows, columns);
+        let shifted = Problem { images, x, ..problem.clone() };
+        let before = problem.run(MachineKind::LocalWrapped, 3);
+        let before = roll(shape, before.x0.values(), rows, columns);
+        let after = shifted.run(MachineKind::LocalWrapped, 3);
+        prop_assert!(gap(after.x0.values(), &before) < 1e-10);
     }
 
     #[test]
@@ -195,6 +220,7 @@ proptest! {
             (Pool::Wrap, MachineKind::EquivariantLocal),
             (Pool::SameBorder, MachineKind::BoundaryBroken),
             (Pool::SamePlace, MachineKind::Local),
+            (Pool::SamePlaceWrapped, MachineKind::LocalWrapped),
         ];
         for (pool, kind) in pairs {
             let plain = problem.run(kind, 3);

@@ -122,6 +122,7 @@ fn operations(spec: &MachineSpec, channels: usize) -> Option<(f64, bool)> {
     let squares = 3.0 * channels as f64;
     match spec.kind {
         MachineKind::Local
+        | MachineKind::LocalWrapped
         | MachineKind::EquivariantLocal
         | MachineKind::EquivariantLocalInterior
         | MachineKind::BoundaryBroken
@@ -129,7 +130,7 @@ fn operations(spec: &MachineSpec, channels: usize) -> Option<(f64, bool)> {
         MachineKind::Ideal | MachineKind::EquivariantIdeal => Some((squares, true)),
         // Twice, and the weights' sums over the patches that hold a pixel.
         MachineKind::Composite => Some((2.0 * (squares + 6.0) + 6.0, true)),
-        MachineKind::Masked { .. } | MachineKind::Wiener => None,
+        MachineKind::Masked { .. } | MachineKind::Wiener | MachineKind::WienerCirculant => None,
     }
 }
 

@@ -40,7 +40,7 @@ pub struct DenoiseArgs {
     /// Training images: tensor 'images' `[N,C,H,W]` (f32 or f64 in -1..1, or u8), optional 'labels' `[N]`.
     #[arg(long, value_name = "FILE")]
     pub images: PathBuf,
-    /// ideal, es, ls, els, els-interior, bbels, ls-wiener, pspc, wiener or attention.
+    /// ideal, es, ls, els, els-interior, bbels, ls-wiener, pspc, wiener, wiener-circulant or attention.
     #[arg(long, value_name = "NAME")]
     pub machine: String,
     /// Patch side, odd; for machines that compare patches.
@@ -128,8 +128,9 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
         OutputType::F32 => Precision::F32,
         OutputType::F64 => Precision::F64,
     };
-    if args.posterior && spec.kind == MachineKind::Wiener {
-        bail!("--posterior cannot be given with 'wiener': it has no posterior over patches");
+    if args.posterior && !spec.kind.has_posterior() {
+        let machine = &args.machine;
+        bail!("--posterior cannot be given with '{machine}': it has no posterior over patches");
     }
     let machine = Machine::new(spec, Arc::new(images), precision, provider.transpose()?)?;
     let machine = machine.with_posterior(args.posterior);

@@ -32,7 +32,7 @@ pub(super) fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
     };
     let patch_side = experiment.patch_size(&network);
     let n_classes = network.n_classes.filter(|_| args.label.is_none());
-    let machines = FloorMachine::all(&images.by_class(n_classes), network.padding, patch_side)?;
+    let machines = FloorMachine::all(&images.by_class(n_classes)?, network.padding, patch_side)?;
     let n = args.draws.map_or(Draws::AtMost(DRAWS_MAX), |n| Draws::Exactly(n as usize));
     let stop = signals::stop_on(&[SIGINT, SIGTERM]).context("listening for Ctrl-C")?;
     if !args.json {

@@ -137,6 +137,7 @@ pub enum MachineName {
     LsWiener,
     Pspc,
     Wiener,
+    WienerCirculant,
     AttentionTrajectory,
     AttentionMeasured,
     AttentionUniform,
@@ -237,7 +238,18 @@ section! {
     /// score machines to compare with; attention-* is our derivation, one per source of its attention
     machines: Vec<MachineName> = {
         use MachineName::*;
-        vec![Els, AttentionTrajectory, AttentionSimilarity, AttentionPooled, Ideal, Wiener]
+        // `es` and the circulant filter know as little about places as a network with circular padding; `ideal` and
+        // `wiener` know the place of each pixel.
+        vec![
+            Els,
+            Es,
+            WienerCirculant,
+            AttentionTrajectory,
+            AttentionSimilarity,
+            AttentionPooled,
+            Ideal,
+            Wiener,
+        ]
     }, Accepted::Words(MachineName::VARIANTS);
     /// patch side (odd) of local machines; 0 takes the network's receptive field
     patch_size: Option<NonZeroUsize> = None, Accepted::Odd { max: 511, or_zero: true };

@@ -342,13 +342,17 @@ impl Experiment {
         match name {
             MachineName::Ideal => MachineKind::Ideal,
             MachineName::Es => MachineKind::EquivariantIdeal,
-            MachineName::Ls => MachineKind::Local,
+            MachineName::Ls => match padding {
+                Padding::Circular => MachineKind::LocalWrapped,
+                Padding::Zeros => MachineKind::Local,
+            },
             MachineName::Els => MachineKind::EquivariantLocal,
             MachineName::ElsInterior => MachineKind::EquivariantLocalInterior,
             MachineName::Bbels => MachineKind::BoundaryBroken,
             MachineName::LsWiener => MachineKind::Masked { threshold: mask_threshold },
             MachineName::Pspc => MachineKind::Composite,
             MachineName::Wiener => MachineKind::Wiener,
+            MachineName::WienerCirculant => MachineKind::WienerCirculant,
             MachineName::AttentionTrajectory => attention(AttentionSource::Trajectory),
             MachineName::AttentionMeasured => attention(AttentionSource::Measured),
             MachineName::AttentionUniform => attention(AttentionSource::Uniform),
@@ -440,6 +444,14 @@ mod tests {
             let kind = experiment.machine_kind(name.parse().unwrap(), Padding::Circular);
             assert_eq!(kind.column(), *name);
         }
+    }
+
+    #[test]
+    fn patches_at_the_same_place_continue_at_the_border_as_the_padding_does() {
+        let experiment = Experiment::default();
+        let kind = |padding| experiment.machine_kind(MachineName::Ls, padding);
+        assert_eq!(kind(Padding::Circular), MachineKind::LocalWrapped);
+        assert_eq!(kind(Padding::Zeros), MachineKind::Local);
     }
 
     #[test]

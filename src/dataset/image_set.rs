@@ -94,6 +94,21 @@ impl Dataset {
         self.labels.as_deref()
     }
 
+    /// Number of classes, if there are labels: one more than the largest label.
+    pub fn n_classes(&self) -> Option<usize> {
+        let labels = self.labels.as_ref()?;
+        Some(labels.iter().max().map_or(1, |&largest| usize::from(largest) + 1))
+    }
+
+    /// The classes below [`Self::n_classes`] that no image has, in order.
+    pub fn classes_without_images(&self) -> Vec<u8> {
+        let labels = self.labels.as_deref().unwrap_or_default();
+        let mut is_present = [false; 256];
+        labels.iter().for_each(|&label| is_present[usize::from(label)] = true);
+        let largest = labels.iter().copied().max().unwrap_or(0);
+        (0..largest).filter(|&class| !is_present[usize::from(class)]).collect()
+    }
+
     /// Images `start..start + n` with values in [-1, 1].
     pub fn batch(&self, start: usize, n: usize) -> ImageBatch {
         let v = self.shape.n_values();
@@ -118,5 +133,27 @@ impl Dataset {
             labels: self.labels.as_ref().map(|l| indices.iter().map(|&i| l[i]).collect()),
             ..self.clone()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_between_labels_are_classes_without_images() {
+        let labelled = |labels: &[u8]| {
+            let pixels = vec![0; labels.len()];
+            Dataset::new("set", ImageShape::new(1, 1, 1), pixels, Some(labels.to_vec()))
+        };
+        let gaps = labelled(&[5, 1, 3, 1]);
+        assert_eq!((gaps.n_classes(), gaps.classes_without_images()), (Some(6), vec![0, 2, 4]));
+        let consecutive = labelled(&[1, 0, 2]);
+        assert_eq!(
+            (consecutive.n_classes(), consecutive.classes_without_images()),
+            (Some(3), vec![])
+        );
+        let unlabelled = Dataset::new("set", ImageShape::new(1, 1, 1), vec![0], None);
+        assert_eq!((unlabelled.n_classes(), unlabelled.classes_without_images()), (None, vec![]));
     }
 }

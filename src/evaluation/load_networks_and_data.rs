@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
 
-use crate::config::Experiment;
+use crate::config::{Experiment, SettingError};
 use crate::dataset::{self, Dataset};
 use crate::network::network_config::NetworkConfig;
 use crate::runs::run_dir::RunDir;
@@ -16,13 +16,30 @@ use crate::training::checkpoint::{self, Latest};
 ///
 /// # Errors
 ///
-/// If the data set cannot be opened, or the network's settings are invalid or do not fit it.
+/// If the data set cannot be opened, or the network's settings are invalid or do not fit it; for a conditional network
+/// also if a class has no images.
 pub fn network_of(experiment: &Experiment) -> Result<(NetworkConfig, Dataset)> {
     let dataset = open_dataset(experiment)?;
-    let n_classes = dataset
-        .labels()
-        .map(|labels| labels.iter().max().map_or(1, |&largest| usize::from(largest) + 1));
-    Ok((experiment.network_config(dataset.shape(), n_classes)?, dataset))
+    let network = experiment.network_config(dataset.shape(), dataset.n_classes())?;
+    if network.n_classes.is_some() {
+        check_classes(&dataset)?;
+    }
+    Ok((network, dataset))
+}
+
+/// Refuses classes without images: noise seeds go round all classes, and no machine has a dictionary for such a class.
+fn check_classes(dataset: &Dataset) -> Result<(), SettingError> {
+    let empty = dataset.classes_without_images();
+    let (Some(n), false) = (dataset.n_classes(), empty.is_empty()) else { return Ok(()) };
+    let empty: Vec<String> = empty.iter().map(u8::to_string).collect();
+    let problem = format!(
+        "of the classes 0 to {} of data set '{}', these have no images: {}; number the labels consecutively from 0, \
+         or, if dataset.n left those images out, increase it",
+        n - 1,
+        dataset.name,
+        empty.join(", ")
+    );
+    Err(SettingError::combination("network.conditional", problem))
 }
 
 /// Opens the experiment's data set.

@@ -19,6 +19,7 @@ use super::patch_pools_ls_els_bbels::Pool;
 use super::training_images::TrainingImages;
 use super::training_pixels::LARGEST_VALUE;
 use super::wiener::Wiener;
+use super::wiener_circulant::CirculantWiener;
 use crate::diffusion::{
     AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel, Posterior, Provenance,
 };
@@ -44,6 +45,7 @@ pub struct Machine {
     precision: Precision,
     provider: Option<Arc<dyn AttentionProvider>>,
     wiener: Option<Arc<Wiener>>,
+    circulant: Option<Arc<CirculantWiener>>,
     masks: Arc<MaskCache>,
     with_posterior: bool,
 }
@@ -67,6 +69,7 @@ impl Machine {
             precision,
             provider,
             wiener: None,
+            circulant: None,
             masks: Arc::default(),
             with_posterior: false,
         };
@@ -95,6 +98,9 @@ impl Machine {
         let needs_filter = matches!(spec.kind, MachineKind::Wiener | MachineKind::Masked { .. });
         if needs_filter && self.wiener.is_none() {
             self.wiener = Some(Arc::new(Wiener::new(&self.images)?));
+        }
+        if spec.kind == MachineKind::WienerCirculant && self.circulant.is_none() {
+            self.circulant = Some(Arc::new(CirculantWiener::new(&self.images)?));
         }
         Ok(self)
     }
@@ -174,6 +180,7 @@ impl Machine {
             MachineKind::Ideal => whole(false),
             MachineKind::EquivariantIdeal => whole(true),
             MachineKind::Local => patches(Pool::SamePlace),
+            MachineKind::LocalWrapped => patches(Pool::SamePlaceWrapped),
             MachineKind::EquivariantLocal => patches(Pool::Wrap),
             MachineKind::EquivariantLocalInterior => patches(Pool::Interior),
             MachineKind::BoundaryBroken => patches(Pool::SameBorder),
@@ -186,10 +193,10 @@ impl Machine {
                 let k = self.patch_side(level);
                 Ok(backend.composites(&scaled(x, level), k, logit_scale(level)))
             }
-            MachineKind::Wiener => {
-                let images: Vec<&[f64]> = x.iter().collect();
-                let x0 = images.into_par_iter().map(|x| self.filter().denoise(x, level));
-                Ok(x0.map(|x0| Estimate { x0, ..Estimate::default() }).collect())
+            MachineKind::Wiener => Ok(linear(x, |x| self.filter().denoise(x, level))),
+            MachineKind::WienerCirculant => {
+                let filter = self.circulant.as_ref().expect("`checked` made it for this machine");
+                Ok(linear(x, |x| filter.denoise(x, level)))
             }
             MachineKind::Attention { pool, settings } => {
                 let queries = scaled::<T>(x, level);
@@ -198,7 +205,7 @@ impl Machine {
         }
     }
 
-    /// The Wiener filter of the machines that need one.
+    /// The dense Wiener filter of the machines that need one.
     fn filter(&self) -> &Wiener {
         self.wiener.as_ref().expect("`checked` made the filter of every machine that needs one")
     }
@@ -277,7 +284,7 @@ impl Machine {
     }
 
     fn assemble(&self, shape: ImageShape, estimates: Vec<Estimate>) -> Denoised {
-        let wiener = self.spec.kind == MachineKind::Wiener;
+        let has_posterior = self.with_posterior && self.spec.kind.has_posterior();
         let mut posterior = Posterior::default();
         let mut x0 = Vec::with_capacity(estimates.len() * shape.n_values());
         let mut attention: Option<(usize, Vec<f32>)> = None;
@@ -294,7 +301,7 @@ impl Machine {
             }
         }
         Denoised {
-            posterior: (self.with_posterior && !wiener).then_some(posterior),
+            posterior: has_posterior.then_some(posterior),
             attention: attention
                 .map(|(n_heads, weights)| AttentionMaps::new(n_heads, shape.n_pixels(), weights)),
             ..Denoised::plain(ImageBatch::new(shape, x0))
@@ -330,6 +337,13 @@ impl GivenMaps<'_> {
         let maps = self.maps.slice(index, 1);
         Ok((n_heads, maps.weights().iter().map(|&w| f64::from(w)).collect()))
     }
+}
+
+/// The estimates of a linear filter, image by image.
+fn linear(x: &ImageBatch, filter: impl Fn(&[f64]) -> Vec<f64> + Send + Sync) -> Vec<Estimate> {
+    let images: Vec<&[f64]> = x.iter().collect();
+    let x0 = images.into_par_iter().map(filter);
+    x0.map(|x0| Estimate { x0, ..Estimate::default() }).collect()
 }
 
 /// `x_t / sqrt(abar)`, image by image.

@@ -19,7 +19,7 @@ pub const DEFAULT_ATTENTION: AttentionSettings = AttentionSettings {
     source: AttentionSource::Similarity { tau: DEFAULT_TAU },
 };
 
-const MACHINES: [MachineKind; 10] = [
+const MACHINES: [MachineKind; 11] = [
     MachineKind::Ideal,
     MachineKind::EquivariantIdeal,
     MachineKind::Local,
@@ -29,6 +29,7 @@ const MACHINES: [MachineKind; 10] = [
     MachineKind::Masked { threshold: DEFAULT_THRESHOLD },
     MachineKind::Composite,
     MachineKind::Wiener,
+    MachineKind::WienerCirculant,
     MachineKind::Attention { pool: Pool::Wrap, settings: Scheduled::Fixed(DEFAULT_ATTENTION) },
 ];
 
@@ -43,7 +44,7 @@ const SOURCES: [AttentionSource; 7] = [
 ];
 
 impl MachineKind {
-    /// The machine called `name`; `attention` gets [`DEFAULT_ATTENTION`].
+    /// The machine called `name`; `attention` gets [`DEFAULT_ATTENTION`], and `ls` is the one for zero padding.
     ///
     /// # Errors
     ///
@@ -58,13 +59,14 @@ impl MachineKind {
         match self {
             Self::Ideal => "ideal",
             Self::EquivariantIdeal => "es",
-            Self::Local => "ls",
+            Self::Local | Self::LocalWrapped => "ls",
             Self::EquivariantLocal => "els",
             Self::EquivariantLocalInterior => "els-interior",
             Self::BoundaryBroken => "bbels",
             Self::Masked { .. } => "ls-wiener",
             Self::Composite => "pspc",
             Self::Wiener => "wiener",
+            Self::WienerCirculant => "wiener-circulant",
             Self::Attention { .. } => "attention",
         }
     }
@@ -87,7 +89,14 @@ impl MachineKind {
 
     /// Whether the machine compares k x k patches.
     pub fn uses_patches(&self) -> bool {
-        !matches!(self, Self::Ideal | Self::EquivariantIdeal | Self::Masked { .. } | Self::Wiener)
+        !matches!(
+            self,
+            Self::Ideal
+                | Self::EquivariantIdeal
+                | Self::Masked { .. }
+                | Self::Wiener
+                | Self::WienerCirculant
+        )
     }
 }
 

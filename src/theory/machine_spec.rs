@@ -17,8 +17,10 @@ pub enum MachineKind {
     Ideal,
     /// `es`: whole images at every circular shift (ES).
     EquivariantIdeal,
-    /// `ls`: patches at the same place, cut at the border.
+    /// `ls` for zero padding: patches at the same place, cut at the border.
     Local,
+    /// `ls` for circular padding: patches at the same place, wrapped around.
+    LocalWrapped,
     /// `els`: patches anywhere; all H*W wrap-around patches of each image.
     EquivariantLocal,
     /// `els-interior`: patches anywhere; only those wholly inside an image.
@@ -31,6 +33,8 @@ pub enum MachineKind {
     Composite,
     /// `wiener`: a Gaussian with the mean and covariance of the data.
     Wiener,
+    /// `wiener-circulant`: the same with every circular shift of the images; see [`super::wiener_circulant`].
+    WienerCirculant,
     /// `attention`: image evidence of these patches shared along attention (our derivation).
     Attention { pool: Pool, settings: Scheduled<AttentionSettings> },
 }
@@ -114,6 +118,7 @@ impl MachineKind {
     pub fn pool(&self) -> Option<Pool> {
         match self {
             Self::Local => Some(Pool::SamePlace),
+            Self::LocalWrapped => Some(Pool::SamePlaceWrapped),
             Self::EquivariantLocal => Some(Pool::Wrap),
             Self::EquivariantLocalInterior => Some(Pool::Interior),
             Self::BoundaryBroken => Some(Pool::SameBorder),
@@ -122,8 +127,14 @@ impl MachineKind {
             | Self::EquivariantIdeal
             | Self::Masked { .. }
             | Self::Composite
-            | Self::Wiener => None,
+            | Self::Wiener
+            | Self::WienerCirculant => None,
         }
+    }
+
+    /// Whether the machine weighs training images or patches, so that its estimates come with a posterior over them.
+    pub fn has_posterior(&self) -> bool {
+        !matches!(self, Self::Wiener | Self::WienerCirculant)
     }
 
     /// The source of attention weights of the attention machine; for a schedule, the first one.

@@ -10,7 +10,7 @@
 //!     distinct        the same for patches, over distinct ones where they are few
 //!     gpu::posteriors the same on GPUs
 //!   evidence_portions, attention_machine   evidence for each image, shared along attention
-//!   wiener    closed form
+//!   wiener, wiener_circulant    closed form
 //! ```
 //!
 //! Deliberately absent: networks (a sibling; their attention maps arrive as plain arrays), training.
@@ -32,6 +32,8 @@ pub mod distinct_patches;
 pub mod gpu_or_cpu;
 pub mod ideal_and_es;
 pub mod wiener;
+mod image_dft;
+pub mod wiener_circulant;
 pub mod ls_wiener;
 pub mod pspc;
 pub mod attention_of_network_or_file;

@@ -13,8 +13,10 @@ pub enum Pool {
     Wrap,
     /// `els-interior`: places whose patch lies wholly inside the image; the query is wrapped.
     Interior,
-    /// `ls`: the query's own place, patches cut at the border.
+    /// `ls` for zero padding: the query's own place, patches cut at the border.
     SamePlace,
+    /// `ls` for circular padding: the query's own place, both sides wrapped around.
+    SamePlaceWrapped,
     /// `bbels`: places with the same overlap with the border as the query; patches cut at the border.
     SameBorder,
 }
@@ -43,18 +45,27 @@ impl Window {
 }
 
 impl Pool {
+    /// Every pool.
+    pub const ALL: [Self; 5] =
+        [Self::Wrap, Self::Interior, Self::SamePlace, Self::SamePlaceWrapped, Self::SameBorder];
+
     /// How patches of this pool continue beyond the border.
     pub fn border(self) -> Border {
         match self {
-            Self::Wrap | Self::Interior => Border::Wrap,
+            Self::Wrap | Self::Interior | Self::SamePlaceWrapped => Border::Wrap,
             Self::SamePlace | Self::SameBorder => Border::Cut,
         }
     }
 
+    /// Whether a query pixel is compared with its own place alone.
+    pub fn is_same_place(self) -> bool {
+        matches!(self, Self::SamePlace | Self::SamePlaceWrapped)
+    }
+
     /// The offsets of a patch of side `k` along an axis of length `len`.
     ///
-    /// A wrapped patch that covers the axis holds every place exactly once (so that `els` with a
-    /// covering k is `es`, also on even sides); a cut one has nothing beyond `len - 1` offsets.
+    /// A wrapped patch that covers the axis holds every place exactly once (so that with a covering k `els` is `es` and
+    /// `ls` is `ideal`, also on even sides); a cut one has nothing beyond `len - 1` offsets.
     pub fn window(self, k: usize, len: usize) -> Window {
         let half = k / 2;
         match self.border() {
@@ -72,7 +83,7 @@ impl Pool {
         match self {
             Self::Wrap => true,
             Self::Interior => inside(q),
-            Self::SamePlace => s == 0,
+            Self::SamePlace | Self::SamePlaceWrapped => s == 0,
             // Near the border only the same distance from it will do. With k >= len no place is
             // inside (or one is), and the pool becomes that of `ls`.
             Self::SameBorder => s == 0 || (inside(p) && inside(q)),
@@ -87,7 +98,7 @@ impl Pool {
 
     /// The places along an axis, grouped by the places that they are compared with; every place is in one group.
     pub fn groups(self, k: usize, len: usize) -> Vec<PlaceGroup> {
-        let Window { before, .. } = self.window(k, len);
+        let window = self.window(k, len);
         let half = k / 2;
         let group = |queries: Range<usize>, training: Range<usize>, before, n_offsets| PlaceGroup {
             queries,
@@ -102,9 +113,13 @@ impl Pool {
         };
         let inner = half..len.saturating_sub(half).max(half);
         match self {
-            Self::Wrap => vec![group(0..len, 0..len, before, self.window(k, len).n_offsets())],
+            Self::Wrap => vec![group(0..len, 0..len, window.before, window.n_offsets())],
             Self::Interior => vec![group(0..len, inner, half, k)],
             Self::SamePlace => (0..len).map(alone).collect(),
+            Self::SamePlaceWrapped => {
+                let wrapped = |p| group(p..p + 1, p..p + 1, window.before, window.n_offsets());
+                (0..len).map(wrapped).collect()
+            }
             Self::SameBorder => {
                 let edges = (0..len).filter(|p| !inner.contains(p)).map(alone);
                 let within =
@@ -128,6 +143,7 @@ impl Pool {
                 (0..len).map(|shift| Stretch { shift, start: half, len: inner }).collect()
             }
             Self::SamePlace => vec![Stretch { shift: 0, start: 0, len }],
+            Self::SamePlaceWrapped => vec![Stretch { shift: 0, start: window.before, len }],
             Self::SameBorder => {
                 let down =
                     (1..inner).map(|s| Stretch { shift: s, start: half + s, len: inner - s });
@@ -173,6 +189,7 @@ mod tests {
         assert_eq!(n_places(Pool::Wrap, 5, 8, 0), 8);
         assert_eq!(n_places(Pool::Interior, 5, 8, 0), 4);
         assert_eq!(n_places(Pool::SamePlace, 5, 8, 3), 1);
+        assert_eq!(n_places(Pool::SamePlaceWrapped, 5, 8, 3), 1);
         assert_eq!(n_places(Pool::SameBorder, 5, 8, 1), 1);
         assert_eq!(n_places(Pool::SameBorder, 5, 8, 2), 4);
     }
@@ -185,7 +202,7 @@ mod tests {
 
     #[test]
     fn stretches_hold_every_accepted_pair_once() {
-        for pool in [Pool::Wrap, Pool::Interior, Pool::SamePlace, Pool::SameBorder] {
+        for pool in Pool::ALL {
             for (k, len) in [(1, 5), (3, 8), (5, 8), (7, 7), (9, 8)] {
                 if pool == Pool::Interior && k > len {
                     continue;
@@ -206,7 +223,7 @@ mod tests {
 
     #[test]
     fn groups_hold_every_accepted_pair_once() {
-        for pool in [Pool::Wrap, Pool::Interior, Pool::SamePlace, Pool::SameBorder] {
+        for pool in Pool::ALL {
             for (k, len) in [(1, 5), (3, 8), (5, 8), (7, 7), (9, 8), (5, 4), (1, 1)] {
                 if pool == Pool::Interior && k > len {
                     continue;
@@ -235,8 +252,10 @@ mod tests {
 
     #[test]
     fn a_covering_wrapped_window_holds_every_place_once() {
-        for len in [5, 8] {
-            assert_eq!(Pool::Wrap.window(9, len).n_offsets(), len);
+        for pool in [Pool::Wrap, Pool::SamePlaceWrapped] {
+            for (k, len) in [(5, 5), (9, 5), (9, 8), (17, 8)] {
+                assert_eq!(pool.window(k, len).n_offsets(), len, "{pool:?}, k = {k}");
+            }
         }
         assert_eq!(Pool::Wrap.window(3, 8).n_offsets(), 3);
         assert_eq!(Pool::SamePlace.window(99, 8).n_offsets(), 15);

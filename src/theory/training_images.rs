@@ -103,15 +103,18 @@ impl TrainingImages {
         Ok(self.select(&kept))
     }
 
-    /// One dictionary per class `0..n`, in which a class without images has all images; without classes, all images alone.
-    pub fn by_class(self: &Arc<Self>, n_classes: Option<usize>) -> Vec<Arc<Self>> {
-        let of_class = |class: usize| match self.only_label(class as i64) {
-            Ok(some) => Arc::new(some),
-            Err(_) => self.clone(),
-        };
+    /// One dictionary per class `0..n`; without classes, all images alone.
+    ///
+    /// # Errors
+    ///
+    /// If there are classes but no labels, or a class has no images.
+    pub fn by_class(
+        self: &Arc<Self>,
+        n_classes: Option<usize>,
+    ) -> Result<Vec<Arc<Self>>, TheoryError> {
         match n_classes {
-            Some(n) => (0..n).map(of_class).collect(),
-            None => vec![self.clone()],
+            Some(n) => (0..n).map(|class| self.only_label(class as i64).map(Arc::new)).collect(),
+            None => Ok(vec![self.clone()]),
         }
     }
 
@@ -201,6 +204,18 @@ mod tests {
     fn an_absent_label_names_those_present() {
         let error = labelled().only_label(4).unwrap_err().to_string();
         assert_eq!(error, "no training image has label '4'; labels present are 3, 7");
+    }
+
+    #[test]
+    fn every_class_needs_images() {
+        let images = labelled();
+        let consecutive = TrainingImages::from_values(images.shape(), images.values(0..3));
+        let consecutive = Arc::new(consecutive.unwrap().with_labels(vec![1, 0, 1]).unwrap());
+        let by_class = consecutive.by_class(Some(2)).unwrap();
+        assert_eq!(by_class.iter().map(|images| images.len()).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(consecutive.by_class(None).unwrap()[0].len(), 3);
+        let error = consecutive.by_class(Some(3)).unwrap_err().to_string();
+        assert_eq!(error, "no training image has label '2'; labels present are 0, 1");
     }
 
     #[test]

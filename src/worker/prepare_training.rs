@@ -90,17 +90,10 @@ pub fn prepare(
     for note in notes {
         board.notice(NoticeLevel::Info, note);
     }
-    if let (Some(n), Some(labels)) = (network.n_classes, dataset.labels()) {
-        let absent: Vec<String> = (0..n)
-            .filter(|&class| !labels.iter().any(|&label| usize::from(label) == class))
-            .map(|class| class.to_string())
-            .collect();
-        let mut text = format!(
+    if let Some(n) = network.n_classes {
+        let text = format!(
             "conditional network: seed i uses class i mod {n}, and machines use only that class's images"
         );
-        if !absent.is_empty() {
-            text += &format!("; classes without images use all images: {}", absent.join(", "));
-        }
         board.notice(NoticeLevel::Info, text);
     }
     for warning in experiment.geometry_warnings(&network) {

@@ -18,7 +18,7 @@ use mosaic_lab::theory::{AttentionProvider, FixedAttention, Machine, Precision, 
 use rand::RngExt;
 
 use crate::gpu::{EmulatedGpu, Trouble, program};
-use crate::{POOLS, bytes, fastest, general, random, values};
+use crate::{bytes, fastest, general, random, values};
 
 pub struct Dictionaries {
     pub plain: Arc<TrainingImages>,
@@ -50,7 +50,7 @@ fn each_image_says_on_a_gpu_what_it_says_on_the_cpu() {
     let small = ImageShape::new(3, 8, 8);
     let odd = ImageShape::new(1, 5, 9);
     for (shape, k) in [(small, 3), (odd, 3), (odd, 1)] {
-        for pool in POOLS {
+        for pool in Pool::ALL {
             for gpu in [fastest(), general()] {
                 let all = dictionaries(shape, 13, &[gpu.clone(), gpu]);
                 let x = values(&mut random(9), shape.n_values());

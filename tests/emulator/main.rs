@@ -29,8 +29,6 @@ use mosaic_lab::theory::{Machine, Precision, TrainingImages};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-const POOLS: [Pool; 4] = [Pool::Wrap, Pool::Interior, Pool::SamePlace, Pool::SameBorder];
-
 fn random(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
 }
@@ -213,7 +211,7 @@ fn the_general_kernel_agrees_with_the_specification_on_every_dictionary() {
     let shapes = [(1, 1, 1), (1, 5, 7), (3, 8, 8), (2, 9, 4), (4, 6, 11)];
     for (seed, &(channels, height, width)) in shapes.iter().enumerate() {
         let shape = ImageShape::new(channels, height, width);
-        for pool in POOLS {
+        for pool in Pool::ALL {
             for k in [1, 3, 5, 9, 13] {
                 if pool == Pool::Interior && k > height.min(width) {
                     continue;
@@ -235,7 +233,7 @@ fn kernels_of_small_images_agree_with_the_specification_on_every_dictionary() {
     let shapes = [(1, 8, 8), (3, 8, 16), (3, 16, 12), (1, 20, 40), (1, 28, 28)];
     for (seed, &(channels, height, width)) in shapes.iter().enumerate() {
         let shape = ImageShape::new(channels, height, width);
-        for pool in POOLS {
+        for pool in Pool::ALL {
             for k in [3, 5, 7, 9, 15] {
                 if k > height.min(width) || (width > 16 && (pool, k) != (Pool::Wrap, 7)) {
                     continue;

@@ -15,6 +15,9 @@ pub fn words(spec: &MachineSpec) -> String {
         MachineKind::Ideal => "whole training images".to_owned(),
         MachineKind::EquivariantIdeal => "whole training images at every shift".to_owned(),
         MachineKind::Local => format!("patches at the same place, {k}"),
+        MachineKind::LocalWrapped => {
+            format!("patches at the same place, with wrap-around, {k}")
+        }
         MachineKind::EquivariantLocal => format!("patches at any position, with wrap-around, {k}"),
         MachineKind::EquivariantLocalInterior => {
             format!("patches anywhere inside, {k}")
@@ -27,6 +30,9 @@ pub fn words(spec: &MachineSpec) -> String {
         ),
         MachineKind::Composite => format!("overlapping patches at the same place, averaged, {k}"),
         MachineKind::Wiener => "the Gaussian with the data's mean and covariance".to_owned(),
+        MachineKind::WienerCirculant => {
+            "the Gaussian with the mean and covariance of the data at every shift".to_owned()
+        }
         MachineKind::Attention { pool, settings } => format!(
             "attention machine over {} (this lab's own derivation, not a published formula), attention: {}, {k}",
             pool_in_words(*pool),
@@ -40,6 +46,7 @@ fn pool_in_words(pool: Pool) -> &'static str {
         Pool::Wrap => "wrapped patches",
         Pool::Interior => "patches inside",
         Pool::SamePlace => "patches at the same place",
+        Pool::SamePlaceWrapped => "wrapped patches at the same place",
         Pool::SameBorder => "patches with the same overlap with the border",
     }
 }

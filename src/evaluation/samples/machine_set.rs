@@ -41,17 +41,17 @@ impl MachineEntry {
 }
 
 impl MachineSet {
-    /// Builds the machines over the training images of each class. A class without images uses all images.
+    /// Builds the machines over the training images of each class.
     ///
     /// # Errors
-    /// If a machine's settings do not fit the images.
+    /// If a class has no images, or a machine's settings do not fit them.
     pub fn new(
         ddim: Ddim,
         images: TrainingImages,
         machines: Vec<NamedMachine>,
         n_classes: Option<usize>,
     ) -> Result<Self, TheoryError> {
-        let dictionaries = Arc::new(images).by_class(n_classes);
+        let dictionaries = Arc::new(images).by_class(n_classes)?;
         let build = |spec: &MachineSpec| {
             let each = dictionaries.iter();
             each.map(|images| Machine::new(spec.clone(), images.clone(), Precision::F32, None))

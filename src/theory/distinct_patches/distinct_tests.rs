@@ -11,6 +11,7 @@ use super::{DistinctCache, Tables};
 use crate::image::ImageShape;
 use crate::random::noise_seeds;
 use crate::simd::{Lane, Real};
+use crate::theory::cpu_posteriors;
 use crate::theory::kernels::test_case::Case;
 use crate::theory::kernels::{PatchQuery, reference};
 use crate::theory::patch_pools_ls_els_bbels::Pool;
@@ -18,8 +19,7 @@ use crate::theory::training_pixels::{ImagePixels, Storage};
 
 /// Images whose pixels have 1 to 4 values, or any; the last few images repeat the first.
 fn cases() -> impl Strategy<Value = Case> {
-    let pools =
-        prop::sample::select(vec![Pool::Wrap, Pool::Interior, Pool::SamePlace, Pool::SameBorder]);
+    let pools = prop::sample::select(Pool::ALL.to_vec());
     let sizes = (1..5_usize, 1..8_usize, 1..8_usize, 1..12_usize, 0..7_usize);
     (sizes, pools, -2.0..2.0_f64, 0..5_usize, 0..4_usize).prop_flat_map(
         |((c, h, w, n, half), pool, log_scale, n_levels, n_again)| {
@@ -145,6 +145,26 @@ proptest! {
     }
 
     #[test]
+    fn a_wrapped_patch_that_covers_the_image_holds_each_pixel_once(mut case in cases()) {
+        let side = case.shape.height.max(case.shape.width);
+        (case.pool, case.k) = (Pool::Wrap, case.k.max(side | 1));
+        let images = case.pixels();
+        let x = std::slice::from_ref(&case.x);
+        let whole = cpu_posteriors::whole_images(&images, x, true, case.logit_scale).remove(0);
+        let of_all = DistinctPatches::of(&images, case.pool, case.k);
+        let of_each = ImageTables::of(&images, case.pool, case.k);
+        for tables in [Tables::AllImages(of_all), Tables::EachImage(of_each)] {
+            let found = tables.patch_posteriors(&images, &[case.query(&case.x)]).remove(0);
+            for (a, b) in found.mean().iter().zip(&whole.x0) {
+                prop_assert!((a - b).abs() < 1e-9, "mean {a} {b}");
+            }
+            for (p, entropy) in whole.entropy_nats.iter().enumerate() {
+                prop_assert!((found.entropy(p) - entropy).abs() < 1e-8);
+            }
+        }
+    }
+
+    #[test]
     fn every_patch_is_counted_once(case in cases()) {
         let patches = DistinctPatches::of(&case.pixels(), case.pool, case.k);
         for table in &patches.groups {
@@ -209,6 +229,7 @@ fn images_with_flat_parts_have_tables_of_their_own() {
         assert!(matches!(Tables::find(&images, pool, 3), Some(Tables::EachImage(_))), "{pool:?}");
     }
     assert!(Tables::find(&images, Pool::SamePlace, 3).is_none());
+    assert!(Tables::find(&images, Pool::SamePlaceWrapped, 3).is_none());
 }
 
 #[test]

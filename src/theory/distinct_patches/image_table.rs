@@ -97,7 +97,7 @@ impl ImageTables {
     /// would take more than 256 MB.
     pub fn find(images: &ImagePixels, pool: Pool, k: usize) -> Option<Self> {
         let shape = images.shape();
-        if pool == Pool::SamePlace || shape.n_pixels() + k * shape.width > usize::from(u16::MAX) {
+        if pool.is_same_place() || shape.n_pixels() + k * shape.width > usize::from(u16::MAX) {
             // With a group for each pixel nothing repeats, and places have 16 bits.
             return None;
         }

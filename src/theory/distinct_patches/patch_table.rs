@@ -58,7 +58,7 @@ impl DistinctPatches {
     pub fn find(images: &ImagePixels, pool: Pool, k: usize) -> Option<Self> {
         let shape = images.shape();
         let n_places = images.len().saturating_mul(shape.n_pixels());
-        if pool == Pool::SamePlace || u32::try_from(n_places).is_err() {
+        if pool.is_same_place() || u32::try_from(n_places).is_err() {
             // With one query pixel in a vector, and a table for each pixel, it would hardly pay; and counts are `u32`.
             return None;
         }

@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn launches_of_all_pools_and_sides_are_taken() {
-        for pool in [Pool::Wrap, Pool::Interior, Pool::SamePlace, Pool::SameBorder] {
+        for pool in Pool::ALL {
             for k in [1, 3, 5, 7, 9, 99] {
                 if pool != Pool::Interior || k <= 6 {
                     assert_eq!(check(&launch(pool, k)), Some(2), "{pool:?} {k}");

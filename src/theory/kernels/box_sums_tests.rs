@@ -11,8 +11,7 @@ use crate::theory::patch_pools_ls_els_bbels::Pool;
 use crate::theory::posterior_weights::Accumulator;
 
 fn cases() -> impl Strategy<Value = Case> {
-    let pools =
-        prop::sample::select(vec![Pool::Wrap, Pool::Interior, Pool::SamePlace, Pool::SameBorder]);
+    let pools = prop::sample::select(Pool::ALL.to_vec());
     let sizes = (1..5_usize, 1..8_usize, 1..8_usize, 1..40_usize, 0..7_usize);
     (sizes, pools, -2.0..2.0_f64).prop_flat_map(|((c, h, w, n, half), pool, log_scale)| {
         let shape = ImageShape::new(c, h, w);
