@@ -1,7 +1,7 @@
-//! The yardsticks of an agreement: what r a theory could reach at best, and what r means nothing.
+//! Reference values for an agreement: what another training of the network reaches, and what r means nothing.
 //!
-//! - **Ceiling**: r between two networks that differ only in their training seed, from the same noise seeds. A theory that
-//!   sees no network cannot be expected to predict a network better than another training of that network does.
+//! - **Ceiling**: r between two networks that differ only in their training seed, from the same noise seeds. Each of them
+//!   has its own deviations; a theory that predicts exactly what the networks share could reach up to the square root of it.
 //! - **Chance**: r between samples of one network from different noise seeds.
 
 use super::agreement::agreement;
@@ -46,7 +46,7 @@ pub fn chance(samples: &ImageBatch) -> Option<f64> {
     quartiles(&each.collect::<Vec<_>>()).map(|found| found.median)
 }
 
-/// How far r is on the way from `from` (chance, or the machine without attention) to the ceiling: 0 at `from`, 1 at the
+/// r on a scale from `from` (chance, or the machine without attention) to the ceiling: 0 at `from`, 1 at the
 /// ceiling. `None` unless the ceiling is above `from`.
 pub fn share_of_the_way(r: f64, from: f64, ceiling: f64) -> Option<f64> {
     (ceiling > from).then(|| (r - from) / (ceiling - from))

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use crate::diffusion::NoiseLevel;
+use crate::diffusion::{NoiseLevel, Schedule};
 
 /// An estimate of `E || phi - x0hat ||^2` per value, for images in [-1, 1].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,31 +78,62 @@ pub enum Convergence {
 const LIMITS: [(Convergence, f64, f64); 2] =
     [(Convergence::Converged, 0.15, 0.001), (Convergence::Close, 0.5, 0.005)];
 
+/// How the machine's error relates to the floor of the network's class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum Bound {
+    /// It is the floor.
+    Exact,
+    /// The floor is at most that: attention makes the class larger.
+    Upper,
+    /// The floor is at least that: the class may not contain the machine.
+    Lower,
+}
+
+/// Levels with less signal than this do not count: the error of the clean estimate is that of the predicted noise times
+/// `sigma^2 / abar`, which is above 100 there, and such estimates hardly move a sample.
+const ABAR_MIN: f64 = 0.01;
+
 impl Convergence {
-    /// The word for a network with these errors.
-    pub fn of(levels: &[LevelExcess]) -> Self {
+    /// The convergence of a network with these errors; `Far` if there are none.
+    pub fn of(levels: &[LevelExcess], schedule: Schedule) -> Self {
+        let counted: Vec<&LevelExcess> =
+            levels.iter().filter(|level| schedule.level(level.t).abar >= ABAR_MIN).collect();
         let within = |share: f64, absolute: f64| {
             let is_within =
-                |level: &LevelExcess| level.excess.mse <= absolute.max(share * level.floor.mse);
-            levels.iter().all(is_within)
+                |level: &&LevelExcess| level.excess.mse <= absolute.max(share * level.floor.mse);
+            !counted.is_empty() && counted.iter().all(is_within)
         };
         let found = LIMITS.into_iter().find(|&(_, share, absolute)| within(share, absolute));
         found.map_or(Self::Far, |(word, ..)| word)
     }
 
-    /// What the word means for a comparison with theory, as the end of a sentence.
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Self::Converged => {
-                "the network is near its floor (excess at most 15% of it, or .001, at every level): differences from theory are not for want of training"
+    /// What this means for a comparison with theory, given how `machine` bounds the floor of the network's class.
+    pub fn meaning(self, machine: &str, bound: Bound) -> String {
+        let (distance, limit) = match self {
+            Self::Converged => ("near", "excess at most 15%, or .001, at every noise level"),
+            Self::Close => ("close to", "excess at most 50%, or .005, at every noise level"),
+            Self::Far => ("far from", "excess above 50%, and above .005, at some noise level"),
+        };
+        let consequence = match (self, bound) {
+            (Self::Converged, Bound::Exact) => {
+                "undertraining does not explain differences from theory"
             }
-            Self::Close => {
-                "the network is close to its floor (excess at most 50% of it, or .005, at every level): differences from theory are partly for want of training"
+            (Self::Converged, Bound::Upper) => {
+                "with attention its own floor is lower still, so it may yet be undertrained"
             }
-            Self::Far => {
-                "the network is far from its floor (excess above 50% of it, and above .005, at some level): differences from theory may be for want of training"
+            (Self::Close, Bound::Exact | Bound::Upper) => {
+                "differences from theory are partly due to undertraining"
             }
-        }
+            (Self::Far, Bound::Exact | Bound::Upper) => {
+                "differences from theory may be due to undertraining"
+            }
+            (_, Bound::Lower) => {
+                "its own floor may be higher, so this does not tell whether it is undertrained"
+            }
+        };
+        format!("the network is {distance} the error of `{machine}` ({limit}): {consequence}")
     }
 }
 
@@ -160,12 +191,17 @@ mod tests {
         let word = |levels: &[(f64, f64)]| {
             let levels: Vec<_> =
                 levels.iter().map(|&(floor, excess)| level(floor, excess)).collect();
-            Convergence::of(&levels)
+            Convergence::of(&levels, Schedule::Cosine)
         };
         assert_eq!(word(&[(0.1, 0.014), (0.0, 0.0009), (0.05, -0.01)]), Convergence::Converged);
         assert_eq!(word(&[(0.1, 0.014), (0.0, 0.002)]), Convergence::Close);
         assert_eq!(word(&[(0.1, 0.016), (0.0, 0.0)]), Convergence::Close);
         assert_eq!(word(&[(0.1, 0.051), (0.0, 0.0)]), Convergence::Far);
         assert_eq!(word(&[(0.1, 0.0), (0.0, 0.006)]), Convergence::Far);
+        assert_eq!(word(&[]), Convergence::Far);
+        // At pure noise the clean estimate does not count.
+        let noise = LevelExcess { t: 1.0, ..level(0.1, 5.0) };
+        let levels = [level(0.1, 0.0), noise];
+        assert_eq!(Convergence::of(&levels, Schedule::Cosine), Convergence::Converged);
     }
 }

@@ -21,7 +21,7 @@ pub struct Nearest {
     pub shift: (usize, usize),
     /// Root-mean-square distance per value, in units of the [-1, 1] range.
     pub distance: f64,
-    /// `d1 / d2`, in [0, 1]; `None` with one training image or if both distances are 0.
+    /// `d1 / d2`, in [0, 1]; `None` without another training image (shifts of the nearest do not count), or if both distances are 0.
     pub ratio: Option<f64>,
 }
 

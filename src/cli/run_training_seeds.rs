@@ -29,7 +29,7 @@ const SEEDS_MAX: u64 = 1000;
 pub fn parse_training_seeds(text: &str) -> Result<Range<u64>, String> {
     let seeds = crate::config::noise_seed_argument::parse_range(text)?;
     match seeds.end - seeds.start {
-        0 => Err(format!("training seeds '{text}': there are none; 0..5 are five")),
+        0 => Err(format!("training seeds '{text}': the range is empty; 0..5 means seeds 0 to 4")),
         n if n > SEEDS_MAX => Err(format!("training seeds '{text}': more than {SEEDS_MAX}")),
         _ => Ok(seeds),
     }
@@ -65,7 +65,14 @@ pub fn run(
         bail!("no training seed of '{}' has a result", experiment.name);
     }
     let (page, json) = summary(&rows);
-    let name = format!("{}-{}-{}", experiment.name, seeds.start, seeds.end);
+    // Variants of one experiment have folders of their own.
+    let settings: String = experiment
+        .entries()
+        .iter()
+        .map(|entry| format!("{}={}\n", entry.key, entry.value))
+        .collect();
+    let code = crc32fast::hash(settings.as_bytes());
+    let name = format!("{}-{}-{}-{code:08x}", experiment.name, seeds.start, seeds.end);
     let folder = runs.path().join("groups").join(name);
     make_folder(&folder).with_context(|| format!("making '{}'", folder.display()))?;
     for (name, text) in [("summary.md", &page), ("summary.json", &format!("{json:#}\n"))] {

@@ -53,7 +53,7 @@ pub struct TheoryArgs {
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1.., requires = "floors", default_values_t = LEVELS, value_parser = parse_time)]
     pub t: Vec<f64>,
     /// Noised images per level of --floors [default: 512 (es: 128), fewer for large data sets].
-    #[arg(long, value_name = "N", requires = "floors", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    #[arg(long, value_name = "N", requires = "floors", value_parser = clap::value_parser!(u32).range(2..=10_000))]
     pub draws: Option<u32>,
     /// Output directory [default: ./theory/NAME]; existing samples are kept.
     #[arg(long, value_name = "DIR")]

@@ -30,7 +30,7 @@ pub(super) fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
         }
         _ => dataset,
     };
-    let patch_side = experiment.patch_size(&network);
+    let patch_side = args.k.unwrap_or_else(|| network.receptive_field());
     let n_classes = network.n_classes.filter(|_| args.label.is_none());
     let machines = FloorMachine::all(&images.by_class(n_classes)?, network.padding, patch_side)?;
     let n = args.draws.map_or(Draws::AtMost(DRAWS_MAX), |n| Draws::Exactly(n as usize));

@@ -285,7 +285,7 @@ section! {
     seeds: usize = 32, Accepted::Integer { min: 1, max: NoiseSeeds::HELD_OUT_MAX as i64 };
     /// noised images per noise level on which the network's error is compared with its floor (fewer for large data sets);
     /// 0: no floors
-    floor_draws: usize = 512, Accepted::Integer { min: 0, max: 100_000 };
+    floor_draws: usize = 512, Accepted::Integer { min: 0, max: 10_000 };
 }
 
 /// Candidate settings of a machine's calibration: every combination that applies to the machine.

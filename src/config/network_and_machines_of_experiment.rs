@@ -315,7 +315,7 @@ impl Experiment {
     }
 
     /// Patch side for `theory.patch_size`, in pixels.
-    pub fn patch_size(&self, network: &NetworkConfig) -> usize {
+    fn patch_size(&self, network: &NetworkConfig) -> usize {
         self.theory.patch_size.map_or_else(|| network.receptive_field(), NonZeroUsize::get)
     }
 

@@ -63,7 +63,7 @@ pub fn open(
 }
 
 /// Up to `n` images of `source` that [`open`] with the same `limit` and seed leaves out: more images of a crafted set's
-/// generator (no arrangement of the training set among them), or images of the files that are not in the subset. `None` if
+/// generator (none that the training set has; circular shifts of some may be among them), or images of the files that are not in the subset. `None` if
 /// there are no others.
 ///
 /// # Errors
@@ -213,6 +213,7 @@ fn resized(dataset: Dataset, size: Option<usize>) -> Dataset {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::{CraftedKind, Glyphs};
 
     fn digits(size: Option<usize>) -> DatasetSource {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("datasets/digits");
@@ -230,6 +231,33 @@ mod tests {
         let labels = data.labels().unwrap();
         assert!((0..10).all(|d| labels.iter().filter(|&&l| l == d).count() >= 170));
         assert_eq!(data.pixels().iter().max(), Some(&255));
+    }
+
+    #[test]
+    fn held_out_images_are_those_that_are_left_out() {
+        let images = |data: &Dataset| -> Vec<Vec<u8>> {
+            (0..data.len()).map(|i| data.image(i).to_vec()).collect()
+        };
+        let training = open("digits", &digits(None), Some(1000), 3).unwrap();
+        let others = open_held_out("digits", &digits(None), Some(1000), 3, 5000).unwrap().unwrap();
+        assert_eq!(others.len(), 797);
+        let all = images(&open("digits", &digits(None), None, 0).unwrap());
+        let mut joined = [images(&training), images(&others)].concat();
+        let mut sorted = all;
+        joined.sort();
+        sorted.sort();
+        assert_eq!(joined, sorted, "each image is in one of the two");
+        assert!(open_held_out("digits", &digits(None), None, 3, 5).unwrap().is_none());
+        assert!(open_held_out("digits", &digits(None), Some(1797), 3, 5).unwrap().is_none());
+
+        let set = CraftedSet { kind: CraftedKind::Glyphs(Glyphs::default()), n: 60, seed: 2 };
+        let training = images(&set.generate("glyphs").unwrap());
+        let source = DatasetSource::Crafted(set.clone());
+        let others = open_held_out("glyphs", &source, None, 0, 40).unwrap().unwrap();
+        assert_eq!(others.len(), 40);
+        assert!(images(&others).iter().all(|image| !training.contains(image)));
+        let full = DatasetSource::Crafted(CraftedSet { n: 1024, ..set });
+        assert!(open_held_out("glyphs", &full, None, 0, 40).unwrap().is_none());
     }
 
     #[test]

@@ -21,8 +21,10 @@ use crate::runs::seen_held_out_seeds::in_words;
 pub struct Row {
     pub run: String,
     pub experiment: String,
-    /// All settings but the training seed: runs that agree in them are training seeds of one network.
-    settings: Vec<(String, String)>,
+    training_seed: u64,
+    /// What decides the network and the comparison, but for the training seed: runs that agree in it are training seeds of
+    /// one network.
+    key: Vec<(String, String)>,
     pub report: Value,
     /// The network's samples; `None` if a report of an older version did not keep them.
     samples: Option<NetworkSamples>,
@@ -33,7 +35,8 @@ impl Row {
         Self {
             run: report.context.run.clone(),
             experiment: report.context.experiment.name.to_string(),
-            settings: settings(report.context.experiment),
+            training_seed: report.context.experiment.training.seed,
+            key: key(report.context.experiment, &to_json(report)),
             report: to_json(report),
             samples: Some(NetworkSamples::of(report)),
         }
@@ -49,13 +52,14 @@ impl Row {
         let path = folder.join("report.json");
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("reading '{}'", path.display()))?;
-        let report =
+        let report: Value =
             serde_json::from_str(&text).with_context(|| format!("reading '{}'", path.display()))?;
         let experiment = run.experiment().context("reading the run's settings")?;
         Ok(Self {
             run: run.id(),
             experiment: experiment.name.to_string(),
-            settings: settings(&experiment),
+            training_seed: experiment.training.seed,
+            key: key(&experiment, &report),
             report,
             samples: NetworkSamples::read(&folder),
         })
@@ -82,9 +86,21 @@ impl Row {
     }
 }
 
-fn settings(experiment: &Experiment) -> Vec<(String, String)> {
-    let entries = experiment.entries().into_iter().filter(|entry| entry.key != "training.seed");
-    entries.map(|entry| (entry.key.to_owned(), entry.value)).collect()
+/// Settings of previews, checkpoints and lengths of comparisons do not count; the steps that were made, the machines and the
+/// number of noise seeds are those of the report, which may have been made with other settings than the run's.
+fn key(experiment: &Experiment, report: &Value) -> Vec<(String, String)> {
+    let sections = ["dataset.", "network.", "training.", "diffusion.", "theory."];
+    let decides = |key: &str| {
+        key != "training.seed" && sections.iter().any(|section| key.starts_with(section))
+    };
+    let entries = experiment.entries().into_iter().filter(|entry| decides(entry.key));
+    let mut key: Vec<_> = entries.map(|entry| (entry.key.to_owned(), entry.value)).collect();
+    for fact in ["steps", "n_seeds", "noise_seed"] {
+        key.push((fact.to_owned(), report[fact].to_string()));
+    }
+    let machines = report["agreement"].as_object().into_iter().flatten();
+    key.extend(machines.map(|(name, _)| (name.clone(), String::new())));
+    key
 }
 
 /// Figures of each machine: heading and key in a report.
@@ -101,8 +117,10 @@ const FIGURES: [(&str, &str); 5] = [
 pub fn summary(rows: &[Row]) -> (String, Value) {
     let mut groups: Vec<Vec<&Row>> = Vec::new();
     for row in rows {
-        let is_same = |group: &&mut Vec<&Row>| group[0].settings == row.settings;
+        let is_same = |group: &&mut Vec<&Row>| group[0].key == row.key;
         match groups.iter_mut().find(is_same) {
+            // A second run of one training seed is no further evidence.
+            Some(group) if group.iter().any(|other| other.training_seed == row.training_seed) => {}
             Some(group) => group.push(row),
             None => groups.push(vec![row]),
         }
@@ -212,8 +230,8 @@ fn section(runs: &[&Row], yardsticks: &Yardsticks) -> String {
     let first = runs[0];
     let baseline_name = baseline(runs);
     let way = [
-        "of the way from chance".to_owned(),
-        format!("from {}", baseline_name.unwrap_or("the baseline")),
+        "r normalised: 0 chance, 1 ceiling".to_owned(),
+        format!("0 {}, 1 ceiling", baseline_name.unwrap_or("the baseline")),
     ];
     let mut head: Vec<&str> =
         ["machine"].into_iter().chain(FIGURES.map(|(head, _)| head)).collect();
@@ -222,9 +240,8 @@ fn section(runs: &[&Row], yardsticks: &Yardsticks) -> String {
     let from = baseline_name.and_then(|name| spread(runs, name, "r")).map(|s| s.mean);
     for machine in first.machines() {
         let r = spread(runs, machine, "r").map(|s| s.mean);
-        let share = |from: Option<f64>| {
-            cell(yardsticks.share(r, from).map(|share| format!("{:.0}%", 100.0 * share)))
-        };
+        let share =
+            |from: Option<f64>| cell(yardsticks.share(r, from).map(|share| format!("{share:.2}")));
         let mut row = vec![machine.to_owned()];
         row.extend(FIGURES.iter().map(|(_, key)| cell(spread(runs, machine, key))));
         let from = from.filter(|_| baseline_name != Some(machine));
@@ -244,7 +261,7 @@ fn section(runs: &[&Row], yardsticks: &Yardsticks) -> String {
             "Means over runs with 95% intervals over training seeds. No ceiling: a report without samples, or of other noise seeds; compare the runs again, together."
         }
         _ => {
-            "Means over runs with 95% intervals over training seeds. Of the way: how far r is from chance (or from the machine without attention) to the ceiling."
+            "Means over runs with 95% intervals over training seeds. Ceiling: what another training seed of the same network reaches. Normalised r is 0 at chance (or at the machine without attention) and 1 at the ceiling."
         }
     };
     let mut text = format!(
@@ -343,7 +360,8 @@ mod tests {
         Row {
             run: run.into(),
             experiment: experiment.into(),
-            settings: vec![("name".into(), experiment.into())],
+            training_seed: r.to_bits(),
+            key: vec![("name".into(), experiment.into())],
             report: json!({ "n_seeds": 9, "agreement": { "els": figures }, "baseline": "els" }),
             samples: Some(NetworkSamples {
                 first_seed: 1000,
@@ -378,9 +396,12 @@ mod tests {
         assert!((share - (0.35 - chance) / (ceiling - chance)).abs() < 1e-12);
         assert!(page.contains("another training seed (ceiling)"), "{page}");
 
+        // The same run twice is one training seed.
+        let twice: Vec<Row> = rows.iter().chain(&rows).cloned().collect();
+        assert_eq!(summary(&twice).1["experiments"][0], *group);
         rows[1].samples.as_mut().unwrap().noise_seed = 7;
         assert!(summary(&rows).1["experiments"][0]["ceiling"].is_null());
-        rows[0].settings = vec![("training.steps".into(), "5".into())];
+        rows[0].key = vec![("training.steps".into(), "5".into())];
         assert_eq!(summary(&rows).1["experiments"].as_array().unwrap().len(), 2);
     }
 }

@@ -39,9 +39,10 @@ impl FloorThread {
         let (result, stop, board) = (floors.clone(), cancel.clone(), board.clone());
         let (dataset, network) = (context.dataset.clone(), context.network.clone());
         let machines = context.machine_set.clone();
-        let how = (context.experiment.compare.floor_draws, context.experiment.noise_seed);
+        let n_draws = context.experiment.compare.floor_draws;
+        let how = (n_draws.max(2), context.experiment.noise_seed);
         let path = context.run.floors_path();
-        if how.0 == 0 {
+        if n_draws == 0 {
             return Ok(Self { floors, cancel, thread: None });
         }
         let pool = pool(BACKGROUND_NICENESS)?;
@@ -86,11 +87,11 @@ impl FloorThread {
     ) -> Result<Option<ExcessByLevel>> {
         let Some(floors) = self.floors.get() else { return Ok(None) };
         let n = context.experiment.training.batch.clamp(LIVE_DRAWS_MIN, LIVE_DRAWS_MAX);
-        let levels = network_excess(network, &context.dataset, None, floors, n)
+        let levels = network_excess(network, &context.dataset, None, floors, n, &self.cancel)
             .context("measuring the network's error by noise level")?;
         Ok(Some(ExcessByLevel {
-            class_floor: class_floor(&context.network).to_owned(),
-            convergence: Convergence::of(&levels),
+            class_floor: class_floor(&context.network).0.to_owned(),
+            convergence: Convergence::of(&levels, context.network.schedule),
             levels,
         }))
     }

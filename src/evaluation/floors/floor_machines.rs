@@ -13,8 +13,10 @@ use crate::network::network_config::Padding;
 use crate::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
 use crate::theory::{Machine, Precision, TheoryError, TrainingImages};
 
-/// Draws that are denoised at once, between two looks at the stop flag.
+/// Most draws that are denoised at once, between two looks at the stop flag; one for large data sets.
 const PIECE: usize = 16;
+/// Data sets that are compared with in full for one draw, in pairs of values, at which a piece is a single draw.
+const LARGE: f64 = 1e9;
 
 /// Default of the most draws per noise level, and the fewest, however large the data set is.
 pub const DRAWS_MAX: usize = 512;
@@ -118,16 +120,19 @@ impl FloorMachine {
             Draws::Exactly(n) => return n,
             Draws::AtMost(most) => most,
         };
-        let machine = &self.by_class[0];
-        let shape = machine.images().shape();
-        let pixels = shape.n_pixels() as f64;
-        let n_images: usize = self.by_class.iter().map(|machine| machine.images().len()).sum();
-        let each = n_images as f64 * pixels * pixels * shape.channels as f64;
-        let affordable = ((COMPARISONS_MAX / each) as usize).max(DRAWS_MIN).min(most);
-        match machine.spec().kind {
+        let affordable = ((COMPARISONS_MAX / self.comparisons()) as usize).max(DRAWS_MIN).min(most);
+        match self.by_class[0].spec().kind {
             MachineKind::EquivariantIdeal => (affordable / 4).max(DRAWS_MIN.min(most)),
             _ => affordable,
         }
+    }
+
+    /// Pairs of values that are compared for one draw, were all patches compared one by one.
+    fn comparisons(&self) -> f64 {
+        let shape = self.by_class[0].images().shape();
+        let pixels = shape.n_pixels() as f64;
+        let n_images: usize = self.by_class.iter().map(|machine| machine.images().len()).sum();
+        n_images as f64 * pixels * pixels * shape.channels as f64
     }
 
     fn new(
@@ -157,13 +162,14 @@ impl FloorMachine {
     ) -> Result<Vec<f64>, DenoiseError> {
         let noised = NoisedImages::draw(dataset, level, n, self.translation, seed);
         let mut errors = vec![0.0; n];
+        let piece = ((LARGE / self.comparisons()) as usize).clamp(1, PIECE);
         for (class, machine) in self.by_class.iter().enumerate() {
             let of_class = |draw: &usize| match &noised.classes {
                 Some(classes) if self.by_class.len() > 1 => classes[*draw] as usize == class,
                 _ => true,
             };
             let draws: Vec<usize> = (0..n).filter(of_class).collect();
-            for some in draws.chunks(PIECE) {
+            for some in draws.chunks(piece) {
                 check_stop(stop)?;
                 let found = squared_errors(machine, &noised.select(some))?;
                 some.iter().zip(found).for_each(|(&draw, error)| errors[draw] = error);

@@ -83,7 +83,10 @@ impl RunFloors {
         };
         let nothing =
             Self { format: FORMAT, checksum, patch_side, n_draws, seed, levels: Vec::new() };
-        let mut floors = Self::read(path).filter(is_of_this_run).unwrap_or(nothing);
+        let saved = Self::read(path);
+        // Floors of other draws, as 'mosaic compare --set' asks for, leave the run's own alone.
+        let may_write = saved.as_ref().is_none_or(is_of_this_run);
+        let mut floors = saved.filter(is_of_this_run).unwrap_or(nothing);
         if floors.levels.len() >= LEVELS.len() {
             return Ok(floors);
         }
@@ -94,8 +97,10 @@ impl RunFloors {
             let floor =
                 LevelFloor::measure(dataset, &machines, level, Draws::AtMost(n_draws), seed, stop)?;
             floors.levels.push(FloorErrors::from(floor));
-            write_output(path, serde_json::to_string(&floors)?.as_bytes())
-                .with_context(|| format!("writing '{}'", path.display()))?;
+            if may_write {
+                write_output(path, serde_json::to_string(&floors)?.as_bytes())
+                    .with_context(|| format!("writing '{}'", path.display()))?;
+            }
             progress(floors.levels.len());
         }
         Ok(floors)

@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 
 use super::floors_file::RunFloors;
 use super::network_error_by_level::{class_floor, network_excess};
-use crate::analysis::excess_over_floor::{Convergence, LevelExcess};
+use crate::analysis::excess_over_floor::{Bound, Convergence, LevelExcess};
+use crate::dataset::Dataset;
 use crate::evaluation::load_networks_and_data::open_held_out;
 use crate::evaluation::trained_run::Trained;
 
@@ -16,8 +17,8 @@ pub struct NetworkFloors {
     pub floors: RunFloors,
     /// The machine whose error is the floor of the network's class; see [`class_floor`].
     pub class_floor: &'static str,
-    /// Whether the network has an attention layer, so that its class is larger than the machine's.
-    pub has_attention: bool,
+    /// How that error relates to the floor of the class.
+    pub bound: Bound,
     pub levels: Vec<LevelExcess>,
     pub convergence: Convergence,
 }
@@ -45,20 +46,35 @@ impl Trained {
             &self.dataset,
             self.machine_set.dictionaries(),
             config,
-            (n_draws, self.experiment.noise_seed),
+            (n_draws.max(2), self.experiment.noise_seed),
             stop,
             progress,
         )?;
         let n = floors.n_draws();
-        let held_out = open_held_out(&self.experiment, n)?;
-        let levels = network_excess(&self.network, &self.dataset, held_out.as_ref(), &floors, n)
-            .context("measuring the network's error by noise level")?;
+        let (class_floor, bound) = class_floor(config);
+        let held_out = self.held_out(n);
+        let levels =
+            network_excess(&self.network, &self.dataset, held_out.as_ref(), &floors, n, stop)
+                .context("measuring the network's error by noise level")?;
         Ok(Some(NetworkFloors {
-            class_floor: class_floor(config),
-            has_attention: config.attention.is_some(),
-            convergence: Convergence::of(&levels),
+            class_floor,
+            bound,
+            convergence: Convergence::of(&levels, config.schedule),
             levels,
             floors,
         }))
+    }
+
+    /// Images that the network was not trained on, of the shape and the classes that it knows. `None` if there are none, or
+    /// if they cannot be read: files beyond the training subset may be damaged, and no result depends on them.
+    fn held_out(&self, n: usize) -> Option<Dataset> {
+        let found = open_held_out(&self.experiment, n).ok().flatten()?;
+        let n_classes = self.network.network().config().n_classes;
+        let is_known = |&i: &usize| match (n_classes, found.labels()) {
+            (Some(n), Some(labels)) => usize::from(labels[i]) < n,
+            _ => true,
+        };
+        let known: Vec<usize> = (0..found.len()).filter(is_known).collect();
+        (found.shape() == self.dataset.shape() && !known.is_empty()).then(|| found.select(&known))
     }
 }

@@ -1,11 +1,14 @@
 //! A network's error by noise level, beside the floor of its class.
 
+use std::sync::atomic::AtomicBool;
+
 use super::floors_file::RunFloors;
 use super::noised_images::{NoisedImages, Translation};
 use super::squared_error::squared_errors;
-use crate::analysis::excess_over_floor::{LevelExcess, MeanSquaredError};
+use crate::analysis::excess_over_floor::{Bound, LevelExcess, MeanSquaredError};
 use crate::dataset::Dataset;
 use crate::diffusion::DenoiseError;
+use crate::evaluation::stop_flag::check_stop;
 use crate::network::NetworkDenoiser;
 use crate::network::network_config::{Architecture, NetworkConfig, Padding};
 
@@ -15,31 +18,40 @@ use crate::network::network_config::{Architecture, NetworkConfig, Padding};
 /// `bbels` with zeros. An attention layer makes the class larger: the same machines then give an upper bound of its
 /// floor. Group normalisation sees the whole image, and pooling (UNet) breaks the symmetry under translations: `es` and
 /// `ideal` give lower bounds.
-pub fn class_floor(network: &NetworkConfig) -> &'static str {
-    match (&network.architecture, network.group_norm, network.padding) {
+pub fn class_floor(network: &NetworkConfig) -> (&'static str, Bound) {
+    let name = match (&network.architecture, network.group_norm, network.padding) {
         (Architecture::UNet { .. }, _, _) | (_, true, Padding::Zeros) => "ideal",
         (_, true, Padding::Circular) => "es",
         (_, false, Padding::Circular) => "els",
         (_, false, Padding::Zeros) => "bbels",
-    }
+    };
+    let bound = match name {
+        "ideal" | "es" => Bound::Lower,
+        _ if network.attention.is_some() => Bound::Upper,
+        _ => Bound::Exact,
+    };
+    (name, bound)
 }
 
 /// The errors of `network` on the first `n` draws of `floors` at every level, and on images that it was not trained on.
 ///
 /// # Errors
 ///
-/// If the network fails.
+/// If the network fails, or [`DenoiseError::Cancelled`] once `stop` is set.
 pub fn network_excess(
     network: &NetworkDenoiser,
     dataset: &Dataset,
     held_out: Option<&Dataset>,
     floors: &RunFloors,
     n: usize,
+    stop: &AtomicBool,
 ) -> Result<Vec<LevelExcess>, DenoiseError> {
     let config = network.network().config();
+    let (name, _) = class_floor(config);
+    // The draws of the machine that the network is compared with; see `FloorMachine::all`.
     let translation = match config.padding {
-        Padding::Circular => Translation::Circular,
-        Padding::Zeros => Translation::None,
+        Padding::Circular if name != "ideal" => Translation::Circular,
+        _ => Translation::None,
     };
     let errors = |dataset: &Dataset, level, n| {
         let noised = NoisedImages::draw(dataset, level, n, translation, floors.seed);
@@ -50,9 +62,9 @@ pub fn network_excess(
         };
         squared_errors(&network, &noised)
     };
-    let name = class_floor(config);
     let mut found = Vec::with_capacity(floors.levels.len());
     for level in &floors.levels {
+        check_stop(stop)?;
         let Some(floor) = level.errors.get(name) else { continue };
         let n = n.min(floor.len());
         let at = config.schedule.level(level.t);

@@ -73,6 +73,7 @@ fn floors(found: &NetworkFloors) -> Value {
     };
     json!({
         "class_floor": found.class_floor,
+        "bound": found.bound,
         "patch_size": found.floors.patch_side,
         "draws": found.floors.n_draws(),
         "convergence": found.convergence,

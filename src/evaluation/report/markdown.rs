@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::machine_settings_caption;
 use super::report_figures::{Report, ReportContext, SHEET_ROWS};
-use crate::analysis::excess_over_floor::MeanSquaredError;
+use crate::analysis::excess_over_floor::{Bound, MeanSquaredError};
 use crate::config::{NamedMachine, noise_seed_purposes::NoiseSeeds};
 use crate::evaluation::copies_and_mosaics::{MosaicFigures, SAME_COLOUR};
 use crate::evaluation::floors::NetworkFloors;
@@ -138,19 +138,21 @@ fn floors_table(found: &NetworkFloors) -> String {
         row.extend(floor.means().map(|(_, error)| error_cell(error)));
         table.rows.push(row);
     }
-    let note = if found.has_attention {
-        format!(
-            " With attention, the floor of the network's class is at most that of `{class}`, so the true excess is larger."
-        )
-    } else {
-        String::new()
-    };
     let word: &str = found.convergence.into();
     let (draws, side) = (found.floors.n_draws(), found.floors.patch_side);
+    let patches = match class {
+        "ideal" | "es" => String::new(),
+        _ => format!(" (patches of {side} pixels a side)"),
+    };
+    let relation = match found.bound {
+        Bound::Exact => "the floor of its class",
+        Bound::Upper => "an upper bound of the floor of its class, since attention sees more",
+        Bound::Lower => "a lower bound of the floor of its class",
+    };
     table.section()
         + &format!(
-            "\n**{word}**: {}.\n\nMean squared error of the clean estimate per value (images in [-1, 1]; standard error in brackets) on {draws} noised images per level. Excess: network minus `{class}` (patches of {side} pixels a side), the floor of its class.{note} Held out: images of the set that are not training images.\n\n",
-            found.convergence.meaning()
+            "\n**{word}**: {}.\n\nMean squared error of the clean estimate per value (images in [-1, 1]; standard error in brackets) on {draws} noised images per level (`es`: fewer). Excess: network minus `{class}`{patches}, {relation}. Held out: images of the set that are not training images. The level t = 1, almost pure noise, does not count towards the verdict.\n\n",
+            found.convergence.meaning(class, found.bound)
         )
 }
 

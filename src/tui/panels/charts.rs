@@ -24,6 +24,9 @@ use crate::tui::state::{App, OpenRun};
 use crate::tui::tabs::Tab;
 use crate::tui::terminal_plot::{Curve, Plot};
 
+/// Floors below this share of the loss are not drawn.
+const FLOOR_SHARE_MIN: f64 = 0.05;
+
 /// Dots of a character across: a curve needs its smallest and largest value in each, and no more.
 const DOTS_PER_CELL: usize = 2;
 
@@ -74,7 +77,7 @@ fn quantity(app: &App, open: &OpenRun, quantity: Quantity, frame: &mut Frame, ar
         && let Some((_, excess)) = open.excess.last()
     {
         let word: &str = excess.convergence.into();
-        let words = Line::from(format!(" {word} (floor: {}) ", excess.class_floor));
+        let words = Line::from(format!(" {word} relative to {} ", excess.class_floor));
         block = block.title_bottom(words.right_aligned());
     }
     let chart_curves = app.curves_of(quantity);
@@ -129,6 +132,11 @@ fn floors(app: &App, open: &OpenRun, quantity: Quantity, x: [f64; 2]) -> Vec<Cur
         let end = |i: usize| i as f64 / n_ranges as f64;
         let name = &excess.class_floor;
         let floor = open.floors.loss_floor(name, schedule, end(range), end(range + 1))?;
+        // A floor far below the curve would stretch a logarithmic axis until nothing else can be seen.
+        let loss = open.loss_by_level.loss.get(range).copied().flatten();
+        if n_ranges > 1 && loss.is_some_and(|loss| floor < FLOOR_SHARE_MIN * loss) {
+            return None;
+        }
         let pieces = vec![x.map(|step| (step, floor)).to_vec()];
         let visible = Arc::new(VisibleCurve { pieces, broken: Vec::new() });
         let name = if n_ranges == 1 { format!("floor ({name})") } else { String::new() };
