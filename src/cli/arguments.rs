@@ -4,17 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::exit_codes::EXIT_CODES;
 use super::lab_and_runs_dir_options::LabPaths;
 use super::{
     attach, bench, calibrate, compare, data, denoise, doctor, experiments, init, inspect, logs, ls,
     note, pause_resume_stop_kill, preview, rename, report, reproduce, run, sample, show,
     theory_arguments,
 };
-
-const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong use, 3 stopped before the end. 'run' and 'reproduce' pass on signals that ask \
-them to end (TERM, QUIT, USR1, USR2 and others), wait until their workers have written a checkpoint, and exit with 3; \
-Ctrl-C only leaves them, and the workers go on.";
 
 /// A terminal laboratory for the creativity of diffusion models.
 ///

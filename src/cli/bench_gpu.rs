@@ -61,7 +61,8 @@ pub fn run(args: &GpuArgs) -> Result<()> {
         writeln!(out, "{}", opened.words)?;
     }
     if args.wants("checks") {
-        let checks = [gpu::theory::check(gpus, args.quick)?, check_networks(&opened, args)?];
+        let checks =
+            [gpu::check_and_time_theory::check(gpus, args.quick)?, check_networks(&opened, args)?];
         for check in checks.iter().flatten() {
             n_failed += usize::from(!check.passed);
             print_check(&mut out, check, args.json)?;
@@ -73,7 +74,7 @@ pub fn run(args: &GpuArgs) -> Result<()> {
         print_head(&mut out, &ceilings, &peers, args.json)?;
         let mut rows = Vec::new();
         if args.wants("theory") {
-            rows.extend(gpu::theory::time(gpus, args.quick)?);
+            rows.extend(gpu::check_and_time_theory::time(gpus, args.quick)?);
         }
         rows.extend(time_networks(&opened, args)?);
         for mut row in rows {
@@ -92,8 +93,8 @@ pub fn run(args: &GpuArgs) -> Result<()> {
 
 #[cfg(feature = "cudnn")]
 fn check_networks(opened: &Opened, args: &GpuArgs) -> Result<Vec<Check>> {
-    let mut checks = gpu::sampling::check(&opened.tensors, args.quick)?;
-    checks.extend(gpu::training::check(&opened.tensors, args.quick)?);
+    let mut checks = gpu::check_and_time_sampling::check(&opened.tensors, args.quick)?;
+    checks.extend(gpu::check_and_time_training::check(&opened.tensors, args.quick)?);
     Ok(checks)
 }
 
@@ -101,10 +102,10 @@ fn check_networks(opened: &Opened, args: &GpuArgs) -> Result<Vec<Check>> {
 fn time_networks(opened: &Opened, args: &GpuArgs) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     if args.wants("training") {
-        rows.extend(gpu::training::time(&opened.tensors, args.quick)?);
+        rows.extend(gpu::check_and_time_training::time(&opened.tensors, args.quick)?);
     }
     if args.wants("sampling") {
-        rows.extend(gpu::sampling::time(&opened.tensors, args.quick)?);
+        rows.extend(gpu::check_and_time_sampling::time(&opened.tensors, args.quick)?);
     }
     Ok(rows)
 }

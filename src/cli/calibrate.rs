@@ -9,7 +9,7 @@ use signal_hook::consts::SIGINT;
 use super::lab_and_runs_dir_options::LabPaths;
 use crate::evaluation::calibration::{Calibrated, Origin, StepSettings};
 use crate::evaluation::trained_run::Trained;
-use crate::runs::signals;
+use crate::runs::catch_signals;
 use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]
@@ -31,7 +31,7 @@ pub fn calibrate(paths: &LabPaths, args: &CalibrateArgs) -> Result<()> {
         bail!("calibrate.seeds is 0; set a number, for example --set calibrate.seeds=16");
     }
     trained.notes.iter().for_each(|note| errorln!("{note}"));
-    let stop = signals::stop_on(&[SIGINT]).context("listening for Ctrl-C")?;
+    let stop = catch_signals::stop_on(&[SIGINT]).context("listening for Ctrl-C")?;
     let mut progress = |what: &str| errorln!("calibrating {what}");
     let found = trained.calibrate(&stop, &mut progress).context("calibrating")?;
     let Some(found) = found else {

@@ -16,8 +16,8 @@ use crate::evaluation::floors::floors_file::LEVELS;
 use crate::evaluation::report::{Report, ReportContext};
 use crate::evaluation::trained_run::Trained;
 use crate::files::{make_folder, write_output};
+use crate::runs::catch_signals;
 use crate::runs::event::LossByLevel;
-use crate::runs::signals;
 use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]
@@ -50,7 +50,7 @@ pub fn run(paths: &LabPaths, args: &CompareArgs) -> Result<()> {
     if let Some(out) = &args.out {
         make_folder(out).with_context(|| format!("making '{}'", out.display()))?;
     }
-    let stop = signals::stop_on(&[SIGINT]).context("listening for Ctrl-C")?;
+    let stop = catch_signals::stop_on(&[SIGINT]).context("listening for Ctrl-C")?;
     let mut rows = Vec::new();
     for (index, run) in runs.iter().enumerate() {
         errorln!("run {} ({} of {})", run.id, index + 1, runs.len());

@@ -8,10 +8,10 @@ use super::progress_bar;
 use crate::config::Arm;
 use crate::evaluation::studies::study_runs::{ArmState, run_all, stop_all};
 use crate::hardware::device_request::DeviceRequest;
+use crate::runs::catch_signals::Signals;
 use crate::runs::launch_resume_kill_worker::LaunchOptions;
 use crate::runs::running_paused_or_lost::ListedState;
 use crate::runs::runs_dir::RunsDir;
-use crate::runs::signals::Signals;
 use crate::runs::status_json::RunState;
 use crate::{console, errorln};
 

@@ -46,10 +46,10 @@ pub mod attach;
 pub mod arguments;
 mod completions;
 mod wrong_arguments;
-pub mod run_subcommand;
+pub mod dispatch_subcommand;
 
 pub use arguments::Cli;
-pub use run_subcommand::{dispatch, is_broken_pipe};
+pub use dispatch_subcommand::{dispatch, is_broken_pipe};
 pub use wrong_arguments::refuse;
 
 /// Formats an error with its causes, and with advice if a system limit caused it.

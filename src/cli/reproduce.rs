@@ -17,8 +17,8 @@ use crate::evaluation::studies::run_results::RunResults;
 use crate::evaluation::studies::study_report::{self, Heading};
 use crate::evaluation::studies::study_runs::ArmState;
 use crate::hardware::device_request::DeviceRequest;
+use crate::runs::catch_signals::{self, Signals};
 use crate::runs::runs_dir::RunsDir;
-use crate::runs::signals::{self, Signals};
 use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]
@@ -49,7 +49,7 @@ pub fn run(paths: &LabPaths, args: &ReproduceArgs) -> Result<ExitCode> {
         return list(&lab, args).map(|()| ExitCode::SUCCESS);
     }
     let device = args.device.as_ref().unwrap_or(&lab.settings.device);
-    let signals = signals::catch(follower_terminal()).context("listening for signals")?;
+    let signals = catch_signals::catch(follower_terminal()).context("listening for signals")?;
     for study in studies {
         let plan = if args.quick { &study.quick } else { &study.full };
         let arms = plan.arms(&lab.experiments)?;

@@ -2,7 +2,7 @@
 //!
 //! The worker is a separate process from the start: Ctrl-C ends only the following, and a dropped connection
 //! changes nothing. A signal that asks this command to end (TERM, QUIT, USR1 and the others of
-//! [`crate::runs::signals`]) is passed on: the worker writes a checkpoint and stops, and only then does the
+//! [`crate::runs::catch_signals`]) is passed on: the worker writes a checkpoint and stops, and only then does the
 //! command end, with exit code 3. If the worker would end with this command, as in a container whose first
 //! process it is, Ctrl-C and a hangup have the same effect.
 
@@ -21,13 +21,13 @@ use super::logs::in_words;
 use super::progress_bar;
 use super::run_training_seeds::{self, parse_training_seeds};
 use crate::hardware::device_request::DeviceRequest;
+use crate::runs::catch_signals::{self, Signals, Terminal};
 use crate::runs::event::{Event, EventBody, NoticeLevel};
 use crate::runs::event_log::EventTail;
 use crate::runs::launch_resume_kill_worker::{LaunchOptions, launch, log_words, terminate};
 use crate::runs::process_identity::{FileId, ends_a_container};
 use crate::runs::run_dir::RunDir;
 use crate::runs::runs_dir::RunsDir;
-use crate::runs::signals::{self, Signals, Terminal};
 use crate::runs::status_json::RunState;
 use crate::runs::worker_liveness::{Health, START_LIMIT};
 use crate::{console, errorln};
@@ -79,7 +79,7 @@ pub fn run(paths: &LabPaths, args: &RunArgs) -> Result<ExitCode> {
     experiment.set_pairs(&args.settings)?;
     let device = args.device.clone().unwrap_or(lab.settings.device);
     let runs = RunsDir::new(&lab.settings.runs_dir);
-    let signals = signals::catch(follower_terminal()).context("listening for signals")?;
+    let signals = catch_signals::catch(follower_terminal()).context("listening for signals")?;
     if let Some(seeds) = &args.training_seeds {
         let how = (&device, args.jobs);
         return run_training_seeds::run(&runs, &experiment, seeds, how, &signals, args.json);

@@ -14,8 +14,8 @@ use crate::evaluation::comparison_of_runs::{Row, summary};
 use crate::evaluation::studies::study_runs::ArmState;
 use crate::files::{make_folder, write_output};
 use crate::hardware::device_request::DeviceRequest;
+use crate::runs::catch_signals::Signals;
 use crate::runs::runs_dir::RunsDir;
-use crate::runs::signals::Signals;
 use crate::{console, errorln};
 
 /// Most training seeds of a group.

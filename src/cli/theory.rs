@@ -26,7 +26,7 @@ use crate::evaluation::theory_samples::{Outcome, Settings, TheorySamples};
 use crate::files::{make_folder, write_output};
 use crate::image::{ImageBatch, contact_sheet, picture_file};
 use crate::random::noise_seeds;
-use crate::runs::signals;
+use crate::runs::catch_signals;
 use crate::theory::{Machine, Precision, TrainingImages};
 use crate::{console, errorln};
 
@@ -62,7 +62,7 @@ pub fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
     let bench = prepare(paths, args)?;
     make_folder(&bench.folder)
         .with_context(|| format!("making the folder '{}'", bench.folder.display()))?;
-    let stop = signals::stop_on(&[SIGINT, SIGTERM]).context("listening for Ctrl-C")?;
+    let stop = catch_signals::stop_on(&[SIGINT, SIGTERM]).context("listening for Ctrl-C")?;
     let ddim = bench.experiment.ddim();
     let mut progress = Progress::new(bench.machines.len(), ddim.n_steps);
     let mut made: Vec<(String, ImageBatch)> = Vec::new();

@@ -14,7 +14,7 @@ use crate::analysis::excess_over_floor::MeanSquaredError;
 use crate::console;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::floors::{DRAWS_MAX, Draws, FloorMachine, LevelFloor};
-use crate::runs::signals;
+use crate::runs::catch_signals;
 
 /// Measures the floors and prints them level by level, as soon as each is known.
 ///
@@ -34,7 +34,7 @@ pub(super) fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
     let n_classes = network.n_classes.filter(|_| args.label.is_none());
     let machines = FloorMachine::all(&images.by_class(n_classes)?, network.padding, patch_side)?;
     let n = args.draws.map_or(Draws::AtMost(DRAWS_MAX), |n| Draws::Exactly(n as usize));
-    let stop = signals::stop_on(&[SIGINT, SIGTERM]).context("listening for Ctrl-C")?;
+    let stop = catch_signals::stop_on(&[SIGINT, SIGTERM]).context("listening for Ctrl-C")?;
     if !args.json {
         let (n_images, shape) = (images.len(), dataset.shape());
         writeln!(

@@ -17,6 +17,7 @@ use std::{io, thread};
 
 use thiserror::Error;
 
+use super::catch_signals::masked;
 use super::control_holder::Steering;
 use super::control_messages::{Act, Command, Reply};
 use super::format_versions::NewerFormat;
@@ -26,7 +27,6 @@ use super::run_lock::{self, Lock};
 use super::run_toml::{self, RunToml};
 use super::runs_dir::RunsDir;
 use super::signal_worker::{Delivery, signal_worker};
-use super::signals::masked;
 use super::status_json::{RunState, Status, now_ms};
 use super::worker_liveness::{self, START_LIMIT};
 use super::{control_socket, queue};

@@ -6,7 +6,7 @@
 
 pub mod format_versions;
 pub mod process_identity;
-pub mod signals;
+pub mod catch_signals;
 pub mod control_holder;
 pub mod status_json;
 pub mod note_and_tags;

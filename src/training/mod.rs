@@ -12,7 +12,7 @@ pub mod training_config;
 pub mod loss;
 pub mod learning_rate;
 pub mod gradient_clipping;
-pub mod optimizer;
+pub mod optimizer_trait;
 pub mod adamw;
 pub mod eigenbasis;
 pub mod soap;

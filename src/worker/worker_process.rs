@@ -23,6 +23,7 @@ use crate::evaluation::preview_request::PreviewRequest;
 use crate::evaluation::report::{Report, ReportContext};
 use crate::evaluation::trained_run::Trained;
 use crate::hardware::resource_limits::{in_words, start_threads};
+use crate::runs::catch_signals::{self, Signals, Terminal};
 use crate::runs::control_holder::Holder;
 use crate::runs::control_messages::{Command, Reply};
 use crate::runs::control_socket::{ControlServer, Steered};
@@ -32,7 +33,6 @@ use crate::runs::run_dir::RunDir;
 use crate::runs::run_lock::{RunLock, Whereabouts};
 use crate::runs::run_toml;
 use crate::runs::runs_dir::RunsDir;
-use crate::runs::signals::{self, Signals, Terminal};
 use crate::runs::status_and_heartbeat::{StatusBoard, log};
 use crate::runs::status_json::{RunState, Status};
 use crate::runs::worker_liveness::{self, TAKEOVER_LOOK};
@@ -49,7 +49,7 @@ const FAILED: u8 = 1;
 /// Carries out the run in the directory `path` and returns the process's exit code.
 pub fn run(path: &Path) -> u8 {
     // This comes first: an earlier signal would end the process without a report.
-    let signals = match signals::catch(Terminal::None) {
+    let signals = match catch_signals::catch(Terminal::None) {
         Ok(signals) => signals,
         Err(error) => {
             log(&format!("error: listening for signals: {error}"));

@@ -5,11 +5,11 @@
 
 #[cfg(feature = "cudnn")]
 mod networks;
-pub mod results;
+pub mod check_and_timing_rows;
 #[cfg(feature = "cudnn")]
-pub mod sampling;
-pub mod theory;
+pub mod check_and_time_sampling;
+pub mod check_and_time_theory;
 #[cfg(feature = "cudnn")]
-pub mod training;
+pub mod check_and_time_training;
 
-pub use results::{Check, Row};
+pub use check_and_timing_rows::{Check, Row};

@@ -11,7 +11,7 @@ pub mod trace_file;
 pub mod pixel_picture_and_film;
 pub mod pixel_table;
 #[cfg(test)]
-mod example_trace;
+mod trace_for_tests;
 
 pub use record_trace::record_trace;
 pub use trace::{Actor, AttentionTrace, N_LEADING, PosteriorTrace, Trace};

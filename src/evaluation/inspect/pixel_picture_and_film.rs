@@ -279,7 +279,7 @@ pub fn colour_of(number: u32) -> [u8; 3] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example_trace::example;
+    use super::super::trace_for_tests::example;
     use super::*;
 
     const AT: At = At { index: 1, pixel: (1, 0) };

@@ -50,7 +50,7 @@ fn of_actor(trace: &Trace, actor: &Actor, at: At) -> Vec<[String; 6]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example_trace::example;
+    use super::super::trace_for_tests::example;
     use super::*;
 
     #[test]

@@ -251,7 +251,7 @@ impl<'a> TraceFile<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example_trace::example;
+    use super::super::trace_for_tests::example;
     use super::*;
 
     #[test]

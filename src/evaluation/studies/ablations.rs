@@ -50,7 +50,7 @@ pub(super) fn read(runs: &[RunResults], margins: &Margins) -> Reading {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example_runs::with_training_seeds;
+    use super::super::runs_for_tests::with_training_seeds;
     use super::super::verdict::Verdict;
     use super::*;
 

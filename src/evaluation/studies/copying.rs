@@ -132,7 +132,7 @@ fn table(runs: &[RunResults]) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example_runs::with_training_seeds;
+    use super::super::runs_for_tests::with_training_seeds;
     use super::super::verdict::Verdict;
     use super::*;
     use crate::evaluation::copies_and_mosaics::MosaicFigures;

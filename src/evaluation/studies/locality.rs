@@ -99,7 +99,7 @@ fn patch_sides(run: &RunResults, machine: &str) -> Vec<(f64, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example_runs::with_training_seeds;
+    use super::super::runs_for_tests::with_training_seeds;
     use super::super::verdict::Verdict;
     use super::*;
 

@@ -21,7 +21,7 @@ mod analysis_names;
 mod findings_text_and_json;
 pub mod study_report;
 #[cfg(test)]
-mod example_runs;
+mod runs_for_tests;
 #[cfg(test)]
 mod verdict_error_rates;
 

@@ -140,7 +140,7 @@ pub(super) fn rate_panel(
 
 #[cfg(test)]
 mod tests {
-    use super::super::example_runs::with_training_seeds;
+    use super::super::runs_for_tests::with_training_seeds;
     use super::*;
     use crate::config::{Analysis, Plan};
 

@@ -4,12 +4,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::{Arm, study::same_settings};
+use crate::runs::catch_signals::Signals;
 use crate::runs::launch_resume_kill_worker::{
     LaunchError, LaunchOptions, launch, log_words, resume, terminate,
 };
 use crate::runs::run_dir::RunDir;
 use crate::runs::runs_dir::RunsDir;
-use crate::runs::signals::Signals;
 use crate::runs::status_json::{RunState, Status};
 use crate::runs::worker_liveness::{Health, START_LIMIT};
 

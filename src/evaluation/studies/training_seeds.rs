@@ -100,7 +100,7 @@ impl Differences {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example_runs::run;
+    use super::super::runs_for_tests::run;
     use super::*;
 
     #[test]

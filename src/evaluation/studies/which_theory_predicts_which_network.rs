@@ -190,7 +190,7 @@ pub(super) fn panels(runs: &[RunResults]) -> Vec<Panel> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example_runs::with_training_seeds;
+    use super::super::runs_for_tests::with_training_seeds;
     use super::super::verdict::Verdict;
     use super::*;
 

@@ -13,7 +13,7 @@
 
 pub mod device;
 pub mod launch_arguments;
-pub mod check_against_cpu;
+pub mod launch_limits_check;
 pub mod evidence;
 pub mod kernel_choice;
 pub mod images_over_gpus;

@@ -3,7 +3,8 @@
 use super::preview_and_export_requests::{export, load_calibration};
 use super::{
     crosshair, cursors_and_scrolling, edit_form, inspector, open_and_mark_runs,
-    pause_resume_stop_control, previews, run_forms,
+    pause_resume_stop_control, previews, read_only_and_refused_actions,
+    sample_note_rename_kill_delete_forms,
 };
 use crate::tui::chart_arithmetic::Window;
 use crate::tui::key_table::Action;
@@ -14,7 +15,7 @@ use crate::tui::text_field::TextField;
 
 /// Performs an action, or says why it is refused.
 pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
-    if let Some(warning) = pause_resume_stop_control::refusal(app, action) {
+    if let Some(warning) = read_only_and_refused_actions::refusal(app, action) {
         app.notify(warning);
         return Vec::new();
     }
@@ -26,11 +27,11 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Filter => app.popup = Some(Popup::Filter),
         Action::Launch => app.popup = Some(Popup::Launch { cursor: 0 }),
         Action::Edit => edit_form::open(app),
-        Action::SampleChosen => run_forms::open(app, Purpose::Sample),
-        Action::Describe => run_forms::open(app, Purpose::Describe),
-        Action::Rename => run_forms::open(app, Purpose::Rename),
-        Action::Delete => run_forms::open(app, Purpose::Delete),
-        Action::Kill => run_forms::open(app, Purpose::Kill),
+        Action::SampleChosen => sample_note_rename_kill_delete_forms::open(app, Purpose::Sample),
+        Action::Describe => sample_note_rename_kill_delete_forms::open(app, Purpose::Describe),
+        Action::Rename => sample_note_rename_kill_delete_forms::open(app, Purpose::Rename),
+        Action::Delete => sample_note_rename_kill_delete_forms::open(app, Purpose::Delete),
+        Action::Kill => sample_note_rename_kill_delete_forms::open(app, Purpose::Kill),
         Action::Stop => pause_resume_stop_control::confirm_stop(app),
         Action::NextTab if app.screen.cycle_focus(false) => {}
         Action::NextTab => app.screen.tab = app.screen.tab.next(),

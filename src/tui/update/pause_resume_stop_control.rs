@@ -1,37 +1,13 @@
-//! Commands to the open run's worker, and why an action is refused.
+//! Commands to the open run's worker: pause, resume, stop, control.
 
 use crate::runs::control_holder::Steering;
 use crate::runs::control_messages::Command;
-use crate::runs::worker_liveness::Health;
 use crate::tui::key_table::Action;
 use crate::tui::messages_and_effects::{Effect, RunEffect};
 use crate::tui::state::{App, Notice, Popup};
 
 /// The warning when an action needs a run and none is open.
 pub const NO_OPEN_RUN: &str = "there is no run on screen; n launches one";
-
-/// Why an action is refused at once, before anything is typed for it.
-pub fn refusal(app: &App, action: Action) -> Option<Notice> {
-    if app.read_only && action.steers() {
-        let words = "this dashboard is read-only; start 'mosaic' without --read-only";
-        return Some(Notice::warning(words));
-    }
-    let run = app.open_summary()?;
-    let words = match (action, run.health) {
-        (
-            Action::Pause | Action::Stop | Action::Kill | Action::Take,
-            Health::Over | Health::Lost,
-        ) => {
-            let advice = if app.is_available(Action::Resume) { "; r starts one" } else { "" };
-            format!("{} has no worker{advice}", run.id)
-        }
-        (Action::Rename | Action::Delete, Health::Alive | Health::Silent) => {
-            format!("{} has a worker; x stops it", run.id)
-        }
-        _ => return None,
-    };
-    Some(Notice::warning(words).about(&run.id))
-}
 
 /// Shows a warning, without any effect.
 pub fn warn(app: &mut App, words: &str) -> Vec<Effect> {

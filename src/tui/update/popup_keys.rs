@@ -3,12 +3,12 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::open_and_mark_runs::{open_listed_run, open_run};
-use super::{edit_form, inspector, key_actions, run_forms};
+use super::{edit_form, inspector, key_actions, launch_form, sample_note_rename_kill_delete_forms};
 use crate::runs::control_messages::Command;
 use crate::tui::command_palette::{Choice, matching};
 use crate::tui::key_table::moved;
 use crate::tui::messages_and_effects::{Effect, RunEffect};
-use crate::tui::state::{App, EditForm, Notice, Popup};
+use crate::tui::state::{App, Notice, Popup};
 use crate::tui::text_field::TextField;
 
 /// Handles a key while a popup is open. A popup that stays open is put back.
@@ -32,9 +32,9 @@ pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
             }
             _ => Vec::new(),
         },
-        Popup::Launch { cursor } => on_launch_key(app, key.code, cursor),
+        Popup::Launch { cursor } => launch_form::on_key(app, key.code, cursor),
         Popup::Edit(form) => edit_form::on_key(app, key, *form),
-        Popup::Fields(form) => run_forms::on_key(app, key, form),
+        Popup::Fields(form) => sample_note_rename_kill_delete_forms::on_key(app, key, form),
     }
 }
 
@@ -68,30 +68,6 @@ fn on_filter_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
         _ => {
             app.runs.filter.on_key(key);
             app.popup = Some(Popup::Filter);
-        }
-    }
-    Vec::new()
-}
-
-fn on_launch_key(app: &mut App, code: KeyCode, cursor: usize) -> Vec<Effect> {
-    let last = app.experiments.len().saturating_sub(1);
-    match code {
-        KeyCode::Enter | KeyCode::Char('w') => {
-            let Some(experiment) = app.experiments.get(cursor).cloned() else { return Vec::new() };
-            let queued = code == KeyCode::Char('w');
-            let word = if queued { "queueing" } else { "launching" };
-            app.notify(Notice::info(format!("{word} {}", experiment.name)));
-            return vec![Effect::Launch { experiment: Box::new(experiment), parent: None, queued }];
-        }
-        KeyCode::Char('e') => {
-            if let Some(experiment) = app.experiments.get(cursor).cloned() {
-                app.popup = Some(Popup::Edit(Box::new(EditForm::new(String::new(), experiment))));
-            }
-        }
-        KeyCode::Esc | KeyCode::Char('q') => {}
-        code => {
-            let cursor = moved(code, cursor).unwrap_or(cursor).min(last);
-            app.popup = Some(Popup::Launch { cursor });
         }
     }
     Vec::new()

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 
+use super::check_and_timing_rows::{Check, Row};
 use super::networks;
-use super::results::{Check, Row};
 use crate::bench::Times;
 use crate::bench::pytorch_times::Peer;
 use crate::network::gpu::sampling_commands::GpuForward;

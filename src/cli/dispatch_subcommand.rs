@@ -19,9 +19,9 @@ use crate::allocator::when_exhausted;
 use crate::files::is_stdout_closed;
 use crate::hardware::compute_environment;
 use crate::hardware::resource_limits::{memory, start_threads};
+use crate::runs::catch_signals;
 use crate::runs::control_messages::Command as WorkerCommand;
 use crate::runs::process_identity::this_program;
-use crate::runs::signals;
 use crate::{errorln, worker};
 
 /// Runs the requested command.
@@ -32,7 +32,7 @@ use crate::{errorln, worker};
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     let paths = &cli.paths;
     // Exceeding a file size limit then causes an error message instead of ending the process.
-    signals::pass_over(SIGXFSZ).context("listening for signals")?;
+    catch_signals::pass_over(SIGXFSZ).context("listening for signals")?;
     let Some(command) = cli.command else { return attach::run(paths, &AttachArgs::default()) };
     if command.computes() {
         restart_to_compute();

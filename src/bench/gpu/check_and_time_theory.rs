@@ -7,7 +7,7 @@ use anyhow::Result;
 use rand::RngExt;
 use rayon::prelude::*;
 
-use super::results::{Check, Row};
+use super::check_and_timing_rows::{Check, Row};
 use crate::bench::Times;
 use crate::bench::pytorch_times::Peer;
 use crate::bench::score_machine_times::{fixed, n_pairs, queries};
