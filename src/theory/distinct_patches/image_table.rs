@@ -93,7 +93,7 @@ impl Group {
 }
 
 impl ImageTables {
-    /// The tables of `images`; none if sums over all patches are expected to be faster ([`cost`]), or if the tables
+    /// The tables of `images`; none if sums over all patches are expected to be faster ([`super::cost_estimate`]), or if the tables
     /// would take more than 256 MB.
     pub fn find(images: &ImagePixels, pool: Pool, k: usize) -> Option<Self> {
         let shape = images.shape();

@@ -11,12 +11,12 @@
 //!
 //! Two kinds of tables hold them, both with one query pixel per vector lane:
 //!
-//! - Of all images, where images repeat each other's patches: [`table`] finds them, [`weigh`] sums weights over them,
+//! - Of all images, where images repeat each other's patches: [`patch_table`] finds them, [`patch_weights`] sums weights over them,
 //!   and [`posteriors`] has the same functions as [`super::cpu_posteriors`].
 //! - Of each image, where images have flat parts: [`image_table`], [`strip_distances`], [`image_sums`] and
 //!   [`image_posteriors`].
 //!
-//! [`cost`] predicts which is faster, or whether sums over all patches are, and [`cache`] keeps the tables of a
+//! [`cost_estimate`] predicts which is faster, or whether sums over all patches are, and [`cache`] keeps the tables of a
 //! dictionary. Entropies count every copy. Provenance is the first of equal patches in the dictionary.
 
 pub mod patch_table;
