@@ -3,7 +3,7 @@
 //! Results go to stdout, progress and errors to stderr. Nothing is computed here that the dashboard could not
 //! show as well.
 //!
-//! Reading order: [`arguments`] (the command line), [`run_subcommand`] (the choice of command), `exit_codes`,
+//! Reading order: [`arguments`] (the command line), [`dispatch_subcommand`] (the choice of command), `exit_codes`,
 //! `lab_and_runs_dir_options` (the lab file and the runs), then one file per command, named like it.
 
 mod exit_codes;
