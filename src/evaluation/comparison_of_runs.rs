@@ -116,11 +116,14 @@ const FIGURES: [(&str, &str); 5] = [
 /// seeds (Student's t) where there are several.
 pub fn summary(rows: &[Row]) -> (String, Value) {
     let mut groups: Vec<Vec<&Row>> = Vec::new();
+    let mut repeated: Vec<&str> = Vec::new();
     for row in rows {
         let is_same = |group: &&mut Vec<&Row>| group[0].key == row.key;
         match groups.iter_mut().find(is_same) {
             // A second run of one training seed is no further evidence.
-            Some(group) if group.iter().any(|other| other.training_seed == row.training_seed) => {}
+            Some(group) if group.iter().any(|other| other.training_seed == row.training_seed) => {
+                repeated.push(&row.run);
+            }
             Some(group) => group.push(row),
             None => groups.push(vec![row]),
         }
@@ -139,7 +142,13 @@ pub fn summary(rows: &[Row]) -> (String, Value) {
             "chance": yardsticks.chance,
         }));
     }
-    (page, json!({ "format": 1, "experiments": found }))
+    if !repeated.is_empty() {
+        let runs = repeated.join(", ");
+        page += &format!(
+            "Not counted, since another run here has the same settings and training seed: {runs}.\n"
+        );
+    }
+    (page, json!({ "format": 1, "experiments": found, "repeated": repeated }))
 }
 
 /// What an r of this group can be compared with.
