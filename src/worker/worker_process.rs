@@ -27,7 +27,7 @@ use crate::runs::catch_signals::{self, Signals, Terminal};
 use crate::runs::control_holder::Holder;
 use crate::runs::control_messages::{Command, Reply};
 use crate::runs::control_socket::{ControlServer, Steered};
-use crate::runs::event::{EventBody, LossByLevel, NoticeLevel};
+use crate::runs::event::{EventBody, ExcessByLevel, LossByLevel, NoticeLevel};
 use crate::runs::queue::{self, Turn};
 use crate::runs::run_dir::RunDir;
 use crate::runs::run_lock::{RunLock, Whereabouts};
@@ -367,6 +367,15 @@ fn finish(
         Err(error) if is_cancelled(&error) => return Ok(RunState::Stopped),
         other => other.context("measuring the floors")?,
     };
+    if let Some(found) = &floors {
+        // The whole measurement, after those on few images during training.
+        board.emit(EventBody::Floors(found.floors.figures()));
+        board.emit(EventBody::Excess(ExcessByLevel {
+            class_floor: found.class_floor.to_owned(),
+            convergence: found.convergence,
+            levels: found.levels.clone(),
+        }));
+    }
     let context = ReportContext::new(
         &trained,
         &machine_set,

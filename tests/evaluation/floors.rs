@@ -171,8 +171,10 @@ fn a_report_says_how_far_the_network_is_above_its_floor() {
         let (excess, floor) = (number(&entry["excess"]["mse"]), number(&entry["els"]["mse"]));
         // Floors are kept with seven digits.
         assert!((number(&entry["network"]["mse"]) - floor - excess).abs() < 1e-6, "{entry}");
-        is_converged &= excess <= f64::max(0.001, 0.15 * floor);
-        is_close &= excess <= f64::max(0.005, 0.5 * floor);
+        // At pure noise the clean estimate does not count.
+        let counts = t < 1.0;
+        is_converged &= !counts || excess <= f64::max(0.001, 0.15 * floor);
+        is_close &= !counts || excess <= f64::max(0.005, 0.5 * floor);
         let line = format!("{t},excess,{excess:.8},");
         assert!(csv.contains(&line), "{line} in {csv}");
         // The same error with other noise.
@@ -201,7 +203,7 @@ fn a_report_says_how_far_the_network_is_above_its_floor() {
     // Thirty steps are not enough, and the page says so.
     assert_eq!(word, "far");
     let page = std::fs::read_to_string(run.report_path().join("report.md")).unwrap();
-    assert!(page.contains("**far**: the network is far from its floor"), "{page}");
+    assert!(page.contains("**far**: the network is far from the error of `els`"), "{page}");
     let log = printed(&lab, &["logs", &run.id()]);
     assert!(log.contains("floors (error of the clean estimate): t 0.1 "), "{log}");
 }
