@@ -13,6 +13,7 @@ use crate::config::Experiment;
 use crate::config::noise_seed_argument::parse_seeds;
 use crate::dataset::Dataset;
 use crate::errorln;
+use crate::evaluation::floors::floors_file::LEVELS;
 use crate::evaluation::load_networks_and_data::network_of;
 use crate::evaluation::open_devices::{open_gpus, with_gpus};
 use crate::hardware::device_request::DeviceRequest;
@@ -62,9 +63,6 @@ pub struct TheoryArgs {
     #[arg(long)]
     pub json: bool,
 }
-
-/// The noise levels without `--t`.
-const LEVELS: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 
 /// A time in (0, 1].
 ///

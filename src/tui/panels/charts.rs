@@ -70,15 +70,17 @@ fn quantity(app: &App, open: &OpenRun, quantity: Quantity, frame: &mut Frame, ar
         (true, false) => "(m: not smoothed) ".to_owned(),
     };
     let mut block = Block::bordered().title(format!(" {} {average}", quantity.name()));
-    if quantity == Quantity::Loss {
-        block = block.title_bottom(by_level(open, area.width));
-    }
+    let mut free = area.width;
     if matches!(quantity, Quantity::Loss | Quantity::LossByLevel | Quantity::Excess)
         && let Some((_, excess)) = open.excess.last()
     {
         let word: &str = excess.convergence.into();
         let words = Line::from(format!(" {word} relative to {} ", excess.class_floor));
+        free = free.saturating_sub(words.width() as u16);
         block = block.title_bottom(words.right_aligned());
+    }
+    if quantity == Quantity::Loss {
+        block = block.title_bottom(by_level(open, free));
     }
     let chart_curves = app.curves_of(quantity);
     // A window of training steps does not apply to a chart over t.
