@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use common::{Lab, stderr, stdout, wait_for};
+use mosaic_lab::runs::alive_silent_or_lost::Health;
 use mosaic_lab::runs::preview_files::Preview;
 use mosaic_lab::runs::run_dir::RunDir;
 use mosaic_lab::runs::runs_dir::RunsDir;
 use mosaic_lab::runs::status_json::RunState;
-use mosaic_lab::runs::worker_liveness::Health;
 use run::{state, weights};
 use safetensors::SafeTensors;
 use serde_json::Value;

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use common::{Lab, stderr, stdout, wait_for};
 use mosaic_lab::random::{Purpose, stream};
+use mosaic_lab::runs::alive_silent_or_lost::Health;
 use mosaic_lab::runs::event::EventBody;
 use mosaic_lab::runs::event_log::EventTail;
 use mosaic_lab::runs::preview_files;
 use mosaic_lab::runs::run_dir::RunDir;
 use mosaic_lab::runs::status_json::RunState;
-use mosaic_lab::runs::worker_liveness::Health;
 use mosaic_lab::training::checkpoint;
 use rand::RngExt;
 use run::{state, weights};

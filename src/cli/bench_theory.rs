@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 
 use super::bench_against_pytorch::{self, PeerArgs, cell, ratio};
-use super::bench_numbers::{at_least_one, megabytes};
+use super::bench_arguments_and_cells::{at_least_one, megabytes};
 use super::data::experiment_over;
 use super::lab_and_runs_dir_options::LabPaths;
 use crate::bench::peak_rates::PeakRates;

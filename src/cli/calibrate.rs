@@ -8,7 +8,7 @@ use signal_hook::consts::SIGINT;
 
 use super::lab_and_runs_dir_options::LabPaths;
 use crate::evaluation::calibration::{Calibrated, Origin, StepSettings};
-use crate::evaluation::trained_run::Trained;
+use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::runs::catch_signals;
 use crate::{console, errorln};
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
 use super::lab_and_runs_dir_options::LabPaths;
-use super::stream_of_messages::words_beside;
+use super::stdout_or_stderr::words_beside;
 use crate::analysis::creativity_judge::Judge;
 use crate::config::Experiment;
 use crate::config::experiment::ExperimentName;

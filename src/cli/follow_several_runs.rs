@@ -10,7 +10,7 @@ use crate::evaluation::studies::study_runs::{ArmState, run_all, stop_all};
 use crate::hardware::device_request::DeviceRequest;
 use crate::runs::catch_signals::Signals;
 use crate::runs::launch_resume_kill_worker::LaunchOptions;
-use crate::runs::running_paused_or_lost::ListedState;
+use crate::runs::listed_run_state::ListedState;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::status_json::RunState;
 use crate::{console, errorln};

@@ -10,12 +10,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::lab_and_runs_dir_options::LabPaths;
-use super::stream_of_messages::words_beside;
+use super::stdout_or_stderr::words_beside;
 use crate::console;
 use crate::diffusion::attention_entropy::row_entropy;
 use crate::evaluation::inspect::pixel_picture_and_film::{At, film, sheet};
 use crate::evaluation::inspect::{Trace, path_of, record_trace};
-use crate::evaluation::trained_run::Trained;
+use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::files::{check_output, is_same_output, is_stdout};
 use crate::runs::seen_held_out_seeds;
 

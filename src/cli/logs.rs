@@ -13,7 +13,7 @@ use crate::runs::event::{
     AgreementFigure, AttentionAtLevel, AttentionMetrics, Event, EventBody, FloorLevel,
 };
 use crate::runs::event_log::EventTail;
-use crate::runs::running_paused_or_lost::ListedState;
+use crate::runs::listed_run_state::ListedState;
 use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]

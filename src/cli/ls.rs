@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::lab_and_runs_dir_options::LabPaths;
 use crate::runs::control_holder::Steering;
-use crate::runs::running_paused_or_lost::ListedState;
+use crate::runs::listed_run_state::ListedState;
 use crate::runs::runs_dir::RunSummary;
 use crate::{console, errorln};
 

@@ -7,12 +7,12 @@ use clap::Args;
 
 use super::lab_and_runs_dir_options::LabPaths;
 use crate::console;
+use crate::runs::alive_silent_or_lost::Health;
 use crate::runs::control_messages::{Act, Command, Reply};
 use crate::runs::control_socket::{self, ControlError};
 use crate::runs::launch_resume_kill_worker::{self, LaunchError};
 use crate::runs::run_dir::RunDir;
 use crate::runs::status_json::RunState;
-use crate::runs::worker_liveness::Health;
 
 /// A run's name.
 #[derive(Clone, Debug, Args)]

@@ -10,11 +10,11 @@ use super::lab_and_runs_dir_options::LabPaths;
 use super::pause_resume_stop_kill::tell_run;
 use crate::console;
 use crate::evaluation::make_preview::PreviewMaker;
+use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::preview_request::PreviewRequest;
-use crate::evaluation::trained_run::Trained;
+use crate::runs::alive_silent_or_lost::Health;
 use crate::runs::control_messages::Command;
 use crate::runs::run_dir::RunDir;
-use crate::runs::worker_liveness::Health;
 
 #[derive(Clone, Debug, Args)]
 pub struct PreviewArgs {

@@ -21,6 +21,7 @@ use super::logs::in_words;
 use super::progress_bar;
 use super::run_training_seeds::{self, parse_training_seeds};
 use crate::hardware::device_request::DeviceRequest;
+use crate::runs::alive_silent_or_lost::{Health, START_LIMIT};
 use crate::runs::catch_signals::{self, Signals, Terminal};
 use crate::runs::event::{Event, EventBody, NoticeLevel};
 use crate::runs::event_log::EventTail;
@@ -29,7 +30,6 @@ use crate::runs::process_identity::{FileId, ends_a_container};
 use crate::runs::run_dir::RunDir;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::status_json::RunState;
-use crate::runs::worker_liveness::{Health, START_LIMIT};
 use crate::{console, errorln};
 
 #[derive(Clone, Debug, Args)]

@@ -1,5 +1,6 @@
 //! `run --training-seeds A..B`: trains several training seeds of one experiment as a group, and compares them: every figure
-//! with its interval over training seeds, beside the ceiling (another training seed) and chance (another noise seed).
+//! with its interval over training seeds, beside the ceiling (another training seed) and chance (another noise seed). The figures are computed in
+//! `evaluation/summary_over_runs.rs`.
 
 use std::io::Write;
 use std::ops::Range;
@@ -10,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use super::exit_codes::STOPPED;
 use super::follow_several_runs::{run_together, tell_unfinished};
 use crate::config::{Arm, Experiment};
-use crate::evaluation::comparison_of_runs::{Row, summary};
 use crate::evaluation::studies::study_runs::ArmState;
+use crate::evaluation::summary_over_runs::{Row, summary};
 use crate::files::{make_folder, write_output};
 use crate::hardware::device_request::DeviceRequest;
 use crate::runs::catch_signals::Signals;

@@ -10,12 +10,12 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
 use super::lab_and_runs_dir_options::LabPaths;
-use super::stream_of_messages::words_beside;
+use super::stdout_or_stderr::words_beside;
 use crate::config::noise_seed_argument::parse_seeds;
 use crate::console;
 use crate::evaluation::agreement_and_rates;
+use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::samples::with_classes;
-use crate::evaluation::trained_run::Trained;
 use crate::files::{check_output, is_stream, write_output};
 use crate::image::{contact_sheet, picture_file};
 use crate::random::noise_seeds;

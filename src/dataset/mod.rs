@@ -24,7 +24,7 @@ mod left_out_images;
 mod folder_survey;
 mod folder_classes;
 pub mod image_folder;
-pub mod image_resize;
+pub mod bilinear_resize_of_idx_and_cifar;
 pub mod open_dataset;
 pub mod batch_order;
 

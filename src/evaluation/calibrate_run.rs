@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
 
 use super::calibration::{Calibration, Target, calibrate};
+use super::network_and_machines_of_run::Trained;
 use super::samples::{recording_maps, with_classes};
-use super::trained_run::Trained;
 use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::diffusion::DenoiseError;
 use crate::random::noise_seeds;

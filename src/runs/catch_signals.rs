@@ -3,7 +3,8 @@
 //! Operating systems, login managers, Slurm and container runtimes warn and end processes with many signals;
 //! the default action of nearly all of them is to end the process without a checkpoint. Here each one either
 //! requests a stop or is ignored. Signals that cannot be caught (KILL, STOP) or that report a fault of the
-//! process itself (SEGV, BUS, ILL, FPE, SYS) are left alone.
+//! process itself (SEGV, BUS, ILL, FPE, SYS) are left alone. What a worker does when a stop was requested is in
+//! `worker/training_run.rs`; `signal_worker.rs` sends signals.
 
 use std::io;
 use std::sync::Arc;

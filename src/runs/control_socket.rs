@@ -21,12 +21,12 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use super::alive_silent_or_lost;
 use super::control_holder::{Claim, Holder, claim, my_name};
 use super::control_messages::{Act, Command, Reply, Request};
 use super::process_identity::ProcessId;
 use super::run_dir::RunDir;
 use super::run_lock::{self, Lock};
-use super::worker_liveness;
 use crate::files::if_there;
 
 /// Read and write timeout on both sides.
@@ -96,7 +96,8 @@ fn late(error: io::Error) -> io::Error {
 /// be missing, or may be left over from a previous worker.
 fn connect(run: &RunDir) -> io::Result<UnixStream> {
     // In a hard-linked copy of the run, the socket leads to the original's worker.
-    if !worker_liveness::settled(run).is_at_work() && run_lock::look(run.path()) != Lock::Held {
+    if !alive_silent_or_lost::settled(run).is_at_work() && run_lock::look(run.path()) != Lock::Held
+    {
         return Err(io::Error::new(io::ErrorKind::NotFound, "no worker holds its directory"));
     }
     let until = Instant::now() + TIMEOUT;

@@ -17,6 +17,7 @@ use std::{io, thread};
 
 use thiserror::Error;
 
+use super::alive_silent_or_lost::{self, START_LIMIT};
 use super::catch_signals::masked;
 use super::control_holder::Steering;
 use super::control_messages::{Act, Command, Reply};
@@ -28,7 +29,6 @@ use super::run_toml::{self, RunToml};
 use super::runs_dir::RunsDir;
 use super::signal_worker::{Delivery, signal_worker};
 use super::status_json::{RunState, Status, now_ms};
-use super::worker_liveness::{self, START_LIMIT};
 use super::{control_socket, queue};
 use crate::config::{ConfigError, Experiment, SettingError};
 use crate::hardware::compute_environment;
@@ -161,7 +161,7 @@ pub fn resume(run: &RunDir, threads: Option<usize>) -> Result<(), LaunchError> {
     }
     let status = readable(run)?;
     // A worker that hangs (heartbeat overdue) still holds the directory and must be killed first.
-    if worker_liveness::is_at_work(run) {
+    if alive_silent_or_lost::is_at_work(run) {
         let pid = status.filter(|status| !status.state.is_over()).map(|status| status.worker.pid);
         return Err(LaunchError::Busy { run: run.id(), pid });
     }

@@ -19,11 +19,11 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::alive_silent_or_lost::Health;
 use super::run_dir::RunDir;
 use super::run_toml;
 use super::runs_dir::{RunSummary, RunsDir};
 use super::status_json::{RunState, now_ms};
-use super::worker_liveness::Health;
 use crate::files::{if_there, write_atomically};
 use crate::hardware::device_request::DeviceRequest;
 

@@ -4,11 +4,11 @@ use std::io;
 
 use thiserror::Error;
 
+use super::alive_silent_or_lost;
 use super::format_versions::NewerFormat;
 use super::run_dir::RunDir;
 use super::run_lock::RunLock;
 use super::runs_dir::{RunsDir, created_ms};
-use super::worker_liveness;
 use crate::files::directory_rename;
 
 /// File systems allow 255 bytes; this leaves room for temporary names.
@@ -80,7 +80,7 @@ impl RunDir {
         let newer = |source| RunDirError::Newer { attempt, run: self.id(), source };
         self.readable_status().map_err(newer)?;
         let busy = || RunDirError::Busy { attempt, run: self.id() };
-        if worker_liveness::is_at_work(self) {
+        if alive_silent_or_lost::is_at_work(self) {
             return Err(busy());
         }
         let io =

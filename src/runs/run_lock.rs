@@ -10,7 +10,7 @@
 //! The file holds the inode number of the directory it belongs to, which distinguishes a hard-linked copy
 //! (`cp -al`) that shares the locked file. (Device numbers differ between the computers that share a
 //! directory.) If the file system refuses both kinds of lock, the result is [`Lock::Refused`] and
-//! [`super::worker_liveness`] judges by other evidence.
+//! [`super::alive_silent_or_lost`] judges by other evidence.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};

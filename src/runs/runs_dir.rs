@@ -9,13 +9,13 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::{io, thread};
 
+use super::alive_silent_or_lost::{self, BETWEEN_LOOKS, Health};
 use super::control_holder::Steering;
 use super::format_versions::NewerFormat;
+use super::listed_run_state::ListedState;
 use super::note_and_tags::About;
 use super::run_dir::{RunDir, steering};
-use super::running_paused_or_lost::ListedState;
 use super::status_json::{Status, now_ms};
-use super::worker_liveness::{self, BETWEEN_LOOKS, Health};
 use crate::files::{if_there, make_folder};
 
 /// 2020-01-01 in milliseconds since the Unix epoch.
@@ -202,7 +202,7 @@ impl RunDir {
     /// Health of its worker, judged by one look; see [`worker_liveness`].
     pub fn health(&self) -> Health {
         self.readable_status()
-            .map_or(Health::Newer, |status| worker_liveness::look(self, status.as_ref()))
+            .map_or(Health::Newer, |status| alive_silent_or_lost::look(self, status.as_ref()))
     }
 
     pub fn summary(&self) -> RunSummary {
@@ -215,7 +215,7 @@ impl RunDir {
         RunSummary {
             health: match newer {
                 Some(_) => Health::Newer,
-                None => worker_liveness::look(self, status.as_ref()),
+                None => alive_silent_or_lost::look(self, status.as_ref()),
             },
             steering: steering(status.as_ref()),
             newer,

@@ -4,11 +4,11 @@ use std::io;
 
 use rustix::process::Signal;
 
+use super::alive_silent_or_lost::{has_open, settled};
 use super::process_identity::{FileId, is_worker, signal_if, visible};
 use super::run_dir::RunDir;
 use super::run_lock::{self, Lock};
 use super::status_json::Status;
-use super::worker_liveness::{has_open, settled};
 
 /// Outcome of a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]

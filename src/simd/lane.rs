@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 
 use pulp::{Arch, Simd, WithSimd, bytemuck};
 
-use super::real::Real;
+use super::f32_or_f64::Real;
 
 /// Keeps [`Lane`] to the two types of this file.
 mod sealed {

@@ -17,11 +17,11 @@
 use rayon::prelude::*;
 
 use super::attention_sources::AttentionWeights;
-use super::estimate::Estimate;
-use super::evidence_portions::Portions;
+use super::cpu_kernels::PatchQuery;
+use super::estimate_of_one_image::Estimate;
+use super::evidence_in_portions::Portions;
 use super::gpu::{evidence::Votes, images_over_gpus::GpuPlacement, posteriors};
 use super::image_evidence::{Evidence, ImageMixture};
-use super::kernels::PatchQuery;
 use super::machine_spec::AttentionSettings;
 use super::posterior_weights::Accumulator;
 use super::training_pixels::ImagePixels;

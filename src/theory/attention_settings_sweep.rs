@@ -5,8 +5,8 @@
 
 use super::attention_machine::Mixture;
 use super::attention_sources::AttentionWeights;
-use super::evidence_portions::Portions;
-use super::kernels::{PatchQuery, logit_scale};
+use super::cpu_kernels::{PatchQuery, logit_scale};
+use super::evidence_in_portions::Portions;
 use super::machine_spec::AttentionSource;
 use super::patch_pools_ls_els_bbels::Pool;
 use super::training_images::TrainingImages;

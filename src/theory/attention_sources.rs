@@ -5,7 +5,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::evidence_portions::Portions;
+use super::evidence_in_portions::Portions;
 use super::gpu::posteriors;
 use super::image_evidence::Evidence;
 use super::machine_spec::AttentionSource;

@@ -6,14 +6,14 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::cpu_passes::{add_images, merged};
-use super::estimate::Estimate;
-use super::ideal_and_es::{WholeSums, expand};
-use super::image_evidence::Evidence;
-use super::kernels::{
+use super::cpu_kernels::{
     PatchQuery, box_sums::BoxSums, posterior_over_all_images::AllImages, tile::Tile,
 };
+use super::estimate_of_one_image::Estimate;
+use super::ideal_and_es::{WholeSums, expand};
+use super::image_evidence::Evidence;
 use super::ls_wiener::{MaskedSums, Masks, by_pixel};
+use super::parallel_passes_over_dictionary::{add_images, merged};
 use super::posterior_weights::Accumulator;
 use super::pspc::{Composite, CropPosteriors, Mosaic, entropies, normalisers};
 use super::training_pixels::ImagePixels;

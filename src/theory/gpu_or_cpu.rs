@@ -6,10 +6,10 @@
 
 use std::ops::Range;
 
-use super::estimate::Estimate;
+use super::cpu_kernels::PatchQuery;
+use super::estimate_of_one_image::Estimate;
 use super::gpu::images_over_gpus::GpuPlacement;
 use super::image_evidence::Evidence;
-use super::kernels::PatchQuery;
 use super::ls_wiener::Masks;
 use super::posterior_weights::Accumulator;
 use super::training_images::TrainingImages;

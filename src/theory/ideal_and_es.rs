@@ -16,11 +16,11 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::estimate::Estimate;
-use super::kernels::box_sums::{squares, twice_over};
-use super::kernels::posterior::{Posterior, Row};
-use super::kernels::posterior_over_all_images::AllImages;
-use super::kernels::tile::{Tile, TileSums};
+use super::cpu_kernels::box_sums::{squares, twice_over};
+use super::cpu_kernels::posterior::{Posterior, Row};
+use super::cpu_kernels::posterior_over_all_images::AllImages;
+use super::cpu_kernels::tile::{Tile, TileSums};
+use super::estimate_of_one_image::Estimate;
 use super::posterior_weights::Accumulator;
 use super::training_pixels::ImagePixels;
 use crate::diffusion::Provenance;

@@ -5,13 +5,13 @@
 //! m[n,p] = sum_q softmax_q(L[n,q,p]) phi_n(q)         estimate at p if it did
 //! ```
 //!
-//! docs/theory.md section 4 (our derivation). [`super::evidence_portions`] computes them portion by portion.
+//! docs/theory.md section 4 (our derivation). [`super::evidence_in_portions`] computes them portion by portion.
 
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::kernels::posterior::pruned_nats;
+use super::cpu_kernels::posterior::pruned_nats;
 use super::posterior_weights::Accumulator;
 use crate::diffusion::Provenance;
 use crate::simd::Lane;

@@ -25,11 +25,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use faer::Mat;
 use pulp::Simd;
 
-use super::estimate::Estimate;
-use super::kernels::box_sums::squares;
-use super::kernels::posterior::{Posterior, Row};
-use super::kernels::posterior_over_all_images::AllImages;
-use super::kernels::tile::{Tile, TileSums};
+use super::cpu_kernels::box_sums::squares;
+use super::cpu_kernels::posterior::{Posterior, Row};
+use super::cpu_kernels::posterior_over_all_images::AllImages;
+use super::cpu_kernels::tile::{Tile, TileSums};
+use super::estimate_of_one_image::Estimate;
 use super::posterior_weights::Accumulator;
 use super::wiener::Wiener;
 use crate::diffusion::{NoiseLevel, Provenance};

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use faer::Mat;
 use faer::prelude::Solve;
 
-use super::kernels::PatchQuery;
+use super::cpu_kernels::PatchQuery;
 use super::patch_pools_ls_els_bbels::Pool;
 use super::posterior_weights::Accumulator;
 use super::training_pixels::ImagePixels;

@@ -17,11 +17,11 @@
 
 use pulp::{Simd, bytemuck};
 
-use super::kernels::box_sums::squares;
-use super::kernels::posterior::{Posterior, Row};
-use super::kernels::posterior_over_all_images::AllImages;
-use super::kernels::tile::{Tile, TileSums};
-use super::kernels::windows::{LineSums, RowSums};
+use super::cpu_kernels::box_sums::squares;
+use super::cpu_kernels::posterior::{Posterior, Row};
+use super::cpu_kernels::posterior_over_all_images::AllImages;
+use super::cpu_kernels::tile::{Tile, TileSums};
+use super::cpu_kernels::windows::{LineSums, RowSums};
 use super::posterior_weights::Accumulator;
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;

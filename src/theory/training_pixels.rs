@@ -9,9 +9,9 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 
+use super::cpu_kernels::tile::Tile;
 use super::error::TheoryError;
 use super::gpu::device::{Gpu, GpuError, GpuPixels, Loaded};
-use super::kernels::tile::Tile;
 use crate::image::{ImageShape, from_byte};
 use crate::simd::Lane;
 

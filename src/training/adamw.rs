@@ -13,7 +13,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 
 use super::optimizer_trait::{Optimizer, Update};
-use crate::network::ops::real::Real;
+use crate::network::ops::candle_numbers::Real;
 use crate::network::ops::tensor::{Change, InPlace};
 
 const BETA_1: f64 = 0.9;

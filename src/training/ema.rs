@@ -6,7 +6,7 @@
 use candle_core::{Result, Var};
 
 use crate::network::TensorMap;
-use crate::network::ops::real::Real;
+use crate::network::ops::candle_numbers::Real;
 use crate::network::ops::tensor::{Change, InPlace};
 
 /// The averaged weights.

@@ -24,7 +24,7 @@ use rayon::prelude::*;
 
 use super::eigenbasis::{Direction, Eigenbasis, transposed};
 use super::optimizer_trait::{Optimizer, Update};
-use crate::network::ops::real::Real;
+use crate::network::ops::candle_numbers::Real;
 use crate::network::ops::tensor::{Change, InPlace};
 
 /// Decay of both moments.

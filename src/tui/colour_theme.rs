@@ -5,7 +5,7 @@ use crate::config::lab_settings::ThemeChoice;
 use ratatui::style::{Color, Modifier, Style};
 
 use crate::runs::event::NoticeLevel;
-use crate::runs::running_paused_or_lost::ListedState;
+use crate::runs::listed_run_state::ListedState;
 
 const ORANGE: Color = Color::Rgb(230, 159, 0);
 const SKY: Color = Color::Rgb(86, 180, 233);

@@ -1,5 +1,5 @@
 //! Owns the terminal: feeds messages to `update`, draws, and carries out effects of the terminal. Effects on runs go to
-//! the lab thread ([`super::lab_thread`]).
+//! the lab thread ([`super::carry_out_effects_thread`]).
 //!
 //! Frames are drawn on change, at most thirty times a second.
 
@@ -17,9 +17,9 @@ use ratatui::crossterm::{execute, queue};
 use ratatui::layout::Rect;
 use ratatui::prelude::CrosstermBackend;
 
+use super::carry_out_effects_thread::{self, POLL};
 use super::input::decoder::Decoder;
 use super::input::reader::{self, PendingAnswer};
-use super::lab_thread::{self, POLL};
 use super::messages_and_effects::{Effect, Message, RunEffect};
 use super::notifications::Bell;
 use super::pictures::printer::Printer;
@@ -70,7 +70,7 @@ pub fn run(
     let pending_answer = reader::spawn(decoder, messages.clone())?;
     restore_on_panic(pending_answer.clone());
     let left = terminal::show_screen()
-        .and_then(|()| lab_thread::spawn(messages, received, runs, device))
+        .and_then(|()| carry_out_effects_thread::spawn(messages, received, runs, device))
         .and_then(|()| Shell::new(app, orders, bell, pending_answer.clone())?.serve(&inbox));
     terminal::restore(&pending_answer);
     Ok(left?)

@@ -38,7 +38,7 @@ pub mod input;
 pub mod terminal;
 pub mod terminal_probe;
 pub mod watchdog;
-pub mod lab_thread;
+pub mod carry_out_effects_thread;
 pub mod event_loop;
 pub mod open_dashboard;
 

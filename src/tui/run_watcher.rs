@@ -10,12 +10,12 @@ use std::path::Path;
 use super::messages_and_effects::{Message, RunMessage};
 use super::number_and_text_format::with_causes;
 use crate::hardware::system_load::Monitor;
+use crate::runs::alive_silent_or_lost::Health;
 use crate::runs::event_log::EventTail;
 use crate::runs::preview_files;
 use crate::runs::run_dir::RunDir;
 use crate::runs::runs_dir::{RunSummary, RunsDir};
 use crate::runs::watching_dashboards::Watcher;
-use crate::runs::worker_liveness::Health;
 
 /// Bytes that are read from the end of a log.
 const LOG_BYTES: u64 = 64 << 10;

@@ -19,10 +19,11 @@ use crate::console::output::panic_words;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::floors::floors_file::LEVELS;
+use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::preview_request::PreviewRequest;
 use crate::evaluation::report::{Report, ReportContext};
-use crate::evaluation::trained_run::Trained;
 use crate::hardware::resource_limits::{in_words, start_threads};
+use crate::runs::alive_silent_or_lost::{self, TAKEOVER_LOOK};
 use crate::runs::catch_signals::{self, Signals, Terminal};
 use crate::runs::control_holder::Holder;
 use crate::runs::control_messages::{Command, Reply};
@@ -35,7 +36,6 @@ use crate::runs::run_toml;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::status_and_heartbeat::{StatusBoard, log};
 use crate::runs::status_json::{RunState, Status};
-use crate::runs::worker_liveness::{self, TAKEOVER_LOOK};
 
 /// Interval at which a queued run checks whether it may start.
 const LOOK_AT_QUEUE: Duration = Duration::from_secs(1);
@@ -216,7 +216,7 @@ fn watch(
 fn check_no_other(run: &RunDir) -> Result<()> {
     let status = run.status().filter(|status| !status.state.is_over());
     let Some(status) = status else { return Ok(()) };
-    if status.worker.is_of_this_boot() || worker_liveness::is_local(run.path()) {
+    if status.worker.is_of_this_boot() || alive_silent_or_lost::is_local(run.path()) {
         return Ok(());
     }
     let since = Instant::now();

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use mosaic_lab::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
 use mosaic_lab::theory::attention_settings_sweep::Sweep;
-use mosaic_lab::theory::evidence_portions::Portions;
+use mosaic_lab::theory::cpu_kernels::PatchQuery;
+use mosaic_lab::theory::evidence_in_portions::Portions;
 use mosaic_lab::theory::gpu::kernel_choice::Module;
 use mosaic_lab::theory::gpu::{Gpu, Gpus};
 use mosaic_lab::theory::image_evidence::Evidence;
-use mosaic_lab::theory::kernels::PatchQuery;
 use mosaic_lab::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,
 };

@@ -16,7 +16,7 @@ mod training_seeds;
 mod undefined;
 
 use common::{Lab, stderr, stdout};
-use mosaic_lab::evaluation::trained_run::Trained;
+use mosaic_lab::evaluation::network_and_machines_of_run::Trained;
 use mosaic_lab::runs::run_dir::RunDir;
 use serde_json::Value;
 

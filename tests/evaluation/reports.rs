@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mosaic_lab::analysis::creativity_judge::Judge;
 use mosaic_lab::config::NamedMachine;
 use mosaic_lab::diffusion::{AttentionMaps, Denoiser};
-use mosaic_lab::evaluation::trained_run::Trained;
+use mosaic_lab::evaluation::network_and_machines_of_run::Trained;
 use mosaic_lab::image::ImageBatch;
 use mosaic_lab::network::AttentionDetail;
 use mosaic_lab::random::noise_seeds;

@@ -2,7 +2,7 @@
 
 use mosaic_lab::config::{Experiment, NamedMachine};
 use mosaic_lab::evaluation::agreement_and_rates::agreement_figures;
-use mosaic_lab::evaluation::compare_run_with_machines::Comparison;
+use mosaic_lab::evaluation::final_comparison_of_a_run::Comparison;
 use mosaic_lab::evaluation::report::{Report, ReportContext};
 use mosaic_lab::evaluation::samples::SampleSet;
 use mosaic_lab::image::{ImageBatch, ImageShape};

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use common::{Lab, stderr, wait_for};
 use dashboard::{Dashboard, Manner, PLAIN, quiet};
+use mosaic_lab::runs::alive_silent_or_lost::Health;
 use mosaic_lab::runs::status_json::RunState;
-use mosaic_lab::runs::worker_liveness::Health;
 
 /// Waits until a growing number stays constant, and returns it.
 fn settled(number: impl Fn() -> usize) -> usize {

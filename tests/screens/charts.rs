@@ -4,8 +4,8 @@ use mosaic_lab::config::lab_settings::ThemeChoice;
 use mosaic_lab::evaluation::calibration::{
     Calibrated, Calibration, Candidate, Origin, StepFit, StepSettings,
 };
+use mosaic_lab::runs::alive_silent_or_lost::Health;
 use mosaic_lab::runs::status_json::RunState;
-use mosaic_lab::runs::worker_liveness::Health;
 use mosaic_lab::tui::colour_theme::Theme;
 use mosaic_lab::tui::messages_and_effects::{Effect, Message, RunEffect, RunMessage};
 use mosaic_lab::tui::recorded_curves::{Quantity, UPPER_CHART};

@@ -1,11 +1,11 @@
 //! The mouse, news of runs, and ten thousand random events.
 
+use mosaic_lab::runs::alive_silent_or_lost::Health;
 use mosaic_lab::runs::control_holder::Steering;
 use mosaic_lab::runs::event::NoticeLevel;
 use mosaic_lab::runs::format_versions::NewerFormat;
 use mosaic_lab::runs::runs_dir::RunSummary;
 use mosaic_lab::runs::status_json::RunState;
-use mosaic_lab::runs::worker_liveness::Health;
 use mosaic_lab::tui::key_table::INSPECTOR_BINDINGS;
 use mosaic_lab::tui::key_table::{Action, BINDINGS};
 use mosaic_lab::tui::messages_and_effects::{Effect, Message, RunEffect, RunMessage};

@@ -4,6 +4,7 @@ use mosaic_lab::config::Experiment;
 use mosaic_lab::hardware::system_load::{Gpu, Reading, Used, WorkerUse};
 use mosaic_lab::image::{ImageBatch, ImageShape};
 use mosaic_lab::random::noise_seeds;
+use mosaic_lab::runs::alive_silent_or_lost::Health;
 use mosaic_lab::runs::control_holder::Steering;
 use mosaic_lab::runs::event::{
     AttentionAtLevel, AttentionMetrics, Event, EventBody, Metrics, NoticeLevel,
@@ -15,7 +16,6 @@ use mosaic_lab::runs::process_identity::ProcessId;
 use mosaic_lab::runs::run_dir::RunDir;
 use mosaic_lab::runs::runs_dir::RunSummary;
 use mosaic_lab::runs::status_json::{RunState, Status};
-use mosaic_lab::runs::worker_liveness::Health;
 use mosaic_lab::tui::messages_and_effects::{Effect, Message, RunEffect, RunMessage};
 use mosaic_lab::tui::screen_layout::view;
 use mosaic_lab::tui::state::App;

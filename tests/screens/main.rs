@@ -13,11 +13,11 @@ use mosaic_lab::evaluation::inspect::{Actor, AttentionTrace, N_LEADING, Posterio
 use mosaic_lab::evaluation::preview_request::PreviewRequest;
 use mosaic_lab::image::ImageShape;
 use mosaic_lab::random::{Purpose, stream};
+use mosaic_lab::runs::alive_silent_or_lost::Health;
 use mosaic_lab::runs::control_messages::Command;
 use mosaic_lab::runs::event::{EventBody, NoticeLevel};
 use mosaic_lab::runs::note_and_tags::About;
 use mosaic_lab::runs::status_json::RunState;
-use mosaic_lab::runs::worker_liveness::Health;
 use mosaic_lab::tui::colour_theme::Theme;
 use mosaic_lab::tui::export::export_contents::Content;
 use mosaic_lab::tui::key_table::BINDINGS;

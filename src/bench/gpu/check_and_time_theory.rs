@@ -15,9 +15,9 @@ use crate::diffusion::{Denoiser, NoiseLevel, Posterior, Provenance, Schedule};
 use crate::evaluation::open_devices::with_gpus;
 use crate::image::{ImageBatch, ImageShape};
 use crate::random::{Purpose, stream};
+use crate::theory::cpu_kernels::PatchQuery;
+use crate::theory::cpu_kernels::reference::squared_distance;
 use crate::theory::gpu::Gpus;
-use crate::theory::kernels::PatchQuery;
-use crate::theory::kernels::reference::squared_distance;
 use crate::theory::ls_wiener::DEFAULT_THRESHOLD;
 use crate::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,

@@ -1,7 +1,8 @@
 //! GPU results checked against the CPU, and GPU timings, for `mosaic bench gpu`.
 //!
 //! Checks are of whole machines and whole training steps on seeded random inputs; the CPU's results are the
-//! specification. Times are medians after a warm-up.
+//! specification. Times are medians after a warm-up. The cases are in `check_and_time_*.rs`; the order in which they
+//! run, the options and what is printed are in `cli/bench_gpu.rs`.
 
 #[cfg(feature = "cudnn")]
 mod networks;

@@ -9,7 +9,7 @@ use super::network_error_by_level::{class_floor, network_excess};
 use crate::analysis::excess_over_floor::{Bound, Convergence, LevelExcess};
 use crate::dataset::Dataset;
 use crate::evaluation::load_networks_and_data::open_held_out;
-use crate::evaluation::trained_run::Trained;
+use crate::evaluation::network_and_machines_of_run::Trained;
 
 /// A network's errors beside the floors of its class and data set.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,11 +9,11 @@ use crate::analysis::agreement::share_won;
 use crate::analysis::confidence_intervals::{Interval, Quartiles, quartiles};
 use crate::config::{Experiment, NamedMachine, noise_seed_purposes::NoiseSeeds};
 use crate::evaluation::calibration::Calibration;
-use crate::evaluation::compare_run_with_machines::Comparison;
+use crate::evaluation::final_comparison_of_a_run::Comparison;
 use crate::evaluation::floors::NetworkFloors;
+use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::novelty_by_chance::novelty_by_chance;
 use crate::evaluation::samples::{MachineSet, MapAgreement, StepAgreement, StepMean};
-use crate::evaluation::trained_run::Trained;
 use crate::runs::event::{AgreementFigure, AttentionMetrics, LossByLevel, Rates};
 use crate::runs::seen_held_out_seeds;
 

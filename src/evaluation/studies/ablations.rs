@@ -2,9 +2,9 @@
 //! pixels.
 
 use super::consistency::rates;
+use super::paired_training_seeds::{Differences, seed_groups};
 use super::run_results::RunResults;
 use super::study_report::rate_panel;
-use super::training_seeds::{Differences, seed_groups};
 use super::verdict::{Finding, Reading};
 use crate::analysis::claim_tests::Claim;
 use crate::config::Margins;

@@ -1,8 +1,8 @@
 //! Networks with attention against their twins: are samples globally consistent, and are they creative?
 
+use super::paired_training_seeds::{Differences, seed_groups};
 use super::run_results::RunResults;
 use super::study_report::rate_panel;
-use super::training_seeds::{Differences, seed_groups};
 use super::verdict::{Finding, Reading};
 use crate::analysis::claim_tests::Claim;
 use crate::evaluation::markdown_table::{Table, cell};

@@ -2,9 +2,9 @@
 
 use std::num::NonZeroUsize;
 
+use super::paired_training_seeds::{Differences, SeedGroup, seed_groups};
 use super::run_results::RunResults;
 use super::study_report::rate_panel;
-use super::training_seeds::{Differences, SeedGroup, seed_groups};
 use super::verdict::{Finding, Reading, Scope};
 use crate::analysis::claim_tests::Claim;
 use crate::analysis::confidence_intervals::Interval;

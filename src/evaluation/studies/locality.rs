@@ -1,8 +1,8 @@
 //! Kamb & Ganguli's setting: do networks without attention compute local posterior means, of patches that grow with
 //! the noise, with the dictionary that their padding lets them have?
 
+use super::paired_training_seeds::seed_groups;
 use super::run_results::RunResults;
-use super::training_seeds::seed_groups;
 use super::verdict::{Finding, Reading};
 use super::which_theory_predicts_which_network::{agreement, compare_machines, panels};
 use crate::analysis::claim_tests::Claim;

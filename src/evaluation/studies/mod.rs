@@ -10,7 +10,7 @@
 
 pub mod study_runs;
 pub mod run_results;
-pub mod training_seeds;
+pub mod paired_training_seeds;
 pub mod verdict;
 mod consistency;
 mod which_theory_predicts_which_network;

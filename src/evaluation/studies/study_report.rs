@@ -1,6 +1,6 @@
 //! A study's report: `report.md` for people, `report.json` for programs, `figures.png`.
 
-use crate::evaluation::comparison_of_runs::seen_line;
+use crate::evaluation::summary_over_runs::seen_line;
 use std::num::NonZeroUsize;
 
 use std::io;

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::{Arm, study::same_settings};
+use crate::runs::alive_silent_or_lost::{Health, START_LIMIT};
 use crate::runs::catch_signals::Signals;
 use crate::runs::launch_resume_kill_worker::{
     LaunchError, LaunchOptions, launch, log_words, resume, terminate,
@@ -11,7 +12,6 @@ use crate::runs::launch_resume_kill_worker::{
 use crate::runs::run_dir::RunDir;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::status_json::{RunState, Status};
-use crate::runs::worker_liveness::{Health, START_LIMIT};
 
 const POLL: Duration = Duration::from_millis(250);
 

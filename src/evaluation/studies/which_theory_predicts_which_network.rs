@@ -1,8 +1,8 @@
 //! Which machine predicts which network: with attention, without, and how far theory gets without a network.
 
 use super::consistency::rates;
+use super::paired_training_seeds::{Differences, SeedGroup, seed_groups};
 use super::run_results::RunResults;
-use super::training_seeds::{Differences, SeedGroup, seed_groups};
 use super::verdict::{Finding, Reading, Scope};
 use crate::analysis::claim_tests::Claim;
 use crate::config::Margins;

@@ -13,8 +13,8 @@ use candle_core::{Error, Result, Shape, Tensor, WithDType};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::candle_numbers::Real;
 use super::operation_times::Work;
-use super::real::Real;
 use super::softmax_attention::{QUERIES, Sizes};
 use super::tensor::{Computed, Op, Operation};
 use crate::diffusion::Grid;

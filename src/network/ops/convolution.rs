@@ -21,12 +21,12 @@ use std::sync::OnceLock;
 use candle_core::{Result, Shape, Storage, Tensor, bail};
 use rayon::prelude::*;
 
+use super::candle_numbers::Real;
 use super::convolution_gradient::{Active, Known, backward};
 use super::convolution_operands::Biases;
 use super::image_convolution::ImageConvolution;
 use super::operation_times::{Work, timed};
 use super::padded_images::Geometry;
-use super::real::Real;
 use super::tensor::{Computed, Gradients, Op, Operation, by_dtype, values};
 use crate::network::network_config::Padding;
 

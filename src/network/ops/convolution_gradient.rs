@@ -6,10 +6,10 @@
 
 use rayon::prelude::*;
 
+use super::candle_numbers::Real;
 use super::convolution_operands::Biases;
 use super::image_convolution::{self, ImageConvolution};
 use super::padded_images::{Geometry, pad};
-use super::real::Real;
 use super::rows_convolution::{flip, flipped_geometry};
 use super::tensor::channels_last;
 use super::winograd::{Winograd, applies};

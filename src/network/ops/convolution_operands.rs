@@ -2,8 +2,8 @@
 
 use candle_core::{Result, bail};
 
+use super::candle_numbers::Real;
 use super::padded_images::Geometry;
-use super::real::Real;
 use crate::simd::matrix_product::{Left, PlaceTable, Right, Write, every, multiply};
 
 /// The values added after the convolution, `[O]`, and before it, `[B, I]` or empty.

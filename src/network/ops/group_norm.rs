@@ -12,8 +12,8 @@ use candle_core::{Result, Shape, Tensor};
 use pulp::Arch;
 use rayon::prelude::*;
 
+use super::candle_numbers::Real;
 use super::operation_times::Work;
-use super::real::Real;
 use super::tensor::{Computed, Gradients, Op, Operation, PIECE_MIN, by_image};
 
 /// PyTorch's default.

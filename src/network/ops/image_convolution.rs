@@ -1,8 +1,8 @@
 //! The convolution of one image: directly on the padded image, or by Winograd's algorithm where that is faster.
 
+use super::candle_numbers::Real;
 use super::convolution_operands::Tables;
 use super::padded_images::{Geometry, pad};
-use super::real::Real;
 use super::tensor::channels_first;
 use super::winograd::{Winograd, applies};
 

@@ -9,7 +9,7 @@
 
 use candle_core::{Result, Shape, Tensor, bail};
 
-use super::real::Real;
+use super::candle_numbers::Real;
 use super::tensor::{Computed, Gradients, Op, Operation, channels_last};
 use crate::simd::matrix_product::{Left, Right, Write, every, multiply};
 

@@ -5,7 +5,7 @@
 //! function composes candle's own operations. Deliberately absent: parameters and architecture.
 
 pub mod operation_times;
-pub mod real;
+pub mod candle_numbers;
 pub mod tensor;
 pub mod padded_images;
 pub mod convolution_operands;

@@ -7,7 +7,7 @@
 //! With rows of `W + 2r` values one after the other, pixel (y, x) of the image shifted by (ky, kx) is at
 //! `(y + ky) (W + 2r) + x + kx`: the same distance from pixel to pixel for every shift.
 
-use super::real::Real;
+use super::candle_numbers::Real;
 use crate::network::network_config::Padding;
 
 /// Sizes of a convolution.

@@ -11,8 +11,8 @@
 
 use candle_core::{Result, Shape, Tensor};
 
+use super::candle_numbers::Real;
 use super::operation_times::Work;
-use super::real::Real;
 use super::tensor::{Computed, Gradients, Op, Operation, by_image};
 
 /// PyTorch's default.

@@ -8,7 +8,7 @@
 
 use pulp::Arch;
 
-use super::real::Real;
+use super::candle_numbers::Real;
 
 /// `to = from + addend` in every row; `addend` is one row.
 pub fn add_row<T: Real>(from: &[T], addend: &[T], to: &mut [T]) {

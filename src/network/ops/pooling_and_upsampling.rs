@@ -8,9 +8,9 @@ use candle_core::{Result, Shape, Tensor, bail};
 use pulp::Arch;
 use rayon::prelude::*;
 
+use super::candle_numbers::Real;
 use super::convolution::{Form, convolve};
 use super::operation_times::Work;
-use super::real::Real;
 use super::tensor::{Computed, Gradients, Op, Operation};
 use crate::network::network_config::Padding;
 

@@ -13,11 +13,11 @@ use candle_core::{Result, Shape, Tensor, bail};
 use pulp::Arch;
 use rayon::prelude::*;
 
+use super::candle_numbers::Real;
 use super::convolution_gradient::n_groups;
 use super::operation_times::Work;
 use super::pixel_norm::{normalise, normalise_gradient};
 use super::pixel_rows::accumulate;
-use super::real::Real;
 use super::tensor::{Computed, Gradients, Op, Operation, channels_last};
 use crate::simd::lane::n_lanes;
 use crate::simd::matrix_product::{Left, Right, Write, every, multiply};

@@ -7,7 +7,7 @@
 
 use candle_core::{Result, Shape, Tensor};
 
-use super::real::Real;
+use super::candle_numbers::Real;
 use super::tensor::{Computed, Gradients, Op, Operation, by_image};
 
 /// Values per piece of work: large enough to be worth a thread, small enough to balance the load.

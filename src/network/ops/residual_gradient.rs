@@ -10,10 +10,10 @@
 
 use rayon::prelude::*;
 
+use super::candle_numbers::Real;
 use super::convolution_gradient::n_groups;
 use super::padded_images::Geometry;
 use super::pixel_rows::{accumulate, add_column_sums, add_row, keep_active, padded_row};
-use super::real::Real;
 use super::residual_operands::{Parameters, SavedImage};
 use super::rows_bf16::Factors;
 use super::rows_convolution::{Room, RowsConvolution, RowsWeightGradient, flip, flipped_geometry};

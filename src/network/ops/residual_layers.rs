@@ -19,10 +19,10 @@ use std::sync::OnceLock;
 use candle_core::{Result, Shape, Storage, Tensor, bail};
 use rayon::prelude::*;
 
+use super::candle_numbers::Real;
 use super::operation_times::{Work, timed};
 use super::padded_images::Geometry;
 use super::pixel_rows::{add_activation, add_row, add_row_in_place, padded_row};
-use super::real::Real;
 use super::residual_gradient::backward;
 use super::residual_operands::{Parameters, SavedImage};
 use super::rows_bf16::Factors;

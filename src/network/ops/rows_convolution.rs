@@ -10,9 +10,9 @@
 
 use pulp::bytemuck;
 
+use super::candle_numbers::Real;
 use super::padded_images::{Geometry, beyond};
 use super::pixel_rows::first_of;
-use super::real::Real;
 use super::rows_bf16::{Bf16Products, Factors, PairBuffers};
 use super::tensor::{channels_first, channels_last};
 use super::winograd::{Winograd, applies};

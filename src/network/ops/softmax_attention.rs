@@ -17,8 +17,8 @@ use candle_core::{D, Result, Shape, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::candle_numbers::Real;
 use super::operation_times::Work;
-use super::real::Real;
 use super::tensor::{Computed, Gradients, Op, Operation, channels_first, channels_last};
 use crate::simd::Lane;
 use crate::simd::lane::n_lanes;

@@ -7,8 +7,8 @@ use candle_core::{
 use pulp::Arch;
 use rayon::prelude::*;
 
+use super::candle_numbers::Real;
 use super::operation_times::{Work, timed};
-use super::real::Real;
 
 /// The values of a contiguous tensor.
 ///

@@ -16,8 +16,8 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::candle_numbers::Real;
 use super::padded_images::{Geometry, beyond};
-use super::real::Real;
 use super::tensor::channels_last;
 use crate::simd::Lane;
 use crate::simd::lane::n_lanes;

@@ -30,7 +30,7 @@ const STRIP_BYTES_MAX: usize = 4 << 20;
 const ENTRIES_MAX: usize = 16 << 20;
 /// Operations per distinct patch and vector of query pixels, besides one for each row of the patch.
 const PER_PATCH: f64 = 8.0;
-/// Operations per pair of patches, besides three per channel ([`crate::theory::kernels::box_sums`]).
+/// Operations per pair of patches, besides three per channel ([`crate::theory::cpu_kernels::box_sums`]).
 const PER_PAIR: f64 = 6.0;
 
 /// The time of sums over the distinct patches of one table; infinite if there are too many.

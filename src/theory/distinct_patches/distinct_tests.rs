@@ -11,9 +11,9 @@ use super::{DistinctCache, Tables};
 use crate::image::ImageShape;
 use crate::random::noise_seeds;
 use crate::simd::{Lane, Real};
+use crate::theory::cpu_kernels::test_case::Case;
+use crate::theory::cpu_kernels::{PatchQuery, reference};
 use crate::theory::cpu_posteriors;
-use crate::theory::kernels::test_case::Case;
-use crate::theory::kernels::{PatchQuery, reference};
 use crate::theory::patch_pools_ls_els_bbels::Pool;
 use crate::theory::training_pixels::{ImagePixels, Storage};
 

@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use super::image_sums::GroupSums;
 use super::image_table::ImageTables;
 use crate::simd::Lane;
-use crate::theory::cpu_passes::merged;
+use crate::theory::cpu_kernels::PatchQuery;
 use crate::theory::image_evidence::Evidence;
-use crate::theory::kernels::PatchQuery;
+use crate::theory::parallel_passes_over_dictionary::merged;
 use crate::theory::posterior_weights::Accumulator;
 use crate::theory::training_pixels::ImagePixels;
 

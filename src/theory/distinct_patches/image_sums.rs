@@ -6,7 +6,7 @@
 //!                          skip what is beyond each query's cutoff --> count 2^bits --> running sums
 //! ```
 //!
-//! As in [`crate::theory::kernels::posterior`], a weight is `2^((reference - distance) scale)`, and the reference of a query
+//! As in [`crate::theory::cpu_kernels::posterior`], a weight is `2^((reference - distance) scale)`, and the reference of a query
 //! is lowered, which rescales its sums, only when a weight would exceed `2^30`.
 
 use pulp::{Arch, Simd, WithSimd};
@@ -16,8 +16,8 @@ use super::strip_distances::{StripDistances, VECTORS};
 use crate::diffusion::Provenance;
 use crate::image::ImageShape;
 use crate::simd::{Buffer, Lane, lane::n_lanes};
-use crate::theory::kernels::PatchQuery;
-use crate::theory::kernels::posterior::{OTHERS, SLACK_BITS, SPREAD, TOTAL, pruned_nats};
+use crate::theory::cpu_kernels::PatchQuery;
+use crate::theory::cpu_kernels::posterior::{OTHERS, SLACK_BITS, SPREAD, TOTAL, pruned_nats};
 
 /// Running posteriors of the query pixels of one group.
 pub struct GroupSums<'a, T> {

@@ -8,8 +8,8 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::patch_table::{Entry, GroupTable};
 use crate::simd::{Buffer, Lane, lane::n_lanes};
-use crate::theory::kernels::PatchQuery;
-use crate::theory::kernels::posterior::{OTHERS, SPREAD, TOTAL, pruned_nats};
+use crate::theory::cpu_kernels::PatchQuery;
+use crate::theory::cpu_kernels::posterior::{OTHERS, SPREAD, TOTAL, pruned_nats};
 
 /// Entries after which sums are moved to doubles, in which small terms are not lost.
 const FLUSH_AFTER: usize = if cfg!(test) { 16 } else { 256 };

@@ -8,8 +8,8 @@ use super::patch_table::{DistinctPatches, GroupTable};
 use super::patch_weights::{GroupQuery, LaneSums};
 use crate::diffusion::Provenance;
 use crate::simd::{Lane, lane::n_lanes};
+use crate::theory::cpu_kernels::PatchQuery;
 use crate::theory::image_evidence::Evidence;
-use crate::theory::kernels::PatchQuery;
 use crate::theory::posterior_weights::Accumulator;
 
 /// Vectors of query pixels whose sums for every image are held before they are written. A result is as large as the sums

@@ -12,7 +12,7 @@ use pulp::Simd;
 use super::image_table::{Group, ImageTable};
 use crate::image::ImageShape;
 use crate::simd::{Buffer, Lane, lane::n_lanes};
-use crate::theory::kernels::PatchQuery;
+use crate::theory::cpu_kernels::PatchQuery;
 
 /// Vectors that are computed together: each sum would wait for the one before.
 pub const VECTORS: usize = 4;

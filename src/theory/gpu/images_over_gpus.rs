@@ -18,8 +18,8 @@ use super::evidence::{
     FoundEvidence, Mask, Votes, images_per_launch, mixture, mixture_by_coordinate,
 };
 use super::launch_arguments::{CHANNELS_MAX, Launch};
+use crate::theory::cpu_kernels::PatchQuery;
 use crate::theory::image_evidence::ImageMixture;
-use crate::theory::kernels::PatchQuery;
 use crate::theory::posterior_weights::Accumulator;
 use crate::theory::training_pixels::ImagePixels;
 

@@ -137,7 +137,7 @@ impl Kernel {
 mod tests {
     use super::*;
     use crate::image::ImageShape;
-    use crate::theory::kernels::PatchQuery;
+    use crate::theory::cpu_kernels::PatchQuery;
     use crate::theory::patch_pools_ls_els_bbels::Pool;
 
     fn first(shape: (usize, usize, usize), pool: Pool, k: usize) -> Option<Kernel> {

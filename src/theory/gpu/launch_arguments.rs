@@ -7,8 +7,8 @@
 use std::ops::Range;
 
 use crate::diffusion::Provenance;
-use crate::theory::kernels::PatchQuery;
-use crate::theory::kernels::posterior::pruned_nats;
+use crate::theory::cpu_kernels::PatchQuery;
+use crate::theory::cpu_kernels::posterior::pruned_nats;
 use crate::theory::patch_pools_ls_els_bbels::{Border, Stretch};
 use crate::theory::posterior_weights::Accumulator;
 

@@ -84,7 +84,7 @@ mod tests {
     use super::super::launch_arguments::PosteriorPlan;
     use super::*;
     use crate::image::ImageShape;
-    use crate::theory::kernels::PatchQuery;
+    use crate::theory::cpu_kernels::PatchQuery;
     use crate::theory::patch_pools_ls_els_bbels::Pool;
 
     const SHAPE: ImageShape = ImageShape { channels: 3, height: 8, width: 6 };

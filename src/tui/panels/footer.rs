@@ -3,9 +3,9 @@
 use ratatui::text::{Line, Span};
 
 use crate::console;
+use crate::runs::alive_silent_or_lost::Health;
 use crate::runs::control_holder::Steering;
 use crate::runs::event::NoticeLevel;
-use crate::runs::worker_liveness::Health;
 use crate::tui::key_table::{Action, BINDINGS, INSPECTOR_BINDINGS};
 use crate::tui::number_and_text_format::lines_of;
 use crate::tui::state::{App, Notice, Popup};

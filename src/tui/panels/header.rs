@@ -4,9 +4,9 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use strum::VariantArray;
 
+use crate::runs::alive_silent_or_lost::Health;
 use crate::runs::control_holder::Steering;
 use crate::runs::status_json::RunState;
-use crate::runs::worker_liveness::Health;
 use crate::tui::number_and_text_format::{clipped_name, columns, duration, number};
 use crate::tui::state::App;
 use crate::tui::tabs::{TABS, Tab, TabRow};

@@ -12,9 +12,9 @@ use super::run_list::RunList;
 use super::terminal_display::Display;
 use crate::config::{Experiment, SettingEntry};
 use crate::hardware::system_load::Reading;
+use crate::runs::alive_silent_or_lost::Health;
 use crate::runs::runs_dir::RunSummary;
 use crate::runs::status_json::RunState;
-use crate::runs::worker_liveness::Health;
 use crate::tui::colour_theme::Theme;
 use crate::tui::key_table::Action;
 

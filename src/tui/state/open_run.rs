@@ -7,8 +7,8 @@ use crate::runs::event::{
     AttentionMetrics, Event, EventBody, ExcessByLevel, FloorFigures, LossByLevel, NoticeLevel,
     PreviewSummary,
 };
+use crate::runs::listed_run_state::ListedState;
 use crate::runs::preview_files::Preview;
-use crate::runs::running_paused_or_lost::ListedState;
 use crate::tui::curve_points::HISTORY_POINTS_MAX;
 use crate::tui::recorded_curves::Curves;
 

@@ -1,7 +1,7 @@
 //! The list of runs: which of them pass the filter, and in what order.
 
+use crate::runs::alive_silent_or_lost::Health;
 use crate::runs::runs_dir::RunSummary;
-use crate::runs::worker_liveness::Health;
 use crate::tui::text_field::TextField;
 
 /// All runs of the directory, and how they are listed.

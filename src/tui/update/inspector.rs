@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::pause_resume_stop_control::{NO_OPEN_RUN, warn};
+use super::open_run_or_warning::{NO_OPEN_RUN, warn};
 use super::preview_and_export_requests::export;
 use crate::evaluation::inspect::Trace;
 use crate::tui::key_table::InspectorAction;

@@ -3,7 +3,8 @@
 //! [`handle_messages::update`] is the entry. Below it, each file handles one concern; keys go to the popup, the
 //! inspector, the crosshair and the key table, in this order ([`key_presses`]).
 
-pub mod pause_resume_stop_control;
+pub mod open_run_or_warning;
+mod pause_resume_stop_control;
 pub mod preview_and_export_requests;
 pub mod open_and_mark_runs;
 pub mod previews;

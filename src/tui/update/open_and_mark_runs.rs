@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::preview_and_export_requests::load_calibration;
+use crate::runs::alive_silent_or_lost::Health;
 use crate::runs::runs_dir::RunSummary;
-use crate::runs::worker_liveness::Health;
 use crate::tui::messages_and_effects::{Effect, RunEffect};
 use crate::tui::notifications;
 use crate::tui::state::app::Cursors;

@@ -1,25 +1,11 @@
 //! Commands to the open run's worker: pause, resume, stop, control.
 
+use super::open_run_or_warning::{on_open_run, warn};
 use crate::runs::control_holder::Steering;
 use crate::runs::control_messages::Command;
 use crate::tui::key_table::Action;
 use crate::tui::messages_and_effects::{Effect, RunEffect};
-use crate::tui::state::{App, Notice, Popup};
-
-/// The warning when an action needs a run and none is open.
-pub const NO_OPEN_RUN: &str = "there is no run on screen; n launches one";
-
-/// Shows a warning, without any effect.
-pub fn warn(app: &mut App, words: &str) -> Vec<Effect> {
-    app.notify(Notice::warning(words));
-    Vec::new()
-}
-
-/// The effect on the open run, or a warning that no run is open.
-pub fn on_open_run(app: &mut App, effect: RunEffect) -> Vec<Effect> {
-    let Some(run) = app.open_summary() else { return warn(app, NO_OPEN_RUN) };
-    vec![Effect::OnRun(run.id.clone(), effect)]
-}
+use crate::tui::state::{App, Popup};
 
 /// Pauses the run, or lets a paused or queued one continue.
 pub fn pause_or_continue(app: &mut App) -> Vec<Effect> {

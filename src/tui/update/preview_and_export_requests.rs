@@ -1,6 +1,6 @@
 //! Requests for what the screen shows and the state does not have yet, and for an export of what it shows.
 
-use super::pause_resume_stop_control::warn;
+use super::open_run_or_warning::warn;
 use crate::tui::export::export_contents::collect;
 use crate::tui::messages_and_effects::{Effect, RunEffect};
 use crate::tui::state::App;

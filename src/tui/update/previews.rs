@@ -2,13 +2,13 @@
 //!
 //! A live worker is sent a command; for a run without one, a process of its own makes the preview.
 
-use super::pause_resume_stop_control::on_open_run;
+use super::open_run_or_warning::on_open_run;
 use super::preview_and_export_requests::load_preview;
 use crate::config::Experiment;
 use crate::evaluation::preview_request::PreviewRequest;
+use crate::runs::alive_silent_or_lost::Health;
 use crate::runs::control_messages::Command;
 use crate::runs::preview_files::Preview;
-use crate::runs::worker_liveness::Health;
 use crate::tui::messages_and_effects::{Effect, RunEffect};
 use crate::tui::state::{App, Notice, ScoredPreview};
 

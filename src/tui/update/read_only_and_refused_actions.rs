@@ -1,6 +1,6 @@
 //! Why an action is refused: the dashboard is read-only (`attach --read-only`), or the run has no worker, or has one.
 
-use crate::runs::worker_liveness::Health;
+use crate::runs::alive_silent_or_lost::Health;
 use crate::tui::key_table::Action;
 use crate::tui::state::{App, Notice};
 

@@ -3,7 +3,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
-use super::pause_resume_stop_control::NO_OPEN_RUN;
+use super::open_run_or_warning::NO_OPEN_RUN;
 use super::previews;
 use crate::evaluation::preview_request::PreviewRequest;
 use crate::runs::note_and_tags::About;

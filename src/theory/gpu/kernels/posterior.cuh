@@ -1,6 +1,6 @@
 // Running posteriors of query pixels over a patch dictionary: what the kernels share.
 //
-// The specification is src/theory/kernels/reference.rs, the method that of box_sums.rs and posterior.rs: for the
+// The specification is src/theory/cpu_kernels/reference.rs, the method that of box_sums.rs and posterior.rs: for the
 // displacement s = q - p the patch distances of all pairs (p, p + s) are window sums over one image of squared
 // differences, and weights 2^((nearest - distance) scale) are summed, where `nearest` is the nearest entry's distance so
 // far. Entries farther than that by `width_of_weights` or more may be skipped; together they are lighter than

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::kernels::tile::{Tile, TileSums, add_tile};
+use super::cpu_kernels::tile::{Tile, TileSums, add_tile};
 use super::training_pixels::ImagePixels;
 use crate::simd::{Lane, lane::n_lanes};
 

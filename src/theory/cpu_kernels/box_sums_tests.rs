@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::image::ImageShape;
 use crate::simd::lane::n_lanes;
-use crate::theory::kernels::posterior_over_all_images::AllImages;
-use crate::theory::kernels::test_case::Case;
+use crate::theory::cpu_kernels::posterior_over_all_images::AllImages;
+use crate::theory::cpu_kernels::test_case::Case;
 use crate::theory::patch_pools_ls_els_bbels::Pool;
 use crate::theory::posterior_weights::Accumulator;
 

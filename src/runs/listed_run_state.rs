@@ -1,10 +1,10 @@
 //! The state of a run as `mosaic ls` and the dashboard list it, in one word: what its worker says (training, paused,
-//! finished, ...), or *lost* or *silent* if the worker is gone or hangs.
+//! finished, ...), or *lost* or *silent* if the worker is gone or hangs (decided in `alive_silent_or_lost.rs`).
 
 use serde::Serialize;
 
+use super::alive_silent_or_lost::Health;
 use super::status_json::{RunState, Status};
-use super::worker_liveness::Health;
 
 /// The state words of `mosaic ls --json` and of the dashboard's run list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::IntoStaticStr)]
