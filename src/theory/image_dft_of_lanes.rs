@@ -22,7 +22,8 @@ impl<'a> LanesDft<'a> {
         Self { dft, lines: Buffer::zeros(2 * dft.n_frequencies() * n_lanes::<f64>()) }
     }
 
-    /// The transforms `[F, 2, lanes]` of `plane`, `[P, lanes]`, of which every `step`-th vector belongs to the planes.
+    /// The transforms `[F, 2, lanes]` of `plane`, `[P, lanes]`, of which the first vector and then every `step`-th belong to
+    /// the planes.
     #[inline(always)]
     pub fn forward<S: Simd>(
         &mut self,
@@ -35,7 +36,8 @@ impl<'a> LanesDft<'a> {
         let (width, half) = (self.dft.width, self.dft.half());
         let lines = f64::vectors_mut::<S>(&mut self.lines);
         lines.fill(zero);
-        let rows = plane.chunks_exact(width * step).zip(lines.chunks_exact_mut(2 * half));
+        // Not exact: of a channel after the first, the last row ends early.
+        let rows = plane.chunks(width * step).zip(lines.chunks_exact_mut(2 * half));
         for (row, line) in rows {
             let values = row.iter().step_by(step).zip(self.dft.along.chunks_exact(half));
             for (&value, roots) in values {
@@ -105,7 +107,7 @@ mod tests {
     /// Forward and back: transforms `[F, 2, lanes]` and planes.
     struct RoundTrip<'a> {
         dft: &'a ImageDft,
-        /// `[P, 2, lanes]`, of which the second vectors are not part of the planes.
+        /// `[P, 2, lanes]`, of which only the second vectors are part of the planes.
         planes: &'a Buffer<f64>,
     }
 
@@ -117,7 +119,7 @@ mod tests {
             let mut spectrum = Buffer::zeros(2 * self.dft.n_frequencies() * n_lanes::<f64>());
             let mut back = Buffer::zeros(self.planes.len() / 2);
             let values = f64::vectors::<S>(self.planes);
-            lanes.forward::<S>(simd, values, 2, f64::vectors_mut::<S>(&mut spectrum));
+            lanes.forward::<S>(simd, &values[1..], 2, f64::vectors_mut::<S>(&mut spectrum));
             let plane = f64::vectors_mut::<S>(&mut back);
             lanes.inverse::<S>(simd, f64::vectors::<S>(&spectrum), plane);
             (spectrum, back)
@@ -133,8 +135,8 @@ mod tests {
             let mut planes = Buffer::zeros(n_pixels * 2 * n_lanes);
             for (lane, plane) in noise.iter().enumerate() {
                 for (p, value) in plane.iter().enumerate() {
-                    planes[p * 2 * n_lanes + lane] = *value;
-                    planes[(p * 2 + 1) * n_lanes + lane] = f64::NAN;
+                    planes[p * 2 * n_lanes + lane] = f64::NAN;
+                    planes[(p * 2 + 1) * n_lanes + lane] = *value;
                 }
             }
             let (spectrum, back) = Arch::new().dispatch(RoundTrip { dft: &dft, planes: &planes });
