@@ -71,15 +71,9 @@ impl Trained {
         let mut n_done = 0;
         for part in NoiseSeeds::held_out(n).parts(PIECE) {
             let noise = noise(noise_seed, &part, config.image);
-            let piece = machine_set.sample(
-                network,
-                &noise,
-                part.first(),
-                &mut attention,
-                stop,
-                &mut |_| {},
-            )?;
-            let steps = machine_set.by_step(network, &noise, part.first(), stop)?;
+            let first = part.first();
+            let (piece, steps) =
+                machine_set.sample_with_steps(network, &noise, first, &mut attention, stop)?;
             if by_step.is_empty() {
                 by_step = steps;
             } else {

@@ -1,7 +1,7 @@
 //! Evaluation of networks and score machines: samples, calibration, comparison, reports, inspection, studies.
 //!
 //! Reading order: [`samples`] (network and machines from the same seeds), [`calibration`],
-//! [`compare_run_with_machines`], [`report`]; [`inspect`] records one seed in detail, [`studies`] compares whole runs.
+//! [`final_comparison_of_a_run`], [`report`]; [`inspect`] records one seed in detail, [`studies`] compares whole runs.
 //! Pictures: [`png_charts`] draws plots, [`picture_text`] writes on pictures, [`inspect::pixel_picture_and_film`] draws
 //! traces. Attention: [`attention_entropy_probe`] measures it during training, [`attention_entropy_by_noise_level`]
 //! averages it, [`samples::attention_agreement`] compares predicted with measured maps.

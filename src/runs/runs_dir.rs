@@ -199,7 +199,7 @@ pub(super) fn created_ms(id: &str) -> Option<u64> {
 }
 
 impl RunDir {
-    /// Health of its worker, judged by one look; see [`worker_liveness`].
+    /// Health of its worker, judged by one look; see [`alive_silent_or_lost`].
     pub fn health(&self) -> Health {
         self.readable_status()
             .map_or(Health::Newer, |status| alive_silent_or_lost::look(self, status.as_ref()))

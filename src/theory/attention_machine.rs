@@ -92,6 +92,10 @@ impl AttentionWeights {
                 lambdas.iter().map(|lambda| Some(mixed(lambda)?.mixture)).collect()
             },
             || {
+                if lambdas.iter().all(|&lambda| lambda == 0.0) {
+                    // Without votes, the posterior over all patches is enough.
+                    return vec![portions.patch_posterior(); lambdas.len()];
+                }
                 let mut mixtures = vec![Accumulator::new(shape.channels, n_pixels); lambdas.len()];
                 portions.each(|evidence| {
                     let votes = self.votes(evidence);

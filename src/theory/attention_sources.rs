@@ -182,10 +182,12 @@ impl AttentionWeights {
         // The largest logit of a row is that of r = p, and it is 0.
         Arch::new().dispatch(Similarities { z: &z, tau, out: &mut transposed });
         // Similarities are symmetric: the sum over r of row p is that of column p.
-        let sums: Vec<f64> =
-            transposed.chunks_exact(n_pixels).map(|column| column.iter().sum()).collect();
+        let reciprocals: Vec<f64> = transposed
+            .chunks_exact(n_pixels)
+            .map(|column| 1.0 / column.iter().sum::<f64>())
+            .collect();
         for row in transposed.chunks_exact_mut(n_pixels) {
-            row.iter_mut().zip(&sums).for_each(|(a, sum)| *a /= sum);
+            row.iter_mut().zip(&reciprocals).for_each(|(a, reciprocal)| *a *= reciprocal);
         }
         Self::Rows { n_heads: 1, transposed }
     }

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::es_by_fourier_transform::{is_accurate, posteriors_over_shifts};
 use super::cpu_kernels::{
     PatchQuery, box_sums::BoxSums, posterior_over_all_images::AllImages, tile::Tile,
 };
@@ -41,8 +42,28 @@ pub fn whole_images(
     logit_scale: f64,
 ) -> Vec<Estimate> {
     let shape = images.shape();
+    let largest = if shifts { images.largest() } else { f64::INFINITY };
+    let (expanded, direct): (Vec<usize>, Vec<usize>) =
+        (0..queries.len()).partition(|&i| is_accurate(&queries[i], largest, logit_scale));
+    let pick = |which: &[usize]| which.iter().map(|&i| &queries[i]).collect::<Vec<_>>();
+    let by_transform = posteriors_over_shifts(images, &pick(&expanded), logit_scale);
+    let one_by_one = sums_of_squares(images, &pick(&direct), shifts, logit_scale);
+    let mut sums: Vec<(usize, Accumulator)> =
+        expanded.into_iter().zip(by_transform).chain(direct.into_iter().zip(one_by_one)).collect();
+    sums.sort_by_key(|(i, _)| *i);
+    sums.iter().map(|(_, sums)| expand(sums, shape)).collect()
+}
+
+/// The posteriors of [`whole_images`] from squares of differences, entry by entry.
+fn sums_of_squares(
+    images: &ImagePixels,
+    queries: &[&Vec<f64>],
+    shifts: bool,
+    logit_scale: f64,
+) -> Vec<Accumulator> {
+    let shape = images.shape();
     let n_entries = images.len() * if shifts { shape.n_pixels() } else { 1 };
-    let sums = merged(Accumulator::merge, images.len(), queries, |x, range| {
+    merged(Accumulator::merge, images.len(), queries, |x, range| {
         let mut sums = WholeSums::new(shape, x, logit_scale, shifts, n_entries);
         if shifts {
             add_images(images, range, &mut sums);
@@ -53,8 +74,7 @@ pub fn whole_images(
             }
         }
         sums.finish()
-    });
-    sums.iter().map(|sums| expand(sums, shape)).collect()
+    })
 }
 
 /// Estimates from images seen through `masks`; see [`super::ls_wiener`].

@@ -32,6 +32,8 @@ pub struct Portions<'a, T> {
     size: usize,
     /// The portion, if there is only one.
     only: OnceLock<Evidence>,
+    /// See [`Portions::local_mixture`].
+    mixture: OnceLock<Accumulator>,
     /// `ln |pool(p)|`, `[P]`.
     log_pool: Vec<f64>,
 }
@@ -51,7 +53,14 @@ impl<'a, T: Lane> Portions<'a, T> {
         let n_places =
             |p: usize| query.pool.n_places(query.k, (height, width), (p / width, p % width));
         let log_pool = (0..query.shape.n_pixels()).map(|p| (n_places(p) as f64).ln()).collect();
-        Self { backend: Backend::new::<T>(images), query, size, only: OnceLock::new(), log_pool }
+        Self {
+            backend: Backend::new::<T>(images),
+            query,
+            size,
+            only: OnceLock::new(),
+            mixture: OnceLock::new(),
+            log_pool,
+        }
     }
 
     /// Whether the evidence of `images` is small enough for many queries to have theirs at a time: computed on the CPU,
@@ -105,14 +114,21 @@ impl<'a, T: Lane> Portions<'a, T> {
     }
 
     /// The images mixed by their own evidence alone, the posterior of the machine without attention: `C` channels, or
-    /// one more. Its log-sum-exps are those of [`Evidence::log_evidence`].
-    pub fn local_mixture(&self) -> Accumulator {
-        self.compute(gpu::posteriors::local_mixture, || {
-            let shape = self.shape();
-            let mut mixture = Accumulator::new(shape.channels + 1, shape.n_pixels());
-            self.each(|evidence| evidence.mix(&evidence.log_evidence, &mut mixture));
-            mixture
+    /// one more. Its log-sum-exps are those of [`Evidence::log_evidence`]. Computed on first use.
+    pub fn local_mixture(&self) -> &Accumulator {
+        self.mixture.get_or_init(|| {
+            self.compute(gpu::posteriors::local_mixture, || {
+                let shape = self.shape();
+                let mut mixture = Accumulator::new(shape.channels + 1, shape.n_pixels());
+                self.each(|evidence| evidence.mix(&evidence.log_evidence, &mut mixture));
+                mixture
+            })
         })
+    }
+
+    /// The posterior over patches of the machine without attention, `C` channels, without the evidence of each image.
+    pub fn patch_posterior(&self) -> Accumulator {
+        self.backend.patch_posteriors(&[self.query], false).remove(0)
     }
 
     fn portion(&self, range: Range<usize>) -> Evidence {

@@ -15,12 +15,12 @@ use faer::c64;
 /// Tables for planes of one size.
 #[derive(Debug)]
 pub struct ImageDft {
-    height: usize,
-    width: usize,
+    pub(super) height: usize,
+    pub(super) width: usize,
     /// `exp(-2 pi i u r / H)`, `[H, H]`.
-    down: Vec<c64>,
+    pub(super) down: Vec<c64>,
     /// `exp(-2 pi i v c / W)`, `[W, W / 2 + 1]`: column c, frequency v.
-    along: Vec<c64>,
+    pub(super) along: Vec<c64>,
 }
 
 impl ImageDft {
@@ -35,7 +35,7 @@ impl ImageDft {
     }
 
     /// Frequencies along an axis of rows that are kept, `W / 2 + 1`.
-    fn half(&self) -> usize {
+    pub(super) fn half(&self) -> usize {
         self.width / 2 + 1
     }
 

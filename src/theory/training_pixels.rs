@@ -93,6 +93,16 @@ impl ImagePixels {
         matches!(self.storage, Storage::Bytes(_))
     }
 
+    /// An upper bound of the absolute values: 1 for bytes, otherwise the largest.
+    pub fn largest(&self) -> f64 {
+        match &self.storage {
+            Storage::Bytes(_) => 1.0,
+            _ => (0..self.len())
+                .flat_map(|n| self.values(n..n + 1))
+                .fold(0.0, |most, v| most.max(v.abs())),
+        }
+    }
+
     /// Bytes that one image takes on a GPU.
     pub fn bytes_on_gpu(&self) -> usize {
         self.shape.n_values() * if self.are_bytes() { 1 } else { size_of::<f32>() }

@@ -127,7 +127,7 @@ impl Search<'_> {
         };
         entries.extend(self.constant()?);
         let candidates = ranked(self.compete(entries)?);
-        let steps = self.quality(&candidates[0].settings)?;
+        let steps = self.quality(&candidates[0].settings, along_network.as_deref())?;
         let is_plain = self.subject.source.is_none();
         Ok(Calibrated {
             machine: self.subject.name.clone(),
@@ -201,7 +201,14 @@ impl Search<'_> {
             Some(AttentionSource::Pooled) => {
                 let grid =
                     CalibrationGrid { lambda: vec![0.0], gamma: vec![0.0], ..self.grid.clone() };
-                let search = Search { grid: &grid, ..*self };
+                // Without sharing all sources are the same; this one needs no likelihoods of pooled estimates.
+                let source = AttentionSource::Uniform;
+                let subject = Subject {
+                    name: self.subject.name.clone(),
+                    source: Some(source),
+                    machines: self.subject.machines.with_source(source),
+                };
+                let search = Search { grid: &grid, subject: &subject, ..*self };
                 let plain = search.best_of(&search.along_network()?);
                 let sharing =
                     POOLED_LAMBDAS.into_iter().flat_map(|l| POOLED_GAMMAS.map(|g| (l, g)));
@@ -271,14 +278,25 @@ impl Search<'_> {
         self.advance(index, states, maps.as_deref(), settings)
     }
 
-    /// How well a schedule fits at the network's states, cleanest step first.
-    fn quality(&self, settings: &[StepSettings]) -> Result<Vec<StepFit>, DenoiseError> {
+    /// How well a schedule fits at the network's states, cleanest step first. `along_network` holds the errors there of a
+    /// grid of settings, if they are known.
+    fn quality(
+        &self,
+        settings: &[StepSettings],
+        along_network: Option<&[Errors]>,
+    ) -> Result<Vec<StepFit>, DenoiseError> {
         let step = |index: usize| {
+            let t = self.target.ddim.level(index).t;
+            if let Some(found) = along_network.map(|steps| &steps[index - 1])
+                && let Some(at) = found.settings.iter().position(|s| *s == settings[index - 1])
+            {
+                return Ok(step_fit(found, at, t));
+            }
             let (network, states) = (self.estimate_at(index)?, &self.trajectory.states[index]);
             let maps = self.maps(&network, states, index)?;
             let grid = CalibrationGrid::one(settings[index - 1]);
             let found = self.errors(index, states, maps.as_deref(), &network, &grid)?;
-            Ok(step_fit(&found, 0, self.target.ddim.level(index).t))
+            Ok(step_fit(&found, 0, t))
         };
         (1..=self.n_steps()).map(step).collect()
     }

@@ -33,6 +33,17 @@ impl<'a> MachinesByClass<'a> {
         grid.settings(self.of(0))
     }
 
+    /// The same machines; those with attention take it from `source`.
+    pub fn with_source(&self, source: AttentionSource) -> Self {
+        let change = |family: &MachineFamily<'a>| match *family {
+            MachineFamily::Plain { machine } => MachineFamily::Plain { machine },
+            MachineFamily::Attention { pool, images, .. } => {
+                MachineFamily::Attention { pool, source, images }
+            }
+        };
+        Self { first_seed: self.first_seed, by_class: self.by_class.iter().map(change).collect() }
+    }
+
     /// Computes what all seeds share, before they run in parallel.
     fn prepare(&self, level: NoiseLevel, grid: &CalibrationGrid) {
         for machine in &self.by_class {

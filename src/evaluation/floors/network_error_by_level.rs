@@ -12,6 +12,12 @@ use crate::evaluation::stop_flag::check_stop;
 use crate::network::NetworkDenoiser;
 use crate::network::network_config::{Architecture, NetworkConfig, Padding};
 
+/// Held-out images per noise level are this share of the draws: nothing is subtracted from their error, whose standard
+/// error is a few percent.
+const HELD_OUT_SHARE: usize = 4;
+/// Held-out images per noise level, if there are as many draws.
+const HELD_OUT_MIN: usize = 16;
+
 /// The machine whose error is the floor of a network's class, by its name in [`RunFloors`].
 ///
 /// A network without attention, group normalisation or pooling is local and equivariant: `els` with circular padding,
@@ -33,7 +39,8 @@ pub fn class_floor(network: &NetworkConfig) -> (&'static str, Bound) {
     (name, bound)
 }
 
-/// The errors of `network` on the first `n` draws of `floors` at every level, and on images that it was not trained on.
+/// The errors of `network` on the first `n` draws of `floors` at every level, and on a quarter as many images that it was
+/// not trained on.
 ///
 /// # Errors
 ///
@@ -72,7 +79,10 @@ pub fn network_excess(
         let floor: Vec<f64> = floor[..n].iter().map(|&e| f64::from(e)).collect();
         let above: Vec<f64> = of_network.iter().zip(&floor).map(|(a, b)| a - b).collect();
         let held_out = match held_out {
-            Some(dataset) => Some(MeanSquaredError::of(&errors(dataset, at, n)?)),
+            Some(dataset) => {
+                let n = n.div_ceil(HELD_OUT_SHARE).max(HELD_OUT_MIN.min(n));
+                Some(MeanSquaredError::of(&errors(dataset, at, n)?))
+            }
             None => None,
         };
         found.push(LevelExcess {

@@ -8,12 +8,14 @@ use rayon::prelude::*;
 use super::attention_agreement::{MapAgreement, compare_maps, mean, mean_map};
 use super::machine_set::MachineSet;
 use super::network_for_sampling::{recording_maps, with_classes};
+use super::network_trajectory::NetworkTrajectory;
+use super::sample_network_and_machines::SampleSet;
 use crate::analysis::agreement::{PooledRSquared, agreement};
-use crate::diffusion::{DenoiseError, Denoised, Denoiser, NoiseLevel};
+use crate::diffusion::{DenoiseError, Denoiser};
+use crate::evaluation::attention_entropy_by_noise_level::AttentionByLevel;
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
-use crate::theory::RecordedAttention;
 
 /// One machine against the network along the network's trajectories; cleanest step first.
 #[derive(Clone, Debug)]
@@ -46,28 +48,56 @@ pub struct StepMean {
     pub attention: Option<MapAgreement>,
 }
 
-/// The network at one step of its trajectories.
-struct NetworkStep {
-    index: usize,
-    level: NoiseLevel,
-    states: ImageBatch,
-    denoised: Denoised,
-}
-
 impl MachineSet {
-    /// Compares every machine with the network at the network's states from `seeds`, the first of which
-    /// decides the classes.
+    /// Samples `seeds` with the network and every machine, and compares every machine with the network at the states of
+    /// the network's trajectories. The first seed is noise seed `first_seed`, which decides the classes; `attention`
+    /// accumulates the network's attention.
     ///
     /// # Errors
     ///
     /// If a machine cannot be built, a denoiser fails, or [`DenoiseError::Cancelled`] once `stop` is set.
-    pub fn by_step(
+    pub fn sample_with_steps(
         &self,
         network: &NetworkDenoiser,
         seeds: &ImageBatch,
         first_seed: u64,
+        attention: &mut Option<AttentionByLevel>,
         stop: &AtomicBool,
-    ) -> Result<Vec<StepAgreement>, DenoiseError> {
+    ) -> Result<(SampleSet, Vec<StepAgreement>), DenoiseError> {
+        let mut set = self.without_samples(seeds);
+        let mut found = self.without_steps();
+        let has_attention = network.network().config().attention.is_some();
+        // Maps of every step are held, whichever machines there are.
+        let chunk = self.chunk_with_maps(network, seeds, has_attention);
+        for start in (0..seeds.len()).step_by(chunk) {
+            let seeds = seeds.slice(start, chunk.min(seeds.len() - start));
+            let first = first_seed + start as u64;
+            let conditioned = recording_maps(with_classes(network, first, seeds.len()));
+            let trajectory = NetworkTrajectory::of(self.ddim, &conditioned, &seeds, stop)?;
+            if let Some(sum) = attention.as_mut() {
+                trajectory.add_attention(sum);
+            }
+            set.network.append(&trajectory.samples);
+            let recorded = has_attention.then(|| trajectory.recorded(0, seeds.len()));
+            self.sample_machines(
+                network,
+                &seeds,
+                first,
+                recorded.as_ref(),
+                stop,
+                |index, more| {
+                    set.machines[index].1.append(more);
+                },
+            )?;
+            for (index, found) in found.iter_mut().enumerate() {
+                self.compare_machine(index, network, &trajectory, first, found, stop)?;
+            }
+        }
+        Ok((set, found))
+    }
+
+    /// For every machine, steps without figures.
+    fn without_steps(&self) -> Vec<StepAgreement> {
         let step = |i: usize| StepFigures {
             t: self.ddim.level(i).t,
             r_squared: Vec::new(),
@@ -76,29 +106,7 @@ impl MachineSet {
         };
         let steps: Vec<StepFigures> = (1..=self.ddim.n_steps).map(step).collect();
         let empty = |name: &str| StepAgreement { machine: name.to_owned(), steps: steps.clone() };
-        let mut found: Vec<StepAgreement> = self.names().map(empty).collect();
-        let has_attention = network.network().config().attention.is_some();
-        // Maps of every step are held, whichever machines there are.
-        let chunk = self.chunk_with_maps(network, seeds, has_attention);
-        for start in (0..seeds.len()).step_by(chunk) {
-            let seeds = seeds.slice(start, chunk.min(seeds.len() - start));
-            let first = first_seed + start as u64;
-            let conditioned = recording_maps(with_classes(network, first, seeds.len()));
-            let mut network_steps = Vec::with_capacity(self.ddim.n_steps);
-            self.ddim.sample(&conditioned, &seeds, &mut |step| {
-                network_steps.push(NetworkStep {
-                    index: step.index,
-                    level: step.level,
-                    states: step.state.clone(),
-                    denoised: step.denoised.clone(),
-                });
-                check_stop(stop)
-            })?;
-            for (index, found) in found.iter_mut().enumerate() {
-                self.compare_machine(index, network, &network_steps, first, found, stop)?;
-            }
-        }
-        Ok(found)
+        self.names().map(empty).collect()
     }
 
     /// Adds one machine's figures at the network's states to `found`.
@@ -106,27 +114,22 @@ impl MachineSet {
         &self,
         index: usize,
         network: &NetworkDenoiser,
-        network_steps: &[NetworkStep],
+        trajectory: &NetworkTrajectory,
         first_seed: u64,
         found: &mut StepAgreement,
         stop: &AtomicBool,
     ) -> Result<(), DenoiseError> {
         let entry = &self.entries[index];
-        let n = network_steps.first().map_or(0, |step| step.states.len());
+        let n = trajectory.samples.len();
         // With classes, machines know one image class each.
         let each = if self.dictionaries.len() > 1 { 1 } else { n };
         for at in (0..n).step_by(each.max(1)) {
             let seed = first_seed + at as u64;
-            let mut recorded = RecordedAttention::new();
-            for step in network_steps {
-                if let Some(maps) = &step.denoised.attention {
-                    recorded.push(step.level, maps.slice(at, each));
-                }
-            }
+            let recorded = trajectory.recorded(at, each);
             let conditioned = with_classes(network, seed, each);
             let machine = self.machine(entry, seed, conditioned, Some(recorded))?;
             let machine = machine.with_posterior(entry.predicts_attention());
-            for step in network_steps {
+            for step in &trajectory.steps {
                 check_stop(stop)?;
                 let made = machine.denoise(&step.states.slice(at, each), step.level)?;
                 let figures = &mut found.steps[step.index - 1];

@@ -8,14 +8,14 @@
 //! the training images of that class only.
 //!
 //! Reading order: [`network_for_sampling`], [`machine_set`] (the machines), [`sample_network_and_machines`] (samples of
-//! all), [`attention_agreement`] (predicted against measured attention), [`agreement_by_step`] (machines at the
-//! network's own states),
-//! `predicted_attention`, `calibrated_machines`.
+//! all), [`attention_agreement`] (predicted against measured attention), `network_trajectory`, [`agreement_by_step`]
+//! (samples, and machines at the network's own states), `predicted_attention`, `calibrated_machines`.
 
 pub mod network_for_sampling;
 pub mod machine_set;
 pub mod sample_network_and_machines;
 pub mod attention_agreement;
+mod network_trajectory;
 pub mod agreement_by_step;
 mod predicted_attention;
 mod calibrated_machines;

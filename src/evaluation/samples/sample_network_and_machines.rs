@@ -13,7 +13,7 @@ use crate::network::{AttentionDetail, NetworkDenoiser};
 use crate::theory::{RecordedAttention, machine_spec::AttentionSource};
 
 /// Attention maps of one chunk's trajectory may take this much memory.
-const MAPS_BYTES_MAX: usize = 256 << 20;
+const MAPS_BYTES_MAX: usize = 320 << 20;
 const CHUNK_SEEDS_MAX: usize = 16;
 
 /// Samples of the network and of every machine from the same seeds, `[B, C, H, W]` each.
@@ -41,35 +41,69 @@ impl MachineSet {
         ready: &mut dyn FnMut(&SampleSet),
     ) -> Result<SampleSet, DenoiseError> {
         let chunk = self.chunk_with_maps(network, seeds, self.wants_trajectory());
-        let empty = ImageBatch::zeros(seeds.shape(), 0);
-        let mut set = SampleSet {
-            seeds: seeds.clone(),
-            network: empty.clone(),
-            machines: self.names().map(|name| (name.to_owned(), empty.clone())).collect(),
-        };
+        let mut set = self.without_samples(seeds);
         for start in (0..seeds.len()).step_by(chunk) {
             let seeds = seeds.slice(start, chunk.min(seeds.len() - start));
             let first = first_seed + start as u64;
             let conditioned = &with_classes(network, first, seeds.len());
             let (samples, recorded) = self.sample_network(conditioned, &seeds, attention, stop)?;
             set.network.append(&samples);
-            // With classes, machines sample seed by seed.
-            let each = if self.dictionaries.len() > 1 { 1 } else { seeds.len() };
-            for (index, entry) in self.entries.iter().enumerate() {
-                for at in (0..seeds.len()).step_by(each) {
-                    let seed = first + at as u64;
-                    let recorded = recorded.as_ref().map(|recorded| recorded.slice(at, each));
-                    let conditioned = with_classes(network, seed, each);
-                    let machine = self.machine(entry, seed, conditioned, recorded)?;
-                    let samples = self.run(&machine, &seeds.slice(at, each), stop)?;
-                    set.machines[index].1.append(&samples);
-                }
-                if set.machines[index].1.len() == set.seeds.len() {
-                    ready(&set);
-                }
-            }
+            self.sample_machines(
+                network,
+                &seeds,
+                first,
+                recorded.as_ref(),
+                stop,
+                |index, more| {
+                    set.machines[index].1.append(more);
+                    if set.machines[index].1.len() == set.seeds.len() {
+                        ready(&set);
+                    }
+                },
+            )?;
         }
         Ok(set)
+    }
+
+    /// Samples `seeds` with every machine; the first is noise seed `first_seed`, and `recorded` holds the network's maps
+    /// along its trajectories from them. `take` is called with the number of the machine and its samples.
+    ///
+    /// # Errors
+    ///
+    /// As [`MachineSet::sample`].
+    pub(super) fn sample_machines(
+        &self,
+        network: &NetworkDenoiser,
+        seeds: &ImageBatch,
+        first_seed: u64,
+        recorded: Option<&RecordedAttention>,
+        stop: &AtomicBool,
+        mut take: impl FnMut(usize, &ImageBatch),
+    ) -> Result<(), DenoiseError> {
+        // With classes, machines sample seed by seed.
+        let each = if self.dictionaries.len() > 1 { 1 } else { seeds.len() };
+        for (index, entry) in self.entries.iter().enumerate() {
+            let mut samples = ImageBatch::zeros(seeds.shape(), 0);
+            for at in (0..seeds.len()).step_by(each) {
+                let seed = first_seed + at as u64;
+                let recorded = recorded.map(|recorded| recorded.slice(at, each));
+                let conditioned = with_classes(network, seed, each);
+                let machine = self.machine(entry, seed, conditioned, recorded)?;
+                samples.append(&self.run(&machine, &seeds.slice(at, each), stop)?);
+            }
+            take(index, &samples);
+        }
+        Ok(())
+    }
+
+    /// A set of these seeds without samples.
+    pub(super) fn without_samples(&self, seeds: &ImageBatch) -> SampleSet {
+        let empty = ImageBatch::zeros(seeds.shape(), 0);
+        SampleSet {
+            seeds: seeds.clone(),
+            network: empty.clone(),
+            machines: self.names().map(|name| (name.to_owned(), empty.clone())).collect(),
+        }
     }
 
     /// Samples `seeds` with the network alone: rates need more samples than machines have time for.
@@ -107,7 +141,9 @@ impl MachineSet {
         let heads = network.network().config().attention.map_or(0, |attention| attention.heads);
         let maps = if maps { self.ddim.n_steps * heads } else { 0 };
         let per_seed = maps * n_pixels * n_pixels * size_of::<f32>();
-        (MAPS_BYTES_MAX / per_seed.max(1)).clamp(1, CHUNK_SEEDS_MAX)
+        let most = (MAPS_BYTES_MAX / per_seed.max(1)).clamp(1, CHUNK_SEEDS_MAX);
+        // Chunks of nearly one size: a small last one would leave processors idle.
+        seeds.len().div_ceil(seeds.len().div_ceil(most).max(1)).max(1)
     }
 
     fn sample_network(

@@ -112,27 +112,42 @@ impl<'a, T: Lane> GroupQuery<'a, T> {
         out
     }
 
-    /// Sums of the weights of `entries` over `distances`, `[K, lanes]`; `n_compared` is the number of patches that they
-    /// stand for.
-    pub fn weigh(&self, distances: &[T], entries: &[Entry], n_compared: usize) -> LaneSums {
-        let n_channels = self.centres.len() / self.table.n_patches();
+    /// Sums without entries.
+    pub fn no_sums(&self) -> LaneSums {
         let n_lanes = n_lanes::<T>();
-        let mut sums = LaneSums {
+        LaneSums {
             n_lanes,
             nearest: Vec::with_capacity(n_lanes),
             best: Vec::with_capacity(n_lanes),
-            sums: vec![0.0; (OTHERS + n_channels) * n_lanes],
-        };
+            sums: vec![0.0; (OTHERS + self.n_channels()) * n_lanes],
+        }
+    }
+
+    fn n_channels(&self) -> usize {
+        self.centres.len() / self.table.n_patches()
+    }
+
+    /// Replaces `sums` by those of the weights of `entries` over `distances`, `[K, lanes]`; `n_compared` is the number of
+    /// patches that they stand for.
+    pub fn weigh(
+        &self,
+        distances: &[T],
+        entries: &[Entry],
+        n_compared: usize,
+        sums: &mut LaneSums,
+    ) {
+        sums.nearest.clear();
+        sums.best.clear();
+        sums.sums.fill(0.0);
         Arch::new().dispatch(Weigh {
             distances,
             entries,
             centres: &self.centres,
-            n_channels,
+            n_channels: self.n_channels(),
             logit_scale: self.logit_scale,
             width: T::from_f64(pruned_nats::<T>(n_compared) / self.logit_scale),
-            sums: &mut sums,
+            sums,
         });
-        sums
     }
 }
 
@@ -228,7 +243,10 @@ impl<T: Lane> Weigh<'_, T> {
         let cutoff = T::plus(simd, nearest, T::splat(simd, self.width));
         let scale = splat(self.logit_scale * std::f64::consts::LOG2_E);
         let mut best = zero;
-        let mut sums = vec![zero; OTHERS + n_channels];
+        let (mut total, mut spread) = (zero, zero);
+        // Arrays of known length stay in registers.
+        let mut few = [zero; C];
+        let mut any = vec![zero; if C == 0 { n_channels } else { 0 }];
         let mut n_unflushed = 0;
         // From the last to the first, which is then the best of those at the same distance.
         for (at, entry) in self.entries.iter().enumerate().rev() {
@@ -241,18 +259,23 @@ impl<T: Lane> Weigh<'_, T> {
             let bits = T::times(simd, T::minus(simd, nearest, distance), scale);
             let weights = T::times(simd, T::exp2(simd, bits), splat(f64::from(entry.count)));
             let values = &self.centres[patch * n_channels..(patch + 1) * n_channels];
-            sums[TOTAL] = T::plus(simd, sums[TOTAL], weights);
-            sums[SPREAD] = T::mul_add(simd, weights, bits, sums[SPREAD]);
-            for (sum, value) in sums[OTHERS..].iter_mut().zip(values) {
+            total = T::plus(simd, total, weights);
+            spread = T::mul_add(simd, weights, bits, spread);
+            let sums = if C == 0 { &mut any[..] } else { &mut few[..] };
+            for (sum, value) in sums.iter_mut().zip(values) {
                 *sum = T::mul_add(simd, weights, T::splat(simd, *value), *sum);
             }
             n_unflushed += 1;
             if n_unflushed == FLUSH_AFTER {
-                flush::<T, _>(&mut sums, zero, &mut self.sums.sums);
-                n_unflushed = 0;
+                let sums = if C == 0 { any.clone() } else { few.to_vec() };
+                add_to_doubles::<T, _>([total, spread], &sums, &mut self.sums.sums);
+                (total, spread, few, n_unflushed) = (zero, zero, [zero; C], 0);
+                any.fill(zero);
             }
         }
-        flush::<T, _>(&mut sums, zero, &mut self.sums.sums);
+        let copy = few;
+        let sums = if C == 0 { &any[..] } else { &copy[..] };
+        add_to_doubles::<T, _>([total, spread], sums, &mut self.sums.sums);
         let lanes = pulp::bytemuck::cast_slice::<_, T>(std::slice::from_ref(&nearest));
         self.sums.nearest.extend(lanes.iter().map(|v| v.to_f64()));
         let lanes = pulp::bytemuck::cast_slice::<_, T>(std::slice::from_ref(&best));
@@ -278,10 +301,13 @@ impl<T: Lane> Weigh<'_, T> {
     }
 }
 
-/// Adds vectors of sums to doubles and sets them to 0.
-fn flush<T: Lane, V: pulp::bytemuck::Pod>(sums: &mut [V], zero: V, to: &mut [f64]) {
-    for (to, lane) in to.iter_mut().zip(pulp::bytemuck::cast_slice::<V, T>(sums)) {
-        *to += lane.to_f64();
-    }
-    sums.fill(zero);
+/// Adds vectors of sums, [`TOTAL`], [`SPREAD`] and those of the channels, to doubles.
+fn add_to_doubles<T: Lane, V: pulp::bytemuck::Pod>(
+    total_and_spread: [V; OTHERS],
+    channels: &[V],
+    to: &mut [f64],
+) {
+    let lanes = |sums| pulp::bytemuck::cast_slice::<V, T>(sums).iter().map(|lane| lane.to_f64());
+    let all = lanes(&total_and_spread[..]).chain(lanes(channels));
+    to.iter_mut().zip(all).for_each(|(to, lane)| *to += lane);
 }

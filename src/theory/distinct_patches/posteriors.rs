@@ -27,7 +27,9 @@ pub fn patch_posteriors<T: Lane>(
         for table in &patches.groups {
             let n_compared = table.n_compared(patches.n_images);
             let found = each_vector(table, query, |group, distances| {
-                group.weigh(distances, &table.all, n_compared)
+                let mut sums = group.no_sums();
+                group.weigh(distances, &table.all, n_compared, &mut sums);
+                sums
             });
             for (at, sums) in found.iter().enumerate() {
                 for (lane, p) in table.query_pixels(at, n_lanes, query.shape.width) {
@@ -58,44 +60,87 @@ pub fn evidence<T: Lane>(
     for table in &patches.groups {
         let n_compared = table.n_compared(1);
         let group = GroupQuery::new(table, &query);
-        let weigh = |at: usize| -> Vec<LaneSums> {
+        let weigh = |at: usize| {
             let distances = group.distances(at);
-            let sums = |n| group.weigh(&distances, table.image(n).0, n_compared);
-            range.clone().map(sums).collect()
+            let mut found = VectorEvidence::new(n_lanes::<T>(), range.len(), n_channels);
+            let mut sums = group.no_sums();
+            for n in range.clone() {
+                let (entries, places) = table.image(n);
+                group.weigh(&distances, entries, n_compared, &mut sums);
+                found.push(n, &sums, places, query.logit_scale);
+            }
+            found
         };
         for first in (0..group.n_vectors()).step_by(VECTORS_AT_ONCE) {
             let vectors = first..(first + VECTORS_AT_ONCE).min(group.n_vectors());
-            let found: Vec<Vec<LaneSums>> = vectors.into_par_iter().map(weigh).collect();
-            for (at, images) in (first..).zip(&found) {
-                add_vector(table, &query, (at, images), log_pool, &mut all);
+            let found: Vec<VectorEvidence> = vectors.into_par_iter().map(weigh).collect();
+            for (at, found) in (first..).zip(&found) {
+                found.write(table.query_pixels(at, n_lanes::<T>(), query.shape.width), &mut all);
             }
         }
     }
+    let rows = all.log_evidence.chunks_exact_mut(n_pixels);
+    rows.for_each(|row| row.iter_mut().zip(log_pool).for_each(|(e, log_pool)| *e -= log_pool));
     all
 }
 
-/// Writes the sums of every image for vector `at` of query pixels of `table`.
-fn add_vector<T: Lane>(
-    table: &GroupTable,
-    query: &PatchQuery<'_, T>,
-    (at, images): (usize, &[LaneSums]),
-    log_pool: &[f64],
-    all: &mut Evidence,
-) {
-    let (n_channels, n_pixels) = (query.shape.channels, query.shape.n_pixels());
-    for (lane, p) in table.query_pixels(at, n_lanes::<T>(), query.shape.width) {
-        for (n, sums) in images.iter().enumerate() {
-            let image = all.first + n;
-            let (at, total) = (n * n_pixels + p, sums.total(lane));
-            for c in 0..n_channels {
-                all.estimates[(n * n_channels + c) * n_pixels + p] = sums.sum(lane, c) / total;
-            }
+/// The evidence of every image at the query pixels of one vector.
+struct VectorEvidence {
+    n_lanes: usize,
+    n_channels: usize,
+    /// `[N, lanes]`, without the size of the pool.
+    log_evidence: Vec<f64>,
+    /// `[N, C, lanes]`.
+    estimates: Vec<f64>,
+    /// `[N, lanes]`.
+    inner_entropy: Vec<f64>,
+    inner_best: Vec<(Provenance, f64)>,
+}
+
+impl VectorEvidence {
+    /// No evidence; there will be that of `n_images`.
+    fn new(n_lanes: usize, n_images: usize, n_channels: usize) -> Self {
+        let n = n_images * n_lanes;
+        Self {
+            n_lanes,
+            n_channels,
+            log_evidence: Vec::with_capacity(n),
+            estimates: Vec::with_capacity(n * n_channels),
+            inner_entropy: Vec::with_capacity(n),
+            inner_best: Vec::with_capacity(n),
+        }
+    }
+
+    /// Adds image `image` with these sums, whose patches are at `places`.
+    fn push(&mut self, image: usize, sums: &LaneSums, places: &[(u16, u16)], logit_scale: f64) {
+        for lane in 0..self.n_lanes {
+            let total = sums.total(lane);
             let log_total = total.ln();
-            all.log_evidence[at] =
-                -query.logit_scale * sums.nearest[lane] + log_total - log_pool[p];
-            all.inner_entropy[at] = (log_total - sums.spread(lane) / total).max(0.0);
-            let (row, column) = table.image(image).1[sums.best[lane]];
-            all.inner_best[at] = (Provenance { image: image as u32, row, column }, -log_total);
+            self.log_evidence.push(-logit_scale * sums.nearest[lane] + log_total);
+            self.inner_entropy.push((log_total - sums.spread(lane) / total).max(0.0));
+            let (row, column) = places[sums.best[lane]];
+            self.inner_best.push((Provenance { image: image as u32, row, column }, -log_total));
+        }
+        for c in 0..self.n_channels {
+            self.estimates.extend((0..self.n_lanes).map(|l| sums.sum(l, c) / sums.total(l)));
+        }
+    }
+
+    /// Writes the lanes of these query pixels, `(lane, pixel)`.
+    fn write(&self, pixels: impl Iterator<Item = (usize, usize)>, all: &mut Evidence) {
+        let (n_lanes, n_pixels) = (self.n_lanes, all.n_pixels);
+        let pixels: Vec<(usize, usize)> = pixels.collect();
+        let put = |from: &[f64], to: &mut [f64]| {
+            for (from, to) in from.chunks_exact(n_lanes).zip(to.chunks_exact_mut(n_pixels)) {
+                pixels.iter().for_each(|&(lane, p)| to[p] = from[lane]);
+            }
+        };
+        put(&self.log_evidence, &mut all.log_evidence);
+        put(&self.estimates, &mut all.estimates);
+        put(&self.inner_entropy, &mut all.inner_entropy);
+        let rows = all.inner_best.chunks_exact_mut(n_pixels);
+        for (from, to) in self.inner_best.chunks_exact(n_lanes).zip(rows) {
+            pixels.iter().for_each(|&(lane, p)| to[p] = from[lane]);
         }
     }
 }
