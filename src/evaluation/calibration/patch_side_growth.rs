@@ -54,7 +54,7 @@ pub fn bootstrap_error(steps: &[Errors]) -> Option<f64> {
         let seeds: Vec<usize> =
             (0..n_seeds).map(|_| generator.random_range(0..n_seeds as u64) as usize).collect();
         let side = |(at, step): (usize, &Errors)| {
-            ((at + 1) as f64 / steps.len() as f64, step.best_by_median_cosine(&seeds).k as f64)
+            ((at + 1) as f64 / steps.len() as f64, step.best_over(&seeds).k as f64)
         };
         let sides: Vec<(f64, f64)> = steps.iter().enumerate().map(side).collect();
         PatchSideGrowth::of(&sides).map(|found| found.growth())
